@@ -1,0 +1,61 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <limits>
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/half.h"
+#include "base/rng.h"
+#include "base/thread_pool.h"
+
+namespace throng {
+namespace {
+
+TEST(Half, EveryHalfSurvivesTheRoundTrip) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float value = HalfToFloat(static_cast<uint16_t>(bits));
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(HalfToFloat(FloatToHalf(value))));
+    } else {
+      EXPECT_EQ(FloatToHalf(value), bits);
+    }
+  }
+}
+
+TEST(Half, RoundsToNearestEven) {
+  EXPECT_EQ(FloatToHalf(1.0f + 0x1p-11f), 0x3c00);             // tie: down to even
+  EXPECT_EQ(FloatToHalf(1.0f + 0x1p-10f + 0x1p-11f), 0x3c02);  // tie: up to even
+  EXPECT_EQ(FloatToHalf(65519.0f), 0x7bff);
+  EXPECT_EQ(FloatToHalf(65520.0f), 0x7c00);
+  EXPECT_EQ(FloatToHalf(0x1p-25f), 0);  // tie between 0 and the smallest subnormal
+  EXPECT_EQ(FloatToHalf(std::nextafter(0x1p-25f, 1.0f)), 1);
+}
+
+TEST(ThreadPool, RunsEachIterationOnceAndRethrows) {
+  ThreadPool pool(3);
+  for (int round = 0; round < 100; ++round) {
+    std::vector<std::atomic<int>> hits(17);
+    pool.ParallelFor(hits.size(), [&](size_t i, int) { ++hits[i]; });
+    for (auto& hit : hits) EXPECT_EQ(hit, 1);
+  }
+  EXPECT_THROW(
+      pool.ParallelFor(8, [](size_t i, int) { if (i == 5) throw Error(ErrorCode::kInvalid, "five"); }), Error);
+}
+
+TEST(Hasher, StringsDoNotRunTogether) {
+  EXPECT_NE(Hasher().Add("ab").Add("c").Finish(), Hasher().Add("a").Add("bc").Finish());
+  EXPECT_EQ(Hasher().Add(uint32_t{1}).Add("x").Finish(), Hasher().Add(uint32_t{1}).Add("x").Finish());
+}
+
+TEST(CounterRng, KeyWordsAndTheirOrderMatter) {
+  EXPECT_NE(CounterRng(1, 2).At(0), CounterRng(2, 1).At(0));
+  CounterRng rng(7);
+  double sum = 0;
+  for (int i = 0; i < 10000; ++i) sum += rng.NextDouble();
+  EXPECT_NEAR(sum / 10000, 0.5, 0.02);
+}
+
+}  // namespace
+}  // namespace throng

@@ -1,0 +1,12 @@
+// Where the files that come with the program are: scenarios, the embedded model.
+#pragma once
+
+#include <string>
+
+namespace throng {
+
+// The folder that holds town/: $THRONG_DATA if set, else <executable>/../share/throng, else the source tree.
+// Throws kIo if none of them has a town/.
+std::string DataDir();
+
+}  // namespace throng

@@ -1,0 +1,10 @@
+// One function per subcommand: it declares the flags and what runs. Each is in the file of its name.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace throng::cli {
+
+void AddVersion(CLI::App& app);
+
+}  // namespace throng::cli

@@ -1,0 +1,33 @@
+// The program: subcommands, and the one place where errors become exit codes (1: it failed, 2: it was called wrongly).
+
+#include <exception>
+#include <new>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/commands.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Throng runs societies of LLM agents on the hardware that one has.", "throng");
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(36);
+  std::string log_level = "info";
+  app.add_option("--log", log_level, "trace, debug, info, warn, error or off")->capture_default_str();
+  app.parse_complete_callback([&] { throng::InitLog(log_level); });
+
+  throng::cli::AddVersion(app);
+
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const throng::Error& error) {
+    fmt::print(stderr, "throng: {}\n", error.what());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "throng: out of memory\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "throng: unexpected: {}\n", error.what());
+  }
+  return 1;
+}

@@ -1,0 +1,104 @@
+// The seam between thinking and computing: a request goes in, its completion comes out. Simulations see this header
+// alone; behind it are the engine of this process, servers, recordings, models of servers, and fakes.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace throng::llm {
+
+// Who asks: the identity of a call that no order of execution changes. `call` counts the calls of that agent in that
+// step, in program order. Sampling, journals and recordings are keyed by it.
+struct CallKey {
+  uint32_t agent = 0;
+  int32_t step = 0;
+  uint32_t call = 0;
+  auto operator<=>(const CallKey&) const = default;
+};
+
+// What an answer may look like. At most one of the two is set; with none, any text.
+struct Constraint {
+  std::vector<std::string> choices;  // the answer is exactly one of these
+  std::string json_schema;           // the answer is a JSON value that this schema allows, without white space
+  bool Empty() const { return choices.empty() && json_schema.empty(); }
+};
+
+struct Sampling {
+  float temperature = 0.0f;  // 0: the most likely token
+  int top_k = 0;             // 0: all
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  float repetition_penalty = 1.0f;
+  uint64_t seed = 0;  // with the call key, determines every random choice
+};
+
+struct Request {
+  CallKey key;
+  std::string function;  // what the call is for ("plan", "say"): statistics, replay and per-function models
+  std::string system;    // optional system message
+  std::string prompt;
+  Constraint constraint;
+  Sampling sampling;
+  std::vector<std::string> stop;  // the answer ends before the first of these
+  int max_tokens = 128;           // covers the longest answer that the constraint allows
+  int priority = 0;               // smaller is served first: the simulated step
+  // Replays of traces know the sizes instead of the text: prompt and answer length in tokens; -1: not known.
+  int known_prompt_tokens = -1;
+  int known_output_tokens = -1;
+};
+
+enum class FinishReason { kStop, kLength, kCancelled, kError };
+
+struct Completion {
+  uint64_t id = 0;  // as Submit returned it
+  CallKey key;
+  FinishReason finish = FinishReason::kStop;
+  std::string text;
+  int prompt_tokens = 0;
+  int cached_prompt_tokens = 0;  // of these, found in a prefix cache
+  int output_tokens = 0;
+  std::optional<Error> error;  // set exactly when finish == kError
+};
+
+struct Stats {  // sums since the start
+  uint64_t calls = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t cached_prompt_tokens = 0;
+  uint64_t output_tokens = 0;
+  uint64_t kv_bytes = 0;       // held now
+  uint64_t kv_bytes_peak = 0;
+};
+
+// A backend. Calls come from one thread (the simulation's), except Cancel, which may come from any.
+class Llm {
+ public:
+  static constexpr double kForever = std::numeric_limits<double>::infinity();
+
+  virtual ~Llm() = default;
+
+  // Hands over a request and returns at once; the id is unique within this backend. Throws kInvalid if the request can
+  // never be served (longer than the context, a constraint that cannot be compiled).
+  virtual uint64_t Submit(Request request) = 0;
+
+  // Blocks until at least one completion is there, or `seconds` (of Now()'s clock) have passed, or nothing is in flight; appends all that are
+  // there. A backend in virtual time moves its clock forward to the next completion instead of blocking.
+  virtual void Wait(std::vector<Completion>& done, double seconds = kForever) = 0;
+
+  // The request completes soon with kCancelled, unless it has completed already. Unknown ids are ignored.
+  virtual void Cancel(uint64_t id) = 0;
+
+  // Seconds since the backend was made: wall time, or virtual time.
+  virtual double Now() const = 0;
+
+  // What the answers depend on, for the manifest of a run: backend, model hash, codec, SIMD target.
+  virtual std::string Identity() const = 0;
+
+  virtual Stats GetStats() const = 0;
+};
+
+}  // namespace throng::llm

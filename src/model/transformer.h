@@ -1,0 +1,46 @@
+// The forward pass of llama-family models over paged KV caches.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/digest.h"
+
+namespace throng {
+class ThreadPool;
+}
+namespace throng::kv {
+class SequenceCache;
+struct BlockLayout;
+}
+
+namespace throng::model {
+
+class GgufFile;
+struct ModelConfig;
+
+// One sequence's share of a batch: tokens that follow what its cache holds.
+struct BatchItem {
+  std::span<const int32_t> tokens;  // at least one
+  kv::SequenceCache* cache;         // grows by tokens.size(); the caller has reserved room
+  int num_logits;                   // logits are wanted for the last num_logits tokens (0: none)
+};
+
+class Transformer {
+ public:
+  virtual ~Transformer() = default;
+  virtual const ModelConfig& Config() const = 0;
+  virtual Digest WeightsDigest() const = 0;
+
+  // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row is a function of the tokens of its
+  // sequence, the model and the codec alone: not of the other items, of the chunking or of the number of threads.
+  // Not thread-safe: one forward pass at a time.
+  virtual void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) = 0;
+};
+
+// Throws kCorrupt or kUnsupported with one sentence. The file must outlive the transformer (weights stay mapped).
+std::unique_ptr<Transformer> LoadTransformer(const GgufFile& file);
+
+}  // namespace throng::model

@@ -1,0 +1,111 @@
+// A coroutine that yields one value: agents await completions without a thread each.
+#pragma once
+
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <utility>
+
+namespace throng::sim {
+
+template <typename T>
+class Task;
+
+namespace internal {
+
+// Resumes whoever awaits the task that ended; symmetric transfer keeps the stack flat.
+struct FinalAwaiter {
+  bool await_ready() const noexcept { return false; }
+  template <typename Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> handle) const noexcept {
+    const std::coroutine_handle<> waiter = handle.promise().waiter;
+    return waiter ? waiter : std::noop_coroutine();
+  }
+  void await_resume() const noexcept {}
+};
+
+struct PromiseBase {
+  std::coroutine_handle<> waiter;
+  std::exception_ptr error;
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+  FinalAwaiter final_suspend() const noexcept { return {}; }
+  void unhandled_exception() { error = std::current_exception(); }
+};
+
+template <typename T>
+struct Promise : PromiseBase {
+  std::optional<T> value;
+  Task<T> get_return_object();
+  void return_value(T v) { value.emplace(std::move(v)); }
+  T Take() {
+    if (error) std::rethrow_exception(error);
+    return std::move(*value);
+  }
+};
+
+template <>
+struct Promise<void> : PromiseBase {
+  Task<void> get_return_object();
+  void return_void() {}
+  void Take() {
+    if (error) std::rethrow_exception(error);
+  }
+};
+
+}  // namespace internal
+
+// Starts when it is first awaited or resumed. The owner of a Task destroys its frame.
+template <typename T>
+class [[nodiscard]] Task {
+ public:
+  using promise_type = internal::Promise<T>;
+  using Handle = std::coroutine_handle<promise_type>;
+
+  Task() = default;
+  explicit Task(Handle handle) : handle_(handle) {}
+  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Task& operator=(Task&& other) noexcept {
+    if (this != &other) {
+      if (handle_) handle_.destroy();
+      handle_ = std::exchange(other.handle_, nullptr);
+    }
+    return *this;
+  }
+  ~Task() {
+    if (handle_) handle_.destroy();
+  }
+
+  // For the outermost task: runs until the first suspension. The task must stay alive until Done().
+  void Start() { handle_.resume(); }
+  bool Done() const { return handle_.done(); }
+  // The value, or the exception that ended the task. Only when Done().
+  T Take() { return handle_.promise().Take(); }
+
+  auto operator co_await() && noexcept {
+    struct Awaiter {
+      Handle handle;
+      bool await_ready() const noexcept { return false; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) const noexcept {
+        handle.promise().waiter = waiter;
+        return handle;
+      }
+      T await_resume() const { return handle.promise().Take(); }
+    };
+    return Awaiter{handle_};
+  }
+
+ private:
+  Handle handle_ = nullptr;
+};
+
+namespace internal {
+template <typename T>
+Task<T> Promise<T>::get_return_object() {
+  return Task<T>(std::coroutine_handle<Promise<T>>::from_promise(*this));
+}
+inline Task<void> Promise<void>::get_return_object() {
+  return Task<void>(std::coroutine_handle<Promise<void>>::from_promise(*this));
+}
+}  // namespace internal
+
+}  // namespace throng::sim

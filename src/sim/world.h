@@ -1,0 +1,122 @@
+// What a scenario implements: a world with its rules, and agents that think in it. The schedulers run it in any mode.
+//
+// One step of one cluster (a connected component of agents that can affect each other in that step):
+//   1. every member's Proceed runs, reading the state at the *start* of the step through its View, and awaiting completions;
+//   2. Resolve runs once for the cluster, members ordered by id: it turns intents into new states and cell writes, and may itself
+//      await completions (conversations), each keyed by its speaker;
+//   3. everything that was written is committed at once, as the state at the start of the next step.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/digest.h"
+#include "llm/llm.h"
+#include "sim/space.h"
+#include "sim/task.h"
+
+namespace throng::sim {
+
+using AgentId = uint32_t;
+using Step = int32_t;
+
+// What an agent knows and plans: private to it, immutable (a commit replaces it), so that versions share it.
+class Mind {
+ public:
+  virtual ~Mind() = default;
+  virtual void Hash(Hasher& hasher) const = 0;
+};
+using MindPtr = std::shared_ptr<const Mind>;
+
+// What others can see of an agent.
+struct Body {
+  Pos pos;
+  std::string status;  // what it is doing, in a few words
+  bool operator==(const Body&) const = default;
+};
+
+struct Neighbour {
+  AgentId id;
+  Body body;
+};
+
+// What one agent may read in one step. Reading outside its perception throws kInvalid naming agent and cell.
+class View {
+ public:
+  virtual ~View() = default;
+  virtual AgentId Self() const = 0;
+  virtual Step Now() const = 0;
+  virtual const Body& SelfBody() const = 0;
+  virtual const MindPtr& SelfMind() const = 0;
+  virtual std::vector<Neighbour> Neighbours() const = 0;  // others within the perception radius, ordered by id
+  virtual std::string Cell(Pos pos) const = 0;            // what was written there; empty if nothing
+};
+
+// Issues LLM calls for one agent in one step; numbers them in program order and sets key, seed and priority.
+class Caller {
+ public:
+  virtual ~Caller() = default;
+  // Completes with the completion of the request; a completion with kError is thrown as its Error.
+  virtual Task<llm::Completion> Ask(llm::Request request) = 0;
+};
+
+// What an agent wants to do: made by Proceed, read by Resolve.
+class Intent {
+ public:
+  virtual ~Intent() = default;
+};
+using IntentPtr = std::shared_ptr<const Intent>;
+
+// A line of a run's chronicle, shown in viewers and written to the journal.
+struct Event {
+  AgentId agent;
+  std::string kind;  // "move", "say", "plan", ...
+  std::string text;
+};
+
+struct Member {
+  AgentId id;
+  Body body;  // at the start of the step
+  MindPtr mind;
+  IntentPtr intent;
+};
+
+// The writes of one cluster's step. Writing outside the reach of the step throws kInvalid naming agent and cell: a member's new position
+// lies within max_vel of its old one, a cell within max_vel of some member's start position.
+class Commit {
+ public:
+  virtual ~Commit() = default;
+  virtual void SetBody(AgentId member, Body body) = 0;
+  virtual void SetMind(AgentId member, MindPtr mind) = 0;
+  virtual void WriteCell(Pos pos, std::string value) = 0;
+  virtual void AddEvent(Event event) = 0;
+  virtual Caller& CallerOf(AgentId member) = 0;  // calls made here are numbered after those of the member's Proceed
+};
+
+struct Rules {
+  int radius_p = 4;  // perception radius
+  int max_vel = 1;   // furthest that anything moves or writes in one step
+};
+
+class World {
+ public:
+  virtual ~World() = default;
+  virtual std::string Name() const = 0;
+  virtual Digest ScenarioDigest() const = 0;  // of all that the scenario's files and parameters say
+  virtual const Space& GetSpace() const = 0;
+  virtual Rules GetRules() const = 0;
+  virtual uint32_t NumAgents() const = 0;
+  virtual std::string AgentName(AgentId agent) const = 0;
+  virtual Body StartBody(AgentId agent) const = 0;
+  virtual MindPtr StartMind(AgentId agent) const = 0;
+
+  // Both must depend on nothing but their arguments: nothing may survive in a coroutine between steps. Views, callers and commits live until
+  // the coroutine ends.
+  virtual Task<IntentPtr> Proceed(const View& view, Caller& caller) const = 0;
+  virtual Task<void> Resolve(Step step, const std::vector<Member>& members, Commit& commit) const = 0;
+};
+
+}  // namespace throng::sim
