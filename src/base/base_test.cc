@@ -40,8 +40,11 @@ TEST(ThreadPool, RunsEachIterationOnceAndRethrows) {
     pool.ParallelFor(hits.size(), [&](size_t i, int) { ++hits[i]; });
     for (auto& hit : hits) EXPECT_EQ(hit, 1);
   }
-  EXPECT_THROW(
-      pool.ParallelFor(8, [](size_t i, int) { if (i == 5) throw Error(ErrorCode::kInvalid, "five"); }), Error);
+  EXPECT_THROW(pool.ParallelFor(8,
+                                [](size_t i, int) {
+                                  if (i == 5) throw Error(ErrorCode::kInvalid, "five");
+                                }),
+               Error);
 }
 
 TEST(Hasher, StringsDoNotRunTogether) {

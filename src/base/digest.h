@@ -1,4 +1,5 @@
-// Digests (XXH3, 128 bits) for journals, manifests and caches: they tell accidents and differences, not attacks.
+// Digests (XXH3, 128 bits) for journals, manifests and caches: they tell accidents and differences, not
+// attacks.
 #pragma once
 
 #include <compare>
@@ -31,8 +32,7 @@ class Hasher {
   Hasher& Add(const char* text) { return Add(std::string_view(text)); }
   Hasher& Add(const Digest& digest);
   template <typename T>
-    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
-  Hasher& Add(T value) {
+  requires std::is_arithmetic_v<T> || std::is_enum_v<T> Hasher& Add(T value) {
     return Bytes(&value, sizeof(value));
   }
   Digest Finish() const;

@@ -9,8 +9,8 @@ namespace throng {
 void InitLog(const std::string& level) {
   const auto parsed = spdlog::level::from_str(level);
   if (parsed == spdlog::level::off && level != "off") {
-    throw MakeError(ErrorCode::kInvalid, "log level '{}' is unknown; allowed: trace debug info warn error off",
-                    level);
+    throw MakeError(ErrorCode::kInvalid,
+                    "log level '{}' is unknown; allowed: trace debug info warn error off", level);
   }
   if (!spdlog::get("throng")) spdlog::set_default_logger(spdlog::stderr_color_mt("throng"));
   spdlog::set_pattern("%^%l%$: %v");

@@ -22,9 +22,9 @@ class ThreadPool {
 
   int NumThreads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(i, worker) for every i in [0, count), worker in [0, NumThreads()); returns when all are done, and rethrows
-  // the first exception. Iterations are handed out one by one, so give each enough work (some microseconds).
-  // One caller at a time.
+  // Calls body(i, worker) for every i in [0, count), worker in [0, NumThreads()); returns when all are done,
+  // and rethrows the first exception. Iterations are handed out one by one, so give each enough work (some
+  // microseconds). One caller at a time.
   void ParallelFor(size_t count, const std::function<void(size_t i, int worker)>& body);
 
  private:

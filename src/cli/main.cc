@@ -1,4 +1,5 @@
-// The program: subcommands, and the one place where errors become exit codes (1: it failed, 2: it was called wrongly).
+// The program: subcommands, and the one place where errors become exit codes (1: it failed, 2: it was called
+// wrongly).
 
 #include <exception>
 #include <new>

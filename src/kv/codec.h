@@ -1,5 +1,5 @@
-// What a codec is: how the 64 x d block of keys, or of values, of one page is encoded, and how attention reads it.
-// The table of codecs is in codec_table.h.
+// What a codec is: how the 64 x d block of keys, or of values, of one page is encoded, and how attention
+// reads it. The table of codecs is in codec_table.h.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,9 @@ enum class Part { kKeys, kValues };
 // Element type of the open page, which is not encoded yet.
 enum class OpenType { kF16, kF32 };
 
-// A codec with its parameters bound, for one head size. All functions are pure: the bytes of a page depend on its 64 x d block alone.
-// Implementations are stateless after construction and may be used by several threads.
+// A codec with its parameters bound, for one head size. All functions are pure: the bytes of a page depend on
+// its 64 x d block alone. Implementations are stateless after construction and may be used by several
+// threads.
 class Codec {
  public:
   virtual ~Codec() = default;
@@ -24,7 +25,8 @@ class Codec {
   virtual std::string Name() const = 0;  // as given to --kv, with parameters: "gear2:r=4,s=2%"
   virtual OpenType Open() const { return OpenType::kF16; }
 
-  // Exact size of an encoded block; a multiple of 64 is not required (the page rounds up and the ledger says so).
+  // Exact size of an encoded block; a multiple of 64 is not required (the page rounds up and the ledger says
+  // so).
   virtual size_t Bytes(Part part) const = 0;
 
   // block: [64, d] row-major, finite or not (see each codec for what it does with NaN and infinity).
@@ -32,9 +34,11 @@ class Codec {
   virtual void Encode(Part part, const float* block, uint8_t* encoded) const = 0;
   virtual void Decode(Part part, const uint8_t* encoded, float* block) const = 0;
 
-  // A query row in the form that Score wants (for example INT8 with a scale): made once per row, not per page.
+  // A query row in the form that Score wants (for example INT8 with a scale): made once per row, not per
+  // page.
   virtual size_t QueryBytes() const = 0;  // of one row; a multiple of 64
-  virtual void PrepareQuery(const float* query, void* prepared) const = 0;  // query: [d], already scaled by 1/sqrt(d)
+  virtual void PrepareQuery(const float* query,
+                            void* prepared) const = 0;  // query: [d], already scaled by 1/sqrt(d)
 
   // scores[r, t] = query r . key t.  prepared: [num_rows, QueryBytes()], scores: [num_rows, 64].
   // Each row's result is independent of num_rows and of the other rows.

@@ -1,5 +1,5 @@
-// The seam between thinking and computing: a request goes in, its completion comes out. Simulations see this header
-// alone; behind it are the engine of this process, servers, recordings, models of servers, and fakes.
+// The seam between thinking and computing: a request goes in, its completion comes out. Simulations see this
+// header alone; behind it are the engine of this process, servers, recordings, models of servers, and fakes.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace throng::llm {
 
-// Who asks: the identity of a call that no order of execution changes. `call` counts the calls of that agent in that
-// step, in program order. Sampling, journals and recordings are keyed by it.
+// Who asks: the identity of a call that no order of execution changes. `call` counts the calls of that agent
+// in that step, in program order. Sampling, journals and recordings are keyed by it.
 struct CallKey {
   uint32_t agent = 0;
   int32_t step = 0;
@@ -24,7 +24,7 @@ struct CallKey {
 // What an answer may look like. At most one of the two is set; with none, any text.
 struct Constraint {
   std::vector<std::string> choices;  // the answer is exactly one of these
-  std::string json_schema;           // the answer is a JSON value that this schema allows, without white space
+  std::string json_schema;  // the answer is a JSON value that this schema allows, without white space
   bool Empty() const { return choices.empty() && json_schema.empty(); }
 };
 
@@ -70,7 +70,7 @@ struct Stats {  // sums since the start
   uint64_t prompt_tokens = 0;
   uint64_t cached_prompt_tokens = 0;
   uint64_t output_tokens = 0;
-  uint64_t kv_bytes = 0;       // held now
+  uint64_t kv_bytes = 0;  // held now
   uint64_t kv_bytes_peak = 0;
 };
 
@@ -81,12 +81,13 @@ class Llm {
 
   virtual ~Llm() = default;
 
-  // Hands over a request and returns at once; the id is unique within this backend. Throws kInvalid if the request can
-  // never be served (longer than the context, a constraint that cannot be compiled).
+  // Hands over a request and returns at once; the id is unique within this backend. Throws kInvalid if the
+  // request can never be served (longer than the context, a constraint that cannot be compiled).
   virtual uint64_t Submit(Request request) = 0;
 
-  // Blocks until at least one completion is there, or `seconds` (of Now()'s clock) have passed, or nothing is in flight; appends all that are
-  // there. A backend in virtual time moves its clock forward to the next completion instead of blocking.
+  // Blocks until at least one completion is there, or `seconds` (of Now()'s clock) have passed, or nothing is
+  // in flight; appends all that are there. A backend in virtual time moves its clock forward to the next
+  // completion instead of blocking.
   virtual void Wait(std::vector<Completion>& done, double seconds = kForever) = 0;
 
   // The request completes soon with kCancelled, unless it has completed already. Unknown ids are ignored.

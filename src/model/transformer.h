@@ -14,7 +14,7 @@ class ThreadPool;
 namespace throng::kv {
 class SequenceCache;
 struct BlockLayout;
-}
+}  // namespace throng::kv
 
 namespace throng::model {
 
@@ -34,13 +34,14 @@ class Transformer {
   virtual const ModelConfig& Config() const = 0;
   virtual Digest WeightsDigest() const = 0;
 
-  // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row is a function of the tokens of its
-  // sequence, the model and the codec alone: not of the other items, of the chunking or of the number of threads.
-  // Not thread-safe: one forward pass at a time.
+  // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row is a function of the
+  // tokens of its sequence, the model and the codec alone: not of the other items, of the chunking or of the
+  // number of threads. Not thread-safe: one forward pass at a time.
   virtual void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) = 0;
 };
 
-// Throws kCorrupt or kUnsupported with one sentence. The file must outlive the transformer (weights stay mapped).
+// Throws kCorrupt or kUnsupported with one sentence. The file must outlive the transformer (weights stay
+// mapped).
 std::unique_ptr<Transformer> LoadTransformer(const GgufFile& file);
 
 }  // namespace throng::model

@@ -28,9 +28,12 @@ class Space {
     const int64_t dy = a.y < b.y ? int64_t{b.y} - a.y : int64_t{a.y} - b.y;
     if (radius < 0) return false;
     switch (metric_) {
-      case Metric::kChebyshev: return dx <= radius && dy <= radius;
-      case Metric::kEuclid: return dx * dx + dy * dy <= radius * radius;
-      case Metric::kManhattan: return dx + dy <= radius;
+      case Metric::kChebyshev:
+        return dx <= radius && dy <= radius;
+      case Metric::kEuclid:
+        return dx * dx + dy * dy <= radius * radius;
+      case Metric::kManhattan:
+        return dx + dy <= radius;
     }
     return false;
   }

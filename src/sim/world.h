@@ -1,8 +1,11 @@
-// What a scenario implements: a world with its rules, and agents that think in it. The schedulers run it in any mode.
+// What a scenario implements: a world with its rules, and agents that think in it. The schedulers run it in
+// any mode.
 //
 // One step of one cluster (a connected component of agents that can affect each other in that step):
-//   1. every member's Proceed runs, reading the state at the *start* of the step through its View, and awaiting completions;
-//   2. Resolve runs once for the cluster, members ordered by id: it turns intents into new states and cell writes, and may itself
+//   1. every member's Proceed runs, reading the state at the *start* of the step through its View, and
+//   awaiting completions;
+//   2. Resolve runs once for the cluster, members ordered by id: it turns intents into new states and cell
+//   writes, and may itself
 //      await completions (conversations), each keyed by its speaker;
 //   3. everything that was written is committed at once, as the state at the start of the next step.
 #pragma once
@@ -51,8 +54,9 @@ class View {
   virtual Step Now() const = 0;
   virtual const Body& SelfBody() const = 0;
   virtual const MindPtr& SelfMind() const = 0;
-  virtual std::vector<Neighbour> Neighbours() const = 0;  // others within the perception radius, ordered by id
-  virtual std::string Cell(Pos pos) const = 0;            // what was written there; empty if nothing
+  virtual std::vector<Neighbour> Neighbours()
+      const = 0;                                // others within the perception radius, ordered by id
+  virtual std::string Cell(Pos pos) const = 0;  // what was written there; empty if nothing
 };
 
 // Issues LLM calls for one agent in one step; numbers them in program order and sets key, seed and priority.
@@ -84,8 +88,9 @@ struct Member {
   IntentPtr intent;
 };
 
-// The writes of one cluster's step. Writing outside the reach of the step throws kInvalid naming agent and cell: a member's new position
-// lies within max_vel of its old one, a cell within max_vel of some member's start position.
+// The writes of one cluster's step. Writing outside the reach of the step throws kInvalid naming agent and
+// cell: a member's new position lies within max_vel of its old one, a cell within max_vel of some member's
+// start position.
 class Commit {
  public:
   virtual ~Commit() = default;
@@ -93,7 +98,8 @@ class Commit {
   virtual void SetMind(AgentId member, MindPtr mind) = 0;
   virtual void WriteCell(Pos pos, std::string value) = 0;
   virtual void AddEvent(Event event) = 0;
-  virtual Caller& CallerOf(AgentId member) = 0;  // calls made here are numbered after those of the member's Proceed
+  virtual Caller& CallerOf(
+      AgentId member) = 0;  // calls made here are numbered after those of the member's Proceed
 };
 
 struct Rules {
@@ -113,8 +119,8 @@ class World {
   virtual Body StartBody(AgentId agent) const = 0;
   virtual MindPtr StartMind(AgentId agent) const = 0;
 
-  // Both must depend on nothing but their arguments: nothing may survive in a coroutine between steps. Views, callers and commits live until
-  // the coroutine ends.
+  // Both must depend on nothing but their arguments: nothing may survive in a coroutine between steps. Views,
+  // callers and commits live until the coroutine ends.
   virtual Task<IntentPtr> Proceed(const View& view, Caller& caller) const = 0;
   virtual Task<void> Resolve(Step step, const std::vector<Member>& members, Commit& commit) const = 0;
 };
