@@ -1,0 +1,500 @@
+"""Training documents: a persona with plan and memories, then many decisions on them, so that one sequence supervises
+many recalls. A document is a list of (text, decision), where the decision is empty for text that is given;
+everything is a function of the random generator passed in."""
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from random import Random
+
+from lexicon import (EVENING, EVENTS, GOODS, HOURS, LIKES, LOST, LUNCH, MAX_PRICE, NAMES, NEEDS, OPEN_TRAITS, OTHER_NAMES,
+                     PERSONAS, PLACES, PUBLIC, RELATIONS, TRAITS, WORK, WORK_START)
+from prompts import HEAD, TAILS, TEMPLATES, block, fill, listing
+
+Segment = tuple[str, str]
+
+MAX_SAY = 120
+
+
+def held_out(*words: object) -> bool:
+    """One combination in ten is never asked in training; the evaluation asks only those."""
+    return zlib.crc32("|".join(map(str, words)).encode()) % 10 == 0
+
+
+def hour(h: int) -> str:
+    return f"{h:02d}:00"
+
+
+@dataclass
+class Fact:
+    kind: str
+    text: str
+    words: dict[str, str]
+    asks: list[tuple[str, str, str]]  # question, answer, class of the answer
+    teller: str | None = None
+
+    def key(self) -> tuple:
+        return (self.kind, *self.words.values())
+
+
+@dataclass
+class Scene:
+    """One agent at one moment: what a prompt is made from."""
+
+    persona: dict
+    plan: list[tuple[int, str, str]]
+    lines: list[str] = field(default_factory=list)
+    facts: list[tuple[int, Fact]] = field(default_factory=list)  # index of the memory line
+    end_minute: int = 0
+
+    def head(self) -> str:
+        p = self.persona
+        return fill(HEAD, plan=block([f"- {hour(h)} {place}: {do}" for h, place, do in self.plan]),
+                    memories=block(self.lines), **persona_fields(p))
+
+
+def persona_fields(p: dict) -> dict:
+    return dict(name=p["name"], age=p["age"], job=p["job"], workplace=p["workplace"], traits=", ".join(p["traits"]),
+                relations=listing([f"{r['name']} ({r['relation']})" for r in p["relations"]]))
+
+
+def made_up(rng: Random) -> str:
+    """A word that no document has twice: it can only be copied."""
+    return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.choice((2, 2, 3))))
+
+
+def pick_name(rng: Random) -> str:
+    return rng.choice(OTHER_NAMES) if rng.random() < 0.1 else rng.choice(NAMES)
+
+
+class FactMaker:
+    """Facts of one document; the words that questions name occur once per kind, so each question has one answer."""
+
+    KINDS = ("event",) * 5 + ("lost",) * 2 + ("meet",) * 2 + ("likes", "likes", "needs", "price", "price", "saw", "saw")
+
+    def __init__(self, rng: Random, held: bool = False):
+        self.rng = rng
+        self.held = held
+        self.used: set[tuple] = set()
+
+    def fresh(self, kind: str, choose) -> str | None:
+        for _ in range(8):
+            word = choose()
+            if (kind, word) not in self.used:
+                return word
+        return None
+
+    def noun(self, kind: str, words: list[str]) -> str | None:
+        return self.fresh(kind, lambda: made_up(self.rng) if self.rng.random() < 0.06 and not self.held else self.rng.choice(words))
+
+    def make(self, kind: str | None = None) -> Fact | None:
+        kind = kind or self.rng.choice(self.KINDS)
+        for _ in range(60):
+            fact = getattr(self, kind)()
+            if fact is None:
+                return None
+            if held_out(*fact.key()) == self.held:
+                self.used.update((kind, w) for w in fact.words.values())
+                return fact
+        return None
+
+    def event(self) -> Fact | None:
+        topic = self.noun("event", EVENTS)
+        place, at = self.rng.choice(PUBLIC), hour(self.rng.choice(HOURS))
+        if topic is None:
+            return None
+        asks = [(f"Where is the {topic}?", place, "place"), (f"When is the {topic}?", at, "time"),
+                (f"Who told you about the {topic}?", "", "teller")]
+        if ("event", place + at) not in self.used:
+            asks.append((f"What is at the {place} at {at}?", topic, "event"))
+        self.used.add(("event", place + at))
+        return Fact("event", f"the {topic} is at the {place} at {at}.", dict(topic=topic, place=place, at=at), asks)
+
+    def lost(self) -> Fact | None:
+        who, thing = self.fresh("lost", lambda: pick_name(self.rng)), self.noun("lost", LOST)
+        place = self.rng.choice(PUBLIC)
+        if who is None or thing is None:
+            return None
+        return Fact("lost", f"{who} lost a {thing} at the {place}.", dict(who=who, thing=thing, place=place),
+                    [(f"Who lost a {thing}?", who, "name"), (f"What did {who} lose?", thing, "lost"),
+                     (f"Where did {who} lose a {thing}?", place, "place")])
+
+    def meet(self) -> Fact | None:
+        who, other = (self.fresh("meet", lambda: pick_name(self.rng)) for _ in range(2))
+        if who is None or other is None or who == other:
+            return None
+        place, at = self.rng.choice(PUBLIC), hour(self.rng.choice(HOURS))
+        return Fact("meet", f"{who} will meet {other} at the {place} at {at}.", dict(who=who, other=other, place=place, at=at),
+                    [(f"Where will {who} meet {other}?", place, "place"), (f"When will {who} meet {other}?", at, "time"),
+                     (f"Who will meet {other}?", who, "name"), (f"Who will {who} meet?", other, "name")])
+
+    def likes(self) -> Fact | None:
+        who, thing = self.fresh("likes", lambda: pick_name(self.rng)), self.noun("likes", LIKES)
+        if who is None or thing is None:
+            return None
+        return Fact("likes", f"{who} likes {thing}.", dict(who=who, thing=thing),
+                    [(f"What does {who} like?", thing, "likes"), (f"Who likes {thing}?", who, "name")])
+
+    def needs(self) -> Fact | None:
+        who, thing = self.fresh("needs", lambda: pick_name(self.rng)), self.noun("needs", NEEDS)
+        if who is None or thing is None:
+            return None
+        return Fact("needs", f"{who} needs a {thing}.", dict(who=who, thing=thing),
+                    [(f"What does {who} need?", thing, "needs"), (f"Who needs a {thing}?", who, "name")])
+
+    def price(self) -> Fact | None:
+        good = self.noun("price", GOODS)
+        if good is None:
+            return None
+        coins = str(self.rng.randint(2, MAX_PRICE))
+        return Fact("price", f"the {good} costs {coins} coins.", dict(good=good, coins=coins),
+                    [(f"What does the {good} cost?", coins, "number")])
+
+    def saw(self) -> Fact | None:
+        who = self.fresh("saw", lambda: pick_name(self.rng))
+        if who is None:
+            return None
+        place = self.rng.choice(PUBLIC)
+        return Fact("saw", f"You saw {who} at the {place}.", dict(who=who, place=place),
+                    [(f"Where did you see {who}?", place, "place")])
+
+
+def random_persona(rng: Random) -> dict:
+    p = dict(rng.choice(PERSONAS))
+    if rng.random() < 0.5:
+        q = rng.choice(PERSONAS)
+        p.update(name=pick_name(rng), age=rng.randint(17, 80), job=q["job"], workplace=q["workplace"],
+                 wake_hour=q["wake_hour"], sleep_hour=q["sleep_hour"], traits=rng.sample(TRAITS, 2))
+        others = rng.sample([n for n in NAMES + OTHER_NAMES if n != p["name"]], rng.randint(0, 4))
+        p["relations"] = [dict(name=n, relation=rng.choice(RELATIONS)) for n in others]
+    return p
+
+
+def usual_plan(rng: Random, p: dict, wake: int, events: list[Fact]) -> list[tuple[int, str, str]]:
+    """A working day of this persona; events heard of take their hour."""
+    work = p["workplace"]
+    start = max(WORK_START[work], wake + 1)
+    plan = {}
+    if start > wake:
+        plan[wake] = ("home", "have breakfast")
+    if start >= 13:
+        plan[11] = rng.choice(EVENING)
+        plan[13] = rng.choice(LUNCH)
+        plan[start] = (work, rng.choice(WORK[work]))
+        plan[22] = ("home", "cook dinner")
+    else:
+        plan[start] = (work, rng.choice(WORK[work]))
+        plan[max(12, start + 2)] = rng.choice(LUNCH)
+        plan[max(13, start + 3)] = (work, rng.choice(WORK[work]))
+        plan[rng.choice((17, 18))] = rng.choice(EVENING)
+        plan[rng.choice((20, 21))] = ("home", rng.choice(("cook dinner", "read a novel", "rest on the sofa")))
+    for event in events[-1:]:
+        plan[int(event.words["at"][:2])] = (event.words["place"], f"join the {event.words['topic']}")
+    return [(h, *plan[h]) for h in sorted(plan)][:7]
+
+
+def scattered_plan(rng: Random) -> list[tuple[int, str, str]]:
+    """Any places at any hours: such a plan has to be read."""
+    hours = sorted(rng.sample(range(5, 23), rng.randint(4, 7)))
+    plan = []
+    for h in hours:
+        place = rng.choice(list(PLACES))
+        plan.append((h, place, rng.choice(PLACES[place])))
+    return plan
+
+
+OPENERS = ("hello {you}, ", "hello {you}, ", "thanks {you}, ", "good to know. ", "I see. ", "")
+SMALL_TALK = ("hello {you}, how are you?", "bye {you}.", "see you later.", "that is nice.", "what a fine day.")
+
+
+def said_line(rng: Random, you: str, fact: Fact, prefix: str) -> str:
+    """A memory of a fact; sets who told it."""
+    if fact.kind == "saw":
+        return f"{prefix}{fact.text}"
+    names = [fact.words[k] for k in ("who", "other") if k in fact.words]
+    fact.teller = rng.choice([n for n in NAMES + OTHER_NAMES[:4] if n != you and n not in names])
+    return f"{prefix}{fact.teller} said: {rng.choice(OPENERS).format(you=you)}{fact.text}"
+
+
+def filler_line(rng: Random, p: dict, facts: list[Fact], prefix: str) -> str:
+    roll = rng.random()
+    if roll < 0.4:
+        place = rng.choice(list(PLACES))
+        at = "at home" if place == "home" else f"at the {place}"
+        return f"{prefix}You began to {rng.choice(PLACES[place])} {at}."
+    other = pick_name(rng)
+    told = [f for f in facts if f.kind != "saw"]
+    if roll < 0.65 and told:
+        # Repeats a known fact, as happens when the agent passes it on.
+        return f"{prefix}You said to {other}: {rng.choice(OPENERS[:2]).format(you=other)}{rng.choice(told).text}"
+    if roll < 0.85:
+        return f"{prefix}{other} said: {rng.choice(SMALL_TALK).format(you=p['name'])}"
+    return f"{prefix}You said to {other}: {rng.choice(SMALL_TALK).format(you=other)}"
+
+
+def make_scene(rng: Random, num_lines: int, fill_share: float, held: bool = False) -> Scene:
+    p = random_persona(rng)
+    plan = scattered_plan(rng) if rng.random() < 0.5 else usual_plan(rng, p, p["wake_hour"], [])
+    scene = Scene(p, plan)
+    maker = FactMaker(rng, held)
+    minute = rng.randint(300, 600)
+    step = max(1, min(40, (1300 - minute) // max(1, num_lines)))
+    for i in range(num_lines):
+        minute += rng.randint(1, 2 * step)
+        minute = min(minute, 22 * 60)
+        prefix = f"- {minute // 60:02d}:{minute % 60:02d} "
+        fact = None if rng.random() < fill_share else maker.make()
+        if fact is None:
+            scene.lines.append(filler_line(rng, p, [f for _, f in scene.facts], prefix))
+            continue
+        scene.lines.append(said_line(rng, p["name"], fact, prefix))
+        fact.asks = [(q, fact.teller if cls == "teller" else a, cls) for q, a, cls in fact.asks]
+        scene.facts.append((i, fact))
+    scene.end_minute = minute
+    return scene
+
+
+def clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def random_clock(rng: Random) -> str:
+    return clock(rng.randint(6 * 60, 23 * 60 - 1))
+
+
+def relation_of(p: dict, other: str) -> str:
+    return next((r["relation"] for r in p["relations"] if r["name"] == other), "stranger")
+
+
+def pick_other(rng: Random, p: dict) -> str:
+    if p["relations"] and rng.random() < 0.6:
+        return rng.choice(p["relations"])["name"]
+    return rng.choice([n for n in NAMES if n != p["name"]])
+
+
+def planned_place(scene: Scene, minute: int) -> str:
+    begun = [place for h, place, _ in scene.plan if h * 60 <= minute]
+    return begun[-1] if begun else "home"
+
+
+def answer_tail(rng: Random, fact: Fact) -> list[Segment]:
+    # What/where/when/who in equal shares within a fact; the two-key question is hard and rare in use.
+    asks = [a for a in fact.asks if a[2] != "event" or rng.random() < 0.4]
+    question, answer, _ = rng.choice(asks)
+    return [(fill(TAILS["answer"], question=question), ""), (answer + "\n", "answer")]
+
+
+def act_tail(rng: Random, scene: Scene, held: bool = False) -> tuple[list[Segment], str, str] | None:
+    """(segments, answer, why), or None if the combination drawn is not of the wanted part."""
+    events: dict[int, list[Fact]] = {}
+    for _, f in scene.facts:
+        if f.kind == "event":
+            events.setdefault(int(f.words["at"][:2]), []).append(f)
+    single = [h for h, fs in events.items() if len(fs) == 1]
+    free = [h for h in range(5, 23) if h not in events]
+    due = bool(single) and (not free or rng.random() < 0.25)
+    if not due and not free:
+        return None
+    h = rng.choice(single if due else free)
+    minute = h * 60 + rng.randint(0, 59)
+    answer = events[h][0].words["place"] if due else planned_place(scene, minute)
+    if held_out(scene.persona["name"], h, answer) != held:
+        return None
+    near = rng.sample([n for n in NAMES if n != scene.persona["name"]], rng.choice((0, 0, 1, 1, 2, 3)))
+    # Mostly still at the place before, sometimes anywhere.
+    place = planned_place(scene, minute - 60) if rng.random() < 0.6 else rng.choice(list(PLACES))
+    tail = fill(TAILS["act"], time=clock(minute), place=place, near=listing(near))
+    return [(tail, ""), (answer + "\n", "act")], answer, "event" if due else "plan"
+
+
+def talk_tail(rng: Random, scene: Scene) -> list[Segment]:
+    p = scene.persona
+    other = pick_other(rng, p)
+    relation = relation_of(p, other)
+    place = rng.choice(list(PLACES))
+    does = "sleep" if place == "home" and rng.random() < 0.5 else rng.choice(PLACES[place])
+    last = rng.choice(("never", f"{rng.choice((10, 20, 30, 40, 50))} minutes ago", f"{rng.randint(1, 23)} hours ago"))
+    known = relation != "stranger" or bool(OPEN_TRAITS & set(p["traits"]))
+    answer = "yes" if known and "minutes" not in last and does != "sleep" else "no"
+    tail = fill(TAILS["talk"], time=random_clock(rng), place=place, other=other, relation=relation, other_does=does,
+                last_talk=last)
+    return [(tail, ""), (answer + "\n", "talk")]
+
+
+def reaction(rng: Random, fact: Fact | None, other: str) -> str:
+    """What one says to a fact just heard."""
+    if fact is None:
+        return rng.choice((f"I am fine, {other}.", f"good to see you, {other}."))
+    w = fact.words
+    return rng.choice(dict(
+        event=lambda: (f"thanks {other}, I will come to the {w['topic']}.", f"thanks {other}, see you at the {w['place']}.",
+                       f"the {w['topic']} sounds nice."),
+        lost=lambda: (f"oh no, I will look for the {w['thing']}.", f"I was not at the {w['place']}."),
+        meet=lambda: (f"say hello to {w['other']}.", f"good to know, I will see {w['who']} at the {w['place']}."),
+        likes=lambda: (f"I like {w['thing']} too.", f"I will tell {w['who']}."),
+        needs=lambda: (f"maybe I can find a {w['thing']}.", f"I will help {w['who']}."),
+        price=lambda: (f"{w['coins']} coins is a good price.", f"{w['coins']} coins is too much."),
+        plan=lambda: (f"enjoy the {w['place']}.",),
+    )[fact.kind]())
+
+
+def plan_fact(rng: Random, scene: Scene) -> Fact | None:
+    entries = [(h, place) for h, place, _ in scene.plan if place != "home"]
+    if not entries:
+        return None
+    h, place = rng.choice(entries)
+    return Fact("plan", f"I will be at the {place} at {hour(h)}.", dict(place=place, at=hour(h)), [])
+
+
+def fact_to_share(rng: Random, scene: Scene, other: str) -> Fact | None:
+    """Fresh news first: an agent that always tells the latest spreads facts through the town."""
+    told = [f for _, f in scene.facts if f.kind != "saw" and f.teller != other and other not in f.words.values()]
+    events = [f for f in told if f.kind == "event"]
+    roll = rng.random()
+    if events and roll < 0.5:
+        return rng.choice(events[-3:])
+    if told and roll < 0.9:
+        return rng.choice(told[-4:])
+    return plan_fact(rng, scene)
+
+
+def utterance(rng: Random, turn: int, heard: Fact | None, share: Fact | None, other: str, end: bool) -> str:
+    parts = []
+    if turn == 0:
+        parts.append(f"hello {other}, {share.text}" if share else f"hello {other}, how are you?")
+    else:
+        parts.append(reaction(rng, heard, other))
+        if share:
+            parts.append(share.text)
+    if end:
+        parts.append(rng.choice((f"bye {other}.", "see you later.")))
+    while len(" ".join(parts)) > MAX_SAY:
+        parts.pop()
+    return " ".join(parts)
+
+
+def say_tail(rng: Random, scene: Scene) -> list[Segment]:
+    p = scene.persona
+    other = pick_other(rng, p)
+    turn = rng.choice((0, 0, 1, 1, 2, 3))
+    partner = FactMaker(rng)
+    talk: list[str] = []
+    heard: Fact | None = None
+    for t in range(turn + 1):
+        mine = (turn - t) % 2 == 0
+        end = t > 0 and (t == 3 or rng.random() < (0, 0.25, 0.5)[t])
+        if mine:
+            share = fact_to_share(rng, scene, other) if t == 0 or rng.random() < 0.6 else None
+        else:
+            kind = rng.choice([k for k in FactMaker.KINDS if k != "saw"])
+            share = partner.make(kind) if t == 0 or rng.random() < 0.6 else None
+        if t < turn:
+            end = False
+        text = utterance(rng, t, heard, share, other if mine else p["name"], end)
+        if t < turn:
+            talk.append(f"{'You' if mine else other}: {text}")
+        heard = share if share and share.text in text else None
+    prompt = fill(TAILS["say"], time=random_clock(rng), place=rng.choice(list(PLACES)), other=other,
+                  relation=relation_of(p, other), talk=block(talk))
+    return [(prompt, ""), (compact(say=text, end=end) + "\n", "say")]
+
+
+def compact(**values: object) -> str:
+    return json.dumps(values, separators=(",", ":"))
+
+
+def reflect_tail(rng: Random, scene: Scene) -> list[Segment]:
+    order = ("event", "lost", "meet", "needs", "likes", "price", "saw")
+    facts = [f for _, f in scene.facts]
+    fact = next((f for kind in order for f in reversed(facts) if f.kind == kind), None)
+    if fact is None:
+        text, importance = "it was a quiet day.", 1
+    else:
+        w = fact.words
+        text, importance = dict(
+            event=lambda: (f"{fact.teller} told me about the {w['topic']} at the {w['place']}.", 8 if w["at"] >= "17" else 7),
+            lost=lambda: (f"{w['who']} lost a {w['thing']} and may need help.", 6),
+            meet=lambda: (f"{w['who']} will meet {w['other']} at the {w['place']}.", 5),
+            needs=lambda: (f"{w['who']} needs a {w['thing']}, maybe I can help.", 4),
+            likes=lambda: (f"{w['who']} likes {w['thing']}, a gift could please.", 4),
+            price=lambda: (f"the {w['good']} costs {w['coins']} coins.", 2),
+            saw=lambda: (f"I saw {w['who']} at the {w['place']}.", 3),
+        )[fact.kind]()
+    prompt = fill(TAILS["reflect"], time=clock(rng.randint(20 * 60, 23 * 60)))
+    return [(prompt, ""), (compact(insight=text, importance=importance) + "\n", "reflect")]
+
+
+def plan_document(rng: Random, num_lines: int) -> list[Segment]:
+    scene = make_scene(rng, num_lines, fill_share=0.5)
+    p = scene.persona
+    wake = p["wake_hour"] + rng.choice((0, 0, 0, 1))
+    events = [f for _, f in scene.facts if f.kind == "event" and int(f.words["at"][:2]) > wake]
+    plan = usual_plan(rng, p, wake, events)
+    entries = [dict(at=hour(h), place=place, do=do[:32]) for h, place, do in plan]
+    prompt = fill(TEMPLATES["plan"], memories=block(scene.lines), time=clock(wake * 60 + rng.choice((0, 0, 10, 20, 30))),
+                  **persona_fields(p))
+    return [(prompt, ""), (compact(plan=entries) + "\n", "plan")]
+
+
+def pairs_document(rng: Random, max_tokens: int) -> list[Segment]:
+    """The barest recall, memory lines with questions in between: from these the model first learns to look back."""
+    maker = FactMaker(rng)
+    segments: list[Segment] = [("Memories:\n", "")]
+    known: list[Fact] = []
+    you = pick_name(rng)
+    budget = max_tokens - 8
+    while budget > 0:
+        for _ in range(rng.randint(1, 4)):
+            fact = maker.make()
+            if fact is None:
+                continue
+            line = said_line(rng, you, fact, f"- {random_clock(rng)} ")
+            fact.asks = [(q, fact.teller if cls == "teller" else a, cls) for q, a, cls in fact.asks]
+            known.append(fact)
+            segments.append((line + "\n", ""))
+            budget -= 21
+        if not known:
+            continue
+        for _ in range(rng.randint(1, 5)):
+            segments += answer_tail(rng, rng.choice(known))
+            budget -= 13
+    return segments
+
+
+def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
+    """Persona, plan, memories, then decisions of all kinds until the budget is full."""
+    budget = max_tokens - 130
+    num_lines = max(1, min(44, int(budget / 19 * rng.uniform(0.25, 0.8))))
+    scene = make_scene(rng, num_lines, fill_share=rng.choice((0.1, 0.3, 0.5)))
+    segments: list[Segment] = [(scene.head(), "")]
+    budget -= 18 * num_lines
+    recall_share = rng.choice((0.3, 0.6, 0.8))
+    while budget > 0:
+        if scene.facts and rng.random() < recall_share:
+            segments += answer_tail(rng, rng.choice(scene.facts)[1])
+            budget -= 13
+            continue
+        roll = rng.random()
+        if roll < 0.5:
+            drawn = act_tail(rng, scene)
+            if drawn:
+                segments += drawn[0]
+            budget -= 22
+        elif roll < 0.65:
+            segments += talk_tail(rng, scene)
+            budget -= 32
+        elif roll < 0.93:
+            segments += say_tail(rng, scene)
+            budget -= 70
+        else:
+            segments += reflect_tail(rng, scene)
+            budget -= 36
+    return segments
+
+
+def make_document(rng: Random, max_tokens: int, pairs_share: float) -> list[Segment]:
+    if rng.random() < pairs_share:
+        return pairs_document(rng, max_tokens)
+    if rng.random() < 0.12:
+        return plan_document(rng, rng.randint(0, max(1, (max_tokens - 200) // 19)))
+    return mixed_document(rng, max_tokens)

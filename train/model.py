@@ -1,0 +1,109 @@
+"""The language model: a llama (RMSNorm, rotary positions, grouped-query attention, SwiGLU), tied embeddings."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+QUERY_BLOCK = 256
+
+
+@dataclass
+class Config:
+    vocab: int
+    layers: int = 5
+    dim: int = 256
+    heads: int = 4
+    kv_heads: int = 2
+    head_dim: int = 64
+    ffn: int = 640
+    context: int = 1024
+    rope_base: float = 10000.0
+    eps: float = 1e-5
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+class Layer(nn.Module):
+    def __init__(self, c: Config):
+        super().__init__()
+        self.c = c
+        self.attn_norm = nn.Parameter(torch.ones(c.dim))
+        self.ffn_norm = nn.Parameter(torch.ones(c.dim))
+        # Rows: queries, keys, values; one product is faster than three.
+        self.qkv = nn.Parameter(torch.empty((c.heads + 2 * c.kv_heads) * c.head_dim, c.dim))
+        self.out = nn.Parameter(torch.empty(c.dim, c.heads * c.head_dim))
+        self.gate_up = nn.Parameter(torch.empty(2 * c.ffn, c.dim))
+        self.down = nn.Parameter(torch.empty(c.dim, c.ffn))
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight
+
+
+class Model(nn.Module):
+    def __init__(self, c: Config, dtype: torch.dtype = torch.float32):
+        super().__init__()
+        self.c = c
+        self.dtype = dtype  # of matrix products; sums, norms and master weights stay f32
+        self.embed = nn.Parameter(torch.empty(c.vocab, c.dim))
+        self.layers = nn.ModuleList(Layer(c) for _ in range(c.layers))
+        self.norm = nn.Parameter(torch.ones(c.dim))
+        for name, p in self.named_parameters():
+            if p.dim() == 2:
+                scale = (2 * c.layers) ** -0.5 if name.endswith(("out", "down")) else 1.0
+                nn.init.normal_(p, std=0.02 if p is self.embed else scale * p.shape[1] ** -0.5)
+        # [context, head_dim / 2]
+        angle = torch.outer(torch.arange(c.context).float(), c.rope_base ** (-torch.arange(0, c.head_dim, 2).float() / c.head_dim))
+        self.register_buffer("cos", angle.cos(), persistent=False)
+        self.register_buffer("sin", angle.sin(), persistent=False)
+        self.register_buffer("mask", torch.full((c.context, c.context), float("-inf")).triu(1), persistent=False)
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """x [B, T, heads, head_dim]. Pairs are (i, i + head_dim/2) here, because slices are cheaper than strides;
+        the export reorders the rows of q and k to the adjacent pairs of the llama format."""
+        cos, sin = (t[: x.shape[1], None].to(x.dtype) for t in (self.cos, self.sin))
+        a, b = x.chunk(2, -1)
+        return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+
+    def attend(self, x: Tensor, layer: Layer) -> Tensor:
+        c, (batch, length, _) = self.c, x.shape
+        groups = c.heads // c.kv_heads
+        qkv = F.linear(x, layer.qkv.to(self.dtype)).view(batch, length, -1, c.head_dim)
+        qk, v = qkv.split((c.heads + c.kv_heads, c.kv_heads), 2)
+        qk = self.rotate(qk)
+        q, k = qk.split((c.heads, c.kv_heads), 2)
+        # [B * kv_heads, groups, T, head_dim]: queries of one group share their keys without a copy.
+        q = q.view(batch, length, c.kv_heads, groups, c.head_dim).permute(0, 2, 3, 1, 4)
+        q = (q * c.head_dim**-0.5).reshape(batch * c.kv_heads, groups, length, c.head_dim)
+        k = k.permute(0, 2, 3, 1).reshape(batch * c.kv_heads, c.head_dim, length)
+        v = v.permute(0, 2, 1, 3).reshape(batch * c.kv_heads, length, c.head_dim)
+        # Blocks of queries skip the keys that lie wholly in their future.
+        blocks = []
+        for start in range(0, length, QUERY_BLOCK):
+            stop = min(start + QUERY_BLOCK, length)
+            rows = q[:, :, start:stop].reshape(batch * c.kv_heads, -1, c.head_dim)
+            scores = torch.bmm(rows, k[:, :, :stop]).view(-1, groups, stop - start, stop)
+            weights = (scores + self.mask[start:stop, :stop].to(self.dtype)).softmax(-1)
+            block = torch.bmm(weights.view(rows.shape[0], -1, stop), v[:, :stop])
+            blocks.append(block.view(batch, c.kv_heads, groups, stop - start, c.head_dim))
+        mixed = torch.cat(blocks, 3)
+        mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, length, -1)
+        return F.linear(mixed, layer.out.to(self.dtype))
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """tokens [B, T] -> [B, T, dim], normed, ready for the output product."""
+        c = self.c
+        x = F.embedding(tokens, self.embed)
+        for layer in self.layers:
+            x = x + self.attend(rms_norm(x, layer.attn_norm, c.eps).to(self.dtype), layer).float()
+            h = rms_norm(x, layer.ffn_norm, c.eps).to(self.dtype)
+            gate, up = F.linear(h, layer.gate_up.to(self.dtype)).chunk(2, -1)
+            x = x + F.linear(F.silu(gate) * up, layer.down.to(self.dtype)).float()
+        return rms_norm(x, self.norm, c.eps)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return F.linear(hidden.to(self.dtype), self.embed.to(self.dtype)).float()

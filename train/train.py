@@ -1,0 +1,192 @@
+"""Trains the model on documents that are generated on the fly: batch i is a function of (seed, i), so that a resumed run
+sees what an uninterrupted one would have seen. Writes out/checkpoint.pt and a loss curve."""
+
+import argparse
+import csv
+import ctypes
+import math
+import time
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+
+import torch
+import torch.nn.functional as F
+
+from generator import make_document
+from model import Config, Model
+from tokenizer import Tokenizer
+
+HERE = Path(__file__).resolve().parent
+
+# (until this share of the run, tokens per row, rows, share of bare recall documents): look-back is learnt on short dense
+# rows, then stretched.
+CURRICULUM = (
+    (0.15, 192, 24, 0.8),
+    (0.30, 256, 20, 0.5),
+    (0.60, 512, 12, 0.25),
+    (1.00, 1024, 6, 0.15),
+)
+WEIGHTS = dict(answer=3.0, act=3.0, talk=1.0, say=1.0, plan=0.7, reflect=1.0)
+# Given text is mostly random facts, worth a little: a quarter of its tokens stand for all.
+GIVEN_SHARE, GIVEN_WEIGHT = 0.25, 0.3
+WARM_UP = 0.02
+
+
+def make_row(rng: Random, tokenizer: Tokenizer, length: int, pairs_share: float) -> tuple[list[int], list[str]]:
+    """length + 1 tokens and the decision each belongs to; a short document is followed by another."""
+    ids: list[int] = []
+    kinds: list[str] = []
+    while len(ids) <= length:
+        for text, kind in make_document(rng, max(150, length - len(ids)), pairs_share):
+            new = tokenizer.encode(text)
+            ids += new
+            kinds += [kind] * len(new)
+        ids.append(tokenizer.eos)
+        kinds.append("")
+    return ids[: length + 1], kinds[: length + 1]
+
+
+def make_batch(seed: int, step: int, tokenizer: Tokenizer, length: int, rows: int, pairs_share: float):
+    """inputs [rows, length]; then positions, targets, weights and decisions of the supervised tokens."""
+    inputs, picks, targets, weights, names = [], [], [], [], []
+    for row in range(rows):
+        rng = Random(f"train/{seed}/{step}/{row}")
+        ids, kinds = make_row(rng, tokenizer, length, pairs_share)
+        inputs.append(ids[:-1])
+        for t in range(length):
+            kind = kinds[t + 1]
+            if not kind and rng.random() >= GIVEN_SHARE:
+                continue
+            picks.append(row * length + t)
+            targets.append(ids[t + 1])
+            weights.append(WEIGHTS[kind] if kind else GIVEN_WEIGHT)
+            # The first token of an answer is the one that had to be found.
+            names.append(f"{kind}_first" if kind and not kinds[t] else kind)
+    return torch.tensor(inputs), torch.tensor(picks), torch.tensor(targets), torch.tensor(weights), names
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """bf16 products are many times faster on some processors and emulated on others."""
+    def seconds(dtype: torch.dtype) -> float:
+        a, b = torch.randn(2048, 256, device=device).to(dtype), torch.randn(1280, 256, device=device).to(dtype)
+        for _ in range(2):
+            F.linear(a, b)
+        start = time.perf_counter()
+        for _ in range(5):
+            F.linear(a, b).sum().item()
+        return time.perf_counter() - start
+    return min((torch.bfloat16, torch.float32), key=seconds)
+
+
+def keep_freed_memory() -> None:
+    """Large tensors come and go each step; handing them back to the kernel each time costs more than the mathematics."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
+    except OSError:
+        pass
+
+
+def learning_rate(progress: float, peak: float) -> float:
+    if progress < WARM_UP:
+        return peak * (progress + 1e-3) / (WARM_UP + 1e-3)
+    return peak * (0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=HERE / "out", help="folder with tokenizer.json; gets checkpoint.pt")
+    parser.add_argument("--loss", type=Path, default=HERE / "loss.csv")
+    parser.add_argument("--steps", type=int, help="budget in steps: the run is then repeatable exactly")
+    parser.add_argument("--minutes", type=float, help="budget in minutes instead")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--layers", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="0: all")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--log-every", type=int, default=25)
+    parser.add_argument("--save-minutes", type=float, default=3)
+    args = parser.parse_args()
+    if (args.steps is None) == (args.minutes is None):
+        parser.error("give either --steps or --minutes")
+    return args
+
+
+def main() -> None:
+    args = parse_arguments()
+    keep_freed_memory()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(args.seed)
+    tokenizer = Tokenizer.load(args.out / "tokenizer.json")
+    dtype = fastest_dtype(device)
+    model = Model(Config(vocab=len(tokenizer.tokens), layers=args.layers), dtype).to(device)
+    matrices = [p for p in model.parameters() if p.dim() == 2]
+    norms = [p for p in model.parameters() if p.dim() == 1]
+    optimizer = torch.optim.AdamW([dict(params=matrices, weight_decay=0.05), dict(params=norms, weight_decay=0.0)],
+                                  lr=args.lr, betas=(0.9, 0.98))
+    step, tokens, seconds = 0, 0, 0.0
+    checkpoint_path = args.out / "checkpoint.pt"
+    if args.resume:
+        saved = torch.load(checkpoint_path, map_location=device)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        step, tokens, seconds = saved["step"], saved["tokens"], saved["seconds"]
+    print(f"{sum(p.numel() for p in model.parameters())} parameters, {device}, products in {dtype}", flush=True)
+
+    def save() -> None:
+        partial = checkpoint_path.with_suffix(".tmp")
+        torch.save(dict(model=model.state_dict(), optimizer=optimizer.state_dict(), config=model.c.as_dict(), step=step,
+                        tokens=tokens, seconds=seconds), partial)
+        partial.replace(checkpoint_path)
+
+    columns = ["step", "tokens", "seconds", "length", "loss", "lr"] + [f"{k}_first" for k in WEIGHTS] + ["say"]
+    with args.loss.open("a" if args.resume else "w", newline="") as curve:
+        writer = csv.writer(curve, lineterminator="\n")
+        if not args.resume:
+            writer.writerow(columns)
+        losses: list[float] = []
+        hits: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        last, saved_at = time.perf_counter(), seconds
+        while True:
+            progress = step / args.steps if args.steps else seconds / (60 * args.minutes)
+            if progress >= 1:
+                break
+            _, length, rows, pairs_share = next(stage for stage in CURRICULUM if progress < stage[0])
+            inputs, picks, targets, weights, names = make_batch(args.seed, step, tokenizer, length, rows, pairs_share)
+            inputs, picks, targets, weights = (t.to(device) for t in (inputs, picks, targets, weights))
+            logits = model.logits(model.hidden(inputs).view(rows * length, -1)[picks])
+            loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            rate = learning_rate(progress, args.lr)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+
+            losses.append(loss.item())
+            for name, hit in zip(names, (logits.argmax(-1) == targets).tolist()):
+                hits[name][0] += hit
+                hits[name][1] += 1
+            step += 1
+            tokens += rows * length
+            now = time.perf_counter()
+            seconds, last = seconds + now - last, now
+            if step % args.log_every == 0:
+                shares = [f"{hits[c][0] / hits[c][1]:.3f}" if hits[c][1] else "" for c in columns[6:]]
+                writer.writerow([step, tokens, f"{seconds:.0f}", length, f"{sum(losses) / len(losses):.4f}", f"{rate:.2e}"] + shares)
+                curve.flush()
+                losses.clear()
+                hits.clear()
+            if seconds - saved_at > 60 * args.save_minutes:
+                save()
+                saved_at = seconds
+        save()
+
+
+if __name__ == "__main__":
+    main()
