@@ -102,6 +102,13 @@ class Commit {
       AgentId member) = 0;  // calls made here are numbered after those of the member's Proceed
 };
 
+// Two agents that must run this step together, however far apart.
+struct Link {
+  Step step;
+  AgentId a;
+  AgentId b;
+};
+
 struct Rules {
   int radius_p = 4;  // perception radius
   int max_vel = 1;   // furthest that anything moves or writes in one step
@@ -118,6 +125,13 @@ class World {
   virtual std::string AgentName(AgentId agent) const = 0;
   virtual Body StartBody(AgentId agent) const = 0;
   virtual MindPtr StartMind(AgentId agent) const = 0;
+
+  // Dependencies that distances do not show, known from the start; recorded traces have them. Every scheduler
+  // keeps them.
+  virtual std::vector<Link> Links() const { return {}; }
+  // Steps, ascending, that no agent begins before all have reached them. In the step before a barrier,
+  // positions may jump any distance.
+  virtual std::vector<Step> Barriers() const { return {}; }
 
   // Both must depend on nothing but their arguments: nothing may survive in a coroutine between steps. Views,
   // callers and commits live until the coroutine ends.

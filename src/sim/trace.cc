@@ -1,0 +1,306 @@
+#include "sim/trace.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "base/rng.h"
+
+namespace throng::sim {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kMaxTraceBytes = size_t{1} << 30;  // of unpacked text: a guard against archives that explode
+constexpr int64_t kMaxAgents = 1'000'000;
+constexpr int64_t kMaxSteps = 100'000'000;
+constexpr int64_t kMaxSide = 1'000'000;
+
+// Mean sizes in tokens of Generative Agents' prompts and answers. Each call varies by up to a quarter around
+// them; the mean over a day is about the 640 in and 22 out that AI Metropolis reports (docs/replay.md).
+constexpr TraceCall kDailyPlan{"daily_plan", 750, 120};
+constexpr TraceCall kHourlySchedule{"hourly_schedule", 850, 12};
+constexpr int kHourlyScheduleCalls = 17;
+constexpr TraceCall kTaskDecomposition{"task_decomposition", 1200, 150};
+constexpr TraceCall kActionChain[] = {{"action_sector", 640, 8},
+                                      {"action_arena", 480, 6},
+                                      {"action_object", 400, 6},
+                                      {"action_emoji", 230, 5},
+                                      {"action_triple", 300, 14}};
+constexpr TraceCall kRelationship{"relationship", 720, 40};
+constexpr TraceCall kUtterance{"utterance", 850, 0};  // plus the conversation so far; the output is the text
+constexpr TraceCall kConversationMemo{"conversation_memo", 450, 30};
+
+int TokensOf(std::string_view text) { return std::max<int>(1, static_cast<int>(text.size() / 4)); }
+
+TraceCall Vary(TraceCall call, AgentId agent, Step step, size_t index) {
+  CounterRng rng(agent, step, index);
+  const auto vary = [&](int n) { return std::max(1, static_cast<int>(n * (0.75 + 0.5 * rng.NextDouble()))); };
+  call.prompt_tokens = vary(call.prompt_tokens);
+  call.output_tokens = vary(call.output_tokens);
+  return call;
+}
+
+class Parser {
+ public:
+  explicit Parser(const std::string& name) { trace_.name = name; }
+
+  void Line(std::string_view line) {
+    ++line_;
+    if (line.empty()) return;
+    const Json json = Json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) Fail("is not a JSON object");
+    if (trace_.agents.empty()) {
+      Header(json);
+    } else if (json.contains("m")) {
+      Moves(json);
+    } else {
+      Action(json);
+    }
+  }
+
+  Trace Finish() {
+    if (trace_.agents.empty()) {
+      throw MakeError(ErrorCode::kInvalid, "{}: there is no header line with the agents", trace_.name);
+    }
+    for (const TraceAgent& agent : trace_.agents) {
+      if (agent.path.empty()) {
+        throw MakeError(ErrorCode::kInvalid, "{}: agent {} has no position at step 0", trace_.name,
+                        agent.name);
+      }
+    }
+    DeriveConversations();
+    return std::move(trace_);
+  }
+
+ private:
+  // One conversation as its lines tell it, before calls are derived.
+  struct Talk {
+    std::set<AgentId> members;
+    std::vector<std::pair<std::string, std::string>> lines;  // speaker, text
+  };
+
+  template <typename... Args>
+  [[noreturn]] void Fail(fmt::format_string<Args...> format, Args&&... args) const {
+    throw MakeError(ErrorCode::kInvalid, "{}:{}: {}", trace_.name, line_,
+                    fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  int64_t Integer(const Json& json, const char* what, int64_t min, int64_t max) const {
+    // Unsigned values above the signed range would wrap in get<int64_t>().
+    const bool fits = json.is_number_unsigned() ? json.get<uint64_t>() <= static_cast<uint64_t>(max)
+                                                : json.is_number_integer();
+    if (!fits || json.get<int64_t>() < min || json.get<int64_t>() > max) {
+      Fail("{} is {}; allowed: an integer from {} to {}", what, json.dump().substr(0, 40), min, max);
+    }
+    return json.get<int64_t>();
+  }
+
+  int64_t Integer(const Json& json, const char* key, int64_t min, int64_t max, const char* what) const {
+    const auto it = json.find(key);
+    if (it == json.end()) Fail("there is no \"{}\" ({})", key, what);
+    return Integer(*it, key, min, max);
+  }
+
+  void Header(const Json& json) {
+    const auto agents = json.find("agents");
+    if (agents == json.end() || !agents->is_array() || agents->empty() ||
+        agents->size() > static_cast<size_t>(kMaxAgents)) {
+      Fail("the header wants \"agents\", a list of 1 to {} names", kMaxAgents);
+    }
+    trace_.num_steps = static_cast<Step>(Integer(json, "steps", 1, kMaxSteps, "the number of steps"));
+    trace_.sec_per_step =
+        static_cast<int>(Integer(json, "sec_per_step", 1, 86400, "simulated seconds of a step"));
+    const auto grid = json.find("grid");
+    if (grid == json.end() || !grid->is_array() || grid->size() != 2) {
+      Fail("the header wants \"grid\", [width, height]");
+    }
+    trace_.width = static_cast<int32_t>(Integer((*grid)[0], "grid width", 1, kMaxSide));
+    trace_.height = static_cast<int32_t>(Integer((*grid)[1], "grid height", 1, kMaxSide));
+    for (const Json& name : *agents) {
+      if (!name.is_string()) Fail("agent {} is not a name", name.dump().substr(0, 40));
+      ids_.emplace(name.get<std::string>(), static_cast<AgentId>(trace_.agents.size()));
+      trace_.agents.emplace_back().name = name.get<std::string>();
+    }
+    last_talk_.resize(trace_.agents.size());
+    awake_.resize(trace_.agents.size());
+  }
+
+  Step StepOf(const Json& json) {
+    const Step step = static_cast<Step>(Integer(json, "s", 0, trace_.num_steps - 1, "the step"));
+    if (step < step_) Fail("step {} follows step {}; steps may not decrease", step, step_);
+    return step_ = step;
+  }
+
+  AgentId AgentOf(const Json& json) const {
+    return static_cast<AgentId>(Integer(json, "agent", 0, static_cast<int64_t>(trace_.agents.size()) - 1));
+  }
+
+  void Moves(const Json& json) {
+    const Step step = StepOf(json);
+    if (!json["m"].is_array()) Fail("\"m\" is not a list of [agent, x, y]");
+    for (const Json& move : json["m"]) {
+      if (!move.is_array() || move.size() != 3) Fail("a move is not [agent, x, y]");
+      TraceAgent& agent = trace_.agents[AgentOf(move[0])];
+      const Pos pos{static_cast<int32_t>(Integer(move[1], "x", 0, trace_.width - 1)),
+                    static_cast<int32_t>(Integer(move[2], "y", 0, trace_.height - 1))};
+      if (agent.path.empty() && step != 0) Fail("agent {} has no position before this step", agent.name);
+      if (!agent.path.empty() && agent.path.back().first == step) Fail("agent {} moves twice", agent.name);
+      agent.path.emplace_back(step, pos);
+    }
+  }
+
+  void Action(const Json& json) {
+    const Step step = StepOf(json);
+    const auto who = json.find("a");
+    if (who == json.end()) Fail("a line wants \"m\" (moves) or \"a\" (the agent that acts)");
+    const AgentId id = AgentOf(*who);
+    TraceAgent& agent = trace_.agents[id];
+    const auto action = json.find("action");
+    if (action == json.end() || !action->is_string()) Fail("there is no \"action\", a text");
+    const std::string text = action->get<std::string>();
+    if (agent.actions.empty() || agent.actions.back().second != text) {
+      DeriveActionCalls(id, step, text);
+      agent.actions.emplace_back(step, text);
+    }
+    if (const auto chat = json.find("chat"); chat != json.end()) Chat(id, step, *chat);
+  }
+
+  void Chat(AgentId id, Step step, const Json& chat) {
+    if (!chat.is_null() && !chat.is_array()) Fail("\"chat\" is neither null nor a list of [speaker, text]");
+    std::string key = chat.is_null() ? "" : chat.dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (key == last_talk_[id]) return;  // the same conversation goes on
+    last_talk_[id] = key;
+    if (chat.is_null() || chat.empty()) return;
+    Talk& talk = talks_[{step, std::move(key)}];
+    talk.members.insert(id);
+    if (!talk.lines.empty()) return;  // the other member's record of the same conversation
+    for (const Json& line : chat) {
+      if (!line.is_array() || line.size() != 2 || !line[0].is_string() || !line[1].is_string()) {
+        Fail("a line of \"chat\" is not [speaker, text]");
+      }
+      talk.lines.emplace_back(line[0].get<std::string>(), line[1].get<std::string>());
+    }
+  }
+
+  // A new action costs the chain of calls with which Generative Agents finds place and object; a new task,
+  // before its bracket, also its decomposition; waking up also the plan of the day.
+  void DeriveActionCalls(AgentId id, Step step, const std::string& action) {
+    TraceAgent& agent = trace_.agents[id];
+    if (step == 0) return;  // the state in which the recording begins
+    if (agent.chains.empty() || agent.chains.back().step != step) agent.chains.push_back({step, {}});
+    std::vector<TraceCall>& calls = agent.chains.back().calls;
+    const auto add = [&](const TraceCall& call) { calls.push_back(Vary(call, id, step, calls.size())); };
+    const auto task = [](std::string_view text) { return text.substr(0, text.find_first_of("(@")); };
+    if (!awake_[id] && !action.starts_with("sleep")) {
+      awake_[id] = true;
+      add(kDailyPlan);
+      for (int i = 0; i < kHourlyScheduleCalls; ++i) add(kHourlySchedule);
+    }
+    if (agent.actions.empty() || task(agent.actions.back().second) != task(action)) add(kTaskDecomposition);
+    for (const TraceCall& call : kActionChain) add(call);
+  }
+
+  void DeriveConversations() {
+    for (auto& [key, talk] : talks_) {
+      const Step step = key.first;
+      TraceConversation conversation{step, {}, {}};
+      for (const auto& [speaker, text] : talk.lines) {
+        if (const auto it = ids_.find(speaker); it != ids_.end()) talk.members.insert(it->second);
+      }
+      conversation.members.assign(talk.members.begin(), talk.members.end());
+      if (conversation.members.size() < 2) continue;  // a monologue: its partner is not in the trace
+      int so_far = 0;
+      std::set<AgentId> spoke;
+      const auto add = [&](AgentId who, TraceCall call, int extra_prompt, int output) {
+        TraceCall varied = Vary(call, who, step, conversation.turns.size());
+        varied.prompt_tokens += extra_prompt;
+        if (output > 0) varied.output_tokens = output;
+        conversation.turns.emplace_back(who, varied);
+      };
+      for (size_t i = 0; i < talk.lines.size(); ++i) {
+        const auto& [speaker, text] = talk.lines[i];
+        const auto it = ids_.find(speaker);
+        const AgentId who =
+            it != ids_.end() ? it->second : conversation.members[i % conversation.members.size()];
+        if (spoke.insert(who).second) add(who, kRelationship, 0, 0);
+        add(who, kUtterance, so_far, TokensOf(text));
+        so_far += TokensOf(text);
+      }
+      for (const AgentId member : conversation.members) add(member, kConversationMemo, so_far, 0);
+      trace_.conversations.push_back(std::move(conversation));
+    }
+  }
+
+  Trace trace_;
+  size_t line_ = 0;
+  Step step_ = 0;
+  std::map<std::string, AgentId, std::less<>> ids_;
+  std::map<std::pair<Step, std::string>, Talk> talks_;  // by step and text
+  std::vector<std::string> last_talk_;                  // by agent: the conversation it is in
+  std::vector<bool> awake_;
+};
+
+std::string ReadMaybeGzipped(const std::string& path) {
+  const std::unique_ptr<gzFile_s, decltype(&gzclose)> file(gzopen(path.c_str(), "rb"), &gzclose);
+  if (!file) throw MakeError(ErrorCode::kIo, "{}: cannot open", path);
+  std::string text;
+  std::vector<char> buffer(1 << 16);
+  int n;
+  while ((n = gzread(file.get(), buffer.data(), static_cast<unsigned>(buffer.size()))) > 0) {
+    text.append(buffer.data(), static_cast<size_t>(n));
+    if (text.size() > kMaxTraceBytes) {
+      throw MakeError(ErrorCode::kInvalid, "{}: more than {} bytes of text", path, kMaxTraceBytes);
+    }
+  }
+  int code = Z_OK;
+  const char* reason = gzerror(file.get(), &code);
+  if (n < 0 || (code != Z_OK && code != Z_STREAM_END)) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: cannot unpack: {}", path, reason);
+  }
+  return text;
+}
+
+}  // namespace
+
+Pos TraceAgent::PosAt(Step step) const {
+  const auto after =
+      std::upper_bound(path.begin(), path.end(), step,
+                       [](Step s, const std::pair<Step, Pos>& entry) { return s < entry.first; });
+  return after == path.begin() ? path.front().second : std::prev(after)->second;
+}
+
+std::string_view TraceAgent::ActionAt(Step step) const {
+  const auto after =
+      std::upper_bound(actions.begin(), actions.end(), step,
+                       [](Step s, const std::pair<Step, std::string>& entry) { return s < entry.first; });
+  return after == actions.begin() ? std::string_view() : std::string_view(std::prev(after)->second);
+}
+
+uint64_t Trace::NumCalls() const {
+  uint64_t calls = 0;
+  for (const TraceAgent& agent : agents) {
+    for (const TraceChain& chain : agent.chains) calls += chain.calls.size();
+  }
+  for (const TraceConversation& conversation : conversations) calls += conversation.turns.size();
+  return calls;
+}
+
+Trace ParseTrace(std::string_view text, const std::string& name) {
+  Parser parser(name);
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    parser.Line(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return parser.Finish();
+}
+
+Trace LoadTrace(const std::string& path) { return ParseTrace(ReadMaybeGzipped(path), path); }
+
+}  // namespace throng::sim
