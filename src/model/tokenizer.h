@@ -1,0 +1,132 @@
+// Text to token ids and back, by the vocabulary of a model file. Chat formats are in chat_template.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace throng::model {
+
+class GgufFile;
+class SpecialTokens;
+class TextEncoder;
+
+enum class TokenType : uint8_t {  // values of tokenizer.ggml.token_type
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,      // stands for no text
+  kUserDefined = 4,  // always found in text, before anything else
+  kUnused = 5,
+  kByte = 6,
+};
+
+// What a model file says about its tokens (keys tokenizer.*); ids are -1 where it says nothing.
+struct TokenizerData {
+  std::string model;  // "llama": SentencePiece-style BPE; "gpt2": byte-level BPE
+  std::string pre;    // "gpt2" only: how text is split before merging; empty: "default"
+  std::vector<std::string> tokens;
+  std::vector<float> scores;        // "llama" only: one per token
+  std::vector<TokenType> types;     // one per token, or none: all normal
+  std::vector<std::string> merges;  // "gpt2" only: "left right", best first
+  int32_t bos = -1;
+  int32_t eos = -1;
+  int32_t eot = -1;
+  int32_t unknown = -1;
+  int add_bos = -1;                     // 0, 1, or -1: what is usual for the kind of vocabulary
+  bool add_space_prefix = true;         // "llama" only
+  bool strip_right_of_control = false;  // white space after a control token is not part of the text
+};
+
+// Throws kCorrupt or kUnsupported with the key and what was found.
+TokenizerData ReadTokenizerData(const GgufFile& file);
+
+// Text in which names of control tokens count as such (the frame of a chat), or do not (what users wrote).
+struct TextPart {
+  std::string text;
+  bool parse_special = false;
+};
+
+struct EncodeOptions {
+  bool add_bos = false;        // begin with the BOS token, if the vocabulary has one
+  bool parse_special = false;  // names of control tokens in the text become these tokens
+};
+
+// Immutable: all methods may be called from any thread.
+class Tokenizer {
+ public:
+  // Throws kCorrupt or kUnsupported: a vocabulary that contradicts itself, or of an unknown kind.
+  explicit Tokenizer(TokenizerData data);
+  explicit Tokenizer(const GgufFile& file);
+  Tokenizer(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  // Text may be any bytes: those that are not UTF-8 become byte tokens (or the unknown token, if the
+  // vocabulary has none for them). Throws kInvalid for texts of more than kMaxTextBytes.
+  std::vector<int32_t> Encode(std::string_view text, EncodeOptions options = {}) const;
+  // The parts as one text: a word may reach across their borders, a control token may not.
+  std::vector<int32_t> Encode(std::span<const TextPart> parts, bool add_bos) const;
+  static constexpr size_t kMaxTextBytes = size_t{1} << 28;
+
+  // The bytes of the tokens, one after the other; of "llama" vocabularies, less the space that Encode put in
+  // front. Throws kInvalid for an id outside the vocabulary.
+  std::string Decode(std::span<const int32_t> ids) const;
+  // The bytes that a token stands for: perhaps part of a UTF-8 character; none for control and unknown
+  // tokens.
+  const std::string& TokenBytes(int32_t id) const { return bytes_[id]; }
+  // The name of a token in the vocabulary, for display.
+  const std::string& TokenName(int32_t id) const { return data_.tokens[id]; }
+  TokenType Type(int32_t id) const { return data_.types[id]; }
+  // The token of that name, or -1.
+  int32_t Find(std::string_view name) const;
+
+  int32_t VocabSize() const { return static_cast<int32_t>(data_.tokens.size()); }
+  int32_t Bos() const { return data_.bos; }  // -1: none; so the next two
+  int32_t Eos() const { return data_.eos; }
+  int32_t Eot() const { return data_.eot; }   // end of a turn of a chat
+  bool AddsBos() const { return adds_bos_; }  // the model expects BOS at the start of a sequence
+  bool HasSpacePrefix() const { return space_prefix_; }
+  bool IsEndOfGeneration(int32_t id) const { return is_end_[id]; }
+  // Every token that ends an answer, ascending.
+  const std::vector<int32_t>& EndOfGeneration() const { return ends_; }
+
+ private:
+  void SetTokenBytes();
+  void SetEnds();
+  void EncodeRaw(std::string_view text, bool after_special, std::vector<int32_t>& ids) const;
+
+  TokenizerData data_;
+  bool adds_bos_ = false;
+  bool space_prefix_ = false;
+  std::vector<std::string> bytes_;
+  std::unordered_map<std::string_view, int32_t> by_name_;  // views into data_.tokens
+  std::vector<bool> is_end_;
+  std::vector<int32_t> ends_;
+  std::unique_ptr<SpecialTokens> special_;
+  std::unique_ptr<TextEncoder> encoder_;
+};
+
+// Turns a stream of tokens into a stream of valid UTF-8: holds back the bytes of an incomplete character, and
+// replaces what can no longer become one by U+FFFD.
+class Detokenizer {
+ public:
+  // At the start of a text the space that "llama" vocabularies put in front is left out; an answer to a
+  // prompt is not the start of a text.
+  explicit Detokenizer(const Tokenizer& tokenizer, bool at_start = false)
+      : tokenizer_(&tokenizer), strip_space_(at_start && tokenizer.HasSpacePrefix()) {}
+
+  // The text that this token completes; often empty inside a character.
+  std::string Push(int32_t id);
+  // The rest, at the end of the stream.
+  std::string Flush();
+
+ private:
+  const Tokenizer* tokenizer_;
+  bool strip_space_;
+  std::string held_;  // at most 3 bytes: the beginning of a character
+};
+
+}  // namespace throng::model
