@@ -1,0 +1,66 @@
+// Continuous batching over one model: requests of token ids queue by priority, are admitted by bytes,
+// prefilled in chunks and decoded together, one forward pass per step, on the engine's own thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "engine/metrics.h"
+#include "engine/request.h"
+
+namespace throng {
+class ThreadPool;
+}
+namespace throng::kv {
+class BlockPool;
+}
+namespace throng::model {
+class Tokenizer;
+class Transformer;
+}  // namespace throng::model
+
+namespace throng::engine {
+
+struct EngineOptions {
+  int max_batch = 128;  // sequences that run at once
+  int step_tokens =
+      512;  // tokens of one forward pass: decoding sequences first, prefill chunks share the rest
+  int chunk_tokens = 256;    // of these, at most so many of one prompt
+  bool prefix_cache = true;  // keep sealed blocks of finished sequences for later prompts that begin alike
+  int max_context = 0;       // prompt and answer together; 0: what the model was trained for
+};
+
+// What the engine holds now.
+struct EngineState {
+  int waiting = 0;
+  int running = 0;
+  uint64_t kv_bytes = 0;
+  uint64_t kv_bytes_peak = 0;
+};
+
+class Engine {
+ public:
+  // All of these outlive the engine. The pool is the engine's own; the block pool holds the budget.
+  Engine(model::Transformer& transformer, const model::Tokenizer& tokenizer, kv::BlockPool& blocks,
+         ThreadPool& threads, const EngineOptions& options);
+  ~Engine();  // cancels what is in flight
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Any thread. Throws kInvalid, with one sentence, for a request that can never be served.
+  uint64_t Submit(EngineRequest request);
+
+  // Any thread. The request ends soon with kCancelled, unless it has ended; unknown ids are ignored.
+  void Cancel(uint64_t id);
+
+  EngineState State() const;
+  MetricsRegistry& Metrics();
+  int MaxContext() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace throng::engine
