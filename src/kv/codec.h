@@ -15,6 +15,17 @@ enum class Part { kKeys, kValues };
 // Element type of the open page, which is not encoded yet.
 enum class OpenType { kF16, kF32 };
 
+// What the bytes of an encoded block are spent on.
+struct ByteCounts {
+  size_t codes = 0;     // packed elements
+  size_t scales = 0;    // scales and zero points
+  size_t low_rank = 0;  // factors
+  size_t sparse = 0;    // outliers: values and indices
+  size_t Total() const { return codes + scales + low_rank + sparse; }
+};
+
+inline constexpr int kMaxHeadDim = 256;  // head sizes are multiples of 8 up to this
+
 // A codec with its parameters bound, for one head size. All functions are pure: the bytes of a page depend on
 // its 64 x d block alone. Implementations are stateless after construction and may be used by several
 // threads.
@@ -27,7 +38,8 @@ class Codec {
 
   // Exact size of an encoded block; a multiple of 64 is not required (the page rounds up and the ledger says
   // so).
-  virtual size_t Bytes(Part part) const = 0;
+  size_t Bytes(Part part) const { return Count(part).Total(); }
+  virtual ByteCounts Count(Part part) const = 0;
 
   // block: [64, d] row-major, finite or not (see each codec for what it does with NaN and infinity).
   // encoded: Bytes(part) bytes, aligned to 64.

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,23 +15,114 @@
 
 namespace throng::kv {
 
-// Where the pages of a block lie. Codecs may differ per layer and head, and between keys and values.
+class Block;
+class BlockPool;
+using BlockRef = std::shared_ptr<const Block>;
+
+// Where the pages of a block lie, sealed and open. Codecs may differ per layer and head, and between keys and
+// values. All offsets are aligned to 64 and count from the block's start.
 struct PageSpec {
   const Codec* keys;
   const Codec* values;
-  size_t keys_offset;  // within the block's bytes, aligned to 64
+  size_t keys_offset;
   size_t values_offset;
+  // Rows that are not encoded yet lie as an f16 or f32 page, as the codec's Open() says.
+  const Codec* open_keys;
+  const Codec* open_values;
+  size_t open_keys_offset;
+  size_t open_values_offset;
 };
 
 struct BlockLayout {
   int num_layers;
   int num_kv_heads;
   int head_dim;
-  size_t bytes;                 // of one sealed block
-  std::vector<PageSpec> pages;  // [num_layers, num_kv_heads]
+  size_t bytes;                                      // of one sealed block
+  size_t open_bytes;                                 // of one open block
+  std::vector<PageSpec> pages;                       // [num_layers, num_kv_heads]
+  std::vector<std::shared_ptr<const Codec>> codecs;  // keeps the codecs of `pages` alive
   const PageSpec& At(int layer, int head) const {
     return pages[static_cast<size_t>(layer) * num_kv_heads + head];
   }
+};
+
+// A page as attention reads it.
+struct PageView {
+  const uint8_t* keys;
+  const uint8_t* values;
+};
+
+// A forward pass over n tokens: Reserve(n) by the owner; then BeginChunk(n); for each layer and KV head
+// Append all rows, attend, FinishLayer; then EndChunk. A token at position p attends to the sealed pages of
+// blocks below p / 64 and to the open page of block p / 64, also when the same chunk completes that block.
+//
+// Calls for different (layer, head) may run at the same time; everything else is for one thread at a time.
+class SequenceCache {
+ public:
+  explicit SequenceCache(BlockPool& pool);  // the pool must outlive it
+  ~SequenceCache();
+  SequenceCache(SequenceCache&&) noexcept;
+  SequenceCache& operator=(SequenceCache&&) noexcept;
+
+  BlockPool& Pool() const { return *pool_; }
+  const BlockLayout& Layout() const { return *layout_; }
+  int NumTokens() const { return num_tokens_; }  // without those of a running chunk
+
+  // For the owner, between forward passes.
+
+  // Takes all memory that a chunk of num_tokens needs, so that the forward pass cannot fail half-way. False,
+  // and nothing is taken, if the budget has no room. A second call replaces the first reservation.
+  [[nodiscard]] bool Reserve(int num_tokens);
+  size_t BytesToReserve(int num_tokens) const;  // what Reserve would take from the budget now
+
+  // Starts an empty cache with sealed blocks: a hit in the prefix cache.
+  void Adopt(std::span<const BlockRef> blocks);
+  std::span<const BlockRef> SealedBlocks() const {
+    return sealed_;
+  }  // block i holds tokens [64 i, 64 i + 64)
+
+  // A copy that shares the sealed blocks; empty if the budget has no room for its open block.
+  [[nodiscard]] std::optional<SequenceCache> Fork() const;
+
+  // Keeps the first num_tokens; if the border falls into a sealed block, only the tokens before that block.
+  // Returns how many are left: the rest has to be computed again.
+  int Truncate(int num_tokens);
+
+  // Forgets all tokens and gives back all memory. Also ends a chunk that cannot be finished.
+  void Release();
+
+  // For the forward pass.
+
+  void BeginChunk(int num_tokens);  // 1 <= num_tokens <= the reserved number
+  int ChunkTokens() const { return chunk_tokens_; }
+
+  // Rows of all tokens of the chunk, keys after rotation: row i is at keys + i * stride, in floats,
+  // [head_dim]. Blocks that become complete are encoded at once; their raw rows stay readable until
+  // FinishLayer. The open page clamps to its type's finite range, and a NaN becomes 0.
+  void Append(int layer, int head, const float* keys, const float* values, size_t stride);
+  PageView Sealed(int layer, int head, int block) const;  // a complete block
+  PageView Open(int layer, int head, int block) const;    // a block that the chunk touches
+  void FinishLayer(int layer, int head);
+
+  void EndChunk();
+
+ private:
+  uint8_t* OpenBlock(int layer, int head, int block, size_t offset) const;
+  void FreeChunk();
+
+  BlockPool* pool_;
+  const BlockLayout* layout_;
+  int num_tokens_ = 0;
+  std::vector<BlockRef> sealed_;
+  std::shared_ptr<Block> open_;  // rows of the last, incomplete block; null if there is none
+
+  // Of the reservation and the running chunk:
+  int reserved_tokens_ = 0;
+  int chunk_tokens_ = 0;
+  std::vector<std::shared_ptr<Block>> filling_;  // the blocks that the chunk completes
+  uint8_t* scratch_ =
+      nullptr;  // open pages of the touched blocks but the first: [blocks, layer's open bytes]
+  size_t scratch_bytes_ = 0;
 };
 
 }  // namespace throng::kv

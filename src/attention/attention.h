@@ -1,0 +1,59 @@
+// Attention of query rows over the paged cache of their sequence.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "kv/sequence_cache.h"
+
+namespace throng {
+class ThreadPool;
+}
+
+namespace throng::attention {
+
+// Query tokens of one sequence, for one layer and the query heads that share one KV head. Called between the
+// cache's Append and FinishLayer of that layer and head.
+struct AttentionJob {
+  const kv::SequenceCache* cache;
+  int layer;
+  int kv_head;
+  int group;             // query heads per KV head
+  int first_token;       // within the running chunk
+  int num_tokens;        // >= 1
+  const float* queries;  // [num_tokens, group, head_dim] after rotation; token i is at queries + i *
+                         // query_stride (floats)
+  size_t query_stride;
+  float* out;  // as queries, with out_stride
+  size_t out_stride;
+  float scale;     // of the scores: 1 / sqrt(head_dim)
+  int window = 0;  // if > 0, a token sees only itself and the window - 1 tokens before it
+};
+
+// Buffers that one thread reuses from job to job.
+class AttentionScratch {
+ public:
+  AttentionScratch() = default;
+  AttentionScratch(AttentionScratch&&) noexcept = default;
+  AttentionScratch& operator=(AttentionScratch&&) noexcept = default;
+
+  // At least `bytes` bytes, aligned to 64; the contents are undefined.
+  void* Get(size_t bytes);
+
+ private:
+  struct Free {
+    void operator()(void* p) const;
+  };
+  std::unique_ptr<void, Free> buffer_;
+  size_t bytes_ = 0;
+};
+
+// Each row of out is a function of its query and of the cache's tokens alone, in one fixed order of
+// operations.
+void Attend(const AttentionJob& job, AttentionScratch& scratch);
+
+// All jobs, on all threads, long ones split by tokens; scratch grows to one per thread.
+void AttendAll(std::span<const AttentionJob> jobs, ThreadPool& pool, std::vector<AttentionScratch>& scratch);
+
+}  // namespace throng::attention

@@ -1,0 +1,43 @@
+// Where the bytes of the KV cache go, now and at the peak.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "kv/codec.h"
+
+namespace throng::kv {
+
+struct BlockLayout;
+
+struct LedgerBytes {
+  size_t codes = 0;
+  size_t scales = 0;
+  size_t low_rank = 0;
+  size_t sparse = 0;
+  size_t padding = 0;  // alignment of pages to 64 bytes, and of blocks to pages of the operating system
+  size_t open = 0;     // open blocks: rows that are not encoded yet
+  size_t chunk = 0;    // rows of the blocks that a running forward pass touches
+  size_t Total() const { return codes + scales + low_rank + sparse + padding + open + chunk; }
+};
+
+struct LedgerEntry {
+  const char* kind;  // "codes", "scales", ...: stable names for tables and JSON
+  size_t bytes;
+};
+
+std::vector<LedgerEntry> Entries(const LedgerBytes& bytes);
+
+struct Ledger {
+  LedgerBytes held;
+  LedgerBytes peak;  // the split at the moment when the total was highest
+  size_t budget = 0;
+  size_t sealed_blocks = 0;
+  size_t open_blocks = 0;
+};
+
+// The split of one sealed block of `stride` bytes.
+LedgerBytes SealedBlockBytes(const BlockLayout& layout, size_t stride);
+
+}  // namespace throng::kv
