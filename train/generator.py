@@ -30,6 +30,7 @@ class Fact:
     kind: str
     text: str
     words: dict[str, str]
+    subjects: tuple[str, ...]  # what questions name; no two facts of a kind share one
     asks: list[tuple[str, str, str]]  # question, answer, class of the answer
     teller: str | None = None
 
@@ -72,8 +73,9 @@ class FactMaker:
 
     KINDS = ("event",) * 5 + ("lost",) * 2 + ("meet",) * 2 + ("likes", "likes", "needs", "price", "price", "saw", "saw")
 
-    def __init__(self, rng: Random, held: bool = False):
+    def __init__(self, rng: Random, you: str, held: bool = False):
         self.rng = rng
+        self.you = you
         self.held = held
         self.used: set[tuple] = set()
 
@@ -84,6 +86,10 @@ class FactMaker:
                 return word
         return None
 
+    def person(self, kind: str) -> str | None:
+        who = self.fresh(kind, lambda: pick_name(self.rng))
+        return None if who == self.you else who
+
     def noun(self, kind: str, words: list[str]) -> str | None:
         return self.fresh(kind, lambda: made_up(self.rng) if self.rng.random() < 0.06 and not self.held else self.rng.choice(words))
 
@@ -91,55 +97,51 @@ class FactMaker:
         kind = kind or self.rng.choice(self.KINDS)
         for _ in range(60):
             fact = getattr(self, kind)()
-            if fact is None:
-                return None
-            if held_out(*fact.key()) == self.held:
-                self.used.update((kind, w) for w in fact.words.values())
+            if fact and held_out(*fact.key()) == self.held:
+                self.used.update((kind, subject) for subject in fact.subjects)
                 return fact
         return None
 
     def event(self) -> Fact | None:
         topic = self.noun("event", EVENTS)
         place, at = self.rng.choice(PUBLIC), hour(self.rng.choice(HOURS))
-        if topic is None:
+        if topic is None or ("event", place + at) in self.used:
             return None
         asks = [(f"Where is the {topic}?", place, "place"), (f"When is the {topic}?", at, "time"),
-                (f"Who told you about the {topic}?", "", "teller")]
-        if ("event", place + at) not in self.used:
-            asks.append((f"What is at the {place} at {at}?", topic, "event"))
-        self.used.add(("event", place + at))
-        return Fact("event", f"the {topic} is at the {place} at {at}.", dict(topic=topic, place=place, at=at), asks)
+                (f"Who told you about the {topic}?", "", "teller"), (f"What is at the {place} at {at}?", topic, "event")]
+        return Fact("event", f"the {topic} is at the {place} at {at}.", dict(topic=topic, place=place, at=at),
+                    (topic, place + at), asks)
 
     def lost(self) -> Fact | None:
-        who, thing = self.fresh("lost", lambda: pick_name(self.rng)), self.noun("lost", LOST)
+        who, thing = self.person("lost"), self.noun("lost", LOST)
         place = self.rng.choice(PUBLIC)
         if who is None or thing is None:
             return None
-        return Fact("lost", f"{who} lost a {thing} at the {place}.", dict(who=who, thing=thing, place=place),
+        return Fact("lost", f"{who} lost a {thing} at the {place}.", dict(who=who, thing=thing, place=place), (who, thing),
                     [(f"Who lost a {thing}?", who, "name"), (f"What did {who} lose?", thing, "lost"),
                      (f"Where did {who} lose a {thing}?", place, "place")])
 
     def meet(self) -> Fact | None:
-        who, other = (self.fresh("meet", lambda: pick_name(self.rng)) for _ in range(2))
+        who, other = (self.person("meet") for _ in range(2))
         if who is None or other is None or who == other:
             return None
         place, at = self.rng.choice(PUBLIC), hour(self.rng.choice(HOURS))
         return Fact("meet", f"{who} will meet {other} at the {place} at {at}.", dict(who=who, other=other, place=place, at=at),
-                    [(f"Where will {who} meet {other}?", place, "place"), (f"When will {who} meet {other}?", at, "time"),
+                    (who, other), [(f"Where will {who} meet {other}?", place, "place"), (f"When will {who} meet {other}?", at, "time"),
                      (f"Who will meet {other}?", who, "name"), (f"Who will {who} meet?", other, "name")])
 
     def likes(self) -> Fact | None:
-        who, thing = self.fresh("likes", lambda: pick_name(self.rng)), self.noun("likes", LIKES)
+        who, thing = self.person("likes"), self.noun("likes", LIKES)
         if who is None or thing is None:
             return None
-        return Fact("likes", f"{who} likes {thing}.", dict(who=who, thing=thing),
+        return Fact("likes", f"{who} likes {thing}.", dict(who=who, thing=thing), (who, thing),
                     [(f"What does {who} like?", thing, "likes"), (f"Who likes {thing}?", who, "name")])
 
     def needs(self) -> Fact | None:
-        who, thing = self.fresh("needs", lambda: pick_name(self.rng)), self.noun("needs", NEEDS)
+        who, thing = self.person("needs"), self.noun("needs", NEEDS)
         if who is None or thing is None:
             return None
-        return Fact("needs", f"{who} needs a {thing}.", dict(who=who, thing=thing),
+        return Fact("needs", f"{who} needs a {thing}.", dict(who=who, thing=thing), (who, thing),
                     [(f"What does {who} need?", thing, "needs"), (f"Who needs a {thing}?", who, "name")])
 
     def price(self) -> Fact | None:
@@ -147,15 +149,15 @@ class FactMaker:
         if good is None:
             return None
         coins = str(self.rng.randint(2, MAX_PRICE))
-        return Fact("price", f"the {good} costs {coins} coins.", dict(good=good, coins=coins),
+        return Fact("price", f"the {good} costs {coins} coins.", dict(good=good, coins=coins), (good,),
                     [(f"What does the {good} cost?", coins, "number")])
 
     def saw(self) -> Fact | None:
-        who = self.fresh("saw", lambda: pick_name(self.rng))
+        who = self.person("saw")
         if who is None:
             return None
         place = self.rng.choice(PUBLIC)
-        return Fact("saw", f"You saw {who} at the {place}.", dict(who=who, place=place),
+        return Fact("saw", f"You saw {who} at the {place}.", dict(who=who, place=place), (who,),
                     [(f"Where did you see {who}?", place, "place")])
 
 
@@ -236,7 +238,7 @@ def make_scene(rng: Random, num_lines: int, fill_share: float, held: bool = Fals
     p = random_persona(rng)
     plan = scattered_plan(rng) if rng.random() < 0.5 else usual_plan(rng, p, p["wake_hour"], [])
     scene = Scene(p, plan)
-    maker = FactMaker(rng, held)
+    maker = FactMaker(rng, p["name"], held)
     minute = rng.randint(300, 600)
     step = max(1, min(40, (1300 - minute) // max(1, num_lines)))
     for i in range(num_lines):
@@ -343,7 +345,7 @@ def plan_fact(rng: Random, scene: Scene) -> Fact | None:
     if not entries:
         return None
     h, place = rng.choice(entries)
-    return Fact("plan", f"I will be at the {place} at {hour(h)}.", dict(place=place, at=hour(h)), [])
+    return Fact("plan", f"I will be at the {place} at {hour(h)}.", dict(place=place, at=hour(h)), (), [])
 
 
 def fact_to_share(rng: Random, scene: Scene, other: str) -> Fact | None:
@@ -377,7 +379,7 @@ def say_tail(rng: Random, scene: Scene) -> list[Segment]:
     p = scene.persona
     other = pick_other(rng, p)
     turn = rng.choice((0, 0, 1, 1, 2, 3))
-    partner = FactMaker(rng)
+    partner = FactMaker(rng, p["name"])
     talk: list[str] = []
     heard: Fact | None = None
     for t in range(turn + 1):
@@ -438,10 +440,10 @@ def plan_document(rng: Random, num_lines: int) -> list[Segment]:
 
 def pairs_document(rng: Random, max_tokens: int) -> list[Segment]:
     """The barest recall, memory lines with questions in between: from these the model first learns to look back."""
-    maker = FactMaker(rng)
+    you = pick_name(rng)
+    maker = FactMaker(rng, you)
     segments: list[Segment] = [("Memories:\n", "")]
     known: list[Fact] = []
-    you = pick_name(rng)
     budget = max_tokens - 8
     while budget > 0:
         for _ in range(rng.randint(1, 4)):
