@@ -26,12 +26,17 @@ class Space {
   bool Within(Pos a, Pos b, int64_t radius) const {
     const int64_t dx = a.x < b.x ? int64_t{b.x} - a.x : int64_t{a.x} - b.x;
     const int64_t dy = a.y < b.y ? int64_t{b.y} - a.y : int64_t{a.y} - b.y;
+    return WithinDelta(dx, dy, radius);
+  }
+
+  // The same for coordinate differences 0 <= dx, dy < 2^31.
+  bool WithinDelta(int64_t dx, int64_t dy, int64_t radius) const {
     if (radius < 0) return false;
     switch (metric_) {
       case Metric::kChebyshev:
         return dx <= radius && dy <= radius;
       case Metric::kEuclid:
-        return dx * dx + dy * dy <= radius * radius;
+        return radius >= kMaxRoot || dx * dx + dy * dy <= radius * radius;
       case Metric::kManhattan:
         return dx + dy <= radius;
     }
@@ -39,6 +44,9 @@ class Space {
   }
 
  private:
+  static constexpr int64_t kMaxRoot =
+      3037000500;  // its square does not fit 64 bits; no two positions are so far apart
+
   int32_t width_;
   int32_t height_;
   Metric metric_;

@@ -1,0 +1,135 @@
+// Who may run: agents' positions and steps, which of them are coupled, who blocks whom (AI Metropolis,
+// sections 2 and 3), kept incrementally. A commit costs time only in proportion to the agents nearby that it
+// may release.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "sim/space.h"
+#include "sim/world.h"
+
+namespace throng::sim {
+
+// C(A,B): agents of one step within this distance are coupled, and B behind blocks A ahead within
+// (step_A - step_B) * v_B + C(A,B).
+enum class Coupling {
+  kPaper,      // max(r_A + v_B, r_B + v_A, v_A + v_B): nobody ever perceives what lives at another time
+  kVersioned,  // max(r_A, r_B, v_A + v_B): enough when cells are read in the version of the reader's step
+};
+
+// Clusters, flattened: the members of cluster i are members[ends[i-1] .. ends[i]), ordered by id.
+struct ClusterList {
+  std::vector<AgentId> members;
+  std::vector<uint32_t> ends;
+
+  size_t Size() const { return ends.size(); }
+  std::span<const AgentId> operator[](size_t i) const {
+    const uint32_t begin = i == 0 ? 0 : ends[i - 1];
+    return {members.data() + begin, ends[i] - begin};
+  }
+  void Clear() {
+    members.clear();
+    ends.clear();
+  }
+};
+
+class DependencyGraph {
+ public:
+  // All agents start at step 0; one that reaches end_step is done and never reported again. Throws kInvalid
+  // for positions outside the space and for negative rules.
+  DependencyGraph(const Space& space, Rules rules, Coupling coupling, std::span<const Pos> start,
+                  Step end_step);
+
+  // The clusters that are ready at the start; call once, first.
+  void Start(ClusterList& ready);
+
+  // A cluster that was reported ready has done its step: its members are now at new_pos (parallel to
+  // members), one step on. Appends to `ready` the clusters that this released.
+  void Commit(std::span<const AgentId> members, std::span<const Pos> new_pos, ClusterList& ready);
+
+  uint32_t NumAgents() const { return static_cast<uint32_t>(agents_.size()); }
+  Pos PosOf(AgentId agent) const { return agents_[agent].pos; }
+  Step StepOf(AgentId agent) const { return agents_[agent].step; }
+  Step BaseStep() const { return base_step_; }    // the smallest step of any agent
+  Step FrontStep() const { return front_step_; }  // the largest
+  uint32_t AgentsAtBase() const { return at_step_.front(); }
+
+  // Appends the agents of that step within the radius of pos, in no particular order.
+  void FindWithin(Pos pos, int64_t radius, Step step, std::vector<AgentId>& found) const;
+
+  // C(A,B) of the rules in force.
+  int64_t Reach(AgentId a, AgentId b) const;
+
+  // Section 3 for this agent against all others, by brute force; true if it holds.
+  bool InvariantHolds(AgentId agent) const;
+
+  size_t BytesPerAgent() const;
+
+ private:
+  static constexpr uint32_t kNone = UINT32_MAX;
+  static constexpr Step kNoStep = INT32_MAX;
+
+  struct Agent {
+    Pos pos;
+    Step step = 0;
+    bool running = false;          // reported ready, not yet committed
+    uint32_t bucket_next = kNone;  // the list of its bucket
+    uint32_t bucket_prev = kNone;
+    uint32_t waiters = kNone;      // first of the agents that wait for this one
+    uint32_t waiter_next = kNone;  // the list of those that wait for `blocker`
+    uint32_t waiter_prev = kNone;
+    uint32_t blocker = kNone;  // set: this agent stands for its cluster in the blocker's list
+    uint32_t blocked = kNone;  // the member of the cluster that `blocker` blocks
+    uint64_t visit = 0;        // the last search that came by
+  };
+
+  // One level of the pyramid of smallest steps: level 0 has a node per bucket, each further one a node per 2
+  // x 2 of the level below.
+  struct Level {
+    int32_t width = 0;
+    int32_t height = 0;
+    std::vector<Step> min_step;  // [height x width]
+  };
+
+  int64_t Speed(AgentId) const { return rules_.max_vel; }
+  int64_t Radius(AgentId) const { return rules_.radius_p; }
+  bool Blocks(AgentId behind, AgentId ahead) const;
+
+  uint32_t BucketOf(Pos pos) const;
+  void Link(AgentId agent);
+  void Unlink(AgentId agent);
+  void UpdateMin(uint32_t bucket);
+  bool NodeMayBlock(AgentId agent, int level, int32_t x, int32_t y) const;
+  uint32_t FindBlocker(AgentId agent) const;
+  uint32_t FindBlockerBelow(AgentId agent, int level, int32_t x, int32_t y) const;
+
+  void Wait(AgentId agent, AgentId blocked, AgentId blocker);
+  void StopWaiting(AgentId agent);
+  void CountStep(Step from);
+  void Examine(AgentId agent, uint64_t first_visit, ClusterList& ready);
+  bool VisitNeighbours(AgentId agent, uint64_t first_visit);
+
+  Space space_;
+  Rules rules_;
+  Coupling coupling_;
+  Step end_step_;
+  int64_t max_reach_ = 0;  // max of Reach
+  int64_t max_speed_ = 0;
+  int32_t bucket_side_ = 1;
+  std::vector<Agent> agents_;
+  std::vector<uint32_t> bucket_head_;  // [levels_[0].height x levels_[0].width]
+  std::vector<Level> levels_;
+  std::deque<uint32_t> at_step_;  // agents at base_step_ + i
+  Step base_step_ = 0;
+  Step front_step_ = 0;
+  uint64_t visit_ = 0;
+  std::vector<AgentId> queue_;                         // of the search under way: the cluster found so far
+  std::vector<std::pair<AgentId, AgentId>> released_;  // scratch of Commit: who waited, for whom
+};
+
+}  // namespace throng::sim

@@ -1,0 +1,188 @@
+#include "sim/dependency_graph.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <tuple>
+
+#include "base/error.h"
+#include "base/rng.h"
+
+namespace throng::sim {
+namespace {
+
+// The rules of sections 2 and 2b, written down as they are said, in O(n^2).
+class Oracle {
+ public:
+  Oracle(const DependencyGraph& graph, const Space& space, Rules rules, Coupling coupling, Step end)
+      : graph_(graph), space_(space), v_(rules.max_vel), end_(end) {
+    const int64_t r = rules.radius_p;
+    reach_ = std::max(coupling == Coupling::kPaper ? r + v_ : r, 2 * v_);
+  }
+
+  bool Blocked(AgentId a) const {
+    for (AgentId b = 0; b < graph_.NumAgents(); ++b) {
+      const int64_t gap = graph_.StepOf(a) - graph_.StepOf(b);
+      if (gap > 0 && space_.Within(graph_.PosOf(a), graph_.PosOf(b), gap * v_ + reach_)) return true;
+    }
+    return false;
+  }
+
+  std::vector<AgentId> ClusterOf(AgentId a) const {
+    std::vector<AgentId> cluster = {a};
+    for (size_t i = 0; i < cluster.size(); ++i) {
+      for (AgentId b = 0; b < graph_.NumAgents(); ++b) {
+        if (graph_.StepOf(b) == graph_.StepOf(a) &&
+            space_.Within(graph_.PosOf(cluster[i]), graph_.PosOf(b), reach_) &&
+            std::find(cluster.begin(), cluster.end(), b) == cluster.end()) {
+          cluster.push_back(b);
+        }
+      }
+    }
+    std::sort(cluster.begin(), cluster.end());
+    return cluster;
+  }
+
+  std::set<std::vector<AgentId>> ReadyClusters() const {
+    std::set<std::vector<AgentId>> ready;
+    for (AgentId a = 0; a < graph_.NumAgents(); ++a) {
+      if (graph_.StepOf(a) >= end_) continue;
+      const std::vector<AgentId> cluster = ClusterOf(a);
+      if (std::none_of(cluster.begin(), cluster.end(), [&](AgentId b) { return Blocked(b); })) {
+        ready.insert(cluster);
+      }
+    }
+    return ready;
+  }
+
+ private:
+  const DependencyGraph& graph_;
+  const Space& space_;
+  int64_t v_;
+  Step end_;
+  int64_t reach_;
+};
+
+// A random position within v of `from` in the space.
+Pos RandomMove(const Space& space, Pos from, int v, CounterRng& rng) {
+  while (true) {
+    const auto offset = [&] { return static_cast<int32_t>(rng.NextBelow(2 * v + 1)) - v; };
+    Pos to = from;
+    to.x += offset();
+    to.y += offset();
+    if (space.Contains(to) && space.Within(from, to, v)) return to;
+  }
+}
+
+class DependencyGraphWalks : public ::testing::TestWithParam<std::tuple<Metric, Rules, Coupling>> {};
+
+void Walk(const Space& space, Rules rules, Coupling coupling, uint64_t seed) {
+  CounterRng rng(seed, rules.radius_p, rules.max_vel);
+  const Step end = 6 + static_cast<Step>(rng.NextBelow(10));
+  std::vector<Pos> start(2 + rng.NextBelow(18));
+  for (Pos& pos : start) {
+    pos.x = static_cast<int32_t>(rng.NextBelow(space.Width()));
+    pos.y = static_cast<int32_t>(rng.NextBelow(space.Height()));
+  }
+  DependencyGraph graph(space, rules, coupling, start, end);
+  const Oracle oracle(graph, space, rules, coupling, end);
+  std::set<std::vector<AgentId>> ready;
+  const auto take = [&](const ClusterList& list) {
+    for (size_t i = 0; i < list.Size(); ++i)
+      ASSERT_TRUE(ready.emplace(list[i].begin(), list[i].end()).second);
+  };
+  ClusterList list;
+  graph.Start(list);
+  take(list);
+  while (!ready.empty()) {
+    ASSERT_EQ(ready, oracle.ReadyClusters());
+    auto it = ready.begin();
+    std::advance(it, rng.NextBelow(ready.size()));
+    const std::vector<AgentId> members = *it;
+    ready.erase(it);
+    std::vector<Pos> moved;
+    for (const AgentId member : members) {
+      moved.push_back(RandomMove(space, graph.PosOf(member), rules.max_vel, rng));
+    }
+    list.Clear();
+    graph.Commit(members, moved, list);
+    take(list);
+    Step base = end;
+    for (AgentId a = 0; a < graph.NumAgents(); ++a) {
+      ASSERT_TRUE(graph.InvariantHolds(a));
+      base = std::min(base, graph.StepOf(a));
+    }
+    ASSERT_EQ(graph.BaseStep(), base);
+  }
+  EXPECT_EQ(graph.BaseStep(), end);
+}
+
+TEST_P(DependencyGraphWalks, ReadyClustersAreThoseOfTheDefinition) {
+  const auto& [metric, rules, coupling] = GetParam();
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    const int32_t side = 8 + static_cast<int32_t>(seed);
+    Walk(Space(side, side + 7, metric), rules, coupling, seed);
+    if (HasFatalFailure()) FAIL() << "seed " << seed;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, DependencyGraphWalks,
+    ::testing::Combine(::testing::Values(Metric::kChebyshev, Metric::kEuclid, Metric::kManhattan),
+                       ::testing::Values(Rules{4, 1}, Rules{1, 2}, Rules{0, 1}, Rules{3, 0}, Rules{2, 5}),
+                       ::testing::Values(Coupling::kPaper, Coupling::kVersioned)));
+
+TEST(DependencyGraph, FarAgentsRunAheadUntilTheirDistanceIsUsedUp) {
+  const Space space(100, 1, Metric::kChebyshev);
+  const std::vector<Pos> start = {{0, 0}, {20, 0}};
+  DependencyGraph graph(space, Rules{4, 1}, Coupling::kPaper, start, 1000);
+  ClusterList ready;
+  graph.Start(ready);
+  ASSERT_EQ(ready.Size(), 2u);
+  const std::vector<AgentId> far = {1};
+  const std::vector<Pos> stay = {{20, 0}};
+  int steps = 0;
+  do {
+    ready.Clear();
+    graph.Commit(far, stay, ready);
+    ++steps;
+  } while (ready.Size() == 1);
+  EXPECT_EQ(steps, 15);  // blocked when gap * 1 + 5 reaches 20
+  EXPECT_EQ(graph.BaseStep(), 0);
+  EXPECT_EQ(graph.FrontStep(), 15);
+}
+
+TEST(DependencyGraph, IsCompact) {
+  const Space space(10000, 10000, Metric::kChebyshev);
+  CounterRng rng(1);
+  std::vector<Pos> start(100000);
+  for (Pos& pos : start) {
+    pos = {static_cast<int32_t>(rng.NextBelow(10000)), static_cast<int32_t>(rng.NextBelow(10000))};
+  }
+  const DependencyGraph graph(space, Rules{}, Coupling::kPaper, start, 10);
+  EXPECT_LE(graph.BytesPerAgent(), 100u);
+}
+
+TEST(DependencyGraph, SpansHugeSpaces) {
+  const Space space(INT32_MAX, INT32_MAX, Metric::kEuclid);
+  const std::vector<Pos> start = {{0, 0}, {INT32_MAX - 1, INT32_MAX - 1}};
+  DependencyGraph graph(space, Rules{}, Coupling::kPaper, start, 10);
+  ClusterList ready;
+  graph.Start(ready);
+  EXPECT_EQ(ready.Size(), 2u);
+}
+
+TEST(DependencyGraph, RefusesWrongStarts) {
+  const Space space(10, 10, Metric::kChebyshev);
+  const std::vector<Pos> outside = {{3, 3}, {10, 0}};
+  EXPECT_THROW(DependencyGraph(space, Rules{}, Coupling::kPaper, outside, 1), Error);
+  EXPECT_THROW(DependencyGraph(space, Rules{}, Coupling::kPaper, {}, 1), Error);
+  const std::vector<Pos> inside = {{3, 3}};
+  const Rules negative = {-1, 1};
+  EXPECT_THROW(DependencyGraph(space, negative, Coupling::kPaper, inside, 1), Error);
+}
+
+}  // namespace
+}  // namespace throng::sim

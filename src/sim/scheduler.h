@@ -1,0 +1,99 @@
+// Runs a world: one thread resumes the agents' coroutines and waits for their completions, in one of three
+// orders of execution that all leave the same canonical hash (specs of out-of-order simulation: what differs
+// is only the time it takes).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "llm/llm.h"
+#include "sim/dependency_graph.h"
+#include "sim/world.h"
+
+namespace throng::sim {
+
+enum class Mode {
+  kSingle,      // one agent at a time, one call in flight
+  kLockstep,    // all agents of a step at once, then a barrier
+  kOutOfOrder,  // every cluster as soon as nobody blocks it
+};
+
+const char* ModeName(Mode mode);          // "single", "lockstep", "ooo"
+Mode ParseMode(const std::string& name);  // throws kInvalid for another name
+
+struct CellWrite {
+  Pos pos;
+  std::string value;
+};
+
+// What one cluster's step changed. The spans live only during the callback; members are ordered by id.
+struct CommitRecord {
+  Step step = 0;
+  std::span<const AgentId> members;
+  std::span<const Body> bodies;           // at the start of the next step, one for each member
+  std::span<const uint8_t> body_changed;  // 1: differs from the body at the start of this step
+  std::span<const Digest> digests;        // of each member's step: body, mind, events, calls
+  std::span<const Event> events;          // in the order in which Resolve added them
+  std::span<const CellWrite> cells;       // ordered by position
+  Digest digest;                          // of all of the above
+};
+
+// Sees a run as it happens, on the run's thread. An exception ends the run.
+class RunObserver {
+ public:
+  virtual ~RunObserver() = default;
+  virtual void OnCommit(const CommitRecord& record) = 0;
+  virtual void OnStep(Step step,
+                      const Digest& hash) = 0;  // all agents have done this step; called in order of steps
+};
+
+struct RunStats {
+  uint64_t calls = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t cached_prompt_tokens = 0;
+  uint64_t output_tokens = 0;
+  uint64_t clusters = 0;
+  uint64_t agent_steps = 0;
+  uint32_t largest_cluster = 0;
+  Step max_spread = 0;     // largest difference of two agents' steps at any moment
+  double parallelism = 0;  // requests in flight, averaged over the backend's time
+  double backend_s = 0;    // the backend's clock from start to end (virtual in models of servers)
+  double wall_s = 0;
+};
+
+struct Progress {
+  RunStats stats;  // so far
+  Step base_step = 0;
+  Step front_step = 0;        // the step of the agent that is furthest ahead
+  uint32_t agents_ahead = 0;  // agents beyond the base step
+  uint64_t in_flight = 0;
+};
+
+struct RunOptions {
+  Mode mode = Mode::kOutOfOrder;
+  Step steps = 0;  // run until every agent has done so many
+  uint64_t seed = 0;
+  Coupling coupling = Coupling::kPaper;
+  std::vector<RunObserver*> observers;
+  std::function<void(const Progress&)> on_progress;  // about once per progress_interval_s
+  double progress_interval_s = 1.0;
+  const std::atomic<bool>* stop = nullptr;  // when it becomes true, the run ends with kCancelled
+};
+
+struct RunResult {
+  Digest hash;                      // over start_hash and step_hashes
+  Digest start_hash;                // of the state before step 0
+  std::vector<Digest> step_hashes;  // equal in every mode
+  RunStats stats;
+};
+
+// Runs `world` from its start. Throws the Error of whatever failed, naming agent and step; calls in flight
+// are then cancelled. A completion that failed ends the run; its agent is not resumed.
+RunResult Run(const World& world, llm::Llm& llm, const RunOptions& options);
+
+}  // namespace throng::sim
