@@ -37,6 +37,11 @@ Digest Hasher::Finish() const {
   return {hash.high64, hash.low64};
 }
 
+Hasher& Hasher::Reset() {
+  XXH3_128bits_reset(state_->xxh);
+  return *this;
+}
+
 std::string Digest::Hex() const { return fmt::format("{:016x}{:016x}", high, low); }
 
 Digest DigestOf(std::string_view bytes) {

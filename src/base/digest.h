@@ -36,6 +36,7 @@ class Hasher {
     return Bytes(&value, sizeof(value));
   }
   Digest Finish() const;
+  Hasher& Reset();  // as new, without a new allocation
 
  private:
   struct State;

@@ -5,6 +5,7 @@
 #include <exception>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace throng::sim {
 
@@ -107,5 +108,68 @@ inline Task<void> Promise<void>::get_return_object() {
   return Task<void>(std::coroutine_handle<Promise<void>>::from_promise(*this));
 }
 }  // namespace internal
+
+namespace internal {
+
+// Resumes one waiter when the last of several tasks has passed.
+struct Gate {
+  size_t left = 0;
+  std::coroutine_handle<> waiter;
+};
+
+struct WaitAtGate {
+  Gate& gate;
+  bool await_ready() const noexcept { return gate.left == 0; }
+  void await_suspend(std::coroutine_handle<> waiter) const noexcept { gate.waiter = waiter; }
+  void await_resume() const noexcept {}
+};
+
+// The one that passes stays suspended for ever: the waiter, which owns its frame, may destroy it.
+struct PassGate {
+  Gate& gate;
+  bool await_ready() const noexcept { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<>) const noexcept {
+    if (--gate.left == 0 && gate.waiter) return gate.waiter;
+    return std::noop_coroutine();
+  }
+  void await_resume() const noexcept {}
+};
+
+template <typename T>
+Task<void> RunThroughGate(Task<T> task, std::optional<T>& value, std::exception_ptr& error, Gate& gate) {
+  try {
+    value.emplace(co_await std::move(task));
+  } catch (...) {
+    error = std::current_exception();
+  }
+  PassGate pass{gate};
+  co_await pass;
+}
+
+}  // namespace internal
+
+// Runs the tasks concurrently; their values in the order of the tasks. If some fail, the first of these in
+// that order throws, after all have ended. Tasks that run together must not write the same things, or the
+// result would depend on time.
+template <typename T>
+Task<std::vector<T>> WhenAll(std::vector<Task<T>> tasks) {
+  std::vector<std::optional<T>> values(tasks.size());
+  std::vector<std::exception_ptr> errors(tasks.size());
+  std::vector<Task<void>> runs;
+  internal::Gate gate;
+  gate.left = tasks.size();
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    runs.push_back(internal::RunThroughGate(std::move(tasks[i]), values[i], errors[i], gate));
+  }
+  for (Task<void>& run : runs) run.Start();
+  internal::WaitAtGate wait{gate};
+  co_await wait;
+  std::vector<T> result;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (errors[i]) std::rethrow_exception(errors[i]);
+    result.push_back(std::move(*values[i]));
+  }
+  co_return result;
+}
 
 }  // namespace throng::sim
