@@ -14,6 +14,7 @@ namespace throng::model {
 class GgufFile;
 class SpecialTokens;
 class TextEncoder;
+struct TextRange;
 
 enum class TokenType : uint8_t {  // values of tokenizer.ggml.token_type
   kNormal = 1,
@@ -94,9 +95,13 @@ class Tokenizer {
   const std::vector<int32_t>& EndOfGeneration() const { return ends_; }
 
  private:
-  void SetTokenBytes();
+  friend class Detokenizer;
   void SetEnds();
-  void EncodeRaw(std::string_view text, bool after_special, std::vector<int32_t>& ids) const;
+  void SetTokenBytes();
+  std::vector<int32_t> EncodeText(std::string_view text, std::span<const TextRange> trusted,
+                                  bool add_bos) const;
+  void EncodeRaw(std::string_view text, std::vector<int32_t>& ids) const;
+  const std::string& CheckedBytes(int32_t id) const;
 
   TokenizerData data_;
   bool adds_bos_ = false;

@@ -1,0 +1,29 @@
+// UTF-8 character by character, with a clear word on bytes that are none.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace throng::model {
+
+struct Utf8Step {
+  enum Kind { kValid, kInvalid, kIncomplete } kind;
+  size_t length;   // bytes it covers, at least 1; for kInvalid the longest beginning of a character, else one
+                   // byte
+  char32_t value;  // of kValid
+};
+
+// The first character of a text that is not empty. kIncomplete: the text ends inside a character.
+Utf8Step NextUtf8(std::string_view text);
+
+// Length of the longest valid beginning of the text.
+size_t ValidUtf8Prefix(std::string_view text);
+
+void AppendUtf8(char32_t value, std::string& text);
+
+// Each invalid sequence becomes one U+FFFD.
+std::string ReplaceInvalidUtf8(std::string_view text);
+
+}  // namespace throng::model
