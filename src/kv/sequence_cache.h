@@ -17,6 +17,7 @@ namespace throng::kv {
 
 class Block;
 class BlockPool;
+class OpenCodec;
 using BlockRef = std::shared_ptr<const Block>;
 
 // Where the pages of a block lie, sealed and open. Codecs may differ per layer and head, and between keys and
@@ -27,18 +28,18 @@ struct PageSpec {
   size_t keys_offset;
   size_t values_offset;
   // Rows that are not encoded yet lie as an f16 or f32 page, as the codec's Open() says.
-  const Codec* open_keys;
-  const Codec* open_values;
+  const OpenCodec* open_keys;
+  const OpenCodec* open_values;
   size_t open_keys_offset;
   size_t open_values_offset;
 };
 
 struct BlockLayout {
-  int num_layers;
-  int num_kv_heads;
-  int head_dim;
-  size_t bytes;                                      // of one sealed block
-  size_t open_bytes;                                 // of one open block
+  int num_layers = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+  size_t bytes = 0;                                  // of one sealed block
+  size_t open_bytes = 0;                             // of one open block
   std::vector<PageSpec> pages;                       // [num_layers, num_kv_heads]
   std::vector<std::shared_ptr<const Codec>> codecs;  // keeps the codecs of `pages` alive
   const PageSpec& At(int layer, int head) const {
@@ -56,7 +57,8 @@ struct PageView {
 // Append all rows, attend, FinishLayer; then EndChunk. A token at position p attends to the sealed pages of
 // blocks below p / 64 and to the open page of block p / 64, also when the same chunk completes that block.
 //
-// Calls for different (layer, head) may run at the same time; everything else is for one thread at a time.
+// Calls for different heads of one layer may run at the same time; everything else is for one thread at a
+// time.
 class SequenceCache {
  public:
   explicit SequenceCache(BlockPool& pool);  // the pool must outlive it
@@ -107,8 +109,12 @@ class SequenceCache {
   void EndChunk();
 
  private:
-  uint8_t* OpenBlock(int layer, int head, int block, size_t offset) const;
-  void FreeChunk();
+  size_t ScratchBytes(int num_tokens) const;
+  uint8_t* OpenPage(int layer, int block, size_t offset) const;
+  void AppendPart(Part part, int layer, int head, const float* rows, size_t stride);
+  void Seal(Part part, int layer, int head, int block);
+  void DropReservation();
+  void Swap(SequenceCache& other) noexcept;
 
   BlockPool* pool_;
   const BlockLayout* layout_;

@@ -1,0 +1,198 @@
+// Kernels for pages of plain floats (T = float or hwy::float16_t): keys [d, 64], values [64, d].
+// Every result is one chain of fused multiply-adds in index order, so neither the number of rows nor the
+// vector length changes it.
+#if defined(THRONG_KV_FLOAT_PAGE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_KV_FLOAT_PAGE_INL_H_
+#undef THRONG_KV_FLOAT_PAGE_INL_H_
+#else
+#define THRONG_KV_FLOAT_PAGE_INL_H_
+#endif
+
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kv/codec.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace throng::kv {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using hwy::float16_t;
+
+template <class DF>
+HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const float* p) {
+  return hn::LoadU(df, p);
+}
+template <class DF>
+HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const float16_t* p) {
+  return hn::PromoteTo(df, hn::LoadU(hn::Rebind<float16_t, DF>(), p));
+}
+
+// Stores with NaN as 0 and clamped to the finite range.
+template <class DF>
+HWY_INLINE void StoreFinite(DF df, hn::Vec<DF> v, float* p) {
+  v = hn::IfThenElseZero(hn::Eq(v, v), v);
+  const auto limit = hn::Set(df, hwy::HighestValue<float>());
+  hn::StoreU(hn::Max(hn::Min(v, limit), hn::Neg(limit)), df, p);
+}
+template <class DF>
+HWY_INLINE void StoreFinite(DF df, hn::Vec<DF> v, float16_t* p) {
+  v = hn::IfThenElseZero(hn::Eq(v, v), v);
+  const auto limit = hn::Set(df, 65504.0f);
+  const hn::Rebind<float16_t, DF> dh;
+  hn::StoreU(hn::DemoteTo(dh, hn::Max(hn::Min(v, limit), hn::Neg(limit))), dh, p);
+}
+
+// scores[r, t..t + kVecs N) for kRows rows.
+template <size_t kRows, size_t kVecs, typename T, class DF>
+HWY_INLINE void ScoreTile(DF df, const T* keys, const float* queries, size_t query_stride, int head_dim,
+                          size_t t, float* scores) {
+  const size_t N = hn::Lanes(df);
+  hn::Vec<DF> sum[kRows][kVecs];
+  HWY_UNROLL(8)
+  for (size_t r = 0; r < kRows; ++r) {
+    HWY_UNROLL(8)
+    for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(df);
+  }
+  for (int i = 0; i < head_dim; ++i) {
+    hn::Vec<DF> key[kVecs];
+    HWY_UNROLL(8)
+    for (size_t v = 0; v < kVecs; ++v) key[v] = LoadFloat(df, keys + i * kPageTokens + t + v * N);
+    HWY_UNROLL(8)
+    for (size_t r = 0; r < kRows; ++r) {
+      const auto query = hn::Set(df, queries[r * query_stride + i]);
+      HWY_UNROLL(8)
+      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(query, key[v], sum[r][v]);
+    }
+  }
+  HWY_UNROLL(8)
+  for (size_t r = 0; r < kRows; ++r) {
+    HWY_UNROLL(8)
+    for (size_t v = 0; v < kVecs; ++v) hn::StoreU(sum[r][v], df, scores + r * kPageTokens + t + v * N);
+  }
+}
+
+template <typename T>
+void ScoreFloat(const T* keys, const float* queries, size_t query_stride, int head_dim, int num_rows,
+                float* scores) {
+  const hn::CappedTag<float, 16> df;
+  constexpr size_t kN = hn::MaxLanes(df);
+  constexpr size_t kVecs = kN >= 16 ? 4 : 2;  // with 4 rows, all sums stay in registers
+  static_assert(kPageTokens % (kN * kVecs) == 0);
+  int r = 0;
+  for (; r + 4 <= num_rows; r += 4) {
+    for (size_t t = 0; t < kPageTokens; t += kN * kVecs) {
+      ScoreTile<4, kVecs>(df, keys, queries + r * query_stride, query_stride, head_dim, t,
+                          scores + r * kPageTokens);
+    }
+  }
+  for (; r < num_rows; ++r) {
+    for (size_t t = 0; t < kPageTokens; t += kN * kVecs) {
+      ScoreTile<1, kVecs>(df, keys, queries + r * query_stride, query_stride, head_dim, t,
+                          scores + r * kPageTokens);
+    }
+  }
+}
+
+// out[r, c..c + kVecs N) for kRows rows.
+template <size_t kRows, size_t kVecs, typename T, class DF>
+HWY_INLINE void MixTile(DF df, const T* values, const float* probabilities, const float* rescale,
+                        int head_dim, size_t c, float* out) {
+  const size_t N = hn::Lanes(df);
+  hn::Vec<DF> sum[kRows][kVecs];
+  HWY_UNROLL(8)
+  for (size_t r = 0; r < kRows; ++r) {
+    HWY_UNROLL(8)
+    for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(df);
+  }
+  for (int t = 0; t < kPageTokens; ++t) {
+    hn::Vec<DF> value[kVecs];
+    HWY_UNROLL(8)
+    for (size_t v = 0; v < kVecs; ++v)
+      value[v] = LoadFloat(df, values + static_cast<size_t>(t) * head_dim + c + v * N);
+    HWY_UNROLL(8)
+    for (size_t r = 0; r < kRows; ++r) {
+      const auto p = hn::Set(df, probabilities[r * kPageTokens + t]);
+      HWY_UNROLL(8)
+      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::MulAdd(p, value[v], sum[r][v]);
+    }
+  }
+  HWY_UNROLL(8)
+  for (size_t r = 0; r < kRows; ++r) {
+    const auto scale = hn::Set(df, rescale[r]);
+    HWY_UNROLL(8)
+    for (size_t v = 0; v < kVecs; ++v) {
+      float* to = out + r * head_dim + c + v * N;
+      hn::StoreU(hn::MulAdd(hn::LoadU(df, to), scale, sum[r][v]), df, to);
+    }
+  }
+}
+
+template <size_t kRows, typename T>
+HWY_INLINE void MixRows(const T* values, const float* probabilities, const float* rescale, int head_dim,
+                        float* out) {
+  const hn::CappedTag<float, 16> df;
+  constexpr size_t kN = hn::MaxLanes(df);
+  constexpr size_t kVecs = kN >= 16 ? 4 : 2;
+  const size_t d = static_cast<size_t>(head_dim);
+  size_t c = 0;
+  for (; c + kVecs * kN <= d; c += kVecs * kN) {
+    MixTile<kRows, kVecs>(df, values, probabilities, rescale, head_dim, c, out);
+  }
+  for (; c + kN <= d; c += kN) MixTile<kRows, 1>(df, values, probabilities, rescale, head_dim, c, out);
+  if (c < d) MixTile<kRows, 1>(hn::CappedTag<float, 8>(), values, probabilities, rescale, head_dim, c, out);
+}
+
+template <typename T>
+void MixFloat(const T* values, const float* probabilities, const float* rescale, int head_dim, int num_rows,
+              float* out) {
+  int r = 0;
+  for (; r + 4 <= num_rows; r += 4) {
+    MixRows<4>(values, probabilities + r * kPageTokens, rescale + r, head_dim, out + r * head_dim);
+  }
+  for (; r < num_rows; ++r) {
+    MixRows<1>(values, probabilities + r * kPageTokens, rescale + r, head_dim, out + r * head_dim);
+  }
+}
+
+template <typename T>
+void AppendFloat(Part part, T* page, int head_dim, int first, int count, const float* rows, size_t stride) {
+  const hn::CappedTag<float, 8> df;
+  const size_t N = hn::Lanes(df);
+  T row[kMaxHeadDim];
+  for (int j = 0; j < count; ++j) {
+    const float* from = rows + static_cast<size_t>(j) * stride;
+    const int t = first + j;
+    T* to = part == Part::kValues ? page + static_cast<size_t>(t) * head_dim : row;
+    for (size_t i = 0; i < static_cast<size_t>(head_dim); i += N)
+      StoreFinite(df, hn::LoadU(df, from + i), to + i);
+    if (part == Part::kKeys) {
+      for (int i = 0; i < head_dim; ++i) page[i * kPageTokens + t] = row[i];
+    }
+  }
+}
+
+template <typename T>
+void DecodeFloat(Part part, const T* page, int head_dim, float* block) {
+  const hn::CappedTag<float, 8> df;
+  const size_t N = hn::Lanes(df);
+  const size_t size = static_cast<size_t>(kPageTokens) * head_dim;
+  if (part == Part::kValues) {
+    for (size_t i = 0; i < size; i += N) hn::StoreU(LoadFloat(df, page + i), df, block + i);
+    return;
+  }
+  float column[kPageTokens];
+  for (int i = 0; i < head_dim; ++i) {
+    for (size_t t = 0; t < kPageTokens; t += N) {
+      hn::StoreU(LoadFloat(df, page + i * kPageTokens + t), df, column + t);
+    }
+    for (int t = 0; t < kPageTokens; ++t) block[t * head_dim + i] = column[t];
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::kv
+HWY_AFTER_NAMESPACE();
+
+#endif  // THRONG_KV_FLOAT_PAGE_INL_H_

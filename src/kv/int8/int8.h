@@ -1,0 +1,28 @@
+// The codec int8: one scale per token, integer dot products.
+//
+// A row x of d keys or values becomes c = round(x / s) with s = max|x| / 127, c in [-127, 127], s kept as
+// f32. NaN counts as 0, and values are clamped to +-65504 first (the range of the open page), so everything
+// stays finite.
+//
+// Score: the query row is quantised in the same way with a scale of its own, so that
+//   q . k = s_q s_k sum_i c_q[i] c_k[i]   with the sum exact in 32 bits.
+// Mix: the weights w[t] = p[t] s_v[t] of one row and page become integers of 15 bits, round(w / u), u = max w
+// / 32767, and
+//   sum_t w[t] c_v[t] = u sum_t w'[t] c_v[t]   exact in 32 bits (64 * 32767 * 127 < 2^31).
+// 15 bits cost no more than 8 where values are widened to 16 bits anyway, and their error (1 / 65534 of the
+// largest weight) is far below that of the values.
+//
+// Layout, for vectors over tokens (Score) and over dimensions (Mix) without horizontal sums:
+//   keys:   c + 128 as uint8 [d / 4, 64, 4], then s as f32 [64]
+//   values: c as int8 [32, d, 2] (pairs of tokens), then s as f32 [64]
+#pragma once
+
+#include <memory>
+
+#include "kv/codec.h"
+
+namespace throng::kv {
+
+std::shared_ptr<const Codec> MakeInt8(int head_dim);
+
+}  // namespace throng::kv
