@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "model/tokenizer.h"
@@ -15,23 +16,28 @@ struct ChatMessage {
   std::string content;
 };
 
-enum class ChatFamily { kPlain, kChatMl, kLlama2, kLlama3, kMistral, kPhi3, kGemma, kZephyr };
+enum class ChatFamily { kPlain, kChatMl, kLlama2, kLlama3, kMistral, kMistralV3, kPhi3, kGemma, kZephyr };
 
 // "plain", "chatml", ...
 const char* ChatFamilyName(ChatFamily family);
 
 class ChatTemplate {
  public:
-  explicit ChatTemplate(ChatFamily family) : family_(family) {}
-  // Recognises the family by what tokenizer.chat_template contains; the template itself is not interpreted.
-  // An empty one is kPlain; throws kUnsupported for one of no known family.
-  static ChatTemplate Recognise(std::string_view source);
+  // bos and eos: the names of these tokens, which some families write between turns.
+  explicit ChatTemplate(ChatFamily family, std::string bos = "<s>", std::string eos = "</s>")
+      : family_(family), bos_(std::move(bos)), eos_(std::move(eos)) {}
+  // The family, by what tokenizer.chat_template contains; the template itself is not interpreted, so a system
+  // message that it would add by itself is not added. An empty one is kPlain; throws kUnsupported for one of
+  // no known family.
+  static ChatFamily Recognise(std::string_view source);
   // Of the file's tokenizer.chat_template.
   static ChatTemplate FromGguf(const GgufFile& file);
 
   // The chat without BOS (Encode adds it), ending, if asked, where the assistant's next message begins. Parts
-  // with parse_special are the frame; what the messages say never becomes a control token. kPlain: the
-  // contents one after the other, with a line break between two of them, and nothing else.
+  // with parse_special are the frame; what the messages say never becomes a control token.
+  // kPlain: the contents one after the other, with a line break between two of them, and nothing else.
+  // Families without a system message put it in front of the user's next one. Throws kInvalid for a role that
+  // the family does not know.
   std::vector<TextPart> Format(std::span<const ChatMessage> messages,
                                bool add_generation_prompt = true) const;
 
@@ -39,6 +45,7 @@ class ChatTemplate {
 
  private:
   ChatFamily family_;
+  std::string bos_, eos_;
 };
 
 // The parts as one text, for display and tests.
