@@ -5,6 +5,7 @@
 
 namespace throng::cli {
 
+void AddTokenize(CLI::App& app);
 void AddVersion(CLI::App& app);
 
 }  // namespace throng::cli
