@@ -1,5 +1,6 @@
-// Constrained decoding: which tokens may come next, so that a finished answer is one of the choices or fits the JSON
-// schema. One Vocabulary per tokenizer, one Constraint per distinct llm::Constraint, one Matcher per sequence.
+// Constrained decoding: which tokens may come next, so that a finished answer is one of the choices or fits
+// the JSON schema. One Vocabulary per tokenizer, one Constraint per distinct llm::Constraint, one Matcher per
+// sequence.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,8 @@ namespace throng::engine {
 // The tokens as bytes, in a trie. Immutable, so that threads may share it.
 class Vocabulary {
  public:
-  // bytes[id] is what the token adds to the text, perhaps a part of a code point; empty for tokens that an answer never contains
-  // (control tokens). eog_ids end a generation, whatever their bytes.
+  // bytes[id] is what the token adds to the text, perhaps a part of a code point; empty for tokens that an
+  // answer never contains (control tokens). eog_ids end a generation, whatever their bytes.
   Vocabulary(std::span<const std::string> bytes, std::vector<int32_t> eog_ids);
 
   size_t NumTokens() const { return token_bytes_.size(); }
@@ -54,12 +55,12 @@ class Vocabulary {
 // What an answer may look like, compiled for one vocabulary. Its matchers may be used from several threads.
 class Constraint {
  public:
-  // Throws kInvalid for a schema that is wrong or too large, kUnsupported for one with keywords that we do not know, and if no
-  // sequence of tokens spells an allowed answer.
+  // Throws kInvalid for a schema that is wrong or too large, kUnsupported for one with keywords that we do
+  // not know, and if no sequence of tokens spells an allowed answer.
   Constraint(const llm::Constraint& spec, std::shared_ptr<const Vocabulary> vocabulary);
 
-  // No answer needs more tokens, its end-of-generation token included (each other token has at least one byte); empty if a
-  // string or an array has no upper bound.
+  // No answer needs more tokens, its end-of-generation token included (each other token has at least one
+  // byte); empty if a string or an array has no upper bound.
   std::optional<int64_t> LongestAnswerTokens() const;
 
   const Vocabulary& GetVocabulary() const { return *vocabulary_; }
@@ -68,18 +69,26 @@ class Constraint {
   friend class Matcher;
   using Mask = std::vector<uint64_t>;
 
-  // All below are called with mutex_ held.
+  Constraint(const llm::Grammar& grammar, std::shared_ptr<const Vocabulary> vocabulary);
+
+  // Called with mutex_ held, as is all below.
+  template <typename Found>
+  size_t Walk(llm::Automaton::State state, const Found& found);
   std::shared_ptr<const Mask> MaskOf(llm::Automaton::State state);
-  void Visit(llm::Automaton::State state, std::vector<std::pair<int32_t, llm::Automaton::State>>* edges, Mask* mask);
   void FindDeadEnds();
+  bool IsAlive(llm::Automaton::State state) const {
+    return !has_dead_ends_ || alive_[static_cast<size_t>(state)];
+  }
+  llm::Automaton::State Restore(const llm::Automaton::Saved& saved);
 
   std::shared_ptr<const Vocabulary> vocabulary_;
   std::optional<int64_t> longest_bytes_;
   std::mutex mutex_;
-  llm::Automaton automaton_;                                                         // guarded by mutex_
-  std::unordered_map<llm::Automaton::State, std::shared_ptr<const Mask>> masks_;     // guarded by mutex_
-  std::vector<llm::Automaton::State> walk_;                                          // guarded by mutex_; state by depth
-  // Only for vocabularies that lack single bytes which the answers need: the states from which tokens reach an end.
+  llm::Automaton automaton_;                                                      // guarded by mutex_
+  std::unordered_map<llm::Automaton::State, std::shared_ptr<const Mask>> masks_;  // guarded by mutex_
+  std::vector<llm::Automaton::State> walk_;  // guarded by mutex_; state by depth
+  // Only for vocabularies that lack single bytes which the answers need: the states from which tokens reach
+  // an end.
   bool has_dead_ends_ = false;
   std::vector<bool> alive_;
 };
@@ -89,19 +98,24 @@ class Matcher {
  public:
   explicit Matcher(std::shared_ptr<Constraint> constraint);
 
-  // Sets bit t & 63 of mask[t / 64] exactly for the tokens t that may come next; end-of-generation tokens exactly if the answer
-  // is complete. mask has MaskWords() words. No bit is set once an end-of-generation token has been accepted.
+  // Sets bit t & 63 of mask[t / 64] exactly for the tokens t that may come next; end-of-generation tokens
+  // exactly if the answer is complete. mask has MaskWords() words. No bit is set once an end-of-generation
+  // token has been accepted.
   void AllowedTokens(std::span<uint64_t> mask);
 
   // Goes on by one token. False, and nothing changes, if it is not allowed.
   [[nodiscard]] bool Accept(int32_t token);
 
-  bool IsComplete() const { return complete_; }  // the text so far is an allowed answer (perhaps not the only one)
+  bool IsComplete() const {
+    return complete_;
+  }  // the text so far is an allowed answer (perhaps not the only one)
   bool IsFinished() const { return finished_; }  // an end-of-generation token has been accepted
-  bool OnlyEndIsLeft() const { return only_end_; }  // complete, and nothing can follow: sampling is not needed
+  bool OnlyEndIsLeft() const {
+    return only_end_;
+  }  // complete, and nothing can follow: sampling is not needed
 
  private:
-  void Update();
+  void Enter(llm::Automaton::State state);  // with the constraint's mutex held
 
   std::shared_ptr<Constraint> constraint_;
   llm::Automaton::Saved state_;
@@ -124,7 +138,7 @@ class ConstraintCache {
   std::shared_ptr<const Vocabulary> vocabulary_;
   size_t capacity_;
   std::mutex mutex_;
-  std::list<Entry> recent_;                                              // guarded by mutex_; most recent first
+  std::list<Entry> recent_;  // guarded by mutex_; most recent first
   std::unordered_map<std::string, std::list<Entry>::iterator> entries_;  // guarded by mutex_
 };
 

@@ -31,8 +31,10 @@ class Automaton::Builder {
   uint32_t Build(Grammar::Node node, uint32_t next) {
     const Grammar::Item& item = grammar_[node];
     switch (item.kind) {
-      case Grammar::Kind::kBytes: return Literal(item.bytes, next);
-      case Grammar::Kind::kStringChar: return StringChar(item.chars, next);
+      case Grammar::Kind::kBytes:
+        return Literal(item.bytes, next);
+      case Grammar::Kind::kStringChar:
+        return StringChar(item.chars, next);
       case Grammar::Kind::kSequence:
         for (size_t i = item.children.size(); i-- > 0;) next = Build(item.children[i], next);
         return next;
@@ -42,7 +44,8 @@ class Automaton::Builder {
         for (const Grammar::Node child : item.children) entries.push_back(Build(child, next));
         return Fork(entries);
       }
-      case Grammar::Kind::kRepeat: return Repeat(item, next);
+      case Grammar::Kind::kRepeat:
+        return Repeat(item, next);
     }
     return next;
   }
@@ -50,7 +53,8 @@ class Automaton::Builder {
   uint32_t Add(const std::vector<Edge>& edges, bool epsilon) {
     if (automaton_.positions_.size() >= kMaxPositions) {
       throw MakeError(ErrorCode::kInvalid,
-                      "the constraint of an answer needs more than {} automaton states: lower its maxLength, maxItems or repeat counts",
+                      "the constraint of an answer needs more than {} automaton states: lower its maxLength, "
+                      "maxItems or repeat counts",
                       kMaxPositions);
     }
     automaton_.positions_.push_back(
@@ -110,7 +114,9 @@ class Automaton::Builder {
             AppendStringChar(low, escapes_.emplace_back());
             high = low;
           } else {
-            high = low < '"' ? std::min(high, uint32_t{'"' - 1}) : low < '\\' ? std::min(high, uint32_t{'\\' - 1}) : high;
+            high = low < '"'    ? std::min(high, uint32_t{'"' - 1})
+                   : low < '\\' ? std::min(high, uint32_t{'\\' - 1})
+                                : high;
             first_.push_back({static_cast<uint8_t>(low), static_cast<uint8_t>(high), next});
           }
         } else {
@@ -127,8 +133,10 @@ class Automaton::Builder {
     return Add(edges, false);
   }
 
-  // Appends edges for the code points [low, high], which differ in their last 6 * tail + some bits; `lead` is or'ed into the first byte.
-  void SplitUtf8(uint32_t low, uint32_t high, int tail, uint32_t lead, uint32_t next, std::vector<Edge>& out) {
+  // Appends edges for the code points [low, high], which differ in their last 6 * tail + some bits; `lead` is
+  // or'ed into the first byte.
+  void SplitUtf8(uint32_t low, uint32_t high, int tail, uint32_t lead, uint32_t next,
+                 std::vector<Edge>& out) {
     if (tail == 0) {
       out.push_back({static_cast<uint8_t>(lead | low), static_cast<uint8_t>(lead | high), next});
       return;
@@ -138,10 +146,12 @@ class Automaton::Builder {
     while (low <= high) {
       uint32_t first = low >> shift;
       uint32_t end = std::min(high, low | rest);
-      if ((low & rest) == 0 && ((high + 1) >> shift) > first) {  // a run of first bytes with all that can follow
+      if ((low & rest) == 0 &&
+          ((high + 1) >> shift) > first) {  // a run of first bytes with all that can follow
         const uint32_t last = ((high + 1) >> shift) - 1;
         end = last << shift | rest;
-        out.push_back({static_cast<uint8_t>(lead | first), static_cast<uint8_t>(lead | last), Tail(0, rest, tail, next)});
+        out.push_back({static_cast<uint8_t>(lead | first), static_cast<uint8_t>(lead | last),
+                       Tail(0, rest, tail, next)});
       } else {
         const auto byte = static_cast<uint8_t>(lead | first);
         out.push_back({byte, byte, Tail(low & rest, end & rest, tail, next)});
@@ -162,7 +172,8 @@ class Automaton::Builder {
 
   // The position after the first `depth` bytes of escapes_[begin, end), which all begin with the same bytes.
   uint32_t EscapeTail(size_t begin, size_t end, size_t depth, uint32_t next) {
-    std::sort(escapes_.begin() + static_cast<std::ptrdiff_t>(begin), escapes_.begin() + static_cast<std::ptrdiff_t>(end));
+    std::sort(escapes_.begin() + static_cast<std::ptrdiff_t>(begin),
+              escapes_.begin() + static_cast<std::ptrdiff_t>(end));
     std::vector<Edge> edges;
     for (size_t i = begin; i < end;) {
       const auto byte = static_cast<uint8_t>(escapes_[i][depth]);

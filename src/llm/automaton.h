@@ -1,4 +1,5 @@
-// A byte-by-byte matcher of a grammar: a nondeterministic automaton, made deterministic state by state as texts reach them.
+// A byte-by-byte matcher of a grammar: a nondeterministic automaton, made deterministic state by state as
+// texts reach them.
 #pragma once
 
 #include <cstdint>

@@ -110,15 +110,21 @@ std::optional<int64_t> Grammar::LongestBytes() const {
     const Item& item = items_[i];
     int64_t& length = longest[i];
     switch (item.kind) {
-      case Kind::kBytes: length = static_cast<int64_t>(item.bytes.size()); break;
-      case Kind::kStringChar: length = LongestChar(item.chars); break;
+      case Kind::kBytes:
+        length = static_cast<int64_t>(item.bytes.size());
+        break;
+      case Kind::kStringChar:
+        length = LongestChar(item.chars);
+        break;
       case Kind::kSequence:
         for (const Node child : item.children) length = Plus(length, longest[child]);
         break;
       case Kind::kChoice:
         for (const Node child : item.children) length = Max(length, longest[child]);
         break;
-      case Kind::kRepeat: length = Times(longest[item.children[0]], item.max); break;
+      case Kind::kRepeat:
+        length = Times(longest[item.children[0]], item.max);
+        break;
     }
   }
   const int64_t length = longest[root_];
@@ -131,8 +137,11 @@ std::pair<int64_t, int64_t> Grammar::CharCount(Node node) const {
     const Item& item = items_[i];
     auto& [low, high] = counts[i];
     switch (item.kind) {
-      case Kind::kBytes: break;
-      case Kind::kStringChar: low = high = 1; break;
+      case Kind::kBytes:
+        break;
+      case Kind::kStringChar:
+        low = high = 1;
+        break;
       case Kind::kSequence:
         for (const Node child : item.children) {
           low = std::min(low + counts[child].first, kTooLong);
@@ -177,14 +186,29 @@ void AppendUtf8(uint32_t code_point, std::string& out) {
 
 void AppendStringChar(uint32_t code_point, std::string& out) {
   switch (code_point) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\b': out += "\\b"; return;
-    case '\f': out += "\\f"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    default: break;
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\b':
+      out += "\\b";
+      return;
+    case '\f':
+      out += "\\f";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      break;
   }
   if (code_point < 0x20) {
     out += fmt::format("\\u{:04x}", code_point);
@@ -197,7 +221,9 @@ Grammar CompileGrammar(const Constraint& constraint) {
   Grammar grammar;
   if (!constraint.choices.empty()) {
     if (!constraint.json_schema.empty()) {
-      throw MakeError(ErrorCode::kInvalid, "a request has both choices and a JSON schema, but only one of them can constrain its answer");
+      throw MakeError(
+          ErrorCode::kInvalid,
+          "a request has both choices and a JSON schema, but only one of them can constrain its answer");
     }
     std::vector<Grammar::Node> choices;
     for (const std::string& choice : constraint.choices) choices.push_back(grammar.Bytes(choice));

@@ -1,5 +1,6 @@
-// The language of a constraint's answers as a small regular expression: what choices and JSON schemas are lowered to, and what
-// matching (automaton.h), made-up answers (answer_maker.h) and length bounds are computed from.
+// The language of a constraint's answers as a small regular expression: what choices and JSON schemas are
+// lowered to, and what matching (automaton.h), made-up answers (answer_maker.h) and length bounds are
+// computed from.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ using CodePoints = std::vector<std::pair<uint32_t, uint32_t>>;
 CodePoints Normalised(CodePoints ranges);
 CodePoints Complement(const CodePoints& ranges);
 
-// An expression over bytes. Nodes refer to earlier nodes only: there is no recursion, so every grammar is a finite automaton.
+// An expression over bytes. Nodes refer to earlier nodes only: there is no recursion, so every grammar is a
+// finite automaton.
 class Grammar {
  public:
   using Node = uint32_t;
@@ -28,11 +30,11 @@ class Grammar {
 
   enum class Kind {
     kBytes,       // exactly these bytes
-    kStringChar,  // one code point of a set, as it is written inside a JSON string: quotes, backslashes and control characters
-                  // escaped in the shortest way, all else in UTF-8
-    kSequence,    // all children, in order
-    kChoice,      // one of the children; at least one
-    kRepeat,      // the only child, min to max times
+    kStringChar,  // one code point of a set, as it is written inside a JSON string: quotes, backslashes and
+                  // control characters escaped in the shortest way, all else in UTF-8
+    kSequence,  // all children, in order
+    kChoice,    // one of the children; at least one
+    kRepeat,    // the only child, min to max times
   };
 
   struct Item {

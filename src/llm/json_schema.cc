@@ -13,7 +13,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxSchemaBytes = 1 << 20;
-constexpr int kMaxDepth = 64;          // the lowering recurses
+constexpr int kMaxDepth = 64;           // the lowering recurses
 constexpr size_t kMaxProperties = 256;  // an object's grammar is quadratic in its optional ones
 constexpr int64_t kMaxInteger = 999'999'999'999'999'999;  // 18 digits: an int64_t and its neighbours
 constexpr int64_t kMaxWhole = 999'999'999'999'999;        // 15 digits: exact in a double
@@ -27,10 +27,12 @@ bool Contains(std::initializer_list<std::string_view> list, std::string_view wor
 }
 
 std::initializer_list<std::string_view> KeywordsOf(std::string_view type) {
-  static const std::initializer_list<std::string_view> object = {"properties", "required", "additionalProperties"};
+  static const std::initializer_list<std::string_view> object = {"properties", "required",
+                                                                 "additionalProperties"};
   static const std::initializer_list<std::string_view> array = {"items", "minItems", "maxItems"};
   static const std::initializer_list<std::string_view> string = {"minLength", "maxLength", "pattern"};
-  static const std::initializer_list<std::string_view> number = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"};
+  static const std::initializer_list<std::string_view> number = {"minimum", "maximum", "exclusiveMinimum",
+                                                                 "exclusiveMaximum"};
   if (type == "object") return object;
   if (type == "array") return array;
   if (type == "string") return string;
@@ -45,7 +47,8 @@ bool HasType(const Json& value, std::string_view type) {
   if (type == "number") return value.is_number();
   if (type == "boolean") return value.is_boolean();
   if (type == "null") return value.is_null();
-  return value.is_number_integer() || (value.is_number_float() && value.get<double>() == std::floor(value.get<double>()));
+  return value.is_number_integer() ||
+         (value.is_number_float() && value.get<double>() == std::floor(value.get<double>()));
 }
 
 class Lowering {
@@ -73,10 +76,12 @@ class Lowering {
     return MakeError(ErrorCode::kInvalid, "JSON schema: {} {}", path, what);
   }
 
-  static void AllowOnly(const Json& schema, std::initializer_list<std::string_view> known, const std::string& path) {
+  static void AllowOnly(const Json& schema, std::initializer_list<std::string_view> known,
+                        const std::string& path) {
     for (const auto& [keyword, value] : schema.items()) {
       if (Contains(known, keyword) || Contains(kAnnotations, keyword)) continue;
-      throw MakeError(ErrorCode::kUnsupported, "JSON schema: the keyword {} at {} is not supported{}", keyword, path,
+      throw MakeError(ErrorCode::kUnsupported, "JSON schema: the keyword {} at {} is not supported{}",
+                      keyword, path,
                       known.size() == 0 ? "" : fmt::format(" here, where {} are", fmt::join(known, ", ")));
     }
   }
@@ -85,9 +90,11 @@ class Lowering {
     std::vector<std::string> types;
     const Json& type = schema["type"];
     for (const Json& name : type.is_array() ? type : Json::array({type})) {
-      if (!name.is_string() || !Contains({"object", "array", "string", "integer", "number", "boolean", "null"},
-                                         name.get_ref<const std::string&>())) {
-        throw Wrong(path + "/type", "must be object, array, string, integer, number, boolean, null or an array of these");
+      if (!name.is_string() ||
+          !Contains({"object", "array", "string", "integer", "number", "boolean", "null"},
+                    name.get_ref<const std::string&>())) {
+        throw Wrong(path + "/type",
+                    "must be object, array, string, integer, number, boolean, null or an array of these");
       }
       types.push_back(name);
     }
@@ -100,8 +107,9 @@ class Lowering {
     if (schema.contains("type")) types = Types(schema, path);
     std::vector<Grammar::Node> choices;
     for (const Json& value : values) {
-      const bool fits = types.empty() || std::any_of(types.begin(), types.end(),
-                                                     [&](const std::string& type) { return HasType(value, type); });
+      const bool fits =
+          types.empty() || std::any_of(types.begin(), types.end(),
+                                       [&](const std::string& type) { return HasType(value, type); });
       if (fits) choices.push_back(grammar_.Bytes(value.dump()));
     }
     if (choices.empty()) throw Wrong(path, "allows no value");
@@ -111,25 +119,31 @@ class Lowering {
   Grammar::Node AnyOf(const Json& schema, const std::string& path) {
     AllowOnly(schema, {"anyOf"}, path);
     const Json& parts = schema["anyOf"];
-    if (!parts.is_array() || parts.empty()) throw Wrong(path + "/anyOf", "must be an array that is not empty");
+    if (!parts.is_array() || parts.empty())
+      throw Wrong(path + "/anyOf", "must be an array that is not empty");
     std::vector<Grammar::Node> choices;
-    for (size_t i = 0; i < parts.size(); ++i) choices.push_back(Schema(parts[i], fmt::format("{}/anyOf/{}", path, i)));
+    for (size_t i = 0; i < parts.size(); ++i)
+      choices.push_back(Schema(parts[i], fmt::format("{}/anyOf/{}", path, i)));
     return grammar_.Choice(std::move(choices));
   }
 
   Grammar::Node Typed(const Json& schema, const std::string& path) {
     if (!schema.contains("type")) {
       AllowOnly(schema, {}, path);
-      throw MakeError(ErrorCode::kUnsupported, "JSON schema: {} has none of type, enum, const and anyOf, so it allows any value", path);
+      throw MakeError(ErrorCode::kUnsupported,
+                      "JSON schema: {} has none of type, enum, const and anyOf, so it allows any value",
+                      path);
     }
     const std::vector<std::string> types = Types(schema, path);
     for (const auto& [keyword, value] : schema.items()) {
       const std::string_view word = keyword;
       const bool known = word == "type" || Contains(kAnnotations, word) ||
-                         std::any_of(types.begin(), types.end(),
-                                     [&](const std::string& type) { return Contains(KeywordsOf(type), word); });
+                         std::any_of(types.begin(), types.end(), [&](const std::string& type) {
+                           return Contains(KeywordsOf(type), word);
+                         });
       if (!known) {
-        throw MakeError(ErrorCode::kUnsupported, "JSON schema: the keyword {} at {} is not supported for the type {}", keyword, path,
+        throw MakeError(ErrorCode::kUnsupported,
+                        "JSON schema: the keyword {} at {} is not supported for the type {}", keyword, path,
                         fmt::join(types, ", "));
       }
     }
@@ -154,24 +168,29 @@ class Lowering {
     const Json& value = schema[keyword];
     const double number = value.is_number() ? value.get<double>() : -1;
     if (number < 0 || number > static_cast<double>(Grammar::kMaxRepeat) || number != std::floor(number)) {
-      throw Wrong(fmt::format("{}/{}", path, keyword), fmt::format("must be a whole number from 0 to {}", Grammar::kMaxRepeat));
+      throw Wrong(fmt::format("{}/{}", path, keyword),
+                  fmt::format("must be a whole number from 0 to {}", Grammar::kMaxRepeat));
     }
     return static_cast<int64_t>(number);
   }
 
   static void CheckOrder(int64_t min, int64_t max, const char* what, const std::string& path) {
-    if (max != Grammar::kUnbounded && max < min) throw Wrong(path, fmt::format("has a {} above its maximum", what));
+    if (max != Grammar::kUnbounded && max < min)
+      throw Wrong(path, fmt::format("has a {} above its maximum", what));
   }
 
   Grammar::Node Object(const Json& schema, const std::string& path) {
     const Json& properties = schema.contains("properties") ? schema["properties"] : Json::object();
     if (!properties.is_object()) throw Wrong(path + "/properties", "must be an object");
-    if (properties.size() > kMaxProperties) throw Wrong(path + "/properties", fmt::format("has more than {} members", kMaxProperties));
+    if (properties.size() > kMaxProperties)
+      throw Wrong(path + "/properties", fmt::format("has more than {} members", kMaxProperties));
     if (schema.contains("additionalProperties") && !schema["additionalProperties"].is_boolean()) {
-      throw MakeError(ErrorCode::kUnsupported, "JSON schema: additionalProperties at {} can only be false", path);
+      throw MakeError(ErrorCode::kUnsupported, "JSON schema: additionalProperties at {} can only be false",
+                      path);
     }
     if (properties.empty() && schema.value("additionalProperties", true)) {
-      throw MakeError(ErrorCode::kUnsupported, "JSON schema: the object at {} has no properties, so it allows any object", path);
+      throw MakeError(ErrorCode::kUnsupported,
+                      "JSON schema: the object at {} has no properties, so it allows any object", path);
     }
     const std::vector<bool> required = Required(schema, properties, path);
 
@@ -204,7 +223,8 @@ class Lowering {
       if (!name.is_string()) throw Wrong(path + "/required", "must be an array of strings");
       const auto found = properties.find(name.get_ref<const std::string&>());
       if (found == properties.end()) {
-        throw Wrong(path + "/required", fmt::format("names {}, which is not among the properties", name.dump()));
+        throw Wrong(path + "/required",
+                    fmt::format("names {}, which is not among the properties", name.dump()));
       }
       required[static_cast<size_t>(std::distance(properties.begin(), found))] = true;
     }
@@ -212,16 +232,19 @@ class Lowering {
   }
 
   Grammar::Node Array(const Json& schema, const std::string& path) {
-    if (!schema.contains("items")) throw MakeError(ErrorCode::kUnsupported, "JSON schema: the array at {} has no items", path);
+    if (!schema.contains("items"))
+      throw MakeError(ErrorCode::kUnsupported, "JSON schema: the array at {} has no items", path);
     const int64_t min = Count(schema, "minItems", 0, path);
     const int64_t max = Count(schema, "maxItems", Grammar::kUnbounded, path);
     CheckOrder(min, max, "minItems", path);
     const Grammar::Node item = Schema(schema["items"], path + "/items");
     if (max == 0) return grammar_.Bytes("[]");
     const Grammar::Node more = grammar_.Sequence({grammar_.Bytes(","), item});
-    const Grammar::Node items = grammar_.Sequence(
-        {item, grammar_.Repeat(more, std::max<int64_t>(min - 1, 0), max == Grammar::kUnbounded ? max : max - 1)});
-    return grammar_.Sequence({grammar_.Bytes("["), min == 0 ? grammar_.Optional(items) : items, grammar_.Bytes("]")});
+    const Grammar::Node items =
+        grammar_.Sequence({item, grammar_.Repeat(more, std::max<int64_t>(min - 1, 0),
+                                                 max == Grammar::kUnbounded ? max : max - 1)});
+    return grammar_.Sequence(
+        {grammar_.Bytes("["), min == 0 ? grammar_.Optional(items) : items, grammar_.Bytes("]")});
   }
 
   Grammar::Node String(const Json& schema, const std::string& path) {
@@ -245,20 +268,24 @@ class Lowering {
     const bool too_long = max != Grammar::kUnbounded && (longest == Grammar::kUnbounded || longest > max);
     if (shortest >= min && !too_long) return node;
     const Grammar::Item item = grammar_[node];
-    const bool simple = item.kind == Grammar::Kind::kRepeat && grammar_[item.children[0]].kind == Grammar::Kind::kStringChar;
+    const bool simple =
+        item.kind == Grammar::Kind::kRepeat && grammar_[item.children[0]].kind == Grammar::Kind::kStringChar;
     if (!simple) {
       throw MakeError(ErrorCode::kUnsupported,
-                      "JSON schema: {} has a pattern that allows other lengths than its minLength and maxLength: write them into the pattern",
+                      "JSON schema: {} has a pattern that allows other lengths than its minLength and "
+                      "maxLength: write them into the pattern",
                       path);
     }
     const int64_t low = std::max(min, item.min);
-    const int64_t high = item.max == Grammar::kUnbounded || (max != Grammar::kUnbounded && max < item.max) ? max : item.max;
+    const int64_t high =
+        item.max == Grammar::kUnbounded || (max != Grammar::kUnbounded && max < item.max) ? max : item.max;
     if (high != Grammar::kUnbounded && high < low) throw Wrong(path, "allows no string");
     return grammar_.Repeat(item.children[0], low, high);
   }
 
   // The inclusive bounds of a number; absent ones become -limit and limit.
-  static std::pair<int64_t, int64_t> Bounds(const Json& schema, int64_t limit, bool whole, const std::string& path) {
+  static std::pair<int64_t, int64_t> Bounds(const Json& schema, int64_t limit, bool whole,
+                                            const std::string& path) {
     int64_t low = -limit;
     int64_t high = limit;
     for (const char* keyword : {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}) {
@@ -271,16 +298,21 @@ class Lowering {
       const double number = value.get<double>();
       const bool integral = number == std::floor(number);
       if (!whole && (exclusive || !integral)) {
-        throw MakeError(ErrorCode::kUnsupported, "JSON schema: {}/{} is not supported: for the type number, only whole inclusive bounds are",
-                        path, keyword);
+        throw MakeError(
+            ErrorCode::kUnsupported,
+            "JSON schema: {}/{} is not supported: for the type number, only whole inclusive bounds are", path,
+            keyword);
       }
       const auto out = static_cast<double>(limit);
       int64_t bound = is_low ? -limit : limit;
       if (std::abs(number) < out) {
-        bound = value.is_number_integer() ? value.get<int64_t>() : static_cast<int64_t>(is_low ? std::ceil(number) : std::floor(number));
+        bound = value.is_number_integer()
+                    ? value.get<int64_t>()
+                    : static_cast<int64_t>(is_low ? std::ceil(number) : std::floor(number));
         if (exclusive && integral) bound += is_low ? 1 : -1;
       } else if ((number > 0) == is_low) {
-        throw MakeError(ErrorCode::kUnsupported, "JSON schema: {}/{} is beyond the largest number of {}", path, keyword, limit);
+        throw MakeError(ErrorCode::kUnsupported, "JSON schema: {}/{} is beyond the largest number of {}",
+                        path, keyword, limit);
       }
       if (is_low) {
         low = std::max(low, bound);
@@ -299,7 +331,8 @@ class Lowering {
   // Digit strings between two of the same length.
   Grammar::Node SameLength(std::string_view low, std::string_view high) {
     if (low.find_first_not_of('0') == low.npos && high.find_first_not_of('9') == high.npos) {
-      return grammar_.Repeat(Digits('0', '9'), static_cast<int64_t>(low.size()), static_cast<int64_t>(low.size()));
+      return grammar_.Repeat(Digits('0', '9'), static_cast<int64_t>(low.size()),
+                             static_cast<int64_t>(low.size()));
     }
     if (low[0] == high[0]) {
       return grammar_.Sequence({Digits(low[0], low[0]), SameLength(low.substr(1), high.substr(1))});
@@ -307,7 +340,8 @@ class Lowering {
     const auto rest = static_cast<int64_t>(low.size()) - 1;
     const std::string nines(low.size() - 1, '9');
     const std::string zeros(low.size() - 1, '0');
-    std::vector<Grammar::Node> choices = {grammar_.Sequence({Digits(low[0], low[0]), SameLength(low.substr(1), nines)})};
+    std::vector<Grammar::Node> choices = {
+        grammar_.Sequence({Digits(low[0], low[0]), SameLength(low.substr(1), nines)})};
     if (low[0] + 1 < high[0]) {
       const Grammar::Node middle = Digits(static_cast<char>(low[0] + 1), static_cast<char>(high[0] - 1));
       choices.push_back(grammar_.Sequence({middle, grammar_.Repeat(Digits('0', '9'), rest, rest)}));
@@ -333,7 +367,8 @@ class Lowering {
     const auto [low, high] = Bounds(schema, kMaxInteger, true, path);
     std::vector<Grammar::Node> choices;
     if (high >= 0) choices.push_back(Range(std::max<int64_t>(low, 0), high));
-    if (low < 0) choices.push_back(grammar_.Sequence({grammar_.Bytes("-"), Range(std::max<int64_t>(-high, 1), -low)}));
+    if (low < 0)
+      choices.push_back(grammar_.Sequence({grammar_.Bytes("-"), Range(std::max<int64_t>(-high, 1), -low)}));
     return grammar_.Choice(std::move(choices));
   }
 
@@ -352,7 +387,8 @@ class Lowering {
     const auto [low, high] = Bounds(schema, kMaxWhole, false, path);
     std::vector<Grammar::Node> choices;
     if (high >= 0) choices.push_back(Decimal(std::max<int64_t>(low, 0), high));
-    if (low < 0) choices.push_back(grammar_.Sequence({grammar_.Bytes("-"), Decimal(std::max<int64_t>(-high, 0), -low)}));
+    if (low < 0)
+      choices.push_back(grammar_.Sequence({grammar_.Bytes("-"), Decimal(std::max<int64_t>(-high, 0), -low)}));
     const Grammar::Node value = grammar_.Choice(std::move(choices));
     if (low != -kMaxWhole || high != kMaxWhole) return value;
     const Grammar::Node sign = grammar_.Optional(grammar_.StringChar({{'+', '+'}, {'-', '-'}}));
@@ -368,7 +404,8 @@ class Lowering {
 
 Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar) {
   if (schema.size() > kMaxSchemaBytes) {
-    throw MakeError(ErrorCode::kInvalid, "JSON schema: it has {} bytes, more than {}", schema.size(), kMaxSchemaBytes);
+    throw MakeError(ErrorCode::kInvalid, "JSON schema: it has {} bytes, more than {}", schema.size(),
+                    kMaxSchemaBytes);
   }
   Json parsed;
   try {
@@ -389,8 +426,9 @@ Json InSchemaOrder(const Json& schema, const Json& value) {
   if (schema.contains("anyOf") && schema["anyOf"].is_array()) {
     for (const Json& part : schema["anyOf"]) {  // the first part that knows all keys orders them
       if (!value.is_object() || !part.is_object() || !part.contains("properties")) continue;
-      const bool knows_all = std::all_of(value.items().begin(), value.items().end(),
-                                         [&](const auto& member) { return part["properties"].contains(member.key()); });
+      const bool knows_all = std::all_of(value.items().begin(), value.items().end(), [&](const auto& member) {
+        return part["properties"].contains(member.key());
+      });
       if (knows_all) return InSchemaOrder(part, value);
     }
     return value;

@@ -26,10 +26,12 @@ class Parser {
 
  private:
   Error Wrong(std::string_view what) const {
-    return MakeError(ErrorCode::kInvalid, "{}: the pattern {:?} has {} at offset {}", where_, text_, what, at_);
+    return MakeError(ErrorCode::kInvalid, "{}: the pattern {:?} has {} at offset {}", where_, text_, what,
+                     at_);
   }
   Error Unknown(std::string_view what) const {
-    return MakeError(ErrorCode::kUnsupported, "{}: the pattern {:?} has {} at offset {}, which cannot be constrained", where_, text_,
+    return MakeError(ErrorCode::kUnsupported,
+                     "{}: the pattern {:?} has {} at offset {}, which cannot be constrained", where_, text_,
                      what, at_);
   }
 
@@ -60,16 +62,24 @@ class Parser {
 
   Grammar::Node Piece() {
     switch (text_[at_]) {
-      case '(': return Group();
-      case '[': ++at_; return Set(Class());
-      case '.': ++at_; return Set(Complement({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}}));
-      case '\\': return Set(Escape());
+      case '(':
+        return Group();
+      case '[':
+        ++at_;
+        return Set(Class());
+      case '.':
+        ++at_;
+        return Set(Complement({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}}));
+      case '\\':
+        return Set(Escape());
       case '*':
       case '+':
       case '?':
-      case '{': throw Wrong("a quantifier with nothing before it");
+      case '{':
+        throw Wrong("a quantifier with nothing before it");
       case '^':
-      case '$': throw Unknown("an anchor inside");
+      case '$':
+        throw Unknown("an anchor inside");
       default: {
         const uint32_t c = CodePoint();
         return Set({{c, c}});
@@ -99,9 +109,14 @@ class Parser {
     int64_t min = 0;
     int64_t max = Grammar::kUnbounded;
     switch (text_[at_]) {
-      case '*': break;
-      case '+': min = 1; break;
-      case '?': max = 1; break;
+      case '*':
+        break;
+      case '+':
+        min = 1;
+        break;
+      case '?':
+        max = 1;
+        break;
       case '{':
         ++at_;
         min = max = Number();
@@ -110,9 +125,11 @@ class Parser {
           max = At('}') ? Grammar::kUnbounded : Number();
         }
         if (!At('}')) throw Wrong("a { that does not begin {m}, {m,} or {m,n}");
-        if (max != Grammar::kUnbounded && max < min) throw Wrong("a repeat whose maximum is below its minimum");
+        if (max != Grammar::kUnbounded && max < min)
+          throw Wrong("a repeat whose maximum is below its minimum");
         break;
-      default: return node;
+      default:
+        return node;
     }
     ++at_;
     if (At('?') || At('+') || At('*') || At('{')) throw Unknown("a lazy, possessive or second quantifier");
@@ -141,7 +158,8 @@ class Parser {
       if (single && At('-') && at_ + 1 < text_.size() && text_[at_ + 1] != ']') {
         ++at_;
         const CodePoints high = ClassItem();
-        if (high.size() != 1 || high[0].first != high[0].second) throw Wrong("a range that does not end in a character");
+        if (high.size() != 1 || high[0].first != high[0].second)
+          throw Wrong("a range that does not end in a character");
         if (high[0].first < low[0].first) throw Wrong("a range that ends below its begin");
         low[0].second = high[0].first;
       }
@@ -165,18 +183,41 @@ class Parser {
     const auto one = [](uint32_t code_point) { return CodePoints{{code_point, code_point}}; };
     CodePoints chars;
     switch (c) {
-      case 'd': chars = kDigits; break;
-      case 'D': chars = Complement(kDigits); break;
-      case 'w': chars = kWords; break;
-      case 'W': chars = Complement(kWords); break;
-      case 's': chars = kSpaces; break;
-      case 'S': chars = Complement(kSpaces); break;
-      case 't': chars = one('\t'); break;
-      case 'n': chars = one('\n'); break;
-      case 'r': chars = one('\r'); break;
-      case 'f': chars = one('\f'); break;
-      case 'v': chars = one('\v'); break;
-      case 'u': return one(Hex4());
+      case 'd':
+        chars = kDigits;
+        break;
+      case 'D':
+        chars = Complement(kDigits);
+        break;
+      case 'w':
+        chars = kWords;
+        break;
+      case 'W':
+        chars = Complement(kWords);
+        break;
+      case 's':
+        chars = kSpaces;
+        break;
+      case 'S':
+        chars = Complement(kSpaces);
+        break;
+      case 't':
+        chars = one('\t');
+        break;
+      case 'n':
+        chars = one('\n');
+        break;
+      case 'r':
+        chars = one('\r');
+        break;
+      case 'f':
+        chars = one('\f');
+        break;
+      case 'v':
+        chars = one('\v');
+        break;
+      case 'u':
+        return one(Hex4());
       default:
         if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) {
           throw Unknown("an escape other than \\d \\w \\s \\t \\n \\r \\f \\v \\uXXXX");
@@ -209,7 +250,8 @@ class Parser {
     if (lead < 0x80) return lead;
     const int tail = lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
     uint32_t value = lead & (0x3fu >> tail);
-    for (int i = 0; i < tail && at_ < text_.size(); ++i) value = value << 6 | (static_cast<uint8_t>(text_[at_++]) & 0x3f);
+    for (int i = 0; i < tail && at_ < text_.size(); ++i)
+      value = value << 6 | (static_cast<uint8_t>(text_[at_++]) & 0x3f);
     return std::min(value, kMaxCodePoint);
   }
 
