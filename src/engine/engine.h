@@ -16,19 +16,19 @@ namespace throng::kv {
 class BlockPool;
 }
 namespace throng::model {
-class Tokenizer;
 class Transformer;
-}  // namespace throng::model
+}
 
 namespace throng::engine {
 
+class Vocabulary;
+
 struct EngineOptions {
-  int max_batch = 128;  // sequences that run at once
-  int step_tokens =
-      512;  // tokens of one forward pass: decoding sequences first, prefill chunks share the rest
+  int max_batch = 128;       // sequences that run at once
+  int step_tokens = 512;     // of one forward pass: decoding sequences first, prefill chunks share the rest
   int chunk_tokens = 256;    // of these, at most so many of one prompt
   bool prefix_cache = true;  // keep sealed blocks of finished sequences for later prompts that begin alike
-  int max_context = 0;       // prompt and answer together; 0: what the model was trained for
+  int max_context = 2048;    // prompt and answer of one request together
 };
 
 // What the engine holds now.
@@ -41,14 +41,16 @@ struct EngineState {
 
 class Engine {
  public:
-  // All of these outlive the engine. The pool is the engine's own; the block pool holds the budget.
-  Engine(model::Transformer& transformer, const model::Tokenizer& tokenizer, kv::BlockPool& blocks,
+  // All references outlive the engine, which alone uses them. The vocabulary has as many tokens as a row of
+  // logits.
+  Engine(model::Transformer& transformer, std::shared_ptr<const Vocabulary> vocabulary, kv::BlockPool& blocks,
          ThreadPool& threads, const EngineOptions& options);
   ~Engine();  // cancels what is in flight
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Any thread. Throws kInvalid, with one sentence, for a request that can never be served.
+  // Any thread. Throws kInvalid, with one sentence, for a request that can never be served; kCancelled once
+  // the engine is being destroyed.
   uint64_t Submit(EngineRequest request);
 
   // Any thread. The request ends soon with kCancelled, unless it has ended; unknown ids are ignored.

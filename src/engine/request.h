@@ -16,7 +16,7 @@
 
 namespace throng::engine {
 
-class CompiledConstraint;
+class Constraint;
 
 struct EngineResult {
   uint64_t id = 0;
@@ -39,18 +39,18 @@ struct EngineRequest {
   int priority = 0;             // smaller is served first; equal ones in order of arrival
   llm::CallKey key;             // keys the random choices, with sampling.seed
   llm::Sampling sampling;
-  std::vector<std::string> stop;                         // the text ends before the first of these
-  std::shared_ptr<const CompiledConstraint> constraint;  // null: any text
-  bool ignore_end = false;                               // go on after end-of-text tokens (benchmarks)
+  std::vector<std::string> stop;           // the text ends before the first of these
+  std::shared_ptr<Constraint> constraint;  // null: any text
+  bool ignore_end = false;                 // go on after end-of-text tokens (benchmarks)
 
   // All callbacks run on the engine's thread, one at a time, and must be quick: the batch waits for them.
-  // They may call Submit and Cancel. New text of the answer, whole UTF-8 characters, never part of what a
-  // stop string cuts off.
+  // They may call Submit and Cancel.
+
+  // New text of the answer: whole UTF-8 characters, never part of what a stop string cuts off.
   std::function<void(uint64_t id, std::string_view text)> on_text;
   // Exactly once for each request that Submit accepted.
   std::function<void(EngineResult result)> on_done;
-  // Raw logits [vocab] of which token number `index` of the answer is sampled, before any mask (tests,
-  // tools).
+  // Raw logits [vocab], before any mask, of which token number `index` of the answer is sampled (tests).
   std::function<void(int index, std::span<const float> logits)> on_logits;
 };
 

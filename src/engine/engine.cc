@@ -1,0 +1,431 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "engine/sampler.h"
+#include "engine/scheduler.h"
+#include "engine/sequence.h"
+#include "model/transformer.h"
+
+namespace throng::engine {
+namespace {
+
+double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+SchedulerOptions ForScheduler(const EngineOptions& options) {
+  // A step has room for all decoding sequences and for a block of some prompt: prefill never starves.
+  return {.max_batch = options.max_batch,
+          .step_tokens = std::max(options.step_tokens, options.max_batch + kv::kPageTokens),
+          .chunk_tokens = options.chunk_tokens,
+          .prefix_cache = options.prefix_cache};
+}
+
+void Validate(const EngineOptions& options) {
+  const auto require = [](bool ok, const char* name, int value, const char* allowed) {
+    if (!ok) throw MakeError(ErrorCode::kInvalid, "engine: {} is {}, allowed is {}", name, value, allowed);
+  };
+  require(options.max_batch >= 1 && options.max_batch <= 65536, "max_batch", options.max_batch, "1 to 65536");
+  require(options.step_tokens >= 1 && options.step_tokens <= 1 << 20, "step_tokens", options.step_tokens,
+          "1 to 1048576");
+  require(options.chunk_tokens >= 1, "chunk_tokens", options.chunk_tokens, "1 or more");
+  require(options.max_context >= 2, "max_context", options.max_context, "2 or more");
+}
+
+// All numbers that the engine publishes.
+struct EngineMetrics {
+  explicit EngineMetrics(MetricsRegistry& registry)
+      : running(registry.Gauge("throng_requests_running", "Sequences that are computed now")),
+        waiting(registry.Gauge("throng_requests_waiting", "Requests in the queue")),
+        kv_bytes(registry.Gauge("throng_kv_bytes", "Bytes of all KV caches")),
+        kv_bytes_peak(registry.Gauge("throng_kv_bytes_peak", "Most bytes of all KV caches so far")),
+        kv_budget(registry.Gauge("throng_kv_budget_bytes", "Bytes that the KV caches may take")),
+        output_rate(registry.Gauge("throng_output_tokens_per_second",
+                                   "Answer tokens per second, when last measured")),
+        prefix_hit_rate(registry.Gauge("throng_prefix_hit_rate",
+                                       "Share of whole prompt blocks found in the prefix cache")),
+        requests(registry.Counter("throng_requests_total", "Requests that have ended")),
+        cancelled(registry.Counter("throng_requests_cancelled_total", "Requests that were cancelled")),
+        failed(registry.Counter("throng_requests_failed_total", "Requests that ended with an error")),
+        prompt_tokens(registry.Counter("throng_prompt_tokens_total", "Prompt tokens of admitted requests")),
+        cached_tokens(
+            registry.Counter("throng_prompt_tokens_cached_total", "Of these, taken from the prefix cache")),
+        computed_tokens(
+            registry.Counter("throng_computed_tokens_total", "Tokens that went through the model")),
+        output_tokens(registry.Counter("throng_output_tokens_total", "Tokens of answers")),
+        steps(registry.Counter("throng_steps_total", "Forward passes")),
+        preemptions(registry.Counter("throng_preemptions_total", "Sequences evicted to be computed again")),
+        prefix_evictions(
+            registry.Counter("throng_prefix_evictions_total", "Blocks evicted from the prefix cache")) {}
+
+  Metric &running, &waiting, &kv_bytes, &kv_bytes_peak, &kv_budget, &output_rate, &prefix_hit_rate;
+  Metric &requests, &cancelled, &failed, &prompt_tokens, &cached_tokens, &computed_tokens, &output_tokens,
+      &steps;
+  Metric &preemptions, &prefix_evictions;
+};
+
+}  // namespace
+
+class Engine::Impl {
+ public:
+  Impl(model::Transformer& transformer, std::shared_ptr<const Vocabulary> vocabulary, kv::BlockPool& blocks,
+       ThreadPool& threads, const EngineOptions& options)
+      : transformer_(transformer),
+        vocabulary_(std::move(vocabulary)),
+        blocks_(blocks),
+        threads_(threads),
+        options_(options),
+        metrics_(registry_),
+        scheduler_(blocks, ForScheduler(options)),
+        samplers_(static_cast<size_t>(threads.NumThreads())),
+        masks_(samplers_.size(), std::vector<uint64_t>(vocabulary_->MaskWords())) {
+    metrics_.kv_budget.Set(static_cast<double>(blocks.BudgetBytes()));
+    thread_ = std::thread([this] { Loop(); });
+  }
+
+  ~Impl() {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+
+  uint64_t Submit(EngineRequest request);
+  void Cancel(uint64_t id);
+  EngineState State() const;
+  MetricsRegistry& Registry() { return registry_; }
+  const EngineOptions& Options() const { return options_; }
+
+ private:
+  void CheckFits(const EngineRequest& request) const;
+
+  // All below run on the engine's thread.
+  void Loop();
+  bool TakeInbox();
+  void Step();
+  void Forward();
+  void SampleRow(size_t row, int worker);
+  void SampleRows();
+  void Advance(Sequence& sequence, int32_t token);
+  void Finish(Sequence& sequence, llm::FinishReason reason, std::optional<Error> error = std::nullopt);
+  void FailPlanned(const Error& error);
+  void PublishMetrics();
+
+  model::Transformer& transformer_;
+  const std::shared_ptr<const Vocabulary> vocabulary_;
+  kv::BlockPool& blocks_;
+  ThreadPool& threads_;
+  const EngineOptions options_;
+  MetricsRegistry registry_;
+  EngineMetrics metrics_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::unique_ptr<Sequence>> submitted_;  // guarded by mutex_
+  std::vector<uint64_t> cancelled_;                   // guarded by mutex_
+  bool stop_ = false;                                 // guarded by mutex_
+  std::atomic<uint64_t> next_id_{1};
+
+  // Of the engine's thread:
+  std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;
+  Scheduler scheduler_;
+  std::vector<std::unique_ptr<Sequence>> new_;
+  std::vector<uint64_t> new_cancelled_;
+  std::vector<PlannedItem> items_;
+  std::vector<model::BatchItem> batch_;
+  std::vector<Sequence*> rows_;               // whose logits are in logits_
+  std::vector<float> logits_;                 // [rows, vocab]
+  std::vector<int32_t> sampled_;              // [rows]
+  std::vector<Sampler> samplers_;             // one per thread
+  std::vector<std::vector<uint64_t>> masks_;  // one per thread
+  Clock::time_point rate_begin_ = Clock::now();
+  uint64_t rate_tokens_ = 0;
+
+  std::thread thread_;  // last: it uses all the others
+};
+
+void Engine::Impl::CheckFits(const EngineRequest& request) const {
+  if (request.prompt.empty()) throw MakeError(ErrorCode::kInvalid, "request: the prompt has no tokens");
+  if (request.max_tokens < 1) {
+    throw MakeError(ErrorCode::kInvalid, "request: max_tokens is {}, allowed is 1 or more",
+                    request.max_tokens);
+  }
+  const auto vocab = static_cast<int32_t>(vocabulary_->NumTokens());
+  for (const int32_t token : request.prompt) {
+    if (token < 0 || token >= vocab) {
+      throw MakeError(ErrorCode::kInvalid, "request: prompt token {} is not in the vocabulary of {}", token,
+                      vocab);
+    }
+  }
+  const size_t total = request.prompt.size() + static_cast<size_t>(request.max_tokens);
+  if (total > static_cast<size_t>(options_.max_context)) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "request: prompt of {} and answer of up to {} tokens exceed the context of {}",
+                    request.prompt.size(), request.max_tokens, options_.max_context);
+  }
+  const size_t bytes = Scheduler::MostBytes(blocks_, static_cast<int>(total));
+  if (bytes > blocks_.BudgetBytes()) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "request: a context of {} tokens takes {} bytes of KV cache, the budget is {}", total,
+                    bytes, blocks_.BudgetBytes());
+  }
+}
+
+uint64_t Engine::Impl::Submit(EngineRequest request) {
+  ValidateSampling(request.sampling);
+  CheckFits(request);
+  const uint64_t id = next_id_++;
+  auto sequence = std::make_unique<Sequence>(id, std::move(request), blocks_);
+  {
+    std::lock_guard lock(mutex_);
+    if (stop_) throw MakeError(ErrorCode::kCancelled, "request: the engine is being shut down");
+    submitted_.push_back(std::move(sequence));
+  }
+  wake_.notify_one();
+  return id;
+}
+
+void Engine::Impl::Cancel(uint64_t id) {
+  {
+    std::lock_guard lock(mutex_);
+    cancelled_.push_back(id);
+  }
+  wake_.notify_one();
+}
+
+EngineState Engine::Impl::State() const {
+  return {.waiting = static_cast<int>(metrics_.waiting.Value()),
+          .running = static_cast<int>(metrics_.running.Value()),
+          .kv_bytes = blocks_.HeldBytes(),
+          .kv_bytes_peak = blocks_.GetLedger().peak.Total()};
+}
+
+// Waits for work if there is none. False: everything has ended, and so does the engine.
+bool Engine::Impl::TakeInbox() {
+  bool stop;
+  {
+    std::unique_lock lock(mutex_);
+    if (sequences_.empty()) {
+      wake_.wait(lock, [&] { return stop_ || !submitted_.empty() || !cancelled_.empty(); });
+    }
+    new_.swap(submitted_);
+    new_cancelled_.swap(cancelled_);
+    stop = stop_;
+    if (stop) {
+      for (auto& [id, sequence] : sequences_) new_cancelled_.push_back(id);
+      for (auto& sequence : new_) new_cancelled_.push_back(sequence->id);
+    }
+  }
+  for (auto& sequence : new_) {
+    scheduler_.Add(sequence.get());
+    sequences_.emplace(sequence->id, std::move(sequence));
+  }
+  new_.clear();
+  for (const uint64_t id : new_cancelled_) {
+    const auto found = sequences_.find(id);
+    if (found != sequences_.end()) Finish(*found->second, llm::FinishReason::kCancelled);
+  }
+  new_cancelled_.clear();
+  return !stop;
+}
+
+void Engine::Impl::Loop() {
+  while (TakeInbox()) {
+    if (!sequences_.empty()) Step();
+    PublishMetrics();
+  }
+}
+
+void Engine::Impl::Step() {
+  scheduler_.Plan(items_);
+  if (items_.empty()) {
+    // Submit made sure that each request fits alone: somebody else holds blocks of the pool.
+    Sequence* stuck = scheduler_.FirstRunning();
+    THRONG_CHECK(stuck != nullptr);
+    Finish(*stuck, llm::FinishReason::kError,
+           MakeError(ErrorCode::kExhausted, "request: the KV budget of {} bytes has no room for {} tokens",
+                     blocks_.BudgetBytes(), stuck->tokens.size()));
+    return;
+  }
+  try {
+    Forward();
+    SampleRows();
+  } catch (const Error& error) {
+    return FailPlanned(error);
+  } catch (const std::bad_alloc&) {
+    return FailPlanned(
+        MakeError(ErrorCode::kExhausted, "request: out of memory in a step of {} sequences", items_.size()));
+  }
+  for (size_t row = 0; row < rows_.size(); ++row) Advance(*rows_[row], sampled_[row]);
+}
+
+void Engine::Impl::Forward() {
+  batch_.clear();
+  rows_.clear();
+  size_t num_tokens = 0;
+  for (const PlannedItem& item : items_) {
+    Sequence& sequence = *item.sequence;
+    const bool wants_logits = item.num_tokens == sequence.NumPending();
+    const auto begin = static_cast<size_t>(sequence.cache.NumTokens());
+    batch_.push_back(
+        {.tokens = std::span(sequence.tokens).subspan(begin, static_cast<size_t>(item.num_tokens)),
+         .cache = &sequence.cache,
+         .num_logits = wants_logits ? 1 : 0});
+    if (wants_logits) rows_.push_back(&sequence);
+    num_tokens += static_cast<size_t>(item.num_tokens);
+  }
+  const size_t num_logits = rows_.size() * vocabulary_->NumTokens();
+  if (logits_.size() < num_logits) logits_.resize(num_logits);
+  transformer_.Forward(batch_, threads_, logits_.data());
+  scheduler_.Computed(items_);
+  metrics_.steps.Add(1);
+  metrics_.computed_tokens.Add(static_cast<double>(num_tokens));
+}
+
+void Engine::Impl::SampleRow(size_t row, int worker) {
+  Sequence& sequence = *rows_[row];
+  const size_t vocab = vocabulary_->NumTokens();
+  std::span<const uint64_t> mask;
+  if (sequence.matcher) {
+    std::vector<uint64_t>& words = masks_[static_cast<size_t>(worker)];
+    sequence.matcher->AllowedTokens(words);
+    mask = words;
+  }
+  const EngineRequest& request = sequence.request;
+  sampled_[row] = samplers_[static_cast<size_t>(worker)].Sample({logits_.data() + row * vocab, vocab}, mask,
+                                                                sequence.tokens, request.sampling,
+                                                                request.key, sequence.NumAnswer());
+}
+
+void Engine::Impl::SampleRows() {
+  const size_t vocab = vocabulary_->NumTokens();
+  for (size_t row = 0; row < rows_.size(); ++row) {
+    Sequence& sequence = *rows_[row];
+    if (sequence.request.on_logits) {
+      sequence.request.on_logits(sequence.NumAnswer(), {logits_.data() + row * vocab, vocab});
+    }
+  }
+  sampled_.resize(rows_.size());
+  // Below this, waking the threads costs more than the work.
+  constexpr size_t kParallelLogits = 1 << 15;
+  if (rows_.size() * vocab >= kParallelLogits) {
+    threads_.ParallelFor(rows_.size(), [this](size_t row, int worker) { SampleRow(row, worker); });
+  } else {
+    for (size_t row = 0; row < rows_.size(); ++row) SampleRow(row, 0);
+  }
+}
+
+void Engine::Impl::Advance(Sequence& sequence, int32_t token) {
+  if (token < 0) {
+    return Finish(
+        sequence, llm::FinishReason::kError,
+        MakeError(ErrorCode::kUnsupported, "request: after {} tokens of the answer no token is possible",
+                  sequence.NumAnswer()));
+  }
+  if (sequence.matcher) THRONG_CHECK(sequence.matcher->Accept(token));
+  if (sequence.NumAnswer() == 0) sequence.first_token = Clock::now();
+  sequence.tokens.push_back(token);
+  metrics_.output_tokens.Add(1);
+  ++rate_tokens_;
+
+  const EngineRequest& request = sequence.request;
+  if (vocabulary_->IsEndOfGeneration(token) && !request.ignore_end)
+    return Finish(sequence, llm::FinishReason::kStop);
+  const bool stopped = sequence.text.Append(vocabulary_->Bytes(token));
+  if (request.on_text) {
+    const std::string_view text = sequence.text.TakeFinal();
+    if (!text.empty()) request.on_text(sequence.id, text);
+  }
+  if (stopped || (sequence.matcher && sequence.matcher->OnlyEndIsLeft())) {
+    Finish(sequence, llm::FinishReason::kStop);
+  } else if (sequence.NumAnswer() >= request.max_tokens) {
+    const bool complete = sequence.matcher && sequence.matcher->IsComplete();
+    Finish(sequence, complete ? llm::FinishReason::kStop : llm::FinishReason::kLength);
+  }
+}
+
+void Engine::Impl::Finish(Sequence& sequence, llm::FinishReason reason, std::optional<Error> error) {
+  scheduler_.Remove(&sequence);
+  const std::unique_ptr<Sequence> ended = std::move(sequences_.extract(sequence.id).mapped());
+  EngineRequest& request = ended->request;
+  if (request.on_text) {
+    const std::string_view rest = ended->text.TakeRest();
+    if (!rest.empty()) request.on_text(ended->id, rest);
+  }
+  metrics_.requests.Add(1);
+  if (reason == llm::FinishReason::kCancelled) metrics_.cancelled.Add(1);
+  if (reason == llm::FinishReason::kError) metrics_.failed.Add(1);
+  if (ended->was_admitted) {
+    metrics_.prompt_tokens.Add(ended->NumPrompt());
+    metrics_.cached_tokens.Add(ended->cached_prompt_tokens);
+  }
+  if (!request.on_done) return;
+  const Clock::time_point now = Clock::now();
+  const auto until = [&](bool happened, Clock::time_point time) {
+    return happened ? Seconds(time - ended->submitted) : 0;
+  };
+  request.on_done({.id = ended->id,
+                   .key = request.key,
+                   .finish = reason,
+                   .text = ended->text.Text(),
+                   .tokens = {ended->tokens.begin() + ended->NumPrompt(), ended->tokens.end()},
+                   .prompt_tokens = ended->NumPrompt(),
+                   .cached_prompt_tokens = ended->cached_prompt_tokens,
+                   .preemptions = ended->preemptions,
+                   .queue_seconds = until(ended->was_admitted, ended->admitted),
+                   .first_token_seconds = until(ended->NumAnswer() > 0, ended->first_token),
+                   .total_seconds = until(true, now),
+                   .error = std::move(error)});
+}
+
+void Engine::Impl::FailPlanned(const Error& error) {
+  for (const PlannedItem& item : items_) Finish(*item.sequence, llm::FinishReason::kError, error);
+}
+
+void Engine::Impl::PublishMetrics() {
+  const Scheduler::Counts& counts = scheduler_.GetCounts();
+  metrics_.running.Set(static_cast<double>(scheduler_.NumRunning()));
+  metrics_.waiting.Set(static_cast<double>(scheduler_.NumWaiting()));
+  metrics_.preemptions.Set(static_cast<double>(counts.preemptions));
+  metrics_.prefix_evictions.Set(static_cast<double>(scheduler_.Prefixes().GetCounts().evictions));
+  const uint64_t blocks = counts.prefix_hits + counts.prefix_misses;
+  if (blocks > 0)
+    metrics_.prefix_hit_rate.Set(static_cast<double>(counts.prefix_hits) / static_cast<double>(blocks));
+
+  // The ledger takes a lock and sums: once in a while is enough.
+  const Clock::time_point now = Clock::now();
+  const double seconds = Seconds(now - rate_begin_);
+  if (seconds < 1 && !sequences_.empty()) return;
+  metrics_.output_rate.Set(static_cast<double>(rate_tokens_) / std::max(seconds, 1e-3));
+  rate_begin_ = now;
+  rate_tokens_ = 0;
+  metrics_.kv_bytes.Set(static_cast<double>(blocks_.HeldBytes()));
+  metrics_.kv_bytes_peak.Set(static_cast<double>(blocks_.GetLedger().peak.Total()));
+}
+
+Engine::Engine(model::Transformer& transformer, std::shared_ptr<const Vocabulary> vocabulary,
+               kv::BlockPool& blocks, ThreadPool& threads, const EngineOptions& options) {
+  Validate(options);
+  impl_ = std::make_unique<Impl>(transformer, std::move(vocabulary), blocks, threads, options);
+}
+
+Engine::~Engine() = default;
+
+uint64_t Engine::Submit(EngineRequest request) { return impl_->Submit(std::move(request)); }
+void Engine::Cancel(uint64_t id) { impl_->Cancel(id); }
+EngineState Engine::State() const { return impl_->State(); }
+MetricsRegistry& Engine::Metrics() { return impl_->Registry(); }
+int Engine::MaxContext() const { return impl_->Options().max_context; }
+
+}  // namespace throng::engine

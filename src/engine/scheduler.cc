@@ -1,0 +1,155 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace throng::engine {
+
+using kv::kPageTokens;
+
+namespace {
+
+// How far a sequence is sure to grow: its prompt (or what was computed of it and its answer before an
+// eviction) and the first block's worth of what may follow. The rest is left to chance and preemption:
+// answers are mostly shorter than allowed.
+int PromisedTokens(const Sequence& sequence) {
+  const int left = sequence.request.max_tokens - sequence.NumAnswer();
+  return static_cast<int>(sequence.tokens.size()) + std::clamp(left, 0, kPageTokens);
+}
+
+}  // namespace
+
+Scheduler::Scheduler(kv::BlockPool& pool, const SchedulerOptions& options) : pool_(pool), options_(options) {
+  THRONG_CHECK(options.max_batch >= 1 && options.step_tokens > options.max_batch &&
+               options.chunk_tokens >= 1);
+}
+
+size_t Scheduler::MostBytes(const kv::BlockPool& pool, int num_tokens) {
+  // While a block is sealed, its open and its sealed form are both there.
+  return pool.SequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes();
+}
+
+void Scheduler::Add(Sequence* sequence) { waiting_.insert(sequence); }
+
+void Scheduler::Remove(Sequence* sequence) {
+  if (sequence->is_running) {
+    running_.erase(std::lower_bound(running_.begin(), running_.end(), sequence, ServedBefore()));
+    sequence->is_running = false;
+    sequence->cache.Release();
+  } else {
+    waiting_.erase(sequence);
+  }
+}
+
+size_t Scheduler::PromisedBytes() const {
+  size_t bytes = 0;
+  for (const Sequence* sequence : running_) {
+    const size_t most = pool_.SequenceBytes(PromisedTokens(*sequence));
+    bytes += most - std::min(most, pool_.SequenceBytes(sequence->cache.NumTokens()));
+  }
+  return bytes;
+}
+
+bool Scheduler::TryAdmit(Sequence& sequence) {
+  matched_.clear();
+  if (options_.prefix_cache) prefixes_.Match(sequence.tokens, matched_);  // pins the blocks
+  // Alone, it may always start: Submit made sure that it fits.
+  if (!running_.empty()) {
+    const size_t hit_bytes = matched_.size() * pool_.SealedBytes();
+    const size_t own_bytes = pool_.SequenceBytes(PromisedTokens(sequence)) + pool_.OpenBytes();
+    const size_t needed = own_bytes - std::min(own_bytes, hit_bytes) + PromisedBytes();
+    if (pool_.FreeBytes() < needed &&
+        pool_.FreeBytes() + prefixes_.CountEvictable() * pool_.SealedBytes() < needed) {
+      return false;
+    }
+    while (pool_.FreeBytes() < needed) {
+      if (!prefixes_.EvictOne()) return false;
+    }
+  }
+  if (!matched_.empty()) sequence.cache.Adopt(matched_);
+  if (!sequence.was_admitted) {
+    sequence.was_admitted = true;
+    sequence.admitted = Clock::now();
+    sequence.cached_prompt_tokens = sequence.cache.NumTokens();
+    counts_.prefix_hits += matched_.size();
+    counts_.prefix_misses += PrefixCache::MostBlocks(sequence.tokens.size()) - matched_.size();
+  }
+  matched_.clear();
+  return true;
+}
+
+void Scheduler::Admit() {
+  // The first in the queue is never passed over, or large requests would wait for ever.
+  while (!waiting_.empty() && running_.size() < static_cast<size_t>(options_.max_batch)) {
+    Sequence* sequence = *waiting_.begin();
+    if (!TryAdmit(*sequence)) break;
+    waiting_.erase(waiting_.begin());
+    running_.insert(std::upper_bound(running_.begin(), running_.end(), sequence, ServedBefore()), sequence);
+    sequence->is_running = true;
+  }
+}
+
+void Scheduler::Preempt(Sequence* sequence) {
+  Remove(sequence);
+  Add(sequence);
+  ++sequence->preemptions;
+  ++counts_.preemptions;
+}
+
+bool Scheduler::ReserveByEvicting(Sequence& sequence, int num_tokens) {
+  while (!sequence.cache.Reserve(num_tokens)) {
+    if (!prefixes_.EvictOne()) return false;
+  }
+  return true;
+}
+
+bool Scheduler::ReserveByPreempting(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items) {
+  while (!ReserveByEvicting(sequence, num_tokens)) {
+    Sequence* last = running_.back();
+    if (last == &sequence) return false;  // all others are served before it
+    std::erase_if(items, [&](const PlannedItem& item) { return item.sequence == last; });
+    Preempt(last);
+  }
+  return true;
+}
+
+// Returns the number of tokens that were planned, which may be less, or none.
+int Scheduler::PlanPrefill(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items) {
+  if (!ReserveByEvicting(sequence, num_tokens)) {
+    // Within its block a chunk needs the least memory.
+    num_tokens = std::min(num_tokens, kPageTokens - sequence.cache.NumTokens() % kPageTokens);
+    if (!ReserveByPreempting(sequence, num_tokens, items)) return 0;
+  }
+  items.push_back({&sequence, num_tokens});
+  return num_tokens;
+}
+
+void Scheduler::Plan(std::vector<PlannedItem>& items) {
+  items.clear();
+  Admit();
+  // Preemption takes from the end of running_, so the indices before it stay valid.
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Sequence& sequence = *running_[i];
+    if (sequence.NumPending() == 1 && ReserveByPreempting(sequence, 1, items))
+      items.push_back({&sequence, 1});
+  }
+  int left = options_.step_tokens - static_cast<int>(items.size());
+  for (size_t i = 0; i < running_.size() && left > 0; ++i) {
+    Sequence& sequence = *running_[i];
+    if (sequence.NumPending() == 1) continue;
+    left -= PlanPrefill(sequence, std::min({sequence.NumPending(), options_.chunk_tokens, left}), items);
+  }
+}
+
+void Scheduler::Computed(const std::vector<PlannedItem>& items) {
+  if (!options_.prefix_cache) return;
+  for (const PlannedItem& item : items) {
+    const int now = item.sequence->cache.NumTokens();
+    const int before = now - item.num_tokens;
+    if (now / kPageTokens == before / kPageTokens) continue;
+    prefixes_.Insert(item.sequence->tokens, item.sequence->cache.SealedBlocks());
+  }
+}
+
+}  // namespace throng::engine

@@ -1,0 +1,76 @@
+// Which tokens of which sequences the next forward pass computes: queue, admission by bytes, chunked prefill,
+// preemption. Knows nothing of models and threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "engine/prefix_cache.h"
+#include "engine/sequence.h"
+#include "kv/block_pool.h"
+
+namespace throng::engine {
+
+// The next num_tokens pending tokens of a sequence, for which memory is reserved.
+struct PlannedItem {
+  Sequence* sequence;
+  int num_tokens;
+};
+
+struct SchedulerOptions {
+  int max_batch;
+  int step_tokens;
+  int chunk_tokens;
+  bool prefix_cache;
+};
+
+// For one thread.
+class Scheduler {
+ public:
+  struct Counts {  // since the start; blocks of prompts at their admission
+    uint64_t prefix_hits = 0;
+    uint64_t prefix_misses = 0;
+    uint64_t preemptions = 0;
+  };
+
+  Scheduler(kv::BlockPool& pool, const SchedulerOptions& options);
+
+  // What a sequence of so many tokens needs at most, alone, with the smallest chunks.
+  static size_t MostBytes(const kv::BlockPool& pool, int num_tokens);
+
+  void Add(Sequence* sequence);     // to the queue
+  void Remove(Sequence* sequence);  // it has ended: its memory is given back
+
+  // Chooses what to compute, admitting and evicting as needed. Empty only if nothing is there to run, or if
+  // not even the first sequence alone fits; that one is FirstRunning() then.
+  void Plan(std::vector<PlannedItem>& items);
+  // After the forward pass: shares the blocks that it sealed.
+  void Computed(const std::vector<PlannedItem>& items);
+
+  Sequence* FirstRunning() const { return running_.empty() ? nullptr : running_.front(); }
+  size_t NumWaiting() const { return waiting_.size(); }
+  size_t NumRunning() const { return running_.size(); }
+  const Counts& GetCounts() const { return counts_; }
+  const PrefixCache& Prefixes() const { return prefixes_; }
+
+ private:
+  void Admit();
+  bool TryAdmit(Sequence& sequence);
+  size_t PromisedBytes() const;
+  bool ReserveByEvicting(Sequence& sequence, int num_tokens);
+  bool ReserveByPreempting(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);
+  int PlanPrefill(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);
+  void Preempt(Sequence* sequence);
+
+  kv::BlockPool& pool_;
+  const SchedulerOptions options_;
+  PrefixCache prefixes_;
+  std::set<Sequence*, ServedBefore> waiting_;
+  std::vector<Sequence*> running_;  // in the order of ServedBefore
+  std::vector<kv::BlockRef> matched_;
+  Counts counts_;
+};
+
+}  // namespace throng::engine

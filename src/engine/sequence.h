@@ -1,0 +1,53 @@
+// A request on its way: its tokens, its cache, and where its answer stands.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "engine/constrain.h"
+#include "engine/request.h"
+#include "engine/text_stream.h"
+#include "kv/sequence_cache.h"
+
+namespace throng::engine {
+
+using Clock = std::chrono::steady_clock;
+
+struct Sequence {
+  Sequence(uint64_t id, EngineRequest asked, kv::BlockPool& pool)
+      : id(id), request(std::move(asked)), tokens(request.prompt), cache(pool), text(request.stop) {
+    if (request.constraint != nullptr) matcher.emplace(request.constraint);
+  }
+
+  int NumPrompt() const { return static_cast<int>(request.prompt.size()); }
+  int NumAnswer() const { return static_cast<int>(tokens.size()) - NumPrompt(); }
+  // Tokens that the cache does not hold yet: 1 while decoding, more in prefill and after an eviction.
+  int NumPending() const { return static_cast<int>(tokens.size()) - cache.NumTokens(); }
+
+  const uint64_t id;
+  EngineRequest request;
+  std::vector<int32_t> tokens;  // the prompt, then the answer
+  kv::SequenceCache cache;      // of the first tokens; empty while waiting
+  std::optional<Matcher> matcher;
+  TextStream text;  // of the answer
+
+  bool is_running = false;
+  bool was_admitted = false;
+  int cached_prompt_tokens = 0;
+  int preemptions = 0;
+  Clock::time_point submitted = Clock::now();
+  Clock::time_point admitted;  // the first time
+  Clock::time_point first_token;
+};
+
+// The order in which sequences are served: by priority, then by arrival (ids ascend).
+struct ServedBefore {
+  bool operator()(const Sequence* a, const Sequence* b) const {
+    return std::pair(a->request.priority, a->id) < std::pair(b->request.priority, b->id);
+  }
+};
+
+}  // namespace throng::engine
