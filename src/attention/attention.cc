@@ -1,0 +1,193 @@
+#include "attention/attention.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <new>
+
+#include "attention/softmax.h"
+#include "base/check.h"
+#include "base/thread_pool.h"
+#include "kv/open_page.h"
+
+namespace throng::attention {
+namespace {
+
+using kv::kPageTokens;
+
+// Rows that go through a page together. 64 rows of head size 128 need 144 KiB with their page: within the L2
+// of all current cores, and enough rows for the cost of loading the page to vanish.
+constexpr int kTileRows = 64;
+
+// Query tokens of one block, all heads of the group: row = token * group + head.
+struct Tile {
+  int first_position;  // in the sequence
+  int num_tokens;
+  int num_rows;
+  const uint8_t* sealed_queries;  // [num_rows, keys->QueryBytes()]
+  const uint8_t* open_queries;    // [num_rows, open_keys->QueryBytes()]
+  float* scores;                  // [num_rows, 64]
+  float* out;                     // [num_rows, head_dim]
+  float* max;                     // [num_rows], as sum and rescale
+  float* sum;
+  float* rescale;
+  Visible* visible;
+};
+
+class Carver {
+ public:
+  explicit Carver(void* base) : base_(reinterpret_cast<uintptr_t>(base)) {}  // null: only counts
+  template <typename T>
+  T* Take(size_t count) {
+    T* p = reinterpret_cast<T*>(base_ + used_);
+    used_ += (count * sizeof(T) + 63) / 64 * 64;
+    return p;
+  }
+  size_t Used() const { return used_; }
+
+ private:
+  uintptr_t base_;
+  size_t used_ = 0;
+};
+
+int FirstVisible(const AttentionJob& job, int position) {
+  return job.window > 0 ? std::max(0, position - job.window + 1) : 0;
+}
+
+void PrepareQueries(const AttentionJob& job, const kv::PageSpec& page, int first_token, int num_tokens,
+                    uint8_t* sealed, uint8_t* open, bool same) {
+  const int head_dim = job.cache->Layout().head_dim;
+  alignas(64) float query[kv::kMaxHeadDim];
+  for (int i = 0; i < num_tokens; ++i) {
+    for (int g = 0; g < job.group; ++g) {
+      const float* from =
+          job.queries + (first_token + i) * job.query_stride + static_cast<size_t>(g) * head_dim;
+      const size_t row = static_cast<size_t>(i) * job.group + g;
+      for (int j = 0; j < head_dim; ++j) query[j] = from[j] * job.scale;
+      page.open_keys->PrepareQuery(query, open + row * page.open_keys->QueryBytes());
+      if (!same) page.keys->PrepareQuery(query, sealed + row * page.keys->QueryBytes());
+    }
+  }
+}
+
+// first_in_page: position of the page's first token.
+void AttendPage(const AttentionJob& job, const Tile& tile, const kv::Codec& keys, const kv::Codec& values,
+                const uint8_t* queries, kv::PageView page, int first_in_page) {
+  for (int r = 0; r < tile.num_rows; ++r) {
+    const int position = tile.first_position + r / job.group;
+    tile.visible[r] = {std::max(0, FirstVisible(job, position) - first_in_page),
+                       std::min(kPageTokens, position + 1 - first_in_page)};
+  }
+  keys.Score(page.keys, queries, tile.num_rows, tile.scores);
+  SoftmaxPage(tile.visible, tile.num_rows, tile.scores, tile.max, tile.sum, tile.rescale);
+  values.Mix(page.values, tile.scores, tile.rescale, tile.num_rows, tile.out);
+}
+
+// Tokens [first_token, first_token + num_tokens) of the job, all in one block.
+void AttendTile(const AttentionJob& job, int first_token, int num_tokens, AttentionScratch& scratch) {
+  const kv::SequenceCache& cache = *job.cache;
+  const int head_dim = cache.Layout().head_dim;
+  const kv::PageSpec& page = cache.Layout().At(job.layer, job.kv_head);
+  const bool same = page.keys == page.open_keys;  // then one form of the queries serves both
+
+  Tile tile;
+  tile.first_position = cache.NumTokens() + first_token;
+  tile.num_tokens = num_tokens;
+  tile.num_rows = num_tokens * job.group;
+  const size_t rows = static_cast<size_t>(tile.num_rows);
+  uint8_t* open_queries = nullptr;
+  uint8_t* sealed_queries = nullptr;
+  const auto carve = [&](void* base) {
+    Carver carver(base);
+    open_queries = carver.Take<uint8_t>(rows * page.open_keys->QueryBytes());
+    sealed_queries = same ? open_queries : carver.Take<uint8_t>(rows * page.keys->QueryBytes());
+    tile.scores = carver.Take<float>(rows * kPageTokens);
+    tile.out = carver.Take<float>(rows * head_dim);
+    tile.max = carver.Take<float>(rows);
+    tile.sum = carver.Take<float>(rows);
+    tile.rescale = carver.Take<float>(rows);
+    tile.visible = carver.Take<Visible>(rows);
+    return carver.Used();
+  };
+  const size_t bytes = carve(nullptr);
+  carve(scratch.Get(bytes));
+  tile.open_queries = open_queries;
+  tile.sealed_queries = sealed_queries;
+
+  PrepareQueries(job, page, first_token, num_tokens, sealed_queries, open_queries, same);
+  std::fill(tile.out, tile.out + rows * head_dim, 0.0f);
+  std::fill(tile.max, tile.max + rows, -std::numeric_limits<float>::infinity());
+  std::fill(tile.sum, tile.sum + rows, 0.0f);
+
+  const int own_block = tile.first_position / kPageTokens;
+  for (int block = FirstVisible(job, tile.first_position) / kPageTokens; block < own_block; ++block) {
+    AttendPage(job, tile, *page.keys, *page.values, tile.sealed_queries,
+               cache.Sealed(job.layer, job.kv_head, block), block * kPageTokens);
+  }
+  AttendPage(job, tile, *page.open_keys, *page.open_values, tile.open_queries,
+             cache.Open(job.layer, job.kv_head, own_block), own_block * kPageTokens);
+
+  for (int r = 0; r < tile.num_rows; ++r) {
+    const size_t token = static_cast<size_t>(first_token + r / job.group);
+    float* to = job.out + token * job.out_stride + static_cast<size_t>(r % job.group) * head_dim;
+    ScaleRow(tile.out + static_cast<size_t>(r) * head_dim, head_dim, 1.0f / tile.sum[r], to);
+  }
+}
+
+// How many tokens from first_token on make one tile: within a block, at most kTileRows rows.
+int TileTokens(const AttentionJob& job, int first_token) {
+  const int in_block = kPageTokens - (job.cache->NumTokens() + first_token) % kPageTokens;
+  const int in_tile = std::max(1, kTileRows / job.group);
+  return std::min({in_block, in_tile, job.first_token + job.num_tokens - first_token});
+}
+
+}  // namespace
+
+void AttentionScratch::Free::operator()(void* p) const { std::free(p); }
+
+void* AttentionScratch::Get(size_t bytes) {
+  if (bytes > bytes_) {
+    bytes_ = (bytes + 4095) / 4096 * 4096;
+    buffer_.reset(std::aligned_alloc(64, bytes_));
+    if (buffer_ == nullptr) throw std::bad_alloc();
+  }
+  return buffer_.get();
+}
+
+void Attend(const AttentionJob& job, AttentionScratch& scratch) {
+  THRONG_DCHECK(job.num_tokens >= 1 && job.first_token + job.num_tokens <= job.cache->ChunkTokens());
+  const int end = job.first_token + job.num_tokens;
+  for (int token = job.first_token; token < end;) {
+    const int count = TileTokens(job, token);
+    AttendTile(job, token, count, scratch);
+    token += count;
+  }
+}
+
+void AttendAll(std::span<const AttentionJob> jobs, ThreadPool& pool, std::vector<AttentionScratch>& scratch) {
+  struct Work {
+    const AttentionJob* job;
+    int first_token;
+    int num_tokens;
+    int64_t cost;  // pages times rows
+  };
+  std::vector<Work> work;
+  for (const AttentionJob& job : jobs) {
+    THRONG_DCHECK(job.num_tokens >= 1 && job.first_token + job.num_tokens <= job.cache->ChunkTokens());
+    for (int token = job.first_token; token < job.first_token + job.num_tokens;) {
+      const int count = TileTokens(job, token);
+      const int position = job.cache->NumTokens() + token;
+      const int pages = position / kPageTokens - FirstVisible(job, position) / kPageTokens + 1;
+      work.push_back({&job, token, count, static_cast<int64_t>(pages) * count * job.group});
+      token += count;
+    }
+  }
+  // The longest first, so that the threads finish together.
+  std::stable_sort(work.begin(), work.end(), [](const Work& a, const Work& b) { return a.cost > b.cost; });
+  if (scratch.size() < static_cast<size_t>(pool.NumThreads())) scratch.resize(pool.NumThreads());
+  pool.ParallelFor(work.size(), [&](size_t i, int worker) {
+    AttendTile(*work[i].job, work[i].first_token, work[i].num_tokens, scratch[worker]);
+  });
+}
+
+}  // namespace throng::attention

@@ -1,0 +1,20 @@
+// The online softmax of the attention loop, for the rows of one page.
+#pragma once
+
+namespace throng::attention {
+
+// The tokens of a page that a row sees: [begin, end).
+struct Visible {
+  int begin;
+  int end;
+};
+
+// scores: [num_rows, 64], become probabilities relative to the running maximum, exactly 0 where not visible.
+// max, sum: [num_rows], running; -inf and 0 before the first page. rescale: [num_rows], what each row's
+// output is multiplied by: 1 if it sees nothing of this page.
+void SoftmaxPage(const Visible* visible, int num_rows, float* scores, float* max, float* sum, float* rescale);
+
+// out[i] = in[i] * factor + 0, which leaves no negative zero.
+void ScaleRow(const float* in, int size, float factor, float* out);
+
+}  // namespace throng::attention
