@@ -16,6 +16,12 @@ struct Digest {
   uint64_t high = 0;
   uint64_t low = 0;
   auto operator<=>(const Digest&) const = default;
+  // Adds modulo 2^128: a sum of digests does not depend on the order of what is summed.
+  Digest& operator+=(const Digest& other) {
+    low += other.low;
+    high += other.high + (low < other.low ? 1 : 0);
+    return *this;
+  }
   std::string Hex() const;  // 32 lower-case digits
 };
 

@@ -31,16 +31,23 @@ struct CellWrite {
   std::string value;
 };
 
-// What one cluster's step changed. The spans live only during the callback; members are ordered by id.
+struct MemberCommit {
+  AgentId id = 0;
+  bool body_changed = false;
+  bool mind_changed = false;
+  Body body;           // at the start of the next step
+  MindPtr mind;        // likewise
+  Digest mind_digest;  // of the mind alone
+  Digest digest;       // of the member's step: body, mind, events, calls
+};
+
+// What one cluster's step changed. The spans live only during the callback.
 struct CommitRecord {
   Step step = 0;
-  std::span<const AgentId> members;
-  std::span<const Body> bodies;           // at the start of the next step, one for each member
-  std::span<const uint8_t> body_changed;  // 1: differs from the body at the start of this step
-  std::span<const Digest> digests;        // of each member's step: body, mind, events, calls
+  std::span<const MemberCommit> members;  // ordered by id
   std::span<const Event> events;          // in the order in which Resolve added them
-  std::span<const CellWrite> cells;       // ordered by position
-  Digest digest;                          // of all of the above
+  std::span<const CellWrite> cells;       // ordered by position, one for each
+  Digest digest;                          // of members and cells
 };
 
 // Sees a run as it happens, on the run's thread. An exception ends the run.
@@ -94,6 +101,6 @@ struct RunResult {
 
 // Runs `world` from its start. Throws the Error of whatever failed, naming agent and step; calls in flight
 // are then cancelled. A completion that failed ends the run; its agent is not resumed.
-RunResult Run(const World& world, llm::Llm& llm, const RunOptions& options);
+RunResult RunWorld(const World& world, llm::Llm& llm, const RunOptions& options);
 
 }  // namespace throng::sim

@@ -1,0 +1,273 @@
+#include "sim/cluster_run.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace throng::sim {
+
+namespace {
+
+// Names at most this many members in an error message.
+constexpr size_t kMaxNamed = 4;
+
+}  // namespace
+
+void RethrowFrom(const std::string& where) {
+  try {
+    throw;
+  } catch (const Error& error) {
+    throw MakeError(error.Code(), "{}: {}", where, error.what());
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw MakeError(ErrorCode::kInvalid, "{}: {}", where, error.what());
+  }
+}
+
+std::string DescribeAgent(const World& world, AgentId agent) {
+  return fmt::format("agent {} ({})", agent, world.AgentName(agent));
+}
+
+Digest DigestOfRequest(const llm::Request& request) {
+  Hasher hasher;
+  hasher.Add(request.function).Add(request.system).Add(request.prompt);
+  hasher.Add(uint64_t{request.constraint.choices.size()});
+  for (const std::string& choice : request.constraint.choices) hasher.Add(choice);
+  hasher.Add(request.constraint.json_schema);
+  const llm::Sampling& sampling = request.sampling;
+  hasher.Add(sampling.temperature).Add(sampling.top_k).Add(sampling.top_p).Add(sampling.min_p);
+  hasher.Add(sampling.repetition_penalty).Add(sampling.seed);
+  hasher.Add(uint64_t{request.stop.size()});
+  for (const std::string& stop : request.stop) hasher.Add(stop);
+  hasher.Add(request.max_tokens).Add(request.known_prompt_tokens).Add(request.known_output_tokens);
+  return hasher.Finish();
+}
+
+// MemberRun
+
+Step MemberRun::Now() const { return cluster_.GetStep(); }
+const Body& MemberRun::SelfBody() const { return cluster_.Context().state.BodyOf(agent_); }
+const MindPtr& MemberRun::SelfMind() const { return cluster_.Context().state.MindOf(agent_); }
+
+// Agents at other steps are out of sight: that is what the dependency graph guarantees.
+std::vector<Neighbour> MemberRun::Neighbours() const {
+  const RunContext& context = cluster_.Context();
+  std::vector<AgentId> ids;
+  context.graph.FindWithin(SelfBody().pos, context.rules.radius_p, Now(), ids);
+  std::sort(ids.begin(), ids.end());
+  std::vector<Neighbour> neighbours;
+  neighbours.reserve(ids.size());
+  for (const AgentId id : ids) {
+    if (id != agent_) neighbours.push_back({id, context.state.BodyAt(id, Now())});
+  }
+  return neighbours;
+}
+
+std::string MemberRun::Cell(Pos pos) const {
+  const RunContext& context = cluster_.Context();
+  const Pos self = SelfBody().pos;
+  if (!context.space.Within(self, pos, context.rules.radius_p)) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "{} reads cell ({}, {}) from ({}, {}), but perceives only what is within {} of it",
+                    DescribeAgent(context.world, agent_), pos.x, pos.y, self.x, self.y,
+                    context.rules.radius_p);
+  }
+  const std::string* value = context.state.CellAt(pos, Now());
+  return value == nullptr ? std::string() : *value;
+}
+
+Task<llm::Completion> MemberRun::Ask(llm::Request request) {
+  const RunContext& context = cluster_.Context();
+  request.key = {agent_, Now(), num_calls_++};
+  request.sampling.seed = context.seed;
+  request.priority = Now();
+  PendingCall call(*this);
+  call.function = request.function;
+  call.request_digest = DigestOfRequest(request);
+  const llm::CallKey key = request.key;
+  context.sink.Submit(std::move(request), call);
+  co_await call;
+  Hasher hasher;
+  hasher.Add(key.call).Add(call.request_digest).Add(call.completion.finish).Add(call.completion.text);
+  calls_digest_ += hasher.Finish();
+  co_return std::move(call.completion);
+}
+
+void MemberRun::StartProceed() {
+  task_ = cluster_.Context().world.Proceed(*this, *this);
+  task_.Start();
+}
+
+void MemberRun::FinishProceed() {
+  try {
+    intent_ = task_.Take();
+    task_ = {};
+  } catch (...) {
+    RethrowFrom(fmt::format("{}, step {}", DescribeAgent(cluster_.Context().world, agent_), Now()));
+  }
+}
+
+// ClusterRun
+
+ClusterRun::ClusterRun(const RunContext& context, std::span<const AgentId> members, Step step)
+    : context_(context), step_(step) {
+  members_.reserve(members.size());
+  writes_.resize(members.size());
+  for (size_t i = 0; i < members.size(); ++i) {
+    members_.emplace_back(*this, members[i]);
+    writes_[i].id = members[i];
+  }
+}
+
+std::string ClusterRun::Where() const {
+  std::string where;
+  for (size_t i = 0; i < std::min(members_.size(), kMaxNamed); ++i) {
+    where += DescribeAgent(context_.world, members_[i].Self()) + ", ";
+  }
+  if (members_.size() > kMaxNamed) where += fmt::format("{} more, ", members_.size() - kMaxNamed);
+  return where + fmt::format("step {}", step_);
+}
+
+bool ClusterRun::Advance(bool serial) {
+  while (started_ < members_.size() && (!serial || started_ == proceeded_)) {
+    MemberRun& member = members_[started_++];
+    member.StartProceed();
+    OnProceedResumed(member);
+  }
+  return proceeded_ == members_.size();
+}
+
+void ClusterRun::OnProceedResumed(MemberRun& member) {
+  if (!member.ProceedDone()) return;
+  member.FinishProceed();
+  ++proceeded_;
+}
+
+bool ClusterRun::StartResolve() {
+  resolve_members_.reserve(members_.size());
+  for (size_t i = 0; i < members_.size(); ++i) {
+    const MemberRun& member = members_[i];
+    resolve_members_.push_back({member.Self(), member.SelfBody(), member.SelfMind(), member.GetIntent()});
+    writes_[i].body = member.SelfBody();
+    writes_[i].mind = member.SelfMind();
+    writes_[i].mind_digest = context_.state.MindDigest(member.Self());
+  }
+  resolving_ = true;
+  resolve_ = context_.world.Resolve(step_, resolve_members_, *this);
+  resolve_.Start();
+  return resolve_.Done();
+}
+
+size_t ClusterRun::IndexOf(AgentId member, const char* what) const {
+  const auto it = std::lower_bound(members_.begin(), members_.end(), member,
+                                   [](const MemberRun& run, AgentId id) { return run.Self() < id; });
+  if (it == members_.end() || it->Self() != member) {
+    throw MakeError(ErrorCode::kInvalid, "{} agent {}, which is not a member of this cluster", what, member);
+  }
+  return static_cast<size_t>(it - members_.begin());
+}
+
+void ClusterRun::SetBody(AgentId member, Body body) {
+  const size_t i = IndexOf(member, "SetBody of");
+  const Pos from = members_[i].SelfBody().pos;
+  const Pos to = body.pos;
+  if (!context_.space.Contains(to) || !context_.space.Within(from, to, context_.rules.max_vel)) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "{} moves from ({}, {}) to cell ({}, {}), but may only move within the space and {} at most",
+        DescribeAgent(context_.world, member), from.x, from.y, to.x, to.y, context_.rules.max_vel);
+  }
+  writes_[i].body = std::move(body);
+}
+
+void ClusterRun::SetMind(AgentId member, MindPtr mind) {
+  const size_t i = IndexOf(member, "SetMind of");
+  writes_[i].mind_changed = true;
+  writes_[i].mind = std::move(mind);
+}
+
+void ClusterRun::WriteCell(Pos pos, std::string value) {
+  const auto reaches = [&](const MemberRun& member) {
+    return context_.space.Within(member.SelfBody().pos, pos, context_.rules.max_vel);
+  };
+  if (!context_.space.Contains(pos) || std::none_of(members_.begin(), members_.end(), reaches)) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "the cluster of {} writes cell ({}, {}), but may only write within {} of where a member started",
+        DescribeAgent(context_.world, members_.front().Self()), pos.x, pos.y, context_.rules.max_vel);
+  }
+  cells_.push_back({pos, std::move(value)});
+}
+
+void ClusterRun::AddEvent(Event event) {
+  IndexOf(event.agent, "an event of");
+  events_.push_back(std::move(event));
+}
+
+Caller& ClusterRun::CallerOf(AgentId member) { return members_[IndexOf(member, "a call by")]; }
+
+// Leaves the last value written to each cell.
+void ClusterRun::SortCells() {
+  std::stable_sort(cells_.begin(), cells_.end(),
+                   [](const CellWrite& a, const CellWrite& b) { return a.pos < b.pos; });
+  size_t kept = 0;
+  for (size_t i = 0; i < cells_.size(); ++i) {
+    if (i + 1 < cells_.size() && cells_[i + 1].pos == cells_[i].pos) continue;
+    if (kept != i) cells_[kept] = std::move(cells_[i]);
+    ++kept;
+  }
+  cells_.resize(kept);
+}
+
+void ClusterRun::DigestMembers() {
+  thread_local Hasher hasher;
+  std::vector<Digest> events(events_.empty() ? 0 : members_.size());  // chained for each member
+  for (const Event& event : events_) {
+    Digest& chain = events[IndexOf(event.agent, "an event of")];
+    chain = hasher.Reset().Add(chain).Add(event.kind).Add(event.text).Finish();
+  }
+  for (size_t i = 0; i < members_.size(); ++i) {
+    MemberCommit& write = writes_[i];
+    if (write.mind_changed) write.mind_digest = DigestOfMind(write.mind.get(), hasher);
+    write.body_changed = write.body != members_[i].SelfBody();
+    hasher.Reset()
+        .Add(write.id)
+        .Add(step_)
+        .Add(write.body.pos.x)
+        .Add(write.body.pos.y)
+        .Add(write.body.status);
+    hasher.Add(write.mind_digest).Add(members_[i].CallsDigest());
+    hasher.Add(events.empty() ? Digest() : events[i]);
+    write.digest = hasher.Finish();
+  }
+}
+
+void ClusterRun::DigestRecord() {
+  thread_local Hasher hasher;
+  hasher.Reset().Add(step_).Add(uint64_t{writes_.size()});
+  for (const MemberCommit& write : writes_) hasher.Add(write.id).Add(write.digest);
+  for (const CellWrite& cell : cells_) hasher.Add(cell.pos.x).Add(cell.pos.y).Add(cell.value);
+  record_.digest = hasher.Finish();
+}
+
+void ClusterRun::FinishResolve(bool with_digest) {
+  try {
+    resolve_.Take();
+    resolve_ = {};
+  } catch (...) {
+    RethrowFrom(Where());
+  }
+  SortCells();
+  DigestMembers();
+  record_.step = step_;
+  record_.members = writes_;
+  record_.events = events_;
+  record_.cells = cells_;
+  if (with_digest) DigestRecord();
+}
+
+}  // namespace throng::sim

@@ -1,0 +1,151 @@
+// One cluster's step while it runs: what its members see, ask, want and write, inside the regions that the
+// step allows.
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "llm/llm.h"
+#include "sim/dependency_graph.h"
+#include "sim/scheduler.h"
+#include "sim/world.h"
+#include "sim/world_state.h"
+
+namespace throng::sim {
+
+class ClusterRun;
+class MemberRun;
+
+// A call from its issue to its completion; lives in the frame of the coroutine that awaits it.
+struct PendingCall {
+  explicit PendingCall(MemberRun& member) : member(member) {}
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle) noexcept { waiter = handle; }
+  void await_resume() const noexcept {}
+
+  MemberRun& member;
+  llm::Completion completion;
+  std::coroutine_handle<> waiter;
+  std::string function;
+  Digest request_digest;
+};
+
+// Hands requests to the backend, and later resumes their waiters.
+class CallSink {
+ public:
+  virtual ~CallSink() = default;
+  virtual void Submit(llm::Request request, PendingCall& call) = 0;
+};
+
+// What a run's clusters share.
+struct RunContext {
+  const World& world;
+  const Space& space;
+  const Rules rules;
+  const DependencyGraph& graph;
+  const WorldState& state;
+  CallSink& sink;
+  uint64_t seed;
+};
+
+// One member: its view, its calls, its intent.
+class MemberRun final : public View, public Caller {
+ public:
+  MemberRun(ClusterRun& cluster, AgentId agent) : cluster_(cluster), agent_(agent) {}
+
+  AgentId Self() const override { return agent_; }
+  Step Now() const override;
+  const Body& SelfBody() const override;
+  const MindPtr& SelfMind() const override;
+  std::vector<Neighbour> Neighbours() const override;
+  std::string Cell(Pos pos) const override;
+
+  Task<llm::Completion> Ask(llm::Request request) override;
+
+  ClusterRun& Cluster() const { return cluster_; }
+  const Digest& CallsDigest() const { return calls_digest_; }
+
+  void StartProceed();
+  bool ProceedDone() const { return task_.Done(); }
+  // Takes the intent, or throws the agent's error.
+  void FinishProceed();
+  const IntentPtr& GetIntent() const { return intent_; }
+
+ private:
+  ClusterRun& cluster_;
+  AgentId agent_;
+  uint32_t num_calls_ = 0;
+  Digest calls_digest_;  // of this step's calls with their answers, in order of issue within one coroutine
+  IntentPtr intent_;
+  Task<IntentPtr> task_;  // last: its frame refers to the rest
+};
+
+class ClusterRun final : public Commit {
+ public:
+  ClusterRun(const RunContext& context, std::span<const AgentId> members, Step step);
+  ClusterRun(const ClusterRun&) = delete;
+  ClusterRun& operator=(const ClusterRun&) = delete;
+
+  void SetBody(AgentId member, Body body) override;
+  void SetMind(AgentId member, MindPtr mind) override;
+  void WriteCell(Pos pos, std::string value) override;
+  void AddEvent(Event event) override;
+  Caller& CallerOf(AgentId member) override;
+
+  const RunContext& Context() const { return context_; }
+  Step GetStep() const { return step_; }
+
+  // Starts members' Proceed: all of them, or (serial) the next one whenever the one before has ended. True
+  // when all have ended.
+  bool Advance(bool serial);
+  // To be called when a coroutine of this member was resumed while Proceed runs.
+  void OnProceedResumed(MemberRun& member);
+
+  // After Proceed. True when it has ended.
+  bool StartResolve();
+  bool IsResolving() const { return resolving_; }
+  bool ResolveDone() const { return resolve_.Done(); }
+  // Throws Resolve's error, or completes the record.
+  void FinishResolve(bool with_digest);
+
+  CommitRecord& Record() { return record_; }
+  std::span<MemberCommit> Writes() { return writes_; }
+  std::span<CellWrite> Cells() { return cells_; }
+
+  std::string Where() const;  // for error messages
+
+ private:
+  size_t IndexOf(AgentId member, const char* what) const;
+  void SortCells();
+  void DigestMembers();
+  void DigestRecord();
+
+  const RunContext& context_;
+  Step step_;
+  std::vector<MemberRun> members_;  // never grows after construction: coroutines refer to its elements
+  size_t started_ = 0;
+  size_t proceeded_ = 0;
+  bool resolving_ = false;
+
+  std::vector<MemberCommit> writes_;  // parallel to members_
+  std::vector<Event> events_;
+  std::vector<CellWrite> cells_;
+  CommitRecord record_;
+  std::vector<Member> resolve_members_;
+  Task<void> resolve_;  // last: its frame refers to the rest
+};
+
+// Throws the exception being handled again as an Error that says where.
+[[noreturn]] void RethrowFrom(const std::string& where);
+
+std::string DescribeAgent(const World& world, AgentId agent);  // "agent 3 (Ann)"
+
+// Of everything that the answer to a request depends on; not of its key's order or priority.
+Digest DigestOfRequest(const llm::Request& request);
+
+}  // namespace throng::sim

@@ -1,0 +1,337 @@
+#include "sim/scheduler.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <queue>
+#include <unordered_map>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "sim/cluster_run.h"
+#include "sim/run_hash.h"
+#include "sim/world_state.h"
+
+namespace throng::sim {
+
+namespace {
+
+// How long a wait may last, in the backend's seconds, before a stop or a progress report is looked at.
+constexpr double kPollSeconds = 0.2;
+// After an error: how often to wait for cancelled calls before the backend is left to itself.
+constexpr int kDrainRounds = 50;
+
+double WallSeconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::vector<Pos> StartPositions(const World& world) {
+  std::vector<Pos> positions(world.NumAgents());
+  for (AgentId agent = 0; agent < world.NumAgents(); ++agent) positions[agent] = world.StartBody(agent).pos;
+  return positions;
+}
+
+class Runner final : public CallSink {
+ public:
+  Runner(const World& world, llm::Llm& llm, const RunOptions& options);
+
+  RunResult Run();
+  void Submit(llm::Request request, PendingCall& call) override;
+
+ private:
+  // A cluster that nobody blocks; smaller steps run first, then smaller ids.
+  struct Ready {
+    Step step;
+    std::vector<AgentId> members;
+    bool operator<(const Ready& other) const {
+      return step != other.step ? step > other.step : members.front() > other.members.front();
+    }
+  };
+
+  void Loop();
+  void Enqueue();
+  bool MayStart(const Ready& ready) const;
+  void StartClusters();
+  void AfterProceed(ClusterRun& cluster);
+  void Finish(ClusterRun& cluster);
+  void Apply(ClusterRun& cluster);
+  void CloseSteps();
+  void WaitForCompletions();
+  void Deliver(llm::Completion completion);
+  void CheckStop() const;
+  void Report();
+  void MeterInFlight();
+  void CancelAll() noexcept;
+
+  const World& world_;
+  llm::Llm& llm_;
+  const RunOptions& options_;
+  WorldState state_;
+  DependencyGraph graph_;
+  RunContext context_;
+  RunHash hash_;
+  RunResult result_;
+  RunStats& stats_ = result_.stats;
+
+  std::priority_queue<Ready> ready_;
+  ClusterList released_;
+  std::unordered_map<ClusterRun*, std::unique_ptr<ClusterRun>> running_;
+  std::unordered_map<uint64_t, PendingCall*> in_flight_;  // by the backend's id
+  std::vector<llm::Completion> done_;
+  std::vector<Pos> positions_;
+  std::vector<AgentId> members_;
+
+  double wall_start_ = WallSeconds();
+  double last_report_ = wall_start_;
+  double backend_start_ = 0;
+  double metered_until_ = 0;
+  double in_flight_seconds_ = 0;
+};
+
+Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
+    : world_(world),
+      llm_(llm),
+      options_(options),
+      state_(world),
+      graph_(world.GetSpace(), world.GetRules(), options.coupling, StartPositions(world), options.steps),
+      context_{world, world.GetSpace(), world.GetRules(), graph_, state_, *this, options.seed},
+      hash_(world.NumAgents()) {
+  if (options.steps < 0)
+    throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
+}
+
+RunResult Runner::Run() {
+  backend_start_ = metered_until_ = llm_.Now();
+  for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
+    hash_.AddStart(agent, state_.BodyOf(agent), state_.MindDigest(agent));
+  }
+  result_.start_hash = hash_.StartHash();
+  try {
+    Loop();
+  } catch (...) {
+    CancelAll();
+    throw;
+  }
+  MeterInFlight();
+  stats_.backend_s = metered_until_ - backend_start_;
+  stats_.wall_s = WallSeconds() - wall_start_;
+  stats_.parallelism = stats_.backend_s > 0 ? in_flight_seconds_ / stats_.backend_s : 0;
+  result_.hash = hash_.Finish();
+  return std::move(result_);
+}
+
+void Runner::Loop() {
+  graph_.Start(released_);
+  Enqueue();
+  while (true) {
+    StartClusters();
+    if (running_.empty()) break;
+    WaitForCompletions();
+    CheckStop();
+    Report();
+  }
+  THRONG_CHECK(ready_.empty() && graph_.BaseStep() == options_.steps);
+}
+
+void Runner::Enqueue() {
+  for (size_t i = 0; i < released_.Size(); ++i) {
+    const std::span<const AgentId> members = released_[i];
+    ready_.push({graph_.StepOf(members.front()), {members.begin(), members.end()}});
+  }
+  released_.Clear();
+}
+
+bool Runner::MayStart(const Ready& ready) const {
+  switch (options_.mode) {
+    case Mode::kSingle:
+      return running_.empty() && ready.step == graph_.BaseStep();
+    case Mode::kLockstep:
+      return ready.step == graph_.BaseStep();
+    case Mode::kOutOfOrder:
+      return true;
+  }
+  return false;
+}
+
+// Clusters that await nothing end within this loop and release others.
+void Runner::StartClusters() {
+  while (!ready_.empty() && MayStart(ready_.top())) {
+    auto cluster = std::make_unique<ClusterRun>(context_, ready_.top().members, ready_.top().step);
+    ready_.pop();
+    ClusterRun& run = *cluster;
+    running_.emplace(&run, std::move(cluster));
+    AfterProceed(run);
+    CheckStop();
+    Report();
+  }
+}
+
+// Goes on with a cluster as far as it can without a completion.
+void Runner::AfterProceed(ClusterRun& cluster) {
+  if (!cluster.Advance(options_.mode == Mode::kSingle)) return;
+  if (cluster.StartResolve()) Finish(cluster);
+}
+
+void Runner::Finish(ClusterRun& cluster) {
+  cluster.FinishResolve(!options_.observers.empty());
+  hash_.AddCommit(cluster.Record());
+  for (RunObserver* observer : options_.observers) observer->OnCommit(cluster.Record());
+  Apply(cluster);
+  running_.erase(&cluster);
+  CloseSteps();
+}
+
+void Runner::Apply(ClusterRun& cluster) {
+  const Step next = cluster.GetStep() + 1;
+  members_.clear();
+  positions_.clear();
+  for (MemberCommit& write : cluster.Writes()) {
+    members_.push_back(write.id);
+    positions_.push_back(write.body.pos);
+    if (write.body_changed || write.mind_changed) {
+      state_.SetAgent(write.id, next, std::move(write.body), std::move(write.mind), write.mind_digest);
+    }
+  }
+  for (CellWrite& cell : cluster.Cells()) state_.SetCell(cell.pos, next, std::move(cell.value));
+  const Step base = graph_.BaseStep();
+  graph_.Commit(members_, positions_, released_);
+  if (graph_.BaseStep() != base) state_.Prune(graph_.BaseStep());
+  Enqueue();
+  ++stats_.clusters;
+  stats_.agent_steps += members_.size();
+  stats_.largest_cluster = std::max(stats_.largest_cluster, static_cast<uint32_t>(members_.size()));
+  stats_.max_spread = std::max(stats_.max_spread, graph_.FrontStep() - graph_.BaseStep());
+}
+
+void Runner::CloseSteps() {
+  Digest hash;
+  while (hash_.TakeStep(hash)) {
+    const Step step = static_cast<Step>(result_.step_hashes.size());
+    result_.step_hashes.push_back(hash);
+    for (RunObserver* observer : options_.observers) observer->OnStep(step, hash);
+  }
+}
+
+void Runner::Submit(llm::Request request, PendingCall& call) {
+  const uint64_t id = llm_.Submit(std::move(request));
+  MeterInFlight();
+  in_flight_.emplace(id, &call);
+}
+
+// Adds the time since the last change, weighted with the requests that were in flight.
+void Runner::MeterInFlight() {
+  const double now = llm_.Now();
+  in_flight_seconds_ += (now - metered_until_) * static_cast<double>(in_flight_.size());
+  metered_until_ = now;
+}
+
+void Runner::WaitForCompletions() {
+  const bool polls = options_.stop != nullptr || options_.on_progress;
+  done_.clear();
+  llm_.Wait(done_, polls ? kPollSeconds : llm::Llm::kForever);
+  MeterInFlight();
+  if (done_.empty() && !polls) {
+    throw MakeError(ErrorCode::kUnavailable, "the backend has forgotten {} calls in flight",
+                    in_flight_.size());
+  }
+  for (llm::Completion& completion : done_) Deliver(std::move(completion));
+}
+
+void Runner::Deliver(llm::Completion completion) {
+  const auto it = in_flight_.find(completion.id);
+  THRONG_CHECK(it != in_flight_.end());
+  PendingCall& call = *it->second;
+  in_flight_.erase(it);
+  ClusterRun& cluster = call.member.Cluster();
+  MemberRun& member = call.member;
+  if (completion.finish == llm::FinishReason::kError || completion.finish == llm::FinishReason::kCancelled) {
+    const bool failed = completion.error.has_value();
+    throw MakeError(failed ? completion.error->Code() : ErrorCode::kCancelled,
+                    "{}, step {}, call {} ({}): {}", DescribeAgent(world_, member.Self()), cluster.GetStep(),
+                    completion.key.call, call.function,
+                    failed ? completion.error->what() : "the call was cancelled");
+  }
+  ++stats_.calls;
+  stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
+  stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
+  stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+  call.completion = std::move(completion);
+  call.waiter.resume();
+  if (cluster.IsResolving()) {
+    if (cluster.ResolveDone()) Finish(cluster);
+  } else {
+    cluster.OnProceedResumed(member);
+    AfterProceed(cluster);
+  }
+}
+
+void Runner::CheckStop() const {
+  if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) {
+    throw MakeError(ErrorCode::kCancelled, "run: stopped at step {} of {}", graph_.BaseStep(),
+                    options_.steps);
+  }
+}
+
+void Runner::Report() {
+  if (!options_.on_progress) return;
+  const double now = WallSeconds();
+  if (now - last_report_ < options_.progress_interval_s) return;
+  last_report_ = now;
+  MeterInFlight();
+  Progress progress;
+  progress.stats = stats_;
+  progress.stats.wall_s = now - wall_start_;
+  progress.stats.backend_s = metered_until_ - backend_start_;
+  if (progress.stats.backend_s > 0)
+    progress.stats.parallelism = in_flight_seconds_ / progress.stats.backend_s;
+  progress.base_step = graph_.BaseStep();
+  progress.front_step = graph_.FrontStep();
+  progress.agents_ahead = world_.NumAgents() - graph_.AgentsAtBase();
+  progress.in_flight = in_flight_.size();
+  options_.on_progress(progress);
+}
+
+// Leaves the backend without calls of this run, so that it can serve another; completions that arrive
+// meanwhile are dropped here (a journal below has kept them).
+void Runner::CancelAll() noexcept {
+  try {
+    for (const llm::Completion& completion : done_)
+      in_flight_.erase(completion.id);  // came with the one that failed
+    for (const auto& [id, call] : in_flight_) llm_.Cancel(id);
+    for (int round = 0; round < kDrainRounds && !in_flight_.empty(); ++round) {
+      done_.clear();
+      llm_.Wait(done_, kPollSeconds);
+      for (const llm::Completion& completion : done_) in_flight_.erase(completion.id);
+    }
+  } catch (...) {
+    // The error that ended the run is the one to report.
+  }
+}
+
+}  // namespace
+
+const char* ModeName(Mode mode) {
+  switch (mode) {
+    case Mode::kSingle:
+      return "single";
+    case Mode::kLockstep:
+      return "lockstep";
+    case Mode::kOutOfOrder:
+      return "ooo";
+  }
+  return "unknown";
+}
+
+Mode ParseMode(const std::string& name) {
+  for (const Mode mode : {Mode::kSingle, Mode::kLockstep, Mode::kOutOfOrder}) {
+    if (name == ModeName(mode)) return mode;
+  }
+  throw MakeError(ErrorCode::kInvalid, "mode {}: it must be single, lockstep or ooo", name);
+}
+
+RunResult RunWorld(const World& world, llm::Llm& llm, const RunOptions& options) {
+  return Runner(world, llm, options).Run();
+}
+
+}  // namespace throng::sim

@@ -1,0 +1,238 @@
+// For tests: a backend in virtual time with random latencies, and worlds made to betray any wrong order of
+// execution.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/rng.h"
+#include "llm/llm.h"
+#include "sim/world.h"
+
+namespace throng::sim {
+
+// Answers with a digest of the request, after a latency that depends on `timing` alone.
+class HashLlm : public llm::Llm {
+ public:
+  explicit HashLlm(uint64_t timing) : rng_(timing) {}
+
+  uint64_t Submit(llm::Request request) override {
+    const uint64_t id = ++last_id_;
+    llm::Completion done;
+    done.id = id;
+    done.key = request.key;
+    Hasher hasher;
+    hasher.Add(request.prompt).Add(request.sampling.seed);
+    hasher.Add(request.key.agent).Add(request.key.step).Add(request.key.call);
+    done.text = hasher.Finish().Hex();
+    done.prompt_tokens = static_cast<int>(request.prompt.size());
+    done.output_tokens = 32;
+    if (stats_.calls == fail_at_) {
+      done.finish = llm::FinishReason::kError;
+      done.error = Error(ErrorCode::kUnavailable, "the test's server is gone");
+    }
+    ++stats_.calls;
+    // A few calls are much slower than the rest: agents elsewhere then run far ahead.
+    const double latency = rng_.NextBelow(8) == 0 ? 40.0 : 1.0;
+    in_flight_.emplace(std::pair(now_ + latency * (0.5 + rng_.NextDouble()), id), std::move(done));
+    max_in_flight_ = std::max(max_in_flight_, in_flight_.size());
+    return id;
+  }
+
+  void Wait(std::vector<llm::Completion>& done, double seconds) override {
+    if (in_flight_.empty()) return;
+    const auto it = in_flight_.begin();
+    if (it->first.first > now_ + seconds) {
+      now_ += seconds;
+      return;
+    }
+    now_ = std::max(now_, it->first.first);
+    done.push_back(std::move(it->second));
+    in_flight_.erase(it);
+  }
+
+  void Cancel(uint64_t id) override {
+    for (auto it = in_flight_.begin(); it != in_flight_.end(); ++it) {
+      if (it->first.second != id) continue;
+      auto node = in_flight_.extract(it);
+      node.key().first = now_;
+      node.mapped().finish = llm::FinishReason::kCancelled;
+      in_flight_.insert(std::move(node));
+      return;
+    }
+  }
+
+  double Now() const override { return now_; }
+  std::string Identity() const override { return "hash"; }
+  llm::Stats GetStats() const override { return stats_; }
+
+  void FailAt(uint64_t call) { fail_at_ = call; }
+  size_t MaxInFlight() const { return max_in_flight_; }
+  size_t InFlight() const { return in_flight_.size(); }
+
+ private:
+  CounterRng rng_;
+  uint64_t last_id_ = 0;
+  uint64_t fail_at_ = UINT64_MAX;
+  size_t max_in_flight_ = 0;
+  double now_ = 0;
+  std::map<std::pair<double, uint64_t>, llm::Completion> in_flight_;  // by time of completion
+  llm::Stats stats_;
+};
+
+struct WalkerOptions {
+  Metric metric = Metric::kChebyshev;
+  Rules rules;
+  int32_t width = 24;
+  int32_t height = 24;
+  uint32_t agents = 14;
+  uint64_t seed = 0;
+  bool crowd = false;      // everyone drifts to the middle
+  bool fast = false;       // everyone always moves as far as it may
+  int calls_percent = 40;  // of steps with a call
+  // Beyond the rules, in cells: each must be refused.
+  int extra_move = 0;
+  int extra_write = 0;
+  int extra_read = 0;
+};
+
+// Agents that fold all that they perceive into what they do next: one wrong read changes everything after it.
+class WalkerWorld : public World {
+ public:
+  explicit WalkerWorld(const WalkerOptions& options)
+      : options_(options), space_(options.width, options.height, options.metric) {}
+
+  std::string Name() const override { return "walkers"; }
+  Digest ScenarioDigest() const override { return Hasher().Add(options_.seed).Finish(); }
+  const Space& GetSpace() const override { return space_; }
+  Rules GetRules() const override { return options_.rules; }
+  uint32_t NumAgents() const override { return options_.agents; }
+  std::string AgentName(AgentId agent) const override { return "walker" + std::to_string(agent); }
+  Body StartBody(AgentId agent) const override {
+    CounterRng rng(options_.seed, agent);
+    return {{static_cast<int32_t>(rng.NextBelow(options_.width)),
+             static_cast<int32_t>(rng.NextBelow(options_.height))},
+            ""};
+  }
+  MindPtr StartMind(AgentId agent) const override { return std::make_shared<WalkerMind>(agent); }
+
+  Task<IntentPtr> Proceed(const View& view, Caller& caller) const override {
+    Hasher hasher;
+    view.SelfMind()->Hash(hasher);
+    hasher.Add(view.Now());
+    for (const Neighbour& other : view.Neighbours()) {
+      hasher.Add(other.id).Add(other.body.pos.x).Add(other.body.pos.y).Add(other.body.status);
+    }
+    const Pos self = view.SelfBody().pos;
+    for (const Pos pos : Ball(self, options_.rules.radius_p + options_.extra_read))
+      hasher.Add(view.Cell(pos));
+    auto intent = std::make_shared<WalkerIntent>();
+    intent->state = hasher.Finish().low;
+    CounterRng rng(intent->state);
+    while (static_cast<int>(rng.NextBelow(100)) < options_.calls_percent) {
+      llm::Request request;
+      request.function = "think";
+      request.prompt = std::to_string(intent->state);
+      const llm::Completion answer = co_await caller.Ask(std::move(request));
+      intent->state = Mix(intent->state, answer.text);
+    }
+    CounterRng choice(intent->state, 1);
+    intent->move = ChooseMove(self, choice);
+    const std::vector<Pos> writable = Ball(self, options_.rules.max_vel + options_.extra_write);
+    intent->write = options_.extra_write > 0 ? writable.back() : writable[choice.NextBelow(writable.size())];
+    co_return intent;
+  }
+
+  Task<void> Resolve(Step step, const std::vector<Member>& members, Commit& commit) const override {
+    std::vector<uint64_t> states;
+    for (const Member& member : members) states.push_back(IntentOf(member).state);
+    // Those in sight of each other talk; the speaker's answer changes both.
+    for (size_t i = 0; i < members.size(); ++i) {
+      for (size_t j = i + 1; j < members.size(); ++j) {
+        if (!space_.Within(members[i].body.pos, members[j].body.pos, options_.rules.radius_p)) continue;
+        if (Mix64(states[i] ^ states[j]) % 100 >= static_cast<uint64_t>(options_.calls_percent) / 2) continue;
+        llm::Request request;
+        request.function = "say";
+        request.prompt = std::to_string(states[i]) + " to " + std::to_string(members[j].id);
+        const llm::Completion answer = co_await commit.CallerOf(members[i].id).Ask(std::move(request));
+        states[i] = Mix(states[i], answer.text);
+        states[j] = Mix(states[j], answer.text);
+        Event event{members[i].id, "say", answer.text};
+        commit.AddEvent(std::move(event));
+      }
+    }
+    std::vector<Pos> taken;
+    for (size_t i = 0; i < members.size(); ++i) {
+      const WalkerIntent& intent = IntentOf(members[i]);
+      Body body = members[i].body;
+      if (std::find(taken.begin(), taken.end(), intent.move) == taken.end()) body.pos = intent.move;
+      taken.push_back(body.pos);
+      body.status = std::to_string(states[i] % 7);
+      commit.SetBody(members[i].id, body);
+      commit.SetMind(members[i].id, std::make_shared<WalkerMind>(states[i]));
+      if (states[i] % 3 == 0 || options_.extra_write > 0)
+        commit.WriteCell(intent.write, std::to_string(states[i]));
+    }
+  }
+
+ private:
+  struct WalkerMind : Mind {
+    explicit WalkerMind(uint64_t s) : state(s) {}
+    void Hash(Hasher& hasher) const override { hasher.Add(state); }
+    uint64_t state;
+  };
+  struct WalkerIntent : Intent {
+    uint64_t state = 0;
+    Pos move;
+    Pos write;
+  };
+
+  static const WalkerIntent& IntentOf(const Member& member) {
+    return static_cast<const WalkerIntent&>(*member.intent);
+  }
+  static uint64_t Mix(uint64_t state, const std::string& text) {
+    return Hasher().Add(state).Add(text).Finish().low;
+  }
+
+  // Cells within the radius, the furthest last.
+  std::vector<Pos> Ball(Pos center, int radius) const {
+    std::vector<Pos> ball;
+    std::vector<Pos> rim;
+    for (int32_t dy = -radius; dy <= radius; ++dy) {
+      for (int32_t dx = -radius; dx <= radius; ++dx) {
+        const Pos pos{center.x + dx, center.y + dy};
+        if (!space_.Contains(pos) || !space_.Within(center, pos, radius)) continue;
+        (space_.Within(center, pos, radius - 1) ? ball : rim).push_back(pos);
+      }
+    }
+    ball.insert(ball.end(), rim.begin(), rim.end());
+    return ball;
+  }
+
+  Pos ChooseMove(Pos self, CounterRng& rng) const {
+    const int reach = options_.rules.max_vel + options_.extra_move;
+    const std::vector<Pos> ball = Ball(self, reach);
+    if (options_.fast || options_.extra_move > 0) return ball.back();
+    Pos best = ball[rng.NextBelow(ball.size())];
+    if (!options_.crowd) return best;
+    const auto far = [&](Pos pos) {
+      return std::abs(pos.x - space_.Width() / 2) + std::abs(pos.y - space_.Height() / 2);
+    };
+    for (int i = 0; i < 3; ++i) {
+      const Pos other = ball[rng.NextBelow(ball.size())];
+      if (far(other) < far(best)) best = other;
+    }
+    return best;
+  }
+
+  WalkerOptions options_;
+  Space space_;
+};
+
+}  // namespace throng::sim

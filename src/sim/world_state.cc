@@ -1,0 +1,114 @@
+#include "sim/world_state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace throng::sim {
+
+namespace {
+
+uint64_t KeyOf(Pos pos) {
+  return uint64_t{static_cast<uint32_t>(pos.x)} << 32 | static_cast<uint32_t>(pos.y);
+}
+
+// Drops those of ascending versions that a later one hides from the base step on.
+template <typename Versions>
+void DropHidden(Versions& versions, Step base_step) {
+  size_t keep = versions.size();
+  while (keep > 0 && versions[keep - 1].step > base_step) --keep;
+  if (keep > 1) versions.erase(versions.begin(), versions.begin() + static_cast<ptrdiff_t>(keep - 1));
+}
+
+}  // namespace
+
+Digest DigestOfMind(const Mind* mind, Hasher& hasher) {
+  if (mind == nullptr) return {};
+  hasher.Reset();
+  mind->Hash(hasher);
+  return hasher.Finish();
+}
+
+WorldState::WorldState(const World& world) {
+  Hasher hasher;
+  agents_.resize(world.NumAgents());
+  for (AgentId id = 0; id < world.NumAgents(); ++id) {
+    Agent& agent = agents_[id];
+    agent.newest = {0, world.StartBody(id), world.StartMind(id)};
+    agent.mind_digest = DigestOfMind(agent.newest.mind.get(), hasher);
+  }
+}
+
+const WorldState::Version& WorldState::VersionAt(AgentId id, Step step) const {
+  const Agent& agent = agents_[id];
+  if (agent.newest.step <= step) return agent.newest;
+  size_t i = agent.older.size();
+  while (i > 0 && agent.older[i - 1].step > step) --i;
+  THRONG_CHECK(i > 0);  // else the version was pruned: step is before the base step
+  return agent.older[i - 1];
+}
+
+const Body& WorldState::BodyAt(AgentId agent, Step step) const { return VersionAt(agent, step).body; }
+const MindPtr& WorldState::MindAt(AgentId agent, Step step) const { return VersionAt(agent, step).mind; }
+
+const std::string* WorldState::CellAt(Pos pos, Step step) const {
+  const auto it = cells_.find(KeyOf(pos));
+  if (it == cells_.end()) return nullptr;
+  const std::vector<CellVersion>& versions = it->second;
+  for (size_t i = versions.size(); i > 0; --i) {
+    if (versions[i - 1].step <= step) return &versions[i - 1].value;
+  }
+  return nullptr;
+}
+
+void WorldState::SetAgent(AgentId id, Step step, Body body, MindPtr mind, const Digest& mind_digest) {
+  Agent& agent = agents_[id];
+  THRONG_DCHECK(step > agent.newest.step);
+  agent.older.push_back(std::move(agent.newest));
+  agent.newest = {step, std::move(body), std::move(mind)};
+  agent.mind_digest = mind_digest;
+  if (step <= base_step_) {
+    agent.older.clear();
+  } else {
+    DropHidden(agent.older, base_step_);
+  }
+}
+
+void WorldState::SetCell(Pos pos, Step step, std::string value) {
+  const uint64_t key = KeyOf(pos);
+  std::vector<CellVersion>& versions = cells_[key];
+  if (!versions.empty() && versions.back().step == step) {
+    versions.back().value = std::move(value);
+    return;
+  }
+  THRONG_CHECK(versions.empty() || versions.back().step < step);
+  versions.push_back({step, std::move(value)});
+  written_[step].push_back(key);
+}
+
+void WorldState::PruneCell(uint64_t key) {
+  const auto it = cells_.find(key);
+  if (it == cells_.end()) return;
+  DropHidden(it->second, base_step_);
+  if (it->second.size() == 1 && it->second[0].step <= base_step_ && it->second[0].value.empty()) {
+    cells_.erase(it);  // reads as if nothing had ever been written
+  }
+}
+
+void WorldState::Prune(Step base_step) {
+  base_step_ = base_step;
+  while (!written_.empty() && written_.begin()->first <= base_step) {
+    for (const uint64_t key : written_.begin()->second) PruneCell(key);
+    written_.erase(written_.begin());
+  }
+}
+
+size_t WorldState::NumVersions() const {
+  size_t count = 0;
+  for (const Agent& agent : agents_) count += 1 + agent.older.size();
+  for (const auto& [key, versions] : cells_) count += versions.size();
+  return count;
+}
+
+}  // namespace throng::sim

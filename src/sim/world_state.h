@@ -1,0 +1,67 @@
+// What all agents are and what is written in the cells, in versions by step: version s is the state at the
+// start of step s. Only changes make versions; those that no agent can read any more are dropped.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/digest.h"
+#include "sim/world.h"
+
+namespace throng::sim {
+
+class WorldState {
+ public:
+  explicit WorldState(const World& world);  // version 0
+
+  // The newest version, which the agent's next step reads. References hold until the agent's next SetAgent.
+  const Body& BodyOf(AgentId agent) const { return agents_[agent].newest.body; }
+  const MindPtr& MindOf(AgentId agent) const { return agents_[agent].newest.mind; }
+  const Digest& MindDigest(AgentId agent) const { return agents_[agent].mind_digest; }
+
+  // The version of a step from the base step to the agent's own.
+  const Body& BodyAt(AgentId agent, Step step) const;
+  const MindPtr& MindAt(AgentId agent, Step step) const;
+  // Null if nothing was written there before that step.
+  const std::string* CellAt(Pos pos, Step step) const;
+
+  // Versions must come in order of steps, for each agent and for each cell.
+  void SetAgent(AgentId agent, Step step, Body body, MindPtr mind, const Digest& mind_digest);
+  void SetCell(Pos pos, Step step, std::string value);
+
+  // Steps before this one will not be read again.
+  void Prune(Step base_step);
+
+  size_t NumVersions() const;  // of agents and cells together: for tests
+
+ private:
+  struct Version {
+    Step step;
+    Body body;
+    MindPtr mind;
+  };
+  struct Agent {
+    Version newest;
+    Digest mind_digest;
+    std::vector<Version> older;  // ascending
+  };
+  struct CellVersion {
+    Step step;
+    std::string value;
+  };
+
+  const Version& VersionAt(AgentId agent, Step step) const;
+  void PruneCell(uint64_t key);
+
+  std::vector<Agent> agents_;
+  std::unordered_map<uint64_t, std::vector<CellVersion>> cells_;
+  std::map<Step, std::vector<uint64_t>> written_;  // version -> cells that have one, until pruned
+  Step base_step_ = 0;
+};
+
+Digest DigestOfMind(const Mind* mind, Hasher& hasher);
+
+}  // namespace throng::sim
