@@ -1,5 +1,6 @@
-// The built-in scenario: people of a small town who plan their day, walk, meet, talk and remember. All that they are and say
-// comes from a folder of files (map, personas, places, decisions, prompts, scenario), so that another town needs no C++.
+// The built-in scenario: people of a small town who plan their day, walk, meet, talk and remember. All that
+// they are and say comes from a folder of files (map, personas, places, decisions, prompts, scenario), so
+// that another town needs no C++.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 namespace throng::town {
 
 struct LoadOptions {
-  // 0: all personas. Fewer: the first ones. More: copies of the whole town side by side, each with its own people.
+  // 0: all personas. Fewer: the first ones. More: copies of the whole town side by side, each with its own
+  // people.
   uint32_t agents = 0;
 };
 
@@ -23,19 +25,23 @@ class Town : public sim::World {
   virtual int SecondsPerStep() const = 0;
   // Time of day at the start of a step: "09:20".
   virtual std::string ClockAt(sim::Step step) const = 0;
-  // The first step at or after this time of the first day; throws kInvalid unless it is HH:MM from the start time on.
+  // The first step at or after this time of the first day; throws kInvalid unless it is HH:MM from the start
+  // time on.
   virtual sim::Step StepAt(const std::string& clock) const = 0;
-  // For viewers: {"width", "height", "places": [{"name", "x", "y", "width", "height", "walls", "doors": [[x, y]]}],
-  // "homes": likewise, "rows": one string per row, '#' wall, '~' water, '=' road, ',' floor, '.' grass}.
+  // For viewers: {"width", "height", "places": [{"name", "x", "y", "width", "height", "walls", "doors": [[x,
+  // y]]}], "homes": likewise, "rows": one string per row, '#' wall, '~' water, 'T' tree, 'o' furniture, '+'
+  // door, '=' road, ',' floor,
+  // '.' grass, "copies": [[x, y]], where each copy of this map begins}.
   virtual std::string MapJson() const = 0;
   // Throws kInvalid with the names there are.
   virtual sim::AgentId FindAgent(const std::string& name) const = 0;
 
-  // Asks an agent about what it remembers. The request has no key; the mind is one that a run of this town committed.
+  // Asks an agent about what it remembers. The request has no key; the mind is one that a run of this town
+  // committed.
   virtual llm::Request Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
                                  const std::string& question) const = 0;
-  // Plan and memories of a mind, one line each; as_json: {"name", "plan": [{"at", "place", "do"}], "memories": [{"id", "at",
-  // "kind", "importance", "text"}], ...}.
+  // Plan and memories of a mind, one line each; as_json: {"name", "plan": [{"at", "place", "do"}],
+  // "memories": [{"id", "at", "kind", "importance", "text"}], ...}.
   virtual std::string DescribeMind(sim::AgentId agent, const sim::MindPtr& mind, bool as_json) const = 0;
 };
 

@@ -1,0 +1,346 @@
+#include "town/town_world.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <tuple>
+
+#include "base/check.h"
+#include "base/rng.h"
+
+namespace throng::town {
+namespace {
+
+using sim::AgentId;
+using sim::Step;
+
+constexpr int kDayMinutes = 24 * 60;
+constexpr int kWakeSpreadMinutes = 25;  // not everybody gets up on the hour
+constexpr int kSawPauseMinutes = 120;   // before having seen the same person is worth a memory again
+constexpr size_t kSawPerStep = 2;
+constexpr int32_t kGap = 16;  // tiles between copies of the town: nobody sees across
+constexpr const char* kSleep = "sleep";
+constexpr const char* kTalkWith = "talk with ";
+
+// What a personal number is for.
+enum Matter : uint64_t { kWakeMatter, kActMatter, kSpotMatter, kStrollMatter, kActivityMatter };
+
+int64_t Distance(sim::Pos a, sim::Pos b) {
+  return std::max(std::abs(int64_t{a.x} - b.x), std::abs(int64_t{a.y} - b.y));
+}
+
+int32_t ColumnsFor(uint32_t copies) {
+  return static_cast<int32_t>(std::ceil(std::sqrt(static_cast<double>(copies))));
+}
+
+sim::Space SpaceFor(const Map& map, uint32_t copies) {
+  const int32_t columns = ColumnsFor(copies);
+  const int32_t rows = (static_cast<int32_t>(copies) + columns - 1) / columns;
+  return sim::Space(columns * (map.Width() + kGap) - kGap, rows * (map.Height() + kGap) - kGap,
+                    sim::Metric::kChebyshev);
+}
+
+uint32_t CopiesFor(uint32_t agents, size_t personas) {
+  return static_cast<uint32_t>((agents + personas - 1) / personas);
+}
+
+}  // namespace
+
+TownWorld::TownWorld(Content content, uint32_t agents)
+    : content_(std::move(content)),
+      num_agents_(agents),
+      columns_(ColumnsFor(CopiesFor(agents, content_.personas.size()))),
+      space_(SpaceFor(*content_.map, CopiesFor(agents, content_.personas.size()))),
+      idle_(std::make_shared<const TownIntent>()) {}
+
+const Persona& TownWorld::PersonaOf(AgentId agent) const {
+  return content_.personas[agent % content_.personas.size()];
+}
+
+TownWorld::Copy TownWorld::CopyOf(AgentId agent) const {
+  const auto copy = static_cast<int32_t>(agent / content_.personas.size());
+  return {copy % columns_ * (content_.map->Width() + kGap),
+          copy / columns_ * (content_.map->Height() + kGap)};
+}
+
+sim::Pos TownWorld::ToLocal(AgentId agent, sim::Pos pos) const {
+  const Copy copy = CopyOf(agent);
+  return {pos.x - copy.x, pos.y - copy.y};
+}
+
+sim::Pos TownWorld::ToWorld(AgentId agent, sim::Pos pos) const {
+  const Copy copy = CopyOf(agent);
+  return {pos.x + copy.x, pos.y + copy.y};
+}
+
+int TownWorld::RegionOf(AgentId agent, PlaceId place) const {
+  return place == content_.home ? PersonaOf(agent).home : content_.places[place].region;
+}
+
+int32_t TownWorld::MinuteAt(Step step) const {
+  const int64_t seconds = int64_t{step} * content_.settings.seconds_per_step;
+  return static_cast<int32_t>(content_.settings.start_minute + seconds / 60);
+}
+
+Step TownWorld::StepsOf(int minutes) const {
+  return std::max(1, minutes * 60 / content_.settings.seconds_per_step);
+}
+
+uint64_t TownWorld::Personal(AgentId agent, uint64_t matter, int64_t time, uint64_t n) const {
+  return CounterRng(agent, matter, time).NextBelow(n);
+}
+
+int TownWorld::WakeMinute(AgentId agent, int32_t day) const {
+  int minute = PersonaOf(agent).wake_hour * 60;
+  if (day == 0) minute = std::max(minute, content_.settings.start_minute);
+  return minute + static_cast<int>(Personal(agent, kWakeMatter, day, kWakeSpreadMinutes));
+}
+
+Step TownWorld::NextActStep(AgentId agent, Step step) const {
+  const int32_t hour = MinuteAt(step) / 60 + 1;
+  const uint64_t spread = static_cast<uint64_t>(content_.settings.act_spread_minutes) + 1;
+  const int64_t minute = hour * 60 + static_cast<int64_t>(Personal(agent, kActMatter, hour, spread));
+  const int64_t seconds = (minute - content_.settings.start_minute) * 60;
+  const int64_t per_step = content_.settings.seconds_per_step;
+  return static_cast<Step>((seconds + per_step - 1) / per_step);
+}
+
+std::string TownWorld::UsualActivity(AgentId agent, PlaceId place, int32_t minute) const {
+  const std::vector<std::string>& activities = content_.places[place].activities;
+  std::string activity = activities[Personal(agent, kActivityMatter, minute / 60, activities.size())];
+  return activity == kSleep ? activities[0] : activity;
+}
+
+std::string TownWorld::StatusOf(const TownMind& mind) const {
+  if (!mind.awake) return kSleep;
+  if (mind.begun) return mind.activity;
+  return mind.goal == content_.home ? "walk home" : "walk to the " + content_.places[mind.goal].name;
+}
+
+sim::Task<void> TownWorld::WakeUp(const sim::View& view, sim::Caller& caller, Draft& draft) const {
+  const AgentId self = view.Self();
+  const Persona& persona = PersonaOf(self);
+  TownMind& mind = draft.mind;
+  const int32_t minute = MinuteAt(view.Now());
+  const Scene scene = {content_, persona, mind, minute};
+  llm::Request request = AskPlan(scene);
+  const llm::Completion completion = co_await caller.Ask(std::move(request));
+  std::optional<Plan> plan = ParsePlan(content_, completion.text);
+  if (!plan) {
+    draft.events.push_back({self, "fallback", "plan: " + CleanLine(completion.text, 80)});
+    plan = UsualPlan(content_, persona);
+  }
+  std::string text;
+  for (const PlanEntry& entry : *plan) {
+    text += fmt::format("{}{:02}:00 {}: {}", text.empty() ? "" : "; ", entry.hour,
+                        content_.places[entry.place].name, entry.activity);
+  }
+  mind.memories.Append(minute, MemoryKind::kPlanned, 1, "You planned: " + text);
+  mind.plan = std::make_shared<const Plan>(std::move(*plan));
+  mind.awake = true;
+  mind.tired = false;
+  mind.planned_day = minute / kDayMinutes;
+  mind.at = mind.goal = content_.home;
+  mind.activity = UsualActivity(self, content_.home, minute);
+  mind.begun = true;
+  mind.next_act = view.Now() + 1;
+  draft.mind_changed = true;
+  draft.events.push_back({self, "plan", text});
+}
+
+sim::Task<void> TownWorld::GoToBed(const sim::View& view, sim::Caller& caller, Draft& draft) const {
+  const AgentId self = view.Self();
+  TownMind& mind = draft.mind;
+  const int32_t minute = MinuteAt(view.Now());
+  const Scene scene = {content_, PersonaOf(self), mind, minute};
+  llm::Request request = AskReflect(scene);
+  const llm::Completion completion = co_await caller.Ask(std::move(request));
+  if (const std::optional<Insight> insight = ParseInsight(completion.text)) {
+    mind.memories.Append(minute, MemoryKind::kThought, insight->importance, "You thought: " + insight->text);
+    draft.events.push_back({self, "reflect", insight->text});
+  } else {
+    draft.events.push_back({self, "fallback", "reflect: " + CleanLine(completion.text, 80)});
+  }
+  mind.tired = true;
+  mind.goal = content_.home;
+  mind.activity = kSleep;
+  mind.begun = false;
+  draft.mind_changed = true;
+}
+
+sim::Task<void> TownWorld::ChooseGoal(const sim::View& view, sim::Caller& caller, Draft& draft) const {
+  const AgentId self = view.Self();
+  TownMind& mind = draft.mind;
+  const int32_t minute = MinuteAt(view.Now());
+  std::vector<std::string> near;
+  for (const sim::Neighbour& other : InSight(view)) near.push_back(PersonaOf(other.id).name);
+  const Scene scene = {content_, PersonaOf(self), mind, minute};
+  llm::Request request = AskAct(scene, near);
+  const llm::Completion completion = co_await caller.Ask(std::move(request));
+  const PlanEntry* entry = CurrentEntry(*mind.plan, minute % kDayMinutes);
+  std::optional<PlaceId> place = ParsePlace(content_, completion.text);
+  if (!place) {
+    draft.events.push_back({self, "fallback", "act: " + CleanLine(completion.text, 80)});
+    place = entry ? entry->place : content_.home;
+  }
+  const std::string activity =
+      entry && entry->place == *place ? entry->activity : UsualActivity(self, *place, minute);
+  if (*place != mind.goal) {
+    const bool home = *place == content_.home;
+    draft.events.push_back({self, "go", home ? "home" : "to the " + content_.places[*place].name});
+  }
+  if (*place != mind.goal || activity != mind.activity) mind.begun = false;
+  mind.goal = *place;
+  mind.activity = activity;
+  mind.next_act = NextActStep(self, view.Now());
+  draft.mind_changed = true;
+}
+
+std::vector<sim::Neighbour> TownWorld::InSight(const sim::View& view) const {
+  const AgentId self = view.Self();
+  const sim::Pos here = ToLocal(self, view.SelfBody().pos);
+  std::vector<sim::Neighbour> others = view.Neighbours();
+  std::erase_if(others, [&](const sim::Neighbour& other) {
+    return !content_.map->InSight(here, ToLocal(self, other.body.pos));
+  });
+  return others;
+}
+
+bool TownWorld::MayConsider(const TownMind& mind, AgentId other, Step step) const {
+  const Contact* contact = mind.FindContact(other);
+  return !contact || contact->considered == kNever ||
+         step - contact->considered >= StepsOf(content_.settings.pair_pause_minutes);
+}
+
+sim::Task<bool> TownWorld::AskWhetherToTalk(AgentId agent, AgentId other, const sim::Body& other_body,
+                                            Step step, sim::Caller& caller, Draft& draft) const {
+  Contact contact = draft.mind.ContactOf(other);
+  const int minutes = contact.talked == kNever ? -1 : MinuteAt(step) - MinuteAt(contact.talked);
+  const Meeting meeting = {PersonaOf(other).name, other_body.status, minutes};
+  const Scene scene = {content_, PersonaOf(agent), draft.mind, MinuteAt(step)};
+  llm::Request request = AskTalk(scene, meeting);
+  const llm::Completion completion = co_await caller.Ask(std::move(request));
+  const std::optional<bool> answer = ParseYesNo(completion.text);
+  if (!answer) draft.events.push_back({agent, "fallback", "talk: " + CleanLine(completion.text, 80)});
+  contact.considered = step;
+  draft.mind.SetContact(contact);
+  draft.mind_changed = true;
+  co_return answer.value_or(false);
+}
+
+sim::Task<void> TownWorld::ConsiderTalk(const sim::View& view, sim::Caller& caller, Draft& draft) const {
+  const AgentId self = view.Self();
+  const Step step = view.Now();
+  draft.free = !draft.mind.tired;
+  if (!draft.free || step < draft.mind.quiet_until) co_return;
+  const auto rank = [&](const sim::Neighbour& other) {
+    const std::vector<Relation>& relations = PersonaOf(self).relations;
+    const auto is_other = [&](const Relation& relation) { return relation.name == PersonaOf(other.id).name; };
+    const bool stranger = std::none_of(relations.begin(), relations.end(), is_other);
+    return std::tuple(stranger, Distance(view.SelfBody().pos, other.body.pos), other.id);
+  };
+  const std::vector<sim::Neighbour> others = InSight(view);
+  const sim::Neighbour* best = nullptr;
+  for (const sim::Neighbour& other : others) {
+    const std::string& status = other.body.status;
+    if (status == kSleep || status.starts_with(kTalkWith) || !MayConsider(draft.mind, other.id, step))
+      continue;
+    if (!best || rank(other) < rank(*best)) best = &other;
+  }
+  if (!best) co_return;
+  draft.thought_about = best->id;
+  draft.wants = co_await AskWhetherToTalk(self, best->id, best->body, step, caller, draft);
+}
+
+void TownWorld::LookAround(const sim::View& view, Draft& draft) const {
+  const AgentId self = view.Self();
+  TownMind& mind = draft.mind;
+  const sim::Pos here = ToLocal(self, view.SelfBody().pos);
+  const int region = content_.map->RegionAt(here);
+  const int32_t minute = MinuteAt(view.Now());
+  if (region == Map::kNoRegion || content_.map->TileAt(here) != Tile::kFloor) return;
+  for (size_t place = 0; place < content_.places.size(); ++place) {
+    if (RegionOf(self, static_cast<PlaceId>(place)) != region || mind.at == place) continue;
+    mind.at = static_cast<PlaceId>(place);
+    draft.mind_changed = true;
+  }
+  const bool arrived = region == RegionOf(self, mind.goal);
+  if (arrived && !mind.begun) {
+    const std::string where = mind.goal == content_.home ? "home" : "the " + content_.places[mind.goal].name;
+    mind.begun = true;
+    draft.mind_changed = true;
+    draft.events.push_back({self, "begin", mind.activity + " at " + where});
+    const std::string text = "You began to " + mind.activity + " at " + where + ".";
+    if (!mind.tired) mind.memories.Append(minute, MemoryKind::kDid, 1, text);
+  }
+  if (!arrived || mind.goal == content_.home) return;
+  size_t seen = 0;
+  for (const sim::Neighbour& other : InSight(view)) {
+    Contact contact = mind.ContactOf(other.id);
+    const bool lately = contact.saw != kNever && view.Now() - contact.saw < StepsOf(kSawPauseMinutes);
+    if (lately || content_.map->RegionAt(ToLocal(self, other.body.pos)) != region) continue;
+    if (++seen > kSawPerStep) break;
+    contact.saw = view.Now();
+    mind.SetContact(contact);
+    draft.mind_changed = true;
+    const std::string text =
+        fmt::format("You saw {} at the {}.", PersonaOf(other.id).name, content_.places[mind.goal].name);
+    mind.memories.Append(minute, MemoryKind::kSaw, 2, text);
+  }
+}
+
+void TownWorld::Walk(const sim::View& view, Draft& draft) const {
+  const AgentId self = view.Self();
+  TownMind& mind = draft.mind;
+  const int region = RegionOf(self, mind.goal);
+  const size_t num_spots = content_.map->Regions()[region].spots.size();
+  size_t spot = static_cast<size_t>(PersonaOf(self).home_idx) % num_spots;  // the bed
+  if (!mind.tired) {
+    const auto stroll = static_cast<uint64_t>(content_.settings.stroll_minutes);
+    const auto offset = static_cast<int32_t>(Personal(self, kStrollMatter, 0, stroll));
+    const int32_t turn = (MinuteAt(view.Now()) + offset) / content_.settings.stroll_minutes;
+    spot = Personal(self, kSpotMatter + mind.goal * 16, turn, num_spots);
+  }
+  const sim::Pos here = ToLocal(self, view.SelfBody().pos);
+  const sim::Pos next = content_.map->NextTile(here, region, spot);
+  draft.body.pos = ToWorld(self, next);
+  if (mind.tired && next == here && mind.begun) {
+    mind.awake = false;
+    draft.mind_changed = true;
+    draft.events.push_back({self, kSleep, "at home"});
+  }
+}
+
+sim::Task<sim::IntentPtr> TownWorld::Proceed(const sim::View& view, sim::Caller& caller) const {
+  const auto& mind = static_cast<const TownMind&>(*view.SelfMind());
+  const Persona& persona = PersonaOf(view.Self());
+  const int32_t minute = MinuteAt(view.Now());
+  const int32_t day = minute / kDayMinutes;
+  const int of_day = minute % kDayMinutes;
+  const bool day_time = of_day < persona.sleep_hour * 60;
+  const bool wakes = mind.planned_day != day && day_time && of_day >= WakeMinute(view.Self(), day);
+  if ((!mind.awake && !wakes) || (mind.awake && view.Now() < mind.busy_until)) co_return idle_;
+
+  auto intent = std::make_shared<TownIntent>();
+  intent->idle = false;
+  Draft& draft = intent->draft;
+  draft.mind = mind;
+  draft.body = view.SelfBody();
+  if (!mind.awake) {
+    co_await WakeUp(view, caller, draft);
+  } else {
+    LookAround(view, draft);
+    const bool bedtime = !day_time || of_day < persona.wake_hour * 60;
+    if (!mind.tired && bedtime) {
+      co_await GoToBed(view, caller, draft);
+    } else if (!mind.tired && view.Now() >= mind.next_act) {
+      co_await ChooseGoal(view, caller, draft);
+    }
+    co_await ConsiderTalk(view, caller, draft);
+    Walk(view, draft);
+  }
+  draft.body.status = StatusOf(draft.mind);
+  co_return intent;
+}
+
+}  // namespace throng::town

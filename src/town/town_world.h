@@ -1,0 +1,120 @@
+// The rules of the town: when people wake, decide, walk, meet, talk, reflect and sleep.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "town/content.h"
+#include "town/decide.h"
+#include "town/mind.h"
+#include "town/town.h"
+
+namespace throng::town {
+
+// One member's step: first its own doing (made by Proceed), then what meetings add (Resolve).
+struct Draft {
+  TownMind mind;
+  bool mind_changed = false;
+  sim::Body body;
+  std::vector<sim::Event> events;
+  bool free = false;                          // may be drawn into a talk
+  std::optional<sim::AgentId> thought_about;  // whom it asked itself about in this step,
+  bool wants = false;                         // and whether it would talk
+};
+
+struct TownIntent : sim::Intent {
+  bool idle = true;  // sleeping or talking: the draft is not used
+  Draft draft;
+};
+
+class TownWorld final : public Town {
+ public:
+  TownWorld(Content content, uint32_t agents);
+
+  std::string Name() const override { return content_.settings.name; }
+  Digest ScenarioDigest() const override;
+  const sim::Space& GetSpace() const override { return space_; }
+  sim::Rules GetRules() const override;
+  uint32_t NumAgents() const override { return num_agents_; }
+  std::string AgentName(sim::AgentId agent) const override;
+  sim::Body StartBody(sim::AgentId agent) const override;
+  sim::MindPtr StartMind(sim::AgentId agent) const override;
+  sim::Task<sim::IntentPtr> Proceed(const sim::View& view, sim::Caller& caller) const override;
+  sim::Task<void> Resolve(sim::Step step, const std::vector<sim::Member>& members,
+                          sim::Commit& commit) const override;
+
+  sim::Step DefaultSteps() const override;
+  int SecondsPerStep() const override { return content_.settings.seconds_per_step; }
+  std::string ClockAt(sim::Step step) const override { return ClockText(MinuteAt(step)); }
+  sim::Step StepAt(const std::string& clock) const override;
+  std::string MapJson() const override;
+  sim::AgentId FindAgent(const std::string& name) const override;
+  llm::Request Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
+                         const std::string& question) const override;
+  std::string DescribeMind(sim::AgentId agent, const sim::MindPtr& mind, bool as_json) const override;
+
+ private:
+  struct Copy {  // where one copy of the town lies in the world
+    int32_t x;
+    int32_t y;
+  };
+  struct Pair {
+    size_t first;  // indices of members; the first one speaks first
+    size_t second;
+  };
+  struct Line {
+    bool by_first;
+    std::string text;
+  };
+  using Talk = std::vector<Line>;
+  struct TalkResult {
+    Talk lines;
+    std::optional<sim::Event> fallback;
+  };
+
+  const Persona& PersonaOf(sim::AgentId agent) const;
+  Copy CopyOf(sim::AgentId agent) const;
+  sim::Pos ToLocal(sim::AgentId agent, sim::Pos pos) const;
+  sim::Pos ToWorld(sim::AgentId agent, sim::Pos pos) const;
+  int RegionOf(sim::AgentId agent, PlaceId place) const;
+
+  int32_t MinuteAt(sim::Step step) const;
+  sim::Step StepsOf(int minutes) const;  // at least one
+  int WakeMinute(sim::AgentId agent, int32_t day) const;
+  sim::Step NextActStep(sim::AgentId agent, sim::Step step) const;
+  // A number below n that is this agent's own in this matter at this time.
+  uint64_t Personal(sim::AgentId agent, uint64_t matter, int64_t time, uint64_t n) const;
+  std::string UsualActivity(sim::AgentId agent, PlaceId place, int32_t minute) const;
+  std::string StatusOf(const TownMind& mind) const;
+
+  // The parts of Proceed, in order.
+  sim::Task<void> WakeUp(const sim::View& view, sim::Caller& caller, Draft& draft) const;
+  sim::Task<void> GoToBed(const sim::View& view, sim::Caller& caller, Draft& draft) const;
+  sim::Task<void> ChooseGoal(const sim::View& view, sim::Caller& caller, Draft& draft) const;
+  sim::Task<void> ConsiderTalk(const sim::View& view, sim::Caller& caller, Draft& draft) const;
+  void Walk(const sim::View& view, Draft& draft) const;
+  void LookAround(const sim::View& view, Draft& draft) const;
+
+  std::vector<sim::Neighbour> InSight(const sim::View& view) const;
+  bool MayConsider(const TownMind& mind, sim::AgentId other, sim::Step step) const;
+  Meeting MeetingWith(const TownMind& mind, sim::AgentId other, const sim::Body& body, sim::Step step) const;
+  sim::Task<bool> AskWhetherToTalk(sim::AgentId agent, sim::AgentId other, const sim::Body& other_body,
+                                   sim::Step step, sim::Caller& caller, Draft& draft) const;
+
+  // The parts of Resolve.
+  sim::Task<std::vector<Pair>> FindPairs(sim::Step step, const std::vector<sim::Member>& members,
+                                         sim::Commit& commit, std::vector<Draft>& drafts) const;
+  sim::Task<TalkResult> Converse(sim::Step step, const std::vector<sim::Member>& members, Pair pair,
+                                 sim::Commit& commit, const std::vector<Draft>& drafts) const;
+  void Remember(sim::Step step, const std::vector<sim::Member>& members, Pair pair, const TalkResult& result,
+                std::vector<Draft>& drafts) const;
+
+  Content content_;
+  uint32_t num_agents_;
+  int32_t columns_;  // copies of the town stand in rows of so many
+  sim::Space space_;
+  sim::IntentPtr idle_;  // of those who do nothing in a step
+};
+
+}  // namespace throng::town
