@@ -1,0 +1,57 @@
+// What a model file says about its architecture, checked and in our terms.
+#pragma once
+
+#include <string>
+
+namespace throng::model {
+
+class GgufFile;
+
+enum class Activation { kSilu, kGeluTanh };
+
+struct ModelConfig {
+  std::string name;          // general.name, for people
+  std::string architecture;  // "llama", "qwen2", ...
+  int context_length;        // tokens that the model was trained for
+  int dim;                   // of the residual stream
+  int num_layers;
+  int num_heads;
+  int num_kv_heads;  // divides num_heads
+  int head_dim;
+  int ffn_dim;
+  int vocab_size;
+  float rms_epsilon;
+
+  // Rotary embedding of the first rope_dim elements of each head: angle = position * rope_scale * base^(-2i /
+  // rope_dim).
+  int rope_dim;
+  bool rope_neox;  // pairs (i, i + rope_dim / 2); else (2i, 2i + 1)
+  float rope_base;
+  float rope_scale;
+
+  Activation activation;
+  float embedding_scale;  // 1 for most
+  float attention_scale;  // of the scores
+  bool qkv_bias;
+  bool qk_norm;     // RMSNorm of each head's query and key, before rotation
+  bool fused_qkv;   // one tensor holds the rows of q, k and v; another those of gate and up
+  bool post_norms;  // RMSNorm of what attention and feed-forward add to the stream
+
+  // Layers that see only the last `window` tokens, itself included; 0: all see everything. With a pattern of
+  // n, every n-th layer sees everything; with 1, none does.
+  int window;
+  int window_pattern;
+  float window_rope_base;  // rope_base of those layers, whose rope_scale is 1 if window_pattern > 1
+
+  bool IsWindowed(int layer) const {
+    return window > 0 && (window_pattern <= 1 || (layer + 1) % window_pattern != 0);
+  }
+  int QueryDim() const { return num_heads * head_dim; }
+  int KvDim() const { return num_kv_heads * head_dim; }
+};
+
+// Throws kUnsupported for an architecture or scaling that this program does not compute, kCorrupt for numbers
+// that fit no model.
+ModelConfig ReadConfig(const GgufFile& file);
+
+}  // namespace throng::model

@@ -1,0 +1,155 @@
+#include "model/weights.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "model/block_formats.h"
+
+namespace throng::model {
+namespace {
+
+class Finder {
+ public:
+  explicit Finder(const GgufFile& file) : file_(file) {}
+
+  // [rows, cols]; in the file's order of dimensions: cols, rows.
+  Matrix FindMatrix(const std::string& name, int rows, int cols) const {
+    const TensorInfo& tensor = Find(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)});
+    return Matrix{tensor.type, static_cast<size_t>(rows), static_cast<size_t>(cols), tensor.data.data()};
+  }
+
+  std::vector<float> FindVector(const std::string& name, int size) const {
+    const TensorInfo& tensor = Find(name, {static_cast<uint64_t>(size), 1});
+    std::vector<float> out(static_cast<size_t>(size));
+    DequantizeRow(tensor.type, tensor.data.data(), out.size(), out.data());
+    return out;
+  }
+
+  bool Has(const std::string& name) const { return file_.FindTensor(name) != nullptr; }
+
+ private:
+  const TensorInfo& Find(const std::string& name, std::array<uint64_t, 2> dims) const {
+    const std::string expected =
+        dims[1] == 1 ? fmt::format("[{}]", dims[0]) : fmt::format("[{}, {}]", dims[0], dims[1]);
+    const TensorInfo* tensor = file_.FindTensor(name);
+    if (!tensor) {
+      throw MakeError(ErrorCode::kCorrupt, "{}: tensor {} is missing; shape {} is expected", file_.Name(),
+                      name, expected);
+    }
+    if (tensor->dims != std::array<uint64_t, 4>{dims[0], dims[1], 1, 1}) {
+      throw MakeError(ErrorCode::kCorrupt, "{}: tensor {} has shape {}; {} is expected", file_.Name(), name,
+                      tensor->Shape(), expected);
+    }
+    if (!BlockSizeOf(tensor->type)) {
+      throw MakeError(
+          ErrorCode::kUnsupported,
+          "{}: tensor {} has {}; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K can be "
+          "computed with",
+          file_.Name(), name, TensorTypeName(tensor->type));
+    }
+    return *tensor;
+  }
+
+  const GgufFile& file_;
+};
+
+void FindAttention(const Finder& finder, const ModelConfig& config, const std::string& prefix,
+                   LayerWeights& layer) {
+  const int query_dim = config.QueryDim();
+  const int kv_dim = config.KvDim();
+  layer.attention_norm = finder.FindVector(prefix + "attn_norm.weight", config.dim);
+  if (config.fused_qkv && finder.Has(prefix + "attn_qkv.weight")) {
+    const Matrix fused = finder.FindMatrix(prefix + "attn_qkv.weight", query_dim + 2 * kv_dim, config.dim);
+    layer.q = fused.Rows(0, query_dim);
+    layer.k = fused.Rows(query_dim, kv_dim);
+    layer.v = fused.Rows(query_dim + kv_dim, kv_dim);
+  } else {
+    layer.q = finder.FindMatrix(prefix + "attn_q.weight", query_dim, config.dim);
+    layer.k = finder.FindMatrix(prefix + "attn_k.weight", kv_dim, config.dim);
+    layer.v = finder.FindMatrix(prefix + "attn_v.weight", kv_dim, config.dim);
+  }
+  if (config.qkv_bias || finder.Has(prefix + "attn_q.bias")) {
+    layer.q_bias = finder.FindVector(prefix + "attn_q.bias", query_dim);
+    layer.k_bias = finder.FindVector(prefix + "attn_k.bias", kv_dim);
+    layer.v_bias = finder.FindVector(prefix + "attn_v.bias", kv_dim);
+  }
+  if (config.qk_norm) {
+    layer.q_norm = finder.FindVector(prefix + "attn_q_norm.weight", config.head_dim);
+    layer.k_norm = finder.FindVector(prefix + "attn_k_norm.weight", config.head_dim);
+  }
+  layer.output = finder.FindMatrix(prefix + "attn_output.weight", config.dim, query_dim);
+}
+
+void FindFeedForward(const Finder& finder, const ModelConfig& config, const std::string& prefix,
+                     LayerWeights& layer) {
+  layer.ffn_norm = finder.FindVector(prefix + "ffn_norm.weight", config.dim);
+  if (config.fused_qkv) {
+    const Matrix fused = finder.FindMatrix(prefix + "ffn_up.weight", 2 * config.ffn_dim, config.dim);
+    layer.gate = fused.Rows(0, config.ffn_dim);
+    layer.up = fused.Rows(config.ffn_dim, config.ffn_dim);
+  } else {
+    layer.gate = finder.FindMatrix(prefix + "ffn_gate.weight", config.ffn_dim, config.dim);
+    layer.up = finder.FindMatrix(prefix + "ffn_up.weight", config.ffn_dim, config.dim);
+  }
+  layer.down = finder.FindMatrix(prefix + "ffn_down.weight", config.dim, config.ffn_dim);
+  if (config.post_norms) {
+    layer.post_attention_norm = finder.FindVector(prefix + "post_attention_norm.weight", config.dim);
+    layer.post_ffn_norm = finder.FindVector(prefix + "post_ffw_norm.weight", config.dim);
+  }
+}
+
+}  // namespace
+
+Weights ReadWeights(const GgufFile& file, const ModelConfig& config) {
+  const Finder finder(file);
+  Weights weights{};
+  weights.embedding = finder.FindMatrix("token_embd.weight", config.vocab_size, config.dim);
+  weights.output = finder.Has("output.weight")
+                       ? finder.FindMatrix("output.weight", config.vocab_size, config.dim)
+                       : weights.embedding;
+  weights.output_norm = finder.FindVector("output_norm.weight", config.dim);
+  if (finder.Has("rope_freqs.weight")) {
+    weights.rope_factors = finder.FindVector("rope_freqs.weight", config.rope_dim / 2);
+    for (const float factor : weights.rope_factors) {
+      if (!(factor > 0)) {
+        throw MakeError(ErrorCode::kCorrupt,
+                        "{}: tensor rope_freqs.weight holds {}; positive numbers are expected", file.Name(),
+                        factor);
+      }
+    }
+  }
+  if (finder.Has("rope_factors_long.weight") || finder.Has("rope_factors_short.weight")) {
+    throw MakeError(ErrorCode::kUnsupported,
+                    "{}: rope factors that depend on the prompt's length are not computed", file.Name());
+  }
+  weights.bytes = weights.output.Bytes();
+  // Not resized at once: a file may claim many layers and hold none.
+  for (int i = 0; i < config.num_layers; ++i) {
+    LayerWeights layer;
+    const std::string prefix = fmt::format("blk.{}.", i);
+    FindAttention(finder, config, prefix, layer);
+    FindFeedForward(finder, config, prefix, layer);
+    for (const Matrix* matrix :
+         {&layer.q, &layer.k, &layer.v, &layer.output, &layer.gate, &layer.up, &layer.down}) {
+      weights.bytes += matrix->Bytes();
+    }
+    weights.layers.push_back(std::move(layer));
+  }
+  return weights;
+}
+
+Digest DigestOfModel(const GgufFile& file, const ModelConfig& config) {
+  Hasher hasher;
+  hasher.Add(config.architecture).Add(config.dim).Add(config.num_layers).Add(config.num_heads);
+  hasher.Add(config.num_kv_heads).Add(config.head_dim).Add(config.ffn_dim).Add(config.vocab_size);
+  hasher.Add(config.rms_epsilon).Add(config.rope_dim).Add(config.rope_base).Add(config.rope_scale);
+  hasher.Add(config.window).Add(config.window_pattern).Add(config.window_rope_base);
+  for (const TensorInfo& tensor : file.Tensors()) {
+    hasher.Add(tensor.name).Add(tensor.type);
+    for (const uint64_t dim : tensor.dims) hasher.Add(dim);
+    hasher.Bytes(tensor.data.data(), tensor.data.size());
+  }
+  return hasher.Finish();
+}
+
+}  // namespace throng::model

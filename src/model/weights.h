@@ -1,0 +1,42 @@
+// The tensors of a model, found by name, checked against the config, and typed. Matrices stay where the file
+// is mapped.
+#pragma once
+
+#include <vector>
+
+#include "base/digest.h"
+#include "model/config.h"
+#include "model/gguf.h"
+#include "model/matmul.h"
+
+namespace throng::model {
+
+struct LayerWeights {
+  std::vector<float> attention_norm;  // [dim]
+  Matrix q, k, v;                     // [query_dim or kv_dim, dim]
+  std::vector<float> q_bias, k_bias, v_bias;
+  std::vector<float> q_norm, k_norm;  // [head_dim]
+  Matrix output;                      // [dim, query_dim]
+  std::vector<float> post_attention_norm;
+  std::vector<float> ffn_norm;
+  Matrix gate, up;  // [ffn_dim, dim]
+  Matrix down;      // [dim, ffn_dim]
+  std::vector<float> post_ffn_norm;
+};
+
+struct Weights {
+  Matrix embedding;  // [vocab, dim]
+  Matrix output;     // [vocab, dim]; the embedding if they are tied
+  std::vector<float> output_norm;
+  std::vector<float> rope_factors;  // [rope_dim / 2]: each frequency is divided by its factor; empty: none
+  std::vector<LayerWeights> layers;
+  size_t bytes;  // of all matrices that a token reads
+};
+
+// Throws kCorrupt for a missing tensor or a wrong shape, kUnsupported for a type that cannot be multiplied.
+Weights ReadWeights(const GgufFile& file, const ModelConfig& config);
+
+// Of everything that the logits depend on: the config and all tensor data.
+Digest DigestOfModel(const GgufFile& file, const ModelConfig& config);
+
+}  // namespace throng::model
