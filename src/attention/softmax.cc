@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "base/simd.h"
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "attention/softmax.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep

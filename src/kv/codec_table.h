@@ -32,8 +32,8 @@ std::shared_ptr<const Codec> ParseCodec(std::string_view spec, int head_dim);
 // What the flags --kv, --k and --v say: --kv is for both, --k and --v override it.
 struct CodecFlags {
   std::string kv = "f16";
-  std::string k;  // empty: as kv
-  std::string v;
+  std::string k = "";  // empty: as kv
+  std::string v = "";
   const std::string& Keys() const { return k.empty() ? kv : k; }
   const std::string& Values() const { return v.empty() ? kv : v; }
 };

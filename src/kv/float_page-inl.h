@@ -10,6 +10,7 @@
 
 #include <cstring>
 
+#include "base/half.h"
 #include "hwy/highway.h"
 #include "kv/codec.h"
 
@@ -40,8 +41,16 @@ template <class DF>
 HWY_INLINE void StoreFinite(DF df, hn::Vec<DF> v, float16_t* p) {
   v = hn::IfThenElseZero(hn::Eq(v, v), v);
   const auto limit = hn::Set(df, 65504.0f);
+  v = hn::Max(hn::Min(v, limit), hn::Neg(limit));
+#if HWY_TARGET == HWY_SSE4
+  // Without F16C, Highway truncates instead of rounding.
+  float lanes[hn::MaxLanes(df)];
+  hn::StoreU(v, df, lanes);
+  for (size_t i = 0; i < hn::Lanes(df); ++i) p[i].bits = FloatToHalf(lanes[i]);
+#else
   const hn::Rebind<float16_t, DF> dh;
-  hn::StoreU(hn::DemoteTo(dh, hn::Max(hn::Min(v, limit), hn::Neg(limit))), dh, p);
+  hn::StoreU(hn::DemoteTo(dh, v), dh, p);
+#endif
 }
 
 // scores[r, t..t + kVecs N) for kRows rows.

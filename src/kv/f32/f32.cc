@@ -2,8 +2,6 @@
 
 #include <cstring>
 
-#include "base/simd.h"
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kv/f32/f32.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep

@@ -3,8 +3,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/simd.h"
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kv/int8/int8.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
