@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <latch>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -62,6 +63,7 @@ std::vector<int32_t> Expected(const EngineRequest& request) {
 class EngineTest : public ::testing::Test {
  protected:
   Engine& Start(EngineOptions options = {}, size_t budget = 64 << 20) {
+    engine_.reset();
     pool_.emplace(FakeTransformer::Layout(), budget);
     engine_.emplace(fake_, MakeVocabulary(), *pool_, threads_, options);
     return *engine_;
@@ -181,27 +183,24 @@ TEST_F(EngineTest, EvictsTheLeastRecentlyUsedPrefix) {
 
 TEST_F(EngineTest, ServesUrgentRequestsFirst) {
   Start({.max_batch = 1});
-  std::mutex order_mutex;
   std::vector<int> order;
   // The first one blocks the model until all others are in the queue.
-  std::mutex gate;
-  gate.lock();
-  fake_.before_forward = [&](auto) { std::lock_guard lock(gate); };
+  std::latch entered(1), proceed(1);
+  fake_.before_forward = [&](auto) {
+    if (fake_.num_steps > 0) return;
+    entered.count_down();
+    proceed.wait();
+  };
   std::vector<uint64_t> ids;
   for (const int priority : {0, 5, 3, 3, 1}) {
     EngineRequest request = MakeRequest(RandomTokens(5, 1), 1);
     request.priority = priority;
     const int index = static_cast<int>(ids.size());
-    request.on_logits = [&, index](int, std::span<const float>) {
-      std::lock_guard lock(order_mutex);
-      order.push_back(index);
-    };
+    request.on_logits = [&, index](int, std::span<const float>) { order.push_back(index); };
     ids.push_back(Submit(request));
-    while (ids.size() == 1 && engine_->State().running == 0 && fake_.num_steps == 0 && gate.try_lock())
-      gate.unlock();
-    if (ids.size() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (index == 0) entered.wait();
   }
-  gate.unlock();
+  proceed.count_down();
   for (const uint64_t id : ids) Result(id);
   EXPECT_EQ(order, (std::vector<int>{0, 4, 2, 3, 1}));
 }

@@ -23,7 +23,13 @@ class FakeTransformer : public model::Transformer {
  public:
   static constexpr int kHeadDim = 8;
 
-  explicit FakeTransformer(int vocab) : config_{} { config_.vocab_size = vocab; }
+  explicit FakeTransformer(int vocab) : config_{} {
+    config_.vocab_size = vocab;
+    config_.context_length = 2048;
+    config_.num_layers = 1;
+    config_.num_kv_heads = 1;
+    config_.head_dim = kHeadDim;
+  }
 
   static kv::BlockLayout Layout() { return kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, 1, 1, kHeadDim); }
 

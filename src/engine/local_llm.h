@@ -6,22 +6,20 @@
 #include <memory>
 #include <string>
 
+#include "engine/engine.h"
 #include "llm/llm.h"
-
-namespace throng::model {
-class ChatTemplate;
-class Tokenizer;
-}  // namespace throng::model
+#include "model/chat_template.h"
+#include "model/gguf.h"
+#include "model/tokenizer.h"
+#include "model/transformer.h"
 
 namespace throng::engine {
 
-class Engine;
-
 struct LocalOptions {
-  std::string model;             // a GGUF file; empty: the embedded model, town/model.gguf of the data folder
+  std::string model{};           // a GGUF file; empty: the embedded model, town/model.gguf of the data folder
   std::string kv = "f16";        // codec of keys and values
-  std::string keys;              // if not empty, the codec of keys instead
-  std::string values;            // if not empty, the codec of values instead
+  std::string keys{};            // if not empty, the codec of keys instead
+  std::string values{};          // if not empty, the codec of values instead
   uint64_t kv_budget_bytes = 0;  // of all caches together, hard; 0: half of the memory that is free now
   int threads = 0;               // 0: as many as the hardware has
   int max_batch = 128;           // sequences that run at once
@@ -31,18 +29,38 @@ struct LocalOptions {
   bool prefix_cache = true;
 };
 
-// Submit, Wait and GetStats are for one thread; GetEngine gives what serves several.
-class LocalLlm : public llm::Llm {
- public:
-  virtual Engine& GetEngine() = 0;
-  virtual const model::Tokenizer& GetTokenizer() const = 0;
-  virtual const model::ChatTemplate* GetChatTemplate() const = 0;  // null: the model has none
-  virtual const LocalOptions& Options() const = 0;                 // with the defaults filled in
-  virtual double KvBytesPerToken() const = 0;                      // of sealed blocks
-  virtual double F16BytesPerToken() const = 0;
+// What a model file gives.
+struct LoadedModel {
+  std::unique_ptr<model::GgufFile> file;  // the weights stay in it
+  std::unique_ptr<model::Tokenizer> tokenizer;
+  model::ChatTemplate chat{model::ChatFamily::kPlain};
+  std::unique_ptr<model::Transformer> transformer;
 };
 
-// Throws kIo, kCorrupt, kUnsupported or kInvalid with one sentence.
-std::unique_ptr<LocalLlm> MakeLocalLlm(const LocalOptions& options);
+// As every backend, for one thread, except for Cancel and where noted.
+class LocalLlm : public llm::Llm {
+ public:
+  virtual Engine& GetEngine() = 0;  // may be used by any thread, beside this interface
+  virtual const model::Tokenizer& GetTokenizer() const = 0;
+  virtual const model::ChatTemplate& GetChatTemplate() const = 0;  // kPlain: the model has none
+  virtual const model::ModelConfig& GetModelConfig() const = 0;
+  virtual const LocalOptions& Options() const = 0;  // with the defaults filled in
+  virtual std::string ModelName() const = 0;        // of the file's metadata, or the file's name
+
+  // For requests to the engine. Any thread.
+  virtual std::vector<int32_t> EncodeChat(std::span<const model::ChatMessage> messages) const = 0;
+  virtual std::vector<int32_t> EncodeText(std::string_view text) const = 0;            // no template
+  virtual std::shared_ptr<Constraint> Compile(const llm::Constraint& constraint) = 0;  // null if empty
+
+  virtual double KvBytesPerToken() const = 0;   // of sealed blocks
+  virtual double F16BytesPerToken() const = 0;  // what 16-bit keys and values would take
+};
+
+// Throws kIo, kCorrupt or kUnsupported with one sentence.
+LoadedModel LoadModel(const std::string& path);
+
+// Throws as LoadModel does, and kInvalid for options that cannot work.
+std::unique_ptr<LocalLlm> MakeLocalLlm(LocalOptions options);
+std::unique_ptr<LocalLlm> MakeLocalLlm(LocalOptions options, LoadedModel model);
 
 }  // namespace throng::engine

@@ -1,0 +1,270 @@
+#include "engine/local_llm.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/data_dir.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "engine/constrain.h"
+#include "engine/scheduler.h"
+#include "hwy/targets.h"
+#include "kv/block_pool.h"
+#include "kv/codec_table.h"
+#include "model/config.h"
+
+namespace throng::engine {
+namespace {
+
+// Memory that can be taken without swapping, as far as the system tells.
+uint64_t AvailableBytes() {
+  uint64_t bytes =
+      static_cast<uint64_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string word; meminfo >> word;) {
+    uint64_t kibibytes;
+    if (word == "MemAvailable:" && meminfo >> kibibytes) bytes = kibibytes * 1024;
+  }
+  // A container may have less than the machine.
+  uint64_t limit, used;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
+      std::ifstream("/sys/fs/cgroup/memory.current") >> used) {
+    bytes = std::min(bytes, limit - std::min(limit, used));
+  }
+  return bytes;
+}
+
+LocalOptions FillIn(LocalOptions options, const model::ModelConfig& config) {
+  if (options.kv_budget_bytes == 0) options.kv_budget_bytes = AvailableBytes() / 2;
+  if (options.threads == 0)
+    options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  if (options.threads < 1 || options.threads > 1024) {
+    throw MakeError(ErrorCode::kInvalid, "engine: threads is {}, allowed is 0 (all) to 1024",
+                    options.threads);
+  }
+  if (options.max_context == 0) options.max_context = config.context_length;
+  return options;
+}
+
+// A row of logits may be longer than the vocabulary, which is padded for some models.
+std::shared_ptr<const Vocabulary> MakeVocabulary(const model::Tokenizer& tokenizer, int num_logits) {
+  if (tokenizer.VocabSize() > num_logits) {
+    throw MakeError(ErrorCode::kCorrupt, "model: the vocabulary has {} tokens, a row of logits {}",
+                    tokenizer.VocabSize(), num_logits);
+  }
+  std::vector<std::string> bytes(static_cast<size_t>(num_logits));
+  for (int32_t id = 0; id < tokenizer.VocabSize(); ++id)
+    bytes[static_cast<size_t>(id)] = tokenizer.TokenBytes(id);
+  return std::make_shared<Vocabulary>(bytes, tokenizer.EndOfGeneration());
+}
+
+kv::BlockLayout MakeLayout(const LocalOptions& options, const model::ModelConfig& config) {
+  kv::CodecFlags flags;
+  flags.kv = options.kv;
+  flags.k = options.keys;
+  flags.v = options.values;
+  return kv::MakeLayout(flags, config.num_layers, config.num_kv_heads, config.head_dim);
+}
+
+std::string CodecNames(const kv::BlockLayout& layout) {
+  const kv::PageSpec& first = layout.pages.front();
+  const std::string keys = first.keys->Name(), values = first.values->Name();
+  bool uniform = true;
+  Hasher hasher;
+  for (const kv::PageSpec& page : layout.pages) {
+    uniform = uniform && page.keys->Name() == keys && page.values->Name() == values;
+    hasher.Add(page.keys->Name()).Add(page.values->Name());
+  }
+  if (!uniform) return "mixed-" + hasher.Finish().Hex();
+  return keys == values ? keys : keys + "+" + values;
+}
+
+// What Highway's dispatch chooses: the lowest bit is the best target.
+const char* SimdTarget() {
+  const int64_t usable = HWY_SUPPORTED_TARGETS & HWY_TARGETS;
+  return hwy::TargetName(usable & -usable);
+}
+
+class LocalLlmImpl : public LocalLlm {
+ public:
+  LocalLlmImpl(LocalOptions options, LoadedModel model)
+      : model_(std::move(model)),
+        config_(model_.transformer->Config()),
+        options_(FillIn(std::move(options), config_)),
+        pool_(MakeLayout(options_, config_), options_.kv_budget_bytes),
+        threads_(options_.threads),
+        vocabulary_(MakeVocabulary(*model_.tokenizer, config_.vocab_size)),
+        constraints_(vocabulary_) {
+    if (Scheduler::MostBytes(pool_, kv::kPageTokens) > pool_.BudgetBytes()) {
+      throw MakeError(ErrorCode::kInvalid,
+                      "engine: the KV budget is {} bytes, one block of {} tokens takes {}",
+                      pool_.BudgetBytes(), kv::kPageTokens, Scheduler::MostBytes(pool_, kv::kPageTokens));
+    }
+    engine_ = std::make_unique<Engine>(*model_.transformer, vocabulary_, pool_, threads_,
+                                       EngineOptions{.max_batch = options_.max_batch,
+                                                     .step_tokens = options_.step_tokens,
+                                                     .chunk_tokens = options_.chunk_tokens,
+                                                     .prefix_cache = options_.prefix_cache,
+                                                     .max_context = options_.max_context});
+  }
+
+  uint64_t Submit(llm::Request request) override;
+  void Wait(std::vector<llm::Completion>& done, double seconds) override;
+  void Cancel(uint64_t id) override { engine_->Cancel(id); }
+  double Now() const override { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
+  std::string Identity() const override;
+  llm::Stats GetStats() const override;
+
+  Engine& GetEngine() override { return *engine_; }
+  const model::Tokenizer& GetTokenizer() const override { return *model_.tokenizer; }
+  const model::ChatTemplate& GetChatTemplate() const override { return model_.chat; }
+  const model::ModelConfig& GetModelConfig() const override { return config_; }
+  const LocalOptions& Options() const override { return options_; }
+  std::string ModelName() const override;
+
+  std::vector<int32_t> EncodeChat(std::span<const model::ChatMessage> messages) const override {
+    return model_.tokenizer->Encode(model_.chat.Format(messages), model_.tokenizer->AddsBos());
+  }
+  std::vector<int32_t> EncodeText(std::string_view text) const override {
+    return model_.tokenizer->Encode(text, {.add_bos = model_.tokenizer->AddsBos(), .parse_special = false});
+  }
+  std::shared_ptr<Constraint> Compile(const llm::Constraint& constraint) override {
+    return constraint.Empty() ? nullptr : constraints_.Get(constraint);
+  }
+
+  double KvBytesPerToken() const override {
+    return static_cast<double>(pool_.SealedBytes()) / kv::kPageTokens;
+  }
+  double F16BytesPerToken() const override {
+    return 2.0 * 2.0 * config_.num_layers * config_.num_kv_heads * config_.head_dim;
+  }
+
+ private:
+  void OnDone(EngineResult result);
+
+  const Clock::time_point begin_ = Clock::now();
+  const LoadedModel model_;
+  const model::ModelConfig& config_;
+  const LocalOptions options_;
+  kv::BlockPool pool_;
+  ThreadPool threads_;
+  const std::shared_ptr<const Vocabulary> vocabulary_;
+  ConstraintCache constraints_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable completed_;
+  std::vector<llm::Completion> completions_;  // guarded by mutex_
+  uint64_t in_flight_ = 0;                    // guarded by mutex_; without those in completions_
+  llm::Stats stats_;                          // guarded by mutex_
+
+  std::unique_ptr<Engine> engine_;  // last: its callbacks use all the others
+};
+
+uint64_t LocalLlmImpl::Submit(llm::Request request) {
+  EngineRequest asked;
+  std::vector<model::ChatMessage> messages;
+  if (!request.system.empty()) messages.push_back({"system", std::move(request.system)});
+  messages.push_back({"user", std::move(request.prompt)});
+  asked.prompt = EncodeChat(messages);
+  asked.max_tokens = request.max_tokens;
+  asked.priority = request.priority;
+  asked.key = request.key;
+  asked.sampling = request.sampling;
+  asked.stop = std::move(request.stop);
+  asked.constraint = Compile(request.constraint);
+  asked.on_done = [this](EngineResult result) { OnDone(std::move(result)); };
+  {
+    std::lock_guard lock(mutex_);
+    ++in_flight_;
+  }
+  try {
+    return engine_->Submit(std::move(asked));
+  } catch (...) {
+    std::lock_guard lock(mutex_);
+    --in_flight_;
+    throw;
+  }
+}
+
+void LocalLlmImpl::OnDone(EngineResult result) {
+  llm::Completion completion{.id = result.id,
+                             .key = result.key,
+                             .finish = result.finish,
+                             .text = std::move(result.text),
+                             .prompt_tokens = result.prompt_tokens,
+                             .cached_prompt_tokens = result.cached_prompt_tokens,
+                             .output_tokens = static_cast<int>(result.tokens.size()),
+                             .error = std::move(result.error)};
+  {
+    std::lock_guard lock(mutex_);
+    ++stats_.calls;
+    stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
+    stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
+    stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+    --in_flight_;
+    completions_.push_back(std::move(completion));
+  }
+  completed_.notify_one();
+}
+
+void LocalLlmImpl::Wait(std::vector<llm::Completion>& done, double seconds) {
+  std::unique_lock lock(mutex_);
+  const auto ready = [&] { return !completions_.empty() || in_flight_ == 0; };
+  // Durations of more than a year would overflow the clock.
+  if (seconds > 3e7) {
+    completed_.wait(lock, ready);
+  } else if (seconds > 0) {
+    completed_.wait_for(lock, std::chrono::duration<double>(seconds), ready);
+  }
+  std::move(completions_.begin(), completions_.end(), std::back_inserter(done));
+  completions_.clear();
+}
+
+std::string LocalLlmImpl::Identity() const {
+  return fmt::format("local model={} kv={} simd={} template={}", model_.transformer->WeightsDigest().Hex(),
+                     CodecNames(pool_.Layout()), SimdTarget(), model::ChatFamilyName(model_.chat.Family()));
+}
+
+llm::Stats LocalLlmImpl::GetStats() const {
+  const EngineState state = engine_->State();
+  std::lock_guard lock(mutex_);
+  llm::Stats stats = stats_;
+  stats.kv_bytes = state.kv_bytes;
+  stats.kv_bytes_peak = state.kv_bytes_peak;
+  return stats;
+}
+
+std::string LocalLlmImpl::ModelName() const {
+  if (!config_.name.empty()) return config_.name;
+  return std::filesystem::path(options_.model).stem().string();
+}
+
+}  // namespace
+
+LoadedModel LoadModel(const std::string& path) {
+  LoadedModel model;
+  model.file = std::make_unique<model::GgufFile>(path);
+  model.tokenizer = std::make_unique<model::Tokenizer>(*model.file);
+  model.chat = model::ChatTemplate::FromGguf(*model.file);
+  model.transformer = model::LoadTransformer(*model.file);
+  return model;
+}
+
+std::unique_ptr<LocalLlm> MakeLocalLlm(LocalOptions options) {
+  if (options.model.empty()) options.model = DataDir() + "/town/model.gguf";
+  LoadedModel model = LoadModel(options.model);
+  return MakeLocalLlm(std::move(options), std::move(model));
+}
+
+std::unique_ptr<LocalLlm> MakeLocalLlm(LocalOptions options, LoadedModel model) {
+  return std::make_unique<LocalLlmImpl>(std::move(options), std::move(model));
+}
+
+}  // namespace throng::engine
