@@ -1,0 +1,198 @@
+#include "attention/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "attention/reference.h"
+#include "base/rng.h"
+#include "base/thread_pool.h"
+#include "hwy/targets.h"
+#include "kv/block_pool.h"
+#include "kv/codec_table.h"
+#include "kv/test_util.h"
+
+namespace throng::attention {
+namespace {
+
+using kv::Normal;
+using kv::RelativeError;
+using kv::SameBits;
+
+struct Shape {
+  std::string keys;
+  std::string values;
+  int group;
+  int head_dim;
+  int length;
+  int window = 0;
+};
+
+std::string Describe(const Shape& s) {
+  return s.keys + "/" + s.values + " group " + std::to_string(s.group) + " d " + std::to_string(s.head_dim) +
+         " length " + std::to_string(s.length) + " window " + std::to_string(s.window);
+}
+
+constexpr int kHeads = 2;
+
+// Keys, values and queries of a whole sequence, one layer. All rows are [token, head, d].
+struct Sequence {
+  explicit Sequence(const Shape& shape)
+      : keys(Normal(static_cast<size_t>(shape.length) * kHeads * shape.head_dim, 1)),
+        values(Normal(static_cast<size_t>(shape.length) * kHeads * shape.head_dim, 2)),
+        queries(Normal(static_cast<size_t>(shape.length) * kHeads * shape.group * shape.head_dim, 3, 1.5f)) {}
+  std::vector<float> keys, values, queries;
+};
+
+enum class Way { kAttend, kAttendAll, kTokenByToken, kReference };
+
+// Outputs of all tokens, with the sequence cut into chunks.
+std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int chunk, Way way,
+                             int num_threads = 1) {
+  const kv::CodecFlags flags{.k = shape.keys, .v = shape.values};
+  kv::BlockPool pool(kv::MakeLayout(flags, 1, kHeads, shape.head_dim), size_t{1} << 30);
+  kv::SequenceCache cache(pool);
+  ThreadPool threads(num_threads);
+  std::vector<AttentionScratch> scratch(1);
+  const size_t d = shape.head_dim;
+  const size_t kv_stride = kHeads * d;
+  const size_t query_stride = kHeads * shape.group * d;
+  std::vector<float> out(sequence.queries.size(), NAN);
+  for (int first = 0; first < shape.length; first += chunk) {
+    const int count = std::min(chunk, shape.length - first);
+    EXPECT_TRUE(cache.Reserve(count));
+    cache.BeginChunk(count);
+    std::vector<AttentionJob> jobs;
+    for (int head = 0; head < kHeads; ++head) {
+      cache.Append(0, head, sequence.keys.data() + first * kv_stride + head * d,
+                   sequence.values.data() + first * kv_stride + head * d, kv_stride);
+      const size_t at = first * query_stride + head * shape.group * d;
+      jobs.push_back({.cache = &cache,
+                      .layer = 0,
+                      .kv_head = head,
+                      .group = shape.group,
+                      .first_token = 0,
+                      .num_tokens = count,
+                      .queries = sequence.queries.data() + at,
+                      .query_stride = query_stride,
+                      .out = out.data() + at,
+                      .out_stride = query_stride,
+                      .scale = 1.0f / std::sqrt(static_cast<float>(d)),
+                      .window = shape.window});
+    }
+    if (way == Way::kAttendAll) AttendAll(jobs, threads, scratch);
+    for (AttentionJob& job : jobs) {
+      if (way == Way::kAttend) Attend(job, scratch[0]);
+      if (way == Way::kReference) AttendReference(job);
+      if (way != Way::kTokenByToken) continue;
+      job.num_tokens = 1;
+      for (; job.first_token < count; ++job.first_token) Attend(job, scratch[0]);
+    }
+    for (int head = 0; head < kHeads; ++head) cache.FinishLayer(0, head);
+    cache.EndChunk();
+  }
+  return out;
+}
+
+double Tolerance(const Shape& shape) {
+  const bool exact = shape.keys != "int8" && shape.values != "int8";
+  return exact ? 3e-6 : 2e-2;  // int8 rounds queries too
+}
+
+std::vector<Shape> RandomShapes(int count, uint64_t seed) {
+  CounterRng rng(seed);
+  const auto pick = [&rng](auto... values) {
+    const auto options = {values...};
+    return *(options.begin() + rng.NextBelow(options.size()));
+  };
+  std::vector<Shape> shapes;
+  for (int i = 0; i < count; ++i) {
+    Shape shape;
+    shape.keys = pick("f32", "f16", "int8");
+    shape.values = rng.NextBelow(2) == 0 ? shape.keys : pick("f32", "f16", "int8");
+    shape.group = pick(1, 2, 4, 7);
+    shape.head_dim = pick(8, 32, 64, 80, 128);
+    shape.length = pick(1, 2, 63, 64, 65, 127, 128, 129, 200);
+    shape.window = rng.NextBelow(3) == 0 ? pick(1, 5, 64, 100) : 0;
+    shapes.push_back(shape);
+  }
+  return shapes;
+}
+
+TEST(AttentionTest, AgreesWithTheReference) {
+  for (const Shape& shape : RandomShapes(60, 1)) {
+    const Sequence sequence(shape);
+    const std::vector<float> expected = RunChunks(shape, sequence, 200, Way::kReference);
+    EXPECT_LE(RelativeError(RunChunks(shape, sequence, 200, Way::kAttend), expected), Tolerance(shape))
+        << Describe(shape);
+  }
+}
+
+TEST(AttentionTest, OutputsDoNotDependOnChunkingRowsOrThreads) {
+  for (const Shape& shape : RandomShapes(25, 2)) {
+    const Sequence sequence(shape);
+    const std::vector<float> expected = RunChunks(shape, sequence, 200, Way::kAttend);
+    for (const int chunk : {1, 7, 64, 130}) {
+      EXPECT_TRUE(SameBits(RunChunks(shape, sequence, chunk, Way::kAttend), expected))
+          << Describe(shape) << " " << chunk;
+    }
+    EXPECT_TRUE(SameBits(RunChunks(shape, sequence, 200, Way::kTokenByToken), expected)) << Describe(shape);
+    for (const int threads : {1, 3}) {
+      EXPECT_TRUE(SameBits(RunChunks(shape, sequence, 150, Way::kAttendAll, threads), expected))
+          << Describe(shape);
+    }
+  }
+}
+
+TEST(AttentionTest, EveryTargetAgreesWithTheReference) {
+  const Shape shapes[] = {
+      {"f16", "f16", 4, 128, 150}, {"int8", "int8", 7, 80, 150}, {"f32", "f32", 3, 24, 150, 70}};
+  for (const Shape& shape : shapes) {
+    const Sequence sequence(shape);
+    const std::vector<float> expected = RunChunks(shape, sequence, 150, Way::kReference);
+    for (const auto target : hwy::SupportedAndGeneratedTargets()) {
+      hwy::SetSupportedTargetsForTest(target);
+      EXPECT_LE(RelativeError(RunChunks(shape, sequence, 150, Way::kAttend), expected), Tolerance(shape))
+          << hwy::TargetName(target) << " " << Describe(shape);
+    }
+    hwy::SetSupportedTargetsForTest(0);
+  }
+}
+
+TEST(AttentionTest, ExtremeScoresGiveTheBestToken) {
+  // One key matches the query so well that all others vanish.
+  Shape shape{"f16", "f16", 1, 64, 130};
+  Sequence sequence(shape);
+  for (float& q : sequence.queries) q *= 1000.0f;
+  const std::vector<float> expected = RunChunks(shape, sequence, 130, Way::kReference);
+  EXPECT_LE(RelativeError(RunChunks(shape, sequence, 130, Way::kAttend), expected), 1e-2);
+}
+
+TEST(AttentionTest, ANotANumberStaysInItsRow) {
+  const Shape shape{"f16", "f16", 2, 32, 70};
+  Sequence sequence(shape);
+  const std::vector<float> clean = RunChunks(shape, sequence, 70, Way::kAttend);
+  const size_t row = 40 * kHeads * 2;  // of [token, query head]
+  sequence.queries[row * 32] = NAN;
+  const std::vector<float> out = RunChunks(shape, sequence, 70, Way::kAttend);
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (i / 32 != row) {
+      EXPECT_EQ(out[i], clean[i]);
+    }
+  }
+}
+
+TEST(AttentionTest, LaterTokensCannotBeSeen) {
+  const Shape shape{"int8", "f16", 2, 32, 100};
+  Sequence sequence(shape);
+  const std::vector<float> before = RunChunks(shape, sequence, 100, Way::kAttend);
+  for (size_t i = 90 * kHeads * 32; i < sequence.values.size(); ++i) sequence.values[i] = INFINITY;
+  const std::vector<float> after = RunChunks(shape, sequence, 100, Way::kAttend);
+  const size_t visible = 90 * kHeads * 2 * 32;
+  EXPECT_TRUE(SameBits({before.begin(), before.begin() + visible}, {after.begin(), after.begin() + visible}));
+}
+
+}  // namespace
+}  // namespace throng::attention
