@@ -175,7 +175,9 @@ void ClusterRun::SetBody(AgentId member, Body body) {
   const size_t i = IndexOf(member, "SetBody of");
   const Pos from = members_[i].SelfBody().pos;
   const Pos to = body.pos;
-  if (!context_.space.Contains(to) || !context_.space.Within(from, to, context_.rules.max_vel)) {
+  const bool may_jump = context_.graph.IsBarrier(members_[i].Now() + 1);
+  if (!context_.space.Contains(to) ||
+      (!may_jump && !context_.space.Within(from, to, context_.rules.max_vel))) {
     throw MakeError(
         ErrorCode::kInvalid,
         "{} moves from ({}, {}) to cell ({}, {}), but may only move within the space and {} at most",

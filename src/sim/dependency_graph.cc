@@ -1,6 +1,7 @@
 #include "sim/dependency_graph.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "base/check.h"
@@ -13,6 +14,10 @@ namespace {
 // Up to this many agents, builds with internal checks test the invariant by brute force after every commit.
 constexpr size_t kMaxBruteForce = 256;
 constexpr int kMaxRule = 1 << 20;
+
+uint64_t LinkKey(Step step, AgentId agent) {
+  return (static_cast<uint64_t>(static_cast<uint32_t>(step)) << 32) | agent;
+}
 
 }  // namespace
 
@@ -57,6 +62,32 @@ DependencyGraph::DependencyGraph(const Space& space, Rules rules, Coupling coupl
   for (AgentId agent = 0; agent < NumAgents(); ++agent) Link(agent);
 }
 
+void DependencyGraph::AddDependencies(std::span<const sim::Link> links, std::vector<Step> barriers) {
+  for (const sim::Link& link : links) {
+    if (link.step < 0 || link.a >= NumAgents() || link.b >= NumAgents() || link.a == link.b) {
+      throw MakeError(ErrorCode::kInvalid, "world: a link of agents {} and {} at step {}; it has {} agents",
+                      link.a, link.b, link.step, NumAgents());
+    }
+    links_[LinkKey(link.step, link.a)].push_back(link.b);
+    links_[LinkKey(link.step, link.b)].push_back(link.a);
+  }
+  if (std::adjacent_find(barriers.begin(), barriers.end(), std::greater_equal<>()) != barriers.end()) {
+    throw MakeError(ErrorCode::kInvalid, "world: its barriers do not ascend");
+  }
+  barriers_ = std::move(barriers);
+}
+
+std::span<const AgentId> DependencyGraph::LinkedTo(AgentId agent) const {
+  if (links_.empty()) return {};
+  const auto it = links_.find(LinkKey(agents_[agent].step, agent));
+  return it == links_.end() ? std::span<const AgentId>() : it->second;
+}
+
+bool DependencyGraph::AreLinked(AgentId agent, AgentId other) const {
+  const std::span<const AgentId> linked = LinkedTo(agent);
+  return std::find(linked.begin(), linked.end(), other) != linked.end();
+}
+
 int64_t DependencyGraph::Reach(AgentId a, AgentId b) const {
   const int64_t writes = Speed(a) + Speed(b);
   if (coupling_ == Coupling::kVersioned) return std::max({Radius(a), Radius(b), writes});
@@ -66,8 +97,9 @@ int64_t DependencyGraph::Reach(AgentId a, AgentId b) const {
 bool DependencyGraph::Blocks(AgentId behind, AgentId ahead) const {
   const Agent& a = agents_[ahead];
   const Agent& b = agents_[behind];
-  return b.step < a.step &&
-         space_.Within(a.pos, b.pos, int64_t{a.step - b.step} * Speed(behind) + Reach(ahead, behind));
+  if (b.step >= a.step) return false;
+  return space_.Within(a.pos, b.pos, int64_t{a.step - b.step} * Speed(behind) + Reach(ahead, behind)) ||
+         AreLinked(ahead, behind);
 }
 
 bool DependencyGraph::InvariantHolds(AgentId agent) const {
@@ -76,7 +108,8 @@ bool DependencyGraph::InvariantHolds(AgentId agent) const {
     const AgentId ahead = is_ahead ? agent : other;
     const AgentId behind = is_ahead ? other : agent;
     const int64_t gap = agents_[ahead].step - agents_[behind].step;
-    if (gap == 0) continue;
+    // Whoever stands at a barrier that not all have reached does nothing yet, and may have jumped there.
+    if (gap == 0 || IsBarrier(agents_[ahead].step)) continue;
     const int64_t bound = (gap - 1) * Speed(behind) - Speed(ahead) + Reach(ahead, behind);
     if (space_.Within(agents_[ahead].pos, agents_[behind].pos, bound)) return false;
   }
@@ -170,6 +203,9 @@ uint32_t DependencyGraph::FindBlockerBelow(AgentId id, int level, int32_t x, int
 }
 
 uint32_t DependencyGraph::FindBlocker(AgentId id) const {
+  for (const AgentId other : LinkedTo(id)) {
+    if (agents_[other].step < agents_[id].step) return other;
+  }
   return FindBlockerBelow(id, static_cast<int>(levels_.size()) - 1, 0, 0);
 }
 
@@ -229,11 +265,15 @@ bool DependencyGraph::VisitNeighbours(AgentId id, uint64_t first_visit) {
   const Agent& agent = agents_[id];
   const size_t begin = queue_.size();
   FindWithin(agent.pos, max_reach_, agent.step, queue_);
+  for (const AgentId other : LinkedTo(id)) {
+    if (agents_[other].step == agent.step) queue_.push_back(other);
+  }
   size_t kept = begin;
   for (size_t i = begin; i < queue_.size(); ++i) {
     const AgentId other = queue_[i];
     uint64_t& visit = agents_[other].visit;
-    if (visit == visit_ || !space_.Within(agent.pos, agents_[other].pos, Reach(id, other))) continue;
+    if (visit == visit_) continue;
+    if (!space_.Within(agent.pos, agents_[other].pos, Reach(id, other)) && !AreLinked(id, other)) continue;
     if (visit >= first_visit) return false;
     THRONG_DCHECK(!agents_[other].running);
     visit = visit_;
@@ -248,6 +288,10 @@ bool DependencyGraph::VisitNeighbours(AgentId id, uint64_t first_visit) {
 void DependencyGraph::Examine(AgentId id, uint64_t first_visit, ClusterList& ready) {
   Agent& agent = agents_[id];
   if (agent.running || agent.step >= end_step_ || agent.visit >= first_visit) return;
+  if (base_step_ < agent.step && IsBarrier(agent.step)) {
+    at_barrier_.push_back(id);
+    return;
+  }
   agent.visit = ++visit_;
   queue_.assign(1, id);
   for (size_t i = 0; i < queue_.size(); ++i) {
@@ -278,6 +322,7 @@ void DependencyGraph::Commit(std::span<const AgentId> members, std::span<const P
                              ClusterList& ready) {
   THRONG_CHECK(members.size() == new_pos.size());
   released_.clear();
+  const Step base = base_step_;
   for (size_t i = 0; i < members.size(); ++i) {
     Agent& agent = agents_[members[i]];
     THRONG_CHECK(agent.running && space_.Contains(new_pos[i]));
@@ -302,6 +347,10 @@ void DependencyGraph::Commit(std::span<const AgentId> members, std::span<const P
     } else {
       Examine(agent, first_visit, ready);
     }
+  }
+  if (base_step_ != base && IsBarrier(base_step_)) {
+    const std::vector<AgentId> waiting = std::exchange(at_barrier_, {});
+    for (const AgentId agent : waiting) Examine(agent, first_visit, ready);
   }
 }
 

@@ -3,10 +3,12 @@
 // may release.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -44,6 +46,11 @@ class DependencyGraph {
   // for positions outside the space and for negative rules.
   DependencyGraph(const Space& space, Rules rules, Coupling coupling, std::span<const Pos> start,
                   Step end_step);
+
+  // Dependencies that distances do not show (World::Links and Barriers); before Start. Throws kInvalid for
+  // agents and steps that are not there, and barriers that do not ascend.
+  void AddDependencies(std::span<const sim::Link> links, std::vector<Step> barriers);
+  bool IsBarrier(Step step) const { return std::binary_search(barriers_.begin(), barriers_.end(), step); }
 
   // The clusters that are ready at the start; call once, first.
   void Start(ClusterList& ready);
@@ -113,6 +120,8 @@ class DependencyGraph {
   void CountStep(Step from);
   void Examine(AgentId agent, uint64_t first_visit, ClusterList& ready);
   bool VisitNeighbours(AgentId agent, uint64_t first_visit);
+  std::span<const AgentId> LinkedTo(AgentId agent) const;  // at the agent's step
+  bool AreLinked(AgentId agent, AgentId other) const;      // at the step of `agent`
 
   Space space_;
   Rules rules_;
@@ -124,7 +133,10 @@ class DependencyGraph {
   std::vector<Agent> agents_;
   std::vector<uint32_t> bucket_head_;  // [levels_[0].height x levels_[0].width]
   std::vector<Level> levels_;
-  std::deque<uint32_t> at_step_;  // agents at base_step_ + i
+  std::unordered_map<uint64_t, std::vector<AgentId>> links_;  // by step and agent: who runs that step too
+  std::vector<Step> barriers_;                                // ascending
+  std::vector<AgentId> at_barrier_;  // agents that reached a barrier before all others had
+  std::deque<uint32_t> at_step_;     // agents at base_step_ + i
   Step base_step_ = 0;
   Step front_step_ = 0;
   uint64_t visit_ = 0;

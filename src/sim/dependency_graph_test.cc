@@ -16,16 +16,31 @@ namespace {
 // The rules of sections 2 and 2b, written down as they are said, in O(n^2).
 class Oracle {
  public:
-  Oracle(const DependencyGraph& graph, const Space& space, Rules rules, Coupling coupling, Step end)
-      : graph_(graph), space_(space), v_(rules.max_vel), end_(end) {
+  Oracle(const DependencyGraph& graph, const Space& space, Rules rules, Coupling coupling, Step end,
+         std::vector<Link> links, std::vector<Step> barriers)
+      : graph_(graph),
+        space_(space),
+        v_(rules.max_vel),
+        end_(end),
+        links_(std::move(links)),
+        barriers_(std::move(barriers)) {
     const int64_t r = rules.radius_p;
     reach_ = std::max(coupling == Coupling::kPaper ? r + v_ : r, 2 * v_);
   }
 
+  bool Linked(AgentId a, AgentId b) const {
+    return std::any_of(links_.begin(), links_.end(), [&](const Link& link) {
+      return link.step == graph_.StepOf(a) && ((link.a == a && link.b == b) || (link.a == b && link.b == a));
+    });
+  }
+
   bool Blocked(AgentId a) const {
+    const bool at_barrier = std::count(barriers_.begin(), barriers_.end(), graph_.StepOf(a)) > 0;
     for (AgentId b = 0; b < graph_.NumAgents(); ++b) {
       const int64_t gap = graph_.StepOf(a) - graph_.StepOf(b);
-      if (gap > 0 && space_.Within(graph_.PosOf(a), graph_.PosOf(b), gap * v_ + reach_)) return true;
+      if (gap <= 0) continue;
+      if (at_barrier || Linked(a, b)) return true;
+      if (space_.Within(graph_.PosOf(a), graph_.PosOf(b), gap * v_ + reach_)) return true;
     }
     return false;
   }
@@ -35,7 +50,7 @@ class Oracle {
     for (size_t i = 0; i < cluster.size(); ++i) {
       for (AgentId b = 0; b < graph_.NumAgents(); ++b) {
         if (graph_.StepOf(b) == graph_.StepOf(a) &&
-            space_.Within(graph_.PosOf(cluster[i]), graph_.PosOf(b), reach_) &&
+            (space_.Within(graph_.PosOf(cluster[i]), graph_.PosOf(b), reach_) || Linked(cluster[i], b)) &&
             std::find(cluster.begin(), cluster.end(), b) == cluster.end()) {
           cluster.push_back(b);
         }
@@ -62,6 +77,8 @@ class Oracle {
   const Space& space_;
   int64_t v_;
   Step end_;
+  std::vector<Link> links_;
+  std::vector<Step> barriers_;
   int64_t reach_;
 };
 
@@ -87,7 +104,20 @@ void Walk(const Space& space, Rules rules, Coupling coupling, uint64_t seed) {
     pos.y = static_cast<int32_t>(rng.NextBelow(space.Height()));
   }
   DependencyGraph graph(space, rules, coupling, start, end);
-  const Oracle oracle(graph, space, rules, coupling, end);
+  std::vector<Link> links;
+  std::vector<Step> barriers;
+  if (seed % 2 == 1) {
+    for (uint64_t i = rng.NextBelow(12); i > 0; --i) {
+      const AgentId a = static_cast<AgentId>(rng.NextBelow(start.size()));
+      const AgentId b = static_cast<AgentId>(rng.NextBelow(start.size()));
+      if (a != b) links.push_back({static_cast<Step>(rng.NextBelow(end)), a, b});
+    }
+    for (Step step = 1; step < end; ++step) {
+      if (rng.NextBelow(5) == 0) barriers.push_back(step);
+    }
+    graph.AddDependencies(links, barriers);
+  }
+  const Oracle oracle(graph, space, rules, coupling, end, links, barriers);
   std::set<std::vector<AgentId>> ready;
   const auto take = [&](const ClusterList& list) {
     for (size_t i = 0; i < list.Size(); ++i)
@@ -104,7 +134,8 @@ void Walk(const Space& space, Rules rules, Coupling coupling, uint64_t seed) {
     ready.erase(it);
     std::vector<Pos> moved;
     for (const AgentId member : members) {
-      moved.push_back(RandomMove(space, graph.PosOf(member), rules.max_vel, rng));
+      const int reach = graph.IsBarrier(graph.StepOf(member) + 1) ? space.Width() : rules.max_vel;
+      moved.push_back(RandomMove(space, graph.PosOf(member), reach, rng));
     }
     list.Clear();
     graph.Commit(members, moved, list);

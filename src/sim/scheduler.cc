@@ -99,6 +99,7 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       hash_(world.NumAgents()) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
+  graph_.AddDependencies(world.Links(), world.Barriers());
 }
 
 RunResult Runner::Run() {
