@@ -9,7 +9,7 @@
 namespace throng::engine {
 namespace {
 
-// A vocabulary of single bytes, and an end.
+// A vocabulary of single bytes, the space (as SentencePiece writes it), and an end.
 std::unique_ptr<model::Tokenizer> ByteTokenizer() {
   model::TokenizerData data;
   data.model = "llama";
@@ -19,6 +19,8 @@ std::unique_ptr<model::Tokenizer> ByteTokenizer() {
     data.tokens.push_back(fmt::format("<0x{:02X}>", byte));
     data.types.push_back(model::TokenType::kByte);
   }
+  data.tokens.push_back("\u2581");
+  data.types.push_back(model::TokenType::kNormal);
   data.scores.resize(data.tokens.size());
   data.unknown = 0;
   data.bos = 1;
@@ -53,7 +55,9 @@ llm::Request Ask(const std::string& prompt, uint32_t agent) {
 TEST(LocalLlm, AnswersEveryRequestOnce) {
   const auto llm = MakeFake();
   std::set<uint64_t> ids;
-  for (uint32_t agent = 0; agent < 50; ++agent) ids.insert(llm->Submit(Ask("Will it rain?", agent)));
+  for (uint32_t agent = 0; agent < 50; ++agent) {
+    ids.insert(llm->Submit(Ask(fmt::format("Will it rain at {:02}?", agent), agent)));
+  }
   EXPECT_EQ(ids.size(), 50u);
   std::vector<llm::Completion> done;
   std::set<std::string> texts;
@@ -65,7 +69,7 @@ TEST(LocalLlm, AnswersEveryRequestOnce) {
   for (const llm::Completion& completion : done) {
     EXPECT_EQ(ids.erase(completion.id), 1u);
     EXPECT_EQ(completion.finish, llm::FinishReason::kStop);
-    EXPECT_EQ(completion.prompt_tokens, 14);  // BOS and 13 bytes
+    EXPECT_EQ(completion.prompt_tokens, 20);  // BOS and 19 bytes
     texts.insert(completion.text);
   }
   EXPECT_EQ(texts, (std::set<std::string>{"yes", "no", "perhaps"}));
