@@ -331,6 +331,15 @@ Mode ParseMode(const std::string& name) {
   throw MakeError(ErrorCode::kInvalid, "mode {}: it must be single, lockstep or ooo", name);
 }
 
+const char* CouplingName(Coupling coupling) { return coupling == Coupling::kPaper ? "paper" : "versioned"; }
+
+Coupling ParseCoupling(const std::string& name) {
+  for (const Coupling coupling : {Coupling::kPaper, Coupling::kVersioned}) {
+    if (name == CouplingName(coupling)) return coupling;
+  }
+  throw MakeError(ErrorCode::kInvalid, "coupling {}: it must be paper or versioned", name);
+}
+
 RunResult RunWorld(const World& world, llm::Llm& llm, const RunOptions& options) {
   return Runner(world, llm, options).Run();
 }

@@ -23,8 +23,10 @@ enum class Mode {
   kOutOfOrder,  // every cluster as soon as nobody blocks it
 };
 
-const char* ModeName(Mode mode);          // "single", "lockstep", "ooo"
-Mode ParseMode(const std::string& name);  // throws kInvalid for another name
+const char* ModeName(Mode mode);                  // "single", "lockstep", "ooo"
+Mode ParseMode(const std::string& name);          // throws kInvalid for another name
+const char* CouplingName(Coupling coupling);      // "paper", "versioned"
+Coupling ParseCoupling(const std::string& name);  // likewise
 
 struct CellWrite {
   Pos pos;

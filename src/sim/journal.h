@@ -1,0 +1,131 @@
+// The journal of a run: one SQLite file (WAL mode) with every answer of the backend as it arrived, and
+// everything that happened. A run is resumed by doing it again with these answers, so nothing else needs to
+// be restored. One process writes; others may read meanwhile.
+//
+// Tables (all keyed by step and agent, never by the order of execution, so that two runs of one world can be
+// compared):
+//   manifest(key, value)            what the run is: see JournalKeys
+//   agents(agent, name, x, y, status)             at the start
+//   completions(step, agent, call, function, prompt_digest, finish, text, prompt_tokens, output_tokens,
+//   cached_tokens*, issued_s*, arrived_s*) commits(step, first, members, digest)         one row per cluster;
+//   first: its smallest id; members: "3,7,9" bodies(step, agent, x, y, status)             changes only; the
+//   state at the start of `step` cells(step, x, y, value)                      likewise events(step, agent,
+//   seq, kind, text)          seq counts the agent's events in that step steps(step, hash) steps that all
+//   agents have done sessions(id, started, ended, outcome)*        each start of the program on this journal,
+//   UTC; ended is empty while it runs conversations                                 a view: events of kind
+//   "say", with the speaker's name
+// What is marked * depends on time and is left out of the canonical digest.
+//
+// Rows are added in causal order and transactions keep that order: whatever part of the file survives, all
+// that it rests on survives too. An answer is committed before its agent sees it. A killed process loses
+// nothing that was committed; when the machine loses power, the last seconds may be lost (not with
+// sync_always), and the calls of that time are then made again.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/digest.h"
+#include "llm/llm.h"
+#include "sim/scheduler.h"
+#include "sim/sqlite.h"
+
+namespace throng::sim {
+
+using Manifest = std::map<std::string, std::string>;
+
+// What every manifest has; programs add what they need to start the run again.
+struct JournalKeys {
+  static constexpr const char* kProgram = "program";    // version that made the journal
+  static constexpr const char* kWorld = "world";        // World::Name
+  static constexpr const char* kScenario = "scenario";  // World::ScenarioDigest
+  static constexpr const char* kBackend = "backend";    // Llm::Identity
+  static constexpr const char* kAgents = "agents";
+  static constexpr const char* kSteps = "steps";
+  static constexpr const char* kSeed = "seed";
+  static constexpr const char* kMode = "mode";
+  static constexpr const char* kCoupling = "coupling";
+  static constexpr const char* kHash = "hash";  // of the whole run, once it is complete
+};
+
+struct JournalOptions {
+  bool sync_always = false;  // survive a loss of power, too: waits for the disk at every group of answers
+};
+
+struct JournaledAnswer {
+  Digest prompt_digest;
+  llm::Completion completion;
+};
+
+class Journal final : public RunObserver {
+ public:
+  static constexpr int kFormatVersion = 1;
+
+  // Throws kInvalid if the file exists.
+  static std::unique_ptr<Journal> Create(const std::string& path, const JournalOptions& options = {});
+  // To go on writing, or only to read beside a running program. Throws kIo, kCorrupt (foreign or damaged),
+  // kUnsupported (another format) or kUnavailable (a running program writes it).
+  static std::unique_ptr<Journal> OpenToWrite(const std::string& path, const JournalOptions& options = {});
+  static std::unique_ptr<Journal> OpenToRead(const std::string& path);
+
+  ~Journal() override;
+
+  const std::string& Path() const { return path_; }
+  const Manifest& GetManifest() const { return manifest_; }
+  // Throws kCorrupt if the manifest has no such key.
+  const std::string& ManifestValue(const std::string& key) const;
+
+  // First of all for a new journal: fills in what the world and the options say, and writes the agents.
+  void Begin(Manifest manifest, const World& world, const RunOptions& options, const std::string& backend);
+
+  // For a resumed one: throws kInvalid if world, options or backend differ from what the journal was begun
+  // with.
+  void CheckSame(const World& world, const RunOptions& options, const std::string& backend) const;
+
+  void StartSession();
+  void EndSession(std::string_view outcome);  // "done", "stopped", or an error's message
+
+  std::optional<JournaledAnswer> FindAnswer(const llm::CallKey& key);
+  void AddAnswer(const llm::Completion& completion, std::string_view function, const Digest& prompt_digest,
+                 double issued_s, double arrived_s);
+
+  // Rows that are there already (in a resumed run) must be equal: throws kInvalid naming step and agent if
+  // not.
+  void OnCommit(const CommitRecord& record) override;
+  void OnStep(Step step, const Digest& hash) override;
+  void SetHash(const Digest& hash);
+
+  // Makes everything added so far durable.
+  void Flush();
+
+  int64_t NumAnswers() const;
+  Step NumSteps() const;  // that all agents have done
+  Digest CanonicalDigest() const;
+  Database& GetDatabase() const { return *database_; }
+
+ private:
+  struct Statements;
+  struct FileLock;
+
+  explicit Journal(const std::string& path);
+  void Open(bool read_only, const JournalOptions& options);
+  void CheckFormat();
+  void ReadManifest();
+  void SetManifest(const std::string& key, const std::string& value);
+  void Touch();  // opens a transaction for what is written next
+  void WriteCommit(const CommitRecord& record);
+
+  std::string path_;
+  std::unique_ptr<FileLock> lock_;  // taken before, released after the database
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<Statements> statements_;
+  Manifest manifest_;
+  bool in_transaction_ = false;
+  int64_t rows_pending_ = 0;
+};
+
+}  // namespace throng::sim

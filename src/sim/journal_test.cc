@@ -1,0 +1,173 @@
+#include "sim/journal.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "sim/journaled_llm.h"
+#include "sim/test_worlds.h"
+
+namespace throng::sim {
+namespace {
+
+using ::testing::HasSubstr;
+
+class JournalTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = std::filesystem::temp_directory_path() / fmt::format("throng-journal-test-{}", getpid());
+    std::filesystem::create_directories(dir_);
+  }
+  void TearDown() override { std::filesystem::remove_all(dir_); }
+
+  std::string PathOf(const std::string& name) const { return dir_ / name; }
+
+  static RunOptions Options() {
+    RunOptions options;
+    options.steps = 10;
+    options.seed = 7;
+    return options;
+  }
+
+  // Runs `world` on this journal, from its start or again.
+  static RunResult RunOn(Journal& journal, const World& world, HashLlm& backend, RunOptions options,
+                         uint64_t* asked) {
+    JournaledLlm llm(backend, journal);
+    options.observers.push_back(&journal);
+    journal.StartSession();
+    const RunResult result = RunWorld(world, llm, options);
+    journal.SetHash(result.hash);
+    journal.EndSession("done");
+    if (asked != nullptr) *asked = llm.NumAsked();
+    return result;
+  }
+
+  std::string ErrorOfOpening(const std::string& path) {
+    try {
+      Journal::OpenToWrite(path);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+
+  std::filesystem::path dir_;
+  WalkerWorld world_{WalkerOptions{}};
+};
+
+TEST_F(JournalTest, ResumesAfterFailuresWithoutAskingTwice) {
+  HashLlm whole(1);
+  auto reference = Journal::Create(PathOf("whole"));
+  reference->Begin({}, world_, Options(), whole.Identity());
+  const RunResult expected = RunOn(*reference, world_, whole, Options(), nullptr);
+
+  for (const uint64_t fail_at : {0, 1, 17, 40, 60}) {
+    const std::string path = PathOf(fmt::format("failed{}", fail_at));
+    HashLlm failing(2);
+    failing.FailAt(fail_at);
+    int64_t answers = 0;
+    {
+      auto journal = Journal::Create(path);
+      journal->Begin({}, world_, Options(), failing.Identity());
+      EXPECT_THROW(RunOn(*journal, world_, failing, Options(), nullptr), Error);
+      answers = journal->NumAnswers();
+    }
+    auto journal = Journal::OpenToWrite(path);
+    EXPECT_EQ(journal->NumAnswers(), answers);
+    HashLlm backend(3);
+    journal->CheckSame(world_, Options(), backend.Identity());
+    uint64_t asked = 0;
+    RunOptions options = Options();
+    options.mode = fail_at == 17 ? Mode::kSingle : Mode::kOutOfOrder;
+    const RunResult result = RunOn(*journal, world_, backend, options, &asked);
+    EXPECT_EQ(result.hash, expected.hash);
+    EXPECT_EQ(asked, expected.stats.calls - static_cast<uint64_t>(answers));
+    EXPECT_EQ(backend.GetStats().calls, asked);
+    EXPECT_EQ(journal->CanonicalDigest(), reference->CanonicalDigest());
+    EXPECT_EQ(journal->NumSteps(), 10);
+  }
+}
+
+TEST_F(JournalTest, ACompleteRunIsReadableByOthersWhileOpen) {
+  HashLlm backend(1);
+  auto journal = Journal::Create(PathOf("a"));
+  journal->Begin({{"extra", "value"}}, world_, Options(), backend.Identity());
+  const RunResult result = RunOn(*journal, world_, backend, Options(), nullptr);
+  const auto reader = Journal::OpenToRead(PathOf("a"));
+  EXPECT_EQ(reader->ManifestValue("extra"), "value");
+  EXPECT_EQ(reader->ManifestValue("hash"), result.hash.Hex());
+  EXPECT_EQ(reader->NumAnswers(), static_cast<int64_t>(result.stats.calls));
+  EXPECT_EQ(reader->CanonicalDigest(), journal->CanonicalDigest());
+  EXPECT_GT(std::stoi(reader->GetDatabase().TextOf("SELECT count(*) FROM conversations")), 0);
+}
+
+TEST_F(JournalTest, AnotherWriterIsRefused) {
+  HashLlm backend(1);
+  auto journal = Journal::Create(PathOf("a"));
+  journal->Begin({}, world_, Options(), backend.Identity());
+  EXPECT_THAT(ErrorOfOpening(PathOf("a")), HasSubstr("another running program writes it"));
+  EXPECT_THROW(Journal::Create(PathOf("a")), Error);
+  journal.reset();
+  EXPECT_EQ(ErrorOfOpening(PathOf("a")), "no error");
+}
+
+TEST_F(JournalTest, AnotherWorldSeedOrBackendIsRefused) {
+  HashLlm backend(1);
+  auto journal = Journal::Create(PathOf("a"));
+  journal->Begin({}, world_, Options(), backend.Identity());
+  EXPECT_NO_THROW(journal->CheckSame(world_, Options(), "hash"));
+  EXPECT_THROW(journal->CheckSame(world_, Options(), "another"), Error);
+  RunOptions options = Options();
+  options.seed = 8;
+  EXPECT_THROW(journal->CheckSame(world_, options, "hash"), Error);
+  WalkerOptions walkers;
+  walkers.seed = 3;
+  EXPECT_THROW(journal->CheckSame(WalkerWorld(walkers), Options(), "hash"), Error);
+}
+
+TEST_F(JournalTest, AChangedScenarioIsNoticedAtTheFirstDifferentQuestion) {
+  HashLlm backend(1);
+  auto journal = Journal::Create(PathOf("a"));
+  journal->Begin({}, world_, Options(), backend.Identity());
+  RunOn(*journal, world_, backend, Options(), nullptr);
+  WalkerOptions walkers;
+  walkers.seed = 3;
+  try {
+    RunOn(*journal, WalkerWorld(walkers), backend, Options(), nullptr);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("has changed since"));
+  }
+}
+
+TEST_F(JournalTest, ForeignEmptyDamagedAndNewerFilesAreRefused) {
+  EXPECT_THAT(ErrorOfOpening(PathOf("missing")), HasSubstr("No such file"));
+  std::ofstream(PathOf("empty")).close();
+  EXPECT_THAT(ErrorOfOpening(PathOf("empty")), HasSubstr("the run had not begun"));
+  std::ofstream(PathOf("text")) << std::string(5000, 'x');
+  EXPECT_THAT(ErrorOfOpening(PathOf("text")), HasSubstr("is not a journal"));
+
+  HashLlm backend(1);
+  auto journal = Journal::Create(PathOf("a"));
+  journal->Begin({}, world_, Options(), backend.Identity());
+  RunOn(*journal, world_, backend, Options(), nullptr);
+  journal.reset();
+  std::filesystem::copy_file(PathOf("a"), PathOf("newer"));
+  Database(PathOf("newer"), false).Execute("PRAGMA user_version=99");
+  EXPECT_THAT(ErrorOfOpening(PathOf("newer")), HasSubstr("format 99"));
+  std::filesystem::copy_file(PathOf("a"), PathOf("foreign"));
+  Database(PathOf("foreign"), false).Execute("PRAGMA application_id=1");
+  EXPECT_THAT(ErrorOfOpening(PathOf("foreign")), HasSubstr("is not a journal"));
+  for (const uintmax_t size : {200, 5000, 20000}) {
+    std::filesystem::copy_file(PathOf("a"), PathOf("cut"), std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::resize_file(PathOf("cut"), size);
+    EXPECT_THAT(ErrorOfOpening(PathOf("cut")),
+                ::testing::AnyOf(HasSubstr("is damaged"), HasSubstr("is not a journal")));
+  }
+}
+
+}  // namespace
+}  // namespace throng::sim

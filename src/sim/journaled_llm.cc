@@ -1,0 +1,83 @@
+#include "sim/journaled_llm.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "sim/cluster_run.h"
+
+namespace throng::sim {
+
+namespace {
+
+constexpr uint64_t kReplayedId = uint64_t{1} << 63;  // ids of the backend below are smaller
+// While waiting for answers, commits become visible to readers after this time.
+constexpr std::chrono::milliseconds kFlushInterval(100);
+
+}  // namespace
+
+JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal)
+    : below_(below),
+      journal_(journal),
+      may_replay_(journal.NumAnswers() > 0),
+      last_flush_(std::chrono::steady_clock::now()) {}
+
+uint64_t JournaledLlm::Submit(llm::Request request) {
+  const Digest digest = DigestOfRequest(request);
+  if (may_replay_) {
+    std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
+    if (answer.has_value()) {
+      if (answer->prompt_digest != digest) {
+        throw MakeError(
+            ErrorCode::kInvalid,
+            "journal {}: it answers another question than the one that is asked now ({}): the scenario or "
+            "the program has changed since",
+            journal_.Path(), request.function);
+      }
+      answer->completion.id = kReplayedId | ++num_replayed_;
+      replayed_.push_back(std::move(answer->completion));
+      return replayed_.back().id;
+    }
+  }
+  InFlight call{request.function, digest, below_.Now()};
+  const uint64_t id = below_.Submit(std::move(request));
+  in_flight_.emplace(id, std::move(call));
+  return id;
+}
+
+void JournaledLlm::FlushOften() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_flush_ < kFlushInterval) return;
+  last_flush_ = now;
+  journal_.Flush();
+}
+
+void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
+  if (!replayed_.empty()) {
+    for (llm::Completion& completion : replayed_) done.push_back(std::move(completion));
+    replayed_.clear();
+    return;
+  }
+  FlushOften();
+  const size_t begin = done.size();
+  below_.Wait(done, seconds);
+  bool added = false;
+  for (size_t i = begin; i < done.size(); ++i) {
+    const llm::Completion& completion = done[i];
+    const auto it = in_flight_.find(completion.id);
+    if (it == in_flight_.end()) continue;
+    if (completion.finish == llm::FinishReason::kStop || completion.finish == llm::FinishReason::kLength) {
+      const InFlight& call = it->second;
+      journal_.AddAnswer(completion, call.function, call.prompt_digest, call.issued_s, below_.Now());
+      ++num_asked_;
+      added = true;
+    }
+    in_flight_.erase(it);
+  }
+  if (added) journal_.Flush();
+}
+
+void JournaledLlm::Cancel(uint64_t id) {
+  if ((id & kReplayedId) == 0) below_.Cancel(id);  // answers of the journal are there already
+}
+
+}  // namespace throng::sim
