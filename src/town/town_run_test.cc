@@ -1,0 +1,162 @@
+// Whole runs of the town with a backend that answers sensibly: what happens, and that it happens alike in
+// every mode.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/error.h"
+#include "sim/scheduler.h"
+#include "town/mind.h"
+#include "town/test_llm.h"
+#include "town/town.h"
+
+namespace throng::town {
+namespace {
+
+using testing::HasSubstr;
+
+std::string TownDir() { return std::string(THRONG_SOURCE_DIR) + "/town"; }
+
+class Chronicle : public sim::RunObserver {
+ public:
+  void OnCommit(const sim::CommitRecord& record) override {
+    for (const sim::Event& event : record.events) {
+      of_kind[event.kind].push_back(event.text);
+      log += fmt::format("{} {} {}: {}\n", record.step, event.agent, event.kind, event.text);
+    }
+  }
+  void OnStep(sim::Step, const Digest&) override {}
+
+  std::map<std::string, std::vector<std::string>> of_kind;
+  std::string log;
+};
+
+sim::RunResult RunTown(const Town& town, TestLlm& llm, sim::Mode mode, sim::Step steps,
+                       Chronicle* chronicle = nullptr) {
+  sim::RunOptions options;
+  options.mode = mode;
+  options.steps = steps;
+  if (chronicle) options.observers = {chronicle};
+  return sim::RunWorld(town, llm, options);
+}
+
+TEST(TownRun, EveryModeAndOrderOfAnswersLeavesTheSameTown) {
+  const auto town = LoadTown(TownDir());
+  TestLlm llm;
+  Chronicle chronicle;
+  const sim::RunResult lockstep = RunTown(*town, llm, sim::Mode::kLockstep, 300, &chronicle);
+  EXPECT_FALSE(chronicle.of_kind["say"].empty());
+  EXPECT_TRUE(chronicle.of_kind["fallback"].empty());
+  for (const sim::Mode mode : {sim::Mode::kSingle, sim::Mode::kLockstep, sim::Mode::kOutOfOrder}) {
+    for (const uint64_t seed : {1, 2, 3}) {
+      TestLlm other(seed);
+      const sim::RunResult result = RunTown(*town, other, mode, 300);
+      EXPECT_EQ(result.hash, lockstep.hash) << sim::ModeName(mode) << " " << seed;
+      EXPECT_EQ(result.stats.calls, lockstep.stats.calls);
+    }
+  }
+}
+
+TEST(TownRun, AMorningHasPlansWalksAndTalks) {
+  const auto town = LoadTown(TownDir());
+  TestLlm llm;
+  Chronicle chronicle;
+  const sim::RunResult result = RunTown(*town, llm, sim::Mode::kOutOfOrder, town->DefaultSteps(), &chronicle);
+  EXPECT_EQ(chronicle.of_kind["plan"].size(), 25u);
+  EXPECT_GT(chronicle.of_kind["go"].size(), 40u);
+  EXPECT_GT(chronicle.of_kind["begin"].size(), 40u);
+  EXPECT_GT(chronicle.of_kind["talk"].size(), 20u);
+  // News that one person knew at the start is told on.
+  EXPECT_THAT(chronicle.of_kind["say"], testing::Contains(HasSubstr("the concert is at the park at 11:00.")));
+  EXPECT_GT(result.stats.max_spread, 5);  // homes are far enough apart to be out of order
+  EXPECT_GE(result.stats.calls, 300u);
+  EXPECT_LE(result.stats.calls, 900u);
+  EXPECT_LT(llm.longest_prompt, 3000u);
+  for (const auto& [function, calls] : llm.calls_of) {
+    RecordProperty(function, fmt::format("{} calls, {} prompt bytes", calls, llm.bytes_of[function]));
+  }
+}
+
+TEST(TownRun, TwoDaysHaveEveningsAndNights) {
+  const auto town = LoadTown(TownDir());
+  TestLlm llm;
+  Chronicle chronicle;
+  RunTown(*town, llm, sim::Mode::kOutOfOrder, 30 * 360, &chronicle);
+  EXPECT_EQ(chronicle.of_kind["reflect"].size(), 25u);
+  EXPECT_EQ(chronicle.of_kind["sleep"].size(), 25u);
+  EXPECT_EQ(chronicle.of_kind["plan"].size(), 50u);
+  EXPECT_LT(llm.longest_prompt, 4000u);
+}
+
+TEST(TownRun, AnswersThatMeanNothingDoNotStopTheTown) {
+  const auto town = LoadTown(TownDir());
+  TestLlm llm;
+  llm.broken = true;
+  Chronicle chronicle;
+  RunTown(*town, llm, sim::Mode::kOutOfOrder, 17 * 360, &chronicle);
+  EXPECT_GT(chronicle.of_kind["fallback"].size(), 100u);
+  EXPECT_GT(chronicle.of_kind["begin"].size(), 50u);
+  EXPECT_EQ(chronicle.of_kind["say"].size(), 0u);
+  EXPECT_EQ(chronicle.of_kind["sleep"].size(), 25u);
+}
+
+TEST(TownRun, MorePeopleLiveInCopiesThatDoNotMeet) {
+  const auto town = LoadTown(TownDir(), {.agents = 60});
+  EXPECT_EQ(town->NumAgents(), 60u);
+  EXPECT_EQ(town->AgentName(27), "Cleo-2");
+  EXPECT_EQ(town->FindAgent("Cleo-2"), 27u);
+  EXPECT_THROW(town->FindAgent("Cleo-4"), Error);
+  std::set<sim::Pos> starts;
+  for (sim::AgentId agent = 0; agent < 60; ++agent) {
+    const sim::Body body = town->StartBody(agent);
+    EXPECT_TRUE(town->GetSpace().Contains(body.pos));
+    EXPECT_TRUE(starts.insert(body.pos).second) << agent;
+  }
+  TestLlm llm;
+  TestLlm other(7);
+  EXPECT_EQ(RunTown(*town, llm, sim::Mode::kLockstep, 120).hash,
+            RunTown(*town, other, sim::Mode::kOutOfOrder, 120).hash);
+  EXPECT_EQ(Json::parse(town->MapJson())["copies"].size(), 3u);
+}
+
+TEST(TownRun, FewPeopleAreEnough) {
+  const auto town = LoadTown(TownDir(), {.agents = 2});
+  TestLlm llm;
+  Chronicle chronicle;
+  RunTown(*town, llm, sim::Mode::kOutOfOrder, 360, &chronicle);
+  EXPECT_EQ(chronicle.of_kind["plan"].size(), 2u);
+  EXPECT_GE(chronicle.of_kind["talk"].size(), 1u);  // they live together
+}
+
+TEST(TownRun, RequestsSayWhatTheyAreFor) {
+  const auto town = LoadTown(TownDir());
+  TestLlm llm;
+  llm.keep_requests = true;
+  RunTown(*town, llm, sim::Mode::kLockstep, 300);
+  for (const llm::Request& request : llm.requests) {
+    EXPECT_FALSE(request.constraint.Empty());
+    EXPECT_GT(request.max_tokens, 0);
+    EXPECT_EQ(request.priority, request.key.step);
+    EXPECT_THAT(request.prompt, testing::Not(HasSubstr("{{")));
+  }
+}
+
+TEST(Town, DescribesAndInterviewsAMind) {
+  const auto town = LoadTown(TownDir());
+  const sim::AgentId nils = town->FindAgent("Nils");
+  const sim::MindPtr mind = town->StartMind(nils);
+  EXPECT_THAT(town->DescribeMind(nils, mind, false),
+              HasSubstr("- 07:00 Yara said: the concert is at the park at 11:00."));
+  const Json json = Json::parse(town->DescribeMind(nils, mind, true));
+  EXPECT_EQ(json["memories"][0]["kind"], "heard");
+  const llm::Request request = town->Interview(nils, mind, 10, "Where is the concert?");
+  EXPECT_THAT(request.prompt, testing::EndsWith("Question: Where is the concert?\nAnswer:\n"));
+  EXPECT_THAT(request.stop, testing::ElementsAre("\n"));
+  EXPECT_THROW(town->Interview(nils, mind, 10, " "), Error);
+  EXPECT_THROW(town->FindAgent("Nobody"), Error);
+}
+
+}  // namespace
+}  // namespace throng::town
