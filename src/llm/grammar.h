@@ -32,9 +32,9 @@ class Grammar {
     kBytes,       // exactly these bytes
     kStringChar,  // one code point of a set, as it is written inside a JSON string: quotes, backslashes and
                   // control characters escaped in the shortest way, all else in UTF-8
-    kSequence,  // all children, in order
-    kChoice,    // one of the children; at least one
-    kRepeat,    // the only child, min to max times
+    kSequence,    // all children, in order
+    kChoice,      // one of the children; at least one
+    kRepeat,      // the only child, min to max times
   };
 
   struct Item {

@@ -1,0 +1,34 @@
+// What the decorators share: an Llm that passes everything on to another one.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "llm/llm.h"
+
+namespace throng::llm {
+
+class Decorator : public Llm {
+ public:
+  explicit Decorator(std::unique_ptr<Llm> inner) : inner_(std::move(inner)) {}
+
+  uint64_t Submit(Request request) override { return inner_->Submit(std::move(request)); }
+  void Wait(std::vector<Completion>& done, double seconds = kForever) override {
+    inner_->Wait(done, seconds);
+  }
+  void Cancel(uint64_t id) override { inner_->Cancel(id); }
+  double Now() const override { return inner_->Now(); }
+  std::string Identity() const override { return inner_->Identity(); }
+  Stats GetStats() const override { return inner_->GetStats(); }
+
+ protected:
+  Llm& Inner() { return *inner_; }
+  const Llm& Inner() const { return *inner_; }
+
+ private:
+  std::unique_ptr<Llm> inner_;
+};
+
+}  // namespace throng::llm

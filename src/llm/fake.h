@@ -1,0 +1,67 @@
+// A backend without a model: made-up answers after made-up times, in virtual time. For tests and for
+// measuring schedulers.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <queue>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "llm/answer_maker.h"
+#include "llm/llm.h"
+
+namespace throng::llm {
+
+struct FakeOptions {
+  double latency = 0;  // seconds that a call takes
+  double spread =
+      0;  // 0 to 1: each call's latency is drawn from latency * [1 - spread, 1 + spread], by its key
+  int parallel = 0;   // calls served at once, the others wait by priority; 0: all
+  uint64_t seed = 0;  // another world of answers
+
+  // "latency=0.5,spread=0.2,parallel=4,seed=1", or empty.
+  static FakeOptions Parse(std::string_view text);
+};
+
+class FakeLlm : public Llm {
+ public:
+  explicit FakeLlm(const FakeOptions& options = {});
+
+  uint64_t Submit(Request request) override;
+  void Wait(std::vector<Completion>& done, double seconds = kForever) override;
+  void Cancel(uint64_t id) override;
+  double Now() const override { return now_; }
+  std::string Identity() const override;
+  Stats GetStats() const override { return stats_; }
+
+ private:
+  struct Pending {
+    Completion completion;
+    double latency;
+    int priority;
+    bool running;
+  };
+  using Event = std::pair<double, uint64_t>;  // when, which: ties in the order of submission
+
+  void Start(uint64_t id, Pending& pending);
+  void StartWaiting();
+  bool TakeCancelled(std::vector<Completion>& done);
+
+  FakeOptions options_;
+  AnswerMaker maker_;
+  double now_ = 0;
+  uint64_t last_id_ = 0;
+  int running_ = 0;
+  std::unordered_map<uint64_t, Pending> pending_;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  std::set<std::pair<int, uint64_t>> waiting_;  // priority, id
+  Stats stats_;
+  std::mutex mutex_;
+  std::vector<uint64_t> cancelled_;  // guarded by mutex_
+};
+
+}  // namespace throng::llm

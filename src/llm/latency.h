@@ -1,0 +1,102 @@
+// A model of an LLM server with continuous batching, in virtual time: how long answers would take, without
+// computing them.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "llm/answer_maker.h"
+#include "llm/llm.h"
+
+namespace throng::llm {
+
+// One iteration with n decoding sequences, whose contexts have c tokens together, and p prompt tokens takes
+//   max(weights, (n + p) * token) + c * kv + overhead:
+// weights are read once or arithmetic is the limit, and each decoding sequence reads its cache.
+// The defaults: an 8B model in 16 bits on one L4. 16 GB of weights at 300 GB/s; 16 GFLOP per token at about
+// 60 of 121 TFLOP/s; 128 KiB of cache per token (32 layers, 8 KV heads of 128) at 300 GB/s; about 6 of 24 GB
+// left for the cache.
+struct LatencyOptions {
+  double weights_ms = 54;
+  double token_ms = 0.27;
+  double kv_us = 0.44;  // per token of context
+  double overhead_ms = 2;
+  int chunk = 512;            // prompt tokens per iteration
+  int batch = 256;            // sequences at once
+  int64_t kv_tokens = 48000;  // room for the contexts of all sequences at once
+  int replicas = 1;           // servers with one queue
+  double cached = 0;          // share of each prompt that a prefix cache holds
+  bool priorities = true;     // false: first come, first served
+  uint64_t seed = 0;          // of the made-up answers
+
+  // "weights_ms=54,batch=64", or empty.
+  static LatencyOptions Parse(std::string_view text);
+};
+
+class LatencyLlm : public Llm {
+ public:
+  explicit LatencyLlm(const LatencyOptions& options = {});
+
+  uint64_t Submit(Request request) override;
+  void Wait(std::vector<Completion>& done, double seconds = kForever) override;
+  void Cancel(uint64_t id) override;
+  double Now() const override { return now_; }
+  std::string Identity() const override;
+  Stats GetStats() const override { return stats_; }
+
+ private:
+  struct Sequence {
+    Completion completion;
+    int priority = 0;
+    int replica = -1;     // -1: waits
+    int prompt_left = 0;  // still to be computed
+    int64_t finish_at =
+        0;  // iteration of its replica that makes the last token; 0 while the prompt is computed
+    bool cancelled = false;
+  };
+
+  // A run is one or more iterations of the same composition. It is replaced by a shorter one when somebody
+  // arrives.
+  struct Replica {
+    std::deque<uint64_t> prefilling;                  // in the order of admission
+    std::set<std::pair<int64_t, uint64_t>> decoding;  // by finish_at
+    int64_t iteration = 0;                            // completed
+    int64_t context = 0;  // tokens of all decoding sequences, at the start of the run
+    int64_t kv_used = 0;  // tokens promised to admitted sequences
+    int64_t run = 0;      // iterations of the run; 0: idle
+    int run_prompt = 0;   // prompt tokens of its one iteration
+    double run_start = 0;
+    double run_end = 0;
+  };
+
+  double RunSeconds(const Replica& replica, int64_t iterations) const;
+  void Admit();
+  Replica* PickReplica(int64_t need);
+  void Plan(Replica& replica);
+  void CutRun(Replica& replica);
+  void FinishRun(Replica& replica, std::vector<Completion>& done);
+  void FinishPrompts(Replica& replica, std::vector<uint64_t>& finished);
+  void Retire(Replica& replica, uint64_t id, std::vector<Completion>& done);
+  bool TakeCancelled(std::vector<Completion>& done);
+  static int64_t KvNeed(const Sequence& sequence);
+
+  LatencyOptions options_;
+  AnswerMaker maker_;
+  double now_ = 0;
+  uint64_t last_id_ = 0;
+  std::vector<Replica> replicas_;
+  std::unordered_map<uint64_t, Sequence> sequences_;
+  std::set<std::pair<int, uint64_t>> waiting_;  // priority, id
+  std::vector<uint64_t> leaving_;               // cancelled, but still in a batch
+  Stats stats_;
+  std::mutex mutex_;
+  std::vector<uint64_t> cancelled_;  // guarded by mutex_
+};
+
+}  // namespace throng::llm
