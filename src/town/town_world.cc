@@ -29,6 +29,11 @@ int64_t Distance(sim::Pos a, sim::Pos b) {
   return std::max(std::abs(int64_t{a.x} - b.x), std::abs(int64_t{a.y} - b.y));
 }
 
+bool Knows(const Persona& persona, const Persona& other) {
+  const auto is_other = [&](const Relation& relation) { return relation.name == other.name; };
+  return std::any_of(persona.relations.begin(), persona.relations.end(), is_other);
+}
+
 int32_t ColumnsFor(uint32_t copies) {
   return static_cast<int32_t>(std::ceil(std::sqrt(static_cast<double>(copies))));
 }
@@ -277,6 +282,7 @@ void TownWorld::LookAround(const sim::View& view, Draft& draft) const {
   size_t seen = 0;
   for (const sim::Neighbour& other : InSight(view)) {
     Contact contact = mind.ContactOf(other.id);
+    if (contact.talked == kNever && !Knows(PersonaOf(self), PersonaOf(other.id))) continue;
     const bool lately = contact.saw != kNever && view.Now() - contact.saw < StepsOf(kSawPauseMinutes);
     if (lately || content_.map->RegionAt(ToLocal(self, other.body.pos)) != region) continue;
     if (++seen > kSawPerStep) break;
