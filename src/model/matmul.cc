@@ -5,10 +5,7 @@
 
 #include "base/check.h"
 #include "base/thread_pool.h"
-#include "model/block_formats.h"
 
-// The target with VNNI is left out by default.
-#define HWY_WANT_AVX3_DL 1
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "model/matmul.cc"
 #include <hwy/foreach_target.h>
@@ -29,14 +26,18 @@ void QuantizeRows(const float* x, size_t x_stride, size_t first, size_t count, Q
   }
 }
 
-size_t TileOutputs(TensorType type) { return IsQuantized(type) ? kTile : kFloatTile; }
+size_t TileOutputs(bool as_integers) { return as_integers ? kTile : kFloatTile; }
 
 size_t WorkerBytes(size_t cols) { return std::max(IntWorkerBytes(), kFloatTile * cols * sizeof(float)); }
 
-// One tile of outputs, all rows. buffer: WorkerBytes, aligned to 64.
+// One tile of outputs, all rows. Unless exact_activations, quantized holds x. buffer: WorkerBytes, aligned
+// to 64.
 void MultiplyTile(const Product& product, size_t first_output, const float* x, size_t x_stride,
-                  const QuantizedRows& quantized, size_t rows, uint8_t* buffer) {
+                  const QuantizedRows& quantized, bool exact_activations, size_t rows, uint8_t* buffer) {
   auto* floats = reinterpret_cast<float*>(buffer);
+  if (exact_activations && IsQuantized(product.w.type)) {
+    return DequantizedTile(product, first_output, x, rows, x_stride, floats);
+  }
   switch (product.w.type) {
     case TensorType::kF32:
       return FloatTile<TensorType::kF32>(product, first_output, x, rows, x_stride, floats);
@@ -116,13 +117,17 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
             MatMulScratch& scratch, ThreadPool* pool) {
   if (rows == 0) return;
   if (pool && (pool->NumThreads() == 1 || EstimateNs(products, rows) < kMinParallelNs)) pool = nullptr;
+  const auto as_integers = [&](const Product& p) {
+    return IsQuantized(p.w.type) && !scratch.exact_activations;
+  };
+  const auto outputs_of = [&](const Product& p) { return HWY_DYNAMIC_DISPATCH(TileOutputs)(as_integers(p)); };
   bool quantize = false;
   std::vector<size_t> ends;  // of the products, counted in tiles
   size_t tiles = 0;
   for (const Product& product : products) {
     THRONG_CHECK(product.w.cols == cols);
-    quantize |= IsQuantized(product.w.type);
-    const size_t outputs = HWY_DYNAMIC_DISPATCH(TileOutputs)(product.w.type);
+    const size_t outputs = outputs_of(product);
+    quantize |= as_integers(product);
     tiles += (product.w.rows + outputs - 1) / outputs;
     ends.push_back(tiles);
   }
@@ -140,8 +145,8 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
     for (size_t tile = first; tile < first + count; ++tile) {
       while (tile >= ends[p]) ++p;
       const size_t tile_in_product = tile - (p ? ends[p - 1] : 0);
-      const size_t outputs = HWY_DYNAMIC_DISPATCH(TileOutputs)(products[p].w.type);
-      multiply(products[p], tile_in_product * outputs, x, x_stride, scratch.quantized, rows, buffer);
+      multiply(products[p], tile_in_product * outputs_of(products[p]), x, x_stride, scratch.quantized,
+               scratch.exact_activations, rows, buffer);
     }
   };
   if (!pool) return run(0, tiles, 0);

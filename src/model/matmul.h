@@ -56,6 +56,7 @@ struct QuantizedRows {
 
 // Buffers that are kept from call to call.
 struct MatMulScratch {
+  bool exact_activations = false;  // quantised weights too are multiplied in f32
   QuantizedRows quantized;
   std::vector<std::vector<uint8_t>> workers;
 };

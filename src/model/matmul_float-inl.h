@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "model/block_formats.h"
 #include "model/matmul.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -141,6 +142,20 @@ HWY_INLINE void Widen(const uint8_t* HWY_RESTRICT row, size_t cols, float* HWY_R
   size_t k = 0;
   for (; k + lanes <= cols; k += lanes) hn::StoreU(Loader::Load(df, row + k * Loader::kBytes), df, out + k);
   for (; k < cols; ++k) out[k] = Loader::LoadOne(row + k * Loader::kBytes);
+}
+
+// Weights of any type in f32, slowly. buffer: kFloatTile * cols floats.
+HWY_INLINE void DequantizedTile(const Product& product, size_t first_output, const float* x, size_t num_rows,
+                                size_t x_stride, float* buffer) {
+  const size_t cols = product.w.cols;
+  const uint8_t* w[kFloatTile];
+  for (size_t o = 0; o < kFloatTile; ++o) {
+    const uint8_t* row =
+        product.w.data + HWY_MIN(first_output + o, product.w.rows - 1) * product.w.RowBytes();
+    DequantizeRow(product.w.type, row, cols, buffer + o * cols);
+    w[o] = reinterpret_cast<const uint8_t*>(buffer + o * cols);
+  }
+  FloatAllRows<TensorType::kF32>(product, first_output, w, x, num_rows, x_stride);
 }
 
 // buffer: kFloatTile * cols floats, for weights that many rows share: they are widened once, to the same

@@ -1,6 +1,5 @@
 #include "model/matmul.h"
 
-#define HWY_WANT_AVX3_DL 1
 #include <gtest/gtest.h>
 #include <hwy/highway.h>
 #include <hwy/targets.h>

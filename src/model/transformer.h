@@ -40,8 +40,14 @@ class Transformer {
   virtual void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) = 0;
 };
 
+struct LoadOptions {
+  // Multiply quantised weights with f32 activations instead of 8-bit ones: several times slower, for
+  // measurements that must not contain that rounding.
+  bool exact_activations = false;
+};
+
 // Throws kCorrupt or kUnsupported with one sentence. The file must outlive the transformer (weights stay
 // mapped).
-std::unique_ptr<Transformer> LoadTransformer(const GgufFile& file);
+std::unique_ptr<Transformer> LoadTransformer(const GgufFile& file, const LoadOptions& options = {});
 
 }  // namespace throng::model

@@ -1,0 +1,404 @@
+#include "model/transformer.h"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "attention/attention.h"
+#include "base/check.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "kv/sequence_cache.h"
+#include "model/block_formats.h"
+#include "model/config.h"
+#include "model/gguf.h"
+#include "model/matmul.h"
+#include "model/rope.h"
+#include "model/row_ops.h"
+#include "model/weights.h"
+
+namespace throng::model {
+namespace {
+
+constexpr int kCachedPositions = 4096;  // of the rope table: some megabytes at most
+// Weights up to this size stay in the caches of a processor, so each thread may read all of them.
+constexpr size_t kSmallModelBytes = 16 << 20;
+
+using RowRange = std::function<void(size_t first, size_t count)>;
+
+// Rows of the running pass; kept from pass to pass. Rows of a group of sequences, in order of items and
+// tokens.
+struct Buffers {
+  std::vector<float> stream;      // [rows, dim]
+  std::vector<float> normed;      // [rows, dim]; also the sums that attention and feed-forward add
+  std::vector<float> q;           // [rows, query_dim]
+  std::vector<float> k, v;        // [rows, kv_dim]
+  std::vector<float> attended;    // [rows, query_dim]
+  std::vector<float> gate, up;    // [rows, ffn_dim]
+  std::vector<float> rope;        // [rows, 2, rope_dim / 2]
+  std::vector<float> local_rope;  // the same, of windowed layers; empty if all layers share one
+  MatMulScratch matmul;
+  std::vector<attention::AttentionScratch> attention;
+};
+
+float* Row(std::vector<float>& rows, size_t row, size_t size) { return rows.data() + row * size; }
+
+struct Model {
+  Model(const GgufFile& file, const LoadOptions& load_options)
+      : options(load_options), config(ReadConfig(file)), weights(ReadWeights(file, config)) {
+    const int cached = std::min(config.context_length, kCachedPositions);
+    rope.emplace(config.rope_dim, config.rope_base, config.rope_scale, weights.rope_factors, cached);
+    if (config.window > 0 && config.window_pattern > 1) {
+      local_rope.emplace(config.rope_dim, config.window_rope_base, 1.0, std::span<const float>(), cached);
+    }
+    digest = Hasher().Add(DigestOfModel(file, config)).Add(options.exact_activations).Finish();
+  }
+
+  LoadOptions options;
+  ModelConfig config;
+  Weights weights;
+  std::optional<RopeTable> rope;
+  std::optional<RopeTable> local_rope;  // of windowed layers, if theirs is another
+  Digest digest;
+};
+
+// One forward pass of some sequences, on all threads of a pool or, if it is null, on this one.
+class Pass {
+ public:
+  Pass(const Model& model, std::span<const BatchItem> items, float* logits, ThreadPool* pool,
+       Buffers& buffers)
+      : model_(model), config_(model.config), items_(items), logits_(logits), pool_(pool), buffers_(buffers) {
+    for (const BatchItem& item : items) {
+      rows_ += item.tokens.size();
+      logit_rows_ += static_cast<size_t>(item.num_logits);
+    }
+    dim_ = static_cast<size_t>(config_.dim);
+    query_dim_ = static_cast<size_t>(config_.QueryDim());
+    kv_dim_ = static_cast<size_t>(config_.KvDim());
+    ffn_dim_ = static_cast<size_t>(config_.ffn_dim);
+    head_dim_ = static_cast<size_t>(config_.head_dim);
+    pairs_ = static_cast<size_t>(config_.rope_dim) / 2;
+  }
+
+  void Run() {
+    Prepare();
+    for (int layer = 0; layer < config_.num_layers; ++layer) {
+      const bool last = layer + 1 == config_.num_layers;
+      AttentionInputs(layer);
+      Attend(layer, last);
+      if (last) KeepRowsOfLogits();
+      if (rows_ == 0) return;
+      AttentionOutput(layer);
+      FeedForward(layer);
+    }
+    Logits();
+  }
+
+ private:
+  // Calls body for ranges of all rows, each element costing about ns_per_row.
+  void ForRows(size_t ns_per_row, const RowRange& body) const {
+    constexpr size_t kTaskNs = 20000;
+    const size_t per_task = std::max<size_t>(1, kTaskNs / std::max<size_t>(1, ns_per_row));
+    if (!pool_ || rows_ < 2 * per_task) return body(0, rows_);
+    pool_->ParallelFor((rows_ + per_task - 1) / per_task, [&](size_t task, int) {
+      body(task * per_task, std::min(per_task, rows_ - task * per_task));
+    });
+  }
+
+  void Multiply(const std::vector<float>& x, size_t cols, std::span<const Product> products) const {
+    MatMul(x.data(), rows_, cols, cols, products, buffers_.matmul, pool_);
+  }
+
+  // Makes room, and writes embeddings and rotations.
+  void Prepare() {
+    const auto grow = [&](std::vector<float>& buffer, size_t size) {
+      if (buffer.size() < rows_ * size) buffer.resize(rows_ * size);
+    };
+    grow(buffers_.stream, dim_);
+    grow(buffers_.normed, dim_);
+    grow(buffers_.q, query_dim_);
+    grow(buffers_.k, kv_dim_);
+    grow(buffers_.v, kv_dim_);
+    grow(buffers_.attended, query_dim_);
+    grow(buffers_.gate, ffn_dim_);
+    grow(buffers_.up, ffn_dim_);
+    grow(buffers_.rope, 2 * pairs_);
+    if (model_.local_rope) grow(buffers_.local_rope, 2 * pairs_);
+    if (buffers_.attention.empty()) buffers_.attention.resize(1);
+    buffers_.matmul.exact_activations = model_.options.exact_activations;
+    const Matrix& table = model_.weights.embedding;
+    size_t row = 0;
+    for (const BatchItem& item : items_) {
+      int position = item.cache->NumTokens();
+      for (const int32_t token : item.tokens) {
+        float* x = Row(buffers_.stream, row, dim_);
+        DequantizeRow(table.type, table.data + static_cast<size_t>(token) * table.RowBytes(), dim_, x);
+        if (config_.embedding_scale != 1.0f) Scale(x, config_.embedding_scale, dim_);
+        float* rope = Row(buffers_.rope, row, 2 * pairs_);
+        model_.rope->Write(position, rope, rope + pairs_);
+        if (model_.local_rope) {
+          float* local = Row(buffers_.local_rope, row, 2 * pairs_);
+          model_.local_rope->Write(position, local, local + pairs_);
+        }
+        ++position;
+        ++row;
+      }
+    }
+  }
+
+  // normed = RMSNorm(stream)
+  void NormStream(const std::vector<float>& weight) {
+    ForRows(dim_ / 4, [&](size_t first, size_t count) {
+      for (size_t r = first; r < first + count; ++r) {
+        RmsNorm(Row(buffers_.stream, r, dim_), weight.data(), config_.rms_epsilon, dim_,
+                Row(buffers_.normed, r, dim_));
+      }
+    });
+  }
+
+  // stream += normed, which holds what attention or feed-forward gave; post_norm may be empty.
+  void AddToStream(const std::vector<float>& post_norm) {
+    ForRows(dim_ / 4, [&](size_t first, size_t count) {
+      for (size_t r = first; r < first + count; ++r) {
+        float* y = Row(buffers_.normed, r, dim_);
+        if (!post_norm.empty()) RmsNorm(y, post_norm.data(), config_.rms_epsilon, dim_, y);
+        AddTo(Row(buffers_.stream, r, dim_), y, dim_);
+      }
+    });
+  }
+
+  // Norm and rotation of all heads of one row of queries or keys.
+  void FinishHeads(float* heads, int num_heads, const std::vector<float>& norm, const float* rope) const {
+    for (int h = 0; h < num_heads; ++h) {
+      float* head = heads + static_cast<size_t>(h) * head_dim_;
+      if (!norm.empty()) RmsNorm(head, norm.data(), config_.rms_epsilon, head_dim_, head);
+      const auto rotate = config_.rope_neox ? RotateHalves : RotateAdjacent;
+      rotate(head, rope, rope + pairs_, 2 * pairs_);
+    }
+  }
+
+  void AttentionInputs(int layer_index) {
+    const LayerWeights& layer = model_.weights.layers[static_cast<size_t>(layer_index)];
+    NormStream(layer.attention_norm);
+    const Product products[] = {{layer.q, buffers_.q.data(), query_dim_},
+                                {layer.k, buffers_.k.data(), kv_dim_},
+                                {layer.v, buffers_.v.data(), kv_dim_}};
+    Multiply(buffers_.normed, dim_, products);
+    const bool local = model_.local_rope && config_.IsWindowed(layer_index);
+    std::vector<float>& ropes = local ? buffers_.local_rope : buffers_.rope;
+    ForRows(query_dim_, [&](size_t first, size_t count) {
+      for (size_t r = first; r < first + count; ++r) {
+        float* q = Row(buffers_.q, r, query_dim_);
+        float* k = Row(buffers_.k, r, kv_dim_);
+        if (!layer.q_bias.empty()) {
+          AddTo(q, layer.q_bias.data(), query_dim_);
+          AddTo(k, layer.k_bias.data(), kv_dim_);
+          AddTo(Row(buffers_.v, r, kv_dim_), layer.v_bias.data(), kv_dim_);
+        }
+        const float* rope = Row(ropes, r, 2 * pairs_);
+        FinishHeads(q, config_.num_heads, layer.q_norm, rope);
+        FinishHeads(k, config_.num_kv_heads, layer.k_norm, rope);
+      }
+    });
+  }
+
+  // Calls body(item, first row of the item, head) for all.
+  void ForHeads(bool parallel, const std::function<void(const BatchItem&, size_t, int)>& body) const {
+    const auto heads = static_cast<size_t>(config_.num_kv_heads);
+    std::vector<size_t> first_rows;
+    size_t row = 0;
+    for (const BatchItem& item : items_) {
+      first_rows.push_back(row);
+      row += item.tokens.size();
+    }
+    const auto run = [&](size_t i, int) {
+      body(items_[i / heads], first_rows[i / heads], static_cast<int>(i % heads));
+    };
+    if (parallel) return pool_->ParallelFor(items_.size() * heads, run);
+    for (size_t i = 0; i < items_.size() * heads; ++i) run(i, 0);
+  }
+
+  // Encoding a full page is real work; copying rows to an open page is not.
+  bool FillsPages() const {
+    return std::any_of(items_.begin(), items_.end(), [](const BatchItem& item) {
+      const int before = item.cache->NumTokens();
+      return before / kv::kPageTokens != (before + static_cast<int>(item.tokens.size())) / kv::kPageTokens;
+    });
+  }
+
+  void Attend(int layer, bool last) {
+    ForHeads(pool_ && FillsPages(), [&](const BatchItem& item, size_t row, int head) {
+      const size_t at = row * kv_dim_ + static_cast<size_t>(head) * head_dim_;
+      item.cache->Append(layer, head, buffers_.k.data() + at, buffers_.v.data() + at, kv_dim_);
+    });
+    std::vector<attention::AttentionJob> jobs;
+    ForHeads(false, [&](const BatchItem& item, size_t row, int head) {
+      const int tokens = static_cast<int>(item.tokens.size());
+      // Only the rows of logits go on from the last layer.
+      const int first = last ? tokens - item.num_logits : 0;
+      if (first == tokens) return;
+      attention::AttentionJob job{};
+      job.cache = item.cache;
+      job.layer = layer;
+      job.kv_head = head;
+      job.group = config_.num_heads / config_.num_kv_heads;
+      job.first_token = first;
+      job.num_tokens = tokens - first;
+      const size_t at = row * query_dim_ + static_cast<size_t>(head * job.group) * head_dim_;
+      job.queries = buffers_.q.data() + at;
+      job.query_stride = query_dim_;
+      job.out = buffers_.attended.data() + at;
+      job.out_stride = query_dim_;
+      job.scale = config_.attention_scale;
+      job.window = config_.IsWindowed(layer) ? config_.window : 0;
+      jobs.push_back(job);
+    });
+    if (pool_ && !jobs.empty()) {
+      attention::AttendAll(jobs, *pool_, buffers_.attention);
+    } else {
+      for (const auto& job : jobs) attention::Attend(job, buffers_.attention[0]);
+    }
+    ForHeads(false, [&](const BatchItem& item, size_t, int head) { item.cache->FinishLayer(layer, head); });
+  }
+
+  // Moves the rows whose logits are wanted to the front: the others have done their part with their keys and
+  // values.
+  void KeepRowsOfLogits() {
+    size_t from = 0;
+    size_t to = 0;
+    for (const BatchItem& item : items_) {
+      from += item.tokens.size();
+      for (size_t r = from - static_cast<size_t>(item.num_logits); r < from; ++r, ++to) {
+        std::copy_n(Row(buffers_.stream, r, dim_), dim_, Row(buffers_.stream, to, dim_));
+        std::copy_n(Row(buffers_.attended, r, query_dim_), query_dim_,
+                    Row(buffers_.attended, to, query_dim_));
+      }
+    }
+    rows_ = logit_rows_;
+  }
+
+  void AttentionOutput(int layer_index) {
+    const LayerWeights& layer = model_.weights.layers[static_cast<size_t>(layer_index)];
+    const Product product{layer.output, buffers_.normed.data(), dim_};
+    Multiply(buffers_.attended, query_dim_, {&product, 1});
+    AddToStream(layer.post_attention_norm);
+  }
+
+  void FeedForward(int layer_index) {
+    const LayerWeights& layer = model_.weights.layers[static_cast<size_t>(layer_index)];
+    NormStream(layer.ffn_norm);
+    const Product products[] = {{layer.gate, buffers_.gate.data(), ffn_dim_},
+                                {layer.up, buffers_.up.data(), ffn_dim_}};
+    Multiply(buffers_.normed, dim_, products);
+    const auto gate = config_.activation == Activation::kSilu ? GateSilu : GateGelu;
+    ForRows(ffn_dim_, [&](size_t first, size_t count) {
+      for (size_t r = first; r < first + count; ++r) {
+        gate(Row(buffers_.gate, r, ffn_dim_), Row(buffers_.up, r, ffn_dim_), ffn_dim_);
+      }
+    });
+    const Product down{layer.down, buffers_.normed.data(), dim_};
+    Multiply(buffers_.gate, ffn_dim_, {&down, 1});
+    AddToStream(layer.post_ffn_norm);
+  }
+
+  void Logits() {
+    NormStream(model_.weights.output_norm);
+    const Product product{model_.weights.output, logits_, static_cast<size_t>(config_.vocab_size)};
+    Multiply(buffers_.normed, dim_, {&product, 1});
+  }
+
+  const Model& model_;
+  const ModelConfig& config_;
+  std::span<const BatchItem> items_;
+  float* logits_;
+  ThreadPool* pool_;
+  Buffers& buffers_;
+  size_t rows_ = 0;
+  size_t logit_rows_ = 0;
+  size_t dim_, query_dim_, kv_dim_, ffn_dim_, head_dim_, pairs_;
+};
+
+struct Part {
+  std::span<const BatchItem> items;
+  float* logits;
+  size_t tokens;
+};
+
+class LlamaTransformer final : public Transformer {
+ public:
+  LlamaTransformer(const GgufFile& file, const LoadOptions& options) : model_(file, options) {}
+
+  const ModelConfig& Config() const override { return model_.config; }
+  Digest WeightsDigest() const override { return model_.digest; }
+
+  void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) override {
+    if (items.empty()) return;
+    for (const BatchItem& item : items) Check(item);
+    for (const BatchItem& item : items) item.cache->BeginChunk(static_cast<int>(item.tokens.size()));
+    const std::vector<Part> parts = Split(items, static_cast<size_t>(pool.NumThreads()), logits);
+    if (buffers_.size() < parts.size()) buffers_.resize(parts.size());
+    if (parts.size() == 1) {
+      Pass(model_, items, logits, pool.NumThreads() > 1 ? &pool : nullptr, buffers_[0]).Run();
+    } else {
+      pool.ParallelFor(parts.size(), [&](size_t i, int) {
+        Pass(model_, parts[i].items, parts[i].logits, nullptr, buffers_[i]).Run();
+      });
+    }
+    for (const BatchItem& item : items) item.cache->EndChunk();
+  }
+
+ private:
+  void Check(const BatchItem& item) const {
+    THRONG_CHECK(!item.tokens.empty() && item.num_logits >= 0 &&
+                 static_cast<size_t>(item.num_logits) <= item.tokens.size());
+    const kv::BlockLayout& layout = item.cache->Layout();
+    THRONG_CHECK(layout.num_layers == model_.config.num_layers &&
+                 layout.num_kv_heads == model_.config.num_kv_heads &&
+                 layout.head_dim == model_.config.head_dim);
+    for (const int32_t token : item.tokens) {
+      if (token < 0 || token >= model_.config.vocab_size) {
+        throw MakeError(ErrorCode::kInvalid, "token {} is not one of the model's 0 to {}", token,
+                        model_.config.vocab_size - 1);
+      }
+    }
+  }
+
+  // A small model's sequences go their own ways, one part per thread, without a barrier after each product;
+  // but only if the parts are about equal. Else one part, and the threads share each product.
+  std::vector<Part> Split(std::span<const BatchItem> items, size_t threads, float* logits) const {
+    size_t total = 0;
+    for (const BatchItem& item : items) total += item.tokens.size();
+    const Part whole{items, logits, total};
+    if (threads == 1 || items.size() < threads || model_.weights.bytes > kSmallModelBytes) return {whole};
+    std::vector<Part> parts;
+    size_t begin = 0;
+    size_t done = 0;
+    for (size_t i = 0; i < items.size(); ++i) {
+      done += items[i].tokens.size();
+      // Ends a part where the running sum reaches its share.
+      if (done * threads < total * (parts.size() + 1) && i + 1 < items.size()) continue;
+      Part part{items.subspan(begin, i + 1 - begin), logits, 0};
+      for (const BatchItem& item : part.items) {
+        part.tokens += item.tokens.size();
+        logits += static_cast<size_t>(item.num_logits) * static_cast<size_t>(model_.config.vocab_size);
+      }
+      if (part.tokens * threads * 2 > total * 3) return {whole};
+      parts.push_back(part);
+      begin = i + 1;
+    }
+    return parts;
+  }
+
+  const Model model_;
+  std::vector<Buffers> buffers_;  // one per part
+};
+
+}  // namespace
+
+std::unique_ptr<Transformer> LoadTransformer(const GgufFile& file, const LoadOptions& options) {
+  return std::make_unique<LlamaTransformer>(file, options);
+}
+
+}  // namespace throng::model

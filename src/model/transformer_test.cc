@@ -1,0 +1,314 @@
+#include "model/transformer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/thread_pool.h"
+#include "kv/block_pool.h"
+#include "kv/codec_table.h"
+#include "kv/sequence_cache.h"
+#include "model/config.h"
+#include "model/gguf.h"
+#include "model/gguf_writer.h"
+#include "model/test_matrices.h"
+
+namespace throng::model {
+namespace {
+
+// A random model of two layers; every tensor may be left out or reshaped, for tests of refusals.
+struct TinyModel {
+  std::string architecture = "llama";
+  TensorType type = TensorType::kQ8_0;
+  int dim = 64, heads = 4, kv_heads = 2, head_dim = 16, ffn = 96, vocab = 50;
+  std::string without = "";
+  std::string reshaped = "";
+
+  std::vector<uint8_t> Bytes() const {
+    GgufWriter writer;
+    writer.Add("general.architecture", architecture);
+    const auto add = [&](const char* key, int value) {
+      writer.Add(architecture + "." + key, static_cast<uint32_t>(value));
+    };
+    add("context_length", 512);
+    add("embedding_length", dim);
+    add("block_count", 2);
+    add("feed_forward_length", ffn);
+    add("attention.head_count", heads);
+    add("attention.head_count_kv", kv_heads);
+    add("attention.key_length", head_dim);
+    add("attention.value_length", head_dim);
+    writer.Add(architecture + ".attention.layer_norm_rms_epsilon", 1e-5f);
+    AddTensor(writer, "token_embd.weight", type, dim, vocab);
+    AddTensor(writer, "output_norm.weight", TensorType::kF32, dim, 1);
+    for (int i = 0; i < 2; ++i) {
+      const std::string prefix = "blk." + std::to_string(i) + ".";
+      AddTensor(writer, prefix + "attn_norm.weight", TensorType::kF32, dim, 1);
+      AddTensor(writer, prefix + "attn_q.weight", type, dim, heads * head_dim);
+      AddTensor(writer, prefix + "attn_k.weight", type, dim, kv_heads * head_dim);
+      AddTensor(writer, prefix + "attn_v.weight", type, dim, kv_heads * head_dim);
+      if (architecture == "qwen2") {
+        AddTensor(writer, prefix + "attn_q.bias", TensorType::kF32, heads * head_dim, 1);
+        AddTensor(writer, prefix + "attn_k.bias", TensorType::kF32, kv_heads * head_dim, 1);
+        AddTensor(writer, prefix + "attn_v.bias", TensorType::kF32, kv_heads * head_dim, 1);
+      }
+      AddTensor(writer, prefix + "attn_output.weight", type, heads * head_dim, dim);
+      AddTensor(writer, prefix + "ffn_norm.weight", TensorType::kF32, dim, 1);
+      AddTensor(writer, prefix + "ffn_gate.weight", type, dim, ffn);
+      AddTensor(writer, prefix + "ffn_up.weight", type, dim, ffn);
+      AddTensor(writer, prefix + "ffn_down.weight", type, ffn, dim);
+    }
+    return writer.Finish();
+  }
+
+ private:
+  void AddTensor(GgufWriter& writer, const std::string& name, TensorType tensor_type, int cols,
+                 int rows) const {
+    if (name == without) return;
+    if (name == reshaped) cols += 32;
+    std::vector<uint64_t> dims = {static_cast<uint64_t>(cols)};
+    if (rows > 1) dims.push_back(static_cast<uint64_t>(rows));
+    const uint64_t seed = std::hash<std::string>()(name);
+    writer.AddTensor(name, tensor_type, dims,
+                     RandomBlocks(tensor_type, dims[0] * rows, rows > 1 ? 0.2f : 1.5f, seed));
+  }
+};
+
+std::vector<int32_t> RandomTokens(size_t count, int vocab, uint64_t seed) {
+  CounterRng rng(seed);
+  std::vector<int32_t> tokens(count);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(vocab)));
+  return tokens;
+}
+
+struct Fixture {
+  Fixture(const GgufFile& file, const std::string& codec, bool exact_activations = false)
+      : transformer(LoadTransformer(file, {exact_activations})), pool(MakeLayout(codec), size_t{1} << 28) {}
+
+  kv::BlockLayout MakeLayout(const std::string& codec) const {
+    const ModelConfig& config = transformer->Config();
+    kv::CodecFlags flags;
+    flags.kv = codec;
+    return kv::MakeLayout(flags, config.num_layers, config.num_kv_heads, config.head_dim);
+  }
+
+  // Logits of all tokens, fed in chunks of so many.
+  std::vector<float> Run(std::span<const int32_t> tokens, size_t chunk, int threads = 1) {
+    ThreadPool thread_pool(threads);
+    kv::SequenceCache cache(pool);
+    const auto vocab = static_cast<size_t>(transformer->Config().vocab_size);
+    std::vector<float> logits(tokens.size() * vocab);
+    for (size_t first = 0; first < tokens.size(); first += chunk) {
+      const size_t count = std::min(chunk, tokens.size() - first);
+      EXPECT_TRUE(cache.Reserve(static_cast<int>(count)));
+      const BatchItem item{tokens.subspan(first, count), &cache, static_cast<int>(count)};
+      transformer->Forward({&item, 1}, thread_pool, logits.data() + first * vocab);
+    }
+    return logits;
+  }
+
+  std::unique_ptr<Transformer> transformer;
+  kv::BlockPool pool;
+};
+
+bool SameBits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+class PurityTest : public testing::TestWithParam<std::tuple<std::string, TensorType, std::string>> {
+ protected:
+  void SetUp() override {
+    TinyModel model;
+    std::tie(model.architecture, model.type, codec_) = GetParam();
+    bytes_ = model.Bytes();
+    file_.emplace(bytes_, "tiny");
+  }
+  std::string codec_;
+  std::vector<uint8_t> bytes_;
+  std::optional<GgufFile> file_;
+};
+
+TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBits) {
+  Fixture fixture(*file_, codec_);
+  const auto tokens = RandomTokens(200, 50, 1);
+  const auto expected = fixture.Run(tokens, 200);
+  for (const float value : expected) ASSERT_TRUE(std::isfinite(value));
+  for (const size_t chunk : {1, 17, 64, 128})
+    EXPECT_TRUE(SameBits(fixture.Run(tokens, chunk), expected)) << chunk;
+  EXPECT_TRUE(SameBits(fixture.Run(tokens, 200, 2), expected));
+  EXPECT_TRUE(SameBits(fixture.Run(tokens, 64, 3), expected));
+}
+
+TEST_P(PurityTest, BatchesDoNotChangeBits) {
+  Fixture fixture(*file_, codec_);
+  constexpr size_t kSequences = 5;
+  const size_t vocab = 50;
+  std::vector<std::vector<int32_t>> tokens;
+  std::vector<std::vector<float>> expected;
+  for (size_t i = 0; i < kSequences; ++i) {
+    tokens.push_back(RandomTokens(60 + 13 * i, 50, i));
+    expected.push_back(fixture.Run(tokens[i], 1000));
+  }
+  for (const int threads : {1, 2}) {
+    ThreadPool pool(threads);
+    std::vector<kv::SequenceCache> caches;
+    for (size_t i = 0; i < kSequences; ++i) caches.emplace_back(fixture.pool);
+    std::vector<size_t> done(kSequences, 0);
+    // Steps of mixed sizes: one long prompt among single tokens, then all together.
+    for (size_t step = 0; *std::min_element(done.begin(), done.end()) < 60; ++step) {
+      std::vector<BatchItem> items;
+      std::vector<size_t> who;
+      for (size_t i = 0; i < kSequences; ++i) {
+        const size_t left = tokens[i].size() - done[i];
+        const size_t count = std::min(left, step % 3 == i % 3 ? 11 + i : size_t{1});
+        if (count == 0) continue;
+        ASSERT_TRUE(caches[i].Reserve(static_cast<int>(count)));
+        items.push_back({std::span(tokens[i]).subspan(done[i], count), &caches[i], static_cast<int>(i % 2)});
+        who.push_back(i);
+      }
+      std::vector<float> logits(items.size() * vocab);
+      fixture.transformer->Forward(items, pool, logits.data());
+      size_t row = 0;
+      for (size_t n = 0; n < items.size(); ++n) {
+        const size_t i = who[n];
+        done[i] += items[n].tokens.size();
+        if (items[n].num_logits == 0) continue;
+        EXPECT_TRUE(SameBits(std::span(logits).subspan(row++ * vocab, vocab),
+                             std::span(expected[i]).subspan((done[i] - 1) * vocab, vocab)))
+            << "sequence " << i << " token " << done[i];
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, PurityTest,
+                         testing::Values(std::tuple{"llama", TensorType::kF32, "f32"},
+                                         std::tuple{"llama", TensorType::kQ8_0, "f16"},
+                                         std::tuple{"qwen2", TensorType::kF16, "f16"},
+                                         std::tuple{"qwen2", TensorType::kQ8_0, "int8"}));
+
+std::string Refusal(const TinyModel& model) {
+  const auto bytes = model.Bytes();
+  const GgufFile file(bytes, "tiny");
+  try {
+    LoadTransformer(file);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Transformer, RefusesWithOneSentence) {
+  EXPECT_EQ(Refusal({}), "");
+  EXPECT_EQ(Refusal({.without = "blk.1.ffn_up.weight"}),
+            "tiny: tensor blk.1.ffn_up.weight is missing; shape [64, 96] is expected");
+  EXPECT_EQ(Refusal({.reshaped = "blk.0.attn_k.weight"}),
+            "tiny: tensor blk.0.attn_k.weight has shape [96, 32]; [64, 32] is expected");
+  EXPECT_EQ(Refusal({.architecture = "mamba"}),
+            "tiny: architecture 'mamba' is not supported; these are: llama qwen2 qwen3 phi3 gemma3");
+  EXPECT_EQ(Refusal({.kv_heads = 3}), "tiny: 4 query heads cannot share 3 key heads evenly");
+  EXPECT_EQ(Refusal({.without = "token_embd.weight"}),
+            "tiny: tensor token_embd.weight is missing, or not a table of tokens");
+}
+
+TEST(Transformer, TokensOutsideTheVocabularyAreRefused) {
+  const auto bytes = TinyModel().Bytes();
+  const GgufFile file(bytes, "tiny");
+  Fixture fixture(file, "f32");
+  for (const int32_t token : {-1, 50}) {
+    const std::vector<int32_t> tokens = {1, token};
+    EXPECT_THROW(fixture.Run(tokens, 2), Error);
+  }
+}
+
+TEST(Transformer, DigestTellsWeightsApart) {
+  const auto bytes = TinyModel().Bytes();
+  auto changed = bytes;
+  changed.back() ^= 1;
+  const GgufFile a(bytes, "a"), b(bytes, "b"), c(changed, "c");
+  EXPECT_EQ(LoadTransformer(a)->WeightsDigest(), LoadTransformer(b)->WeightsDigest());
+  EXPECT_NE(LoadTransformer(a)->WeightsDigest(), LoadTransformer(c)->WeightsDigest());
+}
+
+// Against the logits of another implementation, for every architecture and quantisation.
+const std::filesystem::path kFolder = std::filesystem::path(THRONG_SHARED_DIR) / "models";
+
+std::vector<std::string> ConformanceNames() {
+  std::vector<std::string> names;
+  if (!std::filesystem::exists(kFolder)) return names;
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
+    const std::string name = entry.path().stem().string();
+    if (entry.path().extension() == ".gguf" && std::filesystem::exists(kFolder / (name + ".logits.f32"))) {
+      names.push_back(name);
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+class ConformanceTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    file_.emplace((kFolder / (GetParam() + ".gguf")).string());
+    std::ifstream stream(kFolder / "tokens.txt");
+    for (int32_t token; stream >> token;) tokens_.push_back(token);
+    const std::string bytes = ReadFile((kFolder / (GetParam() + ".logits.f32")).string());
+    expected_.resize(bytes.size() / 4);
+    std::memcpy(expected_.data(), bytes.data(), bytes.size());
+    ASSERT_EQ(expected_.size() % tokens_.size(), 0u);
+  }
+  std::optional<GgufFile> file_;
+  std::vector<int32_t> tokens_;
+  std::vector<float> expected_;  // [tokens, vocab]
+};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ConformanceTest);
+
+TEST_P(ConformanceTest, FloatArithmeticAgreesToRounding) {
+  Fixture fixture(*file_, "f32", true);
+  const auto logits = fixture.Run(tokens_, 1000);
+  ASSERT_EQ(logits.size(), expected_.size());
+  double largest = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    largest = std::max<double>(largest, std::abs(logits[i] - expected_[i]));
+  }
+  // The other implementation rounds gelu to f16 by a table.
+  EXPECT_LE(largest, GetParam().starts_with("gemma3") ? 3e-3 : 1e-3);
+}
+
+// Rounding activations to 8 bits costs what the same rounding costs in double precision: these random models
+// amplify it at some positions to a cosine of 0.996.
+TEST_P(ConformanceTest, EightBitActivationsPointTheSameWay) {
+  Fixture fixture(*file_, "f32");
+  const auto logits = fixture.Run(tokens_, 1000);
+  ASSERT_EQ(logits.size(), expected_.size());
+  const size_t vocab = logits.size() / tokens_.size();
+  std::vector<double> cosines;
+  for (size_t t = 0; t < tokens_.size(); ++t) {
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = t * vocab; i < (t + 1) * vocab; ++i) {
+      ab += static_cast<double>(logits[i]) * expected_[i];
+      aa += static_cast<double>(logits[i]) * logits[i];
+      bb += static_cast<double>(expected_[i]) * expected_[i];
+    }
+    cosines.push_back(ab / std::sqrt(aa * bb));
+  }
+  std::sort(cosines.begin(), cosines.end());
+  EXPECT_GE(cosines.front(), 0.995);
+  EXPECT_GE(cosines[cosines.size() / 2], 0.999);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ConformanceTest, testing::ValuesIn(ConformanceNames()),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '.', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace throng::model
