@@ -5,6 +5,7 @@
 
 namespace throng::cli {
 
+void AddGenerate(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddVersion(CLI::App& app);
 

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   app.add_option("--log", log_level, "trace, debug, info, warn, error or off")->capture_default_str();
   app.parse_complete_callback([&] { throng::InitLog(log_level); });
 
+  throng::cli::AddGenerate(app);
   throng::cli::AddTokenize(app);
   throng::cli::AddVersion(app);
 

@@ -1,0 +1,178 @@
+// throng generate: one prompt, continued by a model in this process.
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <future>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "cli/commands.h"
+#include "cli/local_flags.h"
+#include "engine/local_llm.h"
+
+namespace throng::cli {
+namespace {
+
+struct Options {
+  engine::LocalOptions local;
+  std::string prompt;
+  std::string prompt_file;
+  std::string system;
+  bool chat = false;
+  int max_tokens = 128;
+  llm::Sampling sampling;
+  std::vector<std::string> choices;
+  std::string schema_file;
+  std::vector<std::string> stop;
+  bool quiet = false;
+};
+
+void WriteStdout(std::string_view text) {
+  const bool written =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  if (!written) throw MakeError(ErrorCode::kIo, "standard output cannot be written");
+}
+
+engine::EngineRequest MakeRequest(const Options& options, engine::LocalLlm& llm) {
+  const std::string prompt = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file);
+  llm::Constraint constraint;
+  constraint.choices = options.choices;
+  if (!options.schema_file.empty()) constraint.json_schema = ReadFile(options.schema_file);
+
+  engine::EngineRequest request;
+  if (options.chat) {
+    std::vector<model::ChatMessage> messages;
+    if (!options.system.empty()) messages.push_back({"system", options.system});
+    messages.push_back({"user", prompt});
+    request.prompt = llm.EncodeChat(messages);
+  } else {
+    request.prompt = llm.EncodeText(prompt);
+  }
+  request.max_tokens = options.max_tokens;
+  request.sampling = options.sampling;
+  request.stop = options.stop;
+  request.constraint = llm.Compile(constraint);
+  return request;
+}
+
+void PrintSummary(const engine::EngineResult& result, const engine::LocalLlm& llm) {
+  const auto rate = [](int tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0; };
+  const auto answer_tokens = static_cast<int>(result.tokens.size());
+  const double prompt_seconds = result.first_token_seconds - result.queue_seconds;
+  const double answer_seconds = result.total_seconds - result.first_token_seconds;
+  const engine::LocalOptions& options = llm.Options();
+  const std::string& keys = options.keys.empty() ? options.kv : options.keys;
+  const std::string& values = options.values.empty() ? options.kv : options.values;
+  fmt::print(stderr, "prompt: {} tokens, {} of them from the prefix cache, {:.3f} s, {:.1f} tokens/s\n",
+             result.prompt_tokens, result.cached_prompt_tokens, prompt_seconds,
+             rate(result.prompt_tokens - result.cached_prompt_tokens, prompt_seconds));
+  // The first token of the answer comes from the prompt's last forward pass.
+  fmt::print(stderr, "answer: {} tokens, {:.3f} s, {:.1f} tokens/s, ended by {}\n", answer_tokens,
+             answer_seconds, rate(answer_tokens - 1, answer_seconds),
+             result.finish == llm::FinishReason::kLength ? "the token limit"
+                                                         : "the model, a stop string or a constraint");
+  fmt::print(stderr, "KV cache: {}, {:.0f} bytes per token in sealed blocks, {:.2f} times smaller than f16\n",
+             keys == values ? keys : keys + " keys, " + values + " values", llm.KvBytesPerToken(),
+             llm.F16BytesPerToken() / llm.KvBytesPerToken());
+}
+
+void Run(const Options& options) {
+  const std::unique_ptr<engine::LocalLlm> llm = engine::MakeLocalLlm(options.local);
+  engine::EngineRequest request = MakeRequest(options, *llm);
+  if (!options.chat) {
+    std::string prompt;
+    for (const int32_t token : request.prompt) prompt += llm->GetTokenizer().TokenBytes(token);
+    WriteStdout(prompt);
+  }
+  // The text goes from the engine's thread to stdout; what fails there is told here.
+  std::exception_ptr write_error;
+  const auto done = std::make_shared<std::promise<engine::EngineResult>>();
+  request.on_text = [&](uint64_t id, std::string_view text) {
+    if (write_error) return;
+    try {
+      WriteStdout(text);
+    } catch (const Error&) {
+      write_error = std::current_exception();
+      llm->GetEngine().Cancel(id);
+    }
+  };
+  request.on_done = [done](engine::EngineResult result) { done->set_value(std::move(result)); };
+  llm->GetEngine().Submit(std::move(request));
+  const engine::EngineResult result = done->get_future().get();
+  if (write_error) std::rethrow_exception(write_error);
+  if (result.error) throw *result.error;
+  WriteStdout("\n");
+  if (!options.quiet) PrintSummary(result, *llm);
+}
+
+void AddSamplingFlags(CLI::App& command, llm::Sampling& sampling) {
+  constexpr const char* kGroup = "Sampling";
+  command.add_option("--temp", sampling.temperature, "Temperature; 0: always the most likely token")
+      ->group(kGroup)
+      ->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "Only the k most likely tokens; 0: all")
+      ->group(kGroup)
+      ->capture_default_str();
+  command
+      .add_option("--top-p", sampling.top_p,
+                  "Only the most likely tokens that reach this probability together")
+      ->group(kGroup)
+      ->capture_default_str();
+  command
+      .add_option("--min-p", sampling.min_p,
+                  "Only tokens at least this likely, relative to the most likely one")
+      ->group(kGroup)
+      ->capture_default_str();
+  command
+      .add_option("--repeat-penalty", sampling.repetition_penalty,
+                  "Weakens tokens that occurred; 1: does not")
+      ->group(kGroup)
+      ->capture_default_str();
+  command.add_option("--seed", sampling.seed, "The same seed gives the same text")
+      ->group(kGroup)
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void AddGenerate(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("generate", "Continue a prompt with a model in this process");
+  const auto options = std::make_shared<Options>();
+  AddLocalFlags(*command, options->local);
+  auto* prompt = command->add_option("-p,--prompt", options->prompt, "The text to continue");
+  command->add_option("-f,--prompt-file", options->prompt_file, "A file with the text to continue")
+      ->excludes(prompt);
+  command->add_option("-n,--max-tokens", options->max_tokens, "Most tokens of the answer")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  auto* chat = command->add_flag(
+      "--chat", options->chat,
+      "The prompt is a user's message in the model's chat format; only the answer is written");
+  command->add_option("--system", options->system, "System message of the chat")->needs(chat);
+  command->add_option("--stop", options->stop, "Text before which the answer ends; may be repeated")
+      ->allow_extra_args(false);
+  auto* choices =
+      command->add_option("--choices", options->choices, "The answer is one of these: a,b,c")->delimiter(',');
+  command->add_option("--schema", options->schema_file, "File with a JSON schema that the answer fits")
+      ->excludes(choices);
+  command->add_flag("-q,--quiet", options->quiet, "No summary on standard error");
+  AddSamplingFlags(*command, options->sampling);
+  command->footer(
+      "Writes the prompt and its continuation to standard output as they come, and a summary to standard "
+      "error.\n"
+      "Example:\n"
+      "  throng generate -m model.gguf -p \"Once upon a time\" -n 200 --temp 0 --kv int8");
+  command->callback([options] {
+    if (options->prompt.empty() && options->prompt_file.empty()) {
+      throw MakeError(ErrorCode::kInvalid, "generate: no prompt is given, use --prompt or --prompt-file");
+    }
+    Run(*options);
+  });
+}
+
+}  // namespace throng::cli

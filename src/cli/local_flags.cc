@@ -1,0 +1,45 @@
+#include "cli/local_flags.h"
+
+#include "kv/codec_table.h"
+
+namespace throng::cli {
+
+void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
+  constexpr const char* kGroup = "Model and engine";
+  command.add_option("-m,--model", options.model, "GGUF file; default: the embedded model")->group(kGroup);
+  command
+      .add_option("--kv", options.kv,
+                  "Codec of the KV cache, one of " + kv::CodecNames() + ", with parameters as name:key=value")
+      ->group(kGroup)
+      ->capture_default_str();
+  command.add_option("--k", options.keys, "Codec of keys, where it differs from --kv")->group(kGroup);
+  command.add_option("--v", options.values, "Codec of values, where it differs from --kv")->group(kGroup);
+  command
+      .add_option("--kv-budget", options.kv_budget_bytes,
+                  "Most bytes of all KV caches, such as 2GB; default: half of the free memory")
+      ->group(kGroup)
+      ->transform(CLI::AsSizeValue(false));
+  command
+      .add_option("--context", options.max_context,
+                  "Most tokens of prompt and answer together; default: the model's")
+      ->group(kGroup)
+      ->check(CLI::PositiveNumber);
+  command.add_option("--threads", options.threads, "Threads that compute; default: all")
+      ->group(kGroup)
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--batch", options.max_batch, "Sequences that run at once")
+      ->group(kGroup)
+      ->capture_default_str();
+  command.add_option("--step-tokens", options.step_tokens, "Tokens of one forward pass")
+      ->group(kGroup)
+      ->capture_default_str();
+  command.add_option("--chunk", options.chunk_tokens, "Tokens of one prompt in one forward pass")
+      ->group(kGroup)
+      ->capture_default_str();
+  command
+      .add_flag("!--no-prefix-cache", options.prefix_cache,
+                "Compute prompts that begin alike again and again")
+      ->group(kGroup);
+}
+
+}  // namespace throng::cli

@@ -1,0 +1,14 @@
+// The flags of every command that runs a model in this process.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "engine/local_llm.h"
+
+namespace throng::cli {
+
+// Declares --model, --kv, --k, --v, --kv-budget, --context, --threads, --batch, --step-tokens, --chunk and
+// --no-prefix-cache. The options must live until the command has run.
+void AddLocalFlags(CLI::App& command, engine::LocalOptions& options);
+
+}  // namespace throng::cli

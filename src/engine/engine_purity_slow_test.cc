@@ -1,0 +1,56 @@
+// Purity for every codec of the table, and with a trained model.
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "engine/purity_rig.h"
+
+namespace throng::engine {
+namespace {
+
+std::vector<std::string> AllCodecs() {
+  std::vector<std::string> names;
+  for (const kv::CodecEntry& entry : kv::CodecTable()) names.push_back(entry.name);
+  return names;
+}
+
+// Some codecs do not work for every head size.
+bool Allows(const std::string& codec, int head_dim) {
+  try {
+    kv::ParseCodec(codec, head_dim);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+class EnginePuritySlow : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(EnginePuritySlow, RandomModelsOfAllKindsOfWeights) {
+  using model::TensorType;
+  for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kQ4_0}) {
+    SCOPED_TRACE(model::TensorTypeName(type));
+    const std::vector<uint8_t> bytes = TinyModelBytes(type, 64);
+    const model::GgufFile file(bytes, "tiny");
+    const auto transformer = model::LoadTransformer(file);
+    PurityCheck(*transformer, GetParam()).Run();
+  }
+}
+
+TEST_P(EnginePuritySlow, ATrainedModel) {
+  const std::string path = std::string(THRONG_SHARED_DIR) + "/models/stories260K.gguf";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
+  const model::GgufFile file(path);
+  const auto transformer = model::LoadTransformer(file);
+  if (!Allows(GetParam(), transformer->Config().head_dim))
+    GTEST_SKIP() << "no such head size with this codec";
+  PurityCheck(*transformer, GetParam()).Run();
+}
+
+INSTANTIATE_TEST_SUITE_P(Codecs, EnginePuritySlow, ::testing::ValuesIn(AllCodecs()),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace throng::engine

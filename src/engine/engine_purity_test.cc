@@ -1,0 +1,24 @@
+// Principle 2 of the design: a logit is a function of the tokens, the model and the codec, and of nothing
+// else.
+
+#include <gtest/gtest.h>
+
+#include "engine/purity_rig.h"
+
+namespace throng::engine {
+namespace {
+
+class EnginePurity : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EnginePurity, LogitsDependOnTokensModelAndCodecAlone) {
+  const std::vector<uint8_t> bytes = TinyModelBytes(model::TensorType::kQ8_0, 16);
+  const model::GgufFile file(bytes, "tiny");
+  const auto transformer = model::LoadTransformer(file);
+  PurityCheck(*transformer, GetParam()).Run();
+}
+
+INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurity, ::testing::Values("f32", "f16", "int8"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace throng::engine
