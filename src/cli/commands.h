@@ -6,6 +6,7 @@
 namespace throng::cli {
 
 void AddGenerate(CLI::App& app);
+void AddInterview(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddVersion(CLI::App& app);
 

@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   app.parse_complete_callback([&] { throng::InitLog(log_level); });
 
   throng::cli::AddGenerate(app);
+  throng::cli::AddInterview(app);
   throng::cli::AddTokenize(app);
   throng::cli::AddVersion(app);
 
