@@ -44,7 +44,7 @@ uint64_t LatencyLlm::Submit(Request request) {
   // The last token of a prompt is always computed: its logits give the first token of the answer.
   const int cached = std::clamp(static_cast<int>(prompt * options_.cached), 0, std::max(prompt - 1, 0));
   sequence.completion.cached_prompt_tokens = cached;
-  sequence.prompt_left = prompt - cached;
+  sequence.prompt_left = std::max(prompt - cached, 1);
   sequence.priority = options_.priorities ? request.priority : 0;
   waiting_.emplace(sequence.priority, last_id_);
   sequences_.emplace(last_id_, std::move(sequence));
@@ -126,8 +126,8 @@ void LatencyLlm::Plan(Replica& replica) {
 // Gives the iteration's prompt tokens to the sequences in their order; each that has all of them makes its
 // first token.
 void LatencyLlm::FinishPrompts(Replica& replica, std::vector<uint64_t>& finished) {
-  int budget = options_.chunk;
-  while (!replica.prefilling.empty()) {
+  int budget = replica.run_prompt;  // who was admitted during the run is behind
+  while (budget > 0) {
     const uint64_t id = replica.prefilling.front();
     Sequence& sequence = sequences_.at(id);
     const int taken = std::min(budget, sequence.prompt_left);
