@@ -143,17 +143,22 @@ void ReadMemory(benchmark::State& state) {
 }
 
 void RegisterAll() {
-  benchmark::RegisterBenchmark("ReadMemory", ReadMemory)->UseRealTime()->Unit(benchmark::kMicrosecond);
+  benchmark::RegisterBenchmark("ReadMemory", ReadMemory)
+      ->MeasureProcessCPUTime()
+      ->UseRealTime()
+      ->Unit(benchmark::kMicrosecond);
   for (const kv::CodecEntry& entry : kv::CodecTable()) {
     const std::string codec = entry.name;
     for (const int held : {1024, 4096, 32768}) {
       benchmark::RegisterBenchmark(("Decode/" + codec + "/" + std::to_string(held)).c_str(),
                                    [codec, held](benchmark::State& state) { Measure(state, codec, held, 1); })
+          ->MeasureProcessCPUTime()
           ->UseRealTime()
           ->Unit(benchmark::kMicrosecond);
     }
     benchmark::RegisterBenchmark(("Prefill/" + codec + "/512/4096").c_str(),
                                  [codec](benchmark::State& state) { Measure(state, codec, 4096, 512); })
+        ->MeasureProcessCPUTime()
         ->UseRealTime()
         ->Unit(benchmark::kMicrosecond);
   }

@@ -41,28 +41,43 @@ HWY_INLINE hn::Vec<DF> ExpNegative(DF df, hn::Vec<DF> x) {
 }
 
 // max and sum are the row's running maximum (-inf at first) and sum; returns what its output must be
-// multiplied by. Vectors of 8 on every newer target, so that these all add in the same order.
-HWY_INLINE float SoftmaxRow(float* scores, float& max, float& sum) {
-  const hn::CappedTag<float, 8> df;
-  const size_t N = hn::Lanes(df);
-  auto top = hn::LoadU(df, scores);
-  for (size_t t = N; t < kv::kPageTokens; t += N) top = hn::Max(top, hn::LoadU(df, scores + t));
-  const float new_max = HWY_MAX(max, hn::GetLane(hn::MaxOfLanes(df, top)));
-  const float rescale = hn::GetLane(ExpNegative(df, hn::Set(df, max - new_max)));
+// multiplied by. The sum adds lanes 0-7 of even and of odd groups of 8 apart, in order: with vectors of 8 as
+// with vectors of 16.
+template <class DF>
+HWY_INLINE float SoftmaxRow(DF df, float* scores, float& max, float& sum) {
+  const hn::CappedTag<float, 8> d8;
+  constexpr size_t kN = hn::MaxLanes(df);
+  constexpr size_t kGroups = kN >= 16 ? 1 : 2;  // sums side by side
+  hn::Vec<DF> top[kGroups];
+  hn::Vec<DF> total[kGroups];
+  HWY_UNROLL(2)
+  for (size_t g = 0; g < kGroups; ++g) {
+    top[g] = hn::LoadU(df, scores + g * kN);
+    total[g] = hn::Zero(df);
+  }
+  for (size_t t = kGroups * kN; t < kv::kPageTokens; t += kGroups * kN) {
+    HWY_UNROLL(2)
+    for (size_t g = 0; g < kGroups; ++g) top[g] = hn::Max(top[g], hn::LoadU(df, scores + t + g * kN));
+  }
+  const float new_max = HWY_MAX(max, hn::GetLane(hn::MaxOfLanes(df, hn::Max(top[0], top[kGroups - 1]))));
+  const float rescale = hn::GetLane(ExpNegative(d8, hn::Set(d8, max - new_max)));
   const auto shift = hn::Set(df, new_max);
-  auto total0 = hn::Zero(df);
-  auto total1 = hn::Zero(df);
-  for (size_t t = 0; t < kv::kPageTokens; t += 2 * N) {
-    const auto p0 = ExpNegative(df, hn::Sub(hn::LoadU(df, scores + t), shift));
-    const auto p1 = ExpNegative(df, hn::Sub(hn::LoadU(df, scores + t + N), shift));
-    hn::StoreU(p0, df, scores + t);
-    hn::StoreU(p1, df, scores + t + N);
-    total0 = hn::Add(total0, p0);
-    total1 = hn::Add(total1, p1);
+  for (size_t t = 0; t < kv::kPageTokens; t += kGroups * kN) {
+    HWY_UNROLL(2)
+    for (size_t g = 0; g < kGroups; ++g) {
+      const auto p = ExpNegative(df, hn::Sub(hn::LoadU(df, scores + t + g * kN), shift));
+      hn::StoreU(p, df, scores + t + g * kN);
+      total[g] = hn::Add(total[g], p);
+    }
+  }
+  hn::Vec<decltype(d8)> both;
+  if constexpr (kGroups == 1) {
+    both = hn::Add(hn::LowerHalf(d8, total[0]), hn::UpperHalf(d8, total[0]));
+  } else {
+    both = hn::Add(total[0], total[1]);
   }
   max = new_max;
-  const float added = hn::GetLane(hn::SumOfLanes(df, hn::Add(total0, total1)));
-  sum = sum * rescale + added;
+  sum = sum * rescale + hn::GetLane(hn::SumOfLanes(d8, both));
   return rescale;
 }
 

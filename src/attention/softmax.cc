@@ -26,7 +26,7 @@ void SoftmaxPageImpl(const Visible* visible, int num_rows, float* scores, float*
     }
     std::fill(row, row + begin, -std::numeric_limits<float>::infinity());
     std::fill(row + end, row + kv::kPageTokens, -std::numeric_limits<float>::infinity());
-    rescale[r] = SoftmaxRow(row, max[r], sum[r]);
+    rescale[r] = SoftmaxRow(hn::CappedTag<float, 16>(), row, max[r], sum[r]);
   }
 }
 

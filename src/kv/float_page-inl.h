@@ -8,7 +8,7 @@
 #define THRONG_KV_FLOAT_PAGE_INL_H_
 #endif
 
-#include <cstring>
+#include <type_traits>
 
 #include "base/half.h"
 #include "hwy/highway.h"
@@ -53,8 +53,9 @@ HWY_INLINE void StoreFinite(DF df, hn::Vec<DF> v, float16_t* p) {
 #endif
 }
 
-// scores[r, t..t + kVecs N) for kRows rows.
-template <size_t kRows, size_t kVecs, typename T, class DF>
+// scores[r, t..t + kVecs N) for kRows rows. kPrefetch: also fetches as much of the values as is read of the
+// keys. They follow the keys in a block; were they elsewhere, nothing but time would be lost.
+template <size_t kRows, size_t kVecs, bool kPrefetch, typename T, class DF>
 HWY_INLINE void ScoreTile(DF df, const T* keys, const float* queries, size_t query_stride, int head_dim,
                           size_t t, float* scores) {
   const size_t N = hn::Lanes(df);
@@ -68,6 +69,12 @@ HWY_INLINE void ScoreTile(DF df, const T* keys, const float* queries, size_t que
     hn::Vec<DF> key[kVecs];
     HWY_UNROLL(8)
     for (size_t v = 0; v < kVecs; ++v) key[v] = LoadFloat(df, keys + i * kPageTokens + t + v * N);
+    if constexpr (kPrefetch) {
+      const T* values = keys + static_cast<size_t>(kPageTokens) * head_dim;
+      HWY_UNROLL(8)
+      for (size_t j = 0; j < kVecs * N; j += 64 / sizeof(T))
+        __builtin_prefetch(values + i * kPageTokens + t + j);
+    }
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) {
       const auto query = hn::Set(df, queries[r * query_stride + i]);
@@ -89,19 +96,18 @@ void ScoreFloat(const T* keys, const float* queries, size_t query_stride, int he
   constexpr size_t kN = hn::MaxLanes(df);
   constexpr size_t kVecs = kN >= 16 ? 4 : 2;  // with 4 rows, all sums stay in registers
   static_assert(kPageTokens % (kN * kVecs) == 0);
+  const auto tile = [&](auto rows, auto prefetch, int r) HWY_ATTR {
+    for (size_t t = 0; t < kPageTokens; t += kN * kVecs) {
+      ScoreTile<rows(), kVecs, prefetch()>(df, keys, queries + r * query_stride, query_stride, head_dim, t,
+                                           scores + r * kPageTokens);
+    }
+  };
+  const std::integral_constant<size_t, 4> four;
+  const std::integral_constant<size_t, 1> one;
   int r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    for (size_t t = 0; t < kPageTokens; t += kN * kVecs) {
-      ScoreTile<4, kVecs>(df, keys, queries + r * query_stride, query_stride, head_dim, t,
-                          scores + r * kPageTokens);
-    }
-  }
-  for (; r < num_rows; ++r) {
-    for (size_t t = 0; t < kPageTokens; t += kN * kVecs) {
-      ScoreTile<1, kVecs>(df, keys, queries + r * query_stride, query_stride, head_dim, t,
-                          scores + r * kPageTokens);
-    }
-  }
+  for (; r + 4 <= num_rows; r += 4)
+    r == 0 ? tile(four, std::true_type(), r) : tile(four, std::false_type(), r);
+  for (; r < num_rows; ++r) r == 0 ? tile(one, std::true_type(), r) : tile(one, std::false_type(), r);
 }
 
 // out[r, c..c + kVecs N) for kRows rows.

@@ -1,6 +1,5 @@
 #include "kv/int8/int8.h"
 
-#include <cmath>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -63,10 +62,17 @@ HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const float* key_scales, flo
   hn::StoreU(hn::Mul(scaled, hn::Set(df, query_scale)), df, scores + t);
 }
 
+// Fetches as much of the values as is read of the keys in one step of 4 dimensions, if this is the first tile
+// of a page. They follow the keys in a block; were they elsewhere, nothing but time would be lost.
+HWY_INLINE void PrefetchValues(const uint8_t* keys, int head_dim, int i) {
+  const uint8_t* values = keys + static_cast<size_t>(kPageTokens) * (head_dim + sizeof(float) + i);
+  for (int j = 0; j < 4 * kPageTokens; j += 64) __builtin_prefetch(values + j);
+}
+
 #if THRONG_INT8_VNNI
 
 // All 64 tokens of kRows rows: four vectors of 16 tokens, four dimensions per step.
-template <int kRows>
+template <int kRows, bool kPrefetch>
 HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const QueryView* queries,
                           int head_dim, float* scores) {
   const hn::ScalableTag<int32_t> di;
@@ -102,7 +108,7 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const Qu
 
 // Per step 4 dimensions of 4 tokens: widened to 16 bits, because vpmaddubsw would saturate; two lanes per
 // token.
-template <int kRows>
+template <int kRows, bool kPrefetch>
 HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const QueryView* queries,
                           int head_dim, float* scores) {
   const hn::ScalableTag<int32_t> di;
@@ -111,6 +117,7 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const Qu
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
     for (int i = 0; i < head_dim; i += 4) {
+      if (kPrefetch && t == 0) PrefetchValues(keys, head_dim, i);
       const uint8_t* from = keys + static_cast<size_t>(i) * kPageTokens + t * 4;
       const __m256i key0 = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
       const __m256i key1 = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16)));
@@ -135,7 +142,7 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const Qu
 
 #else
 
-template <int kRows>
+template <int kRows, bool kPrefetch>
 HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const QueryView* queries,
                           int head_dim, float* scores) {
   for (int r = 0; r < kRows; ++r) {
@@ -163,26 +170,31 @@ void ScoreInt8(const uint8_t* keys, const void* prepared, size_t row_bytes, int 
   for (; r + 4 <= num_rows; r += 4) {
     QueryView queries[4];
     for (int j = 0; j < 4; ++j) queries[j] = ViewQuery(prepared, head_dim, row_bytes, r + j);
-    ScoreTile<4>(keys, key_scales, queries, head_dim, scores + r * kPageTokens);
+    float* to = scores + r * kPageTokens;
+    r == 0 ? ScoreTile<4, true>(keys, key_scales, queries, head_dim, to)
+           : ScoreTile<4, false>(keys, key_scales, queries, head_dim, to);
   }
   for (; r < num_rows; ++r) {
     const QueryView query = ViewQuery(prepared, head_dim, row_bytes, r);
-    ScoreTile<1>(keys, key_scales, &query, head_dim, scores + r * kPageTokens);
+    float* to = scores + r * kPageTokens;
+    r == 0 ? ScoreTile<1, true>(keys, key_scales, &query, head_dim, to)
+           : ScoreTile<1, false>(keys, key_scales, &query, head_dim, to);
   }
 }
 
 // weights[t] = round(p[t] s[t] / unit), 0..32767; returns unit = max / 32767.
 HWY_INLINE float QuantizeWeights(const float* probabilities, const float* value_scales, int16_t* weights) {
-  const hn::CappedTag<float, 8> df;
+  const hn::CappedTag<float, 16> df;
   const hn::RebindToSigned<decltype(df)> di;
   const hn::Rebind<int16_t, decltype(df)> dw;
-  const size_t N = hn::Lanes(df);
-  float products[kPageTokens];
+  constexpr size_t kN = hn::MaxLanes(df);
+  constexpr size_t kVecs = kPageTokens / kN;
+  hn::Vec<decltype(df)> products[kVecs];
   auto largest = hn::Zero(df);
-  for (size_t t = 0; t < kPageTokens; t += N) {
-    const auto w = hn::Mul(hn::LoadU(df, probabilities + t), hn::LoadU(df, value_scales + t));
-    largest = hn::Max(largest, w);
-    hn::StoreU(w, df, products + t);
+  HWY_UNROLL(16)
+  for (size_t v = 0; v < kVecs; ++v) {
+    products[v] = hn::Mul(hn::LoadU(df, probabilities + v * kN), hn::LoadU(df, value_scales + v * kN));
+    largest = hn::Max(largest, products[v]);
   }
   const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
   // Below this the quotient overflows; such weights count as 0.
@@ -192,9 +204,10 @@ HWY_INLINE float QuantizeWeights(const float* probabilities, const float* value_
   }
   const auto inverse = hn::Set(df, 32767.0f / top);
   const auto limit = hn::Set(di, 32767);
-  for (size_t t = 0; t < kPageTokens; t += N) {
-    const auto w = hn::Min(hn::NearestInt(hn::Mul(hn::LoadU(df, products + t), inverse)), limit);
-    hn::StoreU(hn::DemoteTo(dw, w), dw, weights + t);
+  HWY_UNROLL(16)
+  for (size_t v = 0; v < kVecs; ++v) {
+    const auto w = hn::Min(hn::NearestInt(hn::Mul(products[v], inverse)), limit);
+    hn::StoreU(hn::DemoteTo(dw, w), dw, weights + v * kN);
   }
   return top / 32767.0f;
 }
@@ -274,6 +287,51 @@ HWY_INLINE void MixRows(const int8_t* values, const float* value_scales, const f
   }
 }
 
+// codes[i] = round(row[i] / scale), in [-127, 127]; returns the scale.
+float QuantizeRow(const float* row, int head_dim, int8_t* codes) {
+  const hn::CappedTag<float, 8> df;
+  const hn::Rebind<int8_t, decltype(df)> db;
+  const size_t N = hn::Lanes(df);
+  const size_t d = static_cast<size_t>(head_dim);
+  const auto limit = hn::Set(df, 65504.0f);
+  const auto load = [&](size_t i) HWY_ATTR {
+    const auto x = hn::LoadU(df, row + i);
+    return hn::Max(hn::Min(hn::IfThenElseZero(hn::Eq(x, x), x), limit), hn::Neg(limit));
+  };
+  auto largest = hn::Zero(df);
+  for (size_t i = 0; i < d; i += N) largest = hn::Max(largest, hn::Abs(load(i)));
+  const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
+  // Below this the quotient overflows; such rows count as 0.
+  if (top < 1e-30f) {
+    std::memset(codes, 0, d);
+    return 0.0f;
+  }
+  const auto inverse = hn::Set(df, 127.0f / top);
+  for (size_t i = 0; i < d; i += N) {
+    hn::StoreU(hn::DemoteTo(db, hn::NearestInt(hn::Mul(load(i), inverse))), db, codes + i);
+  }
+  return top / 127.0f;
+}
+
+void EncodeInt8(bool keys, const float* block, int head_dim, uint8_t* encoded) {
+  const size_t d = static_cast<size_t>(head_dim);
+  float* scales = reinterpret_cast<float*>(encoded + kPageTokens * d);
+  int8_t codes[kMaxHeadDim];
+  for (size_t t = 0; t < kPageTokens; ++t) {
+    scales[t] = QuantizeRow(block + t * d, head_dim, codes);
+    if (keys) {
+      // 4 bytes at once; flipping the top bit adds 128.
+      for (size_t i = 0; i < d; i += 4) {
+        const uint32_t four = static_cast<uint32_t>(LoadInt32(codes + i)) ^ 0x80808080u;
+        std::memcpy(encoded + (i / 4 * kPageTokens + t) * 4, &four, sizeof(four));
+      }
+    } else {
+      uint8_t* to = encoded + t / 2 * d * 2 + t % 2;
+      for (size_t i = 0; i < d; ++i) to[2 * i] = static_cast<uint8_t>(codes[i]);
+    }
+  }
+}
+
 void MixInt8(const uint8_t* encoded, const float* probabilities, const float* rescale, int head_dim,
              int num_rows, float* out) {
   const int8_t* values = reinterpret_cast<const int8_t*>(encoded);
@@ -303,25 +361,8 @@ namespace {
 
 HWY_EXPORT(ScoreInt8);
 HWY_EXPORT(MixInt8);
-
-// codes[i] = round(row[i] / scale), in [-127, 127]; returns the scale.
-float QuantizeRow(const float* row, int head_dim, int8_t* codes) {
-  float finite[kMaxHeadDim];
-  float top = 0.0f;
-  for (int i = 0; i < head_dim; ++i) {
-    const float x = std::isnan(row[i]) ? 0.0f : std::fmin(std::fmax(row[i], -65504.0f), 65504.0f);
-    finite[i] = x;
-    top = std::fmax(top, std::fabs(x));
-  }
-  // Below this the quotient overflows; such rows count as 0.
-  if (top < 1e-30f) {
-    std::memset(codes, 0, head_dim);
-    return 0.0f;
-  }
-  const float inverse = 127.0f / top;
-  for (int i = 0; i < head_dim; ++i) codes[i] = static_cast<int8_t>(std::nearbyintf(finite[i] * inverse));
-  return top / 127.0f;
-}
+HWY_EXPORT(QuantizeRow);
+HWY_EXPORT(EncodeInt8);
 
 class Int8 : public Codec {
  public:
@@ -333,13 +374,7 @@ class Int8 : public Codec {
   }
 
   void Encode(Part part, const float* block, uint8_t* encoded) const override {
-    float* scales = reinterpret_cast<float*>(encoded + Count(part).codes);
-    int8_t codes[kMaxHeadDim];
-    for (int t = 0; t < kPageTokens; ++t) {
-      scales[t] = QuantizeRow(block + static_cast<size_t>(t) * head_dim_, head_dim_, codes);
-      for (int i = 0; i < head_dim_; ++i)
-        encoded[Index(part, t, i)] = static_cast<uint8_t>(codes[i] + Offset(part));
-    }
+    HWY_DYNAMIC_DISPATCH(EncodeInt8)(part == Part::kKeys, block, head_dim_, encoded);
   }
   void Decode(Part part, const uint8_t* encoded, float* block) const override {
     const float* scales = reinterpret_cast<const float*>(encoded + Count(part).codes);
@@ -356,7 +391,7 @@ class Int8 : public Codec {
     auto* bytes = static_cast<uint8_t*>(prepared);
     int8_t codes[kMaxHeadDim];
     int16_t wide[kMaxHeadDim];
-    const float scale = QuantizeRow(query, head_dim_, codes);
+    const float scale = HWY_DYNAMIC_DISPATCH(QuantizeRow)(query, head_dim_, codes);
     int32_t sum = 0;
     for (int i = 0; i < head_dim_; ++i) {
       wide[i] = codes[i];
