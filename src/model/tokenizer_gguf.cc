@@ -24,8 +24,9 @@ std::vector<std::string> ReadStrings(const GgufFile& file, std::string_view key)
 }
 
 TokenType ReadType(const GgufFile& file, int64_t value) {
-  if (value < 1 || value > 6) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: tokenizer.ggml.token_type has the value {}; allowed are 1 to 6",
+  if (value == 0) return TokenType::kNormal;  // written by some converters for "not defined"
+  if (value < 0 || value > 6) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: tokenizer.ggml.token_type has the value {}; allowed are 0 to 6",
                     file.Name(), value);
   }
   return static_cast<TokenType>(value);
