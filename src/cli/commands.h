@@ -7,6 +7,7 @@ namespace throng::cli {
 
 void AddGenerate(CLI::App& app);
 void AddInterview(CLI::App& app);
+void AddLogits(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddVersion(CLI::App& app);
 

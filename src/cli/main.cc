@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
 
   throng::cli::AddGenerate(app);
   throng::cli::AddInterview(app);
+  throng::cli::AddLogits(app);
   throng::cli::AddTokenize(app);
   throng::cli::AddVersion(app);
 
