@@ -1,6 +1,7 @@
 #include "kv/codec_table.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "kv/codec_parameters.h"
@@ -30,11 +31,31 @@ void CheckHeadDim(int head_dim) {
   }
 }
 
-// The codec of the open pages; the codec itself if it stores rows in that form anyway.
-std::shared_ptr<const OpenCodec> OpenCodecFor(const std::shared_ptr<const Codec>& codec, int head_dim) {
-  auto open = std::dynamic_pointer_cast<const OpenCodec>(codec);
-  return open != nullptr ? open : MakeOpenCodec(codec->Open(), head_dim);
-}
+// Owns the codecs of a layout, each once.
+class Owner {
+ public:
+  explicit Owner(BlockLayout& layout) : layout_(layout) {}
+
+  const Codec* Keep(const std::shared_ptr<const Codec>& codec) {
+    if (std::find(layout_.codecs.begin(), layout_.codecs.end(), codec) == layout_.codecs.end()) {
+      layout_.codecs.push_back(codec);
+    }
+    return codec.get();
+  }
+
+  // The codec of the open pages: the codec itself if it stores rows in that form anyway.
+  const OpenCodec* OpenFor(const Codec* codec) {
+    if (const auto* open = dynamic_cast<const OpenCodec*>(codec)) return open;
+    std::shared_ptr<const OpenCodec>& open = codec->Open() == OpenType::kF32 ? f32_ : f16_;
+    if (open == nullptr) open = MakeOpenCodec(codec->Open(), layout_.head_dim);
+    Keep(open);
+    return open.get();
+  }
+
+ private:
+  BlockLayout& layout_;
+  std::shared_ptr<const OpenCodec> f16_, f32_;
+};
 
 size_t Place(size_t& end, size_t bytes) {
   const size_t offset = end;
@@ -72,7 +93,7 @@ std::shared_ptr<const Codec> ParseCodec(std::string_view spec, int head_dim) {
   return codec;
 }
 
-BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const Codec> values, int num_layers,
+BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choose, int num_layers,
                        int num_kv_heads, int head_dim) {
   CheckHeadDim(head_dim);
   if (num_layers < 1 || num_layers > 1024 || num_kv_heads < 1 || num_kv_heads > 1024) {
@@ -84,22 +105,27 @@ BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const 
   layout.num_layers = num_layers;
   layout.num_kv_heads = num_kv_heads;
   layout.head_dim = head_dim;
-  const auto open_keys = OpenCodecFor(keys, head_dim);
-  const auto open_values = OpenCodecFor(values, head_dim);
+  Owner owner(layout);
   for (int i = 0; i < num_layers * num_kv_heads; ++i) {
+    const CodecPair pair = choose(i / num_kv_heads, i % num_kv_heads);
     PageSpec spec;
-    spec.keys = keys.get();
-    spec.values = values.get();
-    spec.open_keys = open_keys.get();
-    spec.open_values = open_values.get();
-    spec.keys_offset = Place(layout.bytes, keys->Bytes(Part::kKeys));
-    spec.values_offset = Place(layout.bytes, values->Bytes(Part::kValues));
-    spec.open_keys_offset = Place(layout.open_bytes, open_keys->Bytes(Part::kKeys));
-    spec.open_values_offset = Place(layout.open_bytes, open_values->Bytes(Part::kValues));
+    spec.keys = owner.Keep(pair.keys);
+    spec.values = owner.Keep(pair.values);
+    spec.open_keys = owner.OpenFor(spec.keys);
+    spec.open_values = owner.OpenFor(spec.values);
+    spec.keys_offset = Place(layout.bytes, spec.keys->Bytes(Part::kKeys));
+    spec.values_offset = Place(layout.bytes, spec.values->Bytes(Part::kValues));
+    spec.open_keys_offset = Place(layout.open_bytes, spec.open_keys->Bytes(Part::kKeys));
+    spec.open_values_offset = Place(layout.open_bytes, spec.open_values->Bytes(Part::kValues));
     layout.pages.push_back(spec);
   }
-  layout.codecs = {keys, values, open_keys, open_values};
   return layout;
+}
+
+BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const Codec> values, int num_layers,
+                       int num_kv_heads, int head_dim) {
+  const CodecPair pair{std::move(keys), std::move(values)};
+  return MakeLayout([&pair](int, int) { return pair; }, num_layers, num_kv_heads, head_dim);
 }
 
 BlockLayout MakeLayout(const CodecFlags& flags, int num_layers, int num_kv_heads, int head_dim) {

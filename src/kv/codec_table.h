@@ -1,6 +1,7 @@
 // The table of codecs, the parser of codec specifications, and the layout of blocks that follows from them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -38,7 +39,16 @@ struct CodecFlags {
   const std::string& Values() const { return v.empty() ? kv : v; }
 };
 
-// The same pair of codecs in all layers and heads. Throws kInvalid if a number is out of range.
+struct CodecPair {
+  std::shared_ptr<const Codec> keys;
+  std::shared_ptr<const Codec> values;
+};
+
+// choose(layer, head) is called once for each page of a block. Throws kUnsupported if a number is out of
+// range.
+BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choose, int num_layers,
+                       int num_kv_heads, int head_dim);
+// The same pair of codecs in all layers and heads.
 BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const Codec> values, int num_layers,
                        int num_kv_heads, int head_dim);
 BlockLayout MakeLayout(const CodecFlags& flags, int num_layers, int num_kv_heads, int head_dim);

@@ -88,6 +88,19 @@ TEST(MakeLayoutTest, PagesDoNotOverlapAndAreAligned) {
   EXPECT_EQ(layout.bytes, 6u * (64 * 80 + 256 + 64 * 80 * 2));
 }
 
+TEST(MakeLayoutTest, LayersAndHeadsMayDiffer) {
+  const CodecPair wide{ParseCodec("f32", 32), ParseCodec("f32", 32)};
+  const CodecPair narrow{ParseCodec("int8", 32), ParseCodec("f16", 32)};
+  const BlockLayout layout =
+      MakeLayout([&](int layer, int head) { return layer == 1 && head == 0 ? wide : narrow; }, 2, 2, 32);
+  EXPECT_EQ(layout.At(1, 0).keys, wide.keys.get());
+  EXPECT_EQ(layout.At(1, 0).open_keys->Open(), OpenType::kF32);
+  EXPECT_EQ(layout.At(1, 1).keys, narrow.keys.get());
+  EXPECT_EQ(layout.At(1, 1).open_keys->Open(), OpenType::kF16);
+  EXPECT_EQ(layout.bytes, 2u * 64 * 32 * 4 + 3 * (64 * 32 + 256 + 64 * 32 * 2));
+  EXPECT_EQ(layout.open_bytes, 2u * 64 * 32 * 4 + 3 * (2 * 64 * 32 * 2));
+}
+
 TEST(MakeLayoutTest, RefusesAbsurdNumbers) {
   EXPECT_THROW(MakeLayout(CodecFlags{}, 0, 1, 64), Error);
   EXPECT_THROW(MakeLayout(CodecFlags{}, 1, 1 << 30, 64), Error);
