@@ -8,7 +8,11 @@ namespace throng::cli {
 void AddGenerate(CLI::App& app);
 void AddInterview(CLI::App& app);
 void AddLogits(CLI::App& app);
+void AddReplay(CLI::App& app);
+void AddResume(CLI::App& app);
+void AddRun(CLI::App& app);
 void AddTokenize(CLI::App& app);
+void AddVerify(CLI::App& app);
 void AddVersion(CLI::App& app);
 
 }  // namespace throng::cli

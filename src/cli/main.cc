@@ -16,6 +16,10 @@ int main(int argc, char** argv) {
   app.add_option("--log", log_level, "trace, debug, info, warn, error or off")->capture_default_str();
   app.parse_complete_callback([&] { throng::InitLog(log_level); });
 
+  throng::cli::AddRun(app);
+  throng::cli::AddResume(app);
+  throng::cli::AddReplay(app);
+  throng::cli::AddVerify(app);
   throng::cli::AddGenerate(app);
   throng::cli::AddInterview(app);
   throng::cli::AddLogits(app);

@@ -1,0 +1,103 @@
+// throng run: simulates a scenario and keeps a journal of it.
+
+#include <ctime>
+#include <filesystem>
+#include <memory>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/simulate.h"
+
+namespace throng::cli {
+
+namespace {
+
+struct Options {
+  Simulation simulation;
+  std::string journal;
+  bool no_journal = false;
+  bool sync_always = false;
+};
+
+// ./throng-town-1-20250131-120000.journal; a number is added if it exists.
+std::string DefaultJournalPath(const town::Town& town, uint64_t seed) {
+  const std::time_t now = std::time(nullptr);
+  std::tm local;
+  localtime_r(&now, &local);
+  char stamp[32];
+  std::strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &local);
+  const std::string stem = fmt::format("throng-{}-{}-{}", town.Name(), seed, stamp);
+  std::string path = stem + ".journal";
+  for (int i = 2; std::filesystem::exists(path); ++i) path = fmt::format("{}-{}.journal", stem, i);
+  return path;
+}
+
+std::string Absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+sim::Manifest MakeManifest(const Simulation& simulation) {
+  return {{"scenario_dir", Absolute(simulation.scenario)},
+          {"requested_agents", std::to_string(simulation.agents)},
+          {"llm", simulation.llm},
+          {"real_time", simulation.real_time ? "1" : "0"},
+          {"model", Absolute(simulation.local.model)},
+          {"kv", simulation.local.kv},
+          {"k", simulation.local.keys},
+          {"v", simulation.local.values},
+          {"context", std::to_string(simulation.local.max_context)}};
+}
+
+void Run(const Options& options) {
+  const Simulation& simulation = options.simulation;
+  const std::unique_ptr<town::Town> town = LoadWorld(simulation);
+  const sim::RunOptions run = MakeRunOptions(simulation, *town);
+  const std::string path =
+      options.journal.empty() ? DefaultJournalPath(*town, simulation.seed) : options.journal;
+  if (!options.no_journal && std::filesystem::exists(path)) {
+    throw MakeError(ErrorCode::kInvalid, "journal {}: the file exists; resume it, or give another name",
+                    path);
+  }
+  const std::unique_ptr<llm::Llm> llm = MakeLlm(simulation);
+  std::unique_ptr<sim::Journal> journal;
+  if (!options.no_journal) {
+    journal = sim::Journal::Create(path, {options.sync_always});
+    journal->Begin(MakeManifest(simulation), *town, run, llm->Identity());
+    if (!simulation.quiet) fmt::print(stderr, "journal {}\n", path);
+  }
+  RunAndReport(simulation, *town, run, *llm, journal.get());
+}
+
+}  // namespace
+
+void AddRun(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("run", "Simulate a scenario, and keep a journal from which it can be resumed");
+  const auto options = std::make_shared<Options>();
+  AddWorldFlags(*command, options->simulation);
+  command
+      ->add_option(
+          "--mode", options->simulation.mode,
+          "ooo: who cannot see each other do not wait for each other; lockstep; single: one call at a time")
+      ->group("Simulation")
+      ->check(CLI::IsMember({"single", "lockstep", "ooo"}))
+      ->capture_default_str();
+  AddLlmFlags(*command, options->simulation);
+  AddOutputFlags(*command, options->simulation);
+  CLI::Option* journal = command->add_option("--journal", options->journal,
+                                             "Where; default: throng-SCENARIO-SEED-TIME.journal here");
+  journal->group("Output");
+  command->add_flag("--no-journal", options->no_journal, "Keep nothing")->group("Output")->excludes(journal);
+  command
+      ->add_flag("--sync", options->sync_always,
+                 "Survive a loss of power too: wait for the disk at every answer")
+      ->group("Output");
+  command->footer(
+      "Examples:\n"
+      "  throng run --until 09:00\n"
+      "  throng run --agents 100 --kv gear2 -m model.gguf --journal a.journal\n"
+      "  throng run --llm http://localhost:8000 --mode lockstep --json");
+  command->callback([options] { Run(*options); });
+}
+
+}  // namespace throng::cli
