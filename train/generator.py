@@ -463,29 +463,47 @@ def pairs_document(rng: Random, max_tokens: int) -> list[Segment]:
     return segments
 
 
+def list_document(rng: Random, max_tokens: int) -> list[Segment]:
+    """Words and values in the simplest writing, the step before whole sentences."""
+    keys = rng.sample(EVENTS + LOST + LIKES + NEEDS + GOODS + NAMES, rng.randint(2, max(3, max_tokens // 20)))
+    values = {k: rng.choice((rng.choice(PUBLIC), pick_name(rng), hour(rng.choice(HOURS)), rng.choice(LIKES + NEEDS))) for k in keys}
+    plain = rng.random() < 0.5
+    mark = "" if plain else "- "
+    segments: list[Segment] = [("Memories:\n" + "".join(f"{mark}{k}: {v}\n" for k, v in values.items()), "")]
+    budget = max_tokens - 5 * len(keys)
+    while budget > 0:
+        key = rng.choice(keys)
+        segments.append((f"{key}:" if plain else f"Question: {key}?\nAnswer:\n", ""))
+        segments.append((f" {values[key]}\n" if plain else f"{values[key]}\n", "answer"))
+        budget -= 4 if plain else 9
+    return segments
+
+
 def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
-    """Persona, plan, memories, then decisions of all kinds until the budget is full."""
+    """Persona, plan, memories, then decisions of all kinds until the budget is full. Some documents have few memories
+    and ask mostly where to go, because comparing the hour with the plan is a skill of its own."""
     budget = max_tokens - 130
-    num_lines = max(1, min(44, int(budget / 19 * rng.uniform(0.25, 0.8))))
+    on_plan = rng.random() < 0.35
+    num_lines = rng.randint(0, 4) if on_plan else max(1, min(44, int(budget / 19 * rng.uniform(0.25, 0.8))))
     scene = make_scene(rng, num_lines, fill_share=rng.choice((0.1, 0.3, 0.5)))
     segments: list[Segment] = [(scene.head(), "")]
     budget -= 18 * num_lines
-    recall_share = rng.choice((0.3, 0.6, 0.8))
+    recall_share, act_share = (0.1, 0.85) if on_plan else (rng.choice((0.3, 0.6, 0.8)), 0.5)
     while budget > 0:
         if scene.facts and rng.random() < recall_share:
             segments += answer_tail(rng, rng.choice(scene.facts)[1])
             budget -= 13
             continue
         roll = rng.random()
-        if roll < 0.5:
+        if roll < act_share:
             drawn = act_tail(rng, scene)
             if drawn:
                 segments += drawn[0]
             budget -= 22
-        elif roll < 0.65:
+        elif roll < act_share + 0.3 * (1 - act_share):
             segments += talk_tail(rng, scene)
             budget -= 32
-        elif roll < 0.93:
+        elif roll < act_share + 0.86 * (1 - act_share):
             segments += say_tail(rng, scene)
             budget -= 70
         else:
@@ -494,7 +512,9 @@ def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
     return segments
 
 
-def make_document(rng: Random, max_tokens: int, pairs_share: float) -> list[Segment]:
+def make_document(rng: Random, max_tokens: int, pairs_share: float, list_share: float = 0.0) -> list[Segment]:
+    if rng.random() < list_share:
+        return list_document(rng, max_tokens)
     if rng.random() < pairs_share:
         return pairs_document(rng, max_tokens)
     if rng.random() < 0.12:

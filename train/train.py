@@ -5,8 +5,10 @@ import argparse
 import csv
 import ctypes
 import math
+import os
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -19,26 +21,28 @@ from tokenizer import Tokenizer
 
 HERE = Path(__file__).resolve().parent
 
-# (until this share of the run, tokens per row, rows, share of bare recall documents): look-back is learnt on short dense
-# rows, then stretched.
+# (until this share of the run, tokens per row, rows, share of bare recall documents, share of mere lists): look-back is
+# learnt on short dense rows, then stretched.
 CURRICULUM = (
-    (0.15, 192, 24, 0.8),
-    (0.30, 256, 20, 0.5),
-    (0.60, 512, 12, 0.25),
-    (1.00, 1024, 6, 0.15),
+    (0.10, 128, 16, 1.0, 0.3),
+    (0.16, 192, 20, 0.8, 0.1),
+    (0.50, 256, 16, 0.4, 0.03),
+    (0.75, 512, 10, 0.2, 0.0),
+    (1.00, 1024, 6, 0.15, 0.0),
 )
 WEIGHTS = dict(answer=3.0, act=3.0, talk=1.0, say=1.0, plan=0.7, reflect=1.0)
 # Given text is mostly random facts, worth a little: a quarter of its tokens stand for all.
 GIVEN_SHARE, GIVEN_WEIGHT = 0.25, 0.3
 WARM_UP = 0.02
+SPACE = "\u0120"  # stands for the space in a byte-level token
 
 
-def make_row(rng: Random, tokenizer: Tokenizer, length: int, pairs_share: float) -> tuple[list[int], list[str]]:
+def make_row(rng: Random, tokenizer: Tokenizer, length: int, pairs_share: float, list_share: float) -> tuple[list[int], list[str]]:
     """length + 1 tokens and the decision each belongs to; a short document is followed by another."""
     ids: list[int] = []
     kinds: list[str] = []
     while len(ids) <= length:
-        for text, kind in make_document(rng, max(150, length - len(ids)), pairs_share):
+        for text, kind in make_document(rng, max(110, length - len(ids)), pairs_share, list_share):
             new = tokenizer.encode(text)
             ids += new
             kinds += [kind] * len(new)
@@ -47,23 +51,34 @@ def make_row(rng: Random, tokenizer: Tokenizer, length: int, pairs_share: float)
     return ids[: length + 1], kinds[: length + 1]
 
 
-def make_batch(seed: int, step: int, tokenizer: Tokenizer, length: int, rows: int, pairs_share: float):
+def make_batch(seed: int, step: int, tokenizer: Tokenizer, length: int, rows: range, pairs_share: float, list_share: float):
     """inputs [rows, length]; then positions, targets, weights and decisions of the supervised tokens."""
     inputs, picks, targets, weights, names = [], [], [], [], []
-    for row in range(rows):
+    for i, row in enumerate(rows):
         rng = Random(f"train/{seed}/{step}/{row}")
-        ids, kinds = make_row(rng, tokenizer, length, pairs_share)
+        ids, kinds = make_row(rng, tokenizer, length, pairs_share, list_share)
         inputs.append(ids[:-1])
         for t in range(length):
             kind = kinds[t + 1]
             if not kind and rng.random() >= GIVEN_SHARE:
                 continue
-            picks.append(row * length + t)
+            picks.append(i * length + t)
             targets.append(ids[t + 1])
             weights.append(WEIGHTS[kind] if kind else GIVEN_WEIGHT)
             # The first token of an answer is the one that had to be found.
             names.append(f"{kind}_first" if kind and not kinds[t] else kind)
     return torch.tensor(inputs), torch.tensor(picks), torch.tensor(targets), torch.tensor(weights), names
+
+
+def share_spaced_forms(model: Model, tokenizer: Tokenizer) -> None:
+    """Starts " park" and "park" close together. Memories hold the one, answers the other; as strangers, copying would
+    need a learnt translation of each word before looking back could pay at all."""
+    with torch.no_grad():
+        spaced = 0.3 * (model.embed[tokenizer.ids[SPACE]] - model.embed.mean(0))
+        for token, i in tokenizer.ids.items():
+            bare = tokenizer.ids.get(token[1:]) if token.startswith(SPACE) else None
+            if bare is not None:
+                model.embed[i] = model.embed[bare] + 0.3 * (model.embed[i] - model.embed.mean(0)) + spaced
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
@@ -104,7 +119,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--layers", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=0, help="0: all")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--log-every", type=int, default=25)
     parser.add_argument("--save-minutes", type=float, default=3)
@@ -117,13 +132,12 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     keep_freed_memory()
-    if args.threads:
-        torch.set_num_threads(args.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(args.seed)
     tokenizer = Tokenizer.load(args.out / "tokenizer.json")
     dtype = fastest_dtype(device)
     model = Model(Config(vocab=len(tokenizer.tokens), layers=args.layers), dtype).to(device)
+    share_spaced_forms(model, tokenizer)
     matrices = [p for p in model.parameters() if p.dim() == 2]
     norms = [p for p in model.parameters() if p.dim() == 1]
     optimizer = torch.optim.AdamW([dict(params=matrices, weight_decay=0.05), dict(params=norms, weight_decay=0.0)],
@@ -136,6 +150,21 @@ def main() -> None:
         optimizer.load_state_dict(saved["optimizer"])
         step, tokens, seconds = saved["step"], saved["tokens"], saved["seconds"]
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {device}, products in {dtype}", flush=True)
+
+    # Each worker computes its share of the rows with one thread of its own: on a busy machine the workers wait for each
+    # other once a step, where threads within a product would wait at each product.
+    num_workers = 1 if device.type == "cuda" else args.threads
+    workers = ThreadPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,))
+    parameters = list(model.parameters())
+
+    def part(worker: int, step: int, length: int, rows: int, *shares: float):
+        mine = range(rows * worker // num_workers, rows * (worker + 1) // num_workers)
+        inputs, picks, targets, weights, names = make_batch(args.seed, step, tokenizer, length, mine, *shares)
+        inputs, picks, targets, weights = (t.to(device) for t in (inputs, picks, targets, weights))
+        logits = model.logits(model.hidden(inputs).view(inputs.numel(), -1)[picks])
+        loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
+        gradients = torch.autograd.grad(loss, parameters)
+        return loss.item(), gradients, list(zip(names, (logits.argmax(-1) == targets).tolist()))
 
     def save() -> None:
         partial = checkpoint_path.with_suffix(".tmp")
@@ -155,23 +184,21 @@ def main() -> None:
             progress = step / args.steps if args.steps else seconds / (60 * args.minutes)
             if progress >= 1:
                 break
-            _, length, rows, pairs_share = next(stage for stage in CURRICULUM if progress < stage[0])
-            inputs, picks, targets, weights, names = make_batch(args.seed, step, tokenizer, length, rows, pairs_share)
-            inputs, picks, targets, weights = (t.to(device) for t in (inputs, picks, targets, weights))
-            logits = model.logits(model.hidden(inputs).view(rows * length, -1)[picks])
-            loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            _, length, rows, *shares = next(stage for stage in CURRICULUM if progress < stage[0])
+            parts = list(workers.map(lambda worker: part(worker, step, length, rows, *shares), range(num_workers)))
+            for i, parameter in enumerate(parameters):
+                parameter.grad = sum(gradients[i] for _, gradients, _ in parts) / num_workers
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             rate = learning_rate(progress, args.lr)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.step()
 
-            losses.append(loss.item())
-            for name, hit in zip(names, (logits.argmax(-1) == targets).tolist()):
-                hits[name][0] += hit
-                hits[name][1] += 1
+            for loss, _, outcomes in parts:
+                losses.append(loss)
+                for name, hit in outcomes:
+                    hits[name][0] += hit
+                    hits[name][1] += 1
             step += 1
             tokens += rows * length
             now = time.perf_counter()

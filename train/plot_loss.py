@@ -1,0 +1,30 @@
+"""Draws loss.csv: the loss, and how often the first token of an answer is found."""
+
+import csv
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    rows = list(csv.DictReader((HERE / "loss.csv").open()))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
+    tokens = [int(r["tokens"]) / 1e6 for r in rows]
+    left.plot(tokens, [float(r["loss"]) for r in rows], linewidth=0.8)
+    left.set(xlabel="million tokens", ylabel="weighted loss", ylim=(0, 2.5))
+    for name in ("answer", "act", "talk"):
+        found = [(t, float(r[f"{name}_first"])) for t, r in zip(tokens, rows) if r[f"{name}_first"]]
+        right.plot(*zip(*found), linewidth=0.8, label=name)
+    right.set(xlabel="million tokens", ylabel="share of answers right", ylim=(0, 1))
+    right.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(HERE / "loss.svg", metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
