@@ -93,7 +93,7 @@ struct Conditions {
   int step_tokens = 512;
   int chunk_tokens = 64;
   bool prefix_cache = false;
-  int budget_blocks = 1000;
+  int budget_tokens = 20000;  // the KV budget is what so many tokens of one sequence need
 };
 
 class PurityRig {
@@ -101,7 +101,7 @@ class PurityRig {
   PurityRig(model::Transformer& transformer, const std::string& codec, const Conditions& conditions)
       : vocab_(static_cast<size_t>(transformer.Config().vocab_size)),
         layout_(MakeLayout(transformer.Config(), codec)),
-        pool_(layout_, BudgetBytes(layout_, conditions.budget_blocks)),
+        pool_(layout_, BudgetBytes(layout_, conditions.budget_tokens)),
         threads_(conditions.threads),
         engine_(transformer,
                 std::make_shared<Vocabulary>(std::vector<std::string>(vocab_, "x"), std::vector<int32_t>{}),
@@ -148,9 +148,8 @@ class PurityRig {
   Answer Ask(const Question& question) { return Ask(std::vector{question}).front(); }
 
  private:
-  static size_t BudgetBytes(const kv::BlockLayout& layout, int blocks) {
-    const kv::BlockPool pool(layout, 0);
-    return static_cast<size_t>(blocks) * std::max(pool.SealedBytes(), pool.OpenBytes());
+  static size_t BudgetBytes(const kv::BlockLayout& layout, int tokens) {
+    return Scheduler::MostBytes(kv::BlockPool(layout, 0), tokens);
   }
 
   size_t vocab_;
@@ -250,14 +249,22 @@ class PurityCheck {
     EXPECT_EQ(again[5].result.cached_prompt_tokens, 192);
   }
 
+  // Answers so long that what is left for others after admission is soon used up.
   void AfterEviction() {
+    std::vector<Question> questions(questions_.begin(), questions_.begin() + 3);
+    std::vector<Answer> alone;
+    for (Question& question : questions) {
+      question.max_tokens = 200;
+      alone.push_back(Rig({}).Ask(question));
+    }
     for (const bool prefix_cache : {false, true}) {
       SCOPED_TRACE(prefix_cache ? "after eviction, with the prefix cache" : "after eviction");
-      const std::vector<Answer> answers =
-          Rig({.prefix_cache = prefix_cache, .budget_blocks = 16}).Ask(questions_);
-      CompareAll(answers);
+      const auto answers = Rig({.prefix_cache = prefix_cache, .budget_tokens = 350}).Ask(questions);
       int preemptions = 0;
-      for (const Answer& answer : answers) preemptions += answer.result.preemptions;
+      for (size_t i = 0; i < answers.size(); ++i) {
+        ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[i], alone[i]));
+        preemptions += answers[i].result.preemptions;
+      }
       EXPECT_GT(preemptions, 0);
     }
   }
