@@ -1,6 +1,7 @@
 #include "town/map.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <queue>
 
@@ -80,22 +81,11 @@ Map::Map(const JsonView& file)
   CheckReachable(file.Where());
 }
 
-void Map::AddRegion(const JsonView& entry, bool is_home) {
-  entry.OnlyKeys({"name", "rect", "walls", "doors", "furniture", "spots"});
-  Region region;
-  region.is_home = is_home;
-  region.name = entry.At("name").Text(1, 40);
-  if (FindRegion(region.name) != kNoRegion) entry.At("name").Fail("a name that no other place or home has");
-  region.walls = entry.At("walls").Bool();
-  region.rect = ReadRect(entry.At("rect"), width_, height_);
-  if (region.walls && (region.rect.width < 3 || region.rect.height < 3)) {
-    entry.At("rect").Fail("at least 3 x 3 tiles for a place with walls");
-  }
-  const auto index = static_cast<int16_t>(regions_.size());
+// Walls around, floor inside.
+void Map::PaintGround(const JsonView& rect, const Region& region, int16_t index) {
   ForEachTile(region.rect, [&](Pos pos) {
     if (RegionAt(pos) != kNoRegion) {
-      entry.At("rect").Fail(
-          fmt::format("a rectangle that does not lie over {}", regions_[RegionAt(pos)].name));
+      rect.Fail(fmt::format("a rectangle that does not lie over {}", regions_[RegionAt(pos)].name));
     }
     region_at_[Index(pos)] = index;
     Tile& tile = tiles_[Index(pos)];
@@ -105,23 +95,42 @@ void Map::AddRegion(const JsonView& entry, bool is_home) {
       tile = Tile::kFloor;
     }
   });
-  if (const std::optional<JsonView> doors = entry.Find("doors")) {
-    for (const JsonView& door : doors->Items(0, 16)) {
-      const Pos pos = ReadPos(door);
-      if (!region.walls || !OnEdge(region.rect, pos)) door.Fail("an [x, y] in the wall of this place");
-      tiles_[Index(pos)] = Tile::kDoor;
-      region.doors.push_back(pos);
-    }
+}
+
+void Map::PaintDoors(const JsonView& doors, Region& region) {
+  for (const JsonView& door : doors.Items(0, 16)) {
+    const Pos pos = ReadPos(door);
+    if (!region.walls || !OnEdge(region.rect, pos)) door.Fail("an [x, y] in the wall of this place");
+    tiles_[Index(pos)] = Tile::kDoor;
+    region.doors.push_back(pos);
   }
-  if (const std::optional<JsonView> furniture = entry.Find("furniture")) {
-    for (const JsonView& piece : furniture->Items(0, 100)) {
-      const Rect rect = ReadRect(piece, width_, height_);
-      ForEachTile(rect, [&](Pos pos) {
-        if (RegionAt(pos) != index) piece.Fail("a rectangle inside this place");
-        tiles_[Index(pos)] = Tile::kFurniture;
-      });
-    }
+}
+
+void Map::PaintFurniture(const JsonView& furniture, int16_t index) {
+  for (const JsonView& piece : furniture.Items(0, 100)) {
+    ForEachTile(ReadRect(piece, width_, height_), [&](Pos pos) {
+      if (RegionAt(pos) != index) piece.Fail("a rectangle inside this place");
+      tiles_[Index(pos)] = Tile::kFurniture;
+    });
   }
+}
+
+void Map::AddRegion(const JsonView& entry, bool is_home) {
+  entry.OnlyKeys({"name", "rect", "walls", "doors", "furniture", "spots"});
+  Region region;
+  region.is_home = is_home;
+  region.name = entry.At("name").Text(1, 40);
+  if (FindRegion(region.name) != kNoRegion) entry.At("name").Fail("a name that no other place or home has");
+  region.walls = entry.At("walls").Bool();
+  const JsonView rect = entry.At("rect");
+  region.rect = ReadRect(rect, width_, height_);
+  if (region.walls && (region.rect.width < 3 || region.rect.height < 3)) {
+    rect.Fail("at least 3 x 3 tiles for a place with walls");
+  }
+  const auto index = static_cast<int16_t>(regions_.size());
+  PaintGround(rect, region, index);
+  if (const std::optional<JsonView> furniture = entry.Find("furniture")) PaintFurniture(*furniture, index);
+  if (const std::optional<JsonView> doors = entry.Find("doors")) PaintDoors(*doors, region);
   for (const JsonView& spot : entry.At("spots").Items(1, 100)) {
     const Pos pos = ReadPos(spot);
     if (!Contains(pos) || RegionAt(pos) != index || TileAt(pos) != Tile::kFloor) {

@@ -3,7 +3,6 @@
 // corner of something solid.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -74,6 +73,9 @@ class Map {
   bool Contains(sim::Pos pos) const { return pos.x >= 0 && pos.y >= 0 && pos.x < width_ && pos.y < height_; }
   int SightAt(sim::Pos pos) const;
   int32_t MoveCost(sim::Pos from, size_t direction) const;  // -1: not allowed
+  void PaintGround(const JsonView& rect, const Region& region, int16_t index);
+  void PaintDoors(const JsonView& doors, Region& region);
+  void PaintFurniture(const JsonView& furniture, int16_t index);
   void AddRegion(const JsonView& entry, bool is_home);
   void CheckReachable(const std::string& where) const;
   std::vector<int32_t> CostsTo(sim::Pos target) const;
