@@ -31,7 +31,7 @@ uint64_t NumberOf(const sim::Journal& journal, const char* key) {
 // What the flags of this command do not say is as it was.
 void FillIn(Simulation& simulation, const sim::Journal& journal, const CLI::App& command) {
   const auto given = [&](const char* flag) { return command.count(flag) > 0; };
-  simulation.scenario = journal.ManifestValue("scenario_dir");
+  simulation.scenario = journal.ManifestValue("town");
   simulation.agents = static_cast<uint32_t>(NumberOf(journal, "requested_agents"));
   simulation.steps = static_cast<int>(NumberOf(journal, sim::JournalKeys::kSteps));
   simulation.seed = NumberOf(journal, sim::JournalKeys::kSeed);

@@ -37,7 +37,7 @@ std::string Absolute(const std::string& path) {
 }
 
 sim::Manifest MakeManifest(const Simulation& simulation) {
-  return {{"scenario_dir", Absolute(simulation.scenario)},
+  return {{"town", Absolute(simulation.scenario)},
           {"requested_agents", std::to_string(simulation.agents)},
           {"llm", simulation.llm},
           {"real_time", simulation.real_time ? "1" : "0"},
