@@ -70,15 +70,23 @@ void PrepareQueries(const AttentionJob& job, const kv::PageSpec& page, int first
   }
 }
 
-// first_in_page: position of the page's first token.
+void Prefetch(const uint8_t* data, size_t bytes) {
+  if (data == nullptr) return;
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i, 0, 3);
+}
+
+// next_keys: what is read after this page, or null. first_in_page: position of the page's first token.
 void AttendPage(const AttentionJob& job, const Tile& tile, const kv::Codec& keys, const kv::Codec& values,
-                const uint8_t* queries, kv::PageView page, int first_in_page) {
+                const uint8_t* queries, kv::PageView page, const uint8_t* next_keys, int first_in_page) {
   for (int r = 0; r < tile.num_rows; ++r) {
     const int position = tile.first_position + r / job.group;
     tile.visible[r] = {std::max(0, FirstVisible(job, position) - first_in_page),
                        std::min(kPageTokens, position + 1 - first_in_page)};
   }
   keys.Score(page.keys, queries, tile.num_rows, tile.scores);
+  // The keys of the next block come while softmax and mix compute; the codec fetched the values while it read
+  // the keys.
+  Prefetch(next_keys, keys.Bytes(kv::Part::kKeys));
   SoftmaxPage(tile.visible, tile.num_rows, tile.scores, tile.max, tile.sum, tile.rescale);
   values.Mix(page.values, tile.scores, tile.rescale, tile.num_rows, tile.out);
 }
@@ -121,11 +129,13 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
 
   const int own_block = tile.first_position / kPageTokens;
   for (int block = FirstVisible(job, tile.first_position) / kPageTokens; block < own_block; ++block) {
+    const uint8_t* next_keys =
+        block + 1 < own_block ? cache.Sealed(job.layer, job.kv_head, block + 1).keys : nullptr;
     AttendPage(job, tile, *page.keys, *page.values, tile.sealed_queries,
-               cache.Sealed(job.layer, job.kv_head, block), block * kPageTokens);
+               cache.Sealed(job.layer, job.kv_head, block), next_keys, block * kPageTokens);
   }
   AttendPage(job, tile, *page.open_keys, *page.open_values, tile.open_queries,
-             cache.Open(job.layer, job.kv_head, own_block), own_block * kPageTokens);
+             cache.Open(job.layer, job.kv_head, own_block), nullptr, own_block * kPageTokens);
 
   for (int r = 0; r < tile.num_rows; ++r) {
     const size_t token = static_cast<size_t>(first_token + r / job.group);
