@@ -245,7 +245,8 @@ std::optional<Completion> HttpLlm::Ask(Worker& worker, const Job& job,
     mode = static_cast<ConstraintMode>(static_cast<int>(mode) + 1);
   }
   if (reply.status != 200) {
-    const ErrorCode code = MeansRefused(reply.status) ? ErrorCode::kInvalid : ErrorCode::kUnavailable;
+    const bool ours = reply.status >= 400 && reply.status < 500;  // the same question would be refused again
+    const ErrorCode code = ours ? ErrorCode::kInvalid : ErrorCode::kUnavailable;
     throw MakeError(code, "{} answered with status {}: {}", where, reply.status, ErrorText(reply.body));
   }
   Completion completion = ParseChatResponse(reply.body, where);
