@@ -33,8 +33,8 @@ std::string DescribeAgent(const World& world, AgentId agent) {
 }
 
 Digest DigestOfRequest(const llm::Request& request) {
-  Hasher hasher;
-  hasher.Add(request.function).Add(request.system).Add(request.prompt);
+  thread_local Hasher hasher;
+  hasher.Reset().Add(request.function).Add(request.system).Add(request.prompt);
   hasher.Add(uint64_t{request.constraint.choices.size()});
   for (const std::string& choice : request.constraint.choices) hasher.Add(choice);
   hasher.Add(request.constraint.json_schema);
@@ -91,8 +91,8 @@ Task<llm::Completion> MemberRun::Ask(llm::Request request) {
   const llm::CallKey key = request.key;
   context.sink.Submit(std::move(request), call);
   co_await call;
-  Hasher hasher;
-  hasher.Add(key.call).Add(call.request_digest).Add(call.completion.finish).Add(call.completion.text);
+  thread_local Hasher hasher;
+  hasher.Reset().Add(key.call).Add(call.request_digest).Add(call.completion.finish).Add(call.completion.text);
   calls_digest_ += hasher.Finish();
   co_return std::move(call.completion);
 }
@@ -113,14 +113,24 @@ void MemberRun::FinishProceed() {
 
 // ClusterRun
 
-ClusterRun::ClusterRun(const RunContext& context, std::span<const AgentId> members, Step step)
-    : context_(context), step_(step) {
+void ClusterRun::Begin(std::span<const AgentId> members, Step step) {
+  step_ = step;
+  started_ = proceeded_ = 0;
+  resolving_ = false;
   members_.reserve(members.size());
   writes_.resize(members.size());
   for (size_t i = 0; i < members.size(); ++i) {
     members_.emplace_back(*this, members[i]);
     writes_[i].id = members[i];
   }
+}
+
+void ClusterRun::End() {
+  members_.clear();
+  writes_.clear();
+  events_.clear();
+  cells_.clear();
+  resolve_members_.clear();
 }
 
 std::string ClusterRun::Where() const {

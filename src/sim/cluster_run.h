@@ -87,7 +87,7 @@ class MemberRun final : public View, public Caller {
 
 class ClusterRun final : public Commit {
  public:
-  ClusterRun(const RunContext& context, std::span<const AgentId> members, Step step);
+  explicit ClusterRun(const RunContext& context) : context_(context) {}
   ClusterRun(const ClusterRun&) = delete;
   ClusterRun& operator=(const ClusterRun&) = delete;
 
@@ -96,6 +96,10 @@ class ClusterRun final : public Commit {
   void WriteCell(Pos pos, std::string value) override;
   void AddEvent(Event event) override;
   Caller& CallerOf(AgentId member) override;
+
+  // Makes this the step of another cluster; the memory of the last one is used again.
+  void Begin(std::span<const AgentId> members, Step step);
+  void End();  // lets go of minds, intents and what was written
 
   const RunContext& Context() const { return context_; }
   Step GetStep() const { return step_; }
@@ -126,8 +130,8 @@ class ClusterRun final : public Commit {
   void DigestRecord();
 
   const RunContext& context_;
-  Step step_;
-  std::vector<MemberRun> members_;  // never grows after construction: coroutines refer to its elements
+  Step step_ = 0;
+  std::vector<MemberRun> members_;  // does not grow after Begin: coroutines refer to its elements
   size_t started_ = 0;
   size_t proceeded_ = 0;
   bool resolving_ = false;

@@ -43,9 +43,10 @@ class Runner final : public CallSink {
   // A cluster that nobody blocks; smaller steps run first, then smaller ids.
   struct Ready {
     Step step;
-    std::vector<AgentId> members;
+    AgentId first;
+    ClusterRun* cluster;
     bool operator<(const Ready& other) const {
-      return step != other.step ? step > other.step : members.front() > other.members.front();
+      return step != other.step ? step > other.step : first > other.first;
     }
   };
 
@@ -76,7 +77,9 @@ class Runner final : public CallSink {
 
   std::priority_queue<Ready> ready_;
   ClusterList released_;
-  std::unordered_map<ClusterRun*, std::unique_ptr<ClusterRun>> running_;
+  std::vector<std::unique_ptr<ClusterRun>> clusters_;
+  std::vector<ClusterRun*> idle_;  // of clusters_: used again, so that a step allocates little
+  size_t running_ = 0;
   std::unordered_map<uint64_t, PendingCall*> in_flight_;  // by the backend's id
   std::vector<llm::Completion> done_;
   std::vector<Pos> positions_;
@@ -127,7 +130,7 @@ void Runner::Loop() {
   Enqueue();
   while (true) {
     StartClusters();
-    if (running_.empty()) break;
+    if (running_ == 0) break;
     WaitForCompletions();
     CheckStop();
     Report();
@@ -138,7 +141,15 @@ void Runner::Loop() {
 void Runner::Enqueue() {
   for (size_t i = 0; i < released_.Size(); ++i) {
     const std::span<const AgentId> members = released_[i];
-    ready_.push({graph_.StepOf(members.front()), {members.begin(), members.end()}});
+    if (idle_.empty()) {
+      clusters_.push_back(std::make_unique<ClusterRun>(context_));
+      idle_.push_back(clusters_.back().get());
+    }
+    ClusterRun* cluster = idle_.back();
+    idle_.pop_back();
+    const Step step = graph_.StepOf(members.front());
+    cluster->Begin(members, step);
+    ready_.push({step, members.front(), cluster});
   }
   released_.Clear();
 }
@@ -146,7 +157,7 @@ void Runner::Enqueue() {
 bool Runner::MayStart(const Ready& ready) const {
   switch (options_.mode) {
     case Mode::kSingle:
-      return running_.empty() && ready.step == graph_.BaseStep();
+      return running_ == 0 && ready.step == graph_.BaseStep();
     case Mode::kLockstep:
       return ready.step == graph_.BaseStep();
     case Mode::kOutOfOrder:
@@ -158,11 +169,10 @@ bool Runner::MayStart(const Ready& ready) const {
 // Clusters that await nothing end within this loop and release others.
 void Runner::StartClusters() {
   while (!ready_.empty() && MayStart(ready_.top())) {
-    auto cluster = std::make_unique<ClusterRun>(context_, ready_.top().members, ready_.top().step);
+    ClusterRun& cluster = *ready_.top().cluster;
     ready_.pop();
-    ClusterRun& run = *cluster;
-    running_.emplace(&run, std::move(cluster));
-    AfterProceed(run);
+    ++running_;
+    AfterProceed(cluster);
     CheckStop();
     Report();
   }
@@ -179,7 +189,9 @@ void Runner::Finish(ClusterRun& cluster) {
   hash_.AddCommit(cluster.Record());
   for (RunObserver* observer : options_.observers) observer->OnCommit(cluster.Record());
   Apply(cluster);
-  running_.erase(&cluster);
+  --running_;
+  cluster.End();
+  idle_.push_back(&cluster);
   CloseSteps();
 }
 
