@@ -160,6 +160,7 @@ TEST_F(HttpTest, AServerThatHangsIsAnErrorAfterTheTimeout) {
   options.timeout = 0.3;
   const Completion completion = Ask(Question(), options);
   EXPECT_THAT(completion.error->what(), HasSubstr("did not answer within 0.3 s"));
+  const std::lock_guard lock(mutex_);
   EXPECT_EQ(bodies_.size(), 1u);
 }
 
