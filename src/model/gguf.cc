@@ -97,33 +97,6 @@ bool IsInteger(GgufType type) { return ScalarBytes(type) > 0 && !IsFloat(type) &
 
 }  // namespace
 
-std::optional<BlockSize> BlockSizeOf(TensorType type) {
-  switch (type) {
-    case TensorType::kF32:
-      return BlockSize{1, 4};
-    case TensorType::kF16:
-    case TensorType::kBF16:
-      return BlockSize{1, 2};
-    case TensorType::kQ4_0:
-      return BlockSize{32, 18};
-    case TensorType::kQ4_1:
-      return BlockSize{32, 20};
-    case TensorType::kQ5_0:
-      return BlockSize{32, 22};
-    case TensorType::kQ5_1:
-      return BlockSize{32, 24};
-    case TensorType::kQ8_0:
-      return BlockSize{32, 34};
-    case TensorType::kQ4_K:
-      return BlockSize{256, 144};
-    case TensorType::kQ5_K:
-      return BlockSize{256, 176};
-    case TensorType::kQ6_K:
-      return BlockSize{256, 210};
-  }
-  return std::nullopt;
-}
-
 std::string TensorTypeName(TensorType type) {
   switch (type) {
     case TensorType::kF32:

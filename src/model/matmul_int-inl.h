@@ -132,7 +132,6 @@ HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, int 
   }
 }
 
-constexpr size_t kChunkGroups = 16;   // 512 inputs: two packed vectors take 16 KiB, half of a small L1 cache
 constexpr size_t kMaxTileRows = 256;  // accumulators of one tile: 32 KiB
 
 constexpr size_t IntWorkerBytes() {
@@ -152,19 +151,20 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
     packed[v].scales = reinterpret_cast<float*>(packed[v].codes + 8 * kVectorChunk);
     packed[v].mins = packed[v].scales + 2 * kChunkGroups * kLanes;
   }
+  // Lanes beyond the last output repeat it; their results are not stored.
+  const uint8_t* rows[kTile];
+  for (size_t i = 0; i < kTile; ++i) {
+    rows[i] = product.w.data + HWY_MIN(first_output + i, product.w.rows - 1) * row_bytes;
+  }
   float* acc = reinterpret_cast<float*>(buffer + 22 * kVectorChunk);
   std::memset(acc, 0, num_rows * kTile * sizeof(float));
   for (size_t g0 = 0; g0 < x.groups; g0 += kChunkGroups) {
     const size_t groups = HWY_MIN(kChunkGroups, x.groups - g0);
-    for (size_t v = 0; v < 2; ++v) {
-      Blocks blocks;
-      for (size_t i = 0; i < kLanes; ++i) {
-        // Lanes beyond the last output repeat it; their results are not stored.
-        const size_t output = HWY_MIN(first_output + v * kLanes + i, product.w.rows - 1);
-        blocks.rows[i] = product.w.data + output * row_bytes + g0 * kGroup / block.elements * block.bytes;
-      }
-      PackGroups<kType>(blocks, groups, packed[v]);
-    }
+    const size_t offset = g0 * kGroup / block.elements * block.bytes;
+    // The next chunk of these rows or, at their end, the first of the next tile's.
+    const size_t ahead =
+        g0 + groups < x.groups ? groups * kGroup / block.elements * block.bytes : kTile * row_bytes - offset;
+    for (size_t v = 0; v < 2; ++v) PackGroups<kType>({rows + v * kLanes, offset, ahead}, groups, packed[v]);
     size_t r = 0;
     const auto rows_at = [&](size_t row) {
       const size_t i = (first_row + row) * x.groups + g0;

@@ -75,10 +75,22 @@ struct Packed {
   float* mins;
 };
 
-// Blocks at the same place of `lanes` rows.
+// Blocks at the same place of `lanes` rows: `offset` bytes after the pointers.
 struct Blocks {
-  const uint8_t* rows[kLanes];
+  const uint8_t* const* rows;  // [kLanes]
+  size_t offset;
+  size_t ahead;  // what is wanted after these lies so much further
 };
+
+// Fetches what lies ahead of blocks of so many bytes, while these are worked on: the hardware does not follow
+// as many short streams as there are lanes. Beyond the end of a tensor this is harmless.
+HWY_INLINE void PrefetchAhead(const Blocks& blocks, size_t bytes) {
+  const size_t begin = blocks.offset + blocks.ahead;
+  for (size_t line = (begin + 63) / 64 * 64; line < begin + bytes; line += 64) {
+#pragma GCC unroll 16
+    for (size_t lane = 0; lane < kLanes; ++lane) hwy::Prefetch(blocks.rows[lane] + line);
+  }
+}
 
 // Vector i holds 16 bytes of the rows i, i + 4, i + 8, ... in its 128-bit blocks.
 struct Field {
@@ -99,7 +111,8 @@ HWY_INLINE hn::Vec<D> LoadColumn(D d, const uint8_t* const* rows, size_t offset)
 HWY_INLINE Field LoadField(const Blocks& blocks, size_t offset) {
   const DU8 d;
   Field field;
-  for (size_t i = 0; i < 4; ++i) field.v[i] = LoadColumn(d, blocks.rows + i, offset);
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) field.v[i] = LoadColumn(d, blocks.rows + i, blocks.offset + offset);
   return field;
 }
 
@@ -133,19 +146,29 @@ HWY_INLINE void StoreWord(VU w, uint8_t* codes, size_t i) {
 HWY_INLINE VU LowNibbles(VU w) { return hn::And(w, hn::Set(DU(), 0x0f0f0f0f)); }
 HWY_INLINE VU HighNibbles(VU w) { return hn::And(hn::ShiftRight<4>(w), hn::Set(DU(), 0x0f0f0f0f)); }
 
-// Halves at byte `offset` of each row's block, as floats.
-HWY_INLINE VF LoadHalves(const Blocks& blocks, size_t offset) {
-  const hn::Rebind<hwy::float16_t, DF> d16;
-  const hn::Rebind<uint16_t, DF> du16;
-  HWY_ALIGN uint16_t bits[kLanes];
-  for (size_t i = 0; i < kLanes; ++i) std::memcpy(&bits[i], blocks.rows[i] + offset, 2);
-  return hn::PromoteTo(DF(), hn::BitCast(d16, hn::Load(du16, bits)));
+constexpr size_t kChunkGroups = 16;  // 512 inputs: two packed vectors take 16 KiB, half of a small L1 cache
+
+// Numbers at one place of each block, lane = row. They are gathered for a whole chunk before the first is
+// read as a vector: a vector load that follows the narrow stores at once would wait for them.
+template <typename T>
+struct Gathered {
+  HWY_ALIGN T numbers[kChunkGroups * kLanes];  // [blocks, lanes]
+};
+
+template <typename T>
+HWY_INLINE void Gather(const Blocks& blocks, size_t num_blocks, size_t block_bytes, size_t offset,
+                       Gathered<T>& out) {
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    const uint8_t* p = blocks.rows[lane] + blocks.offset + offset;
+    for (size_t i = 0; i < num_blocks; ++i)
+      std::memcpy(&out.numbers[i * kLanes + lane], p + i * block_bytes, sizeof(T));
+  }
 }
 
-HWY_INLINE VU LoadWords(const Blocks& blocks, size_t offset) {
-  HWY_ALIGN uint32_t words[kLanes];
-  for (size_t i = 0; i < kLanes; ++i) std::memcpy(&words[i], blocks.rows[i] + offset, 4);
-  return hn::Load(DU(), words);
+HWY_INLINE VF HalvesAt(const Gathered<uint16_t>& gathered, size_t block) {
+  const hn::Rebind<hwy::float16_t, DF> d16;
+  const hn::Rebind<uint16_t, DF> du16;
+  return hn::PromoteTo(DF(), hn::BitCast(d16, hn::Load(du16, gathered.numbers + block * kLanes)));
 }
 
 // The half in the low 16 bits of each lane.
@@ -165,39 +188,59 @@ HWY_INLINE VU SpreadFifthBits(VU bits) {
   return hn::ShiftLeft<4>(hn::And(hn::Mul(four, hn::Set(d, 0x00204081)), hn::Set(d, 0x01010101)));
 }
 
-// Formats with one group of 32 per block.
+// Codes of formats with one group of 32 per block.
 template <TensorType kType>
-HWY_INLINE void PackSmallBlock(const Blocks& blocks, const Packed& out) {
+HWY_INLINE void PackSmallBlock(const Blocks& blocks, VU fifth, uint8_t* codes) {
   const DU d;
-  const DF df;
-  hn::Store(LoadHalves(blocks, 0), df, out.scales);
   if constexpr (kType == TensorType::kQ8_0) {
+#pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
       const Words words = Transpose(LoadField(blocks, 2 + 16 * half));
+#pragma GCC unroll 4
       for (size_t i = 0; i < 4; ++i) {
         const VU w = kBiasSigned ? hn::Xor(words.w[i], hn::Set(d, 0x80808080)) : words.w[i];
-        StoreWord(w, out.codes, 4 * half + i);
+        StoreWord(w, codes, 4 * half + i);
       }
     }
-    return;
   } else {
-    constexpr bool kMin = kType == TensorType::kQ4_1 || kType == TensorType::kQ5_1;
     constexpr bool kFifth = kType == TensorType::kQ5_0 || kType == TensorType::kQ5_1;
-    if constexpr (kMin) hn::Store(LoadHalves(blocks, 2), df, out.mins);
-    constexpr size_t kFifthAt = kMin ? 4 : 2;
-    const Words words = Transpose(LoadField(blocks, kFifthAt + (kFifth ? 4 : 0)));
-    VU fifth = hn::Zero(d);
-    if constexpr (kFifth) fifth = LoadWords(blocks, kFifthAt);
+    const Words words = Transpose(LoadField(blocks, BlockSizeOf(kType)->bytes - 16));
+#pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
+#pragma GCC unroll 4
       for (size_t i = 0; i < 4; ++i) {
         VU w = half ? HighNibbles(words.w[i]) : LowNibbles(words.w[i]);
         if constexpr (kFifth) {
           w = hn::Or(w, SpreadFifthBits(fifth));
           fifth = hn::ShiftRight<4>(fifth);
         }
-        StoreWord(w, out.codes, 4 * half + i);
+        StoreWord(w, codes, 4 * half + i);
       }
     }
+  }
+}
+
+// Formats with one group of 32 per block: scale, then minimum, fifth bits and codes, as far as the format has
+// them.
+template <TensorType kType>
+HWY_INLINE void PackSmallBlocks(Blocks blocks, size_t groups, const Packed& out) {
+  const DF df;
+  constexpr BlockSize kSize = *BlockSizeOf(kType);
+  constexpr bool kMin = kType == TensorType::kQ4_1 || kType == TensorType::kQ5_1;
+  constexpr bool kFifth = kType == TensorType::kQ5_0 || kType == TensorType::kQ5_1;
+  Gathered<uint16_t> scales;
+  Gather(blocks, groups, kSize.bytes, 0, scales);
+  Gathered<uint16_t> mins;
+  if constexpr (kMin) Gather(blocks, groups, kSize.bytes, 2, mins);
+  Gathered<uint32_t> fifths;
+  if constexpr (kFifth) Gather(blocks, groups, kSize.bytes, kMin ? 4 : 2, fifths);
+  for (size_t g = 0; g < groups; ++g, blocks.offset += kSize.bytes) {
+    PrefetchAhead(blocks, kSize.bytes);
+    VU fifth = hn::Zero(DU());
+    if constexpr (kFifth) fifth = hn::Load(DU(), fifths.numbers + g * kLanes);
+    PackSmallBlock<kType>(blocks, fifth, out.codes + g * 8 * kVectorBytes);
+    hn::Store(HalvesAt(scales, g), df, out.scales + g * kLanes);
+    if constexpr (kMin) hn::Store(HalvesAt(mins, g), df, out.mins + g * kLanes);
   }
 }
 
@@ -217,6 +260,7 @@ HWY_INLINE void PackScaleMins(const Blocks& blocks, const Packed& out) {
   scales[1] = hn::Or(LowNibbles(head.w[3]), hn::ShiftLeft<4>(hn::And(hn::ShiftRight<6>(head.w[1]), two)));
   mins[1] = hn::Or(HighNibbles(head.w[3]), hn::ShiftLeft<4>(hn::And(hn::ShiftRight<6>(head.w[2]), two)));
   const VU byte = hn::Set(d, 0xff);
+#pragma GCC unroll 8
   for (size_t g = 0; g < 8; ++g) {
     hn::Store(hn::Mul(scale, FloatsOf(hn::And(scales[g / 4], byte))), df, out.scales + g * kLanes);
     hn::Store(hn::Mul(min, FloatsOf(hn::And(mins[g / 4], byte))), df, out.mins + g * kLanes);
@@ -235,11 +279,14 @@ HWY_INLINE void PackK45(const Blocks& blocks, const Packed& out) {
     fifth[0] = Transpose(LoadField(blocks, 16));
     fifth[1] = Transpose(LoadField(blocks, 32));
   }
+#pragma GCC unroll 4
   for (size_t pair = 0; pair < 4; ++pair) {
+#pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
       const Words words = Transpose(LoadField(blocks, (kFifth ? 48 : 16) + 32 * pair + 16 * half));
       uint8_t* even = out.codes + (2 * pair * 8 + 4 * half) * kVectorBytes;
       uint8_t* odd = even + 8 * kVectorBytes;
+#pragma GCC unroll 4
       for (size_t i = 0; i < 4; ++i) {
         VU low = LowNibbles(words.w[i]);
         VU high = HighNibbles(words.w[i]);
@@ -256,12 +303,12 @@ HWY_INLINE void PackK45(const Blocks& blocks, const Packed& out) {
   }
 }
 
-HWY_INLINE void PackQ6K(const Blocks& blocks, const Packed& out) {
+HWY_INLINE void PackQ6K(const Blocks& blocks, VF scale, const Packed& out) {
   const DU d;
   const DI di;
   const DF df;
-  const VF scale = LoadHalves(blocks, 208);
   Words scales = Transpose(LoadField(blocks, 192));
+#pragma GCC unroll 16
   for (size_t i = 0; i < 16; ++i) {
     VU& bytes = scales.w[i / 4];
     const VI signed_byte = hn::ShiftRight<24>(hn::BitCast(di, hn::ShiftLeft<24>(bytes)));
@@ -278,6 +325,7 @@ HWY_INLINE void PackQ6K(const Blocks& blocks, const Packed& out) {
     const Words high = Transpose(LoadField(blocks, 128 + part / 2 * 32 + 16 * half));
     uint8_t* codes = out.codes + (base * 8 + 4 * half) * kVectorBytes;
     constexpr size_t kGroupBytes = 8 * kVectorBytes;
+#pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
       const VU h = high.w[i];
       StoreWord(hn::Or(LowNibbles(low.w[i]), hn::And(hn::ShiftLeft<4>(h), two_bits)), codes, i);
@@ -290,29 +338,29 @@ HWY_INLINE void PackQ6K(const Blocks& blocks, const Packed& out) {
   }
 }
 
-// Packs the blocks that hold `groups` groups; rows point at the first of them.
+// Packs the blocks that hold `groups` groups, at most a chunk.
 template <TensorType kType>
 HWY_INLINE void PackGroups(Blocks blocks, size_t groups, Packed out) {
-  const BlockSize size = *BlockSizeOf(kType);
-  const size_t groups_per_block = size.elements / kGroup;
-  constexpr size_t kScales = KindOf<kType>().halves ? 2 : 1;
-  for (size_t g = 0; g < groups; g += groups_per_block) {
-    // Some blocks ahead: the hardware follows few streams at a time, and these are as many as there are
-    // lanes.
-    for (const uint8_t* row : blocks.rows) hwy::Prefetch(row + 512);
-    if constexpr (kType == TensorType::kQ4_K) {
-      PackK45<false>(blocks, out);
-    } else if constexpr (kType == TensorType::kQ5_K) {
-      PackK45<true>(blocks, out);
-    } else if constexpr (kType == TensorType::kQ6_K) {
-      PackQ6K(blocks, out);
-    } else {
-      PackSmallBlock<kType>(blocks, out);
+  constexpr BlockSize kSize = *BlockSizeOf(kType);
+  constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
+  if constexpr (kGroupsPerBlock == 1) {
+    PackSmallBlocks<kType>(blocks, groups, out);
+    return;
+  }
+  constexpr bool kIsQ6 = kType == TensorType::kQ6_K;
+  Gathered<uint16_t> scales;
+  if constexpr (kIsQ6) Gather(blocks, groups / kGroupsPerBlock, kSize.bytes, 208, scales);
+  for (size_t block = 0; block < groups / kGroupsPerBlock; ++block) {
+    PrefetchAhead(blocks, kSize.bytes);
+    if constexpr (kIsQ6) {
+      PackQ6K(blocks, HalvesAt(scales, block), out);
+    } else if constexpr (kGroupsPerBlock > 1) {
+      PackK45<kType == TensorType::kQ5_K>(blocks, out);
     }
-    for (const uint8_t*& row : blocks.rows) row += size.bytes;
-    out.codes += groups_per_block * 8 * kVectorBytes;
-    out.scales += groups_per_block * kScales * kLanes;
-    out.mins += groups_per_block * kLanes;
+    blocks.offset += kSize.bytes;
+    out.codes += kGroupsPerBlock * 8 * kVectorBytes;
+    out.scales += kGroupsPerBlock * (kIsQ6 ? 2 : 1) * kLanes;
+    out.mins += kGroupsPerBlock * kLanes;
   }
 }
 
