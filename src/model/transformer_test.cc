@@ -18,6 +18,7 @@
 #include "model/gguf.h"
 #include "model/gguf_writer.h"
 #include "model/test_matrices.h"
+#include "model/tokenizer.h"
 
 namespace throng::model {
 namespace {
@@ -301,6 +302,34 @@ TEST_P(ConformanceTest, EightBitActivationsPointTheSameWay) {
   std::sort(cosines.begin(), cosines.end());
   EXPECT_GE(cosines.front(), 0.995);
   EXPECT_GE(cosines[cosines.size() / 2], 0.999);
+}
+
+TEST(Transformer, TellsTheStoryThatTheReferenceTells) {
+  const auto path = kFolder / "stories260K.gguf";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
+  const GgufFile file(path.string());
+  const Tokenizer tokenizer(file);
+  Fixture fixture(file, "f32");
+  ThreadPool thread_pool(1);
+  kv::SequenceCache cache(fixture.pool);
+  std::vector<int32_t> tokens = tokenizer.Encode("Once upon a time", {.add_bos = true});
+  std::vector<float> logits(static_cast<size_t>(fixture.transformer->Config().vocab_size));
+  size_t done = 0;
+  for (int i = 0; i < 200; ++i) {
+    const std::span<const int32_t> chunk = std::span(tokens).subspan(done);
+    ASSERT_TRUE(cache.Reserve(static_cast<int>(chunk.size())));
+    const BatchItem item{chunk, &cache, 1};
+    fixture.transformer->Forward({&item, 1}, thread_pool, logits.data());
+    done = tokens.size();
+    tokens.push_back(static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin()));
+  }
+  const auto trimmed = [](std::string text) {
+    text.erase(0, text.find_first_not_of(" \n"));
+    text.erase(text.find_last_not_of(" \n") + 1);
+    return text;
+  };
+  EXPECT_EQ(trimmed(tokenizer.Decode(tokens)),
+            trimmed(ReadFile((kFolder / "stories260K.greedy200.txt").string())));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ConformanceTest, testing::ValuesIn(ConformanceNames()),
