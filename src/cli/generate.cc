@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -84,10 +85,10 @@ void PrintSummary(const engine::EngineResult& result, const engine::LocalLlm& ll
 void Run(const Options& options) {
   const std::unique_ptr<engine::LocalLlm> llm = engine::MakeLocalLlm(options.local);
   engine::EngineRequest request = MakeRequest(options, *llm);
+  // Written before the first text of the answer: a request that is refused writes nothing.
+  std::string echo;
   if (!options.chat) {
-    std::string prompt;
-    for (const int32_t token : request.prompt) prompt += llm->GetTokenizer().TokenBytes(token);
-    WriteStdout(prompt);
+    for (const int32_t token : request.prompt) echo += llm->GetTokenizer().TokenBytes(token);
   }
   // The text goes from the engine's thread to stdout; what fails there is told here.
   std::exception_ptr write_error;
@@ -95,6 +96,7 @@ void Run(const Options& options) {
   request.on_text = [&](uint64_t id, std::string_view text) {
     if (write_error) return;
     try {
+      WriteStdout(std::exchange(echo, {}));
       WriteStdout(text);
     } catch (const Error&) {
       write_error = std::current_exception();
@@ -106,7 +108,7 @@ void Run(const Options& options) {
   const engine::EngineResult result = done->get_future().get();
   if (write_error) std::rethrow_exception(write_error);
   if (result.error) throw *result.error;
-  WriteStdout("\n");
+  WriteStdout(echo + "\n");
   if (!options.quiet) PrintSummary(result, *llm);
 }
 
