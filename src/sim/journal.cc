@@ -91,7 +91,8 @@ Journal::~Journal() {
 std::unique_ptr<Journal> Journal::Create(const std::string& path, const JournalOptions& options) {
   std::unique_ptr<Journal> journal(new Journal(path));
   journal->lock_ = std::make_unique<FileLock>(path, true);
-  journal->Open(false, options);
+  journal->database_ = std::make_unique<Database>(path, false);
+  journal->UseWriteAheadLog(options);
   journal->database_->Execute("BEGIN");
   journal->database_->Execute(kSchema);
   journal->database_->Execute(
@@ -105,8 +106,9 @@ std::unique_ptr<Journal> Journal::Create(const std::string& path, const JournalO
 std::unique_ptr<Journal> Journal::OpenToWrite(const std::string& path, const JournalOptions& options) {
   std::unique_ptr<Journal> journal(new Journal(path));
   journal->lock_ = std::make_unique<FileLock>(path, false);
-  journal->Open(false, options);
-  journal->CheckFormat();
+  journal->database_ = std::make_unique<Database>(path, false);
+  journal->CheckFormat();  // before anything is changed
+  journal->UseWriteAheadLog(options);
   journal->ReadManifest();
   journal->statements_ = std::make_unique<Statements>(*journal->database_);
   return journal;
@@ -117,16 +119,14 @@ std::unique_ptr<Journal> Journal::OpenToRead(const std::string& path) {
   if (access(path.c_str(), R_OK) != 0) {
     throw MakeError(ErrorCode::kIo, "journal {}: {}", path, std::strerror(errno));
   }
-  journal->Open(true, {});
+  journal->database_ = std::make_unique<Database>(path, true);
   journal->CheckFormat();
   journal->ReadManifest();
   journal->statements_ = std::make_unique<Statements>(*journal->database_);
   return journal;
 }
 
-void Journal::Open(bool read_only, const JournalOptions& options) {
-  database_ = std::make_unique<Database>(path_, read_only);
-  if (read_only) return;
+void Journal::UseWriteAheadLog(const JournalOptions& options) {
   if (database_->TextOf("PRAGMA journal_mode=WAL") != "wal") {
     throw MakeError(ErrorCode::kUnsupported, "journal {}: its file system cannot hold a write-ahead log",
                     path_);

@@ -112,7 +112,7 @@ class Journal final : public RunObserver {
   struct FileLock;
 
   explicit Journal(const std::string& path);
-  void Open(bool read_only, const JournalOptions& options);
+  void UseWriteAheadLog(const JournalOptions& options);
   void CheckFormat();
   void ReadManifest();
   void SetManifest(const std::string& key, const std::string& value);

@@ -161,6 +161,10 @@ TEST_F(JournalTest, ForeignEmptyDamagedAndNewerFilesAreRefused) {
   std::filesystem::copy_file(PathOf("a"), PathOf("foreign"));
   Database(PathOf("foreign"), false).Execute("PRAGMA application_id=1");
   EXPECT_THAT(ErrorOfOpening(PathOf("foreign")), HasSubstr("is not a journal"));
+  std::ofstream(PathOf("other")).close();
+  Database(PathOf("other"), false).Execute("CREATE TABLE t(x)");
+  EXPECT_THAT(ErrorOfOpening(PathOf("other")), HasSubstr("is not a journal"));
+  EXPECT_EQ(Database(PathOf("other"), false).TextOf("PRAGMA journal_mode"), "delete");  // left as it was
   for (const uintmax_t size : {200, 5000, 20000}) {
     std::filesystem::copy_file(PathOf("a"), PathOf("cut"), std::filesystem::copy_options::overwrite_existing);
     std::filesystem::resize_file(PathOf("cut"), size);
