@@ -35,7 +35,7 @@ struct LogitsFlags {
   kv::CodecFlags codecs;
   int threads = 0;
   int chunk = 512;
-  bool exact = false;
+  std::string activations = "f32";
 };
 
 std::vector<int32_t> ReadTokens(const std::string& path) {
@@ -63,7 +63,7 @@ std::vector<int32_t> ReadTokens(const std::string& path) {
 void RunLogits(const LogitsFlags& flags) {
   const std::vector<int32_t> tokens = ReadTokens(flags.tokens);
   const model::GgufFile file(flags.model);
-  const auto transformer = model::LoadTransformer(file, {.exact_activations = flags.exact});
+  const auto transformer = model::LoadTransformer(file, {.exact_activations = flags.activations == "f32"});
   const model::ModelConfig& config = transformer->Config();
   const int count = static_cast<int>(tokens.size());
   if (tokens.size() > static_cast<size_t>(config.context_length)) {
@@ -120,9 +120,14 @@ void AddLogits(CLI::App& app) {
   command->add_option("--chunk", flags->chunk, "Tokens per forward pass; does not change a bit of the result")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  command->add_flag("--exact", flags->exact,
-                    "Multiply quantised weights with float activations instead of 8-bit ones (slow)");
-  command->footer("Example:\n  throng logits -m model.gguf --tokens tokens.txt -o logits.f32 --kv gear4");
+  command
+      ->add_option(
+          "--activations", flags->activations,
+          "What quantised weights are multiplied with: f32, to compare with other implementations, or "
+          "int8, as generate and run do (fast)")
+      ->check(CLI::IsMember({"f32", "int8"}))
+      ->capture_default_str();
+  command->footer("Example:\n  throng logits -m model.gguf --tokens tokens.txt -o logits.f32 --kv int8");
   command->callback([flags] { RunLogits(*flags); });
 }
 
