@@ -70,7 +70,7 @@ TEST_F(Interview, RefusesOtherTownsAndTimes) {
     }
     return "no error";
   };
-  EXPECT_THAT(error(*town_, 301), HasSubstr("there is no step 301, allowed: 0 to 300 (07:50)"));
+  EXPECT_THAT(error(*town_, 301), HasSubstr("there is no step 301, allowed: 0 to 300 (06:50)"));
   EXPECT_THAT(error(*town_, -1), HasSubstr("there is no step -1"));
   EXPECT_THAT(error(*LoadTown(std::string(THRONG_SOURCE_DIR) + "/town", {.agents = 3}), 10),
               HasSubstr("another town"));

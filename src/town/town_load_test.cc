@@ -102,9 +102,9 @@ TEST(LoadTown, TellsInOneSentenceWhatIsWrong) {
       {"decisions.json", "prompts/plan.txt", "prompts/none.txt", "prompts/none.txt"},
       {"prompts/say.txt", "{{other}}", "{{friend}}",
        "prompts/say.txt: found the placeholder {{friend}}, allowed: name"},
-      {"scenario.json", "\"07:00\"", "\"7am\"",
+      {"scenario.json", "\"06:00\"", "\"7am\"",
        "scenario.json: start: found \"7am\", allowed: a time of day"},
-      {"scenario.json", "\"hours\": 6", "\"hours\": 0",
+      {"scenario.json", "\"hours\": 7", "\"hours\": 0",
        "scenario.json: hours: found 0, allowed: a whole number from 1"},
       {"scenario.json", "\"to\": \"Nils\"", "\"to\": \"Nobody\"",
        "news[0].to: found \"Nobody\", allowed: the name of a persona"},
@@ -150,7 +150,7 @@ TEST(LoadTown, EveryFileCountsInTheDigest) {
 TEST(LoadTown, AnotherTownNeedsNoCode) {
   Copy copy;
   copy.Replace("personas.json", "\"job\": \"barista\"", "\"job\": \"poet\"");
-  copy.Replace("scenario.json", "\"07:00\"", "\"08:30\"");
+  copy.Replace("scenario.json", "\"06:00\"", "\"08:30\"");
   const auto town = LoadTown(copy.Dir());
   EXPECT_EQ(town->ClockAt(0), "08:30");
   EXPECT_EQ(town->ClockAt(6), "08:31");

@@ -97,7 +97,7 @@ TEST(TownRun, AnswersThatMeanNothingDoNotStopTheTown) {
   TestLlm llm;
   llm.broken = true;
   Chronicle chronicle;
-  RunTown(*town, llm, sim::Mode::kOutOfOrder, 17 * 360, &chronicle);
+  RunTown(*town, llm, sim::Mode::kOutOfOrder, 18 * 360, &chronicle);
   EXPECT_GT(chronicle.of_kind["fallback"].size(), 100u);
   EXPECT_GT(chronicle.of_kind["begin"].size(), 50u);
   EXPECT_EQ(chronicle.of_kind["say"].size(), 0u);
@@ -150,7 +150,7 @@ TEST(Town, DescribesAndInterviewsAMind) {
   const sim::AgentId nils = town->FindAgent("Nils");
   const sim::MindPtr mind = town->StartMind(nils);
   EXPECT_THAT(town->DescribeMind(nils, mind, false),
-              HasSubstr("- 07:00 Yara said: the concert is at the park at 11:00."));
+              HasSubstr("- 06:00 Yara said: the concert is at the park at 11:00."));
   const Json json = Json::parse(town->DescribeMind(nils, mind, true));
   EXPECT_EQ(json["memories"][0]["kind"], "heard");
   const llm::Request request = town->Interview(nils, mind, 10, "Where is the concert?");

@@ -15,8 +15,10 @@ using sim::AgentId;
 using sim::Step;
 
 constexpr int kDayMinutes = 24 * 60;
-constexpr int kWakeSpreadMinutes = 25;  // not everybody gets up on the hour
-constexpr int kSawPauseMinutes = 120;   // before having seen the same person is worth a memory again
+// Not everybody gets up on the hour: at most half an hour later, in steps of ten minutes.
+constexpr int kWakeSlots = 4;
+constexpr int kWakeSlotMinutes = 10;
+constexpr int kSawPauseMinutes = 120;  // before having seen the same person is worth a memory again
 constexpr size_t kSawPerStep = 2;
 constexpr int32_t kGap = 16;  // tiles between copies of the town: nobody sees across
 constexpr const char* kSleep = "sleep";
@@ -98,7 +100,7 @@ uint64_t TownWorld::Personal(AgentId agent, uint64_t matter, int64_t time, uint6
 int TownWorld::WakeMinute(AgentId agent, int32_t day) const {
   int minute = PersonaOf(agent).wake_hour * 60;
   if (day == 0) minute = std::max(minute, content_.settings.start_minute);
-  return minute + static_cast<int>(Personal(agent, kWakeMatter, day, kWakeSpreadMinutes));
+  return minute + kWakeSlotMinutes * static_cast<int>(Personal(agent, kWakeMatter, day, kWakeSlots));
 }
 
 Step TownWorld::NextActStep(AgentId agent, Step step) const {
