@@ -11,6 +11,7 @@ void AddLogits(CLI::App& app);
 void AddReplay(CLI::App& app);
 void AddResume(CLI::App& app);
 void AddRun(CLI::App& app);
+void AddServe(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddVerify(CLI::App& app);
 void AddVersion(CLI::App& app);

@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   throng::cli::AddResume(app);
   throng::cli::AddReplay(app);
   throng::cli::AddVerify(app);
+  throng::cli::AddServe(app);
   throng::cli::AddGenerate(app);
   throng::cli::AddInterview(app);
   throng::cli::AddLogits(app);

@@ -1,0 +1,124 @@
+// throng serve: OpenAI's API over a model in this process, and the viewer of a run.
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/local_flags.h"
+#include "cli/simulate.h"
+#include "serve/server.h"
+
+namespace throng::cli {
+namespace {
+
+struct Options {
+  serve::ServerOptions server;
+  engine::LocalOptions local;
+};
+
+// Empty, with a word on stderr, if the world of the run is not a town that is still here.
+std::string MapOf(const sim::Journal& journal) {
+  const sim::Manifest& manifest = journal.GetManifest();
+  const auto town = manifest.find("town");
+  if (town == manifest.end()) return "";
+  Simulation simulation;
+  simulation.scenario = town->second;
+  const std::string& agents = journal.ManifestValue(sim::JournalKeys::kAgents);
+  if (!CLI::detail::lexical_cast(agents, simulation.agents)) {
+    throw MakeError(ErrorCode::kCorrupt, "journal {}: its number of agents is \"{}\"", journal.Path(),
+                    agents);
+  }
+  try {
+    const std::unique_ptr<town::Town> world = LoadWorld(simulation);
+    auto map = nlohmann::ordered_json::parse(world->MapJson());
+    map["start"] = world->ClockAt(0);
+    map["seconds_per_step"] = world->SecondsPerStep();
+    return map.dump();
+  } catch (const Error& error) {
+    fmt::print(stderr, "the viewer has no map: {}\n", error.what());
+    return "";
+  }
+}
+
+void Run(Options& options, bool with_model) {
+  std::unique_ptr<engine::LocalLlm> llm;
+  if (!options.server.journal.empty()) {
+    options.server.map_json = MapOf(*sim::Journal::OpenToRead(options.server.journal));
+  }
+  if (with_model) llm = engine::MakeLocalLlm(options.local);
+  serve::Server server(options.server, llm.get());
+
+  const std::atomic<bool>& stop = StopOnSignal();
+  std::atomic<bool> done = false;
+  std::thread watcher([&] {
+    while (!stop && !done) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (!done) fmt::print(stderr, "stopping\n");
+    server.Stop();
+  });
+  const std::string address = fmt::format("http://{}:{}", options.server.host, server.Port());
+  if (llm != nullptr) {
+    fmt::print(stderr, "{} at {}/v1, context {}, KV cache {}\n", llm->ModelName(), address,
+               llm->GetEngine().MaxContext(), llm->Options().kv);
+  }
+  if (!options.server.journal.empty())
+    fmt::print(stderr, "viewer of {} at {}\n", options.server.journal, address);
+  server.Run();
+  done = true;
+  watcher.join();
+}
+
+}  // namespace
+
+void AddServe(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "serve", "Serve a model to programs that speak OpenAI's API, or show a run in a browser");
+  const auto options = std::make_shared<Options>();
+  constexpr const char* kGroup = "Server";
+  serve::ServerOptions& server = options->server;
+  command->add_option("--host", server.host, "Address to listen on; 0.0.0.0: all of this machine")
+      ->group(kGroup)
+      ->capture_default_str();
+  command->add_option("--port", server.port, "Port; 0: any that is free")
+      ->group(kGroup)
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command
+      ->add_option("--api-key", server.api_key,
+                   "Clients must send it as a bearer token; better given as $THRONG_API_KEY")
+      ->group(kGroup)
+      ->envname("THRONG_API_KEY");
+  command->add_option("--max-requests", server.max_requests, "Requests in work at once; more get status 503")
+      ->group(kGroup)
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command->add_option("--max-body", server.max_body_bytes, "Most bytes of a request, such as 4MB")
+      ->group(kGroup)
+      ->transform(CLI::AsSizeValue(false));
+  command
+      ->add_option("--journal", server.journal,
+                   "Journal of a run, finished or going on, to show at /; a model is served only with -m")
+      ->group(kGroup)
+      ->check(CLI::ExistingFile);
+  AddLocalFlags(*command, options->local);
+  command->footer(
+      "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, and the viewer at "
+      "/.\n"
+      "Ctrl-C finishes the requests in work (for at most 10 seconds).\n\n"
+      "Examples:\n"
+      "  throng serve -m model.gguf --kv gear2\n"
+      "  throng serve --journal a.journal --port 8081\n"
+      "  curl localhost:8080/v1/chat/completions -d "
+      "'{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'");
+  command->callback([options, command] {
+    Run(*options, options->server.journal.empty() || command->count("--model") > 0);
+  });
+}
+
+}  // namespace throng::cli

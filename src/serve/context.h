@@ -1,0 +1,29 @@
+// What the endpoints of one server share.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+#include "engine/local_llm.h"
+#include "engine/metrics.h"
+#include "serve/server.h"
+
+namespace throng::serve {
+
+struct Context {
+  using Clock = std::chrono::steady_clock;
+
+  const ServerOptions options;
+  engine::LocalLlm* const llm;  // null: there is only a run to look at
+  engine::MetricsRegistry* const metrics;
+
+  std::atomic<int> in_flight{0};  // requests that the engine has
+  // Set once, when the server is stopped: what is still in flight then is cancelled.
+  std::atomic<Clock::rep> cancel_at{Clock::time_point::max().time_since_epoch().count()};
+  std::atomic<uint64_t> last_id{0};
+
+  bool MustCancel() const { return Clock::now().time_since_epoch().count() >= cancel_at; }
+};
+
+}  // namespace throng::serve

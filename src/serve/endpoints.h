@@ -1,0 +1,28 @@
+// One function per endpoint, each in the file of its name. All may be called by many threads at once; what
+// they throw becomes an error body.
+#pragma once
+
+#include "serve/context.h"
+#include "serve/exchange.h"
+
+namespace throng::serve {
+
+HttpReply ChatCompletions(Context& context, const HttpRequest& request);  // POST /v1/chat/completions
+HttpReply Completions(Context& context, const HttpRequest& request);      // POST /v1/completions
+HttpReply Models(Context& context, const HttpRequest& request);           // GET /v1/models
+HttpReply Health(Context& context, const HttpRequest& request);           // GET /health
+HttpReply Metrics(Context& context, const HttpRequest& request);          // GET /metrics
+
+// The viewer: GET / and /viewer.js, and what they ask for. Without a journal the page says how to see one.
+HttpReply ViewerPage(Context& context, const HttpRequest& request);
+HttpReply ViewerScript(Context& context, const HttpRequest& request);
+// GET /api/run: {"name", "manifest": {}, "agents": [[id, name, x, y, status]], "steps", "answers"}.
+HttpReply RunInfo(Context& context, const HttpRequest& request);
+// GET /api/steps?from=A&to=B, less than B, at most kMaxStepsPerReply: {"from", "to", "bodies": [[step, agent,
+// x, y, status]], "events": [[step, agent, kind, text]], "cells": [[step, x, y, value]]}; bodies and cells
+// only where they change, as the journal has them.
+HttpReply RunSteps(Context& context, const HttpRequest& request);
+HttpReply RunMap(Context& context, const HttpRequest& request);  // GET /api/map: ServerOptions::map_json, or 404
+inline constexpr int kMaxStepsPerReply = 1000;
+
+}  // namespace throng::serve

@@ -1,0 +1,60 @@
+#include "serve/generation.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+
+#include "base/error.h"
+
+namespace throng::serve {
+
+struct Generation::State {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::string text;                            // guarded by mutex; not yet taken
+  std::optional<engine::EngineResult> result;  // guarded by mutex until set, then constant
+};
+
+Generation::Slot::Slot(Context& context) : context_(context) {
+  if (++context_.in_flight <= context_.options.max_requests) return;
+  --context_.in_flight;
+  throw MakeError(ErrorCode::kExhausted, "server: it has {} requests, the most that it takes; try again",
+                  context_.options.max_requests);
+}
+
+Generation::Generation(Context& context, engine::EngineRequest request)
+    : context_(context), slot_(context), state_(std::make_shared<State>()) {
+  request.on_text = [state = state_](uint64_t, std::string_view text) {
+    {
+      const std::lock_guard lock(state->mutex);
+      state->text += text;
+    }
+    state->changed.notify_one();
+  };
+  request.on_done = [state = state_](engine::EngineResult result) {
+    {
+      const std::lock_guard lock(state->mutex);
+      state->result = std::move(result);
+    }
+    state->changed.notify_one();
+  };
+  id_ = context_.llm->GetEngine().Submit(std::move(request));
+}
+
+Generation::~Generation() {
+  context_.llm->GetEngine().Cancel(id_);  // ignored if it has ended
+}
+
+bool Generation::Wait(std::string& text, double seconds) {
+  if (context_.MustCancel()) context_.llm->GetEngine().Cancel(id_);
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait_for(lock, std::chrono::duration<double>(seconds),
+                           [&] { return state_->result || !state_->text.empty(); });
+  text += state_->text;
+  state_->text.clear();
+  return state_->result.has_value();
+}
+
+const engine::EngineResult& Generation::Result() const { return *state_->result; }
+
+}  // namespace throng::serve

@@ -1,0 +1,47 @@
+// One request that the engine works on, as the thread of its connection sees it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/request.h"
+#include "serve/context.h"
+
+namespace throng::serve {
+
+class Generation {
+ public:
+  // Throws kExhausted if the server has all the requests that it may have, and what Engine::Submit throws.
+  Generation(Context& context, engine::EngineRequest request);
+  ~Generation();  // cancels what has not ended
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
+
+  // Blocks until there is new text, the end, or `seconds` have passed; appends the text. True at the end.
+  bool Wait(std::string& text, double seconds);
+
+  // Once Wait has said true.
+  const engine::EngineResult& Result() const;
+
+ private:
+  struct State;
+
+  // Counts requests in flight, also when the constructor throws.
+  class Slot {
+   public:
+    explicit Slot(Context& context);
+    ~Slot() { --context_.in_flight; }
+    Slot(const Slot&) = delete;
+    Slot& operator=(const Slot&) = delete;
+
+   private:
+    Context& context_;
+  };
+
+  Context& context_;
+  Slot slot_;
+  std::shared_ptr<State> state_;  // the engine's callbacks may outlive this object
+  uint64_t id_ = 0;
+};
+
+}  // namespace throng::serve

@@ -1,0 +1,37 @@
+// The JSON of replies, in OpenAI's words.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "engine/request.h"
+#include "serve/exchange.h"
+
+namespace throng::serve {
+
+// What all chunks of a reply begin with.
+struct ReplyHead {
+  bool chat = false;
+  std::string id;
+  int64_t created = 0;  // seconds since 1970
+  std::string model;
+};
+
+std::string CompletionBody(const ReplyHead& head, const engine::EngineResult& result);
+
+// Events of a stream, complete with "data: " and the empty line.
+std::string FirstEvent(const ReplyHead& head);  // the role, in chats; otherwise empty
+std::string TextEvent(const ReplyHead& head, std::string_view text);
+std::string FinishEvent(const ReplyHead& head, const engine::EngineResult& result);
+std::string UsageEvent(const ReplyHead& head, const engine::EngineResult& result);
+std::string ErrorEvent(const Error& error);
+inline constexpr std::string_view kDoneEvent = "data: [DONE]\n\n";
+
+std::string ModelsBody(std::string_view model, int64_t created, int max_context);
+
+HttpReply ErrorReply(int status, std::string_view message);
+HttpReply ErrorReply(const Error& error);
+
+}  // namespace throng::serve

@@ -1,0 +1,483 @@
+#include "serve/server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/error.h"
+#include "engine/fake_transformer.h"
+#include "engine/local_llm.h"
+#include "llm/http.h"
+#include "sim/journaled_llm.h"
+#include "sim/test_worlds.h"
+
+namespace throng::serve {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kChat = "/v1/chat/completions";
+constexpr const char* kText = "/v1/completions";
+
+// A vocabulary of single bytes, and an end.
+std::unique_ptr<model::Tokenizer> ByteTokenizer() {
+  model::TokenizerData data;
+  data.model = "llama";
+  data.tokens = {"<unk>", "<s>", "</s>"};
+  data.types = {model::TokenType::kUnknown, model::TokenType::kControl, model::TokenType::kControl};
+  for (int byte = 0; byte < 256; ++byte) {
+    data.tokens.push_back(fmt::format("<0x{:02X}>", byte));
+    data.types.push_back(model::TokenType::kByte);
+  }
+  data.scores.resize(data.tokens.size());
+  data.unknown = 0;
+  data.bos = 1;
+  data.eos = 2;
+  data.add_bos = 1;
+  data.add_space_prefix = false;
+  return std::make_unique<model::Tokenizer>(std::move(data));
+}
+
+// A server on a free port, over a model that answers anything at all.
+class ServerTest : public ::testing::Test {
+ protected:
+  void Start(ServerOptions options = {}) {
+    engine::LoadedModel model;
+    model.tokenizer = ByteTokenizer();
+    model.chat = model::ChatTemplate(model::ChatFamily::kChatMl);
+    auto transformer = std::make_unique<engine::FakeTransformer>(model.tokenizer->VocabSize());
+    transformer->before_forward = [this](auto) {
+      if (slow_) std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    };
+    model.transformer = std::move(transformer);
+    llm_ = engine::MakeLocalLlm(
+        {.model = "tiny.gguf", .kv = "f32", .kv_budget_bytes = 16 << 20, .threads = 2}, std::move(model));
+    StartServer(std::move(options), llm_.get());
+  }
+
+  void StartServer(ServerOptions options, engine::LocalLlm* llm) {
+    options.port = 0;
+    server_ = std::make_unique<Server>(options, llm);
+    thread_ = std::thread([this] { server_->Run(); });
+  }
+
+  void TearDown() override {
+    slow_ = false;
+    if (server_) server_->Stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  httplib::Client MakeClient() const {
+    httplib::Client client("127.0.0.1", server_->Port());
+    client.set_read_timeout(60);
+    return client;
+  }
+
+  // Status, and the body as JSON.
+  std::pair<int, Json> Post(const std::string& path, const std::string& body) const {
+    auto client = MakeClient();
+    const auto reply = client.Post(path, body, "application/json");
+    if (!reply) return {-1, httplib::to_string(reply.error())};
+    return {reply->status, Json::parse(reply->body, nullptr, false)};
+  }
+  std::pair<int, Json> Post(const std::string& path, const Json& body) const {
+    return Post(path, body.dump());
+  }
+
+  std::pair<int, std::string> Get(const std::string& path, const httplib::Headers& headers = {}) const {
+    auto client = MakeClient();
+    const auto reply = client.Get(path, headers);
+    if (!reply) return {-1, httplib::to_string(reply.error())};
+    return {reply->status, reply->body};
+  }
+
+  // The events of a stream, without "data: ".
+  std::vector<std::string> PostStream(const std::string& path, Json body) const {
+    body["stream"] = true;
+    auto client = MakeClient();
+    const auto reply = client.Post(path, body.dump(), "application/json");
+    EXPECT_TRUE(reply);
+    if (!reply) return {};
+    EXPECT_EQ(reply->status, 200) << reply->body;
+    EXPECT_EQ(reply->get_header_value("Content-Type"), "text/event-stream");
+    std::vector<std::string> events;
+    size_t begin = 0;
+    for (size_t end; (end = reply->body.find("\n\n", begin)) != std::string::npos; begin = end + 2) {
+      const std::string event = reply->body.substr(begin, end - begin);
+      EXPECT_THAT(event, StartsWith("data: "));
+      events.push_back(event.substr(6));
+    }
+    EXPECT_EQ(begin, reply->body.size());
+    return events;
+  }
+
+  int InFlight() const { return Json::parse(Get("/health").second)["requests"]; }
+
+  void ExpectSoonIdle() const {
+    for (int i = 0; i < 300 && InFlight() > 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_EQ(InFlight(), 0);
+  }
+
+  std::atomic<bool> slow_ = false;  // 3 ms per token
+  std::unique_ptr<engine::LocalLlm> llm_;
+  std::unique_ptr<Server> server_;
+  std::thread thread_;
+};
+
+// Letters only: chunks of other bytes need not be UTF-8.
+Json Letters(const char* pattern = "[a-z]{40}") {
+  return {{"type", "json_schema"},
+          {"json_schema", {{"name", "x"}, {"schema", {{"type", "string"}, {"pattern", pattern}}}}}};
+}
+
+Json ChatBody(const std::string& text = "Hello") {
+  return {
+      {"messages", {{{"role", "system"}, {"content", "Be brief."}}, {{"role", "user"}, {"content", text}}}},
+      {"seed", 7},
+      {"max_tokens", 60},
+      {"response_format", Letters()}};
+}
+
+TEST_F(ServerTest, AnswersChats) {
+  Start();
+  const auto [status, json] = Post(kChat, ChatBody());
+  ASSERT_EQ(status, 200) << json;
+  EXPECT_EQ(json["object"], "chat.completion");
+  EXPECT_EQ(json["model"], "tiny");
+  const Json& choice = json["choices"].at(0);
+  EXPECT_EQ(choice["message"]["role"], "assistant");
+  EXPECT_EQ(choice["message"]["content"].get<std::string>().size(), 42u) << choice;  // with the quotes
+  EXPECT_EQ(choice["finish_reason"], "stop");
+  const Json& usage = json["usage"];
+  EXPECT_EQ(usage["completion_tokens"], 43);  // and the end
+  EXPECT_EQ(usage["prompt_tokens"].get<int>() + 43, usage["total_tokens"]);
+  EXPECT_EQ(usage["prompt_tokens_details"]["cached_tokens"], 0);
+
+  const Json again = Post(kChat, ChatBody()).second;
+  EXPECT_EQ(again["choices"], json["choices"]);
+  EXPECT_NE(again["id"], json["id"]);
+  EXPECT_EQ(again["usage"]["prompt_tokens_details"]["cached_tokens"], 64);
+  Json other = ChatBody();
+  other["seed"] = 8;
+  EXPECT_NE(Post(kChat, other).second["choices"], json["choices"]);
+}
+
+TEST_F(ServerTest, ContinuesTexts) {
+  Start();
+  const Json body = {{"prompt", "ab"}, {"max_tokens", 5}, {"temperature", 0}, {"guided_choice", {"xy", "z"}}};
+  const auto [status, json] = Post(kText, body);
+  ASSERT_EQ(status, 200) << json;
+  EXPECT_EQ(json["object"], "text_completion");
+  EXPECT_THAT(json["choices"][0]["text"].get<std::string>(), ::testing::AnyOf("xy", "z"));
+  EXPECT_EQ(json["usage"]["prompt_tokens"], 3);
+
+  Json tokens = body;
+  tokens["prompt"] = {1, 3 + 'a', 3 + 'b'};
+  EXPECT_EQ(Post(kText, tokens).second["choices"], json["choices"]);
+  const auto [short_status, short_json] =
+      Post(kText, Json{{"prompt", {"ab"}}, {"response_format", Letters()}});
+  ASSERT_EQ(short_status, 200) << short_json;
+  EXPECT_EQ(short_json["usage"]["completion_tokens"], 16);
+  EXPECT_EQ(short_json["choices"][0]["finish_reason"], "length");
+}
+
+TEST_F(ServerTest, StopsBeforeStopTexts) {
+  Start();
+  Json body = ChatBody();
+  body["response_format"] = Letters("aaaa-[a-z]{9}");
+  body["stop"] = {"none", "-"};
+  EXPECT_EQ(Post(kChat, body).second["choices"][0]["message"]["content"], "\"aaaa");
+}
+
+TEST_F(ServerTest, StreamsTheSameAnswer) {
+  Start();
+  Json body = ChatBody();
+  const Json whole = Post(kChat, body).second;
+  body["stream_options"] = {{"include_usage", true}};
+  const std::vector<std::string> events = PostStream(kChat, body);
+  ASSERT_GT(events.size(), 4u);
+  EXPECT_EQ(events.back(), "[DONE]");
+  EXPECT_EQ(Json::parse(events[0])["choices"][0]["delta"]["role"], "assistant");
+  std::string text;
+  for (size_t i = 0; i + 2 < events.size(); ++i) {
+    const Json chunk = Json::parse(events[i]);
+    EXPECT_EQ(chunk["object"], "chat.completion.chunk");
+    text += chunk["choices"][0]["delta"].value("content", "");
+    const Json& finish = chunk["choices"][0]["finish_reason"];
+    EXPECT_EQ(finish, i + 3 == events.size() ? Json("stop") : Json()) << i;
+  }
+  EXPECT_EQ(text, whole["choices"][0]["message"]["content"]);
+  EXPECT_EQ(Json::parse(events[events.size() - 2])["usage"]["completion_tokens"], 43);
+
+  const std::vector<std::string> plain =
+      PostStream(kText, {{"prompt", "a"}, {"guided_choice", {"only"}}, {"max_tokens", 9}});
+  text.clear();
+  for (size_t i = 0; i + 1 < plain.size(); ++i) text += Json::parse(plain[i])["choices"][0]["text"];
+  EXPECT_EQ(text, "only");
+}
+
+TEST_F(ServerTest, RefusesWhatItDoesNotUnderstand) {
+  Start();
+  const std::string deep = std::string(100000, '[');
+  const std::tuple<const char*, std::string, const char*> bodies[] = {
+      {kChat, "", "body: not JSON at byte 1"},
+      {kChat, "{\"messages\": [}", "not JSON at byte"},
+      {kChat, "{\"messages\": 1e999}", "not JSON"},
+      {kChat, "\xff\xfe", "not JSON"},
+      {kChat, deep, "nested deeper"},
+      {kChat, "[]", "allowed: object"},
+      {kChat, "{}", "messages: it is missing"},
+      {kChat, R"({"messages":[]})", "messages"},
+      {kChat, R"({"messages":["x"]})", "messages[0].role"},
+      {kChat, R"({"messages":[{"role":"user"}]})", "messages[0].content"},
+      {kChat, R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})", "image_url"},
+      {kChat, R"({"messages":[{"role":"wizard","content":7}]})", "content"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"n":2})", "n: found 2"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"max_tokens":0})", "max_tokens: found 0"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"max_tokens":99999})", "exceed the context"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"temperature":"hot"})", "temperature"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"temperature":-1})", "temperature: found -1"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"stop":[1]})", "stop"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"seed":1.5})", "seed"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"stream":"yes"})", "stream"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"tools":[{}]})", "tools: this server"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"logprobs":true})", "logprobs"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"response_format":{"type":"xml"}})", "xml"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"response_format":7})", "response_format"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"guided_json":{"type":"x"}})", "JSON schema"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"guided_choice":["a",""]})", "guided_choice"},
+      {kText, R"({"prompt":7})", "prompt"},
+      {kText, R"({"prompt":["a","b"]})", "one prompt"},
+      {kText, R"({"prompt":[1,-1]})", "prompt: found -1"},
+      {kText, R"({"prompt":[1,100000]})", "100000 is not in the vocabulary"},
+      {kText, Json{{"prompt", std::string(5000, 'x')}}.dump(), "5001 tokens, the context is 2048"},
+  };
+  for (const auto& [path, body, message] : bodies) {
+    const auto [status, json] = Post(path, body);
+    EXPECT_EQ(status, 400) << body.substr(0, 200);
+    ASSERT_TRUE(json.is_object() && json.contains("error")) << json;
+    EXPECT_THAT(json["error"]["message"].get<std::string>(), HasSubstr(message));
+    EXPECT_EQ(json["error"]["type"], "invalid_request_error");
+  }
+  EXPECT_EQ(InFlight(), 0);
+}
+
+TEST_F(ServerTest, RefusesOtherAddressesAndLargeBodies) {
+  Start({.max_body_bytes = 1000});
+  EXPECT_EQ(Get("/nowhere").first, 404);
+  EXPECT_THAT(Get("/nowhere").second, HasSubstr("GET /nowhere: there is no such endpoint"));
+  EXPECT_EQ(Get(kChat).first, 404);
+  const auto [status, json] = Post(kChat, ChatBody(std::string(2000, 'x')));
+  EXPECT_EQ(status, 413);
+  EXPECT_THAT(json["error"]["message"].get<std::string>(), HasSubstr("1000 bytes"));
+}
+
+TEST_F(ServerTest, WantsTheKey) {
+  Start({.api_key = "sesame"});
+  EXPECT_EQ(Get("/health").first, 200);
+  EXPECT_EQ(Get("/v1/models").first, 401);
+  EXPECT_EQ(Get("/metrics").first, 401);
+  EXPECT_EQ(Post(kChat, ChatBody()).first, 401);
+  EXPECT_EQ(Get("/v1/models", {{"Authorization", "Bearer sesam"}}).first, 401);
+  EXPECT_EQ(Get("/v1/models", {{"Authorization", "Bearer sesame"}}).first, 200);
+}
+
+TEST_F(ServerTest, TellsAboutItself) {
+  Start();
+  Post(kChat, ChatBody());
+  const Json models = Json::parse(Get("/v1/models").second);
+  EXPECT_EQ(models["data"].at(0)["id"], "tiny");
+  EXPECT_EQ(models["data"][0]["max_model_len"], 2048);
+  const std::string metrics = Get("/metrics").second;
+  EXPECT_THAT(metrics, HasSubstr("# TYPE throng_http_requests_total counter\nthrong_http_requests_total 3"));
+  EXPECT_THAT(metrics, HasSubstr("throng_http_errors_total 0"));
+  EXPECT_THAT(Get("/").second, StartsWith("<!DOCTYPE html>"));
+  EXPECT_THAT(Get("/viewer.js").second, HasSubstr("'use strict'"));
+  EXPECT_EQ(Get("/api/run").first, 404);
+}
+
+TEST_F(ServerTest, TakesNoMoreThanItMay) {
+  Start({.max_requests = 1});
+  slow_ = true;
+  std::thread first([&] { EXPECT_EQ(Post(kChat, ChatBody()).first, 200); });
+  while (InFlight() == 0) std::this_thread::yield();
+  const auto [status, json] = Post(kChat, ChatBody());
+  slow_ = false;
+  first.join();
+  EXPECT_EQ(status, 503);
+  EXPECT_EQ(json["error"]["type"], "overloaded_error");
+  EXPECT_EQ(Post(kChat, ChatBody()).first, 200);
+}
+
+TEST_F(ServerTest, CancelsWhatNobodyWaitsFor) {
+  Start();
+  slow_ = true;
+  Json body = {{"prompt", "x"}, {"max_tokens", 2000}, {"response_format", Letters("[a-z]{3000}")}};
+  for (const bool stream : {true, false}) {
+    body["stream"] = stream;
+    httplib::Client client("127.0.0.1", server_->Port());
+    client.set_read_timeout(0, 400000);
+    httplib::Request request;
+    request.method = "POST";
+    request.path = kText;
+    request.body = body.dump();
+    request.content_receiver = [](const char*, size_t, uint64_t, uint64_t) { return false; };
+    const auto reply = client.send(request);
+    EXPECT_FALSE(reply);  // the client gave up
+    client.stop();
+    ExpectSoonIdle();
+  }
+}
+
+TEST_F(ServerTest, ServesManyAtOnce) {
+  Start();
+  const Json expected = Post(kChat, ChatBody("3")).second["choices"];
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.emplace_back([&, i] {
+      for (int j = 0; j < 4; ++j) {
+        if ((i + j) % 2 == 0) {
+          EXPECT_EQ(Post(kChat, ChatBody("3")).second["choices"], expected);
+        } else {
+          EXPECT_EQ(PostStream(kChat, ChatBody(std::to_string(i))).back(), "[DONE]");
+        }
+        EXPECT_EQ(Get("/metrics").first, 200);
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  ExpectSoonIdle();
+}
+
+TEST_F(ServerTest, StopCancelsWhatIsStillInWork) {
+  Start({.stop_seconds = 0.05});
+  slow_ = true;
+  std::vector<std::string> events;
+  std::thread client([&] {
+    events = PostStream(kText,
+                        {{"prompt", "x"}, {"max_tokens", 2000}, {"response_format", Letters("[a-z]{3000}")}});
+  });
+  while (InFlight() == 0) std::this_thread::yield();
+  server_->Stop();
+  thread_.join();
+  client.join();
+  ASSERT_FALSE(events.empty());
+  EXPECT_THAT(events.back(), HasSubstr("the server stops"));
+}
+
+TEST_F(ServerTest, StopsBeforeItRuns) {
+  Server server({.port = 0}, nullptr);
+  server.Stop();
+  server.Run();
+}
+
+TEST_F(ServerTest, RefusesOptionsThatCannotWork) {
+  StartServer({}, nullptr);
+  EXPECT_THROW(Server({.port = server_->Port()}, nullptr), Error);
+  EXPECT_THROW(Server({.host = "256.1.1.1", .port = 0}, nullptr), Error);
+  EXPECT_THROW(Server({.port = 0, .max_requests = 0}, nullptr), Error);
+}
+
+TEST_F(ServerTest, AnswersTheHttpBackend) {
+  Start();
+  llm::HttpLlm http(llm::HttpOptions::Parse(fmt::format("http://127.0.0.1:{}", server_->Port())));
+  llm::Request request;
+  request.prompt = "What now?";
+  request.sampling.temperature = 1;
+  request.constraint.choices = {"yes", "no", "perhaps"};
+  for (uint32_t agent = 0; agent < 20; ++agent) {
+    request.key.agent = agent;
+    http.Submit(request);
+  }
+  request.constraint = {};
+  request.constraint.json_schema =
+      R"({"type":"object","properties":{"b":{"type":"integer","minimum":1,"maximum":9},"a":{"type":"boolean"}},)"
+      R"("required":["b","a"],"additionalProperties":false})";
+  const uint64_t with_schema = http.Submit(request);
+  std::vector<llm::Completion> done;
+  while (done.size() < 21) http.Wait(done);
+  for (const llm::Completion& completion : done) {
+    ASSERT_EQ(completion.finish, llm::FinishReason::kStop)
+        << (completion.error ? completion.error->what() : completion.text);
+    EXPECT_GT(completion.prompt_tokens, 9);
+    if (completion.id == with_schema) {
+      EXPECT_THAT(completion.text, ::testing::MatchesRegex(R"(.."b":[1-9],"a":(true|false).)"))
+          << completion.text;
+    } else {
+      EXPECT_THAT(completion.text, ::testing::AnyOf("yes", "no", "perhaps"));
+    }
+  }
+  request.prompt = std::string(9000, 'x');  // refused: not asked again
+  http.Submit(request);
+  done.clear();
+  http.Wait(done);
+  ASSERT_EQ(done.size(), 1u);
+  ASSERT_TRUE(done[0].error);
+  EXPECT_THAT(done[0].error->what(), HasSubstr("the context is 2048"));
+}
+
+class RunApiTest : public ServerTest {
+ protected:
+  void SetUp() override {
+    path_ = std::filesystem::temp_directory_path() / fmt::format("throng-serve-test-{}.journal", getpid());
+    std::filesystem::remove(path_);
+    sim::RunOptions options;
+    options.steps = 20;
+    const sim::WalkerWorld world{sim::WalkerOptions{}};
+    sim::HashLlm backend(1);
+    const auto journal = sim::Journal::Create(path_);
+    journal->Begin({}, world, options, backend.Identity());
+    sim::JournaledLlm llm(backend, *journal);
+    options.observers.push_back(journal.get());
+    const sim::RunResult result = sim::RunWorld(world, llm, options);
+    journal->SetHash(result.hash);
+    num_agents_ = world.NumAgents();
+  }
+  void TearDown() override {
+    ServerTest::TearDown();
+    for (const char* suffix : {"", "-wal", "-shm", ".lock"}) std::filesystem::remove(path_.string() + suffix);
+  }
+
+  std::filesystem::path path_;
+  uint32_t num_agents_ = 0;
+};
+
+TEST_F(RunApiTest, ShowsTheJournal) {
+  StartServer({.journal = path_, .map_json = R"({"width":3})"}, nullptr);
+  const Json info = Json::parse(Get("/api/run").second);
+  EXPECT_EQ(info["steps"], 20);
+  EXPECT_EQ(info["agents"].size(), num_agents_);
+  EXPECT_EQ(info["manifest"]["steps"], "20");
+  const Json steps = Json::parse(Get("/api/steps?from=5&to=20").second);
+  EXPECT_FALSE(steps["bodies"].empty());
+  for (const Json& body : steps["bodies"]) {
+    ASSERT_EQ(body.size(), 5u);
+    EXPECT_GE(body[0], 5);
+    EXPECT_LT(body[0], 20);
+  }
+  EXPECT_TRUE(Json::parse(Get("/api/steps?from=7&to=7").second)["events"].empty());
+  EXPECT_EQ(Get("/api/map").second, R"({"width":3})");
+  for (const char* query :
+       {"from=-1", "from=x", "from=9&to=8", "from=0&to=1001", "from=99999999999999999999"}) {
+    EXPECT_EQ(Get(std::string("/api/steps?") + query).first, 400) << query;
+  }
+  EXPECT_EQ(Post(kChat, ChatBody()).first, 503);
+  EXPECT_EQ(Get("/v1/models").first, 503);
+}
+
+TEST_F(RunApiTest, SaysWhatIsWrongWithAJournal) {
+  StartServer({.journal = "/nonexistent.journal"}, nullptr);
+  EXPECT_EQ(Get("/api/run").first, 500);
+  EXPECT_EQ(Get("/api/map").first, 404);
+}
+
+}  // namespace
+}  // namespace throng::serve

@@ -1,0 +1,330 @@
+// Draws the run of a journal: the map, everybody's way over time, and what one of them did and said.
+// If the server wants an API key, it is given in the address: #key=...
+'use strict';
+
+const CHUNK = 500;          // steps per request, at most 1000
+const POLL_MS = 2000;       // how often a run that goes on is asked for more
+const TILE = {'#': '#6b5d52', '~': '#5b9bd5', 'T': '#3d7a3d', 'o': '#b08d57', '+': '#d9b26f', '=': '#c9c2b4',
+  ',': '#ece3d0', '.': '#9cc78a'};
+const $ = (id) => document.getElementById(id);
+
+const run = {
+  agents: [],     // by place in the list: {id, name, ways: [{step, x, y, status}], events: [{step, kind, text}]}
+  places: new Map(),  // id -> place in the list
+  loaded: 0,      // steps that are here
+  map: null,
+  picture: null,  // the map, one pixel per tile
+  secondsPerStep: 0,  // 0: not known
+  startMinute: 0,
+};
+const view = {step: 0, agent: 0, scale: 6, x: 0, y: 0, playing: false, clicked: null};
+
+async function get(path) {
+  const key = new URLSearchParams(location.hash.slice(1)).get('key');
+  const reply = await fetch(path, key ? {headers: {Authorization: 'Bearer ' + key}} : {});
+  const body = await reply.json();
+  if (!reply.ok) throw Object.assign(new Error(body.error.message), {status: reply.status});
+  return body;
+}
+
+// The state of an agent at the start of a step: the last change that is not later.
+function stateAt(agent, step) {
+  let low = 0, high = agent.ways.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (agent.ways[middle].step <= step) low = middle; else high = middle - 1;
+  }
+  return agent.ways[low];
+}
+
+function paintMap() {
+  const {width, height, rows} = run.map;
+  run.picture = new OffscreenCanvas(width, height);
+  const pen = run.picture.getContext('2d');
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      pen.fillStyle = TILE[rows[y][x]] || TILE['.'];
+      pen.fillRect(x, y, 1, 1);
+    }
+  }
+}
+
+// Everything that is drawn lies in this rectangle of tiles.
+function bounds() {
+  let right = 1, bottom = 1;
+  if (run.map) {
+    for (const [x, y] of run.map.copies) {
+      right = Math.max(right, x + run.map.width);
+      bottom = Math.max(bottom, y + run.map.height);
+    }
+  } else {
+    for (const agent of run.agents) {
+      for (const way of agent.ways) {
+        right = Math.max(right, way.x + 1);
+        bottom = Math.max(bottom, way.y + 1);
+      }
+    }
+  }
+  return {right, bottom};
+}
+
+function fit() {
+  const {right, bottom} = bounds();
+  const {clientWidth, clientHeight} = $('stage');
+  view.scale = Math.max(0.05, Math.min(clientWidth / right, clientHeight / bottom));
+  view.x = (clientWidth - right * view.scale) / 2;
+  view.y = (clientHeight - bottom * view.scale) / 2;
+}
+
+function draw() {
+  const canvas = $('map'), dpr = window.devicePixelRatio || 1;
+  const {clientWidth, clientHeight} = $('stage');
+  canvas.width = clientWidth * dpr;
+  canvas.height = clientHeight * dpr;
+  const pen = canvas.getContext('2d');
+  pen.setTransform(dpr, 0, 0, dpr, view.x * dpr, view.y * dpr);
+  pen.imageSmoothingEnabled = false;
+  const s = view.scale;
+  if (run.map) {
+    for (const [x, y] of run.map.copies) {
+      pen.drawImage(run.picture, x * s, y * s, run.map.width * s, run.map.height * s);
+      if (s > 3) labelPlaces(pen, x, y);
+    }
+  } else {
+    const {right, bottom} = bounds();
+    pen.strokeStyle = '#8888';
+    pen.strokeRect(0, 0, right * s, bottom * s);
+  }
+  drawAgents(pen);
+}
+
+function labelPlaces(pen, left, top) {
+  pen.font = '11px system-ui';
+  pen.textAlign = 'center';
+  pen.fillStyle = '#222a';
+  for (const place of run.map.places) {
+    pen.fillText(place.name, (left + place.x + place.width / 2) * view.scale,
+      (top + place.y) * view.scale - 3);
+  }
+}
+
+function drawAgents(pen) {
+  const s = view.scale, radius = Math.max(2.5, s * 0.7);
+  pen.font = '10px system-ui';
+  pen.textAlign = 'center';
+  run.agents.forEach((agent, place) => {
+    const {x, y} = stateAt(agent, view.step);
+    const chosen = place === view.agent;
+    pen.beginPath();
+    pen.arc((x + 0.5) * s, (y + 0.5) * s, chosen ? radius * 1.4 : radius, 0, 2 * Math.PI);
+    pen.fillStyle = `hsl(${(agent.id * 137) % 360} 70% 45%)`;
+    pen.fill();
+    pen.lineWidth = chosen ? 2.5 : 1;
+    pen.strokeStyle = chosen ? '#000' : '#fff';
+    pen.stroke();
+    if (chosen || (s > 5 && run.agents.length <= 100)) {
+      pen.fillStyle = '#000';
+      pen.fillText(agent.name, (x + 0.5) * s, (y + 0.5) * s - radius - 3);
+    }
+  });
+}
+
+function timeOf(step) {
+  if (!run.secondsPerStep) return `step ${step}`;
+  const minutes = Math.floor(run.startMinute + step * run.secondsPerStep / 60) % 1440;
+  return `${String(Math.floor(minutes / 60)).padStart(2, '0')}:${String(minutes % 60).padStart(2, '0')}`;
+}
+
+function showLog() {
+  const agent = run.agents[view.agent];
+  const items = agent.events.map((event) => {
+    const item = document.createElement('li');
+    item.dataset.step = event.step;
+    const time = document.createElement('time');
+    time.textContent = timeOf(event.step);
+    time.onclick = () => setStep(event.step);
+    const kind = document.createElement('em');
+    kind.textContent = event.who ? event.who : event.kind;
+    item.append(time, kind, event.text);
+    return item;
+  });
+  $('log').replaceChildren(...items);
+  fadeLog();
+}
+
+// What is yet to come at this step is pale; the last thing that has happened is in sight.
+function fadeLog() {
+  let last = null;
+  for (const item of $('log').children) {
+    const later = Number(item.dataset.step) > view.step;
+    item.classList.toggle('later', later);
+    if (!later) last = item;
+  }
+  if (last) last.scrollIntoView({block: 'nearest'});
+}
+
+function show() {
+  const agent = run.agents[view.agent];
+  if (!agent) return;
+  const state = stateAt(agent, view.step);
+  $('status').textContent = `${agent.name} at ${state.x},${state.y}${state.status ? ': ' + state.status : ''}`;
+  $('step').value = view.step;
+  $('clock').textContent = (run.secondsPerStep ? timeOf(view.step) + ', ' : '') + `step ${view.step} of ${run.loaded}`;
+  fadeLog();
+  draw();
+}
+
+function setStep(step) {
+  view.step = Math.max(0, Math.min(run.loaded, step));
+  show();
+}
+
+function setAgent(place) {
+  view.agent = place;
+  $('agent').value = place;
+  showLog();
+  show();
+}
+
+// Whom a line reaches: the one that it names ("to Ben: ..."; Ben-2 in the second copy of a town), else
+// everybody who is near the speaker.
+function hearers(speaker, step, text) {
+  const named = /^to ([^:]+): /.exec(text);
+  const from = stateAt(speaker, step);
+  return run.agents.filter((other) => {
+    const to = stateAt(other, step);
+    return other !== speaker && Math.max(Math.abs(from.x - to.x), Math.abs(from.y - to.y)) <= 4 &&
+      (!named || other.name === named[1] || other.name.startsWith(named[1] + '-'));
+  });
+}
+
+// The events of one step. The journal orders them by agent; lines of a talk alternate, and who began it has
+// the event "talk".
+function addEvents(step, events) {
+  const lines = new Map();  // speaker -> lines so far
+  const began = new Set(events.filter(([, , kind]) => kind === 'talk').map(([, id]) => id));
+  const touched = new Set();
+  for (const [, id, kind, text] of events) {
+    const agent = run.agents[run.places.get(id)];
+    const event = {step, kind, text, who: '', order: 0};
+    touched.add(agent);
+    agent.events.push(event);
+    if (kind !== 'say') continue;
+    const line = lines.get(id) || 0;
+    lines.set(id, line + 1);
+    event.order = 1 + 2 * line + (began.has(id) ? 0 : 1);
+    event.who = agent.name + ':';
+    for (const other of hearers(agent, step, text)) {
+      touched.add(other);
+      other.events.push({...event, kind: 'hear'});
+    }
+  }
+  for (const agent of touched) agent.events.sort((a, b) => a.step - b.step || a.order - b.order);
+}
+
+function addSteps(part) {
+  for (const [step, id, x, y, status] of part.bodies) {
+    run.agents[run.places.get(id)].ways.push({step, x, y, status});
+  }
+  for (let i = 0, end = 0; i < part.events.length; i = end) {
+    const step = part.events[i][0];
+    while (end < part.events.length && part.events[end][0] === step) end++;
+    addEvents(step, part.events.slice(i, end));
+  }
+}
+
+// Fetches what is new. Only steps that everybody has done: those after them still get rows.
+async function load() {
+  const info = await get('api/run');
+  while (run.loaded < info.steps) {
+    const to = Math.min(run.loaded + CHUNK, info.steps);
+    addSteps(await get(`api/steps?from=${run.loaded}&to=${to}`));
+    run.loaded = to;
+    $('step').max = to;
+    $('progress').textContent = `${to} of ${info.manifest.steps} steps, ${info.answers} answers`;
+    showLog();
+    show();
+  }
+  if (run.loaded < Number(info.manifest.steps)) setTimeout(() => load().catch(fail), POLL_MS);
+}
+
+function listen() {
+  const stage = $('stage');
+  $('step').oninput = () => setStep(Number($('step').value));
+  $('agent').onchange = () => setAgent(Number($('agent').value));
+  $('play').onclick = () => {
+    view.playing = !view.playing;
+    $('play').textContent = view.playing ? 'Pause' : 'Play';
+    if (view.playing && view.step >= run.loaded) setStep(0);
+  };
+  window.onresize = () => { fit(); show(); };
+  stage.onpointerdown = (event) => { view.clicked = {x: event.offsetX, y: event.offsetY, moved: false}; };
+  stage.onpointermove = (event) => {
+    if (!view.clicked || !(event.buttons & 1)) return;
+    view.clicked.moved ||= Math.hypot(event.movementX, event.movementY) > 1;
+    view.x += event.movementX;
+    view.y += event.movementY;
+    draw();
+  };
+  stage.onpointerup = (event) => {
+    if (view.clicked && !view.clicked.moved) pick(event.offsetX, event.offsetY);
+    view.clicked = null;
+  };
+  stage.addEventListener('wheel', (event) => {
+    event.preventDefault();
+    const factor = Math.exp(-event.deltaY / 500);
+    view.scale *= factor;
+    view.x = event.offsetX - (event.offsetX - view.x) * factor;
+    view.y = event.offsetY - (event.offsetY - view.y) * factor;
+    draw();
+  }, {passive: false});
+  let before = performance.now(), due = 0;
+  const tick = (now) => {
+    due += view.playing ? (now - before) / 1000 * Number($('speed').value) : 0;
+    before = now;
+    if (due >= 1) {
+      setStep(view.step + Math.floor(due));
+      due %= 1;
+    }
+    requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
+}
+
+function pick(x, y) {
+  let best = -1, nearest = 15;  // pixels
+  run.agents.forEach((agent, place) => {
+    const state = stateAt(agent, view.step);
+    const distance = Math.hypot(view.x + (state.x + 0.5) * view.scale - x, view.y + (state.y + 0.5) * view.scale - y);
+    if (distance < nearest) [best, nearest] = [place, distance];
+  });
+  if (best >= 0) setAgent(best);
+}
+
+function fail(error) { $('message').textContent = error.message; }
+
+async function start() {
+  const info = await get('api/run');
+  $('run').textContent = `${info.name}, ${info.agents.length} agents`;
+  info.agents.forEach(([id, name, x, y, status], place) => {
+    run.places.set(id, place);
+    run.agents.push({id, name, ways: [{step: 0, x, y, status}], events: []});
+    $('agent').append(new Option(name, place));
+  });
+  try {
+    run.map = await get('api/map');
+    run.secondsPerStep = run.map.seconds_per_step;
+    const [hour, minute] = run.map.start.split(':').map(Number);
+    run.startMinute = hour * 60 + minute;
+    paintMap();
+  } catch (error) {
+    if (error.status !== 404) throw error;  // a run without a map is drawn on a plain ground
+  }
+  fit();
+  listen();
+  setAgent(0);
+  await load();
+  if (!run.map) { fit(); show(); }
+}
+
+start().catch(fail);
