@@ -31,6 +31,7 @@ struct Tile {
   float* max;                     // [num_rows], as sum and rescale
   float* sum;
   float* rescale;
+  float* thresholds;  // [num_rows], or null for the exact softmax
   Visible* visible;
 };
 
@@ -87,8 +88,15 @@ void AttendPage(const AttentionJob& job, const Tile& tile, const kv::Codec& keys
   // The keys of the next block come while softmax and mix compute; the codec fetched the values while it read
   // the keys.
   Prefetch(next_keys, keys.Bytes(kv::Part::kKeys));
-  SoftmaxPage(tile.visible, tile.num_rows, tile.scores, tile.max, tile.sum, tile.rescale);
+  SoftmaxPage(tile.visible, tile.num_rows, tile.thresholds, tile.scores, tile.max, tile.sum, tile.rescale);
   values.Mix(page.values, tile.scores, tile.rescale, tile.num_rows, tile.out);
+}
+
+void SetThresholds(const AttentionJob& job, const Tile& tile) {
+  for (int r = 0; r < tile.num_rows; ++r) {
+    const int position = tile.first_position + r / job.group;
+    tile.thresholds[r] = SasThreshold(position + 1 - FirstVisible(job, position));
+  }
 }
 
 // Tokens [first_token, first_token + num_tokens) of the job, all in one block.
@@ -114,6 +122,7 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
     tile.max = carver.Take<float>(rows);
     tile.sum = carver.Take<float>(rows);
     tile.rescale = carver.Take<float>(rows);
+    tile.thresholds = job.softmax == SoftmaxKind::kSas ? carver.Take<float>(rows) : nullptr;
     tile.visible = carver.Take<Visible>(rows);
     return carver.Used();
   };
@@ -126,6 +135,7 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   std::fill(tile.out, tile.out + rows * head_dim, 0.0f);
   std::fill(tile.max, tile.max + rows, -std::numeric_limits<float>::infinity());
   std::fill(tile.sum, tile.sum + rows, 0.0f);
+  if (tile.thresholds != nullptr) SetThresholds(job, tile);
 
   const int own_block = tile.first_position / kPageTokens;
   for (int block = FirstVisible(job, tile.first_position) / kPageTokens; block < own_block; ++block) {

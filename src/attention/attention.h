@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "attention/sas.h"
 #include "kv/sequence_cache.h"
 
 namespace throng {
@@ -29,6 +30,7 @@ struct AttentionJob {
   size_t out_stride;
   float scale;     // of the scores: 1 / sqrt(head_dim)
   int window = 0;  // if > 0, a token sees only itself and the window - 1 tokens before it
+  SoftmaxKind softmax = SoftmaxKind::kExact;
 };
 
 // Buffers that one thread reuses from job to job.

@@ -28,11 +28,13 @@ struct Shape {
   int head_dim;
   int length;
   int window = 0;
+  SoftmaxKind softmax = SoftmaxKind::kExact;
 };
 
 std::string Describe(const Shape& s) {
   return s.keys + "/" + s.values + " group " + std::to_string(s.group) + " d " + std::to_string(s.head_dim) +
-         " length " + std::to_string(s.length) + " window " + std::to_string(s.window);
+         " length " + std::to_string(s.length) + " window " + std::to_string(s.window) + " " +
+         SoftmaxName(s.softmax);
 }
 
 constexpr int kHeads = 2;
@@ -80,7 +82,8 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
                       .out = out.data() + at,
                       .out_stride = query_stride,
                       .scale = 1.0f / std::sqrt(static_cast<float>(d)),
-                      .window = shape.window});
+                      .window = shape.window,
+                      .softmax = shape.softmax});
     }
     if (way == Way::kAttendAll) AttendAll(jobs, threads, scratch);
     for (AttentionJob& job : jobs) {
@@ -116,6 +119,7 @@ std::vector<Shape> RandomShapes(int count, uint64_t seed) {
     shape.head_dim = pick(8, 32, 64, 80, 128);
     shape.length = pick(1, 2, 63, 64, 65, 127, 128, 129, 200);
     shape.window = rng.NextBelow(3) == 0 ? pick(1, 5, 64, 100) : 0;
+    shape.softmax = rng.NextBelow(2) == 0 ? SoftmaxKind::kSas : SoftmaxKind::kExact;
     shapes.push_back(shape);
   }
   return shapes;
@@ -147,8 +151,10 @@ TEST(AttentionTest, OutputsDoNotDependOnChunkingRowsOrThreads) {
 }
 
 TEST(AttentionTest, EveryTargetAgreesWithTheReference) {
-  const Shape shapes[] = {
-      {"f16", "f16", 4, 128, 150}, {"int8", "int8", 7, 80, 150}, {"f32", "f32", 3, 24, 150, 70}};
+  const Shape shapes[] = {{"f16", "f16", 4, 128, 150},
+                          {"int8", "int8", 7, 80, 150},
+                          {"f32", "f32", 3, 24, 150, 70},
+                          {"f16", "f16", 3, 64, 150, 0, SoftmaxKind::kSas}};
   for (const Shape& shape : shapes) {
     const Sequence sequence(shape);
     const std::vector<float> expected = RunChunks(shape, sequence, 150, Way::kReference);

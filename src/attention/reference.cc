@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kv/open_page.h"
@@ -27,6 +28,10 @@ void AttendToken(const AttentionJob& job, int token, const std::vector<float>& k
   const int head_dim = job.cache->Layout().head_dim;
   const int position = job.cache->NumTokens() + token;
   const int begin = job.window > 0 ? std::max(0, position - job.window + 1) : 0;
+  const double threshold = SasThreshold(position + 1 - begin);
+  const auto exponential = [&](double x) {
+    return job.softmax == SoftmaxKind::kSas ? Sas(x, threshold) : std::exp(-x);
+  };
   for (int g = 0; g < job.group; ++g) {
     const float* query = job.queries + token * job.query_stride + static_cast<size_t>(g) * head_dim;
     std::vector<double> scores(position + 1 - begin);
@@ -35,13 +40,23 @@ void AttendToken(const AttentionJob& job, int token, const std::vector<float>& k
       for (int i = 0; i < head_dim; ++i) dot += static_cast<double>(query[i]) * keys[t * head_dim + i];
       scores[t - begin] = dot * job.scale;
     }
-    const double max = *std::max_element(scores.begin(), scores.end());
+    double max = -std::numeric_limits<double>::infinity();
     double sum = 0.0;
     std::vector<double> out(head_dim);
-    for (int t = begin; t <= position; ++t) {
-      const double p = std::exp(scores[t - begin] - max);
-      sum += p;
-      for (int i = 0; i < head_dim; ++i) out[i] += p * values[t * head_dim + i];
+    for (int first = begin; first <= position;) {
+      const int end = std::min(position + 1, (first / kPageTokens + 1) * kPageTokens);
+      const double new_max =
+          std::max(max, *std::max_element(&scores[first - begin], &scores[end - begin - 1] + 1));
+      const double rescale = new_max == max ? 1.0 : exponential(new_max - max);
+      sum *= rescale;
+      for (double& x : out) x *= rescale;
+      for (int t = first; t < end; ++t) {
+        const double p = exponential(new_max - scores[t - begin]);
+        sum += p;
+        for (int i = 0; i < head_dim; ++i) out[i] += p * values[t * head_dim + i];
+      }
+      max = new_max;
+      first = end;
     }
     float* to = job.out + token * job.out_stride + static_cast<size_t>(g) * head_dim;
     for (int i = 0; i < head_dim; ++i) to[i] = static_cast<float>(out[i] / sum);

@@ -5,7 +5,7 @@
 
 namespace throng::attention {
 
-// As Attend.
+// As Attend. The SAS of scores goes page by page, as its result depends on the running maximum.
 void AttendReference(const AttentionJob& job);
 
 }  // namespace throng::attention

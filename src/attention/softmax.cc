@@ -14,8 +14,9 @@ HWY_BEFORE_NAMESPACE();
 namespace throng::attention {
 namespace HWY_NAMESPACE {
 
-void SoftmaxPageImpl(const Visible* visible, int num_rows, float* scores, float* max, float* sum,
-                     float* rescale) {
+void SoftmaxPageImpl(const Visible* visible, int num_rows, const float* thresholds, float* scores, float* max,
+                     float* sum, float* rescale) {
+  const hn::CappedTag<float, 16> df;
   for (int r = 0; r < num_rows; ++r) {
     float* row = scores + r * kv::kPageTokens;
     const auto [begin, end] = visible[r];
@@ -26,7 +27,8 @@ void SoftmaxPageImpl(const Visible* visible, int num_rows, float* scores, float*
     }
     std::fill(row, row + begin, -std::numeric_limits<float>::infinity());
     std::fill(row + end, row + kv::kPageTokens, -std::numeric_limits<float>::infinity());
-    rescale[r] = SoftmaxRow(hn::CappedTag<float, 16>(), row, max[r], sum[r]);
+    rescale[r] = thresholds == nullptr ? SoftmaxRow(df, ExactExponential(), row, max[r], sum[r])
+                                       : SoftmaxRow(df, SasExponential(thresholds[r]), row, max[r], sum[r]);
   }
 }
 
@@ -48,9 +50,9 @@ namespace throng::attention {
 HWY_EXPORT(SoftmaxPageImpl);
 HWY_EXPORT(ScaleRowImpl);
 
-void SoftmaxPage(const Visible* visible, int num_rows, float* scores, float* max, float* sum,
-                 float* rescale) {
-  HWY_DYNAMIC_DISPATCH(SoftmaxPageImpl)(visible, num_rows, scores, max, sum, rescale);
+void SoftmaxPage(const Visible* visible, int num_rows, const float* thresholds, float* scores, float* max,
+                 float* sum, float* rescale) {
+  HWY_DYNAMIC_DISPATCH(SoftmaxPageImpl)(visible, num_rows, thresholds, scores, max, sum, rescale);
 }
 
 void ScaleRow(const float* in, int size, float factor, float* out) {
