@@ -150,7 +150,7 @@ void AddGenerate(CLI::App& app) {
   command->add_option("-f,--prompt-file", options->prompt_file, "A file with the text to continue")
       ->excludes(prompt);
   command->add_option("-n,--max-tokens", options->max_tokens, "Most tokens of the answer")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 100000000))
       ->capture_default_str();
   auto* chat = command->add_flag(
       "--chat", options->chat,

@@ -1,12 +1,23 @@
 // The program: subcommands, and the one place where errors become exit codes (1: it failed, 2: it was called
 // wrongly).
 
+#include <algorithm>
 #include <exception>
 #include <new>
+#include <string>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
+
+namespace {
+
+bool IsSubcommand(CLI::App& app, const std::string& name) {
+  const auto all = app.get_subcommands([](CLI::App*) { return true; });
+  return std::any_of(all.begin(), all.end(), [&](CLI::App* command) { return command->check_name(name); });
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Throng runs societies of LLM agents on the hardware that one has.", "throng");
@@ -28,6 +39,11 @@ int main(int argc, char** argv) {
   throng::cli::AddVersion(app);
 
   try {
+    // What is not known is said before that a subcommand is missing, which CLI11 checks first.
+    if (argc > 1 && argv[1][0] != '-' && !IsSubcommand(app, argv[1])) {
+      fmt::print(stderr, "throng: \"{}\" is not a subcommand; see throng --help\n", argv[1]);
+      return 2;
+    }
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& error) {

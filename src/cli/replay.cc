@@ -147,7 +147,7 @@ void AddReplay(CLI::App& app) {
       ->check(CLI::Range(0, 1000));
   command->add_option("--steps", options->steps, "Only the first so many steps; 0: all")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 100000000));
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Example:\n"

@@ -85,10 +85,10 @@ void AddWorldFlags(CLI::App& command, Simulation& simulation) {
       .add_option("--agents", simulation.agents,
                   "How many; more than it has: copies of the town side by side")
       ->group(kGroup)
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 100000000));
   CLI::Option* steps =
       command.add_option("--steps", simulation.steps, "Steps that every agent does; default: the scenario's");
-  steps->group(kGroup)->check(CLI::PositiveNumber);
+  steps->group(kGroup)->check(CLI::Range(1, 100000000));
   command.add_option("--until", simulation.until, "Time of the first day to run to, such as 12:00")
       ->group(kGroup)
       ->excludes(steps);

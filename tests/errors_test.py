@@ -1,0 +1,157 @@
+"""Wrong input of every kind: one clear sentence on stderr, a non-zero exit, and no crash or hang. One row a case."""
+
+import resource
+import signal
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+THRONG = sys.argv[1]
+TIMEOUT_S = 120
+
+
+def run(arguments, stdin=b"", limit_files=None):
+    def prepare():
+        if limit_files is not None:  # a disk that is full after so many bytes
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_files, limit_files))
+
+    return subprocess.run(
+        [THRONG, *map(str, arguments)], input=stdin, capture_output=True, timeout=TIMEOUT_S, preexec_fn=prepare
+    )
+
+
+def hanging_server():
+    """Accepts connections and never answers."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(64)
+    return listener
+
+
+def main():
+    folder = Path(tempfile.mkdtemp(prefix="throng_errors_"))
+    data = Path(sys.argv[2])
+    model = (data / "town" / "model.gguf").read_bytes()
+
+    def write(name, content):
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    cut = write("cut.gguf", model[: len(model) // 2])
+    head = write("head.gguf", model[:100])
+    magic = write("magic.gguf", b"NOPE" + model[4:])
+    version = write("version.gguf", model[:4] + struct.pack("<I", 99) + model[8:])
+    counts = write("counts.gguf", model[:8] + struct.pack("<QQ", 2**60, 2**60) + model[24:])
+    empty = write("empty.gguf", b"")
+    header = b'{"agents":["A"],"steps":9,"sec_per_step":10,"grid":[5,5]}\n'
+    trace = write("wrong.jsonl", header + b'{"s":0,"m":[[0,1,1]]}\n{"s":1,"m":[[0,9,1]]}\n')
+    no_trace = write("text.jsonl", b"hello\n")
+    gzip_cut = write("cut.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b")
+    tokens = write("tokens.txt", b"1 2 three")
+    high_token = write("high.txt", b"1 2 99999999")
+    good_tokens = write("good.txt", b"1 2 3")
+    schema = write("schema.json", b'{"type":"object","properties":{"a":{"$ref":"#/b"}}}')
+    no_json = write("bad.json", b"{")
+
+    old = folder / "old.journal"
+    good = ["run", "--llm", "fake", "--agents", "3", "--steps", "20", "--quiet"]
+    assert run([*good, "--journal", old]).returncode == 0
+    unchanged = folder / "whole.journal"
+    unchanged.write_bytes(old.read_bytes())
+    with sqlite3.connect(old) as database:
+        database.execute("PRAGMA user_version = 9999")
+    database.close()
+    foreign = folder / "foreign.journal"
+    with sqlite3.connect(foreign) as database:
+        database.execute("CREATE TABLE other (x)")
+    database.close()
+    garbage = write("garbage.journal", b"SQLite format 3\0" + bytes(range(256)) * 40)
+
+    server = hanging_server()
+    hang = f"http://127.0.0.1:{server.getsockname()[1]}?timeout=1&attempts=1"
+    closed = socket.socket()
+    closed.bind(("127.0.0.1", 0))
+    nobody = f"http://127.0.0.1:{closed.getsockname()[1]}?attempts=1"
+
+    simulate = ["run", "--agents", "3", "--steps", "200", "--no-journal", "--quiet"]
+    generate = ["generate", "-p", "hello"]
+    cases = [
+        # What is wrong, arguments, words of the sentence, exit code
+        ("truncated model", [*generate, "-m", cut], ["cut.gguf"], 1),
+        ("header alone", [*generate, "-m", head], ["head.gguf"], 1),
+        ("not a model", [*generate, "-m", magic], ["magic.gguf", "GGUF"], 1),
+        ("model of another version", [*generate, "-m", version], ["version.gguf", "99"], 1),
+        ("absurd counts", [*generate, "-m", counts], ["counts.gguf"], 1),
+        ("empty model", [*generate, "-m", empty], ["empty.gguf"], 1),
+        ("no such model", [*generate, "-m", folder / "none.gguf"], ["none.gguf"], 1),
+        ("a folder as model", [*generate, "-m", folder], [str(folder)], 1),
+        ("wrong trace line", ["replay", trace], ["wrong.jsonl:3", "x is 9"], 1),
+        ("not a trace", ["replay", no_trace], ["text.jsonl:1"], 1),
+        ("broken gzip", ["replay", gzip_cut], ["cut.gz"], 1),
+        ("no such trace", ["replay", folder / "none.jsonl"], ["none.jsonl"], 1),
+        ("replay with a backend that needs prompts", ["replay", trace, "--llm", "local"], ["latency", "fake"], 1),
+        ("unknown flag", ["run", "--nonsense"], ["--nonsense"], 2),
+        ("unknown subcommand", ["fly"], ["fly"], 2),
+        ("number that is none", ["run", "--steps", "many"], ["--steps"], 2),
+        ("unknown mode", [*simulate, "--mode", "chaos"], ["chaos"], 2),
+        ("unknown codec", [*generate, "--kv", "zip9"], ["zip9", "int8"], 1),
+        ("unknown codec parameter", [*generate, "--kv", "int8:x=1"], ["x"], 1),
+        ("unknown backend", [*simulate, "--llm", "oracle"], ["oracle", "fake"], 1),
+        ("unknown backend parameter", [*simulate, "--llm", "fake:speed=1"], ["speed", "latency"], 1),
+        ("no such scenario", [*simulate, "--scenario", folder / "none"], ["none"], 1),
+        ("time that is none", ["run", "--until", "noon"], ["noon"], 1),
+        ("prompt longer than the context", ["generate", "-p", "word " * 20000], ["context"], 1),
+        ("answer longer than the context", [*generate, "-n", "100000"], ["100000"], 1),
+        ("KV budget too small", [*generate, "--kv-budget", "1kb"], ["1024"], 1),
+        ("wrong schema", [*generate, "--schema", schema], ["$ref"], 1),
+        ("schema that is not JSON", [*generate, "--schema", no_json], ["schema"], 1),
+        ("tokens that are none", ["logits", "-m", data / "town" / "model.gguf", "--tokens", tokens, "-o", folder / "o"], ["tokens.txt", "byte 4"], 1),
+        ("token outside the vocabulary", ["logits", "-m", data / "town" / "model.gguf", "--tokens", high_token, "-o", folder / "o"], ["99999999"], 1),
+        ("full disk for logits", ["logits", "-m", data / "town" / "model.gguf", "--tokens", good_tokens, "-o", "/dev/full"], ["/dev/full"], 1),
+        ("journal of another version", ["resume", old, "--llm", "fake"], ["old.journal", "9999"], 1),
+        ("foreign database", ["resume", foreign, "--llm", "fake"], ["foreign.journal"], 1),
+        ("garbage as journal", ["resume", garbage, "--llm", "fake"], ["garbage.journal"], 1),
+        ("no such journal", ["resume", folder / "none.journal"], ["none.journal"], 1),
+        ("journal that exists", [*good, "--journal", unchanged], ["whole.journal"], 1),
+        ("journal of another backend", ["resume", unchanged, "--llm", "fake:seed=5"], ["whole.journal"], 1),
+        ("interview of nobody", ["interview", unchanged, "--agent", "Nobody", "--at", "5"], ["Nobody"], 1),
+        ("interview of the future", ["interview", unchanged, "--agent", "Ada", "--at", "999999"], ["999999"], 1),
+        ("server that hangs", [*simulate, "--llm", hang], ["127.0.0.1"], 1),
+        ("no server", [*simulate, "--llm", nobody], ["127.0.0.1"], 1),
+    ]
+    failures = []
+
+    def check(name, done, words, code):
+        error = done.stderr.decode(errors="replace").strip()
+        problems = [f"lacks '{word}'" for word in words if word not in error]
+        if done.returncode != code:
+            problems.append(f"exit code {done.returncode}, not {code}")
+        if code == 1 and len(error.splitlines()) != 1:
+            problems.append(f"{len(error.splitlines())} lines, not one")
+        print(f"{'ok' if not problems else 'FAILED':6} {name}: {error[:200]}")
+        if problems:
+            failures.append(f"{name}: {', '.join(problems)}: {error}")
+
+    for name, arguments, words, code in cases:
+        try:
+            check(name, run(arguments), words, code)
+        except subprocess.TimeoutExpired:
+            failures.append(f"{name}: still running after {TIMEOUT_S} s")
+
+    full = folder / "full.journal"
+    steps = ["run", "--llm", "fake", "--agents", "25", "--steps", "800", "--quiet"]
+    done = run([*steps, "--journal", full], limit_files=300_000)
+    check("full disk for a journal", done, ["full.journal"], 1)
+    assert run(["resume", full, "--llm", "fake", "--quiet"]).returncode == 0, "not resumable after a full disk"
+
+    print("\n".join(failures), file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
