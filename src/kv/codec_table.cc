@@ -8,6 +8,7 @@
 #include "kv/f16/f16.h"
 #include "kv/f32/f32.h"
 #include "kv/int8/int8.h"
+#include "kv/rot/rot.h"
 
 namespace throng::kv {
 namespace {
@@ -20,6 +21,12 @@ constexpr CodecEntry kCodecs[] = {
      [](CodecParameters&, int d) -> std::shared_ptr<const Codec> { return MakeF16(d); }},
     {"int8", "", "8-bit integers with one scale per token; integer dot products",
      [](CodecParameters&, int d) { return MakeInt8(d); }},
+    {"rot4", "", "4-bit codes of randomly rotated rows, scale and midpoint per token",
+     [](CodecParameters&, int d) { return MakeRot(4, d); }},
+    {"rot3", "", "3-bit codes of randomly rotated rows",
+     [](CodecParameters&, int d) { return MakeRot(3, d); }},
+    {"rot2", "", "2-bit codes of randomly rotated rows",
+     [](CodecParameters&, int d) { return MakeRot(2, d); }},
 };
 
 size_t RoundUp64(size_t bytes) { return (bytes + 63) / 64 * 64; }

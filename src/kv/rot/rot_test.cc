@@ -1,0 +1,62 @@
+#include "kv/rot/rot.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "kv/test_util.h"
+
+namespace throng::kv {
+namespace {
+
+double RoundTrip(int bits, int head_dim, const std::vector<float>& block) {
+  const auto codec = MakeRot(bits, head_dim);
+  AlignedBytes encoded(codec->Bytes(Part::kValues));
+  codec->Encode(Part::kValues, block.data(), encoded.data());
+  std::vector<float> decoded(block.size());
+  codec->Decode(Part::kValues, encoded.data(), decoded.data());
+  return RelativeError(decoded, block);
+}
+
+TEST(RotTest, BytesAreBitsPerElementAndTwoHalvesPerToken) {
+  for (const int bits : {2, 3, 4}) {
+    for (const int d : {8, 24, 80, 128}) {
+      const auto codec = MakeRot(bits, d);
+      for (const Part part : {Part::kKeys, Part::kValues}) {
+        EXPECT_EQ(codec->Count(part).codes, 64u * d * bits / 8);
+        EXPECT_EQ(codec->Count(part).scales, 64u * 4);
+      }
+    }
+  }
+}
+
+// What a uniform quantiser of normal values can reach: relative errors 0.107, 0.193 and 0.345.
+TEST(RotTest, ErrorIsNearThatOfTheBestUniformQuantiser) {
+  const std::vector<float> block = Normal(64 * 128, 5);
+  EXPECT_NEAR(RoundTrip(4, 128, block), 0.098, 0.012);
+  EXPECT_NEAR(RoundTrip(3, 128, block), 0.19, 0.015);
+  EXPECT_NEAR(RoundTrip(2, 128, block), 0.335, 0.02);
+}
+
+// An outlier channel costs what its share of the norm costs; a step per token without rotation would lose
+// everything else.
+TEST(RotTest, OutlierChannelsDoNotDrownTheOthers) {
+  const int d = 128;
+  std::vector<float> block = Normal(64 * d, 6);
+  for (int t = 0; t < 64; ++t) block[t * d + 17] = 12.0f;
+  EXPECT_LT(RoundTrip(4, d, block), 0.13);
+  EXPECT_LT(RoundTrip(2, d, block), 0.40);
+}
+
+TEST(RotTest, ErrorDoesNotDependOnTheScale) {
+  const std::vector<float> one = Normal(64 * 80, 7);
+  for (const float scale : {1e-2f, 1e3f}) {
+    std::vector<float> block = one;
+    for (float& x : block) x *= scale;
+    EXPECT_NEAR(RoundTrip(3, 80, block), RoundTrip(3, 80, one), 0.005) << scale;
+  }
+}
+
+}  // namespace
+}  // namespace throng::kv
