@@ -1,0 +1,82 @@
+// GEAR and its backbones in double precision, written to be read: the specification of the codecs. X is
+// approximated by D + S + L: codes of a few bits in groups with a range of their own (D), outliers kept as
+// they are (S), and a low-rank fit of what is left (L). Any number of tokens and heads, any unit of tokens.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kv/codec.h"
+
+namespace throng::kv {
+
+enum class Backbone {
+  kPerToken,  // groups of g channels of one token, across heads
+  kKcvt,      // keys: a channel over the unit's tokens; values: a token over all channels and heads
+  kKivi,      // keys: a channel over g tokens; values: a token over g channels of one head
+};
+
+struct TensorShape {
+  int heads, tokens, head_dim;  // [heads, tokens, head_dim]
+  size_t Size() const { return static_cast<size_t>(heads) * tokens * head_dim; }
+};
+
+// How outliers are chosen.
+enum class OutlierRule {
+  kPerVector,  // floor(s len / 2) on each side of each channel (keys) or token (values)
+  kPerUnit,    // round(s size) of the whole unit, where they reduce the groups' squared ranges most
+};
+
+struct GearMethod {
+  int bits = 4;
+  Backbone backbone = Backbone::kKivi;
+  int group = 64;
+  double sparsity = 0.0;
+  OutlierRule rule = OutlierRule::kPerVector;
+  int rank = 0;
+  int sweeps = 3;
+  int unit = 0;  // tokens compressed together; 0: all
+};
+
+struct GearResult {
+  std::vector<double> coded;     // D + S
+  std::vector<double> low_rank;  // L
+  std::vector<bool> outlier;
+  std::vector<double> Sum() const;
+};
+
+struct QuantizedGroup {
+  std::vector<int> codes;
+  double scale, zero;  // half floats
+  double Value(size_t i) const { return scale == 0.0 ? zero : codes[i] * scale + zero; }
+};
+
+// Range over the elements that are not excluded; those get the code that is nearest.
+QuantizedGroup QuantizeGroup(const std::vector<double>& x, int bits, const std::vector<bool>& excluded = {});
+
+using Group = std::vector<size_t>;  // indices of elements that share a scale
+std::vector<Group> MakeGroups(Part part, Backbone backbone, int group, const TensorShape& shape);
+
+std::vector<bool> VectorOutliers(Part part, const TensorShape& shape, const std::vector<double>& x, double s);
+
+// Takes away, one after the other, the smallest or largest element of a group: that which most reduces the
+// square of its group's range. Of equal gains the first group's, of equal elements the first; low before
+// high.
+std::vector<bool> BudgetOutliers(const std::vector<Group>& groups, const std::vector<double>& x,
+                                 size_t budget);
+
+// L = a b^T with orthonormal columns of a (those of a lost rank are 0).
+struct Factors {
+  std::vector<double> a;  // [rows, rank]
+  std::vector<double> b;  // [cols, rank]
+};
+// matrix: [rows, cols]; start: [cols, rank].
+Factors PowerIteration(const std::vector<double>& matrix, int rows, int cols, int rank, int sweeps,
+                       std::vector<double> start);
+std::vector<double> Multiply(const Factors& factors, int rows, int cols, int rank);
+
+// The low-rank term of each head starts from uniform numbers, the same in every unit.
+GearResult ApproximateGear(const GearMethod& method, Part part, const TensorShape& shape,
+                           const std::vector<double>& x);
+
+}  // namespace throng::kv
