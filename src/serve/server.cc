@@ -3,6 +3,7 @@
 #include <httplib.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <chrono>
 #include <mutex>
 
@@ -130,6 +131,7 @@ class Server::Impl {
       running_ = true;
     }
     http_.listen_after_bind();
+    ended_ = true;
   }
 
   void Stop() {
@@ -139,7 +141,8 @@ class Server::Impl {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
     // The library forgets a stop that comes before it listens.
-    while (running_ && !http_.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (running_ && !ended_ && !http_.is_running())
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     http_.stop();
   }
 
@@ -215,6 +218,7 @@ class Server::Impl {
   std::mutex mutex_;
   bool running_ = false;  // guarded by mutex_
   bool stopped_ = false;  // guarded by mutex_
+  std::atomic<bool> ended_ = false;
   httplib::Server http_;
 };
 

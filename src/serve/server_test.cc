@@ -157,8 +157,8 @@ TEST_F(ServerTest, AnswersChats) {
   EXPECT_EQ(choice["message"]["content"].get<std::string>().size(), 42u) << choice;  // with the quotes
   EXPECT_EQ(choice["finish_reason"], "stop");
   const Json& usage = json["usage"];
-  EXPECT_EQ(usage["completion_tokens"], 43);  // and the end
-  EXPECT_EQ(usage["prompt_tokens"].get<int>() + 43, usage["total_tokens"]);
+  EXPECT_EQ(usage["completion_tokens"], 42);
+  EXPECT_EQ(usage["prompt_tokens"].get<int>() + 42, usage["total_tokens"]);
   EXPECT_EQ(usage["prompt_tokens_details"]["cached_tokens"], 0);
 
   const Json again = Post(kChat, ChatBody()).second;
@@ -215,7 +215,7 @@ TEST_F(ServerTest, StreamsTheSameAnswer) {
     EXPECT_EQ(finish, i + 3 == events.size() ? Json("stop") : Json()) << i;
   }
   EXPECT_EQ(text, whole["choices"][0]["message"]["content"]);
-  EXPECT_EQ(Json::parse(events[events.size() - 2])["usage"]["completion_tokens"], 43);
+  EXPECT_EQ(Json::parse(events[events.size() - 2])["usage"]["completion_tokens"], 42);
 
   const std::vector<std::string> plain =
       PostStream(kText, {{"prompt", "a"}, {"guided_choice", {"only"}}, {"max_tokens", 9}});
