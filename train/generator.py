@@ -445,8 +445,14 @@ def pairs_document(rng: Random, max_tokens: int) -> list[Segment]:
     segments: list[Segment] = [("Memories:\n", "")]
     known: list[Fact] = []
     budget = max_tokens - 8
+    # Long rows bring no more facts than the memories of a day, but longer pauses between them.
+    fill_share = max(0.0, 1 - 160 / max_tokens)
     while budget > 0:
         for _ in range(rng.randint(1, 4)):
+            if rng.random() < fill_share:
+                segments.append((filler_line(rng, dict(name=you), known, f"- {random_clock(rng)} ") + "\n", ""))
+                budget -= 16
+                continue
             fact = maker.make()
             if fact is None:
                 continue
@@ -483,12 +489,12 @@ def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
     """Persona, plan, memories, then decisions of all kinds until the budget is full. Some documents have few memories
     and ask mostly where to go, because comparing the hour with the plan is a skill of its own."""
     budget = max_tokens - 130
-    on_plan = rng.random() < 0.35
+    on_plan = rng.random() < 0.4
     num_lines = rng.randint(0, 4) if on_plan else max(1, min(44, int(budget / 19 * rng.uniform(0.25, 0.8))))
-    scene = make_scene(rng, num_lines, fill_share=rng.choice((0.1, 0.3, 0.5)))
+    scene = make_scene(rng, num_lines, fill_share=rng.choice((0.3, 0.6, 0.75)))
     segments: list[Segment] = [(scene.head(), "")]
     budget -= 18 * num_lines
-    recall_share, act_share = (0.1, 0.85) if on_plan else (rng.choice((0.3, 0.6, 0.8)), 0.5)
+    recall_share, act_share = (0.1, 0.8) if on_plan else (rng.choice((0.3, 0.6, 0.8)), 0.3)
     while budget > 0:
         if scene.facts and rng.random() < recall_share:
             segments += answer_tail(rng, rng.choice(scene.facts)[1])
@@ -500,10 +506,10 @@ def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
             if drawn:
                 segments += drawn[0]
             budget -= 22
-        elif roll < act_share + 0.3 * (1 - act_share):
+        elif roll < act_share + 0.5 * (1 - act_share):
             segments += talk_tail(rng, scene)
             budget -= 32
-        elif roll < act_share + 0.86 * (1 - act_share):
+        elif roll < act_share + 0.9 * (1 - act_share):
             segments += say_tail(rng, scene)
             budget -= 70
         else:

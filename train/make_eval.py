@@ -31,7 +31,7 @@ def choices_for(rng: Random, kind: str, answer: str, rivals: list[str]) -> list[
 
 
 def recall_item(rng: Random, tokenizer: Tokenizer) -> dict | None:
-    scene = make_scene(rng, rng.randint(4, 40), rng.choice((0.1, 0.3)), held=True)
+    scene = make_scene(rng, rng.randint(4, 40), rng.choice((0.5, 0.75)), held=True)
     if not scene.facts:
         return None
     index, fact = rng.choice(scene.facts)

@@ -8,12 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 QUERY_BLOCK = 256
-# Of the initial state, see start_as_memory.
-COMMON_NORM = 4.0
-FAST_PAIRS = 12  # rotary pairs whose period is short enough to tell neighbours apart
-OFFSETS = (1, 2, 4, 6)  # tokens
-OFFSET_GAIN = 0.2
-LIKENESS = (0.4, 0.2)
 
 
 @dataclass
@@ -63,42 +57,11 @@ class Model(nn.Module):
             if p.dim() == 2:
                 scale = (2 * c.layers) ** -0.5 if name.endswith(("out", "down")) else 1.0
                 nn.init.normal_(p, std=0.3 if p is self.embed else scale * p.shape[1] ** -0.5)
-        self.start_as_memory()
         # [context, head_dim / 2]
         angle = torch.outer(torch.arange(c.context).float(), c.rope_base ** (-torch.arange(0, c.head_dim, 2).float() / c.head_dim))
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
         self.register_buffer("mask", torch.full((c.context, c.context), float("-inf")).triu(1), persistent=False)
-
-    @torch.no_grad()
-    def start_as_memory(self) -> None:
-        """Starts attention as an associative memory, which random matrices take very long to find. The first layer's
-        heads gather what stands a few tokens back, so that a value knows its key; in the later ones queries resemble
-        keys, so that a question finds the value that shares its words; everywhere the output is the transpose of the
-        values, so that what is found is copied."""
-        c = self.c
-        # One direction that all embeddings share: what position-only attention can rest on.
-        common = F.normalize(torch.randn(c.dim), dim=0)
-        self.embed += COMMON_NORM * common
-        groups, half = c.heads // c.kv_heads, c.head_dim // 2
-        frequency = c.rope_base ** (-torch.arange(FAST_PAIRS) / half)
-        for index, layer in enumerate(self.layers):
-            q, k, v = (m.view(-1, c.head_dim, c.dim) for m in layer.qkv.split([n * c.head_dim for n in (c.heads, c.kv_heads, c.kv_heads)]))
-            out = layer.out.view(c.dim, c.heads, c.head_dim)
-            if index == 0:
-                k *= 0.3
-                k[:, :FAST_PAIRS] += OFFSET_GAIN * common
-            for h in range(c.heads):
-                if index == 0:
-                    # cos((distance - offset) * frequency), summed over the fast pairs, peaks at the offset.
-                    angle = OFFSETS[h % len(OFFSETS)] * frequency
-                    q[h] *= 0.3
-                    q[h, :FAST_PAIRS] += OFFSET_GAIN * torch.outer(angle.cos(), common)
-                    q[h, half:half + FAST_PAIRS] -= OFFSET_GAIN * torch.outer(angle.sin(), common)
-                else:
-                    likeness = LIKENESS[h % len(LIKENESS)]
-                    q[h].mul_((1 - likeness**2) ** 0.5).add_(k[h // groups], alpha=likeness)
-                out[:, h] = 0.5 * v[h // groups].T
 
     def rotate(self, x: Tensor) -> Tensor:
         """x [B, T, heads, head_dim]. Pairs are (i, i + head_dim/2) here, because slices are cheaper than strides;

@@ -17,24 +17,24 @@ import torch.nn.functional as F
 
 from generator import make_document
 from model import Config, Model
+from start import start_as_memory
 from tokenizer import Tokenizer
 
 HERE = Path(__file__).resolve().parent
 
-# (until this share of the run, tokens per row, rows, share of bare recall documents, share of mere lists): look-back is
-# learnt on short dense rows, then stretched.
+# (until this share of the run; (tokens per row, rows), taken in turn; share of bare recall documents; share of mere lists;
+# weight of given text): look-back is learnt on short dense rows, then stretched. Given text weighs nothing at first,
+# because its large and random gradients wipe out the circuit that recall starts from.
 CURRICULUM = (
-    (0.10, 128, 16, 1.0, 0.3),
-    (0.16, 192, 20, 0.8, 0.1),
-    (0.50, 256, 16, 0.4, 0.03),
-    (0.75, 512, 10, 0.2, 0.0),
-    (1.00, 1024, 6, 0.15, 0.0),
+    (0.05, ((96, 20),), 1.0, 1.0, 0.0),
+    (0.15, ((128, 16),), 1.0, 0.3, 0.0),
+    (0.35, ((256, 12),), 0.5, 0.1, 0.0),
+    (0.50, ((512, 8),), 0.25, 0.03, 0.02),
+    (1.00, ((256, 16), (256, 16), (512, 8), (256, 16), (1024, 5)), 0.4, 0.02, 0.01),
 )
-WEIGHTS = dict(answer=3.0, act=3.0, talk=1.0, say=1.0, plan=0.7, reflect=1.0)
-# Given text is mostly random facts, worth a little: a quarter of its tokens stand for all.
-GIVEN_SHARE, GIVEN_WEIGHT = 0.25, 0.3
-WARM_UP = 0.02
-SPACE = "\u0120"  # stands for the space in a byte-level token
+WEIGHTS = dict(answer=3.0, act=3.0, talk=3.0, say=0.7, plan=0.5, reflect=1.0)
+GIVEN_SHARE = 0.25  # a quarter of the given tokens stand for all
+WARM_UP = 0.01
 
 
 def make_row(rng: Random, tokenizer: Tokenizer, length: int, pairs_share: float, list_share: float) -> tuple[list[int], list[str]]:
@@ -51,7 +51,8 @@ def make_row(rng: Random, tokenizer: Tokenizer, length: int, pairs_share: float,
     return ids[: length + 1], kinds[: length + 1]
 
 
-def make_batch(seed: int, step: int, tokenizer: Tokenizer, length: int, rows: range, pairs_share: float, list_share: float):
+def make_batch(seed: int, step: int, tokenizer: Tokenizer, length: int, rows: range, pairs_share: float, list_share: float,
+               given_weight: float):
     """inputs [rows, length]; then positions, targets, weights and decisions of the supervised tokens."""
     inputs, picks, targets, weights, names = [], [], [], [], []
     for i, row in enumerate(rows):
@@ -60,25 +61,14 @@ def make_batch(seed: int, step: int, tokenizer: Tokenizer, length: int, rows: ra
         inputs.append(ids[:-1])
         for t in range(length):
             kind = kinds[t + 1]
-            if not kind and rng.random() >= GIVEN_SHARE:
+            if not kind and (not given_weight or rng.random() >= GIVEN_SHARE):
                 continue
             picks.append(i * length + t)
             targets.append(ids[t + 1])
-            weights.append(WEIGHTS[kind] if kind else GIVEN_WEIGHT)
+            weights.append(WEIGHTS[kind] if kind else given_weight / GIVEN_SHARE)
             # The first token of an answer is the one that had to be found.
             names.append(f"{kind}_first" if kind and not kinds[t] else kind)
     return torch.tensor(inputs), torch.tensor(picks), torch.tensor(targets), torch.tensor(weights), names
-
-
-def share_spaced_forms(model: Model, tokenizer: Tokenizer) -> None:
-    """Starts " park" and "park" close together. Memories hold the one, answers the other; as strangers, copying would
-    need a learnt translation of each word before looking back could pay at all."""
-    with torch.no_grad():
-        spaced = 0.3 * (model.embed[tokenizer.ids[SPACE]] - model.embed.mean(0))
-        for token, i in tokenizer.ids.items():
-            bare = tokenizer.ids.get(token[1:]) if token.startswith(SPACE) else None
-            if bare is not None:
-                model.embed[i] = model.embed[bare] + 0.3 * (model.embed[i] - model.embed.mean(0)) + spaced
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
@@ -102,6 +92,12 @@ def keep_freed_memory() -> None:
         libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
     except OSError:
         pass
+
+
+def drop_later_rows(path: Path, step: int) -> None:
+    """A run that was cut off may have logged steps beyond its last checkpoint."""
+    header, *rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header] + [r for r in rows if int(r.split(",")[0]) <= step]))
 
 
 def learning_rate(progress: float, peak: float) -> float:
@@ -136,8 +132,9 @@ def main() -> None:
     torch.manual_seed(args.seed)
     tokenizer = Tokenizer.load(args.out / "tokenizer.json")
     dtype = fastest_dtype(device)
-    model = Model(Config(vocab=len(tokenizer.tokens), layers=args.layers), dtype).to(device)
-    share_spaced_forms(model, tokenizer)
+    model = Model(Config(vocab=len(tokenizer.tokens), layers=args.layers), dtype)
+    start_as_memory(model, tokenizer, args.seed)
+    model.to(device)
     matrices = [p for p in model.parameters() if p.dim() == 2]
     norms = [p for p in model.parameters() if p.dim() == 1]
     optimizer = torch.optim.AdamW([dict(params=matrices, weight_decay=0.05), dict(params=norms, weight_decay=0.0)],
@@ -172,7 +169,9 @@ def main() -> None:
                         tokens=tokens, seconds=seconds), partial)
         partial.replace(checkpoint_path)
 
-    columns = ["step", "tokens", "seconds", "length", "loss", "lr"] + [f"{k}_first" for k in WEIGHTS] + ["say"]
+    columns = ["step", "tokens", "seconds", "loss", "lr"] + [f"{k}_first" for k in WEIGHTS] + ["say"]
+    if args.resume:
+        drop_later_rows(args.loss, step)
     with args.loss.open("a" if args.resume else "w", newline="") as curve:
         writer = csv.writer(curve, lineterminator="\n")
         if not args.resume:
@@ -184,7 +183,8 @@ def main() -> None:
             progress = step / args.steps if args.steps else seconds / (60 * args.minutes)
             if progress >= 1:
                 break
-            _, length, rows, *shares = next(stage for stage in CURRICULUM if progress < stage[0])
+            _, shapes, *shares = next(stage for stage in CURRICULUM if progress < stage[0])
+            length, rows = shapes[step % len(shapes)]
             parts = list(workers.map(lambda worker: part(worker, step, length, rows, *shares), range(num_workers)))
             for i, parameter in enumerate(parameters):
                 parameter.grad = sum(gradients[i] for _, gradients, _ in parts) / num_workers
@@ -204,8 +204,8 @@ def main() -> None:
             now = time.perf_counter()
             seconds, last = seconds + now - last, now
             if step % args.log_every == 0:
-                shares = [f"{hits[c][0] / hits[c][1]:.3f}" if hits[c][1] else "" for c in columns[6:]]
-                writer.writerow([step, tokens, f"{seconds:.0f}", length, f"{sum(losses) / len(losses):.4f}", f"{rate:.2e}"] + shares)
+                shares = [f"{hits[c][0] / hits[c][1]:.3f}" if hits[c][1] else "" for c in columns[5:]]
+                writer.writerow([step, tokens, f"{seconds:.0f}", f"{sum(losses) / len(losses):.4f}", f"{rate:.2e}"] + shares)
                 curve.flush()
                 losses.clear()
                 hits.clear()
