@@ -40,6 +40,7 @@ void FillIn(Simulation& simulation, const sim::Journal& journal, const CLI::App&
   fill("--kv", "kv", simulation.local.kv);
   fill("--k", "k", simulation.local.keys);
   fill("--v", "v", simulation.local.values);
+  fill("--softmax", "softmax", simulation.local.softmax);
   const std::string& agents = journal.ManifestValue(sim::JournalKeys::kAgents);
   if (!CLI::detail::lexical_cast(agents, simulation.agents)) {
     throw MakeError(ErrorCode::kCorrupt, "journal {}: its number of agents is \"{}\"", journal.Path(),

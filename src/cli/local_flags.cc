@@ -15,6 +15,12 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
   command.add_option("--k", options.keys, "Codec of keys, where it differs from --kv")->group(kGroup);
   command.add_option("--v", options.values, "Codec of values, where it differs from --kv")->group(kGroup);
   command
+      .add_option("--softmax", options.softmax,
+                  "exact, or sas: an approximation of attention that leaves out what weighs next to nothing")
+      ->group(kGroup)
+      ->check(CLI::IsMember({"exact", "sas"}))
+      ->capture_default_str();
+  command
       .add_option("--kv-budget", options.kv_budget_bytes,
                   "Most bytes of all KV caches, such as 2GB; default: half of the free memory")
       ->group(kGroup)

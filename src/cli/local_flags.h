@@ -7,7 +7,8 @@
 
 namespace throng::cli {
 
-// Declares --model, --kv, --k, --v, --kv-budget, --context, --threads, --batch, --step-tokens, --chunk and
+// Declares --model, --kv, --k, --v, --softmax, --kv-budget, --context, --threads, --batch, --step-tokens,
+// --chunk and
 // --no-prefix-cache. The options must live until the command has run.
 void AddLocalFlags(CLI::App& command, engine::LocalOptions& options);
 

@@ -33,6 +33,7 @@ struct LogitsFlags {
   std::string tokens;
   std::string output;
   kv::CodecFlags codecs;
+  std::string softmax = "exact";
   int threads = 0;
   int chunk = 512;
   std::string activations = "f32";
@@ -85,7 +86,8 @@ void RunLogits(const LogitsFlags& flags) {
     const int n = std::min(flags.chunk, count - first);
     if (!cache.Reserve(n))
       throw MakeError(ErrorCode::kExhausted, "the cache has no room for {} tokens", first + n);
-    const model::BatchItem item{std::span(tokens).subspan(first, n), &cache, n};
+    const model::BatchItem item{std::span(tokens).subspan(first, n), &cache, n,
+                                attention::ParseSoftmax(flags.softmax)};
     transformer->Forward({&item, 1}, threads, logits.data());
     const size_t floats = static_cast<size_t>(n) * config.vocab_size;
     if (std::fwrite(logits.data(), sizeof(float), floats, out.get()) != floats) {
@@ -114,6 +116,9 @@ void AddLogits(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--k", flags->codecs.k, "Codec of the keys alone");
   command->add_option("--v", flags->codecs.v, "Codec of the values alone");
+  command->add_option("--softmax", flags->softmax, "exact, or sas: an approximation")
+      ->check(CLI::IsMember({"exact", "sas"}))
+      ->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads (0: one per core)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

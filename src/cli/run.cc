@@ -45,6 +45,7 @@ sim::Manifest MakeManifest(const Simulation& simulation) {
           {"kv", simulation.local.kv},
           {"k", simulation.local.keys},
           {"v", simulation.local.values},
+          {"softmax", simulation.local.softmax},
           {"context", std::to_string(simulation.local.max_context)}};
 }
 

@@ -281,7 +281,8 @@ void Engine::Impl::Forward() {
     batch_.push_back(
         {.tokens = std::span(sequence.tokens).subspan(begin, static_cast<size_t>(item.num_tokens)),
          .cache = &sequence.cache,
-         .num_logits = wants_logits ? 1 : 0});
+         .num_logits = wants_logits ? 1 : 0,
+         .softmax = options_.softmax});
     if (wants_logits) rows_.push_back(&sequence);
     num_tokens += static_cast<size_t>(item.num_tokens);
   }

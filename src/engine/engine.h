@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "attention/sas.h"
 #include "engine/metrics.h"
 #include "engine/request.h"
 
@@ -29,6 +30,7 @@ struct EngineOptions {
   int chunk_tokens = 256;    // of these, at most so many of one prompt
   bool prefix_cache = true;  // keep sealed blocks of finished sequences for later prompts that begin alike
   int max_context = 2048;    // prompt and answer of one request together
+  attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact;
 };
 
 // What the engine holds now.

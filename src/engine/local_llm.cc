@@ -112,7 +112,8 @@ class LocalLlmImpl : public LocalLlm {
                                                      .step_tokens = options_.step_tokens,
                                                      .chunk_tokens = options_.chunk_tokens,
                                                      .prefix_cache = options_.prefix_cache,
-                                                     .max_context = options_.max_context});
+                                                     .max_context = options_.max_context,
+                                                     .softmax = attention::ParseSoftmax(options_.softmax)});
   }
 
   uint64_t Submit(llm::Request request) override;
@@ -228,8 +229,9 @@ void LocalLlmImpl::Wait(std::vector<llm::Completion>& done, double seconds) {
 }
 
 std::string LocalLlmImpl::Identity() const {
-  return fmt::format("local model={} kv={} simd={} template={}", model_.transformer->WeightsDigest().Hex(),
-                     CodecNames(pool_.Layout()), SimdTarget(), model::ChatFamilyName(model_.chat.Family()));
+  return fmt::format("local model={} kv={} softmax={} simd={} template={}",
+                     model_.transformer->WeightsDigest().Hex(), CodecNames(pool_.Layout()), options_.softmax,
+                     SimdTarget(), model::ChatFamilyName(model_.chat.Family()));
 }
 
 llm::Stats LocalLlmImpl::GetStats() const {

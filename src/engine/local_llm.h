@@ -16,16 +16,17 @@
 namespace throng::engine {
 
 struct LocalOptions {
-  std::string model{};           // a GGUF file; empty: the embedded model, town/model.gguf of the data folder
-  std::string kv = "f16";        // codec of keys and values
-  std::string keys{};            // if not empty, the codec of keys instead
-  std::string values{};          // if not empty, the codec of values instead
-  uint64_t kv_budget_bytes = 0;  // of all caches together, hard; 0: half of the memory that is free now
-  int threads = 0;               // 0: as many as the hardware has
-  int max_batch = 128;           // sequences that run at once
-  int step_tokens = 512;         // tokens of one forward pass
-  int chunk_tokens = 256;        // of one prompt in one forward pass
-  int max_context = 0;           // prompt and answer together; 0: what the model was trained for
+  std::string model{};     // a GGUF file; empty: the embedded model, town/model.gguf of the data folder
+  std::string kv = "f16";  // codec of keys and values
+  std::string keys{};      // if not empty, the codec of keys instead
+  std::string values{};    // if not empty, the codec of values instead
+  std::string softmax = "exact";  // or "sas": an approximation that computes less
+  uint64_t kv_budget_bytes = 0;   // of all caches together, hard; 0: half of the memory that is free now
+  int threads = 0;                // 0: as many as the hardware has
+  int max_batch = 128;            // sequences that run at once
+  int step_tokens = 512;          // tokens of one forward pass
+  int chunk_tokens = 256;         // of one prompt in one forward pass
+  int max_context = 0;            // prompt and answer together; 0: what the model was trained for
   bool prefix_cache = true;
 };
 

@@ -253,6 +253,7 @@ class Pass {
       job.out_stride = query_dim_;
       job.scale = config_.attention_scale;
       job.window = config_.IsWindowed(layer) ? config_.window : 0;
+      job.softmax = item.softmax;
       jobs.push_back(job);
     });
     if (pool_ && !jobs.empty()) {

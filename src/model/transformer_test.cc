@@ -100,7 +100,8 @@ struct Fixture {
   }
 
   // Logits of all tokens, fed in chunks of so many.
-  std::vector<float> Run(std::span<const int32_t> tokens, size_t chunk, int threads = 1) {
+  std::vector<float> Run(std::span<const int32_t> tokens, size_t chunk, int threads = 1,
+                         attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact) {
     ThreadPool thread_pool(threads);
     kv::SequenceCache cache(pool);
     const auto vocab = static_cast<size_t>(transformer->Config().vocab_size);
@@ -108,7 +109,7 @@ struct Fixture {
     for (size_t first = 0; first < tokens.size(); first += chunk) {
       const size_t count = std::min(chunk, tokens.size() - first);
       EXPECT_TRUE(cache.Reserve(static_cast<int>(count)));
-      const BatchItem item{tokens.subspan(first, count), &cache, static_cast<int>(count)};
+      const BatchItem item{tokens.subspan(first, count), &cache, static_cast<int>(count), softmax};
       transformer->Forward({&item, 1}, thread_pool, logits.data() + first * vocab);
     }
     return logits;
@@ -144,6 +145,16 @@ TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBits) {
     EXPECT_TRUE(SameBits(fixture.Run(tokens, chunk), expected)) << chunk;
   EXPECT_TRUE(SameBits(fixture.Run(tokens, 200, 2), expected));
   EXPECT_TRUE(SameBits(fixture.Run(tokens, 64, 3), expected));
+}
+
+TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBitsOfSas) {
+  Fixture fixture(*file_, codec_);
+  const auto tokens = RandomTokens(150, 50, 2);
+  const auto sas = attention::SoftmaxKind::kSas;
+  const auto expected = fixture.Run(tokens, 150, 1, sas);
+  EXPECT_FALSE(SameBits(fixture.Run(tokens, 150), expected));
+  EXPECT_TRUE(SameBits(fixture.Run(tokens, 17, 1, sas), expected));
+  EXPECT_TRUE(SameBits(fixture.Run(tokens, 64, 3, sas), expected));
 }
 
 TEST_P(PurityTest, BatchesDoNotChangeBits) {
