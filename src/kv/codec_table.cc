@@ -7,6 +7,8 @@
 #include "kv/codec_parameters.h"
 #include "kv/f16/f16.h"
 #include "kv/f32/f32.h"
+#include "kv/flashq/flashq.h"
+#include "kv/gear/gear.h"
 #include "kv/int8/int8.h"
 #include "kv/rot/rot.h"
 
@@ -21,6 +23,30 @@ constexpr CodecEntry kCodecs[] = {
      [](CodecParameters&, int d) -> std::shared_ptr<const Codec> { return MakeF16(d); }},
     {"int8", "", "8-bit integers with one scale per token; integer dot products",
      [](CodecParameters&, int d) { return MakeInt8(d); }},
+    {"kivi4", "g=TOKENS,kcvt=1", "4-bit codes: keys per channel, values per token; integer dot products",
+     [](CodecParameters& p, int d) { return MakeGear({.name = "kivi4", .bits = 4}, p, d); }},
+    {"kivi3", "g=TOKENS,kcvt=1", "3-bit codes: keys per channel, values per token",
+     [](CodecParameters& p, int d) { return MakeGear({.name = "kivi3", .bits = 3}, p, d); }},
+    {"kivi2", "g=TOKENS,kcvt=1", "2-bit codes: keys per channel, values per token",
+     [](CodecParameters& p, int d) { return MakeGear({.name = "kivi2", .bits = 2}, p, d); }},
+    {"kcvt4", "g=TOKENS", "kivi4 with one scale for all channels of a token's values",
+     [](CodecParameters& p, int d) { return MakeGear({.name = "kcvt4", .bits = 4, .kcvt = true}, p, d); }},
+    {"gearl4", "r=RANK,g=TOKENS,kcvt=1", "kivi4 and a low-rank fit of its errors",
+     [](CodecParameters& p, int d) { return MakeGear({.name = "gearl4", .bits = 4, .rank = 4}, p, d); }},
+    {"gearl2", "r=RANK,g=TOKENS,kcvt=1", "kivi2 and a low-rank fit of its errors",
+     [](CodecParameters& p, int d) { return MakeGear({.name = "gearl2", .bits = 2, .rank = 4}, p, d); }},
+    {"gear4", "r=RANK,s=PERCENT%,g=TOKENS,kcvt=1", "kivi4, exact outliers, and a low-rank fit of the errors",
+     [](CodecParameters& p, int d) {
+       return MakeGear({.name = "gear4", .bits = 4, .rank = 4, .sparsity = 0.02}, p, d);
+     }},
+    {"gear2", "r=RANK,s=PERCENT%,g=TOKENS,kcvt=1", "kivi2, exact outliers, and a low-rank fit of the errors",
+     [](CodecParameters& p, int d) {
+       return MakeGear({.name = "gear2", .bits = 2, .rank = 4, .sparsity = 0.02}, p, d);
+     }},
+    {"flashq4", "", "4-bit integers per channel of an INT8 block; integer dot products on the codes",
+     [](CodecParameters&, int d) { return MakeFlashq(4, d); }},
+    {"flashq2", "", "2-bit integers per channel of an INT8 block",
+     [](CodecParameters&, int d) { return MakeFlashq(2, d); }},
     {"rot4", "", "4-bit codes of randomly rotated rows, scale and midpoint per token",
      [](CodecParameters&, int d) { return MakeRot(4, d); }},
     {"rot3", "", "3-bit codes of randomly rotated rows",

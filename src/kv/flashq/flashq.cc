@@ -1,0 +1,165 @@
+#include "kv/flashq/flashq.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kv/flashq/flashq.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+// After foreach_target.h, which includes it once per target.
+#include "kv/flashq/flashq-inl.h"
+
+#if HWY_ONCE
+namespace throng::kv {
+namespace {
+
+HWY_EXPORT(ScoreFlashq4);
+HWY_EXPORT(ScoreFlashq2);
+HWY_EXPORT(MixFlashq4);
+HWY_EXPORT(MixFlashq2);
+
+constexpr float kLargest = 65504.0f;  // of an open page
+constexpr int kRange = 119;
+constexpr int kQueryRange = 127;
+
+float Bounded(float x) {
+  if (std::abs(x) <= kLargest) return x;
+  return std::isnan(x) ? 0.0f : std::copysign(kLargest, x);
+}
+
+float LargestAbs(const float* x, size_t count) {
+  float largest = 0.0f;
+  for (size_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(Bounded(x[i])));
+  return largest;
+}
+
+// codes = round(x / scale), in double precision so that the quotient's rounding makes no ties.
+float QuantizeStageOne(const float* x, size_t count, int range, int8_t* codes) {
+  const float scale = static_cast<float>(static_cast<double>(LargestAbs(x, count)) / range);
+  if (scale == 0.0f) {
+    std::memset(codes, 0, count);
+    return scale;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const double code = std::rint(static_cast<double>(Bounded(x[i])) / static_cast<double>(scale));
+    // Scales below the normal range are coarse.
+    codes[i] = static_cast<int8_t>(std::clamp(code, static_cast<double>(-range), static_cast<double>(range)));
+  }
+  return scale;
+}
+
+class Flashq : public Codec {
+ public:
+  Flashq(int bits, int head_dim) : bits_(bits), head_dim_(head_dim) {}
+
+  std::string Name() const override { return "flashq" + std::to_string(bits_); }
+  ByteCounts Count(Part) const override {
+    const size_t d = static_cast<size_t>(head_dim_);
+    return {.codes = kPageTokens * d * bits_ / 8, .scales = 2 * d + sizeof(float)};
+  }
+
+  void Encode(Part part, const float* block, uint8_t* encoded) const override {
+    const size_t d = static_cast<size_t>(head_dim_);
+    int8_t codes[kPageTokens * kMaxHeadDim];
+    const float scale = QuantizeStageOne(block, kPageTokens * d, kRange, codes);
+    uint8_t* scales = encoded + Count(part).codes;
+    std::memset(encoded, 0, Count(part).codes);
+    for (int c = 0; c < head_dim_; ++c) EncodeChannel(part, codes + c, c, encoded, scales);
+    std::memcpy(scales + 2 * d, &scale, sizeof(scale));
+  }
+
+  void Decode(Part part, const uint8_t* encoded, float* block) const override {
+    const size_t d = static_cast<size_t>(head_dim_);
+    const uint8_t* scales = encoded + Count(part).codes;
+    float scale;
+    std::memcpy(&scale, scales + 2 * d, sizeof(scale));
+    for (int t = 0; t < kPageTokens; ++t) {
+      for (int c = 0; c < head_dim_; ++c) {
+        const Place at = Find(part, t, c);
+        const int code = encoded[at.byte] >> at.shift & ((1 << bits_) - 1);
+        const int rebuilt = code * scales[c] + static_cast<int8_t>(scales[d + c]);
+        block[t * d + c] = scale * static_cast<float>(rebuilt);
+      }
+    }
+  }
+
+  // INT8 codes, then the scale.
+  size_t QueryBytes() const override {
+    return (static_cast<size_t>(head_dim_) + sizeof(float) + 63) / 64 * 64;
+  }
+  void PrepareQuery(const float* query, void* prepared) const override {
+    auto* codes = static_cast<int8_t*>(prepared);
+    const float scale = QuantizeStageOne(query, head_dim_, kQueryRange, codes);
+    std::memcpy(codes + head_dim_, &scale, sizeof(scale));
+  }
+
+  void Score(const uint8_t* keys, const void* prepared, int num_rows, float* scores) const override {
+    if (bits_ == 4) {
+      HWY_DYNAMIC_DISPATCH(ScoreFlashq4)(keys, prepared, QueryBytes(), head_dim_, num_rows, scores);
+    } else {
+      HWY_DYNAMIC_DISPATCH(ScoreFlashq2)(keys, prepared, QueryBytes(), head_dim_, num_rows, scores);
+    }
+  }
+  void Mix(const uint8_t* values, const float* probabilities, const float* rescale, int num_rows,
+           float* out) const override {
+    if (bits_ == 4) {
+      HWY_DYNAMIC_DISPATCH(MixFlashq4)(values, probabilities, rescale, head_dim_, num_rows, out);
+    } else {
+      HWY_DYNAMIC_DISPATCH(MixFlashq2)(values, probabilities, rescale, head_dim_, num_rows, out);
+    }
+  }
+
+ private:
+  struct Place {
+    size_t byte;
+    int shift;
+  };
+
+  Place Find(Part part, int t, int c) const {
+    if (part == Part::kValues) {
+      const int per_byte = 8 / bits_;
+      const int quad = t / 4;
+      return {(static_cast<size_t>(quad / per_byte) * head_dim_ + c) * 4 + t % 4, quad % per_byte * bits_};
+    }
+    const int high_channel = c / 4 % 2;
+    if (bits_ == 4) return {(static_cast<size_t>(c / 8) * kPageTokens + t) * 4 + c % 4, high_channel * 4};
+    const int half = kPageTokens / 2;
+    return {(static_cast<size_t>(c / 8) * half + t % half) * 4 + c % 4, t / half * 4 + high_channel * 2};
+  }
+
+  // codes: of the first token; a channel's codes lie head_dim_ apart.
+  void EncodeChannel(Part part, const int8_t* codes, int c, uint8_t* encoded, uint8_t* scales) const {
+    int low = codes[0];
+    int high = codes[0];
+    for (int t = 1; t < kPageTokens; ++t) {
+      low = std::min<int>(low, codes[t * head_dim_]);
+      high = std::max<int>(high, codes[t * head_dim_]);
+    }
+    const int levels = (1 << bits_) - 1;
+    const int scale = std::max(1, (high - low + levels - 1) / levels);
+    scales[c] = static_cast<uint8_t>(scale);
+    scales[head_dim_ + c] = static_cast<uint8_t>(low);
+    for (int t = 0; t < kPageTokens; ++t) {
+      // Quotients of such small integers are ties exactly where they should be. At most `levels`, as the
+      // scale is rounded up.
+      const float steps = static_cast<float>(codes[t * head_dim_] - low) / static_cast<float>(scale);
+      const Place at = Find(part, t, c);
+      encoded[at.byte] |= static_cast<uint8_t>(static_cast<int>(std::rint(steps)) << at.shift);
+    }
+  }
+
+  const int bits_;
+  const int head_dim_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Codec> MakeFlashq(int bits, int head_dim) {
+  return std::make_shared<Flashq>(bits, head_dim);
+}
+
+}  // namespace throng::kv
+#endif  // HWY_ONCE
