@@ -409,7 +409,7 @@ TEST_F(ServerTest, AnswersTheHttpBackend) {
         << (completion.error ? completion.error->what() : completion.text);
     EXPECT_GT(completion.prompt_tokens, 9);
     if (completion.id == with_schema) {
-      EXPECT_THAT(completion.text, ::testing::MatchesRegex(R"(.."b":[1-9],"a":(true|false).)"))
+      EXPECT_THAT(completion.text, ::testing::MatchesRegex(R"(."b":[1-9],"a":(true|false).)"))
           << completion.text;
     } else {
       EXPECT_THAT(completion.text, ::testing::AnyOf("yes", "no", "perhaps"));
