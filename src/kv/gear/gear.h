@@ -1,0 +1,50 @@
+// The codecs of the family of KIVI, KCVT and GEAR: X ~ D + L + S over one page of 64 tokens.
+//
+//   D  codes of 2, 3 or 4 bits, x = code * scale + zero, scale and zero as f16. Keys share them per channel,
+//      over g tokens; values per token, over g channels (kivi), or over all channels of the head (kcvt). Keys
+//      of kcvt are those of kivi with g = 64, and so is all of it for head sizes up to 64.
+//   L  gear, gearl: a fit of rank r to what D leaves, by 3 sweeps of power iteration from one constant start.
+//   S  gear: round(s * 64 * d) outliers, left out of their groups' ranges: one after the other the element
+//      without which the square of its group's range falls most. They are kept as 2 bytes of position and the
+//      difference to D + L as f16.
+//
+// The factors of L are stored in 8 bits, with one f32 scale for each column of both: r (64 + d + 4) bytes
+// where f16 would take 2 r (64 + d), half of it. On white noise (d = 128) this changes the error of a page by
+// less than one part in a thousand. All other sizes are the papers' with units of 64 tokens.
+//
+// Every input gives finite output: NaN counts as 0, values are clamped to +-65504. Groups whose range is
+// below what f16 can tell from 0 become constant. A difference of S beyond +-65504, possible only between
+// values of nearly that size, is clamped.
+//
+// Score and Mix are the same computation on a matrix of codes: keys as [d, 64] with the query as weights,
+// values as [64, d] with the probabilities,
+//   out[n] = sum_k w[k] (scale[k, G] code[k, n] + zero[k, G])  +  sum_r (sum_k w[k] a[k, r]) b[n, r]
+//            +  sum over outliers (k, n) of w[k] difference.
+// The scales go into the weights once per page and group: f[k] = w[k] scale[k, G] is rounded to integers of
+// 14 bits (two digits of 7; for keys of 2 or 3 bits one digit of 8 bits) and the sum over codes is exact.
+// What rounding does to the codes' mean goes into the constant of the row with the zeros, so only the codes'
+// deviations from their middle see it. The codes of a page are unpacked to bytes in L1 or L2 once for all
+// rows of a call.
+#pragma once
+
+#include <memory>
+
+#include "kv/codec.h"
+
+namespace throng::kv {
+
+class CodecParameters;
+
+// What a name of the table stands for; parameters change it.
+struct GearOptions {
+  const char* name;
+  int bits = 4;
+  int group = 64;       // g=: 16, 32 or 64
+  bool kcvt = false;    // kcvt=1
+  int rank = 0;         // r=, if not 0 here
+  double sparsity = 0;  // s=, if not 0 here
+};
+
+std::shared_ptr<const Codec> MakeGear(GearOptions options, CodecParameters& parameters, int head_dim);
+
+}  // namespace throng::kv

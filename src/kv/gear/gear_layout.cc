@@ -1,0 +1,27 @@
+#include "kv/gear/gear_layout.h"
+
+namespace throng::kv {
+
+GearLayout::GearLayout(Part part, int head_dim, int bits, int group, int rank, int entries)
+    : part(part),
+      rows(part == Part::kKeys ? head_dim : kPageTokens),
+      lanes(part == Part::kKeys ? kPageTokens : head_dim),
+      bits(bits),
+      group(group),
+      num_groups((lanes + group - 1) / group),
+      rank(rank),
+      entries(entries) {
+  count.codes = static_cast<size_t>(rows) * lanes * bits / 8;
+  count.scales = size_t{4} * num_groups * rows;
+  count.low_rank = static_cast<size_t>(rank) * (rows + lanes + sizeof(float));
+  count.sparse = size_t{4} * entries;
+  scales = count.codes;
+  zeros = scales + count.scales / 2;
+  row_factors = zeros + count.scales / 2;
+  lane_factors = row_factors + static_cast<size_t>(rank) * rows;
+  factor_scales = lane_factors + static_cast<size_t>(rank) * lanes;
+  differences = factor_scales + rank * sizeof(float);
+  positions = differences + size_t{2} * entries;
+}
+
+}  // namespace throng::kv

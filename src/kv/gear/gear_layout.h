@@ -1,0 +1,34 @@
+// Where the parts of an encoded page of gear.h lie.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "kv/codec.h"
+
+namespace throng::kv {
+
+inline constexpr int kGearMaxRank = 16;
+inline constexpr double kGearMaxSparsity = 0.1;
+inline constexpr int kGearMinGroup = 16;
+inline constexpr int kGearMaxPairs = kPageTokens * kMaxHeadDim / kGearMinGroup;  // of scale and zero
+inline constexpr int kGearSubChunk = 64;  // codes whose bits lie in the same place of 64 consecutive bytes
+
+// A matrix [rows, lanes]: keys are [channels, tokens], values [tokens, channels]. Sums go over rows. Order of
+// codes: [rows / 4, lanes, 4].
+struct GearLayout {
+  GearLayout(Part part, int head_dim, int bits, int group, int rank, int entries);
+
+  Part part;
+  int rows, lanes, bits;
+  int group;       // lanes that share a scale
+  int num_groups;  // of a row
+  int rank, entries;
+  ByteCounts count;
+  // Offsets. Codes are at 0.
+  size_t scales, zeros;                             // f16 [num_groups, rows]
+  size_t row_factors, lane_factors, factor_scales;  // int8 [rank, rows], int8 [rank, lanes], f32 [rank]
+  size_t differences, positions;                    // f16 [entries], u16 [entries]: row * 256 + lane
+};
+
+}  // namespace throng::kv
