@@ -100,8 +100,8 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
 }
 
 double Tolerance(const Shape& shape) {
-  const bool exact = shape.keys != "int8" && shape.values != "int8";
-  return exact ? 3e-6 : 2e-2;  // int8 rounds queries too
+  const auto exact = [](const std::string& codec) { return codec == "f32" || codec == "f16"; };
+  return exact(shape.keys) && exact(shape.values) ? 3e-6 : 2e-2;  // integer codecs round queries too
 }
 
 std::vector<Shape> RandomShapes(int count, uint64_t seed) {
@@ -113,8 +113,8 @@ std::vector<Shape> RandomShapes(int count, uint64_t seed) {
   std::vector<Shape> shapes;
   for (int i = 0; i < count; ++i) {
     Shape shape;
-    shape.keys = pick("f32", "f16", "int8");
-    shape.values = rng.NextBelow(2) == 0 ? shape.keys : pick("f32", "f16", "int8");
+    shape.keys = pick("f32", "f16", "int8", "flashq4", "flashq2");
+    shape.values = rng.NextBelow(2) == 0 ? shape.keys : pick("f32", "f16", "int8", "flashq4", "flashq2");
     shape.group = pick(1, 2, 4, 7);
     shape.head_dim = pick(8, 32, 64, 80, 128);
     shape.length = pick(1, 2, 63, 64, 65, 127, 128, 129, 200);
@@ -154,7 +154,8 @@ TEST(AttentionTest, EveryTargetAgreesWithTheReference) {
   const Shape shapes[] = {{"f16", "f16", 4, 128, 150},
                           {"int8", "int8", 7, 80, 150},
                           {"f32", "f32", 3, 24, 150, 70},
-                          {"f16", "f16", 3, 64, 150, 0, SoftmaxKind::kSas}};
+                          {"f16", "f16", 3, 64, 150, 0, SoftmaxKind::kSas},
+                          {"flashq4", "flashq2", 4, 80, 150, 0, SoftmaxKind::kSas}};
   for (const Shape& shape : shapes) {
     const Sequence sequence(shape);
     const std::vector<float> expected = RunChunks(shape, sequence, 150, Way::kReference);

@@ -68,8 +68,8 @@ std::vector<double> FlashqRoundTrip(std::span<const double> rows, int head_dim, 
   const size_t tile_size = static_cast<size_t>(tile_tokens) * head_dim;
   for (size_t first = 0; first < rows.size(); first += tile_size) {
     const FlashqTile tile = QuantizeFlashqTile(rows.subspan(first, std::min(tile_size, rows.size() - first)));
-    const std::vector<int> back =
-        bits == 8 ? tile.codes : QuantizeFlashqChannels(tile.codes, head_dim, bits, rule).rebuilt;
+    std::vector<int> back = tile.codes;
+    if (bits != 8) back = QuantizeFlashqChannels(tile.codes, head_dim, bits, rule).rebuilt;
     for (const int code : back) result.push_back(static_cast<double>(tile.scale) * code);
   }
   return result;
