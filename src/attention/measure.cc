@@ -120,12 +120,13 @@ double Median(std::vector<double> values) {
 }
 
 double MeasureReadBandwidth(ThreadPool& threads) {
-  constexpr size_t kBytes = size_t{512} << 20;
+  constexpr size_t kBytes = size_t{256} << 20;
   constexpr size_t kPieces = 256;
+  constexpr int kPasses = 15;
   const std::vector<uint64_t> words(kBytes / 8, 1);
   std::vector<uint64_t> sums(kPieces);
   double best = std::numeric_limits<double>::infinity();
-  for (int pass = 0; pass < 7; ++pass) {
+  for (int pass = 0; pass < kPasses; ++pass) {
     best = std::min(best, MeasureSeconds([&] {
                       threads.ParallelFor(kPieces, [&](size_t piece, int) {
                         const size_t count = words.size() / kPieces;
@@ -133,16 +134,17 @@ double MeasureReadBandwidth(ThreadPool& threads) {
                       });
                     }));
   }
-  THRONG_CHECK(sums[0] == 7 * words.size() / kPieces);
+  THRONG_CHECK(sums[0] == kPasses * words.size() / kPieces);
   return kBytes / best;
 }
 
 double MeasurePeakFlops(ThreadPool& threads) {
-  constexpr int kRounds = 1 << 20;
+  constexpr int kRounds = 1 << 18;
+  constexpr int kPasses = 60;  // short ones: some find the machine idle
   const auto pieces = static_cast<size_t>(threads.NumThreads());
   std::vector<double> flops(pieces);
   double best = std::numeric_limits<double>::infinity();
-  for (int pass = 0; pass < 7; ++pass) {
+  for (int pass = 0; pass < kPasses; ++pass) {
     best = std::min(best, MeasureSeconds([&] {
                       threads.ParallelFor(pieces,
                                           [&](size_t piece, int) { flops[piece] = MultiplyAndAdd(kRounds); });

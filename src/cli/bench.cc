@@ -1,0 +1,217 @@
+// `throng bench attention`: time and memory traffic of attention over compressed caches, beside what the
+// machine can do.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "attention/measure.h"
+#include "attention/sas.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/thread_pool.h"
+#include "cli/codec_list.h"
+#include "cli/commands.h"
+#include "kv/codec_table.h"
+
+namespace throng::cli {
+namespace {
+
+// Quantised queries and probabilities cost a few percent; a wrong kernel misses by far more.
+constexpr double kLargestError = 0.06;
+constexpr int kLeastRounds = 5;
+constexpr int kMostRounds = 200;
+constexpr double kSecondsPerCase = 0.5;
+
+struct BenchFlags {
+  std::string phase = "decode";
+  std::vector<int> keys = {4096, 32768};
+  int queries = 512;
+  std::string kv = "int8";
+  std::string softmax = "exact";
+  int heads = 32;
+  int kv_heads = 8;
+  int head_dim = 128;
+  int threads = 0;
+  bool json = false;
+};
+
+struct Machine {
+  double bandwidth;  // bytes per second
+  double flops;      // per second
+};
+
+struct Row {
+  std::string kv;
+  int keys;
+  double error;
+  double seconds;
+  size_t bytes;
+  double flops;
+  double f16_seconds;
+};
+
+// All codecs at one length, in turns, so that what else the machine does hits them alike. The first is f16.
+std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::string>& codecs, int keys,
+                               ThreadPool& threads) {
+  const int queries = flags.phase == "decode" ? 1 : flags.queries;
+  const attention::MeasureInput input({.keys = keys,
+                                       .queries = queries,
+                                       .heads = flags.heads,
+                                       .kv_heads = flags.kv_heads,
+                                       .head_dim = flags.head_dim});
+  std::vector<std::unique_ptr<attention::MeasureCase>> cases;
+  std::vector<Row> rows;
+  for (const std::string& codec : codecs) {
+    cases.push_back(std::make_unique<attention::MeasureCase>(
+        kv::CodecFlags{.kv = codec}, attention::ParseSoftmax(flags.softmax), input, threads));
+    const double error = cases.back()->Error();
+    spdlog::info("{}, {} keys: relative error against the reference {:.2g}", codec, keys, error);
+    if (!(error < kLargestError)) {
+      throw MakeError(ErrorCode::kCorrupt,
+                      "bench: {} with {} keys: the result is wrong, its relative error is {:.2g}", codec,
+                      keys, error);
+    }
+    rows.push_back({codec, keys, error, 0.0, cases.back()->CacheBytes(), cases.back()->Flops(), 0.0});
+  }
+  std::vector<std::vector<double>> times(cases.size());
+  double spent = 0.0;
+  const double most = kSecondsPerCase * static_cast<double>(cases.size());
+  for (int round = 0; round < kLeastRounds || (round < kMostRounds && spent < most); ++round) {
+    for (size_t i = 0; i < cases.size(); ++i) {
+      times[i].push_back(attention::MeasureSeconds([&] { cases[i]->Run(); }));
+      spent += times[i].back();
+    }
+  }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].seconds = attention::Median(times[i]);
+    rows[i].f16_seconds = rows[0].seconds;
+  }
+  return rows;
+}
+
+void PrintTable(const BenchFlags& flags, const Machine& machine, const std::vector<Row>& rows) {
+  fmt::print("machine: reads {:.1f} GB/s, computes {:.1f} Gflop/s in f32\n", machine.bandwidth * 1e-9,
+             machine.flops * 1e-9);
+  fmt::print("{}, {} heads, {} KV heads, head size {}, softmax {}\n\n", flags.phase, flags.heads,
+             flags.kv_heads, flags.head_dim, flags.softmax);
+  fmt::print("{:<12} {:>7} {:>10} {:>10} {:>10} {:>8} {:>12} {:>8}\n", "kv", "keys", "ms", "MB", "bandwidth",
+             "flops", "f16 / this", "error");
+  for (const Row& row : rows) {
+    fmt::print("{:<12} {:>7} {:>10.3f} {:>10.2f} {:>9.0f}% {:>7.0f}% {:>12.2f} {:>8.1g}\n", row.kv, row.keys,
+               row.seconds * 1e3, static_cast<double>(row.bytes) / 1e6,
+               100.0 * static_cast<double>(row.bytes) / row.seconds / machine.bandwidth,
+               100.0 * row.flops / row.seconds / machine.flops, row.f16_seconds / row.seconds, row.error);
+  }
+}
+
+void PrintJson(const BenchFlags& flags, const Machine& machine, const std::vector<Row>& rows) {
+  nlohmann::json results = nlohmann::json::array();
+  for (const Row& row : rows) {
+    results.push_back({{"kv", row.kv},
+                       {"phase", flags.phase},
+                       {"keys", row.keys},
+                       {"queries", flags.phase == "decode" ? 1 : flags.queries},
+                       {"softmax", flags.softmax},
+                       {"ms", row.seconds * 1e3},
+                       {"bytes", row.bytes},
+                       {"bandwidth_share", static_cast<double>(row.bytes) / row.seconds / machine.bandwidth},
+                       {"flops_share", row.flops / row.seconds / machine.flops},
+                       {"ratio_to_f16", row.f16_seconds / row.seconds},
+                       {"error", row.error}});
+  }
+  const nlohmann::json document = {{"results", results},
+                                   {"bandwidth_gb_s", machine.bandwidth * 1e-9},
+                                   {"peak_gflop_s", machine.flops * 1e-9}};
+  fmt::print("{}\n", document.dump(2));
+}
+
+// The codecs to measure: f16 first, because the others are compared with it.
+std::vector<std::string> Check(const BenchFlags& flags) {
+  if (flags.heads % flags.kv_heads != 0) {
+    throw MakeError(ErrorCode::kInvalid, "bench: --heads {} is no multiple of --kv-heads {}", flags.heads,
+                    flags.kv_heads);
+  }
+  std::vector<std::string> codecs = SplitCodecs(flags.kv);
+  std::erase(codecs, "f16");
+  codecs.insert(codecs.begin(), "f16");
+  for (const std::string& codec : codecs) kv::ParseCodec(codec, flags.head_dim);
+  for (const int keys : flags.keys) {
+    // Keys and values as f32: no codec takes more.
+    const double bytes = 8.0 * keys * flags.kv_heads * flags.head_dim * static_cast<double>(codecs.size());
+    if (bytes > 64e9) {
+      throw MakeError(
+          ErrorCode::kInvalid,
+          "bench: {} keys, {} KV heads of size {} and {} codecs may take {:.0f} GB; allowed are 64", keys,
+          flags.kv_heads, flags.head_dim, codecs.size(), bytes * 1e-9);
+    }
+  }
+  return codecs;
+}
+
+void Run(const BenchFlags& flags) {
+  const std::vector<std::string> codecs = Check(flags);
+  ThreadPool threads(flags.threads > 0 ? flags.threads
+                                       : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+  const Machine machine = {attention::MeasureReadBandwidth(threads), attention::MeasurePeakFlops(threads)};
+  std::vector<Row> rows;
+  for (const int keys : flags.keys) {
+    for (Row& row : MeasureLength(flags, codecs, keys, threads)) rows.push_back(std::move(row));
+  }
+  flags.json ? PrintJson(flags, machine, rows) : PrintTable(flags, machine, rows);
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure this machine and the kernels on it");
+  bench->require_subcommand(1);
+  CLI::App* command = bench->add_subcommand(
+      "attention", "Time attention of one layer over caches of different codecs, in turns");
+  const auto flags = std::make_shared<BenchFlags>();
+  command
+      ->add_option("--phase", flags->phase,
+                   "decode: one token attends to the keys; prefill: --queries tokens attend to the keys and "
+                   "to each other")
+      ->check(CLI::IsMember({"decode", "prefill"}))
+      ->capture_default_str();
+  command->add_option("--keys", flags->keys, "Tokens in the cache; several: 1024,32768")
+      ->delimiter(',')
+      ->check(CLI::Range(64, 1 << 22))
+      ->capture_default_str();
+  command->add_option("--queries", flags->queries, "Tokens of a prefill")
+      ->check(CLI::Range(1, 1 << 14))
+      ->capture_default_str();
+  command->add_option("--kv", flags->kv, "Codecs to compare with f16, a,b,...: " + kv::CodecNames())
+      ->capture_default_str();
+  command->add_option("--softmax", flags->softmax, "exact, or sas: an approximation")
+      ->check(CLI::IsMember({"exact", "sas"}))
+      ->capture_default_str();
+  command->add_option("--heads", flags->heads, "Query heads")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--kv-heads", flags->kv_heads, "KV heads, of which each serves as many query heads")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--head-dim", flags->head_dim, "Size of a head")
+      ->check(CLI::Range(8, kv::kMaxHeadDim))
+      ->capture_default_str();
+  command->add_option("--threads", flags->threads, "Threads (0: one per core)")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_flag("--json", flags->json, "Results as JSON");
+  command->footer(
+      "Every result is compared with a reference in double precision before it is timed; times are medians.\n"
+      "bandwidth: share of the bytes per second that the machine reads from memory; flops: share of the f32\n"
+      "operations per second that it can do; both are measured first, on the same threads.\n"
+      "Example:\n"
+      "  throng bench attention --phase decode --keys 4096,32768 --kv int8,rot4,rot2");
+  command->callback([flags] { Run(*flags); });
+}
+
+}  // namespace throng::cli
