@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from random import Random
 
-from lexicon import (EVENING, EVENTS, GOODS, HOURS, LIKES, LOST, LUNCH, MAX_PRICE, NAMES, NEEDS, OPEN_TRAITS, OTHER_NAMES,
+from lexicon import (DAY_HOURS, EVENING, EVENTS, GOODS, HOURS, LIKES, LOST, LUNCH, MAX_PRICE, NAMES, NEEDS, OPEN_TRAITS, OTHER_NAMES,
                      PERSONAS, PLACES, PUBLIC, RELATIONS, TRAITS, WORK, WORK_START)
 from prompts import HEAD, TAILS, TEMPLATES, block, fill, listing
 
@@ -48,10 +48,13 @@ class Scene:
     facts: list[tuple[int, Fact]] = field(default_factory=list)  # index of the memory line
     end_minute: int = 0
 
-    def head(self) -> str:
-        p = self.persona
-        return fill(HEAD, plan=block([f"- {hour(h)} {place}: {do}" for h, place, do in self.plan]),
-                    memories=block(self.lines), **persona_fields(p))
+    def head(self, by_hour: bool = False) -> str:
+        """by_hour: the plan as a line for each hour of the day, which the question where to go wants."""
+        if by_hour:
+            plan = [f"- {hour(h)} {planned_place(self, h * 60)}" for h in DAY_HOURS]
+        else:
+            plan = [f"- {hour(h)} {place}: {do}" for h, place, do in self.plan]
+        return fill(HEAD, plan=block(plan), memories=block(self.lines), **persona_fields(self.persona))
 
 
 def persona_fields(p: dict) -> dict:
@@ -286,27 +289,17 @@ def answer_tail(rng: Random, fact: Fact) -> list[Segment]:
     return [(fill(TAILS["answer"], question=question), ""), (answer + "\n", "answer")]
 
 
-def act_tail(rng: Random, scene: Scene, held: bool = False) -> tuple[list[Segment], str, str] | None:
-    """(segments, answer, why), or None if the combination drawn is not of the wanted part."""
-    events: dict[int, list[Fact]] = {}
-    for _, f in scene.facts:
-        if f.kind == "event":
-            events.setdefault(int(f.words["at"][:2]), []).append(f)
-    single = [h for h, fs in events.items() if len(fs) == 1]
-    free = [h for h in range(5, 23) if h not in events]
-    due = bool(single) and (not free or rng.random() < 0.25)
-    if not due and not free:
-        return None
-    h = rng.choice(single if due else free)
-    minute = h * 60 + rng.randint(0, 59)
-    answer = events[h][0].words["place"] if due else planned_place(scene, minute)
-    if held_out(scene.persona["name"], h, answer) != held:
+def act_tail(rng: Random, scene: Scene, held: bool = False) -> tuple[list[Segment], str] | None:
+    """(segments, answer), or None if the combination drawn is not of the wanted part. For heads by hour."""
+    minute = rng.choice(DAY_HOURS) * 60 + rng.randint(0, 59)
+    answer = planned_place(scene, minute)
+    if held_out(scene.persona["name"], minute // 60, answer) != held:
         return None
     near = rng.sample([n for n in NAMES if n != scene.persona["name"]], rng.choice((0, 0, 1, 1, 2, 3)))
     # Mostly still at the place before, sometimes anywhere.
     place = planned_place(scene, minute - 60) if rng.random() < 0.6 else rng.choice(list(PLACES))
     tail = fill(TAILS["act"], time=clock(minute), place=place, near=listing(near))
-    return [(tail, ""), (answer + "\n", "act")], answer, "event" if due else "plan"
+    return [(tail, ""), (answer + "\n", "act")], answer
 
 
 def talk_tail(rng: Random, scene: Scene) -> list[Segment]:
@@ -486,15 +479,15 @@ def list_document(rng: Random, max_tokens: int) -> list[Segment]:
 
 
 def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
-    """Persona, plan, memories, then decisions of all kinds until the budget is full. Some documents have few memories
-    and ask mostly where to go, because comparing the hour with the plan is a skill of its own."""
-    budget = max_tokens - 130
-    on_plan = rng.random() < 0.4
-    num_lines = rng.randint(0, 4) if on_plan else max(1, min(44, int(budget / 19 * rng.uniform(0.25, 0.8))))
+    """Persona, plan, memories, then decisions of all kinds until the budget is full. Where the plan is by hour, mostly
+    the one that wants it so: where to go."""
+    by_hour = rng.random() < 0.3
+    budget = max_tokens - (210 if by_hour else 130)
+    num_lines = max(0 if by_hour else 1, min(44, int(budget / 19 * rng.uniform(0.0 if by_hour else 0.25, 0.8))))
     scene = make_scene(rng, num_lines, fill_share=rng.choice((0.3, 0.6, 0.75)))
-    segments: list[Segment] = [(scene.head(), "")]
+    segments: list[Segment] = [(scene.head(by_hour), "")]
     budget -= 18 * num_lines
-    recall_share, act_share = (0.1, 0.8) if on_plan else (rng.choice((0.3, 0.6, 0.8)), 0.3)
+    recall_share, act_share = (0.2, 1.0) if by_hour else (rng.choice((0.3, 0.6, 0.8)), 0.0)
     while budget > 0:
         if scene.facts and rng.random() < recall_share:
             segments += answer_tail(rng, rng.choice(scene.facts)[1])

@@ -31,6 +31,7 @@ RELATIONS = """friend partner sister brother mother father son daughter neighbou
 OPEN_TRAITS = {"curious", "outgoing"}
 
 HOURS = range(7, 23)
+DAY_HOURS = range(5, 24)
 MAX_PRICE = 30
 # First working hour of each workplace.
 WORK_START = dict(cafe=7, park=8, shop=8, college=9, pub=15, library=9, bakery=6, clinic=8, gym=8, market=7, studio=10, farm=6)

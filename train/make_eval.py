@@ -13,6 +13,7 @@ from tokenizer import Tokenizer
 
 HERE = Path(__file__).resolve().parent
 MAX_PROMPT_TOKENS = 900
+MAX_LINES = 24  # the town shows 20 memories
 MIN_CHOICES = 12
 
 POOLS = dict(name=NAMES, teller=NAMES, event=EVENTS, lost=LOST, likes=LIKES, needs=NEEDS,
@@ -31,7 +32,7 @@ def choices_for(rng: Random, kind: str, answer: str, rivals: list[str]) -> list[
 
 
 def recall_item(rng: Random, tokenizer: Tokenizer) -> dict | None:
-    scene = make_scene(rng, rng.randint(4, 40), rng.choice((0.5, 0.75)), held=True)
+    scene = make_scene(rng, rng.randint(4, MAX_LINES), rng.choice((0.5, 0.75)), held=True)
     if not scene.facts:
         return None
     index, fact = rng.choice(scene.facts)
@@ -56,17 +57,13 @@ def act_item(rng: Random, tokenizer: Tokenizer) -> dict | None:
     drawn = act_tail(rng, scene, held=True)
     if drawn is None:
         return None
-    segments, answer, kind = drawn
-    head = scene.head()
+    segments, answer = drawn
+    head = scene.head(by_hour=True)
     prompt = head + segments[0][0]
     length = len(tokenizer.encode(prompt))
-    if kind == "event":
-        at = max(head.index(line) + line.rindex(answer) for i, f in scene.facts for line in [scene.lines[i]]
-                 if f.kind == "event" and f.words["place"] == answer and f.words["at"][:2] == segments[0][0][5:7])
-    else:
-        at = head.find(f" {answer}: ", head.index("Plan:"))
-    distance = length - len(tokenizer.encode(prompt[:at])) if at >= 0 else 0
-    return dict(prompt=prompt, choices=list(PLACES), answer=answer, distance=distance, kind=kind)
+    now = segments[0][0].split("Now: ")[1][:2]
+    at = head.index(f"- {now}:00 ")
+    return dict(prompt=prompt, choices=list(PLACES), answer=answer, distance=length - len(tokenizer.encode(prompt[:at])), kind="plan")
 
 
 def main() -> None:

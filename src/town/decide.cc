@@ -39,6 +39,20 @@ std::string PlanText(const Content& content, const Plan& plan) {
   return Block(lines);
 }
 
+// The place of each hour of the day: to look up an hour is easier than to compare it with those of a few
+// entries.
+std::string PlanByHourText(const Content& content, const Plan& plan) {
+  constexpr int kFirstHour = 5;
+  constexpr int kLastHour = 23;
+  std::vector<std::string> lines;
+  for (int hour = kFirstHour; hour <= kLastHour; ++hour) {
+    const PlanEntry* entry = CurrentEntry(plan, hour * 60);
+    const PlaceId place = entry ? entry->place : content.home;
+    lines.push_back(fmt::format("- {:02}:00 {}", hour, content.places[place].name));
+  }
+  return Block(lines);
+}
+
 std::string MemoriesText(const Scene& scene, std::string_view query) {
   const Settings& settings = scene.content.settings;
   const RetrievalLimits limits = {settings.memory_lines, settings.memory_bytes,
@@ -127,6 +141,7 @@ llm::Request AskAct(const Scene& scene, const std::vector<std::string>& near) {
   // What was heard about this hour matters most.
   const std::string this_hour = ClockText(scene.minute / 60 * 60);
   Values values = CommonValues(scene, this_hour);
+  values[Slot::kPlan] = PlanByHourText(scene.content, *scene.mind.plan);
   values[Slot::kNear] = near.empty() ? "nobody" : fmt::format("{}", fmt::join(near, ", "));
   return MakeRequest(scene.content, Decision::kAct, values);
 }

@@ -83,6 +83,17 @@ TEST(Decide, LastTalkIsTold) {
   }
 }
 
+TEST(Decide, WhereToGoIsAskedWithThePlanOfEachHour) {
+  const Content& content = BuiltIn();
+  TownMind mind;
+  mind.plan = std::make_shared<const Plan>(Plan{{7, *ParsePlace(content, "bakery"), "bake bread"},
+                                                {9, *ParsePlace(content, "cafe"), "have lunch"}});
+  const Scene scene = {content, content.personas[0], mind, 600};
+  EXPECT_THAT(AskAct(scene, {}).prompt,
+              HasSubstr("Plan:\n- 05:00 home\n- 06:00 home\n- 07:00 bakery\n- 08:00 bakery\n- 09:00 cafe\n"));
+  EXPECT_THAT(AskAct(scene, {}).prompt, HasSubstr("- 23:00 cafe\nMemories:\n"));
+}
+
 TEST(Decide, SchemaKeepsTheOrderOfItsKeys) {
   const std::string& schema = BuiltIn().Rules(Decision::kSay).constraint.json_schema;
   EXPECT_LT(schema.find("\"say\""), schema.find("\"end\""));
