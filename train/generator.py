@@ -296,8 +296,8 @@ def act_tail(rng: Random, scene: Scene, held: bool = False) -> tuple[list[Segmen
     if held_out(scene.persona["name"], minute // 60, answer) != held:
         return None
     near = rng.sample([n for n in NAMES if n != scene.persona["name"]], rng.choice((0, 0, 1, 1, 2, 3)))
-    # Mostly still at the place before, sometimes anywhere.
-    place = planned_place(scene, minute - 60) if rng.random() < 0.6 else rng.choice(list(PLACES))
+    # Often still at the place before, but not so often that staying would be a good guess.
+    place = planned_place(scene, minute - 60) if rng.random() < 0.3 else rng.choice(list(PLACES))
     tail = fill(TAILS["act"], time=clock(minute), place=place, near=listing(near))
     return [(tail, ""), (answer + "\n", "act")], answer
 

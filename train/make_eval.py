@@ -61,7 +61,7 @@ def act_item(rng: Random, tokenizer: Tokenizer) -> dict | None:
     head = scene.head(by_hour=True)
     prompt = head + segments[0][0]
     length = len(tokenizer.encode(prompt))
-    now = segments[0][0].split("Now: ")[1][:2]
+    now = segments[0][0].split("Next place at ")[1][:2]
     at = head.index(f"- {now}:00 ")
     return dict(prompt=prompt, choices=list(PLACES), answer=answer, distance=length - len(tokenizer.encode(prompt[:at])), kind="plan")
 
