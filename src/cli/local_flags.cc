@@ -8,8 +8,11 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
   constexpr const char* kGroup = "Model and engine";
   command.add_option("-m,--model", options.model, "GGUF file; default: the embedded model")->group(kGroup);
   command
-      .add_option("--kv", options.kv,
-                  "Codec of the KV cache, one of " + kv::CodecNames() + ", with parameters as name:key=value")
+      .add_option(
+          "--kv", options.kv,
+          "Codec of the KV cache, one of " + kv::CodecNames() +
+              ", with parameters as name:key=value; or flashq-mixed: flashq2 for the half of each layer's "
+              "heads that bears it best, flashq4 for the others")
       ->group(kGroup)
       ->capture_default_str();
   command.add_option("--k", options.keys, "Codec of keys, where it differs from --kv")->group(kGroup);

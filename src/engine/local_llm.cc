@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "engine/constrain.h"
+#include "engine/flashq_mixed.h"
 #include "engine/scheduler.h"
 #include "hwy/targets.h"
 #include "kv/block_pool.h"
@@ -65,11 +66,16 @@ std::shared_ptr<const Vocabulary> MakeVocabulary(const model::Tokenizer& tokeniz
   return std::make_shared<Vocabulary>(bytes, tokenizer.EndOfGeneration());
 }
 
-kv::BlockLayout MakeLayout(const LocalOptions& options, const model::ModelConfig& config) {
+kv::BlockLayout MakeLayout(const LocalOptions& options, const LoadedModel& model) {
+  const model::ModelConfig& config = model.transformer->Config();
   kv::CodecFlags flags;
   flags.kv = options.kv;
   flags.k = options.keys;
   flags.v = options.values;
+  if (flags.Keys() == kFlashqMixed || flags.Values() == kFlashqMixed) {
+    ThreadPool threads(options.threads);
+    return MakeFlashqMixedLayout(flags, *model.transformer, *model.tokenizer, threads);
+  }
   return kv::MakeLayout(flags, config.num_layers, config.num_kv_heads, config.head_dim);
 }
 
@@ -98,7 +104,7 @@ class LocalLlmImpl : public LocalLlm {
       : model_(std::move(model)),
         config_(model_.transformer->Config()),
         options_(FillIn(std::move(options), config_)),
-        pool_(MakeLayout(options_, config_), options_.kv_budget_bytes),
+        pool_(MakeLayout(options_, model_), options_.kv_budget_bytes),
         threads_(options_.threads),
         vocabulary_(MakeVocabulary(*model_.tokenizer, config_.vocab_size)),
         constraints_(vocabulary_) {

@@ -9,22 +9,11 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
 
 #include "hwy/highway.h"
 #include "kv/codec.h"
-
-#undef THRONG_FLASHQ_VNNI
-#undef THRONG_FLASHQ_SIMD
-#if HWY_TARGET == HWY_AVX3_DL
-#define THRONG_FLASHQ_VNNI 1
-#else
-#define THRONG_FLASHQ_VNNI 0
-#endif
-#if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX2
-#define THRONG_FLASHQ_SIMD 1
-#else
-#define THRONG_FLASHQ_SIMD 0
-#endif
+#include "kv/flashq/flashq_digits-inl.h"
 
 // Highway's AVX-512 target with VNNI leaves out the flag for it.
 #if THRONG_FLASHQ_VNNI
@@ -36,147 +25,7 @@ namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// What follows the codes of a block.
-struct FlashqScales {
-  const uint8_t* scale;  // s2 [d]
-  const int8_t* zero;    // z [d]
-  float block;           // s1
-};
-
-HWY_INLINE FlashqScales ViewScales(const uint8_t* encoded, int bits, int head_dim) {
-  const size_t d = static_cast<size_t>(head_dim);
-  FlashqScales view;
-  view.scale = encoded + kPageTokens * d * bits / 8;
-  view.zero = reinterpret_cast<const int8_t*>(view.scale + d);
-  std::memcpy(&view.block, view.scale + 2 * d, sizeof(view.block));
-  return view;
-}
-
-// Weights 128 high + low of one row: q s2 per channel (Score), or w per token (Mix).
-template <int kSize>
-struct FlashqWeights {
-  alignas(64) int8_t high[kSize];
-  alignas(64) int8_t low[kSize];
-  int32_t bias;  // Score: sum of q z; Mix: sum of w
-  float scale;
-};
-using FlashqQuery = FlashqWeights<kMaxHeadDim>;
-using FlashqProbabilities = FlashqWeights<kPageTokens>;
-
-// Folds a page's channel scales into channels [i, i + N) of the query.
-template <class DW, class VD>
-HWY_INLINE VD FoldChannels(DW dw, const int8_t* codes, const FlashqScales& scales, int i, FlashqQuery& query,
-                           VD bias) {
-  const hn::Rebind<int8_t, DW> db;
-  const hn::Rebind<uint8_t, DW> du;
-  const hn::RepartitionToWide<DW> di;
-  const auto q = hn::PromoteTo(dw, hn::LoadU(db, codes + i));
-  const auto folded = hn::Mul(q, hn::PromoteTo(dw, hn::LoadU(du, scales.scale + i)));
-  const auto high = hn::ShiftRight<7>(hn::Add(folded, hn::Set(dw, 64)));
-  const auto low = hn::Sub(folded, hn::ShiftLeft<7>(high));
-  hn::StoreU(hn::DemoteTo(db, high), db, query.high + i);
-  hn::StoreU(hn::DemoteTo(db, low), db, query.low + i);
-  auto odd = hn::Zero(di);
-  bias = hn::ReorderWidenMulAccumulate(di, q, hn::PromoteTo(dw, hn::LoadU(db, scales.zero + i)), bias, odd);
-  return hn::Add(bias, odd);
-}
-
-void FoldQuery(const int8_t* codes, const FlashqScales& scales, int head_dim, FlashqQuery& query) {
-  const hn::CappedTag<int16_t, 32> dw;
-  const hn::CappedTag<int16_t, 8> dw8;
-  const hn::RepartitionToWide<decltype(dw)> di;
-  const hn::RepartitionToWide<decltype(dw8)> di8;
-  const int N = static_cast<int>(hn::Lanes(dw));
-  auto bias = hn::Zero(di);
-  auto bias8 = hn::Zero(di8);
-  int i = 0;
-  for (; i + N <= head_dim; i += N) bias = FoldChannels(dw, codes, scales, i, query, bias);
-  for (; i < head_dim; i += 8) bias8 = FoldChannels(dw8, codes, scales, i, query, bias8);
-  query.bias = hn::GetLane(hn::SumOfLanes(di, bias)) + hn::GetLane(hn::SumOfLanes(di8, bias8));
-  float scale;
-  std::memcpy(&scale, codes + head_dim, sizeof(scale));
-  query.scale = scale * scales.block;
-}
-
-// w = round(p 16383 / max p) as two digits of 7 bits.
-void QuantizeProbabilities(const float* p, float block_scale, FlashqProbabilities& weights) {
-  const hn::CappedTag<float, 16> df;
-  const hn::RebindToSigned<decltype(df)> di;
-  const hn::Rebind<int8_t, decltype(df)> db;
-  constexpr size_t kN = hn::MaxLanes(df);
-  auto largest = hn::Zero(df);
-  for (size_t t = 0; t < kPageTokens; t += kN) largest = hn::Max(largest, hn::LoadU(df, p + t));
-  const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
-  // Below this the quotient overflows; such rows count as 0.
-  const bool vanishes = !(top > 1e-30f);
-  const auto inverse = hn::Set(df, vanishes ? 0.0f : 16383.0f / top);
-  const auto limit = hn::Set(di, 16383);
-  auto sum = hn::Zero(di);
-  for (size_t t = 0; t < kPageTokens; t += kN) {
-    const auto rounded = hn::NearestInt(hn::Mul(hn::LoadU(df, p + t), inverse));
-    const auto w = hn::Max(hn::Min(rounded, limit), hn::Zero(di));
-    sum = hn::Add(sum, w);
-    hn::StoreU(hn::DemoteTo(db, hn::ShiftRight<7>(w)), db, weights.high + t);
-    hn::StoreU(hn::DemoteTo(db, hn::And(w, hn::Set(di, 127))), db, weights.low + t);
-  }
-  weights.bias = hn::GetLane(hn::SumOfLanes(di, sum));
-  weights.scale = vanishes ? 0.0f : top / 16383.0f * block_scale;
-}
-
 #if THRONG_FLASHQ_SIMD
-
-HWY_INLINE int32_t FourWeights(const int8_t* p) {
-  int32_t bits;
-  std::memcpy(&bits, p, sizeof(bits));
-  return bits;
-}
-
-// Sums of products of unsigned codes and the two digits of weights, four per lane of 32 bits.
-template <class DI>
-class DigitSums {
- public:
-  using V = hn::Vec<DI>;
-  using VU = hn::Vec<hn::Repartition<uint8_t, DI>>;
-
-#if THRONG_FLASHQ_VNNI
-  // Steps between two calls of Flush.
-  static constexpr int kSteps = 1 << 20;
-  HWY_INLINE void Clear(DI di) { high_ = low_ = hn::Zero(di); }
-  HWY_INLINE void Add(VU codes, V high, V low) {
-    high_ = MulAddFours(high_, codes, high);
-    low_ = MulAddFours(low_, codes, low);
-  }
-  HWY_INLINE void Flush(DI) {}
-  HWY_INLINE V Total(DI) const { return hn::Add(hn::ShiftLeft<7>(high_), low_); }
-
- private:
-  static HWY_INLINE V MulAddFours(V sum, VU codes, V weights) {
-    if constexpr (hn::MaxLanes(DI()) == 16) {
-      return V{_mm512_dpbusd_epi32(sum.raw, codes.raw, weights.raw)};
-    } else {
-      return V{_mm256_dpbusd_epi32(sum.raw, codes.raw, weights.raw)};
-    }
-  }
-  V high_, low_;
-#else
-  // A step adds at most 2 * 15 * 127 to a sum of 16 bits.
-  static constexpr int kSteps = 8;
-  HWY_INLINE void Clear(DI di) { high_ = low_ = total_ = hn::Zero(di); }
-  HWY_INLINE void Add(VU codes, V high, V low) {
-    high_.raw = _mm256_add_epi16(high_.raw, _mm256_maddubs_epi16(codes.raw, high.raw));
-    low_.raw = _mm256_add_epi16(low_.raw, _mm256_maddubs_epi16(codes.raw, low.raw));
-  }
-  HWY_INLINE void Flush(DI di) {
-    total_.raw = _mm256_add_epi32(total_.raw, _mm256_madd_epi16(high_.raw, _mm256_set1_epi16(128)));
-    total_.raw = _mm256_add_epi32(total_.raw, _mm256_madd_epi16(low_.raw, _mm256_set1_epi16(1)));
-    high_ = low_ = hn::Zero(di);
-  }
-  HWY_INLINE V Total(DI) const { return total_; }
-
- private:
-  V high_, low_, total_;
-#endif
-};
 
 // The codes at bits [kShift, kShift + kBits) of every byte.
 template <int kBits, int kShift, class DI>
@@ -351,6 +200,104 @@ HWY_INLINE void MixRows(const uint8_t* codes, const FlashqScales& scales, const 
   if (c < head_dim) tile(hn::CappedTag<int32_t, 8>(), std::integral_constant<int, 1>(), c);
 }
 
+#if THRONG_FLASHQ_VNNI
+
+// With this many rows it pays to rebuild the keys once: then a row takes one product instead of two.
+constexpr int kRowsToRebuild = 12;
+
+// q1' + 128 as unsigned bytes, [d / 4, 64, 4].
+struct RebuiltKeys {
+  alignas(64) uint8_t bytes[kPageTokens * kMaxHeadDim];
+};
+
+// (code s2 + z + 128) mod 256 in every byte; scales hold s2 for even and odd bytes, in 16 bits each.
+template <class VU>
+HWY_INLINE VU RebuildBytes(VU codes, __m512i even, __m512i odd, __m512i offset) {
+  const __m512i low = _mm512_mullo_epi16(_mm512_and_si512(codes.raw, _mm512_set1_epi16(0xff)), even);
+  const __m512i high = _mm512_mullo_epi16(_mm512_srli_epi16(codes.raw, 8), odd);
+  return VU{_mm512_add_epi8(_mm512_or_si512(low, _mm512_slli_epi16(high, 8)), offset)};
+}
+
+template <int kBits>
+void RebuildKeys(const uint8_t* codes, const FlashqScales& scales, int head_dim, RebuiltKeys& keys) {
+  const hn::ScalableTag<int32_t> di;
+  const hn::Repartition<uint8_t, decltype(di)> du;
+  const auto quad = [&](auto second, int j) HWY_ATTR {
+    const int c = 8 * j + (second() ? 4 : 0);
+    const __m512i scale = _mm512_set1_epi32(FourWeights(reinterpret_cast<const int8_t*>(scales.scale) + c));
+    const __m512i even = _mm512_and_si512(scale, _mm512_set1_epi16(0xff));
+    const __m512i odd = _mm512_srli_epi16(scale, 8);
+    const __m512i zero = _mm512_set1_epi32(FourWeights(scales.zero + c));
+    const __m512i offset = _mm512_add_epi8(zero, _mm512_set1_epi8(static_cast<char>(128)));
+    for (int t = 0; t < kPageTokens; t += 16) {
+      const auto rebuilt = RebuildBytes(KeyCodes<kBits, second()>(di, codes, j, t), even, odd, offset);
+      hn::StoreU(rebuilt, du, keys.bytes + (c / 4 * kPageTokens + t) * 4);
+    }
+  };
+  for (int j = 0; j < head_dim / 8; ++j) {
+    quad(std::false_type(), j);
+    quad(std::true_type(), j);
+  }
+}
+
+template <int kRows>
+HWY_INLINE void ScoreRebuilt(const RebuiltKeys& keys, const int8_t* prepared, size_t row_bytes,
+                             float block_scale, int head_dim, float* scores) {
+  const hn::ScalableTag<int32_t> di;
+  const hn::ScalableTag<float> df;
+  __m512i sum[kRows][4];
+  __m512i codes[kRows];  // of the query, summed to undo the offset of 128
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    codes[r] = _mm512_setzero_si512();
+    HWY_UNROLL(8)
+    for (int v = 0; v < 4; ++v) sum[r][v] = _mm512_setzero_si512();
+  }
+  const __m512i offset = _mm512_set1_epi8(static_cast<char>(128));
+  for (int c = 0; c < head_dim; c += 4) {
+    __m512i key[4];
+    HWY_UNROLL(8)
+    for (int v = 0; v < 4; ++v) key[v] = _mm512_load_si512(keys.bytes + (c / 4 * kPageTokens + v * 16) * 4);
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      const __m512i query = _mm512_set1_epi32(FourWeights(prepared + r * row_bytes + c));
+      codes[r] = _mm512_dpbusd_epi32(codes[r], offset, query);
+      HWY_UNROLL(8)
+      for (int v = 0; v < 4; ++v) sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], key[v], query);
+    }
+  }
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    float scale;
+    std::memcpy(&scale, prepared + r * row_bytes + head_dim, sizeof(scale));
+    HWY_UNROLL(8)
+    for (int v = 0; v < 4; ++v) {
+      const hn::Vec<decltype(di)> dot{_mm512_sub_epi32(sum[r][v], codes[r])};
+      hn::StoreU(hn::Mul(hn::ConvertTo(df, dot), hn::Set(df, scale * block_scale)), df,
+                 scores + r * kPageTokens + v * 16);
+    }
+  }
+}
+
+// As ScoreFlashq, to the bit: both are exact sums of the same products, scaled alike.
+template <int kBits>
+HWY_INLINE void ScoreManyRows(const uint8_t* codes, const FlashqScales& scales, const int8_t* prepared,
+                              size_t row_bytes, int head_dim, int num_rows, float* scores) {
+  RebuiltKeys keys;
+  RebuildKeys<kBits>(codes, scales, head_dim, keys);
+  int r = 0;
+  for (; r + 4 <= num_rows; r += 4) {
+    ScoreRebuilt<4>(keys, prepared + r * row_bytes, row_bytes, scales.block, head_dim,
+                    scores + r * kPageTokens);
+  }
+  for (; r < num_rows; ++r) {
+    ScoreRebuilt<1>(keys, prepared + r * row_bytes, row_bytes, scales.block, head_dim,
+                    scores + r * kPageTokens);
+  }
+}
+
+#endif  // THRONG_FLASHQ_VNNI
+
 #else  // targets whose products of 8 bits are no faster than plain loops
 
 template <int kBits, int kRows>
@@ -400,6 +347,13 @@ HWY_INLINE void ScoreFlashq(const uint8_t* keys, const void* prepared, size_t ro
   const FlashqScales scales = ViewScales(keys, kBits, head_dim);
   // The values follow the keys in a block; were they elsewhere, nothing but time would be lost.
   const uint8_t* next = keys + (kPageTokens * head_dim * kBits / 8 + 2 * head_dim + 4 + 63) / 64 * 64;
+#if THRONG_FLASHQ_VNNI
+  if (num_rows >= kRowsToRebuild) {
+    ScoreManyRows<kBits>(keys, scales, static_cast<const int8_t*>(prepared), row_bytes, head_dim, num_rows,
+                         scores);
+    return;
+  }
+#endif
   FlashqQuery queries[4];
   const auto fold = [&](int r, FlashqQuery& query) HWY_ATTR {
     FoldQuery(static_cast<const int8_t*>(prepared) + r * row_bytes, scales, head_dim, query);
