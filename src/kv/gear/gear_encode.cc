@@ -271,19 +271,32 @@ void EncodeLowRank(const GearLayout& layout, const std::vector<double>& start, P
   AddLowRank(layout, encoded, page.decoded);
 }
 
+// Entries are ordered by how many before them have their lane, then by lane: neighbours add to different
+// lanes, so none waits for the one before it.
 void EncodeOutliers(const GearLayout& layout, const Page& page, uint8_t* encoded) {
+  struct Entry {
+    int turn, lane;
+    size_t element;
+  };
+  std::vector<Entry> entries;
+  std::vector<int> turns(layout.lanes);
+  for (size_t i = 0; i < page.x.size(); ++i) {
+    const int lane = static_cast<int>(i % layout.lanes);
+    if (page.outlier[i]) entries.push_back({turns[lane]++, lane, i});
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return a.turn != b.turn ? a.turn < b.turn : a.lane < b.lane;
+  });
   uint8_t* differences = encoded + layout.differences;
   uint8_t* positions = encoded + layout.positions;
   std::memset(differences, 0, layout.count.sparse);  // entries that are not used add 0 to the first element
-  for (size_t i = 0; i < page.x.size(); ++i) {
-    if (!page.outlier[i]) continue;
-    const float difference = std::clamp(page.x[i] - page.decoded[i], -kLargest, kLargest);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const size_t element = entries[i].element;
+    const float difference = std::clamp(page.x[element] - page.decoded[element], -kLargest, kLargest);
     const uint16_t bits = FloatToHalf(difference);
-    const auto position = static_cast<uint16_t>(i / layout.lanes * 256 + i % layout.lanes);
-    std::memcpy(differences, &bits, 2);
-    std::memcpy(positions, &position, 2);
-    differences += 2;
-    positions += 2;
+    const auto position = static_cast<uint16_t>(element / layout.lanes * 256 + entries[i].lane);
+    std::memcpy(differences + 2 * i, &bits, 2);
+    std::memcpy(positions + 2 * i, &position, 2);
   }
 }
 

@@ -56,6 +56,7 @@ struct Folded {
 };
 
 using DF8 = hn::CappedTag<float, 8>;
+using DF16 = hn::CappedTag<float, 16>;  // where the number is a multiple of 16
 
 HWY_INLINE int32_t LoadInt32(const void* p) {
   int32_t bits;
@@ -148,7 +149,15 @@ void ConvertFactors(const uint8_t* from, size_t count, float scale, float* to) {
   }
 }
 
+// Fetches the page of values that follows the keys in a block; were it elsewhere, nothing but time would be
+// lost.
+void PrefetchNext(const GearLayout& layout, const uint8_t* encoded) {
+  const size_t bytes = (layout.count.Total() + 63) / 64 * 64;
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(encoded + bytes + i);
+}
+
 void FillTile(const GearLayout& layout, const uint8_t* encoded, Tile& tile) {
+  if (layout.part == Part::kKeys) PrefetchNext(layout, encoded);
   UnpackCodes(layout, encoded, tile.codes);
   const size_t rows = static_cast<size_t>(layout.rows);
   const size_t lanes = static_cast<size_t>(layout.lanes);
@@ -163,23 +172,22 @@ void FillTile(const GearLayout& layout, const uint8_t* encoded, Tile& tile) {
   ConvertHalves(encoded + layout.differences, layout.entries, tile.differences);
 }
 
-// kDigits: 1 for weights of 8 bits, in low; 2 for 14 bits.
-template <int kDigits>
-HWY_INLINE void Fold(const float* weights, const float* scales, const float* zeros, size_t rows, float middle,
-                     Folded& to) {
-  const DF8 df;
-  const hn::Rebind<int32_t, DF8> di;
-  const hn::Rebind<int8_t, DF8> db;
+// kDigits: 1 for weights of 8 bits, in low; 2 for 14 bits. rows: a multiple of the lanes of df.
+template <int kDigits, class DF>
+HWY_INLINE void Fold(DF df, const float* weights, const float* scales, const float* zeros, size_t rows,
+                     float middle, Folded& to) {
+  const hn::Rebind<int32_t, DF> di;
+  const hn::Rebind<int8_t, DF> db;
   const size_t N = hn::Lanes(df);
   HWY_ALIGN float folded[kMaxHeadDim];
   auto largest = hn::Zero(df);
-  auto zero_sum = hn::Zero(df);
+  auto base = hn::Zero(df);
   for (size_t k = 0; k < rows; k += N) {
     const auto weight = hn::LoadU(df, weights + k);
-    const auto product = hn::Mul(weight, hn::Load(df, scales + k));
-    hn::Store(product, df, folded + k);
+    const auto product = hn::Mul(weight, hn::LoadU(df, scales + k));
+    hn::StoreU(product, df, folded + k);
     largest = hn::Max(largest, hn::Abs(product));
-    zero_sum = hn::MulAdd(weight, hn::Load(df, zeros + k), zero_sum);
+    base = hn::MulAdd(weight, hn::LoadU(df, zeros + k), base);
   }
   constexpr float kLimit = kDigits == 2 ? 8127.0f : 127.0f;
   const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
@@ -188,11 +196,11 @@ HWY_INLINE void Fold(const float* weights, const float* scales, const float* zer
   to.unit = none ? 0.0f : top / kLimit;
   const auto inverse = hn::Set(df, none ? 0.0f : kLimit / top);
   const auto unit = hn::Set(df, to.unit);
-  auto lost = hn::Zero(df);
+  const auto half = hn::Set(df, middle);
   for (size_t k = 0; k < rows; k += N) {
-    const auto product = hn::Load(df, folded + k);
+    const auto product = hn::LoadU(df, folded + k);
     const auto rounded = hn::NearestInt(hn::Mul(product, inverse));
-    lost = hn::Add(lost, hn::NegMulAdd(hn::ConvertTo(df, rounded), unit, product));
+    base = hn::MulAdd(hn::NegMulAdd(hn::ConvertTo(df, rounded), unit, product), half, base);
     if constexpr (kDigits == 2) {
       const auto high = hn::ShiftRight<7>(hn::Add(rounded, hn::Set(di, 64)));
       hn::StoreU(hn::DemoteTo(db, high), db, to.high + k);
@@ -201,7 +209,7 @@ HWY_INLINE void Fold(const float* weights, const float* scales, const float* zer
       hn::StoreU(hn::DemoteTo(db, rounded), db, to.low + k);
     }
   }
-  to.base = hn::GetLane(hn::SumOfLanes(df, hn::MulAdd(lost, hn::Set(df, middle), zero_sum)));
+  to.base = hn::GetLane(hn::SumOfLanes(df, base));
 }
 
 // acc[r, lane..] = unit * sum_k weight * code + base for kVecs vectors of lanes.
@@ -341,8 +349,13 @@ HWY_INLINE void ApplyCodes(const GearLayout& layout, const Tile& tile, const flo
   const float middle = 0.5f * static_cast<float>((1 << layout.bits) - 1);
   for (int group = 0; group < layout.num_groups; ++group) {
     for (int r = 0; r < kRows; ++r) {
-      Fold<kDigits>(weights[r], tile.scales + group * rows, tile.zeros + group * rows, rows, middle,
-                    folded[r]);
+      const float* scales = tile.scales + group * rows;
+      const float* zeros = tile.zeros + group * rows;
+      if (rows % 16 == 0) {
+        Fold<kDigits>(DF16(), weights[r], scales, zeros, rows, middle, folded[r]);
+      } else {
+        Fold<kDigits>(DF8(), weights[r], scales, zeros, rows, middle, folded[r]);
+      }
     }
     const size_t end = std::min<size_t>(lanes, static_cast<size_t>(group + 1) * layout.group);
     size_t lane = static_cast<size_t>(group) * layout.group;
@@ -356,8 +369,9 @@ HWY_INLINE void ApplyCodes(const GearLayout& layout, const Tile& tile, const flo
 }
 
 // acc += L, down to rank numbers and up again.
-HWY_INLINE void AddLowRank(const GearLayout& layout, const Tile& tile, const float* weights, float* acc) {
-  const DF8 df;
+template <class DF>
+HWY_INLINE void AddLowRank(DF df, const GearLayout& layout, const Tile& tile, const float* weights,
+                           float* acc) {
   const size_t N = hn::Lanes(df);
   const size_t rows = static_cast<size_t>(layout.rows);
   const size_t lanes = static_cast<size_t>(layout.lanes);
@@ -424,7 +438,13 @@ HWY_INLINE void ApplyRows(const GearLayout& layout, const Tile& tile, const uint
   for (int r = 0; r < kTileRows; ++r) of_row[r] = r < kRows ? weights + r * weight_stride : kNone;
   HWY_ALIGN float acc[kRows * kMaxLanes];
   ApplyCodes<kRows, kDigits>(layout, tile, of_row, acc);
-  for (int r = 0; r < kRows; ++r) AddLowRank(layout, tile, of_row[r], acc + r * kMaxLanes);
+  for (int r = 0; r < kRows; ++r) {
+    if (layout.rows % 16 == 0 && layout.lanes % 16 == 0) {
+      AddLowRank(DF16(), layout, tile, of_row[r], acc + r * kMaxLanes);
+    } else {
+      AddLowRank(DF8(), layout, tile, of_row[r], acc + r * kMaxLanes);
+    }
+  }
   if (layout.entries > 0) AddSparse(layout, tile, encoded + layout.positions, of_row, kRows, acc);
   const size_t lanes = static_cast<size_t>(layout.lanes);
   for (int r = 0; r < kRows; ++r) {
