@@ -51,7 +51,7 @@ class Scene:
     def head(self, by_hour: bool = False) -> str:
         """by_hour: the plan as a line for each hour of the day, which the question where to go wants."""
         if by_hour:
-            plan = [f"- {hour(h)} {planned_place(self, h * 60)}" for h in DAY_HOURS]
+            plan = [f"- {h:02d} {planned_place(self, h * 60)}" for h in DAY_HOURS]
         else:
             plan = [f"- {hour(h)} {place}: {do}" for h, place, do in self.plan]
         return fill(HEAD, plan=block(plan), memories=block(self.lines), **persona_fields(self.persona))

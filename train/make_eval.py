@@ -62,7 +62,7 @@ def act_item(rng: Random, tokenizer: Tokenizer) -> dict | None:
     prompt = head + segments[0][0]
     length = len(tokenizer.encode(prompt))
     now = segments[0][0].split("Next place at ")[1][:2]
-    at = head.index(f"- {now}:00 ")
+    at = head.index(f"- {now} ")
     return dict(prompt=prompt, choices=list(PLACES), answer=answer, distance=length - len(tokenizer.encode(prompt[:at])), kind="plan")
 
 

@@ -48,7 +48,7 @@ std::string PlanByHourText(const Content& content, const Plan& plan) {
   for (int hour = kFirstHour; hour <= kLastHour; ++hour) {
     const PlanEntry* entry = CurrentEntry(plan, hour * 60);
     const PlaceId place = entry ? entry->place : content.home;
-    lines.push_back(fmt::format("- {:02}:00 {}", hour, content.places[place].name));
+    lines.push_back(fmt::format("- {:02} {}", hour, content.places[place].name));
   }
   return Block(lines);
 }

@@ -90,8 +90,8 @@ TEST(Decide, WhereToGoIsAskedWithThePlanOfEachHour) {
                                                 {9, *ParsePlace(content, "cafe"), "have lunch"}});
   const Scene scene = {content, content.personas[0], mind, 600};
   EXPECT_THAT(AskAct(scene, {}).prompt,
-              HasSubstr("Plan:\n- 05:00 home\n- 06:00 home\n- 07:00 bakery\n- 08:00 bakery\n- 09:00 cafe\n"));
-  EXPECT_THAT(AskAct(scene, {}).prompt, HasSubstr("- 23:00 cafe\nMemories:\n"));
+              HasSubstr("Plan:\n- 05 home\n- 06 home\n- 07 bakery\n- 08 bakery\n- 09 cafe\n"));
+  EXPECT_THAT(AskAct(scene, {}).prompt, HasSubstr("- 23 cafe\nMemories:\n"));
 }
 
 TEST(Decide, SchemaKeepsTheOrderOfItsKeys) {
