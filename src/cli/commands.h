@@ -6,6 +6,7 @@
 namespace throng::cli {
 
 void AddBench(CLI::App& app);
+void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddInterview(CLI::App& app);
 void AddLogits(CLI::App& app);
