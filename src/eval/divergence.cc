@@ -128,7 +128,7 @@ class Comparison {
     result.top1 = static_cast<double>(contender.agreements) / n;
     result.ppl = std::exp(contender.loss / n);
     const kv::BlockLayout& layout = contender.pool.Layout();
-    result.bytes_per_token = static_cast<double>(layout.bytes) / kv::kPageTokens;
+    result.bytes_per_token = static_cast<double>(contender.pool.SealedBytes()) / kv::kPageTokens;
     result.ratio_to_f16 =
         4.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim / result.bytes_per_token;
     return result;
