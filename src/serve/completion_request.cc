@@ -125,13 +125,17 @@ void ParseResponseFormat(const Json& format, llm::Constraint& constraint) {
   const Json type = format.is_object() ? format.value("type", Json()) : Json();
   if (type == "text") return;
   if (type == "json_object") {
-    constraint.json_schema = R"({"type":"object"})";
-  } else if (type == "json_schema") {
+    // Any object at all is no regular language, and answers are constrained by automata.
+    throw MakeError(
+        ErrorCode::kUnsupported,
+        "response_format: json_object is not supported, because answers follow a schema: use json_schema");
+  }
+  if (type == "json_schema") {
     const Json outer = format.value("json_schema", Json());
     const Json schema = outer.is_object() ? outer.value("schema", Json()) : Json();
     constraint.json_schema = SchemaText("response_format.json_schema.schema", schema);
   } else {
-    Fields::Fail("response_format.type", type, "text, json_object or json_schema");
+    Fields::Fail("response_format.type", type, "text or json_schema");
   }
 }
 

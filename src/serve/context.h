@@ -13,6 +13,7 @@ namespace throng::serve {
 
 struct Context {
   using Clock = std::chrono::steady_clock;
+  static constexpr Clock::rep kNever = Clock::time_point::max().time_since_epoch().count();
 
   const ServerOptions options;
   engine::LocalLlm* const llm;  // null: there is only a run to look at
@@ -20,9 +21,10 @@ struct Context {
 
   std::atomic<int> in_flight{0};  // requests that the engine has
   // Set once, when the server is stopped: what is still in flight then is cancelled.
-  std::atomic<Clock::rep> cancel_at{Clock::time_point::max().time_since_epoch().count()};
+  std::atomic<Clock::rep> cancel_at{kNever};
   std::atomic<uint64_t> last_id{0};
 
+  bool IsStopping() const { return cancel_at != kNever; }
   bool MustCancel() const { return Clock::now().time_since_epoch().count() >= cancel_at; }
 };
 

@@ -22,7 +22,8 @@ HttpReply RunInfo(Context& context, const HttpRequest& request);
 // x, y, status]], "events": [[step, agent, kind, text]], "cells": [[step, x, y, value]]}; bodies and cells
 // only where they change, as the journal has them.
 HttpReply RunSteps(Context& context, const HttpRequest& request);
-HttpReply RunMap(Context& context, const HttpRequest& request);  // GET /api/map: ServerOptions::map_json, or 404
+// GET /api/map: ServerOptions::map_json, or 404.
+HttpReply RunMap(Context& context, const HttpRequest& request);
 inline constexpr int kMaxStepsPerReply = 1000;
 
 }  // namespace throng::serve

@@ -16,7 +16,13 @@ struct Generation::State {
 };
 
 Generation::Slot::Slot(Context& context) : context_(context) {
-  if (++context_.in_flight <= context_.options.max_requests) return;
+  // Counted first: a server that stops waits for what is counted.
+  const int in_flight = ++context_.in_flight;
+  if (context_.IsStopping()) {
+    --context_.in_flight;
+    throw MakeError(ErrorCode::kCancelled, "server: it is being stopped");
+  }
+  if (in_flight <= context_.options.max_requests) return;
   --context_.in_flight;
   throw MakeError(ErrorCode::kExhausted, "server: it has {} requests, the most that it takes; try again",
                   context_.options.max_requests);

@@ -16,6 +16,8 @@ namespace {
 
 // Connections that are served beside those that wait for the model, so that health and refusals get through.
 constexpr int kSpareThreads = 16;
+// For the replies of requests that were cancelled because the server stops.
+constexpr std::chrono::seconds kLastWords(2);
 
 using Endpoint = HttpReply (*)(Context& context, const HttpRequest& request);
 
@@ -138,6 +140,11 @@ class Server::Impl {
     const auto grace = std::chrono::duration_cast<Context::Clock::duration>(
         std::chrono::duration<double>(context_.options.stop_seconds));
     context_.cancel_at = (Context::Clock::now() + grace).time_since_epoch().count();
+    // The library breaks off replies that it has not begun to write when it is stopped.
+    const auto give_up = Context::Clock::now() + grace + kLastWords;
+    while (context_.in_flight > 0 && Context::Clock::now() < give_up) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
     const std::lock_guard lock(mutex_);
     stopped_ = true;
     // The library forgets a stop that comes before it listens.

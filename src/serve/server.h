@@ -32,8 +32,10 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   int Port() const;
-  void Run();   // serves until Stop
-  void Stop();  // any thread, but no signal handler; requests in flight go on for stop_seconds
+  void Run();  // serves until Stop
+  // Takes no new requests, waits for those in flight, cancels what is left after stop_seconds. Any thread,
+  // but no signal handler.
+  void Stop();
 
  private:
   class Impl;
