@@ -2,6 +2,8 @@
 // the prompt and the call's key. Completions come back in an order shuffled by a seed.
 #pragma once
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <map>
 #include <string>
@@ -100,15 +102,13 @@ class TestLlm : public llm::Llm {
 
   // The place of an event of this hour, else of the plan.
   static std::string Act(const std::string& prompt) {
-    const int hour = ParseClock(Field(prompt, "Now: ")).value_or(0) / 60;
+    const int hour = ParseClock(Field(prompt, "Next place at ").substr(0, 5)).value_or(0) / 60;
     std::string place = "home";
     bool in_plan = false;
     for (const std::string& line : Lines(prompt)) {
       if (line == "Plan:") in_plan = true;
       if (line == "Memories:") in_plan = false;
-      const std::optional<int> at =
-          line.size() > 7 ? ParseClock(std::string_view(line).substr(2, 5)) : std::nullopt;
-      if (in_plan && at && *at / 60 <= hour) place = line.substr(8, line.find(':', 8) - 8);
+      if (in_plan && line.starts_with(fmt::format("- {:02} ", hour))) place = line.substr(5);
       const size_t where = line.find(" is at the ");
       if (in_plan || where == std::string::npos) continue;
       const size_t name = where + 11;
