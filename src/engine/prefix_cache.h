@@ -27,8 +27,8 @@ class PrefixCache {
   PrefixCache(const PrefixCache&) = delete;
   PrefixCache& operator=(const PrefixCache&) = delete;
 
-  // How many blocks of a prompt of n tokens can come from the cache: floor((n - 1) / 64), so that at least one
-  // token is left to compute logits from.
+  // How many blocks of a prompt of n tokens can come from the cache: floor((n - 1) / 64), so that at least
+  // one token is left to compute logits from.
   static size_t MostBlocks(size_t num_tokens);
 
   // The longest run of cached blocks that these tokens begin with.

@@ -4,16 +4,19 @@
 //
 // Tables (all keyed by step and agent, never by the order of execution, so that two runs of one world can be
 // compared):
-//   manifest(key, value)            what the run is: see JournalKeys
-//   agents(agent, name, x, y, status)             at the start
+// clang-format off
+//   manifest(key, value)               what the run is: see JournalKeys
+//   agents(agent, name, x, y, status)  at the start
 //   completions(step, agent, call, function, prompt_digest, finish, text, prompt_tokens, output_tokens,
-//   cached_tokens*, issued_s*, arrived_s*) commits(step, first, members, digest)         one row per cluster;
-//   first: its smallest id; members: "3,7,9" bodies(step, agent, x, y, status)             changes only; the
-//   state at the start of `step` cells(step, x, y, value)                      likewise events(step, agent,
-//   seq, kind, text)          seq counts the agent's events in that step steps(step, hash) steps that all
-//   agents have done sessions(id, started, ended, outcome)*        each start of the program on this journal,
-//   UTC; ended is empty while it runs conversations                                 a view: events of kind
-//   "say", with the speaker's name
+//               cached_tokens*, issued_s*, arrived_s*)
+//   commits(step, first, members, digest)  one row per cluster; first: its smallest id; members: "3,7,9"
+//   bodies(step, agent, x, y, status)  changes only; the state at the start of `step`
+//   cells(step, x, y, value)           likewise
+//   events(step, agent, seq, kind, text)  seq counts the agent's events in that step
+//   steps(step, hash)                  steps that all agents have done
+//   sessions(id, started, ended, outcome)*  each start of the program on this journal, UTC; ended is empty while it runs
+//   conversations                      a view: events of kind "say", with the speaker's name
+// clang-format on
 // What is marked * depends on time and is left out of the canonical digest.
 //
 // Rows are added in causal order and transactions keep that order: whatever part of the file survives, all

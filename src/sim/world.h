@@ -1,9 +1,12 @@
-// What a scenario implements: a world with its rules, and agents that think in it. The schedulers run it in any mode.
+// What a scenario implements: a world with its rules, and agents that think in it. The schedulers run it in
+// any mode.
 //
 // One step of one cluster (a connected component of agents that can affect each other in that step):
-//   1. every member's Proceed runs, reading the state at the *start* of the step through its View, and awaiting
+//   1. every member's Proceed runs, reading the state at the *start* of the step through its View, and
+//   awaiting
 //      completions;
-//   2. Resolve runs once for the cluster, members ordered by id: it turns intents into new states and cell writes, and
+//   2. Resolve runs once for the cluster, members ordered by id: it turns intents into new states and cell
+//   writes, and
 //      may itself await completions (conversations), each keyed by its speaker;
 //   3. everything that was written is committed at once, as the state at the start of the next step.
 #pragma once
@@ -61,7 +64,8 @@ class View {
 class Caller {
  public:
   virtual ~Caller() = default;
-  // Completes with the completion of the request. A completion that failed ends the run, and the caller is not resumed.
+  // Completes with the completion of the request. A completion that failed ends the run, and the caller is
+  // not resumed.
   virtual Task<llm::Completion> Ask(llm::Request request) = 0;
 };
 
