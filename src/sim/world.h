@@ -3,11 +3,9 @@
 //
 // One step of one cluster (a connected component of agents that can affect each other in that step):
 //   1. every member's Proceed runs, reading the state at the *start* of the step through its View, and
-//   awaiting
-//      completions;
+//      awaiting completions;
 //   2. Resolve runs once for the cluster, members ordered by id: it turns intents into new states and cell
-//   writes, and
-//      may itself await completions (conversations), each keyed by its speaker;
+//      writes, and may itself await completions (conversations), each keyed by its speaker;
 //   3. everything that was written is committed at once, as the state at the start of the next step.
 #pragma once
 
