@@ -72,24 +72,11 @@ kv::BlockLayout MakeLayout(const LocalOptions& options, const LoadedModel& model
   flags.kv = options.kv;
   flags.k = options.keys;
   flags.v = options.values;
-  if (flags.Keys() == kFlashqMixed || flags.Values() == kFlashqMixed) {
+  if (flags.Keys() == kv::kFlashqMixed || flags.Values() == kv::kFlashqMixed) {
     ThreadPool threads(options.threads);
     return MakeFlashqMixedLayout(flags, *model.transformer, *model.tokenizer, threads);
   }
   return kv::MakeLayout(flags, config.num_layers, config.num_kv_heads, config.head_dim);
-}
-
-std::string CodecNames(const kv::BlockLayout& layout) {
-  const kv::PageSpec& first = layout.pages.front();
-  const std::string keys = first.keys->Name(), values = first.values->Name();
-  bool uniform = true;
-  Hasher hasher;
-  for (const kv::PageSpec& page : layout.pages) {
-    uniform = uniform && page.keys->Name() == keys && page.values->Name() == values;
-    hasher.Add(page.keys->Name()).Add(page.values->Name());
-  }
-  if (!uniform) return "mixed-" + hasher.Finish().Hex();
-  return keys == values ? keys : keys + "+" + values;
 }
 
 // What Highway's dispatch chooses: the lowest bit is the best target.
@@ -236,8 +223,8 @@ void LocalLlmImpl::Wait(std::vector<llm::Completion>& done, double seconds) {
 
 std::string LocalLlmImpl::Identity() const {
   return fmt::format("local model={} kv={} softmax={} simd={} template={}",
-                     model_.transformer->WeightsDigest().Hex(), CodecNames(pool_.Layout()), options_.softmax,
-                     SimdTarget(), model::ChatFamilyName(model_.chat.Family()));
+                     model_.transformer->WeightsDigest().Hex(), kv::LayoutName(pool_.Layout()),
+                     options_.softmax, SimdTarget(), model::ChatFamilyName(model_.chat.Family()));
 }
 
 llm::Stats LocalLlmImpl::GetStats() const {

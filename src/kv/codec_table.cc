@@ -1,8 +1,10 @@
 #include "kv/codec_table.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
+#include "base/digest.h"
 #include "base/error.h"
 #include "kv/codec_parameters.h"
 #include "kv/f16/f16.h"
@@ -61,6 +63,14 @@ void CheckHeadDim(int head_dim) {
   if (head_dim < 8 || head_dim > kMaxHeadDim || head_dim % 8 != 0) {
     throw MakeError(ErrorCode::kUnsupported, "KV cache: head size {} must be a multiple of 8, from 8 to {}",
                     head_dim, kMaxHeadDim);
+  }
+}
+
+void CheckShape(size_t num_layers, int num_kv_heads) {
+  if (num_layers < 1 || num_layers > 1024 || num_kv_heads < 1 || num_kv_heads > 1024) {
+    throw MakeError(ErrorCode::kUnsupported,
+                    "KV cache: {} layers of {} heads (1 to 1024 of each are allowed)", num_layers,
+                    num_kv_heads);
   }
 }
 
@@ -126,14 +136,37 @@ std::shared_ptr<const Codec> ParseCodec(std::string_view spec, int head_dim) {
   return codec;
 }
 
+std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec, int num_kv_heads,
+                                                          int head_dim) {
+  CheckShape(1, num_kv_heads);
+  const auto num_heads = static_cast<size_t>(num_kv_heads);
+  if (!IsFlashqMixed(spec)) {
+    return std::vector<std::shared_ptr<const Codec>>(num_heads, ParseCodec(spec, head_dim));
+  }
+  const size_t colon = spec.find(':');
+  CodecParameters parameters(kFlashqMixed,
+                             colon == std::string_view::npos ? std::string_view() : spec.substr(colon + 1));
+  const std::string bits = parameters.Digits("bits", "24");
+  parameters.CheckAllUsed();
+  if (bits.empty()) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "codec {}: without a model, whose heads can be ranked, the bits of each head must be given, "
+        "as in {}:bits=24",
+        kFlashqMixed, kFlashqMixed);
+  }
+  const auto two = ParseCodec("flashq2", head_dim);
+  const auto four = ParseCodec("flashq4", head_dim);
+  std::vector<std::shared_ptr<const Codec>> codecs;
+  for (size_t head = 0; head < num_heads; ++head)
+    codecs.push_back(bits[head % bits.size()] == '2' ? two : four);
+  return codecs;
+}
+
 BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choose, int num_layers,
                        int num_kv_heads, int head_dim) {
   CheckHeadDim(head_dim);
-  if (num_layers < 1 || num_layers > 1024 || num_kv_heads < 1 || num_kv_heads > 1024) {
-    throw MakeError(ErrorCode::kUnsupported,
-                    "KV cache: {} layers of {} heads (1 to 1024 of each are allowed)", num_layers,
-                    num_kv_heads);
-  }
+  CheckShape(static_cast<size_t>(std::max(num_layers, 0)), num_kv_heads);
   BlockLayout layout;
   layout.num_layers = num_layers;
   layout.num_kv_heads = num_kv_heads;
@@ -161,9 +194,27 @@ BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const 
   return MakeLayout([&pair](int, int) { return pair; }, num_layers, num_kv_heads, head_dim);
 }
 
+BlockLayout MakeLayout(std::span<const LayerCodecs> layers, int num_kv_heads, int head_dim) {
+  CheckShape(layers.size(), num_kv_heads);
+  std::map<std::string_view, std::vector<std::shared_ptr<const Codec>>> heads;  // each specification once
+  const auto find = [&](const std::string& spec) -> const std::vector<std::shared_ptr<const Codec>>& {
+    const auto it = heads.find(spec);
+    return it != heads.end()
+               ? it->second
+               : heads.emplace(spec, ParseHeadCodecs(spec, num_kv_heads, head_dim)).first->second;
+  };
+  const auto choose = [&](int layer, int head) {
+    const LayerCodecs& codecs = layers[static_cast<size_t>(layer)];
+    const auto at = static_cast<size_t>(head);
+    return CodecPair{find(codecs.k)[at], find(codecs.v)[at]};
+  };
+  return MakeLayout(choose, static_cast<int>(layers.size()), num_kv_heads, head_dim);
+}
+
 BlockLayout MakeLayout(const CodecFlags& flags, int num_layers, int num_kv_heads, int head_dim) {
-  return MakeLayout(ParseCodec(flags.Keys(), head_dim), ParseCodec(flags.Values(), head_dim), num_layers,
-                    num_kv_heads, head_dim);
+  CheckShape(static_cast<size_t>(std::max(num_layers, 0)), num_kv_heads);
+  const std::vector<LayerCodecs> layers(static_cast<size_t>(num_layers), {flags.Keys(), flags.Values()});
+  return MakeLayout(layers, num_kv_heads, head_dim);
 }
 
 }  // namespace throng::kv

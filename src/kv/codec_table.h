@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kv/codec.h"
 #include "kv/sequence_cache.h"
@@ -30,6 +31,16 @@ std::string CodecNames();
 // allowed.
 std::shared_ptr<const Codec> ParseCodec(std::string_view spec, int head_dim);
 
+// A specification for all heads of a layer, of which some get 2 bits and the others 4:
+// flashq-mixed:bits=24 gives head i the i-th digit, and begins again after the last. Without bits it is for
+// the engine, which ranks a model's heads.
+inline constexpr std::string_view kFlashqMixed = "flashq-mixed";
+inline bool IsFlashqMixed(std::string_view spec) { return spec.substr(0, spec.find(':')) == kFlashqMixed; }
+
+// One codec for each head: the same one, but for flashq-mixed. Throws as ParseCodec does.
+std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec, int num_kv_heads,
+                                                          int head_dim);
+
 // What the flags --kv, --k and --v say: --kv is for both, --k and --v override it.
 struct CodecFlags {
   std::string kv = "f16";
@@ -51,6 +62,17 @@ BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choo
 // The same pair of codecs in all layers and heads.
 BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const Codec> values, int num_layers,
                        int num_kv_heads, int head_dim);
+// Specifications of one layer, as ParseHeadCodecs wants them.
+struct LayerCodecs {
+  std::string k;
+  std::string v;
+  bool operator==(const LayerCodecs&) const = default;
+};
+BlockLayout MakeLayout(std::span<const LayerCodecs> layers, int num_kv_heads, int head_dim);
 BlockLayout MakeLayout(const CodecFlags& flags, int num_layers, int num_kv_heads, int head_dim);
+
+// The codecs of all pages in a word: "int8", "gear2+rot4" for keys and values, "mixed-" and a digest if
+// layers or heads differ.
+std::string LayoutName(const BlockLayout& layout);
 
 }  // namespace throng::kv
