@@ -46,6 +46,10 @@ class Codec {
   virtual void Encode(Part part, const float* block, uint8_t* encoded) const = 0;
   virtual void Decode(Part part, const uint8_t* encoded, float* block) const = 0;
 
+  // False for bytes, say of a crafted file, that no block encodes to and that would lead Decode, Score or Mix
+  // outside of their buffers.
+  virtual bool Accepts(Part part, const uint8_t* encoded) const { return true; }
+
   // A query row in the form that Score wants (for example INT8 with a scale): made once per row, not per
   // page.
   virtual size_t QueryBytes() const = 0;  // of one row; a multiple of 64

@@ -123,16 +123,26 @@ void SequenceCache::Adopt(std::span<const BlockRef> blocks) {
   num_tokens_ = static_cast<int>(blocks.size()) * kPageTokens;
 }
 
+const uint8_t* SequenceCache::OpenRows() const {
+  return num_tokens_ % kPageTokens == 0 ? nullptr : open_->Data();
+}
+
+bool SequenceCache::AdoptOpen(int count, const uint8_t* rows) {
+  THRONG_CHECK(num_tokens_ % kPageTokens == 0 && chunk_tokens_ == 0 && count >= 1 && count < kPageTokens);
+  DropReservation();
+  open_ = pool_->TryAllocateOpen();
+  if (open_ == nullptr) return false;
+  std::memcpy(open_->Data(), rows, layout_->open_bytes);
+  num_tokens_ += count;
+  return true;
+}
+
 std::optional<SequenceCache> SequenceCache::Fork() const {
   THRONG_CHECK(chunk_tokens_ == 0);
   SequenceCache fork(*pool_);
-  if (num_tokens_ % kPageTokens != 0) {
-    fork.open_ = pool_->TryAllocateOpen();
-    if (fork.open_ == nullptr) return std::nullopt;
-    std::memcpy(fork.open_->Data(), open_->Data(), layout_->open_bytes);
-  }
-  fork.sealed_ = sealed_;
-  fork.num_tokens_ = num_tokens_;
+  fork.Adopt(sealed_);
+  const uint8_t* rows = OpenRows();
+  if (rows != nullptr && !fork.AdoptOpen(num_tokens_ % kPageTokens, rows)) return std::nullopt;
   return fork;
 }
 

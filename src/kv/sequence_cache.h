@@ -83,6 +83,11 @@ class SequenceCache {
     return sealed_;
   }  // block i holds tokens [64 i, 64 i + 64)
 
+  // The rows of the incomplete last block, in the form of Layout().open_bytes; null if there is none.
+  const uint8_t* OpenRows() const;
+  // After Adopt: goes on with `count` < 64 tokens of such rows. False if the budget has no room for them.
+  [[nodiscard]] bool AdoptOpen(int count, const uint8_t* rows);
+
   // A copy that shares the sealed blocks; empty if the budget has no room for its open block.
   [[nodiscard]] std::optional<SequenceCache> Fork() const;
 

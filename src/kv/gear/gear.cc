@@ -51,6 +51,15 @@ class Gear : public Codec {
     DecodeGear(Layout(part), encoded, block);
   }
 
+  bool Accepts(Part part, const uint8_t* encoded) const override {
+    const GearLayout& layout = Layout(part);
+    for (int i = 0; i < layout.entries; ++i) {
+      const uint8_t* position = encoded + layout.positions + 2 * i;
+      if (position[1] >= layout.rows || position[0] >= layout.lanes) return false;
+    }
+    return true;
+  }
+
   size_t QueryBytes() const override { return (head_dim_ * sizeof(float) + 63) / 64 * 64; }
   void PrepareQuery(const float* query, void* prepared) const override {
     std::memcpy(prepared, query, head_dim_ * sizeof(float));
