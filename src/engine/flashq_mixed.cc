@@ -42,7 +42,7 @@ std::vector<int32_t> Tokens(const model::Tokenizer& tokenizer, const model::Mode
   if (tokens.size() < kTokens || config.context_length < kTokens) {
     throw MakeError(ErrorCode::kUnsupported,
                     "{}: ranking the heads takes {} tokens, the model's context has {} and the text {}",
-                    kFlashqMixed, kTokens, config.context_length, tokens.size());
+                    kv::kFlashqMixed, kTokens, config.context_length, tokens.size());
   }
   tokens.resize(kTokens);
   return tokens;
@@ -89,7 +89,7 @@ kv::BlockLayout MakeFlashqMixedLayout(const kv::CodecFlags& flags, model::Transf
   kv::BlockPool pool(kv::MakeLayout({.kv = "f32"}, config.num_layers, config.num_kv_heads, config.head_dim),
                      std::numeric_limits<size_t>::max() / 2);
   kv::SequenceCache cache(pool);
-  if (!cache.Reserve(kTokens)) throw MakeError(ErrorCode::kExhausted, "{}: out of memory", kFlashqMixed);
+  if (!cache.Reserve(kTokens)) throw MakeError(ErrorCode::kExhausted, "{}: out of memory", kv::kFlashqMixed);
   const model::BatchItem item{tokens, &cache, 0};
   transformer.Forward({&item, 1}, threads, nullptr);
 
@@ -98,7 +98,7 @@ kv::BlockLayout MakeFlashqMixedLayout(const kv::CodecFlags& flags, model::Transf
   const std::vector<int> key_bits = HeadBits(cache, kv::Part::kKeys);
   const std::vector<int> value_bits = HeadBits(cache, kv::Part::kValues);
   const auto chooser = [&](const std::string& spec, const std::vector<int>& bits) {
-    const auto same = spec == kFlashqMixed ? nullptr : kv::ParseCodec(spec, config.head_dim);
+    const auto same = spec == kv::kFlashqMixed ? nullptr : kv::ParseCodec(spec, config.head_dim);
     return [&bits, same, four, two](size_t page) {
       if (same != nullptr) return same;
       return bits[page] == 2 ? two : four;

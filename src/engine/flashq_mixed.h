@@ -1,8 +1,6 @@
 // The layout flashq-mixed: FlashQ with 2 bits for half of each layer's KV heads and 4 for the others.
 #pragma once
 
-#include <string_view>
-
 #include "kv/codec_table.h"
 
 namespace throng {
@@ -14,10 +12,6 @@ class Transformer;
 }  // namespace throng::model
 
 namespace throng::engine {
-
-// What --kv, --k and --v call it. It is no entry of the table of codecs: which heads get which depends on the
-// model.
-inline constexpr std::string_view kFlashqMixed = "flashq-mixed";
 
 // Keys, values or both are flashq-mixed; the other is a codec of the table. Ranks the heads (see
 // kv/flashq/flashq_priority.h) by the model's keys and values for 128 tokens of a fixed text: a function of

@@ -5,6 +5,11 @@
 #include "base/error.h"
 
 namespace throng::kv {
+namespace {
+
+constexpr size_t kMostDigits = 1024;
+
+}  // namespace
 
 CodecParameters::CodecParameters(std::string_view codec, std::string_view text) : codec_(codec) {
   while (!text.empty()) {
@@ -58,6 +63,16 @@ double CodecParameters::Fraction(const std::string& key, double missing, double 
                     codec_, key, *text, lowest, highest);
   }
   return value;
+}
+
+std::string CodecParameters::Digits(const std::string& key, std::string_view allowed) {
+  const std::string* text = Find(key);
+  if (text == nullptr) return "";
+  if (text->size() > kMostDigits || text->find_first_not_of(allowed) != std::string::npos) {
+    throw MakeError(ErrorCode::kInvalid, "codec {}: {}={} must be 1 to {} digits of \"{}\"", codec_, key,
+                    *text, kMostDigits, allowed);
+  }
+  return *text;
 }
 
 void CodecParameters::CheckAllUsed() const {

@@ -16,6 +16,8 @@ class CodecParameters {
   // The value of a key, or the default if it is not given. Throw kInvalid if it is no number or out of range.
   int Int(const std::string& key, int missing, int lowest, int highest);
   double Fraction(const std::string& key, double missing, double lowest, double highest);  // "2%" or "0.02"
+  // One or more digits of those allowed; empty if the key is not given.
+  std::string Digits(const std::string& key, std::string_view allowed);
 
   // Throws kInvalid if a key was given that nobody asked for.
   void CheckAllUsed() const;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/digest.h"
+#include "base/digest.h"
 #include "base/error.h"
 #include "kv/codec_parameters.h"
 #include "kv/f16/f16.h"
@@ -215,6 +216,19 @@ BlockLayout MakeLayout(const CodecFlags& flags, int num_layers, int num_kv_heads
   CheckShape(static_cast<size_t>(std::max(num_layers, 0)), num_kv_heads);
   const std::vector<LayerCodecs> layers(static_cast<size_t>(num_layers), {flags.Keys(), flags.Values()});
   return MakeLayout(layers, num_kv_heads, head_dim);
+}
+
+std::string LayoutName(const BlockLayout& layout) {
+  const PageSpec& first = layout.pages.front();
+  const std::string keys = first.keys->Name(), values = first.values->Name();
+  bool uniform = true;
+  Hasher hasher;
+  for (const PageSpec& page : layout.pages) {
+    uniform = uniform && page.keys->Name() == keys && page.values->Name() == values;
+    hasher.Add(page.keys->Name()).Add(page.values->Name());
+  }
+  if (!uniform) return "mixed-" + hasher.Finish().Hex();
+  return keys == values ? keys : keys + "+" + values;
 }
 
 }  // namespace throng::kv
