@@ -43,69 +43,87 @@ HWY_INLINE hn::Vec<DF> ExpNegative(DF df, hn::Vec<DF> x) {
 
 struct ExactExponential {
   template <class DF>
-  HWY_INLINE hn::Vec<DF> operator()(DF df, hn::Vec<DF> x) const {
+  HWY_INLINE hn::Vec<DF> operator()(DF df, hn::Vec<DF> x, hn::Vec<DF>) const {
     return ExpNegative(df, x);
   }
 };
 
-// SAS(-x), see sas.h. e^-k for k < 16 is the product of two tables of four: they fit the vectors of every
-// target, and the product's error of 1e-7 is nothing beside the cubic's 1e-3.
-class SasExponential {
- public:
-  explicit SasExponential(float threshold) : threshold_(threshold) {}
+HWY_ALIGN constexpr float kOnes[4] = {1.0f, 0.36787944f, 0.13533528f, 0.04978707f};
+HWY_ALIGN constexpr float kFours[4] = {1.0f, 0.01831564f, 3.3546263e-4f, 6.1442124e-6f};
 
+// For vectors that hold all products of the two tables.
+struct Powers {
+  constexpr Powers() {
+    for (int k = 0; k < 16; ++k) e[k] = kOnes[k % 4] * kFours[k / 4];
+  }
+  HWY_ALIGN float e[16] = {};
+};
+constexpr Powers kPowers;
+
+// SAS(-x), see sas.h. e^-k for k < 16 is the product of two tables of four, which fit the vectors of every
+// target; the product's error of 1e-7 is nothing beside the cubic's 1e-3.
+struct SasExponential {
   template <class DF>
-  HWY_INLINE hn::Vec<DF> operator()(DF df, hn::Vec<DF> x) const {
+  HWY_INLINE hn::Vec<DF> operator()(DF df, hn::Vec<DF> x, hn::Vec<DF> threshold) const {
     const hn::RebindToSigned<DF> di;
-    HWY_ALIGN static constexpr float kOnes[4] = {1.0f, 0.36787944f, 0.13533528f, 0.04978707f};
-    HWY_ALIGN static constexpr float kFours[4] = {1.0f, 0.01831564f, 3.3546263e-4f, 6.1442124e-6f};
     const auto down = hn::Neg(x);
-    const auto vanishes = hn::Gt(down, hn::Set(df, threshold_));  // false for NaN, which goes on as NaN
-    const auto bounded = hn::Min(down, hn::Set(df, kLargestSasThreshold));
-    const auto whole = hn::ConvertTo(di, bounded);
+    const auto vanishes = hn::Gt(down, threshold);  // false for NaN, which goes on as NaN
+    const auto whole = hn::ConvertTo(di, hn::Min(down, hn::Set(df, kLargestSasThreshold)));
     const auto f = hn::Sub(down, hn::ConvertTo(df, whole));
     auto e = hn::MulAdd(hn::Set(df, kSasCubic[0]), f, hn::Set(df, kSasCubic[1]));
     e = hn::MulAdd(e, f, hn::Set(df, kSasCubic[2]));
     e = hn::MulAdd(e, f, hn::Set(df, kSasCubic[3]));
-    const auto three = hn::Set(di, 3);
-    const auto ones =
-        hn::TableLookupLanes(hn::LoadDup128(df, kOnes), hn::IndicesFromVec(df, hn::And(whole, three)));
-    const auto fours = hn::TableLookupLanes(hn::LoadDup128(df, kFours),
-                                            hn::IndicesFromVec(df, hn::And(hn::ShiftRight<2>(whole), three)));
-    return hn::IfThenZeroElse(vanishes, hn::Mul(e, hn::Mul(ones, fours)));
+    return hn::IfThenZeroElse(vanishes, hn::Mul(e, Power(df, whole)));
   }
 
  private:
-  float threshold_;
+  // e^-k, 0 <= k < 16; without meaning for other k.
+  template <class DF, class VI>
+  static HWY_INLINE hn::Vec<DF> Power(DF df, VI k) {
+    const hn::RebindToSigned<DF> di;
+    if constexpr (hn::MaxLanes(df) == 16) {
+      const auto at = hn::IndicesFromVec(df, hn::And(k, hn::Set(di, 15)));
+      return hn::TableLookupLanes(hn::Load(df, kPowers.e), at);
+    } else {
+      const auto three = hn::Set(di, 3);
+      const auto ones =
+          hn::TableLookupLanes(hn::LoadDup128(df, kOnes), hn::IndicesFromVec(df, hn::And(k, three)));
+      const auto fours = hn::TableLookupLanes(hn::LoadDup128(df, kFours),
+                                              hn::IndicesFromVec(df, hn::And(hn::ShiftRight<2>(k), three)));
+      return hn::Mul(ones, fours);
+    }
+  }
 };
 
-// max and sum are the row's running maximum (-inf at first) and sum; returns what its output must be
-// multiplied by. The sum adds lanes 0-7 of even and of odd groups of 8 apart, in order: with vectors of 8 as
-// with vectors of 16.
+template <class DF>
+HWY_INLINE float Largest(DF df, const float* row) {
+  constexpr size_t kN = hn::MaxLanes(df);
+  auto top = hn::LoadU(df, row);
+  HWY_UNROLL(8)
+  for (size_t t = kN; t < kv::kPageTokens; t += kN) top = hn::Max(top, hn::LoadU(df, row + t));
+  return hn::GetLane(hn::MaxOfLanes(df, top));
+}
+
+// Scores of a row become e^(score - max); returns their sum. It adds lanes 0-7 of even and of odd groups of 8
+// apart, in order: with vectors of 8 as with vectors of 16.
 template <class DF, class Exponential>
-HWY_INLINE float SoftmaxRow(DF df, const Exponential& exponential, float* scores, float& max, float& sum) {
+HWY_INLINE float ExponentialRow(DF df, const Exponential& exponential, float max, float threshold,
+                                float* row) {
   const hn::CappedTag<float, 8> d8;
   constexpr size_t kN = hn::MaxLanes(df);
-  constexpr size_t kGroups = kN >= 16 ? 1 : 2;  // sums side by side
-  hn::Vec<DF> top[kGroups];
+  constexpr size_t kGroups = kN >= 16 ? 1 : 2;
+  static_assert(kN == 16 || kN == 8 || kN == 4);
+  const auto shift = hn::Set(df, max);
+  const auto limit = hn::Set(df, threshold);
   hn::Vec<DF> total[kGroups];
   HWY_UNROLL(2)
-  for (size_t g = 0; g < kGroups; ++g) {
-    top[g] = hn::LoadU(df, scores + g * kN);
-    total[g] = hn::Zero(df);
-  }
-  for (size_t t = kGroups * kN; t < kv::kPageTokens; t += kGroups * kN) {
-    HWY_UNROLL(2)
-    for (size_t g = 0; g < kGroups; ++g) top[g] = hn::Max(top[g], hn::LoadU(df, scores + t + g * kN));
-  }
-  const float new_max = HWY_MAX(max, hn::GetLane(hn::MaxOfLanes(df, hn::Max(top[0], top[kGroups - 1]))));
-  const float rescale = new_max == max ? 1.0f : hn::GetLane(exponential(d8, hn::Set(d8, max - new_max)));
-  const auto shift = hn::Set(df, new_max);
+  for (size_t g = 0; g < kGroups; ++g) total[g] = hn::Zero(df);
+  HWY_UNROLL(4)
   for (size_t t = 0; t < kv::kPageTokens; t += kGroups * kN) {
     HWY_UNROLL(2)
     for (size_t g = 0; g < kGroups; ++g) {
-      const auto p = exponential(df, hn::Sub(hn::LoadU(df, scores + t + g * kN), shift));
-      hn::StoreU(p, df, scores + t + g * kN);
+      const auto p = exponential(df, hn::Sub(hn::LoadU(df, row + t + g * kN), shift), limit);
+      hn::StoreU(p, df, row + t + g * kN);
       total[g] = hn::Add(total[g], p);
     }
   }
@@ -115,9 +133,7 @@ HWY_INLINE float SoftmaxRow(DF df, const Exponential& exponential, float* scores
   } else {
     both = hn::Add(total[0], total[1]);
   }
-  max = new_max;
-  sum = sum * rescale + hn::GetLane(hn::SumOfLanes(d8, both));
-  return rescale;
+  return hn::GetLane(hn::SumOfLanes(d8, both));
 }
 
 }  // namespace HWY_NAMESPACE

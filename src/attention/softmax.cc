@@ -14,21 +14,61 @@ HWY_BEFORE_NAMESPACE();
 namespace throng::attention {
 namespace HWY_NAMESPACE {
 
+// Hides what a row does not see; true if it sees anything.
+HWY_INLINE bool Mask(Visible visible, float* row) {
+  const auto [begin, end] = visible;
+  if (begin == 0 && end == kv::kPageTokens) return true;
+  const float hidden = -std::numeric_limits<float>::infinity();
+  if (begin < end) {
+    std::fill(row, row + begin, hidden);
+    std::fill(row + end, row + kv::kPageTokens, hidden);
+  }
+  return begin < end;
+}
+
+// Step by step for some rows at once, so that the latency of each row's maximum and sum hides.
+template <class Exponential>
+HWY_INLINE void SoftmaxRows(const Visible* visible, int num_rows, const float* thresholds, float* scores,
+                            float* max, float* sum, float* rescale) {
+  constexpr int kRows = 16;
+  const Exponential exponential;
+  const hn::CappedTag<float, 16> df;
+  constexpr int kN = static_cast<int>(hn::MaxLanes(df));
+  HWY_ALIGN float limits[kRows] = {}, before[kRows] = {}, after[kRows] = {}, factors[kRows];
+  for (int first = 0; first < num_rows; first += kRows) {
+    const int count = HWY_MIN(kRows, num_rows - first);
+    for (int r = 0; r < count; ++r) {
+      float* row = scores + (first + r) * kv::kPageTokens;
+      limits[r] = thresholds == nullptr ? 0.0f : thresholds[first + r];
+      before[r] = after[r] = max[first + r];
+      if (Mask(visible[first + r], row)) after[r] = HWY_MAX(before[r], Largest(df, row));
+    }
+    for (int r = 0; r < count; r += kN) {
+      const auto from = hn::Load(df, before + r);
+      const auto to = hn::Load(df, after + r);
+      const auto factor = exponential(df, hn::Sub(from, to), hn::Load(df, limits + r));
+      hn::Store(hn::IfThenElse(hn::Eq(from, to), hn::Set(df, 1.0f), factor), df, factors + r);
+    }
+    for (int r = 0; r < count; ++r) {
+      float* row = scores + (first + r) * kv::kPageTokens;
+      rescale[first + r] = factors[r];
+      if (visible[first + r].begin >= visible[first + r].end) {
+        std::fill(row, row + kv::kPageTokens, 0.0f);
+        continue;
+      }
+      max[first + r] = after[r];
+      sum[first + r] =
+          sum[first + r] * factors[r] + ExponentialRow(df, exponential, after[r], limits[r], row);
+    }
+  }
+}
+
 void SoftmaxPageImpl(const Visible* visible, int num_rows, const float* thresholds, float* scores, float* max,
                      float* sum, float* rescale) {
-  const hn::CappedTag<float, 16> df;
-  for (int r = 0; r < num_rows; ++r) {
-    float* row = scores + r * kv::kPageTokens;
-    const auto [begin, end] = visible[r];
-    if (begin >= end) {
-      std::fill(row, row + kv::kPageTokens, 0.0f);
-      rescale[r] = 1.0f;
-      continue;
-    }
-    std::fill(row, row + begin, -std::numeric_limits<float>::infinity());
-    std::fill(row + end, row + kv::kPageTokens, -std::numeric_limits<float>::infinity());
-    rescale[r] = thresholds == nullptr ? SoftmaxRow(df, ExactExponential(), row, max[r], sum[r])
-                                       : SoftmaxRow(df, SasExponential(thresholds[r]), row, max[r], sum[r]);
+  if (thresholds == nullptr) {
+    SoftmaxRows<ExactExponential>(visible, num_rows, thresholds, scores, max, sum, rescale);
+  } else {
+    SoftmaxRows<SasExponential>(visible, num_rows, thresholds, scores, max, sum, rescale);
   }
 }
 

@@ -1,4 +1,4 @@
-// Kernels of the codecs flashq4 and flashq2: products of packed codes with weights of two 8-bit digits.
+// Kernels of the codecs flashq4 and flashq2.
 //
 // All sums of a page are exact in integers, so neither the number of rows nor the vector length changes them.
 #if defined(THRONG_KV_FLASHQ_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -15,123 +15,68 @@
 #include "kv/codec.h"
 #include "kv/flashq/flashq_digits-inl.h"
 
-// Highway's AVX-512 target with VNNI leaves out the flag for it.
-#if THRONG_FLASHQ_VNNI
-HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
-#else
-HWY_BEFORE_NAMESPACE();
-#endif
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if THRONG_FLASHQ_SIMD
+constexpr float kLargest = 65504.0f;  // of an open page
+
+// codes = round(x / scale) in [-range, range], scale = max|x| / range; returns the scale. NaN counts as 0 and
+// what an open page cannot hold as its largest value. In double precision, so that the quotient's rounding
+// makes no ties. count: a multiple of 8.
+float QuantizeStageOne(const float* x, size_t count, int range, int8_t* codes) {
+  const hn::CappedTag<double, 8> dd;
+  const hn::Rebind<float, decltype(dd)> df;
+  const hn::Rebind<int32_t, decltype(dd)> di;
+  const hn::Rebind<int8_t, decltype(dd)> db;
+  const size_t N = hn::Lanes(dd);
+  const auto limit = hn::Set(df, kLargest);
+  const auto load = [&](size_t i) HWY_ATTR {
+    const auto in = hn::LoadU(df, x + i);
+    return hn::Max(hn::Min(hn::IfThenElseZero(hn::Eq(in, in), in), limit), hn::Neg(limit));
+  };
+  auto largest = hn::Zero(df);
+  for (size_t i = 0; i < count; i += N) largest = hn::Max(largest, hn::Abs(load(i)));
+  const double top = hn::GetLane(hn::MaxOfLanes(df, largest));
+  const float scale = static_cast<float>(top / range);
+  if (scale == 0.0f) {
+    std::memset(codes, 0, count);
+    return scale;
+  }
+  const auto divisor = hn::Set(dd, static_cast<double>(scale));
+  const auto bound = hn::Set(dd, static_cast<double>(range));
+  for (size_t i = 0; i < count; i += N) {
+    const auto code = hn::Round(hn::Div(hn::PromoteTo(dd, load(i)), divisor));
+    // Scales below the normal range are coarse.
+    const auto in_range = hn::Max(hn::Min(code, bound), hn::Neg(bound));
+    hn::StoreU(hn::DemoteTo(db, hn::DemoteTo(di, in_range)), db, codes + i);
+  }
+  return scale;
+}
+
+#if THRONG_VNNI || THRONG_AVX2
 
 // The codes at bits [kShift, kShift + kBits) of every byte.
 template <int kBits, int kShift, class DI>
-HWY_INLINE hn::Vec<hn::Repartition<uint8_t, DI>> Codes(DI, hn::Vec<DI> bytes) {
-  const hn::Repartition<uint8_t, DI> du;
+HWY_INLINE hn::Vec<DI> Codes(DI di, hn::Vec<DI> bytes) {
   const hn::Repartition<uint16_t, DI> dw;
   auto wide = hn::BitCast(dw, bytes);
   if constexpr (kShift > 0) wide = hn::ShiftRight<kShift>(wide);
-  return hn::BitCast(du, hn::And(wide, hn::Set(dw, kBits == 4 ? 0x0f0f : 0x0303)));
-}
-
-// The codes of channels 8j to 8j + 3, or 8j + 4 to 8j + 7, of N tokens from t.
-template <int kBits, bool kSecond, class DI>
-HWY_INLINE hn::Vec<hn::Repartition<uint8_t, DI>> KeyCodes(DI di, const uint8_t* codes, int j, int t) {
-  constexpr int kShift = kSecond ? kBits : 0;
-  const auto load = [&](size_t at)
-                        HWY_ATTR { return hn::LoadU(di, reinterpret_cast<const int32_t*>(codes + 4 * at)); };
-  constexpr int kHalf = kPageTokens / 2;
-  if constexpr (kBits == 4) {
-    return Codes<4, kShift>(di, load(static_cast<size_t>(j) * kPageTokens + t));
-  } else {
-    const auto bytes = load(static_cast<size_t>(j) * kHalf + t % kHalf);
-    return t < kHalf ? Codes<2, kShift>(di, bytes) : Codes<2, kShift + 4>(di, bytes);
-  }
-}
-
-// scores[r, t..t + kVecs N) for kRows rows. next: what is fetched meanwhile, as many bytes as there are
-// codes; or null.
-template <int kBits, int kRows, int kVecs, class DI>
-HWY_INLINE void ScoreTile(DI di, const uint8_t* codes, const FlashqQuery* queries, int head_dim, int t,
-                          const uint8_t* next, float* scores) {
-  const hn::Rebind<float, DI> df;
-  const int N = static_cast<int>(hn::Lanes(di));
-  DigitSums<DI> sums[kRows][kVecs];
-  HWY_UNROLL(8)
-  for (int r = 0; r < kRows; ++r) {
-    HWY_UNROLL(8)
-    for (int v = 0; v < kVecs; ++v) sums[r][v].Clear(di);
-  }
-  const auto add = [&](auto second, int j) HWY_ATTR {
-    hn::Vec<hn::Repartition<uint8_t, DI>> key[kVecs];
-    HWY_UNROLL(8)
-    for (int v = 0; v < kVecs; ++v) key[v] = KeyCodes<kBits, second()>(di, codes, j, t + v * N);
-    const int c = 8 * j + (second() ? 4 : 0);
-    HWY_UNROLL(8)
-    for (int r = 0; r < kRows; ++r) {
-      const auto high = hn::Set(di, FourWeights(queries[r].high + c));
-      const auto low = hn::Set(di, FourWeights(queries[r].low + c));
-      HWY_UNROLL(8)
-      for (int v = 0; v < kVecs; ++v) sums[r][v].Add(key[v], high, low);
-    }
-  };
-  const auto flush = [&]() HWY_ATTR {
-    HWY_UNROLL(8)
-    for (int r = 0; r < kRows; ++r) {
-      HWY_UNROLL(8)
-      for (int v = 0; v < kVecs; ++v) sums[r][v].Flush(di);
-    }
-  };
-  constexpr int kGroups = DigitSums<DI>::kSteps / 2;
-  constexpr int kGroupBytes = 8 * kPageTokens * kBits / 8;
-  for (int first = 0; first < head_dim / 8; first += kGroups) {
-    const int end = HWY_MIN(head_dim / 8, first + kGroups);
-    for (int j = first; j < end; ++j) {
-      if (next != nullptr) {
-        for (int b = 0; b < kGroupBytes; b += 64) __builtin_prefetch(next + j * kGroupBytes + b);
-      }
-      add(std::false_type(), j);
-      add(std::true_type(), j);
-    }
-    flush();
-  }
-  HWY_UNROLL(8)
-  for (int r = 0; r < kRows; ++r) {
-    const auto bias = hn::Set(di, queries[r].bias);
-    const auto scale = hn::Set(df, queries[r].scale);
-    HWY_UNROLL(8)
-    for (int v = 0; v < kVecs; ++v) {
-      const auto dot = hn::Add(sums[r][v].Total(di), bias);
-      hn::StoreU(hn::Mul(hn::ConvertTo(df, dot), scale), df, scores + r * kPageTokens + t + v * N);
-    }
-  }
-}
-
-template <int kBits, int kRows>
-HWY_INLINE void ScoreRows(const uint8_t* codes, const FlashqQuery* queries, int head_dim, const uint8_t* next,
-                          float* scores) {
-  const hn::ScalableTag<int32_t> di;
-  constexpr int kN = static_cast<int>(hn::MaxLanes(di));
-  constexpr int kVecs = kN >= 16 ? 2 : 1;
-  for (int t = 0; t < kPageTokens; t += kVecs * kN) {
-    ScoreTile<kBits, kRows, kVecs>(di, codes, queries, head_dim, t, t == 0 ? next : nullptr, scores);
-  }
+  return hn::BitCast(di, hn::And(wide, hn::Set(dw, kBits == 4 ? 0x0f0f : 0x0303)));
 }
 
 // out[r, c..c + kVecs N) for kRows rows.
 template <int kBits, int kRows, int kVecs, class DI>
 HWY_INLINE void MixTile(DI di, const uint8_t* codes, const FlashqScales& scales,
-                        const FlashqProbabilities* weights, const float* rescale, int head_dim, int c,
+                        const FlashqProbabilities* rows, const float* rescale, int head_dim, int c,
                         float* out) {
   const hn::Rebind<float, DI> df;
   const hn::Rebind<uint8_t, DI> du;
   const hn::Rebind<int8_t, DI> db;
   const int N = static_cast<int>(hn::Lanes(di));
   constexpr int kPerByte = 8 / kBits;
-  DigitSums<DI> sums[kRows][kVecs];
+  WeightSums<DI> sums[kRows][kVecs];
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(8)
@@ -146,15 +91,14 @@ HWY_INLINE void MixTile(DI di, const uint8_t* codes, const FlashqScales& scales,
       bytes[v] = hn::LoadU(di, reinterpret_cast<const int32_t*>(codes + at));
     }
     const auto add = [&](auto i) HWY_ATTR {
-      hn::Vec<hn::Repartition<uint8_t, DI>> value[kVecs];
+      hn::Vec<DI> value[kVecs];
       HWY_UNROLL(8)
       for (int v = 0; v < kVecs; ++v) value[v] = Codes<kBits, i() * kBits>(di, bytes[v]);
       HWY_UNROLL(8)
       for (int r = 0; r < kRows; ++r) {
-        const auto high = hn::Set(di, FourWeights(weights[r].high + 4 * (quad + i())));
-        const auto low = hn::Set(di, FourWeights(weights[r].low + 4 * (quad + i())));
+        const auto four = hn::Set(di, FourBytes(rows[r].weights + 4 * (quad + i())));
         HWY_UNROLL(8)
-        for (int v = 0; v < kVecs; ++v) sums[r][v].Add(value[v], high, low);
+        for (int v = 0; v < kVecs; ++v) sums[r][v].Add(four, value[v]);
       }
     };
     add(std::integral_constant<int, 0>());
@@ -163,36 +107,37 @@ HWY_INLINE void MixTile(DI di, const uint8_t* codes, const FlashqScales& scales,
       add(std::integral_constant<int, 2>());
       add(std::integral_constant<int, 3>());
     }
-    if ((quad + kPerByte) % HWY_MIN(kQuads, DigitSums<DI>::kSteps) != 0) continue;
+    if ((quad + kPerByte) % HWY_MIN(kQuads, WeightSums<DI>::kSteps) != 0) continue;
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
       HWY_UNROLL(8)
-      for (int v = 0; v < kVecs; ++v) sums[r][v].Flush(di);
+      for (int v = 0; v < kVecs; ++v) sums[r][v].Flush();
     }
   }
   HWY_UNROLL(8)
   for (int v = 0; v < kVecs; ++v) {
-    const auto scale = hn::PromoteTo(di, hn::LoadU(du, scales.scale + c + v * N));
-    const auto zero = hn::PromoteTo(di, hn::LoadU(db, scales.zero + c + v * N));
+    const auto scale = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(du, scales.scale + c + v * N)));
+    const auto zero = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(db, scales.zero + c + v * N)));
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
-      const auto sum =
-          hn::Add(hn::Mul(sums[r][v].Total(di), scale), hn::Mul(zero, hn::Set(di, weights[r].bias)));
-      const auto added = hn::Mul(hn::ConvertTo(df, sum), hn::Set(df, weights[r].scale));
+      // Integers below 2^24, so exact.
+      const auto offset = hn::Mul(zero, hn::Set(df, rows[r].sum));
+      const auto sum = hn::MulAdd(hn::ConvertTo(df, sums[r][v].Total()), scale, offset);
       float* to = out + static_cast<size_t>(r) * head_dim + c + v * N;
-      hn::StoreU(hn::MulAdd(hn::LoadU(df, to), hn::Set(df, rescale[r]), added), df, to);
+      const auto before = hn::Mul(hn::LoadU(df, to), hn::Set(df, rescale[r]));
+      hn::StoreU(hn::MulAdd(sum, hn::Set(df, rows[r].scale), before), df, to);
     }
   }
 }
 
 template <int kBits, int kRows>
-HWY_INLINE void MixRows(const uint8_t* codes, const FlashqScales& scales, const FlashqProbabilities* weights,
+HWY_INLINE void MixRows(const uint8_t* codes, const FlashqScales& scales, const FlashqProbabilities* rows,
                         const float* rescale, int head_dim, float* out) {
   const hn::ScalableTag<int32_t> di;
   constexpr int kN = static_cast<int>(hn::MaxLanes(di));
-  constexpr int kVecs = kN >= 16 ? 2 : 1;
+  constexpr int kVecs = kN >= 16 ? 4 : 1;
   const auto tile = [&](auto d, auto vecs, int c) HWY_ATTR {
-    MixTile<kBits, kRows, vecs()>(d, codes, scales, weights, rescale, head_dim, c, out);
+    MixTile<kBits, kRows, vecs()>(d, codes, scales, rows, rescale, head_dim, c, out);
   };
   int c = 0;
   for (; c + kVecs * kN <= head_dim; c += kVecs * kN) tile(di, std::integral_constant<int, kVecs>(), c);
@@ -200,127 +145,10 @@ HWY_INLINE void MixRows(const uint8_t* codes, const FlashqScales& scales, const 
   if (c < head_dim) tile(hn::CappedTag<int32_t, 8>(), std::integral_constant<int, 1>(), c);
 }
 
-#if THRONG_FLASHQ_VNNI
-
-// With this many rows it pays to rebuild the keys once: then a row takes one product instead of two.
-constexpr int kRowsToRebuild = 12;
-
-// q1' + 128 as unsigned bytes, [d / 4, 64, 4].
-struct RebuiltKeys {
-  alignas(64) uint8_t bytes[kPageTokens * kMaxHeadDim];
-};
-
-// (code s2 + z + 128) mod 256 in every byte; scales hold s2 for even and odd bytes, in 16 bits each.
-template <class VU>
-HWY_INLINE VU RebuildBytes(VU codes, __m512i even, __m512i odd, __m512i offset) {
-  const __m512i low = _mm512_mullo_epi16(_mm512_and_si512(codes.raw, _mm512_set1_epi16(0xff)), even);
-  const __m512i high = _mm512_mullo_epi16(_mm512_srli_epi16(codes.raw, 8), odd);
-  return VU{_mm512_add_epi8(_mm512_or_si512(low, _mm512_slli_epi16(high, 8)), offset)};
-}
-
-template <int kBits>
-void RebuildKeys(const uint8_t* codes, const FlashqScales& scales, int head_dim, RebuiltKeys& keys) {
-  const hn::ScalableTag<int32_t> di;
-  const hn::Repartition<uint8_t, decltype(di)> du;
-  const auto quad = [&](auto second, int j) HWY_ATTR {
-    const int c = 8 * j + (second() ? 4 : 0);
-    const __m512i scale = _mm512_set1_epi32(FourWeights(reinterpret_cast<const int8_t*>(scales.scale) + c));
-    const __m512i even = _mm512_and_si512(scale, _mm512_set1_epi16(0xff));
-    const __m512i odd = _mm512_srli_epi16(scale, 8);
-    const __m512i zero = _mm512_set1_epi32(FourWeights(scales.zero + c));
-    const __m512i offset = _mm512_add_epi8(zero, _mm512_set1_epi8(static_cast<char>(128)));
-    for (int t = 0; t < kPageTokens; t += 16) {
-      const auto rebuilt = RebuildBytes(KeyCodes<kBits, second()>(di, codes, j, t), even, odd, offset);
-      hn::StoreU(rebuilt, du, keys.bytes + (c / 4 * kPageTokens + t) * 4);
-    }
-  };
-  for (int j = 0; j < head_dim / 8; ++j) {
-    quad(std::false_type(), j);
-    quad(std::true_type(), j);
-  }
-}
-
-template <int kRows>
-HWY_INLINE void ScoreRebuilt(const RebuiltKeys& keys, const int8_t* prepared, size_t row_bytes,
-                             float block_scale, int head_dim, float* scores) {
-  const hn::ScalableTag<int32_t> di;
-  const hn::ScalableTag<float> df;
-  __m512i sum[kRows][4];
-  __m512i codes[kRows];  // of the query, summed to undo the offset of 128
-  HWY_UNROLL(8)
-  for (int r = 0; r < kRows; ++r) {
-    codes[r] = _mm512_setzero_si512();
-    HWY_UNROLL(8)
-    for (int v = 0; v < 4; ++v) sum[r][v] = _mm512_setzero_si512();
-  }
-  const __m512i offset = _mm512_set1_epi8(static_cast<char>(128));
-  for (int c = 0; c < head_dim; c += 4) {
-    __m512i key[4];
-    HWY_UNROLL(8)
-    for (int v = 0; v < 4; ++v) key[v] = _mm512_load_si512(keys.bytes + (c / 4 * kPageTokens + v * 16) * 4);
-    HWY_UNROLL(8)
-    for (int r = 0; r < kRows; ++r) {
-      const __m512i query = _mm512_set1_epi32(FourWeights(prepared + r * row_bytes + c));
-      codes[r] = _mm512_dpbusd_epi32(codes[r], offset, query);
-      HWY_UNROLL(8)
-      for (int v = 0; v < 4; ++v) sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], key[v], query);
-    }
-  }
-  HWY_UNROLL(8)
-  for (int r = 0; r < kRows; ++r) {
-    float scale;
-    std::memcpy(&scale, prepared + r * row_bytes + head_dim, sizeof(scale));
-    HWY_UNROLL(8)
-    for (int v = 0; v < 4; ++v) {
-      const hn::Vec<decltype(di)> dot{_mm512_sub_epi32(sum[r][v], codes[r])};
-      hn::StoreU(hn::Mul(hn::ConvertTo(df, dot), hn::Set(df, scale * block_scale)), df,
-                 scores + r * kPageTokens + v * 16);
-    }
-  }
-}
-
-// As ScoreFlashq, to the bit: both are exact sums of the same products, scaled alike.
-template <int kBits>
-HWY_INLINE void ScoreManyRows(const uint8_t* codes, const FlashqScales& scales, const int8_t* prepared,
-                              size_t row_bytes, int head_dim, int num_rows, float* scores) {
-  RebuiltKeys keys;
-  RebuildKeys<kBits>(codes, scales, head_dim, keys);
-  int r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    ScoreRebuilt<4>(keys, prepared + r * row_bytes, row_bytes, scales.block, head_dim,
-                    scores + r * kPageTokens);
-  }
-  for (; r < num_rows; ++r) {
-    ScoreRebuilt<1>(keys, prepared + r * row_bytes, row_bytes, scales.block, head_dim,
-                    scores + r * kPageTokens);
-  }
-}
-
-#endif  // THRONG_FLASHQ_VNNI
-
 #else  // targets whose products of 8 bits are no faster than plain loops
 
 template <int kBits, int kRows>
-void ScoreRows(const uint8_t* codes, const FlashqQuery* queries, int head_dim, const uint8_t*,
-               float* scores) {
-  for (int r = 0; r < kRows; ++r) {
-    int32_t dot[kPageTokens];
-    for (int32_t& x : dot) x = queries[r].bias;
-    for (int c = 0; c < head_dim; ++c) {
-      const int32_t weight = 128 * queries[r].high[c] + queries[r].low[c];
-      constexpr int kRow = kBits == 4 ? kPageTokens : kPageTokens / 2;
-      const uint8_t* from = codes + static_cast<size_t>(c / 8) * kRow * 4 + c % 4;
-      const int shift = c / 4 % 2 * kBits;
-      for (int t = 0; t < kPageTokens; ++t)
-        dot[t] += weight * (from[4 * (t % kRow)] >> (shift + t / kRow * 4) & ((1 << kBits) - 1));
-    }
-    for (int t = 0; t < kPageTokens; ++t)
-      scores[r * kPageTokens + t] = static_cast<float>(dot[t]) * queries[r].scale;
-  }
-}
-
-template <int kBits, int kRows>
-void MixRows(const uint8_t* codes, const FlashqScales& scales, const FlashqProbabilities* weights,
+void MixRows(const uint8_t* codes, const FlashqScales& scales, const FlashqProbabilities* rows,
              const float* rescale, int head_dim, float* out) {
   constexpr int kPerByte = 8 / kBits;
   for (int r = 0; r < kRows; ++r) {
@@ -329,15 +157,228 @@ void MixRows(const uint8_t* codes, const FlashqScales& scales, const FlashqProba
       for (int t = 0; t < kPageTokens; ++t) {
         const int quad = t / 4;
         const uint8_t byte = codes[(static_cast<size_t>(quad / kPerByte) * head_dim + c) * 4 + t % 4];
-        sum += (128 * weights[r].high[t] + weights[r].low[t]) *
-               (byte >> quad % kPerByte * kBits & ((1 << kBits) - 1));
+        sum += rows[r].weights[t] * (byte >> quad % kPerByte * kBits & ((1 << kBits) - 1));
       }
-      sum = sum * scales.scale[c] + scales.zero[c] * weights[r].bias;
+      const float value = static_cast<float>(sum) * static_cast<float>(scales.scale[c]) +
+                          static_cast<float>(scales.zero[c]) * rows[r].sum;
       float& to = out[static_cast<size_t>(r) * head_dim + c];
-      to = to * rescale[r] + static_cast<float>(sum) * weights[r].scale;
+      to = to * rescale[r] + value * rows[r].scale;
     }
   }
 }
+
+#endif
+
+#if THRONG_VNNI
+
+// q1' + 128 as unsigned bytes, [d / 4, 64, 4].
+struct RebuiltKeys {
+  alignas(64) uint8_t bytes[kPageTokens * kMaxHeadDim];
+};
+
+// What the codes of four channels stand for, + 128: byte 16 i + k is that of code k of channel c + i.
+HWY_INLINE __m512i RebuildTable(const FlashqScales& scales, int c) {
+  const __m512i channel =
+      _mm512_set_epi32(0x03030303, 0x03030303, 0x03030303, 0x03030303, 0x02020202, 0x02020202, 0x02020202,
+                       0x02020202, 0x01010101, 0x01010101, 0x01010101, 0x01010101, 0, 0, 0, 0);
+  // Even and odd codes apart: a product of 16 bits each, and all are below 256.
+  const __m512i even = _mm512_set4_epi32(0x000e000c, 0x000a0008, 0x00060004, 0x00020000);
+  const __m512i odd = _mm512_set4_epi32(0x000f000d, 0x000b0009, 0x00070005, 0x00030001);
+  const __m512i scale = _mm512_shuffle_epi8(_mm512_set1_epi32(FourBytes(scales.scale + c)), channel);
+  const __m512i zero = _mm512_shuffle_epi8(_mm512_set1_epi32(FourBytes(scales.zero + c)), channel);
+  const __m512i low = _mm512_maddubs_epi16(scale, even);
+  const __m512i high = _mm512_slli_epi16(_mm512_maddubs_epi16(scale, odd), 8);
+  const __m512i offset = _mm512_xor_si512(zero, _mm512_set1_epi8(static_cast<char>(128)));
+  return _mm512_add_epi8(_mm512_or_si512(low, high), offset);
+}
+
+// Channels 8 j + 4 kSecond + i, i < 4.
+template <int kBits, bool kSecond>
+HWY_INLINE void RebuildQuad(const uint8_t* codes, const FlashqScales& scales, int j, RebuiltKeys& keys) {
+  constexpr int kShift = kSecond ? kBits : 0;
+  constexpr int kVecs = kPageTokens / 16;
+  constexpr int kLoads = kVecs * kBits / 4;
+  const int quad = 2 * j + (kSecond ? 1 : 0);
+  const __m512i table = RebuildTable(scales, 4 * quad);
+  const __m512i channel = _mm512_set1_epi32(0x30201000);
+  const __m512i mask = _mm512_set1_epi8(kBits == 4 ? 0x0f : 0x03);
+  HWY_UNROLL(4)
+  for (int v = 0; v < kVecs; ++v) {
+    __m512i bytes = _mm512_loadu_si512(codes + (static_cast<size_t>(j) * kLoads + v % kLoads) * 64);
+    if (v < kLoads) {
+      bytes = _mm512_srli_epi16(bytes, kShift);
+    } else {
+      bytes = _mm512_srli_epi16(bytes, kShift + 4);  // 2 bits: tokens 32 to 63
+    }
+    const __m512i at = _mm512_ternarylogic_epi32(bytes, mask, channel, 0xea);  // bytes & mask | channel
+    _mm512_store_si512(keys.bytes + (static_cast<size_t>(quad) * kVecs + v) * 64,
+                       _mm512_permutexvar_epi8(at, table));
+  }
+}
+
+// next: what is fetched meanwhile, as many bytes as there are codes.
+template <int kBits>
+HWY_INLINE void RebuildKeys(const uint8_t* codes, const FlashqScales& scales, int head_dim,
+                            const uint8_t* next, RebuiltKeys& keys) {
+  constexpr int kGroupBytes = 8 * kPageTokens * kBits / 8;
+  for (int j = 0; j < head_dim / 8; ++j) {
+    for (int b = 0; b < kGroupBytes; b += 64) __builtin_prefetch(next + j * kGroupBytes + b);
+    RebuildQuad<kBits, false>(codes, scales, j, keys);
+    RebuildQuad<kBits, true>(codes, scales, j, keys);
+  }
+}
+
+template <int kRows>
+HWY_INLINE void ScoreRows(const RebuiltKeys& keys, const FlashqQuery* queries, float block_scale,
+                          int head_dim, float* scores) {
+  __m512i sum[kRows][4];
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(8)
+    for (int v = 0; v < 4; ++v) sum[r][v] = _mm512_set1_epi32(-128 * queries[r].sum);
+  }
+  for (int c = 0; c < head_dim; c += 4) {
+    __m512i key[4];
+    HWY_UNROLL(8)
+    for (int v = 0; v < 4; ++v) key[v] = _mm512_load_si512(keys.bytes + c * kPageTokens + v * 64);
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      const __m512i query = _mm512_set1_epi32(FourBytes(queries[r].codes + c));
+      HWY_UNROLL(8)
+      for (int v = 0; v < 4; ++v) sum[r][v] = AddFours(sum[r][v], key[v], query);
+    }
+  }
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    const __m512 scale = _mm512_set1_ps(queries[r].scale * block_scale);
+    HWY_UNROLL(8)
+    for (int v = 0; v < 4; ++v) {
+      _mm512_storeu_ps(scores + r * kPageTokens + v * 16,
+                       _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r][v]), scale));
+    }
+  }
+}
+
+// What all rows of a page share, and the scores of some of them.
+template <int kBits>
+class PageKeys {
+ public:
+  HWY_INLINE PageKeys(const uint8_t* codes, const FlashqScales& scales, int head_dim, const uint8_t* next)
+      : block_scale_(scales.block), head_dim_(head_dim) {
+    RebuildKeys<kBits>(codes, scales, head_dim, next, keys_);
+  }
+  template <int kRows>
+  HWY_INLINE void Score(const FlashqQuery* queries, float* scores) const {
+    ScoreRows<kRows>(keys_, queries, block_scale_, head_dim_, scores);
+  }
+
+ private:
+  RebuiltKeys keys_;
+  const float block_scale_;
+  const int head_dim_;
+};
+
+#elif THRONG_AVX2
+
+// The codes of channels 8 j to 8 j + 3, or 8 j + 4 to 8 j + 7, of 8 tokens from t.
+template <int kBits, bool kSecond>
+HWY_INLINE __m256i KeyCodes(const uint8_t* codes, int j, int t) {
+  const hn::ScalableTag<int32_t> di;
+  constexpr int kShift = kSecond ? kBits : 0;
+  constexpr int kLine = kPageTokens * kBits / 4;  // tokens of a line of quads
+  const size_t at = static_cast<size_t>(j) * kLine + t % kLine;
+  const auto bytes = hn::LoadU(di, reinterpret_cast<const int32_t*>(codes + 4 * at));
+  return (t < kLine ? Codes<kBits, kShift>(di, bytes) : Codes<kBits, kShift + 4>(di, bytes)).raw;
+}
+
+template <int kBits, int kRows>
+HWY_INLINE void ScoreTile(const uint8_t* codes, const FoldedQuery* queries, int head_dim, int t,
+                          const uint8_t* next, float* scores) {
+  constexpr int kGroups = DigitSums::kSteps / 2;
+  constexpr int kGroupBytes = 8 * kPageTokens * kBits / 8;
+  DigitSums sums[kRows];
+  HWY_UNROLL(4)
+  for (int r = 0; r < kRows; ++r) sums[r].Clear();
+  const auto add = [&](auto second, int j) HWY_ATTR {
+    const __m256i key = KeyCodes<kBits, second()>(codes, j, t);
+    const int c = 8 * j + (second() ? 4 : 0);
+    HWY_UNROLL(4)
+    for (int r = 0; r < kRows; ++r) {
+      sums[r].Add(key, _mm256_set1_epi32(FourBytes(queries[r].high + c)),
+                  _mm256_set1_epi32(FourBytes(queries[r].low + c)));
+    }
+  };
+  for (int first = 0; first < head_dim / 8; first += kGroups) {
+    for (int j = first; j < HWY_MIN(head_dim / 8, first + kGroups); ++j) {
+      for (int b = 0; t == 0 && b < kGroupBytes; b += 64) __builtin_prefetch(next + j * kGroupBytes + b);
+      add(std::false_type(), j);
+      add(std::true_type(), j);
+    }
+    HWY_UNROLL(4)
+    for (int r = 0; r < kRows; ++r) sums[r].Flush();
+  }
+  HWY_UNROLL(4)
+  for (int r = 0; r < kRows; ++r) {
+    const __m256i dot = _mm256_add_epi32(sums[r].Total(), _mm256_set1_epi32(queries[r].bias));
+    _mm256_storeu_ps(scores + r * kPageTokens + t,
+                     _mm256_mul_ps(_mm256_cvtepi32_ps(dot), _mm256_set1_ps(queries[r].scale)));
+  }
+}
+
+template <int kBits>
+class PageKeys {
+ public:
+  HWY_INLINE PageKeys(const uint8_t* codes, const FlashqScales& scales, int head_dim, const uint8_t* next)
+      : codes_(codes), scales_(scales), head_dim_(head_dim), next_(next) {}
+  template <int kRows>
+  HWY_INLINE void Score(const FlashqQuery* queries, float* scores) const {
+    FoldedQuery folded[kRows];
+    for (int r = 0; r < kRows; ++r) FoldQuery(queries[r], scales_, head_dim_, folded[r]);
+    for (int t = 0; t < kPageTokens; t += 8) {
+      ScoreTile<kBits, kRows>(codes_, folded, head_dim_, t, next_, scores);
+    }
+  }
+
+ private:
+  const uint8_t* codes_;
+  const FlashqScales scales_;
+  const int head_dim_;
+  const uint8_t* next_;
+};
+
+#else
+
+template <int kBits>
+class PageKeys {
+ public:
+  PageKeys(const uint8_t* codes, const FlashqScales& scales, int head_dim, const uint8_t*)
+      : codes_(codes), scales_(scales), head_dim_(head_dim) {}
+  template <int kRows>
+  void Score(const FlashqQuery* queries, float* scores) const {
+    for (int r = 0; r < kRows; ++r) {
+      int32_t dot[kPageTokens] = {};
+      for (int c = 0; c < head_dim_; ++c) AddChannel(c, queries[r].codes[c], dot);
+      for (int t = 0; t < kPageTokens; ++t) {
+        scores[r * kPageTokens + t] = static_cast<float>(dot[t]) * (queries[r].scale * scales_.block);
+      }
+    }
+  }
+
+ private:
+  void AddChannel(int c, int32_t query, int32_t* dot) const {
+    constexpr int kLine = kPageTokens * kBits / 4;
+    const uint8_t* from = codes_ + static_cast<size_t>(c / 8) * kLine * 4 + c % 4;
+    for (int t = 0; t < kPageTokens; ++t) {
+      const int shift = c / 4 % 2 * kBits + t / kLine * 4;
+      const int code = from[4 * (t % kLine)] >> shift & ((1 << kBits) - 1);
+      dot[t] += query * (code * scales_.scale[c] + scales_.zero[c]);
+    }
+  }
+
+  const uint8_t* codes_;
+  const FlashqScales scales_;
+  const int head_dim_;
+};
 
 #endif
 
@@ -347,25 +388,16 @@ HWY_INLINE void ScoreFlashq(const uint8_t* keys, const void* prepared, size_t ro
   const FlashqScales scales = ViewScales(keys, kBits, head_dim);
   // The values follow the keys in a block; were they elsewhere, nothing but time would be lost.
   const uint8_t* next = keys + (kPageTokens * head_dim * kBits / 8 + 2 * head_dim + 4 + 63) / 64 * 64;
-#if THRONG_FLASHQ_VNNI
-  if (num_rows >= kRowsToRebuild) {
-    ScoreManyRows<kBits>(keys, scales, static_cast<const int8_t*>(prepared), row_bytes, head_dim, num_rows,
-                         scores);
-    return;
-  }
-#endif
+  const PageKeys<kBits> page(keys, scales, head_dim, next);
   FlashqQuery queries[4];
-  const auto fold = [&](int r, FlashqQuery& query) HWY_ATTR {
-    FoldQuery(static_cast<const int8_t*>(prepared) + r * row_bytes, scales, head_dim, query);
-  };
   int r = 0;
   for (; r + 4 <= num_rows; r += 4) {
-    for (int j = 0; j < 4; ++j) fold(r + j, queries[j]);
-    ScoreRows<kBits, 4>(keys, queries, head_dim, r == 0 ? next : nullptr, scores + r * kPageTokens);
+    for (int j = 0; j < 4; ++j) queries[j] = ViewQuery(prepared, row_bytes, r + j, head_dim);
+    page.template Score<4>(queries, scores + r * kPageTokens);
   }
   for (; r < num_rows; ++r) {
-    fold(r, queries[0]);
-    ScoreRows<kBits, 1>(keys, queries, head_dim, r == 0 ? next : nullptr, scores + r * kPageTokens);
+    queries[0] = ViewQuery(prepared, row_bytes, r, head_dim);
+    page.template Score<1>(queries, scores + r * kPageTokens);
   }
 }
 
@@ -373,18 +405,20 @@ template <int kBits>
 HWY_INLINE void MixFlashq(const uint8_t* values, const float* probabilities, const float* rescale,
                           int head_dim, int num_rows, float* out) {
   const FlashqScales scales = ViewScales(values, kBits, head_dim);
-  FlashqProbabilities weights[4];
-  int r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    for (int j = 0; j < 4; ++j)
-      QuantizeProbabilities(probabilities + (r + j) * kPageTokens, scales.block, weights[j]);
-    MixRows<kBits, 4>(values, scales, weights, rescale + r, head_dim,
-                      out + static_cast<size_t>(r) * head_dim);
-  }
-  for (; r < num_rows; ++r) {
-    QuantizeProbabilities(probabilities + r * kPageTokens, scales.block, weights[0]);
-    MixRows<kBits, 1>(values, scales, weights, rescale + r, head_dim,
-                      out + static_cast<size_t>(r) * head_dim);
+  // Quantised some rows ahead, so that the latency of their sums hides.
+  constexpr int kBatch = 16;
+  FlashqProbabilities rows[kBatch];
+  for (int first = 0; first < num_rows; first += kBatch) {
+    const int count = HWY_MIN(kBatch, num_rows - first);
+    for (int j = 0; j < count; ++j)
+      QuantizeProbabilities(probabilities + (first + j) * kPageTokens, scales.block, rows[j]);
+    const auto mix = [&](auto num, int j) HWY_ATTR {
+      MixRows<kBits, num()>(values, scales, rows + j, rescale + first + j, head_dim,
+                            out + static_cast<size_t>(first + j) * head_dim);
+    };
+    int j = 0;
+    for (; j + 4 <= count; j += 4) mix(std::integral_constant<int, 4>(), j);
+    for (; j < count; ++j) mix(std::integral_constant<int, 1>(), j);
   }
 }
 

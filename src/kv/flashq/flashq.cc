@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <string>
 
 #undef HWY_TARGET_INCLUDE
@@ -20,36 +21,10 @@ HWY_EXPORT(ScoreFlashq4);
 HWY_EXPORT(ScoreFlashq2);
 HWY_EXPORT(MixFlashq4);
 HWY_EXPORT(MixFlashq2);
+HWY_EXPORT(QuantizeStageOne);
 
-constexpr float kLargest = 65504.0f;  // of an open page
 constexpr int kRange = 119;
 constexpr int kQueryRange = 127;
-
-float Bounded(float x) {
-  if (std::abs(x) <= kLargest) return x;
-  return std::isnan(x) ? 0.0f : std::copysign(kLargest, x);
-}
-
-float LargestAbs(const float* x, size_t count) {
-  float largest = 0.0f;
-  for (size_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(Bounded(x[i])));
-  return largest;
-}
-
-// codes = round(x / scale), in double precision so that the quotient's rounding makes no ties.
-float QuantizeStageOne(const float* x, size_t count, int range, int8_t* codes) {
-  const float scale = static_cast<float>(static_cast<double>(LargestAbs(x, count)) / range);
-  if (scale == 0.0f) {
-    std::memset(codes, 0, count);
-    return scale;
-  }
-  for (size_t i = 0; i < count; ++i) {
-    const double code = std::rint(static_cast<double>(Bounded(x[i])) / static_cast<double>(scale));
-    // Scales below the normal range are coarse.
-    codes[i] = static_cast<int8_t>(std::clamp(code, static_cast<double>(-range), static_cast<double>(range)));
-  }
-  return scale;
-}
 
 class Flashq : public Codec {
  public:
@@ -64,7 +39,7 @@ class Flashq : public Codec {
   void Encode(Part part, const float* block, uint8_t* encoded) const override {
     const size_t d = static_cast<size_t>(head_dim_);
     int8_t codes[kPageTokens * kMaxHeadDim];
-    const float scale = QuantizeStageOne(block, kPageTokens * d, kRange, codes);
+    const float scale = HWY_DYNAMIC_DISPATCH(QuantizeStageOne)(block, kPageTokens * d, kRange, codes);
     uint8_t* scales = encoded + Count(part).codes;
     std::memset(encoded, 0, Count(part).codes);
     for (int c = 0; c < head_dim_; ++c) EncodeChannel(part, codes + c, c, encoded, scales);
@@ -86,14 +61,16 @@ class Flashq : public Codec {
     }
   }
 
-  // INT8 codes, then the scale.
+  // INT8 codes, then their scale and their sum.
   size_t QueryBytes() const override {
-    return (static_cast<size_t>(head_dim_) + sizeof(float) + 63) / 64 * 64;
+    return (static_cast<size_t>(head_dim_) + sizeof(float) + sizeof(int32_t) + 63) / 64 * 64;
   }
   void PrepareQuery(const float* query, void* prepared) const override {
     auto* codes = static_cast<int8_t*>(prepared);
-    const float scale = QuantizeStageOne(query, head_dim_, kQueryRange, codes);
+    const float scale = HWY_DYNAMIC_DISPATCH(QuantizeStageOne)(query, head_dim_, kQueryRange, codes);
+    const int32_t sum = std::accumulate(codes, codes + head_dim_, 0);
     std::memcpy(codes + head_dim_, &scale, sizeof(scale));
+    std::memcpy(codes + head_dim_ + sizeof(scale), &sum, sizeof(sum));
   }
 
   void Score(const uint8_t* keys, const void* prepared, int num_rows, float* scores) const override {

@@ -6,13 +6,13 @@
 // 8 bits, and x' = s1 q1'. Each block has a scale of its own, found when it is sealed; until then its rows
 // are kept in f16. NaN counts as 0, and values are clamped to +-65504, as in the open page.
 //
-// Score: the query row becomes INT8 with its own scale s_q, and the integer dot product of the paper's two
-// stages is computed without rebuilding q1' for every row:
-//   sum_c q[c] q1'[t, c] = sum_c (q[c] s2[c]) q2[t, c] + sum_c q[c] z[c].
-// q[c] s2[c] = 128 h + l with h and l of 8 bits: two products of 8 bits each, exact in 32 bits.
-// Mix: a row's probabilities become integers w of 14 bits with one scale per page, w = 128 h + l again;
-//   sum_t w[t] q1'[t, c] = s2[c] sum_t w[t] q2[t, c] + z[c] sum_t w[t].
-// The paper keeps 8 bits, which drop what is below 1/240 of a page's largest probability.
+// Score: the query row becomes INT8 with its own scale s_q; the sum over channels of q[c] q1'[t, c] is exact
+// in 32 bits, and s_q s1 scales it. Where a table of 64 bytes is one instruction (AVX-512), a page's codes
+// become q1' in a tile of d * 64 bytes that all rows of the call share. Elsewhere the scales are folded into
+// the query instead, q[c] s2[c] = 128 h + l with h and l of 8 bits.
+// Mix: the probabilities of a row and page become integers w of 8 bits, w = round(255 p / max p), and
+//   sum_t w[t] q1'[t, c] = s2[c] sum_t w[t] q2[t, c] + z[c] sum_t w[t],   exact in integers,
+// so the values are never rebuilt. (The paper rounds to 1/119 of the largest.)
 //
 // Layout: codes, then s2 as uint8 [d], z as int8 [d], s1 as f32.
 //   keys, 4 bit:   [d / 8, 64, 4] bytes: channels 8j + i in the low, 8j + 4 + i in the high half

@@ -1,4 +1,5 @@
-// Weights of two 8-bit digits, and sums of their products with packed codes: the parts of flashq-inl.h.
+// Integer weights for packed codes: queries with a page's scales folded in, probabilities of 8 bits, and sums
+// of their products. The parts that flashq-inl.h shares between its targets.
 #if defined(THRONG_KV_FLASHQ_DIGITS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_FLASHQ_DIGITS_INL_H_
 #undef THRONG_KV_FLASHQ_DIGITS_INL_H_
@@ -10,26 +11,9 @@
 
 #include "hwy/highway.h"
 #include "kv/codec.h"
+#include "kv/vnni-inl.h"
 
-#undef THRONG_FLASHQ_VNNI
-#undef THRONG_FLASHQ_SIMD
-#if HWY_TARGET == HWY_AVX3_DL
-#define THRONG_FLASHQ_VNNI 1
-#else
-#define THRONG_FLASHQ_VNNI 0
-#endif
-#if HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX2
-#define THRONG_FLASHQ_SIMD 1
-#else
-#define THRONG_FLASHQ_SIMD 0
-#endif
-
-// Highway's AVX-512 target with VNNI leaves out the flag for it.
-#if THRONG_FLASHQ_VNNI
-HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
-#else
-HWY_BEFORE_NAMESPACE();
-#endif
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -50,133 +34,171 @@ HWY_INLINE FlashqScales ViewScales(const uint8_t* encoded, int bits, int head_di
   return view;
 }
 
-// Weights 128 high + low of one row: q s2 per channel (Score), or w per token (Mix).
-template <int kSize>
-struct FlashqWeights {
-  alignas(64) int8_t high[kSize];
-  alignas(64) int8_t low[kSize];
-  int32_t bias;  // Score: sum of q z; Mix: sum of w
+// A prepared query row: INT8 codes [d], then their scale and their sum.
+struct FlashqQuery {
+  const int8_t* codes;
   float scale;
+  int32_t sum;
 };
-using FlashqQuery = FlashqWeights<kMaxHeadDim>;
-using FlashqProbabilities = FlashqWeights<kPageTokens>;
 
-// Folds a page's channel scales into channels [i, i + N) of the query.
-template <class DW, class VD>
-HWY_INLINE VD FoldChannels(DW dw, const int8_t* codes, const FlashqScales& scales, int i, FlashqQuery& query,
-                           VD bias) {
-  const hn::Rebind<int8_t, DW> db;
-  const hn::Rebind<uint8_t, DW> du;
-  const hn::RepartitionToWide<DW> di;
-  const auto q = hn::PromoteTo(dw, hn::LoadU(db, codes + i));
-  const auto folded = hn::Mul(q, hn::PromoteTo(dw, hn::LoadU(du, scales.scale + i)));
-  const auto high = hn::ShiftRight<7>(hn::Add(folded, hn::Set(dw, 64)));
-  const auto low = hn::Sub(folded, hn::ShiftLeft<7>(high));
-  hn::StoreU(hn::DemoteTo(db, high), db, query.high + i);
-  hn::StoreU(hn::DemoteTo(db, low), db, query.low + i);
-  auto odd = hn::Zero(di);
-  bias = hn::ReorderWidenMulAccumulate(di, q, hn::PromoteTo(dw, hn::LoadU(db, scales.zero + i)), bias, odd);
-  return hn::Add(bias, odd);
+HWY_INLINE FlashqQuery ViewQuery(const void* prepared, size_t row_bytes, int row, int head_dim) {
+  FlashqQuery view;
+  view.codes = static_cast<const int8_t*>(prepared) + static_cast<size_t>(row) * row_bytes;
+  std::memcpy(&view.scale, view.codes + head_dim, sizeof(view.scale));
+  std::memcpy(&view.sum, view.codes + head_dim + sizeof(view.scale), sizeof(view.sum));
+  return view;
 }
 
-void FoldQuery(const int8_t* codes, const FlashqScales& scales, int head_dim, FlashqQuery& query) {
-  const hn::CappedTag<int16_t, 32> dw;
-  const hn::CappedTag<int16_t, 8> dw8;
-  const hn::RepartitionToWide<decltype(dw)> di;
-  const hn::RepartitionToWide<decltype(dw8)> di8;
-  const int N = static_cast<int>(hn::Lanes(dw));
-  auto bias = hn::Zero(di);
-  auto bias8 = hn::Zero(di8);
-  int i = 0;
-  for (; i + N <= head_dim; i += N) bias = FoldChannels(dw, codes, scales, i, query, bias);
-  for (; i < head_dim; i += 8) bias8 = FoldChannels(dw8, codes, scales, i, query, bias8);
-  query.bias = hn::GetLane(hn::SumOfLanes(di, bias)) + hn::GetLane(hn::SumOfLanes(di8, bias8));
-  float scale;
-  std::memcpy(&scale, codes + head_dim, sizeof(scale));
-  query.scale = scale * scales.block;
+// A row's probabilities of a page: w = round(255 p / max p), so that p is about scale * w.
+struct FlashqProbabilities {
+  alignas(64) uint8_t weights[kPageTokens];
+  float sum;    // of w
+  float scale;  // with the page's s1
+};
+
+// Weights of a row whose largest probability is not below this; other rows count as 0: 255 / p overflows.
+constexpr float kLeastTop = 1e-30f;
+
+#if THRONG_VNNI
+
+HWY_INLINE void QuantizeProbabilities(const float* p, float block_scale, FlashqProbabilities& out) {
+  __m512 in[4];
+  HWY_UNROLL(4)
+  for (int v = 0; v < 4; ++v) in[v] = _mm512_loadu_ps(p + 16 * v);
+  const __m512 largest = _mm512_max_ps(_mm512_max_ps(in[0], in[1]), _mm512_max_ps(in[2], in[3]));
+  const float top = _mm512_reduce_max_ps(largest);
+  const __m512 inverse = _mm512_set1_ps(top > kLeastTop ? 255.0f / top : 0.0f);
+  __m512i w[4];
+  HWY_UNROLL(4)
+  for (int v = 0; v < 4; ++v) w[v] = _mm512_cvtps_epi32(_mm512_mul_ps(in[v], inverse));
+  // Packed within blocks of 128 bits, then put in order.
+  const __m512i packed = _mm512_packus_epi16(_mm512_packs_epi32(w[0], w[1]), _mm512_packs_epi32(w[2], w[3]));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i weights = _mm512_permutexvar_epi32(order, packed);
+  _mm512_store_si512(out.weights, weights);
+  const __m512i fours = AddFours(_mm512_setzero_si512(), weights, _mm512_set1_epi8(1));
+  out.sum = static_cast<float>(_mm512_reduce_add_epi32(fours));
+  out.scale = top > kLeastTop ? top * (block_scale / 255.0f) : 0.0f;
 }
 
-// w = round(p 16383 / max p) as two digits of 7 bits.
-void QuantizeProbabilities(const float* p, float block_scale, FlashqProbabilities& weights) {
-  const hn::CappedTag<float, 16> df;
+#else
+
+HWY_INLINE void QuantizeProbabilities(const float* p, float block_scale, FlashqProbabilities& out) {
+  const hn::CappedTag<float, 8> df;
   const hn::RebindToSigned<decltype(df)> di;
-  const hn::Rebind<int8_t, decltype(df)> db;
-  constexpr size_t kN = hn::MaxLanes(df);
+  const hn::Rebind<uint8_t, decltype(df)> db;
+  const size_t N = hn::Lanes(df);
   auto largest = hn::Zero(df);
-  for (size_t t = 0; t < kPageTokens; t += kN) largest = hn::Max(largest, hn::LoadU(df, p + t));
+  for (size_t t = 0; t < kPageTokens; t += N) largest = hn::Max(largest, hn::LoadU(df, p + t));
   const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
-  // Below this the quotient overflows; such rows count as 0.
-  const bool vanishes = !(top > 1e-30f);
-  const auto inverse = hn::Set(df, vanishes ? 0.0f : 16383.0f / top);
-  const auto limit = hn::Set(di, 16383);
+  const auto inverse = hn::Set(df, top > kLeastTop ? 255.0f / top : 0.0f);
   auto sum = hn::Zero(di);
-  for (size_t t = 0; t < kPageTokens; t += kN) {
-    const auto rounded = hn::NearestInt(hn::Mul(hn::LoadU(df, p + t), inverse));
-    const auto w = hn::Max(hn::Min(rounded, limit), hn::Zero(di));
+  for (size_t t = 0; t < kPageTokens; t += N) {
+    const auto w = hn::NearestInt(hn::Mul(hn::LoadU(df, p + t), inverse));
     sum = hn::Add(sum, w);
-    hn::StoreU(hn::DemoteTo(db, hn::ShiftRight<7>(w)), db, weights.high + t);
-    hn::StoreU(hn::DemoteTo(db, hn::And(w, hn::Set(di, 127))), db, weights.low + t);
+    hn::StoreU(hn::DemoteTo(db, w), db, out.weights + t);
   }
-  weights.bias = hn::GetLane(hn::SumOfLanes(di, sum));
-  weights.scale = vanishes ? 0.0f : top / 16383.0f * block_scale;
+  out.sum = static_cast<float>(hn::GetLane(hn::SumOfLanes(di, sum)));
+  out.scale = top > kLeastTop ? top * (block_scale / 255.0f) : 0.0f;
 }
 
-#if THRONG_FLASHQ_SIMD
+#endif
 
-HWY_INLINE int32_t FourWeights(const int8_t* p) {
+HWY_INLINE int32_t FourBytes(const void* p) {
   int32_t bits;
   std::memcpy(&bits, p, sizeof(bits));
   return bits;
 }
 
-// Sums of products of unsigned codes and the two digits of weights, four per lane of 32 bits.
-template <class DI>
-class DigitSums {
- public:
-  using V = hn::Vec<DI>;
-  using VU = hn::Vec<hn::Repartition<uint8_t, DI>>;
+#if THRONG_AVX2
 
-#if THRONG_FLASHQ_VNNI
-  // Steps between two calls of Flush.
-  static constexpr int kSteps = 1 << 20;
-  HWY_INLINE void Clear(DI di) { high_ = low_ = hn::Zero(di); }
-  HWY_INLINE void Add(VU codes, V high, V low) {
-    high_ = MulAddFours(high_, codes, high);
-    low_ = MulAddFours(low_, codes, low);
-  }
-  HWY_INLINE void Flush(DI) {}
-  HWY_INLINE V Total(DI) const { return hn::Add(hn::ShiftLeft<7>(high_), low_); }
-
- private:
-  static HWY_INLINE V MulAddFours(V sum, VU codes, V weights) {
-    if constexpr (hn::MaxLanes(DI()) == 16) {
-      return V{_mm512_dpbusd_epi32(sum.raw, codes.raw, weights.raw)};
-    } else {
-      return V{_mm256_dpbusd_epi32(sum.raw, codes.raw, weights.raw)};
-    }
-  }
-  V high_, low_;
-#else
-  // A step adds at most 2 * 15 * 127 to a sum of 16 bits.
-  static constexpr int kSteps = 8;
-  HWY_INLINE void Clear(DI di) { high_ = low_ = total_ = hn::Zero(di); }
-  HWY_INLINE void Add(VU codes, V high, V low) {
-    high_.raw = _mm256_add_epi16(high_.raw, _mm256_maddubs_epi16(codes.raw, high.raw));
-    low_.raw = _mm256_add_epi16(low_.raw, _mm256_maddubs_epi16(codes.raw, low.raw));
-  }
-  HWY_INLINE void Flush(DI di) {
-    total_.raw = _mm256_add_epi32(total_.raw, _mm256_madd_epi16(high_.raw, _mm256_set1_epi16(128)));
-    total_.raw = _mm256_add_epi32(total_.raw, _mm256_madd_epi16(low_.raw, _mm256_set1_epi16(1)));
-    high_ = low_ = hn::Zero(di);
-  }
-  HWY_INLINE V Total(DI) const { return total_; }
-
- private:
-  V high_, low_, total_;
-#endif
+// q s2 of a page's channels as 128 high + low, with the bias that the zero points make.
+struct FoldedQuery {
+  alignas(64) int8_t high[kMaxHeadDim];
+  alignas(64) int8_t low[kMaxHeadDim];
+  int32_t bias;  // sum of q z
+  float scale;
 };
 
-#endif  // THRONG_FLASHQ_SIMD
+HWY_INLINE void FoldQuery(const FlashqQuery& query, const FlashqScales& scales, int head_dim,
+                          FoldedQuery& out) {
+  const hn::CappedTag<int16_t, 8> dw;
+  const hn::Rebind<int8_t, decltype(dw)> db;
+  const hn::Rebind<uint8_t, decltype(dw)> du;
+  const hn::RepartitionToWide<decltype(dw)> di;
+  auto bias = hn::Zero(di);
+  auto odd = hn::Zero(di);
+  for (int i = 0; i < head_dim; i += 8) {
+    const auto q = hn::PromoteTo(dw, hn::LoadU(db, query.codes + i));
+    const auto folded = hn::Mul(q, hn::PromoteTo(dw, hn::LoadU(du, scales.scale + i)));
+    const auto high = hn::ShiftRight<7>(hn::Add(folded, hn::Set(dw, 64)));
+    const auto low = hn::Sub(folded, hn::ShiftLeft<7>(high));
+    hn::StoreU(hn::DemoteTo(db, high), db, out.high + i);
+    hn::StoreU(hn::DemoteTo(db, low), db, out.low + i);
+    bias = hn::ReorderWidenMulAccumulate(di, q, hn::PromoteTo(dw, hn::LoadU(db, scales.zero + i)), bias, odd);
+  }
+  out.bias = hn::GetLane(hn::SumOfLanes(di, hn::Add(bias, odd)));
+  out.scale = query.scale * scales.block;
+}
+
+// Sums of products of codes and folded queries, four per lane of 32 bits. A step adds at most 2 * 15 * 127 to
+// a sum of 16 bits.
+class DigitSums {
+ public:
+  static constexpr int kSteps = 8;  // between two calls of Flush
+  HWY_INLINE void Clear() { high_ = low_ = total_ = _mm256_setzero_si256(); }
+  HWY_INLINE void Add(__m256i codes, __m256i high, __m256i low) {
+    high_ = _mm256_add_epi16(high_, _mm256_maddubs_epi16(codes, high));
+    low_ = _mm256_add_epi16(low_, _mm256_maddubs_epi16(codes, low));
+  }
+  HWY_INLINE void Flush() {
+    total_ = _mm256_add_epi32(total_, _mm256_madd_epi16(high_, _mm256_set1_epi16(128)));
+    total_ = _mm256_add_epi32(total_, _mm256_madd_epi16(low_, _mm256_set1_epi16(1)));
+    high_ = low_ = _mm256_setzero_si256();
+  }
+  HWY_INLINE __m256i Total() const { return total_; }
+
+ private:
+  __m256i high_, low_, total_;
+};
+
+#endif  // THRONG_AVX2
+
+#if THRONG_VNNI || THRONG_AVX2
+
+// Sums of products of weights and codes, four per lane of 32 bits.
+template <class DI>
+class WeightSums {
+ public:
+  using V = hn::Vec<DI>;
+
+#if THRONG_VNNI
+  static constexpr int kSteps = 1 << 20;  // between two calls of Flush
+  HWY_INLINE void Clear(DI di) { total_ = hn::Zero(di); }
+  HWY_INLINE void Add(V weights, V codes) { total_.raw = AddFours(total_.raw, weights.raw, codes.raw); }
+  HWY_INLINE void Flush() {}
+#else
+  // A step adds at most 2 * 255 * 15 to a sum of 16 bits.
+  static constexpr int kSteps = 4;
+  HWY_INLINE void Clear(DI di) { part_ = total_ = hn::Zero(di); }
+  HWY_INLINE void Add(V weights, V codes) {
+    part_.raw = _mm256_add_epi16(part_.raw, _mm256_maddubs_epi16(weights.raw, codes.raw));
+  }
+  HWY_INLINE void Flush() {
+    total_.raw = _mm256_add_epi32(total_.raw, _mm256_madd_epi16(part_.raw, _mm256_set1_epi16(1)));
+    part_.raw = _mm256_setzero_si256();
+  }
+#endif
+  HWY_INLINE V Total() const { return total_; }
+
+ private:
+#if !THRONG_VNNI
+  V part_;
+#endif
+  V total_;
+};
+
+#endif  // THRONG_VNNI || THRONG_AVX2
 
 }  // namespace HWY_NAMESPACE
 }  // namespace throng::kv

@@ -1,0 +1,59 @@
+// Which integer instructions the target has that Highway does not wrap, and THRONG_BEFORE_NAMESPACE, which is
+// HWY_BEFORE_NAMESPACE with them. To be included once per target, before the kernels.
+#if defined(THRONG_KV_VNNI_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_KV_VNNI_INL_H_
+#undef THRONG_KV_VNNI_INL_H_
+#else
+#define THRONG_KV_VNNI_INL_H_
+#endif
+
+#include "hwy/highway.h"
+
+#undef THRONG_VNNI
+#undef THRONG_AVX2
+#undef THRONG_BEFORE_NAMESPACE
+
+// AVX-512 with VNNI and VBMI: sums of four products of unsigned and signed bytes. Highway's target leaves out
+// the flag of VNNI.
+#if HWY_TARGET == HWY_AVX3_DL
+#define THRONG_VNNI 1
+#define THRONG_BEFORE_NAMESPACE() HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
+#else
+#define THRONG_VNNI 0
+#define THRONG_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
+#endif
+
+#if HWY_TARGET == HWY_AVX2
+#define THRONG_AVX2 1
+#else
+#define THRONG_AVX2 0
+#endif
+
+#if THRONG_VNNI
+
+THRONG_BEFORE_NAMESPACE();
+namespace throng::kv {
+namespace HWY_NAMESPACE {
+
+// sum + four products of unsigned and signed bytes, in each lane of 32 bits. V: __m512i or __m256i. Not the
+// intrinsic, for which GCC 12 copies every sum of a loop to another register and back.
+template <class V>
+HWY_INLINE V AddFours(V sum, V unsigned_bytes, V signed_bytes) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unsigned_bytes), "v"(signed_bytes));
+  return sum;
+}
+
+// sum + two products of signed words.
+template <class V>
+HWY_INLINE V AddTwos(V sum, V a, V b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::kv
+HWY_AFTER_NAMESPACE();
+
+#endif  // THRONG_VNNI
+
+#endif  // THRONG_KV_VNNI_INL_H_
