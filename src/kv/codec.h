@@ -41,7 +41,7 @@ class Codec {
   size_t Bytes(Part part) const { return Count(part).Total(); }
   virtual ByteCounts Count(Part part) const = 0;
 
-  // block: [64, d] row-major, finite or not (see each codec for what it does with NaN and infinity).
+  // block: [64, d] row-major, of any numbers; what is not finite or too large is treated as finite.h says.
   // encoded: Bytes(part) bytes, aligned to 64.
   virtual void Encode(Part part, const float* block, uint8_t* encoded) const = 0;
   virtual void Decode(Part part, const uint8_t* encoded, float* block) const = 0;

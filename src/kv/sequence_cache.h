@@ -88,8 +88,10 @@ class SequenceCache {
   // After Adopt: goes on with `count` < 64 tokens of such rows. False if the budget has no room for them.
   [[nodiscard]] bool AdoptOpen(int count, const uint8_t* rows);
 
-  // A copy that shares the sealed blocks; empty if the budget has no room for its open block.
-  [[nodiscard]] std::optional<SequenceCache> Fork() const;
+  // A copy of all, or of the first num_tokens, tokens, which shares the sealed blocks; empty if the budget
+  // has no room for its open block. Of a sealed block that num_tokens cuts, nothing is copied.
+  [[nodiscard]] std::optional<SequenceCache> Fork() const { return Fork(num_tokens_); }
+  [[nodiscard]] std::optional<SequenceCache> Fork(int num_tokens) const;
 
   // Keeps the first num_tokens; if the border falls into a sealed block, only the tokens before that block.
   // Returns how many are left: the rest has to be computed again.

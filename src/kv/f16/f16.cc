@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "kv/finite.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kv/f16/f16.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -62,7 +64,7 @@ class F16 : public OpenCodec {
 
   size_t QueryBytes() const override { return (head_dim_ * sizeof(float) + 63) / 64 * 64; }
   void PrepareQuery(const float* query, void* prepared) const override {
-    std::memcpy(prepared, query, head_dim_ * sizeof(float));
+    CopyFinite(query, head_dim_, static_cast<float*>(prepared));
   }
 
   void Score(const uint8_t* keys, const void* prepared, int num_rows, float* scores) const override {

@@ -7,7 +7,7 @@
 
 namespace throng::kv {
 
-// Infinity is stored as the largest float, NaN as 0.
+// Values beyond 1e30 are stored as 1e30, so that sums of their products are finite; NaN as 0.
 std::shared_ptr<const OpenCodec> MakeF32(int head_dim);
 
 }  // namespace throng::kv
