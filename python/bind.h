@@ -1,0 +1,11 @@
+// The parts of the extension module; each is one file.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace throng::python {
+
+void AddModel(pybind11::module_& module);
+void AddRun(pybind11::module_& module);
+
+}  // namespace throng::python

@@ -1,0 +1,257 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "llm/shuffle.h"
+#include "python/backend.h"
+#include "python/bind.h"
+#include "python/outcome.h"
+#include "python/steps.h"
+#include "python/world.h"
+#include "sim/journal.h"
+#include "sim/journaled_llm.h"
+#include "sim/scheduler.h"
+#include "sim/verify.h"
+
+namespace py = pybind11;
+
+namespace throng::python {
+
+namespace {
+
+// Never set: with a flag to look at, waits are short, and Ctrl-C is noticed.
+const std::atomic<bool> g_never_stop = false;
+
+sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, const std::string& coupling,
+                            const py::object& progress) {
+  sim::RunOptions options;
+  options.mode = sim::ParseMode(mode);
+  options.steps = steps;
+  options.seed = seed;
+  options.coupling = sim::ParseCoupling(coupling);
+  options.stop = &g_never_stop;
+  if (!progress.is_none()) {
+    options.on_progress = [&progress](const sim::Progress& now) {
+      py::dict numbers;
+      numbers["step"] = now.base_step;
+      numbers["front_step"] = now.front_step;
+      numbers["calls"] = now.stats.calls;
+      numbers["in_flight"] = now.in_flight;
+      numbers["wall_s"] = now.stats.wall_s;
+      progress(**numbers);
+    };
+  }
+  return options;
+}
+
+// Sessions of the journal end in any case: with "done", or with what went wrong.
+class Session {
+ public:
+  Session(const std::string& path, bool resume, const sim::World& world, const sim::RunOptions& options,
+          const std::string& backend) {
+    if (resume && std::filesystem::exists(path)) {
+      journal_ = sim::Journal::OpenToWrite(path);
+      journal_->CheckSame(world, options, backend);
+    } else {
+      journal_ = sim::Journal::Create(path);
+      journal_->Begin({}, world, options, backend);
+    }
+    journal_->StartSession();
+  }
+  ~Session() {
+    if (ended_) return;
+    try {
+      journal_->EndSession("stopped by an error");
+    } catch (const Error&) {
+      // A journal that cannot be written any more: the run's own error says it.
+    }
+  }
+  void EndWell(const Digest& hash) {
+    journal_->SetHash(hash);
+    journal_->EndSession("done");
+    ended_ = true;
+  }
+  sim::Journal& Get() { return *journal_; }
+
+ private:
+  std::unique_ptr<sim::Journal> journal_;
+  bool ended_ = false;
+};
+
+py::dict RunOn(const PythonWorld& world, BackendSource& source, sim::RunOptions options,
+               const std::string& journal_path, bool resume) {
+  Outcome outcome(world);
+  options.observers.push_back(&outcome);
+  std::unique_ptr<llm::Llm> backend = source.Make();
+  sim::RunResult result;
+  uint64_t replayed = 0;
+  if (journal_path.empty()) {
+    Unlocked unlocked(std::move(backend));
+    result = sim::RunWorld(world, unlocked, options);
+  } else {
+    Session session(journal_path, resume, world, options, backend->Identity());
+    options.observers.push_back(&session.Get());
+    auto journaled = std::make_unique<sim::JournaledLlm>(*backend, session.Get());
+    const sim::JournaledLlm& counts = *journaled;
+    Unlocked unlocked(std::move(journaled));
+    result = sim::RunWorld(world, unlocked, options);
+    replayed = counts.NumReplayed();
+    session.EndWell(result.hash);
+  }
+  py::dict described = DescribeRun(result, options.mode);
+  described["steps"] = options.steps;
+  described["replayed_calls"] = replayed;
+  described["journal"] = journal_path.empty() ? py::object(py::none()) : py::str(journal_path);
+  outcome.AddTo(described);
+  return described;
+}
+
+py::dict Run(const py::object& world_object, const py::object& llm, const std::string& mode, int steps,
+             uint64_t seed, const std::string& coupling, const std::string& journal, bool resume,
+             const py::object& progress) {
+  Failure failure;
+  const sim::RunOptions options = MakeOptions(mode, steps, seed, coupling, progress);
+  const PythonWorld world(world_object, seed, failure);
+  BackendSource source(llm);
+  try {
+    return RunOn(world, source, options, journal, resume);
+  } catch (const Error&) {
+    failure.Raise();
+    throw;
+  }
+}
+
+// The answers of a backend that may answer otherwise the next time.
+class TemporaryJournal {
+ public:
+  TemporaryJournal()
+      : path_(std::filesystem::temp_directory_path() /
+              fmt::format("throng-verify-{}-{}.journal", getpid(), ++made_)),
+        journal_(sim::Journal::Create(path_)) {}
+  ~TemporaryJournal() {
+    journal_.reset();
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  sim::Journal& Get() { return *journal_; }
+
+ private:
+  static inline int made_ = 0;  // guarded by Python's lock
+  std::string path_;
+  std::unique_ptr<sim::Journal> journal_;
+};
+
+sim::VerifyReport VerifyWorlds(const py::object& make_world, BackendSource& source,
+                               const sim::RunOptions& options, int shuffled, Failure& failure) {
+  std::unique_ptr<TemporaryJournal> recording;
+  std::unique_ptr<llm::Llm> recorded;
+  if (!source.IsRepeatable()) {
+    recording = std::make_unique<TemporaryJournal>();
+    recorded = source.Make();
+  }
+  const auto make_python_world = [&]() -> std::unique_ptr<sim::World> {
+    return std::make_unique<PythonWorld>(make_world(), options.seed, failure);
+  };
+  const auto make_llm = [&](const sim::VerifyRun& run) -> std::shared_ptr<llm::Llm> {
+    std::unique_ptr<llm::Llm> llm;
+    if (recorded != nullptr) {
+      llm = std::make_unique<sim::JournaledLlm>(*recorded, recording->Get());
+    } else {
+      llm = source.Make();
+    }
+    if (run.shuffle.has_value()) llm = std::make_unique<llm::ShuffleLlm>(std::move(llm), *run.shuffle);
+    return std::make_shared<Unlocked>(std::move(llm));
+  };
+  return sim::Verify(make_python_world, make_llm, sim::StandardRuns(shuffled), options);
+}
+
+py::dict Verify(const py::object& make_world, const py::object& llm, int steps, uint64_t seed,
+                const std::string& coupling, int shuffled) {
+  Failure failure;
+  const sim::RunOptions options = MakeOptions("single", steps, seed, coupling, py::none());
+  BackendSource source(llm);
+  sim::VerifyReport report;
+  try {
+    report = VerifyWorlds(make_world, source, options, shuffled, failure);
+  } catch (const Error&) {
+    failure.Raise();
+    throw;
+  }
+  py::list runs;
+  for (const sim::VerifiedRun& verified : report.runs) {
+    py::dict described = DescribeRun(verified.result, verified.run.mode);
+    described["steps"] = steps;
+    runs.append(py::make_tuple(verified.run.name, described));
+  }
+  py::dict result;
+  result["difference"] = report.difference;
+  result["runs"] = runs;
+  return result;
+}
+
+void AddView(py::module_& module) {
+  py::class_<PythonView, std::shared_ptr<PythonView>>(
+      module, "View",
+      "What one agent may read in one step: the state at the start of the step, within its perception "
+      "radius.\n"
+      "\n"
+      "    def proceed(self, view, agent):\n"
+      "        for other in view.neighbours():\n"
+      "            print(view.step, agent.name, 'sees', other.name, 'at', other.pos, other.status)\n"
+      "        print(view.cell(agent.pos), view.random.random())")
+      .def_property_readonly("step", &PythonView::Now, "The step that runs, from 0 on.")
+      .def("neighbours", &PythonView::Neighbours,
+           "The other agents within the perception radius, as throng.Neighbour, ordered by id.")
+      .def("cell", &PythonView::Cell, py::arg("pos"),
+           "The text that was written there, '' if nothing was; pos lies within the perception radius.")
+      .def_property_readonly("random", &PythonView::Random,
+                             "A random.Random of this agent and step: it draws the same numbers in every "
+                             "mode. Use no other source "
+                             "of chance in a world.");
+}
+
+void AddCommit(py::module_& module) {
+  py::class_<PythonCommit, std::shared_ptr<PythonCommit>>(
+      module, "Commit",
+      "The writes of one cluster's step, all visible from the next step on. An agent is named by its id, or "
+      "by "
+      "the throng.Agent.\n\n"
+      "    def resolve(self, step, members, commit):\n"
+      "        for agent in members:\n"
+      "            commit.move(agent, agent.intent)\n"
+      "            commit.write(agent.pos, agent.name + ' was here')")
+      .def_property_readonly("step", &PythonCommit::Now, "The step that runs, from 0 on.")
+      .def("move", &PythonCommit::Move, py::arg("agent"), py::arg("pos"),
+           "Moves a member, by max_velocity at most.")
+      .def("set_status", &PythonCommit::SetStatus, py::arg("agent"), py::arg("status"),
+           "What others see that a member is doing, in a few words.")
+      .def("set_mind", &PythonCommit::SetMind, py::arg("agent"), py::arg("mind"),
+           "What a member knows and plans, instead of what it was: plain data, which is frozen.")
+      .def("write", &PythonCommit::Write, py::arg("pos"), py::arg("text"),
+           "Writes into a cell within max_velocity of where a member started.")
+      .def("event", &PythonCommit::AddEvent, py::arg("agent"), py::arg("kind"), py::arg("text"),
+           "Adds a line to the chronicle of the run: kind is a word such as 'say'.")
+      .def_property_readonly("random", &PythonCommit::Random,
+                             "A random.Random of this cluster and step: the same numbers in every mode.");
+}
+
+}  // namespace
+
+void AddRun(py::module_& module) {
+  AddView(module);
+  AddCommit(module);
+  module.def("run", &Run, py::kw_only(), py::arg("world"), py::arg("llm"), py::arg("mode"), py::arg("steps"),
+             py::arg("seed"), py::arg("coupling"), py::arg("journal"), py::arg("resume"),
+             py::arg("progress"));
+  module.def("verify", &Verify, py::kw_only(), py::arg("make_world"), py::arg("llm"), py::arg("steps"),
+             py::arg("seed"), py::arg("coupling"), py::arg("shuffled"));
+}
+
+}  // namespace throng::python

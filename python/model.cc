@@ -1,0 +1,166 @@
+#include "python/model.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "base/data_dir.h"
+#include "base/error.h"
+#include "kv/codec_table.h"
+#include "kv/sequence_cache.h"
+#include "model/config.h"
+
+namespace throng::python {
+
+namespace {
+
+constexpr std::chrono::milliseconds kCheckInterval(100);
+constexpr int kLogitsChunk = 256;  // tokens of one forward pass: bounds its scratch memory
+
+// Lets several threads use one transformer: the engine's forward passes and those of Logits take turns.
+class TurnTaking final : public model::Transformer {
+ public:
+  explicit TurnTaking(std::unique_ptr<model::Transformer> inner) : inner_(std::move(inner)) {}
+  const model::ModelConfig& Config() const override { return inner_->Config(); }
+  Digest WeightsDigest() const override { return inner_->WeightsDigest(); }
+  void Forward(std::span<const model::BatchItem> items, ThreadPool& pool, float* logits) override {
+    std::lock_guard lock(mutex_);
+    inner_->Forward(items, pool, logits);
+  }
+
+ private:
+  std::unique_ptr<model::Transformer> inner_;
+  std::mutex mutex_;
+};
+
+// The results of one Generate. The engine's callbacks keep it alive.
+struct Batch {
+  explicit Batch(size_t size) : results(size), left(size) {}
+
+  std::mutex mutex;
+  std::condition_variable all_done;
+  std::vector<engine::EngineResult> results;  // guarded by mutex
+  size_t left;                                // guarded by mutex
+
+  void Set(size_t i, engine::EngineResult result) {
+    std::lock_guard lock(mutex);
+    results[i] = std::move(result);
+    if (--left == 0) all_done.notify_all();
+  }
+  bool Wait() {
+    std::unique_lock lock(mutex);
+    return all_done.wait_for(lock, kCheckInterval, [&] { return left == 0; });
+  }
+};
+
+engine::EngineRequest MakeRequest(engine::LocalLlm& llm, const std::string& prompt,
+                                  const GenerateOptions& options) {
+  engine::EngineRequest request;
+  if (options.chat) {
+    std::vector<model::ChatMessage> messages;
+    if (!options.system.empty()) messages.push_back({"system", options.system});
+    messages.push_back({"user", prompt});
+    request.prompt = llm.EncodeChat(messages);
+  } else {
+    request.prompt = llm.EncodeText(prompt);
+  }
+  request.max_tokens = options.max_tokens;
+  request.sampling = options.sampling;
+  request.stop = options.stop;
+  request.constraint = llm.Compile(options.constraint);
+  return request;
+}
+
+}  // namespace
+
+Model::Model(engine::LocalOptions options) {
+  if (options.model.empty()) options.model = DataDir() + "/town/model.gguf";
+  engine::LoadedModel loaded = engine::LoadModel(options.model);
+  loaded.transformer = std::make_unique<TurnTaking>(std::move(loaded.transformer));
+  transformer_ = loaded.transformer.get();
+  llm_ = engine::MakeLocalLlm(std::move(options), std::move(loaded));
+}
+
+int Model::VocabSize() const { return transformer_->Config().vocab_size; }
+
+std::vector<engine::EngineResult> Model::Generate(const std::vector<std::string>& prompts,
+                                                  const GenerateOptions& options,
+                                                  const std::function<void()>& check) {
+  engine::Engine& engine = llm_->GetEngine();
+  std::vector<engine::EngineRequest> requests;
+  for (const std::string& prompt : prompts) requests.push_back(MakeRequest(*llm_, prompt, options));
+  const auto batch = std::make_shared<Batch>(prompts.size());
+  std::vector<uint64_t> ids;
+  try {
+    for (size_t i = 0; i < requests.size(); ++i) {
+      requests[i].key.call = static_cast<uint32_t>(i);
+      requests[i].on_done = [batch, i](engine::EngineResult result) { batch->Set(i, std::move(result)); };
+      ids.push_back(engine.Submit(std::move(requests[i])));
+    }
+    while (!prompts.empty() && !batch->Wait()) check();
+  } catch (...) {
+    for (const uint64_t id : ids) engine.Cancel(id);
+    throw;
+  }
+  for (const engine::EngineResult& result : batch->results) {
+    if (result.error) throw *result.error;
+  }
+  return std::move(batch->results);
+}
+
+void Model::CheckTokens(std::span<const int32_t> tokens, int num_rows) const {
+  const int context = transformer_->Config().context_length;
+  if (tokens.empty() || tokens.size() > static_cast<size_t>(context)) {
+    throw MakeError(ErrorCode::kInvalid, "logits: {} tokens; allowed are 1 to {}, the model's context",
+                    tokens.size(), context);
+  }
+  for (const int32_t token : tokens) {
+    if (token >= 0 && token < VocabSize()) continue;
+    throw MakeError(ErrorCode::kInvalid, "logits: token {} is not one of the model's 0 to {}", token,
+                    VocabSize() - 1);
+  }
+  if (num_rows < 1 || static_cast<size_t>(num_rows) > tokens.size()) {
+    throw MakeError(ErrorCode::kInvalid, "logits: the last {} of {} tokens; allowed are 1 to {}", num_rows,
+                    tokens.size(), tokens.size());
+  }
+}
+
+void Model::Logits(std::span<const int32_t> tokens, int num_rows, float* logits) {
+  CheckTokens(tokens, num_rows);
+  std::lock_guard lock(logits_mutex_);
+  const engine::LocalOptions& options = llm_->Options();
+  if (logits_pool_ == nullptr) {
+    logits_threads_ = std::make_unique<ThreadPool>(options.threads);
+    const kv::CodecFlags flags{options.kv, options.keys, options.values};
+    const model::ModelConfig& config = transformer_->Config();
+    // One sequence at a time, of a length that CheckTokens bounds: no budget of its own.
+    logits_pool_ = std::make_unique<kv::BlockPool>(
+        kv::MakeLayout(flags, config.num_layers, config.num_kv_heads, config.head_dim),
+        std::numeric_limits<size_t>::max() / 2);
+  }
+  kv::SequenceCache cache(*logits_pool_);
+  const int count = static_cast<int>(tokens.size());
+  const int skip = count - num_rows;  // tokens before the first row that is wanted
+  for (int first = 0; first < count; first += kLogitsChunk) {
+    const int n = std::min(kLogitsChunk, count - first);
+    if (!cache.Reserve(n)) {
+      throw MakeError(ErrorCode::kExhausted, "logits: the cache has no room for {} tokens", first + n);
+    }
+    const int rows = std::clamp(first + n - skip, 0, n);
+    const model::BatchItem item{tokens.subspan(first, n), &cache, rows,
+                                attention::ParseSoftmax(options.softmax)};
+    float* const out = logits + static_cast<size_t>(std::max(0, first - skip)) * VocabSize();
+    transformer_->Forward({&item, 1}, *logits_threads_, out);
+  }
+}
+
+Model::Lease::Lease(Model& model) : model_(model) {
+  if (model_.in_run_.exchange(true)) {
+    throw MakeError(ErrorCode::kInvalid, "the model is the backend of another run at this moment");
+  }
+}
+
+}  // namespace throng::python

@@ -1,0 +1,12 @@
+// The extension module throng._native; the package's Python files give it its public shape and documentation.
+#include <pybind11/pybind11.h>
+
+#include "python/bind.h"
+#include "python/python_error.h"
+
+PYBIND11_MODULE(_native, module) {
+  module.attr("__version__") = THRONG_VERSION;
+  throng::python::AddErrors(module);
+  throng::python::AddModel(module);
+  throng::python::AddRun(module);
+}

@@ -1,0 +1,68 @@
+#include "python/outcome.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "python/completion.h"
+
+namespace py = pybind11;
+
+namespace throng::python {
+
+Outcome::Outcome(const PythonWorld& world) : world_(world) {
+  for (sim::AgentId agent = 0; agent < world.NumAgents(); ++agent) {
+    agents_.push_back({world.StartBody(agent), world.StartMind(agent)});
+  }
+}
+
+void Outcome::OnCommit(const sim::CommitRecord& record) {
+  for (const sim::MemberCommit& member : record.members) agents_[member.id] = {member.body, member.mind};
+  for (const sim::CellWrite& cell : record.cells) cells_[cell.pos] = cell.value;
+  for (const sim::Event& event : record.events) events_.push_back({record.step, event});
+}
+
+void Outcome::AddTo(py::dict& result) {
+  py::list agents;
+  for (sim::AgentId id = 0; id < agents_.size(); ++id) {
+    agents.append(world_.MakeAgent(id, agents_[id].body, agents_[id].mind, py::none()));
+  }
+  py::dict cells;
+  for (const auto& [pos, text] : cells_) {
+    if (!text.empty()) cells[world_.MakePos(pos)] = MakeText(text);
+  }
+  // An agent's events of one step are all in one commit, in order.
+  std::stable_sort(events_.begin(), events_.end(), [](const StepEvent& a, const StepEvent& b) {
+    return std::tie(a.step, a.event.agent) < std::tie(b.step, b.event.agent);
+  });
+  const py::object event_class = py::module_::import("throng.runs").attr("Event");
+  py::list events;
+  for (const auto& [step, event] : events_) {
+    events.append(event_class(step, event.agent, MakeText(event.kind), MakeText(event.text)));
+  }
+  result["agents"] = agents;
+  result["cells"] = cells;
+  result["events"] = events;
+}
+
+py::dict DescribeRun(const sim::RunResult& result, sim::Mode mode) {
+  py::list step_hashes;
+  for (const Digest& hash : result.step_hashes) step_hashes.append(hash.Hex());
+  const sim::RunStats& stats = result.stats;
+  py::dict dict;
+  dict["hash"] = result.hash.Hex();
+  dict["step_hashes"] = step_hashes;
+  dict["mode"] = sim::ModeName(mode);
+  dict["calls"] = stats.calls;
+  dict["prompt_tokens"] = stats.prompt_tokens;
+  dict["cached_prompt_tokens"] = stats.cached_prompt_tokens;
+  dict["output_tokens"] = stats.output_tokens;
+  dict["parallelism"] = stats.parallelism;
+  dict["backend_s"] = stats.backend_s;
+  dict["wall_s"] = stats.wall_s;
+  dict["clusters"] = stats.clusters;
+  dict["largest_cluster"] = stats.largest_cluster;
+  dict["max_spread"] = stats.max_spread;
+  return dict;
+}
+
+}  // namespace throng::python

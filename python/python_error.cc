@@ -1,0 +1,65 @@
+#include "python/python_error.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace py = pybind11;
+
+namespace throng::python {
+
+namespace {
+
+constexpr const char* kErrorDoc =
+    "What was asked cannot be done; the message is one sentence: where, what was found, what is allowed.\n\n"
+    "`code` says of which kind it is: invalid, corrupt, unsupported, exhausted, unavailable, io or "
+    "cancelled.\n\n"
+    "    >>> import throng\n"
+    "    >>> try:\n"
+    "    ...     throng.Model(kv='flashq5')\n"
+    "    ... except throng.Error as error:\n"
+    "    ...     print(error.code)\n"
+    "    invalid";
+
+PyObject* g_error_class = nullptr;  // lives as long as the interpreter
+
+void Translate(std::exception_ptr thrown) {
+  try {
+    if (thrown) std::rethrow_exception(thrown);
+  } catch (const Error& error) {
+    const auto error_class = py::reinterpret_borrow<py::object>(g_error_class);
+    const py::object raised = error_class(error.what());
+    raised.attr("code") = ErrorCodeName(error.Code());
+    PyErr_SetObject(g_error_class, raised.ptr());
+  }
+}
+
+}  // namespace
+
+void AddErrors(py::module_& module) {
+  py::dict attributes;
+  attributes["code"] = ErrorCodeName(ErrorCode::kInvalid);
+  g_error_class = PyErr_NewExceptionWithDoc("throng.Error", kErrorDoc, PyExc_ValueError, attributes.ptr());
+  if (g_error_class == nullptr) throw py::error_already_set();
+  module.attr("Error") = py::reinterpret_borrow<py::object>(g_error_class);
+  py::register_exception_translator(Translate);
+}
+
+void Failure::Keep(const std::string& where) {
+  try {
+    throw;
+  } catch (const py::error_already_set& error) {
+    if (!kept_) {
+      kept_ = std::current_exception();
+      const py::object value = error.value();
+      if (py::hasattr(value, "add_note")) value.attr("add_note")("in the run: " + where);  // Python 3.11
+    }
+    throw MakeError(ErrorCode::kInvalid, "the world's Python code raised an exception");
+  }
+}
+
+void Failure::Raise() const {
+  if (kept_) std::rethrow_exception(kept_);
+}
+
+}  // namespace throng::python

@@ -1,0 +1,346 @@
+"""throng.run and throng.verify: one result in every mode, journals, exceptions, misuse."""
+
+import enum
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import unittest
+from dataclasses import dataclass
+
+import support
+import throng
+from support import Line
+
+MODES = ("single", "lockstep", "ooo")
+SLOW = "fake:latency=1,spread=0.9"
+
+
+def load_tests(loader, tests, pattern):
+    return support.load_doctests(tests, "throng.world", "throng.runs")
+
+
+class Talkers(Line):
+    """Neighbours talk in resolve; some ask two things at once."""
+
+    def proceed(self, view, agent):
+        near = [other.id for other in view.neighbours()]
+        first, second = yield [throng.Call(f"{agent.name} sees {len(near)}", max_tokens=8),
+                               throng.Call("Which?", json_schema={"enum": [1, 2, 3]}, temperature=1.0)]
+        return near, first + second, view.random.choice((-1, 1))
+
+    def resolve(self, step, members, commit):
+        said = {agent.id: "" for agent in members}
+        for agent in members:
+            for other in agent.intent[0]:
+                said[agent.id] += yield throng.Call(f"{agent.name} to {other}", agent=agent.id, max_tokens=6)
+                said[other] += said[agent.id][-9:]
+        for agent in members:
+            commit.move(agent, (min(max(agent.pos.x + agent.intent[2], 0), 79), 1))
+            commit.set_status(agent, said[agent.id][-5:])
+            commit.set_mind(agent, {"said": [said[agent.id]], "asked": agent.intent[1]})
+            commit.event(agent, "say", said[agent.id] + str(commit.random.random()))
+
+
+class ModesTest(unittest.TestCase):
+    def check(self, make_world, llm, steps):
+        results = [throng.run(make_world(), llm, mode=mode, steps=steps) for mode in MODES]
+        for result in results:
+            self.assertEqual(result.hash, results[0].hash)
+            self.assertEqual(result.step_hashes, results[0].step_hashes)
+            self.assertEqual(result.agents, results[0].agents)
+            self.assertEqual(result.cells, results[0].cells)
+            self.assertEqual(result.events, results[0].events)
+            self.assertEqual(result.calls, results[0].calls)
+        return results
+
+    def test_all_modes_come_to_the_same(self):
+        results = self.check(Line, SLOW, 30)
+        self.assertLess(results[2].backend_s, results[0].backend_s)
+        self.assertGreater(results[2].parallelism, 1)
+        self.assertGreater(results[2].max_spread, 0)
+        self.check(lambda: Line(8, 3), SLOW, 12)
+
+    def test_conversations_and_several_calls_at_once(self):
+        self.check(lambda: Talkers(7, 3), SLOW, 8)
+
+    def test_with_the_embedded_model(self):
+        model = throng.Model(kv="flashq4", threads=2)
+        results = self.check(lambda: Talkers(5, 3), model, 3)
+        self.assertGreater(results[0].prompt_tokens, 0)
+
+    def test_with_a_python_function(self):
+        def answer(call):
+            return call.choices[(len(call.prompt) + call.agent) % len(call.choices)]
+
+        self.check(Line, answer, 10)
+
+    def test_verify(self):
+        report = throng.verify(lambda: Talkers(5, 3), steps=6, shuffled=2)
+        self.assertTrue(report, report.difference)
+        self.assertEqual(list(report.runs), ["single", "lockstep", "ooo", "ooo, shuffled 1", "ooo, shuffled 2"])
+        self.assertIn("equal in all runs", str(report))
+
+    def test_verify_finds_what_survives_on_self(self):
+        class Leaky(Line):
+            def proceed(self, view, agent):
+                self.last = getattr(self, "last", 0) + 1
+                yield throng.Call("wait", max_tokens=4)
+                return throng.Intent(status=str(self.last))
+
+        report = throng.verify(Leaky, steps=4)
+        self.assertFalse(report)
+        self.assertRegex(report.difference, r"differ first at step \d+, agent \d+ \(a\d\)")
+
+    def test_hashes_are_the_same_in_every_process(self):
+        code = "import support, throng; print(throng.run(support.Line(), 'fake', steps=5).hash)"
+        hashes = set()
+        for hash_seed in ("1", "2"):
+            environment = dict(os.environ, PYTHONHASHSEED=hash_seed)
+            hashes.add(subprocess.run([sys.executable, "-c", code], cwd=os.path.dirname(os.path.abspath(__file__)),
+                                      env=environment, capture_output=True, text=True, check=True).stdout)
+        self.assertEqual(len(hashes), 1)
+
+    def test_other_seeds_are_other_runs(self):
+        self.assertNotEqual(throng.run(Line(), "fake", steps=5, seed=1).hash,
+                            throng.run(Line(), "fake", steps=5, seed=2).hash)
+
+
+class JournalTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = os.path.join(self.folder.name, "a.journal")
+
+    def test_a_run_goes_on_where_it_failed(self):
+        class Failing(Line):
+            fails = True
+
+            def proceed(self, view, agent):
+                if self.fails and view.step == 10:
+                    raise RuntimeError("enough")
+                return (yield from super().proceed(view, agent))
+
+        world = Failing()
+        with self.assertRaisesRegex(RuntimeError, "enough"):
+            throng.run(world, "fake", steps=15, journal=self.path)
+        with self.assertRaisesRegex(throng.Error, "exists"):
+            throng.run(world, "fake", steps=15, journal=self.path)
+        Failing.fails = False
+        result = throng.run(world, "fake", steps=15, journal=self.path, resume=True)
+        self.assertGreater(result.replayed_calls, 0)
+        self.assertEqual(result.hash, throng.run(world, "fake", steps=15).hash)
+        again = throng.run(world, "fake", mode="single", steps=15, journal=self.path, resume=True)
+        self.assertEqual((again.hash, again.replayed_calls), (result.hash, result.calls))
+
+    def test_another_world_does_not_go_on(self):
+        throng.run(Line(3), "fake", steps=3, journal=self.path)
+        with self.assertRaisesRegex(throng.Error, "scenario|agents"):
+            throng.run(Line(4), "fake", steps=3, journal=self.path, resume=True)
+
+
+class ErrorsTest(unittest.TestCase):
+    def run_with(self, proceed=None, **more):
+        attributes = dict(more)
+        if proceed is not None:
+            attributes["proceed"] = proceed
+        return throng.run(type("Wrong", (Line,), attributes)(), "fake", steps=3)
+
+    def assert_error(self, pattern, *arguments, **more):
+        with self.assertRaisesRegex(throng.Error, pattern):
+            self.run_with(*arguments, **more)
+
+    def test_exceptions_keep_their_traceback_and_say_where(self):
+        def proceed(self, view, agent):
+            yield throng.Call("x")
+            if agent.id == 2 and view.step == 1:
+                {}["missing key"]
+
+        text = ""
+        try:
+            self.run_with(proceed)
+        except KeyError:  # assertRaises would drop the traceback
+            text = traceback.format_exc()
+        self.assertIn('{}["missing key"]', text)
+        self.assertIn("agent 2 (a2), step 1", text)
+
+    def test_exceptions_in_resolve_and_before(self):
+        with self.assertRaises(ZeroDivisionError):
+            self.run_with(resolve=lambda self, step, members, commit: 1 // 0)
+        with self.assertRaises(ZeroDivisionError):
+            self.run_with(agents=lambda self: 1 // 0)
+
+    def test_generators_are_closed_when_the_run_stops(self):
+        closed = []
+
+        def proceed(self, view, agent):
+            try:
+                if agent.id == 5:
+                    raise RuntimeError("stop")
+                yield throng.Call("x")
+            finally:
+                closed.append(agent.id)
+
+        with self.assertRaisesRegex(RuntimeError, "stop"):
+            self.run_with(proceed)
+        self.assertEqual(sorted(closed), [0, 1, 2, 3, 4, 5])
+
+    def test_the_rules_of_a_step_are_kept(self):
+        self.assert_error("moves from", lambda self, view, agent: throng.Intent(pos=(40, 2)))
+        self.assert_error("writes cell", lambda self, view, agent: throng.Intent(write={(79, 0): "x"}))
+        self.assert_error("reads cell", lambda self, view, agent: view.cell((79, 0)))
+
+    def test_misuse_is_told_in_a_sentence(self):
+        def yields(value):
+            def proceed(self, view, agent):
+                yield value
+            return proceed
+
+        self.assert_error("agent 0 .a0., step 0: what was yielded is 'hello', allowed is a throng.Call",
+                          yields("hello"))
+        self.assert_error("Call.max_tokens is 'many'", yields(throng.Call("x", max_tokens="many")))
+        self.assert_error("a call by agent 3 in the step of agent", yields(throng.Call("x", agent=3)))
+        self.assert_error("Agent.pos is None", agents=lambda self: [throng.Agent("x", None)])
+        self.assert_error("outside the space", agents=lambda self: [throng.Agent("x", (99, 0))])
+        self.assert_error("no agents", agents=lambda self: [])
+        self.assert_error("World.width is 0", width=0)
+        self.assert_error("metric", metric="hops")
+        for llm in ("no such backend", 7):
+            with self.assertRaises(throng.Error):
+                throng.run(Line(), llm, steps=1)
+        with self.assertRaisesRegex(throng.Error, "mode fast"):
+            throng.run(Line(), "fake", mode="fast", steps=1)
+        with self.assertRaisesRegex(throng.Error, "the backend function returned"):
+            throng.run(Line(), lambda call: "neither", steps=5)
+        with self.assertRaisesRegex(ZeroDivisionError, "division"):
+            throng.run(Line(), lambda call: 1 // 0, steps=5)
+
+    def test_a_view_ends_with_its_step(self):
+        kept = []
+
+        def proceed(self, view, agent):
+            if kept:
+                kept[0].neighbours()
+            kept.append(view)
+
+        self.assert_error("only in the step", proceed)
+        self.assert_error("only in the step", lambda self, view, agent: kept[0].cell(agent.pos))
+
+    def test_a_model_serves_one_run_at_a_time(self):
+        model = throng.Model(threads=1)
+
+        def proceed(self, view, agent):
+            throng.run(Line(), model, steps=1)
+
+        with self.assertRaisesRegex(throng.Error, "another run"):
+            throng.run(type("Nested", (Line,), {"proceed": proceed})(), model, steps=1)
+        throng.run(Line(), model, steps=1)
+
+    def test_a_model_serves_on_after_a_run_that_failed(self):
+        model = throng.Model(threads=1)
+
+        def proceed(self, view, agent):
+            if agent.id == 5:
+                raise RuntimeError("stop")
+            yield throng.Call("x", max_tokens=200)
+
+        world = type("Failing", (Line,), {"proceed": proceed})()
+        for _ in range(3):
+            with self.assertRaisesRegex(RuntimeError, "stop"):
+                throng.run(world, model, steps=2)
+        self.assertEqual(throng.run(Line(), model, steps=2).hash, throng.run(Line(), model, steps=2).hash)
+
+    @unittest.skipUnless(hasattr(signal, "setitimer"), "no timers here")
+    def test_ctrl_c_stops_a_run(self):
+        class Endless(Line):
+            def proceed(self, view, agent):
+                yield throng.Call("x", max_tokens=50)
+
+        previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGALRM, previous)
+        for llm in ("fake", throng.Model(threads=1)):
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with self.assertRaises(KeyboardInterrupt):
+                throng.run(Endless(), llm, steps=1000000)
+
+    def test_two_runs_in_two_threads(self):
+        expected = throng.run(Line(), "fake", steps=20).hash
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(throng.run(Line(), "fake", steps=20).hash))
+                   for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(found, [expected] * 3)
+
+    def test_progress_is_told(self):
+        calls = []
+
+        def proceed(self, view, agent):
+            time.sleep(0.2)
+
+        throng.run(type("Slow", (Line,), {"proceed": proceed})(), "fake", steps=2,
+                   progress=lambda **now: calls.append(now))
+        self.assertLessEqual({"step", "front_step", "calls", "in_flight", "wall_s"}, set(calls[0]))
+
+
+class Mood(enum.Enum):
+    GOOD = 1
+    BAD = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    goals: tuple
+    mood: Mood
+
+
+@dataclass
+class Loose:
+    goals: list
+
+
+class MindTest(unittest.TestCase):
+    def last_mind(self, mind):
+        class Once(throng.World):
+            def agents(self):
+                return [throng.Agent("Ann", (0, 0), mind=mind)]
+
+            def proceed(self, view, agent):
+                return throng.Intent(mind=agent.mind)
+
+        return throng.run(Once(), "fake", steps=1)
+
+    def test_plain_data_is_frozen(self):
+        mind = self.last_mind({"list": [1, [2.5, None]], "bytes": b"x", "big": 1 << 90, "plan": Plan(["a"], Mood.BAD),
+                               "pos": throng.Pos(1, 2), "text": throng.Completion("hi")}).agents[0].mind
+        self.assertEqual(mind["list"], (1, (2.5, None)))
+        self.assertEqual(mind["plan"], Plan(("a",), Mood.BAD))
+        self.assertEqual(mind["pos"].y, 2)
+        self.assertIs(type(mind["text"]), str)
+        with self.assertRaises(TypeError):
+            mind["list"] = 1
+        self.assertEqual({**mind, "big": 0}["big"], 0)
+
+    def test_different_minds_have_different_hashes(self):
+        minds = [None, 0, 1, True, 1.0, "1", b"1", (1,), ((1,),), (1, ()), {1: 1}, {"1": 1}, {}, (), Mood.GOOD,
+                 Mood.BAD, 1 << 90, -(1 << 90), Plan((), Mood.BAD), ("ab", "c"), ("a", "bc"), {1: 2, 3: 4},
+                 {3: 4, 1: 2}]
+        self.assertEqual(len({self.last_mind(mind).hash for mind in minds}), len(minds))
+
+    def test_what_can_change_is_refused(self):
+        endless = []
+        endless.append(endless)
+        for mind, pattern in (({1, 2}, "a set has no order"), (Loose([]), "frozen=True"), (object(), "not plain data"),
+                              ([{"a": [object()]}], "the mind of agent 0 .Ann.: object"), (endless, "nested")):
+            with self.assertRaisesRegex(throng.Error, pattern):
+                self.last_mind(mind)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,19 @@
+"""Throng runs societies of language-model agents: worlds in Python, out of order, on a compressed KV cache.
+
+A model by itself:
+
+>>> import throng
+>>> model = throng.Model(kv="flashq4", threads=2)
+>>> answers = model.generate(["The park is", "The cafe is"], max_tokens=8)
+
+A society of agents: derive from ``throng.World``, then ``throng.run`` it, and ``throng.verify`` that the order of
+execution changes nothing. ``help(throng.World)`` has an example; python/examples/ has a longer one.
+"""
+
+from ._native import Commit, Error, View, __version__
+from .model import Completion, Model
+from .runs import Event, RunResult, VerifyReport, run, verify
+from .world import Agent, Call, Intent, Neighbour, Pos, World
+
+__all__ = ["Agent", "Call", "Commit", "Completion", "Error", "Event", "Intent", "Model", "Neighbour", "Pos",
+           "RunResult", "VerifyReport", "View", "World", "run", "verify"]

@@ -1,0 +1,156 @@
+"""A language model in this process, and its answers."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Sequence, overload
+
+from . import _native
+
+if TYPE_CHECKING:
+    import numpy
+
+
+class Completion(str):
+    """An answer: its text, which it is, and how it came about.
+
+    - ``finish``: ``"stop"``, or ``"length"`` when ``max_tokens`` cut it off
+    - ``prompt_tokens``, and ``cached_prompt_tokens`` of them that the prefix cache had
+    - ``output_tokens``
+
+    >>> answer = Completion("yes", "stop", 12, 0, 1)
+    >>> answer == "yes", answer.upper(), answer.prompt_tokens
+    (True, 'YES', 12)
+    """
+
+    finish: str
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    output_tokens: int
+
+    def __new__(cls, text: str, finish: str = "stop", prompt_tokens: int = 0, cached_prompt_tokens: int = 0,
+                output_tokens: int = 0) -> Completion:
+        self = super().__new__(cls, text)
+        self.finish = finish
+        self.prompt_tokens = prompt_tokens
+        self.cached_prompt_tokens = cached_prompt_tokens
+        self.output_tokens = output_tokens
+        return self
+
+
+class Model:
+    """A GGUF file, its tokenizer, and an engine that batches all that it is asked.
+
+    Without a path it is the small model that comes with Throng. ``kv`` is the codec of the KV cache, as the
+    program's ``--kv`` names it (``"f16"``, ``"int8"``, ``"gear2"``, ``"flashq4"``, ...), ``keys`` and ``values``
+    those of one half alone; ``softmax`` is ``"exact"`` or ``"sas"``; ``threads=0`` means one per core;
+    ``context=0`` what the model was trained for; ``kv_budget=0`` (bytes) half of the memory that is free.
+
+    Any thread may use it, several at once; Python's lock is released while it computes. One run of a world at
+    a time may have it as its backend.
+
+    >>> model = Model(kv="flashq4", threads=2)
+    >>> model.generate("Is the park open?", choices=["yes", "no"]) in ("yes", "no")
+    True
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, kv: str = "f16", *, keys: str = "",
+                 values: str = "", softmax: str = "exact", threads: int = 0, max_batch: int = 128,
+                 context: int = 0, kv_budget: int = 0, prefix_cache: bool = True) -> None:
+        self._native = _native.Model(path="" if path is None else os.fspath(path), kv=kv, keys=keys,
+                                     values=values, softmax=softmax, threads=threads, max_batch=max_batch,
+                                     max_context=context, kv_budget_bytes=kv_budget, prefix_cache=prefix_cache)
+
+    @overload
+    def generate(self, prompt: str, max_tokens: int = ..., temperature: float = ..., **more) -> Completion: ...
+
+    @overload
+    def generate(self, prompt: Sequence[str], max_tokens: int = ..., temperature: float = ...,
+                 **more) -> list[Completion]: ...
+
+    def generate(self, prompt, max_tokens=128, temperature=0.0, *, choices=(), json_schema=None, seed=0, stop=(),
+                 chat=False, system="", top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0):
+        """Continues a prompt, or several in one batch: a list in, a list out, in the same order.
+
+        - ``choices``: the answer is exactly one of these
+        - ``json_schema``: a dict, or JSON text, that the answer fits
+        - ``seed``: with a temperature above 0, the same seed gives the same answer; equal prompts of a list draw
+          different ones
+        - ``stop``: texts before which the answer ends
+        - ``chat``: the prompt is a user's message in the model's chat format, ``system`` goes before it
+
+        The answer to a prompt does not depend on what else is in the batch.
+
+        >>> model = Model(threads=1)
+        >>> a, b = model.generate(["The park is", "The cafe is"], max_tokens=4)
+        >>> a == model.generate("The park is", max_tokens=4)
+        True
+        >>> import json
+        >>> schema = {"type": "object", "properties": {"hour": {"enum": [8, 9]}}, "required": ["hour"]}
+        >>> json.loads(model.generate("When?", json_schema=schema))["hour"] in (8, 9)
+        True
+        """
+        single = isinstance(prompt, str)
+        answers = self._native.generate(
+            prompts=[prompt] if single else list(prompt), chat=chat, system=system, max_tokens=max_tokens,
+            temperature=temperature, choices=list(choices), json_schema=json_schema, seed=seed,
+            stop=[stop] if isinstance(stop, str) else list(stop), top_k=top_k, top_p=top_p, min_p=min_p,
+            repetition_penalty=repetition_penalty)
+        return answers[0] if single else answers
+
+    def tokenize(self, text: str, *, bos: bool | None = None, special: bool = False) -> list[int]:
+        """Token ids of a text. ``bos``: begin with that token (None: if the model expects it); ``special``: names
+        of control tokens in the text become these tokens.
+
+        >>> model = Model(threads=1)
+        >>> model.detokenize(model.tokenize("hello", bos=False))
+        'hello'
+        """
+        return self._native.tokenize(text, self._native.adds_bos if bos is None else bos, special)
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of token ids; see ``tokenize``."""
+        return self._native.detokenize(list(ids))
+
+    def logits(self, ids: Sequence[int], *, last: int | None = None) -> numpy.ndarray:
+        """What the model computes after each of these tokens: float32 [tokens, vocabulary], or of the ``last``
+        so many tokens alone. Needs numpy. Keys and values go through the model's codec, as in generation.
+
+        >>> model = Model(threads=1)
+        >>> ids = model.tokenize("the park")
+        >>> model.logits(ids).shape == (len(ids), model.vocab_size)
+        True
+        """
+        ids = list(ids)
+        if last is not None and last < 1:
+            raise _native.Error(f"logits: the last {last} of {len(ids)} tokens; allowed are 1 to {len(ids)}")
+        return self._native.logits(ids, last or 0)
+
+    @property
+    def name(self) -> str:
+        """As the file calls itself."""
+        return self._native.name
+
+    @property
+    def identity(self) -> str:
+        """All that answers depend on: weights, codec, softmax, SIMD target, chat format."""
+        return self._native.identity
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are."""
+        return self._native.vocab_size
+
+    @property
+    def context(self) -> int:
+        """Prompt and answer of one request have at most so many tokens."""
+        return self._native.context
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """Bytes of the KV cache: ``kv_bytes``, ``kv_bytes_peak``, ``kv_bytes_per_token`` (of sealed blocks) and,
+        to compare, ``f16_bytes_per_token``."""
+        return self._native.stats()
+
+    def __repr__(self) -> str:
+        return f"<throng.Model {self.name}: {self.identity}>"

@@ -1,0 +1,143 @@
+"""Runs of worlds, and the proof that the order of execution changes nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Callable, NamedTuple
+
+from . import _native
+from .model import Model
+from .world import Agent, Call, Pos, World
+
+#: What answers calls: a Model, the name of a backend as ``throng run --llm`` takes it ("local", "fake",
+#: "latency:replicas=2", "http://localhost:8000", "replay:FILE"), or a function of a Call that returns text.
+Llm = "Model | str | Callable[[Call], str]"
+
+
+class Event(NamedTuple):
+    """A line of a run's chronicle.
+
+    >>> Event(12, 0, "say", "hello").kind
+    'say'
+    """
+
+    step: int
+    agent: int
+    kind: str
+    text: str
+
+
+@dataclass
+class RunResult:
+    """What a run has come to.
+
+    - ``hash``: of all that happened; the same in every mode. ``step_hashes``: step by step.
+    - ``calls``, ``prompt_tokens``, ``cached_prompt_tokens``, ``output_tokens``; ``replayed_calls``: answered by the
+      journal
+    - ``parallelism``: requests in flight, on average; ``backend_s``: seconds on the backend's clock (virtual for
+      "fake" and "latency"); ``wall_s``
+    - ``clusters``, ``largest_cluster`` (agents), ``max_spread`` (steps between two agents at any moment)
+    - ``agents``, ``cells``: how they are in the end; ``events``: the chronicle, by step and agent (not in the runs
+      of ``verify``)
+    - ``journal``: its path, if there is one
+    """
+
+    hash: str
+    step_hashes: list[str] = field(repr=False)
+    mode: str
+    steps: int
+    calls: int
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    output_tokens: int
+    parallelism: float
+    backend_s: float
+    wall_s: float
+    clusters: int
+    largest_cluster: int
+    max_spread: int
+    replayed_calls: int = 0
+    journal: str | None = None
+    agents: list[Agent] = field(default_factory=list, repr=False)
+    cells: dict[Pos, str] = field(default_factory=dict, repr=False)
+    events: list[Event] = field(default_factory=list, repr=False)
+
+
+@dataclass
+class VerifyReport:
+    """What ``verify`` found; true when all runs are equal.
+
+    - ``difference``: a sentence that names the first step and agent that differ, "" if none does
+    - ``runs``: a RunResult by the name of the run, up to the first that differs
+    """
+
+    difference: str
+    runs: dict[str, RunResult]
+
+    @property
+    def equal(self) -> bool:
+        return not self.difference
+
+    def __bool__(self) -> bool:
+        return self.equal
+
+    def __str__(self) -> str:
+        lines = [f"{name:<16} {run.hash}  {run.calls:>6} calls  {run.parallelism:>6.2f} in flight  "
+                 f"{run.max_spread:>4} steps apart" for name, run in self.runs.items()]
+        return "\n".join([*lines, self.difference or "equal in all runs"])
+
+
+def run(world: World, llm: Llm = "local", *, mode: str = "ooo", steps: int, seed: int = 1,
+        journal: str | os.PathLike[str] | None = None, resume: bool = False, coupling: str = "paper",
+        progress: Callable[..., None] | None = None) -> RunResult:
+    """Runs a world until every agent has done so many steps.
+
+    - ``llm``: who answers: a ``Model``, the name of a backend ("local", "fake:latency=1", "latency",
+      "http://HOST:PORT", "replay:FILE"), or a function of a ``Call`` that returns text
+    - ``mode``: "ooo" (agents that cannot see each other do not wait for each other), "lockstep" or "single"
+    - ``seed``: makes another run of the same world
+    - ``journal``: a file that keeps every answer as it arrives and all that happens. With ``resume``, a file that is
+      there goes on, and no call is made again whose answer it has.
+    - ``coupling``: "paper", or "versioned" (agents may come closer to each other at different steps: faster)
+    - ``progress``: called about once a second with the keywords ``step, front_step, calls, in_flight, wall_s``
+
+    An exception in the world's code, or Ctrl-C, stops the run and comes out here, with a note of the agent and step.
+
+    >>> import throng
+    >>> class Clock(throng.World):
+    ...     def agents(self):
+    ...         return [throng.Agent("Ann", (0, 0), mind=0)]
+    ...     def proceed(self, view, agent):
+    ...         return throng.Intent(mind=agent.mind + 1)
+    >>> throng.run(Clock(), llm="fake", steps=24).agents[0].mind
+    24
+    """
+    result = _native.run(world=world, llm=_native_llm(llm), mode=mode, steps=steps, seed=seed, coupling=coupling,
+                         journal="" if journal is None else os.fspath(journal), resume=resume, progress=progress)
+    return RunResult(**result)
+
+
+def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread=0.9", *, steps: int,
+           seed: int = 1, shuffled: int = 2, coupling: str = "paper") -> VerifyReport:
+    """Runs a world in every mode, and out of order ``shuffled`` times with answers that come late and in another
+    order, and compares what happened. The factory makes it anew for each run.
+
+    A backend's answers must depend on the request alone; those of a server are recorded in the first run.
+
+    >>> import throng
+    >>> class Dice(throng.World):
+    ...     def agents(self):
+    ...         return [throng.Agent(f"player {i}", (9 * i, 0), mind=()) for i in range(5)]
+    ...     def proceed(self, view, agent):
+    ...         return throng.Intent(mind=(*agent.mind, view.random.randint(1, 6)))
+    >>> throng.verify(Dice, steps=10).equal
+    True
+    """
+    report = _native.verify(make_world=world_factory, llm=_native_llm(llm), steps=steps, seed=seed,
+                            coupling=coupling, shuffled=shuffled)
+    return VerifyReport(report["difference"], {name: RunResult(**run) for name, run in report["runs"]})
+
+
+def _native_llm(llm: Llm) -> object:
+    return llm._native if isinstance(llm, Model) else llm

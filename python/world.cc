@@ -1,0 +1,161 @@
+#include "python/world.h"
+
+#include <pybind11/stl.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "python/convert.h"
+#include "python/plain_value.h"
+#include "python/steps.h"
+
+namespace py = pybind11;
+
+namespace throng::python {
+
+namespace {
+
+constexpr int32_t kMaxSide = 1 << 24;
+
+sim::Space ReadSpace(const py::object& world) {
+  const auto side = [&](const char* name) {
+    const auto allowed = fmt::format("an integer from 1 to {}", kMaxSide);
+    const auto value = Field<int32_t>(world, "World", name, allowed);
+    if (value < 1 || value > kMaxSide)
+      ThrowWrongType(std::string("World.") + name, world.attr(name), allowed);
+    return value;
+  };
+  const int32_t width = side("width");
+  const int32_t height = side("height");
+  const auto metric = Field<std::string>(world, "World", "metric", "a str");
+  if (metric == "chebyshev") return {width, height, sim::Metric::kChebyshev};
+  if (metric == "euclid") return {width, height, sim::Metric::kEuclid};
+  if (metric == "manhattan") return {width, height, sim::Metric::kManhattan};
+  throw MakeError(ErrorCode::kInvalid, "World.metric is {}, allowed are chebyshev, euclid and manhattan",
+                  metric);
+}
+
+sim::Rules ReadRules(const py::object& world) {
+  sim::Rules rules;
+  rules.radius_p = Field<int>(world, "World", "perception_radius", "an integer");
+  rules.max_vel = Field<int>(world, "World", "max_velocity", "an integer");
+  return rules;
+}
+
+std::string ReadName(const py::object& world) {
+  const py::object name = world.attr("name");
+  if (name.is_none()) return py::cast<std::string>(py::type::of(world).attr("__name__"));
+  return CastTo<std::string>(name, "World.name", "a str");
+}
+
+}  // namespace
+
+PlainMind::PlainMind(py::handle value, const std::string& what) : value_(Freeze(value, what)) {
+  Hasher hasher;
+  HashPlain(value_, hasher);
+  digest_ = hasher.Finish();
+}
+
+PythonWorld::PythonWorld(py::object world, uint64_t seed, Failure& failure)
+    : world_(std::move(world)),
+      seed_(seed),
+      failure_(failure),
+      random_class_(py::module_::import("random").attr("Random")),
+      name_(ReadName(world_)),
+      space_(ReadSpace(world_)),
+      rules_(ReadRules(world_)) {
+  const py::module_ classes = py::module_::import("throng.world");
+  agent_class_ = classes.attr("Agent");
+  neighbour_class_ = classes.attr("Neighbour");
+  pos_class_ = classes.attr("Pos");
+  ReadAgents();
+  ReadDependencies();
+  SetDigest();
+}
+
+void PythonWorld::ReadAgents() {
+  const py::object agents = world_.attr("agents")();
+  if (!py::isinstance<py::iterable>(agents))
+    ThrowWrongType("World.agents()", agents, "a list of throng.Agent");
+  for (const py::handle agent : agents) {
+    const std::string what = fmt::format("agent {}", agents_.size());
+    if (!py::isinstance(agent, agent_class_))
+      ThrowWrongType("World.agents(): " + what, agent, "a throng.Agent");
+    StartAgent start;
+    start.name = Field<std::string>(agent, "Agent", "name", "a str");
+    start.body.pos = ToPos(agent.attr("pos"), "Agent.pos");
+    start.body.status = Field<std::string>(agent, "Agent", "status", "a str");
+    const py::object mind = agent.attr("mind");
+    start.mind = std::make_shared<PlainMind>(mind, fmt::format("the mind of {} ({})", what, start.name));
+    agents_.push_back(std::move(start));
+  }
+}
+
+void PythonWorld::ReadDependencies() {
+  using Links = std::vector<std::tuple<sim::Step, sim::AgentId, sim::AgentId>>;
+  const py::object links = world_.attr("links")();
+  for (const auto& [step, a, b] : CastTo<Links>(links, "World.links()", "a list of (step, agent, agent)")) {
+    links_.push_back({step, a, b});
+  }
+  const py::object barriers = world_.attr("barriers")();
+  barriers_ = CastTo<std::vector<sim::Step>>(barriers, "World.barriers()", "an ascending list of steps");
+}
+
+void PythonWorld::SetDigest() {
+  Hasher hasher;
+  hasher.Add(name_).Add(space_.Width()).Add(space_.Height()).Add(space_.GetMetric());
+  hasher.Add(rules_.radius_p).Add(rules_.max_vel).Add(uint64_t{agents_.size()});
+  for (const StartAgent& agent : agents_) {
+    hasher.Add(agent.name).Add(agent.body.pos.x).Add(agent.body.pos.y).Add(agent.body.status);
+    agent.mind->Hash(hasher);
+  }
+  hasher.Add(uint64_t{links_.size()}).Add(uint64_t{barriers_.size()});
+  for (const sim::Link& link : links_) hasher.Add(link.step).Add(link.a).Add(link.b);
+  for (const sim::Step step : barriers_) hasher.Add(step);
+  HashPlain(Freeze(world_.attr("parameters")(), "World.parameters()"), hasher);
+  digest_ = hasher.Finish();
+}
+
+py::object PythonWorld::MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,
+                                  py::handle intent) const {
+  const auto& plain = static_cast<const PlainMind&>(*mind);
+  return agent_class_(agents_[agent].name, MakePos(body.pos), body.status, plain.Value(), agent, intent);
+}
+
+py::object PythonWorld::MakeNeighbour(const sim::Neighbour& neighbour) const {
+  return neighbour_class_(neighbour.id, agents_[neighbour.id].name, MakePos(neighbour.body.pos),
+                          neighbour.body.status);
+}
+
+py::object PythonWorld::MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const {
+  return random_class_(CounterRng(seed_, agent, step, resolving ? 1 : 0).Next());
+}
+
+std::string PythonWorld::Describe(sim::AgentId agent, sim::Step step) const {
+  return fmt::format("agent {} ({}), step {}", agent, agents_[agent].name, step);
+}
+
+sim::Task<sim::IntentPtr> PythonWorld::Proceed(const sim::View& view, sim::Caller& caller) const {
+  ProceedSteps steps(*this, view, failure_);
+  steps.Start(world_);
+  while (!steps.Done()) {
+    sim::Task<std::vector<llm::Completion>> asked = sim::WhenAll(steps.Ask(caller));
+    std::vector<llm::Completion> answers = co_await std::move(asked);
+    steps.GoOn(std::move(answers));
+  }
+  co_return std::make_shared<PythonIntent>(steps.TakeResult());
+}
+
+sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Member>& members,
+                                     sim::Commit& commit) const {
+  ResolveSteps steps(*this, step, members, commit, failure_);
+  steps.Start(world_);
+  while (!steps.Done()) {
+    sim::Task<std::vector<llm::Completion>> asked = sim::WhenAll(steps.Ask(commit));
+    std::vector<llm::Completion> answers = co_await std::move(asked);
+    steps.GoOn(std::move(answers));
+  }
+}
+
+}  // namespace throng::python

@@ -1,0 +1,91 @@
+// A world that a Python object describes. A run resumes its coroutines, and ends the life of its minds, on
+// the thread that started it, which holds Python's lock all the time but in calls of the backend (backend.h).
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "python/python_error.h"
+#include "sim/world.h"
+
+namespace throng::python {
+
+// Frozen plain data.
+class PlainMind final : public sim::Mind {
+ public:
+  PlainMind(pybind11::handle value, const std::string& what);
+  void Hash(Hasher& hasher) const override { hasher.Add(digest_); }
+  const pybind11::object& Value() const { return value_; }
+
+ private:
+  pybind11::object value_;
+  Digest digest_;
+};
+
+// Whatever proceed returned.
+struct PythonIntent final : sim::Intent {
+  explicit PythonIntent(pybind11::object v) : value(std::move(v)) {}
+  pybind11::object value;
+};
+
+class PythonWorld final : public sim::World {
+ public:
+  // Reads all but proceed and resolve at once. Throws throng::Error, or what the Python code raises.
+  // `failure` must outlive the world.
+  PythonWorld(pybind11::object world, uint64_t seed, Failure& failure);
+
+  std::string Name() const override { return name_; }
+  Digest ScenarioDigest() const override { return digest_; }
+  const sim::Space& GetSpace() const override { return space_; }
+  sim::Rules GetRules() const override { return rules_; }
+  uint32_t NumAgents() const override { return static_cast<uint32_t>(agents_.size()); }
+  std::string AgentName(sim::AgentId agent) const override { return agents_[agent].name; }
+  sim::Body StartBody(sim::AgentId agent) const override { return agents_[agent].body; }
+  sim::MindPtr StartMind(sim::AgentId agent) const override { return agents_[agent].mind; }
+  std::vector<sim::Link> Links() const override { return links_; }
+  std::vector<sim::Step> Barriers() const override { return barriers_; }
+
+  sim::Task<sim::IntentPtr> Proceed(const sim::View& view, sim::Caller& caller) const override;
+  sim::Task<void> Resolve(sim::Step step, const std::vector<sim::Member>& members,
+                          sim::Commit& commit) const override;
+
+  // A throng.Agent.
+  pybind11::object MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,
+                             pybind11::handle intent) const;
+  pybind11::object MakeNeighbour(const sim::Neighbour& neighbour) const;
+  pybind11::object MakePos(sim::Pos pos) const { return pos_class_(pos.x, pos.y); }
+  // A random.Random that depends on its key alone, so that no order of execution changes what it draws.
+  pybind11::object MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const;
+  std::string Describe(sim::AgentId agent, sim::Step step) const;
+
+ private:
+  struct StartAgent {
+    std::string name;
+    sim::Body body;
+    sim::MindPtr mind;
+  };
+  void ReadAgents();
+  void ReadDependencies();
+  void SetDigest();
+
+  pybind11::object world_;
+  uint64_t seed_;
+  Failure& failure_;
+  pybind11::object agent_class_;
+  pybind11::object neighbour_class_;
+  pybind11::object pos_class_;
+  pybind11::object random_class_;
+  std::string name_;
+  sim::Space space_;
+  sim::Rules rules_;
+  std::vector<StartAgent> agents_;
+  std::vector<sim::Link> links_;
+  std::vector<sim::Step> barriers_;
+  Digest digest_;
+};
+
+}  // namespace throng::python
