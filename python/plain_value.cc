@@ -14,17 +14,18 @@ namespace {
 // Deeper data is refused: it may contain itself.
 constexpr int kMaxDepth = 64;
 
-// What Python code is needed for; found once, and never let go (the interpreter may end first).
+// What Python code is needed for.
 struct Classes {
   py::object enumeration = py::module_::import("enum").attr("Enum");
   py::object proxy = py::module_::import("types").attr("MappingProxyType");
   py::object replace = py::module_::import("dataclasses").attr("replace");
 };
 
-const Classes& GetClasses() {
-  static const Classes* const classes = new Classes;
-  return *classes;
-}
+// Never let go: the interpreter may end before this module. Not made at the first use: an import may hand
+// Python's lock to another thread, which would wait for ever for the guard of a local static.
+const Classes* g_classes = nullptr;
+
+const Classes& GetClasses() { return *g_classes; }
 
 std::string TypeName(py::handle value) {
   return py::cast<std::string>(py::type::handle_of(value).attr("__qualname__"));
@@ -126,6 +127,10 @@ void HashItems(char tag, py::handle items, Hasher& hasher) {
 }
 
 }  // namespace
+
+void InitPlainValues() {
+  if (g_classes == nullptr) g_classes = new Classes;
+}
 
 py::object Freeze(py::handle value, const std::string& what) { return FreezeAt(value, what, 0); }
 

@@ -10,6 +10,9 @@
 
 namespace throng::python {
 
+// Before the functions below, when the module is loaded.
+void InitPlainValues();
+
 // A copy that cannot change: None, bool, int, float, str, bytes and enum members as they are; lists become
 // tuples, dicts read-only ones; named tuples and frozen dataclasses keep their class. Raises throng::Error
 // for anything else, naming the place: `what` is its start ("the mind of agent 3").
