@@ -1,23 +1,26 @@
-// `throng eval kl|ppl|recall`: what a compressed cache costs in quality, against an f32 cache of the same
-// model.
+// `throng eval kl|ppl|recall|dump`: what a compressed cache costs in quality, against an f32 cache of the
+// same model.
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/data_dir.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/mapped_file.h"
 #include "base/thread_pool.h"
 #include "cli/codec_list.h"
 #include "cli/commands.h"
+#include "cli/eval_report.h"
+#include "cli/progress_line.h"
+#include "eval/compose.h"
 #include "eval/divergence.h"
+#include "eval/dump.h"
 #include "eval/recall.h"
 #include "kv/codec_table.h"
 
@@ -27,146 +30,143 @@ namespace {
 struct EvalFlags {
   std::string model;
   std::string kv = "f16,int8,rot4";
+  std::string softmax = "exact";
   size_t samples = 50;
   std::string text;
+  int min_pages = 0;
   int threads = 0;
   bool json = false;
+  std::string plot;
+  std::string out = "pages.npy";
+  size_t pages = 200;
 };
 
 std::string QuestionsPath() { return DataDir() + "/town/eval/recall.jsonl"; }
 
-std::vector<std::string> Codecs(const EvalFlags& flags) {
-  std::vector<std::string> codecs = SplitCodecs(flags.kv);
-  if (codecs.empty()) throw MakeError(ErrorCode::kInvalid, "eval: --kv names no codec");
-  return codecs;
+engine::LoadedModel Load(const EvalFlags& flags) {
+  return engine::LoadModel(flags.model.empty() ? DataDir() + "/town/model.gguf" : flags.model);
 }
 
-std::vector<eval::Divergence> Compare(const EvalFlags& flags) {
-  const std::vector<std::string> codecs = Codecs(flags);
-  const engine::LoadedModel model =
-      engine::LoadModel(flags.model.empty() ? DataDir() + "/town/model.gguf" : flags.model);
+int Threads(const EvalFlags& flags) {
+  if (flags.threads > 0) return flags.threads;
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+// Says how far a run is, not more often than a reader wants to know.
+std::function<void(size_t, size_t)> ShowProgress(ProgressLine& line, const char* what) {
+  using Clock = std::chrono::steady_clock;
+  return [&line, what, begin = Clock::now(), shown = Clock::now()](size_t done, size_t total) mutable {
+    const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
+    const Clock::time_point now = Clock::now();
+    if (seconds(now - shown) < line.IntervalSeconds()) return;
+    shown = now;
+    const double left = seconds(now - begin) * static_cast<double>(total - done) / static_cast<double>(done);
+    line.Show(fmt::format("{} of {} {}, about {:.0f} s left", done, total, what, left));
+  };
+}
+
+eval::EvalOptions Options(const EvalFlags& flags, ProgressLine& line, const char* what) {
+  eval::EvalOptions options;
+  options.codecs = SplitCodecs(flags.kv);
+  if (options.codecs.empty()) throw MakeError(ErrorCode::kInvalid, "eval: --kv names no codec");
+  options.softmax = attention::ParseSoftmax(flags.softmax);
+  options.progress = ShowProgress(line, what);
+  return options;
+}
+
+std::vector<std::vector<int32_t>> Texts(const EvalFlags& flags, const engine::LoadedModel& model) {
   const auto encode = [&](const std::string& text) {
     return model.tokenizer->Encode(text, {.add_bos = model.tokenizer->AddsBos(), .parse_special = false});
   };
   std::vector<std::vector<int32_t>> texts;
-  if (!flags.text.empty()) {
-    texts.push_back(encode(ReadFile(flags.text)));
-  } else {
-    for (const eval::Question& question : eval::ReadQuestions(QuestionsPath(), flags.samples)) {
-      texts.push_back(encode(question.prompt));
-    }
+  const std::string& path = flags.text.empty() ? QuestionsPath() : flags.text;
+  const bool questions = flags.text.empty() || path.find(".jsonl") != std::string::npos;
+  if (!questions) return {encode(ReadFile(path))};
+  for (const eval::Question& question : eval::ReadQuestions(path, flags.samples)) {
+    texts.push_back(encode(question.prompt));
   }
-  ThreadPool threads(flags.threads > 0 ? flags.threads
-                                       : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
-  return eval::MeasureDivergence(*model.transformer, texts, codecs, threads);
+  return texts;
 }
 
-void RunDivergence(const EvalFlags& flags, bool perplexity) {
-  const std::vector<eval::Divergence> rows = Compare(flags);
+void RunDivergence(const EvalFlags& flags, EvalKind kind) {
+  ProgressLine line(false);
+  const eval::EvalOptions options = Options(flags, line, "texts");
+  const engine::LoadedModel model = Load(flags);
+  ThreadPool threads(Threads(flags));
+  const std::vector<eval::CodecDivergence> rows =
+      eval::MeasureDivergence(model, Texts(flags, model), options, threads);
+  line.Clear();
+  if (!flags.plot.empty()) PlotDivergence(rows, kind, flags.plot);
   if (flags.json) {
-    nlohmann::json results = nlohmann::json::array();
-    for (const eval::Divergence& row : rows) {
-      results.push_back({{"kv", row.kv},
-                         {"positions", row.positions},
-                         {"kl_mean", row.kl_mean},
-                         {"kl_p99", row.kl_p99},
-                         {"top1", row.top1},
-                         {"ppl", row.ppl},
-                         {"bytes_per_token", row.bytes_per_token},
-                         {"ratio_to_f16", row.ratio_to_f16}});
-    }
-    fmt::print("{}\n", nlohmann::json{{"results", results}}.dump(2));
-    return;
-  }
-  fmt::print("{} positions beyond the first {} tokens, against f32\n\n", rows.front().positions,
-             kv::kPageTokens);
-  if (perplexity) {
-    fmt::print("{:<16} {:>12} {:>12} {:>12}\n", "kv", "ppl", "bytes/token", "f16 / this");
+    fmt::print("{}\n", EvalJson(rows, flags.softmax).dump(2));
   } else {
-    fmt::print("{:<16} {:>12} {:>12} {:>8} {:>12} {:>12}\n", "kv", "KL mean", "KL p99", "top-1",
-               "bytes/token", "f16 / this");
-  }
-  for (const eval::Divergence& row : rows) {
-    if (perplexity) {
-      fmt::print("{:<16} {:>12.4f} {:>12.0f} {:>12.2f}\n", row.kv, row.ppl, row.bytes_per_token,
-                 row.ratio_to_f16);
-    } else {
-      fmt::print("{:<16} {:>12.3g} {:>12.3g} {:>7.1f}% {:>12.0f} {:>12.2f}\n", row.kv, row.kl_mean,
-                 row.kl_p99, 100.0 * row.top1, row.bytes_per_token, row.ratio_to_f16);
-    }
-  }
-}
-
-std::string BucketName(size_t i) {
-  const int low = i == 0 ? 0 : eval::kBucketEnds[i - 1];
-  if (i + 1 == std::size(eval::kBucketEnds)) return fmt::format(">={}", low);
-  return fmt::format("{}-{}", low, eval::kBucketEnds[i] - 1);
-}
-
-nlohmann::json ToJson(const eval::Recall& row) {
-  nlohmann::json buckets = nlohmann::json::array();
-  for (size_t i = 0; i < row.buckets.size(); ++i) {
-    buckets.push_back({{"distance", BucketName(i)},
-                       {"questions", row.buckets[i].questions},
-                       {"right", row.buckets[i].right}});
-  }
-  return {{"kv", row.kv},
-          {"questions", row.questions},
-          {"accuracy", row.accuracy},
-          {"buckets", buckets},
-          {"lost", row.lost},
-          {"gained", row.gained},
-          {"difference", {row.difference_low, row.difference_high}},
-          {"answer_tokens", row.length_mean},
-          {"answer_length_ratio", row.length_ratio},
-          {"bytes_per_token", row.bytes_per_token},
-          {"ratio_to_f16", row.ratio_to_f16}};
-}
-
-void PrintRecall(const std::vector<eval::Recall>& rows) {
-  fmt::print("{} questions; accuracy by the tokens between answer and question, in percent\n\n",
-             rows.front().questions);
-  fmt::print("{:<16} {:>7}", "kv", "all");
-  for (size_t i = 0; i < std::size(eval::kBucketEnds); ++i) fmt::print(" {:>8}", BucketName(i));
-  fmt::print(" {:>5} {:>7} {:>16} {:>8} {:>11} {:>11}\n", "lost", "gained", "difference 95 %", "length",
-             "bytes/token", "f16 / this");
-  for (const eval::Recall& row : rows) {
-    fmt::print("{:<16} {:>7.1f}", row.kv, 100.0 * row.accuracy);
-    for (const eval::Bucket& bucket : row.buckets) {
-      bucket.questions == 0 ? fmt::print(" {:>8}", "-")
-                            : fmt::print(" {:>8.1f}", 100.0 * bucket.right / bucket.questions);
-    }
-    const std::string difference =
-        fmt::format("{:+.1f} to {:+.1f}", 100.0 * row.difference_low, 100.0 * row.difference_high);
-    fmt::print(" {:>5} {:>7} {:>16} {:>8.3f} {:>11.0f} {:>11.2f}\n", row.lost, row.gained, difference,
-               row.length_ratio, row.bytes_per_token, row.ratio_to_f16);
+    PrintDivergence(rows, kind);
   }
 }
 
 void RunRecall(const EvalFlags& flags) {
-  const std::vector<std::string> codecs = Codecs(flags);
-  const std::string path = flags.text.empty() ? QuestionsPath() : flags.text;
-  const std::vector<eval::Question> questions = eval::ReadQuestions(path, flags.samples);
-  engine::LocalOptions options;
-  options.model = flags.model;
-  options.threads = flags.threads;
-  const std::vector<eval::Recall> rows = eval::MeasureRecall(options, questions, codecs);
-  if (!flags.json) return PrintRecall(rows);
-  nlohmann::json results = nlohmann::json::array();
-  for (const eval::Recall& row : rows) results.push_back(ToJson(row));
-  fmt::print("{}\n", nlohmann::json{{"results", results}}.dump(2));
+  ProgressLine line(false);
+  const eval::EvalOptions options = Options(flags, line, "questions");
+  const std::vector<eval::Question> questions = eval::ReadQuestions(
+      flags.text.empty() ? QuestionsPath() : flags.text, flags.samples, flags.min_pages * kv::kPageTokens);
+  const engine::LoadedModel model = Load(flags);
+  ThreadPool threads(Threads(flags));
+  const std::vector<eval::CodecRecall> rows = eval::MeasureRecall(model, questions, options, threads);
+  line.Clear();
+  if (!flags.plot.empty()) PlotRecall(rows, flags.plot);
+  if (flags.json) {
+    fmt::print("{}\n", EvalJson(rows, flags.softmax).dump(2));
+  } else {
+    PrintRecall(rows);
+  }
 }
 
-void AddFlags(CLI::App& command, EvalFlags& flags, const std::string& text_help) {
+void RunDump(const EvalFlags& flags) {
+  const engine::LoadedModel model = Load(flags);
+  ThreadPool threads(Threads(flags));
+  const size_t pages = eval::DumpPages(model, Texts(flags, model), flags.pages, flags.out, threads);
+  fmt::print("{}: {} pages of each layer and head\n", flags.out, pages);
+}
+
+// Those that each command has.
+void AddInputFlags(CLI::App& command, EvalFlags& flags, const std::string& text_help) {
   command.add_option("-m,--model", flags.model, "GGUF file; default: the embedded model");
-  command.add_option("--kv", flags.kv, "Codecs a,b,...: " + kv::CodecNames())->capture_default_str();
-  command.add_option("--samples", flags.samples, "Prompts of the built-in questions; 0: all")
-      ->capture_default_str();
+  command.add_option("--samples", flags.samples, "Prompts of the questions; 0: all")->capture_default_str();
   command.add_option("--text", flags.text, text_help);
   command.add_option("--threads", flags.threads, "Threads (0: one per core)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
+}
+
+void AddCodecFlags(CLI::App& command, EvalFlags& flags) {
+  command
+      .add_option(
+          "--kv", flags.kv,
+          fmt::format("Codecs a,b,...; KEYS+VALUES for a pair: {}, flashq-mixed; for studies, decoded before "
+                      "use: {}",
+                      kv::CodecNames(), eval::kComposeParameters))
+      ->capture_default_str();
+  command.add_option("--softmax", flags.softmax, "exact or sas, of the codecs; the f32 reference is exact")
+      ->capture_default_str();
   command.add_flag("--json", flags.json, "Results as JSON");
+  command.add_option("--plot", flags.plot, "Write a plot over the bits of an element: an SVG file");
+}
+
+constexpr char kText[] =
+    "A text file, or questions as recall takes them (*.jsonl, *.jsonl.gz); default: the prompts of the "
+    "built-in "
+    "questions";
+
+void AddDump(CLI::App& eval, const std::shared_ptr<EvalFlags>& flags) {
+  CLI::App* dump = eval.add_subcommand(
+      "dump", "Write keys and values as a numpy array [pages, layers, kv heads, 2, 64, head size]");
+  AddInputFlags(*dump, *flags, kText);
+  dump->add_option("--out", flags->out, "The file to write")->capture_default_str();
+  dump->add_option("--pages", flags->pages, "Most pages of 64 tokens")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  dump->footer("Example:\n  throng eval dump --pages 100 --out pages.npy");
+  dump->callback([flags] { RunDump(*flags); });
 }
 
 }  // namespace
@@ -175,29 +175,41 @@ void AddEval(CLI::App& app) {
   CLI::App* eval = app.add_subcommand("eval", "Measure what a compressed KV cache costs in quality");
   eval->require_subcommand(1);
   const auto flags = std::make_shared<EvalFlags>();
-  const char* const kText = "A text file; default: the prompts of the built-in questions";
 
   CLI::App* kl = eval->add_subcommand(
       "kl", "Divergence of the next token's distribution from that over an f32 cache, in nats");
-  AddFlags(*kl, *flags, kText);
-  kl->footer("Example:\n  throng eval kl --kv f16,int8,rot4,rot2 --samples 20");
-  kl->callback([flags] { RunDivergence(*flags, false); });
+  AddInputFlags(*kl, *flags, kText);
+  AddCodecFlags(*kl, *flags);
+  kl->footer("Example:\n  throng eval kl --kv f16,int8,rot4,kivi4+rot2 --samples 20 --plot kl.svg");
+  kl->callback([flags] { RunDivergence(*flags, EvalKind::kKl); });
 
   CLI::App* ppl = eval->add_subcommand("ppl", "Perplexity of a text");
-  AddFlags(*ppl, *flags, kText);
+  AddInputFlags(*ppl, *flags, kText);
+  AddCodecFlags(*ppl, *flags);
   ppl->footer("Example:\n  throng eval ppl -m model.gguf --text book.txt --kv f16,int8,rot4");
-  ppl->callback([flags] { RunDivergence(*flags, true); });
+  ppl->callback([flags] { RunDivergence(*flags, EvalKind::kPpl); });
 
   CLI::App* recall = eval->add_subcommand(
       "recall", "Answers by choice to questions about the prompt: how many does compression lose?");
-  AddFlags(*recall, *flags,
-           "File of JSON lines {prompt, choices, answer, distance}; default: the built-in questions");
+  AddInputFlags(
+      *recall, *flags,
+      "File of JSON lines {prompt, choices, answer, distance}, perhaps gzipped; default: the built-in "
+      "questions");
+  AddCodecFlags(*recall, *flags);
+  recall
+      ->add_option("--min-pages", flags->min_pages,
+                   "Only questions whose answer lies at least so many pages of 64 tokens back")
+      ->check(CLI::Range(0, 10000))
+      ->capture_default_str();
   recall->footer(
-      "lost and gained count the answers on which the codec and f32 differ; length is that of free answers\n"
-      "relative to f32's.\n"
+      "lost and gained count the answers on which the codec and f32 differ, and McNemar is the exact test "
+      "of\n"
+      "whether one of them is more; change is that of accuracy; length is that of free answers relative to "
+      "f32's.\n"
       "Example:\n"
-      "  throng eval recall --kv f16,int8,rot4,rot2 --samples 0");
+      "  throng eval recall --kv f16,int8,rot4,rot2 --samples 0 --min-pages 2");
   recall->callback([flags] { RunRecall(*flags); });
+  AddDump(*eval, flags);
 }
 
 }  // namespace throng::cli

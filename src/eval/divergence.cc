@@ -2,160 +2,178 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <memory>
 
+#include "base/check.h"
 #include "base/error.h"
-#include "base/thread_pool.h"
-#include "kv/block_pool.h"
-#include "kv/codec_table.h"
-#include "kv/sequence_cache.h"
+#include "kv/codec.h"
 #include "model/config.h"
-#include "model/transformer.h"
 
 namespace throng::eval {
 namespace {
 
-constexpr int kChunk = 128;  // tokens of one forward pass
-
-// One codec's cache, and what was seen with it.
-struct Contender {
-  Contender(const std::string& codec, const model::ModelConfig& config)
-      : name(codec),
-        pool(kv::MakeLayout({.kv = codec}, config.num_layers, config.num_kv_heads, config.head_dim),
-             std::numeric_limits<size_t>::max() / 2),
-        cache(pool) {}
-
-  std::string name;
-  kv::BlockPool pool;
-  kv::SequenceCache cache;
-  std::vector<float> logits;  // [kChunk, vocab]
-  std::vector<double> divergences;
-  double loss = 0.0;
-  size_t agreements = 0;
+struct alignas(64) Aligned {
+  uint8_t bytes[64];
 };
 
-// Logarithms of the probabilities of one row of logits.
-void LogSoftmax(const float* logits, std::vector<double>& out) {
-  const double max = *std::max_element(logits, logits + out.size());
+size_t ArgMax(std::span<const float> row) {
+  return static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());
+}
+
+// log sum exp.
+double LogSum(std::span<const float> row) {
+  const double max = *std::max_element(row.begin(), row.end());
   double sum = 0.0;
-  for (size_t i = 0; i < out.size(); ++i) sum += std::exp(logits[i] - max);
-  const double log_sum = max + std::log(sum);
-  for (size_t i = 0; i < out.size(); ++i) out[i] = logits[i] - log_sum;
+  for (const float logit : row) sum += std::exp(logit - max);
+  return max + std::log(sum);
 }
-
-size_t ArgMax(const float* row, size_t size) {
-  return static_cast<size_t>(std::max_element(row, row + size) - row);
-}
-
-void Forward(Contender& contender, std::span<const int32_t> tokens, model::Transformer& transformer,
-             ThreadPool& threads) {
-  const int count = static_cast<int>(tokens.size());
-  if (!contender.cache.Reserve(count)) {
-    throw MakeError(ErrorCode::kExhausted, "eval: the cache of {} has no room", contender.name);
-  }
-  const model::BatchItem item{tokens, &contender.cache, count};
-  transformer.Forward({&item, 1}, threads, contender.logits.data());
-}
-
-class Comparison {
- public:
-  Comparison(model::Transformer& transformer, std::span<const std::string> codecs, ThreadPool& threads)
-      : transformer_(transformer),
-        threads_(threads),
-        vocab_(static_cast<size_t>(transformer.Config().vocab_size)),
-        expected_(vocab_),
-        actual_(vocab_) {
-    contenders_.push_back(std::make_unique<Contender>("f32", transformer.Config()));
-    for (const std::string& codec : codecs) {
-      contenders_.push_back(std::make_unique<Contender>(codec, transformer.Config()));
-    }
-    for (const auto& contender : contenders_) contender->logits.resize(kChunk * vocab_);
-  }
-
-  void Add(std::span<const int32_t> text) {
-    for (size_t first = 0; first < text.size(); first += kChunk) {
-      const auto chunk = text.subspan(first, std::min<size_t>(kChunk, text.size() - first));
-      for (const auto& contender : contenders_) Forward(*contender, chunk, transformer_, threads_);
-      for (size_t i = 0; i < chunk.size(); ++i) {
-        const size_t position = first + i;
-        if (position < kv::kPageTokens || position + 1 >= text.size()) continue;
-        Compare(i, static_cast<size_t>(text[position + 1]));
-      }
-    }
-    for (const auto& contender : contenders_) contender->cache.Release();
-  }
-
-  std::vector<Divergence> Results() {
-    if (positions_ == 0) {
-      throw MakeError(ErrorCode::kInvalid,
-                      "eval: no text has more than {} tokens, so that nothing is read from sealed pages",
-                      kv::kPageTokens + 1);
-    }
-    std::vector<Divergence> results;
-    for (size_t c = 1; c < contenders_.size(); ++c) results.push_back(Result(*contenders_[c]));
-    return results;
-  }
-
- private:
-  // Row i of all contenders' logits; next: the token that follows in the text.
-  void Compare(size_t i, size_t next) {
-    const float* reference = contenders_[0]->logits.data() + i * vocab_;
-    LogSoftmax(reference, expected_);
-    const size_t likeliest = ArgMax(reference, vocab_);
-    ++positions_;
-    for (size_t c = 1; c < contenders_.size(); ++c) {
-      Contender& contender = *contenders_[c];
-      const float* row = contender.logits.data() + i * vocab_;
-      LogSoftmax(row, actual_);
-      double divergence = 0.0;
-      for (size_t v = 0; v < vocab_; ++v) divergence += std::exp(expected_[v]) * (expected_[v] - actual_[v]);
-      contender.divergences.push_back(std::max(0.0, divergence));  // rounding may leave a bit below zero
-      contender.loss -= actual_[next];
-      contender.agreements += ArgMax(row, vocab_) == likeliest;
-    }
-  }
-
-  Divergence Result(Contender& contender) const {
-    std::vector<double>& all = contender.divergences;
-    std::sort(all.begin(), all.end());
-    const auto n = static_cast<double>(all.size());
-    Divergence result;
-    result.kv = contender.name;
-    result.positions = all.size();
-    for (const double divergence : all) result.kl_mean += divergence / n;
-    result.kl_p99 = all[std::min(all.size() - 1, static_cast<size_t>(0.99 * n))];
-    result.top1 = static_cast<double>(contender.agreements) / n;
-    result.ppl = std::exp(contender.loss / n);
-    const kv::BlockLayout& layout = contender.pool.Layout();
-    result.bytes_per_token = static_cast<double>(contender.pool.SealedBytes()) / kv::kPageTokens;
-    result.ratio_to_f16 =
-        4.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim / result.bytes_per_token;
-    return result;
-  }
-
-  model::Transformer& transformer_;
-  ThreadPool& threads_;
-  const size_t vocab_;
-  std::vector<std::unique_ptr<Contender>> contenders_;  // the first is the reference
-  std::vector<double> expected_, actual_;
-  size_t positions_ = 0;
-};
 
 }  // namespace
 
-std::vector<Divergence> MeasureDivergence(model::Transformer& transformer,
-                                          std::span<const std::vector<int32_t>> texts,
-                                          std::span<const std::string> codecs, ThreadPool& threads) {
-  Comparison comparison(transformer, codecs, threads);
-  const auto context = static_cast<size_t>(transformer.Config().context_length);
-  for (const std::vector<int32_t>& text : texts) {
-    // A shorter one has nothing to compare.
-    if (text.size() > kv::kPageTokens + 1) {
-      comparison.Add(std::span(text).first(std::min(text.size(), context)));
+Comparison::Comparison(const engine::LoadedModel& model, const EvalOptions& options, ThreadPool& threads)
+    : threads_(threads),
+      vocab_(static_cast<size_t>(model.transformer->Config().vocab_size)),
+      probabilities_(vocab_) {
+  const auto add = [&](const std::string& codec, attention::SoftmaxKind softmax) {
+    seen_.push_back(std::make_unique<Seen>());
+    seen_.back()->subject = std::make_unique<Subject>(codec, softmax, model, threads_);
+    seen_.back()->logits.resize(kChunk * vocab_);
+  };
+  add("f32", attention::SoftmaxKind::kExact);
+  for (const std::string& codec : options.codecs) add(codec, options.softmax);
+}
+
+void Comparison::Read(std::span<const int32_t> text) {
+  const auto differs = std::mismatch(text.begin(), text.end(), text_.begin(), text_.end()).first;
+  const size_t seen_before = static_cast<size_t>(differs - text.begin());
+  const size_t kept = KeepPrefix(text.first(std::min(seen_before, text.size() - 1)));
+  for (size_t first = kept; first < text.size(); first += kChunk) {
+    const auto chunk = text.subspan(first, std::min<size_t>(kChunk, text.size() - first));
+    for (const auto& seen : seen_) {
+      seen->subject->Forward(chunk, seen->subject->Cache(), static_cast<int>(chunk.size()),
+                             seen->logits.data());
+    }
+    for (size_t row = 0; row < chunk.size(); ++row) {
+      const size_t position = first + row;
+      if (position < std::max<size_t>(kv::kPageTokens, seen_before) || position + 1 >= text.size()) continue;
+      Compare(row, static_cast<size_t>(text[position + 1]));
+    }
+    last_row_ = chunk.size() - 1;
+  }
+  text_.assign(text.begin(), text.end());
+  const size_t blocks = text.size() / kv::kPageTokens;
+  if (blocks > seen_before / kv::kPageTokens) CompareBlock(static_cast<int>(blocks) - 1);
+}
+
+// Leaves only a prefix in the caches, or less if it ends within a sealed page. Returns how many tokens are
+// left.
+size_t Comparison::KeepPrefix(std::span<const int32_t> text) {
+  int kept = static_cast<int>(text.size());
+  for (const auto& seen : seen_) {
+    kv::SequenceCache& cache = seen->subject->Cache();
+    kept = std::min(kept, cache.Truncate(std::min(kept, cache.NumTokens())));
+  }
+  // All seal at the same places, but one that had been ahead may have kept less.
+  for (const auto& seen : seen_) kept = std::min(kept, seen->subject->Cache().Truncate(kept));
+  return static_cast<size_t>(kept);
+}
+
+// Of one row of all logits; next: the token that follows in the text.
+void Comparison::Compare(size_t row, size_t next) {
+  const std::span<const float> expected(seen_[0]->logits.data() + row * vocab_, vocab_);
+  const double log_sum = LogSum(expected);
+  double negative_entropy = 0.0;
+  for (size_t v = 0; v < vocab_; ++v) {
+    const double log_probability = expected[v] - log_sum;
+    probabilities_[v] = std::exp(log_probability);
+    negative_entropy += probabilities_[v] * log_probability;
+  }
+  const size_t likeliest = ArgMax(expected);
+  for (const auto& seen : seen_) {
+    const std::span<const float> actual(seen->logits.data() + row * vocab_, vocab_);
+    const double actual_log_sum = seen == seen_[0] ? log_sum : LogSum(actual);
+    double mean = 0.0;
+    for (size_t v = 0; v < vocab_; ++v) mean += probabilities_[v] * (actual[v] - actual_log_sum);
+    // Rounding may leave a bit below zero.
+    seen->divergences.push_back(std::max(0.0, negative_entropy - mean));
+    seen->loss -= actual[next] - actual_log_sum;
+    seen->agreements += ArgMax(actual) == likeliest;
+  }
+}
+
+// What encoding alone does: the reference's pages of one block, through each codec and back.
+void Comparison::CompareBlock(int block) {
+  const kv::SequenceCache& reference = seen_[0]->subject->Cache();
+  const kv::BlockLayout& layout = reference.Layout();
+  std::vector<float> exact(static_cast<size_t>(kv::kPageTokens) * layout.head_dim);
+  std::vector<float> decoded(exact.size());
+  const auto bytes = std::make_unique<Aligned[]>(exact.size() * sizeof(float) / sizeof(Aligned) + 16);
+  for (size_t page = 0; page < layout.pages.size(); ++page) {
+    const int layer = static_cast<int>(page) / layout.num_kv_heads;
+    const int head = static_cast<int>(page) % layout.num_kv_heads;
+    const kv::PageView view = reference.Sealed(layer, head, block);
+    for (const kv::Part part : {kv::Part::kKeys, kv::Part::kValues}) {
+      const bool keys = part == kv::Part::kKeys;
+      const auto codec_of = [&](const kv::PageSpec& spec) { return keys ? spec.keys : spec.values; };
+      codec_of(layout.pages[page])->Decode(part, keys ? view.keys : view.values, exact.data());
+      for (const float x : exact) squares_[!keys] += static_cast<double>(x) * x;
+      for (const auto& seen : seen_) {
+        const kv::Codec* codec = codec_of(seen->subject->Cache().Layout().pages[page]);
+        THRONG_CHECK(codec->Bytes(part) <= exact.size() * sizeof(float) + 15 * sizeof(Aligned));
+        codec->Encode(part, exact.data(), bytes[0].bytes);
+        codec->Decode(part, bytes[0].bytes, decoded.data());
+        for (size_t i = 0; i < exact.size(); ++i) {
+          const double error = static_cast<double>(decoded[i]) - exact[i];
+          seen->square_errors[!keys] += error * error;
+        }
+      }
     }
   }
-  return comparison.Results();
+}
+
+std::span<const float> Comparison::LastLogits(size_t i) const {
+  return {seen_[i]->logits.data() + last_row_ * vocab_, vocab_};
+}
+
+Divergence Comparison::Result(size_t i) const {
+  const Seen& seen = *seen_[i];
+  std::vector<double> all = seen.divergences;
+  Divergence result;
+  result.positions = all.size();
+  if (all.empty()) return result;
+  std::sort(all.begin(), all.end());
+  const auto n = static_cast<double>(all.size());
+  for (const double divergence : all) result.kl_mean += divergence / n;
+  result.kl_p99 = all[std::min(all.size() - 1, static_cast<size_t>(0.99 * n))];
+  result.top1 = static_cast<double>(seen.agreements) / n;
+  result.ppl = std::exp(seen.loss / n);
+  result.error_keys = std::sqrt(seen.square_errors[0] / std::max(squares_[0], 1e-30));
+  result.error_values = std::sqrt(seen.square_errors[1] / std::max(squares_[1], 1e-30));
+  return result;
+}
+
+std::vector<CodecDivergence> MeasureDivergence(const engine::LoadedModel& model,
+                                               std::span<const std::vector<int32_t>> texts,
+                                               const EvalOptions& options, ThreadPool& threads) {
+  Comparison comparison(model, options, threads);
+  const auto context = static_cast<size_t>(model.transformer->Config().context_length);
+  size_t done = 0;
+  for (const std::vector<int32_t>& text : texts) {
+    if (text.size() > kv::kPageTokens + 1) {
+      comparison.Read(std::span(text).first(std::min(text.size(), context)));
+    }
+    if (options.progress) options.progress(++done, texts.size());
+  }
+  std::vector<CodecDivergence> results;
+  for (size_t i = 0; i < comparison.NumSubjects(); ++i) {
+    const Subject& subject = comparison.GetSubject(i);
+    results.push_back({subject.Name(), subject.GetSizes(), comparison.Result(i)});
+  }
+  if (results.front().divergence.positions == 0) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "eval: no text has more than {} tokens, so that nothing is read from sealed pages",
+                    kv::kPageTokens + 1);
+  }
+  return results;
 }
 
 }  // namespace throng::eval

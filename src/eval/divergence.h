@@ -1,36 +1,86 @@
-// How far a compressed cache moves a model's predictions: against the same model over an f32 cache.
+// How far compressed caches move a model's predictions: against the same model over an f32 cache with exact
+// softmax.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-namespace throng {
-class ThreadPool;
-}
-namespace throng::model {
-class Transformer;
-}
+#include "eval/subject.h"
 
 namespace throng::eval {
 
+struct EvalOptions {
+  std::vector<std::string> codecs;                                  // as Subject takes them
+  attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact;  // of the codecs; the reference's is exact
+  std::function<void(size_t done, size_t total)> progress = nullptr;  // after each text or question
+};
+
 struct Divergence {
-  std::string kv;
   size_t positions = 0;  // that were compared
   double kl_mean = 0.0;  // KL(f32 || codec) of the next token's distribution, nats
   double kl_p99 = 0.0;
   double top1 = 0.0;  // share of positions where both find the same token likeliest
   double ppl = 0.0;   // perplexity over the text's own tokens
-  double bytes_per_token = 0.0;
-  double ratio_to_f16 = 0.0;  // how many times smaller than f16
+  // |decoded - x| / |x| over pages of the reference, one block of each text.
+  double error_keys = 0.0;
+  double error_values = 0.0;
 };
 
-// Compares at the positions that attend to at least one sealed page: from token 64 of each text on. Texts are
-// cut to the model's context. Throws kInvalid if no text is long enough, or a codec does not exist.
-std::vector<Divergence> MeasureDivergence(model::Transformer& transformer,
-                                          std::span<const std::vector<int32_t>> texts,
-                                          std::span<const std::string> codecs, ThreadPool& threads);
+// The reference and all codecs over the same texts, one after the other.
+class Comparison {
+ public:
+  Comparison(const engine::LoadedModel& model, const EvalOptions& options, ThreadPool& threads);
+
+  // Runs a text through all caches, and compares what follows its tokens at the positions that attend to at
+  // least one sealed page: from token 64 on, but not after the last one, which nothing follows. What it
+  // begins with in common with the text before is in the caches, has been compared, and is not read again.
+  void Read(std::span<const int32_t> text);
+
+  // Subject 0 is the reference: f32.
+  size_t NumSubjects() const { return seen_.size(); }
+  Subject& GetSubject(size_t i) { return *seen_[i]->subject; }
+  // What follows the text read last: [vocab].
+  std::span<const float> LastLogits(size_t i) const;
+  Divergence Result(size_t i) const;
+
+ private:
+  struct Seen {
+    std::unique_ptr<Subject> subject;
+    std::vector<float> logits;  // [kChunk, vocab]
+    std::vector<double> divergences;
+    double loss = 0.0;
+    size_t agreements = 0;
+    double square_errors[2] = {};  // of keys and values
+  };
+  size_t KeepPrefix(std::span<const int32_t> text);
+  void Compare(size_t row, size_t next);
+  void CompareBlock(int block);
+
+  ThreadPool& threads_;
+  const size_t vocab_;
+  std::vector<std::unique_ptr<Seen>> seen_;
+  std::vector<double> probabilities_;  // of the reference, at one position
+  double squares_[2] = {};             // of the reference's keys and values that were compared
+  std::vector<int32_t> text_;          // read last
+  size_t last_row_ = 0;                // of its last token
+};
+
+struct CodecDivergence {
+  std::string kv;
+  Sizes sizes;
+  Divergence divergence;
+};
+
+// The first of the results is the reference, then come the codecs. Texts are cut to the model's context;
+// those of no more than 65 tokens are left out. Throws kInvalid if no text is long enough, or a codec does
+// not exist.
+std::vector<CodecDivergence> MeasureDivergence(const engine::LoadedModel& model,
+                                               std::span<const std::vector<int32_t>> texts,
+                                               const EvalOptions& options, ThreadPool& threads);
 
 }  // namespace throng::eval

@@ -1,81 +1,291 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "base/thread_pool.h"
+#include "eval/compose.h"
 #include "eval/divergence.h"
+#include "eval/dump.h"
+#include "eval/plot.h"
 #include "eval/recall.h"
+#include "eval/statistics.h"
+#include "kv/codec_table.h"
 
 namespace throng::eval {
 namespace {
 
 const std::string kModel = std::string(THRONG_SHARED_DIR) + "/models/stories260K.gguf";
 
+std::vector<int32_t> SomeText(size_t size) {
+  std::vector<int32_t> text(size);
+  for (size_t i = 0; i < size; ++i) text[i] = static_cast<int32_t>(260 + i * 37 % 200);
+  return text;
+}
+
 TEST(DivergenceTest, F32AgreesWithItselfAndCodecsDriftByTheirBits) {
   if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
   const engine::LoadedModel model = engine::LoadModel(kModel);
-  std::vector<int32_t> text(200);
-  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<int32_t>(260 + i * 37 % 200);
+  const std::vector<int32_t> text = SomeText(200);
   ThreadPool threads(2);
-  const std::vector<std::string> codecs = {"f32", "int8", "rot2"};
-  const auto results = MeasureDivergence(*model.transformer, {&text, 1}, codecs, threads);
-  ASSERT_EQ(results.size(), 3u);
-  EXPECT_EQ(results[0].positions, 200u - 64 - 1);
-  EXPECT_EQ(results[0].kl_mean, 0.0);
-  EXPECT_EQ(results[0].kl_p99, 0.0);
-  EXPECT_EQ(results[0].top1, 1.0);
-  EXPECT_GT(results[1].kl_mean, 0.0);
-  EXPECT_LT(results[1].kl_mean, 0.01);
-  EXPECT_NEAR(results[1].ppl / results[0].ppl, 1.0, 0.05);
-  EXPECT_GT(results[2].kl_mean, results[1].kl_mean);
-  EXPECT_DOUBLE_EQ(results[0].ratio_to_f16, 0.5);
-  EXPECT_GT(results[2].ratio_to_f16, results[1].ratio_to_f16);
+  EvalOptions options;
+  options.codecs = {"f32", "int8", "rot2", "int8+rot2"};
+  size_t calls = 0;
+  options.progress = [&calls](size_t done, size_t total) { calls += done == total; };
+  const auto results = MeasureDivergence(model, {&text, 1}, options, threads);
+  EXPECT_EQ(calls, 1u);
+  ASSERT_EQ(results.size(), 5u);
+  for (const size_t exact : {0u, 1u}) {
+    EXPECT_EQ(results[exact].divergence.positions, 200u - 64 - 1);
+    EXPECT_EQ(results[exact].divergence.kl_mean, 0.0);
+    EXPECT_EQ(results[exact].divergence.kl_p99, 0.0);
+    EXPECT_EQ(results[exact].divergence.top1, 1.0);
+    EXPECT_DOUBLE_EQ(results[exact].sizes.ratio_to_f16, 0.5);
+    EXPECT_DOUBLE_EQ(results[exact].sizes.bits, 32.0);
+  }
+  const Divergence& int8 = results[2].divergence;
+  const Divergence& rot2 = results[3].divergence;
+  EXPECT_GT(int8.kl_mean, 0.0);
+  EXPECT_LT(int8.kl_mean, 0.01);
+  EXPECT_GT(int8.kl_p99, int8.kl_mean);
+  EXPECT_NEAR(int8.ppl / results[0].divergence.ppl, 1.0, 0.05);
+  EXPECT_GT(rot2.kl_mean, int8.kl_mean);
+  EXPECT_GT(results[3].sizes.ratio_to_f16, results[2].sizes.ratio_to_f16);
+  EXPECT_NEAR(results[4].sizes.bits, (results[2].sizes.bits + results[3].sizes.bits) / 2, 1e-9);
+  EXPECT_LT(results[4].divergence.kl_mean, rot2.kl_mean);
 }
 
-TEST(DivergenceTest, TextsWithoutSealedPagesAreRefused) {
+TEST(DivergenceTest, SasAloneMovesPredictionsALittle) {
+  if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
+  const engine::LoadedModel model = engine::LoadModel(kModel);
+  const std::vector<int32_t> text = SomeText(150);
+  ThreadPool threads(1);
+  EvalOptions options;
+  options.codecs = {"f32"};
+  options.softmax = attention::SoftmaxKind::kSas;
+  const auto results = MeasureDivergence(model, {&text, 1}, options, threads);
+  EXPECT_EQ(results[0].divergence.kl_mean, 0.0);
+  EXPECT_GT(results[1].divergence.kl_mean, 0.0);
+  EXPECT_LT(results[1].divergence.kl_mean, 0.01);
+}
+
+TEST(DivergenceTest, TextsWithoutSealedPagesAndUnknownCodecsAreRefused) {
   if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
   const engine::LoadedModel model = engine::LoadModel(kModel);
   const std::vector<int32_t> text(64, 300);
-  const std::vector<std::string> codecs = {"int8"};
   ThreadPool threads(1);
-  EXPECT_THROW(MeasureDivergence(*model.transformer, {&text, 1}, codecs, threads), Error);
+  EvalOptions options;
+  options.codecs = {"int8"};
+  EXPECT_THROW(MeasureDivergence(model, {&text, 1}, options, threads), Error);
+  options.codecs = {"int8+nothing"};
+  EXPECT_THROW(MeasureDivergence(model, {&text, 1}, options, threads), Error);
 }
 
-TEST(RecallTest, F32LosesNothingToItself) {
-  if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
+std::vector<Question> SomeQuestions() {
   std::vector<Question> questions;
   for (int i = 0; i < 4; ++i) {
     std::string prompt;
     for (int j = 0; j < 25; ++j) prompt += "Tom and Lily went to the park. ";
     questions.push_back({prompt + "They saw a", {" dog", " cat", " bird"}, " dog", 60 * i});
   }
-  engine::LocalOptions options;
-  options.model = kModel;
-  options.kv_budget_bytes = 64 << 20;
-  const std::vector<std::string> codecs = {"f32", "int8"};
-  const auto results = MeasureRecall(options, questions, codecs);
-  ASSERT_EQ(results.size(), 2u);
-  EXPECT_EQ(results[0].lost + results[0].gained, 0);
-  EXPECT_EQ(results[0].difference_low, 0.0);
-  EXPECT_EQ(results[0].length_ratio, 1.0);
-  EXPECT_EQ(results[1].buckets[0].questions, 2);  // distances 0 and 60
-  EXPECT_EQ(results[1].buckets[1].questions, 1);
-  EXPECT_EQ(results[1].buckets[2].questions, 1);
+  return questions;
 }
 
-TEST(QuestionsTest, ABadLineIsNamed) {
+TEST(RecallTest, F32LosesNothingToItself) {
+  if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
+  const engine::LoadedModel model = engine::LoadModel(kModel);
+  ThreadPool threads(2);
+  EvalOptions options;
+  options.codecs = {"f32", "int8"};
+  const auto results = MeasureRecall(model, SomeQuestions(), options, threads);
+  ASSERT_EQ(results.size(), 3u);
+  const Recall& same = results[1].recall;
+  EXPECT_EQ(same.lost + same.gained, 0);
+  EXPECT_EQ(same.difference, 0.0);
+  EXPECT_EQ(same.mcnemar_p, 1.0);
+  EXPECT_EQ(same.answer_length_ratio, 1.0);
+  EXPECT_EQ(same.answer_length_changed, 0.0);
+  EXPECT_GT(same.answer_tokens, 0.0);
+  EXPECT_EQ(results[2].recall.depths[0].questions, 2);  // distances 0 and 60
+  EXPECT_EQ(results[2].recall.depths[1].questions, 1);
+  EXPECT_EQ(results[2].recall.depths[2].questions, 1);
+}
+
+// The answers do not depend on who asks: the engine, with all questions in one batch, gives the same ones.
+TEST(RecallTest, AnswersAreTheEngines) {
+  if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
+  const std::vector<Question> questions = SomeQuestions();
+  engine::LocalOptions local;
+  local.model = kModel;
+  local.kv = "rot2";
+  local.kv_budget_bytes = 64 << 20;
+  int right = 0;
+  {
+    const auto llm = engine::MakeLocalLlm(local);
+    for (const Question& question : questions) {
+      llm::Request request;
+      request.prompt = question.prompt;
+      request.max_tokens = 8;
+      request.constraint.choices = question.choices;
+      llm->Submit(std::move(request));
+    }
+    std::vector<llm::Completion> done;
+    while (done.size() < questions.size()) llm->Wait(done, 1.0);
+    for (const llm::Completion& completion : done) right += completion.text == " dog";
+  }
+  const engine::LoadedModel model = engine::LoadModel(kModel);
+  ThreadPool threads(1);
+  EvalOptions options;
+  options.codecs = {"rot2"};
+  EXPECT_EQ(MeasureRecall(model, questions, options, threads)[1].recall.accuracy, right / 4.0);
+}
+
+TEST(RecallTest, AQuestionLongerThanTheContextIsRefused) {
+  if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
+  const engine::LoadedModel model = engine::LoadModel(kModel);
+  std::string prompt;
+  for (int i = 0; i < 2000; ++i) prompt += "They went to the park. ";
+  const std::vector<Question> questions = {{prompt, {" dog", " cat"}, " dog", 0}};
+  ThreadPool threads(1);
+  EvalOptions options;
+  options.codecs = {"f16"};
+  EXPECT_THROW(MeasureRecall(model, questions, options, threads), Error);
+}
+
+TEST(QuestionsTest, ABadLineIsNamedAndNearAnswersAreLeftOut) {
   const std::string path = testing::TempDir() + "/questions.jsonl";
   std::ofstream(path) << R"({"prompt":"p","choices":["a"],"answer":"a","distance":3})"
+                      << "\n"
+                      << R"({"prompt":"q","choices":["a"],"answer":"a","distance":130})"
                       << "\n{}\n";
   EXPECT_EQ(ReadQuestions(path, 1).size(), 1u);
+  EXPECT_EQ(ReadQuestions(path, 1, 128)[0].prompt, "q");
   try {
     ReadQuestions(path, 0);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find(":2:"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find(":3:"), std::string::npos) << error.what();
   }
+  EXPECT_THROW(ReadQuestions(path + ".missing", 0), Error);
+}
+
+TEST(QuestionsTest, TheCommittedFarOnesAreWhatTheGatesNeed) {
+  const auto questions = ReadQuestions(std::string(THRONG_SOURCE_DIR) + "/town/eval/recall_far.jsonl.gz", 0);
+  EXPECT_GE(questions.size(), 2000u);
+  for (const Question& question : questions) {
+    EXPECT_GE(question.distance, 2 * kv::kPageTokens);
+    EXPECT_GE(question.choices.size(), 8u);
+    EXPECT_NE(std::find(question.choices.begin(), question.choices.end(), question.answer),
+              question.choices.end());
+  }
+}
+
+TEST(StatisticsTest, IntervalsAndTestsAreTheTextbooks) {
+  const Interval wilson = WilsonInterval(95, 100);  // 0.888 to 0.978
+  EXPECT_NEAR(wilson.low, 0.8882, 1e-4);
+  EXPECT_NEAR(wilson.high, 0.9785, 1e-4);
+  EXPECT_EQ(WilsonInterval(0, 0).high, 1.0);
+  EXPECT_NEAR(McNemarP(10, 2), 2.0 * (1 + 12 + 66) / 4096, 1e-12);
+  EXPECT_EQ(McNemarP(0, 0), 1.0);
+  EXPECT_EQ(McNemarP(5, 5), 1.0);
+  EXPECT_LT(McNemarP(2000, 100), 1e-100);
+  const Interval paired = PairedInterval(20, 10, 2000);
+  EXPECT_LT(paired.low, -0.005);
+  EXPECT_GT(paired.high, -0.005);
+  EXPECT_NEAR(paired.high - paired.low, 2 * 1.96 * std::sqrt(31.0) / 2002, 1e-5);
+}
+
+std::vector<float> Noise(size_t size) {
+  std::vector<float> block(size);
+  for (size_t i = 0; i < size; ++i) {
+    CounterRng rng(7, i);
+    block[i] = static_cast<float>(rng.NextDouble() + rng.NextDouble() + rng.NextDouble() - 1.5);
+  }
+  return block;
+}
+
+double ErrorOf(const kv::Codec& codec, kv::Part part, const std::vector<float>& block) {
+  std::vector<uint8_t> encoded(codec.Bytes(part) + 64);
+  uint8_t* const aligned = encoded.data() + (64 - reinterpret_cast<uintptr_t>(encoded.data()) % 64) % 64;
+  std::vector<float> decoded(block.size());
+  codec.Encode(part, block.data(), aligned);
+  codec.Decode(part, aligned, decoded.data());
+  double error = 0.0, norm = 0.0;
+  for (size_t i = 0; i < block.size(); ++i) {
+    error += (decoded[i] - block[i]) * (decoded[i] - block[i]);
+    norm += block[i] * block[i];
+  }
+  return std::sqrt(error / norm);
+}
+
+// The study's codec is the shipped ones where both exist.
+TEST(ComposeTest, IsTheTablesCodecsInBytesAndErrors) {
+  const std::vector<float> block = Noise(64 * 64);
+  for (const auto& [composed, real] :
+       std::vector<std::pair<const char*, const char*>>{{"compose:b=2", "kivi2"},
+                                                        {"compose:b=3,g=32", "kivi3:g=32"},
+                                                        {"compose:b=4", "kivi4"},
+                                                        {"compose:b=2,r=4", "gearl2"},
+                                                        {"compose:b=2,r=4,s=2%", "gear2"}}) {
+    const auto compose = ParseCompose(composed, 64);
+    const auto codec = kv::ParseCodec(real, 64);
+    for (const kv::Part part : {kv::Part::kKeys, kv::Part::kValues}) {
+      EXPECT_NEAR(compose->Bits(part), 8.0 * codec->Bytes(part) / (64 * 64), 1e-9) << composed;
+      EXPECT_NEAR(ErrorOf(*compose, part, block) / ErrorOf(*codec, part, block), 1.0, 0.01) << composed;
+    }
+  }
+}
+
+TEST(ComposeTest, EachPartReducesTheErrorWhereItShould) {
+  std::vector<float> block = Noise(64 * 80);
+  const auto error = [&block](const char* spec) {
+    return ErrorOf(*ParseCompose(spec, 80), kv::Part::kValues, block);
+  };
+  const double plain = error("compose:b=2");
+  EXPECT_LT(error("compose:b=2,r=4"), plain);
+  EXPECT_LT(error("compose:b=2,s=2%"), plain);
+  EXPECT_LT(error("compose:b=2,clip=1"), plain);
+  EXPECT_LT(error("compose:b=2,g=16"), plain);
+  for (size_t t = 0; t < 64; ++t) block[t * 80 + 3] = 20.0f;  // a channel of outliers
+  EXPECT_LT(error("compose:b=2,rot=1"), 0.8 * error("compose:b=2"));
+  EXPECT_LT(error("compose:b=8,rot=1"), 0.01);
+}
+
+TEST(ComposeTest, WrongParametersAreRefused) {
+  for (const char* spec : {"compose:b=0", "compose:r=40", "compose:f=12", "compose:x=1", "compose:b"}) {
+    EXPECT_THROW(ParseCompose(spec, 64), Error) << spec;
+  }
+}
+
+TEST(DumpTest, WritesAnArrayOfPages) {
+  if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
+  const engine::LoadedModel model = engine::LoadModel(kModel);
+  const std::vector<std::vector<int32_t>> texts = {SomeText(150), SomeText(100)};
+  const std::string path = testing::TempDir() + "/pages.npy";
+  ThreadPool threads(1);
+  EXPECT_EQ(DumpPages(model, texts, 100, path, threads), 3u);
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  EXPECT_EQ(bytes.substr(1, 5), "NUMPY");
+  EXPECT_NE(bytes.find("'shape': (3, 5, 4, 2, 64, 8)"), std::string::npos) << bytes.substr(0, 128);
+  EXPECT_EQ(bytes.size(), 128 + 3u * 5 * 4 * 2 * 64 * 8 * 4);
+  EXPECT_THROW(DumpPages(model, texts, 100, "/nowhere/pages.npy", threads), Error);
+}
+
+TEST(PlotTest, ShowsEachPointWithItsName) {
+  const std::vector<PlotPoint> points = {{"a<b", 2.5, 0.01, {}},
+                                         {"c", 4.5, 0.001, {0.0005, 0.002}},
+                                         {"zero", 3.0, 0.0, {}},
+                                         {"bad", 3.0, NAN, {}}};
+  const std::string svg = ScatterSvg({"title", "x", "y", true}, points);
+  EXPECT_NE(svg.find("a&lt;b"), std::string::npos);
+  EXPECT_EQ(svg.find("zero"), std::string::npos);  // a logarithm has no place for it
+  EXPECT_EQ(svg.find("bad"), std::string::npos);
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_NE(ScatterSvg({"title", "x", "y", false}, {}).find("nothing to show"), std::string::npos);
 }
 
 }  // namespace

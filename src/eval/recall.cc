@@ -1,126 +1,170 @@
 #include "eval/recall.h"
 
 #include <algorithm>
-#include <cmath>
-#include <future>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <sstream>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
-#include "base/mapped_file.h"
+#include "engine/constrain.h"
+#include "engine/sampler.h"
+#include "model/config.h"
 
 namespace throng::eval {
 namespace {
 
 constexpr int kFreeTokens = 32;  // most tokens of a free answer
 
+// What one subject answered.
 struct Answers {
   std::vector<bool> right;
-  double free_tokens = 0.0;  // all together
-  double bytes_per_token = 0.0;
-  double ratio_to_f16 = 0.0;
+  std::vector<int> lengths;  // of free answers
 };
 
-std::future<engine::EngineResult> Ask(engine::LocalLlm& llm, const Question& question, bool free) {
-  engine::EngineRequest request;
-  const model::ChatMessage message{"user", question.prompt};
-  request.prompt = llm.EncodeChat({&message, 1});
-  request.max_tokens = kFreeTokens;
-  if (!free) request.constraint = llm.Compile({.choices = question.choices, .json_schema = {}});
-  const auto done = std::make_shared<std::promise<engine::EngineResult>>();
-  request.on_done = [done](engine::EngineResult result) { done->set_value(std::move(result)); };
-  std::future<engine::EngineResult> result = done->get_future();
-  llm.GetEngine().Submit(std::move(request));
-  return result;
+std::shared_ptr<const engine::Vocabulary> MakeVocabulary(const engine::LoadedModel& model) {
+  std::vector<std::string> bytes(static_cast<size_t>(model.transformer->Config().vocab_size));
+  for (int32_t id = 0; id < model.tokenizer->VocabSize(); ++id) {
+    bytes.at(static_cast<size_t>(id)) = model.tokenizer->TokenBytes(id);
+  }
+  return std::make_shared<engine::Vocabulary>(bytes, model.tokenizer->EndOfGeneration());
 }
 
-Answers AskAll(engine::LocalOptions options, std::span<const Question> questions, const std::string& codec) {
-  options.kv = codec;
-  const auto llm = engine::MakeLocalLlm(options);
-  std::vector<std::future<engine::EngineResult>> chosen, written;
-  for (const Question& question : questions) {
-    chosen.push_back(Ask(*llm, question, false));
-    written.push_back(Ask(*llm, question, true));
-  }
-  Answers answers;
-  for (size_t i = 0; i < questions.size(); ++i) {
-    const engine::EngineResult choice = chosen[i].get();
-    if (choice.error) throw *choice.error;
-    const engine::EngineResult text = written[i].get();
-    if (text.error) throw *text.error;
-    answers.right.push_back(choice.text == questions[i].answer);
-    answers.free_tokens += static_cast<double>(text.tokens.size());
-  }
-  answers.bytes_per_token = llm->KvBytesPerToken();
-  answers.ratio_to_f16 = llm->F16BytesPerToken() / llm->KvBytesPerToken();
-  return answers;
-}
+class Examiner {
+ public:
+  Examiner(const engine::LoadedModel& model, const EvalOptions& options, ThreadPool& threads)
+      : model_(model),
+        comparison_(model, options, threads),
+        vocabulary_(MakeVocabulary(model)),
+        constraints_(vocabulary_),
+        mask_(vocabulary_->MaskWords()),
+        row_(vocabulary_->NumTokens()),
+        answers_(comparison_.NumSubjects()) {}
 
-Recall Evaluate(const std::string& codec, std::span<const Question> questions, const Answers& reference,
-                const Answers& answers) {
-  Recall recall;
-  recall.kv = codec;
-  recall.questions = static_cast<int>(questions.size());
-  recall.buckets.resize(std::size(kBucketEnds));
-  int right = 0;
-  for (size_t i = 0; i < questions.size(); ++i) {
-    const int* end =
-        std::upper_bound(std::begin(kBucketEnds), std::end(kBucketEnds) - 1, questions[i].distance);
-    Bucket& bucket = recall.buckets[static_cast<size_t>(end - std::begin(kBucketEnds))];
-    ++bucket.questions;
-    bucket.right += answers.right[i];
-    right += answers.right[i];
-    recall.lost += reference.right[i] && !answers.right[i];
-    recall.gained += !reference.right[i] && answers.right[i];
+  void Ask(const Question& question) {
+    const model::ChatMessage message{"user", question.prompt};
+    const std::vector<int32_t> prompt =
+        model_.tokenizer->Encode(model_.chat.Format({&message, 1}), model_.tokenizer->AddsBos());
+    const int context = model_.transformer->Config().context_length;
+    if (static_cast<int>(prompt.size()) + kFreeTokens > context) {
+      throw MakeError(
+          ErrorCode::kInvalid,
+          "eval: a question of {} tokens and an answer of {} do not fit the model's context of {}; "
+          "shorter ones can be given with --text",
+          prompt.size(), kFreeTokens, context);
+    }
+    comparison_.Read(prompt);
+    const auto constraint = constraints_.Get({.choices = question.choices, .json_schema = {}});
+    for (size_t i = 0; i < answers_.size(); ++i) {
+      answers_[i].right.push_back(Choose(i, constraint) == question.answer);
+      answers_[i].lengths.push_back(WriteFreely(i));
+    }
   }
-  const auto n = static_cast<double>(questions.size());
-  recall.accuracy = right / n;
-  const double difference = (recall.gained - recall.lost) / n;
-  // Normal approximation for paired proportions.
-  const double margin =
-      1.96 * std::sqrt(std::max(0.0, (recall.gained + recall.lost) / n - difference * difference) / n);
-  recall.difference_low = difference - margin;
-  recall.difference_high = difference + margin;
-  recall.length_mean = answers.free_tokens / n;
-  recall.length_ratio = answers.free_tokens / std::max(1.0, reference.free_tokens);
-  recall.bytes_per_token = answers.bytes_per_token;
-  recall.ratio_to_f16 = answers.ratio_to_f16;
-  return recall;
-}
+
+  std::vector<CodecRecall> Results(std::span<const Question> questions) {
+    std::vector<CodecRecall> results;
+    for (size_t i = 0; i < answers_.size(); ++i) {
+      const Subject& subject = comparison_.GetSubject(i);
+      results.push_back({subject.Name(), subject.GetSizes(), comparison_.Result(i), Evaluate(questions, i)});
+    }
+    return results;
+  }
+
+ private:
+  int32_t Likeliest(std::span<const float> logits, std::span<const uint64_t> mask) {
+    return sampler_.Sample(logits, mask, {}, {.temperature = 0.0f}, {}, 0);
+  }
+
+  // The text of the allowed tokens that are likeliest one after the other.
+  std::string Choose(size_t i, const std::shared_ptr<engine::Constraint>& constraint) {
+    Subject& subject = comparison_.GetSubject(i);
+    std::optional<kv::SequenceCache> cache = subject.Cache().Fork();
+    if (!cache) throw MakeError(ErrorCode::kExhausted, "eval: the cache of {} has no room", subject.Name());
+    engine::Matcher matcher(constraint);
+    std::string text;
+    std::span<const float> logits = comparison_.LastLogits(i);
+    while (!matcher.OnlyEndIsLeft()) {
+      matcher.AllowedTokens(mask_);
+      const int32_t token = Likeliest(logits, mask_);
+      if (token < 0 || !matcher.Accept(token) || matcher.IsFinished()) break;
+      text += vocabulary_->Bytes(token);
+      if (matcher.OnlyEndIsLeft()) break;
+      subject.Forward({&token, 1}, *cache, 1, row_.data());
+      logits = row_;
+    }
+    return text;
+  }
+
+  // The tokens of the answer's first line.
+  int WriteFreely(size_t i) {
+    Subject& subject = comparison_.GetSubject(i);
+    std::span<const float> logits = comparison_.LastLogits(i);
+    for (int length = 0; length < kFreeTokens; ++length) {
+      const int32_t token = Likeliest(logits, {});
+      if (token < 0 || vocabulary_->IsEndOfGeneration(token) ||
+          vocabulary_->Bytes(token).find('\n') != std::string::npos) {
+        return length;
+      }
+      subject.Forward({&token, 1}, subject.Cache(), 1, row_.data());
+      logits = row_;
+    }
+    return kFreeTokens;
+  }
+
+  Recall Evaluate(std::span<const Question> questions, size_t subject) const {
+    const Answers& answers = answers_[subject];
+    const Answers& reference = answers_[0];
+    const auto n = static_cast<double>(questions.size());
+    Recall recall;
+    recall.questions = static_cast<int>(questions.size());
+    recall.depths.resize(kDepths);
+    int right = 0, changed = 0;
+    double tokens = 0.0, reference_tokens = 0.0;
+    for (size_t q = 0; q < questions.size(); ++q) {
+      Depth& depth = recall.depths[static_cast<size_t>(DepthOf(questions[q]))];
+      ++depth.questions;
+      depth.right += answers.right[q];
+      right += answers.right[q];
+      recall.lost += reference.right[q] && !answers.right[q];
+      recall.gained += !reference.right[q] && answers.right[q];
+      tokens += answers.lengths[q];
+      reference_tokens += reference.lengths[q];
+      changed += answers.lengths[q] != reference.lengths[q];
+    }
+    recall.accuracy = right / n;
+    recall.accuracy_interval = WilsonInterval(right, recall.questions);
+    recall.mcnemar_p = McNemarP(recall.lost, recall.gained);
+    recall.difference = (recall.gained - recall.lost) / n;
+    recall.difference_interval = PairedInterval(recall.lost, recall.gained, recall.questions);
+    recall.answer_tokens = tokens / n;
+    recall.answer_length_ratio = reference_tokens == 0.0 ? 1.0 : tokens / reference_tokens;
+    recall.answer_length_changed = changed / n;
+    return recall;
+  }
+
+  const engine::LoadedModel& model_;
+  Comparison comparison_;
+  const std::shared_ptr<const engine::Vocabulary> vocabulary_;
+  engine::ConstraintCache constraints_;
+  engine::Sampler sampler_;
+  std::vector<uint64_t> mask_;
+  std::vector<float> row_;  // [vocab]
+  std::vector<Answers> answers_;
+};
 
 }  // namespace
 
-std::vector<Question> ReadQuestions(const std::string& path, size_t most) {
-  std::istringstream lines(ReadFile(path));
-  std::vector<Question> questions;
-  std::string line;
-  for (int number = 1; (most == 0 || questions.size() < most) && std::getline(lines, line); ++number) {
-    if (line.empty()) continue;
-    try {
-      const nlohmann::json object = nlohmann::json::parse(line);
-      questions.push_back({.prompt = object.at("prompt").get<std::string>(),
-                           .choices = object.at("choices").get<std::vector<std::string>>(),
-                           .answer = object.at("answer").get<std::string>(),
-                           .distance = object.at("distance").get<int>()});
-    } catch (const nlohmann::json::exception& error) {
-      throw MakeError(ErrorCode::kCorrupt, "{}:{}: no question: {}", path, number, error.what());
-    }
-  }
-  if (questions.empty()) throw MakeError(ErrorCode::kCorrupt, "{}: holds no questions", path);
-  return questions;
+int DepthOf(const Question& question) {
+  return std::clamp(question.distance / kv::kPageTokens, 0, kDepths - 1);
 }
 
-std::vector<Recall> MeasureRecall(const engine::LocalOptions& options, std::span<const Question> questions,
-                                  std::span<const std::string> codecs) {
-  const Answers reference = AskAll(options, questions, "f32");
-  std::vector<Recall> results;
-  for (const std::string& codec : codecs) {
-    results.push_back(Evaluate(codec, questions, reference,
-                               codec == "f32" ? reference : AskAll(options, questions, codec)));
+std::vector<CodecRecall> MeasureRecall(const engine::LoadedModel& model, std::span<const Question> questions,
+                                       const EvalOptions& options, ThreadPool& threads) {
+  Examiner examiner(model, options, threads);
+  for (size_t i = 0; i < questions.size(); ++i) {
+    examiner.Ask(questions[i]);
+    if (options.progress) options.progress(i + 1, questions.size());
   }
-  return results;
+  return examiner.Results(questions);
 }
 
 }  // namespace throng::eval

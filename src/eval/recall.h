@@ -1,4 +1,4 @@
-// Questions about what a prompt said, answered by choice, with a compressed cache and with f32: how many
+// Questions about what a prompt said, answered by choice, with compressed caches and with f32: how many
 // answers does compression lose?
 #pragma once
 
@@ -6,45 +6,47 @@
 #include <string>
 #include <vector>
 
-#include "engine/local_llm.h"
+#include "eval/divergence.h"
+#include "eval/questions.h"
+#include "eval/statistics.h"
 
 namespace throng::eval {
 
-struct Question {
-  std::string prompt;
-  std::vector<std::string> choices;
-  std::string answer;
-  int distance = 0;  // tokens from the answer's place in the prompt to its end
-};
+// How far back an answer lies, in pages: its page is sealed, and depth - 1 more pages after it, from 1 on.
+inline constexpr int kDepths = 8;  // the last: that many less one, or more
+int DepthOf(const Question& question);
 
-// The first `most` lines of a file of JSON objects (0: all). Throws kIo or kCorrupt with the line.
-std::vector<Question> ReadQuestions(const std::string& path, size_t most);
-
-inline constexpr int kBucketEnds[] = {64, 128, 192, 256, 384, 1 << 30};  // distances below these
-
-struct Bucket {
+struct Depth {
   int questions = 0;
   int right = 0;
 };
 
 struct Recall {
-  std::string kv;
   int questions = 0;
   double accuracy = 0.0;
-  std::vector<Bucket> buckets;  // as kBucketEnds
-  int lost = 0;                 // f32 answers right, the codec wrong
-  int gained = 0;               // the reverse
-  // Of accuracy - f32's accuracy, 95 %, from the questions on which the two differ.
-  double difference_low = 0.0;
-  double difference_high = 0.0;
-  double length_mean = 0.0;   // tokens of the free answers to the same prompts
-  double length_ratio = 1.0;  // to f32's
-  double bytes_per_token = 0.0;
-  double ratio_to_f16 = 0.0;
+  Interval accuracy_interval;
+  std::vector<Depth> depths;  // [kDepths]
+  int lost = 0;               // f32 answers right, the codec wrong
+  int gained = 0;             // the reverse
+  double mcnemar_p = 1.0;
+  double difference = 0.0;  // of accuracy to f32's
+  Interval difference_interval;
+  double answer_tokens =
+      0.0;  // mean length of the free answers to the same prompts, to the end of their line
+  double answer_length_ratio = 1.0;    // to f32's
+  double answer_length_changed = 0.0;  // share of the free answers whose length is not f32's
 };
 
-// options.kv is set to f32 and to each codec in turn.
-std::vector<Recall> MeasureRecall(const engine::LocalOptions& options, std::span<const Question> questions,
-                                  std::span<const std::string> codecs);
+struct CodecRecall {
+  std::string kv;
+  Sizes sizes;
+  Divergence divergence;  // over the prompts
+  Recall recall;
+};
+
+// The first of the results is the reference, then come the codecs. Throws kInvalid if a prompt leaves no room
+// for an answer in the model's context, or a codec does not exist.
+std::vector<CodecRecall> MeasureRecall(const engine::LoadedModel& model, std::span<const Question> questions,
+                                       const EvalOptions& options, ThreadPool& threads);
 
 }  // namespace throng::eval
