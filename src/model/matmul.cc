@@ -18,11 +18,13 @@ HWY_BEFORE_NAMESPACE();
 namespace throng::model {
 namespace HWY_NAMESPACE {
 
-void QuantizeRows(const float* x, size_t x_stride, size_t first, size_t count, QuantizedRows& out) {
+// remainder: null, or gets what rounding to `out` left.
+void QuantizeRows(const float* x, size_t x_stride, size_t first, size_t count, QuantizedRows& out,
+                  QuantizedRows* remainder) {
+  std::vector<float> left(remainder ? out.groups * kGroup : 0);
   for (size_t r = first; r < first + count; ++r) {
-    const size_t i = r * out.groups;
-    QuantizeRow(x + r * x_stride, out.groups, out.codes.data() + i * kGroup, out.scales.data() + i,
-                out.sums.data() + i, out.half_sums.data() + 2 * i);
+    QuantizeRow(x + r * x_stride, r, out, remainder ? left.data() : nullptr);
+    if (remainder) QuantizeRow(left.data(), r, *remainder, nullptr);
   }
 }
 
@@ -30,14 +32,15 @@ size_t TileOutputs(bool as_integers) { return as_integers ? kTile : kFloatTile; 
 
 size_t WorkerBytes(size_t cols) { return std::max(IntWorkerBytes(), kFloatTile * cols * sizeof(float)); }
 
-// One tile of outputs, all rows. Unless exact_activations, quantized holds x. buffer: WorkerBytes, aligned
-// to 64.
+// One tile of outputs, all rows. Unless exact_activations, scratch holds x, rounded. buffer: WorkerBytes,
+// aligned to 64.
 void MultiplyTile(const Product& product, size_t first_output, const float* x, size_t x_stride,
-                  const QuantizedRows& quantized, bool exact_activations, size_t rows, uint8_t* buffer) {
+                  const MatMulScratch& scratch, size_t rows, uint8_t* buffer) {
   auto* floats = reinterpret_cast<float*>(buffer);
-  if (exact_activations && IsQuantized(product.w.type)) {
+  if (scratch.exact_activations && IsQuantized(product.w.type)) {
     return DequantizedTile(product, first_output, x, rows, x_stride, floats);
   }
+  const Terms terms{&scratch.quantized, product.fine ? &scratch.remainder : nullptr};
   switch (product.w.type) {
     case TensorType::kF32:
       return FloatTile<TensorType::kF32>(product, first_output, x, rows, x_stride, floats);
@@ -46,21 +49,21 @@ void MultiplyTile(const Product& product, size_t first_output, const float* x, s
     case TensorType::kBF16:
       return FloatTile<TensorType::kBF16>(product, first_output, x, rows, x_stride, floats);
     case TensorType::kQ4_0:
-      return IntTile<TensorType::kQ4_0>(product, first_output, quantized, rows, buffer);
+      return IntTile<TensorType::kQ4_0>(product, first_output, terms, rows, buffer);
     case TensorType::kQ4_1:
-      return IntTile<TensorType::kQ4_1>(product, first_output, quantized, rows, buffer);
+      return IntTile<TensorType::kQ4_1>(product, first_output, terms, rows, buffer);
     case TensorType::kQ5_0:
-      return IntTile<TensorType::kQ5_0>(product, first_output, quantized, rows, buffer);
+      return IntTile<TensorType::kQ5_0>(product, first_output, terms, rows, buffer);
     case TensorType::kQ5_1:
-      return IntTile<TensorType::kQ5_1>(product, first_output, quantized, rows, buffer);
+      return IntTile<TensorType::kQ5_1>(product, first_output, terms, rows, buffer);
     case TensorType::kQ8_0:
-      return IntTile<TensorType::kQ8_0>(product, first_output, quantized, rows, buffer);
+      return IntTile<TensorType::kQ8_0>(product, first_output, terms, rows, buffer);
     case TensorType::kQ4_K:
-      return IntTile<TensorType::kQ4_K>(product, first_output, quantized, rows, buffer);
+      return IntTile<TensorType::kQ4_K>(product, first_output, terms, rows, buffer);
     case TensorType::kQ5_K:
-      return IntTile<TensorType::kQ5_K>(product, first_output, quantized, rows, buffer);
+      return IntTile<TensorType::kQ5_K>(product, first_output, terms, rows, buffer);
     case TensorType::kQ6_K:
-      return IntTile<TensorType::kQ6_K>(product, first_output, quantized, rows, buffer);
+      return IntTile<TensorType::kQ6_K>(product, first_output, terms, rows, buffer);
   }
 }
 
@@ -88,20 +91,26 @@ double EstimateNs(std::span<const Product> products, size_t rows) {
   return elements * (0.05 + 0.01 * static_cast<double>(rows));
 }
 
-void Quantize(const float* x, size_t rows, size_t cols, size_t x_stride, QuantizedRows& out,
+void Resize(QuantizedRows& rows, size_t count, size_t cols) {
+  rows.groups = cols / 32;
+  rows.codes.resize(count * cols);
+  rows.scales.resize(count * rows.groups);
+  rows.sums.resize(count * rows.groups);
+  rows.half_sums.resize(count * rows.groups * 2);
+}
+
+void Quantize(const float* x, size_t rows, size_t cols, size_t x_stride, bool fine, MatMulScratch& scratch,
               ThreadPool* pool) {
-  out.groups = cols / 32;
-  out.codes.resize(rows * cols);
-  out.scales.resize(rows * out.groups);
-  out.sums.resize(rows * out.groups);
-  out.half_sums.resize(rows * out.groups * 2);
+  Resize(scratch.quantized, rows, cols);
+  if (fine) Resize(scratch.remainder, rows, cols);
+  QuantizedRows* remainder = fine ? &scratch.remainder : nullptr;
   constexpr size_t kElementsPerTask = 64 << 10;
   const size_t rows_per_task = std::max<size_t>(1, kElementsPerTask / cols);
   const auto quantize = HWY_DYNAMIC_DISPATCH(QuantizeRows);
-  if (!pool || rows <= rows_per_task) return quantize(x, x_stride, 0, rows, out);
+  if (!pool || rows <= rows_per_task) return quantize(x, x_stride, 0, rows, scratch.quantized, remainder);
   pool->ParallelFor((rows + rows_per_task - 1) / rows_per_task, [&](size_t task, int) {
     const size_t first = task * rows_per_task;
-    quantize(x, x_stride, first, std::min(rows_per_task, rows - first), out);
+    quantize(x, x_stride, first, std::min(rows_per_task, rows - first), scratch.quantized, remainder);
   });
 }
 
@@ -122,16 +131,18 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
   };
   const auto outputs_of = [&](const Product& p) { return HWY_DYNAMIC_DISPATCH(TileOutputs)(as_integers(p)); };
   bool quantize = false;
+  bool fine = false;
   std::vector<size_t> ends;  // of the products, counted in tiles
   size_t tiles = 0;
   for (const Product& product : products) {
     THRONG_CHECK(product.w.cols == cols);
     const size_t outputs = outputs_of(product);
     quantize |= as_integers(product);
+    fine |= as_integers(product) && product.fine;
     tiles += (product.w.rows + outputs - 1) / outputs;
     ends.push_back(tiles);
   }
-  if (quantize) Quantize(x, rows, cols, x_stride, scratch.quantized, pool);
+  if (quantize) Quantize(x, rows, cols, x_stride, fine, scratch, pool);
   const size_t threads = pool ? static_cast<size_t>(pool->NumThreads()) : 1;
   const size_t buffer_bytes = HWY_DYNAMIC_DISPATCH(WorkerBytes)(cols) + 64;
   if (scratch.workers.size() < threads) scratch.workers.resize(threads);
@@ -145,8 +156,7 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
     for (size_t tile = first; tile < first + count; ++tile) {
       while (tile >= ends[p]) ++p;
       const size_t tile_in_product = tile - (p ? ends[p - 1] : 0);
-      multiply(products[p], tile_in_product * outputs_of(products[p]), x, x_stride, scratch.quantized,
-               scratch.exact_activations, rows, buffer);
+      multiply(products[p], tile_in_product * outputs_of(products[p]), x, x_stride, scratch, rows, buffer);
     }
   };
   if (!pool) return run(0, tiles, 0);

@@ -1,9 +1,9 @@
 // Products of activations with weights in their GGUF blocks: y[r, o] = sum over k of x[r, k] * w[o, k].
 //
 // F32, F16 and BF16 weights are multiplied in f32. The others are multiplied as integers with activations
-// that are rounded to 8 bits in groups of 32 (scale = max |x| / 127), in f32 across groups. Each (row,
-// output) pair has one order of operations: it does not depend on the other rows, the other outputs, or the
-// threads.
+// that are rounded to 8 bits in groups of 32 (scale = max |x| / 127), in f32 across groups; fine products add
+// what that rounding left, rounded to 8 bits again. Each (row, output) pair has one order of operations: it
+// does not depend on the other rows, the other outputs, or the threads.
 #pragma once
 
 #include <cstddef>
@@ -41,8 +41,9 @@ struct Matrix {
 // One of several products of the same x.
 struct Product {
   Matrix w;
-  float* y;         // [rows, w.rows]
-  size_t y_stride;  // floats from row to row
+  float* y;           // [rows, w.rows]
+  size_t y_stride;    // floats from row to row
+  bool fine = false;  // twice the integer work, for what errors grow from: the arguments of a softmax
 };
 
 // Activations rounded to 8 bits, in groups of 32.
@@ -58,6 +59,7 @@ struct QuantizedRows {
 struct MatMulScratch {
   bool exact_activations = false;  // quantised weights too are multiplied in f32
   QuantizedRows quantized;
+  QuantizedRows remainder;  // of that rounding, for fine products
   std::vector<std::vector<uint8_t>> workers;
 };
 
@@ -66,7 +68,8 @@ struct MatMulScratch {
 void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span<const Product> products,
             MatMulScratch& scratch, ThreadPool* pool);
 
-// The specification, in double precision; `quantize` rounds x as the integer kernels do.
+// The specification, in double precision; `quantize` rounds x as the integer kernels do for products that are
+// not fine.
 void MatMulReference(const float* x, size_t rows, size_t x_stride, bool quantize, const Product& product);
 
 // True for types that are multiplied as integers.

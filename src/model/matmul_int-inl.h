@@ -132,14 +132,43 @@ HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, int 
   }
 }
 
+// The same for any number of rows; group: the first row's first one.
+template <Kind kKind>
+HWY_INLINE void MultiplyRows(const Packed* packed, size_t groups, const QuantizedRows& x, size_t group,
+                             size_t num_rows, float* acc) {
+  const auto rows_at = [&](size_t row) {
+    const size_t i = group + row * x.groups;
+    return XRows{x.codes.data() + i * kGroup, x.scales.data() + i, x.sums.data() + i,
+                 x.half_sums.data() + 2 * i, x.groups};
+  };
+  constexpr bool kS = kKind.is_signed, kM = kKind.has_min, kH = kKind.halves;
+  size_t r = 0;
+  for (; r + 4 <= num_rows; r += 4) {
+    MultiplyGroups<kS, kM, kH, 4>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
+  }
+  if (r + 2 <= num_rows) {
+    MultiplyGroups<kS, kM, kH, 2>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
+    r += 2;
+  }
+  if (r < num_rows) {
+    MultiplyGroups<kS, kM, kH, 1>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
+  }
+}
+
 constexpr size_t kMaxTileRows = 256;  // accumulators of one tile: 32 KiB
 
 constexpr size_t IntWorkerBytes() {
   return kChunkGroups * 2 * (8 * kVectorBytes + 3 * kVectorBytes) + kMaxTileRows * kTile * sizeof(float);
 }
 
+// The activations as a sum: their rounding and, for fine products, what it left (else null).
+struct Terms {
+  const QuantizedRows* quantized;
+  const QuantizedRows* remainder;
+};
+
 template <TensorType kType>
-HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const QuantizedRows& x,
+HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const Terms& terms,
                               size_t first_row, size_t num_rows, uint8_t* buffer) {
   constexpr Kind kKind = KindOf<kType>();
   const BlockSize block = *BlockSizeOf(kType);
@@ -158,29 +187,17 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
   }
   float* acc = reinterpret_cast<float*>(buffer + 22 * kVectorChunk);
   std::memset(acc, 0, num_rows * kTile * sizeof(float));
-  for (size_t g0 = 0; g0 < x.groups; g0 += kChunkGroups) {
-    const size_t groups = HWY_MIN(kChunkGroups, x.groups - g0);
+  const size_t all_groups = terms.quantized->groups;
+  for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
+    const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
     const size_t offset = g0 * kGroup / block.elements * block.bytes;
     // The next chunk of these rows or, at their end, the first of the next tile's.
-    const size_t ahead =
-        g0 + groups < x.groups ? groups * kGroup / block.elements * block.bytes : kTile * row_bytes - offset;
+    const size_t ahead = g0 + groups < all_groups ? groups * kGroup / block.elements * block.bytes
+                                                  : kTile * row_bytes - offset;
     for (size_t v = 0; v < 2; ++v) PackGroups<kType>({rows + v * kLanes, offset, ahead}, groups, packed[v]);
-    size_t r = 0;
-    const auto rows_at = [&](size_t row) {
-      const size_t i = (first_row + row) * x.groups + g0;
-      return XRows{x.codes.data() + i * kGroup, x.scales.data() + i, x.sums.data() + i,
-                   x.half_sums.data() + 2 * i, x.groups};
-    };
-    constexpr bool kS = kKind.is_signed, kM = kKind.has_min, kH = kKind.halves;
-    for (; r + 4 <= num_rows; r += 4) {
-      MultiplyGroups<kS, kM, kH, 4>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
+    for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
+      if (x) MultiplyRows<kKind>(packed, groups, *x, first_row * all_groups + g0, num_rows, acc);
     }
-    if (r + 2 <= num_rows) {
-      MultiplyGroups<kS, kM, kH, 2>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
-      r += 2;
-    }
-    if (r < num_rows)
-      MultiplyGroups<kS, kM, kH, 1>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
   }
   const size_t outputs = HWY_MIN(kTile, product.w.rows - first_output);
   for (size_t r = 0; r < num_rows; ++r) {
@@ -190,21 +207,20 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
 }
 
 template <TensorType kType>
-HWY_INLINE void IntTile(const Product& product, size_t first_output, const QuantizedRows& x, size_t num_rows,
+HWY_INLINE void IntTile(const Product& product, size_t first_output, const Terms& terms, size_t num_rows,
                         uint8_t* buffer) {
   for (size_t row = 0; row < num_rows; row += kMaxTileRows) {
-    IntTileRows<kType>(product, first_output, x, row, HWY_MIN(kMaxTileRows, num_rows - row), buffer);
+    IntTileRows<kType>(product, first_output, terms, row, HWY_MIN(kMaxTileRows, num_rows - row), buffer);
   }
 }
 
-// Rounds one row: see QuantizedRows.
-HWY_INLINE void QuantizeRow(const float* HWY_RESTRICT x, size_t groups, int8_t* HWY_RESTRICT codes,
-                            float* HWY_RESTRICT scales, float* HWY_RESTRICT sums,
-                            int32_t* HWY_RESTRICT half_sums) {
+// Rounds x to one row of `out`. left: null, or gets what rounding left.
+HWY_INLINE void QuantizeRow(const float* HWY_RESTRICT x, size_t row, QuantizedRows& out, float* left) {
   const DF df;
   const DI di;
   const hn::Rebind<int8_t, DF> d8;
-  for (size_t g = 0; g < groups; ++g, x += kGroup, codes += kGroup) {
+  for (size_t g = row * out.groups; g < (row + 1) * out.groups; ++g, x += kGroup) {
+    int8_t* codes = out.codes.data() + g * kGroup;
     VF largest = hn::Zero(df);
     for (size_t i = 0; i < kGroup; i += kLanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(df, x + i)));
     const float max = hn::GetLane(hn::MaxOfLanes(df, largest));
@@ -219,12 +235,17 @@ HWY_INLINE void QuantizeRow(const float* HWY_RESTRICT x, size_t groups, int8_t* 
         const VI bounded = hn::Max(hn::Min(code, hn::Set(di, 127)), hn::Set(di, -127));
         hn::StoreU(hn::DemoteTo(d8, bounded), d8, codes + i);
         sum = hn::Add(sum, bounded);
+        if (left) {
+          const VF rounded = hn::ConvertTo(df, bounded);
+          hn::StoreU(hn::NegMulAdd(rounded, hn::Set(df, scale), hn::LoadU(df, x + i)), df, left + i);
+        }
       }
-      half_sums[2 * g + half] = hn::GetLane(hn::SumOfLanes(di, sum));
-      total += half_sums[2 * g + half];
+      out.half_sums[2 * g + half] = hn::GetLane(hn::SumOfLanes(di, sum));
+      total += out.half_sums[2 * g + half];
     }
-    scales[g] = scale;
-    sums[g] = scale * static_cast<float>(total);
+    if (left) left += kGroup;
+    out.scales[g] = scale;
+    out.sums[g] = scale * static_cast<float>(total);
   }
 }
 

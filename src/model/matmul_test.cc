@@ -28,11 +28,11 @@ struct Case {
 };
 
 // [rows, w.rows]
-std::vector<float> Multiply(const Matrix& w, const float* x, size_t rows, ThreadPool* pool = nullptr) {
+std::vector<float> Multiply(const Matrix& w, const float* x, size_t rows, bool fine = false) {
   std::vector<float> y(rows * w.rows, -1.0f);
   MatMulScratch scratch;
-  const Product product{w, y.data(), w.rows};
-  MatMul(x, rows, w.cols, w.cols, {&product, 1}, scratch, pool);
+  const Product product{w, y.data(), w.rows, fine};
+  MatMul(x, rows, w.cols, w.cols, {&product, 1}, scratch, nullptr);
   return y;
 }
 
@@ -68,6 +68,27 @@ TEST_P(MatMulTest, AgreesWithTheReference) {
   }
 }
 
+TEST_P(MatMulTest, FineProductsAreNearlyExact) {
+  for (const TensorType type : kAllTensorTypes) {
+    const size_t rows = 7, in = 768, out = 33;
+    const Case c(type, out, in, 11);
+    const auto x = RandomRows(rows * in, 12);
+    std::vector<float> expected(rows * out);
+    MatMulReference(x.data(), rows, in, false, {c.w, expected.data(), out});
+    const auto error = [&](bool fine) {
+      const auto y = Multiply(c.w, x.data(), rows, fine);
+      double sum = 0;
+      for (size_t i = 0; i < y.size(); ++i) sum += std::pow(y[i] - expected[i], 2);
+      return std::sqrt(sum);
+    };
+    if (IsQuantized(type)) {
+      EXPECT_LT(error(true), error(false) / 100) << TensorTypeName(type);
+    } else {
+      EXPECT_EQ(error(true), error(false)) << TensorTypeName(type);
+    }
+  }
+}
+
 TEST_P(MatMulTest, OddSizesOfFloatWeights) {
   for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kBF16}) {
     for (const size_t in : {1, 3, 8, 31, 172}) {
@@ -86,10 +107,11 @@ TEST_P(MatMulTest, RowsAreTheSameBitsWhateverTheirNumber) {
     const size_t in = 512, out = 45, most = 70;
     const Case c(type, out, in, 3);
     const auto x = RandomRows(most * in, 4);
-    const auto all = Multiply(c.w, x.data(), most);
+    const bool fine = type != TensorType::kQ8_0;
+    const auto all = Multiply(c.w, x.data(), most, fine);
     for (size_t rows = 1; rows < most; ++rows) {
       const size_t first = (most - rows) / 2;
-      const auto some = Multiply(c.w, x.data() + first * in, rows);
+      const auto some = Multiply(c.w, x.data() + first * in, rows, fine);
       ASSERT_EQ(std::memcmp(some.data(), all.data() + first * out, some.size() * 4), 0)
           << TensorTypeName(type) << " " << rows;
     }

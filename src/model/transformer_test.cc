@@ -293,8 +293,6 @@ TEST_P(ConformanceTest, FloatArithmeticAgreesToRounding) {
   EXPECT_LE(largest, GetParam().starts_with("gemma3") ? 3e-3 : 1e-3);
 }
 
-// Rounding activations to 8 bits costs what the same rounding costs in double precision: these random models
-// amplify it at some positions to a cosine of 0.996.
 TEST_P(ConformanceTest, EightBitActivationsPointTheSameWay) {
   Fixture fixture(*file_, "f32");
   const auto logits = fixture.Run(tokens_, 1000);
@@ -310,9 +308,7 @@ TEST_P(ConformanceTest, EightBitActivationsPointTheSameWay) {
     }
     cosines.push_back(ab / std::sqrt(aa * bb));
   }
-  std::sort(cosines.begin(), cosines.end());
-  EXPECT_GE(cosines.front(), 0.995);
-  EXPECT_GE(cosines[cosines.size() / 2], 0.999);
+  EXPECT_GE(*std::min_element(cosines.begin(), cosines.end()), 0.999);
 }
 
 TEST(Transformer, TellsTheStoryThatTheReferenceTells) {
