@@ -37,6 +37,8 @@ def gguf_metadata(c: Config, tokenizer: Tokenizer) -> dict[str, object]:
         "llama.feed_forward_length": c.ffn,
         "llama.attention.head_count": c.heads,
         "llama.attention.head_count_kv": c.kv_heads,
+        "llama.attention.key_length": c.head_dim,
+        "llama.attention.value_length": c.head_dim,
         "llama.attention.layer_norm_rms_epsilon": c.eps,
         "llama.rope.freq_base": c.rope_base,
         "llama.rope.dimension_count": c.head_dim,
@@ -61,6 +63,7 @@ def gguf_tensors(model: Model) -> dict[str, np.ndarray]:
                      ffn_norm=layer.ffn_norm, ffn_gate=gate, ffn_up=up, ffn_down=layer.down)
         tensors.update({f"blk.{i}.{name}.weight": part for name, part in parts.items()})
     tensors["output_norm.weight"] = model.norm
+    tensors["rope_freqs.weight"] = c.rope_factors()
     arrays = {name: t.detach().numpy() for name, t in tensors.items()}
     for name in arrays:
         if name.endswith(("attn_q.weight", "attn_k.weight")):

@@ -282,10 +282,15 @@ def planned_place(scene: Scene, minute: int) -> str:
     return begun[-1] if begun else "home"
 
 
-def answer_tail(rng: Random, fact: Fact) -> list[Segment]:
-    # What/where/when/who in equal shares within a fact; the two-key question is hard and rare in use.
-    asks = [a for a in fact.asks if a[2] != "event" or rng.random() < 0.4]
-    question, answer, _ = rng.choice(asks)
+def questions(rng: Random, facts: list[Fact]) -> list[tuple[str, str]]:
+    """All questions on the facts with their answers, to be asked once each: a question asked before would be answered
+    from its first answer, a few tokens back, and not from the memory. The two-key question is hard and rare in use."""
+    return [(question, answer) for fact in facts for question, answer, kind in fact.asks if kind != "event" or rng.random() < 0.4]
+
+
+def answer_tail(rng: Random, pending: list[tuple[str, str]]) -> list[Segment]:
+    """Takes one of the pending questions."""
+    question, answer = pending.pop(rng.randrange(len(pending)))
     return [(fill(TAILS["answer"], question=question), ""), (answer + "\n", "answer")]
 
 
@@ -437,6 +442,7 @@ def pairs_document(rng: Random, max_tokens: int) -> list[Segment]:
     maker = FactMaker(rng, you)
     segments: list[Segment] = [("Memories:\n", "")]
     known: list[Fact] = []
+    pending: list[tuple[str, str]] = []
     budget = max_tokens - 8
     # Long rows bring no more facts than the memories of a day, but longer pauses between them.
     fill_share = max(0.0, 1 - 160 / max_tokens)
@@ -452,45 +458,42 @@ def pairs_document(rng: Random, max_tokens: int) -> list[Segment]:
             line = said_line(rng, you, fact, f"- {random_clock(rng)} ")
             fact.asks = [(q, fact.teller if cls == "teller" else a, cls) for q, a, cls in fact.asks]
             known.append(fact)
+            pending += questions(rng, [fact])
             segments.append((line + "\n", ""))
             budget -= 21
-        if not known:
-            continue
-        for _ in range(rng.randint(1, 5)):
-            segments += answer_tail(rng, rng.choice(known))
+        for _ in range(min(rng.randint(1, 6), len(pending))):
+            segments += answer_tail(rng, pending)
             budget -= 13
     return segments
 
 
 def list_document(rng: Random, max_tokens: int) -> list[Segment]:
     """Words and values in the simplest writing, the step before whole sentences."""
-    keys = rng.sample(EVENTS + LOST + LIKES + NEEDS + GOODS + NAMES, rng.randint(2, max(3, max_tokens // 20)))
+    keys = rng.sample(EVENTS + LOST + LIKES + NEEDS + GOODS + NAMES, rng.randint(2, max(3, max_tokens // 12)))
     values = {k: rng.choice((rng.choice(PUBLIC), pick_name(rng), hour(rng.choice(HOURS)), rng.choice(LIKES + NEEDS))) for k in keys}
     plain = rng.random() < 0.5
     mark = "" if plain else "- "
     segments: list[Segment] = [("Memories:\n" + "".join(f"{mark}{k}: {v}\n" for k, v in values.items()), "")]
-    budget = max_tokens - 5 * len(keys)
-    while budget > 0:
-        key = rng.choice(keys)
+    for key in rng.sample(keys, len(keys)):
         segments.append((f"{key}:" if plain else f"Question: {key}?\nAnswer:\n", ""))
         segments.append((f" {values[key]}\n" if plain else f"{values[key]}\n", "answer"))
-        budget -= 4 if plain else 9
     return segments
 
 
 def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
     """Persona, plan, memories, then decisions of all kinds until the budget is full. Where the plan is by hour, mostly
     the one that wants it so: where to go."""
-    by_hour = rng.random() < 0.6
+    by_hour = rng.random() < 0.3
     budget = max_tokens - (210 if by_hour else 130)
     num_lines = max(0 if by_hour else 1, min(44, int(budget / 19 * rng.uniform(0.0 if by_hour else 0.25, 0.8))))
     scene = make_scene(rng, num_lines, fill_share=rng.choice((0.3, 0.6, 0.75)))
     segments: list[Segment] = [(scene.head(by_hour), "")]
     budget -= 18 * num_lines
-    recall_share, act_share = (0.2, 1.0) if by_hour else (rng.choice((0.3, 0.6, 0.8)), 0.0)
+    recall_share, act_share = (0.2, 1.0) if by_hour else (rng.choice((0.5, 0.8, 0.95)), 0.0)
+    pending = questions(rng, [fact for _, fact in scene.facts])
     while budget > 0:
-        if scene.facts and rng.random() < recall_share:
-            segments += answer_tail(rng, rng.choice(scene.facts)[1])
+        if pending and rng.random() < recall_share:
+            segments += answer_tail(rng, pending)
             budget -= 13
             continue
         roll = rng.random()

@@ -25,7 +25,8 @@ class GgufModel:
     def rotate(self, x: np.ndarray) -> np.ndarray:
         """x [T, heads, head_dim], rotary on the adjacent pairs (2i, 2i + 1)."""
         size = self.key("rope.dimension_count")
-        angle = np.outer(np.arange(len(x)), self.key("rope.freq_base") ** (-np.arange(0, size, 2) / size))
+        frequency = self.key("rope.freq_base") ** (-np.arange(0, size, 2) / size) / self.tensors["rope_freqs.weight"]
+        angle = np.outer(np.arange(len(x)), frequency)
         cos, sin = np.cos(angle).astype(np.float32)[:, None], np.sin(angle).astype(np.float32)[:, None]
         even, odd = x[..., 0::2], x[..., 1::2]
         return np.stack((even * cos - odd * sin, odd * cos + even * sin), -1).reshape(x.shape)

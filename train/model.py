@@ -21,10 +21,18 @@ class Config:
     ffn: int = 640
     context: int = 1024
     rope_base: float = 10000.0
+    # Rotary pairs from here on turn this many times slower, so that words compare alike the whole context apart, while
+    # the faster pairs tell neighbours apart (the mechanism of Llama 3.1: tensor rope_freqs).
+    slow_pair: int = 16
+    slow_factor: float = 8.0
     eps: float = 1e-5
 
     def as_dict(self) -> dict:
         return asdict(self)
+
+    def rope_factors(self) -> Tensor:
+        """[head_dim / 2]: what the frequencies are divided by."""
+        return torch.where(torch.arange(self.head_dim // 2) < self.slow_pair, 1.0, self.slow_factor)
 
 
 class Layer(nn.Module):
@@ -58,7 +66,8 @@ class Model(nn.Module):
                 scale = (2 * c.layers) ** -0.5 if name.endswith(("out", "down")) else 1.0
                 nn.init.normal_(p, std=0.3 if p is self.embed else scale * p.shape[1] ** -0.5)
         # [context, head_dim / 2]
-        angle = torch.outer(torch.arange(c.context).float(), c.rope_base ** (-torch.arange(0, c.head_dim, 2).float() / c.head_dim))
+        frequency = c.rope_base ** (-torch.arange(0, c.head_dim, 2).float() / c.head_dim) / c.rope_factors()
+        angle = torch.outer(torch.arange(c.context).float(), frequency)
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
         self.register_buffer("mask", torch.full((c.context, c.context), float("-inf")).triu(1), persistent=False)

@@ -26,15 +26,18 @@ HERE = Path(__file__).resolve().parent
 # weight of given text): look-back is learnt on short dense rows, then stretched. Given text weighs nothing at first,
 # because its large and random gradients wipe out the circuit that recall starts from.
 CURRICULUM = (
-    (0.05, ((96, 20),), 1.0, 1.0, 0.0),
+    (0.03, ((96, 20),), 1.0, 1.0, 0.0),
     (0.15, ((128, 16),), 1.0, 0.3, 0.0),
     (0.35, ((256, 12),), 0.5, 0.1, 0.0),
-    (0.50, ((512, 8),), 0.25, 0.03, 0.02),
-    (1.00, ((256, 16), (512, 8)), 0.35, 0.02, 0.01),
+    (0.60, ((256, 16), (512, 8)), 0.5, 0.03, 0.01),
+    # The heads double here (grow.py).
+    (0.70, ((128, 16), (256, 12)), 0.85, 0.03, 0.0),
+    (0.85, ((256, 16), (512, 8)), 0.5, 0.02, 0.01),
+    (1.00, ((256, 16), (512, 8), (768, 5)), 0.35, 0.02, 0.01),
 )
 WEIGHTS = dict(answer=3.0, act=3.0, talk=3.0, say=0.7, plan=0.5, reflect=1.0)
 GIVEN_SHARE = 0.25  # a quarter of the given tokens stand for all
-WARM_UP = 0.01
+WARM_UP_STEPS = 100
 
 
 def make_row(rng: Random, tokenizer: Tokenizer, length: int, pairs_share: float, list_share: float) -> tuple[list[int], list[str]]:
@@ -101,9 +104,7 @@ def drop_later_rows(path: Path, step: int) -> None:
 
 
 def learning_rate(progress: float, peak: float) -> float:
-    if progress < WARM_UP:
-        return peak * (progress + 1e-3) / (WARM_UP + 1e-3)
-    return peak * (0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))))
+    return peak * (0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -114,7 +115,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="budget in minutes instead")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--log-every", type=int, default=25)
@@ -132,19 +132,26 @@ def main() -> None:
     torch.manual_seed(args.seed)
     tokenizer = Tokenizer.load(args.out / "tokenizer.json")
     dtype = fastest_dtype(device)
-    model = Model(Config(vocab=len(tokenizer.tokens), layers=args.layers), dtype)
-    start_as_memory(model, tokenizer, args.seed)
+    checkpoint_path = args.out / "checkpoint.pt"
+    saved = torch.load(checkpoint_path, map_location=device) if args.resume else None
+    if saved:
+        model = Model(Config(**saved["config"]), dtype)
+        model.load_state_dict(saved["model"])
+    else:
+        model = Model(Config(vocab=len(tokenizer.tokens)), dtype)
+        start_as_memory(model, tokenizer, args.seed)
     model.to(device)
     matrices = [p for p in model.parameters() if p.dim() == 2]
     norms = [p for p in model.parameters() if p.dim() == 1]
     optimizer = torch.optim.AdamW([dict(params=matrices, weight_decay=0.05), dict(params=norms, weight_decay=0.0)],
                                   lr=args.lr, betas=(0.9, 0.98))
     step, tokens, seconds = 0, 0, 0.0
-    checkpoint_path = args.out / "checkpoint.pt"
-    if args.resume:
-        saved = torch.load(checkpoint_path, map_location=device)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+    warm_up_from = 0
+    if saved:
+        if "optimizer" in saved:
+            optimizer.load_state_dict(saved["optimizer"])
+        else:
+            warm_up_from = saved["step"]  # the model has just grown
         step, tokens, seconds = saved["step"], saved["tokens"], saved["seconds"]
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {device}, products in {dtype}", flush=True)
 
@@ -189,7 +196,7 @@ def main() -> None:
             for i, parameter in enumerate(parameters):
                 parameter.grad = sum(gradients[i] for _, gradients, _ in parts) / num_workers
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            rate = learning_rate(progress, args.lr)
+            rate = learning_rate(progress, args.lr) * min(1, (step - warm_up_from + 1) / WARM_UP_STEPS)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.step()

@@ -1,0 +1,81 @@
+"""Doubles the attention heads of a checkpoint without changing what it computes. The old heads keep the circuits they have
+learnt; the new ones of the first layer look at distances that the old ones leave out, those of later layers begin as
+noisy copies whose output weighs nothing. Eight heads from the start do not find the circuit that four find at once."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from model import Config, Layer, Model
+from start import FAST_PAIRS
+
+HERE = Path(__file__).resolve().parent
+NEW_OFFSETS = (3, 5, 7, 8)  # start.OFFSETS has the others
+OFFSET_GAIN = 0.55
+NEW_OUT = 0.1  # of the first layer's new heads, relative to the old ones
+NOISE = 0.3
+
+
+def look_back(q: torch.Tensor, k: torch.Tensor, common: torch.Tensor, frequency: torch.Tensor) -> None:
+    """q [heads, head_dim, dim], k [kv_heads, ...]: attention by position alone, at NEW_OFFSETS (see start.start_layer)."""
+    half = q.shape[1] // 2
+    for m in (q, k):
+        m -= (m @ common)[..., None] * common
+        m *= 0.3
+    k[:, :FAST_PAIRS] += OFFSET_GAIN * common
+    for h, offset in enumerate(NEW_OFFSETS):
+        angle = offset * frequency[:FAST_PAIRS]
+        q[h, :FAST_PAIRS] += OFFSET_GAIN * torch.outer(angle.cos(), common)
+        q[h, half:half + FAST_PAIRS] -= OFFSET_GAIN * torch.outer(angle.sin(), common)
+
+
+def grow_layer(old: Layer, new: Layer, common: torch.Tensor | None) -> None:
+    """common: given for the first layer, the direction that all its inputs share."""
+    c = old.c
+    parts = list(old.qkv.view(-1, c.head_dim, c.dim).split((c.heads, c.kv_heads, c.kv_heads)))
+    added = [p + NOISE * p.std() * torch.randn_like(p) for p in parts]
+    out = old.out.view(c.dim, c.heads, c.head_dim)
+    added_out = torch.zeros_like(out)
+    if common is not None:
+        frequency = c.rope_base ** (-torch.arange(c.head_dim // 2) / (c.head_dim / 2))
+        look_back(added[0], added[1], common, frequency)
+        # What a new head gathers looks as if an old one had gathered it, so that later layers know it.
+        added[2] = parts[2].clone()
+        added_out = NEW_OUT * out
+    new.qkv.copy_(torch.cat([torch.cat(pair) for pair in zip(parts, added)]).view(-1, c.dim))
+    new.out.copy_(torch.cat((out, added_out), 1).view(c.dim, -1))
+    for name in ("attn_norm", "ffn_norm", "gate_up", "down"):
+        getattr(new, name).copy_(getattr(old, name))
+
+
+@torch.no_grad()
+def grow(old: Model) -> Model:
+    new = Model(replace(old.c, heads=2 * old.c.heads, kv_heads=2 * old.c.kv_heads))
+    new.embed.copy_(old.embed)
+    new.norm.copy_(old.norm)
+    common = F.normalize(old.embed.mean(0) * old.layers[0].attn_norm, dim=0)
+    for i, (a, b) in enumerate(zip(old.layers, new.layers)):
+        grow_layer(a, b, common if i == 0 else None)
+    return new
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=HERE / "out" / "checkpoint.pt", help="changed in place")
+    args = parser.parse_args()
+    torch.manual_seed(1)
+    saved = torch.load(args.checkpoint, map_location="cpu")
+    old = Model(Config(**saved["config"]))
+    old.load_state_dict(saved["model"])
+    new = grow(old)
+    saved.update(model=new.state_dict(), config=new.c.as_dict())
+    del saved["optimizer"]  # its averages are of the old shapes
+    torch.save(saved, args.checkpoint)
+    print(f"{old.c.heads} heads became {new.c.heads}")
+
+
+if __name__ == "__main__":
+    main()
