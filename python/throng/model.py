@@ -114,7 +114,8 @@ class Model:
 
     def logits(self, ids: Sequence[int], *, last: int | None = None) -> numpy.ndarray:
         """What the model computes after each of these tokens: float32 [tokens, vocabulary], or of the ``last``
-        so many tokens alone. Needs numpy. Keys and values go through the model's codec, as in generation.
+        so many tokens alone. Needs numpy. Keys and values go through the model's codec, as in generation; codecs that
+        are chosen by looking at the model (``"flashq-mixed"``) are refused here.
 
         >>> model = Model(threads=1)
         >>> ids = model.tokenize("the park")
