@@ -5,12 +5,10 @@
 #include <utility>
 
 #include "base/digest.h"
-#include "base/digest.h"
 #include "base/error.h"
 #include "kv/codec_parameters.h"
-#include "kv/f16/f16.h"
-#include "kv/f32/f32.h"
 #include "kv/flashq/flashq.h"
+#include "kv/float/float.h"
 #include "kv/gear/gear.h"
 #include "kv/int8/int8.h"
 #include "kv/rot/rot.h"

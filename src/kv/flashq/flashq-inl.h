@@ -13,14 +13,13 @@
 
 #include "hwy/highway.h"
 #include "kv/codec.h"
+#include "kv/finite.h"
 #include "kv/flashq/flashq_digits-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-constexpr float kLargest = 65504.0f;  // of an open page
 
 // codes = round(x / scale) in [-range, range], scale = max|x| / range; returns the scale. NaN counts as 0 and
 // what an open page cannot hold as its largest value. In double precision, so that the quotient's rounding
@@ -31,7 +30,7 @@ float QuantizeStageOne(const float* x, size_t count, int range, int8_t* codes) {
   const hn::Rebind<int32_t, decltype(dd)> di;
   const hn::Rebind<int8_t, decltype(dd)> db;
   const size_t N = hn::Lanes(dd);
-  const auto limit = hn::Set(df, kLargest);
+  const auto limit = hn::Set(df, kLargestElement);
   const auto load = [&](size_t i) HWY_ATTR {
     const auto in = hn::LoadU(df, x + i);
     return hn::Max(hn::Min(hn::IfThenElseZero(hn::Eq(in, in), in), limit), hn::Neg(limit));
@@ -171,11 +170,6 @@ void MixRows(const uint8_t* codes, const FlashqScales& scales, const FlashqProba
 
 #if THRONG_VNNI
 
-// q1' + 128 as unsigned bytes, [d / 4, 64, 4].
-struct RebuiltKeys {
-  alignas(64) uint8_t bytes[kPageTokens * kMaxHeadDim];
-};
-
 // What the codes of four channels stand for, + 128: byte 16 i + k is that of code k of channel c + i.
 HWY_INLINE __m512i RebuildTable(const FlashqScales& scales, int c) {
   const __m512i channel =
@@ -194,7 +188,7 @@ HWY_INLINE __m512i RebuildTable(const FlashqScales& scales, int c) {
 
 // Channels 8 j + 4 kSecond + i, i < 4.
 template <int kBits, bool kSecond>
-HWY_INLINE void RebuildQuad(const uint8_t* codes, const FlashqScales& scales, int j, RebuiltKeys& keys) {
+HWY_INLINE void RebuildQuad(const uint8_t* codes, const FlashqScales& scales, int j, PageBytes& keys) {
   constexpr int kShift = kSecond ? kBits : 0;
   constexpr int kVecs = kPageTokens / 16;
   constexpr int kLoads = kVecs * kBits / 4;
@@ -216,10 +210,10 @@ HWY_INLINE void RebuildQuad(const uint8_t* codes, const FlashqScales& scales, in
   }
 }
 
-// next: what is fetched meanwhile, as many bytes as there are codes.
+// keys: q1' + 128. next: what is fetched meanwhile, as many bytes as there are codes.
 template <int kBits>
 HWY_INLINE void RebuildKeys(const uint8_t* codes, const FlashqScales& scales, int head_dim,
-                            const uint8_t* next, RebuiltKeys& keys) {
+                            const uint8_t* next, PageBytes& keys) {
   constexpr int kGroupBytes = 8 * kPageTokens * kBits / 8;
   for (int j = 0; j < head_dim / 8; ++j) {
     for (int b = 0; b < kGroupBytes; b += 64) __builtin_prefetch(next + j * kGroupBytes + b);
@@ -229,25 +223,17 @@ HWY_INLINE void RebuildKeys(const uint8_t* codes, const FlashqScales& scales, in
 }
 
 template <int kRows>
-HWY_INLINE void ScoreRows(const RebuiltKeys& keys, const FlashqQuery* queries, float block_scale,
-                          int head_dim, float* scores) {
+HWY_INLINE void ScoreRows(const PageBytes& keys, const FlashqQuery* queries, float block_scale, int head_dim,
+                          float* scores) {
   __m512i sum[kRows][4];
+  const int8_t* codes[kRows];
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
+    codes[r] = queries[r].codes;
     HWY_UNROLL(8)
     for (int v = 0; v < 4; ++v) sum[r][v] = _mm512_set1_epi32(-128 * queries[r].sum);
   }
-  for (int c = 0; c < head_dim; c += 4) {
-    __m512i key[4];
-    HWY_UNROLL(8)
-    for (int v = 0; v < 4; ++v) key[v] = _mm512_load_si512(keys.bytes + c * kPageTokens + v * 64);
-    HWY_UNROLL(8)
-    for (int r = 0; r < kRows; ++r) {
-      const __m512i query = _mm512_set1_epi32(FourBytes(queries[r].codes + c));
-      HWY_UNROLL(8)
-      for (int v = 0; v < 4; ++v) sum[r][v] = AddFours(sum[r][v], key[v], query);
-    }
-  }
+  AddDots(keys.bytes, codes, head_dim, sum);
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
     const __m512 scale = _mm512_set1_ps(queries[r].scale * block_scale);
@@ -273,7 +259,7 @@ class PageKeys {
   }
 
  private:
-  RebuiltKeys keys_;
+  PageBytes keys_;
   const float block_scale_;
   const int head_dim_;
 };

@@ -11,7 +11,7 @@
 
 #include "hwy/highway.h"
 #include "kv/codec.h"
-#include "kv/vnni-inl.h"
+#include "kv/integer_rows-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -103,12 +103,6 @@ HWY_INLINE void QuantizeProbabilities(const float* p, float block_scale, FlashqP
 }
 
 #endif
-
-HWY_INLINE int32_t FourBytes(const void* p) {
-  int32_t bits;
-  std::memcpy(&bits, p, sizeof(bits));
-  return bits;
-}
 
 #if THRONG_AVX2
 

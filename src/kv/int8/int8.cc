@@ -6,27 +6,13 @@
 #define HWY_TARGET_INCLUDE "kv/int8/int8.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kv/finite.h"
+#include "kv/integer_rows-inl.h"
 
-// Highway's AVX-512 target with VNNI leaves out the flag for it.
-#if HWY_TARGET == HWY_AVX3_DL
-HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
-#else
-HWY_BEFORE_NAMESPACE();
-#endif
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-#if HWY_TARGET == HWY_AVX3_DL
-#define THRONG_INT8_VNNI 1
-#else
-#define THRONG_INT8_VNNI 0
-#endif
-#if HWY_TARGET == HWY_AVX2
-#define THRONG_INT8_AVX2 1
-#else
-#define THRONG_INT8_AVX2 0
-#endif
 
 // A prepared row: q as int16 [d], q as int8 [d], then scale (f32) and bias (i32), padded to 64 bytes.
 // bias = -128 sum_i q[i] undoes the offset of the stored keys.
@@ -47,12 +33,6 @@ HWY_INLINE QueryView ViewQuery(const void* prepared, int head_dim, size_t row_by
   return view;
 }
 
-HWY_INLINE int32_t LoadInt32(const void* p) {
-  int32_t bits;
-  std::memcpy(&bits, p, sizeof(bits));
-  return bits;
-}
-
 // scores = dot * key scale * query scale, for the N tokens from t.
 template <class DI>
 HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const float* key_scales, float query_scale, size_t t,
@@ -69,31 +49,25 @@ HWY_INLINE void PrefetchValues(const uint8_t* keys, int head_dim, int i) {
   for (int j = 0; j < 4 * kPageTokens; j += 64) __builtin_prefetch(values + j);
 }
 
-#if THRONG_INT8_VNNI
+#if THRONG_VNNI
 
 // All 64 tokens of kRows rows: four vectors of 16 tokens, four dimensions per step.
 template <int kRows, bool kPrefetch>
 HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const QueryView* queries,
                           int head_dim, float* scores) {
   const hn::ScalableTag<int32_t> di;
+  if (kPrefetch) {
+    for (int i = 0; i < head_dim; i += 4) PrefetchValues(keys, head_dim, i);
+  }
   __m512i sum[kRows][4];
+  const int8_t* codes[kRows];
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
+    codes[r] = queries[r].narrow;
     HWY_UNROLL(8)
     for (int v = 0; v < 4; ++v) sum[r][v] = _mm512_set1_epi32(queries[r].bias);
   }
-  for (int i = 0; i < head_dim; i += 4) {
-    __m512i key[4];
-    HWY_UNROLL(8)
-    for (int v = 0; v < 4; ++v)
-      key[v] = _mm512_loadu_si512(keys + static_cast<size_t>(i) * kPageTokens + v * 64);
-    HWY_UNROLL(8)
-    for (int r = 0; r < kRows; ++r) {
-      const __m512i query = _mm512_set1_epi32(LoadInt32(queries[r].narrow + i));
-      HWY_UNROLL(8)
-      for (int v = 0; v < 4; ++v) sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], key[v], query);
-    }
-  }
+  AddDots(keys, codes, head_dim, sum);
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(8)
@@ -104,7 +78,7 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const Qu
   }
 }
 
-#elif THRONG_INT8_AVX2
+#elif THRONG_AVX2
 
 // Per step 4 dimensions of 4 tokens: widened to 16 bits, because vpmaddubsw would saturate; two lanes per
 // token.
@@ -212,18 +186,6 @@ HWY_INLINE float QuantizeWeights(const float* probabilities, const float* value_
   return top / 32767.0f;
 }
 
-// sum + a pair of tokens' products, in each lane of 32 bits.
-template <class DI, class VW>
-HWY_INLINE hn::Vec<DI> AddPairs(DI di, VW weights, VW values, hn::Vec<DI> sum) {
-#if THRONG_INT8_VNNI
-  if constexpr (hn::MaxLanes(di) == 16) {
-    return hn::Vec<DI>{_mm512_dpwssd_epi32(sum.raw, weights.raw, values.raw)};
-  }
-#endif
-  auto unused = hn::Zero(di);
-  return hn::ReorderWidenMulAccumulate(di, weights, values, sum, unused);
-}
-
 // Integer sums for dimensions [c, c + kVecs N): a lane of 32 bits per dimension, two tokens per step.
 template <int kRows, int kVecs, class DI>
 HWY_INLINE void MixTile(DI di, const int8_t* values, const int16_t (*weights)[kPageTokens],
@@ -247,7 +209,7 @@ HWY_INLINE void MixTile(DI di, const int8_t* values, const int16_t (*weights)[kP
     }
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
-      const auto pair = hn::BitCast(dw, hn::Set(di, LoadInt32(weights[r] + t)));
+      const auto pair = hn::BitCast(dw, hn::Set(di, FourBytes(weights[r] + t)));
       HWY_UNROLL(8)
       for (int v = 0; v < kVecs; ++v) sum[r][v] = AddPairs(di, pair, value[v], sum[r][v]);
     }
@@ -287,30 +249,8 @@ HWY_INLINE void MixRows(const int8_t* values, const float* value_scales, const f
   }
 }
 
-// codes[i] = round(row[i] / scale), in [-127, 127]; returns the scale.
-float QuantizeRow(const float* row, int head_dim, int8_t* codes) {
-  const hn::CappedTag<float, 8> df;
-  const hn::Rebind<int8_t, decltype(df)> db;
-  const size_t N = hn::Lanes(df);
-  const size_t d = static_cast<size_t>(head_dim);
-  const auto limit = hn::Set(df, 65504.0f);
-  const auto load = [&](size_t i) HWY_ATTR {
-    const auto x = hn::LoadU(df, row + i);
-    return hn::Max(hn::Min(hn::IfThenElseZero(hn::Eq(x, x), x), limit), hn::Neg(limit));
-  };
-  auto largest = hn::Zero(df);
-  for (size_t i = 0; i < d; i += N) largest = hn::Max(largest, hn::Abs(load(i)));
-  const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
-  // Below this the quotient overflows; such rows count as 0.
-  if (top < 1e-30f) {
-    std::memset(codes, 0, d);
-    return 0.0f;
-  }
-  const auto inverse = hn::Set(df, 127.0f / top);
-  for (size_t i = 0; i < d; i += N) {
-    hn::StoreU(hn::DemoteTo(db, hn::NearestInt(hn::Mul(load(i), inverse))), db, codes + i);
-  }
-  return top / 127.0f;
+float QuantizeBoundedRow(const float* row, int head_dim, int8_t* codes) {
+  return QuantizeRow(row, head_dim, kLargestElement, codes);
 }
 
 void EncodeInt8(bool keys, const float* block, int head_dim, uint8_t* encoded) {
@@ -318,11 +258,11 @@ void EncodeInt8(bool keys, const float* block, int head_dim, uint8_t* encoded) {
   float* scales = reinterpret_cast<float*>(encoded + kPageTokens * d);
   int8_t codes[kMaxHeadDim];
   for (size_t t = 0; t < kPageTokens; ++t) {
-    scales[t] = QuantizeRow(block + t * d, head_dim, codes);
+    scales[t] = QuantizeBoundedRow(block + t * d, head_dim, codes);
     if (keys) {
       // 4 bytes at once; flipping the top bit adds 128.
       for (size_t i = 0; i < d; i += 4) {
-        const uint32_t four = static_cast<uint32_t>(LoadInt32(codes + i)) ^ 0x80808080u;
+        const uint32_t four = static_cast<uint32_t>(FourBytes(codes + i)) ^ 0x80808080u;
         std::memcpy(encoded + (i / 4 * kPageTokens + t) * 4, &four, sizeof(four));
       }
     } else {
@@ -348,9 +288,6 @@ void MixInt8(const uint8_t* encoded, const float* probabilities, const float* re
   }
 }
 
-#undef THRONG_INT8_VNNI
-#undef THRONG_INT8_AVX2
-
 }  // namespace HWY_NAMESPACE
 }  // namespace throng::kv
 HWY_AFTER_NAMESPACE();
@@ -361,7 +298,7 @@ namespace {
 
 HWY_EXPORT(ScoreInt8);
 HWY_EXPORT(MixInt8);
-HWY_EXPORT(QuantizeRow);
+HWY_EXPORT(QuantizeBoundedRow);
 HWY_EXPORT(EncodeInt8);
 
 class Int8 : public Codec {
@@ -391,7 +328,7 @@ class Int8 : public Codec {
     auto* bytes = static_cast<uint8_t*>(prepared);
     int8_t codes[kMaxHeadDim];
     int16_t wide[kMaxHeadDim];
-    const float scale = HWY_DYNAMIC_DISPATCH(QuantizeRow)(query, head_dim_, codes);
+    const float scale = HWY_DYNAMIC_DISPATCH(QuantizeBoundedRow)(query, head_dim_, codes);
     int32_t sum = 0;
     for (int i = 0; i < head_dim_; ++i) {
       wide[i] = codes[i];

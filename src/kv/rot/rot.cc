@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "base/check.h"
 #include "base/half.h"
@@ -12,18 +13,21 @@
 #define HWY_TARGET_INCLUDE "kv/rot/rot.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kv/integer_rows-inl.h"
 #include "kv/rot/hadamard-inl.h"
 
-HWY_BEFORE_NAMESPACE();
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using hwy::float16_t;
 
-// A prepared row: pairs of q as int8, each twice: int32 [d / 2]; then scale (f32) and the sum of q (i32).
+// A prepared row: pairs of q as int8, each twice: int32 [d / 2]; q [d]; then scale (f32) and the sum of q
+// (i32).
 struct QueryView {
   const uint8_t* pairs;
+  const int8_t* codes;
   float scale;
   int32_t sum;
 };
@@ -32,15 +36,10 @@ HWY_INLINE QueryView ViewQuery(const void* prepared, int head_dim, size_t row_by
   const uint8_t* p = static_cast<const uint8_t*>(prepared) + static_cast<size_t>(row) * row_bytes;
   QueryView view;
   view.pairs = p;
-  std::memcpy(&view.scale, p + 2 * head_dim, 4);
-  std::memcpy(&view.sum, p + 2 * head_dim + 4, 4);
+  view.codes = reinterpret_cast<const int8_t*>(p) + 2 * head_dim;
+  std::memcpy(&view.scale, p + 3 * head_dim, 4);
+  std::memcpy(&view.sum, p + 3 * head_dim + 4, 4);
   return view;
-}
-
-HWY_INLINE int32_t LoadInt32(const void* p) {
-  int32_t bits;
-  std::memcpy(&bits, p, sizeof(bits));
-  return bits;
 }
 
 template <class DF>
@@ -48,14 +47,118 @@ HWY_INLINE hn::Vec<DF> LoadHalf(DF df, const uint8_t* p) {
   return hn::PromoteTo(df, hn::LoadU(hn::Rebind<float16_t, DF>(), reinterpret_cast<const float16_t*>(p)));
 }
 
+// Scores of as many tokens as a vector of 32-bit lanes holds, from their integer sums.
+template <int kBits, class DI>
+HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const uint8_t* scales, const QueryView& query, size_t t,
+                            float* scores) {
+  const hn::Rebind<float, DI> df;
+  const auto centred = hn::Sub(hn::Add(dot, dot), hn::Set(di, ((1 << kBits) - 1) * query.sum));
+  const auto steps = hn::Mul(hn::ConvertTo(df, centred), LoadHalf(df, scales + 2 * t));
+  const auto middle =
+      hn::Mul(hn::Set(df, static_cast<float>(query.sum)), LoadHalf(df, scales + 2 * (kPageTokens + t)));
+  hn::StoreU(hn::Mul(hn::Add(steps, middle), hn::Set(df, query.scale)), df, scores + t);
+}
+
+#if THRONG_VNNI
+
+// The third bits of dimensions 8 g + 4 kHalf + i, from a byte for each token: bit 2 of byte i.
+template <int kHalf>
+HWY_INLINE __m512i ThirdBits(__m512i planes) {
+  const auto take = [&](__m512i shifted, int mask)
+                        HWY_ATTR { return _mm512_and_si512(shifted, _mm512_set1_epi32(mask)); };
+  const __m512i p = _mm512_srli_epi32(planes, 2 * kHalf);
+  const __m512i even =
+      _mm512_or_si512(take(_mm512_slli_epi32(p, 2), 4), take(_mm512_slli_epi32(p, 17), 4 << 16));
+  const __m512i odd =
+      _mm512_or_si512(take(_mm512_slli_epi32(p, 6), 4 << 8), take(_mm512_slli_epi32(p, 21), 4 << 24));
+  return _mm512_or_si512(even, odd);
+}
+
+// Codes of 16 tokens from t on, dimensions 8 g to 8 g + 7: four to a lane of 32 bits.
+template <int kBits>
+HWY_INLINE void UnpackKeys(const uint8_t* keys, int head_dim, int g, int t, PageBytes& page) {
+  const auto words = [&](int row) HWY_ATTR {
+    const uint8_t* from = keys + 2 * (row * kPageTokens + t);
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  };
+  const auto store = [&](int half, __m512i codes) HWY_ATTR {
+    _mm512_store_si512(page.bytes + ((2 * g + half) * kPageTokens + t) * 4, codes);
+  };
+  if constexpr (kBits == 4) {
+    const __m512i mask = _mm512_set1_epi8(15);
+    HWY_UNROLL(2)
+    for (int half = 0; half < 2; ++half) {
+      const __m512i w = words(2 * g + half);
+      store(half, _mm512_and_si512(_mm512_or_si512(w, _mm512_slli_epi32(w, 12)), mask));
+    }
+    return;
+  }
+  const __m512i mask = _mm512_set1_epi8(3);
+  const __m512i w = words(g);
+  const __m512i spread = _mm512_or_si512(w, _mm512_slli_epi32(w, 14));
+  __m512i first = _mm512_and_si512(spread, mask);
+  __m512i second = _mm512_and_si512(_mm512_srli_epi32(spread, 4), mask);
+  if constexpr (kBits == 3) {
+    const uint8_t* plane = keys + static_cast<size_t>(kPageTokens) * head_dim / 4 + g * kPageTokens + t;
+    const __m512i planes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(plane)));
+    first = _mm512_or_si512(first, ThirdBits<0>(planes));
+    second = _mm512_or_si512(second, ThirdBits<1>(planes));
+  }
+  store(0, first);
+  store(1, second);
+}
+
+template <int kBits, int kRows>
+HWY_INLINE void ScoreTile(const PageBytes& page, const uint8_t* scales, int head_dim,
+                          const QueryView* queries, float* scores) {
+  const hn::ScalableTag<int32_t> di;
+  __m512i sum[kRows][4];
+  const int8_t* codes[kRows];
+  HWY_UNROLL(4)
+  for (int r = 0; r < kRows; ++r) {
+    codes[r] = queries[r].codes;
+    HWY_UNROLL(4)
+    for (int v = 0; v < 4; ++v) sum[r][v] = _mm512_setzero_si512();
+  }
+  AddDots(page.bytes, codes, head_dim, sum);
+  HWY_UNROLL(4)
+  for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(4)
+    for (int v = 0; v < 4; ++v) {
+      StoreScores<kBits>(di, hn::Vec<decltype(di)>{sum[r][v]}, scales, queries[r], 16 * v,
+                         scores + r * kPageTokens);
+    }
+  }
+}
+
+template <int kBits>
+HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, size_t row_bytes, int head_dim,
+                          int num_rows, float* scores) {
+  const uint8_t* scales = keys + static_cast<size_t>(kPageTokens) * head_dim * kBits / 8;
+  PageBytes page;
+  for (int g = 0; g < head_dim / 8; ++g) {
+    // The values follow the keys in a block; were they elsewhere, nothing but time would be lost.
+    for (int j = 0; j < kBits; ++j) __builtin_prefetch(scales + 256 + (g * kBits + j) * 64);
+    for (int t = 0; t < kPageTokens; t += 16) UnpackKeys<kBits>(keys, head_dim, g, t, page);
+  }
+  QueryView queries[4];
+  int r = 0;
+  for (; r + 4 <= num_rows; r += 4) {
+    for (int j = 0; j < 4; ++j) queries[j] = ViewQuery(prepared, head_dim, row_bytes, r + j);
+    ScoreTile<kBits, 4>(page, scales, head_dim, queries, scores + r * kPageTokens);
+  }
+  for (; r < num_rows; ++r) {
+    queries[0] = ViewQuery(prepared, head_dim, row_bytes, r);
+    ScoreTile<kBits, 1>(page, scales, head_dim, queries, scores + r * kPageTokens);
+  }
+}
+
+#else
+
 // In each lane, the product of the low bytes plus that of the high bytes: codes unsigned, q signed.
 template <class DW>
 HWY_INLINE hn::Vec<DW> MulPairs(DW dw, hn::Vec<DW> codes, hn::Vec<DW> q) {
-#if HWY_TARGET == HWY_AVX3_DL
-  if constexpr (hn::MaxLanes(dw) == 32) {
-    return hn::Vec<DW>{_mm512_maddubs_epi16(codes.raw, q.raw)};
-  }
-#elif HWY_TARGET == HWY_AVX2
+#if THRONG_AVX2
   if constexpr (hn::MaxLanes(dw) == 16) {
     return hn::Vec<DW>{_mm256_maddubs_epi16(codes.raw, q.raw)};
   }
@@ -99,18 +202,6 @@ HWY_INLINE void LoadKeys(DW dw, const uint8_t* keys, int head_dim, size_t g, siz
   }
 }
 
-// Half as many tokens as a vector of 16-bit lanes holds, from their integer sums.
-template <int kBits, class DI>
-HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const uint8_t* scales, const QueryView& query, size_t t,
-                            float* scores) {
-  const hn::Rebind<float, DI> df;
-  const auto centred = hn::Sub(hn::Add(dot, dot), hn::Set(di, ((1 << kBits) - 1) * query.sum));
-  const auto steps = hn::Mul(hn::ConvertTo(df, centred), LoadHalf(df, scales + 2 * t));
-  const auto middle =
-      hn::Mul(hn::Set(df, static_cast<float>(query.sum)), LoadHalf(df, scales + 2 * (kPageTokens + t)));
-  hn::StoreU(hn::Mul(hn::Add(steps, middle), hn::Set(df, query.scale)), df, scores + t);
-}
-
 template <int kBits, int kRows, bool kPrefetch>
 HWY_INLINE void ScoreTile(const uint8_t* keys, int head_dim, const QueryView* queries, float* scores) {
   // How many times 8 products a sum of 16 bits holds: 4 steps 2 L 127 n < 2^15.
@@ -136,7 +227,7 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, int head_dim, const QueryView* qu
         LoadKeys<kBits>(dw, keys, head_dim, g, t, codes);
         for (int j = 0; j < 4; ++j) {
           for (int r = 0; r < kRows; ++r) {
-            const auto q = hn::BitCast(dw, hn::Set(di, LoadInt32(queries[r].pairs + (g * 4 + j) * 4)));
+            const auto q = hn::BitCast(dw, hn::Set(di, FourBytes(queries[r].pairs + (g * 4 + j) * 4)));
             sum[r] = hn::Add(sum[r], MulPairs(dw, codes[j], q));
           }
         }
@@ -170,6 +261,8 @@ HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, size_t row_
     ScoreTile<kBits, 1, true>(keys, head_dim, &query, scores + r * kPageTokens);
   }
 }
+
+#endif  // THRONG_VNNI
 
 void ScoreRot(int bits, const uint8_t* keys, const void* prepared, size_t row_bytes, int head_dim,
               int num_rows, float* scores) {
@@ -219,69 +312,100 @@ HWY_INLINE void QuantizeWeights(const float* probabilities, const uint8_t* scale
 }
 
 // sum + weights times the field kField of the words: codes of two tokens for each lane of 32 bits.
-template <int kShift, int kMask, int kRows, class DU, class DI>
-HWY_INLINE void AddField(DU du, DI di, hn::Vec<DU> words, hn::Vec<DU> top, const Weights* weights, int pair,
-                         hn::Vec<DI>* sum) {
+template <int kShift, int kMask, int kRows, int kVecs, class DU, class DI>
+HWY_INLINE void AddField(DU du, DI di, const hn::Vec<DU>* words, const hn::Vec<DU>* top,
+                         const Weights* weights, int pair, hn::Vec<DI> (&sum)[kRows][kVecs]) {
   const hn::RebindToSigned<DU> dw;
-  const auto codes = hn::BitCast(dw, hn::Or(hn::And(hn::ShiftRight<kShift>(words), hn::Set(du, kMask)), top));
+  hn::Vec<decltype(dw)> codes[kVecs];
+  HWY_UNROLL(4)
+  for (int v = 0; v < kVecs; ++v) {
+    const auto field = hn::And(hn::ShiftRight<kShift>(words[v]), hn::Set(du, kMask));
+    codes[v] = hn::BitCast(dw, hn::Or(field, top[v]));
+  }
+  HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) {
-    const auto w = hn::BitCast(dw, hn::Set(di, LoadInt32(weights[r].weights + 2 * pair)));
-    auto unused = hn::Zero(di);
-    sum[r] = hn::ReorderWidenMulAccumulate(di, w, codes, sum[r], unused);
+    const auto w = hn::BitCast(dw, hn::Set(di, FourBytes(weights[r].weights + 2 * pair)));
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = AddPairs(di, w, codes[v], sum[r][v]);
   }
 }
 
 // Integer sums of the dimensions from c on, one per lane of 32 bits, over all tokens.
-template <int kBits, int kRows, class DI>
+template <int kBits, int kRows, int kVecs, class DI>
 HWY_INLINE void SumCodes(DI di, const uint8_t* values, int head_dim, size_t c, const Weights* weights,
-                         hn::Vec<DI>* sum) {
+                         hn::Vec<DI> (&sum)[kRows][kVecs]) {
   const hn::Repartition<uint16_t, DI> du;
-  const auto words = [&](size_t row) HWY_ATTR {
-    return hn::LoadU(du, reinterpret_cast<const uint16_t*>(values) + row * 2 * head_dim + 2 * c);
+  using VU = hn::Vec<decltype(du)>;
+  const size_t N = hn::Lanes(di);
+  const auto load = [&](size_t row, VU* to) HWY_ATTR {
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) {
+      to[v] = hn::LoadU(du, reinterpret_cast<const uint16_t*>(values) + row * 2 * head_dim + 2 * (c + v * N));
+    }
   };
-  const auto none = hn::Zero(du);
+  VU w[kVecs], top[kVecs], bit[kVecs];
+  HWY_UNROLL(4)
+  for (int v = 0; v < kVecs; ++v) bit[v] = hn::Zero(du);
   if constexpr (kBits == 4) {
     for (int g = 0; g < 8; ++g) {
-      const auto w = words(g);
-      AddField<0, 15, kRows>(du, di, w, none, weights, 4 * g, sum);
-      AddField<4, 15, kRows>(du, di, w, none, weights, 4 * g + 1, sum);
-      AddField<8, 15, kRows>(du, di, w, none, weights, 4 * g + 2, sum);
-      AddField<12, 15, kRows>(du, di, w, none, weights, 4 * g + 3, sum);
+      load(g, w);
+      AddField<0, 15, kRows, kVecs>(du, di, w, bit, weights, 4 * g, sum);
+      AddField<4, 15, kRows, kVecs>(du, di, w, bit, weights, 4 * g + 1, sum);
+      AddField<8, 15, kRows, kVecs>(du, di, w, bit, weights, 4 * g + 2, sum);
+      AddField<12, 15, kRows, kVecs>(du, di, w, bit, weights, 4 * g + 3, sum);
     }
     return;
   }
   for (int g = 0; g < 4; ++g) {
-    const auto w = words(g);
+    load(g, w);
     // The third bits of this group are the low or the high byte of their word.
-    auto top = none;
     if constexpr (kBits == 3) {
-      top = words(4 + g / 2);
-      if (g % 2 == 1) top = hn::ShiftRight<8>(top);
+      load(4 + g / 2, top);
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVecs; ++v)
+        top[v] = hn::ShiftLeft<2>(g % 2 == 1 ? hn::ShiftRight<8>(top[v]) : top[v]);
     }
-    const auto four = hn::Set(du, kBits == 3 ? 4 : 0);
-    const auto up = [&](auto shifted) HWY_ATTR { return hn::And(shifted, four); };
-    AddField<0, 3, kRows>(du, di, w, up(hn::ShiftLeft<2>(top)), weights, 8 * g, sum);
-    AddField<2, 3, kRows>(du, di, w, up(hn::ShiftLeft<1>(top)), weights, 8 * g + 1, sum);
-    AddField<4, 3, kRows>(du, di, w, up(top), weights, 8 * g + 2, sum);
-    AddField<6, 3, kRows>(du, di, w, up(hn::ShiftRight<1>(top)), weights, 8 * g + 3, sum);
-    AddField<8, 3, kRows>(du, di, w, up(hn::ShiftRight<2>(top)), weights, 8 * g + 4, sum);
-    AddField<10, 3, kRows>(du, di, w, up(hn::ShiftRight<3>(top)), weights, 8 * g + 5, sum);
-    AddField<12, 3, kRows>(du, di, w, up(hn::ShiftRight<4>(top)), weights, 8 * g + 6, sum);
-    AddField<14, 3, kRows>(du, di, w, up(hn::ShiftRight<5>(top)), weights, 8 * g + 7, sum);
+    const auto add = [&](auto field) HWY_ATTR {
+      if constexpr (kBits == 3) {
+        HWY_UNROLL(4)
+        for (int v = 0; v < kVecs; ++v) {
+          bit[v] = hn::And(top[v], hn::Set(du, 4));
+          top[v] = hn::ShiftRight<1>(top[v]);
+        }
+      }
+      AddField<2 * field(), 3, kRows, kVecs>(du, di, w, bit, weights, 8 * g + field(), sum);
+    };
+    add(std::integral_constant<int, 0>());
+    add(std::integral_constant<int, 1>());
+    add(std::integral_constant<int, 2>());
+    add(std::integral_constant<int, 3>());
+    add(std::integral_constant<int, 4>());
+    add(std::integral_constant<int, 5>());
+    add(std::integral_constant<int, 6>());
+    add(std::integral_constant<int, 7>());
   }
 }
 
-template <int kBits, int kRows, class DI>
+template <int kBits, int kRows, int kVecs, class DI>
 HWY_INLINE void MixTile(DI di, const uint8_t* values, int head_dim, size_t c, const Weights* weights,
                         float (*rotated)[kMaxHeadDim]) {
   const hn::Rebind<float, DI> df;
-  hn::Vec<DI> sum[kRows];
-  for (int r = 0; r < kRows; ++r) sum[r] = hn::Zero(di);
-  SumCodes<kBits, kRows>(di, values, head_dim, c, weights, sum);
+  hn::Vec<DI> sum[kRows][kVecs];
+  HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) {
-    const auto centred = hn::Sub(hn::Add(sum[r], sum[r]), hn::Set(di, ((1 << kBits) - 1) * weights[r].sum));
-    const auto scaled = hn::Mul(hn::ConvertTo(df, centred), hn::Set(df, weights[r].unit));
-    hn::StoreU(hn::Add(scaled, hn::Set(df, weights[r].middle)), df, rotated[r] + c);
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(di);
+  }
+  SumCodes<kBits, kRows, kVecs>(di, values, head_dim, c, weights, sum);
+  HWY_UNROLL(4)
+  for (int r = 0; r < kRows; ++r) {
+    const auto offset = hn::Set(di, ((1 << kBits) - 1) * weights[r].sum);
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) {
+      const auto centred = hn::Sub(hn::Add(sum[r][v], sum[r][v]), offset);
+      const auto scaled = hn::Mul(hn::ConvertTo(df, centred), hn::Set(df, weights[r].unit));
+      hn::StoreU(hn::Add(scaled, hn::Set(df, weights[r].middle)), df, rotated[r] + c + v * hn::Lanes(di));
+    }
   }
 }
 
@@ -295,10 +419,14 @@ HWY_INLINE void MixTileRows(const uint8_t* values, const float* probabilities, c
   Weights weights[kRows];
   HWY_ALIGN float rotated[kRows][kMaxHeadDim];
   for (int r = 0; r < kRows; ++r) QuantizeWeights(probabilities + r * kPageTokens, scales, weights[r]);
-  const size_t kN = hn::Lanes(di);
+  constexpr size_t kN = hn::MaxLanes(di);
+  constexpr int kVecs = kN >= 16 ? 4 : 2;
   size_t c = 0;
-  for (; c + kN <= d; c += kN) MixTile<kBits, kRows>(di, values, head_dim, c, weights, rotated);
-  if (c < d) MixTile<kBits, kRows>(hn::CappedTag<int32_t, 8>(), values, head_dim, c, weights, rotated);
+  for (; c + kVecs * kN <= d; c += kVecs * kN) {
+    MixTile<kBits, kRows, kVecs>(di, values, head_dim, c, weights, rotated);
+  }
+  for (; c + kN <= d; c += kN) MixTile<kBits, kRows, 1>(di, values, head_dim, c, weights, rotated);
+  if (c < d) MixTile<kBits, kRows, 1>(hn::CappedTag<int32_t, 8>(), values, head_dim, c, weights, rotated);
 
   const hn::CappedTag<float, 8> df;
   for (int r = 0; r < kRows; ++r) {
@@ -369,8 +497,8 @@ HWY_INLINE float QuantizeWith(const float* row, int head_dim, int levels, float 
 }
 
 // Chooses the share of the row's range that the codes cover.
-void QuantizeRow(const float* row, int head_dim, int bits, uint8_t* codes, uint16_t* half_step,
-                 uint16_t* middle) {
+void QuantizeToBits(const float* row, int head_dim, int bits, uint8_t* codes, uint16_t* half_step,
+                    uint16_t* middle) {
   constexpr float kShares[] = {1.0f, 0.92f, 0.84f, 0.76f, 0.68f, 0.6f, 0.52f};
   const int levels = (1 << bits) - 1;
   const auto [low, high] = std::minmax_element(row, row + head_dim);
@@ -392,23 +520,8 @@ void QuantizeRow(const float* row, int head_dim, int bits, uint8_t* codes, uint1
   for (int i = 0; i < head_dim; ++i) codes[i] = static_cast<uint8_t>(found[best][i]);
 }
 
-// codes[i] = round(row[i] / scale), in [-127, 127]; returns the scale.
 float QuantizeQuery(const float* row, int head_dim, int8_t* codes) {
-  float top = 0.0f;
-  for (int i = 0; i < head_dim; ++i) top = std::max(top, std::abs(row[i]));
-  // Below this the quotient overflows; such rows count as 0.
-  if (!(top > 1e-30f)) {
-    std::memset(codes, 0, head_dim);
-    return 0.0f;
-  }
-  const hn::CappedTag<float, 4> df;
-  const auto inverse = hn::Set(df, 127.0f / top);
-  for (size_t i = 0; i < static_cast<size_t>(head_dim); i += hn::Lanes(df)) {
-    const auto x = hn::NearestInt(hn::Mul(hn::LoadU(df, row + i), inverse));
-    hn::StoreU(hn::DemoteTo(hn::Rebind<int8_t, decltype(df)>(), x), hn::Rebind<int8_t, decltype(df)>(),
-               codes + i);
-  }
-  return top / 127.0f;
+  return QuantizeRow(row, head_dim, hwy::HighestValue<float>(), codes);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -422,7 +535,7 @@ namespace {
 HWY_EXPORT(ScoreRot);
 HWY_EXPORT(MixRot);
 HWY_EXPORT(RotateRow);
-HWY_EXPORT(QuantizeRow);
+HWY_EXPORT(QuantizeToBits);
 HWY_EXPORT(QuantizeQuery);
 
 // Where a code lies: `bits` bits at `shift` of the byte at `byte`; and a third bit elsewhere.
@@ -482,7 +595,7 @@ class Rot : public Codec {
     uint16_t scales[2][kPageTokens];
     for (int t = 0; t < kPageTokens; ++t) {
       HWY_DYNAMIC_DISPATCH(RotateRow)(block + t * head_dim_, forward_, head_dim_, rotated);
-      HWY_DYNAMIC_DISPATCH(QuantizeRow)(rotated, head_dim_, bits_, codes, &scales[0][t], &scales[1][t]);
+      HWY_DYNAMIC_DISPATCH(QuantizeToBits)(rotated, head_dim_, bits_, codes, &scales[0][t], &scales[1][t]);
       for (int i = 0; i < head_dim_; ++i) Put(part, t, i, codes[i], encoded);
     }
     std::memcpy(encoded + code_bytes, scales, sizeof(scales));
@@ -506,7 +619,7 @@ class Rot : public Codec {
     }
   }
 
-  size_t QueryBytes() const override { return (2 * static_cast<size_t>(head_dim_) + 8 + 63) / 64 * 64; }
+  size_t QueryBytes() const override { return (3 * static_cast<size_t>(head_dim_) + 8 + 63) / 64 * 64; }
   void PrepareQuery(const float* query, void* prepared) const override {
     auto* bytes = static_cast<uint8_t*>(prepared);
     alignas(64) float rotated[kMaxHeadDim];
@@ -519,8 +632,9 @@ class Rot : public Codec {
       std::memcpy(bytes + 2 * i, codes + i, 2);
       std::memcpy(bytes + 2 * i + 2, codes + i, 2);
     }
-    std::memcpy(bytes + 2 * head_dim_, &scale, 4);
-    std::memcpy(bytes + 2 * head_dim_ + 4, &sum, 4);
+    std::memcpy(bytes + 2 * head_dim_, codes, head_dim_);
+    std::memcpy(bytes + 3 * head_dim_, &scale, 4);
+    std::memcpy(bytes + 3 * head_dim_ + 4, &sum, 4);
   }
 
   void Score(const uint8_t* keys, const void* prepared, int num_rows, float* scores) const override {

@@ -1,11 +1,11 @@
 // Kernels for pages of plain floats (T = float or hwy::float16_t): keys [d, 64], values [64, d].
 // Every result is one chain of fused multiply-adds in index order, so neither the number of rows nor the
 // vector length changes it.
-#if defined(THRONG_KV_FLOAT_PAGE_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef THRONG_KV_FLOAT_PAGE_INL_H_
-#undef THRONG_KV_FLOAT_PAGE_INL_H_
+#if defined(THRONG_KV_FLOAT_FLOAT_PAGE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_KV_FLOAT_FLOAT_PAGE_INL_H_
+#undef THRONG_KV_FLOAT_FLOAT_PAGE_INL_H_
 #else
-#define THRONG_KV_FLOAT_PAGE_INL_H_
+#define THRONG_KV_FLOAT_FLOAT_PAGE_INL_H_
 #endif
 
 #include <type_traits>
@@ -211,4 +211,4 @@ void DecodeFloat(Part part, const T* page, int head_dim, float* block) {
 }  // namespace throng::kv
 HWY_AFTER_NAMESPACE();
 
-#endif  // THRONG_KV_FLOAT_PAGE_INL_H_
+#endif  // THRONG_KV_FLOAT_FLOAT_PAGE_INL_H_

@@ -1,0 +1,15 @@
+// The codecs f16 and f32: rows rounded to IEEE binary16 or binary32. Both are forms of the open page too.
+#pragma once
+
+#include <memory>
+
+#include "kv/open_page.h"
+
+namespace throng::kv {
+
+// Values beyond 65504 in f16 and beyond 1e30 in f32, so that sums of their products are finite, are stored as
+// that; NaN as 0.
+std::shared_ptr<const OpenCodec> MakeF16(int head_dim);
+std::shared_ptr<const OpenCodec> MakeF32(int head_dim);
+
+}  // namespace throng::kv
