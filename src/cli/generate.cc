@@ -30,6 +30,8 @@ struct Options {
   std::vector<std::string> choices;
   std::string schema_file;
   std::vector<std::string> stop;
+  std::string save_cache;
+  std::string load_cache;
   bool quiet = false;
 };
 
@@ -46,7 +48,14 @@ engine::EngineRequest MakeRequest(const Options& options, engine::LocalLlm& llm)
   if (!options.schema_file.empty()) constraint.json_schema = ReadFile(options.schema_file);
 
   engine::EngineRequest request;
-  if (options.chat) {
+  request.keep_pages = !options.save_cache.empty();
+  if (!options.load_cache.empty()) {
+    request.start = std::make_shared<kv::SavedPages>(
+        kv::LoadPages(options.load_cache, llm.GetPageSource(), llm.GetBlocks()));
+  }
+  if (prompt.empty() && request.start != nullptr && !options.chat) {
+    request.prompt = request.start->tokens;
+  } else if (options.chat) {
     std::vector<model::ChatMessage> messages;
     if (!options.system.empty()) messages.push_back({"system", options.system});
     messages.push_back({"user", prompt});
@@ -61,7 +70,8 @@ engine::EngineRequest MakeRequest(const Options& options, engine::LocalLlm& llm)
   return request;
 }
 
-void PrintSummary(const engine::EngineResult& result, const engine::LocalLlm& llm) {
+void PrintSummary(const engine::EngineResult& result, const engine::LocalLlm& llm,
+                  const std::string& load_cache) {
   const auto rate = [](int tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0; };
   const auto answer_tokens = static_cast<int>(result.tokens.size());
   const double prompt_seconds = result.first_token_seconds - result.queue_seconds;
@@ -69,8 +79,9 @@ void PrintSummary(const engine::EngineResult& result, const engine::LocalLlm& ll
   const engine::LocalOptions& options = llm.Options();
   const std::string& keys = options.keys.empty() ? options.kv : options.keys;
   const std::string& values = options.values.empty() ? options.kv : options.values;
-  fmt::print(stderr, "prompt: {} tokens, {} of them from the prefix cache, {:.3f} s, {:.1f} tokens/s\n",
-             result.prompt_tokens, result.cached_prompt_tokens, prompt_seconds,
+  fmt::print(stderr, "prompt: {} tokens, {} of them from {}, {:.3f} s, {:.1f} tokens/s\n",
+             result.prompt_tokens, result.cached_prompt_tokens,
+             load_cache.empty() ? "the prefix cache" : load_cache, prompt_seconds,
              rate(result.prompt_tokens - result.cached_prompt_tokens, prompt_seconds));
   // The first token of the answer comes from the prompt's last forward pass.
   fmt::print(stderr, "answer: {} tokens, {:.3f} s, {:.1f} tokens/s, ended by {}\n", answer_tokens,
@@ -109,7 +120,10 @@ void Run(const Options& options) {
   if (write_error) std::rethrow_exception(write_error);
   if (result.error) throw *result.error;
   WriteStdout(echo + "\n");
-  if (!options.quiet) PrintSummary(result, *llm);
+  if (result.pages != nullptr) {
+    kv::SavePages(options.save_cache, llm->GetPageSource(), result.pages->tokens, result.pages->cache);
+  }
+  if (!options.quiet) PrintSummary(result, *llm, options.load_cache);
 }
 
 void AddSamplingFlags(CLI::App& command, llm::Sampling& sampling) {
@@ -162,15 +176,25 @@ void AddGenerate(CLI::App& app) {
       command->add_option("--choices", options->choices, "The answer is one of these: a,b,c")->delimiter(',');
   command->add_option("--schema", options->schema_file, "File with a JSON schema that the answer fits")
       ->excludes(choices);
+  command->add_option("--save-cache", options->save_cache,
+                      "File for the KV pages of prompt and answer, to go on from later");
+  command->add_option(
+      "--load-cache", options->load_cache,
+      "File of --save-cache, with the same model, codec and softmax: tokens with which the "
+      "prompt begins as that text did are not computed again; without a prompt, the text goes "
+      "on");
   command->add_flag("-q,--quiet", options->quiet, "No summary on standard error");
   AddSamplingFlags(*command, options->sampling);
   command->footer(
       "Writes the prompt and its continuation to standard output as they come, and a summary to standard "
       "error.\n"
       "Example:\n"
-      "  throng generate -m model.gguf -p \"Once upon a time\" -n 200 --temp 0 --kv int8");
+      "  throng generate -m model.gguf -p \"Once upon a time\" -n 200 --temp 0 --kv int8\n"
+      "  throng generate -p \"Once upon a time\" --save-cache tale.kv && throng generate --load-cache "
+      "tale.kv");
   command->callback([options] {
-    if (options->prompt.empty() && options->prompt_file.empty()) {
+    const bool has_prompt = !options->prompt.empty() || !options->prompt_file.empty();
+    if (!has_prompt && (options->load_cache.empty() || options->chat)) {
       throw MakeError(ErrorCode::kInvalid, "generate: no prompt is given, use --prompt or --prompt-file");
     }
     Run(*options);

@@ -49,6 +49,14 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
       .add_flag("!--no-prefix-cache", options.prefix_cache,
                 "Compute prompts that begin alike again and again")
       ->group(kGroup);
+  command
+      .add_option("--spill", options.spill,
+                  "Folder for blocks of the KV cache for which --kv-budget has no room: they are read back "
+                  "instead of computed again")
+      ->group(kGroup);
+  command.add_option("--spill-budget", options.spill_bytes, "Most bytes there, such as 100GB; default: 16GB")
+      ->group(kGroup)
+      ->transform(CLI::AsSizeValue(false));
 }
 
 }  // namespace throng::cli

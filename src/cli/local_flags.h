@@ -8,8 +8,8 @@
 namespace throng::cli {
 
 // Declares --model, --kv, --k, --v, --softmax, --kv-budget, --context, --threads, --batch, --step-tokens,
-// --chunk and
-// --no-prefix-cache. The options must live until the command has run.
+// --chunk,
+// --no-prefix-cache, --spill and --spill-budget. The options must live until the command has run.
 void AddLocalFlags(CLI::App& command, engine::LocalOptions& options);
 
 }  // namespace throng::cli

@@ -22,12 +22,18 @@ namespace {
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-SchedulerOptions ForScheduler(const EngineOptions& options) {
+std::unique_ptr<kv::SpillFile> MakeSpillFile(const EngineOptions& options, const kv::BlockPool& blocks) {
+  if (options.spill_folder.empty()) return nullptr;
+  return std::make_unique<kv::SpillFile>(options.spill_folder, blocks.Layout().bytes, options.spill_bytes);
+}
+
+SchedulerOptions ForScheduler(const EngineOptions& options, kv::SpillFile* spill) {
   // A step has room for all decoding sequences and for a block of some prompt: prefill never starves.
   return {.max_batch = options.max_batch,
           .step_tokens = std::max(options.step_tokens, options.max_batch + kv::kPageTokens),
           .chunk_tokens = options.chunk_tokens,
-          .prefix_cache = options.prefix_cache};
+          .prefix_cache = options.prefix_cache,
+          .spill = spill};
 }
 
 void Validate(const EngineOptions& options) {
@@ -39,6 +45,10 @@ void Validate(const EngineOptions& options) {
           "1 to 1048576");
   require(options.chunk_tokens >= 1, "chunk_tokens", options.chunk_tokens, "1 or more");
   require(options.max_context >= 2, "max_context", options.max_context, "2 or more");
+  if (!options.spill_folder.empty() && !options.prefix_cache) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "engine: blocks are spilled from the prefix cache, so --spill needs it to be on");
+  }
 }
 
 // All numbers that the engine publishes.
@@ -65,12 +75,14 @@ struct EngineMetrics {
         steps(registry.Counter("throng_steps_total", "Forward passes")),
         preemptions(registry.Counter("throng_preemptions_total", "Sequences evicted to be computed again")),
         prefix_evictions(
-            registry.Counter("throng_prefix_evictions_total", "Blocks evicted from the prefix cache")) {}
+            registry.Counter("throng_prefix_evictions_total", "Blocks evicted from the prefix cache")),
+        spilled(registry.Counter("throng_spilled_blocks_total", "Of these, written to disk")),
+        restored(registry.Counter("throng_restored_blocks_total", "Blocks read back from disk")) {}
 
   Metric &running, &waiting, &kv_bytes, &kv_bytes_peak, &kv_budget, &output_rate, &prefix_hit_rate;
   Metric &requests, &cancelled, &failed, &prompt_tokens, &cached_tokens, &computed_tokens, &output_tokens,
       &steps;
-  Metric &preemptions, &prefix_evictions;
+  Metric &preemptions, &prefix_evictions, &spilled, &restored;
 };
 
 }  // namespace
@@ -85,7 +97,8 @@ class Engine::Impl {
         threads_(threads),
         options_(options),
         metrics_(registry_),
-        scheduler_(blocks, ForScheduler(options)),
+        spill_(MakeSpillFile(options, blocks)),
+        scheduler_(blocks, ForScheduler(options, spill_.get())),
         samplers_(static_cast<size_t>(threads.NumThreads())),
         masks_(samplers_.size(), std::vector<uint64_t>(vocabulary_->MaskWords())) {
     metrics_.kv_budget.Set(static_cast<double>(blocks.BudgetBytes()));
@@ -139,6 +152,7 @@ class Engine::Impl {
 
   // Of the engine's thread:
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;
+  const std::unique_ptr<kv::SpillFile> spill_;  // may be null
   Scheduler scheduler_;
   std::vector<std::unique_ptr<Sequence>> new_;
   std::vector<uint64_t> new_cancelled_;
@@ -174,6 +188,7 @@ void Engine::Impl::CheckFits(const EngineRequest& request) const {
                     "request: prompt of {} and answer of up to {} tokens exceed the context of {}",
                     request.prompt.size(), request.max_tokens, options_.max_context);
   }
+  THRONG_CHECK(request.start == nullptr || &request.start->cache.Pool() == &blocks_);
   const size_t bytes = Scheduler::MostBytes(blocks_, static_cast<int>(total));
   if (bytes > blocks_.BudgetBytes()) {
     throw MakeError(ErrorCode::kInvalid,
@@ -357,6 +372,10 @@ void Engine::Impl::Advance(Sequence& sequence, int32_t token) {
 }
 
 void Engine::Impl::Finish(Sequence& sequence, llm::FinishReason reason, std::optional<Error> error) {
+  std::shared_ptr<const kv::SavedPages> pages;
+  if (sequence.request.keep_pages && sequence.is_running && reason != llm::FinishReason::kError) {
+    pages = std::make_shared<kv::SavedPages>(kv::SavedPages{sequence.tokens, std::move(sequence.cache)});
+  }
   scheduler_.Remove(&sequence);
   const std::unique_ptr<Sequence> ended = std::move(sequences_.extract(sequence.id).mapped());
   EngineRequest& request = ended->request;
@@ -387,7 +406,8 @@ void Engine::Impl::Finish(Sequence& sequence, llm::FinishReason reason, std::opt
                    .queue_seconds = until(ended->was_admitted, ended->admitted),
                    .first_token_seconds = until(ended->NumAnswer() > 0, ended->first_token),
                    .total_seconds = until(true, now),
-                   .error = std::move(error)});
+                   .error = std::move(error),
+                   .pages = std::move(pages)});
 }
 
 void Engine::Impl::FailPlanned(const Error& error) {
@@ -399,7 +419,10 @@ void Engine::Impl::PublishMetrics() {
   metrics_.running.Set(static_cast<double>(scheduler_.NumRunning()));
   metrics_.waiting.Set(static_cast<double>(scheduler_.NumWaiting()));
   metrics_.preemptions.Set(static_cast<double>(counts.preemptions));
-  metrics_.prefix_evictions.Set(static_cast<double>(scheduler_.Prefixes().GetCounts().evictions));
+  const PrefixCache::Counts& prefixes = scheduler_.Prefixes().GetCounts();
+  metrics_.prefix_evictions.Set(static_cast<double>(prefixes.evictions));
+  metrics_.spilled.Set(static_cast<double>(prefixes.spills));
+  metrics_.restored.Set(static_cast<double>(prefixes.restores));
   const uint64_t blocks = counts.prefix_hits + counts.prefix_misses;
   if (blocks > 0)
     metrics_.prefix_hit_rate.Set(static_cast<double>(counts.prefix_hits) / static_cast<double>(blocks));

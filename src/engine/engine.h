@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "attention/sas.h"
 #include "engine/metrics.h"
@@ -31,6 +32,9 @@ struct EngineOptions {
   bool prefix_cache = true;  // keep sealed blocks of finished sequences for later prompts that begin alike
   int max_context = 2048;    // prompt and answer of one request together
   attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact;
+  // Where blocks of the prefix cache go when memory is short, instead of being computed again; empty: nowhere
+  std::string spill_folder{};
+  uint64_t spill_bytes = uint64_t{16} << 30;  // at most
 };
 
 // What the engine holds now.

@@ -106,7 +106,9 @@ class LocalLlmImpl : public LocalLlm {
                                                      .chunk_tokens = options_.chunk_tokens,
                                                      .prefix_cache = options_.prefix_cache,
                                                      .max_context = options_.max_context,
-                                                     .softmax = attention::ParseSoftmax(options_.softmax)});
+                                                     .softmax = attention::ParseSoftmax(options_.softmax),
+                                                     .spill_folder = options_.spill,
+                                                     .spill_bytes = options_.spill_bytes});
   }
 
   uint64_t Submit(llm::Request request) override;
@@ -131,6 +133,12 @@ class LocalLlmImpl : public LocalLlm {
   }
   std::shared_ptr<Constraint> Compile(const llm::Constraint& constraint) override {
     return constraint.Empty() ? nullptr : constraints_.Get(constraint);
+  }
+
+  kv::BlockPool& GetBlocks() override { return pool_; }
+  kv::PageSource GetPageSource() const override {
+    return {model_.transformer->WeightsDigest(),
+            fmt::format("softmax={} simd={}", options_.softmax, SimdTarget())};
   }
 
   double KvBytesPerToken() const override {

@@ -28,6 +28,8 @@ struct LocalOptions {
   int chunk_tokens = 256;         // of one prompt in one forward pass
   int max_context = 0;            // prompt and answer together; 0: what the model was trained for
   bool prefix_cache = true;
+  std::string spill{};                        // folder for blocks that memory has no room for; empty: none
+  uint64_t spill_bytes = uint64_t{16} << 30;  // at most so many there
 };
 
 // What a model file gives.
@@ -52,6 +54,10 @@ class LocalLlm : public llm::Llm {
   virtual std::vector<int32_t> EncodeChat(std::span<const model::ChatMessage> messages) const = 0;
   virtual std::vector<int32_t> EncodeText(std::string_view text) const = 0;            // no template
   virtual std::shared_ptr<Constraint> Compile(const llm::Constraint& constraint) = 0;  // null if empty
+
+  // For kv::SavePages and kv::LoadPages, and for requests that start from such pages.
+  virtual kv::BlockPool& GetBlocks() = 0;
+  virtual kv::PageSource GetPageSource() const = 0;
 
   virtual double KvBytesPerToken() const = 0;   // of sealed blocks
   virtual double F16BytesPerToken() const = 0;  // what 16-bit keys and values would take

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <map>
 #include <numeric>
+#include <optional>
 
 #include "base/rng.h"
 #include "engine/fake_transformer.h"
@@ -32,7 +34,7 @@ class PrefixCacheTest : public ::testing::Test {
   }
 
   kv::BlockPool pool_{FakeTransformer::Layout(), 64 << 20};
-  PrefixCache cache_;
+  PrefixCache cache_{pool_, nullptr};
 };
 
 TEST_F(PrefixCacheTest, FindsTheLongestRunOfWholeBlocksAndLeavesOneToken) {
@@ -124,6 +126,116 @@ TEST_F(PrefixCacheTest, AgreesWithAMapOfAllPrefixes) {
   while (cache_.EvictOne()) {
   }
   EXPECT_EQ(cache_.NumBlocks(), 0u);
+}
+
+// A cache over a small pool and a spill file.
+class SpillingPrefixCacheTest : public ::testing::Test {
+ protected:
+  static constexpr size_t kBlocksInMemory = 4;
+
+  SpillingPrefixCacheTest()
+      : pool_(FakeTransformer::Layout(),
+              kBlocksInMemory * kv::BlockPool(FakeTransformer::Layout(), 0).SealedBytes()) {}
+
+  void MakeCache(size_t blocks_on_disk) {
+    const size_t bytes = pool_.Layout().bytes;
+    spill_.emplace(testing::TempDir(), bytes, blocks_on_disk * bytes);
+    cache_.emplace(pool_, &*spill_);
+  }
+
+  // What the block of these tokens holds.
+  static uint8_t Fill(std::span<const int32_t> tokens, size_t block) {
+    uint64_t hash = 7;
+    for (const int32_t token : tokens.first((block + 1) * 64))
+      hash = Mix64(hash + static_cast<uint32_t>(token));
+    return static_cast<uint8_t>(hash);
+  }
+
+  // As a sequence does: takes what is there, makes the rest, and shares it. The number of blocks found.
+  size_t Use(const std::vector<int32_t>& tokens) {
+    std::vector<kv::BlockRef> blocks;
+    cache_->Match(tokens, blocks);
+    cache_->Restore(tokens, blocks);
+    const size_t found = blocks.size();
+    for (size_t i = 0; i < found; ++i) EXPECT_EQ(blocks[i]->Data()[100], Fill(tokens, i));
+    while (blocks.size() < PrefixCache::MostBlocks(tokens.size())) {
+      std::shared_ptr<kv::Block> block = pool_.TryAllocateSealed();
+      while (block == nullptr && cache_->EvictOne()) block = pool_.TryAllocateSealed();
+      if (block == nullptr) break;
+      std::memset(block->Data(), Fill(tokens, blocks.size()), block->Bytes());
+      blocks.push_back(std::move(block));
+    }
+    cache_->Insert(tokens, blocks);
+    return found;
+  }
+
+  static std::vector<int32_t> Tokens(size_t blocks, int32_t value) {
+    std::vector<int32_t> tokens(blocks * 64 + 1);
+    std::iota(tokens.begin(), tokens.end(), value);
+    return tokens;
+  }
+
+  kv::BlockPool pool_;
+  std::optional<kv::SpillFile> spill_;
+  std::optional<PrefixCache> cache_;
+};
+
+TEST_F(SpillingPrefixCacheTest, BlocksGoToDiskAndComeBack) {
+  MakeCache(100);
+  EXPECT_EQ(Use(Tokens(3, 1000)), 0u);
+  EXPECT_EQ(Use(Tokens(4, 2000)), 0u);
+  EXPECT_EQ(spill_->NumBlocks(), 3u);
+  EXPECT_EQ(Use(Tokens(3, 1000)), 3u);
+  EXPECT_EQ(Use(Tokens(4, 2000)), 4u);
+  EXPECT_EQ(cache_->NumBlocks(), 7u);
+  EXPECT_EQ(cache_->GetCounts().restores, 6u);  // one was still there
+  EXPECT_EQ(cache_->GetCounts().insertions, 7u);
+  EXPECT_EQ(spill_->NumBlocks(), 3u);
+}
+
+TEST_F(SpillingPrefixCacheTest, AFullFileDropsItsLeastRecentlyUsedLeaf) {
+  MakeCache(4);
+  Use(Tokens(4, 1000));
+  Use(Tokens(4, 2000));
+  EXPECT_TRUE(spill_->IsFull());
+  Use(Tokens(2, 3000));  // two blocks of the second go to disk, two of the first from it
+  EXPECT_EQ(cache_->NumBlocks(), 8u);
+  EXPECT_EQ(Use(Tokens(4, 1000)), 2u);
+}
+
+TEST_F(SpillingPrefixCacheTest, WithoutRoomOnDiskItIsAsWithoutDisk) {
+  MakeCache(0);
+  Use(Tokens(4, 1000));
+  Use(Tokens(4, 2000));
+  EXPECT_EQ(cache_->NumBlocks(), 4u);
+  EXPECT_EQ(Use(Tokens(4, 1000)), 0u);
+}
+
+TEST_F(SpillingPrefixCacheTest, HoldsTheRightBlocksWhateverHappens) {
+  for (const size_t blocks_on_disk : {0, 1, 3, 10, 1000}) {
+    MakeCache(blocks_on_disk);
+    CounterRng rng(blocks_on_disk);
+    size_t found = 0;
+    for (int round = 0; round < 2000; ++round) {
+      std::vector<int32_t> tokens;
+      const size_t blocks = 1 + rng.NextBelow(4);
+      for (size_t i = 0; i < blocks; ++i)
+        tokens.insert(tokens.end(), 64, static_cast<int32_t>(rng.NextBelow(3)));
+      tokens.push_back(0);
+      found += Use(tokens);
+      ASSERT_LE(spill_->NumBlocks(), blocks_on_disk);
+      ASSERT_GE(cache_->NumBlocks(), spill_->NumBlocks());
+    }
+    EXPECT_GT(found, 100u);
+    if (blocks_on_disk == 1000) {
+      EXPECT_EQ(cache_->NumBlocks(), 3u + 9 + 27 + 81);
+      EXPECT_EQ(cache_->GetCounts().insertions, 3u + 9 + 27 + 81);  // nothing is ever made twice
+    }
+    while (cache_->EvictOne()) {
+    }
+    EXPECT_EQ(pool_.HeldBytes(), 0u);
+    cache_.reset();
+  }
 }
 
 }  // namespace

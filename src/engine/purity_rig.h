@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -27,11 +28,24 @@
 
 namespace throng::engine {
 
-// A random model of two layers, 4 heads over 2 KV heads.
-inline std::vector<uint8_t> TinyModelBytes(model::TensorType type, int head_dim) {
-  constexpr int kDim = 64, kHeads = 4, kKvHeads = 2, kFfn = 96, kVocab = 64;
+// What may differ between random models.
+struct TinyModel {
+  model::TensorType type = model::TensorType::kQ8_0;
+  int head_dim = 16;
+  int kv_heads = 2;  // for 4 query heads
+  int window = 0;    // if not 0: tokens that each layer sees
+};
+
+// A random model of two layers.
+inline std::vector<uint8_t> TinyModelBytes(const TinyModel& shape) {
+  constexpr int kDim = 64, kHeads = 4, kFfn = 96, kVocab = 64;
+  const auto [type, head_dim, kv_heads, window] = shape;
   model::GgufWriter writer;
-  const auto add = [&](const char* key, uint32_t value) { writer.Add(std::string("llama.") + key, value); };
+  // The family with a window in all layers; its gate and up weights are one tensor.
+  const std::string family = window > 0 ? "phi3" : "llama";
+  const auto add = [&](const char* key, int value) {
+    writer.Add(family + "." + key, static_cast<uint32_t>(value));
+  };
   const auto tensor = [&](const std::string& name, model::TensorType of, int cols, int rows) {
     std::vector<uint64_t> dims = {static_cast<uint64_t>(cols)};
     if (rows > 1) dims.push_back(static_cast<uint64_t>(rows));
@@ -40,35 +54,42 @@ inline std::vector<uint8_t> TinyModelBytes(model::TensorType type, int head_dim)
     for (const char c : name) seed = Mix64(seed + static_cast<unsigned char>(c));
     writer.AddTensor(name, of, dims, model::RandomBlocks(of, elements, rows > 1 ? 0.2f : 1.5f, seed));
   };
-  writer.Add("general.architecture", "llama");
+  writer.Add("general.architecture", family);
   add("context_length", 2048);
   add("embedding_length", kDim);
   add("block_count", 2);
   add("feed_forward_length", kFfn);
   add("attention.head_count", kHeads);
-  add("attention.head_count_kv", kKvHeads);
-  add("attention.key_length", static_cast<uint32_t>(head_dim));
-  add("attention.value_length", static_cast<uint32_t>(head_dim));
-  writer.Add("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  add("attention.head_count_kv", kv_heads);
+  add("attention.key_length", head_dim);
+  add("attention.value_length", head_dim);
+  if (window > 0) add("attention.sliding_window", window);
+  writer.Add(family + ".attention.layer_norm_rms_epsilon", 1e-5f);
   tensor("token_embd.weight", type, kDim, kVocab);
   tensor("output_norm.weight", model::TensorType::kF32, kDim, 1);
   for (const std::string prefix : {"blk.0.", "blk.1."}) {
     tensor(prefix + "attn_norm.weight", model::TensorType::kF32, kDim, 1);
     tensor(prefix + "attn_q.weight", type, kDim, kHeads * head_dim);
-    tensor(prefix + "attn_k.weight", type, kDim, kKvHeads * head_dim);
-    tensor(prefix + "attn_v.weight", type, kDim, kKvHeads * head_dim);
+    tensor(prefix + "attn_k.weight", type, kDim, kv_heads * head_dim);
+    tensor(prefix + "attn_v.weight", type, kDim, kv_heads * head_dim);
     tensor(prefix + "attn_output.weight", type, kHeads * head_dim, kDim);
     tensor(prefix + "ffn_norm.weight", model::TensorType::kF32, kDim, 1);
-    tensor(prefix + "ffn_gate.weight", type, kDim, kFfn);
-    tensor(prefix + "ffn_up.weight", type, kDim, kFfn);
+    if (window == 0) tensor(prefix + "ffn_gate.weight", type, kDim, kFfn);
+    tensor(prefix + "ffn_up.weight", type, kDim, window == 0 ? kFfn : 2 * kFfn);
     tensor(prefix + "ffn_down.weight", type, kFfn, kDim);
   }
   return writer.Finish();
 }
 
+inline std::vector<uint8_t> TinyModelBytes(model::TensorType type, int head_dim) {
+  return TinyModelBytes(TinyModel{.type = type, .head_dim = head_dim});
+}
+
 struct Question {
   std::vector<int32_t> prompt;
   int max_tokens;
+  std::shared_ptr<const kv::SavedPages> start{};
+  bool keep_pages = false;
 };
 
 struct Answer {
@@ -94,6 +115,8 @@ struct Conditions {
   int chunk_tokens = 64;
   bool prefix_cache = false;
   int budget_tokens = 20000;  // the KV budget is what so many tokens of one sequence need
+  std::string spill_folder{};
+  attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact;
 };
 
 class PurityRig {
@@ -110,12 +133,22 @@ class PurityRig {
                  .step_tokens = conditions.step_tokens,
                  .chunk_tokens = conditions.chunk_tokens,
                  .prefix_cache = conditions.prefix_cache,
-                 .max_context = transformer.Config().context_length}) {}
+                 .max_context = transformer.Config().context_length,
+                 .softmax = conditions.softmax,
+                 .spill_folder = conditions.spill_folder}) {}
 
+  // codec: of all layers, or "KEYS+VALUES|KEYS+VALUES|..." of one layer after the other, again and again.
   static kv::BlockLayout MakeLayout(const model::ModelConfig& config, const std::string& codec) {
-    kv::CodecFlags flags;
-    flags.kv = codec;
-    return kv::MakeLayout(flags, config.num_layers, config.num_kv_heads, config.head_dim);
+    std::vector<kv::LayerCodecs> given;
+    std::istringstream list(codec);
+    for (std::string layer; std::getline(list, layer, '|');) {
+      const size_t plus = layer.find('+');
+      given.push_back({layer.substr(0, plus), plus == std::string::npos ? layer : layer.substr(plus + 1)});
+    }
+    std::vector<kv::LayerCodecs> layers;
+    for (size_t i = 0; i < static_cast<size_t>(config.num_layers); ++i)
+      layers.push_back(given[i % given.size()]);
+    return kv::MakeLayout(layers, config.num_kv_heads, config.head_dim);
   }
 
   // All at once.
@@ -126,6 +159,8 @@ class PurityRig {
       EngineRequest request;
       request.prompt = questions[i].prompt;
       request.max_tokens = questions[i].max_tokens;
+      request.start = questions[i].start;
+      request.keep_pages = questions[i].keep_pages;
       request.sampling.temperature = 0.7f;
       request.key.agent = static_cast<uint32_t>(questions[i].prompt.front());
       request.on_logits = [&answers, i](int index, std::span<const float> logits) {
@@ -146,6 +181,11 @@ class PurityRig {
   }
 
   Answer Ask(const Question& question) { return Ask(std::vector{question}).front(); }
+
+  kv::BlockPool& Blocks() { return pool_; }
+  double Metric(const std::string& name) {  // a counter
+    return engine_.Metrics().Counter(name, "").Value();
+  }
 
   static size_t BlockBytes(const model::ModelConfig& config, const std::string& codec) {
     return MakeLayout(config, codec).bytes;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kv/page_file.h"
 #include "llm/llm.h"
 
 namespace throng::engine {
@@ -31,6 +32,9 @@ struct EngineResult {
   double first_token_seconds = 0;  // from Submit to the first token; 0 if there was none
   double total_seconds = 0;        // from Submit to the end
   std::optional<Error> error;      // set exactly when finish == kError
+  // If the request wanted it and ran: its tokens, and the pages of all of them but the last. They count
+  // against the KV budget until they go, and must go before the engine's pool.
+  std::shared_ptr<const kv::SavedPages> pages;
 };
 
 struct EngineRequest {
@@ -42,6 +46,10 @@ struct EngineRequest {
   std::vector<std::string> stop;           // the text ends before the first of these
   std::shared_ptr<Constraint> constraint;  // null: any text
   bool ignore_end = false;                 // go on after end-of-text tokens (benchmarks)
+  // Pages to go on from, as far as the prompt begins with their tokens: those of another request, which may
+  // be the start of several (a fork), or of a file. They must be of the engine's pool, model and softmax.
+  std::shared_ptr<const kv::SavedPages> start;
+  bool keep_pages = false;  // give them with the result
 
   // All callbacks run on the engine's thread, one at a time, and must be quick: the batch waits for them.
   // They may call Submit and Cancel.

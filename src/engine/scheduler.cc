@@ -18,9 +18,23 @@ int PromisedTokens(const Sequence& sequence) {
   return static_cast<int>(sequence.tokens.size()) + std::clamp(left, 0, kPageTokens);
 }
 
+// How many tokens the pages given with the request save. One at least is left to compute logits from.
+int StartTokens(const Sequence& sequence) {
+  if (sequence.request.start == nullptr) return 0;
+  const kv::SavedPages& start = *sequence.request.start;
+  const size_t most = std::min(static_cast<size_t>(start.cache.NumTokens()), sequence.tokens.size() - 1);
+  const auto differs = std::mismatch(
+      start.tokens.begin(), start.tokens.begin() + static_cast<ptrdiff_t>(most), sequence.tokens.begin());
+  const int same = static_cast<int>(differs.first - start.tokens.begin());
+  // A sealed block that they cut is of no use.
+  const int sealed = static_cast<int>(start.cache.SealedBlocks().size()) * kPageTokens;
+  return same >= sealed ? same : same / kPageTokens * kPageTokens;
+}
+
 }  // namespace
 
-Scheduler::Scheduler(kv::BlockPool& pool, const SchedulerOptions& options) : pool_(pool), options_(options) {
+Scheduler::Scheduler(kv::BlockPool& pool, const SchedulerOptions& options)
+    : pool_(pool), options_(options), prefixes_(pool, options.spill) {
   THRONG_CHECK(options.max_batch >= 1 && options.step_tokens > options.max_batch &&
                options.chunk_tokens >= 1);
 }
@@ -51,12 +65,28 @@ size_t Scheduler::PromisedBytes() const {
   return bytes;
 }
 
+// From the prefix cache, or from the pages given with the request where they reach further.
+void Scheduler::TakePages(Sequence& sequence, int start_tokens) {
+  if (start_tokens > static_cast<int>(matched_.size()) * kPageTokens) {
+    const kv::SequenceCache& start = sequence.request.start->cache;
+    auto fork = start.Fork(start_tokens);
+    // Without room for an open block, the sealed ones need none.
+    if (!fork) fork = start.Fork(start_tokens / kPageTokens * kPageTokens);
+    sequence.cache = std::move(*fork);
+  } else if (!matched_.empty()) {
+    sequence.cache.Adopt(matched_);
+  }
+  matched_.clear();
+}
+
 bool Scheduler::TryAdmit(Sequence& sequence) {
   matched_.clear();
   if (options_.prefix_cache) prefixes_.Match(sequence.tokens, matched_);  // pins the blocks
+  const int start_tokens = StartTokens(sequence);
   // Alone, it may always start: Submit made sure that it fits.
   if (!running_.empty()) {
-    const size_t hit_bytes = matched_.size() * pool_.SealedBytes();
+    const size_t hits = std::max(matched_.size(), static_cast<size_t>(start_tokens / kPageTokens));
+    const size_t hit_bytes = hits * pool_.SealedBytes();
     const size_t own_bytes = pool_.SequenceBytes(PromisedTokens(sequence)) + pool_.OpenBytes();
     const size_t needed = own_bytes - std::min(own_bytes, hit_bytes) + PromisedBytes();
     if (pool_.FreeBytes() < needed &&
@@ -67,15 +97,16 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
       if (!prefixes_.EvictOne()) return false;
     }
   }
-  if (!matched_.empty()) sequence.cache.Adopt(matched_);
+  if (options_.prefix_cache) prefixes_.Restore(sequence.tokens, matched_);
+  TakePages(sequence, start_tokens);
   if (!sequence.was_admitted) {
     sequence.was_admitted = true;
     sequence.admitted = Clock::now();
     sequence.cached_prompt_tokens = sequence.cache.NumTokens();
-    counts_.prefix_hits += matched_.size();
-    counts_.prefix_misses += PrefixCache::MostBlocks(sequence.tokens.size()) - matched_.size();
+    const size_t hits = sequence.cache.SealedBlocks().size();
+    counts_.prefix_hits += hits;
+    counts_.prefix_misses += PrefixCache::MostBlocks(sequence.tokens.size()) - hits;
   }
-  matched_.clear();
   return true;
 }
 

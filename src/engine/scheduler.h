@@ -24,6 +24,7 @@ struct SchedulerOptions {
   int step_tokens;
   int chunk_tokens;
   bool prefix_cache;
+  kv::SpillFile* spill = nullptr;  // of the prefix cache; outlives the scheduler
 };
 
 // For one thread.
@@ -58,6 +59,7 @@ class Scheduler {
  private:
   void Admit();
   bool TryAdmit(Sequence& sequence);
+  void TakePages(Sequence& sequence, int start_tokens);
   size_t PromisedBytes() const;
   bool ReserveByEvicting(Sequence& sequence, int num_tokens);
   bool ReserveByPreempting(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);
