@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "kv/codec_parameters.h"
+#include "kv/finite.h"
 #include "kv/gear/gear_encode.h"
 #include "kv/gear/gear_kernels.h"
 
@@ -62,7 +63,7 @@ class Gear : public Codec {
 
   size_t QueryBytes() const override { return (head_dim_ * sizeof(float) + 63) / 64 * 64; }
   void PrepareQuery(const float* query, void* prepared) const override {
-    std::memcpy(prepared, query, head_dim_ * sizeof(float));
+    CopyFinite(query, head_dim_, static_cast<float*>(prepared));
   }
   void Score(const uint8_t* keys, const void* prepared, int num_rows, float* scores) const override {
     ApplyGear(keys_, keys, static_cast<const float*>(prepared), QueryBytes() / sizeof(float), num_rows,
