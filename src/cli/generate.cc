@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "cli/commands.h"
@@ -94,6 +95,8 @@ void PrintSummary(const engine::EngineResult& result, const engine::LocalLlm& ll
 }
 
 void Run(const Options& options) {
+  // Refuses now what could not be written in the end.
+  if (!options.save_cache.empty()) AtomicFile probe(options.save_cache);
   const std::unique_ptr<engine::LocalLlm> llm = engine::MakeLocalLlm(options.local);
   engine::EngineRequest request = MakeRequest(options, *llm);
   // Written before the first text of the answer: a request that is refused writes nothing.

@@ -174,6 +174,29 @@ TEST_F(EngineTest, PreemptsAndRecomputesWhenTheBudgetIsShort) {
   EXPECT_EQ(Result(ids[0]).preemptions, 0);  // the first of the most urgent ones never yields
 }
 
+// As above, but what is evicted goes to disk: less is computed, and the answers are the same.
+TEST_F(EngineTest, ReadsPreemptedSequencesBackFromDisk) {
+  std::vector<size_t> computed;
+  for (const std::string& folder : {std::string(), testing::TempDir()}) {
+    Start({.step_tokens = 200, .chunk_tokens = 100, .spill_folder = folder}, 20 * BlockBytes());
+    const size_t before = fake_.num_tokens_computed;
+    std::vector<EngineRequest> requests;
+    std::vector<uint64_t> ids;
+    for (size_t i = 0; i < 12; ++i) {
+      requests.push_back(MakeRequest(RandomTokens(70, i), 420));
+      requests.back().ignore_end = true;
+      ids.push_back(Submit(requests.back()));
+    }
+    for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(Result(ids[i]).tokens, Expected(requests[i])) << i;
+    computed.push_back(fake_.num_tokens_computed - before);
+    // The loop publishes its numbers after the answers.
+    Result(Submit(MakeRequest({1}, 1)));
+    const bool restored = engine_->Metrics().Counter("throng_restored_blocks_total", "").Value() > 0;
+    EXPECT_EQ(restored, !folder.empty());
+  }
+  EXPECT_LT(computed[1], computed[0]);
+}
+
 TEST_F(EngineTest, EvictsTheLeastRecentlyUsedPrefix) {
   Start({}, 20 * BlockBytes());
   for (uint64_t seed = 0; seed < 10; ++seed) Result(Submit(MakeRequest(RandomTokens(300, seed), 2)));
