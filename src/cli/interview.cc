@@ -40,6 +40,9 @@ void FillIn(Simulation& simulation, const sim::Journal& journal, const CLI::App&
   fill("--kv", "kv", simulation.local.kv);
   fill("--k", "k", simulation.local.keys);
   fill("--v", "v", simulation.local.values);
+  const bool other_codecs =
+      command.count("--model") + command.count("--kv") + command.count("--k") + command.count("--v") > 0;
+  if (!other_codecs) LoadCodecs(journal, simulation.local);
   fill("--softmax", "softmax", simulation.local.softmax);
   const std::string& agents = journal.ManifestValue(sim::JournalKeys::kAgents);
   if (!CLI::detail::lexical_cast(agents, simulation.agents)) {

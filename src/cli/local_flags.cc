@@ -1,22 +1,27 @@
 #include "cli/local_flags.h"
 
-#include "kv/codec_table.h"
-
 namespace throng::cli {
+
+void AddCodecFlags(CLI::App& command, engine::LocalOptions& options, const char* group) {
+  command.add_option("--kv", options.kv, "Codecs of the KV cache: " + engine::CodecHelp())
+      ->group(group)
+      ->capture_default_str();
+  command.add_option("--k", options.keys, "Codec of keys, where it differs from --kv")->group(group);
+  command.add_option("--v", options.values, "Codec of values, where it differs from --kv")->group(group);
+  command
+      .add_option("--calibration", options.calibration,
+                  "Text file on which auto and flashq-mixed probe the model; default: a built-in text")
+      ->group(group);
+  command
+      .add_option("--kv-out", options.kv_out,
+                  "File (.json) for the codecs of each layer, to be given to --kv later")
+      ->group(group);
+}
 
 void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
   constexpr const char* kGroup = "Model and engine";
   command.add_option("-m,--model", options.model, "GGUF file; default: the embedded model")->group(kGroup);
-  command
-      .add_option(
-          "--kv", options.kv,
-          "Codec of the KV cache, one of " + kv::CodecNames() +
-              ", with parameters as name:key=value; or flashq-mixed: flashq2 for the half of each layer's "
-              "heads that bears it best, flashq4 for the others")
-      ->group(kGroup)
-      ->capture_default_str();
-  command.add_option("--k", options.keys, "Codec of keys, where it differs from --kv")->group(kGroup);
-  command.add_option("--v", options.values, "Codec of values, where it differs from --kv")->group(kGroup);
+  AddCodecFlags(command, options, kGroup);
   command
       .add_option("--softmax", options.softmax,
                   "exact, or sas: an approximation of attention that leaves out what weighs next to nothing")

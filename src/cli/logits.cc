@@ -18,11 +18,12 @@
 #include "base/mapped_file.h"
 #include "base/thread_pool.h"
 #include "cli/commands.h"
+#include "cli/local_flags.h"
 #include "kv/block_pool.h"
-#include "kv/codec_table.h"
 #include "kv/sequence_cache.h"
 #include "model/config.h"
 #include "model/gguf.h"
+#include "model/tokenizer.h"
 #include "model/transformer.h"
 
 namespace throng::cli {
@@ -32,7 +33,7 @@ struct LogitsFlags {
   std::string model;
   std::string tokens;
   std::string output;
-  kv::CodecFlags codecs;
+  engine::LocalOptions codecs;  // of which --kv and what belongs to it are used
   std::string softmax = "exact";
   int threads = 0;
   int chunk = 512;
@@ -72,11 +73,16 @@ void RunLogits(const LogitsFlags& flags) {
                     tokens.size(), config.context_length);
   }
   // Without a budget: there is one sequence, and its length is known.
-  kv::BlockPool pool(kv::MakeLayout(flags.codecs, config.num_layers, config.num_kv_heads, config.head_dim),
-                     std::numeric_limits<size_t>::max() / 2);
-  kv::SequenceCache cache(pool);
   ThreadPool threads(flags.threads > 0 ? flags.threads
                                        : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+  // The vocabulary is only read if a text is.
+  const auto encode = [&](std::string_view text) {
+    return engine::MakeEncoder(model::Tokenizer(file))(text);
+  };
+  const engine::CodecChoice codecs =
+      engine::ChooseCodecs(engine::CodecsOf(flags.codecs), *transformer, encode, threads);
+  kv::BlockPool pool(codecs.Layout(config), std::numeric_limits<size_t>::max() / 2);
+  kv::SequenceCache cache(pool);
 
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(flags.output.c_str(), "wb"),
                                                             std::fclose);
@@ -112,10 +118,7 @@ void AddLogits(CLI::App& app) {
       ->add_option("-o,--output", flags->output,
                    "File for the logits: float32, little-endian, [tokens, vocabulary]")
       ->required();
-  command->add_option("--kv", flags->codecs.kv, "Codec of the KV cache: " + kv::CodecNames())
-      ->capture_default_str();
-  command->add_option("--k", flags->codecs.k, "Codec of the keys alone");
-  command->add_option("--v", flags->codecs.v, "Codec of the values alone");
+  AddCodecFlags(*command, flags->codecs, "Options");
   command->add_option("--softmax", flags->softmax, "exact, or sas: an approximation")
       ->check(CLI::IsMember({"exact", "sas"}))
       ->capture_default_str();

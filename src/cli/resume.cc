@@ -43,6 +43,8 @@ void FillIn(Simulation& simulation, const sim::Journal& journal, const CLI::App&
   if (!given("--kv")) simulation.local.kv = journal.ManifestValue("kv");
   if (!given("--k")) simulation.local.keys = journal.ManifestValue("k");
   if (!given("--v")) simulation.local.values = journal.ManifestValue("v");
+  const bool other_codecs = given("--model") || given("--kv") || given("--k") || given("--v");
+  if (!other_codecs) LoadCodecs(journal, simulation.local);
   if (!given("--softmax")) simulation.local.softmax = journal.ManifestValue("softmax");
   if (!given("--context")) simulation.local.max_context = static_cast<int>(NumberOf(journal, "context"));
 }

@@ -36,17 +36,19 @@ std::string Absolute(const std::string& path) {
   return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
 }
 
-sim::Manifest MakeManifest(const Simulation& simulation) {
-  return {{"town", Absolute(simulation.scenario)},
-          {"requested_agents", std::to_string(simulation.agents)},
-          {"llm", simulation.llm},
-          {"real_time", simulation.real_time ? "1" : "0"},
-          {"model", Absolute(simulation.local.model)},
-          {"kv", simulation.local.kv},
-          {"k", simulation.local.keys},
-          {"v", simulation.local.values},
-          {"softmax", simulation.local.softmax},
-          {"context", std::to_string(simulation.local.max_context)}};
+sim::Manifest MakeManifest(const Simulation& simulation, const llm::Llm& llm) {
+  sim::Manifest manifest = {{"town", Absolute(simulation.scenario)},
+                            {"requested_agents", std::to_string(simulation.agents)},
+                            {"llm", simulation.llm},
+                            {"real_time", simulation.real_time ? "1" : "0"},
+                            {"model", Absolute(simulation.local.model)},
+                            {"kv", simulation.local.kv},
+                            {"k", simulation.local.keys},
+                            {"v", simulation.local.values},
+                            {"softmax", simulation.local.softmax},
+                            {"context", std::to_string(simulation.local.max_context)}};
+  StoreCodecs(llm, manifest);
+  return manifest;
 }
 
 void Run(const Options& options) {
@@ -63,7 +65,7 @@ void Run(const Options& options) {
   std::unique_ptr<sim::Journal> journal;
   if (!options.no_journal) {
     journal = sim::Journal::Create(path, {options.sync_always});
-    journal->Begin(MakeManifest(simulation), *town, run, llm->Identity());
+    journal->Begin(MakeManifest(simulation, *llm), *town, run, llm->Identity());
     if (!simulation.quiet) fmt::print(stderr, "journal {}\n", path);
   }
   RunAndReport(simulation, *town, run, *llm, journal.get());

@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include "base/data_dir.h"
+#include "base/digest.h"
 #include "base/error.h"
 #include "cli/local_flags.h"
 #include "cli/progress_line.h"
@@ -42,6 +43,10 @@ nlohmann::ordered_json ReportJson(const Simulation& simulation, const sim::RunOp
                                  {"kv_bytes_peak", backend.kv_bytes_peak},
                                  {"backend", llm.Identity()},
                                  {"journal", nullptr}};
+  if (const auto* local = dynamic_cast<const engine::LocalLlm*>(&llm)) {
+    json["kv_bytes_per_token"] = local->KvBytesPerToken();
+    json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
+  }
   if (journal != nullptr) json["journal"] = journal->Path();
   return json;
 }
@@ -66,8 +71,8 @@ void PrintSummary(const town::Town& town, const sim::RunOptions& options, const 
     fmt::print("KV cache    {} at the peak, {} now", HumanBytes(static_cast<double>(backend.kv_bytes_peak)),
                HumanBytes(static_cast<double>(backend.kv_bytes)));
     if (const auto* local = dynamic_cast<const engine::LocalLlm*>(&llm)) {
-      fmt::print("; a token takes {}, in f16 {}", HumanBytes(local->KvBytesPerToken()),
-                 HumanBytes(local->F16BytesPerToken()));
+      fmt::print("; {:.0f} bytes per token, {:.2f} times smaller than f16", local->KvBytesPerToken(),
+                 local->F16BytesPerToken() / local->KvBytesPerToken());
     }
     fmt::print("\n");
   }
@@ -143,6 +148,28 @@ std::unique_ptr<llm::Llm> MakeLlm(const Simulation& simulation) {
   std::unique_ptr<llm::Llm> llm = llm::MakeBackend(simulation.llm);
   if (simulation.real_time) llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
   return llm;
+}
+
+void StoreCodecs(const llm::Llm& llm, sim::Manifest& manifest) {
+  const auto* local = dynamic_cast<const engine::LocalLlm*>(&llm);
+  if (local == nullptr) return;
+  const engine::CodecOptions codecs = engine::CodecsOf(local->Options());
+  if (codecs.stored.empty() && engine::IsPlain(codecs.flags)) return;
+  const std::string choice = engine::WriteChoice(local->Codecs(), local->GetModelConfig());
+  manifest["kv_choice"] = choice;
+  manifest["kv_choice_digest"] = DigestOf(choice).Hex();
+}
+
+void LoadCodecs(const sim::Journal& journal, engine::LocalOptions& options) {
+  const auto choice = journal.GetManifest().find("kv_choice");
+  if (choice == journal.GetManifest().end()) return;
+  const std::string& digest = journal.ManifestValue("kv_choice_digest");
+  if (DigestOf(choice->second).Hex() != digest) {
+    throw MakeError(ErrorCode::kCorrupt, "journal {}: its KV codecs have the digest {}, it says {}",
+                    journal.Path(), DigestOf(choice->second).Hex(), digest);
+  }
+  options.kv_choice = choice->second;
+  options.kv_choice_in = "journal " + journal.Path();
 }
 
 const std::atomic<bool>& StopOnSignal() {

@@ -40,6 +40,12 @@ std::unique_ptr<town::Town> LoadWorld(const Simulation& simulation);
 sim::RunOptions MakeRunOptions(const Simulation& simulation, const town::Town& town);
 std::unique_ptr<llm::Llm> MakeLlm(const Simulation& simulation);
 
+// The codecs that were chosen for this model (auto, flashq-mixed, a file) and their digest, so that nothing
+// has to be probed or read again to go on.
+void StoreCodecs(const llm::Llm& llm, sim::Manifest& manifest);
+// Throws kCorrupt if what a journal says does not fit its digest.
+void LoadCodecs(const sim::Journal& journal, engine::LocalOptions& options);
+
 // True from the first Ctrl-C or SIGTERM on; a second one kills.
 const std::atomic<bool>& StopOnSignal();
 

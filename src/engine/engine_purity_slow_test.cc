@@ -49,6 +49,20 @@ TEST_P(EnginePuritySlow, ATrainedModel) {
   PurityCheck(*transformer, GetParam()).Run();
 }
 
+class MixedPuritySlow : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(MixedPuritySlow, LayersHeadsKeysAndValuesDiffer) {
+  const std::string path = std::string(THRONG_SHARED_DIR) + "/models/stories260K.gguf";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
+  const model::GgufFile file(path);
+  const auto transformer = model::LoadTransformer(file);
+  PurityCheck(*transformer, GetParam()).Run();
+}
+
+INSTANTIATE_TEST_SUITE_P(Mixed, MixedPuritySlow,
+                         ::testing::Values("f32+f16|kivi4+gear2|flashq-mixed:bits=2442+kivi2|rot4+rot2",
+                                           "flashq-mixed:bits=42|f16+rot3|gear2+kivi2:g=32"));
+
 INSTANTIATE_TEST_SUITE_P(Codecs, EnginePuritySlow, ::testing::ValuesIn(AllCodecs()),
                          [](const auto& info) { return info.param; });
 

@@ -17,6 +17,14 @@ TEST_P(EnginePurity, LogitsDependOnTokensModelAndCodecAlone) {
   PurityCheck(*transformer, GetParam()).Run();
 }
 
+// Every layer, head and part encoded otherwise.
+TEST(EnginePurityOfMixedCodecs, LogitsDependOnTokensModelAndCodecsAlone) {
+  const std::vector<uint8_t> bytes = TinyModelBytes(model::TensorType::kQ8_0, 64);
+  const model::GgufFile file(bytes, "tiny");
+  const auto transformer = model::LoadTransformer(file);
+  PurityCheck(*transformer, "gear4+flashq-mixed:bits=24|int8+rot2").Run();
+}
+
 INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurity, ::testing::Values("f32", "f16", "int8"),
                          [](const auto& info) { return std::string(info.param); });
 

@@ -1,7 +1,12 @@
-// The layout flashq-mixed: FlashQ with 2 bits for half of each layer's KV heads and 4 for the others.
+// Which heads of a model flashq-mixed gives 2 bits, and which 4.
 #pragma once
 
-#include "kv/codec_table.h"
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/codec_choice.h"
 
 namespace throng {
 class ThreadPool;
@@ -13,9 +18,14 @@ class Transformer;
 
 namespace throng::engine {
 
-// Keys, values or both are flashq-mixed; the other is a codec of the table. Ranks the heads (see
-// kv/flashq/flashq_priority.h) by the model's keys and values for 128 tokens of a fixed text: a function of
-// the model alone, computed each time that it is loaded.
+// Ranks the heads (see kv/flashq/flashq_priority.h) by the model's keys and values for the first 128 tokens
+// of a text. Throws kUnsupported if the model's context, kInvalid if the text is shorter.
+HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_t> text, ThreadPool& threads);
+
+// The specification for one layer, of its heads' priorities: "flashq-mixed:bits=2442".
+std::string MixedCodec(std::span<const double> priorities);
+
+// As MakeKvLayout of codec_config.h.
 kv::BlockLayout MakeFlashqMixedLayout(const kv::CodecFlags& flags, model::Transformer& transformer,
                                       const model::Tokenizer& tokenizer, ThreadPool& threads);
 

@@ -8,10 +8,10 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "engine/codec_config.h"
 #include "kv/sequence_cache.h"
 #include "kv/test_util.h"
 #include "model/config.h"
-#include "model/tokenizer.h"
 #include "model/transformer.h"
 
 namespace throng::engine {
@@ -58,29 +58,14 @@ class Filler : public model::Transformer {
   model::ModelConfig config_{};
 };
 
-model::Tokenizer ByteTokenizer() {
-  model::TokenizerData data;
-  data.model = "llama";
-  data.tokens = {"<unk>", "<s>", "</s>"};
-  data.types = {model::TokenType::kUnknown, model::TokenType::kControl, model::TokenType::kControl};
-  for (int byte = 0; byte < 256; ++byte) {
-    char name[8];
-    std::snprintf(name, sizeof(name), "<0x%02X>", byte);
-    data.tokens.push_back(name);
-    data.types.push_back(model::TokenType::kByte);
-  }
-  data.scores.resize(data.tokens.size());
-  data.unknown = 0;
-  data.bos = 1;
-  data.eos = 2;
-  data.add_bos = 1;
-  return model::Tokenizer(std::move(data));
-}
-
 std::vector<std::string> Names(const kv::CodecFlags& flags, kv::Part part, int context = 512) {
   Filler filler(context);
   ThreadPool threads(1);
-  const kv::BlockLayout layout = MakeFlashqMixedLayout(flags, filler, ByteTokenizer(), threads);
+  CodecOptions options;
+  options.flags = flags;
+  const Encoder encode = [](std::string_view text) { return std::vector<int32_t>(text.begin(), text.end()); };
+  const CodecChoice choice = ChooseCodecs(options, filler, encode, threads);
+  const kv::BlockLayout layout = choice.Layout(filler.Config());
   std::vector<std::string> names;
   for (const kv::PageSpec& page : layout.pages)
     names.push_back((part == kv::Part::kKeys ? page.keys : page.values)->Name());

@@ -14,7 +14,6 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "engine/constrain.h"
-#include "engine/flashq_mixed.h"
 #include "engine/scheduler.h"
 #include "hwy/targets.h"
 #include "kv/block_pool.h"
@@ -66,17 +65,9 @@ std::shared_ptr<const Vocabulary> MakeVocabulary(const model::Tokenizer& tokeniz
   return std::make_shared<Vocabulary>(bytes, tokenizer.EndOfGeneration());
 }
 
-kv::BlockLayout MakeLayout(const LocalOptions& options, const LoadedModel& model) {
-  const model::ModelConfig& config = model.transformer->Config();
-  kv::CodecFlags flags;
-  flags.kv = options.kv;
-  flags.k = options.keys;
-  flags.v = options.values;
-  if (flags.Keys() == kv::kFlashqMixed || flags.Values() == kv::kFlashqMixed) {
-    ThreadPool threads(options.threads);
-    return MakeFlashqMixedLayout(flags, *model.transformer, *model.tokenizer, threads);
-  }
-  return kv::MakeLayout(flags, config.num_layers, config.num_kv_heads, config.head_dim);
+CodecChoice Choose(const LocalOptions& options, const LoadedModel& model) {
+  ThreadPool threads(options.threads);
+  return ChooseCodecs(CodecsOf(options), *model.transformer, MakeEncoder(*model.tokenizer), threads);
 }
 
 // What Highway's dispatch chooses: the lowest bit is the best target.
@@ -91,7 +82,8 @@ class LocalLlmImpl : public LocalLlm {
       : model_(std::move(model)),
         config_(model_.transformer->Config()),
         options_(FillIn(std::move(options), config_)),
-        pool_(MakeLayout(options_, model_), options_.kv_budget_bytes),
+        codecs_(Choose(options_, model_)),
+        pool_(codecs_.Layout(config_), options_.kv_budget_bytes),
         threads_(options_.threads),
         vocabulary_(MakeVocabulary(*model_.tokenizer, config_.vocab_size)),
         constraints_(vocabulary_) {
@@ -141,12 +133,9 @@ class LocalLlmImpl : public LocalLlm {
             fmt::format("softmax={} simd={}", options_.softmax, SimdTarget())};
   }
 
-  double KvBytesPerToken() const override {
-    return static_cast<double>(pool_.SealedBytes()) / kv::kPageTokens;
-  }
-  double F16BytesPerToken() const override {
-    return 2.0 * 2.0 * config_.num_layers * config_.num_kv_heads * config_.head_dim;
-  }
+  const CodecChoice& Codecs() const override { return codecs_; }
+  double KvBytesPerToken() const override { return BytesPerToken(pool_.Layout()); }
+  double F16BytesPerToken() const override { return engine::F16BytesPerToken(pool_.Layout()); }
 
  private:
   void OnDone(EngineResult result);
@@ -155,6 +144,7 @@ class LocalLlmImpl : public LocalLlm {
   const LoadedModel model_;
   const model::ModelConfig& config_;
   const LocalOptions options_;
+  const CodecChoice codecs_;
   kv::BlockPool pool_;
   ThreadPool threads_;
   const std::shared_ptr<const Vocabulary> vocabulary_;
@@ -250,6 +240,14 @@ std::string LocalLlmImpl::ModelName() const {
 }
 
 }  // namespace
+
+CodecOptions CodecsOf(const LocalOptions& options) {
+  return {.flags = {.kv = options.kv, .k = options.keys, .v = options.values},
+          .calibration = options.calibration,
+          .out = options.kv_out,
+          .stored = options.kv_choice,
+          .stored_in = options.kv_choice_in};
+}
 
 LoadedModel LoadModel(const std::string& path) {
   LoadedModel model;

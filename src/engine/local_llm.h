@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/codec_config.h"
 #include "engine/engine.h"
 #include "llm/llm.h"
 #include "model/chat_template.h"
@@ -16,10 +17,14 @@
 namespace throng::engine {
 
 struct LocalOptions {
-  std::string model{};     // a GGUF file; empty: the embedded model, town/model.gguf of the data folder
-  std::string kv = "f16";  // codec of keys and values
-  std::string keys{};      // if not empty, the codec of keys instead
-  std::string values{};    // if not empty, the codec of values instead
+  std::string model{};         // a GGUF file; empty: the embedded model, town/model.gguf of the data folder
+  std::string kv = "f16";      // codec of keys and values, or another form of codec_config.h
+  std::string keys{};          // if not empty, the codec of keys instead
+  std::string values{};        // if not empty, the codec of values instead
+  std::string calibration{};   // text file for auto and flashq-mixed; empty: the built-in text
+  std::string kv_out{};        // where to write which codecs were chosen; empty: nowhere
+  std::string kv_choice{};     // a choice made before, as JSON: used instead of kv, keys and values
+  std::string kv_choice_in{};  // where it comes from, for messages
   std::string softmax = "exact";  // or "sas": an approximation that computes less
   uint64_t kv_budget_bytes = 0;   // of all caches together, hard; 0: half of the memory that is free now
   int threads = 0;                // 0: as many as the hardware has
@@ -31,6 +36,8 @@ struct LocalOptions {
   std::string spill{};                        // folder for blocks that memory has no room for; empty: none
   uint64_t spill_bytes = uint64_t{16} << 30;  // at most so many there
 };
+
+CodecOptions CodecsOf(const LocalOptions& options);
 
 // What a model file gives.
 struct LoadedModel {
@@ -59,6 +66,7 @@ class LocalLlm : public llm::Llm {
   virtual kv::BlockPool& GetBlocks() = 0;
   virtual kv::PageSource GetPageSource() const = 0;
 
+  virtual const CodecChoice& Codecs() const = 0;
   virtual double KvBytesPerToken() const = 0;   // of sealed blocks
   virtual double F16BytesPerToken() const = 0;  // what 16-bit keys and values would take
 };

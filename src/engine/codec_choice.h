@@ -1,0 +1,50 @@
+// Which codecs a model's KV cache uses, layer by layer, and the file that keeps such a choice.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/digest.h"
+#include "kv/codec_table.h"
+
+namespace throng::model {
+struct ModelConfig;
+}
+
+namespace throng::engine {
+
+// [layers][KV heads], of the heads' keys and of their values: see kv/flashq/flashq_priority.h.
+struct HeadPriorities {
+  std::vector<std::vector<double>> keys;
+  std::vector<std::vector<double>> values;
+  bool operator==(const HeadPriorities&) const = default;
+};
+
+struct CodecChoice {
+  Digest model;                         // Transformer::WeightsDigest
+  std::vector<kv::LayerCodecs> layers;  // as kv::ParseHeadCodecs takes them
+  HeadPriorities priorities;            // from which the bits of flashq-mixed follow; empty: none were ranked
+
+  // How it was found, if the model was run for it:
+  Digest text;             // of the calibration text
+  double kl_target = 0.0;  // 0: the divergence was not measured
+  double kl = 0.0;         // mean divergence from f32, nats, on that text
+
+  kv::BlockLayout Layout(const model::ModelConfig& config) const;
+};
+
+// What one token takes in sealed blocks, as the allocator counts, and what 16-bit keys and values would take.
+double BytesPerToken(const kv::BlockLayout& layout);
+double F16BytesPerToken(const kv::BlockLayout& layout);
+
+// JSON of version 1: format, version, model, layers [{k, v}], bytes_per_token, ratio_to_f16, and where known
+// text, kl_target, kl, head_priorities {k, v}.
+std::string WriteChoice(const CodecChoice& choice, const model::ModelConfig& config);
+
+// where: the file, for messages. Throws kInvalid, in one sentence, for what is no such choice, is of another
+// version, model or number of layers, or takes other bytes per token than it says.
+CodecChoice ReadChoice(std::string_view text, const std::string& where, const Digest& model,
+                       const model::ModelConfig& config);
+
+}  // namespace throng::engine
