@@ -55,8 +55,8 @@ class Gear : public Codec {
   bool Accepts(Part part, const uint8_t* encoded) const override {
     const GearLayout& layout = Layout(part);
     for (int i = 0; i < layout.entries; ++i) {
-      const uint8_t* position = encoded + layout.positions + 2 * i;
-      if (position[1] >= layout.rows || position[0] >= layout.lanes) return false;
+      if (GearSlot(encoded[layout.row_slots + i]) >= layout.rows) return false;
+      if (GearSlot(encoded[layout.lane_slots + i]) >= layout.lanes) return false;
     }
     return true;
   }

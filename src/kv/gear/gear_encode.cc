@@ -217,13 +217,20 @@ void PowerIteration(const std::vector<double>& residual, int rank, std::vector<d
   }
 }
 
-// One column of a factor, in 8 bits; returns its scale.
-double StoreColumn(const std::vector<double>& factor, int rank, int column, uint8_t* to) {
+// Where factor j of a row lies.
+size_t RowFactorIndex(const GearLayout& layout, int row, int j) {
+  return (static_cast<size_t>(row / 4) * layout.rank + j) * 4 + row % 4;
+}
+
+// One column of a factor, in 8 bits; at(i) is where number i goes. Returns its scale.
+template <class At>
+double StoreColumn(const std::vector<double>& factor, int rank, int column, uint8_t* to, const At& at) {
   double largest = 0.0;
   for (size_t i = column; i < factor.size(); i += rank) largest = std::max(largest, std::abs(factor[i]));
   const double inverse = largest > 1e-30 ? 127.0 / largest : 0.0;
-  for (size_t i = column; i < factor.size(); i += rank) {
-    *to++ = static_cast<uint8_t>(static_cast<int8_t>(std::nearbyint(factor[i] * inverse)));
+  for (size_t i = 0; i < factor.size() / rank; ++i) {
+    const double rounded = std::nearbyint(factor[i * rank + column] * inverse);
+    to[at(static_cast<int>(i))] = static_cast<uint8_t>(static_cast<int8_t>(rounded));
   }
   return inverse > 0.0 ? largest / 127.0 : 0.0;
 }
@@ -231,14 +238,14 @@ double StoreColumn(const std::vector<double>& factor, int rank, int column, uint
 // Adds L to a matrix [rows, lanes].
 void AddLowRank(const GearLayout& layout, const uint8_t* encoded, std::vector<float>& matrix) {
   for (int j = 0; j < layout.rank; ++j) {
-    const uint8_t* of_row = encoded + layout.row_factors + static_cast<size_t>(j) * layout.rows;
     const uint8_t* of_lane = encoded + layout.lane_factors + static_cast<size_t>(j) * layout.lanes;
     float scale;
     std::memcpy(&scale, encoded + layout.factor_scales + 4 * j, 4);
     for (int row = 0; row < layout.rows; ++row) {
+      const auto of_row = static_cast<int8_t>(encoded[layout.row_factors + RowFactorIndex(layout, row, j)]);
       for (int lane = 0; lane < layout.lanes; ++lane) {
         matrix[static_cast<size_t>(row) * layout.lanes + lane] +=
-            static_cast<float>(static_cast<int8_t>(of_row[row]) * static_cast<int8_t>(of_lane[lane])) * scale;
+            static_cast<float>(of_row * static_cast<int8_t>(of_lane[lane])) * scale;
       }
     }
   }
@@ -260,11 +267,12 @@ void EncodeLowRank(const GearLayout& layout, const std::vector<double>& start, P
   PowerIteration(residual, layout.rank, of_tokens, of_channels);
   const bool keys = layout.part == Part::kKeys;
   for (int j = 0; j < layout.rank; ++j) {
-    const double row_scale = StoreColumn(keys ? of_channels : of_tokens, layout.rank, j,
-                                         encoded + layout.row_factors + static_cast<size_t>(j) * layout.rows);
-    const double lane_scale =
-        StoreColumn(keys ? of_tokens : of_channels, layout.rank, j,
-                    encoded + layout.lane_factors + static_cast<size_t>(j) * layout.lanes);
+    const double row_scale =
+        StoreColumn(keys ? of_channels : of_tokens, layout.rank, j, encoded + layout.row_factors,
+                    [&](int row) { return RowFactorIndex(layout, row, j); });
+    const double lane_scale = StoreColumn(
+        keys ? of_tokens : of_channels, layout.rank, j, encoded + layout.lane_factors,
+        [&](int lane) { return static_cast<size_t>(j) * layout.lanes + static_cast<size_t>(lane); });
     const float scale = static_cast<float>(row_scale * lane_scale);
     std::memcpy(encoded + layout.factor_scales + 4 * j, &scale, 4);
   }
@@ -288,15 +296,14 @@ void EncodeOutliers(const GearLayout& layout, const Page& page, uint8_t* encoded
     return a.turn != b.turn ? a.turn < b.turn : a.lane < b.lane;
   });
   uint8_t* differences = encoded + layout.differences;
-  uint8_t* positions = encoded + layout.positions;
   std::memset(differences, 0, layout.count.sparse);  // entries that are not used add 0 to the first element
   for (size_t i = 0; i < entries.size(); ++i) {
     const size_t element = entries[i].element;
     const float difference = std::clamp(page.x[element] - page.decoded[element], -kLargest, kLargest);
     const uint16_t bits = FloatToHalf(difference);
-    const auto position = static_cast<uint16_t>(element / layout.lanes * 256 + entries[i].lane);
     std::memcpy(differences + 2 * i, &bits, 2);
-    std::memcpy(positions + 2 * i, &position, 2);
+    encoded[layout.row_slots + i] = static_cast<uint8_t>(GearSlot(static_cast<int>(element / layout.lanes)));
+    encoded[layout.lane_slots + i] = static_cast<uint8_t>(GearSlot(entries[i].lane));
   }
 }
 
@@ -340,10 +347,9 @@ void DecodeGear(const GearLayout& layout, const uint8_t* encoded, float* block) 
   }
   AddLowRank(layout, encoded, matrix);
   for (int i = 0; i < layout.entries; ++i) {
-    uint16_t position;
-    std::memcpy(&position, encoded + layout.positions + 2 * static_cast<size_t>(i), 2);
-    matrix[static_cast<size_t>(position / 256) * layout.lanes + position % 256] +=
-        half(layout.differences, i);
+    const auto row = static_cast<size_t>(GearSlot(encoded[layout.row_slots + i]));
+    const auto lane = static_cast<size_t>(GearSlot(encoded[layout.lane_slots + i]));
+    matrix[row * layout.lanes + lane] += half(layout.differences, i);
   }
   for (int row = 0; row < layout.rows; ++row) {
     for (int lane = 0; lane < layout.lanes; ++lane) {

@@ -21,7 +21,8 @@ GearLayout::GearLayout(Part part, int head_dim, int bits, int group, int rank, i
   lane_factors = row_factors + static_cast<size_t>(rank) * rows;
   factor_scales = lane_factors + static_cast<size_t>(rank) * lanes;
   differences = factor_scales + rank * sizeof(float);
-  positions = differences + size_t{2} * entries;
+  row_slots = differences + size_t{2} * entries;
+  lane_slots = row_slots + entries;
 }
 
 }  // namespace throng::kv

@@ -14,6 +14,10 @@ inline constexpr int kGearMinGroup = 16;
 inline constexpr int kGearMaxPairs = kPageTokens * kMaxHeadDim / kGearMinGroup;  // of scale and zero
 inline constexpr int kGearSubChunk = 64;  // codes whose bits lie in the same place of 64 consecutive bytes
 
+// Where kernels keep element i of a row or column: 16 elements as the transpose of 4 x 4, which is how unpack
+// instructions leave four interleaved rows. Its own inverse.
+constexpr int GearSlot(int i) { return (i & ~15) | (i & 3) << 2 | (i >> 2 & 3); }
+
 // A matrix [rows, lanes]: keys are [channels, tokens], values [tokens, channels]. Sums go over rows. Order of
 // codes: [rows / 4, lanes, 4].
 struct GearLayout {
@@ -26,9 +30,10 @@ struct GearLayout {
   int rank, entries;
   ByteCounts count;
   // Offsets. Codes are at 0.
-  size_t scales, zeros;                             // f16 [num_groups, rows]
-  size_t row_factors, lane_factors, factor_scales;  // int8 [rank, rows], int8 [rank, lanes], f32 [rank]
-  size_t differences, positions;                    // f16 [entries], u16 [entries]: row * 256 + lane
+  size_t scales, zeros;  // f16 [num_groups, rows]
+  size_t row_factors, lane_factors,
+      factor_scales;                          // int8 [rows / 4, rank, 4], int8 [rank, lanes], f32 [rank]
+  size_t differences, row_slots, lane_slots;  // f16 [entries], u8 [entries], u8 [entries]
 };
 
 }  // namespace throng::kv

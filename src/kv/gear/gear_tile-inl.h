@@ -1,0 +1,175 @@
+// What Score and Mix of gear.h read of a page, once for all rows of a call.
+#if defined(THRONG_KV_GEAR_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_KV_GEAR_TILE_INL_H_
+#undef THRONG_KV_GEAR_TILE_INL_H_
+#else
+#define THRONG_KV_GEAR_TILE_INL_H_
+#endif
+
+#include <cstring>
+
+#include "base/half.h"
+#include "hwy/highway.h"
+#include "kv/gear/gear_layout.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace throng::kv {
+namespace HWY_NAMESPACE {
+namespace gear {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr int kTileRows = 4;   // of weights; they share each load of codes
+constexpr size_t kSlack = 64;  // a load of codes may run beyond the last one
+constexpr int kMaxEntries = static_cast<int>(kGearMaxSparsity * kPageTokens * kMaxHeadDim + 1.0);
+
+// What a page holds, in the form that all tiles of rows share.
+struct Tile {
+  HWY_ALIGN uint8_t codes[kPageTokens * kMaxHeadDim + kSlack];  // unless they are used as they are packed
+  HWY_ALIGN float scales[kGearMaxPairs];                        // [num_groups, rows]
+  HWY_ALIGN float bases[kGearMaxPairs];                         // what goes into the constant of a row
+  HWY_ALIGN float row_factors[kGearMaxRank * kMaxHeadDim];      // [rows / 4, Padded(rank), 4]
+  HWY_ALIGN float lane_factors[kGearMaxRank * kMaxHeadDim];     // [rank, lanes], with the scale
+  HWY_ALIGN float differences[kMaxEntries + 8];
+};
+
+using DF4 = hn::CappedTag<float, 4>;
+using DF8 = hn::CappedTag<float, 8>;
+using DF16 = hn::CappedTag<float, 16>;  // where the number is a multiple of 16
+
+inline int Padded(int rank) { return (rank + 3) / 4 * 4; }
+
+template <int kShift, int kMask, class DU>
+HWY_INLINE hn::Vec<DU> Bits(DU du, hn::Vec<DU> v) {
+  const hn::Repartition<uint16_t, DU> dw;
+  if constexpr (kShift != 0) v = hn::BitCast(du, hn::ShiftRight<kShift>(hn::BitCast(dw, v)));
+  return hn::And(v, hn::Set(du, kMask));
+}
+
+// The places of the third bits of 512 codes, after their two low bits are in `to`.
+template <int kPlace, class DU>
+HWY_INLINE void AddThirdBits(DU du, const uint8_t* from, uint8_t* to) {
+  for (size_t j = 0; j < kGearSubChunk; j += hn::Lanes(du)) {
+    const auto bit = Bits<kPlace, 1>(du, hn::LoadU(du, from + j));
+    const auto high = hn::Add(hn::Add(bit, bit), hn::Add(bit, bit));
+    hn::StoreU(hn::Or(hn::LoadU(du, to + kPlace * 64 + j), high), du, to + kPlace * 64 + j);
+  }
+}
+
+template <class DU>
+HWY_INLINE void UnpackTwoBits(DU du, const uint8_t* from, uint8_t* to) {
+  for (size_t j = 0; j < kGearSubChunk; j += hn::Lanes(du)) {
+    const auto v = hn::LoadU(du, from + j);
+    hn::StoreU(Bits<0, 3>(du, v), du, to + j);
+    hn::StoreU(Bits<2, 3>(du, v), du, to + 64 + j);
+    hn::StoreU(Bits<4, 3>(du, v), du, to + 128 + j);
+    hn::StoreU(Bits<6, 3>(du, v), du, to + 192 + j);
+  }
+}
+
+void UnpackCodes(const GearLayout& layout, const uint8_t* from, uint8_t* to) {
+  const hn::CappedTag<uint8_t, 64> du;
+  const uint8_t* end = from + layout.count.codes;
+  if (layout.bits == 4) {
+    for (; from < end; from += 64, to += 128) {
+      for (size_t j = 0; j < kGearSubChunk; j += hn::Lanes(du)) {
+        const auto v = hn::LoadU(du, from + j);
+        hn::StoreU(Bits<0, 15>(du, v), du, to + j);
+        hn::StoreU(Bits<4, 15>(du, v), du, to + 64 + j);
+      }
+    }
+  } else if (layout.bits == 2) {
+    for (; from < end; from += 64, to += 256) UnpackTwoBits(du, from, to);
+  } else {
+    for (; from < end; from += 192, to += 512) {
+      UnpackTwoBits(du, from, to);
+      UnpackTwoBits(du, from + 64, to + 256);
+      AddThirdBits<0>(du, from + 128, to);
+      AddThirdBits<1>(du, from + 128, to);
+      AddThirdBits<2>(du, from + 128, to);
+      AddThirdBits<3>(du, from + 128, to);
+      AddThirdBits<4>(du, from + 128, to);
+      AddThirdBits<5>(du, from + 128, to);
+      AddThirdBits<6>(du, from + 128, to);
+      AddThirdBits<7>(du, from + 128, to);
+    }
+  }
+}
+
+void ConvertHalves(const uint8_t* from, size_t count, float* to) {
+  const DF16 df;
+  const hn::Rebind<hwy::float16_t, DF16> dh;
+  const size_t N = hn::Lanes(df);
+  size_t i = 0;
+  for (; i + N <= count; i += N) {
+    const auto v = hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(from) + i);
+    hn::StoreU(hn::PromoteTo(df, v), df, to + i);
+  }
+  for (; i < count; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, from + 2 * i, 2);
+    to[i] = HalfToFloat(bits);
+  }
+}
+
+// count: a multiple of the lanes of df.
+template <class DF>
+HWY_INLINE void ConvertFactors(DF df, const uint8_t* from, size_t count, float scale, float* to) {
+  const hn::Rebind<int32_t, DF> di;
+  const hn::Rebind<int8_t, DF> db;
+  const auto factor = hn::Set(df, scale);
+  for (size_t i = 0; i < count; i += hn::Lanes(df)) {
+    const auto v = hn::PromoteTo(di, hn::LoadU(db, reinterpret_cast<const int8_t*>(from) + i));
+    hn::StoreU(hn::Mul(hn::ConvertTo(df, v), factor), df, to + i);
+  }
+}
+
+void FillFactors(const GearLayout& layout, const uint8_t* encoded, Tile& tile) {
+  const size_t rows = static_cast<size_t>(layout.rows);
+  const size_t lanes = static_cast<size_t>(layout.lanes);
+  const size_t rank = static_cast<size_t>(layout.rank);
+  const uint8_t* of_rows = encoded + layout.row_factors;
+  if (rank % 4 == 0) {
+    ConvertFactors(DF16(), of_rows, rank * rows, 1.0f, tile.row_factors);
+  } else {
+    const size_t padded = static_cast<size_t>(Padded(layout.rank));
+    std::memset(tile.row_factors, 0, padded * rows * sizeof(float));
+    for (size_t i = 0; i < rows / 4; ++i) {
+      ConvertFactors(DF4(), of_rows + 4 * i * rank, 4 * rank, 1.0f, tile.row_factors + 4 * i * padded);
+    }
+  }
+  for (size_t j = 0; j < rank; ++j) {
+    float scale;
+    std::memcpy(&scale, encoded + layout.factor_scales + 4 * j, 4);
+    const uint8_t* from = encoded + layout.lane_factors + j * lanes;
+    if (lanes % 16 == 0) {
+      ConvertFactors(DF16(), from, lanes, scale, tile.lane_factors + j * lanes);
+    } else {
+      ConvertFactors(DF8(), from, lanes, scale, tile.lane_factors + j * lanes);
+    }
+  }
+}
+
+// middle: the code that what a group's weights are rounded by is counted from.
+void FillTile(const GearLayout& layout, const uint8_t* encoded, bool unpack, float middle, Tile& tile) {
+  if (unpack) UnpackCodes(layout, encoded, tile.codes);
+  const size_t pairs = static_cast<size_t>(layout.rows) * layout.num_groups;
+  ConvertHalves(encoded + layout.scales, pairs, tile.scales);
+  ConvertHalves(encoded + layout.zeros, pairs, tile.bases);
+  if (middle > 0.0f) {
+    const DF8 df;
+    for (size_t i = 0; i < pairs; i += hn::Lanes(df)) {
+      const auto base =
+          hn::MulAdd(hn::Set(df, middle), hn::Load(df, tile.scales + i), hn::Load(df, tile.bases + i));
+      hn::Store(base, df, tile.bases + i);
+    }
+  }
+  if (layout.rank > 0) FillFactors(layout, encoded, tile);
+  ConvertHalves(encoded + layout.differences, layout.entries, tile.differences);
+}
+
+}  // namespace gear
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::kv
+HWY_AFTER_NAMESPACE();
+
+#endif  // THRONG_KV_GEAR_TILE_INL_H_
