@@ -130,6 +130,7 @@ HWY_INLINE void StoreDigits(DF df, V<DF> x, int8_t* high, int8_t* low) {
 template <int kRows, class DF>
 HWY_INLINE void FoldSums(DF df, const float* const* weights, const float* scales, const float* bases,
                          size_t rows, V<DF>* largest, V<DF>* base) {
+  HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) largest[r] = base[r] = hn::Zero(df);
   for (size_t k = 0; k < rows; k += hn::Lanes(df)) {
     const auto scale = hn::LoadU(df, scales + k);
@@ -161,6 +162,7 @@ HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, co
 
   const auto rounder = hn::Set(df, kRounder);
   V<DF> total[kRows];  // of the rounded weights
+  HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) total[r] = hn::Zero(df);
   const auto rounded = [&](int r, size_t k) HWY_ATTR {
     const auto product = hn::Mul(hn::LoadU(df, weights[r] + k), hn::LoadU(df, scales + k));
@@ -182,11 +184,13 @@ HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, co
   }
 #endif
   for (; k < rows; k += kN) {
+    HWY_UNROLL(4)
     for (int r = 0; r < kRows; ++r) {
       StoreDigits<kDigits>(df, rounded(r, k), to.high[r] + k, to.low[r] + k);
     }
   }
   if constexpr (kDigits == 1) {
+    HWY_UNROLL(4)
     for (int r = 0; r < kRows; ++r) {
       base[r] = hn::NegMulAdd(total[r], hn::Set(df, to.unit[r] * middle), base[r]);
     }

@@ -34,6 +34,7 @@ HWY_INLINE void Down(const GearLayout& layout, const Tile& tile, const float* co
   const size_t rows = static_cast<size_t>(layout.rows);
   for (size_t j = 0; j < stride; j += kN) {
     V<DF16> even[kRows], odd[kRows];
+    HWY_UNROLL(4)
     for (int r = 0; r < kRows; ++r) even[r] = odd[r] = hn::Zero(df);
     const float* factors = tile.row_factors + j;
     for (size_t k = 0; k < rows; k += 8, factors += 2 * stride) {
@@ -45,6 +46,7 @@ HWY_INLINE void Down(const GearLayout& layout, const Tile& tile, const float* co
         odd[r] = hn::MulAdd(hn::LoadDup128(df, weights[r] + k + 4), second, odd[r]);
       }
     }
+    HWY_UNROLL(4)
     for (int r = 0; r < kRows; ++r) even[r] = hn::Add(even[r], odd[r]);
     hn::Store(ReduceBlocks<kRows>(df, even, Plus()), df, down + j);
   }
@@ -77,6 +79,7 @@ HWY_INLINE void InterleaveRows(DF df, const float* const* rows, size_t count, fl
     V<DF> v[4] = {hn::LoadU(df, rows[0] + k), hn::LoadU(df, rows[1] + k), hn::LoadU(df, rows[2] + k),
                   hn::LoadU(df, rows[3] + k)};
     TransposeBlocks(df, v);
+    HWY_UNROLL(4)
     for (int j = 0; j < 4; ++j) hn::Store(v[j], df, to + InterleavedAt(k) + 16 * j);
   }
 }
@@ -84,6 +87,7 @@ HWY_INLINE void InterleaveRows(DF df, const float* const* rows, size_t count, fl
 // The reverse.
 template <class DF>
 HWY_INLINE void LoadInterleaved(DF df, const float* from, size_t i, V<DF>* rows) {
+  HWY_UNROLL(4)
   for (int j = 0; j < 4; ++j) rows[j] = hn::Load(df, from + InterleavedAt(i) + 16 * j);
   TransposeBlocks(df, rows);
 }
@@ -135,6 +139,7 @@ HWY_INLINE void Finish(DF df, const GearLayout& layout, const Tile& tile, const 
   for (size_t i = 0; i < lanes; i += hn::Lanes(df)) {
     V<DF> x[4];
     if (sums == nullptr) {
+      HWY_UNROLL(4)
       for (int r = 0; r < kRows; ++r) x[r] = hn::Load(df, acc + r * kMaxLanes + i);
     } else {
       if constexpr (kRows == 4) {
@@ -144,6 +149,7 @@ HWY_INLINE void Finish(DF df, const GearLayout& layout, const Tile& tile, const 
         for (size_t j = 0; j < hn::Lanes(df); ++j) row[j] = sums[GearSlot(static_cast<int>(i + j))];
         x[0] = hn::Load(df, row);
       }
+      HWY_UNROLL(4)
       for (int r = 0; r < kRows; ++r) x[r] = hn::Add(hn::Load(df, acc + r * kMaxLanes + i), x[r]);
     }
     for (int j = 0; j < layout.rank; ++j) {
@@ -151,6 +157,7 @@ HWY_INLINE void Finish(DF df, const GearLayout& layout, const Tile& tile, const 
       HWY_UNROLL(4)
       for (int r = 0; r < kRows; ++r) x[r] = hn::MulAdd(hn::Set(df, down[4 * j + r]), factor, x[r]);
     }
+    HWY_UNROLL(4)
     for (int r = 0; r < kRows; ++r) {
       float* to = out + r * lanes + i;
       if (rescale != nullptr) x[r] = hn::MulAdd(hn::LoadU(df, to), hn::Set(df, rescale[r]), x[r]);
