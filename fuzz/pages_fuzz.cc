@@ -1,0 +1,96 @@
+// A file of pages with some bytes changed, and with checksums that fit again: an Error, or pages that can be
+// used. Input: a byte that says whether to correct the checksums, then (offset, value) in 2 + 1 bytes.
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "kv/block_pool.h"
+#include "kv/codec_table.h"
+#include "kv/page_file.h"
+
+using throng::Digest;
+using throng::Error;
+using throng::Hasher;
+using namespace throng::kv;
+
+namespace {
+
+constexpr int kDim = 8;
+constexpr int kTokens = 70;
+
+struct Fixture {
+  Fixture() : pool(MakeLayout(CodecFlags{.kv = "gear2:s=5%"}, 1, 1, kDim), size_t{1} << 24) {
+    char name[] = "/tmp/pages_fuzz.XXXXXX";
+    close(mkstemp(name));
+    SequenceCache cache(pool);
+    std::vector<float> rows(kTokens * kDim);
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(i * i % 31) - 15;
+    if (!cache.Reserve(kTokens)) __builtin_trap();
+    cache.BeginChunk(kTokens);
+    cache.Append(0, 0, rows.data(), rows.data(), kDim);
+    cache.FinishLayer(0, 0);
+    cache.EndChunk();
+    SavePages(name, source, std::vector<int32_t>(kTokens, 3), cache);
+    valid = throng::ReadFile(name);
+    unlink(name);
+  }
+  PageSource source{{1, 2}, "fuzz"};
+  BlockPool pool;
+  std::string valid;
+};
+
+// The sizes are those of the valid file: changed sizes are refused by the checks of the header.
+void CorrectChecksums(const BlockLayout& layout, std::string& file) {
+  constexpr size_t kDigest = sizeof(Digest);
+  const size_t header = file.size() - layout.bytes - layout.open_bytes - 3 * kDigest;
+  const Digest of_header = throng::DigestOf({file.data(), header});
+  std::memcpy(file.data() + header, &of_header, kDigest);
+  size_t at = header + kDigest;
+  uint64_t index = 0;
+  for (const size_t size : {layout.bytes, layout.open_bytes}) {
+    const Digest digest = Hasher().Add(of_header).Add(index++).Bytes(file.data() + at, size).Finish();
+    std::memcpy(file.data() + at + size, &digest, kDigest);
+    at += size + kDigest;
+  }
+}
+
+void UsePages(const SequenceCache& cache) {
+  std::vector<float> block(kPageTokens * kDim);
+  const PageSpec& page = cache.Layout().At(0, 0);
+  for (const BlockRef& sealed : cache.SealedBlocks()) {
+    page.keys->Decode(Part::kKeys, sealed->Data() + page.keys_offset, block.data());
+    page.values->Decode(Part::kValues, sealed->Data() + page.values_offset, block.data());
+  }
+  if (!cache.Fork()) __builtin_trap();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static Fixture fixture;
+  if (size < 1) return 0;
+  std::string file = fixture.valid;
+  for (size_t i = 1; i + 3 <= size; i += 3) {
+    const size_t offset = data[i] | static_cast<size_t>(data[i + 1]) << 8;
+    file[offset % file.size()] = static_cast<char>(data[i + 2]);
+  }
+  if (data[0] % 4 != 0) CorrectChecksums(fixture.pool.Layout(), file);
+  if (data[0] % 4 == 3) file.resize(file.size() * data[0] / 256);
+  const int fd = memfd_create("pages", MFD_CLOEXEC);
+  if (fd < 0 || write(fd, file.data(), file.size()) != static_cast<ssize_t>(file.size())) __builtin_trap();
+  try {
+    const SavedPages pages = LoadPages("/proc/self/fd/" + std::to_string(fd), fixture.source, fixture.pool);
+    UsePages(pages.cache);
+  } catch (const Error&) {
+  }
+  close(fd);
+  if (fixture.pool.HeldBytes() != 0) __builtin_trap();
+  return 0;
+}
