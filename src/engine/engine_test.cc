@@ -64,6 +64,7 @@ class EngineTest : public ::testing::Test {
  protected:
   Engine& Start(EngineOptions options = {}, size_t budget = 64 << 20) {
     engine_.reset();
+    results_.clear();  // ids begin again
     pool_.emplace(FakeTransformer::Layout(), budget);
     engine_.emplace(fake_, MakeVocabulary(), *pool_, threads_, options);
     return *engine_;
