@@ -1,8 +1,11 @@
 #include "attention/measure.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "attention/peak.h"
@@ -26,43 +29,60 @@ MeasureInput::MeasureInput(const MeasureShape& shape_in)
       queries(kv::Normal(static_cast<size_t>(shape.queries) * shape.heads * shape.head_dim, 2)) {}
 
 MeasureCase::MeasureCase(const kv::CodecFlags& codecs, SoftmaxKind softmax, const MeasureInput& input,
-                         ThreadPool& threads)
+                         ThreadPool& threads, size_t least_bytes)
     : input_(input),
       threads_(threads),
       softmax_(softmax),
       pool_(kv::MakeLayout(codecs, 1, input.shape.kv_heads, input.shape.head_dim),
             std::numeric_limits<size_t>::max() / 2),
-      cache_(pool_),
       out_(input.queries.size()) {
   const MeasureShape& shape = input.shape;
+  kv::SequenceCache& first = caches_.emplace_back(pool_);
   for (int done = 0; done < shape.keys;) {
     const int chunk = std::min(kChunk, shape.keys - done);
-    Begin(chunk);
-    for (int head = 0; head < shape.kv_heads; ++head) cache_.FinishLayer(0, head);
-    cache_.EndChunk();
+    Begin(first, chunk);
+    for (int head = 0; head < shape.kv_heads; ++head) first.FinishLayer(0, head);
+    first.EndChunk();
     done += chunk;
   }
-  Begin(shape.queries);
-  for (int head = 0; head < shape.kv_heads; ++head) jobs_.push_back(Job(head, shape.queries, out_.data()));
+  const size_t copies = CacheBytes() == 0 ? 0 : least_bytes / CacheBytes();
+  for (size_t i = 0; i < copies; ++i) CopySealed(first, caches_.emplace_back(pool_));
+  for (kv::SequenceCache& cache : caches_) {
+    Begin(cache, shape.queries);
+    std::vector<AttentionJob>& jobs = jobs_.emplace_back();
+    for (int head = 0; head < shape.kv_heads; ++head)
+      jobs.push_back(Job(cache, head, shape.queries, out_.data()));
+  }
 }
 
-void MeasureCase::Begin(int count) {
+void MeasureCase::CopySealed(const kv::SequenceCache& from, kv::SequenceCache& to) {
+  std::vector<kv::BlockRef> blocks;
+  for (const kv::BlockRef& block : from.SealedBlocks()) {
+    const std::shared_ptr<kv::Block> copy = pool_.TryAllocateSealed();
+    THRONG_CHECK(copy != nullptr);
+    std::memcpy(copy->Data(), block->Data(), block->Bytes());
+    blocks.push_back(copy);
+  }
+  to.Adopt(blocks);
+}
+
+void MeasureCase::Begin(kv::SequenceCache& cache, int count) {
   const MeasureShape& shape = input_.shape;
-  THRONG_CHECK(cache_.Reserve(count));
-  cache_.BeginChunk(count);
+  THRONG_CHECK(cache.Reserve(count));
+  cache.BeginChunk(count);
   const float* rows = input_.rows.data();
   threads_.ParallelFor(static_cast<size_t>(shape.kv_heads), [&](size_t head, int) {
     const size_t values_head = shape.kv_heads - 1 - head;
-    cache_.Append(0, static_cast<int>(head), rows + head * shape.head_dim,
-                  rows + values_head * shape.head_dim, Stride(shape));
+    cache.Append(0, static_cast<int>(head), rows + head * shape.head_dim, rows + values_head * shape.head_dim,
+                 Stride(shape));
   });
 }
 
-AttentionJob MeasureCase::Job(int head, int count, float* out) const {
+AttentionJob MeasureCase::Job(const kv::SequenceCache& cache, int head, int count, float* out) const {
   const MeasureShape& shape = input_.shape;
   const int group = shape.heads / shape.kv_heads;
   const size_t at = static_cast<size_t>(head) * group * shape.head_dim;
-  return {.cache = &cache_,
+  return {.cache = &cache,
           .layer = 0,
           .kv_head = head,
           .group = group,
@@ -77,7 +97,10 @@ AttentionJob MeasureCase::Job(int head, int count, float* out) const {
           .softmax = softmax_};
 }
 
-void MeasureCase::Run() { AttendAll(jobs_, threads_, scratch_); }
+void MeasureCase::Run() {
+  AttendAll(jobs_[next_], threads_, scratch_);
+  next_ = (next_ + 1) % jobs_.size();
+}
 
 double MeasureCase::Error() {
   Run();
@@ -86,7 +109,7 @@ double MeasureCase::Error() {
   double worst = 0.0;
   for (const int head : {0, shape.kv_heads - 1}) {
     std::vector<float> expected(out_.size());
-    AttendReference(Job(head, 1, expected.data()));
+    AttendReference(Job(caches_.front(), head, 1, expected.data()));
     const auto part = [&](const std::vector<float>& all) {
       return std::vector<float>(all.begin() + head * size, all.begin() + (head + 1) * size);
     };
@@ -96,7 +119,7 @@ double MeasureCase::Error() {
 }
 
 size_t MeasureCase::CacheBytes() const {
-  return static_cast<size_t>(cache_.NumTokens()) / kv::kPageTokens * cache_.Layout().bytes;
+  return static_cast<size_t>(caches_.front().NumTokens()) / kv::kPageTokens * pool_.Layout().bytes;
 }
 
 double MeasureCase::Flops() const {
@@ -110,6 +133,17 @@ double MeasureSeconds(const std::function<void()>& call) {
   const auto start = std::chrono::steady_clock::now();
   call();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+Seconds MeasureBoth(const std::function<void()>& call) {
+  const auto cpu = [] {
+    timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  };
+  const double before = cpu();
+  const double wall = MeasureSeconds(call);
+  return {wall, cpu() - before};
 }
 
 double Median(std::vector<double> values) {
@@ -140,19 +174,19 @@ double MeasureReadBandwidth(ThreadPool& threads) {
 
 double MeasurePeakFlops(ThreadPool& threads) {
   constexpr int kRounds = 1 << 18;
-  constexpr int kPasses = 60;  // short ones: some find the machine idle
+  constexpr int kPasses = 30;
   const auto pieces = static_cast<size_t>(threads.NumThreads());
   std::vector<double> flops(pieces);
   double best = std::numeric_limits<double>::infinity();
   for (int pass = 0; pass < kPasses; ++pass) {
-    best = std::min(best, MeasureSeconds([&] {
-                      threads.ParallelFor(pieces,
-                                          [&](size_t piece, int) { flops[piece] = MultiplyAndAdd(kRounds); });
-                    }));
+    const Seconds seconds = MeasureBoth([&] {
+      threads.ParallelFor(pieces, [&](size_t piece, int) { flops[piece] = MultiplyAndAdd(kRounds); });
+    });
+    best = std::min(best, seconds.cpu);
   }
   double sum = 0.0;
   for (const double f : flops) sum += f;
-  return sum / best;
+  return sum / best * threads.NumThreads();
 }
 
 }  // namespace throng::attention

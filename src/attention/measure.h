@@ -2,6 +2,7 @@
 // itself can do. For benchmarks.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
@@ -32,43 +33,53 @@ struct MeasureInput {
   std::vector<float> queries;  // [queries, heads, head_dim]
 };
 
-// One layer's cache, with a chunk of queries begun.
+// One layer's cache, with a chunk of queries begun; or equal ones of as many sequences as take least_bytes,
+// so that those that are attended to in turn are in no cache of the processor any more.
 class MeasureCase {
  public:
   // The input and the threads must outlive it. Throws kInvalid for codecs that do not exist.
   MeasureCase(const kv::CodecFlags& codecs, SoftmaxKind softmax, const MeasureInput& input,
-              ThreadPool& threads);
+              ThreadPool& threads, size_t least_bytes = 0);
 
-  void Run();  // the attention of all queries and heads
+  void Run();  // the attention of all queries and heads of one sequence, the next one at each call
 
   // Of the first token's outputs of the first and the last KV head, against the double-precision reference:
   // the larger relative error.
   double Error();
 
-  size_t CacheBytes() const;  // of the sealed pages
+  size_t CacheBytes() const;  // of the sealed pages of a sequence
   double Flops() const;       // of the scores and the mixes: a multiplication and an addition each
 
  private:
-  void Begin(int count);
-  AttentionJob Job(int head, int count, float* out) const;
+  void Begin(kv::SequenceCache& cache, int count);
+  void CopySealed(const kv::SequenceCache& from, kv::SequenceCache& to);
+  AttentionJob Job(const kv::SequenceCache& cache, int head, int count, float* out) const;
 
   const MeasureInput& input_;
   ThreadPool& threads_;
   const SoftmaxKind softmax_;
   kv::BlockPool pool_;
-  kv::SequenceCache cache_;
+  std::deque<kv::SequenceCache> caches_;
   std::vector<AttentionScratch> scratch_;
   std::vector<float> out_;
-  std::vector<AttentionJob> jobs_;
+  std::vector<std::vector<AttentionJob>> jobs_;  // [sequence, KV head]
+  size_t next_ = 0;                              // sequence
 };
 
-// Bytes per second of all threads reading memory far beyond the caches, and f32 operations per second of all
-// threads multiplying and adding in registers. The best of several passes.
+// Bytes per second of all threads reading memory far beyond the caches; and the f32 operations that all
+// threads, multiplying and adding in registers, do in a second of the processor's time for each. The best of
+// several passes.
 double MeasureReadBandwidth(ThreadPool& threads);
 double MeasurePeakFlops(ThreadPool& threads);
 
-// Seconds of one call.
+// Seconds of one call; and the processor's seconds that all threads of the process spent meanwhile, which
+// other processes that take turns with it hardly change.
 double MeasureSeconds(const std::function<void()>& call);
+struct Seconds {
+  double wall;
+  double cpu;
+};
+Seconds MeasureBoth(const std::function<void()>& call);
 double Median(std::vector<double> values);
 
 }  // namespace throng::attention

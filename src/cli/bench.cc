@@ -27,6 +27,8 @@ constexpr double kLargestError = 0.06;
 constexpr int kLeastRounds = 5;
 constexpr int kMostRounds = 200;
 constexpr double kSecondsPerCase = 0.5;
+// With --cold, the sequences attended to in turn take this many bytes: twice the usual last-level cache.
+constexpr size_t kColdBytes = size_t{64} << 20;
 
 struct BenchFlags {
   std::string phase = "decode";
@@ -38,6 +40,7 @@ struct BenchFlags {
   int kv_heads = 8;
   int head_dim = 128;
   int threads = 0;
+  bool cold = false;
   bool json = false;
 };
 
@@ -50,10 +53,13 @@ struct Row {
   std::string kv;
   int keys;
   double error;
-  double seconds;
   size_t bytes;
   double flops;
-  double f16_seconds;
+  attention::Seconds seconds = {};  // medians; cpu: of one thread
+  attention::Seconds f16_seconds = {};
+
+  double Ratio() const { return f16_seconds.wall / seconds.wall; }
+  double CpuRatio() const { return f16_seconds.cpu / seconds.cpu; }
 };
 
 // There is no model whose heads could be ranked: every other one gets 2 bits.
@@ -73,8 +79,9 @@ std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::s
   std::vector<std::unique_ptr<attention::MeasureCase>> cases;
   std::vector<Row> rows;
   for (const std::string& codec : codecs) {
-    cases.push_back(std::make_unique<attention::MeasureCase>(
-        kv::CodecFlags{.kv = WithHeadBits(codec)}, attention::ParseSoftmax(flags.softmax), input, threads));
+    cases.push_back(std::make_unique<attention::MeasureCase>(kv::CodecFlags{.kv = WithHeadBits(codec)},
+                                                             attention::ParseSoftmax(flags.softmax), input,
+                                                             threads, flags.cold ? kColdBytes : 0));
     const double error = cases.back()->Error();
     spdlog::info("{}, {} keys: relative error against the reference {:.2g}", codec, keys, error);
     if (!(error < kLargestError)) {
@@ -82,19 +89,21 @@ std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::s
                       "bench: {} with {} keys: the result is wrong, its relative error is {:.2g}", codec,
                       keys, error);
     }
-    rows.push_back({codec, keys, error, 0.0, cases.back()->CacheBytes(), cases.back()->Flops(), 0.0});
+    rows.push_back({codec, keys, error, cases.back()->CacheBytes(), cases.back()->Flops()});
   }
-  std::vector<std::vector<double>> times(cases.size());
+  std::vector<std::vector<double>> wall(cases.size()), cpu(cases.size());
   double spent = 0.0;
   const double most = kSecondsPerCase * static_cast<double>(cases.size());
   for (int round = 0; round < kLeastRounds || (round < kMostRounds && spent < most); ++round) {
     for (size_t i = 0; i < cases.size(); ++i) {
-      times[i].push_back(attention::MeasureSeconds([&] { cases[i]->Run(); }));
-      spent += times[i].back();
+      const attention::Seconds seconds = attention::MeasureBoth([&] { cases[i]->Run(); });
+      wall[i].push_back(seconds.wall);
+      cpu[i].push_back(seconds.cpu / threads.NumThreads());
+      spent += seconds.wall;
     }
   }
   for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].seconds = attention::Median(times[i]);
+    rows[i].seconds = {attention::Median(wall[i]), attention::Median(cpu[i])};
     rows[i].f16_seconds = rows[0].seconds;
   }
   return rows;
@@ -103,32 +112,38 @@ std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::s
 void PrintTable(const BenchFlags& flags, const Machine& machine, const std::vector<Row>& rows) {
   fmt::print("machine: reads {:.1f} GB/s, computes {:.1f} Gflop/s in f32\n", machine.bandwidth * 1e-9,
              machine.flops * 1e-9);
-  fmt::print("{}, {} heads, {} KV heads, head size {}, softmax {}\n\n", flags.phase, flags.heads,
-             flags.kv_heads, flags.head_dim, flags.softmax);
-  fmt::print("{:<12} {:>7} {:>10} {:>10} {:>10} {:>8} {:>12} {:>8}\n", "kv", "keys", "ms", "MB", "bandwidth",
-             "flops", "f16 / this", "error");
+  fmt::print("{}{}, {} heads, {} KV heads, head size {}, softmax {}\n\n", flags.phase,
+             flags.cold ? " of many sequences in turn" : "", flags.heads, flags.kv_heads, flags.head_dim,
+             flags.softmax);
+  fmt::print("{:<12} {:>7} {:>10} {:>10} {:>10} {:>10} {:>8} {:>12} {:>8} {:>8}\n", "kv", "keys", "ms",
+             "cpu ms", "MB", "bandwidth", "flops", "f16 / this", "by cpu", "error");
   for (const Row& row : rows) {
-    fmt::print("{:<12} {:>7} {:>10.3f} {:>10.2f} {:>9.0f}% {:>7.0f}% {:>12.2f} {:>8.1g}\n", row.kv, row.keys,
-               row.seconds * 1e3, static_cast<double>(row.bytes) / 1e6,
-               100.0 * static_cast<double>(row.bytes) / row.seconds / machine.bandwidth,
-               100.0 * row.flops / row.seconds / machine.flops, row.f16_seconds / row.seconds, row.error);
+    fmt::print("{:<12} {:>7} {:>10.3f} {:>10.3f} {:>10.2f} {:>9.0f}% {:>7.0f}% {:>12.2f} {:>8.2f} {:>8.1g}\n",
+               row.kv, row.keys, row.seconds.wall * 1e3, row.seconds.cpu * 1e3,
+               static_cast<double>(row.bytes) / 1e6,
+               100.0 * static_cast<double>(row.bytes) / row.seconds.wall / machine.bandwidth,
+               100.0 * row.flops / row.seconds.cpu / machine.flops, row.Ratio(), row.CpuRatio(), row.error);
   }
 }
 
 void PrintJson(const BenchFlags& flags, const Machine& machine, const std::vector<Row>& rows) {
   nlohmann::json results = nlohmann::json::array();
   for (const Row& row : rows) {
-    results.push_back({{"kv", row.kv},
-                       {"phase", flags.phase},
-                       {"keys", row.keys},
-                       {"queries", flags.phase == "decode" ? 1 : flags.queries},
-                       {"softmax", flags.softmax},
-                       {"ms", row.seconds * 1e3},
-                       {"bytes", row.bytes},
-                       {"bandwidth_share", static_cast<double>(row.bytes) / row.seconds / machine.bandwidth},
-                       {"flops_share", row.flops / row.seconds / machine.flops},
-                       {"ratio_to_f16", row.f16_seconds / row.seconds},
-                       {"error", row.error}});
+    results.push_back(
+        {{"kv", row.kv},
+         {"phase", flags.phase},
+         {"keys", row.keys},
+         {"queries", flags.phase == "decode" ? 1 : flags.queries},
+         {"softmax", flags.softmax},
+         {"cold", flags.cold},
+         {"ms", row.seconds.wall * 1e3},
+         {"cpu_ms", row.seconds.cpu * 1e3},
+         {"bytes", row.bytes},
+         {"bandwidth_share", static_cast<double>(row.bytes) / row.seconds.wall / machine.bandwidth},
+         {"flops_share", row.flops / row.seconds.cpu / machine.flops},
+         {"ratio_to_f16", row.Ratio()},
+         {"cpu_ratio_to_f16", row.CpuRatio()},
+         {"error", row.error}});
   }
   const nlohmann::json document = {{"results", results},
                                    {"bandwidth_gb_s", machine.bandwidth * 1e-9},
@@ -211,11 +226,16 @@ void AddBench(CLI::App& app) {
   command->add_option("--threads", flags->threads, "Threads (0: one per core)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
+  command->add_flag(
+      "--cold", flags->cold,
+      "Attend to the caches of many sequences in turn, more than the processor's own cache holds");
   command->add_flag("--json", flags->json, "Results as JSON");
   command->footer(
       "Every result is compared with a reference in double precision before it is timed; times are medians.\n"
+      "cpu ms: what the threads computed, on average: less than ms where the machine did other things as "
+      "well.\n"
       "bandwidth: share of the bytes per second that the machine reads from memory; flops: share of the f32\n"
-      "operations per second that it can do; both are measured first, on the same threads.\n"
+      "operations that it can do in the cpu time; both are measured first, on the same threads.\n"
       "Example:\n"
       "  throng bench attention --phase decode --keys 4096,32768 --kv int8,rot4,rot2");
   command->callback([flags] { Run(*flags); });
