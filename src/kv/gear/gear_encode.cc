@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
 #include "base/half.h"
 #include "base/rng.h"
+#include "kv/gear/gear_encode_kernels.h"
 
 namespace throng::kv {
 namespace {
@@ -23,7 +26,7 @@ struct Page {
   std::vector<float> x;
   std::vector<float> decoded;
   std::vector<uint8_t> outlier;
-  std::vector<uint8_t> codes;  // in the order of the layout
+  std::vector<uint8_t> codes;  // as [rows, lanes]
 };
 
 size_t BlockIndex(const GearLayout& layout, int row, int lane) {
@@ -64,31 +67,24 @@ struct Candidate {
   size_t element = 0;
 
   void Update(const Page& page, Span span) {
-    size_t low = span.end, high = span.end;
-    double second_low = INFINITY, second_high = -INFINITY;
+    const GearExtremes found =
+        FindGearExtremes(page.x.data() + span.begin, page.outlier.data() + span.begin, span.end - span.begin);
     gain = -1.0;
-    for (size_t i = span.begin; i < span.end; ++i) {
-      if (page.outlier[i]) continue;
-      const double x = page.x[i];
-      if (low == span.end || x < page.x[low]) {
-        second_low = low == span.end ? INFINITY : page.x[low];
-        low = i;
-      } else {
-        second_low = std::min(second_low, x);
-      }
-      if (high == span.end || x > page.x[high]) {
-        second_high = high == span.end ? -INFINITY : page.x[high];
-        high = i;
-      } else {
-        second_high = std::max(second_high, x);
-      }
-    }
-    if (second_low == INFINITY) return;  // fewer than two are left
-    const double range = Square(static_cast<double>(page.x[high]) - page.x[low]);
-    const double low_gain = range - Square(page.x[high] - second_low);
-    const double high_gain = range - Square(second_high - page.x[low]);
+    if (found.count < 2) return;
+    const double low = found.low, high = found.high;
+    const double low_gain = Square(high - low) - Square(high - found.second_low);
+    const double high_gain = Square(high - low) - Square(found.second_high - low);
     gain = std::max(low_gain, high_gain);
-    element = low_gain >= high_gain ? low : high;
+    element = span.begin + (low_gain >= high_gain ? found.low_index : found.high_index);
+  }
+};
+
+// The group whose candidate brings most goes first; of equal ones the first.
+struct Later {
+  const std::vector<Candidate>& candidates;
+  bool operator()(size_t a, size_t b) const {
+    const double gain_a = candidates[a].gain, gain_b = candidates[b].gain;
+    return gain_a < gain_b || (gain_a == gain_b && a > b);
   }
 };
 
@@ -98,39 +94,39 @@ void ChooseOutliers(const GearLayout& layout, Page& page) {
     const int row = static_cast<int>(i) / layout.num_groups;
     candidates[i].Update(page, GroupSpan(layout, row, static_cast<int>(i) % layout.num_groups));
   };
-  for (size_t i = 0; i < candidates.size(); ++i) update(i);
+  std::vector<size_t> queue(candidates.size());
+  std::iota(queue.begin(), queue.end(), size_t{0});
+  for (const size_t i : queue) update(i);
+  const Later later{candidates};
+  std::make_heap(queue.begin(), queue.end(), later);
   for (int entry = 0; entry < layout.entries; ++entry) {
-    const auto best =
-        std::max_element(candidates.begin(), candidates.end(),
-                         [](const Candidate& a, const Candidate& b) { return a.gain < b.gain; });
-    if (best->gain < 0.0) return;
-    page.outlier[best->element] = 1;
-    update(static_cast<size_t>(best - candidates.begin()));
+    const size_t best = queue.front();
+    if (candidates[best].gain < 0.0) return;
+    std::pop_heap(queue.begin(), queue.end(), later);
+    page.outlier[candidates[best].element] = 1;
+    update(best);
+    std::push_heap(queue.begin(), queue.end(), later);
   }
 }
 
 void QuantizeSpan(const GearLayout& layout, int row, int group, Page& page, uint8_t* encoded) {
   const Span span = GroupSpan(layout, row, group);
-  double low = INFINITY, high = -INFINITY;
-  for (size_t i = span.begin; i < span.end; ++i) {
-    if (page.outlier[i]) continue;
-    low = std::min<double>(low, page.x[i]);
-    high = std::max<double>(high, page.x[i]);
-  }
-  if (low > high) low = high = 0.0;
+  const size_t size = span.end - span.begin;
+  const uint8_t* flags = layout.entries > 0 ? page.outlier.data() + span.begin : nullptr;
+  const GearExtremes found = FindGearExtremes(page.x.data() + span.begin, flags, size);
+  const double low = found.count > 0 ? found.low : 0.0;
+  const double high = found.count > 0 ? found.high : 0.0;
   const double levels = (1 << layout.bits) - 1;
   const uint16_t scale_bits = FloatToHalf(static_cast<float>((high - low) / levels));
   const uint16_t zero_bits = FloatToHalf(static_cast<float>(low));
   const float scale = HalfToFloat(scale_bits);
   const float zero = HalfToFloat(zero_bits);
-  for (size_t i = span.begin; i < span.end; ++i) {
-    double code = 0.0;
-    if (scale > 0.0f) {
-      code = std::clamp(std::nearbyint((static_cast<double>(page.x[i]) - zero) / scale), 0.0, levels);
-    }
-    const int lane = static_cast<int>(i - static_cast<size_t>(row) * layout.lanes);
-    page.codes[CodeIndex(layout, row, lane)] = static_cast<uint8_t>(code);
-    page.decoded[i] = static_cast<float>(code) * scale + zero;
+  if (scale > 0.0f) {
+    QuantizeGear(page.x.data() + span.begin, size, scale, zero, static_cast<float>(levels),
+                 page.codes.data() + span.begin, page.decoded.data() + span.begin);
+  } else {
+    std::fill_n(page.codes.begin() + static_cast<ptrdiff_t>(span.begin), size, uint8_t{0});
+    std::fill_n(page.decoded.begin() + static_cast<ptrdiff_t>(span.begin), size, zero);
   }
   const size_t at = 2 * (static_cast<size_t>(group) * layout.rows + row);
   std::memcpy(encoded + layout.scales + at, &scale_bits, 2);
@@ -146,7 +142,12 @@ void PutBits(const uint8_t* codes, int shift, int mask, int place, uint8_t* byte
 
 // 4 bits: 128 codes in 64 bytes. 2 bits: 256 codes in 64. 3 bits: 512 codes, their low two bits in 128 bytes
 // as before, then their third bits in 64.
-void Pack(const GearLayout& layout, const std::vector<uint8_t>& codes, uint8_t* encoded) {
+void Pack(const GearLayout& layout, const std::vector<uint8_t>& matrix, uint8_t* encoded) {
+  std::vector<uint8_t> codes(matrix.size());
+  const size_t lanes = static_cast<size_t>(layout.lanes);
+  for (size_t at = 0; at < matrix.size(); at += 4 * lanes) {
+    InterleaveGear(matrix.data() + at, lanes, codes.data() + at);
+  }
   std::memset(encoded, 0, layout.count.codes);
   const size_t num_chunks = codes.size() / kGearSubChunk;
   for (size_t i = 0; i < num_chunks; ++i) {
@@ -173,47 +174,43 @@ int UnpackOne(const GearLayout& layout, const uint8_t* encoded, size_t index) {
   return (group[at / 4 * 64 + j] >> (at % 4 * 2) & 3) | (group[128 + j] >> at & 1) << 2;
 }
 
-// Gram and Schmidt, twice for accuracy; columns of no length become 0. m: [count, rank].
+// Gram and Schmidt, twice for accuracy; rows of no length become 0. m: [rank, count].
 void Orthonormalize(std::vector<double>& m, int rank) {
   const size_t r = static_cast<size_t>(rank);
+  const size_t count = m.size() / r;
   const auto dot = [&](size_t a, size_t b) {
     double sum = 0.0;
-    for (size_t i = 0; i < m.size(); i += r) sum += m[i + a] * m[i + b];
+    for (size_t i = 0; i < count; ++i) sum += m[a * count + i] * m[b * count + i];
     return sum;
   };
   for (size_t j = 0; j < r; ++j) {
     const double before = std::sqrt(dot(j, j));
     for (size_t k = 0; k < 2 * j; ++k) {
       const double along = dot(k % j, j);
-      for (size_t i = 0; i < m.size(); i += r) m[i + j] -= along * m[i + k % j];
+      for (size_t i = 0; i < count; ++i) m[j * count + i] -= along * m[k % j * count + i];
     }
     const double length = std::sqrt(dot(j, j));
     const double factor = length > 1e-10 * before ? 1.0 / length : 0.0;
-    for (size_t i = 0; i < m.size(); i += r) m[i + j] *= factor;
+    for (size_t i = 0; i < count; ++i) m[j * count + i] *= factor;
   }
 }
 
+// The part of a page that D leaves, both ways round.
+struct Residual {
+  std::vector<double> of_tokens;    // [64, d]
+  std::vector<double> of_channels;  // [d, 64]
+};
+
 // In double precision, where products of five matrices of large values stay finite.
-// residual: [64, d], a: [64, rank], b: [d, rank].
-void PowerIteration(const std::vector<double>& residual, int rank, std::vector<double>& a,
-                    std::vector<double>& b) {
+// a: [rank, 64], b: [rank, d].
+void PowerIteration(const Residual& residual, int rank, std::vector<double>& a, std::vector<double>& b) {
   const size_t r = static_cast<size_t>(rank);
   const size_t d = b.size() / r;
   for (int sweep = 0; sweep < kSweeps; ++sweep) {
     if (sweep == kSweeps - 1) Orthonormalize(b, rank);
-    std::fill(a.begin(), a.end(), 0.0);
-    for (size_t t = 0; t < kPageTokens; ++t) {
-      for (size_t c = 0; c < d; ++c) {
-        for (size_t j = 0; j < r; ++j) a[t * r + j] += residual[t * d + c] * b[c * r + j];
-      }
-    }
+    MultiplyGear(residual.of_channels.data(), d, kPageTokens, b.data(), r, a.data());
     if (sweep == kSweeps - 1) Orthonormalize(a, rank);
-    std::fill(b.begin(), b.end(), 0.0);
-    for (size_t t = 0; t < kPageTokens; ++t) {
-      for (size_t c = 0; c < d; ++c) {
-        for (size_t j = 0; j < r; ++j) b[c * r + j] += residual[t * d + c] * a[t * r + j];
-      }
-    }
+    MultiplyGear(residual.of_tokens.data(), kPageTokens, d, a.data(), r, b.data());
   }
 }
 
@@ -222,57 +219,66 @@ size_t RowFactorIndex(const GearLayout& layout, int row, int j) {
   return (static_cast<size_t>(row / 4) * layout.rank + j) * 4 + row % 4;
 }
 
-// One column of a factor, in 8 bits; at(i) is where number i goes. Returns its scale.
+// One row of a factor [rank, count], in 8 bits; at(i) is where number i goes. Returns its scale.
 template <class At>
-double StoreColumn(const std::vector<double>& factor, int rank, int column, uint8_t* to, const At& at) {
+double StoreFactor(const double* factor, size_t count, uint8_t* to, const At& at) {
   double largest = 0.0;
-  for (size_t i = column; i < factor.size(); i += rank) largest = std::max(largest, std::abs(factor[i]));
+  for (size_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(factor[i]));
   const double inverse = largest > 1e-30 ? 127.0 / largest : 0.0;
-  for (size_t i = 0; i < factor.size() / rank; ++i) {
-    const double rounded = std::nearbyint(factor[i * rank + column] * inverse);
-    to[at(static_cast<int>(i))] = static_cast<uint8_t>(static_cast<int8_t>(rounded));
+  for (size_t i = 0; i < count; ++i) {
+    to[at(static_cast<int>(i))] =
+        static_cast<uint8_t>(static_cast<int8_t>(std::nearbyint(factor[i] * inverse)));
   }
   return inverse > 0.0 ? largest / 127.0 : 0.0;
 }
 
 // Adds L to a matrix [rows, lanes].
 void AddLowRank(const GearLayout& layout, const uint8_t* encoded, std::vector<float>& matrix) {
-  for (int j = 0; j < layout.rank; ++j) {
-    const uint8_t* of_lane = encoded + layout.lane_factors + static_cast<size_t>(j) * layout.lanes;
-    float scale;
-    std::memcpy(&scale, encoded + layout.factor_scales + 4 * j, 4);
-    for (int row = 0; row < layout.rows; ++row) {
+  const size_t lanes = static_cast<size_t>(layout.lanes);
+  for (int row = 0; row < layout.rows; ++row) {
+    for (int j = 0; j < layout.rank; ++j) {
+      float scale;
+      std::memcpy(&scale, encoded + layout.factor_scales + 4 * j, 4);
       const auto of_row = static_cast<int8_t>(encoded[layout.row_factors + RowFactorIndex(layout, row, j)]);
-      for (int lane = 0; lane < layout.lanes; ++lane) {
-        matrix[static_cast<size_t>(row) * layout.lanes + lane] +=
-            static_cast<float>(of_row * static_cast<int8_t>(of_lane[lane])) * scale;
-      }
+      const auto* of_lanes = reinterpret_cast<const int8_t*>(encoded + layout.lane_factors + j * lanes);
+      AddGearProduct(scale, of_row, of_lanes, lanes, matrix.data() + row * lanes);
     }
   }
 }
 
-void EncodeLowRank(const GearLayout& layout, const std::vector<double>& start, Page& page, uint8_t* encoded) {
-  std::vector<double> residual(page.x.size());
-  for (int row = 0; row < layout.rows; ++row) {
-    for (int lane = 0; lane < layout.lanes; ++lane) {
-      const size_t i = static_cast<size_t>(row) * layout.lanes + lane;
+Residual MakeResidual(const GearLayout& layout, const Page& page) {
+  std::vector<double> matrix(page.x.size()), transposed(page.x.size());
+  const size_t rows = static_cast<size_t>(layout.rows);
+  const size_t lanes = static_cast<size_t>(layout.lanes);
+  for (size_t row = 0; row < rows; ++row) {
+    for (size_t lane = 0; lane < lanes; ++lane) {
+      const size_t i = row * lanes + lane;
       // L shall not lean towards outliers, which S makes exact.
-      if (!page.outlier[i]) {
-        residual[BlockIndex(layout, row, lane)] = static_cast<double>(page.x[i]) - page.decoded[i];
-      }
+      const double left = page.outlier[i] ? 0.0 : static_cast<double>(page.x[i]) - page.decoded[i];
+      matrix[i] = left;
+      transposed[lane * rows + row] = left;
     }
   }
-  std::vector<double> of_tokens(static_cast<size_t>(kPageTokens) * layout.rank);
-  std::vector<double> of_channels(start);
-  PowerIteration(residual, layout.rank, of_tokens, of_channels);
+  if (layout.part == Part::kKeys) std::swap(matrix, transposed);
+  return {std::move(matrix), std::move(transposed)};
+}
+
+void EncodeLowRank(const GearLayout& layout, const std::vector<double>& start, Page& page, uint8_t* encoded) {
+  const size_t r = static_cast<size_t>(layout.rank);
+  const size_t d = start.size() / r;
+  std::vector<double> of_tokens(kPageTokens * r), of_channels(start.size());
+  for (size_t i = 0; i < start.size(); ++i) of_channels[i % r * d + i / r] = start[i];
+  PowerIteration(MakeResidual(layout, page), layout.rank, of_tokens, of_channels);
   const bool keys = layout.part == Part::kKeys;
-  for (int j = 0; j < layout.rank; ++j) {
+  const size_t rows = static_cast<size_t>(layout.rows);
+  const size_t lanes = static_cast<size_t>(layout.lanes);
+  for (size_t j = 0; j < r; ++j) {
     const double row_scale =
-        StoreColumn(keys ? of_channels : of_tokens, layout.rank, j, encoded + layout.row_factors,
-                    [&](int row) { return RowFactorIndex(layout, row, j); });
-    const double lane_scale = StoreColumn(
-        keys ? of_tokens : of_channels, layout.rank, j, encoded + layout.lane_factors,
-        [&](int lane) { return static_cast<size_t>(j) * layout.lanes + static_cast<size_t>(lane); });
+        StoreFactor((keys ? of_channels : of_tokens).data() + j * rows, rows, encoded + layout.row_factors,
+                    [&](int row) { return RowFactorIndex(layout, row, static_cast<int>(j)); });
+    const double lane_scale =
+        StoreFactor((keys ? of_tokens : of_channels).data() + j * lanes, lanes, encoded + layout.lane_factors,
+                    [&](int lane) { return j * lanes + static_cast<size_t>(lane); });
     const float scale = static_cast<float>(row_scale * lane_scale);
     std::memcpy(encoded + layout.factor_scales + 4 * j, &scale, 4);
   }
@@ -288,9 +294,11 @@ void EncodeOutliers(const GearLayout& layout, const Page& page, uint8_t* encoded
   };
   std::vector<Entry> entries;
   std::vector<int> turns(layout.lanes);
-  for (size_t i = 0; i < page.x.size(); ++i) {
-    const int lane = static_cast<int>(i % layout.lanes);
-    if (page.outlier[i]) entries.push_back({turns[lane]++, lane, i});
+  const uint8_t* flag = page.outlier.data();
+  for (int row = 0; row < layout.rows; ++row) {
+    for (int lane = 0; lane < layout.lanes; ++lane, ++flag) {
+      if (*flag) entries.push_back({turns[lane]++, lane, static_cast<size_t>(flag - page.outlier.data())});
+    }
   }
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     return a.turn != b.turn ? a.turn < b.turn : a.lane < b.lane;

@@ -1,0 +1,207 @@
+#include "kv/gear/gear_encode_kernels.h"
+
+#include <algorithm>
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kv/gear/gear_encode_kernels.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace throng::kv {
+namespace HWY_NAMESPACE {
+namespace gear {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::CappedTag<float, 8>;
+using DD = hn::CappedTag<double, 8>;
+
+struct Range {
+  float low, high;
+};
+
+// Which elements from i on count.
+HWY_INLINE hn::Mask<DF> CountedAt(const uint8_t* flags, size_t i) {
+  const hn::RebindToUnsigned<DF> du;
+  const hn::Rebind<uint8_t, DF> db;
+  auto out = hn::Zero(du);
+  if (flags != nullptr) out = hn::PromoteTo(du, hn::LoadU(db, flags + i));
+  return hn::RebindMask(DF(), hn::Eq(out, hn::Zero(du)));
+}
+
+// The lowest of x where it counts, but for element skip_low, and the highest but for skip_high.
+HWY_INLINE Range FindRange(const float* x, const uint8_t* flags, size_t size, size_t skip_low,
+                           size_t skip_high) {
+  const DF df;
+  const hn::RebindToUnsigned<DF> du;
+  const auto infinity = hn::Set(df, std::numeric_limits<float>::infinity());
+  auto low = infinity;
+  auto high = hn::Neg(infinity);
+  for (size_t i = 0; i < size; i += hn::Lanes(df)) {
+    const auto index = hn::Iota(du, static_cast<uint32_t>(i));
+    const auto counts = hn::RebindMask(du, CountedAt(flags, i));
+    const auto for_low = hn::AndNot(hn::Eq(index, hn::Set(du, static_cast<uint32_t>(skip_low))), counts);
+    const auto for_high = hn::AndNot(hn::Eq(index, hn::Set(du, static_cast<uint32_t>(skip_high))), counts);
+    const auto v = hn::LoadU(df, x + i);
+    low = hn::Min(low, hn::IfThenElse(hn::RebindMask(df, for_low), v, infinity));
+    high = hn::Max(high, hn::IfThenElse(hn::RebindMask(df, for_high), v, hn::Neg(infinity)));
+  }
+  return {hn::GetLane(hn::MinOfLanes(df, low)), hn::GetLane(hn::MaxOfLanes(df, high))};
+}
+
+// Where the first x that counts and equals `value` lies; size if there is none.
+HWY_INLINE size_t FindFirst(const float* x, const uint8_t* flags, size_t size, float value) {
+  const DF df;
+  for (size_t i = 0; i < size; i += hn::Lanes(df)) {
+    const auto equal = hn::And(hn::Eq(hn::LoadU(df, x + i), hn::Set(df, value)), CountedAt(flags, i));
+    const intptr_t first = hn::FindFirstTrue(df, equal);
+    if (first >= 0) return i + static_cast<size_t>(first);
+  }
+  return size;
+}
+
+GearExtremes Extremes(const float* x, const uint8_t* flags, size_t size) {
+  const DF df;
+  const Range range = FindRange(x, flags, size, size, size);
+  GearExtremes found{.low = range.low, .high = range.high};
+  for (size_t i = 0; i < size; i += hn::Lanes(df)) found.count += hn::CountTrue(df, CountedAt(flags, i));
+  found.low_index = FindFirst(x, flags, size, range.low);
+  found.high_index = FindFirst(x, flags, size, range.high);
+  const Range second = FindRange(x, flags, size, found.low_index, found.high_index);
+  found.second_low = second.low;
+  found.second_high = second.high;
+  return found;
+}
+
+void Quantize(const float* x, size_t size, float scale, float zero, float levels, uint8_t* codes,
+              float* decoded) {
+  const DD dd;
+  const hn::Rebind<float, DD> df;
+  const hn::Rebind<int32_t, DD> di;
+  const hn::Rebind<uint8_t, DD> db;
+  const auto wide_scale = hn::Set(dd, static_cast<double>(scale));
+  const auto wide_zero = hn::Set(dd, static_cast<double>(zero));
+  const auto most = hn::Set(dd, static_cast<double>(levels));
+  for (size_t i = 0; i < size; i += hn::Lanes(dd)) {
+    const auto v = hn::PromoteTo(dd, hn::LoadU(df, x + i));
+    const auto code = hn::Round(hn::Div(hn::Sub(v, wide_zero), wide_scale));
+    const auto whole = hn::DemoteTo(di, hn::Min(hn::Max(code, hn::Zero(dd)), most));
+    hn::StoreU(hn::DemoteTo(db, whole), db, codes + i);
+    const auto product = hn::Mul(hn::ConvertTo(df, whole), hn::Set(df, scale));
+    hn::StoreU(hn::Add(product, hn::Set(df, zero)), df, decoded + i);
+  }
+}
+
+void Interleave(const uint8_t* from, size_t size, uint8_t* to) {
+  const hn::CappedTag<uint8_t, 8> du;
+  for (size_t i = 0; i < size; i += hn::Lanes(du)) {
+    hn::StoreInterleaved4(hn::LoadU(du, from + i), hn::LoadU(du, from + size + i),
+                          hn::LoadU(du, from + 2 * size + i), hn::LoadU(du, from + 3 * size + i), du,
+                          to + 4 * i);
+  }
+}
+
+template <size_t kRank>
+HWY_INLINE void MultiplyColumns(const double* m, size_t count, size_t width, const double* weights,
+                                double* products) {
+  const DD dd;
+  constexpr size_t kVecs = 8 / hn::MaxLanes(dd);
+  const size_t N = hn::Lanes(dd);
+  for (size_t n = 0; n < width; n += 8) {
+    hn::Vec<DD> sum[kRank][kVecs];
+    HWY_UNROLL(4)
+    for (size_t j = 0; j < kRank; ++j) {
+      HWY_UNROLL(4)
+      for (size_t v = 0; v < kVecs; ++v) sum[j][v] = hn::Zero(dd);
+    }
+    for (size_t k = 0; k < count; ++k) {
+      HWY_UNROLL(4)
+      for (size_t j = 0; j < kRank; ++j) {
+        const auto weight = hn::Set(dd, weights[j * count + k]);
+        HWY_UNROLL(4)
+        for (size_t v = 0; v < kVecs; ++v) {
+          sum[j][v] = hn::Add(sum[j][v], hn::Mul(weight, hn::LoadU(dd, m + k * width + n + v * N)));
+        }
+      }
+    }
+    HWY_UNROLL(4)
+    for (size_t j = 0; j < kRank; ++j) {
+      HWY_UNROLL(4)
+      for (size_t v = 0; v < kVecs; ++v) hn::StoreU(sum[j][v], dd, products + j * width + n + v * N);
+    }
+  }
+}
+
+void Multiply(const double* m, size_t count, size_t width, const double* weights, size_t rank,
+              double* products) {
+  size_t j = 0;
+  for (; j + 4 <= rank; j += 4) {
+    MultiplyColumns<4>(m, count, width, weights + j * count, products + j * width);
+  }
+  for (; j < rank; ++j) MultiplyColumns<1>(m, count, width, weights + j * count, products + j * width);
+}
+
+void AddProduct(float scale, int8_t of_row, const int8_t* of_lanes, size_t size, float* row) {
+  const DF df;
+  const hn::Rebind<int32_t, DF> di;
+  const hn::Rebind<int8_t, DF> db;
+  const auto factor = hn::Set(df, static_cast<float>(of_row));
+  for (size_t i = 0; i < size; i += hn::Lanes(df)) {
+    const auto lanes = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(db, of_lanes + i)));
+    const auto product = hn::Mul(hn::Mul(factor, lanes), hn::Set(df, scale));
+    hn::StoreU(hn::Add(hn::LoadU(df, row + i), product), df, row + i);
+  }
+}
+
+}  // namespace gear
+
+GearExtremes ExtremesTarget(const float* x, const uint8_t* flags, size_t size) {
+  return gear::Extremes(x, flags, size);
+}
+void QuantizeTarget(const float* x, size_t size, float scale, float zero, float levels, uint8_t* codes,
+                    float* decoded) {
+  gear::Quantize(x, size, scale, zero, levels, codes, decoded);
+}
+void InterleaveTarget(const uint8_t* from, size_t size, uint8_t* to) { gear::Interleave(from, size, to); }
+void MultiplyTarget(const double* m, size_t count, size_t width, const double* weights, size_t rank,
+                    double* products) {
+  gear::Multiply(m, count, width, weights, rank, products);
+}
+void AddProductTarget(float scale, int8_t of_row, const int8_t* of_lanes, size_t size, float* row) {
+  gear::AddProduct(scale, of_row, of_lanes, size, row);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::kv
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace throng::kv {
+
+HWY_EXPORT(ExtremesTarget);
+HWY_EXPORT(QuantizeTarget);
+HWY_EXPORT(InterleaveTarget);
+HWY_EXPORT(MultiplyTarget);
+HWY_EXPORT(AddProductTarget);
+
+GearExtremes FindGearExtremes(const float* x, const uint8_t* flags, size_t size) {
+  return HWY_DYNAMIC_DISPATCH(ExtremesTarget)(x, flags, size);
+}
+void QuantizeGear(const float* x, size_t size, float scale, float zero, float levels, uint8_t* codes,
+                  float* decoded) {
+  HWY_DYNAMIC_DISPATCH(QuantizeTarget)(x, size, scale, zero, levels, codes, decoded);
+}
+void InterleaveGear(const uint8_t* from, size_t size, uint8_t* to) {
+  HWY_DYNAMIC_DISPATCH(InterleaveTarget)(from, size, to);
+}
+void MultiplyGear(const double* m, size_t count, size_t width, const double* weights, size_t rank,
+                  double* products) {
+  HWY_DYNAMIC_DISPATCH(MultiplyTarget)(m, count, width, weights, rank, products);
+}
+void AddGearProduct(float scale, int8_t of_row, const int8_t* of_lanes, size_t size, float* row) {
+  HWY_DYNAMIC_DISPATCH(AddProductTarget)(scale, of_row, of_lanes, size, row);
+}
+
+}  // namespace throng::kv
+#endif  // HWY_ONCE
