@@ -134,12 +134,9 @@ void Model::Logits(std::span<const int32_t> tokens, int num_rows, float* logits)
   const engine::LocalOptions& options = llm_->Options();
   if (logits_pool_ == nullptr) {
     logits_threads_ = std::make_unique<ThreadPool>(options.threads);
-    const kv::CodecFlags flags{options.kv, options.keys, options.values};
-    const model::ModelConfig& config = transformer_->Config();
     // One sequence at a time, of a length that CheckTokens bounds: no budget of its own.
-    logits_pool_ = std::make_unique<kv::BlockPool>(
-        kv::MakeLayout(flags, config.num_layers, config.num_kv_heads, config.head_dim),
-        std::numeric_limits<size_t>::max() / 2);
+    logits_pool_ = std::make_unique<kv::BlockPool>(llm_->Codecs().Layout(transformer_->Config()),
+                                                   std::numeric_limits<size_t>::max() / 2);
   }
   kv::SequenceCache cache(*logits_pool_);
   const int count = static_cast<int>(tokens.size());

@@ -79,8 +79,10 @@ void RunLogits(const LogitsFlags& flags) {
   const auto encode = [&](std::string_view text) {
     return engine::MakeEncoder(model::Tokenizer(file))(text);
   };
-  const engine::CodecChoice codecs =
-      engine::ChooseCodecs(engine::CodecsOf(flags.codecs), *transformer, encode, threads);
+  engine::CodecOptions options = engine::CodecsOf(flags.codecs);
+  // A choice for generate and run is for this model, too.
+  if (!engine::IsPlain(options.flags)) options.model = model::LoadTransformer(file)->WeightsDigest();
+  const engine::CodecChoice codecs = engine::ChooseCodecs(options, *transformer, encode, threads);
   kv::BlockPool pool(codecs.Layout(config), std::numeric_limits<size_t>::max() / 2);
   kv::SequenceCache cache(pool);
 

@@ -1,5 +1,6 @@
 #include "engine/codec_config.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -95,11 +96,12 @@ void Write(AtomicFile& file, const CodecChoice& choice, const model::ModelConfig
 // It only saves time: a cache that cannot be used is none.
 std::optional<CodecChoice> ReadCache(const std::string& path, const Digest& model,
                                      const model::ModelConfig& config) {
-  if (path.empty() || !std::filesystem::is_regular_file(path)) return std::nullopt;
+  std::error_code error;
+  if (path.empty() || !std::filesystem::is_regular_file(path, error)) return std::nullopt;
   try {
     return ReadChoice(ReadBounded(path), path, model, config);
-  } catch (const Error& error) {
-    spdlog::warn("--kv auto: {}; it is made anew", error.what());
+  } catch (const Error& unusable) {
+    spdlog::warn("--kv auto: {}; it is made anew", unusable.what());
     return std::nullopt;
   }
 }
@@ -123,15 +125,13 @@ void Report(const CodecChoice& choice, const model::ModelConfig& config, const s
                choice.kl, choice.kl_target, bytes, F16BytesPerToken(layout) / bytes, how);
 }
 
-CodecChoice Search(const std::string& text, double target, model::Transformer& transformer,
-                   const Encoder& encode, ThreadPool& threads) {
+CodecChoice Search(CodecChoice choice, const std::string& text, double target,
+                   model::Transformer& transformer, const Encoder& encode, ThreadPool& threads) {
   const model::ModelConfig& config = transformer.Config();
   const auto begin = std::chrono::steady_clock::now();
-  CodecChoice choice;
-  choice.model = transformer.WeightsDigest();
   choice.text = DigestOf(text);
   choice.kl_target = target;
-  const std::string path = CachePath(choice.model, choice.text, target);
+  const std::string path = CachePath(transformer.WeightsDigest(), choice.text, target);
   if (std::optional<CodecChoice> cached = ReadCache(path, choice.model, config)) {
     Report(*cached, config, "found in " + path);
     return *std::move(cached);
@@ -142,6 +142,10 @@ CodecChoice Search(const std::string& text, double target, model::Transformer& t
   FoundCodecs found = SearchCodecs(probe, choice.priorities, target);
   choice.layers = std::move(found.layers);
   choice.kl = found.kl;
+  const bool mixed = std::any_of(
+      choice.layers.begin(), choice.layers.end(),
+      [](const kv::LayerCodecs& layer) { return kv::IsFlashqMixed(layer.k) || kv::IsFlashqMixed(layer.v); });
+  if (!mixed) choice.priorities = {};
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   Report(choice, config,
          fmt::format("{} passes over {} tokens, {:.1f} s", probe.NumPasses(), probe.NumTokens(),
@@ -150,16 +154,9 @@ CodecChoice Search(const std::string& text, double target, model::Transformer& t
   return choice;
 }
 
-CodecChoice Plain(const kv::CodecFlags& flags, const model::ModelConfig& config) {
-  CodecChoice choice;
-  choice.layers.assign(static_cast<size_t>(config.num_layers), {flags.Keys(), flags.Values()});
-  return choice;
-}
-
-CodecChoice Mixed(const kv::CodecFlags& flags, const std::string& text, model::Transformer& transformer,
+// Gives the heads of flashq-mixed their bits.
+CodecChoice Mixed(CodecChoice choice, const std::string& text, model::Transformer& transformer,
                   const Encoder& encode, ThreadPool& threads) {
-  CodecChoice choice = Plain(flags, transformer.Config());
-  choice.model = transformer.WeightsDigest();
   choice.text = DigestOf(text);
   choice.priorities = RankHeads(transformer, encode(text), threads);
   for (size_t layer = 0; layer < choice.layers.size(); ++layer) {
@@ -174,21 +171,23 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
                    ThreadPool& threads) {
   const model::ModelConfig& config = transformer.Config();
   const kv::CodecFlags& flags = options.flags;
+  const Digest model = options.model.value_or(transformer.WeightsDigest());
   if (!options.stored.empty()) {
-    return ReadChoice(options.stored, options.stored_in, transformer.WeightsDigest(), config);
+    return ReadChoice(options.stored, options.stored_in, model, config);
   }
   Check(options);
-  if (IsFile(flags.kv))
-    return ReadChoice(ReadBounded(flags.kv), flags.kv, transformer.WeightsDigest(), config);
+  if (IsFile(flags.kv)) return ReadChoice(ReadBounded(flags.kv), flags.kv, model, config);
+  CodecChoice choice;
+  choice.model = model;
+  choice.layers.assign(static_cast<size_t>(config.num_layers), {flags.Keys(), flags.Values()});
   if (IsPlain(flags)) {
-    CodecChoice choice = Plain(flags, config);
     choice.Layout(config);  // refuses what does not exist
     return choice;
   }
   const std::string text =
       options.calibration.empty() ? std::string(CalibrationText()) : ReadBounded(options.calibration);
-  if (IsAuto(flags.kv)) return Search(text, Target(flags.kv), transformer, encode, threads);
-  return Mixed(flags, text, transformer, encode, threads);
+  if (IsAuto(flags.kv)) return Search(choice, text, Target(flags.kv), transformer, encode, threads);
+  return Mixed(choice, text, transformer, encode, threads);
 }
 
 }  // namespace
@@ -196,11 +195,10 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
 std::string CodecHelp() {
   return kv::CodecNames() +
          ", with parameters as name:key=value; flashq-mixed: flashq2 for the half of each layer's heads that "
-         "bears it best, flashq4 for the others; auto or auto:kl=0.01: probes the model once and takes for "
-         "each "
-         "layer what keeps the mean divergence from f32 below that with the fewest bytes; FILE.json: a "
-         "choice "
-         "that --kv-out wrote";
+         "bears it best, flashq4 for the others; auto or auto:kl=0.01: what takes the fewest bytes, layer by "
+         "layer, with a mean divergence from f32 of at most that, found by probing the model once; "
+         "FILE.json: "
+         "a choice that --kv-out wrote";
 }
 
 bool IsPlain(const kv::CodecFlags& flags) {
@@ -212,11 +210,8 @@ CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transf
   // Before the work that it may cost: a file that cannot be written is told at once.
   std::unique_ptr<AtomicFile> out;
   if (!options.out.empty()) out = std::make_unique<AtomicFile>(options.out);
-  CodecChoice choice = Choose(options, transformer, encode, threads);
-  if (out != nullptr) {
-    choice.model = transformer.WeightsDigest();
-    Write(*out, choice, transformer.Config());
-  }
+  const CodecChoice choice = Choose(options, transformer, encode, threads);
+  if (out != nullptr) Write(*out, choice, transformer.Config());
   return choice;
 }
 
@@ -225,11 +220,6 @@ kv::BlockLayout MakeKvLayout(const kv::CodecFlags& flags, model::Transformer& tr
   CodecOptions options;
   options.flags = flags;
   return ChooseCodecs(options, transformer, MakeEncoder(tokenizer), threads).Layout(transformer.Config());
-}
-
-kv::BlockLayout MakeFlashqMixedLayout(const kv::CodecFlags& flags, model::Transformer& transformer,
-                                      const model::Tokenizer& tokenizer, ThreadPool& threads) {
-  return MakeKvLayout(flags, transformer, tokenizer, threads);
 }
 
 }  // namespace throng::engine

@@ -2,6 +2,7 @@
 // with a choice.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "engine/calibration.h"
@@ -23,6 +24,9 @@ struct CodecOptions {
   std::string out{};     // where to write the choice; empty: nowhere, but auto keeps it in the user's cache
   std::string stored{};  // a choice made before, as WriteChoice wrote it: used instead of the flags
   std::string stored_in{};  // the file that it comes from, for messages
+  // What choices name as their model; empty: the transformer's digest. Activations in f32 are part of that
+  // one, but do not make another model of it.
+  std::optional<Digest> model{};
 };
 
 // For --help: what may follow --kv.
@@ -33,9 +37,7 @@ bool IsPlain(const kv::CodecFlags& flags);
 
 // Throws kInvalid in one sentence for whatever the flags or the file may not say. auto and flashq-mixed run
 // the model on the calibration text; auto uses a choice of the same model, text and target again if the
-// user's cache
-// ($XDG_CACHE_HOME/throng or ~/.cache/throng) has one. The result's `model` is only set if the flags are not
-// plain, or options.out is given: to hash large weights takes seconds.
+// user's cache ($XDG_CACHE_HOME/throng or ~/.cache/throng) has one.
 CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transformer, const Encoder& encode,
                          ThreadPool& threads);
 

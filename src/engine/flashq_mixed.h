@@ -12,9 +12,8 @@ namespace throng {
 class ThreadPool;
 }
 namespace throng::model {
-class Tokenizer;
 class Transformer;
-}  // namespace throng::model
+}
 
 namespace throng::engine {
 
@@ -24,9 +23,5 @@ HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_
 
 // The specification for one layer, of its heads' priorities: "flashq-mixed:bits=2442".
 std::string MixedCodec(std::span<const double> priorities);
-
-// As MakeKvLayout of codec_config.h.
-kv::BlockLayout MakeFlashqMixedLayout(const kv::CodecFlags& flags, model::Transformer& transformer,
-                                      const model::Tokenizer& tokenizer, ThreadPool& threads);
 
 }  // namespace throng::engine

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "engine/flashq_mixed.h"
+#include "engine/codec_config.h"
 #include "eval/compose.h"
 #include "kv/codec_table.h"
 #include "model/config.h"
@@ -27,8 +27,8 @@ kv::BlockLayout MakeLayout(const std::string& spec, const engine::LoadedModel& m
     flags.k = spec.substr(0, plus);
     flags.v = spec.substr(plus + 1);
   }
-  if (kv::IsFlashqMixed(flags.Keys()) || kv::IsFlashqMixed(flags.Values())) {
-    return engine::MakeFlashqMixedLayout(flags, *model.transformer, *model.tokenizer, threads);
+  if (!IsCompose(flags.Keys()) && !IsCompose(flags.Values())) {
+    return engine::MakeKvLayout(flags, *model.transformer, *model.tokenizer, threads);
   }
   return kv::MakeLayout(Parse(flags.Keys(), config.head_dim), Parse(flags.Values(), config.head_dim),
                         config.num_layers, config.num_kv_heads, config.head_dim);
