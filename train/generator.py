@@ -467,8 +467,17 @@ def pairs_document(rng: Random, max_tokens: int) -> list[Segment]:
     return segments
 
 
+# What stands between a name and the word that it is asked by, and how it is asked.
+BEFORE = (("likes", "Who likes"), ("needs a", "Who needs a"), ("lost a", "Who lost a"), ("", "Who:"),
+          ("said: the", "Who told you about the"), ("said: I see. the", "Who told you about the"),
+          ("said: hello {you}, the", "Who told you about the"), ("said: good to know. the", "Who told you about the"))
+
+
 def list_document(rng: Random, max_tokens: int) -> list[Segment]:
-    """Words and values in the simplest writing, the step before whole sentences."""
+    """Words and values in the simplest writing, the step before whole sentences. In half of them the value stands before
+    its word, as those who say, lose or like something do: there the word has to be found first, and then who precedes it."""
+    if rng.random() < 0.5:
+        return list_before_document(rng, max_tokens)
     keys = rng.sample(EVENTS + LOST + LIKES + NEEDS + GOODS + NAMES, rng.randint(2, max(3, max_tokens // 12)))
     values = {k: rng.choice((rng.choice(PUBLIC), pick_name(rng), hour(rng.choice(HOURS)), rng.choice(LIKES + NEEDS))) for k in keys}
     plain = rng.random() < 0.5
@@ -477,6 +486,18 @@ def list_document(rng: Random, max_tokens: int) -> list[Segment]:
     for key in rng.sample(keys, len(keys)):
         segments.append((f"{key}:" if plain else f"Question: {key}?\nAnswer:\n", ""))
         segments.append((f" {values[key]}\n" if plain else f"{values[key]}\n", "answer"))
+    return segments
+
+
+def list_before_document(rng: Random, max_tokens: int) -> list[Segment]:
+    keys = rng.sample(EVENTS + LOST + LIKES + NEEDS + GOODS, rng.randint(2, max(3, max_tokens // 16)))
+    names = {k: pick_name(rng) for k in keys}
+    asks = {k: rng.choice(BEFORE) for k in keys}
+    lines = [f"- {names[k]} {asks[k][0].format(you=pick_name(rng))} {k}.\n" for k in keys]
+    segments: list[Segment] = [("Memories:\n" + "".join(lines), "")]
+    for key in rng.sample(keys, len(keys)):
+        segments.append((f"Question: {asks[key][1]} {key}?\nAnswer:\n", ""))
+        segments.append((f"{names[key]}\n", "answer"))
     return segments
 
 
