@@ -1,0 +1,217 @@
+// Mixes of the codecs rot4, rot3 and rot2.
+#if defined(THRONG_KV_ROT_ROT_MIX_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_KV_ROT_ROT_MIX_INL_H_
+#undef THRONG_KV_ROT_ROT_MIX_INL_H_
+#else
+#define THRONG_KV_ROT_ROT_MIX_INL_H_
+#endif
+
+#include <cstring>
+#include <type_traits>
+
+#include "hwy/highway.h"
+#include "kv/codec.h"
+#include "kv/integer_rows-inl.h"
+#include "kv/rot/hadamard-inl.h"
+#include "kv/rot/rot_score-inl.h"
+
+THRONG_BEFORE_NAMESPACE();
+namespace throng::kv {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// What the tokens' probabilities become for one row: weights[t] = round(p[t] h[t] / unit), 0..32767.
+struct Weights {
+  HWY_ALIGN int16_t weights[kPageTokens];
+  int32_t sum = 0;
+  float unit = 0.0f;    // the largest p h / 32767
+  float middle = 0.0f;  // sum of p[t] m[t]
+};
+
+HWY_INLINE void QuantizeWeights(const float* probabilities, const uint8_t* scales, Weights& out) {
+  const hn::CappedTag<float, 8> df;
+  const hn::RebindToSigned<decltype(df)> di;
+  const hn::Rebind<int16_t, decltype(df)> dw;
+  const size_t N = hn::Lanes(df);
+  HWY_ALIGN float products[kPageTokens];
+  auto largest = hn::Zero(df);
+  auto middle = hn::Zero(df);
+  for (size_t t = 0; t < kPageTokens; t += N) {
+    const auto p = hn::LoadU(df, probabilities + t);
+    const auto product = hn::Mul(p, LoadHalf(df, scales + 2 * t));
+    hn::Store(product, df, products + t);
+    largest = hn::Max(largest, product);
+    middle = hn::MulAdd(p, LoadHalf(df, scales + 2 * (kPageTokens + t)), middle);
+  }
+  out.middle = hn::GetLane(hn::SumOfLanes(df, middle));
+  const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
+  // Below this the quotient overflows; such weights count as 0.
+  if (!(top > 1e-30f)) {
+    std::memset(out.weights, 0, sizeof(out.weights));
+    return;
+  }
+  const auto inverse = hn::Set(df, 32767.0f / top);
+  auto sum = hn::Zero(di);
+  for (size_t t = 0; t < kPageTokens; t += N) {
+    const auto w = hn::Min(hn::NearestInt(hn::Mul(hn::Load(df, products + t), inverse)), hn::Set(di, 32767));
+    sum = hn::Add(sum, w);
+    hn::StoreU(hn::DemoteTo(dw, w), dw, out.weights + t);
+  }
+  out.sum = hn::GetLane(hn::SumOfLanes(di, sum));
+  out.unit = top / 32767.0f;
+}
+
+// sum + weights times the field kField of the words: codes of two tokens for each lane of 32 bits.
+template <int kShift, int kMask, int kRows, int kVecs, class DU, class DI>
+HWY_INLINE void AddField(DU du, DI di, const hn::Vec<DU>* words, const hn::Vec<DU>* top,
+                         const Weights* weights, int pair, hn::Vec<DI> (&sum)[kRows][kVecs]) {
+  const hn::RebindToSigned<DU> dw;
+  hn::Vec<decltype(dw)> codes[kVecs];
+  HWY_UNROLL(4)
+  for (int v = 0; v < kVecs; ++v) {
+    const auto field = hn::And(hn::ShiftRight<kShift>(words[v]), hn::Set(du, kMask));
+    codes[v] = hn::BitCast(dw, hn::Or(field, top[v]));
+  }
+  HWY_UNROLL(4)
+  for (int r = 0; r < kRows; ++r) {
+    const auto w = hn::BitCast(dw, hn::Set(di, FourBytes(weights[r].weights + 2 * pair)));
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = AddPairs(di, w, codes[v], sum[r][v]);
+  }
+}
+
+// Integer sums of the dimensions from c on, one per lane of 32 bits, over all tokens.
+template <int kBits, int kRows, int kVecs, class DI>
+HWY_INLINE void SumCodes(DI di, const uint8_t* values, int head_dim, size_t c, const Weights* weights,
+                         hn::Vec<DI> (&sum)[kRows][kVecs]) {
+  const hn::Repartition<uint16_t, DI> du;
+  using VU = hn::Vec<decltype(du)>;
+  const size_t N = hn::Lanes(di);
+  const auto load = [&](size_t row, VU* to) HWY_ATTR {
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) {
+      to[v] = hn::LoadU(du, reinterpret_cast<const uint16_t*>(values) + row * 2 * head_dim + 2 * (c + v * N));
+    }
+  };
+  VU w[kVecs], top[kVecs], bit[kVecs];
+  HWY_UNROLL(4)
+  for (int v = 0; v < kVecs; ++v) bit[v] = hn::Zero(du);
+  if constexpr (kBits == 4) {
+    for (int g = 0; g < 8; ++g) {
+      load(g, w);
+      AddField<0, 15, kRows, kVecs>(du, di, w, bit, weights, 4 * g, sum);
+      AddField<4, 15, kRows, kVecs>(du, di, w, bit, weights, 4 * g + 1, sum);
+      AddField<8, 15, kRows, kVecs>(du, di, w, bit, weights, 4 * g + 2, sum);
+      AddField<12, 15, kRows, kVecs>(du, di, w, bit, weights, 4 * g + 3, sum);
+    }
+    return;
+  }
+  for (int g = 0; g < 4; ++g) {
+    load(g, w);
+    // The third bits of this group are the low or the high byte of their word.
+    if constexpr (kBits == 3) {
+      load(4 + g / 2, top);
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVecs; ++v)
+        top[v] = hn::ShiftLeft<2>(g % 2 == 1 ? hn::ShiftRight<8>(top[v]) : top[v]);
+    }
+    const auto add = [&](auto field) HWY_ATTR {
+      if constexpr (kBits == 3) {
+        HWY_UNROLL(4)
+        for (int v = 0; v < kVecs; ++v) {
+          bit[v] = hn::And(top[v], hn::Set(du, 4));
+          top[v] = hn::ShiftRight<1>(top[v]);
+        }
+      }
+      AddField<2 * field(), 3, kRows, kVecs>(du, di, w, bit, weights, 8 * g + field(), sum);
+    };
+    add(std::integral_constant<int, 0>());
+    add(std::integral_constant<int, 1>());
+    add(std::integral_constant<int, 2>());
+    add(std::integral_constant<int, 3>());
+    add(std::integral_constant<int, 4>());
+    add(std::integral_constant<int, 5>());
+    add(std::integral_constant<int, 6>());
+    add(std::integral_constant<int, 7>());
+  }
+}
+
+template <int kBits, int kRows, int kVecs, class DI>
+HWY_INLINE void MixTile(DI di, const uint8_t* values, int head_dim, size_t c, const Weights* weights,
+                        float (*rotated)[kMaxHeadDim]) {
+  const hn::Rebind<float, DI> df;
+  hn::Vec<DI> sum[kRows][kVecs];
+  HWY_UNROLL(4)
+  for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(di);
+  }
+  SumCodes<kBits, kRows, kVecs>(di, values, head_dim, c, weights, sum);
+  HWY_UNROLL(4)
+  for (int r = 0; r < kRows; ++r) {
+    const auto offset = hn::Set(di, ((1 << kBits) - 1) * weights[r].sum);
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) {
+      const auto centred = hn::Sub(hn::Add(sum[r][v], sum[r][v]), offset);
+      const auto scaled = hn::Mul(hn::ConvertTo(df, centred), hn::Set(df, weights[r].unit));
+      hn::StoreU(hn::Add(scaled, hn::Set(df, weights[r].middle)), df, rotated[r] + c + v * hn::Lanes(di));
+    }
+  }
+}
+
+// back: [d], what an element is multiplied with after the transform.
+template <int kBits, int kRows>
+HWY_INLINE void MixTileRows(const uint8_t* values, const float* probabilities, const float* rescale,
+                            const float* back, int head_dim, float* out) {
+  const hn::CappedTag<int32_t, 16> di;
+  const size_t d = static_cast<size_t>(head_dim);
+  const uint8_t* scales = values + kPageTokens * d * kBits / 8;
+  Weights weights[kRows];
+  HWY_ALIGN float rotated[kRows][kMaxHeadDim];
+  for (int r = 0; r < kRows; ++r) QuantizeWeights(probabilities + r * kPageTokens, scales, weights[r]);
+  constexpr size_t kN = hn::MaxLanes(di);
+  constexpr int kVecs = kN >= 16 ? 4 : 2;
+  size_t c = 0;
+  for (; c + kVecs * kN <= d; c += kVecs * kN) {
+    MixTile<kBits, kRows, kVecs>(di, values, head_dim, c, weights, rotated);
+  }
+  for (; c + kN <= d; c += kN) MixTile<kBits, kRows, 1>(di, values, head_dim, c, weights, rotated);
+  if (c < d) MixTile<kBits, kRows, 1>(hn::CappedTag<int32_t, 8>(), values, head_dim, c, weights, rotated);
+
+  const hn::CappedTag<float, 8> df;
+  for (int r = 0; r < kRows; ++r) {
+    HadamardBlocks(rotated[r], d);
+    const auto scale = hn::Set(df, rescale[r]);
+    for (size_t i = 0; i < d; i += hn::Lanes(df)) {
+      float* to = out + static_cast<size_t>(r) * d + i;
+      const auto added = hn::Mul(hn::Load(df, rotated[r] + i), hn::LoadU(df, back + i));
+      hn::StoreU(hn::MulAdd(hn::LoadU(df, to), scale, added), df, to);
+    }
+  }
+}
+
+template <int kBits>
+HWY_INLINE void MixRows(const uint8_t* values, const float* probabilities, const float* rescale,
+                        const float* back, int head_dim, int num_rows, float* out) {
+  int r = 0;
+  for (; r + 4 <= num_rows; r += 4) {
+    MixTileRows<kBits, 4>(values, probabilities + r * kPageTokens, rescale + r, back, head_dim,
+                          out + r * head_dim);
+  }
+  for (; r < num_rows; ++r) {
+    MixTileRows<kBits, 1>(values, probabilities + r * kPageTokens, rescale + r, back, head_dim,
+                          out + r * head_dim);
+  }
+}
+
+void MixRot(int bits, const uint8_t* values, const float* probabilities, const float* rescale,
+            const float* back, int head_dim, int num_rows, float* out) {
+  const auto rows = bits == 4 ? MixRows<4> : bits == 3 ? MixRows<3> : MixRows<2>;
+  rows(values, probabilities, rescale, back, head_dim, num_rows, out);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::kv
+HWY_AFTER_NAMESPACE();
+
+#endif  // THRONG_KV_ROT_ROT_MIX_INL_H_
