@@ -42,7 +42,8 @@ constexpr CodecEntry kCodecs[] = {
      }},
     {"gear2", "r=RANK,s=PERCENT%,g=TOKENS,kcvt=1", "kivi2, exact outliers, and a low-rank fit of the errors",
      [](CodecParameters& p, int d) {
-       return MakeGear({.name = "gear2", .bits = 2, .rank = 4, .sparsity = 0.02}, p, d);
+       // r=4,s=2% takes 1.6 times kivi2's bytes at 64 tokens a page: docs/kv-study.md.
+       return MakeGear({.name = "gear2", .bits = 2, .rank = 2, .sparsity = 0.01}, p, d);
      }},
     {"flashq4", "", "4-bit integers per channel of an INT8 block; integer dot products on the codes",
      [](CodecParameters&, int d) { return MakeFlashq(4, d); }},

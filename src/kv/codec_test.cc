@@ -47,8 +47,8 @@ constexpr Quality kQuality[] = {
     {"gearl4", 0.03, 0.12, 1e-3, 3e-4, 5.265625},
     {"gearl2", 0.1, 0.5, 1e-2, 3e-4, 3.265625},
     {"gear4", 0.02, 0.1, 1e-3, 3e-4, 5.90625},
-    {"gear2", 0.05, 0.4, 1e-2, 3e-4, 3.90625},
-    {"gear2:r=2,s=5%,kcvt=1", 0.05, 0.4, 1e-2, 3e-4, 4.484375, 1e-6, 4.234375},
+    {"gear2", 0.05, 0.45, 1e-2, 3e-4, 3.203125},
+    {"gear2:s=5%,kcvt=1", 0.05, 0.4, 1e-2, 3e-4, 4.484375, 1e-6, 4.234375},
     // Sums are exact; what is counted is the rounding of queries and of probabilities to 8 bits.
     {"flashq4", 0.07, 0.12, 1.5e-2, 1e-2, 4.25390625},
     {"flashq2", 0.32, 0.5, 1.5e-2, 1e-2, 2.25390625},

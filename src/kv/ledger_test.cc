@@ -52,7 +52,7 @@ const std::map<std::string, Formula>& Formulas() {
       {"gearl4", {4, Groups(64), 4}},
       {"gearl2", {2, Groups(64), 4}},
       {"gear4", {4, Groups(64), 4, 0.02}},
-      {"gear2", {2, Groups(64), 4, 0.02}},
+      {"gear2", {2, Groups(64), 2, 0.01}},
       {"gear2:r=7,s=5%,g=16", {2, Groups(16), 7, 0.05}},
       {"gear4:kcvt=1", {4, WholeRows, 4, 0.02}},
       {"flashq4", {4, Channels}},
@@ -148,7 +148,7 @@ TEST(LedgerTest, AgreesWithTheTablesOfTheSpecifications) {
   // Factors: the table's 1536 in 16 bits are 768 in 8, and the scales of 4 columns of both tensors.
   EXPECT_DOUBLE_EQ(bytes("gearl2"), 2560 + 768 + 2.0 * 4 * 4 * kHeads / n);
   // Outliers: 2 % of 64 x 128, for which the papers' count per vector of 64 would be none of the keys.
-  EXPECT_DOUBLE_EQ(bytes("gear2"), bytes("gearl2") + 4.0 * 2 * kHeads * 164 / n);
+  EXPECT_DOUBLE_EQ(bytes("gear2:r=4,s=2%"), bytes("gearl2") + 4.0 * 2 * kHeads * 164 / n);
 }
 
 }  // namespace

@@ -143,7 +143,7 @@ TEST_F(PageFileTest, LayersAndHeadsMayDiffer) {
 TEST_F(PageFileTest, RefusesPagesOfSomethingElse) {
   Save("gear2", 70);
   EXPECT_EQ(Load("gear2", ErrorCode::kInvalid), "");
-  EXPECT_NE(Load("gear2:r=2", ErrorCode::kInvalid).find("another codec: gear2, here it is gear2:r=2"),
+  EXPECT_NE(Load("gear2:r=3", ErrorCode::kInvalid).find("another codec: gear2, here it is gear2:r=3"),
             std::string::npos);
   EXPECT_NE(
       Load("gear2", ErrorCode::kInvalid, {{1, 3}, kSource.computation}).find("pages are of another model"),
@@ -215,7 +215,7 @@ TEST_F(PageFileTest, AFullDiskIsOneErrorAndLeavesTheOldFile) {
 TEST(FormatDigestTest, TellsCodecsAndParametersApart) {
   EXPECT_EQ(FormatDigest(TestLayout("gear2")), FormatDigest(TestLayout("gear2")));
   std::vector<Digest> digests;
-  for (const char* codec : {"f32", "f16", "int8", "gear2", "gear2:r=2", "gear2:s=5%", "kivi2", "rot2"}) {
+  for (const char* codec : {"f32", "f16", "int8", "gear2", "gear2:r=3", "gear2:s=5%", "kivi2", "rot2"}) {
     digests.push_back(FormatDigest(TestLayout(codec)));
     for (size_t i = 0; i + 1 < digests.size(); ++i) EXPECT_NE(digests[i], digests.back()) << codec;
   }

@@ -98,7 +98,7 @@ const Pair kPairs[] = {
     {"gearl2:r=2", Method(2, Backbone::kKivi, 64, 0.0, 2)},
     {"gear4:kcvt=1", Method(4, Backbone::kKcvt, 0, 0.02, 4)},
     {"gear4", Method(4, Backbone::kKivi, 64, 0.02, 4)},
-    {"gear2", Method(2, Backbone::kKivi, 64, 0.02, 4)},
+    {"gear2", Method(2, Backbone::kKivi, 64, 0.01, 2)},
     {"gear2:r=16,s=10%,g=16", Method(2, Backbone::kKivi, 16, 0.10, 16)},
 };
 
@@ -136,8 +136,8 @@ TEST(GearBytesTest, Kcvt4IsKivi4UpToOneGroup) {
 }
 
 TEST(GearParametersTest, NamesSayWhatIsNotUsual) {
-  EXPECT_EQ(ParseCodec("gear2:s=2%,r=4,g=64,kcvt=0", 64)->Name(), "gear2");
-  EXPECT_EQ(ParseCodec("gear2:s=0.03,kcvt=1,r=2", 64)->Name(), "gear2:r=2,s=3%,kcvt=1");
+  EXPECT_EQ(ParseCodec("gear2:s=1%,r=2,g=64,kcvt=0", 64)->Name(), "gear2");
+  EXPECT_EQ(ParseCodec("gear2:s=0.03,kcvt=1,r=4", 64)->Name(), "gear2:r=4,s=3%,kcvt=1");
   EXPECT_EQ(ParseCodec("kivi3:g=16", 64)->Name(), "kivi3:g=16");
 }
 
@@ -172,7 +172,7 @@ TEST(GearErrorTest, EachTermHelps) {
   EXPECT_LT(ErrorOf("gearl4"), ErrorOf("kivi4"));
   EXPECT_LT(ErrorOf("gear4"), ErrorOf("gearl4"));
   EXPECT_LT(ErrorOf("gearl2"), ErrorOf("kivi2"));
-  EXPECT_LT(ErrorOf("gear2"), ErrorOf("gearl2"));
+  EXPECT_LT(ErrorOf("gear2"), ErrorOf("gearl2:r=2"));
   EXPECT_LT(ErrorOf("gear2:s=5%"), ErrorOf("gear2"));
   EXPECT_LT(ErrorOf("gear2:r=8"), ErrorOf("gear2"));
 }
