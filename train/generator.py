@@ -504,7 +504,7 @@ def list_before_document(rng: Random, max_tokens: int) -> list[Segment]:
 def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
     """Persona, plan, memories, then decisions of all kinds until the budget is full. Where the plan is by hour, mostly
     the one that wants it so: where to go."""
-    by_hour = rng.random() < 0.3
+    by_hour = rng.random() < 0.15
     budget = max_tokens - (210 if by_hour else 130)
     num_lines = max(0 if by_hour else 1, min(44, int(budget / 19 * rng.uniform(0.0 if by_hour else 0.25, 0.8))))
     scene = make_scene(rng, num_lines, fill_share=rng.choice((0.3, 0.6, 0.75)))

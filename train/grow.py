@@ -1,19 +1,16 @@
-"""Doubles the attention heads of a checkpoint with little change to what it computes. The old heads keep the circuits they
+"""Doubles the attention heads of a trained model with little change to what it computes. The old heads keep the circuits they
 have learnt, but look less sharply: all their weight on one token each, they no longer learnt from what they missed. The
 new ones of the first layer look at distances that the old ones leave out, those of later layers look for likeness as at
 the start. Eight heads from the start do not find the circuit that four find at once."""
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from model import Config, Layer, Model
-from start import FAST_PAIRS, NEAR_GAIN, LIKENESS_GAIN, SLOW_PAIR
+from model import Layer, Model
+from start import FAST_PAIRS, LIKENESS_GAIN, NEAR_GAIN, SLOW_PAIR
 
-HERE = Path(__file__).resolve().parent
 NEW_OFFSETS = (3, 5, 7, 8)  # start.OFFSETS has the others
 OFFSET_GAIN = 0.55
 NEW_OUT = 0.1  # of the first layer's new heads, relative to the old ones
@@ -73,30 +70,12 @@ def grow_layer(old: Layer, new: Layer, common: torch.Tensor, first: bool) -> Non
 
 
 @torch.no_grad()
-def grow(old: Model) -> Model:
-    new = Model(replace(old.c, heads=2 * old.c.heads, kv_heads=2 * old.c.kv_heads))
+def grow(old: Model, seed: int) -> Model:
+    torch.manual_seed(seed)
+    new = Model(replace(old.c, heads=2 * old.c.heads, kv_heads=2 * old.c.kv_heads), old.dtype)
     new.embed.copy_(old.embed)
     new.norm.copy_(old.norm)
     common = F.normalize(old.embed.mean(0) * old.layers[0].attn_norm, dim=0)
     for i, (a, b) in enumerate(zip(old.layers, new.layers)):
         grow_layer(a, b, common, first=i == 0)
     return new
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=HERE / "out" / "checkpoint.pt", help="changed in place")
-    args = parser.parse_args()
-    torch.manual_seed(1)
-    saved = torch.load(args.checkpoint, map_location="cpu")
-    old = Model(Config(**saved["config"]))
-    old.load_state_dict(saved["model"])
-    new = grow(old)
-    saved.update(model=new.state_dict(), config=new.c.as_dict())
-    del saved["optimizer"]  # its averages are of the old shapes
-    torch.save(saved, args.checkpoint)
-    print(f"{old.c.heads} heads became {new.c.heads}")
-
-
-if __name__ == "__main__":
-    main()

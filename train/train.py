@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from generator import make_document
+from grow import grow
 from model import Config, Model
 from start import start_as_memory
 from tokenizer import Tokenizer
@@ -30,11 +31,11 @@ CURRICULUM = (
     (0.15, ((128, 16),), 1.0, 0.3, 0.0),
     (0.35, ((256, 12),), 0.5, 0.1, 0.0),
     (0.65, ((256, 16), (512, 8)), 0.5, 0.03, 0.01),
-    # The heads double here (grow.py).
     (0.76, ((128, 16), (256, 12)), 0.9, 0.4, 0.0),
-    (0.88, ((256, 16), (512, 8)), 0.5, 0.02, 0.01),
-    (1.00, ((256, 16), (512, 8), (768, 5)), 0.35, 0.02, 0.01),
+    (0.82, ((256, 16), (512, 8)), 0.5, 0.02, 0.01),
+    (1.00, ((512, 8), (768, 5)), 0.35, 0.02, 0.01),
 )
+GROW_AT = 0.65  # the heads double (grow.py)
 WEIGHTS = dict(answer=3.0, act=3.0, talk=3.0, say=0.7, plan=0.5, reflect=1.0)
 GIVEN_SHARE = 0.25  # a quarter of the given tokens stand for all
 WARM_UP_STEPS = 100
@@ -107,6 +108,12 @@ def learning_rate(progress: float, peak: float) -> float:
     return peak * (0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+def make_optimizer(model: Model) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.dim() == 2]
+    norms = [p for p in model.parameters() if p.dim() == 1]
+    return torch.optim.AdamW([dict(params=matrices, weight_decay=0.05), dict(params=norms, weight_decay=0.0)], betas=(0.9, 0.98))
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE / "out", help="folder with tokenizer.json; gets checkpoint.pt")
@@ -141,18 +148,11 @@ def main() -> None:
         model = Model(Config(vocab=len(tokenizer.tokens)), dtype)
         start_as_memory(model, tokenizer, args.seed)
     model.to(device)
-    matrices = [p for p in model.parameters() if p.dim() == 2]
-    norms = [p for p in model.parameters() if p.dim() == 1]
-    optimizer = torch.optim.AdamW([dict(params=matrices, weight_decay=0.05), dict(params=norms, weight_decay=0.0)],
-                                  lr=args.lr, betas=(0.9, 0.98))
-    step, tokens, seconds = 0, 0, 0.0
-    warm_up_from = 0
+    optimizer = make_optimizer(model)
+    step, tokens, seconds, warm_up_from = 0, 0, 0.0, 0
     if saved:
-        if "optimizer" in saved:
-            optimizer.load_state_dict(saved["optimizer"])
-        else:
-            warm_up_from = saved["step"]  # the model has just grown
-        step, tokens, seconds = saved["step"], saved["tokens"], saved["seconds"]
+        optimizer.load_state_dict(saved["optimizer"])
+        step, tokens, seconds, warm_up_from = (saved[name] for name in ("step", "tokens", "seconds", "warm_up_from"))
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {device}, products in {dtype}", flush=True)
 
     # Each worker computes its share of the rows with one thread of its own: on a busy machine the workers wait for each
@@ -173,7 +173,7 @@ def main() -> None:
     def save() -> None:
         partial = checkpoint_path.with_suffix(".tmp")
         torch.save(dict(model=model.state_dict(), optimizer=optimizer.state_dict(), config=model.c.as_dict(), step=step,
-                        tokens=tokens, seconds=seconds), partial)
+                        tokens=tokens, seconds=seconds, warm_up_from=warm_up_from), partial)
         partial.replace(checkpoint_path)
 
     columns = ["step", "tokens", "seconds", "loss", "lr"] + [f"{k}_first" for k in WEIGHTS] + ["say"]
@@ -190,6 +190,11 @@ def main() -> None:
             progress = step / args.steps if args.steps else seconds / (60 * args.minutes)
             if progress >= 1:
                 break
+            if progress >= GROW_AT and model.c.heads == Config.heads:
+                model = grow(model, args.seed).to(device)
+                parameters = list(model.parameters())
+                optimizer = make_optimizer(model)
+                warm_up_from = step
             _, shapes, *shares = next(stage for stage in CURRICULUM if progress < stage[0])
             length, rows = shapes[step % len(shapes)]
             parts = list(workers.map(lambda worker: part(worker, step, length, rows, *shares), range(num_workers)))
