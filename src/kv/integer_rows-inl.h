@@ -31,7 +31,7 @@ HWY_INLINE float QuantizeRow(const float* row, int head_dim, float bound, int8_t
   const size_t N = hn::Lanes(df);
   const size_t d = static_cast<size_t>(head_dim);
   const auto limit = hn::Set(df, bound);
-  const auto load = [&](size_t i) HWY_ATTR {
+  const auto load = [&](size_t i) THRONG_ATTR {
     const auto x = hn::LoadU(df, row + i);
     return hn::Max(hn::Min(hn::IfThenElseZero(hn::Eq(x, x), x), limit), hn::Neg(limit));
   };

@@ -1,5 +1,6 @@
-// Which integer instructions the target has that Highway does not wrap, and THRONG_BEFORE_NAMESPACE, which is
-// HWY_BEFORE_NAMESPACE with them. To be included once per target, before the kernels.
+// Which integer instructions the target has that Highway does not wrap, and THRONG_BEFORE_NAMESPACE and
+// THRONG_ATTR (of lambdas), which are HWY_BEFORE_NAMESPACE and HWY_ATTR with them. To be included once per
+// target, before the kernels.
 #if defined(THRONG_KV_VNNI_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_VNNI_INL_H_
 #undef THRONG_KV_VNNI_INL_H_
@@ -12,15 +13,18 @@
 #undef THRONG_VNNI
 #undef THRONG_AVX2
 #undef THRONG_BEFORE_NAMESPACE
+#undef THRONG_ATTR
 
 // AVX-512 with VNNI and VBMI: sums of four products of unsigned and signed bytes. Highway's target leaves out
 // the flag of VNNI.
 #if HWY_TARGET == HWY_AVX3_DL
 #define THRONG_VNNI 1
 #define THRONG_BEFORE_NAMESPACE() HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
+#define THRONG_ATTR __attribute__((target(HWY_TARGET_STR ",avx512vnni")))
 #else
 #define THRONG_VNNI 0
 #define THRONG_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
+#define THRONG_ATTR HWY_ATTR
 #endif
 
 #if HWY_TARGET == HWY_AVX2

@@ -31,7 +31,7 @@ float QuantizeStageOne(const float* x, size_t count, int range, int8_t* codes) {
   const hn::Rebind<int8_t, decltype(dd)> db;
   const size_t N = hn::Lanes(dd);
   const auto limit = hn::Set(df, kLargestElement);
-  const auto load = [&](size_t i) HWY_ATTR {
+  const auto load = [&](size_t i) THRONG_ATTR {
     const auto in = hn::LoadU(df, x + i);
     return hn::Max(hn::Min(hn::IfThenElseZero(hn::Eq(in, in), in), limit), hn::Neg(limit));
   };
@@ -89,7 +89,7 @@ HWY_INLINE void MixTile(DI di, const uint8_t* codes, const FlashqScales& scales,
       const size_t at = (static_cast<size_t>(quad / kPerByte) * head_dim + c + v * N) * 4;
       bytes[v] = hn::LoadU(di, reinterpret_cast<const int32_t*>(codes + at));
     }
-    const auto add = [&](auto i) HWY_ATTR {
+    const auto add = [&](auto i) THRONG_ATTR {
       hn::Vec<DI> value[kVecs];
       HWY_UNROLL(8)
       for (int v = 0; v < kVecs; ++v) value[v] = Codes<kBits, i() * kBits>(di, bytes[v]);
@@ -135,7 +135,7 @@ HWY_INLINE void MixRows(const uint8_t* codes, const FlashqScales& scales, const 
   const hn::ScalableTag<int32_t> di;
   constexpr int kN = static_cast<int>(hn::MaxLanes(di));
   constexpr int kVecs = kN >= 16 ? 4 : 1;
-  const auto tile = [&](auto d, auto vecs, int c) HWY_ATTR {
+  const auto tile = [&](auto d, auto vecs, int c) THRONG_ATTR {
     MixTile<kBits, kRows, vecs()>(d, codes, scales, rows, rescale, head_dim, c, out);
   };
   int c = 0;
@@ -285,7 +285,7 @@ HWY_INLINE void ScoreTile(const uint8_t* codes, const FoldedQuery* queries, int 
   DigitSums sums[kRows];
   HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) sums[r].Clear();
-  const auto add = [&](auto second, int j) HWY_ATTR {
+  const auto add = [&](auto second, int j) THRONG_ATTR {
     const __m256i key = KeyCodes<kBits, second()>(codes, j, t);
     const int c = 8 * j + (second() ? 4 : 0);
     HWY_UNROLL(4)
@@ -398,7 +398,7 @@ HWY_INLINE void MixFlashq(const uint8_t* values, const float* probabilities, con
     const int count = HWY_MIN(kBatch, num_rows - first);
     for (int j = 0; j < count; ++j)
       QuantizeProbabilities(probabilities + (first + j) * kPageTokens, scales.block, rows[j]);
-    const auto mix = [&](auto num, int j) HWY_ATTR {
+    const auto mix = [&](auto num, int j) THRONG_ATTR {
       MixRows<kBits, num()>(values, scales, rows + j, rescale + first + j, head_dim,
                             out + static_cast<size_t>(first + j) * head_dim);
     };

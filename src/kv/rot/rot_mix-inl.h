@@ -87,7 +87,7 @@ HWY_INLINE void SumCodes(DI di, const uint8_t* values, int head_dim, size_t c, c
   const hn::Repartition<uint16_t, DI> du;
   using VU = hn::Vec<decltype(du)>;
   const size_t N = hn::Lanes(di);
-  const auto load = [&](size_t row, VU* to) HWY_ATTR {
+  const auto load = [&](size_t row, VU* to) THRONG_ATTR {
     HWY_UNROLL(4)
     for (int v = 0; v < kVecs; ++v) {
       to[v] = hn::LoadU(du, reinterpret_cast<const uint16_t*>(values) + row * 2 * head_dim + 2 * (c + v * N));
@@ -115,7 +115,7 @@ HWY_INLINE void SumCodes(DI di, const uint8_t* values, int head_dim, size_t c, c
       for (int v = 0; v < kVecs; ++v)
         top[v] = hn::ShiftLeft<2>(g % 2 == 1 ? hn::ShiftRight<8>(top[v]) : top[v]);
     }
-    const auto add = [&](auto field) HWY_ATTR {
+    const auto add = [&](auto field) THRONG_ATTR {
       if constexpr (kBits == 3) {
         HWY_UNROLL(4)
         for (int v = 0; v < kVecs; ++v) {

@@ -62,7 +62,7 @@ HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const uint8_t* scales, const
 template <int kHalf>
 HWY_INLINE __m512i ThirdBits(__m512i planes) {
   const auto take = [&](__m512i shifted, int mask)
-                        HWY_ATTR { return _mm512_and_si512(shifted, _mm512_set1_epi32(mask)); };
+                        THRONG_ATTR { return _mm512_and_si512(shifted, _mm512_set1_epi32(mask)); };
   const __m512i p = _mm512_srli_epi32(planes, 2 * kHalf);
   const __m512i even =
       _mm512_or_si512(take(_mm512_slli_epi32(p, 2), 4), take(_mm512_slli_epi32(p, 17), 4 << 16));
@@ -74,11 +74,11 @@ HWY_INLINE __m512i ThirdBits(__m512i planes) {
 // Codes of 16 tokens from t on, dimensions 8 g to 8 g + 7: four to a lane of 32 bits.
 template <int kBits>
 HWY_INLINE void UnpackKeys(const uint8_t* keys, int head_dim, int g, int t, PageBytes& page) {
-  const auto words = [&](int row) HWY_ATTR {
+  const auto words = [&](int row) THRONG_ATTR {
     const uint8_t* from = keys + 2 * (row * kPageTokens + t);
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   };
-  const auto store = [&](int half, __m512i codes) HWY_ATTR {
+  const auto store = [&](int half, __m512i codes) THRONG_ATTR {
     _mm512_store_si512(page.bytes + ((2 * g + half) * kPageTokens + t) * 4, codes);
   };
   if constexpr (kBits == 4) {
@@ -168,7 +168,7 @@ HWY_INLINE hn::Vec<DW> MulPairs(DW dw, hn::Vec<DW> codes, hn::Vec<DW> q) {
 template <int kBits, class DW>
 HWY_INLINE void LoadKeys(DW dw, const uint8_t* keys, int head_dim, size_t g, size_t t, hn::Vec<DW>* out) {
   const hn::RebindToUnsigned<DW> du;
-  const auto words = [&](size_t row) HWY_ATTR {
+  const auto words = [&](size_t row) THRONG_ATTR {
     return hn::LoadU(du, reinterpret_cast<const uint16_t*>(keys) + row * kPageTokens + t);
   };
   if constexpr (kBits == 4) {
