@@ -229,7 +229,7 @@ TEST(ComposeTest, IsTheTablesCodecsInBytesAndErrors) {
                                                         {"compose:b=3,g=32", "kivi3:g=32"},
                                                         {"compose:b=4", "kivi4"},
                                                         {"compose:b=2,r=4", "gearl2"},
-                                                        {"compose:b=2,r=4,s=2%", "gear2"}}) {
+                                                        {"compose:b=2,r=2,s=1%", "gear2"}}) {
     const auto compose = ParseCompose(composed, 64);
     const auto codec = kv::ParseCodec(real, 64);
     for (const kv::Part part : {kv::Part::kKeys, kv::Part::kValues}) {
