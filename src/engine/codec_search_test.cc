@@ -60,9 +60,16 @@ TEST_F(EmbeddedModelTest, AutoHoldsItsTargetWithFewerBytesThanAnyCodecForAllLaye
     if (BytesPerToken(uniform) >= BytesPerToken(layout)) continue;
     EXPECT_GT(probe.Divergence(uniform), kTarget) << entry.name << " takes fewer bytes";
   }
-  for (const kv::PageSpec& page : layout.pages) {
-    EXPECT_GE(CodeBits(page.keys, kv::Part::kKeys), CodeBits(page.values, kv::Part::kValues))
-        << page.keys->Name() << " and " << page.values->Name();
+  // Over a layer: flashq-mixed ranks the heads of keys and of values apart.
+  const auto heads = static_cast<size_t>(config_.num_kv_heads);
+  for (size_t first = 0; first < layout.pages.size(); first += heads) {
+    double keys = 0;
+    double values = 0;
+    for (size_t i = first; i < first + heads; ++i) {
+      keys += CodeBits(layout.pages[i].keys, kv::Part::kKeys);
+      values += CodeBits(layout.pages[i].values, kv::Part::kValues);
+    }
+    EXPECT_GE(keys, values) << "layer " << first / heads;
   }
   // The second time it is in the cache, and no less precise.
   const CodecChoice again = Choose("auto:kl=1%");
