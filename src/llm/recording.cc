@@ -1,6 +1,7 @@
 #include "llm/recording.h"
 
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "base/digest.h"
 
@@ -22,7 +23,7 @@ T Field(const Json& json, const char* name, const std::string& where) {
   try {
     return json.at(name).get<T>();
   } catch (const Json::exception&) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: the field {:?} is missing or of a wrong type", where, name);
+    throw MakeError(ErrorCode::kCorrupt, "{}: the field {:?} is missing or of a wrong type", where, std::string_view(name));
   }
 }
 
