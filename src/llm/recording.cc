@@ -23,7 +23,8 @@ T Field(const Json& json, const char* name, const std::string& where) {
   try {
     return json.at(name).get<T>();
   } catch (const Json::exception&) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: the field {:?} is missing or of a wrong type", where, std::string_view(name));
+    throw MakeError(ErrorCode::kCorrupt, "{}: the field {:?} is missing or of a wrong type", where,
+                    std::string_view(name));
   }
 }
 
