@@ -1,6 +1,5 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -18,6 +17,7 @@
 #include "sim/journal.h"
 #include "sim/journaled_llm.h"
 #include "sim/scheduler.h"
+#include "sim/temporary_journal.h"
 #include "sim/verify.h"
 
 namespace py = pybind11;
@@ -128,32 +128,12 @@ py::dict Run(const py::object& world_object, const py::object& llm, const std::s
   }
 }
 
-// The answers of a backend that may answer otherwise the next time.
-class TemporaryJournal {
- public:
-  TemporaryJournal()
-      : path_(std::filesystem::temp_directory_path() /
-              fmt::format("throng-verify-{}-{}.journal", getpid(), ++made_)),
-        journal_(sim::Journal::Create(path_)) {}
-  ~TemporaryJournal() {
-    journal_.reset();
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-  }
-  sim::Journal& Get() { return *journal_; }
-
- private:
-  static inline int made_ = 0;  // guarded by Python's lock
-  std::string path_;
-  std::unique_ptr<sim::Journal> journal_;
-};
-
 sim::VerifyReport VerifyWorlds(const py::object& make_world, BackendSource& source,
                                const sim::RunOptions& options, int shuffled, Failure& failure) {
-  std::unique_ptr<TemporaryJournal> recording;
+  std::unique_ptr<sim::TemporaryJournal> recording;
   std::unique_ptr<llm::Llm> recorded;
   if (!source.IsRepeatable()) {
-    recording = std::make_unique<TemporaryJournal>();
+    recording = std::make_unique<sim::TemporaryJournal>();
     recorded = source.Make();
   }
   const auto make_python_world = [&]() -> std::unique_ptr<sim::World> {

@@ -2,9 +2,6 @@
 
 #include "sim/verify.h"
 
-#include <unistd.h>
-
-#include <filesystem>
 #include <memory>
 
 #include "base/error.h"
@@ -13,6 +10,7 @@
 #include "cli/simulate.h"
 #include "llm/shuffle.h"
 #include "sim/journaled_llm.h"
+#include "sim/temporary_journal.h"
 
 namespace throng::cli {
 
@@ -36,24 +34,6 @@ class Borrowed : public llm::Llm {
 
  private:
   llm::Llm& llm_;
-};
-
-// Keeps a server's answers for the later runs.
-class TemporaryJournal {
- public:
-  TemporaryJournal()
-      : path_(std::filesystem::temp_directory_path() / fmt::format("throng-verify-{}.journal", getpid())),
-        journal_(sim::Journal::Create(path_)) {}
-  ~TemporaryJournal() {
-    journal_.reset();
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-  }
-  sim::Journal& Get() { return *journal_; }
-
- private:
-  std::string path_;
-  std::unique_ptr<sim::Journal> journal_;
 };
 
 void PrintReport(const sim::VerifyReport& report, bool json) {
@@ -93,8 +73,8 @@ void Verify(const Options& options) {
   const bool shared = recorded || simulation.llm == "local";
   std::unique_ptr<llm::Llm> backend;
   if (shared) backend = MakeLlm(simulation);
-  std::unique_ptr<TemporaryJournal> recording;
-  if (recorded) recording = std::make_unique<TemporaryJournal>();
+  std::unique_ptr<sim::TemporaryJournal> recording;
+  if (recorded) recording = std::make_unique<sim::TemporaryJournal>();
 
   std::string name;
   const llm::Llm* current = nullptr;
