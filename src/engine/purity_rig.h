@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <cstring>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -151,10 +152,16 @@ class PurityRig {
     return kv::MakeLayout(layers, config.num_kv_heads, config.head_dim);
   }
 
-  // All at once.
+  // All at once: the engine waits until it has them all, so that what happens does not depend on timing.
   std::vector<Answer> Ask(const std::vector<Question>& questions) {
     std::vector<Answer> answers(questions.size());
     size_t num_done = 0;
+    std::promise<void> all_submitted;
+    EngineRequest gate;
+    gate.prompt = {0};
+    gate.max_tokens = 1;
+    gate.on_done = [&all_submitted](EngineResult) { all_submitted.get_future().wait(); };
+    engine_.Submit(std::move(gate));
     for (size_t i = 0; i < questions.size(); ++i) {
       EngineRequest request;
       request.prompt = questions[i].prompt;
@@ -175,6 +182,7 @@ class PurityRig {
       };
       engine_.Submit(std::move(request));
     }
+    all_submitted.set_value();
     std::unique_lock lock(mutex_);
     done_.wait(lock, [&] { return num_done == questions.size(); });
     return answers;
