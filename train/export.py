@@ -76,7 +76,7 @@ def check(path: Path, model: Model, prompt: str) -> dict:
     read = GgufModel(path)
     ids = read.tokenizer.encode(prompt)
     with torch.no_grad():
-        expected = model.logits(model.hidden(torch.tensor([ids])))[0].numpy()
+        expected = model.logits(model.hidden(torch.tensor([ids]))[0])[0].numpy()
     got = read.logits(ids, last_only=False)
     error = np.sqrt(np.mean((got - expected) ** 2)) / expected.std()
     agree = np.mean(got.argmax(-1) == expected.argmax(-1))

@@ -1,17 +1,15 @@
 """Training documents: a persona with plan and memories, then many decisions on them, so that one sequence supervises
-many recalls. A document is a list of (text, decision), where the decision is empty for text that is given;
-everything is a function of the random generator passed in."""
+many recalls. A document is a list of segments; everything is a function of the random generator passed in."""
 
 import json
 import zlib
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 from lexicon import (DAY_HOURS, EVENING, EVENTS, GOODS, HOURS, LIKES, LOST, LUNCH, MAX_PRICE, NAMES, NEEDS, OPEN_TRAITS, OTHER_NAMES,
                      PERSONAS, PLACES, PUBLIC, RELATIONS, TRAITS, WORK, WORK_START)
 from prompts import HEAD, TAILS, TEMPLATES, block, fill, listing
-
-Segment = tuple[str, str]
 
 MAX_SAY = 120
 
@@ -36,6 +34,19 @@ class Fact:
 
     def key(self) -> tuple:
         return (self.kind, *self.words.values())
+
+
+class Ask(NamedTuple):
+    fact: Fact
+    question: str
+    answer: str
+    kind: str  # of answer
+
+
+class Segment(NamedTuple):
+    text: str
+    decision: str = ""  # that the text is; empty for text that is given
+    ask: Ask | None = None  # what the decision answers
 
 
 @dataclass
@@ -282,16 +293,16 @@ def planned_place(scene: Scene, minute: int) -> str:
     return begun[-1] if begun else "home"
 
 
-def questions(rng: Random, facts: list[Fact]) -> list[tuple[str, str]]:
+def questions(rng: Random, facts: list[Fact]) -> list[Ask]:
     """All questions on the facts with their answers, to be asked once each: a question asked before would be answered
     from its first answer, a few tokens back, and not from the memory. The two-key question is hard and rare in use."""
-    return [(question, answer) for fact in facts for question, answer, kind in fact.asks if kind != "event" or rng.random() < 0.4]
+    return [Ask(fact, *ask) for fact in facts for ask in fact.asks if ask[2] != "event" or rng.random() < 0.4]
 
 
-def answer_tail(rng: Random, pending: list[tuple[str, str]]) -> list[Segment]:
+def answer_tail(rng: Random, pending: list[Ask]) -> list[Segment]:
     """Takes one of the pending questions."""
-    question, answer = pending.pop(rng.randrange(len(pending)))
-    return [(fill(TAILS["answer"], question=question), ""), (answer + "\n", "answer")]
+    ask = pending.pop(rng.randrange(len(pending)))
+    return [Segment(fill(TAILS["answer"], question=ask.question)), Segment(ask.answer + "\n", "answer", ask)]
 
 
 def act_tail(rng: Random, scene: Scene, held: bool = False) -> tuple[list[Segment], str] | None:
@@ -304,7 +315,7 @@ def act_tail(rng: Random, scene: Scene, held: bool = False) -> tuple[list[Segmen
     # Often still at the place before, but not so often that staying would be a good guess.
     place = planned_place(scene, minute - 60) if rng.random() < 0.3 else rng.choice(list(PLACES))
     tail = fill(TAILS["act"], time=clock(minute), place=place, near=listing(near))
-    return [(tail, ""), (answer + "\n", "act")], answer
+    return [Segment(tail), Segment(answer + "\n", "act")], answer
 
 
 def talk_tail(rng: Random, scene: Scene) -> list[Segment]:
@@ -318,7 +329,7 @@ def talk_tail(rng: Random, scene: Scene) -> list[Segment]:
     answer = "yes" if known and "minutes" not in last and does != "sleep" else "no"
     tail = fill(TAILS["talk"], time=random_clock(rng), place=place, other=other, relation=relation, other_does=does,
                 last_talk=last)
-    return [(tail, ""), (answer + "\n", "talk")]
+    return [Segment(tail), Segment(answer + "\n", "talk")]
 
 
 def reaction(rng: Random, fact: Fact | None, other: str) -> str:
@@ -396,7 +407,7 @@ def say_tail(rng: Random, scene: Scene) -> list[Segment]:
         heard = share if share and share.text in text else None
     prompt = fill(TAILS["say"], time=random_clock(rng), place=rng.choice(list(PLACES)), other=other,
                   relation=relation_of(p, other), talk=block(talk))
-    return [(prompt, ""), (compact(say=text, end=end) + "\n", "say")]
+    return [Segment(prompt), Segment(compact(say=text, end=end) + "\n", "say")]
 
 
 def compact(**values: object) -> str:
@@ -421,7 +432,7 @@ def reflect_tail(rng: Random, scene: Scene) -> list[Segment]:
             saw=lambda: (f"I saw {w['who']} at the {w['place']}.", 3),
         )[fact.kind]()
     prompt = fill(TAILS["reflect"], time=clock(rng.randint(20 * 60, 23 * 60)))
-    return [(prompt, ""), (compact(insight=text, importance=importance) + "\n", "reflect")]
+    return [Segment(prompt), Segment(compact(insight=text, importance=importance) + "\n", "reflect")]
 
 
 def plan_document(rng: Random, num_lines: int) -> list[Segment]:
@@ -433,23 +444,23 @@ def plan_document(rng: Random, num_lines: int) -> list[Segment]:
     entries = [dict(at=hour(h), place=place, do=do[:32]) for h, place, do in plan]
     prompt = fill(TEMPLATES["plan"], memories=block(scene.lines), time=clock(wake * 60 + rng.choice((0, 0, 10, 20, 30))),
                   **persona_fields(p))
-    return [(prompt, ""), (compact(plan=entries) + "\n", "plan")]
+    return [Segment(prompt), Segment(compact(plan=entries) + "\n", "plan")]
 
 
 def pairs_document(rng: Random, max_tokens: int) -> list[Segment]:
     """The barest recall, memory lines with questions in between: from these the model first learns to look back."""
     you = pick_name(rng)
     maker = FactMaker(rng, you)
-    segments: list[Segment] = [("Memories:\n", "")]
+    segments = [Segment("Memories:\n")]
     known: list[Fact] = []
-    pending: list[tuple[str, str]] = []
+    pending: list[Ask] = []
     budget = max_tokens - 8
     # Long rows bring no more facts than the memories of a day, but longer pauses between them.
     fill_share = max(0.0, 1 - 160 / max_tokens)
     while budget > 0:
         for _ in range(rng.randint(1, 4)):
             if rng.random() < fill_share:
-                segments.append((filler_line(rng, dict(name=you), known, f"- {random_clock(rng)} ") + "\n", ""))
+                segments.append(Segment(filler_line(rng, dict(name=you), known, f"- {random_clock(rng)} ") + "\n"))
                 budget -= 16
                 continue
             fact = maker.make()
@@ -459,45 +470,11 @@ def pairs_document(rng: Random, max_tokens: int) -> list[Segment]:
             fact.asks = [(q, fact.teller if cls == "teller" else a, cls) for q, a, cls in fact.asks]
             known.append(fact)
             pending += questions(rng, [fact])
-            segments.append((line + "\n", ""))
+            segments.append(Segment(line + "\n"))
             budget -= 21
         for _ in range(min(rng.randint(1, 6), len(pending))):
             segments += answer_tail(rng, pending)
             budget -= 13
-    return segments
-
-
-# What stands between a name and the word that it is asked by, and how it is asked.
-BEFORE = (("likes", "Who likes"), ("needs a", "Who needs a"), ("lost a", "Who lost a"), ("", "Who:"),
-          ("said: the", "Who told you about the"), ("said: I see. the", "Who told you about the"),
-          ("said: hello {you}, the", "Who told you about the"), ("said: good to know. the", "Who told you about the"))
-
-
-def list_document(rng: Random, max_tokens: int) -> list[Segment]:
-    """Words and values in the simplest writing, the step before whole sentences. In half of them the value stands before
-    its word, as those who say, lose or like something do: there the word has to be found first, and then who precedes it."""
-    if rng.random() < 0.5:
-        return list_before_document(rng, max_tokens)
-    keys = rng.sample(EVENTS + LOST + LIKES + NEEDS + GOODS + NAMES, rng.randint(2, max(3, max_tokens // 12)))
-    values = {k: rng.choice((rng.choice(PUBLIC), pick_name(rng), hour(rng.choice(HOURS)), rng.choice(LIKES + NEEDS))) for k in keys}
-    plain = rng.random() < 0.5
-    mark = "" if plain else "- "
-    segments: list[Segment] = [("Memories:\n" + "".join(f"{mark}{k}: {v}\n" for k, v in values.items()), "")]
-    for key in rng.sample(keys, len(keys)):
-        segments.append((f"{key}:" if plain else f"Question: {key}?\nAnswer:\n", ""))
-        segments.append((f" {values[key]}\n" if plain else f"{values[key]}\n", "answer"))
-    return segments
-
-
-def list_before_document(rng: Random, max_tokens: int) -> list[Segment]:
-    keys = rng.sample(EVENTS + LOST + LIKES + NEEDS + GOODS, rng.randint(2, max(3, max_tokens // 16)))
-    names = {k: pick_name(rng) for k in keys}
-    asks = {k: rng.choice(BEFORE) for k in keys}
-    lines = [f"- {names[k]} {asks[k][0].format(you=pick_name(rng))} {k}.\n" for k in keys]
-    segments: list[Segment] = [("Memories:\n" + "".join(lines), "")]
-    for key in rng.sample(keys, len(keys)):
-        segments.append((f"Question: {asks[key][1]} {key}?\nAnswer:\n", ""))
-        segments.append((f"{names[key]}\n", "answer"))
     return segments
 
 
@@ -508,7 +485,7 @@ def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
     budget = max_tokens - (210 if by_hour else 130)
     num_lines = max(0 if by_hour else 1, min(44, int(budget / 19 * rng.uniform(0.0 if by_hour else 0.25, 0.8))))
     scene = make_scene(rng, num_lines, fill_share=rng.choice((0.3, 0.6, 0.75)))
-    segments: list[Segment] = [(scene.head(by_hour), "")]
+    segments = [Segment(scene.head(by_hour))]
     budget -= 18 * num_lines
     recall_share, act_share = (0.2, 1.0) if by_hour else (rng.choice((0.5, 0.8, 0.95)), 0.0)
     pending = questions(rng, [fact for _, fact in scene.facts])
@@ -535,9 +512,7 @@ def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
     return segments
 
 
-def make_document(rng: Random, max_tokens: int, pairs_share: float, list_share: float = 0.0) -> list[Segment]:
-    if rng.random() < list_share:
-        return list_document(rng, max_tokens)
+def make_document(rng: Random, max_tokens: int, pairs_share: float) -> list[Segment]:
     if rng.random() < pairs_share:
         return pairs_document(rng, max_tokens)
     if rng.random() < 0.12:

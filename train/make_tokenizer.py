@@ -26,8 +26,8 @@ def build(seed: int, num_documents: int, vocab_size: int) -> Tokenizer:
     counts: Counter[str] = Counter()
     for i in range(num_documents):
         rng = Random(f"tokenizer/{seed}/{i}")
-        for text, _ in make_document(rng, 512, 0.2):
-            counts.update(WORDS.findall(text))
+        for segment in make_document(rng, 512, 0.2):
+            counts.update(WORDS.findall(segment.text))
     # Made-up words occur once or twice; their fragments shall not push out real words.
     counts = Counter({w: n for w, n in counts.items() if n > 2})
     for word in town_words():

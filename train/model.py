@@ -15,8 +15,8 @@ class Config:
     vocab: int
     layers: int = 5
     dim: int = 256
-    heads: int = 4
-    kv_heads: int = 2
+    heads: int = 8
+    kv_heads: int = 4
     head_dim: int = 64
     ffn: int = 640
     context: int = 1024
@@ -24,7 +24,7 @@ class Config:
     # Rotary pairs from here on turn this many times slower, so that words compare alike the whole context apart, while
     # the faster pairs tell neighbours apart (the mechanism of Llama 3.1: tensor rope_freqs).
     slow_pair: int = 16
-    slow_factor: float = 8.0
+    slow_factor: float = 64.0
     eps: float = 1e-5
 
     def as_dict(self) -> dict:
@@ -48,6 +48,22 @@ class Layer(nn.Module):
         self.down = nn.Parameter(torch.empty(c.dim, c.ffn))
 
 
+@dataclass
+class Looks:
+    """Where some heads of one layer should look (looks.py)."""
+
+    rows: Tensor  # [N, 3]: row of the batch, head, token; ascending tokens
+    at: Tensor  # [N, T] bool
+
+    def cost(self, scores: Tensor, start: int) -> Tensor:
+        """-log of the attention that falls where it should; scores [B, heads, tokens, T up to these], tokens from start."""
+        begin, end = torch.searchsorted(self.rows[:, 2].contiguous(), torch.tensor([start, start + scores.shape[2]])).tolist()
+        row, head, token = self.rows[begin:end].unbind(1)
+        picked = scores[row, head, token - start].float()
+        at = self.at[begin:end, : scores.shape[3]]
+        return picked.logsumexp(-1) - picked.masked_fill(~at, float("-inf")).logsumexp(-1)
+
+
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight
 
@@ -60,7 +76,7 @@ class Model(nn.Module):
         self.embed = nn.Parameter(torch.empty(c.vocab, c.dim))
         self.layers = nn.ModuleList(Layer(c) for _ in range(c.layers))
         # Small at first: the embeddings, which are the output matrix too, are large to hold their own against the layers.
-        self.norm = nn.Parameter(torch.full((c.dim,), 0.1))
+        self.norm = nn.Parameter(torch.full((c.dim,), 0.25))
         for name, p in self.named_parameters():
             if p.dim() == 2:
                 scale = (2 * c.layers) ** -0.5 if name.endswith(("out", "down")) else 1.0
@@ -79,7 +95,8 @@ class Model(nn.Module):
         a, b = x.chunk(2, -1)
         return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
-    def attend(self, x: Tensor, layer: Layer) -> Tensor:
+    def attend(self, x: Tensor, layer: Layer, looks: Looks | None = None) -> tuple[Tensor, Tensor | None]:
+        """The second is what looks cost, if there are any for this layer."""
         c, (batch, length, _) = self.c, x.shape
         groups = c.heads // c.kv_heads
         qkv = F.linear(x, layer.qkv.to(self.dtype)).view(batch, length, -1, c.head_dim)
@@ -92,28 +109,35 @@ class Model(nn.Module):
         k = k.permute(0, 2, 3, 1).reshape(batch * c.kv_heads, c.head_dim, length)
         v = v.permute(0, 2, 1, 3).reshape(batch * c.kv_heads, length, c.head_dim)
         # Blocks of queries skip the keys that lie wholly in their future.
-        blocks = []
+        blocks, costs = [], []
         for start in range(0, length, QUERY_BLOCK):
             stop = min(start + QUERY_BLOCK, length)
             rows = q[:, :, start:stop].reshape(batch * c.kv_heads, -1, c.head_dim)
             scores = torch.bmm(rows, k[:, :, :stop]).view(-1, groups, stop - start, stop)
-            weights = (scores + self.mask[start:stop, :stop].to(self.dtype)).softmax(-1)
+            scores = scores + self.mask[start:stop, :stop].to(self.dtype)
+            if looks is not None:
+                costs.append(looks.cost(scores.view(batch, c.heads, stop - start, stop), start))
+            weights = scores.softmax(-1)
             block = torch.bmm(weights.view(rows.shape[0], -1, stop), v[:, :stop])
             blocks.append(block.view(batch, c.kv_heads, groups, stop - start, c.head_dim))
         mixed = torch.cat(blocks, 3)
         mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, length, -1)
-        return F.linear(mixed, layer.out.to(self.dtype))
+        return F.linear(mixed, layer.out.to(self.dtype)), torch.cat(costs) if costs else None
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """tokens [B, T] -> [B, T, dim], normed, ready for the output product."""
+    def hidden(self, tokens: Tensor, looks: dict[int, Looks] | None = None) -> tuple[Tensor, dict[int, Tensor]]:
+        """tokens [B, T] -> [B, T, dim], normed, ready for the output product; and the costs of the looks of each layer."""
         c = self.c
         x = F.embedding(tokens, self.embed)
-        for layer in self.layers:
-            x = x + self.attend(rms_norm(x, layer.attn_norm, c.eps).to(self.dtype), layer).float()
+        costs = {}
+        for i, layer in enumerate(self.layers):
+            mixed, cost = self.attend(rms_norm(x, layer.attn_norm, c.eps).to(self.dtype), layer, (looks or {}).get(i))
+            if cost is not None:
+                costs[i] = cost
+            x = x + mixed.float()
             h = rms_norm(x, layer.ffn_norm, c.eps).to(self.dtype)
             gate, up = F.linear(h, layer.gate_up.to(self.dtype)).chunk(2, -1)
             x = x + F.linear(F.silu(gate) * up, layer.down.to(self.dtype)).float()
-        return rms_norm(x, self.norm, c.eps)
+        return rms_norm(x, self.norm, c.eps), costs
 
     def logits(self, hidden: Tensor) -> Tensor:
         return F.linear(hidden.to(self.dtype), self.embed.to(self.dtype)).float()

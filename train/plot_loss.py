@@ -1,4 +1,4 @@
-"""Draws loss.csv: the loss, and how often the first token of an answer is found."""
+"""Draws loss.csv: the loss, what looking elsewhere costs, and how often the first token of an answer is found."""
 
 import csv
 from pathlib import Path
@@ -13,10 +13,14 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> None:
     rows = list(csv.DictReader((HERE / "loss.csv").open()))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.2))
     tokens = [int(r["tokens"]) / 1e6 for r in rows]
     left.plot(tokens, [float(r["loss"]) for r in rows], linewidth=0.8)
     left.set(xlabel="million tokens", ylabel="weighted loss", ylim=(0, 2.5))
+    for name in ("line", "ask", "answer"):
+        middle.plot(tokens, [float(r[f"{name}_looks"]) for r in rows], linewidth=0.8, label=name)
+    middle.set(xlabel="million tokens", ylabel="-log of attention where it should be", ylim=(0, 1))
+    middle.legend(frameon=False)
     for name in ("answer", "act", "talk"):
         found = [(t, float(r[f"{name}_first"])) for t, r in zip(tokens, rows) if r[f"{name}_first"]]
         right.plot(*zip(*found), linewidth=0.8, label=name)

@@ -11,68 +11,88 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 from generator import make_document
-from grow import grow
-from model import Config, Model
+from looks import ANSWER_LAYER, ASK_LAYER, LINE_LAYER, DocumentLooks, Look
+from model import Config, Looks, Model
 from start import start_as_memory
 from tokenizer import Tokenizer
 
 HERE = Path(__file__).resolve().parent
 
-# (until this share of the run; (tokens per row, rows), taken in turn; share of bare recall documents; share of mere lists;
-# weight of given text): look-back is learnt on short dense rows, then stretched. Given text weighs nothing at first,
-# because its large and random gradients wipe out the circuit that recall starts from.
+class Stage(NamedTuple):
+    until: float  # share of the run
+    shapes: tuple[tuple[int, int], ...]  # (tokens per row, rows), taken in turn
+    pairs: float  # share of bare recall documents
+    given: float  # weights of given text,
+    decisions: float
+    looks: float  # and of where to look
+
+
+# At first queries and keys learn where to look, and nothing else moves: gradients of answers read from wrong places would wipe
+# out that words are copied faithfully. Looking back is learnt on short dense rows, then stretched.
 CURRICULUM = (
-    (0.03, ((96, 20),), 1.0, 1.0, 0.0),
-    (0.15, ((128, 16),), 1.0, 0.3, 0.0),
-    (0.35, ((256, 12),), 0.5, 0.1, 0.0),
-    (0.65, ((256, 16), (512, 8)), 0.5, 0.03, 0.01),
-    (0.76, ((128, 16), (256, 12)), 0.9, 0.4, 0.0),
-    (0.82, ((256, 16), (512, 8)), 0.5, 0.02, 0.01),
-    (1.00, ((512, 8), (768, 5)), 0.35, 0.02, 0.01),
+    Stage(0.01, ((128, 16),), pairs=1.0, given=0.0, decisions=0.0, looks=1.0),
+    Stage(0.08, ((128, 16),), pairs=1.0, given=0.0, decisions=1.0, looks=1.0),
+    Stage(0.20, ((256, 12),), pairs=0.7, given=0.0, decisions=1.0, looks=1.0),
+    Stage(0.55, ((256, 16), (512, 8)), pairs=0.4, given=0.01, decisions=1.0, looks=0.5),
+    Stage(1.00, ((512, 8), (768, 5)), pairs=0.3, given=0.01, decisions=1.0, looks=0.2),
 )
-GROW_AT = 0.65  # the heads double (grow.py)
 WEIGHTS = dict(answer=3.0, act=3.0, talk=3.0, say=0.7, plan=0.5, reflect=1.0)
 GIVEN_SHARE = 0.25  # a quarter of the given tokens stand for all
-WARM_UP_STEPS = 100
+WARM_UP_STEPS = 50
+EMBED_SPEED, MLP_SPEED = 0.1, 0.3  # of the learning rate
+LOOK_LAYERS = (LINE_LAYER, ASK_LAYER, ANSWER_LAYER)
 
 
-def make_row(rng: Random, tokenizer: Tokenizer, length: int, pairs_share: float, list_share: float) -> tuple[list[int], list[str]]:
-    """length + 1 tokens and the decision each belongs to; a short document is followed by another."""
-    ids: list[int] = []
-    kinds: list[str] = []
-    while len(ids) <= length:
-        for text, kind in make_document(rng, max(110, length - len(ids)), pairs_share, list_share):
-            new = tokenizer.encode(text)
-            ids += new
-            kinds += [kind] * len(new)
-        ids.append(tokenizer.eos)
-        kinds.append("")
-    return ids[: length + 1], kinds[: length + 1]
+class Row:
+    """length + 1 tokens, the decision that each belongs to, and the looks; a short document is followed by another."""
+
+    def __init__(self, rng: Random, tokenizer: Tokenizer, length: int, pairs_share: float):
+        self.ids: list[int] = []
+        self.kinds: list[str] = []
+        self.looks: list[Look] = []
+        while len(self.ids) <= length:
+            begin = len(self.ids)
+            document = DocumentLooks(make_document(rng, max(110, length - begin), pairs_share), tokenizer)
+            self.looks += [look.moved(begin) for look in document.looks if begin + look.token < length]
+            self.ids += document.ids + [tokenizer.eos]
+            self.kinds += document.kinds + [""]
+        del self.ids[length + 1:], self.kinds[length + 1:]
 
 
-def make_batch(seed: int, step: int, tokenizer: Tokenizer, length: int, rows: range, pairs_share: float, list_share: float,
-               given_weight: float):
-    """inputs [rows, length]; then positions, targets, weights and decisions of the supervised tokens."""
-    inputs, picks, targets, weights, names = [], [], [], [], []
-    for i, row in enumerate(rows):
-        rng = Random(f"train/{seed}/{step}/{row}")
-        ids, kinds = make_row(rng, tokenizer, length, pairs_share, list_share)
-        inputs.append(ids[:-1])
+def layer_looks(rows: list[Row], length: int) -> dict[int, Looks]:
+    looks = {}
+    for layer in LOOK_LAYERS:
+        found = sorted(((look.token, i, look) for i, row in enumerate(rows) for look in row.looks if look.layer == layer))
+        at = torch.zeros(len(found), length, dtype=torch.bool)
+        for n, (_, _, look) in enumerate(found):
+            at[n, list(look.at)] = True
+        looks[layer] = Looks(torch.tensor([(i, look.head, token) for token, i, look in found]).view(-1, 3), at)
+    return looks
+
+
+def make_batch(seed: int, step: int, tokenizer: Tokenizer, length: int, rows: range, stage: Stage):
+    """inputs [rows, length]; then positions, targets, weights and decisions of the supervised tokens, and the looks."""
+    made = [Row(Random(f"train/{seed}/{step}/{row}"), tokenizer, length, stage.pairs) for row in rows]
+    picks, targets, weights, names = [], [], [], []
+    for i, row in enumerate(made):
+        rng = Random(f"given/{seed}/{step}/{rows[i]}")
         for t in range(length):
-            kind = kinds[t + 1]
-            if not kind and (not given_weight or rng.random() >= GIVEN_SHARE):
+            kind = row.kinds[t + 1]
+            if not kind and (not stage.given or rng.random() >= GIVEN_SHARE):
                 continue
             picks.append(i * length + t)
-            targets.append(ids[t + 1])
-            weights.append(WEIGHTS[kind] if kind else given_weight / GIVEN_SHARE)
+            targets.append(row.ids[t + 1])
+            weights.append(WEIGHTS[kind] if kind else stage.given / GIVEN_SHARE)
             # The first token of an answer is the one that had to be found.
-            names.append(f"{kind}_first" if kind and not kinds[t] else kind)
-    return torch.tensor(inputs), torch.tensor(picks), torch.tensor(targets), torch.tensor(weights), names
+            names.append(f"{kind}_first" if kind and not row.kinds[t] else kind)
+    inputs = torch.tensor([row.ids[:-1] for row in made])
+    return inputs, torch.tensor(picks), torch.tensor(targets), torch.tensor(weights), names, layer_looks(made, length)
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
@@ -109,9 +129,20 @@ def learning_rate(progress: float, peak: float) -> float:
 
 
 def make_optimizer(model: Model) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.dim() == 2]
-    norms = [p for p in model.parameters() if p.dim() == 1]
-    return torch.optim.AdamW([dict(params=matrices, weight_decay=0.05), dict(params=norms, weight_decay=0.0)], betas=(0.9, 0.98))
+    """Embeddings and MLPs move slowly: what is copied must stay the same word, and not drown."""
+    groups: dict[float, list[torch.nn.Parameter]] = defaultdict(list)
+    for name, p in model.named_parameters():
+        groups[EMBED_SPEED if name == "embed" else MLP_SPEED if name.endswith(("gate_up", "down")) else 1.0].append(p)
+    return torch.optim.AdamW([dict(params=params, speed=speed) for speed, params in groups.items()], betas=(0.9, 0.98), weight_decay=0.01)
+
+
+def keep_queries_and_keys(model: Model) -> None:
+    """Drops all other gradients."""
+    for name, p in model.named_parameters():
+        if name.endswith("qkv"):
+            p.grad[-model.c.kv_heads * model.c.head_dim:] = 0
+        else:
+            p.grad = None
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -121,7 +152,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="budget in steps: the run is then repeatable exactly")
     parser.add_argument("--minutes", type=float, help="budget in minutes instead")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--lr", type=float, default=7e-4)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--log-every", type=int, default=25)
@@ -149,10 +180,10 @@ def main() -> None:
         start_as_memory(model, tokenizer, args.seed)
     model.to(device)
     optimizer = make_optimizer(model)
-    step, tokens, seconds, warm_up_from = 0, 0, 0.0, 0
+    step, tokens, seconds = 0, 0, 0.0
     if saved:
         optimizer.load_state_dict(saved["optimizer"])
-        step, tokens, seconds, warm_up_from = (saved[name] for name in ("step", "tokens", "seconds", "warm_up_from"))
+        step, tokens, seconds = (saved[name] for name in ("step", "tokens", "seconds"))
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {device}, products in {dtype}", flush=True)
 
     # Each worker computes its share of the rows with one thread of its own: on a busy machine the workers wait for each
@@ -161,49 +192,49 @@ def main() -> None:
     workers = ThreadPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,))
     parameters = list(model.parameters())
 
-    def part(worker: int, step: int, length: int, rows: int, *shares: float):
+    def part(worker: int, step: int, length: int, rows: int, stage: Stage):
         mine = range(rows * worker // num_workers, rows * (worker + 1) // num_workers)
-        inputs, picks, targets, weights, names = make_batch(args.seed, step, tokenizer, length, mine, *shares)
-        inputs, picks, targets, weights = (t.to(device) for t in (inputs, picks, targets, weights))
-        logits = model.logits(model.hidden(inputs).view(inputs.numel(), -1)[picks])
+        *tensors, names, looks = make_batch(args.seed, step, tokenizer, length, mine, stage)
+        inputs, picks, targets, weights = (t.to(device) for t in tensors)
+        looks = {layer: Looks(l.rows.to(device), l.at.to(device)) for layer, l in looks.items()}
+        hidden, costs = model.hidden(inputs, looks)
+        logits = model.logits(hidden.view(inputs.numel(), -1)[picks])
         loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
-        gradients = torch.autograd.grad(loss, parameters)
-        return loss.item(), gradients, list(zip(names, (logits.argmax(-1) == targets).tolist()))
+        look_costs = [costs[layer].mean() if len(costs[layer]) else torch.zeros((), device=device) for layer in LOOK_LAYERS]
+        gradients = torch.autograd.grad(stage.decisions * loss + stage.looks * sum(look_costs), parameters)
+        return [loss.item()] + [c.item() for c in look_costs], gradients, list(zip(names, (logits.argmax(-1) == targets).tolist()))
 
     def save() -> None:
         partial = checkpoint_path.with_suffix(".tmp")
         torch.save(dict(model=model.state_dict(), optimizer=optimizer.state_dict(), config=model.c.as_dict(), step=step,
-                        tokens=tokens, seconds=seconds, warm_up_from=warm_up_from), partial)
+                        tokens=tokens, seconds=seconds), partial)
         partial.replace(checkpoint_path)
 
-    columns = ["step", "tokens", "seconds", "loss", "lr"] + [f"{k}_first" for k in WEIGHTS] + ["say"]
+    hit_columns = [f"{k}_first" for k in WEIGHTS] + ["say"]
     if args.resume:
         drop_later_rows(args.loss, step)
     with args.loss.open("a" if args.resume else "w", newline="") as curve:
         writer = csv.writer(curve, lineterminator="\n")
         if not args.resume:
-            writer.writerow(columns)
-        losses: list[float] = []
+            writer.writerow(["step", "tokens", "seconds", "lr", "loss", "line_looks", "ask_looks", "answer_looks"] + hit_columns)
+        losses: list[list[float]] = []
         hits: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         last, saved_at = time.perf_counter(), seconds
         while True:
             progress = step / args.steps if args.steps else seconds / (60 * args.minutes)
             if progress >= 1:
                 break
-            if progress >= GROW_AT and model.c.heads == Config.heads:
-                model = grow(model, args.seed).to(device)
-                parameters = list(model.parameters())
-                optimizer = make_optimizer(model)
-                warm_up_from = step
-            _, shapes, *shares = next(stage for stage in CURRICULUM if progress < stage[0])
-            length, rows = shapes[step % len(shapes)]
-            parts = list(workers.map(lambda worker: part(worker, step, length, rows, *shares), range(num_workers)))
+            stage = next(stage for stage in CURRICULUM if progress < stage.until)
+            length, rows = stage.shapes[step % len(stage.shapes)]
+            parts = list(workers.map(lambda worker: part(worker, step, length, rows, stage), range(num_workers)))
             for i, parameter in enumerate(parameters):
                 parameter.grad = sum(gradients[i] for _, gradients, _ in parts) / num_workers
+            if not stage.decisions:
+                keep_queries_and_keys(model)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            rate = learning_rate(progress, args.lr) * min(1, (step - warm_up_from + 1) / WARM_UP_STEPS)
+            rate = learning_rate(progress, args.lr) * min(1, (step + 1) / WARM_UP_STEPS)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["speed"]
             optimizer.step()
 
             for loss, _, outcomes in parts:
@@ -216,8 +247,9 @@ def main() -> None:
             now = time.perf_counter()
             seconds, last = seconds + now - last, now
             if step % args.log_every == 0:
-                shares = [f"{hits[c][0] / hits[c][1]:.3f}" if hits[c][1] else "" for c in columns[5:]]
-                writer.writerow([step, tokens, f"{seconds:.0f}", f"{sum(losses) / len(losses):.4f}", f"{rate:.2e}"] + shares)
+                shares = [f"{hits[c][0] / hits[c][1]:.3f}" if hits[c][1] else "" for c in hit_columns]
+                means = [f"{sum(each) / len(losses):.4f}" for each in zip(*losses)]
+                writer.writerow([step, tokens, f"{seconds:.0f}", f"{rate:.2e}"] + means + shares)
                 curve.flush()
                 losses.clear()
                 hits.clear()
