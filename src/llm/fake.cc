@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "llm/options.h"
 
 namespace throng::llm {
@@ -19,11 +20,14 @@ FakeOptions FakeOptions::Parse(std::string_view text) {
 
 FakeLlm::FakeLlm(const FakeOptions& options) : options_(options), maker_(options.seed) {}
 
+FakeLlm::FakeLlm(Cost cost) : cost_(std::move(cost)), maker_(options_.seed) {}
+
 uint64_t FakeLlm::Submit(Request request) {
   Completion completion = maker_.Make(request);
   completion.id = ++last_id_;
   CounterRng rng(options_.seed, request.sampling.seed, request.key.agent, request.key.step, request.key.call);
-  const double latency = options_.latency * (1 + options_.spread * (2 * rng.NextDouble() - 1));
+  const double latency =
+      cost_ ? cost_(request) : options_.latency * (1 + options_.spread * (2 * rng.NextDouble() - 1));
   Pending& pending = pending_[last_id_];
   pending = {std::move(completion), latency, request.priority, false};
   if (options_.parallel == 0) {
@@ -111,8 +115,22 @@ void FakeLlm::Cancel(uint64_t id) {
 }
 
 std::string FakeLlm::Identity() const {
+  if (cost_) return "fake with a cost of its own";
   return fmt::format("fake latency={} spread={} parallel={} seed={}", options_.latency, options_.spread,
                      options_.parallel, options_.seed);
+}
+
+FakeLlm::Cost CostAlone(std::unique_ptr<Llm> backend) {
+  // Functions are copied, backends are not.
+  return [shared = std::shared_ptr<Llm>(std::move(backend)),
+          done = std::vector<Completion>()](const Request& request) mutable {
+    const double start = shared->Now();
+    shared->Submit(request);
+    done.clear();
+    shared->Wait(done);
+    THRONG_CHECK(done.size() == 1);
+    return shared->Now() - start;
+  };
 }
 
 }  // namespace throng::llm

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <queue>
 #include <set>
@@ -29,7 +31,12 @@ struct FakeOptions {
 
 class FakeLlm : public Llm {
  public:
+  // How long a call takes, in seconds or whatever the clock is to count (tokens).
+  using Cost = std::function<double(const Request&)>;
+
   explicit FakeLlm(const FakeOptions& options = {});
+  // Every call takes its cost, however many there are: a schedule on it takes its critical path.
+  explicit FakeLlm(Cost cost);
 
   uint64_t Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
@@ -52,6 +59,7 @@ class FakeLlm : public Llm {
   bool TakeCancelled(std::vector<Completion>& done);
 
   FakeOptions options_;
+  Cost cost_;  // if empty, the options tell
   AnswerMaker maker_;
   double now_ = 0;
   uint64_t last_id_ = 0;
@@ -63,5 +71,8 @@ class FakeLlm : public Llm {
   std::mutex mutex_;
   std::vector<uint64_t> cancelled_;  // guarded by mutex_
 };
+
+// What a call takes alone on that backend, which is in virtual time and used by nobody else.
+FakeLlm::Cost CostAlone(std::unique_ptr<Llm> backend);
 
 }  // namespace throng::llm

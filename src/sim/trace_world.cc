@@ -18,16 +18,6 @@ class NoMind : public Mind {
 
 class NoIntent : public Intent {};
 
-llm::Request MakeRequest(const TraceCall& call) {
-  llm::Request request;
-  request.function = call.function;
-  request.prompt = call.function;
-  request.known_prompt_tokens = call.prompt_tokens;
-  request.known_output_tokens = call.output_tokens;
-  request.max_tokens = call.output_tokens;
-  return request;
-}
-
 class TraceWorld : public World {
  public:
   TraceWorld(Trace trace, int radius_p)
@@ -107,7 +97,7 @@ class TraceWorld : public World {
                                         [](const TraceChain& entry, Step step) { return entry.step < step; });
     if (chain != chains.end() && chain->step == view.Now()) {
       for (const TraceCall& call : chain->calls) {
-        llm::Request request = MakeRequest(call);
+        llm::Request request = RequestOf(call);
         co_await caller.Ask(std::move(request));
       }
     }
@@ -121,7 +111,7 @@ class TraceWorld : public World {
       for (const TraceConversation* conversation : mine->second) {
         if (conversation->step != step) continue;
         for (const auto& [speaker, call] : conversation->turns) {
-          llm::Request request = MakeRequest(call);
+          llm::Request request = RequestOf(call);
           co_await commit.CallerOf(speaker).Ask(std::move(request));
         }
       }
@@ -150,6 +140,16 @@ class TraceWorld : public World {
 
 std::unique_ptr<World> MakeTraceWorld(Trace trace, int radius_p) {
   return std::make_unique<TraceWorld>(std::move(trace), radius_p);
+}
+
+llm::Request RequestOf(const TraceCall& call) {
+  llm::Request request;
+  request.function = call.function;
+  request.prompt = call.function;
+  request.known_prompt_tokens = call.prompt_tokens;
+  request.known_output_tokens = call.output_tokens;
+  request.max_tokens = call.output_tokens;
+  return request;
 }
 
 }  // namespace throng::sim

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "llm/llm.h"
 #include "sim/trace.h"
 #include "sim/world.h"
 
@@ -13,5 +14,8 @@ namespace throng::sim {
 // their conversations start farther apart than their perception radius of 4. A conversation farther apart
 // still becomes a link of its members, and a jump of more than one tile a barrier.
 std::unique_ptr<World> MakeTraceWorld(Trace trace, int radius_p);
+
+// The request that stands for a recorded call; key and priority are the caller's.
+llm::Request RequestOf(const TraceCall& call);
 
 }  // namespace throng::sim
