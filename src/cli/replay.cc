@@ -1,19 +1,18 @@
 // throng replay: a recorded day under each scheduler, against a model of a server in virtual time.
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "cli/commands.h"
-#include "llm/fake.h"
-#include "llm/latency.h"
-#include "sim/scheduler.h"
+#include "cli/replay_run.h"
 #include "sim/trace.h"
-#include "sim/trace_world.h"
 
 namespace throng::cli {
 namespace {
@@ -24,107 +23,114 @@ struct Options {
   std::string llm = "latency";
   int radius = 8;
   int steps = 0;
+  std::string plot;
   bool json = false;
 };
 
-// A replay knows the sizes of its calls, not their texts, so only backends in virtual time can serve it.
-std::unique_ptr<llm::Llm> MakeVirtualBackend(const std::string& spec) {
-  const size_t colon = spec.find(':');
-  const std::string name = spec.substr(0, colon);
-  const std::string parameters = colon == std::string::npos ? "" : spec.substr(colon + 1);
-  if (name == "latency") return std::make_unique<llm::LatencyLlm>(llm::LatencyOptions::Parse(parameters));
-  if (name == "fake") return std::make_unique<llm::FakeLlm>(llm::FakeOptions::Parse(parameters));
-  throw MakeError(ErrorCode::kInvalid,
-                  "--llm {}: a trace has no prompts, so a replay runs in virtual time; allowed: "
-                  "latency[:key=value,...] fake[:key=value,...]",
-                  spec);
-}
-
-struct Row {
-  std::string mode;
-  sim::RunResult result;
-};
-
-Row RunMode(const sim::World& world, const Options& options, sim::Mode mode, sim::Step steps) {
-  const std::unique_ptr<llm::Llm> backend = MakeVirtualBackend(options.llm);
-  sim::RunOptions run;
-  run.mode = mode;
-  run.steps = steps;
-  if (!options.json) {
-    run.on_progress = [&](const sim::Progress& progress) {
-      fmt::print(stderr, "{}: step {} of {}, {} calls\n", sim::ModeName(mode), progress.base_step, steps,
-                 progress.stats.calls);
-    };
+const ReplayRow* Find(const std::vector<ReplayRow>& rows, const std::string& mode) {
+  for (const ReplayRow& row : rows) {
+    if (row.mode == mode) return &row;
   }
-  return {sim::ModeName(mode), sim::RunWorld(world, *backend, run)};
+  return nullptr;
 }
 
-void PrintTable(const std::vector<Row>& rows, const Row* single, const Row* lockstep) {
-  const auto speedup = [](const Row* base, const Row& row) {
-    return base ? fmt::format("{:.2f}x", base->result.stats.backend_s / row.result.stats.backend_s)
-                : std::string("-");
+// How much sooner `row` ends than `base`; empty if there is no base to compare with.
+std::optional<double> Speedup(const ReplayRow* base, const ReplayRow& row) {
+  if (base == nullptr || row.stats.backend_s == 0) return std::nullopt;
+  return base->stats.backend_s / row.stats.backend_s;
+}
+
+void PrintTable(const std::vector<ReplayRow>& rows) {
+  const auto times = [](const std::optional<double>& ratio) {
+    return ratio ? fmt::format("{:.2f}x", *ratio) : std::string("-");
   };
-  fmt::print("{:<9} {:>13} {:>10} {:>12} {:>11} {:>8} {:>14} {:>13} {:>9}\n", "mode", "completion s",
-             "vs single", "vs lockstep", "in flight", "calls", "prompt tokens", "output tokens", "wall s");
-  for (const Row& row : rows) {
-    const sim::RunStats& stats = row.result.stats;
-    fmt::print("{:<9} {:>13.1f} {:>10} {:>12} {:>11.2f} {:>8} {:>14} {:>13} {:>9.2f}\n", row.mode,
-               stats.backend_s, speedup(single, row), speedup(lockstep, row), stats.parallelism, stats.calls,
-               stats.prompt_tokens, stats.output_tokens, stats.wall_s);
+  const auto percent = [](const std::optional<double>& ratio) {
+    return ratio ? fmt::format("{:.1f} %", *ratio * 100) : std::string("-");
+  };
+  fmt::print("{:<13} {:>12} {:>9} {:>11} {:>9} {:>9} {:>8} {:>13} {:>13} {:>14} {:>7}\n", "mode",
+             "completion s", "vs single", "vs lockstep", "of oracle", "in flight", "calls", "prompt tokens",
+             "output tokens", "scheduling us", "wall s");
+  for (const ReplayRow& row : rows) {
+    const sim::RunStats& stats = row.stats;
+    fmt::print("{:<13} {:>12.1f} {:>9} {:>11} {:>9} {:>9.2f} {:>8} {:>13} {:>13} {:>14.2f} {:>7.2f}\n",
+               row.mode, stats.backend_s, times(Speedup(Find(rows, "single"), row)),
+               times(Speedup(Find(rows, "lockstep"), row)), percent(Speedup(Find(rows, kOracle), row)),
+               stats.parallelism, stats.calls, stats.prompt_tokens, stats.output_tokens,
+               row.SchedulerMicros(stats.agent_steps), stats.wall_s);
+  }
+  if (const ReplayRow* critical = Find(rows, kCritical)) {
+    fmt::print(
+        "The path of most tokens has {:.0f} of them, prompts and answers. Scheduling: wall time outside "
+        "the backend, for each step of an agent.\n",
+        critical->critical_tokens);
   }
 }
 
-nlohmann::ordered_json RowJson(const Row& row, const Row* single, const Row* lockstep) {
-  const sim::RunStats& stats = row.result.stats;
+nlohmann::ordered_json RowJson(const ReplayRow& row, const std::vector<ReplayRow>& rows) {
+  const sim::RunStats& stats = row.stats;
   nlohmann::ordered_json json = {{"mode", row.mode},
                                  {"completion_s", stats.backend_s},
                                  {"parallelism", stats.parallelism},
                                  {"llm_calls", stats.calls},
                                  {"prompt_tokens", stats.prompt_tokens},
                                  {"output_tokens", stats.output_tokens},
-                                 {"clusters", stats.clusters},
-                                 {"max_spread", stats.max_spread},
+                                 {"agent_steps", stats.agent_steps},
                                  {"wall_s", stats.wall_s},
-                                 {"hash", row.result.hash.Hex()}};
-  if (single) json["speedup_vs_single"] = single->result.stats.backend_s / stats.backend_s;
-  if (lockstep) json["speedup_vs_lockstep"] = lockstep->result.stats.backend_s / stats.backend_s;
+                                 {"scheduler_s", row.scheduler_s},
+                                 {"scheduler_us_per_agent_step", row.SchedulerMicros(stats.agent_steps)}};
+  if (stats.calls > 0) json["scheduler_us_per_call"] = row.SchedulerMicros(stats.calls);
+  if (row.hash) {
+    json["clusters"] = stats.clusters;
+    json["max_spread"] = stats.max_spread;
+    json["hash"] = row.hash->Hex();
+  }
+  if (row.mode == kCritical) json["critical_tokens"] = row.critical_tokens;
+  const auto add = [&](const char* key, const std::optional<double>& ratio) {
+    if (ratio) json[key] = *ratio;
+  };
+  add("speedup_vs_single", Speedup(Find(rows, "single"), row));
+  add("speedup_vs_lockstep", Speedup(Find(rows, "lockstep"), row));
+  add("share_of_oracle", Speedup(Find(rows, kOracle), row));
   return json;
 }
 
+// What a mode is worth shows against the others: those that are slower, and named before it, run too.
+std::vector<std::string> ModesToRun(const std::string& mode) {
+  std::vector<std::string> modes = ReplayModes();
+  if (mode == "all") return modes;
+  const auto found = std::find(modes.begin(), modes.end(), mode);
+  if (found == modes.end()) {
+    throw MakeError(ErrorCode::kInvalid, "--mode {}: allowed: {} all", mode, fmt::join(modes, " "));
+  }
+  modes.erase(std::next(found), modes.end());
+  return modes;
+}
+
 void Run(const Options& options) {
-  std::vector<sim::Mode> modes = {sim::Mode::kSingle, sim::Mode::kLockstep, sim::Mode::kOutOfOrder};
-  if (options.mode != "all") {
-    const sim::Mode mode = sim::ParseMode(options.mode);
-    // What a mode is worth shows against the others: the slower ones are run too.
-    while (modes.back() != mode) modes.pop_back();
-  }
+  const std::vector<std::string> modes = ModesToRun(options.mode);
   MakeVirtualBackend(options.llm);  // refuses a wrong one before the trace is read
-  sim::Trace trace = sim::LoadTrace(options.trace);
-  const sim::Step steps = options.steps == 0 ? trace.num_steps : options.steps;
-  if (steps > trace.num_steps) {
-    throw MakeError(ErrorCode::kInvalid, "--steps {}: {} has {}", steps, options.trace, trace.num_steps);
-  }
-  const std::unique_ptr<sim::World> world = sim::MakeTraceWorld(std::move(trace), options.radius);
-  std::vector<Row> rows;
-  for (const sim::Mode mode : modes) {
-    rows.push_back(RunMode(*world, options, mode, steps));
-    if (rows.back().result.hash != rows.front().result.hash) {
-      throw MakeError(ErrorCode::kCorrupt, "{}: mode {} left another state than {}", options.trace,
-                      rows.back().mode, rows.front().mode);
+  Replayer replayer(sim::LoadTrace(options.trace), options.radius, options.steps);
+  std::vector<ReplayRow> rows;
+  for (const std::string& mode : modes) {
+    Replayer::RunFlags flags;
+    flags.llm = options.llm;
+    flags.keep_spans = !options.plot.empty();
+    if (!options.json) {
+      flags.on_progress = [&](const sim::Progress& progress) {
+        fmt::print(stderr, "{}: step {} of {}, {} calls\n", mode, progress.base_step, replayer.NumSteps(),
+                   progress.stats.calls);
+      };
     }
+    rows.push_back(replayer.Run(mode, flags));
   }
-  const Row* single = &rows.front();
-  const Row* lockstep = rows.size() > 1 ? &rows[1] : nullptr;
   if (!options.json) {
-    PrintTable(rows, single, lockstep);
-    return;
-  }
-  if (options.mode == "all") {
+    PrintTable(rows);
+  } else if (options.mode == "all") {
     nlohmann::ordered_json results = nlohmann::ordered_json::array();
-    for (const Row& row : rows) results.push_back(RowJson(row, single, lockstep));
+    for (const ReplayRow& row : rows) results.push_back(RowJson(row, rows));
     fmt::print("{}\n", nlohmann::ordered_json{{"results", results}}.dump(2));
   } else {
-    fmt::print("{}\n", RowJson(rows.back(), single, lockstep).dump(2));
+    fmt::print("{}\n", RowJson(rows.back(), rows).dump(2));
   }
 }
 
@@ -136,7 +142,10 @@ void AddReplay(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   command->add_option("trace", options->trace, "JSON lines, plain or gzipped (docs/replay.md)")->required();
   command
-      ->add_option("--mode", options->mode, "single, lockstep, ooo, or all; slower modes run too, to compare")
+      ->add_option(
+          "--mode", options->mode,
+          "single, lockstep, ooo, oracle, critical, no-dependency, or all; those named before a mode run "
+          "too, to compare (docs/replay.md)")
       ->capture_default_str();
   command
       ->add_option("--llm", options->llm,
