@@ -9,6 +9,8 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/run_manifest.h"
+#include "cli/simulate.h"
 #include "llm/fake.h"
 #include "llm/latency.h"
 #include "sim/scheduler.h"
@@ -24,6 +26,7 @@ struct Options {
   std::string llm = "latency";
   int radius = 8;
   int steps = 0;
+  std::string journal;
   bool json = false;
 };
 
@@ -38,6 +41,12 @@ std::unique_ptr<llm::Llm> MakeVirtualBackend(const std::string& spec) {
                   "--llm {}: a trace has no prompts, so a replay runs in virtual time; allowed: "
                   "latency[:key=value,...] fake[:key=value,...]",
                   spec);
+}
+
+void CheckSteps(const Options& options, sim::Step num_steps) {
+  if (options.steps > num_steps) {
+    throw MakeError(ErrorCode::kInvalid, "--steps {}: {} has {}", options.steps, options.trace, num_steps);
+  }
 }
 
 struct Row {
@@ -91,7 +100,31 @@ nlohmann::ordered_json RowJson(const Row& row, const Row* single, const Row* loc
   return json;
 }
 
+// One mode alone, so that what is there when it is killed belongs to one run.
+void RunJournaled(const Options& options) {
+  Simulation simulation;
+  simulation.trace = options.trace;
+  simulation.radius = options.radius;
+  simulation.steps = options.steps;
+  simulation.seed = 0;
+  simulation.mode = options.mode;
+  simulation.llm = options.llm;
+  simulation.json = options.json;
+  simulation.quiet = options.json;
+  const std::unique_ptr<llm::Llm> llm = MakeVirtualBackend(options.llm);
+  const Scenario scenario = LoadScenario(simulation);
+  const sim::RunOptions run = MakeRunOptions(simulation, scenario);
+  CheckSteps(options, scenario.default_steps);
+  const std::unique_ptr<sim::Journal> journal = sim::Journal::Create(options.journal);
+  journal->Begin(ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
+  RunAndReport(simulation, scenario, run, *llm, journal.get());
+}
+
 void Run(const Options& options) {
+  if (!options.journal.empty()) {
+    RunJournaled(options);
+    return;
+  }
   std::vector<sim::Mode> modes = {sim::Mode::kSingle, sim::Mode::kLockstep, sim::Mode::kOutOfOrder};
   if (options.mode != "all") {
     const sim::Mode mode = sim::ParseMode(options.mode);
@@ -101,9 +134,7 @@ void Run(const Options& options) {
   MakeVirtualBackend(options.llm);  // refuses a wrong one before the trace is read
   sim::Trace trace = sim::LoadTrace(options.trace);
   const sim::Step steps = options.steps == 0 ? trace.num_steps : options.steps;
-  if (steps > trace.num_steps) {
-    throw MakeError(ErrorCode::kInvalid, "--steps {}: {} has {}", steps, options.trace, trace.num_steps);
-  }
+  CheckSteps(options, trace.num_steps);
   const std::unique_ptr<sim::World> world = sim::MakeTraceWorld(std::move(trace), options.radius);
   std::vector<Row> rows;
   for (const sim::Mode mode : modes) {
@@ -148,10 +179,13 @@ void AddReplay(CLI::App& app) {
   command->add_option("--steps", options->steps, "Only the first so many steps; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(0, 100000000));
+  command->add_option("--journal", options->journal,
+                      "Run --mode alone and keep a journal of it; throng resume goes on with it");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
-      "Example:\n"
-      "  throng replay day.jsonl.gz --mode ooo --llm latency:replicas=8");
+      "Examples:\n"
+      "  throng replay day.jsonl.gz --mode ooo --llm latency:replicas=8\n"
+      "  throng replay day.jsonl.gz --mode lockstep --journal day.journal");
   command->callback([options] { Run(*options); });
 }
 
