@@ -1,7 +1,5 @@
 """Wrong input of every kind: one clear sentence on stderr, a non-zero exit, and no crash or hang. One row a case."""
 
-import resource
-import signal
 import socket
 import sqlite3
 import struct
@@ -14,15 +12,8 @@ THRONG = sys.argv[1]
 TIMEOUT_S = 120
 
 
-def run(arguments, stdin=b"", limit_files=None):
-    def prepare():
-        if limit_files is not None:  # a disk that is full after so many bytes
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_files, limit_files))
-
-    return subprocess.run(
-        [THRONG, *map(str, arguments)], input=stdin, capture_output=True, timeout=TIMEOUT_S, preexec_fn=prepare
-    )
+def run(arguments):
+    return subprocess.run([THRONG, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S)
 
 
 def hanging_server():
@@ -147,12 +138,6 @@ def main():
             check(name, run(arguments), words, code)
         except subprocess.TimeoutExpired:
             failures.append(f"{name}: still running after {TIMEOUT_S} s")
-
-    full = folder / "full.journal"
-    steps = ["run", "--llm", "fake", "--agents", "25", "--steps", "800", "--quiet"]
-    done = run([*steps, "--journal", full], limit_files=300_000)
-    check("full disk for a journal", done, ["full.journal"], 1)
-    assert run(["resume", full, "--llm", "fake", "--quiet"]).returncode == 0, "not resumable after a full disk"
 
     print("\n".join(failures), file=sys.stderr)
     return 1 if failures else 0

@@ -1,9 +1,11 @@
-"""Kills runs at random moments (kill -9) and resumes them: nothing that the journal had may be lost or asked again, and
-the journal must end up the same as that of a run which nobody disturbed."""
+"""Kills runs and replays at random moments (kill -9) and resumes them: nothing that the journal had may be lost or asked
+again, and the journal must end up the same as that of a run which nobody disturbed."""
 
 import argparse
+import itertools
 import json
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -24,6 +26,8 @@ CANONICAL = {
     "events": "SELECT * FROM events ORDER BY step, agent, seq",
     "steps": "SELECT * FROM steps ORDER BY step",
 }
+# With the times of asking and arrival: an answer that was asked for again would have others.
+ANSWERS = "SELECT * FROM completions ORDER BY step, agent, call"
 
 
 def rows(path, query):
@@ -41,6 +45,10 @@ def rows(path, query):
 
 def canonical(path):
     return {table: rows(path, query) for table, query in CANONICAL.items()}
+
+
+def has_begun(path):
+    return path.exists() and rows(path, "SELECT 1 FROM manifest")
 
 
 def finish(command):
@@ -61,52 +69,114 @@ def start_and_kill(command, seconds):
         return True
 
 
+def write_trace(path, agents=20, steps=2500):
+    """A recorded day of walkers who begin something new now and then, and talk with the next one."""
+    chance = random.Random(7)
+    names = [f"walker{i}" for i in range(agents)]
+    places = [[chance.randrange(60), chance.randrange(60)] for _ in names]
+    lines = [{"agents": names, "steps": steps, "sec_per_step": 10, "grid": [60, 60]}]
+    for step in range(steps):
+        moved = []
+        for agent, place in enumerate(places):
+            if step > 0 and chance.random() < 0.5:
+                continue
+            place[0] = min(59, max(0, place[0] + chance.choice([-1, 0, 1]) * (step > 0)))
+            place[1] = min(59, max(0, place[1] + chance.choice([-1, 0, 1]) * (step > 0)))
+            moved.append([agent, *place])
+        lines.append({"s": step, "m": moved})
+        for agent in range(agents):
+            if step == 0 or chance.random() < 0.003:
+                lines.append({"s": step, "a": agent, "action": f"task {step} (part {agent})", "chat": None})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+class Subject:
+    """A command whose runs are killed, and what an undisturbed one leaves."""
+
+    def __init__(self, throng, name, start, folder, seconds):
+        self.throng, self.name, self.start, self.folder, self.seconds = throng, name, start, folder, seconds
+        self.reference = folder / f"{name}.journal"
+        begin = time.monotonic()
+        self.expected = finish([throng, *start, "--journal", self.reference])
+        self.duration = time.monotonic() - begin
+        self.canonical = canonical(self.reference)
+        self.kills = self.runs = 0
+
+    def resume(self, journal, *flags):
+        return [self.throng, "resume", journal, "--quiet", "--json", *flags]
+
+    def check_resumed(self, journal):
+        """Goes on with a copy, in virtual time, to the end."""
+        copy = self.folder / "copy.journal"
+        for part in self.folder.glob(journal.name + "*"):
+            shutil.copy(part, self.folder / part.name.replace(journal.name, copy.name))
+        before = rows(copy, ANSWERS)
+        result = finish(self.resume(copy, "--real-time=false"))
+        assert result["hash"] == self.expected["hash"], f"{self.name}: the resumed run came out differently"
+        assert result["replayed_calls"] == len(before), f"{len(before)} answers kept, {result['replayed_calls']} used"
+        assert result["llm_calls"] == self.expected["llm_calls"]
+        assert set(before) <= set(rows(copy, ANSWERS)), "an answer that was kept was asked for again"
+        assert canonical(copy) == self.canonical, f"{self.name}: the journals differ"
+        for part in self.folder.glob(copy.name + "*"):
+            part.unlink()
+
+    def kill_one_run(self, kills):
+        """Kills one run again and again, at most so many times; each time what is left is resumed to the end."""
+        self.runs += 1
+        journal = self.folder / f"{self.name}{self.runs}.journal"
+        command = [self.throng, *self.start, *self.slow(), "--journal", journal]
+        answers = set()
+        while kills > 0 and start_and_kill(command, random.uniform(0.01, self.seconds or self.duration)):
+            kills -= 1
+            self.kills += 1
+            if not has_begun(journal):
+                for part in self.folder.glob(journal.name + "*"):
+                    part.unlink()
+                continue
+            found = set(rows(journal, ANSWERS))
+            assert answers <= found, "answers are gone or changed"
+            answers = found
+            self.check_resumed(journal)
+            command = self.resume(journal)
+
+    def slow(self):
+        return ["--real-time"] if "run" in self.start and "local" not in self.start else []
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("throng", type=lambda path: Path(path).resolve(), help="the program")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=3.0, help="longest time between two kills")
+    parser.add_argument("--modes", default="lockstep,ooo")
+    parser.add_argument("--seconds", type=float, default=1.5, help="longest time between two kills of a run")
     parser.add_argument("--agents", default="24")
     parser.add_argument("--steps", default="1500")
     parser.add_argument("--llm", default="fake:latency=0.1,spread=0.9")
     arguments = parser.parse_args()
     random.seed(arguments.seed)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        trace = folder / "trace.jsonl"
+        write_trace(trace)
         world = ["--agents", arguments.agents, "--steps", arguments.steps, "--llm", arguments.llm, "--quiet", "--json"]
-        reference = Path(folder) / "reference.journal"
-        expected = finish([arguments.throng, "run", *world, "--journal", reference])
-        slow = [] if arguments.llm == "local" else ["--real-time"]
-        kills = 0
-        runs = 0
-        while kills < arguments.kills:
-            runs += 1
-            journal = Path(folder) / f"killed{runs}.journal"
-            command = [arguments.throng, "run", *world, *slow, "--journal", journal]
-            answers = {}
-            while start_and_kill(command, random.uniform(0.02, arguments.seconds)):
-                kills += 1
-                if journal.exists():
-                    found = {row[:3]: row for row in rows(journal, CANONICAL["completions"])}
-                    lost = [key for key, row in answers.items() if found.get(key) != row]
-                    assert not lost, f"answers are gone or changed: {lost[:5]}"
-                    answers = found
-                if kills >= arguments.kills:
-                    break
-                if journal.exists() and rows(journal, "SELECT 1 FROM manifest"):
-                    command = [arguments.throng, "resume", journal, "--quiet", "--json"]
-                else:
-                    journal.unlink(missing_ok=True)  # it had not begun
-            if not journal.exists() or not rows(journal, "SELECT 1 FROM manifest"):
-                continue
-            before = len(rows(journal, CANONICAL["completions"]))
-            result = finish([arguments.throng, "resume", journal, "--quiet", "--json"])
-            assert result["hash"] == expected["hash"], "the resumed run came out differently"
-            assert result["replayed_calls"] == before, f"{before} answers were kept, {result['replayed_calls']} used"
-            assert result["llm_calls"] == expected["llm_calls"]
-            assert canonical(journal) == canonical(reference), "the journals differ"
-        print(f"{kills} kills in {runs} runs of {expected['llm_calls']} calls: nothing lost, nothing asked twice")
+        subjects = []
+        for mode in arguments.modes.split(","):
+            run = ["run", *world, "--mode", mode]
+            replay = ["replay", trace, "--json", "--mode", mode]
+            subjects.append(Subject(arguments.throng, f"run-{mode}", run, folder, arguments.seconds))
+            subjects.append(Subject(arguments.throng, f"replay-{mode}", replay, folder, None))
+        for subject in itertools.cycle(subjects):
+            left = arguments.kills - sum(each.kills for each in subjects)
+            if left <= 0:
+                break
+            subject.kill_one_run(min(left, 3))
+        for subject in subjects:
+            print(
+                f"{subject.name}: {subject.kills} kills in {subject.runs} runs of {subject.expected['llm_calls']} calls: "
+                "nothing lost, nothing asked twice, the same hash"
+            )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ void AddBench(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddInterview(CLI::App& app);
+void AddJournal(CLI::App& app);
 void AddLogits(CLI::App& app);
 void AddReplay(CLI::App& app);
 void AddResume(CLI::App& app);

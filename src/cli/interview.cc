@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/run_manifest.h"
 #include "cli/simulate.h"
 
 namespace throng::cli {
@@ -27,29 +28,6 @@ struct Options {
   std::string at;
   std::string question;
 };
-
-// What the flags of this command do not say is as it was in the run.
-void FillIn(Simulation& simulation, const sim::Journal& journal, const CLI::App& command) {
-  const auto fill = [&](const char* flag, const char* key, std::string& field) {
-    const auto stored = journal.GetManifest().find(key);
-    if (command.count(flag) == 0 && stored != journal.GetManifest().end()) field = stored->second;
-  };
-  fill("--scenario", "town", simulation.scenario);
-  fill("--llm", "llm", simulation.llm);
-  fill("--model", "model", simulation.local.model);
-  fill("--kv", "kv", simulation.local.kv);
-  fill("--k", "k", simulation.local.keys);
-  fill("--v", "v", simulation.local.values);
-  const bool other_codecs =
-      command.count("--model") + command.count("--kv") + command.count("--k") + command.count("--v") > 0;
-  if (!other_codecs) LoadCodecs(journal, simulation.local);
-  fill("--softmax", "softmax", simulation.local.softmax);
-  const std::string& agents = journal.ManifestValue(sim::JournalKeys::kAgents);
-  if (!CLI::detail::lexical_cast(agents, simulation.agents)) {
-    throw MakeError(ErrorCode::kCorrupt, "journal {}: its number of agents is \"{}\"", journal.Path(),
-                    agents);
-  }
-}
 
 sim::Step StepOf(const std::string& at, const town::Town& town, const sim::Journal& journal) {
   if (at.empty()) return journal.NumSteps();
@@ -77,7 +55,7 @@ std::string AskModel(const Simulation& simulation, llm::Request request, sim::Ag
 
 void Interview(Options& options, const CLI::App& command) {
   const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(options.journal);
-  FillIn(options.simulation, *journal, command);
+  FillFromManifest(*journal, command, options.simulation);
   const std::unique_ptr<town::Town> town = LoadWorld(options.simulation);
   const sim::AgentId agent = town->FindAgent(options.agent);
   const sim::Step step = StepOf(options.at, *town, *journal);

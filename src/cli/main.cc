@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
 
   throng::cli::AddRun(app);
   throng::cli::AddResume(app);
+  throng::cli::AddJournal(app);
   throng::cli::AddReplay(app);
   throng::cli::AddVerify(app);
   throng::cli::AddServe(app);

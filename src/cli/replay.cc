@@ -12,6 +12,8 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/replay_run.h"
+#include "cli/run_manifest.h"
+#include "cli/simulate.h"
 #include "sim/trace.h"
 
 namespace throng::cli {
@@ -24,6 +26,7 @@ struct Options {
   int radius = 8;
   int steps = 0;
   std::string plot;
+  std::string journal;
   bool json = false;
 };
 
@@ -106,7 +109,34 @@ std::vector<std::string> ModesToRun(const std::string& mode) {
   return modes;
 }
 
+// One mode alone, so that what is there when it is killed belongs to one run.
+void RunJournaled(const Options& options) {
+  Simulation simulation;
+  simulation.trace = options.trace;
+  simulation.radius = options.radius;
+  simulation.steps = options.steps;
+  simulation.seed = 0;
+  simulation.mode = options.mode;
+  simulation.llm = options.llm;
+  simulation.json = options.json;
+  simulation.quiet = options.json;
+  const std::unique_ptr<llm::Llm> llm = MakeVirtualBackend(options.llm);
+  const Scenario scenario = LoadScenario(simulation);
+  const sim::RunOptions run = MakeRunOptions(simulation, scenario);
+  if (run.steps > scenario.default_steps) {
+    throw MakeError(ErrorCode::kInvalid, "--steps {}: {} has {}", options.steps, options.trace,
+                    scenario.default_steps);
+  }
+  const std::unique_ptr<sim::Journal> journal = sim::Journal::Create(options.journal);
+  journal->Begin(ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
+  RunAndReport(simulation, scenario, run, *llm, journal.get());
+}
+
 void Run(const Options& options) {
+  if (!options.journal.empty()) {
+    RunJournaled(options);
+    return;
+  }
   const std::vector<std::string> modes = ModesToRun(options.mode);
   MakeVirtualBackend(options.llm);  // refuses a wrong one before the trace is read
   Replayer replayer(sim::LoadTrace(options.trace), options.radius, options.steps);
@@ -157,9 +187,12 @@ void AddReplay(CLI::App& app) {
   command->add_option("--steps", options->steps, "Only the first so many steps; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(0, 100000000));
+  command->add_option("--journal", options->journal,
+                      "Run --mode alone and keep a journal of it; throng resume goes on with it");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
-      "Example:\n"
+      "Examples:\n"
+      "  throng replay day.jsonl.gz --mode lockstep --journal day.journal\n"
       "  throng replay day.jsonl.gz --mode ooo --llm latency:replicas=8");
   command->callback([options] { Run(*options); });
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/run_manifest.h"
 #include "cli/simulate.h"
 
 namespace throng::cli {
@@ -20,43 +21,24 @@ struct Options {
 };
 
 // ./throng-town-1-20250131-120000.journal; a number is added if it exists.
-std::string DefaultJournalPath(const town::Town& town, uint64_t seed) {
+std::string DefaultJournalPath(const sim::World& world, uint64_t seed) {
   const std::time_t now = std::time(nullptr);
   std::tm local;
   localtime_r(&now, &local);
   char stamp[32];
   std::strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &local);
-  const std::string stem = fmt::format("throng-{}-{}-{}", town.Name(), seed, stamp);
+  const std::string stem = fmt::format("throng-{}-{}-{}", world.Name(), seed, stamp);
   std::string path = stem + ".journal";
   for (int i = 2; std::filesystem::exists(path); ++i) path = fmt::format("{}-{}.journal", stem, i);
   return path;
 }
 
-std::string Absolute(const std::string& path) {
-  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
-}
-
-sim::Manifest MakeManifest(const Simulation& simulation, const llm::Llm& llm) {
-  sim::Manifest manifest = {{"town", Absolute(simulation.scenario)},
-                            {"requested_agents", std::to_string(simulation.agents)},
-                            {"llm", simulation.llm},
-                            {"real_time", simulation.real_time ? "1" : "0"},
-                            {"model", Absolute(simulation.local.model)},
-                            {"kv", simulation.local.kv},
-                            {"k", simulation.local.keys},
-                            {"v", simulation.local.values},
-                            {"softmax", simulation.local.softmax},
-                            {"context", std::to_string(simulation.local.max_context)}};
-  StoreCodecs(llm, manifest);
-  return manifest;
-}
-
 void Run(const Options& options) {
   const Simulation& simulation = options.simulation;
-  const std::unique_ptr<town::Town> town = LoadWorld(simulation);
-  const sim::RunOptions run = MakeRunOptions(simulation, *town);
+  const Scenario scenario = LoadScenario(simulation);
+  const sim::RunOptions run = MakeRunOptions(simulation, scenario);
   const std::string path =
-      options.journal.empty() ? DefaultJournalPath(*town, simulation.seed) : options.journal;
+      options.journal.empty() ? DefaultJournalPath(*scenario.world, simulation.seed) : options.journal;
   if (!options.no_journal && std::filesystem::exists(path)) {
     throw MakeError(ErrorCode::kInvalid, "journal {}: the file exists; resume it, or give another name",
                     path);
@@ -65,10 +47,10 @@ void Run(const Options& options) {
   std::unique_ptr<sim::Journal> journal;
   if (!options.no_journal) {
     journal = sim::Journal::Create(path, {options.sync_always});
-    journal->Begin(MakeManifest(simulation, *llm), *town, run, llm->Identity());
+    journal->Begin(ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
     if (!simulation.quiet) fmt::print(stderr, "journal {}\n", path);
   }
-  RunAndReport(simulation, *town, run, *llm, journal.get());
+  RunAndReport(simulation, scenario, run, *llm, journal.get());
 }
 
 }  // namespace

@@ -9,7 +9,9 @@
 #include "cli/progress_line.h"
 #include "llm/backend_spec.h"
 #include "llm/real_time.h"
+#include "sim/journal_report.h"
 #include "sim/journaled_llm.h"
+#include "sim/trace_world.h"
 
 namespace throng::cli {
 
@@ -19,7 +21,7 @@ std::atomic<bool> g_stop = false;
 
 void OnSignal(int) { g_stop = true; }
 
-nlohmann::ordered_json ReportJson(const Simulation& simulation, const sim::RunOptions& options,
+nlohmann::ordered_json ReportJson(const Scenario& scenario, const sim::RunOptions& options,
                                   const Outcome& outcome, const llm::Llm& llm, const sim::Journal* journal) {
   const sim::RunStats& stats = outcome.result.stats;
   const llm::Stats backend = llm.GetStats();
@@ -43,19 +45,24 @@ nlohmann::ordered_json ReportJson(const Simulation& simulation, const sim::RunOp
                                  {"kv_bytes_peak", backend.kv_bytes_peak},
                                  {"backend", llm.Identity()},
                                  {"journal", nullptr}};
-  if (const auto* local = dynamic_cast<const engine::LocalLlm*>(&llm)) {
+  if (const engine::LocalLlm* local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
     json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
   }
-  if (journal != nullptr) json["journal"] = journal->Path();
+  if (journal != nullptr) {
+    json["journal"] = journal->Path();
+    json["journal_bytes"] = journal->Bytes();
+    json["journal_bytes_per_hour"] =
+        sim::BytesPerHour(journal->Bytes(), options.steps, scenario.seconds_per_step);
+  }
   return json;
 }
 
-void PrintSummary(const town::Town& town, const sim::RunOptions& options, const Outcome& outcome,
+void PrintSummary(const Scenario& scenario, const sim::RunOptions& options, const Outcome& outcome,
                   const llm::Llm& llm, const sim::Journal* journal) {
   const sim::RunStats& stats = outcome.result.stats;
-  fmt::print("{} agents, {} steps, until {}, mode {}\n", town.NumAgents(), options.steps,
-             town.ClockAt(options.steps), sim::ModeName(options.mode));
+  fmt::print("{} agents, {} steps, until {}, mode {}\n", scenario.world->NumAgents(), options.steps,
+             scenario.ClockAt(options.steps), sim::ModeName(options.mode));
   fmt::print("time        {:.1f} s", stats.wall_s);
   // A backend in virtual time has a clock of its own.
   if (stats.backend_s > 1.5 * stats.wall_s) fmt::print(" ({:.1f} s on the backend's clock)", stats.backend_s);
@@ -70,14 +77,19 @@ void PrintSummary(const town::Town& town, const sim::RunOptions& options, const 
   if (backend.kv_bytes_peak > 0) {
     fmt::print("KV cache    {} at the peak, {} now", HumanBytes(static_cast<double>(backend.kv_bytes_peak)),
                HumanBytes(static_cast<double>(backend.kv_bytes)));
-    if (const auto* local = dynamic_cast<const engine::LocalLlm*>(&llm)) {
+    if (const engine::LocalLlm* local = LocalOf(llm)) {
       fmt::print("; {:.0f} bytes per token, {:.2f} times smaller than f16", local->KvBytesPerToken(),
                  local->F16BytesPerToken() / local->KvBytesPerToken());
     }
     fmt::print("\n");
   }
   fmt::print("hash        {}\n", outcome.result.hash.Hex());
-  if (journal != nullptr) fmt::print("journal     {}\n", journal->Path());
+  if (journal == nullptr) return;
+  const auto bytes = static_cast<double>(journal->Bytes());
+  fmt::print("journal     {}, {}", journal->Path(), HumanBytes(bytes));
+  const double growth = sim::BytesPerHour(journal->Bytes(), options.steps, scenario.seconds_per_step);
+  if (growth > 0) fmt::print(", {} per simulated hour", HumanBytes(growth));
+  fmt::print("\n");
 }
 
 }  // namespace
@@ -132,13 +144,37 @@ std::unique_ptr<town::Town> LoadWorld(const Simulation& simulation) {
   return town::LoadTown(simulation.scenario.empty() ? DataDir() + "/town" : simulation.scenario, options);
 }
 
-sim::RunOptions MakeRunOptions(const Simulation& simulation, const town::Town& town) {
+std::string Scenario::ClockAt(sim::Step step) const {
+  if (town != nullptr) return town->ClockAt(step);
+  const int64_t minutes = int64_t{step} * seconds_per_step / 60;
+  return fmt::format("{:02}:{:02}", minutes / 60, minutes % 60);
+}
+
+Scenario LoadScenario(const Simulation& simulation) {
+  Scenario scenario;
+  if (simulation.trace.empty()) {
+    std::unique_ptr<town::Town> town = LoadWorld(simulation);
+    scenario.town = town.get();
+    scenario.default_steps = town->DefaultSteps();
+    scenario.seconds_per_step = town->SecondsPerStep();
+    scenario.world = std::move(town);
+  } else {
+    sim::Trace trace = sim::LoadTrace(simulation.trace);
+    scenario.default_steps = trace.num_steps;
+    scenario.seconds_per_step = trace.sec_per_step;
+    scenario.world = sim::MakeTraceWorld(std::move(trace), simulation.radius);
+  }
+  return scenario;
+}
+
+sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& scenario) {
   sim::RunOptions options;
   options.mode = sim::ParseMode(simulation.mode);
   options.coupling = sim::ParseCoupling(simulation.coupling);
   options.seed = simulation.seed;
-  options.steps = simulation.steps > 0 ? simulation.steps : town.DefaultSteps();
-  if (!simulation.until.empty()) options.steps = town.StepAt(simulation.until);
+  options.seed_changes = simulation.seed_changes;
+  options.steps = simulation.steps > 0 ? simulation.steps : scenario.default_steps;
+  if (!simulation.until.empty()) options.steps = scenario.town->StepAt(simulation.until);
   options.stop = &StopOnSignal();
   return options;
 }
@@ -150,27 +186,7 @@ std::unique_ptr<llm::Llm> MakeLlm(const Simulation& simulation) {
   return llm;
 }
 
-void StoreCodecs(const llm::Llm& llm, sim::Manifest& manifest) {
-  const auto* local = dynamic_cast<const engine::LocalLlm*>(&llm);
-  if (local == nullptr) return;
-  const engine::CodecOptions codecs = engine::CodecsOf(local->Options());
-  if (codecs.stored.empty() && engine::IsPlain(codecs.flags)) return;
-  const std::string choice = engine::WriteChoice(local->Codecs(), local->GetModelConfig());
-  manifest["kv_choice"] = choice;
-  manifest["kv_choice_digest"] = DigestOf(choice).Hex();
-}
-
-void LoadCodecs(const sim::Journal& journal, engine::LocalOptions& options) {
-  const auto choice = journal.GetManifest().find("kv_choice");
-  if (choice == journal.GetManifest().end()) return;
-  const std::string& digest = journal.ManifestValue("kv_choice_digest");
-  if (DigestOf(choice->second).Hex() != digest) {
-    throw MakeError(ErrorCode::kCorrupt, "journal {}: its KV codecs have the digest {}, it says {}",
-                    journal.Path(), DigestOf(choice->second).Hex(), digest);
-  }
-  options.kv_choice = choice->second;
-  options.kv_choice_in = "journal " + journal.Path();
-}
+const engine::LocalLlm* LocalOf(const llm::Llm& llm) { return dynamic_cast<const engine::LocalLlm*>(&llm); }
 
 const std::atomic<bool>& StopOnSignal() {
   struct sigaction action = {};
@@ -181,36 +197,36 @@ const std::atomic<bool>& StopOnSignal() {
   return g_stop;
 }
 
-std::string DescribeProgress(const sim::Progress& progress, const town::Town& town, sim::Step steps,
+std::string DescribeProgress(const sim::Progress& progress, const Scenario& scenario, sim::Step steps,
                              const llm::Stats& stats) {
   const sim::RunStats& run = progress.stats;
   const double rate = run.wall_s > 0 ? static_cast<double>(run.output_tokens) / run.wall_s : 0;
   std::string line =
       fmt::format("{}  step {}/{}  {} agents ahead (+{})  {} calls, {} in flight  {:.0f} tokens/s",
-                  town.ClockAt(progress.base_step), progress.base_step, steps, progress.agents_ahead,
+                  scenario.ClockAt(progress.base_step), progress.base_step, steps, progress.agents_ahead,
                   progress.front_step - progress.base_step, run.calls, progress.in_flight, rate);
   if (stats.kv_bytes > 0) line += fmt::format("  KV {}", HumanBytes(static_cast<double>(stats.kv_bytes)));
   return line;
 }
 
-void RunAndReport(const Simulation& simulation, const town::Town& town, sim::RunOptions options,
+void RunAndReport(const Simulation& simulation, const Scenario& scenario, sim::RunOptions options,
                   llm::Llm& llm, sim::Journal* journal) {
   ProgressLine line(simulation.quiet);
   if (!line.Quiet()) {
     options.progress_interval_s = line.IntervalSeconds();
     options.on_progress = [&](const sim::Progress& progress) {
-      line.Show(DescribeProgress(progress, town, options.steps, llm.GetStats()));
+      line.Show(DescribeProgress(progress, scenario, options.steps, llm.GetStats()));
     };
   }
   Outcome outcome;
   if (journal == nullptr) {
-    outcome.result = sim::RunWorld(town, llm, options);
+    outcome.result = sim::RunWorld(*scenario.world, llm, options);
   } else {
     try {
       journal->StartSession();
       sim::JournaledLlm journaled(llm, *journal);
       options.observers.push_back(journal);
-      outcome.result = sim::RunWorld(town, journaled, options);
+      outcome.result = sim::RunWorld(*scenario.world, journaled, options);
       outcome.replayed = journaled.NumReplayed();
       journal->SetHash(outcome.result.hash);
       journal->EndSession("done");
@@ -227,9 +243,9 @@ void RunAndReport(const Simulation& simulation, const town::Town& town, sim::Run
   }
   line.Clear();
   if (simulation.json) {
-    fmt::print("{}\n", ReportJson(simulation, options, outcome, llm, journal).dump(2));
+    fmt::print("{}\n", ReportJson(scenario, options, outcome, llm, journal).dump(2));
   } else {
-    PrintSummary(town, options, outcome, llm, journal);
+    PrintSummary(scenario, options, outcome, llm, journal);
   }
 }
 

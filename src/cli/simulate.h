@@ -1,4 +1,5 @@
-// What run, resume and verify share: the flags that say which simulation, and how one is run and reported.
+// What run, resume, replay and verify share: the flags that say which simulation, and how one is run and
+// reported.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -7,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "engine/local_llm.h"
 #include "llm/llm.h"
@@ -18,10 +20,13 @@ namespace throng::cli {
 
 struct Simulation {
   std::string scenario;  // a folder; empty: the built-in town
+  std::string trace;     // instead of a scenario: a recorded day,
+  int radius = 8;        // and how far its agents perceive
   uint32_t agents = 0;   // 0: as many as the scenario has
   int steps = 0;         // 0: as long as the scenario says
   std::string until;     // instead of steps: a time of day
   uint64_t seed = 1;
+  std::vector<sim::SeedChange> seed_changes;  // of a fork
   std::string mode = "ooo";
   std::string coupling = "paper";
   std::string llm = "local";
@@ -36,22 +41,30 @@ void AddWorldFlags(CLI::App& command, Simulation& simulation);
 void AddLlmFlags(CLI::App& command, Simulation& simulation);
 void AddOutputFlags(CLI::App& command, Simulation& simulation);
 
+// A world to run, and how it counts time.
+struct Scenario {
+  std::unique_ptr<sim::World> world;
+  const town::Town* town = nullptr;  // null: the world is a recorded day
+  sim::Step default_steps = 0;
+  int seconds_per_step = 0;
+
+  std::string ClockAt(sim::Step step) const;  // time of day, or since the start of the recording
+};
+
 std::unique_ptr<town::Town> LoadWorld(const Simulation& simulation);
-sim::RunOptions MakeRunOptions(const Simulation& simulation, const town::Town& town);
+Scenario LoadScenario(const Simulation& simulation);
+sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<llm::Llm> MakeLlm(const Simulation& simulation);
 
-// The codecs that were chosen for this model (auto, flashq-mixed, a file) and their digest, so that nothing
-// has to be probed or read again to go on.
-void StoreCodecs(const llm::Llm& llm, sim::Manifest& manifest);
-// Throws kCorrupt if what a journal says does not fit its digest.
-void LoadCodecs(const sim::Journal& journal, engine::LocalOptions& options);
+// The engine of this process, if the calls go to it; else null.
+const engine::LocalLlm* LocalOf(const llm::Llm& llm);
 
 // True from the first Ctrl-C or SIGTERM on; a second one kills.
 const std::atomic<bool>& StopOnSignal();
 
 // A line of progress: time of day, steps, agents ahead, requests in flight, tokens per second, bytes of the
 // cache.
-std::string DescribeProgress(const sim::Progress& progress, const town::Town& town, sim::Step steps,
+std::string DescribeProgress(const sim::Progress& progress, const Scenario& scenario, sim::Step steps,
                              const llm::Stats& stats);
 
 struct Outcome {
@@ -61,7 +74,7 @@ struct Outcome {
 
 // Runs on a journal that was begun (null: without one), and reports on stdout. Ends the journal's session in
 // any case; errors say how to resume.
-void RunAndReport(const Simulation& simulation, const town::Town& town, sim::RunOptions options,
+void RunAndReport(const Simulation& simulation, const Scenario& scenario, sim::RunOptions options,
                   llm::Llm& llm, sim::Journal* journal);
 
 }  // namespace throng::cli

@@ -65,8 +65,8 @@ void PrintReport(const sim::VerifyReport& report, bool json) {
 
 void Verify(const Options& options) {
   const Simulation& simulation = options.simulation;
-  const std::unique_ptr<town::Town> town = LoadWorld(simulation);
-  sim::RunOptions run = MakeRunOptions(simulation, *town);
+  const Scenario scenario = LoadScenario(simulation);
+  sim::RunOptions run = MakeRunOptions(simulation, scenario);
   ProgressLine line(simulation.quiet);
   // Loaded once for all runs, or asked once: what a server answers need not be the same twice.
   const bool recorded = simulation.llm.starts_with("http");
@@ -97,7 +97,7 @@ void Verify(const Options& options) {
   if (!simulation.quiet) {
     run.progress_interval_s = line.IntervalSeconds();
     run.on_progress = [&](const sim::Progress& progress) {
-      line.Show(name + ": " + DescribeProgress(progress, *town, run.steps, current->GetStats()));
+      line.Show(name + ": " + DescribeProgress(progress, scenario, run.steps, current->GetStats()));
     };
   }
   const sim::VerifyReport report =

@@ -83,7 +83,7 @@ std::string MemberRun::Cell(Pos pos) const {
 Task<llm::Completion> MemberRun::Ask(llm::Request request) {
   const RunContext& context = cluster_.Context();
   request.key = {agent_, Now(), num_calls_++};
-  request.sampling.seed = context.seed;
+  request.sampling.seed = SeedAt(context.seeds, Now());
   request.priority = Now();
   PendingCall call(*this);
   call.function = request.function;

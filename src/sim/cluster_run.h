@@ -50,7 +50,7 @@ struct RunContext {
   const DependencyGraph& graph;
   const WorldState& state;
   CallSink& sink;
-  uint64_t seed;
+  const Seeds seeds;
 };
 
 // One member: its view, its calls, its intent.

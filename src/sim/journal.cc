@@ -4,11 +4,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "sim/journal_schema.h"
 
@@ -18,6 +20,9 @@ namespace {
 
 // A transaction of so many rows is closed even if no answer arrives: bounds what is held in memory.
 constexpr int64_t kMaxRowsPending = 20000;
+
+constexpr llm::FinishReason kFinishReasons[] = {  // by the number that is stored
+    llm::FinishReason::kStop, llm::FinishReason::kLength, llm::FinishReason::kError};
 
 std::string NowUtc() {
   const std::time_t now = std::time(nullptr);
@@ -86,11 +91,13 @@ Journal::~Journal() {
   }
   statements_.reset();
   database_.reset();
+  if (new_) unlink(path_.c_str());
 }
 
 std::unique_ptr<Journal> Journal::Create(const std::string& path, const JournalOptions& options) {
   std::unique_ptr<Journal> journal(new Journal(path));
   journal->lock_ = std::make_unique<FileLock>(path, true);
+  journal->new_ = true;
   journal->database_ = std::make_unique<Database>(path, false);
   journal->UseWriteAheadLog(options);
   journal->database_->Execute("BEGIN");
@@ -139,7 +146,8 @@ void Journal::CheckFormat() {
   const std::string version = database_->TextOf("PRAGMA user_version");
   const std::string tables = database_->TextOf("SELECT count(*) FROM sqlite_master");
   if (application == "0" && tables == "0") {
-    throw MakeError(ErrorCode::kCorrupt, "journal {}: the file is empty, the run had not begun", path_);
+    throw MakeError(ErrorCode::kCorrupt,
+                    "journal {}: the file is empty, the run had not begun; remove it and begin again", path_);
   }
   if (application != std::to_string(kApplicationId)) {
     throw MakeError(ErrorCode::kCorrupt, "journal {}: the file is not a journal", path_);
@@ -154,7 +162,9 @@ void Journal::ReadManifest() {
   Statement statement(*database_, "SELECT key, value FROM manifest");
   while (statement.Step()) manifest_[statement.Text(0)] = statement.Text(1);
   if (manifest_.empty()) {
-    throw MakeError(ErrorCode::kCorrupt, "journal {}: it has no manifest, the run had not begun", path_);
+    throw MakeError(ErrorCode::kCorrupt,
+                    "journal {}: it has no manifest, the run had not begun; remove it and begin again",
+                    path_);
   }
 }
 
@@ -182,7 +192,7 @@ Manifest Essentials(const World& world, const RunOptions& options, const std::st
           {JournalKeys::kCoupling, CouplingName(options.coupling)},
           {JournalKeys::kAgents, std::to_string(world.NumAgents())},
           {JournalKeys::kSteps, std::to_string(options.steps)},
-          {JournalKeys::kSeed, std::to_string(options.seed)}};
+          {JournalKeys::kSeed, FormatSeeds({options.seed, options.seed_changes})}};
 }
 
 }  // namespace
@@ -203,6 +213,7 @@ void Journal::Begin(Manifest manifest, const World& world, const RunOptions& opt
     statements_->add_agent.Run();
   }
   Flush();
+  new_ = false;
 }
 
 void Journal::CheckSame(const World& world, const RunOptions& options, const std::string& backend) const {
@@ -254,8 +265,11 @@ std::optional<JournaledAnswer> Journal::FindAnswer(const llm::CallKey& key) {
     answer->prompt_digest = find.GetDigest(0);
     llm::Completion& completion = answer->completion;
     completion.key = key;
-    completion.finish = find.Int(1) == 0 ? llm::FinishReason::kStop : llm::FinishReason::kLength;
+    completion.finish = kFinishReasons[std::clamp(find.Int(1), int64_t{0}, int64_t{2})];
     completion.text = find.Text(2);
+    if (completion.finish == llm::FinishReason::kError) {
+      completion.error = Error(ErrorCode::kUnavailable, std::exchange(completion.text, {}));
+    }
     completion.prompt_tokens = static_cast<int>(find.Int(3));
     completion.output_tokens = static_cast<int>(find.Int(4));
     completion.cached_prompt_tokens = static_cast<int>(find.Int(5));
@@ -273,8 +287,10 @@ void Journal::AddAnswer(const llm::Completion& completion, std::string_view func
       .Bind(int64_t{key.call})
       .Bind(function)
       .Bind(prompt_digest);
-  add.Bind(int64_t{completion.finish == llm::FinishReason::kStop ? 0 : 1})
-      .Bind(std::string_view(completion.text));
+  const auto finish = std::find(std::begin(kFinishReasons), std::end(kFinishReasons), completion.finish);
+  THRONG_CHECK(finish != std::end(kFinishReasons));
+  add.Bind(int64_t{finish - std::begin(kFinishReasons)});
+  add.Bind(completion.error ? std::string_view(completion.error->what()) : completion.text);
   add.Bind(int64_t{completion.prompt_tokens}).Bind(int64_t{completion.output_tokens});
   add.Bind(int64_t{completion.cached_prompt_tokens}).Bind(issued_s).Bind(arrived_s).Run();
 }
@@ -336,6 +352,19 @@ void Journal::OnStep(Step step, const Digest& hash) {
 void Journal::SetHash(const Digest& hash) {
   SetManifest(JournalKeys::kHash, hash.Hex());
   Flush();
+}
+
+Seeds Journal::GetSeeds() const {
+  try {
+    return ParseSeeds(ManifestValue(JournalKeys::kSeed));
+  } catch (const Error& error) {
+    throw MakeError(ErrorCode::kCorrupt, "journal {}: {}", path_, error.what());
+  }
+}
+
+int64_t Journal::Bytes() const {
+  return std::stoll(database_->TextOf("PRAGMA page_count")) *
+         std::stoll(database_->TextOf("PRAGMA page_size"));
 }
 
 int64_t Journal::NumAnswers() const {

@@ -8,7 +8,7 @@
 //   manifest(key, value)               what the run is: see JournalKeys
 //   agents(agent, name, x, y, status)  at the start
 //   completions(step, agent, call, function, prompt_digest, finish, text, prompt_tokens, output_tokens,
-//               cached_tokens*, issued_s*, arrived_s*)
+//               cached_tokens*, issued_s*, arrived_s*)  finish: 0 stop, 1 length, 2 failed (text: why)
 //   commits(step, first, members, digest)  one row per cluster; first: its smallest id; members: "3,7,9"
 //   bodies(step, agent, x, y, status)  changes only; the state at the start of `step`
 //   cells(step, x, y, value)           likewise
@@ -52,7 +52,9 @@ struct JournalKeys {
   static constexpr const char* kSeed = "seed";
   static constexpr const char* kMode = "mode";
   static constexpr const char* kCoupling = "coupling";
-  static constexpr const char* kHash = "hash";  // of the whole run, once it is complete
+  static constexpr const char* kSecondsPerStep = "seconds_per_step";  // of simulated time, if it has one
+  static constexpr const char* kForks = "forks";  // lines "STEP of PATH": what it was forked from, and where
+  static constexpr const char* kHash = "hash";    // of the whole run, once it is complete
 };
 
 struct JournalOptions {
@@ -68,8 +70,13 @@ class Journal final : public RunObserver {
  public:
   static constexpr int kFormatVersion = 1;
 
-  // Throws kInvalid if the file exists.
+  // Throws kInvalid if the file exists. A journal that is closed before it was begun leaves no file.
   static std::unique_ptr<Journal> Create(const std::string& path, const JournalOptions& options = {});
+  // A journal that has of `original` what happened before step `at`, which all agents have reached: a run on
+  // it does those steps again with the answers that it has, and then goes on. Throws kInvalid if `at` is
+  // beyond what the original has.
+  static std::unique_ptr<Journal> CreateFork(const std::string& path, const Journal& original, Step at,
+                                             Manifest manifest);
   // To go on writing, or only to read beside a running program. Throws kIo, kCorrupt (foreign or damaged),
   // kUnsupported (another format) or kUnavailable (a running program writes it).
   static std::unique_ptr<Journal> OpenToWrite(const std::string& path, const JournalOptions& options = {});
@@ -82,6 +89,8 @@ class Journal final : public RunObserver {
   // Throws kCorrupt if the manifest has no such key.
   const std::string& ManifestValue(const std::string& key) const;
 
+  Seeds GetSeeds() const;  // throws kCorrupt if the manifest has none that are right
+
   // First of all for a new journal: fills in what the world and the options say, and writes the agents.
   void Begin(Manifest manifest, const World& world, const RunOptions& options, const std::string& backend);
 
@@ -93,6 +102,7 @@ class Journal final : public RunObserver {
   void EndSession(std::string_view outcome);  // "done", "stopped", or an error's message
 
   std::optional<JournaledAnswer> FindAnswer(const llm::CallKey& key);
+  // A completion that failed is kept with its message, for runs whose agents fall back.
   void AddAnswer(const llm::Completion& completion, std::string_view function, const Digest& prompt_digest,
                  double issued_s, double arrived_s);
 
@@ -105,6 +115,7 @@ class Journal final : public RunObserver {
   // Makes everything added so far durable.
   void Flush();
 
+  int64_t Bytes() const;  // of the file, with what waits in its write-ahead log
   int64_t NumAnswers() const;
   Step NumSteps() const;  // that all agents have done
   Digest CanonicalDigest() const;
@@ -127,6 +138,7 @@ class Journal final : public RunObserver {
   std::unique_ptr<Database> database_;
   std::unique_ptr<Statements> statements_;
   Manifest manifest_;
+  bool new_ = false;  // created, and not begun
   bool in_transaction_ = false;
   int64_t rows_pending_ = 0;
 };

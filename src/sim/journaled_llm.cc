@@ -15,9 +15,10 @@ constexpr std::chrono::milliseconds kFlushInterval(100);
 
 }  // namespace
 
-JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal)
+JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures)
     : below_(below),
       journal_(journal),
+      keep_failures_(keep_failures),
       may_replay_(journal.NumAnswers() > 0),
       last_flush_(std::chrono::steady_clock::now()) {}
 
@@ -65,7 +66,8 @@ void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
     const llm::Completion& completion = done[i];
     const auto it = in_flight_.find(completion.id);
     if (it == in_flight_.end()) continue;
-    if (completion.finish == llm::FinishReason::kStop || completion.finish == llm::FinishReason::kLength) {
+    const bool failed = completion.finish == llm::FinishReason::kError;
+    if (completion.finish != llm::FinishReason::kCancelled && (!failed || keep_failures_)) {
       const InFlight& call = it->second;
       journal_.AddAnswer(completion, call.function, call.prompt_digest, call.issued_s, below_.Now());
       ++num_asked_;

@@ -15,8 +15,9 @@ namespace throng::sim {
 
 class JournaledLlm final : public llm::Llm {
  public:
-  // Both must outlive this.
-  JournaledLlm(llm::Llm& below, Journal& journal);
+  // Both must outlive this. keep_failures: a call that failed is an answer, too, and not asked again; for
+  // runs whose agents fall back.
+  JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures = false);
 
   // Throws kInvalid if the journal has the answer to another request under this key.
   uint64_t Submit(llm::Request request) override;
@@ -39,6 +40,7 @@ class JournaledLlm final : public llm::Llm {
 
   llm::Llm& below_;
   Journal& journal_;
+  bool keep_failures_;
   bool may_replay_;  // else looking up is in vain
   std::unordered_map<uint64_t, InFlight> in_flight_;
   std::vector<llm::Completion> replayed_;

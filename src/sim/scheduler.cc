@@ -98,7 +98,13 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       options_(options),
       state_(world),
       graph_(world.GetSpace(), world.GetRules(), options.coupling, StartPositions(world), options.steps),
-      context_{world, world.GetSpace(), world.GetRules(), graph_, state_, *this, options.seed},
+      context_{world,
+               world.GetSpace(),
+               world.GetRules(),
+               graph_,
+               state_,
+               *this,
+               {options.seed, options.seed_changes}},
       hash_(world.NumAgents()) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);

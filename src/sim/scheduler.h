@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "llm/llm.h"
 #include "sim/dependency_graph.h"
+#include "sim/seeds.h"
 #include "sim/world.h"
 
 namespace throng::sim {
@@ -87,6 +88,7 @@ struct RunOptions {
   Mode mode = Mode::kOutOfOrder;
   Step steps = 0;  // run until every agent has done so many
   uint64_t seed = 0;
+  std::vector<SeedChange> seed_changes;  // of a fork
   Coupling coupling = Coupling::kPaper;
   std::vector<RunObserver*> observers;
   std::function<void(const Progress&)> on_progress;  // about once per progress_interval_s

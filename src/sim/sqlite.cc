@@ -1,5 +1,11 @@
 #include "sim/sqlite.h"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
 #include "base/error.h"
 
 namespace throng::sim {
@@ -8,6 +14,45 @@ namespace {
 
 constexpr int kDigestBytes = 16;
 constexpr int kBusyMillis = 5000;  // readers may hold a checkpoint up for a moment
+
+// Reading a database in WAL mode makes files beside it, unless it is declared to stay as it is.
+std::string ReadOnlyUri(const std::string& path) {
+  std::string uri = "file:";
+  for (const char c : path) {
+    if (c == '?' || c == '#' || c == '%') {
+      uri += fmt::format("%{:02x}", static_cast<unsigned>(c));
+    } else {
+      uri += c;
+    }
+  }
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const bool writable = access(folder.empty() ? "." : folder.c_str(), W_OK) == 0;
+  if (!writable && access((path + "-wal").c_str(), F_OK) != 0) uri += "?immutable=1";
+  return uri;
+}
+
+// What the operating system said when SQLite has no word of its own for it.
+[[noreturn]] void FailFromSystem(const std::string& path, int code, int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      throw MakeError(ErrorCode::kExhausted, "journal {}: the disk is full", path);
+    case EFBIG:
+      throw MakeError(ErrorCode::kExhausted, "journal {}: the file may not grow further (ulimit -f)", path);
+    case EROFS:
+      throw MakeError(ErrorCode::kIo, "journal {}: the disk is read-only", path);
+    default:
+      break;
+  }
+  if (code == SQLITE_IOERR_WRITE) {  // by now the reason may be forgotten
+    throw MakeError(ErrorCode::kIo,
+                    "journal {}: it cannot be written: the disk is full or failing, or the file may not grow "
+                    "further (ulimit -f)",
+                    path);
+  }
+  throw MakeError(ErrorCode::kIo, "journal {}: {}{}{}", path, sqlite3_errstr(code), error ? ": " : "",
+                  error ? std::strerror(error) : "");
+}
 
 }  // namespace
 
@@ -48,6 +93,11 @@ Statement& Statement::Bind(const Digest& digest) {
   return *this;
 }
 
+Statement& Statement::BindFrom(const Statement& row, int column) {
+  Check(sqlite3_bind_value(statement_.get(), ++bound_, sqlite3_column_value(row.statement_.get(), column)));
+  return *this;
+}
+
 bool Statement::Step() {
   const int code = sqlite3_step(statement_.get());
   if (code == SQLITE_ROW) return true;
@@ -66,6 +116,17 @@ void Statement::Run() {
   }
 }
 
+int Statement::NumColumns() const { return sqlite3_column_count(statement_.get()); }
+std::string Statement::ColumnName(int column) const { return sqlite3_column_name(statement_.get(), column); }
+bool Statement::IsInt(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_INTEGER;
+}
+bool Statement::IsDouble(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_FLOAT;
+}
+bool Statement::IsBlob(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_BLOB;
+}
 int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_.get(), column); }
 double Statement::Double(int column) const { return sqlite3_column_double(statement_.get(), column); }
 
@@ -92,8 +153,8 @@ Digest Statement::GetDigest(int column) const {
 Database::Database(const std::string& path, bool read_only)
     : path_(path), handle_(nullptr, sqlite3_close_v2) {
   sqlite3* raw = nullptr;
-  const int code =
-      sqlite3_open_v2(path.c_str(), &raw, read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, nullptr);
+  const int flags = read_only ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE;
+  const int code = sqlite3_open_v2((read_only ? ReadOnlyUri(path) : path).c_str(), &raw, flags, nullptr);
   handle_.reset(raw);
   if (code != SQLITE_OK) Fail(code);
   sqlite3_extended_result_codes(raw, 1);
@@ -128,7 +189,7 @@ void Database::Fail(int code) const {
     case SQLITE_LOCKED:
       throw MakeError(ErrorCode::kUnavailable, "journal {}: another program keeps it locked", path_);
     default:
-      throw MakeError(ErrorCode::kIo, "journal {}: {}", path_, sqlite3_errstr(code));
+      FailFromSystem(path_, code, sqlite3_system_errno(handle_.get()));
   }
 }
 

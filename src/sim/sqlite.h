@@ -23,12 +23,18 @@ class Statement {
   Statement& Bind(int64_t value);
   Statement& Bind(double value);
   Statement& Bind(std::string_view text);
-  Statement& Bind(const Digest& digest);  // 16 bytes, high word first, big endian
+  Statement& Bind(const Digest& digest);                  // 16 bytes, high word first, big endian
+  Statement& BindFrom(const Statement& row, int column);  // a value of any type
 
   bool Step();  // true: a row is there; false: done, and ready to be bound again
   void Run();   // for statements without rows
   void Reset();
 
+  int NumColumns() const;
+  std::string ColumnName(int column) const;
+  bool IsInt(int column) const;
+  bool IsDouble(int column) const;
+  bool IsBlob(int column) const;
   int64_t Int(int column) const;
   double Double(int column) const;
   std::string Text(int column) const;
@@ -44,7 +50,8 @@ class Statement {
 
 class Database {
  public:
-  // The file must exist. Throws kIo if it cannot be opened.
+  // The file must exist. Throws kIo if it cannot be opened. On a disk that cannot be written, only a file
+  // that no program has open for writing can be read.
   Database(const std::string& path, bool read_only);
 
   void Execute(const char* sql);

@@ -1,6 +1,5 @@
 #include "town/interview.h"
 
-#include <charconv>
 #include <utility>
 
 #include "base/error.h"
@@ -44,17 +43,6 @@ class Watcher : public sim::RunObserver {
   sim::MindPtr mind_;
 };
 
-uint64_t SeedOf(const sim::Journal& journal) {
-  const std::string& text = journal.ManifestValue(sim::JournalKeys::kSeed);
-  uint64_t seed = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    throw MakeError(ErrorCode::kCorrupt, "journal {}: its seed is \"{}\", allowed: a whole number",
-                    journal.Path(), text);
-  }
-  return seed;
-}
-
 }  // namespace
 
 sim::MindPtr MindAt(const Town& town, sim::Journal& journal, sim::AgentId agent, sim::Step step) {
@@ -77,7 +65,9 @@ sim::MindPtr MindAt(const Town& town, sim::Journal& journal, sim::AgentId agent,
   sim::RunOptions options;
   options.mode = sim::Mode::kLockstep;
   options.steps = step;
-  options.seed = SeedOf(journal);
+  const sim::Seeds seeds = journal.GetSeeds();
+  options.seed = seeds.first;
+  options.seed_changes = seeds.changes;
   options.observers = {&watcher};
   sim::RunWorld(town, llm, options);
   return watcher.Mind();

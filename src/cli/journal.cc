@@ -1,0 +1,243 @@
+// throng journal: what a journal holds, as numbers or as text for other programs, and forks of runs.
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/progress_line.h"
+#include "cli/run_manifest.h"
+#include "cli/simulate.h"
+#include "sim/journal_export.h"
+#include "sim/journal_report.h"
+
+namespace throng::cli {
+
+namespace {
+
+constexpr size_t kMaxValueShown = 100;  // of a manifest, in bytes
+
+std::string Shown(const std::string& value) {
+  std::string line = value.substr(0, kMaxValueShown);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  return value.size() > kMaxValueShown ? fmt::format("{}... ({} bytes)", line, value.size()) : line;
+}
+
+void PrintReport(const sim::Journal& journal, const sim::JournalReport& report) {
+  for (const auto& [key, value] : journal.GetManifest()) {
+    if (!value.empty()) fmt::print("{:<17} {}\n", key, Shown(value));
+  }
+  fmt::print("\nsize              {}", HumanBytes(static_cast<double>(report.bytes)));
+  if (report.bytes_per_hour > 0) fmt::print(", {} per simulated hour", HumanBytes(report.bytes_per_hour));
+  fmt::print("\nsteps             {} that all agents have done\n", report.steps);
+  fmt::print("rows              {} answers, {} commits, {} bodies, {} cells, {} events ({} fallbacks)\n",
+             report.answers, report.commits, report.bodies, report.cells, report.events, report.fallbacks);
+  fmt::print("\n{:<8} {:<21} {:<21} {}\n", "session", "started", "ended", "outcome");
+  for (const sim::SessionReport& session : report.sessions) {
+    fmt::print("{:<8} {:<21} {:<21} {}\n", session.id, session.started,
+               session.ended.empty() ? "-" : session.ended,
+               session.ended.empty() ? "runs, or was killed" : session.outcome);
+  }
+  fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "function", "calls", "failed", "prompt tokens",
+             "output tokens", "mean s");
+  for (const sim::FunctionReport& function : report.functions) {
+    fmt::print("{:<14} {:>9} {:>8} {:>14} {:>14} {:>10.3f}\n", function.function, function.calls,
+               function.failed, function.prompt_tokens, function.output_tokens, function.mean_s);
+  }
+  if (report.hours.empty()) return;
+  fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "simulated hour", "calls", "events",
+             "prompt tokens", "output tokens", "commits");
+  for (const sim::HourReport& hour : report.hours) {
+    fmt::print("{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", hour.hour, hour.calls, hour.events,
+               hour.prompt_tokens, hour.output_tokens, hour.commits);
+  }
+}
+
+nlohmann::ordered_json ReportJson(const sim::Journal& journal, const sim::JournalReport& report) {
+  using Json = nlohmann::ordered_json;
+  Json sessions = Json::array();
+  for (const sim::SessionReport& session : report.sessions) {
+    sessions.push_back({{"id", session.id},
+                        {"started", session.started},
+                        {"ended", session.ended},
+                        {"outcome", session.outcome}});
+  }
+  Json functions = Json::array();
+  for (const sim::FunctionReport& function : report.functions) {
+    functions.push_back({{"function", function.function},
+                         {"llm_calls", function.calls},
+                         {"failed_calls", function.failed},
+                         {"prompt_tokens", function.prompt_tokens},
+                         {"output_tokens", function.output_tokens},
+                         {"mean_s", function.mean_s}});
+  }
+  Json hours = Json::array();
+  for (const sim::HourReport& hour : report.hours) {
+    hours.push_back({{"hour", hour.hour},
+                     {"llm_calls", hour.calls},
+                     {"prompt_tokens", hour.prompt_tokens},
+                     {"output_tokens", hour.output_tokens},
+                     {"commits", hour.commits},
+                     {"events", hour.events}});
+  }
+  return {{"journal", journal.Path()},     {"manifest", journal.GetManifest()},
+          {"bytes", report.bytes},         {"bytes_per_hour", report.bytes_per_hour},
+          {"steps", report.steps},         {"answers", report.answers},
+          {"commits", report.commits},     {"bodies", report.bodies},
+          {"cells", report.cells},         {"events", report.events},
+          {"fallbacks", report.fallbacks}, {"sessions", sessions},
+          {"functions", functions},        {"hours", hours}};
+}
+
+struct InspectOptions {
+  std::string journal;
+  bool json = false;
+};
+
+void Inspect(const InspectOptions& options) {
+  const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(options.journal);
+  const sim::JournalReport report = sim::Inspect(*journal);
+  if (options.json) {
+    const auto replace = nlohmann::ordered_json::error_handler_t::replace;
+    fmt::print("{}\n", ReportJson(*journal, report).dump(2, ' ', false, replace));
+  } else {
+    PrintReport(*journal, report);
+  }
+}
+
+struct ExportOptions {
+  std::string journal;
+  std::string format = "jsonl";
+  std::string table;
+  std::string out;
+};
+
+void Export(const ExportOptions& options) {
+  const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(options.journal);
+  std::unique_ptr<AtomicFile> file;
+  if (!options.out.empty()) file = std::make_unique<AtomicFile>(options.out);
+  const auto sink = [&](std::string_view text) {
+    if (file != nullptr) {
+      file->Write(text.data(), text.size());
+    } else if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
+      throw MakeError(ErrorCode::kIo, "journal export: the standard output cannot be written");
+    }
+  };
+  if (options.format == "csv") {
+    if (options.table.empty()) {
+      throw MakeError(ErrorCode::kInvalid, "--format csv: a file holds one table; name it with --table ({})",
+                      fmt::join(sim::ExportTables(), ", "));
+    }
+    sim::ExportCsv(*journal, options.table, sink);
+  } else if (!options.table.empty()) {
+    sim::ExportJsonLines(*journal, options.table, false, sink);
+  } else {
+    for (const std::string& table : sim::ExportTables()) {
+      sim::ExportJsonLines(*journal, table, true, sink);
+    }
+  }
+  if (file != nullptr) file->Commit();
+}
+
+struct ForkOptions {
+  Simulation simulation;
+  std::string journal;
+  std::string out;
+  sim::Step at = 0;
+  uint64_t seed = 0;
+};
+
+void Fork(ForkOptions& options, const CLI::App& command) {
+  const std::unique_ptr<sim::Journal> original = sim::Journal::OpenToRead(options.journal);
+  sim::Manifest manifest = original->GetManifest();
+  if (command.count("--seed") > 0) {
+    sim::Seeds seeds = original->GetSeeds();
+    std::erase_if(seeds.changes, [&](const sim::SeedChange& change) { return change.from >= options.at; });
+    seeds.changes.push_back({options.at, options.seed});
+    manifest[sim::JournalKeys::kSeed] = sim::FormatSeeds(seeds);
+  }
+  const std::vector<const CLI::Option*> backend = command.get_options(
+      [](const CLI::Option* option) { return option->get_group() != "Options" && option->count() > 0; });
+  if (!backend.empty()) {
+    FillFromManifest(*original, command, options.simulation);
+    const std::unique_ptr<llm::Llm> llm = MakeLlm(options.simulation);
+    manifest.erase("kv_choice");
+    manifest.erase("kv_choice_digest");
+    const Scenario scenario = LoadScenario(options.simulation);
+    for (auto& [key, value] : ManifestOf(options.simulation, scenario, *llm)) manifest[key] = value;
+    manifest[sim::JournalKeys::kBackend] = llm->Identity();
+  }
+  manifest[sim::JournalKeys::kForks] += fmt::format(
+      "{} of {}\n", options.at, std::filesystem::absolute(options.journal).lexically_normal().string());
+  sim::Journal::CreateFork(options.out, *original, options.at, std::move(manifest));
+  fmt::print("fork        {}, of step {}; go on with: throng resume {}\n", options.out, options.at,
+             options.out);
+}
+
+void AddExport(CLI::App& journal) {
+  CLI::App* command = journal.add_subcommand("export", "Write a journal's tables as text");
+  const auto options = std::make_shared<ExportOptions>();
+  command->add_option("journal", options->journal, "What throng run wrote; it is only read")->required();
+  command
+      ->add_option("--format", options->format,
+                   "jsonl: an object per row and line, all tables or one; csv: one table")
+      ->check(CLI::IsMember({"jsonl", "csv"}))
+      ->capture_default_str();
+  command->add_option("--table", options->table,
+                      fmt::format("Only this one: {}", fmt::join(sim::ExportTables(), ", ")));
+  command->add_option("-o,--out", options->out, "File; default: the standard output");
+  command->footer(
+      "Rows come in the order of steps and agents; digests are hexadecimal.\n"
+      "Example:\n"
+      "  throng journal export town.journal --format csv --table completions -o calls.csv");
+  command->callback([options] { Export(*options); });
+}
+
+void AddFork(CLI::App& journal) {
+  CLI::App* command =
+      journal.add_subcommand("fork", "Make a new run that has the same past as this one up to some step");
+  const auto options = std::make_shared<ForkOptions>();
+  command->add_option("journal", options->journal, "What throng run wrote; it is only read")->required();
+  command->add_option("--at", options->at, "The first step that is new; all agents must have reached it")
+      ->required()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("-o,--out", options->out, "Journal of the new run")->required();
+  command->add_option("--seed", options->seed, "Draw answers of the new steps with another seed");
+  AddLlmFlags(*command, options->simulation);
+  command->footer(
+      "throng resume goes on with it: the past is done again with the answers that were kept, and no model "
+      "is\n"
+      "called for it. With another seed, backend or model it becomes another run from that step on; "
+      "without,\n"
+      "it comes out as the original does, with the same hash.\n"
+      "Examples:\n"
+      "  throng journal fork town.journal --at 1000 -o other.journal --seed 7\n"
+      "  throng journal fork town.journal --at 1000 -o other.journal -m larger.gguf");
+  command->callback([options, command] { Fork(*options, *command); });
+}
+
+}  // namespace
+
+void AddJournal(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("journal", "Show what a journal holds, export it, or fork its run");
+  const auto options = std::make_shared<InspectOptions>();
+  CLI::Option* file =
+      command->add_option("journal", options->journal, "What throng run wrote; it is only read");
+  command->add_flag("--json", options->json, "Print one JSON object");
+  command->require_subcommand(0, 1);
+  AddExport(*command);
+  AddFork(*command);
+  command->footer(
+      "Shows manifest, sessions, sizes and growth, and calls by function and by simulated hour.\n"
+      "Example:\n"
+      "  throng journal town.journal");
+  command->callback([options, command, file] {
+    if (!command->get_subcommands().empty()) return;
+    if (file->count() == 0) throw CLI::RequiredError("journal");
+    Inspect(*options);
+  });
+}
+
+}  // namespace throng::cli

@@ -1,0 +1,136 @@
+#include "cli/run_manifest.h"
+
+#include <filesystem>
+#include <functional>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/error.h"
+
+namespace throng::cli {
+
+namespace {
+
+// A field of a simulation under its name in manifests, and the flag that goes before it (null: none does).
+struct Field {
+  const char* key;
+  const char* flag;
+  std::function<std::string()> get;
+  std::function<bool(const std::string&)> set;  // false: not such a value
+};
+
+Field TextField(const char* key, const char* flag, std::string& text) {
+  return {key, flag, [&text] { return text; },
+          [&text](const std::string& value) {
+            text = value;
+            return true;
+          }};
+}
+
+// Relative to the folder in which the run began, wherever it goes on.
+Field PathField(const char* key, const char* flag, std::string& path) {
+  Field field = TextField(key, flag, path);
+  field.get = [&path] {
+    return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+  };
+  return field;
+}
+
+template <typename Number>
+Field NumberField(const char* key, const char* flag, Number& number) {
+  return {key, flag, [&number] { return fmt::format("{}", number); },
+          [&number](const std::string& value) { return CLI::detail::lexical_cast(value, number); }};
+}
+
+Field BoolField(const char* key, const char* flag, bool& value) {
+  return {key, flag, [&value] { return value ? "1" : "0"; },
+          [&value](const std::string& text) {
+            value = text == "1";
+            return text == "0" || text == "1";
+          }};
+}
+
+std::vector<Field> FieldsOf(Simulation& simulation) {
+  engine::LocalOptions& local = simulation.local;
+  return {PathField("town", "--scenario", simulation.scenario),
+          PathField("trace", nullptr, simulation.trace),
+          NumberField("radius", nullptr, simulation.radius),
+          NumberField("requested_agents", nullptr, simulation.agents),
+          TextField("llm", "--llm", simulation.llm),
+          BoolField("real_time", "--real-time", simulation.real_time),
+          PathField("model", "--model", local.model),
+          TextField("kv", "--kv", local.kv),
+          TextField("k", "--k", local.keys),
+          TextField("v", "--v", local.values),
+          TextField("softmax", "--softmax", local.softmax),
+          NumberField("context", "--context", local.max_context)};
+}
+
+// What the journal itself writes into every manifest.
+std::vector<Field> OwnFieldsOf(Simulation& simulation) {
+  return {NumberField(sim::JournalKeys::kSteps, nullptr, simulation.steps),
+          TextField(sim::JournalKeys::kCoupling, nullptr, simulation.coupling),
+          TextField(sim::JournalKeys::kMode, "--mode", simulation.mode)};
+}
+
+bool Given(const CLI::App& command, const char* flag) {
+  if (flag == nullptr) return false;
+  const CLI::Option* option = command.get_option_no_throw(flag);
+  return option != nullptr && option->count() > 0;
+}
+
+// The codecs that were chosen for a model (auto, flashq-mixed, a file) and their digest, so that nothing has
+// to be probed or read again to go on.
+void StoreCodecs(const llm::Llm& llm, sim::Manifest& manifest) {
+  const engine::LocalLlm* local = LocalOf(llm);
+  if (local == nullptr) return;
+  const engine::CodecOptions codecs = engine::CodecsOf(local->Options());
+  if (codecs.stored.empty() && engine::IsPlain(codecs.flags)) return;
+  const std::string choice = engine::WriteChoice(local->Codecs(), local->GetModelConfig());
+  manifest["kv_choice"] = choice;
+  manifest["kv_choice_digest"] = DigestOf(choice).Hex();
+}
+
+void LoadCodecs(const sim::Journal& journal, engine::LocalOptions& options) {
+  const auto choice = journal.GetManifest().find("kv_choice");
+  if (choice == journal.GetManifest().end()) return;
+  const std::string& digest = journal.ManifestValue("kv_choice_digest");
+  if (DigestOf(choice->second).Hex() != digest) {
+    throw MakeError(ErrorCode::kCorrupt, "journal {}: its KV codecs have the digest {}, it says {}",
+                    journal.Path(), DigestOf(choice->second).Hex(), digest);
+  }
+  options.kv_choice = choice->second;
+  options.kv_choice_in = "journal " + journal.Path();
+}
+
+}  // namespace
+
+sim::Manifest ManifestOf(const Simulation& simulation, const Scenario& scenario, const llm::Llm& llm) {
+  Simulation copy = simulation;
+  sim::Manifest manifest;
+  for (const Field& field : FieldsOf(copy)) manifest[field.key] = field.get();
+  manifest[sim::JournalKeys::kSecondsPerStep] = std::to_string(scenario.seconds_per_step);
+  StoreCodecs(llm, manifest);
+  return manifest;
+}
+
+void FillFromManifest(const sim::Journal& journal, const CLI::App& command, Simulation& simulation) {
+  std::vector<Field> fields = FieldsOf(simulation);
+  for (Field& field : OwnFieldsOf(simulation)) fields.push_back(std::move(field));
+  for (const Field& field : fields) {
+    const auto stored = journal.GetManifest().find(field.key);
+    if (stored == journal.GetManifest().end() || Given(command, field.flag)) continue;
+    if (!field.set(stored->second)) {
+      throw MakeError(ErrorCode::kCorrupt, "journal {}: its manifest says {} {:?}, which cannot be",
+                      journal.Path(), field.key, stored->second);
+    }
+  }
+  const sim::Seeds seeds = journal.GetSeeds();
+  simulation.seed = seeds.first;
+  simulation.seed_changes = seeds.changes;
+  const bool other_codecs =
+      Given(command, "--model") || Given(command, "--kv") || Given(command, "--k") || Given(command, "--v");
+  if (!other_codecs) LoadCodecs(journal, simulation.local);
+}
+
+}  // namespace throng::cli

@@ -1,0 +1,59 @@
+// What a journal holds, in numbers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sim/journal.h"
+
+namespace throng::sim {
+
+struct SessionReport {
+  int64_t id;
+  std::string started;  // UTC
+  std::string ended;    // empty: it runs, or was killed
+  std::string outcome;
+};
+
+struct FunctionReport {  // calls of one kind
+  std::string function;
+  int64_t calls;
+  int64_t failed;  // agents fell back
+  int64_t prompt_tokens;
+  int64_t output_tokens;
+  double mean_s;  // from issue to arrival, on the backend's clock
+};
+
+struct HourReport {  // an hour of simulated time
+  int64_t hour;      // since step 0
+  int64_t calls;
+  int64_t prompt_tokens;
+  int64_t output_tokens;
+  int64_t commits;
+  int64_t events;
+};
+
+struct JournalReport {
+  int64_t bytes = 0;
+  double bytes_per_hour = 0;  // of simulated time; 0: no step is complete, or the steps have no length
+  int64_t answers = 0;
+  int64_t commits = 0;
+  int64_t bodies = 0;
+  int64_t cells = 0;
+  int64_t events = 0;
+  int64_t fallbacks = 0;  // events of kind "fallback"
+  Step steps = 0;         // that all agents have done
+  std::vector<SessionReport> sessions;
+  std::vector<FunctionReport> functions;  // by name
+  std::vector<HourReport> hours;          // those in which something happened
+};
+
+// How long a step is in simulated time; 0 if the manifest does not say.
+int SecondsPerStep(const Journal& journal);
+// Of bytes that the first `steps` steps took; 0 for steps without length.
+double BytesPerHour(int64_t bytes, Step steps, int seconds_per_step);
+
+JournalReport Inspect(const Journal& journal);
+
+}  // namespace throng::sim
