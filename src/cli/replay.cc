@@ -22,6 +22,7 @@ namespace {
 struct Options {
   std::string trace;
   std::string mode = "ooo";
+  std::string coupling = "paper";
   std::string llm = "latency";
   int radius = 8;
   int steps = 0;
@@ -117,6 +118,7 @@ void RunJournaled(const Options& options) {
   simulation.steps = options.steps;
   simulation.seed = 0;
   simulation.mode = options.mode;
+  simulation.coupling = options.coupling;
   simulation.llm = options.llm;
   simulation.json = options.json;
   simulation.quiet = options.json;
@@ -144,6 +146,7 @@ void Run(const Options& options) {
   for (const std::string& mode : modes) {
     Replayer::RunFlags flags;
     flags.llm = options.llm;
+    flags.coupling = sim::ParseCoupling(options.coupling);
     flags.keep_spans = !options.plot.empty();
     if (!options.json) {
       flags.on_progress = [&](const sim::Progress& progress) {
@@ -180,6 +183,11 @@ void AddReplay(CLI::App& app) {
   command
       ->add_option("--llm", options->llm,
                    "latency[:key=value,...] (a server with continuous batching) or fake[:key=value,...]")
+      ->capture_default_str();
+  command
+      ->add_option("--coupling", options->coupling,
+                   "How far apart agents may run at once: paper, or versioned (closer, so faster)")
+      ->check(CLI::IsMember({"paper", "versioned"}))
       ->capture_default_str();
   command->add_option("--radius", options->radius, "Perception radius in tiles")
       ->capture_default_str()

@@ -53,6 +53,7 @@ void Replayer::RunWorld(const RunFlags& flags, llm::Llm& llm, ReplayRow& row) {
   sim::RunOptions run;
   run.mode = sim::ParseMode(row.mode);
   run.steps = steps_;
+  run.coupling = flags.coupling;
   run.on_progress = flags.on_progress;
   const sim::RunResult result = sim::RunWorld(*world_, llm, run);
   row.stats = result.stats;

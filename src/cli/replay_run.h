@@ -47,6 +47,7 @@ class Replayer {
 
   struct RunFlags {
     std::string llm = "latency";
+    sim::Coupling coupling = sim::Coupling::kPaper;  // of the modes that run the world
     bool keep_spans = false;
     std::function<void(const sim::Progress&)> on_progress;
   };

@@ -193,6 +193,13 @@ void ClusterRun::SetBody(AgentId member, Body body) {
         "{} moves from ({}, {}) to cell ({}, {}), but may only move within the space and {} at most",
         DescribeAgent(context_.world, member), from.x, from.y, to.x, to.y, context_.rules.max_vel);
   }
+  const Lookahead declared = context_.graph.LookaheadOf(member);
+  if (!may_jump && declared.until > step_ && !declared.Contains(to)) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "{} moves to ({}, {}), but declared to stay in ({}, {}) to ({}, {}) until step {}",
+                    DescribeAgent(context_.world, member), to.x, to.y, declared.low.x, declared.low.y,
+                    declared.high.x, declared.high.y, declared.until);
+  }
   writes_[i].body = std::move(body);
 }
 
@@ -204,12 +211,15 @@ void ClusterRun::SetMind(AgentId member, MindPtr mind) {
 
 void ClusterRun::WriteCell(Pos pos, std::string value) {
   const auto reaches = [&](const MemberRun& member) {
-    return context_.space.Within(member.SelfBody().pos, pos, context_.rules.max_vel);
+    const Lookahead declared = context_.graph.LookaheadOf(member.Self());
+    return context_.space.Within(member.SelfBody().pos, pos, context_.rules.max_vel) &&
+           (declared.until <= step_ || declared.Contains(pos));
   };
   if (!context_.space.Contains(pos) || std::none_of(members_.begin(), members_.end(), reaches)) {
     throw MakeError(
         ErrorCode::kInvalid,
-        "the cluster of {} writes cell ({}, {}), but may only write within {} of where a member started",
+        "the cluster of {} writes cell ({}, {}), but may only write within {} of where a member started, and "
+        "where that one's declared lookahead allows",
         DescribeAgent(context_.world, members_.front().Self()), pos.x, pos.y, context_.rules.max_vel);
   }
   cells_.push_back({pos, std::move(value)});

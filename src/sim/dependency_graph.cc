@@ -94,12 +94,39 @@ int64_t DependencyGraph::Reach(AgentId a, AgentId b) const {
   return std::max({Radius(a) + Speed(b), Radius(b) + Speed(a), writes});
 }
 
+void DependencyGraph::Declare(AgentId agent, Step step, Pos pos, const Lookahead& lookahead) {
+  if (lookahead.until <= step) return;
+  if (!lookahead.Contains(pos)) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "step {}: it declares to stay in ({}, {}) to ({}, {}) until step {}, but is at ({}, {})",
+                    step, lookahead.low.x, lookahead.low.y, lookahead.high.x, lookahead.high.y,
+                    lookahead.until, pos.x, pos.y);
+  }
+  if (lookahead_.empty()) lookahead_.resize(agents_.size());
+  Lookahead& known = lookahead_[agent];
+  // Agents ahead may have relied on a promise that still holds: it can be narrowed, not taken back. At a
+  // barrier nobody is ahead.
+  const bool holds = known.until > step && !(IsBarrier(step) && !known.Contains(pos));
+  const bool narrows =
+      lookahead.until >= known.until && known.Contains(lookahead.low) && known.Contains(lookahead.high);
+  if (!holds || narrows) known = lookahead;
+}
+
+// Whether the agent that is behind can come within `reach` of pos before it begins that step: by its speed,
+// and by what it declared.
+bool DependencyGraph::MayMeet(Pos pos, Step step, AgentId behind, int64_t reach) const {
+  const Agent& b = agents_[behind];
+  if (!space_.Within(pos, b.pos, int64_t{step - b.step} * Speed(behind) + reach)) return false;
+  if (lookahead_.empty() || lookahead_[behind].until <= b.step) return true;
+  const Lookahead& declared = lookahead_[behind];
+  const int64_t free_steps = std::max<int64_t>(0, int64_t{step} - declared.until);
+  return space_.WithinOfBox(pos, declared.low, declared.high, free_steps * Speed(behind) + reach);
+}
+
 bool DependencyGraph::Blocks(AgentId behind, AgentId ahead) const {
   const Agent& a = agents_[ahead];
-  const Agent& b = agents_[behind];
-  if (b.step >= a.step) return false;
-  return space_.Within(a.pos, b.pos, int64_t{a.step - b.step} * Speed(behind) + Reach(ahead, behind)) ||
-         AreLinked(ahead, behind);
+  if (agents_[behind].step >= a.step) return false;
+  return MayMeet(a.pos, a.step, behind, Reach(ahead, behind)) || AreLinked(ahead, behind);
 }
 
 bool DependencyGraph::InvariantHolds(AgentId agent) const {
@@ -110,8 +137,8 @@ bool DependencyGraph::InvariantHolds(AgentId agent) const {
     const int64_t gap = agents_[ahead].step - agents_[behind].step;
     // Whoever stands at a barrier that not all have reached does nothing yet, and may have jumped there.
     if (gap == 0 || IsBarrier(agents_[ahead].step)) continue;
-    const int64_t bound = (gap - 1) * Speed(behind) - Speed(ahead) + Reach(ahead, behind);
-    if (space_.Within(agents_[ahead].pos, agents_[behind].pos, bound)) return false;
+    const Agent& a = agents_[ahead];
+    if (MayMeet(a.pos, a.step - 1, behind, Reach(ahead, behind) - Speed(ahead))) return false;
   }
   return true;
 }
@@ -119,6 +146,7 @@ bool DependencyGraph::InvariantHolds(AgentId agent) const {
 size_t DependencyGraph::BytesPerAgent() const {
   size_t bytes = agents_.capacity() * sizeof(Agent) + bucket_head_.capacity() * sizeof(uint32_t);
   for (const Level& level : levels_) bytes += level.min_step.capacity() * sizeof(Step);
+  bytes += lookahead_.capacity() * sizeof(Lookahead);
   return bytes / agents_.size();
 }
 

@@ -52,6 +52,12 @@ class DependencyGraph {
   void AddDependencies(std::span<const sim::Link> links, std::vector<Step> barriers);
   bool IsBarrier(Step step) const { return std::binary_search(barriers_.begin(), barriers_.end(), step); }
 
+  // World::Declare of this agent, for its state at `step`: its own step now, or the one that the next Commit
+  // brings it to. Throws kInvalid, naming the step, if it is not within what it declares.
+  void Declare(AgentId agent, Step step, Pos pos, const Lookahead& lookahead);
+  // What binds the agent now; until <= its step: nothing.
+  Lookahead LookaheadOf(AgentId agent) const { return lookahead_.empty() ? Lookahead() : lookahead_[agent]; }
+
   // The clusters that are ready at the start; call once, first.
   void Start(ClusterList& ready);
 
@@ -105,6 +111,7 @@ class DependencyGraph {
 
   int64_t Speed(AgentId) const { return rules_.max_vel; }
   int64_t Radius(AgentId) const { return rules_.radius_p; }
+  bool MayMeet(Pos pos, Step step, AgentId behind, int64_t reach) const;
   bool Blocks(AgentId behind, AgentId ahead) const;
 
   uint32_t BucketOf(Pos pos) const;
@@ -134,6 +141,7 @@ class DependencyGraph {
   std::vector<uint32_t> bucket_head_;  // [levels_[0].height x levels_[0].width]
   std::vector<Level> levels_;
   std::unordered_map<uint64_t, std::vector<AgentId>> links_;  // by step and agent: who runs that step too
+  std::vector<Lookahead> lookahead_;                          // by agent; empty until one declares something
   std::vector<Step> barriers_;                                // ascending
   std::vector<AgentId> at_barrier_;  // agents that reached a barrier before all others had
   std::deque<uint32_t> at_step_;     // agents at base_step_ + i

@@ -57,6 +57,7 @@ class Runner final : public CallSink {
   void AfterProceed(ClusterRun& cluster);
   void Finish(ClusterRun& cluster);
   void Apply(ClusterRun& cluster);
+  void Declare(AgentId agent, Step step);
   void CloseSteps();
   void WaitForCompletions();
   void Deliver(llm::Completion completion);
@@ -117,6 +118,7 @@ RunResult Runner::Run() {
     hash_.AddStart(agent, state_.BodyOf(agent), state_.MindDigest(agent));
   }
   result_.start_hash = hash_.StartHash();
+  for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) Declare(agent, 0);
   try {
     Loop();
   } catch (...) {
@@ -212,6 +214,7 @@ void Runner::Apply(ClusterRun& cluster) {
       state_.SetAgent(write.id, next, std::move(write.body), std::move(write.mind), write.mind_digest);
     }
   }
+  for (const AgentId member : members_) Declare(member, next);
   for (CellWrite& cell : cluster.Cells()) state_.SetCell(cell.pos, next, std::move(cell.value));
   const Step base = graph_.BaseStep();
   graph_.Commit(members_, positions_, released_);
@@ -221,6 +224,15 @@ void Runner::Apply(ClusterRun& cluster) {
   stats_.agent_steps += members_.size();
   stats_.largest_cluster = std::max(stats_.largest_cluster, static_cast<uint32_t>(members_.size()));
   stats_.max_spread = std::max(stats_.max_spread, graph_.FrontStep() - graph_.BaseStep());
+}
+
+void Runner::Declare(AgentId agent, Step step) {
+  const Body& body = state_.BodyOf(agent);
+  try {
+    graph_.Declare(agent, step, body.pos, world_.Declare(agent, step, body, state_.MindOf(agent)));
+  } catch (...) {
+    RethrowFrom(DescribeAgent(world_, agent));
+  }
 }
 
 void Runner::CloseSteps() {

@@ -1,6 +1,7 @@
 // Where agents are and how far apart: grids with three metrics.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace throng::sim {
@@ -27,6 +28,14 @@ class Space {
     const int64_t dx = a.x < b.x ? int64_t{b.x} - a.x : int64_t{a.x} - b.x;
     const int64_t dy = a.y < b.y ? int64_t{b.y} - a.y : int64_t{a.y} - b.y;
     return WithinDelta(dx, dy, radius);
+  }
+
+  // dist(pos, box [low, high]) <= radius.
+  bool WithinOfBox(Pos pos, Pos low, Pos high, int64_t radius) const {
+    const auto gap = [](int64_t at, int64_t from, int64_t to) {
+      return std::max<int64_t>({from - at, at - to, 0});
+    };
+    return WithinDelta(gap(pos.x, low.x, high.x), gap(pos.y, low.y, high.y), radius);
   }
 
   // The same for coordinate differences 0 <= dx, dy < 2^31.

@@ -96,10 +96,13 @@ struct WalkerOptions {
   bool crowd = false;      // everyone drifts to the middle
   bool fast = false;       // everyone always moves as far as it may
   int calls_percent = 40;  // of steps with a call
+  bool naps = false;       // some stay where they are for a while
+  bool declares = true;    // and say so
   // Beyond the rules, in cells: each must be refused.
   int extra_move = 0;
   int extra_write = 0;
   int extra_read = 0;
+  bool sleepwalks = false;  // moves in its naps
 };
 
 // Agents that fold all that they perceive into what they do next: one wrong read changes everything after it.
@@ -121,6 +124,11 @@ class WalkerWorld : public World {
             ""};
   }
   MindPtr StartMind(AgentId agent) const override { return std::make_shared<WalkerMind>(agent); }
+
+  Lookahead Declare(AgentId, Step, const Body& body, const MindPtr& mind) const override {
+    if (!options_.declares) return {};
+    return {static_cast<const WalkerMind&>(*mind).nap_until, body.pos, body.pos};
+  }
 
   Task<IntentPtr> Proceed(const View& view, Caller& caller) const override {
     Hasher hasher;
@@ -171,21 +179,28 @@ class WalkerWorld : public World {
     for (size_t i = 0; i < members.size(); ++i) {
       const WalkerIntent& intent = IntentOf(members[i]);
       Body body = members[i].body;
-      if (std::find(taken.begin(), taken.end(), intent.move) == taken.end()) body.pos = intent.move;
+      // A nap keeps it from moving and from writing elsewhere, not from seeing and talking.
+      Step nap_until = static_cast<const WalkerMind&>(*members[i].mind).nap_until;
+      const bool naps = step < nap_until;
+      const bool moves = !naps || options_.sleepwalks;
+      if (moves && std::find(taken.begin(), taken.end(), intent.move) == taken.end()) body.pos = intent.move;
       taken.push_back(body.pos);
       body.status = std::to_string(states[i] % 7);
       commit.SetBody(members[i].id, body);
-      commit.SetMind(members[i].id, std::make_shared<WalkerMind>(states[i]));
+      if (options_.naps && !naps && states[i] % 5 == 0)
+        nap_until = step + 1 + static_cast<Step>(states[i] % 9);
+      commit.SetMind(members[i].id, std::make_shared<WalkerMind>(states[i], nap_until));
       if (states[i] % 3 == 0 || options_.extra_write > 0)
-        commit.WriteCell(intent.write, std::to_string(states[i]));
+        commit.WriteCell(naps ? members[i].body.pos : intent.write, std::to_string(states[i]));
     }
   }
 
  private:
   struct WalkerMind : Mind {
-    explicit WalkerMind(uint64_t s) : state(s) {}
+    explicit WalkerMind(uint64_t s, Step nap = 0) : state(s), nap_until(nap) {}
     void Hash(Hasher& hasher) const override { hasher.Add(state); }
     uint64_t state;
+    Step nap_until;
   };
   struct WalkerIntent : Intent {
     uint64_t state = 0;

@@ -9,6 +9,7 @@ namespace throng::sim {
 namespace {
 
 constexpr int kMaxVel = 1;
+constexpr const char* kAsleep = "sleeping";  // in the actions of Generative Agents
 
 // The trace knows what happened, so agents carry nothing.
 class NoMind : public Mind {
@@ -89,6 +90,20 @@ class TraceWorld : public World {
       }
     }
     return {barriers.begin(), barriers.end()};
+  }
+
+  // Only sleep is declared. A schedule says when it ends before it begins, and nobody wakes a sleeper by
+  // talking; so its end, and that the sleeper lies in bed till then, count as known from its first step in
+  // bed on. Plans of walks are not recorded: nothing is declared of them.
+  Lookahead Declare(AgentId agent, Step step, const Body& body, const MindPtr&) const override {
+    if (!body.status.starts_with(kAsleep)) return {};
+    const TraceAgent& trace = trace_.agents[agent];
+    const auto is_after = [](Step at, const auto& entry) { return at < entry.first; };
+    const auto woken = std::upper_bound(trace.actions.begin(), trace.actions.end(), step, is_after);
+    const Step until = woken == trace.actions.end() ? trace_.num_steps : woken->first;
+    const auto moved = std::upper_bound(trace.path.begin(), trace.path.end(), step, is_after);
+    if (moved != trace.path.end() && moved->first <= until) return {};
+    return {until, body.pos, body.pos};
   }
 
   Task<IntentPtr> Proceed(const View& view, Caller& caller) const override {

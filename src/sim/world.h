@@ -109,6 +109,19 @@ struct Link {
   AgentId b;
 };
 
+// What an agent promises for the steps before `until`, as a function of its committed state alone: at the
+// start of all steps up to `until` it is in the box [low, high], and before `until` it writes cells only
+// inside it.
+struct Lookahead {
+  Step until = 0;  // not after the agent's own step: nothing is promised
+  Pos low;
+  Pos high;
+
+  bool Contains(Pos pos) const {
+    return pos.x >= low.x && pos.x <= high.x && pos.y >= low.y && pos.y <= high.y;
+  }
+};
+
 struct Rules {
   int radius_p = 4;  // perception radius
   int max_vel = 1;   // furthest that anything moves or writes in one step
@@ -132,6 +145,14 @@ class World {
   // Steps, ascending, that no agent begins before all have reached them. In the step before a barrier,
   // positions may jump any distance.
   virtual std::vector<Step> Barriers() const { return {}; }
+
+  // Declared lookahead: agents that are asleep or on a known way hold up fewer others. Asked after every
+  // commit of the agent, whose next step is `step`; the scheduler goes on with an earlier promise that still
+  // holds unless the new one only narrows it. A commit that breaks it is refused.
+  virtual Lookahead Declare(AgentId agent, Step step, const Body& body, const MindPtr& mind) const {
+    static_cast<void>(agent), static_cast<void>(step), static_cast<void>(body), static_cast<void>(mind);
+    return {};
+  }
 
   // Both must depend on nothing but their arguments: nothing may survive in a coroutine between steps. Views,
   // callers and commits live until the coroutine ends.

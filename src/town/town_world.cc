@@ -20,7 +20,8 @@ constexpr int kWakeSlots = 4;
 constexpr int kWakeSlotMinutes = 10;
 constexpr int kSawPauseMinutes = 120;  // before having seen the same person is worth a memory again
 constexpr size_t kSawPerStep = 2;
-constexpr int32_t kGap = 16;  // tiles between copies of the town: nobody sees across
+constexpr int32_t kGap = 16;    // tiles between copies of the town: nobody sees across
+constexpr Step kKnownWay = 16;  // steps of a walk that are declared at once
 constexpr const char* kSleep = "sleep";
 constexpr const char* kTalkWith = "talk with ";
 
@@ -103,13 +104,16 @@ int TownWorld::WakeMinute(AgentId agent, int32_t day) const {
   return minute + kWakeSlotMinutes * static_cast<int>(Personal(agent, kWakeMatter, day, kWakeSlots));
 }
 
+Step TownWorld::FirstStepAt(int32_t minute) const {
+  const int64_t seconds = int64_t{minute - content_.settings.start_minute} * 60;
+  const int64_t per_step = content_.settings.seconds_per_step;
+  return static_cast<Step>((seconds + per_step - 1) / per_step);
+}
+
 Step TownWorld::NextActStep(AgentId agent, Step step) const {
   const int32_t hour = MinuteAt(step) / 60 + 1;
   const uint64_t spread = static_cast<uint64_t>(content_.settings.act_spread_minutes) + 1;
-  const int64_t minute = hour * 60 + static_cast<int64_t>(Personal(agent, kActMatter, hour, spread));
-  const int64_t seconds = (minute - content_.settings.start_minute) * 60;
-  const int64_t per_step = content_.settings.seconds_per_step;
-  return static_cast<Step>((seconds + per_step - 1) / per_step);
+  return FirstStepAt(hour * 60 + static_cast<int32_t>(Personal(agent, kActMatter, hour, spread)));
 }
 
 std::string TownWorld::UsualActivity(AgentId agent, PlaceId place, int32_t minute) const {
@@ -301,14 +305,7 @@ void TownWorld::Walk(const sim::View& view, Draft& draft) const {
   const AgentId self = view.Self();
   TownMind& mind = draft.mind;
   const int region = RegionOf(self, mind.goal);
-  const size_t num_spots = content_.map->Regions()[region].spots.size();
-  size_t spot = static_cast<size_t>(PersonaOf(self).home_idx) % num_spots;  // the bed
-  if (!mind.tired) {
-    const auto stroll = static_cast<uint64_t>(content_.settings.stroll_minutes);
-    const auto offset = static_cast<int32_t>(Personal(self, kStrollMatter, 0, stroll));
-    const int32_t turn = (MinuteAt(view.Now()) + offset) / content_.settings.stroll_minutes;
-    spot = Personal(self, kSpotMatter + mind.goal * 16, turn, num_spots);
-  }
+  const size_t spot = SpotOf(self, mind, MinuteAt(view.Now()));
   const sim::Pos here = ToLocal(self, view.SelfBody().pos);
   const sim::Pos next = content_.map->NextTile(here, region, spot);
   draft.body.pos = ToWorld(self, next);
@@ -317,6 +314,65 @@ void TownWorld::Walk(const sim::View& view, Draft& draft) const {
     draft.mind_changed = true;
     draft.events.push_back({self, kSleep, "at home"});
   }
+}
+
+size_t TownWorld::SpotOf(AgentId agent, const TownMind& mind, int32_t minute) const {
+  const size_t num_spots = content_.map->Regions()[RegionOf(agent, mind.goal)].spots.size();
+  if (mind.tired) return static_cast<size_t>(PersonaOf(agent).home_idx) % num_spots;  // the bed
+  const int32_t stroll = content_.settings.stroll_minutes;
+  const auto offset = static_cast<int32_t>(Personal(agent, kStrollMatter, 0, static_cast<uint64_t>(stroll)));
+  return Personal(agent, kSpotMatter + mind.goal * 16, (minute + offset) / stroll, num_spots);
+}
+
+Step TownWorld::NextTurnStep(AgentId agent, const TownMind& mind, Step step) const {
+  if (mind.tired) return std::numeric_limits<Step>::max();
+  const int32_t minute = MinuteAt(step);
+  const int32_t stroll = content_.settings.stroll_minutes;
+  const auto offset = static_cast<int32_t>(Personal(agent, kStrollMatter, 0, static_cast<uint64_t>(stroll)));
+  const int32_t turn = ((minute + offset) / stroll + 1) * stroll - offset;
+  const Persona& persona = PersonaOf(agent);
+  const int32_t day_start = minute - minute % kDayMinutes;
+  int32_t bedtime = day_start + persona.sleep_hour * 60;
+  if (minute >= bedtime || minute % kDayMinutes < persona.wake_hour * 60) bedtime = minute;
+  return std::min({mind.next_act, FirstStepAt(turn), FirstStepAt(bedtime)});
+}
+
+Step TownWorld::NextWakeStep(AgentId agent, const TownMind& mind, Step step) const {
+  const int32_t today = MinuteAt(step) / kDayMinutes;
+  for (int32_t day = today; day <= today + 1; ++day) {
+    const int32_t wake = WakeMinute(agent, day);
+    if (mind.planned_day == day || wake >= PersonaOf(agent).sleep_hour * 60) continue;
+    if (MinuteAt(step) >= day * kDayMinutes + PersonaOf(agent).sleep_hour * 60) continue;
+    return std::max(step, FirstStepAt(day * kDayMinutes + wake));
+  }
+  return FirstStepAt((today + 2) * kDayMinutes);
+}
+
+// Nobody writes cells, and moves are only those of Walk: a sleeper stays until after the step in which it
+// wakes, one who talks until the talk has ended, others on the way to their spot until they may choose
+// another one.
+sim::Lookahead TownWorld::Declare(AgentId agent, Step step, const sim::Body& body,
+                                  const sim::MindPtr& mind_ptr) const {
+  const auto& mind = static_cast<const TownMind&>(*mind_ptr);
+  if (!mind.awake) return {NextWakeStep(agent, mind, step) + 1, body.pos, body.pos};
+  if (step < mind.busy_until) return {mind.busy_until, body.pos, body.pos};
+  const int region = RegionOf(agent, mind.goal);
+  const size_t spot = SpotOf(agent, mind, MinuteAt(step));
+  sim::Lookahead way = {NextTurnStep(agent, mind, step), body.pos, body.pos};
+  sim::Pos pos = ToLocal(agent, body.pos);
+  for (Step ahead = 1; step + ahead <= way.until; ++ahead) {
+    const sim::Pos next = content_.map->NextTile(pos, region, spot);
+    if (next == pos) break;
+    if (ahead > kKnownWay) {
+      way.until = step + kKnownWay;
+      break;
+    }
+    pos = next;
+    const sim::Pos at = ToWorld(agent, pos);
+    way.low = {std::min(way.low.x, at.x), std::min(way.low.y, at.y)};
+    way.high = {std::max(way.high.x, at.x), std::max(way.high.y, at.y)};
+  }
+  return way;
 }
 
 sim::Task<sim::IntentPtr> TownWorld::Proceed(const sim::View& view, sim::Caller& caller) const {

@@ -40,6 +40,8 @@ class TownWorld final : public Town {
   std::string AgentName(sim::AgentId agent) const override;
   sim::Body StartBody(sim::AgentId agent) const override;
   sim::MindPtr StartMind(sim::AgentId agent) const override;
+  sim::Lookahead Declare(sim::AgentId agent, sim::Step step, const sim::Body& body,
+                         const sim::MindPtr& mind) const override;
   sim::Task<sim::IntentPtr> Proceed(const sim::View& view, sim::Caller& caller) const override;
   sim::Task<void> Resolve(sim::Step step, const std::vector<sim::Member>& members,
                           sim::Commit& commit) const override;
@@ -82,6 +84,11 @@ class TownWorld final : public Town {
   int32_t MinuteAt(sim::Step step) const;
   sim::Step StepsOf(int minutes) const;  // at least one
   int WakeMinute(sim::AgentId agent, int32_t day) const;
+  sim::Step FirstStepAt(int32_t minute) const;
+  sim::Step NextWakeStep(sim::AgentId agent, const TownMind& mind, sim::Step step) const;
+  size_t SpotOf(sim::AgentId agent, const TownMind& mind, int32_t minute) const;
+  // The step from which on the spot to which it walks may be another one.
+  sim::Step NextTurnStep(sim::AgentId agent, const TownMind& mind, sim::Step step) const;
   sim::Step NextActStep(sim::AgentId agent, sim::Step step) const;
   // A number below n that is this agent's own in this matter at this time.
   uint64_t Personal(sim::AgentId agent, uint64_t matter, int64_t time, uint64_t n) const;
