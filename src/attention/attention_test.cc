@@ -113,8 +113,9 @@ std::vector<Shape> RandomShapes(int count, uint64_t seed) {
   std::vector<Shape> shapes;
   for (int i = 0; i < count; ++i) {
     Shape shape;
-    shape.keys = pick("f32", "f16", "int8", "flashq4", "flashq2");
-    shape.values = rng.NextBelow(2) == 0 ? shape.keys : pick("f32", "f16", "int8", "flashq4", "flashq2");
+    const auto codec = [&] { return pick("f32", "f16", "int8", "flashq4", "flashq2", "flashq4:buffer=int8"); };
+    shape.keys = codec();
+    shape.values = rng.NextBelow(2) == 0 ? shape.keys : codec();
     shape.group = pick(1, 2, 4, 7);
     shape.head_dim = pick(8, 32, 64, 80, 128);
     shape.length = pick(1, 2, 63, 64, 65, 127, 128, 129, 200);

@@ -63,8 +63,8 @@ struct Row {
 };
 
 // There is no model whose heads could be ranked: every other one gets 2 bits.
-std::string WithHeadBits(const std::string& codec) {
-  return codec == kv::kFlashqMixed ? codec + ":bits=24" : codec;
+std::string WithSomeHeadBits(const std::string& codec) {
+  return kv::LacksHeadBits(codec) ? kv::WithHeadBits(codec, "24") : codec;
 }
 
 // All codecs at one length, in turns, so that what else the machine does hits them alike. The first is f16.
@@ -79,7 +79,7 @@ std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::s
   std::vector<std::unique_ptr<attention::MeasureCase>> cases;
   std::vector<Row> rows;
   for (const std::string& codec : codecs) {
-    cases.push_back(std::make_unique<attention::MeasureCase>(kv::CodecFlags{.kv = WithHeadBits(codec)},
+    cases.push_back(std::make_unique<attention::MeasureCase>(kv::CodecFlags{.kv = WithSomeHeadBits(codec)},
                                                              attention::ParseSoftmax(flags.softmax), input,
                                                              threads, flags.cold ? kColdBytes : 0));
     const double error = cases.back()->Error();
@@ -161,7 +161,7 @@ std::vector<std::string> Check(const BenchFlags& flags) {
   std::erase(codecs, "f16");
   codecs.insert(codecs.begin(), "f16");
   for (const std::string& codec : codecs) {
-    kv::ParseHeadCodecs(WithHeadBits(codec), flags.kv_heads, flags.head_dim);
+    kv::ParseHeadCodecs(WithSomeHeadBits(codec), flags.kv_heads, flags.head_dim);
   }
   for (const int keys : flags.keys) {
     // Keys and values as f32: no codec takes more.

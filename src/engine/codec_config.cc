@@ -28,7 +28,6 @@ constexpr uintmax_t kMostFileBytes = 4 << 20;
 
 bool IsAuto(std::string_view spec) { return spec.substr(0, spec.find(':')) == kAuto; }
 bool IsFile(std::string_view spec) { return spec.ends_with(".json"); }
-bool RanksHeads(std::string_view spec) { return spec == kv::kFlashqMixed; }
 
 double Target(std::string_view spec) {
   const size_t colon = spec.find(':');
@@ -54,7 +53,7 @@ void Check(const CodecOptions& options) {
         "KV codec {}: it says which codecs keys and values have; --k and --v cannot be given beside it",
         flags.kv);
   }
-  const bool runs = IsAuto(flags.kv) || RanksHeads(flags.Keys()) || RanksHeads(flags.Values());
+  const bool runs = IsAuto(flags.kv) || kv::LacksHeadBits(flags.Keys()) || kv::LacksHeadBits(flags.Values());
   if (!options.calibration.empty() && !runs) {
     throw MakeError(ErrorCode::kInvalid, "--calibration {}: only --kv auto and {} read a text, --kv is {}",
                     options.calibration, kv::kFlashqMixed, flags.kv);
@@ -161,8 +160,8 @@ CodecChoice Mixed(CodecChoice choice, const std::string& text, model::Transforme
   choice.priorities = RankHeads(transformer, encode(text), threads);
   for (size_t layer = 0; layer < choice.layers.size(); ++layer) {
     kv::LayerCodecs& codecs = choice.layers[layer];
-    if (RanksHeads(codecs.k)) codecs.k = MixedCodec(choice.priorities.keys[layer]);
-    if (RanksHeads(codecs.v)) codecs.v = MixedCodec(choice.priorities.values[layer]);
+    if (kv::LacksHeadBits(codecs.k)) codecs.k = MixedCodec(codecs.k, choice.priorities.keys[layer]);
+    if (kv::LacksHeadBits(codecs.v)) codecs.v = MixedCodec(codecs.v, choice.priorities.values[layer]);
   }
   return choice;
 }
@@ -186,6 +185,9 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
   }
   const std::string text =
       options.calibration.empty() ? std::string(CalibrationText()) : ReadBounded(options.calibration);
+  for (const std::string& spec : {flags.Keys(), flags.Values()}) {  // before the heads are ranked for them
+    if (kv::LacksHeadBits(spec)) kv::ParseHeadCodecs(kv::WithHeadBits(spec, "24"), 1, config.head_dim);
+  }
   if (IsAuto(flags.kv)) return Search(choice, text, Target(flags.kv), transformer, encode, threads);
   return Mixed(choice, text, transformer, encode, threads);
 }
@@ -202,7 +204,7 @@ std::string CodecHelp() {
 }
 
 bool IsPlain(const kv::CodecFlags& flags) {
-  return !IsAuto(flags.kv) && !IsFile(flags.kv) && !RanksHeads(flags.Keys()) && !RanksHeads(flags.Values());
+  return !IsAuto(flags.kv) && !IsFile(flags.kv) && !kv::LacksHeadBits(flags.Keys()) && !kv::LacksHeadBits(flags.Values());
 }
 
 CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transformer, const Encoder& encode,

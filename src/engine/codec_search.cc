@@ -101,7 +101,7 @@ int IndexOf(kv::Part part) { return part == kv::Part::kKeys ? kKeys : kValues; }
 
 std::string Search::Spec(const std::string& name, kv::Part part, size_t layer) const {
   if (name != kv::kFlashqMixed) return name;
-  return MixedCodec((part == kv::Part::kKeys ? priorities_.keys : priorities_.values)[layer]);
+  return MixedCodec(name, (part == kv::Part::kKeys ? priorities_.keys : priorities_.values)[layer]);
 }
 
 Layers Search::AllLayers(const std::string& keys, const std::string& values) const {

@@ -13,6 +13,7 @@ namespace {
 std::vector<std::string> AllCodecs() {
   std::vector<std::string> names;
   for (const kv::CodecEntry& entry : kv::CodecTable()) names.push_back(entry.name);
+  names.insert(names.end(), {"flashq4:buffer=int8", "flashq2:buffer=int8"});
   return names;
 }
 
@@ -61,10 +62,15 @@ TEST_P(MixedPuritySlow, LayersHeadsKeysAndValuesDiffer) {
 
 INSTANTIATE_TEST_SUITE_P(Mixed, MixedPuritySlow,
                          ::testing::Values("f32+f16|kivi4+gear2|flashq-mixed:bits=2442+kivi2|rot4+rot2",
-                                           "flashq-mixed:bits=42|f16+rot3|gear2+kivi2:g=32"));
+                                           "flashq-mixed:bits=42|f16+rot3|gear2+kivi2:g=32",
+                                           "flashq-mixed:bits=42,buffer=int8|flashq2:buffer=int8+rot4"));
 
 INSTANTIATE_TEST_SUITE_P(Codecs, EnginePuritySlow, ::testing::ValuesIn(AllCodecs()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& info) { return info.param.substr(0, info.param.find(':')) +
+                                                           (info.param.ends_with("int8") &&
+                                                                    info.param != "int8"
+                                                                ? "_int8_buffer"
+                                                                : ""); });
 
 }  // namespace
 }  // namespace throng::engine

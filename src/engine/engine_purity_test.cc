@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "engine/purity_rig.h"
 
 namespace throng::engine {
@@ -25,8 +28,13 @@ TEST(EnginePurityOfMixedCodecs, LogitsDependOnTokensModelAndCodecsAlone) {
   PurityCheck(*transformer, "gear4+flashq-mixed:bits=24|int8+rot2").Run();
 }
 
-INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurity, ::testing::Values("f32", "f16", "int8"),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurity, ::testing::Values("f32", "f16", "int8", "flashq4:buffer=int8"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace_if(
+                               name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace throng::engine

@@ -30,6 +30,9 @@ constexpr FeatureLine kLines[] = {
     {Feature::kSpillAlone, "`--spill` with `--no-prefix-cache`", "spilled from the prefix cache"},
 };
 
+// Of FlashQ: another open page, which what works with a codec depends on.
+const std::string kBuffer = ":buffer=int8";
+
 // Empty now: a line here is how a codec says that it cannot do what all others can.
 constexpr std::array<FeatureException, 0> kExceptions = {};
 
@@ -41,6 +44,7 @@ std::vector<std::string> FeatureCodecs() {
   std::vector<std::string> names;
   for (const kv::CodecEntry& entry : kv::CodecTable()) names.push_back(entry.name);
   names.emplace_back(kv::kFlashqMixed);
+  for (const char* name : {"flashq4", "flashq2", "flashq-mixed"}) names.push_back(name + kBuffer);
   return names;
 }
 

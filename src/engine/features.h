@@ -43,7 +43,7 @@ struct FeatureException {
 
 std::span<const FeatureLine> FeatureLines();
 
-// All codecs, as for --kv: those of the table, and flashq-mixed.
+// All codecs, as for --kv: those of the table, flashq-mixed, and FlashQ with its other buffer.
 std::vector<std::string> FeatureCodecs();
 
 // Null if the feature works with the codec, else words of the sentence that refuses it.

@@ -31,7 +31,9 @@ Question Ask(uint64_t seed) { return {.prompt = RandomTokens(kPrompt, seed), .ma
 class FeatureTest : public testing::TestWithParam<std::string> {
  protected:
   // flashq-mixed names the bits here that the engine chooses else.
-  std::string Codec() const { return GetParam() == kv::kFlashqMixed ? "flashq-mixed:bits=24" : GetParam(); }
+  std::string Codec() const {
+    return kv::LacksHeadBits(GetParam()) ? kv::WithHeadBits(GetParam(), "24") : GetParam();
+  }
 
   void UseModel(const TinyModel& shape) {
     rig_.reset();
@@ -231,7 +233,7 @@ TEST_P(FeatureTest, WorksOrIsRefusedAsTheTableSays) {
 
 INSTANTIATE_TEST_SUITE_P(All, FeatureTest, testing::ValuesIn(FeatureCodecs()), [](const auto& info) {
   std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
   return name;
 });
 

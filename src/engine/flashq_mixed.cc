@@ -66,10 +66,10 @@ HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_
   return {.keys = Priorities(cache, kv::Part::kKeys), .values = Priorities(cache, kv::Part::kValues)};
 }
 
-std::string MixedCodec(std::span<const double> priorities) {
-  std::string spec = std::string(kv::kFlashqMixed) + ":bits=";
-  for (const int bits : kv::FlashqHeadBits(priorities)) spec += std::to_string(bits);
-  return spec;
+std::string MixedCodec(std::string_view spec, std::span<const double> priorities) {
+  std::string bits;
+  for (const int of_head : kv::FlashqHeadBits(priorities)) bits += std::to_string(of_head);
+  return kv::WithHeadBits(spec, bits);
 }
 
 }  // namespace throng::engine

@@ -21,7 +21,7 @@ namespace throng::engine {
 // of a text. Throws kUnsupported if the model's context, kInvalid if the text is shorter.
 HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_t> text, ThreadPool& threads);
 
-// The specification for one layer, of its heads' priorities: "flashq-mixed:bits=2442".
-std::string MixedCodec(std::span<const double> priorities);
+// The specification for one layer, of one without bits and its heads' priorities: "flashq-mixed:bits=2442".
+std::string MixedCodec(std::string_view spec, std::span<const double> priorities);
 
 }  // namespace throng::engine

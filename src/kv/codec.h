@@ -12,8 +12,11 @@ inline constexpr int kPageTokens = 64;  // tokens of one page
 
 enum class Part { kKeys, kValues };
 
-// Element type of the open page, which is not encoded yet.
-enum class OpenType { kF16, kF32 };
+class OpenCodec;
+
+// Form of the open page, which is not encoded yet. kInt8: rows in 8 bits with a universal scale, which the
+// pages before it decide (see int8/int8_open.h).
+enum class OpenType { kF16, kF32, kInt8 };
 
 // What the bytes of an encoded block are spent on.
 struct ByteCounts {
@@ -45,6 +48,13 @@ class Codec {
   // encoded: Bytes(part) bytes, aligned to 64.
   virtual void Encode(Part part, const float* block, uint8_t* encoded) const = 0;
   virtual void Decode(Part part, const uint8_t* encoded, float* block) const = 0;
+
+  // Makes a full open page, the sequence's page number `index`, an encoded block; unless a codec has more to
+  // say, of the rows that it decodes to.
+  virtual void Seal(Part part, const OpenCodec& open, const uint8_t* rows, int index, uint8_t* encoded) const;
+  // After a sealed page: the universal scale of the next one, which thus depends on earlier pages of the
+  // sequence alone; 0 if there is none.
+  virtual float NextScale(Part part, const uint8_t* encoded) const { return 0.0f; }
 
   // False for bytes, say of a crafted file, that no block encodes to and that would lead Decode, Score or Mix
   // outside of their buffers.

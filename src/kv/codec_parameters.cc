@@ -1,5 +1,8 @@
 #include "kv/codec_parameters.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.h"
@@ -63,6 +66,17 @@ double CodecParameters::Fraction(const std::string& key, double missing, double 
                     codec_, key, *text, lowest, highest);
   }
   return value;
+}
+
+int CodecParameters::Choice(const std::string& key, std::initializer_list<std::string_view> allowed) {
+  const std::string* text = Find(key);
+  if (text == nullptr) return 0;
+  const auto it = std::find(allowed.begin(), allowed.end(), *text);
+  if (it == allowed.end()) {
+    throw MakeError(ErrorCode::kInvalid, "codec {}: {}={} must be one of {}", codec_, key, *text,
+                    fmt::join(allowed, ", "));
+  }
+  return static_cast<int>(it - allowed.begin());
 }
 
 std::string CodecParameters::Digits(const std::string& key, std::string_view allowed) {

@@ -1,6 +1,7 @@
 // The parameters of a codec specification, "r=4,s=2%": parsed, typed, and complained about.
 #pragma once
 
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
@@ -16,6 +17,8 @@ class CodecParameters {
   // The value of a key, or the default if it is not given. Throw kInvalid if it is no number or out of range.
   int Int(const std::string& key, int missing, int lowest, int highest);
   double Fraction(const std::string& key, double missing, double lowest, double highest);  // "2%" or "0.02"
+  // The index of the value among those allowed; 0 if the key is not given.
+  int Choice(const std::string& key, std::initializer_list<std::string_view> allowed);
   // One or more digits of those allowed; empty if the key is not given.
   std::string Digits(const std::string& key, std::string_view allowed);
 

@@ -16,6 +16,11 @@
 namespace throng::kv {
 namespace {
 
+// Of FlashQ: the form of the rows that are not sealed yet.
+OpenType Buffer(CodecParameters& parameters) {
+  return parameters.Choice("buffer", {"f16", "int8"}) == 1 ? OpenType::kInt8 : OpenType::kF16;
+}
+
 // To add a codec: its folder, and one line here.
 constexpr CodecEntry kCodecs[] = {
     {"f32", "", "rows as 32-bit floats: the reference",
@@ -45,10 +50,11 @@ constexpr CodecEntry kCodecs[] = {
        // r=4,s=2% takes 1.6 times kivi2's bytes at 64 tokens a page: docs/kv-study.md.
        return MakeGear({.name = "gear2", .bits = 2, .rank = 2, .sparsity = 0.01}, p, d);
      }},
-    {"flashq4", "", "4-bit integers per channel of an INT8 block; integer dot products on the codes",
-     [](CodecParameters&, int d) { return MakeFlashq(4, d); }},
-    {"flashq2", "", "2-bit integers per channel of an INT8 block",
-     [](CodecParameters&, int d) { return MakeFlashq(2, d); }},
+    {"flashq4", "buffer=f16|int8",
+     "4-bit integers per channel of an INT8 block; integer dot products on the codes",
+     [](CodecParameters& p, int d) { return MakeFlashq(4, Buffer(p), d); }},
+    {"flashq2", "buffer=f16|int8", "2-bit integers per channel of an INT8 block",
+     [](CodecParameters& p, int d) { return MakeFlashq(2, Buffer(p), d); }},
     {"rot4", "", "4-bit codes of randomly rotated rows, scale and midpoint per token",
      [](CodecParameters&, int d) { return MakeRot(4, d); }},
     {"rot3", "", "3-bit codes of randomly rotated rows",
@@ -89,7 +95,7 @@ class Owner {
   // The codec of the open pages: the codec itself if it stores rows in that form anyway.
   const OpenCodec* OpenFor(const Codec* codec) {
     if (const auto* open = dynamic_cast<const OpenCodec*>(codec)) return open;
-    std::shared_ptr<const OpenCodec>& open = codec->Open() == OpenType::kF32 ? f32_ : f16_;
+    std::shared_ptr<const OpenCodec>& open = open_[codec->Open()];
     if (open == nullptr) open = MakeOpenCodec(codec->Open(), layout_.head_dim);
     Keep(open);
     return open.get();
@@ -97,7 +103,7 @@ class Owner {
 
  private:
   BlockLayout& layout_;
-  std::shared_ptr<const OpenCodec> f16_, f32_;
+  std::map<OpenType, std::shared_ptr<const OpenCodec>> open_;
 };
 
 size_t Place(size_t& end, size_t bytes) {
@@ -107,10 +113,6 @@ size_t Place(size_t& end, size_t bytes) {
 }
 
 }  // namespace
-
-std::shared_ptr<const OpenCodec> MakeOpenCodec(OpenType type, int head_dim) {
-  return type == OpenType::kF32 ? MakeF32(head_dim) : MakeF16(head_dim);
-}
 
 std::span<const CodecEntry> CodecTable() { return kCodecs; }
 
@@ -136,6 +138,15 @@ std::shared_ptr<const Codec> ParseCodec(std::string_view spec, int head_dim) {
   return codec;
 }
 
+bool LacksHeadBits(std::string_view spec) {
+  return IsFlashqMixed(spec) && spec.find("bits=") == std::string_view::npos;
+}
+
+std::string WithHeadBits(std::string_view spec, std::string_view bits) {
+  const char* separator = spec == kFlashqMixed ? ":" : ",";
+  return std::string(spec) + separator + "bits=" + std::string(bits);
+}
+
 std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec, int num_kv_heads,
                                                           int head_dim) {
   CheckShape(1, num_kv_heads);
@@ -147,6 +158,7 @@ std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec,
   CodecParameters parameters(kFlashqMixed,
                              colon == std::string_view::npos ? std::string_view() : spec.substr(colon + 1));
   const std::string bits = parameters.Digits("bits", "24");
+  const OpenType buffer = Buffer(parameters);
   parameters.CheckAllUsed();
   if (bits.empty()) {
     throw MakeError(
@@ -155,8 +167,9 @@ std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec,
         "as in {}:bits=24",
         kFlashqMixed, kFlashqMixed);
   }
-  const auto two = ParseCodec("flashq2", head_dim);
-  const auto four = ParseCodec("flashq4", head_dim);
+  CheckHeadDim(head_dim);
+  const auto two = MakeFlashq(2, buffer, head_dim);
+  const auto four = MakeFlashq(4, buffer, head_dim);
   std::vector<std::shared_ptr<const Codec>> codecs;
   for (size_t head = 0; head < num_heads; ++head)
     codecs.push_back(bits[head % bits.size()] == '2' ? two : four);

@@ -33,9 +33,12 @@ std::shared_ptr<const Codec> ParseCodec(std::string_view spec, int head_dim);
 
 // A specification for all heads of a layer, of which some get 2 bits and the others 4:
 // flashq-mixed:bits=24 gives head i the i-th digit, and begins again after the last. Without bits it is for
-// the engine, which ranks a model's heads.
+// the engine, which ranks a model's heads. buffer=int8 is for all of them.
 inline constexpr std::string_view kFlashqMixed = "flashq-mixed";
 inline bool IsFlashqMixed(std::string_view spec) { return spec.substr(0, spec.find(':')) == kFlashqMixed; }
+// Whether a specification is one of flashq-mixed without bits, and what it is with them.
+bool LacksHeadBits(std::string_view spec);
+std::string WithHeadBits(std::string_view spec, std::string_view bits);
 
 // One codec for each head: the same one, but for flashq-mixed. Throws as ParseCodec does.
 std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec, int num_kv_heads,

@@ -52,6 +52,8 @@ constexpr Quality kQuality[] = {
     // Sums are exact; what is counted is the rounding of queries and of probabilities to 8 bits.
     {"flashq4", 0.07, 0.12, 1.5e-2, 1e-2, 4.25390625},
     {"flashq2", 0.32, 0.5, 1.5e-2, 1e-2, 2.25390625},
+    {"flashq4:buffer=int8", 0.07, 0.12, 1.5e-2, 1e-2, 4.2578125},
+    {"flashq2:buffer=int8", 0.32, 0.5, 1.5e-2, 1e-2, 2.2578125},
     // Rotated rows are nearly normal, also where the elements are all equal.
     {"rot4", 0.04, 0.13, 1.5e-2, 3e-4, 4.25, 0.14},
     {"rot3", 0.08, 0.25, 1.5e-2, 3e-4, 3.25, 0.3},

@@ -145,7 +145,7 @@ TEST_P(CodecWildTest, ClampsAsDocumented) {
 }
 
 std::vector<std::string> AllCodecs() {
-  std::vector<std::string> names = {"gear2:r=16,s=10%,g=16,kcvt=1", "gear4:s=0%"};
+  std::vector<std::string> names = {"gear2:r=16,s=10%,g=16,kcvt=1", "gear4:s=0%", "flashq4:buffer=int8"};
   for (const CodecEntry& entry : CodecTable()) names.push_back(entry.name);
   return names;
 }

@@ -36,6 +36,7 @@ std::function<size_t(Part, int)> Groups(int g) {
 size_t WholeRows(Part part, int d) { return size_t{4} * (part == Part::kKeys ? d : n); }
 // FlashQ: one byte each of scale and zero per channel, one f32 scale per block.
 size_t Channels(Part, int d) { return size_t{2} * d + 4; }
+size_t ChannelsAndMean(Part part, int d) { return Channels(part, d) + 4; }
 size_t PairPerToken(Part, int) { return size_t{4} * n; }  // two f16, or one f32
 
 // By specification.
@@ -55,6 +56,8 @@ const std::map<std::string, Formula>& Formulas() {
       {"gear2", {2, Groups(64), 2, 0.01}},
       {"gear2:r=7,s=5%,g=16", {2, Groups(16), 7, 0.05}},
       {"gear4:kcvt=1", {4, WholeRows, 4, 0.02}},
+      {"flashq4:buffer=int8", {4, ChannelsAndMean}},
+      {"flashq2:buffer=int8", {2, ChannelsAndMean}},
       {"flashq4", {4, Channels}},
       {"flashq2", {2, Channels}},
       {"rot4", {4, PairPerToken}},
@@ -122,6 +125,20 @@ TEST(LedgerTest, ThePoolTakesTheSameAndSaysSo) {
     EXPECT_EQ(held.Total(), pool.HeldBytes());
     EXPECT_EQ(held.padding, held.Total() - pages * (keys.Total() + values.Total()));
   }
+}
+
+// An open page of 8 bits takes what its rows, their scales and a line with the universal one take.
+TEST(LedgerTest, TheInt8BufferIsInTheOpenBytes) {
+  constexpr int kLayers = 3, kHeads = 2, kDim = 80;
+  const auto open_bytes = [&](const char* codec) {
+    BlockPool pool(MakeLayout(CodecFlags{.kv = codec}, kLayers, kHeads, kDim), size_t{1} << 30);
+    const auto block = pool.TryAllocateOpen();
+    EXPECT_EQ(pool.GetLedger().held.open, RoundUp(pool.Layout().open_bytes, 4096));
+    return pool.Layout().open_bytes;
+  };
+  const size_t page = 64 * kDim + 64 * 4 + 64;
+  EXPECT_EQ(open_bytes("flashq4:buffer=int8"), kLayers * kHeads * 2 * page);
+  EXPECT_EQ(open_bytes("flashq4"), kLayers * kHeads * 2 * size_t{64} * kDim * 2);
 }
 
 // The specifications' own numbers: bytes per token and layer of 32 heads of size 128.

@@ -196,13 +196,7 @@ void SequenceCache::Seal(Part part, int layer, int head, int block) {
   const uint8_t* open = OpenPage(layer, block, spec.open_offset);
   uint8_t* sealed = filling_[block - num_tokens_ / kPageTokens]->Data() + spec.offset;
   const size_t bytes = spec.codec->Bytes(part);
-  if (spec.codec == spec.open) {
-    std::memcpy(sealed, open, bytes);
-  } else {
-    alignas(64) float rows[kPageTokens * kMaxHeadDim];
-    spec.open->Decode(part, open, rows);
-    spec.codec->Encode(part, rows, sealed);
-  }
+  spec.codec->Seal(part, *spec.open, open, block, sealed);
   // Every byte of a sealed block is determined: blocks are checksummed and compared.
   std::memset(sealed + bytes, 0, (64 - bytes % 64) % 64);
 }
@@ -215,6 +209,11 @@ void SequenceCache::AppendPart(Part part, int layer, int head, const float* rows
     const int first = position % kPageTokens;
     const int count = std::min(kPageTokens - first, end - position);
     uint8_t* page = OpenPage(layer, block, spec.open_offset);
+    if (first == 0) {
+      const float scale =
+          block == 0 ? 0.0f : spec.codec->NextScale(part, SealedData(block - 1) + spec.offset);
+      spec.open->Begin(part, page, scale);
+    }
     spec.open->Append(part, page, first, count, rows + static_cast<size_t>(position - num_tokens_) * stride,
                       stride);
     if (first + count == kPageTokens) Seal(part, layer, head, block);
@@ -228,12 +227,16 @@ void SequenceCache::Append(int layer, int head, const float* keys, const float* 
   AppendPart(Part::kValues, layer, head, values, stride);
 }
 
-PageView SequenceCache::Sealed(int layer, int head, int block) const {
-  const PageSpec& page = layout_->At(layer, head);
+const uint8_t* SequenceCache::SealedData(int block) const {
   const size_t num_sealed = sealed_.size();
   const size_t index = static_cast<size_t>(block);
   THRONG_DCHECK(index < num_sealed + filling_.size());
-  const uint8_t* data = index < num_sealed ? sealed_[index]->Data() : filling_[index - num_sealed]->Data();
+  return index < num_sealed ? sealed_[index]->Data() : filling_[index - num_sealed]->Data();
+}
+
+PageView SequenceCache::Sealed(int layer, int head, int block) const {
+  const PageSpec& page = layout_->At(layer, head);
+  const uint8_t* data = SealedData(block);
   return {data + page.keys_offset, data + page.values_offset};
 }
 

@@ -27,7 +27,7 @@ struct PageSpec {
   const Codec* values;
   size_t keys_offset;
   size_t values_offset;
-  // Rows that are not encoded yet lie as an f16 or f32 page, as the codec's Open() says.
+  // Rows that are not encoded yet lie as the codec's Open() says.
   const OpenCodec* open_keys;
   const OpenCodec* open_values;
   size_t open_keys_offset;
@@ -120,6 +120,7 @@ class SequenceCache {
   uint8_t* OpenPage(int layer, int block, size_t offset) const;
   void AppendPart(Part part, int layer, int head, const float* rows, size_t stride);
   void Seal(Part part, int layer, int head, int block);
+  const uint8_t* SealedData(int block) const;  // of a complete block
   void DropReservation();
   void Swap(SequenceCache& other) noexcept;
 

@@ -112,7 +112,7 @@ TEST_P(SequenceCacheTest, SealedPagesHoldTheEncodedRows) {
       const std::vector<float> row = Row(0, layer, 1, 64 + t);
       exact.insert(exact.end(), row.begin(), row.end());
     }
-    EXPECT_LE(RelativeError(rows, exact), 0.01);
+    EXPECT_LE(RelativeError(rows, exact), std::string(GetParam()).starts_with("flashq") ? 0.13 : 0.01);
   }
 }
 
@@ -228,8 +228,8 @@ TEST_P(SequenceCacheTest, WildRowsDoNotReachOtherRows) {
   cache.Release();
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SequenceCacheTest, testing::Values("f32", "f16", "int8"),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(All, SequenceCacheTest, testing::Values("f32", "f16", "int8", "flashq4:buffer=int8"),
+                         [](const auto& info) { return "codec" + std::to_string(info.index); });
 
 }  // namespace
 }  // namespace throng::kv

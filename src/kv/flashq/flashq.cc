@@ -6,6 +6,8 @@
 #include <numeric>
 #include <string>
 
+#include "kv/int8/int8_open.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kv/flashq/flashq.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -23,27 +25,50 @@ HWY_EXPORT(MixFlashq4);
 HWY_EXPORT(MixFlashq2);
 HWY_EXPORT(QuantizeStageOne);
 
-constexpr int kRange = 119;
+constexpr int kRange = kUniversalRange;
 constexpr int kQueryRange = 127;
 
 class Flashq : public Codec {
  public:
-  Flashq(int bits, int head_dim) : bits_(bits), head_dim_(head_dim) {}
+  Flashq(int bits, OpenType buffer, int head_dim) : bits_(bits), buffer_(buffer), head_dim_(head_dim) {}
 
-  std::string Name() const override { return "flashq" + std::to_string(bits_); }
+  std::string Name() const override {
+    return "flashq" + std::to_string(bits_) + (buffer_ == OpenType::kInt8 ? ":buffer=int8" : "");
+  }
+  OpenType Open() const override { return buffer_; }
   ByteCounts Count(Part) const override {
     const size_t d = static_cast<size_t>(head_dim_);
-    return {.codes = kPageTokens * d * bits_ / 8, .scales = 2 * d + sizeof(float)};
+    const size_t mean = buffer_ == OpenType::kInt8 ? sizeof(float) : 0;
+    return {.codes = kPageTokens * d * bits_ / 8, .scales = 2 * d + sizeof(float) + mean};
   }
 
   void Encode(Part part, const float* block, uint8_t* encoded) const override {
-    const size_t d = static_cast<size_t>(head_dim_);
     int8_t codes[kPageTokens * kMaxHeadDim];
-    const float scale = HWY_DYNAMIC_DISPATCH(QuantizeStageOne)(block, kPageTokens * d, kRange, codes);
-    uint8_t* scales = encoded + Count(part).codes;
-    std::memset(encoded, 0, Count(part).codes);
-    for (int c = 0; c < head_dim_; ++c) EncodeChannel(part, codes + c, c, encoded, scales);
-    std::memcpy(scales + 2 * d, &scale, sizeof(scale));
+    const size_t count = static_cast<size_t>(kPageTokens) * head_dim_;
+    const float scale = HWY_DYNAMIC_DISPATCH(QuantizeStageOne)(block, count, kRange, codes);
+    EncodeStageTwo(part, codes, scale, encoded);
+    if (buffer_ == OpenType::kInt8) SetNextScale(part, scale, encoded);
+  }
+
+  void Seal(Part part, const OpenCodec& open, const uint8_t* rows, int index,
+            uint8_t* encoded) const override {
+    if (buffer_ != OpenType::kInt8) return Codec::Seal(part, open, rows, index, encoded);
+    Int8OpenPage page;
+    ReadInt8Open(part, rows, head_dim_, page);
+    if (page.universal == 0.0f) {
+      Codec::Seal(part, open, rows, index, encoded);
+      SetNextScale(part, page.wanted, encoded);
+      return;
+    }
+    EncodeStageTwo(part, page.codes, page.universal, encoded);
+    const float more = (page.wanted - page.universal) / static_cast<float>(index + 1);
+    SetNextScale(part, page.universal + more, encoded);
+  }
+  float NextScale(Part part, const uint8_t* encoded) const override {
+    if (buffer_ != OpenType::kInt8) return 0.0f;
+    float mean;
+    std::memcpy(&mean, encoded + Bytes(part) - sizeof(mean), sizeof(mean));
+    return mean;
   }
 
   void Decode(Part part, const uint8_t* encoded, float* block) const override {
@@ -107,6 +132,18 @@ class Flashq : public Codec {
     return {(static_cast<size_t>(c / 8) * half + t % half) * 4 + c % 4, t / half * 4 + high_channel * 2};
   }
 
+  void SetNextScale(Part part, float mean, uint8_t* encoded) const {
+    std::memcpy(encoded + Bytes(part) - sizeof(mean), &mean, sizeof(mean));
+  }
+
+  // codes: [64, d].
+  void EncodeStageTwo(Part part, const int8_t* codes, float scale, uint8_t* encoded) const {
+    uint8_t* scales = encoded + Count(part).codes;
+    std::memset(encoded, 0, Count(part).codes);
+    for (int c = 0; c < head_dim_; ++c) EncodeChannel(part, codes + c, c, encoded, scales);
+    std::memcpy(scales + 2 * static_cast<size_t>(head_dim_), &scale, sizeof(scale));
+  }
+
   // codes: of the first token; a channel's codes lie head_dim_ apart.
   void EncodeChannel(Part part, const int8_t* codes, int c, uint8_t* encoded, uint8_t* scales) const {
     int low = codes[0];
@@ -129,13 +166,14 @@ class Flashq : public Codec {
   }
 
   const int bits_;
+  const OpenType buffer_;
   const int head_dim_;
 };
 
 }  // namespace
 
-std::shared_ptr<const Codec> MakeFlashq(int bits, int head_dim) {
-  return std::make_shared<Flashq>(bits, head_dim);
+std::shared_ptr<const Codec> MakeFlashq(int bits, OpenType buffer, int head_dim) {
+  return std::make_shared<Flashq>(bits, buffer, head_dim);
 }
 
 }  // namespace throng::kv

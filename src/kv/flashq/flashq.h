@@ -5,6 +5,10 @@
 // s2 = ceil((max q1 - min q1) / (2^b - 1)) >= 1, q2 = round((q1 - z) / s2). Back: q1' = q2 s2 + z, which fits
 // 8 bits, and x' = s1 q1'. Each block has a scale of its own, found when it is sealed; until then its rows
 // are kept in f16. NaN counts as 0, and values are clamped to +-65504, as in the open page.
+// With buffer=int8 the rows are kept in INT8 (int8/int8_open.h), as in the paper: then q1 are the integers of
+// the open page and s1 is its universal scale; in a sequence's first page, which has none, stage 1 rounds the
+// rows again. A page also keeps the mean of the scales that it and all pages before it would have wanted (f32):
+// the universal scale of the next one. It saves 7/16 to 15/32 of the open page; pages clamp where values grow.
 //
 // Score: the query row becomes INT8 with its own scale s_q; the sum over channels of q[c] q1'[t, c] is exact
 // in 32 bits, and s_q s1 scales it. Where a table of 64 bytes is one instruction (AVX-512), a page's codes
@@ -14,7 +18,7 @@
 //   sum_t w[t] q1'[t, c] = s2[c] sum_t w[t] q2[t, c] + z[c] sum_t w[t],   exact in integers,
 // so the values are never rebuilt. (The paper rounds to 1/119 of the largest.)
 //
-// Layout: codes, then s2 as uint8 [d], z as int8 [d], s1 as f32.
+// Layout: codes, then s2 as uint8 [d], z as int8 [d], s1 as f32, with buffer=int8 the mean as f32.
 //   keys, 4 bit:   [d / 8, 64, 4] bytes: channels 8j + i in the low, 8j + 4 + i in the high half
 //   keys, 2 bit:   [d / 8, 32, 4] bytes: from the lowest bits up, channels 8j + i and 8j + 4 + i of token t,
 //                  then of token t + 32
@@ -28,6 +32,7 @@
 
 namespace throng::kv {
 
-std::shared_ptr<const Codec> MakeFlashq(int bits, int head_dim);  // 4 or 2 bits
+// bits: 4 or 2. buffer: kF16 or kInt8.
+std::shared_ptr<const Codec> MakeFlashq(int bits, OpenType buffer, int head_dim);
 
 }  // namespace throng::kv

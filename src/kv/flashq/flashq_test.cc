@@ -26,7 +26,7 @@ std::vector<float> HalfBlock(int head_dim, uint64_t seed) {
 TEST(FlashqTest, IntegersAreThoseOfTheReference) {
   for (const int bits : {4, 2}) {
     for (const int d : {8, 24, 64, 80, 128}) {
-      const auto codec = MakeFlashq(bits, d);
+      const auto codec = MakeFlashq(bits, OpenType::kF16, d);
       const std::vector<float> block = HalfBlock(d, 40 + d);
       const FlashqTile one = QuantizeFlashqTile(std::vector<double>(block.begin(), block.end()));
       const FlashqChannels two = QuantizeFlashqChannels(one.codes, d, bits);
@@ -55,7 +55,7 @@ TEST(FlashqTest, IntegersAreThoseOfTheReference) {
 TEST(FlashqTest, ScoresAreExactIntegersTimesScales) {
   for (const int bits : {4, 2}) {
     for (const int d : {8, 80, 256}) {
-      const auto codec = MakeFlashq(bits, d);
+      const auto codec = MakeFlashq(bits, OpenType::kF16, d);
       const std::vector<float> block = HalfBlock(d, 50);
       const std::vector<float> query = Normal(d, 51);
       AlignedBytes encoded(codec->Bytes(Part::kKeys));
@@ -82,7 +82,7 @@ TEST(FlashqTest, TheLargestSumsDoNotOverflow) {
   // Channels between the extremes, full query and weights.
   for (const int bits : {4, 2}) {
     const int d = kMaxHeadDim;
-    const auto codec = MakeFlashq(bits, d);
+    const auto codec = MakeFlashq(bits, OpenType::kF16, d);
     std::vector<float> block(kPageTokens * d);
     for (size_t i = 0; i < block.size(); ++i) block[i] = i / d == 0 ? -119.0f : 119.0f;
     AlignedBytes keys(codec->Bytes(Part::kKeys)), values(codec->Bytes(Part::kValues));
@@ -106,7 +106,7 @@ TEST(FlashqTest, TheLargestSumsDoNotOverflow) {
 TEST(FlashqTest, BytesFollowTheFormula) {
   const auto per_token = [](int four, int two) {
     const size_t bytes =
-        four * MakeFlashq(4, 128)->Bytes(Part::kKeys) + two * MakeFlashq(2, 128)->Bytes(Part::kKeys);
+        four * MakeFlashq(4, OpenType::kF16, 128)->Bytes(Part::kKeys) + two * MakeFlashq(2, OpenType::kF16, 128)->Bytes(Part::kKeys);
     return 2.0 * bytes / kPageTokens;
   };
   EXPECT_EQ(per_token(32, 0), 4356.0);

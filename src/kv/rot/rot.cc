@@ -179,26 +179,22 @@ class Rot : public Codec {
     }
   }
 
-  size_t QueryBytes() const override { return (3 * static_cast<size_t>(head_dim_) + 8 + 63) / 64 * 64; }
+  size_t QueryBytes() const override { return IntegerQueryBytes(head_dim_); }
   void PrepareQuery(const float* query, void* prepared) const override {
-    auto* bytes = static_cast<uint8_t*>(prepared);
     alignas(64) float rotated[kMaxHeadDim];
+    int8_t pairs[2 * kMaxHeadDim];
     int8_t codes[kMaxHeadDim];
     HWY_DYNAMIC_DISPATCH(RotateRow)(query, back_, head_dim_, rotated);
     const float scale = HWY_DYNAMIC_DISPATCH(QuantizeQuery)(rotated, head_dim_, codes);
-    int32_t sum = 0;
-    for (int i = 0; i < head_dim_; i += 2) {
-      sum += codes[i] + codes[i + 1];
-      std::memcpy(bytes + 2 * i, codes + i, 2);
-      std::memcpy(bytes + 2 * i + 2, codes + i, 2);
+    for (int i = 0; i < head_dim_; i += 2) {  // each twice
+      std::memcpy(pairs + 2 * i, codes + i, 2);
+      std::memcpy(pairs + 2 * i + 2, codes + i, 2);
     }
-    std::memcpy(bytes + 2 * head_dim_, codes, head_dim_);
-    std::memcpy(bytes + 3 * head_dim_, &scale, 4);
-    std::memcpy(bytes + 3 * head_dim_ + 4, &sum, 4);
+    StoreIntegerQuery(pairs, codes, scale, head_dim_, prepared);
   }
 
   void Score(const uint8_t* keys, const void* prepared, int num_rows, float* scores) const override {
-    HWY_DYNAMIC_DISPATCH(ScoreRot)(bits_, keys, prepared, QueryBytes(), head_dim_, num_rows, scores);
+    HWY_DYNAMIC_DISPATCH(ScoreRot)(bits_, keys, prepared, head_dim_, num_rows, scores);
   }
   void Mix(const uint8_t* values, const float* probabilities, const float* rescale, int num_rows,
            float* out) const override {

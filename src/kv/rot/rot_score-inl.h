@@ -11,6 +11,7 @@
 
 #include "hwy/highway.h"
 #include "kv/codec.h"
+#include "kv/integer_query.h"
 #include "kv/integer_rows-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
@@ -20,25 +21,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using hwy::float16_t;
 
-// A prepared row: pairs of q as int8, each twice: int32 [d / 2]; q [d]; then scale (f32) and the sum of q
-// (i32).
-struct QueryView {
-  const uint8_t* pairs;
-  const int8_t* codes;
-  float scale;
-  int32_t sum;
-};
-
-HWY_INLINE QueryView ViewQuery(const void* prepared, int head_dim, size_t row_bytes, int row) {
-  const uint8_t* p = static_cast<const uint8_t*>(prepared) + static_cast<size_t>(row) * row_bytes;
-  QueryView view;
-  view.pairs = p;
-  view.codes = reinterpret_cast<const int8_t*>(p) + 2 * head_dim;
-  std::memcpy(&view.scale, p + 3 * head_dim, 4);
-  std::memcpy(&view.sum, p + 3 * head_dim + 4, 4);
-  return view;
-}
-
 template <class DF>
 HWY_INLINE hn::Vec<DF> LoadHalf(DF df, const uint8_t* p) {
   return hn::PromoteTo(df, hn::LoadU(hn::Rebind<float16_t, DF>(), reinterpret_cast<const float16_t*>(p)));
@@ -46,7 +28,7 @@ HWY_INLINE hn::Vec<DF> LoadHalf(DF df, const uint8_t* p) {
 
 // Scores of as many tokens as a vector of 32-bit lanes holds, from their integer sums.
 template <int kBits, class DI>
-HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const uint8_t* scales, const QueryView& query, size_t t,
+HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const uint8_t* scales, const IntegerQuery& query, size_t t,
                             float* scores) {
   const hn::Rebind<float, DI> df;
   const auto centred = hn::Sub(hn::Add(dot, dot), hn::Set(di, ((1 << kBits) - 1) * query.sum));
@@ -107,7 +89,7 @@ HWY_INLINE void UnpackKeys(const uint8_t* keys, int head_dim, int g, int t, Page
 
 template <int kBits, int kRows>
 HWY_INLINE void ScoreTile(const PageBytes& page, const uint8_t* scales, int head_dim,
-                          const QueryView* queries, float* scores) {
+                          const IntegerQuery* queries, float* scores) {
   const hn::ScalableTag<int32_t> di;
   __m512i sum[kRows][4];
   const int8_t* codes[kRows];
@@ -129,8 +111,8 @@ HWY_INLINE void ScoreTile(const PageBytes& page, const uint8_t* scales, int head
 }
 
 template <int kBits>
-HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, size_t row_bytes, int head_dim,
-                          int num_rows, float* scores) {
+HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, int head_dim, int num_rows,
+                          float* scores) {
   const uint8_t* scales = keys + static_cast<size_t>(kPageTokens) * head_dim * kBits / 8;
   PageBytes page;
   for (int g = 0; g < head_dim / 8; ++g) {
@@ -138,14 +120,14 @@ HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, size_t row_
     for (int j = 0; j < kBits; ++j) __builtin_prefetch(scales + 256 + (g * kBits + j) * 64);
     for (int t = 0; t < kPageTokens; t += 16) UnpackKeys<kBits>(keys, head_dim, g, t, page);
   }
-  QueryView queries[4];
+  IntegerQuery queries[4];
   int r = 0;
   for (; r + 4 <= num_rows; r += 4) {
-    for (int j = 0; j < 4; ++j) queries[j] = ViewQuery(prepared, head_dim, row_bytes, r + j);
+    for (int j = 0; j < 4; ++j) queries[j] = ViewIntegerQuery(prepared, head_dim, r + j);
     ScoreTile<kBits, 4>(page, scales, head_dim, queries, scores + r * kPageTokens);
   }
   for (; r < num_rows; ++r) {
-    queries[0] = ViewQuery(prepared, head_dim, row_bytes, r);
+    queries[0] = ViewIntegerQuery(prepared, head_dim, r);
     ScoreTile<kBits, 1>(page, scales, head_dim, queries, scores + r * kPageTokens);
   }
 }
@@ -200,7 +182,7 @@ HWY_INLINE void LoadKeys(DW dw, const uint8_t* keys, int head_dim, size_t g, siz
 }
 
 template <int kBits, int kRows, bool kPrefetch>
-HWY_INLINE void ScoreTile(const uint8_t* keys, int head_dim, const QueryView* queries, float* scores) {
+HWY_INLINE void ScoreTile(const uint8_t* keys, int head_dim, const IntegerQuery* queries, float* scores) {
   // How many times 8 products a sum of 16 bits holds: 4 steps 2 L 127 n < 2^15.
   constexpr size_t kFlush = kBits == 4 ? 2 : kBits == 3 ? 4 : 8;
   const hn::CappedTag<int16_t, 32> dw;
@@ -243,28 +225,28 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, int head_dim, const QueryView* qu
 }
 
 template <int kBits>
-HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, size_t row_bytes, int head_dim,
-                          int num_rows, float* scores) {
+HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, int head_dim, int num_rows,
+                          float* scores) {
   int r = 0;
   for (; r + 4 <= num_rows; r += 4) {
-    QueryView queries[4];
-    for (int j = 0; j < 4; ++j) queries[j] = ViewQuery(prepared, head_dim, row_bytes, r + j);
+    IntegerQuery queries[4];
+    for (int j = 0; j < 4; ++j) queries[j] = ViewIntegerQuery(prepared, head_dim, r + j);
     float* to = scores + r * kPageTokens;
     r == 0 ? ScoreTile<kBits, 4, true>(keys, head_dim, queries, to)
            : ScoreTile<kBits, 4, false>(keys, head_dim, queries, to);
   }
   for (; r < num_rows; ++r) {
-    const QueryView query = ViewQuery(prepared, head_dim, row_bytes, r);
+    const IntegerQuery query = ViewIntegerQuery(prepared, head_dim, r);
     ScoreTile<kBits, 1, true>(keys, head_dim, &query, scores + r * kPageTokens);
   }
 }
 
 #endif  // THRONG_VNNI
 
-void ScoreRot(int bits, const uint8_t* keys, const void* prepared, size_t row_bytes, int head_dim,
-              int num_rows, float* scores) {
+void ScoreRot(int bits, const uint8_t* keys, const void* prepared, int head_dim, int num_rows,
+              float* scores) {
   const auto rows = bits == 4 ? ScoreRows<4> : bits == 3 ? ScoreRows<3> : ScoreRows<2>;
-  rows(keys, prepared, row_bytes, head_dim, num_rows, scores);
+  rows(keys, prepared, head_dim, num_rows, scores);
 }
 
 }  // namespace HWY_NAMESPACE

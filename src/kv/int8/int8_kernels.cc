@@ -1,0 +1,297 @@
+#include "kv/int8/int8_kernels.h"
+
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kv/int8/int8_kernels.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "kv/finite.h"
+#include "kv/integer_query.h"
+#include "kv/integer_rows-inl.h"
+
+THRONG_BEFORE_NAMESPACE();
+namespace throng::kv {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Undoes the offset of the stored keys.
+HWY_INLINE int32_t Bias(const IntegerQuery& query) { return -128 * query.sum; }
+
+// scores = dot * key scale * query scale, for the N tokens from t.
+template <class DI>
+HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const float* key_scales, float query_scale, size_t t,
+                            float* scores) {
+  const hn::Rebind<float, DI> df;
+  const auto scaled = hn::Mul(hn::ConvertTo(df, dot), hn::LoadU(df, key_scales + t));
+  hn::StoreU(hn::Mul(scaled, hn::Set(df, query_scale)), df, scores + t);
+}
+
+// Fetches as much of the values as is read of the keys in one step of 4 dimensions, if this is the first tile
+// of a page. They follow the keys in a block; were they elsewhere, nothing but time would be lost.
+HWY_INLINE void PrefetchValues(const uint8_t* keys, int head_dim, int i) {
+  const uint8_t* values = keys + static_cast<size_t>(kPageTokens) * (head_dim + sizeof(float) + i);
+  for (int j = 0; j < 4 * kPageTokens; j += 64) __builtin_prefetch(values + j);
+}
+
+#if THRONG_VNNI
+
+// All 64 tokens of kRows rows: four vectors of 16 tokens, four dimensions per step.
+template <int kRows, bool kPrefetch>
+HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const IntegerQuery* queries,
+                          int head_dim, float* scores) {
+  const hn::ScalableTag<int32_t> di;
+  if (kPrefetch) {
+    for (int i = 0; i < head_dim; i += 4) PrefetchValues(keys, head_dim, i);
+  }
+  __m512i sum[kRows][4];
+  const int8_t* codes[kRows];
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    codes[r] = queries[r].codes;
+    HWY_UNROLL(8)
+    for (int v = 0; v < 4; ++v) sum[r][v] = _mm512_set1_epi32(Bias(queries[r]));
+  }
+  AddDots(keys, codes, head_dim, sum);
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(8)
+    for (int v = 0; v < 4; ++v) {
+      StoreScores(di, hn::Vec<decltype(di)>{sum[r][v]}, key_scales, queries[r].scale, v * 16,
+                  scores + r * kPageTokens);
+    }
+  }
+}
+
+#elif THRONG_AVX2
+
+// Per step 4 dimensions of 4 tokens: widened to 16 bits, because vpmaddubsw would saturate; two lanes per
+// token.
+template <int kRows, bool kPrefetch>
+HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const IntegerQuery* queries,
+                          int head_dim, float* scores) {
+  const hn::ScalableTag<int32_t> di;
+  for (int t = 0; t < kPageTokens; t += 8) {
+    __m256i sum[kRows][2];
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+    for (int i = 0; i < head_dim; i += 4) {
+      if (kPrefetch && t == 0) PrefetchValues(keys, head_dim, i);
+      const uint8_t* from = keys + static_cast<size_t>(i) * kPageTokens + t * 4;
+      const __m256i key0 = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+      const __m256i key1 = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16)));
+      HWY_UNROLL(8)
+      for (int r = 0; r < kRows; ++r) {
+        int64_t four;
+        std::memcpy(&four, queries[r].pairs + 2 * i, sizeof(four));
+        const __m256i query = _mm256_set1_epi64x(four);
+        sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(key0, query));
+        sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(key1, query));
+      }
+    }
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      // Tokens 0 1 4 5 | 2 3 6 7, put in order.
+      const __m256i pairs = _mm256_permute4x64_epi64(_mm256_hadd_epi32(sum[r][0], sum[r][1]), 0xd8);
+      const __m256i dot = _mm256_add_epi32(pairs, _mm256_set1_epi32(Bias(queries[r])));
+      StoreScores(di, hn::Vec<decltype(di)>{dot}, key_scales, queries[r].scale, t, scores + r * kPageTokens);
+    }
+  }
+}
+
+#else
+
+template <int kRows, bool kPrefetch>
+HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const IntegerQuery* queries,
+                          int head_dim, float* scores) {
+  for (int r = 0; r < kRows; ++r) {
+    int32_t dot[kPageTokens];
+    for (int32_t& x : dot) x = Bias(queries[r]);
+    for (int i = 0; i < head_dim; i += 4) {
+      const uint8_t* key = keys + static_cast<size_t>(i) * kPageTokens;
+      for (int t = 0; t < kPageTokens; ++t) {
+        for (int j = 0; j < 4; ++j) dot[t] += key[t * 4 + j] * queries[r].codes[i + j];
+      }
+    }
+    for (int t = 0; t < kPageTokens; ++t) {
+      scores[r * kPageTokens + t] = static_cast<float>(dot[t]) * key_scales[t] * queries[r].scale;
+    }
+  }
+}
+
+#endif
+
+void ScoreTarget(const uint8_t* keys, const float* key_scales, const void* prepared, int head_dim, int num_rows,
+                 float* scores) {
+  int r = 0;
+  for (; r + 4 <= num_rows; r += 4) {
+    IntegerQuery queries[4];
+    for (int j = 0; j < 4; ++j) queries[j] = ViewIntegerQuery(prepared, head_dim, r + j);
+    float* to = scores + r * kPageTokens;
+    r == 0 ? ScoreTile<4, true>(keys, key_scales, queries, head_dim, to)
+           : ScoreTile<4, false>(keys, key_scales, queries, head_dim, to);
+  }
+  for (; r < num_rows; ++r) {
+    const IntegerQuery query = ViewIntegerQuery(prepared, head_dim, r);
+    float* to = scores + r * kPageTokens;
+    r == 0 ? ScoreTile<1, true>(keys, key_scales, &query, head_dim, to)
+           : ScoreTile<1, false>(keys, key_scales, &query, head_dim, to);
+  }
+}
+
+// weights[t] = round(p[t] s[t] / unit), 0..32767; returns unit = max / 32767.
+HWY_INLINE float QuantizeWeights(const float* probabilities, const float* value_scales, int16_t* weights) {
+  const hn::CappedTag<float, 16> df;
+  const hn::RebindToSigned<decltype(df)> di;
+  const hn::Rebind<int16_t, decltype(df)> dw;
+  constexpr size_t kN = hn::MaxLanes(df);
+  constexpr size_t kVecs = kPageTokens / kN;
+  hn::Vec<decltype(df)> products[kVecs];
+  auto largest = hn::Zero(df);
+  HWY_UNROLL(16)
+  for (size_t v = 0; v < kVecs; ++v) {
+    products[v] = hn::Mul(hn::LoadU(df, probabilities + v * kN), hn::LoadU(df, value_scales + v * kN));
+    largest = hn::Max(largest, products[v]);
+  }
+  const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
+  // Below this the quotient overflows; such weights count as 0.
+  if (!(top > 1e-30f)) {
+    std::memset(weights, 0, kPageTokens * sizeof(int16_t));
+    return 0.0f;
+  }
+  const auto inverse = hn::Set(df, 32767.0f / top);
+  const auto limit = hn::Set(di, 32767);
+  HWY_UNROLL(16)
+  for (size_t v = 0; v < kVecs; ++v) {
+    const auto w = hn::Min(hn::NearestInt(hn::Mul(products[v], inverse)), limit);
+    hn::StoreU(hn::DemoteTo(dw, w), dw, weights + v * kN);
+  }
+  return top / 32767.0f;
+}
+
+// Integer sums for dimensions [c, c + kVecs N): a lane of 32 bits per dimension, two tokens per step.
+template <int kRows, int kVecs, class DI>
+HWY_INLINE void MixTile(DI di, const int8_t* values, const int16_t (*weights)[kPageTokens],
+                        const float* units, const float* rescale, int head_dim, size_t c, float* out) {
+  const hn::Repartition<int16_t, DI> dw;
+  const hn::Rebind<int8_t, decltype(dw)> db;
+  const hn::Rebind<float, DI> df;
+  const size_t N = hn::Lanes(di);
+  hn::Vec<DI> sum[kRows][kVecs];
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(8)
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(di);
+  }
+  for (int t = 0; t < kPageTokens; t += 2) {
+    hn::Vec<decltype(dw)> value[kVecs];
+    HWY_UNROLL(8)
+    for (int v = 0; v < kVecs; ++v) {
+      const int8_t* from = values + static_cast<size_t>(t) * head_dim + 2 * (c + v * N);
+      value[v] = hn::PromoteTo(dw, hn::LoadU(db, from));
+    }
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      const auto pair = hn::BitCast(dw, hn::Set(di, FourBytes(weights[r] + t)));
+      HWY_UNROLL(8)
+      for (int v = 0; v < kVecs; ++v) sum[r][v] = AddPairs(di, pair, value[v], sum[r][v]);
+    }
+  }
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    const auto unit = hn::Set(df, units[r]);
+    const auto scale = hn::Set(df, rescale[r]);
+    HWY_UNROLL(8)
+    for (int v = 0; v < kVecs; ++v) {
+      float* to = out + static_cast<size_t>(r) * head_dim + c + v * N;
+      const auto added = hn::Mul(hn::ConvertTo(df, sum[r][v]), unit);
+      hn::StoreU(hn::MulAdd(hn::LoadU(df, to), scale, added), df, to);
+    }
+  }
+}
+
+template <int kRows>
+HWY_INLINE void MixRows(const int8_t* values, const float* value_scales, const float* probabilities,
+                        const float* rescale, int head_dim, float* out) {
+  const hn::CappedTag<int32_t, 16> di;
+  constexpr size_t kN = hn::MaxLanes(di);
+  constexpr int kVecs = kN >= 16 ? 4 : 2;
+  HWY_ALIGN int16_t weights[kRows][kPageTokens];
+  float units[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    units[r] = QuantizeWeights(probabilities + r * kPageTokens, value_scales, weights[r]);
+  }
+  const size_t d = static_cast<size_t>(head_dim);
+  size_t c = 0;
+  for (; c + kVecs * kN <= d; c += kVecs * kN) {
+    MixTile<kRows, kVecs>(di, values, weights, units, rescale, head_dim, c, out);
+  }
+  for (; c + kN <= d; c += kN) MixTile<kRows, 1>(di, values, weights, units, rescale, head_dim, c, out);
+  if (c < d) {
+    MixTile<kRows, 1>(hn::CappedTag<int32_t, 8>(), values, weights, units, rescale, head_dim, c, out);
+  }
+}
+
+float QuantizeTarget(const float* row, int head_dim, int8_t* codes) {
+  return QuantizeRow(row, head_dim, kLargestElement, codes);
+}
+
+void QuantizeByTarget(const float* row, int head_dim, float scale, int range, int8_t* codes) {
+  const hn::CappedTag<float, 8> df;
+  const hn::Rebind<int8_t, decltype(df)> db;
+  const auto inverse = hn::Set(df, 1.0f / scale);
+  const auto limit = hn::Set(df, static_cast<float>(range));
+  for (size_t i = 0; i < static_cast<size_t>(head_dim); i += hn::Lanes(df)) {
+    const auto x = hn::LoadU(df, row + i);
+    const auto steps = hn::Mul(hn::IfThenElseZero(hn::Eq(x, x), x), inverse);
+    const auto bounded = hn::Max(hn::Min(steps, limit), hn::Neg(limit));
+    hn::StoreU(hn::DemoteTo(db, hn::NearestInt(bounded)), db, codes + i);
+  }
+}
+
+void MixTarget(const uint8_t* encoded, const float* value_scales, const float* probabilities,
+               const float* rescale, int head_dim, int num_rows, float* out) {
+  const int8_t* values = reinterpret_cast<const int8_t*>(encoded);
+  int r = 0;
+  for (; r + 4 <= num_rows; r += 4) {
+    MixRows<4>(values, value_scales, probabilities + r * kPageTokens, rescale + r, head_dim,
+               out + r * head_dim);
+  }
+  for (; r < num_rows; ++r) {
+    MixRows<1>(values, value_scales, probabilities + r * kPageTokens, rescale + r, head_dim,
+               out + r * head_dim);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::kv
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace throng::kv {
+
+HWY_EXPORT(ScoreTarget);
+HWY_EXPORT(MixTarget);
+HWY_EXPORT(QuantizeTarget);
+HWY_EXPORT(QuantizeByTarget);
+
+void ScoreInt8(const uint8_t* keys, const float* key_scales, const void* prepared, int head_dim, int num_rows,
+               float* scores) {
+  HWY_DYNAMIC_DISPATCH(ScoreTarget)(keys, key_scales, prepared, head_dim, num_rows, scores);
+}
+
+void MixInt8(const uint8_t* values, const float* value_scales, const float* probabilities, const float* rescale,
+             int head_dim, int num_rows, float* out) {
+  HWY_DYNAMIC_DISPATCH(MixTarget)(values, value_scales, probabilities, rescale, head_dim, num_rows, out);
+}
+
+float QuantizeInt8(const float* row, int head_dim, int8_t* codes) {
+  return HWY_DYNAMIC_DISPATCH(QuantizeTarget)(row, head_dim, codes);
+}
+
+void QuantizeInt8By(const float* row, int head_dim, float scale, int range, int8_t* codes) {
+  HWY_DYNAMIC_DISPATCH(QuantizeByTarget)(row, head_dim, scale, range, codes);
+}
+
+}  // namespace throng::kv
+#endif  // HWY_ONCE

@@ -1,0 +1,22 @@
+// Kernels of int8.h, on codes in its layout and scales of the tokens that may lie elsewhere.
+#pragma once
+
+#include <cstdint>
+
+namespace throng::kv {
+
+// keys: [d / 4, 64, 4]; key_scales: [64]; prepared: rows of integer_query.h; scores: [num_rows, 64].
+void ScoreInt8(const uint8_t* keys, const float* key_scales, const void* prepared, int head_dim, int num_rows,
+               float* scores);
+
+// values: [32, d, 2]; value_scales: [64]; the rest as Codec::Mix.
+void MixInt8(const uint8_t* values, const float* value_scales, const float* probabilities, const float* rescale,
+             int head_dim, int num_rows, float* out);
+
+// codes[i] = round(row[i] / scale), with the scale that is returned: max|row| / 127.
+float QuantizeInt8(const float* row, int head_dim, int8_t* codes);
+
+// The same by a given scale, of at least 1e-30; what exceeds +-range is clamped.
+void QuantizeInt8By(const float* row, int head_dim, float scale, int range, int8_t* codes);
+
+}  // namespace throng::kv
