@@ -122,7 +122,7 @@ void RunJournaled(const Options& options) {
   simulation.llm = options.llm;
   simulation.json = options.json;
   simulation.quiet = options.json;
-  const std::unique_ptr<llm::Llm> llm = MakeVirtualBackend(options.llm);
+  std::unique_ptr<llm::Llm> llm = MakeVirtualBackend(options.llm);
   const Scenario scenario = LoadScenario(simulation);
   const sim::RunOptions run = MakeRunOptions(simulation, scenario);
   if (run.steps > scenario.default_steps) {
@@ -131,7 +131,7 @@ void RunJournaled(const Options& options) {
   }
   const std::unique_ptr<sim::Journal> journal = sim::Journal::Create(options.journal);
   journal->Begin(ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
-  RunAndReport(simulation, scenario, run, *llm, journal.get());
+  RunAndReport(simulation, scenario, run, std::move(llm), journal.get());
 }
 
 void Run(const Options& options) {

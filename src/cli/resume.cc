@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "cli/call_stack.h"
 #include "cli/commands.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
@@ -23,13 +24,13 @@ void Resume(Options& options, const CLI::App& command) {
   FillFromManifest(*journal, command, simulation);
   const Scenario scenario = LoadScenario(simulation);
   const sim::RunOptions run = MakeRunOptions(simulation, scenario);
-  const std::unique_ptr<llm::Llm> llm = MakeLlm(simulation);
+  std::unique_ptr<llm::Llm> llm = MakeLlm(simulation);
   journal->CheckSame(*scenario.world, run, llm->Identity());
   if (!simulation.quiet) {
     fmt::print(stderr, "journal {}: {} of {} steps are done, {} answers are kept\n", options.journal,
                journal->NumSteps(), run.steps, journal->NumAnswers());
   }
-  RunAndReport(simulation, scenario, run, *llm, journal.get());
+  RunAndReport(simulation, scenario, run, std::move(llm), journal.get());
 }
 
 }  // namespace
@@ -45,6 +46,8 @@ void AddResume(CLI::App& app) {
       ->group("Simulation")
       ->check(CLI::IsMember({"single", "lockstep", "ooo"}));
   AddLlmFlags(*command, options->simulation);
+  AddLimitFlags(*command, options->simulation);
+  AddInteractiveFlags(*command, options->simulation);
   AddOutputFlags(*command, options->simulation);
   command
       ->add_flag("--sync", options->sync_always,

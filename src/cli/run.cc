@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "cli/call_stack.h"
 #include "cli/commands.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
@@ -43,14 +44,14 @@ void Run(const Options& options) {
     throw MakeError(ErrorCode::kInvalid, "journal {}: the file exists; resume it, or give another name",
                     path);
   }
-  const std::unique_ptr<llm::Llm> llm = MakeLlm(simulation);
+  std::unique_ptr<llm::Llm> llm = MakeLlm(simulation);
   std::unique_ptr<sim::Journal> journal;
   if (!options.no_journal) {
     journal = sim::Journal::Create(path, {options.sync_always});
     journal->Begin(ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
     if (!simulation.quiet) fmt::print(stderr, "journal {}\n", path);
   }
-  RunAndReport(simulation, scenario, run, *llm, journal.get());
+  RunAndReport(simulation, scenario, run, std::move(llm), journal.get());
 }
 
 }  // namespace
@@ -68,6 +69,8 @@ void AddRun(CLI::App& app) {
       ->check(CLI::IsMember({"single", "lockstep", "ooo"}))
       ->capture_default_str();
   AddLlmFlags(*command, options->simulation);
+  AddLimitFlags(*command, options->simulation);
+  AddInteractiveFlags(*command, options->simulation);
   AddOutputFlags(*command, options->simulation);
   CLI::Option* journal = command->add_option("--journal", options->journal,
                                              "Where; default: throng-SCENARIO-SEED-TIME.journal here");

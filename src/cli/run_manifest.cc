@@ -42,6 +42,15 @@ Field NumberField(const char* key, const char* flag, Number& number) {
           [&number](const std::string& value) { return CLI::detail::lexical_cast(value, number); }};
 }
 
+// Lines.
+Field ListField(const char* key, const char* flag, std::vector<std::string>& list) {
+  return {key, flag, [&list] { return fmt::format("{}", fmt::join(list, "\n")); },
+          [&list](const std::string& value) {
+            if (!value.empty()) list = CLI::detail::split(value, '\n');
+            return true;
+          }};
+}
+
 Field BoolField(const char* key, const char* flag, bool& value) {
   return {key, flag, [&value] { return value ? "1" : "0"; },
           [&value](const std::string& text) {
@@ -57,13 +66,22 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           NumberField("radius", nullptr, simulation.radius),
           NumberField("requested_agents", nullptr, simulation.agents),
           TextField("llm", "--llm", simulation.llm),
+          ListField("model_for", "--model-for", simulation.model_for),
           BoolField("real_time", "--real-time", simulation.real_time),
           PathField("model", "--model", local.model),
           TextField("kv", "--kv", local.kv),
           TextField("k", "--k", local.keys),
           TextField("v", "--v", local.values),
           TextField("softmax", "--softmax", local.softmax),
-          NumberField("context", "--context", local.max_context)};
+          NumberField("context", "--context", local.max_context),
+          NumberField("call_timeout", "--call-timeout", simulation.call_timeout_s),
+          NumberField("call_attempts", "--call-attempts", simulation.call_attempts),
+          BoolField("fallback", "--fallback", simulation.fallback),
+          NumberField("max_tokens_total", "--max-tokens-total", simulation.max_tokens),
+          NumberField("max_cost", "--max-cost", simulation.max_cost),
+          TextField("price", "--price", simulation.price),
+          TextField("interactive", "--interactive", simulation.interactive),
+          NumberField("target_ms", "--target-ms", simulation.target_ms)};
 }
 
 // What the journal itself writes into every manifest.

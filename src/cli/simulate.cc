@@ -5,24 +5,32 @@
 #include "base/data_dir.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "cli/call_stack.h"
 #include "cli/local_flags.h"
 #include "cli/progress_line.h"
 #include "llm/backend_spec.h"
 #include "llm/real_time.h"
+#include "llm/router.h"
 #include "sim/journal_report.h"
 #include "sim/journaled_llm.h"
 #include "sim/trace_world.h"
+#include "town/prompt.h"
 
 namespace throng::cli {
 
 namespace {
 
+constexpr double kLongWaitSeconds = 10;        // then the progress names who waits
+constexpr const char* kConverse = "converse";  // talk and say
+constexpr int kFailuresShown = 10;
+
 std::atomic<bool> g_stop = false;
 
 void OnSignal(int) { g_stop = true; }
 
-nlohmann::ordered_json ReportJson(const Scenario& scenario, const sim::RunOptions& options,
-                                  const Outcome& outcome, const llm::Llm& llm, const sim::Journal* journal) {
+nlohmann::ordered_json ReportJson(const Simulation& simulation, const Scenario& scenario,
+                                  const sim::RunOptions& options, const Outcome& outcome, const llm::Llm& llm,
+                                  const sim::Journal* journal) {
   const sim::RunStats& stats = outcome.result.stats;
   const llm::Stats backend = llm.GetStats();
   nlohmann::ordered_json json = {{"hash", outcome.result.hash.Hex()},
@@ -34,6 +42,7 @@ nlohmann::ordered_json ReportJson(const Scenario& scenario, const sim::RunOption
                                  {"backend_s", stats.backend_s},
                                  {"llm_calls", stats.calls},
                                  {"replayed_calls", outcome.replayed},
+                                 {"failed_calls", stats.failed_calls},
                                  {"prompt_tokens", stats.prompt_tokens},
                                  {"cached_prompt_tokens", stats.cached_prompt_tokens},
                                  {"output_tokens", stats.output_tokens},
@@ -49,6 +58,17 @@ nlohmann::ordered_json ReportJson(const Scenario& scenario, const sim::RunOption
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
     json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
   }
+  if (!simulation.price.empty()) {
+    json["cost"] = llm::CostOf({stats.prompt_tokens, stats.output_tokens}, ParsePrice(simulation.price));
+  }
+  if (outcome.interactive != nullptr) {
+    const std::vector<double>& latencies = outcome.interactive->Latencies();
+    json["interactive"] = {{"agent", simulation.interactive},
+                           {"target_ms", simulation.target_ms},
+                           {"llm_calls", latencies.size()},
+                           {"p50_s", llm::Quantile(latencies, 0.5)},
+                           {"p99_s", llm::Quantile(latencies, 0.99)}};
+  }
   if (journal != nullptr) {
     json["journal"] = journal->Path();
     json["journal_bytes"] = journal->Bytes();
@@ -58,8 +78,8 @@ nlohmann::ordered_json ReportJson(const Scenario& scenario, const sim::RunOption
   return json;
 }
 
-void PrintSummary(const Scenario& scenario, const sim::RunOptions& options, const Outcome& outcome,
-                  const llm::Llm& llm, const sim::Journal* journal) {
+void PrintSummary(const Simulation& simulation, const Scenario& scenario, const sim::RunOptions& options,
+                  const Outcome& outcome, const llm::Llm& llm, const sim::Journal* journal) {
   const sim::RunStats& stats = outcome.result.stats;
   fmt::print("{} agents, {} steps, until {}, mode {}\n", scenario.world->NumAgents(), options.steps,
              scenario.ClockAt(options.steps), sim::ModeName(options.mode));
@@ -70,6 +90,19 @@ void PrintSummary(const Scenario& scenario, const sim::RunOptions& options, cons
   if (outcome.replayed > 0) fmt::print(" ({} answered by the journal)", outcome.replayed);
   fmt::print("\ntokens      {} of prompts ({} found in the prefix cache), {} of answers\n",
              stats.prompt_tokens, stats.cached_prompt_tokens, stats.output_tokens);
+  if (stats.failed_calls > 0)
+    fmt::print("failed      {} calls, whose agents fell back\n", stats.failed_calls);
+  if (!simulation.price.empty()) {
+    fmt::print("cost        {:.4f}, at {} for a million tokens\n",
+               llm::CostOf({stats.prompt_tokens, stats.output_tokens}, ParsePrice(simulation.price)),
+               simulation.price);
+  }
+  if (outcome.interactive != nullptr) {
+    const std::vector<double>& latencies = outcome.interactive->Latencies();
+    fmt::print("interactive {}: {} calls, half within {:.2f} s, 99 % within {:.2f} s\n",
+               simulation.interactive, latencies.size(), llm::Quantile(latencies, 0.5),
+               llm::Quantile(latencies, 0.99));
+  }
   fmt::print("in flight   {:.2f} requests on average\n", stats.parallelism);
   fmt::print("clusters    {}, the largest of {} agents; at most {} steps between two agents\n",
              stats.clusters, stats.largest_cluster, stats.max_spread);
@@ -90,6 +123,55 @@ void PrintSummary(const Scenario& scenario, const sim::RunOptions& options, cons
   const double growth = sim::BytesPerHour(journal->Bytes(), options.steps, scenario.seconds_per_step);
   if (growth > 0) fmt::print(", {} per simulated hour", HumanBytes(growth));
   fmt::print("\n");
+}
+
+struct ModelFor {
+  std::vector<std::string> functions;
+  std::string backend;  // a GGUF file, or a backend's name
+};
+
+ModelFor ParseModelFor(const std::string& text) {
+  const size_t equals = text.find('=');
+  const std::string name = text.substr(0, equals);
+  std::vector<std::string> names = {kConverse};
+  ModelFor model_for;
+  if (name == kConverse) {
+    model_for.functions = {town::DecisionName(town::Decision::kTalk),
+                           town::DecisionName(town::Decision::kSay)};
+  }
+  for (const town::Decision decision : town::kDecisions) {
+    names.emplace_back(town::DecisionName(decision));
+    if (name == names.back()) model_for.functions = {name};
+  }
+  if (equals != std::string::npos) model_for.backend = text.substr(equals + 1);
+  if (model_for.functions.empty() || model_for.backend.empty()) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "--model-for {}: allowed: DECISION=FILE.gguf or DECISION=BACKEND, with one of {}", text,
+                    fmt::join(names, ", "));
+  }
+  return model_for;
+}
+
+std::unique_ptr<llm::Llm> MakeOneLlm(const Simulation& simulation, const std::string& name) {
+  if (name == "local") return engine::MakeLocalLlm(simulation.local);
+  if (name.ends_with(".gguf")) {
+    engine::LocalOptions options = simulation.local;
+    options.model = name;
+    options.kv_choice.clear();  // it is of the other model
+    return engine::MakeLocalLlm(options);
+  }
+  std::unique_ptr<llm::Llm> llm = llm::MakeBackend(name);
+  if (simulation.real_time) llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
+  return llm;
+}
+
+// A line for each of the first ones; the journal has all.
+std::function<void(const std::string&)> ReportFailures(ProgressLine& line) {
+  return [&line, shown = 0](const std::string& failure) mutable {
+    if (++shown > kFailuresShown) return;
+    line.Clear();
+    fmt::print(stderr, "fallback: {}{}\n", failure, shown == kFailuresShown ? " (more are not shown)" : "");
+  };
 }
 
 }  // namespace
@@ -125,6 +207,13 @@ void AddLlmFlags(CLI::App& command, Simulation& simulation) {
   command.add_option("--llm", simulation.llm, "Who answers:\n" + llm::BackendHelp())
       ->group(kGroup)
       ->capture_default_str();
+  command
+      .add_option(
+          "--model-for", simulation.model_for,
+          "DECISION=FILE.gguf or DECISION=BACKEND: who answers these calls instead; DECISION is plan, act, "
+          "talk, say, reflect, or converse for talk and say; may be repeated")
+      ->group(kGroup)
+      ->allow_extra_args(false);
   command
       .add_flag("--real-time", simulation.real_time,
                 "Let fake and latency take the time that they model, instead of skipping it")
@@ -168,6 +257,7 @@ Scenario LoadScenario(const Simulation& simulation) {
 }
 
 sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& scenario) {
+  CheckLimits(simulation, scenario);
   sim::RunOptions options;
   options.mode = sim::ParseMode(simulation.mode);
   options.coupling = sim::ParseCoupling(simulation.coupling);
@@ -180,13 +270,23 @@ sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& sce
 }
 
 std::unique_ptr<llm::Llm> MakeLlm(const Simulation& simulation) {
-  if (simulation.llm == "local") return engine::MakeLocalLlm(simulation.local);
-  std::unique_ptr<llm::Llm> llm = llm::MakeBackend(simulation.llm);
-  if (simulation.real_time) llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
-  return llm;
+  std::unique_ptr<llm::Llm> llm = MakeOneLlm(simulation, simulation.llm);
+  if (simulation.model_for.empty()) return llm;
+  auto router = std::make_unique<llm::RouterLlm>(std::move(llm));
+  std::map<std::string, std::shared_ptr<llm::Llm>> made;  // one that serves several decisions is loaded once
+  for (const std::string& text : simulation.model_for) {
+    const ModelFor model_for = ParseModelFor(text);
+    std::shared_ptr<llm::Llm>& backend = made[model_for.backend];
+    if (backend == nullptr) backend = MakeOneLlm(simulation, model_for.backend);
+    for (const std::string& function : model_for.functions) router->Route(function, backend);
+  }
+  return router;
 }
 
-const engine::LocalLlm* LocalOf(const llm::Llm& llm) { return dynamic_cast<const engine::LocalLlm*>(&llm); }
+const engine::LocalLlm* LocalOf(const llm::Llm& llm) {
+  if (const auto* router = dynamic_cast<const llm::RouterLlm*>(&llm)) return LocalOf(router->Default());
+  return dynamic_cast<const engine::LocalLlm*>(&llm);
+}
 
 const std::atomic<bool>& StopOnSignal() {
   struct sigaction action = {};
@@ -205,47 +305,65 @@ std::string DescribeProgress(const sim::Progress& progress, const Scenario& scen
       fmt::format("{}  step {}/{}  {} agents ahead (+{})  {} calls, {} in flight  {:.0f} tokens/s",
                   scenario.ClockAt(progress.base_step), progress.base_step, steps, progress.agents_ahead,
                   progress.front_step - progress.base_step, run.calls, progress.in_flight, rate);
+  if (progress.longest_wait_s > kLongWaitSeconds) {
+    line += fmt::format("  {} waits for {:.0f} s", scenario.world->AgentName(progress.longest_waiting),
+                        progress.longest_wait_s);
+  }
   if (stats.kv_bytes > 0) line += fmt::format("  KV {}", HumanBytes(static_cast<double>(stats.kv_bytes)));
   return line;
 }
 
 void RunAndReport(const Simulation& simulation, const Scenario& scenario, sim::RunOptions options,
-                  llm::Llm& llm, sim::Journal* journal) {
+                  std::unique_ptr<llm::Llm> backend, sim::Journal* journal) {
   ProgressLine line(simulation.quiet);
+  const llm::Llm* below = backend.get();
   if (!line.Quiet()) {
     options.progress_interval_s = line.IntervalSeconds();
     options.on_progress = [&](const sim::Progress& progress) {
-      line.Show(DescribeProgress(progress, scenario, options.steps, llm.GetStats()));
+      line.Show(DescribeProgress(progress, scenario, options.steps, below->GetStats()));
     };
   }
+  llm::TokensUsed used_before;
+  if (journal != nullptr) {
+    const sim::TokenSums sums = sim::TokensOf(*journal);
+    used_before = {sums.prompt, sums.output};
+  }
+  const CallStack stack = MakeCallStack(simulation, scenario, std::move(backend), used_before);
+  options.fall_back = simulation.fallback;
+  if (!simulation.quiet) options.on_fall_back = ReportFailures(line);
   Outcome outcome;
-  if (journal == nullptr) {
-    outcome.result = sim::RunWorld(*scenario.world, llm, options);
-  } else {
-    try {
+  outcome.interactive = stack.interactive;
+  try {
+    if (journal == nullptr) {
+      outcome.result = sim::RunWorld(*scenario.world, *stack.top, options);
+    } else {
       journal->StartSession();
-      sim::JournaledLlm journaled(llm, *journal);
+      sim::JournaledLlm journaled(*stack.top, *journal, simulation.fallback);
       options.observers.push_back(journal);
       outcome.result = sim::RunWorld(*scenario.world, journaled, options);
       outcome.replayed = journaled.NumReplayed();
       journal->SetHash(outcome.result.hash);
       journal->EndSession("done");
-    } catch (const Error& error) {
-      line.Clear();
+    }
+  } catch (const Error& error) {
+    line.Clear();
+    std::string message = error.what();
+    if (journal != nullptr) {
       try {
-        journal->EndSession(error.what());
+        journal->EndSession(message);
       } catch (const Error&) {
         // A journal that cannot be written any more: the first error says it.
       }
-      throw MakeError(error.Code(), "{} (what is done is kept: throng resume {})", error.what(),
-                      journal->Path());
+      message += fmt::format(" (what is done is kept: throng resume {})", journal->Path());
     }
+    if (stack.budget != nullptr && stack.budget->IsUsedUp()) throw Stopped(error.Code(), message);
+    throw Error(error.Code(), message);
   }
   line.Clear();
   if (simulation.json) {
-    fmt::print("{}\n", ReportJson(scenario, options, outcome, llm, journal).dump(2));
+    fmt::print("{}\n", ReportJson(simulation, scenario, options, outcome, *below, journal).dump(2));
   } else {
-    PrintSummary(scenario, options, outcome, llm, journal);
+    PrintSummary(simulation, scenario, options, outcome, *below, journal);
   }
 }
 

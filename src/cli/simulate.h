@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/local_llm.h"
+#include "llm/interactive.h"
 #include "llm/llm.h"
 #include "sim/journal.h"
 #include "sim/scheduler.h"
@@ -32,6 +34,15 @@ struct Simulation {
   std::string llm = "local";
   bool real_time = false;
   engine::LocalOptions local;
+  std::vector<std::string> model_for;  // "say=FILE_OR_BACKEND"
+  double call_timeout_s = 0;           // 0: none
+  int call_attempts = 3;
+  bool fallback = false;
+  uint64_t max_tokens = 0;  // 0: no limit
+  double max_cost = 0;      // 0: no limit
+  std::string price;        // "IN,OUT" of a million tokens
+  std::string interactive;  // an agent's name
+  double target_ms = 1000;
   bool json = false;
   bool quiet = false;
 };
@@ -69,12 +80,20 @@ std::string DescribeProgress(const sim::Progress& progress, const Scenario& scen
 
 struct Outcome {
   sim::RunResult result;
-  uint64_t replayed = 0;  // calls that the journal answered
+  uint64_t replayed = 0;                             // calls that the journal answered
+  const llm::InteractiveLlm* interactive = nullptr;  // null: nobody is
+};
+
+// A limit that the user set has stopped the run; it is no failure, and has an exit code of its own.
+class Stopped : public Error {
+ public:
+  static constexpr int kExitCode = 3;
+  using Error::Error;
 };
 
 // Runs on a journal that was begun (null: without one), and reports on stdout. Ends the journal's session in
-// any case; errors say how to resume.
+// any case; errors say how to resume. Throws Stopped when a budget is used up.
 void RunAndReport(const Simulation& simulation, const Scenario& scenario, sim::RunOptions options,
-                  llm::Llm& llm, sim::Journal* journal);
+                  std::unique_ptr<llm::Llm> backend, sim::Journal* journal);
 
 }  // namespace throng::cli

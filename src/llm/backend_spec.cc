@@ -35,7 +35,8 @@ std::string BackendHelp() {
          "latency[:replicas=8,batch=64]      made-up answers, timed by a model of a server; more: "
          "weights_ms, token_ms, kv_us,\n"
          "                                   overhead_ms, chunk, kv_tokens, cached, priorities, seed\n"
-         "fake[:latency=0.5,parallel=4]      made-up answers; more: spread, seed\n";
+         "fake[:latency=0.5,parallel=4]      made-up answers; more: spread, seed, fail, stuck (shares of "
+         "calls)\n";
 }
 
 }  // namespace throng::llm

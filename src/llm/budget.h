@@ -1,26 +1,53 @@
-// Stops a run that has used up its tokens.
+// Stops a run that has used up its tokens or its money.
 #pragma once
+
+#include <limits>
 
 #include "llm/decorator.h"
 
 namespace throng::llm {
 
+// Tokens that a prefix cache held count, too: servers differ in what they ask for them.
+struct TokensUsed {
+  uint64_t prompt = 0;
+  uint64_t output = 0;
+};
+
+struct Price {  // of a million tokens
+  double prompt = 0;
+  double output = 0;
+};
+
+double CostOf(const TokensUsed& tokens, const Price& price);
+
+struct BudgetOptions {
+  uint64_t max_tokens = std::numeric_limits<uint64_t>::max();  // of prompts and answers together
+  double max_cost = Llm::kForever;
+  Price price;
+  TokensUsed used_before;  // by earlier sessions of the run
+};
+
+// Once the completions have used the budget up, nothing is sent any more; what is in flight still completes,
+// so that all that is paid for arrives, and a run can exceed its budget by that. Then Wait throws kExhausted.
 class BudgetLlm : public Decorator {
  public:
-  // max_tokens: prompt and output tokens of all calls together; those answered from a prefix cache count too.
-  BudgetLlm(std::unique_ptr<Llm> inner, uint64_t max_tokens)
-      : Decorator(std::move(inner)), max_tokens_(max_tokens) {}
+  BudgetLlm(std::unique_ptr<Llm> inner, const BudgetOptions& options)
+      : Decorator(std::move(inner)), options_(options), used_(options.used_before) {}
 
-  // Throws kExhausted once the completions have used the budget up. Calls in flight at that moment still
-  // complete, so a run can exceed its budget by what they need.
   uint64_t Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
+  void Cancel(uint64_t id) override;
 
-  uint64_t UsedTokens() const { return used_; }
+  const TokensUsed& Used() const { return used_; }  // by earlier sessions, too
+  bool IsUsedUp() const;
 
  private:
-  uint64_t max_tokens_;
-  uint64_t used_ = 0;
+  std::string Describe() const;
+
+  BudgetOptions options_;
+  TokensUsed used_;
+  uint64_t last_held_ = 0;  // ids of what was not sent
+  uint64_t in_flight_ = 0;
 };
 
 }  // namespace throng::llm

@@ -94,19 +94,48 @@ TEST(RetryLlm, CancelReachesTheCall) {
 }
 
 TEST(BudgetLlm, StopsWhenTheTokensAreUsedUp) {
-  BudgetLlm llm(std::make_unique<FakeLlm>(), 100);
+  auto fake = std::make_unique<FakeLlm>(FakeOptions{.latency = 1, .parallel = 1});
+  const FakeLlm& backend = *fake;
+  BudgetOptions options;
+  options.max_tokens = 100;
+  options.used_before = {10, 10};
+  BudgetLlm llm(std::move(fake), options);
   std::vector<Completion> done;
-  for (uint32_t agent = 0; agent < 3; ++agent) {
-    llm.Submit(Ask(agent));
-    llm.Wait(done);
-  }
-  EXPECT_EQ(llm.UsedTokens(), 120u);
+  for (uint32_t agent = 0; agent < 3; ++agent) llm.Submit(Ask(agent));
+  llm.Wait(done);
+  EXPECT_FALSE(llm.IsUsedUp());
+  llm.Wait(done);
+  EXPECT_TRUE(llm.IsUsedUp());
+  llm.Submit(Ask(3));  // is not sent; the third, which was, still arrives
+  llm.Wait(done);
+  EXPECT_EQ(done.size(), 3u);
+  EXPECT_EQ(llm.Used().prompt, 100u);
+  EXPECT_EQ(llm.Used().output, 40u);
   try {
-    llm.Submit(Ask(3));
+    llm.Wait(done);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.Code(), ErrorCode::kExhausted);
+    EXPECT_THAT(error.what(), HasSubstr("140 of 100 tokens are used up"));
   }
+  EXPECT_EQ(backend.GetStats().calls, 3u);
+}
+
+TEST(BudgetLlm, StopsWhenTheMoneyIsSpent) {
+  BudgetOptions options;
+  options.max_cost = 0.001;
+  options.price = {10, 40};
+  BudgetLlm llm(std::make_unique<FakeLlm>(), options);
+  std::vector<Completion> done;
+  llm.Submit(Ask(0));  // 30 prompt tokens at 10 and 10 of the answer at 40 per million
+  llm.Wait(done);
+  EXPECT_NEAR(CostOf(llm.Used(), {10, 40}), 0.0007, 1e-12);
+  EXPECT_FALSE(llm.IsUsedUp());
+  llm.Submit(Ask(1));
+  llm.Wait(done);
+  EXPECT_TRUE(llm.IsUsedUp());
+  llm.Submit(Ask(2));
+  EXPECT_THROW(llm.Wait(done), Error);
 }
 
 TEST(ShuffleLlm, ReleasesEverythingInAnotherOrder) {

@@ -14,6 +14,8 @@ FakeOptions FakeOptions::Parse(std::string_view text) {
       .Bind("spread", options.spread, 0.0, 1.0)
       .Bind("parallel", options.parallel, 0, 1 << 20)
       .Bind("seed", options.seed)
+      .Bind("fail", options.fail, 0.0, 1.0)
+      .Bind("stuck", options.stuck, 0.0, 1.0)
       .Parse(text);
   return options;
 }
@@ -28,8 +30,14 @@ uint64_t FakeLlm::Submit(Request request) {
   CounterRng rng(options_.seed, request.sampling.seed, request.key.agent, request.key.step, request.key.call);
   const double latency =
       cost_ ? cost_(request) : options_.latency * (1 + options_.spread * (2 * rng.NextDouble() - 1));
+  if (rng.NextDouble() < options_.fail) {
+    completion.finish = FinishReason::kError;
+    completion.error = Error(ErrorCode::kUnavailable, "fake: the call was made to fail");
+    completion.text.clear();
+    completion.prompt_tokens = completion.output_tokens = 0;
+  }
   Pending& pending = pending_[last_id_];
-  pending = {std::move(completion), latency, request.priority, false};
+  pending = {std::move(completion), latency, request.priority, false, rng.NextDouble() < options_.stuck};
   if (options_.parallel == 0) {
     Start(last_id_, pending);
   } else {
@@ -41,7 +49,7 @@ uint64_t FakeLlm::Submit(Request request) {
 void FakeLlm::Start(uint64_t id, Pending& pending) {
   pending.running = true;
   ++running_;
-  events_.emplace(now_ + pending.latency, id);
+  if (!pending.stuck) events_.emplace(now_ + pending.latency, id);
 }
 
 void FakeLlm::StartWaiting() {
@@ -106,6 +114,7 @@ void FakeLlm::Wait(std::vector<Completion>& done, double seconds) {
     any = true;
     if (events_.empty() || events_.top().first > now_) break;
   }
+  if (!any && !pending_.empty() && deadline < kForever) now_ = deadline;  // all that is there is stuck
   StartWaiting();
 }
 
@@ -116,8 +125,11 @@ void FakeLlm::Cancel(uint64_t id) {
 
 std::string FakeLlm::Identity() const {
   if (cost_) return "fake with a cost of its own";
-  return fmt::format("fake latency={} spread={} parallel={} seed={}", options_.latency, options_.spread,
-                     options_.parallel, options_.seed);
+  std::string identity = fmt::format("fake latency={} spread={} parallel={} seed={}", options_.latency,
+                                     options_.spread, options_.parallel, options_.seed);
+  if (options_.fail > 0) identity += fmt::format(" fail={}", options_.fail);
+  if (options_.stuck > 0) identity += fmt::format(" stuck={}", options_.stuck);
+  return identity;
 }
 
 FakeLlm::Cost CostAlone(std::unique_ptr<Llm> backend) {

@@ -24,6 +24,8 @@ struct FakeOptions {
       0;  // 0 to 1: each call's latency is drawn from latency * [1 - spread, 1 + spread], by its key
   int parallel = 0;   // calls served at once, the others wait by priority; 0: all
   uint64_t seed = 0;  // another world of answers
+  double fail = 0;    // share of the calls that fail: their server is unavailable
+  double stuck = 0;   // share of the calls that are never answered
 
   // "latency=0.5,spread=0.2,parallel=4,seed=1", or empty.
   static FakeOptions Parse(std::string_view text);
@@ -51,6 +53,7 @@ class FakeLlm : public Llm {
     double latency;
     int priority;
     bool running;
+    bool stuck = false;
   };
   using Event = std::pair<double, uint64_t>;  // when, which: ties in the order of submission
 

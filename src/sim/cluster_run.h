@@ -33,6 +33,7 @@ struct PendingCall {
   std::coroutine_handle<> waiter;
   std::string function;
   Digest request_digest;
+  double issued_s = 0;  // on the backend's clock
 };
 
 // Hands requests to the backend, and later resumes their waiters.

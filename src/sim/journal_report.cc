@@ -43,6 +43,14 @@ std::vector<HourReport> ReportHours(const Journal& journal, int64_t steps_per_ho
 
 }  // namespace
 
+TokenSums TokensOf(const Journal& journal) {
+  Statement sums(journal.GetDatabase(),
+                 "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(output_tokens), 0) FROM completions");
+  TokenSums used;
+  while (sums.Step()) used = {static_cast<uint64_t>(sums.Int(0)), static_cast<uint64_t>(sums.Int(1))};
+  return used;
+}
+
 int SecondsPerStep(const Journal& journal) {
   const auto found = journal.GetManifest().find(JournalKeys::kSecondsPerStep);
   return found == journal.GetManifest().end() ? 0 : std::atoi(found->second.c_str());

@@ -49,6 +49,12 @@ struct JournalReport {
   std::vector<HourReport> hours;          // those in which something happened
 };
 
+struct TokenSums {  // of all answers
+  uint64_t prompt = 0;
+  uint64_t output = 0;
+};
+TokenSums TokensOf(const Journal& journal);
+
 // How long a step is in simulated time; 0 if the manifest does not say.
 int SecondsPerStep(const Journal& journal);
 // Of bytes that the first `steps` steps took; 0 for steps without length.

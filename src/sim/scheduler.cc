@@ -247,6 +247,7 @@ void Runner::CloseSteps() {
 void Runner::Submit(llm::Request request, PendingCall& call) {
   const uint64_t id = llm_.Submit(std::move(request));
   MeterInFlight();
+  call.issued_s = metered_until_;
   in_flight_.emplace(id, &call);
 }
 
@@ -278,10 +279,13 @@ void Runner::Deliver(llm::Completion completion) {
   MemberRun& member = call.member;
   if (completion.finish == llm::FinishReason::kError || completion.finish == llm::FinishReason::kCancelled) {
     const bool failed = completion.error.has_value();
-    throw MakeError(failed ? completion.error->Code() : ErrorCode::kCancelled,
-                    "{}, step {}, call {} ({}): {}", DescribeAgent(world_, member.Self()), cluster.GetStep(),
-                    completion.key.call, call.function,
-                    failed ? completion.error->what() : "the call was cancelled");
+    const Error error =
+        MakeError(failed ? completion.error->Code() : ErrorCode::kCancelled, "{}, step {}, call {} ({}): {}",
+                  DescribeAgent(world_, member.Self()), cluster.GetStep(), completion.key.call, call.function,
+                  failed ? completion.error->what() : "the call was cancelled");
+    if (!failed || !options_.fall_back) throw error;
+    ++stats_.failed_calls;
+    if (options_.on_fall_back) options_.on_fall_back(error.what());
   }
   ++stats_.calls;
   stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
@@ -320,6 +324,12 @@ void Runner::Report() {
   progress.front_step = graph_.FrontStep();
   progress.agents_ahead = world_.NumAgents() - graph_.AgentsAtBase();
   progress.in_flight = in_flight_.size();
+  for (const auto& [id, call] : in_flight_) {
+    const double wait = metered_until_ - call->issued_s;
+    if (wait <= progress.longest_wait_s) continue;
+    progress.longest_wait_s = wait;
+    progress.longest_waiting = call->member.Self();
+  }
   options_.on_progress(progress);
 }
 

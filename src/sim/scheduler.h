@@ -67,6 +67,7 @@ struct RunStats {
   uint64_t prompt_tokens = 0;
   uint64_t cached_prompt_tokens = 0;
   uint64_t output_tokens = 0;
+  uint64_t failed_calls = 0;  // whose agents fell back
   uint64_t clusters = 0;
   uint64_t agent_steps = 0;
   uint32_t largest_cluster = 0;
@@ -82,6 +83,8 @@ struct Progress {
   Step front_step = 0;        // the step of the agent that is furthest ahead
   uint32_t agents_ahead = 0;  // agents beyond the base step
   uint64_t in_flight = 0;
+  double longest_wait_s = 0;    // of the calls in flight, on the backend's clock,
+  AgentId longest_waiting = 0;  // and who waits
 };
 
 struct RunOptions {
@@ -93,6 +96,10 @@ struct RunOptions {
   std::vector<RunObserver*> observers;
   std::function<void(const Progress&)> on_progress;  // about once per progress_interval_s
   double progress_interval_s = 1.0;
+  // A call that failed does not end the run: its completion, with the error, goes to the agent, whose world
+  // knows what it does then. Called with one sentence for each.
+  bool fall_back = false;
+  std::function<void(const std::string&)> on_fall_back;
   const std::atomic<bool>* stop = nullptr;  // when it becomes true, the run ends with kCancelled
 };
 
@@ -104,7 +111,8 @@ struct RunResult {
 };
 
 // Runs `world` from its start. Throws the Error of whatever failed, naming agent and step; calls in flight
-// are then cancelled. A completion that failed ends the run; its agent is not resumed.
+// are then cancelled. A completion that failed ends the run, and its
+// agent is not resumed, unless the options say fall_back.
 RunResult RunWorld(const World& world, llm::Llm& llm, const RunOptions& options);
 
 }  // namespace throng::sim

@@ -62,8 +62,8 @@ class View {
 class Caller {
  public:
   virtual ~Caller() = default;
-  // Completes with the completion of the request. A completion that failed ends the run, and the caller is
-  // not resumed.
+  // Completes with the completion of the request. One that failed ends the run, and the caller is not
+  // resumed; in runs that fall back (scheduler.h), it is: the completion has an error and no text.
   virtual Task<llm::Completion> Ask(llm::Request request) = 0;
 };
 

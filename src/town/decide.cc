@@ -246,6 +246,12 @@ std::string CleanLine(std::string_view text, size_t max_bytes) {
   return std::string(Trim(line));
 }
 
+std::string FallbackText(Decision decision, const llm::Completion& completion) {
+  constexpr size_t kMaxBytes = 80;
+  return fmt::format("{}: {}", DecisionName(decision),
+                     completion.error ? "no answer" : CleanLine(completion.text, kMaxBytes));
+}
+
 Plan UsualPlan(const Content& content, const Persona& persona) {
   const auto at = [&](int hour, PlaceId place) {
     return PlanEntry{hour, place, content.places[place].activities[0]};

@@ -61,6 +61,9 @@ std::optional<Insight> ParseInsight(const std::string& answer);
 // in two.
 std::string CleanLine(std::string_view text, size_t max_bytes);
 
+// The text of the event when an answer gave nothing: "act: what was answered".
+std::string FallbackText(Decision decision, const llm::Completion& completion);
+
 // What somebody does who has no understandable plan: work, lunch, an evening out, home.
 Plan UsualPlan(const Content& content, const Persona& persona);
 

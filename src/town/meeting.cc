@@ -79,7 +79,7 @@ sim::Task<TownWorld::TalkResult> TownWorld::Converse(Step step, const std::vecto
     const llm::Completion completion = co_await commit.CallerOf(id).Ask(std::move(request));
     const std::optional<Said> said = ParseSaid(completion.text);
     if (!said) {
-      result.fallback = sim::Event{id, "fallback", "say: " + CleanLine(completion.text, 80)};
+      result.fallback = sim::Event{id, "fallback", FallbackText(Decision::kSay, completion)};
       break;
     }
     result.lines.push_back({by_first, said->text});

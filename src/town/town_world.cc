@@ -138,7 +138,7 @@ sim::Task<void> TownWorld::WakeUp(const sim::View& view, sim::Caller& caller, Dr
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   std::optional<Plan> plan = ParsePlan(content_, completion.text);
   if (!plan) {
-    draft.events.push_back({self, "fallback", "plan: " + CleanLine(completion.text, 80)});
+    draft.events.push_back({self, "fallback", FallbackText(Decision::kPlan, completion)});
     plan = UsualPlan(content_, persona);
   }
   std::string text;
@@ -170,7 +170,7 @@ sim::Task<void> TownWorld::GoToBed(const sim::View& view, sim::Caller& caller, D
     mind.memories.Append(minute, MemoryKind::kThought, insight->importance, "You thought: " + insight->text);
     draft.events.push_back({self, "reflect", insight->text});
   } else {
-    draft.events.push_back({self, "fallback", "reflect: " + CleanLine(completion.text, 80)});
+    draft.events.push_back({self, "fallback", FallbackText(Decision::kReflect, completion)});
   }
   mind.tired = true;
   mind.goal = content_.home;
@@ -191,7 +191,7 @@ sim::Task<void> TownWorld::ChooseGoal(const sim::View& view, sim::Caller& caller
   const PlanEntry* entry = CurrentEntry(*mind.plan, minute % kDayMinutes);
   std::optional<PlaceId> place = ParsePlace(content_, completion.text);
   if (!place) {
-    draft.events.push_back({self, "fallback", "act: " + CleanLine(completion.text, 80)});
+    draft.events.push_back({self, "fallback", FallbackText(Decision::kAct, completion)});
     place = entry ? entry->place : content_.home;
   }
   const std::string activity =
@@ -232,7 +232,7 @@ sim::Task<bool> TownWorld::AskWhetherToTalk(AgentId agent, AgentId other, const 
   llm::Request request = AskTalk(scene, meeting);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   const std::optional<bool> answer = ParseYesNo(completion.text);
-  if (!answer) draft.events.push_back({agent, "fallback", "talk: " + CleanLine(completion.text, 80)});
+  if (!answer) draft.events.push_back({agent, "fallback", FallbackText(Decision::kTalk, completion)});
   contact.considered = step;
   draft.mind.SetContact(contact);
   draft.mind_changed = true;

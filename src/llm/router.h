@@ -1,0 +1,56 @@
+// Sends calls to one of several backends by what they are for: a model per kind of decision.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "llm/llm.h"
+
+namespace throng::llm {
+
+// Backends keep their own clocks, wall time or virtual time. This one's clock follows those that have calls
+// in flight, all of them together in steps of kQuantum seconds, so that times in one virtual backend are
+// right to that precision for calls that follow answers of another.
+class RouterLlm : public Llm {
+ public:
+  static constexpr double kQuantum = 0.005;
+
+  explicit RouterLlm(std::unique_ptr<Llm> fallback);
+
+  // Calls of this function go there. A backend may serve several functions.
+  void Route(const std::string& function, std::shared_ptr<Llm> backend);
+
+  uint64_t Submit(Request request) override;
+  void Wait(std::vector<Completion>& done, double seconds = kForever) override;
+  void Cancel(uint64_t id) override;
+  double Now() const override { return now_; }
+  std::string Identity() const override;
+  Stats GetStats() const override;  // of all together
+
+  const Llm& Default() const { return *lanes_.front().backend; }
+
+ private:
+  struct Lane {
+    std::shared_ptr<Llm> backend;
+    double offset = 0;                             // of this clock to the backend's
+    std::unordered_map<uint64_t, uint64_t> ids{};  // in flight, by the backend's id
+  };
+
+  double NowOf(const Lane& lane) const { return lane.backend->Now() + lane.offset; }
+  bool Advance(Lane& lane, double until, std::vector<Completion>& done);
+
+  std::vector<Lane> lanes_;               // the first takes what has no route
+  std::map<std::string, size_t> routes_;  // function: lane
+  double now_ = 0;
+  uint64_t last_id_ = 0;
+  std::mutex mutex_;
+  std::unordered_map<uint64_t, std::pair<size_t, uint64_t>>
+      in_flight_;  // guarded by mutex_; id: lane, its id
+};
+
+}  // namespace throng::llm

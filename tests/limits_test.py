@@ -1,0 +1,73 @@
+"""Limits that stop a run (tokens, money) and calls that hang or fail: exit codes, sentences, and that the result is the
+same in the end."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+THRONG = Path(sys.argv[1]).resolve()
+WORLD = ["--agents", "24", "--steps", "1200", "--quiet", "--json"]
+SICK = "fake:latency=1,stuck=0.02,fail=0.02"
+
+
+def throng(*arguments, code=0):
+    done = subprocess.run([THRONG, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, f"{arguments}: exit code {done.returncode}, not {code}: {done.stderr}"
+    if code == 0:
+        return json.loads(done.stdout)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def budgets(folder):
+    healthy = ["run", *WORLD, "--llm", "fake:latency=1"]
+    whole = throng(*healthy, "--no-journal")
+    tokens = whole["prompt_tokens"] + whole["output_tokens"]
+    for mode in ["ooo", "lockstep"]:
+        journal = folder / f"{mode}.journal"
+        limit = tokens // 3
+        message = throng(*healthy, "--mode", mode, "--max-tokens-total", limit, "--journal", journal, code=3)
+        assert "stopped" in message and f"of {limit} tokens are used up" in message and journal.name in message, message
+        assert "tokens are used up" in throng("resume", journal, "--quiet", code=3)  # the limit is kept
+        used = throng("journal", journal, "--json")
+        used = sum(each["prompt_tokens"] + each["output_tokens"] for each in used["functions"])
+        assert limit <= used < limit + 24 * 400, used  # more by what was in flight at most
+        message = throng("resume", journal, "--quiet", "--max-tokens-total", 10 * tokens, "--max-cost", "0.02", "--price", "0.5,2", code=3)
+        assert "the most that it may cost" in message, message
+        result = throng("resume", journal, "--quiet", "--json", "--max-tokens-total", 10 * tokens, "--price", "0.5,2")
+        assert result["hash"] == whole["hash"]
+        cost = (0.5 * whole["prompt_tokens"] + 2 * whole["output_tokens"]) / 1e6
+        assert abs(result["cost"] - cost) < 1e-9
+    unpriced = folder / "unpriced.journal"
+    assert "--price" in throng(*healthy, "--max-cost", "1", "--journal", unpriced, code=1)
+    assert not unpriced.exists()
+
+
+def failures(folder):
+    assert "asked 3 times" in throng("run", *WORLD, "--llm", "fake:latency=1,stuck=0.02", "--call-timeout", 5, "--no-journal", code=1)
+    sick = ["run", *WORLD, "--llm", SICK, "--call-timeout", 5, "--fallback"]
+    reference = throng(*sick, "--no-journal")
+    assert reference["failed_calls"] > 5
+    assert throng(*sick, "--mode", "lockstep", "--no-journal")["hash"] == reference["hash"]
+    journal = folder / "sick.journal"
+    throng(*sick, "--max-tokens-total", 15000, "--journal", journal, code=3)
+    result = throng("resume", journal, "--quiet", "--json", "--max-tokens-total", 10**9)
+    assert result["hash"] == reference["hash"] and result["failed_calls"] == reference["failed_calls"]
+    report = throng("journal", journal, "--json")
+    assert report["fallbacks"] == sum(each["failed_calls"] for each in report["functions"]) == reference["failed_calls"]
+    again = throng("resume", journal, "--quiet", "--json", "--max-tokens-total", 10**9)
+    assert again["replayed_calls"] == again["llm_calls"] and again["hash"] == reference["hash"]
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        budgets(Path(name))
+        failures(Path(name))
+    print("limits stop runs, failures are survived, and the results are the same")
+
+
+if __name__ == "__main__":
+    main()
