@@ -86,6 +86,8 @@ def main():
         ("broken gzip", ["replay", gzip_cut], ["cut.gz"], 1),
         ("no such trace", ["replay", folder / "none.jsonl"], ["none.jsonl"], 1),
         ("replay with a backend that needs prompts", ["replay", trace, "--llm", "local"], ["latency", "fake"], 1),
+        ("replay in an unknown mode", ["replay", trace, "--mode", "fast"], ["fast", "no-dependency"], 1),
+        ("plot of no time", ["replay", trace, "--plot", folder / "x.svg", "--plot-window", "9:3"], ["9:3", "100:400"], 1),
         ("unknown flag", ["run", "--nonsense"], ["--nonsense"], 2),
         ("unknown subcommand", ["fly"], ["fly"], 2),
         ("number that is none", ["run", "--steps", "many"], ["--steps"], 2),

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "cli/replay_run.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
+#include "cli/timeline_svg.h"
 #include "sim/trace.h"
 
 namespace throng::cli {
@@ -28,6 +30,7 @@ struct Options {
   int steps = 0;
   std::string plot;
   std::string journal;
+  std::string plot_window;
   bool json = false;
 };
 
@@ -139,9 +142,14 @@ void Run(const Options& options) {
     RunJournaled(options);
     return;
   }
+  const TimeWindow window =
+      options.plot_window.empty() ? TimeWindow() : TimeWindow::Parse(options.plot_window);
   const std::vector<std::string> modes = ModesToRun(options.mode);
   MakeVirtualBackend(options.llm);  // refuses a wrong one before the trace is read
   Replayer replayer(sim::LoadTrace(options.trace), options.radius, options.steps);
+  std::ofstream plot;
+  if (!options.plot.empty()) plot.open(options.plot);
+  if (!plot) throw MakeError(ErrorCode::kIo, "--plot {}: cannot open to write", options.plot);
   std::vector<ReplayRow> rows;
   for (const std::string& mode : modes) {
     Replayer::RunFlags flags;
@@ -155,6 +163,11 @@ void Run(const Options& options) {
       };
     }
     rows.push_back(replayer.Run(mode, flags));
+  }
+  if (plot.is_open()) {
+    plot << TimelineSvg(rows, window);
+    plot.close();
+    if (!plot) throw MakeError(ErrorCode::kIo, "--plot {}: cannot write", options.plot);
   }
   if (!options.json) {
     PrintTable(rows);
@@ -195,13 +208,22 @@ void AddReplay(CLI::App& app) {
   command->add_option("--steps", options->steps, "Only the first so many steps; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(0, 100000000));
-  command->add_option("--journal", options->journal,
-                      "Run --mode alone and keep a journal of it; throng resume goes on with it");
+  CLI::Option* journal =
+      command->add_option("--journal", options->journal,
+                          "Run --mode alone and keep a journal of it; throng resume goes on with it");
+  CLI::Option* plot = command->add_option(
+      "--plot", options->plot,
+      "Write an SVG picture: each agent's calls, and the requests in flight, over time in each mode");
+  plot->excludes(journal);
+  command
+      ->add_option("--plot-window", options->plot_window, "FROM:UNTIL in seconds: only that part of the time")
+      ->needs(plot);
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Examples:\n"
-      "  throng replay day.jsonl.gz --mode lockstep --journal day.journal\n"
-      "  throng replay day.jsonl.gz --mode ooo --llm latency:replicas=8");
+      "  throng replay day.jsonl.gz --mode all --llm latency:replicas=8\n"
+      "  throng replay day.jsonl.gz --mode oracle --plot day.svg --plot-window 100:400\n"
+      "  throng replay day.jsonl.gz --mode lockstep --journal day.journal");
   command->callback([options] { Run(*options); });
 }
 

@@ -81,7 +81,7 @@ void LatencyLlm::Admit() {
     if (replica == nullptr) break;  // nobody overtakes: a long request would wait for ever
     waiting_.erase(waiting_.begin());
     sequence.replica = static_cast<int>(replica - replicas_.data());
-    replica->prefilling.push_back(id);
+    replica->prefilling.emplace(sequence.priority, id);
     replica->kv_used += KvNeed(sequence);
     if (replica->run > 0) CutRun(*replica);
   }
@@ -108,7 +108,10 @@ void LatencyLlm::CutRun(Replica& replica) {
 
 void LatencyLlm::Plan(Replica& replica) {
   replica.run_prompt = 0;
-  for (const uint64_t id : replica.prefilling) {
+  replica.run_prefills.clear();
+  for (const auto& [priority, id] : replica.prefilling) {
+    if (replica.run_prompt == options_.chunk) break;
+    replica.run_prefills.push_back(id);
     replica.run_prompt = std::min(options_.chunk, replica.run_prompt + sequences_.at(id).prompt_left);
   }
   if (!replica.prefilling.empty()) {
@@ -123,18 +126,16 @@ void LatencyLlm::Plan(Replica& replica) {
   replica.run_end = now_ + RunSeconds(replica, replica.run);
 }
 
-// Gives the iteration's prompt tokens to the sequences in their order; each that has all of them makes its
-// first token.
+// Gives the iteration's prompt tokens to its sequences; each that has all of them makes its first token.
 void LatencyLlm::FinishPrompts(Replica& replica, std::vector<uint64_t>& finished) {
-  int budget = replica.run_prompt;  // who was admitted during the run is behind
-  while (budget > 0) {
-    const uint64_t id = replica.prefilling.front();
+  int budget = replica.run_prompt;
+  for (const uint64_t id : replica.run_prefills) {
     Sequence& sequence = sequences_.at(id);
     const int taken = std::min(budget, sequence.prompt_left);
     budget -= taken;
     sequence.prompt_left -= taken;
     if (sequence.prompt_left > 0) break;
-    replica.prefilling.pop_front();
+    replica.prefilling.erase({sequence.priority, id});
     const int left = std::max(sequence.completion.output_tokens - 1, 0);
     sequence.finish_at = replica.iteration + left;
     replica.decoding.emplace(sequence.finish_at, id);
@@ -162,7 +163,7 @@ void LatencyLlm::Retire(Replica& replica, uint64_t id, std::vector<Completion>& 
     replica.decoding.erase({sequence.finish_at, id});
     replica.context -= KvNeed(sequence) - (sequence.finish_at - replica.iteration);
   } else {
-    std::erase(replica.prefilling, id);
+    replica.prefilling.erase({sequence.priority, id});
   }
   replica.kv_used -= KvNeed(sequence);
   Completion& completion = sequence.completion;

@@ -3,12 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "llm/answer_maker.h"
@@ -64,13 +64,14 @@ class LatencyLlm : public Llm {
   // A run is one or more iterations of the same composition. It is replaced by a shorter one when somebody
   // arrives.
   struct Replica {
-    std::deque<uint64_t> prefilling;                  // in the order of admission
+    std::set<std::pair<int, uint64_t>> prefilling;  // priority, id: the order in which they get prompt tokens
     std::set<std::pair<int64_t, uint64_t>> decoding;  // by finish_at
     int64_t iteration = 0;                            // completed
-    int64_t context = 0;  // tokens of all decoding sequences, at the start of the run
-    int64_t kv_used = 0;  // tokens promised to admitted sequences
-    int64_t run = 0;      // iterations of the run; 0: idle
-    int run_prompt = 0;   // prompt tokens of its one iteration
+    int64_t context = 0;                 // tokens of all decoding sequences, at the start of the run
+    int64_t kv_used = 0;                 // tokens promised to admitted sequences
+    int64_t run = 0;                     // iterations of the run; 0: idle
+    int run_prompt = 0;                  // prompt tokens of its one iteration
+    std::vector<uint64_t> run_prefills;  // whose they are
     double run_start = 0;
     double run_end = 0;
   };

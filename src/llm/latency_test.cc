@@ -114,6 +114,21 @@ TEST(LatencyLlm, TheBatchLimitQueuesByPriority) {
   EXPECT_LT(times.at(1), times.at(2));
 }
 
+TEST(LatencyLlm, PromptsOfSmallerPriorityAreComputedFirst) {
+  LatencyLlm llm(Simple());
+  llm.Submit(Sized(150, 1, 7));
+  llm.Submit(Sized(150, 1, 7));
+  std::vector<Completion> done;
+  llm.Wait(done, 0.050);
+  llm.Submit(Sized(150, 1, 2));
+  // The iteration under way keeps its 100 tokens of the first. The third's 150 follow, with what is left of
+  // the first, and then the second.
+  const auto times = Times(llm);
+  EXPECT_NEAR(times.at(3), 0.300, 1e-9);
+  EXPECT_NEAR(times.at(1), 0.300, 1e-9);
+  EXPECT_NEAR(times.at(2), 0.450, 1e-9);
+}
+
 TEST(LatencyLlm, TheCacheLimitsTheBatch) {
   LatencyOptions options = Simple();
   options.kv_tokens = 100;
