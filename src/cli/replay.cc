@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/call_stack.h"
 #include "cli/commands.h"
+#include "cli/replay_interactive.h"
 #include "cli/replay_run.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
@@ -27,6 +29,7 @@ struct Options {
   int steps = 0;
   std::string plot;
   std::string journal;
+  Simulation simulation;  // interactive and target
   bool json = false;
 };
 
@@ -109,9 +112,8 @@ std::vector<std::string> ModesToRun(const std::string& mode) {
   return modes;
 }
 
-// One mode alone, so that what is there when it is killed belongs to one run.
-void RunJournaled(const Options& options) {
-  Simulation simulation;
+Simulation SimulationOf(const Options& options) {
+  Simulation simulation = options.simulation;
   simulation.trace = options.trace;
   simulation.radius = options.radius;
   simulation.steps = options.steps;
@@ -120,6 +122,12 @@ void RunJournaled(const Options& options) {
   simulation.llm = options.llm;
   simulation.json = options.json;
   simulation.quiet = options.json;
+  return simulation;
+}
+
+// One mode alone, so that what is there when it is killed belongs to one run.
+void RunJournaled(const Options& options) {
+  const Simulation simulation = SimulationOf(options);
   std::unique_ptr<llm::Llm> llm = MakeVirtualBackend(options.llm);
   const Scenario scenario = LoadScenario(simulation);
   const sim::RunOptions run = MakeRunOptions(simulation, scenario);
@@ -135,6 +143,10 @@ void RunJournaled(const Options& options) {
 void Run(const Options& options) {
   if (!options.journal.empty()) {
     RunJournaled(options);
+    return;
+  }
+  if (!options.simulation.interactive.empty()) {
+    ReplayInteractive(SimulationOf(options));
     return;
   }
   const std::vector<std::string> modes = ModesToRun(options.mode);
@@ -189,11 +201,13 @@ void AddReplay(CLI::App& app) {
       ->check(CLI::Range(0, 100000000));
   command->add_option("--journal", options->journal,
                       "Run --mode alone and keep a journal of it; throng resume goes on with it");
+  AddInteractiveFlags(*command, options->simulation);
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Examples:\n"
       "  throng replay day.jsonl.gz --mode lockstep --journal day.journal\n"
-      "  throng replay day.jsonl.gz --mode ooo --llm latency:replicas=8");
+      "  throng replay day.jsonl.gz --mode ooo --llm latency:replicas=8\n"
+      "  throng replay day.jsonl.gz --interactive 'Isabella Rodriguez' --target-ms 2000");
   command->callback([options] { Run(*options); });
 }
 
