@@ -1,4 +1,4 @@
-"""Limits that stop a run (tokens, money) and calls that hang or fail: exit codes, sentences, and that the result is the
+"""Limits that stop a run (tokens, money), calls that hang or fail, and priority for one agent: exit codes, sentences, and that the result is the
 same in the end."""
 
 import json
@@ -62,10 +62,22 @@ def failures(folder):
     assert again["replayed_calls"] == again["llm_calls"] and again["hash"] == reference["hash"]
 
 
+def interactive():
+    run = ["run", "--agents", 100, "--steps", 600, "--quiet", "--json", "--no-journal", "--llm", "latency", "--interactive", "Ada"]
+    without = throng(*run, "--target-ms", 0)
+    served = throng(*run, "--target-ms", 500)
+    assert served["hash"] == without["hash"]
+    before, after = without["interactive"], served["interactive"]
+    assert before["llm_calls"] == after["llm_calls"] > 0
+    assert after["p50_s"] < 0.8 * before["p50_s"], (before, after)
+    assert "allowed: Ada, Ben" in throng(*run[:-1], "Nobody", code=1)
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         budgets(Path(name))
         failures(Path(name))
+    interactive()
     print("limits stop runs, failures are survived, and the results are the same")
 
 

@@ -60,7 +60,7 @@ void AddInteractiveFlags(CLI::App& command, Simulation& simulation) {
       ->group(kLimits);
   command
       .add_option("--target-ms", simulation.target_ms,
-                  "Latency that its calls should have: the others yield so far; 0: only measure it")
+                  "Latency that its calls should have, for which the others yield; 0: only measure it")
       ->group(kLimits)
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();

@@ -15,6 +15,7 @@ void AddReplay(CLI::App& app);
 void AddResume(CLI::App& app);
 void AddRun(CLI::App& app);
 void AddServe(CLI::App& app);
+void AddSweep(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddVerify(CLI::App& app);
 void AddVersion(CLI::App& app);

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/call_stack.h"
 #include "cli/commands.h"
+#include "cli/replay_interactive.h"
 #include "cli/replay_run.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
@@ -31,6 +33,7 @@ struct Options {
   std::string plot;
   std::string journal;
   std::string plot_window;
+  Simulation simulation;  // interactive and target
   bool json = false;
 };
 
@@ -113,9 +116,8 @@ std::vector<std::string> ModesToRun(const std::string& mode) {
   return modes;
 }
 
-// One mode alone, so that what is there when it is killed belongs to one run.
-void RunJournaled(const Options& options) {
-  Simulation simulation;
+Simulation SimulationOf(const Options& options) {
+  Simulation simulation = options.simulation;
   simulation.trace = options.trace;
   simulation.radius = options.radius;
   simulation.steps = options.steps;
@@ -125,6 +127,12 @@ void RunJournaled(const Options& options) {
   simulation.llm = options.llm;
   simulation.json = options.json;
   simulation.quiet = options.json;
+  return simulation;
+}
+
+// One mode alone, so that what is there when it is killed belongs to one run.
+void RunJournaled(const Options& options) {
+  const Simulation simulation = SimulationOf(options);
   std::unique_ptr<llm::Llm> llm = MakeVirtualBackend(options.llm);
   const Scenario scenario = LoadScenario(simulation);
   const sim::RunOptions run = MakeRunOptions(simulation, scenario);
@@ -140,6 +148,10 @@ void RunJournaled(const Options& options) {
 void Run(const Options& options) {
   if (!options.journal.empty()) {
     RunJournaled(options);
+    return;
+  }
+  if (!options.simulation.interactive.empty()) {
+    ReplayInteractive(SimulationOf(options));
     return;
   }
   const TimeWindow window =
@@ -218,12 +230,14 @@ void AddReplay(CLI::App& app) {
   command
       ->add_option("--plot-window", options->plot_window, "FROM:UNTIL in seconds: only that part of the time")
       ->needs(plot);
+  AddInteractiveFlags(*command, options->simulation);
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Examples:\n"
       "  throng replay day.jsonl.gz --mode all --llm latency:replicas=8\n"
       "  throng replay day.jsonl.gz --mode oracle --plot day.svg --plot-window 100:400\n"
-      "  throng replay day.jsonl.gz --mode lockstep --journal day.journal");
+      "  throng replay day.jsonl.gz --mode lockstep --journal day.journal\n"
+      "  throng replay day.jsonl.gz --interactive 'Isabella Rodriguez' --target-ms 2000");
   command->callback([options] { Run(*options); });
 }
 

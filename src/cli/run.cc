@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/call_stack.h"
 #include "cli/commands.h"
+#include "cli/estimate.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
 
@@ -18,6 +19,8 @@ struct Options {
   Simulation simulation;
   std::string journal;
   bool no_journal = false;
+  bool dry_run = false;
+  std::string sample;
   bool sync_always = false;
 };
 
@@ -36,6 +39,10 @@ std::string DefaultJournalPath(const sim::World& world, uint64_t seed) {
 
 void Run(const Options& options) {
   const Simulation& simulation = options.simulation;
+  if (options.dry_run) {
+    EstimateAndReport(simulation, options.sample);
+    return;
+  }
   const Scenario scenario = LoadScenario(simulation);
   const sim::RunOptions run = MakeRunOptions(simulation, scenario);
   const std::string path =
@@ -76,6 +83,14 @@ void AddRun(CLI::App& app) {
                                              "Where; default: throng-SCENARIO-SEED-TIME.journal here");
   journal->group("Output");
   command->add_flag("--no-journal", options->no_journal, "Keep nothing")->group("Output")->excludes(journal);
+  CLI::Option* dry_run =
+      command->add_flag("--dry-run", options->dry_run, "Only estimate calls, tokens and cost (--price)");
+  dry_run->group("Output");
+  command
+      ->add_option("--sample", options->sample,
+                   "Journal from which --dry-run estimates; default: a run on made-up answers")
+      ->group("Output")
+      ->needs(dry_run);
   command
       ->add_flag("--sync", options->sync_always,
                  "Survive a loss of power too: wait for the disk at every answer")

@@ -1,0 +1,115 @@
+#include "cli/estimate.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "cli/call_stack.h"
+#include "llm/fake.h"
+#include "sim/journal_report.h"
+#include "sim/journaled_llm.h"
+#include "sim/temporary_journal.h"
+
+namespace throng::cli {
+
+namespace {
+
+constexpr sim::Step kDaySeconds = 24 * 3600;
+
+struct Sample {
+  std::vector<sim::FunctionReport> functions;
+  double agent_steps = 0;
+  std::string from;
+};
+
+Sample SampleOf(const sim::Journal& journal, uint32_t agents, sim::Step steps) {
+  Sample sample;
+  sample.functions = sim::Inspect(journal).functions;
+  sample.agent_steps = static_cast<double>(agents) * steps;
+  return sample;
+}
+
+Sample ReadSample(const std::string& path) {
+  const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(path);
+  uint32_t agents = 0;
+  CLI::detail::lexical_cast(journal->ManifestValue(sim::JournalKeys::kAgents), agents);
+  const sim::Step steps = journal->NumSteps();
+  if (agents == 0 || steps == 0) {
+    throw MakeError(ErrorCode::kInvalid, "--sample {}: no step of it is complete", path);
+  }
+  Sample sample = SampleOf(*journal, agents, steps);
+  sample.from = fmt::format("journal {}, {} agents for {} steps", path, agents, steps);
+  return sample;
+}
+
+// Prompts are real, answers are not: how much people talk is a guess, and so are the lengths of what they
+// say.
+Sample MakeSample(Simulation simulation, uint32_t agents, sim::Step steps) {
+  simulation.agents = std::min(agents, kSampleAgents);
+  simulation.until.clear();
+  const Scenario scenario = LoadScenario(simulation);
+  simulation.steps = std::min(steps, kDaySeconds / std::max(1, scenario.seconds_per_step));
+  llm::FakeLlm fake;
+  sim::TemporaryJournal journal;
+  sim::JournaledLlm llm(fake, journal.Get());
+  sim::RunWorld(*scenario.world, llm, MakeRunOptions(simulation, scenario));
+  Sample sample = SampleOf(journal.Get(), simulation.agents, simulation.steps);
+  sample.from = fmt::format("made-up answers, {} agents for {} steps, 4 bytes to a token", simulation.agents,
+                            simulation.steps);
+  return sample;
+}
+
+}  // namespace
+
+void EstimateAndReport(const Simulation& simulation, const std::string& sample_path) {
+  const Scenario scenario = LoadScenario(simulation);
+  const sim::RunOptions run = MakeRunOptions(simulation, scenario);
+  const uint32_t agents = scenario.world->NumAgents();
+  const Sample sample =
+      sample_path.empty() ? MakeSample(simulation, agents, run.steps) : ReadSample(sample_path);
+  const double scale = static_cast<double>(agents) * run.steps / sample.agent_steps;
+  const auto scaled = [&](int64_t count) {
+    return static_cast<uint64_t>(static_cast<double>(count) * scale + 0.5);
+  };
+  uint64_t calls = 0;
+  llm::TokensUsed tokens;
+  nlohmann::ordered_json functions = nlohmann::ordered_json::array();
+  if (!simulation.json) {
+    fmt::print("{} agents, {} steps; sample: {}\n", agents, run.steps, sample.from);
+    fmt::print("{:<14} {:>10} {:>14} {:>14}\n", "function", "calls", "prompt tokens", "output tokens");
+  }
+  const auto print_row = [](const std::string& name, uint64_t n, uint64_t prompt, uint64_t output) {
+    fmt::print("{:<14} {:>10} {:>14} {:>14}\n", name, n, prompt, output);
+  };
+  for (const sim::FunctionReport& function : sample.functions) {
+    const uint64_t n = scaled(function.calls);
+    const llm::TokensUsed used = {scaled(function.prompt_tokens), scaled(function.output_tokens)};
+    calls += n;
+    tokens.prompt += used.prompt;
+    tokens.output += used.output;
+    functions.push_back({{"function", function.function},
+                         {"llm_calls", n},
+                         {"prompt_tokens", used.prompt},
+                         {"output_tokens", used.output}});
+    if (!simulation.json) print_row(function.function, n, used.prompt, used.output);
+  }
+  const double cost = llm::CostOf(tokens, ParsePrice(simulation.price));
+  if (!simulation.json) {
+    print_row("all", calls, tokens.prompt, tokens.output);
+    if (!simulation.price.empty()) {
+      fmt::print("cost           {:.4f}, at {} for a million tokens\n", cost, simulation.price);
+    }
+    return;
+  }
+  nlohmann::ordered_json json = {{"dry_run", true},
+                                 {"agents", agents},
+                                 {"steps", run.steps},
+                                 {"sample", sample.from},
+                                 {"llm_calls", calls},
+                                 {"prompt_tokens", tokens.prompt},
+                                 {"output_tokens", tokens.output},
+                                 {"functions", functions}};
+  if (!simulation.price.empty()) json["cost"] = cost;
+  fmt::print("{}\n", json.dump(2));
+}
+
+}  // namespace throng::cli
