@@ -194,8 +194,8 @@ TEST(GearErrorTest, ConstantsOfChannelsHardlyMatter) {
   EXPECT_NEAR(absolute() / before, 1.0, 0.02);
 }
 
-// Channels that dwarf the others cost the query's rounding its precision. At a quarter of the codes' own error it
-// adds 3 % to that.
+// Channels that dwarf the others cost the query's rounding its precision. At a quarter of the codes' own
+// error it adds 3 % to that.
 TEST(GearErrorTest, RoundingOfQueriesIsFarBelowThatOfKeys) {
   constexpr int kHeadDim = 128;
   for (const char* spec : {"kivi4", "kivi3", "kivi2", "gear4", "gear2"}) {
