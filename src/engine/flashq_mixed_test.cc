@@ -82,6 +82,12 @@ TEST(FlashqMixedTest, HalfOfTheHeadsOfEachLayerGetTwoBits) {
                                       "flashq4", "flashq2", "flashq4", "flashq2"}));
 }
 
+TEST(FlashqMixedTest, KeepsTheBufferThatWasAskedFor) {
+  const kv::CodecFlags flags{.kv = "flashq-mixed:buffer=int8"};
+  EXPECT_EQ(Names(flags, kv::Part::kKeys)[1], "flashq2:buffer=int8");
+  EXPECT_THROW(Names({.kv = "flashq-mixed:buffer=int9"}, kv::Part::kKeys), Error);
+}
+
 TEST(FlashqMixedTest, MayBeForKeysOrValuesAlone) {
   const kv::CodecFlags flags{.kv = "int8", .k = "flashq-mixed"};
   EXPECT_EQ(Names(flags, kv::Part::kKeys)[1], "flashq2");

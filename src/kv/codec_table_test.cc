@@ -125,6 +125,10 @@ TEST(MakeLayoutTest, FlashqMixedNamesTheBitsOfEachHead) {
   EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed"}, 2, 4, 64); }), testing::HasSubstr("bits=24"));
   EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:bits=25"}, 2, 4, 64); }),
               testing::HasSubstr("digits of \"24\""));
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:bits=24,buffer=f8"}, 2, 4, 64); }),
+              testing::HasSubstr("buffer=f8 must be one of f16, int8"));
+  EXPECT_EQ(MakeLayout({.kv = "flashq-mixed:bits=24,buffer=int8"}, 1, 2, 64).At(0, 1).keys->Name(),
+            "flashq4:buffer=int8");
   EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:heads=3"}, 2, 4, 64); }),
               testing::HasSubstr("unknown parameter heads"));
 }

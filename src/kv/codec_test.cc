@@ -38,17 +38,17 @@ constexpr Quality kQuality[] = {
     {"f16", 1.5e-4, 2.5e-4, 1e-6, 1e-6, 16.0},
     // The query's own rounding to 8 bits counts as an error of Score.
     {"int8", 3e-3, 9e-3, 1.2e-2, 1e-4, 8.25},
-    // Sums over codes are exact; queries are rounded to 14 bits, or 8 bits if codes have 2 or 3.
-    {"kivi4", 0.03, 0.12, 1e-3, 3e-4, 4.5},
-    {"kivi3", 0.06, 0.25, 1e-2, 3e-4, 3.5},
-    {"kivi2", 0.1, 0.5, 1e-2, 3e-4, 2.5},
-    {"kivi2:g=32", 0.1, 0.5, 1e-2, 3e-4, 3.0},
-    {"kcvt4", 0.03, 0.12, 1e-3, 3e-4, 4.5, 1e-6, 4.25},
-    {"gearl4", 0.03, 0.12, 1e-3, 3e-4, 5.265625},
-    {"gearl2", 0.1, 0.5, 1e-2, 3e-4, 3.265625},
-    {"gear4", 0.02, 0.1, 1e-3, 3e-4, 5.90625},
-    {"gear2", 0.05, 0.45, 1e-2, 3e-4, 3.203125},
-    {"gear2:s=5%,kcvt=1", 0.05, 0.4, 1e-2, 3e-4, 4.484375, 1e-6, 4.234375},
+    // Sums over codes are exact; queries and probabilities, times the scales, are rounded to 8 bits.
+    {"kivi4", 0.03, 0.12, 1e-2, 1e-2, 4.5},
+    {"kivi3", 0.06, 0.25, 1e-2, 1e-2, 3.5},
+    {"kivi2", 0.1, 0.5, 1e-2, 1e-2, 2.5},
+    {"kivi2:g=32", 0.1, 0.5, 1e-2, 1e-2, 3.0},
+    {"kcvt4", 0.03, 0.12, 1e-2, 1e-2, 4.5, 1e-6, 4.25},
+    {"gearl4", 0.03, 0.12, 1e-2, 1e-2, 5.265625},
+    {"gearl2", 0.1, 0.5, 1e-2, 1e-2, 3.265625},
+    {"gear4", 0.02, 0.1, 1e-2, 1e-2, 5.90625},
+    {"gear2", 0.05, 0.45, 1e-2, 1e-2, 3.203125},
+    {"gear2:s=5%,kcvt=1", 0.05, 0.4, 1e-2, 1e-2, 4.484375, 1e-6, 4.234375},
     // Sums are exact; what is counted is the rounding of queries and of probabilities to 8 bits.
     {"flashq4", 0.07, 0.12, 1.5e-2, 1e-2, 4.25390625},
     {"flashq2", 0.32, 0.5, 1.5e-2, 1e-2, 2.25390625},

@@ -10,16 +10,11 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#include "kv/codec.h"
 #include "kv/gear/gear_fold-inl.h"
-#include "kv/gear/gear_targets-inl.h"
 #include "kv/gear/gear_tile-inl.h"
 
-// Highway's AVX-512 target with VNNI leaves out the flag for it.
-#if THRONG_GEAR_VNNI
-HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
-#else
-HWY_BEFORE_NAMESPACE();
-#endif
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace gear {
@@ -43,7 +38,7 @@ struct Lines {
 };
 
 // Where DotTile finds codes of lanes [0, kVecs N), four rows at a time.
-#if THRONG_GEAR_VNNI
+#if THRONG_VNNI
 
 constexpr int kVecLanes = 16;
 
@@ -60,14 +55,19 @@ struct Unpacked {
 
 HWY_INLINE __m512i Masked(__m512i v, int mask) { return _mm512_and_si512(v, _mm512_set1_epi8(mask)); }
 
+// kTileVecs: 2 or 4.
+template <int kTileVecs>
 struct Packed4 {
-  static constexpr int kVecs = 2;
+  static constexpr int kVecs = kTileVecs;
   const uint8_t* codes;
   size_t stride;
   HWY_INLINE void Load(size_t quad, __m512i* v) const {
-    const __m512i both = _mm512_loadu_si512(codes + quad * stride);
-    v[0] = Masked(both, 15);
-    v[1] = Masked(_mm512_srli_epi16(both, 4), 15);
+    HWY_UNROLL(2)
+    for (int i = 0; i < kVecs; i += 2) {
+      const __m512i both = _mm512_loadu_si512(codes + quad * stride + i * 32);
+      v[i] = Masked(both, 15);
+      v[i + 1] = Masked(_mm512_srli_epi16(both, 4), 15);
+    }
   }
 };
 
@@ -97,40 +97,29 @@ struct Packed2Wide {
   }
 };
 
-// sum + products of unsigned codes and weights, four per lane. As an intrinsic, the compiler moves every sum
-// to another register and back.
-HWY_INLINE __m512i AddFours(__m512i sum, __m512i code, __m512i weight) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(code), "v"(weight));
-  return sum;
-}
-
-template <int kRows, int kVecs>
-HWY_INLINE void AddProducts(const __m512i* code, const int8_t (*weights)[kMaxHeadDim], size_t k,
-                            __m512i (*sum)[kVecs]) {
-  HWY_UNROLL(4)
-  for (int r = 0; r < kRows; ++r) {
-    const __m512i weight = _mm512_set1_epi32(LoadInt32(weights[r] + k));
-    HWY_UNROLL(4)
-    for (int v = 0; v < kVecs; ++v) sum[r][v] = AddFours(sum[r][v], code[v], weight);
-  }
-}
-
 // acc[r, 0..kVecs N) = unit * sum_k weight * code + base.
-template <int kRows, int kDigits, class Codes>
+template <Part kPart, int kRows, class Codes>
 HWY_INLINE void DotTile(const Codes& codes, size_t rows, const Folded& folded, Lines& lines, float* acc) {
   constexpr int kVecs = Codes::kVecs;
-  __m512i high[kRows][kVecs], low[kRows][kVecs];
+  __m512i sum[kRows][kVecs];
   HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(4)
-    for (int v = 0; v < kVecs; ++v) high[r][v] = low[r][v] = _mm512_setzero_si512();
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = _mm512_setzero_si512();
   }
   for (size_t k = 0; k < rows; k += 4) {
     __m512i code[kVecs];
     codes.Load(k / 4, code);
     lines.Fetch();
-    if constexpr (kDigits == 2) AddProducts<kRows, kVecs>(code, folded.high, k, high);
-    AddProducts<kRows, kVecs>(code, folded.low, k, low);
+    HWY_UNROLL(4)
+    for (int r = 0; r < kRows; ++r) {
+      const __m512i weight = _mm512_set1_epi32(LoadInt32(folded.bytes[r] + k));
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVecs; ++v) {
+        sum[r][v] = kPart == Part::kKeys ? AddFours(sum[r][v], code[v], weight)
+                                         : AddFours(sum[r][v], weight, code[v]);
+      }
+    }
   }
   HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) {
@@ -138,9 +127,8 @@ HWY_INLINE void DotTile(const Codes& codes, size_t rows, const Folded& folded, L
     const __m512 base = _mm512_set1_ps(folded.base[r]);
     HWY_UNROLL(4)
     for (int v = 0; v < kVecs; ++v) {
-      __m512i sum = low[r][v];
-      if constexpr (kDigits == 2) sum = _mm512_add_epi32(sum, _mm512_slli_epi32(high[r][v], 8));
-      _mm512_store_ps(acc + r * kMaxLanes + v * 16, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), unit, base));
+      _mm512_store_ps(acc + r * kMaxLanes + v * 16,
+                      _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r][v]), unit, base));
     }
   }
 }
@@ -152,26 +140,30 @@ inline bool UsesPacked(const GearLayout& layout) {
 }
 
 // acc[r, lane..end) from codes as they are packed.
-template <int kRows, int kDigits>
+template <Part kPart, int kRows>
 HWY_INLINE void DotPacked(const GearLayout& layout, const uint8_t* packed, size_t lane, size_t end,
                           const Folded& folded, Lines& lines, float* acc) {
   const size_t rows = static_cast<size_t>(layout.rows);
   const size_t lanes = static_cast<size_t>(layout.lanes);
-  for (; lane < end; lane += 32) {
+  const auto dot = [&](const auto& codes) THRONG_ATTR {
+    DotTile<kPart, kRows>(codes, rows, folded, lines, acc + lane);
+    lane += codes.kVecs * 16;
+  };
+  while (lane < end) {
+    const bool wide = lane + 64 <= end;
     if (layout.bits == 4) {
-      DotTile<kRows, kDigits>(Packed4{packed + lane * 2, lanes * 2}, rows, folded, lines, acc + lane);
-    } else if (kDigits == 1 && lane + 64 <= end) {
-      DotTile<kRows, kDigits>(Packed2Wide{packed + lane, lanes}, rows, folded, lines, acc + lane);
-      lane += 32;
+      wide ? dot(Packed4<4>{packed + lane * 2, lanes * 2}) : dot(Packed4<2>{packed + lane * 2, lanes * 2});
+    } else if (wide) {
+      dot(Packed2Wide{packed + lane, lanes});
     } else if (lane % 64 == 0) {
-      DotTile<kRows, kDigits>(Packed2<0>{packed + lane, lanes}, rows, folded, lines, acc + lane);
+      dot(Packed2<0>{packed + lane, lanes});
     } else {
-      DotTile<kRows, kDigits>(Packed2<32>{packed + lane - 32, lanes}, rows, folded, lines, acc + lane);
+      dot(Packed2<32>{packed + lane - 32, lanes});
     }
   }
 }
 
-#elif THRONG_GEAR_AVX2
+#elif THRONG_AVX2
 
 constexpr int kVecLanes = 8;
 
@@ -188,29 +180,34 @@ struct Unpacked {
   }
 };
 
-// sum += products of one digit. vpmaddubsw adds two products of at most 15 * 128: 8 such sums stay within 16
-// bits.
-template <int kRows, class Codes>
-HWY_INLINE void AddDigit(const Codes& codes, size_t rows, const int8_t (*weights)[kMaxHeadDim], Lines& lines,
-                         __m256i (*sum)[Codes::kVecs]) {
+// vpmaddubsw adds two products, of at most 15 * 127 (keys) or 15 * 255: 8 or 4 such sums stay within 16 bits.
+template <Part kPart, int kRows, class Codes>
+HWY_INLINE void DotTile(const Codes& codes, size_t rows, const Folded& folded, Lines& lines, float* acc) {
   constexpr int kVecs = Codes::kVecs;
+  constexpr size_t kSteps = kPart == Part::kKeys ? 8 : 4;
   const __m256i ones = _mm256_set1_epi16(1);
-  for (size_t first = 0; first < rows; first += 32) {
+  __m256i sum[kRows][kVecs];
+  for (auto& of_row : sum) {
+    for (auto& v : of_row) v = _mm256_setzero_si256();
+  }
+  for (size_t first = 0; first < rows; first += 4 * kSteps) {
     __m256i narrow[kRows][kVecs];
     for (auto& of_row : narrow) {
       for (auto& v : of_row) v = _mm256_setzero_si256();
     }
-    const size_t end = std::min(first + 32, rows);
+    const size_t end = std::min(first + 4 * kSteps, rows);
     for (size_t k = first; k < end; k += 4) {
       __m256i code[kVecs];
       codes.Load(k / 4, code);
       lines.Fetch();
       HWY_UNROLL(4)
       for (int r = 0; r < kRows; ++r) {
-        const __m256i weight = _mm256_set1_epi32(LoadInt32(weights[r] + k));
+        const __m256i weight = _mm256_set1_epi32(LoadInt32(folded.bytes[r] + k));
         HWY_UNROLL(4)
         for (int v = 0; v < kVecs; ++v) {
-          narrow[r][v] = _mm256_add_epi16(narrow[r][v], _mm256_maddubs_epi16(code[v], weight));
+          const __m256i products = kPart == Part::kKeys ? _mm256_maddubs_epi16(code[v], weight)
+                                                        : _mm256_maddubs_epi16(weight, code[v]);
+          narrow[r][v] = _mm256_add_epi16(narrow[r][v], products);
         }
       }
     }
@@ -222,22 +219,6 @@ HWY_INLINE void AddDigit(const Codes& codes, size_t rows, const int8_t (*weights
       }
     }
   }
-}
-
-template <int kRows, int kDigits, class Codes>
-HWY_INLINE void DotTile(const Codes& codes, size_t rows, const Folded& folded, Lines& lines, float* acc) {
-  constexpr int kVecs = Codes::kVecs;
-  __m256i sum[kRows][kVecs];
-  for (auto& of_row : sum) {
-    for (auto& v : of_row) v = _mm256_setzero_si256();
-  }
-  if constexpr (kDigits == 2) {
-    AddDigit<kRows>(codes, rows, folded.high, lines, sum);
-    for (auto& of_row : sum) {
-      for (auto& v : of_row) v = _mm256_slli_epi32(v, 8);
-    }
-  }
-  AddDigit<kRows>(codes, rows, folded.low, lines, sum);
   HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(4)
@@ -260,13 +241,14 @@ struct Unpacked {
   size_t stride;
 };
 
-template <int kRows, int kDigits, class Codes>
+template <Part kPart, int kRows, class Codes>
 HWY_INLINE void DotTile(const Codes& codes, size_t rows, const Folded& folded, Lines& lines, float* acc) {
   constexpr int kLanes = Codes::kVecs * kVecLanes;
   for (int r = 0; r < kRows; ++r) {
     int32_t sum[kLanes] = {};
     for (size_t k = 0; k < rows; ++k) {
-      const int32_t weight = folded.low[r][k] + (kDigits == 2 ? 256 * folded.high[r][k] : 0);
+      const uint8_t byte = folded.bytes[r][k];
+      const int32_t weight = kPart == Part::kKeys ? static_cast<int8_t>(byte) : int32_t{byte};
       const uint8_t* code = codes.codes + k / 4 * codes.stride + k % 4;
       for (int i = 0; i < kLanes; ++i) sum[i] += weight * code[4 * i];
       lines.Fetch();
@@ -279,26 +261,26 @@ HWY_INLINE void DotTile(const Codes& codes, size_t rows, const Folded& folded, L
 
 #endif
 
-#if !THRONG_GEAR_VNNI
+#if !THRONG_VNNI
 
 inline bool UsesPacked(const GearLayout&) { return false; }
 
-template <int kRows, int kDigits>
+template <Part kPart, int kRows>
 HWY_INLINE void DotPacked(const GearLayout&, const uint8_t*, size_t, size_t, const Folded&, Lines&, float*) {}
 
 #endif
 
 // acc[r, lane..end) from codes in bytes.
-template <int kRows, int kDigits>
+template <Part kPart, int kRows>
 HWY_INLINE void DotUnpacked(const GearLayout& layout, const uint8_t* codes, size_t lane, size_t end,
                             const Folded& folded, Lines& lines, float* acc) {
   const size_t rows = static_cast<size_t>(layout.rows);
   const size_t stride = static_cast<size_t>(layout.lanes) * 4;
   for (; lane + 2 * kVecLanes <= end; lane += 2 * kVecLanes) {
-    DotTile<kRows, kDigits>(Unpacked<2>{codes + 4 * lane, stride}, rows, folded, lines, acc + lane);
+    DotTile<kPart, kRows>(Unpacked<2>{codes + 4 * lane, stride}, rows, folded, lines, acc + lane);
   }
   for (; lane < end; lane += kVecLanes) {
-    DotTile<kRows, kDigits>(Unpacked<1>{codes + 4 * lane, stride}, rows, folded, lines, acc + lane);
+    DotTile<kPart, kRows>(Unpacked<1>{codes + 4 * lane, stride}, rows, folded, lines, acc + lane);
   }
 }
 

@@ -1,4 +1,4 @@
-// Weights of gear.h as integers: folded with the scales of a page, in digits of 8 bits.
+// Weights of gear.h as integers of 8 bits, folded with the scales of a page.
 #if defined(THRONG_KV_GEAR_FOLD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_GEAR_FOLD_INL_H_
 #undef THRONG_KV_GEAR_FOLD_INL_H_
@@ -7,15 +7,10 @@
 #endif
 
 #include "hwy/highway.h"
-#include "kv/gear/gear_targets-inl.h"
 #include "kv/gear/gear_tile-inl.h"
+#include "kv/vnni-inl.h"
 
-// Highway's AVX-512 target with VNNI leaves out the flag for it.
-#if THRONG_GEAR_VNNI
-HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
-#else
-HWY_BEFORE_NAMESPACE();
-#endif
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace gear {
@@ -73,19 +68,16 @@ HWY_INLINE V<DF4> Reduce(DF df, const V<DF>* v, Op op) {
 }
 
 // Rows of weights of one group, folded with the scales: sum_k w[k] (scale code + zero) is
-// unit * sum_k (256 high + low) code + base.
+// unit * sum_k byte code + base.
 struct Folded {
-  HWY_ALIGN int8_t high[kTileRows][kMaxHeadDim];
-  HWY_ALIGN int8_t low[kTileRows][kMaxHeadDim];
+  HWY_ALIGN uint8_t bytes[kTileRows][kMaxHeadDim];  // signed for keys, unsigned for values
   HWY_ALIGN float unit[4], inverse[4], base[4];
 };
 
-// Added to a number below 2^15, leaves it as an integer in the low 16 bits, 128 more than it is: then the
-// high byte is the high digit, and the low byte is the low digit with its highest bit inverted.
-constexpr float kRounder = 12582912.0f + 128.0f;
+// Added to a number of few bits, leaves it as an integer in the low ones.
+constexpr float kRounder = 12582912.0f;
 
-// Weights [k, k + 64) of one row, as bytes; x: four vectors of sums with kRounder.
-#if THRONG_GEAR_VNNI
+#if THRONG_VNNI
 
 HWY_ALIGN static constexpr uint16_t kEvenWords[32] = {0,  2,  4,  6,  8,  10, 12, 14, 16, 18, 20,
                                                       22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42,
@@ -95,36 +87,16 @@ HWY_ALIGN static constexpr uint8_t kEvenBytes[64] = {
     44, 46, 48, 50, 52, 54, 56,  58,  60,  62,  64,  66,  68,  70,  72,  74,  76,  78,  80,  82, 84, 86,
     88, 90, 92, 94, 96, 98, 100, 102, 104, 106, 108, 110, 112, 114, 116, 118, 120, 122, 124, 126};
 
-template <int kDigits>
-HWY_INLINE void StoreDigits64(const V<DF16>* x, int8_t* high, int8_t* low) {
+// 64 weights of one row; x: four vectors of sums with kRounder.
+HWY_INLINE void StoreBytes64(const V<DF16>* x, uint8_t* bytes) {
   const __m512i words = _mm512_load_si512(kEvenWords);
-  const __m512i bytes = _mm512_load_si512(kEvenBytes);
-  const auto bits = [](V<DF16> v) HWY_ATTR { return _mm512_castps_si512(v.raw); };
+  const auto bits = [](V<DF16> v) THRONG_ATTR { return _mm512_castps_si512(v.raw); };
   const __m512i first = _mm512_permutex2var_epi16(bits(x[0]), words, bits(x[1]));
   const __m512i second = _mm512_permutex2var_epi16(bits(x[2]), words, bits(x[3]));
-  const __m512i flipped = _mm512_permutex2var_epi8(first, bytes, second);
-  _mm512_store_si512(low, _mm512_xor_si512(flipped, _mm512_set1_epi8(static_cast<char>(128))));
-  if constexpr (kDigits == 2) {
-    const __m512i odd = _mm512_or_si512(bytes, _mm512_set1_epi8(1));
-    _mm512_store_si512(high, _mm512_permutex2var_epi8(first, odd, second));
-  }
+  _mm512_store_si512(bytes, _mm512_permutex2var_epi8(first, _mm512_load_si512(kEvenBytes), second));
 }
 
 #endif
-
-template <int kDigits, class DF>
-HWY_INLINE void StoreDigits(DF df, V<DF> x, int8_t* high, int8_t* low) {
-  const hn::RebindToSigned<DF> di;
-  const hn::Rebind<int8_t, DF> db;
-  const auto value = hn::Sub(hn::BitCast(di, x), hn::BitCast(di, hn::Set(df, kRounder)));
-  if constexpr (kDigits == 2) {
-    const auto top = hn::ShiftRight<8>(hn::Add(value, hn::Set(di, 128)));
-    hn::StoreU(hn::DemoteTo(db, top), db, high);
-    hn::StoreU(hn::DemoteTo(db, hn::Sub(value, hn::ShiftLeft<8>(top))), db, low);
-  } else {
-    hn::StoreU(hn::DemoteTo(db, value), db, low);
-  }
-}
 
 // The largest |weight * scale| of each row, and the sums of weight * base.
 template <int kRows, class DF>
@@ -144,19 +116,21 @@ HWY_INLINE void FoldSums(DF df, const float* const* weights, const float* scales
   }
 }
 
-// kDigits: 1 for weights of 8 bits, in low; 2 for 16 bits. rows: a multiple of the lanes of df. middle: of
-// which FillTile was told.
-template <int kRows, int kDigits, class DF>
+// levels: what the largest weight becomes, 127 (of both signs) or 255. rows: a multiple of the lanes of df.
+// middle: of which FillTile was told.
+template <int kRows, class DF>
 HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, const float* bases, size_t rows,
-                     float middle, Folded& to) {
+                     float levels, float middle, Folded& to) {
   const DF4 d4;
+  const hn::RebindToSigned<DF> di;
+  const hn::Rebind<uint8_t, DF> db;
   constexpr size_t kN = hn::MaxLanes(df);
   V<DF> largest[kRows], base[kRows];
   FoldSums<kRows>(df, weights, scales, bases, rows, largest, base);
   const auto top = Reduce<kRows>(df, largest, Larger());
   // Below this the quotient overflows; such weights count as 0.
   const auto some = hn::Ge(top, hn::Set(d4, 1e-30f));
-  const auto limit = hn::Set(d4, kDigits == 2 ? 32512.0f : 127.0f);
+  const auto limit = hn::Set(d4, levels);
   hn::Store(hn::IfThenElseZero(some, hn::Div(top, limit)), d4, to.unit);
   hn::Store(hn::IfThenElseZero(some, hn::Div(limit, top)), d4, to.inverse);
 
@@ -164,21 +138,21 @@ HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, co
   V<DF> total[kRows];  // of the rounded weights
   HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) total[r] = hn::Zero(df);
-  const auto rounded = [&](int r, size_t k) HWY_ATTR {
+  const auto rounded = [&](int r, size_t k) THRONG_ATTR {
     const auto product = hn::Mul(hn::LoadU(df, weights[r] + k), hn::LoadU(df, scales + k));
     // Not fused, because not every target can.
     const auto x = hn::Add(hn::Mul(product, hn::Set(df, to.inverse[r])), rounder);
-    if constexpr (kDigits == 1) total[r] = hn::Add(total[r], hn::Sub(x, rounder));
+    total[r] = hn::Add(total[r], hn::Sub(x, rounder));
     return x;
   };
   size_t k = 0;
-#if THRONG_GEAR_VNNI
+#if THRONG_VNNI
   if constexpr (kN == 16) {
     for (; k + 64 <= rows; k += 64) {
       HWY_UNROLL(4)
       for (int r = 0; r < kRows; ++r) {
         const V<DF> x[4] = {rounded(r, k), rounded(r, k + 16), rounded(r, k + 32), rounded(r, k + 48)};
-        StoreDigits64<kDigits>(x, to.high[r] + k, to.low[r] + k);
+        StoreBytes64(x, to.bytes[r] + k);
       }
     }
   }
@@ -186,14 +160,13 @@ HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, co
   for (; k < rows; k += kN) {
     HWY_UNROLL(4)
     for (int r = 0; r < kRows; ++r) {
-      StoreDigits<kDigits>(df, rounded(r, k), to.high[r] + k, to.low[r] + k);
+      const auto low = hn::And(hn::BitCast(di, rounded(r, k)), hn::Set(di, 255));
+      hn::StoreU(hn::DemoteTo(db, low), db, to.bytes[r] + k);
     }
   }
-  if constexpr (kDigits == 1) {
-    HWY_UNROLL(4)
-    for (int r = 0; r < kRows; ++r) {
-      base[r] = hn::NegMulAdd(total[r], hn::Set(df, to.unit[r] * middle), base[r]);
-    }
+  HWY_UNROLL(4)
+  for (int r = 0; r < kRows; ++r) {
+    base[r] = hn::NegMulAdd(total[r], hn::Set(df, to.unit[r] * middle), base[r]);
   }
   hn::Store(Reduce<kRows>(df, base, Plus()), d4, to.base);
 }

@@ -9,14 +9,8 @@
 #include "hwy/highway.h"
 #include "kv/gear/gear_dot-inl.h"
 #include "kv/gear/gear_rest-inl.h"
-#include "kv/gear/gear_targets-inl.h"
 
-// Highway's AVX-512 target with VNNI leaves out the flag for it.
-#if THRONG_GEAR_VNNI
-HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
-#else
-HWY_BEFORE_NAMESPACE();
-#endif
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace gear {
@@ -39,40 +33,40 @@ Lines LinesAfter(const GearLayout& layout, const uint8_t* encoded) {
   return {encoded + bytes, encoded + 2 * bytes};
 }
 
-float Middle(const GearLayout& layout, int digits) {
-  return digits == 1 ? 0.5f * static_cast<float>((1 << layout.bits) - 1) : 0.0f;
-}
+// Of a code.
+float Middle(const GearLayout& layout) { return 0.5f * static_cast<float>((1 << layout.bits) - 1); }
 
 // acc[kRows, kMaxLanes] = D.
-template <int kRows, int kDigits>
+template <Part kPart, int kRows>
 HWY_INLINE void ApplyCodes(const Call& call, const Tile& tile, const float* const* weights, Lines& lines,
                            float* acc) {
   const GearLayout& layout = call.layout;
   Folded folded;
   const size_t rows = static_cast<size_t>(layout.rows);
   const size_t lanes = static_cast<size_t>(layout.lanes);
-  const float middle = Middle(layout, kDigits);
+  constexpr float levels = kPart == Part::kKeys ? 127.0f : 255.0f;
+  const float middle = Middle(layout);
   const bool packed = UsesPacked(layout);
   for (int group = 0; group < layout.num_groups; ++group) {
     const float* scales = tile.scales + group * rows;
     const float* bases = tile.bases + group * rows;
     if (rows % 16 == 0) {
-      Fold<kRows, kDigits>(DF16(), weights, scales, bases, rows, middle, folded);
+      Fold<kRows>(DF16(), weights, scales, bases, rows, levels, middle, folded);
     } else {
-      Fold<kRows, kDigits>(DF8(), weights, scales, bases, rows, middle, folded);
+      Fold<kRows>(DF8(), weights, scales, bases, rows, levels, middle, folded);
     }
     const size_t end = std::min<size_t>(lanes, static_cast<size_t>(group + 1) * layout.group);
     const size_t lane = static_cast<size_t>(group) * layout.group;
     if (packed) {
-      DotPacked<kRows, kDigits>(layout, call.encoded, lane, end, folded, lines, acc);
+      DotPacked<kPart, kRows>(layout, call.encoded, lane, end, folded, lines, acc);
     } else {
-      DotUnpacked<kRows, kDigits>(layout, tile.codes, lane, end, folded, lines, acc);
+      DotUnpacked<kPart, kRows>(layout, tile.codes, lane, end, folded, lines, acc);
     }
   }
 }
 
 // Rows [first, first + kRows) of the call.
-template <int kRows, int kDigits>
+template <Part kPart, int kRows>
 HWY_INLINE void ApplyRows(const Call& call, const Tile& tile, int first, Lines& lines) {
   const GearLayout& layout = call.layout;
   const float* weights[kRows];
@@ -82,7 +76,7 @@ HWY_INLINE void ApplyRows(const Call& call, const Tile& tile, int first, Lines& 
   HWY_ALIGN float sums[kRows * kMaxHeadDim];
   // First, so that the sums have left the store buffer when they are read in other pieces than they came.
   if (layout.entries > 0) SumOutliers<kRows>(layout, tile, call.encoded, weights, sums);
-  ApplyCodes<kRows, kDigits>(call, tile, weights, lines, acc);
+  ApplyCodes<kPart, kRows>(call, tile, weights, lines, acc);
   if (layout.rank > 0) Down<kRows>(layout, tile, weights, down);
   const float* added = layout.entries > 0 ? sums : nullptr;
   const float* rescale = call.rescale == nullptr ? nullptr : call.rescale + first;
@@ -94,14 +88,14 @@ HWY_INLINE void ApplyRows(const Call& call, const Tile& tile, int first, Lines& 
   }
 }
 
-template <int kDigits>
+template <Part kPart>
 void ApplyAll(const Call& call, int num_rows) {
   Tile tile;
-  FillTile(call.layout, call.encoded, !UsesPacked(call.layout), Middle(call.layout, kDigits), tile);
+  FillTile(call.layout, call.encoded, !UsesPacked(call.layout), Middle(call.layout), tile);
   Lines lines = LinesAfter(call.layout, call.encoded);
   int r = 0;
-  for (; r + kTileRows <= num_rows; r += kTileRows) ApplyRows<kTileRows, kDigits>(call, tile, r, lines);
-  for (; r < num_rows; ++r) ApplyRows<1, kDigits>(call, tile, r, lines);
+  for (; r + kTileRows <= num_rows; r += kTileRows) ApplyRows<kPart, kTileRows>(call, tile, r, lines);
+  for (; r < num_rows; ++r) ApplyRows<kPart, 1>(call, tile, r, lines);
 }
 
 }  // namespace gear
@@ -109,8 +103,8 @@ void ApplyAll(const Call& call, int num_rows) {
 void ApplyTarget(const GearLayout& layout, const uint8_t* encoded, const float* weights, size_t weight_stride,
                  int num_rows, const float* rescale, float* out) {
   const gear::Call call{layout, encoded, weights, weight_stride, rescale, out};
-  const bool one_digit = layout.part == Part::kKeys && layout.bits < 4;
-  one_digit ? gear::ApplyAll<1>(call, num_rows) : gear::ApplyAll<2>(call, num_rows);
+  layout.part == Part::kKeys ? gear::ApplyAll<Part::kKeys>(call, num_rows)
+                             : gear::ApplyAll<Part::kValues>(call, num_rows);
 }
 
 }  // namespace HWY_NAMESPACE

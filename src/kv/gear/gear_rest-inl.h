@@ -11,15 +11,9 @@
 #include "hwy/highway.h"
 #include "kv/gear/gear_dot-inl.h"
 #include "kv/gear/gear_fold-inl.h"
-#include "kv/gear/gear_targets-inl.h"
 #include "kv/gear/gear_tile-inl.h"
 
-// Highway's AVX-512 target with VNNI leaves out the flag for it.
-#if THRONG_GEAR_VNNI
-HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
-#else
-HWY_BEFORE_NAMESPACE();
-#endif
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace gear {
@@ -97,7 +91,7 @@ template <int kRows>
 HWY_NOINLINE void AddOutliers(const uint8_t* row_slots, const uint8_t* lane_slots, const float* differences,
                               size_t count, const float* weights, float* sums) {
   const hn::CappedTag<float, kRows> dr;
-  const auto add = [&](size_t e) HWY_ATTR {
+  const auto add = [&](size_t e) THRONG_ATTR {
     float* sum = sums + size_t{lane_slots[e]} * kRows;
     const auto weight = hn::Load(dr, weights + size_t{row_slots[e]} * kRows);
     hn::Store(hn::MulAdd(weight, hn::Set(dr, differences[e]), hn::Load(dr, sum)), dr, sum);

@@ -155,13 +155,11 @@ void FillTile(const GearLayout& layout, const uint8_t* encoded, bool unpack, flo
   const size_t pairs = static_cast<size_t>(layout.rows) * layout.num_groups;
   ConvertHalves(encoded + layout.scales, pairs, tile.scales);
   ConvertHalves(encoded + layout.zeros, pairs, tile.bases);
-  if (middle > 0.0f) {
-    const DF8 df;
-    for (size_t i = 0; i < pairs; i += hn::Lanes(df)) {
-      const auto base =
-          hn::MulAdd(hn::Set(df, middle), hn::Load(df, tile.scales + i), hn::Load(df, tile.bases + i));
-      hn::Store(base, df, tile.bases + i);
-    }
+  const DF8 df;
+  for (size_t i = 0; i < pairs; i += hn::Lanes(df)) {
+    const auto base =
+        hn::MulAdd(hn::Set(df, middle), hn::Load(df, tile.scales + i), hn::Load(df, tile.bases + i));
+    hn::Store(base, df, tile.bases + i);
   }
   if (layout.rank > 0) FillFactors(layout, encoded, tile);
   ConvertHalves(encoded + layout.differences, layout.entries, tile.differences);
