@@ -1,5 +1,5 @@
-// `throng bench attention`: time and memory traffic of attention over compressed caches, beside what the
-// machine can do.
+// `throng bench`, of which this is `attention`: time and memory traffic of attention over compressed caches,
+// beside what the machine can do.
 
 #include <fmt/format.h>
 
@@ -193,6 +193,7 @@ void Run(const BenchFlags& flags) {
 void AddBench(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Measure this machine and the kernels on it");
   bench->require_subcommand(1);
+  AddBenchScheduler(*bench);
   CLI::App* command = bench->add_subcommand(
       "attention", "Time attention of one layer over caches of different codecs, in turns");
   const auto flags = std::make_shared<BenchFlags>();

@@ -9,6 +9,7 @@
 #include "cli/progress_line.h"
 #include "cli/simulate.h"
 #include "llm/shuffle.h"
+#include "sim/example_worlds.h"
 #include "sim/journaled_llm.h"
 #include "sim/temporary_journal.h"
 
@@ -16,8 +17,12 @@ namespace throng::cli {
 
 namespace {
 
+constexpr uint32_t kExampleAgents = 60;
+constexpr sim::Step kExampleSteps = 60;
+
 struct Options {
   Simulation simulation;
+  std::string world;  // an example instead of a scenario
   int shuffled = 3;
 };
 
@@ -65,7 +70,22 @@ void PrintReport(const sim::VerifyReport& report, bool json) {
 
 void Verify(const Options& options) {
   const Simulation& simulation = options.simulation;
-  const Scenario scenario = LoadScenario(simulation);
+  const auto make_world = [&]() -> std::unique_ptr<sim::World> {
+    if (options.world.empty()) return LoadWorld(simulation);
+    const uint32_t agents = simulation.agents > 0 ? simulation.agents : kExampleAgents;
+    return sim::MakeExampleWorld(options.world, agents, simulation.seed);
+  };
+  Scenario scenario;
+  if (options.world.empty()) {
+    scenario = LoadScenario(simulation);
+  } else {
+    if (!simulation.until.empty())
+      throw MakeError(ErrorCode::kInvalid, "verify: --until {}: --world {} has no clock; give --steps",
+                      simulation.until, options.world);
+    scenario.world = make_world();
+    scenario.default_steps = kExampleSteps;
+    scenario.seconds_per_step = 1;
+  }
   sim::RunOptions run = MakeRunOptions(simulation, scenario);
   ProgressLine line(simulation.quiet);
   // Loaded once for all runs, or asked once: what a server answers need not be the same twice.
@@ -101,7 +121,7 @@ void Verify(const Options& options) {
     };
   }
   const sim::VerifyReport report =
-      sim::Verify([&] { return LoadWorld(simulation); }, make_llm, sim::StandardRuns(options.shuffled), run);
+      sim::Verify(make_world, make_llm, sim::StandardRuns(options.shuffled), run);
   line.Clear();
   PrintReport(report, simulation.json);
   if (!report.difference.empty()) throw MakeError(ErrorCode::kCorrupt, "verify: {}", report.difference);
@@ -115,6 +135,14 @@ void AddVerify(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   AddWorldFlags(*command, options->simulation);
   command
+      ->add_option(
+          "--world", options->world,
+          "Instead of a scenario, an example: plane (people who walk at their own speeds) or network "
+          "(followers who pass posts on)")
+      ->group("Simulation")
+      ->check(CLI::IsMember({"plane", "network"}))
+      ->excludes("--scenario");
+  command
       ->add_option("--shuffled", options->shuffled,
                    "Out-of-order runs with answers delayed and reordered at random")
       ->group("Simulation")
@@ -126,7 +154,8 @@ void AddVerify(CLI::App& app) {
       "Fails with the first step and agent that differ. A server's answers must depend on the request "
       "alone.\n"
       "Example:\n"
-      "  throng verify --agents 25 --steps 360 --llm fake:latency=1,spread=0.9");
+      "  throng verify --agents 25 --steps 360 --llm fake:latency=1,spread=0.9\n"
+      "  throng verify --world network --agents 200 --llm fake:latency=1,spread=0.9");
   command->callback([options] { Verify(*options); });
 }
 

@@ -53,11 +53,10 @@ Step MemberRun::Now() const { return cluster_.GetStep(); }
 const Body& MemberRun::SelfBody() const { return cluster_.Context().state.BodyOf(agent_); }
 const MindPtr& MemberRun::SelfMind() const { return cluster_.Context().state.MindOf(agent_); }
 
-// Agents at other steps are out of sight: that is what the dependency graph guarantees.
 std::vector<Neighbour> MemberRun::Neighbours() const {
   const RunContext& context = cluster_.Context();
   std::vector<AgentId> ids;
-  context.graph.FindWithin(SelfBody().pos, context.rules.radius_p, Now(), ids);
+  context.graph.FindPerceived(agent_, ids);
   std::sort(ids.begin(), ids.end());
   std::vector<Neighbour> neighbours;
   neighbours.reserve(ids.size());
@@ -70,11 +69,11 @@ std::vector<Neighbour> MemberRun::Neighbours() const {
 std::string MemberRun::Cell(Pos pos) const {
   const RunContext& context = cluster_.Context();
   const Pos self = SelfBody().pos;
-  if (!context.space.Within(self, pos, context.rules.radius_p)) {
+  const int radius = context.graph.RulesOf(agent_).radius_p;
+  if (!context.space.Contains(pos) || !context.space.Within(self, pos, radius)) {
     throw MakeError(ErrorCode::kInvalid,
                     "{} reads cell ({}, {}) from ({}, {}), but perceives only what is within {} of it",
-                    DescribeAgent(context.world, agent_), pos.x, pos.y, self.x, self.y,
-                    context.rules.radius_p);
+                    DescribeAgent(context.world, agent_), pos.x, pos.y, self.x, self.y, radius);
   }
   const std::string* value = context.state.CellAt(pos, Now());
   return value == nullptr ? std::string() : *value;
@@ -185,13 +184,13 @@ void ClusterRun::SetBody(AgentId member, Body body) {
   const size_t i = IndexOf(member, "SetBody of");
   const Pos from = members_[i].SelfBody().pos;
   const Pos to = body.pos;
+  const int max_vel = context_.graph.RulesOf(member).max_vel;
   const bool may_jump = context_.graph.IsBarrier(members_[i].Now() + 1);
-  if (!context_.space.Contains(to) ||
-      (!may_jump && !context_.space.Within(from, to, context_.rules.max_vel))) {
+  if (!context_.space.Contains(to) || (!may_jump && !context_.space.Within(from, to, max_vel))) {
     throw MakeError(
         ErrorCode::kInvalid,
         "{} moves from ({}, {}) to cell ({}, {}), but may only move within the space and {} at most",
-        DescribeAgent(context_.world, member), from.x, from.y, to.x, to.y, context_.rules.max_vel);
+        DescribeAgent(context_.world, member), from.x, from.y, to.x, to.y, max_vel);
   }
   const Lookahead declared = context_.graph.LookaheadOf(member);
   if (!may_jump && declared.until > step_ && !declared.Contains(to)) {
@@ -212,15 +211,16 @@ void ClusterRun::SetMind(AgentId member, MindPtr mind) {
 void ClusterRun::WriteCell(Pos pos, std::string value) {
   const auto reaches = [&](const MemberRun& member) {
     const Lookahead declared = context_.graph.LookaheadOf(member.Self());
-    return context_.space.Within(member.SelfBody().pos, pos, context_.rules.max_vel) &&
+    const int max_vel = context_.graph.RulesOf(member.Self()).max_vel;
+    return context_.space.Within(member.SelfBody().pos, pos, max_vel) &&
            (declared.until <= step_ || declared.Contains(pos));
   };
   if (!context_.space.Contains(pos) || std::none_of(members_.begin(), members_.end(), reaches)) {
     throw MakeError(
         ErrorCode::kInvalid,
-        "the cluster of {} writes cell ({}, {}), but may only write within {} of where a member started, and "
-        "where that one's declared lookahead allows",
-        DescribeAgent(context_.world, members_.front().Self()), pos.x, pos.y, context_.rules.max_vel);
+        "the cluster of {} writes cell ({}, {}), but may only write within the speed of a member of where it "
+        "started, and where that one's declared lookahead allows",
+        DescribeAgent(context_.world, members_.front().Self()), pos.x, pos.y);
   }
   cells_.push_back({pos, std::move(value)});
 }

@@ -47,7 +47,6 @@ class CallSink {
 struct RunContext {
   const World& world;
   const Space& space;
-  const Rules rules;
   const DependencyGraph& graph;
   const WorldState& state;
   CallSink& sink;

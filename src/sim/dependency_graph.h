@@ -12,17 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "sim/proximity.h"
 #include "sim/space.h"
 #include "sim/world.h"
 
 namespace throng::sim {
-
-// C(A,B): agents of one step within this distance are coupled, and B behind blocks A ahead within
-// (step_A - step_B) * v_B + C(A,B).
-enum class Coupling {
-  kPaper,      // max(r_A + v_B, r_B + v_A, v_A + v_B): nobody ever perceives what lives at another time
-  kVersioned,  // max(r_A, r_B, v_A + v_B): enough when cells are read in the version of the reader's step
-};
 
 // Clusters, flattened: the members of cluster i are members[ends[i-1] .. ends[i]), ordered by id.
 struct ClusterList {
@@ -43,9 +37,12 @@ struct ClusterList {
 class DependencyGraph {
  public:
   // All agents start at step 0; one that reaches end_step is done and never reported again. Throws kInvalid
-  // for positions outside the space and for negative rules.
-  DependencyGraph(const Space& space, Rules rules, Coupling coupling, std::span<const Pos> start,
+  // for positions outside the space and for rules that it does not have. Rules: one for all, or one for each.
+  DependencyGraph(const Space& space, std::vector<Rules> rules, Coupling coupling, std::span<const Pos> start,
                   Step end_step);
+  DependencyGraph(const Space& space, Rules rules, Coupling coupling, std::span<const Pos> start,
+                  Step end_step)
+      : DependencyGraph(space, std::vector<Rules>{rules}, coupling, start, end_step) {}
 
   // Dependencies that distances do not show (World::Links and Barriers); before Start. Throws kInvalid for
   // agents and steps that are not there, and barriers that do not ascend.
@@ -55,8 +52,7 @@ class DependencyGraph {
   // World::Declare of this agent, for its state at `step`: its own step now, or the one that the next Commit
   // brings it to. Throws kInvalid, naming the step, if it is not within what it declares.
   void Declare(AgentId agent, Step step, Pos pos, const Lookahead& lookahead);
-  // What binds the agent now; until <= its step: nothing.
-  Lookahead LookaheadOf(AgentId agent) const { return lookahead_.empty() ? Lookahead() : lookahead_[agent]; }
+  Lookahead LookaheadOf(AgentId agent) const { return proximity_->LookaheadOf(agent); }
 
   // The clusters that are ready at the start; call once, first.
   void Start(ClusterList& ready);
@@ -65,18 +61,18 @@ class DependencyGraph {
   // members), one step on. Appends to `ready` the clusters that this released.
   void Commit(std::span<const AgentId> members, std::span<const Pos> new_pos, ClusterList& ready);
 
-  uint32_t NumAgents() const { return static_cast<uint32_t>(agents_.size()); }
-  Pos PosOf(AgentId agent) const { return agents_[agent].pos; }
-  Step StepOf(AgentId agent) const { return agents_[agent].step; }
+  uint32_t NumAgents() const { return proximity_->NumAgents(); }
+  Pos PosOf(AgentId agent) const { return proximity_->PosOf(agent); }
+  Step StepOf(AgentId agent) const { return proximity_->StepOf(agent); }
+  const Rules& RulesOf(AgentId agent) const { return proximity_->RulesOf(agent); }
   Step BaseStep() const { return base_step_; }    // the smallest step of any agent
   Step FrontStep() const { return front_step_; }  // the largest
   uint32_t AgentsAtBase() const { return at_step_.front(); }
 
-  // Appends the agents of that step within the radius of pos, in no particular order.
-  void FindWithin(Pos pos, int64_t radius, Step step, std::vector<AgentId>& found) const;
-
-  // C(A,B) of the rules in force.
-  int64_t Reach(AgentId a, AgentId b) const;
+  // Appends whom the agent sees in its step (Proximity::FindPerceived).
+  void FindPerceived(AgentId agent, std::vector<AgentId>& found) const {
+    proximity_->FindPerceived(agent, found);
+  }
 
   // Section 3 for this agent against all others, by brute force; true if it holds.
   bool InvariantHolds(AgentId agent) const;
@@ -84,15 +80,10 @@ class DependencyGraph {
   size_t BytesPerAgent() const;
 
  private:
-  static constexpr uint32_t kNone = UINT32_MAX;
-  static constexpr Step kNoStep = INT32_MAX;
+  static constexpr uint32_t kNone = Proximity::kNone;
 
   struct Agent {
-    Pos pos;
-    Step step = 0;
     bool running = false;          // reported ready, not yet committed
-    uint32_t bucket_next = kNone;  // the list of its bucket
-    uint32_t bucket_prev = kNone;
     uint32_t waiters = kNone;      // first of the agents that wait for this one
     uint32_t waiter_next = kNone;  // the list of those that wait for `blocker`
     uint32_t waiter_prev = kNone;
@@ -101,27 +92,8 @@ class DependencyGraph {
     uint64_t visit = 0;        // the last search that came by
   };
 
-  // One level of the pyramid of smallest steps: level 0 has a node per bucket, each further one a node per 2
-  // x 2 of the level below.
-  struct Level {
-    int32_t width = 0;
-    int32_t height = 0;
-    std::vector<Step> min_step;  // [height x width]
-  };
-
-  int64_t Speed(AgentId) const { return rules_.max_vel; }
-  int64_t Radius(AgentId) const { return rules_.radius_p; }
-  bool MayMeet(Pos pos, Step step, AgentId behind, int64_t reach) const;
   bool Blocks(AgentId behind, AgentId ahead) const;
-
-  uint32_t BucketOf(Pos pos) const;
-  void Link(AgentId agent);
-  void Unlink(AgentId agent);
-  void UpdateMin(uint32_t bucket);
-  bool NodeMayBlock(AgentId agent, int level, int32_t x, int32_t y) const;
   uint32_t FindBlocker(AgentId agent) const;
-  uint32_t FindBlockerBelow(AgentId agent, int level, int32_t x, int32_t y) const;
-
   void Wait(AgentId agent, AgentId blocked, AgentId blocker);
   void StopWaiting(AgentId agent);
   void CountStep(Step from);
@@ -130,18 +102,10 @@ class DependencyGraph {
   std::span<const AgentId> LinkedTo(AgentId agent) const;  // at the agent's step
   bool AreLinked(AgentId agent, AgentId other) const;      // at the step of `agent`
 
-  Space space_;
-  Rules rules_;
-  Coupling coupling_;
+  std::unique_ptr<Proximity> proximity_;
   Step end_step_;
-  int64_t max_reach_ = 0;  // max of Reach
-  int64_t max_speed_ = 0;
-  int32_t bucket_side_ = 1;
   std::vector<Agent> agents_;
-  std::vector<uint32_t> bucket_head_;  // [levels_[0].height x levels_[0].width]
-  std::vector<Level> levels_;
   std::unordered_map<uint64_t, std::vector<AgentId>> links_;  // by step and agent: who runs that step too
-  std::vector<Lookahead> lookahead_;                          // by agent; empty until one declares something
   std::vector<Step> barriers_;                                // ascending
   std::vector<AgentId> at_barrier_;  // agents that reached a barrier before all others had
   std::deque<uint32_t> at_step_;     // agents at base_step_ + i

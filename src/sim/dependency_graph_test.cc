@@ -16,16 +16,22 @@ namespace {
 // The rules of sections 2 and 2b, written down as they are said, in O(n^2).
 class Oracle {
  public:
-  Oracle(const DependencyGraph& graph, const Space& space, Rules rules, Coupling coupling, Step end,
-         std::vector<Link> links, std::vector<Step> barriers)
+  // rules: of each agent
+  Oracle(const DependencyGraph& graph, const Space& space, std::vector<Rules> rules, Coupling coupling,
+         Step end, std::vector<Link> links, std::vector<Step> barriers)
       : graph_(graph),
         space_(space),
-        v_(rules.max_vel),
+        rules_(std::move(rules)),
+        coupling_(coupling),
         end_(end),
         links_(std::move(links)),
-        barriers_(std::move(barriers)) {
-    const int64_t r = rules.radius_p;
-    reach_ = std::max(coupling == Coupling::kPaper ? r + v_ : r, 2 * v_);
+        barriers_(std::move(barriers)) {}
+
+  int64_t Reach(AgentId a, AgentId b) const {
+    const auto [r_a, v_a] = rules_[a];
+    const auto [r_b, v_b] = rules_[b];
+    if (coupling_ == Coupling::kVersioned) return std::max({r_a, r_b, v_a + v_b});
+    return std::max({r_a + v_b, r_b + v_a, v_a + v_b});
   }
 
   bool Linked(AgentId a, AgentId b) const {
@@ -40,7 +46,7 @@ class Oracle {
       const int64_t gap = graph_.StepOf(a) - graph_.StepOf(b);
       if (gap <= 0) continue;
       if (at_barrier || Linked(a, b)) return true;
-      if (space_.Within(graph_.PosOf(a), graph_.PosOf(b), gap * v_ + reach_)) return true;
+      if (space_.Within(graph_.PosOf(a), graph_.PosOf(b), gap * rules_[b].max_vel + Reach(a, b))) return true;
     }
     return false;
   }
@@ -50,7 +56,8 @@ class Oracle {
     for (size_t i = 0; i < cluster.size(); ++i) {
       for (AgentId b = 0; b < graph_.NumAgents(); ++b) {
         if (graph_.StepOf(b) == graph_.StepOf(a) &&
-            (space_.Within(graph_.PosOf(cluster[i]), graph_.PosOf(b), reach_) || Linked(cluster[i], b)) &&
+            (space_.Within(graph_.PosOf(cluster[i]), graph_.PosOf(b), Reach(cluster[i], b)) ||
+             Linked(cluster[i], b)) &&
             std::find(cluster.begin(), cluster.end(), b) == cluster.end()) {
           cluster.push_back(b);
         }
@@ -75,11 +82,11 @@ class Oracle {
  private:
   const DependencyGraph& graph_;
   const Space& space_;
-  int64_t v_;
+  std::vector<Rules> rules_;
+  Coupling coupling_;
   Step end_;
   std::vector<Link> links_;
   std::vector<Step> barriers_;
-  int64_t reach_;
 };
 
 // A random position within v of `from` in the space.
@@ -103,7 +110,15 @@ void Walk(const Space& space, Rules rules, Coupling coupling, uint64_t seed) {
     pos.x = static_cast<int32_t>(rng.NextBelow(space.Width()));
     pos.y = static_cast<int32_t>(rng.NextBelow(space.Height()));
   }
-  DependencyGraph graph(space, rules, coupling, start, end);
+  std::vector<Rules> each(start.size(), rules);
+  const bool mixed = seed % 3 == 2;
+  if (mixed) {
+    for (Rules& rule : each) {
+      rule = {static_cast<int>(rng.NextBelow(2 * rules.radius_p + 2)),
+              static_cast<int>(rng.NextBelow(rules.max_vel + 2))};
+    }
+  }
+  DependencyGraph graph(space, mixed ? each : std::vector<Rules>{rules}, coupling, start, end);
   std::vector<Link> links;
   std::vector<Step> barriers;
   if (seed % 2 == 1) {
@@ -117,7 +132,7 @@ void Walk(const Space& space, Rules rules, Coupling coupling, uint64_t seed) {
     }
     graph.AddDependencies(links, barriers);
   }
-  const Oracle oracle(graph, space, rules, coupling, end, links, barriers);
+  const Oracle oracle(graph, space, each, coupling, end, links, barriers);
   std::set<std::vector<AgentId>> ready;
   const auto take = [&](const ClusterList& list) {
     for (size_t i = 0; i < list.Size(); ++i)
@@ -134,7 +149,7 @@ void Walk(const Space& space, Rules rules, Coupling coupling, uint64_t seed) {
     ready.erase(it);
     std::vector<Pos> moved;
     for (const AgentId member : members) {
-      const int reach = graph.IsBarrier(graph.StepOf(member) + 1) ? space.Width() : rules.max_vel;
+      const int reach = graph.IsBarrier(graph.StepOf(member) + 1) ? space.Width() : each[member].max_vel;
       moved.push_back(RandomMove(space, graph.PosOf(member), reach, rng));
     }
     list.Clear();

@@ -27,7 +27,9 @@ constexpr int kAgentsPerCheck = 4;
 class Clock {
  public:
   void Start() { start_ = std::chrono::steady_clock::now(); }
-  void Stop() { seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  void Stop() {
+    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
   double Seconds() const { return seconds_; }
 
  private:
@@ -38,8 +40,9 @@ class Clock {
 Space SpaceOf(const ScheduleLoad& load) {
   const double side = std::ceil(std::sqrt(load.tiles_per_agent * load.agents));
   if (!(side >= 1 && side < INT32_MAX)) {
-    throw MakeError(ErrorCode::kInvalid, "{} agents on {} tiles each: the grid has from 1 to 2^31 tiles a side",
-                    load.agents, load.tiles_per_agent);
+    throw MakeError(ErrorCode::kInvalid,
+                    "{} agents on {} tiles each: the grid has from 1 to 2^31 tiles a side", load.agents,
+                    load.tiles_per_agent);
   }
   return {static_cast<int32_t>(side), static_cast<int32_t>(side), Metric::kChebyshev};
 }
@@ -112,7 +115,7 @@ class Measurement {
     const Pos from = graph_.PosOf(agent);
     if (load_.perceives) {
       perceived_.clear();
-      graph_.FindWithin(from, load_.rules.radius_p, step, perceived_);
+      graph_.FindPerceived(agent, perceived_);
       uint64_t sum = 0;
       for (const AgentId other : perceived_) {
         const Pos pos = graph_.PosOf(other);

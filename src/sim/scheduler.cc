@@ -32,6 +32,14 @@ std::vector<Pos> StartPositions(const World& world) {
   return positions;
 }
 
+// One for all where they are equal.
+std::vector<Rules> RulesOfAll(const World& world) {
+  std::vector<Rules> rules(world.NumAgents());
+  for (AgentId agent = 0; agent < world.NumAgents(); ++agent) rules[agent] = world.RulesOf(agent);
+  if (!rules.empty() && std::equal(rules.begin() + 1, rules.end(), rules.begin())) rules.resize(1);
+  return rules;
+}
+
 class Runner final : public CallSink {
  public:
   Runner(const World& world, llm::Llm& llm, const RunOptions& options);
@@ -98,14 +106,8 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       llm_(llm),
       options_(options),
       state_(world),
-      graph_(world.GetSpace(), world.GetRules(), options.coupling, StartPositions(world), options.steps),
-      context_{world,
-               world.GetSpace(),
-               world.GetRules(),
-               graph_,
-               state_,
-               *this,
-               {options.seed, options.seed_changes}},
+      graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world), options.steps),
+      context_{world, world.GetSpace(), graph_, state_, *this, {options.seed, options.seed_changes}},
       hash_(world.NumAgents()) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);

@@ -95,6 +95,7 @@ struct WalkerOptions {
   uint64_t seed = 0;
   bool crowd = false;      // everyone drifts to the middle
   bool fast = false;       // everyone always moves as far as it may
+  bool mixed = false;      // radius and speed differ from agent to agent: up to 3 and 1 more, or none
   int calls_percent = 40;  // of steps with a call
   bool naps = false;       // some stay where they are for a while
   bool declares = true;    // and say so
@@ -115,6 +116,15 @@ class WalkerWorld : public World {
   Digest ScenarioDigest() const override { return Hasher().Add(options_.seed).Finish(); }
   const Space& GetSpace() const override { return space_; }
   Rules GetRules() const override { return options_.rules; }
+  Rules RulesOf(AgentId agent) const override {
+    if (!options_.mixed) return options_.rules;
+    CounterRng rng(options_.seed, agent, 7);
+    const auto vary = [&](int rule, int more) {
+      return rng.NextBelow(3) == 0 ? 0 : rule + static_cast<int>(rng.NextBelow(more + 1));
+    };
+    const int radius = vary(options_.rules.radius_p, 3);
+    return {radius, vary(options_.rules.max_vel, 1)};
+  }
   uint32_t NumAgents() const override { return options_.agents; }
   std::string AgentName(AgentId agent) const override { return "walker" + std::to_string(agent); }
   Body StartBody(AgentId agent) const override {
@@ -138,8 +148,8 @@ class WalkerWorld : public World {
       hasher.Add(other.id).Add(other.body.pos.x).Add(other.body.pos.y).Add(other.body.status);
     }
     const Pos self = view.SelfBody().pos;
-    for (const Pos pos : Ball(self, options_.rules.radius_p + options_.extra_read))
-      hasher.Add(view.Cell(pos));
+    const Rules rules = RulesOf(view.Self());
+    for (const Pos pos : Ball(self, rules.radius_p + options_.extra_read)) hasher.Add(view.Cell(pos));
     auto intent = std::make_shared<WalkerIntent>();
     intent->state = hasher.Finish().low;
     CounterRng rng(intent->state);
@@ -151,8 +161,8 @@ class WalkerWorld : public World {
       intent->state = Mix(intent->state, answer.text);
     }
     CounterRng choice(intent->state, 1);
-    intent->move = ChooseMove(self, choice);
-    const std::vector<Pos> writable = Ball(self, options_.rules.max_vel + options_.extra_write);
+    intent->move = ChooseMove(self, rules.max_vel, choice);
+    const std::vector<Pos> writable = Ball(self, rules.max_vel + options_.extra_write);
     intent->write = options_.extra_write > 0 ? writable.back() : writable[choice.NextBelow(writable.size())];
     co_return intent;
   }
@@ -163,7 +173,8 @@ class WalkerWorld : public World {
     // Those in sight of each other talk; the speaker's answer changes both.
     for (size_t i = 0; i < members.size(); ++i) {
       for (size_t j = i + 1; j < members.size(); ++j) {
-        if (!space_.Within(members[i].body.pos, members[j].body.pos, options_.rules.radius_p)) continue;
+        const int sight = std::max(RulesOf(members[i].id).radius_p, RulesOf(members[j].id).radius_p);
+        if (!space_.Within(members[i].body.pos, members[j].body.pos, sight)) continue;
         if (Mix64(states[i] ^ states[j]) % 100 >= static_cast<uint64_t>(options_.calls_percent) / 2) continue;
         llm::Request request;
         request.function = "say";
@@ -230,8 +241,8 @@ class WalkerWorld : public World {
     return ball;
   }
 
-  Pos ChooseMove(Pos self, CounterRng& rng) const {
-    const int reach = options_.rules.max_vel + options_.extra_move;
+  Pos ChooseMove(Pos self, int max_vel, CounterRng& rng) const {
+    const int reach = max_vel + options_.extra_move;
     const std::vector<Pos> ball = Ball(self, reach);
     if (options_.fast || options_.extra_move > 0) return ball.back();
     Pos best = ball[rng.NextBelow(ball.size())];

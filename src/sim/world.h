@@ -125,6 +125,7 @@ struct Lookahead {
 struct Rules {
   int radius_p = 4;  // perception radius
   int max_vel = 1;   // furthest that anything moves or writes in one step
+  bool operator==(const Rules&) const = default;
 };
 
 class World {
@@ -134,6 +135,8 @@ class World {
   virtual Digest ScenarioDigest() const = 0;  // of all that the scenario's files and parameters say
   virtual const Space& GetSpace() const = 0;
   virtual Rules GetRules() const = 0;
+  // Of one agent, where they differ.
+  virtual Rules RulesOf(AgentId) const { return GetRules(); }
   virtual uint32_t NumAgents() const = 0;
   virtual std::string AgentName(AgentId agent) const = 0;
   virtual Body StartBody(AgentId agent) const = 0;

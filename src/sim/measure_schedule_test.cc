@@ -1,0 +1,41 @@
+#include "sim/measure_schedule.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace throng::sim {
+namespace {
+
+TEST(MeasureSchedule, OutOfOrderEndsWhereLockstepDoes) {
+  for (const double tiles : {30.0, 140.0}) {
+    for (const Coupling coupling : {Coupling::kPaper, Coupling::kVersioned}) {
+      ScheduleLoad load;
+      load.agents = 500;
+      load.steps = 25;
+      load.tiles_per_agent = tiles;
+      load.coupling = coupling;
+      load.perceives = true;
+      const ScheduleCost lockstep = MeasureSchedule(load, Mode::kLockstep);
+      const ScheduleCost ooo = MeasureSchedule(load, Mode::kOutOfOrder);
+      EXPECT_EQ(ooo.end, lockstep.end);
+      EXPECT_EQ(ooo.agent_steps, 500u * 25);
+      EXPECT_LE(lockstep.max_spread, 1);
+      EXPECT_GT(ooo.max_spread, 1);
+      EXPECT_LT(ooo.virtual_s, lockstep.virtual_s);
+      EXPECT_GE(ooo.checked_agents, 20u);
+      load.seed = 2;
+      EXPECT_NE(MeasureSchedule(load, Mode::kOutOfOrder).end, ooo.end);
+    }
+  }
+}
+
+TEST(MeasureSchedule, RefusesWhatItCannotMeasure) {
+  EXPECT_THROW(MeasureSchedule({}, Mode::kSingle), Error);
+  ScheduleLoad load;
+  load.tiles_per_agent = 0;
+  EXPECT_THROW(MeasureSchedule(load, Mode::kLockstep), Error);
+}
+
+}  // namespace
+}  // namespace throng::sim

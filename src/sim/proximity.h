@@ -1,0 +1,79 @@
+// Who can affect whom: the questions about a space that the dependency graph asks. All that differs between
+// grids, planes and networks is in the implementations; steps, waiting and clusters are the graph's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "sim/space.h"
+#include "sim/world.h"
+
+namespace throng::sim {
+
+// C(A,B): agents of one step within this distance are coupled, and B behind blocks A ahead within
+// (step_A - step_B) * v_B + C(A,B).
+enum class Coupling {
+  kPaper,      // max(r_A + v_B, r_B + v_A, v_A + v_B): nobody ever perceives what lives at another time
+  kVersioned,  // max(r_A, r_B, v_A + v_B): enough when cells are read in the version of the reader's step
+};
+
+class Proximity {
+ public:
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  virtual ~Proximity() = default;
+
+  // Appends, each once and in no particular order, those at the agent's step that it cannot run this step
+  // without; perhaps also itself.
+  virtual void FindCoupled(AgentId agent, std::vector<AgentId>& found) const = 0;
+  // Whether the one behind, by where it can get and what it can write, keeps the one ahead from its step.
+  virtual bool Blocks(AgentId behind, AgentId ahead) const = 0;
+  // One agent that blocks this one, or kNone.
+  virtual uint32_t FindBlocker(AgentId agent) const = 0;
+  // Section 3 for two agents at different steps; true if it holds.
+  virtual bool MayDiffer(AgentId behind, AgentId ahead) const = 0;
+  // Appends whom the agent sees in its step, perhaps also itself. They may be ahead: their state at the
+  // agent's step counts.
+  virtual void FindPerceived(AgentId agent, std::vector<AgentId>& found) const = 0;
+  // The agent has done its step, and is now here.
+  virtual void Advance(AgentId agent, Pos pos) = 0;
+  virtual size_t Bytes() const = 0;  // of memory, what agents declared included
+
+  AgentId NumAgents() const { return static_cast<AgentId>(places_.size()); }
+  Pos PosOf(AgentId agent) const { return places_[agent].pos; }
+  Step StepOf(AgentId agent) const { return places_[agent].step; }
+  const Rules& RulesOf(AgentId agent) const { return rules_[rules_.size() == 1 ? 0 : agent]; }
+
+  // What binds the agent now; until <= its step: nothing.
+  Lookahead LookaheadOf(AgentId agent) const { return lookahead_.empty() ? Lookahead() : lookahead_[agent]; }
+  void SetLookahead(AgentId agent, const Lookahead& lookahead);
+
+ protected:
+  // rules: one for all agents, or one for each.
+  Proximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start);
+
+  // One agent, with its links in the list of those that are near it: in a bucket, at a node.
+  struct Place {
+    Pos pos;
+    Step step = 0;
+    uint32_t next = kNone;
+    uint32_t prev = kNone;
+  };
+  void Link(AgentId agent, uint32_t& head);
+  void Unlink(AgentId agent, uint32_t& head);
+  size_t BaseBytes() const;
+
+  Space space_;
+  std::vector<Rules> rules_;
+  std::vector<Place> places_;
+  std::vector<Lookahead> lookahead_;  // by agent; empty until one declares something
+};
+
+// Throws kInvalid for positions outside the space, negative rules, and rules that the space does not have.
+std::unique_ptr<Proximity> MakeProximity(const Space& space, std::vector<Rules> rules, Coupling coupling,
+                                         std::span<const Pos> start);
+
+}  // namespace throng::sim

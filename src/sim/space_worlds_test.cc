@@ -1,0 +1,127 @@
+// Worlds that are not grids of equal agents come out the same in every order of execution.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+
+#include "sim/example_worlds.h"
+#include "sim/plane.h"
+#include "sim/scheduler.h"
+#include "sim/test_worlds.h"
+
+namespace throng::sim {
+namespace {
+
+constexpr Step kSteps = 16;
+
+// Runs the world in every order; returns how far apart agents were at most.
+Step RunEveryWay(const std::function<std::unique_ptr<World>()>& make, uint64_t seed) {
+  const auto run = [&](Mode mode, uint64_t timing, Coupling coupling) {
+    HashLlm llm(timing);
+    RunOptions options;
+    options.mode = mode;
+    options.steps = kSteps;
+    options.seed = seed;
+    options.coupling = coupling;
+    return RunWorld(*make(), llm, options);
+  };
+  const RunResult single = run(Mode::kSingle, 1, Coupling::kPaper);
+  const RunResult ooo = run(Mode::kOutOfOrder, 3, Coupling::kPaper);
+  EXPECT_GT(single.stats.calls, 0u);
+  EXPECT_EQ(run(Mode::kLockstep, 2, Coupling::kPaper).step_hashes, single.step_hashes) << "seed " << seed;
+  EXPECT_EQ(ooo.step_hashes, single.step_hashes) << "seed " << seed;
+  EXPECT_EQ(run(Mode::kOutOfOrder, 4, Coupling::kVersioned).hash, single.hash) << "seed " << seed;
+  return ooo.stats.max_spread;
+}
+
+TEST(SpaceWorlds, AgentsOfDifferentRadiusAndSpeed) {
+  Step spread = 0;
+  for (const Metric metric : {Metric::kChebyshev, Metric::kEuclid, Metric::kManhattan}) {
+    for (uint64_t seed = 0; seed < 40; ++seed) {
+      WalkerOptions walkers;
+      walkers.metric = metric;
+      walkers.rules = seed % 2 == 0 ? Rules{3, 1} : Rules{1, 2};
+      walkers.mixed = true;
+      walkers.seed = seed;
+      walkers.crowd = seed % 4 == 1;
+      walkers.fast = seed % 4 == 2;
+      walkers.width = walkers.height = 8 + static_cast<int32_t>(seed);
+      spread = std::max(spread, RunEveryWay([&] { return std::make_unique<WalkerWorld>(walkers); }, seed));
+    }
+  }
+  EXPECT_GT(spread, 1);
+}
+
+TEST(SpaceWorlds, Plane) {
+  Step spread = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const auto agents = static_cast<uint32_t>(5 + 2 * seed);
+    spread = std::max(spread, RunEveryWay([&] { return MakePlazaWorld(agents, seed); }, seed));
+  }
+  EXPECT_GT(spread, 1);
+}
+
+TEST(SpaceWorlds, Network) {
+  Step spread = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const auto agents = static_cast<uint32_t>(1 + 3 * seed);
+    spread = std::max(spread, RunEveryWay([&] { return MakeFollowerWorld(agents + 4, seed); }, seed));
+  }
+  EXPECT_GT(spread, 1);
+}
+
+// Reads the wall of somebody whom it does not follow.
+class NosyWorld : public World {
+ public:
+  NosyWorld() : space_(std::make_shared<const Network>(std::vector<std::vector<NodeId>>{{1}, {2}, {}})) {}
+  std::string Name() const override { return "nosy"; }
+  Digest ScenarioDigest() const override { return {}; }
+  const Space& GetSpace() const override { return space_; }
+  Rules GetRules() const override { return {1, 0}; }
+  uint32_t NumAgents() const override { return 3; }
+  std::string AgentName(AgentId agent) const override { return std::to_string(agent); }
+  Body StartBody(AgentId agent) const override { return {{static_cast<int32_t>(agent), 0}, ""}; }
+  MindPtr StartMind(AgentId) const override { return nullptr; }
+  Task<IntentPtr> Proceed(const View& view, Caller&) const override {
+    view.Cell({(view.SelfBody().pos.x + 1) % 3, 0});
+    co_return nullptr;
+  }
+  Task<void> Resolve(Step, const std::vector<Member>&, Commit&) const override { co_return; }
+
+ private:
+  Space space_;
+};
+
+TEST(SpaceWorlds, AnAgentReadsOnlyThoseItFollows) {
+  HashLlm llm(1);
+  RunOptions options;
+  options.steps = 1;
+  try {
+    RunWorld(NosyWorld(), llm, options);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("agent 2 (2) reads cell (0, 0) from (2, 0)"));
+  }
+}
+
+TEST(Plane, StepsAreNeverLongerThanTheSpeed) {
+  const Space space = PlaneSpace(1000, 1000);
+  CounterRng rng(5);
+  for (int i = 0; i < 20000; ++i) {
+    const auto random = [&] { return static_cast<int32_t>(rng.NextBelow(Metres(1000))); };
+    const Pos from = {random(), random()};
+    const Pos to = {random(), random()};
+    const auto units = static_cast<int64_t>(rng.NextBelow(Metres(3)));
+    const Pos moved = Towards(from, to, units);
+    ASSERT_TRUE(space.Within(from, moved, units));
+    // At most two units of rounding are lost on the way.
+    ASSERT_TRUE(moved == to || !space.Within(from, moved, units - 3));
+  }
+  EXPECT_EQ(Towards({5, 5}, {5, 8}, 3), (Pos{5, 8}));
+  EXPECT_EQ(CeilRoot(0), 0);
+  EXPECT_EQ(CeilRoot(17), 5);
+}
+
+}  // namespace
+}  // namespace throng::sim
