@@ -68,6 +68,9 @@ void PrintTable(const std::vector<ReplayRow>& rows) {
                stats.parallelism, stats.calls, stats.prompt_tokens, stats.output_tokens,
                row.SchedulerMicros(stats.agent_steps), stats.wall_s);
   }
+  for (const ReplayRow& row : rows) {
+    if (row.stats.speculated_steps > 0) fmt::print("{}: {}\n", row.mode, DescribeSpeculation(row.stats));
+  }
   if (const ReplayRow* critical = Find(rows, kCritical)) {
     fmt::print(
         "The path of most tokens has {:.0f} of them, prompts and answers. Scheduling: wall time outside "
@@ -92,6 +95,7 @@ nlohmann::ordered_json RowJson(const ReplayRow& row, const std::vector<ReplayRow
   if (row.hash) {
     json["clusters"] = stats.clusters;
     json["max_spread"] = stats.max_spread;
+    AddSpeculation(stats, json);
     json["hash"] = row.hash->Hex();
   }
   if (row.mode == kCritical) json["critical_tokens"] = row.critical_tokens;
@@ -200,10 +204,10 @@ void AddReplay(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   command->add_option("trace", options->trace, "JSON lines, plain or gzipped (docs/replay.md)")->required();
   command
-      ->add_option(
-          "--mode", options->mode,
-          "single, lockstep, ooo, oracle, critical, no-dependency, or all; those named before a mode run "
-          "too, to compare (docs/replay.md)")
+      ->add_option("--mode", options->mode,
+                   "single, lockstep, ooo, speculative, oracle, critical, no-dependency, or all; those named "
+                   "before a mode run "
+                   "too, to compare (docs/replay.md)")
       ->capture_default_str();
   command
       ->add_option("--llm", options->llm,

@@ -19,7 +19,7 @@ double TokensOf(const llm::Request& request) {
 }  // namespace
 
 const std::vector<std::string>& ReplayModes() {
-  static const std::vector<std::string> modes = {"single", "lockstep", "ooo",
+  static const std::vector<std::string> modes = {"single", "lockstep", "ooo",        "speculative",
                                                  kOracle,  kCritical,  kNoDependency};
   return modes;
 }

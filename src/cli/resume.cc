@@ -42,9 +42,10 @@ void AddResume(CLI::App& app) {
   command->add_option("journal", options->journal, "What throng run wrote")->required();
   command
       ->add_option("--mode", options->simulation.mode,
-                   "Another order of execution than before (single, lockstep, ooo): the result is the same")
+                   "Another order of execution than before (single, lockstep, ooo, speculative): the result "
+                   "is the same")
       ->group("Simulation")
-      ->check(CLI::IsMember({"single", "lockstep", "ooo"}));
+      ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}));
   AddLlmFlags(*command, options->simulation);
   AddLimitFlags(*command, options->simulation);
   AddInteractiveFlags(*command, options->simulation);

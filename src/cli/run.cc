@@ -69,11 +69,12 @@ void AddRun(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   AddWorldFlags(*command, options->simulation);
   command
-      ->add_option(
-          "--mode", options->simulation.mode,
-          "ooo: who cannot see each other do not wait for each other; lockstep; single: one call at a time")
+      ->add_option("--mode", options->simulation.mode,
+                   "ooo: who cannot see each other do not wait for each other; speculative: the same, and "
+                   "calls are asked "
+                   "ahead on a guess; lockstep; single: one call at a time")
       ->group("Simulation")
-      ->check(CLI::IsMember({"single", "lockstep", "ooo"}))
+      ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}))
       ->capture_default_str();
   AddLlmFlags(*command, options->simulation);
   AddLimitFlags(*command, options->simulation);

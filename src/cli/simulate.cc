@@ -54,6 +54,7 @@ nlohmann::ordered_json ReportJson(const Simulation& simulation, const Scenario& 
                                  {"kv_bytes_peak", backend.kv_bytes_peak},
                                  {"backend", llm.Identity()},
                                  {"journal", nullptr}};
+  AddSpeculation(stats, json);
   if (const engine::LocalLlm* local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
     json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
@@ -106,6 +107,7 @@ void PrintSummary(const Simulation& simulation, const Scenario& scenario, const 
   fmt::print("in flight   {:.2f} requests on average\n", stats.parallelism);
   fmt::print("clusters    {}, the largest of {} agents; at most {} steps between two agents\n",
              stats.clusters, stats.largest_cluster, stats.max_spread);
+  if (stats.speculated_steps > 0) fmt::print("speculation {}\n", DescribeSpeculation(stats));
   const llm::Stats backend = llm.GetStats();
   if (backend.kv_bytes_peak > 0) {
     fmt::print("KV cache    {} at the peak, {} now", HumanBytes(static_cast<double>(backend.kv_bytes_peak)),
@@ -286,6 +288,25 @@ std::unique_ptr<llm::Llm> MakeLlm(const Simulation& simulation) {
 const engine::LocalLlm* LocalOf(const llm::Llm& llm) {
   if (const auto* router = dynamic_cast<const llm::RouterLlm*>(&llm)) return LocalOf(router->Default());
   return dynamic_cast<const engine::LocalLlm*>(&llm);
+}
+
+void AddSpeculation(const sim::RunStats& stats, nlohmann::ordered_json& json) {
+  if (stats.speculated_steps == 0) return;
+  json["speculated_steps"] = stats.speculated_steps;
+  json["confirmed_steps"] = stats.confirmed_steps;
+  json["squashed_steps"] = stats.squashed_steps;
+  json["speculated_calls"] = stats.speculated_calls;
+  json["wasted_calls"] = stats.wasted_calls;
+  json["wasted_tokens"] = stats.wasted_tokens;
+}
+
+std::string DescribeSpeculation(const sim::RunStats& stats) {
+  const auto used = static_cast<double>(std::max<uint64_t>(1, stats.prompt_tokens + stats.output_tokens));
+  return fmt::format(
+      "{} steps guessed, {} right, {} wrong; {} calls asked ahead, {} in vain ({} tokens, {:.1f} % of those "
+      "used)",
+      stats.speculated_steps, stats.confirmed_steps, stats.squashed_steps, stats.speculated_calls,
+      stats.wasted_calls, stats.wasted_tokens, 100 * static_cast<double>(stats.wasted_tokens) / used);
 }
 
 const std::atomic<bool>& StopOnSignal() {

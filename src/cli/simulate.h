@@ -73,6 +73,10 @@ const engine::LocalLlm* LocalOf(const llm::Llm& llm);
 // True from the first Ctrl-C or SIGTERM on; a second one kills.
 const std::atomic<bool>& StopOnSignal();
 
+// What guesses were worth, for reports: nothing is added for modes without.
+void AddSpeculation(const sim::RunStats& stats, nlohmann::ordered_json& json);
+std::string DescribeSpeculation(const sim::RunStats& stats);
+
 // A line of progress: time of day, steps, agents ahead, requests in flight, tokens per second, bytes of the
 // cache.
 std::string DescribeProgress(const sim::Progress& progress, const Scenario& scenario, sim::Step steps,

@@ -19,6 +19,9 @@ class Decorator : public Llm {
     inner_->Wait(done, seconds);
   }
   void Cancel(uint64_t id) override { inner_->Cancel(id); }
+  void Confirm(const Request& request, const Completion& completion) override {
+    inner_->Confirm(request, completion);
+  }
   double Now() const override { return inner_->Now(); }
   std::string Identity() const override { return inner_->Identity(); }
   Stats GetStats() const override { return inner_->GetStats(); }

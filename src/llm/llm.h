@@ -47,6 +47,9 @@ struct Request {
   std::vector<std::string> stop;  // the answer ends before the first of these
   int max_tokens = 128;           // covers the longest answer that the constraint allows
   int priority = 0;               // smaller is served first: the simulated step
+  // Asked ahead of a step that may turn out otherwise: whoever keeps answers keeps this one once Confirm says
+  // so.
+  bool guess = false;
   // Replays of traces know the sizes instead of the text: prompt and answer length in tokens; -1: not known.
   int known_prompt_tokens = -1;
   int known_output_tokens = -1;
@@ -92,6 +95,11 @@ class Llm {
 
   // The request completes soon with kCancelled, unless it has completed already. Unknown ids are ignored.
   virtual void Cancel(uint64_t id) = 0;
+
+  // The answer to a request that was submitted as a guess is used after all.
+  virtual void Confirm(const Request& request, const Completion& completion) {
+    static_cast<void>(request), static_cast<void>(completion);
+  }
 
   // Seconds since the backend was made: wall time, or virtual time.
   virtual double Now() const = 0;

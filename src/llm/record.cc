@@ -53,6 +53,7 @@ void RecordLlm::Write(const std::string& line) {
 }
 
 uint64_t RecordLlm::Submit(Request request) {
+  if (request.guess) return Inner().Submit(std::move(request));
   Asked asked{request.function, RequestDigest(request)};
   const uint64_t id = Inner().Submit(std::move(request));
   asked_[id] = std::move(asked);
@@ -71,6 +72,17 @@ void RecordLlm::Wait(std::vector<Completion>& done, double seconds) {
     }
     asked_.erase(asked);
   }
+  Flush();
+}
+
+void RecordLlm::Confirm(const Request& request, const Completion& completion) {
+  Inner().Confirm(request, completion);
+  if (completion.finish == FinishReason::kError) return;
+  Write(RecordingLine(completion, request.function, RequestDigest(request)));
+  Flush();
+}
+
+void RecordLlm::Flush() {
   if (std::fflush(file_.get()) != 0) {
     throw MakeError(ErrorCode::kIo, "{}: cannot write the recording: {}", path_, std::strerror(errno));
   }

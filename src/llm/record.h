@@ -18,6 +18,7 @@ class RecordLlm : public Decorator {
   uint64_t Submit(Request request) override;
   // Answers reach the operating system before they are returned; throws kIo if they cannot.
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
+  void Confirm(const Request& request, const Completion& completion) override;
 
  private:
   struct Asked {
@@ -28,6 +29,7 @@ class RecordLlm : public Decorator {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
 
+  void Flush();
   void Write(const std::string& line);
 
   std::string path_;

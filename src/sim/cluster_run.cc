@@ -47,23 +47,33 @@ Digest DigestOfRequest(const llm::Request& request) {
   return hasher.Finish();
 }
 
-// MemberRun
+// ConfirmedReader
 
-Step MemberRun::Now() const { return cluster_.GetStep(); }
-const Body& MemberRun::SelfBody() const { return cluster_.Context().state.BodyOf(agent_); }
-const MindPtr& MemberRun::SelfMind() const { return cluster_.Context().state.MindOf(agent_); }
-
-std::vector<Neighbour> MemberRun::Neighbours() const {
-  const RunContext& context = cluster_.Context();
+std::vector<Neighbour> ConfirmedReader::NeighboursOf(AgentId member, Step step) {
   std::vector<AgentId> ids;
-  context.graph.FindPerceived(agent_, ids);
+  graph_.FindPerceived(member, ids);
   std::sort(ids.begin(), ids.end());
   std::vector<Neighbour> neighbours;
   neighbours.reserve(ids.size());
   for (const AgentId id : ids) {
-    if (id != agent_) neighbours.push_back({id, context.state.BodyAt(id, Now())});
+    if (id != member) neighbours.push_back({id, state_.BodyAt(id, step)});
   }
   return neighbours;
+}
+
+std::string ConfirmedReader::CellFor(AgentId, Pos pos, Step step) {
+  const std::string* value = state_.CellAt(pos, step);
+  return value == nullptr ? std::string() : *value;
+}
+
+// MemberRun
+
+Step MemberRun::Now() const { return cluster_.GetStep(); }
+const Body& MemberRun::SelfBody() const { return cluster_.Context().reader.BodyOf(agent_); }
+const MindPtr& MemberRun::SelfMind() const { return cluster_.Context().reader.MindOf(agent_); }
+
+std::vector<Neighbour> MemberRun::Neighbours() const {
+  return cluster_.Context().reader.NeighboursOf(agent_, Now());
 }
 
 std::string MemberRun::Cell(Pos pos) const {
@@ -75,8 +85,7 @@ std::string MemberRun::Cell(Pos pos) const {
                     "{} reads cell ({}, {}) from ({}, {}), but perceives only what is within {} of it",
                     DescribeAgent(context.world, agent_), pos.x, pos.y, self.x, self.y, radius);
   }
-  const std::string* value = context.state.CellAt(pos, Now());
-  return value == nullptr ? std::string() : *value;
+  return context.reader.CellFor(agent_, pos, Now());
 }
 
 Task<llm::Completion> MemberRun::Ask(llm::Request request) {
@@ -125,11 +134,18 @@ void ClusterRun::Begin(std::span<const AgentId> members, Step step) {
 }
 
 void ClusterRun::End() {
+  resolve_ = {};
   members_.clear();
   writes_.clear();
   events_.clear();
   cells_.clear();
   resolve_members_.clear();
+}
+
+std::vector<AgentId> ClusterRun::MemberIds() const {
+  std::vector<AgentId> ids;
+  for (const MemberRun& member : members_) ids.push_back(member.Self());
+  return ids;
 }
 
 std::string ClusterRun::Where() const {
@@ -163,7 +179,7 @@ bool ClusterRun::StartResolve() {
     resolve_members_.push_back({member.Self(), member.SelfBody(), member.SelfMind(), member.GetIntent()});
     writes_[i].body = member.SelfBody();
     writes_[i].mind = member.SelfMind();
-    writes_[i].mind_digest = context_.state.MindDigest(member.Self());
+    writes_[i].mind_digest = context_.reader.MindDigest(member.Self());
   }
   resolving_ = true;
   resolve_ = context_.world.Resolve(step_, resolve_members_, *this);

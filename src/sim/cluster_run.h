@@ -24,23 +24,51 @@ class MemberRun;
 struct PendingCall {
   explicit PendingCall(MemberRun& member) : member(member) {}
 
-  bool await_ready() const noexcept { return false; }
+  bool await_ready() const noexcept { return answered; }
   void await_suspend(std::coroutine_handle<> handle) noexcept { waiter = handle; }
   void await_resume() const noexcept {}
 
   MemberRun& member;
   llm::Completion completion;
   std::coroutine_handle<> waiter;
+  bool answered = false;  // at its issue: nobody waits
   std::string function;
   Digest request_digest;
   double issued_s = 0;  // on the backend's clock
 };
 
-// Hands requests to the backend, and later resumes their waiters.
+// Hands requests to the backend, and later resumes their waiters; or has the answer at once.
 class CallSink {
  public:
   virtual ~CallSink() = default;
   virtual void Submit(llm::Request request, PendingCall& call) = 0;
+};
+
+// Where the members of a cluster read the state at the start of their step.
+class StepReader {
+ public:
+  virtual ~StepReader() = default;
+  // References hold until the step ends.
+  virtual const Body& BodyOf(AgentId member) const = 0;
+  virtual const MindPtr& MindOf(AgentId member) const = 0;
+  virtual const Digest& MindDigest(AgentId member) const = 0;
+  virtual std::vector<Neighbour> NeighboursOf(AgentId member, Step step) = 0;  // ordered by id
+  virtual std::string CellFor(AgentId member, Pos pos, Step step) = 0;
+};
+
+// The confirmed state. Agents at other steps are out of sight: that is what the dependency graph guarantees.
+class ConfirmedReader final : public StepReader {
+ public:
+  ConfirmedReader(const DependencyGraph& graph, const WorldState& state) : graph_(graph), state_(state) {}
+  const Body& BodyOf(AgentId member) const override { return state_.BodyOf(member); }
+  const MindPtr& MindOf(AgentId member) const override { return state_.MindOf(member); }
+  const Digest& MindDigest(AgentId member) const override { return state_.MindDigest(member); }
+  std::vector<Neighbour> NeighboursOf(AgentId member, Step step) override;
+  std::string CellFor(AgentId member, Pos pos, Step step) override;
+
+ private:
+  const DependencyGraph& graph_;
+  const WorldState& state_;
 };
 
 // What a run's clusters share.
@@ -48,7 +76,7 @@ struct RunContext {
   const World& world;
   const Space& space;
   const DependencyGraph& graph;
-  const WorldState& state;
+  StepReader& reader;
   CallSink& sink;
   const Seeds seeds;
 };
@@ -99,7 +127,8 @@ class ClusterRun final : public Commit {
 
   // Makes this the step of another cluster; the memory of the last one is used again.
   void Begin(std::span<const AgentId> members, Step step);
-  void End();  // lets go of minds, intents and what was written
+  void End();  // lets go of coroutines, minds, intents and what was written
+  std::vector<AgentId> MemberIds() const;
 
   const RunContext& Context() const { return context_; }
   Step GetStep() const { return step_; }

@@ -27,6 +27,7 @@ uint64_t JournaledLlm::Submit(llm::Request request) {
   if (may_replay_) {
     std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
     if (answer.has_value()) {
+      if (request.guess && answer->prompt_digest != digest) return below_.Submit(std::move(request));
       if (answer->prompt_digest != digest) {
         throw MakeError(
             ErrorCode::kInvalid,
@@ -39,6 +40,7 @@ uint64_t JournaledLlm::Submit(llm::Request request) {
       return replayed_.back().id;
     }
   }
+  if (request.guess) return below_.Submit(std::move(request));
   InFlight call{request.function, digest, below_.Now()};
   const uint64_t id = below_.Submit(std::move(request));
   in_flight_.emplace(id, std::move(call));
@@ -76,6 +78,15 @@ void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
     in_flight_.erase(it);
   }
   if (added) journal_.Flush();
+}
+
+void JournaledLlm::Confirm(const llm::Request& request, const llm::Completion& completion) {
+  if ((completion.id & kReplayedId) != 0) return;  // it came from the journal
+  below_.Confirm(request, completion);
+  if (completion.finish == llm::FinishReason::kError && !keep_failures_) return;
+  journal_.AddAnswer(completion, request.function, DigestOfRequest(request), below_.Now(), below_.Now());
+  ++num_asked_;
+  journal_.Flush();
 }
 
 void JournaledLlm::Cancel(uint64_t id) {

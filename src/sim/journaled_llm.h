@@ -23,6 +23,8 @@ class JournaledLlm final : public llm::Llm {
   uint64_t Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t id) override;
+  // Guesses are in the journal from here on; both times are that of the confirmation.
+  void Confirm(const llm::Request& request, const llm::Completion& completion) override;
   double Now() const override { return below_.Now(); }
   std::string Identity() const override { return below_.Identity(); }
   llm::Stats GetStats() const override { return below_.GetStats(); }

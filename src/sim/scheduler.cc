@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "sim/cluster_run.h"
 #include "sim/run_hash.h"
+#include "sim/speculation.h"
 #include "sim/world_state.h"
 
 namespace throng::sim {
@@ -68,10 +69,12 @@ class Runner final : public CallSink {
   void Declare(AgentId agent, Step step);
   void CloseSteps();
   void WaitForCompletions();
+  void Count(const llm::Completion& completion);
   void Deliver(llm::Completion completion);
   void CheckStop() const;
   void Report();
   void MeterInFlight();
+  size_t InFlight() const { return in_flight_.size() + (speculator_ ? speculator_->InFlight() : 0); }
   void CancelAll() noexcept;
 
   const World& world_;
@@ -79,6 +82,7 @@ class Runner final : public CallSink {
   const RunOptions& options_;
   WorldState state_;
   DependencyGraph graph_;
+  ConfirmedReader reader_;
   RunContext context_;
   RunHash hash_;
   RunResult result_;
@@ -89,6 +93,7 @@ class Runner final : public CallSink {
   std::vector<std::unique_ptr<ClusterRun>> clusters_;
   std::vector<ClusterRun*> idle_;  // of clusters_: used again, so that a step allocates little
   size_t running_ = 0;
+  std::unique_ptr<Speculator> speculator_;                // mode speculative
   std::unordered_map<uint64_t, PendingCall*> in_flight_;  // by the backend's id
   std::vector<llm::Completion> done_;
   std::vector<Pos> positions_;
@@ -107,11 +112,15 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       options_(options),
       state_(world),
       graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world), options.steps),
-      context_{world, world.GetSpace(), graph_, state_, *this, {options.seed, options.seed_changes}},
+      reader_(graph_, state_),
+      context_{world, world.GetSpace(), graph_, reader_, *this, {options.seed, options.seed_changes}},
       hash_(world.NumAgents()) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
   graph_.AddDependencies(world.Links(), world.Barriers());
+  if (options.mode == Mode::kSpeculative) {
+    speculator_ = std::make_unique<Speculator>(world, llm, options, graph_, state_, stats_);
+  }
 }
 
 RunResult Runner::Run() {
@@ -131,6 +140,7 @@ RunResult Runner::Run() {
   stats_.backend_s = metered_until_ - backend_start_;
   stats_.wall_s = WallSeconds() - wall_start_;
   stats_.parallelism = stats_.backend_s > 0 ? in_flight_seconds_ / stats_.backend_s : 0;
+  CancelAll();  // guesses that were given up last
   result_.hash = hash_.Finish();
   return std::move(result_);
 }
@@ -141,6 +151,7 @@ void Runner::Loop() {
   while (true) {
     StartClusters();
     if (running_ == 0) break;
+    if (speculator_) speculator_->Run(in_flight_.size());
     WaitForCompletions();
     CheckStop();
     Report();
@@ -159,6 +170,7 @@ void Runner::Enqueue() {
     idle_.pop_back();
     const Step step = graph_.StepOf(members.front());
     cluster->Begin(members, step);
+    if (speculator_) speculator_->OnBegin(members, step);
     ready_.push({step, members.front(), cluster});
   }
   released_.Clear();
@@ -171,6 +183,7 @@ bool Runner::MayStart(const Ready& ready) const {
     case Mode::kLockstep:
       return ready.step == graph_.BaseStep();
     case Mode::kOutOfOrder:
+    case Mode::kSpeculative:
       return true;
   }
   return false;
@@ -221,6 +234,7 @@ void Runner::Apply(ClusterRun& cluster) {
   const Step base = graph_.BaseStep();
   graph_.Commit(members_, positions_, released_);
   if (graph_.BaseStep() != base) state_.Prune(graph_.BaseStep());
+  if (speculator_) speculator_->OnCommit(cluster.Record());
   Enqueue();
   ++stats_.clusters;
   stats_.agent_steps += members_.size();
@@ -247,7 +261,13 @@ void Runner::CloseSteps() {
 }
 
 void Runner::Submit(llm::Request request, PendingCall& call) {
+  if (speculator_ && speculator_->Answer(request, call)) {
+    if (call.answered) Count(call.completion);
+    return;
+  }
+  const llm::CallKey key = request.key;
   const uint64_t id = llm_.Submit(std::move(request));
+  if (speculator_) speculator_->OnAsked(id, key, call.function, call.request_digest);
   MeterInFlight();
   call.issued_s = metered_until_;
   in_flight_.emplace(id, &call);
@@ -256,7 +276,7 @@ void Runner::Submit(llm::Request request, PendingCall& call) {
 // Adds the time since the last change, weighted with the requests that were in flight.
 void Runner::MeterInFlight() {
   const double now = llm_.Now();
-  in_flight_seconds_ += (now - metered_until_) * static_cast<double>(in_flight_.size());
+  in_flight_seconds_ += (now - metered_until_) * static_cast<double>(InFlight());
   metered_until_ = now;
 }
 
@@ -272,11 +292,26 @@ void Runner::WaitForCompletions() {
   for (llm::Completion& completion : done_) Deliver(std::move(completion));
 }
 
+void Runner::Count(const llm::Completion& completion) {
+  ++stats_.calls;
+  stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
+  stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
+  stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+}
+
 void Runner::Deliver(llm::Completion completion) {
   const auto it = in_flight_.find(completion.id);
-  THRONG_CHECK(it != in_flight_.end());
-  PendingCall& call = *it->second;
-  in_flight_.erase(it);
+  PendingCall* found = nullptr;
+  if (it != in_flight_.end()) {
+    found = it->second;
+    in_flight_.erase(it);
+    if (speculator_) speculator_->OnAnswered(completion);
+  } else {
+    THRONG_CHECK(speculator_ != nullptr);
+    found = speculator_->Deliver(completion);
+    if (found == nullptr) return;
+  }
+  PendingCall& call = *found;
   ClusterRun& cluster = call.member.Cluster();
   MemberRun& member = call.member;
   if (completion.finish == llm::FinishReason::kError || completion.finish == llm::FinishReason::kCancelled) {
@@ -289,10 +324,7 @@ void Runner::Deliver(llm::Completion completion) {
     ++stats_.failed_calls;
     if (options_.on_fall_back) options_.on_fall_back(error.what());
   }
-  ++stats_.calls;
-  stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-  stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
-  stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+  Count(completion);
   call.completion = std::move(completion);
   call.waiter.resume();
   if (cluster.IsResolving()) {
@@ -325,7 +357,7 @@ void Runner::Report() {
   progress.base_step = graph_.BaseStep();
   progress.front_step = graph_.FrontStep();
   progress.agents_ahead = world_.NumAgents() - graph_.AgentsAtBase();
-  progress.in_flight = in_flight_.size();
+  progress.in_flight = InFlight();
   for (const auto& [id, call] : in_flight_) {
     const double wait = metered_until_ - call->issued_s;
     if (wait <= progress.longest_wait_s) continue;
@@ -339,13 +371,17 @@ void Runner::Report() {
 // meanwhile are dropped here (a journal below has kept them).
 void Runner::CancelAll() noexcept {
   try {
-    for (const llm::Completion& completion : done_)
-      in_flight_.erase(completion.id);  // came with the one that failed
+    const auto forget = [this](uint64_t id) {
+      in_flight_.erase(id);
+      if (speculator_) speculator_->Forget(id);
+    };
+    for (const llm::Completion& completion : done_) forget(completion.id);  // came with the one that failed
     for (const auto& [id, call] : in_flight_) llm_.Cancel(id);
-    for (int round = 0; round < kDrainRounds && !in_flight_.empty(); ++round) {
+    if (speculator_) speculator_->CancelAll();
+    for (int round = 0; round < kDrainRounds && InFlight() > 0; ++round) {
       done_.clear();
       llm_.Wait(done_, kPollSeconds);
-      for (const llm::Completion& completion : done_) in_flight_.erase(completion.id);
+      for (const llm::Completion& completion : done_) forget(completion.id);
     }
   } catch (...) {
     // The error that ended the run is the one to report.
@@ -362,15 +398,17 @@ const char* ModeName(Mode mode) {
       return "lockstep";
     case Mode::kOutOfOrder:
       return "ooo";
+    case Mode::kSpeculative:
+      return "speculative";
   }
   return "unknown";
 }
 
 Mode ParseMode(const std::string& name) {
-  for (const Mode mode : {Mode::kSingle, Mode::kLockstep, Mode::kOutOfOrder}) {
+  for (const Mode mode : {Mode::kSingle, Mode::kLockstep, Mode::kOutOfOrder, Mode::kSpeculative}) {
     if (name == ModeName(mode)) return mode;
   }
-  throw MakeError(ErrorCode::kInvalid, "mode {}: it must be single, lockstep or ooo", name);
+  throw MakeError(ErrorCode::kInvalid, "mode {}: it must be single, lockstep, ooo or speculative", name);
 }
 
 const char* CouplingName(Coupling coupling) { return coupling == Coupling::kPaper ? "paper" : "versioned"; }

@@ -19,12 +19,13 @@
 namespace throng::sim {
 
 enum class Mode {
-  kSingle,      // one agent at a time, one call in flight
-  kLockstep,    // all agents of a step at once, then a barrier
-  kOutOfOrder,  // every cluster as soon as nobody blocks it
+  kSingle,       // one agent at a time, one call in flight
+  kLockstep,     // all agents of a step at once, then a barrier
+  kOutOfOrder,   // every cluster as soon as nobody blocks it
+  kSpeculative,  // the same, and calls of blocked steps are asked ahead on a guess (speculation.h)
 };
 
-const char* ModeName(Mode mode);                  // "single", "lockstep", "ooo"
+const char* ModeName(Mode mode);                  // "single", "lockstep", "ooo", "speculative"
 Mode ParseMode(const std::string& name);          // throws kInvalid for another name
 const char* CouplingName(Coupling coupling);      // "paper", "versioned"
 Coupling ParseCoupling(const std::string& name);  // likewise
@@ -68,6 +69,15 @@ struct RunStats {
   uint64_t cached_prompt_tokens = 0;
   uint64_t output_tokens = 0;
   uint64_t failed_calls = 0;  // whose agents fell back
+  // Mode speculative: agent-steps run on a guess; of these, what turned out right and what did not. Calls
+  // asked on a guess; those never used, with the tokens of their prompts and answers (expected ones of
+  // cancelled calls). The sums above have none of these.
+  uint64_t speculated_steps = 0;
+  uint64_t confirmed_steps = 0;
+  uint64_t squashed_steps = 0;
+  uint64_t speculated_calls = 0;
+  uint64_t wasted_calls = 0;
+  uint64_t wasted_tokens = 0;
   uint64_t clusters = 0;
   uint64_t agent_steps = 0;
   uint32_t largest_cluster = 0;
@@ -87,12 +97,23 @@ struct Progress {
   AgentId longest_waiting = 0;  // and who waits
 };
 
+struct SpeculationOptions {
+  int max_in_flight = 32;  // requests, confirmed ones included, up to which guesses are asked
+  Step max_steps = 4;      // that an agent's guesses reach beyond its confirmed step: more waste the budget
+  double least_chance = 0.6;  // that a guess is right, by what became of those like it, for it to be asked
+  // Guesses stop where wasted tokens and those at risk would exceed this share of the confirmed ones plus the
+  // burst.
+  double waste_share = 0.05;
+  uint64_t waste_burst = 50000;
+};
+
 struct RunOptions {
   Mode mode = Mode::kOutOfOrder;
   Step steps = 0;  // run until every agent has done so many
   uint64_t seed = 0;
   std::vector<SeedChange> seed_changes;  // of a fork
   Coupling coupling = Coupling::kPaper;
+  SpeculationOptions speculation;
   std::vector<RunObserver*> observers;
   std::function<void(const Progress&)> on_progress;  // about once per progress_interval_s
   double progress_interval_s = 1.0;

@@ -11,13 +11,35 @@ namespace {
 constexpr int kMaxVel = 1;
 constexpr const char* kAsleep = "sleeping";  // in the actions of Generative Agents
 
-// The trace knows what happened, so agents carry nothing.
-class NoMind : public Mind {
+// What a recorded agent would know, as far as scheduling can tell: a digest of whom it saw begin to do what,
+// and of its conversations, in order. Prompts carry it, so that an answer to a guess serves only an agent
+// that has really seen the same. Like an agent of Generative Agents it notices who is near and does what, not
+// the exact tile.
+class Memory : public Mind {
  public:
-  void Hash(Hasher&) const override {}
+  using Sight = std::vector<std::pair<AgentId, std::string>>;  // who does what, ordered by id
+
+  void Hash(Hasher& hasher) const override {
+    hasher.Add(digest).Add(astray).Add(uint64_t{sight.size()});
+    for (const auto& [id, action] : sight) hasher.Add(id).Add(action);
+  }
+
+  Digest digest;
+  Sight sight;  // in its last step
+  // It missed a recorded conversation: what the trace says of it from then on has not come about, and it
+  // stays where it is. Only guessed steps see this.
+  bool astray = false;
 };
 
-class NoIntent : public Intent {};
+struct Noticed : Intent {
+  std::shared_ptr<const Memory> memory;
+};
+
+llm::Request RequestFrom(const TraceCall& call, const Digest& memory) {
+  llm::Request request = RequestOf(call);
+  request.prompt += " " + memory.Hex();
+  return request;
+}
 
 class TraceWorld : public World {
  public:
@@ -25,8 +47,7 @@ class TraceWorld : public World {
       : trace_(std::move(trace)),
         space_(trace_.width, trace_.height, Metric::kChebyshev),
         radius_p_(radius_p),
-        mind_(std::make_shared<NoMind>()),
-        intent_(std::make_shared<NoIntent>()) {
+        mind_(std::make_shared<Memory>()) {
     for (const TraceConversation& conversation : trace_.conversations) {
       conversations_[conversation.members.front()].push_back(&conversation);
     }
@@ -107,37 +128,92 @@ class TraceWorld : public World {
   }
 
   Task<IntentPtr> Proceed(const View& view, Caller& caller) const override {
+    auto noticed = std::make_shared<Noticed>();
+    noticed->memory = Notice(view);
     const std::vector<TraceChain>& chains = trace_.agents[view.Self()].chains;
     const auto chain = std::lower_bound(chains.begin(), chains.end(), view.Now(),
                                         [](const TraceChain& entry, Step step) { return entry.step < step; });
     if (chain != chains.end() && chain->step == view.Now()) {
       for (const TraceCall& call : chain->calls) {
-        llm::Request request = RequestOf(call);
+        llm::Request request = RequestFrom(call, noticed->memory->digest);
         co_await caller.Ask(std::move(request));
       }
     }
-    co_return intent_;
+    co_return noticed;
   }
 
   Task<void> Resolve(Step step, const std::vector<Member>& members, Commit& commit) const override {
+    std::vector<std::shared_ptr<const Memory>> memories;
+    for (const Member& member : members) {
+      memories.push_back(static_cast<const Noticed&>(*member.intent).memory);
+    }
     for (const Member& member : members) {
       const auto mine = conversations_.find(member.id);
       if (mine == conversations_.end()) continue;
       for (const TraceConversation* conversation : mine->second) {
         if (conversation->step != step) continue;
+        const Digest digest = Join(*conversation, members, memories);
+        if (digest == Digest()) continue;
         for (const auto& [speaker, call] : conversation->turns) {
-          llm::Request request = RequestOf(call);
+          llm::Request request = RequestFrom(call, digest);
           co_await commit.CallerOf(speaker).Ask(std::move(request));
         }
       }
     }
-    for (const Member& member : members) {
+    for (size_t i = 0; i < members.size(); ++i) {
+      const Member& member = members[i];
+      if (memories[i] != member.mind) commit.SetMind(member.id, memories[i]);
+      if (memories[i]->astray) continue;
       Body body = BodyAt(member.id, step + 1);
       if (!(body == member.body)) commit.SetBody(member.id, std::move(body));
     }
   }
 
  private:
+  // The memory after this step's perception; the old one if nothing is new.
+  static std::shared_ptr<const Memory> Notice(const View& view) {
+    auto old = std::static_pointer_cast<const Memory>(view.SelfMind());
+    Memory::Sight sight;
+    for (Neighbour& other : view.Neighbours()) sight.emplace_back(other.id, std::move(other.body.status));
+    if (sight == old->sight) return old;
+    auto memory = std::make_shared<Memory>(*old);
+    Hasher hasher;
+    hasher.Add(old->digest);
+    for (const auto& seen : sight) {
+      if (!std::binary_search(old->sight.begin(), old->sight.end(), seen))
+        hasher.Add(seen.first).Add(seen.second);
+    }
+    memory->digest = hasher.Finish();
+    memory->sight = std::move(sight);
+    return memory;
+  }
+
+  // Gives all members of a conversation its memory, and returns the digest of what they bring to it. If one
+  // of them is not here, which only a guessed step can bring about, the others go astray; the digest is then
+  // empty.
+  Digest Join(const TraceConversation& conversation, const std::vector<Member>& members,
+              std::vector<std::shared_ptr<const Memory>>& memories) const {
+    std::vector<size_t> present;
+    for (size_t i = 0; i < members.size(); ++i) {
+      const auto& all = conversation.members;
+      if (std::binary_search(all.begin(), all.end(), members[i].id)) present.push_back(i);
+    }
+    const bool complete = present.size() == conversation.members.size();
+    Hasher hasher;
+    for (const size_t i : present) hasher.Add(members[i].id).Add(memories[i]->digest);
+    const Digest joint = hasher.Finish();
+    for (const size_t i : present) {
+      auto memory = std::make_shared<Memory>(*memories[i]);
+      if (complete) {
+        memory->digest = joint;
+      } else {
+        memory->astray = true;
+      }
+      memories[i] = std::move(memory);
+    }
+    return complete ? joint : Digest();
+  }
+
   Body BodyAt(AgentId agent, Step step) const {
     const TraceAgent& trace = trace_.agents[agent];
     return {trace.PosAt(step), std::string(trace.ActionAt(step))};
@@ -147,7 +223,6 @@ class TraceWorld : public World {
   Space space_;
   int radius_p_;
   MindPtr mind_;
-  IntentPtr intent_;
   std::unordered_map<AgentId, std::vector<const TraceConversation*>> conversations_;  // by lowest member
 };
 

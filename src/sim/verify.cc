@@ -77,10 +77,14 @@ std::string DescribeDifference(const World& world, const VerifiedRun& a, const R
 }  // namespace
 
 std::vector<VerifyRun> StandardRuns(int shuffled) {
-  std::vector<VerifyRun> runs = {
-      {"single", Mode::kSingle, {}}, {"lockstep", Mode::kLockstep, {}}, {"ooo", Mode::kOutOfOrder, {}}};
+  std::vector<VerifyRun> runs = {{"single", Mode::kSingle, {}},
+                                 {"lockstep", Mode::kLockstep, {}},
+                                 {"ooo", Mode::kOutOfOrder, {}},
+                                 {"speculative", Mode::kSpeculative, {}}};
   for (int i = 1; i <= shuffled; ++i) {
-    runs.push_back({fmt::format("ooo, shuffled {}", i), Mode::kOutOfOrder, static_cast<uint64_t>(i)});
+    const auto seed = static_cast<uint64_t>(i);
+    runs.push_back({fmt::format("ooo, shuffled {}", i), Mode::kOutOfOrder, seed});
+    runs.push_back({fmt::format("speculative, shuffled {}", i), Mode::kSpeculative, seed});
   }
   return runs;
 }

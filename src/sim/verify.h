@@ -21,7 +21,7 @@ struct VerifyRun {
   std::optional<uint64_t> shuffle;  // delay and reorder answers by this seed
 };
 
-// single, lockstep, ooo, and ooo with so many shuffled timings.
+// single, lockstep, ooo, speculative, and the last two with so many shuffled timings.
 std::vector<VerifyRun> StandardRuns(int shuffled);
 
 struct VerifiedRun {

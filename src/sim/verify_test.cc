@@ -24,7 +24,7 @@ TEST(Verify, AnExactWorldIsEqualInAllRuns) {
   const auto make_world = [] { return std::make_unique<WalkerWorld>(WalkerOptions{}); };
   const VerifyReport report = Verify(make_world, MakeHashLlm, StandardRuns(4), Options());
   EXPECT_EQ(report.difference, "");
-  EXPECT_EQ(report.runs.size(), 7u);
+  EXPECT_EQ(report.runs.size(), 12u);
 }
 
 // Breaks the contract: what an agent does depends on how many steps others have done before.

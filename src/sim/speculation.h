@@ -1,0 +1,189 @@
+// Runs agents past the point to which they may safely run, on a guess of what they will perceive, so that
+// their LLM calls are answered before they are needed. A guessed step commits nothing: once nobody blocks it,
+// the scheduler runs it from the confirmed state like any other step, and only takes the answers to those
+// calls that it asks again, word for word. So guesses can cost tokens, never exactness (docs/speculation.md).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "llm/llm.h"
+#include "sim/cluster_run.h"
+#include "sim/dependency_graph.h"
+#include "sim/scheduler.h"
+#include "sim/world_state.h"
+
+namespace throng::sim {
+
+// How well guesses have turned out so far, by what could still happen to them: learned from confirmed steps
+// alone.
+class GuessRecord {
+ public:
+  // For a step that begins `gap` steps after the last known one of an agent that is `margin` cells beyond
+  // perception (<= 0: in sight), and whose latest call is of the function `asks` (empty: none). Class 0:
+  // nobody can interfere.
+  size_t ClassOf(int64_t margin, int64_t gap, const std::string& asks);
+
+  double Chance(size_t guess_class) const;  // that a call's prompt turns out right
+  void Add(size_t guess_class, bool right);
+
+ private:
+  static constexpr size_t kMargins = 5;
+  static constexpr size_t kGaps = 5;
+  struct Counts {
+    double right = 0;
+    double all = 0;
+  };
+  std::vector<Counts> counts_ = std::vector<Counts>(1);  // by class
+  std::unordered_map<std::string, size_t> functions_;
+};
+
+class Speculator final : public CallSink, private StepReader {
+ public:
+  // All must outlive it. Reads of `stats` the confirmed tokens, and counts in it what guesses did.
+  Speculator(const World& world, llm::Llm& llm, const RunOptions& options, const DependencyGraph& graph,
+             const WorldState& state, RunStats& stats);
+  ~Speculator() override;
+
+  // A cluster begins this step for good: guesses of the same step end, their answers stay. Members that have
+  // asked nothing themselves may then be guessed to be done with it.
+  void OnBegin(std::span<const AgentId> members, Step step);
+  // It was committed; state and graph have it.
+  void OnCommit(const CommitRecord& record);
+  // A call of a confirmed step: true if a guess has asked the same. Then it has its answer, or gets it
+  // through Deliver.
+  bool Answer(const llm::Request& request, PendingCall& call);
+  // Calls of confirmed steps that no guess had asked: guesses of the same step use their answers.
+  void OnAsked(uint64_t id, const llm::CallKey& key, const std::string& function, const Digest& digest);
+  void OnAnswered(const llm::Completion& completion);
+
+  // Goes on as far as room and budget allow beside so many confirmed calls in flight.
+  void Run(size_t confirmed_in_flight);
+
+  // A completion that the scheduler does not know. Returns the confirmed call that waited for it, if one did.
+  PendingCall* Deliver(llm::Completion& completion);
+
+  size_t InFlight() const { return by_id_.size() + cancelled_.size(); }
+  // For the end of a run: cancels what is in flight, and forgets a call that is not any more.
+  void CancelAll();
+  void Forget(uint64_t id);
+
+ private:
+  struct GuessedStep {
+    std::vector<AgentId> members;  // who ran it together, ordered by id
+    Body body;                     // after it
+    MindPtr mind;
+    Digest mind_digest;
+    Pos from;  // where it perceived
+    bool looked = false;
+    std::vector<Neighbour> seen;
+    std::vector<std::pair<Pos, std::string>> cells;  // read
+    bool wrote_cells = false;
+    size_t guess_class = 0;  // the least certain of this and the guessed steps before
+  };
+  struct Agent {
+    std::deque<GuessedStep> chain;  // steps from the agent's confirmed one on
+    ClusterRun* running = nullptr;  // guesses the step after the chain
+    size_t confirmed_members = 0;   // of the cluster in which it runs its confirmed step; 0: it waits
+    size_t confirmed_calls = 0;     // in flight
+    std::string asks;               // function of its latest call since its last commit
+    bool halted = false;            // a guess failed: nothing more before the next commit
+    GuessedStep reads;              // of the running step; body and mind are those at its start
+  };
+  struct CellGuess {
+    Step step;  // the version
+    AgentId by;
+    std::string value;
+  };
+  struct Guess {  // a call of a guessed step
+    llm::Request request;
+    Digest digest;
+    uint64_t id = 0;
+    uint64_t tokens = 0;  // expected at first, then counted
+    size_t guess_class = 0;
+    bool real = false;  // asked by a confirmed step
+    bool done = false;
+    llm::Completion completion;
+    PendingCall* guessing = nullptr;   // waits for it in a guessed step
+    PendingCall* confirmed = nullptr;  // waits for it in a confirmed one
+  };
+  struct Parked {  // asked by a guessed step, not yet sent
+    llm::Request request;
+    PendingCall* call;
+    bool refused = false;  // once, as too uncertain
+    bool is_probe = false;
+  };
+
+  // CallSink of guessed steps.
+  void Submit(llm::Request request, PendingCall& call) override;
+
+  // StepReader of guessed steps.
+  const Body& BodyOf(AgentId member) const override { return agents_[member].reads.body; }
+  const MindPtr& MindOf(AgentId member) const override { return agents_[member].reads.mind; }
+  const Digest& MindDigest(AgentId member) const override { return agents_[member].reads.mind_digest; }
+  std::vector<Neighbour> NeighboursOf(AgentId member, Step step) override;
+  std::string CellFor(AgentId member, Pos pos, Step step) override;
+
+  Step FrontOf(AgentId agent) const {
+    return graph_.StepOf(agent) + static_cast<Step>(agents_[agent].chain.size());
+  }
+  const Body& FrontBody(AgentId agent) const;
+  const Body& GuessBody(AgentId agent, Step step) const;
+  std::string GuessCell(Pos pos, Step step) const;
+
+  bool MayBegin(AgentId agent) const;
+  void Begin(AgentId agent);
+  void Advance(ClusterRun& cluster);
+  void Finish(ClusterRun& cluster);
+  void Release(ClusterRun& cluster);
+
+  bool SawOtherwise(AgentId reader, const GuessedStep& reads, Step step, AgentId agent) const;
+  void CheckReaders(AgentId agent, Step from);
+  void CheckCells(const CommitRecord& record);
+  void Squash(AgentId agent, Step from);
+  void DropCells(const GuessedStep& guessed, Step step);
+
+  size_t LeastCertain(AgentId agent, Step step, std::span<const AgentId> members);
+  void SendParked(size_t confirmed_in_flight);
+  bool HasBudget(uint64_t tokens) const;
+  bool IsLikely(Parked& parked, size_t guess_class);
+  void Learn(const Guess& guess, bool right);
+  Guess* Find(const llm::CallKey& key, const Digest& digest);
+  void Drop(AgentId agent, Step until);
+  void Waste(const Guess& guess);
+  void Erase(const Guess& guess);
+  void Halt(ClusterRun& cluster);
+  void Wake(PendingCall& call, const llm::Completion& completion);
+
+  const World& world_;
+  llm::Llm& llm_;
+  const SpeculationOptions options_;
+  const Step end_step_;
+  const DependencyGraph& graph_;
+  const WorldState& state_;
+  RunStats& stats_;
+  RunContext context_;
+  GuessRecord record_;
+  std::vector<Agent> agents_;
+  std::map<Pos, std::vector<CellGuess>> cells_;
+  std::vector<std::unique_ptr<ClusterRun>> clusters_;
+  std::vector<ClusterRun*> idle_;
+  std::vector<Parked> parked_;
+  std::map<llm::CallKey, std::vector<std::unique_ptr<Guess>>> guesses_;
+  std::unordered_map<uint64_t, Guess*> by_id_;  // in flight
+  std::unordered_set<uint64_t> cancelled_;      // in flight, but given up
+  std::unordered_map<uint64_t, Guess*> real_;   // in flight, asked by confirmed steps
+  std::vector<uint64_t> answered_;              // of real_
+  uint64_t refused_ = 0;                        // parked calls
+  uint64_t outstanding_ = 0;                    // tokens of guesses neither confirmed nor wasted
+};
+
+}  // namespace throng::sim

@@ -1,0 +1,195 @@
+#include "sim/speculation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <tuple>
+
+#include "sim/journaled_llm.h"
+#include "sim/temporary_journal.h"
+#include "sim/test_worlds.h"
+
+namespace throng::sim {
+namespace {
+
+constexpr Step kSteps = 14;
+
+RunOptions Options(Mode mode, const WalkerOptions& walkers) {
+  RunOptions options;
+  options.mode = mode;
+  options.steps = kSteps;
+  options.seed = walkers.seed;
+  return options;
+}
+
+// Asks whatever it can: most guesses of walkers, who fold all that they see into what they do, are wrong.
+RunOptions Reckless(const WalkerOptions& walkers) {
+  RunOptions options = Options(Mode::kSpeculative, walkers);
+  options.speculation.least_chance = 0;
+  options.speculation.waste_share = 100;
+  return options;
+}
+
+RunResult RunWalkers(const WalkerOptions& walkers, const RunOptions& options, uint64_t timing) {
+  const WalkerWorld world(walkers);
+  HashLlm llm(timing);
+  const RunResult result = RunWorld(world, llm, options);
+  EXPECT_EQ(llm.InFlight(), 0u);
+  return result;
+}
+
+class SpeculationExactness : public ::testing::TestWithParam<std::tuple<Metric, Rules>> {};
+
+// Crowds, agents that always jump as far as they may (rules with a speed above the radius: out of nothing
+// into sight), naps, and cells that several want to write, in spaces from crowded to empty.
+TEST_P(SpeculationExactness, WrongGuessesLeaveNoTrace) {
+  const auto& [metric, rules] = GetParam();
+  RunStats sum;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    WalkerOptions walkers;
+    walkers.metric = metric;
+    walkers.rules = rules;
+    walkers.seed = seed;
+    walkers.crowd = seed % 4 == 1;
+    walkers.fast = seed % 4 == 2;
+    walkers.naps = seed % 3 == 0;
+    walkers.width = 6 + static_cast<int32_t>(seed * 3);
+    walkers.agents = 4 + static_cast<uint32_t>(seed % 11);
+    const RunResult lockstep = RunWalkers(walkers, Options(Mode::kLockstep, walkers), 1);
+    RunOptions reckless = Reckless(walkers);
+    if (seed % 2 == 1) reckless.coupling = Coupling::kVersioned;
+    for (uint64_t timing = 2; timing < 5; ++timing) {
+      const RunResult result = RunWalkers(walkers, reckless, timing);
+      ASSERT_EQ(result.step_hashes, lockstep.step_hashes) << "seed " << seed << ", timing " << timing;
+      ASSERT_EQ(result.hash, lockstep.hash);
+      ASSERT_EQ(result.stats.calls, lockstep.stats.calls);
+      ASSERT_EQ(result.stats.output_tokens, lockstep.stats.output_tokens);
+      sum.confirmed_steps += result.stats.confirmed_steps;
+      sum.squashed_steps += result.stats.squashed_steps;
+      sum.speculated_calls += result.stats.speculated_calls;
+      sum.wasted_calls += result.stats.wasted_calls;
+    }
+  }
+  // Else no guess was right, or none was wrong, and nothing was tested.
+  EXPECT_GT(sum.confirmed_steps, 100u);
+  EXPECT_GT(sum.squashed_steps, 100u);
+  EXPECT_GT(sum.wasted_calls, 10u);
+  EXPECT_GT(sum.speculated_calls, sum.wasted_calls + 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SpeculationExactness,
+                         ::testing::Combine(::testing::Values(Metric::kChebyshev, Metric::kEuclid,
+                                                              Metric::kManhattan),
+                                            ::testing::Values(Rules{4, 1}, Rules{1, 4}, Rules{2, 3})));
+
+TEST(Speculation, RightGuessesSaveTime) {
+  double ooo_s = 0;
+  double speculative_s = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    WalkerOptions walkers;
+    walkers.seed = seed;
+    walkers.width = walkers.height = 70;
+    walkers.agents = 20;
+    ooo_s += RunWalkers(walkers, Options(Mode::kOutOfOrder, walkers), 1).stats.backend_s;
+    speculative_s += RunWalkers(walkers, Reckless(walkers), 1).stats.backend_s;
+  }
+  EXPECT_LT(speculative_s, 0.9 * ooo_s);
+}
+
+TEST(Speculation, WasteStaysBelowItsCap) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    WalkerOptions walkers;
+    walkers.seed = seed;
+    walkers.width = walkers.height = 40;
+    RunOptions options = Reckless(walkers);
+    options.speculation.waste_share = 0.05;
+    options.speculation.waste_burst = 200;
+    const RunStats stats = RunWalkers(walkers, options, seed).stats;
+    EXPECT_LE(static_cast<double>(stats.wasted_tokens),
+              0.05 * static_cast<double>(stats.prompt_tokens + stats.output_tokens) + 200);
+  }
+}
+
+// As a run does it; returns the canonical digest of the journal.
+Digest RunJournaled(const World& world, Journal& journal, RunOptions options, uint64_t timing, bool is_new) {
+  HashLlm llm(timing);
+  if (is_new) journal.Begin({}, world, options, llm.Identity());
+  journal.StartSession();
+  JournaledLlm journaled(llm, journal);
+  options.observers.push_back(&journal);
+  const int64_t known = journal.NumAnswers();
+  const RunResult result = RunWorld(world, journaled, options);
+  EXPECT_EQ(static_cast<int64_t>(journaled.NumReplayed()), known);  // each is used, none is asked again
+  EXPECT_EQ(journal.NumAnswers(), static_cast<int64_t>(result.stats.calls));
+  journal.SetHash(result.hash);
+  journal.EndSession("done");
+  return journal.CanonicalDigest();
+}
+
+TEST(Speculation, JournalsKeepConfirmedAnswersAloneAndResume) {
+  uint64_t resumed_answers = 0;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    WalkerOptions walkers;
+    walkers.seed = seed;
+    walkers.width = walkers.height = 40;
+    const WalkerWorld world(walkers);
+    TemporaryJournal lockstep;
+    const Digest digest = RunJournaled(world, lockstep.Get(), Options(Mode::kLockstep, walkers), 1, true);
+    TemporaryJournal speculative;
+    EXPECT_EQ(RunJournaled(world, speculative.Get(), Reckless(walkers), 2, true), digest);
+
+    TemporaryJournal stopped;
+    RunOptions options = Reckless(walkers);
+    std::atomic<bool> stop = false;
+    options.stop = &stop;
+    options.progress_interval_s = 0;
+    options.on_progress = [&](const Progress& progress) { stop = progress.stats.calls > 20 + seed; };
+    EXPECT_THROW(RunJournaled(world, stopped.Get(), options, 3, true), Error);
+    resumed_answers += static_cast<uint64_t>(stopped.Get().NumAnswers());
+    EXPECT_EQ(RunJournaled(world, stopped.Get(), Reckless(walkers), 4, false), digest);
+  }
+  EXPECT_GT(resumed_answers, 100u);
+}
+
+TEST(Speculation, AFailureOnlyEndsTheRunIfItIsReal) {
+  int failed = 0;
+  int survived = 0;
+  for (uint64_t call = 5; call < 65; ++call) {
+    WalkerOptions walkers;
+    walkers.seed = call;
+    walkers.width = walkers.height = 40;
+    const WalkerWorld world(walkers);
+    HashLlm llm(1);
+    llm.FailAt(call);
+    try {
+      const RunResult result = RunWorld(world, llm, Reckless(walkers));
+      EXPECT_EQ(result.hash, RunWalkers(walkers, Options(Mode::kLockstep, walkers), 1).hash);
+      ++survived;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.Code(), ErrorCode::kUnavailable);
+      ++failed;
+    }
+    EXPECT_EQ(llm.InFlight(), 0u);
+  }
+  EXPECT_GT(failed, 0);
+  EXPECT_GT(survived, 0);
+}
+
+TEST(GuessRecord, LearnsFromOutcomes) {
+  GuessRecord record;
+  const size_t near = record.ClassOf(0, 1, "plan");
+  const size_t far = record.ClassOf(20, 4, "plan");
+  const size_t rating = record.ClassOf(0, 1, "rate");
+  EXPECT_NE(near, far);
+  EXPECT_NE(near, rating);
+  EXPECT_EQ(near, record.ClassOf(0, 1, "plan"));
+  const double before = record.Chance(near);
+  for (int i = 0; i < 20; ++i) record.Add(near, false);
+  EXPECT_LT(record.Chance(near), before / 3);
+  EXPECT_EQ(record.Chance(far), before);
+  EXPECT_EQ(record.Chance(rating), before);
+}
+
+}  // namespace
+}  // namespace throng::sim
