@@ -30,6 +30,9 @@ class Lent final : public llm::Llm {
   uint64_t Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t id) override { llm_.Cancel(id); }
+  void Confirm(const llm::Request& request, const llm::Completion& completion) override {
+    llm_.Confirm(request, completion);
+  }
   double Now() const override { return llm_.Now(); }
   std::string Identity() const override { return llm_.Identity(); }
   llm::Stats GetStats() const override { return llm_.GetStats(); }

@@ -82,7 +82,8 @@ class ModesTest(unittest.TestCase):
     def test_verify(self):
         report = throng.verify(lambda: Talkers(5, 3), steps=6, shuffled=2)
         self.assertTrue(report, report.difference)
-        self.assertEqual(list(report.runs), ["single", "lockstep", "ooo", "ooo, shuffled 1", "ooo, shuffled 2"])
+        self.assertEqual(list(report.runs), ["single", "lockstep", "ooo", "speculative", "ooo, shuffled 1",
+                                             "speculative, shuffled 1", "ooo, shuffled 2", "speculative, shuffled 2"])
         self.assertIn("equal in all runs", str(report))
 
     def test_verify_finds_what_survives_on_self(self):

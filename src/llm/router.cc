@@ -14,9 +14,13 @@ void RouterLlm::Route(const std::string& function, std::shared_ptr<Llm> backend)
   if (found == lanes_.end()) lanes_.push_back({std::move(backend)});
 }
 
+size_t RouterLlm::LaneOf(const std::string& function) const {
+  const auto route = routes_.find(function);
+  return route == routes_.end() ? 0 : route->second;
+}
+
 uint64_t RouterLlm::Submit(Request request) {
-  const auto route = routes_.find(request.function);
-  const size_t index = route == routes_.end() ? 0 : route->second;
+  const size_t index = LaneOf(request.function);
   Lane& lane = lanes_[index];
   if (lane.ids.empty())
     lane.offset = now_ - lane.backend->Now();  // a clock in virtual time stands while idle

@@ -28,6 +28,9 @@ class RouterLlm : public Llm {
   uint64_t Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
+  void Confirm(const Request& request, const Completion& completion) override {
+    lanes_[LaneOf(request.function)].backend->Confirm(request, completion);
+  }
   double Now() const override { return now_; }
   std::string Identity() const override;
   Stats GetStats() const override;  // of all together
@@ -41,6 +44,7 @@ class RouterLlm : public Llm {
     std::unordered_map<uint64_t, uint64_t> ids{};  // in flight, by the backend's id
   };
 
+  size_t LaneOf(const std::string& function) const;
   double NowOf(const Lane& lane) const { return lane.backend->Now() + lane.offset; }
   bool Advance(Lane& lane, double until, std::vector<Completion>& done);
 

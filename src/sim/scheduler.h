@@ -104,7 +104,7 @@ struct SpeculationOptions {
   // Guesses stop where wasted tokens and those at risk would exceed this share of the confirmed ones plus the
   // burst.
   double waste_share = 0.05;
-  uint64_t waste_burst = 50000;
+  uint64_t waste_burst = 20000;
 };
 
 struct RunOptions {
