@@ -16,6 +16,7 @@ void AddResume(CLI::App& app);
 void AddRun(CLI::App& app);
 void AddServe(CLI::App& app);
 void AddTokenize(CLI::App& app);
+void AddTrace(CLI::App& app);
 void AddVerify(CLI::App& app);
 void AddVersion(CLI::App& app);
 
