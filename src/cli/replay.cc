@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/replay_run.h"
 #include "cli/run_manifest.h"
+#include "cli/server_preset.h"
 #include "cli/simulate.h"
 #include "sim/trace.h"
 
@@ -23,7 +24,8 @@ struct Options {
   std::string trace;
   std::string mode = "ooo";
   std::string llm = "latency";
-  int radius = 8;
+  std::string preset;
+  int radius = -1;  // the trace's own
   int steps = 0;
   std::string plot;
   std::string journal;
@@ -177,12 +179,15 @@ void AddReplay(CLI::App& app) {
           "single, lockstep, ooo, oracle, critical, no-dependency, or all; those named before a mode run "
           "too, to compare (docs/replay.md)")
       ->capture_default_str();
+  CLI::Option* llm =
+      command
+          ->add_option("--llm", options->llm,
+                       "latency[:key=value,...] (a server with continuous batching) or fake[:key=value,...]")
+          ->capture_default_str();
+  command->add_option("--preset", options->preset, PresetHelp())->excludes(llm);
   command
-      ->add_option("--llm", options->llm,
-                   "latency[:key=value,...] (a server with continuous batching) or fake[:key=value,...]")
-      ->capture_default_str();
-  command->add_option("--radius", options->radius, "Perception radius in tiles")
-      ->capture_default_str()
+      ->add_option("--radius", options->radius,
+                   "Perception radius in tiles; default: what the trace says, else 8")
       ->check(CLI::Range(0, 1000));
   command->add_option("--steps", options->steps, "Only the first so many steps; 0: all")
       ->capture_default_str()
@@ -193,8 +198,11 @@ void AddReplay(CLI::App& app) {
   command->footer(
       "Examples:\n"
       "  throng replay day.jsonl.gz --mode lockstep --journal day.journal\n"
-      "  throng replay day.jsonl.gz --mode ooo --llm latency:replicas=8");
-  command->callback([options] { Run(*options); });
+      "  throng replay day.jsonl.gz --mode ooo --preset llama3-8b-8xl4");
+  command->callback([options] {
+    if (!options->preset.empty()) options->llm = ServerOf(options->preset);
+    Run(*options);
+  });
 }
 
 }  // namespace throng::cli
