@@ -19,6 +19,7 @@ void AddRun(CLI::App& app);
 void AddServe(CLI::App& app);
 void AddSweep(CLI::App& app);
 void AddTokenize(CLI::App& app);
+void AddTrace(CLI::App& app);
 void AddVerify(CLI::App& app);
 void AddVersion(CLI::App& app);
 
