@@ -113,7 +113,9 @@ std::vector<Shape> RandomShapes(int count, uint64_t seed) {
   std::vector<Shape> shapes;
   for (int i = 0; i < count; ++i) {
     Shape shape;
-    const auto codec = [&] { return pick("f32", "f16", "int8", "flashq4", "flashq2", "flashq4:buffer=int8"); };
+    const auto codec = [&] {
+      return pick("f32", "f16", "int8", "flashq4", "flashq2", "flashq4:buffer=int8");
+    };
     shape.keys = codec();
     shape.values = rng.NextBelow(2) == 0 ? shape.keys : codec();
     shape.group = pick(1, 2, 4, 7);

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
+#include "llm/backend_spec.h"
 #include "sim/measure_schedule.h"
 
 namespace throng::cli {
@@ -22,6 +24,7 @@ constexpr sim::Step kCheckedSteps = 20;
 constexpr double kAgentSteps = 4e6;
 constexpr double kFewestSteps = 10;
 constexpr double kMostSteps = 400;
+constexpr const char* kBackend = "fake:latency=1,spread=0.5";  // of a whole run
 
 struct SchedulerFlags {
   std::vector<uint32_t> agents = {1000, 10000, 100000};
@@ -31,11 +34,13 @@ struct SchedulerFlags {
   sim::Rules rules;
   int steps = 0;
   uint64_t seed = 1;
+  bool whole = false;
   bool json = false;
 };
 
 struct Row {
   sim::ScheduleLoad load;
+  const char* layer;  // "graph" or "run"
   sim::Mode mode;
   sim::ScheduleCost cost;
 
@@ -77,12 +82,13 @@ std::vector<sim::Mode> ModesOf(const SchedulerFlags& flags) {
 }
 
 void PrintTable(const std::vector<Row>& rows) {
-  fmt::print("{:>9} {:>8} {:<9} {:>13} {:>11} {:>8} {:>9} {:>10} {:>10}\n", "agents", "tiles", "mode",
-             "agent steps/s", "bytes/agent", "cluster", "largest", "apart", "virtual s");
+  fmt::print("{:>9} {:>8} {:<6} {:<9} {:>13} {:>11} {:>8} {:>9} {:>10} {:>10}\n", "agents", "tiles", "layer",
+             "mode", "agent steps/s", "bytes/agent", "cluster", "largest", "apart", "virtual s");
   for (const Row& row : rows) {
-    fmt::print("{:>9} {:>8} {:<9} {:>13.0f} {:>11} {:>8.2f} {:>9} {:>10} {:>10.0f}\n", row.load.agents,
-               row.load.tiles_per_agent, sim::ModeName(row.mode), row.Rate(), row.cost.bytes_per_agent,
-               row.MeanCluster(), row.cost.largest_cluster, row.cost.max_spread, row.cost.virtual_s);
+    fmt::print("{:>9} {:>8} {:<6} {:<9} {:>13.0f} {:>11} {:>8.2f} {:>9} {:>10} {:>10.0f}\n", row.load.agents,
+               row.load.tiles_per_agent, row.layer, sim::ModeName(row.mode), row.Rate(),
+               row.cost.bytes_per_agent, row.MeanCluster(), row.cost.largest_cluster, row.cost.max_spread,
+               row.cost.virtual_s);
   }
 }
 
@@ -91,6 +97,7 @@ void PrintJson(const SchedulerFlags& flags, const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     results.push_back({{"agents", row.load.agents},
                        {"tiles_per_agent", row.load.tiles_per_agent},
+                       {"layer", row.layer},
                        {"mode", sim::ModeName(row.mode)},
                        {"steps", row.load.steps},
                        {"agent_steps", row.cost.agent_steps},
@@ -110,23 +117,34 @@ void PrintJson(const SchedulerFlags& flags, const std::vector<Row>& rows) {
   fmt::print("{}\n", document.dump(2));
 }
 
+// All modes, which must come to the same end.
+void Measure(const SchedulerFlags& flags, const sim::ScheduleLoad& load, const std::string& layer,
+             std::vector<Row>& rows) {
+  std::optional<Digest> end;
+  for (const sim::Mode mode : ModesOf(flags)) {
+    spdlog::info("{} agents on {} tiles each, {} steps, {}, {}", load.agents, load.tiles_per_agent,
+                 load.steps, layer, sim::ModeName(mode));
+    if (layer == "graph") {
+      rows.push_back({load, "graph", mode, MeasureSchedule(load, mode)});
+    } else {
+      rows.push_back({load, "run", mode, MeasureWholeRun(load, mode, *llm::MakeBackend(kBackend))});
+    }
+    if (end.has_value() && *end != rows.back().cost.end) {
+      throw MakeError(ErrorCode::kCorrupt, "bench: {} agents do not end where they do in lockstep ({})",
+                      load.agents, layer);
+    }
+    end = rows.back().cost.end;
+  }
+}
+
 void Run(const SchedulerFlags& flags) {
   std::vector<Row> rows;
   for (const double density : flags.density) {
     for (const uint32_t agents : flags.agents) {
       const sim::ScheduleLoad load = LoadOf(flags, agents, density);
       CheckOrder(load);
-      Digest end;
-      for (const sim::Mode mode : ModesOf(flags)) {
-        spdlog::info("{} agents on {} tiles each, {} steps, {}", agents, density, load.steps,
-                     sim::ModeName(mode));
-        rows.push_back({load, mode, MeasureSchedule(load, mode)});
-        if (end != Digest() && end != rows.back().cost.end) {
-          throw MakeError(ErrorCode::kCorrupt, "bench: {} agents do not end where they do in lockstep",
-                          agents);
-        }
-        end = rows.back().cost.end;
-      }
+      Measure(flags, load, "graph", rows);
+      if (flags.whole) Measure(flags, load, "run", rows);
     }
   }
   flags.json ? PrintJson(flags, rows) : PrintTable(rows);
@@ -163,6 +181,9 @@ void AddBenchScheduler(CLI::App& bench) {
   command->add_option("--steps", flags->steps, "Steps of each agent; default: 4 million agent steps in all")
       ->check(CLI::Range(1, 1000000));
   command->add_option("--seed", flags->seed, "Of places, walks and latencies")->capture_default_str();
+  command->add_flag(
+      "--whole-run", flags->whole,
+      "Also a whole run: coroutines, state in versions, hashes, and the calls of the fake backend");
   command->add_flag("--json", flags->json, "Results as JSON");
   command->footer(
       "Fixed: a square grid with the Chebyshev metric; agents start anywhere and go 0 to --speed tiles in x "

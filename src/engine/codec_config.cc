@@ -204,7 +204,8 @@ std::string CodecHelp() {
 }
 
 bool IsPlain(const kv::CodecFlags& flags) {
-  return !IsAuto(flags.kv) && !IsFile(flags.kv) && !kv::LacksHeadBits(flags.Keys()) && !kv::LacksHeadBits(flags.Values());
+  return !IsAuto(flags.kv) && !IsFile(flags.kv) && !kv::LacksHeadBits(flags.Keys()) &&
+         !kv::LacksHeadBits(flags.Values());
 }
 
 CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transformer, const Encoder& encode,

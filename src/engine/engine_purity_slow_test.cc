@@ -65,12 +65,10 @@ INSTANTIATE_TEST_SUITE_P(Mixed, MixedPuritySlow,
                                            "flashq-mixed:bits=42|f16+rot3|gear2+kivi2:g=32",
                                            "flashq-mixed:bits=42,buffer=int8|flashq2:buffer=int8+rot4"));
 
-INSTANTIATE_TEST_SUITE_P(Codecs, EnginePuritySlow, ::testing::ValuesIn(AllCodecs()),
-                         [](const auto& info) { return info.param.substr(0, info.param.find(':')) +
-                                                           (info.param.ends_with("int8") &&
-                                                                    info.param != "int8"
-                                                                ? "_int8_buffer"
-                                                                : ""); });
+INSTANTIATE_TEST_SUITE_P(Codecs, EnginePuritySlow, ::testing::ValuesIn(AllCodecs()), [](const auto& info) {
+  return info.param.substr(0, info.param.find(':')) +
+         (info.param.ends_with("int8") && info.param != "int8" ? "_int8_buffer" : "");
+});
 
 }  // namespace
 }  // namespace throng::engine

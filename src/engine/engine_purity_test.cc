@@ -32,7 +32,8 @@ INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurity, ::testing::Values("f32", "f16", "
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace_if(
-                               name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
+                               name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); },
+                               '_');
                            return name;
                          });
 

@@ -7,8 +7,8 @@
 
 namespace throng::kv {
 
-// Rows not yet written are 0, or of no scale, so that their products with probability 0 are 0. As floats, keys
-// lie as [d, 64] and values as [64, d].
+// Rows not yet written are 0, or of no scale, so that their products with probability 0 are 0. As floats,
+// keys lie as [d, 64] and values as [64, d].
 class OpenCodec : public Codec {
  public:
   // Before the first row of a page. scale: NextScale of the page before it, 0 for a sequence's first page.

@@ -8,6 +8,7 @@ namespace throng::llm {
 namespace {
 
 constexpr int kAhead = 1 << 30;  // no simulation has so many steps
+constexpr double kSlack = 1.5;   // over the best that was seen, for answers too long for the target
 
 }  // namespace
 
@@ -71,12 +72,15 @@ void InteractiveLlm::Release(std::vector<Completion>& done) {
   }
 }
 
-void InteractiveLlm::Adapt(double latency_s) {
+void InteractiveLlm::Adapt(double latency_s, int output_tokens) {
   if (options_.target_s <= 0) return;
+  const double tokens = std::max(output_tokens, 1);
+  s_per_token_ = std::min(s_per_token_, latency_s / tokens);
+  const double goal_s = std::max(options_.target_s, kSlack * s_per_token_ * tokens);
   const size_t background = ids_.size();
-  if (latency_s > options_.target_s) {
+  if (latency_s > goal_s) {
     limit_ = std::max<size_t>(1, std::min(limit_, background) / 2);
-  } else if (latency_s < options_.target_s / 2 && limit_ < SIZE_MAX / 2) {
+  } else if (latency_s < goal_s / 2 && limit_ < SIZE_MAX / 2) {
     limit_ += std::max<size_t>(1, limit_ / 4);
   }
 }
@@ -100,7 +104,7 @@ void InteractiveLlm::Wait(std::vector<Completion>& done, double seconds) {
     if (issued == issued_.end()) continue;
     latencies_.push_back(Inner().Now() - issued->second);
     issued_.erase(issued);
-    Adapt(latencies_.back());
+    Adapt(latencies_.back(), done[i].output_tokens);
   }
 }
 

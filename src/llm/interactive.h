@@ -19,7 +19,8 @@ struct InteractiveOptions {
 // The agent's calls have the smallest priority, so that a backend with a queue takes them next. While one is
 // in flight, calls of the background wait here instead of joining the batches; and no more of the background
 // is in flight than lets the target be met: the limit is halved when a call took longer, and grows by a
-// quarter when it took less than half of the target.
+// quarter when it took less than half of the target. An answer that is too long for the target on any server
+// is judged by the best time per token so far instead.
 class InteractiveLlm : public Decorator {
  public:
   InteractiveLlm(std::unique_ptr<Llm> inner, const InteractiveOptions& options)
@@ -35,7 +36,7 @@ class InteractiveLlm : public Decorator {
   bool MayPass() const;
   void Send(uint64_t id, Request request);
   void Release(std::vector<Completion>& done);
-  void Adapt(double latency_s);
+  void Adapt(double latency_s, int output_tokens);
 
   InteractiveOptions options_;
   uint64_t last_id_ = 0;
@@ -44,6 +45,7 @@ class InteractiveLlm : public Decorator {
   std::unordered_map<uint64_t, uint64_t> ids_;   // what is in flight, by the inner id
   std::unordered_map<uint64_t, double> issued_;  // calls of the agent, by id
   size_t limit_ = SIZE_MAX;
+  double s_per_token_ = kForever;  // of answers, the best that was seen
   std::vector<double> latencies_;
   std::mutex mutex_;
   std::unordered_map<uint64_t, uint64_t> inner_ids_;  // guarded by mutex_; of what is in flight

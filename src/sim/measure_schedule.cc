@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -37,23 +39,9 @@ class Clock {
   double seconds_ = 0;
 };
 
-Space SpaceOf(const ScheduleLoad& load) {
-  const double side = std::ceil(std::sqrt(load.tiles_per_agent * load.agents));
-  if (!(side >= 1 && side < INT32_MAX)) {
-    throw MakeError(ErrorCode::kInvalid,
-                    "{} agents on {} tiles each: the grid has from 1 to 2^31 tiles a side", load.agents,
-                    load.tiles_per_agent);
-  }
-  return {static_cast<int32_t>(side), static_cast<int32_t>(side), Metric::kChebyshev};
-}
-
-std::vector<Pos> StartOf(const ScheduleLoad& load, const Space& space) {
+std::vector<Pos> StartPositions(const ScheduleLoad& load, const Space& grid) {
   std::vector<Pos> start(load.agents);
-  for (AgentId agent = 0; agent < load.agents; ++agent) {
-    CounterRng rng(load.seed, agent);
-    start[agent] = {static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(space.Width()))),
-                    static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(space.Height())))};
-  }
+  for (AgentId agent = 0; agent < load.agents; ++agent) start[agent] = load.StartOf(agent, grid);
   return start;
 }
 
@@ -62,8 +50,8 @@ class Measurement {
   Measurement(const ScheduleLoad& load, Mode mode)
       : load_(load),
         mode_(mode),
-        space_(SpaceOf(load)),
-        graph_(space_, load.rules, load.coupling, StartOf(load, space_), load.steps),
+        space_(load.Grid()),
+        graph_(space_, load.rules, load.coupling, StartPositions(load, space_), load.steps),
         slots_(kNumSlots),
         next_member_(load.agents, kNone) {}
 
@@ -111,25 +99,16 @@ class Measurement {
   }
 
   Pos MoveOf(AgentId agent, Step step) {
-    uint64_t random = CounterRng(load_.seed, agent, step).At(1);
-    const Pos from = graph_.PosOf(agent);
+    uint64_t sum = 0;
     if (load_.perceives) {
       perceived_.clear();
       graph_.FindPerceived(agent, perceived_);
-      uint64_t sum = 0;
       for (const AgentId other : perceived_) {
         const Pos pos = graph_.PosOf(other);
         sum += CounterRng(other, pos.x, pos.y).At(0);
       }
-      random = Mix64(random ^ sum);
     }
-    const int32_t v = load_.rules.max_vel;
-    const auto width = static_cast<uint32_t>(2 * v + 1);
-    const auto step_of = [&](int32_t at, uint32_t word, int32_t size) {
-      return std::clamp(at + static_cast<int32_t>((uint64_t{word} * width) >> 32) - v, 0, size - 1);
-    };
-    return {step_of(from.x, static_cast<uint32_t>(random), space_.Width()),
-            step_of(from.y, static_cast<uint32_t>(random >> 32), space_.Height())};
+    return load_.Move(agent, step, graph_.PosOf(agent), space_, sum);
   }
 
   void StartReleased() {
@@ -214,13 +193,98 @@ class Measurement {
   std::vector<AgentId> perceived_;
 };
 
+// The walk as a world. Perceiving is left to the graph's own measurement.
+class WalkWorld final : public World {
+ public:
+  explicit WalkWorld(const ScheduleLoad& load) : load_(load), grid_(load.Grid()) {}
+
+  std::string Name() const override { return "walk"; }
+  Digest ScenarioDigest() const override { return {}; }
+  const Space& GetSpace() const override { return grid_; }
+  Rules GetRules() const override { return load_.rules; }
+  uint32_t NumAgents() const override { return load_.agents; }
+  std::string AgentName(AgentId agent) const override { return fmt::format("walker {}", agent); }
+  Body StartBody(AgentId agent) const override { return {load_.StartOf(agent, grid_), ""}; }
+  MindPtr StartMind(AgentId) const override { return nullptr; }
+
+  Task<IntentPtr> Proceed(const View&, Caller& caller) const override {
+    llm::Request request;
+    request.function = "walk";
+    request.prompt = "Where to?";
+    request.max_tokens = 1;
+    co_await caller.Ask(std::move(request));
+    co_return nullptr;
+  }
+
+  Task<void> Resolve(Step step, const std::vector<Member>& members, Commit& commit) const override {
+    for (const Member& member : members) {
+      Body body = member.body;
+      body.pos = load_.Move(member.id, step, body.pos, grid_, 0);
+      commit.SetBody(member.id, std::move(body));
+    }
+    co_return;
+  }
+
+ private:
+  const ScheduleLoad load_;
+  const Space grid_;
+};
+
 }  // namespace
+
+Space ScheduleLoad::Grid() const {
+  const double side = std::ceil(std::sqrt(tiles_per_agent * agents));
+  if (!(side >= 1 && side < INT32_MAX)) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "{} agents on {} tiles each: the grid has from 1 to 2^31 tiles a side", agents,
+                    tiles_per_agent);
+  }
+  return {static_cast<int32_t>(side), static_cast<int32_t>(side), Metric::kChebyshev};
+}
+
+Pos ScheduleLoad::StartOf(AgentId agent, const Space& grid) const {
+  CounterRng rng(seed, agent);
+  const auto x = static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(grid.Width())));
+  return {x, static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(grid.Height())))};
+}
+
+Pos ScheduleLoad::Move(AgentId agent, Step step, Pos from, const Space& grid, uint64_t perceived) const {
+  uint64_t random = CounterRng(seed, agent, step).At(1);
+  if (perceived != 0) random = Mix64(random ^ perceived);
+  const auto range = static_cast<uint64_t>(2 * rules.max_vel + 1);
+  const auto moved = [&](int32_t at, uint64_t word, int32_t size) {
+    return std::clamp(at + static_cast<int32_t>((word * range) >> 32) - rules.max_vel, 0, size - 1);
+  };
+  return {moved(from.x, random & UINT32_MAX, grid.Width()), moved(from.y, random >> 32, grid.Height())};
+}
 
 ScheduleCost MeasureSchedule(const ScheduleLoad& load, Mode mode) {
   if (mode == Mode::kSingle) {
     throw MakeError(ErrorCode::kInvalid, "mode single: scheduling is measured in lockstep and ooo");
   }
   return Measurement(load, mode).Run();
+}
+
+ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode, llm::Llm& llm) {
+  const WalkWorld world(load);
+  RunOptions options;
+  options.mode = mode;
+  options.steps = load.steps;
+  options.seed = load.seed;
+  options.coupling = load.coupling;
+  const RunResult result = RunWorld(world, llm, options);
+  ScheduleCost cost;
+  cost.agent_steps = result.stats.agent_steps;
+  cost.seconds = result.stats.wall_s;
+  cost.virtual_s = result.stats.backend_s;
+  cost.clusters = result.stats.clusters;
+  cost.largest_cluster = result.stats.largest_cluster;
+  cost.max_spread = result.stats.max_spread;
+  cost.bytes_per_agent = DependencyGraph(world.GetSpace(), load.rules, load.coupling,
+                                         StartPositions(load, world.GetSpace()), load.steps)
+                             .BytesPerAgent();
+  cost.end = result.hash;
+  return cost;
 }
 
 }  // namespace throng::sim

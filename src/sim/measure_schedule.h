@@ -1,11 +1,12 @@
 // What scheduling costs when calls cost nothing: the dependency graph alone, driven in virtual time by agents
-// that walk at random and whose every step is one call.
+// that walk at random and whose every step is one call; and the same agents in a whole run.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "base/digest.h"
+#include "llm/llm.h"
 #include "sim/dependency_graph.h"
 #include "sim/scheduler.h"
 
@@ -20,6 +21,11 @@ struct ScheduleLoad {
   uint64_t seed = 1;
   // Agents let what they perceive decide where they go, so that any wrong order shows in where they end.
   bool perceives = false;
+
+  Space Grid() const;  // throws kInvalid if it is too small or too large
+  Pos StartOf(AgentId agent, const Space& grid) const;
+  // Where the agent is after that step; `perceived` changes where it goes.
+  Pos Move(AgentId agent, Step step, Pos from, const Space& grid, uint64_t perceived) const;
 };
 
 struct ScheduleCost {
@@ -31,11 +37,15 @@ struct ScheduleCost {
   Step max_spread = 0;          // largest difference of two agents' steps at any moment
   size_t bytes_per_agent = 0;   // of the dependency graph
   uint64_t checked_agents = 0;  // for which the invariant was tested against all others while it ran
-  Digest end;                   // of where everybody is at the end
+  Digest end;                   // of where everybody is at the end; of a whole run, its canonical hash
 };
 
 // Runs the load in lockstep or out of order. Throws kCorrupt if the invariant of temporal causality fails for
 // an agent that was sampled.
 ScheduleCost MeasureSchedule(const ScheduleLoad& load, Mode mode);
+
+// The same agents in a whole run, without a journal: coroutines, versions of the world's state, hashes, and
+// one call of `llm` for each agent step. Its cost has no checks; bytes are the graph's.
+ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode, llm::Llm& llm);
 
 }  // namespace throng::sim

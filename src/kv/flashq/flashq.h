@@ -7,8 +7,9 @@
 // are kept in f16. NaN counts as 0, and values are clamped to +-65504, as in the open page.
 // With buffer=int8 the rows are kept in INT8 (int8/int8_open.h), as in the paper: then q1 are the integers of
 // the open page and s1 is its universal scale; in a sequence's first page, which has none, stage 1 rounds the
-// rows again. A page also keeps the mean of the scales that it and all pages before it would have wanted (f32):
-// the universal scale of the next one. It saves 7/16 to 15/32 of the open page; pages clamp where values grow.
+// rows again. A page also keeps the mean of the scales that it and all pages before it would have wanted
+// (f32): the universal scale of the next one. It saves 7/16 to 15/32 of the open page; pages clamp where
+// values grow.
 //
 // Score: the query row becomes INT8 with its own scale s_q; the sum over channels of q[c] q1'[t, c] is exact
 // in 32 bits, and s_q s1 scales it. Where a table of 64 bytes is one instruction (AVX-512), a page's codes

@@ -105,8 +105,8 @@ TEST(FlashqTest, TheLargestSumsDoNotOverflow) {
 // b + 0.25 bits and a scale of 4 bytes per block: what the paper's table of sizes counts.
 TEST(FlashqTest, BytesFollowTheFormula) {
   const auto per_token = [](int four, int two) {
-    const size_t bytes =
-        four * MakeFlashq(4, OpenType::kF16, 128)->Bytes(Part::kKeys) + two * MakeFlashq(2, OpenType::kF16, 128)->Bytes(Part::kKeys);
+    const size_t bytes = four * MakeFlashq(4, OpenType::kF16, 128)->Bytes(Part::kKeys) +
+                         two * MakeFlashq(2, OpenType::kF16, 128)->Bytes(Part::kKeys);
     return 2.0 * bytes / kPageTokens;
   };
   EXPECT_EQ(per_token(32, 0), 4356.0);

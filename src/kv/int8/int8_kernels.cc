@@ -121,8 +121,8 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const In
 
 #endif
 
-void ScoreTarget(const uint8_t* keys, const float* key_scales, const void* prepared, int head_dim, int num_rows,
-                 float* scores) {
+void ScoreTarget(const uint8_t* keys, const float* key_scales, const void* prepared, int head_dim,
+                 int num_rows, float* scores) {
   int r = 0;
   for (; r + 4 <= num_rows; r += 4) {
     IntegerQuery queries[4];
@@ -280,8 +280,8 @@ void ScoreInt8(const uint8_t* keys, const float* key_scales, const void* prepare
   HWY_DYNAMIC_DISPATCH(ScoreTarget)(keys, key_scales, prepared, head_dim, num_rows, scores);
 }
 
-void MixInt8(const uint8_t* values, const float* value_scales, const float* probabilities, const float* rescale,
-             int head_dim, int num_rows, float* out) {
+void MixInt8(const uint8_t* values, const float* value_scales, const float* probabilities,
+             const float* rescale, int head_dim, int num_rows, float* out) {
   HWY_DYNAMIC_DISPATCH(MixTarget)(values, value_scales, probabilities, rescale, head_dim, num_rows, out);
 }
 

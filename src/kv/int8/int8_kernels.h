@@ -10,8 +10,8 @@ void ScoreInt8(const uint8_t* keys, const float* key_scales, const void* prepare
                float* scores);
 
 // values: [32, d, 2]; value_scales: [64]; the rest as Codec::Mix.
-void MixInt8(const uint8_t* values, const float* value_scales, const float* probabilities, const float* rescale,
-             int head_dim, int num_rows, float* out);
+void MixInt8(const uint8_t* values, const float* value_scales, const float* probabilities,
+             const float* rescale, int head_dim, int num_rows, float* out);
 
 // codes[i] = round(row[i] / scale), with the scale that is returned: max|row| / 127.
 float QuantizeInt8(const float* row, int head_dim, int8_t* codes);

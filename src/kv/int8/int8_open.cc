@@ -106,8 +106,8 @@ void ReadInt8Open(Part part, const uint8_t* page, int head_dim, Int8OpenPage& to
   Scales scales;
   std::memcpy(&scales, page + NumCodes(head_dim), sizeof(scales));
   to.universal = scales.universal;
-  to.wanted =
-      *std::max_element(scales.rows, scales.rows + kPageTokens) * (127.0f / static_cast<float>(kUniversalRange));
+  to.wanted = *std::max_element(scales.rows, scales.rows + kPageTokens) *
+              (127.0f / static_cast<float>(kUniversalRange));
   LoadInt8Rows(part, page, head_dim, to.codes);
 }
 

@@ -6,7 +6,8 @@
 // max|x| / 127. That scale is kept of every row: the page's codec decides from it what scale the page would
 // have wanted. (The paper fixes u once, from the prompt, and does not say how it begins.)
 //
-// Bytes of a page's keys, or values: 64 d codes in the layout of int8.h, 64 row scales, u as f32, and 60 zeros.
+// Bytes of a page's keys, or values: 64 d codes in the layout of int8.h, 64 row scales, u as f32, and 60
+// zeros.
 #pragma once
 
 #include <memory>
@@ -20,9 +21,9 @@ inline constexpr int kUniversalRange = 119;  // leaves room for FlashQ's second 
 std::shared_ptr<const OpenCodec> MakeInt8Open(int head_dim);
 
 struct Int8OpenPage {
-  float universal;                             // 0: rows have their own scales
-  float wanted;                                // max|x| / 119 over all rows, before they were clamped
-  int8_t codes[kPageTokens * kMaxHeadDim];     // [64, d]
+  float universal;                          // 0: rows have their own scales
+  float wanted;                             // max|x| / 119 over all rows, before they were clamped
+  int8_t codes[kPageTokens * kMaxHeadDim];  // [64, d]
 };
 // open: of MakeInt8Open.
 void ReadInt8Open(Part part, const uint8_t* page, int head_dim, Int8OpenPage& to);

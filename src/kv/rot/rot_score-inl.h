@@ -28,8 +28,8 @@ HWY_INLINE hn::Vec<DF> LoadHalf(DF df, const uint8_t* p) {
 
 // Scores of as many tokens as a vector of 32-bit lanes holds, from their integer sums.
 template <int kBits, class DI>
-HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const uint8_t* scales, const IntegerQuery& query, size_t t,
-                            float* scores) {
+HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const uint8_t* scales, const IntegerQuery& query,
+                            size_t t, float* scores) {
   const hn::Rebind<float, DI> df;
   const auto centred = hn::Sub(hn::Add(dot, dot), hn::Set(di, ((1 << kBits) - 1) * query.sum));
   const auto steps = hn::Mul(hn::ConvertTo(df, centred), LoadHalf(df, scales + 2 * t));
