@@ -12,12 +12,14 @@ void AddGenerate(CLI::App& app);
 void AddInterview(CLI::App& app);
 void AddJournal(CLI::App& app);
 void AddLogits(CLI::App& app);
+void AddPaper(CLI::App& app);
 void AddReplay(CLI::App& app);
 void AddResume(CLI::App& app);
 void AddRun(CLI::App& app);
 void AddServe(CLI::App& app);
 void AddSweep(CLI::App& app);
 void AddTokenize(CLI::App& app);
+void AddTrace(CLI::App& app);
 void AddVerify(CLI::App& app);
 void AddVersion(CLI::App& app);
 

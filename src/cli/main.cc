@@ -34,12 +34,14 @@ int main(int argc, char** argv) {
   throng::cli::AddJournal(app);
   throng::cli::AddReplay(app);
   throng::cli::AddSweep(app);
+  throng::cli::AddPaper(app);
   throng::cli::AddVerify(app);
   throng::cli::AddServe(app);
   throng::cli::AddGenerate(app);
   throng::cli::AddInterview(app);
   throng::cli::AddLogits(app);
   throng::cli::AddTokenize(app);
+  throng::cli::AddTrace(app);
   throng::cli::AddEval(app);
   throng::cli::AddBench(app);
   throng::cli::AddVersion(app);

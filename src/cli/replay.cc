@@ -16,6 +16,7 @@
 #include "cli/replay_interactive.h"
 #include "cli/replay_run.h"
 #include "cli/run_manifest.h"
+#include "cli/server_preset.h"
 #include "cli/simulate.h"
 #include "cli/timeline_svg.h"
 #include "sim/trace.h"
@@ -28,7 +29,8 @@ struct Options {
   std::string mode = "ooo";
   std::string coupling = "paper";
   std::string llm = "latency";
-  int radius = 8;
+  std::string preset;
+  int radius = -1;  // the trace's own
   int steps = 0;
   std::string plot;
   std::string journal;
@@ -209,17 +211,20 @@ void AddReplay(CLI::App& app) {
                    "before a mode run "
                    "too, to compare (docs/replay.md)")
       ->capture_default_str();
-  command
-      ->add_option("--llm", options->llm,
-                   "latency[:key=value,...] (a server with continuous batching) or fake[:key=value,...]")
-      ->capture_default_str();
+  CLI::Option* llm =
+      command
+          ->add_option("--llm", options->llm,
+                       "latency[:key=value,...] (a server with continuous batching) or fake[:key=value,...]")
+          ->capture_default_str();
+  command->add_option("--preset", options->preset, PresetHelp())->excludes(llm);
   command
       ->add_option("--coupling", options->coupling,
                    "How far apart agents may run at once: paper, or versioned (closer, so faster)")
       ->check(CLI::IsMember({"paper", "versioned"}))
       ->capture_default_str();
-  command->add_option("--radius", options->radius, "Perception radius in tiles")
-      ->capture_default_str()
+  command
+      ->add_option("--radius", options->radius,
+                   "Perception radius in tiles; default: what the trace says, else 8")
       ->check(CLI::Range(0, 1000));
   command->add_option("--steps", options->steps, "Only the first so many steps; 0: all")
       ->capture_default_str()
@@ -241,8 +246,12 @@ void AddReplay(CLI::App& app) {
       "  throng replay day.jsonl.gz --mode all --llm latency:replicas=8\n"
       "  throng replay day.jsonl.gz --mode oracle --plot day.svg --plot-window 100:400\n"
       "  throng replay day.jsonl.gz --mode lockstep --journal day.journal\n"
-      "  throng replay day.jsonl.gz --interactive 'Isabella Rodriguez' --target-ms 2000");
-  command->callback([options] { Run(*options); });
+      "  throng replay day.jsonl.gz --interactive 'Isabella Rodriguez' --target-ms 2000\n"
+      "  throng replay day.jsonl.gz --mode ooo --preset llama3-8b-8xl4");
+  command->callback([options] {
+    if (!options->preset.empty()) options->llm = ServerOf(options->preset);
+    Run(*options);
+  });
 }
 
 }  // namespace throng::cli

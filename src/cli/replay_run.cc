@@ -37,7 +37,9 @@ std::unique_ptr<llm::Llm> MakeVirtualBackend(const std::string& spec) {
 }
 
 Replayer::Replayer(sim::Trace trace, int radius, sim::Step steps)
-    : trace_(std::move(trace)), radius_(radius), steps_(steps == 0 ? trace_.num_steps : steps) {
+    : trace_(std::move(trace)),
+      radius_(radius < 0 ? trace_.radius_p : radius),
+      steps_(steps == 0 ? trace_.num_steps : steps) {
   if (steps_ > trace_.num_steps) {
     throw MakeError(ErrorCode::kInvalid, "--steps {}: {} has {}", steps_, trace_.name, trace_.num_steps);
   }

@@ -42,7 +42,8 @@ struct ReplayRow {
 
 class Replayer {
  public:
-  // Replays the first `steps` steps; 0: all. Throws kInvalid if the trace has fewer.
+  // Replays the first `steps` steps; 0: all. A negative radius: the trace's own. Throws kInvalid if the trace
+  // has fewer.
   Replayer(sim::Trace trace, int radius, sim::Step steps);
 
   struct RunFlags {

@@ -253,7 +253,8 @@ Scenario LoadScenario(const Simulation& simulation) {
     sim::Trace trace = sim::LoadTrace(simulation.trace);
     scenario.default_steps = trace.num_steps;
     scenario.seconds_per_step = trace.sec_per_step;
-    scenario.world = sim::MakeTraceWorld(std::move(trace), simulation.radius);
+    const int radius = simulation.radius < 0 ? trace.radius_p : simulation.radius;
+    scenario.world = sim::MakeTraceWorld(std::move(trace), radius);
   }
   return scenario;
 }

@@ -23,7 +23,7 @@ namespace throng::cli {
 struct Simulation {
   std::string scenario;  // a folder; empty: the built-in town
   std::string trace;     // instead of a scenario: a recorded day,
-  int radius = 8;        // and how far its agents perceive
+  int radius = -1;       // and how far its agents perceive; negative: as the trace says
   uint32_t agents = 0;   // 0: as many as the scenario has
   int steps = 0;         // 0: as long as the scenario says
   std::string until;     // instead of steps: a time of day

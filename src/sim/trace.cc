@@ -3,8 +3,11 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -16,10 +19,11 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr size_t kMaxTraceBytes = size_t{1} << 30;  // of unpacked text: a guard against archives that explode
 constexpr int64_t kMaxAgents = 1'000'000;
 constexpr int64_t kMaxSteps = 100'000'000;
 constexpr int64_t kMaxSide = 1'000'000;
+constexpr size_t kMaxFunctions = 1000;
+constexpr int64_t kMaxTokens = 100'000'000;
 
 // Mean sizes in tokens of Generative Agents' prompts and answers. Each call varies by up to a quarter around
 // them; the mean over a day is about the 640 in and 22 out that AI Metropolis reports (docs/replay.md).
@@ -59,6 +63,10 @@ class Parser {
       Header(json);
     } else if (json.contains("m")) {
       Moves(json);
+    } else if (json.contains("members")) {
+      Conversation(json);
+    } else if (json.contains("calls")) {
+      Calls(json);
     } else {
       Action(json);
     }
@@ -74,7 +82,7 @@ class Parser {
                         agent.name);
       }
     }
-    DeriveConversations();
+    if (!carries_calls_) DeriveConversations();
     return std::move(trace_);
   }
 
@@ -122,6 +130,7 @@ class Parser {
     }
     trace_.width = static_cast<int32_t>(Integer((*grid)[0], "grid width", 1, kMaxSide));
     trace_.height = static_cast<int32_t>(Integer((*grid)[1], "grid height", 1, kMaxSide));
+    OptionalHeader(json);
     for (const Json& name : *agents) {
       if (!name.is_string()) Fail("agent {} is not a name", name.dump().substr(0, 40));
       ids_.emplace(name.get<std::string>(), static_cast<AgentId>(trace_.agents.size()));
@@ -129,6 +138,39 @@ class Parser {
     }
     last_talk_.resize(trace_.agents.size());
     awake_.resize(trace_.agents.size());
+  }
+
+  void OptionalHeader(const Json& json) {
+    const auto text = [&](const char* key, std::string& field) {
+      const auto it = json.find(key);
+      if (it == json.end()) return;
+      if (!it->is_string()) Fail("\"{}\" is {}; allowed: a text", key, it->dump().substr(0, 40));
+      field = it->get<std::string>();
+    };
+    text("start", trace_.start);
+    text("source", trace_.source);
+    text("license", trace_.license);
+    int h = 0;
+    int m = 0;
+    int s = 0;
+    if (!trace_.start.empty() &&
+        (std::sscanf(trace_.start.c_str(), "%*d-%*d-%*dT%2d:%2d:%2d", &h, &m, &s) != 3 || h < 0 || h > 23 ||
+         m < 0 || m > 59 || s < 0 || s > 59)) {
+      Fail("\"start\" is \"{}\"; allowed: a time such as 2023-02-13T06:30:00", trace_.start);
+    }
+    if (json.contains("radius")) {
+      trace_.radius_p = static_cast<int>(Integer(json, "radius", 0, kMaxSide, "the perception radius"));
+    }
+    const auto functions = json.find("functions");
+    carries_calls_ = functions != json.end();
+    if (!carries_calls_) return;
+    if (!functions->is_array() || functions->size() > kMaxFunctions) {
+      Fail("\"functions\" is no list of at most {} names", kMaxFunctions);
+    }
+    for (const Json& name : *functions) {
+      if (!name.is_string()) Fail("function {} is not a name", name.dump().substr(0, 40));
+      functions_.push_back(InternFunction(name.get<std::string>()));
+    }
   }
 
   Step StepOf(const Json& json) {
@@ -165,10 +207,60 @@ class Parser {
     if (action == json.end() || !action->is_string()) Fail("there is no \"action\", a text");
     const std::string text = action->get<std::string>();
     if (agent.actions.empty() || agent.actions.back().second != text) {
-      DeriveActionCalls(id, step, text);
+      if (!carries_calls_) DeriveActionCalls(id, step, text);
       agent.actions.emplace_back(step, text);
     }
+    if (carries_calls_) return;
     if (const auto chat = json.find("chat"); chat != json.end()) Chat(id, step, *chat);
+  }
+
+  // From [function, prompt, output], which begin at `first` of the list.
+  TraceCall CallOf(const Json& call, size_t first) {
+    if (!carries_calls_) Fail("there are calls, but the header has no \"functions\"");
+    if (!call.is_array() || call.size() != first + 3) {
+      Fail("{} is not [{}function, prompt tokens, output tokens]", call.dump().substr(0, 40),
+           first == 1 ? "agent, " : "");
+    }
+    const int64_t last = static_cast<int64_t>(functions_.size()) - 1;
+    const char* function = functions_[static_cast<size_t>(Integer(call[first], "function", 0, last))];
+    return {function, static_cast<int>(Integer(call[first + 1], "prompt tokens", 1, kMaxTokens)),
+            static_cast<int>(Integer(call[first + 2], "output tokens", 1, kMaxTokens))};
+  }
+
+  void Calls(const Json& json) {
+    const Step step = StepOf(json);
+    if (!json.contains("a")) Fail("there is no \"a\", the agent that makes the calls");
+    TraceAgent& agent = trace_.agents[AgentOf(json["a"])];
+    if (!agent.chains.empty() && agent.chains.back().step == step) {
+      Fail("agent {} has two lists of calls in one step", agent.name);
+    }
+    if (!json["calls"].is_array()) Fail("\"calls\" is not a list");
+    TraceChain& chain = agent.chains.emplace_back();
+    chain.step = step;
+    for (const Json& call : json["calls"]) chain.calls.push_back(CallOf(call, 0));
+  }
+
+  void Conversation(const Json& json) {
+    TraceConversation conversation{StepOf(json), {}, {}};
+    const auto turns = json.find("turns");
+    if (!json["members"].is_array() || turns == json.end() || !turns->is_array()) {
+      Fail("a conversation wants \"members\" and \"turns\", both lists");
+    }
+    std::vector<AgentId>& members = conversation.members;
+    for (const Json& member : json["members"]) members.push_back(AgentOf(member));
+    if (members.size() < 2 ||
+        std::adjacent_find(members.begin(), members.end(), std::greater_equal<>()) != members.end()) {
+      Fail("\"members\" are not two or more agents, ascending");
+    }
+    for (const Json& turn : *turns) {
+      const TraceCall call = CallOf(turn, 1);
+      const AgentId speaker = AgentOf(turn[0]);
+      if (!std::binary_search(members.begin(), members.end(), speaker)) {
+        Fail("agent {} speaks, but is not a member", speaker);
+      }
+      conversation.turns.emplace_back(speaker, call);
+    }
+    trace_.conversations.push_back(std::move(conversation));
   }
 
   void Chat(AgentId id, Step step, const Json& chat) {
@@ -244,6 +336,8 @@ class Parser {
   std::map<std::pair<Step, std::string>, Talk> talks_;  // by step and text
   std::vector<std::string> last_talk_;                  // by agent: the conversation it is in
   std::vector<bool> awake_;
+  bool carries_calls_ = false;
+  std::vector<const char*> functions_;  // of the header
 };
 
 std::string ReadMaybeGzipped(const std::string& path) {
@@ -289,6 +383,21 @@ uint64_t Trace::NumCalls() const {
   }
   for (const TraceConversation& conversation : conversations) calls += conversation.turns.size();
   return calls;
+}
+
+int Trace::SecondOfDay(Step step) const {
+  int h = 0;
+  int m = 0;
+  int s = 0;
+  std::sscanf(start.c_str(), "%*d-%*d-%*dT%2d:%2d:%2d", &h, &m, &s);
+  return static_cast<int>((int64_t{h} * 3600 + m * 60 + s + int64_t{step} * sec_per_step) % 86400);
+}
+
+const char* InternFunction(std::string_view name) {
+  static std::mutex mutex;
+  static std::set<std::string, std::less<>> names;  // nodes never move
+  const std::lock_guard lock(mutex);
+  return names.emplace(name).first->c_str();
 }
 
 Trace ParseTrace(std::string_view text, const std::string& name) {

@@ -71,7 +71,8 @@ class TraceWorld : public World {
       }
     }
     for (const TraceConversation& conversation : trace_.conversations) {
-      hasher.Add(conversation.step);
+      hasher.Add(conversation.step).Add(conversation.members.size());
+      for (const AgentId member : conversation.members) hasher.Add(member);
       for (const auto& [speaker, call] : conversation.turns) {
         hasher.Add(speaker);
         add_call(call);
@@ -150,11 +151,12 @@ class TraceWorld : public World {
     for (const Member& member : members) {
       const auto mine = conversations_.find(member.id);
       if (mine == conversations_.end()) continue;
-      for (const TraceConversation* conversation : mine->second) {
-        if (conversation->step != step) continue;
-        const Digest digest = Join(*conversation, members, memories);
+      for (auto it = std::partition_point(mine->second.begin(), mine->second.end(),
+                                          [&](const TraceConversation* c) { return c->step < step; });
+           it != mine->second.end() && (*it)->step == step; ++it) {
+        const Digest digest = Join(**it, members, memories);
         if (digest == Digest()) continue;
-        for (const auto& [speaker, call] : conversation->turns) {
+        for (const auto& [speaker, call] : (*it)->turns) {
           llm::Request request = RequestFrom(call, digest);
           co_await commit.CallerOf(speaker).Ask(std::move(request));
         }

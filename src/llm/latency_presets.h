@@ -1,0 +1,23 @@
+// Servers by name: parameters of the latency model (latency.h) from public figures. docs/latency.md derives
+// each number.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace throng::llm {
+
+struct LatencyPreset {
+  const char* name;
+  const char* server;  // parameters of LatencyOptions, of one replica
+  int replicas;
+  const char* what;
+};
+
+const std::vector<LatencyPreset>& LatencyPresets();
+
+// The parameters of that preset. Throws kInvalid, naming those that there are.
+std::string PresetParameters(std::string_view name);
+
+}  // namespace throng::llm
