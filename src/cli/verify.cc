@@ -18,7 +18,7 @@ namespace throng::cli {
 namespace {
 
 constexpr uint32_t kExampleAgents = 60;
-constexpr sim::Step kExampleSteps = 60;
+constexpr sim::Step kExampleSteps = 200;
 
 struct Options {
   Simulation simulation;

@@ -74,6 +74,11 @@ class DependencyGraph {
     proximity_->FindPerceived(agent, found);
   }
 
+  // Whether they would be coupled if they stood there at one step (Proximity::AreCoupledAt).
+  bool AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const {
+    return proximity_->AreCoupledAt(a, at_a, b, at_b);
+  }
+
   // Section 3 for this agent against all others, by brute force; true if it holds.
   bool InvariantHolds(AgentId agent) const;
 

@@ -67,6 +67,10 @@ bool MetricProximity::MayMeet(Pos pos, Step step, AgentId behind, int64_t reach)
   return space_.WithinOfBox(pos, declared.low, declared.high, free_steps * Speed(behind) + reach);
 }
 
+bool MetricProximity::AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const {
+  return space_.Within(at_a, at_b, Reach(a, b));
+}
+
 bool MetricProximity::Blocks(AgentId behind, AgentId ahead) const {
   const Place& a = places_[ahead];
   return places_[behind].step < a.step && MayMeet(a.pos, a.step, behind, Reach(ahead, behind));

@@ -15,6 +15,7 @@ class MetricProximity final : public Proximity {
                   std::span<const Pos> start);
 
   void FindCoupled(AgentId agent, std::vector<AgentId>& found) const override;
+  bool AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const override;
   bool Blocks(AgentId behind, AgentId ahead) const override;
   uint32_t FindBlocker(AgentId agent) const override;
   bool MayDiffer(AgentId behind, AgentId ahead) const override;

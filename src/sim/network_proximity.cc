@@ -45,6 +45,8 @@ void NetworkProximity::FindCoupled(AgentId agent, std::vector<AgentId>& found) c
   }
 }
 
+bool NetworkProximity::AreCoupledAt(AgentId, Pos at_a, AgentId, Pos at_b) const { return at_a == at_b; }
+
 bool NetworkProximity::Reads(AgentId reader, NodeId node) const {
   return space_.GetNetwork().IsWithin(NodeOf(reader), node, RulesOf(reader).radius_p);
 }

@@ -17,6 +17,7 @@ class NetworkProximity final : public Proximity {
   NetworkProximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start);
 
   void FindCoupled(AgentId agent, std::vector<AgentId>& found) const override;
+  bool AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const override;
   bool Blocks(AgentId behind, AgentId ahead) const override;
   uint32_t FindBlocker(AgentId agent) const override;
   bool MayDiffer(AgentId behind, AgentId ahead) const override;

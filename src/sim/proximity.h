@@ -29,6 +29,8 @@ class Proximity {
   // Appends, each once and in no particular order, those at the agent's step that it cannot run this step
   // without; perhaps also itself.
   virtual void FindCoupled(AgentId agent, std::vector<AgentId>& found) const = 0;
+  // Whether two agents that stand there at one step must run it together: for guesses where they will stand.
+  virtual bool AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const = 0;
   // Whether the one behind, by where it can get and what it can write, keeps the one ahead from its step.
   virtual bool Blocks(AgentId behind, AgentId ahead) const = 0;
   // One agent that blocks this one, or kNone.

@@ -32,6 +32,7 @@ Step RunEveryWay(const std::function<std::unique_ptr<World>()>& make, uint64_t s
   EXPECT_EQ(run(Mode::kLockstep, 2, Coupling::kPaper).step_hashes, single.step_hashes) << "seed " << seed;
   EXPECT_EQ(ooo.step_hashes, single.step_hashes) << "seed " << seed;
   EXPECT_EQ(run(Mode::kOutOfOrder, 4, Coupling::kVersioned).hash, single.hash) << "seed " << seed;
+  EXPECT_EQ(run(Mode::kSpeculative, 5, Coupling::kPaper).hash, single.hash) << "seed " << seed;
   return ooo.stats.max_spread;
 }
 

@@ -97,9 +97,7 @@ void Speculator::Begin(AgentId id) {
   for (size_t i = 0; i < members.size(); ++i) {
     for (AgentId other = 0; other < agents_.size(); ++other) {
       if (FrontOf(other) != step || !MayBegin(other)) continue;
-      if (!context_.space.Within(FrontBody(members[i]).pos, FrontBody(other).pos,
-                                 graph_.Reach(members[i], other)))
-        continue;
+      if (!graph_.AreCoupledAt(members[i], FrontBody(members[i]).pos, other, FrontBody(other).pos)) continue;
       if (std::find(members.begin(), members.end(), other) == members.end()) members.push_back(other);
     }
   }
