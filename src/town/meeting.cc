@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "base/error.h"
 #include "town/town_world.h"
 
 namespace throng::town {
@@ -46,7 +46,11 @@ sim::Task<std::vector<TownWorld::Pair>> TownWorld::FindPairs(Step step,
     const AgentId other = *drafts[i].thought_about;
     const auto found = std::find_if(members.begin(), members.end(),
                                     [&](const sim::Member& member) { return member.id == other; });
-    THRONG_CHECK(found != members.end());  // whom one sees is in one's cluster
+    // Whom one sees is in one's cluster, except in a step that runs on a guess: it is given up.
+    if (found == members.end()) {
+      throw MakeError(ErrorCode::kInvalid,
+                      "agent {} wants to talk with agent {}, which does not run this step", self, other);
+    }
     const auto j = static_cast<size_t>(found - members.begin());
     if (!drafts[j].free) continue;
     bool agrees = drafts[j].wants;

@@ -52,7 +52,9 @@ TEST(TownRun, EveryModeAndOrderOfAnswersLeavesTheSameTown) {
   const std::pair<sim::Mode, uint64_t> others[] = {{sim::Mode::kSingle, 1},
                                                    {sim::Mode::kLockstep, 2},
                                                    {sim::Mode::kOutOfOrder, 3},
-                                                   {sim::Mode::kOutOfOrder, 4}};
+                                                   {sim::Mode::kOutOfOrder, 4},
+                                                   {sim::Mode::kSpeculative, 5},
+                                                   {sim::Mode::kSpeculative, 6}};
   for (const auto& [mode, seed] : others) {
     TestLlm other(seed);
     const sim::RunResult result = RunTown(*town, other, mode, 300);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <tuple>
 
 #include "base/check.h"
@@ -325,7 +324,7 @@ size_t TownWorld::SpotOf(AgentId agent, const TownMind& mind, int32_t minute) co
 }
 
 Step TownWorld::NextTurnStep(AgentId agent, const TownMind& mind, Step step) const {
-  if (mind.tired) return std::numeric_limits<Step>::max();
+  if (mind.tired) return NextWakeStep(agent, mind, step) + 1;
   const int32_t minute = MinuteAt(step);
   const int32_t stroll = content_.settings.stroll_minutes;
   const auto offset = static_cast<int32_t>(Personal(agent, kStrollMatter, 0, static_cast<uint64_t>(stroll)));
