@@ -190,8 +190,8 @@ std::vector<PaperRow> MeasureMetropolis(const PaperFlags& flags) {
       const sim::Trace day = flags.make_day(agents, seed);
       const sim::Step hour = 3600 / day.sec_per_step;
       for (const auto& [workload, keys] : workloads) {
-        Replayer replayer(sim::CutTrace(day, workload.from_hour * hour, workload.until_hour * hour), kRadius,
-                          0);
+        Replayer replayer(sim::CutTrace(day, workload.from_hour * hour, workload.until_hour * hour),
+                          kTraceRadius, 0);
         for (const RunKey& key : keys) {
           flags.on_progress(
               fmt::format("{}, {}-{} h, {}", name, workload.from_hour, workload.until_hour, key.mode));
