@@ -49,12 +49,9 @@ TEST(TownRun, EveryModeAndOrderOfAnswersLeavesTheSameTown) {
   const sim::RunResult lockstep = RunTown(*town, llm, sim::Mode::kLockstep, 300, &chronicle);
   EXPECT_FALSE(chronicle.of_kind["say"].empty());
   EXPECT_TRUE(chronicle.of_kind["fallback"].empty());
-  const std::pair<sim::Mode, uint64_t> others[] = {{sim::Mode::kSingle, 1},
-                                                   {sim::Mode::kLockstep, 2},
-                                                   {sim::Mode::kOutOfOrder, 3},
-                                                   {sim::Mode::kOutOfOrder, 4},
-                                                   {sim::Mode::kSpeculative, 5},
-                                                   {sim::Mode::kSpeculative, 6}};
+  const std::pair<sim::Mode, uint64_t> others[] = {
+      {sim::Mode::kSingle, 1},     {sim::Mode::kLockstep, 2},    {sim::Mode::kOutOfOrder, 3},
+      {sim::Mode::kOutOfOrder, 4}, {sim::Mode::kSpeculative, 5}, {sim::Mode::kSpeculative, 6}};
   for (const auto& [mode, seed] : others) {
     TestLlm other(seed);
     const sim::RunResult result = RunTown(*town, other, mode, 300);
