@@ -33,7 +33,7 @@ std::string Value(double value, const std::string& unit) {
 // Markdown, so that it can go into a document as it is.
 void PrintTable(const std::vector<PaperRow>& rows) {
   const auto line = [](const auto&... cells) {
-    fmt::print("| {:<46} | {:<35} | {:>7} | {:>8} | {:>19} |\n", cells...);
+    fmt::print("| {:<54} | {:<35} | {:>7} | {:>8} | {:>19} |\n", cells...);
   };
   line("setting", "measure", "paper", "measured", "range");
   fmt::print("|---|---|--:|--:|--:|\n");
