@@ -57,7 +57,8 @@ class Looks:
 
     def cost(self, scores: Tensor, start: int) -> Tensor:
         """-log of the attention that falls where it should; scores [B, heads, tokens, T up to these], tokens from start."""
-        begin, end = torch.searchsorted(self.rows[:, 2].contiguous(), torch.tensor([start, start + scores.shape[2]])).tolist()
+        block = torch.tensor([start, start + scores.shape[2]], device=self.rows.device)
+        begin, end = torch.searchsorted(self.rows[:, 2].contiguous(), block).tolist()
         row, head, token = self.rows[begin:end].unbind(1)
         picked = scores[row, head, token - start].float()
         at = self.at[begin:end, : scores.shape[3]]

@@ -27,7 +27,7 @@ SPACED_NORM = 1.5
 RARE = 0.002  # share of the text up to which a token is a word worth finding
 FAST_PAIRS = 12  # rotary pairs whose period is short enough to tell neighbours apart
 OFFSETS = (1, 2, 4, 6, 3, 5, 7, 8)  # tokens back, by head
-OFFSET_GAIN = 0.2
+OFFSET_GAIN = 3.2
 MLP_OUT = 0.1
 AROUND_OUT, COPY_OUT = 0.25, 0.7
 
@@ -68,11 +68,11 @@ def look_back(q: torch.Tensor, k: torch.Tensor, frequency: torch.Tensor) -> None
     """Heads that look a few tokens back, by position alone: cos((distance - offset) * frequency), summed over the fast
     pairs, peaks at the offset."""
     half = q.shape[1] // 2
-    k[:, :FAST_PAIRS, COMMON] = OFFSET_GAIN * 16
+    k[:, :FAST_PAIRS, COMMON] = OFFSET_GAIN
     for h, offset in enumerate(OFFSETS):
         angle = offset * frequency
-        q[h, :FAST_PAIRS, COMMON] = OFFSET_GAIN * angle.cos() * 16
-        q[h, half:half + FAST_PAIRS, COMMON] = -OFFSET_GAIN * angle.sin() * 16
+        q[h, :FAST_PAIRS, COMMON] = OFFSET_GAIN * angle.cos()
+        q[h, half:half + FAST_PAIRS, COMMON] = -OFFSET_GAIN * angle.sin()
 
 
 def start_layer(layer: Layer, index: int, slot_of_word: dict[int, torch.Tensor]) -> None:

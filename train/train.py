@@ -72,7 +72,8 @@ def layer_looks(rows: list[Row], length: int) -> dict[int, Looks]:
         at = torch.zeros(len(found), length, dtype=torch.bool)
         for n, (_, _, look) in enumerate(found):
             at[n, list(look.at)] = True
-        looks[layer] = Looks(torch.tensor([(i, look.head, token) for token, i, look in found]).view(-1, 3), at)
+        rows_of = torch.tensor([(i, look.head, token) for token, i, look in found], dtype=torch.long).view(-1, 3)
+        looks[layer] = Looks(rows_of, at)
     return looks
 
 
