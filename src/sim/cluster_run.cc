@@ -56,7 +56,8 @@ std::vector<Neighbour> ConfirmedReader::NeighboursOf(AgentId member, Step step) 
   std::vector<Neighbour> neighbours;
   neighbours.reserve(ids.size());
   for (const AgentId id : ids) {
-    if (id != member) neighbours.push_back({id, state_.BodyAt(id, step)});
+    if (id == member) continue;
+    if (const Body* body = state_.FindBodyAt(id, step)) neighbours.push_back({id, *body});
   }
   return neighbours;
 }
@@ -86,6 +87,10 @@ std::string MemberRun::Cell(Pos pos) const {
                     DescribeAgent(context.world, agent_), pos.x, pos.y, self.x, self.y, radius);
   }
   return context.reader.CellFor(agent_, pos, Now());
+}
+
+std::vector<Announcement> MemberRun::Announced(size_t known) const {
+  return cluster_.Context().reader.AnnouncedAt(Now(), known);
 }
 
 Task<llm::Completion> MemberRun::Ask(llm::Request request) {
@@ -119,6 +124,18 @@ void MemberRun::FinishProceed() {
   }
 }
 
+void SortCells(std::vector<CellWrite>& cells) {
+  std::stable_sort(cells.begin(), cells.end(),
+                   [](const CellWrite& a, const CellWrite& b) { return a.pos < b.pos; });
+  size_t kept = 0;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (i + 1 < cells.size() && cells[i + 1].pos == cells[i].pos) continue;
+    if (kept != i) cells[kept] = std::move(cells[i]);
+    ++kept;
+  }
+  cells.resize(kept);
+}
+
 // ClusterRun
 
 void ClusterRun::Begin(std::span<const AgentId> members, Step step) {
@@ -139,6 +156,8 @@ void ClusterRun::End() {
   writes_.clear();
   events_.clear();
   cells_.clear();
+  born_.clear();
+  announced_.clear();
   resolve_members_.clear();
 }
 
@@ -248,17 +267,55 @@ void ClusterRun::AddEvent(Event event) {
 
 Caller& ClusterRun::CallerOf(AgentId member) { return members_[IndexOf(member, "a call by")]; }
 
-// Leaves the last value written to each cell.
-void ClusterRun::SortCells() {
-  std::stable_sort(cells_.begin(), cells_.end(),
-                   [](const CellWrite& a, const CellWrite& b) { return a.pos < b.pos; });
-  size_t kept = 0;
-  for (size_t i = 0; i < cells_.size(); ++i) {
-    if (i + 1 < cells_.size() && cells_[i + 1].pos == cells_[i].pos) continue;
-    if (kept != i) cells_[kept] = std::move(cells_[i]);
-    ++kept;
+void ClusterRun::Birth(AgentId id, Body body, MindPtr mind) {
+  if (id >= context_.graph.NumAgents()) {
+    throw MakeError(ErrorCode::kInvalid, "agent {} is born, but the world has ids from 0 to {}", id,
+                    context_.graph.NumAgents() - 1);
   }
-  cells_.resize(kept);
+  const Rules& rules = context_.graph.RulesOf(id);
+  const auto is_parent = [&](const MemberRun& member) {
+    const Rules& own = context_.graph.RulesOf(member.Self());
+    const Lookahead declared = context_.graph.LookaheadOf(member.Self());
+    return context_.space.Within(member.SelfBody().pos, body.pos, own.max_vel) &&
+           rules.max_vel <= own.max_vel && rules.radius_p <= own.radius_p && declared.until <= step_;
+  };
+  if (!context_.space.Contains(body.pos) || std::none_of(members_.begin(), members_.end(), is_parent)) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "{} is born at ({}, {}), but not within the speed of where a member of the cluster of {} "
+                    "started that has at least its radius and speed, and declares no lookahead now",
+                    DescribeAgent(context_.world, id), body.pos.x, body.pos.y,
+                    DescribeAgent(context_.world, members_.front().Self()));
+  }
+  MemberCommit born;
+  born.id = id;
+  born.body_changed = born.mind_changed = true;
+  born.body = std::move(body);
+  born.mind = std::move(mind);
+  born_.push_back(std::move(born));
+}
+
+void ClusterRun::Remove(AgentId member) { writes_[IndexOf(member, "Remove of")].removed = true; }
+
+void ClusterRun::Announce(AgentId member, std::string text) {
+  if (context_.world.Horizon() <= 0) {
+    throw MakeError(ErrorCode::kInvalid, "{} announces something, but the world has no horizon",
+                    DescribeAgent(context_.world, member));
+  }
+  Event event{member, "announce", std::move(text)};
+  announced_.push_back(event);
+  AddEvent(std::move(event));
+}
+
+// Checked last: another cluster may have had the id meanwhile.
+void ClusterRun::CheckBorn() {
+  std::sort(born_.begin(), born_.end(),
+            [](const MemberCommit& a, const MemberCommit& b) { return a.id < b.id; });
+  for (size_t i = 0; i < born_.size(); ++i) {
+    const AgentId id = born_[i].id;
+    if (!context_.graph.WasPresent(id) && (i == 0 || born_[i - 1].id != id)) continue;
+    throw MakeError(ErrorCode::kInvalid, "{}: {} is born, but that id has been somebody's before", Where(),
+                    DescribeAgent(context_.world, id));
+  }
 }
 
 void ClusterRun::DigestMembers() {
@@ -280,7 +337,13 @@ void ClusterRun::DigestMembers() {
         .Add(write.body.status);
     hasher.Add(write.mind_digest).Add(members_[i].CallsDigest());
     hasher.Add(events.empty() ? Digest() : events[i]);
+    if (write.removed) hasher.Add("removed");
     write.digest = hasher.Finish();
+  }
+  for (MemberCommit& born : born_) {
+    born.mind_digest = DigestOfMind(born.mind.get(), hasher);
+    hasher.Reset().Add("born").Add(born.id).Add(step_).Add(born.body.pos.x).Add(born.body.pos.y);
+    born.digest = hasher.Add(born.body.status).Add(born.mind_digest).Finish();
   }
 }
 
@@ -288,6 +351,7 @@ void ClusterRun::DigestRecord() {
   thread_local Hasher hasher;
   hasher.Reset().Add(step_).Add(uint64_t{writes_.size()});
   for (const MemberCommit& write : writes_) hasher.Add(write.id).Add(write.digest);
+  for (const MemberCommit& born : born_) hasher.Add(born.digest);
   for (const CellWrite& cell : cells_) hasher.Add(cell.pos.x).Add(cell.pos.y).Add(cell.value);
   record_.digest = hasher.Finish();
 }
@@ -299,10 +363,12 @@ void ClusterRun::FinishResolve(bool with_digest) {
   } catch (...) {
     RethrowFrom(Where());
   }
-  SortCells();
+  SortCells(cells_);
+  CheckBorn();
   DigestMembers();
   record_.step = step_;
   record_.members = writes_;
+  record_.born = born_;
   record_.events = events_;
   record_.cells = cells_;
   if (with_digest) DigestRecord();

@@ -54,6 +54,7 @@ class StepReader {
   virtual const Digest& MindDigest(AgentId member) const = 0;
   virtual std::vector<Neighbour> NeighboursOf(AgentId member, Step step) = 0;  // ordered by id
   virtual std::string CellFor(AgentId member, Pos pos, Step step) = 0;
+  virtual std::vector<Announcement> AnnouncedAt(Step step, size_t known) const = 0;
 };
 
 // The confirmed state. Agents at other steps are out of sight: that is what the dependency graph guarantees.
@@ -65,6 +66,9 @@ class ConfirmedReader final : public StepReader {
   const Digest& MindDigest(AgentId member) const override { return state_.MindDigest(member); }
   std::vector<Neighbour> NeighboursOf(AgentId member, Step step) override;
   std::string CellFor(AgentId member, Pos pos, Step step) override;
+  std::vector<Announcement> AnnouncedAt(Step step, size_t known) const override {
+    return state_.AnnouncedAt(step, known);
+  }
 
  private:
   const DependencyGraph& graph_;
@@ -92,6 +96,7 @@ class MemberRun final : public View, public Caller {
   const MindPtr& SelfMind() const override;
   std::vector<Neighbour> Neighbours() const override;
   std::string Cell(Pos pos) const override;
+  std::vector<Announcement> Announced(size_t known) const override;
 
   Task<llm::Completion> Ask(llm::Request request) override;
 
@@ -124,6 +129,9 @@ class ClusterRun final : public Commit {
   void WriteCell(Pos pos, std::string value) override;
   void AddEvent(Event event) override;
   Caller& CallerOf(AgentId member) override;
+  void Birth(AgentId id, Body body, MindPtr mind) override;
+  void Remove(AgentId member) override;
+  void Announce(AgentId member, std::string text) override;
 
   // Makes this the step of another cluster; the memory of the last one is used again.
   void Begin(std::span<const AgentId> members, Step step);
@@ -149,12 +157,14 @@ class ClusterRun final : public Commit {
   CommitRecord& Record() { return record_; }
   std::span<MemberCommit> Writes() { return writes_; }
   std::span<CellWrite> Cells() { return cells_; }
+  std::span<MemberCommit> Born() { return born_; }
+  std::span<const Event> Announced() const { return announced_; }
 
   std::string Where() const;  // for error messages
 
  private:
   size_t IndexOf(AgentId member, const char* what) const;
-  void SortCells();
+  void CheckBorn();
   void DigestMembers();
   void DigestRecord();
 
@@ -168,10 +178,15 @@ class ClusterRun final : public Commit {
   std::vector<MemberCommit> writes_;  // parallel to members_
   std::vector<Event> events_;
   std::vector<CellWrite> cells_;
+  std::vector<MemberCommit> born_;
+  std::vector<Event> announced_;
   CommitRecord record_;
   std::vector<Member> resolve_members_;
   Task<void> resolve_;  // last: its frame refers to the rest
 };
+
+// Orders cells by position, and leaves the last value written to each.
+void SortCells(std::vector<CellWrite>& cells);
 
 // Throws the exception being handled again as an Error that says where.
 [[noreturn]] void RethrowFrom(const std::string& where);

@@ -24,7 +24,8 @@ DependencyGraph::DependencyGraph(const Space& space, std::vector<Rules> rules, C
                                  std::span<const Pos> start, Step end_step)
     : proximity_(MakeProximity(space, std::move(rules), coupling, start)),
       end_step_(end_step),
-      agents_(start.size()) {
+      agents_(start.size()),
+      num_present_(NumAgents()) {
   at_step_.push_back(NumAgents());
 }
 
@@ -41,6 +42,16 @@ void DependencyGraph::AddDependencies(std::span<const sim::Link> links, std::vec
     throw MakeError(ErrorCode::kInvalid, "world: its barriers do not ascend");
   }
   barriers_ = std::move(barriers);
+}
+
+void DependencyGraph::SetHorizon(Step horizon) {
+  if (horizon < 0) throw MakeError(ErrorCode::kInvalid, "world: horizon {}; at least 0 is needed", horizon);
+  horizon_ = horizon;
+}
+
+void DependencyGraph::AddPause(Step step) {
+  THRONG_CHECK(step > front_step_ || front_step_ == 0);
+  pauses_.insert(step);
 }
 
 std::span<const AgentId> DependencyGraph::LinkedTo(AgentId agent) const {
@@ -82,6 +93,8 @@ bool DependencyGraph::InvariantHolds(AgentId agent) const {
     const AgentId behind = is_ahead ? other : agent;
     // Whoever stands at a barrier that not all have reached does nothing yet, and may have jumped there.
     if (StepOf(ahead) == StepOf(behind) || IsBarrier(StepOf(ahead))) continue;
+    // Nobody has perceived, or been perceived by, who has done nothing since it came.
+    if (!IsPresent(ahead) || agents_[ahead].is_new) continue;
     if (!proximity_->MayDiffer(behind, ahead)) return false;
   }
   return true;
@@ -126,10 +139,44 @@ void DependencyGraph::CountStep(Step from) {
   if (at_step_.size() <= i + 1) at_step_.push_back(0);
   ++at_step_[i + 1];
   front_step_ = std::max(front_step_, from + 1);
+}
+
+void DependencyGraph::AdvanceBase() {
+  if (num_present_ == 0) {
+    base_step_ = pauses_.empty() ? end_step_ : std::min(*pauses_.begin(), end_step_);
+    at_step_.assign(1, 0);
+    return;
+  }
   while (at_step_.front() == 0) {
     at_step_.pop_front();
     ++base_step_;
   }
+}
+
+void DependencyGraph::Remove(AgentId id) {
+  Agent& agent = agents_[id];
+  THRONG_CHECK(IsPresent(id) && !agent.running);
+  StopWaiting(id);
+  --at_step_[static_cast<size_t>(StepOf(id) - base_step_)];
+  --num_present_;
+  proximity_->Remove(id);
+  proximity_->DropLookahead(id);
+}
+
+void DependencyGraph::Reserve(AgentId agent) {
+  Remove(agent);
+  agents_[agent].was_present = false;
+}
+
+void DependencyGraph::Add(AgentId id, Pos pos, Step step) {
+  Agent& agent = agents_[id];
+  THRONG_CHECK(!IsPresent(id));
+  agent.was_present = agent.is_new = true;
+  const auto i = static_cast<size_t>(step - base_step_);
+  if (at_step_.size() <= i) at_step_.resize(i + 1);
+  ++at_step_[i];
+  ++num_present_;
+  proximity_->Add(id, pos, step);
 }
 
 // Adds to queue_ the agents coupled with `id` that this search has not met; false if one of them belongs to a
@@ -159,8 +206,10 @@ bool DependencyGraph::VisitNeighbours(AgentId id, uint64_t first_visit) {
 void DependencyGraph::Examine(AgentId id, uint64_t first_visit, ClusterList& ready) {
   Agent& agent = agents_[id];
   if (agent.running || StepOf(id) >= end_step_ || agent.visit >= first_visit) return;
-  if (base_step_ < StepOf(id) && IsBarrier(StepOf(id))) {
-    at_barrier_.push_back(id);
+  const Step step = StepOf(id);
+  const bool is_early = base_step_ < step && (IsBarrier(step) || (horizon_ > 0 && step - base_step_ >= horizon_));
+  if (is_early || (!pauses_.empty() && *pauses_.begin() == step)) {
+    held_.push_back(id);
     return;
   }
   agent.visit = ++visit_;
@@ -185,19 +234,28 @@ void DependencyGraph::Examine(AgentId id, uint64_t first_visit, ClusterList& rea
 }
 
 void DependencyGraph::Start(ClusterList& ready) {
+  AdvanceBase();
   const uint64_t first_visit = visit_ + 1;
   for (AgentId agent = 0; agent < NumAgents(); ++agent) Examine(agent, first_visit, ready);
 }
 
+void DependencyGraph::ResumeAtPause(ClusterList& ready) {
+  THRONG_CHECK(AtPause());
+  pauses_.erase(pauses_.begin());
+  held_.clear();
+  Start(ready);
+}
+
 void DependencyGraph::Commit(std::span<const AgentId> members, std::span<const Pos> new_pos,
-                             ClusterList& ready) {
+                             ClusterList& ready, std::span<const Newborn> born,
+                             std::span<const AgentId> removed) {
   THRONG_CHECK(members.size() == new_pos.size());
   released_.clear();
   const Step base = base_step_;
   for (size_t i = 0; i < members.size(); ++i) {
     Agent& agent = agents_[members[i]];
     THRONG_CHECK(agent.running);
-    agent.running = false;
+    agent.running = agent.is_new = false;
     CountStep(StepOf(members[i]));
     proximity_->Advance(members[i], new_pos[i]);
     while (agent.waiters != kNone) {
@@ -205,11 +263,18 @@ void DependencyGraph::Commit(std::span<const AgentId> members, std::span<const P
       StopWaiting(agent.waiters);
     }
   }
+  if (!members.empty()) {
+    const Step step = StepOf(members.front());
+    for (const Newborn& child : born) Add(child.id, child.pos, step);
+  }
+  for (const AgentId agent : removed) Remove(agent);
+  AdvanceBase();
   if (agents_.size() <= kMaxBruteForce) {
     for ([[maybe_unused]] const AgentId member : members) THRONG_DCHECK(InvariantHolds(member));
   }
   const uint64_t first_visit = visit_ + 1;
   for (const AgentId agent : members) Examine(agent, first_visit, ready);
+  for (const Newborn& child : born) Examine(child.id, first_visit, ready);
   for (const auto& [agent, blocker] : released_) {
     if (Blocks(blocker, agents_[agent].blocked)) {
       Wait(agent, agents_[agent].blocked, blocker);  // most often one step of the blocker is not enough
@@ -217,9 +282,9 @@ void DependencyGraph::Commit(std::span<const AgentId> members, std::span<const P
       Examine(agent, first_visit, ready);
     }
   }
-  if (base_step_ != base && IsBarrier(base_step_)) {
-    const std::vector<AgentId> waiting = std::exchange(at_barrier_, {});
-    for (const AgentId agent : waiting) Examine(agent, first_visit, ready);
+  if (base_step_ != base && (horizon_ > 0 || IsBarrier(base_step_))) {
+    const std::vector<AgentId> held = std::exchange(held_, {});
+    for (const AgentId agent : held) Examine(agent, first_visit, ready);
   }
 }
 

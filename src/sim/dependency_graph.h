@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -34,6 +35,12 @@ struct ClusterList {
   }
 };
 
+// An agent that a commit bears, at its step after the commit.
+struct Newborn {
+  AgentId id;
+  Pos pos;
+};
+
 class DependencyGraph {
  public:
   // All agents start at step 0; one that reaches end_step is done and never reported again. Throws kInvalid
@@ -54,18 +61,41 @@ class DependencyGraph {
   void Declare(AgentId agent, Step step, Pos pos, const Lookahead& lookahead);
   Lookahead LookaheadOf(AgentId agent) const { return proximity_->LookaheadOf(agent); }
 
+  // World::Horizon; before Start. Throws kInvalid if it is negative.
+  void SetHorizon(Step horizon);
+
+  // The agent is not there at the start, and its id free; before Start.
+  void Reserve(AgentId agent);
+
   // The clusters that are ready at the start; call once, first.
   void Start(ClusterList& ready);
 
   // A cluster that was reported ready has done its step: its members are now at new_pos (parallel to
-  // members), one step on. Appends to `ready` the clusters that this released.
-  void Commit(std::span<const AgentId> members, std::span<const Pos> new_pos, ClusterList& ready);
+  // members), one step on; those born have joined them, those removed, members too, are gone. Appends to
+  // `ready` the clusters that this released.
+  void Commit(std::span<const AgentId> members, std::span<const Pos> new_pos, ClusterList& ready,
+              std::span<const Newborn> born = {}, std::span<const AgentId> removed = {});
+
+  // All agents stop before this step, which none must have begun, until ResumeAtPause.
+  void AddPause(Step step);
+  // Whether they stand there. Then they may be removed, added anywhere at the base step, and let go of what
+  // they declared.
+  bool AtPause() const { return !pauses_.empty() && *pauses_.begin() == base_step_; }
+  void ResumeAtPause(ClusterList& ready);
+  void Remove(AgentId agent);
+  void Add(AgentId agent, Pos pos, Step step);
+  void DropLookahead(AgentId agent) { proximity_->DropLookahead(agent); }
+
+  bool IsPresent(AgentId agent) const { return StepOf(agent) != Proximity::kAbsent; }
+  bool WasPresent(AgentId agent) const { return agents_[agent].was_present; }  // or is
+  uint32_t NumPresent() const { return num_present_; }
 
   uint32_t NumAgents() const { return proximity_->NumAgents(); }
   Pos PosOf(AgentId agent) const { return proximity_->PosOf(agent); }
   Step StepOf(AgentId agent) const { return proximity_->StepOf(agent); }
   const Rules& RulesOf(AgentId agent) const { return proximity_->RulesOf(agent); }
-  Step BaseStep() const { return base_step_; }    // the smallest step of any agent
+  Step BaseStep() const { return base_step_; }    // the smallest step of any agent; without any: the next
+                                                  // pause, or the end
   Step FrontStep() const { return front_step_; }  // the largest
   uint32_t AgentsAtBase() const { return at_step_.front(); }
 
@@ -89,6 +119,8 @@ class DependencyGraph {
 
   struct Agent {
     bool running = false;          // reported ready, not yet committed
+    bool was_present = true;
+    bool is_new = false;           // has done no step yet since it was added
     uint32_t waiters = kNone;      // first of the agents that wait for this one
     uint32_t waiter_next = kNone;  // the list of those that wait for `blocker`
     uint32_t waiter_prev = kNone;
@@ -102,6 +134,7 @@ class DependencyGraph {
   void Wait(AgentId agent, AgentId blocked, AgentId blocker);
   void StopWaiting(AgentId agent);
   void CountStep(Step from);
+  void AdvanceBase();
   void Examine(AgentId agent, uint64_t first_visit, ClusterList& ready);
   bool VisitNeighbours(AgentId agent, uint64_t first_visit);
   std::span<const AgentId> LinkedTo(AgentId agent) const;  // at the agent's step
@@ -112,8 +145,11 @@ class DependencyGraph {
   std::vector<Agent> agents_;
   std::unordered_map<uint64_t, std::vector<AgentId>> links_;  // by step and agent: who runs that step too
   std::vector<Step> barriers_;                                // ascending
-  std::vector<AgentId> at_barrier_;  // agents that reached a barrier before all others had
-  std::deque<uint32_t> at_step_;     // agents at base_step_ + i
+  std::set<Step> pauses_;
+  Step horizon_ = 0;                                          // 0: none
+  std::vector<AgentId> held_;     // at a barrier, a pause or the horizon
+  uint32_t num_present_;
+  std::deque<uint32_t> at_step_;  // agents at base_step_ + i
   Step base_step_ = 0;
   Step front_step_ = 0;
   uint64_t visit_ = 0;

@@ -207,6 +207,21 @@ void MetricProximity::Advance(AgentId id, Pos pos) {
   if (step == levels_[0].min_step[from]) UpdateMin(from);
 }
 
+void MetricProximity::Remove(AgentId id) {
+  const uint32_t bucket = BucketOf(places_[id].pos);
+  Unlink(id, bucket_head_[bucket]);
+  places_[id].step = kAbsent;
+  UpdateMin(bucket);
+}
+
+void MetricProximity::Add(AgentId id, Pos pos, Step step) {
+  places_[id].pos = pos;
+  places_[id].step = step;
+  const uint32_t bucket = BucketOf(pos);
+  Link(id, bucket_head_[bucket]);
+  if (step < levels_[0].min_step[bucket]) UpdateMin(bucket);
+}
+
 size_t MetricProximity::Bytes() const {
   size_t bytes = BaseBytes() + bucket_head_.capacity() * sizeof(uint32_t);
   for (const Level& level : levels_) bytes += level.min_step.capacity() * sizeof(Step);

@@ -83,6 +83,16 @@ void NetworkProximity::Advance(AgentId agent, Pos pos) {
   ++places_[agent].step;
 }
 
+// It stays in the list of its node: readers behind see what it was.
+void NetworkProximity::Remove(AgentId agent) { places_[agent].step = kAbsent; }
+
+void NetworkProximity::Add(AgentId agent, Pos pos, Step step) {
+  Unlink(agent, head_[NodeOf(agent)]);
+  places_[agent].pos = pos;
+  places_[agent].step = step;
+  Link(agent, head_[NodeOf(agent)]);
+}
+
 size_t NetworkProximity::Bytes() const { return BaseBytes() + head_.capacity() * sizeof(uint32_t); }
 
 }  // namespace throng::sim

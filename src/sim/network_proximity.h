@@ -23,6 +23,8 @@ class NetworkProximity final : public Proximity {
   bool MayDiffer(AgentId behind, AgentId ahead) const override;
   void FindPerceived(AgentId agent, std::vector<AgentId>& found) const override;
   void Advance(AgentId agent, Pos pos) override;
+  void Remove(AgentId agent) override;
+  void Add(AgentId agent, Pos pos, Step step) override;
   size_t Bytes() const override;
 
  private:

@@ -23,6 +23,7 @@ enum class Coupling {
 class Proximity {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
+  static constexpr Step kAbsent = INT32_MAX;  // the step of agents that are not there: behind nobody
 
   virtual ~Proximity() = default;
 
@@ -42,6 +43,10 @@ class Proximity {
   virtual void FindPerceived(AgentId agent, std::vector<AgentId>& found) const = 0;
   // The agent has done its step, and is now here.
   virtual void Advance(AgentId agent, Pos pos) = 0;
+  // All are present at first. Whoever is removed is found no more, except by who reads older states of it;
+  // only then can it be added.
+  virtual void Remove(AgentId agent) = 0;
+  virtual void Add(AgentId agent, Pos pos, Step step) = 0;
   virtual size_t Bytes() const = 0;  // of memory, what agents declared included
 
   AgentId NumAgents() const { return static_cast<AgentId>(places_.size()); }
@@ -52,6 +57,9 @@ class Proximity {
   // What binds the agent now; until <= its step: nothing.
   Lookahead LookaheadOf(AgentId agent) const { return lookahead_.empty() ? Lookahead() : lookahead_[agent]; }
   void SetLookahead(AgentId agent, const Lookahead& lookahead);
+  void DropLookahead(AgentId agent) {
+    if (!lookahead_.empty()) lookahead_[agent] = {};
+  }
 
  protected:
   // rules: one for all agents, or one for each.

@@ -10,32 +10,27 @@
 
 namespace throng::sim {
 
-// A step's hash is the digest of the sum of its members' and cells' digests: a sum does not depend on the
-// order.
+// A step's hash is the digest of the sum of the digests of its interventions, members, newborns and cells: a
+// sum does not depend on the order.
 class RunHash {
  public:
-  explicit RunHash(uint32_t num_agents) : num_agents_(num_agents) {}
-
   void AddStart(AgentId agent, const Body& body, const Digest& mind);
+  Digest FinishStart();  // after all that are there
+
   void AddCommit(const CommitRecord& record);
+  void AddIntervention(const InterventionRecord& record);
 
-  // Steps that all agents have done, in order; false when the next one is not complete.
-  bool TakeStep(Digest& hash);
+  // The next step in order, if it is before base_step: all agents have done those.
+  bool TakeStep(Step base_step, Digest& hash);
 
-  const Digest& StartHash() const { return start_hash_; }
   Digest Finish() const { return run_.Finish(); }  // over the start and all steps taken
 
  private:
-  struct Sum {
-    Digest sum;
-    uint32_t agents = 0;
-  };
-  Digest Close(const Sum& sum, Step step);
+  Digest& SumOf(Step step);
+  Digest Close(const Digest& sum, Step step);
 
-  uint32_t num_agents_;
-  Sum start_;
-  Digest start_hash_;
-  std::deque<Sum> open_;  // steps first_open_ + i
+  Digest start_;
+  std::deque<Digest> open_;  // sums of steps first_open_ + i
   Step first_open_ = 0;
   Hasher hasher_;
   Hasher run_;

@@ -12,6 +12,7 @@
 #include "sim/cluster_run.h"
 #include "sim/run_hash.h"
 #include "sim/speculation.h"
+#include "sim/state_change.h"
 #include "sim/world_state.h"
 
 namespace throng::sim {
@@ -29,7 +30,9 @@ double WallSeconds() {
 
 std::vector<Pos> StartPositions(const World& world) {
   std::vector<Pos> positions(world.NumAgents());
-  for (AgentId agent = 0; agent < world.NumAgents(); ++agent) positions[agent] = world.StartBody(agent).pos;
+  for (AgentId agent = 0; agent < world.NumAgents(); ++agent) {
+    if (world.StartsPresent(agent)) positions[agent] = world.StartBody(agent).pos;
+  }
   return positions;
 }
 
@@ -66,6 +69,9 @@ class Runner final : public CallSink {
   void AfterProceed(ClusterRun& cluster);
   void Finish(ClusterRun& cluster);
   void Apply(ClusterRun& cluster);
+  void OnNewBase();
+  void Intervene();
+  void TakeInterventions();
   void Declare(AgentId agent, Step step);
   void CloseSteps();
   void WaitForCompletions();
@@ -98,7 +104,12 @@ class Runner final : public CallSink {
   std::vector<llm::Completion> done_;
   std::vector<Pos> positions_;
   std::vector<AgentId> members_;
+  std::vector<Newborn> born_;
+  std::vector<AgentId> removed_;
+  std::vector<Intervention> interventions_;  // by step
+  size_t next_intervention_ = 0;
 
+  double last_taken_ = 0;
   double wall_start_ = WallSeconds();
   double last_report_ = wall_start_;
   double backend_start_ = 0;
@@ -114,10 +125,24 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world), options.steps),
       reader_(graph_, state_),
       context_{world, world.GetSpace(), graph_, reader_, *this, {options.seed, options.seed_changes}},
-      hash_(world.NumAgents()) {
+      interventions_(options.interventions) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
   graph_.AddDependencies(world.Links(), world.Barriers());
+  graph_.SetHorizon(world.Horizon());
+  for (AgentId agent = 0; agent < world.NumAgents(); ++agent) {
+    if (!world.StartsPresent(agent)) graph_.Reserve(agent);
+  }
+  std::stable_sort(interventions_.begin(), interventions_.end(),
+                   [](const Intervention& a, const Intervention& b) { return a.step < b.step; });
+  for (const Intervention& intervention : interventions_) {
+    world.CheckIntervention(intervention.what);
+    if (intervention.step < 0 || intervention.step >= options.steps) {
+      throw MakeError(ErrorCode::kInvalid, "run: an intervention at step {}, allowed: 0 to {}",
+                      intervention.step, options.steps - 1);
+    }
+    graph_.AddPause(intervention.step);
+  }
   if (options.mode == Mode::kSpeculative) {
     speculator_ = std::make_unique<Speculator>(world, llm, options, graph_, state_, stats_);
   }
@@ -126,10 +151,12 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
 RunResult Runner::Run() {
   backend_start_ = metered_until_ = llm_.Now();
   for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
-    hash_.AddStart(agent, state_.BodyOf(agent), state_.MindDigest(agent));
+    if (state_.IsPresent(agent)) hash_.AddStart(agent, state_.BodyOf(agent), state_.MindDigest(agent));
   }
-  result_.start_hash = hash_.StartHash();
-  for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) Declare(agent, 0);
+  result_.start_hash = hash_.FinishStart();
+  for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
+    if (state_.IsPresent(agent)) Declare(agent, 0);
+  }
   try {
     Loop();
   } catch (...) {
@@ -148,7 +175,9 @@ RunResult Runner::Run() {
 void Runner::Loop() {
   graph_.Start(released_);
   Enqueue();
+  OnNewBase();
   while (true) {
+    TakeInterventions();
     StartClusters();
     if (running_ == 0) break;
     if (speculator_) speculator_->Run(in_flight_.size());
@@ -211,33 +240,50 @@ void Runner::Finish(ClusterRun& cluster) {
   cluster.FinishResolve(!options_.observers.empty());
   hash_.AddCommit(cluster.Record());
   for (RunObserver* observer : options_.observers) observer->OnCommit(cluster.Record());
+  const Step base = graph_.BaseStep();
   Apply(cluster);
   --running_;
   cluster.End();
   idle_.push_back(&cluster);
-  CloseSteps();
+  if (graph_.BaseStep() != base) OnNewBase();
 }
 
 void Runner::Apply(ClusterRun& cluster) {
   const Step next = cluster.GetStep() + 1;
   members_.clear();
   positions_.clear();
+  born_.clear();
+  removed_.clear();
   for (MemberCommit& write : cluster.Writes()) {
     members_.push_back(write.id);
     positions_.push_back(write.body.pos);
+    if (write.removed) removed_.push_back(write.id);
     if (write.body_changed || write.mind_changed) {
       state_.SetAgent(write.id, next, std::move(write.body), std::move(write.mind), write.mind_digest);
     }
   }
-  for (const AgentId member : members_) Declare(member, next);
+  for (const AgentId agent : removed_) state_.RemoveAgent(agent, next);
+  for (const AgentId member : members_) {
+    if (state_.IsPresent(member)) Declare(member, next);
+  }
+  for (MemberCommit& child : cluster.Born()) {
+    born_.push_back({child.id, child.body.pos});
+    state_.SetAgent(child.id, next, std::move(child.body), std::move(child.mind), child.mind_digest);
+    Declare(child.id, next);
+  }
+  for (const Event& event : cluster.Announced()) {
+    state_.Announce({cluster.GetStep() + world_.Horizon(), event.text}, event.agent);
+  }
   for (CellWrite& cell : cluster.Cells()) state_.SetCell(cell.pos, next, std::move(cell.value));
   const Step base = graph_.BaseStep();
-  graph_.Commit(members_, positions_, released_);
+  graph_.Commit(members_, positions_, released_, born_, removed_);
   if (graph_.BaseStep() != base) state_.Prune(graph_.BaseStep());
   if (speculator_) speculator_->OnCommit(cluster.Record());
   Enqueue();
   ++stats_.clusters;
   stats_.agent_steps += members_.size();
+  stats_.births += born_.size();
+  stats_.deaths += removed_.size();
   stats_.largest_cluster = std::max(stats_.largest_cluster, static_cast<uint32_t>(members_.size()));
   stats_.max_spread = std::max(stats_.max_spread, graph_.FrontStep() - graph_.BaseStep());
 }
@@ -253,10 +299,60 @@ void Runner::Declare(AgentId agent, Step step) {
 
 void Runner::CloseSteps() {
   Digest hash;
-  while (hash_.TakeStep(hash)) {
+  while (hash_.TakeStep(graph_.BaseStep(), hash)) {
     const Step step = static_cast<Step>(result_.step_hashes.size());
     result_.step_hashes.push_back(hash);
     for (RunObserver* observer : options_.observers) observer->OnStep(step, hash);
+  }
+}
+
+// Where all agents have arrived: steps are closed, and what waits for that moment happens.
+void Runner::OnNewBase() {
+  CloseSteps();
+  while (graph_.AtPause()) {
+    Intervene();
+    graph_.ResumeAtPause(released_);
+    Enqueue();
+    CloseSteps();
+  }
+}
+
+void Runner::Intervene() {
+  const Step step = graph_.BaseStep();
+  for (; next_intervention_ < interventions_.size(); ++next_intervention_) {
+    const Intervention& intervention = interventions_[next_intervention_];
+    if (intervention.step != step) break;
+    StateChange change(world_, graph_, state_);
+    try {
+      world_.Intervene(intervention.what, change);
+    } catch (...) {
+      RethrowFrom(fmt::format("step {}, intervention {:?}", step, intervention.what));
+    }
+    const InterventionRecord& record = change.Finish(intervention.what, next_intervention_);
+    for (const MemberCommit& agent : record.agents) {
+      if (!agent.removed) Declare(agent.id, step);
+    }
+    hash_.AddIntervention(record);
+    if (speculator_) speculator_->OnIntervention(record);
+    for (RunObserver* observer : options_.observers) observer->OnIntervention(record);
+    ++stats_.interventions;
+  }
+}
+
+// New ones happen where no agent has been yet.
+void Runner::TakeInterventions() {
+  if (options_.source == nullptr) return;
+  const double now = WallSeconds();
+  if (now - last_taken_ < kPollSeconds) return;
+  last_taken_ = now;
+  for (Intervention& intervention : options_.source->Take(graph_.FrontStep() + 1)) {
+    THRONG_CHECK(intervention.step > graph_.FrontStep());
+    if (intervention.step >= options_.steps) continue;
+    graph_.AddPause(intervention.step);
+    const auto later = [](Step step, const Intervention& other) { return step < other.step; };
+    interventions_.insert(
+        std::upper_bound(interventions_.begin(), interventions_.end(), intervention.step, later),
+        std::move(intervention));
   }
 }
 
@@ -281,7 +377,7 @@ void Runner::MeterInFlight() {
 }
 
 void Runner::WaitForCompletions() {
-  const bool polls = options_.stop != nullptr || options_.on_progress;
+  const bool polls = options_.stop != nullptr || options_.source != nullptr || options_.on_progress;
   done_.clear();
   llm_.Wait(done_, polls ? kPollSeconds : llm::Llm::kForever);
   MeterInFlight();
@@ -356,7 +452,7 @@ void Runner::Report() {
     progress.stats.parallelism = in_flight_seconds_ / progress.stats.backend_s;
   progress.base_step = graph_.BaseStep();
   progress.front_step = graph_.FrontStep();
-  progress.agents_ahead = world_.NumAgents() - graph_.AgentsAtBase();
+  progress.agents_ahead = graph_.NumPresent() - graph_.AgentsAtBase();
   progress.in_flight = InFlight();
   for (const auto& [id, call] : in_flight_) {
     const double wait = metered_until_ - call->issued_s;

@@ -8,11 +8,13 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/digest.h"
 #include "llm/llm.h"
 #include "sim/dependency_graph.h"
+#include "sim/intervention.h"
 #include "sim/seeds.h"
 #include "sim/world.h"
 
@@ -39,6 +41,7 @@ struct MemberCommit {
   AgentId id = 0;
   bool body_changed = false;
   bool mind_changed = false;
+  bool removed = false;  // this was its last step
   Body body;           // at the start of the next step
   MindPtr mind;        // likewise
   Digest mind_digest;  // of the mind alone
@@ -49,9 +52,19 @@ struct MemberCommit {
 struct CommitRecord {
   Step step = 0;
   std::span<const MemberCommit> members;  // ordered by id
+  std::span<const MemberCommit> born;     // likewise: their first state, at the start of the next step
   std::span<const Event> events;          // in the order in which Resolve added them
   std::span<const CellWrite> cells;       // ordered by position, one for each
   Digest digest;                          // of members and cells
+};
+
+// What an intervention changed, at the start of `step`. The spans live only during the callback.
+struct InterventionRecord {
+  Step step = 0;
+  std::string_view what;
+  std::span<const MemberCommit> agents;  // what they are now; those removed, what they were; ordered by id
+  std::span<const CellWrite> cells;      // ordered by position
+  Digest digest;
 };
 
 // Sees a run as it happens, on the run's thread. An exception ends the run.
@@ -61,6 +74,7 @@ class RunObserver {
   virtual void OnCommit(const CommitRecord& record) = 0;
   virtual void OnStep(Step step,
                       const Digest& hash) = 0;  // all agents have done this step; called in order of steps
+  virtual void OnIntervention(const InterventionRecord& record) { static_cast<void>(record); }
 };
 
 struct RunStats {
@@ -81,6 +95,9 @@ struct RunStats {
   uint64_t clusters = 0;
   uint64_t agent_steps = 0;
   uint32_t largest_cluster = 0;
+  uint64_t births = 0;
+  uint64_t deaths = 0;
+  uint64_t interventions = 0;
   Step max_spread = 0;     // largest difference of two agents' steps at any moment
   double parallelism = 0;  // requests in flight, averaged over the backend's time
   double backend_s = 0;    // the backend's clock from start to end (virtual in models of servers)
@@ -112,6 +129,10 @@ struct RunOptions {
   Step steps = 0;  // run until every agent has done so many
   uint64_t seed = 0;
   std::vector<SeedChange> seed_changes;  // of a fork
+  // Known from the start, in the order in which those of one step happen; not beyond the last step. Others may
+  // come from the source (null: none), which is asked several times a second.
+  std::vector<Intervention> interventions;
+  InterventionSource* source = nullptr;
   Coupling coupling = Coupling::kPaper;
   SpeculationOptions speculation;
   std::vector<RunObserver*> observers;

@@ -35,12 +35,12 @@ const Body& Speculator::FrontBody(AgentId agent) const {
 }
 
 // An agent stays as it is last known.
-const Body& Speculator::GuessBody(AgentId agent, Step step) const {
+const Body* Speculator::GuessBody(AgentId agent, Step step) const {
   const Step confirmed = graph_.StepOf(agent);
-  if (step <= confirmed) return state_.BodyAt(agent, step);
+  if (step <= confirmed) return state_.FindBodyAt(agent, step);
   const std::deque<GuessedStep>& chain = agents_[agent].chain;
   const auto guessed = static_cast<size_t>(step - confirmed);
-  return guessed <= chain.size() ? chain[guessed - 1].body : FrontBody(agent);
+  return guessed <= chain.size() ? &chain[guessed - 1].body : &FrontBody(agent);
 }
 
 std::string Speculator::GuessCell(Pos pos, Step step) const {
@@ -63,8 +63,9 @@ std::vector<Neighbour> Speculator::NeighboursOf(AgentId member, Step step) {
   const int radius = graph_.RulesOf(member).radius_p;
   for (AgentId other = 0; other < agents_.size(); ++other) {
     if (other == member) continue;
-    const Body& body = GuessBody(other, step);
-    if (context_.space.Within(reads.from, body.pos, radius)) reads.seen.push_back({other, body});
+    const Body* body = GuessBody(other, step);
+    if (body != nullptr && context_.space.Within(reads.from, body->pos, radius))
+      reads.seen.push_back({other, *body});
   }
   return reads.seen;
 }
@@ -83,6 +84,7 @@ std::string Speculator::CellFor(AgentId member, Pos pos, Step step) {
 bool Speculator::MayBegin(AgentId id) const {
   const Agent& agent = agents_[id];
   if (agent.running != nullptr || agent.halted) return false;
+  if (!agent.chain.empty() && agent.chain.back().removed) return false;
   // Done with its part of a step that others still run.
   const bool is_done = agent.confirmed_members > 1 && agent.confirmed_calls == 0;
   if (agent.chain.empty() && agent.confirmed_members > 0 && !is_done) return false;
@@ -161,6 +163,7 @@ void Speculator::Finish(ClusterRun& cluster) {
     guessed.mind = std::move(write.mind);
     guessed.mind_digest = write.mind_digest;
     guessed.wrote_cells = !cluster.Cells().empty();
+    guessed.removed = write.removed;
     agent.chain.push_back(std::move(guessed));
     ++stats_.speculated_steps;
   }
@@ -191,11 +194,12 @@ void Speculator::Release(ClusterRun& cluster) {
 
 bool Speculator::SawOtherwise(AgentId reader, const GuessedStep& reads, Step step, AgentId agent) const {
   if (!reads.looked) return false;
-  const Body& body = GuessBody(agent, step);
+  const Body* body = GuessBody(agent, step);
   const auto seen = std::find_if(reads.seen.begin(), reads.seen.end(),
                                  [&](const Neighbour& neighbour) { return neighbour.id == agent; });
-  const bool in_sight = context_.space.Within(reads.from, body.pos, graph_.RulesOf(reader).radius_p);
-  return in_sight != (seen != reads.seen.end()) || (in_sight && seen->body != body);
+  const bool in_sight =
+      body != nullptr && context_.space.Within(reads.from, body->pos, graph_.RulesOf(reader).radius_p);
+  return in_sight != (seen != reads.seen.end()) || (in_sight && seen->body != *body);
 }
 
 // What is known or guessed of this agent has changed from this step on.
@@ -263,6 +267,30 @@ void Speculator::Squash(AgentId id, Step from) {
   }
 }
 
+// It is not there any more, from this step on, which is the first of its chain.
+void Speculator::Abandon(AgentId id, Step step) {
+  Agent& agent = agents_[id];
+  if (agent.running != nullptr) Release(*agent.running);
+  const std::deque<GuessedStep> chain = std::move(agent.chain);
+  agent = Agent();
+  for (const GuessedStep& guessed : chain) {
+    ++stats_.squashed_steps;
+    DropCells(guessed, step);
+    for (const AgentId partner : guessed.members) {
+      if (graph_.StepOf(partner) <= step && FrontOf(partner) > step) Squash(partner, step);
+    }
+    ++step;
+  }
+  Drop(id, Proximity::kAbsent);
+}
+
+void Speculator::OnIntervention(const InterventionRecord& record) {
+  for (const MemberCommit& agent : record.agents) {
+    if (agent.removed) Abandon(agent.id, record.step);
+  }
+  for (AgentId agent = 0; agent < agents_.size(); ++agent) Squash(agent, record.step);
+}
+
 void Speculator::OnBegin(std::span<const AgentId> members, Step step) {
   for (const AgentId member : members) {
     Agent& agent = agents_[member];
@@ -280,15 +308,18 @@ void Speculator::OnCommit(const CommitRecord& record) {
     agent.asks.clear();
     agent.halted = false;
     Drop(id, record.step);
-    if (agent.chain.empty()) continue;
-    guesses[i] = std::move(agent.chain.front());
-    agent.chain.pop_front();
-    DropCells(*guesses[i], record.step);
+    if (!agent.chain.empty()) {
+      guesses[i] = std::move(agent.chain.front());
+      agent.chain.pop_front();
+      DropCells(*guesses[i], record.step);
+    }
+    if (record.members[i].removed) Abandon(id, record.step + 1);
   }
   for (size_t i = 0; i < record.members.size(); ++i) {
     const AgentId id = record.members[i].id;
     const std::optional<GuessedStep>& guess = guesses[i];
-    if (guess && guess->body == state_.BodyOf(id) && guess->mind_digest == state_.MindDigest(id)) {
+    if (guess && guess->body == state_.BodyOf(id) && guess->mind_digest == state_.MindDigest(id) &&
+        guess->removed == record.members[i].removed) {
       ++stats_.confirmed_steps;
       continue;
     }
@@ -302,6 +333,7 @@ void Speculator::OnCommit(const CommitRecord& record) {
     }
     CheckReaders(id, record.step + 1);
   }
+  for (const MemberCommit& born : record.born) CheckReaders(born.id, record.step + 1);
   if (!record.cells.empty()) CheckCells(record);
 }
 

@@ -36,6 +36,8 @@ class Speculator final : public CallSink, private StepReader {
   void OnBegin(std::span<const AgentId> members, Step step);
   // It was committed; state and graph have it.
   void OnCommit(const CommitRecord& record);
+  // It has happened: nothing that was guessed of its step, or later ones, is trusted.
+  void OnIntervention(const InterventionRecord& record);
   // A call of a confirmed step: true if a guess has asked the same. Then it has its answer, or gets it
   // through Deliver.
   bool Answer(const llm::Request& request, PendingCall& call);
@@ -65,6 +67,7 @@ class Speculator final : public CallSink, private StepReader {
     std::vector<Neighbour> seen;
     std::vector<std::pair<Pos, std::string>> cells;  // read
     bool wrote_cells = false;
+    bool removed = false;
     size_t guess_class = 0;  // the least certain of this and the guessed steps before
   };
   struct Agent {
@@ -109,12 +112,15 @@ class Speculator final : public CallSink, private StepReader {
   const Digest& MindDigest(AgentId member) const override { return agents_[member].reads.mind_digest; }
   std::vector<Neighbour> NeighboursOf(AgentId member, Step step) override;
   std::string CellFor(AgentId member, Pos pos, Step step) override;
+  std::vector<Announcement> AnnouncedAt(Step step, size_t known) const override {
+    return state_.AnnouncedAt(step, known);
+  }
 
   Step FrontOf(AgentId agent) const {
     return graph_.StepOf(agent) + static_cast<Step>(agents_[agent].chain.size());
   }
   const Body& FrontBody(AgentId agent) const;
-  const Body& GuessBody(AgentId agent, Step step) const;
+  const Body* GuessBody(AgentId agent, Step step) const;  // null: not there
   std::string GuessCell(Pos pos, Step step) const;
 
   bool MayBegin(AgentId agent) const;
@@ -127,6 +133,7 @@ class Speculator final : public CallSink, private StepReader {
   void CheckReaders(AgentId agent, Step from);
   void CheckCells(const CommitRecord& record);
   void Squash(AgentId agent, Step from);
+  void Abandon(AgentId agent, Step step);
   void DropCells(const GuessedStep& guessed, Step step);
 
   size_t LeastCertain(AgentId agent, Step step, std::span<const AgentId> members);

@@ -111,7 +111,7 @@ size_t Speculator::LeastCertain(AgentId id, Step step, std::span<const AgentId> 
       const size_t guess_class = chain[std::min(static_cast<size_t>(gap), chain.size() - 1)].guess_class;
       if (guess_class == 0) continue;
       gap = std::max<int64_t>(gap, 1);
-      body = &GuessBody(other, step);
+      body = GuessBody(other, step);
       if (context_.space.Within(pos, body->pos, radius)) {
         if (record_.Chance(guess_class) < record_.Chance(least)) least = guess_class;
         continue;

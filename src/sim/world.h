@@ -7,6 +7,10 @@
 //   2. Resolve runs once for the cluster, members ordered by id: it turns intents into new states and cell
 //      writes, and may itself await completions (conversations), each keyed by its speaker;
 //   3. everything that was written is committed at once, as the state at the start of the next step.
+//
+// The population may change: an id is of one agent, present or not, and NumAgents counts all ids that there
+// will ever be. Births and deaths are part of a cluster's step; changes from outside are interventions. Why
+// neither costs exactness is in docs/dynamic-worlds.md.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +27,7 @@
 namespace throng::sim {
 
 using AgentId = uint32_t;
+constexpr AgentId kNobody = UINT32_MAX;
 using Step = int32_t;
 
 // What an agent knows and plans: private to it, immutable (a commit replaces it), so that versions share it.
@@ -45,6 +50,12 @@ struct Neighbour {
   Body body;
 };
 
+// What all agents hear from step `from` on, wherever they are.
+struct Announcement {
+  Step from;
+  std::string text;
+};
+
 // What one agent may read in one step. Reading outside its perception throws kInvalid naming agent and cell.
 class View {
  public:
@@ -56,6 +67,8 @@ class View {
   virtual std::vector<Neighbour> Neighbours()
       const = 0;                                // others within the perception radius, ordered by id
   virtual std::string Cell(Pos pos) const = 0;  // what was written there; empty if nothing
+  // What has been announced up to this step, in one order for all agents, but the first `known` of it.
+  virtual std::vector<Announcement> Announced(size_t known) const = 0;
 };
 
 // Issues LLM calls for one agent in one step; numbers them in program order and sets key, seed and priority.
@@ -100,6 +113,32 @@ class Commit {
   virtual void AddEvent(Event event) = 0;
   virtual Caller& CallerOf(
       AgentId member) = 0;  // calls made here are numbered after those of the member's Proceed
+
+  // The agent does its next step with the others. Its id must never have been present: so it matters to
+  // nobody which of two clusters far apart bears a child first. It is born where a cell could be written, near
+  // a member whose radius and speed are not smaller than its own, and that declares nothing beyond this step.
+  virtual void Birth(AgentId id, Body body, MindPtr mind) = 0;
+  // This is the member's last step.
+  virtual void Remove(AgentId member) = 0;
+  // All agents hear it from World::Horizon steps after this one on.
+  virtual void Announce(AgentId member, std::string text) = 0;
+};
+
+// What an intervention reads and changes: anything, at the start of its step. Throws kInvalid for ids that are
+// not there, or there already, and positions outside the space.
+class Change {
+ public:
+  virtual ~Change() = default;
+  virtual Step Now() const = 0;
+  virtual bool IsPresent(AgentId agent) const = 0;
+  virtual const Body& BodyOf(AgentId agent) const = 0;
+  virtual const MindPtr& MindOf(AgentId agent) const = 0;
+  virtual std::string Cell(Pos pos) const = 0;
+  virtual void SetMind(AgentId agent, MindPtr mind) = 0;
+  virtual void WriteCell(Pos pos, std::string value) = 0;
+  virtual void Add(AgentId id, Body body, MindPtr mind) = 0;  // who was there before may come again
+  virtual void Remove(AgentId agent) = 0;
+  virtual void Announce(std::string text) = 0;  // heard from this step on
 };
 
 // Two agents that must run this step together, however far apart.
@@ -141,6 +180,11 @@ class World {
   virtual std::string AgentName(AgentId agent) const = 0;
   virtual Body StartBody(AgentId agent) const = 0;
   virtual MindPtr StartMind(AgentId agent) const = 0;
+  // False for ids that are free at the start, for births and arrivals: their start body and mind are not used.
+  virtual bool StartsPresent(AgentId agent) const {
+    static_cast<void>(agent);
+    return true;
+  }
 
   // Dependencies that distances do not show, known from the start; recorded traces have them. Every scheduler
   // keeps them.
@@ -148,6 +192,21 @@ class World {
   // Steps, ascending, that no agent begins before all have reached them. In the step before a barrier,
   // positions may jump any distance.
   virtual std::vector<Step> Barriers() const { return {}; }
+
+  // Global events that are known from the start: they hold up nobody.
+  virtual std::vector<Announcement> Announcements() const { return {}; }
+  // Of what is announced in a step, all hear so many steps later; 0: nobody announces anything. No two agents
+  // are further apart than that, so that nobody has passed the step.
+  virtual Step Horizon() const { return 0; }
+
+  // Something from outside happens between two steps: all agents have done the one before `change.Now()`, and
+  // none has begun that one. `what` is in the words of the world and has passed CheckIntervention. What the
+  // state makes impossible (a guest who is there already) is to be passed over.
+  virtual void Intervene(const std::string& what, Change& change) const {
+    static_cast<void>(what), static_cast<void>(change);
+  }
+  // Throws kInvalid with one sentence if the world does not understand it.
+  virtual void CheckIntervention(const std::string& what) const;
 
   // Declared lookahead: agents that are asleep or on a known way hold up fewer others. Asked after every
   // commit of the agent, whose next step is `step`; the scheduler goes on with an earlier promise that still

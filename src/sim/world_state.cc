@@ -35,9 +35,13 @@ WorldState::WorldState(const World& world) {
   agents_.resize(world.NumAgents());
   for (AgentId id = 0; id < world.NumAgents(); ++id) {
     Agent& agent = agents_[id];
-    agent.newest = {0, world.StartBody(id), world.StartMind(id)};
+    agent.newest = {0, world.StartsPresent(id), {}, nullptr};
+    if (!agent.newest.present) continue;
+    agent.newest.body = world.StartBody(id);
+    agent.newest.mind = world.StartMind(id);
     agent.mind_digest = DigestOfMind(agent.newest.mind.get(), hasher);
   }
+  for (Announcement& announcement : world.Announcements()) Announce(std::move(announcement), kNobody);
 }
 
 const WorldState::Version& WorldState::VersionAt(AgentId id, Step step) const {
@@ -47,6 +51,11 @@ const WorldState::Version& WorldState::VersionAt(AgentId id, Step step) const {
   while (i > 0 && agent.older[i - 1].step > step) --i;
   THRONG_CHECK(i > 0);  // else the version was pruned: step is before the base step
   return agent.older[i - 1];
+}
+
+const Body* WorldState::FindBodyAt(AgentId agent, Step step) const {
+  const Version& version = VersionAt(agent, step);
+  return version.present ? &version.body : nullptr;
 }
 
 const Body& WorldState::BodyAt(AgentId agent, Step step) const { return VersionAt(agent, step).body; }
@@ -62,17 +71,45 @@ const std::string* WorldState::CellAt(Pos pos, Step step) const {
   return nullptr;
 }
 
-void WorldState::SetAgent(AgentId id, Step step, Body body, MindPtr mind, const Digest& mind_digest) {
+void WorldState::SetVersion(AgentId id, Version version) {
   Agent& agent = agents_[id];
-  THRONG_DCHECK(step > agent.newest.step);
-  agent.older.push_back(std::move(agent.newest));
-  agent.newest = {step, std::move(body), std::move(mind)};
-  agent.mind_digest = mind_digest;
+  const Step step = version.step;
+  THRONG_DCHECK(step >= agent.newest.step);
+  if (step > agent.newest.step) agent.older.push_back(std::move(agent.newest));
+  agent.newest = std::move(version);
   if (step <= base_step_) {
     agent.older.clear();
   } else {
     DropHidden(agent.older, base_step_);
   }
+}
+
+void WorldState::SetAgent(AgentId id, Step step, Body body, MindPtr mind, const Digest& mind_digest) {
+  SetVersion(id, {step, true, std::move(body), std::move(mind)});
+  agents_[id].mind_digest = mind_digest;
+}
+
+void WorldState::RemoveAgent(AgentId id, Step step) {
+  const Version& newest = agents_[id].newest;
+  SetVersion(id, {step, false, newest.body, newest.mind});
+}
+
+std::vector<Announcement> WorldState::AnnouncedAt(Step step, size_t known) const {
+  std::vector<Announcement> announcements;
+  for (size_t i = known; i < announced_.size() && announced_[i].announcement.from <= step; ++i) {
+    announcements.push_back(announced_[i].announcement);
+  }
+  return announcements;
+}
+
+void WorldState::Announce(Announcement announcement, AgentId by) {
+  const auto is_earlier = [&](const Announced& other) {
+    const Step from = other.announcement.from;
+    return from < announcement.from || (from == announcement.from && other.by <= by);
+  };
+  auto at = announced_.end();
+  while (at != announced_.begin() && !is_earlier(*(at - 1))) --at;
+  announced_.insert(at, {std::move(announcement), by});
 }
 
 void WorldState::SetCell(Pos pos, Step step, std::string value) {

@@ -22,14 +22,25 @@ class WorldState {
   const MindPtr& MindOf(AgentId agent) const { return agents_[agent].newest.mind; }
   const Digest& MindDigest(AgentId agent) const { return agents_[agent].mind_digest; }
 
-  // The version of a step from the base step to the agent's own.
+  bool IsPresent(AgentId agent) const { return agents_[agent].newest.present; }
+
+  // The version of a step from the base step to the agent's own. Null if it was not there.
+  const Body* FindBodyAt(AgentId agent, Step step) const;
+  // Likewise, of who was there.
   const Body& BodyAt(AgentId agent, Step step) const;
   const MindPtr& MindAt(AgentId agent, Step step) const;
   // Null if nothing was written there before that step.
   const std::string* CellAt(Pos pos, Step step) const;
 
-  // Versions must come in order of steps, for each agent and for each cell.
+  // Announced up to this step, but the first `known`.
+  std::vector<Announcement> AnnouncedAt(Step step, size_t known) const;
+
+  // Versions must come in order of steps, for each agent and for each cell. One that is set again replaces
+  // the first.
   void SetAgent(AgentId agent, Step step, Body body, MindPtr mind, const Digest& mind_digest);
+  void RemoveAgent(AgentId agent, Step step);  // its last body and mind stay the newest
+  // Of one step in any order; `by` decides in which they are heard.
+  void Announce(Announcement announcement, AgentId by);
   void SetCell(Pos pos, Step step, std::string value);
 
   // Steps before this one will not be read again.
@@ -40,6 +51,7 @@ class WorldState {
  private:
   struct Version {
     Step step;
+    bool present;
     Body body;
     MindPtr mind;
   };
@@ -53,12 +65,19 @@ class WorldState {
     std::string value;
   };
 
+  struct Announced {
+    Announcement announcement;
+    AgentId by;
+  };
+
   const Version& VersionAt(AgentId agent, Step step) const;
+  void SetVersion(AgentId agent, Version version);
   void PruneCell(uint64_t key);
 
   std::vector<Agent> agents_;
   std::unordered_map<uint64_t, std::vector<CellVersion>> cells_;
   std::map<Step, std::vector<uint64_t>> written_;  // version -> cells that have one, until pruned
+  std::vector<Announced> announced_;  // by step, then speaker
   Step base_step_ = 0;
 };
 

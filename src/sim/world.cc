@@ -1,0 +1,11 @@
+#include "sim/world.h"
+
+#include "base/error.h"
+
+namespace throng::sim {
+
+void World::CheckIntervention(const std::string& what) const {
+  throw MakeError(ErrorCode::kInvalid, "world {}: it knows no interventions, found {:?}", Name(), what);
+}
+
+}  // namespace throng::sim
