@@ -343,7 +343,7 @@ void Runner::Intervene() {
 void Runner::TakeInterventions() {
   if (options_.source == nullptr) return;
   const double now = WallSeconds();
-  if (now - last_taken_ < kPollSeconds) return;
+  if (now - last_taken_ < options_.source_interval_s) return;
   last_taken_ = now;
   for (Intervention& intervention : options_.source->Take(graph_.FrontStep() + 1)) {
     THRONG_CHECK(intervention.step > graph_.FrontStep());

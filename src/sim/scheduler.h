@@ -130,9 +130,10 @@ struct RunOptions {
   uint64_t seed = 0;
   std::vector<SeedChange> seed_changes;  // of a fork
   // Known from the start, in the order in which those of one step happen; not beyond the last step. Others may
-  // come from the source (null: none), which is asked several times a second.
+  // come from the source (null: none), which is asked about once per source_interval_s.
   std::vector<Intervention> interventions;
   InterventionSource* source = nullptr;
+  double source_interval_s = 0.2;
   Coupling coupling = Coupling::kPaper;
   SpeculationOptions speculation;
   std::vector<RunObserver*> observers;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -99,6 +100,10 @@ struct WalkerOptions {
   int calls_percent = 40;  // of steps with a call
   bool naps = false;       // some stay where they are for a while
   bool declares = true;    // and say so
+  std::shared_ptr<const Network> network;  // instead of a grid: nobody moves
+  // A changing population: ids that are free at the start, of which the last three are never born.
+  uint32_t reserve = 0;
+  Step horizon = 0;  // some announce things, if it is above 0
   // Beyond the rules, in cells: each must be refused.
   int extra_move = 0;
   int extra_write = 0;
@@ -110,7 +115,9 @@ struct WalkerOptions {
 class WalkerWorld : public World {
  public:
   explicit WalkerWorld(const WalkerOptions& options)
-      : options_(options), space_(options.width, options.height, options.metric) {}
+      : options_(options),
+        space_(options.network ? Space(options.network)
+                               : Space(options.width, options.height, options.metric)) {}
 
   std::string Name() const override { return "walkers"; }
   Digest ScenarioDigest() const override { return Hasher().Add(options_.seed).Finish(); }
@@ -125,7 +132,46 @@ class WalkerWorld : public World {
     const int radius = vary(options_.rules.radius_p, 3);
     return {radius, vary(options_.rules.max_vel, 1)};
   }
-  uint32_t NumAgents() const override { return options_.agents; }
+  uint32_t NumAgents() const override { return options_.agents + options_.reserve; }
+  bool StartsPresent(AgentId agent) const override { return agent < options_.agents; }
+  Step Horizon() const override { return options_.horizon; }
+  std::vector<Announcement> Announcements() const override {
+    if (options_.horizon == 0) return {};
+    return {{5, "five"}, {2, "two"}, {5, "five again"}};
+  }
+
+  // "add ID X Y", "remove ID", "tell ID TEXT", "write X Y TEXT", "announce TEXT": of one word each.
+  void CheckIntervention(const std::string& what) const override {
+    if (what.find(' ') == std::string::npos) throw Error(ErrorCode::kInvalid, "walkers: not understood");
+  }
+  void Intervene(const std::string& what, Change& change) const override {
+    std::istringstream words(what);
+    std::string kind;
+    std::string text;
+    AgentId id = 0;
+    Pos pos;
+    words >> kind;
+    if (kind == "add") {
+      words >> id >> pos.x >> pos.y;
+      if (!change.IsPresent(id)) change.Add(id, {pos, "new"}, std::make_shared<WalkerMind>(id));
+    } else if (kind == "remove") {
+      words >> id;
+      if (change.IsPresent(id)) change.Remove(id);
+    } else if (kind == "tell") {
+      words >> id >> text;
+      if (!change.IsPresent(id)) return;
+      const auto& mind = static_cast<const WalkerMind&>(*change.MindOf(id));
+      const uint64_t state = Mix(mind.state + static_cast<uint64_t>(change.BodyOf(id).pos.x), text);
+      change.SetMind(id, std::make_shared<WalkerMind>(state, mind.nap_until, mind.children));
+    } else if (kind == "write") {
+      words >> pos.x >> pos.y >> text;
+      change.WriteCell(pos, change.Cell(pos) + text);
+    } else {
+      words >> text;
+      change.Announce(text);
+    }
+  }
+
   std::string AgentName(AgentId agent) const override { return "walker" + std::to_string(agent); }
   Body StartBody(AgentId agent) const override {
     CounterRng rng(options_.seed, agent);
@@ -150,6 +196,7 @@ class WalkerWorld : public World {
     const Pos self = view.SelfBody().pos;
     const Rules rules = RulesOf(view.Self());
     for (const Pos pos : Ball(self, rules.radius_p + options_.extra_read)) hasher.Add(view.Cell(pos));
+    for (const Announcement& heard : view.Announced(0)) hasher.Add(heard.text);
     auto intent = std::make_shared<WalkerIntent>();
     intent->state = hasher.Finish().low;
     CounterRng rng(intent->state);
@@ -200,7 +247,15 @@ class WalkerWorld : public World {
       commit.SetBody(members[i].id, body);
       if (options_.naps && !naps && states[i] % 5 == 0)
         nap_until = step + 1 + static_cast<Step>(states[i] % 9);
-      commit.SetMind(members[i].id, std::make_shared<WalkerMind>(states[i], nap_until));
+      uint32_t children = static_cast<const WalkerMind&>(*members[i].mind).children;
+      if (!naps && states[i] % 7 == 0 && MayBear(members[i].id, children)) {
+        const AgentId child = ChildOf(members[i].id, children++);
+        commit.Birth(child, {intent.write, "new"}, std::make_shared<WalkerMind>(states[i] ^ child));
+      }
+      if (options_.reserve > 0 && states[i] % 23 == 1) commit.Remove(members[i].id);
+      if (options_.horizon > 0 && states[i] % 19 == 2)
+        commit.Announce(members[i].id, std::to_string(states[i]));
+      commit.SetMind(members[i].id, std::make_shared<WalkerMind>(states[i], nap_until, children));
       if (states[i] % 3 == 0 || options_.extra_write > 0)
         commit.WriteCell(naps ? members[i].body.pos : intent.write, std::to_string(states[i]));
     }
@@ -208,10 +263,11 @@ class WalkerWorld : public World {
 
  private:
   struct WalkerMind : Mind {
-    explicit WalkerMind(uint64_t s, Step nap = 0) : state(s), nap_until(nap) {}
+    explicit WalkerMind(uint64_t s, Step nap = 0, uint32_t n = 0) : state(s), nap_until(nap), children(n) {}
     void Hash(Hasher& hasher) const override { hasher.Add(state); }
     uint64_t state;
     Step nap_until;
+    uint32_t children;  // born so far
   };
   struct WalkerIntent : Intent {
     uint64_t state = 0;
@@ -226,8 +282,25 @@ class WalkerWorld : public World {
     return Hasher().Add(state).Add(text).Finish().low;
   }
 
+  // Every parent has ids of its own, so that nobody's child can take another's.
+  AgentId ChildOf(AgentId parent, uint32_t children) const { return options_.agents + 2 * parent + children; }
+  bool MayBear(AgentId parent, uint32_t children) const {
+    const AgentId child = ChildOf(parent, children);
+    if (children > 1 || child + 3 >= NumAgents()) return false;
+    const Rules own = RulesOf(parent);
+    const Rules rules = RulesOf(child);
+    return rules.radius_p <= own.radius_p && rules.max_vel <= own.max_vel;
+  }
+
   // Cells within the radius, the furthest last.
   std::vector<Pos> Ball(Pos center, int radius) const {
+    if (options_.network) {
+      std::vector<Pos> nodes;
+      for (const NodeId node : options_.network->Within(static_cast<NodeId>(center.x), radius)) {
+        nodes.push_back({static_cast<int32_t>(node), 0});
+      }
+      return nodes;
+    }
     std::vector<Pos> ball;
     std::vector<Pos> rim;
     for (int32_t dy = -radius; dy <= radius; ++dy) {
