@@ -80,7 +80,9 @@ class DependencyGraph {
   void AddPause(Step step);
   // Whether they stand there. Then they may be removed, added anywhere at the base step, and let go of what
   // they declared.
-  bool AtPause() const { return !pauses_.empty() && *pauses_.begin() == base_step_; }
+  bool AtPause() const {
+    return !pauses_.empty() && *pauses_.begin() == base_step_ && base_step_ < end_step_;
+  }
   void ResumeAtPause(ClusterList& ready);
   void Remove(AgentId agent);
   void Add(AgentId agent, Pos pos, Step step);

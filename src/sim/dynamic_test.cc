@@ -162,9 +162,7 @@ class LiveSource : public InterventionSource {
       taken.push_back({first + static_cast<Step>(next_ % 3), planned_[next_].what});
       if (++next_ % 4 == 0 && next_ < planned_.size()) taken.push_back({first, planned_[next_++].what});
     }
-    for (const Intervention& intervention : taken) {
-      if (intervention.step < kSteps) happened.push_back(intervention);
-    }
+    happened.insert(happened.end(), taken.begin(), taken.end());
     return taken;
   }
 
@@ -186,8 +184,8 @@ TEST(Dynamic, WhatHappensWhileARunGoesOnCanBeRepeatedInAnyMode) {
     live.source = &source;
     live.source_interval_s = 0;
     const RunResult first = RunWalkers(walkers, live, seed);
-    EXPECT_EQ(first.stats.interventions, source.happened.size());
-    happened += source.happened.size();
+    EXPECT_LE(first.stats.interventions, source.happened.size());
+    happened += first.stats.interventions;
     for (const Mode mode : {Mode::kLockstep, Mode::kOutOfOrder, Mode::kSpeculative}) {
       RunOptions again;
       again.mode = mode;
@@ -297,8 +295,8 @@ TEST(Dynamic, InterventionsThatCannotBeAreRefused) {
   };
   EXPECT_EQ(error_of({0, "announce x"}), "no error");
   EXPECT_THAT(error_of({0, "dance"}), HasSubstr("not understood"));
-  EXPECT_THAT(error_of({kSteps, "announce x"}), HasSubstr("intervention at step 16, allowed: 0 to 15"));
-  EXPECT_THAT(error_of({-1, "announce x"}), HasSubstr("allowed: 0 to 15"));
+  EXPECT_EQ(error_of({kSteps, "add 99 1 1"}), "no error");  // never happens
+  EXPECT_THAT(error_of({-1, "announce x"}), HasSubstr("step -1, allowed: 0 or later"));
   EXPECT_THAT(error_of({2, "add 99 1 1"}), HasSubstr("the world has ids from 0 to 13"));
   EXPECT_THAT(error_of({2, "write 99 1 x"}), HasSubstr("step 2, intervention \"write 99 1 x\": cell (99, 1)"));
 }

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "sim/journal_schema.h"
+#include "sim/journal_statements.h"
 
 namespace throng::sim {
 
@@ -62,23 +63,6 @@ struct Journal::FileLock {
     }
   }
   ~FileLock() { close(fd); }
-};
-
-struct Journal::Statements {
-  explicit Statements(Database& db)
-      : set_manifest(db, kSetManifest),
-        add_agent(db, kAddAgent),
-        add_answer(db, kAddAnswer),
-        find_answer(db, kFindAnswer),
-        add_commit(db, kAddCommit),
-        find_commit(db, kFindCommit),
-        add_body(db, kAddBody),
-        add_cell(db, kAddCell),
-        add_event(db, kAddEvent),
-        add_step(db, kAddStep),
-        find_step(db, kFindStep) {}
-  Statement set_manifest, add_agent, add_answer, find_answer, add_commit, find_commit, add_body, add_cell,
-      add_event, add_step, find_step;
 };
 
 Journal::Journal(const std::string& path) : path_(path) {}
@@ -203,15 +187,7 @@ void Journal::Begin(Manifest manifest, const World& world, const RunOptions& opt
   manifest[JournalKeys::kProgram] = THRONG_VERSION;
   manifest[JournalKeys::kMode] = ModeName(options.mode);
   for (const auto& [key, value] : manifest) SetManifest(key, value);
-  for (AgentId agent = 0; agent < world.NumAgents(); ++agent) {
-    const Body body = world.StartBody(agent);
-    Touch();
-    statements_->add_agent.Bind(int64_t{agent}).Bind(std::string_view(world.AgentName(agent)));
-    statements_->add_agent.Bind(int64_t{body.pos.x})
-        .Bind(int64_t{body.pos.y})
-        .Bind(std::string_view(body.status));
-    statements_->add_agent.Run();
-  }
+  WriteStart(world, options.interventions);
   Flush();
   new_ = false;
 }
@@ -320,11 +296,18 @@ void Journal::WriteCommit(const CommitRecord& record) {
   Touch();
   statements_->add_commit.Bind(step).Bind(int64_t{record.members.front().id});
   statements_->add_commit.Bind(std::string_view(JoinMembers(record))).Bind(record.digest).Run();
-  for (const MemberCommit& member : record.members) {
-    if (!member.body_changed) continue;
+  const auto write_body = [&](const MemberCommit& agent) {
     Touch();
-    statements_->add_body.Bind(step + 1).Bind(int64_t{member.id}).Bind(int64_t{member.body.pos.x});
-    statements_->add_body.Bind(int64_t{member.body.pos.y}).Bind(std::string_view(member.body.status)).Run();
+    statements_->add_body.Bind(step + 1).Bind(int64_t{agent.id}).Bind(int64_t{agent.body.pos.x});
+    statements_->add_body.Bind(int64_t{agent.body.pos.y}).Bind(std::string_view(agent.body.status)).Run();
+  };
+  for (const MemberCommit& member : record.members) {
+    if (member.body_changed) write_body(member);
+    if (member.removed) WritePresence(record.step + 1, member.id, false);
+  }
+  for (const MemberCommit& born : record.born) {
+    write_body(born);
+    WritePresence(record.step + 1, born.id, true);
   }
   for (const CellWrite& cell : record.cells) {
     Touch();

@@ -13,6 +13,9 @@
 //   bodies(step, agent, x, y, status)  changes only; the state at the start of `step`
 //   cells(step, x, y, value)           likewise
 //   events(step, agent, seq, kind, text)  seq counts the agent's events in that step
+//   presence(step, agent, present)     changes of who is there; the state at the start of `step`
+//   interventions(id, asked*, step, what)  asked: from which step on, if somebody said; step: where it happens, empty until
+//                                      the run has decided it
 //   steps(step, hash)                  steps that all agents have done
 //   sessions(id, started, ended, outcome)*  each start of the program on this journal, UTC; ended is empty while it runs
 //   conversations                      a view: events of kind "say", with the speaker's name
@@ -31,6 +34,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/digest.h"
 #include "llm/llm.h"
@@ -66,17 +70,18 @@ struct JournaledAnswer {
   llm::Completion completion;
 };
 
-class Journal final : public RunObserver {
+class Journal final : public RunObserver, public InterventionSource {
  public:
-  static constexpr int kFormatVersion = 1;
+  static constexpr int kFormatVersion = 2;
 
   // Throws kInvalid if the file exists. A journal that is closed before it was begun leaves no file.
   static std::unique_ptr<Journal> Create(const std::string& path, const JournalOptions& options = {});
   // A journal that has of `original` what happened before step `at`, which all agents have reached: a run on
-  // it does those steps again with the answers that it has, and then goes on. Throws kInvalid if `at` is
-  // beyond what the original has.
+  // it does those steps again with the answers that it has, and then goes on. Of interventions it has those
+  // up to the start of that step, and the later ones too, if told so. Throws kInvalid if `at` is beyond what
+  // the original has.
   static std::unique_ptr<Journal> CreateFork(const std::string& path, const Journal& original, Step at,
-                                             Manifest manifest);
+                                             Manifest manifest, bool later_interventions = true);
   // To go on writing, or only to read beside a running program. Throws kIo, kCorrupt (foreign or damaged),
   // kUnsupported (another format) or kUnavailable (a running program writes it).
   static std::unique_ptr<Journal> OpenToWrite(const std::string& path, const JournalOptions& options = {});
@@ -98,6 +103,14 @@ class Journal final : public RunObserver {
   // with.
   void CheckSame(const World& world, const RunOptions& options, const std::string& backend) const;
 
+  // Asks the run of this journal for an intervention, at step `at` or the first that no agent has begun, if
+  // that is later. The run may go on meanwhile, in another process; or takes it when it is resumed.
+  static void Inject(const std::string& path, Step at, const std::string& what);
+  // Those whose steps are decided, by step: for RunOptions.
+  std::vector<Intervention> Interventions() const;
+  // What was injected since. Also for the steps that the journal has: no agent may have begun one before.
+  std::vector<Intervention> Take(Step first) override;
+
   void StartSession();
   void EndSession(std::string_view outcome);  // "done", "stopped", or an error's message
 
@@ -110,6 +123,7 @@ class Journal final : public RunObserver {
   // not.
   void OnCommit(const CommitRecord& record) override;
   void OnStep(Step step, const Digest& hash) override;
+  void OnIntervention(const InterventionRecord& record) override;
   void SetHash(const Digest& hash);
 
   // Makes everything added so far durable.
@@ -131,7 +145,9 @@ class Journal final : public RunObserver {
   void ReadManifest();
   void SetManifest(const std::string& key, const std::string& value);
   void Touch();  // opens a transaction for what is written next
+  void WriteStart(const World& world, const std::vector<Intervention>& interventions);
   void WriteCommit(const CommitRecord& record);
+  void WritePresence(Step step, AgentId agent, bool present);
 
   std::string path_;
   std::unique_ptr<FileLock> lock_;  // taken before, released after the database

@@ -39,7 +39,7 @@ std::string TextOf(const Statement& row, int column) {
 
 const std::vector<std::string>& ExportTables() {
   static const std::vector<std::string> tables = {"manifest", "agents", "sessions", "completions", "commits",
-                                                  "bodies",   "cells",  "events",   "steps"};
+                                                  "bodies",   "cells",  "events",   "presence", "interventions", "steps"};
   return tables;
 }
 

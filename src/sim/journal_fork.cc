@@ -17,13 +17,14 @@ constexpr Part kParts[] = {
     {"SELECT * FROM bodies WHERE step <= ?", kAddBody},
     {"SELECT * FROM cells WHERE step <= ?", kAddCell},
     {"SELECT * FROM events WHERE step < ?", kAddEvent},
+    {"SELECT * FROM presence WHERE step <= ?", kSetPresence},
     {"SELECT * FROM steps WHERE step < ?", kAddStep},
 };
 
 }  // namespace
 
 std::unique_ptr<Journal> Journal::CreateFork(const std::string& path, const Journal& original, Step at,
-                                             Manifest manifest) {
+                                             Manifest manifest, bool later_interventions) {
   const Step known = original.NumSteps();
   if (at < 0 || at > known) {
     throw MakeError(
@@ -47,6 +48,9 @@ std::unique_ptr<Journal> Journal::CreateFork(const std::string& path, const Jour
     Statement to(fork->GetDatabase(), part.insert);
     copy(from.Bind(int64_t{at}), to);
   }
+  Statement interventions(original.GetDatabase(), "SELECT * FROM interventions WHERE step <= ? OR ?");
+  Statement add_intervention(fork->GetDatabase(), kAddIntervention);
+  copy(interventions.Bind(int64_t{at}).Bind(int64_t{later_interventions}), add_intervention);
   // Last: without a manifest, what a killed process leaves is no journal.
   manifest.erase(JournalKeys::kHash);
   for (const auto& [key, value] : manifest) fork->SetManifest(key, value);

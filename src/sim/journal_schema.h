@@ -23,6 +23,9 @@ CREATE TABLE cells(step INTEGER NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL
   PRIMARY KEY(step, x, y)) WITHOUT ROWID;
 CREATE TABLE events(step INTEGER NOT NULL, agent INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,
   text TEXT NOT NULL, PRIMARY KEY(step, agent, seq)) WITHOUT ROWID;
+CREATE TABLE presence(step INTEGER NOT NULL, agent INTEGER NOT NULL, present INTEGER NOT NULL,
+  PRIMARY KEY(step, agent)) WITHOUT ROWID;
+CREATE TABLE interventions(id INTEGER PRIMARY KEY, asked INTEGER, step INTEGER, what TEXT NOT NULL);
 CREATE TABLE steps(step INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE sessions(id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT NOT NULL, outcome TEXT NOT NULL);
 CREATE VIEW conversations AS
@@ -40,6 +43,11 @@ inline constexpr const char* kFindCommit = "SELECT digest FROM commits WHERE ste
 inline constexpr const char* kAddBody = "INSERT INTO bodies VALUES(?,?,?,?,?)";
 inline constexpr const char* kAddCell = "INSERT INTO cells VALUES(?,?,?,?)";
 inline constexpr const char* kAddEvent = "INSERT INTO events VALUES(?,?,?,?,?)";
+// Those of an intervention come after those of the step before it.
+inline constexpr const char* kSetBody = "INSERT OR REPLACE INTO bodies VALUES(?,?,?,?,?)";
+inline constexpr const char* kSetCell = "INSERT OR REPLACE INTO cells VALUES(?,?,?,?)";
+inline constexpr const char* kSetPresence = "INSERT OR REPLACE INTO presence VALUES(?,?,?)";
+inline constexpr const char* kAddIntervention = "INSERT INTO interventions VALUES(?,?,?,?)";
 inline constexpr const char* kAddStep = "INSERT INTO steps VALUES(?,?)";
 inline constexpr const char* kFindStep = "SELECT 1 FROM steps WHERE step=?";
 
@@ -65,6 +73,8 @@ inline constexpr CanonicalQuery kCanonicalQueries[] = {
     {"bodies", "SELECT step, agent, x, y, status FROM bodies ORDER BY step, agent", 5},
     {"cells", "SELECT step, x, y, value FROM cells ORDER BY step, x, y", 4},
     {"events", "SELECT step, agent, seq, kind, text FROM events ORDER BY step, agent, seq", 5},
+    {"presence", "SELECT step, agent, present FROM presence ORDER BY step, agent", 3},
+    {"interventions", "SELECT step, what FROM interventions WHERE step IS NOT NULL ORDER BY step, id", 2},
     {"steps", "SELECT step, hex(hash) FROM steps ORDER BY step", 2},
 };
 

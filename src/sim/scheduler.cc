@@ -137,9 +137,9 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
                    [](const Intervention& a, const Intervention& b) { return a.step < b.step; });
   for (const Intervention& intervention : interventions_) {
     world.CheckIntervention(intervention.what);
-    if (intervention.step < 0 || intervention.step >= options.steps) {
-      throw MakeError(ErrorCode::kInvalid, "run: an intervention at step {}, allowed: 0 to {}",
-                      intervention.step, options.steps - 1);
+    if (intervention.step < 0) {
+      throw MakeError(ErrorCode::kInvalid, "run: an intervention at step {}, allowed: 0 or later",
+                      intervention.step);
     }
     graph_.AddPause(intervention.step);
   }
@@ -347,7 +347,6 @@ void Runner::TakeInterventions() {
   last_taken_ = now;
   for (Intervention& intervention : options_.source->Take(graph_.FrontStep() + 1)) {
     THRONG_CHECK(intervention.step > graph_.FrontStep());
-    if (intervention.step >= options_.steps) continue;
     graph_.AddPause(intervention.step);
     const auto later = [](Step step, const Intervention& other) { return step < other.step; };
     interventions_.insert(

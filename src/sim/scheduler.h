@@ -129,8 +129,8 @@ struct RunOptions {
   Step steps = 0;  // run until every agent has done so many
   uint64_t seed = 0;
   std::vector<SeedChange> seed_changes;  // of a fork
-  // Known from the start, in the order in which those of one step happen; not beyond the last step. Others may
-  // come from the source (null: none), which is asked about once per source_interval_s.
+  // Known from the start, in the order in which those of one step happen; beyond the last step none does. Others
+  // may come from the source (null: none), which is asked about once per source_interval_s.
   std::vector<Intervention> interventions;
   InterventionSource* source = nullptr;
   double source_interval_s = 0.2;
