@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -12,6 +11,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/interventions.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
 
@@ -29,18 +29,6 @@ struct Options {
   std::string question;
 };
 
-sim::Step StepOf(const std::string& at, const town::Town& town, const sim::Journal& journal) {
-  if (at.empty()) return journal.NumSteps();
-  if (at.find(':') != std::string::npos) return town.StepAt(at);
-  sim::Step step = 0;
-  const char* const last = at.data() + at.size();
-  const auto [end, error] = std::from_chars(at.data(), last, step);
-  if (error != std::errc() || end != last) {
-    throw MakeError(ErrorCode::kInvalid, "--at {}: allowed: a step such as 500, or a time such as 09:30", at);
-  }
-  return step;
-}
-
 std::string AskModel(const Simulation& simulation, llm::Request request, sim::AgentId agent, sim::Step step) {
   const std::unique_ptr<llm::Llm> backend = MakeLlm(simulation);
   request.key = {.agent = agent, .step = step, .call = kInterviewCall};
@@ -56,9 +44,13 @@ std::string AskModel(const Simulation& simulation, llm::Request request, sim::Ag
 void Interview(Options& options, const CLI::App& command) {
   const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(options.journal);
   FillFromManifest(*journal, command, options.simulation);
-  const std::unique_ptr<town::Town> town = LoadWorld(options.simulation);
+  const Scenario scenario = LoadScenario(options.simulation);
+  const town::Town* town = scenario.town;
+  if (town == nullptr) {
+    throw MakeError(ErrorCode::kInvalid, "journal {}: it is of a recorded day, allowed: of a town", options.journal);
+  }
   const sim::AgentId agent = town->FindAgent(options.agent);
-  const sim::Step step = StepOf(options.at, *town, *journal);
+  const sim::Step step = options.at.empty() ? journal->NumSteps() : ParseMoment(options.at, scenario);
   const sim::MindPtr mind = town::MindAt(*town, *journal, agent, step);
   if (options.question.empty()) {
     const std::string text = town->DescribeMind(agent, mind, options.simulation.json);

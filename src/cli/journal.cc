@@ -7,6 +7,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/interventions.h"
 #include "cli/progress_line.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
@@ -147,6 +148,7 @@ struct ForkOptions {
   std::string out;
   sim::Step at = 0;
   uint64_t seed = 0;
+  bool drop_events = false;
 };
 
 void Fork(ForkOptions& options, const CLI::App& command) {
@@ -171,7 +173,7 @@ void Fork(ForkOptions& options, const CLI::App& command) {
   }
   manifest[sim::JournalKeys::kForks] += fmt::format(
       "{} of {}\n", options.at, std::filesystem::absolute(options.journal).lexically_normal().string());
-  sim::Journal::CreateFork(options.out, *original, options.at, std::move(manifest));
+  sim::Journal::CreateFork(options.out, *original, options.at, std::move(manifest), !options.drop_events);
   fmt::print("fork        {}, of step {}; go on with: throng resume {}\n", options.out, options.at,
              options.out);
 }
@@ -205,6 +207,8 @@ void AddFork(CLI::App& journal) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("-o,--out", options->out, "Journal of the new run")->required();
   command->add_option("--seed", options->seed, "Draw answers of the new steps with another seed");
+  command->add_flag("--drop-events", options->drop_events,
+                    "Without the events from outside that the original has after that step");
   AddLlmFlags(*command, options->simulation);
   command->footer(
       "throng resume goes on with it: the past is done again with the answers that were kept, and no model "
@@ -218,6 +222,43 @@ void AddFork(CLI::App& journal) {
   command->callback([options, command] { Fork(*options, *command); });
 }
 
+struct InjectOptions {
+  std::string journal;
+  std::string what;
+  std::string at;
+};
+
+void Inject(const InjectOptions& options, const CLI::App& command) {
+  Simulation simulation;
+  const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(options.journal);
+  FillFromManifest(*journal, command, simulation);
+  const Scenario scenario = LoadScenario(simulation);
+  scenario.world->CheckIntervention(options.what);
+  const sim::Step at = options.at.empty() ? 0 : ParseMoment(options.at, scenario);
+  if (at >= simulation.steps) {
+    throw MakeError(ErrorCode::kInvalid, "--at {}: allowed: before the run ends, step {}", options.at,
+                    simulation.steps);
+  }
+  sim::Journal::Inject(options.journal, at, options.what);
+}
+
+void AddInject(CLI::App& journal) {
+  CLI::App* command =
+      journal.add_subcommand("inject", "Let something happen in a run that goes on, or is stopped");
+  const auto options = std::make_shared<InjectOptions>();
+  command->add_option("journal", options->journal, "What throng run writes, or wrote")->required();
+  command->add_option("what", options->what, "In the words of the scenario, as after the time in run --event")
+      ->required();
+  command->add_option("--at", options->at, "Step or time; default: as soon as possible");
+  command->footer(
+      "It happens where no agent has been yet: at that time, or at the first step that nobody has begun. The\n"
+      "journal has it from then on, so that resume and forks repeat it.\n"
+      "Examples:\n"
+      "  throng journal inject town.journal \"announce Radio said: the concert is at the pub at 12:00.\"\n"
+      "  throng journal inject town.journal \"arrive Nils at park\" --at 10:00");
+  command->callback([options, command] { Inject(*options, *command); });
+}
+
 }  // namespace
 
 void AddJournal(CLI::App& app) {
@@ -229,6 +270,7 @@ void AddJournal(CLI::App& app) {
   command->require_subcommand(0, 1);
   AddExport(*command);
   AddFork(*command);
+  AddInject(*command);
   command->footer(
       "Shows manifest, sessions, sizes and growth, and calls by function and by simulated hour.\n"
       "Example:\n"

@@ -23,7 +23,8 @@ void Resume(Options& options, const CLI::App& command) {
       sim::Journal::OpenToWrite(options.journal, {options.sync_always});
   FillFromManifest(*journal, command, simulation);
   const Scenario scenario = LoadScenario(simulation);
-  const sim::RunOptions run = MakeRunOptions(simulation, scenario);
+  sim::RunOptions run = MakeRunOptions(simulation, scenario);
+  run.interventions = journal->Interventions();
   std::unique_ptr<llm::Llm> llm = MakeLlm(simulation);
   journal->CheckSame(*scenario.world, run, llm->Identity());
   if (!simulation.quiet) {

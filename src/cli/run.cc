@@ -8,6 +8,7 @@
 #include "cli/call_stack.h"
 #include "cli/commands.h"
 #include "cli/estimate.h"
+#include "cli/interventions.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
 
@@ -76,6 +77,7 @@ void AddRun(CLI::App& app) {
       ->group("Simulation")
       ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}))
       ->capture_default_str();
+  AddEventFlags(*command, options->simulation);
   AddLlmFlags(*command, options->simulation);
   AddLimitFlags(*command, options->simulation);
   AddInteractiveFlags(*command, options->simulation);
@@ -99,6 +101,8 @@ void AddRun(CLI::App& app) {
   command->footer(
       "Examples:\n"
       "  throng run --until 09:00\n"
+      "  throng run --event \"0 leave Nils\" --event \"09:30 at bakery for 30: a fire\" --event \"10:00 arrive "
+      "Nils at park\"\n"
       "  throng run --agents 100 --kv gear2 -m model.gguf --journal a.journal\n"
       "  throng run --llm http://localhost:8000 --mode lockstep --json");
   command->callback([options] { Run(*options); });

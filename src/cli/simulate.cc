@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "cli/call_stack.h"
+#include "cli/interventions.h"
 #include "cli/local_flags.h"
 #include "cli/progress_line.h"
 #include "llm/backend_spec.h"
@@ -50,6 +51,9 @@ nlohmann::ordered_json ReportJson(const Simulation& simulation, const Scenario& 
                                  {"clusters", stats.clusters},
                                  {"largest_cluster", stats.largest_cluster},
                                  {"max_spread", stats.max_spread},
+                                 {"births", stats.births},
+                                 {"deaths", stats.deaths},
+                                 {"events", stats.interventions},
                                  {"kv_bytes", backend.kv_bytes},
                                  {"kv_bytes_peak", backend.kv_bytes_peak},
                                  {"backend", llm.Identity()},
@@ -107,6 +111,10 @@ void PrintSummary(const Simulation& simulation, const Scenario& scenario, const 
   fmt::print("in flight   {:.2f} requests on average\n", stats.parallelism);
   fmt::print("clusters    {}, the largest of {} agents; at most {} steps between two agents\n",
              stats.clusters, stats.largest_cluster, stats.max_spread);
+  if (stats.births + stats.deaths + stats.interventions > 0) {
+    fmt::print("population  {} born, {} died; {} events from outside\n", stats.births, stats.deaths,
+               stats.interventions);
+  }
   if (stats.speculated_steps > 0) fmt::print("speculation {}\n", DescribeSpeculation(stats));
   const llm::Stats backend = llm.GetStats();
   if (backend.kv_bytes_peak > 0) {
@@ -268,6 +276,7 @@ sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& sce
   options.seed_changes = simulation.seed_changes;
   options.steps = simulation.steps > 0 ? simulation.steps : scenario.default_steps;
   if (!simulation.until.empty()) options.steps = scenario.town->StepAt(simulation.until);
+  options.interventions = ReadInterventions(simulation, scenario, options.steps);
   options.stop = &StopOnSignal();
   return options;
 }
@@ -362,6 +371,7 @@ void RunAndReport(const Simulation& simulation, const Scenario& scenario, sim::R
       journal->StartSession();
       sim::JournaledLlm journaled(*stack.top, *journal, simulation.fallback);
       options.observers.push_back(journal);
+      options.source = journal;
       outcome.result = sim::RunWorld(*scenario.world, journaled, options);
       outcome.replayed = journaled.NumReplayed();
       journal->SetHash(outcome.result.hash);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/interventions.h"
 #include "cli/progress_line.h"
 #include "cli/simulate.h"
 #include "llm/shuffle.h"
@@ -137,6 +138,7 @@ void AddVerify(CLI::App& app) {
       "verify", "Run a scenario in every order of execution, and compare what happened, step by step");
   const auto options = std::make_shared<Options>();
   AddWorldFlags(*command, options->simulation);
+  AddEventFlags(*command, options->simulation);
   command
       ->add_option(
           "--world", options->world,

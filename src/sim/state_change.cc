@@ -28,7 +28,7 @@ const Body& StateChange::BodyOf(AgentId agent) const {
 }
 
 const MindPtr& StateChange::MindOf(AgentId agent) const {
-  MustBePresent(agent);
+  if (agent >= graph_.NumAgents()) MustBePresent(agent);
   return state_.MindOf(agent);
 }
 

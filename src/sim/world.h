@@ -132,6 +132,7 @@ class Change {
   virtual Step Now() const = 0;
   virtual bool IsPresent(AgentId agent) const = 0;
   virtual const Body& BodyOf(AgentId agent) const = 0;
+  // Of one who has left, its last; null if it was never there.
   virtual const MindPtr& MindOf(AgentId agent) const = 0;
   virtual std::string Cell(Pos pos) const = 0;
   virtual void SetMind(AgentId agent, MindPtr mind) = 0;

@@ -85,7 +85,7 @@ std::vector<Relation> ReadRelations(const JsonView& list) {
 
 Persona ReadPersona(const JsonView& entry, const std::vector<Place>& places, const Map& map) {
   entry.OnlyKeys(
-      {"name", "age", "job", "workplace", "home", "wake_hour", "sleep_hour", "traits", "relations"});
+      {"name", "age", "job", "workplace", "home", "wake_hour", "sleep_hour", "traits", "relations", "absent"});
   Persona persona;
   persona.name = entry.At("name").Text(1, 24);
   persona.age = static_cast<int>(entry.At("age").Int(0, 130));
@@ -100,6 +100,7 @@ Persona ReadPersona(const JsonView& entry, const std::vector<Place>& places, con
   persona.sleep_hour = static_cast<int>(entry.At("sleep_hour").Int(persona.wake_hour + 1, 23));
   for (const JsonView& trait : entry.At("traits").Items(0, 10)) persona.traits.push_back(trait.Text(1, 24));
   persona.relations = ReadRelations(entry.At("relations"));
+  if (const std::optional<JsonView> absent = entry.Find("absent")) persona.absent = absent->Bool();
   return persona;
 }
 
@@ -186,7 +187,7 @@ int ReadMinutes(const JsonView& object, std::string_view key, int64_t min) {
 
 Settings ReadSettings(const JsonView& file) {
   file.OnlyKeys({"name", "start", "hours", "seconds_per_step", "perception_radius", "act_spread_minutes",
-                 "stroll_minutes", "memory", "talk", "sampling", "news"});
+                 "stroll_minutes", "memory", "talk", "sampling", "news", "announcements"});
   Settings settings;
   settings.name = file.At("name").Text(1, 40);
   settings.start_minute = file.At("start").ClockMinutes();
@@ -240,6 +241,19 @@ std::vector<News> ReadNews(const JsonView& file, const std::vector<Persona>& per
   return news;
 }
 
+std::vector<PublicNews> ReadAnnouncements(const JsonView& file, int start_minute) {
+  std::vector<PublicNews> announcements;
+  const std::optional<JsonView> list = file.Find("announcements");
+  if (!list) return announcements;
+  for (const JsonView& entry : list->Items(0, 1000)) {
+    entry.OnlyKeys({"at", "text"});
+    const int minute = entry.At("at").ClockMinutes();
+    if (minute < start_minute) entry.At("at").Fail("a time from the start on");
+    announcements.push_back({minute, entry.At("text").Text(1, 160)});
+  }
+  return announcements;
+}
+
 }  // namespace
 
 Content LoadContent(const std::string& dir) {
@@ -267,6 +281,7 @@ Content LoadContent(const std::string& dir) {
   content.settings = ReadSettings(scenario);
   ReadSampling(scenario, content);
   content.news = ReadNews(scenario, content.personas);
+  content.announcements = ReadAnnouncements(scenario, content.settings.start_minute);
   content.digest = folder.Finish();
   return content;
 }

@@ -32,6 +32,7 @@ struct Persona {
   int sleep_hour;
   std::vector<std::string> traits;
   std::vector<Relation> relations;
+  bool absent = false;  // at the start: may arrive later
 };
 
 struct Place {
@@ -55,6 +56,12 @@ struct News {
   std::string from;
   std::string text;
   int importance;
+};
+
+// What all who are awake hear at some time of the first day, or when they wake.
+struct PublicNews {
+  int minute;
+  std::string text;
 };
 
 struct Settings {
@@ -81,6 +88,7 @@ struct Content {
   std::vector<Persona> personas;
   std::array<DecisionRules, kDecisions.size()> decisions;
   std::vector<News> news;
+  std::vector<PublicNews> announcements;
   std::unique_ptr<const Map> map;
   Digest digest;  // of all files
 

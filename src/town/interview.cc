@@ -36,6 +36,11 @@ class Watcher : public sim::RunObserver {
     }
   }
   void OnStep(sim::Step, const Digest&) override {}
+  void OnIntervention(const sim::InterventionRecord& record) override {
+    for (const sim::MemberCommit& agent : record.agents) {
+      if (agent.id == agent_) mind_ = agent.mind;
+    }
+  }
   const sim::MindPtr& Mind() const { return mind_; }
 
  private:
@@ -68,6 +73,7 @@ sim::MindPtr MindAt(const Town& town, sim::Journal& journal, sim::AgentId agent,
   const sim::Seeds seeds = journal.GetSeeds();
   options.seed = seeds.first;
   options.seed_changes = seeds.changes;
+  options.interventions = journal.Interventions();
   options.observers = {&watcher};
   sim::RunWorld(town, llm, options);
   return watcher.Mind();

@@ -45,6 +45,7 @@ std::shared_ptr<const TownMind> TownMind::Seal(TownMind mind) {
   hasher.Add(mind.contacts->size());
   hasher.Add(mind.awake).Add(mind.planned_day).Add(mind.at).Add(mind.goal).Add(mind.tired);
   hasher.Add(mind.begun).Add(mind.activity).Add(mind.next_act).Add(mind.busy_until).Add(mind.quiet_until);
+  if (mind.heard > 0) hasher.Add(mind.heard);
   mind.digest_ = hasher.Finish();
   return std::make_shared<const TownMind>(std::move(mind));
 }

@@ -46,6 +46,7 @@ class TownMind : public sim::Mind {
   sim::Step next_act = 0;
   sim::Step busy_until = 0;   // talking
   sim::Step quiet_until = 0;  // does not look for talk
+  uint32_t heard = 0;         // announcements
 
   void Hash(Hasher& hasher) const override { hasher.Add(digest_); }
 

@@ -24,9 +24,6 @@ constexpr Step kKnownWay = 16;  // steps of a walk that are declared at once
 constexpr const char* kSleep = "sleep";
 constexpr const char* kTalkWith = "talk with ";
 
-// What a personal number is for.
-enum Matter : uint64_t { kWakeMatter, kActMatter, kSpotMatter, kStrollMatter, kActivityMatter };
-
 int64_t Distance(sim::Pos a, sim::Pos b) {
   return std::max(std::abs(int64_t{a.x} - b.x), std::abs(int64_t{a.y} - b.y));
 }
@@ -347,7 +344,7 @@ Step TownWorld::NextWakeStep(AgentId agent, const TownMind& mind, Step step) con
   return FirstStepAt((today + 2) * kDayMinutes);
 }
 
-// Nobody writes cells, and moves are only those of Walk: a sleeper stays until after the step in which it
+// Nobody writes cells (only happenings do), and moves are only those of Walk: a sleeper stays until after the step in which it
 // wakes, one who talks until the talk has ended, others on the way to their spot until they may choose
 // another one.
 sim::Lookahead TownWorld::Declare(AgentId agent, Step step, const sim::Body& body,
@@ -392,6 +389,8 @@ sim::Task<sim::IntentPtr> TownWorld::Proceed(const sim::View& view, sim::Caller&
   if (!mind.awake) {
     co_await WakeUp(view, caller, draft);
   } else {
+    Hear(view, draft);
+    Notice(view, draft);
     LookAround(view, draft);
     const bool bedtime = !day_time || of_day < persona.wake_hour * 60;
     if (!mind.tired && bedtime) {

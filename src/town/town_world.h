@@ -40,6 +40,10 @@ class TownWorld final : public Town {
   std::string AgentName(sim::AgentId agent) const override;
   sim::Body StartBody(sim::AgentId agent) const override;
   sim::MindPtr StartMind(sim::AgentId agent) const override;
+  bool StartsPresent(sim::AgentId agent) const override;
+  std::vector<sim::Announcement> Announcements() const override;
+  void Intervene(const std::string& what, sim::Change& change) const override;
+  void CheckIntervention(const std::string& what) const override;
   sim::Lookahead Declare(sim::AgentId agent, sim::Step step, const sim::Body& body,
                          const sim::MindPtr& mind) const override;
   sim::Task<sim::IntentPtr> Proceed(const sim::View& view, sim::Caller& caller) const override;
@@ -70,6 +74,15 @@ class TownWorld final : public Town {
     std::string text;
   };
   using Talk = std::vector<Line>;
+  // What a personal number is for.
+  enum Matter : uint64_t { kWakeMatter, kActMatter, kSpotMatter, kStrollMatter, kActivityMatter };
+  struct Happening {  // an intervention
+    enum Kind { kArrival, kDeparture, kTold, kAnnounced, kSight } kind;
+    sim::AgentId agent = 0;
+    PlaceId place = 0;
+    int minutes = 0;
+    std::string text;
+  };
   struct TalkResult {
     Talk lines;
     std::optional<sim::Event> fallback;
@@ -102,6 +115,12 @@ class TownWorld final : public Town {
   sim::Task<void> ConsiderTalk(const sim::View& view, sim::Caller& caller, Draft& draft) const;
   void Walk(const sim::View& view, Draft& draft) const;
   void LookAround(const sim::View& view, Draft& draft) const;
+
+  Happening ParseHappening(const std::string& what) const;  // throws kInvalid
+  void Arrive(const Happening& happening, sim::Change& change) const;
+  void Show(const Happening& happening, sim::Change& change) const;
+  void Hear(const sim::View& view, Draft& draft) const;
+  void Notice(const sim::View& view, Draft& draft) const;
 
   std::vector<sim::Neighbour> InSight(const sim::View& view) const;
   bool MayConsider(const TownMind& mind, sim::AgentId other, sim::Step step) const;
