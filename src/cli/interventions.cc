@@ -13,8 +13,8 @@ sim::Intervention ParseEvent(const std::string& line, const std::string& where, 
                              sim::Step end) {
   const size_t space = line.find(' ');
   if (space == std::string::npos) {
-    throw MakeError(ErrorCode::kInvalid, "{}: found {:?}, allowed: TIME WHAT, such as \"09:30 leave Ada\"", where,
-                    line);
+    throw MakeError(ErrorCode::kInvalid, "{}: found {:?}, allowed: TIME WHAT, such as \"09:30 leave Ada\"",
+                    where, line);
   }
   try {
     sim::Intervention event = {ParseMoment(line.substr(0, space), scenario), line.substr(space + 1)};

@@ -251,7 +251,8 @@ void AddInject(CLI::App& journal) {
       ->required();
   command->add_option("--at", options->at, "Step or time; default: as soon as possible");
   command->footer(
-      "It happens where no agent has been yet: at that time, or at the first step that nobody has begun. The\n"
+      "It happens where no agent has been yet: at that time, or at the first step that nobody has begun. "
+      "The\n"
       "journal has it from then on, so that resume and forks repeat it.\n"
       "Examples:\n"
       "  throng journal inject town.journal \"announce Radio said: the concert is at the pub at 12:00.\"\n"

@@ -101,7 +101,8 @@ void AddRun(CLI::App& app) {
   command->footer(
       "Examples:\n"
       "  throng run --until 09:00\n"
-      "  throng run --event \"0 leave Nils\" --event \"09:30 at bakery for 30: a fire\" --event \"10:00 arrive "
+      "  throng run --event \"0 leave Nils\" --event \"09:30 at bakery for 30: a fire\" --event \"10:00 "
+      "arrive "
       "Nils at park\"\n"
       "  throng run --agents 100 --kv gear2 -m model.gguf --journal a.journal\n"
       "  throng run --llm http://localhost:8000 --mode lockstep --json");

@@ -207,7 +207,8 @@ void DependencyGraph::Examine(AgentId id, uint64_t first_visit, ClusterList& rea
   Agent& agent = agents_[id];
   if (agent.running || StepOf(id) >= end_step_ || agent.visit >= first_visit) return;
   const Step step = StepOf(id);
-  const bool is_early = base_step_ < step && (IsBarrier(step) || (horizon_ > 0 && step - base_step_ >= horizon_));
+  const bool is_early =
+      base_step_ < step && (IsBarrier(step) || (horizon_ > 0 && step - base_step_ >= horizon_));
   if (is_early || (!pauses_.empty() && *pauses_.begin() == step)) {
     held_.push_back(id);
     return;

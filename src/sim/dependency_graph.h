@@ -96,7 +96,9 @@ class DependencyGraph {
   Pos PosOf(AgentId agent) const { return proximity_->PosOf(agent); }
   Step StepOf(AgentId agent) const { return proximity_->StepOf(agent); }
   const Rules& RulesOf(AgentId agent) const { return proximity_->RulesOf(agent); }
-  Step BaseStep() const { return base_step_; }    // the smallest step of any agent; without any: the next
+  Step BaseStep() const {
+    return base_step_;
+  }                                               // the smallest step of any agent; without any: the next
                                                   // pause, or the end
   Step FrontStep() const { return front_step_; }  // the largest
   uint32_t AgentsAtBase() const { return at_step_.front(); }
@@ -120,7 +122,7 @@ class DependencyGraph {
   static constexpr uint32_t kNone = Proximity::kNone;
 
   struct Agent {
-    bool running = false;          // reported ready, not yet committed
+    bool running = false;  // reported ready, not yet committed
     bool was_present = true;
     bool is_new = false;           // has done no step yet since it was added
     uint32_t waiters = kNone;      // first of the agents that wait for this one
@@ -148,8 +150,8 @@ class DependencyGraph {
   std::unordered_map<uint64_t, std::vector<AgentId>> links_;  // by step and agent: who runs that step too
   std::vector<Step> barriers_;                                // ascending
   std::set<Step> pauses_;
-  Step horizon_ = 0;                                          // 0: none
-  std::vector<AgentId> held_;     // at a barrier, a pause or the horizon
+  Step horizon_ = 0;           // 0: none
+  std::vector<AgentId> held_;  // at a barrier, a pause or the horizon
   uint32_t num_present_;
   std::deque<uint32_t> at_step_;  // agents at base_step_ + i
   Step base_step_ = 0;

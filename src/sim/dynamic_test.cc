@@ -78,12 +78,10 @@ void ExpectAlike(const WalkerOptions& walkers, Totals& totals) {
   options.mode = Mode::kLockstep;
   const RunResult lockstep = RunWalkers(walkers, options, 1);
   ASSERT_EQ(lockstep.step_hashes.size(), size_t{kSteps});
-  const std::tuple<Mode, Coupling, uint64_t> others[] = {{Mode::kSingle, Coupling::kPaper, 2},
-                                                         {Mode::kOutOfOrder, Coupling::kPaper, 3},
-                                                         {Mode::kOutOfOrder, Coupling::kPaper, 4},
-                                                         {Mode::kOutOfOrder, Coupling::kVersioned, 5},
-                                                         {Mode::kSpeculative, Coupling::kPaper, 6},
-                                                         {Mode::kSpeculative, Coupling::kVersioned, 7}};
+  const std::tuple<Mode, Coupling, uint64_t> others[] = {
+      {Mode::kSingle, Coupling::kPaper, 2},      {Mode::kOutOfOrder, Coupling::kPaper, 3},
+      {Mode::kOutOfOrder, Coupling::kPaper, 4},  {Mode::kOutOfOrder, Coupling::kVersioned, 5},
+      {Mode::kSpeculative, Coupling::kPaper, 6}, {Mode::kSpeculative, Coupling::kVersioned, 7}};
   options.speculation.least_chance = 0;
   options.speculation.waste_share = 100;
   for (const auto& [mode, coupling, timing] : others) {
@@ -239,7 +237,8 @@ class ParentWorld : public WalkerWorld {
     if (announces) commit.Announce(members[0].id, "hello");
     if (removes) commit.Remove(members[0].id + 1);
     for (const Child& child : children_) {
-      if (child.pos.x / 10 == static_cast<int32_t>(members[0].id)) commit.Birth(child.id, {child.pos, ""}, nullptr);
+      if (child.pos.x / 10 == static_cast<int32_t>(members[0].id))
+        commit.Birth(child.id, {child.pos, ""}, nullptr);
     }
   }
 
@@ -298,7 +297,8 @@ TEST(Dynamic, InterventionsThatCannotBeAreRefused) {
   EXPECT_EQ(error_of({kSteps, "add 99 1 1"}), "no error");  // never happens
   EXPECT_THAT(error_of({-1, "announce x"}), HasSubstr("step -1, allowed: 0 or later"));
   EXPECT_THAT(error_of({2, "add 99 1 1"}), HasSubstr("the world has ids from 0 to 13"));
-  EXPECT_THAT(error_of({2, "write 99 1 x"}), HasSubstr("step 2, intervention \"write 99 1 x\": cell (99, 1)"));
+  EXPECT_THAT(error_of({2, "write 99 1 x"}),
+              HasSubstr("step 2, intervention \"write 99 1 x\": cell (99, 1)"));
 }
 
 // Hears an announcement `horizon` steps after it was made, never before, and all do at once.

@@ -44,7 +44,8 @@ class JournalDynamicTest : public ::testing::Test {
     return options;
   }
   static std::vector<Intervention> Known() {
-    return {{0, "remove 2"}, {4, "add 53 3 3"}, {4, "tell 53 hello"}, {9, "write 3 4 fire"}, {11, "remove 53"}};
+    return {
+        {0, "remove 2"}, {4, "add 53 3 3"}, {4, "tell 53 hello"}, {9, "write 3 4 fire"}, {11, "remove 53"}};
   }
 
   std::unique_ptr<Journal> Begin(const std::string& name, const RunOptions& options) {
@@ -89,7 +90,8 @@ TEST_F(JournalDynamicTest, ARunIsResumedWithItsBirthsAndInterventions) {
     }
     const auto journal = Journal::OpenToWrite(PathOf(name));
     HashLlm backend(3);
-    const RunResult result = RunOn(*journal, Options(fail_at == 30 ? Mode::kSpeculative : Mode::kLockstep), backend);
+    const RunResult result =
+        RunOn(*journal, Options(fail_at == 30 ? Mode::kSpeculative : Mode::kLockstep), backend);
     EXPECT_EQ(result.hash, expected.hash);
     EXPECT_EQ(journal->CanonicalDigest(), reference->CanonicalDigest());
   }
@@ -106,7 +108,8 @@ TEST_F(JournalDynamicTest, WhatIsInjectedIsJournaledBeforeItHappens) {
     options.progress_interval_s = 0;
     options.on_progress = [&](const Progress&) {
       live->Flush();  // another process would wait for it
-      if (++reports % 10 == 1 && reports < 30) Journal::Inject(PathOf(name), 0, fmt::format("add 53 3 {}", reports));
+      if (++reports % 10 == 1 && reports < 30)
+        Journal::Inject(PathOf(name), 0, fmt::format("add 53 3 {}", reports));
       if (reports == 15) Journal::Inject(PathOf(name), 8, "write 5 5 fire");
       if (reports == 20) Journal::Inject(PathOf(name), 0, "remove 53");
     };

@@ -38,8 +38,9 @@ std::string TextOf(const Statement& row, int column) {
 }  // namespace
 
 const std::vector<std::string>& ExportTables() {
-  static const std::vector<std::string> tables = {"manifest", "agents", "sessions", "completions", "commits",
-                                                  "bodies",   "cells",  "events",   "presence", "interventions", "steps"};
+  static const std::vector<std::string> tables = {"manifest", "agents",        "sessions", "completions",
+                                                  "commits",  "bodies",        "cells",    "events",
+                                                  "presence", "interventions", "steps"};
   return tables;
 }
 

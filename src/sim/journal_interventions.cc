@@ -42,7 +42,8 @@ void Journal::Inject(const std::string& path, Step at, const std::string& what) 
 
 std::vector<Intervention> Journal::Interventions() const {
   std::vector<Intervention> interventions;
-  Statement known(*database_, "SELECT step, what FROM interventions WHERE step IS NOT NULL ORDER BY step, id");
+  Statement known(*database_,
+                  "SELECT step, what FROM interventions WHERE step IS NOT NULL ORDER BY step, id");
   while (known.Step()) interventions.push_back({static_cast<sim::Step>(known.Int(0)), known.Text(1)});
   return interventions;
 }
@@ -60,7 +61,8 @@ std::vector<Intervention> Journal::Take(sim::Step first) {
   if (found.empty()) return {};
   // In a resumed run agents have been further than they are now.
   const std::string begun = database_->TextOf(
-      "SELECT max(coalesce((SELECT max(step) FROM commits), -1), coalesce((SELECT max(step) FROM completions), -1))");
+      "SELECT max(coalesce((SELECT max(step) FROM commits), -1), coalesce((SELECT max(step) FROM "
+      "completions), -1))");
   first = std::max(first, static_cast<sim::Step>(std::stoll(begun)) + 1);
   std::vector<Intervention> taken;
   Statement decide(*database_, "UPDATE interventions SET step=? WHERE id=?");
@@ -79,6 +81,7 @@ void Journal::OnIntervention(const InterventionRecord& record) {
   const int64_t step = record.step;
   Statement set_body(*database_, kSetBody);
   for (const MemberCommit& agent : record.agents) {
+    if (!agent.body_changed) continue;
     if (!agent.removed) {
       Touch();
       set_body.Bind(step).Bind(int64_t{agent.id}).Bind(int64_t{agent.body.pos.x});

@@ -37,9 +37,7 @@ void RunHash::AddCommit(const CommitRecord& record) {
 
 void RunHash::AddIntervention(const InterventionRecord& record) { SumOf(record.step) += record.digest; }
 
-Digest RunHash::Close(const Digest& sum, Step step) {
-  return hasher_.Reset().Add(step).Add(sum).Finish();
-}
+Digest RunHash::Close(const Digest& sum, Step step) { return hasher_.Reset().Add(step).Add(sum).Finish(); }
 
 bool RunHash::TakeStep(Step base_step, Digest& hash) {
   if (first_open_ >= base_step) return false;

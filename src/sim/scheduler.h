@@ -42,10 +42,10 @@ struct MemberCommit {
   bool body_changed = false;
   bool mind_changed = false;
   bool removed = false;  // this was its last step
-  Body body;           // at the start of the next step
-  MindPtr mind;        // likewise
-  Digest mind_digest;  // of the mind alone
-  Digest digest;       // of the member's step: body, mind, events, calls
+  Body body;             // at the start of the next step
+  MindPtr mind;          // likewise
+  Digest mind_digest;    // of the mind alone
+  Digest digest;         // of the member's step: body, mind, events, calls
 };
 
 // What one cluster's step changed. The spans live only during the callback.
@@ -62,8 +62,9 @@ struct CommitRecord {
 struct InterventionRecord {
   Step step = 0;
   std::string_view what;
-  std::span<const MemberCommit> agents;  // what they are now; those removed, what they were; ordered by id
-  std::span<const CellWrite> cells;      // ordered by position
+  // What they are now, or, removed, what they were; ordered by id. The body is changed of who came or went.
+  std::span<const MemberCommit> agents;
+  std::span<const CellWrite> cells;  // ordered by position
   Digest digest;
 };
 
@@ -129,8 +130,8 @@ struct RunOptions {
   Step steps = 0;  // run until every agent has done so many
   uint64_t seed = 0;
   std::vector<SeedChange> seed_changes;  // of a fork
-  // Known from the start, in the order in which those of one step happen; beyond the last step none does. Others
-  // may come from the source (null: none), which is asked about once per source_interval_s.
+  // Known from the start, in the order in which those of one step happen; beyond the last step none does.
+  // Others may come from the source (null: none), which is asked about once per source_interval_s.
   std::vector<Intervention> interventions;
   InterventionSource* source = nullptr;
   double source_interval_s = 0.2;

@@ -65,6 +65,7 @@ void StateChange::Add(AgentId id, Body body, MindPtr mind) {
   MustContain(body.pos);
   graph_.Add(id, body.pos, Now());
   SetAgent(id, std::move(body), std::move(mind));
+  came_or_went_.insert(id);
 }
 
 void StateChange::Remove(AgentId agent) {
@@ -72,6 +73,7 @@ void StateChange::Remove(AgentId agent) {
   graph_.Remove(agent);
   state_.RemoveAgent(agent, Now());
   touched_.insert(agent);
+  came_or_went_.insert(agent);
 }
 
 void StateChange::Announce(std::string text) {
@@ -86,7 +88,8 @@ const InterventionRecord& StateChange::Finish(const std::string& what, size_t in
   for (const AgentId id : touched_) {
     MemberCommit agent;
     agent.id = id;
-    agent.body_changed = agent.mind_changed = true;
+    agent.body_changed = came_or_went_.count(id) > 0;
+    agent.mind_changed = true;
     agent.removed = !IsPresent(id);
     agent.body = state_.BodyOf(id);
     agent.mind = state_.MindOf(id);

@@ -43,6 +43,7 @@ class StateChange final : public Change {
   DependencyGraph& graph_;
   WorldState& state_;
   std::set<AgentId> touched_;
+  std::set<AgentId> came_or_went_;  // of those
   std::vector<CellWrite> cells_;
   Digest announced_;
   std::vector<MemberCommit> agents_;

@@ -115,8 +115,9 @@ class Commit {
       AgentId member) = 0;  // calls made here are numbered after those of the member's Proceed
 
   // The agent does its next step with the others. Its id must never have been present: so it matters to
-  // nobody which of two clusters far apart bears a child first. It is born where a cell could be written, near
-  // a member whose radius and speed are not smaller than its own, and that declares nothing beyond this step.
+  // nobody which of two clusters far apart bears a child first. It is born where a cell could be written,
+  // near a member whose radius and speed are not smaller than its own, and that declares nothing beyond this
+  // step.
   virtual void Birth(AgentId id, Body body, MindPtr mind) = 0;
   // This is the member's last step.
   virtual void Remove(AgentId member) = 0;
@@ -124,8 +125,8 @@ class Commit {
   virtual void Announce(AgentId member, std::string text) = 0;
 };
 
-// What an intervention reads and changes: anything, at the start of its step. Throws kInvalid for ids that are
-// not there, or there already, and positions outside the space.
+// What an intervention reads and changes: anything, at the start of its step. Throws kInvalid for ids that
+// are not there, or there already, and positions outside the space.
 class Change {
  public:
   virtual ~Change() = default;
@@ -181,7 +182,8 @@ class World {
   virtual std::string AgentName(AgentId agent) const = 0;
   virtual Body StartBody(AgentId agent) const = 0;
   virtual MindPtr StartMind(AgentId agent) const = 0;
-  // False for ids that are free at the start, for births and arrivals: their start body and mind are not used.
+  // False for ids that are free at the start, for births and arrivals: their start body and mind are not
+  // used.
   virtual bool StartsPresent(AgentId agent) const {
     static_cast<void>(agent);
     return true;

@@ -77,7 +77,7 @@ class WorldState {
   std::vector<Agent> agents_;
   std::unordered_map<uint64_t, std::vector<CellVersion>> cells_;
   std::map<Step, std::vector<uint64_t>> written_;  // version -> cells that have one, until pruned
-  std::vector<Announced> announced_;  // by step, then speaker
+  std::vector<Announced> announced_;               // by step, then speaker
   Step base_step_ = 0;
 };
 

@@ -84,8 +84,8 @@ std::vector<Relation> ReadRelations(const JsonView& list) {
 }
 
 Persona ReadPersona(const JsonView& entry, const std::vector<Place>& places, const Map& map) {
-  entry.OnlyKeys(
-      {"name", "age", "job", "workplace", "home", "wake_hour", "sleep_hour", "traits", "relations", "absent"});
+  entry.OnlyKeys({"name", "age", "job", "workplace", "home", "wake_hour", "sleep_hour", "traits", "relations",
+                  "absent"});
   Persona persona;
   persona.name = entry.At("name").Text(1, 24);
   persona.age = static_cast<int>(entry.At("age").Int(0, 130));

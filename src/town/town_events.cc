@@ -19,7 +19,8 @@ constexpr int kNewsImportance = 7;
 constexpr int kSightImportance = 6;
 
 constexpr const char* kForms =
-    "\"arrive NAME\", \"arrive NAME at PLACE\", \"leave NAME\", \"tell NAME: TEXT\", \"announce TEXT\" or \"at "
+    "\"arrive NAME\", \"arrive NAME at PLACE\", \"leave NAME\", \"tell NAME: TEXT\", \"announce TEXT\" or "
+    "\"at "
     "PLACE for MINUTES: WHAT ONE SEES\"";
 
 }  // namespace
@@ -112,18 +113,20 @@ void TownWorld::Intervene(const std::string& what, sim::Change& change) const {
   }
 }
 
-// Who comes back remembers; who is new wakes up and makes a plan.
+// Who comes back remembers. Who is new, or slept, wakes up and makes a plan, if it is not at home.
 void TownWorld::Arrive(const Happening& happening, sim::Change& change) const {
   const AgentId agent = happening.agent;
   sim::Body body = StartBody(agent);
-  sim::MindPtr mind = change.MindOf(agent);
-  if (mind == nullptr) mind = StartMind(agent);
-  body.status = StatusOf(static_cast<const TownMind&>(*mind));
+  const sim::MindPtr last = change.MindOf(agent);
+  const sim::MindPtr known = last == nullptr ? StartMind(agent) : last;
+  TownMind mind = static_cast<const TownMind&>(*known);
+  mind.at = happening.place;
+  body.status = StatusOf(mind);
   if (happening.place != content_.home) {
     const std::vector<sim::Pos>& spots = content_.map->Regions()[RegionOf(agent, happening.place)].spots;
     body.pos = ToWorld(agent, spots[Personal(agent, kSpotMatter, change.Now(), spots.size())]);
   }
-  change.Add(agent, std::move(body), std::move(mind));
+  change.Add(agent, std::move(body), TownMind::Seal(std::move(mind)));
 }
 
 // Written on the floor of the place, in every copy of the town: who comes by sees it. Who is there already
@@ -131,8 +134,7 @@ void TownWorld::Arrive(const Happening& happening, sim::Change& change) const {
 void TownWorld::Show(const Happening& happening, sim::Change& change) const {
   const int region = content_.places[happening.place].region;
   const Rect& rect = content_.map->Regions()[region].rect;
-  const std::string sight =
-      fmt::format("{} {}", change.Now() + StepsOf(happening.minutes), happening.text);
+  const std::string sight = fmt::format("{} {}", change.Now() + StepsOf(happening.minutes), happening.text);
   for (AgentId first = 0; first < num_agents_; first += static_cast<AgentId>(content_.personas.size())) {
     for (int32_t y = rect.y; y < rect.y + rect.height; ++y) {
       for (int32_t x = rect.x; x < rect.x + rect.width; ++x) {
@@ -171,7 +173,8 @@ void TownWorld::Notice(const sim::View& view, Draft& draft) const {
       fmt::format("You saw {} at the {}.", std::string_view(end + 1, sight.data() + sight.size()),
                   content_.map->Regions()[content_.map->RegionAt(here)].name);
   const std::vector<const Memory*> known = draft.mind.memories.All();
-  if (std::any_of(known.begin(), known.end(), [&](const Memory* memory) { return memory->text == text; })) return;
+  if (std::any_of(known.begin(), known.end(), [&](const Memory* memory) { return memory->text == text; }))
+    return;
   draft.mind.memories.Append(MinuteAt(view.Now()), MemoryKind::kSaw, kSightImportance, text);
   draft.mind_changed = true;
   draft.events.push_back({view.Self(), "notice", text});

@@ -335,6 +335,7 @@ Step TownWorld::NextTurnStep(AgentId agent, const TownMind& mind, Step step) con
 
 Step TownWorld::NextWakeStep(AgentId agent, const TownMind& mind, Step step) const {
   const int32_t today = MinuteAt(step) / kDayMinutes;
+  if (mind.at != content_.home && mind.planned_day != today) return step;  // it has just arrived
   for (int32_t day = today; day <= today + 1; ++day) {
     const int32_t wake = WakeMinute(agent, day);
     if (mind.planned_day == day || wake >= PersonaOf(agent).sleep_hour * 60) continue;
@@ -344,9 +345,9 @@ Step TownWorld::NextWakeStep(AgentId agent, const TownMind& mind, Step step) con
   return FirstStepAt((today + 2) * kDayMinutes);
 }
 
-// Nobody writes cells (only happenings do), and moves are only those of Walk: a sleeper stays until after the step in which it
-// wakes, one who talks until the talk has ended, others on the way to their spot until they may choose
-// another one.
+// Nobody writes cells (only happenings do), and moves are only those of Walk: a sleeper stays until after the
+// step in which it wakes, one who talks until the talk has ended, others on the way to their spot until they
+// may choose another one.
 sim::Lookahead TownWorld::Declare(AgentId agent, Step step, const sim::Body& body,
                                   const sim::MindPtr& mind_ptr) const {
   const auto& mind = static_cast<const TownMind&>(*mind_ptr);
@@ -378,7 +379,9 @@ sim::Task<sim::IntentPtr> TownWorld::Proceed(const sim::View& view, sim::Caller&
   const int32_t day = minute / kDayMinutes;
   const int of_day = minute % kDayMinutes;
   const bool day_time = of_day < persona.sleep_hour * 60;
-  const bool wakes = mind.planned_day != day && day_time && of_day >= WakeMinute(view.Self(), day);
+  const bool arrives = !mind.awake && mind.at != content_.home;
+  const bool wakes =
+      mind.planned_day != day && (arrives || (day_time && of_day >= WakeMinute(view.Self(), day)));
   if ((!mind.awake && !wakes) || (mind.awake && view.Now() < mind.busy_until)) co_return idle_;
 
   auto intent = std::make_shared<TownIntent>();
