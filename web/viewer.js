@@ -9,7 +9,8 @@ const TILE = {'#': '#6b5d52', '~': '#5b9bd5', 'T': '#3d7a3d', 'o': '#b08d57', '+
 const $ = (id) => document.getElementById(id);
 
 const run = {
-  agents: [],     // by place in the list: {id, name, ways: [{step, x, y, status}], events: [{step, kind, text}]}
+  agents: [],     // by place in the list: {id, name, ways: [{step, x, y, status}], presence: [{step, present}],
+                  // events: [{step, kind, text}]}
   places: new Map(),  // id -> place in the list
   loaded: 0,      // steps that are here
   map: null,
@@ -113,6 +114,7 @@ function drawAgents(pen) {
   pen.font = '10px system-ui';
   pen.textAlign = 'center';
   run.agents.forEach((agent, place) => {
+    if (!isPresent(agent, view.step)) return;
     const {x, y} = stateAt(agent, view.step);
     const chosen = place === view.agent;
     pen.beginPath();
@@ -167,7 +169,8 @@ function show() {
   const agent = run.agents[view.agent];
   if (!agent) return;
   const state = stateAt(agent, view.step);
-  $('status').textContent = `${agent.name} at ${state.x},${state.y}${state.status ? ': ' + state.status : ''}`;
+  $('status').textContent = !isPresent(agent, view.step) ? `${agent.name} is not there`
+    : `${agent.name} at ${state.x},${state.y}${state.status ? ': ' + state.status : ''}`;
   $('step').value = view.step;
   $('clock').textContent = (run.secondsPerStep ? timeOf(view.step) + ', ' : '') + `step ${view.step} of ${run.loaded}`;
   fadeLog();
@@ -193,7 +196,7 @@ function hearers(speaker, step, text) {
   const from = stateAt(speaker, step);
   return run.agents.filter((other) => {
     const to = stateAt(other, step);
-    return other !== speaker && Math.max(Math.abs(from.x - to.x), Math.abs(from.y - to.y)) <= 4 &&
+    return other !== speaker && isPresent(other, step) && Math.max(Math.abs(from.x - to.x), Math.abs(from.y - to.y)) <= 4 &&
       (!named || other.name === named[1] || other.name.startsWith(named[1] + '-'));
   });
 }
@@ -222,7 +225,16 @@ function addEvents(step, events) {
   for (const agent of touched) agent.events.sort((a, b) => a.step - b.step || a.order - b.order);
 }
 
+// Who is not there at the start has a row for step 0.
+function isPresent(agent, step) {
+  const last = agent.presence.findLast((change) => change.step <= step);
+  return !last || last.present === 1;
+}
+
 function addSteps(part) {
+  for (const [step, id, present] of part.presence) {
+    run.agents[run.places.get(id)].presence.push({step, present});
+  }
   for (const [step, id, x, y, status] of part.bodies) {
     run.agents[run.places.get(id)].ways.push({step, x, y, status});
   }
@@ -294,6 +306,7 @@ function listen() {
 function pick(x, y) {
   let best = -1, nearest = 15;  // pixels
   run.agents.forEach((agent, place) => {
+    if (!isPresent(agent, view.step)) return;
     const state = stateAt(agent, view.step);
     const distance = Math.hypot(view.x + (state.x + 0.5) * view.scale - x, view.y + (state.y + 0.5) * view.scale - y);
     if (distance < nearest) [best, nearest] = [place, distance];
@@ -308,7 +321,7 @@ async function start() {
   $('run').textContent = `${info.name}, ${info.agents.length} agents`;
   info.agents.forEach(([id, name, x, y, status], place) => {
     run.places.set(id, place);
-    run.agents.push({id, name, ways: [{step: 0, x, y, status}], events: []});
+    run.agents.push({id, name, ways: [{step: 0, x, y, status}], presence: [], events: []});
     $('agent').append(new Option(name, place));
   });
   try {

@@ -56,7 +56,10 @@ void PrintReport(const sim::VerifyReport& report, bool json) {
                       {"backend_s", stats.backend_s},
                       {"llm_calls", stats.calls},
                       {"parallelism", stats.parallelism},
-                      {"max_spread", stats.max_spread}});
+                      {"max_spread", stats.max_spread},
+                      {"births", stats.births},
+                      {"deaths", stats.deaths},
+                      {"events", stats.interventions}});
     } else {
       fmt::print("{:<16} {}  {:>8.1f} s  {:>6} calls  {:>6.2f} in flight  {:>4} steps apart\n",
                  verified.run.name, verified.result.hash.Hex(), stats.wall_s, stats.calls, stats.parallelism,
@@ -68,6 +71,11 @@ void PrintReport(const sim::VerifyReport& report, bool json) {
         {"equal", report.difference.empty()}, {"difference", report.difference}, {"runs", runs}};
     fmt::print("{}\n", result.dump(2));
   } else if (report.difference.empty()) {
+    const sim::RunStats& stats = report.runs.front().result.stats;
+    if (stats.births + stats.deaths + stats.interventions > 0) {
+      fmt::print("{} born, {} died, {} events from outside\n", stats.births, stats.deaths,
+                 stats.interventions);
+    }
     fmt::print("equal in all runs\n");
   }
 }
@@ -140,12 +148,11 @@ void AddVerify(CLI::App& app) {
   AddWorldFlags(*command, options->simulation);
   AddEventFlags(*command, options->simulation);
   command
-      ->add_option(
-          "--world", options->world,
-          "Instead of a scenario, an example: plane (people who walk at their own speeds) or network "
-          "(followers who pass posts on)")
+      ->add_option("--world", options->world,
+                   "Instead of a scenario, an example: plane (people who walk at their own speeds), network "
+                   "(followers who pass posts on) or colony (foragers who are born and die)")
       ->group("Simulation")
-      ->check(CLI::IsMember({"plane", "network"}))
+      ->check(CLI::IsMember({"plane", "network", "colony"}))
       ->excludes("--scenario");
   command
       ->add_option("--shuffled", options->shuffled,
@@ -160,7 +167,9 @@ void AddVerify(CLI::App& app) {
       "alone.\n"
       "Example:\n"
       "  throng verify --agents 25 --steps 360 --llm fake:latency=1,spread=0.9\n"
-      "  throng verify --world network --agents 200 --llm fake:latency=1,spread=0.9");
+      "  throng verify --world network --agents 200 --llm fake:latency=1,spread=0.9\n"
+      "  throng verify --world colony --event \"50 rain 9 9\" --event \"60 settle 9 9\" --llm "
+      "fake:latency=1,spread=0.9");
   command->callback([options] { Verify(*options); });
 }
 

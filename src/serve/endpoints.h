@@ -19,8 +19,8 @@ HttpReply ViewerScript(Context& context, const HttpRequest& request);
 // GET /api/run: {"name", "manifest": {}, "agents": [[id, name, x, y, status]], "steps", "answers"}.
 HttpReply RunInfo(Context& context, const HttpRequest& request);
 // GET /api/steps?from=A&to=B, less than B, at most kMaxStepsPerReply: {"from", "to", "bodies": [[step, agent,
-// x, y, status]], "events": [[step, agent, kind, text]], "cells": [[step, x, y, value]]}; bodies and cells
-// only where they change, as the journal has them.
+// x, y, status]], "presence": [[step, agent, 0 or 1]], "events": [[step, agent, kind, text]], "cells":
+// [[step, x, y, value]]}; bodies and cells only where they change, as the journal has them.
 HttpReply RunSteps(Context& context, const HttpRequest& request);
 // GET /api/map: ServerOptions::map_json, or 404.
 HttpReply RunMap(Context& context, const HttpRequest& request);

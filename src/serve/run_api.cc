@@ -92,6 +92,10 @@ HttpReply RunSteps(Context& context, const HttpRequest& request) {
                       "SELECT step, agent, x, y, status FROM bodies WHERE step >= ? AND step < ? ORDER BY "
                       "step, agent",
                       "iiiit", from, to)},
+      {"presence",
+       Rows(database,
+            "SELECT step, agent, present FROM presence WHERE step >= ? AND step < ? ORDER BY step, agent",
+            "iii", from, to)},
       {"events", Rows(database,
                       "SELECT step, agent, kind, text FROM events WHERE step >= ? AND step < ? ORDER BY "
                       "step, agent, seq",

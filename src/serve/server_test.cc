@@ -463,6 +463,7 @@ TEST_F(RunApiTest, ShowsTheJournal) {
   EXPECT_EQ(info["manifest"]["steps"], "20");
   const Json steps = Json::parse(Get("/api/steps?from=5&to=20").second);
   EXPECT_FALSE(steps["bodies"].empty());
+  EXPECT_TRUE(steps["presence"].empty());
   for (const Json& body : steps["bodies"]) {
     ASSERT_EQ(body.size(), 5u);
     EXPECT_GE(body[0], 5);

@@ -5,8 +5,10 @@
 
 #include <tuple>
 
+#include "sim/example_worlds.h"
 #include "sim/scheduler.h"
 #include "sim/test_worlds.h"
+#include "sim/verify.h"
 
 namespace throng::sim {
 namespace {
@@ -148,6 +150,26 @@ TEST(Dynamic, NetworksToo) {
   EXPECT_GT(totals.stats.births, 500u);
   EXPECT_GT(totals.stats.deaths, 500u);
   EXPECT_GT(totals.stats.interventions, 200u);
+}
+
+TEST(Dynamic, TheColonyLivesAlikeInEveryMode) {
+  const auto make_world = [] { return MakeColonyWorld(30, 5); };
+  const auto make_llm = [](const VerifyRun& run) {
+    return std::make_shared<HashLlm>(run.shuffle.value_or(0));
+  };
+  RunOptions options;
+  options.steps = 120;
+  options.interventions = {{30, "rain 9 9"}, {31, "settle 9 9"}, {90, "settle 0 20"}};
+  const VerifyReport report = Verify(make_world, make_llm, StandardRuns(2), options);
+  EXPECT_EQ(report.difference, "");
+  const RunStats& stats = report.runs.front().result.stats;
+  EXPECT_GT(stats.births, 10u);
+  EXPECT_GT(stats.deaths, 10u);
+  EXPECT_EQ(stats.interventions, 3u);
+  EXPECT_GT(report.runs[2].result.stats.max_spread, 5);
+  EXPECT_THROW(make_world()->CheckIntervention("rain 9"), Error);
+  EXPECT_THROW(make_world()->CheckIntervention("rain 9 99"), Error);
+  EXPECT_THROW(make_world()->CheckIntervention("snow 9 9"), Error);
 }
 
 // Lets things happen while a run goes on, and keeps at which steps.

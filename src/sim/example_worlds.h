@@ -1,6 +1,5 @@
-// Two small worlds that are not grids: a square where people walk at their own speeds, and a network of
-// followers who pass posts on. Both show what such a world looks like, and are what `throng verify --world`
-// runs.
+// Small worlds that show what a world may look like: a square where people walk at their own speeds, a network
+// of followers who pass posts on, and a colony whose population changes. `throng verify --world` runs them.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +19,13 @@ std::unique_ptr<World> MakePlazaWorld(uint32_t agents, uint64_t seed);
 // its followers in the next.
 std::unique_ptr<World> MakeFollowerWorld(uint32_t agents, uint64_t seed);
 
-// "plane" or "network"; throws kInvalid for another name.
+// A grid with 60 cells for each founder. Foragers eat what grows, bear children when they have plenty, and
+// starve; of each death all hear 30 steps later, and are cautious for a while. Interventions: "rain X Y" lets
+// food grow, "settle X Y" brings one more. Ids: founders, then 3 for the children of each founder and child,
+// then 10 settlers.
+std::unique_ptr<World> MakeColonyWorld(uint32_t founders, uint64_t seed);
+
+// "plane", "network" or "colony"; throws kInvalid for another name.
 std::unique_ptr<World> MakeExampleWorld(const std::string& name, uint32_t agents, uint64_t seed);
 
 }  // namespace throng::sim

@@ -118,7 +118,8 @@ std::unique_ptr<World> MakeFollowerWorld(uint32_t agents, uint64_t seed) {
 std::unique_ptr<World> MakeExampleWorld(const std::string& name, uint32_t agents, uint64_t seed) {
   if (name == "plane") return MakePlazaWorld(agents, seed);
   if (name == "network") return MakeFollowerWorld(agents, seed);
-  throw MakeError(ErrorCode::kInvalid, "world {}: it must be plane or network", name);
+  if (name == "colony") return MakeColonyWorld(agents, seed);
+  throw MakeError(ErrorCode::kInvalid, "world {}: it must be plane, network or colony", name);
 }
 
 }  // namespace throng::sim

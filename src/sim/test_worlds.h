@@ -31,7 +31,9 @@ class HashLlm : public llm::Llm {
     Hasher hasher;
     hasher.Add(request.prompt).Add(request.sampling.seed);
     hasher.Add(request.key.agent).Add(request.key.step).Add(request.key.call);
-    done.text = hasher.Finish().Hex();
+    const Digest digest = hasher.Finish();
+    const std::vector<std::string>& choices = request.constraint.choices;
+    done.text = choices.empty() ? digest.Hex() : choices[digest.low % choices.size()];
     done.prompt_tokens = static_cast<int>(request.prompt.size());
     done.output_tokens = 32;
     if (stats_.calls == fail_at_) {

@@ -18,23 +18,32 @@ class Recorder final : public RunObserver {
   explicit Recorder(uint32_t num_agents) : num_agents_(num_agents) {}
 
   void OnCommit(const CommitRecord& record) override {
-    const size_t step = static_cast<size_t>(record.step);
-    if (steps_.size() <= step) steps_.resize(step + 1);
-    Recorded& recorded = steps_[step];
-    recorded.agents.resize(num_agents_);
+    Recorded& recorded = RecordedOf(record.step);
     for (const MemberCommit& member : record.members) recorded.agents[member.id] = member.digest;
+    for (const MemberCommit& born : record.born) recorded.agents[born.id] = born.digest;
     for (const CellWrite& cell : record.cells) recorded.cells[cell.pos] = cell.value;
   }
-  void OnStep(Step, const Digest&) override {}
+  void OnStep(Step step, const Digest&) override { RecordedOf(step); }  // there may have been nobody
+  void OnIntervention(const InterventionRecord& record) override {
+    RecordedOf(record.step).interventions += record.digest;
+  }
 
+  const Digest& InterventionsOf(Step step) const { return steps_[static_cast<size_t>(step)].interventions; }
   const std::vector<Digest>& AgentsOf(Step step) const { return steps_[static_cast<size_t>(step)].agents; }
   const Cells& CellsOf(Step step) const { return steps_[static_cast<size_t>(step)].cells; }
 
  private:
   struct Recorded {
-    std::vector<Digest> agents;  // digests of their steps
+    Digest interventions;        // sum
+    std::vector<Digest> agents;  // digests of their steps, or of their births
     Cells cells;
   };
+  Recorded& RecordedOf(Step step) {
+    const auto i = static_cast<size_t>(step);
+    if (steps_.size() <= i) steps_.resize(i + 1);
+    steps_[i].agents.resize(num_agents_);
+    return steps_[i];
+  }
   uint32_t num_agents_;
   std::vector<Recorded> steps_;
 };
@@ -62,6 +71,10 @@ std::string DescribeDifference(const World& world, const VerifiedRun& a, const R
   const auto& right = b.result.step_hashes;
   const auto at = std::mismatch(left.begin(), left.end(), right.begin(), right.end());
   const Step step = static_cast<Step>(at.first - left.begin());
+  if (recorded_a.InterventionsOf(step) != recorded_b.InterventionsOf(step)) {
+    return fmt::format("{} and {} differ first at step {}, in what came from outside", a.run.name, b.run.name,
+                       step);
+  }
   const auto& agents_a = recorded_a.AgentsOf(step);
   const auto& agents_b = recorded_b.AgentsOf(step);
   for (AgentId agent = 0; agent < agents_a.size(); ++agent) {
