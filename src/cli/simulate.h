@@ -29,7 +29,7 @@ struct Simulation {
   std::string until;     // instead of steps: a time of day
   uint64_t seed = 1;
   std::vector<sim::SeedChange> seed_changes;  // of a fork
-  std::vector<std::string> events;  // "TIME WHAT"
+  std::vector<std::string> events;            // "TIME WHAT"
   std::string events_file;
   std::string mode = "ooo";
   std::string coupling = "paper";

@@ -1,5 +1,6 @@
-// Small worlds that show what a world may look like: a square where people walk at their own speeds, a network
-// of followers who pass posts on, and a colony whose population changes. `throng verify --world` runs them.
+// Small worlds that show what a world may look like: a square where people walk at their own speeds, a
+// network of followers who pass posts on, and a colony whose population changes. `throng verify --world` runs
+// them.
 #pragma once
 
 #include <cstdint>
