@@ -24,10 +24,14 @@ CANONICAL = {
     "bodies": "SELECT * FROM bodies ORDER BY step, agent",
     "cells": "SELECT * FROM cells ORDER BY step, x, y",
     "events": "SELECT * FROM events ORDER BY step, agent, seq",
+    "presence": "SELECT * FROM presence ORDER BY step, agent",
+    "interventions": "SELECT step, what FROM interventions ORDER BY step, id",
     "steps": "SELECT * FROM steps ORDER BY step",
 }
 # With the times of asking and arrival: an answer that was asked for again would have others.
 ANSWERS = "SELECT * FROM completions ORDER BY step, agent, call"
+# What happens in the town from outside.
+EVENTS = ["100 leave Ben", "400 at cafe for 60: a fire", "600 arrive Ben at park", "700 announce Radio said: it rains."]
 
 
 def rows(path, query):
@@ -163,7 +167,7 @@ def main():
         world = ["--agents", arguments.agents, "--steps", arguments.steps, "--llm", arguments.llm, "--quiet", "--json"]
         subjects = []
         for mode in arguments.modes.split(","):
-            run = ["run", *world, "--mode", mode]
+            run = ["run", *world, "--mode", mode, *(flag for event in EVENTS for flag in ("--event", event))]
             replay = ["replay", trace, "--json", "--mode", mode]
             subjects.append(Subject(arguments.throng, f"run-{mode}", run, folder, arguments.seconds))
             subjects.append(Subject(arguments.throng, f"replay-{mode}", replay, folder, None))

@@ -225,6 +225,7 @@ void Runner::StartClusters() {
     ready_.pop();
     ++running_;
     AfterProceed(cluster);
+    TakeInterventions();
     CheckStop();
     Report();
   }
