@@ -59,11 +59,13 @@ std::vector<Intervention> Journal::Take(sim::Step first) {
   while (select.Step())
     found.push_back({select.Int(0), {static_cast<sim::Step>(select.Int(1)), select.Text(2)}});
   if (found.empty()) return {};
-  // In a resumed run agents have been further than they are now.
-  const std::string begun = database_->TextOf(
-      "SELECT max(coalesce((SELECT max(step) FROM commits), -1), coalesce((SELECT max(step) FROM "
-      "completions), -1))");
-  first = std::max(first, static_cast<sim::Step>(std::stoll(begun)) + 1);
+  // In a resumed run agents have been further than they are now. And what comes later does not happen before
+  // what had to wait.
+  const std::string passed = database_->TextOf(
+      "SELECT max((SELECT coalesce(max(step), -1) + 1 FROM commits), (SELECT coalesce(max(step), -1) + 1 "
+      "FROM "
+      "completions), (SELECT coalesce(max(step), 0) FROM interventions WHERE step > asked))");
+  first = std::max(first, static_cast<sim::Step>(std::stoll(passed)));
   std::vector<Intervention> taken;
   Statement decide(*database_, "UPDATE interventions SET step=? WHERE id=?");
   for (auto& [id, intervention] : found) {
