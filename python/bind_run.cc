@@ -11,6 +11,7 @@
 #include "llm/shuffle.h"
 #include "python/backend.h"
 #include "python/bind.h"
+#include "python/change.h"
 #include "python/outcome.h"
 #include "python/steps.h"
 #include "python/world.h"
@@ -29,14 +30,17 @@ namespace {
 // Never set: with a flag to look at, waits are short, and Ctrl-C is noticed.
 const std::atomic<bool> g_never_stop = false;
 
+using Events = std::vector<std::pair<sim::Step, std::string>>;
+
 sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, const std::string& coupling,
-                            const py::object& progress) {
+                            const py::object& progress, const Events& events) {
   sim::RunOptions options;
   options.mode = sim::ParseMode(mode);
   options.steps = steps;
   options.seed = seed;
   options.coupling = sim::ParseCoupling(coupling);
   options.stop = &g_never_stop;
+  for (const auto& [step, what] : events) options.interventions.push_back({step, what});
   if (!progress.is_none()) {
     options.on_progress = [&progress](const sim::Progress& now) {
       py::dict numbers;
@@ -98,6 +102,8 @@ py::dict RunOn(const PythonWorld& world, BackendSource& source, sim::RunOptions 
   } else {
     Session session(journal_path, resume, world, options, backend->Identity());
     options.observers.push_back(&session.Get());
+    options.interventions = session.Get().Interventions();
+    options.source = &session.Get();
     auto journaled = std::make_unique<sim::JournaledLlm>(*backend, session.Get());
     const sim::JournaledLlm& counts = *journaled;
     Unlocked unlocked(std::move(journaled));
@@ -115,9 +121,9 @@ py::dict RunOn(const PythonWorld& world, BackendSource& source, sim::RunOptions 
 
 py::dict Run(const py::object& world_object, const py::object& llm, const std::string& mode, int steps,
              uint64_t seed, const std::string& coupling, const std::string& journal, bool resume,
-             const py::object& progress) {
+             const py::object& progress, const Events& events) {
   Failure failure;
-  const sim::RunOptions options = MakeOptions(mode, steps, seed, coupling, progress);
+  const sim::RunOptions options = MakeOptions(mode, steps, seed, coupling, progress, events);
   const PythonWorld world(world_object, seed, failure);
   BackendSource source(llm);
   try {
@@ -153,9 +159,9 @@ sim::VerifyReport VerifyWorlds(const py::object& make_world, BackendSource& sour
 }
 
 py::dict Verify(const py::object& make_world, const py::object& llm, int steps, uint64_t seed,
-                const std::string& coupling, int shuffled) {
+                const std::string& coupling, int shuffled, const Events& events) {
   Failure failure;
-  const sim::RunOptions options = MakeOptions("single", steps, seed, coupling, py::none());
+  const sim::RunOptions options = MakeOptions("single", steps, seed, coupling, py::none(), events);
   BackendSource source(llm);
   sim::VerifyReport report;
   try {
@@ -191,6 +197,8 @@ void AddView(py::module_& module) {
            "The other agents within the perception radius, as throng.Neighbour, ordered by id.")
       .def("cell", &PythonView::Cell, py::arg("pos"),
            "The text that was written there, '' if nothing was; pos lies within the perception radius.")
+      .def("announced", &PythonView::Announced, py::arg("known") = 0,
+           "What all agents have been told up to this step, as (step, text), but the first `known` of it.")
       .def_property_readonly("random", &PythonView::Random,
                              "A random.Random of this agent and step: it draws the same numbers in every "
                              "mode. Use no other source "
@@ -218,6 +226,14 @@ void AddCommit(py::module_& module) {
            "Writes into a cell within max_velocity of where a member started.")
       .def("event", &PythonCommit::AddEvent, py::arg("agent"), py::arg("kind"), py::arg("text"),
            "Adds a line to the chronicle of the run: kind is a word such as 'say'.")
+      .def(
+          "birth", &PythonCommit::Birth, py::arg("id"), py::arg("pos"), py::arg("status") = "",
+          py::arg("mind") = py::none(),
+          "An id of World.agents() that was nobody's so far becomes an agent, within max_velocity of where a "
+          "member started; it does the next step. Every parent needs ids of its own for its children.")
+      .def("remove", &PythonCommit::Remove, py::arg("agent"), "This is the last step of a member.")
+      .def("announce", &PythonCommit::Announce, py::arg("agent"), py::arg("text"),
+           "All agents hear it from World.horizon steps after this one on.")
       .def_property_readonly("random", &PythonCommit::Random,
                              "A random.Random of this cluster and step: the same numbers in every mode.");
 }
@@ -227,11 +243,12 @@ void AddCommit(py::module_& module) {
 void AddRun(py::module_& module) {
   AddView(module);
   AddCommit(module);
+  AddChange(module);
   module.def("run", &Run, py::kw_only(), py::arg("world"), py::arg("llm"), py::arg("mode"), py::arg("steps"),
-             py::arg("seed"), py::arg("coupling"), py::arg("journal"), py::arg("resume"),
-             py::arg("progress"));
+             py::arg("seed"), py::arg("coupling"), py::arg("journal"), py::arg("resume"), py::arg("progress"),
+             py::arg("events"));
   module.def("verify", &Verify, py::kw_only(), py::arg("make_world"), py::arg("llm"), py::arg("steps"),
-             py::arg("seed"), py::arg("coupling"), py::arg("shuffled"));
+             py::arg("seed"), py::arg("coupling"), py::arg("shuffled"), py::arg("events"));
 }
 
 }  // namespace throng::python

@@ -11,20 +11,29 @@ namespace throng::python {
 
 Outcome::Outcome(const PythonWorld& world) : world_(world) {
   for (sim::AgentId agent = 0; agent < world.NumAgents(); ++agent) {
-    agents_.push_back({world.StartBody(agent), world.StartMind(agent)});
+    agents_.push_back({world.StartBody(agent), world.StartMind(agent), world.StartsPresent(agent)});
   }
 }
 
 void Outcome::OnCommit(const sim::CommitRecord& record) {
-  for (const sim::MemberCommit& member : record.members) agents_[member.id] = {member.body, member.mind};
+  for (const sim::MemberCommit& member : record.members) {
+    agents_[member.id] = {member.body, member.mind, !member.removed};
+  }
+  for (const sim::MemberCommit& born : record.born) agents_[born.id] = {born.body, born.mind, true};
   for (const sim::CellWrite& cell : record.cells) cells_[cell.pos] = cell.value;
   for (const sim::Event& event : record.events) events_.push_back({record.step, event});
+}
+
+void Outcome::OnIntervention(const sim::InterventionRecord& record) {
+  for (const sim::MemberCommit& agent : record.agents)
+    agents_[agent.id] = {agent.body, agent.mind, !agent.removed};
+  for (const sim::CellWrite& cell : record.cells) cells_[cell.pos] = cell.value;
 }
 
 void Outcome::AddTo(py::dict& result) {
   py::list agents;
   for (sim::AgentId id = 0; id < agents_.size(); ++id) {
-    agents.append(world_.MakeAgent(id, agents_[id].body, agents_[id].mind, py::none()));
+    agents.append(world_.MakeAgent(id, agents_[id].body, agents_[id].mind, py::none(), agents_[id].present));
   }
   py::dict cells;
   for (const auto& [pos, text] : cells_) {

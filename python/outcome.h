@@ -17,6 +17,7 @@ class Outcome final : public sim::RunObserver {
   explicit Outcome(const PythonWorld& world);
   void OnCommit(const sim::CommitRecord& record) override;
   void OnStep(sim::Step, const Digest&) override {}
+  void OnIntervention(const sim::InterventionRecord& record) override;
 
   // The attributes of throng.RunResult: agents, cells, events.
   void AddTo(pybind11::dict& result);
@@ -25,6 +26,7 @@ class Outcome final : public sim::RunObserver {
   struct AgentState {
     sim::Body body;
     sim::MindPtr mind;
+    bool present;
   };
   struct StepEvent {
     sim::Step step;

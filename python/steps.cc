@@ -30,6 +30,14 @@ py::list PythonView::Neighbours() const {
 
 py::str PythonView::Cell(py::handle pos) const { return MakeText(Get().Cell(ToPos(pos, "View.cell: pos"))); }
 
+py::list PythonView::Announced(size_t known) const {
+  py::list announced;
+  for (const sim::Announcement& announcement : Get().Announced(known)) {
+    announced.append(py::make_tuple(announcement.from, MakeText(announcement.text)));
+  }
+  return announced;
+}
+
 py::object PythonView::Random() {
   if (!random_) random_ = world_->MakeRandom(Get().Self(), Get().Now(), false);
   return random_;
@@ -78,6 +86,18 @@ void PythonCommit::Write(py::handle pos, const std::string& text) {
 
 void PythonCommit::AddEvent(py::handle agent, const std::string& kind, const std::string& text) {
   Get().AddEvent({ToAgentId(agent), kind, text});
+}
+
+void PythonCommit::Birth(py::handle id, py::handle pos, const std::string& status, py::handle mind) {
+  const sim::AgentId child = ToAgentId(id);
+  Get().Birth(child, {ToPos(pos, "Commit.birth: pos"), status},
+              std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", child)));
+}
+
+void PythonCommit::Remove(py::handle agent) { Get().Remove(ToAgentId(agent)); }
+
+void PythonCommit::Announce(py::handle agent, const std::string& text) {
+  Get().Announce(ToAgentId(agent), text);
 }
 
 py::object PythonCommit::Random() {

@@ -27,6 +27,7 @@ class PythonView {
   sim::Step Now() const { return Get().Now(); }
   pybind11::list Neighbours() const;
   pybind11::str Cell(pybind11::handle pos) const;
+  pybind11::list Announced(size_t known) const;
   pybind11::object Random();
 
  private:
@@ -50,6 +51,9 @@ class PythonCommit {
   void SetMind(pybind11::handle agent, pybind11::handle mind);
   void Write(pybind11::handle pos, const std::string& text);
   void AddEvent(pybind11::handle agent, const std::string& kind, const std::string& text);
+  void Birth(pybind11::handle id, pybind11::handle pos, const std::string& status, pybind11::handle mind);
+  void Remove(pybind11::handle agent);
+  void Announce(pybind11::handle agent, const std::string& text);
   pybind11::object Random();
 
  private:

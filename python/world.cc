@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "python/change.h"
 #include "python/convert.h"
 #include "python/plain_value.h"
 #include "python/steps.h"
@@ -88,6 +89,7 @@ void PythonWorld::ReadAgents() {
     start.body.status = Field<std::string>(agent, "Agent", "status", "a str");
     const py::object mind = agent.attr("mind");
     start.mind = std::make_shared<PlainMind>(mind, fmt::format("the mind of {} ({})", what, start.name));
+    start.present = Field<bool>(agent, "Agent", "present", "True or False");
     agents_.push_back(std::move(start));
   }
 }
@@ -99,6 +101,13 @@ void PythonWorld::ReadDependencies() {
     links_.push_back({step, a, b});
   }
   const py::object barriers = world_.attr("barriers")();
+  horizon_ = Field<sim::Step>(world_, "World", "horizon", "an integer");
+  using Announcements = std::vector<std::pair<sim::Step, std::string>>;
+  const py::object announcements = world_.attr("announcements")();
+  for (const auto& [step, text] :
+       CastTo<Announcements>(announcements, "World.announcements()", "a list of (step, text)")) {
+    announcements_.push_back({step, text});
+  }
   barriers_ = CastTo<std::vector<sim::Step>>(barriers, "World.barriers()", "an ascending list of steps");
 }
 
@@ -109,6 +118,11 @@ void PythonWorld::SetDigest() {
   for (const StartAgent& agent : agents_) {
     hasher.Add(agent.name).Add(agent.body.pos.x).Add(agent.body.pos.y).Add(agent.body.status);
     agent.mind->Hash(hasher);
+    hasher.Add(agent.present);
+  }
+  hasher.Add(horizon_).Add(uint64_t{announcements_.size()});
+  for (const sim::Announcement& announcement : announcements_) {
+    hasher.Add(announcement.from).Add(announcement.text);
   }
   hasher.Add(uint64_t{links_.size()}).Add(uint64_t{barriers_.size()});
   for (const sim::Link& link : links_) hasher.Add(link.step).Add(link.a).Add(link.b);
@@ -118,9 +132,10 @@ void PythonWorld::SetDigest() {
 }
 
 py::object PythonWorld::MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,
-                                  py::handle intent) const {
+                                  py::handle intent, bool present) const {
   const auto& plain = static_cast<const PlainMind&>(*mind);
-  return agent_class_(agents_[agent].name, MakePos(body.pos), body.status, plain.Value(), agent, intent);
+  return agent_class_(agents_[agent].name, MakePos(body.pos), body.status, plain.Value(), agent, intent,
+                      present);
 }
 
 py::object PythonWorld::MakeNeighbour(const sim::Neighbour& neighbour) const {
@@ -134,6 +149,17 @@ py::object PythonWorld::MakeRandom(sim::AgentId agent, sim::Step step, bool reso
 
 std::string PythonWorld::Describe(sim::AgentId agent, sim::Step step) const {
   return fmt::format("agent {} ({}), step {}", agent, agents_[agent].name, step);
+}
+
+void PythonWorld::Intervene(const std::string& what, sim::Change& change) const {
+  const auto python_change = std::make_shared<PythonChange>(*this, change);
+  try {
+    world_.attr("intervene")(python_change, what);
+    python_change->Close();
+  } catch (...) {
+    python_change->Close();
+    failure_.Keep(fmt::format("intervene({:?}), step {}", what, change.Now()));
+  }
 }
 
 sim::Task<sim::IntentPtr> PythonWorld::Proceed(const sim::View& view, sim::Caller& caller) const {

@@ -46,6 +46,11 @@ class PythonWorld final : public sim::World {
   std::string AgentName(sim::AgentId agent) const override { return agents_[agent].name; }
   sim::Body StartBody(sim::AgentId agent) const override { return agents_[agent].body; }
   sim::MindPtr StartMind(sim::AgentId agent) const override { return agents_[agent].mind; }
+  bool StartsPresent(sim::AgentId agent) const override { return agents_[agent].present; }
+  sim::Step Horizon() const override { return horizon_; }
+  std::vector<sim::Announcement> Announcements() const override { return announcements_; }
+  void Intervene(const std::string& what, sim::Change& change) const override;
+  void CheckIntervention(const std::string&) const override {}
   std::vector<sim::Link> Links() const override { return links_; }
   std::vector<sim::Step> Barriers() const override { return barriers_; }
 
@@ -55,7 +60,7 @@ class PythonWorld final : public sim::World {
 
   // A throng.Agent.
   pybind11::object MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,
-                             pybind11::handle intent) const;
+                             pybind11::handle intent, bool present = true) const;
   pybind11::object MakeNeighbour(const sim::Neighbour& neighbour) const;
   pybind11::object MakePos(sim::Pos pos) const { return pos_class_(pos.x, pos.y); }
   // A random.Random that depends on its key alone, so that no order of execution changes what it draws.
@@ -67,6 +72,7 @@ class PythonWorld final : public sim::World {
     std::string name;
     sim::Body body;
     sim::MindPtr mind;
+    bool present;
   };
   void ReadAgents();
   void ReadDependencies();
@@ -85,6 +91,8 @@ class PythonWorld final : public sim::World {
   std::vector<StartAgent> agents_;
   std::vector<sim::Link> links_;
   std::vector<sim::Step> barriers_;
+  sim::Step horizon_ = 0;
+  std::vector<sim::Announcement> announcements_;
   Digest digest_;
 };
 

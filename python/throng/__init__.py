@@ -10,10 +10,10 @@ A society of agents: derive from ``throng.World``, then ``throng.run`` it, and `
 execution changes nothing. ``help(throng.World)`` has an example; python/examples/ has a longer one.
 """
 
-from ._native import Commit, Error, View, __version__
+from ._native import Change, Commit, Error, View, __version__
 from .model import Completion, Model
 from .runs import Event, RunResult, VerifyReport, run, verify
 from .world import Agent, Call, Intent, Neighbour, Pos, World
 
-__all__ = ["Agent", "Call", "Commit", "Completion", "Error", "Event", "Intent", "Model", "Neighbour", "Pos",
+__all__ = ["Agent", "Call", "Change", "Commit", "Completion", "Error", "Event", "Intent", "Model", "Neighbour", "Pos",
            "RunResult", "VerifyReport", "View", "World", "run", "verify"]

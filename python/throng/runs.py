@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Sequence
 
 from . import _native
 from .model import Model
@@ -38,7 +38,7 @@ class RunResult:
     - ``parallelism``: requests in flight, on average; ``backend_s``: seconds on the backend's clock (virtual for
       "fake" and "latency"); ``wall_s``
     - ``clusters``, ``largest_cluster`` (agents), ``max_spread`` (steps between two agents at any moment)
-    - ``agents``, ``cells``: how they are in the end; ``events``: the chronicle, by step and agent (not in the runs
+    - ``agents``, ``cells``: how they are in the end, those who left too (``Agent.present``); ``events``: the chronicle, by step and agent (not in the runs
       of ``verify``)
     - ``journal``: its path, if there is one
     """
@@ -90,7 +90,7 @@ class VerifyReport:
 
 def run(world: World, llm: Llm = "local", *, mode: str = "ooo", steps: int, seed: int = 1,
         journal: str | os.PathLike[str] | None = None, resume: bool = False, coupling: str = "paper",
-        progress: Callable[..., None] | None = None) -> RunResult:
+        progress: Callable[..., None] | None = None, events: Sequence[tuple[int, str]] = ()) -> RunResult:
     """Runs a world until every agent has done so many steps.
 
     - ``llm``: who answers: a ``Model``, the name of a backend ("local", "fake:latency=1", "latency",
@@ -100,6 +100,7 @@ def run(world: World, llm: Llm = "local", *, mode: str = "ooo", steps: int, seed
     - ``journal``: a file that keeps every answer as it arrives and all that happens. With ``resume``, a file that is
       there goes on, and no call is made again whose answer it has.
     - ``coupling``: "paper", or "versioned" (agents may come closer to each other at different steps: faster)
+    - ``events``: what comes from outside, ``(step, text)``, for ``World.intervene``
     - ``progress``: called about once a second with the keywords ``step, front_step, calls, in_flight, wall_s``
 
     An exception in the world's code, or Ctrl-C, stops the run and comes out here, with a note of the agent and step.
@@ -114,12 +115,14 @@ def run(world: World, llm: Llm = "local", *, mode: str = "ooo", steps: int, seed
     24
     """
     result = _native.run(world=world, llm=_native_llm(llm), mode=mode, steps=steps, seed=seed, coupling=coupling,
-                         journal="" if journal is None else os.fspath(journal), resume=resume, progress=progress)
+                         journal="" if journal is None else os.fspath(journal), resume=resume, progress=progress,
+                         events=list(events))
     return RunResult(**result)
 
 
 def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread=0.9", *, steps: int,
-           seed: int = 1, shuffled: int = 2, coupling: str = "paper") -> VerifyReport:
+           seed: int = 1, shuffled: int = 2, coupling: str = "paper",
+           events: Sequence[tuple[int, str]] = ()) -> VerifyReport:
     """Runs a world in every mode, and out of order ``shuffled`` times with answers that come late and in another
     order, and compares what happened. The factory makes it anew for each run.
 
@@ -135,7 +138,7 @@ def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread
     True
     """
     report = _native.verify(make_world=world_factory, llm=_native_llm(llm), steps=steps, seed=seed,
-                            coupling=coupling, shuffled=shuffled)
+                            coupling=coupling, shuffled=shuffled, events=list(events))
     return VerifyReport(report["difference"], {name: RunResult(**run) for name, run in report["runs"]})
 
 

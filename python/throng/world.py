@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generator, Iterable, Mapping, NamedTuple, Sequence
 
 if TYPE_CHECKING:
-    from ._native import Commit, View
+    from ._native import Change, Commit, View
 
 
 class Pos(NamedTuple):
@@ -33,6 +33,7 @@ class Agent(NamedTuple):
       agent gives a new one.
     - ``id``: counts the agents of the world from 0; set by the run
     - ``intent``: in ``World.resolve``, what ``World.proceed`` returned
+    - ``present``: whether it is there; in ``World.agents``, False for an id that is free for a birth or an arrival
     """
 
     name: str
@@ -41,6 +42,7 @@ class Agent(NamedTuple):
     mind: Any = None
     id: int | None = None
     intent: Any = None
+    present: bool = True
 
 
 class Neighbour(NamedTuple):
@@ -150,6 +152,9 @@ class World:
     perception_radius: int = 4
     #: How far anything moves, or is written from where an agent stands, in one step.
     max_velocity: int = 1
+    #: What ``commit.announce`` says is heard so many steps later, and no two agents are further apart than that; 0:
+    #: nobody announces anything.
+    horizon: int = 0
 
     def agents(self) -> Iterable[Agent]:
         """Those who live here, as they are before step 0; an agent's id is its place in this list."""
@@ -205,6 +210,22 @@ class World:
         """Steps, ascending, that no agent begins before all have reached them. In the step before one, agents may
         jump any distance."""
         return []
+
+    def announcements(self) -> Iterable[tuple[int, str]]:
+        """What all agents are told from some step on, and is known from the start: ``(step, text)``."""
+        return []
+
+    def intervene(self, change: Change, what: str) -> None:
+        """Lets one of the ``events`` of ``throng.run`` happen: all agents have done the steps before it, none has begun
+        it. ``what`` is in this world's own words; what the state makes impossible is to be passed over.
+
+        Example::
+
+            def intervene(self, change, what):
+                if what == "Ben arrives" and not change.is_present(1):
+                    change.add(1, pos=(0, 0), mind="new here")
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs a method intervene(change, what) for events")
 
     def parameters(self) -> Any:
         """What else the world depends on, as plain data: a journal does not go on with a world whose parameters
