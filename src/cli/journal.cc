@@ -41,6 +41,11 @@ void PrintReport(const sim::Journal& journal, const sim::JournalReport& report) 
                session.ended.empty() ? "-" : session.ended,
                session.ended.empty() ? "runs, or was killed" : session.outcome);
   }
+  if (!report.interventions.empty()) fmt::print("\n{:<8} {:<8} {}\n", "asked", "step", "event from outside");
+  for (const sim::InterventionReport& event : report.interventions) {
+    fmt::print("{:<8} {:<8} {}\n", event.asked, event.step < 0 ? "-" : std::to_string(event.step),
+               event.what);
+  }
   fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "function", "calls", "failed", "prompt tokens",
              "output tokens", "mean s");
   for (const sim::FunctionReport& function : report.functions) {
@@ -65,6 +70,11 @@ nlohmann::ordered_json ReportJson(const sim::Journal& journal, const sim::Journa
                         {"ended", session.ended},
                         {"outcome", session.outcome}});
   }
+  Json interventions = Json::array();
+  for (const sim::InterventionReport& event : report.interventions) {
+    interventions.push_back(
+        {{"asked", event.asked}, {"step", event.step < 0 ? Json() : Json(event.step)}, {"what", event.what}});
+  }
   Json functions = Json::array();
   for (const sim::FunctionReport& function : report.functions) {
     functions.push_back({{"function", function.function},
@@ -83,13 +93,21 @@ nlohmann::ordered_json ReportJson(const sim::Journal& journal, const sim::Journa
                      {"commits", hour.commits},
                      {"events", hour.events}});
   }
-  return {{"journal", journal.Path()},     {"manifest", journal.GetManifest()},
-          {"bytes", report.bytes},         {"bytes_per_hour", report.bytes_per_hour},
-          {"steps", report.steps},         {"answers", report.answers},
-          {"commits", report.commits},     {"bodies", report.bodies},
-          {"cells", report.cells},         {"events", report.events},
-          {"fallbacks", report.fallbacks}, {"sessions", sessions},
-          {"functions", functions},        {"hours", hours}};
+  return {{"journal", journal.Path()},
+          {"manifest", journal.GetManifest()},
+          {"bytes", report.bytes},
+          {"bytes_per_hour", report.bytes_per_hour},
+          {"steps", report.steps},
+          {"answers", report.answers},
+          {"commits", report.commits},
+          {"bodies", report.bodies},
+          {"cells", report.cells},
+          {"events", report.events},
+          {"fallbacks", report.fallbacks},
+          {"sessions", sessions},
+          {"interventions", interventions},
+          {"functions", functions},
+          {"hours", hours}};
 }
 
 struct InspectOptions {

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "sim/journal.h"
+#include "sim/journal_report.h"
 #include "sim/journaled_llm.h"
 #include "sim/test_worlds.h"
 
@@ -121,6 +122,9 @@ TEST_F(JournalDynamicTest, WhatIsInjectedIsJournaledBeforeItHappens) {
     // Nobody may have been in the step of what comes while the run is stopped.
     Journal::Inject(PathOf(name), 2, "announce late");
     const auto journal = Journal::OpenToWrite(PathOf(name));
+    const InterventionReport last = Inspect(*journal).interventions.back();
+    EXPECT_EQ(last.asked, 2);
+    EXPECT_EQ(last.step, -1);
     const int begun = std::stoi(journal->GetDatabase().TextOf("SELECT max(step) FROM completions"));
     EXPECT_GT(begun, 2);
     HashLlm backend(9);

@@ -77,6 +77,11 @@ JournalReport Inspect(const Journal& journal) {
   while (sessions.Step()) {
     report.sessions.push_back({sessions.Int(0), sessions.Text(1), sessions.Text(2), sessions.Text(3)});
   }
+  Statement interventions(journal.GetDatabase(),
+                          "SELECT asked, coalesce(step, -1), what FROM interventions ORDER BY id");
+  while (interventions.Step()) {
+    report.interventions.push_back({interventions.Int(0), interventions.Int(1), interventions.Text(2)});
+  }
   Statement functions(journal.GetDatabase(),
                       "SELECT function, count(*), sum(finish = 2), sum(prompt_tokens), sum(output_tokens), "
                       "avg(arrived_s - issued_s) FROM completions GROUP BY function ORDER BY function");

@@ -25,6 +25,12 @@ struct FunctionReport {  // calls of one kind
   double mean_s;  // from issue to arrival, on the backend's clock
 };
 
+struct InterventionReport {
+  int64_t asked;  // for this step or later
+  int64_t step;   // -1: not decided yet
+  std::string what;
+};
+
 struct HourReport {  // an hour of simulated time
   int64_t hour;      // since step 0
   int64_t calls;
@@ -45,8 +51,9 @@ struct JournalReport {
   int64_t fallbacks = 0;  // events of kind "fallback"
   Step steps = 0;         // that all agents have done
   std::vector<SessionReport> sessions;
-  std::vector<FunctionReport> functions;  // by name
-  std::vector<HourReport> hours;          // those in which something happened
+  std::vector<InterventionReport> interventions;  // as they came
+  std::vector<FunctionReport> functions;          // by name
+  std::vector<HourReport> hours;                  // those in which something happened
 };
 
 struct TokenSums {  // of all answers
