@@ -96,10 +96,8 @@ class DependencyGraph {
   Pos PosOf(AgentId agent) const { return proximity_->PosOf(agent); }
   Step StepOf(AgentId agent) const { return proximity_->StepOf(agent); }
   const Rules& RulesOf(AgentId agent) const { return proximity_->RulesOf(agent); }
-  Step BaseStep() const {
-    return base_step_;
-  }                                               // the smallest step of any agent; without any: the next
-                                                  // pause, or the end
+  // The smallest step of any agent; if there is none, the next pause or the end.
+  Step BaseStep() const { return base_step_; }
   Step FrontStep() const { return front_step_; }  // the largest
   uint32_t AgentsAtBase() const { return at_step_.front(); }
 
