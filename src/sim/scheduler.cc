@@ -93,6 +93,7 @@ class Runner final : public CallSink {
   std::vector<std::unique_ptr<ClusterRun>> clusters_;
   std::vector<ClusterRun*> idle_;  // of clusters_: used again, so that a step allocates little
   size_t running_ = 0;
+  const bool tells_expectations_ = llm_.WantsExpectations();
   std::unique_ptr<Speculator> speculator_;                // mode speculative
   std::unordered_map<uint64_t, PendingCall*> in_flight_;  // by the backend's id
   std::vector<llm::Completion> done_;
@@ -249,6 +250,8 @@ void Runner::Declare(AgentId agent, Step step) {
   } catch (...) {
     RethrowFrom(DescribeAgent(world_, agent));
   }
+  // Who is asleep, busy or on its way is not likely to think before that ends.
+  if (tells_expectations_) llm_.ExpectNext(agent, std::max(step, graph_.LookaheadOf(agent).until));
 }
 
 void Runner::CloseSteps() {
