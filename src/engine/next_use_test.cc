@@ -131,7 +131,9 @@ TEST_F(NextUseTest, ManyPurposesAndManyUsersAreNoTrouble) {
     const auto step = static_cast<int32_t>(i);
     Ask(Of({1, step + 2}), {i % 50, step, Told().PurposeOf(std::to_string(i))});
     Told().Expect(i % 50, step);
-    if (i % 3 == 0) ASSERT_TRUE(cache_.EvictOne());
+    if (i % 3 == 0) {
+      ASSERT_TRUE(cache_.EvictOne());
+    }
   }
   EXPECT_TRUE(Has(Of({1})));  // of all prompts
   while (cache_.EvictOne()) {
