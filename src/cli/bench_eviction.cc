@@ -106,9 +106,10 @@ double TokensPerSecond(const Measured& measured) {
 }
 
 void PrintTable(const Measured& all, size_t live_bytes, const std::vector<Row>& rows) {
-  fmt::print("without a limit: {} at the peak, of which at most {} at a time were used again; {:.0f} tokens/s\n",
-             HumanBytes(static_cast<double>(all.state.kv_bytes_peak)),
-             HumanBytes(static_cast<double>(live_bytes)), TokensPerSecond(all));
+  fmt::print(
+      "without a limit: {} at the peak, of which at most {} at a time were used again; {:.0f} tokens/s\n",
+      HumanBytes(static_cast<double>(all.state.kv_bytes_peak)), HumanBytes(static_cast<double>(live_bytes)),
+      TokensPerSecond(all));
   fmt::print("{:>10} {:>7} {:<9} {:>16} {:>8} {:>8} {:>8} {:>9}\n", "budget", "share", "eviction",
              "computed again", "optimum", "spilled", "restored", "tokens/s");
   for (const Row& row : rows) {
@@ -150,10 +151,11 @@ void Run(const EvictionFlags& flags) {
   const Scenario scenario = LoadScenario(flags.simulation);
   const Measured all = RunOnce(flags, scenario, "lru", flags.simulation.local.kv_budget_bytes);
   if (all.state.evicted_blocks > 0) {
-    throw MakeError(ErrorCode::kInvalid,
-                    "bench eviction: {} do not hold all blocks of the run, so what it needs is not known: give "
-                    "more with --kv-budget, or a shorter run",
-                    HumanBytes(static_cast<double>(all.budget)));
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "bench eviction: {} do not hold all blocks of the run, so what it needs is not known: give "
+        "more with --kv-budget, or a shorter run",
+        HumanBytes(static_cast<double>(all.budget)));
   }
   std::vector<Row> rows;
   for (const double share : flags.shares) {
@@ -164,7 +166,8 @@ void Run(const EvictionFlags& flags) {
       if (measured.hash != all.hash) {
         throw MakeError(ErrorCode::kCorrupt, "bench eviction: with {} the run has another hash", eviction);
       }
-      const size_t optimum = engine::LeastRecomputed(measured.prompts, measured.budget / measured.block_bytes);
+      const size_t optimum =
+          engine::LeastRecomputed(measured.prompts, measured.budget / measured.block_bytes);
       rows.push_back({std::move(measured), optimum * kv::kPageTokens});
     }
   }
@@ -192,7 +195,8 @@ void AddBenchEviction(CLI::App& bench) {
   command->add_flag("--json", flags->json, "Results as JSON");
   command->footer(
       "First a run without a limit, then for each budget one with --eviction lru and one with next-use; all "
-      "must\nleave the same hash. Optimum: tokens that are computed again at least, by an eviction that knows all "
+      "must\nleave the same hash. Optimum: tokens that are computed again at least, by an eviction that "
+      "knows all "
       "prompts of\nthe run in advance (Belady's MIN).\n"
       "Example:\n"
       "  throng bench eviction --share 0.33,0.17 --json");

@@ -122,9 +122,9 @@ void PrintSummary(const Simulation& simulation, const Scenario& scenario, const 
                  local->F16BytesPerToken() / local->KvBytesPerToken());
       const engine::EngineState state = local->State();
       if (state.evicted_blocks > 0) {
-        fmt::print("\nevicted     {} blocks, {} of them to disk ({} came back); {} tokens were computed again",
-                   state.evicted_blocks, state.spilled_blocks, state.restored_blocks,
-                   state.recomputed_tokens);
+        fmt::print(
+            "\nevicted     {} blocks, {} of them to disk ({} came back); {} tokens were computed again",
+            state.evicted_blocks, state.spilled_blocks, state.restored_blocks, state.recomputed_tokens);
       }
     }
     fmt::print("\n");

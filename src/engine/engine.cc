@@ -83,8 +83,8 @@ struct EngineMetrics {
         restored(registry.Counter("throng_restored_blocks_total", "Blocks read back from disk")) {}
 
   Metric &running, &waiting, &kv_bytes, &kv_bytes_peak, &kv_budget, &output_rate, &prefix_hit_rate;
-  Metric &requests, &cancelled, &failed, &prompt_tokens, &cached_tokens, &computed_tokens,
-      &recomputed_tokens, &output_tokens, &steps;
+  Metric &requests, &cancelled, &failed, &prompt_tokens, &cached_tokens, &computed_tokens, &recomputed_tokens,
+      &output_tokens, &steps;
   Metric &preemptions, &prefix_evictions, &spilled, &restored;
 };
 

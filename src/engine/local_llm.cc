@@ -50,7 +50,8 @@ LocalOptions FillIn(LocalOptions options, const model::ModelConfig& config) {
                     options.threads);
   }
   if (options.eviction != "next-use" && options.eviction != "lru") {
-    throw MakeError(ErrorCode::kInvalid, "engine: eviction is {}, allowed is next-use or lru", options.eviction);
+    throw MakeError(ErrorCode::kInvalid, "engine: eviction is {}, allowed is next-use or lru",
+                    options.eviction);
   }
   if (options.max_context == 0) options.max_context = config.context_length;
   return options;

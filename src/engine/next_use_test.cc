@@ -26,7 +26,8 @@ Prompt Of(const std::vector<int32_t>& blocks) {
 class Memory {
  public:
   explicit Memory(size_t blocks)
-      : pool_(FakeTransformer::Layout(), blocks * kv::BlockPool(FakeTransformer::Layout(), 0).SealedBytes()) {}
+      : pool_(FakeTransformer::Layout(), blocks * kv::BlockPool(FakeTransformer::Layout(), 0).SealedBytes()) {
+  }
 
   PrefixCache& Cache() { return cache_; }
   NextUse& Told() { return cache_.Expectations(); }

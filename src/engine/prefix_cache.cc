@@ -31,9 +31,9 @@ struct PrefixCache::Node {
   int num_children_in_memory = 0;
   uint64_t last_use = 0;  // unique: the clock ticks with each use
   std::vector<NextUse::Use> uses{};
-  uint64_t visit = 0;    // the last Learn that came by
-  size_t leaf_index = 0; // in the Leaves that have it
-  bool chosen = false;   // there, to leave soon
+  uint64_t visit = 0;     // the last Learn that came by
+  size_t leaf_index = 0;  // in the Leaves that have it
+  bool chosen = false;    // there, to leave soon
 };
 
 // Ranks change with the time and with what agents do, all at once, so no order of them is kept. When one has
