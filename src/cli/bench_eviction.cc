@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -54,7 +55,8 @@ struct Measured {
   uint64_t budget = 0;
   size_t block_bytes = 0;
   double seconds = 0;
-  uint64_t tokens = 0;  // of prompts and answers
+  double cpu_seconds = 0;  // of all threads: other programs disturb it less
+  uint64_t tokens = 0;     // of prompts and answers
   uint64_t cached_tokens = 0;
   engine::EngineState state;
   std::vector<engine::BlockPath> prompts;
@@ -68,8 +70,10 @@ Measured RunOnce(const EvictionFlags& flags, const Scenario& scenario, const std
   Measured measured;
   measured.eviction = eviction;
   Recorder llm(engine::MakeLocalLlm(local), measured.prompts);
+  const std::clock_t cpu_start = std::clock();
   const sim::RunResult result =
       sim::RunWorld(*scenario.world, llm, MakeRunOptions(flags.simulation, scenario));
+  measured.cpu_seconds = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
   measured.hash = result.hash;
   measured.budget = llm.Local().Options().kv_budget_bytes;
   measured.block_bytes = llm.Local().GetBlocks().SealedBytes();
@@ -110,14 +114,14 @@ void PrintTable(const Measured& all, size_t live_bytes, const std::vector<Row>& 
       "without a limit: {} at the peak, of which at most {} at a time were used again; {:.0f} tokens/s\n",
       HumanBytes(static_cast<double>(all.state.kv_bytes_peak)), HumanBytes(static_cast<double>(live_bytes)),
       TokensPerSecond(all));
-  fmt::print("{:>10} {:>7} {:<9} {:>16} {:>8} {:>8} {:>8} {:>9}\n", "budget", "share", "eviction",
-             "computed again", "optimum", "spilled", "restored", "tokens/s");
+  fmt::print("{:>10} {:>7} {:<9} {:>15} {:>8} {:>8} {:>8} {:>8} {:>9}\n", "budget", "share", "eviction",
+             "computed again", "optimum", "spilled", "restored", "CPU s", "tokens/s");
   for (const Row& row : rows) {
     const Measured& measured = row.measured;
-    fmt::print("{:>10} {:>5.1f} % {:<9} {:>16} {:>8} {:>8} {:>8} {:>9.0f}\n",
+    fmt::print("{:>10} {:>5.1f} % {:<9} {:>15} {:>8} {:>8} {:>8} {:>8.2f} {:>9.0f}\n",
                HumanBytes(static_cast<double>(measured.budget)), 100 * measured.share, measured.eviction,
                measured.state.recomputed_tokens, row.optimum_tokens, measured.state.spilled_blocks,
-               measured.state.restored_blocks, TokensPerSecond(measured));
+               measured.state.restored_blocks, measured.cpu_seconds, TokensPerSecond(measured));
   }
 }
 
@@ -135,6 +139,7 @@ void PrintJson(const Measured& all, size_t live_bytes, const std::vector<Row>& r
                        {"spilled_blocks", measured.state.spilled_blocks},
                        {"restored_blocks", measured.state.restored_blocks},
                        {"seconds", measured.seconds},
+                       {"cpu_seconds", measured.cpu_seconds},
                        {"tokens_per_s", TokensPerSecond(measured)}});
   }
   const nlohmann::ordered_json document = {{"results", results},
