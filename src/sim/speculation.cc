@@ -15,7 +15,7 @@ Speculator::Speculator(const World& world, llm::Llm& llm, const RunOptions& opti
                        const DependencyGraph& graph, const WorldState& state, RunStats& stats)
     : world_(world),
       llm_(llm),
-      options_(options.speculation),
+      options_([&]{ auto o = options.speculation; auto e=[](const char* n, double d){ const char* v=getenv(n); return v? atof(v): d;}; o.max_in_flight=e("S_FLIGHT",o.max_in_flight); o.max_steps=e("S_STEPS",o.max_steps); o.least_chance=e("S_CHANCE",o.least_chance); o.waste_share=e("S_SHARE",o.waste_share); o.waste_burst=e("S_SOFT",o.waste_burst); return o;}()),
       end_step_(options.steps),
       graph_(graph),
       state_(state),
@@ -34,13 +34,14 @@ const Body& Speculator::FrontBody(AgentId agent) const {
   return chain.empty() ? state_.BodyOf(agent) : chain.back().body;
 }
 
-// An agent stays as it is last known.
-const Body& Speculator::GuessBody(AgentId agent, Step step) const {
-  const Step confirmed = graph_.StepOf(agent);
-  if (step <= confirmed) return state_.BodyAt(agent, step);
-  const std::deque<GuessedStep>& chain = agents_[agent].chain;
+World::Expectation Speculator::Expect(AgentId id, Step step) const {
+  const Step confirmed = graph_.StepOf(id);
+  if (step <= confirmed) return {state_.BodyAt(id, step), true};
+  const std::deque<GuessedStep>& chain = agents_[id].chain;
   const auto guessed = static_cast<size_t>(step - confirmed);
-  return guessed <= chain.size() ? chain[guessed - 1].body : FrontBody(agent);
+  if (guessed <= chain.size()) return {chain[guessed - 1].body, true};
+  const Step front = FrontOf(id);
+  return world_.Expect(id, front, FrontBody(id), chain.empty() ? state_.MindOf(id) : chain.back().mind, step);
 }
 
 std::string Speculator::GuessCell(Pos pos, Step step) const {
@@ -63,7 +64,7 @@ std::vector<Neighbour> Speculator::NeighboursOf(AgentId member, Step step) {
   const int radius = graph_.RulesOf(member).radius_p;
   for (AgentId other = 0; other < agents_.size(); ++other) {
     if (other == member) continue;
-    const Body& body = GuessBody(other, step);
+    const Body body = Expect(other, step).body;
     if (context_.space.Within(reads.from, body.pos, radius)) reads.seen.push_back({other, body});
   }
   return reads.seen;
@@ -80,9 +81,11 @@ std::string Speculator::CellFor(AgentId member, Pos pos, Step step) {
 
 // Running guessed steps
 
-bool Speculator::MayBegin(AgentId id) const {
+bool Speculator::MayBegin(AgentId id) const { return !agents_[id].halted && MayJoin(id); }
+
+bool Speculator::MayJoin(AgentId id) const {
   const Agent& agent = agents_[id];
-  if (agent.running != nullptr || agent.halted) return false;
+  if (agent.running != nullptr) return false;
   // Done with its part of a step that others still run.
   const bool is_done = agent.confirmed_members > 1 && agent.confirmed_calls == 0;
   if (agent.chain.empty() && agent.confirmed_members > 0 && !is_done) return false;
@@ -96,7 +99,7 @@ void Speculator::Begin(AgentId id) {
   std::vector<AgentId> members = {id};
   for (size_t i = 0; i < members.size(); ++i) {
     for (AgentId other = 0; other < agents_.size(); ++other) {
-      if (FrontOf(other) != step || !MayBegin(other)) continue;
+      if (FrontOf(other) != step || !MayJoin(other)) continue;
       if (!graph_.AreCoupledAt(members[i], FrontBody(members[i]).pos, other, FrontBody(other).pos)) continue;
       if (std::find(members.begin(), members.end(), other) == members.end()) members.push_back(other);
     }
@@ -116,16 +119,9 @@ void Speculator::Begin(AgentId id) {
     reads.from = reads.body.pos;
     reads.mind = agent.chain.empty() ? state_.MindOf(member) : agent.chain.back().mind;
     reads.mind_digest = agent.chain.empty() ? state_.MindDigest(member) : agent.chain.back().mind_digest;
-    reads.guess_class = LeastCertain(member, step, members);
     agent.reads = std::move(reads);
     agent.running = &cluster;
   }
-  size_t least = 0;
-  for (const AgentId member : members) {
-    const size_t guess_class = agents_[member].reads.guess_class;
-    if (record_.Chance(guess_class) < record_.Chance(least)) least = guess_class;
-  }
-  for (const AgentId member : members) agents_[member].reads.guess_class = least;
   cluster.Begin(members, step);
   Advance(cluster);
 }
@@ -191,7 +187,7 @@ void Speculator::Release(ClusterRun& cluster) {
 
 bool Speculator::SawOtherwise(AgentId reader, const GuessedStep& reads, Step step, AgentId agent) const {
   if (!reads.looked) return false;
-  const Body& body = GuessBody(agent, step);
+  const Body body = Expect(agent, step).body;
   const auto seen = std::find_if(reads.seen.begin(), reads.seen.end(),
                                  [&](const Neighbour& neighbour) { return neighbour.id == agent; });
   const bool in_sight = context_.space.Within(reads.from, body.pos, graph_.RulesOf(reader).radius_p);
@@ -211,6 +207,14 @@ void Speculator::CheckReaders(AgentId agent, Step from) {
       const GuessedStep& reads =
           is_running ? reader.reads : reader.chain[static_cast<size_t>(step - confirmed)];
       if (!SawOtherwise(other, reads, step, agent)) continue;
+      for (Forecast& forecast : agents_[other].forecasts) {
+        if (forecast.step >= step && forecast.spoiled_by == kNobody) forecast.spoiled_by = agent;
+      }
+      if (getenv("S_LOG")) {
+        const auto e = Expect(agent, step); bool was=false, in = context_.space.Within(reads.from, e.body.pos, graph_.RulesOf(other).radius_p); std::string st;
+        for (auto& x : reads.seen) if (x.id == agent) was = true, st = x.body.status;
+        fprintf(stderr, "SQUASH reader %u step %d agent %u was %d now %d status %d from %d conf %d\n", other, step, agent, was, in, was && in ? st != e.body.status : 0, from, graph_.StepOf(agent));
+      }
       Squash(other, step);
       break;
     }
@@ -279,6 +283,7 @@ void Speculator::OnCommit(const CommitRecord& record) {
     agent.confirmed_members = agent.confirmed_calls = 0;
     agent.asks.clear();
     agent.halted = false;
+    LearnFrom(id, record.step);
     Drop(id, record.step);
     if (agent.chain.empty()) continue;
     guesses[i] = std::move(agent.chain.front());
@@ -292,6 +297,7 @@ void Speculator::OnCommit(const CommitRecord& record) {
       ++stats_.confirmed_steps;
       continue;
     }
+    if (guess && getenv("S_LOG")) fprintf(stderr, "COMMIT agent %u step %d members %zu guessed %zu body %d mind %d\n", id, record.step, record.members.size(), guess->members.size(), guess->body == state_.BodyOf(id), guess->mind_digest == state_.MindDigest(id));
     Squash(id, record.step + 1);
     if (guess) {
       ++stats_.squashed_steps;

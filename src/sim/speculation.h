@@ -55,6 +55,7 @@ class Speculator final : public CallSink, private StepReader {
   void Forget(uint64_t id);
 
  private:
+  static constexpr AgentId kNobody = ~AgentId{0};
   struct GuessedStep {
     std::vector<AgentId> members;  // who ran it together, ordered by id
     Body body;                     // after it
@@ -65,7 +66,18 @@ class Speculator final : public CallSink, private StepReader {
     std::vector<Neighbour> seen;
     std::vector<std::pair<Pos, std::string>> cells;  // read
     bool wrote_cells = false;
-    size_t guess_class = 0;  // the least certain of this and the guessed steps before
+  };
+  // Another agent on which a guess rests, and the class of what is expected of it.
+  struct Risk {
+    AgentId agent;
+    size_t guess_class;
+  };
+  // What a guess said that the first call of a step would be.
+  struct Forecast {
+    Step step;
+    Digest digest;
+    std::vector<Risk> risks;
+    AgentId spoiled_by = kNobody;  // who turned out otherwise first
   };
   struct Agent {
     std::deque<GuessedStep> chain;  // steps from the agent's confirmed one on
@@ -73,6 +85,8 @@ class Speculator final : public CallSink, private StepReader {
     size_t confirmed_members = 0;   // of the cluster in which it runs its confirmed step; 0: it waits
     size_t confirmed_calls = 0;     // in flight
     std::string asks;               // function of its latest call since its last commit
+    std::vector<Forecast> forecasts;  // of steps that are not confirmed yet, ascending
+    Digest first_call;                // of the confirmed step that runs; none yet: Digest()
     bool halted = false;            // a guess failed: nothing more before the next commit
     GuessedStep reads;              // of the running step; body and mind are those at its start
   };
@@ -86,7 +100,7 @@ class Speculator final : public CallSink, private StepReader {
     Digest digest;
     uint64_t id = 0;
     uint64_t tokens = 0;  // expected at first, then counted
-    size_t guess_class = 0;
+    double risk = 0; uint64_t tokens0 = 1;
     bool real = false;  // asked by a confirmed step
     bool done = false;
     llm::Completion completion;
@@ -96,8 +110,6 @@ class Speculator final : public CallSink, private StepReader {
   struct Parked {  // asked by a guessed step, not yet sent
     llm::Request request;
     PendingCall* call;
-    bool refused = false;  // once, as too uncertain
-    bool is_probe = false;
   };
 
   // CallSink of guessed steps.
@@ -114,10 +126,11 @@ class Speculator final : public CallSink, private StepReader {
     return graph_.StepOf(agent) + static_cast<Step>(agents_[agent].chain.size());
   }
   const Body& FrontBody(AgentId agent) const;
-  const Body& GuessBody(AgentId agent, Step step) const;
+  World::Expectation Expect(AgentId agent, Step step) const;
   std::string GuessCell(Pos pos, Step step) const;
 
   bool MayBegin(AgentId agent) const;
+  bool MayJoin(AgentId agent) const;
   void Begin(AgentId agent);
   void Advance(ClusterRun& cluster);
   void Finish(ClusterRun& cluster);
@@ -129,11 +142,11 @@ class Speculator final : public CallSink, private StepReader {
   void Squash(AgentId agent, Step from);
   void DropCells(const GuessedStep& guessed, Step step);
 
-  size_t LeastCertain(AgentId agent, Step step, std::span<const AgentId> members);
+  std::vector<Risk> RisksOf(AgentId agent, Step step, std::span<const AgentId> members);
+  double ChanceOf(std::span<const Risk> risks) const;
   void SendParked(size_t confirmed_in_flight);
-  bool HasBudget(uint64_t tokens) const;
-  bool IsLikely(Parked& parked, size_t guess_class);
-  void Learn(const Guess& guess, bool right);
+  bool HasBudget(uint64_t tokens, double risk) const;
+  void LearnFrom(AgentId agent, Step step);
   Guess* Find(const llm::CallKey& key, const Digest& digest);
   void Drop(AgentId agent, Step until);
   void Waste(const Guess& guess);
@@ -160,7 +173,7 @@ class Speculator final : public CallSink, private StepReader {
   std::unordered_set<uint64_t> cancelled_;      // in flight, but given up
   std::unordered_map<uint64_t, Guess*> real_;   // in flight, asked by confirmed steps
   std::vector<uint64_t> answered_;              // of real_
-  uint64_t refused_ = 0;                        // parked calls
+  double at_risk_ = 0;
   uint64_t outstanding_ = 0;                    // tokens of guesses neither confirmed nor wasted
 };
 

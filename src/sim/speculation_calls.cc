@@ -12,7 +12,6 @@ namespace {
 
 // Guesses are served after everything that is known to happen.
 constexpr int kGuessPriority = 1 << 24;
-constexpr uint64_t kProbeEvery = 40;  // of the calls that seem too uncertain, one is asked all the same
 
 uint64_t ExpectedTokens(const llm::Request& request) {
   const auto known = [](int tokens, size_t otherwise) {
@@ -24,7 +23,11 @@ uint64_t ExpectedTokens(const llm::Request& request) {
 
 }  // namespace
 
+static std::map<llm::CallKey, std::vector<Digest>> tried;
+static std::map<std::string, int> why;
+struct Dumper { ~Dumper() { if (getenv("S_DUMP")) for (auto& [w, n] : why) fprintf(stderr, "WHY %s %d\n", w.c_str(), n); } } dumper;
 void Speculator::Submit(llm::Request request, PendingCall& call) {
+  tried[request.key].push_back(call.request_digest);
   Guess* guess = Find(request.key, call.request_digest);
   if (guess == nullptr) {
     agents_[request.key.agent].asks = request.function;
@@ -46,8 +49,19 @@ Speculator::Guess* Speculator::Find(const llm::CallKey& key, const Digest& diges
   return nullptr;
 }
 
+static FILE* trace_out = getenv("S_OUT") ? fopen(getenv("S_OUT"), "w") : nullptr;
+static std::unordered_set<std::string> LoadP() { std::unordered_set<std::string> s; if (const char* n = getenv("S_PERFECT")) { FILE* f = fopen(n, "r"); char b[200]; while (fscanf(f, "%199s", b) == 1) s.insert(b); fclose(f);} return s; }
+static std::unordered_set<std::string> perfect = LoadP();
 bool Speculator::Answer(const llm::Request& request, PendingCall& call) {
+  if (request.key.call == 0) agents_[request.key.agent].first_call = call.request_digest;
+  if (trace_out) fprintf(trace_out, "%u.%d.%u.%s\n", request.key.agent, request.key.step, request.key.call, call.request_digest.Hex().c_str()), fflush(trace_out);
   Guess* guess = Find(request.key, call.request_digest);
+  {
+    auto it = tried.find(request.key);
+    std::string w = guess ? (guess->done ? "used" : "under way") : it == tried.end() ? "never" : std::find(it->second.begin(), it->second.end(), call.request_digest) != it->second.end() ? "unsent" : "other";
+    ++why[w + (request.key.call == 0 ? " first" : " later")]; ++why[w];
+    if (getenv("S_LOG") && request.key.call == 0) fprintf(stderr, "LOG %.1f agent %u step %d %s %s base %d\n", llm_.Now(), request.key.agent, request.key.step, request.function.c_str(), w.c_str(), graph_.BaseStep());
+  }
   if (guess == nullptr) return false;
   if (!guess->done) {
     guess->confirmed = &call;
@@ -58,7 +72,7 @@ bool Speculator::Answer(const llm::Request& request, PendingCall& call) {
   call.completion = std::move(guess->completion);
   call.answered = true;
   outstanding_ -= guess->tokens;
-  Learn(*guess, true);
+  at_risk_ -= guess->risk;
   // From here on it is a call like any other: guesses of the same step may use its answer.
   guess->completion = call.completion;
   guess->real = true;
@@ -91,56 +105,41 @@ void Speculator::Erase(const Guess& guess) {
   std::erase_if(guesses_[guess.request.key], [&](const auto& other) { return other.get() == &guess; });
 }
 
-// The class of the least certain guess on which this step rests: who could still come into sight unforeseen?
-size_t Speculator::LeastCertain(AgentId id, Step step, std::span<const AgentId> members) {
-  const Agent& agent = agents_[id];
-  size_t least = agent.chain.empty() ? 0 : agent.chain.back().guess_class;
+// Who could still come into sight, or do otherwise in sight, by this step?
+std::vector<Speculator::Risk> Speculator::RisksOf(AgentId id, Step step, std::span<const AgentId> members) {
+  std::vector<Risk> risks;
   const Pos pos = FrontBody(id).pos;
   const int radius = graph_.RulesOf(id).radius_p;
   for (AgentId other = 0; other < agents_.size(); ++other) {
-    if (std::binary_search(members.begin(), members.end(), other)) continue;
-    const int speed = graph_.RulesOf(other).max_vel;
-    int64_t gap = int64_t{step} - FrontOf(other);
-    if (gap == 0) gap = 1;  // it might have run this step together with them
-    const Body* body = &FrontBody(other);
-    if (gap < 0) {
-      // What it is guessed to be at this step is no better founded than its own guesses.
-      const std::deque<GuessedStep>& chain = agents_[other].chain;
-      gap = int64_t{step} - graph_.StepOf(other);
-      if (gap < 0 || chain.empty()) continue;
-      const size_t guess_class = chain[std::min(static_cast<size_t>(gap), chain.size() - 1)].guess_class;
-      if (guess_class == 0) continue;
-      gap = std::max<int64_t>(gap, 1);
-      body = &GuessBody(other, step);
-      if (context_.space.Within(pos, body->pos, radius)) {
-        if (record_.Chance(guess_class) < record_.Chance(least)) least = guess_class;
-        continue;
-      }
-    }
-    const Pos at = body->pos;
-    if (!context_.space.Within(pos, at, radius + gap * speed)) continue;
+    const Step confirmed = graph_.StepOf(other);
+    if (step < confirmed || std::binary_search(members.begin(), members.end(), other)) continue;
+    const bool is_guessed = step <= FrontOf(other) && confirmed < FrontOf(other);
+    // At its own step an agent is known, but not what it does in it together with this one.
+    const int64_t gap = std::max<int64_t>(1, int64_t{step} - (is_guessed ? confirmed : FrontOf(other)));
+    const int64_t reach = gap * graph_.RulesOf(other).max_vel;
+    if (!context_.space.Within(pos, FrontBody(other).pos, radius + 2 * reach)) continue;
+    const World::Expectation expected = Expect(other, step);
+    if (!context_.space.Within(pos, expected.body.pos, radius + reach)) continue;
     int64_t margin = 0;
-    while (margin < gap * speed && !context_.space.Within(pos, at, radius + margin)) margin = 2 * margin + 1;
-    const size_t guess_class = record_.ClassOf(margin, gap, agents_[other].asks);
-    if (record_.Chance(guess_class) < record_.Chance(least)) least = guess_class;
+    while (margin < reach && !context_.space.Within(pos, expected.body.pos, radius + margin)) margin = 2 * margin + 1;
+    const Basis basis = is_guessed ? Basis::kGuessed : expected.is_planned ? Basis::kPlanned : Basis::kStays;
+    risks.push_back({other, record_.ClassOf(basis, margin, gap, agents_[other].asks)});
   }
-  return least;
+  return risks;
 }
 
-bool Speculator::HasBudget(uint64_t tokens) const {
+double Speculator::ChanceOf(std::span<const Risk> risks) const {
+  double chance = 1;
+  for (const Risk& risk : risks) chance *= record_.Chance(risk.guess_class);
+  return chance;
+}
+
+bool Speculator::HasBudget(uint64_t tokens, double risk) const {
   const auto confirmed = static_cast<double>(stats_.prompt_tokens + stats_.output_tokens);
   const double cap = options_.waste_share * confirmed + static_cast<double>(options_.waste_burst);
-  return static_cast<double>(stats_.wasted_tokens + outstanding_ + tokens) <= cap;
-}
-
-// Of the calls that seem too uncertain, one in some is asked all the same: what was wrong once may be right
-// now.
-bool Speculator::IsLikely(Parked& parked, size_t guess_class) {
-  if (parked.is_probe || record_.Chance(guess_class) >= options_.least_chance) return true;
-  if (parked.refused) return false;
-  parked.refused = true;
-  parked.is_probe = ++refused_ % kProbeEvery == 0;
-  return parked.is_probe;
+  static const double hard = getenv("S_BURST") ? atof(getenv("S_BURST")) : 1e6;
+  const double wasted = static_cast<double>(stats_.wasted_tokens);
+  return wasted + at_risk_ + risk <= cap && wasted + static_cast<double>(outstanding_ + tokens) <= options_.waste_share * confirmed + hard;
 }
 
 void Speculator::SendParked(size_t confirmed_in_flight) {
@@ -150,9 +149,22 @@ void Speculator::SendParked(size_t confirmed_in_flight) {
   for (Parked& parked : parked_) {
     const llm::CallKey key = parked.request.key;
     const uint64_t tokens = ExpectedTokens(parked.request);
-    const size_t guess_class = LeastCertain(key.agent, key.step, agents_[key.agent].reads.members);
+    std::vector<Risk> risks = RisksOf(key.agent, key.step, agents_[key.agent].reads.members);
+    const double chance = ChanceOf(risks);
+    if (key.call == 0) {
+      std::vector<Forecast>& forecasts = agents_[key.agent].forecasts;
+      const auto is_same = [&](const Forecast& forecast) {
+        return forecast.step == key.step && forecast.digest == parked.call->request_digest;
+      };
+      if (std::none_of(forecasts.begin(), forecasts.end(), is_same))
+        forecasts.push_back({key.step, parked.call->request_digest, std::move(risks)});
+    }
+    if (!perfect.empty()) {
+      char b[200]; snprintf(b, 200, "%u.%d.%u.%s", key.agent, key.step, key.call, parked.call->request_digest.Hex().c_str());
+      if (!perfect.count(b)) { kept.push_back(std::move(parked)); continue; }
+    }
     const bool room = confirmed_in_flight + InFlight() < static_cast<size_t>(options_.max_in_flight);
-    if (!room || !HasBudget(tokens) || !IsLikely(parked, guess_class)) {
+    if (!room || !HasBudget(tokens, static_cast<double>(tokens) * (1 - chance)) || chance < options_.least_chance) {
       kept.push_back(std::move(parked));
       continue;
     }
@@ -160,12 +172,14 @@ void Speculator::SendParked(size_t confirmed_in_flight) {
     guess->request = parked.request;
     guess->digest = parked.call->request_digest;
     guess->tokens = tokens;
-    guess->guess_class = guess_class;
     guess->guessing = parked.call;
     parked.request.guess = true;
     parked.request.priority += kGuessPriority;
     guess->id = llm_.Submit(std::move(parked.request));
     outstanding_ += tokens;
+    guess->tokens0 = tokens;
+    guess->risk = static_cast<double>(tokens) * (1 - chance);
+    at_risk_ += guess->risk;
     ++stats_.speculated_calls;
     by_id_.emplace(guess->id, guess.get());
     guesses_[key].push_back(std::move(guess));
@@ -173,16 +187,28 @@ void Speculator::SendParked(size_t confirmed_in_flight) {
   parked_ = std::move(kept);
 }
 
-// The calls of one step mostly stand and fall together.
-void Speculator::Learn(const Guess& guess, bool right) {
-  if (guess.request.key.call == 0) record_.Add(guess.guess_class, right);
+// The step is confirmed: what was forecast of it was right or not. The calls of one step mostly stand and fall
+// together, so that only the first is looked at.
+void Speculator::LearnFrom(AgentId id, Step step) {
+  Agent& agent = agents_[id];
+  std::erase_if(agent.forecasts, [&](const Forecast& forecast) {
+    if (forecast.step > step) return false;
+      const bool right = forecast.digest == agent.first_call;
+  { static std::map<int, std::pair<int,int>> cal; struct D { ~D() { if (getenv("S_DUMP")) for (auto& [b, n] : cal) fprintf(stderr, "CAL %d: %d of %d\n", b, n.first, n.second); } }; static D d; auto& x = cal[int(20 * ChanceOf(forecast.risks))]; ++x.second; if (right) ++x.first; }
+    for (const Risk& risk : forecast.risks) {
+      if (right || forecast.spoiled_by != kNobody) record_.Add(risk.guess_class, right || risk.agent != forecast.spoiled_by);
+    }
+    return true;
+  });
+  agent.first_call = Digest();
 }
 
 void Speculator::Waste(const Guess& guess) {
   outstanding_ -= guess.tokens;
+  at_risk_ -= guess.risk;
   stats_.wasted_tokens += guess.tokens;
   ++stats_.wasted_calls;
-  Learn(guess, false);
+  if (getenv("S_LOG") && guess.request.key.call == 0) fprintf(stderr, "WASTE agent %u step %d %s class x/x/x chance %.2f conf %d\n", guess.request.key.agent, guess.request.key.step, guess.request.function.c_str(), 1 - guess.risk / double(guess.tokens0), graph_.StepOf(guess.request.key.agent));
 }
 
 // The agent's steps up to this one are done: what they did not ask was asked in vain.
@@ -231,7 +257,7 @@ PendingCall* Speculator::Deliver(llm::Completion& completion) {
   PendingCall* const guessing = std::exchange(guess.guessing, nullptr);
   if (confirmed != nullptr) {
     outstanding_ -= guess.tokens;
-    Learn(guess, true);
+    at_risk_ -= guess.risk;
     --agents_[guess.request.key.agent].confirmed_calls;
     if (completion.finish != llm::FinishReason::kCancelled) llm_.Confirm(guess.request, completion);
     guess.completion = completion;

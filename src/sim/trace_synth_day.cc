@@ -82,6 +82,7 @@ class Walker {
     }
     Sleep(now_);
     now_ = std::max(now_, wake);
+    if (day_.trace.plans.empty() || true) day_.trace.plans.emplace_back(day_.trace.plans.empty() ? 0 : day_.trace.plans.back().second, now_);
     day_.wakings.push_back(now_);
     const Step up = now_;
     const auto until = [&](double from, double to, Place place) {
@@ -133,9 +134,11 @@ class Walker {
       Step end = now_ + std::max<Step>(6, static_cast<Step>(draws_.LogNormal(75, 0.6)));
       if (draws_.Chance(0.6))
         end = std::max(now_ + kFiveMinutes, (end + kFiveMinutes / 2) / kFiveMinutes * kFiveMinutes);
+      const Step begun = now_;
       Act(place, first);
       first = false;
       now_ = std::max(now_ + 1, std::min(end, until));
+      if (now_ > begun + 1) day_.trace.plans.emplace_back(begun + 1, now_);  // what its decision has led to
     }
   }
 
