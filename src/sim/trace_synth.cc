@@ -90,6 +90,7 @@ class Caller {
     }
     std::stable_sort(conversations_.begin(), conversations_.end(),
                      [](const auto& a, const auto& b) { return a.step < b.step; });
+    for (AgentId id = 0; id < days_.size(); ++id) ShowTalks(id);
     return std::move(conversations_);
   }
 
@@ -153,6 +154,41 @@ class Caller {
       turn(who, kPoignancy, 0);
     }
     conversations_.push_back(std::move(conversation));
+  }
+
+  // Who talks is seen to talk, for two steps an utterance or until its next action.
+  void ShowTalks(AgentId id) {
+    std::vector<std::pair<Step, std::string>>& actions = days_[id].trace.actions;
+    const std::vector<std::pair<Step, std::string>> planned = std::exchange(actions, {});
+    const auto show = [&](Step step, const std::string& text) {
+      while (!actions.empty() && actions.back().first >= step) actions.pop_back();
+      if (step < kStepsPerDay && (actions.empty() || actions.back().second != text)) actions.emplace_back(step, text);
+    };
+    auto talk = conversations_.begin();
+    for (size_t i = 0; i < planned.size(); ++i) {
+      show(planned[i].first, planned[i].second);
+      const Step end = i + 1 < planned.size() ? planned[i + 1].first : kStepsPerDay;
+      for (; talk != conversations_.end() && talk->step + 1 < end; ++talk) {
+        if (std::find(talk->members.begin(), talk->members.end(), id) == talk->members.end()) continue;
+        const AgentId other = talk->members[talk->members.front() == id ? 1 : 0];
+        const auto length = static_cast<Step>(talk->turns.size() - 4);  // two calls an utterance
+        show(talk->step + 1, "talking with " + days_[other].trace.name);
+        if (talk->step + 1 + length < end) show(talk->step + 1 + length, planned[i].second);
+        Interrupt(days_[id].trace.plans, talk->step + 1, talk->step + 1 + length);
+      }
+    }
+  }
+
+  // Plans go only until the end of the interruption, as seen from within it.
+  static void Interrupt(std::vector<std::pair<Step, Step>>& plans, Step from, Step until) {
+    const auto after = std::upper_bound(plans.begin(), plans.end(), from, [](Step step, const auto& plan) { return step < plan.first; });
+    if (after == plans.begin()) return;
+    const Step planned_until = std::prev(after)->second;
+    if (planned_until <= from) return;
+    std::vector<std::pair<Step, Step>> added = {{from, std::min(until, planned_until)}};
+    if (until < planned_until && (after == plans.end() || until < after->first)) added.emplace_back(until, planned_until);
+    const auto at = std::prev(after)->first == from ? plans.erase(std::prev(after)) : after;
+    plans.insert(at, added.begin(), added.end());
   }
 
   bool Near(AgentId a, AgentId b, Step step) const {

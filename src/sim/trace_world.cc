@@ -131,7 +131,7 @@ class TraceWorld : public World {
   Expectation Expect(AgentId agent, Step step, const Body& body, const MindPtr&, Step later) const override {
     const Step until = trace_.agents[agent].PlannedUntil(step);
     if (until <= step) return {body, false};
-    return {BodyAt(agent, std::min(later, until - 1)), later < until};
+    return {{trace_.agents[agent].PosAt(std::min(later, until - 1)), body.status}, later < until};
   }
 
   Task<IntentPtr> Proceed(const View& view, Caller& caller) const override {
