@@ -9,7 +9,8 @@
 namespace throng::llm {
 namespace {
 
-// Round numbers: 10 ms per iteration, 1 ms per token beyond ten of them, no cost of context.
+// Round numbers: 10 ms per iteration, 1 ms per token beyond ten of them, no cost of context. One queue, and
+// prompts share iterations with decoding.
 LatencyOptions Simple() {
   LatencyOptions options;
   options.weights_ms = 10;
@@ -17,6 +18,8 @@ LatencyOptions Simple() {
   options.kv_us = 0;
   options.overhead_ms = 0;
   options.chunk = 100;
+  options.mixed = true;
+  options.round_robin = false;
   return options;
 }
 
