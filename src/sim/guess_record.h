@@ -1,5 +1,5 @@
-// What became of guesses about agents, by what could still have happened to them: how likely the next ones are
-// right.
+// What became of guesses about agents, by what could still have happened to them: how likely the next ones
+// are right.
 #pragma once
 
 #include <array>
@@ -22,8 +22,8 @@ enum class Basis {
 // confirmed steps alone. Rare classes lean on wider ones.
 class GuessRecord {
  public:
-  // An agent last known `gap` >= 1 steps ago, expected `margin` cells beyond perception (<= 0: in sight), whose
-  // latest call is of the function `asks` (empty: none).
+  // An agent last known `gap` >= 1 steps ago, expected `margin` cells beyond perception (<= 0: in sight),
+  // whose latest call is of the function `asks` (empty: none).
   size_t ClassOf(Basis basis, int64_t margin, int64_t gap, const std::string& asks);
 
   double Chance(size_t guess_class) const;  // that it turns out as expected
@@ -38,9 +38,9 @@ class GuessRecord {
     double right = 0;
     double all = 0;
   };
-  std::vector<Counts> classes_;                        // [function][basis][margin][gap]
-  std::array<Counts, kOfFunction> any_function_;       // [basis][margin][gap]
-  std::array<Counts, kBases * kMargins> any_gap_;      // [basis][margin]
+  std::vector<Counts> classes_;                    // [function][basis][margin][gap]
+  std::array<Counts, kOfFunction> any_function_;   // [basis][margin][gap]
+  std::array<Counts, kBases * kMargins> any_gap_;  // [basis][margin]
   std::unordered_map<std::string, size_t> functions_;
 };
 

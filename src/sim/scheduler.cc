@@ -94,8 +94,8 @@ class Runner final : public CallSink {
   std::vector<std::unique_ptr<ClusterRun>> clusters_;
   std::vector<ClusterRun*> idle_;  // of clusters_: used again, so that a step allocates little
   size_t running_ = 0;
-  std::unique_ptr<Speculator> speculator_;                // mode speculative
-  std::unordered_map<uint64_t, PendingCall*> in_flight_;  // by the backend's id
+  std::unique_ptr<Speculator> speculator_;                     // mode speculative
+  std::unordered_map<uint64_t, PendingCall*> in_flight_;       // by the backend's id
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
   std::vector<llm::Completion> done_;
   std::vector<Pos> positions_;

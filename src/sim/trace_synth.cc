@@ -178,7 +178,8 @@ class Caller {
     const std::vector<std::pair<Step, std::string>> planned = std::exchange(actions, {});
     const auto show = [&](Step step, const std::string& text) {
       while (!actions.empty() && actions.back().first >= step) actions.pop_back();
-      if (step < kStepsPerDay && (actions.empty() || actions.back().second != text)) actions.emplace_back(step, text);
+      if (step < kStepsPerDay && (actions.empty() || actions.back().second != text))
+        actions.emplace_back(step, text);
     };
     auto talk = conversations_.begin();
     for (size_t i = 0; i < planned.size(); ++i) {
@@ -197,12 +198,14 @@ class Caller {
 
   // Plans go only until the end of the interruption, as seen from within it.
   static void Interrupt(std::vector<std::pair<Step, Step>>& plans, Step from, Step until) {
-    const auto after = std::upper_bound(plans.begin(), plans.end(), from, [](Step step, const auto& plan) { return step < plan.first; });
+    const auto after = std::upper_bound(plans.begin(), plans.end(), from,
+                                        [](Step step, const auto& plan) { return step < plan.first; });
     if (after == plans.begin()) return;
     const Step planned_until = std::prev(after)->second;
     if (planned_until <= from) return;
     std::vector<std::pair<Step, Step>> added = {{from, std::min(until, planned_until)}};
-    if (until < planned_until && (after == plans.end() || until < after->first)) added.emplace_back(until, planned_until);
+    if (until < planned_until && (after == plans.end() || until < after->first))
+      added.emplace_back(until, planned_until);
     const auto at = std::prev(after)->first == from ? plans.erase(std::prev(after)) : after;
     plans.insert(at, added.begin(), added.end());
   }

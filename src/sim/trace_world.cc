@@ -203,11 +203,14 @@ class TraceWorld : public World {
         if (is_known) continue;
         Talks group;
         std::erase_if(groups, [&](Talks& other) {
-          if (std::none_of(other.begin(), other.end(), [&](const auto* c) { return ShareMember(*c, **it); })) return false;
+          if (std::none_of(other.begin(), other.end(), [&](const auto* c) { return ShareMember(*c, **it); }))
+            return false;
           group.insert(group.end(), other.begin(), other.end());
           return true;
         });
-        std::stable_sort(group.begin(), group.end(), [](const auto* a, const auto* b) { return a->members.front() < b->members.front(); });
+        std::stable_sort(group.begin(), group.end(), [](const auto* a, const auto* b) {
+          return a->members.front() < b->members.front();
+        });
         group.push_back(*it);
         groups.push_back(std::move(group));
       }
@@ -216,8 +219,9 @@ class TraceWorld : public World {
   }
 
   static bool ShareMember(const TraceConversation& a, const TraceConversation& b) {
-    return std::any_of(a.members.begin(), a.members.end(),
-                       [&](AgentId id) { return std::binary_search(b.members.begin(), b.members.end(), id); });
+    return std::any_of(a.members.begin(), a.members.end(), [&](AgentId id) {
+      return std::binary_search(b.members.begin(), b.members.end(), id);
+    });
   }
 
   Task<std::monostate> Hold(const Talks& talks, const std::vector<Member>& members,
@@ -232,8 +236,8 @@ class TraceWorld : public World {
     co_return std::monostate();
   }
 
-  // Gives all members of a conversation its memory: the digest of what they bring to it, returned. Throws if one
-  // of them is not here, which only a guessed step can bring about.
+  // Gives all members of a conversation its memory: the digest of what they bring to it, returned. Throws if
+  // one of them is not here, which only a guessed step can bring about.
   Digest Join(const TraceConversation& conversation, const std::vector<Member>& members,
               std::vector<std::shared_ptr<const Memory>>& memories) const {
     std::vector<size_t> present;

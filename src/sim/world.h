@@ -158,8 +158,8 @@ class World {
   }
 
   // What others may expect of an agent that, as last known, is to run `step` with this state: its body at the
-  // start of a later step, and whether its plans reach so far (a schedule, a way that it is on). Unlike Declare
-  // this binds nobody: only guesses rest on it (speculation.h).
+  // start of a later step, and whether its plans reach so far (a schedule, a way that it is on). Unlike
+  // Declare this binds nobody: only guesses rest on it (speculation.h).
   struct Expectation {
     Body body;
     bool is_planned = false;
