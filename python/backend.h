@@ -33,6 +33,8 @@ class Lent final : public llm::Llm {
   void Confirm(const llm::Request& request, const llm::Completion& completion) override {
     llm_.Confirm(request, completion);
   }
+  bool WantsExpectations() const override { return llm_.WantsExpectations(); }
+  void ExpectNext(uint32_t agent, int32_t step) override { llm_.ExpectNext(agent, step); }
   double Now() const override { return llm_.Now(); }
   std::string Identity() const override { return llm_.Identity(); }
   llm::Stats GetStats() const override { return llm_.GetStats(); }

@@ -59,14 +59,7 @@ struct Batch {
 engine::EngineRequest MakeRequest(engine::LocalLlm& llm, const std::string& prompt,
                                   const GenerateOptions& options) {
   engine::EngineRequest request;
-  if (options.chat) {
-    std::vector<model::ChatMessage> messages;
-    if (!options.system.empty()) messages.push_back({"system", options.system});
-    messages.push_back({"user", prompt});
-    request.prompt = llm.EncodeChat(messages);
-  } else {
-    request.prompt = llm.EncodeText(prompt);
-  }
+  request.prompt = options.chat ? llm.EncodePrompt(options.system, prompt) : llm.EncodeText(prompt);
   request.max_tokens = options.max_tokens;
   request.sampling = options.sampling;
   request.stop = options.stop;

@@ -110,6 +110,7 @@ def main():
         ("no such file of KV pages", [*generate, "--load-cache", folder / "none.kv"], ["none.kv"], 1),
         ("no such folder for KV pages", [*generate, "-n", "1", "--save-cache", folder / "none" / "a.kv"], ["a.kv"], 1),
         ("no such folder to spill to", [*generate, "--spill", folder / "none"], ["none"], 1),
+        ("unknown eviction", [*generate, "--eviction", "mru"], ["mru", "lru"], 2),
         ("spilling without a prefix cache", [*generate, "--spill", folder, "--no-prefix-cache"], ["--spill"], 1),
         ("wrong schema", [*generate, "--schema", schema], ["$ref"], 1),
         ("schema that is not JSON", [*generate, "--schema", no_json], ["schema"], 1),

@@ -152,7 +152,7 @@ def main():
     parser.add_argument("throng", type=lambda path: Path(path).resolve(), help="the program")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--modes", default="lockstep,ooo")
+    parser.add_argument("--modes", default="lockstep,ooo,speculative")
     parser.add_argument("--seconds", type=float, default=1.5, help="longest time between two kills of a run")
     parser.add_argument("--agents", default="24")
     parser.add_argument("--steps", default="1500")

@@ -193,6 +193,7 @@ void Run(const BenchFlags& flags) {
 void AddBench(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Measure this machine and the kernels on it");
   bench->require_subcommand(1);
+  AddBenchEviction(*bench);
   AddBenchScheduler(*bench);
   CLI::App* command = bench->add_subcommand(
       "attention", "Time attention of one layer over caches of different codecs, in turns");

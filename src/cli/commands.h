@@ -6,6 +6,7 @@
 namespace throng::cli {
 
 void AddBench(CLI::App& app);
+void AddBenchEviction(CLI::App& bench);   // of `throng bench`
 void AddBenchScheduler(CLI::App& bench);  // of `throng bench`
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);

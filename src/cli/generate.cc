@@ -57,10 +57,7 @@ engine::EngineRequest MakeRequest(const Options& options, engine::LocalLlm& llm)
   if (prompt.empty() && request.start != nullptr && !options.chat) {
     request.prompt = request.start->tokens;
   } else if (options.chat) {
-    std::vector<model::ChatMessage> messages;
-    if (!options.system.empty()) messages.push_back({"system", options.system});
-    messages.push_back({"user", prompt});
-    request.prompt = llm.EncodeChat(messages);
+    request.prompt = llm.EncodePrompt(options.system, prompt);
   } else {
     request.prompt = llm.EncodeText(prompt);
   }

@@ -55,6 +55,13 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
                 "Compute prompts that begin alike again and again")
       ->group(kGroup);
   command
+      .add_option("--eviction", options.eviction,
+                  "What leaves the prefix cache first: next-use: what agents need last, as far as one can "
+                  "tell; lru: what has not been used for longest")
+      ->group(kGroup)
+      ->check(CLI::IsMember({"next-use", "lru"}))
+      ->capture_default_str();
+  command
       .add_option("--spill", options.spill,
                   "Folder for blocks of the KV cache for which --kv-budget has no room: they are read back "
                   "instead of computed again")

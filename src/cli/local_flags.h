@@ -13,7 +13,7 @@ void AddCodecFlags(CLI::App& command, engine::LocalOptions& options, const char*
 // Declares --model, those of AddCodecFlags, --softmax, --kv-budget, --context, --threads, --batch,
 // --step-tokens,
 // --chunk,
-// --no-prefix-cache, --spill and --spill-budget. The options must live until the command has run.
+// --no-prefix-cache, --eviction, --spill and --spill-budget. The options must live until the command has run.
 void AddLocalFlags(CLI::App& command, engine::LocalOptions& options);
 
 }  // namespace throng::cli

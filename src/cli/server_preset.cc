@@ -77,9 +77,10 @@ std::string MeasureThisMachine() {
   const Decoding far = DecodingAt(*llm, 300, token_ms);
   const double kv_us = std::max(0.0, (far.ms - near.ms) * 1e3 / (far.context - near.context));
   const double weights_ms = std::max(0.0, near.ms - near.context * kv_us * 1e-3);
-  const std::string server =
-      fmt::format("latency:weights_ms={:.4f},token_ms={:.5f},kv_us={:.4f},overhead_ms=0,chunk={},batch={}",
-                  weights_ms, token_ms, kv_us, options.step_tokens, options.max_batch);
+  const std::string server = fmt::format(
+      "latency:weights_ms={:.4f},token_ms={:.5f},kv_us={:.4f},overhead_ms=0,chunk={},batch={},"
+      "mixed=1",
+      weights_ms, token_ms, kv_us, options.step_tokens, options.max_batch);
   fmt::print(stderr, "{}: {}\n", kThisMachine, server);
   return server;
 }

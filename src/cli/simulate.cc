@@ -62,6 +62,11 @@ nlohmann::ordered_json ReportJson(const Simulation& simulation, const Scenario& 
   if (const engine::LocalLlm* local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
     json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
+    const engine::EngineState state = local->State();
+    json["recomputed_tokens"] = state.recomputed_tokens;
+    json["evicted_blocks"] = state.evicted_blocks;
+    json["spilled_blocks"] = state.spilled_blocks;
+    json["restored_blocks"] = state.restored_blocks;
   }
   if (!simulation.price.empty()) {
     json["cost"] = llm::CostOf({stats.prompt_tokens, stats.output_tokens}, ParsePrice(simulation.price));
@@ -123,6 +128,12 @@ void PrintSummary(const Simulation& simulation, const Scenario& scenario, const 
     if (const engine::LocalLlm* local = LocalOf(llm)) {
       fmt::print("; {:.0f} bytes per token, {:.2f} times smaller than f16", local->KvBytesPerToken(),
                  local->F16BytesPerToken() / local->KvBytesPerToken());
+      const engine::EngineState state = local->State();
+      if (state.evicted_blocks > 0) {
+        fmt::print(
+            "\nevicted     {} blocks, {} of them to disk ({} came back); {} tokens were computed again",
+            state.evicted_blocks, state.spilled_blocks, state.restored_blocks, state.recomputed_tokens);
+      }
     }
     fmt::print("\n");
   }

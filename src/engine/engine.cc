@@ -71,6 +71,9 @@ struct EngineMetrics {
             registry.Counter("throng_prompt_tokens_cached_total", "Of these, taken from the prefix cache")),
         computed_tokens(
             registry.Counter("throng_computed_tokens_total", "Tokens that went through the model")),
+        recomputed_tokens(
+            registry.Counter("throng_recomputed_tokens_total",
+                             "Of these, in whole blocks that had been in the prefix cache before")),
         output_tokens(registry.Counter("throng_output_tokens_total", "Tokens of answers")),
         steps(registry.Counter("throng_steps_total", "Forward passes")),
         preemptions(registry.Counter("throng_preemptions_total", "Sequences evicted to be computed again")),
@@ -80,8 +83,8 @@ struct EngineMetrics {
         restored(registry.Counter("throng_restored_blocks_total", "Blocks read back from disk")) {}
 
   Metric &running, &waiting, &kv_bytes, &kv_bytes_peak, &kv_budget, &output_rate, &prefix_hit_rate;
-  Metric &requests, &cancelled, &failed, &prompt_tokens, &cached_tokens, &computed_tokens, &output_tokens,
-      &steps;
+  Metric &requests, &cancelled, &failed, &prompt_tokens, &cached_tokens, &computed_tokens, &recomputed_tokens,
+      &output_tokens, &steps;
   Metric &preemptions, &prefix_evictions, &spilled, &restored;
 };
 
@@ -116,6 +119,7 @@ class Engine::Impl {
 
   uint64_t Submit(EngineRequest request);
   void Cancel(uint64_t id);
+  void ExpectNext(uint32_t agent, int32_t step);
   EngineState State() const;
   MetricsRegistry& Registry() { return registry_; }
   const EngineOptions& Options() const { return options_; }
@@ -147,6 +151,7 @@ class Engine::Impl {
   std::condition_variable wake_;
   std::vector<std::unique_ptr<Sequence>> submitted_;  // guarded by mutex_
   std::vector<uint64_t> cancelled_;                   // guarded by mutex_
+  std::unordered_map<uint32_t, int32_t> expected_;    // guarded by mutex_; steps by agent
   bool stop_ = false;                                 // guarded by mutex_
   std::atomic<uint64_t> next_id_{1};
 
@@ -156,6 +161,7 @@ class Engine::Impl {
   Scheduler scheduler_;
   std::vector<std::unique_ptr<Sequence>> new_;
   std::vector<uint64_t> new_cancelled_;
+  std::unordered_map<uint32_t, int32_t> new_expected_;
   std::vector<PlannedItem> items_;
   std::vector<model::BatchItem> batch_;
   std::vector<Sequence*> rows_;               // whose logits are in logits_
@@ -219,11 +225,22 @@ void Engine::Impl::Cancel(uint64_t id) {
   wake_.notify_one();
 }
 
+// Wakes nobody: it is of use with the next request.
+void Engine::Impl::ExpectNext(uint32_t agent, int32_t step) {
+  std::lock_guard lock(mutex_);
+  expected_[agent] = step;
+}
+
 EngineState Engine::Impl::State() const {
+  const auto count = [](const Metric& metric) { return static_cast<uint64_t>(metric.Value()); };
   return {.waiting = static_cast<int>(metrics_.waiting.Value()),
           .running = static_cast<int>(metrics_.running.Value()),
           .kv_bytes = blocks_.HeldBytes(),
-          .kv_bytes_peak = blocks_.GetLedger().peak.Total()};
+          .kv_bytes_peak = blocks_.GetLedger().peak.Total(),
+          .recomputed_tokens = count(metrics_.recomputed_tokens),
+          .evicted_blocks = count(metrics_.prefix_evictions),
+          .spilled_blocks = count(metrics_.spilled),
+          .restored_blocks = count(metrics_.restored)};
 }
 
 // Waits for work if there is none. False: everything has ended, and so does the engine.
@@ -236,12 +253,16 @@ bool Engine::Impl::TakeInbox() {
     }
     new_.swap(submitted_);
     new_cancelled_.swap(cancelled_);
+    new_expected_.swap(expected_);
     stop = stop_;
     if (stop) {
       for (auto& [id, sequence] : sequences_) new_cancelled_.push_back(id);
       for (auto& sequence : new_) new_cancelled_.push_back(sequence->id);
     }
   }
+  // First: an agent whose request came together with its expectation asked later.
+  for (const auto& [agent, step] : new_expected_) scheduler_.Expect(agent, step);
+  new_expected_.clear();
   for (auto& sequence : new_) {
     scheduler_.Add(sequence.get());
     sequences_.emplace(sequence->id, std::move(sequence));
@@ -423,6 +444,7 @@ void Engine::Impl::PublishMetrics() {
   metrics_.prefix_evictions.Set(static_cast<double>(prefixes.evictions));
   metrics_.spilled.Set(static_cast<double>(prefixes.spills));
   metrics_.restored.Set(static_cast<double>(prefixes.restores));
+  metrics_.recomputed_tokens.Set(static_cast<double>(prefixes.recomputations * kv::kPageTokens));
   const uint64_t blocks = counts.prefix_hits + counts.prefix_misses;
   if (blocks > 0)
     metrics_.prefix_hit_rate.Set(static_cast<double>(counts.prefix_hits) / static_cast<double>(blocks));
@@ -448,6 +470,7 @@ Engine::~Engine() = default;
 
 uint64_t Engine::Submit(EngineRequest request) { return impl_->Submit(std::move(request)); }
 void Engine::Cancel(uint64_t id) { impl_->Cancel(id); }
+void Engine::ExpectNext(uint32_t agent, int32_t step) { impl_->ExpectNext(agent, step); }
 EngineState Engine::State() const { return impl_->State(); }
 MetricsRegistry& Engine::Metrics() { return impl_->Registry(); }
 int Engine::MaxContext() const { return impl_->Options().max_context; }

@@ -43,6 +43,10 @@ struct EngineState {
   int running = 0;
   uint64_t kv_bytes = 0;
   uint64_t kv_bytes_peak = 0;
+  uint64_t recomputed_tokens = 0;  // that had been in the prefix cache before
+  uint64_t evicted_blocks = 0;     // from the prefix cache,
+  uint64_t spilled_blocks = 0;     // of these, to disk,
+  uint64_t restored_blocks = 0;    // and back
 };
 
 class Engine {
@@ -61,6 +65,10 @@ class Engine {
 
   // Any thread. The request ends soon with kCancelled, unless it has ended; unknown ids are ignored.
   void Cancel(uint64_t id);
+
+  // Any thread. This agent is not expected to ask again before this step: requests with a purpose say who
+  // asks. Blocks that are needed soonest stay in the prefix cache.
+  void ExpectNext(uint32_t agent, int32_t step);
 
   EngineState State() const;
   MetricsRegistry& Metrics();

@@ -49,6 +49,10 @@ LocalOptions FillIn(LocalOptions options, const model::ModelConfig& config) {
     throw MakeError(ErrorCode::kInvalid, "engine: threads is {}, allowed is 0 (all) to 1024",
                     options.threads);
   }
+  if (options.eviction != "next-use" && options.eviction != "lru") {
+    throw MakeError(ErrorCode::kInvalid, "engine: eviction is {}, allowed is next-use or lru",
+                    options.eviction);
+  }
   if (options.max_context == 0) options.max_context = config.context_length;
   return options;
 }
@@ -106,11 +110,16 @@ class LocalLlmImpl : public LocalLlm {
   uint64_t Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t id) override { engine_->Cancel(id); }
+  bool WantsExpectations() const override { return options_.prefix_cache && options_.eviction == "next-use"; }
+  void ExpectNext(uint32_t agent, int32_t step) override {
+    if (WantsExpectations()) engine_->ExpectNext(agent, step);
+  }
   double Now() const override { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
   std::string Identity() const override;
   llm::Stats GetStats() const override;
 
   Engine& GetEngine() override { return *engine_; }
+  EngineState State() const override { return engine_->State(); }
   const model::Tokenizer& GetTokenizer() const override { return *model_.tokenizer; }
   const model::ChatTemplate& GetChatTemplate() const override { return model_.chat; }
   const model::ModelConfig& GetModelConfig() const override { return config_; }
@@ -161,16 +170,14 @@ class LocalLlmImpl : public LocalLlm {
 
 uint64_t LocalLlmImpl::Submit(llm::Request request) {
   EngineRequest asked;
-  std::vector<model::ChatMessage> messages;
-  if (!request.system.empty()) messages.push_back({"system", std::move(request.system)});
-  messages.push_back({"user", std::move(request.prompt)});
-  asked.prompt = EncodeChat(messages);
+  asked.prompt = EncodePrompt(request.system, request.prompt);
   asked.max_tokens = request.max_tokens;
   asked.priority = request.priority;
   asked.key = request.key;
   asked.sampling = request.sampling;
   asked.stop = std::move(request.stop);
   asked.constraint = Compile(request.constraint);
+  if (WantsExpectations()) asked.purpose = std::move(request.function);
   asked.on_done = [this](EngineResult result) { OnDone(std::move(result)); };
   {
     std::lock_guard lock(mutex_);
@@ -240,6 +247,13 @@ std::string LocalLlmImpl::ModelName() const {
 }
 
 }  // namespace
+
+std::vector<int32_t> LocalLlm::EncodePrompt(std::string_view system, std::string_view prompt) const {
+  std::vector<model::ChatMessage> messages;
+  if (!system.empty()) messages.push_back({"system", std::string(system)});
+  messages.push_back({"user", std::string(prompt)});
+  return EncodeChat(messages);
+}
 
 CodecOptions CodecsOf(const LocalOptions& options) {
   return {.flags = {.kv = options.kv, .k = options.keys, .v = options.values},

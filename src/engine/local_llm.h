@@ -33,6 +33,9 @@ struct LocalOptions {
   int chunk_tokens = 256;         // of one prompt in one forward pass
   int max_context = 0;            // prompt and answer together; 0: what the model was trained for
   bool prefix_cache = true;
+  // What leaves the prefix cache first: next-use: the blocks that are needed last, as far as ExpectNext and
+  // former prompts tell; lru: the least recently used ones.
+  std::string eviction = "next-use";
   std::string spill{};                        // folder for blocks that memory has no room for; empty: none
   uint64_t spill_bytes = uint64_t{16} << 30;  // at most so many there
 };
@@ -51,6 +54,7 @@ struct LoadedModel {
 class LocalLlm : public llm::Llm {
  public:
   virtual Engine& GetEngine() = 0;  // may be used by any thread, beside this interface
+  virtual EngineState State() const = 0;
   virtual const model::Tokenizer& GetTokenizer() const = 0;
   virtual const model::ChatTemplate& GetChatTemplate() const = 0;  // kPlain: the model has none
   virtual const model::ModelConfig& GetModelConfig() const = 0;
@@ -59,7 +63,9 @@ class LocalLlm : public llm::Llm {
 
   // For requests to the engine. Any thread.
   virtual std::vector<int32_t> EncodeChat(std::span<const model::ChatMessage> messages) const = 0;
-  virtual std::vector<int32_t> EncodeText(std::string_view text) const = 0;            // no template
+  virtual std::vector<int32_t> EncodeText(std::string_view text) const = 0;  // no template
+  // One message of a user in the chat template, after one of the system unless that is empty.
+  std::vector<int32_t> EncodePrompt(std::string_view system, std::string_view prompt) const;
   virtual std::shared_ptr<Constraint> Compile(const llm::Constraint& constraint) = 0;  // null if empty
 
   // For kv::SavePages and kv::LoadPages, and for requests that start from such pages.

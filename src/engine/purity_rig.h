@@ -117,6 +117,7 @@ struct Conditions {
   bool prefix_cache = false;
   int budget_tokens = 20000;  // the KV budget is what so many tokens of one sequence need
   std::string spill_folder{};
+  bool expectations = false;  // before each batch it is told, at random, when the askers are expected
   attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact;
 };
 
@@ -124,6 +125,7 @@ class PurityRig {
  public:
   PurityRig(model::Transformer& transformer, const std::string& codec, const Conditions& conditions)
       : vocab_(static_cast<size_t>(transformer.Config().vocab_size)),
+        expectations_(conditions.expectations),
         layout_(MakeLayout(transformer.Config(), codec)),
         pool_(layout_, BudgetBytes(layout_, conditions.budget_tokens)),
         threads_(conditions.threads),
@@ -170,6 +172,10 @@ class PurityRig {
       request.keep_pages = questions[i].keep_pages;
       request.sampling.temperature = 0.7f;
       request.key.agent = static_cast<uint32_t>(questions[i].prompt.front());
+      if (expectations_) {
+        request.purpose = request.key.agent % 2 == 0 ? "act" : "say";
+        engine_.ExpectNext(request.key.agent, static_cast<int32_t>(rng_.NextBelow(1000)));
+      }
       request.on_logits = [&answers, i](int index, std::span<const float> logits) {
         EXPECT_EQ(answers[i].logits.size(), static_cast<size_t>(index));
         answers[i].logits.emplace_back(logits.begin(), logits.end());
@@ -205,6 +211,8 @@ class PurityRig {
   }
 
   size_t vocab_;
+  bool expectations_;
+  CounterRng rng_{1};
   kv::BlockLayout layout_;
   kv::BlockPool pool_;
   ThreadPool threads_;
@@ -237,6 +245,7 @@ class PurityCheck {
     ASSERT_NO_FATAL_FAILURE(PrefilledInsteadOfDecoded());
     ASSERT_NO_FATAL_FAILURE(FromThePrefixCache());
     ASSERT_NO_FATAL_FAILURE(AfterEviction());
+    ASSERT_NO_FATAL_FAILURE(WithExpectations());
     ASSERT_NO_FATAL_FAILURE(WithTwoThreads());
   }
 
@@ -323,6 +332,20 @@ class PurityCheck {
       const bool codes_are_large = 5 * bytes >= 2 * f16_bytes;
       EXPECT_TRUE(preemptions > 0 || !codes_are_large);
     }
+  }
+
+  // They decide which blocks are found in the cache later, and nothing else.
+  void WithExpectations() {
+    SCOPED_TRACE("with expectations, right or wrong");
+    PurityRig& rig = Rig({.prefix_cache = true, .budget_tokens = 500, .expectations = true});
+    for (int round = 0; round < 2; ++round) {
+      for (size_t i = 0; i < questions_.size(); ++i) {
+        ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions_[i]), alone_[i]));
+        ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions_[i]), alone_[i]));
+      }
+    }
+    EXPECT_GT(rig.Metric("throng_prefix_evictions_total"), 0);
+    EXPECT_GT(rig.Metric("throng_prompt_tokens_cached_total"), 0);
   }
 
   void WithTwoThreads() {

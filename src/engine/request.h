@@ -45,7 +45,9 @@ struct EngineRequest {
   llm::Sampling sampling;
   std::vector<std::string> stop;           // the text ends before the first of these
   std::shared_ptr<Constraint> constraint;  // null: any text
-  bool ignore_end = false;                 // go on after end-of-text tokens (benchmarks)
+  // Set: an agent of Engine::ExpectNext asks, key.agent, and this is what for ("plan", "say").
+  std::optional<std::string> purpose;
+  bool ignore_end = false;  // go on after end-of-text tokens (benchmarks)
   // Pages to go on from, as far as the prompt begins with their tokens: those of another request, which may
   // be the start of several (a fork), or of a file. They must be of the engine's pool, model and softmax.
   std::shared_ptr<const kv::SavedPages> start;

@@ -44,7 +44,22 @@ size_t Scheduler::MostBytes(const kv::BlockPool& pool, int num_tokens) {
   return pool.SequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes();
 }
 
-void Scheduler::Add(Sequence* sequence) { waiting_.insert(sequence); }
+void Scheduler::Add(Sequence* sequence) {
+  if (options_.prefix_cache && sequence->request.purpose) Learn(*sequence);
+  Wait(sequence);
+}
+
+void Scheduler::Wait(Sequence* sequence) { waiting_.insert(sequence); }
+
+void Scheduler::Learn(Sequence& sequence) {
+  const llm::CallKey& key = sequence.request.key;
+  NextUse& expectations = prefixes_.Expectations();
+  sequence.asker = {key.agent, key.step, expectations.PurposeOf(*sequence.request.purpose)};
+  expectations.Asks(*sequence.asker);
+  prefixes_.Learn(sequence.request.prompt, *sequence.asker);
+}
+
+void Scheduler::Expect(uint32_t agent, int32_t step) { prefixes_.Expectations().Expect(agent, step); }
 
 void Scheduler::Remove(Sequence* sequence) {
   if (sequence->is_running) {
@@ -123,7 +138,7 @@ void Scheduler::Admit() {
 
 void Scheduler::Preempt(Sequence* sequence) {
   Remove(sequence);
-  Add(sequence);
+  Wait(sequence);
   ++sequence->preemptions;
   ++counts_.preemptions;
 }
@@ -179,7 +194,9 @@ void Scheduler::Computed(const std::vector<PlannedItem>& items) {
     const int now = item.sequence->cache.NumTokens();
     const int before = now - item.num_tokens;
     if (now / kPageTokens == before / kPageTokens) continue;
-    prefixes_.Insert(item.sequence->tokens, item.sequence->cache.SealedBlocks());
+    const Sequence& sequence = *item.sequence;
+    prefixes_.Insert(sequence.tokens, sequence.cache.SealedBlocks(),
+                     sequence.asker ? &*sequence.asker : nullptr, sequence.request.prompt.size());
   }
 }
 

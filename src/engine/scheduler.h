@@ -41,8 +41,9 @@ class Scheduler {
   // What a sequence of so many tokens needs at most, alone, with the smallest chunks.
   static size_t MostBytes(const kv::BlockPool& pool, int num_tokens);
 
-  void Add(Sequence* sequence);     // to the queue
-  void Remove(Sequence* sequence);  // it has ended: its memory is given back
+  void Add(Sequence* sequence);               // to the queue
+  void Remove(Sequence* sequence);            // it has ended: its memory is given back
+  void Expect(uint32_t agent, int32_t step);  // Engine::ExpectNext
 
   // Chooses what to compute, admitting and evicting as needed. Empty only if nothing is there to run, or if
   // not even the first sequence alone fits; that one is FirstRunning() then.
@@ -57,6 +58,8 @@ class Scheduler {
   const PrefixCache& Prefixes() const { return prefixes_; }
 
  private:
+  void Wait(Sequence* sequence);
+  void Learn(Sequence& sequence);
   void Admit();
   bool TryAdmit(Sequence& sequence);
   void TakePages(Sequence& sequence, int start_tokens);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/constrain.h"
+#include "engine/next_use.h"
 #include "engine/request.h"
 #include "engine/text_stream.h"
 #include "kv/sequence_cache.h"
@@ -34,6 +35,7 @@ struct Sequence {
   std::optional<Matcher> matcher;
   TextStream text;  // of the answer
 
+  std::optional<Asker> asker;  // for the prefix cache; set on arrival if an agent asks
   bool is_running = false;
   bool was_admitted = false;
   int cached_prompt_tokens = 0;

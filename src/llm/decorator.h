@@ -22,6 +22,8 @@ class Decorator : public Llm {
   void Confirm(const Request& request, const Completion& completion) override {
     inner_->Confirm(request, completion);
   }
+  bool WantsExpectations() const override { return inner_->WantsExpectations(); }
+  void ExpectNext(uint32_t agent, int32_t step) override { inner_->ExpectNext(agent, step); }
   double Now() const override { return inner_->Now(); }
   std::string Identity() const override { return inner_->Identity(); }
   Stats GetStats() const override { return inner_->GetStats(); }

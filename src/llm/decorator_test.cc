@@ -51,6 +51,27 @@ Completion OnlyAnswer(Llm& llm) {
   return done.at(0);
 }
 
+// Keeps what it is told.
+class ToldLlm : public Decorator {
+ public:
+  explicit ToldLlm(std::vector<std::pair<uint32_t, int32_t>>& told)
+      : Decorator(std::make_unique<FakeLlm>()), told_(told) {}
+  bool WantsExpectations() const override { return true; }
+  void ExpectNext(uint32_t agent, int32_t step) override { told_.emplace_back(agent, step); }
+
+ private:
+  std::vector<std::pair<uint32_t, int32_t>>& told_;
+};
+
+TEST(Decorator, PassesExpectationsOn) {
+  std::vector<std::pair<uint32_t, int32_t>> told;
+  RetryLlm llm(std::make_unique<ToldLlm>(told), {});
+  EXPECT_TRUE(llm.WantsExpectations());
+  llm.ExpectNext(3, 40);
+  EXPECT_EQ(told, (std::vector<std::pair<uint32_t, int32_t>>{{3, 40}}));
+  EXPECT_FALSE(RetryLlm(std::make_unique<FakeLlm>(), {}).WantsExpectations());
+}
+
 TEST(RetryLlm, AsksAgainWhileTheBackendIsUnavailable) {
   RetryLlm llm(std::make_unique<FailingLlm>(2, ErrorCode::kUnavailable), {.attempts = 3});
   const uint64_t id = llm.Submit(Ask(4));

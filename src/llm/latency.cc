@@ -1,6 +1,8 @@
 #include "llm/latency.h"
 
 #include <algorithm>
+#include <cmath>
+#include <span>
 
 #include "base/check.h"
 #include "llm/options.h"
@@ -11,13 +13,16 @@ LatencyOptions LatencyOptions::Parse(std::string_view text) {
   LatencyOptions options;
   Options("latency")
       .Bind("weights_ms", options.weights_ms, 0.0, 1e6)
+      .Bind("active", options.active, 0.0, 1.0)
       .Bind("token_ms", options.token_ms, 0.0, 1e6)
       .Bind("kv_us", options.kv_us, 0.0, 1e6)
       .Bind("overhead_ms", options.overhead_ms, 0.0, 1e6)
       .Bind("chunk", options.chunk, 1, 1 << 24)
       .Bind("batch", options.batch, 1, 1 << 20)
       .Bind("kv_tokens", options.kv_tokens, int64_t{1}, int64_t{1} << 40)
+      .Bind("mixed", options.mixed)
       .Bind("replicas", options.replicas, 1, 1 << 12)
+      .Bind("round_robin", options.round_robin)
       .Bind("cached", options.cached, 0.0, 1.0)
       .Bind("priorities", options.priorities)
       .Bind("seed", options.seed)
@@ -26,7 +31,10 @@ LatencyOptions LatencyOptions::Parse(std::string_view text) {
 }
 
 LatencyLlm::LatencyLlm(const LatencyOptions& options)
-    : options_(options), maker_(options.seed), replicas_(static_cast<size_t>(options.replicas)) {}
+    : options_(options),
+      maker_(options.seed),
+      replicas_(static_cast<size_t>(options.replicas)),
+      waiting_(options.round_robin ? replicas_.size() : 1) {}
 
 int64_t LatencyLlm::KvNeed(const Sequence& sequence) {
   return int64_t{sequence.completion.prompt_tokens} + sequence.completion.output_tokens;
@@ -46,7 +54,7 @@ uint64_t LatencyLlm::Submit(Request request) {
   sequence.completion.cached_prompt_tokens = cached;
   sequence.prompt_left = std::max(prompt - cached, 1);
   sequence.priority = options_.priorities ? request.priority : 0;
-  waiting_.emplace(sequence.priority, last_id_);
+  QueueOf(last_id_).emplace(sequence.priority, last_id_);
   sequences_.emplace(last_id_, std::move(sequence));
   return last_id_;
 }
@@ -54,18 +62,22 @@ uint64_t LatencyLlm::Submit(Request request) {
 // The contexts grow by one token per decoding sequence and iteration.
 double LatencyLlm::RunSeconds(const Replica& replica, int64_t iterations) const {
   const auto j = static_cast<double>(iterations);
-  const auto decoding = static_cast<double>(replica.decoding.size());
-  const double compute = std::max(options_.weights_ms, (decoding + replica.run_prompt) * options_.token_ms);
-  const double context = static_cast<double>(replica.context) * j + decoding * j * (j - 1) / 2;
+  const auto decoding = Decodes(replica) ? static_cast<double>(replica.decoding.size()) : 0;
+  const double tokens = decoding + replica.run_prompt;
+  const double weights = options_.weights_ms * (1 - std::pow(1 - options_.active, tokens));
+  const double compute = std::max(weights, tokens * options_.token_ms);
+  const double context =
+      Decodes(replica) ? static_cast<double>(replica.context) * j + decoding * j * (j - 1) / 2 : 0;
   return j * (compute + options_.overhead_ms) * 1e-3 + context * options_.kv_us * 1e-6;
 }
 
-LatencyLlm::Replica* LatencyLlm::PickReplica(int64_t need) {
+LatencyLlm::Replica* LatencyLlm::PickReplica(size_t queue, int64_t need) {
+  const bool own = waiting_.size() > 1;  // a queue of one replica
   Replica* best = nullptr;
   const auto load = [](const Replica& replica) {
     return replica.prefilling.size() + replica.decoding.size();
   };
-  for (Replica& replica : replicas_) {
+  for (Replica& replica : std::span(replicas_).subspan(own ? queue : 0, own ? 1 : replicas_.size())) {
     if (load(replica) >= static_cast<size_t>(options_.batch) || replica.kv_used + need > options_.kv_tokens)
       continue;
     if (best == nullptr || load(replica) < load(*best)) best = &replica;
@@ -73,18 +85,23 @@ LatencyLlm::Replica* LatencyLlm::PickReplica(int64_t need) {
   return best;
 }
 
-void LatencyLlm::Admit() {
-  while (!waiting_.empty()) {
-    const uint64_t id = waiting_.begin()->second;
+void LatencyLlm::Admit(size_t queue) {
+  Queue& waiting = waiting_[queue];
+  while (!waiting.empty()) {
+    const uint64_t id = waiting.begin()->second;
     Sequence& sequence = sequences_.at(id);
-    Replica* replica = PickReplica(KvNeed(sequence));
+    Replica* replica = PickReplica(queue, KvNeed(sequence));
     if (replica == nullptr) break;  // nobody overtakes: a long request would wait for ever
-    waiting_.erase(waiting_.begin());
+    waiting.erase(waiting.begin());
     sequence.replica = static_cast<int>(replica - replicas_.data());
     replica->prefilling.emplace(sequence.priority, id);
     replica->kv_used += KvNeed(sequence);
     if (replica->run > 0) CutRun(*replica);
   }
+}
+
+void LatencyLlm::Admit() {
+  for (size_t queue = 0; queue < waiting_.size(); ++queue) Admit(queue);
   for (Replica& replica : replicas_) {
     if (replica.run == 0) Plan(replica);
   }
@@ -145,8 +162,10 @@ void LatencyLlm::FinishPrompts(Replica& replica, std::vector<uint64_t>& finished
 }
 
 void LatencyLlm::FinishRun(Replica& replica, std::vector<Completion>& done) {
-  replica.iteration += replica.run;
-  replica.context += replica.run * static_cast<int64_t>(replica.decoding.size());
+  if (Decodes(replica)) {
+    replica.iteration += replica.run;
+    replica.context += replica.run * static_cast<int64_t>(replica.decoding.size());
+  }
   replica.run = 0;
   std::vector<uint64_t> finished;
   for (const auto& [iteration, id] : replica.decoding) {
@@ -197,7 +216,7 @@ bool LatencyLlm::TakeCancelled(std::vector<Completion>& done) {
     completion.finish = FinishReason::kCancelled;
     done.push_back(std::move(completion));
     if (sequence.replica < 0) {
-      waiting_.erase({sequence.priority, id});
+      QueueOf(id).erase({sequence.priority, id});
       sequences_.erase(found);
     } else {
       sequence.cancelled = true;
@@ -249,12 +268,12 @@ void LatencyLlm::Cancel(uint64_t id) {
 
 std::string LatencyLlm::Identity() const {
   return fmt::format(
-      "latency weights_ms={} token_ms={} kv_us={} overhead_ms={} chunk={} batch={} kv_tokens={} replicas={} "
-      "cached={} "
-      "priorities={} seed={}",
-      options_.weights_ms, options_.token_ms, options_.kv_us, options_.overhead_ms, options_.chunk,
-      options_.batch, options_.kv_tokens, options_.replicas, options_.cached, options_.priorities ? 1 : 0,
-      options_.seed);
+      "latency weights_ms={} active={} token_ms={} kv_us={} overhead_ms={} chunk={} batch={} kv_tokens={} "
+      "mixed={} "
+      "replicas={} round_robin={} cached={} priorities={} seed={}",
+      options_.weights_ms, options_.active, options_.token_ms, options_.kv_us, options_.overhead_ms,
+      options_.chunk, options_.batch, options_.kv_tokens, options_.mixed ? 1 : 0, options_.replicas,
+      options_.round_robin ? 1 : 0, options_.cached, options_.priorities ? 1 : 0, options_.seed);
 }
 
 }  // namespace throng::llm

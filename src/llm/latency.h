@@ -18,19 +18,24 @@ namespace throng::llm {
 
 // One iteration with n decoding sequences, whose contexts have c tokens together, and p prompt tokens takes
 //   max(weights, (n + p) * token) + c * kv + overhead:
-// weights are read once or arithmetic is the limit, and each decoding sequence reads its cache.
-// The defaults: an 8B model in 16 bits on one L4. 16 GB of weights at 300 GB/s; 16 GFLOP per token at about
-// 60 of 121 TFLOP/s; 128 KiB of cache per token (32 layers, 8 KV heads of 128) at 300 GB/s; about 6 of 24 GB
-// left for the cache.
+// weights are read once or arithmetic is the limit, and each decoding sequence reads its cache. Without
+// `mixed` nothing decodes (n = c = 0) in an iteration that has prompt tokens. Where each token uses but a
+// share `active` of the weights (a mixture of experts), 1 - (1 - active)^(n + p) of them are read. The
+// defaults: an 8B model in 16 bits on one L4. 16 GB of weights at 300 GB/s; 16 GFLOP per token at about 60 of
+// 121 TFLOP/s; 128 KiB of cache per token (32 layers, 8 KV heads of 128) at 300 GB/s; about 6 of 24 GB left
+// for the cache.
 struct LatencyOptions {
-  double weights_ms = 54;
-  double token_ms = 0.27;
+  double weights_ms = 58;
+  double active = 1;
+  double token_ms = 0.33;
   double kv_us = 0.44;  // per token of context
-  double overhead_ms = 2;
-  int chunk = 512;            // prompt tokens per iteration
+  double overhead_ms = 3;
+  int chunk = 8192;           // prompt tokens per iteration
   int batch = 256;            // sequences at once
-  int64_t kv_tokens = 48000;  // room for the contexts of all sequences at once
-  int replicas = 1;           // servers with one queue
+  int64_t kv_tokens = 39000;  // room for the contexts of all sequences at once
+  bool mixed = false;         // prompts and decoding share iterations; false: prompts go first, alone
+  int replicas = 1;           // servers
+  bool round_robin = true;    // each request waits for the replica whose turn it is; false: one queue for all
   double cached = 0;          // share of each prompt that a prefix cache holds
   bool priorities = true;     // false: first come, first served
   uint64_t seed = 0;          // of the made-up answers
@@ -66,7 +71,7 @@ class LatencyLlm : public Llm {
   struct Replica {
     std::set<std::pair<int, uint64_t>> prefilling;  // priority, id: the order in which they get prompt tokens
     std::set<std::pair<int64_t, uint64_t>> decoding;  // by finish_at
-    int64_t iteration = 0;                            // completed
+    int64_t iteration = 1;                            // the next in which sequences decode
     int64_t context = 0;                 // tokens of all decoding sequences, at the start of the run
     int64_t kv_used = 0;                 // tokens promised to admitted sequences
     int64_t run = 0;                     // iterations of the run; 0: idle
@@ -76,9 +81,14 @@ class LatencyLlm : public Llm {
     double run_end = 0;
   };
 
+  using Queue = std::set<std::pair<int, uint64_t>>;  // priority, id
+
   double RunSeconds(const Replica& replica, int64_t iterations) const;
+  bool Decodes(const Replica& replica) const { return options_.mixed || replica.run_prompt == 0; }
+  Queue& QueueOf(uint64_t id) { return waiting_[id % waiting_.size()]; }
   void Admit();
-  Replica* PickReplica(int64_t need);
+  void Admit(size_t queue);
+  Replica* PickReplica(size_t queue, int64_t need);
   void Plan(Replica& replica);
   void CutRun(Replica& replica);
   void FinishRun(Replica& replica, std::vector<Completion>& done);
@@ -93,8 +103,8 @@ class LatencyLlm : public Llm {
   uint64_t last_id_ = 0;
   std::vector<Replica> replicas_;
   std::unordered_map<uint64_t, Sequence> sequences_;
-  std::set<std::pair<int, uint64_t>> waiting_;  // priority, id
-  std::vector<uint64_t> leaving_;               // cancelled, but still in a batch
+  std::vector<Queue> waiting_;     // one for all replicas, or one for each
+  std::vector<uint64_t> leaving_;  // cancelled, but still in a batch
   Stats stats_;
   std::mutex mutex_;
   std::vector<uint64_t> cancelled_;  // guarded by mutex_

@@ -5,11 +5,12 @@
 namespace throng::llm {
 namespace {
 
-constexpr const char* kLlama8bL4 = "weights_ms=54,token_ms=0.27,kv_us=0.44,overhead_ms=2,kv_tokens=48000";
+constexpr const char* kLlama8bL4 =
+    "weights_ms=58,token_ms=0.33,kv_us=0.44,overhead_ms=3,kv_tokens=39000,chunk=8192";
 constexpr const char* kLlama70b4A100 =
-    "weights_ms=17.3,token_ms=0.226,kv_us=0.04,overhead_ms=5,kv_tokens=400000";
+    "weights_ms=18.8,token_ms=0.28,kv_us=0.04,overhead_ms=6,kv_tokens=400000,chunk=8192";
 constexpr const char* kMixtral2A100 =
-    "weights_ms=22.9,token_ms=0.083,kv_us=0.032,overhead_ms=3.3,kv_tokens=380000";
+    "weights_ms=24.9,active=0.28,token_ms=0.11,kv_us=0.032,overhead_ms=4.3,kv_tokens=380000,chunk=8192";
 
 }  // namespace
 

@@ -9,7 +9,8 @@
 namespace throng::llm {
 namespace {
 
-// Round numbers: 10 ms per iteration, 1 ms per token beyond ten of them, no cost of context.
+// Round numbers: 10 ms per iteration, 1 ms per token beyond ten of them, no cost of context. One queue, and
+// prompts share iterations with decoding.
 LatencyOptions Simple() {
   LatencyOptions options;
   options.weights_ms = 10;
@@ -17,6 +18,8 @@ LatencyOptions Simple() {
   options.kv_us = 0;
   options.overhead_ms = 0;
   options.chunk = 100;
+  options.mixed = true;
+  options.round_robin = false;
   return options;
 }
 
@@ -75,9 +78,7 @@ TEST(LatencyLlm, AnArrivalJoinsAfterTheIterationUnderWay) {
 }
 
 // The event-driven run must equal one that is cut into single iterations by idle waiting.
-TEST(LatencyLlm, WaitingInSmallPiecesChangesNothing) {
-  LatencyOptions options;
-  options.batch = 6;
+void ExpectSameInPieces(const LatencyOptions& options) {
   LatencyLlm whole(options);
   LatencyLlm pieces(options);
   for (int i = 0; i < 20; ++i) {
@@ -93,6 +94,16 @@ TEST(LatencyLlm, WaitingInSmallPiecesChangesNothing) {
     for (const Completion& completion : done) times[completion.id] = pieces.Now();
   }
   for (const auto& [id, time] : expected) EXPECT_NEAR(times.at(id), time, 1e-6) << id;
+}
+
+TEST(LatencyLlm, WaitingInSmallPiecesChangesNothing) {
+  LatencyOptions options;
+  options.batch = 6;
+  ExpectSameInPieces(options);
+  options.chunk = 512;
+  options.mixed = true;
+  options.replicas = 2;
+  ExpectSameInPieces(options);
 }
 
 TEST(LatencyLlm, TheBatchLimitQueuesByPriority) {
@@ -149,6 +160,48 @@ TEST(LatencyLlm, ReplicasAndCachedPromptsSaveTime) {
   for (int i = 0; i < 2; ++i) llm.Submit(Sized(100, 1));
   for (const auto& [id, time] : Times(llm)) EXPECT_NEAR(time, 0.050, 1e-9);
   EXPECT_EQ(llm.GetStats().cached_prompt_tokens, 100u);
+}
+
+TEST(LatencyLlm, WithoutMixingPromptsStopTheDecoding) {
+  LatencyOptions options = Simple();
+  options.mixed = false;
+  LatencyLlm llm(options);
+  llm.Submit(Sized(10, 101));  // alone: 1.010
+  std::vector<Completion> done;
+  llm.Wait(done, 0.105);
+  llm.Submit(Sized(40, 2));  // at 0.110 an iteration of its prompt, then one of 10 ms
+  const auto times = Times(llm);
+  EXPECT_NEAR(times.at(2), 0.110 + 0.040 + 0.010, 1e-9);
+  EXPECT_NEAR(times.at(1), 1.010 + 0.040, 1e-9);
+}
+
+TEST(LatencyLlm, InTurnARequestWaitsForItsReplica) {
+  LatencyOptions options = Simple();
+  options.replicas = 2;
+  options.batch = 1;
+  for (const bool round_robin : {false, true}) {
+    options.round_robin = round_robin;
+    LatencyLlm llm(options);
+    llm.Submit(Sized(10, 1));
+    llm.Submit(Sized(10, 101));
+    llm.Submit(Sized(10, 1));
+    llm.Submit(Sized(10, 1));  // the second's replica is busy till 1.010, the first's only till 0.020
+    const auto times = Times(llm);
+    EXPECT_NEAR(times.at(3), 0.020, 1e-9);
+    EXPECT_NEAR(times.at(4), round_robin ? 1.020 : 0.030, 1e-9);
+  }
+}
+
+TEST(LatencyLlm, AMixtureOfExpertsReadsMoreWeightsTheMoreTokensThereAre) {
+  LatencyOptions options = Simple();
+  options.active = 0.25;
+  options.token_ms = 0;
+  LatencyLlm one(options);
+  one.Submit(Sized(1, 1));
+  EXPECT_NEAR(Times(one).at(1), 0.0025, 1e-9);
+  LatencyLlm two(options);
+  two.Submit(Sized(2, 1));
+  EXPECT_NEAR(Times(two).at(1), 0.0025 * 1.75, 1e-9);
 }
 
 TEST(LatencyLlm, CancelledCallsLeaveTheirBatch) {

@@ -101,6 +101,13 @@ class Llm {
     static_cast<void>(request), static_cast<void>(completion);
   }
 
+  // Whether ExpectNext is of use here; callers may leave it out otherwise.
+  virtual bool WantsExpectations() const { return false; }
+
+  // Once its calls so far are answered, this agent is not expected to ask again before this step. Tells what
+  // of its prompts is worth keeping; changes no answer.
+  virtual void ExpectNext(uint32_t agent, int32_t step) { static_cast<void>(agent), static_cast<void>(step); }
+
   // Seconds since the backend was made: wall time, or virtual time.
   virtual double Now() const = 0;
 

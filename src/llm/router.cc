@@ -72,6 +72,15 @@ void RouterLlm::Cancel(uint64_t id) {
   if (found != in_flight_.end()) lanes_[found->second.first].backend->Cancel(found->second.second);
 }
 
+bool RouterLlm::WantsExpectations() const {
+  return std::any_of(lanes_.begin(), lanes_.end(),
+                     [](const Lane& lane) { return lane.backend->WantsExpectations(); });
+}
+
+void RouterLlm::ExpectNext(uint32_t agent, int32_t step) {
+  for (const Lane& lane : lanes_) lane.backend->ExpectNext(agent, step);
+}
+
 std::string RouterLlm::Identity() const {
   std::string identity = Default().Identity();
   for (const auto& [function, lane] : routes_) {

@@ -31,6 +31,8 @@ class RouterLlm : public Llm {
   void Confirm(const Request& request, const Completion& completion) override {
     lanes_[LaneOf(request.function)].backend->Confirm(request, completion);
   }
+  bool WantsExpectations() const override;
+  void ExpectNext(uint32_t agent, int32_t step) override;
   double Now() const override { return now_; }
   std::string Identity() const override;
   Stats GetStats() const override;  // of all together

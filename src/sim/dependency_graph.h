@@ -106,6 +106,11 @@ class DependencyGraph {
     proximity_->FindPerceived(agent, found);
   }
 
+  // Appends all whose latest position is near (Proximity::FindNear).
+  void FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const {
+    proximity_->FindNear(pos, radius, found);
+  }
+
   // Whether they would be coupled if they stood there at one step (Proximity::AreCoupledAt).
   bool AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const {
     return proximity_->AreCoupledAt(a, at_a, b, at_b);

@@ -25,6 +25,8 @@ class JournaledLlm final : public llm::Llm {
   void Cancel(uint64_t id) override;
   // Guesses are in the journal from here on; both times are that of the confirmation.
   void Confirm(const llm::Request& request, const llm::Completion& completion) override;
+  bool WantsExpectations() const override { return below_.WantsExpectations(); }
+  void ExpectNext(uint32_t agent, int32_t step) override { below_.ExpectNext(agent, step); }
   double Now() const override { return below_.Now(); }
   std::string Identity() const override { return below_.Identity(); }
   llm::Stats GetStats() const override { return below_.GetStats(); }

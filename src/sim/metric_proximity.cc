@@ -164,18 +164,23 @@ uint32_t MetricProximity::FindBlocker(AgentId id) const {
 }
 
 template <typename Visit>
-void MetricProximity::VisitWithin(Pos pos, int64_t radius, Step step, Visit visit) const {
+void MetricProximity::VisitBuckets(Pos pos, int64_t radius, Visit visit) const {
   const int32_t x_end = NodeIndex(pos.x + radius, space_.Width(), 0);
   const int32_t y_end = NodeIndex(pos.y + radius, space_.Height(), 0);
   const int32_t x_begin = NodeIndex(pos.x - radius, space_.Width(), 0);
   for (int32_t y = NodeIndex(pos.y - radius, space_.Height(), 0); y <= y_end; ++y) {
     for (int32_t x = x_begin; x <= x_end; ++x) {
       uint32_t id = bucket_head_[static_cast<size_t>(y) * levels_[0].width + x];
-      for (; id != kNone; id = places_[id].next) {
-        if (places_[id].step == step && space_.Within(pos, places_[id].pos, radius)) visit(id);
-      }
+      for (; id != kNone; id = places_[id].next) visit(id);
     }
   }
+}
+
+template <typename Visit>
+void MetricProximity::VisitWithin(Pos pos, int64_t radius, Step step, Visit visit) const {
+  VisitBuckets(pos, radius, [&](AgentId id) {
+    if (places_[id].step == step && space_.Within(pos, places_[id].pos, radius)) visit(id);
+  });
 }
 
 void MetricProximity::FindCoupled(AgentId agent, std::vector<AgentId>& found) const {
@@ -191,6 +196,10 @@ void MetricProximity::FindCoupled(AgentId agent, std::vector<AgentId>& found) co
 void MetricProximity::FindPerceived(AgentId agent, std::vector<AgentId>& found) const {
   const Place& place = places_[agent];
   VisitWithin(place.pos, Radius(agent), place.step, [&](AgentId other) { found.push_back(other); });
+}
+
+void MetricProximity::FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const {
+  VisitBuckets(pos, radius, [&](AgentId other) { found.push_back(other); });
 }
 
 void MetricProximity::Advance(AgentId id, Pos pos) {

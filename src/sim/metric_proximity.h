@@ -20,6 +20,7 @@ class MetricProximity final : public Proximity {
   uint32_t FindBlocker(AgentId agent) const override;
   bool MayDiffer(AgentId behind, AgentId ahead) const override;
   void FindPerceived(AgentId agent, std::vector<AgentId>& found) const override;
+  void FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const override;
   void Advance(AgentId agent, Pos pos) override;
   void Remove(AgentId agent) override;
   void Add(AgentId agent, Pos pos, Step step) override;
@@ -48,7 +49,10 @@ class MetricProximity final : public Proximity {
   void UpdateMin(uint32_t bucket);
   bool NodeMayBlock(AgentId agent, int level, int32_t x, int32_t y) const;
   uint32_t FindBlockerBelow(AgentId agent, int level, int32_t x, int32_t y) const;
-  // Calls visit(other) for all agents of that step whose distance is at most the radius.
+  // Calls visit(other) for all agents of the buckets that the square around pos touches.
+  template <typename Visit>
+  void VisitBuckets(Pos pos, int64_t radius, Visit visit) const;
+  // The same for all agents of that step whose distance is at most the radius.
   template <typename Visit>
   void VisitWithin(Pos pos, int64_t radius, Step step, Visit visit) const;
 

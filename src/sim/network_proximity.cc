@@ -78,6 +78,13 @@ void NetworkProximity::FindPerceived(AgentId agent, std::vector<AgentId>& found)
   });
 }
 
+void NetworkProximity::FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const {
+  const Network& network = space_.GetNetwork();
+  for (const NodeId node : network.Within(static_cast<NodeId>(pos.x), radius)) {
+    for (uint32_t other = head_[node]; other != kNone; other = places_[other].next) found.push_back(other);
+  }
+}
+
 void NetworkProximity::Advance(AgentId agent, Pos pos) {
   THRONG_CHECK(pos == places_[agent].pos);
   ++places_[agent].step;

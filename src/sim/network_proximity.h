@@ -22,6 +22,7 @@ class NetworkProximity final : public Proximity {
   uint32_t FindBlocker(AgentId agent) const override;
   bool MayDiffer(AgentId behind, AgentId ahead) const override;
   void FindPerceived(AgentId agent, std::vector<AgentId>& found) const override;
+  void FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const override;
   void Advance(AgentId agent, Pos pos) override;
   void Remove(AgentId agent) override;
   void Add(AgentId agent, Pos pos, Step step) override;

@@ -41,6 +41,8 @@ class Proximity {
   // Appends whom the agent sees in its step, perhaps also itself. They may be ahead: their state at the
   // agent's step counts.
   virtual void FindPerceived(AgentId agent, std::vector<AgentId>& found) const = 0;
+  // Appends all whose latest position is within the radius of pos, at whatever step, and perhaps others.
+  virtual void FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const = 0;
   // The agent has done its step, and is now here.
   virtual void Advance(AgentId agent, Pos pos) = 0;
   // All are present at first. Whoever is removed is found no more, except by who reads older states of it;

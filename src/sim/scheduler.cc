@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <queue>
 #include <unordered_map>
@@ -99,8 +100,10 @@ class Runner final : public CallSink {
   std::vector<std::unique_ptr<ClusterRun>> clusters_;
   std::vector<ClusterRun*> idle_;  // of clusters_: used again, so that a step allocates little
   size_t running_ = 0;
-  std::unique_ptr<Speculator> speculator_;                // mode speculative
-  std::unordered_map<uint64_t, PendingCall*> in_flight_;  // by the backend's id
+  const bool tells_expectations_ = llm_.WantsExpectations();
+  std::unique_ptr<Speculator> speculator_;                     // mode speculative
+  std::unordered_map<uint64_t, PendingCall*> in_flight_;       // by the backend's id
+  std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
   std::vector<llm::Completion> done_;
   std::vector<Pos> positions_;
   std::vector<AgentId> members_;
@@ -296,6 +299,8 @@ void Runner::Declare(AgentId agent, Step step) {
   } catch (...) {
     RethrowFrom(DescribeAgent(world_, agent));
   }
+  // Who is asleep, busy or on its way is not likely to think before that ends.
+  if (tells_expectations_) llm_.ExpectNext(agent, std::max(step, graph_.LookaheadOf(agent).until));
 }
 
 void Runner::CloseSteps() {
@@ -361,6 +366,10 @@ void Runner::Submit(llm::Request request, PendingCall& call) {
     if (call.answered) Count(call.completion);
     return;
   }
+  if (options_.mode == Mode::kSingle && !in_flight_.empty()) {
+    waiting_.emplace_back(std::move(request), &call);
+    return;
+  }
   const llm::CallKey key = request.key;
   const uint64_t id = llm_.Submit(std::move(request));
   if (speculator_) speculator_->OnAsked(id, key, call.function, call.request_digest);
@@ -386,6 +395,11 @@ void Runner::WaitForCompletions() {
                     in_flight_.size());
   }
   for (llm::Completion& completion : done_) Deliver(std::move(completion));
+  if (!waiting_.empty() && in_flight_.empty()) {
+    auto [request, call] = std::move(waiting_.front());
+    waiting_.pop_front();
+    Submit(std::move(request), *call);
+  }
 }
 
 void Runner::Count(const llm::Completion& completion) {

@@ -116,13 +116,15 @@ struct Progress {
 };
 
 struct SpeculationOptions {
-  int max_in_flight = 32;  // requests, confirmed ones included, up to which guesses are asked
-  Step max_steps = 4;      // that an agent's guesses reach beyond its confirmed step: more waste the budget
+  int max_in_flight = 32;     // requests, confirmed ones included, up to which guesses are asked
+  Step max_steps = 40;        // that an agent's guesses reach beyond its confirmed step
   double least_chance = 0.6;  // that a guess is right, by what became of those like it, for it to be asked
-  // Guesses stop where wasted tokens and those at risk would exceed this share of the confirmed ones plus the
-  // burst.
+  // A guess is asked if waste, and what may be expected of it from guesses whose outcome is open, stay within
+  // this share of the confirmed tokens plus the burst. Open guesses have at most so many tokens in all: by
+  // that much waste could exceed the two at worst.
   double waste_share = 0.05;
-  uint64_t waste_burst = 20000;
+  uint64_t waste_burst = 20'000;
+  uint64_t max_open_tokens = 1'000'000;
 };
 
 struct RunOptions {

@@ -62,6 +62,33 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values(Metric::kChebyshev, Metric::kEuclid, Metric::kManhattan),
                        ::testing::Values(Rules{4, 1}, Rules{1, 2}, Rules{0, 1}, Rules{2, 3})));
 
+// After each step of each agent: its next step, or the end of the nap that it has declared.
+TEST(Expectations, AreToldToBackendsThatWantThemAndChangeNothing) {
+  WalkerOptions walkers;
+  walkers.naps = true;
+  const WalkerWorld world(walkers);
+  RunOptions options;
+  options.steps = kSteps;
+  for (const Mode mode : {Mode::kLockstep, Mode::kOutOfOrder, Mode::kSpeculative}) {
+    options.mode = mode;
+    HashLlm untold(1), told(1);
+    told.WantExpectations();
+    const RunResult result = RunWorld(world, told, options);
+    EXPECT_EQ(result.hash, RunWorld(world, untold, options).hash);
+    EXPECT_TRUE(untold.Expected().empty());
+    ASSERT_EQ(told.Expected().size(), walkers.agents);
+    Step longest = 0;
+    for (const auto& [agent, steps] : told.Expected()) {
+      ASSERT_EQ(steps.size(), size_t{kSteps} + 1) << "agent " << agent;
+      for (Step step = 0; step <= kSteps; ++step) {
+        EXPECT_GE(steps[static_cast<size_t>(step)], step);
+        longest = std::max(longest, steps[static_cast<size_t>(step)] - step);
+      }
+    }
+    EXPECT_GT(longest, 1);  // some nap
+  }
+}
+
 std::string ErrorOf(const WalkerOptions& walkers, Mode mode) {
   try {
     RunWalkers(walkers, mode, 1);

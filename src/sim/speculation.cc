@@ -21,7 +21,12 @@ Speculator::Speculator(const World& world, llm::Llm& llm, const RunOptions& opti
       state_(state),
       stats_(stats),
       context_{world, world.GetSpace(), graph, *this, *this, {options.seed, options.seed_changes}},
-      agents_(world.NumAgents()) {}
+      agents_(world.NumAgents()) {
+  for (AgentId agent = 0; agent < agents_.size(); ++agent) {
+    max_speed_ = std::max<int64_t>(max_speed_, graph_.RulesOf(agent).max_vel);
+    Consider(agent);
+  }
+}
 
 Speculator::~Speculator() {
   for (const auto& cluster : clusters_) cluster->End();
@@ -34,13 +39,15 @@ const Body& Speculator::FrontBody(AgentId agent) const {
   return chain.empty() ? state_.BodyOf(agent) : chain.back().body;
 }
 
-// An agent stays as it is last known.
-const Body* Speculator::GuessBody(AgentId agent, Step step) const {
-  const Step confirmed = graph_.StepOf(agent);
-  if (step <= confirmed) return state_.FindBodyAt(agent, step);
-  const std::deque<GuessedStep>& chain = agents_[agent].chain;
+// Known, guessed, or as its plans say.
+World::Expectation Speculator::Expect(AgentId id, Step step) const {
+  const Step confirmed = graph_.StepOf(id);
+  if (step <= confirmed) return {state_.BodyAt(id, step), true};
+  const std::deque<GuessedStep>& chain = agents_[id].chain;
   const auto guessed = static_cast<size_t>(step - confirmed);
-  return guessed <= chain.size() ? &chain[guessed - 1].body : &FrontBody(agent);
+  if (guessed <= chain.size()) return {chain[guessed - 1].body, true};
+  const Step front = FrontOf(id);
+  return world_.Expect(id, front, FrontBody(id), chain.empty() ? state_.MindOf(id) : chain.back().mind, step);
 }
 
 std::string Speculator::GuessCell(Pos pos, Step step) const {
@@ -55,18 +62,33 @@ std::string Speculator::GuessCell(Pos pos, Step step) const {
   return value == nullptr ? std::string() : *value;
 }
 
+std::vector<AgentId> Speculator::FindAround(Pos pos, int64_t distance, Step step) const {
+  // The graph keeps those who are many steps behind far away.
+  constexpr Step kFarBehind = 3;  // in reaches of guesses
+  const Step lag = std::max({0, step - graph_.BaseStep(), graph_.FrontStep() - step});
+  std::vector<AgentId> found;
+  graph_.FindNear(pos, distance + max_speed_ * std::min(lag, kFarBehind * options_.max_steps), found);
+  return found;
+}
+
 // A step reads once: what changes while it runs makes it wrong, not different.
 std::vector<Neighbour> Speculator::NeighboursOf(AgentId member, Step step) {
   GuessedStep& reads = agents_[member].reads;
   if (reads.looked) return reads.seen;
   reads.looked = true;
   const int radius = graph_.RulesOf(member).radius_p;
-  for (AgentId other = 0; other < agents_.size(); ++other) {
+  for (const AgentId other : FindAround(reads.from, radius, step)) {
     if (other == member) continue;
-    const Body* body = GuessBody(other, step);
-    if (body != nullptr && context_.space.Within(reads.from, body->pos, radius))
-      reads.seen.push_back({other, *body});
+    if (!IsThere(other, step)) continue;
+    const int64_t reach = max_speed_ * std::abs(int64_t{step} - graph_.StepOf(other));
+    if (!context_.space.Within(reads.from, state_.BodyOf(other).pos, radius + reach)) continue;
+    std::vector<AgentId>& watchers = agents_[other].watchers;
+    if (std::find(watchers.begin(), watchers.end(), member) == watchers.end()) watchers.push_back(member);
+    Body body = Expect(other, step).body;
+    if (context_.space.Within(reads.from, body.pos, radius)) reads.seen.push_back({other, std::move(body)});
   }
+  std::sort(reads.seen.begin(), reads.seen.end(),
+            [](const Neighbour& a, const Neighbour& b) { return a.id < b.id; });
   return reads.seen;
 }
 
@@ -81,9 +103,14 @@ std::string Speculator::CellFor(AgentId member, Pos pos, Step step) {
 
 // Running guessed steps
 
-bool Speculator::MayBegin(AgentId id) const {
+void Speculator::Consider(AgentId id) {
+  if (std::exchange(agents_[id].considered, true)) return;
+  considered_.push_back(id);
+}
+
+bool Speculator::MayJoin(AgentId id) const {
   const Agent& agent = agents_[id];
-  if (agent.running != nullptr || agent.halted) return false;
+  if (agent.running != nullptr) return false;
   if (!agent.chain.empty() && agent.chain.back().removed) return false;
   // Done with its part of a step that others still run.
   const bool is_done = agent.confirmed_members > 1 && agent.confirmed_calls == 0;
@@ -92,18 +119,29 @@ bool Speculator::MayBegin(AgentId id) const {
   return step < end_step_ && step < graph_.StepOf(id) + options_.max_steps && !graph_.IsBarrier(step);
 }
 
+// What failed alone may succeed together with somebody who has caught up: a conversation.
+bool Speculator::MayBegin(AgentId id) const { return !agents_[id].halted && MayJoin(id); }
+
 // Guesses that those who are as far as this agent and near it run the step with it, and others do not matter.
-void Speculator::Begin(AgentId id) {
+std::vector<AgentId> Speculator::ClusterOf(AgentId id) const {
   const Step step = FrontOf(id);
   std::vector<AgentId> members = {id};
   for (size_t i = 0; i < members.size(); ++i) {
-    for (AgentId other = 0; other < agents_.size(); ++other) {
-      if (FrontOf(other) != step || !MayBegin(other)) continue;
-      if (!graph_.AreCoupledAt(members[i], FrontBody(members[i]).pos, other, FrontBody(other).pos)) continue;
+    const Pos pos = FrontBody(members[i]).pos;
+    const int64_t reach = 2 * (graph_.RulesOf(members[i]).radius_p + max_speed_);
+    for (const AgentId other : FindAround(pos, reach, step)) {
+      if (FrontOf(other) != step || !MayJoin(other)) continue;
+      if (!graph_.AreCoupledAt(members[i], pos, other, FrontBody(other).pos)) continue;
       if (std::find(members.begin(), members.end(), other) == members.end()) members.push_back(other);
     }
   }
   std::sort(members.begin(), members.end());
+  return members;
+}
+
+void Speculator::Begin(AgentId id) {
+  const Step step = FrontOf(id);
+  const std::vector<AgentId> members = ClusterOf(id);
   if (idle_.empty()) {
     clusters_.push_back(std::make_unique<ClusterRun>(context_));
     idle_.push_back(clusters_.back().get());
@@ -118,16 +156,9 @@ void Speculator::Begin(AgentId id) {
     reads.from = reads.body.pos;
     reads.mind = agent.chain.empty() ? state_.MindOf(member) : agent.chain.back().mind;
     reads.mind_digest = agent.chain.empty() ? state_.MindDigest(member) : agent.chain.back().mind_digest;
-    reads.guess_class = LeastCertain(member, step, members);
     agent.reads = std::move(reads);
     agent.running = &cluster;
   }
-  size_t least = 0;
-  for (const AgentId member : members) {
-    const size_t guess_class = agents_[member].reads.guess_class;
-    if (record_.Chance(guess_class) < record_.Chance(least)) least = guess_class;
-  }
-  for (const AgentId member : members) agents_[member].reads.guess_class = least;
   cluster.Begin(members, step);
   Advance(cluster);
 }
@@ -185,16 +216,19 @@ void Speculator::Release(ClusterRun& cluster) {
   for (const auto& [id, guess] : real_) {
     if (is_of_cluster(guess->guessing)) guess->guessing = nullptr;
   }
-  for (const AgentId member : cluster.MemberIds()) agents_[member].running = nullptr;
+  for (const AgentId member : cluster.MemberIds()) {
+    agents_[member].running = nullptr;
+    Consider(member);
+  }
   cluster.End();
   idle_.push_back(&cluster);
 }
 
 // Finding out that a guess was wrong
 
-bool Speculator::SawOtherwise(AgentId reader, const GuessedStep& reads, Step step, AgentId agent) const {
+bool Speculator::SawOtherwise(AgentId reader, const GuessedStep& reads, AgentId agent,
+                              const Body* body) const {
   if (!reads.looked) return false;
-  const Body* body = GuessBody(agent, step);
   const auto seen = std::find_if(reads.seen.begin(), reads.seen.end(),
                                  [&](const Neighbour& neighbour) { return neighbour.id == agent; });
   const bool in_sight =
@@ -202,11 +236,14 @@ bool Speculator::SawOtherwise(AgentId reader, const GuessedStep& reads, Step ste
   return in_sight != (seen != reads.seen.end()) || (in_sight && seen->body != *body);
 }
 
-// What is known or guessed of this agent has changed from this step on.
+// What is known or expected of this agent has changed from this step on.
 void Speculator::CheckReaders(AgentId agent, Step from) {
-  for (AgentId other = 0; other < agents_.size(); ++other) {
-    if (other == agent || FrontOf(other) < from) continue;
+  std::vector<Body> bodies;  // from that step on
+  const std::vector<AgentId> watchers = std::exchange(agents_[agent].watchers, {});
+  for (const AgentId other : watchers) {
     const Agent& reader = agents_[other];
+    if (reader.chain.empty() && reader.running == nullptr) continue;  // watches no more
+    agents_[agent].watchers.push_back(other);
     const Step confirmed = graph_.StepOf(other);
     const Step front = FrontOf(other);
     for (Step step = std::max(from, confirmed); step <= front; ++step) {
@@ -214,7 +251,14 @@ void Speculator::CheckReaders(AgentId agent, Step from) {
       if (is_running && reader.running == nullptr) break;
       const GuessedStep& reads =
           is_running ? reader.reads : reader.chain[static_cast<size_t>(step - confirmed)];
-      if (!SawOtherwise(other, reads, step, agent)) continue;
+      const auto index = static_cast<size_t>(step - from);
+      while (bodies.size() <= index)
+        bodies.push_back(Expect(agent, from + static_cast<Step>(bodies.size())).body);
+      const Body* body = IsThere(agent, step) ? &bodies[index] : nullptr;
+      if (!SawOtherwise(other, reads, agent, body)) continue;
+      for (Forecast& forecast : agents_[other].forecasts) {
+        if (forecast.step >= step && forecast.spoiled_by == kNobody) forecast.spoiled_by = agent;
+      }
       Squash(other, step);
       break;
     }
@@ -224,6 +268,7 @@ void Speculator::CheckReaders(AgentId agent, Step from) {
 void Speculator::CheckCells(const CommitRecord& record) {
   for (AgentId id = 0; id < agents_.size(); ++id) {
     const Agent& agent = agents_[id];
+    if (agent.chain.empty() && agent.running == nullptr) continue;
     const Step confirmed = graph_.StepOf(id);
     const Step front = FrontOf(id);
     for (Step step = std::max(record.step + 1, confirmed); step <= front; ++step) {
@@ -254,6 +299,7 @@ void Speculator::Squash(AgentId id, Step from) {
   Agent& agent = agents_[id];
   if (agent.running != nullptr) Release(*agent.running);
   agent.halted = false;
+  Consider(id);
   const Step confirmed = graph_.StepOf(id);
   while (!agent.chain.empty() && FrontOf(id) > std::max(from, confirmed)) {
     const Step step = FrontOf(id) - 1;
@@ -272,7 +318,9 @@ void Speculator::Abandon(AgentId id, Step step) {
   Agent& agent = agents_[id];
   if (agent.running != nullptr) Release(*agent.running);
   const std::deque<GuessedStep> chain = std::move(agent.chain);
+  std::vector<AgentId> watchers = std::move(agent.watchers);
   agent = Agent();
+  agent.watchers = std::move(watchers);
   for (const GuessedStep& guessed : chain) {
     ++stats_.squashed_steps;
     DropCells(guessed, step);
@@ -295,11 +343,13 @@ void Speculator::OnBegin(std::span<const AgentId> members, Step step) {
   for (const AgentId member : members) {
     Agent& agent = agents_[member];
     agent.confirmed_members = members.size();
+    Consider(member);
     if (agent.running != nullptr && agent.running->GetStep() == step) Release(*agent.running);
   }
 }
 
 void Speculator::OnCommit(const CommitRecord& record) {
+  ++commits_;
   std::vector<std::optional<GuessedStep>> guesses(record.members.size());
   for (size_t i = 0; i < record.members.size(); ++i) {
     const AgentId id = record.members[i].id;
@@ -307,6 +357,8 @@ void Speculator::OnCommit(const CommitRecord& record) {
     agent.confirmed_members = agent.confirmed_calls = 0;
     agent.asks.clear();
     agent.halted = false;
+    Consider(id);
+    LearnFrom(id, record.step);
     Drop(id, record.step);
     if (!agent.chain.empty()) {
       guesses[i] = std::move(agent.chain.front());
@@ -333,7 +385,7 @@ void Speculator::OnCommit(const CommitRecord& record) {
     }
     CheckReaders(id, record.step + 1);
   }
-  for (const MemberCommit& born : record.born) CheckReaders(born.id, record.step + 1);
+  for (const MemberCommit& born : record.born) Consider(born.id);
   if (!record.cells.empty()) CheckCells(record);
 }
 
@@ -345,18 +397,18 @@ void Speculator::Run(size_t confirmed_in_flight) {
     real_.erase(found);
     if (guess.guessing != nullptr) Wake(*std::exchange(guess.guessing, nullptr), guess.completion);
   }
-  using Candidate =
-      std::pair<Step, AgentId>;  // those behind first: what they do makes others' guesses better
+  // Those behind first: what they do makes others' guesses better.
+  using Candidate = std::pair<Step, AgentId>;
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates;
-  for (AgentId agent = 0; agent < agents_.size(); ++agent) {
-    if (MayBegin(agent)) candidates.emplace(FrontOf(agent), agent);
-  }
-  while (!candidates.empty()) {
+  while (true) {
+    for (const AgentId agent : std::exchange(considered_, {})) {
+      agents_[agent].considered = false;
+      if (MayBegin(agent)) candidates.emplace(FrontOf(agent), agent);
+    }
+    if (candidates.empty()) break;
     const auto [step, agent] = candidates.top();
     candidates.pop();
-    if (!MayBegin(agent) || FrontOf(agent) != step) continue;
-    Begin(agent);
-    if (MayBegin(agent)) candidates.emplace(FrontOf(agent), agent);
+    if (MayBegin(agent) && FrontOf(agent) == step) Begin(agent);
   }
   SendParked(confirmed_in_flight);
 }

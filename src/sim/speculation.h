@@ -68,16 +68,31 @@ class Speculator final : public CallSink, private StepReader {
     std::vector<std::pair<Pos, std::string>> cells;  // read
     bool wrote_cells = false;
     bool removed = false;
-    size_t guess_class = 0;  // the least certain of this and the guessed steps before
+  };
+  // Another agent on which a guess rests, and the class of what is expected of it.
+  struct Risk {
+    AgentId agent;
+    size_t guess_class;
+  };
+  // What a guess said that the first call of a step would be.
+  struct Forecast {
+    Step step;
+    Digest digest;
+    std::vector<Risk> risks;
+    AgentId spoiled_by = kNobody;  // who turned out otherwise first
   };
   struct Agent {
-    std::deque<GuessedStep> chain;  // steps from the agent's confirmed one on
-    ClusterRun* running = nullptr;  // guesses the step after the chain
-    size_t confirmed_members = 0;   // of the cluster in which it runs its confirmed step; 0: it waits
-    size_t confirmed_calls = 0;     // in flight
-    std::string asks;               // function of its latest call since its last commit
-    bool halted = false;            // a guess failed: nothing more before the next commit
-    GuessedStep reads;              // of the running step; body and mind are those at its start
+    std::deque<GuessedStep> chain;    // steps from the agent's confirmed one on
+    ClusterRun* running = nullptr;    // guesses the step after the chain
+    size_t confirmed_members = 0;     // of the cluster in which it runs its confirmed step; 0: it waits
+    size_t confirmed_calls = 0;       // in flight
+    std::string asks;                 // function of its latest call since its last commit
+    bool halted = false;              // a guess failed: it begins nothing more alone before the next commit
+    bool considered = false;          // in considered_
+    GuessedStep reads;                // of the running step; body and mind are those at its start
+    std::vector<AgentId> watchers;    // whose guesses looked for it; some perhaps no more
+    std::vector<Forecast> forecasts;  // of steps that are not confirmed yet
+    Digest first_call;                // of the confirmed step that runs; Digest(): none yet
   };
   struct CellGuess {
     Step step;  // the version
@@ -88,9 +103,9 @@ class Speculator final : public CallSink, private StepReader {
     llm::Request request;
     Digest digest;
     uint64_t id = 0;
-    uint64_t tokens = 0;  // expected at first, then counted
-    size_t guess_class = 0;
-    bool real = false;  // asked by a confirmed step
+    uint64_t tokens = 0;        // expected at first, then counted
+    double expected_waste = 0;  // tokens
+    bool real = false;          // asked by a confirmed step
     bool done = false;
     llm::Completion completion;
     PendingCall* guessing = nullptr;   // waits for it in a guessed step
@@ -99,8 +114,8 @@ class Speculator final : public CallSink, private StepReader {
   struct Parked {  // asked by a guessed step, not yet sent
     llm::Request request;
     PendingCall* call;
-    bool refused = false;  // once, as too uncertain
-    bool is_probe = false;
+    double chance = 0;            // that it is right
+    uint64_t weighed_before = 0;  // until so many commits the chance counts as known
   };
 
   // CallSink of guessed steps.
@@ -120,38 +135,50 @@ class Speculator final : public CallSink, private StepReader {
     return graph_.StepOf(agent) + static_cast<Step>(agents_[agent].chain.size());
   }
   const Body& FrontBody(AgentId agent) const;
-  const Body* GuessBody(AgentId agent, Step step) const;  // null: not there
+  World::Expectation Expect(AgentId agent, Step step) const;
+  bool IsThere(AgentId agent, Step step) const {
+    return step > graph_.StepOf(agent) || state_.FindBodyAt(agent, step) != nullptr;
+  }
   std::string GuessCell(Pos pos, Step step) const;
+  // All agents that can be within the distance of pos at this step, and others.
+  std::vector<AgentId> FindAround(Pos pos, int64_t distance, Step step) const;
 
+  void Consider(AgentId agent);
+  bool MayJoin(AgentId agent) const;
   bool MayBegin(AgentId agent) const;
+  std::vector<AgentId> ClusterOf(AgentId agent) const;
   void Begin(AgentId agent);
   void Advance(ClusterRun& cluster);
   void Finish(ClusterRun& cluster);
   void Release(ClusterRun& cluster);
+  void Halt(ClusterRun& cluster);
+  void Wake(PendingCall& call, const llm::Completion& completion);
 
-  bool SawOtherwise(AgentId reader, const GuessedStep& reads, Step step, AgentId agent) const;
+  bool SawOtherwise(AgentId reader, const GuessedStep& reads, AgentId agent, const Body* body) const;
   void CheckReaders(AgentId agent, Step from);
   void CheckCells(const CommitRecord& record);
   void Squash(AgentId agent, Step from);
   void Abandon(AgentId agent, Step step);
   void DropCells(const GuessedStep& guessed, Step step);
 
-  size_t LeastCertain(AgentId agent, Step step, std::span<const AgentId> members);
+  std::vector<Risk> RisksOf(AgentId agent, Step step, std::span<const AgentId> members);
+  double ChanceOf(std::span<const Risk> risks) const;
+  void Weigh(Parked& parked);
+  void LearnFrom(AgentId agent, Step step);
+
   void SendParked(size_t confirmed_in_flight);
-  bool HasBudget(uint64_t tokens) const;
-  bool IsLikely(Parked& parked, size_t guess_class);
-  void Learn(const Guess& guess, bool right);
+  bool HasBudget(uint64_t tokens, double expected_waste) const;
   Guess* Find(const llm::CallKey& key, const Digest& digest);
+  void Close(const Guess& guess);
   void Drop(AgentId agent, Step until);
   void Waste(const Guess& guess);
   void Erase(const Guess& guess);
-  void Halt(ClusterRun& cluster);
-  void Wake(PendingCall& call, const llm::Completion& completion);
 
   const World& world_;
   llm::Llm& llm_;
   const SpeculationOptions options_;
   const Step end_step_;
+  int64_t max_speed_ = 0;  // of any agent
   const DependencyGraph& graph_;
   const WorldState& state_;
   RunStats& stats_;
@@ -167,8 +194,10 @@ class Speculator final : public CallSink, private StepReader {
   std::unordered_set<uint64_t> cancelled_;      // in flight, but given up
   std::unordered_map<uint64_t, Guess*> real_;   // in flight, asked by confirmed steps
   std::vector<uint64_t> answered_;              // of real_
-  uint64_t refused_ = 0;                        // parked calls
-  uint64_t outstanding_ = 0;                    // tokens of guesses neither confirmed nor wasted
+  std::vector<AgentId> considered_;             // may have become able to begin a step
+  uint64_t commits_ = 0;
+  uint64_t open_tokens_ = 0;   // of guesses neither confirmed nor wasted
+  double expected_waste_ = 0;  // of these
 };
 
 }  // namespace throng::sim

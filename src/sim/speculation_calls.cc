@@ -12,7 +12,6 @@ namespace {
 
 // Guesses are served after everything that is known to happen.
 constexpr int kGuessPriority = 1 << 24;
-constexpr uint64_t kProbeEvery = 40;  // of the calls that seem too uncertain, one is asked all the same
 
 uint64_t ExpectedTokens(const llm::Request& request) {
   const auto known = [](int tokens, size_t otherwise) {
@@ -47,6 +46,7 @@ Speculator::Guess* Speculator::Find(const llm::CallKey& key, const Digest& diges
 }
 
 bool Speculator::Answer(const llm::Request& request, PendingCall& call) {
+  if (request.key.call == 0) agents_[request.key.agent].first_call = call.request_digest;
   Guess* guess = Find(request.key, call.request_digest);
   if (guess == nullptr) return false;
   if (!guess->done) {
@@ -57,8 +57,7 @@ bool Speculator::Answer(const llm::Request& request, PendingCall& call) {
   llm_.Confirm(guess->request, guess->completion);
   call.completion = std::move(guess->completion);
   call.answered = true;
-  outstanding_ -= guess->tokens;
-  Learn(*guess, true);
+  Close(*guess);
   // From here on it is a call like any other: guesses of the same step may use its answer.
   guess->completion = call.completion;
   guess->real = true;
@@ -84,6 +83,7 @@ void Speculator::OnAnswered(const llm::Completion& completion) {
   found->second->done = true;
   found->second->completion = completion;
   --agents_[found->second->request.key.agent].confirmed_calls;
+  Consider(found->second->request.key.agent);
   answered_.push_back(completion.id);
 }
 
@@ -91,56 +91,11 @@ void Speculator::Erase(const Guess& guess) {
   std::erase_if(guesses_[guess.request.key], [&](const auto& other) { return other.get() == &guess; });
 }
 
-// The class of the least certain guess on which this step rests: who could still come into sight unforeseen?
-size_t Speculator::LeastCertain(AgentId id, Step step, std::span<const AgentId> members) {
-  const Agent& agent = agents_[id];
-  size_t least = agent.chain.empty() ? 0 : agent.chain.back().guess_class;
-  const Pos pos = FrontBody(id).pos;
-  const int radius = graph_.RulesOf(id).radius_p;
-  for (AgentId other = 0; other < agents_.size(); ++other) {
-    if (std::binary_search(members.begin(), members.end(), other)) continue;
-    const int speed = graph_.RulesOf(other).max_vel;
-    int64_t gap = int64_t{step} - FrontOf(other);
-    if (gap == 0) gap = 1;  // it might have run this step together with them
-    const Body* body = &FrontBody(other);
-    if (gap < 0) {
-      // What it is guessed to be at this step is no better founded than its own guesses.
-      const std::deque<GuessedStep>& chain = agents_[other].chain;
-      gap = int64_t{step} - graph_.StepOf(other);
-      if (gap < 0 || chain.empty()) continue;
-      const size_t guess_class = chain[std::min(static_cast<size_t>(gap), chain.size() - 1)].guess_class;
-      if (guess_class == 0) continue;
-      gap = std::max<int64_t>(gap, 1);
-      body = GuessBody(other, step);
-      if (context_.space.Within(pos, body->pos, radius)) {
-        if (record_.Chance(guess_class) < record_.Chance(least)) least = guess_class;
-        continue;
-      }
-    }
-    const Pos at = body->pos;
-    if (!context_.space.Within(pos, at, radius + gap * speed)) continue;
-    int64_t margin = 0;
-    while (margin < gap * speed && !context_.space.Within(pos, at, radius + margin)) margin = 2 * margin + 1;
-    const size_t guess_class = record_.ClassOf(margin, gap, agents_[other].asks);
-    if (record_.Chance(guess_class) < record_.Chance(least)) least = guess_class;
-  }
-  return least;
-}
-
-bool Speculator::HasBudget(uint64_t tokens) const {
+bool Speculator::HasBudget(uint64_t tokens, double expected_waste) const {
+  if (open_tokens_ + tokens > options_.max_open_tokens) return false;
   const auto confirmed = static_cast<double>(stats_.prompt_tokens + stats_.output_tokens);
   const double cap = options_.waste_share * confirmed + static_cast<double>(options_.waste_burst);
-  return static_cast<double>(stats_.wasted_tokens + outstanding_ + tokens) <= cap;
-}
-
-// Of the calls that seem too uncertain, one in some is asked all the same: what was wrong once may be right
-// now.
-bool Speculator::IsLikely(Parked& parked, size_t guess_class) {
-  if (parked.is_probe || record_.Chance(guess_class) >= options_.least_chance) return true;
-  if (parked.refused) return false;
-  parked.refused = true;
-  parked.is_probe = ++refused_ % kProbeEvery == 0;
-  return parked.is_probe;
+  return static_cast<double>(stats_.wasted_tokens) + expected_waste_ + expected_waste <= cap;
 }
 
 void Speculator::SendParked(size_t confirmed_in_flight) {
@@ -148,11 +103,12 @@ void Speculator::SendParked(size_t confirmed_in_flight) {
                    [](const Parked& a, const Parked& b) { return a.request.key.step < b.request.key.step; });
   std::vector<Parked> kept;
   for (Parked& parked : parked_) {
+    Weigh(parked);
     const llm::CallKey key = parked.request.key;
     const uint64_t tokens = ExpectedTokens(parked.request);
-    const size_t guess_class = LeastCertain(key.agent, key.step, agents_[key.agent].reads.members);
+    const double expected_waste = static_cast<double>(tokens) * (1 - parked.chance);
     const bool room = confirmed_in_flight + InFlight() < static_cast<size_t>(options_.max_in_flight);
-    if (!room || !HasBudget(tokens) || !IsLikely(parked, guess_class)) {
+    if (!room || parked.chance < options_.least_chance || !HasBudget(tokens, expected_waste)) {
       kept.push_back(std::move(parked));
       continue;
     }
@@ -160,12 +116,13 @@ void Speculator::SendParked(size_t confirmed_in_flight) {
     guess->request = parked.request;
     guess->digest = parked.call->request_digest;
     guess->tokens = tokens;
-    guess->guess_class = guess_class;
+    guess->expected_waste = expected_waste;
     guess->guessing = parked.call;
     parked.request.guess = true;
     parked.request.priority += kGuessPriority;
     guess->id = llm_.Submit(std::move(parked.request));
-    outstanding_ += tokens;
+    open_tokens_ += tokens;
+    expected_waste_ += expected_waste;
     ++stats_.speculated_calls;
     by_id_.emplace(guess->id, guess.get());
     guesses_[key].push_back(std::move(guess));
@@ -173,16 +130,16 @@ void Speculator::SendParked(size_t confirmed_in_flight) {
   parked_ = std::move(kept);
 }
 
-// The calls of one step mostly stand and fall together.
-void Speculator::Learn(const Guess& guess, bool right) {
-  if (guess.request.key.call == 0) record_.Add(guess.guess_class, right);
+// Its outcome is known.
+void Speculator::Close(const Guess& guess) {
+  open_tokens_ -= guess.tokens;
+  expected_waste_ -= guess.expected_waste;
 }
 
 void Speculator::Waste(const Guess& guess) {
-  outstanding_ -= guess.tokens;
+  Close(guess);
   stats_.wasted_tokens += guess.tokens;
   ++stats_.wasted_calls;
-  Learn(guess, false);
 }
 
 // The agent's steps up to this one are done: what they did not ask was asked in vain.
@@ -230,9 +187,9 @@ PendingCall* Speculator::Deliver(llm::Completion& completion) {
   PendingCall* const confirmed = std::exchange(guess.confirmed, nullptr);
   PendingCall* const guessing = std::exchange(guess.guessing, nullptr);
   if (confirmed != nullptr) {
-    outstanding_ -= guess.tokens;
-    Learn(guess, true);
+    Close(guess);
     --agents_[guess.request.key.agent].confirmed_calls;
+    Consider(guess.request.key.agent);
     if (completion.finish != llm::FinishReason::kCancelled) llm_.Confirm(guess.request, completion);
     guess.completion = completion;
     guess.real = guess.done = true;
@@ -244,10 +201,10 @@ PendingCall* Speculator::Deliver(llm::Completion& completion) {
     if (guessing != nullptr) Halt(guessing->member.Cluster());
     return nullptr;
   }
-  outstanding_ -= guess.tokens;
+  open_tokens_ -= guess.tokens;
   guess.tokens =
       static_cast<uint64_t>(completion.prompt_tokens) + static_cast<uint64_t>(completion.output_tokens);
-  outstanding_ += guess.tokens;
+  open_tokens_ += guess.tokens;
   guess.done = true;
   guess.completion = std::move(completion);
   if (guessing != nullptr) Wake(*guessing, guess.completion);

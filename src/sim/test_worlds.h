@@ -71,11 +71,17 @@ class HashLlm : public llm::Llm {
     }
   }
 
+  // Keeps what it is told, if it wants to be.
+  bool WantsExpectations() const override { return wants_expectations_; }
+  void ExpectNext(uint32_t agent, int32_t step) override { expected_[agent].push_back(step); }
+
   double Now() const override { return now_; }
   std::string Identity() const override { return "hash"; }
   llm::Stats GetStats() const override { return stats_; }
 
   void FailAt(uint64_t call) { fail_at_ = call; }
+  void WantExpectations() { wants_expectations_ = true; }
+  const std::map<uint32_t, std::vector<int32_t>>& Expected() const { return expected_; }  // by agent
   size_t MaxInFlight() const { return max_in_flight_; }
   size_t InFlight() const { return in_flight_.size(); }
 
@@ -85,6 +91,8 @@ class HashLlm : public llm::Llm {
   uint64_t fail_at_ = UINT64_MAX;
   size_t max_in_flight_ = 0;
   double now_ = 0;
+  bool wants_expectations_ = false;
+  std::map<uint32_t, std::vector<int32_t>> expected_;
   std::map<std::pair<double, uint64_t>, llm::Completion> in_flight_;  // by time of completion
   llm::Stats stats_;
 };

@@ -67,6 +67,8 @@ class Parser {
       Conversation(json);
     } else if (json.contains("calls")) {
       Calls(json);
+    } else if (json.contains("until")) {
+      Plan(json);
     } else {
       Action(json);
     }
@@ -195,6 +197,16 @@ class Parser {
       if (!agent.path.empty() && agent.path.back().first == step) Fail("agent {} moves twice", agent.name);
       agent.path.emplace_back(step, pos);
     }
+  }
+
+  void Plan(const Json& json) {
+    const Step step = StepOf(json);
+    if (!json.contains("a")) Fail("there is no \"a\", the agent that has the plan");
+    TraceAgent& agent = trace_.agents[AgentOf(json["a"])];
+    if (!agent.plans.empty() && agent.plans.back().first == step) {
+      Fail("agent {} has two plans in one step", agent.name);
+    }
+    agent.plans.emplace_back(step, static_cast<Step>(Integer(json["until"], "until", step, kMaxSteps)));
   }
 
   void Action(const Json& json) {
@@ -374,6 +386,12 @@ std::string_view TraceAgent::ActionAt(Step step) const {
       std::upper_bound(actions.begin(), actions.end(), step,
                        [](Step s, const std::pair<Step, std::string>& entry) { return s < entry.first; });
   return after == actions.begin() ? std::string_view() : std::string_view(std::prev(after)->second);
+}
+
+Step TraceAgent::PlannedUntil(Step step) const {
+  const auto after = std::upper_bound(plans.begin(), plans.end(), step,
+                                      [](Step s, const auto& entry) { return s < entry.first; });
+  return after == plans.begin() ? step : std::prev(after)->second;
 }
 
 uint64_t Trace::NumCalls() const {

@@ -12,7 +12,9 @@
 // If the header has "functions":[names], the file carries its calls instead, and none are derived:
 // {"s":step,"a":agent,"calls":[[function,prompt,output],...]} is what the agent asks in that step, one after
 // the other; {"s":step,"members":[agents],"turns":[[agent,function,prompt,output],...]} is a conversation. A
-// function is an index into "functions", sizes are in tokens. trace_write.h writes such files.
+// function is an index into "functions", sizes are in tokens. {"s":step,"a":agent,"until":step} says that
+// from its line's step on the agent is known to mean to go on as it does until then. trace_write.h writes
+// such files.
 #pragma once
 
 #include <cstdint>
@@ -59,10 +61,15 @@ struct TraceAgent {
   std::string name;
   std::vector<std::pair<Step, Pos>> path;             // position from that step on; the first at step 0
   std::vector<std::pair<Step, std::string>> actions;  // what it does from that step on
-  std::vector<TraceChain> chains;                     // steps strictly ascending
+  // What it means to do is known from that step on: to go on with its action, and its way to it, until then
+  // (exclusive). Empty in traces that do not say.
+  std::vector<std::pair<Step, Step>> plans;
+  std::vector<TraceChain> chains;  // steps strictly ascending
 
   Pos PosAt(Step step) const;
   std::string_view ActionAt(Step step) const;  // empty before the first
+  // Until when its plan of that step goes; not after `step`: it has none.
+  Step PlannedUntil(Step step) const;
 
   bool operator==(const TraceAgent&) const = default;
 };

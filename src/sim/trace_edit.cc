@@ -71,6 +71,8 @@ Trace CutTrace(const Trace& trace, Step from, Step until) {
     copy.name = agent.name;
     copy.path = CutHeld(agent.path, from, until);
     copy.actions = CutHeld(agent.actions, from, until);
+    copy.plans = CutHeld(agent.plans, from, until);
+    for (auto& [step, planned_until] : copy.plans) planned_until = std::max(step, planned_until - from);
     for (const TraceChain& chain : agent.chains) {
       if (chain.step >= from && chain.step < until) copy.chains.push_back({chain.step - from, chain.calls});
     }

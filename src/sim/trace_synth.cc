@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
 #include "sim/trace_edit.h"
@@ -14,30 +15,19 @@
 namespace throng::sim {
 namespace {
 
-// What decides how much a scheduler can gain (docs/workload.md): calibrated so that conservative out-of-order
-// execution reaches about the paper's shares of oracle.
-struct Rhythm {
-  int spells;            // of an hour: how busy an agent is changes between them
-  double spell_sigma;    // of the logarithm of that
-  double agent_sigma;    // the same between agents, for the whole day
-  double company_power;  // calls grow with (1 + company_factor * others in view) to this power
-  double company_factor;
-  double aligned;  // share of events that begin at a full minute, as schedules do
-};
-constexpr Rhythm kUsual{6, 0.2, 0.5, 1, 1.5, 0.95};
-// In the busy hour everybody has about as much to do, but not at the same time.
-constexpr Rhythm kBusy{9, 3.2, 0, -1, 2, 0.85};
-constexpr int kBusyHour = 12;
-constexpr Step kMinute = 6;  // steps
-
 // Of the calls that no schedule demands.
-constexpr double kConversationShare = 0.25;
+constexpr double kConversationShare = 0.17;
 constexpr double kReflectionShare = 0.04;
-constexpr double kUtterances = 4;  // mean of a conversation
+constexpr double kUtterances = 12;   // mean of a conversation before the limit; most recorded ones reach it
+constexpr int kMostUtterances = 16;  // Generative Agents' limit
+constexpr Step kTalkedLately = 800;  // steps before two agents talk to each other again, as there
+constexpr Step kAwakeToTalk = kStepsPerHour;  // and to reflect: first enough must have happened
+constexpr double kOthersWeight = 2;           // what others do is noticed more than one's own
 constexpr int kRadius = 4;
 
-// Calls of 25 agents by hour. The paper names 12-13 h, 6-7 h, 1-4 h and the sum; the rest is interpolated.
-constexpr std::array<int, 24> kCallsByHour = {150,  15,   5,    5,    15,   100,  800,  2500,
+// Calls of 25 agents by hour. The paper names 12-13 h, 6-7 h, 1-4 h and the sum; the rest is interpolated,
+// but that the day is planned at midnight.
+constexpr std::array<int, 24> kCallsByHour = {475,  15,   5,    5,    15,   100,  800,  2500,
                                               3500, 3700, 3900, 4300, 5000, 4400, 3900, 3800,
                                               3800, 3900, 3800, 3400, 2750, 1850, 900,  250};
 
@@ -51,14 +41,13 @@ struct Function {
 constexpr Function kWakeUpHour{"wake_up_hour", 500, 4};
 constexpr Function kDailyPlan{"daily_plan", 750, 150};
 constexpr Function kHourlySchedule{"hourly_schedule", 880, 16};
-constexpr int kHourlyScheduleCalls = 17;
 constexpr Function kTaskDecomposition{"task_decomposition", 1200, 240};
 constexpr Function kActionChain[] = {{"action_sector", 690, 10}, {"action_arena", 540, 8},
                                      {"action_object", 450, 8},  {"action_emoji", 260, 6},
                                      {"action_triple", 330, 18}, {"object_state", 370, 16},
                                      {"object_triple", 340, 18}};
-constexpr Function kPoignancy{"poignancy", 630, 6};
-constexpr Function kDecideToTalk{"decide_to_talk", 800, 40};
+constexpr Function kPoignancy{"poignancy", 645, 6};
+constexpr Function kDecideToTalk{"decide_to_talk", 800, 55};
 constexpr Function kDecideToReact{"decide_to_react", 880, 45};
 constexpr Function kRelationship{"relationship", 810, 55};
 constexpr Function kUtterance{"utterance", 840, 42};  // plus the conversation so far
@@ -66,34 +55,60 @@ constexpr Function kConversationMemo{"conversation_memo", 540, 40};
 constexpr Function kFocalPoints{"focal_points", 900, 60};
 constexpr Function kInsights{"insights", 980, 130};
 
+// A moment at which an agent has something new to perceive.
+struct Moment {
+  AgentId who;
+  Step step;
+  Step last;  // until which it can still notice that
+};
+
 // Makes the calls of one town's day.
 class Caller {
  public:
   Caller(std::vector<AgentDay>& days, uint64_t seed) : days_(days), draws_(seed, 2) {
-    for (size_t i = 0; i < days.size(); ++i) {
-      weights_.push_back(std::exp(draws_.Normal()));
-    }
     chains_.resize(days.size());
+    perceived_.resize(days.size());
+    for (const AgentDay& day : days) {
+      std::vector<Pos>& path = paths_.emplace_back(kStepsPerDay);
+      for (Step step = 0; step < kStepsPerDay; ++step)
+        path[static_cast<size_t>(step)] = day.trace.PosAt(step);
+    }
   }
 
   std::vector<TraceConversation> Fill() {
     for (AgentId id = 0; id < days_.size(); ++id) {
-      for (const Step step : days_[id].wakings) WakeUp(id, step);
+      PlanDay(id);
       for (const Step step : days_[id].decisions) Decide(id, step);
     }
-    const double scale = static_cast<double>(days_.size()) / kTownAgents;
-    for (int hour = 0; hour < 24; ++hour) {
-      FillHour(hour, static_cast<int>(kCallsByHour[hour] * scale * draws_.LogNormal(1, 0.03)));
-    }
+    const std::array<int, 24> budgets = Budgets();
+    for (int hour = 0; hour < 24; ++hour) FillHour(hour, budgets[static_cast<size_t>(hour)]);
     for (AgentId id = 0; id < days_.size(); ++id) {
       for (auto& [step, calls] : chains_[id]) days_[id].trace.chains.push_back({step, std::move(calls)});
     }
     std::stable_sort(conversations_.begin(), conversations_.end(),
                      [](const auto& a, const auto& b) { return a.step < b.step; });
+    for (AgentId id = 0; id < days_.size(); ++id) ShowTalks(id);
     return std::move(conversations_);
   }
 
  private:
+  // Hours differ more from day to day than whole days do.
+  std::array<int, 24> Budgets() {
+    std::array<double, 24> calls;
+    double sum = 0;
+    for (size_t hour = 0; hour < calls.size(); ++hour) {
+      calls[hour] = kCallsByHour[hour] * draws_.LogNormal(1, 0.1);
+      sum += calls[hour];
+    }
+    const double usual = std::accumulate(kCallsByHour.begin(), kCallsByHour.end(), 0.0);
+    const double scale =
+        usual / sum * draws_.LogNormal(1, 0.01) * static_cast<double>(days_.size()) / kTownAgents;
+    std::array<int, 24> budgets;
+    std::transform(calls.begin(), calls.end(), budgets.begin(),
+                   [&](double n) { return static_cast<int>(n * scale); });
+    return budgets;
+  }
+
   TraceCall Draw(const Function& function, double extra_prompt = 0) {
     const double prompt = draws_.LogNormal(function.prompt, 0.18) + extra_prompt;
     const double output = draws_.LogNormal(function.output, 0.45);
@@ -107,10 +122,11 @@ class Caller {
     chains_[id][step].push_back(Draw(function));
   }
 
-  void WakeUp(AgentId id, Step step) {
-    Add(id, step, kWakeUpHour);
-    Add(id, step, kDailyPlan);
-    for (int i = 0; i < kHourlyScheduleCalls; ++i) Add(id, step, kHourlySchedule);
+  // Generative Agents plan at midnight, before they go on sleeping.
+  void PlanDay(AgentId id) {
+    Add(id, 0, kWakeUpHour);
+    Add(id, 0, kDailyPlan);
+    for (int hour = days_[id].wake / kStepsPerHour; hour < 24; ++hour) Add(id, 0, kHourlySchedule);
   }
 
   void Decide(AgentId id, Step step) {
@@ -119,10 +135,10 @@ class Caller {
   }
 
   void Perceive(AgentId id, Step step, bool company) {
-    const int events = draws_.Int(1, company ? 5 : 3);
+    const int events = draws_.Int(1, 3);
     for (int i = 0; i < events; ++i) Add(id, step, kPoignancy);
-    if (company && draws_.Chance(0.5)) Add(id, step, kDecideToTalk);
-    if (company && draws_.Chance(0.25)) Add(id, step, kDecideToReact);
+    if (company && draws_.Chance(0.7)) Add(id, step, kDecideToTalk);
+    if (company && draws_.Chance(0.4)) Add(id, step, kDecideToReact);
   }
 
   void Reflect(AgentId id, Step step) {
@@ -141,7 +157,8 @@ class Caller {
       conversation.turns.emplace_back(who, Draw(function, so_far));
       return conversation.turns.back().second.output_tokens;
     };
-    const int utterances = std::clamp(static_cast<int>(draws_.LogNormal(kUtterances, 0.4)), 2, 16);
+    const int utterances =
+        std::clamp(static_cast<int>(draws_.LogNormal(kUtterances, 0.6)), 2, kMostUtterances);
     double so_far = 0;
     for (int i = 0; i < utterances; ++i) {
       const AgentId who = i % 2 == 0 ? a : b;
@@ -155,9 +172,47 @@ class Caller {
     conversations_.push_back(std::move(conversation));
   }
 
+  // Who talks is seen to talk, for two steps an utterance or until its next action.
+  void ShowTalks(AgentId id) {
+    std::vector<std::pair<Step, std::string>>& actions = days_[id].trace.actions;
+    const std::vector<std::pair<Step, std::string>> planned = std::exchange(actions, {});
+    const auto show = [&](Step step, const std::string& text) {
+      while (!actions.empty() && actions.back().first >= step) actions.pop_back();
+      if (step < kStepsPerDay && (actions.empty() || actions.back().second != text))
+        actions.emplace_back(step, text);
+    };
+    auto talk = conversations_.begin();
+    for (size_t i = 0; i < planned.size(); ++i) {
+      show(planned[i].first, planned[i].second);
+      const Step end = i + 1 < planned.size() ? planned[i + 1].first : kStepsPerDay;
+      for (; talk != conversations_.end() && talk->step + 1 < end; ++talk) {
+        if (std::find(talk->members.begin(), talk->members.end(), id) == talk->members.end()) continue;
+        const AgentId other = talk->members[talk->members.front() == id ? 1 : 0];
+        const auto length = static_cast<Step>(talk->turns.size() - 4);  // two calls an utterance
+        show(talk->step + 1, "talking with " + days_[other].trace.name);
+        if (talk->step + 1 + length < end) show(talk->step + 1 + length, planned[i].second);
+        Interrupt(days_[id].trace.plans, talk->step + 1, talk->step + 1 + length);
+      }
+    }
+  }
+
+  // Plans go only until the end of the interruption, as seen from within it.
+  static void Interrupt(std::vector<std::pair<Step, Step>>& plans, Step from, Step until) {
+    const auto after = std::upper_bound(plans.begin(), plans.end(), from,
+                                        [](Step step, const auto& plan) { return step < plan.first; });
+    if (after == plans.begin()) return;
+    const Step planned_until = std::prev(after)->second;
+    if (planned_until <= from) return;
+    std::vector<std::pair<Step, Step>> added = {{from, std::min(until, planned_until)}};
+    if (until < planned_until && (after == plans.end() || until < after->first))
+      added.emplace_back(until, planned_until);
+    const auto at = std::prev(after)->first == from ? plans.erase(std::prev(after)) : after;
+    plans.insert(at, added.begin(), added.end());
+  }
+
   bool Near(AgentId a, AgentId b, Step step) const {
-    const Pos p = days_[a].trace.PosAt(step);
-    const Pos q = days_[b].trace.PosAt(step);
+    const Pos p = paths_[a][static_cast<size_t>(step)];
+    const Pos q = paths_[b][static_cast<size_t>(step)];
     return std::max(std::abs(p.x - q.x), std::abs(p.y - q.y)) <= kRadius;
   }
 
@@ -169,36 +224,67 @@ class Caller {
     return near;
   }
 
-  // How the hour's calls fall on agents and spells: cumulative weights, [agent x spell].
-  std::vector<double> Weights(int hour, const Rhythm& rhythm) {
-    const Step length = kStepsPerHour / rhythm.spells;
-    std::vector<double> sums;
-    double sum = 0;
+  bool MayTalk(AgentId a, AgentId b, Step step) const {
+    const std::vector<AgentId> pair = {std::min(a, b), std::max(a, b)};
+    return !IsFresh(a, step) && !IsFresh(b, step) &&
+           std::none_of(conversations_.begin(), conversations_.end(), [&](const TraceConversation& talk) {
+             return talk.members == pair && std::abs(talk.step - step) < kTalkedLately;
+           });
+  }
+
+  bool IsFresh(AgentId id, Step step) const { return step < days_[id].wake + kAwakeToTalk; }
+
+  void AddMoment(AgentId who, Step step, double weight) {
+    const AgentDay& day = days_[who];
+    if (!day.AwakeAt(step)) return;
+    const auto next = std::upper_bound(day.decisions.begin(), day.decisions.end(), step);
+    const Step until = next == day.decisions.end() ? day.sleep : *next;
+    const Step hour_end = (step / kStepsPerHour + 1) * kStepsPerHour;
+    moments_.push_back({who, step, std::min(until, hour_end) - 1});
+    weight_sums_.push_back((weight_sums_.empty() ? 0 : weight_sums_.back()) + weight);
+  }
+
+  // An agent notices what itself and those in view begin to do, in the step after.
+  void FindMoments(int hour) {
+    moments_.clear();
+    weight_sums_.clear();
+    const Step from = hour * kStepsPerHour;
     for (AgentId id = 0; id < days_.size(); ++id) {
-      std::vector<double> spells;
-      for (int spell = 0; spell < rhythm.spells; ++spell)
-        spells.push_back(draws_.LogNormal(1, rhythm.spell_sigma));
-      const double all = std::accumulate(spells.begin(), spells.end(), 0.0);
-      const double agent = std::pow(weights_[id], rhythm.agent_sigma) * rhythm.spells / all;
-      for (int spell = 0; spell < rhythm.spells; ++spell) {
-        const Step middle = hour * kStepsPerHour + spell * length + length / 2;
-        if (days_[id].AwakeAt(middle)) {
-          const double company =
-              1 + rhythm.company_factor * static_cast<double>(CompanyOf(id, middle).size());
-          sum += spells[static_cast<size_t>(spell)] * agent * std::pow(company, rhythm.company_power);
-        }
-        sums.push_back(sum);
+      const std::vector<Step>& decisions = days_[id].decisions;
+      auto it = std::lower_bound(decisions.begin(), decisions.end(), from);
+      for (; it != decisions.end() && *it + 1 < from + kStepsPerHour; ++it) {
+        AddMoment(id, *it + 1, 1);
+        for (const AgentId other : CompanyOf(id, *it + 1)) AddMoment(other, *it + 1, kOthersWeight);
       }
     }
-    return sums;
+  }
+
+  const Moment& DrawMoment() {
+    const auto sum =
+        std::upper_bound(weight_sums_.begin(), weight_sums_.end(), draws_.Between(0, weight_sums_.back()));
+    const auto index = static_cast<size_t>(sum - weight_sums_.begin());
+    return moments_[std::min(index, moments_.size() - 1)];
+  }
+
+  // An agent takes in only so much at once: the rest of what is new follows step by step.
+  void PerceiveFrom(const Moment& moment) {
+    Step step = moment.step;
+    while (step < moment.last && perceived_[moment.who].contains(step)) ++step;
+    perceived_[moment.who].insert(step);
+    Perceive(moment.who, step, !CompanyOf(moment.who, step).empty());
+  }
+
+  void TalkAt(AgentId id, Step step) {
+    const std::vector<AgentId> company = CompanyOf(id, step);
+    if (company.empty()) return;
+    const AgentId other = company[static_cast<size_t>(draws_.Int(0, static_cast<int>(company.size()) - 1))];
+    if (MayTalk(id, other, step)) Converse(id, other, step);
   }
 
   // What the schedules' calls leave of the hour's budget goes to what agents do on their own.
   void FillHour(int hour, int budget) {
-    const Rhythm& rhythm = hour == kBusyHour ? kBusy : kUsual;
-    const Step length = kStepsPerHour / rhythm.spells;
-    const std::vector<double> sums = Weights(hour, rhythm);
-    if (sums.back() == 0) return;  // all sleep
+    FindMoments(hour);
+    if (moments_.empty()) return;  // all sleep
     // Kinds are drawn with the share of calls over the calls that each makes; two of three conversations find
     // no partner.
     const double talk = 3 * kConversationShare / (2 * kUtterances + 4);
@@ -206,29 +292,24 @@ class Caller {
     const double perceive = (1 - kConversationShare - kReflectionShare) / 3;
     constexpr int kMaxTries = 100'000;  // few are awake, and briefly
     for (int tries = 0; by_hour_[static_cast<size_t>(hour)] < budget && tries < kMaxTries; ++tries) {
-      const auto cell =
-          std::upper_bound(sums.begin(), sums.end(), draws_.Between(0, sums.back())) - sums.begin();
-      const auto id = static_cast<AgentId>(cell / rhythm.spells);
-      Step step =
-          hour * kStepsPerHour + static_cast<Step>(cell % rhythm.spells) * length + draws_.Int(0, length - 1);
-      if (draws_.Chance(rhythm.aligned)) step = step / kMinute * kMinute;
-      if (!days_[id].AwakeAt(step) || step == 0) continue;
-      const std::vector<AgentId> company = CompanyOf(id, step);
+      const Moment& moment = DrawMoment();
       const double kind = draws_.Between(0, talk + reflect + perceive);
       if (kind < talk) {
-        if (company.empty()) continue;
-        Converse(id, company[static_cast<size_t>(draws_.Int(0, static_cast<int>(company.size()) - 1))], step);
+        TalkAt(moment.who, draws_.Int(moment.step, moment.last));
       } else if (kind < talk + reflect) {
-        Reflect(id, step);
+        if (!IsFresh(moment.who, moment.step)) Reflect(moment.who, moment.step);
       } else {
-        Perceive(id, step, !company.empty());
+        PerceiveFrom(moment);
       }
     }
   }
 
   std::vector<AgentDay>& days_;
   Draws draws_;
-  std::vector<double> weights_;                                 // by agent: e to a standard normal power
+  std::vector<std::vector<Pos>> paths_;                         // by agent and step
+  std::vector<Moment> moments_;                                 // of the hour that is filled,
+  std::vector<double> weight_sums_;                             // and the weights up to each
+  std::vector<std::set<Step>> perceived_;                       // by agent
   std::vector<std::map<Step, std::vector<TraceCall>>> chains_;  // by agent
   std::vector<TraceConversation> conversations_;
   std::array<int, 24> by_hour_{};

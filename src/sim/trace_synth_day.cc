@@ -9,7 +9,13 @@
 namespace throng::sim {
 namespace {
 
-constexpr Step kFiveMinutes = 30;  // the grain of Generative Agents' schedules
+constexpr Step kMinute = 6;
+constexpr Step kFiveMinutes = 30;
+constexpr double kMeanAction = 70;          // steps
+constexpr double kFiveMinuteActions = 0.9;  // share that last five minutes or a multiple
+constexpr double kHourlyTasks = 0.7;        // share of full hours at which a new task begins
+constexpr int kTableDistance = 6;           // tiles, between tables of the town centre
+constexpr double kLunchOutside = 0.9;
 
 struct Area {
   const char* name;
@@ -68,49 +74,42 @@ constexpr const char* kActivities[] = {"reading",        "writing",       "tidyi
 class Walker {
  public:
   Walker(const Persona& persona, int id, uint64_t seed)
-      : persona_(persona), draws_(seed, 1, id), pos_(persona.bed) {
+      : persona_(persona), draws_(seed, 1, id), friends_(seed, 3, id / 2), pos_(persona.bed) {
     day_.trace.name = persona.name;
     day_.trace.path.emplace_back(0, pos_);
   }
 
   AgentDay Live() {
-    const double hour = kStepsPerHour;
-    const auto wake = static_cast<Step>(hour * draws_.Between(5.85, 7.75));
-    const auto sleep = static_cast<Step>(hour * draws_.Between(21.6, 24.6));
-    if (sleep > kStepsPerDay) {
-      StayAwake(0, sleep - kStepsPerDay, kHome);
-    }
-    Sleep(now_);
-    now_ = std::max(now_, wake);
-    day_.wakings.push_back(now_);
-    const Step up = now_;
-    const auto until = [&](double from, double to, Place place) {
-      const auto end = std::min(static_cast<Step>(hour * draws_.Between(from, to)), sleep);
-      Stay(end, place);
-    };
-    until(7.8, 8.9, kHome);
-    until(11.6, 12.2, persona_.work);
-    until(12.8, 13.2, Lunch());
-    until(16.4, 18.0, persona_.work);
-    until(18.2, 19.2, Leisure());
+    // Schedules are written by the hour: agents get up, go and eat at full hours.
+    const Step wake = kStepsPerHour * WakeHour();
+    const Step sleep = kStepsPerHour * draws_.Int(22, 24);
+    day_.wake = wake;
+    Sleep();
+    now_ = wake;
+    day_.trace.plans.emplace_back(0, wake);
+    Stay(kStepsPerHour * draws_.Int(8, 9), kHome);
+    Stay(kStepsPerHour * 12, persona_.work);
+    Stay(kStepsPerHour * 13, Lunch());
+    Stay(kStepsPerHour * draws_.Int(16, 18), persona_.work);
+    Stay(kStepsPerHour * draws_.Int(18, 19), Leisure());
     if (draws_.Chance(0.35)) {
-      until(19.4, 19.8, kHome);
-      until(20.8, 22.0, draws_.Chance(0.6) ? kPub : kCafe);
+      Stay(kStepsPerHour * 20, kHome);
+      Stay(kStepsPerHour * draws_.Int(21, 22), draws_.Chance(0.6) ? kPub : kCafe);
     }
     Stay(sleep, kHome);
-    day_.awake.emplace_back(up, std::min(now_, kStepsPerDay));
-    if (now_ < kStepsPerDay) Sleep(now_);
+    day_.sleep = std::min(now_, kStepsPerDay);
+    if (now_ < kStepsPerDay) Sleep();
     return std::move(day_);
   }
 
  private:
-  Place Lunch() {
+  Place Lunch() { return friends_.Chance(kLunchOutside) ? kCentre : kHome; }
+
+  // As in a recorded morning of 25 agents.
+  int WakeHour() {
     const double u = draws_.Uniform();
-    if (u < 0.05) return kCafe;
-    if (u < 0.075) return kPub;
-    if (u < 0.1) return kPark;
-    if (u < 0.4) return kCentre;
-    return u < 0.9 ? kHome : persona_.work;
+    if (u < 0.18) return 5;
+    return u < 0.46 ? 6 : (u < 0.9 ? 7 : 8);
   }
 
   Place Leisure() {
@@ -120,22 +119,21 @@ class Walker {
 
   const Area& AreaOf(Place place) const { return place == kHome ? kHomes[persona_.home] : kPlaces[place]; }
 
-  void StayAwake(Step from, Step until, Place place) {
-    now_ = from;
-    Stay(until, place);
-    day_.awake.emplace_back(from, std::max(now_, from));
-  }
-
-  // Actions at the place, one after the other, until then.
+  // Actions at the place, one after the other, until then. They last whole minutes, most of them five or a
+  // multiple.
   void Stay(Step until, Place place) {
     bool first = true;
-    while (now_ < std::min(until, kStepsPerDay)) {
-      Step end = now_ + std::max<Step>(6, static_cast<Step>(draws_.LogNormal(75, 0.6)));
-      if (draws_.Chance(0.6))
-        end = std::max(now_ + kFiveMinutes, (end + kFiveMinutes / 2) / kFiveMinutes * kFiveMinutes);
+    while (now_ < until) {
+      const Step grain = draws_.Chance(kFiveMinuteActions) ? kFiveMinutes : kMinute;
+      const auto length = static_cast<Step>(draws_.LogNormal(kMeanAction, 0.6) / grain + 0.5) * grain;
+      Step end = std::min(now_ + std::max(length, grain), until);
+      const Step full_hour = (now_ / kStepsPerHour + 1) * kStepsPerHour;
+      if (end > full_hour && draws_.Chance(kHourlyTasks)) end = full_hour;
+      const Step begun = now_;
       Act(place, first);
       first = false;
-      now_ = std::max(now_ + 1, std::min(end, until));
+      now_ = std::max(end, (now_ + kMinute - 1) / kMinute * kMinute);  // at least until the walk is over
+      if (now_ > begun + 1) day_.trace.plans.emplace_back(begun + 1, now_);  // what its decision has led to
     }
   }
 
@@ -144,14 +142,22 @@ class Walker {
     const Area& area = AreaOf(place);
     const char* activity = kActivities[draws_.Int(0, std::size(kActivities) - 1)];
     Record(std::string(activity) + " @ " + area.name);
-    if (now_ > 0) day_.decisions.push_back(now_);
+    day_.decisions.push_back(now_);
     if (!arrives && draws_.Chance(place == kCentre ? 0.95 : 0.45)) return;  // who eats outside stays there
-    const Pos spot{draws_.Int(area.left, area.right), draws_.Int(area.top, area.bottom - 1)};
+    Pos spot{draws_.Int(area.left, area.right), draws_.Int(area.top, area.bottom - 1)};
+    if (place == kCentre) spot = SeatIn(area);
     GoTo(spot, area);
   }
 
-  void Sleep(Step from) {
-    now_ = from;
+  // Friends share a table.
+  Pos SeatIn(const Area& area) {
+    const int column = friends_.Int(0, (area.right - area.left) / kTableDistance);
+    const int row = friends_.Int(0, (area.bottom - area.top) / kTableDistance);
+    return {area.left + column * kTableDistance + draws_.Int(0, 1),
+            area.top + row * kTableDistance + draws_.Int(0, 1)};
+  }
+
+  void Sleep() {
     Record("sleeping @ " + std::string(kHomes[persona_.home].name));
     GoTo(persona_.bed, kHomes[persona_.home]);
   }
@@ -182,6 +188,7 @@ class Walker {
 
   const Persona& persona_;
   Draws draws_;
+  Draws friends_;  // the same for two who have lunch together
   AgentDay day_;
   Step now_ = 0;
   Pos pos_;
@@ -189,11 +196,6 @@ class Walker {
 };
 
 }  // namespace
-
-bool AgentDay::AwakeAt(Step step) const {
-  return std::any_of(awake.begin(), awake.end(),
-                     [&](const auto& span) { return step >= span.first && step < span.second; });
-}
 
 std::vector<AgentDay> MakeTownDay(int agents, uint64_t seed) {
   THRONG_CHECK(agents >= 1 && agents <= kTownAgents);

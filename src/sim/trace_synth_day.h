@@ -42,12 +42,12 @@ class Draws {
 };
 
 struct AgentDay {
-  TraceAgent trace;                          // without calls
-  std::vector<Step> wakings;                 // steps at which it gets up
-  std::vector<Step> decisions;               // at which a new action begins, awake; ascending
-  std::vector<std::pair<Step, Step>> awake;  // [from, until)
+  TraceAgent trace;  // without calls
+  Step wake = 0;
+  Step sleep = 0;
+  std::vector<Step> decisions;  // at which a new action begins, awake; ascending
 
-  bool AwakeAt(Step step) const;
+  bool AwakeAt(Step step) const { return step >= wake && step < sleep; }
 };
 
 // At most 25 agents. Each walks at most a tile a step.

@@ -17,6 +17,8 @@ constexpr uint64_t kSeeds = 5;
 // closer.
 TEST(SynthesizeDay, HasThePapersStatistics) {
   double calls = 0;
+  double busy = 0;
+  double quiet = 0;
   double coupled = 0;
   double prompt = 0;
   double output = 0;
@@ -29,19 +31,23 @@ TEST(SynthesizeDay, HasThePapersStatistics) {
     EXPECT_NEAR(stats.MeanOutput(), 21.9, 0.1 * 21.9) << seed;
     EXPECT_GT(stats.sd_prompt, 100) << seed;
     EXPECT_GT(stats.sd_output, 15) << seed;
-    EXPECT_NEAR(static_cast<double>(stats.calls_by_hour[12]), 5000, 500) << seed;
-    EXPECT_NEAR(static_cast<double>(stats.calls_by_hour[6]), 800, 120) << seed;
+    EXPECT_NEAR(static_cast<double>(stats.calls_by_hour[12]), 5000, 1250) << seed;
+    EXPECT_NEAR(static_cast<double>(stats.calls_by_hour[6]), 800, 200) << seed;
     EXPECT_LT(std::accumulate(&stats.calls_by_hour[1], &stats.calls_by_hour[4], uint64_t{0}), 60u) << seed;
     EXPECT_NEAR(stats.mean_coupled, 1.85, 0.2) << seed;
     EXPECT_EQ(stats.longest_move, 1) << seed;
-    EXPECT_GT(stats.conversations, 300u) << seed;
-    EXPECT_GT(stats.mean_turns, 8) << seed;
+    EXPECT_GT(stats.conversations, 80u) << seed;
+    EXPECT_GT(stats.mean_turns, 18) << seed;
     calls += static_cast<double>(stats.calls) / kSeeds;
+    busy += static_cast<double>(stats.calls_by_hour[12]) / kSeeds;
+    quiet += static_cast<double>(stats.calls_by_hour[6]) / kSeeds;
     coupled += stats.mean_coupled / kSeeds;
     prompt += stats.MeanPrompt() / kSeeds;
     output += stats.MeanOutput() / kSeeds;
   }
   EXPECT_NEAR(calls, 56'700, 0.02 * 56'700);
+  EXPECT_NEAR(busy, 5000, 400);
+  EXPECT_NEAR(quiet, 800, 80);
   EXPECT_NEAR(coupled, 1.85, 0.08);
   EXPECT_NEAR(prompt, 642.6, 0.015 * 642.6);
   EXPECT_NEAR(output, 21.9, 0.04 * 21.9);

@@ -4,6 +4,9 @@
 #include <set>
 #include <unordered_map>
 #include <utility>
+#include <variant>
+
+#include "base/error.h"
 
 namespace throng::sim {
 namespace {
@@ -20,15 +23,12 @@ class Memory : public Mind {
   using Sight = std::vector<std::pair<AgentId, std::string>>;  // who does what, ordered by id
 
   void Hash(Hasher& hasher) const override {
-    hasher.Add(digest).Add(astray).Add(uint64_t{sight.size()});
+    hasher.Add(digest).Add(uint64_t{sight.size()});
     for (const auto& [id, action] : sight) hasher.Add(id).Add(action);
   }
 
   Digest digest;
   Sight sight;  // in its last step
-  // It missed a recorded conversation: what the trace says of it from then on has not come about, and it
-  // stays where it is. Only guessed steps see this.
-  bool astray = false;
 };
 
 struct Noticed : Intent {
@@ -49,7 +49,7 @@ class TraceWorld : public World {
         radius_p_(radius_p),
         mind_(std::make_shared<Memory>()) {
     for (const TraceConversation& conversation : trace_.conversations) {
-      conversations_[conversation.members.front()].push_back(&conversation);
+      for (const AgentId member : conversation.members) conversations_[member].push_back(&conversation);
     }
   }
 
@@ -128,6 +128,12 @@ class TraceWorld : public World {
     return {until, body.pos, body.pos};
   }
 
+  Expectation Expect(AgentId agent, Step step, const Body& body, const MindPtr&, Step later) const override {
+    const Step until = trace_.agents[agent].PlannedUntil(step);
+    if (until <= step) return {body, false};
+    return {{trace_.agents[agent].PosAt(std::min(later, until - 1)), body.status}, later < until};
+  }
+
   Task<IntentPtr> Proceed(const View& view, Caller& caller) const override {
     auto noticed = std::make_shared<Noticed>();
     noticed->memory = Notice(view);
@@ -148,24 +154,13 @@ class TraceWorld : public World {
     for (const Member& member : members) {
       memories.push_back(static_cast<const Noticed&>(*member.intent).memory);
     }
-    for (const Member& member : members) {
-      const auto mine = conversations_.find(member.id);
-      if (mine == conversations_.end()) continue;
-      for (auto it = std::partition_point(mine->second.begin(), mine->second.end(),
-                                          [&](const TraceConversation* c) { return c->step < step; });
-           it != mine->second.end() && (*it)->step == step; ++it) {
-        const Digest digest = Join(**it, members, memories);
-        if (digest == Digest()) continue;
-        for (const auto& [speaker, call] : (*it)->turns) {
-          llm::Request request = RequestFrom(call, digest);
-          co_await commit.CallerOf(speaker).Ask(std::move(request));
-        }
-      }
-    }
+    std::vector<Task<std::monostate>> talks;
+    const std::vector<Talks> groups = TalksOf(step, members);
+    for (const Talks& group : groups) talks.push_back(Hold(group, members, memories, commit));
+    co_await WhenAll(std::move(talks));
     for (size_t i = 0; i < members.size(); ++i) {
       const Member& member = members[i];
       if (memories[i] != member.mind) commit.SetMind(member.id, memories[i]);
-      if (memories[i]->astray) continue;
       Body body = BodyAt(member.id, step + 1);
       if (!(body == member.body)) commit.SetBody(member.id, std::move(body));
     }
@@ -190,9 +185,59 @@ class TraceWorld : public World {
     return memory;
   }
 
-  // Gives all members of a conversation its memory, and returns the digest of what they bring to it. If one
-  // of them is not here, which only a guessed step can bring about, the others go astray; the digest is then
-  // empty.
+  using Talks = std::vector<const TraceConversation*>;
+
+  // The conversations of this step, in groups that have no member in common; in each in the order of lowest
+  // members.
+  std::vector<Talks> TalksOf(Step step, const std::vector<Member>& members) const {
+    std::vector<Talks> groups;
+    for (const Member& member : members) {
+      const auto mine = conversations_.find(member.id);
+      if (mine == conversations_.end()) continue;
+      for (auto it = std::partition_point(mine->second.begin(), mine->second.end(),
+                                          [&](const TraceConversation* c) { return c->step < step; });
+           it != mine->second.end() && (*it)->step == step; ++it) {
+        const bool is_known = std::any_of(groups.begin(), groups.end(), [&](const Talks& group) {
+          return std::find(group.begin(), group.end(), *it) != group.end();
+        });
+        if (is_known) continue;
+        Talks group;
+        std::erase_if(groups, [&](Talks& other) {
+          if (std::none_of(other.begin(), other.end(), [&](const auto* c) { return ShareMember(*c, **it); }))
+            return false;
+          group.insert(group.end(), other.begin(), other.end());
+          return true;
+        });
+        std::stable_sort(group.begin(), group.end(), [](const auto* a, const auto* b) {
+          return a->members.front() < b->members.front();
+        });
+        group.push_back(*it);
+        groups.push_back(std::move(group));
+      }
+    }
+    return groups;
+  }
+
+  static bool ShareMember(const TraceConversation& a, const TraceConversation& b) {
+    return std::any_of(a.members.begin(), a.members.end(), [&](AgentId id) {
+      return std::binary_search(b.members.begin(), b.members.end(), id);
+    });
+  }
+
+  Task<std::monostate> Hold(const Talks& talks, const std::vector<Member>& members,
+                            std::vector<std::shared_ptr<const Memory>>& memories, Commit& commit) const {
+    for (const TraceConversation* talk : talks) {
+      const Digest digest = Join(*talk, members, memories);
+      for (const auto& [speaker, call] : talk->turns) {
+        llm::Request request = RequestFrom(call, digest);
+        co_await commit.CallerOf(speaker).Ask(std::move(request));
+      }
+    }
+    co_return std::monostate();
+  }
+
+  // Gives all members of a conversation its memory: the digest of what they bring to it, returned. Throws if
+  // one of them is not here, which only a guessed step can bring about.
   Digest Join(const TraceConversation& conversation, const std::vector<Member>& members,
               std::vector<std::shared_ptr<const Memory>>& memories) const {
     std::vector<size_t> present;
@@ -200,20 +245,19 @@ class TraceWorld : public World {
       const auto& all = conversation.members;
       if (std::binary_search(all.begin(), all.end(), members[i].id)) present.push_back(i);
     }
-    const bool complete = present.size() == conversation.members.size();
+    if (present.size() != conversation.members.size()) {
+      throw MakeError(ErrorCode::kInvalid, "step {}: agent {} misses a member of its conversation",
+                      conversation.step, members[present.front()].id);
+    }
     Hasher hasher;
     for (const size_t i : present) hasher.Add(members[i].id).Add(memories[i]->digest);
     const Digest joint = hasher.Finish();
     for (const size_t i : present) {
       auto memory = std::make_shared<Memory>(*memories[i]);
-      if (complete) {
-        memory->digest = joint;
-      } else {
-        memory->astray = true;
-      }
+      memory->digest = joint;
       memories[i] = std::move(memory);
     }
-    return complete ? joint : Digest();
+    return joint;
   }
 
   Body BodyAt(AgentId agent, Step step) const {
@@ -225,7 +269,7 @@ class TraceWorld : public World {
   Space space_;
   int radius_p_;
   MindPtr mind_;
-  std::unordered_map<AgentId, std::vector<const TraceConversation*>> conversations_;  // by lowest member
+  std::unordered_map<AgentId, std::vector<const TraceConversation*>> conversations_;  // by member
 };
 
 }  // namespace

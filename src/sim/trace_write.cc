@@ -25,6 +25,7 @@ class Writer {
     const size_t n = trace_.agents.size();
     std::vector<size_t> path(n);
     std::vector<size_t> action(n);
+    std::vector<size_t> plan(n);
     std::vector<size_t> chain(n);
     size_t conversation = 0;
     for (Step step = 0; step < trace_.num_steps; ++step) {
@@ -35,6 +36,11 @@ class Writer {
           Append(R"({{"s":{},"a":{},"action":{}}})"
                  "\n",
                  step, id, Quoted(agent.actions[action[id]].second));
+        }
+        for (; plan[id] < agent.plans.size() && agent.plans[plan[id]].first == step; ++plan[id]) {
+          Append(R"({{"s":{},"a":{},"until":{}}})"
+                 "\n",
+                 step, id, agent.plans[plan[id]].second);
         }
         if (chain[id] < agent.chains.size() && agent.chains[chain[id]].step == step) {
           Chain(id, agent.chains[chain[id]++]);

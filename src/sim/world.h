@@ -219,6 +219,18 @@ class World {
     return {};
   }
 
+  // What others may expect of an agent that, as last known, is to run `step` with this state: its body at the
+  // start of a later step, and whether its plans reach so far (a schedule, a way that it is on). Unlike
+  // Declare this binds nobody: only guesses rest on it (speculation.h).
+  struct Expectation {
+    Body body;
+    bool is_planned = false;
+  };
+  virtual Expectation Expect(AgentId, Step step, const Body& body, const MindPtr& mind, Step later) const {
+    static_cast<void>(step), static_cast<void>(mind), static_cast<void>(later);
+    return {body, false};
+  }
+
   // Both must depend on nothing but their arguments: nothing may survive in a coroutine between steps. Views,
   // callers and commits live until the coroutine ends.
   virtual Task<IntentPtr> Proceed(const View& view, Caller& caller) const = 0;
