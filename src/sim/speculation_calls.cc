@@ -12,6 +12,8 @@ namespace {
 
 // Guesses are served after everything that is known to happen.
 constexpr int kGuessPriority = 1 << 24;
+// Share of the allowed waste to aim at: what is expected may come out worse.
+constexpr double kAim = 0.8;
 
 uint64_t ExpectedTokens(const llm::Request& request) {
   const auto known = [](int tokens, size_t otherwise) {
@@ -94,7 +96,7 @@ void Speculator::Erase(const Guess& guess) {
 bool Speculator::HasBudget(uint64_t tokens, double expected_waste) const {
   if (open_tokens_ + tokens > options_.max_open_tokens) return false;
   const auto confirmed = static_cast<double>(stats_.prompt_tokens + stats_.output_tokens);
-  const double cap = options_.waste_share * confirmed + static_cast<double>(options_.waste_burst);
+  const double cap = kAim * options_.waste_share * confirmed + static_cast<double>(options_.waste_burst);
   return static_cast<double>(stats_.wasted_tokens) + expected_waste_ + expected_waste <= cap;
 }
 

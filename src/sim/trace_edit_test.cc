@@ -26,6 +26,7 @@ Trace Small() {
 {"s":0,"a":0,"action":"reading"}
 {"s":10,"m":[[0,2,1]]}
 {"s":10,"a":0,"calls":[[0,100,10],[1,200,20]]}
+{"s":11,"a":0,"until":75}
 {"s":70,"a":1,"action":"talking"}
 {"s":70,"members":[0,1],"turns":[[1,1,300,30],[0,1,330,5]]}
 )",
@@ -65,6 +66,8 @@ TEST(TraceCalls, AreReadAndNoneAreDerived) {
   ASSERT_EQ(trace.conversations.size(), 1u);
   EXPECT_EQ(trace.conversations[0].turns[1].first, 0u);
   EXPECT_EQ(trace.radius_p, 3);
+  EXPECT_EQ(trace.agents[0].PlannedUntil(10), 10);
+  EXPECT_EQ(trace.agents[0].PlannedUntil(11), 75);
 }
 
 TEST(TraceCalls, WrongOnesAreRefused) {
@@ -79,6 +82,8 @@ TEST(TraceCalls, WrongOnesAreRefused) {
       {R"({"s":1,"a":0,"calls":[[0,0,5]]})", "prompt tokens is 0"},
       {R"({"s":1,"a":0,"calls":[[0,5]]})", "[function, prompt tokens, output tokens]"},
       {R"({"s":1,"calls":[[0,5,5]]})", "there is no \"a\""},
+      {R"({"s":3,"a":0,"until":2})", "until is 2; allowed: an integer from 3"},
+      {R"({"s":3,"until":4})", "there is no \"a\""},
       {R"({"s":1,"members":[0],"turns":[]})", "two or more agents, ascending"},
       {R"({"s":1,"members":[1,0],"turns":[]})", "two or more agents, ascending"},
       {R"({"s":1,"members":[0,1]})", "\"members\" and \"turns\""},
@@ -110,6 +115,7 @@ TEST(CutTrace, KeepsWhatHeldAndShiftsTheClock) {
   EXPECT_EQ(cut.start, "2024-01-01T00:00:00");
   EXPECT_EQ(cut.agents[0].PosAt(0), (Pos{2, 1}));
   EXPECT_EQ(cut.agents[0].ActionAt(0), "reading");
+  EXPECT_EQ(cut.agents[0].PlannedUntil(0), 15);
   EXPECT_TRUE(cut.agents[0].chains.empty());
   ASSERT_EQ(cut.conversations.size(), 1u);
   EXPECT_EQ(cut.conversations[0].step, 10);
