@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
-#include "llm/backend_spec.h"
 #include "sim/measure_schedule.h"
 
 namespace throng::cli {
@@ -24,7 +23,6 @@ constexpr sim::Step kCheckedSteps = 20;
 constexpr double kAgentSteps = 4e6;
 constexpr double kFewestSteps = 10;
 constexpr double kMostSteps = 400;
-constexpr const char* kBackend = "fake:latency=1,spread=0.5";  // of a whole run
 
 struct SchedulerFlags {
   std::vector<uint32_t> agents = {1000, 10000, 100000};
@@ -127,7 +125,7 @@ void Measure(const SchedulerFlags& flags, const sim::ScheduleLoad& load, const s
     if (layer == "graph") {
       rows.push_back({load, "graph", mode, MeasureSchedule(load, mode)});
     } else {
-      rows.push_back({load, "run", mode, MeasureWholeRun(load, mode, *llm::MakeBackend(kBackend))});
+      rows.push_back({load, "run", mode, MeasureWholeRun(load, mode)});
     }
     if (end.has_value() && *end != rows.back().cost.end) {
       throw MakeError(ErrorCode::kCorrupt, "bench: {} agents do not end where they do in lockstep ({})",

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -13,9 +14,9 @@
 
 namespace throng::llm {
 
-// A radix heap: nothing may be added before the time that was taken last, and in return an event is moved a few
-// times from one array to the next, in sequence, where a binary heap of a million would miss the cache at each
-// level.
+// A radix heap: nothing may be added before the time that was taken last, and in return an event is moved a
+// few times from one array to the next, in sequence, where a binary heap of a million would miss the cache at
+// each level.
 class EventQueue {
  public:
   struct Event {
@@ -28,24 +29,23 @@ class EventQueue {
     if (size_++ == 0) {  // then any time will do
       last_ = 0;
       now_.clear();
-      next_ = 0;
+      taken_ = 0;
     }
     THRONG_DCHECK(KeyOf(event) >= last_);
     Put(event);
   }
 
-  // Takes the next event if it is not after `limit`.
-  bool TakeUntil(double limit, Event& event) {
-    if (next_ == now_.size() && !Advance(limit)) return false;
-    if (now_[next_].time > limit) return false;
+  // Takes all events of the next moment, unless it is after `limit`; they hold until the next call.
+  std::span<const Event> TakeNext(double limit) {
+    if (now_.size() == taken_ && !Advance(limit)) return {};
+    const std::span<Event> events(now_.begin() + static_cast<ptrdiff_t>(taken_), now_.end());
+    if (events.front().time > limit) return {};
     if (!is_sorted_) {
-      std::sort(now_.begin() + static_cast<ptrdiff_t>(next_), now_.end(),
-                [](const Event& a, const Event& b) { return a.id < b.id; });
-      is_sorted_ = true;
+      std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) { return a.id < b.id; });
     }
-    event = now_[next_++];
-    --size_;
-    return true;
+    taken_ = now_.size();
+    size_ -= events.size();
+    return events;
   }
 
  private:
@@ -60,19 +60,18 @@ class EventQueue {
       later_[static_cast<size_t>(bucket) - 1].push_back(event);
       return;
     }
-    is_sorted_ = now_.empty() || (is_sorted_ && now_.back().id < event.id);
+    is_sorted_ = now_.size() == taken_ || (is_sorted_ && now_.back().id < event.id);
     now_.push_back(event);
   }
 
   // Goes to the next moment that has an event, unless it is after `limit`.
   bool Advance(double limit) {
     now_.clear();
-    next_ = 0;
-    if (std::bit_cast<uint64_t>(limit) == last_) return false;
+    taken_ = 0;
     for (std::vector<Event>& bucket : later_) {
       if (bucket.empty()) continue;
-      const auto first = std::min_element(
-          bucket.begin(), bucket.end(), [](const Event& a, const Event& b) { return a.time < b.time; });
+      const auto first = std::min_element(bucket.begin(), bucket.end(),
+                                          [](const Event& a, const Event& b) { return a.time < b.time; });
       if (first->time > limit) return false;
       last_ = KeyOf(*first);
       moving_.swap(bucket);
@@ -85,8 +84,8 @@ class EventQueue {
 
   uint64_t last_ = 0;
   size_t size_ = 0;
-  std::vector<Event> now_;  // of the moment last_, taken up to next_
-  size_t next_ = 0;
+  std::vector<Event> now_;  // of the moment last_
+  size_t taken_ = 0;        // of these
   bool is_sorted_ = true;
   std::array<std::vector<Event>, 64> later_;
   std::vector<Event> moving_;  // scratch

@@ -30,19 +30,21 @@ TEST(EventQueue, TakesInOrderOfTimeThenId) {
     for (int i = 0; i < 2000; ++i) {
       for (uint64_t n = rng.NextBelow(4); n > 0; --n) add();
       const double limit = rng.NextBelow(4) == 0 ? kForever : now + rng.NextDouble() * 3;
-      for (uint64_t n = rng.NextBelow(5); n > 0; --n) {
-        EventQueue::Event event;
-        if (!queue.TakeUntil(limit, event)) {
-          ASSERT_TRUE(expected.empty() || expected.begin()->first > limit);
-          if (limit < kForever) now = limit;
-          break;
-        }
+      if (rng.NextBelow(3) == 0) continue;
+      const std::span<const EventQueue::Event> events = queue.TakeNext(limit);
+      if (events.empty()) {
+        ASSERT_TRUE(expected.empty() || expected.begin()->first > limit);
+        if (limit < kForever) now = limit;
+        continue;
+      }
+      now = events.front().time;
+      ASSERT_LE(now, limit);
+      for (const EventQueue::Event& event : events) {
         ASSERT_EQ(std::pair(event.time, event.id), *expected.begin());
         ASSERT_EQ(event.slot, event.id);
-        ASSERT_LE(event.time, limit);
         expected.erase(expected.begin());
-        now = event.time;
       }
+      ASSERT_TRUE(expected.empty() || expected.begin()->first > now);
     }
     ASSERT_GT(id, 2000u);
   }
@@ -50,14 +52,12 @@ TEST(EventQueue, TakesInOrderOfTimeThenId) {
 
 TEST(EventQueue, EmptyItTakesAnyTime) {
   EventQueue queue;
-  EventQueue::Event event;
   queue.Add({5, 1, 0});
-  ASSERT_TRUE(queue.TakeUntil(kForever, event));
+  EXPECT_EQ(queue.TakeNext(kForever).size(), 1u);
   queue.Add({2, 2, 0});
-  EXPECT_FALSE(queue.TakeUntil(1, event));
-  ASSERT_TRUE(queue.TakeUntil(2, event));
-  EXPECT_EQ(event.id, 2u);
-  EXPECT_FALSE(queue.TakeUntil(kForever, event));
+  EXPECT_TRUE(queue.TakeNext(1).empty());
+  ASSERT_EQ(queue.TakeNext(2).size(), 1u);
+  EXPECT_TRUE(queue.TakeNext(kForever).empty());
 }
 
 }  // namespace

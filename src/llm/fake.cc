@@ -1,13 +1,21 @@
 #include "llm/fake.h"
 
 #include <algorithm>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
+#include "base/huge_pages.h"
 #include "llm/options.h"
 
 namespace throng::llm {
+
+namespace {
+
+constexpr size_t kPrefetch = 8;  // calls ahead of the one that ends
+
+}  // namespace
 
 FakeOptions FakeOptions::Parse(std::string_view text) {
   FakeOptions options;
@@ -39,8 +47,7 @@ uint64_t FakeLlm::Submit(Request request) {
     completion.prompt_tokens = completion.output_tokens = 0;
   }
   const uint32_t slot = NewSlot();
-  calls_[slot] = {std::move(completion), latency, request.priority, false,
-                  rng.NextDouble() < options_.stuck};
+  calls_[slot] = {std::move(completion), latency, request.priority, false, rng.NextDouble() < options_.stuck};
   if (options_.parallel == 0) {
     Start(slot);
   } else {
@@ -118,18 +125,22 @@ void FakeLlm::Wait(std::vector<Completion>& done, double seconds) {
   if (any_cancelled) return;
   const double deadline = now_ + std::max(seconds, 0.0);
   bool any = false;
-  EventQueue::Event event;
-  while (events_.TakeUntil(any ? now_ : deadline, event)) {
-    Completion& completion = calls_[event.slot].completion;
-    if (completion.id != event.id) continue;  // it was cancelled
-    now_ = std::max(now_, event.time);
-    ++stats_.calls;
-    stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-    stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
-    done.push_back(std::move(completion));
-    FreeSlot(event.slot);
-    --running_;
-    any = true;
+  while (!any) {  // a moment of which all calls were cancelled is none
+    const std::span<const EventQueue::Event> events = events_.TakeNext(deadline);
+    if (events.empty()) break;
+    for (size_t i = 0; i < events.size(); ++i) {
+      if (i + kPrefetch < events.size()) Prefetch(&calls_[events[i + kPrefetch].slot]);
+      Completion& completion = calls_[events[i].slot].completion;
+      if (completion.id != events[i].id) continue;  // it was cancelled
+      now_ = std::max(now_, events[i].time);
+      ++stats_.calls;
+      stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
+      stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+      done.push_back(std::move(completion));
+      FreeSlot(events[i].slot);
+      --running_;
+      any = true;
+    }
   }
   const bool is_idle = calls_.size() == free_slots_.size();
   if (!any && !is_idle && deadline < kForever) now_ = deadline;  // nothing is answered until then, if ever

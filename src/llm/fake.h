@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "llm/answer_maker.h"
 #include "llm/event_queue.h"
 #include "llm/llm.h"
@@ -69,13 +70,13 @@ class FakeLlm : public Llm {
   double now_ = 0;
   uint64_t last_id_ = 0;
   int running_ = 0;
-  std::vector<Call> calls_;
+  HugeVector<Call> calls_;
   std::vector<uint32_t> free_slots_;  // of calls_
   EventQueue events_;
   std::set<std::tuple<int, uint64_t, uint32_t>> waiting_;  // priority, id, slot
   Stats stats_;
   std::mutex mutex_;
-  std::vector<uint64_t> cancelled_;        // guarded by mutex_
+  std::vector<uint64_t> cancelled_;  // guarded by mutex_
   std::atomic<bool> any_cancelled_ = false;
 };
 

@@ -33,8 +33,8 @@ std::string DescribeAgent(const World& world, AgentId agent) {
 }
 
 Digest DigestOfRequest(const llm::Request& request) {
-  thread_local Hasher hasher;
-  hasher.Reset().Add(request.function).Add(request.system).Add(request.prompt);
+  Hasher hasher;
+  hasher.Add(request.function).Add(request.system).Add(request.prompt);
   hasher.Add(uint64_t{request.constraint.choices.size()});
   for (const std::string& choice : request.constraint.choices) hasher.Add(choice);
   hasher.Add(request.constraint.json_schema);
@@ -88,21 +88,29 @@ std::string MemberRun::Cell(Pos pos) const {
   return context.reader.CellFor(agent_, pos, Now());
 }
 
-Task<llm::Completion> MemberRun::Ask(llm::Request request) {
-  const RunContext& context = cluster_.Context();
-  request.key = {agent_, Now(), num_calls_++};
-  request.sampling.seed = SeedAt(context.seeds, Now());
-  request.priority = Now();
+Task<llm::Completion> MemberRun::AskBoxed(std::unique_ptr<llm::Request> request) {
   PendingCall call(*this);
-  call.function = request.function;
-  call.request_digest = DigestOfRequest(request);
-  const llm::CallKey key = request.key;
-  context.sink.Submit(std::move(request), call);
+  Issue(std::move(request), call);
   co_await call;
-  thread_local Hasher hasher;
-  hasher.Reset().Add(key.call).Add(call.request_digest).Add(call.completion.finish).Add(call.completion.text);
-  calls_digest_ += hasher.Finish();
+  NoteAnswer(call);
   co_return std::move(call.completion);
+}
+
+void MemberRun::Issue(std::unique_ptr<llm::Request> request, PendingCall& call) {
+  const RunContext& context = cluster_.Context();
+  request->key = {agent_, Now(), num_calls_++};
+  request->sampling.seed = SeedAt(context.seeds, Now());
+  request->priority = Now();
+  call.number = request->key.call;
+  call.function = request->function;
+  call.request_digest = DigestOfRequest(*request);
+  context.sink.Submit(std::move(*request), call);
+}
+
+void MemberRun::NoteAnswer(const PendingCall& call) {
+  Hasher hasher;
+  hasher.Add(call.number).Add(call.request_digest).Add(call.completion.finish).Add(call.completion.text);
+  calls_digest_ += hasher.Finish();
 }
 
 void MemberRun::StartProceed() {
@@ -119,27 +127,36 @@ void MemberRun::FinishProceed() {
   }
 }
 
+// DraftPool
+
+std::unique_ptr<CommitDraft> DraftPool::Take() {
+  if (idle_.empty()) return std::make_unique<CommitDraft>();
+  std::unique_ptr<CommitDraft> draft = std::move(idle_.back());
+  idle_.pop_back();
+  return draft;
+}
+
+void DraftPool::GiveBack(std::unique_ptr<CommitDraft> draft) {
+  draft->resolve = {};
+  draft->writes.clear();
+  draft->events.clear();
+  draft->cells.clear();
+  draft->members.clear();
+  idle_.push_back(std::move(draft));
+}
+
 // ClusterRun
 
 void ClusterRun::Begin(std::span<const AgentId> members, Step step) {
   step_ = step;
   started_ = proceeded_ = 0;
-  resolving_ = false;
   members_.reserve(members.size());
-  writes_.resize(members.size());
-  for (size_t i = 0; i < members.size(); ++i) {
-    members_.emplace_back(*this, members[i]);
-    writes_[i].id = members[i];
-  }
+  for (const AgentId member : members) members_.emplace_back(*this, member);
 }
 
 void ClusterRun::End() {
-  resolve_ = {};
-  members_.clear();
-  writes_.clear();
-  events_.clear();
-  cells_.clear();
-  resolve_members_.clear();
+  if (draft_) context_.drafts.GiveBack(std::move(draft_));
+  members_ = MemberList();
 }
 
 std::vector<AgentId> ClusterRun::MemberIds() const {
@@ -173,18 +190,20 @@ void ClusterRun::OnProceedResumed(MemberRun& member) {
 }
 
 bool ClusterRun::StartResolve() {
-  resolve_members_.reserve(members_.size());
+  draft_ = context_.drafts.Take();
+  draft_->writes.resize(members_.size());
   for (size_t i = 0; i < members_.size(); ++i) {
     const MemberRun& member = members_[i];
-    resolve_members_.push_back({member.Self(), member.SelfBody(), member.SelfMind(), member.GetIntent()});
-    writes_[i].body = member.SelfBody();
-    writes_[i].mind = member.SelfMind();
-    writes_[i].mind_digest = context_.reader.MindDigest(member.Self());
+    draft_->members.push_back({member.Self(), member.SelfBody(), member.SelfMind(), member.GetIntent()});
+    MemberCommit& write = draft_->writes[i];
+    write.id = member.Self();
+    write.body = member.SelfBody();
+    write.mind = member.SelfMind();
+    write.mind_digest = context_.reader.MindDigest(member.Self());
   }
-  resolving_ = true;
-  resolve_ = context_.world.Resolve(step_, resolve_members_, *this);
-  resolve_.Start();
-  return resolve_.Done();
+  draft_->resolve = context_.world.Resolve(step_, draft_->members, *this);
+  draft_->resolve.Start();
+  return draft_->resolve.Done();
 }
 
 size_t ClusterRun::IndexOf(AgentId member, const char* what) const {
@@ -215,13 +234,13 @@ void ClusterRun::SetBody(AgentId member, Body body) {
                     DescribeAgent(context_.world, member), to.x, to.y, declared.low.x, declared.low.y,
                     declared.high.x, declared.high.y, declared.until);
   }
-  writes_[i].body = std::move(body);
+  draft_->writes[i].body = std::move(body);
 }
 
 void ClusterRun::SetMind(AgentId member, MindPtr mind) {
   const size_t i = IndexOf(member, "SetMind of");
-  writes_[i].mind_changed = true;
-  writes_[i].mind = std::move(mind);
+  draft_->writes[i].mind_changed = true;
+  draft_->writes[i].mind = std::move(mind);
 }
 
 void ClusterRun::WriteCell(Pos pos, std::string value) {
@@ -238,38 +257,38 @@ void ClusterRun::WriteCell(Pos pos, std::string value) {
         "started, and where that one's declared lookahead allows",
         DescribeAgent(context_.world, members_.front().Self()), pos.x, pos.y);
   }
-  cells_.push_back({pos, std::move(value)});
+  draft_->cells.push_back({pos, std::move(value)});
 }
 
 void ClusterRun::AddEvent(Event event) {
   IndexOf(event.agent, "an event of");
-  events_.push_back(std::move(event));
+  draft_->events.push_back(std::move(event));
 }
 
 Caller& ClusterRun::CallerOf(AgentId member) { return members_[IndexOf(member, "a call by")]; }
 
 // Leaves the last value written to each cell.
 void ClusterRun::SortCells() {
-  std::stable_sort(cells_.begin(), cells_.end(),
+  std::stable_sort(draft_->cells.begin(), draft_->cells.end(),
                    [](const CellWrite& a, const CellWrite& b) { return a.pos < b.pos; });
   size_t kept = 0;
-  for (size_t i = 0; i < cells_.size(); ++i) {
-    if (i + 1 < cells_.size() && cells_[i + 1].pos == cells_[i].pos) continue;
-    if (kept != i) cells_[kept] = std::move(cells_[i]);
+  for (size_t i = 0; i < draft_->cells.size(); ++i) {
+    if (i + 1 < draft_->cells.size() && draft_->cells[i + 1].pos == draft_->cells[i].pos) continue;
+    if (kept != i) draft_->cells[kept] = std::move(draft_->cells[i]);
     ++kept;
   }
-  cells_.resize(kept);
+  draft_->cells.resize(kept);
 }
 
 void ClusterRun::DigestMembers() {
-  thread_local Hasher hasher;
-  std::vector<Digest> events(events_.empty() ? 0 : members_.size());  // chained for each member
-  for (const Event& event : events_) {
+  Hasher hasher;
+  std::vector<Digest> events(draft_->events.empty() ? 0 : members_.size());  // chained for each member
+  for (const Event& event : draft_->events) {
     Digest& chain = events[IndexOf(event.agent, "an event of")];
     chain = hasher.Reset().Add(chain).Add(event.kind).Add(event.text).Finish();
   }
   for (size_t i = 0; i < members_.size(); ++i) {
-    MemberCommit& write = writes_[i];
+    MemberCommit& write = draft_->writes[i];
     if (write.mind_changed) write.mind_digest = DigestOfMind(write.mind.get(), hasher);
     write.body_changed = write.body != members_[i].SelfBody();
     hasher.Reset()
@@ -285,26 +304,26 @@ void ClusterRun::DigestMembers() {
 }
 
 void ClusterRun::DigestRecord() {
-  thread_local Hasher hasher;
-  hasher.Reset().Add(step_).Add(uint64_t{writes_.size()});
-  for (const MemberCommit& write : writes_) hasher.Add(write.id).Add(write.digest);
-  for (const CellWrite& cell : cells_) hasher.Add(cell.pos.x).Add(cell.pos.y).Add(cell.value);
-  record_.digest = hasher.Finish();
+  Hasher hasher;
+  hasher.Add(step_).Add(uint64_t{draft_->writes.size()});
+  for (const MemberCommit& write : draft_->writes) hasher.Add(write.id).Add(write.digest);
+  for (const CellWrite& cell : draft_->cells) hasher.Add(cell.pos.x).Add(cell.pos.y).Add(cell.value);
+  draft_->record.digest = hasher.Finish();
 }
 
 void ClusterRun::FinishResolve(bool with_digest) {
   try {
-    resolve_.Take();
-    resolve_ = {};
+    draft_->resolve.Take();
+    draft_->resolve = {};
   } catch (...) {
     RethrowFrom(Where());
   }
   SortCells();
   DigestMembers();
-  record_.step = step_;
-  record_.members = writes_;
-  record_.events = events_;
-  record_.cells = cells_;
+  draft_->record.step = step_;
+  draft_->record.members = draft_->writes;
+  draft_->record.events = draft_->events;
+  draft_->record.cells = draft_->cells;
   if (with_digest) DigestRecord();
 }
 

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "sim/proximity.h"
 #include "sim/space.h"
 #include "sim/world.h"
@@ -87,6 +88,14 @@ class DependencyGraph {
   // Section 3 for this agent against all others, by brute force; true if it holds.
   bool InvariantHolds(AgentId agent) const;
 
+  // The agent will be committed soon; each of the three reads what the one before has fetched.
+  void PrefetchAgent(AgentId agent) const {
+    Prefetch(&agents_[agent]);
+    proximity_->PrefetchAgent(agent);
+  }
+  void PrefetchPlaces(AgentId agent) const { proximity_->PrefetchPlaces(agent); }
+  void PrefetchNeighbours(AgentId agent) const { proximity_->PrefetchNeighbours(agent); }
+
   size_t BytesPerAgent() const;
 
  private:
@@ -114,7 +123,7 @@ class DependencyGraph {
 
   std::unique_ptr<Proximity> proximity_;
   Step end_step_;
-  std::vector<Agent> agents_;
+  HugeVector<Agent> agents_;
   std::unordered_map<uint64_t, std::vector<AgentId>> links_;  // by step and agent: who runs that step too
   std::vector<Step> barriers_;                                // ascending
   std::vector<AgentId> at_barrier_;  // agents that reached a barrier before all others had

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/rng.h"
+#include "llm/fake.h"
 
 namespace throng::sim {
 
@@ -92,12 +93,6 @@ class Measurement {
   }
 
  private:
-  uint32_t TicksOf(AgentId agent, Step step) const {
-    const uint64_t random = CounterRng(load_.seed, agent, step).At(0);
-    const auto ticks = kShortestCall + static_cast<uint32_t>((random >> 32) % kCallRange);
-    return random % kSlowOneIn == 0 ? ticks * kSlower : ticks;
-  }
-
   Pos MoveOf(AgentId agent, Step step) {
     uint64_t sum = 0;
     if (load_.perceives) {
@@ -119,7 +114,7 @@ class Measurement {
       uint32_t ticks = 0;
       for (size_t m = 0; m < members.size(); ++m) {
         next_member_[members[m]] = m + 1 < members.size() ? members[m + 1] : kNone;
-        ticks = std::max(ticks, TicksOf(members[m], step));
+        ticks = std::max(ticks, load_.TicksOf(members[m], step));
       }
       ++cost_.clusters;
       cost_.largest_cluster = std::max(cost_.largest_cluster, static_cast<uint32_t>(members.size()));
@@ -208,11 +203,7 @@ class WalkWorld final : public World {
   MindPtr StartMind(AgentId) const override { return nullptr; }
 
   Task<IntentPtr> Proceed(const View&, Caller& caller) const override {
-    llm::Request request;
-    request.function = "walk";
-    request.prompt = "Where to?";
-    request.max_tokens = 1;
-    co_await caller.Ask(std::move(request));
+    co_await AskWhere(caller);
     co_return nullptr;
   }
 
@@ -226,6 +217,15 @@ class WalkWorld final : public World {
   }
 
  private:
+  // Not in the coroutine, whose frame would keep the request while it waits.
+  static Task<llm::Completion> AskWhere(Caller& caller) {
+    llm::Request request;
+    request.function = "walk";
+    request.prompt = "Where to?";
+    request.max_tokens = 1;
+    return caller.Ask(std::move(request));
+  }
+
   const ScheduleLoad load_;
   const Space grid_;
 };
@@ -248,6 +248,12 @@ Pos ScheduleLoad::StartOf(AgentId agent, const Space& grid) const {
   return {x, static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(grid.Height())))};
 }
 
+uint32_t ScheduleLoad::TicksOf(AgentId agent, Step step) const {
+  const uint64_t random = CounterRng(seed, agent, step).At(0);
+  const auto ticks = kShortestCall + static_cast<uint32_t>((random >> 32) % kCallRange);
+  return random % kSlowOneIn == 0 ? ticks * kSlower : ticks;
+}
+
 Pos ScheduleLoad::Move(AgentId agent, Step step, Pos from, const Space& grid, uint64_t perceived) const {
   uint64_t random = CounterRng(seed, agent, step).At(1);
   if (perceived != 0) random = Mix64(random ^ perceived);
@@ -265,8 +271,12 @@ ScheduleCost MeasureSchedule(const ScheduleLoad& load, Mode mode) {
   return Measurement(load, mode).Run();
 }
 
-ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode, llm::Llm& llm) {
+ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode) {
   const WalkWorld world(load);
+  // Its clock counts ticks.
+  llm::FakeLlm llm([&load](const llm::Request& request) {
+    return static_cast<double>(load.TicksOf(request.key.agent, request.key.step));
+  });
   RunOptions options;
   options.mode = mode;
   options.steps = load.steps;
@@ -276,7 +286,7 @@ ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode, llm::Llm& llm)
   ScheduleCost cost;
   cost.agent_steps = result.stats.agent_steps;
   cost.seconds = result.stats.wall_s;
-  cost.virtual_s = result.stats.backend_s;
+  cost.virtual_s = kSecondsPerTick * result.stats.backend_s;
   cost.clusters = result.stats.clusters;
   cost.largest_cluster = result.stats.largest_cluster;
   cost.max_spread = result.stats.max_spread;

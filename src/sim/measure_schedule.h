@@ -6,7 +6,6 @@
 #include <cstdint>
 
 #include "base/digest.h"
-#include "llm/llm.h"
 #include "sim/dependency_graph.h"
 #include "sim/scheduler.h"
 
@@ -22,6 +21,8 @@ struct ScheduleLoad {
   // Agents let what they perceive decide where they go, so that any wrong order shows in where they end.
   bool perceives = false;
 
+  // What the agent's call of that step takes, in ticks of 0.05 s of virtual time.
+  uint32_t TicksOf(AgentId agent, Step step) const;
   Space Grid() const;  // throws kInvalid if it is too small or too large
   Pos StartOf(AgentId agent, const Space& grid) const;
   // Where the agent is after that step; `perceived` changes where it goes.
@@ -46,6 +47,6 @@ ScheduleCost MeasureSchedule(const ScheduleLoad& load, Mode mode);
 
 // The same agents in a whole run, without a journal: coroutines, versions of the world's state, hashes, and
 // one call of `llm` for each agent step. Its cost has no checks; bytes are the graph's.
-ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode, llm::Llm& llm);
+ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode);
 
 }  // namespace throng::sim

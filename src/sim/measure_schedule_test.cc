@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "sim/test_worlds.h"
 
 namespace throng::sim {
 namespace {
@@ -35,10 +34,8 @@ TEST(MeasureSchedule, AWholeRunIsTheSameInBothOrders) {
   ScheduleLoad load;
   load.agents = 300;
   load.steps = 20;
-  HashLlm one(1);
-  HashLlm two(2);
-  const ScheduleCost lockstep = MeasureWholeRun(load, Mode::kLockstep, one);
-  const ScheduleCost ooo = MeasureWholeRun(load, Mode::kOutOfOrder, two);
+  const ScheduleCost lockstep = MeasureWholeRun(load, Mode::kLockstep);
+  const ScheduleCost ooo = MeasureWholeRun(load, Mode::kOutOfOrder);
   EXPECT_EQ(ooo.end, lockstep.end);
   EXPECT_GT(ooo.max_spread, 1);
   EXPECT_EQ(ooo.agent_steps, 300u * 20);

@@ -5,11 +5,11 @@
 #include <deque>
 #include <memory>
 #include <queue>
-#include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "sim/call_table.h"
 #include "sim/cluster_run.h"
 #include "sim/run_hash.h"
 #include "sim/speculation.h"
@@ -23,6 +23,11 @@ namespace {
 constexpr double kPollSeconds = 0.2;
 // After an error: how often to wait for cancelled calls before the backend is left to itself.
 constexpr int kDrainRounds = 50;
+// So many answers are delivered before the clusters that they release start: of those, smaller steps go
+// first.
+constexpr size_t kDeliveriesAtOnce = 256;
+// Of a coroutine's frame, what is worth fetching before it is resumed.
+constexpr size_t kFrameBytes = 192;
 
 double WallSeconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -40,6 +45,12 @@ std::vector<Rules> RulesOfAll(const World& world) {
   for (AgentId agent = 0; agent < world.NumAgents(); ++agent) rules[agent] = world.RulesOf(agent);
   if (!rules.empty() && std::equal(rules.begin() + 1, rules.end(), rules.begin())) rules.resize(1);
   return rules;
+}
+
+// Whether agents are read in versions of steps before their own. On grids and planes nobody sees whoever is
+// at another step.
+bool ReadsOlderVersions(const World& world, Mode mode) {
+  return mode == Mode::kSpeculative || world.GetSpace().GetMetric() == Metric::kHops;
 }
 
 class Runner final : public CallSink {
@@ -70,12 +81,13 @@ class Runner final : public CallSink {
   void Declare(AgentId agent, Step step);
   void CloseSteps();
   void WaitForCompletions();
+  void PrefetchAfter(size_t i) const;
   void Count(const llm::Completion& completion);
-  void Deliver(llm::Completion completion);
+  void Deliver(llm::Completion& completion);
   void CheckStop() const;
   void Report();
   void MeterInFlight();
-  size_t InFlight() const { return in_flight_.size() + (speculator_ ? speculator_->InFlight() : 0); }
+  size_t InFlight() const { return in_flight_.Size() + (speculator_ ? speculator_->InFlight() : 0); }
   void CancelAll() noexcept;
 
   const World& world_;
@@ -96,7 +108,7 @@ class Runner final : public CallSink {
   size_t running_ = 0;
   const bool tells_expectations_ = llm_.WantsExpectations();
   std::unique_ptr<Speculator> speculator_;                     // mode speculative
-  std::unordered_map<uint64_t, PendingCall*> in_flight_;       // by the backend's id
+  CallTable in_flight_;
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
   std::vector<llm::Completion> done_;
   std::vector<Pos> positions_;
@@ -113,11 +125,12 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
     : world_(world),
       llm_(llm),
       options_(options),
-      state_(world),
+      state_(world, ReadsOlderVersions(world, options.mode)),
       graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world), options.steps),
       reader_(graph_, state_),
       context_{world, world.GetSpace(), graph_, reader_, *this, {options.seed, options.seed_changes}},
-      hash_(world.NumAgents()) {
+      hash_(world.NumAgents()),
+      in_flight_(world.NumAgents()) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
   graph_.AddDependencies(world.Links(), world.Barriers());
@@ -154,7 +167,7 @@ void Runner::Loop() {
   while (true) {
     StartClusters();
     if (running_ == 0) break;
-    if (speculator_) speculator_->Run(in_flight_.size());
+    if (speculator_) speculator_->Run(in_flight_.Size());
     WaitForCompletions();
     CheckStop();
     Report();
@@ -270,7 +283,7 @@ void Runner::Submit(llm::Request request, PendingCall& call) {
     if (call.answered) Count(call.completion);
     return;
   }
-  if (options_.mode == Mode::kSingle && !in_flight_.empty()) {
+  if (options_.mode == Mode::kSingle && !in_flight_.Size() == 0) {
     waiting_.emplace_back(std::move(request), &call);
     return;
   }
@@ -279,7 +292,7 @@ void Runner::Submit(llm::Request request, PendingCall& call) {
   if (speculator_) speculator_->OnAsked(id, key, call.function, call.request_digest);
   MeterInFlight();
   call.issued_s = metered_until_;
-  in_flight_.emplace(id, &call);
+  in_flight_.Add(id, call);
 }
 
 // Adds the time since the last change, weighted with the requests that were in flight.
@@ -296,13 +309,49 @@ void Runner::WaitForCompletions() {
   MeterInFlight();
   if (done_.empty() && !polls) {
     throw MakeError(ErrorCode::kUnavailable, "the backend has forgotten {} calls in flight",
-                    in_flight_.size());
+                    in_flight_.Size());
   }
-  for (llm::Completion& completion : done_) Deliver(std::move(completion));
-  if (!waiting_.empty() && in_flight_.empty()) {
+  for (size_t i = 0; i < done_.size(); ++i) {
+    PrefetchAfter(i);
+    Deliver(done_[i]);
+    // What these have released starts while the cache still has it.
+    if ((i + 1) % kDeliveriesAtOnce == 0) StartClusters();
+  }
+  if (!waiting_.empty() && in_flight_.Size() == 0) {
     auto [request, call] = std::move(waiting_.front());
     waiting_.pop_front();
     Submit(std::move(request), *call);
+  }
+}
+
+// Agents whose answers come together are anywhere in memory: what the next deliveries need is fetched while
+// this one is done, a pointer further each time.
+void Runner::PrefetchAfter(size_t i) const {
+  if (i + 16 < done_.size()) {
+    const AgentId agent = done_[i + 16].key.agent;
+    in_flight_.PrefetchEntry(agent);
+    state_.PrefetchAgent(agent);
+    graph_.PrefetchAgent(agent);
+  }
+  if (i + 12 < done_.size()) graph_.PrefetchPlaces(done_[i + 12].key.agent);
+  if (i + 8 < done_.size()) graph_.PrefetchNeighbours(done_[i + 8].key.agent);
+  const auto call_of = [this](size_t at) {
+    return at < done_.size() ? in_flight_.FirstOf(done_[at].key.agent) : nullptr;
+  };
+  if (const PendingCall* call = call_of(i + 10)) Prefetch(call);
+  if (const PendingCall* call = call_of(i + 7)) {
+    Prefetch(&call->member);
+    Prefetch(static_cast<const char*>(call->waiter.address()), kFrameBytes);
+  }
+  if (const PendingCall* call = call_of(i + 4)) {
+    call->member.PrefetchProceed();
+    Prefetch(&call->member.Cluster());
+  }
+  if (const PendingCall* call = call_of(i + 2)) {
+    for (const MemberRun& mate : call->member.Cluster().Members()) {
+      state_.PrefetchAgent(mate.Self());
+      graph_.PrefetchAgent(mate.Self());
+    }
   }
 }
 
@@ -313,12 +362,9 @@ void Runner::Count(const llm::Completion& completion) {
   stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
 }
 
-void Runner::Deliver(llm::Completion completion) {
-  const auto it = in_flight_.find(completion.id);
-  PendingCall* found = nullptr;
-  if (it != in_flight_.end()) {
-    found = it->second;
-    in_flight_.erase(it);
+void Runner::Deliver(llm::Completion& completion) {
+  PendingCall* found = in_flight_.Take(completion.key, completion.id);
+  if (found != nullptr) {
     if (speculator_) speculator_->OnAnswered(completion);
   } else {
     THRONG_CHECK(speculator_ != nullptr);
@@ -372,12 +418,12 @@ void Runner::Report() {
   progress.front_step = graph_.FrontStep();
   progress.agents_ahead = world_.NumAgents() - graph_.AgentsAtBase();
   progress.in_flight = InFlight();
-  for (const auto& [id, call] : in_flight_) {
-    const double wait = metered_until_ - call->issued_s;
-    if (wait <= progress.longest_wait_s) continue;
+  in_flight_.ForEach([&](const PendingCall& call) {
+    const double wait = metered_until_ - call.issued_s;
+    if (wait <= progress.longest_wait_s) return;
     progress.longest_wait_s = wait;
-    progress.longest_waiting = call->member.Self();
-  }
+    progress.longest_waiting = call.member.Self();
+  });
   options_.on_progress(progress);
 }
 
@@ -385,17 +431,17 @@ void Runner::Report() {
 // meanwhile are dropped here (a journal below has kept them).
 void Runner::CancelAll() noexcept {
   try {
-    const auto forget = [this](uint64_t id) {
-      in_flight_.erase(id);
-      if (speculator_) speculator_->Forget(id);
+    const auto forget = [this](const llm::Completion& completion) {
+      in_flight_.Take(completion.key, completion.id);
+      if (speculator_) speculator_->Forget(completion.id);
     };
-    for (const llm::Completion& completion : done_) forget(completion.id);  // came with the one that failed
-    for (const auto& [id, call] : in_flight_) llm_.Cancel(id);
+    for (const llm::Completion& completion : done_) forget(completion);  // came with the one that failed
+    in_flight_.ForEach([this](const PendingCall& call) { llm_.Cancel(call.id); });
     if (speculator_) speculator_->CancelAll();
     for (int round = 0; round < kDrainRounds && InFlight() > 0; ++round) {
       done_.clear();
       llm_.Wait(done_, kPollSeconds);
-      for (const llm::Completion& completion : done_) forget(completion.id);
+      for (const llm::Completion& completion : done_) forget(completion);
     }
   } catch (...) {
     // The error that ended the run is the one to report.

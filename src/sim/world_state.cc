@@ -30,7 +30,7 @@ Digest DigestOfMind(const Mind* mind, Hasher& hasher) {
   return hasher.Finish();
 }
 
-WorldState::WorldState(const World& world) {
+WorldState::WorldState(const World& world, bool keeps_older) : keeps_older_(keeps_older) {
   Hasher hasher;
   agents_.resize(world.NumAgents());
   for (AgentId id = 0; id < world.NumAgents(); ++id) {
@@ -65,7 +65,7 @@ const std::string* WorldState::CellAt(Pos pos, Step step) const {
 void WorldState::SetAgent(AgentId id, Step step, Body body, MindPtr mind, const Digest& mind_digest) {
   Agent& agent = agents_[id];
   THRONG_DCHECK(step > agent.newest.step);
-  agent.older.push_back(std::move(agent.newest));
+  if (keeps_older_) agent.older.push_back(std::move(agent.newest));
   agent.newest = {step, std::move(body), std::move(mind)};
   agent.mind_digest = mind_digest;
   if (step <= base_step_) {
