@@ -48,6 +48,12 @@ class EventQueue {
     return events;
   }
 
+  size_t Bytes() const {
+    size_t events = now_.capacity() + moving_.capacity();
+    for (const std::vector<Event>& bucket : later_) events += bucket.capacity();
+    return events * sizeof(Event);
+  }
+
  private:
   // Doubles of one sign are ordered as their bits are.
   static uint64_t KeyOf(const Event& event) { return std::bit_cast<uint64_t>(event.time); }

@@ -153,6 +153,10 @@ void FakeLlm::Cancel(uint64_t id) {
   any_cancelled_.store(true, std::memory_order_release);
 }
 
+size_t FakeLlm::Bytes() const {
+  return calls_.capacity() * sizeof(Call) + free_slots_.capacity() * sizeof(uint32_t) + events_.Bytes();
+}
+
 std::string FakeLlm::Identity() const {
   if (cost_) return "fake with a cost of its own";
   std::string identity = fmt::format("fake latency={} spread={} parallel={} seed={}", options_.latency,

@@ -48,6 +48,7 @@ class FakeLlm : public Llm {
   double Now() const override { return now_; }
   std::string Identity() const override;
   Stats GetStats() const override { return stats_; }
+  size_t Bytes() const;  // of calls and events
 
  private:
   struct Call {

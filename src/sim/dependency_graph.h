@@ -29,6 +29,7 @@ struct ClusterList {
     const uint32_t begin = i == 0 ? 0 : ends[i - 1];
     return {members.data() + begin, ends[i] - begin};
   }
+  size_t Bytes() const { return members.capacity() * sizeof(AgentId) + ends.capacity() * sizeof(uint32_t); }
   void Clear() {
     members.clear();
     ends.clear();
@@ -96,7 +97,7 @@ class DependencyGraph {
   void PrefetchPlaces(AgentId agent) const { proximity_->PrefetchPlaces(agent); }
   void PrefetchNeighbours(AgentId agent) const { proximity_->PrefetchNeighbours(agent); }
 
-  size_t BytesPerAgent() const;
+  size_t Bytes() const;
 
  private:
   static constexpr uint32_t kNone = Proximity::kNone;

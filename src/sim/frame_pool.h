@@ -4,6 +4,7 @@
 // the cache still has, is used first.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <new>
@@ -35,9 +36,10 @@ class FramePool {
   void* Take(size_t size) {
     const size_t list = ListOf(size);
     if (list >= kLists) return ::operator new(size);
-    ++taken_;
+    taken_bytes_ += BytesOf(list);
+    peak_bytes_ = std::max(peak_bytes_, taken_bytes_);
     Free* block = free_[list];
-    if (block == nullptr) return Carve((list + 1) * kGrain);
+    if (block == nullptr) return Carve(BytesOf(list));
     free_[list] = block->next;
     return block;
   }
@@ -45,9 +47,13 @@ class FramePool {
   void GiveBack(void* block, size_t size) noexcept {
     const size_t list = ListOf(size);
     if (list >= kLists) return ::operator delete(block);
-    --taken_;
+    taken_bytes_ -= BytesOf(list);
     free_[list] = new (block) Free{free_[list]};
   }
+
+  // The most that was taken at once since the last reset.
+  size_t PeakBytes() const { return peak_bytes_; }
+  void ResetPeak() { peak_bytes_ = taken_bytes_; }
 
  private:
 #ifdef THRONG_FRAMES_FROM_HEAP
@@ -62,13 +68,15 @@ class FramePool {
   };
 
   static size_t ListOf(size_t size) { return (size - 1) / kGrain; }
+  static size_t BytesOf(size_t list) { return (list + 1) * kGrain; }
   void* Carve(size_t size);
 
   std::array<Free*, 128> free_{};
   std::vector<void*> slabs_;     // a huge page each
   std::byte* unused_ = nullptr;  // of the last slab
   size_t unused_bytes_ = 0;
-  size_t taken_ = 0;
+  size_t taken_bytes_ = 0;
+  size_t peak_bytes_ = 0;
 };
 
 template <typename T>

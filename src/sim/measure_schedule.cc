@@ -81,8 +81,8 @@ class Measurement {
     clock_.Stop();
     THRONG_CHECK(cost_.agent_steps == total);
     cost_.seconds = clock_.Seconds();
-    cost_.virtual_s = kSecondsPerTick * static_cast<double>(now_);
-    cost_.bytes_per_agent = graph_.BytesPerAgent();
+    cost_.virtual_s = kSecondsPerTick * static_cast<double>(now_ - 1);  // the last moment that was looked at
+    cost_.bytes_per_agent = graph_.Bytes() / load_.agents;
     Hasher hasher;
     for (AgentId agent = 0; agent < load_.agents; ++agent) {
       const Pos pos = graph_.PosOf(agent);
@@ -290,9 +290,10 @@ ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode) {
   cost.clusters = result.stats.clusters;
   cost.largest_cluster = result.stats.largest_cluster;
   cost.max_spread = result.stats.max_spread;
-  cost.bytes_per_agent = DependencyGraph(world.GetSpace(), load.rules, load.coupling,
-                                         StartPositions(load, world.GetSpace()), load.steps)
-                             .BytesPerAgent();
+  cost.bytes_per_agent = result.memory.scheduler_bytes / load.agents;
+  cost.world_bytes_per_agent = result.memory.world_bytes / load.agents;
+  cost.call_bytes_per_agent = result.memory.call_bytes / load.agents;
+  cost.backend_bytes_per_agent = llm.Bytes() / load.agents;
   cost.end = result.hash;
   return cost;
 }

@@ -35,8 +35,13 @@ struct ScheduleCost {
   double virtual_s = 0;  // until the last agent has done its last step
   uint64_t clusters = 0;
   uint32_t largest_cluster = 0;
-  Step max_spread = 0;          // largest difference of two agents' steps at any moment
-  size_t bytes_per_agent = 0;   // of the dependency graph
+  Step max_spread = 0;  // largest difference of two agents' steps at any moment
+  // Of memory: of the dependency graph; of a whole run, all that schedules, and apart from it the world's
+  // bodies, coroutines that await calls, and the fake backend with its calls and events.
+  size_t bytes_per_agent = 0;
+  size_t world_bytes_per_agent = 0;
+  size_t call_bytes_per_agent = 0;
+  size_t backend_bytes_per_agent = 0;
   uint64_t checked_agents = 0;  // for which the invariant was tested against all others while it ran
   Digest end;                   // of where everybody is at the end; of a whole run, its canonical hash
 };
@@ -46,7 +51,7 @@ struct ScheduleCost {
 ScheduleCost MeasureSchedule(const ScheduleLoad& load, Mode mode);
 
 // The same agents in a whole run, without a journal: coroutines, versions of the world's state, hashes, and
-// one call of `llm` for each agent step. Its cost has no checks; bytes are the graph's.
+// one call of the fake backend for each agent step, which takes what it takes there. Without checks.
 ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode);
 
 }  // namespace throng::sim

@@ -87,6 +87,7 @@ class Runner final : public CallSink {
   void CheckStop() const;
   void Report();
   void MeterInFlight();
+  void MeasureMemory();
   size_t InFlight() const { return in_flight_.Size() + (speculator_ ? speculator_->InFlight() : 0); }
   void CancelAll() noexcept;
 
@@ -101,7 +102,10 @@ class Runner final : public CallSink {
   RunResult result_;
   RunStats& stats_ = result_.stats;
 
-  std::priority_queue<Ready> ready_;
+  struct ReadyQueue : std::priority_queue<Ready> {
+    size_t Bytes() const { return c.capacity() * sizeof(Ready); }
+  };
+  ReadyQueue ready_;
   ClusterList released_;
   std::vector<std::unique_ptr<ClusterRun>> clusters_;
   std::vector<ClusterRun*> idle_;  // of clusters_: used again, so that a step allocates little
@@ -140,6 +144,7 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
 }
 
 RunResult Runner::Run() {
+  FramePool::OfThread().ResetPeak();
   backend_start_ = metered_until_ = llm_.Now();
   for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
     hash_.AddStart(agent, state_.BodyOf(agent), state_.MindDigest(agent));
@@ -156,9 +161,23 @@ RunResult Runner::Run() {
   stats_.backend_s = metered_until_ - backend_start_;
   stats_.wall_s = WallSeconds() - wall_start_;
   stats_.parallelism = stats_.backend_s > 0 ? in_flight_seconds_ / stats_.backend_s : 0;
+  MeasureMemory();
   CancelAll();  // guesses that were given up last
   result_.hash = hash_.Finish();
   return std::move(result_);
+}
+
+// At the end: of what is used again and again, nothing has been given back.
+void Runner::MeasureMemory() {
+  RunMemory& memory = result_.memory;
+  const size_t members = world_.NumAgents() * sizeof(MemberRun);
+  const size_t frames = FramePool::OfThread().PeakBytes();
+  const size_t cluster = sizeof(ClusterRun) + sizeof(std::unique_ptr<ClusterRun>) + 2 * sizeof(void*);
+  memory.scheduler_bytes = graph_.Bytes() + state_.BookkeepingBytes() + in_flight_.Bytes() + ready_.Bytes() +
+                           members + clusters_.size() * cluster + released_.Bytes() +
+                           done_.capacity() * sizeof(llm::Completion);
+  memory.call_bytes = frames > members ? frames - members : 0;
+  memory.world_bytes = state_.WorldBytes();
 }
 
 void Runner::Loop() {
@@ -449,36 +468,6 @@ void Runner::CancelAll() noexcept {
 }
 
 }  // namespace
-
-const char* ModeName(Mode mode) {
-  switch (mode) {
-    case Mode::kSingle:
-      return "single";
-    case Mode::kLockstep:
-      return "lockstep";
-    case Mode::kOutOfOrder:
-      return "ooo";
-    case Mode::kSpeculative:
-      return "speculative";
-  }
-  return "unknown";
-}
-
-Mode ParseMode(const std::string& name) {
-  for (const Mode mode : {Mode::kSingle, Mode::kLockstep, Mode::kOutOfOrder, Mode::kSpeculative}) {
-    if (name == ModeName(mode)) return mode;
-  }
-  throw MakeError(ErrorCode::kInvalid, "mode {}: it must be single, lockstep, ooo or speculative", name);
-}
-
-const char* CouplingName(Coupling coupling) { return coupling == Coupling::kPaper ? "paper" : "versioned"; }
-
-Coupling ParseCoupling(const std::string& name) {
-  for (const Coupling coupling : {Coupling::kPaper, Coupling::kVersioned}) {
-    if (name == CouplingName(coupling)) return coupling;
-  }
-  throw MakeError(ErrorCode::kInvalid, "coupling {}: it must be paper or versioned", name);
-}
 
 RunResult RunWorld(const World& world, llm::Llm& llm, const RunOptions& options) {
   return Runner(world, llm, options).Run();

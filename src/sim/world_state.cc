@@ -104,6 +104,23 @@ void WorldState::Prune(Step base_step) {
   }
 }
 
+size_t WorldState::WorldBytes() const {
+  size_t bytes = agents_.capacity() * (sizeof(Body) + sizeof(MindPtr));
+  for (const auto& [key, versions] : cells_) {
+    for (const CellVersion& version : versions) bytes += sizeof(std::string) + version.value.capacity();
+  }
+  return bytes;
+}
+
+size_t WorldState::BookkeepingBytes() const {
+  size_t bytes = agents_.capacity() * (sizeof(Agent) - sizeof(Body) - sizeof(MindPtr));
+  for (const Agent& agent : agents_) bytes += agent.older.capacity() * sizeof(Version);
+  for (const auto& [key, versions] : cells_) {
+    bytes += sizeof(key) + sizeof(versions) + versions.capacity() * sizeof(Step);
+  }
+  return bytes;
+}
+
 size_t WorldState::NumVersions() const {
   size_t count = 0;
   for (const Agent& agent : agents_) count += 1 + agent.older.size();

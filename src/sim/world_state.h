@@ -40,6 +40,10 @@ class WorldState {
   // Steps before this one will not be read again.
   void Prune(Step base_step);
 
+  // Of memory: what agents and cells are, without what minds point to; and what keeping versions of it adds.
+  size_t WorldBytes() const;
+  size_t BookkeepingBytes() const;
+
   size_t NumVersions() const;  // of agents and cells together: for tests
 
  private:
