@@ -107,6 +107,7 @@ nlohmann::ordered_json ToJson(const sim::ScheduleCost& cost) {
           {"backend_bytes_per_agent", cost.backend_bytes_per_agent},
           {"agent_steps", cost.agent_steps},
           {"seconds", cost.seconds},
+          {"cpu_seconds", cost.cpu_seconds},
           {"mean_cluster", MeanCluster(cost)},
           {"largest_cluster", cost.largest_cluster},
           {"max_spread", cost.max_spread},

@@ -1,5 +1,7 @@
 #include "sim/measure_schedule.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -39,6 +41,12 @@ class Clock {
   std::chrono::steady_clock::time_point start_;
   double seconds_ = 0;
 };
+
+double ThreadCpuSeconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 std::vector<Pos> StartPositions(const ScheduleLoad& load, const Space& grid) {
   std::vector<Pos> start(load.agents);
@@ -282,8 +290,10 @@ ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode) {
   options.steps = load.steps;
   options.seed = load.seed;
   options.coupling = load.coupling;
+  const double cpu_start = ThreadCpuSeconds();
   const RunResult result = RunWorld(world, llm, options);
   ScheduleCost cost;
+  cost.cpu_seconds = ThreadCpuSeconds() - cpu_start;
   cost.agent_steps = result.stats.agent_steps;
   cost.seconds = result.stats.wall_s;
   cost.virtual_s = kSecondsPerTick * result.stats.backend_s;

@@ -26,6 +26,8 @@ constexpr int kDrainRounds = 50;
 // So many answers are delivered before the clusters that they release start: of those, smaller steps go
 // first.
 constexpr size_t kDeliveriesAtOnce = 256;
+// Members of a cluster that are fetched for each answer to one of them.
+constexpr size_t kMatesToFetch = 8;
 // Of a coroutine's frame, what is worth fetching before it is resumed.
 constexpr size_t kFrameBytes = 192;
 
@@ -367,7 +369,8 @@ void Runner::PrefetchAfter(size_t i) const {
     Prefetch(&call->member.Cluster());
   }
   if (const PendingCall* call = call_of(i + 2)) {
-    for (const MemberRun& mate : call->member.Cluster().Members()) {
+    const std::span<const MemberRun> mates = call->member.Cluster().Members();
+    for (const MemberRun& mate : mates.first(std::min(mates.size(), kMatesToFetch))) {
       state_.PrefetchAgent(mate.Self());
       graph_.PrefetchAgent(mate.Self());
     }
