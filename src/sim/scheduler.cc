@@ -304,7 +304,7 @@ void Runner::Submit(llm::Request request, PendingCall& call) {
     if (call.answered) Count(call.completion);
     return;
   }
-  if (options_.mode == Mode::kSingle && !in_flight_.Size() == 0) {
+  if (options_.mode == Mode::kSingle && in_flight_.Size() > 0) {
     waiting_.emplace_back(std::move(request), &call);
     return;
   }
