@@ -31,9 +31,9 @@ struct ScheduleLoad {
 
 struct ScheduleCost {
   uint64_t agent_steps = 0;
-  double seconds = 0;    // of committing and starting clusters; without the load's own preparation and checks
+  double seconds = 0;  // of committing and starting clusters; without the load's own preparation and checks
   double cpu_seconds = 0;  // of a whole run: what its thread had of a processor, its end included
-  double virtual_s = 0;  // until the last agent has done its last step
+  double virtual_s = 0;    // until the last agent has done its last step
   uint64_t clusters = 0;
   uint32_t largest_cluster = 0;
   Step max_spread = 0;  // largest difference of two agents' steps at any moment
