@@ -47,6 +47,25 @@ TEST(ThreadPool, RunsEachIterationOnceAndRethrows) {
                Error);
 }
 
+TEST(Hasher, IsTheDigestOfItsBytesHoweverTheyAreGathered) {
+  std::string bytes;
+  for (int i = 0; i < 1000; ++i) bytes.push_back(static_cast<char>(i * 37));
+  for (const size_t length : {0u, 1u, 239u, 240u, 241u, 480u, 1000u}) {
+    const std::string_view part(bytes.data(), length);
+    for (const size_t piece : {1u, 7u, 240u, 1000u}) {
+      Hasher hasher;
+      for (int round = 0; round < 2; ++round) {
+        hasher.Reset();
+        for (size_t at = 0; at < length; at += piece) {
+          const std::string_view next = part.substr(at, piece);
+          hasher.Bytes(next.data(), next.size());
+        }
+        EXPECT_EQ(hasher.Finish(), DigestOf(part)) << length << " in pieces of " << piece;
+      }
+    }
+  }
+}
+
 TEST(Hasher, StringsDoNotRunTogether) {
   EXPECT_NE(Hasher().Add("ab").Add("c").Finish(), Hasher().Add("a").Add("bc").Finish());
   EXPECT_EQ(Hasher().Add(uint32_t{1}).Add("x").Finish(), Hasher().Add(uint32_t{1}).Add("x").Finish());

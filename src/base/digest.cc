@@ -12,33 +12,33 @@ struct Hasher::State {
   ~State() { XXH3_freeState(xxh); }
 };
 
-Hasher::Hasher() : state_(std::make_unique<State>()) {
-  THRONG_CHECK(state_->xxh != nullptr);
-  XXH3_128bits_reset(state_->xxh);
-}
+Hasher::Hasher() = default;
 Hasher::~Hasher() = default;
 Hasher::Hasher(Hasher&&) noexcept = default;
 Hasher& Hasher::operator=(Hasher&&) noexcept = default;
 
-Hasher& Hasher::Bytes(const void* data, size_t size) {
+Hasher& Hasher::Stream(const void* data, size_t size) {
+  if (!streams_) {
+    if (!state_) state_ = std::make_unique<State>();
+    THRONG_CHECK(state_->xxh != nullptr);
+    XXH3_128bits_reset(state_->xxh);
+    XXH3_128bits_update(state_->xxh, buffer_.data(), size_);
+    size_ = buffer_.size();
+    streams_ = true;
+  }
   XXH3_128bits_update(state_->xxh, data, size);
   return *this;
 }
 
-Hasher& Hasher::Add(std::string_view text) {
-  Add(static_cast<uint64_t>(text.size()));
-  return Bytes(text.data(), text.size());
-}
-
-Hasher& Hasher::Add(const Digest& digest) { return Add(digest.high).Add(digest.low); }
-
 Digest Hasher::Finish() const {
-  const XXH128_hash_t hash = XXH3_128bits_digest(state_->xxh);
+  const XXH128_hash_t hash =
+      streams_ ? XXH3_128bits_digest(state_->xxh) : XXH3_128bits(buffer_.data(), size_);
   return {hash.high64, hash.low64};
 }
 
 Hasher& Hasher::Reset() {
-  XXH3_128bits_reset(state_->xxh);
+  size_ = 0;
+  streams_ = false;
   return *this;
 }
 

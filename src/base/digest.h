@@ -2,9 +2,11 @@
 // attacks.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,7 +27,8 @@ struct Digest {
   std::string Hex() const;  // 32 lower-case digits
 };
 
-// Hashes a sequence of typed values; strings carry their length, so that no two sequences run together.
+// Hashes a sequence of typed values; strings carry their length, so that no two sequences run together. Short
+// sequences, which are most, are gathered in place and hashed at once: no allocation, no call for each value.
 class Hasher {
  public:
   Hasher();
@@ -33,10 +36,18 @@ class Hasher {
   Hasher(Hasher&&) noexcept;
   Hasher& operator=(Hasher&&) noexcept;
 
-  Hasher& Bytes(const void* data, size_t size);
-  Hasher& Add(std::string_view text);
+  Hasher& Bytes(const void* data, size_t size) {
+    if (size > buffer_.size() - size_) return Stream(data, size);
+    std::memcpy(buffer_.data() + size_, data, size);
+    size_ += size;
+    return *this;
+  }
+  Hasher& Add(std::string_view text) {
+    Add(static_cast<uint64_t>(text.size()));
+    return Bytes(text.data(), text.size());
+  }
   Hasher& Add(const char* text) { return Add(std::string_view(text)); }
-  Hasher& Add(const Digest& digest);
+  Hasher& Add(const Digest& digest) { return Add(digest.high).Add(digest.low); }
   template <typename T>
   requires std::is_arithmetic_v<T> || std::is_enum_v<T> Hasher& Add(T value) {
     return Bytes(&value, sizeof(value));
@@ -46,7 +57,12 @@ class Hasher {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  Hasher& Stream(const void* data, size_t size);
+
+  std::array<unsigned char, 240> buffer_;
+  size_t size_ = 0;  // full as soon as the state has what the buffer had
+  bool streams_ = false;
+  std::unique_ptr<State> state_;  // made when the buffer is too small
 };
 
 Digest DigestOf(std::string_view bytes);

@@ -1,4 +1,5 @@
-// `throng bench scheduler`: agent steps per second and bytes per agent of scheduling alone.
+// `throng bench scheduler`: agent steps per second and bytes per agent where calls cost nothing, of whole
+// runs and of the dependency graph alone.
 
 #include <fmt/format.h>
 
@@ -12,7 +13,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
-#include "llm/backend_spec.h"
 #include "sim/measure_schedule.h"
 
 namespace throng::cli {
@@ -24,7 +24,6 @@ constexpr sim::Step kCheckedSteps = 20;
 constexpr double kAgentSteps = 4e6;
 constexpr double kFewestSteps = 10;
 constexpr double kMostSteps = 400;
-constexpr const char* kBackend = "fake:latency=1,spread=0.5";  // of a whole run
 
 struct SchedulerFlags {
   std::vector<uint32_t> agents = {1000, 10000, 100000};
@@ -34,21 +33,24 @@ struct SchedulerFlags {
   sim::Rules rules;
   int steps = 0;
   uint64_t seed = 1;
-  bool whole = false;
+  bool graph_only = false;
   bool json = false;
 };
 
 struct Row {
   sim::ScheduleLoad load;
-  const char* layer;  // "graph" or "run"
   sim::Mode mode;
-  sim::ScheduleCost cost;
+  sim::ScheduleCost graph;               // the dependency graph alone
+  std::optional<sim::ScheduleCost> run;  // the whole run, unless --graph-only
 
-  double Rate() const { return static_cast<double>(cost.agent_steps) / cost.seconds; }
-  double MeanCluster() const {
-    return static_cast<double>(cost.agent_steps) / static_cast<double>(cost.clusters);
-  }
+  const sim::ScheduleCost& Cost() const { return run ? *run : graph; }
 };
+
+double Rate(const sim::ScheduleCost& cost) { return static_cast<double>(cost.agent_steps) / cost.seconds; }
+
+double MeanCluster(const sim::ScheduleCost& cost) {
+  return static_cast<double>(cost.agent_steps) / static_cast<double>(cost.clusters);
+}
 
 sim::ScheduleLoad LoadOf(const SchedulerFlags& flags, uint32_t agents, double density) {
   sim::ScheduleLoad load;
@@ -82,34 +84,52 @@ std::vector<sim::Mode> ModesOf(const SchedulerFlags& flags) {
 }
 
 void PrintTable(const std::vector<Row>& rows) {
-  fmt::print("{:>9} {:>8} {:<6} {:<9} {:>13} {:>11} {:>8} {:>9} {:>10} {:>10}\n", "agents", "tiles", "layer",
-             "mode", "agent steps/s", "bytes/agent", "cluster", "largest", "apart", "virtual s");
+  fmt::print("{:>9} {:>6} {:<9} {:>13} {:>13} {:>33} {:>8} {:>8} {:>6} {:>10}\n", "", "", "", "agent steps/s",
+             "graph alone:", "bytes per agent", "agents a", "", "steps", "");
+  fmt::print("{:>9} {:>6} {:<9} {:>13} {:>13} {:>9} {:>7} {:>7} {:>7} {:>8} {:>8} {:>6} {:>10}\n", "agents",
+             "tiles", "mode", "in whole runs", "agent steps/s", "scheduler", "world", "calls", "backend",
+             "cluster", "largest", "apart", "virtual s");
   for (const Row& row : rows) {
-    fmt::print("{:>9} {:>8} {:<6} {:<9} {:>13.0f} {:>11} {:>8.2f} {:>9} {:>10} {:>10.0f}\n", row.load.agents,
-               row.load.tiles_per_agent, row.layer, sim::ModeName(row.mode), row.Rate(),
-               row.cost.bytes_per_agent, row.MeanCluster(), row.cost.largest_cluster, row.cost.max_spread,
-               row.cost.virtual_s);
+    const sim::ScheduleCost& cost = row.Cost();
+    fmt::print("{:>9} {:>6} {:<9} {:>13} {:>13.0f} {:>9} {:>7} {:>7} {:>7} {:>8.2f} {:>8} {:>6} {:>10.0f}\n",
+               row.load.agents, row.load.tiles_per_agent, sim::ModeName(row.mode),
+               row.run ? fmt::format("{:.0f}", Rate(*row.run)) : "-", Rate(row.graph), cost.bytes_per_agent,
+               cost.world_bytes_per_agent, cost.call_bytes_per_agent, cost.backend_bytes_per_agent,
+               MeanCluster(cost), cost.largest_cluster, cost.max_spread, cost.virtual_s);
   }
+}
+
+nlohmann::ordered_json ToJson(const sim::ScheduleCost& cost) {
+  return {{"agent_steps_per_s", Rate(cost)},
+          {"bytes_per_agent", cost.bytes_per_agent},
+          {"world_bytes_per_agent", cost.world_bytes_per_agent},
+          {"call_bytes_per_agent", cost.call_bytes_per_agent},
+          {"backend_bytes_per_agent", cost.backend_bytes_per_agent},
+          {"agent_steps", cost.agent_steps},
+          {"seconds", cost.seconds},
+          {"cpu_seconds", cost.cpu_seconds},
+          {"mean_cluster", MeanCluster(cost)},
+          {"largest_cluster", cost.largest_cluster},
+          {"max_spread", cost.max_spread},
+          {"virtual_s", cost.virtual_s},
+          {"end", cost.end.Hex()}};
 }
 
 void PrintJson(const SchedulerFlags& flags, const std::vector<Row>& rows) {
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   for (const Row& row : rows) {
-    results.push_back({{"agents", row.load.agents},
-                       {"tiles_per_agent", row.load.tiles_per_agent},
-                       {"layer", row.layer},
-                       {"mode", sim::ModeName(row.mode)},
-                       {"steps", row.load.steps},
-                       {"agent_steps", row.cost.agent_steps},
-                       {"seconds", row.cost.seconds},
-                       {"agent_steps_per_s", row.Rate()},
-                       {"bytes_per_agent", row.cost.bytes_per_agent},
-                       {"mean_cluster", row.MeanCluster()},
-                       {"largest_cluster", row.cost.largest_cluster},
-                       {"max_spread", row.cost.max_spread},
-                       {"virtual_s", row.cost.virtual_s},
-                       {"checked_agents", row.cost.checked_agents},
-                       {"end", row.cost.end.Hex()}});
+    nlohmann::ordered_json result = {{"agents", row.load.agents},
+                                     {"tiles_per_agent", row.load.tiles_per_agent},
+                                     {"mode", sim::ModeName(row.mode)},
+                                     {"steps", row.load.steps},
+                                     {"layer", row.run ? "run" : "graph"}};
+    result.update(ToJson(row.Cost()));
+    if (row.run) {
+      result["graph_agent_steps_per_s"] = Rate(row.graph);
+      result["graph_bytes_per_agent"] = row.graph.bytes_per_agent;
+    }
+    result["checked_agents"] = row.graph.checked_agents;
+    results.push_back(std::move(result));
   }
   const nlohmann::ordered_json document = {{"results", results},           {"radius", flags.rules.radius_p},
                                            {"speed", flags.rules.max_vel}, {"coupling", flags.coupling},
@@ -118,22 +138,17 @@ void PrintJson(const SchedulerFlags& flags, const std::vector<Row>& rows) {
 }
 
 // All modes, which must come to the same end.
-void Measure(const SchedulerFlags& flags, const sim::ScheduleLoad& load, const std::string& layer,
-             std::vector<Row>& rows) {
-  std::optional<Digest> end;
+void Measure(const SchedulerFlags& flags, const sim::ScheduleLoad& load, std::vector<Row>& rows) {
+  const size_t first = rows.size();
   for (const sim::Mode mode : ModesOf(flags)) {
-    spdlog::info("{} agents on {} tiles each, {} steps, {}, {}", load.agents, load.tiles_per_agent,
-                 load.steps, layer, sim::ModeName(mode));
-    if (layer == "graph") {
-      rows.push_back({load, "graph", mode, MeasureSchedule(load, mode)});
-    } else {
-      rows.push_back({load, "run", mode, MeasureWholeRun(load, mode, *llm::MakeBackend(kBackend))});
+    spdlog::info("{} agents on {} tiles each, {} steps, {}", load.agents, load.tiles_per_agent, load.steps,
+                 sim::ModeName(mode));
+    rows.push_back({load, mode, MeasureSchedule(load, mode), std::nullopt});
+    if (!flags.graph_only) rows.back().run = MeasureWholeRun(load, mode);
+    if (rows.back().graph.end != rows[first].graph.end || rows.back().Cost().end != rows[first].Cost().end) {
+      throw MakeError(ErrorCode::kCorrupt, "bench: {} agents do not end where they do in lockstep",
+                      load.agents);
     }
-    if (end.has_value() && *end != rows.back().cost.end) {
-      throw MakeError(ErrorCode::kCorrupt, "bench: {} agents do not end where they do in lockstep ({})",
-                      load.agents, layer);
-    }
-    end = rows.back().cost.end;
   }
 }
 
@@ -143,8 +158,7 @@ void Run(const SchedulerFlags& flags) {
     for (const uint32_t agents : flags.agents) {
       const sim::ScheduleLoad load = LoadOf(flags, agents, density);
       CheckOrder(load);
-      Measure(flags, load, "graph", rows);
-      if (flags.whole) Measure(flags, load, "run", rows);
+      Measure(flags, load, rows);
     }
   }
   flags.json ? PrintJson(flags, rows) : PrintTable(rows);
@@ -154,8 +168,7 @@ void Run(const SchedulerFlags& flags) {
 
 void AddBenchScheduler(CLI::App& bench) {
   CLI::App* command = bench.add_subcommand(
-      "scheduler",
-      "Time the scheduling of walking agents, in lockstep and out of order, where calls cost nothing");
+      "scheduler", "Time runs of walking agents, in lockstep and out of order, where calls cost nothing");
   const auto flags = std::make_shared<SchedulerFlags>();
   command->add_option("--agents", flags->agents, "How many; several: 1000,100000")
       ->delimiter(',')
@@ -181,19 +194,25 @@ void AddBenchScheduler(CLI::App& bench) {
   command->add_option("--steps", flags->steps, "Steps of each agent; default: 4 million agent steps in all")
       ->check(CLI::Range(1, 1000000));
   command->add_option("--seed", flags->seed, "Of places, walks and latencies")->capture_default_str();
-  command->add_flag(
-      "--whole-run", flags->whole,
-      "Also a whole run: coroutines, state in versions, hashes, and the calls of the fake backend");
+  command->add_flag("--graph-only", flags->graph_only,
+                    "Only the dependency graph: who may run, without running anybody");
   command->add_flag("--json", flags->json, "Results as JSON");
   command->footer(
-      "Fixed: a square grid with the Chebyshev metric; agents start anywhere and go 0 to --speed tiles in x "
-      "and y,\nat random; every agent step is one call of 0.5 to 1.5 s of virtual time, one in eight of 5 "
-      "times as long,\non a server without limits; no journal, no world state, one thread. Time is that of "
-      "the "
-      "dependency graph and\nof starting and ending clusters.\n"
+      "Fixed: a square grid with the Chebyshev metric; agents start anywhere, numbered at random, and go 0 "
+      "to\n"
+      "--speed tiles in x and y, at random; every agent step is one call of 0.5 to 1.5 s of virtual time, "
+      "one in\n"
+      "eight of 5 times as long, on a server without limits and with ticks of 0.05 s; no journal; one "
+      "thread.\n"
+      "A whole run has all that other runs have: coroutines, requests, answers of the fake backend, the "
+      "world's\n"
+      "state, the canonical hash. Beside it, the dependency graph alone on the same worlds.\n"
       "First a world of up to 2000 agents that go where what they perceive leads them must end as in "
-      "lockstep.\nWhile it is measured, the invariant of temporal causality is tested for sampled agents "
-      "(not timed).\n"
+      "lockstep.\nWhile the graph is measured, the invariant of temporal causality is tested for sampled "
+      "agents (not timed).\n"
+      "Bytes of the scheduler: graph, clusters and their members, queues, table of calls, versions. Apart "
+      "from "
+      "them:\nthe world's bodies, the coroutines that await answers, the fake backend's calls.\n"
       "Example:\n"
       "  throng bench scheduler --agents 1000,10000,100000,1000000 --json");
   command->callback([flags] { Run(*flags); });

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 namespace throng::llm {
 namespace {
@@ -13,7 +14,7 @@ constexpr uint64_t kMaxWords = 24;
 constexpr int64_t kMoreItems = 3;  // a repeat goes at most so far above its minimum
 constexpr int64_t kMoreChars = 12;
 
-constexpr std::array<const char*, 32> kWords = {
+constexpr std::array<std::string_view, 32> kWords = {
     "the",  "a",    "morning", "park",  "we",    "talk",   "about", "bread", "music", "today",  "friend",
     "meet", "work", "home",    "walk",  "think", "coffee", "old",   "new",   "plan",  "garden", "with",
     "and",  "at",   "book",    "night", "good",  "then",   "later", "story", "river", "light"};
@@ -89,12 +90,12 @@ std::string AnswerMaker::MakeText(const Request& request, CounterRng& rng, Finis
   if (!constraint.choices.empty()) return constraint.choices[rng.NextBelow(constraint.choices.size())];
   // A word and its space are about one token and a half.
   const auto words = 1 + rng.NextBelow(kMaxWords);
+  const size_t limit = static_cast<size_t>(std::max(request.max_tokens, 0)) * 4;
   std::string text;
-  for (uint64_t i = 0; i < words; ++i) {
+  for (uint64_t i = 0; i < words && text.size() <= limit; ++i) {
     if (i > 0) text.push_back(' ');
     text += kWords[rng.NextBelow(kWords.size())];
   }
-  const size_t limit = static_cast<size_t>(std::max(request.max_tokens, 0)) * 4;
   if (text.size() > limit) {
     text.resize(limit);
     finish = FinishReason::kLength;

@@ -1,11 +1,21 @@
 #include "llm/fake.h"
 
 #include <algorithm>
+#include <span>
+#include <unordered_map>
+#include <utility>
 
 #include "base/check.h"
+#include "base/huge_pages.h"
 #include "llm/options.h"
 
 namespace throng::llm {
+
+namespace {
+
+constexpr size_t kPrefetch = 8;  // calls ahead of the one that ends
+
+}  // namespace
 
 FakeOptions FakeOptions::Parse(std::string_view text) {
   FakeOptions options;
@@ -36,91 +46,115 @@ uint64_t FakeLlm::Submit(Request request) {
     completion.text.clear();
     completion.prompt_tokens = completion.output_tokens = 0;
   }
-  Pending& pending = pending_[last_id_];
-  pending = {std::move(completion), latency, request.priority, false, rng.NextDouble() < options_.stuck};
+  const uint32_t slot = NewSlot();
+  calls_[slot] = {std::move(completion), latency, request.priority, false, rng.NextDouble() < options_.stuck};
   if (options_.parallel == 0) {
-    Start(last_id_, pending);
+    Start(slot);
   } else {
-    waiting_.emplace(request.priority, last_id_);  // until Wait knows all that was asked at this time
+    waiting_.emplace(request.priority, last_id_, slot);  // until Wait knows all that was asked at this time
   }
   return last_id_;
 }
 
-void FakeLlm::Start(uint64_t id, Pending& pending) {
-  pending.running = true;
+uint32_t FakeLlm::NewSlot() {
+  if (free_slots_.empty()) {
+    calls_.emplace_back();
+    return static_cast<uint32_t>(calls_.size() - 1);
+  }
+  const uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  return slot;
+}
+
+void FakeLlm::FreeSlot(uint32_t slot) {
+  calls_[slot].completion.id = 0;
+  free_slots_.push_back(slot);
+}
+
+void FakeLlm::Start(uint32_t slot) {
+  Call& call = calls_[slot];
+  call.running = true;
   ++running_;
-  if (!pending.stuck) events_.emplace(now_ + pending.latency, id);
+  if (!call.stuck) events_.Add({now_ + call.latency, call.completion.id, slot});
 }
 
 void FakeLlm::StartWaiting() {
   while (!waiting_.empty() && running_ < options_.parallel) {
-    const uint64_t id = waiting_.begin()->second;
+    const uint32_t slot = std::get<uint32_t>(*waiting_.begin());
     waiting_.erase(waiting_.begin());
-    Start(id, pending_.at(id));
+    Start(slot);
   }
 }
 
 bool FakeLlm::TakeCancelled(std::vector<Completion>& done) {
+  if (!any_cancelled_.load(std::memory_order_acquire)) return false;
   std::vector<uint64_t> ids;
   {
     const std::lock_guard lock(mutex_);
+    any_cancelled_.store(false, std::memory_order_relaxed);
     ids.swap(cancelled_);
   }
+  std::unordered_map<uint64_t, uint32_t> slots;
+  for (uint32_t slot = 0; slot < calls_.size(); ++slot) slots.emplace(calls_[slot].completion.id, slot);
   bool any = false;
   for (const uint64_t id : ids) {
-    const auto found = pending_.find(id);
-    if (found == pending_.end()) continue;
+    const auto found = slots.find(id);
+    if (id == 0 || found == slots.end()) continue;
+    const uint32_t slot = found->second;
+    Call& call = calls_[slot];
+    if (call.completion.id != id) continue;  // cancelled twice
     Completion completion;
     completion.id = id;
-    completion.key = found->second.completion.key;
+    completion.key = call.completion.key;
     completion.finish = FinishReason::kCancelled;
     done.push_back(std::move(completion));
-    if (found->second.running) {
-      --running_;  // its event finds nothing
+    if (call.running) {
+      --running_;  // its event finds another call, or none
     } else {
-      waiting_.erase({found->second.priority, id});
+      waiting_.erase({call.priority, id, slot});
     }
-    pending_.erase(found);
+    FreeSlot(slot);
     any = true;
   }
-  StartWaiting();
   return any;
 }
 
 void FakeLlm::Wait(std::vector<Completion>& done, double seconds) {
-  if (TakeCancelled(done)) return;
+  const bool any_cancelled = TakeCancelled(done);
+  StartWaiting();
+  if (any_cancelled) return;
   const double deadline = now_ + std::max(seconds, 0.0);
   bool any = false;
-  while (!events_.empty() && !(any && events_.top().first > now_)) {
-    const auto [time, id] = events_.top();
-    const auto found = pending_.find(id);
-    if (found == pending_.end()) {
-      events_.pop();
-      continue;
+  while (!any) {  // a moment of which all calls were cancelled is none
+    const std::span<const EventQueue::Event> events = events_.TakeNext(deadline);
+    if (events.empty()) break;
+    for (size_t i = 0; i < events.size(); ++i) {
+      if (i + kPrefetch < events.size()) Prefetch(&calls_[events[i + kPrefetch].slot]);
+      Completion& completion = calls_[events[i].slot].completion;
+      if (completion.id != events[i].id) continue;  // it was cancelled
+      now_ = std::max(now_, events[i].time);
+      ++stats_.calls;
+      stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
+      stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+      done.push_back(std::move(completion));
+      FreeSlot(events[i].slot);
+      --running_;
+      any = true;
     }
-    if (time > deadline) {
-      now_ = deadline;
-      return;
-    }
-    events_.pop();
-    now_ = std::max(now_, time);
-    Completion& completion = found->second.completion;
-    ++stats_.calls;
-    stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-    stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
-    done.push_back(std::move(completion));
-    pending_.erase(found);
-    --running_;
-    any = true;
-    if (events_.empty() || events_.top().first > now_) break;
   }
-  if (!any && !pending_.empty() && deadline < kForever) now_ = deadline;  // all that is there is stuck
+  const bool is_idle = calls_.size() == free_slots_.size();
+  if (!any && !is_idle && deadline < kForever) now_ = deadline;  // nothing is answered until then, if ever
   StartWaiting();
 }
 
 void FakeLlm::Cancel(uint64_t id) {
   const std::lock_guard lock(mutex_);
   cancelled_.push_back(id);
+  any_cancelled_.store(true, std::memory_order_release);
+}
+
+size_t FakeLlm::Bytes() const {
+  return calls_.capacity() * sizeof(Call) + free_slots_.capacity() * sizeof(uint32_t) + events_.Bytes();
 }
 
 std::string FakeLlm::Identity() const {

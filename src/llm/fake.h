@@ -2,18 +2,20 @@
 // measuring schedulers.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <queue>
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <tuple>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "llm/answer_maker.h"
+#include "llm/event_queue.h"
 #include "llm/llm.h"
 
 namespace throng::llm {
@@ -46,20 +48,22 @@ class FakeLlm : public Llm {
   double Now() const override { return now_; }
   std::string Identity() const override;
   Stats GetStats() const override { return stats_; }
+  size_t Bytes() const;  // of calls and events
 
  private:
-  struct Pending {
-    Completion completion;
+  struct Call {
+    Completion completion;  // its id; 0: this slot is free
     double latency;
     int priority;
     bool running;
-    bool stuck = false;
+    bool stuck;
   };
-  using Event = std::pair<double, uint64_t>;  // when, which: ties in the order of submission
 
-  void Start(uint64_t id, Pending& pending);
+  void Start(uint32_t slot);
   void StartWaiting();
   bool TakeCancelled(std::vector<Completion>& done);
+  uint32_t NewSlot();
+  void FreeSlot(uint32_t slot);
 
   FakeOptions options_;
   Cost cost_;  // if empty, the options tell
@@ -67,12 +71,14 @@ class FakeLlm : public Llm {
   double now_ = 0;
   uint64_t last_id_ = 0;
   int running_ = 0;
-  std::unordered_map<uint64_t, Pending> pending_;
-  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
-  std::set<std::pair<int, uint64_t>> waiting_;  // priority, id
+  HugeVector<Call> calls_;
+  std::vector<uint32_t> free_slots_;  // of calls_
+  EventQueue events_;
+  std::set<std::tuple<int, uint64_t, uint32_t>> waiting_;  // priority, id, slot
   Stats stats_;
   std::mutex mutex_;
   std::vector<uint64_t> cancelled_;  // guarded by mutex_
+  std::atomic<bool> any_cancelled_ = false;
 };
 
 // What a call takes alone on that backend, which is in virtual time and used by nobody else.

@@ -33,8 +33,8 @@ std::string DescribeAgent(const World& world, AgentId agent) {
 }
 
 Digest DigestOfRequest(const llm::Request& request) {
-  thread_local Hasher hasher;
-  hasher.Reset().Add(request.function).Add(request.system).Add(request.prompt);
+  Hasher hasher;
+  hasher.Add(request.function).Add(request.system).Add(request.prompt);
   hasher.Add(uint64_t{request.constraint.choices.size()});
   for (const std::string& choice : request.constraint.choices) hasher.Add(choice);
   hasher.Add(request.constraint.json_schema);
@@ -93,21 +93,29 @@ std::vector<Announcement> MemberRun::Announced(size_t known) const {
   return cluster_.Context().reader.AnnouncedAt(Now(), known);
 }
 
-Task<llm::Completion> MemberRun::Ask(llm::Request request) {
-  const RunContext& context = cluster_.Context();
-  request.key = {agent_, Now(), num_calls_++};
-  request.sampling.seed = SeedAt(context.seeds, Now());
-  request.priority = Now();
+Task<llm::Completion> MemberRun::AskBoxed(std::unique_ptr<llm::Request> request) {
   PendingCall call(*this);
-  call.function = request.function;
-  call.request_digest = DigestOfRequest(request);
-  const llm::CallKey key = request.key;
-  context.sink.Submit(std::move(request), call);
+  Issue(std::move(request), call);
   co_await call;
-  thread_local Hasher hasher;
-  hasher.Reset().Add(key.call).Add(call.request_digest).Add(call.completion.finish).Add(call.completion.text);
-  calls_digest_ += hasher.Finish();
+  NoteAnswer(call);
   co_return std::move(call.completion);
+}
+
+void MemberRun::Issue(std::unique_ptr<llm::Request> request, PendingCall& call) {
+  const RunContext& context = cluster_.Context();
+  request->key = {agent_, Now(), num_calls_++};
+  request->sampling.seed = SeedAt(context.seeds, Now());
+  request->priority = Now();
+  call.number = request->key.call;
+  call.function = request->function;
+  call.request_digest = DigestOfRequest(*request);
+  context.sink.Submit(std::move(*request), call);
+}
+
+void MemberRun::NoteAnswer(const PendingCall& call) {
+  Hasher hasher;
+  hasher.Add(call.number).Add(call.request_digest).Add(call.completion.finish).Add(call.completion.text);
+  calls_digest_ += hasher.Finish();
 }
 
 void MemberRun::StartProceed() {
@@ -122,6 +130,26 @@ void MemberRun::FinishProceed() {
   } catch (...) {
     RethrowFrom(fmt::format("{}, step {}", DescribeAgent(cluster_.Context().world, agent_), Now()));
   }
+}
+
+// DraftPool
+
+std::unique_ptr<CommitDraft> DraftPool::Take() {
+  if (idle_.empty()) return std::make_unique<CommitDraft>();
+  std::unique_ptr<CommitDraft> draft = std::move(idle_.back());
+  idle_.pop_back();
+  return draft;
+}
+
+void DraftPool::GiveBack(std::unique_ptr<CommitDraft> draft) {
+  draft->resolve = {};
+  draft->writes.clear();
+  draft->events.clear();
+  draft->cells.clear();
+  draft->born.clear();
+  draft->announced.clear();
+  draft->members.clear();
+  idle_.push_back(std::move(draft));
 }
 
 void SortCells(std::vector<CellWrite>& cells) {
@@ -141,24 +169,13 @@ void SortCells(std::vector<CellWrite>& cells) {
 void ClusterRun::Begin(std::span<const AgentId> members, Step step) {
   step_ = step;
   started_ = proceeded_ = 0;
-  resolving_ = false;
   members_.reserve(members.size());
-  writes_.resize(members.size());
-  for (size_t i = 0; i < members.size(); ++i) {
-    members_.emplace_back(*this, members[i]);
-    writes_[i].id = members[i];
-  }
+  for (const AgentId member : members) members_.emplace_back(*this, member);
 }
 
 void ClusterRun::End() {
-  resolve_ = {};
-  members_.clear();
-  writes_.clear();
-  events_.clear();
-  cells_.clear();
-  born_.clear();
-  announced_.clear();
-  resolve_members_.clear();
+  if (draft_) context_.drafts.GiveBack(std::move(draft_));
+  members_ = MemberList();
 }
 
 std::vector<AgentId> ClusterRun::MemberIds() const {
@@ -192,18 +209,20 @@ void ClusterRun::OnProceedResumed(MemberRun& member) {
 }
 
 bool ClusterRun::StartResolve() {
-  resolve_members_.reserve(members_.size());
+  draft_ = context_.drafts.Take();
+  draft_->writes.resize(members_.size());
   for (size_t i = 0; i < members_.size(); ++i) {
     const MemberRun& member = members_[i];
-    resolve_members_.push_back({member.Self(), member.SelfBody(), member.SelfMind(), member.GetIntent()});
-    writes_[i].body = member.SelfBody();
-    writes_[i].mind = member.SelfMind();
-    writes_[i].mind_digest = context_.reader.MindDigest(member.Self());
+    draft_->members.push_back({member.Self(), member.SelfBody(), member.SelfMind(), member.GetIntent()});
+    MemberCommit& write = draft_->writes[i];
+    write.id = member.Self();
+    write.body = member.SelfBody();
+    write.mind = member.SelfMind();
+    write.mind_digest = context_.reader.MindDigest(member.Self());
   }
-  resolving_ = true;
-  resolve_ = context_.world.Resolve(step_, resolve_members_, *this);
-  resolve_.Start();
-  return resolve_.Done();
+  draft_->resolve = context_.world.Resolve(step_, draft_->members, *this);
+  draft_->resolve.Start();
+  return draft_->resolve.Done();
 }
 
 size_t ClusterRun::IndexOf(AgentId member, const char* what) const {
@@ -234,13 +253,13 @@ void ClusterRun::SetBody(AgentId member, Body body) {
                     DescribeAgent(context_.world, member), to.x, to.y, declared.low.x, declared.low.y,
                     declared.high.x, declared.high.y, declared.until);
   }
-  writes_[i].body = std::move(body);
+  draft_->writes[i].body = std::move(body);
 }
 
 void ClusterRun::SetMind(AgentId member, MindPtr mind) {
   const size_t i = IndexOf(member, "SetMind of");
-  writes_[i].mind_changed = true;
-  writes_[i].mind = std::move(mind);
+  draft_->writes[i].mind_changed = true;
+  draft_->writes[i].mind = std::move(mind);
 }
 
 void ClusterRun::WriteCell(Pos pos, std::string value) {
@@ -257,12 +276,12 @@ void ClusterRun::WriteCell(Pos pos, std::string value) {
         "started, and where that one's declared lookahead allows",
         DescribeAgent(context_.world, members_.front().Self()), pos.x, pos.y);
   }
-  cells_.push_back({pos, std::move(value)});
+  draft_->cells.push_back({pos, std::move(value)});
 }
 
 void ClusterRun::AddEvent(Event event) {
   IndexOf(event.agent, "an event of");
-  events_.push_back(std::move(event));
+  draft_->events.push_back(std::move(event));
 }
 
 Caller& ClusterRun::CallerOf(AgentId member) { return members_[IndexOf(member, "a call by")]; }
@@ -291,10 +310,10 @@ void ClusterRun::Birth(AgentId id, Body body, MindPtr mind) {
   born.body_changed = born.mind_changed = true;
   born.body = std::move(body);
   born.mind = std::move(mind);
-  born_.push_back(std::move(born));
+  draft_->born.push_back(std::move(born));
 }
 
-void ClusterRun::Remove(AgentId member) { writes_[IndexOf(member, "Remove of")].removed = true; }
+void ClusterRun::Remove(AgentId member) { draft_->writes[IndexOf(member, "Remove of")].removed = true; }
 
 void ClusterRun::Announce(AgentId member, std::string text) {
   if (context_.world.Horizon() <= 0) {
@@ -302,31 +321,31 @@ void ClusterRun::Announce(AgentId member, std::string text) {
                     DescribeAgent(context_.world, member));
   }
   Event event{member, "announce", std::move(text)};
-  announced_.push_back(event);
+  draft_->announced.push_back(event);
   AddEvent(std::move(event));
 }
 
 // Checked last: another cluster may have had the id meanwhile.
 void ClusterRun::CheckBorn() {
-  std::sort(born_.begin(), born_.end(),
+  std::sort(draft_->born.begin(), draft_->born.end(),
             [](const MemberCommit& a, const MemberCommit& b) { return a.id < b.id; });
-  for (size_t i = 0; i < born_.size(); ++i) {
-    const AgentId id = born_[i].id;
-    if (!context_.graph.WasPresent(id) && (i == 0 || born_[i - 1].id != id)) continue;
+  for (size_t i = 0; i < draft_->born.size(); ++i) {
+    const AgentId id = draft_->born[i].id;
+    if (!context_.graph.WasPresent(id) && (i == 0 || draft_->born[i - 1].id != id)) continue;
     throw MakeError(ErrorCode::kInvalid, "{}: {} is born, but that id has been somebody's before", Where(),
                     DescribeAgent(context_.world, id));
   }
 }
 
 void ClusterRun::DigestMembers() {
-  thread_local Hasher hasher;
-  std::vector<Digest> events(events_.empty() ? 0 : members_.size());  // chained for each member
-  for (const Event& event : events_) {
+  Hasher hasher;
+  std::vector<Digest> events(draft_->events.empty() ? 0 : members_.size());  // chained for each member
+  for (const Event& event : draft_->events) {
     Digest& chain = events[IndexOf(event.agent, "an event of")];
     chain = hasher.Reset().Add(chain).Add(event.kind).Add(event.text).Finish();
   }
   for (size_t i = 0; i < members_.size(); ++i) {
-    MemberCommit& write = writes_[i];
+    MemberCommit& write = draft_->writes[i];
     if (write.mind_changed) write.mind_digest = DigestOfMind(write.mind.get(), hasher);
     write.body_changed = write.body != members_[i].SelfBody();
     hasher.Reset()
@@ -340,7 +359,7 @@ void ClusterRun::DigestMembers() {
     if (write.removed) hasher.Add("removed");
     write.digest = hasher.Finish();
   }
-  for (MemberCommit& born : born_) {
+  for (MemberCommit& born : draft_->born) {
     born.mind_digest = DigestOfMind(born.mind.get(), hasher);
     hasher.Reset().Add("born").Add(born.id).Add(step_).Add(born.body.pos.x).Add(born.body.pos.y);
     born.digest = hasher.Add(born.body.status).Add(born.mind_digest).Finish();
@@ -348,29 +367,29 @@ void ClusterRun::DigestMembers() {
 }
 
 void ClusterRun::DigestRecord() {
-  thread_local Hasher hasher;
-  hasher.Reset().Add(step_).Add(uint64_t{writes_.size()});
-  for (const MemberCommit& write : writes_) hasher.Add(write.id).Add(write.digest);
-  for (const MemberCommit& born : born_) hasher.Add(born.digest);
-  for (const CellWrite& cell : cells_) hasher.Add(cell.pos.x).Add(cell.pos.y).Add(cell.value);
-  record_.digest = hasher.Finish();
+  Hasher hasher;
+  hasher.Add(step_).Add(uint64_t{draft_->writes.size()});
+  for (const MemberCommit& write : draft_->writes) hasher.Add(write.id).Add(write.digest);
+  for (const MemberCommit& born : draft_->born) hasher.Add(born.digest);
+  for (const CellWrite& cell : draft_->cells) hasher.Add(cell.pos.x).Add(cell.pos.y).Add(cell.value);
+  draft_->record.digest = hasher.Finish();
 }
 
 void ClusterRun::FinishResolve(bool with_digest) {
   try {
-    resolve_.Take();
-    resolve_ = {};
+    draft_->resolve.Take();
+    draft_->resolve = {};
   } catch (...) {
     RethrowFrom(Where());
   }
-  SortCells(cells_);
+  SortCells(draft_->cells);
   CheckBorn();
   DigestMembers();
-  record_.step = step_;
-  record_.members = writes_;
-  record_.born = born_;
-  record_.events = events_;
-  record_.cells = cells_;
+  draft_->record.step = step_;
+  draft_->record.members = draft_->writes;
+  draft_->record.born = draft_->born;
+  draft_->record.events = draft_->events;
+  draft_->record.cells = draft_->cells;
   if (with_digest) DigestRecord();
 }
 

@@ -4,13 +4,16 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/digest.h"
 #include "llm/llm.h"
 #include "sim/dependency_graph.h"
+#include "sim/frame_pool.h"
 #include "sim/scheduler.h"
 #include "sim/world.h"
 #include "sim/world_state.h"
@@ -31,7 +34,10 @@ struct PendingCall {
   MemberRun& member;
   llm::Completion completion;
   std::coroutine_handle<> waiter;
-  bool answered = false;  // at its issue: nobody waits
+  bool answered = false;        // at its issue: nobody waits
+  uint64_t id = 0;              // the backend's, and
+  PendingCall* next = nullptr;  // another call of this agent: the scheduler's
+  uint32_t number = 0;          // of the member's calls in this step
   std::string function;
   Digest request_digest;
   double issued_s = 0;  // on the backend's clock
@@ -75,6 +81,29 @@ class ConfirmedReader final : public StepReader {
   const WorldState& state_;
 };
 
+// What a cluster writes while it resolves its step: few clusters do at any moment, but many await answers
+// before it.
+struct CommitDraft {
+  std::vector<MemberCommit> writes;  // parallel to the members
+  std::vector<Event> events;
+  std::vector<CellWrite> cells;
+  std::vector<MemberCommit> born;
+  std::vector<Event> announced;
+  CommitRecord record;
+  std::vector<Member> members;  // as Resolve gets them
+  Task<void> resolve;           // last: its frame refers to the rest
+};
+
+// Drafts that are used again and again, so that a step allocates little and stays in the cache.
+class DraftPool {
+ public:
+  std::unique_ptr<CommitDraft> Take();
+  void GiveBack(std::unique_ptr<CommitDraft> draft);
+
+ private:
+  std::vector<std::unique_ptr<CommitDraft>> idle_;
+};
+
 // What a run's clusters share.
 struct RunContext {
   const World& world;
@@ -83,6 +112,7 @@ struct RunContext {
   StepReader& reader;
   CallSink& sink;
   const Seeds seeds;
+  DraftPool drafts{};
 };
 
 // One member: its view, its calls, its intent.
@@ -98,18 +128,27 @@ class MemberRun final : public View, public Caller {
   std::string Cell(Pos pos) const override;
   std::vector<Announcement> Announced(size_t known) const override;
 
-  Task<llm::Completion> Ask(llm::Request request) override;
+  Task<llm::Completion> Ask(llm::Request request) override {
+    return AskBoxed(std::make_unique<llm::Request>(std::move(request)));
+  }
 
   ClusterRun& Cluster() const { return cluster_; }
   const Digest& CallsDigest() const { return calls_digest_; }
 
   void StartProceed();
   bool ProceedDone() const { return task_.Done(); }
+  // It will be resumed soon.
+  void PrefetchProceed() const { task_.Prefetch(); }
   // Takes the intent, or throws the agent's error.
   void FinishProceed();
   const IntentPtr& GetIntent() const { return intent_; }
 
  private:
+  // The frame lives until the answer is there, the request only until it is sent.
+  Task<llm::Completion> AskBoxed(std::unique_ptr<llm::Request> request);
+  void Issue(std::unique_ptr<llm::Request> request, PendingCall& call);
+  void NoteAnswer(const PendingCall& call);
+
   ClusterRun& cluster_;
   AgentId agent_;
   uint32_t num_calls_ = 0;
@@ -120,7 +159,7 @@ class MemberRun final : public View, public Caller {
 
 class ClusterRun final : public Commit {
  public:
-  explicit ClusterRun(const RunContext& context) : context_(context) {}
+  explicit ClusterRun(RunContext& context) : context_(context) {}
   ClusterRun(const ClusterRun&) = delete;
   ClusterRun& operator=(const ClusterRun&) = delete;
 
@@ -133,10 +172,11 @@ class ClusterRun final : public Commit {
   void Remove(AgentId member) override;
   void Announce(AgentId member, std::string text) override;
 
-  // Makes this the step of another cluster; the memory of the last one is used again.
+  // Makes this the step of another cluster.
   void Begin(std::span<const AgentId> members, Step step);
   void End();  // lets go of coroutines, minds, intents and what was written
   std::vector<AgentId> MemberIds() const;
+  std::span<const MemberRun> Members() const { return members_; }
 
   const RunContext& Context() const { return context_; }
   Step GetStep() const { return step_; }
@@ -149,40 +189,34 @@ class ClusterRun final : public Commit {
 
   // After Proceed. True when it has ended.
   bool StartResolve();
-  bool IsResolving() const { return resolving_; }
-  bool ResolveDone() const { return resolve_.Done(); }
+  bool IsResolving() const { return draft_ != nullptr; }
+  bool ResolveDone() const { return draft_->resolve.Done(); }
   // Throws Resolve's error, or completes the record.
   void FinishResolve(bool with_digest);
 
-  CommitRecord& Record() { return record_; }
-  std::span<MemberCommit> Writes() { return writes_; }
-  std::span<CellWrite> Cells() { return cells_; }
-  std::span<MemberCommit> Born() { return born_; }
-  std::span<const Event> Announced() const { return announced_; }
+  // Until End:
+  CommitRecord& Record() { return draft_->record; }
+  std::span<MemberCommit> Writes() { return draft_->writes; }
+  std::span<CellWrite> Cells() { return draft_->cells; }
+  std::span<MemberCommit> Born() { return draft_->born; }
+  std::span<const Event> Announced() const { return draft_->announced; }
 
   std::string Where() const;  // for error messages
 
  private:
+  using MemberList = std::vector<MemberRun, FrameAllocator<MemberRun>>;
+
   size_t IndexOf(AgentId member, const char* what) const;
   void CheckBorn();
   void DigestMembers();
   void DigestRecord();
 
-  const RunContext& context_;
+  RunContext& context_;
   Step step_ = 0;
-  std::vector<MemberRun> members_;  // does not grow after Begin: coroutines refer to its elements
-  size_t started_ = 0;
-  size_t proceeded_ = 0;
-  bool resolving_ = false;
-
-  std::vector<MemberCommit> writes_;  // parallel to members_
-  std::vector<Event> events_;
-  std::vector<CellWrite> cells_;
-  std::vector<MemberCommit> born_;
-  std::vector<Event> announced_;
-  CommitRecord record_;
-  std::vector<Member> resolve_members_;
-  Task<void> resolve_;  // last: its frame refers to the rest
+  uint32_t started_ = 0;
+  uint32_t proceeded_ = 0;
+  MemberList members_;                  // does not grow after Begin: coroutines refer to its elements
+  std::unique_ptr<CommitDraft> draft_;  // while it resolves
 };
 
 // Orders cells by position, and leaves the last value written to each.

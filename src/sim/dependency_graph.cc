@@ -100,9 +100,7 @@ bool DependencyGraph::InvariantHolds(AgentId agent) const {
   return true;
 }
 
-size_t DependencyGraph::BytesPerAgent() const {
-  return (proximity_->Bytes() + agents_.capacity() * sizeof(Agent)) / agents_.size();
-}
+size_t DependencyGraph::Bytes() const { return proximity_->Bytes() + agents_.capacity() * sizeof(Agent); }
 
 uint32_t DependencyGraph::FindBlocker(AgentId id) const {
   for (const AgentId other : LinkedTo(id)) {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "sim/proximity.h"
 #include "sim/space.h"
 #include "sim/world.h"
@@ -29,6 +30,7 @@ struct ClusterList {
     const uint32_t begin = i == 0 ? 0 : ends[i - 1];
     return {members.data() + begin, ends[i] - begin};
   }
+  size_t Bytes() const { return members.capacity() * sizeof(AgentId) + ends.capacity() * sizeof(uint32_t); }
   void Clear() {
     members.clear();
     ends.clear();
@@ -119,7 +121,15 @@ class DependencyGraph {
   // Section 3 for this agent against all others, by brute force; true if it holds.
   bool InvariantHolds(AgentId agent) const;
 
-  size_t BytesPerAgent() const;
+  // The agent will be committed soon; each of the three reads what the one before has fetched.
+  void PrefetchAgent(AgentId agent) const {
+    Prefetch(&agents_[agent]);
+    proximity_->PrefetchAgent(agent);
+  }
+  void PrefetchPlaces(AgentId agent) const { proximity_->PrefetchPlaces(agent); }
+  void PrefetchNeighbours(AgentId agent) const { proximity_->PrefetchNeighbours(agent); }
+
+  size_t Bytes() const;
 
  private:
   static constexpr uint32_t kNone = Proximity::kNone;
@@ -149,7 +159,7 @@ class DependencyGraph {
 
   std::unique_ptr<Proximity> proximity_;
   Step end_step_;
-  std::vector<Agent> agents_;
+  HugeVector<Agent> agents_;
   std::unordered_map<uint64_t, std::vector<AgentId>> links_;  // by step and agent: who runs that step too
   std::vector<Step> barriers_;                                // ascending
   std::set<Step> pauses_;

@@ -208,7 +208,7 @@ TEST(DependencyGraph, IsCompact) {
     pos = {static_cast<int32_t>(rng.NextBelow(10000)), static_cast<int32_t>(rng.NextBelow(10000))};
   }
   const DependencyGraph graph(space, Rules{}, Coupling::kPaper, start, 10);
-  EXPECT_LE(graph.BytesPerAgent(), 100u);
+  EXPECT_LE(graph.Bytes() / graph.NumAgents(), 100u);
 }
 
 TEST(DependencyGraph, SpansHugeSpaces) {

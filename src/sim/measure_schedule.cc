@@ -1,5 +1,7 @@
 #include "sim/measure_schedule.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -10,6 +12,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/rng.h"
+#include "llm/fake.h"
 
 namespace throng::sim {
 
@@ -38,6 +41,12 @@ class Clock {
   std::chrono::steady_clock::time_point start_;
   double seconds_ = 0;
 };
+
+double ThreadCpuSeconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 std::vector<Pos> StartPositions(const ScheduleLoad& load, const Space& grid) {
   std::vector<Pos> start(load.agents);
@@ -80,8 +89,8 @@ class Measurement {
     clock_.Stop();
     THRONG_CHECK(cost_.agent_steps == total);
     cost_.seconds = clock_.Seconds();
-    cost_.virtual_s = kSecondsPerTick * static_cast<double>(now_);
-    cost_.bytes_per_agent = graph_.BytesPerAgent();
+    cost_.virtual_s = kSecondsPerTick * static_cast<double>(now_ - 1);  // the last moment that was looked at
+    cost_.bytes_per_agent = graph_.Bytes() / load_.agents;
     Hasher hasher;
     for (AgentId agent = 0; agent < load_.agents; ++agent) {
       const Pos pos = graph_.PosOf(agent);
@@ -92,12 +101,6 @@ class Measurement {
   }
 
  private:
-  uint32_t TicksOf(AgentId agent, Step step) const {
-    const uint64_t random = CounterRng(load_.seed, agent, step).At(0);
-    const auto ticks = kShortestCall + static_cast<uint32_t>((random >> 32) % kCallRange);
-    return random % kSlowOneIn == 0 ? ticks * kSlower : ticks;
-  }
-
   Pos MoveOf(AgentId agent, Step step) {
     uint64_t sum = 0;
     if (load_.perceives) {
@@ -119,7 +122,7 @@ class Measurement {
       uint32_t ticks = 0;
       for (size_t m = 0; m < members.size(); ++m) {
         next_member_[members[m]] = m + 1 < members.size() ? members[m + 1] : kNone;
-        ticks = std::max(ticks, TicksOf(members[m], step));
+        ticks = std::max(ticks, load_.TicksOf(members[m], step));
       }
       ++cost_.clusters;
       cost_.largest_cluster = std::max(cost_.largest_cluster, static_cast<uint32_t>(members.size()));
@@ -208,11 +211,7 @@ class WalkWorld final : public World {
   MindPtr StartMind(AgentId) const override { return nullptr; }
 
   Task<IntentPtr> Proceed(const View&, Caller& caller) const override {
-    llm::Request request;
-    request.function = "walk";
-    request.prompt = "Where to?";
-    request.max_tokens = 1;
-    co_await caller.Ask(std::move(request));
+    co_await AskWhere(caller);
     co_return nullptr;
   }
 
@@ -226,6 +225,15 @@ class WalkWorld final : public World {
   }
 
  private:
+  // Not in the coroutine, whose frame would keep the request while it waits.
+  static Task<llm::Completion> AskWhere(Caller& caller) {
+    llm::Request request;
+    request.function = "walk";
+    request.prompt = "Where to?";
+    request.max_tokens = 1;
+    return caller.Ask(std::move(request));
+  }
+
   const ScheduleLoad load_;
   const Space grid_;
 };
@@ -248,6 +256,12 @@ Pos ScheduleLoad::StartOf(AgentId agent, const Space& grid) const {
   return {x, static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(grid.Height())))};
 }
 
+uint32_t ScheduleLoad::TicksOf(AgentId agent, Step step) const {
+  const uint64_t random = CounterRng(seed, agent, step).At(0);
+  const auto ticks = kShortestCall + static_cast<uint32_t>((random >> 32) % kCallRange);
+  return random % kSlowOneIn == 0 ? ticks * kSlower : ticks;
+}
+
 Pos ScheduleLoad::Move(AgentId agent, Step step, Pos from, const Space& grid, uint64_t perceived) const {
   uint64_t random = CounterRng(seed, agent, step).At(1);
   if (perceived != 0) random = Mix64(random ^ perceived);
@@ -265,24 +279,31 @@ ScheduleCost MeasureSchedule(const ScheduleLoad& load, Mode mode) {
   return Measurement(load, mode).Run();
 }
 
-ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode, llm::Llm& llm) {
+ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode) {
   const WalkWorld world(load);
+  // Its clock counts ticks.
+  llm::FakeLlm llm([&load](const llm::Request& request) {
+    return static_cast<double>(load.TicksOf(request.key.agent, request.key.step));
+  });
   RunOptions options;
   options.mode = mode;
   options.steps = load.steps;
   options.seed = load.seed;
   options.coupling = load.coupling;
+  const double cpu_start = ThreadCpuSeconds();
   const RunResult result = RunWorld(world, llm, options);
   ScheduleCost cost;
+  cost.cpu_seconds = ThreadCpuSeconds() - cpu_start;
   cost.agent_steps = result.stats.agent_steps;
   cost.seconds = result.stats.wall_s;
-  cost.virtual_s = result.stats.backend_s;
+  cost.virtual_s = kSecondsPerTick * result.stats.backend_s;
   cost.clusters = result.stats.clusters;
   cost.largest_cluster = result.stats.largest_cluster;
   cost.max_spread = result.stats.max_spread;
-  cost.bytes_per_agent = DependencyGraph(world.GetSpace(), load.rules, load.coupling,
-                                         StartPositions(load, world.GetSpace()), load.steps)
-                             .BytesPerAgent();
+  cost.bytes_per_agent = result.memory.scheduler_bytes / load.agents;
+  cost.world_bytes_per_agent = result.memory.world_bytes / load.agents;
+  cost.call_bytes_per_agent = result.memory.call_bytes / load.agents;
+  cost.backend_bytes_per_agent = llm.Bytes() / load.agents;
   cost.end = result.hash;
   return cost;
 }

@@ -6,7 +6,6 @@
 #include <cstdint>
 
 #include "base/digest.h"
-#include "llm/llm.h"
 #include "sim/dependency_graph.h"
 #include "sim/scheduler.h"
 
@@ -22,6 +21,8 @@ struct ScheduleLoad {
   // Agents let what they perceive decide where they go, so that any wrong order shows in where they end.
   bool perceives = false;
 
+  // What the agent's call of that step takes, in ticks of 0.05 s of virtual time.
+  uint32_t TicksOf(AgentId agent, Step step) const;
   Space Grid() const;  // throws kInvalid if it is too small or too large
   Pos StartOf(AgentId agent, const Space& grid) const;
   // Where the agent is after that step; `perceived` changes where it goes.
@@ -30,12 +31,18 @@ struct ScheduleLoad {
 
 struct ScheduleCost {
   uint64_t agent_steps = 0;
-  double seconds = 0;    // of committing and starting clusters; without the load's own preparation and checks
-  double virtual_s = 0;  // until the last agent has done its last step
+  double seconds = 0;  // of committing and starting clusters; without the load's own preparation and checks
+  double cpu_seconds = 0;  // of a whole run: what its thread had of a processor, its end included
+  double virtual_s = 0;    // until the last agent has done its last step
   uint64_t clusters = 0;
   uint32_t largest_cluster = 0;
-  Step max_spread = 0;          // largest difference of two agents' steps at any moment
-  size_t bytes_per_agent = 0;   // of the dependency graph
+  Step max_spread = 0;  // largest difference of two agents' steps at any moment
+  // Of memory: of the dependency graph; of a whole run, all that schedules, and apart from it the world's
+  // bodies, coroutines that await calls, and the fake backend with its calls and events.
+  size_t bytes_per_agent = 0;
+  size_t world_bytes_per_agent = 0;
+  size_t call_bytes_per_agent = 0;
+  size_t backend_bytes_per_agent = 0;
   uint64_t checked_agents = 0;  // for which the invariant was tested against all others while it ran
   Digest end;                   // of where everybody is at the end; of a whole run, its canonical hash
 };
@@ -45,7 +52,7 @@ struct ScheduleCost {
 ScheduleCost MeasureSchedule(const ScheduleLoad& load, Mode mode);
 
 // The same agents in a whole run, without a journal: coroutines, versions of the world's state, hashes, and
-// one call of `llm` for each agent step. Its cost has no checks; bytes are the graph's.
-ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode, llm::Llm& llm);
+// one call of the fake backend for each agent step, which takes what it takes there. Without checks.
+ScheduleCost MeasureWholeRun(const ScheduleLoad& load, Mode mode);
 
 }  // namespace throng::sim

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "sim/test_worlds.h"
 
 namespace throng::sim {
 namespace {
@@ -35,13 +34,30 @@ TEST(MeasureSchedule, AWholeRunIsTheSameInBothOrders) {
   ScheduleLoad load;
   load.agents = 300;
   load.steps = 20;
-  HashLlm one(1);
-  HashLlm two(2);
-  const ScheduleCost lockstep = MeasureWholeRun(load, Mode::kLockstep, one);
-  const ScheduleCost ooo = MeasureWholeRun(load, Mode::kOutOfOrder, two);
+  const ScheduleCost lockstep = MeasureWholeRun(load, Mode::kLockstep);
+  const ScheduleCost ooo = MeasureWholeRun(load, Mode::kOutOfOrder);
   EXPECT_EQ(ooo.end, lockstep.end);
   EXPECT_GT(ooo.max_spread, 1);
   EXPECT_EQ(ooo.agent_steps, 300u * 20);
+  EXPECT_GT(ooo.bytes_per_agent, sizeof(Pos) + sizeof(Step));
+  EXPECT_GT(ooo.call_bytes_per_agent, 0u);
+  load.seed = 2;
+  EXPECT_NE(MeasureWholeRun(load, Mode::kOutOfOrder).end, ooo.end);
+}
+
+// The graph driven alone and the scheduler make the same schedule.
+TEST(MeasureSchedule, AWholeRunTakesTheVirtualTimeOfItsGraph) {
+  ScheduleLoad load;
+  load.agents = 700;
+  load.steps = 30;
+  for (const Mode mode : {Mode::kLockstep, Mode::kOutOfOrder}) {
+    const ScheduleCost graph = MeasureSchedule(load, mode);
+    const ScheduleCost run = MeasureWholeRun(load, mode);
+    EXPECT_DOUBLE_EQ(run.virtual_s, graph.virtual_s);
+    EXPECT_EQ(run.clusters, graph.clusters);
+    EXPECT_EQ(run.largest_cluster, graph.largest_cluster);
+    EXPECT_LT(graph.bytes_per_agent, run.bytes_per_agent);
+  }
 }
 
 TEST(MeasureSchedule, RefusesWhatItCannotMeasure) {

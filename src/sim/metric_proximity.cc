@@ -115,20 +115,18 @@ void MetricProximity::UpdateMin(uint32_t bucket) {
   }
 }
 
-bool MetricProximity::NodeMayBlock(AgentId id, int level, int32_t x, int32_t y) const {
+uint32_t MetricProximity::FindBlockerBelow(AgentId id, int level, int32_t x, int32_t y) const {
   const Place& place = places_[id];
   const Step min_step = levels_[level].min_step[static_cast<size_t>(y) * levels_[level].width + x];
-  if (min_step >= place.step) return false;
+  if (min_step >= place.step) return kNone;
   const int64_t side = int64_t{bucket_side_} << level;
   const auto gap = [side](int64_t at, int64_t index) {
     return std::max<int64_t>({index * side - at, at - ((index + 1) * side - 1), 0});
   };
-  return space_.WithinDelta(gap(place.pos.x, x), gap(place.pos.y, y),
-                            int64_t{place.step - min_step} * max_speed_ + max_reach_);
-}
-
-uint32_t MetricProximity::FindBlockerBelow(AgentId id, int level, int32_t x, int32_t y) const {
-  if (!NodeMayBlock(id, level, x, y)) return kNone;
+  if (!space_.WithinDelta(gap(place.pos.x, x), gap(place.pos.y, y),
+                          int64_t{place.step - min_step} * max_speed_ + max_reach_)) {
+    return kNone;
+  }
   if (level == 0) {
     uint32_t other = bucket_head_[static_cast<size_t>(y) * levels_[0].width + x];
     while (other != kNone && !Blocks(other, id)) other = places_[other].next;
@@ -214,6 +212,31 @@ void MetricProximity::Advance(AgentId id, Pos pos) {
     if (place.step < levels_[0].min_step[to]) UpdateMin(to);
   }
   if (step == levels_[0].min_step[from]) UpdateMin(from);
+}
+
+template <typename Visit>
+void MetricProximity::VisitBucketsAround(Pos pos, Visit visit) const {
+  const int32_t width = levels_[0].width;
+  const int32_t x = pos.x / bucket_side_;
+  const int32_t y = pos.y / bucket_side_;
+  for (int32_t by = std::max(y - 1, 0); by <= std::min(y + 1, levels_[0].height - 1); ++by) {
+    for (int32_t bx = std::max(x - 1, 0); bx <= std::min(x + 1, width - 1); ++bx) {
+      visit(static_cast<size_t>(by) * width + bx);
+    }
+  }
+}
+
+void MetricProximity::PrefetchPlaces(AgentId agent) const {
+  VisitBucketsAround(places_[agent].pos, [this](size_t bucket) {
+    Prefetch(&bucket_head_[bucket]);
+    Prefetch(&levels_[0].min_step[bucket]);
+  });
+}
+
+void MetricProximity::PrefetchNeighbours(AgentId agent) const {
+  VisitBucketsAround(places_[agent].pos, [this](size_t bucket) {
+    if (bucket_head_[bucket] != kNone) Prefetch(&places_[bucket_head_[bucket]]);
+  });
 }
 
 void MetricProximity::Remove(AgentId id) {

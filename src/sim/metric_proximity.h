@@ -22,6 +22,8 @@ class MetricProximity final : public Proximity {
   void FindPerceived(AgentId agent, std::vector<AgentId>& found) const override;
   void FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const override;
   void Advance(AgentId agent, Pos pos) override;
+  void PrefetchPlaces(AgentId agent) const override;
+  void PrefetchNeighbours(AgentId agent) const override;
   void Remove(AgentId agent) override;
   void Add(AgentId agent, Pos pos, Step step) override;
   size_t Bytes() const override;
@@ -34,7 +36,7 @@ class MetricProximity final : public Proximity {
   struct Level {
     int32_t width = 0;
     int32_t height = 0;
-    std::vector<Step> min_step;  // [height x width]
+    HugeVector<Step> min_step;  // [height x width]
   };
 
   int64_t Speed(AgentId agent) const { return RulesOf(agent).max_vel; }
@@ -47,8 +49,10 @@ class MetricProximity final : public Proximity {
   uint32_t BucketOf(Pos pos) const;
   int32_t NodeIndex(int64_t at, int32_t size, int level) const;
   void UpdateMin(uint32_t bucket);
-  bool NodeMayBlock(AgentId agent, int level, int32_t x, int32_t y) const;
   uint32_t FindBlockerBelow(AgentId agent, int level, int32_t x, int32_t y) const;
+  // Calls visit(bucket) for the 3 x 3 buckets around a position, as far as they exist.
+  template <typename Visit>
+  void VisitBucketsAround(Pos pos, Visit visit) const;
   // Calls visit(other) for all agents of the buckets that the square around pos touches.
   template <typename Visit>
   void VisitBuckets(Pos pos, int64_t radius, Visit visit) const;
@@ -60,7 +64,7 @@ class MetricProximity final : public Proximity {
   int64_t max_reach_ = 0;  // no less than any Reach
   int64_t max_speed_ = 0;
   int32_t bucket_side_ = 1;
-  std::vector<uint32_t> bucket_head_;  // [levels_[0].height x levels_[0].width]
+  HugeVector<uint32_t> bucket_head_;  // [levels_[0].height x levels_[0].width]
   std::vector<Level> levels_;
 };
 

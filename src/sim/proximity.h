@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "sim/space.h"
 #include "sim/world.h"
 
@@ -56,6 +57,11 @@ class Proximity {
   Step StepOf(AgentId agent) const { return places_[agent].step; }
   const Rules& RulesOf(AgentId agent) const { return rules_[rules_.size() == 1 ? 0 : agent]; }
 
+  // The agent will be asked about soon: fetches where it is, then the list of those near it, then these.
+  void PrefetchAgent(AgentId agent) const { Prefetch(&places_[agent]); }
+  virtual void PrefetchPlaces(AgentId) const {}
+  virtual void PrefetchNeighbours(AgentId) const {}
+
   // What binds the agent now; until <= its step: nothing.
   Lookahead LookaheadOf(AgentId agent) const { return lookahead_.empty() ? Lookahead() : lookahead_[agent]; }
   void SetLookahead(AgentId agent, const Lookahead& lookahead);
@@ -80,7 +86,7 @@ class Proximity {
 
   Space space_;
   std::vector<Rules> rules_;
-  std::vector<Place> places_;
+  HugeVector<Place> places_;
   std::vector<Lookahead> lookahead_;  // by agent; empty until one declares something
 };
 

@@ -5,11 +5,11 @@
 #include <deque>
 #include <memory>
 #include <queue>
-#include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "sim/call_table.h"
 #include "sim/cluster_run.h"
 #include "sim/run_hash.h"
 #include "sim/speculation.h"
@@ -24,6 +24,13 @@ namespace {
 constexpr double kPollSeconds = 0.2;
 // After an error: how often to wait for cancelled calls before the backend is left to itself.
 constexpr int kDrainRounds = 50;
+// So many answers are delivered before the clusters that they release start: of those, smaller steps go
+// first.
+constexpr size_t kDeliveriesAtOnce = 256;
+// Members of a cluster that are fetched for each answer to one of them.
+constexpr size_t kMatesToFetch = 8;
+// Of a coroutine's frame, what is worth fetching before it is resumed.
+constexpr size_t kFrameBytes = 192;
 
 double WallSeconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -43,6 +50,12 @@ std::vector<Rules> RulesOfAll(const World& world) {
   for (AgentId agent = 0; agent < world.NumAgents(); ++agent) rules[agent] = world.RulesOf(agent);
   if (!rules.empty() && std::equal(rules.begin() + 1, rules.end(), rules.begin())) rules.resize(1);
   return rules;
+}
+
+// Whether agents are read in versions of steps before their own. On grids and planes nobody sees whoever is
+// at another step.
+bool ReadsOlderVersions(const World& world, Mode mode) {
+  return mode == Mode::kSpeculative || world.GetSpace().GetMetric() == Metric::kHops;
 }
 
 class Runner final : public CallSink {
@@ -76,12 +89,14 @@ class Runner final : public CallSink {
   void Declare(AgentId agent, Step step);
   void CloseSteps();
   void WaitForCompletions();
+  void PrefetchAfter(size_t i) const;
   void Count(const llm::Completion& completion);
-  void Deliver(llm::Completion completion);
+  void Deliver(llm::Completion& completion);
   void CheckStop() const;
   void Report();
   void MeterInFlight();
-  size_t InFlight() const { return in_flight_.size() + (speculator_ ? speculator_->InFlight() : 0); }
+  void MeasureMemory();
+  size_t InFlight() const { return in_flight_.Size() + (speculator_ ? speculator_->InFlight() : 0); }
   void CancelAll() noexcept;
 
   const World& world_;
@@ -95,14 +110,17 @@ class Runner final : public CallSink {
   RunResult result_;
   RunStats& stats_ = result_.stats;
 
-  std::priority_queue<Ready> ready_;
+  struct ReadyQueue : std::priority_queue<Ready> {
+    size_t Bytes() const { return c.capacity() * sizeof(Ready); }
+  };
+  ReadyQueue ready_;
   ClusterList released_;
   std::vector<std::unique_ptr<ClusterRun>> clusters_;
   std::vector<ClusterRun*> idle_;  // of clusters_: used again, so that a step allocates little
   size_t running_ = 0;
   const bool tells_expectations_ = llm_.WantsExpectations();
-  std::unique_ptr<Speculator> speculator_;                     // mode speculative
-  std::unordered_map<uint64_t, PendingCall*> in_flight_;       // by the backend's id
+  std::unique_ptr<Speculator> speculator_;  // mode speculative
+  CallTable in_flight_;
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
   std::vector<llm::Completion> done_;
   std::vector<Pos> positions_;
@@ -124,10 +142,11 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
     : world_(world),
       llm_(llm),
       options_(options),
-      state_(world),
+      state_(world, ReadsOlderVersions(world, options.mode)),
       graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world), options.steps),
       reader_(graph_, state_),
       context_{world, world.GetSpace(), graph_, reader_, *this, {options.seed, options.seed_changes}},
+      in_flight_(world.NumAgents()),
       interventions_(options.interventions) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
@@ -152,6 +171,7 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
 }
 
 RunResult Runner::Run() {
+  FramePool::OfThread().ResetPeak();
   backend_start_ = metered_until_ = llm_.Now();
   for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
     if (state_.IsPresent(agent)) hash_.AddStart(agent, state_.BodyOf(agent), state_.MindDigest(agent));
@@ -170,9 +190,23 @@ RunResult Runner::Run() {
   stats_.backend_s = metered_until_ - backend_start_;
   stats_.wall_s = WallSeconds() - wall_start_;
   stats_.parallelism = stats_.backend_s > 0 ? in_flight_seconds_ / stats_.backend_s : 0;
+  MeasureMemory();
   CancelAll();  // guesses that were given up last
   result_.hash = hash_.Finish();
   return std::move(result_);
+}
+
+// At the end: of what is used again and again, nothing has been given back.
+void Runner::MeasureMemory() {
+  RunMemory& memory = result_.memory;
+  const size_t members = world_.NumAgents() * sizeof(MemberRun);
+  const size_t frames = FramePool::OfThread().PeakBytes();
+  const size_t cluster = sizeof(ClusterRun) + sizeof(std::unique_ptr<ClusterRun>) + 2 * sizeof(void*);
+  memory.scheduler_bytes = graph_.Bytes() + state_.BookkeepingBytes() + in_flight_.Bytes() + ready_.Bytes() +
+                           members + clusters_.size() * cluster + released_.Bytes() +
+                           done_.capacity() * sizeof(llm::Completion);
+  memory.call_bytes = frames > members ? frames - members : 0;
+  memory.world_bytes = state_.WorldBytes();
 }
 
 void Runner::Loop() {
@@ -183,7 +217,7 @@ void Runner::Loop() {
     TakeInterventions();
     StartClusters();
     if (running_ == 0) break;
-    if (speculator_) speculator_->Run(in_flight_.size());
+    if (speculator_) speculator_->Run(in_flight_.Size());
     WaitForCompletions();
     CheckStop();
     Report();
@@ -366,7 +400,7 @@ void Runner::Submit(llm::Request request, PendingCall& call) {
     if (call.answered) Count(call.completion);
     return;
   }
-  if (options_.mode == Mode::kSingle && !in_flight_.empty()) {
+  if (options_.mode == Mode::kSingle && in_flight_.Size() > 0) {
     waiting_.emplace_back(std::move(request), &call);
     return;
   }
@@ -375,7 +409,7 @@ void Runner::Submit(llm::Request request, PendingCall& call) {
   if (speculator_) speculator_->OnAsked(id, key, call.function, call.request_digest);
   MeterInFlight();
   call.issued_s = metered_until_;
-  in_flight_.emplace(id, &call);
+  in_flight_.Add(id, call);
 }
 
 // Adds the time since the last change, weighted with the requests that were in flight.
@@ -392,13 +426,50 @@ void Runner::WaitForCompletions() {
   MeterInFlight();
   if (done_.empty() && !polls) {
     throw MakeError(ErrorCode::kUnavailable, "the backend has forgotten {} calls in flight",
-                    in_flight_.size());
+                    in_flight_.Size());
   }
-  for (llm::Completion& completion : done_) Deliver(std::move(completion));
-  if (!waiting_.empty() && in_flight_.empty()) {
+  for (size_t i = 0; i < done_.size(); ++i) {
+    PrefetchAfter(i);
+    Deliver(done_[i]);
+    // What these have released starts while the cache still has it.
+    if ((i + 1) % kDeliveriesAtOnce == 0) StartClusters();
+  }
+  if (!waiting_.empty() && in_flight_.Size() == 0) {
     auto [request, call] = std::move(waiting_.front());
     waiting_.pop_front();
     Submit(std::move(request), *call);
+  }
+}
+
+// Agents whose answers come together are anywhere in memory: what the next deliveries need is fetched while
+// this one is done, a pointer further each time.
+void Runner::PrefetchAfter(size_t i) const {
+  if (i + 16 < done_.size()) {
+    const AgentId agent = done_[i + 16].key.agent;
+    in_flight_.PrefetchEntry(agent);
+    state_.PrefetchAgent(agent);
+    graph_.PrefetchAgent(agent);
+  }
+  if (i + 12 < done_.size()) graph_.PrefetchPlaces(done_[i + 12].key.agent);
+  if (i + 8 < done_.size()) graph_.PrefetchNeighbours(done_[i + 8].key.agent);
+  const auto call_of = [this](size_t at) {
+    return at < done_.size() ? in_flight_.FirstOf(done_[at].key.agent) : nullptr;
+  };
+  if (const PendingCall* call = call_of(i + 10)) Prefetch(call);
+  if (const PendingCall* call = call_of(i + 7)) {
+    Prefetch(&call->member);
+    Prefetch(static_cast<const char*>(call->waiter.address()), kFrameBytes);
+  }
+  if (const PendingCall* call = call_of(i + 4)) {
+    call->member.PrefetchProceed();
+    Prefetch(&call->member.Cluster());
+  }
+  if (const PendingCall* call = call_of(i + 2)) {
+    const std::span<const MemberRun> mates = call->member.Cluster().Members();
+    for (const MemberRun& mate : mates.first(std::min(mates.size(), kMatesToFetch))) {
+      state_.PrefetchAgent(mate.Self());
+      graph_.PrefetchAgent(mate.Self());
+    }
   }
 }
 
@@ -409,12 +480,9 @@ void Runner::Count(const llm::Completion& completion) {
   stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
 }
 
-void Runner::Deliver(llm::Completion completion) {
-  const auto it = in_flight_.find(completion.id);
-  PendingCall* found = nullptr;
-  if (it != in_flight_.end()) {
-    found = it->second;
-    in_flight_.erase(it);
+void Runner::Deliver(llm::Completion& completion) {
+  PendingCall* found = in_flight_.Take(completion.key, completion.id);
+  if (found != nullptr) {
     if (speculator_) speculator_->OnAnswered(completion);
   } else {
     THRONG_CHECK(speculator_ != nullptr);
@@ -468,12 +536,12 @@ void Runner::Report() {
   progress.front_step = graph_.FrontStep();
   progress.agents_ahead = graph_.NumPresent() - graph_.AgentsAtBase();
   progress.in_flight = InFlight();
-  for (const auto& [id, call] : in_flight_) {
-    const double wait = metered_until_ - call->issued_s;
-    if (wait <= progress.longest_wait_s) continue;
+  in_flight_.ForEach([&](const PendingCall& call) {
+    const double wait = metered_until_ - call.issued_s;
+    if (wait <= progress.longest_wait_s) return;
     progress.longest_wait_s = wait;
-    progress.longest_waiting = call->member.Self();
-  }
+    progress.longest_waiting = call.member.Self();
+  });
   options_.on_progress(progress);
 }
 
@@ -481,17 +549,17 @@ void Runner::Report() {
 // meanwhile are dropped here (a journal below has kept them).
 void Runner::CancelAll() noexcept {
   try {
-    const auto forget = [this](uint64_t id) {
-      in_flight_.erase(id);
-      if (speculator_) speculator_->Forget(id);
+    const auto forget = [this](const llm::Completion& completion) {
+      in_flight_.Take(completion.key, completion.id);
+      if (speculator_) speculator_->Forget(completion.id);
     };
-    for (const llm::Completion& completion : done_) forget(completion.id);  // came with the one that failed
-    for (const auto& [id, call] : in_flight_) llm_.Cancel(id);
+    for (const llm::Completion& completion : done_) forget(completion);  // came with the one that failed
+    in_flight_.ForEach([this](const PendingCall& call) { llm_.Cancel(call.id); });
     if (speculator_) speculator_->CancelAll();
     for (int round = 0; round < kDrainRounds && InFlight() > 0; ++round) {
       done_.clear();
       llm_.Wait(done_, kPollSeconds);
-      for (const llm::Completion& completion : done_) forget(completion.id);
+      for (const llm::Completion& completion : done_) forget(completion);
     }
   } catch (...) {
     // The error that ended the run is the one to report.

@@ -149,11 +149,19 @@ struct RunOptions {
   const std::atomic<bool>* stop = nullptr;  // when it becomes true, the run ends with kCancelled
 };
 
+// What the run held when it held most; what minds point to, observers and the backend have apart.
+struct RunMemory {
+  size_t scheduler_bytes = 0;  // the graph, clusters, queues, calls by agent, versions' bookkeeping, hashes
+  size_t world_bytes = 0;      // bodies, cells
+  size_t call_bytes = 0;       // coroutines that await answers
+};
+
 struct RunResult {
   Digest hash;                      // over start_hash and step_hashes
   Digest start_hash;                // of the state before step 0
   std::vector<Digest> step_hashes;  // equal in every mode
   RunStats stats;
+  RunMemory memory;
 };
 
 // Runs `world` from its start. Throws the Error of whatever failed, naming agent and step; calls in flight

@@ -2,10 +2,14 @@
 #pragma once
 
 #include <coroutine>
+#include <cstddef>
 #include <exception>
 #include <optional>
 #include <utility>
 #include <vector>
+
+#include "base/huge_pages.h"
+#include "sim/frame_pool.h"
 
 namespace throng::sim {
 
@@ -31,6 +35,10 @@ struct PromiseBase {
   std::suspend_always initial_suspend() const noexcept { return {}; }
   FinalAwaiter final_suspend() const noexcept { return {}; }
   void unhandled_exception() { error = std::current_exception(); }
+  static void* operator new(size_t size) { return FramePool::OfThread().Take(size); }
+  static void operator delete(void* frame, size_t size) noexcept {
+    FramePool::OfThread().GiveBack(frame, size);
+  }
 };
 
 template <typename T>
@@ -78,6 +86,8 @@ class [[nodiscard]] Task {
 
   // For the outermost task: runs until the first suspension. The task must stay alive until Done().
   void Start() { handle_.resume(); }
+  // It will be resumed soon: fetches what lies at the start of the frame.
+  void Prefetch() const { throng::Prefetch(static_cast<const char*>(handle_.address()), kPrefetchBytes); }
   bool Done() const { return handle_.done(); }
   // The value, or the exception that ended the task. Only when Done().
   T Take() { return handle_.promise().Take(); }
@@ -96,6 +106,7 @@ class [[nodiscard]] Task {
   }
 
  private:
+  static constexpr size_t kPrefetchBytes = 192;
   Handle handle_ = nullptr;
 };
 

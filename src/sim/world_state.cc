@@ -30,7 +30,7 @@ Digest DigestOfMind(const Mind* mind, Hasher& hasher) {
   return hasher.Finish();
 }
 
-WorldState::WorldState(const World& world) {
+WorldState::WorldState(const World& world, bool keeps_older) : keeps_older_(keeps_older) {
   Hasher hasher;
   agents_.resize(world.NumAgents());
   for (AgentId id = 0; id < world.NumAgents(); ++id) {
@@ -75,7 +75,7 @@ void WorldState::SetVersion(AgentId id, Version version) {
   Agent& agent = agents_[id];
   const Step step = version.step;
   THRONG_DCHECK(step >= agent.newest.step);
-  if (step > agent.newest.step) agent.older.push_back(std::move(agent.newest));
+  if (keeps_older_ && step > agent.newest.step) agent.older.push_back(std::move(agent.newest));
   agent.newest = std::move(version);
   if (step <= base_step_) {
     agent.older.clear();
@@ -139,6 +139,23 @@ void WorldState::Prune(Step base_step) {
     for (const uint64_t key : written_.begin()->second) PruneCell(key);
     written_.erase(written_.begin());
   }
+}
+
+size_t WorldState::WorldBytes() const {
+  size_t bytes = agents_.capacity() * (sizeof(Body) + sizeof(MindPtr));
+  for (const auto& [key, versions] : cells_) {
+    for (const CellVersion& version : versions) bytes += sizeof(std::string) + version.value.capacity();
+  }
+  return bytes;
+}
+
+size_t WorldState::BookkeepingBytes() const {
+  size_t bytes = agents_.capacity() * (sizeof(Agent) - sizeof(Body) - sizeof(MindPtr));
+  for (const Agent& agent : agents_) bytes += agent.older.capacity() * sizeof(Version);
+  for (const auto& [key, versions] : cells_) {
+    bytes += sizeof(key) + sizeof(versions) + versions.capacity() * sizeof(Step);
+  }
+  return bytes;
 }
 
 size_t WorldState::NumVersions() const {

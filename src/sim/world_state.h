@@ -9,13 +9,15 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "base/huge_pages.h"
 #include "sim/world.h"
 
 namespace throng::sim {
 
 class WorldState {
  public:
-  explicit WorldState(const World& world);  // version 0
+  // Version 0. Without older versions, only the newest of each agent can be read; of cells always all.
+  explicit WorldState(const World& world, bool keeps_older = true);
 
   // The newest version, which the agent's next step reads. References hold until the agent's next SetAgent.
   const Body& BodyOf(AgentId agent) const { return agents_[agent].newest.body; }
@@ -43,8 +45,15 @@ class WorldState {
   void Announce(Announcement announcement, AgentId by);
   void SetCell(Pos pos, Step step, std::string value);
 
+  // The agent will be read soon.
+  void PrefetchAgent(AgentId agent) const { Prefetch(&agents_[agent]); }
+
   // Steps before this one will not be read again.
   void Prune(Step base_step);
+
+  // Of memory: what agents and cells are, without what minds point to; and what keeping versions of it adds.
+  size_t WorldBytes() const;
+  size_t BookkeepingBytes() const;
 
   size_t NumVersions() const;  // of agents and cells together: for tests
 
@@ -74,7 +83,8 @@ class WorldState {
   void SetVersion(AgentId agent, Version version);
   void PruneCell(uint64_t key);
 
-  std::vector<Agent> agents_;
+  const bool keeps_older_;
+  HugeVector<Agent> agents_;
   std::unordered_map<uint64_t, std::vector<CellVersion>> cells_;
   std::map<Step, std::vector<uint64_t>> written_;  // version -> cells that have one, until pruned
   std::vector<Announced> announced_;               // by step, then speaker

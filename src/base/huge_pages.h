@@ -1,0 +1,39 @@
+// Large arrays that are read here and there: in pages of 2 MiB, where the system grants them, an access costs
+// no walk through page tables.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace throng {
+
+constexpr size_t kHugePage = 2u << 20;
+
+// Whole huge pages if size is at least one; throws std::bad_alloc.
+void* AllocateHuge(size_t size);
+void FreeHuge(void* block, size_t size) noexcept;
+
+template <typename T>
+struct HugePageAllocator {
+  using value_type = T;
+  HugePageAllocator() = default;
+  template <typename U>
+  explicit HugePageAllocator(const HugePageAllocator<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(AllocateHuge(n * sizeof(T))); }
+  void deallocate(T* block, size_t n) noexcept { FreeHuge(block, n * sizeof(T)); }
+  bool operator==(const HugePageAllocator&) const = default;
+};
+
+template <typename T>
+using HugeVector = std::vector<T, HugePageAllocator<T>>;
+
+// For what will be read soon: all cache lines of an object.
+template <typename T>
+void Prefetch(const T* object, size_t bytes = sizeof(T)) {
+  constexpr size_t kLine = 64;
+  const char* at = reinterpret_cast<const char*>(object);
+  for (size_t i = 0; i < bytes; i += kLine) __builtin_prefetch(at + i);
+  asm volatile("");  // GCC drops calls of functions that do nothing but prefetch
+}
+
+}  // namespace throng

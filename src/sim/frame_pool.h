@@ -1,0 +1,93 @@
+// Memory of what lives for one step: coroutine frames, and the members of clusters. There are as many at once
+// as there are calls in flight, and they come and go in any order, which a general allocator answers by
+// splitting and joining its blocks. Here each size has a list of free blocks, and the last one freed, which
+// the cache still has, is used first.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <new>
+#include <vector>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define THRONG_FRAMES_FROM_HEAP
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define THRONG_FRAMES_FROM_HEAP  // so that uses after the end are found
+#endif
+
+namespace throng::sim {
+
+class FramePool {
+ public:
+  // Of the thread, which also frees what it took.
+  static FramePool& OfThread() {
+    thread_local FramePool pool;
+    return pool;
+  }
+
+  FramePool() = default;
+  FramePool(const FramePool&) = delete;
+  FramePool& operator=(const FramePool&) = delete;
+  ~FramePool();
+
+  void* Take(size_t size) {
+    const size_t list = ListOf(size);
+    if (list >= kLists) return ::operator new(size);
+    taken_bytes_ += BytesOf(list);
+    peak_bytes_ = std::max(peak_bytes_, taken_bytes_);
+    Free* block = free_[list];
+    if (block == nullptr) return Carve(BytesOf(list));
+    free_[list] = block->next;
+    return block;
+  }
+
+  void GiveBack(void* block, size_t size) noexcept {
+    const size_t list = ListOf(size);
+    if (list >= kLists) return ::operator delete(block);
+    taken_bytes_ -= BytesOf(list);
+    free_[list] = new (block) Free{free_[list]};
+  }
+
+  // The most that was taken at once since the last reset.
+  size_t PeakBytes() const { return peak_bytes_; }
+  void ResetPeak() { peak_bytes_ = taken_bytes_; }
+
+ private:
+#ifdef THRONG_FRAMES_FROM_HEAP
+  static constexpr size_t kLists = 0;
+#else
+  static constexpr size_t kLists = 128;
+#endif
+  static constexpr size_t kGrain = 16;  // sizes are multiples of it
+
+  struct Free {
+    Free* next;
+  };
+
+  static size_t ListOf(size_t size) { return (size - 1) / kGrain; }
+  static size_t BytesOf(size_t list) { return (list + 1) * kGrain; }
+  void* Carve(size_t size);
+
+  std::array<Free*, 128> free_{};
+  std::vector<void*> slabs_;     // a huge page each
+  std::byte* unused_ = nullptr;  // of the last slab
+  size_t unused_bytes_ = 0;
+  size_t taken_bytes_ = 0;
+  size_t peak_bytes_ = 0;
+};
+
+template <typename T>
+struct FrameAllocator {
+  using value_type = T;
+  FrameAllocator() = default;
+  template <typename U>
+  explicit FrameAllocator(const FrameAllocator<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(FramePool::OfThread().Take(n * sizeof(T))); }
+  void deallocate(T* block, size_t n) noexcept { FramePool::OfThread().GiveBack(block, n * sizeof(T)); }
+  bool operator==(const FrameAllocator&) const = default;
+};
+
+}  // namespace throng::sim
