@@ -33,6 +33,9 @@ ANSWERS = "SELECT * FROM completions ORDER BY step, agent, call"
 # What happens in the town from outside.
 EVENTS = ["100 leave Ben", "400 at cafe for 60: a fire", "600 arrive Ben at park", "700 announce Radio said: it rains."]
 
+# Other spaces than the town's grid: a plane and a network.
+EXAMPLES = [("plaza", "speculative"), ("followers", "ooo")]
+
 
 def rows(path, query):
     """What survived; nothing if the process died before the tables were there."""
@@ -171,11 +174,15 @@ def main():
             replay = ["replay", trace, "--json", "--mode", mode]
             subjects.append(Subject(arguments.throng, f"run-{mode}", run, folder, arguments.seconds))
             subjects.append(Subject(arguments.throng, f"replay-{mode}", replay, folder, None))
+        for scenario, mode in EXAMPLES:
+            run = ["run", "--scenario", scenario, "--llm", arguments.llm, "--quiet", "--json", "--mode", mode]
+            subjects.append(Subject(arguments.throng, f"{scenario}-{mode}", run, folder, arguments.seconds))
+        each_at_once = min(3, max(1, arguments.kills // len(subjects)))
         for subject in itertools.cycle(subjects):
             left = arguments.kills - sum(each.kills for each in subjects)
             if left <= 0:
                 break
-            subject.kill_one_run(min(left, 3))
+            subject.kill_one_run(min(left, each_at_once))
         for subject in subjects:
             print(
                 f"{subject.name}: {subject.kills} kills in {subject.runs} runs of {subject.expected['llm_calls']} calls: "

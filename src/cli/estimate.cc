@@ -52,9 +52,10 @@ Sample MakeSample(Simulation simulation, uint32_t agents, sim::Step steps) {
   sim::TemporaryJournal journal;
   sim::JournaledLlm llm(fake, journal.Get());
   sim::RunWorld(*scenario.world, llm, MakeRunOptions(simulation, scenario));
-  Sample sample = SampleOf(journal.Get(), simulation.agents, simulation.steps);
-  sample.from = fmt::format("made-up answers, {} agents for {} steps, 4 bytes to a token", simulation.agents,
-                            simulation.steps);
+  const uint32_t sampled = scenario.world->NumAgents();  // more than asked for where agents are born
+  Sample sample = SampleOf(journal.Get(), sampled, simulation.steps);
+  sample.from =
+      fmt::format("made-up answers, {} agents for {} steps, 4 bytes to a token", sampled, simulation.steps);
   return sample;
 }
 

@@ -47,8 +47,8 @@ void Interview(Options& options, const CLI::App& command) {
   const Scenario scenario = LoadScenario(options.simulation);
   const town::Town* town = scenario.town;
   if (town == nullptr) {
-    throw MakeError(ErrorCode::kInvalid, "journal {}: it is of a recorded day, allowed: of a town",
-                    options.journal);
+    throw MakeError(ErrorCode::kInvalid, "journal {}: its world is {}, allowed: a town", options.journal,
+                    scenario.world->Name());
   }
   const sim::AgentId agent = town->FindAgent(options.agent);
   const sim::Step step = options.at.empty() ? journal->NumSteps() : ParseMoment(options.at, scenario);

@@ -105,7 +105,8 @@ void AddRun(CLI::App& app) {
       "arrive "
       "Nils at park\"\n"
       "  throng run --agents 100 --kv gear2 -m model.gguf --journal a.journal\n"
-      "  throng run --llm http://localhost:8000 --mode lockstep --json");
+      "  throng run --llm http://localhost:8000 --mode lockstep --json\n"
+      "  throng run --scenario followers --agents 200");
   command->callback([options] { Run(*options); });
 }
 

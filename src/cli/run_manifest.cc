@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "sim/example_worlds.h"
 
 namespace throng::cli {
 
@@ -36,6 +37,12 @@ Field PathField(const char* key, const char* flag, std::string& path) {
   return field;
 }
 
+// The names of examples are no paths.
+Field ScenarioField(const char* key, const char* flag, std::string& scenario) {
+  return sim::FindExampleWorld(scenario) != nullptr ? TextField(key, flag, scenario)
+                                                    : PathField(key, flag, scenario);
+}
+
 template <typename Number>
 Field NumberField(const char* key, const char* flag, Number& number) {
   return {key, flag, [&number] { return fmt::format("{}", number); },
@@ -61,7 +68,7 @@ Field BoolField(const char* key, const char* flag, bool& value) {
 
 std::vector<Field> FieldsOf(Simulation& simulation) {
   engine::LocalOptions& local = simulation.local;
-  return {PathField("town", "--scenario", simulation.scenario),
+  return {ScenarioField("town", "--scenario", simulation.scenario),
           PathField("trace", nullptr, simulation.trace),
           NumberField("radius", nullptr, simulation.radius),
           NumberField("requested_agents", nullptr, simulation.agents),

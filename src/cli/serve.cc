@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/local_flags.h"
+#include "cli/run_manifest.h"
 #include "cli/simulate.h"
 #include "serve/server.h"
 
@@ -23,35 +24,25 @@ struct Options {
   engine::LocalOptions local;
 };
 
-// Empty, with a word on stderr, if the world of the run is not a town that is still here.
-std::string MapOf(const sim::Journal& journal) {
-  const sim::Manifest& manifest = journal.GetManifest();
-  const auto town = manifest.find("town");
-  if (town == manifest.end()) return "";
-  Simulation simulation;
-  simulation.scenario = town->second;
-  const std::string& agents = journal.ManifestValue(sim::JournalKeys::kAgents);
-  if (!CLI::detail::lexical_cast(agents, simulation.agents)) {
-    throw MakeError(ErrorCode::kCorrupt, "journal {}: its number of agents is \"{}\"", journal.Path(),
-                    agents);
-  }
+// Empty, with a word on stderr, if the world of the run is not one that is still here.
+std::string MapOf(const sim::Journal& journal, const CLI::App& command) {
+  if (!journal.GetManifest().contains("town")) return "";  // a world in Python
   try {
-    const std::unique_ptr<town::Town> world = LoadWorld(simulation);
-    auto map = nlohmann::ordered_json::parse(world->MapJson());
-    map["start"] = world->ClockAt(0);
-    map["seconds_per_step"] = world->SecondsPerStep();
-    return map.dump();
+    Simulation simulation;
+    FillFromManifest(journal, command, simulation);
+    return MapJson(LoadScenario(simulation));
   } catch (const Error& error) {
     fmt::print(stderr, "the viewer has no map: {}\n", error.what());
     return "";
   }
 }
 
-void Run(Options& options, bool with_model) {
+void Run(Options& options, const CLI::App& command) {
   std::unique_ptr<engine::LocalLlm> llm;
   if (!options.server.journal.empty()) {
-    options.server.map_json = MapOf(*sim::Journal::OpenToRead(options.server.journal));
+    options.server.map_json = MapOf(*sim::Journal::OpenToRead(options.server.journal), command);
   }
+  const bool with_model = options.server.journal.empty() || command.count("--model") > 0;
   if (with_model) llm = engine::MakeLocalLlm(options.local);
   serve::Server server(options.server, llm.get());
 
@@ -116,9 +107,7 @@ void AddServe(CLI::App& app) {
       "  throng serve --journal a.journal --port 8081\n"
       "  curl localhost:8080/v1/chat/completions -d "
       "'{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'");
-  command->callback([options, command] {
-    Run(*options, options->server.journal.empty() || command->count("--model") > 0);
-  });
+  command->callback([options, command] { Run(*options, *command); });
 }
 
 }  // namespace throng::cli

@@ -2,7 +2,6 @@
 
 #include <csignal>
 
-#include "base/data_dir.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "cli/call_stack.h"
@@ -12,9 +11,9 @@
 #include "llm/backend_spec.h"
 #include "llm/real_time.h"
 #include "llm/router.h"
+#include "sim/example_worlds.h"
 #include "sim/journal_report.h"
 #include "sim/journaled_llm.h"
-#include "sim/trace_world.h"
 #include "town/prompt.h"
 
 namespace throng::cli {
@@ -151,18 +150,22 @@ struct ModelFor {
   std::string backend;  // a GGUF file, or a backend's name
 };
 
-ModelFor ParseModelFor(const std::string& text) {
+ModelFor ParseModelFor(const std::string& text, const std::string& scenario) {
   const size_t equals = text.find('=');
   const std::string name = text.substr(0, equals);
-  std::vector<std::string> names = {kConverse};
+  std::vector<std::string> names;
   ModelFor model_for;
-  if (name == kConverse) {
+  if (const sim::ExampleWorld* example = sim::FindExampleWorld(scenario)) {
+    names.assign(example->functions.begin(), example->functions.end());
+  } else {
+    names.emplace_back(kConverse);
+    for (const town::Decision decision : town::kDecisions) names.emplace_back(town::DecisionName(decision));
+  }
+  if (name == kConverse && names[0] == kConverse) {
     model_for.functions = {town::DecisionName(town::Decision::kTalk),
                            town::DecisionName(town::Decision::kSay)};
-  }
-  for (const town::Decision decision : town::kDecisions) {
-    names.emplace_back(town::DecisionName(decision));
-    if (name == names.back()) model_for.functions = {name};
+  } else if (std::find(names.begin(), names.end(), name) != names.end()) {
+    model_for.functions = {name};
   }
   if (equals != std::string::npos) model_for.backend = text.substr(equals + 1);
   if (model_for.functions.empty() || model_for.backend.empty()) {
@@ -199,11 +202,16 @@ std::function<void(const std::string&)> ReportFailures(ProgressLine& line) {
 
 void AddWorldFlags(CLI::App& command, Simulation& simulation) {
   constexpr const char* kGroup = "Simulation";
-  command.add_option("--scenario", simulation.scenario, "Folder of the scenario; default: the built-in town")
+  std::string examples;
+  for (const sim::ExampleWorld& example : sim::ExampleWorlds()) {
+    examples += fmt::format("\n{:<10} {}", example.name, example.summary);
+  }
+  command
+      .add_option("--scenario", simulation.scenario,
+                  "Folder of a town; default: the built-in one; or an example:" + examples)
       ->group(kGroup);
   command
-      .add_option("--agents", simulation.agents,
-                  "How many; more than it has: copies of the town side by side")
+      .add_option("--agents", simulation.agents, "How many; more than a town has: copies of it side by side")
       ->group(kGroup)
       ->check(CLI::Range(1, 100000000));
   CLI::Option* steps =
@@ -212,7 +220,9 @@ void AddWorldFlags(CLI::App& command, Simulation& simulation) {
   command.add_option("--until", simulation.until, "Time of the first day to run to, such as 12:00")
       ->group(kGroup)
       ->excludes(steps);
-  command.add_option("--seed", simulation.seed, "Makes another run of the same world")
+  command
+      .add_option("--seed", simulation.seed,
+                  "Makes another run of the same town, or another example of its kind")
       ->group(kGroup)
       ->capture_default_str();
   command
@@ -229,10 +239,10 @@ void AddLlmFlags(CLI::App& command, Simulation& simulation) {
       ->group(kGroup)
       ->capture_default_str();
   command
-      .add_option(
-          "--model-for", simulation.model_for,
-          "DECISION=FILE.gguf or DECISION=BACKEND: who answers these calls instead; DECISION is plan, act, "
-          "talk, say, reflect, or converse for talk and say; may be repeated")
+      .add_option("--model-for", simulation.model_for,
+                  "DECISION=FILE.gguf or DECISION=BACKEND: who answers these calls instead; in a town "
+                  "DECISION is plan, "
+                  "act, talk, say, reflect, or converse for talk and say; may be repeated")
       ->group(kGroup)
       ->allow_extra_args(false);
   command
@@ -248,36 +258,6 @@ void AddOutputFlags(CLI::App& command, Simulation& simulation) {
   command.add_flag("--quiet", simulation.quiet, "No progress on stderr")->group(kGroup);
 }
 
-std::unique_ptr<town::Town> LoadWorld(const Simulation& simulation) {
-  town::LoadOptions options;
-  options.agents = simulation.agents;
-  return town::LoadTown(simulation.scenario.empty() ? DataDir() + "/town" : simulation.scenario, options);
-}
-
-std::string Scenario::ClockAt(sim::Step step) const {
-  if (town != nullptr) return town->ClockAt(step);
-  const int64_t minutes = int64_t{step} * seconds_per_step / 60;
-  return fmt::format("{:02}:{:02}", minutes / 60, minutes % 60);
-}
-
-Scenario LoadScenario(const Simulation& simulation) {
-  Scenario scenario;
-  if (simulation.trace.empty()) {
-    std::unique_ptr<town::Town> town = LoadWorld(simulation);
-    scenario.town = town.get();
-    scenario.default_steps = town->DefaultSteps();
-    scenario.seconds_per_step = town->SecondsPerStep();
-    scenario.world = std::move(town);
-  } else {
-    sim::Trace trace = sim::LoadTrace(simulation.trace);
-    scenario.default_steps = trace.num_steps;
-    scenario.seconds_per_step = trace.sec_per_step;
-    const int radius = simulation.radius < 0 ? trace.radius_p : simulation.radius;
-    scenario.world = sim::MakeTraceWorld(std::move(trace), radius);
-  }
-  return scenario;
-}
-
 sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& scenario) {
   CheckLimits(simulation, scenario);
   sim::RunOptions options;
@@ -286,7 +266,13 @@ sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& sce
   options.seed = simulation.seed;
   options.seed_changes = simulation.seed_changes;
   options.steps = simulation.steps > 0 ? simulation.steps : scenario.default_steps;
-  if (!simulation.until.empty()) options.steps = scenario.town->StepAt(simulation.until);
+  if (!simulation.until.empty()) {
+    if (scenario.town == nullptr) {
+      throw MakeError(ErrorCode::kInvalid, "--until {}: {} has no time of day, allowed: --steps",
+                      simulation.until, scenario.world->Name());
+    }
+    options.steps = scenario.town->StepAt(simulation.until);
+  }
   options.interventions = ReadInterventions(simulation, scenario, options.steps);
   options.stop = &StopOnSignal();
   return options;
@@ -298,7 +284,7 @@ std::unique_ptr<llm::Llm> MakeLlm(const Simulation& simulation) {
   auto router = std::make_unique<llm::RouterLlm>(std::move(llm));
   std::map<std::string, std::shared_ptr<llm::Llm>> made;  // one that serves several decisions is loaded once
   for (const std::string& text : simulation.model_for) {
-    const ModelFor model_for = ParseModelFor(text);
+    const ModelFor model_for = ParseModelFor(text, simulation.scenario);
     std::shared_ptr<llm::Llm>& backend = made[model_for.backend];
     if (backend == nullptr) backend = MakeOneLlm(simulation, model_for.backend);
     for (const std::string& function : model_for.functions) router->Route(function, backend);

@@ -11,17 +11,17 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/scenario.h"
 #include "engine/local_llm.h"
 #include "llm/interactive.h"
 #include "llm/llm.h"
 #include "sim/journal.h"
 #include "sim/scheduler.h"
-#include "town/town.h"
 
 namespace throng::cli {
 
 struct Simulation {
-  std::string scenario;  // a folder; empty: the built-in town
+  std::string scenario;  // a folder, or the name of an example; empty: the built-in town
   std::string trace;     // instead of a scenario: a recorded day,
   int radius = -1;       // and how far its agents perceive; negative: as the trace says
   uint32_t agents = 0;   // 0: as many as the scenario has
@@ -54,18 +54,6 @@ void AddWorldFlags(CLI::App& command, Simulation& simulation);
 void AddLlmFlags(CLI::App& command, Simulation& simulation);
 void AddOutputFlags(CLI::App& command, Simulation& simulation);
 
-// A world to run, and how it counts time.
-struct Scenario {
-  std::unique_ptr<sim::World> world;
-  const town::Town* town = nullptr;  // null: the world is a recorded day
-  sim::Step default_steps = 0;
-  int seconds_per_step = 0;
-
-  std::string ClockAt(sim::Step step) const;  // time of day, or since the start of the recording
-};
-
-std::unique_ptr<town::Town> LoadWorld(const Simulation& simulation);
-Scenario LoadScenario(const Simulation& simulation);
 sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<llm::Llm> MakeLlm(const Simulation& simulation);
 

@@ -10,7 +10,6 @@
 #include "cli/progress_line.h"
 #include "cli/simulate.h"
 #include "llm/shuffle.h"
-#include "sim/example_worlds.h"
 #include "sim/journaled_llm.h"
 #include "sim/temporary_journal.h"
 
@@ -18,12 +17,8 @@ namespace throng::cli {
 
 namespace {
 
-constexpr uint32_t kExampleAgents = 60;
-constexpr sim::Step kExampleSteps = 200;
-
 struct Options {
   Simulation simulation;
-  std::string world;  // an example instead of a scenario
   int shuffled = 3;
 };
 
@@ -84,22 +79,8 @@ void PrintReport(const sim::VerifyReport& report, bool json) {
 
 void Verify(const Options& options) {
   const Simulation& simulation = options.simulation;
-  const auto make_world = [&]() -> std::unique_ptr<sim::World> {
-    if (options.world.empty()) return LoadWorld(simulation);
-    const uint32_t agents = simulation.agents > 0 ? simulation.agents : kExampleAgents;
-    return sim::MakeExampleWorld(options.world, agents, simulation.seed);
-  };
-  Scenario scenario;
-  if (options.world.empty()) {
-    scenario = LoadScenario(simulation);
-  } else {
-    if (!simulation.until.empty())
-      throw MakeError(ErrorCode::kInvalid, "verify: --until {}: --world {} has no clock; give --steps",
-                      simulation.until, options.world);
-    scenario.world = make_world();
-    scenario.default_steps = kExampleSteps;
-    scenario.seconds_per_step = 1;
-  }
+  const auto make_world = [&] { return LoadScenario(simulation).world; };
+  const Scenario scenario = LoadScenario(simulation);
   sim::RunOptions run = MakeRunOptions(simulation, scenario);
   ProgressLine line(simulation.quiet);
   // Loaded once for all runs, or asked once: what a server answers need not be the same twice.
@@ -150,13 +131,6 @@ void AddVerify(CLI::App& app) {
   AddWorldFlags(*command, options->simulation);
   AddEventFlags(*command, options->simulation);
   command
-      ->add_option("--world", options->world,
-                   "Instead of a scenario, an example: plane (people who walk at their own speeds), network "
-                   "(followers who pass posts on) or colony (foragers who are born and die)")
-      ->group("Simulation")
-      ->check(CLI::IsMember({"plane", "network", "colony"}))
-      ->excludes("--scenario");
-  command
       ->add_option("--shuffled", options->shuffled,
                    "Out-of-order runs with answers delayed and reordered at random")
       ->group("Simulation")
@@ -169,8 +143,8 @@ void AddVerify(CLI::App& app) {
       "alone.\n"
       "Example:\n"
       "  throng verify --agents 25 --steps 360 --llm fake:latency=1,spread=0.9\n"
-      "  throng verify --world network --agents 200 --llm fake:latency=1,spread=0.9\n"
-      "  throng verify --world colony --event \"50 rain 9 9\" --event \"60 settle 9 9\" --llm "
+      "  throng verify --scenario followers --agents 200 --llm fake:latency=1,spread=0.9\n"
+      "  throng verify --scenario colony --event \"50 rain 9 9\" --event \"60 settle 9 9\" --llm "
       "fake:latency=1,spread=0.9");
   command->callback([options] { Verify(*options); });
 }

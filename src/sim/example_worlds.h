@@ -1,11 +1,14 @@
-// Small worlds that show what a world may look like: a square where people walk at their own speeds, a
-// network of followers who pass posts on, and a colony whose population changes. `throng verify --world` runs
-// them.
+// Small worlds that show what a world may look like, to be run as they are or taken as templates: a square
+// where people walk at their own speeds, a network of followers who pass posts on, and a colony whose
+// population changes. `throng run --scenario NAME` runs them.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "sim/world.h"
 
@@ -26,7 +29,17 @@ std::unique_ptr<World> MakeFollowerWorld(uint32_t agents, uint64_t seed);
 // then 10 settlers.
 std::unique_ptr<World> MakeColonyWorld(uint32_t founders, uint64_t seed);
 
-// "plane", "network" or "colony"; throws kInvalid for another name.
-std::unique_ptr<World> MakeExampleWorld(const std::string& name, uint32_t agents, uint64_t seed);
+struct ExampleWorld {
+  std::string_view name;  // World::Name, too
+  std::string_view summary;
+  std::unique_ptr<World> (*make)(uint32_t agents, uint64_t seed);
+  uint32_t agents;                          // as many and
+  Step steps;                               // as long if nobody says otherwise
+  int seconds_per_step;                     // what a step stands for
+  std::vector<std::string_view> functions;  // of its calls
+};
+
+std::span<const ExampleWorld> ExampleWorlds();
+const ExampleWorld* FindExampleWorld(std::string_view name);  // null: there is none
 
 }  // namespace throng::sim

@@ -1,27 +1,39 @@
 #include <algorithm>
+#include <array>
 #include <utility>
 
-#include "base/error.h"
 #include "base/rng.h"
 #include "sim/example_worlds.h"
+#include "sim/recent_lines.h"
 
 namespace throng::sim {
 
 namespace {
 
 constexpr uint32_t kFollows = 4;
-constexpr int kRead = 3;  // posts of a step that an agent thinks about: the first by author
+constexpr int kRead = 3;  // posts of a step that somebody stops at: the first by author
+constexpr const char* kReading = "reading";
+constexpr const char* kShare = "share";
+constexpr const char* kReply = "reply";
+constexpr const char* kScrollOn = "scroll on";
+constexpr std::array<const char*, 8> kTopics = {"music", "bread",  "football", "gardens",
+                                                "books", "trains", "the sea",  "politics"};
 
 struct Reader : Mind {
-  uint64_t opinion = 0;  // of all that it has read
-  uint32_t shared = 0;
-  void Hash(Hasher& hasher) const override { hasher.Add(opinion).Add(shared); }
+  RecentLines memories;
+  uint64_t seen = 0;  // a digest of all that was to be read: if an order of execution showed anything else,
+                      // the hash would tell
+  void Hash(Hasher& hasher) const override {
+    hasher.Add(seen);
+    memories.Hash(hasher);
+  }
 };
 
 struct ReaderStep : Intent {
   Reader mind;
   std::string post;  // to be written at the own node; empty: nothing
-  std::string status;
+  std::string status = kReading;
+  std::vector<Event> events;
 };
 
 // What follows whom: of two candidates, the smaller id, so that small ids are popular.
@@ -46,47 +58,44 @@ class FollowerWorld final : public World {
   std::string Name() const override { return "followers"; }
   Digest ScenarioDigest() const override { return Hasher().Add(Name()).Add(agents_).Add(seed_).Finish(); }
   const Space& GetSpace() const override { return space_; }
+  // On a network nobody moves, and the radius counts hops: here whom one follows, and nobody else.
   Rules GetRules() const override { return {1, 0}; }
   uint32_t NumAgents() const override { return agents_; }
   std::string AgentName(AgentId agent) const override { return fmt::format("reader {}", agent); }
-  Body StartBody(AgentId agent) const override { return {{static_cast<int32_t>(agent), 0}, "reading"}; }
-  MindPtr StartMind(AgentId agent) const override {
-    auto mind = std::make_shared<Reader>();
-    mind->opinion = CounterRng(seed_, agent, 2).Next();
-    return mind;
-  }
+  Body StartBody(AgentId agent) const override { return {{static_cast<int32_t>(agent), 0}, kReading}; }
+  MindPtr StartMind(AgentId) const override { return std::make_shared<Reader>(); }
 
   Task<IntentPtr> Proceed(const View& view, Caller& caller) const override {
+    const AgentId self = view.Self();
     auto step = std::make_shared<ReaderStep>();
     step->mind = static_cast<const Reader&>(*view.SelfMind());
-    step->status = "reading";
     Reader& mind = step->mind;
-    int read = 0;
+    int num_read = 0;
     for (const Neighbour& author : view.Neighbours()) {
       const std::string post = view.Cell(author.body.pos);
-      mind.opinion = Hasher().Add(mind.opinion).Add(author.id).Add(post).Add(author.body.status).Finish().low;
-      // Most scroll past most posts.
-      if (post.empty() || read == kRead || mind.opinion % 4 != 0) continue;
-      ++read;
-      llm::Request request;
-      request.function = "react";
-      request.prompt =
-          fmt::format("Reader {} thinks {} and reads: \"{}\". Does it share it, reply or scroll on?",
-                      view.Self(), mind.opinion % 100, post);
-      request.constraint.choices = {"share", "reply", "scroll on"};
-      const llm::Completion answer = co_await caller.Ask(std::move(request));
-      if (answer.text == "share") {
-        ++mind.shared;
+      mind.seen = Hasher().Add(mind.seen).Add(author.id).Add(post).Add(author.body.status).Finish().low;
+      // The status is what the author did in the step before, so nothing is read twice. Most scroll past most
+      // posts.
+      const bool is_new = author.body.status != kReading;
+      if (!is_new || num_read == kRead || !step->post.empty()) continue;
+      if (CounterRng(seed_, self, author.id, view.Now()).NextBelow(4) > 0) continue;
+      ++num_read;
+      const llm::Completion reaction = co_await caller.Ask(AskForReaction(self, mind, post));
+      if (reaction.error) {
+        step->events.push_back({self, "fallback", "react: scrolls on"});
+      } else if (reaction.text == kShare) {
         step->post = post;
-        step->status = fmt::format("shares a post of reader {}", author.id);
-      } else if (answer.text == "reply") {
-        step->post = fmt::format("No, {}!", mind.opinion % 100);
-        step->status = fmt::format("answers reader {}", author.id);
+        step->status = "shares what it read at " + AgentName(author.id);
+      } else if (reaction.text == kReply) {
+        const llm::Completion reply =
+            co_await caller.Ask(AskForPost(self, mind, fmt::format("Answers to: {}\n", post)));
+        TakePost(self, reply, "answers " + AgentName(author.id), *step);
       }
+      mind.memories.Add(post);
     }
-    if (step->post.empty() && CounterRng(mind.opinion, view.Now()).NextBelow(10) == 0) {
-      step->post = fmt::format("Reader {} says {}.", view.Self(), mind.opinion % 100);
-      step->status = "posts";
+    if (num_read == 0 && CounterRng(seed_, self, view.Now()).NextBelow(10) == 0) {
+      const llm::Completion post = co_await caller.Ask(AskForPost(self, mind, ""));
+      TakePost(self, post, "posts", *step);
     }
     co_return step;
   }
@@ -96,6 +105,7 @@ class FollowerWorld final : public World {
       const auto& intent = static_cast<const ReaderStep&>(*member.intent);
       commit.SetMind(member.id, std::make_shared<Reader>(intent.mind));
       commit.SetBody(member.id, {member.body.pos, intent.status});
+      for (const Event& event : intent.events) commit.AddEvent(event);
       if (intent.post.empty()) continue;
       commit.WriteCell(member.body.pos, intent.post);
       commit.AddEvent({member.id, "post", intent.post});
@@ -104,6 +114,41 @@ class FollowerWorld final : public World {
   }
 
  private:
+  // Prompts begin with what changes least, so that those of one agent share a long prefix.
+  std::string DescribeSelf(AgentId agent, const Reader& mind) const {
+    return fmt::format(
+        "People write short posts, and read those of whom they follow.\nName: {}\nLikes: {}\n"
+        "Has read:\n{}",
+        AgentName(agent), kTopics[CounterRng(seed_, agent, 2).NextBelow(kTopics.size())],
+        mind.memories.Text());
+  }
+  llm::Request AskForReaction(AgentId agent, const Reader& mind, const std::string& post) const {
+    llm::Request request;
+    request.function = "react";
+    request.prompt =
+        fmt::format("{}Reads: {}\n{}, {} or {}:", DescribeSelf(agent, mind), post, kShare, kReply, kScrollOn);
+    request.constraint.choices = {kShare, kReply, kScrollOn};
+    request.sampling.temperature = 1;
+    return request;
+  }
+  llm::Request AskForPost(AgentId agent, const Reader& mind, const std::string& why) const {
+    llm::Request request;
+    request.function = "write";
+    request.prompt = fmt::format("{}{}Writes:", DescribeSelf(agent, mind), why);
+    request.sampling.temperature = 1;
+    request.stop = {"\n"};
+    request.max_tokens = 24;
+    return request;
+  }
+  void TakePost(AgentId agent, const llm::Completion& answer, const std::string& status,
+                ReaderStep& step) const {
+    if (answer.error) step.events.push_back({agent, "fallback", "write: writes nothing"});
+    const std::string line = OneLine(answer.text);
+    if (line.empty()) return;
+    step.post = fmt::format("{}: {}", AgentName(agent), line);
+    step.status = status;
+  }
+
   uint32_t agents_;
   uint64_t seed_;
   Space space_;
@@ -113,13 +158,6 @@ class FollowerWorld final : public World {
 
 std::unique_ptr<World> MakeFollowerWorld(uint32_t agents, uint64_t seed) {
   return std::make_unique<FollowerWorld>(agents, seed);
-}
-
-std::unique_ptr<World> MakeExampleWorld(const std::string& name, uint32_t agents, uint64_t seed) {
-  if (name == "plane") return MakePlazaWorld(agents, seed);
-  if (name == "network") return MakeFollowerWorld(agents, seed);
-  if (name == "colony") return MakeColonyWorld(agents, seed);
-  throw MakeError(ErrorCode::kInvalid, "world {}: it must be plane, network or colony", name);
 }
 
 }  // namespace throng::sim

@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "sim/example_worlds.h"
 #include "sim/plane.h"
+#include "sim/recent_lines.h"
 
 namespace throng::sim {
 
@@ -13,21 +14,28 @@ namespace {
 
 constexpr double kSquareMetresPerAgent = 400;
 constexpr int32_t kElbowRoom = Metres(0.4);  // nobody ends a step closer than this to another of its cluster
+constexpr int32_t kArrived = Metres(1);
+constexpr int32_t kTalkingDistance = Metres(2);
 constexpr int kPlaces = 8;
 constexpr std::array<const char*, kPlaces> kPlaceNames = {"the fountain", "the market", "the oak",
                                                           "the arcade",   "the stairs", "the cafe",
                                                           "the statue",   "the gate"};
 
 struct Walker : Mind {
-  int place = 0;         // where it goes
-  uint32_t greeted = 0;  // how many it has greeted so far
-  uint64_t memory = 0;   // of all that it saw and heard
-  void Hash(Hasher& hasher) const override { hasher.Add(place).Add(greeted).Add(memory); }
+  int place = 0;  // where it goes
+  RecentLines memories;
+  uint64_t seen = 0;  // a digest of all that was in sight: if an order of execution showed anything else, the
+                      // hash would tell
+  void Hash(Hasher& hasher) const override {
+    hasher.Add(place).Add(seen);
+    memories.Hash(hasher);
+  }
 };
 
 struct WalkerStep : Intent {
   Walker mind;
   Pos target;
+  std::vector<Event> events;
 };
 
 class PlazaWorld final : public World {
@@ -49,10 +57,12 @@ class PlazaWorld final : public World {
   }
   uint32_t NumAgents() const override { return agents_; }
   std::string AgentName(AgentId agent) const override { return fmt::format("walker {}", agent); }
-  Body StartBody(AgentId agent) const override { return {RandomPos(CounterRng(seed_, agent, 2)), "walking"}; }
+  Body StartBody(AgentId agent) const override {
+    return {RandomPos(CounterRng(seed_, agent, 2)), WalkingTo(StartPlace(agent))};
+  }
   MindPtr StartMind(AgentId agent) const override {
     auto mind = std::make_shared<Walker>();
-    mind->place = static_cast<int>(agent % kPlaces);
+    mind->place = StartPlace(agent);
     return mind;
   }
 
@@ -61,57 +71,107 @@ class PlazaWorld final : public World {
     step->mind = static_cast<const Walker&>(*view.SelfMind());
     Walker& mind = step->mind;
     const Pos self = view.SelfBody().pos;
-    for (const Neighbour& other : view.Neighbours()) {
-      mind.memory =
-          CounterRng(mind.memory, other.id, other.body.pos.x, other.body.pos.y, other.body.status.size())
-              .Next();
+    const std::vector<Neighbour> in_sight = view.Neighbours();
+    for (const Neighbour& other : in_sight) {
+      mind.seen = Hasher()
+                      .Add(mind.seen)
+                      .Add(other.id)
+                      .Add(other.body.pos.x)
+                      .Add(other.body.pos.y)
+                      .Add(other.body.status)
+                      .Finish()
+                      .low;
     }
-    // Places differ a little from one to the next: not all stand in one spot.
-    if (space_.Within(self, PlaceOf(view.Self(), mind.place), Metres(1))) {
-      llm::Request request;
-      request.function = "choose";
-      request.prompt = fmt::format("Walker {} stands at {} and remembers {}. Where does it go next?",
-                                   view.Self(), kPlaceNames[mind.place], mind.memory % 1000);
-      request.constraint.choices.assign(kPlaceNames.begin(), kPlaceNames.end());
-      const llm::Completion answer = co_await caller.Ask(std::move(request));
+    if (space_.Within(self, PlaceOf(view.Self(), mind.place), kArrived)) {
+      const llm::Completion answer = co_await caller.Ask(AskWhereTo(view, mind, in_sight));
       const auto chosen = std::find(kPlaceNames.begin(), kPlaceNames.end(), answer.text);
-      mind.place = chosen == kPlaceNames.end() ? (mind.place + 1) % kPlaces
-                                               : static_cast<int>(chosen - kPlaceNames.begin());
+      mind.memories.Add(fmt::format("You were at {}.", kPlaceNames[mind.place]));
+      if (chosen == kPlaceNames.end()) {  // the call failed, in a run with --fallback
+        step->events.push_back({view.Self(), "fallback", "choose: goes to the next place"});
+        mind.place = (mind.place + 1) % kPlaces;
+      } else {
+        mind.place = static_cast<int>(chosen - kPlaceNames.begin());
+      }
+      step->events.push_back({view.Self(), "go", fmt::format("to {}", kPlaceNames[mind.place])});
     }
     step->target = Towards(self, PlaceOf(view.Self(), mind.place), RulesOf(view.Self()).max_vel);
     co_return step;
   }
 
   Task<void> Resolve(Step step, const std::vector<Member>& members, Commit& commit) const override {
-    std::vector<Pos> taken;
+    std::vector<std::shared_ptr<Walker>> minds;
+    std::vector<Body> bodies;
     for (const Member& member : members) {
       const auto& intent = static_cast<const WalkerStep&>(*member.intent);
-      auto mind = std::make_shared<Walker>(intent.mind);
-      Body body = member.body;
-      body.status = "walking";
-      for (const Member& other : members) {
-        const bool meets = other.id < member.id && space_.Within(member.body.pos, other.body.pos, Metres(2));
-        if (!meets || CounterRng(mind->memory, other.id, step).NextBelow(6) > 0) continue;
-        llm::Request request;
-        request.function = "greet";
-        request.prompt = fmt::format("Walker {} meets walker {}, {}. What does it say?", member.id, other.id,
-                                     other.body.status);
-        request.max_tokens = 16;
-        const llm::Completion answer = co_await commit.CallerOf(member.id).Ask(std::move(request));
-        ++mind->greeted;
-        mind->memory = Hasher().Add(mind->memory).Add(answer.text).Finish().low;
-        body.status = fmt::format("greeting walker {}", other.id);
-        commit.AddEvent({member.id, "say", answer.text});
+      minds.push_back(std::make_shared<Walker>(intent.mind));
+      bodies.push_back({member.body.pos, WalkingTo(intent.mind.place)});
+      for (const Event& event : intent.events) commit.AddEvent(event);
+    }
+    for (size_t i = 0; i < members.size(); ++i) {
+      for (size_t j = 0; j < i; ++j) {
+        const bool near = space_.Within(members[i].body.pos, members[j].body.pos, kTalkingDistance);
+        if (!near || CounterRng(seed_, members[i].id, members[j].id, step).NextBelow(6) > 0) continue;
+        llm::Request request = AskForGreeting(members[i].id, *minds[i], members[j]);
+        const llm::Completion answer = co_await commit.CallerOf(members[i].id).Ask(std::move(request));
+        const std::string line = OneLine(answer.text);
+        if (answer.error) commit.AddEvent({members[i].id, "fallback", "greet: says nothing"});
+        if (line.empty()) continue;
+        const std::string speaker = AgentName(members[i].id);
+        const std::string hearer = AgentName(members[j].id);
+        minds[i]->memories.Add(fmt::format("You said to {}: {}", hearer, line));
+        minds[j]->memories.Add(fmt::format("{} said: {}", speaker, line));
+        bodies[i].status = "greeting " + hearer;
+        commit.AddEvent({members[i].id, "say", fmt::format("to {}: {}", hearer, line)});
       }
-      const auto is_close = [&](Pos other) { return space_.Within(other, intent.target, kElbowRoom); };
-      if (std::none_of(taken.begin(), taken.end(), is_close)) body.pos = intent.target;
-      taken.push_back(body.pos);
-      commit.SetBody(member.id, std::move(body));
-      commit.SetMind(member.id, std::move(mind));
+    }
+    // In the order of ids: who comes later finds the ground taken, and waits.
+    std::vector<Pos> taken;
+    for (size_t i = 0; i < members.size(); ++i) {
+      const Pos target = static_cast<const WalkerStep&>(*members[i].intent).target;
+      const auto is_close = [&](Pos other) { return space_.Within(other, target, kElbowRoom); };
+      if (std::none_of(taken.begin(), taken.end(), is_close)) bodies[i].pos = target;
+      taken.push_back(bodies[i].pos);
+      commit.SetBody(members[i].id, std::move(bodies[i]));
+      commit.SetMind(members[i].id, std::move(minds[i]));
     }
   }
 
  private:
+  static int StartPlace(AgentId agent) { return static_cast<int>(agent % kPlaces); }
+  static std::string WalkingTo(int place) { return fmt::format("walking to {}", kPlaceNames[place]); }
+
+  // Prompts begin with what changes least, so that those of one agent share a long prefix.
+  std::string DescribeSelf(AgentId agent, const Walker& mind) const {
+    return fmt::format("People walk about on a town square, from {}.\nName: {}\nRemembers:\n{}",
+                       fmt::join(kPlaceNames, " to "), AgentName(agent), mind.memories.Text());
+  }
+  llm::Request AskWhereTo(const View& view, const Walker& mind,
+                          const std::vector<Neighbour>& in_sight) const {
+    llm::Request request;
+    request.function = "choose";
+    request.prompt = DescribeSelf(view.Self(), mind) + "In sight:\n";
+    for (const Neighbour& other : in_sight) {
+      request.prompt += fmt::format("- {}, {}\n", AgentName(other.id), other.body.status);
+    }
+    if (in_sight.empty()) request.prompt += "- nobody\n";
+    request.prompt += fmt::format("At: {}\nGoes next to:", kPlaceNames[mind.place]);
+    for (const char* name : kPlaceNames) {
+      if (name != kPlaceNames[mind.place]) request.constraint.choices.emplace_back(name);
+    }
+    request.sampling.temperature = 1;
+    return request;
+  }
+  llm::Request AskForGreeting(AgentId agent, const Walker& mind, const Member& other) const {
+    llm::Request request;
+    request.function = "greet";
+    request.prompt = fmt::format("{}Goes to: {}\nMeets: {}, {}\nSays:", DescribeSelf(agent, mind),
+                                 kPlaceNames[mind.place], AgentName(other.id), other.body.status);
+    request.sampling.temperature = 1;
+    request.stop = {"\n"};
+    request.max_tokens = 16;
+    return request;
+  }
+
   Pos RandomPos(CounterRng rng) const {
     return {static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(space_.Width()))),
             static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(space_.Height())))};

@@ -1,0 +1,88 @@
+#include "cli/scenario.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/data_dir.h"
+#include "base/error.h"
+#include "cli/simulate.h"
+#include "sim/example_worlds.h"
+#include "sim/plane.h"
+#include "sim/trace_world.h"
+
+namespace throng::cli {
+
+namespace {
+
+std::unique_ptr<town::Town> LoadTown(const Simulation& simulation) {
+  if (simulation.scenario.empty()) return town::LoadTown(DataDir() + "/town", {simulation.agents});
+  if (!std::filesystem::exists(simulation.scenario)) {
+    std::vector<std::string_view> names;
+    for (const sim::ExampleWorld& example : sim::ExampleWorlds()) names.push_back(example.name);
+    throw MakeError(ErrorCode::kInvalid,
+                    "scenario {}: there is no such folder, allowed: one like the built-in town/, or an "
+                    "example ({})",
+                    simulation.scenario, fmt::join(names, ", "));
+  }
+  return town::LoadTown(simulation.scenario, {simulation.agents});
+}
+
+}  // namespace
+
+std::string Scenario::ClockAt(sim::Step step) const {
+  if (town != nullptr) return town->ClockAt(step);
+  const int64_t minutes = int64_t{step} * seconds_per_step / 60;
+  return fmt::format("{:02}:{:02}", minutes / 60, minutes % 60);
+}
+
+Scenario LoadScenario(const Simulation& simulation) {
+  Scenario scenario;
+  if (!simulation.trace.empty()) {
+    sim::Trace trace = sim::LoadTrace(simulation.trace);
+    scenario.default_steps = trace.num_steps;
+    scenario.seconds_per_step = trace.sec_per_step;
+    const int radius = simulation.radius < 0 ? trace.radius_p : simulation.radius;
+    scenario.world = sim::MakeTraceWorld(std::move(trace), radius);
+  } else if (const sim::ExampleWorld* example = sim::FindExampleWorld(simulation.scenario)) {
+    scenario.default_steps = example->steps;
+    scenario.seconds_per_step = example->seconds_per_step;
+    scenario.world =
+        example->make(simulation.agents > 0 ? simulation.agents : example->agents, simulation.seed);
+  } else {
+    std::unique_ptr<town::Town> town = LoadTown(simulation);
+    scenario.town = town.get();
+    scenario.default_steps = town->DefaultSteps();
+    scenario.seconds_per_step = town->SecondsPerStep();
+    scenario.world = std::move(town);
+  }
+  return scenario;
+}
+
+std::string MapJson(const Scenario& scenario) {
+  using Json = nlohmann::ordered_json;
+  Json map;
+  const sim::Space& space = scenario.world->GetSpace();
+  if (scenario.town != nullptr) {
+    map = Json::parse(scenario.town->MapJson());
+  } else if (space.GetMetric() == sim::Metric::kHops) {
+    const sim::Network& network = space.GetNetwork();
+    map["follows"] = Json::array();
+    for (sim::NodeId node = 0; node < network.NumNodes(); ++node) {
+      map["follows"].push_back(network.Follows(node));
+    }
+  } else {
+    map["width"] = space.Width();
+    map["height"] = space.Height();
+    const bool is_plane = space.GetMetric() == sim::Metric::kEuclid;  // no grid here has this metric
+    map["unit"] = is_plane ? sim::kUnitsPerMetre : 1;
+  }
+  map["start"] = scenario.ClockAt(0);
+  map["seconds_per_step"] = scenario.seconds_per_step;
+  return map.dump();
+}
+
+}  // namespace throng::cli

@@ -1,0 +1,31 @@
+// What a simulation is of: a town, an example, or a recorded day.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "sim/world.h"
+#include "town/town.h"
+
+namespace throng::cli {
+
+struct Simulation;
+
+// A world to run, and how it counts time.
+struct Scenario {
+  std::unique_ptr<sim::World> world;
+  const town::Town* town = nullptr;  // null: the world is an example, or a recorded day
+  sim::Step default_steps = 0;
+  int seconds_per_step = 0;
+
+  std::string ClockAt(sim::Step step) const;  // time of day in a town, else since the start
+};
+
+Scenario LoadScenario(const Simulation& simulation);
+
+// For viewers: "start" (07:00), "seconds_per_step", and of a town town::Town::MapJson; of any other world
+// "width" and "height", with "unit", of how many coordinates one is wide in them (256 on planes, for metres),
+// or of a network "follows", a list of nodes for each node.
+std::string MapJson(const Scenario& scenario);
+
+}  // namespace throng::cli
