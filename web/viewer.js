@@ -4,6 +4,8 @@
 
 const CHUNK = 500;          // steps per request, at most 1000
 const POLL_MS = 2000;       // how often a run that goes on is asked for more
+const NODE_GAP = 2;         // between the nodes of a network, in tiles
+const MOST_DRAWN = 1000;    // nodes of a network whose lines are all drawn
 const TILE = {'#': '#6b5d52', '~': '#5b9bd5', 'T': '#3d7a3d', 'o': '#b08d57', '+': '#d9b26f', '=': '#c9c2b4',
   ',': '#ece3d0', '.': '#9cc78a'};
 const $ = (id) => document.getElementById(id);
@@ -13,8 +15,9 @@ const run = {
                   // events: [{step, kind, text}]}
   places: new Map(),  // id -> place in the list
   loaded: 0,      // steps that are here
-  map: null,
+  map: null,      // of a town with rows and copies, of a network with follows, else with width, height and unit
   picture: null,  // the map, one pixel per tile
+  spots: null,    // of a network: {x, y} for each node
   secondsPerStep: 0,  // 0: not known
   startMinute: 0,
 };
@@ -50,20 +53,35 @@ function paintMap() {
   }
 }
 
+// Nodes have no place of their own: the first one in the middle, the others around it like the seeds of a sunflower.
+function layOut(nodes) {
+  const middle = NODE_GAP * (Math.sqrt(nodes) + 1);
+  return Array.from({length: nodes}, (_, node) => {
+    const radius = NODE_GAP * Math.sqrt(node), angle = node * Math.PI * (3 - Math.sqrt(5));
+    return {x: middle + radius * Math.cos(angle), y: middle + radius * Math.sin(angle)};
+  });
+}
+
+// Where to draw what is at a position, in tiles: metres on a plane.
+function spotOf({x, y}) {
+  if (run.spots) return run.spots[x];
+  const unit = run.map?.unit ?? 1;
+  return {x: x / unit, y: y / unit};
+}
+
 // Everything that is drawn lies in this rectangle of tiles.
 function bounds() {
   let right = 1, bottom = 1;
-  if (run.map) {
-    for (const [x, y] of run.map.copies) {
-      right = Math.max(right, x + run.map.width);
-      bottom = Math.max(bottom, y + run.map.height);
-    }
+  const reach = (x, y) => { right = Math.max(right, x); bottom = Math.max(bottom, y); };
+  if (run.map?.copies) {
+    for (const [x, y] of run.map.copies) reach(x + run.map.width, y + run.map.height);
+  } else if (run.spots) {
+    reach(2 * run.spots[0].x, 2 * run.spots[0].y);
+  } else if (run.map) {
+    reach(run.map.width / run.map.unit, run.map.height / run.map.unit);
   } else {
     for (const agent of run.agents) {
-      for (const way of agent.ways) {
-        right = Math.max(right, way.x + 1);
-        bottom = Math.max(bottom, way.y + 1);
-      }
+      for (const way of agent.ways) reach(way.x + 1, way.y + 1);
     }
   }
   return {right, bottom};
@@ -72,7 +90,7 @@ function bounds() {
 function fit() {
   const {right, bottom} = bounds();
   const {clientWidth, clientHeight} = $('stage');
-  view.scale = Math.max(0.05, Math.min(clientWidth / right, clientHeight / bottom));
+  view.scale = Math.max(1e-4, Math.min(clientWidth / right, clientHeight / bottom));
   view.x = (clientWidth - right * view.scale) / 2;
   view.y = (clientHeight - bottom * view.scale) / 2;
 }
@@ -86,7 +104,9 @@ function draw() {
   pen.setTransform(dpr, 0, 0, dpr, view.x * dpr, view.y * dpr);
   pen.imageSmoothingEnabled = false;
   const s = view.scale;
-  if (run.map) {
+  if (run.spots) {
+    drawFollows(pen);
+  } else if (run.map?.copies) {
     for (const [x, y] of run.map.copies) {
       pen.drawImage(run.picture, x * s, y * s, run.map.width * s, run.map.height * s);
       if (s > 3) labelPlaces(pen, x, y);
@@ -109,13 +129,32 @@ function labelPlaces(pen, left, top) {
   }
 }
 
+// Who reads whom; thick for the node of the chosen agent.
+function drawFollows(pen) {
+  const s = view.scale, chosen = stateAt(run.agents[view.agent], view.step).x;
+  const lines = (node) => {
+    pen.beginPath();
+    for (const other of run.map.follows[node]) {
+      pen.moveTo((run.spots[node].x + 0.5) * s, (run.spots[node].y + 0.5) * s);
+      pen.lineTo((run.spots[other].x + 0.5) * s, (run.spots[other].y + 0.5) * s);
+    }
+    pen.stroke();
+  };
+  pen.strokeStyle = '#8884';
+  pen.lineWidth = 1;
+  if (run.spots.length <= MOST_DRAWN) run.spots.forEach((_, node) => lines(node));
+  pen.strokeStyle = '#2a6fdb';
+  pen.lineWidth = 2;
+  lines(chosen);
+}
+
 function drawAgents(pen) {
   const s = view.scale, radius = Math.max(2.5, s * 0.7);
   pen.font = '10px system-ui';
   pen.textAlign = 'center';
   run.agents.forEach((agent, place) => {
     if (!isPresent(agent, view.step)) return;
-    const {x, y} = stateAt(agent, view.step);
+    const {x, y} = spotOf(stateAt(agent, view.step));
     const chosen = place === view.agent;
     pen.beginPath();
     pen.arc((x + 0.5) * s, (y + 0.5) * s, chosen ? radius * 1.4 : radius, 0, 2 * Math.PI);
@@ -165,12 +204,17 @@ function fadeLog() {
   if (last) last.scrollIntoView({block: 'nearest'});
 }
 
+function textOf(state) {
+  const {x, y} = spotOf(state);
+  return run.map?.unit > 1 ? `${x.toFixed(1)},${y.toFixed(1)} m` : `${x},${y}`;
+}
+
 function show() {
   const agent = run.agents[view.agent];
   if (!agent) return;
   const state = stateAt(agent, view.step);
   $('status').textContent = !isPresent(agent, view.step) ? `${agent.name} is not there`
-    : `${agent.name} at ${state.x},${state.y}${state.status ? ': ' + state.status : ''}`;
+    : `${agent.name}${run.spots ? '' : ` at ${textOf(state)}`}${state.status ? ': ' + state.status : ''}`;
   $('step').value = view.step;
   $('clock').textContent = (run.secondsPerStep ? timeOf(view.step) + ', ' : '') + `step ${view.step} of ${run.loaded}`;
   fadeLog();
@@ -193,9 +237,9 @@ function setAgent(place) {
 // everybody who is near the speaker.
 function hearers(speaker, step, text) {
   const named = /^to ([^:]+): /.exec(text);
-  const from = stateAt(speaker, step);
+  const from = spotOf(stateAt(speaker, step));
   return run.agents.filter((other) => {
-    const to = stateAt(other, step);
+    const to = spotOf(stateAt(other, step));
     return other !== speaker && isPresent(other, step) && Math.max(Math.abs(from.x - to.x), Math.abs(from.y - to.y)) <= 4 &&
       (!named || other.name === named[1] || other.name.startsWith(named[1] + '-'));
   });
@@ -307,8 +351,8 @@ function pick(x, y) {
   let best = -1, nearest = 15;  // pixels
   run.agents.forEach((agent, place) => {
     if (!isPresent(agent, view.step)) return;
-    const state = stateAt(agent, view.step);
-    const distance = Math.hypot(view.x + (state.x + 0.5) * view.scale - x, view.y + (state.y + 0.5) * view.scale - y);
+    const spot = spotOf(stateAt(agent, view.step));
+    const distance = Math.hypot(view.x + (spot.x + 0.5) * view.scale - x, view.y + (spot.y + 0.5) * view.scale - y);
     if (distance < nearest) [best, nearest] = [place, distance];
   });
   if (best >= 0) setAgent(best);
@@ -329,7 +373,8 @@ async function start() {
     run.secondsPerStep = run.map.seconds_per_step;
     const [hour, minute] = run.map.start.split(':').map(Number);
     run.startMinute = hour * 60 + minute;
-    paintMap();
+    if (run.map.rows) paintMap();
+    if (run.map.follows) run.spots = layOut(run.map.follows.length);
   } catch (error) {
     if (error.status !== 404) throw error;  // a run without a map is drawn on a plain ground
   }
