@@ -34,7 +34,7 @@ py::object PythonChange::GetAgent(py::handle agent) const {
 }
 
 py::str PythonChange::Cell(py::handle pos) const {
-  return MakeText(Get().Cell(ToPos(pos, "Change.cell: pos")));
+  return MakeText(Get().Cell(world_->ToPos(pos, "Change.cell: pos")));
 }
 
 void PythonChange::SetMind(py::handle agent, py::handle mind) {
@@ -43,12 +43,12 @@ void PythonChange::SetMind(py::handle agent, py::handle mind) {
 }
 
 void PythonChange::Write(py::handle pos, const std::string& text) {
-  Get().WriteCell(ToPos(pos, "Change.write: pos"), text);
+  Get().WriteCell(world_->ToPos(pos, "Change.write: pos"), text);
 }
 
 void PythonChange::Add(py::handle agent, py::handle pos, const std::string& status, py::handle mind) {
   const sim::AgentId id = ToAgentId(agent);
-  Get().Add(id, {ToPos(pos, "Change.add: pos"), status}, MakeMind(mind, id));
+  Get().Add(id, {world_->ToPos(pos, "Change.add: pos"), status}, MakeMind(mind, id));
 }
 
 void PythonChange::Remove(py::handle agent) { Get().Remove(ToAgentId(agent)); }

@@ -16,17 +16,6 @@ void ThrowWrongType(std::string_view what, py::handle found, std::string_view al
   throw MakeError(ErrorCode::kInvalid, "{} is {}, allowed is {}", what, shown, allowed);
 }
 
-sim::Pos ToPos(py::handle value, std::string_view what) {
-  constexpr std::string_view kAllowed = "a position: two integers, (x, y)";
-  if (!py::isinstance<py::tuple>(value) && !py::isinstance<py::list>(value))
-    ThrowWrongType(what, value, kAllowed);
-  const auto pair = py::reinterpret_borrow<py::sequence>(value);
-  if (pair.size() != 2) ThrowWrongType(what, value, kAllowed);
-  const py::object x = pair[0];
-  const py::object y = pair[1];
-  return {CastTo<int32_t>(x, what, kAllowed), CastTo<int32_t>(y, what, kAllowed)};
-}
-
 sim::AgentId ToAgentId(py::handle value) {
   const py::object id = PyLong_Check(value.ptr()) ? py::reinterpret_borrow<py::object>(value)
                                                   : py::getattr(value, "id", py::none());

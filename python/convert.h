@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "sim/space.h"
 #include "sim/world.h"
 
 namespace throng::python {
@@ -30,7 +29,6 @@ T Field(pybind11::handle value, const char* owner, const char* name, std::string
   return CastTo<T>(value.attr(name), std::string(owner) + "." + name, allowed);
 }
 
-sim::Pos ToPos(pybind11::handle value, std::string_view what);  // two integers
-sim::AgentId ToAgentId(pybind11::handle value);                 // an integer, or what has an id
+sim::AgentId ToAgentId(pybind11::handle value);  // an integer, or what has an id
 
 }  // namespace throng::python

@@ -28,7 +28,9 @@ py::list PythonView::Neighbours() const {
   return neighbours;
 }
 
-py::str PythonView::Cell(py::handle pos) const { return MakeText(Get().Cell(ToPos(pos, "View.cell: pos"))); }
+py::str PythonView::Cell(py::handle pos) const {
+  return MakeText(Get().Cell(world_->ToPos(pos, "View.cell: pos")));
+}
 
 py::list PythonView::Announced(size_t known) const {
   py::list announced;
@@ -62,7 +64,7 @@ sim::Commit& PythonCommit::Get() const {
 void PythonCommit::Move(py::handle agent, py::handle pos) {
   const sim::AgentId id = ToAgentId(agent);
   sim::Body body = bodies_[id];
-  body.pos = ToPos(pos, "Commit.move: pos");
+  body.pos = world_->ToPos(pos, "Commit.move: pos");
   Get().SetBody(id, body);
   bodies_[id] = std::move(body);
 }
@@ -81,7 +83,7 @@ void PythonCommit::SetMind(py::handle agent, py::handle mind) {
 }
 
 void PythonCommit::Write(py::handle pos, const std::string& text) {
-  Get().WriteCell(ToPos(pos, "Commit.write: pos"), text);
+  Get().WriteCell(world_->ToPos(pos, "Commit.write: pos"), text);
 }
 
 void PythonCommit::AddEvent(py::handle agent, const std::string& kind, const std::string& text) {
@@ -90,7 +92,7 @@ void PythonCommit::AddEvent(py::handle agent, const std::string& kind, const std
 
 void PythonCommit::Birth(py::handle id, py::handle pos, const std::string& status, py::handle mind) {
   const sim::AgentId child = ToAgentId(id);
-  Get().Birth(child, {ToPos(pos, "Commit.birth: pos"), status},
+  Get().Birth(child, {world_->ToPos(pos, "Commit.birth: pos"), status},
               std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", child)));
 }
 

@@ -17,31 +17,12 @@ namespace throng::python {
 
 namespace {
 
-constexpr int32_t kMaxSide = 1 << 24;
-
-sim::Space ReadSpace(const py::object& world) {
-  const auto side = [&](const char* name) {
-    const auto allowed = fmt::format("an integer from 1 to {}", kMaxSide);
-    const auto value = Field<int32_t>(world, "World", name, allowed);
-    if (value < 1 || value > kMaxSide)
-      ThrowWrongType(std::string("World.") + name, world.attr(name), allowed);
-    return value;
-  };
-  const int32_t width = side("width");
-  const int32_t height = side("height");
-  const auto metric = Field<std::string>(world, "World", "metric", "a str");
-  if (metric == "chebyshev") return {width, height, sim::Metric::kChebyshev};
-  if (metric == "euclid") return {width, height, sim::Metric::kEuclid};
-  if (metric == "manhattan") return {width, height, sim::Metric::kManhattan};
-  throw MakeError(ErrorCode::kInvalid, "World.metric is {}, allowed are chebyshev, euclid and manhattan",
-                  metric);
-}
-
-sim::Rules ReadRules(const py::object& world) {
-  sim::Rules rules;
-  rules.radius_p = Field<int>(world, "World", "perception_radius", "an integer");
-  rules.max_vel = Field<int>(world, "World", "max_velocity", "an integer");
-  return rules;
+// What an agent says, else what its world says, else what is usual in its space.
+py::object Choose(py::handle agent, const py::object& world, const char* name, const py::object& usual) {
+  const py::object own = agent.attr(name);
+  if (!own.is_none()) return own;
+  const py::object common = world.attr(name);
+  return common.is_none() ? usual : common;
 }
 
 std::string ReadName(const py::object& world) {
@@ -64,12 +45,10 @@ PythonWorld::PythonWorld(py::object world, uint64_t seed, Failure& failure)
       failure_(failure),
       random_class_(py::module_::import("random").attr("Random")),
       name_(ReadName(world_)),
-      space_(ReadSpace(world_)),
-      rules_(ReadRules(world_)) {
+      space_(world_) {
   const py::module_ classes = py::module_::import("throng.world");
   agent_class_ = classes.attr("Agent");
   neighbour_class_ = classes.attr("Neighbour");
-  pos_class_ = classes.attr("Pos");
   ReadAgents();
   ReadDependencies();
   SetDigest();
@@ -86,6 +65,10 @@ void PythonWorld::ReadAgents() {
     StartAgent start;
     start.name = Field<std::string>(agent, "Agent", "name", "a str");
     start.body.pos = ToPos(agent.attr("pos"), "Agent.pos");
+    start.radius = Choose(agent, world_, "perception_radius", space_.DefaultRadius());
+    start.rules.radius_p = space_.ToRadius(start.radius, what + ": perception_radius");
+    start.speed = Choose(agent, world_, "max_velocity", space_.DefaultSpeed());
+    start.rules.max_vel = space_.ToSpeed(start.speed, what + ": max_velocity");
     start.body.status = Field<std::string>(agent, "Agent", "status", "a str");
     const py::object mind = agent.attr("mind");
     start.mind = std::make_shared<PlainMind>(mind, fmt::format("the mind of {} ({})", what, start.name));
@@ -113,12 +96,12 @@ void PythonWorld::ReadDependencies() {
 
 void PythonWorld::SetDigest() {
   Hasher hasher;
-  hasher.Add(name_).Add(space_.Width()).Add(space_.Height()).Add(space_.GetMetric());
-  hasher.Add(rules_.radius_p).Add(rules_.max_vel).Add(uint64_t{agents_.size()});
+  hasher.Add(name_).Add(uint64_t{agents_.size()});
+  space_.Hash(hasher);
   for (const StartAgent& agent : agents_) {
     hasher.Add(agent.name).Add(agent.body.pos.x).Add(agent.body.pos.y).Add(agent.body.status);
     agent.mind->Hash(hasher);
-    hasher.Add(agent.present);
+    hasher.Add(agent.present).Add(agent.rules.radius_p).Add(agent.rules.max_vel);
   }
   hasher.Add(horizon_).Add(uint64_t{announcements_.size()});
   for (const sim::Announcement& announcement : announcements_) {
@@ -134,8 +117,9 @@ void PythonWorld::SetDigest() {
 py::object PythonWorld::MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,
                                   py::handle intent, bool present) const {
   const auto& plain = static_cast<const PlainMind&>(*mind);
-  return agent_class_(agents_[agent].name, MakePos(body.pos), body.status, plain.Value(), agent, intent,
-                      present);
+  const StartAgent& start = agents_[agent];
+  return agent_class_(start.name, MakePos(body.pos), body.status, plain.Value(), agent, intent, present,
+                      start.radius, start.speed);
 }
 
 py::object PythonWorld::MakeNeighbour(const sim::Neighbour& neighbour) const {

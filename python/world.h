@@ -6,10 +6,12 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/digest.h"
 #include "python/python_error.h"
+#include "python/space.h"
 #include "sim/world.h"
 
 namespace throng::python {
@@ -40,8 +42,9 @@ class PythonWorld final : public sim::World {
 
   std::string Name() const override { return name_; }
   Digest ScenarioDigest() const override { return digest_; }
-  const sim::Space& GetSpace() const override { return space_; }
-  sim::Rules GetRules() const override { return rules_; }
+  const sim::Space& GetSpace() const override { return space_.Get(); }
+  sim::Rules GetRules() const override { return {}; }  // every agent has its own
+  sim::Rules RulesOf(sim::AgentId agent) const override { return agents_[agent].rules; }
   uint32_t NumAgents() const override { return static_cast<uint32_t>(agents_.size()); }
   std::string AgentName(sim::AgentId agent) const override { return agents_[agent].name; }
   sim::Body StartBody(sim::AgentId agent) const override { return agents_[agent].body; }
@@ -62,7 +65,8 @@ class PythonWorld final : public sim::World {
   pybind11::object MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,
                              pybind11::handle intent, bool present = true) const;
   pybind11::object MakeNeighbour(const sim::Neighbour& neighbour) const;
-  pybind11::object MakePos(sim::Pos pos) const { return pos_class_(pos.x, pos.y); }
+  pybind11::object MakePos(sim::Pos pos) const { return space_.MakePos(pos); }
+  sim::Pos ToPos(pybind11::handle pos, std::string_view what) const { return space_.ToPos(pos, what); }
   // A random.Random that depends on its key alone, so that no order of execution changes what it draws.
   pybind11::object MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const;
   std::string Describe(sim::AgentId agent, sim::Step step) const;
@@ -73,6 +77,9 @@ class PythonWorld final : public sim::World {
     sim::Body body;
     sim::MindPtr mind;
     bool present;
+    sim::Rules rules;
+    pybind11::object radius;  // as Python has them
+    pybind11::object speed;
   };
   void ReadAgents();
   void ReadDependencies();
@@ -83,11 +90,9 @@ class PythonWorld final : public sim::World {
   Failure& failure_;
   pybind11::object agent_class_;
   pybind11::object neighbour_class_;
-  pybind11::object pos_class_;
   pybind11::object random_class_;
   std::string name_;
-  sim::Space space_;
-  sim::Rules rules_;
+  PythonSpace space_;
   std::vector<StartAgent> agents_;
   std::vector<sim::Link> links_;
   std::vector<sim::Step> barriers_;

@@ -13,7 +13,8 @@ execution changes nothing. ``help(throng.World)`` has an example; python/example
 from ._native import Change, Commit, Error, View, __version__
 from .model import Completion, Model
 from .runs import Event, RunResult, VerifyReport, run, verify
-from .world import Agent, Call, Intent, Neighbour, Pos, World
+from .space import Network, Plane, Pos
+from .world import Agent, Call, Intent, Neighbour, World
 
-__all__ = ["Agent", "Call", "Change", "Commit", "Completion", "Error", "Event", "Intent", "Model", "Neighbour", "Pos",
-           "RunResult", "VerifyReport", "View", "World", "run", "verify"]
+__all__ = ["Agent", "Call", "Change", "Commit", "Completion", "Error", "Event", "Intent", "Model", "Neighbour",
+           "Network", "Plane", "Pos", "RunResult", "VerifyReport", "View", "World", "run", "verify"]

@@ -8,7 +8,8 @@ from typing import Callable, NamedTuple, Sequence
 
 from . import _native
 from .model import Model
-from .world import Agent, Call, Pos, World
+from .space import Position
+from .world import Agent, Call, World
 
 #: What answers calls: a Model, the name of a backend as ``throng run --llm`` takes it ("local", "fake",
 #: "latency:replicas=2", "http://localhost:8000", "replay:FILE"), or a function of a Call that returns text.
@@ -60,7 +61,7 @@ class RunResult:
     replayed_calls: int = 0
     journal: str | None = None
     agents: list[Agent] = field(default_factory=list, repr=False)
-    cells: dict[Pos, str] = field(default_factory=dict, repr=False)
+    cells: dict[Position, str] = field(default_factory=dict, repr=False)
     events: list[Event] = field(default_factory=list, repr=False)
 
 

@@ -5,19 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generator, Iterable, Mapping, NamedTuple, Sequence
 
+from .space import Network, Plane, Pos, Position
+
 if TYPE_CHECKING:
     from ._native import Change, Commit, View
-
-
-class Pos(NamedTuple):
-    """A cell of the grid. Wherever one is expected, a pair of integers will do.
-
-    >>> Pos(3, 4) == (3, 4), Pos(3, 4).x
-    (True, 3)
-    """
-
-    x: int
-    y: int
 
 
 class Agent(NamedTuple):
@@ -34,15 +25,19 @@ class Agent(NamedTuple):
     - ``id``: counts the agents of the world from 0; set by the run
     - ``intent``: in ``World.resolve``, what ``World.proceed`` returned
     - ``present``: whether it is there; in ``World.agents``, False for an id that is free for a birth or an arrival
+    - ``perception_radius``, ``max_velocity``: its own, where they differ from those of the ``World``; in a step, those
+      that it has
     """
 
     name: str
-    pos: tuple[int, int]
+    pos: Position
     status: str = ""
     mind: Any = None
     id: int | None = None
     intent: Any = None
     present: bool = True
+    perception_radius: float | None = None
+    max_velocity: float | None = None
 
 
 class Neighbour(NamedTuple):
@@ -54,7 +49,7 @@ class Neighbour(NamedTuple):
 
     id: int
     name: str
-    pos: Pos
+    pos: Position
     status: str
 
 
@@ -108,15 +103,15 @@ class Intent:
     'walking'
     """
 
-    pos: tuple[int, int] | None = None
+    pos: Position | None = None
     status: str | None = None
     mind: Any = UNCHANGED
-    write: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    write: Mapping[Position, str] = field(default_factory=dict)
     events: Sequence[tuple[str, str]] = ()
 
 
 class World:
-    """A grid, its agents, and what they do; derive from it.
+    """A space, its agents, and what they do; derive from it.
 
     A step of one cluster (agents so near each other that they could affect each other in this step) goes so:
     every member's ``proceed`` reads the start of the step and returns what it wants to do; then ``resolve`` turns
@@ -143,15 +138,18 @@ class World:
 
     #: In journals and messages; None: the name of the class.
     name: str | None = None
+    #: A ``throng.Plane`` or a ``throng.Network``; None: a grid, of which the next three are.
+    space: Plane | Network | None = None
     #: Cells are (0, 0) to (width - 1, height - 1).
     width: int = 64
     height: int = 64
     #: How distances are measured: "chebyshev" (a king's moves), "manhattan" or "euclid".
     metric: str = "chebyshev"
-    #: How far an agent sees.
-    perception_radius: int = 4
-    #: How far anything moves, or is written from where an agent stands, in one step.
-    max_velocity: int = 1
+    #: How far an agent sees, in cells, metres or hops; ``Agent`` may have its own. None: 4, on networks 1.
+    perception_radius: float | None = None
+    #: How far anything moves, or is written from where an agent stands, in one step; ``Agent`` may have its own. None:
+    #: 1, on networks 0.
+    max_velocity: float | None = None
     #: What ``commit.announce`` says is heard so many steps later, and no two agents are further apart than that; 0:
     #: nobody announces anything.
     horizon: int = 0
