@@ -7,6 +7,7 @@
 
 #include "sim/example_worlds.h"
 #include "sim/plane.h"
+#include "sim/recent_lines.h"
 #include "sim/scheduler.h"
 #include "sim/test_worlds.h"
 
@@ -70,6 +71,24 @@ TEST(SpaceWorlds, Network) {
     spread = std::max(spread, RunEveryWay([&] { return MakeFollowerWorld(agents + 4, seed); }, seed));
   }
   EXPECT_GT(spread, 1);
+}
+
+TEST(SpaceWorlds, ExamplesAreFoundByTheirNames) {
+  for (const ExampleWorld& example : ExampleWorlds()) {
+    EXPECT_EQ(FindExampleWorld(example.name), &example);
+    EXPECT_EQ(example.make(5, 1)->Name(), example.name);
+  }
+  EXPECT_EQ(FindExampleWorld("town"), nullptr);
+}
+
+// Whatever a model answers, a prompt has as many lines as were put into it.
+TEST(SpaceWorlds, PromptsHaveTheLastLines) {
+  RecentLines lines;
+  EXPECT_EQ(lines.Text(), "- nothing\n");
+  for (int i = 0; i < 8; ++i) lines.Add(std::to_string(i));
+  EXPECT_EQ(lines.Text(), "- 2\n- 3\n- 4\n- 5\n- 6\n- 7\n");
+  EXPECT_EQ(OneLine(" a\nb \r\n"), "a b");
+  EXPECT_EQ(OneLine("\n"), "");
 }
 
 // Reads the wall of somebody whom it does not follow.
