@@ -58,14 +58,14 @@ sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, c
 // Sessions of the journal end in any case: with "done", or with what went wrong.
 class Session {
  public:
-  Session(const std::string& path, bool resume, const sim::World& world, const sim::RunOptions& options,
+  Session(const std::string& path, bool resume, const PythonWorld& world, const sim::RunOptions& options,
           const std::string& backend) {
     if (resume && std::filesystem::exists(path)) {
       journal_ = sim::Journal::OpenToWrite(path);
       journal_->CheckSame(world, options, backend);
     } else {
       journal_ = sim::Journal::Create(path);
-      journal_->Begin({}, world, options, backend);
+      journal_->Begin({{sim::JournalKeys::kMap, world.MapJson()}}, world, options, backend);
     }
     journal_->StartSession();
   }

@@ -4,13 +4,13 @@
 
 #include <cmath>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "python/convert.h"
 #include "sim/plane.h"
+#include "sim/space_json.h"
 
 namespace py = pybind11;
 
@@ -152,6 +152,10 @@ py::object PythonSpace::MakePos(sim::Pos pos) const {
 py::object PythonSpace::DefaultRadius() const { return py::int_(kind_ == Kind::kNetwork ? 1 : 4); }
 
 py::object PythonSpace::DefaultSpeed() const { return py::int_(kind_ == Kind::kNetwork ? 0 : 1); }
+
+std::string PythonSpace::MapJson() const {
+  return sim::SpaceJson(space_, kind_ == Kind::kPlane ? sim::kUnitsPerMetre : 1);
+}
 
 void PythonSpace::Hash(Hasher& hasher) const {
   hasher.Add(space_.Width()).Add(space_.Height()).Add(space_.GetMetric());

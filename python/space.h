@@ -4,6 +4,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <string>
 #include <string_view>
 
 #include "base/digest.h"
@@ -29,6 +30,7 @@ class PythonSpace {
   pybind11::object DefaultSpeed() const;
 
   void Hash(Hasher& hasher) const;
+  std::string MapJson() const;  // sim::SpaceJson
 
  private:
   enum class Kind { kGrid, kPlane, kNetwork };

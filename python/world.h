@@ -69,6 +69,7 @@ class PythonWorld final : public sim::World {
   sim::Pos ToPos(pybind11::handle pos, std::string_view what) const { return space_.ToPos(pos, what); }
   // A random.Random that depends on its key alone, so that no order of execution changes what it draws.
   pybind11::object MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const;
+  std::string MapJson() const { return space_.MapJson(); }
   std::string Describe(sim::AgentId agent, sim::Step step) const;
 
  private:

@@ -370,9 +370,11 @@ async function start() {
   });
   try {
     run.map = await get('api/map');
-    run.secondsPerStep = run.map.seconds_per_step;
-    const [hour, minute] = run.map.start.split(':').map(Number);
-    run.startMinute = hour * 60 + minute;
+    if (run.map.start) {
+      run.secondsPerStep = run.map.seconds_per_step;
+      const [hour, minute] = run.map.start.split(':').map(Number);
+      run.startMinute = hour * 60 + minute;
+    }
     if (run.map.rows) paintMap();
     if (run.map.follows) run.spots = layOut(run.map.follows.length);
   } catch (error) {

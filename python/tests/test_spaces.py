@@ -1,6 +1,8 @@
 """Planes, networks, grids of every metric, and agents with a radius and speed of their own: one result in every mode."""
 
+import json
 import os
+import sqlite3
 import tempfile
 import unittest
 
@@ -179,9 +181,21 @@ class SpacesTest(unittest.TestCase):
             resumed = throng.run(Failing(), SLOW, steps=20, journal=journal, resume=True)
             self.assertGreater(resumed.replayed_calls, 0)
             self.assertEqual(resumed.hash, throng.run(Strollers(), SLOW, steps=20).hash)
+            self.assertEqual(self.map_of(journal), {"width": 90 * 256 + 1, "height": 12.5 * 256 + 1, "unit": 256})
             wider = type("Strollers", (Strollers,), {"space": throng.Plane(90, 13)})
             with self.assertRaisesRegex(throng.Error, "scenario"):
                 throng.run(wider(), SLOW, steps=20, journal=journal, resume=True)
+
+    def map_of(self, journal):
+        database = sqlite3.connect(journal)
+        self.addCleanup(database.close)
+        return json.loads(database.execute("SELECT value FROM manifest WHERE key = 'map'").fetchone()[0])
+
+    def test_viewers_are_told_of_a_network(self):
+        with tempfile.TemporaryDirectory() as folder:
+            journal = os.path.join(folder, "a.journal")
+            throng.run(Gossips(), "fake", steps=1, journal=journal)
+            self.assertEqual(self.map_of(journal)["follows"][:3], [[1, 2, 3, 4, 5, 6, 7], [2], [3]])
 
     def test_misuse_is_told_in_a_sentence(self):
         def refuse(pattern, base, **attributes):

@@ -2,7 +2,6 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "cli/simulate.h"
 #include "sim/example_worlds.h"
 #include "sim/plane.h"
+#include "sim/space_json.h"
 #include "sim/trace_world.h"
 
 namespace throng::cli {
@@ -63,23 +63,11 @@ Scenario LoadScenario(const Simulation& simulation) {
 }
 
 std::string MapJson(const Scenario& scenario) {
-  using Json = nlohmann::ordered_json;
-  Json map;
   const sim::Space& space = scenario.world->GetSpace();
-  if (scenario.town != nullptr) {
-    map = Json::parse(scenario.town->MapJson());
-  } else if (space.GetMetric() == sim::Metric::kHops) {
-    const sim::Network& network = space.GetNetwork();
-    map["follows"] = Json::array();
-    for (sim::NodeId node = 0; node < network.NumNodes(); ++node) {
-      map["follows"].push_back(network.Follows(node));
-    }
-  } else {
-    map["width"] = space.Width();
-    map["height"] = space.Height();
-    const bool is_plane = space.GetMetric() == sim::Metric::kEuclid;  // no grid here has this metric
-    map["unit"] = is_plane ? sim::kUnitsPerMetre : 1;
-  }
+  const bool is_plane = space.GetMetric() == sim::Metric::kEuclid;  // no grid here has this metric
+  nlohmann::ordered_json map = nlohmann::ordered_json::parse(
+      scenario.town != nullptr ? scenario.town->MapJson()
+                               : sim::SpaceJson(space, is_plane ? sim::kUnitsPerMetre : 1));
   map["start"] = scenario.ClockAt(0);
   map["seconds_per_step"] = scenario.seconds_per_step;
   return map.dump();

@@ -23,9 +23,8 @@ struct Scenario {
 
 Scenario LoadScenario(const Simulation& simulation);
 
-// For viewers: "start" (07:00), "seconds_per_step", and of a town town::Town::MapJson; of any other world
-// "width" and "height", with "unit", of how many coordinates one is wide in them (256 on planes, for metres),
-// or of a network "follows", a list of nodes for each node.
+// For viewers: "start" (07:00), "seconds_per_step", and of a town town::Town::MapJson, of any other world
+// sim::SpaceJson.
 std::string MapJson(const Scenario& scenario);
 
 }  // namespace throng::cli

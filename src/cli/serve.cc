@@ -26,7 +26,9 @@ struct Options {
 
 // Empty, with a word on stderr, if the world of the run is not one that is still here.
 std::string MapOf(const sim::Journal& journal, const CLI::App& command) {
-  if (!journal.GetManifest().contains("town")) return "";  // a world in Python
+  const auto map = journal.GetManifest().find(sim::JournalKeys::kMap);  // a world in Python brings its own
+  if (map != journal.GetManifest().end()) return map->second;
+  if (!journal.GetManifest().contains("town")) return "";
   try {
     Simulation simulation;
     FillFromManifest(journal, command, simulation);

@@ -57,6 +57,7 @@ struct JournalKeys {
   static constexpr const char* kMode = "mode";
   static constexpr const char* kCoupling = "coupling";
   static constexpr const char* kSecondsPerStep = "seconds_per_step";  // of simulated time, if it has one
+  static constexpr const char* kMap = "map";      // for viewers, of worlds that only their program knows
   static constexpr const char* kForks = "forks";  // lines "STEP of PATH": what it was forked from, and where
   static constexpr const char* kHash = "hash";    // of the whole run, once it is complete
 };
