@@ -144,8 +144,8 @@ class Walker {
     const char* activity = kActivities[draws_.Int(0, std::size(kActivities) - 1)];
     Record(std::string(activity) + " @ " + area.name);
     day_.decisions.push_back(now_);
-    if (!arrives && (place == kCentre || draws_.Chance(0.45))) return;  // who eats outside stays there
-    if (place == kCentre) return GoTo({table_.x + draws_.Int(0, 1), table_.y + draws_.Int(0, 1)}, area);
+    if (!arrives && (place == kCentre || draws_.Chance(0.7))) return;  // who eats outside stays there
+    if (place == kCentre) return GoTo({table_.x + draws_.Int(0, 1), table_.y + draws_.Int(0, 2)}, area);
     GoTo({draws_.Int(area.left, area.right), draws_.Int(area.top, area.bottom - 1)}, area);
   }
 
