@@ -167,7 +167,7 @@ class Speculator final : public CallSink, private StepReader {
   void LearnFrom(AgentId agent, Step step);
 
   void SendParked(size_t confirmed_in_flight);
-  bool HasBudget(uint64_t tokens, double expected_waste) const;
+  bool IsWorth(uint64_t tokens, double chance) const;
   Guess* Find(const llm::CallKey& key, const Digest& digest);
   void Close(const Guess& guess);
   void Drop(AgentId agent, Step until);

@@ -12,8 +12,8 @@ namespace {
 
 // Guesses are served after everything that is known to happen.
 constexpr int kGuessPriority = 1 << 24;
-// Share of the allowed waste to aim at: what is expected may come out worse.
-constexpr double kAim = 0.8;
+// What is expected to be wasted weighs as many times: guesses are wrong together, and likelier where it matters.
+constexpr double kExpectedWeight = 3;
 
 uint64_t ExpectedTokens(const llm::Request& request) {
   const auto known = [](int tokens, size_t otherwise) {
@@ -93,11 +93,14 @@ void Speculator::Erase(const Guess& guess) {
   std::erase_if(guesses_[guess.request.key], [&](const auto& other) { return other.get() == &guess; });
 }
 
-bool Speculator::HasBudget(uint64_t tokens, double expected_waste) const {
+// The more of the allowed waste is used, the likelier a guess must be.
+bool Speculator::IsWorth(uint64_t tokens, double chance) const {
   if (open_tokens_ + tokens > options_.max_open_tokens) return false;
   const auto confirmed = static_cast<double>(stats_.prompt_tokens + stats_.output_tokens);
-  const double cap = kAim * options_.waste_share * confirmed + static_cast<double>(options_.waste_burst);
-  return static_cast<double>(stats_.wasted_tokens) + expected_waste_ + expected_waste <= cap;
+  const double allowed = options_.waste_share * confirmed + static_cast<double>(options_.waste_burst);
+  const double expected = expected_waste_ * kExpectedWeight + static_cast<double>(tokens) * (1 - chance);
+  const double used = (static_cast<double>(stats_.wasted_tokens) + expected) / allowed;
+  return used <= 1 && chance >= options_.least_chance + (1 - options_.least_chance) * used;
 }
 
 void Speculator::SendParked(size_t confirmed_in_flight) {
@@ -108,9 +111,8 @@ void Speculator::SendParked(size_t confirmed_in_flight) {
     Weigh(parked);
     const llm::CallKey key = parked.request.key;
     const uint64_t tokens = ExpectedTokens(parked.request);
-    const double expected_waste = static_cast<double>(tokens) * (1 - parked.chance);
     const bool room = confirmed_in_flight + InFlight() < static_cast<size_t>(options_.max_in_flight);
-    if (!room || parked.chance < options_.least_chance || !HasBudget(tokens, expected_waste)) {
+    if (!room || !IsWorth(tokens, parked.chance)) {
       kept.push_back(std::move(parked));
       continue;
     }
@@ -118,13 +120,13 @@ void Speculator::SendParked(size_t confirmed_in_flight) {
     guess->request = parked.request;
     guess->digest = parked.call->request_digest;
     guess->tokens = tokens;
-    guess->expected_waste = expected_waste;
+    guess->expected_waste = static_cast<double>(tokens) * (1 - parked.chance);
     guess->guessing = parked.call;
     parked.request.guess = true;
     parked.request.priority += kGuessPriority;
     guess->id = llm_.Submit(std::move(parked.request));
     open_tokens_ += tokens;
-    expected_waste_ += expected_waste;
+    expected_waste_ += guess->expected_waste;
     ++stats_.speculated_calls;
     by_id_.emplace(guess->id, guess.get());
     guesses_[key].push_back(std::move(guess));

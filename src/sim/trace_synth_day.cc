@@ -73,8 +73,9 @@ constexpr const char* kActivities[] = {"reading",        "writing",       "tidyi
 
 class Walker {
  public:
-  Walker(const Persona& persona, int id, uint64_t seed)
-      : persona_(persona), draws_(seed, 1, id), friends_(seed, 3, id / 2), pos_(persona.bed) {
+  // `table`: where it eats in the town centre.
+  Walker(const Persona& persona, int id, Pos table, uint64_t seed)
+      : persona_(persona), draws_(seed, 1, id), friends_(seed, 3, id / 2), table_(table), pos_(persona.bed) {
     day_.trace.name = persona.name;
     day_.trace.path.emplace_back(0, pos_);
   }
@@ -143,18 +144,9 @@ class Walker {
     const char* activity = kActivities[draws_.Int(0, std::size(kActivities) - 1)];
     Record(std::string(activity) + " @ " + area.name);
     day_.decisions.push_back(now_);
-    if (!arrives && draws_.Chance(place == kCentre ? 0.95 : 0.45)) return;  // who eats outside stays there
-    Pos spot{draws_.Int(area.left, area.right), draws_.Int(area.top, area.bottom - 1)};
-    if (place == kCentre) spot = SeatIn(area);
-    GoTo(spot, area);
-  }
-
-  // Friends share a table.
-  Pos SeatIn(const Area& area) {
-    const int column = friends_.Int(0, (area.right - area.left) / kTableDistance);
-    const int row = friends_.Int(0, (area.bottom - area.top) / kTableDistance);
-    return {area.left + column * kTableDistance + draws_.Int(0, 1),
-            area.top + row * kTableDistance + draws_.Int(0, 1)};
+    if (!arrives && (place == kCentre || draws_.Chance(0.7))) return;  // who eats outside stays there
+    if (place == kCentre) return GoTo({table_.x + draws_.Int(0, 1), table_.y + draws_.Int(0, 2)}, area);
+    GoTo({draws_.Int(area.left, area.right), draws_.Int(area.top, area.bottom - 1)}, area);
   }
 
   void Sleep() {
@@ -189,18 +181,36 @@ class Walker {
   const Persona& persona_;
   Draws draws_;
   Draws friends_;  // the same for two who have lunch together
+  const Pos table_;
   AgentDay day_;
   Step now_ = 0;
   Pos pos_;
   const Area* area_ = nullptr;
 };
 
+// The tables of the town centre in the order in which they are taken.
+std::vector<Pos> ShuffleTables(uint64_t seed) {
+  const Area& centre = kPlaces[kCentre];
+  std::vector<Pos> tables;
+  for (int y = centre.top; y < centre.bottom; y += kTableDistance) {
+    for (int x = centre.left; x < centre.right; x += kTableDistance) tables.push_back({x, y});
+  }
+  Draws draws(seed, 4);
+  for (int i = static_cast<int>(tables.size()) - 1; i > 0; --i)
+    std::swap(tables[static_cast<size_t>(i)], tables[static_cast<size_t>(draws.Int(0, i))]);
+  return tables;
+}
+
 }  // namespace
 
 std::vector<AgentDay> MakeTownDay(int agents, uint64_t seed) {
   THRONG_CHECK(agents >= 1 && agents <= kTownAgents);
+  const std::vector<Pos> tables = ShuffleTables(seed);
   std::vector<AgentDay> days;
-  for (int id = 0; id < agents; ++id) days.push_back(Walker(kPersonas[id], id, seed).Live());
+  for (int id = 0; id < agents; ++id) {
+    const Pos table = tables[static_cast<size_t>(id / 2)];  // friends share one
+    days.push_back(Walker(kPersonas[id], id, table, seed).Live());
+  }
   return days;
 }
 
