@@ -209,7 +209,8 @@ void Speculator::Release(ClusterRun& cluster) {
   const auto is_of_cluster = [&](const PendingCall* call) {
     return call != nullptr && &call->member.Cluster() == &cluster;
   };
-  std::erase_if(parked_, [&](const Parked& parked) { return is_of_cluster(parked.call); });
+  std::erase_if(asked_, [&](const Parked& asked) { return is_of_cluster(asked.call); });
+  std::erase_if(parked_, [&](const auto& entry) { return is_of_cluster(entry.second.call); });
   for (const auto& [id, guess] : by_id_) {
     if (is_of_cluster(guess->guessing)) guess->guessing = nullptr;
   }

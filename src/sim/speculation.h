@@ -111,7 +111,7 @@ class Speculator final : public CallSink, private StepReader {
     PendingCall* guessing = nullptr;   // waits for it in a guessed step
     PendingCall* confirmed = nullptr;  // waits for it in a confirmed one
   };
-  struct Parked {  // asked by a guessed step, not yet sent
+  struct Parked {  // asked by a guessed step, not sent yet
     llm::Request request;
     PendingCall* call;
     double chance = 0;            // that it is right
@@ -188,7 +188,8 @@ class Speculator final : public CallSink, private StepReader {
   std::map<Pos, std::vector<CellGuess>> cells_;
   std::vector<std::unique_ptr<ClusterRun>> clusters_;
   std::vector<ClusterRun*> idle_;
-  std::vector<Parked> parked_;
+  std::vector<Parked> asked_;            // since the last SendParked
+  std::multimap<Step, Parked> parked_;   // those behind first
   std::map<llm::CallKey, std::vector<std::unique_ptr<Guess>>> guesses_;
   std::unordered_map<uint64_t, Guess*> by_id_;  // in flight
   std::unordered_set<uint64_t> cancelled_;      // in flight, but given up

@@ -29,7 +29,7 @@ void Speculator::Submit(llm::Request request, PendingCall& call) {
   Guess* guess = Find(request.key, call.request_digest);
   if (guess == nullptr) {
     agents_[request.key.agent].asks = request.function;
-    parked_.push_back({std::move(request), &call});
+    asked_.push_back({std::move(request), &call});
   } else if (guess->done) {
     call.completion = guess->completion;
     call.answered = true;
@@ -104,16 +104,18 @@ bool Speculator::IsWorth(uint64_t tokens, double chance) const {
 }
 
 void Speculator::SendParked(size_t confirmed_in_flight) {
-  std::stable_sort(parked_.begin(), parked_.end(),
-                   [](const Parked& a, const Parked& b) { return a.request.key.step < b.request.key.step; });
-  std::vector<Parked> kept;
-  for (Parked& parked : parked_) {
+  for (Parked& asked : std::exchange(asked_, {})) {
+    Weigh(asked);
+    parked_.emplace(asked.request.key.step, std::move(asked));
+  }
+  for (auto it = parked_.begin(); it != parked_.end();) {
+    if (confirmed_in_flight + InFlight() >= static_cast<size_t>(options_.max_in_flight)) return;
+    Parked& parked = it->second;
     Weigh(parked);
     const llm::CallKey key = parked.request.key;
     const uint64_t tokens = ExpectedTokens(parked.request);
-    const bool room = confirmed_in_flight + InFlight() < static_cast<size_t>(options_.max_in_flight);
-    if (!room || !IsWorth(tokens, parked.chance)) {
-      kept.push_back(std::move(parked));
+    if (!IsWorth(tokens, parked.chance)) {
+      ++it;
       continue;
     }
     auto guess = std::make_unique<Guess>();
@@ -130,8 +132,8 @@ void Speculator::SendParked(size_t confirmed_in_flight) {
     ++stats_.speculated_calls;
     by_id_.emplace(guess->id, guess.get());
     guesses_[key].push_back(std::move(guess));
+    it = parked_.erase(it);
   }
-  parked_ = std::move(kept);
 }
 
 // Its outcome is known.

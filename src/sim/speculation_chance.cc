@@ -43,7 +43,8 @@ void Speculator::Weigh(Parked& parked) {
   const llm::CallKey key = parked.request.key;
   std::vector<Risk> risks = RisksOf(key.agent, key.step, agents_[key.agent].reads.members);
   parked.chance = ChanceOf(risks);
-  parked.weighed_before = commits_ + 1 + risks.size() / 2;
+  // Weighed again after a while alone: what all cost, a commit pays only a share of.
+  parked.weighed_before = commits_ + 1 + std::max(risks.size() / 2, parked_.size() / 8);
   if (key.call != 0) return;
   std::vector<Forecast>& forecasts = agents_[key.agent].forecasts;
   const auto is_same = [&](const Forecast& forecast) {
