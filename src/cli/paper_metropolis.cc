@@ -136,6 +136,8 @@ Questions PaperQuestions() {
   questions.AddSpeculation("25 agents, full day, Llama-3-8B, 1 L4", kDay, l4);
   questions.AddSpeculation("25 agents, full day, Llama-3-8B, 8 L4", kDay, l4x8);
   questions.AddSpeculation("25 agents, busy hour, Llama-3-8B, 8 L4", Busy(25), l4x8);
+  questions.AddSpeculation("100 agents, busy hour, Llama-3-8B, 1 L4", Busy(100), l4);
+  questions.AddSpeculation("500 agents, busy hour, Llama-3-8B, 8 L4", Busy(500), l4x8);
 
   const std::string day = "25 agents, full day, Llama-3-8B, 8 L4";
   questions.AddInFlight(day, kDay, l4x8, "single", 0.95);

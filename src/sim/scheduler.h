@@ -116,7 +116,7 @@ struct Progress {
 };
 
 struct SpeculationOptions {
-  int max_in_flight = 32;     // requests, confirmed ones included, up to which guesses are asked
+  int max_in_flight = 256;    // requests, confirmed ones included, up to which guesses are asked
   Step max_steps = 40;        // that an agent's guesses reach beyond its confirmed step
   double least_chance = 0.6;  // that a guess is right, by what became of those like it, for it to be asked
   // A guess is asked if waste, and what may be expected of it from guesses whose outcome is open, stay within
