@@ -9,7 +9,7 @@ namespace throng {
 
 constexpr size_t kHugePage = 2u << 20;
 
-// Whole huge pages if size is at least one; throws std::bad_alloc.
+// Whole huge pages if size is at least one, else whole cache lines; throws std::bad_alloc.
 void* AllocateHuge(size_t size);
 void FreeHuge(void* block, size_t size) noexcept;
 

@@ -450,8 +450,7 @@ void Runner::PrefetchAfter(size_t i) const {
     state_.PrefetchAgent(agent);
     graph_.PrefetchAgent(agent);
   }
-  if (i + 12 < done_.size()) graph_.PrefetchPlaces(done_[i + 12].key.agent);
-  if (i + 8 < done_.size()) graph_.PrefetchNeighbours(done_[i + 8].key.agent);
+  if (i + 11 < done_.size()) graph_.PrefetchNeighbours(done_[i + 11].key.agent);
   const auto call_of = [this](size_t at) {
     return at < done_.size() ? in_flight_.FirstOf(done_[at].key.agent) : nullptr;
   };
