@@ -9,9 +9,9 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "sim/call_table.h"
 #include "sim/cluster_run.h"
 #include "sim/run_hash.h"
+#include "sim/run_table.h"
 #include "sim/speculation.h"
 #include "sim/state_change.h"
 #include "sim/world_state.h"
@@ -63,7 +63,7 @@ class Runner final : public CallSink {
   Runner(const World& world, llm::Llm& llm, const RunOptions& options);
 
   RunResult Run();
-  void Submit(llm::Request request, PendingCall& call) override;
+  void Submit(llm::Request&& request, PendingCall& call) override;
 
  private:
   // A cluster that nobody blocks; smaller steps run first, then smaller ids.
@@ -96,7 +96,7 @@ class Runner final : public CallSink {
   void Report();
   void MeterInFlight();
   void MeasureMemory();
-  size_t InFlight() const { return in_flight_.Size() + (speculator_ ? speculator_->InFlight() : 0); }
+  size_t InFlight() const { return runs_.NumCalls() + (speculator_ ? speculator_->InFlight() : 0); }
   void CancelAll() noexcept;
 
   const World& world_;
@@ -115,12 +115,10 @@ class Runner final : public CallSink {
   };
   ReadyQueue ready_;
   ClusterList released_;
-  std::vector<std::unique_ptr<ClusterRun>> clusters_;
-  std::vector<ClusterRun*> idle_;  // of clusters_: used again, so that a step allocates little
+  RunTable runs_;  // ready or running
   size_t running_ = 0;
   const bool tells_expectations_ = llm_.WantsExpectations();
-  std::unique_ptr<Speculator> speculator_;  // mode speculative
-  CallTable in_flight_;
+  std::unique_ptr<Speculator> speculator_;                     // mode speculative
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
   std::vector<llm::Completion> done_;
   std::vector<Pos> positions_;
@@ -146,7 +144,7 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world), options.steps),
       reader_(graph_, state_),
       context_{world, world.GetSpace(), graph_, reader_, *this, {options.seed, options.seed_changes}},
-      in_flight_(world.NumAgents()),
+      runs_(world.NumAgents()),
       interventions_(options.interventions) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
@@ -199,13 +197,11 @@ RunResult Runner::Run() {
 // At the end: of what is used again and again, nothing has been given back.
 void Runner::MeasureMemory() {
   RunMemory& memory = result_.memory;
-  const size_t members = world_.NumAgents() * sizeof(MemberRun);
-  const size_t frames = FramePool::OfThread().PeakBytes();
-  const size_t cluster = sizeof(ClusterRun) + sizeof(std::unique_ptr<ClusterRun>) + 2 * sizeof(void*);
-  memory.scheduler_bytes = graph_.Bytes() + state_.BookkeepingBytes() + in_flight_.Bytes() + ready_.Bytes() +
-                           members + clusters_.size() * cluster + released_.Bytes() +
-                           done_.capacity() * sizeof(llm::Completion);
-  memory.call_bytes = frames > members ? frames - members : 0;
+  const size_t frames = FramePool::OfThread().PeakBytes();  // the clusters' blocks come from there too
+  const size_t clusters = runs_.ClusterBytes();
+  memory.scheduler_bytes = graph_.Bytes() + state_.BookkeepingBytes() + runs_.Bytes() + clusters +
+                           ready_.Bytes() + released_.Bytes() + done_.capacity() * sizeof(llm::Completion);
+  memory.call_bytes = frames > clusters ? frames - clusters : 0;
   memory.world_bytes = state_.WorldBytes();
 }
 
@@ -217,7 +213,7 @@ void Runner::Loop() {
     TakeInterventions();
     StartClusters();
     if (running_ == 0) break;
-    if (speculator_) speculator_->Run(in_flight_.Size());
+    if (speculator_) speculator_->Run(runs_.NumCalls());
     WaitForCompletions();
     CheckStop();
     Report();
@@ -228,16 +224,10 @@ void Runner::Loop() {
 void Runner::Enqueue() {
   for (size_t i = 0; i < released_.Size(); ++i) {
     const std::span<const AgentId> members = released_[i];
-    if (idle_.empty()) {
-      clusters_.push_back(std::make_unique<ClusterRun>(context_));
-      idle_.push_back(clusters_.back().get());
-    }
-    ClusterRun* cluster = idle_.back();
-    idle_.pop_back();
     const Step step = graph_.StepOf(members.front());
-    cluster->Begin(members, step);
+    ClusterRun& cluster = runs_.Add(ClusterRun::Make(context_, members, step));
     if (speculator_) speculator_->OnBegin(members, step);
-    ready_.push({step, members.front(), cluster});
+    ready_.push({step, members.front(), &cluster});
   }
   released_.Clear();
 }
@@ -281,8 +271,8 @@ void Runner::Finish(ClusterRun& cluster) {
   const Step base = graph_.BaseStep();
   Apply(cluster);
   --running_;
-  cluster.End();
-  idle_.push_back(&cluster);
+  runs_.Remove(cluster);
+  Enqueue();
   if (graph_.BaseStep() != base) OnNewBase();
 }
 
@@ -317,7 +307,6 @@ void Runner::Apply(ClusterRun& cluster) {
   graph_.Commit(members_, positions_, released_, born_, removed_);
   if (graph_.BaseStep() != base) state_.Prune(graph_.BaseStep());
   if (speculator_) speculator_->OnCommit(cluster.Record());
-  Enqueue();
   ++stats_.clusters;
   stats_.agent_steps += members_.size();
   stats_.births += born_.size();
@@ -395,12 +384,12 @@ void Runner::TakeInterventions() {
   }
 }
 
-void Runner::Submit(llm::Request request, PendingCall& call) {
+void Runner::Submit(llm::Request&& request, PendingCall& call) {
   if (speculator_ && speculator_->Answer(request, call)) {
-    if (call.answered) Count(call.completion);
+    if (call.answer != nullptr) Count(*call.answer);
     return;
   }
-  if (options_.mode == Mode::kSingle && in_flight_.Size() > 0) {
+  if (options_.mode == Mode::kSingle && runs_.NumCalls() > 0) {
     waiting_.emplace_back(std::move(request), &call);
     return;
   }
@@ -409,7 +398,7 @@ void Runner::Submit(llm::Request request, PendingCall& call) {
   if (speculator_) speculator_->OnAsked(id, key, call.function, call.request_digest);
   MeterInFlight();
   call.issued_s = metered_until_;
-  in_flight_.Add(id, call);
+  runs_.AddCall(id, call);
 }
 
 // Adds the time since the last change, weighted with the requests that were in flight.
@@ -426,7 +415,7 @@ void Runner::WaitForCompletions() {
   MeterInFlight();
   if (done_.empty() && !polls) {
     throw MakeError(ErrorCode::kUnavailable, "the backend has forgotten {} calls in flight",
-                    in_flight_.Size());
+                    runs_.NumCalls());
   }
   for (size_t i = 0; i < done_.size(); ++i) {
     PrefetchAfter(i);
@@ -434,7 +423,7 @@ void Runner::WaitForCompletions() {
     // What these have released starts while the cache still has it.
     if ((i + 1) % kDeliveriesAtOnce == 0) StartClusters();
   }
-  if (!waiting_.empty() && in_flight_.Size() == 0) {
+  if (!waiting_.empty() && runs_.NumCalls() == 0) {
     auto [request, call] = std::move(waiting_.front());
     waiting_.pop_front();
     Submit(std::move(request), *call);
@@ -444,27 +433,29 @@ void Runner::WaitForCompletions() {
 // Agents whose answers come together are anywhere in memory: what the next deliveries need is fetched while
 // this one is done, a pointer further each time.
 void Runner::PrefetchAfter(size_t i) const {
-  if (i + 16 < done_.size()) {
-    const AgentId agent = done_[i + 16].key.agent;
-    in_flight_.PrefetchEntry(agent);
+  if (i + 12 < done_.size()) {
+    const AgentId agent = done_[i + 12].key.agent;
+    runs_.PrefetchEntry(agent);
     state_.PrefetchAgent(agent);
     graph_.PrefetchAgent(agent);
   }
-  if (i + 11 < done_.size()) graph_.PrefetchNeighbours(done_[i + 11].key.agent);
-  const auto call_of = [this](size_t at) {
-    return at < done_.size() ? in_flight_.FirstOf(done_[at].key.agent) : nullptr;
+  const auto run_of = [this](size_t at) {
+    return at < done_.size() ? runs_.RunOf(done_[at].key.agent) : nullptr;
   };
-  if (const PendingCall* call = call_of(i + 10)) Prefetch(call);
-  if (const PendingCall* call = call_of(i + 7)) {
-    Prefetch(&call->member);
-    Prefetch(static_cast<const char*>(call->waiter.address()), kFrameBytes);
+  if (const MemberRun* run = run_of(i + 9)) {
+    Prefetch(run);
+    graph_.PrefetchNeighbours(done_[i + 9].key.agent);
   }
-  if (const PendingCall* call = call_of(i + 4)) {
-    call->member.PrefetchProceed();
-    Prefetch(&call->member.Cluster());
+  if (const MemberRun* run = run_of(i + 6)) {
+    run->PrefetchProceed();
+    Prefetch(&run->Cluster());
+    if (run->first_call != nullptr) Prefetch(run->first_call);
   }
-  if (const PendingCall* call = call_of(i + 2)) {
-    const std::span<const MemberRun> mates = call->member.Cluster().Members();
+  if (const MemberRun* run = run_of(i + 3)) {
+    if (run->first_call != nullptr) {
+      Prefetch(static_cast<const char*>(run->first_call->waiter.address()), kFrameBytes);
+    }
+    const std::span<const MemberRun> mates = run->Cluster().Members();
     for (const MemberRun& mate : mates.first(std::min(mates.size(), kMatesToFetch))) {
       state_.PrefetchAgent(mate.Self());
       graph_.PrefetchAgent(mate.Self());
@@ -480,7 +471,7 @@ void Runner::Count(const llm::Completion& completion) {
 }
 
 void Runner::Deliver(llm::Completion& completion) {
-  PendingCall* found = in_flight_.Take(completion.key, completion.id);
+  PendingCall* found = runs_.TakeCall(completion.key, completion.id);
   if (found != nullptr) {
     if (speculator_) speculator_->OnAnswered(completion);
   } else {
@@ -502,7 +493,7 @@ void Runner::Deliver(llm::Completion& completion) {
     if (options_.on_fall_back) options_.on_fall_back(error.what());
   }
   Count(completion);
-  call.completion = std::move(completion);
+  call.answer = &completion;
   call.waiter.resume();
   if (cluster.IsResolving()) {
     if (cluster.ResolveDone()) Finish(cluster);
@@ -535,7 +526,7 @@ void Runner::Report() {
   progress.front_step = graph_.FrontStep();
   progress.agents_ahead = graph_.NumPresent() - graph_.AgentsAtBase();
   progress.in_flight = InFlight();
-  in_flight_.ForEach([&](const PendingCall& call) {
+  runs_.ForEachCall([&](const PendingCall& call) {
     const double wait = metered_until_ - call.issued_s;
     if (wait <= progress.longest_wait_s) return;
     progress.longest_wait_s = wait;
@@ -549,11 +540,11 @@ void Runner::Report() {
 void Runner::CancelAll() noexcept {
   try {
     const auto forget = [this](const llm::Completion& completion) {
-      in_flight_.Take(completion.key, completion.id);
+      runs_.TakeCall(completion.key, completion.id);
       if (speculator_) speculator_->Forget(completion.id);
     };
     for (const llm::Completion& completion : done_) forget(completion);  // came with the one that failed
-    in_flight_.ForEach([this](const PendingCall& call) { llm_.Cancel(call.id); });
+    runs_.ForEachCall([this](const PendingCall& call) { llm_.Cancel(call.id); });
     if (speculator_) speculator_->CancelAll();
     for (int round = 0; round < kDrainRounds && InFlight() > 0; ++round) {
       done_.clear();
