@@ -30,7 +30,9 @@ constexpr size_t kDeliveriesAtOnce = 256;
 // Members of a cluster that are fetched for each answer to one of them.
 constexpr size_t kMatesToFetch = 8;
 // Of a coroutine's frame, what is worth fetching before it is resumed.
-constexpr size_t kFrameBytes = 192;
+constexpr size_t kFrameBytes = 256;
+// Members and calls begin anywhere in a cache line, and end in a further one.
+constexpr size_t kLine = 64;
 
 double WallSeconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -443,13 +445,13 @@ void Runner::PrefetchAfter(size_t i) const {
     return at < done_.size() ? runs_.RunOf(done_[at].key.agent) : nullptr;
   };
   if (const MemberRun* run = run_of(i + 9)) {
-    Prefetch(run);
+    Prefetch(run, sizeof(MemberRun) + kLine);
     graph_.PrefetchNeighbours(done_[i + 9].key.agent);
   }
   if (const MemberRun* run = run_of(i + 6)) {
     run->PrefetchProceed();
     Prefetch(&run->Cluster());
-    if (run->first_call != nullptr) Prefetch(run->first_call);
+    if (run->first_call != nullptr) Prefetch(run->first_call, sizeof(PendingCall) + kLine);
   }
   if (const MemberRun* run = run_of(i + 3)) {
     if (run->first_call != nullptr) {
