@@ -51,7 +51,7 @@ class Runner final : public CallSink {
   void MeasureMemory();
   static double WallSeconds();
 
-  // runner_calls.cc
+  // Calls and their answers, in runner_calls.cc.
   void WaitForCompletions();
   void PrefetchAfter(size_t i) const;
   void Count(const llm::Completion& completion);
