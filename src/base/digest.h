@@ -36,7 +36,8 @@ class Hasher {
   Hasher(Hasher&&) noexcept;
   Hasher& operator=(Hasher&&) noexcept;
 
-  Hasher& Bytes(const void* data, size_t size) {
+  // Inline, so that the size of a number is known where it is copied.
+  [[gnu::always_inline]] Hasher& Bytes(const void* data, size_t size) {
     if (size > buffer_.size() - size_) return Stream(data, size);
     std::memcpy(buffer_.data() + size_, data, size);
     size_ += size;

@@ -7,8 +7,14 @@
 
 namespace throng {
 
+namespace {
+
+constexpr std::align_val_t kLine{64};
+
+}  // namespace
+
 void* AllocateHuge(size_t size) {
-  if (size < kHugePage) return ::operator new(size);
+  if (size < kHugePage) return ::operator new(size, kLine);
   const size_t whole = (size + kHugePage - 1) / kHugePage * kHugePage;
   void* block = std::aligned_alloc(kHugePage, whole);
   if (block == nullptr) throw std::bad_alloc();
@@ -17,7 +23,7 @@ void* AllocateHuge(size_t size) {
 }
 
 void FreeHuge(void* block, size_t size) noexcept {
-  if (size < kHugePage) return ::operator delete(block);
+  if (size < kHugePage) return ::operator delete(block, kLine);
   std::free(block);
 }
 

@@ -9,7 +9,7 @@ namespace throng {
 
 constexpr size_t kHugePage = 2u << 20;
 
-// Whole huge pages if size is at least one; throws std::bad_alloc.
+// Whole huge pages if size is at least one, else whole cache lines; throws std::bad_alloc.
 void* AllocateHuge(size_t size);
 void FreeHuge(void* block, size_t size) noexcept;
 
@@ -27,12 +27,13 @@ struct HugePageAllocator {
 template <typename T>
 using HugeVector = std::vector<T, HugePageAllocator<T>>;
 
-// For what will be read soon: all cache lines of an object.
+// For what will be read soon: all cache lines of an object, wherever in a line it begins.
 template <typename T>
 void Prefetch(const T* object, size_t bytes = sizeof(T)) {
   constexpr size_t kLine = 64;
   const char* at = reinterpret_cast<const char*>(object);
   for (size_t i = 0; i < bytes; i += kLine) __builtin_prefetch(at + i);
+  if (bytes % kLine != 1) __builtin_prefetch(at + bytes - 1);
   asm volatile("");  // GCC drops calls of functions that do nothing but prefetch
 }
 

@@ -13,7 +13,7 @@ namespace throng::llm {
 
 namespace {
 
-constexpr size_t kPrefetch = 8;  // calls ahead of the one that ends
+constexpr size_t kPrefetch = 8;  // calls ahead of the one that ends or begins
 
 }  // namespace
 
@@ -63,6 +63,7 @@ uint32_t FakeLlm::NewSlot() {
   }
   const uint32_t slot = free_slots_.back();
   free_slots_.pop_back();
+  if (free_slots_.size() >= kPrefetch) Prefetch(&calls_[free_slots_[free_slots_.size() - kPrefetch]]);
   return slot;
 }
 

@@ -1,6 +1,7 @@
 #include "sim/cluster_run.h"
 
 #include <algorithm>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -98,7 +99,7 @@ Task<llm::Completion> MemberRun::AskBoxed(std::unique_ptr<llm::Request> request)
   Issue(std::move(request), call);
   co_await call;
   NoteAnswer(call);
-  co_return std::move(call.completion);
+  co_return std::move(*call.answer);
 }
 
 void MemberRun::Issue(std::unique_ptr<llm::Request> request, PendingCall& call) {
@@ -114,7 +115,7 @@ void MemberRun::Issue(std::unique_ptr<llm::Request> request, PendingCall& call) 
 
 void MemberRun::NoteAnswer(const PendingCall& call) {
   Hasher hasher;
-  hasher.Add(call.number).Add(call.request_digest).Add(call.completion.finish).Add(call.completion.text);
+  hasher.Add(call.number).Add(call.request_digest).Add(call.answer->finish).Add(call.answer->text);
   calls_digest_ += hasher.Finish();
 }
 
@@ -123,10 +124,9 @@ void MemberRun::StartProceed() {
   task_.Start();
 }
 
-void MemberRun::FinishProceed() {
+void MemberRun::CheckProceed() const {
   try {
-    intent_ = task_.Take();
-    task_ = {};
+    task_.Check();
   } catch (...) {
     RethrowFrom(fmt::format("{}, step {}", DescribeAgent(cluster_.Context().world, agent_), Now()));
   }
@@ -166,58 +166,65 @@ void SortCells(std::vector<CellWrite>& cells) {
 
 // ClusterRun
 
-void ClusterRun::Begin(std::span<const AgentId> members, Step step) {
-  step_ = step;
-  started_ = proceeded_ = 0;
-  members_.reserve(members.size());
-  for (const AgentId member : members) members_.emplace_back(*this, member);
+ClusterPtr ClusterRun::Make(RunContext& context, std::span<const AgentId> members, Step step) {
+  void* block = FramePool::OfThread().Take(sizeof(ClusterRun) + members.size() * sizeof(MemberRun));
+  return ClusterPtr(new (block) ClusterRun(context, members, step));
 }
 
-void ClusterRun::End() {
+void ClusterDeleter::operator()(ClusterRun* cluster) const noexcept {
+  const size_t size = sizeof(ClusterRun) + cluster->Members().size() * sizeof(MemberRun);
+  cluster->~ClusterRun();
+  FramePool::OfThread().GiveBack(cluster, size);
+}
+
+ClusterRun::ClusterRun(RunContext& context, std::span<const AgentId> members, Step step)
+    : context_(context), step_(step), num_members_(static_cast<uint32_t>(members.size())) {
+  static_assert(sizeof(ClusterRun) % alignof(MemberRun) == 0);
+  MemberRun* at = Members().data();
+  for (const AgentId member : members) new (at++) MemberRun(*this, member);
+}
+
+ClusterRun::~ClusterRun() {
   if (draft_) context_.drafts.GiveBack(std::move(draft_));
-  members_ = MemberList();
-}
-
-std::vector<AgentId> ClusterRun::MemberIds() const {
-  std::vector<AgentId> ids;
-  for (const MemberRun& member : members_) ids.push_back(member.Self());
-  return ids;
+  std::destroy_n(Members().data(), num_members_);
 }
 
 std::string ClusterRun::Where() const {
   std::string where;
-  for (size_t i = 0; i < std::min(members_.size(), kMaxNamed); ++i) {
-    where += DescribeAgent(context_.world, members_[i].Self()) + ", ";
+  for (const MemberRun& member : Members().first(std::min<size_t>(num_members_, kMaxNamed))) {
+    where += DescribeAgent(context_.world, member.Self()) + ", ";
   }
-  if (members_.size() > kMaxNamed) where += fmt::format("{} more, ", members_.size() - kMaxNamed);
+  if (num_members_ > kMaxNamed) where += fmt::format("{} more, ", num_members_ - kMaxNamed);
   return where + fmt::format("step {}", step_);
 }
 
 bool ClusterRun::Advance(bool serial) {
-  while (started_ < members_.size() && (!serial || started_ == proceeded_)) {
-    MemberRun& member = members_[started_++];
+  while (started_ < num_members_ && (!serial || started_ == proceeded_)) {
+    MemberRun& member = Members()[started_++];
     member.StartProceed();
     OnProceedResumed(member);
   }
-  return proceeded_ == members_.size();
+  return proceeded_ == num_members_;
 }
 
 void ClusterRun::OnProceedResumed(MemberRun& member) {
   if (!member.ProceedDone()) return;
-  member.FinishProceed();
+  member.CheckProceed();
   ++proceeded_;
 }
 
 bool ClusterRun::StartResolve() {
   draft_ = context_.drafts.Take();
-  draft_->writes.resize(members_.size());
-  for (size_t i = 0; i < members_.size(); ++i) {
-    const MemberRun& member = members_[i];
-    draft_->members.push_back({member.Self(), member.SelfBody(), member.SelfMind(), member.GetIntent()});
+  draft_->writes.resize(num_members_);
+  for (size_t i = 0; i < num_members_; ++i) {
+    MemberRun& member = Members()[i];
+    const Body& body = member.SelfBody();
+    const MindPtr& mind = member.SelfMind();
+    draft_->members.push_back({member.Self(), body, mind, member.TakeIntent()});
     MemberCommit& write = draft_->writes[i];
     write.id = member.Self();
-    write.body = member.SelfBody();
-    write.mind = member.SelfMind();
+    write.body = body;
+    write.mind = mind;
     write.mind_digest = context_.reader.MindDigest(member.Self());
   }
   draft_->resolve = context_.world.Resolve(step_, draft_->members, *this);
@@ -226,20 +233,21 @@ bool ClusterRun::StartResolve() {
 }
 
 size_t ClusterRun::IndexOf(AgentId member, const char* what) const {
-  const auto it = std::lower_bound(members_.begin(), members_.end(), member,
+  const std::span<const MemberRun> members = Members();
+  const auto it = std::lower_bound(members.begin(), members.end(), member,
                                    [](const MemberRun& run, AgentId id) { return run.Self() < id; });
-  if (it == members_.end() || it->Self() != member) {
+  if (it == members.end() || it->Self() != member) {
     throw MakeError(ErrorCode::kInvalid, "{} agent {}, which is not a member of this cluster", what, member);
   }
-  return static_cast<size_t>(it - members_.begin());
+  return static_cast<size_t>(it - members.begin());
 }
 
 void ClusterRun::SetBody(AgentId member, Body body) {
   const size_t i = IndexOf(member, "SetBody of");
-  const Pos from = members_[i].SelfBody().pos;
+  const Pos from = Members()[i].SelfBody().pos;
   const Pos to = body.pos;
   const int max_vel = context_.graph.RulesOf(member).max_vel;
-  const bool may_jump = context_.graph.IsBarrier(members_[i].Now() + 1);
+  const bool may_jump = context_.graph.IsBarrier(step_ + 1);
   if (!context_.space.Contains(to) || (!may_jump && !context_.space.Within(from, to, max_vel))) {
     throw MakeError(
         ErrorCode::kInvalid,
@@ -269,12 +277,12 @@ void ClusterRun::WriteCell(Pos pos, std::string value) {
     return context_.space.Within(member.SelfBody().pos, pos, max_vel) &&
            (declared.until <= step_ || declared.Contains(pos));
   };
-  if (!context_.space.Contains(pos) || std::none_of(members_.begin(), members_.end(), reaches)) {
+  if (!context_.space.Contains(pos) || std::none_of(Members().begin(), Members().end(), reaches)) {
     throw MakeError(
         ErrorCode::kInvalid,
         "the cluster of {} writes cell ({}, {}), but may only write within the speed of a member of where it "
         "started, and where that one's declared lookahead allows",
-        DescribeAgent(context_.world, members_.front().Self()), pos.x, pos.y);
+        DescribeAgent(context_.world, Members().front().Self()), pos.x, pos.y);
   }
   draft_->cells.push_back({pos, std::move(value)});
 }
@@ -284,7 +292,7 @@ void ClusterRun::AddEvent(Event event) {
   draft_->events.push_back(std::move(event));
 }
 
-Caller& ClusterRun::CallerOf(AgentId member) { return members_[IndexOf(member, "a call by")]; }
+Caller& ClusterRun::CallerOf(AgentId member) { return Members()[IndexOf(member, "a call by")]; }
 
 void ClusterRun::Birth(AgentId id, Body body, MindPtr mind) {
   if (id >= context_.graph.NumAgents()) {
@@ -298,12 +306,12 @@ void ClusterRun::Birth(AgentId id, Body body, MindPtr mind) {
     return context_.space.Within(member.SelfBody().pos, body.pos, own.max_vel) &&
            rules.max_vel <= own.max_vel && rules.radius_p <= own.radius_p && declared.until <= step_;
   };
-  if (!context_.space.Contains(body.pos) || std::none_of(members_.begin(), members_.end(), is_parent)) {
+  if (!context_.space.Contains(body.pos) || std::none_of(Members().begin(), Members().end(), is_parent)) {
     throw MakeError(ErrorCode::kInvalid,
                     "{} is born at ({}, {}), but not within the speed of where a member of the cluster of {} "
                     "started that has at least its radius and speed, and declares no lookahead now",
                     DescribeAgent(context_.world, id), body.pos.x, body.pos.y,
-                    DescribeAgent(context_.world, members_.front().Self()));
+                    DescribeAgent(context_.world, Members().front().Self()));
   }
   MemberCommit born;
   born.id = id;
@@ -339,22 +347,23 @@ void ClusterRun::CheckBorn() {
 
 void ClusterRun::DigestMembers() {
   Hasher hasher;
-  std::vector<Digest> events(draft_->events.empty() ? 0 : members_.size());  // chained for each member
+  std::vector<Digest> events(draft_->events.empty() ? 0 : num_members_);  // chained for each member
   for (const Event& event : draft_->events) {
     Digest& chain = events[IndexOf(event.agent, "an event of")];
     chain = hasher.Reset().Add(chain).Add(event.kind).Add(event.text).Finish();
   }
-  for (size_t i = 0; i < members_.size(); ++i) {
+  for (size_t i = 0; i < num_members_; ++i) {
+    const MemberRun& member = Members()[i];
     MemberCommit& write = draft_->writes[i];
     if (write.mind_changed) write.mind_digest = DigestOfMind(write.mind.get(), hasher);
-    write.body_changed = write.body != members_[i].SelfBody();
+    write.body_changed = write.body != member.SelfBody();
     hasher.Reset()
         .Add(write.id)
         .Add(step_)
         .Add(write.body.pos.x)
         .Add(write.body.pos.y)
         .Add(write.body.status);
-    hasher.Add(write.mind_digest).Add(members_[i].CallsDigest());
+    hasher.Add(write.mind_digest).Add(member.CallsDigest());
     hasher.Add(events.empty() ? Digest() : events[i]);
     if (write.removed) hasher.Add("removed");
     write.digest = hasher.Finish();

@@ -27,14 +27,15 @@ class MemberRun;
 struct PendingCall {
   explicit PendingCall(MemberRun& member) : member(member) {}
 
-  bool await_ready() const noexcept { return answered; }
+  bool await_ready() const noexcept { return answer != nullptr; }
   void await_suspend(std::coroutine_handle<> handle) noexcept { waiter = handle; }
   void await_resume() const noexcept {}
 
   MemberRun& member;
-  llm::Completion completion;
+  // Where the answer is when the waiter is resumed, which takes it from there; set at the issue, nobody
+  // waits.
+  llm::Completion* answer = nullptr;
   std::coroutine_handle<> waiter;
-  bool answered = false;        // at its issue: nobody waits
   uint64_t id = 0;              // the backend's, and
   PendingCall* next = nullptr;  // another call of this agent: the scheduler's
   uint32_t number = 0;          // of the member's calls in this step
@@ -47,7 +48,7 @@ struct PendingCall {
 class CallSink {
  public:
   virtual ~CallSink() = default;
-  virtual void Submit(llm::Request request, PendingCall& call) = 0;
+  virtual void Submit(llm::Request&& request, PendingCall& call) = 0;
 };
 
 // Where the members of a cluster read the state at the start of their step.
@@ -139,9 +140,15 @@ class MemberRun final : public View, public Caller {
   bool ProceedDone() const { return task_.Done(); }
   // It will be resumed soon.
   void PrefetchProceed() const { task_.Prefetch(); }
-  // Takes the intent, or throws the agent's error.
-  void FinishProceed();
-  const IntentPtr& GetIntent() const { return intent_; }
+  // Once it is done: throws the agent's error, if there is one, or takes the intent.
+  void CheckProceed() const;
+  IntentPtr TakeIntent() {
+    IntentPtr intent = task_.Take();
+    task_ = {};
+    return intent;
+  }
+
+  PendingCall* first_call = nullptr;  // in flight: the scheduler's list
 
  private:
   // The frame lives until the answer is there, the request only until it is sent.
@@ -152,14 +159,19 @@ class MemberRun final : public View, public Caller {
   ClusterRun& cluster_;
   AgentId agent_;
   uint32_t num_calls_ = 0;
-  Digest calls_digest_;  // of this step's calls with their answers, in order of issue within one coroutine
-  IntentPtr intent_;
+  Digest calls_digest_;   // of this step's calls with their answers, in order of issue within one coroutine
   Task<IntentPtr> task_;  // last: its frame refers to the rest
 };
 
+struct ClusterDeleter {
+  void operator()(ClusterRun* cluster) const noexcept;
+};
+using ClusterPtr = std::unique_ptr<ClusterRun, ClusterDeleter>;
+
+// Its members lie behind it in the same block of memory.
 class ClusterRun final : public Commit {
  public:
-  explicit ClusterRun(RunContext& context) : context_(context) {}
+  static ClusterPtr Make(RunContext& context, std::span<const AgentId> members, Step step);
   ClusterRun(const ClusterRun&) = delete;
   ClusterRun& operator=(const ClusterRun&) = delete;
 
@@ -172,11 +184,10 @@ class ClusterRun final : public Commit {
   void Remove(AgentId member) override;
   void Announce(AgentId member, std::string text) override;
 
-  // Makes this the step of another cluster.
-  void Begin(std::span<const AgentId> members, Step step);
-  void End();  // lets go of coroutines, minds, intents and what was written
-  std::vector<AgentId> MemberIds() const;
-  std::span<const MemberRun> Members() const { return members_; }
+  std::span<MemberRun> Members() { return {reinterpret_cast<MemberRun*>(this + 1), num_members_}; }
+  std::span<const MemberRun> Members() const {
+    return {reinterpret_cast<const MemberRun*>(this + 1), num_members_};
+  }
 
   const RunContext& Context() const { return context_; }
   Step GetStep() const { return step_; }
@@ -194,7 +205,6 @@ class ClusterRun final : public Commit {
   // Throws Resolve's error, or completes the record.
   void FinishResolve(bool with_digest);
 
-  // Until End:
   CommitRecord& Record() { return draft_->record; }
   std::span<MemberCommit> Writes() { return draft_->writes; }
   std::span<CellWrite> Cells() { return draft_->cells; }
@@ -204,7 +214,10 @@ class ClusterRun final : public Commit {
   std::string Where() const;  // for error messages
 
  private:
-  using MemberList = std::vector<MemberRun, FrameAllocator<MemberRun>>;
+  friend ClusterDeleter;
+
+  ClusterRun(RunContext& context, std::span<const AgentId> members, Step step);
+  ~ClusterRun();
 
   size_t IndexOf(AgentId member, const char* what) const;
   void CheckBorn();
@@ -212,10 +225,10 @@ class ClusterRun final : public Commit {
   void DigestRecord();
 
   RunContext& context_;
-  Step step_ = 0;
+  Step step_;
+  uint32_t num_members_;
   uint32_t started_ = 0;
   uint32_t proceeded_ = 0;
-  MemberList members_;                  // does not grow after Begin: coroutines refer to its elements
   std::unique_ptr<CommitDraft> draft_;  // while it resolves
 };
 

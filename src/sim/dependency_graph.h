@@ -121,12 +121,11 @@ class DependencyGraph {
   // Section 3 for this agent against all others, by brute force; true if it holds.
   bool InvariantHolds(AgentId agent) const;
 
-  // The agent will be committed soon; each of the three reads what the one before has fetched.
+  // The agent will be committed soon; the second reads what the first has fetched.
   void PrefetchAgent(AgentId agent) const {
     Prefetch(&agents_[agent]);
     proximity_->PrefetchAgent(agent);
   }
-  void PrefetchPlaces(AgentId agent) const { proximity_->PrefetchPlaces(agent); }
   void PrefetchNeighbours(AgentId agent) const { proximity_->PrefetchNeighbours(agent); }
 
   size_t Bytes() const;

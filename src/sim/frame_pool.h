@@ -1,5 +1,5 @@
-// Memory of what lives for one step: coroutine frames, and the members of clusters. There are as many at once
-// as there are calls in flight, and they come and go in any order, which a general allocator answers by
+// Memory of what lives for one step: coroutine frames, and clusters with their members. There are as many at
+// once as there are calls in flight, and they come and go in any order, which a general allocator answers by
 // splitting and joining its blocks. Here each size has a list of free blocks, and the last one freed, which
 // the cache still has, is used first.
 #pragma once
@@ -77,17 +77,6 @@ class FramePool {
   size_t unused_bytes_ = 0;
   size_t taken_bytes_ = 0;
   size_t peak_bytes_ = 0;
-};
-
-template <typename T>
-struct FrameAllocator {
-  using value_type = T;
-  FrameAllocator() = default;
-  template <typename U>
-  explicit FrameAllocator(const FrameAllocator<U>&) {}
-  T* allocate(size_t n) { return static_cast<T*>(FramePool::OfThread().Take(n * sizeof(T))); }
-  void deallocate(T* block, size_t n) noexcept { FramePool::OfThread().GiveBack(block, n * sizeof(T)); }
-  bool operator==(const FrameAllocator&) const = default;
 };
 
 }  // namespace throng::sim

@@ -45,6 +45,18 @@ TEST(MeasureSchedule, AWholeRunIsTheSameInBothOrders) {
   EXPECT_NE(MeasureWholeRun(load, Mode::kOutOfOrder).end, ooo.end);
 }
 
+TEST(MeasureSchedule, TheSchedulerNeedsAtMost300BytesPerAgent) {
+  for (const double tiles : {20.0, 70.0, 140.0, 300.0, 1000.0}) {
+    for (const Mode mode : {Mode::kLockstep, Mode::kOutOfOrder}) {
+      ScheduleLoad load;
+      load.agents = 3000;
+      load.steps = 5;
+      load.tiles_per_agent = tiles;
+      EXPECT_LE(MeasureWholeRun(load, mode).bytes_per_agent, 300u) << tiles << " tiles, " << ModeName(mode);
+    }
+  }
+}
+
 // The graph driven alone and the scheduler make the same schedule.
 TEST(MeasureSchedule, AWholeRunTakesTheVirtualTimeOfItsGraph) {
   ScheduleLoad load;

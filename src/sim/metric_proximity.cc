@@ -19,31 +19,33 @@ MetricProximity::MetricProximity(const Space& space, std::vector<Rules> rules, C
   max_speed_ = largest.max_vel;
   BuildLevels();
   for (AgentId agent = 0; agent < NumAgents(); ++agent) {
-    const uint32_t bucket = BucketOf(places_[agent].pos);
-    Link(agent, bucket_head_[bucket]);
-    if (levels_[0].min_step[bucket] == kNoStep) UpdateMin(bucket);
+    Add(agent, places_[agent].pos, 0);
   }
 }
 
-// Buckets are at least as wide as the reach, so that a search for coupled agents looks at 3 x 3 of them, and
-// at most about two for each agent.
+// Buckets are at least as wide as the reach, so that a search for coupled agents looks at 3 x 3 of them at
+// most, and few enough to have an agent or more each.
 void MetricProximity::BuildLevels() {
-  int64_t side = std::max<int64_t>(1, max_reach_);
-  const auto count = [](int64_t cells, int64_t width) { return (cells + width - 1) / width; };
-  const int64_t max_buckets = std::max<int64_t>(64, 2 * int64_t{NumAgents()});
-  while (count(space_.Width(), side) * count(space_.Height(), side) > max_buckets) side += side / 4 + 1;
-  bucket_side_ = static_cast<int32_t>(std::min<int64_t>(side, INT32_MAX));
-  Level level;
-  level.width = static_cast<int32_t>(count(space_.Width(), side));
-  level.height = static_cast<int32_t>(count(space_.Height(), side));
-  bucket_head_.assign(static_cast<size_t>(level.width) * level.height, kNone);
-  while (true) {
-    level.min_step.assign(static_cast<size_t>(level.width) * level.height, kNoStep);
-    levels_.push_back(level);
-    if (level.width == 1 && level.height == 1) break;
-    level.width = (level.width + 1) / 2;
-    level.height = (level.height + 1) / 2;
+  const auto count = [this](int32_t cells) {
+    return static_cast<int32_t>((int64_t{cells} + (int64_t{1} << bucket_shift_) - 1) >> bucket_shift_);
+  };
+  const int64_t max_buckets = std::max<int64_t>(64, int64_t{NumAgents()} * 3 / 4);
+  while ((int64_t{1} << bucket_shift_) < max_reach_ ||
+         int64_t{count(space_.Width())} * count(space_.Height()) > max_buckets) {
+    ++bucket_shift_;
   }
+  int32_t width = count(space_.Width());
+  int32_t height = count(space_.Height());
+  while (true) {
+    Level& level = levels_.emplace_back();
+    level.width = width;
+    level.height = height;
+    width = (width + 1) / 2;
+    height = (height + 1) / 2;
+    level.min_step.assign(4 * static_cast<size_t>(width) * static_cast<size_t>(height), kNoStep);
+    if (level.width == 1 && level.height == 1) break;
+  }
+  buckets_.Resize(levels_[0].min_step.size());
 }
 
 int64_t MetricProximity::ReachOf(const Rules& a, const Rules& b) const {
@@ -58,13 +60,13 @@ int64_t MetricProximity::Reach(AgentId a, AgentId b) const {
 
 // Whether the agent that is behind can come within `reach` of pos before it begins that step: by its speed,
 // and by what it declared.
-bool MetricProximity::MayMeet(Pos pos, Step step, AgentId behind, int64_t reach) const {
-  const Place& b = places_[behind];
-  if (!space_.Within(pos, b.pos, int64_t{step - b.step} * Speed(behind) + reach)) return false;
-  if (lookahead_.empty() || lookahead_[behind].until <= b.step) return true;
-  const Lookahead& declared = lookahead_[behind];
+bool MetricProximity::MayMeet(Pos pos, Step step, const Entry& behind, int64_t reach) const {
+  const int64_t speed = Speed(behind.id);
+  if (!space_.Within(pos, behind.pos, int64_t{step - behind.step} * speed + reach)) return false;
+  if (lookahead_.empty() || lookahead_[behind.id].until <= behind.step) return true;
+  const Lookahead& declared = lookahead_[behind.id];
   const int64_t free_steps = std::max<int64_t>(0, int64_t{step} - declared.until);
-  return space_.WithinOfBox(pos, declared.low, declared.high, free_steps * Speed(behind) + reach);
+  return space_.WithinOfBox(pos, declared.low, declared.high, free_steps * speed + reach);
 }
 
 bool MetricProximity::AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const {
@@ -73,73 +75,62 @@ bool MetricProximity::AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) con
 
 bool MetricProximity::Blocks(AgentId behind, AgentId ahead) const {
   const Place& a = places_[ahead];
-  return places_[behind].step < a.step && MayMeet(a.pos, a.step, behind, Reach(ahead, behind));
+  return places_[behind].step < a.step && MayMeet(a.pos, a.step, EntryOf(behind), Reach(ahead, behind));
 }
 
 bool MetricProximity::MayDiffer(AgentId behind, AgentId ahead) const {
   const Place& a = places_[ahead];
-  return !MayMeet(a.pos, a.step - 1, behind, Reach(ahead, behind) - Speed(ahead));
+  return !MayMeet(a.pos, a.step - 1, EntryOf(behind), Reach(ahead, behind) - Speed(ahead));
 }
 
-uint32_t MetricProximity::BucketOf(Pos pos) const {
-  return static_cast<uint32_t>(pos.y / bucket_side_) * static_cast<uint32_t>(levels_[0].width) +
-         static_cast<uint32_t>(pos.x / bucket_side_);
-}
-
-int32_t MetricProximity::NodeIndex(int64_t at, int32_t size, int level) const {
-  return static_cast<int32_t>(std::clamp<int64_t>(at, 0, size - 1) / bucket_side_) >> level;
-}
-
-void MetricProximity::UpdateMin(uint32_t bucket) {
-  Step min_step = kNoStep;
-  for (uint32_t id = bucket_head_[bucket]; id != kNone; id = places_[id].next) {
-    min_step = std::min(min_step, places_[id].step);
-  }
-  if (levels_[0].min_step[bucket] == min_step) return;
-  levels_[0].min_step[bucket] = min_step;
-  int32_t x = static_cast<int32_t>(bucket % static_cast<uint32_t>(levels_[0].width));
-  int32_t y = static_cast<int32_t>(bucket / static_cast<uint32_t>(levels_[0].width));
-  for (size_t l = 1; l < levels_.size(); ++l) {
-    const Level& below = levels_[l - 1];
-    x /= 2;
-    y /= 2;
-    Step smallest = kNoStep;
-    for (int32_t by = 2 * y; by < std::min(2 * y + 2, below.height); ++by) {
-      for (int32_t bx = 2 * x; bx < std::min(2 * x + 2, below.width); ++bx) {
-        smallest = std::min(smallest, below.min_step[static_cast<size_t>(by) * below.width + bx]);
-      }
-    }
-    Step& here = levels_[l].min_step[static_cast<size_t>(y) * levels_[l].width + x];
-    if (here == smallest) break;
-    here = smallest;
+void MetricProximity::UpdateMin(Node bucket) {
+  const size_t index = levels_[0].IndexOf(bucket.x, bucket.y);
+  Step smallest = kNoStep;
+  buckets_.Visit(index, [&](const Entry& entry) {
+    smallest = std::min(smallest, entry.step);
+    return false;
+  });
+  Step* at = &levels_[0].min_step[index];
+  for (size_t l = 1; *at != smallest; ++l) {
+    *at = smallest;
+    if (l == levels_.size()) return;
+    const Step* block = &levels_[l - 1].min_step[levels_[l - 1].IndexOf(bucket.x & ~1, bucket.y & ~1)];
+    smallest = std::min({block[0], block[1], block[2], block[3]});
+    bucket = {bucket.x >> 1, bucket.y >> 1};
+    at = &levels_[l].min_step[levels_[l].IndexOf(bucket.x, bucket.y)];
   }
 }
 
-uint32_t MetricProximity::FindBlockerBelow(AgentId id, int level, int32_t x, int32_t y) const {
+// Of a node in which somebody is behind.
+uint32_t MetricProximity::FindBlockerBelow(AgentId id, int level, Node node) const {
   const Place& place = places_[id];
-  const Step min_step = levels_[level].min_step[static_cast<size_t>(y) * levels_[level].width + x];
-  if (min_step >= place.step) return kNone;
-  const int64_t side = int64_t{bucket_side_} << level;
-  const auto gap = [side](int64_t at, int64_t index) {
-    return std::max<int64_t>({index * side - at, at - ((index + 1) * side - 1), 0});
+  const Level& nodes = levels_[static_cast<size_t>(level)];
+  const size_t index = nodes.IndexOf(node.x, node.y);
+  const int shift = bucket_shift_ + level;
+  const auto gap = [shift](int64_t at, int64_t node_at) {
+    return std::max<int64_t>({(node_at << shift) - at, at - (((node_at + 1) << shift) - 1), 0});
   };
-  if (!space_.WithinDelta(gap(place.pos.x, x), gap(place.pos.y, y),
-                          int64_t{place.step - min_step} * max_speed_ + max_reach_)) {
+  if (!space_.WithinDelta(gap(place.pos.x, node.x), gap(place.pos.y, node.y),
+                          int64_t{place.step - nodes.min_step[index]} * max_speed_ + max_reach_)) {
     return kNone;
   }
+  uint32_t found = kNone;
   if (level == 0) {
-    uint32_t other = bucket_head_[static_cast<size_t>(y) * levels_[0].width + x];
-    while (other != kNone && !Blocks(other, id)) other = places_[other].next;
-    return other;
+    buckets_.Visit(index, [&](const Entry& other) {
+      if (other.step >= place.step || !MayMeet(place.pos, place.step, other, Reach(id, other.id)))
+        return false;
+      found = other.id;
+      return true;
+    });
+    return found;
   }
-  const Level& below = levels_[level - 1];
-  for (int32_t by = 2 * y; by < std::min(2 * y + 2, below.height); ++by) {
-    for (int32_t bx = 2 * x; bx < std::min(2 * x + 2, below.width); ++bx) {
-      const uint32_t found = FindBlockerBelow(id, level - 1, bx, by);
-      if (found != kNone) return found;
-    }
+  const Level& below = levels_[static_cast<size_t>(level) - 1];
+  const Step* block = &below.min_step[below.IndexOf(2 * node.x, 2 * node.y)];
+  for (int i = 0; i < 4 && found == kNone; ++i) {
+    if (block[i] < place.step)
+      found = FindBlockerBelow(id, level - 1, {2 * node.x + (i & 1), 2 * node.y + (i >> 1)});
   }
-  return kNone;
+  return found;
 }
 
 // Starts at the level whose nodes are about as wide as what a blocker may be away, at most 3 x 3 of them.
@@ -149,43 +140,55 @@ uint32_t MetricProximity::FindBlocker(AgentId id) const {
   if (gap <= 0) return kNone;
   const int64_t radius = gap * max_speed_ + max_reach_;
   int level = 0;
-  while (level + 1 < static_cast<int>(levels_.size()) && (int64_t{bucket_side_} << level) < radius) ++level;
-  const int32_t x_end = NodeIndex(place.pos.x + radius, space_.Width(), level);
-  const int32_t y_end = NodeIndex(place.pos.y + radius, space_.Height(), level);
-  for (int32_t y = NodeIndex(place.pos.y - radius, space_.Height(), level); y <= y_end; ++y) {
-    for (int32_t x = NodeIndex(place.pos.x - radius, space_.Width(), level); x <= x_end; ++x) {
-      const uint32_t found = FindBlockerBelow(id, level, x, y);
-      if (found != kNone) return found;
+  while (level + 1 < static_cast<int>(levels_.size()) && (int64_t{1} << (bucket_shift_ + level)) < radius) {
+    ++level;
+  }
+  const Level& nodes = levels_[static_cast<size_t>(level)];
+  uint32_t found = kNone;
+  VisitNodes(place.pos, radius, level, [&](Node node) {
+    if (nodes.min_step[nodes.IndexOf(node.x, node.y)] < place.step) found = FindBlockerBelow(id, level, node);
+    return found != kNone;
+  });
+  return found;
+}
+
+template <typename Visit>
+void MetricProximity::VisitNodes(Pos pos, int64_t radius, int level, Visit visit) const {
+  const auto node_at = [shift = bucket_shift_ + level](int64_t at, int32_t size) {
+    return static_cast<int32_t>(std::clamp<int64_t>(at, 0, size - 1) >> shift);
+  };
+  const int32_t x_begin = node_at(pos.x - radius, space_.Width());
+  const int32_t x_end = node_at(pos.x + radius, space_.Width());
+  const int32_t y_end = node_at(pos.y + radius, space_.Height());
+  for (int32_t y = node_at(pos.y - radius, space_.Height()); y <= y_end; ++y) {
+    for (int32_t x = x_begin; x <= x_end; ++x) {
+      if (visit(Node{x, y})) return;
     }
   }
-  return kNone;
 }
 
 template <typename Visit>
 void MetricProximity::VisitBuckets(Pos pos, int64_t radius, Visit visit) const {
-  const int32_t x_end = NodeIndex(pos.x + radius, space_.Width(), 0);
-  const int32_t y_end = NodeIndex(pos.y + radius, space_.Height(), 0);
-  const int32_t x_begin = NodeIndex(pos.x - radius, space_.Width(), 0);
-  for (int32_t y = NodeIndex(pos.y - radius, space_.Height(), 0); y <= y_end; ++y) {
-    for (int32_t x = x_begin; x <= x_end; ++x) {
-      uint32_t id = bucket_head_[static_cast<size_t>(y) * levels_[0].width + x];
-      for (; id != kNone; id = places_[id].next) visit(id);
-    }
-  }
+  VisitNodes(pos, radius, 0, [&](Node bucket) {
+    return buckets_.Visit(levels_[0].IndexOf(bucket.x, bucket.y), [&](const Entry& entry) {
+      visit(entry);
+      return false;
+    });
+  });
 }
 
 template <typename Visit>
 void MetricProximity::VisitWithin(Pos pos, int64_t radius, Step step, Visit visit) const {
-  VisitBuckets(pos, radius, [&](AgentId id) {
-    if (places_[id].step == step && space_.Within(pos, places_[id].pos, radius)) visit(id);
+  VisitBuckets(pos, radius, [&](const Entry& entry) {
+    if (entry.step == step && space_.Within(pos, entry.pos, radius)) visit(entry);
   });
 }
 
 void MetricProximity::FindCoupled(AgentId agent, std::vector<AgentId>& found) const {
   const Place& place = places_[agent];
-  VisitWithin(place.pos, max_reach_, place.step, [&](AgentId other) {
-    if (rules_.size() == 1 || space_.Within(place.pos, places_[other].pos, Reach(agent, other))) {
-      found.push_back(other);
+  VisitWithin(place.pos, max_reach_, place.step, [&](const Entry& other) {
+    if (rules_.size() == 1 || space_.Within(place.pos, other.pos, Reach(agent, other.id))) {
+      found.push_back(other.id);
     }
   });
 }
@@ -193,69 +196,55 @@ void MetricProximity::FindCoupled(AgentId agent, std::vector<AgentId>& found) co
 // Agents at other steps are out of sight: that is what blocking guarantees.
 void MetricProximity::FindPerceived(AgentId agent, std::vector<AgentId>& found) const {
   const Place& place = places_[agent];
-  VisitWithin(place.pos, Radius(agent), place.step, [&](AgentId other) { found.push_back(other); });
+  VisitWithin(place.pos, Radius(agent), place.step, [&](const Entry& other) { found.push_back(other.id); });
 }
 
 void MetricProximity::FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const {
-  VisitBuckets(pos, radius, [&](AgentId other) { found.push_back(other); });
+  VisitBuckets(pos, radius, [&](const Entry& other) { found.push_back(other.id); });
 }
 
 void MetricProximity::Advance(AgentId id, Pos pos) {
   Place& place = places_[id];
-  const uint32_t from = BucketOf(place.pos);
-  const uint32_t to = BucketOf(pos);
-  const Step step = place.step++;
-  place.pos = pos;
-  if (from != to) {
-    Unlink(id, bucket_head_[from]);
-    Link(id, bucket_head_[to]);
-    if (place.step < levels_[0].min_step[to]) UpdateMin(to);
+  const Node from = BucketOf(place.pos);
+  const Node to = BucketOf(pos);
+  const size_t from_index = levels_[0].IndexOf(from.x, from.y);
+  const Step step = place.step;
+  if (from == to) {
+    place = {pos, step + 1};
+    buckets_.Find(from_index, id) = EntryOf(id);
+  } else {
+    buckets_.Remove(from_index, id);
+    Add(id, pos, step + 1);
   }
-  if (step == levels_[0].min_step[from]) UpdateMin(from);
-}
-
-template <typename Visit>
-void MetricProximity::VisitBucketsAround(Pos pos, Visit visit) const {
-  const int32_t width = levels_[0].width;
-  const int32_t x = pos.x / bucket_side_;
-  const int32_t y = pos.y / bucket_side_;
-  for (int32_t by = std::max(y - 1, 0); by <= std::min(y + 1, levels_[0].height - 1); ++by) {
-    for (int32_t bx = std::max(x - 1, 0); bx <= std::min(x + 1, width - 1); ++bx) {
-      visit(static_cast<size_t>(by) * width + bx);
-    }
-  }
-}
-
-void MetricProximity::PrefetchPlaces(AgentId agent) const {
-  VisitBucketsAround(places_[agent].pos, [this](size_t bucket) {
-    Prefetch(&bucket_head_[bucket]);
-    Prefetch(&levels_[0].min_step[bucket]);
-  });
+  if (step == levels_[0].min_step[from_index]) UpdateMin(from);
 }
 
 void MetricProximity::PrefetchNeighbours(AgentId agent) const {
-  VisitBucketsAround(places_[agent].pos, [this](size_t bucket) {
-    if (bucket_head_[bucket] != kNone) Prefetch(&places_[bucket_head_[bucket]]);
+  VisitNodes(places_[agent].pos, max_reach_, 0, [this](Node bucket) {
+    const size_t index = levels_[0].IndexOf(bucket.x, bucket.y);
+    buckets_.PrefetchBucket(index);
+    Prefetch(&levels_[0].min_step[index]);
+    return false;
   });
 }
 
 void MetricProximity::Remove(AgentId id) {
-  const uint32_t bucket = BucketOf(places_[id].pos);
-  Unlink(id, bucket_head_[bucket]);
+  const Node bucket = BucketOf(places_[id].pos);
+  buckets_.Remove(levels_[0].IndexOf(bucket.x, bucket.y), id);
   places_[id].step = kAbsent;
   UpdateMin(bucket);
 }
 
 void MetricProximity::Add(AgentId id, Pos pos, Step step) {
-  places_[id].pos = pos;
-  places_[id].step = step;
-  const uint32_t bucket = BucketOf(pos);
-  Link(id, bucket_head_[bucket]);
-  if (step < levels_[0].min_step[bucket]) UpdateMin(bucket);
+  places_[id] = {pos, step};
+  const Node bucket = BucketOf(pos);
+  const size_t index = levels_[0].IndexOf(bucket.x, bucket.y);
+  buckets_.Add(index, EntryOf(id));
+  if (step < levels_[0].min_step[index]) UpdateMin(bucket);
 }
 
 size_t MetricProximity::Bytes() const {
-  size_t bytes = BaseBytes() + bucket_head_.capacity() * sizeof(uint32_t);
+  size_t bytes = BaseBytes() + buckets_.Bytes();
   for (const Level& level : levels_) bytes += level.min_step.capacity() * sizeof(Step);
   return bytes;
 }

@@ -1,10 +1,11 @@
-// Agents on grids and planes, where distance decides: in buckets, under a pyramid of the smallest steps, so
-// that a question looks only at what is near enough to matter.
+// Agents on grids and planes, where distance decides: in square buckets, under a pyramid of the smallest
+// steps, so that a question looks only at what is near enough to matter.
 #pragma once
 
 #include <span>
 #include <vector>
 
+#include "sim/agent_buckets.h"
 #include "sim/proximity.h"
 
 namespace throng::sim {
@@ -22,7 +23,6 @@ class MetricProximity final : public Proximity {
   void FindPerceived(AgentId agent, std::vector<AgentId>& found) const override;
   void FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const override;
   void Advance(AgentId agent, Pos pos) override;
-  void PrefetchPlaces(AgentId agent) const override;
   void PrefetchNeighbours(AgentId agent) const override;
   void Remove(AgentId agent) override;
   void Add(AgentId agent, Pos pos, Step step) override;
@@ -31,29 +31,43 @@ class MetricProximity final : public Proximity {
  private:
   static constexpr Step kNoStep = INT32_MAX;
 
+  using Entry = AgentBuckets::Entry;
+
   // One level of the pyramid of smallest steps: level 0 has a node per bucket, each further one a node per 2
-  // x 2 of the level below.
+  // x 2 of the level below, which lie together.
   struct Level {
     int32_t width = 0;
     int32_t height = 0;
-    HugeVector<Step> min_step;  // [height x width]
+    HugeVector<Step> min_step;  // [(height + 1) / 2][(width + 1) / 2][2][2]
+
+    size_t IndexOf(int32_t x, int32_t y) const {
+      const size_t block =
+          static_cast<size_t>(y >> 1) * static_cast<size_t>((width + 1) >> 1) + static_cast<size_t>(x >> 1);
+      return 4 * block + 2 * static_cast<size_t>(y & 1) + static_cast<size_t>(x & 1);
+    }
+  };
+  // A node of some level, or a bucket.
+  struct Node {
+    int32_t x;
+    int32_t y;
+    bool operator==(const Node&) const = default;
   };
 
   int64_t Speed(AgentId agent) const { return RulesOf(agent).max_vel; }
   int64_t Radius(AgentId agent) const { return RulesOf(agent).radius_p; }
   int64_t Reach(AgentId a, AgentId b) const;  // C(A,B)
   int64_t ReachOf(const Rules& a, const Rules& b) const;
-  bool MayMeet(Pos pos, Step step, AgentId behind, int64_t reach) const;
+  bool MayMeet(Pos pos, Step step, const Entry& behind, int64_t reach) const;
+  Entry EntryOf(AgentId agent) const { return {places_[agent].pos, places_[agent].step, agent}; }
 
   void BuildLevels();
-  uint32_t BucketOf(Pos pos) const;
-  int32_t NodeIndex(int64_t at, int32_t size, int level) const;
-  void UpdateMin(uint32_t bucket);
-  uint32_t FindBlockerBelow(AgentId agent, int level, int32_t x, int32_t y) const;
-  // Calls visit(bucket) for the 3 x 3 buckets around a position, as far as they exist.
+  Node BucketOf(Pos pos) const { return {pos.x >> bucket_shift_, pos.y >> bucket_shift_}; }
+  void UpdateMin(Node bucket);
+  uint32_t FindBlockerBelow(AgentId agent, int level, Node node) const;
+  // Calls visit(node) for the nodes of a level that the square around pos touches, until it returns true.
   template <typename Visit>
-  void VisitBucketsAround(Pos pos, Visit visit) const;
-  // Calls visit(other) for all agents of the buckets that the square around pos touches.
+  void VisitNodes(Pos pos, int64_t radius, int level, Visit visit) const;
+  // Calls visit(entry) for all agents of the buckets that the square around pos touches.
   template <typename Visit>
   void VisitBuckets(Pos pos, int64_t radius, Visit visit) const;
   // The same for all agents of that step whose distance is at most the radius.
@@ -63,8 +77,8 @@ class MetricProximity final : public Proximity {
   Coupling coupling_;
   int64_t max_reach_ = 0;  // no less than any Reach
   int64_t max_speed_ = 0;
-  int32_t bucket_side_ = 1;
-  HugeVector<uint32_t> bucket_head_;  // [levels_[0].height x levels_[0].width]
+  int bucket_shift_ = 0;  // a bucket is 2 to the power of it wide
+  AgentBuckets buckets_;  // as levels_[0]
   std::vector<Level> levels_;
 };
 

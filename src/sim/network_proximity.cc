@@ -8,23 +8,21 @@
 namespace throng::sim {
 
 NetworkProximity::NetworkProximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start)
-    : Proximity(space, std::move(rules), start), head_(space.GetNetwork().NumNodes(), kNone) {
+    : Proximity(space, std::move(rules), start) {
   for (const Rules& rule : rules_) {
     if (rule.max_vel == 0) continue;
     throw MakeError(ErrorCode::kInvalid, "world: speed {} on a network, where nobody moves: it must be 0",
                     rule.max_vel);
   }
-  for (AgentId agent = 0; agent < NumAgents(); ++agent) Link(agent, head_[NodeOf(agent)]);
+  nodes_.Resize(space.GetNetwork().NumNodes());
+  for (AgentId agent = 0; agent < NumAgents(); ++agent) {
+    nodes_.Add(NodeOf(agent), {places_[agent].pos, 0, agent});
+  }
 }
 
 template <typename Visit>
 void NetworkProximity::VisitRead(AgentId agent, Visit visit) const {
-  const auto visit_node = [&](NodeId node) {
-    for (uint32_t other = head_[node]; other != kNone; other = places_[other].next) {
-      if (visit(other)) return true;
-    }
-    return false;
-  };
+  const auto visit_node = [&](NodeId node) { return nodes_.Visit(node, visit); };
   const Network& network = space_.GetNetwork();
   const int radius = RulesOf(agent).radius_p;
   if (radius > 1) {
@@ -40,9 +38,10 @@ void NetworkProximity::VisitRead(AgentId agent, Visit visit) const {
 }
 
 void NetworkProximity::FindCoupled(AgentId agent, std::vector<AgentId>& found) const {
-  for (uint32_t other = head_[NodeOf(agent)]; other != kNone; other = places_[other].next) {
-    if (places_[other].step == places_[agent].step) found.push_back(other);
-  }
+  nodes_.Visit(NodeOf(agent), [&](const AgentBuckets::Entry& other) {
+    if (other.step == StepOf(agent)) found.push_back(other.id);
+    return false;
+  });
 }
 
 bool NetworkProximity::AreCoupledAt(AgentId, Pos at_a, AgentId, Pos at_b) const { return at_a == at_b; }
@@ -57,9 +56,9 @@ bool NetworkProximity::Blocks(AgentId behind, AgentId ahead) const {
 
 uint32_t NetworkProximity::FindBlocker(AgentId agent) const {
   uint32_t blocker = kNone;
-  VisitRead(agent, [&](AgentId other) {
-    if (places_[other].step >= places_[agent].step) return false;
-    blocker = other;
+  VisitRead(agent, [&](const AgentBuckets::Entry& other) {
+    if (other.step >= StepOf(agent)) return false;
+    blocker = other.id;
     return true;
   });
   return blocker;
@@ -72,8 +71,8 @@ bool NetworkProximity::MayDiffer(AgentId behind, AgentId ahead) const {
 }
 
 void NetworkProximity::FindPerceived(AgentId agent, std::vector<AgentId>& found) const {
-  VisitRead(agent, [&](AgentId other) {
-    found.push_back(other);
+  VisitRead(agent, [&](const AgentBuckets::Entry& other) {
+    found.push_back(other.id);
     return false;
   });
 }
@@ -81,25 +80,31 @@ void NetworkProximity::FindPerceived(AgentId agent, std::vector<AgentId>& found)
 void NetworkProximity::FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const {
   const Network& network = space_.GetNetwork();
   for (const NodeId node : network.Within(static_cast<NodeId>(pos.x), radius)) {
-    for (uint32_t other = head_[node]; other != kNone; other = places_[other].next) found.push_back(other);
+    nodes_.Visit(node, [&](const AgentBuckets::Entry& other) {
+      found.push_back(other.id);
+      return false;
+    });
   }
+}
+
+void NetworkProximity::SetStep(AgentId agent, Step step) {
+  places_[agent].step = nodes_.Find(NodeOf(agent), agent).step = step;
 }
 
 void NetworkProximity::Advance(AgentId agent, Pos pos) {
   THRONG_CHECK(pos == places_[agent].pos);
-  ++places_[agent].step;
+  SetStep(agent, StepOf(agent) + 1);
 }
 
-// It stays in the list of its node: readers behind see what it was.
-void NetworkProximity::Remove(AgentId agent) { places_[agent].step = kAbsent; }
+// It stays at its node: readers behind see what it was.
+void NetworkProximity::Remove(AgentId agent) { SetStep(agent, kAbsent); }
 
 void NetworkProximity::Add(AgentId agent, Pos pos, Step step) {
-  Unlink(agent, head_[NodeOf(agent)]);
-  places_[agent].pos = pos;
-  places_[agent].step = step;
-  Link(agent, head_[NodeOf(agent)]);
+  nodes_.Remove(NodeOf(agent), agent);
+  places_[agent] = {pos, step};
+  nodes_.Add(NodeOf(agent), {pos, step, agent});
 }
 
-size_t NetworkProximity::Bytes() const { return BaseBytes() + head_.capacity() * sizeof(uint32_t); }
+size_t NetworkProximity::Bytes() const { return BaseBytes() + nodes_.Bytes(); }
 
 }  // namespace throng::sim

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "sim/agent_buckets.h"
 #include "sim/proximity.h"
 
 namespace throng::sim {
@@ -31,11 +32,12 @@ class NetworkProximity final : public Proximity {
  private:
   NodeId NodeOf(AgentId agent) const { return static_cast<NodeId>(places_[agent].pos.x); }
   bool Reads(AgentId reader, NodeId node) const;
-  // Calls visit(other) for all agents at nodes that this one reads, its own first, until it returns true.
+  void SetStep(AgentId agent, Step step);
+  // Calls visit(entry) for all agents at nodes that this one reads, its own first, until it returns true.
   template <typename Visit>
   void VisitRead(AgentId agent, Visit visit) const;
 
-  std::vector<uint32_t> head_;  // [nodes] the list of agents there
+  AgentBuckets nodes_;
 };
 
 }  // namespace throng::sim

@@ -42,24 +42,6 @@ void Proximity::SetLookahead(AgentId agent, const Lookahead& lookahead) {
   lookahead_[agent] = lookahead;
 }
 
-void Proximity::Link(AgentId id, uint32_t& head) {
-  Place& place = places_[id];
-  place.prev = kNone;
-  place.next = head;
-  if (head != kNone) places_[head].prev = id;
-  head = id;
-}
-
-void Proximity::Unlink(AgentId id, uint32_t& head) {
-  const Place& place = places_[id];
-  if (place.prev != kNone) {
-    places_[place.prev].next = place.next;
-  } else {
-    head = place.next;
-  }
-  if (place.next != kNone) places_[place.next].prev = place.prev;
-}
-
 size_t Proximity::BaseBytes() const {
   return places_.capacity() * sizeof(Place) + rules_.capacity() * sizeof(Rules) +
          lookahead_.capacity() * sizeof(Lookahead);

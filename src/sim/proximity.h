@@ -57,9 +57,8 @@ class Proximity {
   Step StepOf(AgentId agent) const { return places_[agent].step; }
   const Rules& RulesOf(AgentId agent) const { return rules_[rules_.size() == 1 ? 0 : agent]; }
 
-  // The agent will be asked about soon: fetches where it is, then the list of those near it, then these.
+  // The agent will be asked about soon: fetches where it is, and then who is near it.
   void PrefetchAgent(AgentId agent) const { Prefetch(&places_[agent]); }
-  virtual void PrefetchPlaces(AgentId) const {}
   virtual void PrefetchNeighbours(AgentId) const {}
 
   // What binds the agent now; until <= its step: nothing.
@@ -73,15 +72,10 @@ class Proximity {
   // rules: one for all agents, or one for each.
   Proximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start);
 
-  // One agent, with its links in the list of those that are near it: in a bucket, at a node.
   struct Place {
     Pos pos;
     Step step = 0;
-    uint32_t next = kNone;
-    uint32_t prev = kNone;
   };
-  void Link(AgentId agent, uint32_t& head);
-  void Unlink(AgentId agent, uint32_t& head);
   size_t BaseBytes() const;
 
   Space space_;

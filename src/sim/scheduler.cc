@@ -2,39 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
-#include <deque>
 #include <memory>
-#include <queue>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
-#include "sim/call_table.h"
-#include "sim/cluster_run.h"
-#include "sim/run_hash.h"
-#include "sim/speculation.h"
+#include "sim/runner.h"
 #include "sim/state_change.h"
-#include "sim/world_state.h"
 
 namespace throng::sim {
 
 namespace {
-
-// How long a wait may last, in the backend's seconds, before a stop or a progress report is looked at.
-constexpr double kPollSeconds = 0.2;
-// After an error: how often to wait for cancelled calls before the backend is left to itself.
-constexpr int kDrainRounds = 50;
-// So many answers are delivered before the clusters that they release start: of those, smaller steps go
-// first.
-constexpr size_t kDeliveriesAtOnce = 256;
-// Members of a cluster that are fetched for each answer to one of them.
-constexpr size_t kMatesToFetch = 8;
-// Of a coroutine's frame, what is worth fetching before it is resumed.
-constexpr size_t kFrameBytes = 192;
-
-double WallSeconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 std::vector<Pos> StartPositions(const World& world) {
   std::vector<Pos> positions(world.NumAgents());
@@ -58,85 +36,7 @@ bool ReadsOlderVersions(const World& world, Mode mode) {
   return mode == Mode::kSpeculative || world.GetSpace().GetMetric() == Metric::kHops;
 }
 
-class Runner final : public CallSink {
- public:
-  Runner(const World& world, llm::Llm& llm, const RunOptions& options);
-
-  RunResult Run();
-  void Submit(llm::Request request, PendingCall& call) override;
-
- private:
-  // A cluster that nobody blocks; smaller steps run first, then smaller ids.
-  struct Ready {
-    Step step;
-    AgentId first;
-    ClusterRun* cluster;
-    bool operator<(const Ready& other) const {
-      return step != other.step ? step > other.step : first > other.first;
-    }
-  };
-
-  void Loop();
-  void Enqueue();
-  bool MayStart(const Ready& ready) const;
-  void StartClusters();
-  void AfterProceed(ClusterRun& cluster);
-  void Finish(ClusterRun& cluster);
-  void Apply(ClusterRun& cluster);
-  void OnNewBase();
-  void Intervene();
-  void TakeInterventions();
-  void Declare(AgentId agent, Step step);
-  void CloseSteps();
-  void WaitForCompletions();
-  void PrefetchAfter(size_t i) const;
-  void Count(const llm::Completion& completion);
-  void Deliver(llm::Completion& completion);
-  void CheckStop() const;
-  void Report();
-  void MeterInFlight();
-  void MeasureMemory();
-  size_t InFlight() const { return in_flight_.Size() + (speculator_ ? speculator_->InFlight() : 0); }
-  void CancelAll() noexcept;
-
-  const World& world_;
-  llm::Llm& llm_;
-  const RunOptions& options_;
-  WorldState state_;
-  DependencyGraph graph_;
-  ConfirmedReader reader_;
-  RunContext context_;
-  RunHash hash_;
-  RunResult result_;
-  RunStats& stats_ = result_.stats;
-
-  struct ReadyQueue : std::priority_queue<Ready> {
-    size_t Bytes() const { return c.capacity() * sizeof(Ready); }
-  };
-  ReadyQueue ready_;
-  ClusterList released_;
-  std::vector<std::unique_ptr<ClusterRun>> clusters_;
-  std::vector<ClusterRun*> idle_;  // of clusters_: used again, so that a step allocates little
-  size_t running_ = 0;
-  const bool tells_expectations_ = llm_.WantsExpectations();
-  std::unique_ptr<Speculator> speculator_;  // mode speculative
-  CallTable in_flight_;
-  std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
-  std::vector<llm::Completion> done_;
-  std::vector<Pos> positions_;
-  std::vector<AgentId> members_;
-  std::vector<Newborn> born_;
-  std::vector<AgentId> removed_;
-  std::vector<Intervention> interventions_;  // by step
-  size_t next_intervention_ = 0;
-
-  double last_taken_ = 0;
-  double wall_start_ = WallSeconds();
-  double last_report_ = wall_start_;
-  double backend_start_ = 0;
-  double metered_until_ = 0;
-  double in_flight_seconds_ = 0;
-};
+}  // namespace
 
 Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
     : world_(world),
@@ -146,7 +46,7 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world), options.steps),
       reader_(graph_, state_),
       context_{world, world.GetSpace(), graph_, reader_, *this, {options.seed, options.seed_changes}},
-      in_flight_(world.NumAgents()),
+      runs_(world.NumAgents()),
       interventions_(options.interventions) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
@@ -168,6 +68,10 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
   if (options.mode == Mode::kSpeculative) {
     speculator_ = std::make_unique<Speculator>(world, llm, options, graph_, state_, stats_);
   }
+}
+
+double Runner::WallSeconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 RunResult Runner::Run() {
@@ -199,13 +103,11 @@ RunResult Runner::Run() {
 // At the end: of what is used again and again, nothing has been given back.
 void Runner::MeasureMemory() {
   RunMemory& memory = result_.memory;
-  const size_t members = world_.NumAgents() * sizeof(MemberRun);
-  const size_t frames = FramePool::OfThread().PeakBytes();
-  const size_t cluster = sizeof(ClusterRun) + sizeof(std::unique_ptr<ClusterRun>) + 2 * sizeof(void*);
-  memory.scheduler_bytes = graph_.Bytes() + state_.BookkeepingBytes() + in_flight_.Bytes() + ready_.Bytes() +
-                           members + clusters_.size() * cluster + released_.Bytes() +
-                           done_.capacity() * sizeof(llm::Completion);
-  memory.call_bytes = frames > members ? frames - members : 0;
+  const size_t frames = FramePool::OfThread().PeakBytes();  // the clusters' blocks come from there too
+  const size_t clusters = runs_.ClusterBytes();
+  memory.scheduler_bytes = graph_.Bytes() + state_.BookkeepingBytes() + runs_.Bytes() + clusters +
+                           ready_.Bytes() + released_.Bytes() + done_.capacity() * sizeof(llm::Completion);
+  memory.call_bytes = frames > clusters ? frames - clusters : 0;
   memory.world_bytes = state_.WorldBytes();
 }
 
@@ -217,7 +119,7 @@ void Runner::Loop() {
     TakeInterventions();
     StartClusters();
     if (running_ == 0) break;
-    if (speculator_) speculator_->Run(in_flight_.Size());
+    if (speculator_) speculator_->Run(runs_.NumCalls());
     WaitForCompletions();
     CheckStop();
     Report();
@@ -228,16 +130,10 @@ void Runner::Loop() {
 void Runner::Enqueue() {
   for (size_t i = 0; i < released_.Size(); ++i) {
     const std::span<const AgentId> members = released_[i];
-    if (idle_.empty()) {
-      clusters_.push_back(std::make_unique<ClusterRun>(context_));
-      idle_.push_back(clusters_.back().get());
-    }
-    ClusterRun* cluster = idle_.back();
-    idle_.pop_back();
     const Step step = graph_.StepOf(members.front());
-    cluster->Begin(members, step);
+    ClusterRun& cluster = runs_.Add(ClusterRun::Make(context_, members, step));
     if (speculator_) speculator_->OnBegin(members, step);
-    ready_.push({step, members.front(), cluster});
+    ready_.push({step, members.front(), &cluster});
   }
   released_.Clear();
 }
@@ -281,8 +177,8 @@ void Runner::Finish(ClusterRun& cluster) {
   const Step base = graph_.BaseStep();
   Apply(cluster);
   --running_;
-  cluster.End();
-  idle_.push_back(&cluster);
+  runs_.Remove(cluster);
+  Enqueue();
   if (graph_.BaseStep() != base) OnNewBase();
 }
 
@@ -317,7 +213,6 @@ void Runner::Apply(ClusterRun& cluster) {
   graph_.Commit(members_, positions_, released_, born_, removed_);
   if (graph_.BaseStep() != base) state_.Prune(graph_.BaseStep());
   if (speculator_) speculator_->OnCommit(cluster.Record());
-  Enqueue();
   ++stats_.clusters;
   stats_.agent_steps += members_.size();
   stats_.births += born_.size();
@@ -395,124 +290,6 @@ void Runner::TakeInterventions() {
   }
 }
 
-void Runner::Submit(llm::Request request, PendingCall& call) {
-  if (speculator_ && speculator_->Answer(request, call)) {
-    if (call.answered) Count(call.completion);
-    return;
-  }
-  if (options_.mode == Mode::kSingle && in_flight_.Size() > 0) {
-    waiting_.emplace_back(std::move(request), &call);
-    return;
-  }
-  const llm::CallKey key = request.key;
-  const uint64_t id = llm_.Submit(std::move(request));
-  if (speculator_) speculator_->OnAsked(id, key, call.function, call.request_digest);
-  MeterInFlight();
-  call.issued_s = metered_until_;
-  in_flight_.Add(id, call);
-}
-
-// Adds the time since the last change, weighted with the requests that were in flight.
-void Runner::MeterInFlight() {
-  const double now = llm_.Now();
-  in_flight_seconds_ += (now - metered_until_) * static_cast<double>(InFlight());
-  metered_until_ = now;
-}
-
-void Runner::WaitForCompletions() {
-  const bool polls = options_.stop != nullptr || options_.source != nullptr || options_.on_progress;
-  done_.clear();
-  llm_.Wait(done_, polls ? kPollSeconds : llm::Llm::kForever);
-  MeterInFlight();
-  if (done_.empty() && !polls) {
-    throw MakeError(ErrorCode::kUnavailable, "the backend has forgotten {} calls in flight",
-                    in_flight_.Size());
-  }
-  for (size_t i = 0; i < done_.size(); ++i) {
-    PrefetchAfter(i);
-    Deliver(done_[i]);
-    // What these have released starts while the cache still has it.
-    if ((i + 1) % kDeliveriesAtOnce == 0) StartClusters();
-  }
-  if (!waiting_.empty() && in_flight_.Size() == 0) {
-    auto [request, call] = std::move(waiting_.front());
-    waiting_.pop_front();
-    Submit(std::move(request), *call);
-  }
-}
-
-// Agents whose answers come together are anywhere in memory: what the next deliveries need is fetched while
-// this one is done, a pointer further each time.
-void Runner::PrefetchAfter(size_t i) const {
-  if (i + 16 < done_.size()) {
-    const AgentId agent = done_[i + 16].key.agent;
-    in_flight_.PrefetchEntry(agent);
-    state_.PrefetchAgent(agent);
-    graph_.PrefetchAgent(agent);
-  }
-  if (i + 12 < done_.size()) graph_.PrefetchPlaces(done_[i + 12].key.agent);
-  if (i + 8 < done_.size()) graph_.PrefetchNeighbours(done_[i + 8].key.agent);
-  const auto call_of = [this](size_t at) {
-    return at < done_.size() ? in_flight_.FirstOf(done_[at].key.agent) : nullptr;
-  };
-  if (const PendingCall* call = call_of(i + 10)) Prefetch(call);
-  if (const PendingCall* call = call_of(i + 7)) {
-    Prefetch(&call->member);
-    Prefetch(static_cast<const char*>(call->waiter.address()), kFrameBytes);
-  }
-  if (const PendingCall* call = call_of(i + 4)) {
-    call->member.PrefetchProceed();
-    Prefetch(&call->member.Cluster());
-  }
-  if (const PendingCall* call = call_of(i + 2)) {
-    const std::span<const MemberRun> mates = call->member.Cluster().Members();
-    for (const MemberRun& mate : mates.first(std::min(mates.size(), kMatesToFetch))) {
-      state_.PrefetchAgent(mate.Self());
-      graph_.PrefetchAgent(mate.Self());
-    }
-  }
-}
-
-void Runner::Count(const llm::Completion& completion) {
-  ++stats_.calls;
-  stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-  stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
-  stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
-}
-
-void Runner::Deliver(llm::Completion& completion) {
-  PendingCall* found = in_flight_.Take(completion.key, completion.id);
-  if (found != nullptr) {
-    if (speculator_) speculator_->OnAnswered(completion);
-  } else {
-    THRONG_CHECK(speculator_ != nullptr);
-    found = speculator_->Deliver(completion);
-    if (found == nullptr) return;
-  }
-  PendingCall& call = *found;
-  ClusterRun& cluster = call.member.Cluster();
-  MemberRun& member = call.member;
-  if (completion.finish == llm::FinishReason::kError || completion.finish == llm::FinishReason::kCancelled) {
-    const bool failed = completion.error.has_value();
-    const Error error =
-        MakeError(failed ? completion.error->Code() : ErrorCode::kCancelled, "{}, step {}, call {} ({}): {}",
-                  DescribeAgent(world_, member.Self()), cluster.GetStep(), completion.key.call, call.function,
-                  failed ? completion.error->what() : "the call was cancelled");
-    if (!failed || !options_.fall_back) throw error;
-    ++stats_.failed_calls;
-    if (options_.on_fall_back) options_.on_fall_back(error.what());
-  }
-  Count(completion);
-  call.completion = std::move(completion);
-  call.waiter.resume();
-  if (cluster.IsResolving()) {
-    if (cluster.ResolveDone()) Finish(cluster);
-  } else {
-    cluster.OnProceedResumed(member);
-    AfterProceed(cluster);
-  }
-}
-
 void Runner::CheckStop() const {
   if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) {
     throw MakeError(ErrorCode::kCancelled, "run: stopped at step {} of {}", graph_.BaseStep(),
@@ -536,7 +313,7 @@ void Runner::Report() {
   progress.front_step = graph_.FrontStep();
   progress.agents_ahead = graph_.NumPresent() - graph_.AgentsAtBase();
   progress.in_flight = InFlight();
-  in_flight_.ForEach([&](const PendingCall& call) {
+  runs_.ForEachCall([&](const PendingCall& call) {
     const double wait = metered_until_ - call.issued_s;
     if (wait <= progress.longest_wait_s) return;
     progress.longest_wait_s = wait;
@@ -544,29 +321,6 @@ void Runner::Report() {
   });
   options_.on_progress(progress);
 }
-
-// Leaves the backend without calls of this run, so that it can serve another; completions that arrive
-// meanwhile are dropped here (a journal below has kept them).
-void Runner::CancelAll() noexcept {
-  try {
-    const auto forget = [this](const llm::Completion& completion) {
-      in_flight_.Take(completion.key, completion.id);
-      if (speculator_) speculator_->Forget(completion.id);
-    };
-    for (const llm::Completion& completion : done_) forget(completion);  // came with the one that failed
-    in_flight_.ForEach([this](const PendingCall& call) { llm_.Cancel(call.id); });
-    if (speculator_) speculator_->CancelAll();
-    for (int round = 0; round < kDrainRounds && InFlight() > 0; ++round) {
-      done_.clear();
-      llm_.Wait(done_, kPollSeconds);
-      for (const llm::Completion& completion : done_) forget(completion);
-    }
-  } catch (...) {
-    // The error that ended the run is the one to report.
-  }
-}
-
-}  // namespace
 
 RunResult RunWorld(const World& world, llm::Llm& llm, const RunOptions& options) {
   return Runner(world, llm, options).Run();

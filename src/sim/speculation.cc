@@ -28,10 +28,6 @@ Speculator::Speculator(const World& world, llm::Llm& llm, const RunOptions& opti
   }
 }
 
-Speculator::~Speculator() {
-  for (const auto& cluster : clusters_) cluster->End();
-}
-
 // What is guessed of agents
 
 const Body& Speculator::FrontBody(AgentId agent) const {
@@ -142,12 +138,7 @@ std::vector<AgentId> Speculator::ClusterOf(AgentId id) const {
 void Speculator::Begin(AgentId id) {
   const Step step = FrontOf(id);
   const std::vector<AgentId> members = ClusterOf(id);
-  if (idle_.empty()) {
-    clusters_.push_back(std::make_unique<ClusterRun>(context_));
-    idle_.push_back(clusters_.back().get());
-  }
-  ClusterRun& cluster = *idle_.back();
-  idle_.pop_back();
+  ClusterRun& cluster = *clusters_.emplace_back(ClusterRun::Make(context_, members, step));
   for (const AgentId member : members) {
     Agent& agent = agents_[member];
     GuessedStep reads;
@@ -159,7 +150,6 @@ void Speculator::Begin(AgentId id) {
     agent.reads = std::move(reads);
     agent.running = &cluster;
   }
-  cluster.Begin(members, step);
   Advance(cluster);
 }
 
@@ -170,20 +160,21 @@ void Speculator::Advance(ClusterRun& cluster) {
     } else if (!cluster.ResolveDone()) {
       return;
     }
-    Finish(cluster);
+    cluster.FinishResolve(false);
   } catch (const Error&) {
     Halt(cluster);
+    return;
   }
+  Finish(cluster);
 }
 
 // What fails on a guess need not fail in fact.
 void Speculator::Halt(ClusterRun& cluster) {
-  for (const AgentId member : cluster.MemberIds()) agents_[member].halted = true;
+  for (const MemberRun& member : cluster.Members()) agents_[member.Self()].halted = true;
   Release(cluster);
 }
 
 void Speculator::Finish(ClusterRun& cluster) {
-  cluster.FinishResolve(false);
   const Step step = cluster.GetStep();
   std::vector<AgentId> moved;
   for (MemberCommit& write : cluster.Writes()) {
@@ -217,12 +208,11 @@ void Speculator::Release(ClusterRun& cluster) {
   for (const auto& [id, guess] : real_) {
     if (is_of_cluster(guess->guessing)) guess->guessing = nullptr;
   }
-  for (const AgentId member : cluster.MemberIds()) {
-    agents_[member].running = nullptr;
-    Consider(member);
+  for (const MemberRun& member : cluster.Members()) {
+    agents_[member.Self()].running = nullptr;
+    Consider(member.Self());
   }
-  cluster.End();
-  idle_.push_back(&cluster);
+  std::erase_if(clusters_, [&](const ClusterPtr& other) { return other.get() == &cluster; });
 }
 
 // Finding out that a guess was wrong

@@ -29,7 +29,6 @@ class Speculator final : public CallSink, private StepReader {
   // All must outlive it. Reads of `stats` the confirmed tokens, and counts in it what guesses did.
   Speculator(const World& world, llm::Llm& llm, const RunOptions& options, const DependencyGraph& graph,
              const WorldState& state, RunStats& stats);
-  ~Speculator() override;
 
   // A cluster begins this step for good: guesses of the same step end, their answers stay. Members that have
   // asked nothing themselves may then be guessed to be done with it.
@@ -119,7 +118,7 @@ class Speculator final : public CallSink, private StepReader {
   };
 
   // CallSink of guessed steps.
-  void Submit(llm::Request request, PendingCall& call) override;
+  void Submit(llm::Request&& request, PendingCall& call) override;
 
   // StepReader of guessed steps.
   const Body& BodyOf(AgentId member) const override { return agents_[member].reads.body; }
@@ -152,7 +151,7 @@ class Speculator final : public CallSink, private StepReader {
   void Finish(ClusterRun& cluster);
   void Release(ClusterRun& cluster);
   void Halt(ClusterRun& cluster);
-  void Wake(PendingCall& call, const llm::Completion& completion);
+  void Wake(PendingCall& call, llm::Completion completion);
 
   bool SawOtherwise(AgentId reader, const GuessedStep& reads, AgentId agent, const Body* body) const;
   void CheckReaders(AgentId agent, Step from);
@@ -186,14 +185,14 @@ class Speculator final : public CallSink, private StepReader {
   GuessRecord record_;
   std::vector<Agent> agents_;
   std::map<Pos, std::vector<CellGuess>> cells_;
-  std::vector<std::unique_ptr<ClusterRun>> clusters_;
-  std::vector<ClusterRun*> idle_;
-  std::vector<Parked> asked_;            // since the last SendParked
-  std::multimap<Step, Parked> parked_;   // those behind first
+  std::vector<ClusterPtr> clusters_;
+  std::vector<Parked> asked_;           // since the last SendParked
+  std::multimap<Step, Parked> parked_;  // those behind first
   std::map<llm::CallKey, std::vector<std::unique_ptr<Guess>>> guesses_;
   std::unordered_map<uint64_t, Guess*> by_id_;  // in flight
   std::unordered_set<uint64_t> cancelled_;      // in flight, but given up
   std::unordered_map<uint64_t, Guess*> real_;   // in flight, asked by confirmed steps
+  llm::Completion answer_;                      // for a call that is answered at its issue
   std::vector<uint64_t> answered_;              // of real_
   std::vector<AgentId> considered_;             // may have become able to begin a step
   uint64_t commits_ = 0;

@@ -25,14 +25,14 @@ uint64_t ExpectedTokens(const llm::Request& request) {
 
 }  // namespace
 
-void Speculator::Submit(llm::Request request, PendingCall& call) {
+void Speculator::Submit(llm::Request&& request, PendingCall& call) {
   Guess* guess = Find(request.key, call.request_digest);
   if (guess == nullptr) {
     agents_[request.key.agent].asks = request.function;
     asked_.push_back({std::move(request), &call});
   } else if (guess->done) {
-    call.completion = guess->completion;
-    call.answered = true;
+    answer_ = guess->completion;
+    call.answer = &answer_;
   } else {
     guess->guessing = &call;
   }
@@ -57,11 +57,10 @@ bool Speculator::Answer(const llm::Request& request, PendingCall& call) {
     return true;
   }
   llm_.Confirm(guess->request, guess->completion);
-  call.completion = std::move(guess->completion);
-  call.answered = true;
+  answer_ = guess->completion;
+  call.answer = &answer_;
   Close(*guess);
   // From here on it is a call like any other: guesses of the same step may use its answer.
-  guess->completion = call.completion;
   guess->real = true;
   return true;
 }
@@ -168,8 +167,8 @@ void Speculator::Drop(AgentId agent, Step until) {
   }
 }
 
-void Speculator::Wake(PendingCall& call, const llm::Completion& completion) {
-  call.completion = completion;
+void Speculator::Wake(PendingCall& call, llm::Completion completion) {
+  call.answer = &completion;
   MemberRun& member = call.member;
   ClusterRun& cluster = member.Cluster();
   call.waiter.resume();

@@ -35,6 +35,9 @@ struct PromiseBase {
   std::suspend_always initial_suspend() const noexcept { return {}; }
   FinalAwaiter final_suspend() const noexcept { return {}; }
   void unhandled_exception() { error = std::current_exception(); }
+  void Check() const {
+    if (error) std::rethrow_exception(error);
+  }
   static void* operator new(size_t size) { return FramePool::OfThread().Take(size); }
   static void operator delete(void* frame, size_t size) noexcept {
     FramePool::OfThread().GiveBack(frame, size);
@@ -47,7 +50,7 @@ struct Promise : PromiseBase {
   Task<T> get_return_object();
   void return_value(T v) { value.emplace(std::move(v)); }
   T Take() {
-    if (error) std::rethrow_exception(error);
+    Check();
     return std::move(*value);
   }
 };
@@ -56,9 +59,7 @@ template <>
 struct Promise<void> : PromiseBase {
   Task<void> get_return_object();
   void return_void() {}
-  void Take() {
-    if (error) std::rethrow_exception(error);
-  }
+  void Take() { Check(); }
 };
 
 }  // namespace internal
@@ -91,6 +92,7 @@ class [[nodiscard]] Task {
   bool Done() const { return handle_.done(); }
   // The value, or the exception that ended the task. Only when Done().
   T Take() { return handle_.promise().Take(); }
+  void Check() const { handle_.promise().Check(); }  // throws that exception, if there is one
 
   auto operator co_await() && noexcept {
     struct Awaiter {

@@ -30,7 +30,7 @@ Digest DigestOfMind(const Mind* mind, Hasher& hasher) {
   return hasher.Finish();
 }
 
-WorldState::WorldState(const World& world, bool keeps_older) : keeps_older_(keeps_older) {
+WorldState::WorldState(const World& world, bool keeps_older) : older_(keeps_older ? world.NumAgents() : 0) {
   Hasher hasher;
   agents_.resize(world.NumAgents());
   for (AgentId id = 0; id < world.NumAgents(); ++id) {
@@ -47,10 +47,12 @@ WorldState::WorldState(const World& world, bool keeps_older) : keeps_older_(keep
 const WorldState::Version& WorldState::VersionAt(AgentId id, Step step) const {
   const Agent& agent = agents_[id];
   if (agent.newest.step <= step) return agent.newest;
-  size_t i = agent.older.size();
-  while (i > 0 && agent.older[i - 1].step > step) --i;
+  THRONG_CHECK(id < older_.size());
+  const std::vector<Version>& older = older_[id];
+  size_t i = older.size();
+  while (i > 0 && older[i - 1].step > step) --i;
   THRONG_CHECK(i > 0);  // else the version was pruned: step is before the base step
-  return agent.older[i - 1];
+  return older[i - 1];
 }
 
 const Body* WorldState::FindBodyAt(AgentId agent, Step step) const {
@@ -75,12 +77,17 @@ void WorldState::SetVersion(AgentId id, Version version) {
   Agent& agent = agents_[id];
   const Step step = version.step;
   THRONG_DCHECK(step >= agent.newest.step);
-  if (keeps_older_ && step > agent.newest.step) agent.older.push_back(std::move(agent.newest));
+  if (older_.empty()) {
+    agent.newest = std::move(version);
+    return;
+  }
+  std::vector<Version>& older = older_[id];
+  if (step > agent.newest.step) older.push_back(std::move(agent.newest));
   agent.newest = std::move(version);
   if (step <= base_step_) {
-    agent.older.clear();
+    older.clear();
   } else {
-    DropHidden(agent.older, base_step_);
+    DropHidden(older, base_step_);
   }
 }
 
@@ -151,7 +158,9 @@ size_t WorldState::WorldBytes() const {
 
 size_t WorldState::BookkeepingBytes() const {
   size_t bytes = agents_.capacity() * (sizeof(Agent) - sizeof(Body) - sizeof(MindPtr));
-  for (const Agent& agent : agents_) bytes += agent.older.capacity() * sizeof(Version);
+  for (const std::vector<Version>& older : older_) {
+    bytes += sizeof(older) + older.capacity() * sizeof(Version);
+  }
   for (const auto& [key, versions] : cells_) {
     bytes += sizeof(key) + sizeof(versions) + versions.capacity() * sizeof(Step);
   }
@@ -160,7 +169,8 @@ size_t WorldState::BookkeepingBytes() const {
 
 size_t WorldState::NumVersions() const {
   size_t count = 0;
-  for (const Agent& agent : agents_) count += 1 + agent.older.size();
+  count += agents_.size();
+  for (const std::vector<Version>& older : older_) count += older.size();
   for (const auto& [key, versions] : cells_) count += versions.size();
   return count;
 }

@@ -67,7 +67,6 @@ class WorldState {
   struct Agent {
     Version newest;
     Digest mind_digest;
-    std::vector<Version> older;  // ascending
   };
   struct CellVersion {
     Step step;
@@ -83,8 +82,8 @@ class WorldState {
   void SetVersion(AgentId agent, Version version);
   void PruneCell(uint64_t key);
 
-  const bool keeps_older_;
   HugeVector<Agent> agents_;
+  std::vector<std::vector<Version>> older_;  // of each agent, ascending; empty if they are not kept
   std::unordered_map<uint64_t, std::vector<CellVersion>> cells_;
   std::map<Step, std::vector<uint64_t>> written_;  // version -> cells that have one, until pruned
   std::vector<Announced> announced_;               // by step, then speaker
