@@ -184,7 +184,9 @@ void Run(const Options& options) {
   }
   line.Clear();
   if (plot.is_open()) {
-    plot << TimelineSvg(rows, window);
+    std::vector<std::string> agents;
+    for (const sim::TraceAgent& agent : replayer.GetTrace().agents) agents.push_back(agent.name);
+    plot << TimelineSvg(rows, window, agents);
     plot.close();
     if (!plot) throw MakeError(ErrorCode::kIo, "--plot {}: cannot write", options.plot);
   }
