@@ -41,6 +41,9 @@ def main():
     empty = write("empty.gguf", b"")
     header = b'{"agents":["A"],"steps":9,"sec_per_step":10,"grid":[5,5]}\n'
     trace = write("wrong.jsonl", header + b'{"s":0,"m":[[0,1,1]]}\n{"s":1,"m":[[0,9,1]]}\n')
+    times = b'{"agents":["A"],"steps":360,"sec_per_step":10,"grid":[5,5],"start":"2023-02-13T12:00:00"}\n'
+    good_trace = write("good.jsonl", times + b'{"s":0,"m":[[0,1,1]]}\n')
+    (folder / "packed" / "master_movement.json").mkdir(parents=True)
     no_trace = write("text.jsonl", b"hello\n")
     gzip_cut = write("cut.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b")
     tokens = write("tokens.txt", b"1 2 three")
@@ -90,7 +93,13 @@ def main():
         ("plot of no time", ["replay", trace, "--plot", folder / "x.svg", "--plot-window", "9:3"], ["9:3", "100:400"], 1),
         ("unknown flag", ["run", "--nonsense"], ["--nonsense"], 2),
         ("unknown subcommand", ["fly"], ["fly"], 2),
+        ("unknown subcommand of one", ["trace", "fly"], ["fly", "throng trace --help"], 2),
         ("number that is none", ["run", "--steps", "many"], ["--steps"], 2),
+        ("limit that is none", [*simulate, "--max-cost", "nan", "--price", "1,2"], ["nan is no number above 0"], 2),
+        ("limit below 0", [*simulate, "--max-tokens-total", "-5"], ["-5 is no whole number from 1"], 2),
+        ("timeout of nothing", [*simulate, "--call-timeout", "0"], ["0 is no number above 0"], 2),
+        ("seed below 0", [*simulate, "--seed", "-1"], ["-1 is no whole number from 0"], 2),
+        ("seed too large", [*simulate, "--seed", "99999999999999999999"], ["99999999999999999999"], 2),
         ("unknown mode", [*simulate, "--mode", "chaos"], ["chaos"], 2),
         ("unknown codec", [*generate, "--kv", "zip9"], ["zip9", "int8"], 1),
         ("unknown codec parameter", [*generate, "--kv", "int8:x=1"], ["x"], 1),
@@ -105,6 +114,15 @@ def main():
         ("event that is none", [*simulate, "--event", "100 dance"], ["dance", "arrive NAME"], 1),
         ("event after the end", [*simulate, "--event", "200 leave Ada"], ["200"], 1),
         ("no such file of events", [*simulate, "--events", folder / "none.txt"], ["none.txt"], 1),
+        ("a folder of events", [*simulate, "--events", folder], [str(folder)], 1),
+        ("a picture of priority", ["replay", trace, "--interactive", "A", "--plot", folder / "x.svg"], ["--plot excludes --interactive"], 2),
+        ("hours that a trace does not have", ["trace", "cut", good_trace, "--hours", "6-7", "-o", folder / "cut.jsonl"], ["12:00 to 13:00"], 1),
+        ("a folder as compressed form", ["trace", "import", folder / "packed", "-o", folder / "packed.jsonl"], ["master_movement.json"], 1),
+        ("sweep into a file", ["sweep", "-o", no_trace, "--llm", "fake"], ["--out", "text.jsonl"], 1),
+        ("sweep that names a run twice", ["sweep", "--seeds", "1,1", "-o", folder / "twice"], ["seed1", "twice"], 1),
+        ("event for a run that is done", ["journal", "inject", unchanged, "leave Ada"], ["whole.journal", "done"], 1),
+        ("fork at no step", ["journal", "fork", unchanged, "--at", "x", "-o", folder / "fork"], ["time x"], 1),
+        ("fork beyond the end", ["journal", "fork", unchanged, "--at", "23:00", "-o", folder / "fork"], ["0 to 20"], 1),
         ("prompt longer than the context", ["generate", "-p", "word " * 20000], ["context"], 1),
         ("answer longer than the context", [*generate, "-n", "100000"], ["100000"], 1),
         ("KV budget too small", [*generate, "--kv-budget", "1kb"], ["1024"], 1),

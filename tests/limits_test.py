@@ -41,6 +41,16 @@ def budgets(folder):
         assert result["hash"] == whole["hash"]
         cost = (0.5 * whole["prompt_tokens"] + 2 * whole["output_tokens"]) / 1e6
         assert abs(result["cost"] - cost) < 1e-9
+    # Guesses that were wrong are paid for, too: they count against the limit after a resume as before.
+    guess = ["run", *WORLD, "--llm", "latency", "--mode", "speculative", "--price", "0.5,2"]
+    guessed = throng(*guess, "--no-journal")
+    assert guessed["wasted_tokens"] > 0
+    assert guessed["cost"] > (0.5 * guessed["prompt_tokens"] + 2 * guessed["output_tokens"]) / 1e6
+    journal = folder / "guesses.journal"
+    message = throng(*guess, "--max-tokens-total", tokens // 3, "--journal", journal, code=3)
+    assert "stopped: budget: " in message and throng("resume", journal, "--quiet", code=3) == message
+    result = throng("resume", journal, "--quiet", "--json", "--max-tokens-total", 10 * tokens)
+    assert result["hash"] == guessed["hash"]
     unpriced = folder / "unpriced.journal"
     assert "--price" in throng(*healthy, "--max-cost", "1", "--journal", unpriced, code=1)
     assert not unpriced.exists()

@@ -27,12 +27,16 @@ def sweeps(folder):
         assert result["replayed_calls"] == 0
     single = throng("run", *WORLD, "--seed", 5, "--no-journal", "--quiet", "--json")
     assert cells[5, "f16"]["hash"] == single["hash"] != cells[1, "f16"]["hash"]
-    for result in throng(*sweep)["results"]:  # the same again: from the journals
-        assert result["replayed_calls"] == result["llm_calls"]
+    assert throng(*sweep)["results"] == results  # what had ended is not run again
+    (folder / "sweep").joinpath(Path(results[0]["journal"]).name + ".report").unlink()
+    again = throng(*sweep)["results"]  # from the journal
+    assert again[0]["hash"] == results[0]["hash"] and again[0]["replayed_calls"] == again[0]["llm_calls"]
+    assert again[1:] == results[1:]
     limited = ["sweep", "-o", folder / "limited", "--seeds", "1-2", *WORLD, "--max-tokens-total", 200]
     assert "2 of 2 runs did not end" in throng(*limited, code=3)
     assert "--seeds 5-1" in throng("sweep", "--seeds", "5-1", "-o", folder / "none", code=1)
-    assert "did not end" in throng("sweep", "-o", folder / "wrong", "--nonsense", code=1)
+    wrong = subprocess.run([THRONG, "sweep", "-o", folder / "wrong", "--nonsense"], capture_output=True, text=True)
+    assert wrong.returncode == 1 and "did not end" in wrong.stderr and "--nonsense" in wrong.stdout, wrong
 
 
 def dry_runs(folder):

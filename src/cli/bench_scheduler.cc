@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/number_flags.h"
 #include "sim/measure_schedule.h"
 
 namespace throng::cli {
@@ -193,7 +194,9 @@ void AddBenchScheduler(CLI::App& bench) {
       ->capture_default_str();
   command->add_option("--steps", flags->steps, "Steps of each agent; default: 4 million agent steps in all")
       ->check(CLI::Range(1, 1000000));
-  command->add_option("--seed", flags->seed, "Of places, walks and latencies")->capture_default_str();
+  command->add_option("--seed", flags->seed, "Of places, walks and latencies")
+      ->capture_default_str()
+      ->check(Whole());
   command->add_flag("--graph-only", flags->graph_only,
                     "Only the dependency graph: who may run, without running anybody");
   command->add_flag("--json", flags->json, "Results as JSON");

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "cli/number_flags.h"
 #include "llm/retry.h"
 
 namespace throng::cli {
@@ -28,7 +29,7 @@ void AddLimitFlags(CLI::App& command, Simulation& simulation) {
       .add_option("--call-timeout", simulation.call_timeout_s,
                   "Seconds of the backend's clock for one attempt of a call; default: as long as it takes")
       ->group(kLimits)
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   command
       .add_option("--call-attempts", simulation.call_attempts,
                   "How often a call is asked that takes too long or whose backend is unavailable")
@@ -43,10 +44,10 @@ void AddLimitFlags(CLI::App& command, Simulation& simulation) {
       .add_option("--max-tokens-total", simulation.max_tokens,
                   "Stop once prompts and answers have used so many tokens, those before a resume included")
       ->group(kLimits)
-      ->check(CLI::PositiveNumber);
+      ->check(Whole(1));
   command.add_option("--max-cost", simulation.max_cost, "Stop once so much is spent; needs --price")
       ->group(kLimits)
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   command
       .add_option("--price", simulation.price,
                   "Of a million tokens of prompts and of answers, such as 0.15,0.6")
@@ -62,7 +63,7 @@ void AddInteractiveFlags(CLI::App& command, Simulation& simulation) {
       .add_option("--target-ms", simulation.target_ms,
                   "Latency that its calls should have, for which the others yield; 0: only measure it")
       ->group(kLimits)
-      ->check(CLI::NonNegativeNumber)
+      ->check(NotNegative())
       ->capture_default_str();
 }
 
@@ -103,16 +104,14 @@ CallStack MakeCallStack(const Simulation& simulation, const Scenario& scenario,
     if (simulation.call_timeout_s > 0) options.timeout = simulation.call_timeout_s;
     stack.top = std::make_unique<llm::RetryLlm>(std::move(stack.top), options);
   }
-  if (simulation.max_tokens > 0 || simulation.max_cost > 0) {
-    llm::BudgetOptions options;
-    options.price = ParsePrice(simulation.price);
-    options.used_before = used_before;
-    if (simulation.max_tokens > 0) options.max_tokens = simulation.max_tokens;
-    if (simulation.max_cost > 0) options.max_cost = simulation.max_cost;
-    auto budget = std::make_unique<llm::BudgetLlm>(std::move(stack.top), options);
-    stack.budget = budget.get();
-    stack.top = std::move(budget);
-  }
+  llm::BudgetOptions limits;
+  limits.price = ParsePrice(simulation.price);
+  limits.used_before = used_before;
+  if (simulation.max_tokens > 0) limits.max_tokens = simulation.max_tokens;
+  if (simulation.max_cost > 0) limits.max_cost = simulation.max_cost;
+  auto budget = std::make_unique<llm::BudgetLlm>(std::move(stack.top), limits);
+  stack.budget = budget.get();
+  stack.top = std::move(budget);
   if (!simulation.interactive.empty()) {
     const llm::InteractiveOptions options = {FindAgent(*scenario.world, simulation.interactive),
                                              simulation.target_ms * 1e-3};

@@ -21,7 +21,7 @@ void CheckLimits(const Simulation& simulation, const Scenario& scenario);
 
 struct CallStack {
   std::unique_ptr<llm::Llm> top;
-  const llm::BudgetLlm* budget = nullptr;            // null: there is no limit
+  const llm::BudgetLlm* budget = nullptr;            // counts also where there is no limit
   const llm::InteractiveLlm* interactive = nullptr;  // null: nobody is
 };
 

@@ -15,6 +15,7 @@
 #include "base/mapped_file.h"
 #include "cli/commands.h"
 #include "cli/local_flags.h"
+#include "cli/number_flags.h"
 #include "engine/local_llm.h"
 
 namespace throng::cli {
@@ -151,7 +152,8 @@ void AddSamplingFlags(CLI::App& command, llm::Sampling& sampling) {
       ->capture_default_str();
   command.add_option("--seed", sampling.seed, "The same seed gives the same text")
       ->group(kGroup)
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(Whole());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "cli/interventions.h"
 
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 
 #include "base/error.h"
@@ -9,12 +10,14 @@ namespace throng::cli {
 
 namespace {
 
+constexpr size_t kLineShown = 60;  // of one that is no event
+
 sim::Intervention ParseEvent(const std::string& line, const std::string& where, const Scenario& scenario,
                              sim::Step end) {
   const size_t space = line.find(' ');
   if (space == std::string::npos) {
     throw MakeError(ErrorCode::kInvalid, "{}: found {:?}, allowed: TIME WHAT, such as \"09:30 leave Ada\"",
-                    where, line);
+                    where, line.substr(0, kLineShown));
   }
   try {
     sim::Intervention event = {ParseMoment(line.substr(0, space), scenario), line.substr(space + 1)};
@@ -62,7 +65,9 @@ std::vector<sim::Intervention> ReadInterventions(const Simulation& simulation, c
   }
   if (simulation.events_file.empty()) return events;
   std::ifstream file(simulation.events_file);
-  if (!file) throw MakeError(ErrorCode::kIo, "--events {}: it cannot be read", simulation.events_file);
+  if (!file || std::filesystem::is_directory(simulation.events_file)) {
+    throw MakeError(ErrorCode::kIo, "--events {}: it cannot be read", simulation.events_file);
+  }
   std::string line;
   for (int number = 1; std::getline(file, line); ++number) {
     const std::string where = fmt::format("--events {}, line {}", simulation.events_file, number);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/interventions.h"
+#include "cli/number_flags.h"
 #include "cli/progress_line.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
@@ -164,18 +165,27 @@ struct ForkOptions {
   Simulation simulation;
   std::string journal;
   std::string out;
-  sim::Step at = 0;
+  std::string at;
   uint64_t seed = 0;
   bool drop_events = false;
 };
 
+// A time of day needs the scenario that the journal is of; a step is itself.
+sim::Step ForkStep(const ForkOptions& options, const sim::Journal& original, const CLI::App& command) {
+  if (options.at.find(':') == std::string::npos) return ParseMoment(options.at, Scenario());
+  Simulation simulation;
+  FillFromManifest(original, command, simulation);
+  return ParseMoment(options.at, LoadScenario(simulation));
+}
+
 void Fork(ForkOptions& options, const CLI::App& command) {
   const std::unique_ptr<sim::Journal> original = sim::Journal::OpenToRead(options.journal);
+  const sim::Step at = ForkStep(options, *original, command);
   sim::Manifest manifest = original->GetManifest();
   if (command.count("--seed") > 0) {
     sim::Seeds seeds = original->GetSeeds();
-    std::erase_if(seeds.changes, [&](const sim::SeedChange& change) { return change.from >= options.at; });
-    seeds.changes.push_back({options.at, options.seed});
+    std::erase_if(seeds.changes, [&](const sim::SeedChange& change) { return change.from >= at; });
+    seeds.changes.push_back({at, options.seed});
     manifest[sim::JournalKeys::kSeed] = sim::FormatSeeds(seeds);
   }
   const std::vector<const CLI::Option*> backend = command.get_options(
@@ -189,11 +199,10 @@ void Fork(ForkOptions& options, const CLI::App& command) {
     for (auto& [key, value] : ManifestOf(options.simulation, scenario, *llm)) manifest[key] = value;
     manifest[sim::JournalKeys::kBackend] = llm->Identity();
   }
-  manifest[sim::JournalKeys::kForks] += fmt::format(
-      "{} of {}\n", options.at, std::filesystem::absolute(options.journal).lexically_normal().string());
-  sim::Journal::CreateFork(options.out, *original, options.at, std::move(manifest), !options.drop_events);
-  fmt::print("fork        {}, of step {}; go on with: throng resume {}\n", options.out, options.at,
-             options.out);
+  manifest[sim::JournalKeys::kForks] +=
+      fmt::format("{} of {}\n", at, std::filesystem::absolute(options.journal).lexically_normal().string());
+  sim::Journal::CreateFork(options.out, *original, at, std::move(manifest), !options.drop_events);
+  fmt::print("fork        {}, of step {}; go on with: throng resume {}\n", options.out, at, options.out);
 }
 
 void AddExport(CLI::App& journal) {
@@ -220,11 +229,13 @@ void AddFork(CLI::App& journal) {
       journal.add_subcommand("fork", "Make a new run that has the same past as this one up to some step");
   const auto options = std::make_shared<ForkOptions>();
   command->add_option("journal", options->journal, "What throng run wrote; it is only read")->required();
-  command->add_option("--at", options->at, "The first step that is new; all agents must have reached it")
-      ->required()
-      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--at", options->at,
+                   "The first step that is new, or its time such as 09:30; all agents must have reached it")
+      ->required();
   command->add_option("-o,--out", options->out, "Journal of the new run")->required();
-  command->add_option("--seed", options->seed, "Draw answers of the new steps with another seed");
+  command->add_option("--seed", options->seed, "Draw answers of the new steps with another seed")
+      ->check(Whole());
   command->add_flag("--drop-events", options->drop_events,
                     "Without the events from outside that the original has after that step");
   AddLlmFlags(*command, options->simulation);
@@ -257,7 +268,16 @@ void Inject(const InjectOptions& options, const CLI::App& command) {
     throw MakeError(ErrorCode::kInvalid, "--at {}: allowed: before the run ends, step {}", options.at,
                     simulation.steps);
   }
+  if (journal->GetManifest().contains(sim::JournalKeys::kHash)) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "journal {}: the run is done, nothing happens in it any more; allowed: one that is not, such as "
+        "a fork at an earlier step",
+        options.journal);
+  }
   sim::Journal::Inject(options.journal, at, options.what);
+  fmt::print("event       {}, {}\n", options.what,
+             at == 0 ? "as soon as possible" : fmt::format("at step {} or as soon after as possible", at));
 }
 
 void AddInject(CLI::App& journal) {

@@ -1,5 +1,7 @@
 #include "cli/local_flags.h"
 
+#include "cli/number_flags.h"
+
 namespace throng::cli {
 
 void AddCodecFlags(CLI::App& command, engine::LocalOptions& options, const char* group) {
@@ -37,7 +39,7 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
       .add_option("--context", options.max_context,
                   "Most tokens of prompt and answer together; default: the model's")
       ->group(kGroup)
-      ->check(CLI::PositiveNumber);
+      ->check(Whole(1));
   command.add_option("--threads", options.threads, "Threads that compute; default: all")
       ->group(kGroup)
       ->check(CLI::Range(1, 1024));

@@ -1,8 +1,6 @@
 // The program: subcommands, and the one place where errors become exit codes (1: it failed, 2: it was called
-// wrongly; 3: a limit that
-// the user set has stopped it, and it can go on).
+// wrongly; 3: a limit that the user set has stopped it, and it can go on).
 
-#include <algorithm>
 #include <exception>
 #include <new>
 #include <string>
@@ -14,9 +12,17 @@
 
 namespace {
 
-bool IsSubcommand(CLI::App& app, const std::string& name) {
-  const auto all = app.get_subcommands([](CLI::App*) { return true; });
-  return std::any_of(all.begin(), all.end(), [&](CLI::App* command) { return command->check_name(name); });
+// What is wrong with the words that stand where subcommands must; empty if nothing is. CLI11 would only say
+// that a subcommand is missing.
+std::string CheckSubcommands(CLI::App* command, int argc, char** argv) {
+  std::string path = "throng";
+  for (int i = 1; i < argc && argv[i][0] != '-' && command->get_require_subcommand_min() > 0; ++i) {
+    const auto found = command->get_subcommands([&](CLI::App* each) { return each->check_name(argv[i]); });
+    if (found.empty()) return fmt::format("\"{}\" is not a subcommand; see {} --help", argv[i], path);
+    command = found.front();
+    path += fmt::format(" {}", argv[i]);
+  }
+  return {};
 }
 
 }  // namespace
@@ -47,9 +53,9 @@ int main(int argc, char** argv) {
   throng::cli::AddVersion(app);
 
   try {
-    // What is not known is said before that a subcommand is missing, which CLI11 checks first.
-    if (argc > 1 && argv[1][0] != '-' && !IsSubcommand(app, argv[1])) {
-      fmt::print(stderr, "throng: \"{}\" is not a subcommand; see throng --help\n", argv[1]);
+    const std::string wrong = CheckSubcommands(&app, argc, argv);
+    if (!wrong.empty()) {
+      fmt::print(stderr, "throng: {}\n", wrong);
       return 2;
     }
     app.parse(argc, argv);

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "cli/call_stack.h"
 #include "cli/commands.h"
+#include "cli/progress_line.h"
 #include "cli/replay_interactive.h"
 #include "cli/replay_run.h"
 #include "cli/run_manifest.h"
@@ -132,7 +133,6 @@ Simulation SimulationOf(const Options& options) {
   simulation.coupling = options.coupling;
   simulation.llm = options.llm;
   simulation.json = options.json;
-  simulation.quiet = options.json;
   return simulation;
 }
 
@@ -168,22 +168,25 @@ void Run(const Options& options) {
   std::ofstream plot;
   if (!options.plot.empty()) plot.open(options.plot);
   if (!plot) throw MakeError(ErrorCode::kIo, "--plot {}: cannot open to write", options.plot);
+  ProgressLine line(/*quiet=*/false);
   std::vector<ReplayRow> rows;
   for (const std::string& mode : modes) {
     Replayer::RunFlags flags;
     flags.llm = options.llm;
     flags.coupling = sim::ParseCoupling(options.coupling);
     flags.keep_spans = !options.plot.empty();
-    if (!options.json) {
-      flags.on_progress = [&](const sim::Progress& progress) {
-        fmt::print(stderr, "{}: step {} of {}, {} calls\n", mode, progress.base_step, replayer.NumSteps(),
-                   progress.stats.calls);
-      };
-    }
+    flags.progress_interval_s = line.IntervalSeconds();
+    flags.on_progress = [&](const sim::Progress& progress) {
+      line.Show(fmt::format("{}: step {} of {}, {} calls", mode, progress.base_step, replayer.NumSteps(),
+                            progress.stats.calls));
+    };
     rows.push_back(replayer.Run(mode, flags));
   }
+  line.Clear();
   if (plot.is_open()) {
-    plot << TimelineSvg(rows, window);
+    std::vector<std::string> agents;
+    for (const sim::TraceAgent& agent : replayer.GetTrace().agents) agents.push_back(agent.name);
+    plot << TimelineSvg(rows, window, agents);
     plot.close();
     if (!plot) throw MakeError(ErrorCode::kIo, "--plot {}: cannot write", options.plot);
   }
@@ -240,13 +243,14 @@ void AddReplay(CLI::App& app) {
       ->add_option("--plot-window", options->plot_window, "FROM:UNTIL in seconds: only that part of the time")
       ->needs(plot);
   AddInteractiveFlags(*command, options->simulation);
+  plot->excludes("--interactive");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Examples:\n"
       "  throng replay day.jsonl.gz --mode all --llm latency:replicas=8\n"
       "  throng replay day.jsonl.gz --mode oracle --plot day.svg --plot-window 100:400\n"
       "  throng replay day.jsonl.gz --mode lockstep --journal day.journal\n"
-      "  throng replay day.jsonl.gz --interactive 'Isabella Rodriguez' --target-ms 2000\n"
+      "  throng replay day.jsonl.gz --interactive Isabella --target-ms 2000\n"
       "  throng replay day.jsonl.gz --mode ooo --preset llama3-8b-8xl4");
   command->callback([options] {
     if (!options->preset.empty()) options->llm = ServerOf(options->preset);

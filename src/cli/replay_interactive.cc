@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "cli/call_stack.h"
+#include "cli/progress_line.h"
 #include "cli/replay_run.h"
 
 namespace throng::cli {
@@ -18,7 +19,13 @@ Row Measure(const char* name, Simulation simulation, const Scenario& scenario, d
             const std::string& mode) {
   simulation.target_ms = target_ms;
   simulation.mode = mode;
-  const sim::RunOptions options = MakeRunOptions(simulation, scenario);
+  sim::RunOptions options = MakeRunOptions(simulation, scenario);
+  ProgressLine line(/*quiet=*/false);
+  options.progress_interval_s = line.IntervalSeconds();
+  options.on_progress = [&](const sim::Progress& progress) {
+    line.Show(fmt::format("{}: step {} of {}, {} calls", name, progress.base_step, options.steps,
+                          progress.stats.calls));
+  };
   const CallStack stack = MakeCallStack(simulation, scenario, MakeVirtualBackend(simulation.llm), {});
   Row row{name, sim::RunWorld(*scenario.world, *stack.top, options), {}};
   row.latencies = stack.interactive->Latencies();

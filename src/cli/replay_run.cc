@@ -57,6 +57,7 @@ void Replayer::RunWorld(const RunFlags& flags, llm::Llm& llm, ReplayRow& row) {
   run.steps = steps_;
   run.coupling = flags.coupling;
   run.on_progress = flags.on_progress;
+  run.progress_interval_s = flags.progress_interval_s;
   const sim::RunResult result = sim::RunWorld(*world_, llm, run);
   row.stats = result.stats;
   row.hash = result.hash;

@@ -51,6 +51,7 @@ class Replayer {
     sim::Coupling coupling = sim::Coupling::kPaper;  // of the modes that run the world
     bool keep_spans = false;
     std::function<void(const sim::Progress&)> on_progress;
+    double progress_interval_s = 1;
   };
   // Throws kInvalid for a mode that does not exist, and kCorrupt if the world's end differs from that of an
   // earlier run.

@@ -35,7 +35,7 @@ std::unique_ptr<town::Town> LoadTown(const Simulation& simulation) {
 
 std::string Scenario::ClockAt(sim::Step step) const {
   if (town != nullptr) return town->ClockAt(step);
-  const int64_t minutes = int64_t{step} * seconds_per_step / 60;
+  const int64_t minutes = (first_second + int64_t{step} * seconds_per_step) / 60;
   return fmt::format("{:02}:{:02}", minutes / 60, minutes % 60);
 }
 
@@ -45,6 +45,7 @@ Scenario LoadScenario(const Simulation& simulation) {
     sim::Trace trace = sim::LoadTrace(simulation.trace);
     scenario.default_steps = trace.num_steps;
     scenario.seconds_per_step = trace.sec_per_step;
+    scenario.first_second = trace.SecondOfDay(0);
     const int radius = simulation.radius < 0 ? trace.radius_p : simulation.radius;
     scenario.world = sim::MakeTraceWorld(std::move(trace), radius);
   } else if (const sim::ExampleWorld* example = sim::FindExampleWorld(simulation.scenario)) {

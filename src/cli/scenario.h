@@ -17,8 +17,9 @@ struct Scenario {
   const town::Town* town = nullptr;  // null: the world is an example, or a recorded day
   sim::Step default_steps = 0;
   int seconds_per_step = 0;
+  int first_second = 0;  // of the day, when a recorded one begins
 
-  std::string ClockAt(sim::Step step) const;  // time of day in a town, else since the start
+  std::string ClockAt(sim::Step step) const;  // time of day; in an example since the start
 };
 
 Scenario LoadScenario(const Simulation& simulation);

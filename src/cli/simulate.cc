@@ -7,6 +7,7 @@
 #include "cli/call_stack.h"
 #include "cli/interventions.h"
 #include "cli/local_flags.h"
+#include "cli/number_flags.h"
 #include "cli/progress_line.h"
 #include "llm/backend_spec.h"
 #include "llm/real_time.h"
@@ -68,7 +69,7 @@ nlohmann::ordered_json ReportJson(const Simulation& simulation, const Scenario& 
     json["restored_blocks"] = state.restored_blocks;
   }
   if (!simulation.price.empty()) {
-    json["cost"] = llm::CostOf({stats.prompt_tokens, stats.output_tokens}, ParsePrice(simulation.price));
+    json["cost"] = llm::CostOf(outcome.used, ParsePrice(simulation.price));
   }
   if (outcome.interactive != nullptr) {
     const std::vector<double>& latencies = outcome.interactive->Latencies();
@@ -103,8 +104,7 @@ void PrintSummary(const Simulation& simulation, const Scenario& scenario, const 
     fmt::print("failed      {} calls, whose agents fell back\n", stats.failed_calls);
   if (!simulation.price.empty()) {
     fmt::print("cost        {:.4f}, at {} for a million tokens\n",
-               llm::CostOf({stats.prompt_tokens, stats.output_tokens}, ParsePrice(simulation.price)),
-               simulation.price);
+               llm::CostOf(outcome.used, ParsePrice(simulation.price)), simulation.price);
   }
   if (outcome.interactive != nullptr) {
     const std::vector<double>& latencies = outcome.interactive->Latencies();
@@ -189,6 +189,20 @@ std::unique_ptr<llm::Llm> MakeOneLlm(const Simulation& simulation, const std::st
   return llm;
 }
 
+llm::TokensUsed UsedBefore(const sim::Journal& journal) {
+  const sim::TokenSums answers = sim::TokensOf(journal);
+  const sim::TokenSums in_vain = sim::TokensInVain(journal);
+  return {answers.prompt + in_vain.prompt, answers.output + in_vain.output};
+}
+
+void EndSession(sim::Journal& journal, const llm::TokensUsed& used, std::string_view outcome) {
+  const sim::TokenSums answers = sim::TokensOf(journal);
+  const llm::TokensUsed in_vain = {used.prompt - std::min(used.prompt, answers.prompt),
+                                   used.output - std::min(used.output, answers.output)};
+  if (in_vain.prompt + in_vain.output > 0) journal.SetTokensInVain(in_vain.prompt, in_vain.output);
+  journal.EndSession(outcome);
+}
+
 // A line for each of the first ones; the journal has all.
 std::function<void(const std::string&)> ReportFailures(ProgressLine& line) {
   return [&line, shown = 0](const std::string& failure) mutable {
@@ -224,7 +238,8 @@ void AddWorldFlags(CLI::App& command, Simulation& simulation) {
       .add_option("--seed", simulation.seed,
                   "Makes another run of the same town, or another example of its kind")
       ->group(kGroup)
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(Whole());
   command
       .add_option("--coupling", simulation.coupling,
                   "How far apart agents may run at once: paper, or versioned (closer, so faster)")
@@ -351,12 +366,8 @@ void RunAndReport(const Simulation& simulation, const Scenario& scenario, sim::R
       line.Show(DescribeProgress(progress, scenario, options.steps, below->GetStats()));
     };
   }
-  llm::TokensUsed used_before;
-  if (journal != nullptr) {
-    const sim::TokenSums sums = sim::TokensOf(*journal);
-    used_before = {sums.prompt, sums.output};
-  }
-  const CallStack stack = MakeCallStack(simulation, scenario, std::move(backend), used_before);
+  const CallStack stack = MakeCallStack(simulation, scenario, std::move(backend),
+                                        journal != nullptr ? UsedBefore(*journal) : llm::TokensUsed());
   options.fall_back = simulation.fallback;
   if (!simulation.quiet) options.on_fall_back = ReportFailures(line);
   Outcome outcome;
@@ -372,20 +383,21 @@ void RunAndReport(const Simulation& simulation, const Scenario& scenario, sim::R
       outcome.result = sim::RunWorld(*scenario.world, journaled, options);
       outcome.replayed = journaled.NumReplayed();
       journal->SetHash(outcome.result.hash);
-      journal->EndSession("done");
+      EndSession(*journal, stack.budget->Used(), "done");
     }
+    outcome.used = stack.budget->Used();
   } catch (const Error& error) {
     line.Clear();
     std::string message = error.what();
     if (journal != nullptr) {
       try {
-        journal->EndSession(message);
+        EndSession(*journal, stack.budget->Used(), message);
       } catch (const Error&) {
         // A journal that cannot be written any more: the first error says it.
       }
       message += fmt::format(" (what is done is kept: throng resume {})", journal->Path());
     }
-    if (stack.budget != nullptr && stack.budget->IsUsedUp()) throw Stopped(error.Code(), message);
+    if (stack.budget->IsUsedUp()) throw Stopped(error.Code(), message);
     throw Error(error.Code(), message);
   }
   line.Clear();

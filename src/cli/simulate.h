@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "cli/scenario.h"
 #include "engine/local_llm.h"
+#include "llm/budget.h"
 #include "llm/interactive.h"
 #include "llm/llm.h"
 #include "sim/journal.h"
@@ -75,6 +76,7 @@ std::string DescribeProgress(const sim::Progress& progress, const Scenario& scen
 struct Outcome {
   sim::RunResult result;
   uint64_t replayed = 0;                             // calls that the journal answered
+  llm::TokensUsed used;                              // by all sessions, with guesses that were wrong
   const llm::InteractiveLlm* interactive = nullptr;  // null: nobody is
 };
 

@@ -8,12 +8,15 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/atomic_file.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "cli/codec_list.h"
 #include "cli/commands.h"
 #include "cli/progress_line.h"
 #include "cli/simulate.h"
@@ -70,21 +73,6 @@ std::vector<uint64_t> ParseSeedList(const std::string& text) {
   return seeds;
 }
 
-// At commas; what follows one and is key=value belongs to the codec before it: "f16,gear2:r=4,s=2%".
-std::vector<std::string> ParseCodecList(const std::string& text) {
-  std::vector<std::string> codecs;
-  for (const std::string& part : CLI::detail::split(text, ',')) {
-    const size_t equals = part.find('=');
-    const bool parameter = equals != std::string::npos && part.find(':') > equals;
-    if (parameter && !codecs.empty()) {
-      codecs.back() += "," + part;
-    } else {
-      codecs.push_back(part);
-    }
-  }
-  return codecs;
-}
-
 // Names what the journal is of, so that a sweep that is started again finds it.
 std::string JournalName(const Cell& cell, const std::vector<std::string>& flags) {
   Hasher hasher;
@@ -101,7 +89,7 @@ std::string JournalName(const Cell& cell, const std::vector<std::string>& flags)
 
 std::vector<Cell> MakeCells(const Options& options, const std::vector<std::string>& flags) {
   std::vector<std::string> models = CLI::detail::split(options.models, ',');
-  std::vector<std::string> codecs = ParseCodecList(options.codecs);
+  std::vector<std::string> codecs = SplitCodecs(options.codecs);
   if (options.models.empty()) models = {""};
   if (options.codecs.empty()) codecs = {""};
   std::vector<Cell> cells;
@@ -119,21 +107,45 @@ std::vector<Cell> MakeCells(const Options& options, const std::vector<std::strin
       }
     }
   }
+  std::set<std::string> journals;
+  for (const Cell& cell : cells) {
+    if (!journals.insert(cell.journal).second) {
+      throw MakeError(ErrorCode::kInvalid, "sweep: {} is named twice by --seeds, --kv and --model",
+                      cell.journal);
+    }
+  }
   return cells;
 }
 
-std::string LastLine(const std::string& path) {
+// What a process that failed said: its last line, or the first one if it was called wrongly (then help is
+// offered after it).
+std::string Complaint(const std::string& path, int exit_code) {
   std::ifstream file(path);
-  std::string last;
+  std::string found;
   for (std::string line; std::getline(file, line);) {
-    if (!line.empty()) last = line;
+    if (!line.empty()) found = line;
+    if (exit_code == 2) break;
   }
-  return last;
+  return found;
+}
+
+// The report of a run that ended in an earlier call of the same sweep; null if there is none.
+Json EarlierReport(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return nullptr;
+  const Json report = Json::parse(file, nullptr, /*allow_exceptions=*/false);
+  return report.is_object() ? report : Json(nullptr);
 }
 
 void RunCell(const Options& options, const std::vector<std::string>& flags, Cell& cell) {
+  const std::string kept = cell.journal + ".report";
   std::vector<std::string> arguments;
   if (std::filesystem::exists(cell.journal)) {
+    cell.report = EarlierReport(kept);
+    if (!cell.report.is_null()) {
+      cell.exit_code = 0;
+      return;
+    }
     arguments = {"resume", cell.journal};
   } else {
     arguments = {"run", "--seed", std::to_string(cell.seed), "--journal", cell.journal};
@@ -150,10 +162,13 @@ void RunCell(const Options& options, const std::vector<std::string>& flags, Cell
   const ProcessResult result = RunSelf(arguments, log);
   cell.exit_code = result.exit_code;
   if (result.exit_code != 0) {
-    cell.error = LastLine(log);
+    cell.error = Complaint(log, result.exit_code);
     return;
   }
   cell.report = Json::parse(result.output);
+  AtomicFile file(kept);
+  file.Write(result.output.data(), result.output.size());
+  file.Commit();
   std::filesystem::remove(log);
 }
 
@@ -195,7 +210,9 @@ void PrintJson(const std::vector<Cell>& cells) {
 
 void Sweep(const Options& options, const std::vector<std::string>& flags) {
   std::vector<Cell> cells = MakeCells(options, flags);
-  std::filesystem::create_directories(options.out);
+  std::error_code error;
+  std::filesystem::create_directories(options.out, error);
+  if (error) throw MakeError(ErrorCode::kIo, "--out {}: {}", options.out, error.message());
   std::atomic<size_t> next = 0;
   size_t done = 0;
   std::mutex mutex;  // of done
@@ -211,7 +228,7 @@ void Sweep(const Options& options, const std::vector<std::string>& flags) {
         }
         const std::lock_guard lock(mutex);
         ++done;
-        if (!options.json) fmt::print(stderr, "{} of {}: {}\n", done, cells.size(), cells[i].journal);
+        fmt::print(stderr, "{} of {}: {}\n", done, cells.size(), cells[i].journal);
       }
     });
   }
@@ -252,7 +269,7 @@ void AddSweep(CLI::App& app) {
   command->footer(
       "All other flags are those of throng run. Each run has its journal in the folder; a sweep that was "
       "stopped\n"
-      "goes on where it was when it is started again in the same way.\n"
+      "goes on where it was when it is started again in the same way; what had ended is not run again.\n"
       "Example:\n"
       "  throng sweep --seeds 1-5 --kv f16,flashq4 --jobs 2 --until 09:00 -o codecs");
   command->callback([options, command] { Sweep(*options, command->remaining()); });

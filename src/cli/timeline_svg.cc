@@ -21,6 +21,7 @@ constexpr int kCurve = 50;        // height of the curve of requests in flight
 constexpr int kGap = 14;          // between modes
 constexpr int kRowsHeight = 200;  // aimed at, for the lines of all agents
 constexpr uint32_t kMaxAgents = 200;
+constexpr int kLegible = 7;  // height of a line beside which its agent's name is written
 
 // The functions with most time under way get a colour of their own; the last is for all others.
 constexpr const char* kColours[] = {"#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
@@ -41,7 +42,7 @@ std::string Escaped(const std::string& text) {
         escaped += "&amp;";
         break;
       default:
-        escaped += c;
+        escaped += c >= 0 && c < ' ' ? ' ' : c;  // XML has no control characters
     }
   }
   return escaped;
@@ -49,7 +50,9 @@ std::string Escaped(const std::string& text) {
 
 class Picture {
  public:
-  Picture(const std::vector<ReplayRow>& rows, const TimeWindow& window) : rows_(rows), window_(window) {
+  Picture(const std::vector<ReplayRow>& rows, const TimeWindow& window,
+          const std::vector<std::string>& agents)
+      : rows_(rows), window_(window), agents_(agents) {
     for (const ReplayRow& row : rows) {
       if (window.until_s == 0) window_.until_s = std::max(window_.until_s, row.stats.backend_s);
       for (const llm::CallSpan& span : row.spans) num_agents_ = std::max(num_agents_, span.key.agent + 1);
@@ -153,7 +156,11 @@ class Picture {
     }
     std::vector<std::string> paths(kNumColours);
     for (uint32_t agent = 0; agent < shown_agents_; ++agent) {
-      Line(row, by_agent[agent], y_ + static_cast<int>(agent) * row_height_, paths);
+      const int y = y_ + static_cast<int>(agent) * row_height_;
+      Line(row, by_agent[agent], y, paths);
+      if (row_height_ < kLegible || agent >= agents_.size()) continue;
+      Emit("<text x=\"{}\" y=\"{}\" font-size=\"{}\" text-anchor=\"end\">{}</text>\n", kLeft - 4,
+           y + row_height_ - 1, row_height_, Escaped(agents_[agent].substr(0, agents_[agent].find(' '))));
     }
     for (size_t i = 0; i < kNumColours; ++i) {
       if (!paths[i].empty()) {
@@ -235,6 +242,7 @@ class Picture {
 
   const std::vector<ReplayRow>& rows_;
   TimeWindow window_;
+  const std::vector<std::string>& agents_;
   uint32_t num_agents_ = 0;
   uint32_t shown_agents_ = 0;
   int row_height_ = 1;
@@ -264,8 +272,9 @@ TimeWindow TimeWindow::Parse(const std::string& text) {
   return window;
 }
 
-std::string TimelineSvg(const std::vector<ReplayRow>& rows, const TimeWindow& window) {
-  return Picture(rows, window).Draw();
+std::string TimelineSvg(const std::vector<ReplayRow>& rows, const TimeWindow& window,
+                        const std::vector<std::string>& agents) {
+  return Picture(rows, window, agents).Draw();
 }
 
 }  // namespace throng::cli

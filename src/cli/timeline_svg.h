@@ -20,7 +20,9 @@ struct TimeWindow {
 
 // SVG text of bounded size: calls shorter than a pixel are merged so that the coloured part of a line is the
 // part of the time in which the agent had a call under way. More agents than the picture has lines for are
-// left out, which it says. There is at least one row; all have spans of the same calls.
-std::string TimelineSvg(const std::vector<ReplayRow>& rows, const TimeWindow& window);
+// left out, which it says. There is at least one row; all have spans of the same calls. `agents`: their
+// names, of which the first word is shown where there is room; or none.
+std::string TimelineSvg(const std::vector<ReplayRow>& rows, const TimeWindow& window,
+                        const std::vector<std::string>& agents = {});
 
 }  // namespace throng::cli

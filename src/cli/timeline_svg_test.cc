@@ -64,6 +64,15 @@ TEST(TimelineSvg, SaysWhichAgentsAreNotShown) {
   EXPECT_THAT(TimelineSvg({RowOf(10, {})}, TimeWindow()), Not(HasSubstr("agents")));
 }
 
+TEST(TimelineSvg, LinesHaveTheirAgentsFirstNames) {
+  const std::vector<ReplayRow> rows = {RowOf(10, {{{1, 0, 0}, 0, 0, 10}})};
+  const std::string svg = TimelineSvg(rows, TimeWindow(), {"Ada Day", "<B\x01>"});
+  EXPECT_THAT(svg, HasSubstr(">Ada</text>"));
+  EXPECT_THAT(svg, HasSubstr(">&lt;B &gt;</text>"));
+  const std::string many = TimelineSvg({RowOf(10, {{{99, 0, 0}, 0, 0, 10}})}, TimeWindow(), {"Ada"});
+  EXPECT_THAT(many, Not(HasSubstr("Ada")));
+}
+
 TEST(TimelineSvg, WindowsAreTwoSeconds) {
   const TimeWindow window = TimeWindow::Parse("0.5:400");
   EXPECT_EQ(window.from_s, 0.5);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/number_flags.h"
 #include "sim/trace_edit.h"
 #include "sim/trace_import.h"
 #include "sim/trace_stats.h"
@@ -61,9 +62,18 @@ Minutes ParseHours(const std::string& text) {
 
 // Hours of the first day that the trace holds.
 sim::Trace CutHours(const sim::Trace& trace, const Minutes& minutes) {
+  const int first = trace.SecondOfDay(0);
   const auto step_at = [&](int minute) {
-    return static_cast<sim::Step>((minute * 60 - trace.SecondOfDay(0)) / trace.sec_per_step);
+    return static_cast<sim::Step>((minute * 60 - first) / trace.sec_per_step);
   };
+  const int64_t end = first + int64_t{trace.num_steps} * trace.sec_per_step;
+  if (minutes.from * 60 < first || minutes.until * 60 > end) {
+    const auto clock = [](int64_t second) {
+      return fmt::format("{:02}:{:02}", second / 3600, second / 60 % 60);
+    };
+    throw MakeError(ErrorCode::kInvalid, "{}: it has no {} to {}, it goes from {} to {}", trace.name,
+                    clock(minutes.from * 60), clock(minutes.until * 60), clock(first), clock(end));
+  }
   return sim::CutTrace(trace, step_at(minutes.from), step_at(minutes.until));
 }
 
@@ -132,7 +142,9 @@ void AddSynth(CLI::App& trace) {
   command->add_option("--agents", options->agents, "Towns of 25 side by side")
       ->capture_default_str()
       ->check(CLI::Range(1, 100000));
-  command->add_option("--seed", options->seed, "Another seed, another day")->capture_default_str();
+  command->add_option("--seed", options->seed, "Another seed, another day")
+      ->capture_default_str()
+      ->check(Whole());
   CLI::Option* day = command->add_flag("--day", options->day, "The whole day (default)");
   command->add_option("--hours", options->hours, "Only these, as 12-13 or 12:30-13:15")->excludes(day);
   command->add_option("-o,--output", options->output, kOutputHelp)->required();

@@ -58,7 +58,7 @@ void PrintReport(const sim::VerifyReport& report, bool json) {
                       {"deaths", stats.deaths},
                       {"events", stats.interventions}});
     } else {
-      fmt::print("{:<16} {}  {:>8.1f} s  {:>6} calls  {:>6.2f} in flight  {:>4} steps apart\n",
+      fmt::print("{:<23} {}  {:>8.1f} s  {:>6} calls  {:>6.2f} in flight  {:>4} steps apart\n",
                  verified.run.name, verified.result.hash.Hex(), stats.wall_s, stats.calls, stats.parallelism,
                  stats.max_spread);
     }

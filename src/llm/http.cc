@@ -223,7 +223,7 @@ Completion HttpLlm::Serve(Worker& worker, const Job& job) {
   failed.finish = FinishReason::kError;
   if (job.cancelled) {
     failed.finish = FinishReason::kCancelled;
-    failed.error.reset();
+    if (failed.error->Code() == ErrorCode::kCancelled) failed.error.reset();
   }
   return failed;
 }
@@ -288,17 +288,17 @@ HttpLlm::Reply HttpLlm::Send(Worker& worker, const Job& job, const char* method,
                              const std::string& body) {
   thread_local std::minstd_rand jitter(std::random_device{}());
   double pause = options_.backoff;
+  std::string what;  // went wrong in the last attempt
   for (int attempt = 1;; ++attempt) {
-    if (job.cancelled) throw Error(ErrorCode::kCancelled, "cancelled");
+    if (job.cancelled) throw Error(attempt == 1 ? ErrorCode::kCancelled : ErrorCode::kUnavailable, what);
     Reply reply = SendOnce(worker, job, method, path, body);
     if (reply.failure.empty() && !MeansBusy(reply.status)) return reply;
-    if (attempt == options_.attempts) {
-      const std::string what = reply.failure.empty() ? fmt::format("answered with status {}: {}",
-                                                                   reply.status, ErrorText(reply.body))
-                                                     : reply.failure;
-      throw MakeError(ErrorCode::kUnavailable, "llm: {}{} {} ({} attempts)", options_.origin, path, what,
-                      attempt);
-    }
+    what = fmt::format("llm: {}{} {} ({} attempts)", options_.origin, path,
+                       reply.failure.empty()
+                           ? fmt::format("answered with status {}: {}", reply.status, ErrorText(reply.body))
+                           : reply.failure,
+                       attempt);
+    if (attempt == options_.attempts) throw Error(ErrorCode::kUnavailable, what);
     const double spread = std::uniform_real_distribution<double>(0.75, 1.25)(jitter);
     Pause(job, std::min(reply.retry_after >= 0 ? reply.retry_after : pause * spread, kMaxPause));
     pause = std::min(pause * 2, kMaxPause);
@@ -334,7 +334,7 @@ HttpLlm::Reply HttpLlm::SendOnce(Worker& worker, const Job& job, const char* met
     if (end != after.c_str() && seconds >= 0) reply.retry_after = seconds;
     return reply;
   }
-  if (job.cancelled) throw Error(ErrorCode::kCancelled, "cancelled");
+  if (job.cancelled) throw Error(ErrorCode::kCancelled, "");
   // A server that takes too long would take as long again: no further attempt.
   if (Since(begin) >= options_.timeout * 0.98) {
     throw MakeError(ErrorCode::kUnavailable, "llm: {}{} did not answer within {} s", options_.origin, path,

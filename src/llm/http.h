@@ -40,7 +40,8 @@ struct HttpOptions {
 };
 
 // Constraints are passed on in the way that the server knows, and every answer is checked here: after two
-// wrong ones in a row a call completes with kUnsupported.
+// wrong ones in a row a call completes with kUnsupported. A call that is cancelled after attempts that failed
+// completes with what the last of them met.
 class HttpLlm : public Llm {
  public:
   explicit HttpLlm(const HttpOptions& options);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "llm/retry.h"
 
 namespace throng::llm {
 namespace {
@@ -154,6 +155,21 @@ TEST_F(HttpTest, NamesUrlAndStatusWhenItGivesUp) {
                                                   port_));
   script_ = [](int, const Json&, httplib::Response& response) { response.status = 401; };
   EXPECT_THAT(Ask(Question()).error->what(), HasSubstr("answered with status 401: (no text)"));
+}
+
+TEST_F(HttpTest, ATimeoutBetweenAttemptsTellsWhatTheyMet) {
+  script_ = [](int, const Json&, httplib::Response& response) {
+    response.status = 500;
+    response.set_content(R"({"error":{"message":"out of memory"}})", "application/json");
+  };
+  HttpOptions options = Options();
+  options.backoff = 20;
+  RetryLlm llm(std::make_unique<HttpLlm>(options), {.attempts = 1, .timeout = 0.3});
+  llm.Submit(Question());
+  std::vector<Completion> done;
+  llm.Wait(done);
+  EXPECT_THAT(done.at(0).error->what(), HasSubstr("no answer within 0.3 s"));
+  EXPECT_THAT(done.at(0).error->what(), HasSubstr("answered with status 500: out of memory (1 attempts)"));
 }
 
 TEST_F(HttpTest, AServerThatHangsIsAnErrorAfterTheTimeout) {

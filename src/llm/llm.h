@@ -65,7 +65,7 @@ struct Completion {
   int prompt_tokens = 0;
   int cached_prompt_tokens = 0;  // of these, found in a prefix cache
   int output_tokens = 0;
-  std::optional<Error> error;  // set exactly when finish == kError
+  std::optional<Error> error;  // kError: why; kCancelled: at most what attempts met
 };
 
 struct Stats {  // sums since the start

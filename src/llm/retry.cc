@@ -57,9 +57,10 @@ void RetryLlm::Finish(Completion completion, std::vector<Completion>& done) {
     completion.finish = FinishReason::kError;
     completion.error =
         MakeError(ErrorCode::kUnavailable,
-                  "{}: no answer within {} s for call {} of agent {} in step {}, asked {} times",
+                  "{}: no answer within {} s for call {} of agent {} in step {}, asked {} times{}{}",
                   Inner().Identity(), options_.timeout, call.request.key.call, call.request.key.agent,
-                  call.request.key.step, call.attempts);
+                  call.request.key.step, call.attempts, completion.error ? "; " : "",
+                  completion.error ? completion.error->what() : "");
   }
   {
     const std::lock_guard lock(mutex_);

@@ -337,6 +337,10 @@ void Journal::SetHash(const Digest& hash) {
   Flush();
 }
 
+void Journal::SetTokensInVain(uint64_t prompt, uint64_t output) {
+  SetManifest(JournalKeys::kTokensInVain, fmt::format("{},{}", prompt, output));
+}
+
 Seeds Journal::GetSeeds() const {
   try {
     return ParseSeeds(ManifestValue(JournalKeys::kSeed));

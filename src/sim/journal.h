@@ -60,6 +60,7 @@ struct JournalKeys {
   static constexpr const char* kMap = "map";      // for viewers, of worlds that only their program knows
   static constexpr const char* kForks = "forks";  // lines "STEP of PATH": what it was forked from, and where
   static constexpr const char* kHash = "hash";    // of the whole run, once it is complete
+  static constexpr const char* kTokensInVain = "tokens_in_vain";  // "PROMPT,OUTPUT": see SetTokensInVain
 };
 
 struct JournalOptions {
@@ -126,6 +127,8 @@ class Journal final : public RunObserver, public InterventionSource {
   void OnStep(Step step, const Digest& hash) override;
   void OnIntervention(const InterventionRecord& record) override;
   void SetHash(const Digest& hash);
+  // Tokens that all sessions used and that no answer here stands for: of guesses that were wrong.
+  void SetTokensInVain(uint64_t prompt, uint64_t output);
 
   // Makes everything added so far durable.
   void Flush();

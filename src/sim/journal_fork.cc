@@ -53,6 +53,7 @@ std::unique_ptr<Journal> Journal::CreateFork(const std::string& path, const Jour
   copy(interventions.Bind(int64_t{at}).Bind(int64_t{later_interventions}), add_intervention);
   // Last: without a manifest, what a killed process leaves is no journal.
   manifest.erase(JournalKeys::kHash);
+  manifest.erase(JournalKeys::kTokensInVain);
   for (const auto& [key, value] : manifest) fork->SetManifest(key, value);
   fork->Flush();
   fork->new_ = false;

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <map>
+#include <sstream>
 
 namespace throng::sim {
 
@@ -49,6 +50,17 @@ TokenSums TokensOf(const Journal& journal) {
   TokenSums used;
   while (sums.Step()) used = {static_cast<uint64_t>(sums.Int(0)), static_cast<uint64_t>(sums.Int(1))};
   return used;
+}
+
+TokenSums TokensInVain(const Journal& journal) {
+  const auto found = journal.GetManifest().find(JournalKeys::kTokensInVain);
+  TokenSums sums;
+  if (found != journal.GetManifest().end()) {
+    std::istringstream text(found->second);
+    char comma = 0;
+    text >> sums.prompt >> comma >> sums.output;
+  }
+  return sums;
 }
 
 int SecondsPerStep(const Journal& journal) {

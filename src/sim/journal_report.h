@@ -61,6 +61,7 @@ struct TokenSums {  // of all answers
   uint64_t output = 0;
 };
 TokenSums TokensOf(const Journal& journal);
+TokenSums TokensInVain(const Journal& journal);  // none if the manifest does not say
 
 // How long a step is in simulated time; 0 if the manifest does not say.
 int SecondsPerStep(const Journal& journal);

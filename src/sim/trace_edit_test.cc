@@ -177,6 +177,21 @@ TEST_F(TraceFiles, ImportsStorageAndItsCompressedForm) {
   EXPECT_THAT(MessageOf([&] { ImportTrace(dir_ / "none"); }), HasSubstr("no such"));
 }
 
+TEST_F(TraceFiles, ImportRefusesNumbersThatDoNotFit) {
+  const auto refused = [&](const char* meta, const std::string& movement) {
+    Write("run/reverie/meta.json", meta);
+    Write("run/movement/0.json", R"({"persona":{"Ann":{"movement":)" + movement + "}}}");
+    return MessageOf([&] { ImportTrace(dir_ / "run"); });
+  };
+  EXPECT_THAT(refused("{}", "[1,2147483647]"), HasSubstr("Ann"));
+  EXPECT_THAT(refused("{}", "[-9223372036854775808,1]"), HasSubstr("Ann"));
+  EXPECT_THAT(refused("{}", "[18446744073709551615,1]"), HasSubstr("Ann"));
+  EXPECT_THAT(refused(R"({"sec_per_step":4294967306})", "[1,1]"), HasSubstr("4294967306"));
+  EXPECT_THAT(refused(R"({"sec_per_step":"10"})", "[1,1]"), HasSubstr("sec_per_step"));
+  fs::create_directories(dir_ / "packed" / "master_movement.json");
+  EXPECT_THAT(MessageOf([&] { ImportTrace(dir_ / "packed"); }), HasSubstr("cannot open"));
+}
+
 TEST(ImportTrace, RecordedDaysKeepTheirCallsWhenConverted) {
   const std::string path = THRONG_SHARED_DIR "/traces/skip-morning-s-14_n25.jsonl.gz";
   if (!fs::exists(path)) GTEST_SKIP() << "there is no " << path;

@@ -21,13 +21,20 @@ using Json = nlohmann::json;
 
 constexpr int kVilleWidth = 140;
 constexpr int kVilleHeight = 100;
+constexpr int64_t kMaxInteger = 1'000'000'000;
 
 Json ReadJson(const fs::path& path) {
   std::ifstream file(path);
-  if (!file) throw MakeError(ErrorCode::kIo, "{}: cannot open", path.string());
+  if (!file || fs::is_directory(path)) throw MakeError(ErrorCode::kIo, "{}: cannot open", path.string());
   Json json = Json::parse(file, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) throw MakeError(ErrorCode::kInvalid, "{}: is not a JSON object", path.string());
   return json;
+}
+
+// Whether it is an integer for which the format of trace.h has room; its parser knows the closer limits.
+bool Fits(const Json& json) {
+  if (json.is_number_unsigned()) return json.get<uint64_t>() <= uint64_t{kMaxInteger};
+  return json.is_number_integer() && json.get<int64_t>() >= -kMaxInteger;
 }
 
 // Lines in the format of trace.h, from what each agent does at each step.
@@ -38,8 +45,10 @@ class Converter {
   void Meta(const fs::path& path) {
     const Json meta = ReadJson(path);
     if (const auto sec = meta.find("sec_per_step"); sec != meta.end()) {
-      if (!sec->is_number_integer())
-        throw MakeError(ErrorCode::kInvalid, "{}: sec_per_step is no integer", path.string());
+      if (!Fits(*sec)) {
+        throw MakeError(ErrorCode::kInvalid, "{}: sec_per_step is {}; allowed: an integer from 1 to 86400",
+                        path.string(), sec->dump().substr(0, 40));
+      }
       sec_per_step_ = sec->get<int>();
     }
     if (const auto start = meta.find("start_date"); start != meta.end() && start->is_string()) {
@@ -57,9 +66,9 @@ class Converter {
       const auto [it, is_new] = ids_.emplace(name, ids_.size());
       if (is_new) names_.push_back(name);
       const Json pos = move.is_object() ? move.value("movement", Json()) : Json();
-      if (!pos.is_array() || pos.size() != 2 || !pos[0].is_number_integer() || !pos[1].is_number_integer()) {
-        throw MakeError(ErrorCode::kInvalid, "{}: step {}: {} has no \"movement\", [x, y]", source_, step,
-                        name);
+      if (!pos.is_array() || pos.size() != 2 || !Fits(pos[0]) || !Fits(pos[1])) {
+        throw MakeError(ErrorCode::kInvalid, "{}: step {}: {} has no \"movement\", [x, y] of a map", source_,
+                        step, name);
       }
       width_ = std::max(width_, pos[0].get<int>() + 1);
       height_ = std::max(height_, pos[1].get<int>() + 1);
