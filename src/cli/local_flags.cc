@@ -34,7 +34,7 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
       .add_option("--kv-budget", options.kv_budget_bytes,
                   "Most bytes of all KV caches, such as 2GB; default: half of the free memory")
       ->group(kGroup)
-      ->transform(CLI::AsSizeValue(false));
+      ->transform(Bytes());
   command
       .add_option("--context", options.max_context,
                   "Most tokens of prompt and answer together; default: the model's")
@@ -70,7 +70,7 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
       ->group(kGroup);
   command.add_option("--spill-budget", options.spill_bytes, "Most bytes there, such as 100GB; default: 16GB")
       ->group(kGroup)
-      ->transform(CLI::AsSizeValue(false));
+      ->transform(Bytes());
 }
 
 }  // namespace throng::cli

@@ -49,4 +49,18 @@ CLI::Validator Whole(uint64_t least) {
       "");
 }
 
+CLI::Validator Bytes() {
+  return CLI::Validator(
+      [](std::string& text) {
+        const std::string given = text;
+        try {
+          if (!text.starts_with('-') && CLI::AsSizeValue(/*kb_is_1000=*/false)(text).empty())
+            return std::string();
+        } catch (const CLI::ValidationError&) {  // names every unit
+        }
+        return fmt::format("{} is no size in bytes, such as 500MB or 2GB", given);
+      },
+      "SIZE");
+}
+
 }  // namespace throng::cli

@@ -30,5 +30,15 @@ TEST(NumberFlags, WholeNumbersDoNotWrap) {
   EXPECT_EQ(Say(Whole(1), "0"), "0 is no whole number from 1 to 18446744073709551615");
 }
 
+TEST(NumberFlags, SizesHaveUnitsAndNoSign) {
+  std::string text = "2kB";
+  EXPECT_EQ(Bytes()(text), "");
+  EXPECT_EQ(text, "2048");
+  for (std::string wrong : {"-1", "-2GB", "2XB", "GB", "99999999999GB", ""}) {
+    const std::string given = wrong;
+    EXPECT_EQ(Bytes()(wrong), given + " is no size in bytes, such as 500MB or 2GB");
+  }
+}
+
 }  // namespace
 }  // namespace throng::cli

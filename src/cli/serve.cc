@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/local_flags.h"
+#include "cli/number_flags.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
 #include "serve/server.h"
@@ -93,7 +94,7 @@ void AddServe(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--max-body", server.max_body_bytes, "Most bytes of a request, such as 4MB")
       ->group(kGroup)
-      ->transform(CLI::AsSizeValue(false));
+      ->transform(Bytes());
   command
       ->add_option("--journal", server.journal,
                    "Journal of a run, finished or going on, to show at /; a model is served only with -m")
