@@ -54,8 +54,8 @@ CLI::Validator Bytes() {
       [](std::string& text) {
         const std::string given = text;
         try {
-          if (!text.starts_with('-') && CLI::AsSizeValue(/*kb_is_1000=*/false)(text).empty())
-            return std::string();
+          const bool starts_well = !text.empty() && text[0] >= '0' && text[0] <= '9';
+          if (starts_well && CLI::AsSizeValue(/*kb_is_1000=*/false)(text).empty()) return std::string();
         } catch (const CLI::ValidationError&) {  // names every unit
         }
         return fmt::format("{} is no size in bytes, such as 500MB or 2GB", given);
