@@ -12,7 +12,8 @@ namespace {
 
 // Guesses are served after everything that is known to happen.
 constexpr int kGuessPriority = 1 << 24;
-// What is expected to be wasted weighs as many times: guesses are wrong together, and likelier where it matters.
+// What is expected to be wasted weighs as many times: guesses are wrong together, and likelier where it
+// matters.
 constexpr double kExpectedWeight = 3;
 
 uint64_t ExpectedTokens(const llm::Request& request) {

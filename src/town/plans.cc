@@ -52,12 +52,6 @@ bool TownWorld::FallsAsleep(const TownMind& mind, sim::Pos here, sim::Pos next) 
   return mind.tired && mind.begun && next == here;
 }
 
-sim::Pos TownWorld::NextPos(AgentId agent, const TownMind& mind, sim::Pos here, Step step) const {
-  const sim::Pos next = content_.map->NextTile(ToLocal(agent, here), RegionOf(agent, mind.goal),
-                                               SpotOf(agent, mind, MinuteAt(step)));
-  return ToWorld(agent, next);
-}
-
 size_t TownWorld::SpotOf(AgentId agent, const TownMind& mind, int32_t minute) const {
   const size_t num_spots = content_.map->Regions()[RegionOf(agent, mind.goal)].spots.size();
   if (mind.tired) return static_cast<size_t>(PersonaOf(agent).home_idx) % num_spots;  // the bed
@@ -97,18 +91,21 @@ sim::Lookahead TownWorld::Declare(AgentId agent, Step step, const sim::Body& bod
   const auto& mind = static_cast<const TownMind&>(*mind_ptr);
   if (!mind.awake) return {NextWakeStep(agent, mind, step) + 1, body.pos, body.pos};
   if (step < mind.busy_until) return {mind.busy_until, body.pos, body.pos};
+  const int region = RegionOf(agent, mind.goal);
+  const size_t spot = SpotOf(agent, mind, MinuteAt(step));
   sim::Lookahead way = {NextTurnStep(agent, mind, step), body.pos, body.pos};
-  sim::Pos pos = body.pos;
-  for (Step at = step; at < way.until; ++at) {
-    const sim::Pos next = NextPos(agent, mind, pos, step);
+  sim::Pos pos = ToLocal(agent, body.pos);
+  for (Step ahead = 1; step + ahead <= way.until; ++ahead) {
+    const sim::Pos next = content_.map->NextTile(pos, region, spot);
     if (next == pos) break;
-    if (at - step == kKnownWay) {
-      way.until = at;
+    if (ahead > kKnownWay) {
+      way.until = step + kKnownWay;
       break;
     }
     pos = next;
-    way.low = {std::min(way.low.x, pos.x), std::min(way.low.y, pos.y)};
-    way.high = {std::max(way.high.x, pos.x), std::max(way.high.y, pos.y)};
+    const sim::Pos at = ToWorld(agent, pos);
+    way.low = {std::min(way.low.x, at.x), std::min(way.low.y, at.y)};
+    way.high = {std::max(way.high.x, at.x), std::max(way.high.y, at.y)};
   }
   return way;
 }
@@ -123,26 +120,28 @@ sim::World::Expectation TownWorld::Expect(AgentId agent, Step step, const sim::B
     if (later <= wakes) return {body, true};
     return {{body.pos, UsualActivity(agent, content_.home, MinuteAt(wakes))}, later == wakes + 1};
   }
-  sim::Body expected = body;
-  for (Step at = std::max(step, mind.busy_until); at < later; ++at) {
-    const sim::Pos here = expected.pos;
-    if (RoomAt(ToLocal(agent, here)) == RegionOf(agent, mind.goal)) mind.begun = true;
-    if (!mind.tired) {
-      if (IsBedtime(agent, MinuteAt(at))) {
-        Retire(mind);
-      } else if (at >= mind.next_act) {
-        return {expected, false};
-      }
+  Step at = std::max(step, mind.busy_until);
+  if (later <= at) return {body, true};
+  bool is_planned = true;
+  sim::Pos pos = ToLocal(agent, body.pos);
+  Step turn = at;
+  size_t spot = 0;
+  for (; at < later && mind.awake; ++at) {
+    if (RoomAt(pos) == RegionOf(agent, mind.goal)) mind.begun = true;
+    if (at >= turn) {
+      const bool bedtime = IsBedtime(agent, MinuteAt(at));
+      is_planned = mind.tired || bedtime || at < mind.next_act;
+      if (!is_planned) break;
+      if (!mind.tired && bedtime) Retire(mind);
+      turn = NextTurnStep(agent, mind, at);
+      spot = SpotOf(agent, mind, MinuteAt(at));
     }
-    expected.pos = NextPos(agent, mind, here, at);
-    mind.awake = !FallsAsleep(mind, here, expected.pos);
-    expected.status = StatusOf(mind);
-    if (!mind.awake) break;
-    // Where it is it stays until its next turn.
-    if (expected.pos == here && mind.begun)
-      at = std::max(at, std::min(later, NextTurnStep(agent, mind, at)) - 1);
+    const sim::Pos next = content_.map->NextTile(pos, RegionOf(agent, mind.goal), spot);
+    mind.awake = !FallsAsleep(mind, pos, next);
+    if (next == pos && mind.begun) at = std::max(at, std::min(later, turn) - 1);
+    pos = next;
   }
-  return {expected, true};
+  return {{ToWorld(agent, pos), StatusOf(mind)}, is_planned};
 }
 
 }  // namespace throng::town

@@ -277,9 +277,12 @@ void TownWorld::LookAround(const sim::View& view, Draft& draft) const {
 void TownWorld::Walk(const sim::View& view, Draft& draft) const {
   const AgentId self = view.Self();
   TownMind& mind = draft.mind;
-  const sim::Pos here = view.SelfBody().pos;
-  draft.body.pos = NextPos(self, mind, here, view.Now());
-  if (FallsAsleep(mind, here, draft.body.pos)) {
+  const int region = RegionOf(self, mind.goal);
+  const size_t spot = SpotOf(self, mind, MinuteAt(view.Now()));
+  const sim::Pos here = ToLocal(self, view.SelfBody().pos);
+  const sim::Pos next = content_.map->NextTile(here, region, spot);
+  draft.body.pos = ToWorld(self, next);
+  if (FallsAsleep(mind, here, next)) {
     mind.awake = false;
     draft.mind_changed = true;
     draft.events.push_back({self, kSleep, "at home"});

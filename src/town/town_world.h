@@ -116,7 +116,6 @@ class TownWorld final : public Town {
   std::string StatusOf(const TownMind& mind) const;
   void Retire(TownMind& mind) const;  // from now on it goes to bed
   static bool FallsAsleep(const TownMind& mind, sim::Pos here, sim::Pos next);
-  sim::Pos NextPos(sim::AgentId agent, const TownMind& mind, sim::Pos here, sim::Step step) const;
 
   // The parts of Proceed, in order.
   sim::Task<void> WakeUp(const sim::View& view, sim::Caller& caller, Draft& draft) const;
