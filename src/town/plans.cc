@@ -48,6 +48,22 @@ void TownWorld::Retire(TownMind& mind) const {
   mind.begun = false;
 }
 
+PlaceId TownWorld::PlannedPlace(const TownMind& mind, Step step) const {
+  const PlanEntry* entry = CurrentEntry(*mind.plan, MinuteAt(step) % kDayMinutes);
+  return entry ? entry->place : content_.home;
+}
+
+void TownWorld::SetGoal(AgentId agent, TownMind& mind, PlaceId place, Step step) const {
+  const int32_t minute = MinuteAt(step);
+  const PlanEntry* entry = CurrentEntry(*mind.plan, minute % kDayMinutes);
+  const std::string activity =
+      entry && entry->place == place ? entry->activity : UsualActivity(agent, place, minute);
+  if (place != mind.goal || activity != mind.activity) mind.begun = false;
+  mind.goal = place;
+  mind.activity = activity;
+  mind.next_act = NextActStep(agent, step);
+}
+
 bool TownWorld::FallsAsleep(const TownMind& mind, sim::Pos here, sim::Pos next) {
   return mind.tired && mind.begun && next == here;
 }
@@ -111,7 +127,7 @@ sim::Lookahead TownWorld::Declare(AgentId agent, Step step, const sim::Body& bod
 }
 
 // As if nobody came by: it sleeps, ends its talk, goes on with what it does, strolls and goes to bed as the
-// clock says. Where it goes when it next decides is not known, so that it is expected to stay.
+// clock says. When it decides where to go, others expect what it had planned for that hour, but do not know.
 sim::World::Expectation TownWorld::Expect(AgentId agent, Step step, const sim::Body& body,
                                           const sim::MindPtr& mind_ptr, Step later) const {
   TownMind mind = static_cast<const TownMind&>(*mind_ptr);
@@ -129,10 +145,14 @@ sim::World::Expectation TownWorld::Expect(AgentId agent, Step step, const sim::B
   for (; at < later && mind.awake; ++at) {
     if (RoomAt(pos) == RegionOf(agent, mind.goal)) mind.begun = true;
     if (at >= turn) {
-      const bool bedtime = IsBedtime(agent, MinuteAt(at));
-      is_planned = mind.tired || bedtime || at < mind.next_act;
-      if (!is_planned) break;
-      if (!mind.tired && bedtime) Retire(mind);
+      if (!mind.tired) {
+        if (IsBedtime(agent, MinuteAt(at))) {
+          Retire(mind);
+        } else if (at >= mind.next_act) {
+          SetGoal(agent, mind, PlannedPlace(mind, at), at);
+          is_planned = false;
+        }
+      }
       turn = NextTurnStep(agent, mind, at);
       spot = SpotOf(agent, mind, MinuteAt(at));
     }

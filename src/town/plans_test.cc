@@ -57,6 +57,8 @@ TEST(Plans, WhoIsLeftAloneDoesAsExpected) {
     int64_t all = 0;
     int64_t planned = 0;
     int64_t moved = 0;
+    int64_t decided = 0;  // moved, by a decision that was not made yet
+    int64_t foreseen = 0;
     int64_t woke = 0;
     int64_t slept = 0;
     for (sim::Step step = 0; step + kFar <= end; ++step) {
@@ -64,7 +66,11 @@ TEST(Plans, WhoIsLeftAloneDoesAsExpected) {
       for (sim::Step later = step; later <= step + kFar; ++later) {
         const auto [body, is_planned] = town->Expect(agent, step, now, diary.minds[step], later);
         ++all;
-        if (!is_planned) continue;
+        if (!is_planned) {
+          decided += diary.bodies[later].pos != now.pos;
+          foreseen += diary.bodies[later].pos != now.pos && body == diary.bodies[later];
+          continue;
+        }
         ++planned;
         ASSERT_EQ(body, diary.bodies[later])
             << agent << " in step " << step << " about step " << later << ": " << body.status
@@ -78,6 +84,8 @@ TEST(Plans, WhoIsLeftAloneDoesAsExpected) {
     EXPECT_GT(moved, all / 100);
     EXPECT_GE(woke, kFar);  // from each of the steps before it
     EXPECT_GT(slept, 0);
+    EXPECT_GT(decided, 100);
+    EXPECT_GT(foreseen, decided / 2);
   }
 }
 

@@ -161,22 +161,16 @@ sim::Task<void> TownWorld::ChooseGoal(const sim::View& view, sim::Caller& caller
   const Scene scene = {content_, PersonaOf(self), mind, minute};
   llm::Request request = AskAct(scene, near);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
-  const PlanEntry* entry = CurrentEntry(*mind.plan, minute % kDayMinutes);
   std::optional<PlaceId> place = ParsePlace(content_, completion.text);
   if (!place) {
     draft.events.push_back({self, "fallback", FallbackText(Decision::kAct, completion)});
-    place = entry ? entry->place : content_.home;
+    place = PlannedPlace(mind, view.Now());
   }
-  const std::string activity =
-      entry && entry->place == *place ? entry->activity : UsualActivity(self, *place, minute);
   if (*place != mind.goal) {
     const bool home = *place == content_.home;
     draft.events.push_back({self, "go", home ? "home" : "to the " + content_.places[*place].name});
   }
-  if (*place != mind.goal || activity != mind.activity) mind.begun = false;
-  mind.goal = *place;
-  mind.activity = activity;
-  mind.next_act = NextActStep(self, view.Now());
+  SetGoal(self, mind, *place, view.Now());
   draft.mind_changed = true;
 }
 

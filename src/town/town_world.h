@@ -115,6 +115,9 @@ class TownWorld final : public Town {
   std::string UsualActivity(sim::AgentId agent, PlaceId place, int32_t minute) const;
   std::string StatusOf(const TownMind& mind) const;
   void Retire(TownMind& mind) const;  // from now on it goes to bed
+  PlaceId PlannedPlace(const TownMind& mind, sim::Step step) const;
+  // It goes there next, and does what its plan says, or what is usual there.
+  void SetGoal(sim::AgentId agent, TownMind& mind, PlaceId place, sim::Step step) const;
   static bool FallsAsleep(const TownMind& mind, sim::Pos here, sim::Pos next);
 
   // The parts of Proceed, in order.
