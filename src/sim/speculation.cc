@@ -24,6 +24,7 @@ Speculator::Speculator(const World& world, llm::Llm& llm, const RunOptions& opti
       agents_(world.NumAgents()) {
   for (AgentId agent = 0; agent < agents_.size(); ++agent) {
     max_speed_ = std::max<int64_t>(max_speed_, graph_.RulesOf(agent).max_vel);
+    max_radius_ = std::max<int64_t>(max_radius_, graph_.RulesOf(agent).radius_p);
     Consider(agent);
   }
 }
@@ -36,14 +37,20 @@ const Body& Speculator::FrontBody(AgentId agent) const {
 }
 
 // Known, guessed, or as its plans say.
-World::Expectation Speculator::Expect(AgentId id, Step step) const {
+World::Expectation Speculator::Expect(AgentId id, Step step) {
   const Step confirmed = graph_.StepOf(id);
   if (step <= confirmed) return {state_.BodyAt(id, step), true};
-  const std::deque<GuessedStep>& chain = agents_[id].chain;
+  Agent& agent = agents_[id];
+  const std::deque<GuessedStep>& chain = agent.chain;
   const auto guessed = static_cast<size_t>(step - confirmed);
   if (guessed <= chain.size()) return {chain[guessed - 1].body, true};
   const Step front = FrontOf(id);
-  return world_.Expect(id, front, FrontBody(id), chain.empty() ? state_.MindOf(id) : chain.back().mind, step);
+  const MindPtr& mind = chain.empty() ? state_.MindOf(id) : chain.back().mind;
+  while (front + static_cast<Step>(agent.expected.size()) < step) {
+    const Step later = front + static_cast<Step>(agent.expected.size()) + 1;
+    agent.expected.push_back(world_.Expect(id, front, FrontBody(id), mind, later));
+  }
+  return agent.expected[static_cast<size_t>(step - front - 1)];
 }
 
 std::string Speculator::GuessCell(Pos pos, Step step) const {
@@ -65,6 +72,10 @@ std::vector<AgentId> Speculator::FindAround(Pos pos, int64_t distance, Step step
   std::vector<AgentId> found;
   graph_.FindNear(pos, distance + max_speed_ * std::min(lag, kFarBehind * options_.max_steps), found);
   return found;
+}
+
+void Speculator::FindReaders(Pos pos, std::vector<AgentId>& found) const {
+  graph_.FindNear(pos, max_radius_ + max_speed_ * options_.max_steps, found);
 }
 
 // A step reads once: what changes while it runs makes it wrong, not different.
@@ -184,14 +195,17 @@ void Speculator::Finish(ClusterRun& cluster) {
     guessed.body = std::move(write.body);
     guessed.mind = std::move(write.mind);
     guessed.mind_digest = write.mind_digest;
-    guessed.wrote_cells = !cluster.Cells().empty();
+    for (const CellWrite& cell : cluster.Cells()) guessed.written.push_back(cell.pos);
     guessed.removed = write.removed;
     agent.chain.push_back(std::move(guessed));
+    agent.expected.clear();
     ++stats_.speculated_steps;
   }
   const AgentId first = cluster.Writes().front().id;
-  for (CellWrite& cell : cluster.Cells())
+  for (CellWrite& cell : cluster.Cells()) {
     cells_[cell.pos].push_back({step + 1, first, std::move(cell.value)});
+    changed_cells_.push_back(cell.pos);
+  }
   Release(cluster);
   for (const AgentId agent : moved) CheckReaders(agent, step + 1);
 }
@@ -213,114 +227,6 @@ void Speculator::Release(ClusterRun& cluster) {
     Consider(member.Self());
   }
   std::erase_if(clusters_, [&](const ClusterPtr& other) { return other.get() == &cluster; });
-}
-
-// Finding out that a guess was wrong
-
-bool Speculator::SawOtherwise(AgentId reader, const GuessedStep& reads, AgentId agent,
-                              const Body* body) const {
-  if (!reads.looked) return false;
-  const auto seen = std::find_if(reads.seen.begin(), reads.seen.end(),
-                                 [&](const Neighbour& neighbour) { return neighbour.id == agent; });
-  const bool in_sight =
-      body != nullptr && context_.space.Within(reads.from, body->pos, graph_.RulesOf(reader).radius_p);
-  return in_sight != (seen != reads.seen.end()) || (in_sight && seen->body != *body);
-}
-
-// What is known or expected of this agent has changed from this step on.
-void Speculator::CheckReaders(AgentId agent, Step from) {
-  std::vector<Body> bodies;  // from that step on
-  const std::vector<AgentId> watchers = std::exchange(agents_[agent].watchers, {});
-  for (const AgentId other : watchers) {
-    const Agent& reader = agents_[other];
-    if (reader.chain.empty() && reader.running == nullptr) continue;  // watches no more
-    agents_[agent].watchers.push_back(other);
-    const Step confirmed = graph_.StepOf(other);
-    const Step front = FrontOf(other);
-    for (Step step = std::max(from, confirmed); step <= front; ++step) {
-      const bool is_running = step == front;
-      if (is_running && reader.running == nullptr) break;
-      const GuessedStep& reads =
-          is_running ? reader.reads : reader.chain[static_cast<size_t>(step - confirmed)];
-      const auto index = static_cast<size_t>(step - from);
-      while (bodies.size() <= index)
-        bodies.push_back(Expect(agent, from + static_cast<Step>(bodies.size())).body);
-      const Body* body = IsThere(agent, step) ? &bodies[index] : nullptr;
-      if (!SawOtherwise(other, reads, agent, body)) continue;
-      for (Forecast& forecast : agents_[other].forecasts) {
-        if (forecast.step >= step && forecast.spoiled_by == kNobody) forecast.spoiled_by = agent;
-      }
-      Squash(other, step);
-      break;
-    }
-  }
-}
-
-void Speculator::CheckCells(const CommitRecord& record) {
-  for (AgentId id = 0; id < agents_.size(); ++id) {
-    const Agent& agent = agents_[id];
-    if (agent.chain.empty() && agent.running == nullptr) continue;
-    const Step confirmed = graph_.StepOf(id);
-    const Step front = FrontOf(id);
-    for (Step step = std::max(record.step + 1, confirmed); step <= front; ++step) {
-      const bool is_running = step == front;
-      if (is_running && agent.running == nullptr) break;
-      const GuessedStep& reads =
-          is_running ? agent.reads : agent.chain[static_cast<size_t>(step - confirmed)];
-      const auto is_other = [&](const auto& cell) { return GuessCell(cell.first, step) != cell.second; };
-      if (std::none_of(reads.cells.begin(), reads.cells.end(), is_other)) continue;
-      Squash(id, step);
-      break;
-    }
-  }
-}
-
-void Speculator::DropCells(const GuessedStep& guessed, Step step) {
-  if (!guessed.wrote_cells) return;
-  for (auto it = cells_.begin(); it != cells_.end();) {
-    std::erase_if(it->second, [&](const CellGuess& cell) {
-      return cell.by == guessed.members.front() && cell.step == step + 1;
-    });
-    it = it->second.empty() ? cells_.erase(it) : std::next(it);
-  }
-}
-
-// The agent's guessed steps from this one on did not happen, nor did they for who ran them together with it.
-void Speculator::Squash(AgentId id, Step from) {
-  Agent& agent = agents_[id];
-  if (agent.running != nullptr) Release(*agent.running);
-  agent.halted = false;
-  Consider(id);
-  const Step confirmed = graph_.StepOf(id);
-  while (!agent.chain.empty() && FrontOf(id) > std::max(from, confirmed)) {
-    const Step step = FrontOf(id) - 1;
-    const GuessedStep guessed = std::move(agent.chain.back());
-    agent.chain.pop_back();
-    ++stats_.squashed_steps;
-    DropCells(guessed, step);
-    for (const AgentId partner : guessed.members) {
-      if (partner != id && graph_.StepOf(partner) <= step && FrontOf(partner) > step) Squash(partner, step);
-    }
-  }
-}
-
-// It is not there any more, from this step on, which is the first of its chain.
-void Speculator::Abandon(AgentId id, Step step) {
-  Agent& agent = agents_[id];
-  if (agent.running != nullptr) Release(*agent.running);
-  const std::deque<GuessedStep> chain = std::move(agent.chain);
-  std::vector<AgentId> watchers = std::move(agent.watchers);
-  agent = Agent();
-  agent.watchers = std::move(watchers);
-  for (const GuessedStep& guessed : chain) {
-    ++stats_.squashed_steps;
-    DropCells(guessed, step);
-    for (const AgentId partner : guessed.members) {
-      if (graph_.StepOf(partner) <= step && FrontOf(partner) > step) Squash(partner, step);
-    }
-    ++step;
-  }
-  Drop(id, Proximity::kAbsent);
 }
 
 void Speculator::OnIntervention(const InterventionRecord& record) {
@@ -356,6 +262,7 @@ void Speculator::OnCommit(const CommitRecord& record) {
       agent.chain.pop_front();
       DropCells(*guesses[i], record.step);
     }
+    if (agent.chain.empty()) agent.expected.clear();
     if (record.members[i].removed) Abandon(id, record.step + 1);
   }
   for (size_t i = 0; i < record.members.size(); ++i) {
@@ -376,8 +283,12 @@ void Speculator::OnCommit(const CommitRecord& record) {
     }
     CheckReaders(id, record.step + 1);
   }
-  for (const MemberCommit& born : record.born) Consider(born.id);
-  if (!record.cells.empty()) CheckCells(record);
+  for (const MemberCommit& born : record.born) {
+    Consider(born.id);
+    CheckBirth(born, record.step + 1);
+  }
+  for (const CellWrite& cell : record.cells) changed_cells_.push_back(cell.pos);
+  while (!changed_cells_.empty()) CheckCells();
 }
 
 void Speculator::Run(size_t confirmed_in_flight) {

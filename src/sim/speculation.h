@@ -65,7 +65,7 @@ class Speculator final : public CallSink, private StepReader {
     bool looked = false;
     std::vector<Neighbour> seen;
     std::vector<std::pair<Pos, std::string>> cells;  // read
-    bool wrote_cells = false;
+    std::vector<Pos> written;                        // cells, by any of the members
     bool removed = false;
   };
   // Another agent on which a guess rests, and the class of what is expected of it.
@@ -81,13 +81,15 @@ class Speculator final : public CallSink, private StepReader {
     AgentId spoiled_by = kNobody;  // who turned out otherwise first
   };
   struct Agent {
-    std::deque<GuessedStep> chain;    // steps from the agent's confirmed one on
-    ClusterRun* running = nullptr;    // guesses the step after the chain
-    size_t confirmed_members = 0;     // of the cluster in which it runs its confirmed step; 0: it waits
-    size_t confirmed_calls = 0;       // in flight
-    std::string asks;                 // function of its latest call since its last commit
-    bool halted = false;              // a guess failed: it begins nothing more alone before the next commit
-    bool considered = false;          // in considered_
+    std::deque<GuessedStep> chain;  // steps from the agent's confirmed one on
+    ClusterRun* running = nullptr;  // guesses the step after the chain
+    size_t confirmed_members = 0;   // of the cluster in which it runs its confirmed step; 0: it waits
+    size_t confirmed_calls = 0;     // in flight
+    std::string asks;               // function of its latest call since its last commit
+    bool halted = false;            // a guess failed: it begins nothing more alone before the next commit
+    bool considered = false;        // in considered_
+    // Of the world, for the steps after the chain, as far as somebody has asked.
+    std::vector<World::Expectation> expected;
     GuessedStep reads;                // of the running step; body and mind are those at its start
     std::vector<AgentId> watchers;    // whose guesses looked for it; some perhaps no more
     std::vector<Forecast> forecasts;  // of steps that are not confirmed yet
@@ -134,13 +136,15 @@ class Speculator final : public CallSink, private StepReader {
     return graph_.StepOf(agent) + static_cast<Step>(agents_[agent].chain.size());
   }
   const Body& FrontBody(AgentId agent) const;
-  World::Expectation Expect(AgentId agent, Step step) const;
+  World::Expectation Expect(AgentId agent, Step step);
   bool IsThere(AgentId agent, Step step) const {
     return step > graph_.StepOf(agent) || state_.FindBodyAt(agent, step) != nullptr;
   }
   std::string GuessCell(Pos pos, Step step) const;
   // All agents that can be within the distance of pos at this step, and others.
   std::vector<AgentId> FindAround(Pos pos, int64_t distance, Step step) const;
+  // All agents that can have perceived pos in a step that they have guessed, and others.
+  void FindReaders(Pos pos, std::vector<AgentId>& found) const;
 
   void Consider(AgentId agent);
   bool MayJoin(AgentId agent) const;
@@ -155,7 +159,8 @@ class Speculator final : public CallSink, private StepReader {
 
   bool SawOtherwise(AgentId reader, const GuessedStep& reads, AgentId agent, const Body* body) const;
   void CheckReaders(AgentId agent, Step from);
-  void CheckCells(const CommitRecord& record);
+  void CheckBirth(const MemberCommit& born, Step step);
+  void CheckCells();
   void Squash(AgentId agent, Step from);
   void Abandon(AgentId agent, Step step);
   void DropCells(const GuessedStep& guessed, Step step);
@@ -177,7 +182,8 @@ class Speculator final : public CallSink, private StepReader {
   llm::Llm& llm_;
   const SpeculationOptions options_;
   const Step end_step_;
-  int64_t max_speed_ = 0;  // of any agent
+  int64_t max_speed_ = 0;   // of any agent
+  int64_t max_radius_ = 0;  // likewise
   const DependencyGraph& graph_;
   const WorldState& state_;
   RunStats& stats_;
@@ -185,6 +191,7 @@ class Speculator final : public CallSink, private StepReader {
   GuessRecord record_;
   std::vector<Agent> agents_;
   std::map<Pos, std::vector<CellGuess>> cells_;
+  std::vector<Pos> changed_cells_;  // what is known or guessed of them, since readers were last checked
   std::vector<ClusterPtr> clusters_;
   std::vector<Parked> asked_;           // since the last SendParked
   std::multimap<Step, Parked> parked_;  // those behind first

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <tuple>
 
+#include "llm/fake.h"
 #include "sim/journaled_llm.h"
 #include "sim/temporary_journal.h"
 #include "sim/test_worlds.h"
@@ -175,6 +176,74 @@ TEST(Speculation, AFailureOnlyEndsTheRunIfItIsReal) {
   }
   EXPECT_GT(failed, 0);
   EXPECT_GT(survived, 0);
+}
+
+// Somebody thinks in steps 3 and 4, and leaves a note, or bears a child, in step 3. A witness too far away to
+// see the thinker sees what is left of it, and says in step 6 what it saw then.
+class NewsWorld : public World {
+ public:
+  explicit NewsWorld(bool bears) : bears_(bears), space_(20, 20, Metric::kChebyshev) {}
+
+  std::string Name() const override { return "news"; }
+  Digest ScenarioDigest() const override { return {}; }
+  const Space& GetSpace() const override { return space_; }
+  Rules GetRules() const override { return {4, 1}; }
+  uint32_t NumAgents() const override { return 3; }
+  bool StartsPresent(AgentId agent) const override { return agent != kChild; }
+  std::string AgentName(AgentId agent) const override { return "agent" + std::to_string(agent); }
+  Body StartBody(AgentId agent) const override { return {agent == kThinker ? Pos{5, 5} : Pos{10, 5}, ""}; }
+  MindPtr StartMind(AgentId) const override { return nullptr; }
+  Task<IntentPtr> Proceed(const View& view, Caller& caller) const override {
+    llm::Request request;
+    request.max_tokens = 4;
+    const AgentId self = view.Self();
+    if (self == kThinker && (view.Now() == 3 || view.Now() == 4)) {
+      request.prompt = "think";
+      co_await caller.Ask(std::move(request));
+    } else if (self == kWitness && view.Now() == 6) {
+      request.prompt = "others: " + std::to_string(view.Neighbours().size()) + ", note: " + view.Cell(kNews);
+      co_await caller.Ask(std::move(request));
+    }
+    co_return nullptr;
+  }
+  Task<void> Resolve(Step step, const std::vector<Member>& members, Commit& commit) const override {
+    if (step != 3 || members[0].id != kThinker) co_return;
+    if (bears_) {
+      commit.Birth(kChild, {kNews, ""}, nullptr);
+    } else {
+      commit.WriteCell(kNews, "hello");
+    }
+  }
+
+ private:
+  enum : AgentId { kThinker, kWitness, kChild };
+  static constexpr Pos kNews = {6, 5};
+  const bool bears_;
+  const Space space_;
+};
+
+// While the thinker thinks for the second time, the witness is asked again, if it is found out that it did
+// not know: each call takes a second, and nothing else takes time.
+TEST(Speculation, GuessesThatDidNotKnowOfABirthOrACellAreMadeAgain) {
+  for (const bool bears : {true, false}) {
+    const NewsWorld world(bears);
+    RunOptions options;
+    options.steps = 8;
+    double seconds[2];
+    Digest hashes[2];
+    for (const bool speculates : {false, true}) {
+      llm::FakeLlm llm({.latency = 1});
+      options.mode = speculates ? Mode::kSpeculative : Mode::kLockstep;
+      options.speculation.least_chance = 0;
+      const RunResult result = RunWorld(world, llm, options);
+      seconds[speculates] = result.stats.backend_s;
+      hashes[speculates] = result.hash;
+      EXPECT_EQ(result.stats.wasted_calls, speculates ? 1u : 0u);
+    }
+    EXPECT_EQ(hashes[1], hashes[0]);
+    EXPECT_DOUBLE_EQ(seconds[0], 3);
+    EXPECT_DOUBLE_EQ(seconds[1], 2) << (bears ? "a birth" : "a cell");
+  }
 }
 
 TEST(GuessRecord, LearnsFromOutcomes) {

@@ -77,6 +77,11 @@ Map::Map(const JsonView& file)
   }
   for (const JsonView& entry : file.At("places").Items(1, kMaxRegions)) AddRegion(entry, false);
   for (const JsonView& entry : file.At("homes").Items(1, kMaxRegions)) AddRegion(entry, true);
+  moves_.resize(tiles_.size());
+  ForEachTile({0, 0, width_, height_}, [&](Pos from) {
+    for (size_t direction = 0; direction < kDirections.size(); ++direction)
+      moves_[Index(from)][direction] = MoveCost(from, direction);
+  });
   fields_ = std::make_unique<Field[]>(num_spots_);
   CheckReachable(file.Where());
 }
@@ -172,14 +177,14 @@ int Map::SightAt(Pos pos) const {
 
 // 10 per straight and 14 per diagonal tile (about the root of two); half as much again where one steps on
 // grass.
-int32_t Map::MoveCost(Pos from, size_t direction) const {
+uint8_t Map::MoveCost(Pos from, size_t direction) const {
   const Pos step = kDirections[direction];
   const Pos to = from + step;
-  if (!Walkable(to)) return -1;
+  if (!Walkable(to)) return kNoMove;
   const bool diagonal = step.x != 0 && step.y != 0;
-  if (diagonal && (!Walkable({to.x, from.y}) || !Walkable({from.x, to.y}))) return -1;
-  const int32_t cost = diagonal ? 14 : 10;
-  return TileAt(to) == Tile::kGrass ? cost + cost / 2 : cost;
+  if (diagonal && (!Walkable({to.x, from.y}) || !Walkable({from.x, to.y}))) return kNoMove;
+  const int cost = diagonal ? 14 : 10;
+  return static_cast<uint8_t>(TileAt(to) == Tile::kGrass ? cost + cost / 2 : cost);
 }
 
 // Dijkstra from the target backwards.
@@ -197,8 +202,8 @@ std::vector<int32_t> Map::CostsTo(Pos target) const {
     for (size_t direction = 0; direction < kDirections.size(); ++direction) {
       const Pos from = to - kDirections[direction];
       if (!Walkable(from)) continue;
-      const int32_t move = MoveCost(from, direction);
-      if (move < 0 || known + move >= cost[Index(from)]) continue;
+      const uint8_t move = moves_[Index(from)][direction];
+      if (move == kNoMove || known + move >= cost[Index(from)]) continue;
       cost[Index(from)] = known + move;
       queue.emplace(known + move, Index(from));
     }
@@ -219,8 +224,8 @@ Pos Map::NextTile(Pos from, int region, size_t spot) const {
   Pos best = from;
   int64_t best_cost = std::numeric_limits<int64_t>::max();
   for (size_t direction = 0; direction < kDirections.size(); ++direction) {
-    const int32_t move = MoveCost(from, direction);
-    if (move < 0) continue;
+    const uint8_t move = moves_[Index(from)][direction];
+    if (move == kNoMove) continue;
     const Pos to = from + kDirections[direction];
     const int64_t total = int64_t{move} + cost[Index(to)];
     if (total >= best_cost) continue;

@@ -3,6 +3,7 @@
 // corner of something solid.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -72,7 +73,8 @@ class Map {
   size_t Index(sim::Pos pos) const { return static_cast<size_t>(pos.y) * width_ + pos.x; }
   bool Contains(sim::Pos pos) const { return pos.x >= 0 && pos.y >= 0 && pos.x < width_ && pos.y < height_; }
   int SightAt(sim::Pos pos) const;
-  int32_t MoveCost(sim::Pos from, size_t direction) const;  // -1: not allowed
+  static constexpr uint8_t kNoMove = 0;
+  uint8_t MoveCost(sim::Pos from, size_t direction) const;  // kNoMove: not allowed
   void PaintGround(const JsonView& rect, const Region& region, int16_t index);
   void PaintDoors(const JsonView& doors, Region& region);
   void PaintFurniture(const JsonView& furniture, int16_t index);
@@ -83,8 +85,9 @@ class Map {
 
   int32_t width_;
   int32_t height_;
-  std::vector<Tile> tiles_;         // [height * width]
-  std::vector<int16_t> region_at_;  // [height * width]
+  std::vector<Tile> tiles_;                    // [height * width]
+  std::vector<int16_t> region_at_;             // [height * width]
+  std::vector<std::array<uint8_t, 8>> moves_;  // [height * width][direction], as MoveCost
   std::vector<Region> regions_;
   size_t num_spots_ = 0;
   std::unique_ptr<Field[]> fields_;  // [num_spots_]

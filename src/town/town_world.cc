@@ -13,15 +13,9 @@ namespace {
 using sim::AgentId;
 using sim::Step;
 
-constexpr int kDayMinutes = 24 * 60;
-// Not everybody gets up on the hour: at most half an hour later, in steps of ten minutes.
-constexpr int kWakeSlots = 4;
-constexpr int kWakeSlotMinutes = 10;
 constexpr int kSawPauseMinutes = 120;  // before having seen the same person is worth a memory again
 constexpr size_t kSawPerStep = 2;
-constexpr int32_t kGap = 16;    // tiles between copies of the town: nobody sees across
-constexpr Step kKnownWay = 16;  // steps of a walk that are declared at once
-constexpr const char* kSleep = "sleep";
+constexpr int32_t kGap = 16;  // tiles between copies of the town: nobody sees across
 constexpr const char* kTalkWith = "talk with ";
 
 int64_t Distance(sim::Pos a, sim::Pos b) {
@@ -81,6 +75,10 @@ int TownWorld::RegionOf(AgentId agent, PlaceId place) const {
   return place == content_.home ? PersonaOf(agent).home : content_.places[place].region;
 }
 
+int TownWorld::RoomAt(sim::Pos local) const {
+  return content_.map->TileAt(local) == Tile::kFloor ? content_.map->RegionAt(local) : Map::kNoRegion;
+}
+
 int32_t TownWorld::MinuteAt(Step step) const {
   const int64_t seconds = int64_t{step} * content_.settings.seconds_per_step;
   return static_cast<int32_t>(content_.settings.start_minute + seconds / 60);
@@ -92,24 +90,6 @@ Step TownWorld::StepsOf(int minutes) const {
 
 uint64_t TownWorld::Personal(AgentId agent, uint64_t matter, int64_t time, uint64_t n) const {
   return CounterRng(agent, matter, time).NextBelow(n);
-}
-
-int TownWorld::WakeMinute(AgentId agent, int32_t day) const {
-  int minute = PersonaOf(agent).wake_hour * 60;
-  if (day == 0) minute = std::max(minute, content_.settings.start_minute);
-  return minute + kWakeSlotMinutes * static_cast<int>(Personal(agent, kWakeMatter, day, kWakeSlots));
-}
-
-Step TownWorld::FirstStepAt(int32_t minute) const {
-  const int64_t seconds = int64_t{minute - content_.settings.start_minute} * 60;
-  const int64_t per_step = content_.settings.seconds_per_step;
-  return static_cast<Step>((seconds + per_step - 1) / per_step);
-}
-
-Step TownWorld::NextActStep(AgentId agent, Step step) const {
-  const int32_t hour = MinuteAt(step) / 60 + 1;
-  const uint64_t spread = static_cast<uint64_t>(content_.settings.act_spread_minutes) + 1;
-  return FirstStepAt(hour * 60 + static_cast<int32_t>(Personal(agent, kActMatter, hour, spread)));
 }
 
 std::string TownWorld::UsualActivity(AgentId agent, PlaceId place, int32_t minute) const {
@@ -168,10 +148,7 @@ sim::Task<void> TownWorld::GoToBed(const sim::View& view, sim::Caller& caller, D
   } else {
     draft.events.push_back({self, "fallback", FallbackText(Decision::kReflect, completion)});
   }
-  mind.tired = true;
-  mind.goal = content_.home;
-  mind.activity = kSleep;
-  mind.begun = false;
+  Retire(mind);
   draft.mind_changed = true;
 }
 
@@ -184,22 +161,16 @@ sim::Task<void> TownWorld::ChooseGoal(const sim::View& view, sim::Caller& caller
   const Scene scene = {content_, PersonaOf(self), mind, minute};
   llm::Request request = AskAct(scene, near);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
-  const PlanEntry* entry = CurrentEntry(*mind.plan, minute % kDayMinutes);
   std::optional<PlaceId> place = ParsePlace(content_, completion.text);
   if (!place) {
     draft.events.push_back({self, "fallback", FallbackText(Decision::kAct, completion)});
-    place = entry ? entry->place : content_.home;
+    place = PlannedPlace(mind, view.Now());
   }
-  const std::string activity =
-      entry && entry->place == *place ? entry->activity : UsualActivity(self, *place, minute);
   if (*place != mind.goal) {
     const bool home = *place == content_.home;
     draft.events.push_back({self, "go", home ? "home" : "to the " + content_.places[*place].name});
   }
-  if (*place != mind.goal || activity != mind.activity) mind.begun = false;
-  mind.goal = *place;
-  mind.activity = activity;
-  mind.next_act = NextActStep(self, view.Now());
+  SetGoal(self, mind, *place, view.Now());
   draft.mind_changed = true;
 }
 
@@ -263,9 +234,9 @@ void TownWorld::LookAround(const sim::View& view, Draft& draft) const {
   const AgentId self = view.Self();
   TownMind& mind = draft.mind;
   const sim::Pos here = ToLocal(self, view.SelfBody().pos);
-  const int region = content_.map->RegionAt(here);
+  const int region = RoomAt(here);
   const int32_t minute = MinuteAt(view.Now());
-  if (region == Map::kNoRegion || content_.map->TileAt(here) != Tile::kFloor) return;
+  if (region == Map::kNoRegion) return;
   for (size_t place = 0; place < content_.places.size(); ++place) {
     if (RegionOf(self, static_cast<PlaceId>(place)) != region || mind.at == place) continue;
     mind.at = static_cast<PlaceId>(place);
@@ -305,71 +276,11 @@ void TownWorld::Walk(const sim::View& view, Draft& draft) const {
   const sim::Pos here = ToLocal(self, view.SelfBody().pos);
   const sim::Pos next = content_.map->NextTile(here, region, spot);
   draft.body.pos = ToWorld(self, next);
-  if (mind.tired && next == here && mind.begun) {
+  if (FallsAsleep(mind, here, next)) {
     mind.awake = false;
     draft.mind_changed = true;
     draft.events.push_back({self, kSleep, "at home"});
   }
-}
-
-size_t TownWorld::SpotOf(AgentId agent, const TownMind& mind, int32_t minute) const {
-  const size_t num_spots = content_.map->Regions()[RegionOf(agent, mind.goal)].spots.size();
-  if (mind.tired) return static_cast<size_t>(PersonaOf(agent).home_idx) % num_spots;  // the bed
-  const int32_t stroll = content_.settings.stroll_minutes;
-  const auto offset = static_cast<int32_t>(Personal(agent, kStrollMatter, 0, static_cast<uint64_t>(stroll)));
-  return Personal(agent, kSpotMatter + mind.goal * 16, (minute + offset) / stroll, num_spots);
-}
-
-Step TownWorld::NextTurnStep(AgentId agent, const TownMind& mind, Step step) const {
-  if (mind.tired) return NextWakeStep(agent, mind, step) + 1;
-  const int32_t minute = MinuteAt(step);
-  const int32_t stroll = content_.settings.stroll_minutes;
-  const auto offset = static_cast<int32_t>(Personal(agent, kStrollMatter, 0, static_cast<uint64_t>(stroll)));
-  const int32_t turn = ((minute + offset) / stroll + 1) * stroll - offset;
-  const Persona& persona = PersonaOf(agent);
-  const int32_t day_start = minute - minute % kDayMinutes;
-  int32_t bedtime = day_start + persona.sleep_hour * 60;
-  if (minute >= bedtime || minute % kDayMinutes < persona.wake_hour * 60) bedtime = minute;
-  return std::min({mind.next_act, FirstStepAt(turn), FirstStepAt(bedtime)});
-}
-
-Step TownWorld::NextWakeStep(AgentId agent, const TownMind& mind, Step step) const {
-  const int32_t today = MinuteAt(step) / kDayMinutes;
-  if (mind.at != content_.home && mind.planned_day != today) return step;  // it has just arrived
-  for (int32_t day = today; day <= today + 1; ++day) {
-    const int32_t wake = WakeMinute(agent, day);
-    if (mind.planned_day == day || wake >= PersonaOf(agent).sleep_hour * 60) continue;
-    if (MinuteAt(step) >= day * kDayMinutes + PersonaOf(agent).sleep_hour * 60) continue;
-    return std::max(step, FirstStepAt(day * kDayMinutes + wake));
-  }
-  return FirstStepAt((today + 2) * kDayMinutes);
-}
-
-// Nobody writes cells (only happenings do), and moves are only those of Walk: a sleeper stays until after the
-// step in which it wakes, one who talks until the talk has ended, others on the way to their spot until they
-// may choose another one.
-sim::Lookahead TownWorld::Declare(AgentId agent, Step step, const sim::Body& body,
-                                  const sim::MindPtr& mind_ptr) const {
-  const auto& mind = static_cast<const TownMind&>(*mind_ptr);
-  if (!mind.awake) return {NextWakeStep(agent, mind, step) + 1, body.pos, body.pos};
-  if (step < mind.busy_until) return {mind.busy_until, body.pos, body.pos};
-  const int region = RegionOf(agent, mind.goal);
-  const size_t spot = SpotOf(agent, mind, MinuteAt(step));
-  sim::Lookahead way = {NextTurnStep(agent, mind, step), body.pos, body.pos};
-  sim::Pos pos = ToLocal(agent, body.pos);
-  for (Step ahead = 1; step + ahead <= way.until; ++ahead) {
-    const sim::Pos next = content_.map->NextTile(pos, region, spot);
-    if (next == pos) break;
-    if (ahead > kKnownWay) {
-      way.until = step + kKnownWay;
-      break;
-    }
-    pos = next;
-    const sim::Pos at = ToWorld(agent, pos);
-    way.low = {std::min(way.low.x, at.x), std::min(way.low.y, at.y)};
-    way.high = {std::max(way.high.x, at.x), std::max(way.high.y, at.y)};
-  }
-  return way;
 }
 
 sim::Task<sim::IntentPtr> TownWorld::Proceed(const sim::View& view, sim::Caller& caller) const {
@@ -395,8 +306,7 @@ sim::Task<sim::IntentPtr> TownWorld::Proceed(const sim::View& view, sim::Caller&
     Hear(view, draft);
     Notice(view, draft);
     LookAround(view, draft);
-    const bool bedtime = !day_time || of_day < persona.wake_hour * 60;
-    if (!mind.tired && bedtime) {
+    if (!mind.tired && IsBedtime(view.Self(), minute)) {
       co_await GoToBed(view, caller, draft);
     } else if (!mind.tired && view.Now() >= mind.next_act) {
       co_await ChooseGoal(view, caller, draft);

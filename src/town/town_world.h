@@ -28,6 +28,9 @@ struct TownIntent : sim::Intent {
   Draft draft;
 };
 
+constexpr int kDayMinutes = 24 * 60;
+constexpr const char* kSleep = "sleep";
+
 class TownWorld final : public Town {
  public:
   TownWorld(Content content, uint32_t agents);
@@ -46,6 +49,8 @@ class TownWorld final : public Town {
   void CheckIntervention(const std::string& what) const override;
   sim::Lookahead Declare(sim::AgentId agent, sim::Step step, const sim::Body& body,
                          const sim::MindPtr& mind) const override;
+  Expectation Expect(sim::AgentId agent, sim::Step step, const sim::Body& body, const sim::MindPtr& mind,
+                     sim::Step later) const override;
   sim::Task<sim::IntentPtr> Proceed(const sim::View& view, sim::Caller& caller) const override;
   sim::Task<void> Resolve(sim::Step step, const std::vector<sim::Member>& members,
                           sim::Commit& commit) const override;
@@ -93,10 +98,12 @@ class TownWorld final : public Town {
   sim::Pos ToLocal(sim::AgentId agent, sim::Pos pos) const;
   sim::Pos ToWorld(sim::AgentId agent, sim::Pos pos) const;
   int RegionOf(sim::AgentId agent, PlaceId place) const;
+  int RoomAt(sim::Pos local) const;  // the region on whose floor this is, or Map::kNoRegion
 
   int32_t MinuteAt(sim::Step step) const;
   sim::Step StepsOf(int minutes) const;  // at least one
   int WakeMinute(sim::AgentId agent, int32_t day) const;
+  bool IsBedtime(sim::AgentId agent, int32_t minute) const;
   sim::Step FirstStepAt(int32_t minute) const;
   sim::Step NextWakeStep(sim::AgentId agent, const TownMind& mind, sim::Step step) const;
   size_t SpotOf(sim::AgentId agent, const TownMind& mind, int32_t minute) const;
@@ -107,6 +114,11 @@ class TownWorld final : public Town {
   uint64_t Personal(sim::AgentId agent, uint64_t matter, int64_t time, uint64_t n) const;
   std::string UsualActivity(sim::AgentId agent, PlaceId place, int32_t minute) const;
   std::string StatusOf(const TownMind& mind) const;
+  void Retire(TownMind& mind) const;  // from now on it goes to bed
+  PlaceId PlannedPlace(const TownMind& mind, sim::Step step) const;
+  // It goes there next, and does what its plan says, or what is usual there.
+  void SetGoal(sim::AgentId agent, TownMind& mind, PlaceId place, sim::Step step) const;
+  static bool FallsAsleep(const TownMind& mind, sim::Pos here, sim::Pos next);
 
   // The parts of Proceed, in order.
   sim::Task<void> WakeUp(const sim::View& view, sim::Caller& caller, Draft& draft) const;
