@@ -131,14 +131,14 @@ void Unlocked::Wait(std::vector<llm::Completion>& done, double seconds) {
 }
 
 uint64_t Lent::Submit(llm::Request request) {
-  const uint64_t id = llm_.Submit(std::move(request));
+  const uint64_t id = Inner().Submit(std::move(request));
   ours_.insert(id);
   return id;
 }
 
 void Lent::Wait(std::vector<llm::Completion>& done, double seconds) {
   const size_t begin = done.size();
-  llm_.Wait(done, seconds);
+  Inner().Wait(done, seconds);
   const auto foreign = [&](const llm::Completion& completion) { return ours_.erase(completion.id) == 0; };
   done.erase(std::remove_if(done.begin() + static_cast<ptrdiff_t>(begin), done.end(), foreign), done.end());
 }

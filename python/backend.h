@@ -24,23 +24,13 @@ class Unlocked final : public llm::Decorator {
 };
 
 // Lends a backend that outlives a run. Completions of an earlier run that was given up are dropped.
-class Lent final : public llm::Llm {
+class Lent final : public llm::Decorator {
  public:
-  explicit Lent(llm::Llm& llm) : llm_(llm) {}
+  using Decorator::Decorator;
   uint64_t Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
-  void Cancel(uint64_t id) override { llm_.Cancel(id); }
-  void Confirm(const llm::Request& request, const llm::Completion& completion) override {
-    llm_.Confirm(request, completion);
-  }
-  bool WantsExpectations() const override { return llm_.WantsExpectations(); }
-  void ExpectNext(uint32_t agent, int32_t step) override { llm_.ExpectNext(agent, step); }
-  double Now() const override { return llm_.Now(); }
-  std::string Identity() const override { return llm_.Identity(); }
-  llm::Stats GetStats() const override { return llm_.GetStats(); }
 
  private:
-  llm::Llm& llm_;
   std::unordered_set<uint64_t> ours_;  // in flight
 };
 

@@ -71,6 +71,8 @@ py::dict DescribeRun(const sim::RunResult& result, sim::Mode mode) {
   dict["clusters"] = stats.clusters;
   dict["largest_cluster"] = stats.largest_cluster;
   dict["max_spread"] = stats.max_spread;
+  dict["speculated_calls"] = stats.speculated_calls;
+  dict["wasted_tokens"] = stats.wasted_tokens;
   return dict;
 }
 

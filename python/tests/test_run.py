@@ -85,6 +85,9 @@ class ModesTest(unittest.TestCase):
         self.assertEqual(list(report.runs), ["single", "lockstep", "ooo", "speculative", "ooo, shuffled 1",
                                              "speculative, shuffled 1", "ooo, shuffled 2", "speculative, shuffled 2"])
         self.assertIn("equal in all runs", str(report))
+        runs = report.runs
+        self.assertEqual((runs["ooo"].speculated_calls, runs["ooo"].wasted_tokens), (0, 0))
+        self.assertGreater(runs["speculative"].speculated_calls, 0)
 
     def test_verify_finds_what_survives_on_self(self):
         class Leaky(Line):

@@ -39,6 +39,7 @@ class RunResult:
     - ``parallelism``: requests in flight, on average; ``backend_s``: seconds on the backend's clock (virtual for
       "fake" and "latency"); ``wall_s``
     - ``clusters``, ``largest_cluster`` (agents), ``max_spread`` (steps between two agents at any moment)
+    - ``speculated_calls``: asked ahead on a guess; ``wasted_tokens``: of those that no step used
     - ``agents``, ``cells``: how they are in the end, those who left too (``Agent.present``); ``events``: the chronicle, by step and agent (not in the runs
       of ``verify``)
     - ``journal``: its path, if there is one
@@ -58,6 +59,8 @@ class RunResult:
     clusters: int
     largest_cluster: int
     max_spread: int
+    speculated_calls: int
+    wasted_tokens: int
     replayed_calls: int = 0
     journal: str | None = None
     agents: list[Agent] = field(default_factory=list, repr=False)

@@ -9,6 +9,7 @@
 #include "cli/interventions.h"
 #include "cli/progress_line.h"
 #include "cli/simulate.h"
+#include "llm/decorator.h"
 #include "llm/shuffle.h"
 #include "sim/journaled_llm.h"
 #include "sim/temporary_journal.h"
@@ -20,26 +21,6 @@ namespace {
 struct Options {
   Simulation simulation;
   int shuffled = 3;
-};
-
-// Lends a backend to a decorator that wants to own one: a model is loaded once for all runs.
-class Borrowed : public llm::Llm {
- public:
-  explicit Borrowed(llm::Llm& llm) : llm_(llm) {}
-  uint64_t Submit(llm::Request request) override { return llm_.Submit(std::move(request)); }
-  void Wait(std::vector<llm::Completion>& done, double seconds) override { llm_.Wait(done, seconds); }
-  void Cancel(uint64_t id) override { llm_.Cancel(id); }
-  void Confirm(const llm::Request& request, const llm::Completion& completion) override {
-    llm_.Confirm(request, completion);
-  }
-  bool WantsExpectations() const override { return llm_.WantsExpectations(); }
-  void ExpectNext(uint32_t agent, int32_t step) override { llm_.ExpectNext(agent, step); }
-  double Now() const override { return llm_.Now(); }
-  std::string Identity() const override { return llm_.Identity(); }
-  llm::Stats GetStats() const override { return llm_.GetStats(); }
-
- private:
-  llm::Llm& llm_;
 };
 
 void PrintReport(const sim::VerifyReport& report, bool json) {
@@ -99,7 +80,7 @@ void Verify(const Options& options) {
     if (recorded) {
       llm = std::make_unique<sim::JournaledLlm>(*backend, recording->Get());
     } else if (shared) {
-      llm = std::make_unique<Borrowed>(*backend);
+      llm = std::make_unique<llm::Decorator>(*backend);  // a model is loaded once for all runs
     } else {
       llm = MakeLlm(simulation);
     }

@@ -12,28 +12,30 @@ namespace throng::llm {
 
 class Decorator : public Llm {
  public:
-  explicit Decorator(std::unique_ptr<Llm> inner) : inner_(std::move(inner)) {}
+  explicit Decorator(std::unique_ptr<Llm> inner) : owned_(std::move(inner)), inner_(*owned_) {}
+  explicit Decorator(Llm& inner) : inner_(inner) {}  // which outlives it
 
-  uint64_t Submit(Request request) override { return inner_->Submit(std::move(request)); }
+  uint64_t Submit(Request request) override { return inner_.Submit(std::move(request)); }
   void Wait(std::vector<Completion>& done, double seconds = kForever) override {
-    inner_->Wait(done, seconds);
+    inner_.Wait(done, seconds);
   }
-  void Cancel(uint64_t id) override { inner_->Cancel(id); }
+  void Cancel(uint64_t id) override { inner_.Cancel(id); }
   void Confirm(const Request& request, const Completion& completion) override {
-    inner_->Confirm(request, completion);
+    inner_.Confirm(request, completion);
   }
-  bool WantsExpectations() const override { return inner_->WantsExpectations(); }
-  void ExpectNext(uint32_t agent, int32_t step) override { inner_->ExpectNext(agent, step); }
-  double Now() const override { return inner_->Now(); }
-  std::string Identity() const override { return inner_->Identity(); }
-  Stats GetStats() const override { return inner_->GetStats(); }
+  bool WantsExpectations() const override { return inner_.WantsExpectations(); }
+  void ExpectNext(uint32_t agent, int32_t step) override { inner_.ExpectNext(agent, step); }
+  double Now() const override { return inner_.Now(); }
+  std::string Identity() const override { return inner_.Identity(); }
+  Stats GetStats() const override { return inner_.GetStats(); }
 
  protected:
-  Llm& Inner() { return *inner_; }
-  const Llm& Inner() const { return *inner_; }
+  Llm& Inner() { return inner_; }
+  const Llm& Inner() const { return inner_; }
 
  private:
-  std::unique_ptr<Llm> inner_;
+  std::unique_ptr<Llm> owned_;  // inner_, or nothing
+  Llm& inner_;
 };
 
 }  // namespace throng::llm
