@@ -16,9 +16,7 @@ class Decorator : public Llm {
   explicit Decorator(Llm& inner) : inner_(inner) {}  // which outlives it
 
   uint64_t Submit(Request request) override { return inner_.Submit(std::move(request)); }
-  void Wait(std::vector<Completion>& done, double seconds = kForever) override {
-    inner_.Wait(done, seconds);
-  }
+  void Wait(std::vector<Completion>& done, double seconds = kForever) override { inner_.Wait(done, seconds); }
   void Cancel(uint64_t id) override { inner_.Cancel(id); }
   void Confirm(const Request& request, const Completion& completion) override {
     inner_.Confirm(request, completion);
