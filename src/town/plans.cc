@@ -68,19 +68,23 @@ bool TownWorld::FallsAsleep(const TownMind& mind, sim::Pos here, sim::Pos next) 
   return mind.tired && mind.begun && next == here;
 }
 
+int32_t TownWorld::StrollOffset(AgentId agent) const {
+  const auto stroll = static_cast<uint64_t>(content_.settings.stroll_minutes);
+  return static_cast<int32_t>(Personal(agent, kStrollMatter, 0, stroll));
+}
+
 size_t TownWorld::SpotOf(AgentId agent, const TownMind& mind, int32_t minute) const {
   const size_t num_spots = content_.map->Regions()[RegionOf(agent, mind.goal)].spots.size();
   if (mind.tired) return static_cast<size_t>(PersonaOf(agent).home_idx) % num_spots;  // the bed
   const int32_t stroll = content_.settings.stroll_minutes;
-  const auto offset = static_cast<int32_t>(Personal(agent, kStrollMatter, 0, static_cast<uint64_t>(stroll)));
-  return Personal(agent, kSpotMatter + mind.goal * 16, (minute + offset) / stroll, num_spots);
+  return Personal(agent, kSpotMatter + mind.goal * 16, (minute + StrollOffset(agent)) / stroll, num_spots);
 }
 
 Step TownWorld::NextTurnStep(AgentId agent, const TownMind& mind, Step step) const {
   if (mind.tired) return NextWakeStep(agent, mind, step) + 1;
   const int32_t minute = MinuteAt(step);
   const int32_t stroll = content_.settings.stroll_minutes;
-  const auto offset = static_cast<int32_t>(Personal(agent, kStrollMatter, 0, static_cast<uint64_t>(stroll)));
+  const int32_t offset = StrollOffset(agent);
   const int32_t turn = ((minute + offset) / stroll + 1) * stroll - offset;
   const int32_t day_start = minute - minute % kDayMinutes;
   const int32_t bedtime = IsBedtime(agent, minute) ? minute : day_start + PersonaOf(agent).sleep_hour * 60;

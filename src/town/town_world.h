@@ -106,6 +106,7 @@ class TownWorld final : public Town {
   bool IsBedtime(sim::AgentId agent, int32_t minute) const;
   sim::Step FirstStepAt(int32_t minute) const;
   sim::Step NextWakeStep(sim::AgentId agent, const TownMind& mind, sim::Step step) const;
+  int32_t StrollOffset(sim::AgentId agent) const;  // minutes by which its strolls begin before the others'
   size_t SpotOf(sim::AgentId agent, const TownMind& mind, int32_t minute) const;
   // The step from which on the spot to which it walks may be another one.
   sim::Step NextTurnStep(sim::AgentId agent, const TownMind& mind, sim::Step step) const;
