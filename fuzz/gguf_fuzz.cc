@@ -2,8 +2,8 @@
 
 #include "base/error.h"
 #include "model/chat_template.h"
-#include "model/gguf.h"
-#include "model/tokenizer.h"
+#include "model/gguf/gguf.h"
+#include "model/tokenizer/tokenizer.h"
 
 using throng::Error;
 using namespace throng::model;

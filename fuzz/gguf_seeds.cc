@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "model/gguf_writer.h"
+#include "model/gguf/gguf_writer.h"
 #include "vocabularies.h"
 
 using namespace throng::model;

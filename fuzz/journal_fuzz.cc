@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "sim/journal.h"
+#include "journal/journal.h"
 
 using namespace throng;
 
@@ -23,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   THRONG_CHECK(file != nullptr && std::fwrite(data, 1, size, file) == size);
   std::fclose(file);
   try {
-    const auto journal = sim::Journal::OpenToRead(path);
+    const auto journal = journal::Journal::OpenToRead(path);
     journal->NumAnswers();
     journal->NumSteps();
     journal->FindAnswer({1, 2, 0});

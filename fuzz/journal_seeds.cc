@@ -5,11 +5,11 @@
 #include <string>
 
 #include "base/mapped_file.h"
-#include "llm/fake.h"
-#include "sim/journal.h"
+#include "journal/journal.h"
+#include "llm/backends/fake.h"
 #include "sim/scheduler.h"
-#include "sim/trace.h"
-#include "sim/trace_world.h"
+#include "trace/trace.h"
+#include "trace/trace_world.h"
 
 using namespace throng;
 
@@ -18,19 +18,19 @@ int main(int argc, char** argv) {
   const std::string folder = argv[1];
   const std::string path = folder + "/small";
   for (const char* suffix : {"", "-wal", "-shm", ".lock"}) std::filesystem::remove(path + suffix);
-  const auto world = sim::MakeTraceWorld(
-      sim::ParseTrace(R"({"agents":["Ann","Bob"],"steps":4,"sec_per_step":10,"grid":[20,10]})"
-                      "\n"
-                      R"({"s":0,"m":[[0,1,1],[1,3,1]]})"
-                      "\n"
-                      R"({"s":1,"a":0,"action":"reading @ home"})",
-                      "seed"),
+  const auto world = trace::MakeTraceWorld(
+      trace::ParseTrace(R"({"agents":["Ann","Bob"],"steps":4,"sec_per_step":10,"grid":[20,10]})"
+                        "\n"
+                        R"({"s":0,"m":[[0,1,1],[1,3,1]]})"
+                        "\n"
+                        R"({"s":1,"a":0,"action":"reading @ home"})",
+                        "seed"),
       4);
   llm::FakeLlm backend;
   sim::RunOptions options;
   options.steps = 4;
   {
-    const auto journal = sim::Journal::Create(path);
+    const auto journal = journal::Journal::Create(path);
     journal->Begin({}, *world, options, backend.Identity());
     journal->StartSession();
     options.observers = {journal.get()};

@@ -11,9 +11,9 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
-#include "kv/block_pool.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/page_file.h"
 #include "kv/codec_table.h"
-#include "kv/page_file.h"
 
 using throng::Digest;
 using throng::Error;

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 #include "vocabularies.h"
 
 using namespace throng::model;

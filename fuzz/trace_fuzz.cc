@@ -5,24 +5,24 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "llm/fake.h"
+#include "llm/backends/fake.h"
 #include "sim/scheduler.h"
-#include "sim/trace.h"
-#include "sim/trace_world.h"
+#include "trace/trace.h"
+#include "trace/trace_world.h"
 
 using namespace throng;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  sim::Trace trace;
+  trace::Trace trace;
   try {
-    trace = sim::ParseTrace({reinterpret_cast<const char*>(data), size}, "trace");
+    trace = trace::ParseTrace({reinterpret_cast<const char*>(data), size}, "trace");
   } catch (const Error&) {
     return 0;
   }
   const uint64_t num_calls = trace.NumCalls();
   const sim::Step num_steps = trace.num_steps;
   const bool small = trace.agents.size() * static_cast<uint64_t>(std::min(num_steps, 1000)) <= 20000;
-  const auto world = sim::MakeTraceWorld(std::move(trace), 4);
+  const auto world = trace::MakeTraceWorld(std::move(trace), 4);
   if (!small) return 0;
   llm::FakeLlm backend;
   sim::RunOptions options;

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "model/tokenizer.h"
-#include "model/tokenizer_utf8.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::fuzz {
 

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "base/error.h"
-#include "llm/answer_maker.h"
-#include "llm/backend_spec.h"
+#include "llm/backends/backend_spec.h"
+#include "llm/grammar/answer_maker.h"
 #include "python/convert.h"
 
 namespace py = pybind11;

@@ -9,7 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "llm/decorator.h"
+#include "llm/decorators/decorator.h"
 #include "llm/llm.h"
 #include "python/model.h"
 

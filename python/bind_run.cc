@@ -8,17 +8,17 @@
 #include <utility>
 
 #include "base/error.h"
-#include "llm/shuffle.h"
+#include "journal/journal.h"
+#include "journal/journaled_llm.h"
+#include "journal/temporary_journal.h"
+#include "llm/decorators/shuffle.h"
 #include "python/backend.h"
 #include "python/bind.h"
 #include "python/change.h"
 #include "python/outcome.h"
 #include "python/steps.h"
 #include "python/world.h"
-#include "sim/journal.h"
-#include "sim/journaled_llm.h"
 #include "sim/scheduler.h"
-#include "sim/temporary_journal.h"
 #include "sim/verify.h"
 
 namespace py = pybind11;
@@ -61,11 +61,11 @@ class Session {
   Session(const std::string& path, bool resume, const PythonWorld& world, const sim::RunOptions& options,
           const std::string& backend) {
     if (resume && std::filesystem::exists(path)) {
-      journal_ = sim::Journal::OpenToWrite(path);
+      journal_ = journal::Journal::OpenToWrite(path);
       journal_->CheckSame(world, options, backend);
     } else {
-      journal_ = sim::Journal::Create(path);
-      journal_->Begin({{sim::JournalKeys::kMap, world.MapJson()}}, world, options, backend);
+      journal_ = journal::Journal::Create(path);
+      journal_->Begin({{journal::JournalKeys::kMap, world.MapJson()}}, world, options, backend);
     }
     journal_->StartSession();
   }
@@ -82,10 +82,10 @@ class Session {
     journal_->EndSession("done");
     ended_ = true;
   }
-  sim::Journal& Get() { return *journal_; }
+  journal::Journal& Get() { return *journal_; }
 
  private:
-  std::unique_ptr<sim::Journal> journal_;
+  std::unique_ptr<journal::Journal> journal_;
   bool ended_ = false;
 };
 
@@ -104,8 +104,8 @@ py::dict RunOn(const PythonWorld& world, BackendSource& source, sim::RunOptions 
     options.observers.push_back(&session.Get());
     options.interventions = session.Get().Interventions();
     options.source = &session.Get();
-    auto journaled = std::make_unique<sim::JournaledLlm>(*backend, session.Get());
-    const sim::JournaledLlm& counts = *journaled;
+    auto journaled = std::make_unique<journal::JournaledLlm>(*backend, session.Get());
+    const journal::JournaledLlm& counts = *journaled;
     Unlocked unlocked(std::move(journaled));
     result = sim::RunWorld(world, unlocked, options);
     replayed = counts.NumReplayed();
@@ -136,10 +136,10 @@ py::dict Run(const py::object& world_object, const py::object& llm, const std::s
 
 sim::VerifyReport VerifyWorlds(const py::object& make_world, BackendSource& source,
                                const sim::RunOptions& options, int shuffled, Failure& failure) {
-  std::unique_ptr<sim::TemporaryJournal> recording;
+  std::unique_ptr<journal::TemporaryJournal> recording;
   std::unique_ptr<llm::Llm> recorded;
   if (!source.IsRepeatable()) {
-    recording = std::make_unique<sim::TemporaryJournal>();
+    recording = std::make_unique<journal::TemporaryJournal>();
     recorded = source.Make();
   }
   const auto make_python_world = [&]() -> std::unique_ptr<sim::World> {
@@ -148,7 +148,7 @@ sim::VerifyReport VerifyWorlds(const py::object& make_world, BackendSource& sour
   const auto make_llm = [&](const sim::VerifyRun& run) -> std::shared_ptr<llm::Llm> {
     std::unique_ptr<llm::Llm> llm;
     if (recorded != nullptr) {
-      llm = std::make_unique<sim::JournaledLlm>(*recorded, recording->Get());
+      llm = std::make_unique<journal::JournaledLlm>(*recorded, recording->Get());
     } else {
       llm = source.Make();
     }

@@ -9,8 +9,8 @@
 
 #include "base/data_dir.h"
 #include "base/error.h"
+#include "kv/cache/sequence_cache.h"
 #include "kv/codec_table.h"
-#include "kv/sequence_cache.h"
 #include "model/config.h"
 
 namespace throng::python {

@@ -14,7 +14,7 @@
 #include "base/thread_pool.h"
 #include "engine/local_llm.h"
 #include "engine/request.h"
-#include "kv/block_pool.h"
+#include "kv/cache/block_pool.h"
 #include "llm/llm.h"
 #include "model/transformer.h"
 

@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "python/convert.h"
-#include "sim/plane.h"
-#include "sim/space_json.h"
+#include "sim/space/plane.h"
+#include "sim/space/space_json.h"
 
 namespace py = pybind11;
 

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "base/digest.h"
-#include "sim/space.h"
+#include "sim/space/space.h"
 #include "sim/world.h"
 
 namespace throng::python {

@@ -8,7 +8,7 @@
 #include "attention/softmax.h"
 #include "base/check.h"
 #include "base/thread_pool.h"
-#include "kv/open_page.h"
+#include "kv/cache/open_page.h"
 
 namespace throng::attention {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "attention/sas.h"
-#include "kv/sequence_cache.h"
+#include "kv/cache/sequence_cache.h"
 
 namespace throng {
 class ThreadPool;

@@ -10,9 +10,9 @@
 #include "base/rng.h"
 #include "base/thread_pool.h"
 #include "hwy/targets.h"
-#include "kv/block_pool.h"
+#include "kv/cache/block_pool.h"
 #include "kv/codec_table.h"
-#include "kv/test_util.h"
+#include "kv/testing/random_rows.h"
 
 namespace throng::attention {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "attention/sas.h"
 #include "kv/flashq/flashq_reference.h"
-#include "kv/reference/kvgen.h"
+#include "kv/synthetic/synthetic_kv.h"
 
 namespace throng::attention {
 namespace {

@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "kv/open_page.h"
+#include "kv/cache/open_page.h"
 
 namespace throng::attention {
 namespace {

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "hwy/targets.h"
 #include "kv/codec.h"
-#include "kv/test_util.h"
+#include "kv/testing/random_rows.h"
 
 namespace throng::attention {
 namespace {

@@ -10,11 +10,11 @@
 #include <thread>
 #include <vector>
 
-#include "attention/measure.h"
 #include "attention/sas.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
+#include "bench/attention_speed.h"
 #include "cli/codec_list.h"
 #include "cli/commands.h"
 #include "kv/codec_table.h"
@@ -55,8 +55,8 @@ struct Row {
   double error;
   size_t bytes;
   double flops;
-  attention::Seconds seconds = {};  // medians; cpu: of one thread
-  attention::Seconds f16_seconds = {};
+  bench::Seconds seconds = {};  // medians; cpu: of one thread
+  bench::Seconds f16_seconds = {};
 
   double Ratio() const { return f16_seconds.wall / seconds.wall; }
   double CpuRatio() const { return f16_seconds.cpu / seconds.cpu; }
@@ -71,17 +71,17 @@ std::string WithSomeHeadBits(const std::string& codec) {
 std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::string>& codecs, int keys,
                                ThreadPool& threads) {
   const int queries = flags.phase == "decode" ? 1 : flags.queries;
-  const attention::MeasureInput input({.keys = keys,
-                                       .queries = queries,
-                                       .heads = flags.heads,
-                                       .kv_heads = flags.kv_heads,
-                                       .head_dim = flags.head_dim});
-  std::vector<std::unique_ptr<attention::MeasureCase>> cases;
+  const bench::MeasureInput input({.keys = keys,
+                                   .queries = queries,
+                                   .heads = flags.heads,
+                                   .kv_heads = flags.kv_heads,
+                                   .head_dim = flags.head_dim});
+  std::vector<std::unique_ptr<bench::MeasureCase>> cases;
   std::vector<Row> rows;
   for (const std::string& codec : codecs) {
-    cases.push_back(std::make_unique<attention::MeasureCase>(kv::CodecFlags{.kv = WithSomeHeadBits(codec)},
-                                                             attention::ParseSoftmax(flags.softmax), input,
-                                                             threads, flags.cold ? kColdBytes : 0));
+    cases.push_back(std::make_unique<bench::MeasureCase>(kv::CodecFlags{.kv = WithSomeHeadBits(codec)},
+                                                         attention::ParseSoftmax(flags.softmax), input,
+                                                         threads, flags.cold ? kColdBytes : 0));
     const double error = cases.back()->Error();
     spdlog::info("{}, {} keys: relative error against the reference {:.2g}", codec, keys, error);
     if (!(error < kLargestError)) {
@@ -96,14 +96,14 @@ std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::s
   const double most = kSecondsPerCase * static_cast<double>(cases.size());
   for (int round = 0; round < kLeastRounds || (round < kMostRounds && spent < most); ++round) {
     for (size_t i = 0; i < cases.size(); ++i) {
-      const attention::Seconds seconds = attention::MeasureBoth([&] { cases[i]->Run(); });
+      const bench::Seconds seconds = bench::MeasureBoth([&] { cases[i]->Run(); });
       wall[i].push_back(seconds.wall);
       cpu[i].push_back(seconds.cpu / threads.NumThreads());
       spent += seconds.wall;
     }
   }
   for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].seconds = {attention::Median(wall[i]), attention::Median(cpu[i])};
+    rows[i].seconds = {bench::Median(wall[i]), bench::Median(cpu[i])};
     rows[i].f16_seconds = rows[0].seconds;
   }
   return rows;
@@ -180,7 +180,7 @@ void Run(const BenchFlags& flags) {
   const std::vector<std::string> codecs = Check(flags);
   ThreadPool threads(flags.threads > 0 ? flags.threads
                                        : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
-  const Machine machine = {attention::MeasureReadBandwidth(threads), attention::MeasurePeakFlops(threads)};
+  const Machine machine = {bench::MeasureReadBandwidth(threads), bench::MeasurePeakFlops(threads)};
   std::vector<Row> rows;
   for (const int keys : flags.keys) {
     for (Row& row : MeasureLength(flags, codecs, keys, threads)) rows.push_back(std::move(row));

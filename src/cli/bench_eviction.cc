@@ -17,9 +17,9 @@
 #include "cli/progress_line.h"
 #include "cli/simulate.h"
 #include "engine/local_llm.h"
-#include "engine/offline_eviction.h"
-#include "kv/block_pool.h"
-#include "llm/decorator.h"
+#include "engine/prefix/offline_eviction.h"
+#include "kv/cache/block_pool.h"
+#include "llm/decorators/decorator.h"
 #include "sim/scheduler.h"
 
 namespace throng::cli {

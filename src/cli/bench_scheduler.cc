@@ -12,9 +12,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "bench/schedule_speed.h"
 #include "cli/commands.h"
 #include "cli/number_flags.h"
-#include "sim/measure_schedule.h"
 
 namespace throng::cli {
 namespace {
@@ -39,22 +39,22 @@ struct SchedulerFlags {
 };
 
 struct Row {
-  sim::ScheduleLoad load;
+  bench::ScheduleLoad load;
   sim::Mode mode;
-  sim::ScheduleCost graph;               // the dependency graph alone
-  std::optional<sim::ScheduleCost> run;  // the whole run, unless --graph-only
+  bench::ScheduleCost graph;               // the dependency graph alone
+  std::optional<bench::ScheduleCost> run;  // the whole run, unless --graph-only
 
-  const sim::ScheduleCost& Cost() const { return run ? *run : graph; }
+  const bench::ScheduleCost& Cost() const { return run ? *run : graph; }
 };
 
-double Rate(const sim::ScheduleCost& cost) { return static_cast<double>(cost.agent_steps) / cost.seconds; }
+double Rate(const bench::ScheduleCost& cost) { return static_cast<double>(cost.agent_steps) / cost.seconds; }
 
-double MeanCluster(const sim::ScheduleCost& cost) {
+double MeanCluster(const bench::ScheduleCost& cost) {
   return static_cast<double>(cost.agent_steps) / static_cast<double>(cost.clusters);
 }
 
-sim::ScheduleLoad LoadOf(const SchedulerFlags& flags, uint32_t agents, double density) {
-  sim::ScheduleLoad load;
+bench::ScheduleLoad LoadOf(const SchedulerFlags& flags, uint32_t agents, double density) {
+  bench::ScheduleLoad load;
   load.agents = agents;
   load.tiles_per_agent = density;
   load.rules = flags.rules;
@@ -68,7 +68,7 @@ sim::ScheduleLoad LoadOf(const SchedulerFlags& flags, uint32_t agents, double de
 
 // In a small world where what agents perceive decides where they go, a wrong order would show in where they
 // end.
-void CheckOrder(sim::ScheduleLoad load) {
+void CheckOrder(bench::ScheduleLoad load) {
   load.agents = std::min(load.agents, kCheckedAgents);
   load.steps = kCheckedSteps;
   load.perceives = true;
@@ -91,7 +91,7 @@ void PrintTable(const std::vector<Row>& rows) {
              "tiles", "mode", "in whole runs", "agent steps/s", "scheduler", "world", "calls", "backend",
              "cluster", "largest", "apart", "virtual s");
   for (const Row& row : rows) {
-    const sim::ScheduleCost& cost = row.Cost();
+    const bench::ScheduleCost& cost = row.Cost();
     fmt::print("{:>9} {:>6} {:<9} {:>13} {:>13.0f} {:>9} {:>7} {:>7} {:>7} {:>8.2f} {:>8} {:>6} {:>10.0f}\n",
                row.load.agents, row.load.tiles_per_agent, sim::ModeName(row.mode),
                row.run ? fmt::format("{:.0f}", Rate(*row.run)) : "-", Rate(row.graph), cost.bytes_per_agent,
@@ -100,7 +100,7 @@ void PrintTable(const std::vector<Row>& rows) {
   }
 }
 
-nlohmann::ordered_json ToJson(const sim::ScheduleCost& cost) {
+nlohmann::ordered_json ToJson(const bench::ScheduleCost& cost) {
   return {{"agent_steps_per_s", Rate(cost)},
           {"bytes_per_agent", cost.bytes_per_agent},
           {"world_bytes_per_agent", cost.world_bytes_per_agent},
@@ -139,7 +139,7 @@ void PrintJson(const SchedulerFlags& flags, const std::vector<Row>& rows) {
 }
 
 // All modes, which must come to the same end.
-void Measure(const SchedulerFlags& flags, const sim::ScheduleLoad& load, std::vector<Row>& rows) {
+void Measure(const SchedulerFlags& flags, const bench::ScheduleLoad& load, std::vector<Row>& rows) {
   const size_t first = rows.size();
   for (const sim::Mode mode : ModesOf(flags)) {
     spdlog::info("{} agents on {} tiles each, {} steps, {}", load.agents, load.tiles_per_agent, load.steps,
@@ -157,7 +157,7 @@ void Run(const SchedulerFlags& flags) {
   std::vector<Row> rows;
   for (const double density : flags.density) {
     for (const uint32_t agents : flags.agents) {
-      const sim::ScheduleLoad load = LoadOf(flags, agents, density);
+      const bench::ScheduleLoad load = LoadOf(flags, agents, density);
       CheckOrder(load);
       Measure(flags, load, rows);
     }

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "cli/number_flags.h"
-#include "llm/retry.h"
+#include "llm/decorators/retry.h"
 
 namespace throng::cli {
 

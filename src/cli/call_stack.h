@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "cli/simulate.h"
-#include "llm/budget.h"
-#include "llm/interactive.h"
+#include "llm/decorators/budget.h"
+#include "llm/decorators/interactive.h"
 #include "llm/llm.h"
 
 namespace throng::cli {

@@ -4,10 +4,10 @@
 
 #include "base/error.h"
 #include "cli/call_stack.h"
-#include "llm/fake.h"
-#include "sim/journal_report.h"
-#include "sim/journaled_llm.h"
-#include "sim/temporary_journal.h"
+#include "journal/journaled_llm.h"
+#include "journal/report.h"
+#include "journal/temporary_journal.h"
+#include "llm/backends/fake.h"
 
 namespace throng::cli {
 
@@ -16,22 +16,22 @@ namespace {
 constexpr sim::Step kDaySeconds = 24 * 3600;
 
 struct Sample {
-  std::vector<sim::FunctionReport> functions;
+  std::vector<journal::FunctionReport> functions;
   double agent_steps = 0;
   std::string from;
 };
 
-Sample SampleOf(const sim::Journal& journal, uint32_t agents, sim::Step steps) {
+Sample SampleOf(const journal::Journal& journal, uint32_t agents, sim::Step steps) {
   Sample sample;
-  sample.functions = sim::Inspect(journal).functions;
+  sample.functions = journal::Inspect(journal).functions;
   sample.agent_steps = static_cast<double>(agents) * steps;
   return sample;
 }
 
 Sample ReadSample(const std::string& path) {
-  const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(path);
+  const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(path);
   uint32_t agents = 0;
-  CLI::detail::lexical_cast(journal->ManifestValue(sim::JournalKeys::kAgents), agents);
+  CLI::detail::lexical_cast(journal->ManifestValue(journal::JournalKeys::kAgents), agents);
   const sim::Step steps = journal->NumSteps();
   if (agents == 0 || steps == 0) {
     throw MakeError(ErrorCode::kInvalid, "--sample {}: no step of it is complete", path);
@@ -49,8 +49,8 @@ Sample MakeSample(Simulation simulation, uint32_t agents, sim::Step steps) {
   const Scenario scenario = LoadScenario(simulation);
   simulation.steps = std::min(steps, kDaySeconds / std::max(1, scenario.seconds_per_step));
   llm::FakeLlm fake;
-  sim::TemporaryJournal journal;
-  sim::JournaledLlm llm(fake, journal.Get());
+  journal::TemporaryJournal journal;
+  journal::JournaledLlm llm(fake, journal.Get());
   sim::RunWorld(*scenario.world, llm, MakeRunOptions(simulation, scenario));
   const uint32_t sampled = scenario.world->NumAgents();  // more than asked for where agents are born
   Sample sample = SampleOf(journal.Get(), sampled, simulation.steps);
@@ -81,7 +81,7 @@ void EstimateAndReport(const Simulation& simulation, const std::string& sample_p
   const auto print_row = [](const std::string& name, uint64_t n, uint64_t prompt, uint64_t output) {
     fmt::print("{:<14} {:>10} {:>14} {:>14}\n", name, n, prompt, output);
   };
-  for (const sim::FunctionReport& function : sample.functions) {
+  for (const journal::FunctionReport& function : sample.functions) {
     const uint64_t n = scaled(function.calls);
     const llm::TokensUsed used = {scaled(function.prompt_tokens), scaled(function.output_tokens)};
     calls += n;

@@ -16,13 +16,13 @@
 #include "base/thread_pool.h"
 #include "cli/codec_list.h"
 #include "cli/commands.h"
-#include "cli/eval_report.h"
 #include "cli/progress_line.h"
 #include "eval/compose.h"
 #include "eval/divergence.h"
 #include "eval/dump.h"
 #include "eval/recall.h"
 #include "kv/codec_table.h"
+#include "studies/eval_report.h"
 
 namespace throng::cli {
 namespace {
@@ -88,7 +88,7 @@ std::vector<std::vector<int32_t>> Texts(const EvalFlags& flags, const engine::Lo
   return texts;
 }
 
-void RunDivergence(const EvalFlags& flags, EvalKind kind) {
+void RunDivergence(const EvalFlags& flags, studies::EvalKind kind) {
   ProgressLine line(false);
   const eval::EvalOptions options = Options(flags, line, "texts");
   const engine::LoadedModel model = Load(flags);
@@ -96,11 +96,11 @@ void RunDivergence(const EvalFlags& flags, EvalKind kind) {
   const std::vector<eval::CodecDivergence> rows =
       eval::MeasureDivergence(model, Texts(flags, model), options, threads);
   line.Clear();
-  if (!flags.plot.empty()) PlotDivergence(rows, kind, flags.plot);
+  if (!flags.plot.empty()) studies::PlotDivergence(rows, kind, flags.plot);
   if (flags.json) {
-    fmt::print("{}\n", EvalJson(rows, flags.softmax).dump(2));
+    fmt::print("{}\n", studies::EvalJson(rows, flags.softmax).dump(2));
   } else {
-    PrintDivergence(rows, kind);
+    studies::PrintDivergence(rows, kind);
   }
 }
 
@@ -113,11 +113,11 @@ void RunRecall(const EvalFlags& flags) {
   ThreadPool threads(Threads(flags));
   const std::vector<eval::CodecRecall> rows = eval::MeasureRecall(model, questions, options, threads);
   line.Clear();
-  if (!flags.plot.empty()) PlotRecall(rows, flags.plot);
+  if (!flags.plot.empty()) studies::PlotRecall(rows, flags.plot);
   if (flags.json) {
-    fmt::print("{}\n", EvalJson(rows, flags.softmax).dump(2));
+    fmt::print("{}\n", studies::EvalJson(rows, flags.softmax).dump(2));
   } else {
-    PrintRecall(rows);
+    studies::PrintRecall(rows);
   }
 }
 
@@ -181,13 +181,13 @@ void AddEval(CLI::App& app) {
   AddInputFlags(*kl, *flags, kText);
   AddCodecFlags(*kl, *flags);
   kl->footer("Example:\n  throng eval kl --kv f16,int8,rot4,kivi4+rot2 --samples 20 --plot kl.svg");
-  kl->callback([flags] { RunDivergence(*flags, EvalKind::kKl); });
+  kl->callback([flags] { RunDivergence(*flags, studies::EvalKind::kKl); });
 
   CLI::App* ppl = eval->add_subcommand("ppl", "Perplexity of a text");
   AddInputFlags(*ppl, *flags, kText);
   AddCodecFlags(*ppl, *flags);
   ppl->footer("Example:\n  throng eval ppl -m model.gguf --text book.txt --kv f16,int8,rot4");
-  ppl->callback([flags] { RunDivergence(*flags, EvalKind::kPpl); });
+  ppl->callback([flags] { RunDivergence(*flags, studies::EvalKind::kPpl); });
 
   CLI::App* recall = eval->add_subcommand(
       "recall", "Answers by choice to questions about the prompt: how many does compression lose?");

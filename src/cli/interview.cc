@@ -1,6 +1,6 @@
 // throng interview: what somebody of a journaled run remembers at some moment, and answers.
 
-#include "town/interview.h"
+#include "town/mind/interview.h"
 
 #include <fmt/format.h>
 
@@ -42,7 +42,7 @@ std::string AskModel(const Simulation& simulation, llm::Request request, sim::Ag
 }
 
 void Interview(Options& options, const CLI::App& command) {
-  const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(options.journal);
+  const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
   FillFromManifest(*journal, command, options.simulation);
   const Scenario scenario = LoadScenario(options.simulation);
   const town::Town* town = scenario.town;

@@ -12,8 +12,8 @@
 #include "cli/progress_line.h"
 #include "cli/run_manifest.h"
 #include "cli/simulate.h"
-#include "sim/journal_export.h"
-#include "sim/journal_report.h"
+#include "journal/export.h"
+#include "journal/report.h"
 
 namespace throng::cli {
 
@@ -27,7 +27,7 @@ std::string Shown(const std::string& value) {
   return value.size() > kMaxValueShown ? fmt::format("{}... ({} bytes)", line, value.size()) : line;
 }
 
-void PrintReport(const sim::Journal& journal, const sim::JournalReport& report) {
+void PrintReport(const journal::Journal& journal, const journal::JournalReport& report) {
   for (const auto& [key, value] : journal.GetManifest()) {
     if (!value.empty()) fmt::print("{:<17} {}\n", key, Shown(value));
   }
@@ -37,47 +37,47 @@ void PrintReport(const sim::Journal& journal, const sim::JournalReport& report) 
   fmt::print("rows              {} answers, {} commits, {} bodies, {} cells, {} events ({} fallbacks)\n",
              report.answers, report.commits, report.bodies, report.cells, report.events, report.fallbacks);
   fmt::print("\n{:<8} {:<21} {:<21} {}\n", "session", "started", "ended", "outcome");
-  for (const sim::SessionReport& session : report.sessions) {
+  for (const journal::SessionReport& session : report.sessions) {
     fmt::print("{:<8} {:<21} {:<21} {}\n", session.id, session.started,
                session.ended.empty() ? "-" : session.ended,
                session.ended.empty() ? "runs, or was killed" : session.outcome);
   }
   if (!report.interventions.empty()) fmt::print("\n{:<8} {:<8} {}\n", "asked", "step", "event from outside");
-  for (const sim::InterventionReport& event : report.interventions) {
+  for (const journal::InterventionReport& event : report.interventions) {
     fmt::print("{:<8} {:<8} {}\n", event.asked, event.step < 0 ? "-" : std::to_string(event.step),
                event.what);
   }
   fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "function", "calls", "failed", "prompt tokens",
              "output tokens", "mean s");
-  for (const sim::FunctionReport& function : report.functions) {
+  for (const journal::FunctionReport& function : report.functions) {
     fmt::print("{:<14} {:>9} {:>8} {:>14} {:>14} {:>10.3f}\n", function.function, function.calls,
                function.failed, function.prompt_tokens, function.output_tokens, function.mean_s);
   }
   if (report.hours.empty()) return;
   fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "simulated hour", "calls", "events",
              "prompt tokens", "output tokens", "commits");
-  for (const sim::HourReport& hour : report.hours) {
+  for (const journal::HourReport& hour : report.hours) {
     fmt::print("{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", hour.hour, hour.calls, hour.events,
                hour.prompt_tokens, hour.output_tokens, hour.commits);
   }
 }
 
-nlohmann::ordered_json ReportJson(const sim::Journal& journal, const sim::JournalReport& report) {
+nlohmann::ordered_json ReportJson(const journal::Journal& journal, const journal::JournalReport& report) {
   using Json = nlohmann::ordered_json;
   Json sessions = Json::array();
-  for (const sim::SessionReport& session : report.sessions) {
+  for (const journal::SessionReport& session : report.sessions) {
     sessions.push_back({{"id", session.id},
                         {"started", session.started},
                         {"ended", session.ended},
                         {"outcome", session.outcome}});
   }
   Json interventions = Json::array();
-  for (const sim::InterventionReport& event : report.interventions) {
+  for (const journal::InterventionReport& event : report.interventions) {
     interventions.push_back(
         {{"asked", event.asked}, {"step", event.step < 0 ? Json() : Json(event.step)}, {"what", event.what}});
   }
   Json functions = Json::array();
-  for (const sim::FunctionReport& function : report.functions) {
+  for (const journal::FunctionReport& function : report.functions) {
     functions.push_back({{"function", function.function},
                          {"llm_calls", function.calls},
                          {"failed_calls", function.failed},
@@ -86,7 +86,7 @@ nlohmann::ordered_json ReportJson(const sim::Journal& journal, const sim::Journa
                          {"mean_s", function.mean_s}});
   }
   Json hours = Json::array();
-  for (const sim::HourReport& hour : report.hours) {
+  for (const journal::HourReport& hour : report.hours) {
     hours.push_back({{"hour", hour.hour},
                      {"llm_calls", hour.calls},
                      {"prompt_tokens", hour.prompt_tokens},
@@ -117,8 +117,8 @@ struct InspectOptions {
 };
 
 void Inspect(const InspectOptions& options) {
-  const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(options.journal);
-  const sim::JournalReport report = sim::Inspect(*journal);
+  const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
+  const journal::JournalReport report = journal::Inspect(*journal);
   if (options.json) {
     const auto replace = nlohmann::ordered_json::error_handler_t::replace;
     fmt::print("{}\n", ReportJson(*journal, report).dump(2, ' ', false, replace));
@@ -135,7 +135,7 @@ struct ExportOptions {
 };
 
 void Export(const ExportOptions& options) {
-  const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(options.journal);
+  const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
   std::unique_ptr<AtomicFile> file;
   if (!options.out.empty()) file = std::make_unique<AtomicFile>(options.out);
   const auto sink = [&](std::string_view text) {
@@ -148,14 +148,14 @@ void Export(const ExportOptions& options) {
   if (options.format == "csv") {
     if (options.table.empty()) {
       throw MakeError(ErrorCode::kInvalid, "--format csv: a file holds one table; name it with --table ({})",
-                      fmt::join(sim::ExportTables(), ", "));
+                      fmt::join(journal::ExportTables(), ", "));
     }
-    sim::ExportCsv(*journal, options.table, sink);
+    journal::ExportCsv(*journal, options.table, sink);
   } else if (!options.table.empty()) {
-    sim::ExportJsonLines(*journal, options.table, false, sink);
+    journal::ExportJsonLines(*journal, options.table, false, sink);
   } else {
-    for (const std::string& table : sim::ExportTables()) {
-      sim::ExportJsonLines(*journal, table, true, sink);
+    for (const std::string& table : journal::ExportTables()) {
+      journal::ExportJsonLines(*journal, table, true, sink);
     }
   }
   if (file != nullptr) file->Commit();
@@ -171,7 +171,7 @@ struct ForkOptions {
 };
 
 // A time of day needs the scenario that the journal is of; a step is itself.
-sim::Step ForkStep(const ForkOptions& options, const sim::Journal& original, const CLI::App& command) {
+sim::Step ForkStep(const ForkOptions& options, const journal::Journal& original, const CLI::App& command) {
   if (options.at.find(':') == std::string::npos) return ParseMoment(options.at, Scenario());
   Simulation simulation;
   FillFromManifest(original, command, simulation);
@@ -179,14 +179,14 @@ sim::Step ForkStep(const ForkOptions& options, const sim::Journal& original, con
 }
 
 void Fork(ForkOptions& options, const CLI::App& command) {
-  const std::unique_ptr<sim::Journal> original = sim::Journal::OpenToRead(options.journal);
+  const std::unique_ptr<journal::Journal> original = journal::Journal::OpenToRead(options.journal);
   const sim::Step at = ForkStep(options, *original, command);
-  sim::Manifest manifest = original->GetManifest();
+  journal::Manifest manifest = original->GetManifest();
   if (command.count("--seed") > 0) {
     sim::Seeds seeds = original->GetSeeds();
     std::erase_if(seeds.changes, [&](const sim::SeedChange& change) { return change.from >= at; });
     seeds.changes.push_back({at, options.seed});
-    manifest[sim::JournalKeys::kSeed] = sim::FormatSeeds(seeds);
+    manifest[journal::JournalKeys::kSeed] = sim::FormatSeeds(seeds);
   }
   const std::vector<const CLI::Option*> backend = command.get_options(
       [](const CLI::Option* option) { return option->get_group() != "Options" && option->count() > 0; });
@@ -197,11 +197,11 @@ void Fork(ForkOptions& options, const CLI::App& command) {
     manifest.erase("kv_choice_digest");
     const Scenario scenario = LoadScenario(options.simulation);
     for (auto& [key, value] : ManifestOf(options.simulation, scenario, *llm)) manifest[key] = value;
-    manifest[sim::JournalKeys::kBackend] = llm->Identity();
+    manifest[journal::JournalKeys::kBackend] = llm->Identity();
   }
-  manifest[sim::JournalKeys::kForks] +=
+  manifest[journal::JournalKeys::kForks] +=
       fmt::format("{} of {}\n", at, std::filesystem::absolute(options.journal).lexically_normal().string());
-  sim::Journal::CreateFork(options.out, *original, at, std::move(manifest), !options.drop_events);
+  journal::Journal::CreateFork(options.out, *original, at, std::move(manifest), !options.drop_events);
   fmt::print("fork        {}, of step {}; go on with: throng resume {}\n", options.out, at, options.out);
 }
 
@@ -215,7 +215,7 @@ void AddExport(CLI::App& journal) {
       ->check(CLI::IsMember({"jsonl", "csv"}))
       ->capture_default_str();
   command->add_option("--table", options->table,
-                      fmt::format("Only this one: {}", fmt::join(sim::ExportTables(), ", ")));
+                      fmt::format("Only this one: {}", fmt::join(journal::ExportTables(), ", ")));
   command->add_option("-o,--out", options->out, "File; default: the standard output");
   command->footer(
       "Rows come in the order of steps and agents; digests are hexadecimal.\n"
@@ -259,7 +259,7 @@ struct InjectOptions {
 
 void Inject(const InjectOptions& options, const CLI::App& command) {
   Simulation simulation;
-  const std::unique_ptr<sim::Journal> journal = sim::Journal::OpenToRead(options.journal);
+  const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
   FillFromManifest(*journal, command, simulation);
   const Scenario scenario = LoadScenario(simulation);
   scenario.world->CheckIntervention(options.what);
@@ -268,14 +268,14 @@ void Inject(const InjectOptions& options, const CLI::App& command) {
     throw MakeError(ErrorCode::kInvalid, "--at {}: allowed: before the run ends, step {}", options.at,
                     simulation.steps);
   }
-  if (journal->GetManifest().contains(sim::JournalKeys::kHash)) {
+  if (journal->GetManifest().contains(journal::JournalKeys::kHash)) {
     throw MakeError(
         ErrorCode::kInvalid,
         "journal {}: the run is done, nothing happens in it any more; allowed: one that is not, such as "
         "a fork at an earlier step",
         options.journal);
   }
-  sim::Journal::Inject(options.journal, at, options.what);
+  journal::Journal::Inject(options.journal, at, options.what);
   fmt::print("event       {}, {}\n", options.what,
              at == 0 ? "as soon as possible" : fmt::format("at step {} or as soon after as possible", at));
 }

@@ -19,11 +19,11 @@
 #include "base/thread_pool.h"
 #include "cli/commands.h"
 #include "cli/local_flags.h"
-#include "kv/block_pool.h"
-#include "kv/sequence_cache.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/sequence_cache.h"
 #include "model/config.h"
-#include "model/gguf.h"
-#include "model/tokenizer.h"
+#include "model/gguf/gguf.h"
+#include "model/tokenizer/tokenizer.h"
 #include "model/transformer.h"
 
 namespace throng::cli {

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "cli/paper_metropolis.h"
 #include "cli/progress_line.h"
-#include "sim/trace_synth.h"
+#include "studies/paper_metropolis.h"
+#include "trace/synth.h"
 
 namespace throng::cli {
 namespace {
@@ -31,14 +31,14 @@ std::string Value(double value, const std::string& unit) {
 }
 
 // Markdown, so that it can go into a document as it is.
-void PrintTable(const std::vector<PaperRow>& rows) {
+void PrintTable(const std::vector<studies::PaperRow>& rows) {
   const auto line = [](const auto&... cells) {
     fmt::print("| {:<54} | {:<35} | {:>7} | {:>8} | {:>19} |\n", cells...);
   };
   line("setting", "measure", "paper", "measured", "range");
   fmt::print("|---|---|--:|--:|--:|\n");
   std::string setting;
-  for (const PaperRow& row : rows) {
+  for (const studies::PaperRow& row : rows) {
     const auto [least, most] = std::minmax_element(row.values.begin(), row.values.end());
     line(row.setting == setting ? "" : row.setting, row.measure, row.paper ? Value(*row.paper, row.unit) : "",
          Value(row.Median(), row.unit), Value(*least, row.unit) + " - " + Value(*most, row.unit));
@@ -46,9 +46,9 @@ void PrintTable(const std::vector<PaperRow>& rows) {
   }
 }
 
-void PrintJson(const std::vector<PaperRow>& rows) {
+void PrintJson(const std::vector<studies::PaperRow>& rows) {
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
-  for (const PaperRow& row : rows) {
+  for (const studies::PaperRow& row : rows) {
     nlohmann::ordered_json json = {{"setting", row.setting}, {"measure", row.measure}, {"unit", row.unit}};
     json["paper"] = row.paper ? nlohmann::ordered_json(*row.paper) : nlohmann::ordered_json();
     json["median"] = row.Median();
@@ -59,7 +59,7 @@ void PrintJson(const std::vector<PaperRow>& rows) {
 }
 
 void RunMetropolis(const Options& options) {
-  PaperFlags flags;
+  studies::PaperFlags flags;
   flags.seeds = options.quick ? kQuickSeeds : options.seeds;
   ProgressLine line(/*quiet=*/false);
   auto shown = std::chrono::steady_clock::time_point::min();
@@ -70,9 +70,9 @@ void RunMetropolis(const Options& options) {
     line.Show(text);
   };
   flags.make_day = [](int agents, int seed) {
-    return sim::SynthesizeDay(agents, kFirstSeed + static_cast<uint64_t>(seed));
+    return trace::SynthesizeDay(agents, kFirstSeed + static_cast<uint64_t>(seed));
   };
-  const std::vector<PaperRow> rows = MeasureMetropolis(flags);
+  const std::vector<studies::PaperRow> rows = studies::MeasureMetropolis(flags);
   line.Clear();
   if (options.json) {
     PrintJson(rows);

@@ -15,12 +15,12 @@
 #include "cli/commands.h"
 #include "cli/progress_line.h"
 #include "cli/replay_interactive.h"
-#include "cli/replay_run.h"
 #include "cli/run_manifest.h"
-#include "cli/server_preset.h"
 #include "cli/simulate.h"
-#include "cli/timeline_svg.h"
-#include "sim/trace.h"
+#include "studies/server_preset.h"
+#include "studies/timeline_svg.h"
+#include "trace/replayer.h"
+#include "trace/trace.h"
 
 namespace throng::cli {
 namespace {
@@ -40,20 +40,20 @@ struct Options {
   bool json = false;
 };
 
-const ReplayRow* Find(const std::vector<ReplayRow>& rows, const std::string& mode) {
-  for (const ReplayRow& row : rows) {
+const trace::ReplayRow* Find(const std::vector<trace::ReplayRow>& rows, const std::string& mode) {
+  for (const trace::ReplayRow& row : rows) {
     if (row.mode == mode) return &row;
   }
   return nullptr;
 }
 
 // How much sooner `row` ends than `base`; empty if there is no base to compare with.
-std::optional<double> Speedup(const ReplayRow* base, const ReplayRow& row) {
+std::optional<double> Speedup(const trace::ReplayRow* base, const trace::ReplayRow& row) {
   if (base == nullptr || row.stats.backend_s == 0) return std::nullopt;
   return base->stats.backend_s / row.stats.backend_s;
 }
 
-void PrintTable(const std::vector<ReplayRow>& rows) {
+void PrintTable(const std::vector<trace::ReplayRow>& rows) {
   const auto times = [](const std::optional<double>& ratio) {
     return ratio ? fmt::format("{:.2f}x", *ratio) : std::string("-");
   };
@@ -63,18 +63,18 @@ void PrintTable(const std::vector<ReplayRow>& rows) {
   fmt::print("{:<13} {:>12} {:>9} {:>11} {:>9} {:>9} {:>8} {:>13} {:>13} {:>14} {:>7}\n", "mode",
              "completion s", "vs single", "vs lockstep", "of oracle", "in flight", "calls", "prompt tokens",
              "output tokens", "scheduling us", "wall s");
-  for (const ReplayRow& row : rows) {
+  for (const trace::ReplayRow& row : rows) {
     const sim::RunStats& stats = row.stats;
     fmt::print("{:<13} {:>12.1f} {:>9} {:>11} {:>9} {:>9.2f} {:>8} {:>13} {:>13} {:>14.2f} {:>7.2f}\n",
                row.mode, stats.backend_s, times(Speedup(Find(rows, "single"), row)),
-               times(Speedup(Find(rows, "lockstep"), row)), percent(Speedup(Find(rows, kOracle), row)),
+               times(Speedup(Find(rows, "lockstep"), row)), percent(Speedup(Find(rows, trace::kOracle), row)),
                stats.parallelism, stats.calls, stats.prompt_tokens, stats.output_tokens,
                row.SchedulerMicros(stats.agent_steps), stats.wall_s);
   }
-  for (const ReplayRow& row : rows) {
+  for (const trace::ReplayRow& row : rows) {
     if (row.stats.speculated_steps > 0) fmt::print("{}: {}\n", row.mode, DescribeSpeculation(row.stats));
   }
-  if (const ReplayRow* critical = Find(rows, kCritical)) {
+  if (const trace::ReplayRow* critical = Find(rows, trace::kCritical)) {
     fmt::print(
         "The path of most tokens has {:.0f} of them, prompts and answers. Scheduling: wall time outside "
         "the backend, for each step of an agent.\n",
@@ -82,7 +82,7 @@ void PrintTable(const std::vector<ReplayRow>& rows) {
   }
 }
 
-nlohmann::ordered_json RowJson(const ReplayRow& row, const std::vector<ReplayRow>& rows) {
+nlohmann::ordered_json RowJson(const trace::ReplayRow& row, const std::vector<trace::ReplayRow>& rows) {
   const sim::RunStats& stats = row.stats;
   nlohmann::ordered_json json = {{"mode", row.mode},
                                  {"completion_s", stats.backend_s},
@@ -101,19 +101,19 @@ nlohmann::ordered_json RowJson(const ReplayRow& row, const std::vector<ReplayRow
     AddSpeculation(stats, json);
     json["hash"] = row.hash->Hex();
   }
-  if (row.mode == kCritical) json["critical_tokens"] = row.critical_tokens;
+  if (row.mode == trace::kCritical) json["critical_tokens"] = row.critical_tokens;
   const auto add = [&](const char* key, const std::optional<double>& ratio) {
     if (ratio) json[key] = *ratio;
   };
   add("speedup_vs_single", Speedup(Find(rows, "single"), row));
   add("speedup_vs_lockstep", Speedup(Find(rows, "lockstep"), row));
-  add("share_of_oracle", Speedup(Find(rows, kOracle), row));
+  add("share_of_oracle", Speedup(Find(rows, trace::kOracle), row));
   return json;
 }
 
 // What a mode is worth shows against the others: those that are slower, and named before it, run too.
 std::vector<std::string> ModesToRun(const std::string& mode) {
-  std::vector<std::string> modes = ReplayModes();
+  std::vector<std::string> modes = trace::ReplayModes();
   if (mode == "all") return modes;
   const auto found = std::find(modes.begin(), modes.end(), mode);
   if (found == modes.end()) {
@@ -139,14 +139,14 @@ Simulation SimulationOf(const Options& options) {
 // One mode alone, so that what is there when it is killed belongs to one run.
 void RunJournaled(const Options& options) {
   const Simulation simulation = SimulationOf(options);
-  std::unique_ptr<llm::Llm> llm = MakeVirtualBackend(options.llm);
+  std::unique_ptr<llm::Llm> llm = trace::MakeVirtualBackend(options.llm);
   const Scenario scenario = LoadScenario(simulation);
   const sim::RunOptions run = MakeRunOptions(simulation, scenario);
   if (run.steps > scenario.default_steps) {
     throw MakeError(ErrorCode::kInvalid, "--steps {}: {} has {}", options.steps, options.trace,
                     scenario.default_steps);
   }
-  const std::unique_ptr<sim::Journal> journal = sim::Journal::Create(options.journal);
+  const std::unique_ptr<journal::Journal> journal = journal::Journal::Create(options.journal);
   journal->Begin(ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
   RunAndReport(simulation, scenario, run, std::move(llm), journal.get());
 }
@@ -160,18 +160,18 @@ void Run(const Options& options) {
     ReplayInteractive(SimulationOf(options));
     return;
   }
-  const TimeWindow window =
-      options.plot_window.empty() ? TimeWindow() : TimeWindow::Parse(options.plot_window);
+  const studies::TimeWindow window =
+      options.plot_window.empty() ? studies::TimeWindow() : studies::TimeWindow::Parse(options.plot_window);
   const std::vector<std::string> modes = ModesToRun(options.mode);
-  MakeVirtualBackend(options.llm);  // refuses a wrong one before the trace is read
-  Replayer replayer(sim::LoadTrace(options.trace), options.radius, options.steps);
+  trace::MakeVirtualBackend(options.llm);  // refuses a wrong one before the trace is read
+  trace::Replayer replayer(trace::LoadTrace(options.trace), options.radius, options.steps);
   std::ofstream plot;
   if (!options.plot.empty()) plot.open(options.plot);
   if (!plot) throw MakeError(ErrorCode::kIo, "--plot {}: cannot open to write", options.plot);
   ProgressLine line(/*quiet=*/false);
-  std::vector<ReplayRow> rows;
+  std::vector<trace::ReplayRow> rows;
   for (const std::string& mode : modes) {
-    Replayer::RunFlags flags;
+    trace::Replayer::RunFlags flags;
     flags.llm = options.llm;
     flags.coupling = sim::ParseCoupling(options.coupling);
     flags.keep_spans = !options.plot.empty();
@@ -185,8 +185,8 @@ void Run(const Options& options) {
   line.Clear();
   if (plot.is_open()) {
     std::vector<std::string> agents;
-    for (const sim::TraceAgent& agent : replayer.GetTrace().agents) agents.push_back(agent.name);
-    plot << TimelineSvg(rows, window, agents);
+    for (const trace::TraceAgent& agent : replayer.GetTrace().agents) agents.push_back(agent.name);
+    plot << studies::TimelineSvg(rows, window, agents);
     plot.close();
     if (!plot) throw MakeError(ErrorCode::kIo, "--plot {}: cannot write", options.plot);
   }
@@ -194,7 +194,7 @@ void Run(const Options& options) {
     PrintTable(rows);
   } else if (options.mode == "all") {
     nlohmann::ordered_json results = nlohmann::ordered_json::array();
-    for (const ReplayRow& row : rows) results.push_back(RowJson(row, rows));
+    for (const trace::ReplayRow& row : rows) results.push_back(RowJson(row, rows));
     fmt::print("{}\n", nlohmann::ordered_json{{"results", results}}.dump(2));
   } else {
     fmt::print("{}\n", RowJson(rows.back(), rows).dump(2));
@@ -219,7 +219,7 @@ void AddReplay(CLI::App& app) {
           ->add_option("--llm", options->llm,
                        "latency[:key=value,...] (a server with continuous batching) or fake[:key=value,...]")
           ->capture_default_str();
-  command->add_option("--preset", options->preset, PresetHelp())->excludes(llm);
+  command->add_option("--preset", options->preset, studies::PresetHelp())->excludes(llm);
   command
       ->add_option("--coupling", options->coupling,
                    "How far apart agents may run at once: paper, or versioned (closer, so faster)")
@@ -253,7 +253,7 @@ void AddReplay(CLI::App& app) {
       "  throng replay day.jsonl.gz --interactive Isabella --target-ms 2000\n"
       "  throng replay day.jsonl.gz --mode ooo --preset llama3-8b-8xl4");
   command->callback([options] {
-    if (!options->preset.empty()) options->llm = ServerOf(options->preset);
+    if (!options->preset.empty()) options->llm = studies::ServerOf(options->preset);
     Run(*options);
   });
 }

@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "cli/call_stack.h"
 #include "cli/progress_line.h"
-#include "cli/replay_run.h"
+#include "trace/replayer.h"
 
 namespace throng::cli {
 
@@ -26,7 +26,7 @@ Row Measure(const char* name, Simulation simulation, const Scenario& scenario, d
     line.Show(fmt::format("{}: step {} of {}, {} calls", name, progress.base_step, options.steps,
                           progress.stats.calls));
   };
-  const CallStack stack = MakeCallStack(simulation, scenario, MakeVirtualBackend(simulation.llm), {});
+  const CallStack stack = MakeCallStack(simulation, scenario, trace::MakeVirtualBackend(simulation.llm), {});
   Row row{name, sim::RunWorld(*scenario.world, *stack.top, options), {}};
   row.latencies = stack.interactive->Latencies();
   return row;

@@ -19,8 +19,8 @@ struct Options {
 
 void Resume(Options& options, const CLI::App& command) {
   Simulation& simulation = options.simulation;
-  const std::unique_ptr<sim::Journal> journal =
-      sim::Journal::OpenToWrite(options.journal, {options.sync_always});
+  const std::unique_ptr<journal::Journal> journal =
+      journal::Journal::OpenToWrite(options.journal, {options.sync_always});
   FillFromManifest(*journal, command, simulation);
   const Scenario scenario = LoadScenario(simulation);
   sim::RunOptions run = MakeRunOptions(simulation, scenario);

@@ -53,9 +53,9 @@ void Run(const Options& options) {
                     path);
   }
   std::unique_ptr<llm::Llm> llm = MakeLlm(simulation);
-  std::unique_ptr<sim::Journal> journal;
+  std::unique_ptr<journal::Journal> journal;
   if (!options.no_journal) {
-    journal = sim::Journal::Create(path, {options.sync_always});
+    journal = journal::Journal::Create(path, {options.sync_always});
     journal->Begin(ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
     if (!simulation.quiet) fmt::print(stderr, "journal {}\n", path);
   }

@@ -6,7 +6,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "sim/example_worlds.h"
+#include "worlds/example_worlds.h"
 
 namespace throng::cli {
 
@@ -39,8 +39,8 @@ Field PathField(const char* key, const char* flag, std::string& path) {
 
 // The names of examples are no paths.
 Field ScenarioField(const char* key, const char* flag, std::string& scenario) {
-  return sim::FindExampleWorld(scenario) != nullptr ? TextField(key, flag, scenario)
-                                                    : PathField(key, flag, scenario);
+  return worlds::FindExampleWorld(scenario) != nullptr ? TextField(key, flag, scenario)
+                                                       : PathField(key, flag, scenario);
 }
 
 template <typename Number>
@@ -93,9 +93,9 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
 
 // What the journal itself writes into every manifest.
 std::vector<Field> OwnFieldsOf(Simulation& simulation) {
-  return {NumberField(sim::JournalKeys::kSteps, nullptr, simulation.steps),
-          TextField(sim::JournalKeys::kCoupling, nullptr, simulation.coupling),
-          TextField(sim::JournalKeys::kMode, "--mode", simulation.mode)};
+  return {NumberField(journal::JournalKeys::kSteps, nullptr, simulation.steps),
+          TextField(journal::JournalKeys::kCoupling, nullptr, simulation.coupling),
+          TextField(journal::JournalKeys::kMode, "--mode", simulation.mode)};
 }
 
 bool Given(const CLI::App& command, const char* flag) {
@@ -106,7 +106,7 @@ bool Given(const CLI::App& command, const char* flag) {
 
 // The codecs that were chosen for a model (auto, flashq-mixed, a file) and their digest, so that nothing has
 // to be probed or read again to go on.
-void StoreCodecs(const llm::Llm& llm, sim::Manifest& manifest) {
+void StoreCodecs(const llm::Llm& llm, journal::Manifest& manifest) {
   const engine::LocalLlm* local = LocalOf(llm);
   if (local == nullptr) return;
   const engine::CodecOptions codecs = engine::CodecsOf(local->Options());
@@ -116,7 +116,7 @@ void StoreCodecs(const llm::Llm& llm, sim::Manifest& manifest) {
   manifest["kv_choice_digest"] = DigestOf(choice).Hex();
 }
 
-void LoadCodecs(const sim::Journal& journal, engine::LocalOptions& options) {
+void LoadCodecs(const journal::Journal& journal, engine::LocalOptions& options) {
   const auto choice = journal.GetManifest().find("kv_choice");
   if (choice == journal.GetManifest().end()) return;
   const std::string& digest = journal.ManifestValue("kv_choice_digest");
@@ -130,16 +130,16 @@ void LoadCodecs(const sim::Journal& journal, engine::LocalOptions& options) {
 
 }  // namespace
 
-sim::Manifest ManifestOf(const Simulation& simulation, const Scenario& scenario, const llm::Llm& llm) {
+journal::Manifest ManifestOf(const Simulation& simulation, const Scenario& scenario, const llm::Llm& llm) {
   Simulation copy = simulation;
-  sim::Manifest manifest;
+  journal::Manifest manifest;
   for (const Field& field : FieldsOf(copy)) manifest[field.key] = field.get();
-  manifest[sim::JournalKeys::kSecondsPerStep] = std::to_string(scenario.seconds_per_step);
+  manifest[journal::JournalKeys::kSecondsPerStep] = std::to_string(scenario.seconds_per_step);
   StoreCodecs(llm, manifest);
   return manifest;
 }
 
-void FillFromManifest(const sim::Journal& journal, const CLI::App& command, Simulation& simulation) {
+void FillFromManifest(const journal::Journal& journal, const CLI::App& command, Simulation& simulation) {
   std::vector<Field> fields = FieldsOf(simulation);
   for (Field& field : OwnFieldsOf(simulation)) fields.push_back(std::move(field));
   for (const Field& field : fields) {

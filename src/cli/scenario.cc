@@ -9,10 +9,10 @@
 #include "base/data_dir.h"
 #include "base/error.h"
 #include "cli/simulate.h"
-#include "sim/example_worlds.h"
-#include "sim/plane.h"
-#include "sim/space_json.h"
-#include "sim/trace_world.h"
+#include "sim/space/plane.h"
+#include "sim/space/space_json.h"
+#include "trace/trace_world.h"
+#include "worlds/example_worlds.h"
 
 namespace throng::cli {
 
@@ -22,7 +22,7 @@ std::unique_ptr<town::Town> LoadTown(const Simulation& simulation) {
   if (simulation.scenario.empty()) return town::LoadTown(DataDir() + "/town", {simulation.agents});
   if (!std::filesystem::exists(simulation.scenario)) {
     std::vector<std::string_view> names;
-    for (const sim::ExampleWorld& example : sim::ExampleWorlds()) names.push_back(example.name);
+    for (const worlds::ExampleWorld& example : worlds::ExampleWorlds()) names.push_back(example.name);
     throw MakeError(ErrorCode::kInvalid,
                     "scenario {}: there is no such folder, allowed: one like the built-in town/, or an "
                     "example ({})",
@@ -42,13 +42,13 @@ std::string Scenario::ClockAt(sim::Step step) const {
 Scenario LoadScenario(const Simulation& simulation) {
   Scenario scenario;
   if (!simulation.trace.empty()) {
-    sim::Trace trace = sim::LoadTrace(simulation.trace);
+    trace::Trace trace = trace::LoadTrace(simulation.trace);
     scenario.default_steps = trace.num_steps;
     scenario.seconds_per_step = trace.sec_per_step;
     scenario.first_second = trace.SecondOfDay(0);
     const int radius = simulation.radius < 0 ? trace.radius_p : simulation.radius;
-    scenario.world = sim::MakeTraceWorld(std::move(trace), radius);
-  } else if (const sim::ExampleWorld* example = sim::FindExampleWorld(simulation.scenario)) {
+    scenario.world = trace::MakeTraceWorld(std::move(trace), radius);
+  } else if (const worlds::ExampleWorld* example = worlds::FindExampleWorld(simulation.scenario)) {
     scenario.default_steps = example->steps;
     scenario.seconds_per_step = example->seconds_per_step;
     scenario.world =

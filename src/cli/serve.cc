@@ -26,8 +26,9 @@ struct Options {
 };
 
 // Empty, with a word on stderr, if the world of the run is not one that is still here.
-std::string MapOf(const sim::Journal& journal, const CLI::App& command) {
-  const auto map = journal.GetManifest().find(sim::JournalKeys::kMap);  // a world in Python brings its own
+std::string MapOf(const journal::Journal& journal, const CLI::App& command) {
+  const auto map =
+      journal.GetManifest().find(journal::JournalKeys::kMap);  // a world in Python brings its own
   if (map != journal.GetManifest().end()) return map->second;
   if (!journal.GetManifest().contains("town")) return "";
   try {
@@ -43,7 +44,7 @@ std::string MapOf(const sim::Journal& journal, const CLI::App& command) {
 void Run(Options& options, const CLI::App& command) {
   std::unique_ptr<engine::LocalLlm> llm;
   if (!options.server.journal.empty()) {
-    options.server.map_json = MapOf(*sim::Journal::OpenToRead(options.server.journal), command);
+    options.server.map_json = MapOf(*journal::Journal::OpenToRead(options.server.journal), command);
   }
   const bool with_model = options.server.journal.empty() || command.count("--model") > 0;
   if (with_model) llm = engine::MakeLocalLlm(options.local);

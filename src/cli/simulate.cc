@@ -9,13 +9,13 @@
 #include "cli/local_flags.h"
 #include "cli/number_flags.h"
 #include "cli/progress_line.h"
-#include "llm/backend_spec.h"
-#include "llm/real_time.h"
-#include "llm/router.h"
-#include "sim/example_worlds.h"
-#include "sim/journal_report.h"
-#include "sim/journaled_llm.h"
-#include "town/prompt.h"
+#include "journal/journaled_llm.h"
+#include "journal/report.h"
+#include "llm/backends/backend_spec.h"
+#include "llm/decorators/real_time.h"
+#include "llm/decorators/router.h"
+#include "town/mind/prompt.h"
+#include "worlds/example_worlds.h"
 
 namespace throng::cli {
 
@@ -31,7 +31,7 @@ void OnSignal(int) { g_stop = true; }
 
 nlohmann::ordered_json ReportJson(const Simulation& simulation, const Scenario& scenario,
                                   const sim::RunOptions& options, const Outcome& outcome, const llm::Llm& llm,
-                                  const sim::Journal* journal) {
+                                  const journal::Journal* journal) {
   const sim::RunStats& stats = outcome.result.stats;
   const llm::Stats backend = llm.GetStats();
   nlohmann::ordered_json json = {{"hash", outcome.result.hash.Hex()},
@@ -83,13 +83,13 @@ nlohmann::ordered_json ReportJson(const Simulation& simulation, const Scenario& 
     json["journal"] = journal->Path();
     json["journal_bytes"] = journal->Bytes();
     json["journal_bytes_per_hour"] =
-        sim::BytesPerHour(journal->Bytes(), options.steps, scenario.seconds_per_step);
+        journal::BytesPerHour(journal->Bytes(), options.steps, scenario.seconds_per_step);
   }
   return json;
 }
 
 void PrintSummary(const Simulation& simulation, const Scenario& scenario, const sim::RunOptions& options,
-                  const Outcome& outcome, const llm::Llm& llm, const sim::Journal* journal) {
+                  const Outcome& outcome, const llm::Llm& llm, const journal::Journal* journal) {
   const sim::RunStats& stats = outcome.result.stats;
   fmt::print("{} agents, {} steps, until {}, mode {}\n", scenario.world->NumAgents(), options.steps,
              scenario.ClockAt(options.steps), sim::ModeName(options.mode));
@@ -140,7 +140,7 @@ void PrintSummary(const Simulation& simulation, const Scenario& scenario, const 
   if (journal == nullptr) return;
   const auto bytes = static_cast<double>(journal->Bytes());
   fmt::print("journal     {}, {}", journal->Path(), HumanBytes(bytes));
-  const double growth = sim::BytesPerHour(journal->Bytes(), options.steps, scenario.seconds_per_step);
+  const double growth = journal::BytesPerHour(journal->Bytes(), options.steps, scenario.seconds_per_step);
   if (growth > 0) fmt::print(", {} per simulated hour", HumanBytes(growth));
   fmt::print("\n");
 }
@@ -155,7 +155,7 @@ ModelFor ParseModelFor(const std::string& text, const std::string& scenario) {
   const std::string name = text.substr(0, equals);
   std::vector<std::string> names;
   ModelFor model_for;
-  if (const sim::ExampleWorld* example = sim::FindExampleWorld(scenario)) {
+  if (const worlds::ExampleWorld* example = worlds::FindExampleWorld(scenario)) {
     names.assign(example->functions.begin(), example->functions.end());
   } else {
     names.emplace_back(kConverse);
@@ -189,14 +189,14 @@ std::unique_ptr<llm::Llm> MakeOneLlm(const Simulation& simulation, const std::st
   return llm;
 }
 
-llm::TokensUsed UsedBefore(const sim::Journal& journal) {
-  const sim::TokenSums answers = sim::TokensOf(journal);
-  const sim::TokenSums in_vain = sim::TokensInVain(journal);
+llm::TokensUsed UsedBefore(const journal::Journal& journal) {
+  const journal::TokenSums answers = journal::TokensOf(journal);
+  const journal::TokenSums in_vain = journal::TokensInVain(journal);
   return {answers.prompt + in_vain.prompt, answers.output + in_vain.output};
 }
 
-void EndSession(sim::Journal& journal, const llm::TokensUsed& used, std::string_view outcome) {
-  const sim::TokenSums answers = sim::TokensOf(journal);
+void EndSession(journal::Journal& journal, const llm::TokensUsed& used, std::string_view outcome) {
+  const journal::TokenSums answers = journal::TokensOf(journal);
   const llm::TokensUsed in_vain = {used.prompt - std::min(used.prompt, answers.prompt),
                                    used.output - std::min(used.output, answers.output)};
   if (in_vain.prompt + in_vain.output > 0) journal.SetTokensInVain(in_vain.prompt, in_vain.output);
@@ -217,7 +217,7 @@ std::function<void(const std::string&)> ReportFailures(ProgressLine& line) {
 void AddWorldFlags(CLI::App& command, Simulation& simulation) {
   constexpr const char* kGroup = "Simulation";
   std::string examples;
-  for (const sim::ExampleWorld& example : sim::ExampleWorlds()) {
+  for (const worlds::ExampleWorld& example : worlds::ExampleWorlds()) {
     examples += fmt::format("\n{:<10} {}", example.name, example.summary);
   }
   command
@@ -357,7 +357,7 @@ std::string DescribeProgress(const sim::Progress& progress, const Scenario& scen
 }
 
 void RunAndReport(const Simulation& simulation, const Scenario& scenario, sim::RunOptions options,
-                  std::unique_ptr<llm::Llm> backend, sim::Journal* journal) {
+                  std::unique_ptr<llm::Llm> backend, journal::Journal* journal) {
   ProgressLine line(simulation.quiet);
   const llm::Llm* below = backend.get();
   if (!line.Quiet()) {
@@ -377,7 +377,7 @@ void RunAndReport(const Simulation& simulation, const Scenario& scenario, sim::R
       outcome.result = sim::RunWorld(*scenario.world, *stack.top, options);
     } else {
       journal->StartSession();
-      sim::JournaledLlm journaled(*stack.top, *journal, simulation.fallback);
+      journal::JournaledLlm journaled(*stack.top, *journal, simulation.fallback);
       options.observers.push_back(journal);
       options.source = journal;
       outcome.result = sim::RunWorld(*scenario.world, journaled, options);

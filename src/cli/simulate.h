@@ -13,10 +13,10 @@
 #include "base/error.h"
 #include "cli/scenario.h"
 #include "engine/local_llm.h"
-#include "llm/budget.h"
-#include "llm/interactive.h"
+#include "journal/journal.h"
+#include "llm/decorators/budget.h"
+#include "llm/decorators/interactive.h"
 #include "llm/llm.h"
-#include "sim/journal.h"
 #include "sim/scheduler.h"
 
 namespace throng::cli {
@@ -90,6 +90,6 @@ class Stopped : public Error {
 // Runs on a journal that was begun (null: without one), and reports on stdout. Ends the journal's session in
 // any case; errors say how to resume. Throws Stopped when a budget is used up.
 void RunAndReport(const Simulation& simulation, const Scenario& scenario, sim::RunOptions options,
-                  std::unique_ptr<llm::Llm> backend, sim::Journal* journal);
+                  std::unique_ptr<llm::Llm> backend, journal::Journal* journal);
 
 }  // namespace throng::cli

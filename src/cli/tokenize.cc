@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
-#include "model/gguf.h"
-#include "model/tokenizer.h"
+#include "model/gguf/gguf.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace throng::cli {
 namespace {

@@ -1,6 +1,6 @@
 // throng trace: makes, converts, cuts, tiles and describes traces.
 
-#include "sim/trace.h"
+#include "trace/trace.h"
 
 #include <fmt/format.h>
 
@@ -13,19 +13,19 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/number_flags.h"
-#include "sim/trace_edit.h"
-#include "sim/trace_import.h"
-#include "sim/trace_stats.h"
-#include "sim/trace_synth.h"
-#include "sim/trace_write.h"
+#include "trace/edit.h"
+#include "trace/import.h"
+#include "trace/stats.h"
+#include "trace/synth.h"
+#include "trace/write.h"
 
 namespace throng::cli {
 namespace {
 
 constexpr const char* kOutputHelp = "Where to write the trace; gzipped if it ends in .gz";
 
-void Save(const sim::Trace& trace, const std::string& path) {
-  sim::SaveTrace(trace, path);
+void Save(const trace::Trace& trace, const std::string& path) {
+  trace::SaveTrace(trace, path);
   fmt::print("{}: {} agents, {} steps, {} calls\n", path, trace.agents.size(), trace.num_steps,
              trace.NumCalls());
 }
@@ -61,7 +61,7 @@ Minutes ParseHours(const std::string& text) {
 }
 
 // Hours of the first day that the trace holds.
-sim::Trace CutHours(const sim::Trace& trace, const Minutes& minutes) {
+trace::Trace CutHours(const trace::Trace& trace, const Minutes& minutes) {
   const int first = trace.SecondOfDay(0);
   const auto step_at = [&](int minute) {
     return static_cast<sim::Step>((minute * 60 - first) / trace.sec_per_step);
@@ -74,10 +74,10 @@ sim::Trace CutHours(const sim::Trace& trace, const Minutes& minutes) {
     throw MakeError(ErrorCode::kInvalid, "{}: it has no {} to {}, it goes from {} to {}", trace.name,
                     clock(minutes.from * 60), clock(minutes.until * 60), clock(first), clock(end));
   }
-  return sim::CutTrace(trace, step_at(minutes.from), step_at(minutes.until));
+  return trace::CutTrace(trace, step_at(minutes.from), step_at(minutes.until));
 }
 
-void PrintStats(const sim::TraceStats& stats) {
+void PrintStats(const trace::TraceStats& stats) {
   fmt::print("agents        {}\nsteps         {}\ncalls         {}\n", stats.agents, stats.steps,
              stats.calls);
   fmt::print("prompt        {:.1f} tokens, standard deviation {:.1f}\n", stats.MeanPrompt(), stats.sd_prompt);
@@ -92,15 +92,15 @@ void PrintStats(const sim::TraceStats& stats) {
   fmt::print("busiest agent {:.2f} times the mean\n\n{:<6}{:>8}\n", stats.busiest_agent, "hour", "calls");
   for (size_t hour = 0; hour < 24; ++hour) fmt::print("{:<6}{:>8}\n", hour, stats.calls_by_hour[hour]);
   fmt::print("\n{:<20}{:>9}{:>9}{:>9}\n", "function", "calls", "prompt", "output");
-  for (const sim::FunctionStats& function : stats.functions) {
+  for (const trace::FunctionStats& function : stats.functions) {
     fmt::print("{:<20}{:>9}{:>9.1f}{:>9.1f}\n", function.function, function.calls, function.mean_prompt,
                function.mean_output);
   }
 }
 
-nlohmann::ordered_json StatsJson(const sim::TraceStats& stats) {
+nlohmann::ordered_json StatsJson(const trace::TraceStats& stats) {
   nlohmann::ordered_json functions = nlohmann::ordered_json::array();
-  for (const sim::FunctionStats& function : stats.functions) {
+  for (const trace::FunctionStats& function : stats.functions) {
     functions.push_back({{"function", function.function},
                          {"llm_calls", function.calls},
                          {"mean_prompt_tokens", function.mean_prompt},
@@ -130,7 +130,7 @@ nlohmann::ordered_json StatsJson(const sim::TraceStats& stats) {
 
 void AddSynth(CLI::App& trace) {
   struct Options {
-    int agents = sim::kTownAgents;
+    int agents = trace::kTownAgents;
     uint64_t seed = 0;
     bool day = false;
     std::string hours;
@@ -151,7 +151,7 @@ void AddSynth(CLI::App& trace) {
   command->footer("Example:\n  throng trace synth --agents 25 --day --seed 1 -o day.jsonl.gz");
   command->callback([options] {
     const Minutes minutes = options->hours.empty() ? Minutes{} : ParseHours(options->hours);
-    const sim::Trace trace = sim::SynthesizeDay(options->agents, options->seed);
+    const trace::Trace trace = trace::SynthesizeDay(options->agents, options->seed);
     Save(options->hours.empty() ? trace : CutHours(trace, minutes), options->output);
   });
 }
@@ -170,7 +170,7 @@ void AddCut(CLI::App& trace) {
   command->footer("Example:\n  throng trace cut day.jsonl.gz --hours 12-13 -o busy.jsonl.gz");
   command->callback([options] {
     const Minutes minutes = ParseHours(options->hours);
-    Save(CutHours(sim::LoadTrace(options->file), minutes), options->output);
+    Save(CutHours(trace::LoadTrace(options->file), minutes), options->output);
   });
 }
 
@@ -189,10 +189,10 @@ void AddTile(CLI::App& trace) {
   command->footer(
       "Example:\n  throng trace tile monday.jsonl.gz tuesday.jsonl.gz --copies 40 -o city.jsonl.gz");
   command->callback([options] {
-    std::vector<sim::Trace> traces;
-    for (const std::string& file : options->files) traces.push_back(sim::LoadTrace(file));
+    std::vector<trace::Trace> traces;
+    for (const std::string& file : options->files) traces.push_back(trace::LoadTrace(file));
     const int copies = options->copies == 0 ? static_cast<int>(traces.size()) : options->copies;
-    Save(sim::TileTraces(traces, copies), options->output);
+    Save(trace::TileTraces(traces, copies), options->output);
   });
 }
 
@@ -210,7 +210,7 @@ void AddImport(CLI::App& trace) {
       ->required();
   command->add_option("-o,--output", options->output, kOutputHelp)->required();
   command->footer("Example:\n  throng trace import storage/July1_the_ville -o july.jsonl.gz");
-  command->callback([options] { Save(sim::ImportTrace(options->path), options->output); });
+  command->callback([options] { Save(trace::ImportTrace(options->path), options->output); });
 }
 
 void AddStats(CLI::App& trace) {
@@ -225,7 +225,7 @@ void AddStats(CLI::App& trace) {
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer("Example:\n  throng trace stats day.jsonl.gz");
   command->callback([options] {
-    const sim::TraceStats stats = sim::StatsOf(sim::LoadTrace(options->file));
+    const trace::TraceStats stats = trace::StatsOf(trace::LoadTrace(options->file));
     if (options->json) {
       fmt::print("{}\n", StatsJson(stats).dump(2));
     } else {

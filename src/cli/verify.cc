@@ -9,10 +9,10 @@
 #include "cli/interventions.h"
 #include "cli/progress_line.h"
 #include "cli/simulate.h"
-#include "llm/decorator.h"
-#include "llm/shuffle.h"
-#include "sim/journaled_llm.h"
-#include "sim/temporary_journal.h"
+#include "journal/journaled_llm.h"
+#include "journal/temporary_journal.h"
+#include "llm/decorators/decorator.h"
+#include "llm/decorators/shuffle.h"
 
 namespace throng::cli {
 
@@ -69,8 +69,8 @@ void Verify(const Options& options) {
   const bool shared = recorded || simulation.llm == "local";
   std::unique_ptr<llm::Llm> backend;
   if (shared) backend = MakeLlm(simulation);
-  std::unique_ptr<sim::TemporaryJournal> recording;
-  if (recorded) recording = std::make_unique<sim::TemporaryJournal>();
+  std::unique_ptr<journal::TemporaryJournal> recording;
+  if (recorded) recording = std::make_unique<journal::TemporaryJournal>();
 
   std::string name;
   const llm::Llm* current = nullptr;
@@ -78,7 +78,7 @@ void Verify(const Options& options) {
     name = verify_run.name;
     std::unique_ptr<llm::Llm> llm;
     if (recorded) {
-      llm = std::make_unique<sim::JournaledLlm>(*backend, recording->Get());
+      llm = std::make_unique<journal::JournaledLlm>(*backend, recording->Get());
     } else if (shared) {
       llm = std::make_unique<llm::Decorator>(*backend);  // a model is loaded once for all runs
     } else {

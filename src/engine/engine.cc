@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "model/transformer.h"

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "engine/purity_rig.h"
+#include "engine/testing/purity_rig.h"
 
 namespace throng::engine {
 namespace {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "engine/purity_rig.h"
+#include "engine/testing/purity_rig.h"
 
 namespace throng::engine {
 namespace {

@@ -10,10 +10,10 @@
 #include <stdexcept>
 
 #include "base/thread_pool.h"
-#include "engine/constrain.h"
-#include "engine/fake_transformer.h"
-#include "engine/sampler.h"
+#include "engine/sampling/constrain.h"
+#include "engine/sampling/sampler.h"
 #include "engine/scheduler.h"
+#include "engine/testing/fake_transformer.h"
 
 namespace throng::engine {
 namespace {

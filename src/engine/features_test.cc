@@ -9,9 +9,9 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
-#include "engine/purity_rig.h"
-#include "kv/page_file.h"
-#include "kv/test_util.h"
+#include "engine/testing/purity_rig.h"
+#include "kv/cache/page_file.h"
+#include "kv/testing/random_rows.h"
 
 namespace throng::engine {
 namespace {

@@ -13,10 +13,10 @@
 #include "base/data_dir.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "engine/constrain.h"
+#include "engine/sampling/constrain.h"
 #include "engine/scheduler.h"
 #include "hwy/targets.h"
-#include "kv/block_pool.h"
+#include "kv/cache/block_pool.h"
 #include "kv/codec_table.h"
 #include "model/config.h"
 

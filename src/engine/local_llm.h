@@ -6,12 +6,12 @@
 #include <memory>
 #include <string>
 
-#include "engine/codec_config.h"
+#include "engine/codecs/codec_config.h"
 #include "engine/engine.h"
 #include "llm/llm.h"
 #include "model/chat_template.h"
-#include "model/gguf.h"
-#include "model/tokenizer.h"
+#include "model/gguf/gguf.h"
+#include "model/tokenizer/tokenizer.h"
 #include "model/transformer.h"
 
 namespace throng::engine {

@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "engine/fake_transformer.h"
+#include "engine/testing/fake_transformer.h"
 
 namespace throng::engine {
 namespace {

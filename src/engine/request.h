@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "kv/page_file.h"
+#include "kv/cache/page_file.h"
 #include "llm/llm.h"
 
 namespace throng::engine {

@@ -7,9 +7,9 @@
 #include <set>
 #include <vector>
 
-#include "engine/prefix_cache.h"
+#include "engine/prefix/prefix_cache.h"
 #include "engine/sequence.h"
-#include "kv/block_pool.h"
+#include "kv/cache/block_pool.h"
 
 namespace throng::engine {
 

@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "engine/constrain.h"
-#include "engine/next_use.h"
+#include "engine/prefix/next_use.h"
 #include "engine/request.h"
-#include "engine/text_stream.h"
-#include "kv/sequence_cache.h"
+#include "engine/sampling/constrain.h"
+#include "engine/sampling/text_stream.h"
+#include "kv/cache/sequence_cache.h"
 
 namespace throng::engine {
 

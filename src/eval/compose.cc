@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "kv/codec_parameters.h"
-#include "kv/reference/gear_reference.h"
-#include "kv/reference/kvgen.h"
+#include "kv/gear/gear_reference.h"
+#include "kv/synthetic/synthetic_kv.h"
 
 namespace throng::eval {
 namespace {

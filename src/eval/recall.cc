@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "base/error.h"
-#include "engine/constrain.h"
-#include "engine/sampler.h"
+#include "engine/sampling/constrain.h"
+#include "engine/sampling/sampler.h"
 #include "model/config.h"
 
 namespace throng::eval {

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "engine/codec_config.h"
+#include "engine/codecs/codec_config.h"
 #include "eval/compose.h"
 #include "kv/codec_table.h"
 #include "model/config.h"

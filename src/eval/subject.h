@@ -7,8 +7,8 @@
 
 #include "attention/sas.h"
 #include "engine/local_llm.h"
-#include "kv/block_pool.h"
-#include "kv/sequence_cache.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/sequence_cache.h"
 
 namespace throng {
 class ThreadPool;

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kv/cache/sequence_cache.h"
 #include "kv/codec.h"
-#include "kv/sequence_cache.h"
 
 namespace throng::kv {
 

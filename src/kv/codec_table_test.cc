@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "kv/block_pool.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/open_page.h"
 #include "kv/codec_parameters.h"
-#include "kv/open_page.h"
 
 namespace throng::kv {
 namespace {

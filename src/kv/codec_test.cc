@@ -17,7 +17,7 @@
 #include "base/rng.h"
 #include "hwy/targets.h"
 #include "kv/codec_table.h"
-#include "kv/test_util.h"
+#include "kv/testing/random_rows.h"
 
 namespace throng::kv {
 namespace {

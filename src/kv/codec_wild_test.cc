@@ -14,7 +14,7 @@
 #include "base/rng.h"
 #include "kv/codec_table.h"
 #include "kv/finite.h"
-#include "kv/test_util.h"
+#include "kv/testing/random_rows.h"
 
 namespace throng::kv {
 namespace {

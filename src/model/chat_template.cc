@@ -3,7 +3,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "model/gguf.h"
+#include "model/gguf/gguf.h"
 
 namespace throng::model {
 namespace {

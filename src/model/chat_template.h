@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace throng::model {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "model/gguf.h"
+#include "model/gguf/gguf.h"
 
 namespace throng::model {
 namespace {

@@ -11,14 +11,14 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/thread_pool.h"
-#include "kv/block_pool.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/sequence_cache.h"
 #include "kv/codec_table.h"
-#include "kv/sequence_cache.h"
 #include "model/config.h"
-#include "model/gguf.h"
-#include "model/gguf_writer.h"
-#include "model/test_matrices.h"
-#include "model/tokenizer.h"
+#include "model/gguf/gguf.h"
+#include "model/gguf/gguf_writer.h"
+#include "model/matmul/test_matrices.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace throng::model {
 namespace {

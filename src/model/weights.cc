@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "model/block_formats.h"
+#include "model/matmul/block_formats.h"
 
 namespace throng::model {
 namespace {

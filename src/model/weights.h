@@ -6,8 +6,8 @@
 
 #include "base/digest.h"
 #include "model/config.h"
-#include "model/gguf.h"
-#include "model/matmul.h"
+#include "model/gguf/gguf.h"
+#include "model/matmul/matmul.h"
 
 namespace throng::model {
 

@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "journal/journal.h"
 #include "serve/endpoints.h"
 #include "serve/reply.h"
-#include "sim/journal.h"
 
 namespace throng::serve {
 namespace {
@@ -28,15 +28,15 @@ int64_t StepOf(const HttpRequest& request, const std::string& name, int64_t fall
   return step;
 }
 
-std::string Value(const sim::Manifest& manifest, const char* key) {
+std::string Value(const journal::Manifest& manifest, const char* key) {
   const auto found = manifest.find(key);
   return found == manifest.end() ? "" : found->second;
 }
 
 // A row per array; columns of type 't' are texts, the others integers.
-Json Rows(sim::Database& database, const char* sql, std::string_view columns, int64_t from, int64_t to) {
+Json Rows(journal::Database& database, const char* sql, std::string_view columns, int64_t from, int64_t to) {
   Json rows = Json::array();
-  sim::Statement statement(database, sql);
+  journal::Statement statement(database, sql);
   statement.Bind(from).Bind(to);
   while (statement.Step()) {
     Json row = Json::array();
@@ -60,9 +60,9 @@ HttpReply NoJournal() {
 
 HttpReply RunInfo(Context& context, const HttpRequest& request) {
   if (context.options.journal.empty()) return NoJournal();
-  const auto journal = sim::Journal::OpenToRead(context.options.journal);
-  const sim::Manifest& manifest = journal->GetManifest();
-  Json json = {{"name", Value(manifest, sim::JournalKeys::kWorld)},
+  const auto journal = journal::Journal::OpenToRead(context.options.journal);
+  const journal::Manifest& manifest = journal->GetManifest();
+  Json json = {{"name", Value(manifest, journal::JournalKeys::kWorld)},
                {"manifest", manifest},
                {"agents", Rows(journal->GetDatabase(),
                                "SELECT agent, name, x, y, status FROM agents WHERE agent >= ? AND agent < ? "
@@ -83,8 +83,8 @@ HttpReply RunSteps(Context& context, const HttpRequest& request) {
     throw MakeError(ErrorCode::kInvalid, "from={}, to={}: allowed: 0 to {} steps at once", from, to,
                     kMaxStepsPerReply);
   }
-  const auto journal = sim::Journal::OpenToRead(context.options.journal);
-  sim::Database& database = journal->GetDatabase();
+  const auto journal = journal::Journal::OpenToRead(context.options.journal);
+  journal::Database& database = journal->GetDatabase();
   Json json = {
       {"from", from},
       {"to", to},

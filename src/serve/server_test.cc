@@ -10,11 +10,11 @@
 #include <thread>
 
 #include "base/error.h"
-#include "engine/fake_transformer.h"
 #include "engine/local_llm.h"
-#include "llm/http.h"
-#include "sim/journaled_llm.h"
-#include "sim/test_worlds.h"
+#include "engine/testing/fake_transformer.h"
+#include "journal/journaled_llm.h"
+#include "llm/backends/http.h"
+#include "sim/testing/test_worlds.h"
 
 namespace throng::serve {
 namespace {
@@ -438,9 +438,9 @@ class RunApiTest : public ServerTest {
     options.steps = 20;
     const sim::WalkerWorld world{sim::WalkerOptions{}};
     sim::HashLlm backend(1);
-    const auto journal = sim::Journal::Create(path_);
+    const auto journal = journal::Journal::Create(path_);
     journal->Begin({}, world, options, backend.Identity());
-    sim::JournaledLlm llm(backend, *journal);
+    journal::JournaledLlm llm(backend, *journal);
     options.observers.push_back(journal.get());
     const sim::RunResult result = sim::RunWorld(world, llm, options);
     journal->SetHash(result.hash);

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "base/huge_pages.h"
-#include "sim/proximity.h"
-#include "sim/space.h"
+#include "sim/space/proximity.h"
+#include "sim/space/space.h"
 #include "sim/world.h"
 
 namespace throng::sim {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/scheduler.h"
-#include "sim/test_worlds.h"
+#include "sim/testing/test_worlds.h"
 
 namespace throng::sim {
 namespace {

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "sim/cluster_run.h"
+#include "sim/guess/speculation.h"
 #include "sim/run_hash.h"
 #include "sim/run_table.h"
 #include "sim/scheduler.h"
-#include "sim/speculation.h"
 #include "sim/world_state.h"
 
 namespace throng::sim {

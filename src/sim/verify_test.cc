@@ -5,7 +5,7 @@
 
 #include <atomic>
 
-#include "sim/test_worlds.h"
+#include "sim/testing/test_worlds.h"
 
 namespace throng::sim {
 namespace {

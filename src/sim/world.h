@@ -21,7 +21,7 @@
 
 #include "base/digest.h"
 #include "llm/llm.h"
-#include "sim/space.h"
+#include "sim/space/space.h"
 #include "sim/task.h"
 
 namespace throng::sim {

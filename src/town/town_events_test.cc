@@ -11,8 +11,8 @@
 
 #include "base/error.h"
 #include "sim/scheduler.h"
-#include "town/json_file.h"
-#include "town/test_llm.h"
+#include "town/content/json_file.h"
+#include "town/testing/scripted_llm.h"
 #include "town/town.h"
 
 namespace throng::town {

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "sim/scheduler.h"
-#include "town/mind.h"
-#include "town/test_llm.h"
+#include "town/mind/mind.h"
+#include "town/testing/scripted_llm.h"
 #include "town/town.h"
 
 namespace throng::town {

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "town/content.h"
-#include "town/decide.h"
-#include "town/mind.h"
+#include "town/content/content.h"
+#include "town/mind/decide.h"
+#include "town/mind/mind.h"
 #include "town/town.h"
 
 namespace throng::town {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kv/flashq/flashq_reference.h"
-#include "kv/reference/kvgen.h"
+#include "kv/synthetic/synthetic_kv.h"
 
 namespace throng::kv {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "kv/reference/kvgen.h"
+#include "kv/synthetic/synthetic_kv.h"
 
 namespace throng::kv {
 namespace {

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "kv/codec_table.h"
-#include "kv/reference/kvgen.h"
-#include "kv/test_util.h"
+#include "kv/synthetic/synthetic_kv.h"
+#include "kv/testing/random_rows.h"
 
 namespace throng::kv {
 namespace {

@@ -11,9 +11,9 @@
 #include "base/error.h"
 #include "kv/codec_table.h"
 #include "kv/gear/gear_encode.h"
-#include "kv/reference/gear_reference.h"
-#include "kv/reference/kvgen.h"
-#include "kv/test_util.h"
+#include "kv/gear/gear_reference.h"
+#include "kv/synthetic/synthetic_kv.h"
+#include "kv/testing/random_rows.h"
 
 namespace throng::kv {
 namespace {

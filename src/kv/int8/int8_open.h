@@ -12,7 +12,7 @@
 
 #include <memory>
 
-#include "kv/open_page.h"
+#include "kv/cache/open_page.h"
 
 namespace throng::kv {
 

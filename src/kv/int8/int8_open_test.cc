@@ -9,7 +9,7 @@
 
 #include "kv/codec_table.h"
 #include "kv/flashq/flashq_reference.h"
-#include "kv/test_util.h"
+#include "kv/testing/random_rows.h"
 
 namespace throng::kv {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kv/test_util.h"
+#include "kv/testing/random_rows.h"
 
 namespace throng::kv {
 namespace {

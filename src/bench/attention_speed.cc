@@ -1,0 +1,193 @@
+#include "bench/attention_speed.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "attention/reference.h"
+#include "base/check.h"
+#include "base/thread_pool.h"
+#include "bench/peak.h"
+#include "kv/testing/random_rows.h"
+
+namespace throng::bench {
+namespace {
+
+constexpr int kChunk = 1024;
+
+size_t Stride(const MeasureShape& shape) { return static_cast<size_t>(shape.kv_heads) * shape.head_dim; }
+
+}  // namespace
+
+MeasureInput::MeasureInput(const MeasureShape& shape_in)
+    : shape(shape_in),
+      rows(kv::Normal(Stride(shape) * std::max(std::min(kChunk, shape.keys), shape.queries), 1)),
+      queries(kv::Normal(static_cast<size_t>(shape.queries) * shape.heads * shape.head_dim, 2)) {}
+
+MeasureCase::MeasureCase(const kv::CodecFlags& codecs, attention::SoftmaxKind softmax,
+                         const MeasureInput& input, ThreadPool& threads, size_t least_bytes)
+    : input_(input),
+      threads_(threads),
+      softmax_(softmax),
+      pool_(kv::MakeLayout(codecs, 1, input.shape.kv_heads, input.shape.head_dim),
+            std::numeric_limits<size_t>::max() / 2),
+      out_(input.queries.size()) {
+  const MeasureShape& shape = input.shape;
+  kv::SequenceCache& first = caches_.emplace_back(pool_);
+  for (int done = 0; done < shape.keys;) {
+    const int chunk = std::min(kChunk, shape.keys - done);
+    Begin(first, chunk);
+    for (int head = 0; head < shape.kv_heads; ++head) first.FinishLayer(0, head);
+    first.EndChunk();
+    done += chunk;
+  }
+  const size_t copies = CacheBytes() == 0 ? 0 : least_bytes / CacheBytes();
+  for (size_t i = 0; i < copies; ++i) CopySealed(first, caches_.emplace_back(pool_));
+  for (kv::SequenceCache& cache : caches_) {
+    Begin(cache, shape.queries);
+    std::vector<attention::AttentionJob>& jobs = jobs_.emplace_back();
+    for (int head = 0; head < shape.kv_heads; ++head)
+      jobs.push_back(Job(cache, head, shape.queries, out_.data()));
+  }
+}
+
+void MeasureCase::CopySealed(const kv::SequenceCache& from, kv::SequenceCache& to) {
+  std::vector<kv::BlockRef> blocks;
+  for (const kv::BlockRef& block : from.SealedBlocks()) {
+    const std::shared_ptr<kv::Block> copy = pool_.TryAllocateSealed();
+    THRONG_CHECK(copy != nullptr);
+    std::memcpy(copy->Data(), block->Data(), block->Bytes());
+    blocks.push_back(copy);
+  }
+  to.Adopt(blocks);
+}
+
+void MeasureCase::Begin(kv::SequenceCache& cache, int count) {
+  const MeasureShape& shape = input_.shape;
+  THRONG_CHECK(cache.Reserve(count));
+  cache.BeginChunk(count);
+  const float* rows = input_.rows.data();
+  threads_.ParallelFor(static_cast<size_t>(shape.kv_heads), [&](size_t head, int) {
+    const size_t values_head = shape.kv_heads - 1 - head;
+    cache.Append(0, static_cast<int>(head), rows + head * shape.head_dim, rows + values_head * shape.head_dim,
+                 Stride(shape));
+  });
+}
+
+attention::AttentionJob MeasureCase::Job(const kv::SequenceCache& cache, int head, int count,
+                                         float* out) const {
+  const MeasureShape& shape = input_.shape;
+  const int group = shape.heads / shape.kv_heads;
+  const size_t at = static_cast<size_t>(head) * group * shape.head_dim;
+  return {.cache = &cache,
+          .layer = 0,
+          .kv_head = head,
+          .group = group,
+          .first_token = 0,
+          .num_tokens = count,
+          .queries = input_.queries.data() + at,
+          .query_stride = Stride(shape) * group,
+          .out = out + at,
+          .out_stride = Stride(shape) * group,
+          .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+          .window = 0,
+          .softmax = softmax_};
+}
+
+void MeasureCase::Run() {
+  attention::AttendAll(jobs_[next_], threads_, scratch_);
+  next_ = (next_ + 1) % jobs_.size();
+}
+
+double MeasureCase::Error() {
+  Run();
+  const MeasureShape& shape = input_.shape;
+  const size_t size = static_cast<size_t>(shape.heads / shape.kv_heads) * shape.head_dim;
+  double worst = 0.0;
+  for (const int head : {0, shape.kv_heads - 1}) {
+    std::vector<float> expected(out_.size());
+    attention::AttendReference(Job(caches_.front(), head, 1, expected.data()));
+    const auto part = [&](const std::vector<float>& all) {
+      return std::vector<float>(all.begin() + head * size, all.begin() + (head + 1) * size);
+    };
+    worst = std::max(worst, kv::RelativeError(part(out_), part(expected)));
+  }
+  return worst;
+}
+
+size_t MeasureCase::CacheBytes() const {
+  return static_cast<size_t>(caches_.front().NumTokens()) / kv::kPageTokens * pool_.Layout().bytes;
+}
+
+double MeasureCase::Flops() const {
+  const MeasureShape& shape = input_.shape;
+  const double pairs = static_cast<double>(shape.queries) * shape.keys +
+                       0.5 * shape.queries * (static_cast<double>(shape.queries) + 1.0);
+  return 4.0 * pairs * shape.heads * shape.head_dim;
+}
+
+double MeasureSeconds(const std::function<void()>& call) {
+  const auto start = std::chrono::steady_clock::now();
+  call();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+Seconds MeasureBoth(const std::function<void()>& call) {
+  const auto cpu = [] {
+    timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  };
+  const double before = cpu();
+  const double wall = MeasureSeconds(call);
+  return {wall, cpu() - before};
+}
+
+double Median(std::vector<double> values) {
+  THRONG_CHECK(!values.empty());
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : 0.5 * (values[half - 1] + values[half]);
+}
+
+double MeasureReadBandwidth(ThreadPool& threads) {
+  constexpr size_t kBytes = size_t{256} << 20;
+  constexpr size_t kPieces = 256;
+  constexpr int kPasses = 15;
+  const std::vector<uint64_t> words(kBytes / 8, 1);
+  std::vector<uint64_t> sums(kPieces);
+  double best = std::numeric_limits<double>::infinity();
+  for (int pass = 0; pass < kPasses; ++pass) {
+    best = std::min(best, MeasureSeconds([&] {
+                      threads.ParallelFor(kPieces, [&](size_t piece, int) {
+                        const size_t count = words.size() / kPieces;
+                        sums[piece] += SumWords(words.data() + piece * count, count);
+                      });
+                    }));
+  }
+  THRONG_CHECK(sums[0] == kPasses * words.size() / kPieces);
+  return kBytes / best;
+}
+
+double MeasurePeakFlops(ThreadPool& threads) {
+  constexpr int kRounds = 1 << 18;
+  constexpr int kPasses = 30;
+  const auto pieces = static_cast<size_t>(threads.NumThreads());
+  std::vector<double> flops(pieces);
+  double best = std::numeric_limits<double>::infinity();
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const Seconds seconds = MeasureBoth([&] {
+      threads.ParallelFor(pieces, [&](size_t piece, int) { flops[piece] = MultiplyAndAdd(kRounds); });
+    });
+    best = std::min(best, seconds.cpu);
+  }
+  double sum = 0.0;
+  for (const double f : flops) sum += f;
+  return sum / best * threads.NumThreads();
+}
+
+}  // namespace throng::bench

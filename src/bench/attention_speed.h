@@ -1,0 +1,85 @@
+// Measuring attention: synthetic caches of any length, checked against the reference, and what the machine
+// itself can do. For benchmarks.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "attention/attention.h"
+#include "kv/cache/block_pool.h"
+#include "kv/codec_table.h"
+
+namespace throng {
+class ThreadPool;
+}
+
+namespace throng::bench {
+
+struct MeasureShape {
+  int keys;     // tokens that are held, of one layer
+  int queries;  // tokens that attend to them and, causally, to each other
+  int heads;
+  int kv_heads;  // divides heads
+  int head_dim;
+};
+
+// Normally distributed rows, made once for all codecs.
+struct MeasureInput {
+  explicit MeasureInput(const MeasureShape& shape);
+  MeasureShape shape;
+  std::vector<float> rows;     // [tokens, kv_heads, head_dim], used again and again for longer caches
+  std::vector<float> queries;  // [queries, heads, head_dim]
+};
+
+// One layer's cache, with a chunk of queries begun; or equal ones of as many sequences as take least_bytes,
+// so that those that are attended to in turn are in no cache of the processor any more.
+class MeasureCase {
+ public:
+  // The input and the threads must outlive it. Throws kInvalid for codecs that do not exist.
+  MeasureCase(const kv::CodecFlags& codecs, attention::SoftmaxKind softmax, const MeasureInput& input,
+              ThreadPool& threads, size_t least_bytes = 0);
+
+  void Run();  // the attention of all queries and heads of one sequence, the next one at each call
+
+  // Of the first token's outputs of the first and the last KV head, against the double-precision reference:
+  // the larger relative error.
+  double Error();
+
+  size_t CacheBytes() const;  // of the sealed pages of a sequence
+  double Flops() const;       // of the scores and the mixes: a multiplication and an addition each
+
+ private:
+  void Begin(kv::SequenceCache& cache, int count);
+  void CopySealed(const kv::SequenceCache& from, kv::SequenceCache& to);
+  attention::AttentionJob Job(const kv::SequenceCache& cache, int head, int count, float* out) const;
+
+  const MeasureInput& input_;
+  ThreadPool& threads_;
+  const attention::SoftmaxKind softmax_;
+  kv::BlockPool pool_;
+  std::deque<kv::SequenceCache> caches_;
+  std::vector<attention::AttentionScratch> scratch_;
+  std::vector<float> out_;
+  std::vector<std::vector<attention::AttentionJob>> jobs_;  // [sequence, KV head]
+  size_t next_ = 0;                                         // sequence
+};
+
+// Bytes per second of all threads reading memory far beyond the caches; and the f32 operations that all
+// threads, multiplying and adding in registers, do in a second of the processor's time for each. The best of
+// several passes.
+double MeasureReadBandwidth(ThreadPool& threads);
+double MeasurePeakFlops(ThreadPool& threads);
+
+// Seconds of one call; and the processor's seconds that all threads of the process spent meanwhile, which
+// other processes that take turns with it hardly change.
+double MeasureSeconds(const std::function<void()>& call);
+struct Seconds {
+  double wall;
+  double cpu;
+};
+Seconds MeasureBoth(const std::function<void()>& call);
+double Median(std::vector<double> values);
+
+}  // namespace throng::bench

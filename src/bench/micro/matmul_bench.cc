@@ -1,0 +1,157 @@
+// Products of activations with GGUF weights: decode (1 row) and prefill (128 rows) of a 4096 x 4096 matrix.
+//
+// Each case first compares its outputs with the double-precision reference. Printed: operations and bytes of
+// weights per second, and which share they are of what this machine can do, measured at the same time: reads
+// of memory for decode, and the same kernel on operands that stay in the first cache for prefill.
+#include <benchmark/benchmark.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "model/matmul/matmul.h"
+#include "model/matmul/test_matrices.h"
+
+namespace throng::model {
+namespace {
+
+constexpr size_t kSize = 4096;
+constexpr int kThreads = 2;
+
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Bytes per second that the threads read together from memory.
+double MeasureReadBandwidth() {
+  std::vector<uint64_t> data(size_t{256} << 17);  // 256 MiB
+  std::iota(data.begin(), data.end(), 0);
+  ThreadPool pool(kThreads);
+  std::vector<uint64_t> sums(256);
+  double best = 0;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    const double start = Seconds();
+    pool.ParallelFor(sums.size(), [&](size_t i, int) {
+      const uint64_t* part = data.data() + i * (data.size() / sums.size());
+      uint64_t a[8] = {};
+      for (size_t k = 0; k < data.size() / sums.size(); k += 8) {
+        for (size_t j = 0; j < 8; ++j) a[j] += part[k + j];
+      }
+      sums[i] = std::accumulate(a, a + 8, uint64_t{0});
+    });
+    best = std::max(best, static_cast<double>(data.size() * 8) / (Seconds() - start));
+  }
+  benchmark::DoNotOptimize(sums.data());
+  return best;
+}
+
+// Operations per second of a product whose operands stay in the first-level cache: the peak of our own
+// kernel.
+double MeasureCachedPeak(TensorType type) {
+  constexpr size_t kCols = 512, kOutputs = 32, kRows = 64;
+  const auto blocks = RandomBlocks(type, kCols * kOutputs, 0.1f, 1);
+  const std::vector<float> x(kCols * kRows, 0.5f);
+  std::vector<std::vector<float>> y(kThreads, std::vector<float>(kOutputs * kRows));
+  std::vector<MatMulScratch> scratch(kThreads);
+  ThreadPool pool(kThreads);
+  constexpr int kRepeats = 2000;
+  double best = 0;
+  for (int round = 0; round < 5; ++round) {
+    const double start = Seconds();
+    pool.ParallelFor(kThreads, [&](size_t i, int) {
+      const Product product{{type, kOutputs, kCols, blocks.data()}, y[i].data(), kOutputs};
+      for (int n = 0; n < kRepeats; ++n)
+        MatMul(x.data(), kRows, kCols, kCols, {&product, 1}, scratch[i], nullptr);
+    });
+    best = std::max(best, 2.0 * kCols * kOutputs * kRows * kRepeats * kThreads / (Seconds() - start));
+  }
+  return best;
+}
+
+double Bandwidth() {
+  static const double bandwidth = MeasureReadBandwidth();
+  return bandwidth;
+}
+
+// The largest error of some rows, relative to the largest output.
+double Error(const Matrix& w, const std::vector<float>& x, size_t rows, const std::vector<float>& y) {
+  std::vector<float> expected(rows * 64);
+  const Matrix part = w.Rows(0, 64);
+  MatMulReference(x.data(), rows, kSize, IsQuantized(w.type), {part, expected.data(), 64});
+  double error = 0;
+  double largest = 0;
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t o = 0; o < 64; ++o) {
+      error = std::max<double>(error, std::abs(y[r * kSize + o] - expected[r * 64 + o]));
+      largest = std::max<double>(largest, std::abs(expected[r * 64 + o]));
+    }
+  }
+  return error / largest;
+}
+
+void BM_MatMul(benchmark::State& state, TensorType type) {
+  const auto rows = static_cast<size_t>(state.range(0));
+  // Several matrices, so that each decode reads from memory and not from a cache.
+  const size_t copies = rows == 1 ? 8 : 1;
+  const auto blocks = RandomBlocks(type, kSize * kSize, 0.1f, 1);
+  std::vector<std::vector<uint8_t>> weights(copies, blocks);
+  CounterRng rng(2);
+  std::vector<float> x(rows * kSize);
+  for (float& value : x) value = RandomFloat(rng, 1.0f);
+  std::vector<float> y(rows * kSize);
+  MatMulScratch scratch;
+  ThreadPool pool(kThreads);
+  const auto multiply = [&](size_t i) {
+    const Product product{{type, kSize, kSize, weights[i % copies].data()}, y.data(), kSize};
+    MatMul(x.data(), rows, kSize, kSize, {&product, 1}, scratch, &pool);
+  };
+  multiply(0);
+  const Matrix w{type, kSize, kSize, blocks.data()};
+  if (Error(w, x, std::min<size_t>(rows, 4), y) > 1e-4)
+    return state.SkipWithError("differs from the reference");
+  size_t i = 0;
+  double best = 1e30;
+  for (auto _ : state) {
+    const double start = Seconds();
+    multiply(i++);
+    best = std::min(best, Seconds() - start);
+  }
+  const double operations = 2.0 * kSize * kSize * static_cast<double>(rows);
+  const auto bytes = static_cast<double>(w.Bytes());
+  state.counters["GOP/s"] = operations / best / 1e9;
+  state.counters["GB/s"] = bytes / best / 1e9;
+  if (rows == 1) {
+    state.counters["of_bandwidth"] = bytes / best / Bandwidth();
+  } else {
+    state.counters["of_cached_peak"] = operations / best / MeasureCachedPeak(type);
+  }
+}
+
+#define THRONG_MATMUL_BENCHMARK(type)                     \
+  BENCHMARK_CAPTURE(BM_MatMul, type, TensorType::k##type) \
+      ->Arg(1)                                            \
+      ->Arg(128)                                          \
+      ->UseRealTime()                                     \
+      ->Unit(benchmark::kMillisecond)
+THRONG_MATMUL_BENCHMARK(F32);
+THRONG_MATMUL_BENCHMARK(F16);
+THRONG_MATMUL_BENCHMARK(BF16);
+THRONG_MATMUL_BENCHMARK(Q8_0);
+THRONG_MATMUL_BENCHMARK(Q4_0);
+THRONG_MATMUL_BENCHMARK(Q4_1);
+THRONG_MATMUL_BENCHMARK(Q5_0);
+THRONG_MATMUL_BENCHMARK(Q5_1);
+THRONG_MATMUL_BENCHMARK(Q4_K);
+THRONG_MATMUL_BENCHMARK(Q5_K);
+THRONG_MATMUL_BENCHMARK(Q6_K);
+#undef THRONG_MATMUL_BENCHMARK
+
+}  // namespace
+}  // namespace throng::model
+
+BENCHMARK_MAIN();

@@ -1,0 +1,210 @@
+#include "engine/codecs/codec_choice.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "kv/cache/block_pool.h"
+#include "model/config.h"
+
+namespace throng::engine {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kFormat = "throng-kv-choice";
+constexpr int kVersion = 1;
+
+std::string Shortened(const Json& value) {
+  const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+}
+
+// Reads the members of one object; whatever is not asked for is refused.
+class ObjectReader {
+ public:
+  ObjectReader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
+    if (!object.is_object()) {
+      throw MakeError(ErrorCode::kInvalid, "{}: found {}, expected a JSON object", where_, Shortened(object));
+    }
+  }
+
+  const Json* Find(const char* key) {
+    known_ += (known_.empty() ? "" : ", ") + std::string(key);
+    const auto it = object_.find(key);
+    if (it == object_.end()) return nullptr;
+    return &*it;
+  }
+  const Json& Get(const char* key) {
+    const Json* value = Find(key);
+    if (value == nullptr) throw MakeError(ErrorCode::kInvalid, "{}: \"{}\" is missing", where_, key);
+    return *value;
+  }
+  std::string String(const char* key) {
+    const Json& value = Get(key);
+    if (!value.is_string()) Fail(key, value, "a string");
+    return value.get<std::string>();
+  }
+  // Not negative; 0 if it is missing.
+  double Number(const char* key) {
+    const Json* value = Find(key);
+    if (value == nullptr) return 0.0;
+    if (!value->is_number() || !(value->get<double>() >= 0.0)) Fail(key, *value, "a number of at least 0");
+    return value->get<double>();
+  }
+  [[noreturn]] void Fail(const char* key, const Json& value, const std::string& expected) const {
+    throw MakeError(ErrorCode::kInvalid, "{}: \"{}\" is {}, expected {}", where_, key, Shortened(value),
+                    expected);
+  }
+  void CheckAllUsed() const {
+    for (const auto& [key, value] : object_.items()) {
+      if ((", " + known_ + ",").find(", " + key + ",") != std::string::npos) continue;
+      throw MakeError(ErrorCode::kInvalid, "{}: unknown member {} (allowed: {})", where_, Shortened(key),
+                      known_);
+    }
+  }
+  const std::string& Where() const { return where_; }
+
+ private:
+  const Json& object_;
+  const std::string where_;
+  std::string known_;
+};
+
+Digest ReadDigest(ObjectReader& reader, const char* key) {
+  const std::string text = reader.String(key);
+  if (text.size() != 32 || text.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    reader.Fail(key, text, "a digest of 32 hexadecimal digits");
+  }
+  return {.high = std::stoull(text.substr(0, 16), nullptr, 16),
+          .low = std::stoull(text.substr(16), nullptr, 16)};
+}
+
+std::vector<kv::LayerCodecs> ReadLayers(ObjectReader& reader, const model::ModelConfig& config) {
+  const Json& array = reader.Get("layers");
+  if (!array.is_array()) reader.Fail("layers", array, "an array of {k, v}");
+  if (array.size() != static_cast<size_t>(config.num_layers)) {
+    throw MakeError(ErrorCode::kInvalid, "{}: it names the codecs of {} layers, the model has {}",
+                    reader.Where(), array.size(), config.num_layers);
+  }
+  std::vector<kv::LayerCodecs> layers;
+  for (const Json& object : array) {
+    ObjectReader layer(object, fmt::format("{}: layer {}", reader.Where(), layers.size()));
+    kv::LayerCodecs codecs;
+    for (const char* key : {"k", "v"}) {
+      const std::string spec = layer.String(key);
+      try {
+        kv::ParseHeadCodecs(spec, config.num_kv_heads, config.head_dim);
+      } catch (const Error& error) {
+        throw MakeError(error.Code(), "{}: {}: {}", layer.Where(), key, error.what());
+      }
+      (*key == 'k' ? codecs.k : codecs.v) = spec;
+    }
+    layer.CheckAllUsed();
+    layers.push_back(std::move(codecs));
+  }
+  return layers;
+}
+
+std::vector<std::vector<double>> ReadPriorities(ObjectReader& reader, const char* key,
+                                                const model::ModelConfig& config) {
+  const Json& rows = reader.Get(key);
+  const auto num_heads = static_cast<size_t>(config.num_kv_heads);
+  const std::string expected = fmt::format("{} arrays of {} numbers", config.num_layers, config.num_kv_heads);
+  if (!rows.is_array() || rows.size() != static_cast<size_t>(config.num_layers))
+    reader.Fail(key, rows, expected);
+  std::vector<std::vector<double>> priorities;
+  for (const Json& row : rows) {
+    if (!row.is_array() || row.size() != num_heads) reader.Fail(key, row, expected);
+    priorities.emplace_back();
+    for (const Json& number : row) {
+      if (!number.is_number()) reader.Fail(key, row, expected);
+      priorities.back().push_back(number.get<double>());
+    }
+  }
+  return priorities;
+}
+
+void CheckFormat(ObjectReader& reader) {
+  const Json& format = reader.Get("format");
+  if (format != kFormat) reader.Fail("format", format, fmt::format("\"{}\"", kFormat));
+  const Json& version = reader.Get("version");
+  if (version != kVersion) reader.Fail("version", version, std::to_string(kVersion));
+}
+
+// Members that people who write a choice by hand may leave out.
+void CheckBytes(ObjectReader& reader, const CodecChoice& choice, const model::ModelConfig& config) {
+  const kv::BlockLayout layout = choice.Layout(config);
+  const double bytes = BytesPerToken(layout);
+  const Json* said = reader.Find("bytes_per_token");
+  if (said != nullptr && (!said->is_number() || std::abs(said->get<double>() - bytes) > 0.01)) {
+    reader.Fail("bytes_per_token", *said,
+                fmt::format("{}, which is what these codecs take in this version", bytes));
+  }
+  reader.Number("ratio_to_f16");
+}
+
+}  // namespace
+
+kv::BlockLayout CodecChoice::Layout(const model::ModelConfig& config) const {
+  return kv::MakeLayout(layers, config.num_kv_heads, config.head_dim);
+}
+
+double BytesPerToken(const kv::BlockLayout& layout) {
+  return static_cast<double>(kv::BlockPool(layout, 0).SealedBytes()) / kv::kPageTokens;
+}
+
+double F16BytesPerToken(const kv::BlockLayout& layout) {
+  return 2.0 * 2.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim;
+}
+
+std::string WriteChoice(const CodecChoice& choice, const model::ModelConfig& config) {
+  const kv::BlockLayout layout = choice.Layout(config);
+  const double bytes = BytesPerToken(layout);
+  Json json = {{"format", kFormat}, {"version", kVersion}, {"model", choice.model.Hex()}};
+  if (choice.text != Digest{}) json["text"] = choice.text.Hex();
+  if (choice.kl_target > 0.0) {
+    json["kl_target"] = choice.kl_target;
+    json["kl"] = choice.kl;
+  }
+  json["bytes_per_token"] = bytes;
+  json["ratio_to_f16"] = std::round(1000.0 * F16BytesPerToken(layout) / bytes) / 1000.0;
+  Json layers = Json::array();
+  for (const kv::LayerCodecs& layer : choice.layers) layers.push_back({{"k", layer.k}, {"v", layer.v}});
+  json["layers"] = std::move(layers);
+  if (!choice.priorities.keys.empty()) {
+    json["head_priorities"] = {{"k", choice.priorities.keys}, {"v", choice.priorities.values}};
+  }
+  return json.dump(2) + "\n";
+}
+
+CodecChoice ReadChoice(std::string_view text, const std::string& where, const Digest& model,
+                       const model::ModelConfig& config) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (json.is_discarded()) {
+    throw MakeError(ErrorCode::kInvalid, "{}: it is not JSON, expected a choice of KV codecs", where);
+  }
+  ObjectReader reader(json, where);
+  CheckFormat(reader);
+  CodecChoice choice;
+  choice.model = ReadDigest(reader, "model");
+  if (choice.model != model) {
+    throw MakeError(ErrorCode::kInvalid, "{}: it was made for the model {}, this one is {}", where,
+                    choice.model.Hex(), model.Hex());
+  }
+  choice.layers = ReadLayers(reader, config);
+  if (reader.Find("text") != nullptr) choice.text = ReadDigest(reader, "text");
+  choice.kl_target = reader.Number("kl_target");
+  choice.kl = reader.Number("kl");
+  CheckBytes(reader, choice, config);
+  if (const Json* priorities = reader.Find("head_priorities")) {
+    ObjectReader parts(*priorities, where + ": head_priorities");
+    choice.priorities.keys = ReadPriorities(parts, "k", config);
+    choice.priorities.values = ReadPriorities(parts, "v", config);
+    parts.CheckAllUsed();
+  }
+  reader.CheckAllUsed();
+  return choice;
+}
+
+}  // namespace throng::engine

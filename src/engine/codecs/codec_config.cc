@@ -1,0 +1,228 @@
+#include "engine/codecs/codec_config.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mapped_file.h"
+#include "engine/codecs/codec_search.h"
+#include "engine/codecs/flashq_mixed.h"
+#include "engine/codecs/kv_probe.h"
+#include "kv/codec_parameters.h"
+#include "model/config.h"
+#include "model/transformer.h"
+
+namespace throng::engine {
+namespace {
+
+constexpr std::string_view kAuto = "auto";
+constexpr double kDefaultTarget = 0.01;
+constexpr int kSearchVersion = 1;  // another search gives other choices: those in the cache are void then
+constexpr uintmax_t kMostFileBytes = 4 << 20;
+
+bool IsAuto(std::string_view spec) { return spec.substr(0, spec.find(':')) == kAuto; }
+bool IsFile(std::string_view spec) { return spec.ends_with(".json"); }
+
+double Target(std::string_view spec) {
+  const size_t colon = spec.find(':');
+  kv::CodecParameters parameters(
+      kAuto, colon == std::string_view::npos ? std::string_view() : spec.substr(colon + 1));
+  const double target = parameters.Fraction("kl", kDefaultTarget, 1e-6, 10.0);
+  parameters.CheckAllUsed();
+  return target;
+}
+
+void Check(const CodecOptions& options) {
+  const kv::CodecFlags& flags = options.flags;
+  for (const std::string* spec : {&flags.k, &flags.v}) {
+    if (!IsAuto(*spec) && !IsFile(*spec)) continue;
+    throw MakeError(ErrorCode::kInvalid,
+                    "KV codec {}: it is for keys and values together, so it can be given as --kv alone",
+                    *spec);
+  }
+  const bool together = IsAuto(flags.kv) || IsFile(flags.kv);
+  if (together && (!flags.k.empty() || !flags.v.empty())) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "KV codec {}: it says which codecs keys and values have; --k and --v cannot be given beside it",
+        flags.kv);
+  }
+  const bool runs = IsAuto(flags.kv) || kv::LacksHeadBits(flags.Keys()) || kv::LacksHeadBits(flags.Values());
+  if (!options.calibration.empty() && !runs) {
+    throw MakeError(ErrorCode::kInvalid, "--calibration {}: only --kv auto and {} read a text, --kv is {}",
+                    options.calibration, kv::kFlashqMixed, flags.kv);
+  }
+}
+
+std::string ReadBounded(const std::string& path) {
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(path, error);
+  if (!error && size > kMostFileBytes) {
+    throw MakeError(ErrorCode::kInvalid, "{}: it has {} bytes, at most {} are read", path, size,
+                    kMostFileBytes);
+  }
+  return ReadFile(path);
+}
+
+// The user's own; empty if the system does not say where that is.
+std::string CachePath(const Digest& model, const Digest& text, double target) {
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  const char* const home = std::getenv("HOME");
+  std::filesystem::path folder;
+  if (cache != nullptr && *cache == '/') {
+    folder = cache;
+  } else if (home != nullptr && *home == '/') {
+    folder = std::filesystem::path(home) / ".cache";
+  } else {
+    return "";
+  }
+  const Digest key = Hasher().Add(kSearchVersion).Add(model).Add(text).Add(target).Finish();
+  return (folder / "throng" / ("kv-" + key.Hex() + ".json")).string();
+}
+
+void Write(AtomicFile& file, const CodecChoice& choice, const model::ModelConfig& config) {
+  const std::string json = WriteChoice(choice, config);
+  file.Write(json.data(), json.size());
+  file.Commit();
+}
+
+// It only saves time: a cache that cannot be used is none.
+std::optional<CodecChoice> ReadCache(const std::string& path, const Digest& model,
+                                     const model::ModelConfig& config) {
+  std::error_code error;
+  if (path.empty() || !std::filesystem::is_regular_file(path, error)) return std::nullopt;
+  try {
+    return ReadChoice(ReadBounded(path), path, model, config);
+  } catch (const Error& unusable) {
+    spdlog::warn("--kv auto: {}; it is made anew", unusable.what());
+    return std::nullopt;
+  }
+}
+
+void WriteCache(const std::string& path, const CodecChoice& choice, const model::ModelConfig& config) {
+  if (path.empty()) return;
+  try {
+    std::error_code ignored;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+    AtomicFile file(path);
+    Write(file, choice, config);
+  } catch (const Error& error) {
+    spdlog::warn("--kv auto: the choice is not kept for the next time: {}", error.what());
+  }
+}
+
+void Report(const CodecChoice& choice, const model::ModelConfig& config, const std::string& how) {
+  const kv::BlockLayout layout = choice.Layout(config);
+  const double bytes = BytesPerToken(layout);
+  spdlog::info("--kv auto: KL {:.3g}, target {:g}: {:.0f} bytes per token, {:.2f} times smaller than f16; {}",
+               choice.kl, choice.kl_target, bytes, F16BytesPerToken(layout) / bytes, how);
+}
+
+CodecChoice Search(CodecChoice choice, const std::string& text, double target,
+                   model::Transformer& transformer, const Encoder& encode, ThreadPool& threads) {
+  const model::ModelConfig& config = transformer.Config();
+  const auto begin = std::chrono::steady_clock::now();
+  choice.text = DigestOf(text);
+  choice.kl_target = target;
+  const std::string path = CachePath(transformer.WeightsDigest(), choice.text, target);
+  if (std::optional<CodecChoice> cached = ReadCache(path, choice.model, config)) {
+    Report(*cached, config, "found in " + path);
+    return *std::move(cached);
+  }
+  const std::vector<int32_t> tokens = encode(text);
+  KvProbe probe(transformer, tokens, threads);
+  if (config.num_kv_heads > 1) choice.priorities = RankHeads(transformer, tokens, threads);
+  FoundCodecs found = SearchCodecs(probe, choice.priorities, target);
+  choice.layers = std::move(found.layers);
+  choice.kl = found.kl;
+  const bool mixed = std::any_of(
+      choice.layers.begin(), choice.layers.end(),
+      [](const kv::LayerCodecs& layer) { return kv::IsFlashqMixed(layer.k) || kv::IsFlashqMixed(layer.v); });
+  if (!mixed) choice.priorities = {};
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  Report(choice, config,
+         fmt::format("{} passes over {} tokens, {:.1f} s", probe.NumPasses(), probe.NumTokens(),
+                     seconds.count()));
+  WriteCache(path, choice, config);
+  return choice;
+}
+
+// Gives the heads of flashq-mixed their bits.
+CodecChoice Mixed(CodecChoice choice, const std::string& text, model::Transformer& transformer,
+                  const Encoder& encode, ThreadPool& threads) {
+  choice.text = DigestOf(text);
+  choice.priorities = RankHeads(transformer, encode(text), threads);
+  for (size_t layer = 0; layer < choice.layers.size(); ++layer) {
+    kv::LayerCodecs& codecs = choice.layers[layer];
+    if (kv::LacksHeadBits(codecs.k)) codecs.k = MixedCodec(codecs.k, choice.priorities.keys[layer]);
+    if (kv::LacksHeadBits(codecs.v)) codecs.v = MixedCodec(codecs.v, choice.priorities.values[layer]);
+  }
+  return choice;
+}
+
+CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer, const Encoder& encode,
+                   ThreadPool& threads) {
+  const model::ModelConfig& config = transformer.Config();
+  const kv::CodecFlags& flags = options.flags;
+  const Digest model = options.model.value_or(transformer.WeightsDigest());
+  if (!options.stored.empty()) {
+    return ReadChoice(options.stored, options.stored_in, model, config);
+  }
+  Check(options);
+  if (IsFile(flags.kv)) return ReadChoice(ReadBounded(flags.kv), flags.kv, model, config);
+  CodecChoice choice;
+  choice.model = model;
+  choice.layers.assign(static_cast<size_t>(config.num_layers), {flags.Keys(), flags.Values()});
+  if (IsPlain(flags)) {
+    choice.Layout(config);  // refuses what does not exist
+    return choice;
+  }
+  const std::string text =
+      options.calibration.empty() ? std::string(CalibrationText()) : ReadBounded(options.calibration);
+  for (const std::string& spec : {flags.Keys(), flags.Values()}) {  // before the heads are ranked for them
+    if (kv::LacksHeadBits(spec)) kv::ParseHeadCodecs(kv::WithHeadBits(spec, "24"), 1, config.head_dim);
+  }
+  if (IsAuto(flags.kv)) return Search(choice, text, Target(flags.kv), transformer, encode, threads);
+  return Mixed(choice, text, transformer, encode, threads);
+}
+
+}  // namespace
+
+std::string CodecHelp() {
+  return kv::CodecNames() +
+         ", with parameters as name:key=value; flashq-mixed: flashq2 for the half of each layer's heads that "
+         "bears it best, flashq4 for the others; auto or auto:kl=0.01: what takes the fewest bytes, layer by "
+         "layer, with a mean divergence from f32 of at most that, found by probing the model once; "
+         "FILE.json: "
+         "a choice that --kv-out wrote";
+}
+
+bool IsPlain(const kv::CodecFlags& flags) {
+  return !IsAuto(flags.kv) && !IsFile(flags.kv) && !kv::LacksHeadBits(flags.Keys()) &&
+         !kv::LacksHeadBits(flags.Values());
+}
+
+CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transformer, const Encoder& encode,
+                         ThreadPool& threads) {
+  // Before the work that it may cost: a file that cannot be written is told at once.
+  std::unique_ptr<AtomicFile> out;
+  if (!options.out.empty()) out = std::make_unique<AtomicFile>(options.out);
+  const CodecChoice choice = Choose(options, transformer, encode, threads);
+  if (out != nullptr) Write(*out, choice, transformer.Config());
+  return choice;
+}
+
+kv::BlockLayout MakeKvLayout(const kv::CodecFlags& flags, model::Transformer& transformer,
+                             const model::Tokenizer& tokenizer, ThreadPool& threads) {
+  CodecOptions options;
+  options.flags = flags;
+  return ChooseCodecs(options, transformer, MakeEncoder(tokenizer), threads).Layout(transformer.Config());
+}
+
+}  // namespace throng::engine

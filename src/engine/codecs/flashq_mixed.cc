@@ -1,0 +1,75 @@
+#include "engine/codecs/flashq_mixed.h"
+
+#include <limits>
+
+#include "base/error.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/sequence_cache.h"
+#include "kv/codec_table.h"
+#include "kv/flashq/flashq_priority.h"
+#include "model/config.h"
+#include "model/transformer.h"
+
+namespace throng::engine {
+namespace {
+
+constexpr size_t kBlocks = 2;
+constexpr size_t kTokens = kBlocks * kv::kPageTokens;
+
+double Priority(const kv::SequenceCache& cache, kv::Part part, int layer, int head) {
+  const kv::BlockLayout& layout = cache.Layout();
+  const kv::PageSpec& page = layout.At(layer, head);
+  const size_t size = static_cast<size_t>(kv::kPageTokens) * static_cast<size_t>(layout.head_dim);
+  std::vector<float> rows(kBlocks * size);
+  for (size_t block = 0; block < kBlocks; ++block) {
+    const kv::PageView view = cache.Sealed(layer, head, static_cast<int>(block));
+    float* to = rows.data() + block * size;
+    if (part == kv::Part::kKeys) {
+      page.keys->Decode(part, view.keys, to);
+    } else {
+      page.values->Decode(part, view.values, to);
+    }
+  }
+  return kv::FlashqPriority(rows, layout.head_dim);
+}
+
+std::vector<std::vector<double>> Priorities(const kv::SequenceCache& cache, kv::Part part) {
+  const kv::BlockLayout& layout = cache.Layout();
+  std::vector<std::vector<double>> priorities(static_cast<size_t>(layout.num_layers));
+  for (int layer = 0; layer < layout.num_layers; ++layer) {
+    for (int head = 0; head < layout.num_kv_heads; ++head) {
+      priorities[static_cast<size_t>(layer)].push_back(Priority(cache, part, layer, head));
+    }
+  }
+  return priorities;
+}
+
+}  // namespace
+
+HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_t> text,
+                         ThreadPool& threads) {
+  const model::ModelConfig& config = transformer.Config();
+  if (static_cast<size_t>(config.context_length) < kTokens || text.size() < kTokens) {
+    throw MakeError(text.size() < kTokens ? ErrorCode::kInvalid : ErrorCode::kUnsupported,
+                    "{}: ranking the heads takes {} tokens, the model's context has {} and the text {}",
+                    kv::kFlashqMixed, kTokens, config.context_length, text.size());
+  }
+  const kv::CodecFlags f32{.kv = "f32", .k = "", .v = ""};
+  kv::BlockPool pool(kv::MakeLayout(f32, config.num_layers, config.num_kv_heads, config.head_dim),
+                     std::numeric_limits<size_t>::max() / 2);
+  kv::SequenceCache cache(pool);
+  if (!cache.Reserve(static_cast<int>(kTokens))) {
+    throw MakeError(ErrorCode::kExhausted, "{}: no memory to rank the heads", kv::kFlashqMixed);
+  }
+  const model::BatchItem item{text.first(kTokens), &cache, 0};
+  transformer.Forward({&item, 1}, threads, nullptr);
+  return {.keys = Priorities(cache, kv::Part::kKeys), .values = Priorities(cache, kv::Part::kValues)};
+}
+
+std::string MixedCodec(std::string_view spec, std::span<const double> priorities) {
+  std::string bits;
+  for (const int of_head : kv::FlashqHeadBits(priorities)) bits += std::to_string(of_head);
+  return kv::WithHeadBits(spec, bits);
+}
+
+}  // namespace throng::engine

@@ -1,0 +1,145 @@
+// Constrained decoding: which tokens may come next, so that a finished answer is one of the choices or fits
+// the JSON schema. One Vocabulary per tokenizer, one Constraint per distinct llm::Constraint, one Matcher per
+// sequence.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "llm/grammar/automaton.h"
+#include "llm/llm.h"
+
+namespace throng::engine {
+
+// The tokens as bytes, in a trie. Immutable, so that threads may share it.
+class Vocabulary {
+ public:
+  // bytes[id] is what the token adds to the text, perhaps a part of a code point; empty for tokens that an
+  // answer never contains (control tokens). eog_ids end a generation, whatever their bytes.
+  Vocabulary(std::span<const std::string> bytes, std::vector<int32_t> eog_ids);
+
+  size_t NumTokens() const { return token_bytes_.size(); }
+  size_t MaskWords() const { return (NumTokens() + 63) / 64; }
+  const std::string& Bytes(int32_t token) const { return token_bytes_[static_cast<size_t>(token)]; }
+  bool IsEndOfGeneration(int32_t token) const;
+
+ private:
+  friend class Constraint;
+
+  // Nodes in preorder: a walk goes to the next node, or to `skip` if no text goes on with this byte.
+  struct Node {
+    uint32_t skip;         // first node after the subtree
+    uint32_t first_token;  // its tokens: [first_token, the next node's first_token) of sorted_tokens_
+    uint32_t depth;        // 1 for the first byte of a token
+    uint8_t byte;
+  };
+
+  void BuildTrie();
+
+  std::vector<std::string> token_bytes_;
+  std::vector<int32_t> eog_ids_;        // sorted
+  std::vector<int32_t> sorted_tokens_;  // those with bytes, ordered by bytes
+  std::vector<Node> nodes_;             // one more than there are: its first_token ends the last node's
+  uint32_t max_depth_ = 0;
+  bool has_byte_[256] = {};  // a token of this single byte exists
+};
+
+// What an answer may look like, compiled for one vocabulary. Its matchers may be used from several threads.
+class Constraint {
+ public:
+  // Throws kInvalid for a schema that is wrong or too large, kUnsupported for one with keywords that we do
+  // not know, and if no sequence of tokens spells an allowed answer.
+  Constraint(const llm::Constraint& spec, std::shared_ptr<const Vocabulary> vocabulary);
+
+  // No answer needs more tokens, its end-of-generation token included (each other token has at least one
+  // byte); empty if a string or an array has no upper bound.
+  std::optional<int64_t> LongestAnswerTokens() const;
+
+  const Vocabulary& GetVocabulary() const { return *vocabulary_; }
+
+ private:
+  friend class Matcher;
+  using Mask = std::vector<uint64_t>;
+
+  Constraint(const llm::Grammar& grammar, std::shared_ptr<const Vocabulary> vocabulary);
+
+  // Called with mutex_ held, as is all below.
+  template <typename Found>
+  size_t Walk(llm::Automaton::State state, const Found& found);
+  std::shared_ptr<const Mask> MaskOf(llm::Automaton::State state);
+  void FindDeadEnds();
+  bool IsAlive(llm::Automaton::State state) const {
+    return !has_dead_ends_ || alive_[static_cast<size_t>(state)];
+  }
+  llm::Automaton::State Restore(const llm::Automaton::Saved& saved);
+
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  std::optional<int64_t> longest_bytes_;
+  std::mutex mutex_;
+  llm::Automaton automaton_;                                                      // guarded by mutex_
+  std::unordered_map<llm::Automaton::State, std::shared_ptr<const Mask>> masks_;  // guarded by mutex_
+  std::vector<llm::Automaton::State> walk_;  // guarded by mutex_; state by depth
+  // Only for vocabularies that lack single bytes which the answers need: the states from which tokens reach
+  // an end.
+  bool has_dead_ends_ = false;
+  std::vector<bool> alive_;
+};
+
+// Where one sequence is in its answer.
+class Matcher {
+ public:
+  explicit Matcher(std::shared_ptr<Constraint> constraint);
+
+  // Sets bit t & 63 of mask[t / 64] exactly for the tokens t that may come next; end-of-generation tokens
+  // exactly if the answer is complete. mask has MaskWords() words. No bit is set once an end-of-generation
+  // token has been accepted.
+  void AllowedTokens(std::span<uint64_t> mask);
+
+  // Goes on by one token. False, and nothing changes, if it is not allowed.
+  [[nodiscard]] bool Accept(int32_t token);
+
+  bool IsComplete() const {
+    return complete_;
+  }  // the text so far is an allowed answer (perhaps not the only one)
+  bool IsFinished() const { return finished_; }  // an end-of-generation token has been accepted
+  bool OnlyEndIsLeft() const {
+    return only_end_;
+  }  // complete, and nothing can follow: sampling is not needed
+
+ private:
+  void Enter(llm::Automaton::State state);  // with the constraint's mutex held
+
+  std::shared_ptr<Constraint> constraint_;
+  llm::Automaton::Saved state_;
+  bool complete_ = false;
+  bool finished_ = false;
+  bool only_end_ = false;
+};
+
+// The constraints of a run are few and come again with each step: the most recently used stay compiled.
+class ConstraintCache {
+ public:
+  explicit ConstraintCache(std::shared_ptr<const Vocabulary> vocabulary, size_t capacity = 256);
+
+  // Throws as the constructor of Constraint does. May be called from several threads.
+  std::shared_ptr<Constraint> Get(const llm::Constraint& spec);
+
+ private:
+  using Entry = std::pair<std::string, std::shared_ptr<Constraint>>;
+
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  size_t capacity_;
+  std::mutex mutex_;
+  std::list<Entry> recent_;  // guarded by mutex_; most recent first
+  std::unordered_map<std::string, std::list<Entry>::iterator> entries_;  // guarded by mutex_
+};
+
+}  // namespace throng::engine

@@ -1,0 +1,174 @@
+#include "engine/sampling/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <set>
+
+namespace throng::engine {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+llm::Sampling WithTemperature(float temperature) {
+  llm::Sampling sampling;
+  sampling.temperature = temperature;
+  sampling.seed = 7;
+  return sampling;
+}
+
+// How often each token is drawn in n draws.
+std::vector<int> Histogram(const std::vector<float>& logits, const llm::Sampling& sampling, int n,
+                           std::vector<uint64_t> mask = {}) {
+  Sampler sampler;
+  std::vector<int> counts(logits.size());
+  for (int i = 0; i < n; ++i) {
+    const int32_t token = sampler.Sample(logits, mask, {}, sampling, {1, 2, 3}, i);
+    EXPECT_GE(token, 0);
+    if (token >= 0) ++counts[static_cast<size_t>(token)];
+  }
+  return counts;
+}
+
+TEST(Sampler, GreedyTiesGoToTheLowestId) {
+  Sampler sampler;
+  const std::vector<float> logits = {1, 3, kNan, 3, 2};
+  EXPECT_EQ(sampler.Sample(logits, {}, {}, WithTemperature(0), {}, 0), 1);
+  const std::vector<uint64_t> mask = {0b11001};
+  EXPECT_EQ(sampler.Sample(logits, mask, {}, WithTemperature(0), {}, 0), 3);
+}
+
+TEST(Sampler, SaysWhenNoTokenIsLeft) {
+  Sampler sampler;
+  const std::vector<uint64_t> none = {0};
+  for (const float temperature : {0.0f, 1.0f}) {
+    EXPECT_EQ(sampler.Sample(std::vector<float>{1, 2}, none, {}, WithTemperature(temperature), {}, 0), -1);
+    EXPECT_EQ(sampler.Sample(std::vector<float>{kNan, kNan}, {}, {}, WithTemperature(temperature), {}, 0),
+              -1);
+  }
+}
+
+TEST(Sampler, SurvivesInfiniteLogits) {
+  Sampler sampler;
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-kInf, -kInf}, {}, {}, WithTemperature(0), {}, 0), 0);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{0, kInf, -kInf}, {}, {}, WithTemperature(1), {}, 0), 1);
+  EXPECT_GE(sampler.Sample(std::vector<float>{-kInf, -kInf}, {}, {}, WithTemperature(1), {}, 0), 0);
+}
+
+TEST(Sampler, DrawsFollowTheDistribution) {
+  const std::vector<float> logits = {0, 1, 2, 3};
+  for (const float temperature : {0.5f, 1.0f, 2.0f}) {
+    const int n = 20000;
+    const std::vector<int> counts = Histogram(logits, WithTemperature(temperature), n);
+    double sum = 0;
+    for (const float logit : logits) sum += std::exp(logit / temperature);
+    for (size_t i = 0; i < logits.size(); ++i) {
+      EXPECT_NEAR(counts[i] / double(n), std::exp(logits[i] / temperature) / sum, 0.015) << i;
+    }
+  }
+}
+
+TEST(Sampler, MaskedTokensAreNeverDrawn) {
+  const std::vector<int> counts = Histogram({5, 1, 1, 9}, WithTemperature(1), 2000, {0b0110});
+  EXPECT_EQ(counts[0], 0);
+  EXPECT_EQ(counts[3], 0);
+  EXPECT_NEAR(counts[1] / 2000.0, 0.5, 0.05);
+}
+
+TEST(Sampler, TopKKeepsTheLargestAndTheLowestIdsOfEqualOnes) {
+  llm::Sampling sampling = WithTemperature(1);
+  sampling.top_k = 2;
+  const std::vector<int> counts = Histogram({1, 5, 1, 1}, sampling, 3000);
+  EXPECT_GT(counts[0], 0);
+  EXPECT_GT(counts[1], 0);
+  EXPECT_EQ(counts[2] + counts[3], 0);
+}
+
+TEST(Sampler, TopPKeepsTheShortestRunThatReachesIt) {
+  llm::Sampling sampling = WithTemperature(1);
+  sampling.top_p = 0.7f;
+  // Probabilities 0.1, 0.5, 0.3, 0.1: two tokens reach 0.7.
+  const std::vector<float> logits = {std::log(0.1f), std::log(0.5f), std::log(0.3f), std::log(0.1f)};
+  const std::vector<int> counts = Histogram(logits, sampling, 8000);
+  EXPECT_EQ(counts[0] + counts[3], 0);
+  EXPECT_NEAR(counts[1] / 8000.0, 0.5 / 0.8, 0.02);
+}
+
+TEST(Sampler, TopPWorksOverFlatLargeVocabularies) {
+  llm::Sampling sampling = WithTemperature(1);
+  sampling.top_p = 0.5f;
+  const std::vector<int> counts = Histogram(std::vector<float>(1000, 0.0f), sampling, 500);
+  for (size_t i = 502; i < counts.size(); ++i) EXPECT_EQ(counts[i], 0) << i;
+}
+
+TEST(Sampler, MinPIsRelativeToTheMostLikely) {
+  llm::Sampling sampling = WithTemperature(1);
+  sampling.min_p = 0.5f;
+  const std::vector<int> counts =
+      Histogram({std::log(0.6f), std::log(0.29f), std::log(0.31f)}, sampling, 4000);
+  EXPECT_GT(counts[0], 0);
+  EXPECT_EQ(counts[1], 0);
+  EXPECT_GT(counts[2], 0);
+}
+
+TEST(Sampler, RepetitionPenaltyAppliesOncePerToken) {
+  Sampler sampler;
+  llm::Sampling sampling;
+  sampling.repetition_penalty = 1.5f;
+  const std::vector<float> logits = {4, 3, -1};
+  const std::vector<int32_t> repeated = {0, 0, 0, 0};  // 4 / 1.5 = 2.67 < 3
+  EXPECT_EQ(sampler.Sample(logits, {}, repeated, sampling, {}, 0), 1);
+  const std::vector<int32_t> both = {0, 1, 99, -5};  // 2.67 > 2; ids outside the vocabulary are harmless
+  EXPECT_EQ(sampler.Sample(logits, {}, both, sampling, {}, 0), 0);
+  const std::vector<float> negative = {-1, -1.2f};
+  EXPECT_EQ(sampler.Sample(negative, {}, std::vector<int32_t>{0}, sampling, {}, 0), 1);
+}
+
+TEST(Sampler, DependsOnTheKeyAndNotOnWhatWasSampledBefore) {
+  std::vector<float> logits(300);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i % 17) * 0.1f;
+  llm::Sampling sampling = WithTemperature(0.8f);
+  sampling.top_k = 100;
+  sampling.top_p = 0.9f;
+  Sampler used;
+  for (int i = 0; i < 50; ++i) used.Sample(logits, {}, {}, sampling, {9, 9, 9}, i);
+  std::set<int32_t> seen;
+  for (int i = 0; i < 50; ++i) {
+    Sampler fresh;
+    const int32_t token = fresh.Sample(logits, {}, {}, sampling, {1, -2, 3}, i);
+    EXPECT_EQ(used.Sample(logits, {}, {}, sampling, {1, -2, 3}, i), token);
+    seen.insert(token);
+  }
+  EXPECT_GT(seen.size(), 10u);
+  std::vector<int32_t> by_agent, by_seed, plain;
+  for (int i = 0; i < 20; ++i) {
+    plain.push_back(used.Sample(logits, {}, {}, sampling, {1, -2, 3}, i));
+    by_agent.push_back(used.Sample(logits, {}, {}, sampling, {2, -2, 3}, i));
+    llm::Sampling other = sampling;
+    other.seed = 8;
+    by_seed.push_back(used.Sample(logits, {}, {}, other, {1, -2, 3}, i));
+  }
+  EXPECT_NE(plain, by_agent);
+  EXPECT_NE(plain, by_seed);
+}
+
+TEST(Sampler, RefusesSettingsOutOfRange) {
+  const auto refuses = [](auto change) {
+    llm::Sampling sampling;
+    change(sampling);
+    EXPECT_THROW(ValidateSampling(sampling), Error);
+  };
+  ValidateSampling({});
+  refuses([](auto& s) { s.temperature = -1; });
+  refuses([](auto& s) { s.temperature = kNan; });
+  refuses([](auto& s) { s.top_k = -1; });
+  refuses([](auto& s) { s.top_p = 0; });
+  refuses([](auto& s) { s.top_p = 1.1f; });
+  refuses([](auto& s) { s.min_p = kNan; });
+  refuses([](auto& s) { s.repetition_penalty = 0; });
+}
+
+}  // namespace
+}  // namespace throng::engine

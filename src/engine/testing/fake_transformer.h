@@ -1,0 +1,104 @@
+// A test double of the transformer: its "keys" are the token ids, and the logits of a position are a hash of
+// all tokens that the cache then holds. So an answer tells whether the cache was right, and nothing needs
+// weights.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "base/rng.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/open_page.h"
+#include "kv/codec_table.h"
+#include "model/config.h"
+#include "model/transformer.h"
+
+namespace throng::engine {
+
+class FakeTransformer : public model::Transformer {
+ public:
+  static constexpr int kHeadDim = 8;
+
+  explicit FakeTransformer(int vocab) : config_{} {
+    config_.vocab_size = vocab;
+    config_.context_length = 2048;
+    config_.num_layers = 1;
+    config_.num_kv_heads = 1;
+    config_.head_dim = kHeadDim;
+  }
+
+  static kv::BlockLayout Layout() { return kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, 1, 1, kHeadDim); }
+
+  // What Forward gives for the last of these tokens; every one counts.
+  static void Logits(const std::vector<int32_t>& history, std::span<float> logits) {
+    uint64_t hash = 0;
+    for (const int32_t token : history)
+      hash = Mix64(hash + 0x9e3779b97f4a7c15ull + static_cast<uint32_t>(token));
+    const CounterRng rng(hash);
+    for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(rng.At(i) >> 40) * 0x1p-20f;
+  }
+
+  const model::ModelConfig& Config() const override { return config_; }
+  Digest WeightsDigest() const override { return {}; }
+
+  void Forward(std::span<const model::BatchItem> items, ThreadPool& pool, float* logits) override {
+    if (before_forward) before_forward(items);
+    ++num_steps;
+    most_items = std::max(most_items, items.size());
+    size_t num_tokens = 0;
+    for (const model::BatchItem& item : items) num_tokens += item.tokens.size();
+    most_tokens = std::max(most_tokens, num_tokens);
+    num_tokens_computed += num_tokens;
+    const auto vocab = static_cast<size_t>(config_.vocab_size);
+    for (const model::BatchItem& item : items) {
+      Append(item);
+      const int end = item.cache->NumTokens() + static_cast<int>(item.tokens.size());
+      for (int i = item.num_logits; i > 0; --i, logits += vocab) {
+        Logits(History(*item.cache, end - i + 1), {logits, vocab});
+      }
+      item.cache->FinishLayer(0, 0);
+      item.cache->EndChunk();
+    }
+  }
+
+  std::function<void(std::span<const model::BatchItem>)> before_forward;  // may throw
+  std::atomic<size_t> num_steps{0};
+  std::atomic<size_t> num_tokens_computed{0};
+  size_t most_items = 0;   // of one step
+  size_t most_tokens = 0;  // of one step
+
+ private:
+  static void Append(const model::BatchItem& item) {
+    std::vector<float> rows(item.tokens.size() * kHeadDim);
+    for (size_t i = 0; i < item.tokens.size(); ++i) rows[i * kHeadDim] = static_cast<float>(item.tokens[i]);
+    item.cache->BeginChunk(static_cast<int>(item.tokens.size()));
+    item.cache->Append(0, 0, rows.data(), rows.data(), kHeadDim);
+  }
+
+  // The first num_tokens tokens, read as attention does: sealed pages, and the open page of the last one.
+  static std::vector<int32_t> History(const kv::SequenceCache& cache, int num_tokens) {
+    const kv::PageSpec& spec = cache.Layout().At(0, 0);
+    std::vector<int32_t> tokens;
+    float rows[kv::kPageTokens * kHeadDim];
+    const int last_block = (num_tokens - 1) / kv::kPageTokens;
+    for (int block = 0; block <= last_block; ++block) {
+      if (block < last_block) {
+        spec.values->Decode(kv::Part::kValues, cache.Sealed(0, 0, block).values, rows);
+      } else {
+        spec.open_values->Decode(kv::Part::kValues, cache.Open(0, 0, block).values, rows);
+      }
+      for (int i = 0; i < kv::kPageTokens && static_cast<int>(tokens.size()) < num_tokens; ++i) {
+        tokens.push_back(static_cast<int32_t>(rows[i * kHeadDim]));
+      }
+    }
+    return tokens;
+  }
+
+  model::ModelConfig config_;
+};
+
+}  // namespace throng::engine

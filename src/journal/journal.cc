@@ -1,0 +1,378 @@
+#include "journal/journal.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "journal/schema.h"
+#include "journal/statements.h"
+
+namespace throng::journal {
+
+namespace {
+
+// A transaction of so many rows is closed even if no answer arrives: bounds what is held in memory.
+constexpr int64_t kMaxRowsPending = 20000;
+
+constexpr llm::FinishReason kFinishReasons[] = {  // by the number that is stored
+    llm::FinishReason::kStop, llm::FinishReason::kLength, llm::FinishReason::kError};
+
+std::string NowUtc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc;
+  gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+std::string JoinMembers(const sim::CommitRecord& record) {
+  std::string text;
+  for (const sim::MemberCommit& member : record.members) {
+    if (!text.empty()) text += ',';
+    text += std::to_string(member.id);
+  }
+  return text;
+}
+
+}  // namespace
+
+// Tells other processes that this one writes. SQLite's own locks are on other byte ranges of the same file
+// and are lost when any descriptor of it is closed: this one is closed last.
+struct Journal::FileLock {
+  int fd = -1;
+
+  FileLock(const std::string& path, bool create) {
+    fd = open(path.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT | O_EXCL : 0), 0644);
+    if (fd < 0 && errno == EEXIST) {
+      throw MakeError(ErrorCode::kInvalid, "journal {}: the file exists; resume it, or give another name",
+                      path);
+    }
+    if (fd < 0) throw MakeError(ErrorCode::kIo, "journal {}: {}", path, std::strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      close(fd);
+      throw MakeError(ErrorCode::kUnavailable, "journal {}: another running program writes it", path);
+    }
+  }
+  ~FileLock() { close(fd); }
+};
+
+Journal::Journal(const std::string& path) : path_(path) {}
+
+Journal::~Journal() {
+  try {
+    Flush();
+  } catch (const Error&) {
+    // Whoever needs to know has called Flush.
+  }
+  statements_.reset();
+  database_.reset();
+  if (new_) unlink(path_.c_str());
+}
+
+std::unique_ptr<Journal> Journal::Create(const std::string& path, const JournalOptions& options) {
+  std::unique_ptr<Journal> journal(new Journal(path));
+  journal->lock_ = std::make_unique<FileLock>(path, true);
+  journal->new_ = true;
+  journal->database_ = std::make_unique<Database>(path, false);
+  journal->UseWriteAheadLog(options);
+  journal->database_->Execute("BEGIN");
+  journal->database_->Execute(kSchema);
+  journal->database_->Execute(
+      fmt::format("PRAGMA application_id={}; PRAGMA user_version={}", kApplicationId, kFormatVersion)
+          .c_str());
+  journal->database_->Execute("COMMIT");
+  journal->statements_ = std::make_unique<Statements>(*journal->database_);
+  return journal;
+}
+
+std::unique_ptr<Journal> Journal::OpenToWrite(const std::string& path, const JournalOptions& options) {
+  std::unique_ptr<Journal> journal(new Journal(path));
+  journal->lock_ = std::make_unique<FileLock>(path, false);
+  journal->database_ = std::make_unique<Database>(path, false);
+  journal->CheckFormat();  // before anything is changed
+  journal->UseWriteAheadLog(options);
+  journal->ReadManifest();
+  journal->statements_ = std::make_unique<Statements>(*journal->database_);
+  return journal;
+}
+
+std::unique_ptr<Journal> Journal::OpenToRead(const std::string& path) {
+  std::unique_ptr<Journal> journal(new Journal(path));
+  if (access(path.c_str(), R_OK) != 0) {
+    throw MakeError(ErrorCode::kIo, "journal {}: {}", path, std::strerror(errno));
+  }
+  journal->database_ = std::make_unique<Database>(path, true);
+  journal->CheckFormat();
+  journal->ReadManifest();
+  journal->statements_ = std::make_unique<Statements>(*journal->database_);
+  return journal;
+}
+
+void Journal::UseWriteAheadLog(const JournalOptions& options) {
+  if (database_->TextOf("PRAGMA journal_mode=WAL") != "wal") {
+    throw MakeError(ErrorCode::kUnsupported, "journal {}: its file system cannot hold a write-ahead log",
+                    path_);
+  }
+  database_->Execute(options.sync_always ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+}
+
+void Journal::CheckFormat() {
+  const std::string application = database_->TextOf("PRAGMA application_id");
+  const std::string version = database_->TextOf("PRAGMA user_version");
+  const std::string tables = database_->TextOf("SELECT count(*) FROM sqlite_master");
+  if (application == "0" && tables == "0") {
+    throw MakeError(ErrorCode::kCorrupt,
+                    "journal {}: the file is empty, the run had not begun; remove it and begin again", path_);
+  }
+  if (application != std::to_string(kApplicationId)) {
+    throw MakeError(ErrorCode::kCorrupt, "journal {}: the file is not a journal", path_);
+  }
+  if (version != std::to_string(kFormatVersion)) {
+    throw MakeError(ErrorCode::kUnsupported, "journal {}: it has format {}, this program knows format {}",
+                    path_, version, kFormatVersion);
+  }
+}
+
+void Journal::ReadManifest() {
+  Statement statement(*database_, "SELECT key, value FROM manifest");
+  while (statement.Step()) manifest_[statement.Text(0)] = statement.Text(1);
+  if (manifest_.empty()) {
+    throw MakeError(ErrorCode::kCorrupt,
+                    "journal {}: it has no manifest, the run had not begun; remove it and begin again",
+                    path_);
+  }
+}
+
+const std::string& Journal::ManifestValue(const std::string& key) const {
+  const auto it = manifest_.find(key);
+  if (it == manifest_.end()) {
+    throw MakeError(ErrorCode::kCorrupt, "journal {}: its manifest has no {}", path_, key);
+  }
+  return it->second;
+}
+
+void Journal::SetManifest(const std::string& key, const std::string& value) {
+  Touch();
+  manifest_[key] = value;
+  statements_->set_manifest.Bind(key).Bind(value).Run();
+}
+
+namespace {
+
+// What must be equal for a run to go on. The mode may change: it changes nothing but time.
+Manifest Essentials(const sim::World& world, const sim::RunOptions& options, const std::string& backend) {
+  return {{JournalKeys::kWorld, world.Name()},
+          {JournalKeys::kScenario, world.ScenarioDigest().Hex()},
+          {JournalKeys::kBackend, backend},
+          {JournalKeys::kCoupling, sim::CouplingName(options.coupling)},
+          {JournalKeys::kAgents, std::to_string(world.NumAgents())},
+          {JournalKeys::kSteps, std::to_string(options.steps)},
+          {JournalKeys::kSeed, sim::FormatSeeds({options.seed, options.seed_changes})}};
+}
+
+}  // namespace
+
+void Journal::Begin(Manifest manifest, const sim::World& world, const sim::RunOptions& options,
+                    const std::string& backend) {
+  for (const auto& [key, value] : Essentials(world, options, backend)) manifest[key] = value;
+  manifest[JournalKeys::kProgram] = THRONG_VERSION;
+  manifest[JournalKeys::kMode] = sim::ModeName(options.mode);
+  for (const auto& [key, value] : manifest) SetManifest(key, value);
+  WriteStart(world, options.interventions);
+  Flush();
+  new_ = false;
+}
+
+void Journal::CheckSame(const sim::World& world, const sim::RunOptions& options,
+                        const std::string& backend) const {
+  for (const auto& [key, value] : Essentials(world, options, backend)) {
+    if (ManifestValue(key) != value) {
+      throw MakeError(ErrorCode::kInvalid, "journal {}: it was begun with {} {}, and cannot go on with {}",
+                      path_, key, ManifestValue(key), value);
+    }
+  }
+}
+
+void Journal::StartSession() {
+  Statement statement(*database_, "INSERT INTO sessions(started, ended, outcome) VALUES(?, '', '')");
+  Touch();
+  statement.Bind(std::string_view(NowUtc())).Run();
+  Flush();
+}
+
+void Journal::EndSession(std::string_view outcome) {
+  Statement statement(*database_,
+                      "UPDATE sessions SET ended=?, outcome=? WHERE id=(SELECT max(id) FROM sessions)");
+  Touch();
+  statement.Bind(std::string_view(NowUtc())).Bind(outcome).Run();
+  Flush();
+}
+
+void Journal::Touch() {
+  if (in_transaction_ && rows_pending_ >= kMaxRowsPending) Flush();
+  if (!in_transaction_) {
+    database_->Execute("BEGIN IMMEDIATE");
+    in_transaction_ = true;
+    rows_pending_ = 0;
+  }
+  ++rows_pending_;
+}
+
+void Journal::Flush() {
+  if (!in_transaction_) return;
+  database_->Execute("COMMIT");
+  in_transaction_ = false;
+}
+
+std::optional<JournaledAnswer> Journal::FindAnswer(const llm::CallKey& key) {
+  Statement& find = statements_->find_answer;
+  find.Bind(int64_t{key.step}).Bind(int64_t{key.agent}).Bind(int64_t{key.call});
+  std::optional<JournaledAnswer> answer;
+  while (find.Step()) {
+    answer.emplace();
+    answer->prompt_digest = find.GetDigest(0);
+    llm::Completion& completion = answer->completion;
+    completion.key = key;
+    completion.finish = kFinishReasons[std::clamp(find.Int(1), int64_t{0}, int64_t{2})];
+    completion.text = find.Text(2);
+    if (completion.finish == llm::FinishReason::kError) {
+      completion.error = Error(ErrorCode::kUnavailable, std::exchange(completion.text, {}));
+    }
+    completion.prompt_tokens = static_cast<int>(find.Int(3));
+    completion.output_tokens = static_cast<int>(find.Int(4));
+    completion.cached_prompt_tokens = static_cast<int>(find.Int(5));
+  }
+  return answer;
+}
+
+void Journal::AddAnswer(const llm::Completion& completion, std::string_view function,
+                        const Digest& prompt_digest, double issued_s, double arrived_s) {
+  Touch();
+  Statement& add = statements_->add_answer;
+  const llm::CallKey& key = completion.key;
+  add.Bind(int64_t{key.step})
+      .Bind(int64_t{key.agent})
+      .Bind(int64_t{key.call})
+      .Bind(function)
+      .Bind(prompt_digest);
+  const auto finish = std::find(std::begin(kFinishReasons), std::end(kFinishReasons), completion.finish);
+  THRONG_CHECK(finish != std::end(kFinishReasons));
+  add.Bind(int64_t{finish - std::begin(kFinishReasons)});
+  add.Bind(completion.error ? std::string_view(completion.error->what()) : completion.text);
+  add.Bind(int64_t{completion.prompt_tokens}).Bind(int64_t{completion.output_tokens});
+  add.Bind(int64_t{completion.cached_prompt_tokens}).Bind(issued_s).Bind(arrived_s).Run();
+}
+
+void Journal::OnCommit(const sim::CommitRecord& record) {
+  Statement& find = statements_->find_commit;
+  const sim::AgentId first = record.members.front().id;
+  find.Bind(int64_t{record.step}).Bind(int64_t{first});
+  bool known = false;
+  bool equal = false;
+  while (find.Step()) {
+    known = true;
+    equal = find.GetDigest(0) == record.digest;
+  }
+  if (known && !equal) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "journal {}: step {} of agent {} came out differently when it was done again: the scenario or the "
+        "program has changed since",
+        path_, record.step, first);
+  }
+  if (!known) WriteCommit(record);
+}
+
+void Journal::WriteCommit(const sim::CommitRecord& record) {
+  const int64_t step = record.step;
+  Touch();
+  statements_->add_commit.Bind(step).Bind(int64_t{record.members.front().id});
+  statements_->add_commit.Bind(std::string_view(JoinMembers(record))).Bind(record.digest).Run();
+  const auto write_body = [&](const sim::MemberCommit& agent) {
+    Touch();
+    statements_->add_body.Bind(step + 1).Bind(int64_t{agent.id}).Bind(int64_t{agent.body.pos.x});
+    statements_->add_body.Bind(int64_t{agent.body.pos.y}).Bind(std::string_view(agent.body.status)).Run();
+  };
+  for (const sim::MemberCommit& member : record.members) {
+    if (member.body_changed) write_body(member);
+    if (member.removed) WritePresence(record.step + 1, member.id, false);
+  }
+  for (const sim::MemberCommit& born : record.born) {
+    write_body(born);
+    WritePresence(record.step + 1, born.id, true);
+  }
+  for (const sim::CellWrite& cell : record.cells) {
+    Touch();
+    statements_->add_cell.Bind(step + 1).Bind(int64_t{cell.pos.x}).Bind(int64_t{cell.pos.y});
+    statements_->add_cell.Bind(std::string_view(cell.value)).Run();
+  }
+  std::map<sim::AgentId, int64_t> seq;
+  for (const sim::Event& event : record.events) {
+    Touch();
+    statements_->add_event.Bind(step).Bind(int64_t{event.agent}).Bind(seq[event.agent]++);
+    statements_->add_event.Bind(std::string_view(event.kind)).Bind(std::string_view(event.text)).Run();
+  }
+}
+
+void Journal::OnStep(sim::Step step, const Digest& hash) {
+  Statement& find = statements_->find_step;
+  find.Bind(int64_t{step});
+  bool known = false;
+  while (find.Step()) known = true;
+  if (known) return;  // its commits were compared one by one
+  Touch();
+  statements_->add_step.Bind(int64_t{step}).Bind(hash).Run();
+}
+
+void Journal::SetHash(const Digest& hash) {
+  SetManifest(JournalKeys::kHash, hash.Hex());
+  Flush();
+}
+
+void Journal::SetTokensInVain(uint64_t prompt, uint64_t output) {
+  SetManifest(JournalKeys::kTokensInVain, fmt::format("{},{}", prompt, output));
+}
+
+sim::Seeds Journal::GetSeeds() const {
+  try {
+    return sim::ParseSeeds(ManifestValue(JournalKeys::kSeed));
+  } catch (const Error& error) {
+    throw MakeError(ErrorCode::kCorrupt, "journal {}: {}", path_, error.what());
+  }
+}
+
+int64_t Journal::Bytes() const {
+  return std::stoll(database_->TextOf("PRAGMA page_count")) *
+         std::stoll(database_->TextOf("PRAGMA page_size"));
+}
+
+int64_t Journal::NumAnswers() const {
+  return std::stoll(database_->TextOf("SELECT count(*) FROM completions"));
+}
+
+sim::Step Journal::NumSteps() const {
+  return static_cast<sim::Step>(std::stoll(database_->TextOf("SELECT count(*) FROM steps")));
+}
+
+Digest Journal::CanonicalDigest() const {
+  Hasher hasher;
+  for (const CanonicalQuery& query : kCanonicalQueries) {
+    hasher.Add(query.table);
+    Statement statement(*database_, query.sql);
+    while (statement.Step()) {
+      for (int column = 0; column < query.columns; ++column) hasher.Add(statement.Text(column));
+    }
+  }
+  return hasher.Finish();
+}
+
+}  // namespace throng::journal

@@ -1,0 +1,96 @@
+#include "journal/journaled_llm.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "sim/cluster_run.h"
+
+namespace throng::journal {
+
+namespace {
+
+constexpr uint64_t kReplayedId = uint64_t{1} << 63;  // ids of the backend below are smaller
+// While waiting for answers, commits become visible to readers after this time.
+constexpr std::chrono::milliseconds kFlushInterval(100);
+
+}  // namespace
+
+JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures)
+    : below_(below),
+      journal_(journal),
+      keep_failures_(keep_failures),
+      may_replay_(journal.NumAnswers() > 0),
+      last_flush_(std::chrono::steady_clock::now()) {}
+
+uint64_t JournaledLlm::Submit(llm::Request request) {
+  const Digest digest = sim::DigestOfRequest(request);
+  if (may_replay_) {
+    std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
+    if (answer.has_value()) {
+      if (request.guess && answer->prompt_digest != digest) return below_.Submit(std::move(request));
+      if (answer->prompt_digest != digest) {
+        throw MakeError(
+            ErrorCode::kInvalid,
+            "journal {}: it answers another question than the one that is asked now ({}): the scenario or "
+            "the program has changed since",
+            journal_.Path(), request.function);
+      }
+      answer->completion.id = kReplayedId | ++num_replayed_;
+      replayed_.push_back(std::move(answer->completion));
+      return replayed_.back().id;
+    }
+  }
+  if (request.guess) return below_.Submit(std::move(request));
+  InFlight call{request.function, digest, below_.Now()};
+  const uint64_t id = below_.Submit(std::move(request));
+  in_flight_.emplace(id, std::move(call));
+  return id;
+}
+
+void JournaledLlm::FlushOften() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_flush_ < kFlushInterval) return;
+  last_flush_ = now;
+  journal_.Flush();
+}
+
+void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
+  if (!replayed_.empty()) {
+    for (llm::Completion& completion : replayed_) done.push_back(std::move(completion));
+    replayed_.clear();
+    return;
+  }
+  FlushOften();
+  const size_t begin = done.size();
+  below_.Wait(done, seconds);
+  bool added = false;
+  for (size_t i = begin; i < done.size(); ++i) {
+    const llm::Completion& completion = done[i];
+    const auto it = in_flight_.find(completion.id);
+    if (it == in_flight_.end()) continue;
+    const bool failed = completion.finish == llm::FinishReason::kError;
+    if (completion.finish != llm::FinishReason::kCancelled && (!failed || keep_failures_)) {
+      const InFlight& call = it->second;
+      journal_.AddAnswer(completion, call.function, call.prompt_digest, call.issued_s, below_.Now());
+      ++num_asked_;
+      added = true;
+    }
+    in_flight_.erase(it);
+  }
+  if (added) journal_.Flush();
+}
+
+void JournaledLlm::Confirm(const llm::Request& request, const llm::Completion& completion) {
+  if ((completion.id & kReplayedId) != 0) return;  // it came from the journal
+  below_.Confirm(request, completion);
+  if (completion.finish == llm::FinishReason::kError && !keep_failures_) return;
+  journal_.AddAnswer(completion, request.function, sim::DigestOfRequest(request), below_.Now(), below_.Now());
+  ++num_asked_;
+  journal_.Flush();
+}
+
+void JournaledLlm::Cancel(uint64_t id) {
+  if ((id & kReplayedId) == 0) below_.Cancel(id);  // answers of the journal are there already
+}
+
+}  // namespace throng::journal

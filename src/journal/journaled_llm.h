@@ -1,0 +1,56 @@
+// A backend that remembers: answers that the journal has come from there, at once; the others come from the
+// backend below and are in the journal before anyone sees them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "journal/journal.h"
+#include "llm/llm.h"
+
+namespace throng::journal {
+
+class JournaledLlm final : public llm::Llm {
+ public:
+  // Both must outlive this. keep_failures: a call that failed is an answer, too, and not asked again; for
+  // runs whose agents fall back.
+  JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures = false);
+
+  // Throws kInvalid if the journal has the answer to another request under this key.
+  uint64_t Submit(llm::Request request) override;
+  void Wait(std::vector<llm::Completion>& done, double seconds) override;
+  void Cancel(uint64_t id) override;
+  // Guesses are in the journal from here on; both times are that of the confirmation.
+  void Confirm(const llm::Request& request, const llm::Completion& completion) override;
+  bool WantsExpectations() const override { return below_.WantsExpectations(); }
+  void ExpectNext(uint32_t agent, int32_t step) override { below_.ExpectNext(agent, step); }
+  double Now() const override { return below_.Now(); }
+  std::string Identity() const override { return below_.Identity(); }
+  llm::Stats GetStats() const override { return below_.GetStats(); }
+
+  uint64_t NumReplayed() const { return num_replayed_; }  // calls answered by the journal
+  uint64_t NumAsked() const { return num_asked_; }        // answers that came from the backend
+
+ private:
+  struct InFlight {
+    std::string function;
+    Digest prompt_digest;
+    double issued_s;
+  };
+  void FlushOften();
+
+  llm::Llm& below_;
+  Journal& journal_;
+  bool keep_failures_;
+  bool may_replay_;  // else looking up is in vain
+  std::unordered_map<uint64_t, InFlight> in_flight_;
+  std::vector<llm::Completion> replayed_;
+  std::chrono::steady_clock::time_point last_flush_;
+  uint64_t num_replayed_ = 0;
+  uint64_t num_asked_ = 0;
+};
+
+}  // namespace throng::journal

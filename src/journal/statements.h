@@ -1,0 +1,28 @@
+// The prepared statements of a journal that is written.
+#pragma once
+
+#include "journal/journal.h"
+#include "journal/schema.h"
+#include "journal/sqlite.h"
+
+namespace throng::journal {
+
+struct Journal::Statements {
+  explicit Statements(Database& db)
+      : set_manifest(db, kSetManifest),
+        add_agent(db, kAddAgent),
+        add_answer(db, kAddAnswer),
+        find_answer(db, kFindAnswer),
+        add_commit(db, kAddCommit),
+        find_commit(db, kFindCommit),
+        add_body(db, kAddBody),
+        add_cell(db, kAddCell),
+        add_event(db, kAddEvent),
+        set_presence(db, kSetPresence),
+        add_step(db, kAddStep),
+        find_step(db, kFindStep) {}
+  Statement set_manifest, add_agent, add_answer, find_answer, add_commit, find_commit, add_body, add_cell,
+      add_event, set_presence, add_step, find_step;
+};
+
+}  // namespace throng::journal

@@ -1,0 +1,86 @@
+// The memory of blocks: slabs of two sizes (sealed, open) under one hard budget of bytes, and the ledger of
+// it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "kv/cache/ledger.h"
+#include "kv/cache/sequence_cache.h"
+
+namespace throng::kv {
+
+class SlabArena;
+
+// One slab; goes back to its pool when the last reference goes, and its memory to the operating system.
+// A sealed block is written once, by the sequence that fills it or by whoever loads it from disk, before it
+// is shared.
+class Block {
+ public:
+  ~Block();
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  uint8_t* Data() { return data_; }  // aligned to 64
+  const uint8_t* Data() const { return data_; }
+  size_t Bytes() const;  // as the layout says, without the slab's padding
+
+ private:
+  friend class BlockPool;
+  Block(BlockPool* pool, bool sealed, uint8_t* data) : pool_(pool), sealed_(sealed), data_(data) {}
+  BlockPool* pool_;
+  bool sealed_;
+  uint8_t* data_;
+};
+
+// Thread-safe. Must outlive its blocks.
+class BlockPool {
+ public:
+  BlockPool(BlockLayout layout, size_t budget_bytes);
+  ~BlockPool();
+  BlockPool(const BlockPool&) = delete;
+  BlockPool& operator=(const BlockPool&) = delete;
+
+  const BlockLayout& Layout() const { return layout_; }
+  size_t BudgetBytes() const { return budget_; }
+  size_t HeldBytes() const;  // never above the budget
+  size_t FreeBytes() const { return budget_ - HeldBytes(); }
+
+  // What one block takes from the budget.
+  size_t SealedBytes() const;
+  size_t OpenBytes() const;
+  // What a sequence of so many tokens holds between forward passes if it shares nothing.
+  size_t SequenceBytes(int num_tokens) const;
+
+  // Null if the budget has no room for it. The contents are undefined.
+  std::shared_ptr<Block> TryAllocateSealed();
+  std::shared_ptr<Block> TryAllocateOpen();
+
+  // Room for rows of a running forward pass, counted against the budget; false if there is none.
+  [[nodiscard]] bool TryHoldChunk(size_t bytes);
+  void ReleaseChunk(size_t bytes);
+
+  Ledger GetLedger() const;
+
+ private:
+  friend class Block;
+  std::shared_ptr<Block> TryAllocate(bool sealed);
+  void Free(bool sealed, uint8_t* data);
+  LedgerBytes Held() const;  // needs mutex_
+  size_t Total() const;      // needs mutex_
+  void NotePeak();           // needs mutex_
+
+  const BlockLayout layout_;
+  const size_t budget_;
+  LedgerBytes per_sealed_;
+  mutable std::mutex mutex_;
+  std::unique_ptr<SlabArena> sealed_;  // guarded by mutex_
+  std::unique_ptr<SlabArena> open_;    // guarded by mutex_
+  size_t chunk_bytes_ = 0;             // guarded by mutex_
+  size_t peak_total_ = 0;              // guarded by mutex_
+  LedgerBytes peak_;                   // guarded by mutex_
+};
+
+}  // namespace throng::kv

@@ -1,0 +1,27 @@
+#include "kv/cache/ledger.h"
+
+#include "kv/cache/sequence_cache.h"
+
+namespace throng::kv {
+
+std::vector<LedgerEntry> Entries(const LedgerBytes& bytes) {
+  return {{"codes", bytes.codes},   {"scales", bytes.scales},   {"low_rank", bytes.low_rank},
+          {"sparse", bytes.sparse}, {"padding", bytes.padding}, {"open", bytes.open},
+          {"chunk", bytes.chunk}};
+}
+
+LedgerBytes SealedBlockBytes(const BlockLayout& layout, size_t stride) {
+  LedgerBytes sum;
+  for (const PageSpec& page : layout.pages) {
+    for (const ByteCounts& counts : {page.keys->Count(Part::kKeys), page.values->Count(Part::kValues)}) {
+      sum.codes += counts.codes;
+      sum.scales += counts.scales;
+      sum.low_rank += counts.low_rank;
+      sum.sparse += counts.sparse;
+    }
+  }
+  sum.padding = stride - sum.Total();
+  return sum;
+}
+
+}  // namespace throng::kv

@@ -1,0 +1,297 @@
+#include "kv/cache/page_file.h"
+
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "base/atomic_file.h"
+#include "base/check.h"
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/rng.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/open_page.h"
+#include "kv/codec_table.h"
+
+namespace throng::kv {
+namespace {
+
+constexpr char kMagic[8] = {'t', 'h', 'r', 'o', 'n', 'g', 'k', 'v'};
+constexpr uint32_t kMaxText = 1 << 16;
+constexpr uint32_t kMaxTokens = 1u << 28;
+
+// All that must agree before a file's pages mean anything here.
+struct Header {
+  PageSource source;
+  std::string codecs;  // LayoutName
+  Digest format;       // FormatDigest
+  uint32_t num_layers = 0, num_kv_heads = 0, head_dim = 0;
+  uint64_t sealed_bytes = 0, open_bytes = 0;  // of a block
+  uint32_t num_cached = 0;                    // tokens whose pages follow
+  uint32_t num_tokens = 0;
+};
+
+Header HeaderOf(const PageSource& source, const BlockLayout& layout) {
+  Header header;
+  header.source = source;
+  header.codecs = LayoutName(layout);
+  header.format = FormatDigest(layout);
+  header.num_layers = static_cast<uint32_t>(layout.num_layers);
+  header.num_kv_heads = static_cast<uint32_t>(layout.num_kv_heads);
+  header.head_dim = static_cast<uint32_t>(layout.head_dim);
+  header.sealed_bytes = layout.bytes;
+  header.open_bytes = layout.open_bytes;
+  return header;
+}
+
+template <typename T>
+void Put(std::string& out, const T& value) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  out.append(reinterpret_cast<const char*>(&value), sizeof(value));
+}
+
+void PutText(std::string& out, const std::string& text) {
+  THRONG_CHECK(text.size() <= kMaxText);
+  Put(out, static_cast<uint32_t>(text.size()));
+  out += text;
+}
+
+// Magic, version, header and tokens.
+std::string Serialize(const Header& header, std::span<const int32_t> tokens) {
+  std::string out(kMagic, sizeof(kMagic));
+  Put(out, kPageFileVersion);
+  Put(out, header.source.model);
+  PutText(out, header.source.computation);
+  PutText(out, header.codecs);
+  Put(out, header.format);
+  Put(out, header.num_layers);
+  Put(out, header.num_kv_heads);
+  Put(out, header.head_dim);
+  Put(out, header.sealed_bytes);
+  Put(out, header.open_bytes);
+  Put(out, header.num_cached);
+  Put(out, header.num_tokens);
+  out.append(reinterpret_cast<const char*>(tokens.data()), tokens.size_bytes());
+  return out;
+}
+
+class Reader {
+ public:
+  Reader(const std::string& path, std::span<const uint8_t> bytes) : path_(path), bytes_(bytes) {}
+
+  std::span<const uint8_t> Take(size_t size, const char* what) {
+    if (size > bytes_.size() - at_) {
+      throw MakeError(ErrorCode::kCorrupt, "{}: the file ends after {} bytes, within its {}", path_,
+                      bytes_.size(), what);
+    }
+    at_ += size;
+    return bytes_.subspan(at_ - size, size);
+  }
+  template <typename T>
+  T Get() {
+    T value;
+    std::memcpy(&value, Take(sizeof(T), "header").data(), sizeof(T));
+    return value;
+  }
+  std::string GetText() {
+    const auto size = Get<uint32_t>();
+    if (size > kMaxText) {
+      throw MakeError(ErrorCode::kCorrupt, "{}: a text in the header has {} bytes, at most {} are allowed",
+                      path_, size, kMaxText);
+    }
+    const auto text = Take(size, "header");
+    return {text.begin(), text.end()};
+  }
+  size_t At() const { return at_; }
+  size_t Left() const { return bytes_.size() - at_; }
+
+ private:
+  const std::string& path_;
+  const std::span<const uint8_t> bytes_;
+  size_t at_ = 0;
+};
+
+void CheckMagicAndVersion(const std::string& path, Reader& reader, size_t size) {
+  if (size < sizeof(kMagic) ||
+      std::memcmp(reader.Take(sizeof(kMagic), "header").data(), kMagic, sizeof(kMagic)) != 0) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: not a file of KV pages", path);
+  }
+  const auto version = reader.Get<uint32_t>();
+  if (version != kPageFileVersion) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: a file of KV pages of version {}, this program reads {}", path,
+                    version, kPageFileVersion);
+  }
+}
+
+Header ReadHeader(Reader& reader) {
+  Header header;
+  header.source.model = reader.Get<Digest>();
+  header.source.computation = reader.GetText();
+  header.codecs = reader.GetText();
+  header.format = reader.Get<Digest>();
+  header.num_layers = reader.Get<uint32_t>();
+  header.num_kv_heads = reader.Get<uint32_t>();
+  header.head_dim = reader.Get<uint32_t>();
+  header.sealed_bytes = reader.Get<uint64_t>();
+  header.open_bytes = reader.Get<uint64_t>();
+  header.num_cached = reader.Get<uint32_t>();
+  header.num_tokens = reader.Get<uint32_t>();
+  return header;
+}
+
+void CheckSame(const std::string& path, const Header& found, const Header& wanted) {
+  const auto shape = [](const Header& h) {
+    return fmt::format("{} layers of {} KV heads of size {}", h.num_layers, h.num_kv_heads, h.head_dim);
+  };
+  const auto require = [&path](const char* what, const std::string& is, const std::string& should) {
+    if (is == should) return;
+    throw MakeError(ErrorCode::kInvalid, "{}: the pages are of another {}: {}, here it is {}", path, what, is,
+                    should);
+  };
+  require("shape", shape(found), shape(wanted));
+  require("codec", found.codecs, wanted.codecs);
+  require("computation", found.source.computation, wanted.source.computation);
+  require("model", found.source.model.Hex(), wanted.source.model.Hex());
+  const auto format = [](const Header& h) {
+    return fmt::format("{} in blocks of {} and {} bytes", h.format.Hex(), h.sealed_bytes, h.open_bytes);
+  };
+  require("encoding of the same codec", format(found), format(wanted));
+}
+
+Digest BlockDigest(const Digest& header, size_t index, const uint8_t* data, size_t size) {
+  return Hasher().Add(header).Add(static_cast<uint64_t>(index)).Bytes(data, size).Finish();
+}
+
+void CheckPages(const std::string& path, const BlockLayout& layout, size_t index, const uint8_t* block) {
+  for (const PageSpec& page : layout.pages) {
+    if (!page.keys->Accepts(Part::kKeys, block + page.keys_offset) ||
+        !page.values->Accepts(Part::kValues, block + page.values_offset)) {
+      throw MakeError(ErrorCode::kCorrupt, "{}: block {} holds what no codec wrote", path, index);
+    }
+  }
+}
+
+// The blocks of a file whose header is right.
+class BlockReader {
+ public:
+  BlockReader(const std::string& path, Reader& reader, const Digest& header)
+      : path_(path), reader_(reader), header_(header) {}
+
+  const uint8_t* Next(size_t size) {
+    const uint8_t* data = reader_.Take(size, "blocks").data();
+    if (reader_.Get<Digest>() != BlockDigest(header_, index_, data, size)) {
+      throw MakeError(ErrorCode::kCorrupt, "{}: the checksum of block {} is wrong, the file is damaged",
+                      path_, index_);
+    }
+    ++index_;
+    return data;
+  }
+
+ private:
+  const std::string& path_;
+  Reader& reader_;
+  const Digest header_;
+  size_t index_ = 0;
+};
+
+void ReadBlocks(const std::string& path, const Header& header, BlockReader& blocks, BlockPool& pool,
+                SequenceCache& cache) {
+  const auto no_room = [&] {
+    return MakeError(ErrorCode::kExhausted, "{}: the KV budget of {} bytes has no room for {} tokens", path,
+                     pool.BudgetBytes(), header.num_cached);
+  };
+  std::vector<BlockRef> sealed;
+  for (uint32_t i = 0; i < header.num_cached / kPageTokens; ++i) {
+    const uint8_t* data = blocks.Next(header.sealed_bytes);
+    CheckPages(path, pool.Layout(), i, data);
+    const std::shared_ptr<Block> block = pool.TryAllocateSealed();
+    if (block == nullptr) throw no_room();
+    std::memcpy(block->Data(), data, header.sealed_bytes);
+    sealed.push_back(block);
+  }
+  cache.Adopt(sealed);
+  const int rest = static_cast<int>(header.num_cached % kPageTokens);
+  if (rest == 0) return;
+  if (!cache.AdoptOpen(rest, blocks.Next(header.open_bytes))) throw no_room();
+}
+
+}  // namespace
+
+Digest FormatDigest(const BlockLayout& layout) {
+  std::vector<float> block(static_cast<size_t>(kPageTokens) * layout.head_dim);
+  CounterRng rng(0x70616765);
+  for (float& x : block) x = static_cast<float>(rng.NextDouble() + rng.NextDouble() - 1.0);
+  block[5] = 40.0f;  // an outlier
+  std::map<std::pair<const Codec*, Part>, Digest> encodings;
+  const auto encoding = [&](const Codec* codec, Part part) {
+    Digest& digest = encodings[{codec, part}];
+    if (digest != Digest()) return digest;
+    const size_t bytes = codec->Bytes(part);
+    std::vector<uint8_t> storage(bytes + 63);
+    uint8_t* encoded = storage.data() + (64 - reinterpret_cast<uintptr_t>(storage.data()) % 64) % 64;
+    codec->Encode(part, block.data(), encoded);
+    return digest = Hasher().Add(codec->Name()).Bytes(encoded, bytes).Finish();
+  };
+  Hasher hasher;
+  for (const PageSpec& page : layout.pages) {
+    hasher.Add(encoding(page.keys, Part::kKeys)).Add(static_cast<uint64_t>(page.keys_offset));
+    hasher.Add(encoding(page.values, Part::kValues)).Add(static_cast<uint64_t>(page.values_offset));
+    hasher.Add(encoding(page.open_keys, Part::kKeys)).Add(static_cast<uint64_t>(page.open_keys_offset));
+    hasher.Add(encoding(page.open_values, Part::kValues)).Add(static_cast<uint64_t>(page.open_values_offset));
+  }
+  return hasher.Finish();
+}
+
+void SavePages(const std::string& path, const PageSource& source, std::span<const int32_t> tokens,
+               const SequenceCache& cache) {
+  const BlockLayout& layout = cache.Layout();
+  THRONG_CHECK(cache.ChunkTokens() == 0 && tokens.size() >= static_cast<size_t>(cache.NumTokens()) &&
+               tokens.size() <= kMaxTokens);
+  Header header = HeaderOf(source, layout);
+  header.num_cached = static_cast<uint32_t>(cache.NumTokens());
+  header.num_tokens = static_cast<uint32_t>(tokens.size());
+  const std::string begin = Serialize(header, tokens);
+  const Digest digest = DigestOf(begin);
+  AtomicFile file(path);
+  file.Write(begin.data(), begin.size());
+  file.Write(&digest, sizeof(digest));
+  size_t index = 0;
+  const auto write_block = [&](const uint8_t* data, size_t size) {
+    const Digest of_block = BlockDigest(digest, index++, data, size);
+    file.Write(data, size);
+    file.Write(&of_block, sizeof(of_block));
+  };
+  for (const BlockRef& block : cache.SealedBlocks()) write_block(block->Data(), layout.bytes);
+  if (const uint8_t* rows = cache.OpenRows()) write_block(rows, layout.open_bytes);
+  file.Commit();
+}
+
+SavedPages LoadPages(const std::string& path, const PageSource& source, BlockPool& pool) {
+  const MappedFile file(path);
+  const auto bytes = file.Bytes();
+  Reader reader(path, bytes);
+  CheckMagicAndVersion(path, reader, bytes.size());
+  const Header header = ReadHeader(reader);
+  if (header.num_tokens > kMaxTokens || header.num_cached > header.num_tokens) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: pages of {} of {} tokens, at most {} are allowed", path,
+                    header.num_cached, header.num_tokens, kMaxTokens);
+  }
+  const auto token_bytes = reader.Take(header.num_tokens * sizeof(int32_t), "tokens");
+  const Digest digest = DigestOf({reinterpret_cast<const char*>(bytes.data()), reader.At()});
+  if (reader.Get<Digest>() != digest) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: the checksum of the header is wrong, the file is damaged",
+                    path);
+  }
+  CheckSame(path, header, HeaderOf(source, pool.Layout()));
+
+  SavedPages saved{std::vector<int32_t>(header.num_tokens), SequenceCache(pool)};
+  if (header.num_tokens > 0) std::memcpy(saved.tokens.data(), token_bytes.data(), token_bytes.size());
+  BlockReader blocks(path, reader, digest);
+  ReadBlocks(path, header, blocks, pool, saved.cache);
+  if (reader.Left() > 0) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: {} bytes follow the last block", path, reader.Left());
+  }
+  return saved;
+}
+
+}  // namespace throng::kv

@@ -1,0 +1,268 @@
+#include "kv/cache/sequence_cache.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/open_page.h"
+
+namespace throng::kv {
+namespace {
+
+// The open pages of one layer are contiguous in an open block.
+size_t LayerOpenOffset(const BlockLayout& layout, int layer) {
+  return layer == layout.num_layers ? layout.open_bytes : layout.At(layer, 0).open_keys_offset;
+}
+
+size_t LargestLayerOpenBytes(const BlockLayout& layout) {
+  size_t largest = 0;
+  for (int layer = 0; layer < layout.num_layers; ++layer) {
+    largest = std::max(largest, LayerOpenOffset(layout, layer + 1) - LayerOpenOffset(layout, layer));
+  }
+  return largest;
+}
+
+// One part of a page, sealed and open.
+struct PartSpec {
+  const Codec* codec;
+  const OpenCodec* open;
+  size_t offset;
+  size_t open_offset;
+};
+
+PartSpec Select(const PageSpec& page, Part part) {
+  if (part == Part::kKeys) return {page.keys, page.open_keys, page.keys_offset, page.open_keys_offset};
+  return {page.values, page.open_values, page.values_offset, page.open_values_offset};
+}
+
+}  // namespace
+
+SequenceCache::SequenceCache(BlockPool& pool) : pool_(&pool), layout_(&pool.Layout()) {}
+
+SequenceCache::~SequenceCache() { Release(); }
+
+SequenceCache::SequenceCache(SequenceCache&& other) noexcept : SequenceCache(*other.pool_) { Swap(other); }
+
+SequenceCache& SequenceCache::operator=(SequenceCache&& other) noexcept {
+  if (this != &other) {
+    Release();
+    Swap(other);
+  }
+  return *this;
+}
+
+void SequenceCache::Swap(SequenceCache& other) noexcept {
+  std::swap(pool_, other.pool_);
+  std::swap(layout_, other.layout_);
+  std::swap(num_tokens_, other.num_tokens_);
+  std::swap(sealed_, other.sealed_);
+  std::swap(open_, other.open_);
+  std::swap(reserved_tokens_, other.reserved_tokens_);
+  std::swap(chunk_tokens_, other.chunk_tokens_);
+  std::swap(filling_, other.filling_);
+  std::swap(scratch_, other.scratch_);
+  std::swap(scratch_bytes_, other.scratch_bytes_);
+}
+
+size_t SequenceCache::ScratchBytes(int num_tokens) const {
+  const int first_block = num_tokens_ / kPageTokens;
+  const int last_block = (num_tokens_ + num_tokens - 1) / kPageTokens;
+  if (last_block == first_block) return 0;
+  return static_cast<size_t>(last_block - first_block) * LargestLayerOpenBytes(*layout_);
+}
+
+size_t SequenceCache::BytesToReserve(int num_tokens) const {
+  const size_t completed = (num_tokens_ + num_tokens) / kPageTokens - num_tokens_ / kPageTokens;
+  const bool has_open = num_tokens_ % kPageTokens != 0;
+  return completed * pool_->SealedBytes() + (has_open ? 0 : pool_->OpenBytes()) + ScratchBytes(num_tokens);
+}
+
+bool SequenceCache::Reserve(int num_tokens) {
+  THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 1);
+  DropReservation();
+  const int completed = (num_tokens_ + num_tokens) / kPageTokens - num_tokens_ / kPageTokens;
+  const size_t scratch_bytes = ScratchBytes(num_tokens);
+  const auto take = [&] {
+    if (open_ == nullptr) open_ = pool_->TryAllocateOpen();
+    if (open_ == nullptr) return false;
+    for (int i = 0; i < completed; ++i) {
+      filling_.push_back(pool_->TryAllocateSealed());
+      if (filling_.back() == nullptr) return false;
+    }
+    if (scratch_bytes == 0) return true;
+    if (!pool_->TryHoldChunk(scratch_bytes)) return false;
+    scratch_bytes_ = scratch_bytes;
+    scratch_ = static_cast<uint8_t*>(std::aligned_alloc(64, scratch_bytes));
+    return scratch_ != nullptr;
+  };
+  if (!take()) {
+    DropReservation();
+    return false;
+  }
+  reserved_tokens_ = num_tokens;
+  return true;
+}
+
+void SequenceCache::DropReservation() {
+  filling_.clear();
+  std::free(scratch_);
+  scratch_ = nullptr;
+  if (scratch_bytes_ > 0) pool_->ReleaseChunk(scratch_bytes_);
+  scratch_bytes_ = 0;
+  if (num_tokens_ % kPageTokens == 0) open_.reset();
+  reserved_tokens_ = 0;
+}
+
+void SequenceCache::Adopt(std::span<const BlockRef> blocks) {
+  THRONG_CHECK(num_tokens_ == 0 && chunk_tokens_ == 0);
+  DropReservation();
+  sealed_.assign(blocks.begin(), blocks.end());
+  num_tokens_ = static_cast<int>(blocks.size()) * kPageTokens;
+}
+
+const uint8_t* SequenceCache::OpenRows() const {
+  return num_tokens_ % kPageTokens == 0 ? nullptr : open_->Data();
+}
+
+bool SequenceCache::AdoptOpen(int count, const uint8_t* rows) {
+  THRONG_CHECK(num_tokens_ % kPageTokens == 0 && chunk_tokens_ == 0 && count >= 1 && count < kPageTokens);
+  DropReservation();
+  open_ = pool_->TryAllocateOpen();
+  if (open_ == nullptr) return false;
+  std::memcpy(open_->Data(), rows, layout_->open_bytes);
+  num_tokens_ += count;
+  return true;
+}
+
+std::optional<SequenceCache> SequenceCache::Fork(int num_tokens) const {
+  THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 0 && num_tokens <= num_tokens_);
+  SequenceCache fork(*pool_);
+  const size_t num_blocks = std::min(sealed_.size(), static_cast<size_t>(num_tokens) / kPageTokens);
+  fork.Adopt(std::span(sealed_).first(num_blocks));
+  if (num_tokens <= static_cast<int>(sealed_.size()) * kPageTokens) return fork;
+  if (!fork.AdoptOpen(num_tokens_ % kPageTokens, OpenRows())) return std::nullopt;
+  fork.Truncate(num_tokens);
+  return fork;
+}
+
+int SequenceCache::Truncate(int num_tokens) {
+  THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 0);
+  if (num_tokens >= num_tokens_) return num_tokens_;
+  DropReservation();
+  const int sealed_tokens = static_cast<int>(sealed_.size()) * kPageTokens;
+  if (num_tokens <= sealed_tokens) {
+    sealed_.resize(num_tokens / kPageTokens);
+    num_tokens_ = static_cast<int>(sealed_.size()) * kPageTokens;
+    open_.reset();
+    return num_tokens_;
+  }
+  num_tokens_ = num_tokens;
+  for (const PageSpec& page : layout_->pages) {
+    const int first = num_tokens % kPageTokens;
+    page.open_keys->Clear(Part::kKeys, open_->Data() + page.open_keys_offset, first);
+    page.open_values->Clear(Part::kValues, open_->Data() + page.open_values_offset, first);
+  }
+  return num_tokens_;
+}
+
+void SequenceCache::Release() {
+  num_tokens_ = 0;
+  chunk_tokens_ = 0;
+  sealed_.clear();
+  DropReservation();
+}
+
+void SequenceCache::BeginChunk(int num_tokens) {
+  THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 1 && num_tokens <= reserved_tokens_);
+  chunk_tokens_ = num_tokens;
+}
+
+// The first block that a chunk touches lies in the open block, the others in the scratch of the running
+// layer.
+uint8_t* SequenceCache::OpenPage(int layer, int block, size_t offset) const {
+  const int first_block = num_tokens_ / kPageTokens;
+  THRONG_DCHECK(block >= first_block && block <= (num_tokens_ + chunk_tokens_ - 1) / kPageTokens);
+  if (block == first_block) return open_->Data() + offset;
+  const size_t blocks_before = static_cast<size_t>(block - first_block - 1);
+  return scratch_ + blocks_before * LargestLayerOpenBytes(*layout_) + offset -
+         LayerOpenOffset(*layout_, layer);
+}
+
+void SequenceCache::Seal(Part part, int layer, int head, int block) {
+  const PartSpec spec = Select(layout_->At(layer, head), part);
+  const uint8_t* open = OpenPage(layer, block, spec.open_offset);
+  uint8_t* sealed = filling_[block - num_tokens_ / kPageTokens]->Data() + spec.offset;
+  const size_t bytes = spec.codec->Bytes(part);
+  spec.codec->Seal(part, *spec.open, open, block, sealed);
+  // Every byte of a sealed block is determined: blocks are checksummed and compared.
+  std::memset(sealed + bytes, 0, (64 - bytes % 64) % 64);
+}
+
+void SequenceCache::AppendPart(Part part, int layer, int head, const float* rows, size_t stride) {
+  const PartSpec spec = Select(layout_->At(layer, head), part);
+  const int end = num_tokens_ + chunk_tokens_;
+  for (int position = num_tokens_; position < end;) {
+    const int block = position / kPageTokens;
+    const int first = position % kPageTokens;
+    const int count = std::min(kPageTokens - first, end - position);
+    uint8_t* page = OpenPage(layer, block, spec.open_offset);
+    if (first == 0) {
+      const float scale =
+          block == 0 ? 0.0f : spec.codec->NextScale(part, SealedData(block - 1) + spec.offset);
+      spec.open->Begin(part, page, scale);
+    }
+    spec.open->Append(part, page, first, count, rows + static_cast<size_t>(position - num_tokens_) * stride,
+                      stride);
+    if (first + count == kPageTokens) Seal(part, layer, head, block);
+    position += count;
+  }
+}
+
+void SequenceCache::Append(int layer, int head, const float* keys, const float* values, size_t stride) {
+  THRONG_DCHECK(chunk_tokens_ > 0);
+  AppendPart(Part::kKeys, layer, head, keys, stride);
+  AppendPart(Part::kValues, layer, head, values, stride);
+}
+
+const uint8_t* SequenceCache::SealedData(int block) const {
+  const size_t num_sealed = sealed_.size();
+  const size_t index = static_cast<size_t>(block);
+  THRONG_DCHECK(index < num_sealed + filling_.size());
+  return index < num_sealed ? sealed_[index]->Data() : filling_[index - num_sealed]->Data();
+}
+
+PageView SequenceCache::Sealed(int layer, int head, int block) const {
+  const PageSpec& page = layout_->At(layer, head);
+  const uint8_t* data = SealedData(block);
+  return {data + page.keys_offset, data + page.values_offset};
+}
+
+PageView SequenceCache::Open(int layer, int head, int block) const {
+  const PageSpec& page = layout_->At(layer, head);
+  return {OpenPage(layer, block, page.open_keys_offset), OpenPage(layer, block, page.open_values_offset)};
+}
+
+void SequenceCache::FinishLayer(int layer, int head) {
+  const int end = num_tokens_ + chunk_tokens_;
+  const int last_block = (end - 1) / kPageTokens;
+  if (end % kPageTokens == 0 || last_block == num_tokens_ / kPageTokens) return;
+  for (const Part part : {Part::kKeys, Part::kValues}) {
+    const PartSpec spec = Select(layout_->At(layer, head), part);
+    const uint8_t* rows = OpenPage(layer, last_block, spec.open_offset);
+    std::memcpy(open_->Data() + spec.open_offset, rows, spec.open->Bytes(part));
+  }
+}
+
+void SequenceCache::EndChunk() {
+  THRONG_CHECK(chunk_tokens_ > 0);
+  const int completed = (num_tokens_ + chunk_tokens_) / kPageTokens - num_tokens_ / kPageTokens;
+  for (int i = 0; i < completed; ++i) sealed_.push_back(std::move(filling_[i]));
+  num_tokens_ += chunk_tokens_;
+  chunk_tokens_ = 0;
+  DropReservation();
+}
+
+}  // namespace throng::kv

@@ -1,0 +1,236 @@
+#include "kv/cache/sequence_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <vector>
+
+#include "kv/cache/block_pool.h"
+#include "kv/cache/open_page.h"
+#include "kv/codec_table.h"
+#include "kv/testing/random_rows.h"
+
+namespace throng::kv {
+namespace {
+
+constexpr int kLayers = 3;
+constexpr int kHeads = 2;
+constexpr int kDim = 24;
+constexpr size_t kLarge = size_t{1} << 30;
+
+// Rows of a token are a function of (stream, layer, head, position).
+std::vector<float> Row(int stream, int layer, int head, int position) {
+  return Normal(kDim, ((stream * 10 + layer) * 10 + head) * 10000 + position);
+}
+
+// One forward pass without attention.
+void RunChunk(SequenceCache& cache, int count, int stream = 0) {
+  const int first = cache.NumTokens();
+  cache.BeginChunk(count);
+  for (int layer = 0; layer < kLayers; ++layer) {
+    for (int head = 0; head < kHeads; ++head) {
+      std::vector<float> keys, values;
+      for (int i = 0; i < count; ++i) {
+        const std::vector<float> k = Row(stream, layer, head, first + i);
+        const std::vector<float> v = Row(stream + 1, layer, head, first + i);
+        keys.insert(keys.end(), k.begin(), k.end());
+        values.insert(values.end(), v.begin(), v.end());
+      }
+      cache.Append(layer, head, keys.data(), values.data(), kDim);
+      cache.FinishLayer(layer, head);
+    }
+  }
+  cache.EndChunk();
+}
+
+void Extend(SequenceCache& cache, int count, int stream = 0) {
+  ASSERT_TRUE(cache.Reserve(count));
+  RunChunk(cache, count, stream);
+}
+
+// All bytes that attention can see of tokens [0, NumTokens()).
+std::vector<std::vector<uint8_t>> Contents(SequenceCache& cache) {
+  std::vector<std::vector<uint8_t>> contents;
+  for (const BlockRef& block : cache.SealedBlocks()) {
+    contents.emplace_back(block->Data(), block->Data() + block->Bytes());
+  }
+  const int rest = cache.NumTokens() % kPageTokens;
+  if (rest == 0) return contents;
+  // A chunk makes the open pages visible; its own row is in slot `rest`.
+  EXPECT_TRUE(cache.Reserve(1));
+  cache.BeginChunk(1);
+  for (int layer = 0; layer < kLayers; ++layer) {
+    for (int head = 0; head < kHeads; ++head) {
+      const PageView view = cache.Open(layer, head, cache.NumTokens() / kPageTokens);
+      const PageSpec& page = cache.Layout().At(layer, head);
+      contents.emplace_back(view.keys, view.keys + page.open_keys->Bytes(Part::kKeys));
+      contents.emplace_back(view.values, view.values + page.open_values->Bytes(Part::kValues));
+    }
+  }
+  for (int layer = 0; layer < kLayers; ++layer) {
+    for (int head = 0; head < kHeads; ++head) {
+      const std::vector<float> row(kDim, 0.0f);
+      cache.Append(layer, head, row.data(), row.data(), kDim);
+      cache.FinishLayer(layer, head);
+    }
+  }
+  cache.EndChunk();
+  const int num_tokens = cache.NumTokens() - 1;
+  EXPECT_EQ(cache.Truncate(num_tokens), num_tokens);
+  return contents;
+}
+
+class SequenceCacheTest : public testing::TestWithParam<const char*> {
+ protected:
+  SequenceCacheTest() : pool_(MakeLayout({.kv = GetParam()}, kLayers, kHeads, kDim), kLarge) {}
+  BlockPool pool_;
+};
+
+TEST_P(SequenceCacheTest, ContentsDoNotDependOnChunking) {
+  SequenceCache whole(pool_);
+  Extend(whole, 200);
+  const auto expected = Contents(whole);
+  for (const std::vector<int>& pattern :
+       {std::vector{1}, {64}, {63, 2}, {7, 60, 130, 3}, {100, 100}, {129}}) {
+    SequenceCache cache(pool_);
+    for (size_t i = 0; cache.NumTokens() < 200; ++i) {
+      Extend(cache, std::min(pattern[i % pattern.size()], 200 - cache.NumTokens()));
+    }
+    EXPECT_EQ(Contents(cache), expected);
+  }
+}
+
+TEST_P(SequenceCacheTest, SealedPagesHoldTheEncodedRows) {
+  SequenceCache cache(pool_);
+  Extend(cache, 150);
+  ASSERT_EQ(cache.SealedBlocks().size(), 2u);
+  for (int layer = 0; layer < kLayers; ++layer) {
+    const PageSpec& page = cache.Layout().At(layer, 1);
+    std::vector<float> rows(kPageTokens * kDim), exact;
+    page.keys->Decode(Part::kKeys, cache.Sealed(layer, 1, 1).keys, rows.data());
+    for (int t = 0; t < kPageTokens; ++t) {
+      const std::vector<float> row = Row(0, layer, 1, 64 + t);
+      exact.insert(exact.end(), row.begin(), row.end());
+    }
+    EXPECT_LE(RelativeError(rows, exact), std::string(GetParam()).starts_with("flashq") ? 0.13 : 0.01);
+  }
+}
+
+TEST_P(SequenceCacheTest, HoldsWhatTheFormulaSays) {
+  SequenceCache cache(pool_);
+  for (const int count : {1, 62, 1, 1, 127, 200}) {
+    EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(cache.NumTokens()));
+    const size_t before = pool_.HeldBytes();
+    const size_t needed = cache.BytesToReserve(count);
+    ASSERT_TRUE(cache.Reserve(count));
+    EXPECT_EQ(pool_.HeldBytes(), before + needed);
+    EXPECT_EQ(pool_.GetLedger().held.Total(), pool_.HeldBytes());
+    ASSERT_TRUE(cache.Reserve(1));  // replaces
+    ASSERT_TRUE(cache.Reserve(count));
+    EXPECT_EQ(pool_.HeldBytes(), before + needed);
+    RunChunk(cache, count);
+  }
+  EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(392));
+  cache.Release();
+  EXPECT_EQ(pool_.HeldBytes(), 0u);
+}
+
+TEST_P(SequenceCacheTest, AFailedReservationTakesNothing) {
+  BlockPool probe(MakeLayout({.kv = GetParam()}, kLayers, kHeads, kDim), kLarge);
+  BlockPool pool(MakeLayout({.kv = GetParam()}, kLayers, kHeads, kDim),
+                 2 * probe.SealedBytes() + probe.OpenBytes());
+  SequenceCache cache(pool);
+  for (int i = 0; i < 70; ++i) Extend(cache, 1);
+  const size_t held = pool.HeldBytes();
+  EXPECT_FALSE(cache.Reserve(200));
+  EXPECT_EQ(pool.HeldBytes(), held);
+  const auto contents = Contents(cache);
+  EXPECT_FALSE(cache.Reserve(122));
+  EXPECT_EQ(Contents(cache), contents);
+  EXPECT_TRUE(cache.Reserve(58));
+}
+
+TEST_P(SequenceCacheTest, AdoptedBlocksAreSharedAndGoOn) {
+  SequenceCache first(pool_);
+  Extend(first, 200);
+  SequenceCache second(pool_);
+  second.Adopt(first.SealedBlocks().first(2));
+  EXPECT_EQ(second.NumTokens(), 128);
+  EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(200));
+  Extend(second, 72);
+  EXPECT_EQ(Contents(second), Contents(first));
+  first.Release();
+  EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(200));
+}
+
+TEST_P(SequenceCacheTest, ForksGoTheirOwnWays) {
+  SequenceCache cache(pool_);
+  Extend(cache, 100);
+  std::optional<SequenceCache> fork = cache.Fork();
+  ASSERT_TRUE(fork.has_value());
+  EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(100) + pool_.OpenBytes());
+  Extend(*fork, 50, 7);
+  Extend(cache, 50);
+  SequenceCache alone(pool_);
+  Extend(alone, 150);
+  EXPECT_EQ(Contents(cache), Contents(alone));
+  EXPECT_NE(Contents(*fork), Contents(alone));
+  EXPECT_EQ(fork->SealedBlocks()[0], cache.SealedBlocks()[0]);
+  EXPECT_NE(fork->SealedBlocks()[1], cache.SealedBlocks()[1]);
+}
+
+TEST_P(SequenceCacheTest, TruncationForgetsCompletely) {
+  for (const int keep : {0, 10, 63, 64, 100, 128, 130, 149, 150, 1000}) {
+    SequenceCache cache(pool_);
+    Extend(cache, 150, 5);
+    const int kept = cache.Truncate(keep);
+    EXPECT_EQ(kept, keep >= 150 ? 150 : keep >= 128 ? keep : keep / 64 * 64);
+    EXPECT_EQ(cache.NumTokens(), kept);
+    EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(kept));
+    Extend(cache, 160 - kept, 5);
+    SequenceCache alone(pool_);
+    Extend(alone, 160, 5);
+    EXPECT_EQ(Contents(cache), Contents(alone)) << keep;
+  }
+}
+
+TEST_P(SequenceCacheTest, AnAbandonedChunkGivesEverythingBack) {
+  SequenceCache cache(pool_);
+  Extend(cache, 100);
+  ASSERT_TRUE(cache.Reserve(300));
+  cache.BeginChunk(300);
+  cache.Release();
+  EXPECT_EQ(pool_.HeldBytes(), 0u);
+  Extend(cache, 10);
+  SequenceCache moved(std::move(cache));
+  EXPECT_EQ(moved.NumTokens(), 10);
+  cache = std::move(moved);
+  EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(10));
+}
+
+TEST_P(SequenceCacheTest, WildRowsDoNotReachOtherRows) {
+  SequenceCache cache(pool_);
+  ASSERT_TRUE(cache.Reserve(64));
+  cache.BeginChunk(64);
+  std::vector<float> rows = Normal(64 * kDim, 1);
+  rows[5 * kDim + 3] = NAN;
+  rows[6 * kDim + 3] = INFINITY;
+  cache.Append(0, 0, rows.data(), rows.data(), kDim);
+  const PageSpec& page = cache.Layout().At(0, 0);
+  std::vector<float> decoded(64 * kDim);
+  page.values->Decode(Part::kValues, cache.Sealed(0, 0, 0).values, decoded.data());
+  for (int i = 0; i < 64 * kDim; ++i) {
+    EXPECT_TRUE(std::isfinite(decoded[i]));
+    if (page.values->Open() == OpenType::kInt8) continue;  // one scale for all rows of a page
+    if (i / kDim != 6) {
+      EXPECT_NEAR(decoded[i], i == 5 * kDim + 3 ? 0.0f : rows[i], 0.02f);
+    }
+  }
+  cache.Release();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SequenceCacheTest, testing::Values("f32", "f16", "int8", "flashq4:buffer=int8"),
+                         [](const auto& info) { return "codec" + std::to_string(info.index); });
+
+}  // namespace
+}  // namespace throng::kv

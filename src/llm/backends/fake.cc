@@ -1,0 +1,183 @@
+#include "llm/backends/fake.h"
+
+#include <algorithm>
+#include <span>
+#include <unordered_map>
+#include <utility>
+
+#include "base/check.h"
+#include "base/huge_pages.h"
+#include "llm/backends/options.h"
+
+namespace throng::llm {
+
+namespace {
+
+constexpr size_t kPrefetch = 8;  // calls ahead of the one that ends or begins
+
+}  // namespace
+
+FakeOptions FakeOptions::Parse(std::string_view text) {
+  FakeOptions options;
+  Options("fake")
+      .Bind("latency", options.latency, 0.0, 1e6)
+      .Bind("spread", options.spread, 0.0, 1.0)
+      .Bind("parallel", options.parallel, 0, 1 << 20)
+      .Bind("seed", options.seed)
+      .Bind("fail", options.fail, 0.0, 1.0)
+      .Bind("stuck", options.stuck, 0.0, 1.0)
+      .Parse(text);
+  return options;
+}
+
+FakeLlm::FakeLlm(const FakeOptions& options) : options_(options), maker_(options.seed) {}
+
+FakeLlm::FakeLlm(Cost cost) : cost_(std::move(cost)), maker_(options_.seed) {}
+
+uint64_t FakeLlm::Submit(Request request) {
+  Completion completion = maker_.Make(request);
+  completion.id = ++last_id_;
+  CounterRng rng(options_.seed, request.sampling.seed, request.key.agent, request.key.step, request.key.call);
+  const double latency =
+      cost_ ? cost_(request) : options_.latency * (1 + options_.spread * (2 * rng.NextDouble() - 1));
+  if (rng.NextDouble() < options_.fail) {
+    completion.finish = FinishReason::kError;
+    completion.error = Error(ErrorCode::kUnavailable, "fake: the call was made to fail");
+    completion.text.clear();
+    completion.prompt_tokens = completion.output_tokens = 0;
+  }
+  const uint32_t slot = NewSlot();
+  calls_[slot] = {std::move(completion), latency, request.priority, false, rng.NextDouble() < options_.stuck};
+  if (options_.parallel == 0) {
+    Start(slot);
+  } else {
+    waiting_.emplace(request.priority, last_id_, slot);  // until Wait knows all that was asked at this time
+  }
+  return last_id_;
+}
+
+uint32_t FakeLlm::NewSlot() {
+  if (free_slots_.empty()) {
+    calls_.emplace_back();
+    return static_cast<uint32_t>(calls_.size() - 1);
+  }
+  const uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  if (free_slots_.size() >= kPrefetch) Prefetch(&calls_[free_slots_[free_slots_.size() - kPrefetch]]);
+  return slot;
+}
+
+void FakeLlm::FreeSlot(uint32_t slot) {
+  calls_[slot].completion.id = 0;
+  free_slots_.push_back(slot);
+}
+
+void FakeLlm::Start(uint32_t slot) {
+  Call& call = calls_[slot];
+  call.running = true;
+  ++running_;
+  if (!call.stuck) events_.Add({now_ + call.latency, call.completion.id, slot});
+}
+
+void FakeLlm::StartWaiting() {
+  while (!waiting_.empty() && running_ < options_.parallel) {
+    const uint32_t slot = std::get<uint32_t>(*waiting_.begin());
+    waiting_.erase(waiting_.begin());
+    Start(slot);
+  }
+}
+
+bool FakeLlm::TakeCancelled(std::vector<Completion>& done) {
+  if (!any_cancelled_.load(std::memory_order_acquire)) return false;
+  std::vector<uint64_t> ids;
+  {
+    const std::lock_guard lock(mutex_);
+    any_cancelled_.store(false, std::memory_order_relaxed);
+    ids.swap(cancelled_);
+  }
+  std::unordered_map<uint64_t, uint32_t> slots;
+  for (uint32_t slot = 0; slot < calls_.size(); ++slot) slots.emplace(calls_[slot].completion.id, slot);
+  bool any = false;
+  for (const uint64_t id : ids) {
+    const auto found = slots.find(id);
+    if (id == 0 || found == slots.end()) continue;
+    const uint32_t slot = found->second;
+    Call& call = calls_[slot];
+    if (call.completion.id != id) continue;  // cancelled twice
+    Completion completion;
+    completion.id = id;
+    completion.key = call.completion.key;
+    completion.finish = FinishReason::kCancelled;
+    done.push_back(std::move(completion));
+    if (call.running) {
+      --running_;  // its event finds another call, or none
+    } else {
+      waiting_.erase({call.priority, id, slot});
+    }
+    FreeSlot(slot);
+    any = true;
+  }
+  return any;
+}
+
+void FakeLlm::Wait(std::vector<Completion>& done, double seconds) {
+  const bool any_cancelled = TakeCancelled(done);
+  StartWaiting();
+  if (any_cancelled) return;
+  const double deadline = now_ + std::max(seconds, 0.0);
+  bool any = false;
+  while (!any) {  // a moment of which all calls were cancelled is none
+    const std::span<const EventQueue::Event> events = events_.TakeNext(deadline);
+    if (events.empty()) break;
+    for (size_t i = 0; i < events.size(); ++i) {
+      if (i + kPrefetch < events.size()) Prefetch(&calls_[events[i + kPrefetch].slot]);
+      Completion& completion = calls_[events[i].slot].completion;
+      if (completion.id != events[i].id) continue;  // it was cancelled
+      now_ = std::max(now_, events[i].time);
+      ++stats_.calls;
+      stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
+      stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+      done.push_back(std::move(completion));
+      FreeSlot(events[i].slot);
+      --running_;
+      any = true;
+    }
+  }
+  const bool is_idle = calls_.size() == free_slots_.size();
+  if (!any && !is_idle && deadline < kForever) now_ = deadline;  // nothing is answered until then, if ever
+  StartWaiting();
+}
+
+void FakeLlm::Cancel(uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  cancelled_.push_back(id);
+  any_cancelled_.store(true, std::memory_order_release);
+}
+
+size_t FakeLlm::Bytes() const {
+  return calls_.capacity() * sizeof(Call) + free_slots_.capacity() * sizeof(uint32_t) + events_.Bytes();
+}
+
+std::string FakeLlm::Identity() const {
+  if (cost_) return "fake with a cost of its own";
+  std::string identity = fmt::format("fake latency={} spread={} parallel={} seed={}", options_.latency,
+                                     options_.spread, options_.parallel, options_.seed);
+  if (options_.fail > 0) identity += fmt::format(" fail={}", options_.fail);
+  if (options_.stuck > 0) identity += fmt::format(" stuck={}", options_.stuck);
+  return identity;
+}
+
+FakeLlm::Cost CostAlone(std::unique_ptr<Llm> backend) {
+  // Functions are copied, backends are not.
+  return [shared = std::shared_ptr<Llm>(std::move(backend)),
+          done = std::vector<Completion>()](const Request& request) mutable {
+    const double start = shared->Now();
+    shared->Submit(request);
+    done.clear();
+    shared->Wait(done);
+    THRONG_CHECK(done.size() == 1);
+    return shared->Now() - start;
+  };
+}
+
+}  // namespace throng::llm

@@ -1,0 +1,279 @@
+#include "llm/backends/latency.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "base/check.h"
+#include "llm/backends/options.h"
+
+namespace throng::llm {
+
+LatencyOptions LatencyOptions::Parse(std::string_view text) {
+  LatencyOptions options;
+  Options("latency")
+      .Bind("weights_ms", options.weights_ms, 0.0, 1e6)
+      .Bind("active", options.active, 0.0, 1.0)
+      .Bind("token_ms", options.token_ms, 0.0, 1e6)
+      .Bind("kv_us", options.kv_us, 0.0, 1e6)
+      .Bind("overhead_ms", options.overhead_ms, 0.0, 1e6)
+      .Bind("chunk", options.chunk, 1, 1 << 24)
+      .Bind("batch", options.batch, 1, 1 << 20)
+      .Bind("kv_tokens", options.kv_tokens, int64_t{1}, int64_t{1} << 40)
+      .Bind("mixed", options.mixed)
+      .Bind("replicas", options.replicas, 1, 1 << 12)
+      .Bind("round_robin", options.round_robin)
+      .Bind("cached", options.cached, 0.0, 1.0)
+      .Bind("priorities", options.priorities)
+      .Bind("seed", options.seed)
+      .Parse(text);
+  return options;
+}
+
+LatencyLlm::LatencyLlm(const LatencyOptions& options)
+    : options_(options),
+      maker_(options.seed),
+      replicas_(static_cast<size_t>(options.replicas)),
+      waiting_(options.round_robin ? replicas_.size() : 1) {}
+
+int64_t LatencyLlm::KvNeed(const Sequence& sequence) {
+  return int64_t{sequence.completion.prompt_tokens} + sequence.completion.output_tokens;
+}
+
+uint64_t LatencyLlm::Submit(Request request) {
+  Sequence sequence;
+  sequence.completion = maker_.Make(request);
+  sequence.completion.id = ++last_id_;
+  if (KvNeed(sequence) > options_.kv_tokens) {
+    throw MakeError(ErrorCode::kInvalid, "latency: a request of {} tokens does not fit into kv_tokens={}",
+                    KvNeed(sequence), options_.kv_tokens);
+  }
+  const int prompt = sequence.completion.prompt_tokens;
+  // The last token of a prompt is always computed: its logits give the first token of the answer.
+  const int cached = std::clamp(static_cast<int>(prompt * options_.cached), 0, std::max(prompt - 1, 0));
+  sequence.completion.cached_prompt_tokens = cached;
+  sequence.prompt_left = std::max(prompt - cached, 1);
+  sequence.priority = options_.priorities ? request.priority : 0;
+  QueueOf(last_id_).emplace(sequence.priority, last_id_);
+  sequences_.emplace(last_id_, std::move(sequence));
+  return last_id_;
+}
+
+// The contexts grow by one token per decoding sequence and iteration.
+double LatencyLlm::RunSeconds(const Replica& replica, int64_t iterations) const {
+  const auto j = static_cast<double>(iterations);
+  const auto decoding = Decodes(replica) ? static_cast<double>(replica.decoding.size()) : 0;
+  const double tokens = decoding + replica.run_prompt;
+  const double weights = options_.weights_ms * (1 - std::pow(1 - options_.active, tokens));
+  const double compute = std::max(weights, tokens * options_.token_ms);
+  const double context =
+      Decodes(replica) ? static_cast<double>(replica.context) * j + decoding * j * (j - 1) / 2 : 0;
+  return j * (compute + options_.overhead_ms) * 1e-3 + context * options_.kv_us * 1e-6;
+}
+
+LatencyLlm::Replica* LatencyLlm::PickReplica(size_t queue, int64_t need) {
+  const bool own = waiting_.size() > 1;  // a queue of one replica
+  Replica* best = nullptr;
+  const auto load = [](const Replica& replica) {
+    return replica.prefilling.size() + replica.decoding.size();
+  };
+  for (Replica& replica : std::span(replicas_).subspan(own ? queue : 0, own ? 1 : replicas_.size())) {
+    if (load(replica) >= static_cast<size_t>(options_.batch) || replica.kv_used + need > options_.kv_tokens)
+      continue;
+    if (best == nullptr || load(replica) < load(*best)) best = &replica;
+  }
+  return best;
+}
+
+void LatencyLlm::Admit(size_t queue) {
+  Queue& waiting = waiting_[queue];
+  while (!waiting.empty()) {
+    const uint64_t id = waiting.begin()->second;
+    Sequence& sequence = sequences_.at(id);
+    Replica* replica = PickReplica(queue, KvNeed(sequence));
+    if (replica == nullptr) break;  // nobody overtakes: a long request would wait for ever
+    waiting.erase(waiting.begin());
+    sequence.replica = static_cast<int>(replica - replicas_.data());
+    replica->prefilling.emplace(sequence.priority, id);
+    replica->kv_used += KvNeed(sequence);
+    if (replica->run > 0) CutRun(*replica);
+  }
+}
+
+void LatencyLlm::Admit() {
+  for (size_t queue = 0; queue < waiting_.size(); ++queue) Admit(queue);
+  for (Replica& replica : replicas_) {
+    if (replica.run == 0) Plan(replica);
+  }
+}
+
+// Ends the run after the iteration that is under way now.
+void LatencyLlm::CutRun(Replica& replica) {
+  int64_t low = 1;
+  int64_t high = replica.run;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (replica.run_start + RunSeconds(replica, middle) >= now_) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  replica.run = low;
+  replica.run_end = replica.run_start + RunSeconds(replica, low);
+}
+
+void LatencyLlm::Plan(Replica& replica) {
+  replica.run_prompt = 0;
+  replica.run_prefills.clear();
+  for (const auto& [priority, id] : replica.prefilling) {
+    if (replica.run_prompt == options_.chunk) break;
+    replica.run_prefills.push_back(id);
+    replica.run_prompt = std::min(options_.chunk, replica.run_prompt + sequences_.at(id).prompt_left);
+  }
+  if (!replica.prefilling.empty()) {
+    replica.run = 1;
+  } else if (!replica.decoding.empty()) {
+    replica.run = replica.decoding.begin()->first - replica.iteration;
+  } else {
+    replica.run = 0;
+    return;
+  }
+  replica.run_start = now_;
+  replica.run_end = now_ + RunSeconds(replica, replica.run);
+}
+
+// Gives the iteration's prompt tokens to its sequences; each that has all of them makes its first token.
+void LatencyLlm::FinishPrompts(Replica& replica, std::vector<uint64_t>& finished) {
+  int budget = replica.run_prompt;
+  for (const uint64_t id : replica.run_prefills) {
+    Sequence& sequence = sequences_.at(id);
+    const int taken = std::min(budget, sequence.prompt_left);
+    budget -= taken;
+    sequence.prompt_left -= taken;
+    if (sequence.prompt_left > 0) break;
+    replica.prefilling.erase({sequence.priority, id});
+    const int left = std::max(sequence.completion.output_tokens - 1, 0);
+    sequence.finish_at = replica.iteration + left;
+    replica.decoding.emplace(sequence.finish_at, id);
+    replica.context += KvNeed(sequence) - left;
+    if (left == 0) finished.push_back(id);
+  }
+}
+
+void LatencyLlm::FinishRun(Replica& replica, std::vector<Completion>& done) {
+  if (Decodes(replica)) {
+    replica.iteration += replica.run;
+    replica.context += replica.run * static_cast<int64_t>(replica.decoding.size());
+  }
+  replica.run = 0;
+  std::vector<uint64_t> finished;
+  for (const auto& [iteration, id] : replica.decoding) {
+    if (iteration > replica.iteration) break;
+    finished.push_back(id);
+  }
+  FinishPrompts(replica, finished);
+  for (const uint64_t id : finished) Retire(replica, id, done);
+}
+
+void LatencyLlm::Retire(Replica& replica, uint64_t id, std::vector<Completion>& done) {
+  Sequence& sequence = sequences_.at(id);
+  if (sequence.finish_at > 0) {
+    replica.decoding.erase({sequence.finish_at, id});
+    replica.context -= KvNeed(sequence) - (sequence.finish_at - replica.iteration);
+  } else {
+    replica.prefilling.erase({sequence.priority, id});
+  }
+  replica.kv_used -= KvNeed(sequence);
+  Completion& completion = sequence.completion;
+  if (!sequence.cancelled) {
+    ++stats_.calls;
+    stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
+    stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
+    stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+    done.push_back(std::move(completion));
+  }
+  sequences_.erase(id);
+}
+
+// A cancelled sequence leaves its batch when the iteration under way ends; its completion does not wait for
+// that.
+bool LatencyLlm::TakeCancelled(std::vector<Completion>& done) {
+  std::vector<uint64_t> ids;
+  {
+    const std::lock_guard lock(mutex_);
+    ids.swap(cancelled_);
+  }
+  bool any = false;
+  for (const uint64_t id : ids) {
+    const auto found = sequences_.find(id);
+    if (found == sequences_.end() || found->second.cancelled) continue;
+    any = true;
+    Sequence& sequence = found->second;
+    Completion completion;
+    completion.id = id;
+    completion.key = sequence.completion.key;
+    completion.finish = FinishReason::kCancelled;
+    done.push_back(std::move(completion));
+    if (sequence.replica < 0) {
+      QueueOf(id).erase({sequence.priority, id});
+      sequences_.erase(found);
+    } else {
+      sequence.cancelled = true;
+      leaving_.push_back(id);
+      CutRun(replicas_[static_cast<size_t>(sequence.replica)]);
+    }
+  }
+  return any;
+}
+
+void LatencyLlm::Wait(std::vector<Completion>& done, double seconds) {
+  const bool cancelled = TakeCancelled(done);
+  Admit();
+  if (cancelled) return;
+  const double deadline = now_ + std::max(seconds, 0.0);
+  const size_t before = done.size();
+  while (done.size() == before) {
+    double next = kForever;
+    for (const Replica& replica : replicas_) {
+      if (replica.run > 0) next = std::min(next, replica.run_end);
+    }
+    if (next == kForever) return;  // idle
+    if (next > deadline) {
+      now_ = deadline;
+      return;
+    }
+    now_ = std::max(now_, next);
+    for (Replica& replica : replicas_) {
+      if (replica.run > 0 && replica.run_end <= now_) FinishRun(replica, done);
+    }
+    for (const uint64_t id : std::exchange(leaving_, {})) {
+      const auto found = sequences_.find(id);
+      if (found == sequences_.end()) continue;
+      Replica& replica = replicas_[static_cast<size_t>(found->second.replica)];
+      if (replica.run == 0) {
+        Retire(replica, id, done);
+      } else {
+        leaving_.push_back(id);
+      }
+    }
+    Admit();
+  }
+}
+
+void LatencyLlm::Cancel(uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  cancelled_.push_back(id);
+}
+
+std::string LatencyLlm::Identity() const {
+  return fmt::format(
+      "latency weights_ms={} active={} token_ms={} kv_us={} overhead_ms={} chunk={} batch={} kv_tokens={} "
+      "mixed={} "
+      "replicas={} round_robin={} cached={} priorities={} seed={}",
+      options_.weights_ms, options_.active, options_.token_ms, options_.kv_us, options_.overhead_ms,
+      options_.chunk, options_.batch, options_.kv_tokens, options_.mixed ? 1 : 0, options_.replicas,
+      options_.round_robin ? 1 : 0, options_.cached, options_.priorities ? 1 : 0, options_.seed);
+}
+
+}  // namespace throng::llm

@@ -1,0 +1,113 @@
+// A model of an LLM server with continuous batching, in virtual time: how long answers would take, without
+// computing them.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "llm/grammar/answer_maker.h"
+#include "llm/llm.h"
+
+namespace throng::llm {
+
+// One iteration with n decoding sequences, whose contexts have c tokens together, and p prompt tokens takes
+//   max(weights, (n + p) * token) + c * kv + overhead:
+// weights are read once or arithmetic is the limit, and each decoding sequence reads its cache. Without
+// `mixed` nothing decodes (n = c = 0) in an iteration that has prompt tokens. Where each token uses but a
+// share `active` of the weights (a mixture of experts), 1 - (1 - active)^(n + p) of them are read. The
+// defaults: an 8B model in 16 bits on one L4. 16 GB of weights at 300 GB/s; 16 GFLOP per token at about 60 of
+// 121 TFLOP/s; 128 KiB of cache per token (32 layers, 8 KV heads of 128) at 300 GB/s; about 6 of 24 GB left
+// for the cache.
+struct LatencyOptions {
+  double weights_ms = 58;
+  double active = 1;
+  double token_ms = 0.33;
+  double kv_us = 0.44;  // per token of context
+  double overhead_ms = 3;
+  int chunk = 8192;           // prompt tokens per iteration
+  int batch = 256;            // sequences at once
+  int64_t kv_tokens = 39000;  // room for the contexts of all sequences at once
+  bool mixed = false;         // prompts and decoding share iterations; false: prompts go first, alone
+  int replicas = 1;           // servers
+  bool round_robin = true;    // each request waits for the replica whose turn it is; false: one queue for all
+  double cached = 0;          // share of each prompt that a prefix cache holds
+  bool priorities = true;     // false: first come, first served
+  uint64_t seed = 0;          // of the made-up answers
+
+  // "weights_ms=54,batch=64", or empty.
+  static LatencyOptions Parse(std::string_view text);
+};
+
+class LatencyLlm : public Llm {
+ public:
+  explicit LatencyLlm(const LatencyOptions& options = {});
+
+  uint64_t Submit(Request request) override;
+  void Wait(std::vector<Completion>& done, double seconds = kForever) override;
+  void Cancel(uint64_t id) override;
+  double Now() const override { return now_; }
+  std::string Identity() const override;
+  Stats GetStats() const override { return stats_; }
+
+ private:
+  struct Sequence {
+    Completion completion;
+    int priority = 0;
+    int replica = -1;     // -1: waits
+    int prompt_left = 0;  // still to be computed
+    int64_t finish_at =
+        0;  // iteration of its replica that makes the last token; 0 while the prompt is computed
+    bool cancelled = false;
+  };
+
+  // A run is one or more iterations of the same composition. It is replaced by a shorter one when somebody
+  // arrives.
+  struct Replica {
+    std::set<std::pair<int, uint64_t>> prefilling;  // priority, id: the order in which they get prompt tokens
+    std::set<std::pair<int64_t, uint64_t>> decoding;  // by finish_at
+    int64_t iteration = 1;                            // the next in which sequences decode
+    int64_t context = 0;                 // tokens of all decoding sequences, at the start of the run
+    int64_t kv_used = 0;                 // tokens promised to admitted sequences
+    int64_t run = 0;                     // iterations of the run; 0: idle
+    int run_prompt = 0;                  // prompt tokens of its one iteration
+    std::vector<uint64_t> run_prefills;  // whose they are
+    double run_start = 0;
+    double run_end = 0;
+  };
+
+  using Queue = std::set<std::pair<int, uint64_t>>;  // priority, id
+
+  double RunSeconds(const Replica& replica, int64_t iterations) const;
+  bool Decodes(const Replica& replica) const { return options_.mixed || replica.run_prompt == 0; }
+  Queue& QueueOf(uint64_t id) { return waiting_[id % waiting_.size()]; }
+  void Admit();
+  void Admit(size_t queue);
+  Replica* PickReplica(size_t queue, int64_t need);
+  void Plan(Replica& replica);
+  void CutRun(Replica& replica);
+  void FinishRun(Replica& replica, std::vector<Completion>& done);
+  void FinishPrompts(Replica& replica, std::vector<uint64_t>& finished);
+  void Retire(Replica& replica, uint64_t id, std::vector<Completion>& done);
+  bool TakeCancelled(std::vector<Completion>& done);
+  static int64_t KvNeed(const Sequence& sequence);
+
+  LatencyOptions options_;
+  AnswerMaker maker_;
+  double now_ = 0;
+  uint64_t last_id_ = 0;
+  std::vector<Replica> replicas_;
+  std::unordered_map<uint64_t, Sequence> sequences_;
+  std::vector<Queue> waiting_;     // one for all replicas, or one for each
+  std::vector<uint64_t> leaving_;  // cancelled, but still in a batch
+  Stats stats_;
+  std::mutex mutex_;
+  std::vector<uint64_t> cancelled_;  // guarded by mutex_
+};
+
+}  // namespace throng::llm

@@ -1,0 +1,57 @@
+#include "llm/backends/latency_presets.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "base/error.h"
+#include "llm/backends/latency.h"
+
+namespace throng::llm {
+namespace {
+
+// Seconds for n requests of the recorded workload's mean size, all at once.
+double SecondsFor(std::string_view preset, int n) {
+  LatencyLlm llm(LatencyOptions::Parse(PresetParameters(preset)));
+  for (int i = 0; i < n; ++i) {
+    Request request;
+    request.prompt = "p";
+    request.known_prompt_tokens = 643;
+    request.known_output_tokens = 22;
+    llm.Submit(request);
+  }
+  std::vector<Completion> done;
+  while (done.size() < static_cast<size_t>(n)) llm.Wait(done);
+  return llm.Now();
+}
+
+TEST(LatencyPresets, FirstIsTheDefault) {
+  EXPECT_EQ(LatencyLlm(LatencyOptions::Parse(PresetParameters("llama3-8b-1xl4"))).Identity(),
+            LatencyLlm().Identity());
+}
+
+TEST(LatencyPresets, AllParseAndRankAsTheirHardwareDoes) {
+  for (const LatencyPreset& preset : LatencyPresets())
+    EXPECT_GT(SecondsFor(preset.name, 1), 0) << preset.name;
+  // One request gains nothing from replicas, many gain nearly their number.
+  EXPECT_DOUBLE_EQ(SecondsFor("llama3-8b-1xl4", 1), SecondsFor("llama3-8b-8xl4", 1));
+  const double ratio = SecondsFor("llama3-8b-1xl4", 800) / SecondsFor("llama3-8b-8xl4", 800);
+  EXPECT_GT(ratio, 6);
+  EXPECT_LE(ratio, 8);
+  // Decoding reads 141 GB with 8.2 TB/s, or 16 GB with 0.3: tensor parallelism shortens a single answer.
+  EXPECT_LT(SecondsFor("llama3-70b-4xa100", 1), SecondsFor("llama3-8b-1xl4", 1));
+  EXPECT_LT(SecondsFor("mixtral-8xa100", 800), SecondsFor("llama3-70b-8xa100", 800));
+}
+
+TEST(LatencyPresets, UnknownNameListsTheKnown) {
+  try {
+    PresetParameters("gpt");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.Code(), ErrorCode::kInvalid);
+    EXPECT_NE(std::string(error.what()).find("llama3-8b-1xl4"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace throng::llm

@@ -1,0 +1,236 @@
+#include "llm/backends/latency.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/error.h"
+
+namespace throng::llm {
+namespace {
+
+// Round numbers: 10 ms per iteration, 1 ms per token beyond ten of them, no cost of context. One queue, and
+// prompts share iterations with decoding.
+LatencyOptions Simple() {
+  LatencyOptions options;
+  options.weights_ms = 10;
+  options.token_ms = 1;
+  options.kv_us = 0;
+  options.overhead_ms = 0;
+  options.chunk = 100;
+  options.mixed = true;
+  options.round_robin = false;
+  return options;
+}
+
+Request Sized(int prompt, int output, int priority = 0) {
+  Request request;
+  request.known_prompt_tokens = prompt;
+  request.known_output_tokens = output;
+  request.priority = priority;
+  return request;
+}
+
+// When each call completes, by id.
+std::map<uint64_t, double> Times(LatencyLlm& llm) {
+  std::map<uint64_t, double> times;
+  std::vector<Completion> done;
+  do {
+    done.clear();
+    llm.Wait(done);
+    for (const Completion& completion : done) times[completion.id] = llm.Now();
+  } while (!done.empty());
+  return times;
+}
+
+TEST(LatencyLlm, OneCallIsItsPromptAndItsTokens) {
+  LatencyLlm llm(Simple());
+  llm.Submit(Sized(250, 11));
+  // 100 + 100 + 50 ms of prompt with the first token, then ten iterations of 10 ms.
+  EXPECT_NEAR(Times(llm).at(1), 0.350, 1e-9);
+}
+
+TEST(LatencyLlm, ContextsCostTimeAsTheyGrow) {
+  LatencyOptions options = Simple();
+  options.kv_us = 1000;
+  LatencyLlm llm(options);
+  llm.Submit(Sized(5, 4));
+  // Prompt: 10 ms. Then contexts of 6, 7 and 8 tokens at 1 ms each.
+  EXPECT_NEAR(Times(llm).at(1), 0.010 + 3 * 0.010 + 0.021, 1e-9);
+}
+
+TEST(LatencyLlm, ABatchSharesIterations) {
+  LatencyLlm llm(Simple());
+  for (int i = 0; i < 5; ++i) llm.Submit(Sized(2, 101));
+  for (const auto& [id, time] : Times(llm)) EXPECT_NEAR(time, 1.010, 1e-9);
+}
+
+TEST(LatencyLlm, AnArrivalJoinsAfterTheIterationUnderWay) {
+  LatencyLlm llm(Simple());
+  llm.Submit(Sized(10, 101));  // alone: 1.010
+  std::vector<Completion> done;
+  llm.Wait(done, 0.105);
+  EXPECT_TRUE(done.empty());
+  llm.Submit(Sized(39, 2));  // joins at 0.110: an iteration of 1 + 39 tokens, then one of 10 ms
+  const auto times = Times(llm);
+  EXPECT_NEAR(times.at(2), 0.110 + 0.040 + 0.010, 1e-9);
+  EXPECT_NEAR(times.at(1), 1.010 + 0.030, 1e-9);
+}
+
+// The event-driven run must equal one that is cut into single iterations by idle waiting.
+void ExpectSameInPieces(const LatencyOptions& options) {
+  LatencyLlm whole(options);
+  LatencyLlm pieces(options);
+  for (int i = 0; i < 20; ++i) {
+    whole.Submit(Sized(100 + 37 * i, 5 + 11 * (i % 7), i % 3));
+    pieces.Submit(Sized(100 + 37 * i, 5 + 11 * (i % 7), i % 3));
+  }
+  const auto expected = Times(whole);
+  std::map<uint64_t, double> times;
+  std::vector<Completion> done;
+  while (times.size() < 20) {
+    done.clear();
+    pieces.Wait(done, 0.013);
+    for (const Completion& completion : done) times[completion.id] = pieces.Now();
+  }
+  for (const auto& [id, time] : expected) EXPECT_NEAR(times.at(id), time, 1e-6) << id;
+}
+
+TEST(LatencyLlm, WaitingInSmallPiecesChangesNothing) {
+  LatencyOptions options;
+  options.batch = 6;
+  ExpectSameInPieces(options);
+  options.chunk = 512;
+  options.mixed = true;
+  options.replicas = 2;
+  ExpectSameInPieces(options);
+}
+
+TEST(LatencyLlm, TheBatchLimitQueuesByPriority) {
+  LatencyOptions options = Simple();
+  options.batch = 1;
+  LatencyLlm llm(options);
+  llm.Submit(Sized(10, 1, 7));
+  llm.Submit(Sized(10, 1, 2));
+  llm.Submit(Sized(10, 1, 5));
+  auto times = Times(llm);
+  EXPECT_NEAR(times.at(2), 0.010, 1e-9);
+  EXPECT_NEAR(times.at(3), 0.020, 1e-9);
+  EXPECT_NEAR(times.at(1), 0.030, 1e-9);
+  options.priorities = false;
+  LatencyLlm fifo(options);
+  fifo.Submit(Sized(10, 1, 7));
+  fifo.Submit(Sized(10, 1, 2));
+  times = Times(fifo);
+  EXPECT_LT(times.at(1), times.at(2));
+}
+
+TEST(LatencyLlm, PromptsOfSmallerPriorityAreComputedFirst) {
+  LatencyLlm llm(Simple());
+  llm.Submit(Sized(150, 1, 7));
+  llm.Submit(Sized(150, 1, 7));
+  std::vector<Completion> done;
+  llm.Wait(done, 0.050);
+  llm.Submit(Sized(150, 1, 2));
+  // The iteration under way keeps its 100 tokens of the first. The third's 150 follow, with what is left of
+  // the first, and then the second.
+  const auto times = Times(llm);
+  EXPECT_NEAR(times.at(3), 0.300, 1e-9);
+  EXPECT_NEAR(times.at(1), 0.300, 1e-9);
+  EXPECT_NEAR(times.at(2), 0.450, 1e-9);
+}
+
+TEST(LatencyLlm, TheCacheLimitsTheBatch) {
+  LatencyOptions options = Simple();
+  options.kv_tokens = 100;
+  LatencyLlm llm(options);
+  llm.Submit(Sized(50, 10));
+  llm.Submit(Sized(50, 10));
+  const auto times = Times(llm);
+  EXPECT_NEAR(times.at(1), 0.140, 1e-9);
+  EXPECT_NEAR(times.at(2), 0.280, 1e-9);
+  EXPECT_THROW(llm.Submit(Sized(90, 11)), Error);
+}
+
+TEST(LatencyLlm, ReplicasAndCachedPromptsSaveTime) {
+  LatencyOptions options = Simple();
+  options.replicas = 2;
+  options.cached = 0.5;
+  LatencyLlm llm(options);
+  for (int i = 0; i < 2; ++i) llm.Submit(Sized(100, 1));
+  for (const auto& [id, time] : Times(llm)) EXPECT_NEAR(time, 0.050, 1e-9);
+  EXPECT_EQ(llm.GetStats().cached_prompt_tokens, 100u);
+}
+
+TEST(LatencyLlm, WithoutMixingPromptsStopTheDecoding) {
+  LatencyOptions options = Simple();
+  options.mixed = false;
+  LatencyLlm llm(options);
+  llm.Submit(Sized(10, 101));  // alone: 1.010
+  std::vector<Completion> done;
+  llm.Wait(done, 0.105);
+  llm.Submit(Sized(40, 2));  // at 0.110 an iteration of its prompt, then one of 10 ms
+  const auto times = Times(llm);
+  EXPECT_NEAR(times.at(2), 0.110 + 0.040 + 0.010, 1e-9);
+  EXPECT_NEAR(times.at(1), 1.010 + 0.040, 1e-9);
+}
+
+TEST(LatencyLlm, InTurnARequestWaitsForItsReplica) {
+  LatencyOptions options = Simple();
+  options.replicas = 2;
+  options.batch = 1;
+  for (const bool round_robin : {false, true}) {
+    options.round_robin = round_robin;
+    LatencyLlm llm(options);
+    llm.Submit(Sized(10, 1));
+    llm.Submit(Sized(10, 101));
+    llm.Submit(Sized(10, 1));
+    llm.Submit(Sized(10, 1));  // the second's replica is busy till 1.010, the first's only till 0.020
+    const auto times = Times(llm);
+    EXPECT_NEAR(times.at(3), 0.020, 1e-9);
+    EXPECT_NEAR(times.at(4), round_robin ? 1.020 : 0.030, 1e-9);
+  }
+}
+
+TEST(LatencyLlm, AMixtureOfExpertsReadsMoreWeightsTheMoreTokensThereAre) {
+  LatencyOptions options = Simple();
+  options.active = 0.25;
+  options.token_ms = 0;
+  LatencyLlm one(options);
+  one.Submit(Sized(1, 1));
+  EXPECT_NEAR(Times(one).at(1), 0.0025, 1e-9);
+  LatencyLlm two(options);
+  two.Submit(Sized(2, 1));
+  EXPECT_NEAR(Times(two).at(1), 0.0025 * 1.75, 1e-9);
+}
+
+TEST(LatencyLlm, CancelledCallsLeaveTheirBatch) {
+  LatencyLlm llm(Simple());
+  llm.Submit(Sized(5, 1001));
+  llm.Submit(Sized(5, 11));
+  llm.Submit(Sized(5, 11));
+  std::vector<Completion> done;
+  llm.Wait(done, 0.055);
+  llm.Cancel(1);
+  llm.Cancel(3);
+  llm.Wait(done);
+  ASSERT_EQ(done.size(), 2u);
+  EXPECT_EQ(done[0].finish, FinishReason::kCancelled);
+  const auto times = Times(llm);
+  EXPECT_EQ(times.size(), 1u);
+  EXPECT_NEAR(times.at(2), 0.015 + 0.1, 1e-9);
+  EXPECT_EQ(llm.GetStats().calls, 1u);
+}
+
+TEST(LatencyLlm, TheDefaultsAreOneEightBillionModelOnOneL4) {
+  LatencyLlm llm;
+  llm.Submit(Sized(643, 22));  // the mean call of the recorded town
+  EXPECT_NEAR(Times(llm).at(1), 1.4, 0.2);
+  const LatencyOptions options = LatencyOptions::Parse("weights_ms=5.5,replicas=8,priorities=0");
+  EXPECT_EQ(options.weights_ms, 5.5);
+  EXPECT_EQ(options.replicas, 8);
+  EXPECT_FALSE(options.priorities);
+}
+
+}  // namespace
+}  // namespace throng::llm

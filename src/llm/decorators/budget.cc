@@ -1,0 +1,54 @@
+#include "llm/decorators/budget.h"
+
+#include <algorithm>
+
+namespace throng::llm {
+
+namespace {
+
+constexpr uint64_t kHeldId = uint64_t{1} << 62;  // ids of the backend below are smaller
+
+}  // namespace
+
+double CostOf(const TokensUsed& tokens, const Price& price) {
+  return (static_cast<double>(tokens.prompt) * price.prompt +
+          static_cast<double>(tokens.output) * price.output) *
+         1e-6;
+}
+
+bool BudgetLlm::IsUsedUp() const {
+  return used_.prompt + used_.output >= options_.max_tokens ||
+         CostOf(used_, options_.price) >= options_.max_cost;
+}
+
+std::string BudgetLlm::Describe() const {
+  const uint64_t tokens = used_.prompt + used_.output;
+  if (tokens >= options_.max_tokens) return fmt::format("{} of {} tokens", tokens, options_.max_tokens);
+  return fmt::format("{:.4f} of {:.4f}, the most that it may cost,", CostOf(used_, options_.price),
+                     options_.max_cost);
+}
+
+uint64_t BudgetLlm::Submit(Request request) {
+  if (IsUsedUp()) return kHeldId | ++last_held_;
+  ++in_flight_;
+  return Inner().Submit(std::move(request));
+}
+
+void BudgetLlm::Wait(std::vector<Completion>& done, double seconds) {
+  if (in_flight_ == 0 && last_held_ > 0) {
+    throw MakeError(ErrorCode::kExhausted, "budget: {} are used up", Describe());
+  }
+  const size_t before = done.size();
+  Inner().Wait(done, seconds);
+  for (size_t i = before; i < done.size(); ++i) {
+    used_.prompt += static_cast<uint64_t>(std::max(done[i].prompt_tokens, 0));
+    used_.output += static_cast<uint64_t>(std::max(done[i].output_tokens, 0));
+  }
+  in_flight_ -= std::min<uint64_t>(in_flight_, done.size() - before);
+}
+
+void BudgetLlm::Cancel(uint64_t id) {
+  if ((id & kHeldId) == 0) Inner().Cancel(id);  // what is held completes with the error of Wait
+}
+
+}  // namespace throng::llm

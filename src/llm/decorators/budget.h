@@ -1,0 +1,53 @@
+// Stops a run that has used up its tokens or its money.
+#pragma once
+
+#include <limits>
+
+#include "llm/decorators/decorator.h"
+
+namespace throng::llm {
+
+// Tokens that a prefix cache held count, too: servers differ in what they ask for them.
+struct TokensUsed {
+  uint64_t prompt = 0;
+  uint64_t output = 0;
+};
+
+struct Price {  // of a million tokens
+  double prompt = 0;
+  double output = 0;
+};
+
+double CostOf(const TokensUsed& tokens, const Price& price);
+
+struct BudgetOptions {
+  uint64_t max_tokens = std::numeric_limits<uint64_t>::max();  // of prompts and answers together
+  double max_cost = Llm::kForever;
+  Price price;
+  TokensUsed used_before;  // by earlier sessions of the run
+};
+
+// Once the completions have used the budget up, nothing is sent any more; what is in flight still completes,
+// so that all that is paid for arrives, and a run can exceed its budget by that. Then Wait throws kExhausted.
+class BudgetLlm : public Decorator {
+ public:
+  BudgetLlm(std::unique_ptr<Llm> inner, const BudgetOptions& options)
+      : Decorator(std::move(inner)), options_(options), used_(options.used_before) {}
+
+  uint64_t Submit(Request request) override;
+  void Wait(std::vector<Completion>& done, double seconds = kForever) override;
+  void Cancel(uint64_t id) override;
+
+  const TokensUsed& Used() const { return used_; }  // by earlier sessions, too
+  bool IsUsedUp() const;
+
+ private:
+  std::string Describe() const;
+
+  BudgetOptions options_;
+  TokensUsed used_;
+  uint64_t last_held_ = 0;  // ids of what was not sent
+  uint64_t in_flight_ = 0;
+};
+
+}  // namespace throng::llm

@@ -1,0 +1,227 @@
+#include "llm/decorators/decorator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "llm/backends/backend_spec.h"
+#include "llm/backends/fake.h"
+#include "llm/decorators/budget.h"
+#include "llm/decorators/retry.h"
+#include "llm/decorators/shuffle.h"
+
+namespace throng::llm {
+namespace {
+
+using ::testing::HasSubstr;
+
+Request Ask(uint32_t agent) {
+  Request request;
+  request.key.agent = agent;
+  request.known_prompt_tokens = 30;
+  request.known_output_tokens = 10;
+  return request;
+}
+
+// Fails the first calls with one error.
+class FailingLlm : public Decorator {
+ public:
+  FailingLlm(int failures, ErrorCode code)
+      : Decorator(std::make_unique<FakeLlm>()), failures_(failures), code_(code) {}
+  void Wait(std::vector<Completion>& done, double seconds) override {
+    const size_t before = done.size();
+    Inner().Wait(done, seconds);
+    for (size_t i = before; i < done.size() && failures_ > 0; ++i, --failures_) {
+      done[i].finish = FinishReason::kError;
+      done[i].error = Error(code_, "it failed");
+    }
+  }
+
+ private:
+  int failures_;
+  ErrorCode code_;
+};
+
+Completion OnlyAnswer(Llm& llm) {
+  std::vector<Completion> done;
+  llm.Wait(done);
+  EXPECT_EQ(done.size(), 1u);
+  return done.at(0);
+}
+
+// Keeps what it is told.
+class ToldLlm : public Decorator {
+ public:
+  explicit ToldLlm(std::vector<std::pair<uint32_t, int32_t>>& told)
+      : Decorator(std::make_unique<FakeLlm>()), told_(told) {}
+  bool WantsExpectations() const override { return true; }
+  void ExpectNext(uint32_t agent, int32_t step) override { told_.emplace_back(agent, step); }
+
+ private:
+  std::vector<std::pair<uint32_t, int32_t>>& told_;
+};
+
+TEST(Decorator, PassesExpectationsOn) {
+  std::vector<std::pair<uint32_t, int32_t>> told;
+  RetryLlm llm(std::make_unique<ToldLlm>(told), {});
+  EXPECT_TRUE(llm.WantsExpectations());
+  llm.ExpectNext(3, 40);
+  EXPECT_EQ(told, (std::vector<std::pair<uint32_t, int32_t>>{{3, 40}}));
+  EXPECT_FALSE(RetryLlm(std::make_unique<FakeLlm>(), {}).WantsExpectations());
+}
+
+TEST(RetryLlm, AsksAgainWhileTheBackendIsUnavailable) {
+  RetryLlm llm(std::make_unique<FailingLlm>(2, ErrorCode::kUnavailable), {.attempts = 3});
+  const uint64_t id = llm.Submit(Ask(4));
+  const Completion completion = OnlyAnswer(llm);
+  EXPECT_EQ(completion.id, id);
+  EXPECT_EQ(completion.finish, FinishReason::kStop);
+  RetryLlm weak(std::make_unique<FailingLlm>(2, ErrorCode::kUnavailable), {.attempts = 2});
+  weak.Submit(Ask(4));
+  EXPECT_EQ(OnlyAnswer(weak).finish, FinishReason::kError);
+  RetryLlm wrong(std::make_unique<FailingLlm>(1, ErrorCode::kInvalid), {.attempts = 3});
+  wrong.Submit(Ask(4));
+  EXPECT_EQ(OnlyAnswer(wrong).error->Code(), ErrorCode::kInvalid);
+}
+
+TEST(RetryLlm, GivesUpCallsThatTakeTooLong) {
+  RetryLlm llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {.attempts = 2, .timeout = 1});
+  llm.Submit(Ask(1));
+  std::vector<Completion> done;
+  llm.Wait(done, 0.5);
+  EXPECT_TRUE(done.empty());
+  llm.Wait(done);
+  ASSERT_EQ(done.size(), 1u);
+  EXPECT_EQ(done[0].error->Code(), ErrorCode::kUnavailable);
+  EXPECT_THAT(done[0].error->what(), HasSubstr("no answer within 1 s for call 0 of agent 1"));
+  EXPECT_NEAR(llm.Now(), 2, 1e-9);
+  RetryLlm patient(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {});
+  patient.Submit(Ask(1));
+  EXPECT_EQ(OnlyAnswer(patient).finish, FinishReason::kStop);
+}
+
+TEST(RetryLlm, CancelReachesTheCall) {
+  RetryLlm llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {.attempts = 3, .timeout = 1});
+  const uint64_t id = llm.Submit(Ask(1));
+  std::vector<Completion> done;
+  llm.Wait(done, 2.5);  // the third attempt
+  llm.Cancel(id);
+  llm.Wait(done);
+  ASSERT_EQ(done.size(), 1u);
+  EXPECT_EQ(done[0].id, id);
+  EXPECT_EQ(done[0].finish, FinishReason::kCancelled);
+}
+
+TEST(BudgetLlm, StopsWhenTheTokensAreUsedUp) {
+  auto fake = std::make_unique<FakeLlm>(FakeOptions{.latency = 1, .parallel = 1});
+  const FakeLlm& backend = *fake;
+  BudgetOptions options;
+  options.max_tokens = 100;
+  options.used_before = {10, 10};
+  BudgetLlm llm(std::move(fake), options);
+  std::vector<Completion> done;
+  for (uint32_t agent = 0; agent < 3; ++agent) llm.Submit(Ask(agent));
+  llm.Wait(done);
+  EXPECT_FALSE(llm.IsUsedUp());
+  llm.Wait(done);
+  EXPECT_TRUE(llm.IsUsedUp());
+  llm.Submit(Ask(3));  // is not sent; the third, which was, still arrives
+  llm.Wait(done);
+  EXPECT_EQ(done.size(), 3u);
+  EXPECT_EQ(llm.Used().prompt, 100u);
+  EXPECT_EQ(llm.Used().output, 40u);
+  try {
+    llm.Wait(done);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.Code(), ErrorCode::kExhausted);
+    EXPECT_THAT(error.what(), HasSubstr("140 of 100 tokens are used up"));
+  }
+  EXPECT_EQ(backend.GetStats().calls, 3u);
+}
+
+TEST(BudgetLlm, StopsWhenTheMoneyIsSpent) {
+  BudgetOptions options;
+  options.max_cost = 0.001;
+  options.price = {10, 40};
+  BudgetLlm llm(std::make_unique<FakeLlm>(), options);
+  std::vector<Completion> done;
+  llm.Submit(Ask(0));  // 30 prompt tokens at 10 and 10 of the answer at 40 per million
+  llm.Wait(done);
+  EXPECT_NEAR(CostOf(llm.Used(), {10, 40}), 0.0007, 1e-12);
+  EXPECT_FALSE(llm.IsUsedUp());
+  llm.Submit(Ask(1));
+  llm.Wait(done);
+  EXPECT_TRUE(llm.IsUsedUp());
+  llm.Submit(Ask(2));
+  EXPECT_THROW(llm.Wait(done), Error);
+}
+
+TEST(ShuffleLlm, ReleasesEverythingInAnotherOrder) {
+  std::set<std::vector<uint64_t>> orders;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    ShuffleLlm llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 1, .spread = 0.9}), seed);
+    for (uint32_t agent = 0; agent < 30; ++agent) llm.Submit(Ask(agent));
+    std::vector<uint64_t> order;
+    std::vector<Completion> done;
+    while (order.size() < 30) {
+      done.clear();
+      llm.Wait(done);
+      ASSERT_FALSE(done.empty());
+      for (const Completion& completion : done) order.push_back(completion.id);
+      if (order.size() == 15) llm.Submit(Ask(99));  // submissions go on in between
+    }
+    orders.insert(order);
+  }
+  EXPECT_EQ(orders.size(), 20u);
+}
+
+// One call at a time, as a scheduler with one ready cluster asks: each must come back without a further
+// submission.
+TEST(ShuffleLlm, NeverHoldsTheLastCall) {
+  ShuffleLlm llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 1}), 3);
+  std::vector<Completion> done;
+  for (uint32_t i = 1; i <= 50; ++i) {
+    llm.Submit(Ask(i));
+    llm.Wait(done);
+    ASSERT_EQ(done.size(), i);
+  }
+  llm.Wait(done);
+  EXPECT_EQ(done.size(), 50u);
+}
+
+std::string SpecError(const std::string& spec) {
+  try {
+    MakeBackend(spec);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(BackendSpec, MakesWhatIsNamed) {
+  EXPECT_EQ(MakeBackend("fake:latency=0.25,parallel=2")->Identity(),
+            "fake latency=0.25 spread=0 parallel=2 seed=0");
+  EXPECT_THAT(MakeBackend("latency:replicas=8")->Identity(), HasSubstr("replicas=8"));
+  EXPECT_EQ(MakeBackend("http://localhost:9/v1/?model=m&threads=1")->Identity(),
+            "http http://localhost:9/v1 model=m");
+  EXPECT_EQ(MakeBackend("http://localhost:9?threads=1")->Identity(),
+            "http http://localhost:9/v1 model=(its first)");
+}
+
+TEST(BackendSpec, RefusesWithWhatIsAllowed) {
+  EXPECT_THAT(SpecError("vllm"), HasSubstr("the backends are local, fake"));
+  EXPECT_THAT(SpecError("replay:"), HasSubstr("replay:FILE"));
+  EXPECT_THAT(SpecError("fake:latncy=1"), HasSubstr("the options are latency, spread, parallel, seed"));
+  EXPECT_THAT(SpecError("fake:latency=-1"), HasSubstr("latency is \"-1\" but must be a number from 0 to"));
+  EXPECT_THAT(SpecError("fake:latency=nan"), HasSubstr("must be a number"));
+  EXPECT_THAT(SpecError("latency:batch=1.5"), HasSubstr("must be a whole number"));
+  EXPECT_THAT(SpecError("http://"), HasSubstr("not a server's address"));
+  EXPECT_THAT(SpecError("http://user:secret@host/"), HasSubstr("not a server's address"));
+  EXPECT_THAT(SpecError("http://h?threads=0"), HasSubstr("threads"));
+}
+
+}  // namespace
+}  // namespace throng::llm

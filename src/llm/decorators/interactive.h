@@ -1,0 +1,58 @@
+// Lets the calls of one agent, with which somebody interacts, go before those of all others, the background.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "llm/decorators/decorator.h"
+
+namespace throng::llm {
+
+struct InteractiveOptions {
+  uint32_t agent = 0;   // CallKey::agent
+  double target_s = 0;  // latency that its calls should have, on the backend's clock; 0: only measure it
+};
+
+// The agent's calls have the smallest priority, so that a backend with a queue takes them next. While one is
+// in flight, calls of the background wait here instead of joining the batches; and no more of the background
+// is in flight than lets the target be met: the limit is halved when a call took longer, and grows by a
+// quarter when it took less than half of the target. An answer that is too long for the target on any server
+// is judged by the best time per token so far instead.
+class InteractiveLlm : public Decorator {
+ public:
+  InteractiveLlm(std::unique_ptr<Llm> inner, const InteractiveOptions& options)
+      : Decorator(std::move(inner)), options_(options) {}
+
+  uint64_t Submit(Request request) override;
+  void Wait(std::vector<Completion>& done, double seconds = kForever) override;
+  void Cancel(uint64_t id) override;
+
+  const std::vector<double>& Latencies() const { return latencies_; }  // seconds, in order of completion
+
+ private:
+  bool MayPass() const;
+  void Send(uint64_t id, Request request);
+  void Release(std::vector<Completion>& done);
+  void Adapt(double latency_s, int output_tokens);
+
+  InteractiveOptions options_;
+  uint64_t last_id_ = 0;
+  std::set<std::pair<int, uint64_t>> waiting_;   // priority, id: of the background
+  std::unordered_map<uint64_t, Request> held_;   // by id
+  std::unordered_map<uint64_t, uint64_t> ids_;   // what is in flight, by the inner id
+  std::unordered_map<uint64_t, double> issued_;  // calls of the agent, by id
+  size_t limit_ = SIZE_MAX;
+  double s_per_token_ = kForever;  // of answers, the best that was seen
+  std::vector<double> latencies_;
+  std::mutex mutex_;
+  std::unordered_map<uint64_t, uint64_t> inner_ids_;  // guarded by mutex_; of what is in flight
+  std::set<uint64_t> cancelled_;                      // guarded by mutex_; of what waits
+};
+
+// The q-quantile (0 to 1) by the nearest rank; 0 if there are no values.
+double Quantile(std::vector<double> values, double q);
+
+}  // namespace throng::llm

@@ -1,0 +1,38 @@
+// Made-up answers that fit their constraint, for backends without a model: a pure function of request and
+// seed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "base/rng.h"
+#include "llm/grammar/grammar.h"
+#include "llm/llm.h"
+
+namespace throng::llm {
+
+// Texts are sized as if four bytes made a token, which is about right for English.
+int EstimateTokens(size_t bytes);
+
+class AnswerMaker {
+ public:
+  explicit AnswerMaker(uint64_t seed) : seed_(seed) {}
+
+  // Fills text, finish and token counts; key and counts known to the request are taken from it. Throws as
+  // CompileGrammar does.
+  Completion Make(const Request& request);
+
+ private:
+  std::string MakeText(const Request& request, CounterRng& rng, FinishReason& finish);
+  const Grammar& GrammarOf(const Constraint& constraint);
+
+  uint64_t seed_;
+  std::unordered_map<std::string, std::unique_ptr<const Grammar>> grammars_;  // by schema
+};
+
+// A random text of the grammar: short ones, letters where they are allowed.
+std::string RandomText(const Grammar& grammar, CounterRng& rng);
+
+}  // namespace throng::llm

@@ -1,0 +1,182 @@
+#include "llm/grammar/grammar.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "llm/grammar/automaton.h"
+#include "llm/grammar/json_schema.h"
+
+namespace throng::llm {
+namespace {
+
+using ::testing::HasSubstr;
+
+Grammar OfSchema(const std::string& schema) { return CompileGrammar({.choices = {}, .json_schema = schema}); }
+
+bool Allows(const std::string& schema, const std::string& text) {
+  return Automaton(OfSchema(schema)).Matches(text);
+}
+
+std::string ErrorOf(const std::string& schema) {
+  try {
+    Automaton automaton(OfSchema(schema));
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Grammar, IntegerRangesAreExact) {
+  const std::vector<std::pair<int, int>> ranges = {{1, 10},   {0, 0},    {-5, 7},      {-120, -9},
+                                                   {99, 101}, {7, 1234}, {-1000, 1000}};
+  for (const auto& [low, high] : ranges) {
+    Automaton automaton(
+        OfSchema(fmt::format(R"({{"type":"integer","minimum":{},"maximum":{}}})", low, high)));
+    for (int i = -1500; i <= 1500; ++i) {
+      EXPECT_EQ(automaton.Matches(std::to_string(i)), low <= i && i <= high)
+          << i << " in " << low << " to " << high;
+    }
+    for (const char* text : {"", "-", "01", "-0", "+1", "1.0", " 1", "1e1"})
+      EXPECT_FALSE(automaton.Matches(text)) << text;
+  }
+  EXPECT_TRUE(Allows(R"({"type":"integer","exclusiveMinimum":3,"exclusiveMaximum":5})", "4"));
+  EXPECT_FALSE(Allows(R"({"type":"integer","exclusiveMinimum":3,"exclusiveMaximum":5})", "3"));
+  EXPECT_FALSE(Allows(R"({"type":"integer","minimum":2.5})", "2"));
+  EXPECT_TRUE(Allows(R"({"type":"integer","minimum":2.5})", "999999999999999999"));
+}
+
+TEST(Grammar, NumbersKeepTheirBounds) {
+  const char* schema = R"({"type":"number","minimum":-2,"maximum":10})";
+  for (const char* text : {"0", "10", "10.0", "9.999", "-2", "-1.5", "-0.25", "0.001"})
+    EXPECT_TRUE(Allows(schema, text)) << text;
+  for (const char* text : {"10.1", "-2.5", "11", "1.", ".5", "1e3", "--1", "00"})
+    EXPECT_FALSE(Allows(schema, text)) << text;
+  for (const char* text : {"-12.5e-7", "3E9", "123456789012345.5"})
+    EXPECT_TRUE(Allows(R"({"type":"number"})", text)) << text;
+}
+
+TEST(Grammar, StringsCountCodePointsAndEscapeWhatTheyMust) {
+  const char* schema = R"({"type":"string","minLength":2,"maxLength":3})";
+  for (const char* text : {"\"ab\"", "\"é漢😀\"", R"("\n\"")", R"("\\\t\u001f")", "\"\x7f~\""})
+    EXPECT_TRUE(Allows(schema, text)) << text;
+  for (const char* text : {"\"a\"", "\"abcd\"", "\"a\nb\"", R"("\x41a")", R"("\u00e9a")", "\"a\xc3\"",
+                           "\"\xed\xa0\x80z\"", "\"\xc0\x80z\"", "\"\xf4\x90\x80\x80z\"", "ab", "\"ab"}) {
+    EXPECT_FALSE(Allows(schema, text)) << text;
+  }
+}
+
+// Every code point alone, against the encoder.
+TEST(Grammar, AllCodePointsAndNoSurrogates) {
+  Automaton automaton(OfSchema(R"({"type":"string","minLength":1,"maxLength":1})"));
+  std::string text;
+  for (uint32_t c = 0; c <= 0x10ffff; c += c < 0x3000 ? 1 : 97) {
+    text = "\"";
+    AppendStringChar(c, text);
+    text += "\"";
+    EXPECT_EQ(automaton.Matches(text), c < 0xd800 || c > 0xdfff) << c;
+  }
+}
+
+TEST(Grammar, Patterns) {
+  const auto allows = [](const std::string& pattern, const std::string& text) {
+    const nlohmann::json schema = {{"type", "string"}, {"pattern", pattern}};
+    return Allows(schema.dump(), nlohmann::json(text).dump());
+  };
+  EXPECT_TRUE(allows("([01][0-9]|2[0-3]):00", "23:00"));
+  EXPECT_FALSE(allows("([01][0-9]|2[0-3]):00", "24:00"));
+  EXPECT_TRUE(allows("^a+(?:bc|d)?$", "aaabc"));
+  EXPECT_FALSE(allows("^a+(?:bc|d)?$", "bc"));
+  EXPECT_TRUE(allows("[^a-c\\]]{2,}", "dé]"[0] == 'd' ? "dé" : ""));
+  EXPECT_FALSE(allows("[^a-c\\]]{2,}", "d]"));
+  EXPECT_TRUE(allows("\\d{3}\\.\\w*\\s-\\u00e9.", "123.a_B é"[0] == '1' ? "123.a_B -éz" : ""));
+  EXPECT_FALSE(allows("a.c", "a\nc"));
+  EXPECT_TRUE(allows("a|b||cd", ""));
+  EXPECT_TRUE(allows("[\"\\\\\\n-]{4}", "\"\\\n-"));
+  EXPECT_TRUE(allows("漢{2}|[α-ω]", "漢漢"));
+  EXPECT_TRUE(allows("漢{2}|[α-ω]", "λ"));
+  EXPECT_FALSE(allows("漢{2}|[α-ω]", "漢"));
+}
+
+TEST(Grammar, PatternAndLengthsMeetWhereTheyCan) {
+  EXPECT_TRUE(Allows(R"({"type":"string","pattern":"[a-z]+","maxLength":3})", "\"abc\""));
+  EXPECT_FALSE(Allows(R"({"type":"string","pattern":"[a-z]+","maxLength":3})", "\"abcd\""));
+  EXPECT_TRUE(Allows(R"({"type":"string","pattern":"ab?c","minLength":2,"maxLength":3})", "\"ac\""));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","pattern":"ab*c","maxLength":3})"),
+              HasSubstr("write them into the pattern"));
+}
+
+TEST(Grammar, ObjectsKeepTheOrderAndLeaveOutWhatIsOptional) {
+  const char* schema =
+      R"({"type":"object","properties":{"z":{"type":"null"},"a":{"const":1},"m":{"enum":["x"]}},"required":["a"],"additionalProperties":false})";
+  for (const char* text :
+       {R"({"a":1})", R"({"z":null,"a":1})", R"({"a":1,"m":"x"})", R"({"z":null,"a":1,"m":"x"})"}) {
+    EXPECT_TRUE(Allows(schema, text)) << text;
+  }
+  for (const char* text :
+       {"{}", R"({"z":null})", R"({"a":1,"z":null})", R"({,"a":1})", R"({"a":1,})", R"({"a": 1})"}) {
+    EXPECT_FALSE(Allows(schema, text)) << text;
+  }
+}
+
+TEST(Grammar, TheLongestAnswerIsABound) {
+  EXPECT_EQ(OfSchema(R"({"type":"boolean"})").LongestBytes(), 5);
+  EXPECT_EQ(OfSchema(R"({"type":"string","pattern":"[a-z]{1,32}"})").LongestBytes(), 34);
+  EXPECT_EQ(OfSchema(R"({"type":"string","maxLength":10})").LongestBytes(), 62);
+  EXPECT_EQ(OfSchema(R"({"type":"array","items":{"const":12},"maxItems":3})").LongestBytes(), 10);
+  EXPECT_EQ(OfSchema(R"({"type":"string"})").LongestBytes(), std::nullopt);
+  EXPECT_EQ(CompileGrammar({.choices = {"yes", "no", ""}, .json_schema = ""}).LongestBytes(), 3);
+}
+
+TEST(Grammar, RefusesWithTheKeywordAndItsPath) {
+  EXPECT_THAT(ErrorOf("{"), HasSubstr("not JSON"));
+  EXPECT_THAT(ErrorOf("[]"), HasSubstr("# must be an object"));
+  EXPECT_THAT(ErrorOf("{}"), HasSubstr("allows any value"));
+  EXPECT_THAT(ErrorOf(R"({"type":"text"})"), HasSubstr("#/type must be object"));
+  EXPECT_THAT(ErrorOf(R"({"type":"object","properties":{"a":{"$ref":"#"}}})"),
+              HasSubstr("$ref at #/properties/a"));
+  EXPECT_THAT(ErrorOf(R"({"type":"array","items":{"type":"null"},"uniqueItems":true})"),
+              HasSubstr("uniqueItems at #"));
+  EXPECT_THAT(ErrorOf(R"({"type":"array","minItems":2})"), HasSubstr("no items"));
+  EXPECT_THAT(ErrorOf(R"({"type":"integer","multipleOf":2})"), HasSubstr("multipleOf at #"));
+  EXPECT_THAT(ErrorOf(R"({"type":"integer","minimum":5,"maximum":4})"), HasSubstr("allows no number"));
+  EXPECT_THAT(ErrorOf(R"({"type":"integer","minimum":1e30})"), HasSubstr("beyond the largest"));
+  EXPECT_THAT(ErrorOf(R"({"type":"number","minimum":0.5})"), HasSubstr("#/minimum is not supported"));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","minLength":-1})"),
+              HasSubstr("#/minLength must be a whole number"));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","minLength":4,"maxLength":3})"), HasSubstr("above its maximum"));
+  EXPECT_THAT(ErrorOf(R"({"type":"object","properties":{},"required":["a"]})"), HasSubstr("any object"));
+  EXPECT_THAT(ErrorOf(R"({"type":"object","properties":{"b":{"const":1}},"required":["a"]})"),
+              HasSubstr("names \"a\""));
+  EXPECT_THAT(ErrorOf(R"({"enum":[]})"), HasSubstr("allows no value"));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","enum":[1]})"), HasSubstr("allows no value"));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","maxLength":1000000})"), HasSubstr("automaton states"));
+  for (const char* pattern : {"(", ")", "[a", "a**", "*", "[z-a]", "a{2,1}", "(?=a)", "a^b", "\\\\b", "[]",
+                              "\\\\u12", "a{99999999}"}) {
+    EXPECT_THAT(ErrorOf(fmt::format(R"({{"type":"string","pattern":"{}"}})", pattern)),
+                HasSubstr("#/pattern"))
+        << pattern;
+  }
+  std::string deep = R"({"type":"null"})";
+  for (int i = 0; i < 2000; ++i) deep = R"({"type":"array","items":)" + deep + "}";
+  EXPECT_THAT(ErrorOf(deep), HasSubstr("nested too deeply"));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","pattern":")" + std::string(5000, '(') + "\"}"),
+              HasSubstr("nested too deeply"));
+}
+
+TEST(Grammar, HugeRepeatsOfNothingEnd) {
+  EXPECT_TRUE(Allows(R"({"type":"string","pattern":"((((){1000000}){1000000}){1000000})*"})", "\"\""));
+}
+
+TEST(InSchemaOrder, OrdersKeysAsTheSchemaDoes) {
+  using Json = nlohmann::ordered_json;
+  const Json schema = Json::parse(
+      R"({"type":"array","items":{"type":"object","properties":{"b":{"type":"null"},"a":{"anyOf":[{"type":"object","properties":{"y":{},"x":{}}}]}}}})");
+  const Json value = Json::parse(R"([{"a":{"x":1,"y":2},"b":null},{"c":3,"b":4}])");
+  EXPECT_EQ(InSchemaOrder(schema, value).dump(), R"([{"b":null,"a":{"y":2,"x":1}},{"b":4,"c":3}])");
+}
+
+}  // namespace
+}  // namespace throng::llm

@@ -1,0 +1,43 @@
+// Writes GGUF files (version 3): for tests, and for models that we make ourselves.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/gguf/gguf.h"
+
+namespace throng::model {
+
+class GgufWriter {
+ public:
+  void Add(std::string_view key, uint32_t value);
+  void Add(std::string_view key, int32_t value);
+  void Add(std::string_view key, uint64_t value);
+  void Add(std::string_view key, float value);
+  void Add(std::string_view key, bool value);
+  void Add(std::string_view key, std::string_view value);
+  void Add(std::string_view key, const char* value) { Add(key, std::string_view(value)); }
+  void Add(std::string_view key, std::span<const std::string> values);
+  void Add(std::string_view key, std::span<const float> values);
+  void Add(std::string_view key, std::span<const int32_t> values);
+
+  // dims[0] is the contiguous one; data must have the size that type and dims give.
+  void AddTensor(std::string_view name, TensorType type, std::span<const uint64_t> dims,
+                 std::span<const uint8_t> data);
+
+  std::vector<uint8_t> Finish() const;
+
+ private:
+  void Key(std::string_view key, GgufType type);
+
+  std::vector<uint8_t> values_;
+  uint64_t num_values_ = 0;
+  std::vector<uint8_t> infos_;
+  uint64_t num_tensors_ = 0;
+  std::vector<uint8_t> data_;
+};
+
+}  // namespace throng::model

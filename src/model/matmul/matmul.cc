@@ -1,0 +1,172 @@
+#include "model/matmul/matmul.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/thread_pool.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "model/matmul/matmul.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "model/matmul/matmul_float-inl.h"
+#include "model/matmul/matmul_int-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace throng::model {
+namespace HWY_NAMESPACE {
+
+// remainder: null, or gets what rounding to `out` left.
+void QuantizeRows(const float* x, size_t x_stride, size_t first, size_t count, QuantizedRows& out,
+                  QuantizedRows* remainder) {
+  std::vector<float> left(remainder ? out.groups * kGroup : 0);
+  for (size_t r = first; r < first + count; ++r) {
+    QuantizeRow(x + r * x_stride, r, out, remainder ? left.data() : nullptr);
+    if (remainder) QuantizeRow(left.data(), r, *remainder, nullptr);
+  }
+}
+
+size_t TileOutputs(bool as_integers) { return as_integers ? kTile : kFloatTile; }
+
+size_t WorkerBytes(size_t cols) { return std::max(IntWorkerBytes(), kFloatTile * cols * sizeof(float)); }
+
+// One tile of outputs, all rows. Unless exact_activations, scratch holds x, rounded. buffer: WorkerBytes,
+// aligned to 64.
+void MultiplyTile(const Product& product, size_t first_output, const float* x, size_t x_stride,
+                  const MatMulScratch& scratch, size_t rows, uint8_t* buffer) {
+  auto* floats = reinterpret_cast<float*>(buffer);
+  if (scratch.exact_activations && IsQuantized(product.w.type)) {
+    return DequantizedTile(product, first_output, x, rows, x_stride, floats);
+  }
+  const Terms terms{&scratch.quantized, product.fine ? &scratch.remainder : nullptr};
+  switch (product.w.type) {
+    case TensorType::kF32:
+      return FloatTile<TensorType::kF32>(product, first_output, x, rows, x_stride, floats);
+    case TensorType::kF16:
+      return FloatTile<TensorType::kF16>(product, first_output, x, rows, x_stride, floats);
+    case TensorType::kBF16:
+      return FloatTile<TensorType::kBF16>(product, first_output, x, rows, x_stride, floats);
+    case TensorType::kQ4_0:
+      return IntTile<TensorType::kQ4_0>(product, first_output, terms, rows, buffer);
+    case TensorType::kQ4_1:
+      return IntTile<TensorType::kQ4_1>(product, first_output, terms, rows, buffer);
+    case TensorType::kQ5_0:
+      return IntTile<TensorType::kQ5_0>(product, first_output, terms, rows, buffer);
+    case TensorType::kQ5_1:
+      return IntTile<TensorType::kQ5_1>(product, first_output, terms, rows, buffer);
+    case TensorType::kQ8_0:
+      return IntTile<TensorType::kQ8_0>(product, first_output, terms, rows, buffer);
+    case TensorType::kQ4_K:
+      return IntTile<TensorType::kQ4_K>(product, first_output, terms, rows, buffer);
+    case TensorType::kQ5_K:
+      return IntTile<TensorType::kQ5_K>(product, first_output, terms, rows, buffer);
+    case TensorType::kQ6_K:
+      return IntTile<TensorType::kQ6_K>(product, first_output, terms, rows, buffer);
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::model
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace throng::model {
+
+HWY_EXPORT(QuantizeRows);
+HWY_EXPORT(TileOutputs);
+HWY_EXPORT(WorkerBytes);
+HWY_EXPORT(MultiplyTile);
+
+namespace {
+
+// Below this much work a second thread costs more than it saves (waking it takes some 10 microseconds).
+constexpr double kMinParallelNs = 60e3;
+
+double EstimateNs(std::span<const Product> products, size_t rows) {
+  double elements = 0;
+  for (const Product& product : products) elements += static_cast<double>(product.w.rows * product.w.cols);
+  return elements * (0.05 + 0.01 * static_cast<double>(rows));
+}
+
+void Resize(QuantizedRows& rows, size_t count, size_t cols) {
+  rows.groups = cols / 32;
+  rows.codes.resize(count * cols);
+  rows.scales.resize(count * rows.groups);
+  rows.sums.resize(count * rows.groups);
+  rows.half_sums.resize(count * rows.groups * 2);
+}
+
+void Quantize(const float* x, size_t rows, size_t cols, size_t x_stride, bool fine, MatMulScratch& scratch,
+              ThreadPool* pool) {
+  Resize(scratch.quantized, rows, cols);
+  if (fine) Resize(scratch.remainder, rows, cols);
+  QuantizedRows* remainder = fine ? &scratch.remainder : nullptr;
+  constexpr size_t kElementsPerTask = 64 << 10;
+  const size_t rows_per_task = std::max<size_t>(1, kElementsPerTask / cols);
+  const auto quantize = HWY_DYNAMIC_DISPATCH(QuantizeRows);
+  if (!pool || rows <= rows_per_task) return quantize(x, x_stride, 0, rows, scratch.quantized, remainder);
+  pool->ParallelFor((rows + rows_per_task - 1) / rows_per_task, [&](size_t task, int) {
+    const size_t first = task * rows_per_task;
+    quantize(x, x_stride, first, std::min(rows_per_task, rows - first), scratch.quantized, remainder);
+  });
+}
+
+uint8_t* Aligned(std::vector<uint8_t>& buffer) {
+  return buffer.data() + (64 - reinterpret_cast<uintptr_t>(buffer.data()) % 64) % 64;
+}
+
+}  // namespace
+
+bool IsQuantized(TensorType type) { return BlockSizeOf(type)->elements > 1; }
+
+void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span<const Product> products,
+            MatMulScratch& scratch, ThreadPool* pool) {
+  if (rows == 0) return;
+  if (pool && (pool->NumThreads() == 1 || EstimateNs(products, rows) < kMinParallelNs)) pool = nullptr;
+  const auto as_integers = [&](const Product& p) {
+    return IsQuantized(p.w.type) && !scratch.exact_activations;
+  };
+  const auto outputs_of = [&](const Product& p) { return HWY_DYNAMIC_DISPATCH(TileOutputs)(as_integers(p)); };
+  bool quantize = false;
+  bool fine = false;
+  std::vector<size_t> ends;  // of the products, counted in tiles
+  size_t tiles = 0;
+  for (const Product& product : products) {
+    THRONG_CHECK(product.w.cols == cols);
+    const size_t outputs = outputs_of(product);
+    quantize |= as_integers(product);
+    fine |= as_integers(product) && product.fine;
+    tiles += (product.w.rows + outputs - 1) / outputs;
+    ends.push_back(tiles);
+  }
+  if (quantize) Quantize(x, rows, cols, x_stride, fine, scratch, pool);
+  const size_t threads = pool ? static_cast<size_t>(pool->NumThreads()) : 1;
+  const size_t buffer_bytes = HWY_DYNAMIC_DISPATCH(WorkerBytes)(cols) + 64;
+  if (scratch.workers.size() < threads) scratch.workers.resize(threads);
+  for (size_t i = 0; i < threads; ++i) {
+    if (scratch.workers[i].size() < buffer_bytes) scratch.workers[i].resize(buffer_bytes);
+  }
+  const auto multiply = HWY_DYNAMIC_DISPATCH(MultiplyTile);
+  const auto run = [&](size_t first, size_t count, int worker) {
+    uint8_t* buffer = Aligned(scratch.workers[static_cast<size_t>(worker)]);
+    size_t p = 0;
+    for (size_t tile = first; tile < first + count; ++tile) {
+      while (tile >= ends[p]) ++p;
+      const size_t tile_in_product = tile - (p ? ends[p - 1] : 0);
+      multiply(products[p], tile_in_product * outputs_of(products[p]), x, x_stride, scratch, rows, buffer);
+    }
+  };
+  if (!pool) return run(0, tiles, 0);
+  constexpr size_t kTasksPerThread = 8;  // enough to balance threads of unequal speed
+  const size_t tiles_per_task = std::max<size_t>(1, tiles / (threads * kTasksPerThread));
+  pool->ParallelFor((tiles + tiles_per_task - 1) / tiles_per_task, [&](size_t task, int worker) {
+    const size_t first = task * tiles_per_task;
+    run(first, std::min(tiles_per_task, tiles - first), worker);
+  });
+}
+
+}  // namespace throng::model
+#endif  // HWY_ONCE

@@ -1,0 +1,78 @@
+// Products of activations with weights in their GGUF blocks: y[r, o] = sum over k of x[r, k] * w[o, k].
+//
+// F32, F16 and BF16 weights are multiplied in f32. The others are multiplied as integers with activations
+// that are rounded to 8 bits in groups of 32 (scale = max |x| / 127), in f32 across groups; fine products add
+// what that rounding left, rounded to 8 bits again. Each (row, output) pair has one order of operations: it
+// does not depend on the other rows, the other outputs, or the threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/check.h"
+#include "model/gguf/gguf.h"
+
+namespace throng {
+class ThreadPool;
+}
+
+namespace throng::model {
+
+// A view of a weight matrix, row-major, each row whole blocks. No alignment is assumed.
+struct Matrix {
+  TensorType type = TensorType::kF32;
+  size_t rows = 0;  // outputs
+  size_t cols = 0;  // inputs
+  const uint8_t* data = nullptr;
+
+  size_t RowBytes() const {
+    const BlockSize block = *BlockSizeOf(type);
+    return cols / block.elements * block.bytes;
+  }
+  size_t Bytes() const { return rows * RowBytes(); }
+  Matrix Rows(size_t first, size_t count) const {
+    THRONG_DCHECK(first + count <= rows);
+    return {type, count, cols, data + first * RowBytes()};
+  }
+};
+
+// One of several products of the same x.
+struct Product {
+  Matrix w;
+  float* y;           // [rows, w.rows]
+  size_t y_stride;    // floats from row to row
+  bool fine = false;  // twice the integer work, for what errors grow from: the arguments of a softmax
+};
+
+// Activations rounded to 8 bits, in groups of 32.
+struct QuantizedRows {
+  size_t groups = 0;               // per row
+  std::vector<int8_t> codes;       // [rows, groups * 32], -127 to 127
+  std::vector<float> scales;       // [rows, groups]
+  std::vector<float> sums;         // [rows, groups]: scale * sum of codes
+  std::vector<int32_t> half_sums;  // [rows, groups, 2]: sums of 16 codes
+};
+
+// Buffers that are kept from call to call.
+struct MatMulScratch {
+  bool exact_activations = false;  // quantised weights too are multiplied in f32
+  QuantizedRows quantized;
+  QuantizedRows remainder;  // of that rounding, for fine products
+  std::vector<std::vector<uint8_t>> workers;
+};
+
+// x: [rows, cols] with x_stride floats from row to row; all products have w.cols == cols. pool may be null:
+// then, and when there is little to do, all happens on this thread. x must be finite.
+void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span<const Product> products,
+            MatMulScratch& scratch, ThreadPool* pool);
+
+// The specification, in double precision; `quantize` rounds x as the integer kernels do for products that are
+// not fine.
+void MatMulReference(const float* x, size_t rows, size_t x_stride, bool quantize, const Product& product);
+
+// True for types that are multiplied as integers.
+bool IsQuantized(TensorType type);
+
+}  // namespace throng::model

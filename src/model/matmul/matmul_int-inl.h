@@ -1,0 +1,257 @@
+// The integer kernel: packed groups of two vectors of outputs, times 8-bit activations.
+
+#if defined(THRONG_MODEL_MATMUL_INT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_MODEL_MATMUL_INT_INL_H_
+#undef THRONG_MODEL_MATMUL_INT_INL_H_
+#else
+#define THRONG_MODEL_MATMUL_INT_INL_H_
+#endif
+
+#include "model/matmul/matmul.h"
+#include "model/matmul/matmul_pack-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace throng::model {
+namespace HWY_NAMESPACE {
+
+constexpr size_t kTile = 2 * kLanes;  // outputs of one tile
+constexpr size_t kMaxKernelRows = 4;  // 8 integer accumulators: as many as hide the latency of a dot product
+
+// acc + the sums of 4 products each of codes w (see Kind) and int8 x. No step saturates: |code| <= 128, |x|
+// <= 127, and unsigned codes with maddubs are below 64.
+template <bool kSigned>
+HWY_INLINE VI DotQuads(VI acc, VU8 w, VI x) {
+#if HWY_TARGET == HWY_AVX3_DL
+  static_assert(!kSigned);
+  // Written out because this Highway target's flags lack avx512vnni, though it is checked for at run time.
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc.raw) : "v"(w.raw), "v"(x.raw));
+  return acc;
+#elif HWY_TARGET == HWY_AVX3
+  const __m512i ones = _mm512_set1_epi16(1);
+  __m512i codes = w.raw;
+  __m512i xs = x.raw;
+  if constexpr (kSigned) {
+    xs = _mm512_mask_sub_epi8(xs, _mm512_movepi8_mask(codes), _mm512_setzero_si512(), xs);
+    codes = _mm512_abs_epi8(codes);
+  }
+  return hn::Add(acc, VI{_mm512_madd_epi16(_mm512_maddubs_epi16(codes, xs), ones)});
+#elif HWY_TARGET == HWY_AVX2
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m256i codes = w.raw;
+  __m256i xs = x.raw;
+  if constexpr (kSigned) {
+    xs = _mm256_sign_epi8(xs, codes);
+    codes = _mm256_abs_epi8(codes);
+  }
+  return hn::Add(acc, VI{_mm256_madd_epi16(_mm256_maddubs_epi16(codes, xs), ones)});
+#elif HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3
+  const __m128i ones = _mm_set1_epi16(1);
+  __m128i codes = w.raw;
+  __m128i xs = x.raw;
+  if constexpr (kSigned) {
+    xs = _mm_sign_epi8(xs, codes);
+    codes = _mm_abs_epi8(codes);
+  }
+  return hn::Add(acc, VI{_mm_madd_epi16(_mm_maddubs_epi16(codes, xs), ones)});
+#else
+  const DI di;
+  const hn::Repartition<int16_t, DI> d16;
+  const auto w16 = hn::BitCast(d16, w);
+  const auto x16 = hn::BitCast(d16, x);
+  // Sign extension is right for unsigned codes too: they are below 128.
+  const auto even =
+      hn::Mul(hn::ShiftRight<8>(hn::ShiftLeft<8>(w16)), hn::ShiftRight<8>(hn::ShiftLeft<8>(x16)));
+  const auto odd = hn::Mul(hn::ShiftRight<8>(w16), hn::ShiftRight<8>(x16));
+  const auto pairs = hn::BitCast(di, hn::Add(even, odd));
+  return hn::Add(acc, hn::Add(hn::ShiftRight<16>(hn::ShiftLeft<16>(pairs)), hn::ShiftRight<16>(pairs)));
+#endif
+}
+
+HWY_INLINE VI BroadcastWord(const int8_t* x) {
+  int32_t word;
+  std::memcpy(&word, x, sizeof(word));
+  return hn::Set(DI(), word);
+}
+
+// Rows of QuantizedRows, from some row and group on.
+struct XRows {
+  const int8_t* codes;
+  const float* scales;
+  const float* sums;
+  const int32_t* half_sums;
+  size_t groups;  // per row: the stride
+};
+
+// acc[r, tile] += products of `groups` groups, one after the other.
+template <bool kSigned, bool kMin, bool kHalves, size_t kRows>
+HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, int offset, XRows x,
+                               float* HWY_RESTRICT acc) {
+  const DF df;
+  const DI di;
+  const DU8 d8;
+  constexpr size_t kParts = kHalves ? 2 : 1;
+  for (size_t g = 0; g < groups; ++g) {
+    for (size_t part = 0; part < kParts; ++part) {
+      VI sum[kRows][2];
+#pragma GCC unroll 4
+      for (size_t r = 0; r < kRows; ++r) {
+        const int32_t* half_sums = x.half_sums + 2 * (r * x.groups + g);
+        const int32_t codes = kHalves ? half_sums[part] : half_sums[0] + half_sums[1];
+        sum[r][0] = sum[r][1] = hn::Set(di, -offset * codes);
+      }
+      constexpr size_t kWords = 8 / kParts;
+      const size_t first = (g * 8 + part * kWords) * kVectorBytes;
+#pragma GCC unroll 8
+      for (size_t i = 0; i < kWords; ++i) {
+        const VU8 w0 = hn::Load(d8, w[0].codes + first + i * kVectorBytes);
+        const VU8 w1 = hn::Load(d8, w[1].codes + first + i * kVectorBytes);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < kRows; ++r) {
+          const VI xs = BroadcastWord(x.codes + (r * x.groups + g) * kGroup + 4 * (part * kWords + i));
+          sum[r][0] = DotQuads<kSigned>(sum[r][0], w0, xs);
+          sum[r][1] = DotQuads<kSigned>(sum[r][1], w1, xs);
+        }
+      }
+      const VF scale0 = hn::Load(df, w[0].scales + (g * kParts + part) * kLanes);
+      const VF scale1 = hn::Load(df, w[1].scales + (g * kParts + part) * kLanes);
+#pragma GCC unroll 4
+      for (size_t r = 0; r < kRows; ++r) {
+        const VF xs = hn::Set(df, x.scales[r * x.groups + g]);
+        float* y = acc + r * kTile;
+        VF y0 = hn::MulAdd(hn::ConvertTo(df, sum[r][0]), hn::Mul(scale0, xs), hn::Load(df, y));
+        VF y1 = hn::MulAdd(hn::ConvertTo(df, sum[r][1]), hn::Mul(scale1, xs), hn::Load(df, y + kLanes));
+        if constexpr (kMin) {
+          const VF x_sum = hn::Set(df, x.sums[r * x.groups + g]);
+          y0 = hn::MulAdd(hn::Load(df, w[0].mins + g * kLanes), x_sum, y0);
+          y1 = hn::MulAdd(hn::Load(df, w[1].mins + g * kLanes), x_sum, y1);
+        }
+        hn::Store(y0, df, y);
+        hn::Store(y1, df, y + kLanes);
+      }
+    }
+  }
+}
+
+// The same for any number of rows; group: the first row's first one.
+template <Kind kKind>
+HWY_INLINE void MultiplyRows(const Packed* packed, size_t groups, const QuantizedRows& x, size_t group,
+                             size_t num_rows, float* acc) {
+  const auto rows_at = [&](size_t row) {
+    const size_t i = group + row * x.groups;
+    return XRows{x.codes.data() + i * kGroup, x.scales.data() + i, x.sums.data() + i,
+                 x.half_sums.data() + 2 * i, x.groups};
+  };
+  constexpr bool kS = kKind.is_signed, kM = kKind.has_min, kH = kKind.halves;
+  size_t r = 0;
+  for (; r + 4 <= num_rows; r += 4) {
+    MultiplyGroups<kS, kM, kH, 4>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
+  }
+  if (r + 2 <= num_rows) {
+    MultiplyGroups<kS, kM, kH, 2>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
+    r += 2;
+  }
+  if (r < num_rows) {
+    MultiplyGroups<kS, kM, kH, 1>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
+  }
+}
+
+constexpr size_t kMaxTileRows = 256;  // accumulators of one tile: 32 KiB
+
+constexpr size_t IntWorkerBytes() {
+  return kChunkGroups * 2 * (8 * kVectorBytes + 3 * kVectorBytes) + kMaxTileRows * kTile * sizeof(float);
+}
+
+// The activations as a sum: their rounding and, for fine products, what it left (else null).
+struct Terms {
+  const QuantizedRows* quantized;
+  const QuantizedRows* remainder;
+};
+
+template <TensorType kType>
+HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const Terms& terms,
+                              size_t first_row, size_t num_rows, uint8_t* buffer) {
+  constexpr Kind kKind = KindOf<kType>();
+  const BlockSize block = *BlockSizeOf(kType);
+  const size_t row_bytes = product.w.RowBytes();
+  constexpr size_t kVectorChunk = kChunkGroups * kVectorBytes;
+  Packed packed[2];
+  for (size_t v = 0; v < 2; ++v) {
+    packed[v].codes = buffer + v * 11 * kVectorChunk;
+    packed[v].scales = reinterpret_cast<float*>(packed[v].codes + 8 * kVectorChunk);
+    packed[v].mins = packed[v].scales + 2 * kChunkGroups * kLanes;
+  }
+  // Lanes beyond the last output repeat it; their results are not stored.
+  const uint8_t* rows[kTile];
+  for (size_t i = 0; i < kTile; ++i) {
+    rows[i] = product.w.data + HWY_MIN(first_output + i, product.w.rows - 1) * row_bytes;
+  }
+  float* acc = reinterpret_cast<float*>(buffer + 22 * kVectorChunk);
+  std::memset(acc, 0, num_rows * kTile * sizeof(float));
+  const size_t all_groups = terms.quantized->groups;
+  for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
+    const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
+    const size_t offset = g0 * kGroup / block.elements * block.bytes;
+    // The next chunk of these rows or, at their end, the first of the next tile's.
+    const size_t ahead = g0 + groups < all_groups ? groups * kGroup / block.elements * block.bytes
+                                                  : kTile * row_bytes - offset;
+    for (size_t v = 0; v < 2; ++v) PackGroups<kType>({rows + v * kLanes, offset, ahead}, groups, packed[v]);
+    for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
+      if (x) MultiplyRows<kKind>(packed, groups, *x, first_row * all_groups + g0, num_rows, acc);
+    }
+  }
+  const size_t outputs = HWY_MIN(kTile, product.w.rows - first_output);
+  for (size_t r = 0; r < num_rows; ++r) {
+    std::memcpy(product.y + (first_row + r) * product.y_stride + first_output, acc + r * kTile,
+                outputs * sizeof(float));
+  }
+}
+
+template <TensorType kType>
+HWY_INLINE void IntTile(const Product& product, size_t first_output, const Terms& terms, size_t num_rows,
+                        uint8_t* buffer) {
+  for (size_t row = 0; row < num_rows; row += kMaxTileRows) {
+    IntTileRows<kType>(product, first_output, terms, row, HWY_MIN(kMaxTileRows, num_rows - row), buffer);
+  }
+}
+
+// Rounds x to one row of `out`. left: null, or gets what rounding left.
+HWY_INLINE void QuantizeRow(const float* HWY_RESTRICT x, size_t row, QuantizedRows& out, float* left) {
+  const DF df;
+  const DI di;
+  const hn::Rebind<int8_t, DF> d8;
+  for (size_t g = row * out.groups; g < (row + 1) * out.groups; ++g, x += kGroup) {
+    int8_t* codes = out.codes.data() + g * kGroup;
+    VF largest = hn::Zero(df);
+    for (size_t i = 0; i < kGroup; i += kLanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(df, x + i)));
+    const float max = hn::GetLane(hn::MaxOfLanes(df, largest));
+    const float scale = max / 127.0f;
+    const VF inverse = hn::Set(df, scale > 0.0f ? 127.0f / max : 0.0f);
+    int32_t total = 0;
+    for (size_t half = 0; half < 2; ++half) {
+      VI sum = hn::Zero(di);
+      for (size_t i = half * 16; i < half * 16 + 16; i += kLanes) {
+        const VI code = hn::NearestInt(hn::Mul(hn::LoadU(df, x + i), inverse));
+        // Keeps codes within the range that the products rely on whatever the input.
+        const VI bounded = hn::Max(hn::Min(code, hn::Set(di, 127)), hn::Set(di, -127));
+        hn::StoreU(hn::DemoteTo(d8, bounded), d8, codes + i);
+        sum = hn::Add(sum, bounded);
+        if (left) {
+          const VF rounded = hn::ConvertTo(df, bounded);
+          hn::StoreU(hn::NegMulAdd(rounded, hn::Set(df, scale), hn::LoadU(df, x + i)), df, left + i);
+        }
+      }
+      out.half_sums[2 * g + half] = hn::GetLane(hn::SumOfLanes(di, sum));
+      total += out.half_sums[2 * g + half];
+    }
+    if (left) left += kGroup;
+    out.scales[g] = scale;
+    out.sums[g] = scale * static_cast<float>(total);
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::model
+HWY_AFTER_NAMESPACE();
+
+#endif  // THRONG_MODEL_MATMUL_INT_INL_H_

@@ -1,0 +1,372 @@
+// Repacks groups of 32 weights of several rows so that one vector lane belongs to one row (one output): per
+// target. Codes of a group: [8][lanes] words of 4 consecutive codes. All formats come out as code * scale (+
+// min), so one integer kernel serves them.
+
+#if defined(THRONG_MODEL_MATMUL_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_MODEL_MATMUL_PACK_INL_H_
+#undef THRONG_MODEL_MATMUL_PACK_INL_H_
+#else
+#define THRONG_MODEL_MATMUL_PACK_INL_H_
+#endif
+
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+#include <cstring>
+
+#include "model/gguf/gguf.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace throng::model {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::CappedTag<float, 16>;
+using DI = hn::RebindToSigned<DF>;
+using DU = hn::RebindToUnsigned<DF>;
+using DU64 = hn::Repartition<uint64_t, DF>;
+using DU8 = hn::Repartition<uint8_t, DF>;
+using DI8 = hn::Repartition<int8_t, DF>;
+using VF = hn::Vec<DF>;
+using VI = hn::Vec<DI>;
+using VU = hn::Vec<DU>;
+using VU8 = hn::Vec<DU8>;
+
+constexpr size_t kLanes = hn::MaxLanes(DF());  // 4, 8 or 16
+constexpr size_t kVectorBytes = kLanes * 4;
+constexpr size_t kGroup = 32;
+
+// How the kernel multiplies a format.
+struct Kind {
+  bool is_signed;  // codes are int8; else uint8 below 64
+  bool has_min;
+  bool halves;  // one scale per 16 codes
+  int offset;   // subtracted from each code
+};
+
+// With VNNI, codes of Q8_0 are biased to uint8: one instruction multiplies uint8 by int8.
+#if HWY_TARGET == HWY_AVX3_DL
+constexpr bool kBiasSigned = true;
+#else
+constexpr bool kBiasSigned = false;
+#endif
+
+template <TensorType kType>
+constexpr Kind KindOf() {
+  switch (kType) {
+    case TensorType::kQ8_0:
+      return kBiasSigned ? Kind{false, false, false, 128} : Kind{true, false, false, 0};
+    case TensorType::kQ4_0:
+      return Kind{false, false, false, 8};
+    case TensorType::kQ5_0:
+      return Kind{false, false, false, 16};
+    case TensorType::kQ6_K:
+      return Kind{false, false, true, 32};
+    default:
+      return Kind{false, true, false, 0};
+  }
+}
+
+// Where packed groups go: codes [groups, 8, lanes] words, scales [groups, 1 or 2, lanes], mins [groups,
+// lanes].
+struct Packed {
+  uint8_t* codes;
+  float* scales;
+  float* mins;
+};
+
+// Blocks at the same place of `lanes` rows: `offset` bytes after the pointers.
+struct Blocks {
+  const uint8_t* const* rows;  // [kLanes]
+  size_t offset;
+  size_t ahead;  // what is wanted after these lies so much further
+};
+
+// Fetches what lies ahead of blocks of so many bytes, while these are worked on: the hardware does not follow
+// as many short streams as there are lanes. Beyond the end of a tensor this is harmless.
+HWY_INLINE void PrefetchAhead(const Blocks& blocks, size_t bytes) {
+  const size_t begin = blocks.offset + blocks.ahead;
+  for (size_t line = (begin + 63) / 64 * 64; line < begin + bytes; line += 64) {
+#pragma GCC unroll 16
+    for (size_t lane = 0; lane < kLanes; ++lane) hwy::Prefetch(blocks.rows[lane] + line);
+  }
+}
+
+// Vector i holds 16 bytes of the rows i, i + 4, i + 8, ... in its 128-bit blocks.
+struct Field {
+  VU8 v[4];
+};
+
+template <class D>
+HWY_INLINE hn::Vec<D> LoadColumn(D d, const uint8_t* const* rows, size_t offset) {
+  if constexpr (hn::MaxLanes(D()) <= 16) {
+    return hn::LoadU(d, rows[0] + offset);
+  } else {
+    const hn::Half<D> dh;
+    constexpr size_t kRowsPerHalf = hn::MaxLanes(hn::Half<D>()) / 4;
+    return hn::Combine(d, LoadColumn(dh, rows + kRowsPerHalf, offset), LoadColumn(dh, rows, offset));
+  }
+}
+
+HWY_INLINE Field LoadField(const Blocks& blocks, size_t offset) {
+  const DU8 d;
+  Field field;
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) field.v[i] = LoadColumn(d, blocks.rows + i, blocks.offset + offset);
+  return field;
+}
+
+// The four words of a field, lane = row.
+struct Words {
+  VU w[4];
+};
+
+HWY_INLINE Words Transpose(const Field& f) {
+  const DU d;
+  const DU64 d64;
+  const VU a = hn::BitCast(d, f.v[0]), b = hn::BitCast(d, f.v[1]);
+  const VU c = hn::BitCast(d, f.v[2]), e = hn::BitCast(d, f.v[3]);
+  const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
+  const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
+  const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
+  const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
+  Words words;
+  words.w[0] = hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low));
+  words.w[1] = hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low));
+  words.w[2] = hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high));
+  words.w[3] = hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high));
+  return words;
+}
+
+HWY_INLINE void StoreWord(VU w, uint8_t* codes, size_t i) {
+  const DU8 d8;
+  hn::Store(hn::BitCast(d8, w), d8, codes + i * kVectorBytes);
+}
+
+HWY_INLINE VU LowNibbles(VU w) { return hn::And(w, hn::Set(DU(), 0x0f0f0f0f)); }
+HWY_INLINE VU HighNibbles(VU w) { return hn::And(hn::ShiftRight<4>(w), hn::Set(DU(), 0x0f0f0f0f)); }
+
+constexpr size_t kChunkGroups = 16;  // 512 inputs: two packed vectors take 16 KiB, half of a small L1 cache
+
+// Numbers at one place of each block, lane = row. They are gathered for a whole chunk before the first is
+// read as a vector: a vector load that follows the narrow stores at once would wait for them.
+template <typename T>
+struct Gathered {
+  HWY_ALIGN T numbers[kChunkGroups * kLanes];  // [blocks, lanes]
+};
+
+template <typename T>
+HWY_INLINE void Gather(const Blocks& blocks, size_t num_blocks, size_t block_bytes, size_t offset,
+                       Gathered<T>& out) {
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    const uint8_t* p = blocks.rows[lane] + blocks.offset + offset;
+    for (size_t i = 0; i < num_blocks; ++i)
+      std::memcpy(&out.numbers[i * kLanes + lane], p + i * block_bytes, sizeof(T));
+  }
+}
+
+HWY_INLINE VF HalvesAt(const Gathered<uint16_t>& gathered, size_t block) {
+  const hn::Rebind<hwy::float16_t, DF> d16;
+  const hn::Rebind<uint16_t, DF> du16;
+  return hn::PromoteTo(DF(), hn::BitCast(d16, hn::Load(du16, gathered.numbers + block * kLanes)));
+}
+
+// The half in the low 16 bits of each lane.
+HWY_INLINE VF HalvesOf(VU w) {
+  const hn::Rebind<uint16_t, DF> du16;
+  const hn::Rebind<hwy::float16_t, DF> d16;
+  return hn::PromoteTo(
+      DF(), hn::BitCast(d16, hn::DemoteTo(du16, hn::BitCast(DI(), hn::And(w, hn::Set(DU(), 0xffff))))));
+}
+
+HWY_INLINE VF FloatsOf(VU w) { return hn::ConvertTo(DF(), hn::BitCast(DI(), w)); }
+
+// Bits 0 to 3 of each lane, one per byte, worth 16.
+HWY_INLINE VU SpreadFifthBits(VU bits) {
+  const DU d;
+  const VU four = hn::And(bits, hn::Set(d, 0xf));
+  return hn::ShiftLeft<4>(hn::And(hn::Mul(four, hn::Set(d, 0x00204081)), hn::Set(d, 0x01010101)));
+}
+
+// Codes of formats with one group of 32 per block.
+template <TensorType kType>
+HWY_INLINE void PackSmallBlock(const Blocks& blocks, VU fifth, uint8_t* codes) {
+  const DU d;
+  if constexpr (kType == TensorType::kQ8_0) {
+#pragma GCC unroll 2
+    for (size_t half = 0; half < 2; ++half) {
+      const Words words = Transpose(LoadField(blocks, 2 + 16 * half));
+#pragma GCC unroll 4
+      for (size_t i = 0; i < 4; ++i) {
+        const VU w = kBiasSigned ? hn::Xor(words.w[i], hn::Set(d, 0x80808080)) : words.w[i];
+        StoreWord(w, codes, 4 * half + i);
+      }
+    }
+  } else {
+    constexpr bool kFifth = kType == TensorType::kQ5_0 || kType == TensorType::kQ5_1;
+    const Words words = Transpose(LoadField(blocks, BlockSizeOf(kType)->bytes - 16));
+#pragma GCC unroll 2
+    for (size_t half = 0; half < 2; ++half) {
+#pragma GCC unroll 4
+      for (size_t i = 0; i < 4; ++i) {
+        VU w = half ? HighNibbles(words.w[i]) : LowNibbles(words.w[i]);
+        if constexpr (kFifth) {
+          w = hn::Or(w, SpreadFifthBits(fifth));
+          fifth = hn::ShiftRight<4>(fifth);
+        }
+        StoreWord(w, codes, 4 * half + i);
+      }
+    }
+  }
+}
+
+// Formats with one group of 32 per block: scale, then minimum, fifth bits and codes, as far as the format has
+// them.
+template <TensorType kType>
+HWY_INLINE void PackSmallBlocks(Blocks blocks, size_t groups, const Packed& out) {
+  const DF df;
+  constexpr BlockSize kSize = *BlockSizeOf(kType);
+  constexpr bool kMin = kType == TensorType::kQ4_1 || kType == TensorType::kQ5_1;
+  constexpr bool kFifth = kType == TensorType::kQ5_0 || kType == TensorType::kQ5_1;
+  Gathered<uint16_t> scales;
+  Gather(blocks, groups, kSize.bytes, 0, scales);
+  Gathered<uint16_t> mins;
+  if constexpr (kMin) Gather(blocks, groups, kSize.bytes, 2, mins);
+  Gathered<uint32_t> fifths;
+  if constexpr (kFifth) Gather(blocks, groups, kSize.bytes, kMin ? 4 : 2, fifths);
+  for (size_t g = 0; g < groups; ++g, blocks.offset += kSize.bytes) {
+    PrefetchAhead(blocks, kSize.bytes);
+    VU fifth = hn::Zero(DU());
+    if constexpr (kFifth) fifth = hn::Load(DU(), fifths.numbers + g * kLanes);
+    PackSmallBlock<kType>(blocks, fifth, out.codes + g * 8 * kVectorBytes);
+    hn::Store(HalvesAt(scales, g), df, out.scales + g * kLanes);
+    if constexpr (kMin) hn::Store(HalvesAt(mins, g), df, out.mins + g * kLanes);
+  }
+}
+
+// Scales and minimums of Q4_K and Q5_K: block_formats.h UnpackScaleMin, for all rows at once. The minimum is
+// negated, as the kernel adds it.
+HWY_INLINE void PackScaleMins(const Blocks& blocks, const Packed& out) {
+  const DU d;
+  const DF df;
+  const Words head = Transpose(LoadField(blocks, 0));
+  const VF scale = HalvesOf(head.w[0]);
+  const VF min = hn::Neg(HalvesOf(hn::ShiftRight<16>(head.w[0])));
+  const VU six = hn::Set(d, 0x3f3f3f3f);
+  const VU two = hn::Set(d, 0x03030303);
+  VU scales[2], mins[2];
+  scales[0] = hn::And(head.w[1], six);
+  mins[0] = hn::And(head.w[2], six);
+  scales[1] = hn::Or(LowNibbles(head.w[3]), hn::ShiftLeft<4>(hn::And(hn::ShiftRight<6>(head.w[1]), two)));
+  mins[1] = hn::Or(HighNibbles(head.w[3]), hn::ShiftLeft<4>(hn::And(hn::ShiftRight<6>(head.w[2]), two)));
+  const VU byte = hn::Set(d, 0xff);
+#pragma GCC unroll 8
+  for (size_t g = 0; g < 8; ++g) {
+    hn::Store(hn::Mul(scale, FloatsOf(hn::And(scales[g / 4], byte))), df, out.scales + g * kLanes);
+    hn::Store(hn::Mul(min, FloatsOf(hn::And(mins[g / 4], byte))), df, out.mins + g * kLanes);
+    scales[g / 4] = hn::ShiftRight<8>(scales[g / 4]);
+    mins[g / 4] = hn::ShiftRight<8>(mins[g / 4]);
+  }
+}
+
+template <bool kFifth>
+HWY_INLINE void PackK45(const Blocks& blocks, const Packed& out) {
+  const DU d;
+  PackScaleMins(blocks, out);
+  const VU one = hn::Set(d, 0x01010101);
+  Words fifth[2];
+  if constexpr (kFifth) {
+    fifth[0] = Transpose(LoadField(blocks, 16));
+    fifth[1] = Transpose(LoadField(blocks, 32));
+  }
+#pragma GCC unroll 4
+  for (size_t pair = 0; pair < 4; ++pair) {
+#pragma GCC unroll 2
+    for (size_t half = 0; half < 2; ++half) {
+      const Words words = Transpose(LoadField(blocks, (kFifth ? 48 : 16) + 32 * pair + 16 * half));
+      uint8_t* even = out.codes + (2 * pair * 8 + 4 * half) * kVectorBytes;
+      uint8_t* odd = even + 8 * kVectorBytes;
+#pragma GCC unroll 4
+      for (size_t i = 0; i < 4; ++i) {
+        VU low = LowNibbles(words.w[i]);
+        VU high = HighNibbles(words.w[i]);
+        if constexpr (kFifth) {
+          VU& bits = fifth[half].w[i];
+          low = hn::Or(low, hn::ShiftLeft<4>(hn::And(bits, one)));
+          high = hn::Or(high, hn::ShiftLeft<4>(hn::And(hn::ShiftRight<1>(bits), one)));
+          bits = hn::ShiftRight<2>(bits);
+        }
+        StoreWord(low, even, i);
+        StoreWord(high, odd, i);
+      }
+    }
+  }
+}
+
+HWY_INLINE void PackQ6K(const Blocks& blocks, VF scale, const Packed& out) {
+  const DU d;
+  const DI di;
+  const DF df;
+  Words scales = Transpose(LoadField(blocks, 192));
+#pragma GCC unroll 16
+  for (size_t i = 0; i < 16; ++i) {
+    VU& bytes = scales.w[i / 4];
+    const VI signed_byte = hn::ShiftRight<24>(hn::BitCast(di, hn::ShiftLeft<24>(bytes)));
+    hn::Store(hn::Mul(scale, hn::ConvertTo(df, signed_byte)), df, out.scales + i * kLanes);
+    bytes = hn::ShiftRight<8>(bytes);
+  }
+  const VU two_bits = hn::Set(d, 0x30303030);
+  for (size_t part = 0; part < 4;
+       ++part) {                       // 64 elements of each of two groups: [half of block, half of group]
+    const size_t base = part / 2 * 4;  // first group of this half of the block
+    const size_t half = part % 2;
+    const Words low = Transpose(LoadField(blocks, part / 2 * 64 + 16 * half));
+    const Words low2 = Transpose(LoadField(blocks, part / 2 * 64 + 32 + 16 * half));
+    const Words high = Transpose(LoadField(blocks, 128 + part / 2 * 32 + 16 * half));
+    uint8_t* codes = out.codes + (base * 8 + 4 * half) * kVectorBytes;
+    constexpr size_t kGroupBytes = 8 * kVectorBytes;
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      const VU h = high.w[i];
+      StoreWord(hn::Or(LowNibbles(low.w[i]), hn::And(hn::ShiftLeft<4>(h), two_bits)), codes, i);
+      StoreWord(hn::Or(LowNibbles(low2.w[i]), hn::And(hn::ShiftLeft<2>(h), two_bits)), codes + kGroupBytes,
+                i);
+      StoreWord(hn::Or(HighNibbles(low.w[i]), hn::And(h, two_bits)), codes + 2 * kGroupBytes, i);
+      StoreWord(hn::Or(HighNibbles(low2.w[i]), hn::And(hn::ShiftRight<2>(h), two_bits)),
+                codes + 3 * kGroupBytes, i);
+    }
+  }
+}
+
+// Packs the blocks that hold `groups` groups, at most a chunk.
+template <TensorType kType>
+HWY_INLINE void PackGroups(Blocks blocks, size_t groups, Packed out) {
+  constexpr BlockSize kSize = *BlockSizeOf(kType);
+  constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
+  if constexpr (kGroupsPerBlock == 1) {
+    PackSmallBlocks<kType>(blocks, groups, out);
+    return;
+  }
+  constexpr bool kIsQ6 = kType == TensorType::kQ6_K;
+  Gathered<uint16_t> scales;
+  if constexpr (kIsQ6) Gather(blocks, groups / kGroupsPerBlock, kSize.bytes, 208, scales);
+  for (size_t block = 0; block < groups / kGroupsPerBlock; ++block) {
+    PrefetchAhead(blocks, kSize.bytes);
+    if constexpr (kIsQ6) {
+      PackQ6K(blocks, HalvesAt(scales, block), out);
+    } else if constexpr (kGroupsPerBlock > 1) {
+      PackK45<kType == TensorType::kQ5_K>(blocks, out);
+    }
+    blocks.offset += kSize.bytes;
+    out.codes += kGroupsPerBlock * 8 * kVectorBytes;
+    out.scales += kGroupsPerBlock * (kIsQ6 ? 2 : 1) * kLanes;
+    out.mins += kGroupsPerBlock * kLanes;
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::model
+HWY_AFTER_NAMESPACE();
+
+#endif  // THRONG_MODEL_MATMUL_PACK_INL_H_

@@ -1,0 +1,233 @@
+#include "model/tokenizer/tokenizer.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "model/tokenizer/tokenizer_encoder.h"
+#include "model/tokenizer/tokenizer_special.h"
+#include "model/tokenizer/tokenizer_utf8.h"
+
+namespace throng::model {
+namespace {
+
+// Tokens that end an answer or a turn, whatever the file says of them.
+constexpr std::string_view kTurnEnds[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
+                                          "<|eom_id|>"};
+constexpr std::string_view kTextEnds[] = {"<|endoftext|>", "<|end_of_text|>"};
+
+void CheckId(const char* key, int32_t id, size_t num_tokens) {
+  if (id >= -1 && id < static_cast<int64_t>(num_tokens)) return;
+  throw MakeError(ErrorCode::kCorrupt, "tokenizer.ggml.{} is {}, but there are {} tokens", key, id,
+                  num_tokens);
+}
+
+template <typename T>
+void CheckLength(const char* key, const std::vector<T>& values, size_t num_tokens) {
+  if (values.size() == num_tokens) return;
+  throw MakeError(ErrorCode::kCorrupt, "tokenizer.ggml.{} has {} elements, but there are {} tokens", key,
+                  values.size(), num_tokens);
+}
+
+void Check(const TokenizerData& data) {
+  const size_t num_tokens = data.tokens.size();
+  if (num_tokens == 0 || num_tokens > INT32_MAX / 4) {
+    throw MakeError(ErrorCode::kCorrupt, "tokenizer.ggml.tokens has {} elements; allowed are 1 to {}",
+                    num_tokens, INT32_MAX / 4);
+  }
+  CheckLength("token_type", data.types, num_tokens);
+  CheckId("bos_token_id", data.bos, num_tokens);
+  CheckId("eos_token_id", data.eos, num_tokens);
+  CheckId("eot_token_id", data.eot, num_tokens);
+  CheckId("unknown_token_id", data.unknown, num_tokens);
+}
+
+// Files that name no types: all tokens are normal but those that must be something else.
+void AddTypes(TokenizerData& data) {
+  data.types.assign(data.tokens.size(), TokenType::kNormal);
+  if (data.model != "llama") return;
+  for (size_t id = 0; id < data.tokens.size(); ++id) {
+    if (ByteOfName(data.tokens[id]) >= 0) data.types[id] = TokenType::kByte;
+  }
+}
+
+std::string Unescaped(std::string_view name) {
+  std::string text;
+  while (!name.empty()) {
+    const size_t pos = std::min(name.find(kSpaceSymbol), name.size());
+    text += name.substr(0, pos);
+    name.remove_prefix(pos);
+    if (name.empty()) break;
+    text += ' ';
+    name.remove_prefix(kSpaceSymbol.size());
+  }
+  return text;
+}
+
+}  // namespace
+
+Tokenizer::Tokenizer(TokenizerData data) : data_(std::move(data)) {
+  const bool is_bpe = data_.model == "gpt2";
+  if (!is_bpe && data_.model != "llama") {
+    throw MakeError(ErrorCode::kUnsupported, "tokenizer.ggml.model is \"{}\"; known are llama, gpt2",
+                    data_.model.substr(0, 100));
+  }
+  if (data_.types.empty()) AddTypes(data_);
+  Check(data_);
+  if (!is_bpe) CheckLength("scores", data_.scores, data_.tokens.size());
+  for (int32_t id = 0; id < VocabSize(); ++id) by_name_.emplace(data_.tokens[id], id);
+  SetEnds();
+  SetTokenBytes();
+  space_prefix_ = !is_bpe && data_.add_space_prefix;
+  const bool usually_adds_bos = is_bpe ? FindPreTokenizer(data_.pre).adds_bos : true;
+  adds_bos_ = data_.bos >= 0 && (data_.add_bos < 0 ? usually_adds_bos : data_.add_bos != 0);
+  special_ = std::make_unique<SpecialTokens>(data_);
+  encoder_ = is_bpe ? MakeByteBpe(data_, bytes_) : MakeSentencePiece(data_);
+}
+
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer::~Tokenizer() = default;
+
+// Also makes control tokens of those that the file calls otherwise: they end answers and stand for no text.
+void Tokenizer::SetEnds() {
+  is_end_.resize(data_.tokens.size());
+  const auto add = [&](int32_t id) {
+    if (id < 0 || is_end_[id]) return;
+    is_end_[id] = true;
+    data_.types[id] = TokenType::kControl;
+  };
+  const auto find_special = [&](std::string_view name) {
+    const int32_t id = Find(name);
+    return id >= 0 && (Type(id) == TokenType::kControl || Type(id) == TokenType::kUserDefined) ? id : -1;
+  };
+  for (const std::string_view name : kTurnEnds) {
+    const int32_t id = find_special(name);
+    if (data_.eot < 0) data_.eot = id;
+    add(id);
+  }
+  for (const std::string_view name : kTextEnds) add(find_special(name));
+  add(data_.eos);
+  add(data_.eot);
+  if (data_.bos >= 0) data_.types[data_.bos] = TokenType::kControl;
+  for (int32_t id = 0; id < VocabSize(); ++id) {
+    if (is_end_[id]) ends_.push_back(id);
+  }
+}
+
+void Tokenizer::SetTokenBytes() {
+  bytes_.resize(data_.tokens.size());
+  const bool is_bpe = data_.model == "gpt2";
+  for (int32_t id = 0; id < VocabSize(); ++id) {
+    const std::string& name = data_.tokens[id];
+    switch (Type(id)) {
+      case TokenType::kControl:
+      case TokenType::kUnknown:
+        break;
+      case TokenType::kByte:
+        if (ByteOfName(name) >= 0) bytes_[id] = static_cast<char>(ByteOfName(name));
+        break;
+      case TokenType::kUserDefined:
+        bytes_[id] = is_bpe ? name : Unescaped(name);
+        break;
+      case TokenType::kNormal:
+      case TokenType::kUnused:
+        if (!is_bpe) bytes_[id] = Unescaped(name);
+        if (is_bpe && !BytesOfSymbols(name, bytes_[id])) bytes_[id] = name;
+        break;
+    }
+  }
+}
+
+int32_t Tokenizer::Find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? -1 : found->second;
+}
+
+std::vector<int32_t> Tokenizer::Encode(std::string_view text, EncodeOptions options) const {
+  const TextRange all{0, options.parse_special ? text.size() : 0};
+  return EncodeText(text, {&all, 1}, options.add_bos);
+}
+
+std::vector<int32_t> Tokenizer::Encode(std::span<const TextPart> parts, bool add_bos) const {
+  std::string text;
+  std::vector<TextRange> trusted;
+  for (const TextPart& part : parts) {
+    if (part.parse_special) trusted.push_back({text.size(), text.size() + part.text.size()});
+    text += part.text;
+  }
+  return EncodeText(text, trusted, add_bos);
+}
+
+std::vector<int32_t> Tokenizer::EncodeText(std::string_view text, std::span<const TextRange> trusted,
+                                           bool add_bos) const {
+  if (text.size() > kMaxTextBytes) {
+    throw MakeError(ErrorCode::kInvalid, "a text of {} bytes cannot be tokenized; at most {} are allowed",
+                    text.size(), kMaxTextBytes);
+  }
+  std::vector<int32_t> ids;
+  if (add_bos && data_.bos >= 0) ids.push_back(data_.bos);
+  size_t pos = 0;
+  while (const auto hit = special_->Next(text, pos, trusted)) {
+    EncodeRaw(text.substr(pos, hit->begin - pos), ids);
+    ids.push_back(hit->id);
+    pos = hit->end;
+  }
+  EncodeRaw(text.substr(pos), ids);
+  return ids;
+}
+
+// What lies between special tokens, or between one and an end of the text.
+void Tokenizer::EncodeRaw(std::string_view text, std::vector<int32_t>& ids) const {
+  if (text.empty()) return;
+  if (space_prefix_) {
+    encoder_->Encode(" " + std::string(text), ids);
+  } else {
+    encoder_->Encode(text, ids);
+  }
+}
+
+std::string Tokenizer::Decode(std::span<const int32_t> ids) const {
+  std::string text;
+  for (const int32_t id : ids) text += CheckedBytes(id);
+  if (space_prefix_ && text.starts_with(' ')) text.erase(0, 1);
+  return text;
+}
+
+const std::string& Tokenizer::CheckedBytes(int32_t id) const {
+  if (id < 0 || id >= VocabSize()) {
+    throw MakeError(ErrorCode::kInvalid, "token {} is not in the vocabulary, which has 0 to {}", id,
+                    VocabSize() - 1);
+  }
+  return bytes_[id];
+}
+
+std::string Detokenizer::Push(int32_t id) {
+  held_ += tokenizer_->CheckedBytes(id);
+  if (strip_space_ && !held_.empty()) {
+    strip_space_ = false;
+    if (held_[0] == ' ') held_.erase(0, 1);
+  }
+  std::string text;
+  std::string_view rest = held_;
+  while (!rest.empty()) {
+    const size_t valid = ValidUtf8Prefix(rest);
+    text += rest.substr(0, valid);
+    rest.remove_prefix(valid);
+    if (rest.empty()) break;
+    const Utf8Step step = NextUtf8(rest);
+    if (step.kind == Utf8Step::kIncomplete) break;
+    AppendUtf8(0xFFFD, text);
+    rest.remove_prefix(step.length);
+  }
+  held_.erase(0, held_.size() - rest.size());
+  return text;
+}
+
+std::string Detokenizer::Flush() {
+  const std::string text = ReplaceInvalidUtf8(held_);
+  held_.clear();
+  return text;
+}
+
+}  // namespace throng::model

@@ -1,0 +1,67 @@
+// The vocabulary as GGUF files write it.
+
+#include <cstdint>
+#include <limits>
+
+#include "base/error.h"
+#include "model/gguf/gguf.h"
+#include "model/tokenizer/tokenizer.h"
+
+namespace throng::model {
+namespace {
+
+int32_t ReadId(const GgufFile& file, std::string_view key) {
+  const int64_t id = file.IntOr(key, -1);
+  if (id < -1 || id > std::numeric_limits<int32_t>::max()) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: {} is {}, which is no token id", file.Name(), key, id);
+  }
+  return static_cast<int32_t>(id);
+}
+
+std::vector<std::string> ReadStrings(const GgufFile& file, std::string_view key) {
+  const auto& views = file.Strings(key);
+  return {views.begin(), views.end()};
+}
+
+TokenType ReadType(const GgufFile& file, int64_t value) {
+  if (value == 0) return TokenType::kNormal;  // written by some converters for "not defined"
+  if (value < 0 || value > 6) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: tokenizer.ggml.token_type has the value {}; allowed are 0 to 6",
+                    file.Name(), value);
+  }
+  return static_cast<TokenType>(value);
+}
+
+}  // namespace
+
+TokenizerData ReadTokenizerData(const GgufFile& file) {
+  TokenizerData data;
+  data.model = file.String("tokenizer.ggml.model");
+  data.pre = file.StringOr("tokenizer.ggml.pre", "");
+  data.tokens = ReadStrings(file, "tokenizer.ggml.tokens");
+  if (file.Has("tokenizer.ggml.token_type")) {
+    for (const int64_t type : file.Ints("tokenizer.ggml.token_type"))
+      data.types.push_back(ReadType(file, type));
+  }
+  if (data.model == "llama") data.scores = file.Floats("tokenizer.ggml.scores");
+  if (data.model == "gpt2") data.merges = ReadStrings(file, "tokenizer.ggml.merges");
+  data.bos = ReadId(file, "tokenizer.ggml.bos_token_id");
+  data.eos = ReadId(file, "tokenizer.ggml.eos_token_id");
+  data.eot = ReadId(file, "tokenizer.ggml.eot_token_id");
+  data.unknown = ReadId(file, "tokenizer.ggml.unknown_token_id");
+  if (file.Has("tokenizer.ggml.add_bos_token")) data.add_bos = file.Bool("tokenizer.ggml.add_bos_token");
+  data.add_space_prefix = file.BoolOr("tokenizer.ggml.add_space_prefix", true);
+  // Phi-3 was trained without the line breaks that its template writes after control tokens.
+  data.strip_right_of_control = data.model == "llama" && file.StringOr("general.architecture", "") == "phi3";
+  return data;
+}
+
+Tokenizer::Tokenizer(const GgufFile& file) try : Tokenizer(ReadTokenizerData(file)) {
+} catch (const Error& error) {
+  // What the vocabulary itself lacks is found without knowing the file.
+  const std::string message = error.what();
+  if (message.starts_with(file.Name())) throw;
+  throw Error(error.Code(), file.Name() + ": " + message);
+}
+
+}  // namespace throng::model

@@ -1,0 +1,154 @@
+// SentencePiece-style BPE ("llama"): neighbours merge when together they are a token, the best score first.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "model/tokenizer/tokenizer_encoder.h"
+#include "model/tokenizer/tokenizer_merge.h"
+#include "model/tokenizer/tokenizer_utf8.h"
+
+namespace throng::model {
+namespace {
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return -1;
+}
+
+// Does a space follow something else within the token?
+bool CrossesWords(std::string_view token) {
+  while (token.starts_with(kSpaceSymbol)) token.remove_prefix(kSpaceSymbol.size());
+  return token.find(kSpaceSymbol) != std::string_view::npos;
+}
+
+class SentencePiece : public TextEncoder {
+ public:
+  explicit SentencePiece(const TokenizerData& data) : unknown_(data.unknown) {
+    AddTokens(data);
+    for (int byte = 0; byte < 256; ++byte) {
+      if (byte_tokens_[byte] < 0 && unknown_ < 0) {
+        throw MakeError(ErrorCode::kCorrupt,
+                        "tokenizer.ggml.tokens has no token <0x{:02X}>, nor an unknown token", byte);
+      }
+    }
+  }
+
+  void Encode(std::string_view text, std::vector<int32_t>& ids) const override {
+    std::string escaped;
+    escaped.reserve(text.size() + text.size() / 2);
+    for (const char c : text) {
+      if (c == ' ') {
+        escaped += kSpaceSymbol;
+      } else {
+        escaped += c;
+      }
+    }
+    Merger merger;
+    for (size_t pos = 0; pos < escaped.size();) {
+      const size_t end = words_are_apart_ ? EndOfWord(escaped, pos) : escaped.size();
+      EncodeWord(std::string_view(escaped).substr(pos, end - pos), merger, ids);
+      pos = end;
+    }
+  }
+
+ private:
+  struct Entry {
+    int32_t id;
+    uint32_t rank;  // 0 for the best score; equal scores share a rank
+  };
+
+  void AddTokens(const TokenizerData& data) {
+    const auto score = [&](int32_t id) {
+      return std::isnan(data.scores[id]) ? -std::numeric_limits<float>::infinity() : data.scores[id];
+    };
+    byte_tokens_.fill(-1);
+    std::vector<int32_t> order;
+    for (int32_t id = 0; id < static_cast<int32_t>(data.tokens.size()); ++id) {
+      const TokenType type = data.types[id];
+      if (type == TokenType::kByte) {
+        const int byte = ByteOfName(data.tokens[id]);
+        if (byte < 0) {
+          throw MakeError(ErrorCode::kCorrupt,
+                          "tokenizer.ggml.tokens[{}] is of type byte but not named <0xHH>", id);
+        }
+        byte_tokens_[byte] = id;
+      } else if ((type == TokenType::kNormal || type == TokenType::kUserDefined) &&
+                 !data.tokens[id].empty()) {
+        order.push_back(id);
+      }
+    }
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return score(a) > score(b); });
+    uint32_t rank = 0;
+    for (size_t i = 0; i < order.size(); ++i) {
+      if (i > 0 && score(order[i]) < score(order[i - 1])) ++rank;
+      const std::string& name = data.tokens[order[i]];
+      tokens_.emplace(name, Entry{order[i], rank});
+      longest_ = std::max(longest_, name.size());
+      words_are_apart_ &= !CrossesWords(name);
+    }
+  }
+
+  // If no token reaches from one word into the next, words can be merged one by one, with the same result.
+  static size_t EndOfWord(std::string_view text, size_t pos) {
+    while (text.substr(pos).starts_with(kSpaceSymbol)) pos += kSpaceSymbol.size();
+    return std::min(text.find(kSpaceSymbol, pos), text.size());
+  }
+
+  void EncodeWord(std::string_view word, Merger& merger, std::vector<int32_t>& ids) const {
+    merger.Clear();
+    for (size_t pos = 0; pos < word.size();) {
+      const Utf8Step step = NextUtf8(word.substr(pos));
+      merger.Add({static_cast<uint32_t>(pos), static_cast<uint32_t>(step.length), -1});
+      pos += step.length;
+    }
+    merger.Run([&](const MergeSymbol& left, const MergeSymbol& right) -> MergeRule {
+      const size_t length = size_t{left.length} + right.length;
+      if (length > longest_) return {};
+      const auto found = tokens_.find(word.substr(left.begin, length));
+      if (found == tokens_.end()) return {};
+      return {found->second.rank, found->second.id};
+    });
+    merger.ForEach([&](const MergeSymbol& symbol) { Emit(word.substr(symbol.begin, symbol.length), ids); });
+  }
+
+  // A token, or one character that is none: its bytes.
+  void Emit(std::string_view text, std::vector<int32_t>& ids) const {
+    const auto found = tokens_.find(text);
+    if (found != tokens_.end()) {
+      ids.push_back(found->second.id);
+      return;
+    }
+    const bool has_bytes = std::all_of(text.begin(), text.end(),
+                                       [&](char c) { return byte_tokens_[static_cast<uint8_t>(c)] >= 0; });
+    if (!has_bytes) {
+      ids.push_back(unknown_);
+      return;
+    }
+    for (const char c : text) ids.push_back(byte_tokens_[static_cast<uint8_t>(c)]);
+  }
+
+  int32_t unknown_;
+  std::array<int32_t, 256> byte_tokens_;  // -1: none
+  std::unordered_map<std::string_view, Entry> tokens_;
+  size_t longest_ = 0;  // bytes
+  bool words_are_apart_ = true;
+};
+
+}  // namespace
+
+int ByteOfName(std::string_view name) {
+  if (name.size() != 6 || !name.starts_with("<0x") || name[5] != '>') return -1;
+  const int high = HexDigit(name[3]), low = HexDigit(name[4]);
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+std::unique_ptr<TextEncoder> MakeSentencePiece(const TokenizerData& data) {
+  return std::make_unique<SentencePiece>(data);
+}
+
+}  // namespace throng::model

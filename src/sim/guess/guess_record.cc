@@ -1,0 +1,47 @@
+#include "sim/guess/guess_record.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace throng::sim {
+
+namespace {
+
+// What is believed before any guess was tried; and how many outcomes weigh as much as what the wider class
+// says.
+constexpr double kPriorChance = 0.98;
+constexpr double kPriorWeight = 5;
+
+size_t LogClass(int64_t value, size_t classes) {
+  return std::min<size_t>(static_cast<size_t>(std::bit_width(static_cast<uint64_t>(value))) - 1, classes - 1);
+}
+
+}  // namespace
+
+size_t GuessRecord::ClassOf(Basis basis, int64_t margin, int64_t gap, const std::string& asks) {
+  const size_t margin_class = margin <= 0 ? 0 : 1 + LogClass(margin, kMargins - 1);
+  const size_t function = functions_.emplace(asks, functions_.size()).first->second;
+  if (classes_.size() < kOfFunction * functions_.size()) classes_.resize(kOfFunction * functions_.size());
+  return ((function * kBases + static_cast<size_t>(basis)) * kMargins + margin_class) * kGaps +
+         LogClass(gap, kGaps);
+}
+
+double GuessRecord::Chance(size_t guess_class) const {
+  const auto blend = [](const Counts& counts, double wider) {
+    return (counts.right + kPriorWeight * wider) / (counts.all + kPriorWeight);
+  };
+  const size_t of_function = guess_class % kOfFunction;
+  return blend(classes_[guess_class],
+               blend(any_function_[of_function], blend(any_gap_[of_function / kGaps], kPriorChance)));
+}
+
+void GuessRecord::Add(size_t guess_class, bool right) {
+  const size_t of_function = guess_class % kOfFunction;
+  for (Counts* counts :
+       {&classes_[guess_class], &any_function_[of_function], &any_gap_[of_function / kGaps]}) {
+    counts->all += 1;
+    if (right) counts->right += 1;
+  }
+}
+
+}  // namespace throng::sim

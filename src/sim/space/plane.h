@@ -1,0 +1,43 @@
+// Continuous planes: positions are whole numbers of 1/256 m under the Euclidean metric, so that they are
+// exact, hash alike on every machine, and need no other rules than grids do.
+#pragma once
+
+#include <cstdint>
+
+#include "sim/space/space.h"
+
+namespace throng::sim {
+
+constexpr int32_t kUnitsPerMetre = 256;  // a plane may be 8000 km wide, a radius or speed 4 km
+
+constexpr int32_t Metres(double metres) {
+  const double units = metres * kUnitsPerMetre;
+  return static_cast<int32_t>(units < 0 ? units - 0.5 : units + 0.5);
+}
+
+inline Space PlaneSpace(double width_m, double height_m) {
+  return {Metres(width_m), Metres(height_m), Metric::kEuclid};
+}
+
+// The smallest number whose square is at least n.
+constexpr int64_t CeilRoot(int64_t n) {
+  int64_t low = 0;
+  int64_t high = 3037000499;  // floor(sqrt(2^63 - 1))
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    middle* middle >= n ? high = middle : low = middle + 1;
+  }
+  return low;
+}
+
+// From `from` straight towards `to`, by `units` at most; never further than that, whatever the rounding.
+constexpr Pos Towards(Pos from, Pos to, int64_t units) {
+  const int64_t dx = int64_t{to.x} - from.x;
+  const int64_t dy = int64_t{to.y} - from.y;
+  const int64_t length = CeilRoot(dx * dx + dy * dy);
+  if (length <= units) return to;
+  return {static_cast<int32_t>(from.x + dx * units / length),
+          static_cast<int32_t>(from.y + dy * units / length)};
+}
+
+}  // namespace throng::sim

@@ -1,0 +1,26 @@
+// What `throng eval` shows of its results: tables, JSON, plots.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+
+#include "eval/divergence.h"
+#include "eval/recall.h"
+
+namespace throng::studies {
+
+enum class EvalKind { kKl, kPpl, kRecall };
+
+// Both take the reference first, as eval/ gives them. In JSON it is `reference`, and the codecs are
+// `results`.
+nlohmann::json EvalJson(std::span<const eval::CodecDivergence> rows, const std::string& softmax);
+nlohmann::json EvalJson(std::span<const eval::CodecRecall> rows, const std::string& softmax);
+void PrintDivergence(std::span<const eval::CodecDivergence> rows, EvalKind kind);
+void PrintRecall(std::span<const eval::CodecRecall> rows);
+
+// Quality over bits per element. Throws kIo.
+void PlotDivergence(std::span<const eval::CodecDivergence> rows, EvalKind kind, const std::string& path);
+void PlotRecall(std::span<const eval::CodecRecall> rows, const std::string& path);
+
+}  // namespace throng::studies

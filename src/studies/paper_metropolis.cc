@@ -1,0 +1,213 @@
+#include "studies/paper_metropolis.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "studies/server_preset.h"
+#include "trace/edit.h"
+#include "trace/replayer.h"
+
+namespace throng::studies {
+namespace {
+
+// A day of that many agents, or a part of it; more than 25 agents are towns side by side.
+struct Workload {
+  int agents;
+  int from_hour;
+  int until_hour;
+  auto operator<=>(const Workload&) const = default;
+};
+
+constexpr Workload kDay{25, 0, 24};
+constexpr int kTraceRadius = -1;
+// Of each prompt, in a server with a prefix cache. The paper reports a gain of about 20 % in every setting,
+// but no share.
+constexpr double kCachedShares[] = {0.3, 0.6};
+
+constexpr Workload Busy(int agents) { return {agents, 12, 13}; }
+constexpr Workload Quiet(int agents) { return {agents, 6, 7}; }
+
+// One replay; those of the same workload share a trace.
+struct RunKey {
+  Workload workload;
+  std::string server;  // --llm
+  std::string mode;
+  auto operator<=>(const RunKey&) const = default;
+};
+
+enum class Kind {
+  kTimes,     // how many times as long `base` takes as `run`
+  kShare,     // the same in percent: of the oracle's speed
+  kGain,      // what `run` is faster than `base`, in percent
+  kInFlight,  // requests in flight in `run`
+};
+
+struct Question {
+  PaperRow row;
+  Kind kind;
+  RunKey run;
+  RunKey base;
+};
+
+using Results = std::map<RunKey, sim::RunStats>;
+
+double Answer(const Question& question, const Results& results) {
+  const sim::RunStats& run = results.at(question.run);
+  if (question.kind == Kind::kInFlight) return run.parallelism;
+  const double times = results.at(question.base).backend_s / run.backend_s;
+  switch (question.kind) {
+    case Kind::kShare:
+      return times * 100;
+    case Kind::kGain:
+      return (times - 1) * 100;
+    default:
+      return times;
+  }
+}
+
+class Questions {
+ public:
+  using Paper = std::optional<double>;
+
+  // Out of order against the other modes, as the paper's table has them.
+  void AddSetting(const std::string& setting, const Workload& workload, const std::string& server,
+                  Paper single, Paper lockstep, Paper oracle) {
+    const auto key = [&](const char* mode) { return RunKey{workload, server, mode}; };
+    Add(setting, "ooo vs single", "x", single, Kind::kTimes, key("ooo"), key("single"));
+    Add(setting, "ooo vs lockstep", "x", lockstep, Kind::kTimes, key("ooo"), key("lockstep"));
+    Add(setting, "ooo, share of oracle", "%", oracle, Kind::kShare, key("ooo"), key(trace::kOracle));
+  }
+
+  void AddInFlight(const std::string& setting, const Workload& workload, const std::string& server,
+                   const std::string& mode, Paper paper) {
+    Add(setting, mode + ", requests in flight", "", paper, Kind::kInFlight, {workload, server, mode}, {});
+  }
+
+  void AddSpeculation(const std::string& setting, const Workload& workload, const std::string& server) {
+    Add(setting, "speculative, share of oracle", "%", std::nullopt, Kind::kShare,
+        {workload, server, "speculative"}, {workload, server, trace::kOracle});
+  }
+
+  void AddGain(const std::string& setting, const std::string& measure, const Workload& workload,
+               const std::string& server, const std::string& without, Paper paper) {
+    Add(setting, measure, "%", paper, Kind::kGain, {workload, server, "ooo"}, {workload, without, "ooo"});
+  }
+
+  const std::vector<Question>& All() const { return questions_; }
+
+ private:
+  void Add(const std::string& setting, const std::string& measure, const std::string& unit, Paper paper,
+           Kind kind, const RunKey& run, const RunKey& base) {
+    questions_.push_back({{setting, measure, unit, paper, {}}, kind, run, base});
+  }
+
+  std::vector<Question> questions_;
+};
+
+std::string With(const std::string& server, const std::string& parameter) { return server + "," + parameter; }
+
+// The paper's evaluation, in its order.
+Questions PaperQuestions() {
+  const std::string l4 = ServerOf("llama3-8b-1xl4");
+  const std::string l4x4 = ServerOf("llama3-8b-4xl4");
+  const std::string l4x8 = ServerOf("llama3-8b-8xl4");
+  const std::string a100 = ServerOf("llama3-70b-8xa100");
+  const std::string mixtral = ServerOf("mixtral-8xa100");
+  const Questions::Paper none;
+  Questions questions;
+  questions.AddSetting("25 agents, full day, Llama-3-8B, 1 L4", kDay, l4, 2.38, 1.44, 82.9);
+  questions.AddSetting("25 agents, full day, Llama-3-8B, 8 L4", kDay, l4x8, 3.25, 1.67, 74.7);
+  questions.AddSetting("25 agents, full day, Llama-3-70B, 8 A100", kDay, a100, 2.45, 1.45, 82);
+  questions.AddSetting("25 agents, busy hour, Llama-3-8B, 8 L4", Busy(25), l4x8, 3.37, 1.88, 53.1);
+  questions.AddSetting("100 agents, busy hour, Llama-3-8B, 1 L4", Busy(100), l4, none, 1.87, 90.9);
+  questions.AddSetting("500 agents, busy hour, Llama-3-8B, 8 L4", Busy(500), l4x8, 19.5, 4.15, none);
+  questions.AddSetting("1000 agents, busy hour, Llama-3-8B, 8 L4", Busy(1000), l4x8, none, 3.94, 97.0);
+  questions.AddSetting("25 agents, quiet hour, Llama-3-8B, 8 L4", Quiet(25), l4x8, none, 1.28, none);
+  questions.AddSetting("500 agents, quiet hour, Llama-3-8B, 8 L4", Quiet(500), l4x8, none, 2.79, none);
+  questions.AddSetting("500 agents, busy hour, Llama-3-70B, 8 A100", Busy(500), a100, none, 1.97, none);
+  questions.AddSetting("500 agents, busy hour, Mixtral 8x7B, 8 A100", Busy(500), mixtral, none, 2.97, none);
+  questions.AddSetting("500 agents, quiet hour, Mixtral 8x7B, 8 A100", Quiet(500), mixtral, none, 2.29, none);
+
+  // Future work in the paper.
+  questions.AddSpeculation("25 agents, full day, Llama-3-8B, 1 L4", kDay, l4);
+  questions.AddSpeculation("25 agents, full day, Llama-3-8B, 8 L4", kDay, l4x8);
+  questions.AddSpeculation("25 agents, busy hour, Llama-3-8B, 8 L4", Busy(25), l4x8);
+  questions.AddSpeculation("100 agents, busy hour, Llama-3-8B, 1 L4", Busy(100), l4);
+  questions.AddSpeculation("500 agents, busy hour, Llama-3-8B, 8 L4", Busy(500), l4x8);
+
+  const std::string day = "25 agents, full day, Llama-3-8B, 8 L4";
+  questions.AddInFlight(day, kDay, l4x8, "single", 0.95);
+  questions.AddInFlight(day, kDay, l4x8, "lockstep", 1.94);
+  questions.AddInFlight(day, kDay, l4x8, "ooo", 3.46);
+  const std::string busy = "25 agents, busy hour, Llama-3-8B, 8 L4";
+  questions.AddInFlight(busy, Busy(25), l4x8, "lockstep", 1.89);
+  questions.AddInFlight(busy, Busy(25), l4x8, "ooo", 3.74);
+  const std::string many = "500 agents, busy hour, Llama-3-8B, 8 L4";
+  const std::string fifo = With(l4x8, "priorities=0");
+  questions.AddInFlight(many + ", no priorities", Busy(500), fifo, "ooo", 41.9);
+  questions.AddInFlight(many, Busy(500), l4x8, "ooo", 50.9);
+  questions.AddInFlight(many + ", no priorities", Busy(500), fifo, trace::kOracle, 69.4);
+  questions.AddInFlight(many, Busy(500), l4x8, trace::kOracle, 69.9);
+
+  questions.AddGain("500 agents, busy hour, Llama-3-8B, 4 L4", "ooo, gain by priorities", Busy(500), l4x4,
+                    With(l4x4, "priorities=0"), 3.84);
+  questions.AddGain(many, "ooo, gain by priorities", Busy(500), l4x8, fifo, 15.7);
+
+  for (const double share : kCachedShares) {
+    const std::string gain = fmt::format("ooo, gain by a prefix cache of {:.0f} %", share * 100);
+    const std::string cached = fmt::format("cached={}", share);
+    questions.AddGain("25 agents, full day, Llama-3-8B, 1 L4", gain, kDay, With(l4, cached), l4, 20);
+    questions.AddGain("100 agents, busy hour, Llama-3-8B, 1 L4", gain, Busy(100), With(l4, cached), l4, 20);
+    questions.AddGain(many, gain, Busy(500), With(l4x8, cached), l4x8, 20);
+  }
+  return questions;
+}
+
+}  // namespace
+
+double PaperRow::Median() const {
+  std::vector<double> sorted = values;
+  std::sort(sorted.begin(), sorted.end());
+  const size_t middle = sorted.size() / 2;
+  return sorted.size() % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+std::vector<PaperRow> MeasureMetropolis(const PaperFlags& flags) {
+  std::vector<Question> questions = PaperQuestions().All();
+  std::map<int, std::map<Workload, std::set<RunKey>>> runs;  // by the day's agents
+  for (const Question& question : questions) {
+    std::set<RunKey>& keys = runs[question.run.workload.agents][question.run.workload];
+    keys.insert(question.run);
+    if (question.kind != Kind::kInFlight) keys.insert(question.base);
+  }
+  for (int seed = 0; seed < flags.seeds; ++seed) {
+    Results results;
+    for (const auto& [agents, workloads] : runs) {
+      const std::string name = fmt::format("day {} of {}, {} agents", seed + 1, flags.seeds, agents);
+      flags.on_progress(name);
+      const trace::Trace day = flags.make_day(agents, seed);
+      const sim::Step hour = 3600 / day.sec_per_step;
+      for (const auto& [workload, keys] : workloads) {
+        trace::Replayer replayer(trace::CutTrace(day, workload.from_hour * hour, workload.until_hour * hour),
+                                 kTraceRadius, 0);
+        for (const RunKey& key : keys) {
+          flags.on_progress(
+              fmt::format("{}, {}-{} h, {}", name, workload.from_hour, workload.until_hour, key.mode));
+          trace::Replayer::RunFlags run;
+          run.llm = key.server;
+          results[key] = replayer.Run(key.mode, run).stats;
+        }
+      }
+    }
+    for (Question& question : questions) question.row.values.push_back(Answer(question, results));
+  }
+  std::vector<PaperRow> rows;
+  for (Question& question : questions) rows.push_back(std::move(question.row));
+  return rows;
+}
+
+}  // namespace throng::studies

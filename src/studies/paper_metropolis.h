@@ -1,0 +1,32 @@
+// What AI Metropolis (arXiv 2411.03519) reports, measured again on synthetic days and modelled servers.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trace/trace.h"
+
+namespace throng::studies {
+
+struct PaperRow {
+  std::string setting;
+  std::string measure;
+  std::string unit;             // "x", "%" or ""
+  std::optional<double> paper;  // what the paper reports, if it does
+  std::vector<double> values;   // measured, one for each seed
+
+  double Median() const;
+};
+
+struct PaperFlags {
+  int seeds = 5;
+  std::function<trace::Trace(int agents, int seed)> make_day;  // 24 hours
+  std::function<void(const std::string&)> on_progress;
+};
+
+// Rows in the paper's order.
+std::vector<PaperRow> MeasureMetropolis(const PaperFlags& flags);
+
+}  // namespace throng::studies

@@ -1,0 +1,101 @@
+// What the files of a town's folder say, checked: people, places, decisions and their prompts, settings.
+// map.h has the map.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "llm/llm.h"
+#include "town/content/map.h"
+#include "town/mind/prompt.h"
+
+namespace throng::town {
+
+using PlaceId = uint16_t;  // index into Content::places
+
+struct Relation {
+  std::string name;
+  std::string relation;
+};
+
+struct Persona {
+  std::string name;
+  int age;
+  std::string job;
+  PlaceId workplace;
+  int home;      // region of the map
+  int home_idx;  // among those who live there, in the order of the file
+  int wake_hour;
+  int sleep_hour;
+  std::vector<std::string> traits;
+  std::vector<Relation> relations;
+  bool absent = false;  // at the start: may arrive later
+};
+
+struct Place {
+  std::string name;
+  bool is_home;  // everybody's own
+  int region;    // of the map; that of "home" is the persona's
+  std::vector<std::string> activities;
+};
+
+struct DecisionRules {
+  Template prompt;
+  llm::Constraint constraint;
+  llm::Sampling sampling;
+  std::vector<std::string> stop;
+  int max_tokens;
+};
+
+// What somebody has heard before the first step.
+struct News {
+  size_t persona;
+  std::string from;
+  std::string text;
+  int importance;
+};
+
+// What all who are awake hear at some time of the first day, or when they wake.
+struct PublicNews {
+  int minute;
+  std::string text;
+};
+
+struct Settings {
+  std::string name;
+  int start_minute;  // time of day of step 0
+  int hours;         // default length of a run
+  int seconds_per_step;
+  int perception_radius;
+  int act_spread_minutes;    // after each full hour people decide where to go, not all in the same minute
+  int stroll_minutes;        // how long one stands at one spot of a place
+  int memory_lines;          // of a prompt
+  int memory_bytes;          // of a prompt
+  int recency_half_minutes;  // age at which a memory's recency is half
+  int pair_pause_minutes;    // before the same two think of talking again
+  int rest_minutes;          // after a talk, before looking for another
+  int max_turns;
+  int steps_per_turn;
+};
+
+struct Content {
+  Settings settings;
+  std::vector<Place> places;
+  PlaceId home;  // the place "home"
+  std::vector<Persona> personas;
+  std::array<DecisionRules, kDecisions.size()> decisions;
+  std::vector<News> news;
+  std::vector<PublicNews> announcements;
+  std::unique_ptr<const Map> map;
+  Digest digest;  // of all files
+
+  const DecisionRules& Rules(Decision decision) const { return decisions[static_cast<size_t>(decision)]; }
+};
+
+// Throws kInvalid or kIo with one sentence that names the file.
+Content LoadContent(const std::string& dir);
+
+}  // namespace throng::town

@@ -1,0 +1,70 @@
+// From a mind to the prompt of each decision, and from the model's answer back to what it means. An answer
+// that means nothing (servers may err) gives nothing; the caller falls back.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "llm/llm.h"
+#include "town/content/content.h"
+#include "town/mind/mind.h"
+
+namespace throng::town {
+
+// A moment of a person's life: what every prompt needs. The references outlive it.
+struct Scene {
+  const Content& content;
+  const Persona& persona;
+  const TownMind& mind;
+  int32_t minute;  // since the midnight before step 0
+};
+
+struct Meeting {  // what one sees of another
+  std::string name;
+  std::string activity;
+  int minutes_since_talk;  // negative: never talked
+};
+
+struct Utterance {
+  bool mine;
+  std::string text;
+};
+
+std::string ClockText(int32_t minute);  // "09:20", of any day
+
+llm::Request AskPlan(const Scene& scene);
+llm::Request AskAct(const Scene& scene, const std::vector<std::string>& near);
+llm::Request AskTalk(const Scene& scene, const Meeting& meeting);
+llm::Request AskSay(const Scene& scene, const std::string& other, const std::vector<Utterance>& talk);
+llm::Request AskReflect(const Scene& scene);
+llm::Request AskAnswer(const Scene& scene, const std::string& question);
+
+struct Said {
+  std::string text;
+  bool end;
+};
+
+struct Insight {
+  std::string text;
+  int importance;
+};
+
+std::optional<Plan> ParsePlan(const Content& content, const std::string& answer);
+std::optional<PlaceId> ParsePlace(const Content& content, std::string_view answer);
+std::optional<bool> ParseYesNo(std::string_view answer);
+std::optional<Said> ParseSaid(const std::string& answer);
+std::optional<Insight> ParseInsight(const std::string& answer);
+
+// One line of at most max_bytes: control characters become spaces, the ends are trimmed, no character is cut
+// in two.
+std::string CleanLine(std::string_view text, size_t max_bytes);
+
+// The text of the event when an answer gave nothing: "act: what was answered".
+std::string FallbackText(Decision decision, const llm::Completion& completion);
+
+// What somebody does who has no understandable plan: work, lunch, an evening out, home.
+Plan UsualPlan(const Content& content, const Persona& persona);
+
+}  // namespace throng::town

@@ -1,0 +1,108 @@
+#include "town/mind/prompt.h"
+
+#include <optional>
+#include <span>
+
+#include "base/error.h"
+
+namespace throng::town {
+namespace {
+
+constexpr const char* kSlotNames[] = {
+    "name",  "age",  "job",   "workplace", "traits",     "relations", "plan", "memories", "time",
+    "place", "near", "other", "relation",  "other_does", "last_talk", "talk", "question"};
+static_assert(std::size(kSlotNames) == static_cast<size_t>(Slot::kCount));
+
+constexpr Slot kCommon[] = {Slot::kName,      Slot::kAge,  Slot::kJob,      Slot::kWorkplace, Slot::kTraits,
+                            Slot::kRelations, Slot::kPlan, Slot::kMemories, Slot::kTime};
+constexpr Slot kOfAct[] = {Slot::kPlace, Slot::kNear};
+constexpr Slot kOfTalk[] = {Slot::kPlace, Slot::kOther, Slot::kRelation, Slot::kOtherDoes, Slot::kLastTalk};
+constexpr Slot kOfSay[] = {Slot::kPlace, Slot::kOther, Slot::kRelation, Slot::kTalk};
+constexpr Slot kOfAnswer[] = {Slot::kQuestion};
+
+std::span<const Slot> OwnSlots(Decision decision) {
+  switch (decision) {
+    case Decision::kAct:
+      return kOfAct;
+    case Decision::kTalk:
+      return kOfTalk;
+    case Decision::kSay:
+      return kOfSay;
+    case Decision::kAnswer:
+      return kOfAnswer;
+    case Decision::kPlan:
+    case Decision::kReflect:
+      break;
+  }
+  return {};
+}
+
+std::vector<std::string_view> OfferedNames(Decision decision) {
+  std::vector<std::string_view> names;
+  for (const Slot slot : kCommon) names.push_back(kSlotNames[static_cast<size_t>(slot)]);
+  for (const Slot slot : OwnSlots(decision)) names.push_back(kSlotNames[static_cast<size_t>(slot)]);
+  return names;
+}
+
+std::optional<Slot> FindSlot(std::string_view name, Decision decision) {
+  for (const std::span<const Slot> slots : {std::span<const Slot>(kCommon), OwnSlots(decision)}) {
+    for (const Slot slot : slots) {
+      if (name == kSlotNames[static_cast<size_t>(slot)]) return slot;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+const char* DecisionName(Decision decision) {
+  switch (decision) {
+    case Decision::kPlan:
+      return "plan";
+    case Decision::kAct:
+      return "act";
+    case Decision::kTalk:
+      return "talk";
+    case Decision::kSay:
+      return "say";
+    case Decision::kReflect:
+      return "reflect";
+    case Decision::kAnswer:
+      return "answer";
+  }
+  return "";
+}
+
+Template::Template(const std::string& path, std::string_view text, Decision decision) {
+  if (text.empty())
+    throw MakeError(ErrorCode::kInvalid, "{}: found nothing, allowed: the text of a prompt", path);
+  while (true) {
+    const size_t open = text.find("{{");
+    if (open == std::string_view::npos) break;
+    const size_t close = text.find("}}", open);
+    if (close == std::string_view::npos) {
+      throw MakeError(ErrorCode::kInvalid,
+                      "{}: found {{{{ without }}}}, allowed: placeholders such as {{{{name}}}}", path);
+    }
+    const std::string_view name = text.substr(open + 2, close - open - 2);
+    const std::optional<Slot> slot = FindSlot(name, decision);
+    if (!slot) {
+      throw MakeError(ErrorCode::kInvalid, "{}: found the placeholder {{{{{}}}}}, allowed: {}", path, name,
+                      fmt::join(OfferedNames(decision), ", "));
+    }
+    parts_.push_back({std::string(text.substr(0, open)), *slot});
+    text.remove_prefix(close + 2);
+  }
+  parts_.push_back({std::string(text), Slot::kCount});
+}
+
+std::string Template::Render(const Values& values) const {
+  std::string prompt;
+  for (const Part& part : parts_) {
+    prompt += part.literal;
+    if (part.slot != Slot::kCount) prompt += values[part.slot];
+  }
+  return prompt;
+}
+
+}  // namespace throng::town

@@ -1,0 +1,166 @@
+// For tests: a backend that answers the town's prompts as a sensible model would, each answer a function of
+// the prompt and the call's key. Completions come back in an order shuffled by a seed.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/rng.h"
+#include "llm/llm.h"
+#include "town/content/json_file.h"
+
+namespace throng::town {
+
+class TestLlm : public llm::Llm {
+ public:
+  explicit TestLlm(uint64_t seed = 0) : rng_(seed) {}
+
+  uint64_t Submit(llm::Request request) override {
+    Pending pending;
+    pending.completion.id = next_id_++;
+    pending.completion.key = request.key;
+    pending.completion.text = broken ? "?" : Answer(request);
+    pending.completion.prompt_tokens = static_cast<int>(request.prompt.size());
+    pending.completion.output_tokens = static_cast<int>(pending.completion.text.size());
+    stats_.calls += 1;
+    stats_.prompt_tokens += request.prompt.size();
+    calls_of[request.function] += 1;
+    bytes_of[request.function] += request.prompt.size();
+    longest_prompt = std::max(longest_prompt, request.prompt.size());
+    if (keep_requests) requests.push_back(request);
+    pending_.push_back(std::move(pending));
+    return next_id_ - 1;
+  }
+
+  void Wait(std::vector<llm::Completion>& done, double) override {
+    if (pending_.empty()) return;
+    const size_t pick = rng_.NextBelow(pending_.size());
+    done.push_back(std::move(pending_[pick].completion));
+    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(pick));
+  }
+
+  void Cancel(uint64_t) override {}
+  double Now() const override { return 0; }
+  std::string Identity() const override { return "test"; }
+  llm::Stats GetStats() const override { return stats_; }
+
+  bool broken = false;  // every answer means nothing
+  bool keep_requests = false;
+  std::vector<llm::Request> requests;
+  std::map<std::string, uint64_t> calls_of;  // by function
+  std::map<std::string, uint64_t> bytes_of;  // of prompts
+  size_t longest_prompt = 0;
+
+ private:
+  struct Pending {
+    llm::Completion completion;
+  };
+
+  // The rest of the first line that begins so.
+  static std::string Field(const std::string& prompt, const std::string& begin) {
+    const size_t at = ("\n" + prompt).find("\n" + begin);
+    if (at == std::string::npos) return "";
+    const size_t from = at + begin.size();
+    return prompt.substr(from, prompt.find('\n', from) - from);
+  }
+
+  static std::vector<std::string> Lines(const std::string& prompt) {
+    std::vector<std::string> lines;
+    for (size_t at = 0; at < prompt.size();) {
+      const size_t end = std::min(prompt.find('\n', at), prompt.size());
+      lines.push_back(prompt.substr(at, end - at));
+      at = end + 1;
+    }
+    return lines;
+  }
+
+  static std::string Plan(const std::string& prompt, CounterRng rng) {
+    const int wake = ParseClock(Field(prompt, "Now: ")).value_or(0) / 60;
+    const std::string job = Field(prompt, "Job: ");
+    const std::string work = job.substr(job.rfind(' ') + 1);
+    constexpr const char* kLunch[] = {"cafe", "home", "park", "market"};
+    constexpr const char* kEvening[] = {"pub", "park", "gym", "library", "shop"};
+    Json plan = Json::array();
+    const auto add = [&](int hour, const std::string& place, const char* activity) {
+      char at[8];
+      std::snprintf(at, sizeof(at), "%02d:00", hour);
+      plan.push_back({{"at", at}, {"place", place}, {"do", activity}});
+    };
+    add(wake, "home", "have breakfast");
+    add(std::max(wake + 1, 8), work, "work");
+    add(12, kLunch[rng.NextBelow(4)], "eat lunch");
+    add(13, work, "work");
+    add(18, kEvening[rng.NextBelow(5)], "rest");
+    add(21, "home", "read a novel");
+    return Json({{"plan", plan}}).dump();
+  }
+
+  // The place of an event of this hour, else of the plan.
+  static std::string Act(const std::string& prompt) {
+    const int hour = ParseClock(Field(prompt, "Next place at ").substr(0, 5)).value_or(0) / 60;
+    std::string place = "home";
+    bool in_plan = false;
+    for (const std::string& line : Lines(prompt)) {
+      if (line == "Plan:") in_plan = true;
+      if (line == "Memories:") in_plan = false;
+      if (in_plan && line.starts_with(fmt::format("- {:02} ", hour))) place = line.substr(5);
+      const size_t where = line.find(" is at the ");
+      if (in_plan || where == std::string::npos) continue;
+      const size_t name = where + 11;
+      const size_t end = line.find(" at ", name);
+      if (end == std::string::npos || end + 9 > line.size()) continue;
+      const std::optional<int> event = ParseClock(std::string_view(line).substr(end + 4, 5));
+      if (event && *event / 60 == hour) return line.substr(name, end - name);
+    }
+    return place;
+  }
+
+  static std::string Talk(const std::string& prompt) {
+    const bool stranger = Field(prompt, "Sees: ").find("(stranger)") != std::string::npos;
+    const std::string traits = Field(prompt, "Traits: ");
+    const bool open =
+        traits.find("curious") != std::string::npos || traits.find("outgoing") != std::string::npos;
+    const bool lately = Field(prompt, "Last talk: ").find("minutes") != std::string::npos;
+    return (!stranger || open) && !lately ? "yes" : "no";
+  }
+
+  static std::string Say(const std::string& prompt, CounterRng rng) {
+    std::vector<std::string> facts;  // what others said, without the greeting
+    for (const std::string& line : Lines(prompt)) {
+      const size_t said = line.find(" said: ");
+      if (said == std::string::npos) continue;
+      const size_t comma = line.find(", ", said);
+      facts.push_back(line.substr(comma == std::string::npos ? said + 7 : comma + 2));
+    }
+    const std::string with = Field(prompt, "Talk with: ");
+    const std::string other = with.substr(0, with.find(' '));
+    const bool last =
+        prompt.find("\nYou: ") != std::string::npos || prompt.find("\n" + other + ": ") != std::string::npos;
+    std::string text = last ? "thanks " + other + ", " : "hello " + other + ", ";
+    text += facts.empty() ? "how are you?" : facts[rng.NextBelow(facts.size())];
+    if (text.size() > 120) text.resize(120);
+    return Json({{"say", text}, {"end", last && rng.NextBelow(2) == 0}}).dump();
+  }
+
+  static std::string Answer(const llm::Request& request) {
+    const CounterRng rng(request.key.agent, request.key.step, request.key.call, request.prompt.size());
+    if (request.function == "plan") return Plan(request.prompt, rng);
+    if (request.function == "act") return Act(request.prompt);
+    if (request.function == "talk") return Talk(request.prompt);
+    if (request.function == "say") return Say(request.prompt, rng);
+    if (request.function == "reflect") return R"({"insight":"it was a good day.","importance":3})";
+    return "park";
+  }
+
+  CounterRng rng_;
+  std::vector<Pending> pending_;
+  uint64_t next_id_ = 1;
+  llm::Stats stats_;
+};
+
+}  // namespace throng::town

@@ -1,0 +1,17 @@
+// Traces from what Generative Agents leaves on disk: a simulation's storage folder, or its compressed form.
+#pragma once
+
+#include <string>
+
+#include "trace/trace.h"
+
+namespace throng::trace {
+
+// The path may be
+//   a trace in the format of trace.h;
+//   a storage folder (reverie/meta.json and movement/STEP.json);
+//   a compressed folder, or the master_movement.json in it (meta.json beside it is read if there is one).
+// Calls are derived as from any recorded trace. Throws kIo and kInvalid, naming the file.
+Trace ImportTrace(const std::string& path);
+
+}  // namespace throng::trace

@@ -1,0 +1,109 @@
+// Recorded days of agent societies: reading them, and what they tell about LLM calls. Running them is
+// trace_world.h.
+//
+// A trace is a file of JSON lines, plain or gzipped. Line 1:
+// {"agents":[names],"steps":n,"sec_per_step":s,"grid":[width,height],...}, and optionally "start" (local
+// time, "2023-02-13T00:00:00"), "source", "license", and "radius", how far agents perceive in tiles. Then,
+// with steps not decreasing,
+// {"s":step,"m":[[agent,x,y],...]} for agents whose position changed, and
+// {"s":step,"a":agent,"action":"...","chat":[[speaker,text],...]} where an action or a conversation began
+// (chat null: it ended). Calls are derived from actions and conversations.
+//
+// If the header has "functions":[names], the file carries its calls instead, and none are derived:
+// {"s":step,"a":agent,"calls":[[function,prompt,output],...]} is what the agent asks in that step, one after
+// the other; {"s":step,"members":[agents],"turns":[[agent,function,prompt,output],...]} is a conversation. A
+// function is an index into "functions", sizes are in tokens. {"s":step,"a":agent,"until":step} says that
+// from its line's step on the agent is known to mean to go on as it does until then. trace_write.h writes
+// such files.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "sim/space/space.h"
+#include "sim/world.h"
+
+namespace throng::trace {
+
+// One LLM call whose text is not known, only its size.
+struct TraceCall {
+  const char* function;  // lives as long as the program
+  int prompt_tokens;
+  int output_tokens;
+
+  bool operator==(const TraceCall& other) const {
+    return std::string_view(function) == other.function && prompt_tokens == other.prompt_tokens &&
+           output_tokens == other.output_tokens;
+  }
+};
+
+// Calls that one agent makes in one step, one after the other.
+struct TraceChain {
+  sim::Step step;
+  std::vector<TraceCall> calls;
+
+  bool operator==(const TraceChain&) const = default;
+};
+
+// A conversation, held within one step; turns follow each other.
+struct TraceConversation {
+  sim::Step step;
+  std::vector<sim::AgentId> members;                      // ascending, at least two
+  std::vector<std::pair<sim::AgentId, TraceCall>> turns;  // speaker (or who remembers), call
+
+  bool operator==(const TraceConversation&) const = default;
+};
+
+struct TraceAgent {
+  std::string name;
+  std::vector<std::pair<sim::Step, sim::Pos>> path;        // position from that step on; the first at step 0
+  std::vector<std::pair<sim::Step, std::string>> actions;  // what it does from that step on
+  // What it means to do is known from that step on: to go on with its action, and its way to it, until then
+  // (exclusive). Empty in traces that do not say.
+  std::vector<std::pair<sim::Step, sim::Step>> plans;
+  std::vector<TraceChain> chains;  // steps strictly ascending
+
+  sim::Pos PosAt(sim::Step step) const;
+  std::string_view ActionAt(sim::Step step) const;  // empty before the first
+  // Until when its plan of that step goes; not after `step`: it has none.
+  sim::Step PlannedUntil(sim::Step step) const;
+
+  bool operator==(const TraceAgent&) const = default;
+};
+
+// Perception radius of traces that name none: those recorded with the original engine, whose conversations
+// start up to 8 tiles apart although its agents perceive 4.
+inline constexpr int kRecordedRadius = 8;
+
+inline constexpr size_t kMaxTraceBytes = size_t{1} << 30;  // of text: a guard against archives that explode
+
+struct Trace {
+  std::string name;  // of the file
+  sim::Step num_steps = 0;
+  int sec_per_step = 10;
+  int32_t width = 0;
+  int32_t height = 0;
+  std::string start;    // local time of step 0, "2023-02-13T00:00:00"; may be empty: midnight
+  std::string source;   // may be empty
+  std::string license;  // may be empty
+  int radius_p = kRecordedRadius;
+  std::vector<TraceAgent> agents;
+  std::vector<TraceConversation> conversations;  // by step
+
+  uint64_t NumCalls() const;
+  int SecondOfDay(sim::Step step) const;  // [0, 86400)
+
+  bool operator==(const Trace&) const = default;
+};
+
+// Throw kIo if the file cannot be read and kInvalid, naming file and line, if a line is wrong.
+Trace LoadTrace(const std::string& path);
+Trace ParseTrace(std::string_view text, const std::string& name);
+
+// The same text with a lifetime that suits TraceCall.
+const char* InternFunction(std::string_view name);
+
+}  // namespace throng::trace

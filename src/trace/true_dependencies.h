@@ -1,0 +1,49 @@
+// Which agent-steps of a recorded day truly depend on which, mined from the complete trace: what a scheduler
+// would need to know in advance. Running along them is oracle.h.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "trace/trace.h"
+
+namespace throng::trace {
+
+// A directed acyclic graph with a node per agent-step. Agent A at step s depends on
+//   - its own step s-1;
+//   - step s-1 of every B that it perceives at s: dist(A, B) <= radius_p at the start of s;
+//   - step t of every B that left a cell which A perceives at s, if nothing has changed there since
+//     (read after write: that B is gone is seen too).
+// Distances are Chebyshev. A conversation joins its members within one step and is not an edge. Every edge is
+// an order that out-of-order execution keeps as well, so the oracle is never slower for its dependencies.
+class TrueDependencies {
+ public:
+  // Of the first `steps` steps. Throws kInvalid if there are more than 2^28 agent-steps.
+  TrueDependencies(const Trace& trace, int radius_p, sim::Step steps);
+
+  uint32_t NumAgents() const { return num_agents_; }
+  sim::Step NumSteps() const { return num_steps_; }
+  uint32_t NumNodes() const { return num_agents_ * static_cast<uint32_t>(num_steps_); }
+
+  // Nodes ascend by step, then agent: every edge leads to a larger one.
+  uint32_t NodeOf(sim::AgentId agent, sim::Step step) const {
+    return static_cast<uint32_t>(step) * num_agents_ + agent;
+  }
+  sim::AgentId AgentOf(uint32_t node) const { return node % num_agents_; }
+  sim::Step StepOf(uint32_t node) const { return static_cast<sim::Step>(node / num_agents_); }
+
+  // Edges between different agents; that of an agent to its own next step is not among them.
+  std::span<const uint32_t> Successors(uint32_t node) const {
+    return {successors_.data() + first_[node], successors_.data() + first_[node + 1]};
+  }
+  size_t NumEdges() const { return successors_.size(); }
+
+ private:
+  uint32_t num_agents_;
+  sim::Step num_steps_;
+  std::vector<uint32_t> first_;       // [NumNodes() + 1], into successors_
+  std::vector<uint32_t> successors_;  // [NumEdges()]
+};
+
+}  // namespace throng::trace

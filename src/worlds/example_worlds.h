@@ -1,0 +1,45 @@
+// Small worlds that show what a world may look like, to be run as they are or taken as templates: a square
+// where people walk at their own speeds, a network of followers who pass posts on, and a colony whose
+// population changes. `throng run --scenario NAME` runs them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/world.h"
+
+namespace throng::worlds {
+
+// A plane with 400 square metres for each agent. Each walks from place to place at 0.5 to 2.5 m a step, sees
+// 2 to 8 m far, asks where to go next when it arrives, greets whom it meets, and stands aside for the smaller
+// id.
+std::unique_ptr<sim::World> MakePlazaWorld(uint32_t agents, uint64_t seed);
+
+// Each agent follows a few others, popular ones more often. What it posts or shares in a step is read by
+// its followers in the next.
+std::unique_ptr<sim::World> MakeFollowerWorld(uint32_t agents, uint64_t seed);
+
+// A grid with 60 cells for each founder. Foragers eat what grows, bear children when they have plenty, and
+// starve; of each death all hear 30 steps later, and are cautious for a while. Interventions: "rain X Y" lets
+// food grow, "settle X Y" brings one more. Ids: founders, then 3 for the children of each founder and child,
+// then 10 settlers.
+std::unique_ptr<sim::World> MakeColonyWorld(uint32_t founders, uint64_t seed);
+
+struct ExampleWorld {
+  std::string_view name;  // World::Name, too
+  std::string_view summary;
+  std::unique_ptr<sim::World> (*make)(uint32_t agents, uint64_t seed);
+  uint32_t agents;                          // as many and
+  sim::Step steps;                          // as long if nobody says otherwise
+  int seconds_per_step;                     // what a step stands for
+  std::vector<std::string_view> functions;  // of its calls
+};
+
+std::span<const ExampleWorld> ExampleWorlds();
+const ExampleWorld* FindExampleWorld(std::string_view name);  // null: there is none
+
+}  // namespace throng::worlds
