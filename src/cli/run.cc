@@ -75,7 +75,7 @@ void AddRun(CLI::App& app) {
                    "calls are asked "
                    "ahead on a guess; lockstep; single: one call at a time")
       ->group("Simulation")
-      ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}))
+      ->check(CLI::IsMember(sim::ModeNames()))
       ->capture_default_str();
   AddEventFlags(*command, options->simulation);
   AddLlmFlags(*command, options->simulation);

@@ -17,7 +17,7 @@
 #include "llm/decorators/budget.h"
 #include "llm/decorators/interactive.h"
 #include "llm/llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::cli {
 

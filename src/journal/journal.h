@@ -39,7 +39,7 @@
 #include "base/digest.h"
 #include "journal/sqlite.h"
 #include "llm/llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::journal {
 

@@ -1,4 +1,4 @@
-#include "sim/guess/speculation.h"
+// Mode speculative, mostly with journals.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,6 +9,8 @@
 #include "journal/journaled_llm.h"
 #include "journal/temporary_journal.h"
 #include "llm/backends/fake.h"
+#include "sim/guess/guess_record.h"
+#include "sim/run/run.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

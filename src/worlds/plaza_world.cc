@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "sim/space/plane.h"
 #include "worlds/example_worlds.h"
-#include "worlds/recent_lines.h"
+#include "worlds/short_memory.h"
 
 namespace throng::worlds {
 
@@ -24,7 +24,7 @@ constexpr std::array<const char*, kPlaces> kPlaceNames = {"the fountain", "the m
 
 struct Walker : sim::Mind {
   int place = 0;  // where it goes
-  RecentLines memories;
+  ShortMemory memories;
   uint64_t seen = 0;  // a digest of all that was in sight: if an order of execution showed anything else, the
                       // hash would tell
   void Hash(Hasher& hasher) const override {

@@ -11,16 +11,16 @@
 
 namespace throng::sim {
 
-Speculator::Speculator(const World& world, llm::Llm& llm, const RunOptions& options,
-                       const DependencyGraph& graph, const WorldState& state, RunStats& stats)
+Speculator::Speculator(const World& world, llm::Llm& llm, const SpeculationOptions& options, Step end_step,
+                       Seeds seeds, const DependencyGraph& graph, const WorldState& state, RunStats& stats)
     : world_(world),
       llm_(llm),
-      options_(options.speculation),
-      end_step_(options.steps),
+      options_(options),
+      end_step_(end_step),
       graph_(graph),
       state_(state),
       stats_(stats),
-      context_{world, world.GetSpace(), graph, *this, *this, {options.seed, options.seed_changes}},
+      context_{world, world.GetSpace(), graph, *this, *this, std::move(seeds)},
       agents_(world.NumAgents()) {
   for (AgentId agent = 0; agent < agents_.size(); ++agent) {
     max_speed_ = std::max<int64_t>(max_speed_, graph_.RulesOf(agent).max_vel);

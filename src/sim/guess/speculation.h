@@ -19,7 +19,10 @@
 #include "sim/cluster_run.h"
 #include "sim/dependency_graph.h"
 #include "sim/guess/guess_record.h"
-#include "sim/scheduler.h"
+#include "sim/guess/speculation_options.h"
+#include "sim/run_observer.h"
+#include "sim/run_stats.h"
+#include "sim/seeds.h"
 #include "sim/world_state.h"
 
 namespace throng::sim {
@@ -27,8 +30,8 @@ namespace throng::sim {
 class Speculator final : public CallSink, private StepReader {
  public:
   // All must outlive it. Reads of `stats` the confirmed tokens, and counts in it what guesses did.
-  Speculator(const World& world, llm::Llm& llm, const RunOptions& options, const DependencyGraph& graph,
-             const WorldState& state, RunStats& stats);
+  Speculator(const World& world, llm::Llm& llm, const SpeculationOptions& options, Step end_step, Seeds seeds,
+             const DependencyGraph& graph, const WorldState& state, RunStats& stats);
 
   // A cluster begins this step for good: guesses of the same step end, their answers stay. Members that have
   // asked nothing themselves may then be guessed to be done with it.

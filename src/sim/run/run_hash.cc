@@ -1,4 +1,4 @@
-#include "sim/run_hash.h"
+#include "sim/run/run_hash.h"
 
 namespace throng::sim {
 

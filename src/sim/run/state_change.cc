@@ -1,4 +1,4 @@
-#include "sim/state_change.h"
+#include "sim/run/state_change.h"
 
 #include <utility>
 
