@@ -1,7 +1,7 @@
 // One function per subcommand: it declares the flags and what runs. Each is in the file of its name.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include "cli/cli11.h"
 
 namespace throng::cli {
 

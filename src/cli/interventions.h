@@ -1,10 +1,10 @@
 // What users let happen in a run from outside: flags, files, and times.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
+#include "cli/cli11.h"
 #include "cli/simulate.h"
 #include "sim/intervention.h"
 

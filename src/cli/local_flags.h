@@ -1,8 +1,7 @@
 // The flags of every command that runs a model in this process.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
+#include "cli/cli11.h"
 #include "engine/local_llm.h"
 
 namespace throng::cli {

@@ -1,8 +1,7 @@
 // Between the flags of a simulation and the manifest of its journal.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
+#include "cli/cli11.h"
 #include "cli/simulate.h"
 #include "journal/journal.h"
 #include "llm/llm.h"

@@ -100,7 +100,7 @@ void AddServe(CLI::App& app) {
       ->add_option("--journal", server.journal,
                    "Journal of a run, finished or going on, to show at /; a model is served only with -m")
       ->group(kGroup)
-      ->check(CLI::ExistingFile);
+      ->check(CLI::detail::ExistingFileValidator());
   AddLocalFlags(*command, options->local);
   command->footer(
       "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, and the viewer at "

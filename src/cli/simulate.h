@@ -2,7 +2,6 @@
 // reported.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/scenario.h"
 #include "engine/local_llm.h"
 #include "journal/journal.h"
