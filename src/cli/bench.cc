@@ -15,8 +15,9 @@
 #include "base/log.h"
 #include "base/thread_pool.h"
 #include "bench/attention_speed.h"
-#include "cli/codec_list.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
+#include "cli/flags/codec_lists.h"
 #include "kv/codec_table.h"
 
 namespace throng::cli {

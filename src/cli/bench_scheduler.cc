@@ -13,8 +13,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "bench/schedule_speed.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
-#include "cli/number_flags.h"
+#include "cli/flags/number_checks.h"
 
 namespace throng::cli {
 namespace {

@@ -13,9 +13,10 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
-#include "cli/local_flags.h"
-#include "cli/number_flags.h"
+#include "cli/flags/local_flags.h"
+#include "cli/flags/number_checks.h"
 #include "engine/local_llm.h"
 
 namespace throng::cli {

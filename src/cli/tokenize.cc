@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "model/gguf/gguf.h"
 #include "model/tokenizer/tokenizer.h"

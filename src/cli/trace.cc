@@ -11,8 +11,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
-#include "cli/number_flags.h"
+#include "cli/flags/number_checks.h"
 #include "trace/edit.h"
 #include "trace/import.h"
 #include "trace/stats.h"

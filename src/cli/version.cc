@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include "cli/cli11.h"
 #include "cli/commands.h"
 
 namespace throng::cli {
