@@ -11,7 +11,7 @@
 #include "base/thread_pool.h"
 #include "hwy/targets.h"
 #include "kv/cache/block_pool.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "kv/testing/random_rows.h"
 
 namespace throng::attention {

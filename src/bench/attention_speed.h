@@ -9,7 +9,7 @@
 
 #include "attention/attention.h"
 #include "kv/cache/block_pool.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 
 namespace throng {
 class ThreadPool;

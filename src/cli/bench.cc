@@ -18,6 +18,7 @@
 #include "cli/codec_list.h"
 #include "cli/commands.h"
 #include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 
 namespace throng::cli {
 namespace {

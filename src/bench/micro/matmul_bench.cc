@@ -15,7 +15,7 @@
 
 #include "base/thread_pool.h"
 #include "model/matmul/matmul.h"
-#include "model/matmul/test_matrices.h"
+#include "model/testing/test_matrices.h"
 
 namespace throng::model {
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "kv/cache/block_pool.h"
-#include "kv/cache/open_page.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
+#include "kv/open_codec.h"
 #include "kv/testing/random_rows.h"
 
 namespace throng::kv {

@@ -14,7 +14,7 @@
 #include "hwy/highway.h"
 #include "kv/codec.h"
 #include "kv/finite.h"
-#include "kv/flashq/flashq_digits-inl.h"
+#include "kv/flashq/flashq_weights-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -373,7 +373,7 @@ HWY_INLINE void ScoreFlashq(const uint8_t* keys, const void* prepared, size_t ro
                             int num_rows, float* scores) {
   const FlashqScales scales = ViewScales(keys, kBits, head_dim);
   // The values follow the keys in a block; were they elsewhere, nothing but time would be lost.
-  const uint8_t* next = keys + (kPageTokens * head_dim * kBits / 8 + 2 * head_dim + 4 + 63) / 64 * 64;
+  const uint8_t* next = keys + RoundUp64(kPageTokens * head_dim * kBits / 8 + 2 * head_dim + 4);
   const PageKeys<kBits> page(keys, scales, head_dim, next);
   FlashqQuery queries[4];
   int r = 0;

@@ -6,6 +6,8 @@
 #include <numeric>
 #include <string>
 
+#include "base/check.h"
+#include "kv/codec_parameters.h"
 #include "kv/int8/int8_open.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -50,19 +52,20 @@ class Flashq : public Codec {
     if (buffer_ == OpenType::kInt8) SetNextScale(part, scale, encoded);
   }
 
-  void Seal(Part part, const OpenCodec& open, const uint8_t* rows, int index,
+  void Seal(Part part, const OpenCodec& open, const uint8_t* rows, const PagesBefore& before,
             uint8_t* encoded) const override {
-    if (buffer_ != OpenType::kInt8) return Codec::Seal(part, open, rows, index, encoded);
+    if (buffer_ != OpenType::kInt8) return Codec::Seal(part, open, rows, before, encoded);
     Int8OpenPage page;
     ReadInt8Open(part, rows, head_dim_, page);
     if (page.universal == 0.0f) {
-      Codec::Seal(part, open, rows, index, encoded);
+      Codec::Seal(part, open, rows, before, encoded);
       SetNextScale(part, page.wanted, encoded);
       return;
     }
     EncodeStageTwo(part, page.codes, page.universal, encoded);
-    const float more = (page.wanted - page.universal) / static_cast<float>(index + 1);
-    SetNextScale(part, page.universal + more, encoded);
+    const float mean = NextScale(part, before.last);
+    THRONG_DCHECK(mean == page.universal);
+    SetNextScale(part, mean + (page.wanted - mean) / static_cast<float>(before.count + 1), encoded);
   }
   float NextScale(Part part, const uint8_t* encoded) const override {
     if (buffer_ != OpenType::kInt8) return 0.0f;
@@ -171,6 +174,10 @@ class Flashq : public Codec {
 };
 
 }  // namespace
+
+OpenType FlashqBuffer(CodecParameters& parameters) {
+  return parameters.Choice("buffer", {"f16", "int8"}) == 1 ? OpenType::kInt8 : OpenType::kF16;
+}
 
 std::shared_ptr<const Codec> MakeFlashq(int bits, OpenType buffer, int head_dim) {
   return std::make_shared<Flashq>(bits, buffer, head_dim);

@@ -7,8 +7,8 @@
 #define HWY_TARGET_INCLUDE "kv/gear/gear_kernels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kv/gear/gear_corrections-inl.h"
 #include "kv/gear/gear_dot-inl.h"
-#include "kv/gear/gear_rest-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -29,7 +29,7 @@ struct Call {
 // lost.
 Lines LinesAfter(const GearLayout& layout, const uint8_t* encoded) {
   if (layout.part == Part::kValues) return {};
-  const size_t bytes = (layout.count.Total() + 63) / 64 * 64;
+  const size_t bytes = RoundUp64(layout.count.Total());
   return {encoded + bytes, encoded + 2 * bytes};
 }
 

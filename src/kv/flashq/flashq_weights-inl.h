@@ -1,10 +1,10 @@
 // Integer weights for packed codes: queries with a page's scales folded in, probabilities of 8 bits, and sums
 // of their products. The parts that flashq-inl.h shares between its targets.
-#if defined(THRONG_KV_FLASHQ_DIGITS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef THRONG_KV_FLASHQ_DIGITS_INL_H_
-#undef THRONG_KV_FLASHQ_DIGITS_INL_H_
+#if defined(THRONG_KV_FLASHQ_WEIGHTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_KV_FLASHQ_WEIGHTS_INL_H_
+#undef THRONG_KV_FLASHQ_WEIGHTS_INL_H_
 #else
-#define THRONG_KV_FLASHQ_DIGITS_INL_H_
+#define THRONG_KV_FLASHQ_WEIGHTS_INL_H_
 #endif
 
 #include <cstring>
@@ -198,4 +198,4 @@ class WeightSums {
 }  // namespace throng::kv
 HWY_AFTER_NAMESPACE();
 
-#endif  // THRONG_KV_FLASHQ_DIGITS_INL_H_
+#endif  // THRONG_KV_FLASHQ_WEIGHTS_INL_H_

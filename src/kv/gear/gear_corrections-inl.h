@@ -1,9 +1,9 @@
 // What low rank and outliers of gear.h add to the sums over codes.
-#if defined(THRONG_KV_GEAR_REST_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef THRONG_KV_GEAR_REST_INL_H_
-#undef THRONG_KV_GEAR_REST_INL_H_
+#if defined(THRONG_KV_GEAR_CORRECTIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_KV_GEAR_CORRECTIONS_INL_H_
+#undef THRONG_KV_GEAR_CORRECTIONS_INL_H_
 #else
-#define THRONG_KV_GEAR_REST_INL_H_
+#define THRONG_KV_GEAR_CORRECTIONS_INL_H_
 #endif
 
 #include <cstring>
@@ -165,4 +165,4 @@ HWY_INLINE void Finish(DF df, const GearLayout& layout, const Tile& tile, const 
 }  // namespace throng::kv
 HWY_AFTER_NAMESPACE();
 
-#endif  // THRONG_KV_GEAR_REST_INL_H_
+#endif  // THRONG_KV_GEAR_CORRECTIONS_INL_H_
