@@ -36,6 +36,8 @@ class Block {
   uint8_t* data_;
 };
 
+using BlockRef = std::shared_ptr<const Block>;
+
 // Thread-safe. Must outlive its blocks.
 class BlockPool {
  public:

@@ -76,8 +76,8 @@ TEST(BlockPoolTest, ABudgetBelowOneBlockAllocatesNothing) {
 
 TEST(BlockPoolTest, BlocksAreSharedUntilTheLastReferenceGoes) {
   BlockPool pool(MakeLayout({.kv = "f16"}, 1, 1, 64), kLarge);
-  std::shared_ptr<const Block> a = pool.TryAllocateSealed();
-  std::shared_ptr<const Block> b = a;
+  BlockRef a = pool.TryAllocateSealed();
+  BlockRef b = a;
   a.reset();
   EXPECT_EQ(pool.HeldBytes(), pool.SealedBytes());
   b.reset();

@@ -12,12 +12,9 @@
 #include <vector>
 
 #include "kv/block_layout.h"
+#include "kv/cache/block_pool.h"
 
 namespace throng::kv {
-
-class Block;
-class BlockPool;
-using BlockRef = std::shared_ptr<const Block>;
 
 // A page as attention reads it.
 struct PageView {

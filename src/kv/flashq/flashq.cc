@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <string>
 
 #include "base/check.h"
 #include "kv/codec_parameters.h"
 #include "kv/int8/int8_open.h"
+#include "kv/integer_query.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kv/flashq/flashq.cc"
@@ -89,23 +89,18 @@ class Flashq : public Codec {
     }
   }
 
-  // INT8 codes, then their scale and their sum.
-  size_t QueryBytes() const override {
-    return (static_cast<size_t>(head_dim_) + sizeof(float) + sizeof(int32_t) + 63) / 64 * 64;
-  }
+  size_t QueryBytes() const override { return IntegerQueryBytes(QueryForm::kCodes, head_dim_); }
   void PrepareQuery(const float* query, void* prepared) const override {
-    auto* codes = static_cast<int8_t*>(prepared);
+    int8_t codes[kMaxHeadDim];
     const float scale = HWY_DYNAMIC_DISPATCH(QuantizeStageOne)(query, head_dim_, kQueryRange, codes);
-    const int32_t sum = std::accumulate(codes, codes + head_dim_, 0);
-    std::memcpy(codes + head_dim_, &scale, sizeof(scale));
-    std::memcpy(codes + head_dim_ + sizeof(scale), &sum, sizeof(sum));
+    StoreIntegerQuery(codes, scale, nullptr, head_dim_, prepared);
   }
 
   void Score(const uint8_t* keys, const void* prepared, int num_rows, float* scores) const override {
     if (bits_ == 4) {
-      HWY_DYNAMIC_DISPATCH(ScoreFlashq4)(keys, prepared, QueryBytes(), head_dim_, num_rows, scores);
+      HWY_DYNAMIC_DISPATCH(ScoreFlashq4)(keys, prepared, head_dim_, num_rows, scores);
     } else {
-      HWY_DYNAMIC_DISPATCH(ScoreFlashq2)(keys, prepared, QueryBytes(), head_dim_, num_rows, scores);
+      HWY_DYNAMIC_DISPATCH(ScoreFlashq2)(keys, prepared, head_dim_, num_rows, scores);
     }
   }
   void Mix(const uint8_t* values, const float* probabilities, const float* rescale, int num_rows,

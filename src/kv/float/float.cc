@@ -11,7 +11,7 @@
 // After foreach_target.h, which includes it once per target.
 #include "kv/float/float_page-inl.h"
 
-HWY_BEFORE_NAMESPACE();
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 

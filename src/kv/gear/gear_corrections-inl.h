@@ -114,8 +114,7 @@ HWY_INLINE void SumOutliers(const GearLayout& layout, const Tile& tile, const ui
   HWY_ALIGN float interleaved[kMaxHeadDim * kRows];
   const size_t rows = static_cast<size_t>(layout.rows);
   if constexpr (kRows == 4) {
-    rows % 16 == 0 ? InterleaveRows(DF16(), weights, rows, interleaved)
-                   : InterleaveRows(DF8(), weights, rows, interleaved);
+    WithLanes(rows, [&](auto df) THRONG_ATTR { InterleaveRows(df, weights, rows, interleaved); });
   } else {
     for (size_t k = 0; k < rows; ++k) interleaved[GearSlot(static_cast<int>(k))] = weights[0][k];
   }
