@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -17,8 +18,8 @@
 #include "bench/attention_speed.h"
 #include "bench/machine.h"
 #include "bench/timing.h"
-#include "cli/codec_list.h"
 #include "cli/commands.h"
+#include "cli/flags/codec_lists.h"
 #include "kv/codec_table.h"
 #include "kv/layer_codecs.h"
 
