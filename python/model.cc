@@ -10,7 +10,6 @@
 #include "base/data_dir.h"
 #include "base/error.h"
 #include "kv/cache/sequence_cache.h"
-#include "kv/codec_table.h"
 #include "model/config.h"
 
 namespace throng::python {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 
 namespace throng::engine {
 namespace {

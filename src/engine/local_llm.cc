@@ -16,8 +16,8 @@
 #include "engine/sampling/constrain.h"
 #include "engine/scheduler.h"
 #include "hwy/targets.h"
+#include "kv/block_layout.h"
 #include "kv/cache/block_pool.h"
-#include "kv/codec_table.h"
 #include "model/config.h"
 
 namespace throng::engine {

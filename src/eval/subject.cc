@@ -8,6 +8,7 @@
 #include "engine/codecs/codec_config.h"
 #include "eval/compose.h"
 #include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 
 namespace throng::eval {

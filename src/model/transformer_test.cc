@@ -13,11 +13,11 @@
 #include "base/thread_pool.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/gguf/gguf.h"
 #include "model/gguf/gguf_writer.h"
-#include "model/matmul/test_matrices.h"
+#include "model/testing/test_matrices.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace throng::model {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/digest.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 
 namespace throng::model {
 struct ModelConfig;

@@ -15,6 +15,7 @@
 #include "engine/codecs/flashq_mixed.h"
 #include "engine/codecs/kv_probe.h"
 #include "kv/codec_parameters.h"
+#include "kv/codec_table.h"
 #include "model/config.h"
 #include "model/transformer.h"
 

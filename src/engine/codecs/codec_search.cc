@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "engine/codecs/flashq_mixed.h"
 #include "engine/codecs/kv_probe.h"
+#include "kv/codec_table.h"
 #include "model/config.h"
 
 namespace throng::engine {

@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
-#include "kv/codec_table.h"
 #include "kv/flashq/flashq_priority.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/transformer.h"
 

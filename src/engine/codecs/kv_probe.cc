@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "kv/cache/block_pool.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/transformer.h"
 

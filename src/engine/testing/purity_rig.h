@@ -20,11 +20,11 @@
 #include "engine/sampling/constrain.h"
 #include "engine/scheduler.h"
 #include "kv/cache/block_pool.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/gguf/gguf.h"
 #include "model/gguf/gguf_writer.h"
-#include "model/matmul/test_matrices.h"
+#include "model/testing/test_matrices.h"
 #include "model/transformer.h"
 
 namespace throng::engine {

@@ -7,11 +7,12 @@
 #include <memory>
 #include <mutex>
 
+#include "kv/block_layout.h"
 #include "kv/cache/ledger.h"
-#include "kv/cache/sequence_cache.h"
 
 namespace throng::kv {
 
+class BlockPool;
 class SlabArena;
 
 // One slab; goes back to its pool when the last reference goes, and its memory to the operating system.
@@ -34,6 +35,8 @@ class Block {
   bool sealed_;
   uint8_t* data_;
 };
+
+using BlockRef = std::shared_ptr<const Block>;
 
 // Thread-safe. Must outlive its blocks.
 class BlockPool {

@@ -61,7 +61,7 @@ class Gear : public Codec {
     return true;
   }
 
-  size_t QueryBytes() const override { return (head_dim_ * sizeof(float) + 63) / 64 * 64; }
+  size_t QueryBytes() const override { return RoundUp64(head_dim_ * sizeof(float)); }
   void PrepareQuery(const float* query, void* prepared) const override {
     CopyFinite(query, head_dim_, static_cast<float*>(prepared));
   }

@@ -1,16 +1,18 @@
 // Integer weights for packed codes: queries with a page's scales folded in, probabilities of 8 bits, and sums
 // of their products. The parts that flashq-inl.h shares between its targets.
-#if defined(THRONG_KV_FLASHQ_DIGITS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef THRONG_KV_FLASHQ_DIGITS_INL_H_
-#undef THRONG_KV_FLASHQ_DIGITS_INL_H_
+#if defined(THRONG_KV_FLASHQ_WEIGHTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_KV_FLASHQ_WEIGHTS_INL_H_
+#undef THRONG_KV_FLASHQ_WEIGHTS_INL_H_
 #else
-#define THRONG_KV_FLASHQ_DIGITS_INL_H_
+#define THRONG_KV_FLASHQ_WEIGHTS_INL_H_
 #endif
 
 #include <cstring>
 
 #include "hwy/highway.h"
 #include "kv/codec.h"
+#include "kv/finite.h"
+#include "kv/integer_query.h"
 #include "kv/integer_rows-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
@@ -34,30 +36,12 @@ HWY_INLINE FlashqScales ViewScales(const uint8_t* encoded, int bits, int head_di
   return view;
 }
 
-// A prepared query row: INT8 codes [d], then their scale and their sum.
-struct FlashqQuery {
-  const int8_t* codes;
-  float scale;
-  int32_t sum;
-};
-
-HWY_INLINE FlashqQuery ViewQuery(const void* prepared, size_t row_bytes, int row, int head_dim) {
-  FlashqQuery view;
-  view.codes = static_cast<const int8_t*>(prepared) + static_cast<size_t>(row) * row_bytes;
-  std::memcpy(&view.scale, view.codes + head_dim, sizeof(view.scale));
-  std::memcpy(&view.sum, view.codes + head_dim + sizeof(view.scale), sizeof(view.sum));
-  return view;
-}
-
 // A row's probabilities of a page: w = round(255 p / max p), so that p is about scale * w.
 struct FlashqProbabilities {
   alignas(64) uint8_t weights[kPageTokens];
   float sum;    // of w
   float scale;  // with the page's s1
 };
-
-// Weights of a row whose largest probability is not below this; other rows count as 0: 255 / p overflows.
-constexpr float kLeastTop = 1e-30f;
 
 #if THRONG_VNNI
 
@@ -67,7 +51,7 @@ HWY_INLINE void QuantizeProbabilities(const float* p, float block_scale, FlashqP
   for (int v = 0; v < 4; ++v) in[v] = _mm512_loadu_ps(p + 16 * v);
   const __m512 largest = _mm512_max_ps(_mm512_max_ps(in[0], in[1]), _mm512_max_ps(in[2], in[3]));
   const float top = _mm512_reduce_max_ps(largest);
-  const __m512 inverse = _mm512_set1_ps(top > kLeastTop ? 255.0f / top : 0.0f);
+  const __m512 inverse = _mm512_set1_ps(top > kLeastScale ? 255.0f / top : 0.0f);
   __m512i w[4];
   HWY_UNROLL(4)
   for (int v = 0; v < 4; ++v) w[v] = _mm512_cvtps_epi32(_mm512_mul_ps(in[v], inverse));
@@ -78,7 +62,7 @@ HWY_INLINE void QuantizeProbabilities(const float* p, float block_scale, FlashqP
   _mm512_store_si512(out.weights, weights);
   const __m512i fours = AddFours(_mm512_setzero_si512(), weights, _mm512_set1_epi8(1));
   out.sum = static_cast<float>(_mm512_reduce_add_epi32(fours));
-  out.scale = top > kLeastTop ? top * (block_scale / 255.0f) : 0.0f;
+  out.scale = top > kLeastScale ? top * (block_scale / 255.0f) : 0.0f;
 }
 
 #else
@@ -91,7 +75,7 @@ HWY_INLINE void QuantizeProbabilities(const float* p, float block_scale, FlashqP
   auto largest = hn::Zero(df);
   for (size_t t = 0; t < kPageTokens; t += N) largest = hn::Max(largest, hn::LoadU(df, p + t));
   const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
-  const auto inverse = hn::Set(df, top > kLeastTop ? 255.0f / top : 0.0f);
+  const auto inverse = hn::Set(df, top > kLeastScale ? 255.0f / top : 0.0f);
   auto sum = hn::Zero(di);
   for (size_t t = 0; t < kPageTokens; t += N) {
     const auto w = hn::NearestInt(hn::Mul(hn::LoadU(df, p + t), inverse));
@@ -99,7 +83,7 @@ HWY_INLINE void QuantizeProbabilities(const float* p, float block_scale, FlashqP
     hn::StoreU(hn::DemoteTo(db, w), db, out.weights + t);
   }
   out.sum = static_cast<float>(hn::GetLane(hn::SumOfLanes(di, sum)));
-  out.scale = top > kLeastTop ? top * (block_scale / 255.0f) : 0.0f;
+  out.scale = top > kLeastScale ? top * (block_scale / 255.0f) : 0.0f;
 }
 
 #endif
@@ -114,7 +98,7 @@ struct FoldedQuery {
   float scale;
 };
 
-HWY_INLINE void FoldQuery(const FlashqQuery& query, const FlashqScales& scales, int head_dim,
+HWY_INLINE void FoldQuery(const IntegerQuery& query, const FlashqScales& scales, int head_dim,
                           FoldedQuery& out) {
   const hn::CappedTag<int16_t, 8> dw;
   const hn::Rebind<int8_t, decltype(dw)> db;
@@ -198,4 +182,4 @@ class WeightSums {
 }  // namespace throng::kv
 HWY_AFTER_NAMESPACE();
 
-#endif  // THRONG_KV_FLASHQ_DIGITS_INL_H_
+#endif  // THRONG_KV_FLASHQ_WEIGHTS_INL_H_

@@ -1,22 +1,10 @@
-#include "kv/cache/open_page.h"
-
-#include <cstring>
+#include "kv/open_codec.h"
 
 #include "base/check.h"
 #include "kv/float/float.h"
 #include "kv/int8/int8_open.h"
 
 namespace throng::kv {
-
-void Codec::Seal(Part part, const OpenCodec& open, const uint8_t* rows, int, uint8_t* encoded) const {
-  if (&open == this) {
-    std::memcpy(encoded, rows, Bytes(part));
-    return;
-  }
-  alignas(64) float block[kPageTokens * kMaxHeadDim];
-  open.Decode(part, rows, block);
-  Encode(part, block, encoded);
-}
 
 std::shared_ptr<const OpenCodec> MakeOpenCodec(OpenType type, int head_dim) {
   switch (type) {

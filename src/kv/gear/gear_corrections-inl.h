@@ -1,9 +1,9 @@
 // What low rank and outliers of gear.h add to the sums over codes.
-#if defined(THRONG_KV_GEAR_REST_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef THRONG_KV_GEAR_REST_INL_H_
-#undef THRONG_KV_GEAR_REST_INL_H_
+#if defined(THRONG_KV_GEAR_CORRECTIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_KV_GEAR_CORRECTIONS_INL_H_
+#undef THRONG_KV_GEAR_CORRECTIONS_INL_H_
 #else
-#define THRONG_KV_GEAR_REST_INL_H_
+#define THRONG_KV_GEAR_CORRECTIONS_INL_H_
 #endif
 
 #include <cstring>
@@ -114,8 +114,7 @@ HWY_INLINE void SumOutliers(const GearLayout& layout, const Tile& tile, const ui
   HWY_ALIGN float interleaved[kMaxHeadDim * kRows];
   const size_t rows = static_cast<size_t>(layout.rows);
   if constexpr (kRows == 4) {
-    rows % 16 == 0 ? InterleaveRows(DF16(), weights, rows, interleaved)
-                   : InterleaveRows(DF8(), weights, rows, interleaved);
+    WithLanes(rows, [&](auto df) THRONG_ATTR { InterleaveRows(df, weights, rows, interleaved); });
   } else {
     for (size_t k = 0; k < rows; ++k) interleaved[GearSlot(static_cast<int>(k))] = weights[0][k];
   }
@@ -165,4 +164,4 @@ HWY_INLINE void Finish(DF df, const GearLayout& layout, const Tile& tile, const 
 }  // namespace throng::kv
 HWY_AFTER_NAMESPACE();
 
-#endif  // THRONG_KV_GEAR_REST_INL_H_
+#endif  // THRONG_KV_GEAR_CORRECTIONS_INL_H_
