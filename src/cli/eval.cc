@@ -43,10 +43,6 @@ struct EvalFlags {
 
 std::string QuestionsPath() { return DataDir() + "/town/eval/recall.jsonl"; }
 
-engine::LoadedModel Load(const EvalFlags& flags) {
-  return engine::LoadModel(flags.model.empty() ? DataDir() + "/town/model.gguf" : flags.model);
-}
-
 int Threads(const EvalFlags& flags) {
   if (flags.threads > 0) return flags.threads;
   return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
@@ -75,15 +71,12 @@ eval::EvalOptions Options(const EvalFlags& flags, ProgressLine& line, const char
 }
 
 std::vector<std::vector<int32_t>> Texts(const EvalFlags& flags, const engine::LoadedModel& model) {
-  const auto encode = [&](const std::string& text) {
-    return model.tokenizer->Encode(text, {.add_bos = model.tokenizer->AddsBos(), .parse_special = false});
-  };
   std::vector<std::vector<int32_t>> texts;
   const std::string& path = flags.text.empty() ? QuestionsPath() : flags.text;
   const bool questions = flags.text.empty() || path.find(".jsonl") != std::string::npos;
-  if (!questions) return {encode(ReadFile(path))};
+  if (!questions) return {model.Encode(ReadFile(path))};
   for (const eval::Question& question : eval::ReadQuestions(path, flags.samples)) {
-    texts.push_back(encode(question.prompt));
+    texts.push_back(model.Encode(question.prompt));
   }
   return texts;
 }
@@ -91,7 +84,7 @@ std::vector<std::vector<int32_t>> Texts(const EvalFlags& flags, const engine::Lo
 void RunDivergence(const EvalFlags& flags, studies::EvalKind kind) {
   ProgressLine line(false);
   const eval::EvalOptions options = Options(flags, line, "texts");
-  const engine::LoadedModel model = Load(flags);
+  const engine::LoadedModel model = engine::LoadModel(flags.model);
   ThreadPool threads(Threads(flags));
   const std::vector<eval::CodecDivergence> rows =
       eval::MeasureDivergence(model, Texts(flags, model), options, threads);
@@ -109,7 +102,7 @@ void RunRecall(const EvalFlags& flags) {
   const eval::EvalOptions options = Options(flags, line, "questions");
   const std::vector<eval::Question> questions = eval::ReadQuestions(
       flags.text.empty() ? QuestionsPath() : flags.text, flags.samples, flags.min_pages * kv::kPageTokens);
-  const engine::LoadedModel model = Load(flags);
+  const engine::LoadedModel model = engine::LoadModel(flags.model);
   ThreadPool threads(Threads(flags));
   const std::vector<eval::CodecRecall> rows = eval::MeasureRecall(model, questions, options, threads);
   line.Clear();
@@ -122,7 +115,7 @@ void RunRecall(const EvalFlags& flags) {
 }
 
 void RunDump(const EvalFlags& flags) {
-  const engine::LoadedModel model = Load(flags);
+  const engine::LoadedModel model = engine::LoadModel(flags.model);
   ThreadPool threads(Threads(flags));
   const size_t pages = eval::DumpPages(model, Texts(flags, model), flags.pages, flags.out, threads);
   fmt::print("{}: {} pages of each layer and head\n", flags.out, pages);

@@ -1,6 +1,7 @@
 #include "cli/local_flags.h"
 
 #include "cli/number_flags.h"
+#include "engine/codecs/codec_config.h"
 
 namespace throng::cli {
 

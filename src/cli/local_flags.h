@@ -3,7 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "engine/local_llm.h"
+#include "engine/local_options.h"
 
 namespace throng::cli {
 

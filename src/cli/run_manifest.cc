@@ -107,11 +107,11 @@ bool Given(const CLI::App& command, const char* flag) {
 // The codecs that were chosen for a model (auto, flashq-mixed, a file) and their digest, so that nothing has
 // to be probed or read again to go on.
 void StoreCodecs(const llm::Llm& llm, journal::Manifest& manifest) {
-  const engine::LocalLlm* local = LocalOf(llm);
+  const engine::LocalModel* local = LocalOf(llm);
   if (local == nullptr) return;
   const engine::CodecOptions codecs = engine::CodecsOf(local->Options());
   if (codecs.stored.empty() && engine::IsPlain(codecs.flags)) return;
-  const std::string choice = engine::WriteChoice(local->Codecs(), local->GetModelConfig());
+  const std::string choice = engine::WriteChoice(local->Codecs(), local->Config());
   manifest["kv_choice"] = choice;
   manifest["kv_choice_digest"] = DigestOf(choice).Hex();
 }
@@ -153,8 +153,8 @@ void FillFromManifest(const journal::Journal& journal, const CLI::App& command, 
   const sim::Seeds seeds = journal.GetSeeds();
   simulation.seed = seeds.first;
   simulation.seed_changes = seeds.changes;
-  const bool other_codecs =
-      Given(command, "--model") || Given(command, "--kv") || Given(command, "--k") || Given(command, "--v");
+  const bool other_codecs = Given(command, "--model") || Given(command, "--kv") || Given(command, "--k") ||
+                            Given(command, "--v") || Given(command, "--softmax");
   if (!other_codecs) LoadCodecs(journal, simulation.local);
 }
 

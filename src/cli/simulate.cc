@@ -9,6 +9,7 @@
 #include "cli/local_flags.h"
 #include "cli/number_flags.h"
 #include "cli/progress_line.h"
+#include "engine/local_llm.h"
 #include "journal/journaled_llm.h"
 #include "journal/report.h"
 #include "llm/backends/backend_spec.h"
@@ -59,7 +60,7 @@ nlohmann::ordered_json ReportJson(const Simulation& simulation, const Scenario& 
                                  {"backend", llm.Identity()},
                                  {"journal", nullptr}};
   AddSpeculation(stats, json);
-  if (const engine::LocalLlm* local = LocalOf(llm)) {
+  if (const engine::LocalModel* local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
     json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
     const engine::EngineState state = local->State();
@@ -124,7 +125,7 @@ void PrintSummary(const Simulation& simulation, const Scenario& scenario, const 
   if (backend.kv_bytes_peak > 0) {
     fmt::print("KV cache    {} at the peak, {} now", HumanBytes(static_cast<double>(backend.kv_bytes_peak)),
                HumanBytes(static_cast<double>(backend.kv_bytes)));
-    if (const engine::LocalLlm* local = LocalOf(llm)) {
+    if (const engine::LocalModel* local = LocalOf(llm)) {
       fmt::print("; {:.0f} bytes per token, {:.2f} times smaller than f16", local->KvBytesPerToken(),
                  local->F16BytesPerToken() / local->KvBytesPerToken());
       const engine::EngineState state = local->State();
@@ -177,12 +178,14 @@ ModelFor ParseModelFor(const std::string& text, const std::string& scenario) {
 }
 
 std::unique_ptr<llm::Llm> MakeOneLlm(const Simulation& simulation, const std::string& name) {
-  if (name == "local") return engine::MakeLocalLlm(simulation.local);
+  if (name == "local") {
+    return std::make_unique<engine::LocalLlm>(std::make_shared<engine::LocalModel>(simulation.local));
+  }
   if (name.ends_with(".gguf")) {
     engine::LocalOptions options = simulation.local;
     options.model = name;
     options.kv_choice.clear();  // it is of the other model
-    return engine::MakeLocalLlm(options);
+    return std::make_unique<engine::LocalLlm>(std::make_shared<engine::LocalModel>(options));
   }
   std::unique_ptr<llm::Llm> llm = llm::MakeBackend(name);
   if (simulation.real_time) llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
@@ -307,9 +310,10 @@ std::unique_ptr<llm::Llm> MakeLlm(const Simulation& simulation) {
   return router;
 }
 
-const engine::LocalLlm* LocalOf(const llm::Llm& llm) {
+const engine::LocalModel* LocalOf(const llm::Llm& llm) {
   if (const auto* router = dynamic_cast<const llm::RouterLlm*>(&llm)) return LocalOf(router->Default());
-  return dynamic_cast<const engine::LocalLlm*>(&llm);
+  const auto* local = dynamic_cast<const engine::LocalLlm*>(&llm);
+  return local == nullptr ? nullptr : &local->Model();
 }
 
 void AddSpeculation(const sim::RunStats& stats, nlohmann::ordered_json& json) {

@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "cli/scenario.h"
-#include "engine/local_llm.h"
+#include "engine/local_model.h"
 #include "journal/journal.h"
 #include "llm/decorators/budget.h"
 #include "llm/decorators/interactive.h"
@@ -59,7 +59,7 @@ sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& sce
 std::unique_ptr<llm::Llm> MakeLlm(const Simulation& simulation);
 
 // The engine of this process, if the calls go to it; else null.
-const engine::LocalLlm* LocalOf(const llm::Llm& llm);
+const engine::LocalModel* LocalOf(const llm::Llm& llm);
 
 // True from the first Ctrl-C or SIGTERM on; a second one kills.
 const std::atomic<bool>& StopOnSignal();

@@ -56,7 +56,7 @@ class FeatureTest : public testing::TestWithParam<std::string> {
     ASSERT_NO_FATAL_FAILURE(ExpectSame(Rig(whole).Ask(Ask(1)), answer));
     const Answer exact = RigOf("f32").Ask(Ask(1));
     const double error = kv::RelativeError(answer.logits[0], exact.logits[0]);
-    EXPECT_LE(error, Codec() == "f32" && conditions.softmax == attention::SoftmaxKind::kExact ? 0 : 0.5);
+    EXPECT_LE(error, Codec() == "f32" && conditions.softmax == kv::SoftmaxKind::kExact ? 0 : 0.5);
   }
 
   void Try(Feature feature);
@@ -186,7 +186,7 @@ void FeatureTest::Works(Feature feature) {
       }
       return;
     case Feature::kSas:
-      return ExpectGoodAnswer({.softmax = attention::SoftmaxKind::kSas});
+      return ExpectGoodAnswer({.softmax = kv::SoftmaxKind::kSas});
     case Feature::kFork:
       return Forks();
     case Feature::kSaveAndLoad:

@@ -33,12 +33,12 @@ Comparison::Comparison(const engine::LoadedModel& model, const EvalOptions& opti
     : threads_(threads),
       vocab_(static_cast<size_t>(model.transformer->Config().vocab_size)),
       probabilities_(vocab_) {
-  const auto add = [&](const std::string& codec, attention::SoftmaxKind softmax) {
+  const auto add = [&](const std::string& codec, kv::SoftmaxKind softmax) {
     seen_.push_back(std::make_unique<Seen>());
     seen_.back()->subject = std::make_unique<Subject>(codec, softmax, model, threads_);
     seen_.back()->logits.resize(kChunk * vocab_);
   };
-  add("f32", attention::SoftmaxKind::kExact);
+  add("f32", kv::SoftmaxKind::kExact);
   for (const std::string& codec : options.codecs) add(codec, options.softmax);
 }
 

@@ -15,8 +15,8 @@
 namespace throng::eval {
 
 struct EvalOptions {
-  std::vector<std::string> codecs;                                  // as Subject takes them
-  attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact;  // of the codecs; the reference's is exact
+  std::vector<std::string> codecs;                    // as Subject takes them
+  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;  // of the codecs; the reference's is exact
   std::function<void(size_t done, size_t total)> progress = nullptr;  // after each text or question
 };
 

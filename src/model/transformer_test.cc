@@ -89,8 +89,10 @@ std::vector<int32_t> RandomTokens(size_t count, int vocab, uint64_t seed) {
 }
 
 struct Fixture {
-  Fixture(const GgufFile& file, const std::string& codec, bool exact_activations = false)
-      : transformer(LoadTransformer(file, {exact_activations})), pool(MakeLayout(codec), size_t{1} << 28) {}
+  Fixture(const GgufFile& file, const std::string& codec, bool exact_activations = false,
+          kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact)
+      : transformer(LoadTransformer(file, {exact_activations})),
+        pool(MakeLayout(codec), size_t{1} << 28, softmax) {}
 
   kv::BlockLayout MakeLayout(const std::string& codec) const {
     const ModelConfig& config = transformer->Config();
@@ -100,8 +102,7 @@ struct Fixture {
   }
 
   // Logits of all tokens, fed in chunks of so many.
-  std::vector<float> Run(std::span<const int32_t> tokens, size_t chunk, int threads = 1,
-                         attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact) {
+  std::vector<float> Run(std::span<const int32_t> tokens, size_t chunk, int threads = 1) {
     ThreadPool thread_pool(threads);
     kv::SequenceCache cache(pool);
     const auto vocab = static_cast<size_t>(transformer->Config().vocab_size);
@@ -109,7 +110,7 @@ struct Fixture {
     for (size_t first = 0; first < tokens.size(); first += chunk) {
       const size_t count = std::min(chunk, tokens.size() - first);
       EXPECT_TRUE(cache.Reserve(static_cast<int>(count)));
-      const BatchItem item{tokens.subspan(first, count), &cache, static_cast<int>(count), softmax};
+      const BatchItem item{tokens.subspan(first, count), &cache, static_cast<int>(count)};
       transformer->Forward({&item, 1}, thread_pool, logits.data() + first * vocab);
     }
     return logits;
@@ -148,13 +149,12 @@ TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBits) {
 }
 
 TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBitsOfSas) {
-  Fixture fixture(*file_, codec_);
+  Fixture fixture(*file_, codec_, /*exact_activations=*/false, kv::SoftmaxKind::kSas);
   const auto tokens = RandomTokens(150, 50, 2);
-  const auto sas = attention::SoftmaxKind::kSas;
-  const auto expected = fixture.Run(tokens, 150, 1, sas);
-  EXPECT_FALSE(SameBits(fixture.Run(tokens, 150), expected));
-  EXPECT_TRUE(SameBits(fixture.Run(tokens, 17, 1, sas), expected));
-  EXPECT_TRUE(SameBits(fixture.Run(tokens, 64, 3, sas), expected));
+  const auto expected = fixture.Run(tokens, 150);
+  EXPECT_FALSE(SameBits(Fixture(*file_, codec_).Run(tokens, 150), expected));
+  EXPECT_TRUE(SameBits(fixture.Run(tokens, 17), expected));
+  EXPECT_TRUE(SameBits(fixture.Run(tokens, 64, 3), expected));
 }
 
 TEST_P(PurityTest, BatchesDoNotChangeBits) {

@@ -8,8 +8,10 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "engine/codecs/calibration.h"
+#include "engine/codecs/codec_config.h"
 #include "engine/codecs/kv_probe.h"
-#include "engine/local_llm.h"
+#include "engine/loaded_model.h"
 #include "kv/cache/block_pool.h"
 #include "model/config.h"
 
@@ -29,17 +31,19 @@ class EmbeddedModelTest : public testing::Test {
   }
   ~EmbeddedModelTest() override { std::filesystem::remove_all(cache_); }
 
-  CodecChoice Choose(const std::string& kv) {
+  CodecChoice Choose(const std::string& kv, kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact) {
     CodecOptions options;
     options.flags.kv = kv;
-    return ChooseCodecs(options, *model_.transformer, MakeEncoder(*model_.tokenizer), threads_);
+    options.softmax = softmax;
+    return model_.ChooseCodecs(options, threads_);
   }
   kv::BlockLayout Uniform(const std::string& codec) const {
     return kv::MakeLayout({.kv = codec, .k = "", .v = ""}, config_.num_layers, config_.num_kv_heads,
                           config_.head_dim);
   }
-  KvProbe MakeProbe() {
-    return KvProbe(*model_.transformer, MakeEncoder(*model_.tokenizer)(CalibrationText()), threads_);
+  std::vector<int32_t> Text() const { return model_.tokenizer->EncodePrompt(CalibrationText()); }
+  KvProbe MakeProbe(kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact) {
+    return KvProbe(*model_.transformer, Text(), softmax, threads_);
   }
 
   const std::filesystem::path cache_;
@@ -78,10 +82,27 @@ TEST_F(EmbeddedModelTest, AutoHoldsItsTargetWithFewerBytesThanAnyCodecForAllLaye
   EXPECT_FALSE(std::filesystem::is_empty(cache_ / "throng"));
 }
 
+TEST_F(EmbeddedModelTest, TheSoftmaxOfTheRunIsMeasuredAndKeptApartInTheCache) {
+  const std::string target = "auto:kl=0.05";
+  const CodecChoice exact = Choose(target);
+  const CodecChoice sas = Choose(target, kv::SoftmaxKind::kSas);
+  EXPECT_EQ(sas.softmax, kv::SoftmaxKind::kSas);
+  EXPECT_NE(sas.kl, exact.kl);  // not the one that the cache has for the exact softmax
+  EXPECT_LE(sas.kl, 0.05);
+  EXPECT_EQ(MakeProbe(kv::SoftmaxKind::kSas).Divergence(sas.Layout(config_)), sas.kl);
+  EXPECT_EQ(Choose(target, kv::SoftmaxKind::kSas).kl, sas.kl);
+  EXPECT_EQ(Choose(target).kl, exact.kl);
+}
+
+// The reference is exact, so what the softmax costs counts towards the target, too.
+TEST_F(EmbeddedModelTest, TheProbeCountsWhatTheSoftmaxCosts) {
+  EXPECT_GT(MakeProbe(kv::SoftmaxKind::kSas).Divergence(Uniform("f32")), 1e-9);
+}
+
 TEST_F(EmbeddedModelTest, ATargetBeyondAllCodecsGivesF32) {
-  std::vector<int32_t> text = MakeEncoder(*model_.tokenizer)(CalibrationText());
+  std::vector<int32_t> text = Text();
   text.resize(KvProbe::kLeastTokens);
-  KvProbe probe(*model_.transformer, text, threads_);
+  KvProbe probe(*model_.transformer, text, kv::SoftmaxKind::kExact, threads_);
   EXPECT_EQ(SearchCodecs(probe, {}, 1e-6).layers,
             std::vector<kv::LayerCodecs>(static_cast<size_t>(config_.num_layers), {"f32", "f32"}));
 }
@@ -96,7 +117,8 @@ TEST_F(EmbeddedModelTest, TheProbeAgreesWithItself) {
 }
 
 TEST_F(EmbeddedModelTest, ShortTextsAndContextsAreRefused) {
-  EXPECT_THROW(KvProbe(*model_.transformer, std::vector<int32_t>(100, 1), threads_), Error);
+  EXPECT_THROW(KvProbe(*model_.transformer, std::vector<int32_t>(100, 1), kv::SoftmaxKind::kExact, threads_),
+               Error);
 }
 
 }  // namespace

@@ -45,8 +45,10 @@ double LogSum(const float* logits, size_t size) {
 
 }  // namespace
 
-KvProbe::KvProbe(model::Transformer& transformer, std::vector<int32_t> text, ThreadPool& threads)
+KvProbe::KvProbe(model::Transformer& transformer, std::vector<int32_t> text, kv::SoftmaxKind softmax,
+                 ThreadPool& threads)
     : transformer_(transformer),
+      softmax_(softmax),
       threads_(threads),
       tokens_(Cut(std::move(text), transformer.Config())),
       vocab_(static_cast<size_t>(transformer.Config().vocab_size)),
@@ -56,7 +58,7 @@ KvProbe::KvProbe(model::Transformer& transformer, std::vector<int32_t> text, Thr
   const model::ModelConfig& config = transformer.Config();
   const auto layout = kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, config.num_layers, config.num_kv_heads,
                                      config.head_dim);
-  Forward(layout, [&](size_t row, const float* logits) {
+  Forward(layout, kv::SoftmaxKind::kExact, [&](size_t row, const float* logits) {
     const double log_sum = LogSum(logits, vocab_);
     double* probabilities = probabilities_.data() + row * vocab_;
     double negentropy = 0.0;
@@ -73,7 +75,7 @@ const model::ModelConfig& KvProbe::Config() const { return transformer_.Config()
 
 double KvProbe::Divergence(const kv::BlockLayout& layout) {
   std::vector<double> divergences(negentropies_.size());
-  Forward(layout, [&](size_t row, const float* logits) {
+  Forward(layout, softmax_, [&](size_t row, const float* logits) {
     const double log_sum = LogSum(logits, vocab_);
     const double* probabilities = probabilities_.data() + row * vocab_;
     double cross = 0.0;
@@ -85,10 +87,10 @@ double KvProbe::Divergence(const kv::BlockLayout& layout) {
   return sum / static_cast<double>(divergences.size());
 }
 
-void KvProbe::Forward(const kv::BlockLayout& layout,
+void KvProbe::Forward(const kv::BlockLayout& layout, kv::SoftmaxKind softmax,
                       const std::function<void(size_t row, const float* logits)>& on_row) {
   ++num_passes_;
-  kv::BlockPool pool(layout, std::numeric_limits<size_t>::max() / 2);
+  kv::BlockPool pool(layout, std::numeric_limits<size_t>::max() / 2, softmax);
   kv::SequenceCache cache(pool);
   for (size_t first = 0; first < tokens_.size(); first += kChunk) {
     const auto chunk = std::span(tokens_).subspan(first, std::min(kChunk, tokens_.size() - first));

@@ -118,7 +118,7 @@ struct Conditions {
   int budget_tokens = 20000;  // the KV budget is what so many tokens of one sequence need
   std::string spill_folder{};
   bool expectations = false;  // before each batch it is told, at random, when the askers are expected
-  attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact;
+  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;
 };
 
 class PurityRig {
@@ -127,7 +127,7 @@ class PurityRig {
       : vocab_(static_cast<size_t>(transformer.Config().vocab_size)),
         expectations_(conditions.expectations),
         layout_(MakeLayout(transformer.Config(), codec)),
-        pool_(layout_, BudgetBytes(layout_, conditions.budget_tokens)),
+        pool_(layout_, BudgetBytes(layout_, conditions.budget_tokens), conditions.softmax),
         threads_(conditions.threads),
         engine_(transformer,
                 std::make_shared<Vocabulary>(std::vector<std::string>(vocab_, "x"), std::vector<int32_t>{}),
@@ -137,7 +137,6 @@ class PurityRig {
                  .chunk_tokens = conditions.chunk_tokens,
                  .prefix_cache = conditions.prefix_cache,
                  .max_context = transformer.Config().context_length,
-                 .softmax = conditions.softmax,
                  .spill_folder = conditions.spill_folder}) {}
 
   // codec: of all layers, or "KEYS+VALUES|KEYS+VALUES|..." of one layer after the other, again and again.
