@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "attention/sas.h"
 #include "base/error.h"
 #include "engine/testing/purity_rig.h"
 
@@ -40,6 +41,13 @@ TEST_P(EnginePuritySlow, RandomModelsOfAllKindsOfWeights) {
   }
 }
 
+TEST_P(EnginePuritySlow, ARandomModelWithSas) {
+  const std::vector<uint8_t> bytes = TinyModelBytes(model::TensorType::kQ4_0, 64);
+  const model::GgufFile file(bytes, "tiny");
+  const auto transformer = model::LoadTransformer(file);
+  PurityCheck(*transformer, GetParam(), kv::SoftmaxKind::kSas).Run();
+}
+
 TEST_P(EnginePuritySlow, ATrainedModel) {
   const std::string path = std::string(THRONG_SHARED_DIR) + "/models/stories260K.gguf";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
@@ -47,7 +55,10 @@ TEST_P(EnginePuritySlow, ATrainedModel) {
   const auto transformer = model::LoadTransformer(file);
   if (!Allows(GetParam(), transformer->Config().head_dim))
     GTEST_SKIP() << "no such head size with this codec";
-  PurityCheck(*transformer, GetParam()).Run();
+  for (const kv::SoftmaxKind softmax : {kv::SoftmaxKind::kExact, kv::SoftmaxKind::kSas}) {
+    SCOPED_TRACE(attention::SoftmaxName(softmax));
+    PurityCheck(*transformer, GetParam(), softmax).Run();
+  }
 }
 
 class MixedPuritySlow : public ::testing::TestWithParam<const char*> {};
@@ -57,7 +68,10 @@ TEST_P(MixedPuritySlow, LayersHeadsKeysAndValuesDiffer) {
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
   const model::GgufFile file(path);
   const auto transformer = model::LoadTransformer(file);
-  PurityCheck(*transformer, GetParam()).Run();
+  for (const kv::SoftmaxKind softmax : {kv::SoftmaxKind::kExact, kv::SoftmaxKind::kSas}) {
+    SCOPED_TRACE(attention::SoftmaxName(softmax));
+    PurityCheck(*transformer, GetParam(), softmax).Run();
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Mixed, MixedPuritySlow,

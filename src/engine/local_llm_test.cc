@@ -9,7 +9,7 @@
 namespace throng::engine {
 namespace {
 
-std::unique_ptr<LocalLlm> MakeFake(LocalOptions options = {}) {
+std::unique_ptr<llm::Llm> MakeFake(LocalOptions options = {}) {
   options.kv = "f32";
   options.threads = 2;
   options.kv_budget_bytes = 16 << 20;
@@ -103,13 +103,15 @@ TEST(LocalLlm, SharesAModelAndCancelsWhatItLeavesBehind) {
   LocalLlm stays(model);
   auto leaves = std::make_unique<LocalLlm>(model);
   llm::Request request = Ask("?", 0);
-  request.constraint = {};
-  request.max_tokens = 1500;
+  request.constraint.choices.clear();
+  request.constraint.json_schema =
+      R"({"type": "string", "pattern": "[a-z]{1500}"})";  // it does not end before
+  request.max_tokens = 1600;
   leaves->Submit(request);
   leaves.reset();
   stays.Submit(Ask("!", 1));
   std::vector<llm::Completion> done;
-  while (done.empty()) stays.Wait(done);
+  while (done.empty()) stays.Wait(done, llm::Llm::kForever);
   EXPECT_EQ(done.size(), 1u);
   EXPECT_EQ(done[0].key.agent, 1u);
   EXPECT_EQ(stays.GetStats().calls, 1u);

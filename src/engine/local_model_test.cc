@@ -37,8 +37,8 @@ TEST(LocalModel, MakesRequestsOfTextsChatsAndTokens) {
   EXPECT_EQ(text.max_tokens, 97);  // what the context leaves
   EXPECT_EQ(text.stop, std::vector<std::string>{"."});
   EXPECT_EQ(text.constraint, nullptr);
-  const EngineRequest tokens =
-      model.MakeRequest({.prompt = text.prompt, .max_tokens = 7, .constraint = {.choices = {"a"}}});
+  const EngineRequest tokens = model.MakeRequest(
+      {.prompt = text.prompt, .max_tokens = 7, .constraint = {.choices = {"a"}, .json_schema = ""}});
   EXPECT_EQ(tokens.prompt, text.prompt);
   EXPECT_EQ(tokens.max_tokens, 7);
   EXPECT_NE(tokens.constraint, nullptr);

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "engine/local_model.h"
 #include "engine/testing/fake_model.h"
 #include "journal/journaled_llm.h"
 #include "llm/backends/http.h"

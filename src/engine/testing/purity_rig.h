@@ -220,11 +220,12 @@ class PurityRig {
   Engine engine_;
 };
 
-// All that must not matter, for one model and codec. Answers reach over the borders of blocks.
+// All that must not matter, for one model, codec and softmax. Answers reach over the borders of blocks.
 class PurityCheck {
  public:
-  PurityCheck(model::Transformer& transformer, const std::string& codec)
-      : transformer_(transformer), codec_(codec) {
+  PurityCheck(model::Transformer& transformer, const std::string& codec,
+              kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact)
+      : transformer_(transformer), codec_(codec), softmax_(softmax) {
     const auto vocab = static_cast<uint64_t>(transformer.Config().vocab_size);
     CounterRng rng(DigestOf(codec).low);
     for (const int length : {150, 1, 64, 65, 63, 201, 130}) {
@@ -249,8 +250,9 @@ class PurityCheck {
   }
 
  private:
-  PurityRig& Rig(const Conditions& conditions) {
+  PurityRig& Rig(Conditions conditions) {
     rig_ = nullptr;
+    conditions.softmax = softmax_;
     rig_ = std::make_unique<PurityRig>(transformer_, codec_, conditions);
     return *rig_;
   }
@@ -269,6 +271,9 @@ class PurityCheck {
       ASSERT_NE(answer.logits[0], answer.logits[1]);
       ASSERT_NE(answer.logits[0], alone_[&answer == &alone_[0] ? 1 : 0].logits[0]);
     }
+    if (softmax_ == kv::SoftmaxKind::kExact) return;
+    rig_ = nullptr;
+    ASSERT_NE(PurityRig(transformer_, codec_, {}).Ask(questions_[0]).logits[0], alone_[0].logits[0]);
   }
 
   void InABatch() {
@@ -354,6 +359,7 @@ class PurityCheck {
 
   model::Transformer& transformer_;
   const std::string codec_;
+  const kv::SoftmaxKind softmax_;
   std::vector<Question> questions_;
   std::vector<Answer> alone_;
   std::unique_ptr<PurityRig> rig_;
