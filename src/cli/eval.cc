@@ -8,7 +8,6 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/data_dir.h"
@@ -43,11 +42,6 @@ struct EvalFlags {
 };
 
 std::string QuestionsPath() { return DataDir() + "/town/eval/recall.jsonl"; }
-
-int Threads(const EvalFlags& flags) {
-  if (flags.threads > 0) return flags.threads;
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
 
 // Says how far a run is, not more often than a reader wants to know.
 std::function<void(size_t, size_t)> ShowProgress(ProgressLine& line, const char* what) {
@@ -86,7 +80,7 @@ void RunDivergence(const EvalFlags& flags, studies::EvalKind kind) {
   ProgressLine line(false);
   const eval::EvalOptions options = Options(flags, line, "texts");
   const engine::LoadedModel model = engine::LoadModel(flags.model);
-  ThreadPool threads(Threads(flags));
+  ThreadPool threads(ThreadsOrAll(flags.threads));
   const std::vector<eval::CodecDivergence> rows =
       eval::MeasureDivergence(model, Texts(flags, model), options, threads);
   line.Clear();
@@ -104,7 +98,7 @@ void RunRecall(const EvalFlags& flags) {
   const std::vector<eval::Question> questions = eval::ReadQuestions(
       flags.text.empty() ? QuestionsPath() : flags.text, flags.samples, flags.min_pages * kv::kPageTokens);
   const engine::LoadedModel model = engine::LoadModel(flags.model);
-  ThreadPool threads(Threads(flags));
+  ThreadPool threads(ThreadsOrAll(flags.threads));
   const std::vector<eval::CodecRecall> rows = eval::MeasureRecall(model, questions, options, threads);
   line.Clear();
   if (!flags.plot.empty()) studies::PlotRecall(rows, flags.plot);
@@ -117,7 +111,7 @@ void RunRecall(const EvalFlags& flags) {
 
 void RunDump(const EvalFlags& flags) {
   const engine::LoadedModel model = engine::LoadModel(flags.model);
-  ThreadPool threads(Threads(flags));
+  ThreadPool threads(ThreadsOrAll(flags.threads));
   const size_t pages = eval::DumpPages(model, Texts(flags, model), flags.pages, flags.out, threads);
   fmt::print("{}: {} pages of each layer and head\n", flags.out, pages);
 }

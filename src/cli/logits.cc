@@ -11,7 +11,6 @@
 #include <limits>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/error.h"
@@ -35,7 +34,7 @@ struct LogitsFlags {
   std::string model;
   std::string tokens;
   std::string output;
-  engine::LocalOptions codecs;  // of which --softmax, --kv and what belongs to it are used
+  engine::LocalOptions codecs;  // of which those of AddCodecFlags are used
   int threads = 0;
   int chunk = 512;
   std::string activations = "f32";
@@ -74,8 +73,7 @@ void RunLogits(const LogitsFlags& flags) {
                     tokens.size(), config.context_length);
   }
   // Without a budget: there is one sequence, and its length is known.
-  ThreadPool threads(flags.threads > 0 ? flags.threads
-                                       : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+  ThreadPool threads(ThreadsOrAll(flags.threads));
   // The vocabulary is only read if a text is.
   const auto encode = [&](std::string_view text) { return model::Tokenizer(file).EncodePrompt(text); };
   engine::CodecOptions options = engine::CodecsOf(flags.codecs);
@@ -119,9 +117,6 @@ void AddLogits(CLI::App& app) {
                    "File for the logits: float32, little-endian, [tokens, vocabulary]")
       ->required();
   AddCodecFlags(*command, flags->codecs, "Options");
-  command->add_option("--softmax", flags->codecs.softmax, "exact, or sas: an approximation")
-      ->check(CLI::IsMember({"exact", "sas"}))
-      ->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads (0: one per core)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

@@ -6,7 +6,9 @@
 
 #include "attention/sas.h"
 #include "base/error.h"
-#include "engine/testing/purity_rig.h"
+#include "engine/testing/purity_check.h"
+#include "model/gguf/gguf.h"
+#include "model/testing/tiny_model.h"
 
 namespace throng::engine {
 namespace {
@@ -34,7 +36,7 @@ TEST_P(EnginePuritySlow, RandomModelsOfAllKindsOfWeights) {
   using model::TensorType;
   for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kQ4_0}) {
     SCOPED_TRACE(model::TensorTypeName(type));
-    const std::vector<uint8_t> bytes = TinyModelBytes(type, 64);
+    const std::vector<uint8_t> bytes = model::TinyModel{.type = type, .head_dim = 64}.Bytes();
     const model::GgufFile file(bytes, "tiny");
     const auto transformer = model::LoadTransformer(file);
     PurityCheck(*transformer, GetParam()).Run();
@@ -42,7 +44,8 @@ TEST_P(EnginePuritySlow, RandomModelsOfAllKindsOfWeights) {
 }
 
 TEST_P(EnginePuritySlow, ARandomModelWithSas) {
-  const std::vector<uint8_t> bytes = TinyModelBytes(model::TensorType::kQ4_0, 64);
+  const std::vector<uint8_t> bytes =
+      model::TinyModel{.type = model::TensorType::kQ4_0, .head_dim = 64}.Bytes();
   const model::GgufFile file(bytes, "tiny");
   const auto transformer = model::LoadTransformer(file);
   PurityCheck(*transformer, GetParam(), kv::SoftmaxKind::kSas).Run();

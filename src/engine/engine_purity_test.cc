@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cctype>
 
-#include "engine/testing/purity_rig.h"
+#include "engine/testing/purity_check.h"
+#include "model/gguf/gguf.h"
+#include "model/testing/tiny_model.h"
 
 namespace throng::engine {
 namespace {
@@ -14,7 +16,7 @@ namespace {
 class EnginePurity : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(EnginePurity, LogitsDependOnTokensModelAndCodecAlone) {
-  const std::vector<uint8_t> bytes = TinyModelBytes(model::TensorType::kQ8_0, 16);
+  const std::vector<uint8_t> bytes = model::TinyModel{.type = model::TensorType::kQ8_0}.Bytes();
   const model::GgufFile file(bytes, "tiny");
   const auto transformer = model::LoadTransformer(file);
   PurityCheck(*transformer, GetParam()).Run();
@@ -23,7 +25,7 @@ TEST_P(EnginePurity, LogitsDependOnTokensModelAndCodecAlone) {
 class EnginePurityOfSas : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(EnginePurityOfSas, LogitsDependOnTokensModelAndCodecAlone) {
-  const std::vector<uint8_t> bytes = TinyModelBytes(model::TensorType::kQ8_0, 16);
+  const std::vector<uint8_t> bytes = model::TinyModel{.type = model::TensorType::kQ8_0}.Bytes();
   const model::GgufFile file(bytes, "tiny");
   const auto transformer = model::LoadTransformer(file);
   PurityCheck(*transformer, GetParam(), kv::SoftmaxKind::kSas).Run();
@@ -31,7 +33,8 @@ TEST_P(EnginePurityOfSas, LogitsDependOnTokensModelAndCodecAlone) {
 
 // Every layer, head and part encoded otherwise.
 TEST(EnginePurityOfMixedCodecs, LogitsDependOnTokensModelAndCodecsAlone) {
-  const std::vector<uint8_t> bytes = TinyModelBytes(model::TensorType::kQ8_0, 64);
+  const std::vector<uint8_t> bytes =
+      model::TinyModel{.type = model::TensorType::kQ8_0, .head_dim = 64}.Bytes();
   const model::GgufFile file(bytes, "tiny");
   const auto transformer = model::LoadTransformer(file);
   PurityCheck(*transformer, "gear4+flashq-mixed:bits=24|int8+rot2").Run();

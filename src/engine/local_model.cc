@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 #include <utility>
 
 #include "attention/sas.h"
@@ -39,8 +38,7 @@ uint64_t AvailableBytes() {
 LocalOptions FillIn(LocalOptions options, const model::ModelConfig& config) {
   if (options.model.empty()) options.model = EmbeddedModelPath();
   if (options.kv_budget_bytes == 0) options.kv_budget_bytes = AvailableBytes() / 2;
-  if (options.threads == 0)
-    options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  options.threads = ThreadsOrAll(options.threads);
   if (options.threads < 1 || options.threads > 1024) {
     throw MakeError(ErrorCode::kInvalid, "engine: threads is {}, allowed is 0 (all) to 1024",
                     options.threads);

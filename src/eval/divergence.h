@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/codecs/prediction.h"
 #include "eval/subject.h"
 
 namespace throng::eval {
@@ -64,10 +65,10 @@ class Comparison {
   ThreadPool& threads_;
   const size_t vocab_;
   std::vector<std::unique_ptr<Seen>> seen_;
-  std::vector<double> probabilities_;  // of the reference, at one position
-  double squares_[2] = {};             // of the reference's keys and values that were compared
-  std::vector<int32_t> text_;          // read last
-  size_t last_row_ = 0;                // of its last token
+  engine::Prediction prediction_;  // of the reference, at one position
+  double squares_[2] = {};         // of the reference's keys and values that were compared
+  std::vector<int32_t> text_;      // read last
+  size_t last_row_ = 0;            // of its last token
 };
 
 struct CodecDivergence {

@@ -12,9 +12,9 @@
 #include "engine/codecs/codec_config.h"
 #include "engine/codecs/kv_probe.h"
 #include "engine/loaded_model.h"
-#include "engine/testing/purity_rig.h"
 #include "kv/cache/block_pool.h"
 #include "model/config.h"
+#include "model/testing/tiny_model.h"
 
 namespace throng::engine {
 namespace {
@@ -85,7 +85,7 @@ TEST_F(EmbeddedModelTest, AutoHoldsItsTargetWithFewerBytesThanAnyCodecForAllLaye
 // On a small random model: a search over the embedded one takes many seconds.
 TEST_F(EmbeddedModelTest, TheSoftmaxOfTheRunIsMeasuredAndKeptApartInTheCache) {
   constexpr double kTarget = 0.001;
-  const std::vector<uint8_t> bytes = TinyModelBytes({});
+  const std::vector<uint8_t> bytes = model::TinyModel().Bytes();
   const model::GgufFile file(bytes, "tiny");
   const auto transformer = model::LoadTransformer(file);
   const Encoder encode = [](std::string_view text) {

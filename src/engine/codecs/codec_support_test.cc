@@ -10,9 +10,10 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
-#include "engine/testing/purity_rig.h"
+#include "engine/testing/engine_rig.h"
 #include "kv/cache/page_file.h"
 #include "kv/testing/random_rows.h"
+#include "model/testing/tiny_model.h"
 
 namespace throng::engine {
 namespace {
@@ -134,16 +135,16 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
     return kv::LacksHeadBits(GetParam()) ? kv::WithHeadBits(GetParam(), "24") : GetParam();
   }
 
-  void UseModel(const TinyModel& shape) {
+  void UseModel(const model::TinyModel& shape) {
     rig_.reset();
-    bytes_ = TinyModelBytes(shape);
+    bytes_ = shape.Bytes();
     file_.emplace(bytes_, "tiny");
     transformer_ = model::LoadTransformer(*file_);
   }
-  PurityRig& Rig(const Conditions& conditions = {}) { return RigOf(Codec(), conditions); }
-  PurityRig& RigOf(const std::string& codec, const Conditions& conditions = {}) {
+  EngineRig& Rig(const Conditions& conditions = {}) { return RigOf(Codec(), conditions); }
+  EngineRig& RigOf(const std::string& codec, const Conditions& conditions = {}) {
     rig_.reset();
-    rig_ = std::make_unique<PurityRig>(*transformer_, codec, conditions);
+    rig_ = std::make_unique<EngineRig>(*transformer_, codec, conditions);
     return *rig_;
   }
 
@@ -180,12 +181,12 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   std::vector<uint8_t> bytes_;
   std::optional<model::GgufFile> file_;
   std::unique_ptr<model::Transformer> transformer_;
-  std::unique_ptr<PurityRig> rig_;
+  std::unique_ptr<EngineRig> rig_;
 };
 
 void CodecSupportTest::ThePrefixCache() {
   const Answer alone = Rig().Ask(Ask(1));
-  PurityRig& rig = Rig({.prefix_cache = true});
+  EngineRig& rig = Rig({.prefix_cache = true});
   rig.Ask(Ask(1));
   const Answer again = rig.Ask(Ask(1));
   EXPECT_EQ(again.result.cached_prompt_tokens, 64);
@@ -217,7 +218,7 @@ void CodecSupportTest::Forks() {
     alone.push_back(Rig().Ask(question));
     questions.push_back(question);
   }
-  PurityRig& rig = Rig();
+  EngineRig& rig = Rig();
   first.keep_pages = true;
   const auto pages = rig.Ask(first).result.pages;
   ASSERT_NE(pages, nullptr);
@@ -246,7 +247,7 @@ void CodecSupportTest::Files() {
     const auto pages = Rig().Ask(question).result.pages;
     kv::SavePages(path, source, pages->tokens, pages->cache);
   }
-  PurityRig& rig = Rig();
+  EngineRig& rig = Rig();
   const auto pages = std::make_shared<kv::SavedPages>(kv::LoadPages(path, source, rig.Blocks()));
   std::filesystem::remove(path);
   Question next{.prompt = pages->tokens, .max_tokens = 70};
@@ -261,7 +262,7 @@ void CodecSupportTest::Files() {
 void CodecSupportTest::Spilling() {
   Question question = Ask(1);
   const Answer alone = Rig().Ask(question);
-  PurityRig& rig = Rig({.prefix_cache = true, .budget_tokens = 140, .spill_folder = Folder()});
+  EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 140, .spill_folder = Folder()});
   ExpectSame(rig.Ask(question), alone);
   for (uint64_t seed = 2; seed < 12; ++seed) rig.Ask(Ask(seed));
   const double restored = rig.Metric("throng_restored_blocks_total");

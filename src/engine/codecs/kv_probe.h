@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
+#include "engine/codecs/prediction.h"
 #include "kv/cache/sequence_cache.h"
 #include "kv/softmax_kind.h"
 
@@ -38,18 +40,17 @@ class KvProbe {
   int NumPasses() const { return num_passes_; }  // over the text, until now
 
  private:
+  using RowFunction = std::function<void(size_t row, std::span<const float> logits)>;
   // row: counts from position kPageTokens on. Rows of a chunk come at the same time.
-  void Forward(const kv::BlockLayout& layout, kv::SoftmaxKind softmax,
-               const std::function<void(size_t row, const float* logits)>& on_row);
+  void Forward(const kv::BlockLayout& layout, kv::SoftmaxKind softmax, const RowFunction& on_row);
 
   model::Transformer& transformer_;
   const kv::SoftmaxKind softmax_;
   ThreadPool& threads_;
   std::vector<int32_t> tokens_;
   const size_t vocab_;
-  std::vector<float> logits_;          // [tokens of a chunk, vocab]
-  std::vector<double> probabilities_;  // over f32: [rows, vocab]
-  std::vector<double> negentropies_;   // of these: [rows]
+  std::vector<float> logits_;            // [tokens of a chunk, vocab]
+  std::vector<Prediction> predictions_;  // over f32: [rows]
   int num_passes_ = 0;
 };
 
