@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "engine/local_llm.h"
 #include "llm/backends/backend_spec.h"
 #include "llm/grammar/answer_maker.h"
 #include "python/convert.h"
@@ -130,19 +131,6 @@ void Unlocked::Wait(std::vector<llm::Completion>& done, double seconds) {
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
-uint64_t Lent::Submit(llm::Request request) {
-  const uint64_t id = Inner().Submit(std::move(request));
-  ours_.insert(id);
-  return id;
-}
-
-void Lent::Wait(std::vector<llm::Completion>& done, double seconds) {
-  const size_t begin = done.size();
-  Inner().Wait(done, seconds);
-  const auto foreign = [&](const llm::Completion& completion) { return ours_.erase(completion.id) == 0; };
-  done.erase(std::remove_if(done.begin() + static_cast<ptrdiff_t>(begin), done.end(), foreign), done.end());
-}
-
 BackendSource::BackendSource(py::object llm) : llm_(std::move(llm)) {
   if (py::isinstance<Model>(llm_)) {
     model_ = &llm_.cast<Model&>();
@@ -158,7 +146,7 @@ BackendSource::BackendSource(py::object llm) : llm_(std::move(llm)) {
 }
 
 std::unique_ptr<llm::Llm> BackendSource::Make() {
-  if (model_ != nullptr) return std::make_unique<Lent>(model_->Llm());
+  if (model_ != nullptr) return std::make_unique<engine::LocalLlm>(model_->Local());
   if (spec_.empty()) return std::make_unique<FunctionLlm>(llm_);
   return llm::MakeBackend(spec_);
 }

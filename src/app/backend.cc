@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/local_llm.h"
 #include "llm/backends/backend_spec.h"
 #include "llm/decorators/real_time.h"
 #include "llm/decorators/router.h"
@@ -50,13 +51,17 @@ ModelFor ParseModelFor(const std::string& text, const std::string& scenario) {
   return model_for;
 }
 
+std::unique_ptr<llm::Llm> MakeLocal(const engine::LocalOptions& options) {
+  return std::make_unique<engine::LocalLlm>(std::make_shared<engine::LocalModel>(options));
+}
+
 std::unique_ptr<llm::Llm> MakeOneBackend(const Simulation& simulation, const std::string& name) {
-  if (name == "local") return engine::MakeLocalLlm(simulation.local);
+  if (name == "local") return MakeLocal(simulation.local);
   if (name.ends_with(".gguf")) {
     engine::LocalOptions options = simulation.local;
     options.model = name;
     options.kv_choice.clear();  // it is of the other model
-    return engine::MakeLocalLlm(options);
+    return MakeLocal(options);
   }
   std::unique_ptr<llm::Llm> llm = llm::MakeBackend(name);
   if (simulation.real_time) llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
@@ -79,9 +84,10 @@ std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation) {
   return router;
 }
 
-const engine::LocalLlm* LocalOf(const llm::Llm& backend) {
+const engine::LocalModel* LocalOf(const llm::Llm& backend) {
   if (const auto* router = dynamic_cast<const llm::RouterLlm*>(&backend)) return LocalOf(router->Default());
-  return dynamic_cast<const engine::LocalLlm*>(&backend);
+  const auto* local = dynamic_cast<const engine::LocalLlm*>(&backend);
+  return local == nullptr ? nullptr : &local->Model();
 }
 
 }  // namespace throng::app

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "app/simulation.h"
-#include "engine/local_llm.h"
+#include "engine/local_model.h"
 #include "llm/llm.h"
 
 namespace throng::app {
@@ -14,6 +14,6 @@ namespace throng::app {
 std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation);
 
 // The engine of this process, if the calls go to it; else null.
-const engine::LocalLlm* LocalOf(const llm::Llm& backend);
+const engine::LocalModel* LocalOf(const llm::Llm& backend);
 
 }  // namespace throng::app

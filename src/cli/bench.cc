@@ -183,8 +183,7 @@ std::vector<std::string> Check(const BenchFlags& flags) {
 
 void Run(const BenchFlags& flags) {
   const std::vector<std::string> codecs = Check(flags);
-  ThreadPool threads(flags.threads > 0 ? flags.threads
-                                       : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+  ThreadPool threads(ThreadsOrAll(flags.threads));
   const Machine machine = {bench::MeasureReadBandwidth(threads), bench::MeasurePeakFlops(threads)};
   std::vector<Row> rows;
   for (const int keys : flags.keys) {

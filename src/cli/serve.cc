@@ -18,6 +18,7 @@
 #include "cli/flags/local_flags.h"
 #include "cli/flags/number_checks.h"
 #include "cli/flags/run_flags.h"
+#include "engine/local_model.h"
 #include "serve/server.h"
 
 namespace throng::cli {
@@ -45,13 +46,13 @@ std::string MapOf(const journal::Journal& journal, const CLI::App& command) {
 }
 
 void Run(Options& options, const CLI::App& command) {
-  std::unique_ptr<engine::LocalLlm> llm;
+  std::unique_ptr<engine::LocalModel> model;
   if (!options.server.journal.empty()) {
     options.server.map_json = MapOf(*journal::Journal::OpenToRead(options.server.journal), command);
   }
   const bool with_model = options.server.journal.empty() || command.count("--model") > 0;
-  if (with_model) llm = engine::MakeLocalLlm(options.local);
-  serve::Server server(options.server, llm.get());
+  if (with_model) model = std::make_unique<engine::LocalModel>(options.local);
+  serve::Server server(options.server, model.get());
 
   const std::atomic<bool>& stop = app::StopOnSignal();
   std::atomic<bool> done = false;
@@ -61,9 +62,9 @@ void Run(Options& options, const CLI::App& command) {
     server.Stop();
   });
   const std::string address = fmt::format("http://{}:{}", options.server.host, server.Port());
-  if (llm != nullptr) {
-    fmt::print(stderr, "{} at {}/v1, context {}, KV cache {}\n", llm->ModelName(), address,
-               llm->GetEngine().MaxContext(), llm->Options().kv);
+  if (model != nullptr) {
+    fmt::print(stderr, "{} at {}/v1, context {}, KV cache {}\n", model->Name(), address,
+               model->Options().max_context, model->Options().kv);
   }
   if (!options.server.journal.empty())
     fmt::print(stderr, "viewer of {} at {}\n", options.server.journal, address);

@@ -124,16 +124,16 @@ TEST(RecallTest, AnswersAreTheEngines) {
   local.kv_budget_bytes = 64 << 20;
   int right = 0;
   {
-    const auto llm = engine::MakeLocalLlm(local);
+    engine::LocalLlm llm(std::make_shared<engine::LocalModel>(local));
     for (const Question& question : questions) {
       llm::Request request;
       request.prompt = question.prompt;
       request.max_tokens = 8;
       request.constraint.choices = question.choices;
-      llm->Submit(std::move(request));
+      llm.Submit(std::move(request));
     }
     std::vector<llm::Completion> done;
-    while (done.size() < questions.size()) llm->Wait(done, 1.0);
+    while (done.size() < questions.size()) llm.Wait(done, 1.0);
     for (const llm::Completion& completion : done) right += completion.text == " dog";
   }
   const engine::LoadedModel model = engine::LoadModel(kModel);
