@@ -34,7 +34,7 @@ class FunctionLlm final : public llm::Llm {
     });
     Asked asked = std::move(*next);
     waiting_.erase(next);
-    done.push_back(asked.cancelled ? Cancelled(asked) : Answer(asked));
+    done.push_back(asked.cancelled ? llm::Cancelled(asked.id, asked.request.key) : Answer(asked));
   }
 
   void Cancel(uint64_t id) override {
@@ -58,14 +58,6 @@ class FunctionLlm final : public llm::Llm {
     bool cancelled = false;
   };
 
-  static llm::Completion Cancelled(const Asked& asked) {
-    llm::Completion completion;
-    completion.id = asked.id;
-    completion.key = asked.request.key;
-    completion.finish = llm::FinishReason::kCancelled;
-    return completion;
-  }
-
   llm::Completion Answer(const Asked& asked) {
     const llm::Request& request = asked.request;
     llm::Completion completion;
@@ -83,9 +75,7 @@ class FunctionLlm final : public llm::Llm {
     }
     completion.prompt_tokens = llm::EstimateTokens(request.system.size() + request.prompt.size());
     completion.output_tokens = llm::EstimateTokens(completion.text.size());
-    ++stats_.calls;
-    stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-    stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+    stats_.Count(completion);
     return completion;
   }
 

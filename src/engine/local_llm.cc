@@ -203,10 +203,7 @@ void LocalLlmImpl::OnDone(EngineResult result) {
                              .error = std::move(result.error)};
   {
     std::lock_guard lock(mutex_);
-    ++stats_.calls;
-    stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-    stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
-    stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+    stats_.Count(completion);
     --in_flight_;
     completions_.push_back(std::move(completion));
   }

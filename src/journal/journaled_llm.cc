@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "sim/cluster_run.h"
+#include "llm/request_digest.h"
 
 namespace throng::journal {
 
@@ -23,7 +23,7 @@ JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures
       last_flush_(std::chrono::steady_clock::now()) {}
 
 uint64_t JournaledLlm::Submit(llm::Request request) {
-  const Digest digest = sim::DigestOfRequest(request);
+  const Digest digest = llm::DigestOfRequest(request);
   if (may_replay_) {
     std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
     if (answer.has_value()) {
@@ -84,7 +84,7 @@ void JournaledLlm::Confirm(const llm::Request& request, const llm::Completion& c
   if ((completion.id & kReplayedId) != 0) return;  // it came from the journal
   below_.Confirm(request, completion);
   if (completion.finish == llm::FinishReason::kError && !keep_failures_) return;
-  journal_.AddAnswer(completion, request.function, sim::DigestOfRequest(request), below_.Now(), below_.Now());
+  journal_.AddAnswer(completion, request.function, llm::DigestOfRequest(request), below_.Now(), below_.Now());
   ++num_asked_;
   journal_.Flush();
 }

@@ -68,6 +68,15 @@ struct Completion {
   std::optional<Error> error;  // kError: why; kCancelled: at most what attempts met
 };
 
+// What a request completes with that was cancelled before it had an answer.
+inline Completion Cancelled(uint64_t id, const CallKey& key) {
+  Completion completion;
+  completion.id = id;
+  completion.key = key;
+  completion.finish = FinishReason::kCancelled;
+  return completion;
+}
+
 struct Stats {  // sums since the start
   uint64_t calls = 0;
   uint64_t prompt_tokens = 0;
@@ -75,6 +84,13 @@ struct Stats {  // sums since the start
   uint64_t output_tokens = 0;
   uint64_t kv_bytes = 0;  // held now
   uint64_t kv_bytes_peak = 0;
+
+  void Count(const Completion& answer) {
+    ++calls;
+    prompt_tokens += static_cast<uint64_t>(answer.prompt_tokens);
+    cached_prompt_tokens += static_cast<uint64_t>(answer.cached_prompt_tokens);
+    output_tokens += static_cast<uint64_t>(answer.output_tokens);
+  }
 };
 
 // A backend. Calls come from one thread (the simulation's), except Cancel, which may come from any.

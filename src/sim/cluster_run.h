@@ -240,7 +240,4 @@ void SortCells(std::vector<CellWrite>& cells);
 
 std::string DescribeAgent(const World& world, AgentId agent);  // "agent 3 (Ann)"
 
-// Of everything that the answer to a request depends on; not of its key's order or priority.
-Digest DigestOfRequest(const llm::Request& request);
-
 }  // namespace throng::sim

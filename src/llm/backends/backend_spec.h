@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "llm/llm.h"
 
@@ -12,6 +13,10 @@ namespace throng::llm {
 // are key=value pairs (fake.h, latency.h, http.h). "local", the engine of this process, is made by whoever
 // has one. Throws kInvalid naming what is allowed, and what the backends throw.
 std::unique_ptr<Llm> MakeBackend(const std::string& spec);
+
+// Whether that backend keeps a virtual clock and needs no prompts; false for what is no backend.
+bool IsVirtualBackend(std::string_view spec);
+std::string VirtualBackendForms();  // for messages: "fake[:key=value,...], ..."
 
 // For --help, a line per backend.
 std::string BackendHelp();

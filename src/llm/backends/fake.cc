@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/huge_pages.h"
-#include "llm/backends/options.h"
+#include "base/key_values.h"
 
 namespace throng::llm {
 
@@ -19,14 +19,14 @@ constexpr size_t kPrefetch = 8;  // calls ahead of the one that ends or begins
 
 FakeOptions FakeOptions::Parse(std::string_view text) {
   FakeOptions options;
-  Options("fake")
-      .Bind("latency", options.latency, 0.0, 1e6)
-      .Bind("spread", options.spread, 0.0, 1.0)
-      .Bind("parallel", options.parallel, 0, 1 << 20)
-      .Bind("seed", options.seed)
-      .Bind("fail", options.fail, 0.0, 1.0)
-      .Bind("stuck", options.stuck, 0.0, 1.0)
-      .Parse(text);
+  KeyValues values("fake", text);
+  options.latency = values.Number("latency", options.latency, 0.0, 1e6);
+  options.spread = values.Number("spread", options.spread, 0.0, 1.0);
+  options.parallel = values.Int("parallel", options.parallel, 0, 1 << 20);
+  options.seed = values.Uint64("seed", options.seed);
+  options.fail = values.Number("fail", options.fail, 0.0, 1.0);
+  options.stuck = values.Number("stuck", options.stuck, 0.0, 1.0);
+  values.CheckAllUsed();
   return options;
 }
 
@@ -104,11 +104,7 @@ bool FakeLlm::TakeCancelled(std::vector<Completion>& done) {
     const uint32_t slot = found->second;
     Call& call = calls_[slot];
     if (call.completion.id != id) continue;  // cancelled twice
-    Completion completion;
-    completion.id = id;
-    completion.key = call.completion.key;
-    completion.finish = FinishReason::kCancelled;
-    done.push_back(std::move(completion));
+    done.push_back(Cancelled(id, call.completion.key));
     if (call.running) {
       --running_;  // its event finds another call, or none
     } else {
@@ -134,9 +130,7 @@ void FakeLlm::Wait(std::vector<Completion>& done, double seconds) {
       Completion& completion = calls_[events[i].slot].completion;
       if (completion.id != events[i].id) continue;  // it was cancelled
       now_ = std::max(now_, events[i].time);
-      ++stats_.calls;
-      stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-      stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+      stats_.Count(completion);
       done.push_back(std::move(completion));
       FreeSlot(events[i].slot);
       --running_;

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "llm/backends/options.h"
+#include "base/key_values.h"
 
 namespace throng::llm {
 namespace {
@@ -51,14 +51,14 @@ HttpOptions HttpOptions::Parse(std::string_view url) {
   if (!rest.empty()) options.path = rest;
   if (options.path.ends_with("/chat/completions")) options.path.resize(options.path.size() - 17);
   options.api_key = ApiKeyFromEnvironment();
-  Options("http")
-      .Bind("model", options.model)
-      .Bind("threads", options.threads, 1, 1024)
-      .Bind("connect_timeout", options.connect_timeout, 0.01, 3600.0)
-      .Bind("timeout", options.timeout, 0.01, 86400.0)
-      .Bind("attempts", options.attempts, 1, 100)
-      .Bind("backoff", options.backoff, 0.0, kMaxPause)
-      .Parse(url.substr(std::min(question + 1, url.size())), '&');
+  KeyValues values("http", url.substr(std::min(question + 1, url.size())), '&');
+  options.model = values.Text("model", options.model);
+  options.threads = values.Int("threads", options.threads, 1, 1024);
+  options.connect_timeout = values.Number("connect_timeout", options.connect_timeout, 0.01, 3600.0);
+  options.timeout = values.Number("timeout", options.timeout, 0.01, 86400.0);
+  options.attempts = values.Int("attempts", options.attempts, 1, 100);
+  options.backoff = values.Number("backoff", options.backoff, 0.0, kMaxPause);
+  values.CheckAllUsed();
   return options;
 }
 
@@ -143,11 +143,7 @@ void HttpLlm::Cancel(uint64_t id) {
   const std::shared_ptr<Job> job = found->second;
   job->cancelled = true;
   if (job->worker < 0) {
-    Completion completion;
-    completion.id = id;
-    completion.key = job->request.key;
-    completion.finish = FinishReason::kCancelled;
-    ready_.push_back(std::move(completion));
+    ready_.push_back(Cancelled(id, job->request.key));
     queue_.erase({job->request.priority, id});
     jobs_.erase(found);
     done_.notify_all();
@@ -192,10 +188,7 @@ void HttpLlm::WorkerLoop(int index) {
     completion.id = job->id;
     completion.key = job->request.key;
     if (completion.finish == FinishReason::kStop || completion.finish == FinishReason::kLength) {
-      ++stats_.calls;
-      stats_.prompt_tokens += static_cast<uint64_t>(std::max(completion.prompt_tokens, 0));
-      stats_.cached_prompt_tokens += static_cast<uint64_t>(std::max(completion.cached_prompt_tokens, 0));
-      stats_.output_tokens += static_cast<uint64_t>(std::max(completion.output_tokens, 0));
+      stats_.Count(completion);
     }
     ready_.push_back(std::move(completion));
     jobs_.erase(job->id);

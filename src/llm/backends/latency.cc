@@ -4,29 +4,28 @@
 #include <cmath>
 #include <span>
 
-#include "base/check.h"
-#include "llm/backends/options.h"
+#include "base/key_values.h"
 
 namespace throng::llm {
 
 LatencyOptions LatencyOptions::Parse(std::string_view text) {
   LatencyOptions options;
-  Options("latency")
-      .Bind("weights_ms", options.weights_ms, 0.0, 1e6)
-      .Bind("active", options.active, 0.0, 1.0)
-      .Bind("token_ms", options.token_ms, 0.0, 1e6)
-      .Bind("kv_us", options.kv_us, 0.0, 1e6)
-      .Bind("overhead_ms", options.overhead_ms, 0.0, 1e6)
-      .Bind("chunk", options.chunk, 1, 1 << 24)
-      .Bind("batch", options.batch, 1, 1 << 20)
-      .Bind("kv_tokens", options.kv_tokens, int64_t{1}, int64_t{1} << 40)
-      .Bind("mixed", options.mixed)
-      .Bind("replicas", options.replicas, 1, 1 << 12)
-      .Bind("round_robin", options.round_robin)
-      .Bind("cached", options.cached, 0.0, 1.0)
-      .Bind("priorities", options.priorities)
-      .Bind("seed", options.seed)
-      .Parse(text);
+  KeyValues values("latency", text);
+  options.weights_ms = values.Number("weights_ms", options.weights_ms, 0.0, 1e6);
+  options.active = values.Number("active", options.active, 0.0, 1.0);
+  options.token_ms = values.Number("token_ms", options.token_ms, 0.0, 1e6);
+  options.kv_us = values.Number("kv_us", options.kv_us, 0.0, 1e6);
+  options.overhead_ms = values.Number("overhead_ms", options.overhead_ms, 0.0, 1e6);
+  options.chunk = values.Int("chunk", options.chunk, 1, 1 << 24);
+  options.batch = values.Int("batch", options.batch, 1, 1 << 20);
+  options.kv_tokens = values.Int64("kv_tokens", options.kv_tokens, 1, int64_t{1} << 40);
+  options.mixed = values.Flag("mixed", options.mixed);
+  options.replicas = values.Int("replicas", options.replicas, 1, 1 << 12);
+  options.round_robin = values.Flag("round_robin", options.round_robin);
+  options.cached = values.Number("cached", options.cached, 0.0, 1.0);
+  options.priorities = values.Flag("priorities", options.priorities);
+  options.seed = values.Uint64("seed", options.seed);
+  values.CheckAllUsed();
   return options;
 }
 
@@ -187,10 +186,7 @@ void LatencyLlm::Retire(Replica& replica, uint64_t id, std::vector<Completion>& 
   replica.kv_used -= KvNeed(sequence);
   Completion& completion = sequence.completion;
   if (!sequence.cancelled) {
-    ++stats_.calls;
-    stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-    stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
-    stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+    stats_.Count(completion);
     done.push_back(std::move(completion));
   }
   sequences_.erase(id);
@@ -210,11 +206,7 @@ bool LatencyLlm::TakeCancelled(std::vector<Completion>& done) {
     if (found == sequences_.end() || found->second.cancelled) continue;
     any = true;
     Sequence& sequence = found->second;
-    Completion completion;
-    completion.id = id;
-    completion.key = sequence.completion.key;
-    completion.finish = FinishReason::kCancelled;
-    done.push_back(std::move(completion));
+    done.push_back(Cancelled(id, sequence.completion.key));
     if (sequence.replica < 0) {
       QueueOf(id).erase({sequence.priority, id});
       sequences_.erase(found);

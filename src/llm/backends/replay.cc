@@ -56,10 +56,7 @@ void ReplayLlm::Wait(std::vector<Completion>& done, double) {
   const std::lock_guard lock(mutex_);
   for (const Completion& completion : ready_) {
     if (completion.finish == FinishReason::kCancelled || completion.finish == FinishReason::kError) continue;
-    ++stats_.calls;
-    stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-    stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
-    stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+    stats_.Count(completion);
   }
   done.insert(done.end(), std::make_move_iterator(ready_.begin()), std::make_move_iterator(ready_.end()));
   ready_.clear();
@@ -69,11 +66,7 @@ void ReplayLlm::Cancel(uint64_t id) {
   const std::lock_guard lock(mutex_);
   for (Completion& completion : ready_) {
     if (completion.id != id) continue;
-    const CallKey key = completion.key;
-    completion = Completion{};
-    completion.id = id;
-    completion.key = key;
-    completion.finish = FinishReason::kCancelled;
+    completion = Cancelled(id, completion.key);
   }
 }
 

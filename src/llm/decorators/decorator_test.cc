@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <set>
 
-#include "llm/backends/backend_spec.h"
 #include "llm/backends/fake.h"
 #include "llm/decorators/budget.h"
 #include "llm/decorators/retry.h"
@@ -190,37 +189,6 @@ TEST(ShuffleLlm, NeverHoldsTheLastCall) {
   }
   llm.Wait(done);
   EXPECT_EQ(done.size(), 50u);
-}
-
-std::string SpecError(const std::string& spec) {
-  try {
-    MakeBackend(spec);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-TEST(BackendSpec, MakesWhatIsNamed) {
-  EXPECT_EQ(MakeBackend("fake:latency=0.25,parallel=2")->Identity(),
-            "fake latency=0.25 spread=0 parallel=2 seed=0");
-  EXPECT_THAT(MakeBackend("latency:replicas=8")->Identity(), HasSubstr("replicas=8"));
-  EXPECT_EQ(MakeBackend("http://localhost:9/v1/?model=m&threads=1")->Identity(),
-            "http http://localhost:9/v1 model=m");
-  EXPECT_EQ(MakeBackend("http://localhost:9?threads=1")->Identity(),
-            "http http://localhost:9/v1 model=(its first)");
-}
-
-TEST(BackendSpec, RefusesWithWhatIsAllowed) {
-  EXPECT_THAT(SpecError("vllm"), HasSubstr("the backends are local, fake"));
-  EXPECT_THAT(SpecError("replay:"), HasSubstr("replay:FILE"));
-  EXPECT_THAT(SpecError("fake:latncy=1"), HasSubstr("the options are latency, spread, parallel, seed"));
-  EXPECT_THAT(SpecError("fake:latency=-1"), HasSubstr("latency is \"-1\" but must be a number from 0 to"));
-  EXPECT_THAT(SpecError("fake:latency=nan"), HasSubstr("must be a number"));
-  EXPECT_THAT(SpecError("latency:batch=1.5"), HasSubstr("must be a whole number"));
-  EXPECT_THAT(SpecError("http://"), HasSubstr("not a server's address"));
-  EXPECT_THAT(SpecError("http://user:secret@host/"), HasSubstr("not a server's address"));
-  EXPECT_THAT(SpecError("http://h?threads=0"), HasSubstr("threads"));
 }
 
 }  // namespace

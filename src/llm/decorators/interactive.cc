@@ -53,11 +53,7 @@ void InteractiveLlm::Release(std::vector<Completion>& done) {
     for (const uint64_t id : cancelled_) {
       const auto held = held_.find(id);
       if (held == held_.end()) continue;
-      Completion completion;
-      completion.id = id;
-      completion.key = held->second.key;
-      completion.finish = FinishReason::kCancelled;
-      done.push_back(std::move(completion));
+      done.push_back(Cancelled(id, held->second.key));
       waiting_.erase({held->second.priority, id});
       held_.erase(held);
     }
