@@ -22,10 +22,7 @@ class FunctionLlm final : public llm::Llm {
   explicit FunctionLlm(py::object function)
       : function_(std::move(function)), call_class_(py::module_::import("throng.world").attr("Call")) {}
 
-  uint64_t Submit(llm::Request request) override {
-    waiting_.push_back({++last_id_, std::move(request)});
-    return last_id_;
-  }
+  void Submit(llm::Request request) override { waiting_.push_back({std::move(request)}); }
 
   void Wait(std::vector<llm::Completion>& done, double) override {
     if (waiting_.empty()) return;
@@ -34,11 +31,11 @@ class FunctionLlm final : public llm::Llm {
     });
     Asked asked = std::move(*next);
     waiting_.erase(next);
-    done.push_back(asked.cancelled ? llm::Cancelled(asked.id, asked.request.key) : Answer(asked));
+    done.push_back(asked.cancelled ? llm::Cancelled(asked.request.id, asked.request.key) : Answer(asked));
   }
 
   void Cancel(uint64_t id) override {
-    for (Asked& asked : waiting_) asked.cancelled |= asked.id == id;
+    for (Asked& asked : waiting_) asked.cancelled |= asked.request.id == id;
   }
   double Now() const override {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
@@ -53,7 +50,6 @@ class FunctionLlm final : public llm::Llm {
 
  private:
   struct Asked {
-    uint64_t id;
     llm::Request request;
     bool cancelled = false;
   };
@@ -61,7 +57,7 @@ class FunctionLlm final : public llm::Llm {
   llm::Completion Answer(const Asked& asked) {
     const llm::Request& request = asked.request;
     llm::Completion completion;
-    completion.id = asked.id;
+    completion.id = request.id;
     completion.key = request.key;
     {
       py::gil_scoped_acquire acquire;
@@ -100,16 +96,15 @@ class FunctionLlm final : public llm::Llm {
   py::object function_;
   py::object call_class_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-  uint64_t last_id_ = 0;
   std::deque<Asked> waiting_;
   llm::Stats stats_;
 };
 
 }  // namespace
 
-uint64_t Unlocked::Submit(llm::Request request) {
+void Unlocked::Submit(llm::Request request) {
   py::gil_scoped_release release;
-  return Inner().Submit(std::move(request));
+  Inner().Submit(std::move(request));
 }
 
 void Unlocked::Wait(std::vector<llm::Completion>& done, double seconds) {
@@ -120,17 +115,25 @@ void Unlocked::Wait(std::vector<llm::Completion>& done, double seconds) {
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
-uint64_t Lent::Submit(llm::Request request) {
-  const uint64_t id = Inner().Submit(std::move(request));
-  ours_.insert(id);
-  return id;
+Lent::~Lent() {
+  for (const uint64_t id : in_flight_) Inner().Cancel(id);
+  std::vector<llm::Completion> done;
+  for (size_t before = 1; !in_flight_.empty() && done.size() != before;) {
+    before = done.size();
+    Wait(done, kForever);
+  }
+}
+
+void Lent::Submit(llm::Request request) {
+  const uint64_t id = request.id;
+  Inner().Submit(std::move(request));
+  in_flight_.insert(id);
 }
 
 void Lent::Wait(std::vector<llm::Completion>& done, double seconds) {
   const size_t begin = done.size();
   Inner().Wait(done, seconds);
-  const auto foreign = [&](const llm::Completion& completion) { return ours_.erase(completion.id) == 0; };
-  done.erase(std::remove_if(done.begin() + static_cast<ptrdiff_t>(begin), done.end(), foreign), done.end());
+  for (size_t i = begin; i < done.size(); ++i) in_flight_.erase(done[i].id);
 }
 
 BackendSource::BackendSource(py::object llm) : llm_(std::move(llm)) {

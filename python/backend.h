@@ -19,19 +19,20 @@ namespace throng::python {
 class Unlocked final : public llm::Decorator {
  public:
   using Decorator::Decorator;
-  uint64_t Submit(llm::Request request) override;
+  void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
 };
 
-// Lends a backend that outlives a run. Completions of an earlier run that was given up are dropped.
+// Lends a model that outlives a run, and leaves it without calls of that run.
 class Lent final : public llm::Decorator {
  public:
-  using Decorator::Decorator;
-  uint64_t Submit(llm::Request request) override;
+  explicit Lent(llm::Llm& model) : Decorator(model) {}
+  ~Lent() override;
+  void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
 
  private:
-  std::unordered_set<uint64_t> ours_;  // in flight
+  std::unordered_set<uint64_t> in_flight_;
 };
 
 // What a user named: a Model, a function of a throng.Call that returns text, or the name of a backend.

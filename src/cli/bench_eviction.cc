@@ -38,9 +38,9 @@ class Recorder final : public llm::Decorator {
   Recorder(std::unique_ptr<engine::LocalLlm> llm, std::vector<engine::BlockPath>& prompts)
       : Decorator(std::move(llm)), prompts_(prompts) {}
 
-  uint64_t Submit(llm::Request request) override {
+  void Submit(llm::Request request) override {
     prompts_.push_back(engine::PathOf(Local().EncodePrompt(request.system, request.prompt)));
-    return Decorator::Submit(std::move(request));
+    Decorator::Submit(std::move(request));
   }
   engine::LocalLlm& Local() { return static_cast<engine::LocalLlm&>(Inner()); }
 

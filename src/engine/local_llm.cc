@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <optional>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 #include "base/data_dir.h"
@@ -107,9 +109,9 @@ class LocalLlmImpl : public LocalLlm {
                                                      .spill_bytes = options_.spill_bytes});
   }
 
-  uint64_t Submit(llm::Request request) override;
+  void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
-  void Cancel(uint64_t id) override { engine_->Cancel(id); }
+  void Cancel(uint64_t id) override;
   bool WantsExpectations() const override { return options_.prefix_cache && options_.eviction == "next-use"; }
   void ExpectNext(uint32_t agent, int32_t step) override {
     if (WantsExpectations()) engine_->ExpectNext(agent, step);
@@ -147,7 +149,13 @@ class LocalLlmImpl : public LocalLlm {
   double F16BytesPerToken() const override { return engine::F16BytesPerToken(pool_.Layout()); }
 
  private:
-  void OnDone(EngineResult result);
+  // A request in the engine, which numbers its requests itself.
+  struct InFlight {
+    std::optional<uint64_t> engine_id;  // once the engine has it
+    bool cancelled = false;
+  };
+
+  void OnDone(uint64_t id, EngineResult result);
 
   const Clock::time_point begin_ = Clock::now();
   const LoadedModel model_;
@@ -162,13 +170,14 @@ class LocalLlmImpl : public LocalLlm {
   mutable std::mutex mutex_;
   std::condition_variable completed_;
   std::vector<llm::Completion> completions_;  // guarded by mutex_
-  uint64_t in_flight_ = 0;                    // guarded by mutex_; without those in completions_
-  llm::Stats stats_;                          // guarded by mutex_
+  std::unordered_map<uint64_t, InFlight>
+      in_flight_;     // guarded by mutex_; by id, without those in completions_
+  llm::Stats stats_;  // guarded by mutex_
 
   std::unique_ptr<Engine> engine_;  // last: its callbacks use all the others
 };
 
-uint64_t LocalLlmImpl::Submit(llm::Request request) {
+void LocalLlmImpl::Submit(llm::Request request) {
   EngineRequest asked;
   asked.prompt = EncodePrompt(request.system, request.prompt);
   asked.max_tokens = request.max_tokens;
@@ -178,22 +187,36 @@ uint64_t LocalLlmImpl::Submit(llm::Request request) {
   asked.stop = std::move(request.stop);
   asked.constraint = Compile(request.constraint);
   if (WantsExpectations()) asked.purpose = std::move(request.function);
-  asked.on_done = [this](EngineResult result) { OnDone(std::move(result)); };
+  asked.on_done = [this, id = request.id](EngineResult result) { OnDone(id, std::move(result)); };
   {
     std::lock_guard lock(mutex_);
-    ++in_flight_;
+    in_flight_.emplace(request.id, InFlight());
   }
+  uint64_t engine_id;
   try {
-    return engine_->Submit(std::move(asked));
+    engine_id = engine_->Submit(std::move(asked));
   } catch (...) {
     std::lock_guard lock(mutex_);
-    --in_flight_;
+    in_flight_.erase(request.id);
     throw;
   }
+  std::lock_guard lock(mutex_);
+  const auto found = in_flight_.find(request.id);
+  if (found == in_flight_.end()) return;  // it is done already
+  found->second.engine_id = engine_id;
+  if (found->second.cancelled) engine_->Cancel(engine_id);
 }
 
-void LocalLlmImpl::OnDone(EngineResult result) {
-  llm::Completion completion{.id = result.id,
+void LocalLlmImpl::Cancel(uint64_t id) {
+  std::lock_guard lock(mutex_);
+  const auto found = in_flight_.find(id);
+  if (found == in_flight_.end()) return;
+  found->second.cancelled = true;
+  if (found->second.engine_id) engine_->Cancel(*found->second.engine_id);
+}
+
+void LocalLlmImpl::OnDone(uint64_t id, EngineResult result) {
+  llm::Completion completion{.id = id,
                              .key = result.key,
                              .finish = result.finish,
                              .text = std::move(result.text),
@@ -204,7 +227,7 @@ void LocalLlmImpl::OnDone(EngineResult result) {
   {
     std::lock_guard lock(mutex_);
     stats_.Count(completion);
-    --in_flight_;
+    in_flight_.erase(id);
     completions_.push_back(std::move(completion));
   }
   completed_.notify_one();
@@ -212,7 +235,7 @@ void LocalLlmImpl::OnDone(EngineResult result) {
 
 void LocalLlmImpl::Wait(std::vector<llm::Completion>& done, double seconds) {
   std::unique_lock lock(mutex_);
-  const auto ready = [&] { return !completions_.empty() || in_flight_ == 0; };
+  const auto ready = [&] { return !completions_.empty() || in_flight_.empty(); };
   // Durations of more than a year would overflow the clock.
   if (seconds > 3e7) {
     completed_.wait(lock, ready);

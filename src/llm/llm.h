@@ -38,6 +38,7 @@ struct Sampling {
 };
 
 struct Request {
+  uint64_t id = 0;  // the caller's choice; unlike those of its other requests in flight
   CallKey key;
   std::string function;  // what the call is for ("plan", "say"): statistics, replay and per-function models
   std::string system;    // optional system message
@@ -58,7 +59,7 @@ struct Request {
 enum class FinishReason { kStop, kLength, kCancelled, kError };
 
 struct Completion {
-  uint64_t id = 0;  // as Submit returned it
+  uint64_t id = 0;  // the request's
   CallKey key;
   FinishReason finish = FinishReason::kStop;
   std::string text;
@@ -100,9 +101,9 @@ class Llm {
 
   virtual ~Llm() = default;
 
-  // Hands over a request and returns at once; the id is unique within this backend. Throws kInvalid if the
-  // request can never be served (longer than the context, a constraint that cannot be compiled).
-  virtual uint64_t Submit(Request request) = 0;
+  // Hands over a request and returns at once; Wait returns its completion, under the same id. Throws kInvalid
+  // if the request can never be served (longer than the context, a constraint that cannot be compiled).
+  virtual void Submit(Request request) = 0;
 
   // Blocks until at least one completion is there, or `seconds` (of Now()'s clock) have passed, or nothing is
   // in flight; appends all that are there. A backend in virtual time moves its clock forward to the next

@@ -109,18 +109,16 @@ std::unique_ptr<httplib::Client> HttpLlm::MakeClient() const {
   return client;
 }
 
-uint64_t HttpLlm::Submit(Request request) {
+void HttpLlm::Submit(Request request) {
   if (!request.constraint.Empty())
     CompileGrammar(request.constraint);  // an answer could not be checked: refused now
   auto job = std::make_shared<Job>();
-  const int priority = request.priority;
   job->request = std::move(request);
   const std::lock_guard lock(mutex_);
-  job->id = ++last_id_;
-  jobs_[job->id] = job;
-  queue_.emplace(priority, job->id);
+  job->number = ++last_number_;
+  jobs_[job->request.id] = job;
+  queue_.emplace(std::pair(job->request.priority, job->number), job);
   work_.notify_one();
-  return job->id;
 }
 
 void HttpLlm::Wait(std::vector<Completion>& done, double seconds) {
@@ -144,7 +142,7 @@ void HttpLlm::Cancel(uint64_t id) {
   job->cancelled = true;
   if (job->worker < 0) {
     ready_.push_back(Cancelled(id, job->request.key));
-    queue_.erase({job->request.priority, id});
+    queue_.erase({job->request.priority, job->number});
     jobs_.erase(found);
     done_.notify_all();
   } else {
@@ -179,19 +177,19 @@ void HttpLlm::WorkerLoop(int index) {
   while (true) {
     work_.wait(lock, [&] { return stop_ || !queue_.empty(); });
     if (stop_) return;
-    const std::shared_ptr<Job> job = jobs_.at(queue_.begin()->second);
+    const std::shared_ptr<Job> job = queue_.begin()->second;
     queue_.erase(queue_.begin());
     job->worker = index;
     lock.unlock();
     Completion completion = Serve(worker, *job);
     lock.lock();
-    completion.id = job->id;
+    completion.id = job->request.id;
     completion.key = job->request.key;
     if (completion.finish == FinishReason::kStop || completion.finish == FinishReason::kLength) {
       stats_.Count(completion);
     }
     ready_.push_back(std::move(completion));
-    jobs_.erase(job->id);
+    jobs_.erase(job->request.id);
     done_.notify_all();
   }
 }

@@ -10,6 +10,7 @@
 #include "llm/backends/fake.h"
 #include "llm/backends/replay.h"
 #include "llm/decorators/record.h"
+#include "llm/testing/numbered.h"
 
 namespace throng::llm {
 namespace {
@@ -36,8 +37,8 @@ class RecordingTest : public ::testing::Test {
 
   // The answers of agents [first, last).
   std::vector<Completion> Record(uint32_t first, uint32_t last) {
-    RecordLlm llm(std::make_unique<FakeLlm>(), path_);
-    for (uint32_t agent = first; agent < last; ++agent) llm.Submit(Ask(agent));
+    Numbered<RecordLlm> llm(std::make_unique<FakeLlm>(), path_);
+    for (uint32_t agent = first; agent < last; ++agent) llm.Send(Ask(agent));
     std::vector<Completion> done;
     llm.Wait(done);
     return done;
@@ -63,10 +64,10 @@ class RecordingTest : public ::testing::Test {
 
 TEST_F(RecordingTest, ReplayGivesTheSameAnswersInAnyOrder) {
   const std::vector<Completion> recorded = Record(0, 10);
-  ReplayLlm replay(path_);
+  Numbered<ReplayLlm> replay(path_);
   EXPECT_EQ(replay.NumAnswers(), 10u);
   EXPECT_THAT(replay.Identity(), HasSubstr("replay of fake"));
-  for (uint32_t agent = 10; agent-- > 0;) replay.Submit(Ask(agent));
+  for (uint32_t agent = 10; agent-- > 0;) replay.Send(Ask(agent));
   std::vector<Completion> done;
   replay.Wait(done);
   ASSERT_EQ(done.size(), 10u);
@@ -80,10 +81,10 @@ TEST_F(RecordingTest, ReplayGivesTheSameAnswersInAnyOrder) {
 
 TEST_F(RecordingTest, OtherQuestionsAreErrors) {
   Record(0, 2);
-  ReplayLlm replay(path_);
-  replay.Submit(Ask(0, "hullo"));
-  replay.Submit(Ask(5));
-  replay.Submit(Ask(1));
+  Numbered<ReplayLlm> replay(path_);
+  replay.Send(Ask(0, "hullo"));
+  replay.Send(Ask(5));
+  replay.Send(Ask(1));
   replay.Cancel(3);
   std::vector<Completion> done;
   replay.Wait(done);
@@ -130,9 +131,9 @@ TEST_F(RecordingTest, RefusesWhatIsNoRecording) {
 }
 
 TEST_F(RecordingTest, ErrorsAndCancelledCallsAreNotRecorded) {
-  RecordLlm llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 1}), path_);
-  llm.Submit(Ask(0));
-  llm.Cancel(llm.Submit(Ask(1)));
+  Numbered<RecordLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 1}), path_);
+  llm.Send(Ask(0));
+  llm.Cancel(llm.Send(Ask(1)));
   std::vector<Completion> done;
   llm.Wait(done);
   llm.Wait(done);

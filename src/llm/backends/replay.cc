@@ -44,12 +44,11 @@ Completion ReplayLlm::Answer(const Request& request) const {
   return completion;
 }
 
-uint64_t ReplayLlm::Submit(Request request) {
+void ReplayLlm::Submit(Request request) {
   Completion completion = Answer(request);
-  completion.id = ++last_id_;
+  completion.id = request.id;
   const std::lock_guard lock(mutex_);
   ready_.push_back(std::move(completion));
-  return last_id_;
 }
 
 void ReplayLlm::Wait(std::vector<Completion>& done, double) {

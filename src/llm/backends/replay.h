@@ -19,7 +19,7 @@ class ReplayLlm : public Llm {
   explicit ReplayLlm(const std::string& path);
 
   // A call that was not recorded, or whose request was another one, completes with kError.
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
   double Now() const override;
@@ -35,7 +35,6 @@ class ReplayLlm : public Llm {
   std::string identity_;
   std::map<CallKey, RecordedAnswer> answers_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  uint64_t last_id_ = 0;
   Stats stats_;
   std::mutex mutex_;
   std::vector<Completion> ready_;  // guarded by mutex_

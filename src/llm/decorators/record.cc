@@ -52,12 +52,9 @@ void RecordLlm::Write(const std::string& line) {
   }
 }
 
-uint64_t RecordLlm::Submit(Request request) {
-  if (request.guess) return Inner().Submit(std::move(request));
-  Asked asked{request.function, RequestDigest(request)};
-  const uint64_t id = Inner().Submit(std::move(request));
-  asked_[id] = std::move(asked);
-  return id;
+void RecordLlm::Submit(Request request) {
+  if (!request.guess) asked_[request.id] = {request.function, RequestDigest(request)};
+  Inner().Submit(std::move(request));
 }
 
 void RecordLlm::Wait(std::vector<Completion>& done, double seconds) {

@@ -15,7 +15,7 @@ class RecordLlm : public Decorator {
   // recording.
   RecordLlm(std::unique_ptr<Llm> inner, const std::string& path);
 
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   // Answers reach the operating system before they are returned; throws kIo if they cannot.
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Confirm(const Request& request, const Completion& completion) override;

@@ -12,7 +12,7 @@ namespace {
 class Nobody : public llm::Llm {
  public:
   explicit Nobody(std::string journal) : journal_(std::move(journal)) {}
-  uint64_t Submit(llm::Request request) override {
+  void Submit(llm::Request request) override {
     throw MakeError(ErrorCode::kCorrupt,
                     "journal {}: the answer to call {} of agent {} in step {} is missing", journal_,
                     request.key.call, request.key.agent, request.key.step);
