@@ -5,8 +5,8 @@
 #include <deque>
 #include <utility>
 
+#include "app/backend.h"
 #include "base/error.h"
-#include "llm/backends/backend_spec.h"
 #include "llm/grammar/answer_maker.h"
 #include "python/convert.h"
 
@@ -153,7 +153,7 @@ BackendSource::BackendSource(py::object llm) : llm_(std::move(llm)) {
 std::unique_ptr<llm::Llm> BackendSource::Make() {
   if (model_ != nullptr) return std::make_unique<Lent>(model_->Llm());
   if (spec_.empty()) return std::make_unique<FunctionLlm>(llm_);
-  return llm::MakeBackend(spec_);
+  return app::MakeBackend(spec_);
 }
 
 }  // namespace throng::python

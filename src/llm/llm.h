@@ -1,5 +1,5 @@
 // The seam between thinking and computing: a request goes in, its completion comes out. Simulations see this
-// header alone; behind it are the engine of this process, servers, recordings, models of servers, and fakes.
+// header alone; behind it are the engine of this process, servers, journals, models of servers, and fakes.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 namespace throng::llm {
 
 // Who asks: the identity of a call that no order of execution changes. `call` counts the calls of that agent
-// in that step, in program order. Sampling, journals and recordings are keyed by it.
+// in that step, in program order. Sampling and journals are keyed by it.
 struct CallKey {
   uint32_t agent = 0;
   int32_t step = 0;

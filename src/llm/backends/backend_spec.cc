@@ -6,7 +6,6 @@
 #include "llm/backends/fake.h"
 #include "llm/backends/http.h"
 #include "llm/backends/latency.h"
-#include "llm/backends/replay.h"
 
 namespace throng::llm {
 namespace {
@@ -37,11 +36,8 @@ constexpr BackendKind kBackends[] = {
      "latency[:replicas=8,batch=64]      made-up answers, timed by a model of a server; more: "
      "weights_ms, token_ms, kv_us,\n"
      "                                   overhead_ms, chunk, kv_tokens, cached, priorities, seed\n"},
-    {"replay", "replay:FILE", false,
-     [](const std::string& spec) -> std::unique_ptr<Llm> {
-       return std::make_unique<ReplayLlm>(std::string(ValuesOf(spec)));
-     },
-     "replay:FILE                        the answers of a recording\n"},
+    {"replay", "replay:FILE", false, nullptr,
+     "replay:FILE                        the answers of a journal\n"},
     {"http", "http://HOST:PORT[/v1][?model=NAME]", false,
      [](const std::string& spec) -> std::unique_ptr<Llm> {
        return std::make_unique<HttpLlm>(HttpOptions::Parse(spec));
@@ -72,7 +68,7 @@ std::string Forms(bool only_virtual) {
 
 std::unique_ptr<Llm> MakeBackend(const std::string& spec) {
   const BackendKind* kind = FindKind(spec);
-  if (kind == nullptr || kind->make == nullptr || spec == "replay:") {
+  if (kind == nullptr || kind->make == nullptr) {
     throw MakeError(ErrorCode::kInvalid, "llm: {:?} is no backend; the backends are {}", spec,
                     Forms(/*only_virtual=*/false));
   }
