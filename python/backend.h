@@ -18,7 +18,7 @@ namespace throng::python {
 class Unlocked final : public llm::Decorator {
  public:
   using Decorator::Decorator;
-  uint64_t Submit(llm::Request request) override;
+  void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
 };
 

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/key_values.h"
 #include "engine/local_llm.h"
+#include "journal/replay_llm.h"
 #include "llm/backends/backend_spec.h"
 #include "llm/decorators/real_time.h"
 #include "llm/decorators/router.h"
@@ -63,12 +65,19 @@ std::unique_ptr<llm::Llm> MakeOneBackend(const Simulation& simulation, const std
     options.kv_choice.clear();  // it is of the other model
     return MakeLocal(options);
   }
-  std::unique_ptr<llm::Llm> llm = llm::MakeBackend(name);
-  if (simulation.real_time) llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
+  std::unique_ptr<llm::Llm> llm = MakeBackend(name);
+  if (simulation.real_time && llm::IsVirtualBackend(name))
+    llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
   return llm;
 }
 
 }  // namespace
+
+std::unique_ptr<llm::Llm> MakeBackend(const std::string& spec) {
+  const auto [name, path] = SplitName(spec);
+  if (name != "replay" || path.empty()) return llm::MakeBackend(spec);
+  return std::make_unique<journal::ReplayLlm>(journal::Journal::OpenToRead(std::string(path)));
+}
 
 std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation) {
   std::unique_ptr<llm::Llm> llm = MakeOneBackend(simulation, simulation.llm);

@@ -3,12 +3,17 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "app/simulation.h"
 #include "engine/local_model.h"
 #include "llm/llm.h"
 
 namespace throng::app {
+
+// What llm::MakeBackend makes, and "replay:FILE" over a journal, which may be in use. Throws also what
+// opening a journal throws.
+std::unique_ptr<llm::Llm> MakeBackend(const std::string& spec);
 
 // Throws kInvalid for names that cannot be, and what loading a model throws.
 std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation);

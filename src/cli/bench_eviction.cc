@@ -43,9 +43,9 @@ class Recorder final : public llm::Decorator {
   Recorder(const std::shared_ptr<engine::LocalModel>& model, std::vector<engine::BlockPath>& prompts)
       : Decorator(std::make_unique<engine::LocalLlm>(model)), model_(*model), prompts_(prompts) {}
 
-  uint64_t Submit(llm::Request request) override {
+  void Submit(llm::Request request) override {
     prompts_.push_back(engine::PathOf(model_.Encode(engine::ChatOf(request.system, request.prompt))));
-    return Decorator::Submit(std::move(request));
+    Decorator::Submit(std::move(request));
   }
 
  private:

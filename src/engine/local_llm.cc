@@ -2,7 +2,7 @@
 
 #include <condition_variable>
 #include <mutex>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 
 namespace throng::engine {
@@ -11,14 +11,14 @@ struct LocalLlm::Inbox {
   std::mutex mutex;
   std::condition_variable completed;
   std::vector<llm::Completion> completions;  // guarded by mutex
-  std::unordered_set<uint64_t> in_flight;    // guarded by mutex; without those in completions
+  std::unordered_map<uint64_t, uint64_t> in_flight;  // guarded by mutex; the engine's ids by the caller's, without completions
   llm::Stats stats;                          // guarded by mutex
 
-  void Put(EngineResult result);
+  void Put(uint64_t id, EngineResult result);
 };
 
-void LocalLlm::Inbox::Put(EngineResult result) {
-  llm::Completion completion{.id = result.id,
+void LocalLlm::Inbox::Put(uint64_t id, EngineResult result) {
+  llm::Completion completion{.id = id,
                              .key = result.key,
                              .finish = result.finish,
                              .text = std::move(result.text),
@@ -28,11 +28,8 @@ void LocalLlm::Inbox::Put(EngineResult result) {
                              .error = std::move(result.error)};
   {
     std::lock_guard lock(mutex);
-    ++stats.calls;
-    stats.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-    stats.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
-    stats.output_tokens += static_cast<uint64_t>(completion.output_tokens);
-    in_flight.erase(completion.id);
+    stats.Count(completion);
+    in_flight.erase(id);
     completions.push_back(std::move(completion));
   }
   completed.notify_one();
@@ -43,10 +40,10 @@ LocalLlm::LocalLlm(std::shared_ptr<LocalModel> model)
 
 LocalLlm::~LocalLlm() {
   std::lock_guard lock(inbox_->mutex);
-  for (const uint64_t id : inbox_->in_flight) model_->Cancel(id);
+  for (const auto& [id, engine_id] : inbox_->in_flight) model_->Cancel(engine_id);
 }
 
-uint64_t LocalLlm::Submit(llm::Request request) {
+void LocalLlm::Submit(llm::Request request) {
   EngineRequest asked = model_->MakeRequest({.prompt = ChatOf(request.system, request.prompt),
                                              .max_tokens = request.max_tokens,
                                              .sampling = request.sampling,
@@ -55,11 +52,15 @@ uint64_t LocalLlm::Submit(llm::Request request) {
   asked.priority = request.priority;
   asked.key = request.key;
   if (WantsExpectations()) asked.purpose = std::move(request.function);
-  asked.on_done = [inbox = inbox_](EngineResult result) { inbox->Put(std::move(result)); };
+  asked.on_done = [inbox = inbox_, id = request.id](EngineResult result) { inbox->Put(id, std::move(result)); };
   std::lock_guard lock(inbox_->mutex);  // so that no completion comes before its id is known
-  const uint64_t id = model_->Submit(std::move(asked));
-  inbox_->in_flight.insert(id);
-  return id;
+  inbox_->in_flight[request.id] = model_->Submit(std::move(asked));
+}
+
+void LocalLlm::Cancel(uint64_t id) {
+  std::lock_guard lock(inbox_->mutex);
+  const auto found = inbox_->in_flight.find(id);
+  if (found != inbox_->in_flight.end()) model_->Cancel(found->second);
 }
 
 void LocalLlm::Wait(std::vector<llm::Completion>& done, double seconds) {

@@ -14,9 +14,9 @@ class LocalLlm final : public llm::Llm {
   explicit LocalLlm(std::shared_ptr<LocalModel> model);
   ~LocalLlm() override;  // cancels what is in flight
 
-  uint64_t Submit(llm::Request request) override;
+  void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
-  void Cancel(uint64_t id) override { model_->Cancel(id); }
+  void Cancel(uint64_t id) override;
   bool WantsExpectations() const override { return model_->WantsExpectations(); }
   void ExpectNext(uint32_t agent, int32_t step) override {
     if (WantsExpectations()) model_->ExpectNext(agent, step);

@@ -20,6 +20,7 @@ std::unique_ptr<llm::Llm> MakeFake(LocalOptions options = {}) {
 llm::Request Ask(const std::string& prompt, uint32_t agent) {
   llm::Request request;
   request.prompt = prompt;
+  request.id = agent;
   request.key = {agent, 1, 0};
   request.constraint.choices = {"yes", "no", "perhaps"};
   request.sampling.temperature = 1;
@@ -30,9 +31,9 @@ TEST(LocalLlm, AnswersEveryRequestOnce) {
   const auto llm = MakeFake();
   std::set<uint64_t> ids;
   for (uint32_t agent = 0; agent < 50; ++agent) {
-    ids.insert(llm->Submit(Ask(fmt::format("Will it rain at {:02}?", agent), agent)));
+    llm->Submit(Ask(fmt::format("Will it rain at {:02}?", agent), agent));
+    ids.insert(agent);
   }
-  EXPECT_EQ(ids.size(), 50u);
   std::vector<llm::Completion> done;
   std::set<std::string> texts;
   while (done.size() < 50) {
@@ -61,11 +62,11 @@ TEST(LocalLlm, TheSameCallHasTheSameAnswer) {
     request.constraint = {};
     request.max_tokens = 50;
     for (uint32_t i = 0; i < 5; ++i) llm->Submit(Ask("another", i));
-    const uint64_t id = llm->Submit(request);
+    llm->Submit(request);
     for (std::vector<llm::Completion> done; done.size() < 6;) {
       llm->Wait(done);
       for (const auto& completion : done) {
-        if (completion.id == id) texts.push_back(completion.text);
+        if (completion.id == request.id) texts.push_back(completion.text);
       }
     }
   }

@@ -125,8 +125,10 @@ TEST(RecallTest, AnswersAreTheEngines) {
   int right = 0;
   {
     engine::LocalLlm llm(std::make_shared<engine::LocalModel>(local));
+    uint64_t id = 0;
     for (const Question& question : questions) {
       llm::Request request;
+      request.id = ++id;
       request.prompt = question.prompt;
       request.max_tokens = 8;
       request.constraint.choices = question.choices;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "kv/codec_parameters.h"
+#include "base/key_values.h"
 #include "kv/flashq/flashq.h"
 #include "kv/float/float.h"
 #include "kv/gear/gear.h"
@@ -16,43 +16,41 @@ namespace {
 // To add a codec: its folder, and one line here.
 constexpr CodecEntry kCodecs[] = {
     {"f32", "", "rows as 32-bit floats: the reference",
-     [](CodecParameters&, int d) -> std::shared_ptr<const Codec> { return MakeF32(d); }},
+     [](KeyValues&, int d) -> std::shared_ptr<const Codec> { return MakeF32(d); }},
     {"f16", "", "rows as 16-bit floats: the usual cache",
-     [](CodecParameters&, int d) -> std::shared_ptr<const Codec> { return MakeF16(d); }},
+     [](KeyValues&, int d) -> std::shared_ptr<const Codec> { return MakeF16(d); }},
     {"int8", "", "8-bit integers with one scale per token; integer dot products",
-     [](CodecParameters&, int d) { return MakeInt8(d); }},
+     [](KeyValues&, int d) { return MakeInt8(d); }},
     {"kivi4", "g=TOKENS,kcvt=1", "4-bit codes: keys per channel, values per token; integer dot products",
-     [](CodecParameters& p, int d) { return MakeGear({.name = "kivi4", .bits = 4}, p, d); }},
+     [](KeyValues& p, int d) { return MakeGear({.name = "kivi4", .bits = 4}, p, d); }},
     {"kivi3", "g=TOKENS,kcvt=1", "3-bit codes: keys per channel, values per token",
-     [](CodecParameters& p, int d) { return MakeGear({.name = "kivi3", .bits = 3}, p, d); }},
+     [](KeyValues& p, int d) { return MakeGear({.name = "kivi3", .bits = 3}, p, d); }},
     {"kivi2", "g=TOKENS,kcvt=1", "2-bit codes: keys per channel, values per token",
-     [](CodecParameters& p, int d) { return MakeGear({.name = "kivi2", .bits = 2}, p, d); }},
+     [](KeyValues& p, int d) { return MakeGear({.name = "kivi2", .bits = 2}, p, d); }},
     {"kcvt4", "g=TOKENS", "kivi4 with one scale for all channels of a token's values",
-     [](CodecParameters& p, int d) { return MakeGear({.name = "kcvt4", .bits = 4, .kcvt = true}, p, d); }},
+     [](KeyValues& p, int d) { return MakeGear({.name = "kcvt4", .bits = 4, .kcvt = true}, p, d); }},
     {"gearl4", "r=RANK,g=TOKENS,kcvt=1", "kivi4 and a low-rank fit of its errors",
-     [](CodecParameters& p, int d) { return MakeGear({.name = "gearl4", .bits = 4, .rank = 4}, p, d); }},
+     [](KeyValues& p, int d) { return MakeGear({.name = "gearl4", .bits = 4, .rank = 4}, p, d); }},
     {"gearl2", "r=RANK,g=TOKENS,kcvt=1", "kivi2 and a low-rank fit of its errors",
-     [](CodecParameters& p, int d) { return MakeGear({.name = "gearl2", .bits = 2, .rank = 4}, p, d); }},
+     [](KeyValues& p, int d) { return MakeGear({.name = "gearl2", .bits = 2, .rank = 4}, p, d); }},
     {"gear4", "r=RANK,s=PERCENT%,g=TOKENS,kcvt=1", "kivi4, exact outliers, and a low-rank fit of the errors",
-     [](CodecParameters& p, int d) {
+     [](KeyValues& p, int d) {
        return MakeGear({.name = "gear4", .bits = 4, .rank = 4, .sparsity = 0.02}, p, d);
      }},
     {"gear2", "r=RANK,s=PERCENT%,g=TOKENS,kcvt=1", "kivi2, exact outliers, and a low-rank fit of the errors",
-     [](CodecParameters& p, int d) {
+     [](KeyValues& p, int d) {
        // r=4,s=2% takes 1.6 times kivi2's bytes at 64 tokens a page: docs/kv-study.md.
        return MakeGear({.name = "gear2", .bits = 2, .rank = 2, .sparsity = 0.01}, p, d);
      }},
     {"flashq4", "buffer=f16|int8",
      "4-bit integers per channel of an INT8 block; integer dot products on the codes",
-     [](CodecParameters& p, int d) { return MakeFlashq(4, FlashqBuffer(p), d); }},
+     [](KeyValues& p, int d) { return MakeFlashq(4, FlashqBuffer(p), d); }},
     {"flashq2", "buffer=f16|int8", "2-bit integers per channel of an INT8 block",
-     [](CodecParameters& p, int d) { return MakeFlashq(2, FlashqBuffer(p), d); }},
+     [](KeyValues& p, int d) { return MakeFlashq(2, FlashqBuffer(p), d); }},
     {"rot4", "", "4-bit codes of randomly rotated rows, scale and midpoint per token",
-     [](CodecParameters&, int d) { return MakeRot(4, d); }},
-    {"rot3", "", "3-bit codes of randomly rotated rows",
-     [](CodecParameters&, int d) { return MakeRot(3, d); }},
-    {"rot2", "", "2-bit codes of randomly rotated rows",
-     [](CodecParameters&, int d) { return MakeRot(2, d); }},
+     [](KeyValues&, int d) { return MakeRot(4, d); }},
+    {"rot3", "", "3-bit codes of randomly rotated rows", [](KeyValues&, int d) { return MakeRot(3, d); }},
+    {"rot2", "", "2-bit codes of randomly rotated rows", [](KeyValues&, int d) { return MakeRot(2, d); }},
 };
 
 }  // namespace
@@ -67,15 +65,13 @@ std::string CodecNames() {
 
 std::shared_ptr<const Codec> ParseCodec(std::string_view spec, int head_dim) {
   CheckHeadDim(head_dim);
-  const size_t colon = spec.find(':');
-  const std::string_view name = spec.substr(0, colon);
+  const NamedValues named = SplitName(spec);
   const auto entry = std::find_if(std::begin(kCodecs), std::end(kCodecs),
-                                  [name](const CodecEntry& candidate) { return name == candidate.name; });
+                                  [&](const CodecEntry& candidate) { return named.name == candidate.name; });
   if (entry == std::end(kCodecs)) {
-    throw MakeError(ErrorCode::kInvalid, "unknown KV codec \"{}\" (allowed: {})", name, CodecNames());
+    throw MakeError(ErrorCode::kInvalid, "unknown KV codec \"{}\" (allowed: {})", named.name, CodecNames());
   }
-  CodecParameters parameters(name,
-                             colon == std::string_view::npos ? std::string_view() : spec.substr(colon + 1));
+  KeyValues parameters(fmt::format("codec {}", named.name), named.values);
   std::shared_ptr<const Codec> codec = entry->make(parameters, head_dim);
   parameters.CheckAllUsed();
   return codec;

@@ -8,15 +8,17 @@
 
 #include "kv/codec.h"
 
-namespace throng::kv {
+namespace throng {
+class KeyValues;
+}
 
-class CodecParameters;
+namespace throng::kv {
 
 struct CodecEntry {
   const char* name;        // "int8"
   const char* parameters;  // "r=RANK,s=PERCENT%", or "" if the codec takes none
   const char* summary;     // one sentence for --help
-  std::shared_ptr<const Codec> (*make)(CodecParameters& parameters, int head_dim);
+  std::shared_ptr<const Codec> (*make)(KeyValues& parameters, int head_dim);
 };
 
 std::span<const CodecEntry> CodecTable();

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "base/error.h"
-#include "kv/codec_parameters.h"
 
 namespace throng::kv {
 namespace {
@@ -39,33 +38,6 @@ TEST(ParseCodecTest, RefusesHeadSizesThatKernelsCannotDo) {
   for (const int head_dim : {-8, 0, 4, 12, 257, 264, 1 << 20}) {
     EXPECT_THAT(MessageOf([=] { ParseCodec("f16", head_dim); }), testing::HasSubstr("head size"));
   }
-}
-
-TEST(CodecParametersTest, ReadsNumbersAndPercentages) {
-  CodecParameters parameters("gear", "r=4,s=2%,t=0.5");
-  EXPECT_EQ(parameters.Int("r", 1, 0, 8), 4);
-  EXPECT_DOUBLE_EQ(parameters.Fraction("s", 0.0, 0.0, 1.0), 0.02);
-  EXPECT_DOUBLE_EQ(parameters.Fraction("t", 0.0, 0.0, 1.0), 0.5);
-  EXPECT_EQ(parameters.Int("n", 64, 0, 100), 64);
-  parameters.CheckAllUsed();
-}
-
-TEST(CodecParametersTest, SaysWhatIsWrong) {
-  const auto read = [](const char* text) {
-    return MessageOf([text] {
-      CodecParameters parameters("gear", text);
-      parameters.Int("r", 1, 0, 8);
-      parameters.Fraction("s", 0.0, 0.0, 0.1);
-      parameters.CheckAllUsed();
-    });
-  };
-  EXPECT_EQ(read("r=9"), "codec gear: r=9 must be a whole number from 0 to 8");
-  EXPECT_EQ(read("q=1"), "codec gear: unknown parameter q (allowed: r, s)");
-  EXPECT_THAT(read("r=4,r=5"), testing::HasSubstr("twice"));
-  EXPECT_THAT(read("r=4x"), testing::HasSubstr("whole number"));
-  EXPECT_THAT(read("r=99999999999999"), testing::HasSubstr("whole number"));
-  for (const char* text : {"s=20%", "s=nan", "s=%", "s=-1"})
-    EXPECT_THAT(read(text), testing::HasSubstr("percentage"));
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "kv/codec_parameters.h"
+#include "base/key_values.h"
 #include "kv/codec_table.h"
 #include "kv/flashq/flashq.h"
 
@@ -27,9 +27,7 @@ std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec,
   if (!IsFlashqMixed(spec)) {
     return std::vector<std::shared_ptr<const Codec>>(num_heads, ParseCodec(spec, head_dim));
   }
-  const size_t colon = spec.find(':');
-  CodecParameters parameters(kFlashqMixed,
-                             colon == std::string_view::npos ? std::string_view() : spec.substr(colon + 1));
+  KeyValues parameters(fmt::format("codec {}", kFlashqMixed), SplitName(spec).values);
   const std::string bits = parameters.Digits("bits", "24");
   const OpenType buffer = FlashqBuffer(parameters);
   parameters.CheckAllUsed();

@@ -66,7 +66,7 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
     graph_.AddPause(intervention.step);
   }
   if (options.mode == Mode::kSpeculative) {
-    speculator_ = std::make_unique<Speculator>(world, llm, options, graph_, state_, stats_);
+    speculator_ = std::make_unique<Speculator>(world, llm, options, graph_, state_, stats_, last_request_id_);
   }
 }
 

@@ -10,13 +10,13 @@
 #include "attention/sas.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/key_values.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "engine/codecs/calibration.h"
 #include "engine/codecs/codec_search.h"
 #include "engine/codecs/flashq_mixed.h"
 #include "engine/codecs/kv_probe.h"
-#include "kv/codec_parameters.h"
 #include "kv/codec_table.h"
 #include "model/config.h"
 #include "model/transformer.h"
@@ -33,9 +33,7 @@ bool IsAuto(std::string_view spec) { return spec.substr(0, spec.find(':')) == kA
 bool IsFile(std::string_view spec) { return spec.ends_with(".json"); }
 
 double Target(std::string_view spec) {
-  const size_t colon = spec.find(':');
-  kv::CodecParameters parameters(
-      kAuto, colon == std::string_view::npos ? std::string_view() : spec.substr(colon + 1));
+  KeyValues parameters(fmt::format("codec {}", kAuto), SplitName(spec).values);
   const double target = parameters.Fraction("kl", kDefaultTarget, 1e-6, 10.0);
   parameters.CheckAllUsed();
   return target;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/check.h"
-#include "kv/codec_parameters.h"
+#include "base/key_values.h"
 #include "kv/int8/int8_open.h"
 #include "kv/integer_query.h"
 
@@ -170,7 +170,7 @@ class Flashq : public Codec {
 
 }  // namespace
 
-OpenType FlashqBuffer(CodecParameters& parameters) {
+OpenType FlashqBuffer(KeyValues& parameters) {
   return parameters.Choice("buffer", {"f16", "int8"}) == 1 ? OpenType::kInt8 : OpenType::kF16;
 }
 

@@ -12,7 +12,8 @@
 namespace throng::sim {
 
 Speculator::Speculator(const World& world, llm::Llm& llm, const RunOptions& options,
-                       const DependencyGraph& graph, const WorldState& state, RunStats& stats)
+                       const DependencyGraph& graph, const WorldState& state, RunStats& stats,
+                       uint64_t& last_request_id)
     : world_(world),
       llm_(llm),
       options_(options.speculation),
@@ -20,6 +21,7 @@ Speculator::Speculator(const World& world, llm::Llm& llm, const RunOptions& opti
       graph_(graph),
       state_(state),
       stats_(stats),
+      last_request_id_(last_request_id),
       context_{world, world.GetSpace(), graph, *this, *this, {options.seed, options.seed_changes}},
       agents_(world.NumAgents()) {
   for (AgentId agent = 0; agent < agents_.size(); ++agent) {

@@ -26,9 +26,10 @@ namespace throng::sim {
 
 class Speculator final : public CallSink, private StepReader {
  public:
-  // All must outlive it. Reads of `stats` the confirmed tokens, and counts in it what guesses did.
+  // All must outlive it. Reads of `stats` the confirmed tokens, and counts in it what guesses did. Requests
+  // are numbered on from `last_request_id`, which is the run's.
   Speculator(const World& world, llm::Llm& llm, const RunOptions& options, const DependencyGraph& graph,
-             const WorldState& state, RunStats& stats);
+             const WorldState& state, RunStats& stats, uint64_t& last_request_id);
 
   // A cluster begins this step for good: guesses of the same step end, their answers stay. Members that have
   // asked nothing themselves may then be guessed to be done with it.
@@ -187,6 +188,7 @@ class Speculator final : public CallSink, private StepReader {
   const DependencyGraph& graph_;
   const WorldState& state_;
   RunStats& stats_;
+  uint64_t& last_request_id_;
   RunContext context_;
   GuessRecord record_;
   std::vector<Agent> agents_;

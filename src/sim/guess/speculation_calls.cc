@@ -125,7 +125,8 @@ void Speculator::SendParked(size_t confirmed_in_flight) {
     guess->guessing = parked.call;
     parked.request.guess = true;
     parked.request.priority += kGuessPriority;
-    guess->id = llm_.Submit(std::move(parked.request));
+    guess->id = parked.request.id = ++last_request_id_;
+    llm_.Submit(std::move(parked.request));
     open_tokens_ += tokens;
     expected_waste_ += guess->expected_waste;
     ++stats_.speculated_calls;
