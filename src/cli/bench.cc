@@ -245,6 +245,7 @@ void AddBench(CLI::App& app) {
       "Example:\n"
       "  throng bench attention --phase decode --keys 4096,32768 --kv int8,rot4,rot2");
   command->callback([flags] { Run(*flags); });
+  bench->footer("Example:\n  throng bench attention --keys 4096 --kv int8,rot4");
 }
 
 }  // namespace throng::cli

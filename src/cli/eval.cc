@@ -198,6 +198,7 @@ void AddEval(CLI::App& app) {
       "  throng eval recall --kv f16,int8,rot4,rot2 --samples 0 --min-pages 2");
   recall->callback([flags] { RunRecall(*flags); });
   AddDump(*eval, flags);
+  eval->footer("Example:\n  throng eval kl --kv f16,int8,rot4 --samples 20");
 }
 
 }  // namespace throng::cli

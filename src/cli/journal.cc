@@ -40,26 +40,26 @@ void PrintReport(const journal::Journal& journal, const journal::JournalReport& 
   fmt::print("rows              {} answers, {} commits, {} bodies, {} cells, {} events ({} fallbacks)\n",
              report.answers, report.commits, report.bodies, report.cells, report.events, report.fallbacks);
   fmt::print("\n{:<8} {:<21} {:<21} {}\n", "session", "started", "ended", "outcome");
-  for (const journal::SessionReport& session : report.sessions) {
+  for (const journal::SessionRow& session : report.sessions) {
     fmt::print("{:<8} {:<21} {:<21} {}\n", session.id, session.started,
                session.ended.empty() ? "-" : session.ended,
                session.ended.empty() ? "runs, or was killed" : session.outcome);
   }
   if (!report.interventions.empty()) fmt::print("\n{:<8} {:<8} {}\n", "asked", "step", "event from outside");
-  for (const journal::InterventionReport& event : report.interventions) {
+  for (const journal::InterventionRow& event : report.interventions) {
     fmt::print("{:<8} {:<8} {}\n", event.asked, event.step < 0 ? "-" : std::to_string(event.step),
                event.what);
   }
   fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "function", "calls", "failed", "prompt tokens",
              "output tokens", "mean s");
-  for (const journal::FunctionReport& function : report.functions) {
+  for (const journal::FunctionSums& function : report.functions) {
     fmt::print("{:<14} {:>9} {:>8} {:>14} {:>14} {:>10.3f}\n", function.function, function.calls,
                function.failed, function.prompt_tokens, function.output_tokens, function.mean_s);
   }
   if (report.hours.empty()) return;
   fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "simulated hour", "calls", "events",
              "prompt tokens", "output tokens", "commits");
-  for (const journal::HourReport& hour : report.hours) {
+  for (const journal::HourSums& hour : report.hours) {
     fmt::print("{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", hour.hour, hour.calls, hour.events,
                hour.prompt_tokens, hour.output_tokens, hour.commits);
   }
@@ -68,19 +68,19 @@ void PrintReport(const journal::Journal& journal, const journal::JournalReport& 
 nlohmann::ordered_json ReportJson(const journal::Journal& journal, const journal::JournalReport& report) {
   using Json = nlohmann::ordered_json;
   Json sessions = Json::array();
-  for (const journal::SessionReport& session : report.sessions) {
+  for (const journal::SessionRow& session : report.sessions) {
     sessions.push_back({{"id", session.id},
                         {"started", session.started},
                         {"ended", session.ended},
                         {"outcome", session.outcome}});
   }
   Json interventions = Json::array();
-  for (const journal::InterventionReport& event : report.interventions) {
+  for (const journal::InterventionRow& event : report.interventions) {
     interventions.push_back(
         {{"asked", event.asked}, {"step", event.step < 0 ? Json() : Json(event.step)}, {"what", event.what}});
   }
   Json functions = Json::array();
-  for (const journal::FunctionReport& function : report.functions) {
+  for (const journal::FunctionSums& function : report.functions) {
     functions.push_back({{"function", function.function},
                          {"llm_calls", function.calls},
                          {"failed_calls", function.failed},
@@ -89,7 +89,7 @@ nlohmann::ordered_json ReportJson(const journal::Journal& journal, const journal
                          {"mean_s", function.mean_s}});
   }
   Json hours = Json::array();
-  for (const journal::HourReport& hour : report.hours) {
+  for (const journal::HourSums& hour : report.hours) {
     hours.push_back({{"hour", hour.hour},
                      {"llm_calls", hour.calls},
                      {"prompt_tokens", hour.prompt_tokens},

@@ -93,6 +93,7 @@ void AddPaper(CLI::App& app) {
   metropolis->add_flag("--json", options->json, "Results as JSON");
   metropolis->footer("Example:\n  throng paper metropolis --quick");
   metropolis->callback([options] { RunMetropolis(*options); });
+  paper->footer("Example:\n  throng paper metropolis --quick");
 }
 
 }  // namespace throng::cli

@@ -46,8 +46,7 @@ void AddResume(CLI::App& app) {
   command->add_option("journal", options->journal, "What throng run wrote")->required();
   command
       ->add_option("--mode", options->simulation.mode,
-                   "Another order of execution than before (single, lockstep, ooo, speculative): the result "
-                   "is the same")
+                   "Another order of execution than before; the result is the same")
       ->group("Simulation")
       ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}));
   AddBackendFlags(*command, options->simulation);
@@ -56,7 +55,7 @@ void AddResume(CLI::App& app) {
   AddOutputFlags(*command, options->output);
   command
       ->add_flag("--sync", options->sync_always,
-                 "Survive a loss of power too: wait for the disk at every answer")
+                 "Survive a loss of power, too: wait for the disk at every answer")
       ->group("Output");
   command->footer(
       "World, backend and model are those of the run, unless a flag says otherwise.\n"

@@ -73,10 +73,11 @@ void AddRun(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   AddWorldFlags(*command, options->simulation);
   command
-      ->add_option("--mode", options->simulation.mode,
-                   "ooo: who cannot see each other do not wait for each other; speculative: the same, and "
-                   "calls are asked "
-                   "ahead on a guess; lockstep; single: one call at a time")
+      ->add_option(
+          "--mode", options->simulation.mode,
+          "Order of execution, which does not change the result: one call at a time; all agents step by "
+          "step; out of order, so that only agents who can meet wait for each other; the same with calls "
+          "asked ahead on a guess")
       ->group("Simulation")
       ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}))
       ->capture_default_str();
@@ -85,21 +86,22 @@ void AddRun(CLI::App& app) {
   AddLimitFlags(*command, options->simulation.limits);
   AddInteractiveFlags(*command, options->simulation.limits);
   AddOutputFlags(*command, options->output);
-  CLI::Option* journal = command->add_option("--journal", options->journal,
-                                             "Where; default: throng-SCENARIO-SEED-TIME.journal here");
+  CLI::Option* journal = command->add_option(
+      "--journal", options->journal, "File of the journal; default: throng-SCENARIO-SEED-TIME.journal");
   journal->group("Output");
-  command->add_flag("--no-journal", options->no_journal, "Keep nothing")->group("Output")->excludes(journal);
+  command->add_flag("--no-journal", options->no_journal, "Keep no journal")
+      ->group("Output")
+      ->excludes(journal);
   CLI::Option* dry_run =
-      command->add_flag("--dry-run", options->dry_run, "Only estimate calls, tokens and cost (--price)");
+      command->add_flag("--dry-run", options->dry_run, "Only estimate calls, tokens and, with --price, cost");
   dry_run->group("Output");
   command
-      ->add_option("--sample", options->sample,
-                   "Journal from which --dry-run estimates; default: a run on made-up answers")
+      ->add_option("--sample", options->sample, "Journal to estimate from; default: a run on made-up answers")
       ->group("Output")
       ->needs(dry_run);
   command
       ->add_flag("--sync", options->sync_always,
-                 "Survive a loss of power too: wait for the disk at every answer")
+                 "Survive a loss of power, too: wait for the disk at every answer")
       ->group("Output");
   command->footer(
       "Examples:\n"

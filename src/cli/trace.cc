@@ -245,6 +245,7 @@ void AddTrace(CLI::App& app) {
   AddImport(*command);
   AddTile(*command);
   AddStats(*command);
+  command->footer("Example:\n  throng trace synth --agents 25 --day --seed 1 -o day.jsonl.gz");
 }
 
 }  // namespace throng::cli

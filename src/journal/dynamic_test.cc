@@ -9,6 +9,7 @@
 #include "journal/journal.h"
 #include "journal/journaled_llm.h"
 #include "journal/report.h"
+#include "journal/sqlite.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

@@ -11,6 +11,7 @@
 
 #include "journal/journal.h"
 #include "journal/journaled_llm.h"
+#include "journal/sqlite.h"
 #include "llm/decorators/decorator.h"
 #include "llm/decorators/retry.h"
 #include "sim/testing/test_worlds.h"

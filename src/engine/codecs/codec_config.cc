@@ -215,12 +215,15 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
 }  // namespace
 
 std::string CodecHelp() {
-  return kv::CodecNames() +
-         ", with parameters as name:key=value; flashq-mixed: flashq2 for the half of each layer's heads that "
-         "bears it best, flashq4 for the others; auto or auto:kl=0.01: what takes the fewest bytes, layer by "
-         "layer, with a mean divergence from f32 of at most that, found by probing the model once; "
-         "FILE.json: "
-         "a choice that --kv-out wrote";
+  return "  NAME[:KEY=VALUE,...]  " + kv::CodecNames() +
+         "\n"
+         "  flashq-mixed          flashq2 for the half of each layer's heads that bears it best, flashq4 for "
+         "the "
+         "others\n"
+         "  auto[:kl=0.01]        the fewest bytes, layer by layer, with a mean divergence from f32 of at "
+         "most "
+         "that; probes the model once\n"
+         "  FILE.json             a choice that --kv-out wrote\n";
 }
 
 bool IsPlain(const kv::CodecFlags& flags) {
