@@ -7,9 +7,8 @@
 #include <tuple>
 
 #include "journal/journaled_llm.h"
-#include "journal/temporary_journal.h"
+#include "journal/scratch_journal.h"
 #include "llm/backends/fake.h"
-#include "sim/guess/guess_record.h"
 #include "sim/run/run.h"
 #include "sim/testing/test_worlds.h"
 
@@ -141,13 +140,13 @@ TEST(Speculation, JournalsKeepConfirmedAnswersAloneAndResume) {
     walkers.seed = seed;
     walkers.width = walkers.height = 40;
     const sim::WalkerWorld world(walkers);
-    TemporaryJournal lockstep;
+    ScratchJournal lockstep;
     const Digest digest =
         RunJournaled(world, lockstep.Get(), Options(sim::Mode::kLockstep, walkers), 1, true);
-    TemporaryJournal speculative;
+    ScratchJournal speculative;
     EXPECT_EQ(RunJournaled(world, speculative.Get(), Reckless(walkers), 2, true), digest);
 
-    TemporaryJournal stopped;
+    ScratchJournal stopped;
     sim::RunOptions options = Reckless(walkers);
     std::atomic<bool> stop = false;
     options.stop = &stop;
@@ -253,27 +252,6 @@ TEST(Speculation, GuessesThatDidNotKnowOfABirthOrACellAreMadeAgain) {
     EXPECT_DOUBLE_EQ(seconds[0], 3);
     EXPECT_DOUBLE_EQ(seconds[1], 2) << (bears ? "a birth" : "a cell");
   }
-}
-
-TEST(GuessRecord, LearnsFromOutcomes) {
-  sim::GuessRecord record;
-  const size_t near = record.ClassOf(sim::Basis::kStays, 0, 1, "plan");
-  const size_t far = record.ClassOf(sim::Basis::kStays, 20, 4, "plan");
-  const size_t planned = record.ClassOf(sim::Basis::kPlanned, 0, 1, "plan");
-  const size_t rating = record.ClassOf(sim::Basis::kStays, 0, 1, "rate");
-  EXPECT_NE(near, far);
-  EXPECT_NE(near, planned);
-  EXPECT_NE(near, rating);
-  EXPECT_EQ(near, record.ClassOf(sim::Basis::kStays, 0, 1, "plan"));
-  const double before = record.Chance(near);
-  for (int i = 0; i < 50; ++i) record.Add(near, false);
-  EXPECT_LT(record.Chance(near), before / 5);
-  EXPECT_EQ(record.Chance(far), before);
-  EXPECT_EQ(record.Chance(planned), before);
-  // What it has not seen of its own, it takes from wider classes; and gives it up for its own.
-  EXPECT_LT(record.Chance(rating), before / 2);
-  for (int i = 0; i < 100; ++i) record.Add(rating, true);
-  EXPECT_GT(record.Chance(rating), 0.95);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ namespace throng::sim {
 struct CellWrite {
   Pos pos;
   std::string value;
+  void Hash(Hasher& hasher) const { hasher.Add(pos.x).Add(pos.y).Add(value); }
 };
 
 struct MemberCommit {

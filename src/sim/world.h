@@ -41,6 +41,7 @@ struct Body {
   Pos pos;
   std::string status;  // what it is doing, in a few words
   bool operator==(const Body&) const = default;
+  void Hash(Hasher& hasher) const { hasher.Add(pos.x).Add(pos.y).Add(status); }
 };
 
 struct Neighbour {

@@ -74,14 +74,10 @@ class PlazaWorld final : public sim::World {
     const sim::Pos self = view.SelfBody().pos;
     const std::vector<sim::Neighbour> in_sight = view.Neighbours();
     for (const sim::Neighbour& other : in_sight) {
-      mind.seen = Hasher()
-                      .Add(mind.seen)
-                      .Add(other.id)
-                      .Add(other.body.pos.x)
-                      .Add(other.body.pos.y)
-                      .Add(other.body.status)
-                      .Finish()
-                      .low;
+      Hasher hasher;
+      hasher.Add(mind.seen).Add(other.id);
+      other.body.Hash(hasher);
+      mind.seen = hasher.Finish().low;
     }
     if (space_.Within(self, PlaceOf(view.Self(), mind.place), kArrived)) {
       const llm::Completion answer = co_await caller.Ask(AskWhereTo(view, mind, in_sight));

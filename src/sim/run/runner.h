@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "sim/cluster_run.h"
-#include "sim/guess/speculation.h"
+#include "sim/guess/speculator.h"
 #include "sim/run/run.h"
 #include "sim/run/run_hash.h"
 #include "sim/run/run_table.h"

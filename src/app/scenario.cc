@@ -1,0 +1,77 @@
+#include "app/scenario.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "app/simulation.h"
+#include "base/data_dir.h"
+#include "base/error.h"
+#include "sim/space/plane.h"
+#include "sim/space/space_json.h"
+#include "trace/trace_world.h"
+#include "worlds/example_worlds.h"
+
+namespace throng::app {
+
+namespace {
+
+std::unique_ptr<town::Town> LoadTown(const Simulation& simulation) {
+  if (simulation.scenario.empty()) return town::LoadTown(DataDir() + "/town", {simulation.agents});
+  if (!std::filesystem::exists(simulation.scenario)) {
+    std::vector<std::string_view> names;
+    for (const worlds::ExampleWorld& example : worlds::ExampleWorlds()) names.push_back(example.name);
+    throw MakeError(ErrorCode::kInvalid,
+                    "scenario {}: there is no such folder, allowed: one like the built-in town/, or an "
+                    "example ({})",
+                    simulation.scenario, fmt::join(names, ", "));
+  }
+  return town::LoadTown(simulation.scenario, {simulation.agents});
+}
+
+}  // namespace
+
+std::string Scenario::ClockAt(sim::Step step) const {
+  if (town != nullptr) return town->ClockAt(step);
+  const int64_t minutes = (first_second + int64_t{step} * seconds_per_step) / 60;
+  return fmt::format("{:02}:{:02}", minutes / 60, minutes % 60);
+}
+
+Scenario LoadScenario(const Simulation& simulation) {
+  Scenario scenario;
+  if (!simulation.trace.empty()) {
+    trace::Trace trace = trace::LoadTrace(simulation.trace);
+    scenario.default_steps = trace.num_steps;
+    scenario.seconds_per_step = trace.sec_per_step;
+    scenario.first_second = trace.SecondOfDay(0);
+    const int radius = simulation.radius < 0 ? trace.radius_p : simulation.radius;
+    scenario.world = trace::MakeTraceWorld(std::move(trace), radius);
+  } else if (const worlds::ExampleWorld* example = worlds::FindExampleWorld(simulation.scenario)) {
+    scenario.default_steps = example->steps;
+    scenario.seconds_per_step = example->seconds_per_step;
+    scenario.world =
+        example->make(simulation.agents > 0 ? simulation.agents : example->agents, simulation.seed);
+  } else {
+    std::unique_ptr<town::Town> town = LoadTown(simulation);
+    scenario.town = town.get();
+    scenario.default_steps = town->DefaultSteps();
+    scenario.seconds_per_step = town->SecondsPerStep();
+    scenario.world = std::move(town);
+  }
+  return scenario;
+}
+
+std::string MapJson(const Scenario& scenario) {
+  const sim::Space& space = scenario.world->GetSpace();
+  const bool is_plane = space.GetMetric() == sim::Metric::kEuclid;  // no grid here has this metric
+  nlohmann::ordered_json map = nlohmann::ordered_json::parse(
+      scenario.town != nullptr ? scenario.town->MapJson()
+                               : sim::SpaceJson(space, is_plane ? sim::kUnitsPerMetre : 1));
+  map["start"] = scenario.ClockAt(0);
+  map["seconds_per_step"] = scenario.seconds_per_step;
+  return map.dump();
+}
+
+}  // namespace throng::app

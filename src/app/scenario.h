@@ -1,0 +1,31 @@
+// What a simulation is of: a town, an example, or a recorded day.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "sim/world.h"
+#include "town/town.h"
+
+namespace throng::app {
+
+struct Simulation;
+
+// A world to run, and how it counts time.
+struct Scenario {
+  std::unique_ptr<sim::World> world;
+  const town::Town* town = nullptr;  // null: the world is an example, or a recorded day
+  sim::Step default_steps = 0;
+  int seconds_per_step = 0;
+  int first_second = 0;  // of the day, when a recorded one begins
+
+  std::string ClockAt(sim::Step step) const;  // time of day; in an example since the start
+};
+
+Scenario LoadScenario(const Simulation& simulation);
+
+// For viewers: "start" (07:00), "seconds_per_step", and of a town town::Town::MapJson, of any other world
+// sim::SpaceJson.
+std::string MapJson(const Scenario& scenario);
+
+}  // namespace throng::app
