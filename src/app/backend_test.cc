@@ -8,7 +8,7 @@
 #include "journal/journaled_llm.h"
 #include "journal/scratch_journal.h"
 #include "llm/decorators/real_time.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::app {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "app/limits.h"
 #include "engine/local_options.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::app {
 

@@ -1,5 +1,7 @@
 // throng resume: goes on with a run that was killed, stopped or failed.
 
+#include <fmt/format.h>
+
 #include <memory>
 
 #include "app/backend.h"
@@ -46,9 +48,10 @@ void AddResume(CLI::App& app) {
   command->add_option("journal", options->journal, "What throng run wrote")->required();
   command
       ->add_option("--mode", options->simulation.mode,
-                   "Another order of execution than before; the result is the same")
+                   fmt::format("Another order of execution than before ({}): the result is the same",
+                               fmt::join(sim::ModeNames(), ", ")))
       ->group("Simulation")
-      ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}));
+      ->check(CLI::IsMember(sim::ModeNames()));
   AddBackendFlags(*command, options->simulation);
   AddLimitFlags(*command, options->simulation.limits);
   AddInteractiveFlags(*command, options->simulation.limits);

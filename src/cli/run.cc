@@ -79,7 +79,7 @@ void AddRun(CLI::App& app) {
           "step; out of order, so that only agents who can meet wait for each other; the same with calls "
           "asked ahead on a guess")
       ->group("Simulation")
-      ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}))
+      ->check(CLI::IsMember(sim::ModeNames()))
       ->capture_default_str();
   AddEventFlags(*command, options->simulation);
   AddBackendFlags(*command, options->simulation);

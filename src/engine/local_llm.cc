@@ -11,8 +11,9 @@ struct LocalLlm::Inbox {
   std::mutex mutex;
   std::condition_variable completed;
   std::vector<llm::Completion> completions;  // guarded by mutex
-  std::unordered_map<uint64_t, uint64_t> in_flight;  // guarded by mutex; the engine's ids by the caller's, without completions
-  llm::Stats stats;                          // guarded by mutex
+  std::unordered_map<uint64_t, uint64_t>
+      in_flight;     // guarded by mutex; the engine's ids by the caller's, without completions
+  llm::Stats stats;  // guarded by mutex
 
   void Put(uint64_t id, EngineResult result);
 };
@@ -52,7 +53,9 @@ void LocalLlm::Submit(llm::Request request) {
   asked.priority = request.priority;
   asked.key = request.key;
   if (WantsExpectations()) asked.purpose = std::move(request.function);
-  asked.on_done = [inbox = inbox_, id = request.id](EngineResult result) { inbox->Put(id, std::move(result)); };
+  asked.on_done = [inbox = inbox_, id = request.id](EngineResult result) {
+    inbox->Put(id, std::move(result));
+  };
   std::lock_guard lock(inbox_->mutex);  // so that no completion comes before its id is known
   inbox_->in_flight[request.id] = model_->Submit(std::move(asked));
 }
