@@ -212,9 +212,7 @@ void AddExport(CLI::App& journal) {
   CLI::App* command = journal.add_subcommand("export", "Write a journal's tables as text");
   const auto options = std::make_shared<ExportOptions>();
   command->add_option("journal", options->journal, "What throng run wrote; it is only read")->required();
-  command
-      ->add_option("--format", options->format,
-                   "jsonl: an object per row and line, all tables or one; csv: one table")
+  command->add_option("--format", options->format, "jsonl: an object per line and row; csv: one table")
       ->check(CLI::IsMember({"jsonl", "csv"}))
       ->capture_default_str();
   command->add_option("--table", options->table,
@@ -234,20 +232,18 @@ void AddFork(CLI::App& journal) {
   command->add_option("journal", options->journal, "What throng run wrote; it is only read")->required();
   command
       ->add_option("--at", options->at,
-                   "The first step that is new, or its time such as 09:30; all agents must have reached it")
+                   "First new step, or its time such as 09:30; all agents must have reached it")
       ->required();
   command->add_option("-o,--out", options->out, "Journal of the new run")->required();
-  command->add_option("--seed", options->seed, "Draw answers of the new steps with another seed")
-      ->check(Whole());
+  command->add_option("--seed", options->seed, "Another seed for the new steps")->check(Whole());
   command->add_flag("--drop-events", options->drop_events,
-                    "Without the events from outside that the original has after that step");
+                    "Leave out the events from outside after that step");
   AddBackendFlags(*command, options->simulation);
   command->footer(
-      "throng resume goes on with it: the past is done again with the answers that were kept, and no model "
-      "is\n"
-      "called for it. With another seed, backend or model it becomes another run from that step on; "
-      "without,\n"
-      "it comes out as the original does, with the same hash.\n"
+      "throng resume goes on with it: it repeats the past from the answers that were kept, without a model. "
+      "With another seed, backend or model the future differs; without, it ends as the original does, with "
+      "the "
+      "same hash.\n"
       "Examples:\n"
       "  throng journal fork town.journal --at 1000 -o other.journal --seed 7\n"
       "  throng journal fork town.journal --at 1000 -o other.journal -m larger.gguf");
@@ -292,9 +288,8 @@ void AddInject(CLI::App& journal) {
       ->required();
   command->add_option("--at", options->at, "Step or time; default: as soon as possible");
   command->footer(
-      "It happens where no agent has been yet: at that time, or at the first step that nobody has begun. "
-      "The\n"
-      "journal has it from then on, so that resume and forks repeat it.\n"
+      "It happens at that time, or at the first step that no agent has begun, if that is later. The journal "
+      "keeps it, so that resume and forks repeat it.\n"
       "Examples:\n"
       "  throng journal inject town.journal \"announce Radio said: the concert is at the pub at 12:00.\"\n"
       "  throng journal inject town.journal \"arrive Nils at park\" --at 10:00");

@@ -72,15 +72,7 @@ void AddRun(CLI::App& app) {
       app.add_subcommand("run", "Simulate a scenario, and keep a journal from which it can be resumed");
   const auto options = std::make_shared<Options>();
   AddWorldFlags(*command, options->simulation);
-  command
-      ->add_option(
-          "--mode", options->simulation.mode,
-          "Order of execution, which does not change the result: one call at a time; all agents step by "
-          "step; out of order, so that only agents who can meet wait for each other; the same with calls "
-          "asked ahead on a guess")
-      ->group("Simulation")
-      ->check(CLI::IsMember(sim::ModeNames()))
-      ->capture_default_str();
+  AddModeFlag(*command, options->simulation.mode);
   AddEventFlags(*command, options->simulation);
   AddBackendFlags(*command, options->simulation);
   AddLimitFlags(*command, options->simulation.limits);
@@ -106,9 +98,7 @@ void AddRun(CLI::App& app) {
   command->footer(
       "Examples:\n"
       "  throng run --until 09:00\n"
-      "  throng run --event \"0 leave Nils\" --event \"09:30 at bakery for 30: a fire\" --event \"10:00 "
-      "arrive "
-      "Nils at park\"\n"
+      "  throng run --event \"0 leave Nils\" --event \"09:30 at bakery for 30: a fire\"\n"
       "  throng run --agents 100 --kv gear2 -m model.gguf --journal a.journal\n"
       "  throng run --llm http://localhost:8000 --mode lockstep --json\n"
       "  throng run --scenario followers --agents 200");

@@ -90,10 +90,10 @@ void AddServe(CLI::App& app) {
       ->capture_default_str();
   command
       ->add_option("--api-key", server.api_key,
-                   "Clients must send it as a bearer token; better given as $THRONG_API_KEY")
+                   "Key that clients must send as a bearer token; default: $THRONG_API_KEY")
       ->group(kGroup)
       ->envname("THRONG_API_KEY");
-  command->add_option("--max-requests", server.max_requests, "Requests in work at once; more get status 503")
+  command->add_option("--max-requests", server.max_requests, "Requests at once; more get status 503")
       ->group(kGroup)
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
@@ -102,14 +102,14 @@ void AddServe(CLI::App& app) {
       ->transform(Bytes());
   command
       ->add_option("--journal", server.journal,
-                   "Journal of a run, finished or going on, to show at /; a model is served only with -m")
+                   "Show this run, finished or not, at /; a model is then served only with -m")
       ->group(kGroup)
       ->check(CLI::detail::ExistingFileValidator());
   AddLocalFlags(*command, options->local);
   command->footer(
       "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, and the viewer at "
       "/.\n"
-      "Ctrl-C finishes the requests in work (for at most 10 seconds).\n\n"
+      "Ctrl-C finishes the requests in work, for at most 10 seconds.\n"
       "Examples:\n"
       "  throng serve -m model.gguf --kv gear2\n"
       "  throng serve --journal a.journal --port 8081\n"

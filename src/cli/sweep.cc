@@ -87,8 +87,8 @@ void Sweep(const Options& options, const std::vector<std::string>& flags) {
 }  // namespace
 
 void AddSweep(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "sweep", "Run a scenario over seeds, models and codecs of the KV cache, in parallel, into one table");
+  CLI::App* command =
+      app.add_subcommand("sweep", "Run a scenario with several seeds, models and codecs, and compare");
   const auto options = std::make_shared<Options>();
   command->add_option("--seeds", options->seeds, "Such as 1-5,9")->capture_default_str();
   command->add_option("--kv", options->codecs, "Codecs, such as f16,flashq4; default: that of throng run");
@@ -101,9 +101,9 @@ void AddSweep(CLI::App& app) {
   command->add_flag("--json", options->json, "Print one JSON object");
   command->allow_extras();
   command->footer(
-      "All other flags are those of throng run. Each run has its journal in the folder; a sweep that was "
-      "stopped\n"
-      "goes on where it was when it is started again in the same way; what had ended is not run again.\n"
+      "All other flags go to throng run. Each run keeps its journal in the folder; the same command goes on "
+      "with "
+      "a sweep that was stopped.\n"
       "Example:\n"
       "  throng sweep --seeds 1-5 --kv f16,flashq4 --jobs 2 --until 09:00 -o codecs");
   command->callback([options, command] { Sweep(*options, command->remaining()); });

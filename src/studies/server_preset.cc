@@ -93,7 +93,7 @@ std::string ServerOf(const std::string& preset) {
 }
 
 std::string PresetHelp() {
-  std::string help = "A server by name instead of --llm (docs/latency.md):";
+  std::string help = "Servers by name (--preset; docs/latency.md):";
   for (const llm::LatencyPreset& preset : llm::LatencyPresets()) help += fmt::format(" {}", preset.name);
   return help + " " + kThisMachine;
 }

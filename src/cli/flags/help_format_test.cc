@@ -23,7 +23,7 @@ TEST(WrapTest, BreaksExamplesAsShellsTakeThem) {
   EXPECT_EQ(Wrap("  throng run --until 09:00 --json", 31), "  throng run --until 09:00 \\\n      --json");
   EXPECT_EQ(Wrap("  throng run --event \"0 say --x\" --json", 36),
             "  throng run --event \"0 say --x\" \\\n      --json");
-  EXPECT_EQ(Wrap("  throng run --event \"0 leave Nils at once\" --json", 50),
+  EXPECT_EQ(Wrap("  throng run --event \"0 leave Nils at once\" --json", 49),
             "  throng run --event \"0 leave Nils at once\" \\\n      --json");
 }
 

@@ -21,6 +21,16 @@ constexpr const char* kOutput = "Output";
 
 }  // namespace
 
+void AddCouplingFlag(CLI::App& command, std::string& coupling, const char* group) {
+  command
+      .add_option("--coupling", coupling,
+                  "Rule for how near agents at different steps may be: versioned lets them come nearer than "
+                  "paper does, and is faster")
+      ->group(group)
+      ->check(CLI::IsMember({"paper", "versioned"}))
+      ->capture_default_str();
+}
+
 void AddWorldFlags(CLI::App& command, app::Simulation& simulation) {
   std::string examples = "Examples of worlds (--scenario):\n";
   for (const worlds::ExampleWorld& example : worlds::ExampleWorlds()) {
@@ -45,12 +55,18 @@ void AddWorldFlags(CLI::App& command, app::Simulation& simulation) {
       ->group(kSimulation)
       ->capture_default_str()
       ->check(Whole());
+  AddCouplingFlag(command, simulation.coupling, kSimulation);
+}
+
+void AddModeFlag(CLI::App& command, std::string& mode) {
   command
-      .add_option("--coupling", simulation.coupling,
-                  "Rule for how near agents at different steps may be: versioned lets them come nearer than "
-                  "paper does, and is faster")
+      .add_option(
+          "--mode", mode,
+          "Order of execution, which changes no result: one call at a time; all agents step by step; out "
+          "of order, so that only agents who can meet wait for each other; the same with calls asked "
+          "ahead on a guess")
       ->group(kSimulation)
-      ->check(CLI::IsMember({"paper", "versioned"}))
+      ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}))
       ->capture_default_str();
 }
 
