@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "attention/sas.h"
 #include "base/data_dir.h"
 #include "base/error.h"
 #include "base/mapped_file.h"

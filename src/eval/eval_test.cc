@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/thread_pool.h"
+#include "engine/local_llm.h"
 #include "eval/compose.h"
 #include "eval/divergence.h"
 #include "eval/dump.h"
