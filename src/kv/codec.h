@@ -44,10 +44,10 @@ struct PagesBefore {
 // A codec with its parameters bound, for one head size. Stateless after construction; several threads may use
 // it. All functions are pure:
 // - Encode makes the bytes of a page from its 64 x d block alone.
-// - Seal makes them from the open page alone, except where Open() is kInt8: that open page has a universal
-//   scale, which NextScale reads from the page before, which has it from the pages before that. So a page of
-//   flashq with buffer=int8 depends on the earlier sealed pages of its sequence too, and on nothing else:
-//   equal prefixes have equal pages.
+// - Seal makes them from the open page. Where Open() is kInt8, the rows of that page were rounded by a
+//   universal scale, a mean over the pages before, which each page hands on to the next. So a page of flashq
+//   with buffer=int8 depends on all earlier sealed pages of its sequence too, and on nothing else: equal
+//   prefixes have equal pages.
 //
 // A codec implements Name, Count, Encode, Decode, QueryBytes, PrepareQuery, Score and Mix. The other
 // functions have defaults, for codecs that keep open pages in f16 and whose pages may hold any bytes.

@@ -8,6 +8,7 @@
 #include "cli/flags/local_flags.h"
 #include "cli/flags/number_checks.h"
 #include "llm/backends/backend_spec.h"
+#include "sim/mode.h"
 #include "worlds/example_worlds.h"
 
 namespace throng::cli {
@@ -66,7 +67,7 @@ void AddModeFlag(CLI::App& command, std::string& mode) {
           "of order, so that only agents who can meet wait for each other; the same with calls asked "
           "ahead on a guess")
       ->group(kSimulation)
-      ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}))
+      ->check(CLI::IsMember(sim::ModeNames()))
       ->capture_default_str();
 }
 

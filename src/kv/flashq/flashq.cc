@@ -5,7 +5,6 @@
 #include <cstring>
 #include <string>
 
-#include "base/check.h"
 #include "base/key_values.h"
 #include "kv/int8/int8_open.h"
 #include "kv/integer_query.h"
@@ -57,14 +56,13 @@ class Flashq : public Codec {
     if (buffer_ != OpenType::kInt8) return Codec::Seal(part, open, rows, before, encoded);
     Int8OpenPage page;
     ReadInt8Open(part, rows, head_dim_, page);
-    if (page.universal == 0.0f) {
+    if (page.universal == 0.0f || before.last == nullptr) {
       Codec::Seal(part, open, rows, before, encoded);
       SetNextScale(part, page.wanted, encoded);
       return;
     }
     EncodeStageTwo(part, page.codes, page.universal, encoded);
     const float mean = NextScale(part, before.last);
-    THRONG_DCHECK(mean == page.universal);
     SetNextScale(part, mean + (page.wanted - mean) / static_cast<float>(before.count + 1), encoded);
   }
   float NextScale(Part part, const uint8_t* encoded) const override {
