@@ -33,7 +33,9 @@ Digest Record(const sim::World& world, journal::Journal& journal) {
 }
 
 TEST(MakeBackend, AJournalAnswersItsRunAlone) {
-  const Scenario scenario = LoadScenario({.scenario = "plaza"});
+  Simulation simulation;
+  simulation.scenario = "plaza";
+  const Scenario scenario = LoadScenario(simulation);
   journal::ScratchJournal journal;
   const Digest hash = Record(*scenario.world, journal.Get());
   for (const sim::Mode mode : {sim::Mode::kLockstep, sim::Mode::kSpeculative}) {
@@ -49,7 +51,10 @@ TEST(MakeBackend, AJournalAnswersItsRunAlone) {
 
 TEST(MakeBackend, OnlyModelledTimeIsMadeReal) {
   const auto is_slowed = [](const std::string& spec) {
-    const std::unique_ptr<llm::Llm> backend = MakeBackend(Simulation{.llm = spec, .real_time = true});
+    Simulation simulation;
+    simulation.llm = spec;
+    simulation.real_time = true;
+    const std::unique_ptr<llm::Llm> backend = MakeBackend(simulation);
     return dynamic_cast<const llm::RealTimeLlm*>(backend.get()) != nullptr;
   };
   EXPECT_TRUE(is_slowed("fake"));
