@@ -15,6 +15,7 @@
 #include "eval/recall.h"
 #include "eval/statistics.h"
 #include "kv/codec_table.h"
+#include "kv/softmax_kind.h"
 
 namespace throng::eval {
 namespace {
@@ -66,7 +67,7 @@ TEST(DivergenceTest, SasAloneMovesPredictionsALittle) {
   ThreadPool threads(1);
   EvalOptions options;
   options.codecs = {"f32"};
-  options.softmax = attention::SoftmaxKind::kSas;
+  options.softmax = kv::SoftmaxKind::kSas;
   const auto results = MeasureDivergence(model, {&text, 1}, options, threads);
   EXPECT_EQ(results[0].divergence.kl_mean, 0.0);
   EXPECT_GT(results[1].divergence.kl_mean, 0.0);

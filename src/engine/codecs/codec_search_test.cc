@@ -13,6 +13,7 @@
 #include "engine/codecs/kv_probe.h"
 #include "engine/loaded_model.h"
 #include "kv/cache/block_pool.h"
+#include "kv/codec_table.h"
 #include "model/config.h"
 #include "model/testing/tiny_model.h"
 

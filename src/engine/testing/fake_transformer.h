@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "kv/cache/block_pool.h"
+#include "kv/cache/sequence_cache.h"
 #include "kv/layer_codecs.h"
 #include "kv/open_codec.h"
 #include "model/config.h"
