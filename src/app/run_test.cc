@@ -79,9 +79,9 @@ TEST_F(RunTest, JournalsCountWrongGuesses) {
 TEST_F(RunTest, TheWrapperIsOutsideOfAllElse) {
   struct Counter : llm::Decorator {
     Counter(std::unique_ptr<llm::Llm> inner, uint64_t& count) : Decorator(std::move(inner)), calls(count) {}
-    uint64_t Submit(llm::Request request) override {
+    void Submit(llm::Request request) override {
       ++calls;
-      return Decorator::Submit(std::move(request));
+      Decorator::Submit(std::move(request));
     }
     uint64_t& calls;
   };

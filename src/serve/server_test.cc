@@ -377,14 +377,15 @@ TEST_F(ServerTest, AnswersTheHttpBackend) {
   request.sampling.temperature = 1;
   request.constraint.choices = {"yes", "no", "perhaps"};
   for (uint32_t agent = 0; agent < 20; ++agent) {
-    request.key.agent = agent;
+    request.id = request.key.agent = agent;
     http.Submit(request);
   }
   request.constraint = {};
   request.constraint.json_schema =
       R"({"type":"object","properties":{"b":{"type":"integer","minimum":1,"maximum":9},"a":{"type":"boolean"}},)"
       R"("required":["b","a"],"additionalProperties":false})";
-  const uint64_t with_schema = http.Submit(request);
+  const uint64_t with_schema = request.id = 20;
+  http.Submit(request);
   std::vector<llm::Completion> done;
   while (done.size() < 21) http.Wait(done);
   for (const llm::Completion& completion : done) {
