@@ -24,7 +24,7 @@ class RunTest : public testing::Test {
     if (setup.journal != nullptr && setup.journal->GetManifest().empty()) {
       setup.journal->Begin({}, *world_, options_, backend->Identity());
     }
-    return Run(*world_, *backend, options_, setup);
+    return app::Run(*world_, *backend, options_, setup);
   }
 
   std::unique_ptr<sim::World> world_ = worlds::FindExampleWorld("plaza")->make(12, 1);
