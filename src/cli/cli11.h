@@ -1,5 +1,6 @@
-// CLI11 for the files of this folder. <CLI/CLI.hpp> makes every file that includes it define a set of validator objects, and the code of help
-// texts and configuration files: seconds per file. Here the validators are left out, and cli11.cc defines the rest once.
+// CLI11 for the files of this folder. <CLI/CLI.hpp> makes every file that includes it define a set of
+// validator objects, and the code of help texts and configuration files: seconds per file. Here the
+// validators are left out, and cli11.cc defines the rest once.
 #pragma once
 
 // Each object becomes a function that nothing defines or calls.
