@@ -3,7 +3,7 @@
 #   target_precompile_headers(TARGET REUSE_FROM throng_pch)
 set(throng_common_headers <algorithm> <atomic> <chrono> <condition_variable> <cstdint> <filesystem> <functional> <map> <memory> <mutex>
   <optional> <span> <string> <string_view> <thread> <unordered_map> <utility> <vector> <fmt/format.h>
-  ${CMAKE_CURRENT_LIST_DIR}/precompiled_json.h)
+  ${PROJECT_SOURCE_DIR}/src/base/precompiled_json.h)
 
 # throng_precompiled_headers(NAME [HEADERS <h> ...] [LIBS lib ...] [OPTIONS -flag ...])
 function(throng_precompiled_headers name)
