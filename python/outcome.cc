@@ -56,23 +56,13 @@ void Outcome::AddTo(py::dict& result) {
 py::dict DescribeRun(const sim::RunResult& result, sim::Mode mode) {
   py::list step_hashes;
   for (const Digest& hash : result.step_hashes) step_hashes.append(hash.Hex());
-  const sim::RunStats& stats = result.stats;
   py::dict dict;
   dict["hash"] = result.hash.Hex();
   dict["step_hashes"] = step_hashes;
   dict["mode"] = sim::ModeName(mode);
-  dict["calls"] = stats.calls;
-  dict["prompt_tokens"] = stats.prompt_tokens;
-  dict["cached_prompt_tokens"] = stats.cached_prompt_tokens;
-  dict["output_tokens"] = stats.output_tokens;
-  dict["parallelism"] = stats.parallelism;
-  dict["backend_s"] = stats.backend_s;
-  dict["wall_s"] = stats.wall_s;
-  dict["clusters"] = stats.clusters;
-  dict["largest_cluster"] = stats.largest_cluster;
-  dict["max_spread"] = stats.max_spread;
-  dict["speculated_calls"] = stats.speculated_calls;
-  dict["wasted_tokens"] = stats.wasted_tokens;
+  const auto add = [&](const char* name, auto value) { dict[name] = value; };
+  sim::ForEachField(result.stats, add);
+  sim::ForEachGuessField(result.stats, add);
   return dict;
 }
 

@@ -38,8 +38,11 @@ class RunResult:
       journal
     - ``parallelism``: average number of requests in flight; ``backend_s``: seconds on the backend's clock (virtual
       for "fake" and "latency"); ``wall_s``: seconds of wall time
-    - ``clusters``; ``largest_cluster``, in agents; ``max_spread``: the largest number of steps between two agents
-    - ``speculated_calls``: asked ahead on a guess; ``wasted_tokens``: tokens of those that no step used
+    - ``agent_steps``; ``clusters``; ``largest_cluster``, in agents; ``max_spread``: the largest number of steps between
+      two agents; ``births``, ``deaths``, ``interventions``: how the population changed
+    - ``failed_calls``: calls whose agents fell back
+    - ``speculated_steps``: run on a guess; of these ``confirmed_steps`` were right, ``squashed_steps`` wrong
+    - ``speculated_calls``: asked ahead on a guess; ``wasted_calls``: of these, used by no step; ``wasted_tokens``: theirs
     - ``agents``, ``cells``: their final state, including agents that left (``Agent.present``); ``events``: the
       chronicle, by step and agent. ``verify`` leaves these three empty.
     - ``journal``: its path, if there is one
@@ -59,7 +62,16 @@ class RunResult:
     clusters: int
     largest_cluster: int
     max_spread: int
+    agent_steps: int
+    failed_calls: int
+    births: int
+    deaths: int
+    interventions: int
+    speculated_steps: int
+    confirmed_steps: int
+    squashed_steps: int
     speculated_calls: int
+    wasted_calls: int
     wasted_tokens: int
     replayed_calls: int = 0
     journal: str | None = None

@@ -11,6 +11,7 @@
 #include "base/key_values.h"
 #include "base/rng.h"
 #include "base/thread_pool.h"
+#include "base/trim.h"
 
 namespace throng {
 namespace {
@@ -71,6 +72,13 @@ TEST(Hasher, IsTheDigestOfItsBytesHoweverTheyAreGathered) {
 TEST(Hasher, StringsDoNotRunTogether) {
   EXPECT_NE(Hasher().Add("ab").Add("c").Finish(), Hasher().Add("a").Add("bc").Finish());
   EXPECT_EQ(Hasher().Add(uint32_t{1}).Add("x").Finish(), Hasher().Add(uint32_t{1}).Add("x").Finish());
+}
+
+TEST(Trimmed, TakesTheNamedCharactersFromBothEnds) {
+  EXPECT_EQ(Trimmed(" \t a b\r\n"), "a b");
+  EXPECT_EQ(Trimmed(" \n "), "");
+  EXPECT_EQ(Trimmed(""), "");
+  EXPECT_EQ(Trimmed("\ta ", " "), "\ta");
 }
 
 TEST(CounterRng, KeyWordsAndTheirOrderMatter) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/rng.h"
+#include "base/trim.h"
 #include "llm/grammar/json_schema.h"
 
 namespace throng::llm {
@@ -14,12 +15,6 @@ using Json = nlohmann::ordered_json;
 constexpr size_t kMaxAutomata = 256;
 constexpr size_t kMaxErrorText = 200;
 constexpr int kWrapTokens = 16;  // what {"answer":"..."} adds to a choice, generously
-
-std::string_view Trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == text.npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
 
 // Without a fence of ``` lines, which chat models like to put around code.
 std::string_view Unfenced(std::string_view text) {
