@@ -61,18 +61,9 @@ py::dict DescribeRun(const sim::RunResult& result, sim::Mode mode) {
   dict["hash"] = result.hash.Hex();
   dict["step_hashes"] = step_hashes;
   dict["mode"] = sim::ModeName(mode);
-  dict["calls"] = stats.calls;
-  dict["prompt_tokens"] = stats.prompt_tokens;
-  dict["cached_prompt_tokens"] = stats.cached_prompt_tokens;
-  dict["output_tokens"] = stats.output_tokens;
-  dict["parallelism"] = stats.parallelism;
-  dict["backend_s"] = stats.backend_s;
-  dict["wall_s"] = stats.wall_s;
-  dict["clusters"] = stats.clusters;
-  dict["largest_cluster"] = stats.largest_cluster;
-  dict["max_spread"] = stats.max_spread;
-  dict["speculated_calls"] = stats.speculated_calls;
-  dict["wasted_tokens"] = stats.wasted_tokens;
+  const auto add = [&](const char* name, const auto& value) { dict[name] = value; };
+  sim::ForEachField(stats, add);
+  sim::ForEachField(static_cast<const sim::GuessStats&>(stats), add);
   return dict;
 }
 

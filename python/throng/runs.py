@@ -38,8 +38,10 @@ class RunResult:
       journal
     - ``parallelism``: average number of requests in flight; ``backend_s``: seconds on the backend's clock (virtual
       for "fake" and "latency"); ``wall_s``: seconds of wall time
-    - ``clusters``; ``largest_cluster``, in agents; ``max_spread``: the largest number of steps between two agents
-    - ``speculated_calls``: asked ahead on a guess; ``wasted_tokens``: tokens of those that no step used
+    - ``agent_steps``; ``clusters``; ``largest_cluster``, in agents; ``max_spread``: the largest number of steps
+      between two agents; ``failed_calls``; ``births``, ``deaths``, ``interventions``
+    - ``speculated_steps``: run on a guess, of which ``confirmed_steps`` were right and ``squashed_steps`` wrong;
+      ``speculated_calls``: asked ahead; ``wasted_calls``, ``wasted_tokens``: those that no step used
     - ``agents``, ``cells``: their final state, including agents that left (``Agent.present``); ``events``: the
       chronicle, by step and agent. ``verify`` leaves these three empty.
     - ``journal``: its path, if there is one
@@ -49,17 +51,26 @@ class RunResult:
     step_hashes: list[str] = field(repr=False)
     mode: str
     steps: int
+    agent_steps: int
+    wall_s: float
+    backend_s: float
     calls: int
+    failed_calls: int
     prompt_tokens: int
     cached_prompt_tokens: int
     output_tokens: int
     parallelism: float
-    backend_s: float
-    wall_s: float
     clusters: int
     largest_cluster: int
     max_spread: int
+    births: int
+    deaths: int
+    interventions: int
+    speculated_steps: int
+    confirmed_steps: int
+    squashed_steps: int
     speculated_calls: int
+    wasted_calls: int
     wasted_tokens: int
     replayed_calls: int = 0
     journal: str | None = None

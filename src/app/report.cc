@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 
 #include "app/backend.h"
 #include "base/digest.h"
@@ -22,12 +23,8 @@ constexpr double kLongWaitSeconds = 10;  // then the progress names who waits
 
 void AddSpeculation(const sim::RunStats& stats, nlohmann::ordered_json& json) {
   if (stats.speculated_steps == 0) return;
-  json["speculated_steps"] = stats.speculated_steps;
-  json["confirmed_steps"] = stats.confirmed_steps;
-  json["squashed_steps"] = stats.squashed_steps;
-  json["speculated_calls"] = stats.speculated_calls;
-  json["wasted_calls"] = stats.wasted_calls;
-  json["wasted_tokens"] = stats.wasted_tokens;
+  sim::ForEachField(static_cast<const sim::GuessStats&>(stats),
+                    [&](const char* name, const auto& value) { json[name] = value; });
 }
 
 std::string DescribeSpeculation(const sim::RunStats& stats) {
@@ -46,27 +43,15 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
   nlohmann::ordered_json json = {{"hash", outcome.result.hash.Hex()},
                                  {"mode", sim::ModeName(options.mode)},
                                  {"steps", options.steps},
-                                 {"seed", options.seed},
-                                 {"agent_steps", stats.agent_steps},
-                                 {"wall_s", stats.wall_s},
-                                 {"backend_s", stats.backend_s},
-                                 {"llm_calls", stats.calls},
-                                 {"replayed_calls", outcome.replayed},
-                                 {"failed_calls", stats.failed_calls},
-                                 {"prompt_tokens", stats.prompt_tokens},
-                                 {"cached_prompt_tokens", stats.cached_prompt_tokens},
-                                 {"output_tokens", stats.output_tokens},
-                                 {"parallelism", stats.parallelism},
-                                 {"clusters", stats.clusters},
-                                 {"largest_cluster", stats.largest_cluster},
-                                 {"max_spread", stats.max_spread},
-                                 {"births", stats.births},
-                                 {"deaths", stats.deaths},
-                                 {"events", stats.interventions},
-                                 {"kv_bytes", backend.kv_bytes},
-                                 {"kv_bytes_peak", backend.kv_bytes_peak},
-                                 {"backend", llm.Identity()},
-                                 {"journal", nullptr}};
+                                 {"seed", options.seed}};
+  sim::ForEachField(stats, [&](const std::string& name, const auto& value) {
+    json[name == "calls" ? "llm_calls" : name == "interventions" ? "events" : name] = value;
+  });
+  json["replayed_calls"] = outcome.replayed;
+  json["kv_bytes"] = backend.kv_bytes;
+  json["kv_bytes_peak"] = backend.kv_bytes_peak;
+  json["backend"] = llm.Identity();
+  json["journal"] = nullptr;
   AddSpeculation(stats, json);
   if (const engine::LocalLlm* local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();

@@ -11,7 +11,7 @@
 #include "journal/journal.h"
 #include "llm/decorators/budget.h"
 #include "llm/llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 #include "sim/world.h"
 
 namespace throng::app {

@@ -7,7 +7,7 @@
 
 #include "app/limits.h"
 #include "engine/local_llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::app {
 

@@ -25,7 +25,7 @@
 #include "engine/prefix/offline_eviction.h"
 #include "kv/cache/block_pool.h"
 #include "llm/decorators/decorator.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::cli {
 namespace {

@@ -1,6 +1,6 @@
 // throng verify: shows that the order of execution changes nothing.
 
-#include "sim/verify.h"
+#include "sim/run/verify.h"
 
 #include <CLI/CLI.hpp>
 #include <memory>

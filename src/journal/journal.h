@@ -38,7 +38,7 @@
 
 #include "base/digest.h"
 #include "llm/llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::journal {
 

@@ -357,12 +357,8 @@ void ClusterRun::DigestMembers() {
     MemberCommit& write = draft_->writes[i];
     if (write.mind_changed) write.mind_digest = DigestOfMind(write.mind.get(), hasher);
     write.body_changed = write.body != member.SelfBody();
-    hasher.Reset()
-        .Add(write.id)
-        .Add(step_)
-        .Add(write.body.pos.x)
-        .Add(write.body.pos.y)
-        .Add(write.body.status);
+    hasher.Reset().Add(write.id).Add(step_);
+    write.body.Hash(hasher);
     hasher.Add(write.mind_digest).Add(member.CallsDigest());
     hasher.Add(events.empty() ? Digest() : events[i]);
     if (write.removed) hasher.Add("removed");
@@ -370,8 +366,9 @@ void ClusterRun::DigestMembers() {
   }
   for (MemberCommit& born : draft_->born) {
     born.mind_digest = DigestOfMind(born.mind.get(), hasher);
-    hasher.Reset().Add("born").Add(born.id).Add(step_).Add(born.body.pos.x).Add(born.body.pos.y);
-    born.digest = hasher.Add(born.body.status).Add(born.mind_digest).Finish();
+    hasher.Reset().Add("born").Add(born.id).Add(step_);
+    born.body.Hash(hasher);
+    born.digest = hasher.Add(born.mind_digest).Finish();
   }
 }
 
@@ -380,7 +377,7 @@ void ClusterRun::DigestRecord() {
   hasher.Add(step_).Add(uint64_t{draft_->writes.size()});
   for (const MemberCommit& write : draft_->writes) hasher.Add(write.id).Add(write.digest);
   for (const MemberCommit& born : draft_->born) hasher.Add(born.digest);
-  for (const CellWrite& cell : draft_->cells) hasher.Add(cell.pos.x).Add(cell.pos.y).Add(cell.value);
+  for (const CellWrite& cell : draft_->cells) cell.Hash(hasher);
   draft_->record.digest = hasher.Finish();
 }
 

@@ -14,7 +14,8 @@
 #include "llm/llm.h"
 #include "sim/dependency_graph.h"
 #include "sim/frame_pool.h"
-#include "sim/scheduler.h"
+#include "sim/run_observer.h"
+#include "sim/seeds.h"
 #include "sim/world.h"
 #include "sim/world_state.h"
 

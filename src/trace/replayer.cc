@@ -19,8 +19,11 @@ double TokensOf(const llm::Request& request) {
 }  // namespace
 
 const std::vector<std::string>& ReplayModes() {
-  static const std::vector<std::string> modes = {"single", "lockstep", "ooo",        "speculative",
-                                                 kOracle,  kCritical,  kNoDependency};
+  static const std::vector<std::string> modes = [] {
+    std::vector<std::string> names = sim::ModeNames();
+    names.insert(names.end(), {kOracle, kCritical, kNoDependency});
+    return names;
+  }();
   return modes;
 }
 

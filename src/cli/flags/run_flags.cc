@@ -8,6 +8,7 @@
 #include "cli/flags/local_flags.h"
 #include "cli/flags/number_checks.h"
 #include "llm/backends/backend_spec.h"
+#include "sim/mode.h"
 #include "worlds/example_worlds.h"
 
 namespace throng::cli {
@@ -58,16 +59,16 @@ void AddWorldFlags(CLI::App& command, app::Simulation& simulation) {
   AddCouplingFlag(command, simulation.coupling, kSimulation);
 }
 
-void AddModeFlag(CLI::App& command, std::string& mode) {
+void AddModeFlag(CLI::App& command, std::string& mode, const std::string& by_default) {
   command
       .add_option(
           "--mode", mode,
           "Order of execution, which changes no result: one call at a time; all agents step by step; out "
           "of order, so that only agents who can meet wait for each other; the same with calls asked "
-          "ahead on a guess")
+          "ahead on a guess; default: " +
+              by_default)
       ->group(kSimulation)
-      ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}))
-      ->capture_default_str();
+      ->check(CLI::IsMember(sim::ModeNames()));
 }
 
 void AddEventFlags(CLI::App& command, app::Simulation& simulation) {

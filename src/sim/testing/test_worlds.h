@@ -201,7 +201,8 @@ class WalkerWorld : public World {
     view.SelfMind()->Hash(hasher);
     hasher.Add(view.Now());
     for (const Neighbour& other : view.Neighbours()) {
-      hasher.Add(other.id).Add(other.body.pos.x).Add(other.body.pos.y).Add(other.body.status);
+      hasher.Add(other.id);
+      other.body.Hash(hasher);
     }
     const Pos self = view.SelfBody().pos;
     const Rules rules = RulesOf(view.Self());

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 #include "town/mind/mind.h"
 #include "town/testing/scripted_llm.h"
 #include "town/town.h"
@@ -49,7 +49,7 @@ Diary Live(const Town& town, sim::AgentId agent, const std::vector<sim::AgentId>
   return diary;
 }
 
-TEST(Plans, WhoIsLeftAloneDoesAsExpected) {
+TEST(Expectation, WhoIsLeftAloneDoesAsExpected) {
   const auto town = LoadTown(std::string(THRONG_SOURCE_DIR) + "/town");
   for (const sim::AgentId agent : {0u, 7u, 16u}) {
     const Diary diary = Live(*town, agent);
@@ -89,7 +89,7 @@ TEST(Plans, WhoIsLeftAloneDoesAsExpected) {
   }
 }
 
-TEST(Plans, WhoTalksStaysUntilTheTalkHasEnded) {
+TEST(Expectation, WhoTalksStaysUntilTheTalkHasEnded) {
   const auto town = LoadTown(std::string(THRONG_SOURCE_DIR) + "/town");
   const Diary diary = Live(*town, 0, {1});
   int64_t talking = 0;

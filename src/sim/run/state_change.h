@@ -8,7 +8,7 @@
 
 #include "base/digest.h"
 #include "sim/dependency_graph.h"
-#include "sim/scheduler.h"
+#include "sim/run_observer.h"
 #include "sim/world_state.h"
 
 namespace throng::sim {

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "sim/runner.h"
+#include "sim/run/runner.h"
 
 namespace throng::sim {
 

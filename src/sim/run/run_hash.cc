@@ -1,4 +1,4 @@
-#include "sim/run_hash.h"
+#include "sim/run/run_hash.h"
 
 namespace throng::sim {
 
@@ -9,8 +9,9 @@ constexpr Step kStart = -1;
 }  // namespace
 
 void RunHash::AddStart(AgentId agent, const Body& body, const Digest& mind) {
-  hasher_.Reset().Add(agent).Add(kStart).Add(body.pos.x).Add(body.pos.y).Add(body.status).Add(mind);
-  start_ += hasher_.Finish();
+  hasher_.Reset().Add(agent).Add(kStart);
+  body.Hash(hasher_);
+  start_ += hasher_.Add(mind).Finish();
 }
 
 Digest RunHash::FinishStart() {
@@ -30,7 +31,8 @@ void RunHash::AddCommit(const CommitRecord& record) {
   for (const MemberCommit& member : record.members) sum += member.digest;
   for (const MemberCommit& born : record.born) sum += born.digest;
   for (const CellWrite& cell : record.cells) {
-    hasher_.Reset().Add("cell").Add(record.step).Add(cell.pos.x).Add(cell.pos.y).Add(cell.value);
+    hasher_.Reset().Add("cell").Add(record.step);
+    cell.Hash(hasher_);
     sum += hasher_.Finish();
   }
 }

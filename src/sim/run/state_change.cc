@@ -1,4 +1,4 @@
-#include "sim/state_change.h"
+#include "sim/run/state_change.h"
 
 #include <utility>
 
@@ -94,12 +94,13 @@ const InterventionRecord& StateChange::Finish(const std::string& what, size_t in
     agent.body = state_.BodyOf(id);
     agent.mind = state_.MindOf(id);
     agent.mind_digest = state_.MindDigest(id);
-    hasher_.Reset().Add(id).Add(agent.removed).Add(agent.body.pos.x).Add(agent.body.pos.y);
-    agent.digest = hasher_.Add(agent.body.status).Add(agent.mind_digest).Finish();
+    hasher_.Reset().Add(id).Add(agent.removed);
+    agent.body.Hash(hasher_);
+    agent.digest = hasher_.Add(agent.mind_digest).Finish();
     all.Add(agent.digest);
     agents_.push_back(std::move(agent));
   }
-  for (const CellWrite& cell : cells_) all.Add(cell.pos.x).Add(cell.pos.y).Add(cell.value);
+  for (const CellWrite& cell : cells_) cell.Hash(all);
   record_ = {Now(), what, agents_, cells_, all.Finish()};
   return record_;
 }

@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "sim/scheduler.h"
+#include "base/error.h"
+#include "sim/dependency_graph.h"
+#include "sim/run/run.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::sim {

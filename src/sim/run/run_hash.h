@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/digest.h"
-#include "sim/scheduler.h"
+#include "sim/run_observer.h"
 
 namespace throng::sim {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "llm/llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 #include "sim/world.h"
 
 namespace throng::sim {
@@ -21,7 +21,7 @@ struct VerifyRun {
   std::optional<uint64_t> shuffle;  // delay and reorder answers by this seed
 };
 
-// single, lockstep, ooo, speculative, and the last two with so many shuffled timings.
+// Every mode, and ooo and speculative with this many shuffled timings each.
 std::vector<VerifyRun> StandardRuns(int shuffled);
 
 struct VerifiedRun {

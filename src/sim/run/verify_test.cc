@@ -1,4 +1,4 @@
-#include "sim/verify.h"
+#include "sim/run/verify.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -19,7 +19,7 @@ inline std::string OneLine(std::string_view text) {
   return line.substr(begin, line.find_last_not_of(' ') + 1 - begin);
 }
 
-class RecentLines {
+class ShortMemory {
  public:
   void Add(std::string line) {
     if (lines_.size() == kLines) lines_.erase(lines_.begin());

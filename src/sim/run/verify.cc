@@ -1,4 +1,4 @@
-#include "sim/verify.h"
+#include "sim/run/verify.h"
 
 #include <algorithm>
 #include <map>
@@ -90,14 +90,13 @@ std::string DescribeDifference(const World& world, const VerifiedRun& a, const R
 }  // namespace
 
 std::vector<VerifyRun> StandardRuns(int shuffled) {
-  std::vector<VerifyRun> runs = {{"single", Mode::kSingle, {}},
-                                 {"lockstep", Mode::kLockstep, {}},
-                                 {"ooo", Mode::kOutOfOrder, {}},
-                                 {"speculative", Mode::kSpeculative, {}}};
+  std::vector<VerifyRun> runs;
+  for (const Mode mode : kModes) runs.push_back({ModeName(mode), mode, {}});
   for (int i = 1; i <= shuffled; ++i) {
     const auto seed = static_cast<uint64_t>(i);
-    runs.push_back({fmt::format("ooo, shuffled {}", i), Mode::kOutOfOrder, seed});
-    runs.push_back({fmt::format("speculative, shuffled {}", i), Mode::kSpeculative, seed});
+    for (const Mode mode : {Mode::kOutOfOrder, Mode::kSpeculative}) {
+      runs.push_back({fmt::format("{}, shuffled {}", ModeName(mode), i), mode, seed});
+    }
   }
   return runs;
 }

@@ -1,4 +1,4 @@
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -117,7 +117,7 @@ TEST(Regions, WhatIsOutsideIsRefusedNamingAgentAndCell) {
   }
 }
 
-TEST(Scheduler, SingleModeHasOneCallInFlight) {
+TEST(Run, SingleModeHasOneCallInFlight) {
   const WalkerWorld world(WalkerOptions{});
   RunOptions options;
   options.mode = Mode::kSingle;
@@ -129,7 +129,7 @@ TEST(Scheduler, SingleModeHasOneCallInFlight) {
   EXPECT_NEAR(result.stats.parallelism, 1.0, 1e-9);
 }
 
-TEST(Scheduler, OutOfOrderIsFasterThanLockstepAndThatThanSingle) {
+TEST(Run, OutOfOrderIsFasterThanLockstepAndThatThanSingle) {
   WalkerOptions walkers;
   walkers.width = walkers.height = 200;
   walkers.agents = 30;
@@ -141,7 +141,7 @@ TEST(Scheduler, OutOfOrderIsFasterThanLockstepAndThatThanSingle) {
   EXPECT_GT(ooo.stats.parallelism, lockstep.stats.parallelism);
 }
 
-TEST(Scheduler, AFailedCallEndsTheRunAndCancelsTheOthers) {
+TEST(Run, AFailedCallEndsTheRunAndCancelsTheOthers) {
   const WalkerWorld world(WalkerOptions{});
   RunOptions options;
   options.steps = kSteps;
@@ -159,7 +159,7 @@ TEST(Scheduler, AFailedCallEndsTheRunAndCancelsTheOthers) {
   EXPECT_EQ(llm.InFlight(), 0u);
 }
 
-TEST(Scheduler, StopsWhenAsked) {
+TEST(Run, StopsWhenAsked) {
   const WalkerWorld world(WalkerOptions{});
   std::atomic<bool> stop = false;
   RunOptions options;
@@ -177,7 +177,7 @@ TEST(Scheduler, StopsWhenAsked) {
   EXPECT_EQ(llm.InFlight(), 0u);
 }
 
-TEST(Scheduler, ZeroStepsHashTheStart) {
+TEST(Run, ZeroStepsHashTheStart) {
   const WalkerWorld world(WalkerOptions{});
   HashLlm llm(1);
   const RunResult result = RunWorld(world, llm, RunOptions{});
@@ -185,7 +185,7 @@ TEST(Scheduler, ZeroStepsHashTheStart) {
   EXPECT_NE(result.start_hash, Digest{});
 }
 
-TEST(Scheduler, SeedsChangeTheRun) {
+TEST(Run, SeedsChangeTheRun) {
   WalkerOptions walkers;
   const WalkerWorld world(walkers);
   RunOptions options;
@@ -220,7 +220,7 @@ class ParallelAsker : public WalkerWorld {
   Task<void> Resolve(Step, const std::vector<Member>&, Commit&) const override { co_return; }
 };
 
-TEST(Scheduler, TasksOfOneAgentRunConcurrently) {
+TEST(Run, TasksOfOneAgentRunConcurrently) {
   WalkerOptions walkers;
   walkers.agents = 1;
   const ParallelAsker world(walkers);

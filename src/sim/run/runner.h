@@ -1,4 +1,4 @@
-// A run while it lasts: RunWorld of scheduler.h.
+// A run while it lasts: RunWorld of run.h.
 #pragma once
 
 #include <deque>
@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "sim/cluster_run.h"
-#include "sim/guess/speculation.h"
-#include "sim/run_hash.h"
-#include "sim/run_table.h"
-#include "sim/scheduler.h"
+#include "sim/guess/speculator.h"
+#include "sim/run/run.h"
+#include "sim/run/run_hash.h"
+#include "sim/run/run_table.h"
 #include "sim/world_state.h"
 
 namespace throng::sim {

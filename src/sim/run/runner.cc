@@ -1,4 +1,4 @@
-#include "sim/scheduler.h"
+#include "sim/run/runner.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,8 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "sim/runner.h"
-#include "sim/state_change.h"
+#include "sim/run/state_change.h"
 
 namespace throng::sim {
 
@@ -66,7 +65,8 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
     graph_.AddPause(intervention.step);
   }
   if (options.mode == Mode::kSpeculative) {
-    speculator_ = std::make_unique<Speculator>(world, llm, options, graph_, state_, stats_);
+    speculator_ = std::make_unique<Speculator>(world, llm, options.speculation, options.steps, context_.seeds,
+                                               graph_, state_, stats_);
   }
 }
 
