@@ -46,7 +46,7 @@ void AddResume(CLI::App& app) {
       "resume", "Go on with a run from its journal, without repeating a call that it has answered");
   const auto options = std::make_shared<Options>();
   command->add_option("journal", options->journal, "What throng run wrote")->required();
-  AddModeFlag(*command, options->simulation.mode);
+  AddModeFlag(*command, options->simulation.mode, "that of the run");
   AddBackendFlags(*command, options->simulation);
   AddLimitFlags(*command, options->simulation.limits);
   AddInteractiveFlags(*command, options->simulation.limits);

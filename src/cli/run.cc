@@ -72,7 +72,7 @@ void AddRun(CLI::App& app) {
       app.add_subcommand("run", "Simulate a scenario, and keep a journal from which it can be resumed");
   const auto options = std::make_shared<Options>();
   AddWorldFlags(*command, options->simulation);
-  AddModeFlag(*command, options->simulation.mode);
+  AddModeFlag(*command, options->simulation.mode, "ooo");
   AddEventFlags(*command, options->simulation);
   AddBackendFlags(*command, options->simulation);
   AddLimitFlags(*command, options->simulation.limits);

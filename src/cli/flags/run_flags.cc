@@ -59,16 +59,16 @@ void AddWorldFlags(CLI::App& command, app::Simulation& simulation) {
   AddCouplingFlag(command, simulation.coupling, kSimulation);
 }
 
-void AddModeFlag(CLI::App& command, std::string& mode) {
+void AddModeFlag(CLI::App& command, std::string& mode, const std::string& by_default) {
   command
       .add_option(
           "--mode", mode,
           "Order of execution, which changes no result: one call at a time; all agents step by step; out "
           "of order, so that only agents who can meet wait for each other; the same with calls asked "
-          "ahead on a guess")
+          "ahead on a guess; default: " +
+              by_default)
       ->group(kSimulation)
-      ->check(CLI::IsMember(sim::ModeNames()))
-      ->capture_default_str();
+      ->check(CLI::IsMember(sim::ModeNames()));
 }
 
 void AddEventFlags(CLI::App& command, app::Simulation& simulation) {

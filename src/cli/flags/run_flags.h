@@ -21,7 +21,8 @@ struct OutputFlags {
 // What is simulated: not for resume, which reads it in the journal.
 void AddWorldFlags(CLI::App& command, app::Simulation& simulation);
 // --mode; --coupling.
-void AddModeFlag(CLI::App& command, std::string& mode);
+// by_default: in words.
+void AddModeFlag(CLI::App& command, std::string& mode, const std::string& by_default);
 void AddCouplingFlag(CLI::App& command, std::string& coupling, const char* group);
 // --event and --events.
 void AddEventFlags(CLI::App& command, app::Simulation& simulation);
