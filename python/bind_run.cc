@@ -7,11 +7,10 @@
 #include <string>
 #include <utility>
 
+#include "app/run.h"
+#include "app/verify_backends.h"
 #include "base/error.h"
 #include "journal/journal.h"
-#include "journal/journaled_llm.h"
-#include "journal/temporary_journal.h"
-#include "llm/decorators/shuffle.h"
 #include "python/backend.h"
 #include "python/bind.h"
 #include "python/change.h"
@@ -55,65 +54,35 @@ sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, c
   return options;
 }
 
-// Sessions of the journal end in any case: with "done", or with what went wrong.
-class Session {
- public:
-  Session(const std::string& path, bool resume, const PythonWorld& world, const sim::RunOptions& options,
-          const std::string& backend) {
-    if (resume && std::filesystem::exists(path)) {
-      journal_ = journal::Journal::OpenToWrite(path);
-      journal_->CheckSame(world, options, backend);
-    } else {
-      journal_ = journal::Journal::Create(path);
-      journal_->Begin({{journal::JournalKeys::kMap, world.MapJson()}}, world, options, backend);
-    }
-    journal_->StartSession();
+// Begun, or opened to go on.
+std::unique_ptr<journal::Journal> OpenJournal(const std::string& path, bool resume, const PythonWorld& world,
+                                              const sim::RunOptions& options, const std::string& backend) {
+  if (resume && std::filesystem::exists(path)) {
+    std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToWrite(path);
+    journal->CheckSame(world, options, backend);
+    return journal;
   }
-  ~Session() {
-    if (ended_) return;
-    try {
-      journal_->EndSession("stopped by an error");
-    } catch (const Error&) {
-      // A journal that cannot be written any more: the run's own error says it.
-    }
-  }
-  void EndWell(const Digest& hash) {
-    journal_->SetHash(hash);
-    journal_->EndSession("done");
-    ended_ = true;
-  }
-  journal::Journal& Get() { return *journal_; }
-
- private:
-  std::unique_ptr<journal::Journal> journal_;
-  bool ended_ = false;
-};
+  std::unique_ptr<journal::Journal> journal = journal::Journal::Create(path);
+  journal->Begin({{journal::JournalKeys::kMap, world.MapJson()}}, world, options, backend);
+  return journal;
+}
 
 py::dict RunOn(const PythonWorld& world, BackendSource& source, sim::RunOptions options,
                const std::string& journal_path, bool resume) {
   Outcome outcome(world);
   options.observers.push_back(&outcome);
-  std::unique_ptr<llm::Llm> backend = source.Make();
-  sim::RunResult result;
-  uint64_t replayed = 0;
-  if (journal_path.empty()) {
-    Unlocked unlocked(std::move(backend));
-    result = sim::RunWorld(world, unlocked, options);
-  } else {
-    Session session(journal_path, resume, world, options, backend->Identity());
-    options.observers.push_back(&session.Get());
-    options.interventions = session.Get().Interventions();
-    options.source = &session.Get();
-    auto journaled = std::make_unique<journal::JournaledLlm>(*backend, session.Get());
-    const journal::JournaledLlm& counts = *journaled;
-    Unlocked unlocked(std::move(journaled));
-    result = sim::RunWorld(world, unlocked, options);
-    replayed = counts.NumReplayed();
-    session.EndWell(result.hash);
+  const std::unique_ptr<llm::Llm> backend = source.Make();
+  std::unique_ptr<journal::Journal> journal;
+  if (!journal_path.empty()) {
+    journal = OpenJournal(journal_path, resume, world, options, backend->Identity());
   }
-  py::dict described = DescribeRun(result, options.mode);
+  const auto unlocked = [](std::unique_ptr<llm::Llm> llm) -> std::unique_ptr<llm::Llm> {
+    return std::make_unique<Unlocked>(std::move(llm));
+  };
+  const app::RunOutcome run = app::Run(world, *backend, options, {{}, journal.get(), unlocked});
+  py::dict described = DescribeRun(run.result, options.mode);
   described["steps"] = options.steps;
-  described["replayed_calls"] = replayed;
+  described["replayed_calls"] = run.replayed;
   described["journal"] = journal_path.empty() ? py::object(py::none()) : py::str(journal_path);
   outcome.AddTo(described);
   return described;
@@ -136,24 +105,12 @@ py::dict Run(const py::object& world_object, const py::object& llm, const std::s
 
 sim::VerifyReport VerifyWorlds(const py::object& make_world, BackendSource& source,
                                const sim::RunOptions& options, int shuffled, Failure& failure) {
-  std::unique_ptr<journal::TemporaryJournal> recording;
-  std::unique_ptr<llm::Llm> recorded;
-  if (!source.IsRepeatable()) {
-    recording = std::make_unique<journal::TemporaryJournal>();
-    recorded = source.Make();
-  }
+  app::VerifyBackends backends([&] { return source.Make(); }, source.IsRepeatable());
   const auto make_python_world = [&]() -> std::unique_ptr<sim::World> {
     return std::make_unique<PythonWorld>(make_world(), options.seed, failure);
   };
   const auto make_llm = [&](const sim::VerifyRun& run) -> std::shared_ptr<llm::Llm> {
-    std::unique_ptr<llm::Llm> llm;
-    if (recorded != nullptr) {
-      llm = std::make_unique<journal::JournaledLlm>(*recorded, recording->Get());
-    } else {
-      llm = source.Make();
-    }
-    if (run.shuffle.has_value()) llm = std::make_unique<llm::ShuffleLlm>(std::move(llm), *run.shuffle);
-    return std::make_shared<Unlocked>(std::move(llm));
+    return std::make_shared<Unlocked>(backends.For(run));
   };
   return sim::Verify(make_python_world, make_llm, sim::StandardRuns(shuffled), options);
 }

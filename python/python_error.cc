@@ -34,6 +34,17 @@ void Translate(std::exception_ptr thrown) {
   }
 }
 
+// "RuntimeError: stop"; of our own errors the message alone.
+std::string DescribeException(const py::object& value) {
+  const auto name = py::cast<std::string>(py::type::of(value).attr("__name__"));
+  try {
+    const auto message = py::cast<std::string>(py::str(value));
+    return PyErr_GivenExceptionMatches(value.ptr(), g_error_class) != 0 ? message : name + ": " + message;
+  } catch (const py::error_already_set&) {  // of its __str__
+    return name;
+  }
+}
+
 }  // namespace
 
 void AddErrors(py::module_& module) {
@@ -49,12 +60,12 @@ void Failure::Keep(const std::string& where) {
   try {
     throw;
   } catch (const py::error_already_set& error) {
+    const py::object& value = error.value();
     if (!kept_) {
       kept_ = std::current_exception();
-      const py::object value = error.value();
       if (py::hasattr(value, "add_note")) value.attr("add_note")("in the run: " + where);  // Python 3.11
     }
-    throw MakeError(ErrorCode::kInvalid, "the world's Python code raised an exception");
+    throw Error(ErrorCode::kInvalid, DescribeException(value));  // the run says where
   }
 }
 

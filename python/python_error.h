@@ -13,7 +13,8 @@ namespace throng::python {
 void AddErrors(pybind11::module_& module);
 
 // The first exception that Python code raised in a run. The floors below know only throng::Error: they get
-// one that stops the run, and whoever started the run raises the original again, with its traceback.
+// one that stops the run and says the same, and whoever started the run raises the original again, with its
+// traceback.
 class Failure {
  public:
   // Called with the exception being handled: keeps it, with a note of where it happened, and throws an Error

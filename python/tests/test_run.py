@@ -1,8 +1,10 @@
 """throng.run and throng.verify: one result in every mode, journals, exceptions, misuse."""
 
+import contextlib
 import enum
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -119,6 +121,45 @@ class JournalTest(unittest.TestCase):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
         self.path = os.path.join(self.folder.name, "a.journal")
+
+    def manifest(self, key):
+        with contextlib.closing(sqlite3.connect(self.path)) as database:
+            row = database.execute("SELECT value FROM manifest WHERE key = ?", (key,)).fetchone()
+        return row and row[0]
+
+    def outcomes(self):
+        with contextlib.closing(sqlite3.connect(self.path)) as database:
+            return [row[0] for row in database.execute("SELECT outcome FROM sessions ORDER BY id")]
+
+    def test_sessions_end_with_what_went_wrong(self):
+        class Failing(Line):
+            wrong = "raise"
+
+            def proceed(self, view, agent):
+                if view.step == 5 and self.wrong == "raise":
+                    raise RuntimeError("enough\nof this")
+                if view.step == 5 and self.wrong == "jump":
+                    return throng.Intent(pos=(79, 1))
+                return (yield from super().proceed(view, agent))
+
+        with self.assertRaises(RuntimeError):
+            throng.run(Failing(), "fake", mode="single", steps=8, journal=self.path)
+        Failing.wrong = "jump"
+        with self.assertRaises(throng.Error) as raised:
+            throng.run(Failing(), "fake", mode="single", steps=8, journal=self.path, resume=True)
+        Failing.wrong = ""
+        throng.run(Failing(), "fake", mode="single", steps=8, journal=self.path, resume=True)
+        first, second, third = self.outcomes()
+        self.assertRegex(first, r"agent 0 \(a0\), step 5: RuntimeError: enough$")
+        self.assertTrue(second.endswith(f"step 5: {raised.exception}"), second)
+        self.assertEqual(third, "done")
+
+    def test_the_journal_counts_tokens_in_vain(self):
+        world = lambda: Talkers(7, 3)
+        result = throng.run(world(), SLOW, mode="speculative", steps=20, journal=self.path)
+        self.assertGreater(result.wasted_tokens, 0)
+        prompt, output = map(int, self.manifest("tokens_in_vain").split(","))
+        self.assertGreater(prompt + output, 0)
 
     def test_a_run_goes_on_where_it_failed(self):
         class Failing(Line):

@@ -1,13 +1,13 @@
 """Throng runs societies of language-model agents: worlds in Python, out of order, on a compressed KV cache.
 
-A model by itself:
+A model alone:
 
 >>> import throng
 >>> model = throng.Model(kv="flashq4", threads=2)
 >>> answers = model.generate(["The park is", "The cafe is"], max_tokens=8)
 
-A society of agents: derive from ``throng.World``, then ``throng.run`` it, and ``throng.verify`` that the order of
-execution changes nothing. ``help(throng.World)`` has an example; python/examples/ has a longer one.
+A society of agents: derive a world from ``throng.World``, run it with ``throng.run``, and check with ``throng.verify``
+that the order of execution changes nothing. ``help(throng.World)`` has an example; python/examples/ has longer ones.
 """
 
 from ._native import Change, Commit, Error, View, __version__

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Completion(str):
-    """An answer: its text, which it is, and how it came about.
+    """An answer: a ``str`` of its text, with how it was made.
 
     - ``finish``: ``"stop"``, or ``"length"`` when ``max_tokens`` cut it off
-    - ``prompt_tokens``, and ``cached_prompt_tokens`` of them that the prefix cache had
+    - ``prompt_tokens``, of which ``cached_prompt_tokens`` came from the prefix cache
     - ``output_tokens``
 
     >>> answer = Completion("yes", "stop", 12, 0, 1)
@@ -39,15 +39,18 @@ class Completion(str):
 
 
 class Model:
-    """A GGUF file, its tokenizer, and an engine that batches all that it is asked.
+    """A GGUF file with its tokenizer and an engine that batches all requests.
 
-    Without a path it is the small model that comes with Throng. ``kv`` is the codec of the KV cache, as the
-    program's ``--kv`` names it (``"f16"``, ``"int8"``, ``"gear2"``, ``"flashq4"``, ...), ``keys`` and ``values``
-    those of one half alone; ``softmax`` is ``"exact"`` or ``"sas"``; ``threads=0`` means one per core;
-    ``context=0`` what the model was trained for; ``kv_budget=0`` (bytes) half of the memory that is free.
+    - ``path``: the GGUF file; without it, the small model that comes with Throng
+    - ``kv``: the codec of the KV cache, named as in the program's ``--kv`` (``"f16"``, ``"int8"``, ``"gear2"``,
+      ``"flashq4"``, ...); ``keys`` and ``values`` set the codec of one half
+    - ``softmax``: ``"exact"`` or ``"sas"``
+    - ``threads``: 0 means one per core
+    - ``context``: in tokens; 0 means what the model was trained for
+    - ``kv_budget``: in bytes; 0 means half of the free memory
 
-    Any thread may use it, several at once; Python's lock is released while it computes. One run of a world at
-    a time may have it as its backend.
+    Several threads may use a model at once; it releases Python's lock while it computes. As a backend it serves
+    one run of a world at a time.
 
     >>> model = Model(kv="flashq4", threads=2)
     >>> model.generate("Is the park open?", choices=["yes", "no"]) in ("yes", "no")
@@ -70,16 +73,16 @@ class Model:
 
     def generate(self, prompt, max_tokens=128, temperature=0.0, *, choices=(), json_schema=None, seed=0, stop=(),
                  chat=False, system="", top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0):
-        """Continues a prompt, or several in one batch: a list in, a list out, in the same order.
+        """Continues a prompt, or a list of prompts in one batch. A list returns a list in the same order.
 
         - ``choices``: the answer is exactly one of these
-        - ``json_schema``: a dict, or JSON text, that the answer fits
-        - ``seed``: with a temperature above 0, the same seed gives the same answer; equal prompts of a list draw
+        - ``json_schema``: a dict or JSON text; the answer conforms to it
+        - ``seed``: with a temperature above 0, the same seed gives the same answer; equal prompts in a list draw
           different ones
         - ``stop``: texts before which the answer ends
-        - ``chat``: the prompt is a user's message in the model's chat format, ``system`` goes before it
+        - ``chat``: the prompt is a user message in the model's chat format, preceded by ``system``
 
-        The answer to a prompt does not depend on what else is in the batch.
+        The answer to a prompt does not depend on the rest of the batch.
 
         >>> model = Model(threads=1)
         >>> a, b = model.generate(["The park is", "The cafe is"], max_tokens=4)
@@ -99,8 +102,10 @@ class Model:
         return answers[0] if single else answers
 
     def tokenize(self, text: str, *, bos: bool | None = None, special: bool = False) -> list[int]:
-        """Token ids of a text. ``bos``: begin with that token (None: if the model expects it); ``special``: names
-        of control tokens in the text become these tokens.
+        """The token ids of a text.
+
+        - ``bos``: begin with the BOS token (None: if the model expects it)
+        - ``special``: turn names of control tokens in the text into these tokens
 
         >>> model = Model(threads=1)
         >>> model.detokenize(model.tokenize("hello", bos=False))
@@ -109,13 +114,14 @@ class Model:
         return self._native.tokenize(text, self._native.adds_bos if bos is None else bos, special)
 
     def detokenize(self, ids: Sequence[int]) -> str:
-        """The text of token ids; see ``tokenize``."""
+        """The text of token ids: the inverse of ``tokenize``."""
         return self._native.detokenize(list(ids))
 
     def logits(self, ids: Sequence[int], *, last: int | None = None) -> numpy.ndarray:
-        """What the model computes after each of these tokens: float32 [tokens, vocabulary], or of the ``last``
-        so many tokens alone. Needs numpy. Keys and values go through the model's codec, as in generation; codecs that
-        are chosen by looking at the model (``"flashq-mixed"``) are refused here.
+        """The logits after each token: float32 [tokens, vocabulary]. ``last``: only after that many tokens at the end.
+
+        Needs numpy. Keys and values go through the model's codec, as in generation. Codecs that are chosen by probing
+        the model (``"flashq-mixed"``) are refused.
 
         >>> model = Model(threads=1)
         >>> ids = model.tokenize("the park")
@@ -129,28 +135,28 @@ class Model:
 
     @property
     def name(self) -> str:
-        """As the file calls itself."""
+        """The name of the model in its file."""
         return self._native.name
 
     @property
     def identity(self) -> str:
-        """All that answers depend on: weights, codec, softmax, SIMD target, chat format."""
+        """Everything that answers depend on: weights, codec, softmax, SIMD target, chat format."""
         return self._native.identity
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens there are."""
+        """The number of tokens in the vocabulary."""
         return self._native.vocab_size
 
     @property
     def context(self) -> int:
-        """Prompt and answer of one request have at most so many tokens."""
+        """The largest number of tokens of a request, prompt and answer together."""
         return self._native.context
 
     @property
     def stats(self) -> dict[str, float]:
-        """Bytes of the KV cache: ``kv_bytes``, ``kv_bytes_peak``, ``kv_bytes_per_token`` (of sealed blocks) and,
-        to compare, ``f16_bytes_per_token``."""
+        """Sizes of the KV cache in bytes: ``kv_bytes``, ``kv_bytes_peak``, ``kv_bytes_per_token`` (sealed blocks) and,
+        for comparison, ``f16_bytes_per_token``."""
         return self._native.stats()
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Runs of worlds, and the proof that the order of execution changes nothing."""
+"""Running worlds, and verifying that the order of execution changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Llm = "Model | str | Callable[[Call], str]"
 
 
 class Event(NamedTuple):
-    """A line of a run's chronicle.
+    """A line of a run's chronicle: what an agent did in a step.
 
     >>> Event(12, 0, "say", "hello").kind
     'say'
@@ -31,17 +31,17 @@ class Event(NamedTuple):
 
 @dataclass
 class RunResult:
-    """What a run has come to.
+    """The result of a run.
 
-    - ``hash``: of all that happened; the same in every mode. ``step_hashes``: step by step.
+    - ``hash``: of everything that happened, the same in every mode; ``step_hashes``: one per step
     - ``calls``, ``prompt_tokens``, ``cached_prompt_tokens``, ``output_tokens``; ``replayed_calls``: answered by the
       journal
-    - ``parallelism``: requests in flight, on average; ``backend_s``: seconds on the backend's clock (virtual for
-      "fake" and "latency"); ``wall_s``
-    - ``clusters``, ``largest_cluster`` (agents), ``max_spread`` (steps between two agents at any moment)
-    - ``speculated_calls``: asked ahead on a guess; ``wasted_tokens``: of those that no step used
-    - ``agents``, ``cells``: how they are in the end, those who left too (``Agent.present``); ``events``: the chronicle, by step and agent (not in the runs
-      of ``verify``)
+    - ``parallelism``: average number of requests in flight; ``backend_s``: seconds on the backend's clock (virtual
+      for "fake" and "latency"); ``wall_s``: seconds of wall time
+    - ``clusters``; ``largest_cluster``, in agents; ``max_spread``: the largest number of steps between two agents
+    - ``speculated_calls``: asked ahead on a guess; ``wasted_tokens``: tokens of those that no step used
+    - ``agents``, ``cells``: their final state, including agents that left (``Agent.present``); ``events``: the
+      chronicle, by step and agent. ``verify`` leaves these three empty.
     - ``journal``: its path, if there is one
     """
 
@@ -70,10 +70,10 @@ class RunResult:
 
 @dataclass
 class VerifyReport:
-    """What ``verify`` found; true when all runs are equal.
+    """The result of ``verify``; true when all runs are equal.
 
-    - ``difference``: a sentence that names the first step and agent that differ, "" if none does
-    - ``runs``: a RunResult by the name of the run, up to the first that differs
+    - ``difference``: a sentence that names the first step and agent that differ; "" if all runs are equal
+    - ``runs``: the RunResult of each run by its name, up to the first that differs
     """
 
     difference: str
@@ -95,19 +95,20 @@ class VerifyReport:
 def run(world: World, llm: Llm = "local", *, mode: str = "ooo", steps: int, seed: int = 1,
         journal: str | os.PathLike[str] | None = None, resume: bool = False, coupling: str = "paper",
         progress: Callable[..., None] | None = None, events: Sequence[tuple[int, str]] = ()) -> RunResult:
-    """Runs a world until every agent has done so many steps.
+    """Runs a world until every agent has done ``steps`` steps.
 
-    - ``llm``: who answers: a ``Model``, the name of a backend ("local", "fake:latency=1", "latency",
+    - ``llm``: what answers calls: a ``Model``, the name of a backend ("local", "fake:latency=1", "latency",
       "http://HOST:PORT", "replay:FILE"), or a function of a ``Call`` that returns text
-    - ``mode``: "ooo" (agents that cannot see each other do not wait for each other), "lockstep" or "single"
-    - ``seed``: makes another run of the same world
-    - ``journal``: a file that keeps every answer as it arrives and all that happens. With ``resume``, a file that is
-      there goes on, and no call is made again whose answer it has.
-    - ``coupling``: "paper", or "versioned" (agents may come closer to each other at different steps: faster)
-    - ``events``: what comes from outside, ``(step, text)``, for ``World.intervene``
+    - ``mode``: "ooo" (agents that cannot see each other do not wait for each other), "speculative" (as "ooo", and
+      calls are asked ahead on a guess), "lockstep" or "single"
+    - ``seed``: another seed gives another run of the same world
+    - ``journal``: a file that records every answer as it arrives and everything that happens
+    - ``resume``: continue the journal if it exists, without repeating calls whose answers it has
+    - ``coupling``: "paper", or "versioned" (agents at different steps may come closer to each other: faster)
+    - ``events``: interventions from outside, ``(step, text)``, passed to ``World.intervene``
     - ``progress``: called about once a second with the keywords ``step, front_step, calls, in_flight, wall_s``
 
-    An exception in the world's code, or Ctrl-C, stops the run and comes out here, with a note of the agent and step.
+    An exception in the world's code, or Ctrl-C, stops the run and is raised here, with a note of the agent and step.
 
     >>> import throng
     >>> class Clock(throng.World):
@@ -127,10 +128,11 @@ def run(world: World, llm: Llm = "local", *, mode: str = "ooo", steps: int, seed
 def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread=0.9", *, steps: int,
            seed: int = 1, shuffled: int = 2, coupling: str = "paper",
            events: Sequence[tuple[int, str]] = ()) -> VerifyReport:
-    """Runs a world in every mode, and out of order ``shuffled`` times with answers that come late and in another
-    order, and compares what happened. The factory makes it anew for each run.
+    """Runs a world in every mode and compares what happened.
 
-    A backend's answers must depend on the request alone; those of a server are recorded in the first run.
+    It also runs out of order and speculatively ``shuffled`` times each, with answers delayed and reordered. The
+    factory makes a new world for each run. A backend's answers must depend on the request alone; a server's answers
+    are recorded in the first run.
 
     >>> import throng
     >>> class Dice(throng.World):

@@ -1,4 +1,4 @@
-"""Where agents are: cells of a grid, places on a plane, or nodes of a network."""
+"""Spaces for agents: cells of a grid, places on a plane, or nodes of a network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, Sequence, Union
 
 
 class Pos(NamedTuple):
-    """A cell of a grid, or a place on a plane, in metres. Wherever one is expected, a pair of numbers will do.
+    """A cell of a grid, or a place on a plane in metres. A plain pair of numbers works wherever one is expected.
 
     >>> Pos(3, 4) == (3, 4), Pos(3, 4).x
     (True, 3)
@@ -24,10 +24,10 @@ Position = Union[Pos, "tuple[float, float]", int]
 
 @dataclass(frozen=True)
 class Plane:
-    """A continuous plane from (0, 0) to (width, height), in metres; distances are Euclid's.
+    """A continuous plane from (0, 0) to (width, height), in metres, with Euclidean distances.
 
-    A position is rounded to 1/256 m, so that distances, and with them every hash, are exact on all machines; messages
-    about what is too far away count in these units. Radius and speed are metres, too, and need not be whole numbers.
+    Positions are rounded to 1/256 m, so distances and hashes are exact on all machines. Error messages about
+    distances count in these units. Radius and speed are in metres and need not be whole numbers.
 
     >>> Plane(120, 80.5).width
     120
@@ -38,7 +38,7 @@ class Plane:
 
     @staticmethod
     def towards(start: tuple[float, float], target: tuple[float, float], metres: float) -> Pos:
-        """From ``start`` straight on to ``target``, but ``metres`` at most: never too far, whatever is rounded.
+        """Goes from ``start`` straight towards ``target``, by at most ``metres``. Rounding never makes it longer.
 
         >>> Plane.towards((0, 0), (30, 40), 1.25)
         Pos(x=0.75, y=1.0)
@@ -54,11 +54,11 @@ class Plane:
 
 @dataclass(frozen=True)
 class Network:
-    """Who follows whom: ``follows[i]`` has the nodes that node ``i`` reads. A position is the number of a node.
+    """Who follows whom: ``follows[i]`` lists the nodes that node ``i`` reads. A position is the number of a node.
 
-    Nobody moves (``max_velocity`` is 0). An agent sees the agents at the nodes that it follows, and what is written
-    there; with a ``perception_radius`` of more than 1, also those that these follow, hop by hop. It writes at its own
-    node, so news go one hop a step. Whoever is followed never waits for followers.
+    Nobody moves (``max_velocity`` is 0). An agent sees the agents at the nodes it follows and what is written there.
+    With a ``perception_radius`` above 1 it also sees the nodes that these follow, hop by hop. It writes only at its
+    node, so news travel one hop per step. An agent never waits for its followers.
 
     >>> Network([[1, 2], [2], []]).follows[0]
     [1, 2]

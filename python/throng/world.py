@@ -1,4 +1,4 @@
-"""Worlds and what they are made of."""
+"""Worlds, agents, calls and intents."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ if TYPE_CHECKING:
 
 
 class Agent(NamedTuple):
-    """What an agent is at the start of a step. To describe a new world, give ``name`` and ``pos``, and what it is
-    doing and knows:
+    """An agent at the start of a step. ``World.agents`` gives at least its ``name`` and ``pos``:
 
     >>> Agent("Ann", Pos(3, 4), status="asleep", mind={"plans": ["wake up"]}).name
     'Ann'
 
     - ``pos``, ``status``: what others see of it
-    - ``mind``: what only it knows: plain data (None, bool, int, float, str, bytes, lists, tuples, dicts, enums,
-      named tuples, frozen dataclasses). It is frozen: lists become tuples, and dicts read-only. To change it, an
-      agent gives a new one.
-    - ``id``: counts the agents of the world from 0; set by the run
+    - ``mind``: what only the agent knows, as plain data (None, bool, int, float, str, bytes, lists, tuples, dicts,
+      enums, named tuples, frozen dataclasses). It is frozen: lists become tuples, and dicts read-only. To change it,
+      return a new one in an ``Intent``.
+    - ``id``: the agent's index in the world, from 0; set by the run
     - ``intent``: in ``World.resolve``, what ``World.proceed`` returned
     - ``present``: whether it is there; in ``World.agents``, False for an id that is free for a birth or an arrival
-    - ``perception_radius``, ``max_velocity``: its own, where they differ from those of the ``World``; in a step, those
-      that it has
+    - ``perception_radius``, ``max_velocity``: in ``World.agents``, None for those of the ``World``; in a step, the
+      agent's values
     """
 
     name: str
@@ -41,7 +40,7 @@ class Agent(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """What an agent sees of another one; made by ``View.neighbours``.
+    """What an agent sees of another agent; made by ``View.neighbours``.
 
     >>> Neighbour(1, "Ben", Pos(0, 0), "reading").status
     'reading'
@@ -55,12 +54,15 @@ class Neighbour(NamedTuple):
 
 @dataclass(frozen=True)
 class Call:
-    """A question to the language model; ``yield`` it in ``World.proceed`` or ``World.resolve`` to get the answer, a
-    ``Completion``. Several at once: yield a list, get a list.
+    """A question to the language model.
 
-    - ``choices``: the answer is exactly one of these; ``json_schema`` (a dict or text): JSON that fits it
-    - ``function``: what the call is for, a word for statistics and journals
-    - ``agent``: who asks; needed in ``World.resolve`` only
+    ``yield`` it in ``World.proceed`` or ``World.resolve`` to get the answer, a ``Completion``. Yield a list to ask
+    several at once; the answers come as a list.
+
+    - ``choices``: the answer is exactly one of these
+    - ``json_schema``: a dict or JSON text; the answer conforms to it
+    - ``function``: a word for what the call does, used in statistics and journals
+    - ``agent``: who asks; needed only in ``World.resolve``
 
     >>> Call("Where to?", choices=["home", "work"], max_tokens=8).choices
     ['home', 'work']
@@ -82,7 +84,7 @@ class Call:
 
 
 class _Unchanged:
-    """The mind stays as it is: None is a mind, too."""
+    """Keeps the mind as it is. None would not do: it is a valid mind."""
 
     def __repr__(self) -> str:
         return "UNCHANGED"
@@ -93,9 +95,9 @@ UNCHANGED: Any = _Unchanged()
 
 @dataclass(frozen=True)
 class Intent:
-    """What an agent wants to do, in the form that ``World.resolve`` understands unless a world has its own.
+    """What an agent wants to do. The default ``World.resolve`` understands it; a world may use another form.
 
-    - ``pos``, ``status``, ``mind``: what it becomes; what is not given stays
+    - ``pos``, ``status``, ``mind``: the agent's new values; those not given stay as they are
     - ``write``: texts for cells, by position
     - ``events``: lines of the chronicle, ``(kind, text)``
 
@@ -111,13 +113,15 @@ class Intent:
 
 
 class World:
-    """A space, its agents, and what they do; derive from it.
+    """A space, its agents, and what they do. Derive your world from it.
 
-    A step of one cluster (agents so near each other that they could affect each other in this step) goes so:
-    every member's ``proceed`` reads the start of the step and returns what it wants to do; then ``resolve`` turns
-    all this into writes, which are seen from the next step on. Agents that are far from each other need not be
-    at the same step: to keep every mode's result the same, both methods must depend on their arguments alone.
-    Nothing that they change on ``self`` or elsewhere may be read later, and chance comes from ``view.random``.
+    A cluster is a set of agents near enough to affect each other in a step. In each step of a cluster, every
+    member's ``proceed`` reads the start of the step and returns what the agent wants to do. Then ``resolve`` turns
+    these intents into writes, which are visible from the next step on.
+
+    Agents far from each other may be at different steps. For the result to be the same in every mode, both methods
+    must depend on their arguments alone: do not read anything that an earlier step changed on ``self`` or elsewhere,
+    and draw random numbers from ``view.random``.
 
     >>> import throng
     >>> class Walkers(throng.World):
@@ -136,32 +140,33 @@ class World:
     (10, True)
     """
 
-    #: In journals and messages; None: the name of the class.
+    #: The name in journals and messages; None: the name of the class.
     name: str | None = None
-    #: A ``throng.Plane`` or a ``throng.Network``; None: a grid, of which the next three are.
+    #: A ``throng.Plane`` or a ``throng.Network``; None: a grid, described by the next three attributes.
     space: Plane | Network | None = None
     #: Cells are (0, 0) to (width - 1, height - 1).
     width: int = 64
     height: int = 64
     #: How distances are measured: "chebyshev" (a king's moves), "manhattan" or "euclid".
     metric: str = "chebyshev"
-    #: How far an agent sees, in cells, metres or hops; ``Agent`` may have its own. None: 4, on networks 1.
+    #: How far an agent sees, in cells, metres or hops; an ``Agent`` may override it. None: 4, on networks 1.
     perception_radius: float | None = None
-    #: How far anything moves, or is written from where an agent stands, in one step; ``Agent`` may have its own. None:
-    #: 1, on networks 0.
+    #: How far an agent moves or writes in one step, from where it stands; an ``Agent`` may override it. None: 1, on
+    #: networks 0.
     max_velocity: float | None = None
-    #: What ``commit.announce`` says is heard so many steps later, and no two agents are further apart than that; 0:
+    #: The number of steps after which ``commit.announce`` is heard. No two agents are further apart than that. 0:
     #: nobody announces anything.
     horizon: int = 0
 
     def agents(self) -> Iterable[Agent]:
-        """Those who live here, as they are before step 0; an agent's id is its place in this list."""
+        """The agents as they are before step 0. An agent's id is its index in this list."""
         raise NotImplementedError(f"{type(self).__name__} needs a method agents() that returns a list of throng.Agent")
 
     def proceed(self, view: View, agent: Agent) -> Generator[Call | list[Call], Any, Any] | Any:
-        """One step of one agent: returns what it wants to do, an ``Intent``, a list of them or None; with a
-        ``resolve`` of your own, anything. To ask the language model, write a generator that yields calls; a
-        function that does not yield is fine, too.
+        """One step of one agent. Returns what it wants to do: an ``Intent``, a list of them, or None.
+
+        With a custom ``resolve`` it may return anything. To ask the language model, write a generator that yields
+        calls; without calls, an ordinary function is enough.
 
         Example::
 
@@ -173,9 +178,10 @@ class World:
         raise NotImplementedError(f"{type(self).__name__} needs a method proceed(view, agent)")
 
     def resolve(self, step: int, members: list[Agent], commit: Commit) -> Generator[Call | list[Call], Any, None] | None:
-        """Turns the intents of a cluster into writes; ``members`` are ordered by id. This one writes what each
-        ``Intent`` says. A world in which intents can be in conflict (two agents, one chair) has its own; it may
-        yield calls (conversations), each with the ``agent`` that asks.
+        """Turns the intents of a cluster into writes; ``members`` are ordered by id.
+
+        The default writes what each ``Intent`` says. Override it if intents can conflict (two agents, one chair). It
+        may yield calls (conversations), each with the ``agent`` that asks.
 
         Example::
 
@@ -200,22 +206,22 @@ class World:
                     commit.event(agent, kind, text)
 
     def links(self) -> Iterable[tuple[int, int, int]]:
-        """Dependencies that distances do not show: ``(step, agent, agent)``, two that run this step together
+        """Dependencies that distances do not show: ``(step, agent, agent)``. The two agents run this step together,
         however far apart they are."""
         return []
 
     def barriers(self) -> Iterable[int]:
-        """Steps, ascending, that no agent begins before all have reached them. In the step before one, agents may
-        jump any distance."""
+        """Steps, ascending, that no agent begins before all have reached them. In the step before a barrier, agents
+        may jump any distance."""
         return []
 
     def announcements(self) -> Iterable[tuple[int, str]]:
-        """What all agents are told from some step on, and is known from the start: ``(step, text)``."""
+        """Announcements known from the start: ``(step, text)``. All agents hear the text from that step on."""
         return []
 
     def intervene(self, change: Change, what: str) -> None:
-        """Lets one of the ``events`` of ``throng.run`` happen: all agents have done the steps before it, none has begun
-        it. ``what`` is in this world's own words; what the state makes impossible is to be passed over.
+        """Applies one of the ``events`` of ``throng.run``. All agents have done the steps before it, and none has begun
+        it. ``what`` is the event's text, in words that this world defines. Ignore what the state makes impossible.
 
         Example::
 
@@ -226,8 +232,8 @@ class World:
         raise NotImplementedError(f"{type(self).__name__} needs a method intervene(change, what) for events")
 
     def parameters(self) -> Any:
-        """What else the world depends on, as plain data: a journal does not go on with a world whose parameters
-        are others."""
+        """Everything else the world depends on, as plain data. A journal cannot be resumed with a world whose
+        parameters differ."""
         return None
 
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,8 +16,8 @@
 #include "base/log.h"
 #include "base/thread_pool.h"
 #include "bench/attention_speed.h"
-#include "cli/codec_list.h"
 #include "cli/commands.h"
+#include "cli/flags/codec_lists.h"
 #include "kv/codec_table.h"
 
 namespace throng::cli {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <ctime>
 #include <memory>
@@ -10,12 +11,16 @@
 #include <string>
 #include <vector>
 
+#include "app/backend.h"
+#include "app/run_options.h"
+#include "app/scenario.h"
 #include "base/error.h"
+#include "base/human_bytes.h"
 #include "base/log.h"
 #include "cli/commands.h"
-#include "cli/local_flags.h"
+#include "cli/flags/local_flags.h"
+#include "cli/flags/run_flags.h"
 #include "cli/progress_line.h"
-#include "cli/simulate.h"
 #include "engine/local_llm.h"
 #include "engine/prefix/offline_eviction.h"
 #include "kv/cache/block_pool.h"
@@ -26,7 +31,7 @@ namespace throng::cli {
 namespace {
 
 struct EvictionFlags {
-  Simulation simulation;
+  app::Simulation simulation;
   std::vector<double> shares = {1.0 / 3};
   int runs = 1;
   bool json = false;
@@ -62,7 +67,7 @@ struct Measured {
   std::vector<engine::BlockPath> prompts;
 };
 
-Measured RunOnce(const EvictionFlags& flags, const Scenario& scenario, const std::string& eviction,
+Measured RunOnce(const EvictionFlags& flags, const app::Scenario& scenario, const std::string& eviction,
                  uint64_t budget) {
   engine::LocalOptions local = flags.simulation.local;
   local.eviction = eviction;
@@ -72,7 +77,7 @@ Measured RunOnce(const EvictionFlags& flags, const Scenario& scenario, const std
   Recorder llm(engine::MakeLocalLlm(local), measured.prompts);
   const std::clock_t cpu_start = std::clock();
   const sim::RunResult result =
-      sim::RunWorld(*scenario.world, llm, MakeRunOptions(flags.simulation, scenario));
+      sim::RunWorld(*scenario.world, llm, app::MakeRunOptions(flags.simulation, scenario));
   measured.cpu_seconds = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
   measured.hash = result.hash;
   measured.budget = llm.Local().Options().kv_budget_bytes;
@@ -85,7 +90,7 @@ Measured RunOnce(const EvictionFlags& flags, const Scenario& scenario, const std
 }
 
 // The one in the middle by tokens computed again.
-Measured MedianOf(const EvictionFlags& flags, const Scenario& scenario, const std::string& eviction,
+Measured MedianOf(const EvictionFlags& flags, const app::Scenario& scenario, const std::string& eviction,
                   uint64_t budget) {
   std::vector<Measured> runs;
   for (int run = 0; run < flags.runs; ++run) {
@@ -153,7 +158,7 @@ void PrintJson(const Measured& all, size_t live_bytes, const std::vector<Row>& r
 }
 
 void Run(const EvictionFlags& flags) {
-  const Scenario scenario = LoadScenario(flags.simulation);
+  const app::Scenario scenario = app::LoadScenario(flags.simulation);
   const Measured all = RunOnce(flags, scenario, "lru", flags.simulation.local.kv_budget_bytes);
   if (all.state.evicted_blocks > 0) {
     throw MakeError(

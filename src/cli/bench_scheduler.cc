@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,7 +15,7 @@
 #include "base/log.h"
 #include "bench/schedule_speed.h"
 #include "cli/commands.h"
-#include "cli/number_flags.h"
+#include "cli/flags/number_checks.h"
 
 namespace throng::cli {
 namespace {

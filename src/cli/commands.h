@@ -1,9 +1,14 @@
 // One function per subcommand: it declares the flags and what runs. Each is in the file of its name.
 #pragma once
 
-#include <CLI/CLI.hpp>
+namespace CLI {
+class App;
+}
 
 namespace throng::cli {
+
+// 0: it went well; 1: it failed; 2: it was called wrongly.
+inline constexpr int kStoppedExitCode = 3;  // a limit that the user set has stopped it, and it can go on
 
 void AddBench(CLI::App& app);
 void AddBenchEviction(CLI::App& bench);   // of `throng bench`

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -14,8 +15,8 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/thread_pool.h"
-#include "cli/codec_list.h"
 #include "cli/commands.h"
+#include "cli/flags/codec_lists.h"
 #include "cli/progress_line.h"
 #include "eval/compose.h"
 #include "eval/divergence.h"

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <future>
 #include <memory>
@@ -14,8 +15,8 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "cli/commands.h"
-#include "cli/local_flags.h"
-#include "cli/number_flags.h"
+#include "cli/flags/local_flags.h"
+#include "cli/flags/number_checks.h"
 #include "engine/local_llm.h"
 
 namespace throng::cli {

@@ -4,16 +4,19 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "app/backend.h"
+#include "app/interventions.h"
+#include "app/manifest.h"
+#include "app/scenario.h"
 #include "base/error.h"
 #include "cli/commands.h"
-#include "cli/interventions.h"
-#include "cli/run_manifest.h"
-#include "cli/simulate.h"
+#include "cli/flags/run_flags.h"
 
 namespace throng::cli {
 namespace {
@@ -22,15 +25,17 @@ namespace {
 constexpr uint32_t kInterviewCall = 1u << 30;
 
 struct Options {
-  Simulation simulation;
+  app::Simulation simulation;
+  bool json = false;
   std::string journal;
   std::string agent;
   std::string at;
   std::string question;
 };
 
-std::string AskModel(const Simulation& simulation, llm::Request request, sim::AgentId agent, sim::Step step) {
-  const std::unique_ptr<llm::Llm> backend = MakeLlm(simulation);
+std::string AskModel(const app::Simulation& simulation, llm::Request request, sim::AgentId agent,
+                     sim::Step step) {
+  const std::unique_ptr<llm::Llm> backend = app::MakeBackend(simulation);
   request.key = {.agent = agent, .step = step, .call = kInterviewCall};
   request.priority = step;
   backend->Submit(std::move(request));
@@ -43,24 +48,24 @@ std::string AskModel(const Simulation& simulation, llm::Request request, sim::Ag
 
 void Interview(Options& options, const CLI::App& command) {
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
-  FillFromManifest(*journal, command, options.simulation);
-  const Scenario scenario = LoadScenario(options.simulation);
+  app::FillFromManifest(*journal, GivenTo(command), options.simulation);
+  const app::Scenario scenario = app::LoadScenario(options.simulation);
   const town::Town* town = scenario.town;
   if (town == nullptr) {
     throw MakeError(ErrorCode::kInvalid, "journal {}: its world is {}, allowed: a town", options.journal,
                     scenario.world->Name());
   }
   const sim::AgentId agent = town->FindAgent(options.agent);
-  const sim::Step step = options.at.empty() ? journal->NumSteps() : ParseMoment(options.at, scenario);
+  const sim::Step step = options.at.empty() ? journal->NumSteps() : app::ParseMoment(options.at, scenario);
   const sim::MindPtr mind = town::MindAt(*town, *journal, agent, step);
   if (options.question.empty()) {
-    const std::string text = town->DescribeMind(agent, mind, options.simulation.json);
+    const std::string text = town->DescribeMind(agent, mind, options.json);
     fmt::print("{}{}", text, text.ends_with('\n') ? "" : "\n");
     return;
   }
   llm::Request request = town->Interview(agent, mind, step, options.question);
   const std::string answer = AskModel(options.simulation, std::move(request), agent, step);
-  if (!options.simulation.json) {
+  if (!options.json) {
     fmt::print("{}\n", answer);
     return;
   }
@@ -85,8 +90,8 @@ void AddInterview(CLI::App& app) {
                       "Step, or time of the first day (09:30); default: as far as the journal goes");
   command->add_option("--scenario", options->simulation.scenario,
                       "Folder of the town, if it was moved since");
-  command->add_flag("--json", options->simulation.json, "Print one JSON object");
-  AddLlmFlags(*command, options->simulation);
+  command->add_flag("--json", options->json, "Print one JSON object");
+  AddBackendFlags(*command, options->simulation);
   command->footer(
       "The run is done again up to that moment with the answers of the journal, so no model is called for\n"
       "it; only the question goes to one, that of the run unless a flag says otherwise. The journal stays\n"

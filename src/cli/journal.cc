@@ -1,17 +1,20 @@
 // throng journal: what a journal holds, as numbers or as text for other programs, and forks of runs.
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 
+#include "app/backend.h"
+#include "app/interventions.h"
+#include "app/manifest.h"
+#include "app/scenario.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/human_bytes.h"
 #include "cli/commands.h"
-#include "cli/interventions.h"
-#include "cli/number_flags.h"
-#include "cli/progress_line.h"
-#include "cli/run_manifest.h"
-#include "cli/simulate.h"
+#include "cli/flags/number_checks.h"
+#include "cli/flags/run_flags.h"
 #include "journal/export.h"
 #include "journal/report.h"
 
@@ -162,7 +165,7 @@ void Export(const ExportOptions& options) {
 }
 
 struct ForkOptions {
-  Simulation simulation;
+  app::Simulation simulation;
   std::string journal;
   std::string out;
   std::string at;
@@ -172,10 +175,10 @@ struct ForkOptions {
 
 // A time of day needs the scenario that the journal is of; a step is itself.
 sim::Step ForkStep(const ForkOptions& options, const journal::Journal& original, const CLI::App& command) {
-  if (options.at.find(':') == std::string::npos) return ParseMoment(options.at, Scenario());
-  Simulation simulation;
-  FillFromManifest(original, command, simulation);
-  return ParseMoment(options.at, LoadScenario(simulation));
+  if (options.at.find(':') == std::string::npos) return app::ParseMoment(options.at, app::Scenario());
+  app::Simulation simulation;
+  app::FillFromManifest(original, GivenTo(command), simulation);
+  return app::ParseMoment(options.at, app::LoadScenario(simulation));
 }
 
 void Fork(ForkOptions& options, const CLI::App& command) {
@@ -191,12 +194,12 @@ void Fork(ForkOptions& options, const CLI::App& command) {
   const std::vector<const CLI::Option*> backend = command.get_options(
       [](const CLI::Option* option) { return option->get_group() != "Options" && option->count() > 0; });
   if (!backend.empty()) {
-    FillFromManifest(*original, command, options.simulation);
-    const std::unique_ptr<llm::Llm> llm = MakeLlm(options.simulation);
+    app::FillFromManifest(*original, GivenTo(command), options.simulation);
+    const std::unique_ptr<llm::Llm> llm = app::MakeBackend(options.simulation);
     manifest.erase("kv_choice");
     manifest.erase("kv_choice_digest");
-    const Scenario scenario = LoadScenario(options.simulation);
-    for (auto& [key, value] : ManifestOf(options.simulation, scenario, *llm)) manifest[key] = value;
+    const app::Scenario scenario = app::LoadScenario(options.simulation);
+    for (auto& [key, value] : app::ManifestOf(options.simulation, scenario, *llm)) manifest[key] = value;
     manifest[journal::JournalKeys::kBackend] = llm->Identity();
   }
   manifest[journal::JournalKeys::kForks] +=
@@ -238,7 +241,7 @@ void AddFork(CLI::App& journal) {
       ->check(Whole());
   command->add_flag("--drop-events", options->drop_events,
                     "Without the events from outside that the original has after that step");
-  AddLlmFlags(*command, options->simulation);
+  AddBackendFlags(*command, options->simulation);
   command->footer(
       "throng resume goes on with it: the past is done again with the answers that were kept, and no model "
       "is\n"
@@ -258,12 +261,12 @@ struct InjectOptions {
 };
 
 void Inject(const InjectOptions& options, const CLI::App& command) {
-  Simulation simulation;
+  app::Simulation simulation;
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
-  FillFromManifest(*journal, command, simulation);
-  const Scenario scenario = LoadScenario(simulation);
+  app::FillFromManifest(*journal, GivenTo(command), simulation);
+  const app::Scenario scenario = app::LoadScenario(simulation);
   scenario.world->CheckIntervention(options.what);
-  const sim::Step at = options.at.empty() ? 0 : ParseMoment(options.at, scenario);
+  const sim::Step at = options.at.empty() ? 0 : app::ParseMoment(options.at, scenario);
   if (at >= simulation.steps) {
     throw MakeError(ErrorCode::kInvalid, "--at {}: allowed: before the run ends, step {}", options.at,
                     simulation.steps);

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -18,7 +19,7 @@
 #include "base/mapped_file.h"
 #include "base/thread_pool.h"
 #include "cli/commands.h"
-#include "cli/local_flags.h"
+#include "cli/flags/local_flags.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 #include "model/config.h"

@@ -1,14 +1,15 @@
 // The program: subcommands, and the one place where errors become exit codes (1: it failed, 2: it was called
 // wrongly; 3: a limit that the user set has stopped it, and it can go on).
 
+#include <CLI/CLI.hpp>
 #include <exception>
 #include <new>
 #include <string>
 
+#include "app/run.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
-#include "cli/simulate.h"
 
 namespace {
 
@@ -62,9 +63,9 @@ int main(int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
-  } catch (const throng::cli::Stopped& stopped) {
+  } catch (const throng::app::Stopped& stopped) {
     fmt::print(stderr, "throng: stopped: {}\n", stopped.what());
-    return throng::cli::Stopped::kExitCode;
+    return throng::cli::kStoppedExitCode;
   } catch (const throng::Error& error) {
     fmt::print(stderr, "throng: {}\n", error.what());
   } catch (const std::bad_alloc&) {

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -62,13 +62,7 @@ void RunMetropolis(const Options& options) {
   studies::PaperFlags flags;
   flags.seeds = options.quick ? kQuickSeeds : options.seeds;
   ProgressLine line(/*quiet=*/false);
-  auto shown = std::chrono::steady_clock::time_point::min();
-  flags.on_progress = [&](const std::string& text) {
-    const auto now = std::chrono::steady_clock::now();
-    if (shown != shown.min() && now - shown < std::chrono::duration<double>(line.IntervalSeconds())) return;
-    shown = now;
-    line.Show(text);
-  };
+  flags.on_progress = [&](const std::string& text) { line.ShowRarely(text); };
   flags.make_day = [](int agents, int seed) {
     return trace::SynthesizeDay(agents, kFirstSeed + static_cast<uint64_t>(seed));
   };

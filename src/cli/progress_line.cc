@@ -24,21 +24,18 @@ void ProgressLine::Show(const std::string& text) {
   shown_ = terminal_;
 }
 
+void ProgressLine::ShowRarely(const std::string& text) {
+  const auto now = std::chrono::steady_clock::now();
+  if (last_ && now - *last_ < std::chrono::duration<double>(IntervalSeconds())) return;
+  last_ = now;
+  Show(text);
+}
+
 void ProgressLine::Clear() {
   if (!shown_) return;
   fmt::print(stderr, "\r\x1b[K");
   std::fflush(stderr);
   shown_ = false;
-}
-
-std::string HumanBytes(double bytes) {
-  const char* const units[] = {"B", "kB", "MB", "GB", "TB"};
-  size_t unit = 0;
-  while (bytes >= 1000 && unit < 4) {
-    bytes /= 1000;
-    ++unit;
-  }
-  return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 1, units[unit]);
 }
 
 }  // namespace throng::cli

@@ -2,6 +2,8 @@
 // every ten seconds.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 
 namespace throng::cli {
@@ -13,18 +15,16 @@ class ProgressLine {
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
-  bool Quiet() const { return quiet_; }
   double IntervalSeconds() const;  // how often Show is worth calling
   void Show(const std::string& text);
+  void ShowRarely(const std::string& text);  // if so long has passed since the last time
   void Clear();
 
  private:
   bool quiet_;
   bool terminal_;
   bool shown_ = false;
+  std::optional<std::chrono::steady_clock::time_point> last_;
 };
-
-// "1.5 MB", "740 B".
-std::string HumanBytes(double bytes);
 
 }  // namespace throng::cli

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <memory>
@@ -10,13 +11,16 @@
 #include <string>
 #include <vector>
 
+#include "app/manifest.h"
+#include "app/report.h"
+#include "app/run_options.h"
+#include "app/scenario.h"
 #include "base/error.h"
-#include "cli/call_stack.h"
 #include "cli/commands.h"
+#include "cli/flags/run_flags.h"
 #include "cli/progress_line.h"
-#include "cli/replay_interactive.h"
-#include "cli/run_manifest.h"
-#include "cli/simulate.h"
+#include "cli/run_and_report.h"
+#include "studies/replay_interactive.h"
 #include "studies/server_preset.h"
 #include "studies/timeline_svg.h"
 #include "trace/replayer.h"
@@ -36,7 +40,7 @@ struct Options {
   std::string plot;
   std::string journal;
   std::string plot_window;
-  Simulation simulation;  // interactive and target
+  app::Limits limits;  // interactive and target
   bool json = false;
 };
 
@@ -72,7 +76,7 @@ void PrintTable(const std::vector<trace::ReplayRow>& rows) {
                row.SchedulerMicros(stats.agent_steps), stats.wall_s);
   }
   for (const trace::ReplayRow& row : rows) {
-    if (row.stats.speculated_steps > 0) fmt::print("{}: {}\n", row.mode, DescribeSpeculation(row.stats));
+    if (row.stats.speculated_steps > 0) fmt::print("{}: {}\n", row.mode, app::DescribeSpeculation(row.stats));
   }
   if (const trace::ReplayRow* critical = Find(rows, trace::kCritical)) {
     fmt::print(
@@ -98,7 +102,7 @@ nlohmann::ordered_json RowJson(const trace::ReplayRow& row, const std::vector<tr
   if (row.hash) {
     json["clusters"] = stats.clusters;
     json["max_spread"] = stats.max_spread;
-    AddSpeculation(stats, json);
+    app::AddSpeculation(stats, json);
     json["hash"] = row.hash->Hex();
   }
   if (row.mode == trace::kCritical) json["critical_tokens"] = row.critical_tokens;
@@ -123,8 +127,9 @@ std::vector<std::string> ModesToRun(const std::string& mode) {
   return modes;
 }
 
-Simulation SimulationOf(const Options& options) {
-  Simulation simulation = options.simulation;
+app::Simulation SimulationOf(const Options& options) {
+  app::Simulation simulation;
+  simulation.limits = options.limits;
   simulation.trace = options.trace;
   simulation.radius = options.radius;
   simulation.steps = options.steps;
@@ -132,23 +137,22 @@ Simulation SimulationOf(const Options& options) {
   simulation.mode = options.mode;
   simulation.coupling = options.coupling;
   simulation.llm = options.llm;
-  simulation.json = options.json;
   return simulation;
 }
 
 // One mode alone, so that what is there when it is killed belongs to one run.
 void RunJournaled(const Options& options) {
-  const Simulation simulation = SimulationOf(options);
-  std::unique_ptr<llm::Llm> llm = trace::MakeVirtualBackend(options.llm);
-  const Scenario scenario = LoadScenario(simulation);
-  const sim::RunOptions run = MakeRunOptions(simulation, scenario);
+  const app::Simulation simulation = SimulationOf(options);
+  const std::unique_ptr<llm::Llm> llm = trace::MakeVirtualBackend(options.llm);
+  const app::Scenario scenario = app::LoadScenario(simulation);
+  const sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
   if (run.steps > scenario.default_steps) {
     throw MakeError(ErrorCode::kInvalid, "--steps {}: {} has {}", options.steps, options.trace,
                     scenario.default_steps);
   }
   const std::unique_ptr<journal::Journal> journal = journal::Journal::Create(options.journal);
-  journal->Begin(ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
-  RunAndReport(simulation, scenario, run, std::move(llm), journal.get());
+  journal->Begin(app::ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
+  RunAndReport(simulation, {options.json, /*quiet=*/false}, scenario, run, *llm, journal.get());
 }
 
 void Run(const Options& options) {
@@ -156,8 +160,10 @@ void Run(const Options& options) {
     RunJournaled(options);
     return;
   }
-  if (!options.simulation.interactive.empty()) {
-    ReplayInteractive(SimulationOf(options));
+  if (!options.limits.interactive.empty()) {
+    ProgressLine line(/*quiet=*/false);
+    studies::ReplayInteractive(SimulationOf(options), options.json,
+                               [&](const std::string& text) { line.ShowRarely(text); });
     return;
   }
   const studies::TimeWindow window =
@@ -242,7 +248,7 @@ void AddReplay(CLI::App& app) {
   command
       ->add_option("--plot-window", options->plot_window, "FROM:UNTIL in seconds: only that part of the time")
       ->needs(plot);
-  AddInteractiveFlags(*command, options->simulation);
+  AddInteractiveFlags(*command, options->limits);
   plot->excludes("--interactive");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(

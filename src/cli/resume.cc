@@ -1,37 +1,40 @@
 // throng resume: goes on with a run that was killed, stopped or failed.
 
+#include <CLI/CLI.hpp>
 #include <memory>
 
-#include "cli/call_stack.h"
+#include "app/backend.h"
+#include "app/manifest.h"
+#include "app/run_options.h"
 #include "cli/commands.h"
-#include "cli/run_manifest.h"
-#include "cli/simulate.h"
+#include "cli/flags/run_flags.h"
+#include "cli/run_and_report.h"
 
 namespace throng::cli {
 
 namespace {
 
 struct Options {
-  Simulation simulation;
+  app::Simulation simulation;
+  OutputFlags output;
   std::string journal;
   bool sync_always = false;
 };
 
 void Resume(Options& options, const CLI::App& command) {
-  Simulation& simulation = options.simulation;
+  app::Simulation& simulation = options.simulation;
   const std::unique_ptr<journal::Journal> journal =
       journal::Journal::OpenToWrite(options.journal, {options.sync_always});
-  FillFromManifest(*journal, command, simulation);
-  const Scenario scenario = LoadScenario(simulation);
-  sim::RunOptions run = MakeRunOptions(simulation, scenario);
-  run.interventions = journal->Interventions();
-  std::unique_ptr<llm::Llm> llm = MakeLlm(simulation);
+  app::FillFromManifest(*journal, GivenTo(command), simulation);
+  const app::Scenario scenario = app::LoadScenario(simulation);
+  const sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
+  const std::unique_ptr<llm::Llm> llm = app::MakeBackend(simulation);
   journal->CheckSame(*scenario.world, run, llm->Identity());
-  if (!simulation.quiet) {
+  if (!options.output.quiet) {
     fmt::print(stderr, "journal {}: {} of {} steps are done, {} answers are kept\n", options.journal,
                journal->NumSteps(), run.steps, journal->NumAnswers());
   }
-  RunAndReport(simulation, scenario, run, std::move(llm), journal.get());
+  RunAndReport(simulation, options.output, scenario, run, *llm, journal.get());
 }
 
 }  // namespace
@@ -47,10 +50,10 @@ void AddResume(CLI::App& app) {
                    "is the same")
       ->group("Simulation")
       ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}));
-  AddLlmFlags(*command, options->simulation);
-  AddLimitFlags(*command, options->simulation);
-  AddInteractiveFlags(*command, options->simulation);
-  AddOutputFlags(*command, options->simulation);
+  AddBackendFlags(*command, options->simulation);
+  AddLimitFlags(*command, options->simulation.limits);
+  AddInteractiveFlags(*command, options->simulation.limits);
+  AddOutputFlags(*command, options->output);
   command
       ->add_flag("--sync", options->sync_always,
                  "Survive a loss of power too: wait for the disk at every answer")

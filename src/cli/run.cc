@@ -1,23 +1,26 @@
 // throng run: simulates a scenario and keeps a journal of it.
 
+#include <CLI/CLI.hpp>
 #include <ctime>
 #include <filesystem>
 #include <memory>
 
+#include "app/backend.h"
+#include "app/manifest.h"
+#include "app/run_options.h"
 #include "base/error.h"
-#include "cli/call_stack.h"
 #include "cli/commands.h"
-#include "cli/estimate.h"
-#include "cli/interventions.h"
-#include "cli/run_manifest.h"
-#include "cli/simulate.h"
+#include "cli/flags/run_flags.h"
+#include "cli/run_and_report.h"
+#include "studies/estimate.h"
 
 namespace throng::cli {
 
 namespace {
 
 struct Options {
-  Simulation simulation;
+  app::Simulation simulation;
+  OutputFlags output;
   std::string journal;
   bool no_journal = false;
   bool dry_run = false;
@@ -39,27 +42,27 @@ std::string DefaultJournalPath(const sim::World& world, uint64_t seed) {
 }
 
 void Run(const Options& options) {
-  const Simulation& simulation = options.simulation;
+  const app::Simulation& simulation = options.simulation;
   if (options.dry_run) {
-    EstimateAndReport(simulation, options.sample);
+    studies::EstimateAndReport(simulation, options.sample, options.output.json);
     return;
   }
-  const Scenario scenario = LoadScenario(simulation);
-  const sim::RunOptions run = MakeRunOptions(simulation, scenario);
+  const app::Scenario scenario = app::LoadScenario(simulation);
+  const sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
   const std::string path =
       options.journal.empty() ? DefaultJournalPath(*scenario.world, simulation.seed) : options.journal;
   if (!options.no_journal && std::filesystem::exists(path)) {
     throw MakeError(ErrorCode::kInvalid, "journal {}: the file exists; resume it, or give another name",
                     path);
   }
-  std::unique_ptr<llm::Llm> llm = MakeLlm(simulation);
+  const std::unique_ptr<llm::Llm> llm = app::MakeBackend(simulation);
   std::unique_ptr<journal::Journal> journal;
   if (!options.no_journal) {
     journal = journal::Journal::Create(path, {options.sync_always});
-    journal->Begin(ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
-    if (!simulation.quiet) fmt::print(stderr, "journal {}\n", path);
+    journal->Begin(app::ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
+    if (!options.output.quiet) fmt::print(stderr, "journal {}\n", path);
   }
-  RunAndReport(simulation, scenario, run, std::move(llm), journal.get());
+  RunAndReport(simulation, options.output, scenario, run, *llm, journal.get());
 }
 
 }  // namespace
@@ -78,10 +81,10 @@ void AddRun(CLI::App& app) {
       ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}))
       ->capture_default_str();
   AddEventFlags(*command, options->simulation);
-  AddLlmFlags(*command, options->simulation);
-  AddLimitFlags(*command, options->simulation);
-  AddInteractiveFlags(*command, options->simulation);
-  AddOutputFlags(*command, options->simulation);
+  AddBackendFlags(*command, options->simulation);
+  AddLimitFlags(*command, options->simulation.limits);
+  AddInteractiveFlags(*command, options->simulation.limits);
+  AddOutputFlags(*command, options->output);
   CLI::Option* journal = command->add_option("--journal", options->journal,
                                              "Where; default: throng-SCENARIO-SEED-TIME.journal here");
   journal->group("Output");

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -9,12 +10,14 @@
 #include <string>
 #include <thread>
 
+#include "app/manifest.h"
+#include "app/scenario.h"
+#include "app/stop_signal.h"
 #include "base/error.h"
 #include "cli/commands.h"
-#include "cli/local_flags.h"
-#include "cli/number_flags.h"
-#include "cli/run_manifest.h"
-#include "cli/simulate.h"
+#include "cli/flags/local_flags.h"
+#include "cli/flags/number_checks.h"
+#include "cli/flags/run_flags.h"
 #include "serve/server.h"
 
 namespace throng::cli {
@@ -32,9 +35,9 @@ std::string MapOf(const journal::Journal& journal, const CLI::App& command) {
   if (map != journal.GetManifest().end()) return map->second;
   if (!journal.GetManifest().contains("town")) return "";
   try {
-    Simulation simulation;
-    FillFromManifest(journal, command, simulation);
-    return MapJson(LoadScenario(simulation));
+    app::Simulation simulation;
+    app::FillFromManifest(journal, GivenTo(command), simulation);
+    return app::MapJson(app::LoadScenario(simulation));
   } catch (const Error& error) {
     fmt::print(stderr, "the viewer has no map: {}\n", error.what());
     return "";
@@ -50,7 +53,7 @@ void Run(Options& options, const CLI::App& command) {
   if (with_model) llm = engine::MakeLocalLlm(options.local);
   serve::Server server(options.server, llm.get());
 
-  const std::atomic<bool>& stop = StopOnSignal();
+  const std::atomic<bool>& stop = app::StopOnSignal();
   std::atomic<bool> done = false;
   std::thread watcher([&] {
     while (!stop && !done) std::this_thread::sleep_for(std::chrono::milliseconds(50));

@@ -1,5 +1,6 @@
 // throng sweep: a scenario over seeds, models and codecs, each run in a process of its own with a journal.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -13,14 +14,15 @@
 #include <thread>
 #include <vector>
 
+#include "app/run.h"
 #include "base/atomic_file.h"
 #include "base/digest.h"
 #include "base/error.h"
-#include "cli/codec_list.h"
+#include "base/human_bytes.h"
 #include "cli/commands.h"
+#include "cli/flags/codec_lists.h"
 #include "cli/progress_line.h"
-#include "cli/simulate.h"
-#include "cli/subprocess.h"
+#include "studies/subprocess.h"
 
 namespace throng::cli {
 
@@ -159,7 +161,7 @@ void RunCell(const Options& options, const std::vector<std::string>& flags, Cell
   }
   arguments.insert(arguments.end(), {"--json", "--quiet"});
   const std::string log = cell.journal + ".log";
-  const ProcessResult result = RunSelf(arguments, log);
+  const studies::ProcessResult result = studies::RunSelf(arguments, log);
   cell.exit_code = result.exit_code;
   if (result.exit_code != 0) {
     cell.error = Complaint(log, result.exit_code);
@@ -242,11 +244,11 @@ void Sweep(const Options& options, const std::vector<std::string>& flags) {
       std::count_if(cells.begin(), cells.end(), [](const Cell& cell) { return cell.exit_code != 0; });
   if (failed == 0) return;
   const bool stopped = std::all_of(cells.begin(), cells.end(), [](const Cell& cell) {
-    return cell.exit_code == 0 || cell.exit_code == Stopped::kExitCode;
+    return cell.exit_code == 0 || cell.exit_code == kStoppedExitCode;
   });
   const std::string message = fmt::format(
       "sweep: {} of {} runs did not end; the same command goes on with them", failed, cells.size());
-  if (stopped) throw Stopped(ErrorCode::kExhausted, message);
+  if (stopped) throw app::Stopped(ErrorCode::kExhausted, message);
   throw Error(ErrorCode::kInvalid, message);
 }
 

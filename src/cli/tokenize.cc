@@ -1,5 +1,6 @@
 // throng tokenize: text to token ids, or back.
 
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
 #include <memory>

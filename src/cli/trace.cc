@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,7 +13,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
-#include "cli/number_flags.h"
+#include "cli/flags/number_checks.h"
 #include "trace/edit.h"
 #include "trace/import.h"
 #include "trace/stats.h"

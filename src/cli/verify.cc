@@ -2,24 +2,27 @@
 
 #include "sim/verify.h"
 
+#include <CLI/CLI.hpp>
 #include <memory>
 
+#include "app/backend.h"
+#include "app/report.h"
+#include "app/run_options.h"
+#include "app/scenario.h"
+#include "app/verify_backends.h"
 #include "base/error.h"
 #include "cli/commands.h"
-#include "cli/interventions.h"
+#include "cli/flags/run_flags.h"
 #include "cli/progress_line.h"
-#include "cli/simulate.h"
-#include "journal/journaled_llm.h"
-#include "journal/temporary_journal.h"
 #include "llm/decorators/decorator.h"
-#include "llm/decorators/shuffle.h"
 
 namespace throng::cli {
 
 namespace {
 
 struct Options {
-  Simulation simulation;
+  app::Simulation simulation;
+  OutputFlags output;
   int shuffled = 3;
 };
 
@@ -59,47 +62,36 @@ void PrintReport(const sim::VerifyReport& report, bool json) {
 }
 
 void Verify(const Options& options) {
-  const Simulation& simulation = options.simulation;
-  const auto make_world = [&] { return LoadScenario(simulation).world; };
-  const Scenario scenario = LoadScenario(simulation);
-  sim::RunOptions run = MakeRunOptions(simulation, scenario);
-  ProgressLine line(simulation.quiet);
-  // Loaded once for all runs, or asked once: what a server answers need not be the same twice.
-  const bool recorded = simulation.llm.starts_with("http");
-  const bool shared = recorded || simulation.llm == "local";
-  std::unique_ptr<llm::Llm> backend;
-  if (shared) backend = MakeLlm(simulation);
-  std::unique_ptr<journal::TemporaryJournal> recording;
-  if (recorded) recording = std::make_unique<journal::TemporaryJournal>();
-
-  std::string name;
-  const llm::Llm* current = nullptr;
-  const auto make_llm = [&](const sim::VerifyRun& verify_run) -> std::shared_ptr<llm::Llm> {
-    name = verify_run.name;
-    std::unique_ptr<llm::Llm> llm;
-    if (recorded) {
-      llm = std::make_unique<journal::JournaledLlm>(*backend, recording->Get());
-    } else if (shared) {
-      llm = std::make_unique<llm::Decorator>(*backend);  // a model is loaded once for all runs
-    } else {
-      llm = MakeLlm(simulation);
-    }
-    if (verify_run.shuffle.has_value()) {
-      llm = std::make_unique<llm::ShuffleLlm>(std::move(llm), *verify_run.shuffle);
-    }
-    current = llm.get();
-    return llm;
+  const app::Simulation& simulation = options.simulation;
+  const auto make_world = [&] { return app::LoadScenario(simulation).world; };
+  const app::Scenario scenario = app::LoadScenario(simulation);
+  sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
+  ProgressLine line(options.output.quiet);
+  // A model is loaded once for all runs, a server is asked once: its answers need not be the same twice.
+  std::unique_ptr<llm::Llm> local;
+  if (simulation.llm == "local") local = app::MakeBackend(simulation);
+  const auto make_backend = [&]() -> std::unique_ptr<llm::Llm> {
+    if (local != nullptr) return std::make_unique<llm::Decorator>(*local);
+    return app::MakeBackend(simulation);
   };
-  if (!simulation.quiet) {
+  app::VerifyBackends backends(make_backend, /*repeatable=*/!simulation.llm.starts_with("http"));
+  std::string name;
+  std::shared_ptr<llm::Llm> current;
+  const auto make_llm = [&](const sim::VerifyRun& verify_run) {
+    name = verify_run.name;
+    current = backends.For(verify_run);
+    return current;
+  };
+  if (!options.output.quiet) {
     run.progress_interval_s = line.IntervalSeconds();
     run.on_progress = [&](const sim::Progress& progress) {
-      line.Show(name + ": " + DescribeProgress(progress, scenario, run.steps, current->GetStats()));
+      line.Show(name + ": " + app::DescribeProgress(progress, scenario, run.steps, current->GetStats()));
     };
   }
   const sim::VerifyReport report =
       sim::Verify(make_world, make_llm, sim::StandardRuns(options.shuffled), run);
   line.Clear();
-  PrintReport(report, simulation.json);
+  PrintReport(report, options.output.json);
   if (!report.difference.empty()) throw MakeError(ErrorCode::kCorrupt, "verify: {}", report.difference);
 }
 
@@ -117,8 +109,8 @@ void AddVerify(CLI::App& app) {
       ->group("Simulation")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
-  AddLlmFlags(*command, options->simulation);
-  AddOutputFlags(*command, options->simulation);
+  AddBackendFlags(*command, options->simulation);
+  AddOutputFlags(*command, options->output);
   command->footer(
       "Fails with the first step and agent that differ. A server's answers must depend on the request "
       "alone.\n"

@@ -7,7 +7,7 @@
 #include <tuple>
 
 #include "journal/journaled_llm.h"
-#include "journal/temporary_journal.h"
+#include "journal/scratch_journal.h"
 #include "llm/backends/fake.h"
 #include "sim/testing/test_worlds.h"
 
@@ -139,13 +139,13 @@ TEST(Speculation, JournalsKeepConfirmedAnswersAloneAndResume) {
     walkers.seed = seed;
     walkers.width = walkers.height = 40;
     const sim::WalkerWorld world(walkers);
-    TemporaryJournal lockstep;
+    ScratchJournal lockstep;
     const Digest digest =
         RunJournaled(world, lockstep.Get(), Options(sim::Mode::kLockstep, walkers), 1, true);
-    TemporaryJournal speculative;
+    ScratchJournal speculative;
     EXPECT_EQ(RunJournaled(world, speculative.Get(), Reckless(walkers), 2, true), digest);
 
-    TemporaryJournal stopped;
+    ScratchJournal stopped;
     sim::RunOptions options = Reckless(walkers);
     std::atomic<bool> stop = false;
     options.stop = &stop;

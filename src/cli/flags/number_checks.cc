@@ -1,4 +1,4 @@
-#include "cli/number_flags.h"
+#include "cli/flags/number_checks.h"
 
 #include <fmt/format.h>
 

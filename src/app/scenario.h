@@ -7,7 +7,7 @@
 #include "sim/world.h"
 #include "town/town.h"
 
-namespace throng::cli {
+namespace throng::app {
 
 struct Simulation;
 
@@ -28,4 +28,4 @@ Scenario LoadScenario(const Simulation& simulation);
 // sim::SpaceJson.
 std::string MapJson(const Scenario& scenario);
 
-}  // namespace throng::cli
+}  // namespace throng::app

@@ -1,22 +1,20 @@
-// What users let happen in a run from outside: flags, files, and times.
+// What users let happen in a run from outside, and when.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
-#include "cli/simulate.h"
+#include "app/scenario.h"
+#include "app/simulation.h"
 #include "sim/intervention.h"
 
-namespace throng::cli {
+namespace throng::app {
 
 // A step such as 500, or a time of the first day such as 09:30, if the scenario has a clock. Throws kInvalid.
 sim::Step ParseMoment(const std::string& text, const Scenario& scenario);
 
-void AddEventFlags(CLI::App& command, Simulation& simulation);
-
-// Those of the flags --event and --events, checked; they lie before step `end`.
+// The events of a simulation, checked; all lie before step `end`. Throws kInvalid, or kIo for their file.
 std::vector<sim::Intervention> ReadInterventions(const Simulation& simulation, const Scenario& scenario,
                                                  sim::Step end);
 
-}  // namespace throng::cli
+}  // namespace throng::app

@@ -1,17 +1,18 @@
 // What a run will ask and cost, before it is made: throng run --dry-run.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
-#include "cli/simulate.h"
+#include "app/simulation.h"
 
-namespace throng::cli {
+namespace throng::studies {
 
 // Prints the expected calls and tokens by kind of decision, and their cost if there is a price. The sample is
 // the journal of a run of the same scenario, with its calls scaled by agents and steps; without one, the
 // scenario runs on made-up answers, with at most kSampleAgents agents for at most a day.
-void EstimateAndReport(const Simulation& simulation, const std::string& sample);
+void EstimateAndReport(const app::Simulation& simulation, const std::string& sample, bool json);
 
 inline constexpr uint32_t kSampleAgents = 25;
 
-}  // namespace throng::cli
+}  // namespace throng::studies

@@ -1,4 +1,4 @@
-#include "cli/interventions.h"
+#include "app/interventions.h"
 
 #include <charconv>
 #include <filesystem>
@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-namespace throng::cli {
+namespace throng::app {
 
 namespace {
 
@@ -46,17 +46,6 @@ sim::Step ParseMoment(const std::string& text, const Scenario& scenario) {
   return step;
 }
 
-void AddEventFlags(CLI::App& command, Simulation& simulation) {
-  constexpr const char* kGroup = "Simulation";
-  command
-      .add_option("--event", simulation.events,
-                  "\"TIME WHAT\": lets something happen, such as \"09:30 leave Ada\"; may be repeated")
-      ->group(kGroup)
-      ->allow_extra_args(false);
-  command.add_option("--events", simulation.events_file, "File with such lines; # begins a comment")
-      ->group(kGroup);
-}
-
 std::vector<sim::Intervention> ReadInterventions(const Simulation& simulation, const Scenario& scenario,
                                                  sim::Step end) {
   std::vector<sim::Intervention> events;
@@ -76,4 +65,4 @@ std::vector<sim::Intervention> ReadInterventions(const Simulation& simulation, c
   return events;
 }
 
-}  // namespace throng::cli
+}  // namespace throng::app

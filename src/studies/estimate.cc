@@ -1,15 +1,23 @@
-#include "cli/estimate.h"
+#include "studies/estimate.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <vector>
 
+#include "app/limits.h"
+#include "app/run_options.h"
+#include "app/scenario.h"
 #include "base/error.h"
-#include "cli/call_stack.h"
 #include "journal/journaled_llm.h"
 #include "journal/report.h"
-#include "journal/temporary_journal.h"
+#include "journal/scratch_journal.h"
 #include "llm/backends/fake.h"
 
-namespace throng::cli {
+namespace throng::studies {
 
 namespace {
 
@@ -30,8 +38,9 @@ Sample SampleOf(const journal::Journal& journal, uint32_t agents, sim::Step step
 
 Sample ReadSample(const std::string& path) {
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(path);
-  uint32_t agents = 0;
-  CLI::detail::lexical_cast(journal->ManifestValue(journal::JournalKeys::kAgents), agents);
+  uint32_t agents = 0;  // as it stays if the manifest is damaged
+  const std::string& text = journal->ManifestValue(journal::JournalKeys::kAgents);
+  std::from_chars(text.data(), text.data() + text.size(), agents);
   const sim::Step steps = journal->NumSteps();
   if (agents == 0 || steps == 0) {
     throw MakeError(ErrorCode::kInvalid, "--sample {}: no step of it is complete", path);
@@ -43,15 +52,15 @@ Sample ReadSample(const std::string& path) {
 
 // Prompts are real, answers are not: how much people talk is a guess, and so are the lengths of what they
 // say.
-Sample MakeSample(Simulation simulation, uint32_t agents, sim::Step steps) {
+Sample MakeSample(app::Simulation simulation, uint32_t agents, sim::Step steps) {
   simulation.agents = std::min(agents, kSampleAgents);
   simulation.until.clear();
-  const Scenario scenario = LoadScenario(simulation);
+  const app::Scenario scenario = app::LoadScenario(simulation);
   simulation.steps = std::min(steps, kDaySeconds / std::max(1, scenario.seconds_per_step));
   llm::FakeLlm fake;
-  journal::TemporaryJournal journal;
+  journal::ScratchJournal journal;
   journal::JournaledLlm llm(fake, journal.Get());
-  sim::RunWorld(*scenario.world, llm, MakeRunOptions(simulation, scenario));
+  sim::RunWorld(*scenario.world, llm, app::MakeRunOptions(simulation, scenario));
   const uint32_t sampled = scenario.world->NumAgents();  // more than asked for where agents are born
   Sample sample = SampleOf(journal.Get(), sampled, simulation.steps);
   sample.from =
@@ -61,9 +70,9 @@ Sample MakeSample(Simulation simulation, uint32_t agents, sim::Step steps) {
 
 }  // namespace
 
-void EstimateAndReport(const Simulation& simulation, const std::string& sample_path) {
-  const Scenario scenario = LoadScenario(simulation);
-  const sim::RunOptions run = MakeRunOptions(simulation, scenario);
+void EstimateAndReport(const app::Simulation& simulation, const std::string& sample_path, bool json) {
+  const app::Scenario scenario = app::LoadScenario(simulation);
+  const sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
   const uint32_t agents = scenario.world->NumAgents();
   const Sample sample =
       sample_path.empty() ? MakeSample(simulation, agents, run.steps) : ReadSample(sample_path);
@@ -74,7 +83,7 @@ void EstimateAndReport(const Simulation& simulation, const std::string& sample_p
   uint64_t calls = 0;
   llm::TokensUsed tokens;
   nlohmann::ordered_json functions = nlohmann::ordered_json::array();
-  if (!simulation.json) {
+  if (!json) {
     fmt::print("{} agents, {} steps; sample: {}\n", agents, run.steps, sample.from);
     fmt::print("{:<14} {:>10} {:>14} {:>14}\n", "function", "calls", "prompt tokens", "output tokens");
   }
@@ -91,26 +100,26 @@ void EstimateAndReport(const Simulation& simulation, const std::string& sample_p
                          {"llm_calls", n},
                          {"prompt_tokens", used.prompt},
                          {"output_tokens", used.output}});
-    if (!simulation.json) print_row(function.function, n, used.prompt, used.output);
+    if (!json) print_row(function.function, n, used.prompt, used.output);
   }
-  const double cost = llm::CostOf(tokens, ParsePrice(simulation.price));
-  if (!simulation.json) {
+  const double cost = llm::CostOf(tokens, app::ParsePrice(simulation.limits.price));
+  if (!json) {
     print_row("all", calls, tokens.prompt, tokens.output);
-    if (!simulation.price.empty()) {
-      fmt::print("cost           {:.4f}, at {} for a million tokens\n", cost, simulation.price);
+    if (!simulation.limits.price.empty()) {
+      fmt::print("cost           {:.4f}, at {} for a million tokens\n", cost, simulation.limits.price);
     }
     return;
   }
-  nlohmann::ordered_json json = {{"dry_run", true},
-                                 {"agents", agents},
-                                 {"steps", run.steps},
-                                 {"sample", sample.from},
-                                 {"llm_calls", calls},
-                                 {"prompt_tokens", tokens.prompt},
-                                 {"output_tokens", tokens.output},
-                                 {"functions", functions}};
-  if (!simulation.price.empty()) json["cost"] = cost;
-  fmt::print("{}\n", json.dump(2));
+  nlohmann::ordered_json report = {{"dry_run", true},
+                                   {"agents", agents},
+                                   {"steps", run.steps},
+                                   {"sample", sample.from},
+                                   {"llm_calls", calls},
+                                   {"prompt_tokens", tokens.prompt},
+                                   {"output_tokens", tokens.output},
+                                   {"functions", functions}};
+  if (!simulation.limits.price.empty()) report["cost"] = cost;
+  fmt::print("{}\n", report.dump(2));
 }
 
-}  // namespace throng::cli
+}  // namespace throng::studies

@@ -1,4 +1,4 @@
-#include "cli/subprocess.h"
+#include "studies/subprocess.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -12,7 +12,7 @@
 
 extern char** environ;
 
-namespace throng::cli {
+namespace throng::studies {
 
 ProcessResult RunSelf(const std::vector<std::string>& arguments, const std::string& log) {
   int ends[2];
@@ -51,4 +51,4 @@ ProcessResult RunSelf(const std::vector<std::string>& arguments, const std::stri
   return result;
 }
 
-}  // namespace throng::cli
+}  // namespace throng::studies

@@ -1,14 +1,17 @@
-#include "cli/run_manifest.h"
+#include "app/manifest.h"
 
+#include <charconv>
 #include <filesystem>
 #include <functional>
+#include <sstream>
 #include <vector>
 
+#include "app/backend.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "worlds/example_worlds.h"
 
-namespace throng::cli {
+namespace throng::app {
 
 namespace {
 
@@ -46,14 +49,21 @@ Field ScenarioField(const char* key, const char* flag, std::string& scenario) {
 template <typename Number>
 Field NumberField(const char* key, const char* flag, Number& number) {
   return {key, flag, [&number] { return fmt::format("{}", number); },
-          [&number](const std::string& value) { return CLI::detail::lexical_cast(value, number); }};
+          [&number](const std::string& value) {
+            const char* const last = value.data() + value.size();
+            const auto [end, error] = std::from_chars(value.data(), last, number);
+            return error == std::errc() && end == last;
+          }};
 }
 
 // Lines.
 Field ListField(const char* key, const char* flag, std::vector<std::string>& list) {
   return {key, flag, [&list] { return fmt::format("{}", fmt::join(list, "\n")); },
           [&list](const std::string& value) {
-            if (!value.empty()) list = CLI::detail::split(value, '\n');
+            if (value.empty()) return true;
+            list.clear();
+            std::istringstream lines(value);
+            for (std::string line; std::getline(lines, line);) list.push_back(line);
             return true;
           }};
 }
@@ -81,14 +91,14 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           TextField("v", "--v", local.values),
           TextField("softmax", "--softmax", local.softmax),
           NumberField("context", "--context", local.max_context),
-          NumberField("call_timeout", "--call-timeout", simulation.call_timeout_s),
-          NumberField("call_attempts", "--call-attempts", simulation.call_attempts),
-          BoolField("fallback", "--fallback", simulation.fallback),
-          NumberField("max_tokens_total", "--max-tokens-total", simulation.max_tokens),
-          NumberField("max_cost", "--max-cost", simulation.max_cost),
-          TextField("price", "--price", simulation.price),
-          TextField("interactive", "--interactive", simulation.interactive),
-          NumberField("target_ms", "--target-ms", simulation.target_ms)};
+          NumberField("call_timeout", "--call-timeout", simulation.limits.call_timeout_s),
+          NumberField("call_attempts", "--call-attempts", simulation.limits.call_attempts),
+          BoolField("fallback", "--fallback", simulation.limits.fallback),
+          NumberField("max_tokens_total", "--max-tokens-total", simulation.limits.max_tokens),
+          NumberField("max_cost", "--max-cost", simulation.limits.max_cost),
+          TextField("price", "--price", simulation.limits.price),
+          TextField("interactive", "--interactive", simulation.limits.interactive),
+          NumberField("target_ms", "--target-ms", simulation.limits.target_ms)};
 }
 
 // What the journal itself writes into every manifest.
@@ -96,12 +106,6 @@ std::vector<Field> OwnFieldsOf(Simulation& simulation) {
   return {NumberField(journal::JournalKeys::kSteps, nullptr, simulation.steps),
           TextField(journal::JournalKeys::kCoupling, nullptr, simulation.coupling),
           TextField(journal::JournalKeys::kMode, "--mode", simulation.mode)};
-}
-
-bool Given(const CLI::App& command, const char* flag) {
-  if (flag == nullptr) return false;
-  const CLI::Option* option = command.get_option_no_throw(flag);
-  return option != nullptr && option->count() > 0;
 }
 
 // The codecs that were chosen for a model (auto, flashq-mixed, a file) and their digest, so that nothing has
@@ -139,12 +143,12 @@ journal::Manifest ManifestOf(const Simulation& simulation, const Scenario& scena
   return manifest;
 }
 
-void FillFromManifest(const journal::Journal& journal, const CLI::App& command, Simulation& simulation) {
+void FillFromManifest(const journal::Journal& journal, const GivenFlags& given, Simulation& simulation) {
   std::vector<Field> fields = FieldsOf(simulation);
   for (Field& field : OwnFieldsOf(simulation)) fields.push_back(std::move(field));
   for (const Field& field : fields) {
     const auto stored = journal.GetManifest().find(field.key);
-    if (stored == journal.GetManifest().end() || Given(command, field.flag)) continue;
+    if (stored == journal.GetManifest().end() || (field.flag != nullptr && given(field.flag))) continue;
     if (!field.set(stored->second)) {
       throw MakeError(ErrorCode::kCorrupt, "journal {}: its manifest says {} {:?}, which cannot be",
                       journal.Path(), field.key, stored->second);
@@ -153,9 +157,8 @@ void FillFromManifest(const journal::Journal& journal, const CLI::App& command, 
   const sim::Seeds seeds = journal.GetSeeds();
   simulation.seed = seeds.first;
   simulation.seed_changes = seeds.changes;
-  const bool other_codecs =
-      Given(command, "--model") || Given(command, "--kv") || Given(command, "--k") || Given(command, "--v");
+  const bool other_codecs = given("--model") || given("--kv") || given("--k") || given("--v");
   if (!other_codecs) LoadCodecs(journal, simulation.local);
 }
 
-}  // namespace throng::cli
+}  // namespace throng::app

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace throng::cli {
+namespace throng::studies {
 
 struct ProcessResult {
   int exit_code = 0;   // 128 + the signal, if one ended it
@@ -15,4 +15,4 @@ struct ProcessResult {
 // called by several threads. Throws kIo.
 ProcessResult RunSelf(const std::vector<std::string>& arguments, const std::string& log);
 
-}  // namespace throng::cli
+}  // namespace throng::studies

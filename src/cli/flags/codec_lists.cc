@@ -1,4 +1,4 @@
-#include "cli/codec_list.h"
+#include "cli/flags/codec_lists.h"
 
 namespace throng::cli {
 

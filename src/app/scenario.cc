@@ -1,4 +1,4 @@
-#include "cli/scenario.h"
+#include "app/scenario.h"
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -6,15 +6,15 @@
 #include <utility>
 #include <vector>
 
+#include "app/simulation.h"
 #include "base/data_dir.h"
 #include "base/error.h"
-#include "cli/simulate.h"
 #include "sim/space/plane.h"
 #include "sim/space/space_json.h"
 #include "trace/trace_world.h"
 #include "worlds/example_worlds.h"
 
-namespace throng::cli {
+namespace throng::app {
 
 namespace {
 
@@ -74,4 +74,4 @@ std::string MapJson(const Scenario& scenario) {
   return map.dump();
 }
 
-}  // namespace throng::cli
+}  // namespace throng::app

@@ -1,6 +1,6 @@
-#include "cli/local_flags.h"
+#include "cli/flags/local_flags.h"
 
-#include "cli/number_flags.h"
+#include "cli/flags/number_checks.h"
 
 namespace throng::cli {
 

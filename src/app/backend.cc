@@ -1,0 +1,87 @@
+#include "app/backend.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "llm/backends/backend_spec.h"
+#include "llm/decorators/real_time.h"
+#include "llm/decorators/router.h"
+#include "town/mind/prompt.h"
+#include "worlds/example_worlds.h"
+
+namespace throng::app {
+
+namespace {
+
+constexpr const char* kConverse = "converse";  // talk and say
+
+struct ModelFor {
+  std::vector<std::string> functions;
+  std::string backend;  // a GGUF file, or a backend's name
+};
+
+ModelFor ParseModelFor(const std::string& text, const std::string& scenario) {
+  const size_t equals = text.find('=');
+  const std::string name = text.substr(0, equals);
+  std::vector<std::string> names;
+  ModelFor model_for;
+  if (const worlds::ExampleWorld* example = worlds::FindExampleWorld(scenario)) {
+    names.assign(example->functions.begin(), example->functions.end());
+  } else {
+    names.emplace_back(kConverse);
+    for (const town::Decision decision : town::kDecisions) names.emplace_back(town::DecisionName(decision));
+  }
+  if (name == kConverse && names[0] == kConverse) {
+    model_for.functions = {town::DecisionName(town::Decision::kTalk),
+                           town::DecisionName(town::Decision::kSay)};
+  } else if (std::find(names.begin(), names.end(), name) != names.end()) {
+    model_for.functions = {name};
+  }
+  if (equals != std::string::npos) model_for.backend = text.substr(equals + 1);
+  if (model_for.functions.empty() || model_for.backend.empty()) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "--model-for {}: allowed: DECISION=FILE.gguf or DECISION=BACKEND, with one of {}", text,
+                    fmt::join(names, ", "));
+  }
+  return model_for;
+}
+
+std::unique_ptr<llm::Llm> MakeOneBackend(const Simulation& simulation, const std::string& name) {
+  if (name == "local") return engine::MakeLocalLlm(simulation.local);
+  if (name.ends_with(".gguf")) {
+    engine::LocalOptions options = simulation.local;
+    options.model = name;
+    options.kv_choice.clear();  // it is of the other model
+    return engine::MakeLocalLlm(options);
+  }
+  std::unique_ptr<llm::Llm> llm = llm::MakeBackend(name);
+  if (simulation.real_time) llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
+  return llm;
+}
+
+}  // namespace
+
+std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation) {
+  std::unique_ptr<llm::Llm> llm = MakeOneBackend(simulation, simulation.llm);
+  if (simulation.model_for.empty()) return llm;
+  auto router = std::make_unique<llm::RouterLlm>(std::move(llm));
+  std::map<std::string, std::shared_ptr<llm::Llm>> made;  // one that serves several decisions is loaded once
+  for (const std::string& text : simulation.model_for) {
+    const ModelFor model_for = ParseModelFor(text, simulation.scenario);
+    std::shared_ptr<llm::Llm>& backend = made[model_for.backend];
+    if (backend == nullptr) backend = MakeOneBackend(simulation, model_for.backend);
+    for (const std::string& function : model_for.functions) router->Route(function, backend);
+  }
+  return router;
+}
+
+const engine::LocalLlm* LocalOf(const llm::Llm& backend) {
+  if (const auto* router = dynamic_cast<const llm::RouterLlm*>(&backend)) return LocalOf(router->Default());
+  return dynamic_cast<const engine::LocalLlm*>(&backend);
+}
+
+}  // namespace throng::app

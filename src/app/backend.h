@@ -1,0 +1,19 @@
+// The backend that a simulation names: the engine of this process, another one, or several, by kind of
+// decision.
+#pragma once
+
+#include <memory>
+
+#include "app/simulation.h"
+#include "engine/local_llm.h"
+#include "llm/llm.h"
+
+namespace throng::app {
+
+// Throws kInvalid for names that cannot be, and what loading a model throws.
+std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation);
+
+// The engine of this process, if the calls go to it; else null.
+const engine::LocalLlm* LocalOf(const llm::Llm& backend);
+
+}  // namespace throng::app

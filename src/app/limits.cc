@@ -1,0 +1,78 @@
+#include "app/limits.h"
+
+#include <charconv>
+
+#include "base/error.h"
+#include "llm/decorators/retry.h"
+
+namespace throng::app {
+
+namespace {
+
+sim::AgentId FindAgent(const sim::World& world, const std::string& name) {
+  std::string names;
+  for (sim::AgentId agent = 0; agent < world.NumAgents(); ++agent) {
+    if (world.AgentName(agent) == name) return agent;
+    if (agent < 30) names += (agent > 0 ? ", " : "") + world.AgentName(agent);
+  }
+  throw MakeError(ErrorCode::kInvalid, "--interactive {}: there is nobody of this name, allowed: {}{}", name,
+                  names, world.NumAgents() > 30 ? ", ..." : "");
+}
+
+}  // namespace
+
+llm::Price ParsePrice(const std::string& text) {
+  llm::Price price;
+  if (text.empty()) return price;
+  const size_t comma = text.find(',');
+  const auto parse = [](std::string_view part, double& value) {
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    return error == std::errc() && end == part.data() + part.size() && value >= 0;
+  };
+  const std::string_view view = text;
+  if (comma == std::string::npos || !parse(view.substr(0, comma), price.prompt) ||
+      !parse(view.substr(comma + 1), price.output)) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "--price {}: allowed: what a million tokens of prompts and of answers cost, such as 0.15,0.6", text);
+  }
+  return price;
+}
+
+void CheckLimits(const Limits& limits, const sim::World& world) {
+  ParsePrice(limits.price);
+  if (limits.max_cost > 0 && limits.price.empty()) {
+    throw MakeError(ErrorCode::kInvalid, "--max-cost {}: what tokens cost must be given with --price",
+                    limits.max_cost);
+  }
+  if (!limits.interactive.empty()) FindAgent(world, limits.interactive);
+}
+
+LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::unique_ptr<llm::Llm> backend,
+                           const llm::TokensUsed& used_before) {
+  LimitedBackend limited;
+  limited.top = std::move(backend);
+  if (limits.call_timeout_s > 0 || limits.fallback) {
+    llm::RetryOptions options;
+    options.attempts = limits.call_attempts;
+    if (limits.call_timeout_s > 0) options.timeout = limits.call_timeout_s;
+    limited.top = std::make_unique<llm::RetryLlm>(std::move(limited.top), options);
+  }
+  llm::BudgetOptions budget_options;
+  budget_options.price = ParsePrice(limits.price);
+  budget_options.used_before = used_before;
+  if (limits.max_tokens > 0) budget_options.max_tokens = limits.max_tokens;
+  if (limits.max_cost > 0) budget_options.max_cost = limits.max_cost;
+  auto budget = std::make_unique<llm::BudgetLlm>(std::move(limited.top), budget_options);
+  limited.budget = budget.get();
+  limited.top = std::move(budget);
+  if (!limits.interactive.empty()) {
+    const llm::InteractiveOptions options = {FindAgent(world, limits.interactive), limits.target_ms * 1e-3};
+    auto interactive = std::make_unique<llm::InteractiveLlm>(std::move(limited.top), options);
+    limited.interactive = interactive.get();
+    limited.top = std::move(interactive);
+  }
+  return limited;
+}
+
+}  // namespace throng::app

@@ -1,0 +1,96 @@
+#include "app/run.h"
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "journal/journaled_llm.h"
+#include "journal/report.h"
+#include "llm/decorators/decorator.h"
+
+namespace throng::app {
+
+namespace {
+
+// From its start to its end, whatever ends it.
+class Session {
+ public:
+  explicit Session(journal::Journal& journal) : journal_(journal) { journal_.StartSession(); }
+
+  // used: by all sessions. What no answer in the journal stands for was in vain.
+  void End(const llm::TokensUsed& used, std::string_view outcome) {
+    const journal::TokenSums answers = journal::TokensOf(journal_);
+    const llm::TokensUsed in_vain = {used.prompt - std::min(used.prompt, answers.prompt),
+                                     used.output - std::min(used.output, answers.output)};
+    if (in_vain.prompt + in_vain.output > 0) journal_.SetTokensInVain(in_vain.prompt, in_vain.output);
+    journal_.EndSession(outcome);
+  }
+
+  void EndBadly(const llm::TokensUsed& used, const std::exception& error) {
+    const std::string_view message = error.what();
+    try {
+      End(used, message.substr(0, message.find('\n')));
+    } catch (const Error&) {
+      // The journal cannot be written any more; the run's own error is the one to tell.
+    }
+  }
+
+ private:
+  journal::Journal& journal_;
+};
+
+llm::TokensUsed UsedBefore(const journal::Journal& journal) {
+  const journal::TokenSums answers = journal::TokensOf(journal);
+  const journal::TokenSums in_vain = journal::TokensInVain(journal);
+  return {answers.prompt + in_vain.prompt, answers.output + in_vain.output};
+}
+
+void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::RunOptions& options,
+                  const RunSetup& setup, RunOutcome& outcome) {
+  journal::Journal& journal = *setup.journal;
+  Session session(journal);
+  try {
+    auto journaled = std::make_unique<journal::JournaledLlm>(*limited.top, journal, setup.limits.fallback);
+    const journal::JournaledLlm& counts = *journaled;
+    std::unique_ptr<llm::Llm> top = std::move(journaled);
+    if (setup.wrap) top = setup.wrap(std::move(top));
+    options.observers.push_back(&journal);
+    options.source = &journal;
+    options.interventions = journal.Interventions();
+    outcome.result = sim::RunWorld(world, *top, options);
+    outcome.replayed = counts.NumReplayed();
+    journal.SetHash(outcome.result.hash);
+    session.End(limited.budget->Used(), "done");
+  } catch (const std::exception& error) {
+    session.EndBadly(limited.budget->Used(), error);
+    throw;
+  }
+}
+
+}  // namespace
+
+RunOutcome Run(const sim::World& world, llm::Llm& backend, sim::RunOptions options, const RunSetup& setup) {
+  LimitedBackend limited =
+      ApplyLimits(setup.limits, world, std::make_unique<llm::Decorator>(backend),
+                  setup.journal != nullptr ? UsedBefore(*setup.journal) : llm::TokensUsed());
+  options.fall_back = setup.limits.fallback;
+  RunOutcome outcome;
+  try {
+    if (setup.journal != nullptr) {
+      RunInSession(world, limited, options, setup, outcome);
+    } else {
+      if (setup.wrap) limited.top = setup.wrap(std::move(limited.top));
+      outcome.result = sim::RunWorld(world, *limited.top, options);
+    }
+  } catch (const Error& error) {
+    if (limited.budget->IsUsedUp()) throw Stopped(error.Code(), error.what());
+    throw;
+  }
+  outcome.used = limited.budget->Used();
+  if (limited.interactive != nullptr) outcome.interactive_s = limited.interactive->Latencies();
+  return outcome;
+}
+
+}  // namespace throng::app

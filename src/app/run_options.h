@@ -1,0 +1,13 @@
+// How a simulation is run: mode, steps, seed, events.
+#pragma once
+
+#include "app/scenario.h"
+#include "app/simulation.h"
+#include "sim/scheduler.h"
+
+namespace throng::app {
+
+// Ctrl-C or SIGTERM will stop the run. Throws kInvalid for what cannot be, limits included.
+sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& scenario);
+
+}  // namespace throng::app

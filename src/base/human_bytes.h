@@ -1,0 +1,11 @@
+// Sizes as people read them.
+#pragma once
+
+#include <string>
+
+namespace throng {
+
+// "1.5 MB", "740 B".
+std::string HumanBytes(double bytes);
+
+}  // namespace throng

@@ -1,0 +1,35 @@
+// The flags of commands that run a simulation, in groups.
+#pragma once
+
+#include "app/limits.h"
+#include "app/manifest.h"
+#include "app/simulation.h"
+
+namespace CLI {
+class App;
+}
+
+namespace throng::cli {
+
+struct OutputFlags {
+  bool json = false;
+  bool quiet = false;
+};
+
+// What is simulated: not for resume, which reads it in the journal.
+void AddWorldFlags(CLI::App& command, app::Simulation& simulation);
+// --event and --events.
+void AddEventFlags(CLI::App& command, app::Simulation& simulation);
+// --llm, --model-for, --real-time, and the flags of the engine in this process.
+void AddBackendFlags(CLI::App& command, app::Simulation& simulation);
+// --call-timeout, --call-attempts, --fallback, --max-tokens-total, --max-cost and --price.
+void AddLimitFlags(CLI::App& command, app::Limits& limits);
+// --interactive and --target-ms.
+void AddInteractiveFlags(CLI::App& command, app::Limits& limits);
+// --json and --quiet.
+void AddOutputFlags(CLI::App& command, OutputFlags& output);
+
+// The flags that the user gave to a command, which must outlive the answer.
+app::GivenFlags GivenTo(const CLI::App& command);
+
+}  // namespace throng::cli

@@ -1,0 +1,62 @@
+#include "cli/run_and_report.h"
+
+#include <fmt/format.h>
+
+#include <string>
+
+#include "app/report.h"
+#include "app/run.h"
+#include "base/error.h"
+#include "cli/progress_line.h"
+
+namespace throng::cli {
+
+namespace {
+
+constexpr int kFailuresShown = 10;
+
+// A line for each of the first ones; the journal has all.
+std::function<void(const std::string&)> ReportFailures(ProgressLine& line) {
+  return [&line, shown = 0](const std::string& failure) mutable {
+    if (++shown > kFailuresShown) return;
+    line.Clear();
+    fmt::print(stderr, "fallback: {}{}\n", failure, shown == kFailuresShown ? " (more are not shown)" : "");
+  };
+}
+
+}  // namespace
+
+void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, const app::Scenario& scenario,
+                  sim::RunOptions options, llm::Llm& backend, journal::Journal* journal) {
+  ProgressLine line(output.quiet);
+  if (!output.quiet) {
+    options.progress_interval_s = line.IntervalSeconds();
+    options.on_progress = [&](const sim::Progress& progress) {
+      line.Show(app::DescribeProgress(progress, scenario, options.steps, backend.GetStats()));
+    };
+    options.on_fall_back = ReportFailures(line);
+  }
+  const auto with_remedy = [journal](const Error& error) {
+    if (journal == nullptr) return std::string(error.what());
+    return fmt::format("{} (what is done is kept: throng resume {})", error.what(), journal->Path());
+  };
+  app::RunOutcome outcome;
+  try {
+    outcome = app::Run(*scenario.world, backend, options, {simulation.limits, journal, {}});
+  } catch (const app::Stopped& stopped) {
+    line.Clear();
+    throw app::Stopped(stopped.Code(), with_remedy(stopped));
+  } catch (const Error& error) {
+    line.Clear();
+    throw Error(error.Code(), with_remedy(error));
+  }
+  line.Clear();
+  const app::FinishedRun run{simulation, scenario, options, outcome, backend, journal};
+  if (output.json) {
+    fmt::print("{}\n", app::ReportJson(run).dump(2));
+  } else {
+    fmt::print("{}", app::Summary(run));
+  }
+}
+
+}  // namespace throng::cli

@@ -1,0 +1,17 @@
+// A run on the command line: progress on stderr, the report on stdout.
+#pragma once
+
+#include "app/scenario.h"
+#include "app/simulation.h"
+#include "cli/flags/run_flags.h"
+#include "journal/journal.h"
+#include "llm/llm.h"
+#include "sim/scheduler.h"
+
+namespace throng::cli {
+
+// As app::Run, on a journal that was begun (null: without one); errors say how to resume.
+void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, const app::Scenario& scenario,
+                  sim::RunOptions options, llm::Llm& backend, journal::Journal* journal);
+
+}  // namespace throng::cli
