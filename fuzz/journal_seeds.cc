@@ -7,7 +7,7 @@
 #include "base/mapped_file.h"
 #include "journal/journal.h"
 #include "llm/backends/fake.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 #include "trace/trace.h"
 #include "trace/trace_world.h"
 

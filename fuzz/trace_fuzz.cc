@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "llm/backends/fake.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 #include "trace/trace.h"
 #include "trace/trace_world.h"
 

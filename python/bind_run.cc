@@ -17,8 +17,8 @@
 #include "python/outcome.h"
 #include "python/steps.h"
 #include "python/world.h"
-#include "sim/scheduler.h"
-#include "sim/verify.h"
+#include "sim/run/run.h"
+#include "sim/run/verify.h"
 
 namespace py = pybind11;
 

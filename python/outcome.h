@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "python/world.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::python {
 

@@ -99,7 +99,8 @@ void PythonWorld::SetDigest() {
   hasher.Add(name_).Add(uint64_t{agents_.size()});
   space_.Hash(hasher);
   for (const StartAgent& agent : agents_) {
-    hasher.Add(agent.name).Add(agent.body.pos.x).Add(agent.body.pos.y).Add(agent.body.status);
+    hasher.Add(agent.name);
+    agent.body.Hash(hasher);
     agent.mind->Hash(hasher);
     hasher.Add(agent.present).Add(agent.rules.radius_p).Add(agent.rules.max_vel);
   }

@@ -6,6 +6,9 @@ const CHUNK = 500;          // steps per request, at most 1000
 const POLL_MS = 2000;       // how often a run that goes on is asked for more
 const NODE_GAP = 2;         // between the nodes of a network, in tiles
 const MOST_DRAWN = 1000;    // nodes of a network whose lines are all drawn
+const MOST_NAMED = 100;     // agents whose names and words are all drawn
+const SPEECH_STEPS = 30;    // how long words stay on the map
+const SPEECH_WIDTH = 150;   // pixels
 const TILE = {'#': '#6b5d52', '~': '#5b9bd5', 'T': '#3d7a3d', 'o': '#b08d57', '+': '#d9b26f', '=': '#c9c2b4',
   ',': '#ece3d0', '.': '#9cc78a'};
 const $ = (id) => document.getElementById(id);
@@ -109,7 +112,7 @@ function draw() {
   } else if (run.map?.copies) {
     for (const [x, y] of run.map.copies) {
       pen.drawImage(run.picture, x * s, y * s, run.map.width * s, run.map.height * s);
-      if (s > 3) labelPlaces(pen, x, y);
+      if (s > 3) namePlaces(pen, x, y);
     }
   } else {
     const {right, bottom} = bounds();
@@ -119,13 +122,22 @@ function draw() {
   drawAgents(pen);
 }
 
-function labelPlaces(pen, left, top) {
-  pen.font = '11px system-ui';
+// Text with a pale rim, which can be read on any ground.
+function write(pen, text, x, y) {
+  pen.lineWidth = 3;
+  pen.lineJoin = 'round';
+  pen.strokeStyle = '#fffc';
+  pen.strokeText(text, x, y);
+  pen.fillText(text, x, y);
+}
+
+function namePlaces(pen, left, top) {
+  pen.font = '600 12px system-ui, sans-serif';
   pen.textAlign = 'center';
-  pen.fillStyle = '#222a';
+  pen.fillStyle = '#5a4a3a';
   for (const place of run.map.places) {
-    pen.fillText(place.name, (left + place.x + place.width / 2) * view.scale,
-      (top + place.y) * view.scale - 3);
+    write(pen, place.name, (left + place.x + place.width / 2) * view.scale,
+      (top + place.y + place.height / 2) * view.scale + 4);
   }
 }
 
@@ -148,26 +160,79 @@ function drawFollows(pen) {
   lines(chosen);
 }
 
+function radiusOf(place) { return Math.max(3, view.scale * 0.7) * (place === view.agent ? 1.4 : 1); }
+
 function drawAgents(pen) {
-  const s = view.scale, radius = Math.max(2.5, s * 0.7);
-  pen.font = '10px system-ui';
-  pen.textAlign = 'center';
-  run.agents.forEach((agent, place) => {
-    if (!isPresent(agent, view.step)) return;
-    const {x, y} = spotOf(stateAt(agent, view.step));
-    const chosen = place === view.agent;
+  const s = view.scale, named = s > 5 && run.agents.length <= MOST_NAMED;
+  const present = run.agents.map((_, place) => place).filter((place) => isPresent(run.agents[place], view.step));
+  for (const place of present) {
+    const agent = run.agents[place], {x, y} = spotOf(stateAt(agent, view.step)), chosen = place === view.agent;
     pen.beginPath();
-    pen.arc((x + 0.5) * s, (y + 0.5) * s, chosen ? radius * 1.4 : radius, 0, 2 * Math.PI);
+    pen.arc((x + 0.5) * s, (y + 0.5) * s, radiusOf(place), 0, 2 * Math.PI);
     pen.fillStyle = `hsl(${(agent.id * 137) % 360} 70% 45%)`;
     pen.fill();
     pen.lineWidth = chosen ? 2.5 : 1;
     pen.strokeStyle = chosen ? '#000' : '#fff';
     pen.stroke();
-    if (chosen || (s > 5 && run.agents.length <= 100)) {
-      pen.fillStyle = '#000';
-      pen.fillText(agent.name, (x + 0.5) * s, (y + 0.5) * s - radius - 3);
-    }
-  });
+  }
+  pen.textAlign = 'center';
+  pen.fillStyle = '#000';
+  for (const place of present) {
+    const chosen = place === view.agent;
+    if (!chosen && !named) continue;
+    const {x, y} = spotOf(stateAt(run.agents[place], view.step));
+    pen.font = `${chosen ? '600 ' : ''}11px system-ui, sans-serif`;
+    write(pen, run.agents[place].name, (x + 0.5) * s, (y + 0.5) * s + radiusOf(place) + 11);
+  }
+  if (!named) return;
+  const speakers = present.filter((place) => wordsOf(run.agents[place]));
+  const taken = [];  // rectangles of bubbles; the chosen agent's comes first
+  for (const place of speakers.sort((a, b) => (b === view.agent) - (a === view.agent))) drawWords(pen, place, taken);
+}
+
+// The last line that an agent has said in the last few steps; empty if there is none.
+function wordsOf(agent) {
+  const line = agent.events.findLast((event) => event.kind === 'say' && event.step <= view.step);
+  return line && line.step > view.step - SPEECH_STEPS ? line.text.replace(/^to [^:]+: /, '') : '';
+}
+
+function wrap(pen, text) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const longer = lines.at(-1) ? lines.at(-1) + ' ' + word : word;
+    if (lines.at(-1) && pen.measureText(longer).width > SPEECH_WIDTH) lines.push(word); else lines[lines.length - 1] = longer;
+  }
+  return lines;
+}
+
+// A bubble above an agent, or below where it would cover another; none where it would cover one there too.
+function drawWords(pen, place, taken) {
+  pen.font = '11px system-ui, sans-serif';
+  const {x, y} = spotOf(stateAt(run.agents[place], view.step)), lines = wrap(pen, wordsOf(run.agents[place]));
+  const width = Math.max(...lines.map((line) => pen.measureText(line).width)) + 12, height = 13 * lines.length + 8;
+  const middle = (x + 0.5) * view.scale, left = middle - width / 2;
+  const isFree = (top) => taken.every((other) => left >= other.left + other.width || left + width <= other.left ||
+    top >= other.top + other.height || top + height <= other.top);
+  for (const side of [-1, 1]) {
+    const tip = (y + 0.5) * view.scale + side * (radiusOf(place) + 1), edge = tip + side * 6;
+    const top = side < 0 ? edge - height : edge;
+    if (!isFree(top)) continue;
+    taken.push({left, top, width, height});
+    pen.beginPath();
+    pen.roundRect(left, top, width, height, 6);
+    pen.moveTo(middle - 5, edge);
+    pen.lineTo(middle, tip);
+    pen.lineTo(middle + 5, edge);
+    pen.fillStyle = '#fff';
+    pen.shadowColor = '#0006';
+    pen.shadowBlur = 4;
+    pen.fill();
+    pen.shadowBlur = 0;
+    pen.textAlign = 'left';
+    pen.fillStyle = '#000';
+    lines.forEach((line, row) => pen.fillText(line, left + 6, top + 15 + 13 * row));
+    return;
+  }
 }
 
 function timeOf(step) {

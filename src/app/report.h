@@ -9,7 +9,7 @@
 #include "app/simulation.h"
 #include "journal/journal.h"
 #include "llm/llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::app {
 

@@ -3,7 +3,7 @@
 
 #include "app/scenario.h"
 #include "app/simulation.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::app {
 

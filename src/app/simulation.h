@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "app/limits.h"
-#include "engine/local_llm.h"
-#include "sim/scheduler.h"
+#include "engine/local_options.h"
+#include "sim/run/run.h"
 
 namespace throng::app {
 

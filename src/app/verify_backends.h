@@ -6,7 +6,7 @@
 
 #include "journal/scratch_journal.h"
 #include "llm/llm.h"
-#include "sim/verify.h"
+#include "sim/run/verify.h"
 
 namespace throng::app {
 

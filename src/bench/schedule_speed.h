@@ -7,7 +7,7 @@
 
 #include "base/digest.h"
 #include "sim/dependency_graph.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::bench {
 

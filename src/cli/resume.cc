@@ -1,11 +1,13 @@
 // throng resume: goes on with a run that was killed, stopped or failed.
 
-#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
 #include <memory>
 
 #include "app/backend.h"
 #include "app/manifest.h"
 #include "app/run_options.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
 #include "cli/run_and_report.h"
@@ -41,25 +43,20 @@ void Resume(Options& options, const CLI::App& command) {
 
 void AddResume(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "resume", "Go on with a run from its journal; no call is made again whose answer it has");
+      "resume", "Go on with a run from its journal, without repeating a call that it has answered");
   const auto options = std::make_shared<Options>();
   command->add_option("journal", options->journal, "What throng run wrote")->required();
-  command
-      ->add_option("--mode", options->simulation.mode,
-                   "Another order of execution than before (single, lockstep, ooo, speculative): the result "
-                   "is the same")
-      ->group("Simulation")
-      ->check(CLI::IsMember({"single", "lockstep", "ooo", "speculative"}));
+  AddModeFlag(*command, options->simulation.mode);
   AddBackendFlags(*command, options->simulation);
   AddLimitFlags(*command, options->simulation.limits);
   AddInteractiveFlags(*command, options->simulation.limits);
   AddOutputFlags(*command, options->output);
   command
       ->add_flag("--sync", options->sync_always,
-                 "Survive a loss of power too: wait for the disk at every answer")
+                 "Survive a loss of power, too: wait for the disk at every answer")
       ->group("Output");
   command->footer(
-      "World, backend and model are those of the run, unless a flag says otherwise.\n"
+      "World, backend and model are those of the run unless a flag says otherwise.\n"
       "Example:\n"
       "  throng resume throng-town-1-20250131-120000.journal");
   command->callback([options, command] { Resume(*options, *command); });

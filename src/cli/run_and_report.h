@@ -6,7 +6,7 @@
 #include "cli/flags/run_flags.h"
 #include "journal/journal.h"
 #include "llm/llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::cli {
 

@@ -20,6 +20,13 @@ TEST(QualityTest, CodecsKeepTheAnswersOfTheEmbeddedModel) {
   EvalOptions options;
   options.codecs = {"gear4", "flashq4", "gear2", "kivi2"};
   const auto results = MeasureRecall(model, questions, options, threads);
+  for (const auto& r : results)
+    fprintf(
+        stderr,
+        "MEASURED %s accuracy %.5f lost %d gained %d kl %.6f p99 %.5f top1 %.5f bits %.4f ek %.5f ev %.5f\n",
+        r.kv.c_str(), r.recall.accuracy, r.recall.lost, r.recall.gained, r.divergence.kl_mean,
+        r.divergence.kl_p99, r.divergence.top1, r.sizes.bits, r.divergence.error_keys,
+        r.divergence.error_values);
   const CodecRecall& gear2 = results[3];
   const CodecRecall& kivi2 = results[4];
   // Facts are found at all: chance is 8 %.

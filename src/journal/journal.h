@@ -37,9 +37,8 @@
 #include <vector>
 
 #include "base/digest.h"
-#include "journal/sqlite.h"
 #include "llm/llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 
 namespace throng::journal {
 
@@ -71,6 +70,8 @@ struct JournaledAnswer {
   Digest prompt_digest;
   llm::Completion completion;
 };
+
+class Database;
 
 class Journal final : public sim::RunObserver, public sim::InterventionSource {
  public:

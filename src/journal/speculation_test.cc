@@ -1,4 +1,4 @@
-#include "sim/guess/speculation.h"
+// Mode speculative, mostly with journals.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,6 +9,7 @@
 #include "journal/journaled_llm.h"
 #include "journal/scratch_journal.h"
 #include "llm/backends/fake.h"
+#include "sim/run/run.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {
@@ -251,27 +252,6 @@ TEST(Speculation, GuessesThatDidNotKnowOfABirthOrACellAreMadeAgain) {
     EXPECT_DOUBLE_EQ(seconds[0], 3);
     EXPECT_DOUBLE_EQ(seconds[1], 2) << (bears ? "a birth" : "a cell");
   }
-}
-
-TEST(GuessRecord, LearnsFromOutcomes) {
-  sim::GuessRecord record;
-  const size_t near = record.ClassOf(sim::Basis::kStays, 0, 1, "plan");
-  const size_t far = record.ClassOf(sim::Basis::kStays, 20, 4, "plan");
-  const size_t planned = record.ClassOf(sim::Basis::kPlanned, 0, 1, "plan");
-  const size_t rating = record.ClassOf(sim::Basis::kStays, 0, 1, "rate");
-  EXPECT_NE(near, far);
-  EXPECT_NE(near, planned);
-  EXPECT_NE(near, rating);
-  EXPECT_EQ(near, record.ClassOf(sim::Basis::kStays, 0, 1, "plan"));
-  const double before = record.Chance(near);
-  for (int i = 0; i < 50; ++i) record.Add(near, false);
-  EXPECT_LT(record.Chance(near), before / 5);
-  EXPECT_EQ(record.Chance(far), before);
-  EXPECT_EQ(record.Chance(planned), before);
-  // What it has not seen of its own, it takes from wider classes; and gives it up for its own.
-  EXPECT_LT(record.Chance(rating), before / 2);
-  for (int i = 0; i < 100; ++i) record.Add(rating, true);
-  EXPECT_GT(record.Chance(rating), 0.95);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <string>
 
 namespace throng::engine {
-class LocalLlm;
+class LocalModel;
 }
 
 namespace throng::serve {
@@ -26,7 +26,7 @@ class Server {
  public:
   // Listens from here on. The model, which may be null, outlives the server. Throws kInvalid for options that
   // cannot work, kIo if the port cannot be had.
-  Server(const ServerOptions& options, engine::LocalLlm* llm);
+  Server(const ServerOptions& options, engine::LocalModel* model);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

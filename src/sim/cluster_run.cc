@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "llm/request_digest.h"
 
 namespace throng::sim {
 
@@ -31,21 +32,6 @@ void RethrowFrom(const std::string& where) {
 
 std::string DescribeAgent(const World& world, AgentId agent) {
   return fmt::format("agent {} ({})", agent, world.AgentName(agent));
-}
-
-Digest DigestOfRequest(const llm::Request& request) {
-  Hasher hasher;
-  hasher.Add(request.function).Add(request.system).Add(request.prompt);
-  hasher.Add(uint64_t{request.constraint.choices.size()});
-  for (const std::string& choice : request.constraint.choices) hasher.Add(choice);
-  hasher.Add(request.constraint.json_schema);
-  const llm::Sampling& sampling = request.sampling;
-  hasher.Add(sampling.temperature).Add(sampling.top_k).Add(sampling.top_p).Add(sampling.min_p);
-  hasher.Add(sampling.repetition_penalty).Add(sampling.seed);
-  hasher.Add(uint64_t{request.stop.size()});
-  for (const std::string& stop : request.stop) hasher.Add(stop);
-  hasher.Add(request.max_tokens).Add(request.known_prompt_tokens).Add(request.known_output_tokens);
-  return hasher.Finish();
 }
 
 // ConfirmedReader
@@ -109,7 +95,7 @@ void MemberRun::Issue(std::unique_ptr<llm::Request> request, PendingCall& call) 
   request->priority = Now();
   call.number = request->key.call;
   call.function = request->function;
-  call.request_digest = DigestOfRequest(*request);
+  call.request_digest = llm::DigestOfRequest(*request);
   context.sink.Submit(std::move(*request), call);
 }
 
@@ -357,12 +343,8 @@ void ClusterRun::DigestMembers() {
     MemberCommit& write = draft_->writes[i];
     if (write.mind_changed) write.mind_digest = DigestOfMind(write.mind.get(), hasher);
     write.body_changed = write.body != member.SelfBody();
-    hasher.Reset()
-        .Add(write.id)
-        .Add(step_)
-        .Add(write.body.pos.x)
-        .Add(write.body.pos.y)
-        .Add(write.body.status);
+    hasher.Reset().Add(write.id).Add(step_);
+    write.body.Hash(hasher);
     hasher.Add(write.mind_digest).Add(member.CallsDigest());
     hasher.Add(events.empty() ? Digest() : events[i]);
     if (write.removed) hasher.Add("removed");
@@ -370,8 +352,9 @@ void ClusterRun::DigestMembers() {
   }
   for (MemberCommit& born : draft_->born) {
     born.mind_digest = DigestOfMind(born.mind.get(), hasher);
-    hasher.Reset().Add("born").Add(born.id).Add(step_).Add(born.body.pos.x).Add(born.body.pos.y);
-    born.digest = hasher.Add(born.body.status).Add(born.mind_digest).Finish();
+    hasher.Reset().Add("born").Add(born.id).Add(step_);
+    born.body.Hash(hasher);
+    born.digest = hasher.Add(born.mind_digest).Finish();
   }
 }
 
@@ -380,7 +363,7 @@ void ClusterRun::DigestRecord() {
   hasher.Add(step_).Add(uint64_t{draft_->writes.size()});
   for (const MemberCommit& write : draft_->writes) hasher.Add(write.id).Add(write.digest);
   for (const MemberCommit& born : draft_->born) hasher.Add(born.digest);
-  for (const CellWrite& cell : draft_->cells) hasher.Add(cell.pos.x).Add(cell.pos.y).Add(cell.value);
+  for (const CellWrite& cell : draft_->cells) cell.Hash(hasher);
   draft_->record.digest = hasher.Finish();
 }
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/world.h"
+#include "sim/space/ids.h"
 
 namespace throng::sim {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sim/world.h"
+#include "sim/space/ids.h"
 
 namespace throng::sim {
 

@@ -21,14 +21,12 @@
 
 #include "base/digest.h"
 #include "llm/llm.h"
+#include "sim/space/ids.h"
+#include "sim/space/reach.h"
 #include "sim/space/space.h"
 #include "sim/task.h"
 
 namespace throng::sim {
-
-using AgentId = uint32_t;
-constexpr AgentId kNobody = UINT32_MAX;
-using Step = int32_t;
 
 // What an agent knows and plans: private to it, immutable (a commit replaces it), so that versions share it.
 class Mind {
@@ -43,6 +41,7 @@ struct Body {
   Pos pos;
   std::string status;  // what it is doing, in a few words
   bool operator==(const Body&) const = default;
+  void Hash(Hasher& hasher) const { hasher.Add(pos.x).Add(pos.y).Add(status); }
 };
 
 struct Neighbour {
@@ -76,7 +75,7 @@ class Caller {
  public:
   virtual ~Caller() = default;
   // Completes with the completion of the request. One that failed ends the run, and the caller is not
-  // resumed; in runs that fall back (scheduler.h), it is: the completion has an error and no text.
+  // resumed; in runs that fall back (run/run.h), it is: the completion has an error and no text.
   virtual Task<llm::Completion> Ask(llm::Request request) = 0;
 };
 
@@ -150,25 +149,6 @@ struct Link {
   AgentId b;
 };
 
-// What an agent promises for the steps before `until`, as a function of its committed state alone: at the
-// start of all steps up to `until` it is in the box [low, high], and before `until` it writes cells only
-// inside it.
-struct Lookahead {
-  Step until = 0;  // not after the agent's own step: nothing is promised
-  Pos low;
-  Pos high;
-
-  bool Contains(Pos pos) const {
-    return pos.x >= low.x && pos.x <= high.x && pos.y >= low.y && pos.y <= high.y;
-  }
-};
-
-struct Rules {
-  int radius_p = 4;  // perception radius
-  int max_vel = 1;   // furthest that anything moves or writes in one step
-  bool operator==(const Rules&) const = default;
-};
-
 class World {
  public:
   virtual ~World() = default;
@@ -221,7 +201,7 @@ class World {
 
   // What others may expect of an agent that, as last known, is to run `step` with this state: its body at the
   // start of a later step, and whether its plans reach so far (a schedule, a way that it is on). Unlike
-  // Declare this binds nobody: only guesses rest on it (speculation.h).
+  // Declare this binds nobody: only guesses rest on it (sim/guess).
   struct Expectation {
     Body body;
     bool is_planned = false;

@@ -10,7 +10,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 #include "town/content/json_file.h"
 #include "town/testing/scripted_llm.h"
 #include "town/town.h"

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 #include "town/mind/mind.h"
 #include "town/testing/scripted_llm.h"
 #include "town/town.h"

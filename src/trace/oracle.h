@@ -4,7 +4,7 @@
 #pragma once
 
 #include "llm/llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 #include "trace/trace.h"
 #include "trace/true_dependencies.h"
 

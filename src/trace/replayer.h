@@ -11,7 +11,7 @@
 #include "base/digest.h"
 #include "llm/decorators/call_log.h"
 #include "llm/llm.h"
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 #include "sim/world.h"
 #include "trace/trace.h"
 #include "trace/true_dependencies.h"
@@ -22,7 +22,7 @@ inline constexpr const char* kOracle = "oracle";               // along the true
 inline constexpr const char* kCritical = "critical";           // the same on a server where nobody waits
 inline constexpr const char* kNoDependency = "no-dependency";  // all calls at once
 
-// All modes of a replay; out of order is the last that could run without a recording.
+// All modes of a replay: those of a run first; the others need the recording.
 const std::vector<std::string>& ReplayModes();
 
 // A backend that needs no prompts, from --llm. Throws kInvalid for others.

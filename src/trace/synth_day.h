@@ -1,4 +1,4 @@
-// Who is where in a synthetic day, and does what: one town. The calls are made in trace_synth.cc.
+// Who is where in a synthetic day, and does what: one town. The calls are made in synth.cc.
 #pragma once
 
 #include <cmath>

@@ -5,9 +5,9 @@
 
 #include <tuple>
 
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
+#include "sim/run/verify.h"
 #include "sim/testing/test_worlds.h"
-#include "sim/verify.h"
 #include "worlds/example_worlds.h"
 
 namespace throng::worlds {

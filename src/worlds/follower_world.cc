@@ -4,7 +4,7 @@
 
 #include "base/rng.h"
 #include "worlds/example_worlds.h"
-#include "worlds/recent_lines.h"
+#include "worlds/short_memory.h"
 
 namespace throng::worlds {
 
@@ -20,7 +20,7 @@ constexpr std::array<const char*, 8> kTopics = {"music", "bread",  "football", "
                                                 "books", "trains", "the sea",  "politics"};
 
 struct Reader : sim::Mind {
-  RecentLines memories;
+  ShortMemory memories;
   uint64_t seen = 0;  // a digest of all that was to be read: if an order of execution showed anything else,
                       // the hash would tell
   void Hash(Hasher& hasher) const override {

@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "sim/space/plane.h"
 #include "worlds/example_worlds.h"
-#include "worlds/recent_lines.h"
+#include "worlds/short_memory.h"
 
 namespace throng::worlds {
 
@@ -24,7 +24,7 @@ constexpr std::array<const char*, kPlaces> kPlaceNames = {"the fountain", "the m
 
 struct Walker : sim::Mind {
   int place = 0;  // where it goes
-  RecentLines memories;
+  ShortMemory memories;
   uint64_t seen = 0;  // a digest of all that was in sight: if an order of execution showed anything else, the
                       // hash would tell
   void Hash(Hasher& hasher) const override {
@@ -74,14 +74,10 @@ class PlazaWorld final : public sim::World {
     const sim::Pos self = view.SelfBody().pos;
     const std::vector<sim::Neighbour> in_sight = view.Neighbours();
     for (const sim::Neighbour& other : in_sight) {
-      mind.seen = Hasher()
-                      .Add(mind.seen)
-                      .Add(other.id)
-                      .Add(other.body.pos.x)
-                      .Add(other.body.pos.y)
-                      .Add(other.body.status)
-                      .Finish()
-                      .low;
+      Hasher hasher;
+      hasher.Add(mind.seen).Add(other.id);
+      other.body.Hash(hasher);
+      mind.seen = hasher.Finish().low;
     }
     if (space_.Within(self, PlaceOf(view.Self(), mind.place), kArrived)) {
       const llm::Completion answer = co_await caller.Ask(AskWhereTo(view, mind, in_sight));

@@ -5,11 +5,11 @@
 #include <functional>
 #include <memory>
 
-#include "sim/scheduler.h"
+#include "sim/run/run.h"
 #include "sim/space/plane.h"
 #include "sim/testing/test_worlds.h"
 #include "worlds/example_worlds.h"
-#include "worlds/recent_lines.h"
+#include "worlds/short_memory.h"
 
 namespace throng::worlds {
 namespace {
@@ -85,7 +85,7 @@ TEST(SpaceWorlds, ExamplesAreFoundByTheirNames) {
 
 // Whatever a model answers, a prompt has as many lines as were put into it.
 TEST(SpaceWorlds, PromptsHaveTheLastLines) {
-  RecentLines lines;
+  ShortMemory lines;
   EXPECT_EQ(lines.Text(), "- nothing\n");
   for (int i = 0; i < 8; ++i) lines.Add(std::to_string(i));
   EXPECT_EQ(lines.Text(), "- 2\n- 3\n- 4\n- 5\n- 6\n- 7\n");

@@ -1,6 +1,8 @@
 // The flags of commands that run a simulation, in groups.
 #pragma once
 
+#include <string>
+
 #include "app/limits.h"
 #include "app/manifest.h"
 #include "app/simulation.h"
@@ -18,6 +20,9 @@ struct OutputFlags {
 
 // What is simulated: not for resume, which reads it in the journal.
 void AddWorldFlags(CLI::App& command, app::Simulation& simulation);
+// --mode; --coupling.
+void AddModeFlag(CLI::App& command, std::string& mode);
+void AddCouplingFlag(CLI::App& command, std::string& coupling, const char* group);
 // --event and --events.
 void AddEventFlags(CLI::App& command, app::Simulation& simulation);
 // --llm, --model-for, --real-time, and the flags of the engine in this process.

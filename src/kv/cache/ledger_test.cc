@@ -10,6 +10,7 @@
 
 #include "kv/cache/block_pool.h"
 #include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 
 namespace throng::kv {
 namespace {

@@ -31,7 +31,14 @@
 
 #include "kv/codec.h"
 
+namespace throng {
+class KeyValues;
+}
+
 namespace throng::kv {
+
+// The parameter buffer=f16|int8: how the rows of open pages are kept.
+OpenType FlashqBuffer(KeyValues& parameters);
 
 // bits: 4 or 2. buffer: kF16 or kInt8.
 std::shared_ptr<const Codec> MakeFlashq(int bits, OpenType buffer, int head_dim);

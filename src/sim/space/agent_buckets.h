@@ -9,8 +9,8 @@
 
 #include "base/check.h"
 #include "base/huge_pages.h"
+#include "sim/space/ids.h"
 #include "sim/space/space.h"
-#include "sim/world.h"
 
 namespace throng::sim {
 

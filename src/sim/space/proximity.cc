@@ -14,6 +14,15 @@ constexpr int kMaxRule = 1 << 20;
 
 }  // namespace
 
+const char* CouplingName(Coupling coupling) { return coupling == Coupling::kPaper ? "paper" : "versioned"; }
+
+Coupling ParseCoupling(const std::string& name) {
+  for (const Coupling coupling : {Coupling::kPaper, Coupling::kVersioned}) {
+    if (name == CouplingName(coupling)) return coupling;
+  }
+  throw MakeError(ErrorCode::kInvalid, "coupling {}: it must be paper or versioned", name);
+}
+
 Proximity::Proximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start)
     : space_(space), rules_(std::move(rules)), places_(start.size()) {
   if (start.empty()) throw MakeError(ErrorCode::kInvalid, "world: it has no agents");

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/huge_pages.h"
+#include "sim/space/ids.h"
+#include "sim/space/reach.h"
 #include "sim/space/space.h"
-#include "sim/world.h"
 
 namespace throng::sim {
 
@@ -20,6 +22,9 @@ enum class Coupling {
   kPaper,      // max(r_A + v_B, r_B + v_A, v_A + v_B): nobody ever perceives what lives at another time
   kVersioned,  // max(r_A, r_B, v_A + v_B): enough when cells are read in the version of the reader's step
 };
+
+const char* CouplingName(Coupling coupling);      // "paper", "versioned"
+Coupling ParseCoupling(const std::string& name);  // throws kInvalid for another name
 
 class Proximity {
  public:

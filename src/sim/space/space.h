@@ -1,4 +1,4 @@
-// Where agents are and how far apart: grids with three metrics, planes (src/sim/plane.h), networks.
+// Where agents are and how far apart: grids with three metrics, planes (plane.h), networks.
 #pragma once
 
 #include <algorithm>

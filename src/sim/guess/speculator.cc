@@ -1,0 +1,320 @@
+#include "sim/guess/speculator.h"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <queue>
+#include <utility>
+
+#include "base/error.h"
+
+namespace throng::sim {
+
+Speculator::Speculator(const World& world, llm::Llm& llm, const SpeculationOptions& options, Step end_step,
+                       Seeds seeds, const DependencyGraph& graph, const WorldState& state, RunStats& stats,
+                       uint64_t& last_request_id)
+    : options_(options),
+      end_step_(end_step),
+      graph_(graph),
+      state_(state),
+      stats_(stats),
+      hypothetical_(world, graph, state, options_.max_steps, *this, stats),
+      requests_(llm, options_, stats, last_request_id),
+      forecasts_(world.GetSpace(), graph),
+      context_{world, world.GetSpace(), graph, hypothetical_, *this, std::move(seeds)},
+      agents_(world.NumAgents()) {
+  for (AgentId agent = 0; agent < agents_.size(); ++agent) Consider(agent);
+}
+
+// Who may run a step on a guess
+
+void Speculator::Consider(AgentId id) {
+  if (std::exchange(agents_[id].considered, true)) return;
+  considered_.push_back(id);
+}
+
+bool Speculator::MayJoin(AgentId id) const {
+  const Agent& agent = agents_[id];
+  if (hypothetical_.RunningOf(id) != nullptr || hypothetical_.IsRemoved(id)) return false;
+  // Done with its part of a step that others still run.
+  const bool is_done = agent.confirmed_members > 1 && agent.confirmed_calls == 0;
+  if (!hypothetical_.HasGuesses(id) && agent.confirmed_members > 0 && !is_done) return false;
+  const Step step = hypothetical_.FrontOf(id);
+  return step < end_step_ && step < graph_.StepOf(id) + options_.max_steps && !graph_.IsBarrier(step);
+}
+
+// What failed alone may succeed together with somebody who has caught up: a conversation.
+bool Speculator::MayBegin(AgentId id) const { return !agents_[id].halted && MayJoin(id); }
+
+// Guesses that those who are as far as this agent and near it run the step with it, and others do not matter.
+std::vector<AgentId> Speculator::ClusterOf(AgentId id) const {
+  const Step step = hypothetical_.FrontOf(id);
+  std::vector<AgentId> members = {id};
+  for (size_t i = 0; i < members.size(); ++i) {
+    const Pos pos = hypothetical_.FrontBody(members[i]).pos;
+    const int64_t reach = 2 * (graph_.RulesOf(members[i]).radius_p + hypothetical_.MaxSpeed());
+    for (const AgentId other : hypothetical_.FindAround(pos, reach, step)) {
+      if (hypothetical_.FrontOf(other) != step || !MayJoin(other)) continue;
+      if (!graph_.AreCoupledAt(members[i], pos, other, hypothetical_.FrontBody(other).pos)) continue;
+      if (std::find(members.begin(), members.end(), other) == members.end()) members.push_back(other);
+    }
+  }
+  std::sort(members.begin(), members.end());
+  return members;
+}
+
+// Running guessed steps
+
+void Speculator::Begin(AgentId id) {
+  const std::vector<AgentId> members = ClusterOf(id);
+  ClusterRun& cluster =
+      *clusters_.emplace_back(ClusterRun::Make(context_, members, hypothetical_.FrontOf(id)));
+  hypothetical_.Begin(cluster);
+  Advance(cluster);
+}
+
+void Speculator::Advance(ClusterRun& cluster) {
+  try {
+    if (!cluster.IsResolving()) {
+      if (!cluster.Advance(false) || !cluster.StartResolve()) return;
+    } else if (!cluster.ResolveDone()) {
+      return;
+    }
+    cluster.FinishResolve(false);
+  } catch (const Error&) {
+    Halt(cluster);
+    return;
+  }
+  Finish(cluster);
+}
+
+// What fails on a guess need not fail in fact.
+void Speculator::Halt(ClusterRun& cluster) {
+  for (const MemberRun& member : cluster.Members()) agents_[member.Self()].halted = true;
+  Release(cluster);
+}
+
+void Speculator::Finish(ClusterRun& cluster) {
+  const Step next = cluster.GetStep() + 1;
+  const std::vector<AgentId> moved = hypothetical_.Add(cluster);
+  Release(cluster);
+  for (const AgentId agent : moved) hypothetical_.CheckReaders(agent, next);
+}
+
+void Speculator::Release(ClusterRun& cluster) {
+  const auto is_of_cluster = [&](const Parked& parked) { return &parked.call->member.Cluster() == &cluster; };
+  std::erase_if(asked_, is_of_cluster);
+  std::erase_if(parked_, [&](const auto& entry) { return is_of_cluster(entry.second); });
+  requests_.Detach(cluster);
+  hypothetical_.Stop(cluster);
+  for (const MemberRun& member : cluster.Members()) Consider(member.Self());
+  std::erase_if(clusters_, [&](const ClusterPtr& other) { return other.get() == &cluster; });
+}
+
+void Speculator::ReleaseRunOf(AgentId agent) {
+  if (ClusterRun* running = hypothetical_.RunningOf(agent)) Release(*running);
+}
+
+void Speculator::Run(size_t confirmed_in_flight) {
+  while (std::optional<GuessedRequests::Answered> answered = requests_.TakeAnswered()) {
+    Wake(*answered->guessing, std::move(answered->completion));
+  }
+  // Those behind first: what they do makes others' guesses better.
+  using Candidate = std::pair<Step, AgentId>;
+  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates;
+  while (true) {
+    for (const AgentId agent : std::exchange(considered_, {})) {
+      agents_[agent].considered = false;
+      if (MayBegin(agent)) candidates.emplace(hypothetical_.FrontOf(agent), agent);
+    }
+    if (candidates.empty()) break;
+    const auto [step, agent] = candidates.top();
+    candidates.pop();
+    if (MayBegin(agent) && hypothetical_.FrontOf(agent) == step) Begin(agent);
+  }
+  SendParked(confirmed_in_flight);
+}
+
+// What confirmed steps do to guesses
+
+void Speculator::OnBegin(std::span<const AgentId> members, Step step) {
+  for (const AgentId member : members) {
+    agents_[member].confirmed_members = members.size();
+    Consider(member);
+    ClusterRun* running = hypothetical_.RunningOf(member);
+    if (running != nullptr && running->GetStep() == step) Release(*running);
+  }
+}
+
+void Speculator::OnCommit(const CommitRecord& record) {
+  ++commits_;
+  std::vector<std::optional<HypotheticalWorld::GuessedStep>> guesses(record.members.size());
+  for (size_t i = 0; i < record.members.size(); ++i) {
+    const AgentId id = record.members[i].id;
+    Agent& agent = agents_[id];
+    agent.confirmed_members = agent.confirmed_calls = 0;
+    agent.halted = false;
+    Consider(id);
+    forecasts_.Learn(id, record.step);
+    requests_.Drop(id, record.step);
+    guesses[i] = hypothetical_.TakeConfirmed(id, record.step);
+    if (record.members[i].removed) Abandon(id, record.step + 1);
+  }
+  for (size_t i = 0; i < record.members.size(); ++i) CheckCommit(record.members[i], record.step, guesses[i]);
+  for (const MemberCommit& born : record.born) {
+    Consider(born.id);
+    hypothetical_.CheckBirth(born, record.step + 1);
+  }
+  for (const CellWrite& cell : record.cells) hypothetical_.NoteCellChange(cell.pos);
+  hypothetical_.CheckCells();
+}
+
+// A guess that left the same as the confirmed step stands, with those after it.
+void Speculator::CheckCommit(const MemberCommit& commit, Step step,
+                             const std::optional<HypotheticalWorld::GuessedStep>& guess) {
+  const AgentId id = commit.id;
+  if (guess && guess->body == state_.BodyOf(id) && guess->mind_digest == state_.MindDigest(id) &&
+      guess->removed == commit.removed) {
+    ++stats_.confirmed_steps;
+    return;
+  }
+  hypothetical_.Squash(id, step + 1);
+  if (guess) {
+    ++stats_.squashed_steps;
+    hypothetical_.SquashPartners(*guess, step);
+  }
+  hypothetical_.CheckReaders(id, step + 1);
+}
+
+void Speculator::OnIntervention(const InterventionRecord& record) {
+  for (const MemberCommit& agent : record.agents) {
+    if (agent.removed) Abandon(agent.id, record.step);
+  }
+  for (AgentId agent = 0; agent < agents_.size(); ++agent) hypothetical_.Squash(agent, record.step);
+}
+
+void Speculator::Abandon(AgentId id, Step step) {
+  ReleaseRunOf(id);
+  agents_[id] = Agent();
+  forecasts_.Forget(id);
+  hypothetical_.Abandon(id, step);
+  requests_.Drop(id, Proximity::kAbsent);
+}
+
+void Speculator::OnSeenOtherwise(AgentId reader, Step step, AgentId seen) {
+  forecasts_.Spoil(reader, step, seen);
+}
+
+void Speculator::OnSquash(AgentId agent) {
+  ReleaseRunOf(agent);
+  agents_[agent].halted = false;
+  Consider(agent);
+}
+
+// Calls
+
+void Speculator::Submit(llm::Request&& request, PendingCall& call) {
+  GuessedRequests::Guess* guess = requests_.Find(request.key, call.request_digest);
+  if (guess == nullptr) {
+    forecasts_.NoteFunction(request.key.agent, request.function);
+    asked_.push_back({std::move(request), &call});
+  } else if (guess->done) {
+    answer_ = guess->completion;
+    call.answer = &answer_;
+  } else {
+    guess->guessing = &call;
+  }
+}
+
+bool Speculator::Answer(const llm::Request& request, PendingCall& call) {
+  if (request.key.call == 0) forecasts_.NoteFirstCall(request.key.agent, call.request_digest);
+  GuessedRequests::Guess* guess = requests_.Find(request.key, call.request_digest);
+  if (guess == nullptr) return false;
+  if (!guess->done) {
+    guess->confirmed = &call;
+    ++agents_[request.key.agent].confirmed_calls;
+    return true;
+  }
+  requests_.Confirm(*guess);
+  answer_ = guess->completion;
+  call.answer = &answer_;
+  return true;
+}
+
+void Speculator::OnAsked(uint64_t id, const llm::CallKey& key, const std::string& function,
+                         const Digest& digest) {
+  requests_.NoteAsked(id, key, digest);
+  forecasts_.NoteFunction(key.agent, function);
+  ++agents_[key.agent].confirmed_calls;
+}
+
+void Speculator::OnAnswered(const llm::Completion& completion) {
+  requests_.NoteAnswered(completion);
+  NoteConfirmedAnswer(completion.key.agent);
+}
+
+void Speculator::NoteConfirmedAnswer(AgentId agent) {
+  --agents_[agent].confirmed_calls;
+  Consider(agent);
+}
+
+PendingCall* Speculator::Deliver(llm::Completion& completion) {
+  GuessedRequests::Delivery delivery = requests_.Deliver(completion);
+  if (delivery.confirmed != nullptr) {
+    NoteConfirmedAnswer(delivery.confirmed->member.Self());
+    return delivery.confirmed;
+  }
+  if (delivery.guessing == nullptr) return nullptr;
+  if (delivery.completion) {
+    Wake(*delivery.guessing, std::move(*delivery.completion));
+  } else {
+    Halt(delivery.guessing->member.Cluster());
+  }
+  return nullptr;
+}
+
+void Speculator::Wake(PendingCall& call, llm::Completion completion) {
+  call.answer = &completion;
+  MemberRun& member = call.member;
+  ClusterRun& cluster = member.Cluster();
+  call.waiter.resume();
+  try {
+    if (!cluster.IsResolving()) cluster.OnProceedResumed(member);
+  } catch (const Error&) {
+    Halt(cluster);
+    return;
+  }
+  Advance(cluster);
+}
+
+// Its chance, and what it forecasts. The chance changes as the agents on which it rests go on.
+void Speculator::Weigh(Parked& parked) {
+  if (commits_ < parked.weighed_before) return;
+  const llm::CallKey key = parked.request.key;
+  std::vector<Risk> risks =
+      forecasts_.RisksOf(hypothetical_, key.agent, key.step, hypothetical_.MembersOf(key.agent));
+  parked.chance = forecasts_.ChanceOf(risks);
+  // Weighed again after a while alone: what all cost, a commit pays only a share of.
+  parked.weighed_before = commits_ + 1 + std::max(risks.size() / 2, parked_.size() / 8);
+  if (key.call == 0) forecasts_.Add(key.agent, key.step, parked.call->request_digest, std::move(risks));
+}
+
+void Speculator::SendParked(size_t confirmed_in_flight) {
+  for (Parked& asked : std::exchange(asked_, {})) {
+    Weigh(asked);
+    parked_.emplace(asked.request.key.step, std::move(asked));
+  }
+  for (auto it = parked_.begin(); it != parked_.end();) {
+    if (confirmed_in_flight + InFlight() >= static_cast<size_t>(options_.max_in_flight)) return;
+    Parked& parked = it->second;
+    Weigh(parked);
+    if (!requests_.IsWorthAsking(parked.request, parked.chance)) {
+      ++it;
+      continue;
+    }
+    requests_.Ask(std::move(parked.request), *parked.call, parked.chance);
+    it = parked_.erase(it);
+  }
+}
+
+}  // namespace throng::sim

@@ -1,0 +1,329 @@
+#include "sim/run/runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "sim/run/state_change.h"
+
+namespace throng::sim {
+
+namespace {
+
+std::vector<Pos> StartPositions(const World& world) {
+  std::vector<Pos> positions(world.NumAgents());
+  for (AgentId agent = 0; agent < world.NumAgents(); ++agent) {
+    if (world.StartsPresent(agent)) positions[agent] = world.StartBody(agent).pos;
+  }
+  return positions;
+}
+
+// One for all where they are equal.
+std::vector<Rules> RulesOfAll(const World& world) {
+  std::vector<Rules> rules(world.NumAgents());
+  for (AgentId agent = 0; agent < world.NumAgents(); ++agent) rules[agent] = world.RulesOf(agent);
+  if (!rules.empty() && std::equal(rules.begin() + 1, rules.end(), rules.begin())) rules.resize(1);
+  return rules;
+}
+
+// Whether agents are read in versions of steps before their own. On grids and planes nobody sees whoever is
+// at another step.
+bool ReadsOlderVersions(const World& world, Mode mode) {
+  return mode == Mode::kSpeculative || world.GetSpace().GetMetric() == Metric::kHops;
+}
+
+}  // namespace
+
+Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
+    : world_(world),
+      llm_(llm),
+      options_(options),
+      state_(world, ReadsOlderVersions(world, options.mode)),
+      graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world), options.steps),
+      reader_(graph_, state_),
+      context_{world, world.GetSpace(), graph_, reader_, *this, {options.seed, options.seed_changes}},
+      runs_(world.NumAgents()),
+      interventions_(options.interventions) {
+  if (options.steps < 0)
+    throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
+  graph_.AddDependencies(world.Links(), world.Barriers());
+  graph_.SetHorizon(world.Horizon());
+  for (AgentId agent = 0; agent < world.NumAgents(); ++agent) {
+    if (!world.StartsPresent(agent)) graph_.Reserve(agent);
+  }
+  std::stable_sort(interventions_.begin(), interventions_.end(),
+                   [](const Intervention& a, const Intervention& b) { return a.step < b.step; });
+  for (const Intervention& intervention : interventions_) {
+    world.CheckIntervention(intervention.what);
+    if (intervention.step < 0) {
+      throw MakeError(ErrorCode::kInvalid, "run: an intervention at step {}, allowed: 0 or later",
+                      intervention.step);
+    }
+    graph_.AddPause(intervention.step);
+  }
+  if (options.mode == Mode::kSpeculative) {
+    speculator_ = std::make_unique<Speculator>(world, llm, options.speculation, options.steps, context_.seeds,
+                                               graph_, state_, stats_, last_request_id_);
+  }
+}
+
+double Runner::WallSeconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+RunResult Runner::Run() {
+  FramePool::OfThread().ResetPeak();
+  backend_start_ = metered_until_ = llm_.Now();
+  for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
+    if (state_.IsPresent(agent)) hash_.AddStart(agent, state_.BodyOf(agent), state_.MindDigest(agent));
+  }
+  result_.start_hash = hash_.FinishStart();
+  for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
+    if (state_.IsPresent(agent)) Declare(agent, 0);
+  }
+  try {
+    Loop();
+  } catch (...) {
+    CancelAll();
+    throw;
+  }
+  MeterInFlight();
+  stats_.backend_s = metered_until_ - backend_start_;
+  stats_.wall_s = WallSeconds() - wall_start_;
+  stats_.parallelism = stats_.backend_s > 0 ? in_flight_seconds_ / stats_.backend_s : 0;
+  MeasureMemory();
+  CancelAll();  // guesses that were given up last
+  result_.hash = hash_.Finish();
+  return std::move(result_);
+}
+
+// At the end: of what is used again and again, nothing has been given back.
+void Runner::MeasureMemory() {
+  RunMemory& memory = result_.memory;
+  const size_t frames = FramePool::OfThread().PeakBytes();  // the clusters' blocks come from there too
+  const size_t clusters = runs_.ClusterBytes();
+  memory.scheduler_bytes = graph_.Bytes() + state_.BookkeepingBytes() + runs_.Bytes() + clusters +
+                           ready_.Bytes() + released_.Bytes() + done_.capacity() * sizeof(llm::Completion);
+  memory.call_bytes = frames > clusters ? frames - clusters : 0;
+  memory.world_bytes = state_.WorldBytes();
+}
+
+void Runner::Loop() {
+  graph_.Start(released_);
+  Enqueue();
+  OnNewBase();
+  while (true) {
+    TakeInterventions();
+    StartClusters();
+    if (running_ == 0) break;
+    if (speculator_) speculator_->Run(runs_.NumCalls());
+    WaitForCompletions();
+    CheckStop();
+    Report();
+  }
+  THRONG_CHECK(ready_.empty() && graph_.BaseStep() == options_.steps);
+}
+
+void Runner::Enqueue() {
+  for (size_t i = 0; i < released_.Size(); ++i) {
+    const std::span<const AgentId> members = released_[i];
+    const Step step = graph_.StepOf(members.front());
+    ClusterRun& cluster = runs_.Add(ClusterRun::Make(context_, members, step));
+    if (speculator_) speculator_->OnBegin(members, step);
+    ready_.push({step, members.front(), &cluster});
+  }
+  released_.Clear();
+}
+
+bool Runner::MayStart(const Ready& ready) const {
+  switch (options_.mode) {
+    case Mode::kSingle:
+      return running_ == 0 && ready.step == graph_.BaseStep();
+    case Mode::kLockstep:
+      return ready.step == graph_.BaseStep();
+    case Mode::kOutOfOrder:
+    case Mode::kSpeculative:
+      return true;
+  }
+  return false;
+}
+
+// Clusters that await nothing end within this loop and release others.
+void Runner::StartClusters() {
+  while (!ready_.empty() && MayStart(ready_.top())) {
+    ClusterRun& cluster = *ready_.top().cluster;
+    ready_.pop();
+    ++running_;
+    AfterProceed(cluster);
+    TakeInterventions();
+    CheckStop();
+    Report();
+  }
+}
+
+// Goes on with a cluster as far as it can without a completion.
+void Runner::AfterProceed(ClusterRun& cluster) {
+  if (!cluster.Advance(options_.mode == Mode::kSingle)) return;
+  if (cluster.StartResolve()) Finish(cluster);
+}
+
+void Runner::Finish(ClusterRun& cluster) {
+  cluster.FinishResolve(!options_.observers.empty());
+  hash_.AddCommit(cluster.Record());
+  for (RunObserver* observer : options_.observers) observer->OnCommit(cluster.Record());
+  const Step base = graph_.BaseStep();
+  Apply(cluster);
+  --running_;
+  runs_.Remove(cluster);
+  Enqueue();
+  if (graph_.BaseStep() != base) OnNewBase();
+}
+
+void Runner::Apply(ClusterRun& cluster) {
+  const Step next = cluster.GetStep() + 1;
+  members_.clear();
+  positions_.clear();
+  born_.clear();
+  removed_.clear();
+  for (MemberCommit& write : cluster.Writes()) {
+    members_.push_back(write.id);
+    positions_.push_back(write.body.pos);
+    if (write.removed) removed_.push_back(write.id);
+    if (write.body_changed || write.mind_changed) {
+      state_.SetAgent(write.id, next, std::move(write.body), std::move(write.mind), write.mind_digest);
+    }
+  }
+  for (const AgentId agent : removed_) state_.RemoveAgent(agent, next);
+  for (const AgentId member : members_) {
+    if (state_.IsPresent(member)) Declare(member, next);
+  }
+  for (MemberCommit& child : cluster.Born()) {
+    born_.push_back({child.id, child.body.pos});
+    state_.SetAgent(child.id, next, std::move(child.body), std::move(child.mind), child.mind_digest);
+    Declare(child.id, next);
+  }
+  for (const Event& event : cluster.Announced()) {
+    state_.Announce({cluster.GetStep() + world_.Horizon(), event.text}, event.agent);
+  }
+  for (CellWrite& cell : cluster.Cells()) state_.SetCell(cell.pos, next, std::move(cell.value));
+  const Step base = graph_.BaseStep();
+  graph_.Commit(members_, positions_, released_, born_, removed_);
+  if (graph_.BaseStep() != base) state_.Prune(graph_.BaseStep());
+  if (speculator_) speculator_->OnCommit(cluster.Record());
+  ++stats_.clusters;
+  stats_.agent_steps += members_.size();
+  stats_.births += born_.size();
+  stats_.deaths += removed_.size();
+  stats_.largest_cluster = std::max(stats_.largest_cluster, static_cast<uint32_t>(members_.size()));
+  stats_.max_spread = std::max(stats_.max_spread, graph_.FrontStep() - graph_.BaseStep());
+}
+
+void Runner::Declare(AgentId agent, Step step) {
+  const Body& body = state_.BodyOf(agent);
+  try {
+    graph_.Declare(agent, step, body.pos, world_.Declare(agent, step, body, state_.MindOf(agent)));
+  } catch (...) {
+    RethrowFrom(DescribeAgent(world_, agent));
+  }
+  // Who is asleep, busy or on its way is not likely to think before that ends.
+  if (tells_expectations_) llm_.ExpectNext(agent, std::max(step, graph_.LookaheadOf(agent).until));
+}
+
+void Runner::CloseSteps() {
+  Digest hash;
+  while (hash_.TakeStep(graph_.BaseStep(), hash)) {
+    const Step step = static_cast<Step>(result_.step_hashes.size());
+    result_.step_hashes.push_back(hash);
+    for (RunObserver* observer : options_.observers) observer->OnStep(step, hash);
+  }
+}
+
+// Where all agents have arrived: steps are closed, and what waits for that moment happens.
+void Runner::OnNewBase() {
+  CloseSteps();
+  while (graph_.AtPause()) {
+    Intervene();
+    graph_.ResumeAtPause(released_);
+    Enqueue();
+    CloseSteps();
+  }
+}
+
+void Runner::Intervene() {
+  const Step step = graph_.BaseStep();
+  for (; next_intervention_ < interventions_.size(); ++next_intervention_) {
+    const Intervention& intervention = interventions_[next_intervention_];
+    if (intervention.step != step) break;
+    StateChange change(world_, graph_, state_);
+    try {
+      world_.Intervene(intervention.what, change);
+    } catch (...) {
+      RethrowFrom(fmt::format("step {}, intervention {:?}", step, intervention.what));
+    }
+    const InterventionRecord& record = change.Finish(intervention.what, next_intervention_);
+    for (const MemberCommit& agent : record.agents) {
+      if (!agent.removed) Declare(agent.id, step);
+    }
+    hash_.AddIntervention(record);
+    if (speculator_) speculator_->OnIntervention(record);
+    for (RunObserver* observer : options_.observers) observer->OnIntervention(record);
+    ++stats_.interventions;
+  }
+}
+
+// New ones happen where no agent has been yet.
+void Runner::TakeInterventions() {
+  if (options_.source == nullptr) return;
+  const double now = WallSeconds();
+  if (now - last_taken_ < options_.source_interval_s) return;
+  last_taken_ = now;
+  for (Intervention& intervention : options_.source->Take(graph_.FrontStep() + 1)) {
+    THRONG_CHECK(intervention.step > graph_.FrontStep());
+    graph_.AddPause(intervention.step);
+    const auto later = [](Step step, const Intervention& other) { return step < other.step; };
+    interventions_.insert(
+        std::upper_bound(interventions_.begin(), interventions_.end(), intervention.step, later),
+        std::move(intervention));
+  }
+}
+
+void Runner::CheckStop() const {
+  if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) {
+    throw MakeError(ErrorCode::kCancelled, "run: stopped at step {} of {}", graph_.BaseStep(),
+                    options_.steps);
+  }
+}
+
+void Runner::Report() {
+  if (!options_.on_progress) return;
+  const double now = WallSeconds();
+  if (now - last_report_ < options_.progress_interval_s) return;
+  last_report_ = now;
+  MeterInFlight();
+  Progress progress;
+  progress.stats = stats_;
+  progress.stats.wall_s = now - wall_start_;
+  progress.stats.backend_s = metered_until_ - backend_start_;
+  if (progress.stats.backend_s > 0)
+    progress.stats.parallelism = in_flight_seconds_ / progress.stats.backend_s;
+  progress.base_step = graph_.BaseStep();
+  progress.front_step = graph_.FrontStep();
+  progress.agents_ahead = graph_.NumPresent() - graph_.AgentsAtBase();
+  progress.in_flight = InFlight();
+  runs_.ForEachCall([&](const PendingCall& call) {
+    const double wait = metered_until_ - call.issued_s;
+    if (wait <= progress.longest_wait_s) return;
+    progress.longest_wait_s = wait;
+    progress.longest_waiting = call.member.Self();
+  });
+  options_.on_progress(progress);
+}
+
+RunResult RunWorld(const World& world, llm::Llm& llm, const RunOptions& options) {
+  return Runner(world, llm, options).Run();
+}
+
+}  // namespace throng::sim

@@ -1,0 +1,101 @@
+// A run while it lasts: RunWorld of run.h.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <queue>
+#include <utility>
+#include <vector>
+
+#include "sim/cluster_run.h"
+#include "sim/guess/speculator.h"
+#include "sim/run/run.h"
+#include "sim/run/run_hash.h"
+#include "sim/run/run_table.h"
+#include "sim/world_state.h"
+
+namespace throng::sim {
+
+class Runner final : public CallSink {
+ public:
+  Runner(const World& world, llm::Llm& llm, const RunOptions& options);
+
+  RunResult Run();
+  void Submit(llm::Request&& request, PendingCall& call) override;
+
+ private:
+  // A cluster that nobody blocks; smaller steps run first, then smaller ids.
+  struct Ready {
+    Step step;
+    AgentId first;
+    ClusterRun* cluster;
+    bool operator<(const Ready& other) const {
+      return step != other.step ? step > other.step : first > other.first;
+    }
+  };
+
+  void Loop();
+  void Enqueue();
+  bool MayStart(const Ready& ready) const;
+  void StartClusters();
+  void AfterProceed(ClusterRun& cluster);
+  void Finish(ClusterRun& cluster);
+  void Apply(ClusterRun& cluster);
+  void OnNewBase();
+  void Intervene();
+  void TakeInterventions();
+  void Declare(AgentId agent, Step step);
+  void CloseSteps();
+  void CheckStop() const;
+  void Report();
+  void MeasureMemory();
+  static double WallSeconds();
+
+  // Calls and their answers, in runner_calls.cc.
+  void WaitForCompletions();
+  void PrefetchAfter(size_t i) const;
+  void Count(const llm::Completion& completion);
+  void Deliver(llm::Completion& completion);
+  void MeterInFlight();
+  size_t InFlight() const { return runs_.NumCalls() + (speculator_ ? speculator_->InFlight() : 0); }
+  void CancelAll() noexcept;
+
+  const World& world_;
+  llm::Llm& llm_;
+  const RunOptions& options_;
+  WorldState state_;
+  DependencyGraph graph_;
+  ConfirmedReader reader_;
+  RunContext context_;
+  RunHash hash_;
+  RunResult result_;
+  RunStats& stats_ = result_.stats;
+
+  struct ReadyQueue : std::priority_queue<Ready> {
+    size_t Bytes() const { return c.capacity() * sizeof(Ready); }
+  };
+  ReadyQueue ready_;
+  ClusterList released_;
+  RunTable runs_;  // ready or running
+  size_t running_ = 0;
+  uint64_t last_request_id_ = 0;  // shared with the speculator
+  const bool tells_expectations_ = llm_.WantsExpectations();
+  std::unique_ptr<Speculator> speculator_;                     // mode speculative
+  std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
+  std::vector<llm::Completion> done_;
+  std::vector<Pos> positions_;
+  std::vector<AgentId> members_;
+  std::vector<Newborn> born_;
+  std::vector<AgentId> removed_;
+  std::vector<Intervention> interventions_;  // by step
+  size_t next_intervention_ = 0;
+
+  double last_taken_ = 0;
+  double wall_start_ = WallSeconds();
+  double last_report_ = wall_start_;
+  double backend_start_ = 0;
+  double metered_until_ = 0;
+  double in_flight_seconds_ = 0;
+};
+
+}  // namespace throng::sim

@@ -1,0 +1,169 @@
+// The calls of a run: handing them to the backend, and their answers to those who wait.
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "sim/run/runner.h"
+
+namespace throng::sim {
+
+namespace {
+
+// How long a wait may last, in the backend's seconds, before a stop or a progress report is looked at.
+constexpr double kPollSeconds = 0.2;
+// After an error: how often to wait for cancelled calls before the backend is left to itself.
+constexpr int kDrainRounds = 50;
+// So many answers are delivered before the clusters that they release start: of those, smaller steps go
+// first.
+constexpr size_t kDeliveriesAtOnce = 64;
+// Members of a cluster that are fetched for each answer to one of them.
+constexpr size_t kMatesToFetch = 8;
+// Of a coroutine's frame, what is worth fetching before it is resumed.
+constexpr size_t kFrameBytes = 256;
+
+}  // namespace
+
+void Runner::Submit(llm::Request&& request, PendingCall& call) {
+  if (speculator_ && speculator_->Answer(request, call)) {
+    if (call.answer != nullptr) Count(*call.answer);
+    return;
+  }
+  if (options_.mode == Mode::kSingle && runs_.NumCalls() > 0) {
+    waiting_.emplace_back(std::move(request), &call);
+    return;
+  }
+  const llm::CallKey key = request.key;
+  const uint64_t id = request.id = ++last_request_id_;
+  llm_.Submit(std::move(request));
+  if (speculator_) speculator_->OnAsked(id, key, call.function, call.request_digest);
+  MeterInFlight();
+  call.issued_s = metered_until_;
+  runs_.AddCall(id, call);
+}
+
+// Adds the time since the last change, weighted with the requests that were in flight.
+void Runner::MeterInFlight() {
+  const double now = llm_.Now();
+  in_flight_seconds_ += (now - metered_until_) * static_cast<double>(InFlight());
+  metered_until_ = now;
+}
+
+void Runner::WaitForCompletions() {
+  const bool polls = options_.stop != nullptr || options_.source != nullptr || options_.on_progress;
+  done_.clear();
+  llm_.Wait(done_, polls ? kPollSeconds : llm::Llm::kForever);
+  MeterInFlight();
+  if (done_.empty() && !polls) {
+    throw MakeError(ErrorCode::kUnavailable, "the backend has forgotten {} calls in flight",
+                    runs_.NumCalls());
+  }
+  for (size_t i = 0; i < done_.size(); ++i) {
+    PrefetchAfter(i);
+    Deliver(done_[i]);
+    // What these have released starts while the cache still has it.
+    if ((i + 1) % kDeliveriesAtOnce == 0) StartClusters();
+  }
+  if (!waiting_.empty() && runs_.NumCalls() == 0) {
+    auto [request, call] = std::move(waiting_.front());
+    waiting_.pop_front();
+    Submit(std::move(request), *call);
+  }
+}
+
+// Agents whose answers come together are anywhere in memory: what the next deliveries need is fetched while
+// this one is done, a pointer further each time.
+void Runner::PrefetchAfter(size_t i) const {
+  if (i + 12 < done_.size()) {
+    const AgentId agent = done_[i + 12].key.agent;
+    runs_.PrefetchEntry(agent);
+    state_.PrefetchAgent(agent);
+    graph_.PrefetchAgent(agent);
+  }
+  const auto run_of = [this](size_t at) {
+    return at < done_.size() ? runs_.RunOf(done_[at].key.agent) : nullptr;
+  };
+  if (const MemberRun* run = run_of(i + 9)) {
+    Prefetch(run);
+    graph_.PrefetchNeighbours(done_[i + 9].key.agent);
+  }
+  if (const MemberRun* run = run_of(i + 6)) {
+    run->PrefetchProceed();
+    Prefetch(&run->Cluster());
+    if (run->first_call != nullptr) Prefetch(run->first_call);
+  }
+  if (const MemberRun* run = run_of(i + 3)) {
+    if (run->first_call != nullptr) {
+      Prefetch(static_cast<const char*>(run->first_call->waiter.address()), kFrameBytes);
+    }
+    const std::span<const MemberRun> mates = run->Cluster().Members();
+    for (const MemberRun& mate : mates.first(std::min(mates.size(), kMatesToFetch))) {
+      state_.PrefetchAgent(mate.Self());
+      graph_.PrefetchAgent(mate.Self());
+    }
+  }
+}
+
+void Runner::Count(const llm::Completion& completion) {
+  ++stats_.calls;
+  stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
+  stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
+  stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+}
+
+void Runner::Deliver(llm::Completion& completion) {
+  PendingCall* found = runs_.TakeCall(completion.key, completion.id);
+  if (found != nullptr) {
+    if (speculator_) speculator_->OnAnswered(completion);
+  } else {
+    THRONG_CHECK(speculator_ != nullptr);
+    found = speculator_->Deliver(completion);
+    if (found == nullptr) return;
+  }
+  PendingCall& call = *found;
+  ClusterRun& cluster = call.member.Cluster();
+  MemberRun& member = call.member;
+  if (completion.finish == llm::FinishReason::kError || completion.finish == llm::FinishReason::kCancelled) {
+    const bool failed = completion.error.has_value();
+    const Error error =
+        MakeError(failed ? completion.error->Code() : ErrorCode::kCancelled, "{}, step {}, call {} ({}): {}",
+                  DescribeAgent(world_, member.Self()), cluster.GetStep(), completion.key.call, call.function,
+                  failed ? completion.error->what() : "the call was cancelled");
+    if (!failed || !options_.fall_back) throw error;
+    ++stats_.failed_calls;
+    if (options_.on_fall_back) options_.on_fall_back(error.what());
+  }
+  Count(completion);
+  call.answer = &completion;
+  call.waiter.resume();
+  if (cluster.IsResolving()) {
+    if (cluster.ResolveDone()) Finish(cluster);
+  } else {
+    cluster.OnProceedResumed(member);
+    AfterProceed(cluster);
+  }
+}
+
+// Leaves the backend without calls of this run, so that it can serve another; completions that arrive
+// meanwhile are dropped here (a journal below has kept them).
+void Runner::CancelAll() noexcept {
+  try {
+    const auto forget = [this](const llm::Completion& completion) {
+      runs_.TakeCall(completion.key, completion.id);
+      if (speculator_) speculator_->Forget(completion.id);
+    };
+    for (const llm::Completion& completion : done_) forget(completion);  // came with the one that failed
+    runs_.ForEachCall([this](const PendingCall& call) { llm_.Cancel(call.id); });
+    if (speculator_) speculator_->CancelAll();
+    for (int round = 0; round < kDrainRounds && InFlight() > 0; ++round) {
+      done_.clear();
+      llm_.Wait(done_, kPollSeconds);
+      for (const llm::Completion& completion : done_) forget(completion);
+    }
+  } catch (...) {
+    // The error that ended the run is the one to report.
+  }
+}
+
+}  // namespace throng::sim

@@ -1,0 +1,60 @@
+// What each step of a run changed, and who hears of it.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/digest.h"
+#include "sim/world.h"
+
+namespace throng::sim {
+
+struct CellWrite {
+  Pos pos;
+  std::string value;
+  void Hash(Hasher& hasher) const { hasher.Add(pos.x).Add(pos.y).Add(value); }
+};
+
+struct MemberCommit {
+  AgentId id = 0;
+  bool body_changed = false;
+  bool mind_changed = false;
+  bool removed = false;  // this was its last step
+  Body body;             // at the start of the next step
+  MindPtr mind;          // likewise
+  Digest mind_digest;    // of the mind alone
+  Digest digest;         // of the member's step: body, mind, events, calls
+};
+
+// What one cluster's step changed. The spans live only during the callback.
+struct CommitRecord {
+  Step step = 0;
+  std::span<const MemberCommit> members;  // ordered by id
+  std::span<const MemberCommit> born;     // likewise: their first state, at the start of the next step
+  std::span<const Event> events;          // in the order in which Resolve added them
+  std::span<const CellWrite> cells;       // ordered by position, one for each
+  Digest digest;                          // of members and cells
+};
+
+// What an intervention changed, at the start of `step`. The spans live only during the callback.
+struct InterventionRecord {
+  Step step = 0;
+  std::string_view what;
+  // What they are now, or, removed, what they were; ordered by id. The body is changed of who came or went.
+  std::span<const MemberCommit> agents;
+  std::span<const CellWrite> cells;  // ordered by position
+  Digest digest;
+};
+
+// Sees a run as it happens, on the run's thread. An exception ends the run.
+class RunObserver {
+ public:
+  virtual ~RunObserver() = default;
+  virtual void OnCommit(const CommitRecord& record) = 0;
+  virtual void OnStep(Step step,
+                      const Digest& hash) = 0;  // all agents have done this step; called in order of steps
+  virtual void OnIntervention(const InterventionRecord& record) { static_cast<void>(record); }
+};
+
+}  // namespace throng::sim

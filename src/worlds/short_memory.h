@@ -1,0 +1,46 @@
+// What an agent of an example remembers, in the form that its prompts have: the last few lines.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/digest.h"
+
+namespace throng::worlds {
+
+// An answer as one line of a prompt: nothing that a model writes may look like another line.
+inline std::string OneLine(std::string_view text) {
+  std::string line(text);
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  const size_t begin = std::min(line.find_first_not_of(' '), line.size());
+  return line.substr(begin, line.find_last_not_of(' ') + 1 - begin);
+}
+
+class ShortMemory {
+ public:
+  void Add(std::string line) {
+    if (lines_.size() == kLines) lines_.erase(lines_.begin());
+    lines_.push_back(std::move(line));
+  }
+  // "- ...\n" for each, oldest first; "- nothing\n" if there are none.
+  std::string Text() const {
+    if (lines_.empty()) return "- nothing\n";
+    std::string text;
+    for (const std::string& line : lines_) text.append("- ").append(line).append("\n");
+    return text;
+  }
+  void Hash(Hasher& hasher) const {
+    hasher.Add(uint64_t{lines_.size()});
+    for (const std::string& line : lines_) hasher.Add(line);
+  }
+
+ private:
+  static constexpr size_t kLines = 6;
+
+  std::vector<std::string> lines_;
+};
+
+}  // namespace throng::worlds
