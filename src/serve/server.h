@@ -19,7 +19,7 @@ struct ServerOptions {
   int max_requests = 128;           // that the engine has at once; more are told to come later (503)
   double stop_seconds = 10;         // that requests in flight have to finish once the server is stopped
   std::string journal{};            // of the run to show
-  std::string map_json{};           // of its world (cli/scenario.h)
+  std::string map_json{};           // of its world (app/scenario.h)
 };
 
 class Server {

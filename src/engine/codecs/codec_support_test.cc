@@ -1,4 +1,4 @@
-// What works with which codec of the KV cache, and what is refused when the program starts. README.md shows
+// What works with which codec of the KV cache, and what is refused when the program starts. docs/compatibility.md shows
 // the table; here what works is done with a random model, and what is refused is tried.
 
 #include <gtest/gtest.h>
@@ -62,7 +62,7 @@ constexpr FeatureLine kFeatures[] = {
     {Feature::kSpillAlone, "`--spill` with `--no-prefix-cache`", "spilled from the prefix cache"},
 };
 
-std::string ReadmeTable() {
+std::string DocumentTable() {
   std::string table = "| feature | works with | refused at start with |\n|---|---|---|\n";
   for (const FeatureLine& line : kFeatures) {
     const bool works = line.refusal == nullptr;
@@ -345,9 +345,9 @@ INSTANTIATE_TEST_SUITE_P(All, CodecSupportTest, testing::ValuesIn(AllCodecs()), 
   return name;
 });
 
-TEST(SupportTableTest, IsInTheReadme) {
-  const std::string readme = ReadFile(std::string(THRONG_SOURCE_DIR) + "/README.md");
-  EXPECT_NE(readme.find(ReadmeTable()), std::string::npos) << ReadmeTable();
+TEST(SupportTableTest, IsInTheDocs) {
+  const std::string document = ReadFile(std::string(THRONG_SOURCE_DIR) + "/docs/compatibility.md");
+  EXPECT_NE(document.find(DocumentTable()), std::string::npos) << DocumentTable();
 }
 
 }  // namespace
