@@ -52,18 +52,18 @@ class RunResult:
     step_hashes: list[str] = field(repr=False)
     mode: str
     steps: int
+    agent_steps: int
+    wall_s: float
+    backend_s: float
     calls: int
+    failed_calls: int
     prompt_tokens: int
     cached_prompt_tokens: int
     output_tokens: int
     parallelism: float
-    backend_s: float
-    wall_s: float
     clusters: int
     largest_cluster: int
     max_spread: int
-    agent_steps: int
-    failed_calls: int
     births: int
     deaths: int
     interventions: int

@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 
 #include "app/backend.h"
 #include "base/digest.h"
 #include "base/human_bytes.h"
-#include "engine/local_llm.h"
+#include "engine/local_model.h"
 #include "journal/report.h"
 #include "llm/decorators/interactive.h"
 
@@ -56,7 +57,7 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
   json["backend"] = llm.Identity();
   json["journal"] = nullptr;
   AddSpeculation(stats, json);
-  if (const engine::LocalLlm* local = LocalOf(llm)) {
+  if (const engine::LocalModel* local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
     json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
     const engine::EngineState state = local->State();
@@ -124,7 +125,7 @@ std::string Summary(const FinishedRun& run) {
   if (backend.kv_bytes_peak > 0) {
     add("KV cache    {} at the peak, {} now", HumanBytes(static_cast<double>(backend.kv_bytes_peak)),
         HumanBytes(static_cast<double>(backend.kv_bytes)));
-    if (const engine::LocalLlm* local = LocalOf(llm)) {
+    if (const engine::LocalModel* local = LocalOf(llm)) {
       add("; {:.0f} bytes per token, {:.2f} times smaller than f16", local->KvBytesPerToken(),
           local->F16BytesPerToken() / local->KvBytesPerToken());
       const engine::EngineState state = local->State();

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "journal/journaled_llm.h"
+#include "journal/reader.h"
 #include "journal/report.h"
 #include "llm/decorators/decorator.h"
 
@@ -21,7 +22,7 @@ class Session {
 
   // used: by all sessions. What no answer in the journal stands for was in vain.
   void End(const llm::TokensUsed& used, std::string_view outcome) {
-    const journal::TokenSums answers = journal::TokensOf(journal_);
+    const journal::TokenSums answers = journal::Reader(journal_).Tokens();
     const llm::TokensUsed in_vain = {used.prompt - std::min(used.prompt, answers.prompt),
                                      used.output - std::min(used.output, answers.output)};
     if (in_vain.prompt + in_vain.output > 0) journal_.SetTokensInVain(in_vain.prompt, in_vain.output);
@@ -42,7 +43,7 @@ class Session {
 };
 
 llm::TokensUsed UsedBefore(const journal::Journal& journal) {
-  const journal::TokenSums answers = journal::TokensOf(journal);
+  const journal::TokenSums answers = journal::Reader(journal).Tokens();
   const journal::TokenSums in_vain = journal::TokensInVain(journal);
   return {answers.prompt + in_vain.prompt, answers.output + in_vain.output};
 }

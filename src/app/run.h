@@ -34,6 +34,7 @@ struct RunOutcome {
 class Stopped : public Error {
  public:
   using Error::Error;
+  static constexpr int kExitCode = 3;  // of programs that it stops
 };
 
 // Events from outside are those of the journal, if there is one. The journal's session ends in any case, with

@@ -7,14 +7,14 @@ class App;
 
 namespace throng::cli {
 
-// 0: it went well; 1: it failed; 2: it was called wrongly.
-inline constexpr int kStoppedExitCode = 3;  // a limit that the user set has stopped it, and it can go on
+inline constexpr int kMisusedExitCode = 2;  // the command line is wrong
 
 void AddBench(CLI::App& app);
 void AddBenchEviction(CLI::App& bench);   // of `throng bench`
 void AddBenchScheduler(CLI::App& bench);  // of `throng bench`
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
+void AddHelp(CLI::App& app);  // in help.cc, as AddVersion
 void AddInterview(CLI::App& app);
 void AddJournal(CLI::App& app);
 void AddLogits(CLI::App& app);

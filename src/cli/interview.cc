@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -15,6 +14,7 @@
 #include "app/manifest.h"
 #include "app/scenario.h"
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
 
@@ -84,7 +84,7 @@ void AddInterview(CLI::App& app) {
       "interview", "Ask somebody of a journaled run, at any moment, or show what they remember");
   const auto options = std::make_shared<Options>();
   command->add_option("journal", options->journal, "Journal of a run; it is only read")->required();
-  command->add_option("question", options->question, "Without one: plan and memories are printed");
+  command->add_option("question", options->question, "Default: print plan and memories");
   command->add_option("--agent", options->agent, "Name, such as Ada")->required();
   command->add_option("--at", options->at,
                       "Step, or time of the first day (09:30); default: as far as the journal goes");
@@ -93,9 +93,9 @@ void AddInterview(CLI::App& app) {
   command->add_flag("--json", options->json, "Print one JSON object");
   AddBackendFlags(*command, options->simulation);
   command->footer(
-      "The run is done again up to that moment with the answers of the journal, so no model is called for\n"
-      "it; only the question goes to one, that of the run unless a flag says otherwise. The journal stays\n"
-      "as it is.\n"
+      "The run is repeated up to that moment from the answers of the journal; only the question goes to a "
+      "model, "
+      "that of the run unless a flag says otherwise.\n"
       "Example:\n"
       "  throng interview run.journal --agent Ada --at 10:30 \"Where is the concert?\"");
   command->callback([options, command] { Interview(*options, *command); });

@@ -1,6 +1,5 @@
 // throng journal: what a journal holds, as numbers or as text for other programs, and forks of runs.
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -12,6 +11,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/human_bytes.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/number_checks.h"
 #include "cli/flags/run_flags.h"
@@ -40,26 +40,26 @@ void PrintReport(const journal::Journal& journal, const journal::JournalReport& 
   fmt::print("rows              {} answers, {} commits, {} bodies, {} cells, {} events ({} fallbacks)\n",
              report.answers, report.commits, report.bodies, report.cells, report.events, report.fallbacks);
   fmt::print("\n{:<8} {:<21} {:<21} {}\n", "session", "started", "ended", "outcome");
-  for (const journal::SessionReport& session : report.sessions) {
+  for (const journal::SessionRow& session : report.sessions) {
     fmt::print("{:<8} {:<21} {:<21} {}\n", session.id, session.started,
                session.ended.empty() ? "-" : session.ended,
                session.ended.empty() ? "runs, or was killed" : session.outcome);
   }
   if (!report.interventions.empty()) fmt::print("\n{:<8} {:<8} {}\n", "asked", "step", "event from outside");
-  for (const journal::InterventionReport& event : report.interventions) {
+  for (const journal::InterventionRow& event : report.interventions) {
     fmt::print("{:<8} {:<8} {}\n", event.asked, event.step < 0 ? "-" : std::to_string(event.step),
                event.what);
   }
   fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "function", "calls", "failed", "prompt tokens",
              "output tokens", "mean s");
-  for (const journal::FunctionReport& function : report.functions) {
+  for (const journal::FunctionSums& function : report.functions) {
     fmt::print("{:<14} {:>9} {:>8} {:>14} {:>14} {:>10.3f}\n", function.function, function.calls,
                function.failed, function.prompt_tokens, function.output_tokens, function.mean_s);
   }
   if (report.hours.empty()) return;
   fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "simulated hour", "calls", "events",
              "prompt tokens", "output tokens", "commits");
-  for (const journal::HourReport& hour : report.hours) {
+  for (const journal::HourSums& hour : report.hours) {
     fmt::print("{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", hour.hour, hour.calls, hour.events,
                hour.prompt_tokens, hour.output_tokens, hour.commits);
   }
@@ -68,19 +68,19 @@ void PrintReport(const journal::Journal& journal, const journal::JournalReport& 
 nlohmann::ordered_json ReportJson(const journal::Journal& journal, const journal::JournalReport& report) {
   using Json = nlohmann::ordered_json;
   Json sessions = Json::array();
-  for (const journal::SessionReport& session : report.sessions) {
+  for (const journal::SessionRow& session : report.sessions) {
     sessions.push_back({{"id", session.id},
                         {"started", session.started},
                         {"ended", session.ended},
                         {"outcome", session.outcome}});
   }
   Json interventions = Json::array();
-  for (const journal::InterventionReport& event : report.interventions) {
+  for (const journal::InterventionRow& event : report.interventions) {
     interventions.push_back(
         {{"asked", event.asked}, {"step", event.step < 0 ? Json() : Json(event.step)}, {"what", event.what}});
   }
   Json functions = Json::array();
-  for (const journal::FunctionReport& function : report.functions) {
+  for (const journal::FunctionSums& function : report.functions) {
     functions.push_back({{"function", function.function},
                          {"llm_calls", function.calls},
                          {"failed_calls", function.failed},
@@ -89,7 +89,7 @@ nlohmann::ordered_json ReportJson(const journal::Journal& journal, const journal
                          {"mean_s", function.mean_s}});
   }
   Json hours = Json::array();
-  for (const journal::HourReport& hour : report.hours) {
+  for (const journal::HourSums& hour : report.hours) {
     hours.push_back({{"hour", hour.hour},
                      {"llm_calls", hour.calls},
                      {"prompt_tokens", hour.prompt_tokens},
@@ -212,9 +212,7 @@ void AddExport(CLI::App& journal) {
   CLI::App* command = journal.add_subcommand("export", "Write a journal's tables as text");
   const auto options = std::make_shared<ExportOptions>();
   command->add_option("journal", options->journal, "What throng run wrote; it is only read")->required();
-  command
-      ->add_option("--format", options->format,
-                   "jsonl: an object per row and line, all tables or one; csv: one table")
+  command->add_option("--format", options->format, "jsonl: an object per line and row; csv: one table")
       ->check(CLI::IsMember({"jsonl", "csv"}))
       ->capture_default_str();
   command->add_option("--table", options->table,
@@ -234,20 +232,18 @@ void AddFork(CLI::App& journal) {
   command->add_option("journal", options->journal, "What throng run wrote; it is only read")->required();
   command
       ->add_option("--at", options->at,
-                   "The first step that is new, or its time such as 09:30; all agents must have reached it")
+                   "First new step, or its time such as 09:30; all agents must have reached it")
       ->required();
   command->add_option("-o,--out", options->out, "Journal of the new run")->required();
-  command->add_option("--seed", options->seed, "Draw answers of the new steps with another seed")
-      ->check(Whole());
+  command->add_option("--seed", options->seed, "Another seed for the new steps")->check(Whole());
   command->add_flag("--drop-events", options->drop_events,
-                    "Without the events from outside that the original has after that step");
+                    "Leave out the events from outside after that step");
   AddBackendFlags(*command, options->simulation);
   command->footer(
-      "throng resume goes on with it: the past is done again with the answers that were kept, and no model "
-      "is\n"
-      "called for it. With another seed, backend or model it becomes another run from that step on; "
-      "without,\n"
-      "it comes out as the original does, with the same hash.\n"
+      "throng resume goes on with it: it repeats the past from the answers that were kept, without a model. "
+      "With another seed, backend or model the future differs; without, it ends as the original does, with "
+      "the "
+      "same hash.\n"
       "Examples:\n"
       "  throng journal fork town.journal --at 1000 -o other.journal --seed 7\n"
       "  throng journal fork town.journal --at 1000 -o other.journal -m larger.gguf");
@@ -292,9 +288,8 @@ void AddInject(CLI::App& journal) {
       ->required();
   command->add_option("--at", options->at, "Step or time; default: as soon as possible");
   command->footer(
-      "It happens where no agent has been yet: at that time, or at the first step that nobody has begun. "
-      "The\n"
-      "journal has it from then on, so that resume and forks repeat it.\n"
+      "It happens at that time, or at the first step that no agent has begun, if that is later. The journal "
+      "keeps it, so that resume and forks repeat it.\n"
       "Examples:\n"
       "  throng journal inject town.journal \"announce Radio said: the concert is at the pub at 12:00.\"\n"
       "  throng journal inject town.journal \"arrive Nils at park\" --at 10:00");

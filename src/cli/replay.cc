@@ -2,25 +2,25 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "app/manifest.h"
-#include "app/report.h"
 #include "app/run_options.h"
 #include "app/scenario.h"
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
+#include "cli/flags/help_format.h"
 #include "cli/flags/run_flags.h"
 #include "cli/progress_line.h"
 #include "cli/run_and_report.h"
 #include "studies/replay_interactive.h"
+#include "studies/replay_report.h"
 #include "studies/server_preset.h"
 #include "studies/timeline_svg.h"
 #include "trace/replayer.h"
@@ -43,77 +43,6 @@ struct Options {
   app::Limits limits;  // interactive and target
   bool json = false;
 };
-
-const trace::ReplayRow* Find(const std::vector<trace::ReplayRow>& rows, const std::string& mode) {
-  for (const trace::ReplayRow& row : rows) {
-    if (row.mode == mode) return &row;
-  }
-  return nullptr;
-}
-
-// How much sooner `row` ends than `base`; empty if there is no base to compare with.
-std::optional<double> Speedup(const trace::ReplayRow* base, const trace::ReplayRow& row) {
-  if (base == nullptr || row.stats.backend_s == 0) return std::nullopt;
-  return base->stats.backend_s / row.stats.backend_s;
-}
-
-void PrintTable(const std::vector<trace::ReplayRow>& rows) {
-  const auto times = [](const std::optional<double>& ratio) {
-    return ratio ? fmt::format("{:.2f}x", *ratio) : std::string("-");
-  };
-  const auto percent = [](const std::optional<double>& ratio) {
-    return ratio ? fmt::format("{:.1f} %", *ratio * 100) : std::string("-");
-  };
-  fmt::print("{:<13} {:>12} {:>9} {:>11} {:>9} {:>9} {:>8} {:>13} {:>13} {:>14} {:>7}\n", "mode",
-             "completion s", "vs single", "vs lockstep", "of oracle", "in flight", "calls", "prompt tokens",
-             "output tokens", "scheduling us", "wall s");
-  for (const trace::ReplayRow& row : rows) {
-    const sim::RunStats& stats = row.stats;
-    fmt::print("{:<13} {:>12.1f} {:>9} {:>11} {:>9} {:>9.2f} {:>8} {:>13} {:>13} {:>14.2f} {:>7.2f}\n",
-               row.mode, stats.backend_s, times(Speedup(Find(rows, "single"), row)),
-               times(Speedup(Find(rows, "lockstep"), row)), percent(Speedup(Find(rows, trace::kOracle), row)),
-               stats.parallelism, stats.calls, stats.prompt_tokens, stats.output_tokens,
-               row.SchedulerMicros(stats.agent_steps), stats.wall_s);
-  }
-  for (const trace::ReplayRow& row : rows) {
-    if (row.stats.speculated_steps > 0) fmt::print("{}: {}\n", row.mode, app::DescribeSpeculation(row.stats));
-  }
-  if (const trace::ReplayRow* critical = Find(rows, trace::kCritical)) {
-    fmt::print(
-        "The path of most tokens has {:.0f} of them, prompts and answers. Scheduling: wall time outside "
-        "the backend, for each step of an agent.\n",
-        critical->critical_tokens);
-  }
-}
-
-nlohmann::ordered_json RowJson(const trace::ReplayRow& row, const std::vector<trace::ReplayRow>& rows) {
-  const sim::RunStats& stats = row.stats;
-  nlohmann::ordered_json json = {{"mode", row.mode},
-                                 {"completion_s", stats.backend_s},
-                                 {"parallelism", stats.parallelism},
-                                 {"llm_calls", stats.calls},
-                                 {"prompt_tokens", stats.prompt_tokens},
-                                 {"output_tokens", stats.output_tokens},
-                                 {"agent_steps", stats.agent_steps},
-                                 {"wall_s", stats.wall_s},
-                                 {"scheduler_s", row.scheduler_s},
-                                 {"scheduler_us_per_agent_step", row.SchedulerMicros(stats.agent_steps)}};
-  if (stats.calls > 0) json["scheduler_us_per_call"] = row.SchedulerMicros(stats.calls);
-  if (row.hash) {
-    json["clusters"] = stats.clusters;
-    json["max_spread"] = stats.max_spread;
-    app::AddSpeculation(stats, json);
-    json["hash"] = row.hash->Hex();
-  }
-  if (row.mode == trace::kCritical) json["critical_tokens"] = row.critical_tokens;
-  const auto add = [&](const char* key, const std::optional<double>& ratio) {
-    if (ratio) json[key] = *ratio;
-  };
-  add("speedup_vs_single", Speedup(Find(rows, "single"), row));
-  add("speedup_vs_lockstep", Speedup(Find(rows, "lockstep"), row));
-  add("share_of_oracle", Speedup(Find(rows, trace::kOracle), row));
-  return json;
-}
 
 // What a mode is worth shows against the others: those that are slower, and named before it, run too.
 std::vector<std::string> ModesToRun(const std::string& mode) {
@@ -197,13 +126,13 @@ void Run(const Options& options) {
     if (!plot) throw MakeError(ErrorCode::kIo, "--plot {}: cannot write", options.plot);
   }
   if (!options.json) {
-    PrintTable(rows);
+    studies::PrintReplay(rows);
   } else if (options.mode == "all") {
     nlohmann::ordered_json results = nlohmann::ordered_json::array();
-    for (const trace::ReplayRow& row : rows) results.push_back(RowJson(row, rows));
+    for (const trace::ReplayRow& row : rows) results.push_back(studies::ReplayJson(row, rows));
     fmt::print("{}\n", nlohmann::ordered_json{{"results", results}}.dump(2));
   } else {
-    fmt::print("{}\n", RowJson(rows.back(), rows).dump(2));
+    fmt::print("{}\n", studies::ReplayJson(rows.back(), rows).dump(2));
   }
 }
 
@@ -216,37 +145,30 @@ void AddReplay(CLI::App& app) {
   command->add_option("trace", options->trace, "JSON lines, plain or gzipped (docs/replay.md)")->required();
   command
       ->add_option("--mode", options->mode,
-                   "single, lockstep, ooo, speculative, oracle, critical, no-dependency, or all; those named "
-                   "before a mode run "
-                   "too, to compare (docs/replay.md)")
+                   fmt::format("{}, or all; those named before a mode run, too, to compare (docs/replay.md)",
+                               fmt::join(trace::ReplayModes(), ", ")))
       ->capture_default_str();
   CLI::Option* llm =
       command
           ->add_option("--llm", options->llm,
                        "latency[:key=value,...] (a server with continuous batching) or fake[:key=value,...]")
           ->capture_default_str();
-  command->add_option("--preset", options->preset, studies::PresetHelp())->excludes(llm);
-  command
-      ->add_option("--coupling", options->coupling,
-                   "How far apart agents may run at once: paper, or versioned (closer, so faster)")
-      ->check(CLI::IsMember({"paper", "versioned"}))
-      ->capture_default_str();
-  command
-      ->add_option("--radius", options->radius,
-                   "Perception radius in tiles; default: what the trace says, else 8")
+  command->add_option("--preset", options->preset, "A server by name, see below")->excludes(llm);
+  AddNote(*command, studies::PresetHelp());
+  AddCouplingFlag(*command, options->coupling, "Options");
+  command->add_option("--radius", options->radius, "Perception radius in tiles; default: that of the trace")
       ->check(CLI::Range(0, 1000));
-  command->add_option("--steps", options->steps, "Only the first so many steps; 0: all")
+  command->add_option("--steps", options->steps, "Only the first N steps; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(0, 100000000));
   CLI::Option* journal =
       command->add_option("--journal", options->journal,
-                          "Run --mode alone and keep a journal of it; throng resume goes on with it");
+                          "Run --mode alone, and keep a journal that throng resume can go on with");
   CLI::Option* plot = command->add_option(
       "--plot", options->plot,
-      "Write an SVG picture: each agent's calls, and the requests in flight, over time in each mode");
+      "File (.svg) for a picture of each agent's calls and the requests in flight over time");
   plot->excludes(journal);
-  command
-      ->add_option("--plot-window", options->plot_window, "FROM:UNTIL in seconds: only that part of the time")
+  command->add_option("--plot-window", options->plot_window, "FROM:UNTIL in seconds: only that part")
       ->needs(plot);
   AddInteractiveFlags(*command, options->limits);
   plot->excludes("--interactive");

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "app/backend.h"
 #include "app/manifest.h"
 #include "app/run_options.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
 #include "cli/run_and_report.h"
@@ -43,25 +43,20 @@ void Resume(Options& options, const CLI::App& command) {
 
 void AddResume(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "resume", "Go on with a run from its journal; no call is made again whose answer it has");
+      "resume", "Go on with a run from its journal, without repeating a call that it has answered");
   const auto options = std::make_shared<Options>();
   command->add_option("journal", options->journal, "What throng run wrote")->required();
-  command
-      ->add_option("--mode", options->simulation.mode,
-                   fmt::format("Another order of execution than before ({}): the result is the same",
-                               fmt::join(sim::ModeNames(), ", ")))
-      ->group("Simulation")
-      ->check(CLI::IsMember(sim::ModeNames()));
+  AddModeFlag(*command, options->simulation.mode, "that of the run");
   AddBackendFlags(*command, options->simulation);
   AddLimitFlags(*command, options->simulation.limits);
   AddInteractiveFlags(*command, options->simulation.limits);
   AddOutputFlags(*command, options->output);
   command
       ->add_flag("--sync", options->sync_always,
-                 "Survive a loss of power too: wait for the disk at every answer")
+                 "Survive a loss of power, too: wait for the disk at every answer")
       ->group("Output");
   command->footer(
-      "World, backend and model are those of the run, unless a flag says otherwise.\n"
+      "World, backend and model are those of the run unless a flag says otherwise.\n"
       "Example:\n"
       "  throng resume throng-town-1-20250131-120000.journal");
   command->callback([options, command] { Resume(*options, *command); });

@@ -1,6 +1,5 @@
 // throng run: simulates a scenario and keeps a journal of it.
 
-#include <CLI/CLI.hpp>
 #include <ctime>
 #include <filesystem>
 #include <memory>
@@ -9,6 +8,7 @@
 #include "app/manifest.h"
 #include "app/run_options.h"
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
 #include "cli/run_and_report.h"
@@ -72,41 +72,33 @@ void AddRun(CLI::App& app) {
       app.add_subcommand("run", "Simulate a scenario, and keep a journal from which it can be resumed");
   const auto options = std::make_shared<Options>();
   AddWorldFlags(*command, options->simulation);
-  command
-      ->add_option("--mode", options->simulation.mode,
-                   "ooo: who cannot see each other do not wait for each other; speculative: the same, and "
-                   "calls are asked "
-                   "ahead on a guess; lockstep; single: one call at a time")
-      ->group("Simulation")
-      ->check(CLI::IsMember(sim::ModeNames()))
-      ->capture_default_str();
+  AddModeFlag(*command, options->simulation.mode, "ooo");
   AddEventFlags(*command, options->simulation);
   AddBackendFlags(*command, options->simulation);
   AddLimitFlags(*command, options->simulation.limits);
   AddInteractiveFlags(*command, options->simulation.limits);
   AddOutputFlags(*command, options->output);
-  CLI::Option* journal = command->add_option("--journal", options->journal,
-                                             "Where; default: throng-SCENARIO-SEED-TIME.journal here");
+  CLI::Option* journal = command->add_option(
+      "--journal", options->journal, "File of the journal; default: throng-SCENARIO-SEED-TIME.journal");
   journal->group("Output");
-  command->add_flag("--no-journal", options->no_journal, "Keep nothing")->group("Output")->excludes(journal);
+  command->add_flag("--no-journal", options->no_journal, "Keep no journal")
+      ->group("Output")
+      ->excludes(journal);
   CLI::Option* dry_run =
-      command->add_flag("--dry-run", options->dry_run, "Only estimate calls, tokens and cost (--price)");
+      command->add_flag("--dry-run", options->dry_run, "Only estimate calls, tokens and, with --price, cost");
   dry_run->group("Output");
   command
-      ->add_option("--sample", options->sample,
-                   "Journal from which --dry-run estimates; default: a run on made-up answers")
+      ->add_option("--sample", options->sample, "Journal to estimate from; default: a run on made-up answers")
       ->group("Output")
       ->needs(dry_run);
   command
       ->add_flag("--sync", options->sync_always,
-                 "Survive a loss of power too: wait for the disk at every answer")
+                 "Survive a loss of power, too: wait for the disk at every answer")
       ->group("Output");
   command->footer(
       "Examples:\n"
       "  throng run --until 09:00\n"
-      "  throng run --event \"0 leave Nils\" --event \"09:30 at bakery for 30: a fire\" --event \"10:00 "
-      "arrive "
-      "Nils at park\"\n"
+      "  throng run --event \"0 leave Nils\" --event \"09:30 at bakery for 30: a fire\"\n"
       "  throng run --agents 100 --kv gear2 -m model.gguf --journal a.journal\n"
       "  throng run --llm http://localhost:8000 --mode lockstep --json\n"
       "  throng run --scenario followers --agents 200");

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/number_checks.h"
 #include "trace/edit.h"
@@ -245,6 +245,7 @@ void AddTrace(CLI::App& app) {
   AddImport(*command);
   AddTile(*command);
   AddStats(*command);
+  command->footer("Example:\n  throng trace synth --agents 25 --day --seed 1 -o day.jsonl.gz");
 }
 
 }  // namespace throng::cli

@@ -2,7 +2,6 @@
 
 #include "sim/run/verify.h"
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "app/backend.h"
@@ -11,6 +10,7 @@
 #include "app/scenario.h"
 #include "app/verify_backends.h"
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
 #include "cli/progress_line.h"
@@ -112,13 +112,11 @@ void AddVerify(CLI::App& app) {
   AddBackendFlags(*command, options->simulation);
   AddOutputFlags(*command, options->output);
   command->footer(
-      "Fails with the first step and agent that differ. A server's answers must depend on the request "
-      "alone.\n"
-      "Example:\n"
+      "Fails with the first step and agent that differ. Answers must depend on the request alone.\n"
+      "Examples:\n"
       "  throng verify --agents 25 --steps 360 --llm fake:latency=1,spread=0.9\n"
       "  throng verify --scenario followers --agents 200 --llm fake:latency=1,spread=0.9\n"
-      "  throng verify --scenario colony --event \"50 rain 9 9\" --event \"60 settle 9 9\" --llm "
-      "fake:latency=1,spread=0.9");
+      "  throng verify --scenario colony --event \"50 rain 9 9\" --llm fake:latency=1");
   command->callback([options] { Verify(*options); });
 }
 

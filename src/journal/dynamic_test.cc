@@ -9,6 +9,7 @@
 #include "journal/journal.h"
 #include "journal/journaled_llm.h"
 #include "journal/report.h"
+#include "journal/sqlite.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {
@@ -122,7 +123,7 @@ TEST_F(JournalDynamicTest, WhatIsInjectedIsJournaledBeforeItHappens) {
     // Nobody may have been in the step of what comes while the run is stopped.
     Journal::Inject(PathOf(name), 2, "announce late");
     const auto journal = Journal::OpenToWrite(PathOf(name));
-    const InterventionReport last = Inspect(*journal).interventions.back();
+    const InterventionRow last = Inspect(*journal).interventions.back();
     EXPECT_EQ(last.asked, 2);
     EXPECT_EQ(last.step, -1);
     const int begun = std::stoi(journal->GetDatabase().TextOf("SELECT max(step) FROM completions"));

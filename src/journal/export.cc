@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "journal/sqlite.h"
 
 namespace throng::journal {
 

@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "journal/journal.h"
 #include "journal/schema.h"
+#include "journal/sqlite.h"
 
 namespace throng::journal {
 

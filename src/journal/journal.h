@@ -37,7 +37,6 @@
 #include <vector>
 
 #include "base/digest.h"
-#include "journal/sqlite.h"
 #include "llm/llm.h"
 #include "sim/run/run.h"
 
@@ -71,6 +70,8 @@ struct JournaledAnswer {
   Digest prompt_digest;
   llm::Completion completion;
 };
+
+class Database;
 
 class Journal final : public sim::RunObserver, public sim::InterventionSource {
  public:

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "journal/journaled_llm.h"
+#include "journal/sqlite.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

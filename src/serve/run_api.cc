@@ -3,9 +3,12 @@
 
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "journal/journal.h"
+#include "journal/reader.h"
 #include "serve/endpoints.h"
 #include "serve/reply.h"
 
@@ -33,23 +36,12 @@ std::string Value(const journal::Manifest& manifest, const char* key) {
   return found == manifest.end() ? "" : found->second;
 }
 
-// A row per array; columns of type 't' are texts, the others integers.
-Json Rows(journal::Database& database, const char* sql, std::string_view columns, int64_t from, int64_t to) {
-  Json rows = Json::array();
-  journal::Statement statement(database, sql);
-  statement.Bind(from).Bind(to);
-  while (statement.Step()) {
-    Json row = Json::array();
-    for (int i = 0; i < static_cast<int>(columns.size()); ++i) {
-      if (columns[static_cast<size_t>(i)] == 't') {
-        row.push_back(statement.Text(i));
-      } else {
-        row.push_back(statement.Int(i));
-      }
-    }
-    rows.push_back(std::move(row));
-  }
-  return rows;
+// An array per row.
+template <typename Row, typename ToArray>
+Json Rows(const std::vector<Row>& rows, const ToArray& to_array) {
+  Json json = Json::array();
+  for (const Row& row : rows) json.push_back(to_array(row));
+  return json;
 }
 
 HttpReply NoJournal() {
@@ -62,12 +54,13 @@ HttpReply RunInfo(Context& context, const HttpRequest& request) {
   if (context.options.journal.empty()) return NoJournal();
   const auto journal = journal::Journal::OpenToRead(context.options.journal);
   const journal::Manifest& manifest = journal->GetManifest();
+  const journal::Reader reader(*journal);
   Json json = {{"name", Value(manifest, journal::JournalKeys::kWorld)},
                {"manifest", manifest},
-               {"agents", Rows(journal->GetDatabase(),
-                               "SELECT agent, name, x, y, status FROM agents WHERE agent >= ? AND agent < ? "
-                               "ORDER BY agent",
-                               "itiit", 0, int64_t{1} << 40)},
+               {"agents", Rows(reader.Agents(),
+                               [](const journal::AgentRow& row) {
+                                 return Json::array({row.agent, row.name, row.x, row.y, row.status});
+                               })},
                {"steps", journal->NumSteps()},
                {"answers", journal->NumAnswers()}};
   HttpReply reply;
@@ -84,25 +77,20 @@ HttpReply RunSteps(Context& context, const HttpRequest& request) {
                     kMaxStepsPerReply);
   }
   const auto journal = journal::Journal::OpenToRead(context.options.journal);
-  journal::Database& database = journal->GetDatabase();
-  Json json = {
-      {"from", from},
-      {"to", to},
-      {"bodies", Rows(database,
-                      "SELECT step, agent, x, y, status FROM bodies WHERE step >= ? AND step < ? ORDER BY "
-                      "step, agent",
-                      "iiiit", from, to)},
-      {"presence",
-       Rows(database,
-            "SELECT step, agent, present FROM presence WHERE step >= ? AND step < ? ORDER BY step, agent",
-            "iii", from, to)},
-      {"events", Rows(database,
-                      "SELECT step, agent, kind, text FROM events WHERE step >= ? AND step < ? ORDER BY "
-                      "step, agent, seq",
-                      "iitt", from, to)},
-      {"cells",
-       Rows(database, "SELECT step, x, y, value FROM cells WHERE step >= ? AND step < ? ORDER BY step, x, y",
-            "iiit", from, to)}};
+  const journal::Reader reader(*journal);
+  Json json = {{"from", from}, {"to", to}};
+  json["bodies"] = Rows(reader.Bodies(from, to), [](const journal::BodyRow& row) {
+    return Json::array({row.step, row.agent, row.x, row.y, row.status});
+  });
+  json["presence"] = Rows(reader.Presence(from, to), [](const journal::PresenceRow& row) {
+    return Json::array({row.step, row.agent, row.present ? 1 : 0});
+  });
+  json["events"] = Rows(reader.Events(from, to), [](const journal::EventRow& row) {
+    return Json::array({row.step, row.agent, row.kind, row.text});
+  });
+  json["cells"] = Rows(reader.Cells(from, to), [](const journal::CellRow& row) {
+    return Json::array({row.step, row.x, row.y, row.value});
+  });
   HttpReply reply;
   reply.body = Dump(json);
   return reply;

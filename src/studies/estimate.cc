@@ -13,7 +13,7 @@
 #include "app/scenario.h"
 #include "base/error.h"
 #include "journal/journaled_llm.h"
-#include "journal/report.h"
+#include "journal/reader.h"
 #include "journal/scratch_journal.h"
 #include "llm/backends/fake.h"
 
@@ -24,14 +24,14 @@ namespace {
 constexpr sim::Step kDaySeconds = 24 * 3600;
 
 struct Sample {
-  std::vector<journal::FunctionReport> functions;
+  std::vector<journal::FunctionSums> functions;
   double agent_steps = 0;
   std::string from;
 };
 
 Sample SampleOf(const journal::Journal& journal, uint32_t agents, sim::Step steps) {
   Sample sample;
-  sample.functions = journal::Inspect(journal).functions;
+  sample.functions = journal::Reader(journal).Functions();
   sample.agent_steps = static_cast<double>(agents) * steps;
   return sample;
 }
@@ -90,7 +90,7 @@ void EstimateAndReport(const app::Simulation& simulation, const std::string& sam
   const auto print_row = [](const std::string& name, uint64_t n, uint64_t prompt, uint64_t output) {
     fmt::print("{:<14} {:>10} {:>14} {:>14}\n", name, n, prompt, output);
   };
-  for (const journal::FunctionReport& function : sample.functions) {
+  for (const journal::FunctionSums& function : sample.functions) {
     const uint64_t n = scaled(function.calls);
     const llm::TokensUsed used = {scaled(function.prompt_tokens), scaled(function.output_tokens)};
     calls += n;

@@ -100,7 +100,7 @@ TEST(Replayer, WrongModesAndBackendsAreNamed) {
     return std::string();
   };
   EXPECT_THAT(message("fast", "fake"), HasSubstr("mode fast: allowed: single lockstep"));
-  EXPECT_THAT(message("ooo", "local"), HasSubstr("allowed: latency"));
+  EXPECT_THAT(message("ooo", "local"), HasSubstr("allowed: fake[:key=value,...], latency[:key=value,...]"));
 }
 
 // The workload is made so that conservative scheduling comes near the paper's 53 % of the oracle; what

@@ -1,35 +1,38 @@
 #include "cli/flags/local_flags.h"
 
+#include "cli/flags/help_format.h"
 #include "cli/flags/number_checks.h"
+#include "engine/codecs/codec_config.h"
 
 namespace throng::cli {
 
 void AddCodecFlags(CLI::App& command, engine::LocalOptions& options, const char* group) {
-  command.add_option("--kv", options.kv, "Codecs of the KV cache: " + engine::CodecHelp())
+  command.add_option("--kv", options.kv, "Codec of keys and values in the KV cache, see below")
       ->group(group)
       ->capture_default_str();
+  AddNote(command, "Codecs of the KV cache (--kv):\n" + engine::CodecHelp());
   command.add_option("--k", options.keys, "Codec of keys, where it differs from --kv")->group(group);
   command.add_option("--v", options.values, "Codec of values, where it differs from --kv")->group(group);
   command
       .add_option("--calibration", options.calibration,
-                  "Text file on which auto and flashq-mixed probe the model; default: a built-in text")
+                  "Text file with which auto and flashq-mixed probe the model; default: a built-in text")
       ->group(group);
   command
       .add_option("--kv-out", options.kv_out,
                   "File (.json) for the codecs of each layer, to be given to --kv later")
       ->group(group);
+  command
+      .add_option("--softmax", options.softmax,
+                  "exact, or sas: an approximation of attention that leaves out what weighs next to nothing")
+      ->group(group)
+      ->check(CLI::IsMember({"exact", "sas"}))
+      ->capture_default_str();
 }
 
 void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
   constexpr const char* kGroup = "Model and engine";
   command.add_option("-m,--model", options.model, "GGUF file; default: the embedded model")->group(kGroup);
   AddCodecFlags(command, options, kGroup);
-  command
-      .add_option("--softmax", options.softmax,
-                  "exact, or sas: an approximation of attention that leaves out what weighs next to nothing")
-      ->group(kGroup)
-      ->check(CLI::IsMember({"exact", "sas"}))
-      ->capture_default_str();
   command
       .add_option("--kv-budget", options.kv_budget_bytes,
                   "Most bytes of all KV caches, such as 2GB; default: half of the free memory")
@@ -54,19 +57,20 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
       ->capture_default_str();
   command
       .add_flag("!--no-prefix-cache", options.prefix_cache,
-                "Compute prompts that begin alike again and again")
+                "Do not reuse the cache of prompts that begin alike")
       ->group(kGroup);
   command
       .add_option("--eviction", options.eviction,
-                  "What leaves the prefix cache first: next-use: what agents need last, as far as one can "
-                  "tell; lru: what has not been used for longest")
+                  "What leaves the prefix cache first: next-use: what agents are expected to need last; lru: "
+                  "what was used longest ago")
       ->group(kGroup)
       ->check(CLI::IsMember({"next-use", "lru"}))
       ->capture_default_str();
   command
-      .add_option("--spill", options.spill,
-                  "Folder for blocks of the KV cache for which --kv-budget has no room: they are read back "
-                  "instead of computed again")
+      .add_option(
+          "--spill", options.spill,
+          "Folder for blocks of the KV cache that --kv-budget has no room for; they are read back instead "
+          "of computed again")
       ->group(kGroup);
   command.add_option("--spill-budget", options.spill_bytes, "Most bytes there, such as 100GB; default: 16GB")
       ->group(kGroup)

@@ -1,11 +1,14 @@
 #include "cli/flags/run_flags.h"
 
-#include <CLI/CLI.hpp>
+#include <sstream>
 #include <string>
 
+#include "cli/cli11.h"
+#include "cli/flags/help_format.h"
 #include "cli/flags/local_flags.h"
 #include "cli/flags/number_checks.h"
 #include "llm/backends/backend_spec.h"
+#include "sim/mode.h"
 #include "worlds/example_worlds.h"
 
 namespace throng::cli {
@@ -19,104 +22,123 @@ constexpr const char* kOutput = "Output";
 
 }  // namespace
 
+void AddCouplingFlag(CLI::App& command, std::string& coupling, const char* group) {
+  command
+      .add_option("--coupling", coupling,
+                  "Rule for how near agents at different steps may be: versioned lets them come nearer than "
+                  "paper does, and is faster")
+      ->group(group)
+      ->check(CLI::IsMember({"paper", "versioned"}))
+      ->capture_default_str();
+}
+
 void AddWorldFlags(CLI::App& command, app::Simulation& simulation) {
-  std::string examples;
+  std::string examples = "Examples of worlds (--scenario):\n";
   for (const worlds::ExampleWorld& example : worlds::ExampleWorlds()) {
-    examples += fmt::format("\n{:<10} {}", example.name, example.summary);
+    examples += fmt::format("  {:<12} {}\n", example.name, example.summary);
   }
+  AddNote(command, examples);
   command
       .add_option("--scenario", simulation.scenario,
-                  "Folder of a town; default: the built-in one; or an example:" + examples)
+                  "Folder of a town, or an example; default: the built-in town")
       ->group(kSimulation);
   command
-      .add_option("--agents", simulation.agents, "How many; more than a town has: copies of it side by side")
+      .add_option("--agents", simulation.agents, "How many agents; a town with fewer is copied, side by side")
       ->group(kSimulation)
       ->check(CLI::Range(1, 100000000));
-  CLI::Option* steps =
-      command.add_option("--steps", simulation.steps, "Steps that every agent does; default: the scenario's");
+  CLI::Option* steps = command.add_option("--steps", simulation.steps,
+                                          "Steps of each agent; default: as many as the scenario says");
   steps->group(kSimulation)->check(CLI::Range(1, 100000000));
-  command.add_option("--until", simulation.until, "Time of the first day to run to, such as 12:00")
+  command.add_option("--until", simulation.until, "Run to this time of the first day, such as 12:00")
       ->group(kSimulation)
       ->excludes(steps);
-  command
-      .add_option("--seed", simulation.seed,
-                  "Makes another run of the same town, or another example of its kind")
+  command.add_option("--seed", simulation.seed, "Another seed, another run")
       ->group(kSimulation)
       ->capture_default_str()
       ->check(Whole());
+  AddCouplingFlag(command, simulation.coupling, kSimulation);
+}
+
+void AddModeFlag(CLI::App& command, std::string& mode, const std::string& by_default) {
   command
-      .add_option("--coupling", simulation.coupling,
-                  "How far apart agents may run at once: paper, or versioned (closer, so faster)")
+      .add_option(
+          "--mode", mode,
+          "Order of execution, which changes no result: one call at a time; all agents step by step; out "
+          "of order, so that only agents who can meet wait for each other; the same with calls asked "
+          "ahead on a guess; default: " +
+              by_default)
       ->group(kSimulation)
-      ->check(CLI::IsMember({"paper", "versioned"}))
-      ->capture_default_str();
+      ->check(CLI::IsMember(sim::ModeNames()));
 }
 
 void AddEventFlags(CLI::App& command, app::Simulation& simulation) {
   command
       .add_option("--event", simulation.events,
-                  "\"TIME WHAT\": lets something happen, such as \"09:30 leave Ada\"; may be repeated")
+                  "\"TIME WHAT\", such as \"09:30 leave Ada\": what happens from outside; may be repeated")
       ->group(kSimulation)
       ->allow_extra_args(false);
-  command.add_option("--events", simulation.events_file, "File with such lines; # begins a comment")
+  command
+      .add_option("--events", simulation.events_file, "File with such a line per event; # begins a comment")
       ->group(kSimulation);
 }
 
 void AddBackendFlags(CLI::App& command, app::Simulation& simulation) {
-  command.add_option("--llm", simulation.llm, "Who answers:\n" + llm::BackendHelp())
+  command.add_option("--llm", simulation.llm, "Backend that answers, see below")
       ->group(kBackend)
       ->capture_default_str();
   command
-      .add_option("--model-for", simulation.model_for,
-                  "DECISION=FILE.gguf or DECISION=BACKEND: who answers these calls instead; in a town "
-                  "DECISION is plan, "
-                  "act, talk, say, reflect, or converse for talk and say; may be repeated")
+      .add_option(
+          "--model-for", simulation.model_for,
+          "DECISION=FILE.gguf or DECISION=BACKEND: another model or backend for one kind of decision, "
+          "in a town plan, act, talk, say, reflect, or converse (talk and say); may be repeated")
       ->group(kBackend)
       ->allow_extra_args(false);
-  command
-      .add_flag("--real-time", simulation.real_time,
-                "Let fake and latency take the time that they model, instead of skipping it")
+  command.add_flag("--real-time", simulation.real_time, "Let fake and latency take the time that they model")
       ->group(kBackend);
+  std::string backends = "Backends (--llm):\n";
+  std::istringstream lines(llm::BackendHelp());
+  for (std::string line; std::getline(lines, line);) backends += "  " + line + "\n";
+  AddNote(command, backends);
   AddLocalFlags(command, simulation.local);
 }
 
 void AddLimitFlags(CLI::App& command, app::Limits& limits) {
   command
       .add_option("--call-timeout", limits.call_timeout_s,
-                  "Seconds of the backend's clock for one attempt of a call; default: as long as it takes")
+                  "Most seconds for one attempt of a call, on the backend's clock; default: no limit")
       ->group(kLimits)
       ->check(Positive());
   command
       .add_option("--call-attempts", limits.call_attempts,
-                  "How often a call is asked that takes too long or whose backend is unavailable")
+                  "How often to try a call that times out or finds no backend")
       ->group(kLimits)
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   command
       .add_flag("--fallback", limits.fallback,
-                "An agent whose call failed in the end does the usual thing, instead of ending the run")
+                "When a call fails for good, let its agent do the usual thing instead of ending the run")
       ->group(kLimits);
   command
       .add_option("--max-tokens-total", limits.max_tokens,
-                  "Stop once prompts and answers have used so many tokens, those before a resume included")
+                  "Stop at this many tokens of prompts and answers, those before a resume included")
       ->group(kLimits)
       ->check(Whole(1));
-  command.add_option("--max-cost", limits.max_cost, "Stop once so much is spent; needs --price")
+  command
+      .add_option("--max-cost", limits.max_cost, "Stop once the tokens have cost this much; needs --price")
       ->group(kLimits)
       ->check(Positive());
-  command
-      .add_option("--price", limits.price, "Of a million tokens of prompts and of answers, such as 0.15,0.6")
+  command.add_option("--price", limits.price, "PROMPT,ANSWER: what a million tokens cost, such as 0.15,0.6")
       ->group(kLimits);
 }
 
 void AddInteractiveFlags(CLI::App& command, app::Limits& limits) {
   command
       .add_option("--interactive", limits.interactive,
-                  "Name of the agent whose calls go before those of all others; their latencies are reported")
+                  "Name of an agent whose calls go first; the report has their latencies")
       ->group(kLimits);
   command
       .add_option("--target-ms", limits.target_ms,
-                  "Latency that its calls should have, for which the others yield; 0: only measure it")
+                  "Latency to aim at for its calls, at the cost of the others; 0: only measure")
       ->group(kLimits)
       ->check(NotNegative())
       ->capture_default_str();

@@ -1,6 +1,8 @@
 // The flags of commands that run a simulation, in groups.
 #pragma once
 
+#include <string>
+
 #include "app/limits.h"
 #include "app/manifest.h"
 #include "app/simulation.h"
@@ -18,6 +20,10 @@ struct OutputFlags {
 
 // What is simulated: not for resume, which reads it in the journal.
 void AddWorldFlags(CLI::App& command, app::Simulation& simulation);
+// --mode; --coupling.
+// by_default: in words.
+void AddModeFlag(CLI::App& command, std::string& mode, const std::string& by_default);
+void AddCouplingFlag(CLI::App& command, std::string& coupling, const char* group);
 // --event and --events.
 void AddEventFlags(CLI::App& command, app::Simulation& simulation);
 // --llm, --model-for, --real-time, and the flags of the engine in this process.

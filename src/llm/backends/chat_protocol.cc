@@ -126,11 +126,11 @@ Completion ParseChatResponse(const std::string& body, const std::string& where) 
     if (reason != choice.end() && *reason == "length") completion.finish = FinishReason::kLength;
     const auto usage = json.find("usage");
     if (usage != json.end() && usage->is_object()) {
-      completion.prompt_tokens = usage->value("prompt_tokens", 0);
-      completion.output_tokens = usage->value("completion_tokens", 0);
+      completion.prompt_tokens = std::max(usage->value("prompt_tokens", 0), 0);
+      completion.output_tokens = std::max(usage->value("completion_tokens", 0), 0);
       const auto details = usage->find("prompt_tokens_details");
       if (details != usage->end() && details->is_object())
-        completion.cached_prompt_tokens = details->value("cached_tokens", 0);
+        completion.cached_prompt_tokens = std::max(details->value("cached_tokens", 0), 0);
     }
   } catch (const Json::exception& error) {
     throw MakeError(ErrorCode::kUnavailable, "{} answered with what is not a chat completion ({}): {}", where,

@@ -1,0 +1,114 @@
+// What a journal holds, row by row or summed up, for viewers and reports. Ranges of steps leave out the last
+// one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "journal/journal.h"
+
+namespace throng::journal {
+
+struct AgentRow {  // at the start
+  int64_t agent;
+  std::string name;
+  int64_t x;
+  int64_t y;
+  std::string status;
+};
+
+struct BodyRow {  // a change: the state at the start of `step`
+  int64_t step;
+  int64_t agent;
+  int64_t x;
+  int64_t y;
+  std::string status;
+};
+
+struct PresenceRow {  // a change: the state at the start of `step`
+  int64_t step;
+  int64_t agent;
+  bool present;
+};
+
+struct EventRow {
+  int64_t step;
+  int64_t agent;
+  std::string kind;
+  std::string text;
+};
+
+struct CellRow {  // a change: the state at the start of `step`
+  int64_t step;
+  int64_t x;
+  int64_t y;
+  std::string value;
+};
+
+struct SessionRow {
+  int64_t id;
+  std::string started;  // UTC
+  std::string ended;    // empty: it runs, or was killed
+  std::string outcome;
+};
+
+struct InterventionRow {
+  int64_t asked;  // for this step or later
+  int64_t step;   // -1: not decided yet
+  std::string what;
+};
+
+struct FunctionSums {  // calls of one kind
+  std::string function;
+  int64_t calls;
+  int64_t failed;  // agents fell back
+  int64_t prompt_tokens;
+  int64_t output_tokens;
+  double mean_s;  // from issue to arrival, on the backend's clock
+};
+
+struct HourSums {  // an hour of simulated time
+  int64_t hour;    // since step 0
+  int64_t calls;
+  int64_t prompt_tokens;
+  int64_t output_tokens;
+  int64_t commits;
+  int64_t events;
+};
+
+struct TokenSums {  // of all answers
+  uint64_t prompt = 0;
+  uint64_t output = 0;
+};
+
+class Reader {
+ public:
+  explicit Reader(const Journal& journal) : journal_(journal) {}  // which must outlive it
+
+  std::vector<AgentRow> Agents() const;
+  // By step and agent, or place.
+  std::vector<BodyRow> Bodies(int64_t from, int64_t to) const;
+  std::vector<PresenceRow> Presence(int64_t from, int64_t to) const;
+  std::vector<EventRow> Events(int64_t from, int64_t to) const;
+  std::vector<CellRow> Cells(int64_t from, int64_t to) const;
+
+  std::vector<SessionRow> Sessions() const;
+  std::vector<InterventionRow> Interventions() const;         // as they came
+  std::vector<FunctionSums> Functions() const;                // by name
+  std::vector<HourSums> Hours(int64_t steps_per_hour) const;  // those in which something happened
+  TokenSums Tokens() const;
+
+  int64_t NumCommits() const;
+  int64_t NumBodies() const;
+  int64_t NumCells() const;
+  int64_t NumEvents() const;
+  int64_t NumFallbacks() const;  // events of kind "fallback"
+
+ private:
+  int64_t Count(const char* sql) const;
+
+  const Journal& journal_;
+};
+
+}  // namespace throng::journal

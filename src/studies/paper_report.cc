@@ -1,0 +1,45 @@
+#include "studies/paper_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+
+namespace throng::studies {
+
+namespace {
+
+std::string Value(double value, const std::string& unit) {
+  return unit == "%" ? fmt::format("{:.1f} %", value) : fmt::format("{:.2f}{}", value, unit);
+}
+
+}  // namespace
+
+void PrintPaper(const std::vector<PaperRow>& rows) {
+  const auto line = [](const auto&... cells) {
+    fmt::print("| {:<54} | {:<35} | {:>7} | {:>8} | {:>19} |\n", cells...);
+  };
+  line("setting", "measure", "paper", "measured", "range");
+  fmt::print("|---|---|--:|--:|--:|\n");
+  std::string setting;
+  for (const PaperRow& row : rows) {
+    const auto [least, most] = std::minmax_element(row.values.begin(), row.values.end());
+    line(row.setting == setting ? "" : row.setting, row.measure, row.paper ? Value(*row.paper, row.unit) : "",
+         Value(row.Median(), row.unit), Value(*least, row.unit) + " - " + Value(*most, row.unit));
+    setting = row.setting;
+  }
+}
+
+nlohmann::ordered_json PaperJson(const std::vector<PaperRow>& rows) {
+  nlohmann::ordered_json results = nlohmann::ordered_json::array();
+  for (const PaperRow& row : rows) {
+    nlohmann::ordered_json json = {{"setting", row.setting}, {"measure", row.measure}, {"unit", row.unit}};
+    json["paper"] = row.paper ? nlohmann::ordered_json(*row.paper) : nlohmann::ordered_json();
+    json["median"] = row.Median();
+    json["values"] = row.values;
+    results.push_back(std::move(json));
+  }
+  return {{"results", results}};
+}
+
+}  // namespace throng::studies
