@@ -17,7 +17,7 @@
 #include "trace/edit.h"
 #include "trace/import.h"
 #include "trace/stats.h"
-#include "trace/synth.h"
+#include "trace/synth/synth.h"
 #include "trace/write.h"
 
 namespace throng::cli {

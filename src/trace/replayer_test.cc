@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "llm/backends/latency_presets.h"
 #include "trace/edit.h"
-#include "trace/synth.h"
+#include "trace/synth/synth.h"
 
 namespace throng::trace {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "trace/synth.h"  // kTownAgents
+#include "trace/synth/synth.h"  // kTownAgents
 #include "trace/trace.h"
 
 namespace throng::trace {

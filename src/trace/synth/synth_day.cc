@@ -1,4 +1,4 @@
-#include "trace/synth_day.h"
+#include "trace/synth/synth_day.h"
 
 #include <algorithm>
 #include <cstdlib>

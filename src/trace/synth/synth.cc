@@ -1,4 +1,4 @@
-#include "trace/synth.h"
+#include "trace/synth/synth.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "trace/edit.h"
-#include "trace/synth_day.h"
+#include "trace/synth/synth_day.h"
 
 namespace throng::trace {
 namespace {

@@ -1,4 +1,4 @@
-#include "trace/synth.h"
+#include "trace/synth/synth.h"
 
 #include <gtest/gtest.h>
 
