@@ -2,7 +2,8 @@
 
 add_library(throng_options INTERFACE)
 target_include_directories(throng_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
-target_compile_options(throng_options INTERFACE -Wall -Wextra -Wno-unused-parameter -Werror=return-type)
+# -fPIC for programs too: they could not share precompiled headers with libraries otherwise.
+target_compile_options(throng_options INTERFACE -fPIC -Wall -Wextra -Wno-unused-parameter -Werror=return-type)
 # Row results must not depend on how the compiler fuses or reorders: contraction is written out (MulAdd) where wanted.
 target_compile_options(throng_options INTERFACE -ffp-contract=off)
 target_compile_definitions(throng_options INTERFACE THRONG_VERSION="${PROJECT_VERSION}")
@@ -28,6 +29,9 @@ endif()
 if(THRONG_FUZZ)
   target_compile_options(throng_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
+
+# How tests are compiled: their code need not be fast, what they call does.
+set(throng_test_options -O1)
 
 # throng_module(NAME SOURCES a.cc ... DEPS base ... LIBS fmt::fmt ...)
 # One static library throng_NAME, and its tests. Sources are listed by hand (the linker notices a missing one);
@@ -56,6 +60,7 @@ function(throng_module name)
       set(exe ${name}_${kind}_test)
       add_executable(${exe} ${${kind}})
       target_link_libraries(${exe} PRIVATE ${lib} GTest::gtest_main GTest::gmock rapidcheck)
+      target_compile_options(${exe} PRIVATE ${throng_test_options})
       target_precompile_headers(${exe} REUSE_FROM throng_test_pch)
       target_compile_definitions(${exe} PRIVATE
         THRONG_SOURCE_DIR="${PROJECT_SOURCE_DIR}" THRONG_SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")

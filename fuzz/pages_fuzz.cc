@@ -13,7 +13,7 @@
 #include "base/mapped_file.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/page_file.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 
 using throng::Digest;
 using throng::Error;

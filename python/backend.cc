@@ -5,8 +5,9 @@
 #include <deque>
 #include <utility>
 
+#include "app/backend.h"
 #include "base/error.h"
-#include "llm/backends/backend_spec.h"
+#include "engine/local_llm.h"
 #include "llm/grammar/answer_maker.h"
 #include "python/convert.h"
 
@@ -22,10 +23,7 @@ class FunctionLlm final : public llm::Llm {
   explicit FunctionLlm(py::object function)
       : function_(std::move(function)), call_class_(py::module_::import("throng.world").attr("Call")) {}
 
-  uint64_t Submit(llm::Request request) override {
-    waiting_.push_back({++last_id_, std::move(request)});
-    return last_id_;
-  }
+  void Submit(llm::Request request) override { waiting_.push_back({std::move(request)}); }
 
   void Wait(std::vector<llm::Completion>& done, double) override {
     if (waiting_.empty()) return;
@@ -34,11 +32,11 @@ class FunctionLlm final : public llm::Llm {
     });
     Asked asked = std::move(*next);
     waiting_.erase(next);
-    done.push_back(asked.cancelled ? Cancelled(asked) : Answer(asked));
+    done.push_back(asked.cancelled ? llm::Cancelled(asked.request.id, asked.request.key) : Answer(asked));
   }
 
   void Cancel(uint64_t id) override {
-    for (Asked& asked : waiting_) asked.cancelled |= asked.id == id;
+    for (Asked& asked : waiting_) asked.cancelled |= asked.request.id == id;
   }
   double Now() const override {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
@@ -53,23 +51,14 @@ class FunctionLlm final : public llm::Llm {
 
  private:
   struct Asked {
-    uint64_t id;
     llm::Request request;
     bool cancelled = false;
   };
 
-  static llm::Completion Cancelled(const Asked& asked) {
-    llm::Completion completion;
-    completion.id = asked.id;
-    completion.key = asked.request.key;
-    completion.finish = llm::FinishReason::kCancelled;
-    return completion;
-  }
-
   llm::Completion Answer(const Asked& asked) {
     const llm::Request& request = asked.request;
     llm::Completion completion;
-    completion.id = asked.id;
+    completion.id = request.id;
     completion.key = request.key;
     {
       py::gil_scoped_acquire acquire;
@@ -83,9 +72,7 @@ class FunctionLlm final : public llm::Llm {
     }
     completion.prompt_tokens = llm::EstimateTokens(request.system.size() + request.prompt.size());
     completion.output_tokens = llm::EstimateTokens(completion.text.size());
-    ++stats_.calls;
-    stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-    stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+    stats_.Count(completion);
     return completion;
   }
 
@@ -110,16 +97,15 @@ class FunctionLlm final : public llm::Llm {
   py::object function_;
   py::object call_class_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-  uint64_t last_id_ = 0;
   std::deque<Asked> waiting_;
   llm::Stats stats_;
 };
 
 }  // namespace
 
-uint64_t Unlocked::Submit(llm::Request request) {
+void Unlocked::Submit(llm::Request request) {
   py::gil_scoped_release release;
-  return Inner().Submit(std::move(request));
+  Inner().Submit(std::move(request));
 }
 
 void Unlocked::Wait(std::vector<llm::Completion>& done, double seconds) {
@@ -128,19 +114,6 @@ void Unlocked::Wait(std::vector<llm::Completion>& done, double seconds) {
     Inner().Wait(done, seconds);
   }
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-}
-
-uint64_t Lent::Submit(llm::Request request) {
-  const uint64_t id = Inner().Submit(std::move(request));
-  ours_.insert(id);
-  return id;
-}
-
-void Lent::Wait(std::vector<llm::Completion>& done, double seconds) {
-  const size_t begin = done.size();
-  Inner().Wait(done, seconds);
-  const auto foreign = [&](const llm::Completion& completion) { return ours_.erase(completion.id) == 0; };
-  done.erase(std::remove_if(done.begin() + static_cast<ptrdiff_t>(begin), done.end(), foreign), done.end());
 }
 
 BackendSource::BackendSource(py::object llm) : llm_(std::move(llm)) {
@@ -158,9 +131,9 @@ BackendSource::BackendSource(py::object llm) : llm_(std::move(llm)) {
 }
 
 std::unique_ptr<llm::Llm> BackendSource::Make() {
-  if (model_ != nullptr) return std::make_unique<Lent>(model_->Llm());
+  if (model_ != nullptr) return std::make_unique<engine::LocalLlm>(model_->Local());
   if (spec_.empty()) return std::make_unique<FunctionLlm>(llm_);
-  return llm::MakeBackend(spec_);
+  return app::MakeBackend(spec_);
 }
 
 }  // namespace throng::python

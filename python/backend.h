@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 #include "llm/decorators/decorator.h"
@@ -19,19 +18,8 @@ namespace throng::python {
 class Unlocked final : public llm::Decorator {
  public:
   using Decorator::Decorator;
-  uint64_t Submit(llm::Request request) override;
+  void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
-};
-
-// Lends a backend that outlives a run. Completions of an earlier run that was given up are dropped.
-class Lent final : public llm::Decorator {
- public:
-  using Decorator::Decorator;
-  uint64_t Submit(llm::Request request) override;
-  void Wait(std::vector<llm::Completion>& done, double seconds) override;
-
- private:
-  std::unordered_set<uint64_t> ours_;  // in flight
 };
 
 // What a user named: a Model, a function of a throng.Call that returns text, or the name of a backend.

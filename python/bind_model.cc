@@ -33,7 +33,7 @@ std::unique_ptr<Model> MakeModel(const std::string& path, const std::string& kv,
   options.kv_budget_bytes = kv_budget_bytes;
   options.prefix_cache = prefix_cache;
   py::gil_scoped_release release;
-  return std::make_unique<Model>(std::move(options));
+  return std::make_unique<Model>(options);
 }
 
 // Ctrl-C while a batch is computed: Python's handler runs here, and its exception cancels the batch.
@@ -46,17 +46,23 @@ py::list Generate(Model& model, const std::vector<std::string>& prompts, bool ch
                   int max_tokens, float temperature, const std::vector<std::string>& choices,
                   const py::object& json_schema, uint64_t seed, const std::vector<std::string>& stop,
                   int top_k, float top_p, float min_p, float repetition_penalty) {
-  GenerateOptions options;
-  options.chat = chat;
-  options.system = system;
-  options.max_tokens = max_tokens;
-  options.sampling = {temperature, top_k, top_p, min_p, repetition_penalty, seed};
-  options.constraint = {choices, SchemaText(json_schema)};
-  options.stop = stop;
+  engine::TextRequest common;
+  common.max_tokens = max_tokens;
+  common.sampling = {temperature, top_k, top_p, min_p, repetition_penalty, seed};
+  common.constraint = {choices, SchemaText(json_schema)};
+  common.stop = stop;
+  std::vector<engine::TextRequest> requests(prompts.size(), common);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    if (chat) {
+      requests[i].prompt = engine::ChatOf(system, prompts[i]);
+    } else {
+      requests[i].prompt = prompts[i];
+    }
+  }
   std::vector<engine::EngineResult> results;
   {
     py::gil_scoped_release release;
-    results = model.Generate(prompts, options, CheckSignals);
+    results = model.Generate(std::move(requests), CheckSignals);
   }
   py::list completions;
   for (const engine::EngineResult& result : results) {
@@ -80,16 +86,16 @@ py::array_t<float> Logits(Model& model, const std::vector<int32_t>& tokens, int 
 
 std::vector<int32_t> Tokenize(Model& model, const std::string& text, bool bos, bool special) {
   py::gil_scoped_release release;
-  return model.Llm().GetTokenizer().Encode(text, {.add_bos = bos, .parse_special = special});
+  return model.Local()->Loaded().tokenizer->Encode(text, {.add_bos = bos, .parse_special = special});
 }
 
 py::dict Stats(Model& model) {
-  const llm::Stats stats = model.Llm().GetStats();
+  const engine::EngineState state = model.Local()->State();
   py::dict dict;
-  dict["kv_bytes"] = stats.kv_bytes;
-  dict["kv_bytes_peak"] = stats.kv_bytes_peak;
-  dict["kv_bytes_per_token"] = model.Llm().KvBytesPerToken();
-  dict["f16_bytes_per_token"] = model.Llm().F16BytesPerToken();
+  dict["kv_bytes"] = state.kv_bytes;
+  dict["kv_bytes_peak"] = state.kv_bytes_peak;
+  dict["kv_bytes_per_token"] = model.Local()->KvBytesPerToken();
+  dict["f16_bytes_per_token"] = model.Local()->F16BytesPerToken();
   return dict;
 }
 
@@ -108,14 +114,15 @@ void AddModel(py::module_& module) {
       .def("tokenize", &Tokenize)
       .def("detokenize",
            [](Model& model, const std::vector<int32_t>& ids) {
-             return MakeText(model.Llm().GetTokenizer().Decode(ids));
+             return MakeText(model.Local()->Loaded().tokenizer->Decode(ids));
            })
       .def("stats", &Stats)
-      .def_property_readonly("name", [](Model& model) { return model.Llm().ModelName(); })
-      .def_property_readonly("identity", [](Model& model) { return model.Llm().Identity(); })
+      .def_property_readonly("name", [](Model& model) { return model.Local()->Name(); })
+      .def_property_readonly("identity", [](Model& model) { return model.Local()->Identity(); })
       .def_property_readonly("vocab_size", &Model::VocabSize)
-      .def_property_readonly("context", [](Model& model) { return model.Llm().Options().max_context; })
-      .def_property_readonly("adds_bos", [](Model& model) { return model.Llm().GetTokenizer().AddsBos(); });
+      .def_property_readonly("context", [](Model& model) { return model.Local()->Options().max_context; })
+      .def_property_readonly("adds_bos",
+                             [](Model& model) { return model.Local()->Loaded().tokenizer->AddsBos(); });
 }
 
 }  // namespace throng::python

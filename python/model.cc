@@ -7,10 +7,8 @@
 #include <optional>
 #include <utility>
 
-#include "base/data_dir.h"
 #include "base/error.h"
 #include "kv/cache/sequence_cache.h"
-#include "kv/codec_table.h"
 #include "model/config.h"
 
 namespace throng::python {
@@ -56,46 +54,33 @@ struct Batch {
   }
 };
 
-engine::EngineRequest MakeRequest(engine::LocalLlm& llm, const std::string& prompt,
-                                  const GenerateOptions& options) {
-  engine::EngineRequest request;
-  request.prompt = options.chat ? llm.EncodePrompt(options.system, prompt) : llm.EncodeText(prompt);
-  request.max_tokens = options.max_tokens;
-  request.sampling = options.sampling;
-  request.stop = options.stop;
-  request.constraint = llm.Compile(options.constraint);
-  return request;
+std::shared_ptr<engine::LocalModel> MakeLocalModel(const engine::LocalOptions& options) {
+  engine::LoadedModel loaded = engine::LoadModel(options.model);
+  loaded.transformer = std::make_unique<TurnTaking>(std::move(loaded.transformer));
+  return std::make_shared<engine::LocalModel>(options, std::move(loaded));
 }
 
 }  // namespace
 
-Model::Model(engine::LocalOptions options) {
-  if (options.model.empty()) options.model = DataDir() + "/town/model.gguf";
-  engine::LoadedModel loaded = engine::LoadModel(options.model);
-  loaded.transformer = std::make_unique<TurnTaking>(std::move(loaded.transformer));
-  transformer_ = loaded.transformer.get();
-  llm_ = engine::MakeLocalLlm(std::move(options), std::move(loaded));
-}
+Model::Model(const engine::LocalOptions& options) : model_(MakeLocalModel(options)) {}
 
-int Model::VocabSize() const { return transformer_->Config().vocab_size; }
+int Model::VocabSize() const { return model_->Config().vocab_size; }
 
-std::vector<engine::EngineResult> Model::Generate(const std::vector<std::string>& prompts,
-                                                  const GenerateOptions& options,
+std::vector<engine::EngineResult> Model::Generate(std::vector<engine::TextRequest> texts,
                                                   const std::function<void()>& check) {
-  engine::Engine& engine = llm_->GetEngine();
   std::vector<engine::EngineRequest> requests;
-  for (const std::string& prompt : prompts) requests.push_back(MakeRequest(*llm_, prompt, options));
-  const auto batch = std::make_shared<Batch>(prompts.size());
+  for (engine::TextRequest& text : texts) requests.push_back(model_->MakeRequest(std::move(text)));
+  const auto batch = std::make_shared<Batch>(requests.size());
   std::vector<uint64_t> ids;
   try {
     for (size_t i = 0; i < requests.size(); ++i) {
       requests[i].key.call = static_cast<uint32_t>(i);
       requests[i].on_done = [batch, i](engine::EngineResult result) { batch->Set(i, std::move(result)); };
-      ids.push_back(engine.Submit(std::move(requests[i])));
+      ids.push_back(model_->Submit(std::move(requests[i])));
     }
-    while (!prompts.empty() && !batch->Wait()) check();
+    while (!requests.empty() && !batch->Wait()) check();
   } catch (...) {
-    for (const uint64_t id : ids) engine.Cancel(id);
+    for (const uint64_t id : ids) model_->Cancel(id);
     throw;
   }
   for (const engine::EngineResult& result : batch->results) {
@@ -105,7 +90,7 @@ std::vector<engine::EngineResult> Model::Generate(const std::vector<std::string>
 }
 
 void Model::CheckTokens(std::span<const int32_t> tokens, int num_rows) const {
-  const int context = transformer_->Config().context_length;
+  const int context = model_->Config().context_length;
   if (tokens.empty() || tokens.size() > static_cast<size_t>(context)) {
     throw MakeError(ErrorCode::kInvalid, "logits: {} tokens; allowed are 1 to {}, the model's context",
                     tokens.size(), context);
@@ -124,12 +109,12 @@ void Model::CheckTokens(std::span<const int32_t> tokens, int num_rows) const {
 void Model::Logits(std::span<const int32_t> tokens, int num_rows, float* logits) {
   CheckTokens(tokens, num_rows);
   std::lock_guard lock(logits_mutex_);
-  const engine::LocalOptions& options = llm_->Options();
   if (logits_pool_ == nullptr) {
-    logits_threads_ = std::make_unique<ThreadPool>(options.threads);
+    logits_threads_ = std::make_unique<ThreadPool>(model_->Options().threads);
     // One sequence at a time, of a length that CheckTokens bounds: no budget of its own.
-    logits_pool_ = std::make_unique<kv::BlockPool>(llm_->Codecs().Layout(transformer_->Config()),
-                                                   std::numeric_limits<size_t>::max() / 2);
+    const kv::BlockPool& pool = model_->Blocks();
+    logits_pool_ = std::make_unique<kv::BlockPool>(pool.Layout(), std::numeric_limits<size_t>::max() / 2,
+                                                   pool.Softmax());
   }
   kv::SequenceCache cache(*logits_pool_);
   const int count = static_cast<int>(tokens.size());
@@ -140,10 +125,9 @@ void Model::Logits(std::span<const int32_t> tokens, int num_rows, float* logits)
       throw MakeError(ErrorCode::kExhausted, "logits: the cache has no room for {} tokens", first + n);
     }
     const int rows = std::clamp(first + n - skip, 0, n);
-    const model::BatchItem item{tokens.subspan(first, n), &cache, rows,
-                                attention::ParseSoftmax(options.softmax)};
+    const model::BatchItem item{tokens.subspan(first, n), &cache, rows};
     float* const out = logits + static_cast<size_t>(std::max(0, first - skip)) * VocabSize();
-    transformer_->Forward({&item, 1}, *logits_threads_, out);
+    model_->Loaded().transformer->Forward({&item, 1}, *logits_threads_, out);
   }
 }
 

@@ -1,4 +1,4 @@
-// A model of this process as Python uses it: generation in batches, and raw logits, beside runs of worlds.
+// A model of this process as Python uses it: answers in batches, and raw logits, beside runs of worlds.
 // Knows nothing of Python.
 #pragma once
 
@@ -8,37 +8,23 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "engine/local_llm.h"
-#include "engine/request.h"
+#include "engine/local_model.h"
 #include "kv/cache/block_pool.h"
-#include "llm/llm.h"
-#include "model/transformer.h"
 
 namespace throng::python {
-
-struct GenerateOptions {
-  bool chat = false;   // the prompt is a user's message, in the model's chat format
-  std::string system;  // with chat
-  int max_tokens = 128;
-  llm::Sampling sampling;
-  llm::Constraint constraint;
-  std::vector<std::string> stop;
-};
 
 // Any thread may call any method, several at once.
 class Model {
  public:
-  explicit Model(engine::LocalOptions options);
+  explicit Model(const engine::LocalOptions& options);
 
-  // All prompts in one continuous batch. `check` is called some times a second while it waits; what it throws
-  // cancels the batch. Prompt i draws its random numbers as call i, so a prompt's answer depends on its
-  // place, not on its company.
-  std::vector<engine::EngineResult> Generate(const std::vector<std::string>& prompts,
-                                             const GenerateOptions& options,
+  // All in one continuous batch. `check` is called some times a second while it waits; what it throws cancels
+  // the batch. Request i draws its random numbers as call i, so its answer depends on its place, not on its
+  // company.
+  std::vector<engine::EngineResult> Generate(std::vector<engine::TextRequest> texts,
                                              const std::function<void()>& check);
 
   // Of the last num_rows tokens; logits: [num_rows, vocabulary].
@@ -46,7 +32,7 @@ class Model {
   // Throws kInvalid unless Logits can be computed for these tokens.
   void CheckTokens(std::span<const int32_t> tokens, int num_rows) const;
 
-  engine::LocalLlm& Llm() { return *llm_; }
+  const std::shared_ptr<engine::LocalModel>& Local() const { return model_; }
   int VocabSize() const;
 
   // A run has the backend for itself: a second one at the same time is refused with kInvalid.
@@ -62,8 +48,7 @@ class Model {
   };
 
  private:
-  model::Transformer* transformer_ = nullptr;  // of llm_; takes turns with the engine's thread
-  std::unique_ptr<engine::LocalLlm> llm_;
+  const std::shared_ptr<engine::LocalModel> model_;
   std::atomic<bool> in_run_ = false;
 
   std::mutex logits_mutex_;

@@ -56,14 +56,13 @@ void Outcome::AddTo(py::dict& result) {
 py::dict DescribeRun(const sim::RunResult& result, sim::Mode mode) {
   py::list step_hashes;
   for (const Digest& hash : result.step_hashes) step_hashes.append(hash.Hex());
-  const sim::RunStats& stats = result.stats;
   py::dict dict;
   dict["hash"] = result.hash.Hex();
   dict["step_hashes"] = step_hashes;
   dict["mode"] = sim::ModeName(mode);
-  const auto add = [&](const char* name, const auto& value) { dict[name] = value; };
-  sim::ForEachField(stats, add);
-  sim::ForEachField(static_cast<const sim::GuessStats&>(stats), add);
+  const auto add = [&](const char* name, auto value) { dict[name] = value; };
+  sim::ForEachField(result.stats, add);
+  sim::ForEachGuessField(result.stats, add);
   return dict;
 }
 

@@ -21,7 +21,7 @@ struct Score {
 
 // Asks all prompts of the file at once, each a choice; the scores are by kind of question, and "" is the total.
 std::map<std::string, Score> Ask(const std::string& file) {
-  const std::unique_ptr<engine::LocalLlm> llm = engine::MakeLocalLlm({});
+  engine::LocalLlm backend(std::make_shared<engine::LocalModel>(engine::LocalOptions()));
   std::map<uint64_t, nlohmann::json> items;
   std::ifstream lines(DataDir() + "/town/eval/" + file);
   for (std::string line; std::getline(lines, line);) {
@@ -29,14 +29,16 @@ std::map<std::string, Score> Ask(const std::string& file) {
     llm::Request request;
     request.prompt = item["prompt"];
     request.constraint.choices = item["choices"].get<std::vector<std::string>>();
-    items.emplace(llm->Submit(std::move(request)), std::move(item));
+    request.id = items.size();
+    items.emplace(request.id, std::move(item));
+    backend.Submit(std::move(request));
   }
   EXPECT_GE(items.size(), 200u) << file;
   std::map<std::string, Score> scores;
   std::vector<llm::Completion> done;
   for (size_t seen = 0; seen < items.size();) {
     done.clear();
-    llm->Wait(done);
+    backend.Wait(done, llm::Llm::kForever);
     for (const llm::Completion& completion : done) {
       const nlohmann::json& item = items.at(completion.id);
       EXPECT_FALSE(completion.error) << completion.error->what();

@@ -161,6 +161,15 @@ class JournalTest(unittest.TestCase):
         prompt, output = map(int, self.manifest("tokens_in_vain").split(","))
         self.assertGreater(prompt + output, 0)
 
+    def test_a_journal_answers_its_run(self):
+        world = lambda: Talkers(7, 3)
+        result = throng.run(world(), SLOW, steps=12, journal=self.path)
+        for mode in ("lockstep", "ooo", "speculative"):
+            again = throng.run(world(), f"replay:{self.path}", mode=mode, steps=12)
+            self.assertEqual(again.hash, result.hash)
+        with self.assertRaisesRegex(throng.Error, "answers another question than call 0 "):
+            throng.run(world(), f"replay:{self.path}", steps=12, seed=1)
+
     def test_a_run_goes_on_where_it_failed(self):
         class Failing(Line):
             fails = True

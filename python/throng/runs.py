@@ -38,10 +38,11 @@ class RunResult:
       journal
     - ``parallelism``: average number of requests in flight; ``backend_s``: seconds on the backend's clock (virtual
       for "fake" and "latency"); ``wall_s``: seconds of wall time
-    - ``agent_steps``; ``clusters``; ``largest_cluster``, in agents; ``max_spread``: the largest number of steps
-      between two agents; ``failed_calls``; ``births``, ``deaths``, ``interventions``
-    - ``speculated_steps``: run on a guess, of which ``confirmed_steps`` were right and ``squashed_steps`` wrong;
-      ``speculated_calls``: asked ahead; ``wasted_calls``, ``wasted_tokens``: those that no step used
+    - ``agent_steps``; ``clusters``; ``largest_cluster``, in agents; ``max_spread``: the largest number of steps between
+      two agents; ``births``, ``deaths``, ``interventions``: how the population changed
+    - ``failed_calls``: calls whose agents fell back
+    - ``speculated_steps``: run on a guess; of these ``confirmed_steps`` were right, ``squashed_steps`` wrong
+    - ``speculated_calls``: asked ahead on a guess; ``wasted_calls``: of these, used by no step; ``wasted_tokens``: theirs
     - ``agents``, ``cells``: their final state, including agents that left (``Agent.present``); ``events``: the
       chronicle, by step and agent. ``verify`` leaves these three empty.
     - ``journal``: its path, if there is one

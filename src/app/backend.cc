@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/key_values.h"
+#include "engine/local_llm.h"
+#include "journal/replay_llm.h"
 #include "llm/backends/backend_spec.h"
 #include "llm/decorators/real_time.h"
 #include "llm/decorators/router.h"
@@ -50,20 +53,31 @@ ModelFor ParseModelFor(const std::string& text, const std::string& scenario) {
   return model_for;
 }
 
+std::unique_ptr<llm::Llm> MakeLocal(const engine::LocalOptions& options) {
+  return std::make_unique<engine::LocalLlm>(std::make_shared<engine::LocalModel>(options));
+}
+
 std::unique_ptr<llm::Llm> MakeOneBackend(const Simulation& simulation, const std::string& name) {
-  if (name == "local") return engine::MakeLocalLlm(simulation.local);
+  if (name == "local") return MakeLocal(simulation.local);
   if (name.ends_with(".gguf")) {
     engine::LocalOptions options = simulation.local;
     options.model = name;
     options.kv_choice.clear();  // it is of the other model
-    return engine::MakeLocalLlm(options);
+    return MakeLocal(options);
   }
-  std::unique_ptr<llm::Llm> llm = llm::MakeBackend(name);
-  if (simulation.real_time) llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
+  std::unique_ptr<llm::Llm> llm = MakeBackend(name);
+  if (simulation.real_time && llm::IsVirtualBackend(name))
+    llm = std::make_unique<llm::RealTimeLlm>(std::move(llm));
   return llm;
 }
 
 }  // namespace
+
+std::unique_ptr<llm::Llm> MakeBackend(const std::string& spec) {
+  const auto [name, path] = SplitName(spec);
+  if (name != "replay" || path.empty()) return llm::MakeBackend(spec);
+  return std::make_unique<journal::ReplayLlm>(journal::Journal::OpenToRead(std::string(path)));
+}
 
 std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation) {
   std::unique_ptr<llm::Llm> llm = MakeOneBackend(simulation, simulation.llm);
@@ -79,9 +93,10 @@ std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation) {
   return router;
 }
 
-const engine::LocalLlm* LocalOf(const llm::Llm& backend) {
+const engine::LocalModel* LocalOf(const llm::Llm& backend) {
   if (const auto* router = dynamic_cast<const llm::RouterLlm*>(&backend)) return LocalOf(router->Default());
-  return dynamic_cast<const engine::LocalLlm*>(&backend);
+  const auto* local = dynamic_cast<const engine::LocalLlm*>(&backend);
+  return local == nullptr ? nullptr : &local->Model();
 }
 
 }  // namespace throng::app

@@ -3,17 +3,22 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "app/simulation.h"
-#include "engine/local_llm.h"
+#include "engine/local_model.h"
 #include "llm/llm.h"
 
 namespace throng::app {
+
+// What llm::MakeBackend makes, and "replay:FILE" over a journal, which may be in use. Throws also what
+// opening a journal throws.
+std::unique_ptr<llm::Llm> MakeBackend(const std::string& spec);
 
 // Throws kInvalid for names that cannot be, and what loading a model throws.
 std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation);
 
 // The engine of this process, if the calls go to it; else null.
-const engine::LocalLlm* LocalOf(const llm::Llm& backend);
+const engine::LocalModel* LocalOf(const llm::Llm& backend);
 
 }  // namespace throng::app

@@ -111,11 +111,11 @@ std::vector<Field> OwnFieldsOf(Simulation& simulation) {
 // The codecs that were chosen for a model (auto, flashq-mixed, a file) and their digest, so that nothing has
 // to be probed or read again to go on.
 void StoreCodecs(const llm::Llm& llm, journal::Manifest& manifest) {
-  const engine::LocalLlm* local = LocalOf(llm);
+  const engine::LocalModel* local = LocalOf(llm);
   if (local == nullptr) return;
   const engine::CodecOptions codecs = engine::CodecsOf(local->Options());
   if (codecs.stored.empty() && engine::IsPlain(codecs.flags)) return;
-  const std::string choice = engine::WriteChoice(local->Codecs(), local->GetModelConfig());
+  const std::string choice = engine::WriteChoice(local->Codecs(), local->Config());
   manifest["kv_choice"] = choice;
   manifest["kv_choice_digest"] = DigestOf(choice).Hex();
 }
@@ -157,7 +157,8 @@ void FillFromManifest(const journal::Journal& journal, const GivenFlags& given, 
   const sim::Seeds seeds = journal.GetSeeds();
   simulation.seed = seeds.first;
   simulation.seed_changes = seeds.changes;
-  const bool other_codecs = given("--model") || given("--kv") || given("--k") || given("--v");
+  const bool other_codecs =
+      given("--model") || given("--kv") || given("--k") || given("--v") || given("--softmax");
   if (!other_codecs) LoadCodecs(journal, simulation.local);
 }
 

@@ -9,7 +9,7 @@
 #include "app/backend.h"
 #include "base/digest.h"
 #include "base/human_bytes.h"
-#include "engine/local_llm.h"
+#include "engine/local_model.h"
 #include "journal/report.h"
 #include "llm/decorators/interactive.h"
 
@@ -19,12 +19,18 @@ namespace {
 
 constexpr double kLongWaitSeconds = 10;  // then the progress names who waits
 
+// Reports name two figures otherwise than RunStats does.
+std::string ReportName(const std::string& field) {
+  if (field == "calls") return "llm_calls";
+  if (field == "interventions") return "events";
+  return field;
+}
+
 }  // namespace
 
 void AddSpeculation(const sim::RunStats& stats, nlohmann::ordered_json& json) {
   if (stats.speculated_steps == 0) return;
-  sim::ForEachField(static_cast<const sim::GuessStats&>(stats),
-                    [&](const char* name, const auto& value) { json[name] = value; });
+  sim::ForEachGuessField(stats, [&](const char* name, auto value) { json[name] = value; });
 }
 
 std::string DescribeSpeculation(const sim::RunStats& stats) {
@@ -43,17 +49,15 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
   nlohmann::ordered_json json = {{"hash", outcome.result.hash.Hex()},
                                  {"mode", sim::ModeName(options.mode)},
                                  {"steps", options.steps},
-                                 {"seed", options.seed}};
-  sim::ForEachField(stats, [&](const std::string& name, const auto& value) {
-    json[name == "calls" ? "llm_calls" : name == "interventions" ? "events" : name] = value;
-  });
-  json["replayed_calls"] = outcome.replayed;
+                                 {"seed", options.seed},
+                                 {"replayed_calls", outcome.replayed}};
+  sim::ForEachField(stats, [&](const char* name, auto value) { json[ReportName(name)] = value; });
   json["kv_bytes"] = backend.kv_bytes;
   json["kv_bytes_peak"] = backend.kv_bytes_peak;
   json["backend"] = llm.Identity();
   json["journal"] = nullptr;
   AddSpeculation(stats, json);
-  if (const engine::LocalLlm* local = LocalOf(llm)) {
+  if (const engine::LocalModel* local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
     json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
     const engine::EngineState state = local->State();
@@ -121,7 +125,7 @@ std::string Summary(const FinishedRun& run) {
   if (backend.kv_bytes_peak > 0) {
     add("KV cache    {} at the peak, {} now", HumanBytes(static_cast<double>(backend.kv_bytes_peak)),
         HumanBytes(static_cast<double>(backend.kv_bytes)));
-    if (const engine::LocalLlm* local = LocalOf(llm)) {
+    if (const engine::LocalModel* local = LocalOf(llm)) {
       add("; {:.0f} bytes per token, {:.2f} times smaller than f16", local->KvBytesPerToken(),
           local->F16BytesPerToken() / local->KvBytesPerToken());
       const engine::EngineState state = local->State();

@@ -24,7 +24,7 @@ class RunTest : public testing::Test {
     if (setup.journal != nullptr && setup.journal->GetManifest().empty()) {
       setup.journal->Begin({}, *world_, options_, backend->Identity());
     }
-    return Run(*world_, *backend, options_, setup);
+    return app::Run(*world_, *backend, options_, setup);
   }
 
   std::unique_ptr<sim::World> world_ = worlds::FindExampleWorld("plaza")->make(12, 1);
@@ -79,9 +79,9 @@ TEST_F(RunTest, JournalsCountWrongGuesses) {
 TEST_F(RunTest, TheWrapperIsOutsideOfAllElse) {
   struct Counter : llm::Decorator {
     Counter(std::unique_ptr<llm::Llm> inner, uint64_t& count) : Decorator(std::move(inner)), calls(count) {}
-    uint64_t Submit(llm::Request request) override {
+    void Submit(llm::Request request) override {
       ++calls;
-      return Decorator::Submit(std::move(request));
+      Decorator::Submit(std::move(request));
     }
     uint64_t& calls;
   };

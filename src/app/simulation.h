@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "app/limits.h"
-#include "engine/local_llm.h"
+#include "engine/local_options.h"
 #include "sim/run/run.h"
 
 namespace throng::app {

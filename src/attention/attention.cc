@@ -8,7 +8,7 @@
 #include "attention/softmax.h"
 #include "base/check.h"
 #include "base/thread_pool.h"
-#include "kv/cache/open_page.h"
+#include "kv/open_codec.h"
 
 namespace throng::attention {
 namespace {
@@ -41,7 +41,7 @@ class Carver {
   template <typename T>
   T* Take(size_t count) {
     T* p = reinterpret_cast<T*>(base_ + used_);
-    used_ += (count * sizeof(T) + 63) / 64 * 64;
+    used_ += kv::RoundUp64(count * sizeof(T));
     return p;
   }
   size_t Used() const { return used_; }

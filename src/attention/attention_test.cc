@@ -2,16 +2,19 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "attention/reference.h"
+#include "attention/testing/codec_errors.h"
 #include "base/rng.h"
 #include "base/thread_pool.h"
 #include "hwy/targets.h"
 #include "kv/cache/block_pool.h"
 #include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "kv/testing/random_rows.h"
 
 namespace throng::attention {
@@ -99,37 +102,46 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
   return out;
 }
 
+// Where keys and values have different codecs, each adds its error.
 double Tolerance(const Shape& shape) {
-  const auto exact = [](const std::string& codec) { return codec == "f32" || codec == "f16"; };
-  return exact(shape.keys) && exact(shape.values) ? 3e-6 : 2e-2;  // integer codecs round queries too
+  const double keys = CodecErrorOf(shape.keys).high, values = CodecErrorOf(shape.values).high;
+  return shape.keys == shape.values ? keys : std::hypot(keys, values);
 }
 
+std::vector<std::string> AllCodecs() {
+  std::vector<std::string> names = {"flashq4:buffer=int8", "flashq2:buffer=int8", "flashq-mixed:bits=24",
+                                    "gear2:r=16,s=10%,g=16,kcvt=1"};
+  for (const kv::CodecEntry& entry : kv::CodecTable()) names.emplace_back(entry.name);
+  return names;
+}
+
+// `count` shapes with each codec's keys.
 std::vector<Shape> RandomShapes(int count, uint64_t seed) {
   CounterRng rng(seed);
   const auto pick = [&rng](auto... values) {
     const auto options = {values...};
     return *(options.begin() + rng.NextBelow(options.size()));
   };
+  const std::vector<std::string> codecs = AllCodecs();
   std::vector<Shape> shapes;
-  for (int i = 0; i < count; ++i) {
-    Shape shape;
-    const auto codec = [&] {
-      return pick("f32", "f16", "int8", "flashq4", "flashq2", "flashq4:buffer=int8");
-    };
-    shape.keys = codec();
-    shape.values = rng.NextBelow(2) == 0 ? shape.keys : codec();
-    shape.group = pick(1, 2, 4, 7);
-    shape.head_dim = pick(8, 32, 64, 80, 128);
-    shape.length = pick(1, 2, 63, 64, 65, 127, 128, 129, 200);
-    shape.window = rng.NextBelow(3) == 0 ? pick(1, 5, 64, 100) : 0;
-    shape.softmax = rng.NextBelow(2) == 0 ? SoftmaxKind::kSas : SoftmaxKind::kExact;
-    shapes.push_back(shape);
+  for (const std::string& keys : codecs) {
+    for (int i = 0; i < count; ++i) {
+      Shape shape;
+      shape.keys = keys;
+      shape.values = rng.NextBelow(2) == 0 ? keys : codecs[rng.NextBelow(codecs.size())];
+      shape.group = pick(1, 2, 4, 7);
+      shape.head_dim = pick(8, 32, 64, 80, 128);
+      shape.length = pick(1, 2, 63, 64, 65, 127, 128, 129, 200);
+      shape.window = rng.NextBelow(3) == 0 ? pick(1, 5, 64, 100) : 0;
+      shape.softmax = rng.NextBelow(2) == 0 ? SoftmaxKind::kSas : SoftmaxKind::kExact;
+      shapes.push_back(shape);
+    }
   }
   return shapes;
 }
 
 TEST(AttentionTest, AgreesWithTheReference) {
-  for (const Shape& shape : RandomShapes(60, 1)) {
+  for (const Shape& shape : RandomShapes(4, 1)) {
     const Sequence sequence(shape);
     const std::vector<float> expected = RunChunks(shape, sequence, 200, Way::kReference);
     EXPECT_LE(RelativeError(RunChunks(shape, sequence, 200, Way::kAttend), expected), Tolerance(shape))
@@ -138,7 +150,7 @@ TEST(AttentionTest, AgreesWithTheReference) {
 }
 
 TEST(AttentionTest, OutputsDoNotDependOnChunkingRowsOrThreads) {
-  for (const Shape& shape : RandomShapes(25, 2)) {
+  for (const Shape& shape : RandomShapes(2, 2)) {
     const Sequence sequence(shape);
     const std::vector<float> expected = RunChunks(shape, sequence, 200, Way::kAttend);
     for (const int chunk : {1, 7, 64, 130}) {
@@ -153,21 +165,27 @@ TEST(AttentionTest, OutputsDoNotDependOnChunkingRowsOrThreads) {
   }
 }
 
-TEST(AttentionTest, EveryTargetAgreesWithTheReference) {
-  const Shape shapes[] = {{"f16", "f16", 4, 128, 150},
-                          {"int8", "int8", 7, 80, 150},
-                          {"f32", "f32", 3, 24, 150, 70},
-                          {"f16", "f16", 3, 64, 150, 0, SoftmaxKind::kSas},
-                          {"flashq4", "flashq2", 4, 80, 150, 0, SoftmaxKind::kSas}};
-  for (const Shape& shape : shapes) {
-    const Sequence sequence(shape);
-    const std::vector<float> expected = RunChunks(shape, sequence, 150, Way::kReference);
-    for (const auto target : hwy::SupportedAndGeneratedTargets()) {
-      hwy::SetSupportedTargetsForTest(target);
-      EXPECT_LE(RelativeError(RunChunks(shape, sequence, 150, Way::kAttend), expected), Tolerance(shape))
-          << hwy::TargetName(target) << " " << Describe(shape);
+// Both ends of the measured errors, of tokens that see more sealed pages than open ones: a kernel that rounds
+// less than it should is as wrong as one that rounds more.
+TEST(AttentionTest, ErrorsOfEveryTargetAreThoseOfTheCodec) {
+  for (const std::string& codec : AllCodecs()) {
+    for (const SoftmaxKind softmax : {SoftmaxKind::kExact, SoftmaxKind::kSas}) {
+      const Shape shape{codec, codec, 4, 80, 200, 0, softmax};
+      const Sequence sequence(shape);
+      const auto last_tokens = [&](Way way) {
+        const std::vector<float> out = RunChunks(shape, sequence, 200, way);
+        return std::vector<float>(out.end() - 8 * kHeads * shape.group * shape.head_dim, out.end());
+      };
+      const std::vector<float> expected = last_tokens(Way::kReference);
+      for (const auto target : hwy::SupportedAndGeneratedTargets()) {
+        hwy::SetSupportedTargetsForTest(target);
+        SCOPED_TRACE(Describe(shape) + " " + hwy::TargetName(target));
+        const double error = RelativeError(last_tokens(Way::kAttend), expected);
+        EXPECT_GE(error, CodecErrorOf(codec).low);
+        EXPECT_LE(error, CodecErrorOf(codec).high);
+      }
+      hwy::SetSupportedTargetsForTest(0);
     }
-    hwy::SetSupportedTargetsForTest(0);
   }
 }
 

@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "kv/cache/open_page.h"
+#include "kv/open_codec.h"
 
 namespace throng::attention {
 namespace {

@@ -14,9 +14,11 @@
 
 #include <string_view>
 
+#include "kv/softmax_kind.h"
+
 namespace throng::attention {
 
-enum class SoftmaxKind { kExact, kSas };
+using kv::SoftmaxKind;
 
 // "exact" or "sas"; anything else throws kInvalid.
 SoftmaxKind ParseSoftmax(std::string_view name);

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -7,8 +8,10 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/half.h"
+#include "base/key_values.h"
 #include "base/rng.h"
 #include "base/thread_pool.h"
+#include "base/trim.h"
 
 namespace throng {
 namespace {
@@ -71,12 +74,71 @@ TEST(Hasher, StringsDoNotRunTogether) {
   EXPECT_EQ(Hasher().Add(uint32_t{1}).Add("x").Finish(), Hasher().Add(uint32_t{1}).Add("x").Finish());
 }
 
+TEST(Trimmed, TakesTheNamedCharactersFromBothEnds) {
+  EXPECT_EQ(Trimmed(" \t a b\r\n"), "a b");
+  EXPECT_EQ(Trimmed(" \n "), "");
+  EXPECT_EQ(Trimmed(""), "");
+  EXPECT_EQ(Trimmed("\ta ", " "), "\ta");
+}
+
 TEST(CounterRng, KeyWordsAndTheirOrderMatter) {
   EXPECT_NE(CounterRng(1, 2).At(0), CounterRng(2, 1).At(0));
   CounterRng rng(7);
   double sum = 0;
   for (int i = 0; i < 10000; ++i) sum += rng.NextDouble();
   EXPECT_NEAR(sum / 10000, 0.5, 0.02);
+}
+
+TEST(KeyValues, ReadsEveryType) {
+  KeyValues values("gear",
+                   "r=4&s=2%&t=0.5&n=-7&seed=18446744073709551615&on=1&name=a:b&buffer=int8&bits=2442", '&');
+  EXPECT_EQ(values.Int("r", 1, 0, 8), 4);
+  EXPECT_DOUBLE_EQ(values.Fraction("s", 0.0, 0.0, 1.0), 0.02);
+  EXPECT_DOUBLE_EQ(values.Fraction("t", 0.0, 0.0, 1.0), 0.5);
+  EXPECT_EQ(values.Int64("n", 0, -7, 7), -7);
+  EXPECT_EQ(values.Uint64("seed", 0), std::numeric_limits<uint64_t>::max());
+  EXPECT_TRUE(values.Flag("on", false));
+  EXPECT_EQ(values.Text("name", ""), "a:b");
+  EXPECT_EQ(values.Choice("buffer", {"f16", "int8"}), 1);
+  EXPECT_EQ(values.Digits("bits", "24"), "2442");
+  EXPECT_EQ(values.Int("other", 64, 0, 100), 64);
+  EXPECT_EQ(values.Text("other", "b"), "b");
+  values.CheckAllUsed();
+}
+
+TEST(KeyValues, SaysWhatIsWrong) {
+  using ::testing::HasSubstr;
+  const auto read = [](const char* text) -> std::string {
+    try {
+      KeyValues values("codec gear", text);
+      values.Int("r", 1, 0, 8);
+      values.Fraction("s", 0.0, 0.0, 0.1);
+      values.Number("x", 0.0, 0.0, 0.5);
+      values.Uint64("seed", 0);
+      values.Flag("on", false);
+      values.CheckAllUsed();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_EQ(read("r=9"), "codec gear: r=9 must be a whole number from 0 to 8");
+  EXPECT_EQ(read("q=1"), "codec gear: unknown parameter q (allowed: r, s, x, seed, on)");
+  EXPECT_EQ(read("x=nan"), "codec gear: x=nan must be a number from 0 to 0.5");
+  EXPECT_THAT(read("r=4,r=5"), HasSubstr("twice"));
+  EXPECT_THAT(read("r=4x"), HasSubstr("whole number"));
+  EXPECT_THAT(read("r=99999999999999"), HasSubstr("whole number"));
+  EXPECT_THAT(read("seed=-1"), HasSubstr("whole number"));
+  EXPECT_THAT(read("on=yes"), HasSubstr("whole number from 0 to 1"));
+  for (const char* text : {"s=20%", "s=nan", "s=%", "s=-1"}) EXPECT_THAT(read(text), HasSubstr("percentage"));
+  for (const char* text : {"r", "=4", "r=", "s=1%,,r=1"}) EXPECT_THAT(read(text), HasSubstr("key=value"));
+}
+
+TEST(SplitName, TakesTheFirstColon) {
+  EXPECT_EQ(SplitName("int8").name, "int8");
+  EXPECT_EQ(SplitName("int8").values, "");
+  EXPECT_EQ(SplitName("int8:").values, "");
+  EXPECT_EQ(SplitName("replay:a:b").values, "a:b");
 }
 
 }  // namespace

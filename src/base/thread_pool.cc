@@ -1,10 +1,15 @@
 #include "base/thread_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
 
 namespace throng {
+
+int ThreadsOrAll(int threads) {
+  return threads != 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
 
 ThreadPool::ThreadPool(int num_threads) {
   THRONG_CHECK(num_threads >= 1);

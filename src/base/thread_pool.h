@@ -12,6 +12,9 @@
 
 namespace throng {
 
+// As flags mean it: 0: one per core.
+int ThreadsOrAll(int threads);
+
 class ThreadPool {
  public:
   // num_threads counts the caller, which works too; at least 1.

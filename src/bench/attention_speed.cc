@@ -1,17 +1,15 @@
 #include "bench/attention_speed.h"
 
-#include <time.h>
-
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <set>
 
 #include "attention/reference.h"
+#include "attention/testing/codec_errors.h"
 #include "base/check.h"
 #include "base/thread_pool.h"
-#include "bench/peak.h"
 #include "kv/testing/random_rows.h"
 
 namespace throng::bench {
@@ -22,6 +20,11 @@ constexpr int kChunk = 1024;
 size_t Stride(const MeasureShape& shape) { return static_cast<size_t>(shape.kv_heads) * shape.head_dim; }
 
 }  // namespace
+
+double LargestError(std::string_view codec, const MeasureShape& shape) {
+  const double slack = shape.heads * shape.head_dim < 512 ? 4.0 : 1.5;
+  return slack * attention::CodecErrorOf(codec).high;
+}
 
 MeasureInput::MeasureInput(const MeasureShape& shape_in)
     : shape(shape_in),
@@ -103,18 +106,32 @@ void MeasureCase::Run() {
   next_ = (next_ + 1) % jobs_.size();
 }
 
-double MeasureCase::Error() {
+std::span<const float> MeasureCase::Outputs() {
+  next_ = 0;
   Run();
+  return out_;
+}
+
+double MeasureCase::ErrorOf(std::span<const float> out) const {
   const MeasureShape& shape = input_.shape;
-  const size_t size = static_cast<size_t>(shape.heads / shape.kv_heads) * shape.head_dim;
+  const std::set<int> tokens = {0, shape.queries / 2, shape.queries - 1};
+  std::vector<attention::AttentionJob> jobs;
+  std::vector<float> expected(out.size());
+  for (const int token : tokens) {
+    for (int head = 0; head < shape.kv_heads; ++head) {
+      jobs.push_back(Job(caches_.front(), head, 1, expected.data()));
+      jobs.back().first_token = token;
+    }
+  }
+  threads_.ParallelFor(jobs.size(), [&](size_t i, int) { attention::AttendReference(jobs[i]); });
   double worst = 0.0;
-  for (const int head : {0, shape.kv_heads - 1}) {
-    std::vector<float> expected(out_.size());
-    attention::AttendReference(Job(caches_.front(), head, 1, expected.data()));
-    const auto part = [&](const std::vector<float>& all) {
-      return std::vector<float>(all.begin() + head * size, all.begin() + (head + 1) * size);
+  for (const int token : tokens) {
+    const size_t size = static_cast<size_t>(shape.heads) * shape.head_dim;
+    const auto of_token = [&](std::span<const float> all) {
+      const auto part = all.subspan(token * size, size);
+      return std::vector<float>(part.begin(), part.end());
     };
-    worst = std::max(worst, kv::RelativeError(part(out_), part(expected)));
+    worst = std::max(worst, kv::RelativeError(of_token(out), of_token(expected)));
   }
   return worst;
 }
@@ -128,66 +145,6 @@ double MeasureCase::Flops() const {
   const double pairs = static_cast<double>(shape.queries) * shape.keys +
                        0.5 * shape.queries * (static_cast<double>(shape.queries) + 1.0);
   return 4.0 * pairs * shape.heads * shape.head_dim;
-}
-
-double MeasureSeconds(const std::function<void()>& call) {
-  const auto start = std::chrono::steady_clock::now();
-  call();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-Seconds MeasureBoth(const std::function<void()>& call) {
-  const auto cpu = [] {
-    timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-  };
-  const double before = cpu();
-  const double wall = MeasureSeconds(call);
-  return {wall, cpu() - before};
-}
-
-double Median(std::vector<double> values) {
-  THRONG_CHECK(!values.empty());
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : 0.5 * (values[half - 1] + values[half]);
-}
-
-double MeasureReadBandwidth(ThreadPool& threads) {
-  constexpr size_t kBytes = size_t{256} << 20;
-  constexpr size_t kPieces = 256;
-  constexpr int kPasses = 15;
-  const std::vector<uint64_t> words(kBytes / 8, 1);
-  std::vector<uint64_t> sums(kPieces);
-  double best = std::numeric_limits<double>::infinity();
-  for (int pass = 0; pass < kPasses; ++pass) {
-    best = std::min(best, MeasureSeconds([&] {
-                      threads.ParallelFor(kPieces, [&](size_t piece, int) {
-                        const size_t count = words.size() / kPieces;
-                        sums[piece] += SumWords(words.data() + piece * count, count);
-                      });
-                    }));
-  }
-  THRONG_CHECK(sums[0] == kPasses * words.size() / kPieces);
-  return kBytes / best;
-}
-
-double MeasurePeakFlops(ThreadPool& threads) {
-  constexpr int kRounds = 1 << 18;
-  constexpr int kPasses = 30;
-  const auto pieces = static_cast<size_t>(threads.NumThreads());
-  std::vector<double> flops(pieces);
-  double best = std::numeric_limits<double>::infinity();
-  for (int pass = 0; pass < kPasses; ++pass) {
-    const Seconds seconds = MeasureBoth([&] {
-      threads.ParallelFor(pieces, [&](size_t piece, int) { flops[piece] = MultiplyAndAdd(kRounds); });
-    });
-    best = std::min(best, seconds.cpu);
-  }
-  double sum = 0.0;
-  for (const double f : flops) sum += f;
-  return sum / best * threads.NumThreads();
 }
 
 }  // namespace throng::bench

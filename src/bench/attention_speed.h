@@ -1,15 +1,14 @@
-// Measuring attention: synthetic caches of any length, checked against the reference, and what the machine
-// itself can do. For benchmarks.
+// Measuring attention: synthetic caches of any length, and a check against the reference.
 #pragma once
 
 #include <deque>
-#include <functional>
-#include <string>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "attention/attention.h"
 #include "kv/cache/block_pool.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 
 namespace throng {
 class ThreadPool;
@@ -33,6 +32,10 @@ struct MeasureInput {
   std::vector<float> queries;  // [queries, heads, head_dim]
 };
 
+// The largest error that a codec's outputs may have: about what was measured
+// (attention/testing/codec_errors.h), and more where few elements make the error vary.
+double LargestError(std::string_view codec, const MeasureShape& shape);
+
 // One layer's cache, with a chunk of queries begun; or equal ones of as many sequences as take least_bytes,
 // so that those that are attended to in turn are in no cache of the processor any more.
 class MeasureCase {
@@ -43,9 +46,12 @@ class MeasureCase {
 
   void Run();  // the attention of all queries and heads of one sequence, the next one at each call
 
-  // Of the first token's outputs of the first and the last KV head, against the double-precision reference:
-  // the larger relative error.
-  double Error();
+  // What Run computes of the first sequence: [queries, heads, head_dim].
+  std::span<const float> Outputs();
+  // Against the double-precision reference: the largest relative error of all heads' outputs at the first,
+  // the middle and the last query. out: [queries, heads, head_dim].
+  double ErrorOf(std::span<const float> out) const;
+  double Error() { return ErrorOf(Outputs()); }
 
   size_t CacheBytes() const;  // of the sealed pages of a sequence
   double Flops() const;       // of the scores and the mixes: a multiplication and an addition each
@@ -65,21 +71,5 @@ class MeasureCase {
   std::vector<std::vector<attention::AttentionJob>> jobs_;  // [sequence, KV head]
   size_t next_ = 0;                                         // sequence
 };
-
-// Bytes per second of all threads reading memory far beyond the caches; and the f32 operations that all
-// threads, multiplying and adding in registers, do in a second of the processor's time for each. The best of
-// several passes.
-double MeasureReadBandwidth(ThreadPool& threads);
-double MeasurePeakFlops(ThreadPool& threads);
-
-// Seconds of one call; and the processor's seconds that all threads of the process spent meanwhile, which
-// other processes that take turns with it hardly change.
-double MeasureSeconds(const std::function<void()>& call);
-struct Seconds {
-  double wall;
-  double cpu;
-};
-Seconds MeasureBoth(const std::function<void()>& call);
-double Median(std::vector<double> values);
 
 }  // namespace throng::bench

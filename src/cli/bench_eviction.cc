@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <ctime>
 #include <memory>
@@ -17,6 +16,7 @@
 #include "base/error.h"
 #include "base/human_bytes.h"
 #include "base/log.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/local_flags.h"
 #include "cli/flags/run_flags.h"
@@ -40,16 +40,16 @@ struct EvictionFlags {
 // Notes the blocks of all prompts.
 class Recorder final : public llm::Decorator {
  public:
-  Recorder(std::unique_ptr<engine::LocalLlm> llm, std::vector<engine::BlockPath>& prompts)
-      : Decorator(std::move(llm)), prompts_(prompts) {}
+  Recorder(const std::shared_ptr<engine::LocalModel>& model, std::vector<engine::BlockPath>& prompts)
+      : Decorator(std::make_unique<engine::LocalLlm>(model)), model_(*model), prompts_(prompts) {}
 
-  uint64_t Submit(llm::Request request) override {
-    prompts_.push_back(engine::PathOf(Local().EncodePrompt(request.system, request.prompt)));
-    return Decorator::Submit(std::move(request));
+  void Submit(llm::Request request) override {
+    prompts_.push_back(engine::PathOf(model_.Encode(engine::ChatOf(request.system, request.prompt))));
+    Decorator::Submit(std::move(request));
   }
-  engine::LocalLlm& Local() { return static_cast<engine::LocalLlm&>(Inner()); }
 
  private:
+  const engine::LocalModel& model_;
   std::vector<engine::BlockPath>& prompts_;
 };
 
@@ -74,18 +74,19 @@ Measured RunOnce(const EvictionFlags& flags, const app::Scenario& scenario, cons
   if (budget > 0) local.kv_budget_bytes = budget;
   Measured measured;
   measured.eviction = eviction;
-  Recorder llm(engine::MakeLocalLlm(local), measured.prompts);
+  const auto model = std::make_shared<engine::LocalModel>(local);
+  Recorder llm(model, measured.prompts);
   const std::clock_t cpu_start = std::clock();
   const sim::RunResult result =
       sim::RunWorld(*scenario.world, llm, app::MakeRunOptions(flags.simulation, scenario));
   measured.cpu_seconds = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
   measured.hash = result.hash;
-  measured.budget = llm.Local().Options().kv_budget_bytes;
-  measured.block_bytes = llm.Local().GetBlocks().SealedBytes();
+  measured.budget = model->Options().kv_budget_bytes;
+  measured.block_bytes = model->Blocks().SealedBytes();
   measured.seconds = result.stats.wall_s;
   measured.tokens = result.stats.prompt_tokens + result.stats.output_tokens;
   measured.cached_tokens = result.stats.cached_prompt_tokens;
-  measured.state = llm.Local().State();
+  measured.state = model->State();
   return measured;
 }
 

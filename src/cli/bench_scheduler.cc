@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "bench/schedule_speed.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/number_checks.h"
 

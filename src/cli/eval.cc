@@ -3,18 +3,18 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "attention/sas.h"
 #include "base/data_dir.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/thread_pool.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/codec_lists.h"
 #include "cli/progress_line.h"
@@ -44,15 +44,6 @@ struct EvalFlags {
 
 std::string QuestionsPath() { return DataDir() + "/town/eval/recall.jsonl"; }
 
-engine::LoadedModel Load(const EvalFlags& flags) {
-  return engine::LoadModel(flags.model.empty() ? DataDir() + "/town/model.gguf" : flags.model);
-}
-
-int Threads(const EvalFlags& flags) {
-  if (flags.threads > 0) return flags.threads;
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
-
 // Says how far a run is, not more often than a reader wants to know.
 std::function<void(size_t, size_t)> ShowProgress(ProgressLine& line, const char* what) {
   using Clock = std::chrono::steady_clock;
@@ -76,15 +67,12 @@ eval::EvalOptions Options(const EvalFlags& flags, ProgressLine& line, const char
 }
 
 std::vector<std::vector<int32_t>> Texts(const EvalFlags& flags, const engine::LoadedModel& model) {
-  const auto encode = [&](const std::string& text) {
-    return model.tokenizer->Encode(text, {.add_bos = model.tokenizer->AddsBos(), .parse_special = false});
-  };
   std::vector<std::vector<int32_t>> texts;
   const std::string& path = flags.text.empty() ? QuestionsPath() : flags.text;
   const bool questions = flags.text.empty() || path.find(".jsonl") != std::string::npos;
-  if (!questions) return {encode(ReadFile(path))};
+  if (!questions) return {model.Encode(ReadFile(path))};
   for (const eval::Question& question : eval::ReadQuestions(path, flags.samples)) {
-    texts.push_back(encode(question.prompt));
+    texts.push_back(model.Encode(question.prompt));
   }
   return texts;
 }
@@ -92,8 +80,8 @@ std::vector<std::vector<int32_t>> Texts(const EvalFlags& flags, const engine::Lo
 void RunDivergence(const EvalFlags& flags, studies::EvalKind kind) {
   ProgressLine line(false);
   const eval::EvalOptions options = Options(flags, line, "texts");
-  const engine::LoadedModel model = Load(flags);
-  ThreadPool threads(Threads(flags));
+  const engine::LoadedModel model = engine::LoadModel(flags.model);
+  ThreadPool threads(ThreadsOrAll(flags.threads));
   const std::vector<eval::CodecDivergence> rows =
       eval::MeasureDivergence(model, Texts(flags, model), options, threads);
   line.Clear();
@@ -110,8 +98,8 @@ void RunRecall(const EvalFlags& flags) {
   const eval::EvalOptions options = Options(flags, line, "questions");
   const std::vector<eval::Question> questions = eval::ReadQuestions(
       flags.text.empty() ? QuestionsPath() : flags.text, flags.samples, flags.min_pages * kv::kPageTokens);
-  const engine::LoadedModel model = Load(flags);
-  ThreadPool threads(Threads(flags));
+  const engine::LoadedModel model = engine::LoadModel(flags.model);
+  ThreadPool threads(ThreadsOrAll(flags.threads));
   const std::vector<eval::CodecRecall> rows = eval::MeasureRecall(model, questions, options, threads);
   line.Clear();
   if (!flags.plot.empty()) studies::PlotRecall(rows, flags.plot);
@@ -123,8 +111,8 @@ void RunRecall(const EvalFlags& flags) {
 }
 
 void RunDump(const EvalFlags& flags) {
-  const engine::LoadedModel model = Load(flags);
-  ThreadPool threads(Threads(flags));
+  const engine::LoadedModel model = engine::LoadModel(flags.model);
+  ThreadPool threads(ThreadsOrAll(flags.threads));
   const size_t pages = eval::DumpPages(model, Texts(flags, model), flags.pages, flags.out, threads);
   fmt::print("{}: {} pages of each layer and head\n", flags.out, pages);
 }

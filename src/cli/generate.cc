@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <future>
 #include <memory>
@@ -14,10 +13,11 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/local_flags.h"
 #include "cli/flags/number_checks.h"
-#include "engine/local_llm.h"
+#include "engine/local_model.h"
 
 namespace throng::cli {
 namespace {
@@ -44,39 +44,40 @@ void WriteStdout(std::string_view text) {
   if (!written) throw MakeError(ErrorCode::kIo, "standard output cannot be written");
 }
 
-engine::EngineRequest MakeRequest(const Options& options, engine::LocalLlm& llm) {
-  const std::string prompt = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file);
-  llm::Constraint constraint;
-  constraint.choices = options.choices;
-  if (!options.schema_file.empty()) constraint.json_schema = ReadFile(options.schema_file);
-
-  engine::EngineRequest request;
-  request.keep_pages = !options.save_cache.empty();
+engine::EngineRequest MakeRequest(const Options& options, engine::LocalModel& model) {
+  std::shared_ptr<const kv::SavedPages> start;
   if (!options.load_cache.empty()) {
-    request.start = std::make_shared<kv::SavedPages>(
-        kv::LoadPages(options.load_cache, llm.GetPageSource(), llm.GetBlocks()));
+    start =
+        std::make_shared<kv::SavedPages>(kv::LoadPages(options.load_cache, model.Source(), model.Blocks()));
   }
-  if (prompt.empty() && request.start != nullptr && !options.chat) {
-    request.prompt = request.start->tokens;
-  } else if (options.chat) {
-    request.prompt = llm.EncodePrompt(options.system, prompt);
+  const std::string prompt = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file);
+  engine::TextRequest text;
+  if (options.chat) {
+    text.prompt = engine::ChatOf(options.system, prompt);
+  } else if (prompt.empty() && start != nullptr) {
+    text.prompt = start->tokens;
   } else {
-    request.prompt = llm.EncodeText(prompt);
+    text.prompt = prompt;
   }
-  request.max_tokens = options.max_tokens;
-  request.sampling = options.sampling;
-  request.stop = options.stop;
-  request.constraint = llm.Compile(constraint);
+  text.max_tokens = options.max_tokens;
+  text.sampling = options.sampling;
+  text.stop = options.stop;
+  text.constraint.choices = options.choices;
+  if (!options.schema_file.empty()) text.constraint.json_schema = ReadFile(options.schema_file);
+
+  engine::EngineRequest request = model.MakeRequest(std::move(text));
+  request.start = std::move(start);
+  request.keep_pages = !options.save_cache.empty();
   return request;
 }
 
-void PrintSummary(const engine::EngineResult& result, const engine::LocalLlm& llm,
+void PrintSummary(const engine::EngineResult& result, const engine::LocalModel& model,
                   const std::string& load_cache) {
   const auto rate = [](int tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0; };
   const auto answer_tokens = static_cast<int>(result.tokens.size());
   const double prompt_seconds = result.first_token_seconds - result.queue_seconds;
   const double answer_seconds = result.total_seconds - result.first_token_seconds;
-  const engine::LocalOptions& options = llm.Options();
+  const engine::LocalOptions& options = model.Options();
   const std::string& keys = options.keys.empty() ? options.kv : options.keys;
   const std::string& values = options.values.empty() ? options.kv : options.values;
   fmt::print(stderr, "prompt: {} tokens, {} of them from {}, {:.3f} s, {:.1f} tokens/s\n",
@@ -89,19 +90,19 @@ void PrintSummary(const engine::EngineResult& result, const engine::LocalLlm& ll
              result.finish == llm::FinishReason::kLength ? "the token limit"
                                                          : "the model, a stop string or a constraint");
   fmt::print(stderr, "KV cache: {}, {:.0f} bytes per token in sealed blocks, {:.2f} times smaller than f16\n",
-             keys == values ? keys : keys + " keys, " + values + " values", llm.KvBytesPerToken(),
-             llm.F16BytesPerToken() / llm.KvBytesPerToken());
+             keys == values ? keys : keys + " keys, " + values + " values", model.KvBytesPerToken(),
+             model.F16BytesPerToken() / model.KvBytesPerToken());
 }
 
 void Run(const Options& options) {
   // Refuses now what could not be written in the end.
   if (!options.save_cache.empty()) AtomicFile probe(options.save_cache);
-  const std::unique_ptr<engine::LocalLlm> llm = engine::MakeLocalLlm(options.local);
-  engine::EngineRequest request = MakeRequest(options, *llm);
+  engine::LocalModel model(options.local);
+  engine::EngineRequest request = MakeRequest(options, model);
   // Written before the first text of the answer: a request that is refused writes nothing.
   std::string echo;
   if (!options.chat) {
-    for (const int32_t token : request.prompt) echo += llm->GetTokenizer().TokenBytes(token);
+    for (const int32_t token : request.prompt) echo += model.Loaded().tokenizer->TokenBytes(token);
   }
   // The text goes from the engine's thread to stdout; what fails there is told here.
   std::exception_ptr write_error;
@@ -113,19 +114,19 @@ void Run(const Options& options) {
       WriteStdout(text);
     } catch (const Error&) {
       write_error = std::current_exception();
-      llm->GetEngine().Cancel(id);
+      model.Cancel(id);
     }
   };
   request.on_done = [done](engine::EngineResult result) { done->set_value(std::move(result)); };
-  llm->GetEngine().Submit(std::move(request));
+  model.Submit(std::move(request));
   const engine::EngineResult result = done->get_future().get();
   if (write_error) std::rethrow_exception(write_error);
   if (result.error) throw *result.error;
   WriteStdout(echo + "\n");
   if (result.pages != nullptr) {
-    kv::SavePages(options.save_cache, llm->GetPageSource(), result.pages->tokens, result.pages->cache);
+    kv::SavePages(options.save_cache, model.Source(), result.pages->tokens, result.pages->cache);
   }
-  if (!options.quiet) PrintSummary(result, *llm, options.load_cache);
+  if (!options.quiet) PrintSummary(result, model, options.load_cache);
 }
 
 void AddSamplingFlags(CLI::App& command, llm::Sampling& sampling) {

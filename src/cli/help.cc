@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/misuse.h"
 

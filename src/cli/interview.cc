@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -15,6 +14,7 @@
 #include "app/manifest.h"
 #include "app/scenario.h"
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
 

@@ -1,6 +1,5 @@
 // throng journal: what a journal holds, as numbers or as text for other programs, and forks of runs.
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/human_bytes.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/number_checks.h"
 #include "cli/flags/run_flags.h"

@@ -3,7 +3,6 @@
 
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -11,15 +10,16 @@
 #include <limits>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "base/thread_pool.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/local_flags.h"
+#include "engine/local_model.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 #include "model/config.h"
@@ -34,8 +34,7 @@ struct LogitsFlags {
   std::string model;
   std::string tokens;
   std::string output;
-  engine::LocalOptions codecs;  // of which --kv and what belongs to it are used
-  std::string softmax = "exact";
+  engine::LocalOptions codecs;  // of which those of AddCodecFlags are used
   int threads = 0;
   int chunk = 512;
   std::string activations = "f32";
@@ -74,17 +73,14 @@ void RunLogits(const LogitsFlags& flags) {
                     tokens.size(), config.context_length);
   }
   // Without a budget: there is one sequence, and its length is known.
-  ThreadPool threads(flags.threads > 0 ? flags.threads
-                                       : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+  ThreadPool threads(ThreadsOrAll(flags.threads));
   // The vocabulary is only read if a text is.
-  const auto encode = [&](std::string_view text) {
-    return engine::MakeEncoder(model::Tokenizer(file))(text);
-  };
+  const auto encode = [&](std::string_view text) { return model::Tokenizer(file).EncodePrompt(text); };
   engine::CodecOptions options = engine::CodecsOf(flags.codecs);
   // A choice for generate and run is for this model, too.
   if (!engine::IsPlain(options.flags)) options.model = model::LoadTransformer(file)->WeightsDigest();
   const engine::CodecChoice codecs = engine::ChooseCodecs(options, *transformer, encode, threads);
-  kv::BlockPool pool(codecs.Layout(config), std::numeric_limits<size_t>::max() / 2);
+  kv::BlockPool pool(codecs.Layout(config), std::numeric_limits<size_t>::max() / 2, options.softmax);
   kv::SequenceCache cache(pool);
 
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(flags.output.c_str(), "wb"),
@@ -95,8 +91,7 @@ void RunLogits(const LogitsFlags& flags) {
     const int n = std::min(flags.chunk, count - first);
     if (!cache.Reserve(n))
       throw MakeError(ErrorCode::kExhausted, "the cache has no room for {} tokens", first + n);
-    const model::BatchItem item{std::span(tokens).subspan(first, n), &cache, n,
-                                attention::ParseSoftmax(flags.softmax)};
+    const model::BatchItem item{std::span(tokens).subspan(first, n), &cache, n};
     transformer->Forward({&item, 1}, threads, logits.data());
     const size_t floats = static_cast<size_t>(n) * config.vocab_size;
     if (std::fwrite(logits.data(), sizeof(float), floats, out.get()) != floats) {
@@ -122,9 +117,6 @@ void AddLogits(CLI::App& app) {
                    "File for the logits: float32, little-endian, [tokens, vocabulary]")
       ->required();
   AddCodecFlags(*command, flags->codecs, "Options");
-  command->add_option("--softmax", flags->softmax, "exact, or sas: an approximation")
-      ->check(CLI::IsMember({"exact", "sas"}))
-      ->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads (0: one per core)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

@@ -1,7 +1,6 @@
 // The program: subcommands, and the one place where errors become exit codes (1: it failed, 2: it was called
 // wrongly; 3: a limit that the user set has stopped it, and it can go on).
 
-#include <CLI/CLI.hpp>
 #include <exception>
 #include <new>
 #include <string>
@@ -9,6 +8,7 @@
 #include "app/run.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/help_format.h"
 #include "cli/flags/misuse.h"

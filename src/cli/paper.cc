@@ -2,16 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/progress_line.h"
 #include "studies/paper_metropolis.h"
-#include "studies/paper_report.h"
-#include "trace/synth.h"
+#include "trace/synth/synth.h"
 
 namespace throng::cli {
 namespace {

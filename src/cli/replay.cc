@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "app/run_options.h"
 #include "app/scenario.h"
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/help_format.h"
 #include "cli/flags/run_flags.h"

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "app/backend.h"
 #include "app/manifest.h"
 #include "app/run_options.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
 #include "cli/run_and_report.h"

@@ -1,6 +1,5 @@
 // throng run: simulates a scenario and keeps a journal of it.
 
-#include <CLI/CLI.hpp>
 #include <ctime>
 #include <filesystem>
 #include <memory>
@@ -9,6 +8,7 @@
 #include "app/manifest.h"
 #include "app/run_options.h"
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
 #include "cli/run_and_report.h"

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -14,10 +13,12 @@
 #include "app/scenario.h"
 #include "app/stop_signal.h"
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/local_flags.h"
 #include "cli/flags/number_checks.h"
 #include "cli/flags/run_flags.h"
+#include "engine/local_model.h"
 #include "serve/server.h"
 
 namespace throng::cli {
@@ -45,13 +46,13 @@ std::string MapOf(const journal::Journal& journal, const CLI::App& command) {
 }
 
 void Run(Options& options, const CLI::App& command) {
-  std::unique_ptr<engine::LocalLlm> llm;
+  std::unique_ptr<engine::LocalModel> model;
   if (!options.server.journal.empty()) {
     options.server.map_json = MapOf(*journal::Journal::OpenToRead(options.server.journal), command);
   }
   const bool with_model = options.server.journal.empty() || command.count("--model") > 0;
-  if (with_model) llm = engine::MakeLocalLlm(options.local);
-  serve::Server server(options.server, llm.get());
+  if (with_model) model = std::make_unique<engine::LocalModel>(options.local);
+  serve::Server server(options.server, model.get());
 
   const std::atomic<bool>& stop = app::StopOnSignal();
   std::atomic<bool> done = false;
@@ -61,9 +62,9 @@ void Run(Options& options, const CLI::App& command) {
     server.Stop();
   });
   const std::string address = fmt::format("http://{}:{}", options.server.host, server.Port());
-  if (llm != nullptr) {
-    fmt::print(stderr, "{} at {}/v1, context {}, KV cache {}\n", llm->ModelName(), address,
-               llm->GetEngine().MaxContext(), llm->Options().kv);
+  if (model != nullptr) {
+    fmt::print(stderr, "{} at {}/v1, context {}, KV cache {}\n", model->Name(), address,
+               model->Options().max_context, model->Options().kv);
   }
   if (!options.server.journal.empty())
     fmt::print(stderr, "viewer of {} at {}\n", options.server.journal, address);
@@ -103,7 +104,7 @@ void AddServe(CLI::App& app) {
       ->add_option("--journal", server.journal,
                    "Show this run, finished or not, at /; a model is then served only with -m")
       ->group(kGroup)
-      ->check(CLI::ExistingFile);
+      ->check(CLI::detail::ExistingFileValidator());
   AddLocalFlags(*command, options->local);
   command->footer(
       "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, and the viewer at "

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <memory>
@@ -14,6 +13,8 @@
 
 #include "app/run.h"
 #include "base/error.h"
+#include "base/human_bytes.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/codec_lists.h"
 

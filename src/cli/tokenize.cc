@@ -1,6 +1,5 @@
 // throng tokenize: text to token ids, or back.
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
 #include <memory>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "model/gguf/gguf.h"
 #include "model/tokenizer/tokenizer.h"

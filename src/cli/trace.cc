@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,12 +11,13 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/number_checks.h"
 #include "trace/edit.h"
 #include "trace/import.h"
 #include "trace/stats.h"
-#include "trace/synth.h"
+#include "trace/synth/synth.h"
 #include "trace/write.h"
 
 namespace throng::cli {

@@ -2,7 +2,6 @@
 
 #include "sim/run/verify.h"
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "app/backend.h"
@@ -11,6 +10,7 @@
 #include "app/scenario.h"
 #include "app/verify_backends.h"
 #include "base/error.h"
+#include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
 #include "cli/progress_line.h"

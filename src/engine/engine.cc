@@ -122,7 +122,6 @@ class Engine::Impl {
   void ExpectNext(uint32_t agent, int32_t step);
   EngineState State() const;
   MetricsRegistry& Registry() { return registry_; }
-  const EngineOptions& Options() const { return options_; }
 
  private:
   void CheckFits(const EngineRequest& request) const;
@@ -317,8 +316,7 @@ void Engine::Impl::Forward() {
     batch_.push_back(
         {.tokens = std::span(sequence.tokens).subspan(begin, static_cast<size_t>(item.num_tokens)),
          .cache = &sequence.cache,
-         .num_logits = wants_logits ? 1 : 0,
-         .softmax = options_.softmax});
+         .num_logits = wants_logits ? 1 : 0});
     if (wants_logits) rows_.push_back(&sequence);
     num_tokens += static_cast<size_t>(item.num_tokens);
   }
@@ -473,6 +471,5 @@ void Engine::Cancel(uint64_t id) { impl_->Cancel(id); }
 void Engine::ExpectNext(uint32_t agent, int32_t step) { impl_->ExpectNext(agent, step); }
 EngineState Engine::State() const { return impl_->State(); }
 MetricsRegistry& Engine::Metrics() { return impl_->Registry(); }
-int Engine::MaxContext() const { return impl_->Options().max_context; }
 
 }  // namespace throng::engine

@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 
-#include "attention/sas.h"
 #include "engine/metrics.h"
 #include "engine/request.h"
 
@@ -31,7 +30,6 @@ struct EngineOptions {
   int chunk_tokens = 256;    // of these, at most so many of one prompt
   bool prefix_cache = true;  // keep sealed blocks of finished sequences for later prompts that begin alike
   int max_context = 2048;    // prompt and answer of one request together
-  attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact;
   // Where blocks of the prefix cache go when memory is short, instead of being computed again; empty: nowhere
   std::string spill_folder{};
   uint64_t spill_bytes = uint64_t{16} << 30;  // at most
@@ -72,7 +70,6 @@ class Engine {
 
   EngineState State() const;
   MetricsRegistry& Metrics();
-  int MaxContext() const;
 
  private:
   class Impl;

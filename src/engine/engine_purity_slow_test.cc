@@ -4,8 +4,11 @@
 
 #include <filesystem>
 
+#include "attention/sas.h"
 #include "base/error.h"
-#include "engine/testing/purity_rig.h"
+#include "engine/testing/purity_check.h"
+#include "model/gguf/gguf.h"
+#include "model/testing/tiny_model.h"
 
 namespace throng::engine {
 namespace {
@@ -33,11 +36,19 @@ TEST_P(EnginePuritySlow, RandomModelsOfAllKindsOfWeights) {
   using model::TensorType;
   for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kQ4_0}) {
     SCOPED_TRACE(model::TensorTypeName(type));
-    const std::vector<uint8_t> bytes = TinyModelBytes(type, 64);
+    const std::vector<uint8_t> bytes = model::TinyModel{.type = type, .head_dim = 64}.Bytes();
     const model::GgufFile file(bytes, "tiny");
     const auto transformer = model::LoadTransformer(file);
     PurityCheck(*transformer, GetParam()).Run();
   }
+}
+
+TEST_P(EnginePuritySlow, ARandomModelWithSas) {
+  const std::vector<uint8_t> bytes =
+      model::TinyModel{.type = model::TensorType::kQ4_0, .head_dim = 64}.Bytes();
+  const model::GgufFile file(bytes, "tiny");
+  const auto transformer = model::LoadTransformer(file);
+  PurityCheck(*transformer, GetParam(), kv::SoftmaxKind::kSas).Run();
 }
 
 TEST_P(EnginePuritySlow, ATrainedModel) {
@@ -47,7 +58,10 @@ TEST_P(EnginePuritySlow, ATrainedModel) {
   const auto transformer = model::LoadTransformer(file);
   if (!Allows(GetParam(), transformer->Config().head_dim))
     GTEST_SKIP() << "no such head size with this codec";
-  PurityCheck(*transformer, GetParam()).Run();
+  for (const kv::SoftmaxKind softmax : {kv::SoftmaxKind::kExact, kv::SoftmaxKind::kSas}) {
+    SCOPED_TRACE(attention::SoftmaxName(softmax));
+    PurityCheck(*transformer, GetParam(), softmax).Run();
+  }
 }
 
 class MixedPuritySlow : public ::testing::TestWithParam<const char*> {};
@@ -57,7 +71,10 @@ TEST_P(MixedPuritySlow, LayersHeadsKeysAndValuesDiffer) {
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
   const model::GgufFile file(path);
   const auto transformer = model::LoadTransformer(file);
-  PurityCheck(*transformer, GetParam()).Run();
+  for (const kv::SoftmaxKind softmax : {kv::SoftmaxKind::kExact, kv::SoftmaxKind::kSas}) {
+    SCOPED_TRACE(attention::SoftmaxName(softmax));
+    PurityCheck(*transformer, GetParam(), softmax).Run();
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Mixed, MixedPuritySlow,

@@ -1,12 +1,14 @@
-// Principle 2 of the design: a logit is a function of the tokens, the model and the codec, and of nothing
-// else.
+// Principle 2 of the design: a logit is a function of the tokens, the model, the codec and the softmax, and
+// of nothing else.
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cctype>
 
-#include "engine/testing/purity_rig.h"
+#include "engine/testing/purity_check.h"
+#include "model/gguf/gguf.h"
+#include "model/testing/tiny_model.h"
 
 namespace throng::engine {
 namespace {
@@ -14,28 +16,40 @@ namespace {
 class EnginePurity : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(EnginePurity, LogitsDependOnTokensModelAndCodecAlone) {
-  const std::vector<uint8_t> bytes = TinyModelBytes(model::TensorType::kQ8_0, 16);
+  const std::vector<uint8_t> bytes = model::TinyModel{.type = model::TensorType::kQ8_0}.Bytes();
   const model::GgufFile file(bytes, "tiny");
   const auto transformer = model::LoadTransformer(file);
   PurityCheck(*transformer, GetParam()).Run();
 }
 
+class EnginePurityOfSas : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EnginePurityOfSas, LogitsDependOnTokensModelAndCodecAlone) {
+  const std::vector<uint8_t> bytes = model::TinyModel{.type = model::TensorType::kQ8_0}.Bytes();
+  const model::GgufFile file(bytes, "tiny");
+  const auto transformer = model::LoadTransformer(file);
+  PurityCheck(*transformer, GetParam(), kv::SoftmaxKind::kSas).Run();
+}
+
 // Every layer, head and part encoded otherwise.
 TEST(EnginePurityOfMixedCodecs, LogitsDependOnTokensModelAndCodecsAlone) {
-  const std::vector<uint8_t> bytes = TinyModelBytes(model::TensorType::kQ8_0, 64);
+  const std::vector<uint8_t> bytes =
+      model::TinyModel{.type = model::TensorType::kQ8_0, .head_dim = 64}.Bytes();
   const model::GgufFile file(bytes, "tiny");
   const auto transformer = model::LoadTransformer(file);
   PurityCheck(*transformer, "gear4+flashq-mixed:bits=24|int8+rot2").Run();
 }
 
+std::string NameOf(const testing::TestParamInfo<const char*>& info) {
+  std::string name = info.param;
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
+  return name;
+}
+
 INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurity, ::testing::Values("f32", "f16", "int8", "flashq4:buffer=int8"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); },
-                               '_');
-                           return name;
-                         });
+                         NameOf);
+INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurityOfSas, ::testing::Values("f16", "flashq4:buffer=int8"), NameOf);
 
 }  // namespace
 }  // namespace throng::engine

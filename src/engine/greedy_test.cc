@@ -6,22 +6,20 @@
 #include <future>
 
 #include "base/mapped_file.h"
-#include "engine/local_llm.h"
+#include "engine/local_model.h"
 
 namespace throng::engine {
 namespace {
 
 const std::string kModels = std::string(THRONG_SHARED_DIR) + "/models/";
 
-std::string GreedyText(LocalLlm& llm, const std::string& prompt, int max_tokens) {
-  EngineRequest request;
-  request.prompt = llm.EncodeText(prompt);
-  request.max_tokens = max_tokens;
+std::string GreedyText(LocalModel& model, const std::string& prompt, int max_tokens) {
+  EngineRequest request = model.MakeRequest({.prompt = prompt, .max_tokens = max_tokens});
   std::string text;
-  for (const int32_t token : request.prompt) text += llm.GetTokenizer().TokenBytes(token);
+  for (const int32_t token : request.prompt) text += model.Loaded().tokenizer->TokenBytes(token);
   const auto done = std::make_shared<std::promise<EngineResult>>();
   request.on_done = [done](EngineResult result) { done->set_value(std::move(result)); };
-  llm.GetEngine().Submit(std::move(request));
+  model.Submit(std::move(request));
   return text + done->get_future().get().text;
 }
 
@@ -35,7 +33,8 @@ TEST(Greedy, ATrainedModelWritesTheRecordedText) {
     options.model = model;
     options.kv = kv;
     options.kv_budget_bytes = 64 << 20;
-    EXPECT_EQ(GreedyText(*MakeLocalLlm(options), "Once upon a time", 200), expected) << kv;
+    LocalModel local(options);
+    EXPECT_EQ(GreedyText(local, "Once upon a time", 200), expected) << kv;
   }
 }
 

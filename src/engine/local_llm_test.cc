@@ -4,48 +4,23 @@
 
 #include <set>
 
-#include "engine/testing/fake_transformer.h"
+#include "engine/testing/fake_model.h"
 
 namespace throng::engine {
 namespace {
 
-// A vocabulary of single bytes, the space (as SentencePiece writes it), and an end.
-std::unique_ptr<model::Tokenizer> ByteTokenizer() {
-  model::TokenizerData data;
-  data.model = "llama";
-  data.tokens = {"<unk>", "<s>", "</s>"};
-  data.types = {model::TokenType::kUnknown, model::TokenType::kControl, model::TokenType::kControl};
-  for (int byte = 0; byte < 256; ++byte) {
-    data.tokens.push_back(fmt::format("<0x{:02X}>", byte));
-    data.types.push_back(model::TokenType::kByte);
-  }
-  data.tokens.push_back("\u2581");
-  data.types.push_back(model::TokenType::kNormal);
-  data.scores.resize(data.tokens.size());
-  data.unknown = 0;
-  data.bos = 1;
-  data.eos = 2;
-  data.add_bos = 1;
-  data.add_space_prefix = false;
-  return std::make_unique<model::Tokenizer>(std::move(data));
-}
-
-std::unique_ptr<LocalLlm> MakeFake(LocalOptions options = {},
-                                   model::ChatFamily family = model::ChatFamily::kPlain) {
-  LoadedModel model;
-  model.tokenizer = ByteTokenizer();
-  model.chat = model::ChatTemplate(family);
-  auto transformer = std::make_unique<FakeTransformer>(model.tokenizer->VocabSize() + 5);
-  model.transformer = std::move(transformer);
+std::unique_ptr<llm::Llm> MakeFake(LocalOptions options = {}) {
   options.kv = "f32";
   options.threads = 2;
-  if (options.kv_budget_bytes == 0) options.kv_budget_bytes = 16 << 20;
-  return MakeLocalLlm(options, std::move(model));
+  options.kv_budget_bytes = 16 << 20;
+  return std::make_unique<LocalLlm>(
+      std::make_shared<LocalModel>(options, FakeModel(model::ChatFamily::kPlain, /*spare_logits=*/5)));
 }
 
 llm::Request Ask(const std::string& prompt, uint32_t agent) {
   llm::Request request;
   request.prompt = prompt;
+  request.id = agent;
   request.key = {agent, 1, 0};
   request.constraint.choices = {"yes", "no", "perhaps"};
   request.sampling.temperature = 1;
@@ -56,9 +31,9 @@ TEST(LocalLlm, AnswersEveryRequestOnce) {
   const auto llm = MakeFake();
   std::set<uint64_t> ids;
   for (uint32_t agent = 0; agent < 50; ++agent) {
-    ids.insert(llm->Submit(Ask(fmt::format("Will it rain at {:02}?", agent), agent)));
+    llm->Submit(Ask(fmt::format("Will it rain at {:02}?", agent), agent));
+    ids.insert(agent);
   }
-  EXPECT_EQ(ids.size(), 50u);
   std::vector<llm::Completion> done;
   std::set<std::string> texts;
   while (done.size() < 50) {
@@ -87,11 +62,11 @@ TEST(LocalLlm, TheSameCallHasTheSameAnswer) {
     request.constraint = {};
     request.max_tokens = 50;
     for (uint32_t i = 0; i < 5; ++i) llm->Submit(Ask("another", i));
-    const uint64_t id = llm->Submit(request);
+    llm->Submit(request);
     for (std::vector<llm::Completion> done; done.size() < 6;) {
       llm->Wait(done);
       for (const auto& completion : done) {
-        if (completion.id == id) texts.push_back(completion.text);
+        if (completion.id == request.id) texts.push_back(completion.text);
       }
     }
   }
@@ -123,20 +98,25 @@ TEST(LocalLlm, RefusesAtSubmitAndGoesOn) {
   EXPECT_TRUE(done.empty());
 }
 
-TEST(LocalLlm, RefusesOptionsThatCannotWork) {
-  EXPECT_THROW(MakeFake({.kv_budget_bytes = 100}), Error);
-  EXPECT_THROW(MakeFake({.threads = 0, .max_batch = 0}), Error);
-  EXPECT_THROW(MakeLocalLlm({.model = "/nonexistent.gguf"}), Error);
-}
-
-TEST(LocalLlm, FramesPromptsByTheTemplate) {
-  const auto llm = MakeFake({}, model::ChatFamily::kChatMl);
-  const model::ChatMessage messages[] = {{"system", "Be brief."}, {"user", "Hi"}};
-  const std::string text = llm->GetTokenizer().Decode(llm->EncodeChat(messages));
-  EXPECT_NE(text.find("system\nBe brief."), std::string::npos) << text;
-  EXPECT_EQ(llm->GetTokenizer().Decode(llm->EncodeText("Hi")), "Hi");
-  EXPECT_NE(llm->Identity().find("template=chatml"), std::string::npos) << llm->Identity();
-  EXPECT_NE(llm->Identity().find("kv=f32"), std::string::npos) << llm->Identity();
+TEST(LocalLlm, SharesAModelAndCancelsWhatItLeavesBehind) {
+  const auto model = std::make_shared<LocalModel>(LocalOptions{.kv = "f32", .kv_budget_bytes = 16 << 20},
+                                                  FakeModel(model::ChatFamily::kPlain));
+  LocalLlm stays(model);
+  auto leaves = std::make_unique<LocalLlm>(model);
+  llm::Request request = Ask("?", 0);
+  request.constraint.choices.clear();
+  request.constraint.json_schema =
+      R"({"type": "string", "pattern": "[a-z]{1500}"})";  // it does not end before
+  request.max_tokens = 1600;
+  leaves->Submit(request);
+  leaves.reset();
+  stays.Submit(Ask("!", 1));
+  std::vector<llm::Completion> done;
+  while (done.empty()) stays.Wait(done, llm::Llm::kForever);
+  EXPECT_EQ(done.size(), 1u);
+  EXPECT_EQ(done[0].key.agent, 1u);
+  EXPECT_EQ(stays.GetStats().calls, 1u);
+  EXPECT_EQ(model->Metrics().Counter("throng_requests_cancelled_total", "").Value(), 1);
 }
 
 }  // namespace

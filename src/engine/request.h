@@ -1,5 +1,5 @@
 // What the engine is asked, and what it answers: token ids in, token ids and text out. Chat templates and
-// text prompts are the business of local_llm.h.
+// text prompts are the business of local_model.h.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +49,7 @@ struct EngineRequest {
   std::optional<std::string> purpose;
   bool ignore_end = false;  // go on after end-of-text tokens (benchmarks)
   // Pages to go on from, as far as the prompt begins with their tokens: those of another request, which may
-  // be the start of several (a fork), or of a file. They must be of the engine's pool, model and softmax.
+  // be the start of several (a fork), or of a file. They must be of the engine's pool and model.
   std::shared_ptr<const kv::SavedPages> start;
   bool keep_pages = false;  // give them with the result
 

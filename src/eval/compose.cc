@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/key_values.h"
 #include "base/rng.h"
-#include "kv/codec_parameters.h"
 #include "kv/gear/gear_reference.h"
 #include "kv/synthetic/synthetic_kv.h"
 
@@ -226,9 +226,7 @@ class Compose : public ComposeCodec {
 bool IsCompose(std::string_view spec) { return spec.substr(0, spec.find(':')) == kCompose; }
 
 std::shared_ptr<const ComposeCodec> ParseCompose(std::string_view spec, int head_dim) {
-  const size_t colon = spec.find(':');
-  kv::CodecParameters parameters(
-      kCompose, colon == std::string_view::npos ? std::string_view() : spec.substr(colon + 1));
+  KeyValues parameters(fmt::format("codec {}", kCompose), SplitName(spec).values);
   ComposeOptions options;
   options.bits = parameters.Int("b", options.bits, 1, 8);
   options.group = parameters.Int("g", options.group, 8, kv::kMaxHeadDim);

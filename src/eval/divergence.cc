@@ -19,26 +19,16 @@ size_t ArgMax(std::span<const float> row) {
   return static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());
 }
 
-// log sum exp.
-double LogSum(std::span<const float> row) {
-  const double max = *std::max_element(row.begin(), row.end());
-  double sum = 0.0;
-  for (const float logit : row) sum += std::exp(logit - max);
-  return max + std::log(sum);
-}
-
 }  // namespace
 
 Comparison::Comparison(const engine::LoadedModel& model, const EvalOptions& options, ThreadPool& threads)
-    : threads_(threads),
-      vocab_(static_cast<size_t>(model.transformer->Config().vocab_size)),
-      probabilities_(vocab_) {
-  const auto add = [&](const std::string& codec, attention::SoftmaxKind softmax) {
+    : threads_(threads), vocab_(static_cast<size_t>(model.transformer->Config().vocab_size)) {
+  const auto add = [&](const std::string& codec, kv::SoftmaxKind softmax) {
     seen_.push_back(std::make_unique<Seen>());
     seen_.back()->subject = std::make_unique<Subject>(codec, softmax, model, threads_);
     seen_.back()->logits.resize(kChunk * vocab_);
   };
-  add("f32", attention::SoftmaxKind::kExact);
+  add("f32", kv::SoftmaxKind::kExact);
   for (const std::string& codec : options.codecs) add(codec, options.softmax);
 }
 
@@ -80,21 +70,13 @@ size_t Comparison::KeepPrefix(std::span<const int32_t> text) {
 // Of one row of all logits; next: the token that follows in the text.
 void Comparison::Compare(size_t row, size_t next) {
   const std::span<const float> expected(seen_[0]->logits.data() + row * vocab_, vocab_);
-  const double log_sum = LogSum(expected);
-  double negative_entropy = 0.0;
-  for (size_t v = 0; v < vocab_; ++v) {
-    const double log_probability = expected[v] - log_sum;
-    probabilities_[v] = std::exp(log_probability);
-    negative_entropy += probabilities_[v] * log_probability;
-  }
+  const double log_sum = engine::LogSum(expected);
+  prediction_.Set(expected, log_sum);
   const size_t likeliest = ArgMax(expected);
   for (const auto& seen : seen_) {
     const std::span<const float> actual(seen->logits.data() + row * vocab_, vocab_);
-    const double actual_log_sum = seen == seen_[0] ? log_sum : LogSum(actual);
-    double mean = 0.0;
-    for (size_t v = 0; v < vocab_; ++v) mean += probabilities_[v] * (actual[v] - actual_log_sum);
-    // Rounding may leave a bit below zero.
-    seen->divergences.push_back(std::max(0.0, negative_entropy - mean));
+    const double actual_log_sum = seen == seen_[0] ? log_sum : engine::LogSum(actual);
+    seen->divergences.push_back(prediction_.Divergence(actual, actual_log_sum));
     seen->loss -= actual[next] - actual_log_sum;
     seen->agreements += ArgMax(actual) == likeliest;
   }

@@ -10,13 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "engine/codecs/prediction.h"
 #include "eval/subject.h"
 
 namespace throng::eval {
 
 struct EvalOptions {
-  std::vector<std::string> codecs;                                  // as Subject takes them
-  attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact;  // of the codecs; the reference's is exact
+  std::vector<std::string> codecs;                    // as Subject takes them
+  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;  // of the codecs; the reference's is exact
   std::function<void(size_t done, size_t total)> progress = nullptr;  // after each text or question
 };
 
@@ -64,10 +65,10 @@ class Comparison {
   ThreadPool& threads_;
   const size_t vocab_;
   std::vector<std::unique_ptr<Seen>> seen_;
-  std::vector<double> probabilities_;  // of the reference, at one position
-  double squares_[2] = {};             // of the reference's keys and values that were compared
-  std::vector<int32_t> text_;          // read last
-  size_t last_row_ = 0;                // of its last token
+  engine::Prediction prediction_;  // of the reference, at one position
+  double squares_[2] = {};         // of the reference's keys and values that were compared
+  std::vector<int32_t> text_;      // read last
+  size_t last_row_ = 0;            // of its last token
 };
 
 struct CodecDivergence {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/local_llm.h"
+#include "engine/loaded_model.h"
 
 namespace throng {
 class ThreadPool;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/thread_pool.h"
+#include "engine/local_llm.h"
 #include "eval/compose.h"
 #include "eval/divergence.h"
 #include "eval/dump.h"
@@ -14,6 +15,7 @@
 #include "eval/recall.h"
 #include "eval/statistics.h"
 #include "kv/codec_table.h"
+#include "kv/softmax_kind.h"
 
 namespace throng::eval {
 namespace {
@@ -65,7 +67,7 @@ TEST(DivergenceTest, SasAloneMovesPredictionsALittle) {
   ThreadPool threads(1);
   EvalOptions options;
   options.codecs = {"f32"};
-  options.softmax = attention::SoftmaxKind::kSas;
+  options.softmax = kv::SoftmaxKind::kSas;
   const auto results = MeasureDivergence(model, {&text, 1}, options, threads);
   EXPECT_EQ(results[0].divergence.kl_mean, 0.0);
   EXPECT_GT(results[1].divergence.kl_mean, 0.0);
@@ -124,16 +126,18 @@ TEST(RecallTest, AnswersAreTheEngines) {
   local.kv_budget_bytes = 64 << 20;
   int right = 0;
   {
-    const auto llm = engine::MakeLocalLlm(local);
+    engine::LocalLlm llm(std::make_shared<engine::LocalModel>(local));
+    uint64_t id = 0;
     for (const Question& question : questions) {
       llm::Request request;
+      request.id = ++id;
       request.prompt = question.prompt;
       request.max_tokens = 8;
       request.constraint.choices = question.choices;
-      llm->Submit(std::move(request));
+      llm.Submit(std::move(request));
     }
     std::vector<llm::Completion> done;
-    while (done.size() < questions.size()) llm->Wait(done, 1.0);
+    while (done.size() < questions.size()) llm.Wait(done, 1.0);
     for (const llm::Completion& completion : done) right += completion.text == " dog";
   }
   const engine::LoadedModel model = engine::LoadModel(kModel);

@@ -1,7 +1,9 @@
 // A sample of scripts/quality_gates in every test run: the embedded model, facts at least two sealed pages
-// back. The allowances are those of the gates, and what chance may do to so few questions.
+// back. The bounds are near what this sample gives on x86-64 with AVX2 (`throng eval recall --samples 60`).
 
 #include <gtest/gtest.h>
+
+#include <iterator>
 
 #include "base/thread_pool.h"
 #include "eval/recall.h"
@@ -11,6 +13,19 @@ namespace {
 
 constexpr size_t kQuestions = 60;
 
+struct Bounds {
+  const char* codec;
+  int lost;  // answers, at most
+  double least_kl;
+  double most_kl;
+};
+
+// Measured: 0, 0, 2 and 2 answers lost; mean KL 0.00138, 0.00436, 0.0595 and 0.0739.
+constexpr Bounds kBounds[] = {{"gear4", 1, 0.0007, 0.002},
+                              {"flashq4", 1, 0.0022, 0.0087},
+                              {"gear2", 4, 0.03, 0.12},
+                              {"kivi2", 5, 0.037, 0.15}};
+
 TEST(QualityTest, CodecsKeepTheAnswersOfTheEmbeddedModel) {
   const std::string town = std::string(THRONG_SOURCE_DIR) + "/town/";
   const engine::LoadedModel model = engine::LoadModel(town + "model.gguf");
@@ -18,17 +33,17 @@ TEST(QualityTest, CodecsKeepTheAnswersOfTheEmbeddedModel) {
   ASSERT_EQ(questions.size(), kQuestions);
   ThreadPool threads(2);
   EvalOptions options;
-  options.codecs = {"gear4", "flashq4", "gear2", "kivi2"};
+  for (const Bounds& bounds : kBounds) options.codecs.emplace_back(bounds.codec);
   const auto results = MeasureRecall(model, questions, options, threads);
+  EXPECT_NEAR(results[0].recall.accuracy, 58.0 / 60, 2.0 / 60);  // f32
+  for (size_t i = 0; i < std::size(kBounds); ++i) {
+    const CodecRecall& result = results[i + 1];
+    EXPECT_LE(result.recall.lost, kBounds[i].lost) << result.kv;
+    EXPECT_GE(result.divergence.kl_mean, kBounds[i].least_kl) << result.kv;
+    EXPECT_LE(result.divergence.kl_mean, kBounds[i].most_kl) << result.kv;
+  }
   const CodecRecall& gear2 = results[3];
   const CodecRecall& kivi2 = results[4];
-  // Facts are found at all: chance is 8 %.
-  EXPECT_GT(results[0].recall.accuracy, 0.3);
-  EXPECT_GE(results[1].recall.difference_interval.high, -0.005);
-  EXPECT_GE(results[2].recall.difference_interval.high, -0.005);
-  EXPECT_GE(gear2.recall.difference_interval.high, -0.02);
-  EXPECT_LT(results[1].divergence.kl_mean, 0.002);
-  EXPECT_LT(results[2].divergence.kl_mean, 0.01);
   EXPECT_LT(gear2.divergence.kl_mean, kivi2.divergence.kl_mean);
   EXPECT_LE(gear2.sizes.bits, 1.35 * kivi2.sizes.bits);
 }

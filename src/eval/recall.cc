@@ -21,29 +21,19 @@ struct Answers {
   std::vector<int> lengths;  // of free answers
 };
 
-std::shared_ptr<const engine::Vocabulary> MakeVocabulary(const engine::LoadedModel& model) {
-  std::vector<std::string> bytes(static_cast<size_t>(model.transformer->Config().vocab_size));
-  for (int32_t id = 0; id < model.tokenizer->VocabSize(); ++id) {
-    bytes.at(static_cast<size_t>(id)) = model.tokenizer->TokenBytes(id);
-  }
-  return std::make_shared<engine::Vocabulary>(bytes, model.tokenizer->EndOfGeneration());
-}
-
 class Examiner {
  public:
   Examiner(const engine::LoadedModel& model, const EvalOptions& options, ThreadPool& threads)
       : model_(model),
         comparison_(model, options, threads),
-        vocabulary_(MakeVocabulary(model)),
+        vocabulary_(model.MakeVocabulary()),
         constraints_(vocabulary_),
         mask_(vocabulary_->MaskWords()),
         row_(vocabulary_->NumTokens()),
         answers_(comparison_.NumSubjects()) {}
 
   void Ask(const Question& question) {
-    const model::ChatMessage message{"user", question.prompt};
-    const std::vector<int32_t> prompt =
-        model_.tokenizer->Encode(model_.chat.Format({&message, 1}), model_.tokenizer->AddsBos());
+    const std::vector<int32_t> prompt = model_.Encode(engine::ChatOf("", question.prompt));
     const int context = model_.transformer->Config().context_length;
     if (static_cast<int>(prompt.size()) + kFreeTokens > context) {
       throw MakeError(

@@ -8,6 +8,7 @@
 #include "engine/codecs/codec_config.h"
 #include "eval/compose.h"
 #include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 
 namespace throng::eval {
@@ -18,7 +19,8 @@ std::shared_ptr<const kv::Codec> Parse(const std::string& spec, int head_dim) {
   return kv::ParseCodec(spec, head_dim);
 }
 
-kv::BlockLayout MakeLayout(const std::string& spec, const engine::LoadedModel& model, ThreadPool& threads) {
+kv::BlockLayout MakeLayout(const std::string& spec, kv::SoftmaxKind softmax, const engine::LoadedModel& model,
+                           ThreadPool& threads) {
   const model::ModelConfig& config = model.transformer->Config();
   const size_t plus = spec.find('+');
   kv::CodecFlags flags;
@@ -28,7 +30,7 @@ kv::BlockLayout MakeLayout(const std::string& spec, const engine::LoadedModel& m
     flags.v = spec.substr(plus + 1);
   }
   if (!IsCompose(flags.Keys()) && !IsCompose(flags.Values())) {
-    return engine::MakeKvLayout(flags, *model.transformer, *model.tokenizer, threads);
+    return model.ChooseCodecs({.flags = flags, .softmax = softmax}, threads).Layout(config);
   }
   return kv::MakeLayout(Parse(flags.Keys(), config.head_dim), Parse(flags.Values(), config.head_dim),
                         config.num_layers, config.num_kv_heads, config.head_dim);
@@ -61,13 +63,12 @@ Sizes Measure(const kv::BlockPool& pool) {
 
 }  // namespace
 
-Subject::Subject(const std::string& spec, attention::SoftmaxKind softmax, const engine::LoadedModel& model,
+Subject::Subject(const std::string& spec, kv::SoftmaxKind softmax, const engine::LoadedModel& model,
                  ThreadPool& threads)
     : name_(spec),
-      softmax_(softmax),
       transformer_(*model.transformer),
       threads_(threads),
-      pool_(MakeLayout(spec, model, threads), std::numeric_limits<size_t>::max() / 2),
+      pool_(MakeLayout(spec, softmax, model, threads), std::numeric_limits<size_t>::max() / 2, softmax),
       cache_(pool_),
       sizes_(Measure(pool_)) {}
 
@@ -76,7 +77,7 @@ void Subject::Forward(std::span<const int32_t> tokens, kv::SequenceCache& cache,
   if (!cache.Reserve(static_cast<int>(tokens.size()))) {
     throw MakeError(ErrorCode::kExhausted, "eval: the cache of {} has no room", name_);
   }
-  const model::BatchItem item{tokens, &cache, num_logits, softmax_};
+  const model::BatchItem item{tokens, &cache, num_logits};
   transformer_.Forward({&item, 1}, threads_, logits);
 }
 

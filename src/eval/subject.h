@@ -5,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "attention/sas.h"
-#include "engine/local_llm.h"
+#include "engine/loaded_model.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 
@@ -28,7 +27,7 @@ class Subject {
  public:
   // spec: a codec for both, or two as KEYS+VALUES; those of the table, flashq-mixed, or compose:... . Throws
   // kInvalid or kUnsupported.
-  Subject(const std::string& spec, attention::SoftmaxKind softmax, const engine::LoadedModel& model,
+  Subject(const std::string& spec, kv::SoftmaxKind softmax, const engine::LoadedModel& model,
           ThreadPool& threads);
 
   const std::string& Name() const { return name_; }
@@ -40,7 +39,6 @@ class Subject {
 
  private:
   std::string name_;
-  attention::SoftmaxKind softmax_;
   model::Transformer& transformer_;
   ThreadPool& threads_;
   kv::BlockPool pool_;

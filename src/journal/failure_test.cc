@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "journal/journal.h"
 #include "journal/journaled_llm.h"
@@ -26,21 +27,15 @@ constexpr sim::AgentId kStuck = 3;
 // Never answers the first call of one agent; its clock goes on when nothing else is left to wait for.
 class StuckLlm : public llm::Decorator {
  public:
-  static constexpr uint64_t kStuckId = uint64_t{1} << 40;
-
   explicit StuckLlm(std::unique_ptr<sim::HashLlm> inner) : Decorator(std::move(inner)) {}
-  uint64_t Submit(llm::Request request) override {
-    if (request.key.agent != kStuck || stuck_step_ >= 0) return Inner().Submit(std::move(request));
-    stuck_step_ = request.key.step;
-    completion_.id = kStuckId;
-    completion_.key = request.key;
-    completion_.finish = llm::FinishReason::kCancelled;
-    return kStuckId;
+  void Submit(llm::Request request) override {
+    if (request.key.agent != kStuck || stuck_.has_value()) return Inner().Submit(std::move(request));
+    stuck_ = llm::Cancelled(request.id, request.key);
   }
   void Wait(std::vector<llm::Completion>& done, double seconds) override {
     if (cancelled_) {
       cancelled_ = false;
-      done.push_back(completion_);
+      done.push_back(*stuck_);
       return;
     }
     const double before = Now();
@@ -49,16 +44,18 @@ class StuckLlm : public llm::Decorator {
     if (done.size() == size) ahead_ += before + seconds - Now();
   }
   void Cancel(uint64_t id) override {
-    if (id == kStuckId) cancelled_ = true;
-    Inner().Cancel(id);
+    if (stuck_.has_value() && id == stuck_->id) {
+      cancelled_ = true;
+    } else {
+      Inner().Cancel(id);
+    }
   }
   double Now() const override { return Inner().Now() + ahead_; }
 
  private:
-  sim::Step stuck_step_ = -1;
   bool cancelled_ = false;
   double ahead_ = 0;
-  llm::Completion completion_;
+  std::optional<llm::Completion> stuck_;  // what the call completes with once it is cancelled
 };
 
 class FailureTest : public ::testing::Test {

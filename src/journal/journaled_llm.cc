@@ -3,13 +3,12 @@
 #include <utility>
 
 #include "base/error.h"
-#include "sim/cluster_run.h"
+#include "llm/request_digest.h"
 
 namespace throng::journal {
 
 namespace {
 
-constexpr uint64_t kReplayedId = uint64_t{1} << 63;  // ids of the backend below are smaller
 // While waiting for answers, commits become visible to readers after this time.
 constexpr std::chrono::milliseconds kFlushInterval(100);
 
@@ -22,8 +21,9 @@ JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures
       may_replay_(journal.NumAnswers() > 0),
       last_flush_(std::chrono::steady_clock::now()) {}
 
-uint64_t JournaledLlm::Submit(llm::Request request) {
-  const Digest digest = sim::DigestOfRequest(request);
+void JournaledLlm::Submit(llm::Request request) {
+  const Digest digest = llm::DigestOfRequest(request);
+  const uint64_t id = request.id;
   if (may_replay_) {
     std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
     if (answer.has_value()) {
@@ -35,16 +35,16 @@ uint64_t JournaledLlm::Submit(llm::Request request) {
             "the program has changed since",
             journal_.Path(), request.function);
       }
-      answer->completion.id = kReplayedId | ++num_replayed_;
+      ++num_replayed_;
+      answer->completion.id = id;
       replayed_.push_back(std::move(answer->completion));
-      return replayed_.back().id;
+      return;
     }
   }
   if (request.guess) return below_.Submit(std::move(request));
   InFlight call{request.function, digest, below_.Now()};
-  const uint64_t id = below_.Submit(std::move(request));
+  below_.Submit(std::move(request));
   in_flight_.emplace(id, std::move(call));
-  return id;
 }
 
 void JournaledLlm::FlushOften() {
@@ -81,16 +81,16 @@ void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
 }
 
 void JournaledLlm::Confirm(const llm::Request& request, const llm::Completion& completion) {
-  if ((completion.id & kReplayedId) != 0) return;  // it came from the journal
+  const Digest digest = llm::DigestOfRequest(request);
+  if (may_replay_) {
+    const std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
+    if (answer.has_value() && answer->prompt_digest == digest) return;  // it came from the journal
+  }
   below_.Confirm(request, completion);
   if (completion.finish == llm::FinishReason::kError && !keep_failures_) return;
-  journal_.AddAnswer(completion, request.function, sim::DigestOfRequest(request), below_.Now(), below_.Now());
+  journal_.AddAnswer(completion, request.function, digest, below_.Now(), below_.Now());
   ++num_asked_;
   journal_.Flush();
-}
-
-void JournaledLlm::Cancel(uint64_t id) {
-  if ((id & kReplayedId) == 0) below_.Cancel(id);  // answers of the journal are there already
 }
 
 }  // namespace throng::journal

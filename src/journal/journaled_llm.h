@@ -20,9 +20,9 @@ class JournaledLlm final : public llm::Llm {
   JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures = false);
 
   // Throws kInvalid if the journal has the answer to another request under this key.
-  uint64_t Submit(llm::Request request) override;
+  void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
-  void Cancel(uint64_t id) override;
+  void Cancel(uint64_t id) override { below_.Cancel(id); }  // answers of the journal are there already
   // Guesses are in the journal from here on; both times are that of the confirmation.
   void Confirm(const llm::Request& request, const llm::Completion& completion) override;
   bool WantsExpectations() const override { return below_.WantsExpectations(); }

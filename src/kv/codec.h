@@ -1,5 +1,5 @@
 // What a codec is: how the 64 x d block of keys, or of values, of one page is encoded, and how attention
-// reads it. The table of codecs is in codec_table.h.
+// reads it. The table of codecs is in codec_table.h, the layout of pages in block_layout.h.
 #pragma once
 
 #include <cstddef>
@@ -27,11 +27,30 @@ struct ByteCounts {
   size_t Total() const { return codes + scales + low_rank + sparse; }
 };
 
-inline constexpr int kMaxHeadDim = 256;  // head sizes are multiples of 8 up to this
+inline constexpr int kMaxHeadDim = 256;
 
-// A codec with its parameters bound, for one head size. All functions are pure: the bytes of a page depend on
-// its 64 x d block alone. Implementations are stateless after construction and may be used by several
-// threads.
+// Throws kUnsupported unless head_dim is a multiple of 8, from 8 to kMaxHeadDim.
+void CheckHeadDim(int head_dim);
+
+// Pages, and rows of prepared queries, take multiples of 64 bytes.
+constexpr size_t RoundUp64(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// The pages before one, of the same sequence, layer, head and part.
+struct PagesBefore {
+  int count = 0;
+  const uint8_t* last = nullptr;  // the encoded page just before; null if there is none
+};
+
+// A codec with its parameters bound, for one head size. Stateless after construction; several threads may use
+// it. All functions are pure:
+// - Encode makes the bytes of a page from its 64 x d block alone.
+// - Seal makes them from the open page. Where Open() is kInt8, the rows of that page were rounded by a
+//   universal scale, a mean over the pages before, which each page hands on to the next. So a page of flashq
+//   with buffer=int8 depends on all earlier sealed pages of its sequence too, and on nothing else: equal
+//   prefixes have equal pages.
+//
+// A codec implements Name, Count, Encode, Decode, QueryBytes, PrepareQuery, Score and Mix. The other
+// functions have defaults, for codecs that keep open pages in f16 and whose pages may hold any bytes.
 class Codec {
  public:
   virtual ~Codec() = default;
@@ -49,11 +68,10 @@ class Codec {
   virtual void Encode(Part part, const float* block, uint8_t* encoded) const = 0;
   virtual void Decode(Part part, const uint8_t* encoded, float* block) const = 0;
 
-  // Makes a full open page, the sequence's page number `index`, an encoded block; unless a codec has more to
-  // say, of the rows that it decodes to.
-  virtual void Seal(Part part, const OpenCodec& open, const uint8_t* rows, int index, uint8_t* encoded) const;
-  // After a sealed page: the universal scale of the next one, which thus depends on earlier pages of the
-  // sequence alone; 0 if there is none.
+  // Encodes a full open page. By default: the rows that it decodes to.
+  virtual void Seal(Part part, const OpenCodec& open, const uint8_t* rows, const PagesBefore& before,
+                    uint8_t* encoded) const;
+  // The universal scale of the page after a sealed one; 0 if there is none.
   virtual float NextScale(Part part, const uint8_t* encoded) const { return 0.0f; }
 
   // False for bytes, say of a crafted file, that no block encodes to and that would lead Decode, Score or Mix

@@ -3,10 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <string>
+
 #include "base/error.h"
-#include "kv/cache/block_pool.h"
-#include "kv/cache/open_page.h"
-#include "kv/codec_parameters.h"
 
 namespace throng::kv {
 namespace {
@@ -38,136 +38,6 @@ TEST(ParseCodecTest, RefusesHeadSizesThatKernelsCannotDo) {
   for (const int head_dim : {-8, 0, 4, 12, 257, 264, 1 << 20}) {
     EXPECT_THAT(MessageOf([=] { ParseCodec("f16", head_dim); }), testing::HasSubstr("head size"));
   }
-}
-
-TEST(CodecParametersTest, ReadsNumbersAndPercentages) {
-  CodecParameters parameters("gear", "r=4,s=2%,t=0.5");
-  EXPECT_EQ(parameters.Int("r", 1, 0, 8), 4);
-  EXPECT_DOUBLE_EQ(parameters.Fraction("s", 0.0, 0.0, 1.0), 0.02);
-  EXPECT_DOUBLE_EQ(parameters.Fraction("t", 0.0, 0.0, 1.0), 0.5);
-  EXPECT_EQ(parameters.Int("n", 64, 0, 100), 64);
-  parameters.CheckAllUsed();
-}
-
-TEST(CodecParametersTest, SaysWhatIsWrong) {
-  const auto read = [](const char* text) {
-    return MessageOf([text] {
-      CodecParameters parameters("gear", text);
-      parameters.Int("r", 1, 0, 8);
-      parameters.Fraction("s", 0.0, 0.0, 0.1);
-      parameters.CheckAllUsed();
-    });
-  };
-  EXPECT_EQ(read("r=9"), "codec gear: r=9 must be a whole number from 0 to 8");
-  EXPECT_EQ(read("q=1"), "codec gear: unknown parameter q (allowed: r, s)");
-  EXPECT_THAT(read("r=4,r=5"), testing::HasSubstr("twice"));
-  EXPECT_THAT(read("r=4x"), testing::HasSubstr("whole number"));
-  EXPECT_THAT(read("r=99999999999999"), testing::HasSubstr("whole number"));
-  for (const char* text : {"s=20%", "s=nan", "s=%", "s=-1"})
-    EXPECT_THAT(read(text), testing::HasSubstr("percentage"));
-}
-
-TEST(MakeLayoutTest, PagesDoNotOverlapAndAreAligned) {
-  const BlockLayout layout = MakeLayout({.kv = "f16", .k = "int8"}, 3, 2, 80);
-  size_t end = 0;
-  size_t open_end = 0;
-  for (const PageSpec& page : layout.pages) {
-    EXPECT_EQ(page.keys->Name(), "int8");
-    EXPECT_EQ(page.values->Name(), "f16");
-    for (const size_t offset :
-         {page.keys_offset, page.values_offset, page.open_keys_offset, page.open_values_offset}) {
-      EXPECT_EQ(offset % 64, 0u);
-    }
-    EXPECT_GE(page.keys_offset, end);
-    EXPECT_GE(page.values_offset, page.keys_offset + page.keys->Bytes(Part::kKeys));
-    end = page.values_offset + page.values->Bytes(Part::kValues);
-    EXPECT_GE(page.open_keys_offset, open_end);
-    open_end = page.open_values_offset + page.open_values->Bytes(Part::kValues);
-  }
-  EXPECT_GE(layout.bytes, end);
-  EXPECT_GE(layout.open_bytes, open_end);
-  EXPECT_EQ(layout.bytes, 6u * (64 * 80 + 256 + 64 * 80 * 2));
-}
-
-TEST(MakeLayoutTest, LayersAndHeadsMayDiffer) {
-  const CodecPair wide{ParseCodec("f32", 32), ParseCodec("f32", 32)};
-  const CodecPair narrow{ParseCodec("int8", 32), ParseCodec("f16", 32)};
-  const BlockLayout layout =
-      MakeLayout([&](int layer, int head) { return layer == 1 && head == 0 ? wide : narrow; }, 2, 2, 32);
-  EXPECT_EQ(layout.At(1, 0).keys, wide.keys.get());
-  EXPECT_EQ(layout.At(1, 0).open_keys->Open(), OpenType::kF32);
-  EXPECT_EQ(layout.At(1, 1).keys, narrow.keys.get());
-  EXPECT_EQ(layout.At(1, 1).open_keys->Open(), OpenType::kF16);
-  EXPECT_EQ(layout.bytes, 2u * 64 * 32 * 4 + 3 * (64 * 32 + 256 + 64 * 32 * 2));
-  EXPECT_EQ(layout.open_bytes, 2u * 64 * 32 * 4 + 3 * (2 * 64 * 32 * 2));
-}
-
-// Names of the heads' codecs of one layer.
-std::vector<std::string> HeadNames(const BlockLayout& layout, int layer, Part part) {
-  std::vector<std::string> names;
-  for (int head = 0; head < layout.num_kv_heads; ++head) {
-    const PageSpec& page = layout.At(layer, head);
-    names.push_back((part == Part::kKeys ? page.keys : page.values)->Name());
-  }
-  return names;
-}
-
-TEST(MakeLayoutTest, FlashqMixedNamesTheBitsOfEachHead) {
-  const std::vector<LayerCodecs> layers = {{"flashq-mixed:bits=2442", "int8"},
-                                           {"rot4", "flashq-mixed:bits=42"}};
-  const BlockLayout layout = MakeLayout(layers, 4, 64);
-  EXPECT_THAT(HeadNames(layout, 0, Part::kKeys),
-              testing::ElementsAre("flashq2", "flashq4", "flashq4", "flashq2"));
-  EXPECT_THAT(HeadNames(layout, 0, Part::kValues), testing::Each("int8"));
-  EXPECT_THAT(HeadNames(layout, 1, Part::kKeys), testing::Each("rot4"));
-  EXPECT_THAT(HeadNames(layout, 1, Part::kValues),
-              testing::ElementsAre("flashq4", "flashq2", "flashq4", "flashq2"));
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed"}, 2, 4, 64); }), testing::HasSubstr("bits=24"));
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:bits=25"}, 2, 4, 64); }),
-              testing::HasSubstr("digits of \"24\""));
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:bits=24,buffer=f8"}, 2, 4, 64); }),
-              testing::HasSubstr("buffer=f8 must be one of f16, int8"));
-  EXPECT_EQ(MakeLayout({.kv = "flashq-mixed:bits=24,buffer=int8"}, 1, 2, 64).At(0, 1).keys->Name(),
-            "flashq4:buffer=int8");
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:heads=3"}, 2, 4, 64); }),
-              testing::HasSubstr("unknown parameter heads"));
-}
-
-// What the pool takes from its budget is what the formulas of the codecs say, page by page.
-TEST(MakeLayoutTest, TheLedgerIsTheSumOfTheCodecsFormulas) {
-  const std::vector<LayerCodecs> layers = {
-      {"gear4", "rot2"}, {"flashq-mixed:bits=24", "kivi2:g=32"}, {"f32", "gear2:r=2,s=1%"}};
-  BlockPool pool(MakeLayout(layers, 4, 80), size_t{1} << 24);
-  LedgerBytes sum;
-  size_t rounded = 0;
-  for (const LayerCodecs& layer : layers) {
-    const auto keys = ParseHeadCodecs(layer.k, 4, 80), values = ParseHeadCodecs(layer.v, 4, 80);
-    for (size_t head = 0; head < 4; ++head) {
-      for (const ByteCounts& counts : {keys[head]->Count(Part::kKeys), values[head]->Count(Part::kValues)}) {
-        sum.codes += counts.codes;
-        sum.scales += counts.scales;
-        sum.low_rank += counts.low_rank;
-        sum.sparse += counts.sparse;
-        rounded += (counts.Total() + 63) / 64 * 64;
-      }
-    }
-  }
-  EXPECT_EQ(pool.Layout().bytes, rounded);
-  const auto first = pool.TryAllocateSealed(), second = pool.TryAllocateSealed();
-  const LedgerBytes held = pool.GetLedger().held;
-  EXPECT_EQ(held.codes, 2 * sum.codes);
-  EXPECT_EQ(held.scales, 2 * sum.scales);
-  EXPECT_EQ(held.low_rank, 2 * sum.low_rank);
-  EXPECT_EQ(held.sparse, 2 * sum.sparse);
-  EXPECT_EQ(held.Total(), 2 * pool.SealedBytes());
-  EXPECT_EQ(held.Total(), pool.HeldBytes());
-  EXPECT_LT(pool.SealedBytes(), rounded + 4096);
-}
-
-TEST(MakeLayoutTest, RefusesAbsurdNumbers) {
-  EXPECT_THROW(MakeLayout(CodecFlags{}, 0, 1, 64), Error);
-  EXPECT_THROW(MakeLayout(CodecFlags{}, 1, 1 << 30, 64), Error);
-  EXPECT_THROW(MakeLayout(CodecFlags{.kv = "f64"}, 1, 1, 64), Error);
 }
 
 }  // namespace

@@ -22,49 +22,126 @@
 namespace throng::kv {
 namespace {
 
-// What a codec is held to, on blocks of normally distributed values. Errors are relative, in the L2 norm.
-struct Quality {
-  const char* name;
-  double round_trip_low, round_trip_high;  // of the decoded block; two-sided: a sudden gain is a bug too
-  double score;                            // of Score against the decoded keys in double precision
-  double mix;                              // of Mix against the decoded values
-  double bits;                             // per element, at head size 128, scales included
-  double constant = 1e-6;                  // round trip of a block whose elements are all equal
-  double value_bits = 0.0;                 // of values, where they differ from those of keys
+struct Range {
+  double low, high;
 };
 
-constexpr Quality kQuality[] = {
-    {"f32", 0.0, 0.0, 1e-6, 1e-6, 32.0},
-    {"f16", 1.5e-4, 2.5e-4, 1e-6, 1e-6, 16.0},
-    // The query's own rounding to 8 bits counts as an error of Score.
-    {"int8", 3e-3, 9e-3, 1.2e-2, 1e-4, 8.25},
-    // Sums over codes are exact; queries and probabilities, times the scales, are rounded to 8 bits.
-    {"kivi4", 0.03, 0.12, 1e-2, 1e-2, 4.5},
-    {"kivi3", 0.06, 0.25, 1e-2, 1e-2, 3.5},
-    {"kivi2", 0.1, 0.5, 1e-2, 1e-2, 2.5},
-    {"kivi2:g=32", 0.1, 0.5, 1e-2, 1e-2, 3.0},
-    {"kcvt4", 0.03, 0.12, 1e-2, 1e-2, 4.5, 1e-6, 4.25},
-    {"gearl4", 0.03, 0.12, 1e-2, 1e-2, 5.265625},
-    {"gearl2", 0.1, 0.5, 1e-2, 1e-2, 3.265625},
-    {"gear4", 0.02, 0.1, 1e-2, 1e-2, 5.90625},
-    {"gear2", 0.05, 0.45, 1e-2, 1e-2, 3.203125},
-    {"gear2:s=5%,kcvt=1", 0.05, 0.4, 1e-2, 1e-2, 4.484375, 1e-6, 4.234375},
-    // Sums are exact; what is counted is the rounding of queries and of probabilities to 8 bits.
-    {"flashq4", 0.07, 0.12, 1.5e-2, 1e-2, 4.25390625},
-    {"flashq2", 0.32, 0.5, 1.5e-2, 1e-2, 2.25390625},
-    {"flashq4:buffer=int8", 0.07, 0.12, 1.5e-2, 1e-2, 4.2578125},
-    {"flashq2:buffer=int8", 0.32, 0.5, 1.5e-2, 1e-2, 2.2578125},
-    // Rotated rows are nearly normal, also where the elements are all equal.
-    {"rot4", 0.04, 0.13, 1.5e-2, 3e-4, 4.25, 0.14},
-    {"rot3", 0.08, 0.25, 1.5e-2, 3e-4, 3.25, 0.3},
-    {"rot2", 0.15, 0.45, 1.5e-2, 3e-4, 2.25, 0.6},
+// Relative errors in the L2 norm.
+struct Errors {
+  Range keys, values;  // of the decoded block
+  Range score;         // of Score against the decoded keys in double precision
+  Range mix;           // of Mix against the decoded values
 };
+
+// What a codec is held to.
+struct Quality {
+  const char* name;
+  struct {
+    double keys, values;
+  } bits;         // per element, at head size 128, scales included
+  Errors narrow;  // head sizes below 64, where few channels share a value's scale
+  Errors wide;
+  double constant = 1e-6;  // largest error of the round trip of a block whose elements are all equal
+};
+
+// On blocks of normally distributed values: the lowest and the highest error over the head sizes below, as
+// this suite measured them on AVX2 and SSE4, which agree. Both ends are tested: a sudden gain is a bug too.
+// The errors of Score and Mix are those of rounding queries and probabilities, as the sums over codes are
+// exact; those of f32 and f16 depend on the order in which a target adds, so they have no lower bound.
+constexpr Quality kQuality[] = {
+    {"f32", {32.0, 32.0}, {{0, 0}, {0, 0}, {0, 4e-7}, {0, 4e-7}}, {{0, 0}, {0, 0}, {0, 4e-7}, {0, 4e-7}}},
+    {"f16",
+     {16.0, 16.0},
+     {{0.000201, 0.000215}, {0.000201, 0.000215}, {0, 4e-7}, {0, 4e-7}},
+     {{0.000205, 0.000212}, {0.000205, 0.000212}, {0, 4e-7}, {0, 4e-7}}},
+    {"int8",
+     {8.25, 8.25},
+     {{0.0039, 0.00523}, {0.0039, 0.00523}, {0.00458, 0.00523}, {4.06e-05, 5.08e-05}},
+     {{0.00603, 0.0069}, {0.00603, 0.0069}, {0.00542, 0.00728}, {3.43e-05, 4.01e-05}}},
+    {"kivi4",
+     {4.5, 4.5},
+     {{0.0831, 0.0901}, {0.0491, 0.0743}, {0.00403, 0.00501}, {0.00556, 0.007}},
+     {{0.0885, 0.0929}, {0.0855, 0.0934}, {0.00576, 0.00826}, {0.00472, 0.00527}}},
+    {"kivi3",
+     {3.5, 3.5},
+     {{0.179, 0.197}, {0.104, 0.158}, {0.004, 0.00503}, {0.00552, 0.00668}},
+     {{0.189, 0.202}, {0.181, 0.199}, {0.00564, 0.00814}, {0.00472, 0.00528}}},
+    {"kivi2",
+     {2.5, 2.5},
+     {{0.414, 0.451}, {0.237, 0.375}, {0.00385, 0.0051}, {0.00542, 0.00693}},
+     {{0.437, 0.47}, {0.424, 0.47}, {0.00586, 0.00799}, {0.00472, 0.00517}}},
+    {"kivi2:g=32",
+     {3.0, 3.0},
+     {{0.374, 0.4}, {0.237, 0.375}, {0.00432, 0.00563}, {0.00542, 0.00693}},
+     {{0.382, 0.403}, {0.373, 0.4}, {0.00567, 0.00796}, {0.00478, 0.0054}}},
+    {"kcvt4",
+     {4.5, 4.25},
+     {{0.0831, 0.0901}, {0.0491, 0.0743}, {0.00403, 0.00501}, {0.00556, 0.007}},
+     {{0.0885, 0.0929}, {0.092, 0.108}, {0.00576, 0.00826}, {0.00436, 0.00545}}},
+    {"gearl4",
+     {5.265625, 5.265625},
+     {{0.0531, 0.0734}, {0.0304, 0.0616}, {0.00405, 0.00499}, {0.00557, 0.00703}},
+     {{0.0803, 0.0839}, {0.0777, 0.0837}, {0.00577, 0.00828}, {0.00472, 0.00527}}},
+    {"gearl2",
+     {3.265625, 3.265625},
+     {{0.239, 0.366}, {0.152, 0.311}, {0.00405, 0.00524}, {0.00567, 0.00718}},
+     {{0.396, 0.425}, {0.384, 0.424}, {0.00595, 0.00804}, {0.00478, 0.00525}}},
+    {"gear4",
+     {5.90625, 5.90625},
+     {{0.0431, 0.0605}, {0.0286, 0.0529}, {0.00343, 0.0048}, {0.00404, 0.0059}},
+     {{0.0672, 0.0694}, {0.0648, 0.0701}, {0.00574, 0.00766}, {0.00427, 0.00532}}},
+    {"gear2",
+     {3.203125, 3.203125},
+     {{0.299, 0.358}, {0.183, 0.31}, {0.00467, 0.00491}, {0.00447, 0.00674}},
+     {{0.374, 0.387}, {0.365, 0.39}, {0.00597, 0.00783}, {0.00436, 0.00516}}},
+    {"gear2:s=5%,kcvt=1",
+     {4.484375, 4.234375},
+     {{0.25, 0.291}, {0.159, 0.253}, {0.00485, 0.00499}, {0.00374, 0.00526}},
+     {{0.303, 0.314}, {0.305, 0.353}, {0.00568, 0.0079}, {0.00416, 0.00501}}},
+    {"flashq4",
+     {4.25390625, 4.25390625},
+     {{0.0918, 0.0972}, {0.0918, 0.0972}, {0.0046, 0.00517}, {0.0045, 0.0056}},
+     {{0.0935, 0.101}, {0.0935, 0.101}, {0.00546, 0.00731}, {0.00393, 0.00492}}},
+    {"flashq2",
+     {2.25390625, 2.25390625},
+     {{0.416, 0.454}, {0.416, 0.454}, {0.00461, 0.00508}, {0.00418, 0.00533}},
+     {{0.441, 0.474}, {0.441, 0.474}, {0.00543, 0.00734}, {0.00386, 0.00501}}},
+    {"flashq4:buffer=int8",
+     {4.2578125, 4.2578125},
+     {{0.0918, 0.0972}, {0.0918, 0.0972}, {0.0046, 0.00517}, {0.0045, 0.0056}},
+     {{0.0935, 0.101}, {0.0935, 0.101}, {0.00546, 0.00731}, {0.00393, 0.00492}}},
+    {"flashq2:buffer=int8",
+     {2.2578125, 2.2578125},
+     {{0.416, 0.454}, {0.416, 0.454}, {0.00461, 0.00508}, {0.00418, 0.00533}},
+     {{0.441, 0.474}, {0.441, 0.474}, {0.00543, 0.00734}, {0.00386, 0.00501}}},
+    {"rot4",
+     {4.25, 4.25},
+     {{0.0493, 0.0711}, {0.0493, 0.0711}, {0.00427, 0.00538}, {4.21e-05, 4.79e-05}},
+     {{0.0854, 0.102}, {0.0854, 0.102}, {0.00574, 0.00751}, {3.8e-05, 4.15e-05}},
+     0.104},
+    {"rot3",
+     {3.25, 3.25},
+     {{0.103, 0.145}, {0.103, 0.145}, {0.00426, 0.00532}, {3.78e-05, 4.5e-05}},
+     {{0.17, 0.191}, {0.17, 0.191}, {0.0057, 0.00754}, {3.33e-05, 4.6e-05}},
+     0.255},
+    {"rot2",
+     {2.25, 2.25},
+     {{0.218, 0.302}, {0.218, 0.302}, {0.00425, 0.00552}, {4.28e-05, 4.59e-05}},
+     {{0.329, 0.35}, {0.329, 0.35}, {0.00557, 0.00728}, {3.58e-05, 4.36e-05}},
+     0.559},
+};
+
+void ExpectWithin(double error, Range measured) {
+  EXPECT_GE(error, 0.97 * measured.low);
+  EXPECT_LE(error, 1.03 * measured.high);
+}
 
 class CodecTest : public testing::TestWithParam<std::tuple<Quality, int>> {
  protected:
   CodecTest()
       : quality_(std::get<0>(GetParam())),
         d_(std::get<1>(GetParam())),
+        errors_(d_ < 64 ? quality_.narrow : quality_.wide),
         codec_(ParseCodec(quality_.name, d_)) {}
 
   AlignedBytes Encode(Part part, const std::vector<float>& block) const {
@@ -104,6 +181,7 @@ class CodecTest : public testing::TestWithParam<std::tuple<Quality, int>> {
 
   Quality quality_;
   int d_;
+  Errors errors_;
   std::shared_ptr<const Codec> codec_;
 };
 
@@ -111,8 +189,7 @@ TEST_P(CodecTest, RoundTripErrorIsInItsBounds) {
   for (const Part part : {Part::kKeys, Part::kValues}) {
     const std::vector<float> block = Normal(kPageTokens * d_, 1);
     const double error = RelativeError(Decode(part, Encode(part, block)), block);
-    EXPECT_GE(error, quality_.round_trip_low);
-    EXPECT_LE(error, quality_.round_trip_high);
+    ExpectWithin(error, part == Part::kKeys ? errors_.keys : errors_.values);
   }
 }
 
@@ -137,7 +214,7 @@ TEST_P(CodecTest, ScoreAgreesWithDecodedKeys) {
       expected.push_back(static_cast<float>(dot));
     }
   }
-  EXPECT_LE(RelativeError(Score(keys, queries), expected), quality_.score);
+  ExpectWithin(RelativeError(Score(keys, queries), expected), errors_.score);
 }
 
 TEST_P(CodecTest, MixAgreesWithDecodedValues) {
@@ -155,7 +232,7 @@ TEST_P(CodecTest, MixAgreesWithDecodedValues) {
       expected.push_back(static_cast<float>(sum));
     }
   }
-  EXPECT_LE(RelativeError(Mix(values, p, rescale, before), expected), quality_.mix);
+  ExpectWithin(RelativeError(Mix(values, p, rescale, before), expected), errors_.mix);
 }
 
 TEST_P(CodecTest, RowsDoNotDependOnOtherRows) {
@@ -195,7 +272,7 @@ TEST_P(CodecTest, ConstantBlocksSurvive) {
   for (const Part part : {Part::kKeys, Part::kValues}) {
     for (const float x : {1.0f, -3.5f, 1000.0f}) {
       const std::vector<float> block(kPageTokens * d_, x);
-      EXPECT_LE(RelativeError(Decode(part, Encode(part, block)), block), quality_.constant);
+      EXPECT_LE(RelativeError(Decode(part, Encode(part, block)), block), 1.03 * quality_.constant);
     }
   }
 }
@@ -231,9 +308,8 @@ TEST_P(CodecTest, BytesAreWhatTheTableSays) {
   for (const Part part : {Part::kKeys, Part::kValues}) {
     EXPECT_EQ(codec_->Bytes(part), codec_->Count(part).Total());
     if (d_ == 128) {
-      const bool own = part == Part::kValues && quality_.value_bits > 0.0;
       EXPECT_DOUBLE_EQ(8.0 * codec_->Bytes(part) / (kPageTokens * d_),
-                       own ? quality_.value_bits : quality_.bits);
+                       part == Part::kKeys ? quality_.bits.keys : quality_.bits.values);
     }
   }
   EXPECT_EQ(codec_->QueryBytes() % 64, 0u);

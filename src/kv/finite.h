@@ -10,6 +10,9 @@ namespace throng::kv {
 inline constexpr float kLargestElement = 65504.0f;
 inline constexpr float kLargestInF32 = 1e30f;
 
+// A scale, or the largest element of a row, below this counts as 0: what is divided by it could overflow.
+inline constexpr float kLeastScale = 1e-30f;
+
 inline float Finite(float x, float largest = kLargestElement) {
   return x == x ? std::min(std::max(x, -largest), largest) : 0.0f;
 }

@@ -1,4 +1,4 @@
-// A prepared query row of the codecs int8 and rot: in INT8, with its scale and its sum.
+// A prepared query row of the codecs with integer products: in INT8, with its scale and its sum.
 #pragma once
 
 #include <cstddef>
@@ -6,37 +6,45 @@
 #include <cstring>
 #include <numeric>
 
+#include "kv/codec.h"
+
 namespace throng::kv {
 
+// Whether the codes follow once more, in the form that a codec's products of 16 bits take them.
+enum class QueryForm { kCodes, kCodesAndPairs };
+
 struct IntegerQuery {
-  const uint8_t* pairs;  // 2 d bytes: the codes again, as the codec's products of 16 bits want them
-  const int8_t* codes;   // [d]
+  const int8_t* codes;  // [d]
   float scale;
-  int32_t sum;  // of the codes
+  int32_t sum;           // of the codes
+  const uint8_t* pairs;  // 2 d bytes, with kCodesAndPairs
 };
 
-inline size_t IntegerQueryBytes(int head_dim) {
-  return (3 * static_cast<size_t>(head_dim) + sizeof(float) + sizeof(int32_t) + 63) / 64 * 64;
+constexpr size_t IntegerQueryBytes(QueryForm form, int head_dim) {
+  const size_t d = static_cast<size_t>(head_dim);
+  return RoundUp64(d + sizeof(float) + sizeof(int32_t) + (form == QueryForm::kCodesAndPairs ? 2 * d : 0));
 }
 
-// prepared: [rows, IntegerQueryBytes(head_dim)].
-inline IntegerQuery ViewIntegerQuery(const void* prepared, int head_dim, int row) {
-  const uint8_t* p = static_cast<const uint8_t*>(prepared) + row * IntegerQueryBytes(head_dim);
-  IntegerQuery query{p, reinterpret_cast<const int8_t*>(p) + 2 * head_dim, 0.0f, 0};
-  std::memcpy(&query.scale, p + 3 * head_dim, sizeof(query.scale));
-  std::memcpy(&query.sum, p + 3 * head_dim + sizeof(query.scale), sizeof(query.sum));
+// prepared: [rows, IntegerQueryBytes(form, head_dim)].
+inline IntegerQuery ViewIntegerQuery(QueryForm form, const void* prepared, int head_dim, int row) {
+  const uint8_t* p = static_cast<const uint8_t*>(prepared) + row * IntegerQueryBytes(form, head_dim);
+  const uint8_t* scale = p + head_dim;
+  const uint8_t* sum = scale + sizeof(float);
+  IntegerQuery query{reinterpret_cast<const int8_t*>(p), 0.0f, 0, sum + sizeof(int32_t)};
+  std::memcpy(&query.scale, scale, sizeof(query.scale));
+  std::memcpy(&query.sum, sum, sizeof(query.sum));
   return query;
 }
 
-// pairs: 2 d bytes; codes: [d].
-inline void StoreIntegerQuery(const void* pairs, const int8_t* codes, float scale, int head_dim,
+// codes: [d]. pairs: 2 d bytes, or null for a row of kCodes.
+inline void StoreIntegerQuery(const int8_t* codes, float scale, const void* pairs, int head_dim,
                               void* prepared) {
   auto* p = static_cast<uint8_t*>(prepared);
   const int32_t sum = std::accumulate(codes, codes + head_dim, 0);
-  std::memcpy(p, pairs, 2 * head_dim);
-  std::memcpy(p + 2 * head_dim, codes, head_dim);
-  std::memcpy(p + 3 * head_dim, &scale, sizeof(scale));
-  std::memcpy(p + 3 * head_dim + sizeof(scale), &sum, sizeof(sum));
+  std::memcpy(p, codes, head_dim);
+  std::memcpy(p + head_dim, &scale, sizeof(scale));
+  std::memcpy(p + head_dim + sizeof(scale), &sum, sizeof(sum));
+  if (pairs != nullptr) std::memcpy(p + head_dim + sizeof(scale) + sizeof(sum), pairs, 2 * head_dim);
 }
 
 }  // namespace throng::kv

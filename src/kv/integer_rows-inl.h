@@ -1,4 +1,4 @@
-// What the codecs with integer products share: rows of queries as INT8, and sums of products of codes.
+// What the codecs with integer products share: weights of 15 bits, and sums of products of codes.
 #if defined(THRONG_KV_INTEGER_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_INTEGER_ROWS_INL_H_
 #undef THRONG_KV_INTEGER_ROWS_INL_H_
@@ -10,45 +10,13 @@
 
 #include "hwy/highway.h"
 #include "kv/codec.h"
+#include "kv/finite.h"
 #include "kv/vnni-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-HWY_INLINE int32_t FourBytes(const void* p) {
-  int32_t bits;
-  std::memcpy(&bits, p, sizeof(bits));
-  return bits;
-}
-
-// codes[i] = round(row[i] / scale), in [-127, 127]; returns the scale. NaN counts as 0, and values are
-// clamped to +-bound. head_dim: a multiple of 8.
-HWY_INLINE float QuantizeRow(const float* row, int head_dim, float bound, int8_t* codes) {
-  const hn::CappedTag<float, 8> df;
-  const hn::Rebind<int8_t, decltype(df)> db;
-  const size_t N = hn::Lanes(df);
-  const size_t d = static_cast<size_t>(head_dim);
-  const auto limit = hn::Set(df, bound);
-  const auto load = [&](size_t i) THRONG_ATTR {
-    const auto x = hn::LoadU(df, row + i);
-    return hn::Max(hn::Min(hn::IfThenElseZero(hn::Eq(x, x), x), limit), hn::Neg(limit));
-  };
-  auto largest = hn::Zero(df);
-  for (size_t i = 0; i < d; i += N) largest = hn::Max(largest, hn::Abs(load(i)));
-  const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
-  // Below this the quotient overflows; such rows count as 0.
-  if (!(top > 1e-30f)) {
-    std::memset(codes, 0, d);
-    return 0.0f;
-  }
-  const auto inverse = hn::Set(df, 127.0f / top);
-  for (size_t i = 0; i < d; i += N) {
-    hn::StoreU(hn::DemoteTo(db, hn::NearestInt(hn::Mul(load(i), inverse))), db, codes + i);
-  }
-  return top / 127.0f;
-}
 
 // sum + a pair of products of 16-bit weights and values, in each lane of 32 bits.
 template <class DI, class VW>
@@ -60,6 +28,45 @@ HWY_INLINE hn::Vec<DI> AddPairs(DI di, VW weights, VW values, hn::Vec<DI> sum) {
 #endif
   auto unused = hn::Zero(di);
   return hn::ReorderWidenMulAccumulate(di, weights, values, sum, unused);
+}
+
+// What a page's weights stand for: integers times `unit`.
+struct WeightUnit {
+  float unit;
+  int32_t sum;  // of the integers
+};
+
+// weights[t] = round(product / unit), 0..32767, unit = the largest product / 32767. product(df, t): the
+// products of probabilities and scales of the tokens from t on, not negative.
+template <class Product>
+HWY_INLINE WeightUnit QuantizeWeights(const Product& product, int16_t* weights) {
+  const hn::CappedTag<float, 16> df;
+  const hn::RebindToSigned<decltype(df)> di;
+  const hn::Rebind<int16_t, decltype(df)> dw;
+  constexpr size_t kN = hn::MaxLanes(df);
+  constexpr size_t kVecs = kPageTokens / kN;
+  hn::Vec<decltype(df)> products[kVecs];
+  auto largest = hn::Zero(df);
+  HWY_UNROLL(16)
+  for (size_t v = 0; v < kVecs; ++v) {
+    products[v] = product(df, v * kN);
+    largest = hn::Max(largest, products[v]);
+  }
+  const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
+  if (!(top > kLeastScale)) {
+    std::memset(weights, 0, kPageTokens * sizeof(int16_t));
+    return {0.0f, 0};
+  }
+  const auto inverse = hn::Set(df, 32767.0f / top);
+  const auto limit = hn::Set(di, 32767);
+  auto sum = hn::Zero(di);
+  HWY_UNROLL(16)
+  for (size_t v = 0; v < kVecs; ++v) {
+    const auto w = hn::Min(hn::NearestInt(hn::Mul(products[v], inverse)), limit);
+    sum = hn::Add(sum, w);
+    hn::StoreU(hn::DemoteTo(dw, w), dw, weights + v * kN);
+  }
+  return {top / 32767.0f, hn::GetLane(hn::SumOfLanes(di, sum))};
 }
 
 #if THRONG_VNNI

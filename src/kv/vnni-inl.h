@@ -1,6 +1,6 @@
 // Which integer instructions the target has that Highway does not wrap, and THRONG_BEFORE_NAMESPACE and
-// THRONG_ATTR (of lambdas), which are HWY_BEFORE_NAMESPACE and HWY_ATTR with them. To be included once per
-// target, before the kernels.
+// THRONG_ATTR (of lambdas), which are HWY_BEFORE_NAMESPACE and HWY_ATTR with them; THRONG_INLINE_ATTR is for
+// lambdas that must not become calls. To be included once per target, before the kernels.
 #if defined(THRONG_KV_VNNI_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_VNNI_INL_H_
 #undef THRONG_KV_VNNI_INL_H_
@@ -8,12 +8,15 @@
 #define THRONG_KV_VNNI_INL_H_
 #endif
 
+#include <cstring>
+
 #include "hwy/highway.h"
 
 #undef THRONG_VNNI
 #undef THRONG_AVX2
 #undef THRONG_BEFORE_NAMESPACE
 #undef THRONG_ATTR
+#undef THRONG_INLINE_ATTR
 
 // AVX-512 with VNNI and VBMI: sums of four products of unsigned and signed bytes. Highway's target leaves out
 // the flag of VNNI.
@@ -27,17 +30,26 @@
 #define THRONG_ATTR HWY_ATTR
 #endif
 
+#define THRONG_INLINE_ATTR THRONG_ATTR __attribute__((always_inline))
+
 #if HWY_TARGET == HWY_AVX2
 #define THRONG_AVX2 1
 #else
 #define THRONG_AVX2 0
 #endif
 
-#if THRONG_VNNI
-
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
+
+// Four bytes of weights, to be in every lane of 32 bits.
+HWY_INLINE int32_t FourBytes(const void* p) {
+  int32_t bits;
+  std::memcpy(&bits, p, sizeof(bits));
+  return bits;
+}
+
+#if THRONG_VNNI
 
 // sum + four products of unsigned and signed bytes, in each lane of 32 bits. V: __m512i or __m256i. Not the
 // intrinsic, for which GCC 12 copies every sum of a loop to another register and back.
@@ -54,10 +66,10 @@ HWY_INLINE V AddTwos(V sum, V a, V b) {
   return sum;
 }
 
+#endif  // THRONG_VNNI
+
 }  // namespace HWY_NAMESPACE
 }  // namespace throng::kv
 HWY_AFTER_NAMESPACE();
-
-#endif  // THRONG_VNNI
 
 #endif  // THRONG_KV_VNNI_INL_H_

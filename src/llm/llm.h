@@ -1,5 +1,5 @@
 // The seam between thinking and computing: a request goes in, its completion comes out. Simulations see this
-// header alone; behind it are the engine of this process, servers, recordings, models of servers, and fakes.
+// header alone; behind it are the engine of this process, servers, journals, models of servers, and fakes.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 namespace throng::llm {
 
 // Who asks: the identity of a call that no order of execution changes. `call` counts the calls of that agent
-// in that step, in program order. Sampling, journals and recordings are keyed by it.
+// in that step, in program order. Sampling and journals are keyed by it.
 struct CallKey {
   uint32_t agent = 0;
   int32_t step = 0;
@@ -38,6 +38,7 @@ struct Sampling {
 };
 
 struct Request {
+  uint64_t id = 0;  // the caller's choice; unlike those of its other requests in flight
   CallKey key;
   std::string function;  // what the call is for ("plan", "say"): statistics, replay and per-function models
   std::string system;    // optional system message
@@ -58,7 +59,7 @@ struct Request {
 enum class FinishReason { kStop, kLength, kCancelled, kError };
 
 struct Completion {
-  uint64_t id = 0;  // as Submit returned it
+  uint64_t id = 0;  // the request's
   CallKey key;
   FinishReason finish = FinishReason::kStop;
   std::string text;
@@ -68,6 +69,15 @@ struct Completion {
   std::optional<Error> error;  // kError: why; kCancelled: at most what attempts met
 };
 
+// What a request completes with that was cancelled before it had an answer.
+inline Completion Cancelled(uint64_t id, const CallKey& key) {
+  Completion completion;
+  completion.id = id;
+  completion.key = key;
+  completion.finish = FinishReason::kCancelled;
+  return completion;
+}
+
 struct Stats {  // sums since the start
   uint64_t calls = 0;
   uint64_t prompt_tokens = 0;
@@ -75,6 +85,13 @@ struct Stats {  // sums since the start
   uint64_t output_tokens = 0;
   uint64_t kv_bytes = 0;  // held now
   uint64_t kv_bytes_peak = 0;
+
+  void Count(const Completion& answer) {
+    ++calls;
+    prompt_tokens += static_cast<uint64_t>(answer.prompt_tokens);
+    cached_prompt_tokens += static_cast<uint64_t>(answer.cached_prompt_tokens);
+    output_tokens += static_cast<uint64_t>(answer.output_tokens);
+  }
 };
 
 // A backend. Calls come from one thread (the simulation's), except Cancel, which may come from any.
@@ -84,9 +101,9 @@ class Llm {
 
   virtual ~Llm() = default;
 
-  // Hands over a request and returns at once; the id is unique within this backend. Throws kInvalid if the
-  // request can never be served (longer than the context, a constraint that cannot be compiled).
-  virtual uint64_t Submit(Request request) = 0;
+  // Hands over a request and returns at once; Wait returns its completion, under the same id. Throws kInvalid
+  // if the request can never be served (longer than the context, a constraint that cannot be compiled).
+  virtual void Submit(Request request) = 0;
 
   // Blocks until at least one completion is there, or `seconds` (of Now()'s clock) have passed, or nothing is
   // in flight; appends all that are there. A backend in virtual time moves its clock forward to the next

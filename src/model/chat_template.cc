@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/trim.h"
 #include "model/gguf/gguf.h"
 
 namespace throng::model {
@@ -28,12 +29,8 @@ class Writer {
   std::vector<TextPart> parts_;
 };
 
-std::string_view Trimmed(std::string_view text) {
-  constexpr std::string_view kSpaces = " \t\n\v\f\r";
-  const size_t begin = text.find_first_not_of(kSpaces);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpaces) - begin + 1);
-}
+// As the templates' own language strips it.
+std::string_view Stripped(std::string_view text) { return Trimmed(text, " \t\n\v\f\r"); }
 
 using Messages = std::span<const ChatMessage>;
 
@@ -60,7 +57,7 @@ void WriteLlama3(Messages messages, bool generate, Writer& out) {
     out.Frame("<|start_header_id|>");
     out.Said(message.role);
     out.Frame("<|end_header_id|>\n\n");
-    out.Said(Trimmed(message.content));
+    out.Said(Stripped(message.content));
     out.Frame("<|eot_id|>");
   }
   if (generate) out.Frame("<|start_header_id|>assistant<|end_header_id|>\n\n");
@@ -106,7 +103,7 @@ void WriteGemma(Messages messages, bool generate, Writer& out) {
   for (const Turn& turn : Turns(messages)) {
     out.Frame(turn.is_assistant ? "<start_of_turn>model\n" : "<start_of_turn>user\n");
     if (!turn.system.empty()) out.Said(turn.system + "\n\n");
-    out.Said(Trimmed(turn.content));
+    out.Said(Stripped(turn.content));
     out.Frame("<end_of_turn>\n");
   }
   if (generate) out.Frame("<start_of_turn>model\n");
@@ -118,7 +115,7 @@ void WriteLlama2(Messages messages, const std::string& bos, const std::string& e
   for (const Turn& turn : Turns(messages)) {
     if (turn.is_assistant) {
       out.Frame(" ");
-      out.Said(Trimmed(turn.content));
+      out.Said(Stripped(turn.content));
       out.Frame(" " + eos);
       continue;
     }
@@ -130,7 +127,7 @@ void WriteLlama2(Messages messages, const std::string& bos, const std::string& e
       out.Said(turn.system);
       out.Frame("\n<</SYS>>\n\n");
     }
-    out.Said(Trimmed(turn.content));
+    out.Said(Stripped(turn.content));
     out.Frame(" [/INST]");
   }
 }
@@ -139,7 +136,7 @@ void WriteMistral(Messages messages, std::string_view instruction_end, const std
   for (const Turn& turn : Turns(messages)) {
     if (turn.is_assistant) {
       out.Frame(" ");
-      out.Said(Trimmed(turn.content));
+      out.Said(Stripped(turn.content));
       out.Frame(eos);
       continue;
     }
@@ -166,7 +163,7 @@ const char* ChatFamilyName(ChatFamily family) { return kFamilyNames[static_cast<
 
 ChatFamily ChatTemplate::Recognise(std::string_view source) {
   const auto has = [&](std::string_view text) { return source.find(text) != std::string_view::npos; };
-  if (Trimmed(source).empty()) return ChatFamily::kPlain;
+  if (Stripped(source).empty()) return ChatFamily::kPlain;
   if (has("<|im_start|>") && !has("<|im_sep|>")) return ChatFamily::kChatMl;
   if (has("<|start_header_id|>") && has("<|end_header_id|>")) return ChatFamily::kLlama3;
   if (has("<start_of_turn>")) return ChatFamily::kGemma;

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 #include "model/config.h"
 #include "model/gguf/gguf.h"
@@ -256,7 +257,7 @@ class Pass {
       job.out_stride = query_dim_;
       job.scale = config_.attention_scale;
       job.window = config_.IsWindowed(layer) ? config_.window : 0;
-      job.softmax = item.softmax;
+      job.softmax = item.cache->Pool().Softmax();
       jobs.push_back(job);
     });
     if (pool_ && !jobs.empty()) {

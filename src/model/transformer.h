@@ -6,7 +6,6 @@
 #include <span>
 #include <string>
 
-#include "attention/sas.h"
 #include "base/digest.h"
 
 namespace throng {
@@ -27,8 +26,6 @@ struct BatchItem {
   std::span<const int32_t> tokens;  // at least one
   kv::SequenceCache* cache;         // grows by tokens.size(); the caller has reserved room
   int num_logits;                   // logits are wanted for the last num_logits tokens (0: none)
-  // The same for all tokens of a cache: keys and values of all layers but the first follow from it.
-  attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact;
 };
 
 class Transformer {
@@ -38,8 +35,8 @@ class Transformer {
   virtual Digest WeightsDigest() const = 0;
 
   // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row is a function of the
-  // tokens of its sequence, the model, codec and softmax alone: not of the other items, of the chunking or of
-  // the number of threads. Not thread-safe: one forward pass at a time.
+  // tokens of its sequence, the model, and its cache's codecs and softmax alone: not of the other items, of
+  // the chunking or of the number of threads. Not thread-safe: one forward pass at a time.
   virtual void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) = 0;
 };
 

@@ -13,73 +13,16 @@
 #include "base/thread_pool.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/gguf/gguf.h"
-#include "model/gguf/gguf_writer.h"
-#include "model/matmul/test_matrices.h"
+#include "model/testing/tiny_model.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace throng::model {
 namespace {
 
-// A random model of two layers; every tensor may be left out or reshaped, for tests of refusals.
-struct TinyModel {
-  std::string architecture = "llama";
-  TensorType type = TensorType::kQ8_0;
-  int dim = 64, heads = 4, kv_heads = 2, head_dim = 16, ffn = 96, vocab = 50;
-  std::string without = "";
-  std::string reshaped = "";
-
-  std::vector<uint8_t> Bytes() const {
-    GgufWriter writer;
-    writer.Add("general.architecture", architecture);
-    const auto add = [&](const char* key, int value) {
-      writer.Add(architecture + "." + key, static_cast<uint32_t>(value));
-    };
-    add("context_length", 512);
-    add("embedding_length", dim);
-    add("block_count", 2);
-    add("feed_forward_length", ffn);
-    add("attention.head_count", heads);
-    add("attention.head_count_kv", kv_heads);
-    add("attention.key_length", head_dim);
-    add("attention.value_length", head_dim);
-    writer.Add(architecture + ".attention.layer_norm_rms_epsilon", 1e-5f);
-    AddTensor(writer, "token_embd.weight", type, dim, vocab);
-    AddTensor(writer, "output_norm.weight", TensorType::kF32, dim, 1);
-    for (int i = 0; i < 2; ++i) {
-      const std::string prefix = "blk." + std::to_string(i) + ".";
-      AddTensor(writer, prefix + "attn_norm.weight", TensorType::kF32, dim, 1);
-      AddTensor(writer, prefix + "attn_q.weight", type, dim, heads * head_dim);
-      AddTensor(writer, prefix + "attn_k.weight", type, dim, kv_heads * head_dim);
-      AddTensor(writer, prefix + "attn_v.weight", type, dim, kv_heads * head_dim);
-      if (architecture == "qwen2") {
-        AddTensor(writer, prefix + "attn_q.bias", TensorType::kF32, heads * head_dim, 1);
-        AddTensor(writer, prefix + "attn_k.bias", TensorType::kF32, kv_heads * head_dim, 1);
-        AddTensor(writer, prefix + "attn_v.bias", TensorType::kF32, kv_heads * head_dim, 1);
-      }
-      AddTensor(writer, prefix + "attn_output.weight", type, heads * head_dim, dim);
-      AddTensor(writer, prefix + "ffn_norm.weight", TensorType::kF32, dim, 1);
-      AddTensor(writer, prefix + "ffn_gate.weight", type, dim, ffn);
-      AddTensor(writer, prefix + "ffn_up.weight", type, dim, ffn);
-      AddTensor(writer, prefix + "ffn_down.weight", type, ffn, dim);
-    }
-    return writer.Finish();
-  }
-
- private:
-  void AddTensor(GgufWriter& writer, const std::string& name, TensorType tensor_type, int cols,
-                 int rows) const {
-    if (name == without) return;
-    if (name == reshaped) cols += 32;
-    std::vector<uint64_t> dims = {static_cast<uint64_t>(cols)};
-    if (rows > 1) dims.push_back(static_cast<uint64_t>(rows));
-    const uint64_t seed = std::hash<std::string>()(name);
-    writer.AddTensor(name, tensor_type, dims,
-                     RandomBlocks(tensor_type, dims[0] * rows, rows > 1 ? 0.2f : 1.5f, seed));
-  }
-};
+const int kVocab = TinyModel().vocab;
 
 std::vector<int32_t> RandomTokens(size_t count, int vocab, uint64_t seed) {
   CounterRng rng(seed);
@@ -89,8 +32,10 @@ std::vector<int32_t> RandomTokens(size_t count, int vocab, uint64_t seed) {
 }
 
 struct Fixture {
-  Fixture(const GgufFile& file, const std::string& codec, bool exact_activations = false)
-      : transformer(LoadTransformer(file, {exact_activations})), pool(MakeLayout(codec), size_t{1} << 28) {}
+  Fixture(const GgufFile& file, const std::string& codec, bool exact_activations = false,
+          kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact)
+      : transformer(LoadTransformer(file, {exact_activations})),
+        pool(MakeLayout(codec), size_t{1} << 28, softmax) {}
 
   kv::BlockLayout MakeLayout(const std::string& codec) const {
     const ModelConfig& config = transformer->Config();
@@ -100,8 +45,7 @@ struct Fixture {
   }
 
   // Logits of all tokens, fed in chunks of so many.
-  std::vector<float> Run(std::span<const int32_t> tokens, size_t chunk, int threads = 1,
-                         attention::SoftmaxKind softmax = attention::SoftmaxKind::kExact) {
+  std::vector<float> Run(std::span<const int32_t> tokens, size_t chunk, int threads = 1) {
     ThreadPool thread_pool(threads);
     kv::SequenceCache cache(pool);
     const auto vocab = static_cast<size_t>(transformer->Config().vocab_size);
@@ -109,7 +53,7 @@ struct Fixture {
     for (size_t first = 0; first < tokens.size(); first += chunk) {
       const size_t count = std::min(chunk, tokens.size() - first);
       EXPECT_TRUE(cache.Reserve(static_cast<int>(count)));
-      const BatchItem item{tokens.subspan(first, count), &cache, static_cast<int>(count), softmax};
+      const BatchItem item{tokens.subspan(first, count), &cache, static_cast<int>(count)};
       transformer->Forward({&item, 1}, thread_pool, logits.data() + first * vocab);
     }
     return logits;
@@ -138,7 +82,7 @@ class PurityTest : public testing::TestWithParam<std::tuple<std::string, TensorT
 
 TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBits) {
   Fixture fixture(*file_, codec_);
-  const auto tokens = RandomTokens(200, 50, 1);
+  const auto tokens = RandomTokens(200, kVocab, 1);
   const auto expected = fixture.Run(tokens, 200);
   for (const float value : expected) ASSERT_TRUE(std::isfinite(value));
   for (const size_t chunk : {1, 17, 64, 128})
@@ -148,23 +92,22 @@ TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBits) {
 }
 
 TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBitsOfSas) {
-  Fixture fixture(*file_, codec_);
-  const auto tokens = RandomTokens(150, 50, 2);
-  const auto sas = attention::SoftmaxKind::kSas;
-  const auto expected = fixture.Run(tokens, 150, 1, sas);
-  EXPECT_FALSE(SameBits(fixture.Run(tokens, 150), expected));
-  EXPECT_TRUE(SameBits(fixture.Run(tokens, 17, 1, sas), expected));
-  EXPECT_TRUE(SameBits(fixture.Run(tokens, 64, 3, sas), expected));
+  Fixture fixture(*file_, codec_, /*exact_activations=*/false, kv::SoftmaxKind::kSas);
+  const auto tokens = RandomTokens(150, kVocab, 2);
+  const auto expected = fixture.Run(tokens, 150);
+  EXPECT_FALSE(SameBits(Fixture(*file_, codec_).Run(tokens, 150), expected));
+  EXPECT_TRUE(SameBits(fixture.Run(tokens, 17), expected));
+  EXPECT_TRUE(SameBits(fixture.Run(tokens, 64, 3), expected));
 }
 
 TEST_P(PurityTest, BatchesDoNotChangeBits) {
   Fixture fixture(*file_, codec_);
   constexpr size_t kSequences = 5;
-  const size_t vocab = 50;
+  const auto vocab = static_cast<size_t>(kVocab);
   std::vector<std::vector<int32_t>> tokens;
   std::vector<std::vector<float>> expected;
   for (size_t i = 0; i < kSequences; ++i) {
-    tokens.push_back(RandomTokens(60 + 13 * i, 50, i));
+    tokens.push_back(RandomTokens(60 + 13 * i, kVocab, i));
     expected.push_back(fixture.Run(tokens[i], 1000));
   }
   for (const int threads : {1, 2}) {
@@ -233,7 +176,7 @@ TEST(Transformer, TokensOutsideTheVocabularyAreRefused) {
   const auto bytes = TinyModel().Bytes();
   const GgufFile file(bytes, "tiny");
   Fixture fixture(file, "f32");
-  for (const int32_t token : {-1, 50}) {
+  for (const int32_t token : {-1, kVocab}) {
     const std::vector<int32_t> tokens = {1, token};
     EXPECT_THROW(fixture.Run(tokens, 2), Error);
   }

@@ -173,13 +173,15 @@ CompletionRequest ParseCommon(const Fields& fields) {
   fields.Integer("n", 1, 1, 1);
   fields.Integer("best_of", 1, 1, 1);
   const char* limit = fields.Find("max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
-  request.max_tokens = fields.Integer(limit, 0, 1, std::numeric_limits<int>::max());
-  ParseSampling(fields, request.sampling);
-  ParseConstraint(fields, request.constraint);
+  if (fields.Find(limit) != nullptr) {
+    request.text.max_tokens = fields.Integer(limit, 1, 1, std::numeric_limits<int>::max());
+  }
+  ParseSampling(fields, request.text.sampling);
+  ParseConstraint(fields, request.text.constraint);
   if (const Json* stop = fields.Find("stop"); stop != nullptr && stop->is_string()) {
-    if (!stop->get_ref<const std::string&>().empty()) request.stop = {stop->get<std::string>()};
+    if (!stop->get_ref<const std::string&>().empty()) request.text.stop = {stop->get<std::string>()};
   } else if (stop != nullptr && !(stop->is_array() && stop->empty())) {
-    request.stop = fields.Texts("stop", kMaxStops);
+    request.text.stop = fields.Texts("stop", kMaxStops);
   }
   request.stream = fields.Bool("stream");
   if (const Json* options = fields.Find("stream_options")) {
@@ -216,13 +218,15 @@ CompletionRequest ParseChatRequest(std::string_view body) {
   if (!messages->is_array() || messages->empty() || messages->size() > kMaxMessages) {
     Fields::Fail("messages", *messages, fmt::format("a list of 1 to {} messages", kMaxMessages));
   }
+  std::vector<model::ChatMessage> chat;
   for (size_t i = 0; i < messages->size(); ++i) {
     const Json& message = (*messages)[i];
     const Json role = message.is_object() ? message.value("role", Json()) : Json();
     if (!role.is_string()) Fields::Fail(fmt::format("messages[{}].role", i), role, "system, user, assistant");
     const std::string name = role == "developer" ? "system" : role.get<std::string>();
-    request.messages.push_back({name, Content(message, fmt::format("messages[{}].content", i))});
+    chat.push_back({name, Content(message, fmt::format("messages[{}].content", i))});
   }
+  request.text.prompt = std::move(chat);
   return request;
 }
 
@@ -234,18 +238,20 @@ CompletionRequest ParseTextRequest(std::string_view body) {
   if (prompt->is_array() && prompt->size() == 1 && !(*prompt)[0].is_number()) prompt = &(*prompt)[0];
   const char* const allowed = "a text, or a list of token ids; one prompt at a time";
   if (prompt->is_string()) {
-    request.prompt = *prompt;
+    request.text.prompt = prompt->get<std::string>();
   } else if (prompt->is_array() && !prompt->empty()) {
+    std::vector<int32_t> tokens;
     for (const Json& token : *prompt) {
       if (!token.is_number_integer() || token.get<double>() < 0 || token.get<double>() > 2147483647.0) {
         Fields::Fail("prompt", token, allowed);
       }
-      request.prompt_tokens.push_back(token);
+      tokens.push_back(token);
     }
+    request.text.prompt = std::move(tokens);
   } else {
     Fields::Fail("prompt", *prompt, allowed);
   }
-  if (request.max_tokens == 0) request.max_tokens = 16;  // as OpenAI's API says
+  if (!request.text.max_tokens) request.text.max_tokens = 16;  // as OpenAI's API says
   return request;
 }
 

@@ -1,24 +1,14 @@
 // The bodies of completion requests, checked and in our own terms.
 #pragma once
 
-#include <cstdint>
-#include <string>
 #include <string_view>
-#include <vector>
 
-#include "llm/llm.h"
-#include "model/chat_template.h"
+#include "engine/local_model.h"
 
 namespace throng::serve {
 
 struct CompletionRequest {
-  std::vector<model::ChatMessage> messages;  // of a chat
-  std::string prompt;                        // of a text completion: this, or these tokens
-  std::vector<int32_t> prompt_tokens;
-  int max_tokens = 0;  // 0: not said
-  llm::Sampling sampling;
-  std::vector<std::string> stop;
-  llm::Constraint constraint;
+  engine::TextRequest text;
   bool stream = false;
   bool stream_usage = false;  // a last chunk with the token counts
 };

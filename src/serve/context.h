@@ -5,7 +5,8 @@
 #include <chrono>
 #include <cstdint>
 
-#include "engine/local_llm.h"
+#include "base/error.h"
+#include "engine/local_model.h"
 #include "engine/metrics.h"
 #include "serve/server.h"
 
@@ -16,7 +17,7 @@ struct Context {
   static constexpr Clock::rep kNever = Clock::time_point::max().time_since_epoch().count();
 
   const ServerOptions options;
-  engine::LocalLlm* const llm;  // null: there is only a run to look at
+  engine::LocalModel* const model;  // null: there is only a run to look at
   engine::MetricsRegistry* const metrics;
 
   std::atomic<int> in_flight{0};  // requests that the engine has
@@ -24,6 +25,11 @@ struct Context {
   std::atomic<Clock::rep> cancel_at{kNever};
   std::atomic<uint64_t> last_id{0};
 
+  // Throws kUnavailable if there is none.
+  engine::LocalModel& Model() const {
+    if (model != nullptr) return *model;
+    throw MakeError(ErrorCode::kUnavailable, "server: it was started to show a run, without a model");
+  }
   bool IsStopping() const { return cancel_at != kNever; }
   bool MustCancel() const { return Clock::now().time_since_epoch().count() >= cancel_at; }
 };

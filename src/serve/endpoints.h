@@ -1,5 +1,5 @@
-// One function per endpoint, each in the file of its name. All may be called by many threads at once; what
-// they throw becomes an error body.
+// One function per endpoint. All may be called by many threads at once; what they throw becomes an error
+// body.
 #pragma once
 
 #include "serve/context.h"

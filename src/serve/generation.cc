@@ -28,8 +28,9 @@ Generation::Slot::Slot(Context& context) : context_(context) {
                   context_.options.max_requests);
 }
 
-Generation::Generation(Context& context, engine::EngineRequest request)
-    : context_(context), slot_(context), state_(std::make_shared<State>()) {
+Generation::Generation(Context& context, engine::TextRequest text)
+    : context_(context), model_(context.Model()), slot_(context), state_(std::make_shared<State>()) {
+  engine::EngineRequest request = model_.MakeRequest(std::move(text));
   request.on_text = [state = state_](uint64_t, std::string_view text) {
     {
       const std::lock_guard lock(state->mutex);
@@ -44,15 +45,15 @@ Generation::Generation(Context& context, engine::EngineRequest request)
     }
     state->changed.notify_one();
   };
-  id_ = context_.llm->GetEngine().Submit(std::move(request));
+  id_ = model_.Submit(std::move(request));
 }
 
 Generation::~Generation() {
-  context_.llm->GetEngine().Cancel(id_);  // ignored if it has ended
+  model_.Cancel(id_);  // ignored if it has ended
 }
 
 bool Generation::Wait(std::string& text, double seconds) {
-  if (context_.MustCancel()) context_.llm->GetEngine().Cancel(id_);
+  if (context_.MustCancel()) model_.Cancel(id_);
   std::unique_lock lock(state_->mutex);
   state_->changed.wait_for(lock, std::chrono::duration<double>(seconds),
                            [&] { return state_->result || !state_->text.empty(); });

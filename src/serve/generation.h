@@ -4,15 +4,16 @@
 #include <memory>
 #include <string>
 
-#include "engine/request.h"
+#include "engine/local_model.h"
 #include "serve/context.h"
 
 namespace throng::serve {
 
 class Generation {
  public:
-  // Throws kExhausted if the server has all the requests that it may have, and what Engine::Submit throws.
-  Generation(Context& context, engine::EngineRequest request);
+  // Throws kUnavailable if the server has no model, kExhausted if it has all the requests that it may have,
+  // and what LocalModel::MakeRequest and Engine::Submit throw.
+  Generation(Context& context, engine::TextRequest text);
   ~Generation();  // cancels what has not ended
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -39,6 +40,7 @@ class Generation {
   };
 
   Context& context_;
+  engine::LocalModel& model_;
   Slot slot_;
   std::shared_ptr<State> state_;  // the engine's callbacks may outlive this object
   uint64_t id_ = 0;

@@ -111,8 +111,8 @@ HttpReply Call(Endpoint endpoint, Context& context, const HttpRequest& request) 
 
 class Server::Impl {
  public:
-  Impl(const ServerOptions& options, engine::LocalLlm* llm)
-      : context_{options, llm, llm != nullptr ? &llm->GetEngine().Metrics() : &own_metrics_},
+  Impl(const ServerOptions& options, engine::LocalModel* model)
+      : context_{options, model, model != nullptr ? &model->Metrics() : &own_metrics_},
         requests_(context_.metrics->Counter("throng_http_requests_total", "Requests to the server")),
         refused_(context_.metrics->Counter("throng_http_errors_total", "Requests answered by an error")) {
     if (options.max_requests < 1 || options.max_requests > 4096) {
@@ -229,8 +229,8 @@ class Server::Impl {
   httplib::Server http_;
 };
 
-Server::Server(const ServerOptions& options, engine::LocalLlm* llm)
-    : impl_(std::make_unique<Impl>(options, llm)) {}
+Server::Server(const ServerOptions& options, engine::LocalModel* model)
+    : impl_(std::make_unique<Impl>(options, model)) {}
 Server::~Server() = default;
 int Server::Port() const { return impl_->Port(); }
 void Server::Run() { impl_->Run(); }

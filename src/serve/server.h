@@ -6,7 +6,7 @@
 #include <string>
 
 namespace throng::engine {
-class LocalLlm;
+class LocalModel;
 }
 
 namespace throng::serve {
@@ -19,14 +19,14 @@ struct ServerOptions {
   int max_requests = 128;           // that the engine has at once; more are told to come later (503)
   double stop_seconds = 10;         // that requests in flight have to finish once the server is stopped
   std::string journal{};            // of the run to show
-  std::string map_json{};           // of its world (cli/scenario.h)
+  std::string map_json{};           // of its world (app/scenario.h)
 };
 
 class Server {
  public:
   // Listens from here on. The model, which may be null, outlives the server. Throws kInvalid for options that
   // cannot work, kIo if the port cannot be had.
-  Server(const ServerOptions& options, engine::LocalLlm* llm);
+  Server(const ServerOptions& options, engine::LocalModel* model);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "base/error.h"
-#include "engine/local_llm.h"
-#include "engine/testing/fake_transformer.h"
+#include "engine/local_model.h"
+#include "engine/testing/fake_model.h"
 #include "journal/journaled_llm.h"
 #include "llm/backends/http.h"
 #include "sim/testing/test_worlds.h"
@@ -26,45 +26,23 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kChat = "/v1/chat/completions";
 constexpr const char* kText = "/v1/completions";
 
-// A vocabulary of single bytes, and an end.
-std::unique_ptr<model::Tokenizer> ByteTokenizer() {
-  model::TokenizerData data;
-  data.model = "llama";
-  data.tokens = {"<unk>", "<s>", "</s>"};
-  data.types = {model::TokenType::kUnknown, model::TokenType::kControl, model::TokenType::kControl};
-  for (int byte = 0; byte < 256; ++byte) {
-    data.tokens.push_back(fmt::format("<0x{:02X}>", byte));
-    data.types.push_back(model::TokenType::kByte);
-  }
-  data.scores.resize(data.tokens.size());
-  data.unknown = 0;
-  data.bos = 1;
-  data.eos = 2;
-  data.add_bos = 1;
-  data.add_space_prefix = false;
-  return std::make_unique<model::Tokenizer>(std::move(data));
-}
-
 // A server on a free port, over a model that answers anything at all.
 class ServerTest : public ::testing::Test {
  protected:
   void Start(ServerOptions options = {}) {
-    engine::LoadedModel model;
-    model.tokenizer = ByteTokenizer();
-    model.chat = model::ChatTemplate(model::ChatFamily::kChatMl);
-    auto transformer = std::make_unique<engine::FakeTransformer>(model.tokenizer->VocabSize());
-    transformer->before_forward = [this](auto) {
+    engine::LoadedModel fake = engine::FakeModel(model::ChatFamily::kChatMl);
+    static_cast<engine::FakeTransformer&>(*fake.transformer).before_forward = [this](auto) {
       if (slow_) std::this_thread::sleep_for(std::chrono::milliseconds(3));
     };
-    model.transformer = std::move(transformer);
-    llm_ = engine::MakeLocalLlm(
-        {.model = "tiny.gguf", .kv = "f32", .kv_budget_bytes = 16 << 20, .threads = 2}, std::move(model));
-    StartServer(std::move(options), llm_.get());
+    model_ = std::make_unique<engine::LocalModel>(
+        engine::LocalOptions{.model = "tiny.gguf", .kv = "f32", .kv_budget_bytes = 16 << 20, .threads = 2},
+        std::move(fake));
+    StartServer(std::move(options), model_.get());
   }
 
-  void StartServer(ServerOptions options, engine::LocalLlm* llm) {
+  void StartServer(ServerOptions options, engine::LocalModel* model) {
     options.port = 0;
-    server_ = std::make_unique<Server>(options, llm);
+    server_ = std::make_unique<Server>(options, model);
     thread_ = std::thread([this] { server_->Run(); });
   }
 
@@ -127,7 +105,7 @@ class ServerTest : public ::testing::Test {
   }
 
   std::atomic<bool> slow_ = false;  // 3 ms per token
-  std::unique_ptr<engine::LocalLlm> llm_;
+  std::unique_ptr<engine::LocalModel> model_;
   std::unique_ptr<Server> server_;
   std::thread thread_;
 };
@@ -399,14 +377,15 @@ TEST_F(ServerTest, AnswersTheHttpBackend) {
   request.sampling.temperature = 1;
   request.constraint.choices = {"yes", "no", "perhaps"};
   for (uint32_t agent = 0; agent < 20; ++agent) {
-    request.key.agent = agent;
+    request.id = request.key.agent = agent;
     http.Submit(request);
   }
   request.constraint = {};
   request.constraint.json_schema =
       R"({"type":"object","properties":{"b":{"type":"integer","minimum":1,"maximum":9},"a":{"type":"boolean"}},)"
       R"("required":["b","a"],"additionalProperties":false})";
-  const uint64_t with_schema = http.Submit(request);
+  const uint64_t with_schema = request.id = 20;
+  http.Submit(request);
   std::vector<llm::Completion> done;
   while (done.size() < 21) http.Wait(done);
   for (const llm::Completion& completion : done) {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "llm/request_digest.h"
 
 namespace throng::sim {
 
@@ -31,21 +32,6 @@ void RethrowFrom(const std::string& where) {
 
 std::string DescribeAgent(const World& world, AgentId agent) {
   return fmt::format("agent {} ({})", agent, world.AgentName(agent));
-}
-
-Digest DigestOfRequest(const llm::Request& request) {
-  Hasher hasher;
-  hasher.Add(request.function).Add(request.system).Add(request.prompt);
-  hasher.Add(uint64_t{request.constraint.choices.size()});
-  for (const std::string& choice : request.constraint.choices) hasher.Add(choice);
-  hasher.Add(request.constraint.json_schema);
-  const llm::Sampling& sampling = request.sampling;
-  hasher.Add(sampling.temperature).Add(sampling.top_k).Add(sampling.top_p).Add(sampling.min_p);
-  hasher.Add(sampling.repetition_penalty).Add(sampling.seed);
-  hasher.Add(uint64_t{request.stop.size()});
-  for (const std::string& stop : request.stop) hasher.Add(stop);
-  hasher.Add(request.max_tokens).Add(request.known_prompt_tokens).Add(request.known_output_tokens);
-  return hasher.Finish();
 }
 
 // ConfirmedReader
@@ -109,7 +95,7 @@ void MemberRun::Issue(std::unique_ptr<llm::Request> request, PendingCall& call) 
   request->priority = Now();
   call.number = request->key.call;
   call.function = request->function;
-  call.request_digest = DigestOfRequest(*request);
+  call.request_digest = llm::DigestOfRequest(*request);
   context.sink.Submit(std::move(*request), call);
 }
 

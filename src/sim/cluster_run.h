@@ -37,7 +37,7 @@ struct PendingCall {
   // waits.
   llm::Completion* answer = nullptr;
   std::coroutine_handle<> waiter;
-  uint64_t id = 0;              // the backend's, and
+  uint64_t id = 0;              // the request's, and
   PendingCall* next = nullptr;  // another call of this agent: the scheduler's
   uint32_t number = 0;          // of the member's calls in this step
   std::string function;
@@ -240,8 +240,5 @@ void SortCells(std::vector<CellWrite>& cells);
 [[noreturn]] void RethrowFrom(const std::string& where);
 
 std::string DescribeAgent(const World& world, AgentId agent);  // "agent 3 (Ann)"
-
-// Of everything that the answer to a request depends on; not of its key's order or priority.
-Digest DigestOfRequest(const llm::Request& request);
 
 }  // namespace throng::sim

@@ -35,9 +35,9 @@ struct RunStats : GuessStats {
   double wall_s = 0;
 };
 
-// Calls visit(name, value) for each figure; the names are those of the members.
+// Calls visit(name, value) for each figure of guesses; the names are those of the members.
 template <typename Visit>
-void ForEachField(const GuessStats& stats, Visit&& visit) {
+void ForEachGuessField(const GuessStats& stats, Visit&& visit) {
   visit("speculated_steps", stats.speculated_steps);
   visit("confirmed_steps", stats.confirmed_steps);
   visit("squashed_steps", stats.squashed_steps);
@@ -46,7 +46,7 @@ void ForEachField(const GuessStats& stats, Visit&& visit) {
   visit("wasted_tokens", stats.wasted_tokens);
 }
 
-// The same, without those of GuessStats.
+// Likewise for all but the figures of guesses.
 template <typename Visit>
 void ForEachField(const RunStats& stats, Visit&& visit) {
   visit("agent_steps", stats.agent_steps);

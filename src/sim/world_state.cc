@@ -167,12 +167,4 @@ size_t WorldState::BookkeepingBytes() const {
   return bytes;
 }
 
-size_t WorldState::NumVersions() const {
-  size_t count = 0;
-  count += agents_.size();
-  for (const std::vector<Version>& older : older_) count += older.size();
-  for (const auto& [key, versions] : cells_) count += versions.size();
-  return count;
-}
-
 }  // namespace throng::sim

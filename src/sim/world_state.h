@@ -55,8 +55,6 @@ class WorldState {
   size_t WorldBytes() const;
   size_t BookkeepingBytes() const;
 
-  size_t NumVersions() const;  // of agents and cells together: for tests
-
  private:
   struct Version {
     Step step;

@@ -71,10 +71,10 @@ Decoding DecodingAt(llm::Llm& llm, int words, double prompt_ms) {
 std::string MeasureThisMachine() {
   engine::LocalOptions options;
   options.prefix_cache = false;
-  const std::unique_ptr<engine::LocalLlm> llm = engine::MakeLocalLlm(options);
-  const double token_ms = PromptMs(*llm, 200);
-  const Decoding near = DecodingAt(*llm, 10, token_ms);
-  const Decoding far = DecodingAt(*llm, 300, token_ms);
+  engine::LocalLlm llm(std::make_shared<engine::LocalModel>(options));
+  const double token_ms = PromptMs(llm, 200);
+  const Decoding near = DecodingAt(llm, 10, token_ms);
+  const Decoding far = DecodingAt(llm, 300, token_ms);
   const double kv_us = std::max(0.0, (far.ms - near.ms) * 1e3 / (far.context - near.context));
   const double weights_ms = std::max(0.0, near.ms - near.context * kv_us * 1e-3);
   const std::string server = fmt::format(

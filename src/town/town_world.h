@@ -137,7 +137,6 @@ class TownWorld final : public Town {
 
   std::vector<sim::Neighbour> InSight(const sim::View& view) const;
   bool MayConsider(const TownMind& mind, sim::AgentId other, sim::Step step) const;
-  Meeting MeetingWith(const TownMind& mind, sim::AgentId other, const sim::Body& body, sim::Step step) const;
   sim::Task<bool> AskWhetherToTalk(sim::AgentId agent, sim::AgentId other, const sim::Body& other_body,
                                    sim::Step step, sim::Caller& caller, Draft& draft) const;
 

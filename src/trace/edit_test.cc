@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "trace/import.h"
 #include "trace/stats.h"
-#include "trace/synth.h"
+#include "trace/synth/synth.h"
 #include "trace/write.h"
 
 namespace throng::trace {

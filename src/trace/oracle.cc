@@ -27,11 +27,12 @@ class Calls {
   // `owner` comes back from Wait when the call is answered.
   void Submit(const TraceCall& call, const llm::CallKey& key, size_t owner) {
     llm::Request request = RequestOf(call);
+    request.id = ++last_id_;
     request.key = key;
     request.priority = key.step;
-    const uint64_t id = llm_.Submit(std::move(request));
+    llm_.Submit(std::move(request));
     Meter();
-    in_flight_.emplace(id, owner);
+    in_flight_.emplace(last_id_, owner);
   }
 
   bool Idle() const { return in_flight_.empty(); }
@@ -76,7 +77,8 @@ class Calls {
   double metered_until_;
   double in_flight_seconds_ = 0;
   double wall_start_ = WallSeconds();
-  std::unordered_map<uint64_t, size_t> in_flight_;  // by the backend's id
+  uint64_t last_id_ = 0;
+  std::unordered_map<uint64_t, size_t> in_flight_;  // owners by id
   std::vector<llm::Completion> done_;
   sim::RunStats stats_;
 };

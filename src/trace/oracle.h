@@ -1,6 +1,6 @@
 // Schedules that only the complete trace allows, to compare the others with (AI Metropolis, section 4): the
 // oracle, and no dependencies at all. The critical path is the oracle on a server that serves every call at
-// once (llm/unloaded.h).
+// once.
 #pragma once
 
 #include "llm/llm.h"

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "llm/backends/backend_spec.h"
 #include "llm/backends/fake.h"
-#include "llm/backends/latency.h"
 #include "trace/oracle.h"
 #include "trace/trace_world.h"
 
@@ -28,15 +28,10 @@ const std::vector<std::string>& ReplayModes() {
 }
 
 std::unique_ptr<llm::Llm> MakeVirtualBackend(const std::string& spec) {
-  const size_t colon = spec.find(':');
-  const std::string name = spec.substr(0, colon);
-  const std::string parameters = colon == std::string::npos ? "" : spec.substr(colon + 1);
-  if (name == "latency") return std::make_unique<llm::LatencyLlm>(llm::LatencyOptions::Parse(parameters));
-  if (name == "fake") return std::make_unique<llm::FakeLlm>(llm::FakeOptions::Parse(parameters));
+  if (llm::IsVirtualBackend(spec)) return llm::MakeBackend(spec);
   throw MakeError(ErrorCode::kInvalid,
-                  "--llm {}: a trace has no prompts, so a replay runs in virtual time; allowed: "
-                  "latency[:key=value,...] fake[:key=value,...]",
-                  spec);
+                  "--llm {}: a trace has no prompts, so a replay runs in virtual time; allowed: {}", spec,
+                  llm::VirtualBackendForms());
 }
 
 Replayer::Replayer(Trace trace, int radius, sim::Step steps)

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "llm/backends/latency_presets.h"
 #include "trace/edit.h"
-#include "trace/synth.h"
+#include "trace/synth/synth.h"
 
 namespace throng::trace {
 namespace {
@@ -100,7 +100,7 @@ TEST(Replayer, WrongModesAndBackendsAreNamed) {
     return std::string();
   };
   EXPECT_THAT(message("fast", "fake"), HasSubstr("mode fast: allowed: single lockstep"));
-  EXPECT_THAT(message("ooo", "local"), HasSubstr("allowed: latency"));
+  EXPECT_THAT(message("ooo", "local"), HasSubstr("allowed: fake[:key=value,...], latency[:key=value,...]"));
 }
 
 // The workload is made so that conservative scheduling comes near the paper's 53 % of the oracle; what

@@ -13,7 +13,7 @@
 // {"s":step,"a":agent,"calls":[[function,prompt,output],...]} is what the agent asks in that step, one after
 // the other; {"s":step,"members":[agents],"turns":[[agent,function,prompt,output],...]} is a conversation. A
 // function is an index into "functions", sizes are in tokens. {"s":step,"a":agent,"until":step} says that
-// from its line's step on the agent is known to mean to go on as it does until then. trace_write.h writes
+// from its line's step on the agent is known to mean to go on as it does until then. trace/write.h writes
 // such files.
 #pragma once
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "base/trim.h"
 
 namespace throng::worlds {
 
@@ -15,8 +16,7 @@ inline std::string OneLine(std::string_view text) {
   std::string line(text);
   std::replace_if(
       line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  const size_t begin = std::min(line.find_first_not_of(' '), line.size());
-  return line.substr(begin, line.find_last_not_of(' ') + 1 - begin);
+  return std::string(Trimmed(line, " "));
 }
 
 class ShortMemory {

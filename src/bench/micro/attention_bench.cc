@@ -8,12 +8,13 @@
 
 #include "base/thread_pool.h"
 #include "bench/attention_speed.h"
+#include "bench/machine.h"
+#include "kv/codec_table.h"
 
 namespace throng::attention {
 namespace {
 
 constexpr int kThreads = 2;
-constexpr double kLargestError = 0.06;
 
 void Measure(benchmark::State& state, const std::string& codec, int held, int count) {
   const bench::MeasureInput input(
@@ -21,7 +22,7 @@ void Measure(benchmark::State& state, const std::string& codec, int held, int co
   ThreadPool threads(kThreads);
   bench::MeasureCase measured({.kv = codec}, SoftmaxKind::kExact, input, threads);
   const double error = measured.Error();
-  if (!(error < kLargestError)) {
+  if (!(error < bench::LargestError(codec, input.shape))) {
     state.SkipWithError("wrong result");
     return;
   }

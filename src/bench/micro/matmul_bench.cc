@@ -4,51 +4,23 @@
 // weights per second, and which share they are of what this machine can do, measured at the same time: reads
 // of memory for decode, and the same kernel on operands that stay in the first cache for prefill.
 #include <benchmark/benchmark.h>
-#include <hwy/highway.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <numeric>
 #include <string>
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "bench/machine.h"
+#include "bench/timing.h"
 #include "model/matmul/matmul.h"
-#include "model/matmul/test_matrices.h"
+#include "model/testing/test_matrices.h"
 
 namespace throng::model {
 namespace {
 
 constexpr size_t kSize = 4096;
 constexpr int kThreads = 2;
-
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// Bytes per second that the threads read together from memory.
-double MeasureReadBandwidth() {
-  std::vector<uint64_t> data(size_t{256} << 17);  // 256 MiB
-  std::iota(data.begin(), data.end(), 0);
-  ThreadPool pool(kThreads);
-  std::vector<uint64_t> sums(256);
-  double best = 0;
-  for (int repeat = 0; repeat < 5; ++repeat) {
-    const double start = Seconds();
-    pool.ParallelFor(sums.size(), [&](size_t i, int) {
-      const uint64_t* part = data.data() + i * (data.size() / sums.size());
-      uint64_t a[8] = {};
-      for (size_t k = 0; k < data.size() / sums.size(); k += 8) {
-        for (size_t j = 0; j < 8; ++j) a[j] += part[k + j];
-      }
-      sums[i] = std::accumulate(a, a + 8, uint64_t{0});
-    });
-    best = std::max(best, static_cast<double>(data.size() * 8) / (Seconds() - start));
-  }
-  benchmark::DoNotOptimize(sums.data());
-  return best;
-}
 
 // Operations per second of a product whose operands stay in the first-level cache: the peak of our own
 // kernel.
@@ -62,19 +34,21 @@ double MeasureCachedPeak(TensorType type) {
   constexpr int kRepeats = 2000;
   double best = 0;
   for (int round = 0; round < 5; ++round) {
-    const double start = Seconds();
-    pool.ParallelFor(kThreads, [&](size_t i, int) {
-      const Product product{{type, kOutputs, kCols, blocks.data()}, y[i].data(), kOutputs};
-      for (int n = 0; n < kRepeats; ++n)
-        MatMul(x.data(), kRows, kCols, kCols, {&product, 1}, scratch[i], nullptr);
+    const double seconds = bench::MeasureSeconds([&] {
+      pool.ParallelFor(kThreads, [&](size_t i, int) {
+        const Product product{{type, kOutputs, kCols, blocks.data()}, y[i].data(), kOutputs};
+        for (int n = 0; n < kRepeats; ++n)
+          MatMul(x.data(), kRows, kCols, kCols, {&product, 1}, scratch[i], nullptr);
+      });
     });
-    best = std::max(best, 2.0 * kCols * kOutputs * kRows * kRepeats * kThreads / (Seconds() - start));
+    best = std::max(best, 2.0 * kCols * kOutputs * kRows * kRepeats * kThreads / seconds);
   }
   return best;
 }
 
 double Bandwidth() {
-  static const double bandwidth = MeasureReadBandwidth();
+  ThreadPool threads(kThreads);
+  static const double bandwidth = bench::MeasureReadBandwidth(threads);
   return bandwidth;
 }
 
@@ -117,9 +91,7 @@ void BM_MatMul(benchmark::State& state, TensorType type) {
   size_t i = 0;
   double best = 1e30;
   for (auto _ : state) {
-    const double start = Seconds();
-    multiply(i++);
-    best = std::min(best, Seconds() - start);
+    best = std::min(best, bench::MeasureSeconds([&] { multiply(i++); }));
   }
   const double operations = 2.0 * kSize * kSize * static_cast<double>(rows);
   const auto bytes = static_cast<double>(w.Bytes());

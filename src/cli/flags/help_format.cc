@@ -1,7 +1,8 @@
 #include "cli/flags/help_format.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+
+#include "cli/cli11.h"
 
 namespace throng::cli {
 

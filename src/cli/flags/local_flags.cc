@@ -2,6 +2,7 @@
 
 #include "cli/flags/help_format.h"
 #include "cli/flags/number_checks.h"
+#include "engine/codecs/codec_config.h"
 
 namespace throng::cli {
 
@@ -20,18 +21,18 @@ void AddCodecFlags(CLI::App& command, engine::LocalOptions& options, const char*
       .add_option("--kv-out", options.kv_out,
                   "File (.json) for the codecs of each layer, to be given to --kv later")
       ->group(group);
+  command
+      .add_option("--softmax", options.softmax,
+                  "exact, or sas: an approximation of attention that leaves out what weighs next to nothing")
+      ->group(group)
+      ->check(CLI::IsMember({"exact", "sas"}))
+      ->capture_default_str();
 }
 
 void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
   constexpr const char* kGroup = "Model and engine";
   command.add_option("-m,--model", options.model, "GGUF file; default: the embedded model")->group(kGroup);
   AddCodecFlags(command, options, kGroup);
-  command
-      .add_option("--softmax", options.softmax,
-                  "sas: an approximation of attention that skips what weighs next to nothing")
-      ->group(kGroup)
-      ->check(CLI::IsMember({"exact", "sas"}))
-      ->capture_default_str();
   command
       .add_option("--kv-budget", options.kv_budget_bytes,
                   "Most bytes of all KV caches, such as 2GB; default: half of the free memory")

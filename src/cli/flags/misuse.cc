@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <numeric>
+
+#include "cli/cli11.h"
 
 namespace throng::cli {
 

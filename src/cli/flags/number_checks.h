@@ -2,8 +2,9 @@
 // or negative, and print the largest double in full.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
+
+#include "cli/cli11.h"
 
 namespace throng::cli {
 

@@ -1,9 +1,9 @@
 #include "cli/flags/run_flags.h"
 
-#include <CLI/CLI.hpp>
 #include <sstream>
 #include <string>
 
+#include "cli/cli11.h"
 #include "cli/flags/help_format.h"
 #include "cli/flags/local_flags.h"
 #include "cli/flags/number_checks.h"

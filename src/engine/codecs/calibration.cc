@@ -1,7 +1,5 @@
 #include "engine/codecs/calibration.h"
 
-#include "model/tokenizer/tokenizer.h"
-
 namespace throng::engine {
 namespace {
 
@@ -40,12 +38,6 @@ Dear Ida, the concert at the park begins at 20:00, as Paul told me this morning.
 )";
 
 }  // namespace
-
-Encoder MakeEncoder(const model::Tokenizer& tokenizer) {
-  return [&tokenizer](std::string_view text) {
-    return tokenizer.Encode(text, {.add_bos = tokenizer.AddsBos(), .parse_special = false});
-  };
-}
 
 std::string_view CalibrationText() { return kText; }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "attention/sas.h"
 #include "base/error.h"
 #include "kv/cache/block_pool.h"
 #include "model/config.h"
@@ -78,6 +79,14 @@ Digest ReadDigest(ObjectReader& reader, const char* key) {
   }
   return {.high = std::stoull(text.substr(0, 16), nullptr, 16),
           .low = std::stoull(text.substr(16), nullptr, 16)};
+}
+
+kv::SoftmaxKind ReadSoftmax(ObjectReader& reader) {
+  const Json* value = reader.Find("softmax");
+  for (const kv::SoftmaxKind kind : {kv::SoftmaxKind::kExact, kv::SoftmaxKind::kSas}) {
+    if (value == nullptr || *value == attention::SoftmaxName(kind)) return kind;
+  }
+  reader.Fail("softmax", *value, "\"exact\" or \"sas\"");
 }
 
 std::vector<kv::LayerCodecs> ReadLayers(ObjectReader& reader, const model::ModelConfig& config) {
@@ -162,7 +171,10 @@ std::string WriteChoice(const CodecChoice& choice, const model::ModelConfig& con
   const kv::BlockLayout layout = choice.Layout(config);
   const double bytes = BytesPerToken(layout);
   Json json = {{"format", kFormat}, {"version", kVersion}, {"model", choice.model.Hex()}};
-  if (choice.text != Digest{}) json["text"] = choice.text.Hex();
+  if (choice.text != Digest{}) {
+    json["text"] = choice.text.Hex();
+    json["softmax"] = attention::SoftmaxName(choice.softmax);
+  }
   if (choice.kl_target > 0.0) {
     json["kl_target"] = choice.kl_target;
     json["kl"] = choice.kl;
@@ -194,6 +206,7 @@ CodecChoice ReadChoice(std::string_view text, const std::string& where, const Di
   }
   choice.layers = ReadLayers(reader, config);
   if (reader.Find("text") != nullptr) choice.text = ReadDigest(reader, "text");
+  choice.softmax = ReadSoftmax(reader);
   choice.kl_target = reader.Number("kl_target");
   choice.kl = reader.Number("kl");
   CheckBytes(reader, choice, config);

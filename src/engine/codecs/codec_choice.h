@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "base/digest.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
+#include "kv/softmax_kind.h"
 
 namespace throng::model {
 struct ModelConfig;
@@ -27,7 +28,8 @@ struct CodecChoice {
   HeadPriorities priorities;            // from which the bits of flashq-mixed follow; empty: none were ranked
 
   // How it was found, if the model was run for it:
-  Digest text;             // of the calibration text
+  Digest text;  // of the calibration text
+  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;
   double kl_target = 0.0;  // 0: the divergence was not measured
   double kl = 0.0;         // mean divergence from f32, nats, on that text
 
@@ -39,7 +41,7 @@ double BytesPerToken(const kv::BlockLayout& layout);
 double F16BytesPerToken(const kv::BlockLayout& layout);
 
 // JSON of version 1: format, version, model, layers [{k, v}], bytes_per_token, ratio_to_f16, and where known
-// text, kl_target, kl, head_priorities {k, v}.
+// text, softmax (if it is missing: exact), kl_target, kl, head_priorities {k, v}.
 std::string WriteChoice(const CodecChoice& choice, const model::ModelConfig& config);
 
 // where: the file, for messages. Throws kInvalid, in one sentence, for what is no such choice, is of another

@@ -37,6 +37,7 @@ CodecChoice MakeChoice() {
   choice.layers = {{"gear4:r=2,s=1%", "rot2"}, {"flashq-mixed:bits=24", "kivi2"}};
   choice.priorities = {{{0.1, 1e300}, {3, 4}}, {{5, 6.5}, {1.0 / 3.0, 8}}};
   choice.text = {1, 2};
+  choice.softmax = kv::SoftmaxKind::kSas;
   choice.kl_target = 0.01;
   choice.kl = 0.1 / 3.0;
   return choice;
@@ -57,6 +58,7 @@ TEST(CodecChoiceTest, AFileBringsBackWhatWasWritten) {
   const CodecChoice choice = MakeChoice();
   const std::string text = WriteChoice(choice, TwoLayers());
   const CodecChoice read = ReadChoice(text, "c.json", kModel, TwoLayers());
+  EXPECT_EQ(read.softmax, choice.softmax);
   EXPECT_EQ(read.model, choice.model);
   EXPECT_EQ(read.layers, choice.layers);
   EXPECT_EQ(read.priorities, choice.priorities);
@@ -115,6 +117,7 @@ TEST(CodecChoiceTest, WhatIsWrongIsSaid) {
       {"/layers/0/q", "int8", "c.json: layer 0: unknown member \"q\" (allowed: k, v)"},
       {"/bytes_per_token", 5, "\"bytes_per_token\" is 5, expected"},
       {"/bytes_per_token", "many", "\"bytes_per_token\" is \"many\", expected"},
+      {"/softmax", "hard", "\"softmax\" is \"hard\", expected \"exact\" or \"sas\""},
       {"/kl", -1, "\"kl\" is -1, expected a number of at least 0"},
       {"/head_priorities/k", {1, 2}, "head_priorities: \"k\" is 1, expected 2 arrays of 2 numbers"},
       {"/head_priorities/v", {{1, 2}}, "head_priorities: \"v\" is [[1,2]], expected 2 arrays of 2 numbers"},
@@ -178,6 +181,29 @@ TEST_F(ChooseCodecsTest, WhatOneCallWritesAnotherReads) {
   EXPECT_EQ(Choose(stored).layers, written.layers);
   stored.stored = "{}";
   EXPECT_THAT(Refusal(stored), HasSubstr("journal x: \"format\" is missing"));
+}
+
+// Also those of files from before the softmax was kept, which were found with the exact one.
+TEST_F(ChooseCodecsTest, CodecsFoundWithAnotherSoftmaxAreRefused) {
+  CodecOptions options;
+  options.flags.kv = Path("softmax.json");
+  CodecChoice choice = MakeChoice();
+  std::ofstream(options.flags.kv) << WriteChoice(choice, TwoLayers());
+  EXPECT_THAT(Refusal(options),
+              HasSubstr("softmax.json: its codecs were found with the softmax sas, this run has exact"));
+  options.softmax = kv::SoftmaxKind::kSas;
+  EXPECT_EQ(Choose(options).layers, choice.layers);
+  auto old = nlohmann::json::parse(WriteChoice(choice, TwoLayers()));
+  old.erase("softmax");
+  std::ofstream(options.flags.kv) << old;
+  EXPECT_THAT(Refusal(options), HasSubstr("found with the softmax exact, this run has sas"));
+  options.softmax = kv::SoftmaxKind::kExact;
+  EXPECT_EQ(Choose(options).layers, choice.layers);
+  // A run that goes on keeps what it has.
+  CodecOptions stored;
+  stored.softmax = kv::SoftmaxKind::kSas;
+  stored.stored = old.dump();
+  EXPECT_EQ(Choose(stored).layers, choice.layers);
 }
 
 TEST_F(ChooseCodecsTest, RefusesWhatMakesNoSense) {

@@ -7,14 +7,17 @@
 #include <memory>
 #include <optional>
 
+#include "attention/sas.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/key_values.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
+#include "engine/codecs/calibration.h"
 #include "engine/codecs/codec_search.h"
 #include "engine/codecs/flashq_mixed.h"
 #include "engine/codecs/kv_probe.h"
-#include "kv/codec_parameters.h"
+#include "kv/codec_table.h"
 #include "model/config.h"
 #include "model/transformer.h"
 
@@ -30,9 +33,7 @@ bool IsAuto(std::string_view spec) { return spec.substr(0, spec.find(':')) == kA
 bool IsFile(std::string_view spec) { return spec.ends_with(".json"); }
 
 double Target(std::string_view spec) {
-  const size_t colon = spec.find(':');
-  kv::CodecParameters parameters(
-      kAuto, colon == std::string_view::npos ? std::string_view() : spec.substr(colon + 1));
+  KeyValues parameters(fmt::format("codec {}", kAuto), SplitName(spec).values);
   const double target = parameters.Fraction("kl", kDefaultTarget, 1e-6, 10.0);
   parameters.CheckAllUsed();
   return target;
@@ -70,8 +71,8 @@ std::string ReadBounded(const std::string& path) {
   return ReadFile(path);
 }
 
-// The user's own; empty if the system does not say where that is.
-std::string CachePath(const Digest& model, const Digest& text, double target) {
+// Empty if the system does not say where the user's cache is.
+std::string CachePath(const CodecChoice& choice, const Digest& transformer) {
   const char* const cache = std::getenv("XDG_CACHE_HOME");
   const char* const home = std::getenv("HOME");
   std::filesystem::path folder;
@@ -82,8 +83,21 @@ std::string CachePath(const Digest& model, const Digest& text, double target) {
   } else {
     return "";
   }
-  const Digest key = Hasher().Add(kSearchVersion).Add(model).Add(text).Add(target).Finish();
+  const Digest key = Hasher()
+                         .Add(kSearchVersion)
+                         .Add(transformer)
+                         .Add(choice.text)
+                         .Add(attention::SoftmaxName(choice.softmax))
+                         .Add(choice.kl_target)
+                         .Finish();
   return (folder / "throng" / ("kv-" + key.Hex() + ".json")).string();
+}
+
+// Plain codecs suit every softmax.
+void CheckSoftmax(const CodecChoice& choice, kv::SoftmaxKind softmax, const std::string& where) {
+  if (choice.text == Digest{} || choice.softmax == softmax) return;
+  throw MakeError(ErrorCode::kInvalid, "{}: its codecs were found with the softmax {}, this run has {}",
+                  where, attention::SoftmaxName(choice.softmax), attention::SoftmaxName(softmax));
 }
 
 void Write(AtomicFile& file, const CodecChoice& choice, const model::ModelConfig& config) {
@@ -124,21 +138,19 @@ void Report(const CodecChoice& choice, const model::ModelConfig& config, const s
                choice.kl, choice.kl_target, bytes, F16BytesPerToken(layout) / bytes, how);
 }
 
-CodecChoice Search(CodecChoice choice, const std::string& text, double target,
-                   model::Transformer& transformer, const Encoder& encode, ThreadPool& threads) {
+CodecChoice Search(CodecChoice choice, const std::string& text, model::Transformer& transformer,
+                   const Encoder& encode, ThreadPool& threads) {
   const model::ModelConfig& config = transformer.Config();
   const auto begin = std::chrono::steady_clock::now();
-  choice.text = DigestOf(text);
-  choice.kl_target = target;
-  const std::string path = CachePath(transformer.WeightsDigest(), choice.text, target);
+  const std::string path = CachePath(choice, transformer.WeightsDigest());
   if (std::optional<CodecChoice> cached = ReadCache(path, choice.model, config)) {
     Report(*cached, config, "found in " + path);
     return *std::move(cached);
   }
   const std::vector<int32_t> tokens = encode(text);
-  KvProbe probe(transformer, tokens, threads);
-  if (config.num_kv_heads > 1) choice.priorities = RankHeads(transformer, tokens, threads);
-  FoundCodecs found = SearchCodecs(probe, choice.priorities, target);
+  KvProbe probe(transformer, tokens, choice.softmax, threads);
+  if (config.num_kv_heads > 1) choice.priorities = RankHeads(transformer, tokens, choice.softmax, threads);
+  FoundCodecs found = SearchCodecs(probe, choice.priorities, choice.kl_target);
   choice.layers = std::move(found.layers);
   choice.kl = found.kl;
   const bool mixed = std::any_of(
@@ -156,8 +168,7 @@ CodecChoice Search(CodecChoice choice, const std::string& text, double target,
 // Gives the heads of flashq-mixed their bits.
 CodecChoice Mixed(CodecChoice choice, const std::string& text, model::Transformer& transformer,
                   const Encoder& encode, ThreadPool& threads) {
-  choice.text = DigestOf(text);
-  choice.priorities = RankHeads(transformer, encode(text), threads);
+  choice.priorities = RankHeads(transformer, encode(text), choice.softmax, threads);
   for (size_t layer = 0; layer < choice.layers.size(); ++layer) {
     kv::LayerCodecs& codecs = choice.layers[layer];
     if (kv::LacksHeadBits(codecs.k)) codecs.k = MixedCodec(codecs.k, choice.priorities.keys[layer]);
@@ -175,7 +186,11 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
     return ReadChoice(options.stored, options.stored_in, model, config);
   }
   Check(options);
-  if (IsFile(flags.kv)) return ReadChoice(ReadBounded(flags.kv), flags.kv, model, config);
+  if (IsFile(flags.kv)) {
+    CodecChoice choice = ReadChoice(ReadBounded(flags.kv), flags.kv, model, config);
+    CheckSoftmax(choice, options.softmax, flags.kv);
+    return choice;
+  }
   CodecChoice choice;
   choice.model = model;
   choice.layers.assign(static_cast<size_t>(config.num_layers), {flags.Keys(), flags.Values()});
@@ -188,8 +203,13 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
   for (const std::string& spec : {flags.Keys(), flags.Values()}) {  // before the heads are ranked for them
     if (kv::LacksHeadBits(spec)) kv::ParseHeadCodecs(kv::WithHeadBits(spec, "24"), 1, config.head_dim);
   }
-  if (IsAuto(flags.kv)) return Search(choice, text, Target(flags.kv), transformer, encode, threads);
-  return Mixed(choice, text, transformer, encode, threads);
+  choice.text = DigestOf(text);
+  choice.softmax = options.softmax;
+  if (IsAuto(flags.kv)) {
+    choice.kl_target = Target(flags.kv);
+    return Search(std::move(choice), text, transformer, encode, threads);
+  }
+  return Mixed(std::move(choice), text, transformer, encode, threads);
 }
 
 }  // namespace
@@ -219,13 +239,6 @@ CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transf
   const CodecChoice choice = Choose(options, transformer, encode, threads);
   if (out != nullptr) Write(*out, choice, transformer.Config());
   return choice;
-}
-
-kv::BlockLayout MakeKvLayout(const kv::CodecFlags& flags, model::Transformer& transformer,
-                             const model::Tokenizer& tokenizer, ThreadPool& threads) {
-  CodecOptions options;
-  options.flags = flags;
-  return ChooseCodecs(options, transformer, MakeEncoder(tokenizer), threads).Layout(transformer.Config());
 }
 
 }  // namespace throng::engine

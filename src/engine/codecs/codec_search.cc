@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "engine/codecs/flashq_mixed.h"
 #include "engine/codecs/kv_probe.h"
+#include "kv/codec_table.h"
 #include "model/config.h"
 
 namespace throng::engine {
@@ -320,12 +321,9 @@ FoundCodecs Search::Run() {
   AllowPairs();
   for (const kv::Part part : {kv::Part::kKeys, kv::Part::kValues}) ProbeGroups(part);
   const std::vector<Plan> plans = Combine();
-  FoundCodecs found{AllLayers("f32", "f32"), 0.0};
   const size_t best = Cheapest(plans);
-  if (best < plans.size()) {
-    found.layers = LayersOf(plans[best]);
-    found.kl = Measure(found.layers);
-  }
+  FoundCodecs found{best < plans.size() ? LayersOf(plans[best]) : AllLayers("f32", "f32")};
+  found.kl = Measure(found.layers);
   TryUniform(found);
   return found;
 }

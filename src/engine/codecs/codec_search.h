@@ -25,7 +25,7 @@ inline constexpr int kMostGroups = 12;
 
 struct FoundCodecs {
   std::vector<kv::LayerCodecs> layers;
-  double kl = 0.0;  // as measured, at most the target
+  double kl = 0.0;  // as measured; above the target only if not even f32 holds it
 };
 
 // priorities: from RankHeads; empty, if flashq-mixed is not to be considered. target: above 0, nats. If no

@@ -8,10 +8,14 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "engine/codecs/calibration.h"
+#include "engine/codecs/codec_config.h"
 #include "engine/codecs/kv_probe.h"
-#include "engine/local_llm.h"
+#include "engine/loaded_model.h"
 #include "kv/cache/block_pool.h"
+#include "kv/codec_table.h"
 #include "model/config.h"
+#include "model/testing/tiny_model.h"
 
 namespace throng::engine {
 namespace {
@@ -32,14 +36,15 @@ class EmbeddedModelTest : public testing::Test {
   CodecChoice Choose(const std::string& kv) {
     CodecOptions options;
     options.flags.kv = kv;
-    return ChooseCodecs(options, *model_.transformer, MakeEncoder(*model_.tokenizer), threads_);
+    return model_.ChooseCodecs(options, threads_);
   }
   kv::BlockLayout Uniform(const std::string& codec) const {
     return kv::MakeLayout({.kv = codec, .k = "", .v = ""}, config_.num_layers, config_.num_kv_heads,
                           config_.head_dim);
   }
-  KvProbe MakeProbe() {
-    return KvProbe(*model_.transformer, MakeEncoder(*model_.tokenizer)(CalibrationText()), threads_);
+  std::vector<int32_t> Text() const { return model_.tokenizer->EncodePrompt(CalibrationText()); }
+  KvProbe MakeProbe(kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact) {
+    return KvProbe(*model_.transformer, Text(), softmax, threads_);
   }
 
   const std::filesystem::path cache_;
@@ -78,10 +83,41 @@ TEST_F(EmbeddedModelTest, AutoHoldsItsTargetWithFewerBytesThanAnyCodecForAllLaye
   EXPECT_FALSE(std::filesystem::is_empty(cache_ / "throng"));
 }
 
+// On a small random model: a search over the embedded one takes many seconds.
+TEST_F(EmbeddedModelTest, TheSoftmaxOfTheRunIsMeasuredAndKeptApartInTheCache) {
+  constexpr double kTarget = 0.001;
+  const std::vector<uint8_t> bytes = model::TinyModel().Bytes();
+  const model::GgufFile file(bytes, "tiny");
+  const auto transformer = model::LoadTransformer(file);
+  const Encoder encode = [](std::string_view text) {
+    std::vector<int32_t> tokens;
+    for (const char c : text) tokens.push_back(c % 64);
+    return tokens;
+  };
+  const auto choose = [&](kv::SoftmaxKind softmax) {
+    const CodecOptions options{.flags = {.kv = fmt::format("auto:kl={}", kTarget)}, .softmax = softmax};
+    return ChooseCodecs(options, *transformer, encode, threads_);
+  };
+  const CodecChoice exact = choose(kv::SoftmaxKind::kExact);
+  const CodecChoice sas = choose(kv::SoftmaxKind::kSas);
+  EXPECT_EQ(sas.softmax, kv::SoftmaxKind::kSas);
+  EXPECT_NE(sas.kl, exact.kl);  // not the one that the cache has for the exact softmax
+  EXPECT_LE(sas.kl, kTarget);
+  KvProbe probe(*transformer, encode(CalibrationText()), kv::SoftmaxKind::kSas, threads_);
+  EXPECT_EQ(probe.Divergence(sas.Layout(transformer->Config())), sas.kl);
+  EXPECT_EQ(choose(kv::SoftmaxKind::kSas).kl, sas.kl);
+  EXPECT_EQ(choose(kv::SoftmaxKind::kExact).kl, exact.kl);
+}
+
+// The reference is exact, so what the softmax costs counts towards the target, too.
+TEST_F(EmbeddedModelTest, TheProbeCountsWhatTheSoftmaxCosts) {
+  EXPECT_GT(MakeProbe(kv::SoftmaxKind::kSas).Divergence(Uniform("f32")), 1e-9);
+}
+
 TEST_F(EmbeddedModelTest, ATargetBeyondAllCodecsGivesF32) {
-  std::vector<int32_t> text = MakeEncoder(*model_.tokenizer)(CalibrationText());
+  std::vector<int32_t> text = Text();
   text.resize(KvProbe::kLeastTokens);
-  KvProbe probe(*model_.transformer, text, threads_);
+  KvProbe probe(*model_.transformer, text, kv::SoftmaxKind::kExact, threads_);
   EXPECT_EQ(SearchCodecs(probe, {}, 1e-6).layers,
             std::vector<kv::LayerCodecs>(static_cast<size_t>(config_.num_layers), {"f32", "f32"}));
 }
@@ -96,7 +132,8 @@ TEST_F(EmbeddedModelTest, TheProbeAgreesWithItself) {
 }
 
 TEST_F(EmbeddedModelTest, ShortTextsAndContextsAreRefused) {
-  EXPECT_THROW(KvProbe(*model_.transformer, std::vector<int32_t>(100, 1), threads_), Error);
+  EXPECT_THROW(KvProbe(*model_.transformer, std::vector<int32_t>(100, 1), kv::SoftmaxKind::kExact, threads_),
+               Error);
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
-#include "kv/codec_table.h"
 #include "kv/flashq/flashq_priority.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/transformer.h"
 
@@ -47,7 +47,7 @@ std::vector<std::vector<double>> Priorities(const kv::SequenceCache& cache, kv::
 }  // namespace
 
 HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_t> text,
-                         ThreadPool& threads) {
+                         kv::SoftmaxKind softmax, ThreadPool& threads) {
   const model::ModelConfig& config = transformer.Config();
   if (static_cast<size_t>(config.context_length) < kTokens || text.size() < kTokens) {
     throw MakeError(text.size() < kTokens ? ErrorCode::kInvalid : ErrorCode::kUnsupported,
@@ -56,7 +56,7 @@ HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_
   }
   const kv::CodecFlags f32{.kv = "f32", .k = "", .v = ""};
   kv::BlockPool pool(kv::MakeLayout(f32, config.num_layers, config.num_kv_heads, config.head_dim),
-                     std::numeric_limits<size_t>::max() / 2);
+                     std::numeric_limits<size_t>::max() / 2, softmax);
   kv::SequenceCache cache(pool);
   if (!cache.Reserve(static_cast<int>(kTokens))) {
     throw MakeError(ErrorCode::kExhausted, "{}: no memory to rank the heads", kv::kFlashqMixed);

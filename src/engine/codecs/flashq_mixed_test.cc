@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "engine/codecs/codec_config.h"
+#include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 #include "kv/testing/random_rows.h"
 #include "model/config.h"
@@ -37,6 +38,7 @@ class Filler : public model::Transformer {
   Digest WeightsDigest() const override { return {}; }
   void Forward(std::span<const model::BatchItem> items, ThreadPool&, float*) override {
     const model::BatchItem& item = items.front();
+    softmax_seen = item.cache->Pool().Softmax();
     item.cache->BeginChunk(static_cast<int>(item.tokens.size()));
     for (int layer = 0; layer < kLayers; ++layer) {
       for (int head = 0; head < kHeads; ++head) {
@@ -53,6 +55,8 @@ class Filler : public model::Transformer {
     }
     item.cache->EndChunk();
   }
+
+  kv::SoftmaxKind softmax_seen = kv::SoftmaxKind::kExact;
 
  private:
   model::ModelConfig config_{};
@@ -86,6 +90,17 @@ TEST(FlashqMixedTest, KeepsTheBufferThatWasAskedFor) {
   const kv::CodecFlags flags{.kv = "flashq-mixed:buffer=int8"};
   EXPECT_EQ(Names(flags, kv::Part::kKeys)[1], "flashq2:buffer=int8");
   EXPECT_THROW(Names({.kv = "flashq-mixed:buffer=int9"}, kv::Part::kKeys), Error);
+}
+
+TEST(FlashqMixedTest, HeadsAreRankedWithTheSoftmaxOfTheRun) {
+  Filler filler(512);
+  ThreadPool threads(1);
+  CodecOptions options;
+  options.flags.kv = "flashq-mixed";
+  options.softmax = kv::SoftmaxKind::kSas;
+  const Encoder encode = [](std::string_view text) { return std::vector<int32_t>(text.begin(), text.end()); };
+  EXPECT_EQ(ChooseCodecs(options, filler, encode, threads).softmax, kv::SoftmaxKind::kSas);
+  EXPECT_EQ(filler.softmax_seen, kv::SoftmaxKind::kSas);
 }
 
 TEST(FlashqMixedTest, MayBeForKeysOrValuesAlone) {

@@ -1,14 +1,13 @@
 #include "engine/codecs/kv_probe.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <utility>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "kv/cache/block_pool.h"
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/transformer.h"
 
@@ -35,60 +34,39 @@ std::vector<int32_t> Cut(std::vector<int32_t> text, const model::ModelConfig& co
   return text;
 }
 
-// The logarithm of the sum of exponentials.
-double LogSum(const float* logits, size_t size) {
-  const double max = *std::max_element(logits, logits + size);
-  double sum = 0.0;
-  for (size_t i = 0; i < size; ++i) sum += std::exp(logits[i] - max);
-  return max + std::log(sum);
-}
-
 }  // namespace
 
-KvProbe::KvProbe(model::Transformer& transformer, std::vector<int32_t> text, ThreadPool& threads)
+KvProbe::KvProbe(model::Transformer& transformer, std::vector<int32_t> text, kv::SoftmaxKind softmax,
+                 ThreadPool& threads)
     : transformer_(transformer),
+      softmax_(softmax),
       threads_(threads),
       tokens_(Cut(std::move(text), transformer.Config())),
       vocab_(static_cast<size_t>(transformer.Config().vocab_size)),
       logits_(std::min(kChunk, tokens_.size()) * vocab_),
-      probabilities_((tokens_.size() - kv::kPageTokens) * vocab_),
-      negentropies_(tokens_.size() - kv::kPageTokens) {
+      predictions_(tokens_.size() - kv::kPageTokens) {
   const model::ModelConfig& config = transformer.Config();
   const auto layout = kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, config.num_layers, config.num_kv_heads,
                                      config.head_dim);
-  Forward(layout, [&](size_t row, const float* logits) {
-    const double log_sum = LogSum(logits, vocab_);
-    double* probabilities = probabilities_.data() + row * vocab_;
-    double negentropy = 0.0;
-    for (size_t i = 0; i < vocab_; ++i) {
-      const double log_probability = logits[i] - log_sum;
-      probabilities[i] = std::exp(log_probability);
-      negentropy += probabilities[i] * log_probability;
-    }
-    negentropies_[row] = negentropy;
-  });
+  Forward(layout, kv::SoftmaxKind::kExact,
+          [&](size_t row, std::span<const float> logits) { predictions_[row].Set(logits, LogSum(logits)); });
 }
 
 const model::ModelConfig& KvProbe::Config() const { return transformer_.Config(); }
 
 double KvProbe::Divergence(const kv::BlockLayout& layout) {
-  std::vector<double> divergences(negentropies_.size());
-  Forward(layout, [&](size_t row, const float* logits) {
-    const double log_sum = LogSum(logits, vocab_);
-    const double* probabilities = probabilities_.data() + row * vocab_;
-    double cross = 0.0;
-    for (size_t i = 0; i < vocab_; ++i) cross += probabilities[i] * (logits[i] - log_sum);
-    divergences[row] = std::max(0.0, negentropies_[row] - cross);  // rounding may leave a bit below zero
+  std::vector<double> divergences(predictions_.size());
+  Forward(layout, softmax_, [&](size_t row, std::span<const float> logits) {
+    divergences[row] = predictions_[row].Divergence(logits, LogSum(logits));
   });
   double sum = 0.0;
   for (const double divergence : divergences) sum += divergence;
   return sum / static_cast<double>(divergences.size());
 }
 
-void KvProbe::Forward(const kv::BlockLayout& layout,
-                      const std::function<void(size_t row, const float* logits)>& on_row) {
+void KvProbe::Forward(const kv::BlockLayout& layout, kv::SoftmaxKind softmax, const RowFunction& on_row) {
   ++num_passes_;
-  kv::BlockPool pool(layout, std::numeric_limits<size_t>::max() / 2);
+  kv::BlockPool pool(layout, std::numeric_limits<size_t>::max() / 2, softmax);
   kv::SequenceCache cache(pool);
   for (size_t first = 0; first < tokens_.size(); first += kChunk) {
     const auto chunk = std::span(tokens_).subspan(first, std::min(kChunk, tokens_.size() - first));
@@ -102,7 +80,9 @@ void KvProbe::Forward(const kv::BlockLayout& layout,
     const model::BatchItem item{chunk, &cache, static_cast<int>(count)};
     transformer_.Forward({&item, 1}, threads_, logits_.data());
     const size_t row = first + skipped - kv::kPageTokens;
-    threads_.ParallelFor(count, [&](size_t i, int) { on_row(row + i, logits_.data() + i * vocab_); });
+    threads_.ParallelFor(count, [&](size_t i, int) {
+      on_row(row + i, {logits_.data() + i * vocab_, vocab_});
+    });
   }
 }
 

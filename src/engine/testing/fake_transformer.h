@@ -12,8 +12,9 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "kv/cache/block_pool.h"
-#include "kv/cache/open_page.h"
-#include "kv/codec_table.h"
+#include "kv/cache/sequence_cache.h"
+#include "kv/layer_codecs.h"
+#include "kv/open_codec.h"
 #include "model/config.h"
 #include "model/transformer.h"
 

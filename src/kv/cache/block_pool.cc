@@ -11,9 +11,10 @@ Block::~Block() { pool_->Free(sealed_, data_); }
 
 size_t Block::Bytes() const { return sealed_ ? pool_->Layout().bytes : pool_->Layout().open_bytes; }
 
-BlockPool::BlockPool(BlockLayout layout, size_t budget_bytes)
+BlockPool::BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softmax)
     : layout_(std::move(layout)),
       budget_(budget_bytes),
+      softmax_(softmax),
       sealed_(std::make_unique<SlabArena>(layout_.bytes)),
       open_(std::make_unique<SlabArena>(layout_.open_bytes)) {
   per_sealed_ = SealedBlockBytes(layout_, sealed_->Stride());

@@ -7,11 +7,13 @@
 #include <memory>
 #include <mutex>
 
+#include "kv/block_layout.h"
 #include "kv/cache/ledger.h"
-#include "kv/cache/sequence_cache.h"
+#include "kv/softmax_kind.h"
 
 namespace throng::kv {
 
+class BlockPool;
 class SlabArena;
 
 // One slab; goes back to its pool when the last reference goes, and its memory to the operating system.
@@ -35,15 +37,20 @@ class Block {
   uint8_t* data_;
 };
 
+using BlockRef = std::shared_ptr<const Block>;
+
 // Thread-safe. Must outlive its blocks.
 class BlockPool {
  public:
-  BlockPool(BlockLayout layout, size_t budget_bytes);
+  // softmax: of all attention over these pages, because keys and values of all layers but the first follow
+  // from it.
+  BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softmax = SoftmaxKind::kExact);
   ~BlockPool();
   BlockPool(const BlockPool&) = delete;
   BlockPool& operator=(const BlockPool&) = delete;
 
   const BlockLayout& Layout() const { return layout_; }
+  SoftmaxKind Softmax() const { return softmax_; }
   size_t BudgetBytes() const { return budget_; }
   size_t HeldBytes() const;  // never above the budget
   size_t FreeBytes() const { return budget_ - HeldBytes(); }
@@ -74,6 +81,7 @@ class BlockPool {
 
   const BlockLayout layout_;
   const size_t budget_;
+  const SoftmaxKind softmax_;
   LedgerBytes per_sealed_;
   mutable std::mutex mutex_;
   std::unique_ptr<SlabArena> sealed_;  // guarded by mutex_

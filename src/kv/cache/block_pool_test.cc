@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 
 namespace throng::kv {
 namespace {

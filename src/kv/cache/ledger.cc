@@ -1,6 +1,6 @@
 #include "kv/cache/ledger.h"
 
-#include "kv/cache/sequence_cache.h"
+#include "kv/block_layout.h"
 
 namespace throng::kv {
 

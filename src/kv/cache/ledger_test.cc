@@ -10,6 +10,7 @@
 
 #include "kv/cache/block_pool.h"
 #include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 
 namespace throng::kv {
 namespace {
@@ -153,11 +154,11 @@ TEST(LedgerTest, AgreesWithTheTablesOfTheSpecifications) {
     return static_cast<double>(sum) / n;
   };
   EXPECT_DOUBLE_EQ(bytes("f16"), 16384);
-  // turboattention.md, 1.5
+  // TurboAttention, its storage per page
   EXPECT_DOUBLE_EQ(bytes("flashq4"), 4356);
   EXPECT_DOUBLE_EQ(bytes("flashq2"), 2308);
   EXPECT_DOUBLE_EQ(bytes("flashq-mixed:bits=24"), 3332);
-  // gear.md, 1.6
+  // KIVI and GEAR, their storage per page
   EXPECT_DOUBLE_EQ(bytes("kivi4"), 4608);
   EXPECT_DOUBLE_EQ(bytes("kivi2"), 2560);
   // Its chunk of 64 tokens: codes 4096, keys' scales 4 * 4096 / 64, and the option of a pair per head.

@@ -10,8 +10,7 @@
 #include "base/mapped_file.h"
 #include "base/rng.h"
 #include "kv/cache/block_pool.h"
-#include "kv/cache/open_page.h"
-#include "kv/codec_table.h"
+#include "kv/open_codec.h"
 
 namespace throng::kv {
 namespace {

@@ -14,6 +14,7 @@
 #include "base/mapped_file.h"
 #include "kv/cache/block_pool.h"
 #include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
 #include "kv/testing/random_rows.h"
 
 namespace throng::kv {

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "kv/cache/block_pool.h"
-#include "kv/cache/open_page.h"
+#include "kv/open_codec.h"
 
 namespace throng::kv {
 namespace {
@@ -195,10 +195,11 @@ void SequenceCache::Seal(Part part, int layer, int head, int block) {
   const PartSpec spec = Select(layout_->At(layer, head), part);
   const uint8_t* open = OpenPage(layer, block, spec.open_offset);
   uint8_t* sealed = filling_[block - num_tokens_ / kPageTokens]->Data() + spec.offset;
-  const size_t bytes = spec.codec->Bytes(part);
-  spec.codec->Seal(part, *spec.open, open, block, sealed);
+  const PagesBefore before = {block, block == 0 ? nullptr : SealedData(block - 1) + spec.offset};
+  spec.codec->Seal(part, *spec.open, open, before, sealed);
   // Every byte of a sealed block is determined: blocks are checksummed and compared.
-  std::memset(sealed + bytes, 0, (64 - bytes % 64) % 64);
+  const size_t bytes = spec.codec->Bytes(part);
+  std::memset(sealed + bytes, 0, RoundUp64(bytes) - bytes);
 }
 
 void SequenceCache::AppendPart(Part part, int layer, int head, const float* rows, size_t stride) {

@@ -11,41 +11,10 @@
 #include <span>
 #include <vector>
 
-#include "kv/codec.h"
+#include "kv/block_layout.h"
+#include "kv/cache/block_pool.h"
 
 namespace throng::kv {
-
-class Block;
-class BlockPool;
-class OpenCodec;
-using BlockRef = std::shared_ptr<const Block>;
-
-// Where the pages of a block lie, sealed and open. Codecs may differ per layer and head, and between keys and
-// values. All offsets are aligned to 64 and count from the block's start.
-struct PageSpec {
-  const Codec* keys;
-  const Codec* values;
-  size_t keys_offset;
-  size_t values_offset;
-  // Rows that are not encoded yet lie as the codec's Open() says.
-  const OpenCodec* open_keys;
-  const OpenCodec* open_values;
-  size_t open_keys_offset;
-  size_t open_values_offset;
-};
-
-struct BlockLayout {
-  int num_layers = 0;
-  int num_kv_heads = 0;
-  int head_dim = 0;
-  size_t bytes = 0;                                  // of one sealed block
-  size_t open_bytes = 0;                             // of one open block
-  std::vector<PageSpec> pages;                       // [num_layers, num_kv_heads]
-  std::vector<std::shared_ptr<const Codec>> codecs;  // keeps the codecs of `pages` alive
-  const PageSpec& At(int layer, int head) const {
-    return pages[static_cast<size_t>(layer) * num_kv_heads + head];
-  }
-};
 
 // A page as attention reads it.
 struct PageView {

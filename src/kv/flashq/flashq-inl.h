@@ -13,8 +13,9 @@
 
 #include "hwy/highway.h"
 #include "kv/codec.h"
-#include "kv/finite.h"
-#include "kv/flashq/flashq_digits-inl.h"
+#include "kv/finite-inl.h"
+#include "kv/flashq/flashq_weights-inl.h"
+#include "kv/tiles-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -30,11 +31,7 @@ float QuantizeStageOne(const float* x, size_t count, int range, int8_t* codes) {
   const hn::Rebind<int32_t, decltype(dd)> di;
   const hn::Rebind<int8_t, decltype(dd)> db;
   const size_t N = hn::Lanes(dd);
-  const auto limit = hn::Set(df, kLargestElement);
-  const auto load = [&](size_t i) THRONG_ATTR {
-    const auto in = hn::LoadU(df, x + i);
-    return hn::Max(hn::Min(hn::IfThenElseZero(hn::Eq(in, in), in), limit), hn::Neg(limit));
-  };
+  const auto load = [&](size_t i) THRONG_ATTR { return FiniteLanes(df, hn::LoadU(df, x + i)); };
   auto largest = hn::Zero(df);
   for (size_t i = 0; i < count; i += N) largest = hn::Max(largest, hn::Abs(load(i)));
   const double top = hn::GetLane(hn::MaxOfLanes(df, largest));
@@ -132,16 +129,10 @@ HWY_INLINE void MixTile(DI di, const uint8_t* codes, const FlashqScales& scales,
 template <int kBits, int kRows>
 HWY_INLINE void MixRows(const uint8_t* codes, const FlashqScales& scales, const FlashqProbabilities* rows,
                         const float* rescale, int head_dim, float* out) {
-  const hn::ScalableTag<int32_t> di;
-  constexpr int kN = static_cast<int>(hn::MaxLanes(di));
-  constexpr int kVecs = kN >= 16 ? 4 : 1;
-  const auto tile = [&](auto d, auto vecs, int c) THRONG_ATTR {
-    MixTile<kBits, kRows, vecs()>(d, codes, scales, rows, rescale, head_dim, c, out);
-  };
-  int c = 0;
-  for (; c + kVecs * kN <= head_dim; c += kVecs * kN) tile(di, std::integral_constant<int, kVecs>(), c);
-  for (; c + kN <= head_dim; c += kN) tile(di, std::integral_constant<int, 1>(), c);
-  if (c < head_dim) tile(hn::CappedTag<int32_t, 8>(), std::integral_constant<int, 1>(), c);
+  constexpr int kVecs = hn::MaxLanes(hn::CappedTag<int32_t, 16>()) >= 16 ? 4 : 1;
+  ForDimensions<kVecs, int32_t>(head_dim, [&](auto di, auto vecs, size_t c) THRONG_INLINE_ATTR {
+    MixTile<kBits, kRows, vecs()>(di, codes, scales, rows, rescale, head_dim, static_cast<int>(c), out);
+  });
 }
 
 #else  // targets whose products of 8 bits are no faster than plain loops
@@ -223,7 +214,7 @@ HWY_INLINE void RebuildKeys(const uint8_t* codes, const FlashqScales& scales, in
 }
 
 template <int kRows>
-HWY_INLINE void ScoreRows(const PageBytes& keys, const FlashqQuery* queries, float block_scale, int head_dim,
+HWY_INLINE void ScoreRows(const PageBytes& keys, const IntegerQuery* queries, float block_scale, int head_dim,
                           float* scores) {
   __m512i sum[kRows][4];
   const int8_t* codes[kRows];
@@ -254,7 +245,7 @@ class PageKeys {
     RebuildKeys<kBits>(codes, scales, head_dim, next, keys_);
   }
   template <int kRows>
-  HWY_INLINE void Score(const FlashqQuery* queries, float* scores) const {
+  HWY_INLINE void Score(const IntegerQuery* queries, float* scores) const {
     ScoreRows<kRows>(keys_, queries, block_scale_, head_dim_, scores);
   }
 
@@ -317,7 +308,7 @@ class PageKeys {
   HWY_INLINE PageKeys(const uint8_t* codes, const FlashqScales& scales, int head_dim, const uint8_t* next)
       : codes_(codes), scales_(scales), head_dim_(head_dim), next_(next) {}
   template <int kRows>
-  HWY_INLINE void Score(const FlashqQuery* queries, float* scores) const {
+  HWY_INLINE void Score(const IntegerQuery* queries, float* scores) const {
     FoldedQuery folded[kRows];
     for (int r = 0; r < kRows; ++r) FoldQuery(queries[r], scales_, head_dim_, folded[r]);
     for (int t = 0; t < kPageTokens; t += 8) {
@@ -340,7 +331,7 @@ class PageKeys {
   PageKeys(const uint8_t* codes, const FlashqScales& scales, int head_dim, const uint8_t*)
       : codes_(codes), scales_(scales), head_dim_(head_dim) {}
   template <int kRows>
-  void Score(const FlashqQuery* queries, float* scores) const {
+  void Score(const IntegerQuery* queries, float* scores) const {
     for (int r = 0; r < kRows; ++r) {
       int32_t dot[kPageTokens] = {};
       for (int c = 0; c < head_dim_; ++c) AddChannel(c, queries[r].codes[c], dot);
@@ -369,22 +360,19 @@ class PageKeys {
 #endif
 
 template <int kBits>
-HWY_INLINE void ScoreFlashq(const uint8_t* keys, const void* prepared, size_t row_bytes, int head_dim,
-                            int num_rows, float* scores) {
+HWY_INLINE void ScoreFlashq(const uint8_t* keys, const void* prepared, int head_dim, int num_rows,
+                            float* scores) {
   const FlashqScales scales = ViewScales(keys, kBits, head_dim);
   // The values follow the keys in a block; were they elsewhere, nothing but time would be lost.
-  const uint8_t* next = keys + (kPageTokens * head_dim * kBits / 8 + 2 * head_dim + 4 + 63) / 64 * 64;
+  const uint8_t* next = keys + RoundUp64(kPageTokens * head_dim * kBits / 8 + 2 * head_dim + 4);
   const PageKeys<kBits> page(keys, scales, head_dim, next);
-  FlashqQuery queries[4];
-  int r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    for (int j = 0; j < 4; ++j) queries[j] = ViewQuery(prepared, row_bytes, r + j, head_dim);
-    page.template Score<4>(queries, scores + r * kPageTokens);
-  }
-  for (; r < num_rows; ++r) {
-    queries[0] = ViewQuery(prepared, row_bytes, r, head_dim);
-    page.template Score<1>(queries, scores + r * kPageTokens);
-  }
+  ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
+    IntegerQuery queries[rows()];
+    for (int j = 0; j < rows(); ++j) {
+      queries[j] = ViewIntegerQuery(QueryForm::kCodes, prepared, head_dim, r + j);
+    }
+    page.template Score<rows()>(queries, scores + r * kPageTokens);
+  });
 }
 
 template <int kBits>
@@ -398,23 +386,18 @@ HWY_INLINE void MixFlashq(const uint8_t* values, const float* probabilities, con
     const int count = HWY_MIN(kBatch, num_rows - first);
     for (int j = 0; j < count; ++j)
       QuantizeProbabilities(probabilities + (first + j) * kPageTokens, scales.block, rows[j]);
-    const auto mix = [&](auto num, int j) THRONG_ATTR {
+    ForRows(count, [&](auto num, int j) THRONG_INLINE_ATTR {
       MixRows<kBits, num()>(values, scales, rows + j, rescale + first + j, head_dim,
                             out + static_cast<size_t>(first + j) * head_dim);
-    };
-    int j = 0;
-    for (; j + 4 <= count; j += 4) mix(std::integral_constant<int, 4>(), j);
-    for (; j < count; ++j) mix(std::integral_constant<int, 1>(), j);
+    });
   }
 }
 
-void ScoreFlashq4(const uint8_t* keys, const void* prepared, size_t row_bytes, int head_dim, int num_rows,
-                  float* scores) {
-  ScoreFlashq<4>(keys, prepared, row_bytes, head_dim, num_rows, scores);
+void ScoreFlashq4(const uint8_t* keys, const void* prepared, int head_dim, int num_rows, float* scores) {
+  ScoreFlashq<4>(keys, prepared, head_dim, num_rows, scores);
 }
-void ScoreFlashq2(const uint8_t* keys, const void* prepared, size_t row_bytes, int head_dim, int num_rows,
-                  float* scores) {
-  ScoreFlashq<2>(keys, prepared, row_bytes, head_dim, num_rows, scores);
+void ScoreFlashq2(const uint8_t* keys, const void* prepared, int head_dim, int num_rows, float* scores) {
+  ScoreFlashq<2>(keys, prepared, head_dim, num_rows, scores);
 }
 void MixFlashq4(const uint8_t* values, const float* probabilities, const float* rescale, int head_dim,
                 int num_rows, float* out) {

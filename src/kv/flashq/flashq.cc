@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <string>
 
+#include "base/key_values.h"
 #include "kv/int8/int8_open.h"
+#include "kv/integer_query.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kv/flashq/flashq.cc"
@@ -50,19 +51,19 @@ class Flashq : public Codec {
     if (buffer_ == OpenType::kInt8) SetNextScale(part, scale, encoded);
   }
 
-  void Seal(Part part, const OpenCodec& open, const uint8_t* rows, int index,
+  void Seal(Part part, const OpenCodec& open, const uint8_t* rows, const PagesBefore& before,
             uint8_t* encoded) const override {
-    if (buffer_ != OpenType::kInt8) return Codec::Seal(part, open, rows, index, encoded);
+    if (buffer_ != OpenType::kInt8) return Codec::Seal(part, open, rows, before, encoded);
     Int8OpenPage page;
     ReadInt8Open(part, rows, head_dim_, page);
-    if (page.universal == 0.0f) {
-      Codec::Seal(part, open, rows, index, encoded);
+    if (page.universal == 0.0f || before.last == nullptr) {
+      Codec::Seal(part, open, rows, before, encoded);
       SetNextScale(part, page.wanted, encoded);
       return;
     }
     EncodeStageTwo(part, page.codes, page.universal, encoded);
-    const float more = (page.wanted - page.universal) / static_cast<float>(index + 1);
-    SetNextScale(part, page.universal + more, encoded);
+    const float mean = NextScale(part, before.last);
+    SetNextScale(part, mean + (page.wanted - mean) / static_cast<float>(before.count + 1), encoded);
   }
   float NextScale(Part part, const uint8_t* encoded) const override {
     if (buffer_ != OpenType::kInt8) return 0.0f;
@@ -86,23 +87,18 @@ class Flashq : public Codec {
     }
   }
 
-  // INT8 codes, then their scale and their sum.
-  size_t QueryBytes() const override {
-    return (static_cast<size_t>(head_dim_) + sizeof(float) + sizeof(int32_t) + 63) / 64 * 64;
-  }
+  size_t QueryBytes() const override { return IntegerQueryBytes(QueryForm::kCodes, head_dim_); }
   void PrepareQuery(const float* query, void* prepared) const override {
-    auto* codes = static_cast<int8_t*>(prepared);
+    int8_t codes[kMaxHeadDim];
     const float scale = HWY_DYNAMIC_DISPATCH(QuantizeStageOne)(query, head_dim_, kQueryRange, codes);
-    const int32_t sum = std::accumulate(codes, codes + head_dim_, 0);
-    std::memcpy(codes + head_dim_, &scale, sizeof(scale));
-    std::memcpy(codes + head_dim_ + sizeof(scale), &sum, sizeof(sum));
+    StoreIntegerQuery(codes, scale, nullptr, head_dim_, prepared);
   }
 
   void Score(const uint8_t* keys, const void* prepared, int num_rows, float* scores) const override {
     if (bits_ == 4) {
-      HWY_DYNAMIC_DISPATCH(ScoreFlashq4)(keys, prepared, QueryBytes(), head_dim_, num_rows, scores);
+      HWY_DYNAMIC_DISPATCH(ScoreFlashq4)(keys, prepared, head_dim_, num_rows, scores);
     } else {
-      HWY_DYNAMIC_DISPATCH(ScoreFlashq2)(keys, prepared, QueryBytes(), head_dim_, num_rows, scores);
+      HWY_DYNAMIC_DISPATCH(ScoreFlashq2)(keys, prepared, head_dim_, num_rows, scores);
     }
   }
   void Mix(const uint8_t* values, const float* probabilities, const float* rescale, int num_rows,
@@ -171,6 +167,10 @@ class Flashq : public Codec {
 };
 
 }  // namespace
+
+OpenType FlashqBuffer(KeyValues& parameters) {
+  return parameters.Choice("buffer", {"f16", "int8"}) == 1 ? OpenType::kInt8 : OpenType::kF16;
+}
 
 std::shared_ptr<const Codec> MakeFlashq(int bits, OpenType buffer, int head_dim) {
   return std::make_shared<Flashq>(bits, buffer, head_dim);

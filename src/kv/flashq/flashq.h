@@ -5,9 +5,9 @@
 // s2 = ceil((max q1 - min q1) / (2^b - 1)) >= 1, q2 = round((q1 - z) / s2). Back: q1' = q2 s2 + z, which fits
 // 8 bits, and x' = s1 q1'. Each block has a scale of its own, found when it is sealed; until then its rows
 // are kept in f16. NaN counts as 0, and values are clamped to +-65504, as in the open page.
-// With buffer=int8 the rows are kept in INT8 (int8/int8_open.h), as in the paper: then q1 are the integers of
-// the open page and s1 is its universal scale; in a sequence's first page, which has none, stage 1 rounds the
-// rows again. A page also keeps the mean of the scales that it and all pages before it would have wanted
+// With buffer=int8 the rows are kept in INT8 (kv/int8/int8_open.h), as in the paper: then q1 are the integers
+// of the open page and s1 is its universal scale; in a sequence's first page, which has none, stage 1 rounds
+// the rows again. A page also keeps the mean of the scales that it and all pages before it would have wanted
 // (f32): the universal scale of the next one. It saves 7/16 to 15/32 of the open page; pages clamp where
 // values grow.
 //
@@ -31,7 +31,14 @@
 
 #include "kv/codec.h"
 
+namespace throng {
+class KeyValues;
+}
+
 namespace throng::kv {
+
+// The parameter buffer=f16|int8: how the rows of open pages are kept.
+OpenType FlashqBuffer(KeyValues& parameters);
 
 // bits: 4 or 2. buffer: kF16 or kInt8.
 std::shared_ptr<const Codec> MakeFlashq(int bits, OpenType buffer, int head_dim);

@@ -11,7 +11,7 @@
 // After foreach_target.h, which includes it once per target.
 #include "kv/float/float_page-inl.h"
 
-HWY_BEFORE_NAMESPACE();
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 
@@ -105,7 +105,7 @@ class Float : public OpenCodec {
     Format::Decode(part, reinterpret_cast<const Element*>(encoded), head_dim_, block);
   }
 
-  size_t QueryBytes() const override { return (head_dim_ * sizeof(float) + 63) / 64 * 64; }
+  size_t QueryBytes() const override { return RoundUp64(head_dim_ * sizeof(float)); }
   void PrepareQuery(const float* query, void* prepared) const override {
     CopyFinite(query, head_dim_, static_cast<float*>(prepared));
   }

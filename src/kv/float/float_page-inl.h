@@ -13,9 +13,10 @@
 #include "base/half.h"
 #include "hwy/highway.h"
 #include "kv/codec.h"
-#include "kv/finite.h"
+#include "kv/finite-inl.h"
+#include "kv/tiles-inl.h"
 
-HWY_BEFORE_NAMESPACE();
+THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -34,15 +35,11 @@ HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const float16_t* p) {
 // Stores with NaN as 0 and clamped.
 template <class DF>
 HWY_INLINE void StoreFinite(DF df, hn::Vec<DF> v, float* p) {
-  v = hn::IfThenElseZero(hn::Eq(v, v), v);
-  const auto limit = hn::Set(df, kLargestInF32);
-  hn::StoreU(hn::Max(hn::Min(v, limit), hn::Neg(limit)), df, p);
+  hn::StoreU(FiniteLanes(df, v, kLargestInF32), df, p);
 }
 template <class DF>
 HWY_INLINE void StoreFinite(DF df, hn::Vec<DF> v, float16_t* p) {
-  v = hn::IfThenElseZero(hn::Eq(v, v), v);
-  const auto limit = hn::Set(df, 65504.0f);
-  v = hn::Max(hn::Min(v, limit), hn::Neg(limit));
+  v = FiniteLanes(df, v);
 #if HWY_TARGET == HWY_SSE4
   // Without F16C, Highway truncates instead of rounding.
   float lanes[hn::MaxLanes(df)];
@@ -97,18 +94,15 @@ void ScoreFloat(const T* keys, const float* queries, size_t query_stride, int he
   constexpr size_t kN = hn::MaxLanes(df);
   constexpr size_t kVecs = kN >= 16 ? 4 : 2;  // with 4 rows, all sums stay in registers
   static_assert(kPageTokens % (kN * kVecs) == 0);
-  const auto tile = [&](auto rows, auto prefetch, int r) HWY_ATTR {
+  const auto tile = [&](auto rows, auto prefetch, int r) THRONG_ATTR {
     for (size_t t = 0; t < kPageTokens; t += kN * kVecs) {
       ScoreTile<rows(), kVecs, prefetch()>(df, keys, queries + r * query_stride, query_stride, head_dim, t,
                                            scores + r * kPageTokens);
     }
   };
-  const std::integral_constant<size_t, 4> four;
-  const std::integral_constant<size_t, 1> one;
-  int r = 0;
-  for (; r + 4 <= num_rows; r += 4)
-    r == 0 ? tile(four, std::true_type(), r) : tile(four, std::false_type(), r);
-  for (; r < num_rows; ++r) r == 0 ? tile(one, std::true_type(), r) : tile(one, std::false_type(), r);
+  ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
+    r == 0 ? tile(rows, std::true_type(), r) : tile(rows, std::false_type(), r);
+  });
 }
 
 // out[r, c..c + kVecs N) for kRows rows.
@@ -148,28 +142,18 @@ HWY_INLINE void MixTile(DF df, const T* values, const float* probabilities, cons
 template <size_t kRows, typename T>
 HWY_INLINE void MixRows(const T* values, const float* probabilities, const float* rescale, int head_dim,
                         float* out) {
-  const hn::CappedTag<float, 16> df;
-  constexpr size_t kN = hn::MaxLanes(df);
-  constexpr size_t kVecs = kN >= 16 ? 4 : 2;
-  const size_t d = static_cast<size_t>(head_dim);
-  size_t c = 0;
-  for (; c + kVecs * kN <= d; c += kVecs * kN) {
-    MixTile<kRows, kVecs>(df, values, probabilities, rescale, head_dim, c, out);
-  }
-  for (; c + kN <= d; c += kN) MixTile<kRows, 1>(df, values, probabilities, rescale, head_dim, c, out);
-  if (c < d) MixTile<kRows, 1>(hn::CappedTag<float, 8>(), values, probabilities, rescale, head_dim, c, out);
+  constexpr int kVecs = hn::MaxLanes(hn::CappedTag<float, 16>()) >= 16 ? 4 : 2;
+  ForDimensions<kVecs, float>(head_dim, [&](auto df, auto vecs, size_t c) THRONG_INLINE_ATTR {
+    MixTile<kRows, vecs()>(df, values, probabilities, rescale, head_dim, c, out);
+  });
 }
 
 template <typename T>
 void MixFloat(const T* values, const float* probabilities, const float* rescale, int head_dim, int num_rows,
               float* out) {
-  int r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    MixRows<4>(values, probabilities + r * kPageTokens, rescale + r, head_dim, out + r * head_dim);
-  }
-  for (; r < num_rows; ++r) {
-    MixRows<1>(values, probabilities + r * kPageTokens, rescale + r, head_dim, out + r * head_dim);
-  }
+  ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
+    MixRows<rows()>(values, probabilities + r * kPageTokens, rescale + r, head_dim, out + r * head_dim);
+  });
 }
 
 template <typename T>

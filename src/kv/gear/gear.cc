@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "kv/codec_parameters.h"
+#include "base/key_values.h"
 #include "kv/finite.h"
 #include "kv/gear/gear_encode.h"
 #include "kv/gear/gear_kernels.h"
@@ -61,7 +61,7 @@ class Gear : public Codec {
     return true;
   }
 
-  size_t QueryBytes() const override { return (head_dim_ * sizeof(float) + 63) / 64 * 64; }
+  size_t QueryBytes() const override { return RoundUp64(head_dim_ * sizeof(float)); }
   void PrepareQuery(const float* query, void* prepared) const override {
     CopyFinite(query, head_dim_, static_cast<float*>(prepared));
   }
@@ -85,7 +85,7 @@ class Gear : public Codec {
 
 }  // namespace
 
-std::shared_ptr<const Codec> MakeGear(GearOptions options, CodecParameters& parameters, int head_dim) {
+std::shared_ptr<const Codec> MakeGear(GearOptions options, KeyValues& parameters, int head_dim) {
   const GearOptions usual = options;
   options.group = parameters.Int("g", usual.group, 16, kPageTokens);
   if (options.group != 16 && options.group != 32 && options.group != 64) {

@@ -36,9 +36,11 @@
 
 #include "kv/codec.h"
 
-namespace throng::kv {
+namespace throng {
+class KeyValues;
+}
 
-class CodecParameters;
+namespace throng::kv {
 
 // What a name of the table stands for; parameters change it.
 struct GearOptions {
@@ -50,6 +52,6 @@ struct GearOptions {
   double sparsity = 0;  // s=, if not 0 here
 };
 
-std::shared_ptr<const Codec> MakeGear(GearOptions options, CodecParameters& parameters, int head_dim);
+std::shared_ptr<const Codec> MakeGear(GearOptions options, KeyValues& parameters, int head_dim);
 
 }  // namespace throng::kv

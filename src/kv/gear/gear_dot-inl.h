@@ -7,12 +7,12 @@
 #endif
 
 #include <algorithm>
-#include <cstring>
 
 #include "hwy/highway.h"
 #include "kv/codec.h"
 #include "kv/gear/gear_fold-inl.h"
 #include "kv/gear/gear_tile-inl.h"
+#include "kv/vnni-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -21,12 +21,6 @@ namespace gear {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int kMaxLanes = kMaxHeadDim + 16;  // a vector may run beyond the last lane
-
-HWY_INLINE int32_t LoadInt32(const void* p) {
-  int32_t bits;
-  std::memcpy(&bits, p, sizeof(bits));
-  return bits;
-}
 
 // What is fetched into the cache while products are computed.
 struct Lines {
@@ -113,7 +107,7 @@ HWY_INLINE void DotTile(const Codes& codes, size_t rows, const Folded& folded, L
     lines.Fetch();
     HWY_UNROLL(4)
     for (int r = 0; r < kRows; ++r) {
-      const __m512i weight = _mm512_set1_epi32(LoadInt32(folded.bytes[r] + k));
+      const __m512i weight = _mm512_set1_epi32(FourBytes(folded.bytes[r] + k));
       HWY_UNROLL(4)
       for (int v = 0; v < kVecs; ++v) {
         sum[r][v] = kPart == Part::kKeys ? AddFours(sum[r][v], code[v], weight)
@@ -202,7 +196,7 @@ HWY_INLINE void DotTile(const Codes& codes, size_t rows, const Folded& folded, L
       lines.Fetch();
       HWY_UNROLL(4)
       for (int r = 0; r < kRows; ++r) {
-        const __m256i weight = _mm256_set1_epi32(LoadInt32(folded.bytes[r] + k));
+        const __m256i weight = _mm256_set1_epi32(FourBytes(folded.bytes[r] + k));
         HWY_UNROLL(4)
         for (int v = 0; v < kVecs; ++v) {
           const __m256i products = kPart == Part::kKeys ? _mm256_maddubs_epi16(code[v], weight)

@@ -8,12 +8,12 @@
 
 #include "base/half.h"
 #include "base/rng.h"
+#include "kv/finite.h"
 #include "kv/gear/gear_encode_kernels.h"
 
 namespace throng::kv {
 namespace {
 
-constexpr float kLargest = 65504.0f;
 constexpr int kSweeps = 3;
 
 // A page on its way into bytes, as [rows, lanes].
@@ -41,9 +41,7 @@ size_t CodeIndex(const GearLayout& layout, int row, int lane) {
 void Load(const GearLayout& layout, const float* block, Page& page) {
   for (int row = 0; row < layout.rows; ++row) {
     for (int lane = 0; lane < layout.lanes; ++lane) {
-      const float x = block[BlockIndex(layout, row, lane)];
-      page.x[static_cast<size_t>(row) * layout.lanes + lane] =
-          std::isnan(x) ? 0.0f : std::clamp(x, -kLargest, kLargest);
+      page.x[static_cast<size_t>(row) * layout.lanes + lane] = Finite(block[BlockIndex(layout, row, lane)]);
     }
   }
 }
@@ -307,7 +305,7 @@ void EncodeOutliers(const GearLayout& layout, const Page& page, uint8_t* encoded
   std::memset(differences, 0, layout.count.sparse);  // entries that are not used add 0 to the first element
   for (size_t i = 0; i < entries.size(); ++i) {
     const size_t element = entries[i].element;
-    const float difference = std::clamp(page.x[element] - page.decoded[element], -kLargest, kLargest);
+    const float difference = Finite(page.x[element] - page.decoded[element]);
     const uint16_t bits = FloatToHalf(difference);
     std::memcpy(differences + 2 * i, &bits, 2);
     encoded[layout.row_slots + i] = static_cast<uint8_t>(GearSlot(static_cast<int>(element / layout.lanes)));

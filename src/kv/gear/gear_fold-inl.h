@@ -7,6 +7,7 @@
 #endif
 
 #include "hwy/highway.h"
+#include "kv/finite.h"
 #include "kv/gear/gear_tile-inl.h"
 #include "kv/vnni-inl.h"
 
@@ -128,8 +129,7 @@ HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, co
   V<DF> largest[kRows], base[kRows];
   FoldSums<kRows>(df, weights, scales, bases, rows, largest, base);
   const auto top = Reduce<kRows>(df, largest, Larger());
-  // Below this the quotient overflows; such weights count as 0.
-  const auto some = hn::Ge(top, hn::Set(d4, 1e-30f));
+  const auto some = hn::Ge(top, hn::Set(d4, kLeastScale));
   const auto limit = hn::Set(d4, levels);
   hn::Store(hn::IfThenElseZero(some, hn::Div(top, limit)), d4, to.unit);
   hn::Store(hn::IfThenElseZero(some, hn::Div(limit, top)), d4, to.inverse);

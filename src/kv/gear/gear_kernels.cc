@@ -7,8 +7,9 @@
 #define HWY_TARGET_INCLUDE "kv/gear/gear_kernels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kv/gear/gear_corrections-inl.h"
 #include "kv/gear/gear_dot-inl.h"
-#include "kv/gear/gear_rest-inl.h"
+#include "kv/tiles-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -29,7 +30,7 @@ struct Call {
 // lost.
 Lines LinesAfter(const GearLayout& layout, const uint8_t* encoded) {
   if (layout.part == Part::kValues) return {};
-  const size_t bytes = (layout.count.Total() + 63) / 64 * 64;
+  const size_t bytes = RoundUp64(layout.count.Total());
   return {encoded + bytes, encoded + 2 * bytes};
 }
 
@@ -50,11 +51,9 @@ HWY_INLINE void ApplyCodes(const Call& call, const Tile& tile, const float* cons
   for (int group = 0; group < layout.num_groups; ++group) {
     const float* scales = tile.scales + group * rows;
     const float* bases = tile.bases + group * rows;
-    if (rows % 16 == 0) {
-      Fold<kRows>(DF16(), weights, scales, bases, rows, levels, middle, folded);
-    } else {
-      Fold<kRows>(DF8(), weights, scales, bases, rows, levels, middle, folded);
-    }
+    WithLanes(rows, [&](auto df) THRONG_ATTR {
+      Fold<kRows>(df, weights, scales, bases, rows, levels, middle, folded);
+    });
     const size_t end = std::min<size_t>(lanes, static_cast<size_t>(group + 1) * layout.group);
     const size_t lane = static_cast<size_t>(group) * layout.group;
     if (packed) {
@@ -81,11 +80,8 @@ HWY_INLINE void ApplyRows(const Call& call, const Tile& tile, int first, Lines& 
   const float* added = layout.entries > 0 ? sums : nullptr;
   const float* rescale = call.rescale == nullptr ? nullptr : call.rescale + first;
   float* out = call.out + static_cast<size_t>(first) * layout.lanes;
-  if (layout.lanes % 16 == 0) {
-    Finish<kRows>(DF16(), layout, tile, acc, down, added, rescale, out);
-  } else {
-    Finish<kRows>(DF8(), layout, tile, acc, down, added, rescale, out);
-  }
+  WithLanes(layout.lanes,
+            [&](auto df) THRONG_ATTR { Finish<kRows>(df, layout, tile, acc, down, added, rescale, out); });
 }
 
 template <Part kPart>
@@ -93,9 +89,8 @@ void ApplyAll(const Call& call, int num_rows) {
   Tile tile;
   FillTile(call.layout, call.encoded, !UsesPacked(call.layout), Middle(call.layout), tile);
   Lines lines = LinesAfter(call.layout, call.encoded);
-  int r = 0;
-  for (; r + kTileRows <= num_rows; r += kTileRows) ApplyRows<kPart, kTileRows>(call, tile, r, lines);
-  for (; r < num_rows; ++r) ApplyRows<kPart, 1>(call, tile, r, lines);
+  ForRows(num_rows,
+          [&](auto rows, int r) THRONG_INLINE_ATTR { ApplyRows<kPart, rows()>(call, tile, r, lines); });
 }
 
 }  // namespace gear

@@ -36,6 +36,17 @@ using DF4 = hn::CappedTag<float, 4>;
 using DF8 = hn::CappedTag<float, 8>;
 using DF16 = hn::CappedTag<float, 16>;  // where the number is a multiple of 16
 
+// f(DF16()) where that many numbers, a multiple of 8, fill its vectors; f(DF8()) otherwise. Once, where both
+// are the same vectors.
+template <class F>
+HWY_INLINE void WithLanes(size_t count, const F& f) {
+  if constexpr (hn::MaxLanes(DF16()) > 8) {
+    count % 16 == 0 ? f(DF16()) : f(DF8());
+  } else {
+    f(DF8());
+  }
+}
+
 inline int Padded(int rank) { return (rank + 3) / 4 * 4; }
 
 template <int kShift, int kMask, class DU>
@@ -141,11 +152,8 @@ void FillFactors(const GearLayout& layout, const uint8_t* encoded, Tile& tile) {
     float scale;
     std::memcpy(&scale, encoded + layout.factor_scales + 4 * j, 4);
     const uint8_t* from = encoded + layout.lane_factors + j * lanes;
-    if (lanes % 16 == 0) {
-      ConvertFactors(DF16(), from, lanes, scale, tile.lane_factors + j * lanes);
-    } else {
-      ConvertFactors(DF8(), from, lanes, scale, tile.lane_factors + j * lanes);
-    }
+    WithLanes(lanes, [&](auto df)
+                         HWY_ATTR { ConvertFactors(df, from, lanes, scale, tile.lane_factors + j * lanes); });
   }
 }
 

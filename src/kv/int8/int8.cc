@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kv/finite.h"
 #include "kv/int8/int8_kernels.h"
 #include "kv/integer_query.h"
 
@@ -26,7 +27,7 @@ class Int8 : public Codec {
     auto* scales = reinterpret_cast<float*>(encoded + Count(part).codes);
     int8_t codes[kMaxHeadDim];
     for (int t = 0; t < kPageTokens; ++t) {
-      scales[t] = QuantizeInt8(block + static_cast<size_t>(t) * head_dim_, head_dim_, codes);
+      scales[t] = QuantizeInt8(block + static_cast<size_t>(t) * head_dim_, head_dim_, kLargestElement, codes);
       StoreInt8Row(part, codes, head_dim_, t, encoded);
     }
   }
@@ -39,7 +40,7 @@ class Int8 : public Codec {
     }
   }
 
-  size_t QueryBytes() const override { return IntegerQueryBytes(head_dim_); }
+  size_t QueryBytes() const override { return IntegerQueryBytes(QueryForm::kCodesAndPairs, head_dim_); }
   void PrepareQuery(const float* query, void* prepared) const override {
     PrepareInt8Query(query, head_dim_, prepared);
   }
@@ -89,9 +90,9 @@ void LoadInt8Rows(Part part, const uint8_t* page, int head_dim, int8_t* codes) {
 void PrepareInt8Query(const float* query, int head_dim, void* prepared) {
   int8_t codes[kMaxHeadDim];
   int16_t wide[kMaxHeadDim];
-  const float scale = QuantizeInt8(query, head_dim, codes);
+  const float scale = QuantizeInt8(query, head_dim, kLargestElement, codes);
   for (int i = 0; i < head_dim; ++i) wide[i] = codes[i];
-  StoreIntegerQuery(wide, codes, scale, head_dim, prepared);
+  StoreIntegerQuery(codes, scale, wide, head_dim, prepared);
 }
 
 std::shared_ptr<const Codec> MakeInt8(int head_dim) { return std::make_shared<Int8>(head_dim); }

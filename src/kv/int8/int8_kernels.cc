@@ -6,9 +6,10 @@
 #define HWY_TARGET_INCLUDE "kv/int8/int8_kernels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
-#include "kv/finite.h"
+#include "kv/finite-inl.h"
 #include "kv/integer_query.h"
 #include "kv/integer_rows-inl.h"
+#include "kv/tiles-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -123,50 +124,15 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const In
 
 void ScoreTarget(const uint8_t* keys, const float* key_scales, const void* prepared, int head_dim,
                  int num_rows, float* scores) {
-  int r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    IntegerQuery queries[4];
-    for (int j = 0; j < 4; ++j) queries[j] = ViewIntegerQuery(prepared, head_dim, r + j);
+  ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
+    IntegerQuery queries[rows()];
+    for (int j = 0; j < rows(); ++j) {
+      queries[j] = ViewIntegerQuery(QueryForm::kCodesAndPairs, prepared, head_dim, r + j);
+    }
     float* to = scores + r * kPageTokens;
-    r == 0 ? ScoreTile<4, true>(keys, key_scales, queries, head_dim, to)
-           : ScoreTile<4, false>(keys, key_scales, queries, head_dim, to);
-  }
-  for (; r < num_rows; ++r) {
-    const IntegerQuery query = ViewIntegerQuery(prepared, head_dim, r);
-    float* to = scores + r * kPageTokens;
-    r == 0 ? ScoreTile<1, true>(keys, key_scales, &query, head_dim, to)
-           : ScoreTile<1, false>(keys, key_scales, &query, head_dim, to);
-  }
-}
-
-// weights[t] = round(p[t] s[t] / unit), 0..32767; returns unit = max / 32767.
-HWY_INLINE float QuantizeWeights(const float* probabilities, const float* value_scales, int16_t* weights) {
-  const hn::CappedTag<float, 16> df;
-  const hn::RebindToSigned<decltype(df)> di;
-  const hn::Rebind<int16_t, decltype(df)> dw;
-  constexpr size_t kN = hn::MaxLanes(df);
-  constexpr size_t kVecs = kPageTokens / kN;
-  hn::Vec<decltype(df)> products[kVecs];
-  auto largest = hn::Zero(df);
-  HWY_UNROLL(16)
-  for (size_t v = 0; v < kVecs; ++v) {
-    products[v] = hn::Mul(hn::LoadU(df, probabilities + v * kN), hn::LoadU(df, value_scales + v * kN));
-    largest = hn::Max(largest, products[v]);
-  }
-  const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
-  // Below this the quotient overflows; such weights count as 0.
-  if (!(top > 1e-30f)) {
-    std::memset(weights, 0, kPageTokens * sizeof(int16_t));
-    return 0.0f;
-  }
-  const auto inverse = hn::Set(df, 32767.0f / top);
-  const auto limit = hn::Set(di, 32767);
-  HWY_UNROLL(16)
-  for (size_t v = 0; v < kVecs; ++v) {
-    const auto w = hn::Min(hn::NearestInt(hn::Mul(products[v], inverse)), limit);
-    hn::StoreU(hn::DemoteTo(dw, w), dw, weights + v * kN);
-  }
-  return top / 32767.0f;
+    r == 0 ? ScoreTile<rows(), true>(keys, key_scales, queries, head_dim, to)
+           : ScoreTile<rows(), false>(keys, key_scales, queries, head_dim, to);
+  });
 }
 
 // Integer sums for dimensions [c, c + kVecs N): a lane of 32 bits per dimension, two tokens per step.
@@ -213,27 +179,38 @@ HWY_INLINE void MixTile(DI di, const int8_t* values, const int16_t (*weights)[kP
 template <int kRows>
 HWY_INLINE void MixRows(const int8_t* values, const float* value_scales, const float* probabilities,
                         const float* rescale, int head_dim, float* out) {
-  const hn::CappedTag<int32_t, 16> di;
-  constexpr size_t kN = hn::MaxLanes(di);
-  constexpr int kVecs = kN >= 16 ? 4 : 2;
+  constexpr int kVecs = hn::MaxLanes(hn::CappedTag<int32_t, 16>()) >= 16 ? 4 : 2;
   HWY_ALIGN int16_t weights[kRows][kPageTokens];
   float units[kRows];
   for (int r = 0; r < kRows; ++r) {
-    units[r] = QuantizeWeights(probabilities + r * kPageTokens, value_scales, weights[r]);
+    const auto product = [&](auto df, size_t t) THRONG_ATTR {
+      return hn::Mul(hn::LoadU(df, probabilities + r * kPageTokens + t), hn::LoadU(df, value_scales + t));
+    };
+    units[r] = QuantizeWeights(product, weights[r]).unit;
   }
-  const size_t d = static_cast<size_t>(head_dim);
-  size_t c = 0;
-  for (; c + kVecs * kN <= d; c += kVecs * kN) {
-    MixTile<kRows, kVecs>(di, values, weights, units, rescale, head_dim, c, out);
-  }
-  for (; c + kN <= d; c += kN) MixTile<kRows, 1>(di, values, weights, units, rescale, head_dim, c, out);
-  if (c < d) {
-    MixTile<kRows, 1>(hn::CappedTag<int32_t, 8>(), values, weights, units, rescale, head_dim, c, out);
-  }
+  ForDimensions<kVecs, int32_t>(head_dim, [&](auto di, auto vecs, size_t c) THRONG_INLINE_ATTR {
+    MixTile<kRows, vecs()>(di, values, weights, units, rescale, head_dim, c, out);
+  });
 }
 
-float QuantizeTarget(const float* row, int head_dim, int8_t* codes) {
-  return QuantizeRow(row, head_dim, kLargestElement, codes);
+float QuantizeTarget(const float* row, int head_dim, float bound, int8_t* codes) {
+  const hn::CappedTag<float, 8> df;
+  const hn::Rebind<int8_t, decltype(df)> db;
+  const size_t N = hn::Lanes(df);
+  const size_t d = static_cast<size_t>(head_dim);
+  const auto load = [&](size_t i) THRONG_ATTR { return FiniteLanes(df, hn::LoadU(df, row + i), bound); };
+  auto largest = hn::Zero(df);
+  for (size_t i = 0; i < d; i += N) largest = hn::Max(largest, hn::Abs(load(i)));
+  const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
+  if (!(top > kLeastScale)) {
+    std::memset(codes, 0, d);
+    return 0.0f;
+  }
+  const auto inverse = hn::Set(df, 127.0f / top);
+  for (size_t i = 0; i < d; i += N) {
+    hn::StoreU(hn::DemoteTo(db, hn::NearestInt(hn::Mul(load(i), inverse))), db, codes + i);
+  }
+  return top / 127.0f;
 }
 
 void QuantizeByTarget(const float* row, int head_dim, float scale, int range, int8_t* codes) {
@@ -252,15 +229,10 @@ void QuantizeByTarget(const float* row, int head_dim, float scale, int range, in
 void MixTarget(const uint8_t* encoded, const float* value_scales, const float* probabilities,
                const float* rescale, int head_dim, int num_rows, float* out) {
   const int8_t* values = reinterpret_cast<const int8_t*>(encoded);
-  int r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    MixRows<4>(values, value_scales, probabilities + r * kPageTokens, rescale + r, head_dim,
-               out + r * head_dim);
-  }
-  for (; r < num_rows; ++r) {
-    MixRows<1>(values, value_scales, probabilities + r * kPageTokens, rescale + r, head_dim,
-               out + r * head_dim);
-  }
+  ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
+    MixRows<rows()>(values, value_scales, probabilities + r * kPageTokens, rescale + r, head_dim,
+                    out + r * head_dim);
+  });
 }
 
 }  // namespace HWY_NAMESPACE
@@ -285,8 +257,8 @@ void MixInt8(const uint8_t* values, const float* value_scales, const float* prob
   HWY_DYNAMIC_DISPATCH(MixTarget)(values, value_scales, probabilities, rescale, head_dim, num_rows, out);
 }
 
-float QuantizeInt8(const float* row, int head_dim, int8_t* codes) {
-  return HWY_DYNAMIC_DISPATCH(QuantizeTarget)(row, head_dim, codes);
+float QuantizeInt8(const float* row, int head_dim, float bound, int8_t* codes) {
+  return HWY_DYNAMIC_DISPATCH(QuantizeTarget)(row, head_dim, bound, codes);
 }
 
 void QuantizeInt8By(const float* row, int head_dim, float scale, int range, int8_t* codes) {

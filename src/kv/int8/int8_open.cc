@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kv/finite.h"
 #include "kv/int8/int8.h"
 #include "kv/int8/int8_kernels.h"
 #include "kv/integer_query.h"
 
 namespace throng::kv {
 namespace {
-
-constexpr float kLeastScale = 1e-30f;  // below it the quotient of a row would overflow
 
 size_t NumCodes(int head_dim) { return static_cast<size_t>(kPageTokens) * head_dim; }
 
@@ -46,7 +45,7 @@ class Int8Open : public OpenCodec {
     int8_t codes[kMaxHeadDim];
     for (int i = 0; i < count; ++i) {
       const float* row = rows + i * stride;
-      scales.rows[first + i] = QuantizeInt8(row, head_dim_, codes);
+      scales.rows[first + i] = QuantizeInt8(row, head_dim_, kLargestElement, codes);
       if (scales.universal > 0.0f) {
         QuantizeInt8By(row, head_dim_, scales.universal, kUniversalRange, codes);
       }
@@ -75,7 +74,7 @@ class Int8Open : public OpenCodec {
     }
   }
 
-  size_t QueryBytes() const override { return IntegerQueryBytes(head_dim_); }
+  size_t QueryBytes() const override { return IntegerQueryBytes(QueryForm::kCodesAndPairs, head_dim_); }
   void PrepareQuery(const float* query, void* prepared) const override {
     PrepareInt8Query(query, head_dim_, prepared);
   }

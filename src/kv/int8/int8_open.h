@@ -12,7 +12,7 @@
 
 #include <memory>
 
-#include "kv/cache/open_page.h"
+#include "kv/open_codec.h"
 
 namespace throng::kv {
 

@@ -73,17 +73,21 @@ TEST(Int8OpenTest, SealingTakesTheIntegersOfTheOpenPage) {
   const auto open = MakeInt8Open(kDim);
   const auto codec = ParseCodec("flashq4:buffer=int8", kDim);
   for (const Part part : {Part::kKeys, Part::kValues}) {
-    const AlignedBytes page = Fill(*open, part, Block(3), 0.02f);
+    const AlignedBytes first_page = Fill(*open, part, Block(9), 0.0f);
+    AlignedBytes before(codec->Bytes(part));
+    codec->Seal(part, *open, first_page.data(), {}, before.data());
+    const float scale = codec->NextScale(part, before.data());
+    const AlignedBytes page = Fill(*open, part, Block(3), scale);
     Int8OpenPage read;
     ReadInt8Open(part, page.data(), kDim, read);
     const FlashqChannels channels =
         QuantizeFlashqChannels(std::vector<int>(read.codes, read.codes + kPageTokens * kDim), kDim, 4);
     AlignedBytes sealed(codec->Bytes(part));
-    codec->Seal(part, *open, page.data(), 3, sealed.data());
+    codec->Seal(part, *open, page.data(), {1, before.data()}, sealed.data());
     std::vector<float> decoded(static_cast<size_t>(kPageTokens) * kDim);
     codec->Decode(part, sealed.data(), decoded.data());
     for (size_t i = 0; i < decoded.size(); ++i) {
-      ASSERT_EQ(decoded[i], 0.02f * static_cast<float>(channels.rebuilt[i])) << i;
+      ASSERT_EQ(decoded[i], scale * static_cast<float>(channels.rebuilt[i])) << i;
     }
   }
 }
@@ -95,11 +99,13 @@ TEST(Int8OpenTest, TheNextScaleIsTheMeanOfWhatThePagesWanted) {
   for (const Part part : {Part::kKeys, Part::kValues}) {
     float scale = 0.0f;
     double sum = 0.0;
+    AlignedBytes before(codec->Bytes(part));
     for (int i = 0; i < 6; ++i) {
       const std::vector<float> block = Block(10 + i, i == 2 ? 8.0f : 1.0f);
       const AlignedBytes page = Fill(*open, part, block, scale);
       AlignedBytes sealed(codec->Bytes(part));
-      codec->Seal(part, *open, page.data(), i, sealed.data());
+      codec->Seal(part, *open, page.data(), {i, i == 0 ? nullptr : before.data()}, sealed.data());
+      std::memcpy(before.data(), sealed.data(), sealed.size());
       sum += Largest(block) / 119.0;
       scale = codec->NextScale(part, sealed.data());
       EXPECT_NEAR(scale, sum / (i + 1), 1e-5 * scale) << i;

@@ -7,11 +7,13 @@
 #include "base/check.h"
 #include "base/half.h"
 #include "base/rng.h"
+#include "kv/int8/int8_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kv/rot/rot.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kv/finite-inl.h"
 #include "kv/rot/rot_mix-inl.h"
 #include "kv/rot/rot_score-inl.h"
 
@@ -23,10 +25,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 // factors: [d], applied before the transform.
 void RotateRow(const float* row, const float* factors, int head_dim, float* out) {
   const hn::CappedTag<float, 8> df;
-  const auto limit = hn::Set(df, 65504.0f);
   for (size_t i = 0; i < static_cast<size_t>(head_dim); i += hn::Lanes(df)) {
-    auto x = hn::LoadU(df, row + i);
-    x = hn::Max(hn::Min(hn::IfThenElseZero(hn::Eq(x, x), x), limit), hn::Neg(limit));
+    const auto x = FiniteLanes(df, hn::LoadU(df, row + i));
     hn::StoreU(hn::Mul(x, hn::LoadU(df, factors + i)), df, out + i);
   }
   HadamardBlocks(out, static_cast<size_t>(head_dim));
@@ -80,10 +80,6 @@ void QuantizeToBits(const float* row, int head_dim, int bits, uint8_t* codes, ui
   for (int i = 0; i < head_dim; ++i) codes[i] = static_cast<uint8_t>(found[best][i]);
 }
 
-float QuantizeQuery(const float* row, int head_dim, int8_t* codes) {
-  return QuantizeRow(row, head_dim, hwy::HighestValue<float>(), codes);
-}
-
 }  // namespace HWY_NAMESPACE
 }  // namespace throng::kv
 HWY_AFTER_NAMESPACE();
@@ -96,7 +92,6 @@ HWY_EXPORT(ScoreRot);
 HWY_EXPORT(MixRot);
 HWY_EXPORT(RotateRow);
 HWY_EXPORT(QuantizeToBits);
-HWY_EXPORT(QuantizeQuery);
 
 // Where a code lies: `bits` bits at `shift` of the byte at `byte`; and a third bit elsewhere.
 struct Place {
@@ -179,18 +174,18 @@ class Rot : public Codec {
     }
   }
 
-  size_t QueryBytes() const override { return IntegerQueryBytes(head_dim_); }
+  size_t QueryBytes() const override { return IntegerQueryBytes(QueryForm::kCodesAndPairs, head_dim_); }
   void PrepareQuery(const float* query, void* prepared) const override {
     alignas(64) float rotated[kMaxHeadDim];
     int8_t pairs[2 * kMaxHeadDim];
     int8_t codes[kMaxHeadDim];
     HWY_DYNAMIC_DISPATCH(RotateRow)(query, back_, head_dim_, rotated);
-    const float scale = HWY_DYNAMIC_DISPATCH(QuantizeQuery)(rotated, head_dim_, codes);
+    const float scale = QuantizeInt8(rotated, head_dim_, hwy::HighestValue<float>(), codes);
     for (int i = 0; i < head_dim_; i += 2) {  // each twice
       std::memcpy(pairs + 2 * i, codes + i, 2);
       std::memcpy(pairs + 2 * i + 2, codes + i, 2);
     }
-    StoreIntegerQuery(pairs, codes, scale, head_dim_, prepared);
+    StoreIntegerQuery(codes, scale, pairs, head_dim_, prepared);
   }
 
   void Score(const uint8_t* keys, const void* prepared, int num_rows, float* scores) const override {

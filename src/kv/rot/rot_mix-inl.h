@@ -6,7 +6,6 @@
 #define THRONG_KV_ROT_ROT_MIX_INL_H_
 #endif
 
-#include <cstring>
 #include <type_traits>
 
 #include "hwy/highway.h"
@@ -23,42 +22,25 @@ namespace hn = hwy::HWY_NAMESPACE;
 // What the tokens' probabilities become for one row: weights[t] = round(p[t] h[t] / unit), 0..32767.
 struct Weights {
   HWY_ALIGN int16_t weights[kPageTokens];
-  int32_t sum = 0;
-  float unit = 0.0f;    // the largest p h / 32767
-  float middle = 0.0f;  // sum of p[t] m[t]
+  int32_t sum;
+  float unit;    // the largest p h / 32767
+  float middle;  // sum of p[t] m[t]
 };
 
-HWY_INLINE void QuantizeWeights(const float* probabilities, const uint8_t* scales, Weights& out) {
+HWY_NOINLINE void FillWeights(const float* probabilities, const uint8_t* scales, Weights& out) {
+  const auto product = [&](auto df, size_t t) THRONG_ATTR {
+    return hn::Mul(hn::LoadU(df, probabilities + t), LoadHalf(df, scales + 2 * t));
+  };
+  const WeightUnit found = QuantizeWeights(product, out.weights);
+  out.unit = found.unit;
+  out.sum = found.sum;
   const hn::CappedTag<float, 8> df;
-  const hn::RebindToSigned<decltype(df)> di;
-  const hn::Rebind<int16_t, decltype(df)> dw;
-  const size_t N = hn::Lanes(df);
-  HWY_ALIGN float products[kPageTokens];
-  auto largest = hn::Zero(df);
   auto middle = hn::Zero(df);
-  for (size_t t = 0; t < kPageTokens; t += N) {
+  for (size_t t = 0; t < kPageTokens; t += hn::Lanes(df)) {
     const auto p = hn::LoadU(df, probabilities + t);
-    const auto product = hn::Mul(p, LoadHalf(df, scales + 2 * t));
-    hn::Store(product, df, products + t);
-    largest = hn::Max(largest, product);
     middle = hn::MulAdd(p, LoadHalf(df, scales + 2 * (kPageTokens + t)), middle);
   }
   out.middle = hn::GetLane(hn::SumOfLanes(df, middle));
-  const float top = hn::GetLane(hn::MaxOfLanes(df, largest));
-  // Below this the quotient overflows; such weights count as 0.
-  if (!(top > 1e-30f)) {
-    std::memset(out.weights, 0, sizeof(out.weights));
-    return;
-  }
-  const auto inverse = hn::Set(df, 32767.0f / top);
-  auto sum = hn::Zero(di);
-  for (size_t t = 0; t < kPageTokens; t += N) {
-    const auto w = hn::Min(hn::NearestInt(hn::Mul(hn::Load(df, products + t), inverse)), hn::Set(di, 32767));
-    sum = hn::Add(sum, w);
-    hn::StoreU(hn::DemoteTo(dw, w), dw, out.weights + t);
-  }
-  out.sum = hn::GetLane(hn::SumOfLanes(di, sum));
-  out.unit = top / 32767.0f;
 }
 
 // sum + weights times the field kField of the words: codes of two tokens for each lane of 32 bits.
@@ -163,20 +145,15 @@ HWY_INLINE void MixTile(DI di, const uint8_t* values, int head_dim, size_t c, co
 template <int kBits, int kRows>
 HWY_INLINE void MixTileRows(const uint8_t* values, const float* probabilities, const float* rescale,
                             const float* back, int head_dim, float* out) {
-  const hn::CappedTag<int32_t, 16> di;
   const size_t d = static_cast<size_t>(head_dim);
   const uint8_t* scales = values + kPageTokens * d * kBits / 8;
   Weights weights[kRows];
   HWY_ALIGN float rotated[kRows][kMaxHeadDim];
-  for (int r = 0; r < kRows; ++r) QuantizeWeights(probabilities + r * kPageTokens, scales, weights[r]);
-  constexpr size_t kN = hn::MaxLanes(di);
-  constexpr int kVecs = kN >= 16 ? 4 : 2;
-  size_t c = 0;
-  for (; c + kVecs * kN <= d; c += kVecs * kN) {
-    MixTile<kBits, kRows, kVecs>(di, values, head_dim, c, weights, rotated);
-  }
-  for (; c + kN <= d; c += kN) MixTile<kBits, kRows, 1>(di, values, head_dim, c, weights, rotated);
-  if (c < d) MixTile<kBits, kRows, 1>(hn::CappedTag<int32_t, 8>(), values, head_dim, c, weights, rotated);
+  for (int r = 0; r < kRows; ++r) FillWeights(probabilities + r * kPageTokens, scales, weights[r]);
+  constexpr int kVecs = hn::MaxLanes(hn::CappedTag<int32_t, 16>()) >= 16 ? 4 : 2;
+  ForDimensions<kVecs, int32_t>(head_dim, [&](auto di, auto vecs, size_t c) THRONG_INLINE_ATTR {
+    MixTile<kBits, kRows, vecs()>(di, values, head_dim, c, weights, rotated);
+  });
 
   const hn::CappedTag<float, 8> df;
   for (int r = 0; r < kRows; ++r) {
@@ -193,15 +170,10 @@ HWY_INLINE void MixTileRows(const uint8_t* values, const float* probabilities, c
 template <int kBits>
 HWY_INLINE void MixRows(const uint8_t* values, const float* probabilities, const float* rescale,
                         const float* back, int head_dim, int num_rows, float* out) {
-  int r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    MixTileRows<kBits, 4>(values, probabilities + r * kPageTokens, rescale + r, back, head_dim,
-                          out + r * head_dim);
-  }
-  for (; r < num_rows; ++r) {
-    MixTileRows<kBits, 1>(values, probabilities + r * kPageTokens, rescale + r, back, head_dim,
-                          out + r * head_dim);
-  }
+  ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
+    MixTileRows<kBits, rows()>(values, probabilities + r * kPageTokens, rescale + r, back, head_dim,
+                               out + r * head_dim);
+  });
 }
 
 void MixRot(int bits, const uint8_t* values, const float* probabilities, const float* rescale,

@@ -13,6 +13,7 @@
 #include "kv/codec.h"
 #include "kv/integer_query.h"
 #include "kv/integer_rows-inl.h"
+#include "kv/tiles-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -120,16 +121,13 @@ HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, int head_di
     for (int j = 0; j < kBits; ++j) __builtin_prefetch(scales + 256 + (g * kBits + j) * 64);
     for (int t = 0; t < kPageTokens; t += 16) UnpackKeys<kBits>(keys, head_dim, g, t, page);
   }
-  IntegerQuery queries[4];
-  int r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    for (int j = 0; j < 4; ++j) queries[j] = ViewIntegerQuery(prepared, head_dim, r + j);
-    ScoreTile<kBits, 4>(page, scales, head_dim, queries, scores + r * kPageTokens);
-  }
-  for (; r < num_rows; ++r) {
-    queries[0] = ViewIntegerQuery(prepared, head_dim, r);
-    ScoreTile<kBits, 1>(page, scales, head_dim, queries, scores + r * kPageTokens);
-  }
+  ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
+    IntegerQuery queries[rows()];
+    for (int j = 0; j < rows(); ++j) {
+      queries[j] = ViewIntegerQuery(QueryForm::kCodesAndPairs, prepared, head_dim, r + j);
+    }
+    ScoreTile<kBits, rows()>(page, scales, head_dim, queries, scores + r * kPageTokens);
+  });
 }
 
 #else
@@ -227,18 +225,19 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, int head_dim, const IntegerQuery*
 template <int kBits>
 HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, int head_dim, int num_rows,
                           float* scores) {
-  int r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    IntegerQuery queries[4];
-    for (int j = 0; j < 4; ++j) queries[j] = ViewIntegerQuery(prepared, head_dim, r + j);
+  ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
+    IntegerQuery queries[rows()];
+    for (int j = 0; j < rows(); ++j) {
+      queries[j] = ViewIntegerQuery(QueryForm::kCodesAndPairs, prepared, head_dim, r + j);
+    }
     float* to = scores + r * kPageTokens;
-    r == 0 ? ScoreTile<kBits, 4, true>(keys, head_dim, queries, to)
-           : ScoreTile<kBits, 4, false>(keys, head_dim, queries, to);
-  }
-  for (; r < num_rows; ++r) {
-    const IntegerQuery query = ViewIntegerQuery(prepared, head_dim, r);
-    ScoreTile<kBits, 1, true>(keys, head_dim, &query, scores + r * kPageTokens);
-  }
+    if constexpr (rows() == 1) {
+      ScoreTile<kBits, 1, true>(keys, head_dim, queries, to);
+    } else {
+      r == 0 ? ScoreTile<kBits, rows(), true>(keys, head_dim, queries, to)
+             : ScoreTile<kBits, rows(), false>(keys, head_dim, queries, to);
+    }
+  });
 }
 
 #endif  // THRONG_VNNI

@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "kv/codec.h"
 
 namespace throng::kv {
 
 class AlignedBytes {
  public:
   explicit AlignedBytes(size_t size)
-      : size_(size), data_(static_cast<uint8_t*>(std::aligned_alloc(64, (size + 63) / 64 * 64))) {}
+      : size_(size), data_(static_cast<uint8_t*>(std::aligned_alloc(64, RoundUp64(size)))) {}
   uint8_t* data() { return data_.get(); }
   const uint8_t* data() const { return data_.get(); }
   size_t size() const { return size_; }

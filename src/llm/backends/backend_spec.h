@@ -3,15 +3,20 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "llm/llm.h"
 
 namespace throng::llm {
 
-// "fake[:OPTIONS]", "latency[:OPTIONS]", "replay:FILE", "http://HOST:PORT[/PATH][?OPTIONS]" or https; OPTIONS
-// are key=value pairs (fake.h, latency.h, http.h). "local", the engine of this process, is made by whoever
-// has one. Throws kInvalid naming what is allowed, and what the backends throw.
+// "fake[:OPTIONS]", "latency[:OPTIONS]", "http://HOST:PORT[/PATH][?OPTIONS]" or https; OPTIONS are key=value
+// pairs (fake.h, latency.h, http.h). Of the others, floors above make "local", the engine of this process,
+// and "replay:FILE", a journal. Throws kInvalid naming what is allowed, and what the backends throw.
 std::unique_ptr<Llm> MakeBackend(const std::string& spec);
+
+// Whether that backend keeps a virtual clock and needs no prompts; false for what is no backend.
+bool IsVirtualBackend(std::string_view spec);
+std::string VirtualBackendForms();  // for messages: "fake[:key=value,...], ..."
 
 // For --help, a line per backend.
 std::string BackendHelp();

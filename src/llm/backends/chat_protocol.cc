@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/rng.h"
+#include "base/trim.h"
 #include "llm/grammar/json_schema.h"
 
 namespace throng::llm {
@@ -14,12 +15,6 @@ using Json = nlohmann::ordered_json;
 constexpr size_t kMaxAutomata = 256;
 constexpr size_t kMaxErrorText = 200;
 constexpr int kWrapTokens = 16;  // what {"answer":"..."} adds to a choice, generously
-
-std::string_view Trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == text.npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
 
 // Without a fence of ``` lines, which chat models like to put around code.
 std::string_view Unfenced(std::string_view text) {
@@ -131,11 +126,11 @@ Completion ParseChatResponse(const std::string& body, const std::string& where) 
     if (reason != choice.end() && *reason == "length") completion.finish = FinishReason::kLength;
     const auto usage = json.find("usage");
     if (usage != json.end() && usage->is_object()) {
-      completion.prompt_tokens = usage->value("prompt_tokens", 0);
-      completion.output_tokens = usage->value("completion_tokens", 0);
+      completion.prompt_tokens = std::max(usage->value("prompt_tokens", 0), 0);
+      completion.output_tokens = std::max(usage->value("completion_tokens", 0), 0);
       const auto details = usage->find("prompt_tokens_details");
       if (details != usage->end() && details->is_object())
-        completion.cached_prompt_tokens = details->value("cached_tokens", 0);
+        completion.cached_prompt_tokens = std::max(details->value("cached_tokens", 0), 0);
     }
   } catch (const Json::exception& error) {
     throw MakeError(ErrorCode::kUnavailable, "{} answered with what is not a chat completion ({}): {}", where,

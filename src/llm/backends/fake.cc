@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/huge_pages.h"
-#include "llm/backends/options.h"
+#include "base/key_values.h"
 
 namespace throng::llm {
 
@@ -19,14 +19,14 @@ constexpr size_t kPrefetch = 8;  // calls ahead of the one that ends or begins
 
 FakeOptions FakeOptions::Parse(std::string_view text) {
   FakeOptions options;
-  Options("fake")
-      .Bind("latency", options.latency, 0.0, 1e6)
-      .Bind("spread", options.spread, 0.0, 1.0)
-      .Bind("parallel", options.parallel, 0, 1 << 20)
-      .Bind("seed", options.seed)
-      .Bind("fail", options.fail, 0.0, 1.0)
-      .Bind("stuck", options.stuck, 0.0, 1.0)
-      .Parse(text);
+  KeyValues values("fake", text);
+  options.latency = values.Number("latency", options.latency, 0.0, 1e6);
+  options.spread = values.Number("spread", options.spread, 0.0, 1.0);
+  options.parallel = values.Int("parallel", options.parallel, 0, 1 << 20);
+  options.seed = values.Uint64("seed", options.seed);
+  options.fail = values.Number("fail", options.fail, 0.0, 1.0);
+  options.stuck = values.Number("stuck", options.stuck, 0.0, 1.0);
+  values.CheckAllUsed();
   return options;
 }
 
@@ -34,9 +34,8 @@ FakeLlm::FakeLlm(const FakeOptions& options) : options_(options), maker_(options
 
 FakeLlm::FakeLlm(Cost cost) : cost_(std::move(cost)), maker_(options_.seed) {}
 
-uint64_t FakeLlm::Submit(Request request) {
+void FakeLlm::Submit(Request request) {
   Completion completion = maker_.Make(request);
-  completion.id = ++last_id_;
   CounterRng rng(options_.seed, request.sampling.seed, request.key.agent, request.key.step, request.key.call);
   const double latency =
       cost_ ? cost_(request) : options_.latency * (1 + options_.spread * (2 * rng.NextDouble() - 1));
@@ -47,13 +46,14 @@ uint64_t FakeLlm::Submit(Request request) {
     completion.prompt_tokens = completion.output_tokens = 0;
   }
   const uint32_t slot = NewSlot();
-  calls_[slot] = {std::move(completion), latency, request.priority, false, rng.NextDouble() < options_.stuck};
+  const bool stuck = rng.NextDouble() < options_.stuck;
+  calls_[slot] = {++last_number_, std::move(completion), latency, request.priority, false, stuck};
   if (options_.parallel == 0) {
     Start(slot);
   } else {
-    waiting_.emplace(request.priority, last_id_, slot);  // until Wait knows all that was asked at this time
+    waiting_.emplace(request.priority, last_number_,
+                     slot);  // until Wait knows all that was asked at this time
   }
-  return last_id_;
 }
 
 uint32_t FakeLlm::NewSlot() {
@@ -68,7 +68,7 @@ uint32_t FakeLlm::NewSlot() {
 }
 
 void FakeLlm::FreeSlot(uint32_t slot) {
-  calls_[slot].completion.id = 0;
+  calls_[slot].number = 0;
   free_slots_.push_back(slot);
 }
 
@@ -76,7 +76,7 @@ void FakeLlm::Start(uint32_t slot) {
   Call& call = calls_[slot];
   call.running = true;
   ++running_;
-  if (!call.stuck) events_.Add({now_ + call.latency, call.completion.id, slot});
+  if (!call.stuck) events_.Add({now_ + call.latency, call.number, slot});
 }
 
 void FakeLlm::StartWaiting() {
@@ -95,24 +95,22 @@ bool FakeLlm::TakeCancelled(std::vector<Completion>& done) {
     any_cancelled_.store(false, std::memory_order_relaxed);
     ids.swap(cancelled_);
   }
-  std::unordered_map<uint64_t, uint32_t> slots;
-  for (uint32_t slot = 0; slot < calls_.size(); ++slot) slots.emplace(calls_[slot].completion.id, slot);
+  std::unordered_map<uint64_t, uint32_t> slots;  // by id
+  for (uint32_t slot = 0; slot < calls_.size(); ++slot) {
+    if (calls_[slot].number != 0) slots.emplace(calls_[slot].completion.id, slot);
+  }
   bool any = false;
   for (const uint64_t id : ids) {
     const auto found = slots.find(id);
-    if (id == 0 || found == slots.end()) continue;
+    if (found == slots.end()) continue;
     const uint32_t slot = found->second;
     Call& call = calls_[slot];
-    if (call.completion.id != id) continue;  // cancelled twice
-    Completion completion;
-    completion.id = id;
-    completion.key = call.completion.key;
-    completion.finish = FinishReason::kCancelled;
-    done.push_back(std::move(completion));
+    if (call.number == 0) continue;  // cancelled twice
+    done.push_back(Cancelled(id, call.completion.key));
     if (call.running) {
       --running_;  // its event finds another call, or none
     } else {
-      waiting_.erase({call.priority, id, slot});
+      waiting_.erase({call.priority, call.number, slot});
     }
     FreeSlot(slot);
     any = true;
@@ -131,12 +129,11 @@ void FakeLlm::Wait(std::vector<Completion>& done, double seconds) {
     if (events.empty()) break;
     for (size_t i = 0; i < events.size(); ++i) {
       if (i + kPrefetch < events.size()) Prefetch(&calls_[events[i + kPrefetch].slot]);
-      Completion& completion = calls_[events[i].slot].completion;
-      if (completion.id != events[i].id) continue;  // it was cancelled
+      Call& call = calls_[events[i].slot];
+      if (call.number != events[i].id) continue;  // it was cancelled
+      Completion& completion = call.completion;
       now_ = std::max(now_, events[i].time);
-      ++stats_.calls;
-      stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-      stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+      stats_.Count(completion);
       done.push_back(std::move(completion));
       FreeSlot(events[i].slot);
       --running_;

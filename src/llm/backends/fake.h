@@ -42,7 +42,7 @@ class FakeLlm : public Llm {
   // Every call takes its cost, however many there are: a schedule on it takes its critical path.
   explicit FakeLlm(Cost cost);
 
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
   double Now() const override { return now_; }
@@ -52,7 +52,8 @@ class FakeLlm : public Llm {
 
  private:
   struct Call {
-    Completion completion;  // its id; 0: this slot is free
+    uint64_t number = 0;  // in order of arrival; 0: this slot is free
+    Completion completion;
     double latency;
     int priority;
     bool running;
@@ -69,12 +70,12 @@ class FakeLlm : public Llm {
   Cost cost_;  // if empty, the options tell
   AnswerMaker maker_;
   double now_ = 0;
-  uint64_t last_id_ = 0;
+  uint64_t last_number_ = 0;
   int running_ = 0;
   HugeVector<Call> calls_;
   std::vector<uint32_t> free_slots_;  // of calls_
   EventQueue events_;
-  std::set<std::tuple<int, uint64_t, uint32_t>> waiting_;  // priority, id, slot
+  std::set<std::tuple<int, uint64_t, uint32_t>> waiting_;  // priority, number, slot
   Stats stats_;
   std::mutex mutex_;
   std::vector<uint64_t> cancelled_;  // guarded by mutex_

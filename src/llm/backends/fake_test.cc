@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "llm/grammar/automaton.h"
+#include "llm/testing/numbered.h"
 
 namespace throng::llm {
 namespace {
@@ -28,8 +29,8 @@ std::vector<Completion> Drain(Llm& llm) {
 }
 
 std::string AnswerTo(const Request& request, uint64_t seed = 0) {
-  FakeLlm llm({.seed = seed});
-  llm.Submit(request);
+  Numbered<FakeLlm> llm({.seed = seed});
+  llm.Send(request);
   return Drain(llm).at(0).text;
 }
 
@@ -45,9 +46,9 @@ TEST(FakeLlm, AnswersDependOnRequestKeyAndSeedAlone) {
   other.sampling.seed = 9;
   EXPECT_NE(AnswerTo(request), AnswerTo(other));
 
-  FakeLlm llm;
-  llm.Submit(MakeRequest(1, 1));
-  llm.Submit(request);
+  Numbered<FakeLlm> llm;
+  llm.Send(MakeRequest(1, 1));
+  llm.Send(request);
   EXPECT_EQ(Drain(llm).at(1).text, AnswerTo(request));
 }
 
@@ -57,10 +58,10 @@ TEST(FakeLlm, AnswersFitTheirConstraint) {
       R"({"type":"object","properties":{"say":{"type":"string","pattern":"[A-Za-z0-9 ,.:?!]{1,120}"},"n":{"type":"integer","minimum":-3,"maximum":1000},)"
       R"("list":{"type":"array","items":{"type":"number"}},"t":{"type":"string","pattern":"([01][0-9]|2[0-3]):00"},"e":{"enum":["é","b"]}},"required":["say","n"]})";
   Automaton automaton(CompileGrammar(request.constraint));
-  FakeLlm llm;
+  Numbered<FakeLlm> llm;
   for (uint32_t agent = 0; agent < 200; ++agent) {
     request.key.agent = agent;
-    llm.Submit(request);
+    llm.Send(request);
   }
   for (const Completion& completion : Drain(llm))
     EXPECT_TRUE(automaton.Matches(completion.text)) << completion.text;
@@ -71,7 +72,7 @@ TEST(FakeLlm, AnswersFitTheirConstraint) {
     EXPECT_TRUE(answer == "yes" || answer == "no");
   }
   request.constraint.json_schema = "{}";
-  EXPECT_THROW(llm.Submit(request), Error);
+  EXPECT_THROW(llm.Send(request), Error);
 }
 
 TEST(FakeLlm, TextsEndAtMaxTokensOrBeforeAStop) {
@@ -90,8 +91,8 @@ TEST(FakeLlm, KnownSizesAreTaken) {
   Request request = MakeRequest(0, 0);
   request.known_prompt_tokens = 640;
   request.known_output_tokens = 22;
-  FakeLlm llm;
-  llm.Submit(request);
+  Numbered<FakeLlm> llm;
+  llm.Send(request);
   const Completion completion = Drain(llm).at(0);
   EXPECT_EQ(completion.prompt_tokens, 640);
   EXPECT_EQ(completion.output_tokens, 22);
@@ -99,10 +100,10 @@ TEST(FakeLlm, KnownSizesAreTaken) {
 }
 
 TEST(FakeLlm, ServesByPriorityInVirtualTime) {
-  FakeLlm llm({.latency = 2, .parallel = 1});
-  const uint64_t late = llm.Submit(MakeRequest(0, 9, 9));
-  const uint64_t early = llm.Submit(MakeRequest(1, 3, 3));
-  const uint64_t also = llm.Submit(MakeRequest(2, 3, 3));
+  Numbered<FakeLlm> llm({.latency = 2, .parallel = 1});
+  const uint64_t late = llm.Send(MakeRequest(0, 9, 9));
+  const uint64_t early = llm.Send(MakeRequest(1, 3, 3));
+  const uint64_t also = llm.Send(MakeRequest(2, 3, 3));
   std::vector<Completion> done;
   llm.Wait(done, 1.5);
   EXPECT_TRUE(done.empty());
@@ -120,8 +121,8 @@ TEST(FakeLlm, ServesByPriorityInVirtualTime) {
 }
 
 TEST(FakeLlm, SpreadChangesLatenciesByTheKey) {
-  FakeLlm llm({.latency = 1, .spread = 0.5});
-  for (uint32_t agent = 0; agent < 100; ++agent) llm.Submit(MakeRequest(agent, 0));
+  Numbered<FakeLlm> llm({.latency = 1, .spread = 0.5});
+  for (uint32_t agent = 0; agent < 100; ++agent) llm.Send(MakeRequest(agent, 0));
   const std::vector<Completion> done = Drain(llm);
   EXPECT_EQ(done.size(), 100u);
   EXPECT_GT(llm.Now(), 1.4);
@@ -131,10 +132,10 @@ TEST(FakeLlm, SpreadChangesLatenciesByTheKey) {
 }
 
 TEST(FakeLlm, CancelCompletesRunningAndWaitingCalls) {
-  FakeLlm llm({.latency = 1, .parallel = 1});
-  const uint64_t first = llm.Submit(MakeRequest(0, 0));
-  const uint64_t second = llm.Submit(MakeRequest(1, 0));
-  const uint64_t third = llm.Submit(MakeRequest(2, 0));
+  Numbered<FakeLlm> llm({.latency = 1, .parallel = 1});
+  const uint64_t first = llm.Send(MakeRequest(0, 0));
+  const uint64_t second = llm.Send(MakeRequest(1, 0));
+  const uint64_t third = llm.Send(MakeRequest(2, 0));
   std::vector<Completion> done;
   llm.Wait(done, 0.5);
   llm.Cancel(second);

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "llm/backends/options.h"
+#include "base/key_values.h"
 
 namespace throng::llm {
 namespace {
@@ -51,14 +51,14 @@ HttpOptions HttpOptions::Parse(std::string_view url) {
   if (!rest.empty()) options.path = rest;
   if (options.path.ends_with("/chat/completions")) options.path.resize(options.path.size() - 17);
   options.api_key = ApiKeyFromEnvironment();
-  Options("http")
-      .Bind("model", options.model)
-      .Bind("threads", options.threads, 1, 1024)
-      .Bind("connect_timeout", options.connect_timeout, 0.01, 3600.0)
-      .Bind("timeout", options.timeout, 0.01, 86400.0)
-      .Bind("attempts", options.attempts, 1, 100)
-      .Bind("backoff", options.backoff, 0.0, kMaxPause)
-      .Parse(url.substr(std::min(question + 1, url.size())), '&');
+  KeyValues values("http", url.substr(std::min(question + 1, url.size())), '&');
+  options.model = values.Text("model", options.model);
+  options.threads = values.Int("threads", options.threads, 1, 1024);
+  options.connect_timeout = values.Number("connect_timeout", options.connect_timeout, 0.01, 3600.0);
+  options.timeout = values.Number("timeout", options.timeout, 0.01, 86400.0);
+  options.attempts = values.Int("attempts", options.attempts, 1, 100);
+  options.backoff = values.Number("backoff", options.backoff, 0.0, kMaxPause);
+  values.CheckAllUsed();
   return options;
 }
 
@@ -109,18 +109,16 @@ std::unique_ptr<httplib::Client> HttpLlm::MakeClient() const {
   return client;
 }
 
-uint64_t HttpLlm::Submit(Request request) {
+void HttpLlm::Submit(Request request) {
   if (!request.constraint.Empty())
     CompileGrammar(request.constraint);  // an answer could not be checked: refused now
   auto job = std::make_shared<Job>();
-  const int priority = request.priority;
   job->request = std::move(request);
   const std::lock_guard lock(mutex_);
-  job->id = ++last_id_;
-  jobs_[job->id] = job;
-  queue_.emplace(priority, job->id);
+  job->number = ++last_number_;
+  jobs_[job->request.id] = job;
+  queue_.emplace(std::pair(job->request.priority, job->number), job);
   work_.notify_one();
-  return job->id;
 }
 
 void HttpLlm::Wait(std::vector<Completion>& done, double seconds) {
@@ -143,12 +141,8 @@ void HttpLlm::Cancel(uint64_t id) {
   const std::shared_ptr<Job> job = found->second;
   job->cancelled = true;
   if (job->worker < 0) {
-    Completion completion;
-    completion.id = id;
-    completion.key = job->request.key;
-    completion.finish = FinishReason::kCancelled;
-    ready_.push_back(std::move(completion));
-    queue_.erase({job->request.priority, id});
+    ready_.push_back(Cancelled(id, job->request.key));
+    queue_.erase({job->request.priority, job->number});
     jobs_.erase(found);
     done_.notify_all();
   } else {
@@ -183,22 +177,19 @@ void HttpLlm::WorkerLoop(int index) {
   while (true) {
     work_.wait(lock, [&] { return stop_ || !queue_.empty(); });
     if (stop_) return;
-    const std::shared_ptr<Job> job = jobs_.at(queue_.begin()->second);
+    const std::shared_ptr<Job> job = queue_.begin()->second;
     queue_.erase(queue_.begin());
     job->worker = index;
     lock.unlock();
     Completion completion = Serve(worker, *job);
     lock.lock();
-    completion.id = job->id;
+    completion.id = job->request.id;
     completion.key = job->request.key;
     if (completion.finish == FinishReason::kStop || completion.finish == FinishReason::kLength) {
-      ++stats_.calls;
-      stats_.prompt_tokens += static_cast<uint64_t>(std::max(completion.prompt_tokens, 0));
-      stats_.cached_prompt_tokens += static_cast<uint64_t>(std::max(completion.cached_prompt_tokens, 0));
-      stats_.output_tokens += static_cast<uint64_t>(std::max(completion.output_tokens, 0));
+      stats_.Count(completion);
     }
     ready_.push_back(std::move(completion));
-    jobs_.erase(job->id);
+    jobs_.erase(job->request.id);
     done_.notify_all();
   }
 }

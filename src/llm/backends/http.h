@@ -4,9 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -47,7 +47,7 @@ class HttpLlm : public Llm {
   explicit HttpLlm(const HttpOptions& options);
   ~HttpLlm() override;
 
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
   double Now() const override;
@@ -56,8 +56,8 @@ class HttpLlm : public Llm {
 
  private:
   struct Job {
-    uint64_t id;
     Request request;
+    uint64_t number;  // in order of arrival
     int worker = -1;
     std::atomic<bool> cancelled = false;
   };
@@ -99,9 +99,9 @@ class HttpLlm : public Llm {
   std::condition_variable done_;
   std::condition_variable pause_;
   bool stop_ = false;
-  uint64_t last_id_ = 0;
-  std::set<std::pair<int, uint64_t>> queue_;  // priority, id
-  std::unordered_map<uint64_t, std::shared_ptr<Job>> jobs_;
+  uint64_t last_number_ = 0;
+  std::map<std::pair<int, uint64_t>, std::shared_ptr<Job>> queue_;  // by priority and number
+  std::unordered_map<uint64_t, std::shared_ptr<Job>> jobs_;         // by id
   std::vector<Completion> ready_;
   Stats stats_;
 };

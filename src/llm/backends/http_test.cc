@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "llm/decorators/retry.h"
+#include "llm/testing/numbered.h"
 
 namespace throng::llm {
 namespace {
@@ -68,8 +69,8 @@ class HttpTest : public ::testing::Test {
   }
 
   Completion Ask(const Request& request, const HttpOptions& options) {
-    HttpLlm llm(options);
-    const uint64_t id = llm.Submit(request);
+    Numbered<HttpLlm> llm(options);
+    const uint64_t id = llm.Send(request);
     std::vector<Completion> done;
     llm.Wait(done);
     EXPECT_EQ(done.size(), 1u);
@@ -164,8 +165,8 @@ TEST_F(HttpTest, ATimeoutBetweenAttemptsTellsWhatTheyMet) {
   };
   HttpOptions options = Options();
   options.backoff = 20;
-  RetryLlm llm(std::make_unique<HttpLlm>(options), {.attempts = 1, .timeout = 0.3});
-  llm.Submit(Question());
+  Numbered<RetryLlm> llm(std::make_unique<HttpLlm>(options), {.attempts = 1, .timeout = 0.3});
+  llm.Send(Question());
   std::vector<Completion> done;
   llm.Wait(done);
   EXPECT_THAT(done.at(0).error->what(), HasSubstr("no answer within 0.3 s"));
@@ -247,15 +248,15 @@ TEST_F(HttpTest, OtherWaysOfConstrainingAreTriedAndRemembered) {
     response.status = body.contains("response_format") || body.contains("guided_choice") ? 400 : 200;
     response.set_content(Chat("park"), "application/json");
   };
-  HttpLlm llm(Options());
+  Numbered<HttpLlm> llm(Options());
   std::vector<Completion> done;
-  llm.Submit(request);
+  llm.Send(request);
   llm.Wait(done);
   EXPECT_EQ(done.at(0).text, "park");
   EXPECT_TRUE(bodies_.at(1).contains("guided_choice"));
   EXPECT_THAT(bodies_.at(2)["messages"][1]["content"].get<std::string>(),
               HasSubstr("where?\n\nAnswer with exactly one of: park, pub"));
-  llm.Submit(request);
+  llm.Send(request);
   llm.Wait(done);
   EXPECT_EQ(bodies_.size(), 4u);
 }
@@ -272,8 +273,8 @@ TEST_F(HttpTest, JsonIsMadeCompactAndOrdered) {
   EXPECT_EQ(Ask(request).text, R"({"say":"hé","end":false})");
   EXPECT_EQ(bodies_.at(0)["response_format"]["json_schema"]["schema"].dump(), request.constraint.json_schema);
   request.constraint.json_schema = "{}";
-  HttpLlm llm(Options());
-  EXPECT_THROW(llm.Submit(request), Error);
+  Numbered<HttpLlm> llm(Options());
+  EXPECT_THROW(llm.Send(request), Error);
 }
 
 TEST_F(HttpTest, AsManyCallsRunAtOnceAsThereAreThreads) {
@@ -287,11 +288,11 @@ TEST_F(HttpTest, AsManyCallsRunAtOnceAsThereAreThreads) {
   };
   HttpOptions options = Options();
   options.threads = 4;
-  HttpLlm llm(options);
+  Numbered<HttpLlm> llm(options);
   Request request = Question();
   for (int i = 0; i < 4; ++i) {
     request.prompt = std::to_string(i);
-    llm.Submit(request);
+    llm.Send(request);
   }
   std::vector<Completion> done;
   while (done.size() < 4) llm.Wait(done);
@@ -308,12 +309,12 @@ TEST_F(HttpTest, CallsThatWaitAreMadeByPriority) {
   };
   HttpOptions options = Options();
   options.threads = 1;
-  HttpLlm llm(options);
+  Numbered<HttpLlm> llm(options);
   Request request = Question();
   for (int i = 0; i < 12; ++i) {
     request.prompt = std::to_string(i);
     request.priority = -i;
-    llm.Submit(request);
+    llm.Send(request);
   }
   all_submitted.set_value();
   std::vector<Completion> done;
@@ -330,9 +331,9 @@ TEST_F(HttpTest, CancelAndDestructionDoNotWaitForTheServer) {
   script_ = [this](int, const Json&, httplib::Response&) { released_.wait_for(std::chrono::seconds(20)); };
   const auto begin = std::chrono::steady_clock::now();
   {
-    HttpLlm llm(Options());  // two threads
+    Numbered<HttpLlm> llm(Options());  // two threads
     uint64_t ids[4];
-    for (uint64_t& id : ids) id = llm.Submit(Question());
+    for (uint64_t& id : ids) id = llm.Send(Question());
     std::vector<Completion> done;
     llm.Wait(done, 0.1);
     EXPECT_TRUE(done.empty());

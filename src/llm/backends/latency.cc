@@ -4,29 +4,28 @@
 #include <cmath>
 #include <span>
 
-#include "base/check.h"
-#include "llm/backends/options.h"
+#include "base/key_values.h"
 
 namespace throng::llm {
 
 LatencyOptions LatencyOptions::Parse(std::string_view text) {
   LatencyOptions options;
-  Options("latency")
-      .Bind("weights_ms", options.weights_ms, 0.0, 1e6)
-      .Bind("active", options.active, 0.0, 1.0)
-      .Bind("token_ms", options.token_ms, 0.0, 1e6)
-      .Bind("kv_us", options.kv_us, 0.0, 1e6)
-      .Bind("overhead_ms", options.overhead_ms, 0.0, 1e6)
-      .Bind("chunk", options.chunk, 1, 1 << 24)
-      .Bind("batch", options.batch, 1, 1 << 20)
-      .Bind("kv_tokens", options.kv_tokens, int64_t{1}, int64_t{1} << 40)
-      .Bind("mixed", options.mixed)
-      .Bind("replicas", options.replicas, 1, 1 << 12)
-      .Bind("round_robin", options.round_robin)
-      .Bind("cached", options.cached, 0.0, 1.0)
-      .Bind("priorities", options.priorities)
-      .Bind("seed", options.seed)
-      .Parse(text);
+  KeyValues values("latency", text);
+  options.weights_ms = values.Number("weights_ms", options.weights_ms, 0.0, 1e6);
+  options.active = values.Number("active", options.active, 0.0, 1.0);
+  options.token_ms = values.Number("token_ms", options.token_ms, 0.0, 1e6);
+  options.kv_us = values.Number("kv_us", options.kv_us, 0.0, 1e6);
+  options.overhead_ms = values.Number("overhead_ms", options.overhead_ms, 0.0, 1e6);
+  options.chunk = values.Int("chunk", options.chunk, 1, 1 << 24);
+  options.batch = values.Int("batch", options.batch, 1, 1 << 20);
+  options.kv_tokens = values.Int64("kv_tokens", options.kv_tokens, 1, int64_t{1} << 40);
+  options.mixed = values.Flag("mixed", options.mixed);
+  options.replicas = values.Int("replicas", options.replicas, 1, 1 << 12);
+  options.round_robin = values.Flag("round_robin", options.round_robin);
+  options.cached = values.Number("cached", options.cached, 0.0, 1.0);
+  options.priorities = values.Flag("priorities", options.priorities);
+  options.seed = values.Uint64("seed", options.seed);
+  values.CheckAllUsed();
   return options;
 }
 
@@ -40,10 +39,10 @@ int64_t LatencyLlm::KvNeed(const Sequence& sequence) {
   return int64_t{sequence.completion.prompt_tokens} + sequence.completion.output_tokens;
 }
 
-uint64_t LatencyLlm::Submit(Request request) {
+void LatencyLlm::Submit(Request request) {
   Sequence sequence;
   sequence.completion = maker_.Make(request);
-  sequence.completion.id = ++last_id_;
+  const uint64_t number = ++last_number_;
   if (KvNeed(sequence) > options_.kv_tokens) {
     throw MakeError(ErrorCode::kInvalid, "latency: a request of {} tokens does not fit into kv_tokens={}",
                     KvNeed(sequence), options_.kv_tokens);
@@ -54,9 +53,9 @@ uint64_t LatencyLlm::Submit(Request request) {
   sequence.completion.cached_prompt_tokens = cached;
   sequence.prompt_left = std::max(prompt - cached, 1);
   sequence.priority = options_.priorities ? request.priority : 0;
-  QueueOf(last_id_).emplace(sequence.priority, last_id_);
-  sequences_.emplace(last_id_, std::move(sequence));
-  return last_id_;
+  QueueOf(number).emplace(sequence.priority, number);
+  numbers_.emplace(request.id, number);
+  sequences_.emplace(number, std::move(sequence));
 }
 
 // The contexts grow by one token per decoding sequence and iteration.
@@ -88,13 +87,13 @@ LatencyLlm::Replica* LatencyLlm::PickReplica(size_t queue, int64_t need) {
 void LatencyLlm::Admit(size_t queue) {
   Queue& waiting = waiting_[queue];
   while (!waiting.empty()) {
-    const uint64_t id = waiting.begin()->second;
-    Sequence& sequence = sequences_.at(id);
+    const uint64_t number = waiting.begin()->second;
+    Sequence& sequence = sequences_.at(number);
     Replica* replica = PickReplica(queue, KvNeed(sequence));
     if (replica == nullptr) break;  // nobody overtakes: a long request would wait for ever
     waiting.erase(waiting.begin());
     sequence.replica = static_cast<int>(replica - replicas_.data());
-    replica->prefilling.emplace(sequence.priority, id);
+    replica->prefilling.emplace(sequence.priority, number);
     replica->kv_used += KvNeed(sequence);
     if (replica->run > 0) CutRun(*replica);
   }
@@ -126,10 +125,10 @@ void LatencyLlm::CutRun(Replica& replica) {
 void LatencyLlm::Plan(Replica& replica) {
   replica.run_prompt = 0;
   replica.run_prefills.clear();
-  for (const auto& [priority, id] : replica.prefilling) {
+  for (const auto& [priority, number] : replica.prefilling) {
     if (replica.run_prompt == options_.chunk) break;
-    replica.run_prefills.push_back(id);
-    replica.run_prompt = std::min(options_.chunk, replica.run_prompt + sequences_.at(id).prompt_left);
+    replica.run_prefills.push_back(number);
+    replica.run_prompt = std::min(options_.chunk, replica.run_prompt + sequences_.at(number).prompt_left);
   }
   if (!replica.prefilling.empty()) {
     replica.run = 1;
@@ -146,18 +145,18 @@ void LatencyLlm::Plan(Replica& replica) {
 // Gives the iteration's prompt tokens to its sequences; each that has all of them makes its first token.
 void LatencyLlm::FinishPrompts(Replica& replica, std::vector<uint64_t>& finished) {
   int budget = replica.run_prompt;
-  for (const uint64_t id : replica.run_prefills) {
-    Sequence& sequence = sequences_.at(id);
+  for (const uint64_t number : replica.run_prefills) {
+    Sequence& sequence = sequences_.at(number);
     const int taken = std::min(budget, sequence.prompt_left);
     budget -= taken;
     sequence.prompt_left -= taken;
     if (sequence.prompt_left > 0) break;
-    replica.prefilling.erase({sequence.priority, id});
+    replica.prefilling.erase({sequence.priority, number});
     const int left = std::max(sequence.completion.output_tokens - 1, 0);
     sequence.finish_at = replica.iteration + left;
-    replica.decoding.emplace(sequence.finish_at, id);
+    replica.decoding.emplace(sequence.finish_at, number);
     replica.context += KvNeed(sequence) - left;
-    if (left == 0) finished.push_back(id);
+    if (left == 0) finished.push_back(number);
   }
 }
 
@@ -168,32 +167,30 @@ void LatencyLlm::FinishRun(Replica& replica, std::vector<Completion>& done) {
   }
   replica.run = 0;
   std::vector<uint64_t> finished;
-  for (const auto& [iteration, id] : replica.decoding) {
+  for (const auto& [iteration, number] : replica.decoding) {
     if (iteration > replica.iteration) break;
-    finished.push_back(id);
+    finished.push_back(number);
   }
   FinishPrompts(replica, finished);
-  for (const uint64_t id : finished) Retire(replica, id, done);
+  for (const uint64_t number : finished) Retire(replica, number, done);
 }
 
-void LatencyLlm::Retire(Replica& replica, uint64_t id, std::vector<Completion>& done) {
-  Sequence& sequence = sequences_.at(id);
+void LatencyLlm::Retire(Replica& replica, uint64_t number, std::vector<Completion>& done) {
+  Sequence& sequence = sequences_.at(number);
   if (sequence.finish_at > 0) {
-    replica.decoding.erase({sequence.finish_at, id});
+    replica.decoding.erase({sequence.finish_at, number});
     replica.context -= KvNeed(sequence) - (sequence.finish_at - replica.iteration);
   } else {
-    replica.prefilling.erase({sequence.priority, id});
+    replica.prefilling.erase({sequence.priority, number});
   }
   replica.kv_used -= KvNeed(sequence);
   Completion& completion = sequence.completion;
   if (!sequence.cancelled) {
-    ++stats_.calls;
-    stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
-    stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
-    stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+    stats_.Count(completion);
+    numbers_.erase(completion.id);
     done.push_back(std::move(completion));
   }
-  sequences_.erase(id);
+  sequences_.erase(number);
 }
 
 // A cancelled sequence leaves its batch when the iteration under way ends; its completion does not wait for
@@ -206,21 +203,19 @@ bool LatencyLlm::TakeCancelled(std::vector<Completion>& done) {
   }
   bool any = false;
   for (const uint64_t id : ids) {
-    const auto found = sequences_.find(id);
-    if (found == sequences_.end() || found->second.cancelled) continue;
+    const auto found = numbers_.find(id);
+    if (found == numbers_.end()) continue;
     any = true;
-    Sequence& sequence = found->second;
-    Completion completion;
-    completion.id = id;
-    completion.key = sequence.completion.key;
-    completion.finish = FinishReason::kCancelled;
-    done.push_back(std::move(completion));
+    const uint64_t number = found->second;
+    numbers_.erase(found);
+    Sequence& sequence = sequences_.at(number);
+    done.push_back(Cancelled(id, sequence.completion.key));
     if (sequence.replica < 0) {
-      QueueOf(id).erase({sequence.priority, id});
-      sequences_.erase(found);
+      QueueOf(number).erase({sequence.priority, number});
+      sequences_.erase(number);
     } else {
       sequence.cancelled = true;
-      leaving_.push_back(id);
+      leaving_.push_back(number);
       CutRun(replicas_[static_cast<size_t>(sequence.replica)]);
     }
   }
@@ -247,14 +242,14 @@ void LatencyLlm::Wait(std::vector<Completion>& done, double seconds) {
     for (Replica& replica : replicas_) {
       if (replica.run > 0 && replica.run_end <= now_) FinishRun(replica, done);
     }
-    for (const uint64_t id : std::exchange(leaving_, {})) {
-      const auto found = sequences_.find(id);
+    for (const uint64_t number : std::exchange(leaving_, {})) {
+      const auto found = sequences_.find(number);
       if (found == sequences_.end()) continue;
       Replica& replica = replicas_[static_cast<size_t>(found->second.replica)];
       if (replica.run == 0) {
-        Retire(replica, id, done);
+        Retire(replica, number, done);
       } else {
-        leaving_.push_back(id);
+        leaving_.push_back(number);
       }
     }
     Admit();

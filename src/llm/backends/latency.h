@@ -48,7 +48,7 @@ class LatencyLlm : public Llm {
  public:
   explicit LatencyLlm(const LatencyOptions& options = {});
 
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
   double Now() const override { return now_; }
@@ -56,6 +56,8 @@ class LatencyLlm : public Llm {
   Stats GetStats() const override { return stats_; }
 
  private:
+  // Sequences are numbered in order of arrival: one that was cancelled stays in its batch for a moment, and
+  // its id may come again meanwhile.
   struct Sequence {
     Completion completion;
     int priority = 0;
@@ -69,7 +71,8 @@ class LatencyLlm : public Llm {
   // A run is one or more iterations of the same composition. It is replaced by a shorter one when somebody
   // arrives.
   struct Replica {
-    std::set<std::pair<int, uint64_t>> prefilling;  // priority, id: the order in which they get prompt tokens
+    std::set<std::pair<int, uint64_t>>
+        prefilling;  // priority, number: the order in which they get prompt tokens
     std::set<std::pair<int64_t, uint64_t>> decoding;  // by finish_at
     int64_t iteration = 1;                            // the next in which sequences decode
     int64_t context = 0;                 // tokens of all decoding sequences, at the start of the run
@@ -81,11 +84,11 @@ class LatencyLlm : public Llm {
     double run_end = 0;
   };
 
-  using Queue = std::set<std::pair<int, uint64_t>>;  // priority, id
+  using Queue = std::set<std::pair<int, uint64_t>>;  // priority, number
 
   double RunSeconds(const Replica& replica, int64_t iterations) const;
   bool Decodes(const Replica& replica) const { return options_.mixed || replica.run_prompt == 0; }
-  Queue& QueueOf(uint64_t id) { return waiting_[id % waiting_.size()]; }
+  Queue& QueueOf(uint64_t number) { return waiting_[number % waiting_.size()]; }
   void Admit();
   void Admit(size_t queue);
   Replica* PickReplica(size_t queue, int64_t need);
@@ -93,18 +96,19 @@ class LatencyLlm : public Llm {
   void CutRun(Replica& replica);
   void FinishRun(Replica& replica, std::vector<Completion>& done);
   void FinishPrompts(Replica& replica, std::vector<uint64_t>& finished);
-  void Retire(Replica& replica, uint64_t id, std::vector<Completion>& done);
+  void Retire(Replica& replica, uint64_t number, std::vector<Completion>& done);
   bool TakeCancelled(std::vector<Completion>& done);
   static int64_t KvNeed(const Sequence& sequence);
 
   LatencyOptions options_;
   AnswerMaker maker_;
   double now_ = 0;
-  uint64_t last_id_ = 0;
+  uint64_t last_number_ = 0;
   std::vector<Replica> replicas_;
-  std::unordered_map<uint64_t, Sequence> sequences_;
-  std::vector<Queue> waiting_;     // one for all replicas, or one for each
-  std::vector<uint64_t> leaving_;  // cancelled, but still in a batch
+  std::unordered_map<uint64_t, Sequence> sequences_;  // by number
+  std::unordered_map<uint64_t, uint64_t> numbers_;    // by id, of what is neither answered nor cancelled
+  std::vector<Queue> waiting_;                        // one for all replicas, or one for each
+  std::vector<uint64_t> leaving_;                     // cancelled, but still in a batch
   Stats stats_;
   std::mutex mutex_;
   std::vector<uint64_t> cancelled_;  // guarded by mutex_

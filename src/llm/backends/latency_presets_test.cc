@@ -6,19 +6,20 @@
 
 #include "base/error.h"
 #include "llm/backends/latency.h"
+#include "llm/testing/numbered.h"
 
 namespace throng::llm {
 namespace {
 
 // Seconds for n requests of the recorded workload's mean size, all at once.
 double SecondsFor(std::string_view preset, int n) {
-  LatencyLlm llm(LatencyOptions::Parse(PresetParameters(preset)));
+  Numbered<LatencyLlm> llm(LatencyOptions::Parse(PresetParameters(preset)));
   for (int i = 0; i < n; ++i) {
     Request request;
     request.prompt = "p";
     request.known_prompt_tokens = 643;
     request.known_output_tokens = 22;
-    llm.Submit(request);
+    llm.Send(request);
   }
   std::vector<Completion> done;
   while (done.size() < static_cast<size_t>(n)) llm.Wait(done);

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "llm/testing/numbered.h"
 
 namespace throng::llm {
 namespace {
@@ -44,8 +45,8 @@ std::map<uint64_t, double> Times(LatencyLlm& llm) {
 }
 
 TEST(LatencyLlm, OneCallIsItsPromptAndItsTokens) {
-  LatencyLlm llm(Simple());
-  llm.Submit(Sized(250, 11));
+  Numbered<LatencyLlm> llm(Simple());
+  llm.Send(Sized(250, 11));
   // 100 + 100 + 50 ms of prompt with the first token, then ten iterations of 10 ms.
   EXPECT_NEAR(Times(llm).at(1), 0.350, 1e-9);
 }
@@ -53,25 +54,25 @@ TEST(LatencyLlm, OneCallIsItsPromptAndItsTokens) {
 TEST(LatencyLlm, ContextsCostTimeAsTheyGrow) {
   LatencyOptions options = Simple();
   options.kv_us = 1000;
-  LatencyLlm llm(options);
-  llm.Submit(Sized(5, 4));
+  Numbered<LatencyLlm> llm(options);
+  llm.Send(Sized(5, 4));
   // Prompt: 10 ms. Then contexts of 6, 7 and 8 tokens at 1 ms each.
   EXPECT_NEAR(Times(llm).at(1), 0.010 + 3 * 0.010 + 0.021, 1e-9);
 }
 
 TEST(LatencyLlm, ABatchSharesIterations) {
-  LatencyLlm llm(Simple());
-  for (int i = 0; i < 5; ++i) llm.Submit(Sized(2, 101));
+  Numbered<LatencyLlm> llm(Simple());
+  for (int i = 0; i < 5; ++i) llm.Send(Sized(2, 101));
   for (const auto& [id, time] : Times(llm)) EXPECT_NEAR(time, 1.010, 1e-9);
 }
 
 TEST(LatencyLlm, AnArrivalJoinsAfterTheIterationUnderWay) {
-  LatencyLlm llm(Simple());
-  llm.Submit(Sized(10, 101));  // alone: 1.010
+  Numbered<LatencyLlm> llm(Simple());
+  llm.Send(Sized(10, 101));  // alone: 1.010
   std::vector<Completion> done;
   llm.Wait(done, 0.105);
   EXPECT_TRUE(done.empty());
-  llm.Submit(Sized(39, 2));  // joins at 0.110: an iteration of 1 + 39 tokens, then one of 10 ms
+  llm.Send(Sized(39, 2));  // joins at 0.110: an iteration of 1 + 39 tokens, then one of 10 ms
   const auto times = Times(llm);
   EXPECT_NEAR(times.at(2), 0.110 + 0.040 + 0.010, 1e-9);
   EXPECT_NEAR(times.at(1), 1.010 + 0.030, 1e-9);
@@ -79,11 +80,11 @@ TEST(LatencyLlm, AnArrivalJoinsAfterTheIterationUnderWay) {
 
 // The event-driven run must equal one that is cut into single iterations by idle waiting.
 void ExpectSameInPieces(const LatencyOptions& options) {
-  LatencyLlm whole(options);
-  LatencyLlm pieces(options);
+  Numbered<LatencyLlm> whole(options);
+  Numbered<LatencyLlm> pieces(options);
   for (int i = 0; i < 20; ++i) {
-    whole.Submit(Sized(100 + 37 * i, 5 + 11 * (i % 7), i % 3));
-    pieces.Submit(Sized(100 + 37 * i, 5 + 11 * (i % 7), i % 3));
+    whole.Send(Sized(100 + 37 * i, 5 + 11 * (i % 7), i % 3));
+    pieces.Send(Sized(100 + 37 * i, 5 + 11 * (i % 7), i % 3));
   }
   const auto expected = Times(whole);
   std::map<uint64_t, double> times;
@@ -109,29 +110,29 @@ TEST(LatencyLlm, WaitingInSmallPiecesChangesNothing) {
 TEST(LatencyLlm, TheBatchLimitQueuesByPriority) {
   LatencyOptions options = Simple();
   options.batch = 1;
-  LatencyLlm llm(options);
-  llm.Submit(Sized(10, 1, 7));
-  llm.Submit(Sized(10, 1, 2));
-  llm.Submit(Sized(10, 1, 5));
+  Numbered<LatencyLlm> llm(options);
+  llm.Send(Sized(10, 1, 7));
+  llm.Send(Sized(10, 1, 2));
+  llm.Send(Sized(10, 1, 5));
   auto times = Times(llm);
   EXPECT_NEAR(times.at(2), 0.010, 1e-9);
   EXPECT_NEAR(times.at(3), 0.020, 1e-9);
   EXPECT_NEAR(times.at(1), 0.030, 1e-9);
   options.priorities = false;
-  LatencyLlm fifo(options);
-  fifo.Submit(Sized(10, 1, 7));
-  fifo.Submit(Sized(10, 1, 2));
+  Numbered<LatencyLlm> fifo(options);
+  fifo.Send(Sized(10, 1, 7));
+  fifo.Send(Sized(10, 1, 2));
   times = Times(fifo);
   EXPECT_LT(times.at(1), times.at(2));
 }
 
 TEST(LatencyLlm, PromptsOfSmallerPriorityAreComputedFirst) {
-  LatencyLlm llm(Simple());
-  llm.Submit(Sized(150, 1, 7));
-  llm.Submit(Sized(150, 1, 7));
+  Numbered<LatencyLlm> llm(Simple());
+  llm.Send(Sized(150, 1, 7));
+  llm.Send(Sized(150, 1, 7));
   std::vector<Completion> done;
   llm.Wait(done, 0.050);
-  llm.Submit(Sized(150, 1, 2));
+  llm.Send(Sized(150, 1, 2));
   // The iteration under way keeps its 100 tokens of the first. The third's 150 follow, with what is left of
   // the first, and then the second.
   const auto times = Times(llm);
@@ -143,21 +144,21 @@ TEST(LatencyLlm, PromptsOfSmallerPriorityAreComputedFirst) {
 TEST(LatencyLlm, TheCacheLimitsTheBatch) {
   LatencyOptions options = Simple();
   options.kv_tokens = 100;
-  LatencyLlm llm(options);
-  llm.Submit(Sized(50, 10));
-  llm.Submit(Sized(50, 10));
+  Numbered<LatencyLlm> llm(options);
+  llm.Send(Sized(50, 10));
+  llm.Send(Sized(50, 10));
   const auto times = Times(llm);
   EXPECT_NEAR(times.at(1), 0.140, 1e-9);
   EXPECT_NEAR(times.at(2), 0.280, 1e-9);
-  EXPECT_THROW(llm.Submit(Sized(90, 11)), Error);
+  EXPECT_THROW(llm.Send(Sized(90, 11)), Error);
 }
 
 TEST(LatencyLlm, ReplicasAndCachedPromptsSaveTime) {
   LatencyOptions options = Simple();
   options.replicas = 2;
   options.cached = 0.5;
-  LatencyLlm llm(options);
-  for (int i = 0; i < 2; ++i) llm.Submit(Sized(100, 1));
+  Numbered<LatencyLlm> llm(options);
+  for (int i = 0; i < 2; ++i) llm.Send(Sized(100, 1));
   for (const auto& [id, time] : Times(llm)) EXPECT_NEAR(time, 0.050, 1e-9);
   EXPECT_EQ(llm.GetStats().cached_prompt_tokens, 100u);
 }
@@ -165,11 +166,11 @@ TEST(LatencyLlm, ReplicasAndCachedPromptsSaveTime) {
 TEST(LatencyLlm, WithoutMixingPromptsStopTheDecoding) {
   LatencyOptions options = Simple();
   options.mixed = false;
-  LatencyLlm llm(options);
-  llm.Submit(Sized(10, 101));  // alone: 1.010
+  Numbered<LatencyLlm> llm(options);
+  llm.Send(Sized(10, 101));  // alone: 1.010
   std::vector<Completion> done;
   llm.Wait(done, 0.105);
-  llm.Submit(Sized(40, 2));  // at 0.110 an iteration of its prompt, then one of 10 ms
+  llm.Send(Sized(40, 2));  // at 0.110 an iteration of its prompt, then one of 10 ms
   const auto times = Times(llm);
   EXPECT_NEAR(times.at(2), 0.110 + 0.040 + 0.010, 1e-9);
   EXPECT_NEAR(times.at(1), 1.010 + 0.040, 1e-9);
@@ -181,11 +182,11 @@ TEST(LatencyLlm, InTurnARequestWaitsForItsReplica) {
   options.batch = 1;
   for (const bool round_robin : {false, true}) {
     options.round_robin = round_robin;
-    LatencyLlm llm(options);
-    llm.Submit(Sized(10, 1));
-    llm.Submit(Sized(10, 101));
-    llm.Submit(Sized(10, 1));
-    llm.Submit(Sized(10, 1));  // the second's replica is busy till 1.010, the first's only till 0.020
+    Numbered<LatencyLlm> llm(options);
+    llm.Send(Sized(10, 1));
+    llm.Send(Sized(10, 101));
+    llm.Send(Sized(10, 1));
+    llm.Send(Sized(10, 1));  // the second's replica is busy till 1.010, the first's only till 0.020
     const auto times = Times(llm);
     EXPECT_NEAR(times.at(3), 0.020, 1e-9);
     EXPECT_NEAR(times.at(4), round_robin ? 1.020 : 0.030, 1e-9);
@@ -196,19 +197,19 @@ TEST(LatencyLlm, AMixtureOfExpertsReadsMoreWeightsTheMoreTokensThereAre) {
   LatencyOptions options = Simple();
   options.active = 0.25;
   options.token_ms = 0;
-  LatencyLlm one(options);
-  one.Submit(Sized(1, 1));
+  Numbered<LatencyLlm> one(options);
+  one.Send(Sized(1, 1));
   EXPECT_NEAR(Times(one).at(1), 0.0025, 1e-9);
-  LatencyLlm two(options);
-  two.Submit(Sized(2, 1));
+  Numbered<LatencyLlm> two(options);
+  two.Send(Sized(2, 1));
   EXPECT_NEAR(Times(two).at(1), 0.0025 * 1.75, 1e-9);
 }
 
 TEST(LatencyLlm, CancelledCallsLeaveTheirBatch) {
-  LatencyLlm llm(Simple());
-  llm.Submit(Sized(5, 1001));
-  llm.Submit(Sized(5, 11));
-  llm.Submit(Sized(5, 11));
+  Numbered<LatencyLlm> llm(Simple());
+  llm.Send(Sized(5, 1001));
+  llm.Send(Sized(5, 11));
+  llm.Send(Sized(5, 11));
   std::vector<Completion> done;
   llm.Wait(done, 0.055);
   llm.Cancel(1);
@@ -222,9 +223,30 @@ TEST(LatencyLlm, CancelledCallsLeaveTheirBatch) {
   EXPECT_EQ(llm.GetStats().calls, 1u);
 }
 
+TEST(LatencyLlm, ACancelledIdMayComeAgainWhileItsBatchRuns) {
+  LatencyLlm llm(Simple());
+  Request request = Sized(5, 1001);
+  request.id = 7;
+  llm.Submit(request);
+  std::vector<Completion> done;
+  llm.Wait(done, 0.055);
+  llm.Cancel(7);
+  llm.Wait(done);
+  ASSERT_EQ(done.size(), 1u);
+  EXPECT_EQ(done[0].finish, FinishReason::kCancelled);
+  request.known_output_tokens = 11;
+  llm.Submit(request);  // joins at 0.060
+  llm.Wait(done);
+  llm.Wait(done);
+  ASSERT_EQ(done.size(), 2u);
+  EXPECT_EQ(done[1].id, 7u);
+  EXPECT_EQ(done[1].finish, FinishReason::kStop);
+  EXPECT_NEAR(llm.Now(), 0.060 + 0.010 + 0.1, 1e-9);
+}
+
 TEST(LatencyLlm, TheDefaultsAreOneEightBillionModelOnOneL4) {
-  LatencyLlm llm;
-  llm.Submit(Sized(643, 22));  // the mean call of the recorded town
+  Numbered<LatencyLlm> llm;
+  llm.Send(Sized(643, 22));  // the mean call of the recorded town
   EXPECT_NEAR(Times(llm).at(1), 1.4, 0.2);
   const LatencyOptions options = LatencyOptions::Parse("weights_ms=5.5,replicas=8,priorities=0");
   EXPECT_EQ(options.weights_ms, 5.5);

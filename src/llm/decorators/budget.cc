@@ -4,12 +4,6 @@
 
 namespace throng::llm {
 
-namespace {
-
-constexpr uint64_t kHeldId = uint64_t{1} << 62;  // ids of the backend below are smaller
-
-}  // namespace
-
 double CostOf(const TokensUsed& tokens, const Price& price) {
   return (static_cast<double>(tokens.prompt) * price.prompt +
           static_cast<double>(tokens.output) * price.output) *
@@ -28,27 +22,26 @@ std::string BudgetLlm::Describe() const {
                      options_.max_cost);
 }
 
-uint64_t BudgetLlm::Submit(Request request) {
-  if (IsUsedUp()) return kHeldId | ++last_held_;
+void BudgetLlm::Submit(Request request) {
+  if (IsUsedUp()) {
+    holds_back_ = true;
+    return;
+  }
   ++in_flight_;
-  return Inner().Submit(std::move(request));
+  Inner().Submit(std::move(request));
 }
 
 void BudgetLlm::Wait(std::vector<Completion>& done, double seconds) {
-  if (in_flight_ == 0 && last_held_ > 0) {
+  if (in_flight_ == 0 && holds_back_) {
     throw MakeError(ErrorCode::kExhausted, "budget: {} are used up", Describe());
   }
   const size_t before = done.size();
   Inner().Wait(done, seconds);
   for (size_t i = before; i < done.size(); ++i) {
-    used_.prompt += static_cast<uint64_t>(std::max(done[i].prompt_tokens, 0));
-    used_.output += static_cast<uint64_t>(std::max(done[i].output_tokens, 0));
+    used_.prompt += static_cast<uint64_t>(done[i].prompt_tokens);
+    used_.output += static_cast<uint64_t>(done[i].output_tokens);
   }
   in_flight_ -= std::min<uint64_t>(in_flight_, done.size() - before);
-}
-
-void BudgetLlm::Cancel(uint64_t id) {
-  if ((id & kHeldId) == 0) Inner().Cancel(id);  // what is held completes with the error of Wait
 }
 
 }  // namespace throng::llm

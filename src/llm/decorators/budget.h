@@ -34,9 +34,8 @@ class BudgetLlm : public Decorator {
   BudgetLlm(std::unique_ptr<Llm> inner, const BudgetOptions& options)
       : Decorator(std::move(inner)), options_(options), used_(options.used_before) {}
 
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
-  void Cancel(uint64_t id) override;
 
   const TokensUsed& Used() const { return used_; }  // by earlier sessions, too
   bool IsUsedUp() const;
@@ -46,7 +45,7 @@ class BudgetLlm : public Decorator {
 
   BudgetOptions options_;
   TokensUsed used_;
-  uint64_t last_held_ = 0;  // ids of what was not sent
+  bool holds_back_ = false;  // something was not sent: Wait will throw
   uint64_t in_flight_ = 0;
 };
 

@@ -17,13 +17,13 @@ uint32_t CallLog::FunctionOf(const std::string& name) {
   return entry->second;
 }
 
-uint64_t CallLog::Submit(Request request) {
+void CallLog::Submit(Request request) {
   const uint32_t function = keep_spans_ ? FunctionOf(request.function) : 0;
+  const uint64_t id = request.id;
   const double start = WallNow();
-  const uint64_t id = Inner().Submit(std::move(request));
+  Inner().Submit(std::move(request));
   wall_s_ += WallNow() - start;
   if (keep_spans_) asked_.emplace(id, Asked{function, Inner().Now()});
-  return id;
 }
 
 void CallLog::Wait(std::vector<Completion>& done, double seconds) {

@@ -25,7 +25,7 @@ class CallLog : public Decorator {
   CallLog(std::unique_ptr<Llm> inner, bool keep_spans)
       : Decorator(std::move(inner)), keep_spans_(keep_spans) {}
 
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
 
   double WallSeconds() const { return wall_s_; }                   // spent inside the backend

@@ -15,7 +15,7 @@ class Decorator : public Llm {
   explicit Decorator(std::unique_ptr<Llm> inner) : owned_(std::move(inner)), inner_(*owned_) {}
   explicit Decorator(Llm& inner) : inner_(inner) {}  // which outlives it
 
-  uint64_t Submit(Request request) override { return inner_.Submit(std::move(request)); }
+  void Submit(Request request) override { inner_.Submit(std::move(request)); }
   void Wait(std::vector<Completion>& done, double seconds = kForever) override { inner_.Wait(done, seconds); }
   void Cancel(uint64_t id) override { inner_.Cancel(id); }
   void Confirm(const Request& request, const Completion& completion) override {

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <set>
 
-#include "llm/backends/backend_spec.h"
 #include "llm/backends/fake.h"
 #include "llm/decorators/budget.h"
 #include "llm/decorators/retry.h"
 #include "llm/decorators/shuffle.h"
+#include "llm/testing/numbered.h"
 
 namespace throng::llm {
 namespace {
@@ -73,22 +73,22 @@ TEST(Decorator, PassesExpectationsOn) {
 }
 
 TEST(RetryLlm, AsksAgainWhileTheBackendIsUnavailable) {
-  RetryLlm llm(std::make_unique<FailingLlm>(2, ErrorCode::kUnavailable), {.attempts = 3});
-  const uint64_t id = llm.Submit(Ask(4));
+  Numbered<RetryLlm> llm(std::make_unique<FailingLlm>(2, ErrorCode::kUnavailable), {.attempts = 3});
+  const uint64_t id = llm.Send(Ask(4));
   const Completion completion = OnlyAnswer(llm);
   EXPECT_EQ(completion.id, id);
   EXPECT_EQ(completion.finish, FinishReason::kStop);
-  RetryLlm weak(std::make_unique<FailingLlm>(2, ErrorCode::kUnavailable), {.attempts = 2});
-  weak.Submit(Ask(4));
+  Numbered<RetryLlm> weak(std::make_unique<FailingLlm>(2, ErrorCode::kUnavailable), {.attempts = 2});
+  weak.Send(Ask(4));
   EXPECT_EQ(OnlyAnswer(weak).finish, FinishReason::kError);
-  RetryLlm wrong(std::make_unique<FailingLlm>(1, ErrorCode::kInvalid), {.attempts = 3});
-  wrong.Submit(Ask(4));
+  Numbered<RetryLlm> wrong(std::make_unique<FailingLlm>(1, ErrorCode::kInvalid), {.attempts = 3});
+  wrong.Send(Ask(4));
   EXPECT_EQ(OnlyAnswer(wrong).error->Code(), ErrorCode::kInvalid);
 }
 
 TEST(RetryLlm, GivesUpCallsThatTakeTooLong) {
-  RetryLlm llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {.attempts = 2, .timeout = 1});
-  llm.Submit(Ask(1));
+  Numbered<RetryLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {.attempts = 2, .timeout = 1});
+  llm.Send(Ask(1));
   std::vector<Completion> done;
   llm.Wait(done, 0.5);
   EXPECT_TRUE(done.empty());
@@ -97,14 +97,33 @@ TEST(RetryLlm, GivesUpCallsThatTakeTooLong) {
   EXPECT_EQ(done[0].error->Code(), ErrorCode::kUnavailable);
   EXPECT_THAT(done[0].error->what(), HasSubstr("no answer within 1 s for call 0 of agent 1"));
   EXPECT_NEAR(llm.Now(), 2, 1e-9);
-  RetryLlm patient(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {});
-  patient.Submit(Ask(1));
+  Numbered<RetryLlm> patient(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {});
+  patient.Send(Ask(1));
   EXPECT_EQ(OnlyAnswer(patient).finish, FinishReason::kStop);
 }
 
+// Answers in the end, whether the call was cancelled or not.
+class StubbornLlm : public Decorator {
+ public:
+  StubbornLlm() : Decorator(std::make_unique<FakeLlm>(FakeOptions{.latency = 5})) {}
+  void Cancel(uint64_t) override {}
+};
+
+TEST(RetryLlm, ALateAnswerIsTakenInsteadOfAskingAgain) {
+  Numbered<RetryLlm> llm(std::make_unique<StubbornLlm>(), {.attempts = 3, .timeout = 1});
+  const uint64_t id = llm.Send(Ask(1));
+  std::vector<Completion> done;
+  llm.Wait(done);
+  ASSERT_EQ(done.size(), 1u);
+  EXPECT_EQ(done[0].id, id);
+  EXPECT_EQ(done[0].finish, FinishReason::kStop);
+  EXPECT_EQ(llm.GetStats().calls, 1u);
+  EXPECT_NEAR(llm.Now(), 5, 1e-9);
+}
+
 TEST(RetryLlm, CancelReachesTheCall) {
-  RetryLlm llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {.attempts = 3, .timeout = 1});
-  const uint64_t id = llm.Submit(Ask(1));
+  Numbered<RetryLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {.attempts = 3, .timeout = 1});
+  const uint64_t id = llm.Send(Ask(1));
   std::vector<Completion> done;
   llm.Wait(done, 2.5);  // the third attempt
   llm.Cancel(id);
@@ -120,14 +139,14 @@ TEST(BudgetLlm, StopsWhenTheTokensAreUsedUp) {
   BudgetOptions options;
   options.max_tokens = 100;
   options.used_before = {10, 10};
-  BudgetLlm llm(std::move(fake), options);
+  Numbered<BudgetLlm> llm(std::move(fake), options);
   std::vector<Completion> done;
-  for (uint32_t agent = 0; agent < 3; ++agent) llm.Submit(Ask(agent));
+  for (uint32_t agent = 0; agent < 3; ++agent) llm.Send(Ask(agent));
   llm.Wait(done);
   EXPECT_FALSE(llm.IsUsedUp());
   llm.Wait(done);
   EXPECT_TRUE(llm.IsUsedUp());
-  llm.Submit(Ask(3));  // is not sent; the third, which was, still arrives
+  llm.Send(Ask(3));  // is not sent; the third, which was, still arrives
   llm.Wait(done);
   EXPECT_EQ(done.size(), 3u);
   EXPECT_EQ(llm.Used().prompt, 100u);
@@ -146,24 +165,24 @@ TEST(BudgetLlm, StopsWhenTheMoneyIsSpent) {
   BudgetOptions options;
   options.max_cost = 0.001;
   options.price = {10, 40};
-  BudgetLlm llm(std::make_unique<FakeLlm>(), options);
+  Numbered<BudgetLlm> llm(std::make_unique<FakeLlm>(), options);
   std::vector<Completion> done;
-  llm.Submit(Ask(0));  // 30 prompt tokens at 10 and 10 of the answer at 40 per million
+  llm.Send(Ask(0));  // 30 prompt tokens at 10 and 10 of the answer at 40 per million
   llm.Wait(done);
   EXPECT_NEAR(CostOf(llm.Used(), {10, 40}), 0.0007, 1e-12);
   EXPECT_FALSE(llm.IsUsedUp());
-  llm.Submit(Ask(1));
+  llm.Send(Ask(1));
   llm.Wait(done);
   EXPECT_TRUE(llm.IsUsedUp());
-  llm.Submit(Ask(2));
+  llm.Send(Ask(2));
   EXPECT_THROW(llm.Wait(done), Error);
 }
 
 TEST(ShuffleLlm, ReleasesEverythingInAnotherOrder) {
   std::set<std::vector<uint64_t>> orders;
   for (uint64_t seed = 0; seed < 20; ++seed) {
-    ShuffleLlm llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 1, .spread = 0.9}), seed);
-    for (uint32_t agent = 0; agent < 30; ++agent) llm.Submit(Ask(agent));
+    Numbered<ShuffleLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 1, .spread = 0.9}), seed);
+    for (uint32_t agent = 0; agent < 30; ++agent) llm.Send(Ask(agent));
     std::vector<uint64_t> order;
     std::vector<Completion> done;
     while (order.size() < 30) {
@@ -171,7 +190,7 @@ TEST(ShuffleLlm, ReleasesEverythingInAnotherOrder) {
       llm.Wait(done);
       ASSERT_FALSE(done.empty());
       for (const Completion& completion : done) order.push_back(completion.id);
-      if (order.size() == 15) llm.Submit(Ask(99));  // submissions go on in between
+      if (order.size() == 15) llm.Send(Ask(99));  // submissions go on in between
     }
     orders.insert(order);
   }
@@ -181,46 +200,15 @@ TEST(ShuffleLlm, ReleasesEverythingInAnotherOrder) {
 // One call at a time, as a scheduler with one ready cluster asks: each must come back without a further
 // submission.
 TEST(ShuffleLlm, NeverHoldsTheLastCall) {
-  ShuffleLlm llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 1}), 3);
+  Numbered<ShuffleLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 1}), 3);
   std::vector<Completion> done;
   for (uint32_t i = 1; i <= 50; ++i) {
-    llm.Submit(Ask(i));
+    llm.Send(Ask(i));
     llm.Wait(done);
     ASSERT_EQ(done.size(), i);
   }
   llm.Wait(done);
   EXPECT_EQ(done.size(), 50u);
-}
-
-std::string SpecError(const std::string& spec) {
-  try {
-    MakeBackend(spec);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-TEST(BackendSpec, MakesWhatIsNamed) {
-  EXPECT_EQ(MakeBackend("fake:latency=0.25,parallel=2")->Identity(),
-            "fake latency=0.25 spread=0 parallel=2 seed=0");
-  EXPECT_THAT(MakeBackend("latency:replicas=8")->Identity(), HasSubstr("replicas=8"));
-  EXPECT_EQ(MakeBackend("http://localhost:9/v1/?model=m&threads=1")->Identity(),
-            "http http://localhost:9/v1 model=m");
-  EXPECT_EQ(MakeBackend("http://localhost:9?threads=1")->Identity(),
-            "http http://localhost:9/v1 model=(its first)");
-}
-
-TEST(BackendSpec, RefusesWithWhatIsAllowed) {
-  EXPECT_THAT(SpecError("vllm"), HasSubstr("the backends are local, fake"));
-  EXPECT_THAT(SpecError("replay:"), HasSubstr("replay:FILE"));
-  EXPECT_THAT(SpecError("fake:latncy=1"), HasSubstr("the options are latency, spread, parallel, seed"));
-  EXPECT_THAT(SpecError("fake:latency=-1"), HasSubstr("latency is \"-1\" but must be a number from 0 to"));
-  EXPECT_THAT(SpecError("fake:latency=nan"), HasSubstr("must be a number"));
-  EXPECT_THAT(SpecError("latency:batch=1.5"), HasSubstr("must be a whole number"));
-  EXPECT_THAT(SpecError("http://"), HasSubstr("not a server's address"));
-  EXPECT_THAT(SpecError("http://user:secret@host/"), HasSubstr("not a server's address"));
-  EXPECT_THAT(SpecError("http://h?threads=0"), HasSubstr("threads"));
 }
 
 }  // namespace

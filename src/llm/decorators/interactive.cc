@@ -20,56 +20,43 @@ double Quantile(std::vector<double> values, double q) {
   return values[index];
 }
 
-uint64_t InteractiveLlm::Submit(Request request) {
-  const uint64_t id = ++last_id_;
+void InteractiveLlm::Submit(Request request) {
   if (request.key.agent == options_.agent) {
     if (options_.target_s > 0) request.priority -= kAhead;
-    issued_.emplace(id, Inner().Now());
-    Send(id, std::move(request));
+    issued_.emplace(request.id, Inner().Now());
+    Send(std::move(request));
   } else if (waiting_.empty() && MayPass()) {
-    Send(id, std::move(request));
+    Send(std::move(request));
   } else {
-    waiting_.emplace(request.priority, id);
-    held_.emplace(id, std::move(request));
+    const int priority = request.priority;
+    waiting_.emplace(std::pair(priority, ++num_held_), std::move(request));
   }
-  return id;
 }
 
 bool InteractiveLlm::MayPass() const {
   if (options_.target_s <= 0) return true;
-  return issued_.empty() && ids_.size() < limit_;
+  return issued_.empty() && in_flight_ < limit_;
 }
 
-void InteractiveLlm::Send(uint64_t id, Request request) {
-  const uint64_t inner_id = Inner().Submit(std::move(request));
-  ids_.emplace(inner_id, id);
-  const std::lock_guard lock(mutex_);
-  inner_ids_.emplace(id, inner_id);
+void InteractiveLlm::Send(Request request) {
+  Inner().Submit(std::move(request));
+  ++in_flight_;
 }
 
 void InteractiveLlm::Release(std::vector<Completion>& done) {
+  std::vector<uint64_t> cancelled;
   {
     const std::lock_guard lock(mutex_);
-    for (const uint64_t id : cancelled_) {
-      const auto held = held_.find(id);
-      if (held == held_.end()) continue;
-      Completion completion;
-      completion.id = id;
-      completion.key = held->second.key;
-      completion.finish = FinishReason::kCancelled;
-      done.push_back(std::move(completion));
-      waiting_.erase({held->second.priority, id});
-      held_.erase(held);
-    }
-    cancelled_.clear();
+    cancelled.swap(cancelled_);
   }
-  while (!waiting_.empty() && MayPass()) {
-    const uint64_t id = waiting_.begin()->second;
-    waiting_.erase(waiting_.begin());
-    Request request = std::move(held_.at(id));
-    held_.erase(id);
-    Send(id, std::move(request));
+  for (const uint64_t id : cancelled) {
+    const auto waiting = std::find_if(waiting_.begin(), waiting_.end(),
+                                      [id](const auto& entry) { return entry.second.id == id; });
+    if (waiting == waiting_.end()) continue;
+    done.push_back(Cancelled(id, waiting->second.key));
+    waiting_.erase(waiting);
   }
+  while (!waiting_.empty() && MayPass()) Send(std::move(waiting_.extract(waiting_.begin()).mapped()));
 }
 
 void InteractiveLlm::Adapt(double latency_s, int output_tokens) {
@@ -77,7 +64,7 @@ void InteractiveLlm::Adapt(double latency_s, int output_tokens) {
   const double tokens = std::max(output_tokens, 1);
   s_per_token_ = std::min(s_per_token_, latency_s / tokens);
   const double goal_s = std::max(options_.target_s, kSlack * s_per_token_ * tokens);
-  const size_t background = ids_.size();
+  const size_t background = in_flight_;
   if (latency_s > goal_s) {
     limit_ = std::max<size_t>(1, std::min(limit_, background) / 2);
   } else if (latency_s < goal_s / 2 && limit_ < SIZE_MAX / 2) {
@@ -91,16 +78,8 @@ void InteractiveLlm::Wait(std::vector<Completion>& done, double seconds) {
   if (done.size() > before) return;
   Inner().Wait(done, seconds);
   for (size_t i = before; i < done.size(); ++i) {
-    const auto found = ids_.find(done[i].id);
-    if (found == ids_.end()) continue;
-    const uint64_t id = found->second;
-    ids_.erase(found);
-    {
-      const std::lock_guard lock(mutex_);
-      inner_ids_.erase(id);
-    }
-    done[i].id = id;
-    const auto issued = issued_.find(id);
+    --in_flight_;
+    const auto issued = issued_.find(done[i].id);
     if (issued == issued_.end()) continue;
     latencies_.push_back(Inner().Now() - issued->second);
     issued_.erase(issued);
@@ -109,13 +88,11 @@ void InteractiveLlm::Wait(std::vector<Completion>& done, double seconds) {
 }
 
 void InteractiveLlm::Cancel(uint64_t id) {
-  const std::lock_guard lock(mutex_);
-  const auto found = inner_ids_.find(id);
-  if (found == inner_ids_.end()) {
-    cancelled_.insert(id);
-  } else {
-    Inner().Cancel(found->second);
+  {
+    const std::lock_guard lock(mutex_);
+    cancelled_.push_back(id);
   }
+  Inner().Cancel(id);
 }
 
 }  // namespace throng::llm

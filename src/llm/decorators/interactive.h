@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <mutex>
-#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -26,7 +26,7 @@ class InteractiveLlm : public Decorator {
   InteractiveLlm(std::unique_ptr<Llm> inner, const InteractiveOptions& options)
       : Decorator(std::move(inner)), options_(options) {}
 
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
 
@@ -34,22 +34,21 @@ class InteractiveLlm : public Decorator {
 
  private:
   bool MayPass() const;
-  void Send(uint64_t id, Request request);
+  void Send(Request request);
   void Release(std::vector<Completion>& done);
   void Adapt(double latency_s, int output_tokens);
 
   InteractiveOptions options_;
-  uint64_t last_id_ = 0;
-  std::set<std::pair<int, uint64_t>> waiting_;   // priority, id: of the background
-  std::unordered_map<uint64_t, Request> held_;   // by id
-  std::unordered_map<uint64_t, uint64_t> ids_;   // what is in flight, by the inner id
+  uint64_t num_held_ = 0;  // since the start
+  std::map<std::pair<int, uint64_t>, Request>
+      waiting_;  // of the background, by priority and order of arrival
+  size_t in_flight_ = 0;
   std::unordered_map<uint64_t, double> issued_;  // calls of the agent, by id
   size_t limit_ = SIZE_MAX;
   double s_per_token_ = kForever;  // of answers, the best that was seen
   std::vector<double> latencies_;
   std::mutex mutex_;
-  std::unordered_map<uint64_t, uint64_t> inner_ids_;  // guarded by mutex_; of what is in flight
-  std::set<uint64_t> cancelled_;                      // guarded by mutex_; of what waits
+  std::vector<uint64_t> cancelled_;  // guarded by mutex_; perhaps of what waits
 };
 
 // The q-quantile (0 to 1) by the nearest rank; 0 if there are no values.

@@ -6,6 +6,7 @@
 
 #include "llm/backends/fake.h"
 #include "llm/backends/latency.h"
+#include "llm/testing/numbered.h"
 
 namespace throng::llm {
 namespace {
@@ -23,16 +24,16 @@ Request Ask(uint32_t agent, int step, int tokens = 30) {
 std::vector<double> LatenciesUnderLoad(double target_s, double& end_s) {
   LatencyOptions server;
   server.kv_tokens = 20000;
-  InteractiveLlm llm(std::make_unique<LatencyLlm>(server), {0, target_s});
+  Numbered<InteractiveLlm> llm(std::make_unique<LatencyLlm>(server), {0, target_s});
   int step = 0;
   int background = 0;
   std::vector<Completion> done;
   size_t asked = 0;
   double next_s = 5;
   for (int left = 3000; left > 0 || background > 0;) {
-    for (; background < 200 && left > 0; ++background, --left) llm.Submit(Ask(1 + left % 99, ++step, 600));
+    for (; background < 200 && left > 0; ++background, --left) llm.Send(Ask(1 + left % 99, ++step, 600));
     if (llm.Now() >= next_s && llm.Latencies().size() == asked) {
-      llm.Submit(Ask(0, step, 600));
+      llm.Send(Ask(0, step, 600));
       ++asked;
       next_s = llm.Now() + 5;
     }
@@ -57,10 +58,10 @@ TEST(InteractiveLlm, GoesAheadOfTheBackground) {
 }
 
 TEST(InteractiveLlm, EveryCallCompletesOnceAndCancelsReachWhatWaits) {
-  InteractiveLlm llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {0, 1});
-  const uint64_t own = llm.Submit(Ask(0, 0));
-  const uint64_t first = llm.Submit(Ask(1, 0));
-  const uint64_t second = llm.Submit(Ask(2, 0));
+  Numbered<InteractiveLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {0, 1});
+  const uint64_t own = llm.Send(Ask(0, 0));
+  const uint64_t first = llm.Send(Ask(1, 0));
+  const uint64_t second = llm.Send(Ask(2, 0));
   llm.Cancel(first);
   std::vector<Completion> done;
   while (done.size() < 3) llm.Wait(done);

@@ -4,53 +4,64 @@
 
 namespace throng::llm {
 
-uint64_t RetryLlm::Submit(Request request) {
-  Call call;
-  call.request = request;
-  const uint64_t inner_id = Inner().Submit(std::move(request));
-  call.id = ++last_id_;
-  Begin(inner_id, std::move(call));
-  return last_id_;
+void RetryLlm::Submit(Request request) {
+  const uint64_t id = request.id;
+  {
+    const std::lock_guard lock(mutex_);
+    given_up_[id] = false;
+  }
+  Call& call = calls_[id];
+  call.request = std::move(request);
+  Ask(call);
 }
 
-void RetryLlm::Begin(uint64_t inner_id, Call call) {
-  call.deadline = Inner().Now() + options_.timeout;
+void RetryLlm::Ask(Call& call) {
+  const uint64_t id = call.request.id;
+  try {
+    Inner().Submit(call.request);
+  } catch (...) {
+    Forget(id);
+    throw;
+  }
   call.timed_out = false;
-  if (call.deadline != kForever) deadlines_.emplace(call.deadline, inner_id);
-  const uint64_t id = call.id;
-  calls_[inner_id] = std::move(call);
+  call.deadline = Inner().Now() + options_.timeout;
+  if (call.deadline != kForever) deadlines_.emplace(call.deadline, id);
+  if (IsGivenUp(id)) Inner().Cancel(id);  // between two attempts
+}
+
+void RetryLlm::Forget(uint64_t id) {
+  calls_.erase(id);
   const std::lock_guard lock(mutex_);
-  inner_ids_[id] = inner_id;
-  if (cancelled_.count(id) > 0) Inner().Cancel(inner_id);  // given up between two attempts
+  given_up_.erase(id);
+}
+
+bool RetryLlm::IsGivenUp(uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  return given_up_.at(id);
 }
 
 void RetryLlm::CancelLate() {
   while (!deadlines_.empty() && deadlines_.begin()->first <= Inner().Now()) {
-    const uint64_t inner_id = deadlines_.begin()->second;
+    const uint64_t id = deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
-    calls_.at(inner_id).timed_out = true;
-    Inner().Cancel(inner_id);
+    calls_.at(id).timed_out = true;
+    Inner().Cancel(id);
   }
 }
 
 void RetryLlm::Finish(Completion completion, std::vector<Completion>& done) {
-  const auto found = calls_.find(completion.id);
+  const uint64_t id = completion.id;
+  const auto found = calls_.find(id);
   if (found == calls_.end()) return;
-  Call call = std::move(found->second);
-  calls_.erase(found);
-  deadlines_.erase({call.deadline, completion.id});
-  bool given_up = false;
-  {
-    const std::lock_guard lock(mutex_);
-    given_up = cancelled_.count(call.id) > 0;
-  }
+  Call& call = found->second;
+  deadlines_.erase({call.deadline, id});
+  const bool given_up = IsGivenUp(id);
   const bool late = call.timed_out && completion.finish == FinishReason::kCancelled;
   const bool failed =
       completion.finish == FinishReason::kError && completion.error->Code() == ErrorCode::kUnavailable;
   if ((late || failed) && !given_up && call.attempts < options_.attempts) {
     ++call.attempts;
-    const uint64_t inner_id = Inner().Submit(call.request);
-    Begin(inner_id, std::move(call));
+    Ask(call);
     return;
   }
   if (late && !given_up) {
@@ -62,13 +73,8 @@ void RetryLlm::Finish(Completion completion, std::vector<Completion>& done) {
                   call.request.key.step, call.attempts, completion.error ? "; " : "",
                   completion.error ? completion.error->what() : "");
   }
-  {
-    const std::lock_guard lock(mutex_);
-    cancelled_.erase(call.id);
-    inner_ids_.erase(call.id);
-  }
-  completion.id = call.id;
   completion.key = call.request.key;
+  Forget(id);
   done.push_back(std::move(completion));
 }
 
@@ -87,11 +93,13 @@ void RetryLlm::Wait(std::vector<Completion>& done, double seconds) {
 }
 
 void RetryLlm::Cancel(uint64_t id) {
-  const std::lock_guard lock(mutex_);
-  const auto found = inner_ids_.find(id);
-  if (found == inner_ids_.end()) return;
-  cancelled_.insert(id);
-  Inner().Cancel(found->second);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = given_up_.find(id);
+    if (found == given_up_.end()) return;
+    found->second = true;
+  }
+  Inner().Cancel(id);
 }
 
 }  // namespace throng::llm

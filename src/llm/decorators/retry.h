@@ -1,7 +1,6 @@
 // Asks again when a backend fails for the moment or takes too long.
 #pragma once
 
-#include <map>
 #include <mutex>
 #include <set>
 #include <unordered_map>
@@ -18,19 +17,19 @@ struct RetryOptions {
 };
 
 // A call is asked again after kUnavailable and after a timeout, at once: backends over a network wait by
-// themselves.
+// themselves. One attempt follows the other under the same id: one that takes too long is cancelled, and the
+// next begins when it has completed.
 class RetryLlm : public Decorator {
  public:
   RetryLlm(std::unique_ptr<Llm> inner, const RetryOptions& options)
       : Decorator(std::move(inner)), options_(options) {}
 
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
 
  private:
   struct Call {
-    uint64_t id;  // as the caller knows it: that of the first attempt
     Request request;
     int attempts = 1;
     double deadline = kForever;
@@ -39,15 +38,15 @@ class RetryLlm : public Decorator {
 
   void CancelLate();
   void Finish(Completion completion, std::vector<Completion>& done);
-  void Begin(uint64_t inner_id, Call call);
+  void Ask(Call& call);
+  void Forget(uint64_t id);
+  bool IsGivenUp(uint64_t id);
 
   RetryOptions options_;
-  std::unordered_map<uint64_t, Call> calls_;         // by the inner id of the attempt
-  std::set<std::pair<double, uint64_t>> deadlines_;  // with the inner id
-  uint64_t last_id_ = 0;
+  std::unordered_map<uint64_t, Call> calls_;         // by id
+  std::set<std::pair<double, uint64_t>> deadlines_;  // with the id
   std::mutex mutex_;
-  std::unordered_map<uint64_t, uint64_t> inner_ids_;  // guarded by mutex_; by id
-  std::set<uint64_t> cancelled_;  // guarded by mutex_; ids in flight that the caller gave up
+  std::unordered_map<uint64_t, bool> given_up_;  // guarded by mutex_; by id, of all calls: by the caller
 };
 
 }  // namespace throng::llm

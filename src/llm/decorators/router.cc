@@ -19,44 +19,39 @@ size_t RouterLlm::LaneOf(const std::string& function) const {
   return route == routes_.end() ? 0 : route->second;
 }
 
-uint64_t RouterLlm::Submit(Request request) {
+void RouterLlm::Submit(Request request) {
+  const uint64_t id = request.id;
   const size_t index = LaneOf(request.function);
   Lane& lane = lanes_[index];
-  if (lane.ids.empty())
+  if (lane.in_flight == 0)
     lane.offset = now_ - lane.backend->Now();  // a clock in virtual time stands while idle
-  const uint64_t inner_id = lane.backend->Submit(std::move(request));
-  lane.ids.emplace(inner_id, ++last_id_);
+  lane.backend->Submit(std::move(request));
+  ++lane.in_flight;
   const std::lock_guard lock(mutex_);
-  in_flight_.emplace(last_id_, std::pair(index, inner_id));
-  return last_id_;
+  lane_of_.emplace(id, index);
 }
 
 // True if something arrived.
 bool RouterLlm::Advance(Lane& lane, double until, std::vector<Completion>& done) {
   const size_t before = done.size();
   lane.backend->Wait(done, std::max(until - NowOf(lane), 0.0));
-  for (size_t i = before; i < done.size(); ++i) {
-    const auto found = lane.ids.find(done[i].id);
-    if (found == lane.ids.end()) continue;
-    done[i].id = found->second;
-    lane.ids.erase(found);
-    const std::lock_guard lock(mutex_);
-    in_flight_.erase(done[i].id);
-  }
+  lane.in_flight -= done.size() - before;
+  const std::lock_guard lock(mutex_);
+  for (size_t i = before; i < done.size(); ++i) lane_of_.erase(done[i].id);
   return done.size() > before;
 }
 
 void RouterLlm::Wait(std::vector<Completion>& done, double seconds) {
   const double deadline = now_ + seconds;
   const auto busy = static_cast<size_t>(
-      std::count_if(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return !lane.ids.empty(); }));
+      std::count_if(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.in_flight > 0; }));
   if (busy == 0) return;
   bool any = false;
   do {
     const double until = busy == 1 ? deadline : std::min(deadline, now_ + kQuantum);
     double reached = until;
     for (Lane& lane : lanes_) {
-      if (lane.ids.empty()) continue;
+      if (lane.in_flight == 0) continue;
       any = Advance(lane, until, done) || any;
       // Before the end only with an answer, or because the backend has forgotten its calls.
       reached = std::min(reached, std::max(NowOf(lane), now_));
@@ -68,8 +63,8 @@ void RouterLlm::Wait(std::vector<Completion>& done, double seconds) {
 
 void RouterLlm::Cancel(uint64_t id) {
   const std::lock_guard lock(mutex_);
-  const auto found = in_flight_.find(id);
-  if (found != in_flight_.end()) lanes_[found->second.first].backend->Cancel(found->second.second);
+  const auto found = lane_of_.find(id);
+  if (found != lane_of_.end()) lanes_[found->second].backend->Cancel(id);
 }
 
 bool RouterLlm::WantsExpectations() const {

@@ -25,7 +25,7 @@ class RouterLlm : public Llm {
   // Calls of this function go there. A backend may serve several functions.
   void Route(const std::string& function, std::shared_ptr<Llm> backend);
 
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
   void Confirm(const Request& request, const Completion& completion) override {
@@ -42,8 +42,8 @@ class RouterLlm : public Llm {
  private:
   struct Lane {
     std::shared_ptr<Llm> backend;
-    double offset = 0;                             // of this clock to the backend's
-    std::unordered_map<uint64_t, uint64_t> ids{};  // in flight, by the backend's id
+    double offset = 0;     // of this clock to the backend's
+    size_t in_flight = 0;  // calls
   };
 
   size_t LaneOf(const std::string& function) const;
@@ -53,10 +53,8 @@ class RouterLlm : public Llm {
   std::vector<Lane> lanes_;               // the first takes what has no route
   std::map<std::string, size_t> routes_;  // function: lane
   double now_ = 0;
-  uint64_t last_id_ = 0;
   std::mutex mutex_;
-  std::unordered_map<uint64_t, std::pair<size_t, uint64_t>>
-      in_flight_;  // guarded by mutex_; id: lane, its id
+  std::unordered_map<uint64_t, size_t> lane_of_;  // guarded by mutex_; by id, of what is in flight
 };
 
 }  // namespace throng::llm

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "llm/backends/fake.h"
+#include "llm/testing/numbered.h"
 
 namespace throng::llm {
 namespace {
@@ -23,13 +24,13 @@ std::unique_ptr<Llm> Fake(double latency, uint64_t seed = 0) {
 }
 
 TEST(RouterLlm, SendsEachCallToItsBackend) {
-  RouterLlm llm(Fake(1));
+  Numbered<RouterLlm> llm(Fake(1));
   const std::shared_ptr<Llm> other = Fake(2, 9);
   llm.Route("say", other);
   llm.Route("talk", other);
   std::map<uint64_t, std::string> functions;
   for (const char* function : {"act", "say", "talk", "plan"})
-    functions[llm.Submit(Ask(1, function))] = function;
+    functions[llm.Send(Ask(1, function))] = function;
   std::vector<Completion> done;
   std::map<std::string, double> arrived;
   while (done.size() < 4) {
@@ -48,21 +49,21 @@ TEST(RouterLlm, SendsEachCallToItsBackend) {
 }
 
 TEST(RouterLlm, OneClockForChainsOverBackends) {
-  RouterLlm llm(Fake(1));
+  Numbered<RouterLlm> llm(Fake(1));
   llm.Route("say", Fake(3));
   std::vector<Completion> done;
   for (int round = 0; round < 5;
        ++round) {  // act, then say: 4 s a round, while plans of 1 s go on beside them
     for (const char* function : {"act", "say"}) {
-      const uint64_t id = llm.Submit(Ask(1, function));
-      uint64_t plan = llm.Submit(Ask(2, "plan"));
+      const uint64_t id = llm.Send(Ask(1, function));
+      uint64_t plan = llm.Send(Ask(2, "plan"));
       for (bool arrived = false; !arrived;) {
         done.clear();
         llm.Wait(done);
         ASSERT_FALSE(done.empty());
         for (const Completion& completion : done) {
           if (completion.id == id) arrived = true;
-          if (completion.id == plan && !arrived) plan = llm.Submit(Ask(2, "plan"));
+          if (completion.id == plan && !arrived) plan = llm.Send(Ask(2, "plan"));
         }
       }
     }
@@ -71,12 +72,12 @@ TEST(RouterLlm, OneClockForChainsOverBackends) {
 }
 
 TEST(RouterLlm, WaitsNoLongerThanAskedAndPassesCancelsOn) {
-  RouterLlm llm(Fake(5));
+  Numbered<RouterLlm> llm(Fake(5));
   llm.Route("say", Fake(5));
   std::vector<Completion> done;
   llm.Wait(done, 1);  // nothing is in flight
-  const uint64_t act = llm.Submit(Ask(1, "act"));
-  const uint64_t say = llm.Submit(Ask(1, "say"));
+  const uint64_t act = llm.Send(Ask(1, "act"));
+  const uint64_t say = llm.Send(Ask(1, "say"));
   llm.Wait(done, 2);
   EXPECT_TRUE(done.empty());
   EXPECT_NEAR(llm.Now(), 2, 0.01);

@@ -2,10 +2,9 @@
 
 namespace throng::llm {
 
-uint64_t ShuffleLlm::Submit(Request request) {
-  const uint64_t id = Inner().Submit(std::move(request));
+void ShuffleLlm::Submit(Request request) {
+  Inner().Submit(std::move(request));
   ++in_flight_;
-  return id;
 }
 
 void ShuffleLlm::Wait(std::vector<Completion>& done, double seconds) {

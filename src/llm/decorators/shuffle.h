@@ -11,7 +11,7 @@ class ShuffleLlm : public Decorator {
   ShuffleLlm(std::unique_ptr<Llm> inner, uint64_t seed, size_t max_held = 64)
       : Decorator(std::move(inner)), rng_(seed), max_held_(max_held) {}
 
-  uint64_t Submit(Request request) override;
+  void Submit(Request request) override;
   // Returns at least one completion whenever one is in flight and time is left: what is held never waits for
   // a submission.
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;

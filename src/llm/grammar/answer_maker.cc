@@ -113,6 +113,7 @@ Completion AnswerMaker::Make(const Request& request) {
   CounterRng rng(HashOf(request, seed_), request.sampling.seed, request.key.agent, request.key.step,
                  request.key.call);
   Completion completion;
+  completion.id = request.id;
   completion.key = request.key;
   // Replays of traces read no text, only sizes.
   if (request.known_output_tokens < 0 || !request.constraint.Empty()) {

@@ -48,29 +48,22 @@ HWY_INLINE uint16_t Load16(const uint8_t* p) {
   return bits;
 }
 
-template <>
-struct FloatLoader<TensorType::kF16> {
+template <class Element, float (*kToFloat)(uint16_t)>
+struct Loader16 {
   template <class D>
   static HWY_INLINE hn::Vec<D> Load(D df, const uint8_t* p) {
-    const hn::Rebind<hwy::float16_t, D> d16;
+    const hn::Rebind<Element, D> d16;
     const hn::Repartition<uint8_t, decltype(d16)> d8;
     return hn::PromoteTo(df, hn::BitCast(d16, hn::LoadU(d8, p)));
   }
-  static HWY_INLINE float LoadOne(const uint8_t* p) { return HalfToFloat(Load16(p)); }
+  static HWY_INLINE float LoadOne(const uint8_t* p) { return kToFloat(Load16(p)); }
   static constexpr size_t kBytes = 2;
 };
 
 template <>
-struct FloatLoader<TensorType::kBF16> {
-  template <class D>
-  static HWY_INLINE hn::Vec<D> Load(D df, const uint8_t* p) {
-    const hn::Rebind<hwy::bfloat16_t, D> d16;
-    const hn::Repartition<uint8_t, decltype(d16)> d8;
-    return hn::PromoteTo(df, hn::BitCast(d16, hn::LoadU(d8, p)));
-  }
-  static HWY_INLINE float LoadOne(const uint8_t* p) { return Bfloat16ToFloat(Load16(p)); }
-  static constexpr size_t kBytes = 2;
-};
+struct FloatLoader<TensorType::kF16> : Loader16<hwy::float16_t, HalfToFloat> {};
+template <>
+struct FloatLoader<TensorType::kBF16> : Loader16<hwy::bfloat16_t, Bfloat16ToFloat> {};
 
 // y[r, o] for kRows rows and kFloatTile outputs.
 template <TensorType kType, size_t kRows>

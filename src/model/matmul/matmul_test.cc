@@ -8,7 +8,7 @@
 
 #include "base/thread_pool.h"
 #include "model/matmul/block_formats.h"
-#include "model/matmul/test_matrices.h"
+#include "model/testing/test_matrices.h"
 
 namespace throng::model {
 namespace {

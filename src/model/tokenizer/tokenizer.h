@@ -70,6 +70,10 @@ class Tokenizer {
   std::vector<int32_t> Encode(std::string_view text, EncodeOptions options = {}) const;
   // The parts as one text: a word may reach across their borders, a control token may not.
   std::vector<int32_t> Encode(std::span<const TextPart> parts, bool add_bos) const;
+  // A whole prompt: after BOS if the model expects it, and without control tokens, whatever the text says.
+  std::vector<int32_t> EncodePrompt(std::string_view text) const {
+    return Encode(text, {.add_bos = adds_bos_, .parse_special = false});
+  }
   static constexpr size_t kMaxTextBytes = size_t{1} << 28;
 
   // The bytes of the tokens, one after the other; of "llama" vocabularies, less the space that Encode put in

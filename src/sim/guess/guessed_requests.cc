@@ -52,7 +52,8 @@ void GuessedRequests::Ask(llm::Request&& request, PendingCall& guessing, double 
   guess->guessing = &guessing;
   request.guess = true;
   request.priority += kGuessPriority;
-  guess->id = llm_.Submit(std::move(request));
+  guess->id = request.id = ++last_request_id_;
+  llm_.Submit(std::move(request));
   open_tokens_ += guess->tokens;
   expected_waste_ += guess->expected_waste;
   ++stats_.speculated_calls;

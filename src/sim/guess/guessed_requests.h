@@ -37,8 +37,10 @@ class GuessedRequests {
   };
 
   // All must outlive it. Reads of `stats` the confirmed tokens, and counts in it the calls asked and wasted.
-  GuessedRequests(llm::Llm& llm, const SpeculationOptions& options, RunStats& stats)
-      : llm_(llm), options_(options), stats_(stats) {}
+  // Requests are numbered on from last_request_id, which is the run's.
+  GuessedRequests(llm::Llm& llm, const SpeculationOptions& options, RunStats& stats,
+                  uint64_t& last_request_id)
+      : llm_(llm), options_(options), stats_(stats), last_request_id_(last_request_id) {}
 
   // Null if nobody has asked this.
   Guess* Find(const llm::CallKey& key, const Digest& digest);
@@ -86,6 +88,7 @@ class GuessedRequests {
   llm::Llm& llm_;
   const SpeculationOptions& options_;
   RunStats& stats_;
+  uint64_t& last_request_id_;
   std::map<llm::CallKey, std::vector<std::unique_ptr<Guess>>> guesses_;
   std::unordered_map<uint64_t, Guess*> by_id_;  // in flight
   std::unordered_set<uint64_t> cancelled_;      // in flight, but given up

@@ -11,14 +11,15 @@
 namespace throng::sim {
 
 Speculator::Speculator(const World& world, llm::Llm& llm, const SpeculationOptions& options, Step end_step,
-                       Seeds seeds, const DependencyGraph& graph, const WorldState& state, RunStats& stats)
+                       Seeds seeds, const DependencyGraph& graph, const WorldState& state, RunStats& stats,
+                       uint64_t& last_request_id)
     : options_(options),
       end_step_(end_step),
       graph_(graph),
       state_(state),
       stats_(stats),
       hypothetical_(world, graph, state, options_.max_steps, *this, stats),
-      requests_(llm, options_, stats),
+      requests_(llm, options_, stats, last_request_id),
       forecasts_(world.GetSpace(), graph),
       context_{world, world.GetSpace(), graph, hypothetical_, *this, std::move(seeds)},
       agents_(world.NumAgents()) {

@@ -27,9 +27,11 @@ namespace throng::sim {
 
 class Speculator final : private CallSink, private HypotheticalWorld::Observer {
  public:
-  // All must outlive it. Reads of `stats` the confirmed tokens, and counts in it what guesses did.
+  // All must outlive it. Reads of `stats` the confirmed tokens, and counts in it what guesses did. Requests
+  // are numbered on from last_request_id, which is the run's.
   Speculator(const World& world, llm::Llm& llm, const SpeculationOptions& options, Step end_step, Seeds seeds,
-             const DependencyGraph& graph, const WorldState& state, RunStats& stats);
+             const DependencyGraph& graph, const WorldState& state, RunStats& stats,
+             uint64_t& last_request_id);
 
   // A cluster begins this step for good: guesses of the same step end, their answers stay. Members that have
   // asked nothing themselves may then be guessed to be done with it.

@@ -66,7 +66,7 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
   }
   if (options.mode == Mode::kSpeculative) {
     speculator_ = std::make_unique<Speculator>(world, llm, options.speculation, options.steps, context_.seeds,
-                                               graph_, state_, stats_);
+                                               graph_, state_, stats_, last_request_id_);
   }
 }
 

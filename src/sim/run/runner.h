@@ -78,6 +78,7 @@ class Runner final : public CallSink {
   ClusterList released_;
   RunTable runs_;  // ready or running
   size_t running_ = 0;
+  uint64_t last_request_id_ = 0;  // shared with the speculator
   const bool tells_expectations_ = llm_.WantsExpectations();
   std::unique_ptr<Speculator> speculator_;                     // mode speculative
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight

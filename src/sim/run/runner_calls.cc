@@ -35,7 +35,8 @@ void Runner::Submit(llm::Request&& request, PendingCall& call) {
     return;
   }
   const llm::CallKey key = request.key;
-  const uint64_t id = llm_.Submit(std::move(request));
+  const uint64_t id = request.id = ++last_request_id_;
+  llm_.Submit(std::move(request));
   if (speculator_) speculator_->OnAsked(id, key, call.function, call.request_digest);
   MeterInFlight();
   call.issued_s = metered_until_;

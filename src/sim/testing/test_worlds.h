@@ -23,10 +23,9 @@ class HashLlm : public llm::Llm {
  public:
   explicit HashLlm(uint64_t timing) : rng_(timing) {}
 
-  uint64_t Submit(llm::Request request) override {
-    const uint64_t id = ++last_id_;
+  void Submit(llm::Request request) override {
     llm::Completion done;
-    done.id = id;
+    done.id = request.id;
     done.key = request.key;
     Hasher hasher;
     hasher.Add(request.prompt).Add(request.sampling.seed);
@@ -43,9 +42,8 @@ class HashLlm : public llm::Llm {
     ++stats_.calls;
     // A few calls are much slower than the rest: agents elsewhere then run far ahead.
     const double latency = rng_.NextBelow(8) == 0 ? 40.0 : 1.0;
-    in_flight_.emplace(std::pair(now_ + latency * (0.5 + rng_.NextDouble()), id), std::move(done));
+    in_flight_.emplace(std::pair(now_ + latency * (0.5 + rng_.NextDouble()), request.id), std::move(done));
     max_in_flight_ = std::max(max_in_flight_, in_flight_.size());
-    return id;
   }
 
   void Wait(std::vector<llm::Completion>& done, double seconds) override {
@@ -87,13 +85,12 @@ class HashLlm : public llm::Llm {
 
  private:
   CounterRng rng_;
-  uint64_t last_id_ = 0;
   uint64_t fail_at_ = UINT64_MAX;
   size_t max_in_flight_ = 0;
   double now_ = 0;
   bool wants_expectations_ = false;
   std::map<uint32_t, std::vector<int32_t>> expected_;
-  std::map<std::pair<double, uint64_t>, llm::Completion> in_flight_;  // by time of completion
+  std::map<std::pair<double, uint64_t>, llm::Completion> in_flight_;  // by time of completion and id
   llm::Stats stats_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/trim.h"
 
 namespace throng::town {
 namespace {
@@ -99,12 +100,6 @@ std::string LastTalkText(int minutes) {
   return fmt::format("{} hours ago", std::min(23, minutes / 60));
 }
 
-std::string_view Trim(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
-
 // The answer as a JSON object; discarded if it is none.
 Json ParseObject(const std::string& answer) {
   Json json = Json::parse(answer, nullptr, false);
@@ -196,7 +191,7 @@ std::optional<Plan> ParsePlan(const Content& content, const std::string& answer)
 }
 
 std::optional<PlaceId> ParsePlace(const Content& content, std::string_view answer) {
-  answer = Trim(answer);
+  answer = Trimmed(answer);
   for (size_t i = 0; i < content.places.size(); ++i) {
     if (content.places[i].name == answer) return static_cast<PlaceId>(i);
   }
@@ -204,7 +199,7 @@ std::optional<PlaceId> ParsePlace(const Content& content, std::string_view answe
 }
 
 std::optional<bool> ParseYesNo(std::string_view answer) {
-  answer = Trim(answer);
+  answer = Trimmed(answer);
   if (answer == "yes") return true;
   if (answer == "no") return false;
   return std::nullopt;
@@ -243,7 +238,7 @@ std::string CleanLine(std::string_view text, size_t max_bytes) {
     while (end > 0 && (line[end] & 0xC0) == 0x80) --end;  // do not cut a UTF-8 sequence
     line.resize(end);
   }
-  return std::string(Trim(line));
+  return std::string(Trimmed(line));
 }
 
 std::string FallbackText(Decision decision, const llm::Completion& completion) {

@@ -3,29 +3,10 @@
 #include <utility>
 
 #include "base/error.h"
-#include "journal/journaled_llm.h"
+#include "journal/replay_llm.h"
 
 namespace throng::town {
 namespace {
-
-// Below the journal there is nobody: every answer must be in it.
-class Nobody : public llm::Llm {
- public:
-  explicit Nobody(std::string journal) : journal_(std::move(journal)) {}
-  uint64_t Submit(llm::Request request) override {
-    throw MakeError(ErrorCode::kCorrupt,
-                    "journal {}: the answer to call {} of agent {} in step {} is missing", journal_,
-                    request.key.call, request.key.agent, request.key.step);
-  }
-  void Wait(std::vector<llm::Completion>&, double) override {}
-  void Cancel(uint64_t) override {}
-  double Now() const override { return 0; }
-  std::string Identity() const override { return "journal"; }
-  llm::Stats GetStats() const override { return {}; }
-
- private:
-  std::string journal_;
-};
 
 class Watcher : public sim::RunObserver {
  public:
@@ -65,8 +46,7 @@ sim::MindPtr MindAt(const Town& town, journal::Journal& journal, sim::AgentId ag
   }
   Watcher watcher(agent, town.StartMind(agent));
   if (step == 0) return watcher.Mind();
-  Nobody nobody(journal.Path());
-  journal::JournaledLlm llm(nobody, journal);
+  journal::ReplayLlm llm(journal);
   sim::RunOptions options;
   options.mode = sim::Mode::kLockstep;
   options.steps = step;

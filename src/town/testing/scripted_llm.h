@@ -20,9 +20,9 @@ class TestLlm : public llm::Llm {
  public:
   explicit TestLlm(uint64_t seed = 0) : rng_(seed) {}
 
-  uint64_t Submit(llm::Request request) override {
+  void Submit(llm::Request request) override {
     Pending pending;
-    pending.completion.id = next_id_++;
+    pending.completion.id = request.id;
     pending.completion.key = request.key;
     pending.completion.text = broken ? "?" : Answer(request);
     pending.completion.prompt_tokens = static_cast<int>(request.prompt.size());
@@ -34,7 +34,6 @@ class TestLlm : public llm::Llm {
     longest_prompt = std::max(longest_prompt, request.prompt.size());
     if (keep_requests) requests.push_back(request);
     pending_.push_back(std::move(pending));
-    return next_id_ - 1;
   }
 
   void Wait(std::vector<llm::Completion>& done, double) override {
@@ -159,7 +158,6 @@ class TestLlm : public llm::Llm {
 
   CounterRng rng_;
   std::vector<Pending> pending_;
-  uint64_t next_id_ = 1;
   llm::Stats stats_;
 };
 

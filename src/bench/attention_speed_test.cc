@@ -1,0 +1,54 @@
+#include "bench/attention_speed.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "attention/testing/codec_errors.h"
+#include "base/thread_pool.h"
+#include "kv/codec_table.h"
+
+namespace throng::bench {
+namespace {
+
+std::vector<std::string> AllCodecs() {
+  std::vector<std::string> names = {"flashq-mixed:bits=24"};
+  for (const kv::CodecEntry& entry : kv::CodecTable()) names.emplace_back(entry.name);
+  return names;
+}
+
+TEST(AttentionSpeedTest, ErrorsAreThoseOfTheCodec) {
+  const MeasureInput input({.keys = 200, .queries = 70, .heads = 8, .kv_heads = 4, .head_dim = 64});
+  ThreadPool threads(2);
+  for (const std::string& codec : AllCodecs()) {
+    for (const auto softmax : {attention::SoftmaxKind::kExact, attention::SoftmaxKind::kSas}) {
+      MeasureCase measured({.kv = codec}, softmax, input, threads);
+      const double error = measured.Error();
+      EXPECT_GE(error, attention::CodecErrorOf(codec).low) << codec;
+      EXPECT_LT(error, LargestError(codec, input.shape)) << codec;
+    }
+  }
+}
+
+// A fifth more in the outputs of one head, at the first, the middle or the last query, is noticed.
+TEST(AttentionSpeedTest, AWrongHeadIsNoticedWhereverItIs) {
+  const MeasureInput input({.keys = 130, .queries = 9, .heads = 8, .kv_heads = 4, .head_dim = 64});
+  ThreadPool threads(2);
+  for (const std::string& codec : AllCodecs()) {
+    MeasureCase measured({.kv = codec}, attention::SoftmaxKind::kExact, input, threads);
+    const std::span<const float> right = measured.Outputs();
+    EXPECT_LT(measured.ErrorOf(right), LargestError(codec, input.shape)) << codec;
+    for (const size_t query : {0, 4, 8}) {
+      for (size_t head = 0; head < 8; ++head) {
+        std::vector<float> wrong(right.begin(), right.end());
+        for (size_t i = 0; i < 64; ++i) wrong[(query * 8 + head) * 64 + i] *= 1.2f;
+        EXPECT_GT(measured.ErrorOf(wrong), LargestError(codec, input.shape))
+            << codec << ", head " << head << " of query " << query;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace throng::bench

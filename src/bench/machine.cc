@@ -1,0 +1,111 @@
+#include "bench/machine.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "base/check.h"
+#include "base/thread_pool.h"
+#include "bench/timing.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "bench/machine.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace throng::bench {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// The sum of count words, a multiple of 64, with the widest loads.
+uint64_t SumWordsImpl(const uint64_t* words, size_t count) {
+  const hn::CappedTag<uint64_t, 8> d;
+  constexpr size_t kN = hn::MaxLanes(d);
+  hn::Vec<decltype(d)> sum[8];
+  for (auto& s : sum) s = hn::Zero(d);
+  for (size_t i = 0; i < count; i += 8 * kN) {
+    HWY_UNROLL(8)
+    for (size_t j = 0; j < 8; ++j) sum[j] = hn::Add(sum[j], hn::LoadU(d, words + i + j * kN));
+  }
+  auto total = sum[0];
+  for (size_t j = 1; j < 8; ++j) total = hn::Add(total, sum[j]);
+  return hn::GetLane(hn::SumOfLanes(d, total));
+}
+
+// Returns the f32 operations done. 12 chains: two units with a latency of 4 or 5 cycles need 8 to 10, and 16
+// registers hold them.
+double MultiplyAndAddImpl(int rounds) {
+  const hn::CappedTag<float, 16> d;
+  hn::Vec<decltype(d)> sum[12];
+  for (int j = 0; j < 12; ++j) sum[j] = hn::Set(d, static_cast<float>(j));
+  const auto a = hn::Set(d, 0.999f);
+  const auto b = hn::Set(d, 0.001f);
+  for (int i = 0; i < rounds; ++i) {
+    HWY_UNROLL(12)
+    for (int j = 0; j < 12; ++j) sum[j] = hn::MulAdd(sum[j], a, b);
+  }
+  auto total = sum[0];
+  for (int j = 1; j < 12; ++j) total = hn::Add(total, sum[j]);
+  const float result = hn::GetLane(hn::SumOfLanes(d, total));
+  // All chains converge to 1: the compiler does not know, so it has to compute them.
+  const bool sound = result < 1e9f;
+  return sound ? 2.0 * 12 * static_cast<double>(hn::Lanes(d)) * rounds : 0.0;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::bench
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace throng::bench {
+namespace {
+
+HWY_EXPORT(SumWordsImpl);
+HWY_EXPORT(MultiplyAndAddImpl);
+
+}  // namespace
+
+double MeasureReadBandwidth(ThreadPool& threads) {
+  constexpr size_t kBytes = size_t{256} << 20;
+  constexpr size_t kPieces = 256;
+  constexpr int kPasses = 15;
+  const std::vector<uint64_t> words(kBytes / 8, 1);
+  std::vector<uint64_t> sums(kPieces);
+  double best = std::numeric_limits<double>::infinity();
+  for (int pass = 0; pass < kPasses; ++pass) {
+    best = std::min(best, MeasureSeconds([&] {
+                      threads.ParallelFor(kPieces, [&](size_t piece, int) {
+                        const size_t count = words.size() / kPieces;
+                        sums[piece] +=
+                            HWY_DYNAMIC_DISPATCH(SumWordsImpl)(words.data() + piece * count, count);
+                      });
+                    }));
+  }
+  THRONG_CHECK(sums[0] == kPasses * words.size() / kPieces);
+  return kBytes / best;
+}
+
+double MeasurePeakFlops(ThreadPool& threads) {
+  constexpr int kRounds = 1 << 18;
+  constexpr int kPasses = 30;
+  const auto pieces = static_cast<size_t>(threads.NumThreads());
+  std::vector<double> flops(pieces);
+  double best = std::numeric_limits<double>::infinity();
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const Seconds seconds = MeasureBoth([&] {
+      threads.ParallelFor(pieces, [&](size_t piece, int) {
+        flops[piece] = HWY_DYNAMIC_DISPATCH(MultiplyAndAddImpl)(kRounds);
+      });
+    });
+    best = std::min(best, seconds.cpu);
+  }
+  double sum = 0.0;
+  for (const double f : flops) sum += f;
+  return sum / best * threads.NumThreads();
+}
+
+}  // namespace throng::bench
+#endif  // HWY_ONCE

@@ -1,0 +1,31 @@
+#include "engine/codecs/prediction.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace throng::engine {
+
+double LogSum(std::span<const float> logits) {
+  const double max = *std::max_element(logits.begin(), logits.end());
+  double sum = 0.0;
+  for (const float logit : logits) sum += std::exp(logit - max);
+  return max + std::log(sum);
+}
+
+void Prediction::Set(std::span<const float> logits, double log_sum) {
+  probabilities_.resize(logits.size());
+  negentropy_ = 0.0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double log_probability = logits[i] - log_sum;
+    probabilities_[i] = std::exp(log_probability);
+    negentropy_ += probabilities_[i] * log_probability;
+  }
+}
+
+double Prediction::Divergence(std::span<const float> logits, double log_sum) const {
+  double cross = 0.0;
+  for (size_t i = 0; i < logits.size(); ++i) cross += probabilities_[i] * (logits[i] - log_sum);
+  return std::max(0.0, negentropy_ - cross);  // rounding may leave a bit below zero
+}
+
+}  // namespace throng::engine

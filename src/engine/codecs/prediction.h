@@ -1,0 +1,24 @@
+// What a model says comes next, as a distribution, and how far another one is from it.
+#pragma once
+
+#include <span>
+#include <vector>
+
+namespace throng::engine {
+
+// The logarithm of the sum of exponentials: what turns logits into logarithms of probabilities.
+double LogSum(std::span<const float> logits);
+
+class Prediction {
+ public:
+  void Set(std::span<const float> logits, double log_sum);  // log_sum: LogSum(logits); so below
+
+  // KL(this || the distribution of these logits), in nats.
+  double Divergence(std::span<const float> logits, double log_sum) const;
+
+ private:
+  std::vector<double> probabilities_;
+  double negentropy_ = 0.0;  // of these
+};
+
+}  // namespace throng::engine

@@ -1,0 +1,54 @@
+#include "engine/loaded_model.h"
+
+#include "base/data_dir.h"
+#include "base/error.h"
+#include "engine/codecs/codec_config.h"
+#include "engine/sampling/constrain.h"
+#include "model/config.h"
+
+namespace throng::engine {
+
+std::vector<model::ChatMessage> ChatOf(std::string_view system, std::string_view user) {
+  std::vector<model::ChatMessage> messages;
+  if (!system.empty()) messages.push_back({"system", std::string(system)});
+  messages.push_back({"user", std::string(user)});
+  return messages;
+}
+
+std::vector<int32_t> LoadedModel::Encode(const Prompt& prompt) const {
+  if (const auto* text = std::get_if<std::string>(&prompt)) return tokenizer->EncodePrompt(*text);
+  if (const auto* messages = std::get_if<std::vector<model::ChatMessage>>(&prompt)) {
+    return tokenizer->Encode(chat.Format(*messages), tokenizer->AddsBos());
+  }
+  return std::get<std::vector<int32_t>>(prompt);
+}
+
+CodecChoice LoadedModel::ChooseCodecs(const CodecOptions& options, ThreadPool& threads) const {
+  const Encoder encode = [this](std::string_view text) { return tokenizer->EncodePrompt(text); };
+  return engine::ChooseCodecs(options, *transformer, encode, threads);
+}
+
+std::shared_ptr<const Vocabulary> LoadedModel::MakeVocabulary() const {
+  const int num_logits = transformer->Config().vocab_size;
+  if (tokenizer->VocabSize() > num_logits) {
+    throw MakeError(ErrorCode::kCorrupt, "model: the vocabulary has {} tokens, a row of logits {}",
+                    tokenizer->VocabSize(), num_logits);
+  }
+  std::vector<std::string> bytes(static_cast<size_t>(num_logits));
+  for (int32_t id = 0; id < tokenizer->VocabSize(); ++id)
+    bytes[static_cast<size_t>(id)] = tokenizer->TokenBytes(id);
+  return std::make_shared<Vocabulary>(bytes, tokenizer->EndOfGeneration());
+}
+
+std::string EmbeddedModelPath() { return DataDir() + "/town/model.gguf"; }
+
+LoadedModel LoadModel(const std::string& path) {
+  LoadedModel model;
+  model.file = std::make_unique<model::GgufFile>(path.empty() ? EmbeddedModelPath() : path);
+  model.tokenizer = std::make_unique<model::Tokenizer>(*model.file);
+  model.chat = model::ChatTemplate::FromGguf(*model.file);
+  model.transformer = model::LoadTransformer(*model.file);
+  return model;
+}
+
+}  // namespace throng::engine

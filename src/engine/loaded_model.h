@@ -1,0 +1,54 @@
+// What a model file gives: tokenizer, chat template and weights. Without an engine or a cache.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "model/chat_template.h"
+#include "model/gguf/gguf.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/transformer.h"
+
+namespace throng {
+class ThreadPool;
+}
+
+namespace throng::engine {
+
+struct CodecChoice;
+struct CodecOptions;
+class Vocabulary;
+
+// What goes before an answer: a text, a chat for the model's template, or tokens as they are.
+using Prompt = std::variant<std::string, std::vector<model::ChatMessage>, std::vector<int32_t>>;
+
+// One message of a user, after one of the system unless that is empty.
+std::vector<model::ChatMessage> ChatOf(std::string_view system, std::string_view user);
+
+struct LoadedModel {
+  std::unique_ptr<model::GgufFile> file;  // the weights stay in it
+  std::unique_ptr<model::Tokenizer> tokenizer;
+  model::ChatTemplate chat{model::ChatFamily::kPlain};
+  std::unique_ptr<model::Transformer> transformer;
+
+  std::vector<int32_t> Encode(const Prompt& prompt) const;
+
+  // engine::ChooseCodecs for this model.
+  CodecChoice ChooseCodecs(const CodecOptions& options, ThreadPool& threads) const;
+
+  // As long as a row of logits, which is longer than the tokenizer's for some models. Throws kCorrupt if it
+  // is shorter.
+  std::shared_ptr<const Vocabulary> MakeVocabulary() const;
+};
+
+// The file of the model that comes with the program.
+std::string EmbeddedModelPath();
+
+// path: empty: EmbeddedModelPath. Throws kIo, kCorrupt or kUnsupported with one sentence.
+LoadedModel LoadModel(const std::string& path);
+
+}  // namespace throng::engine

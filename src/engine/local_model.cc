@@ -1,0 +1,139 @@
+#include "engine/local_model.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <utility>
+
+#include "attention/sas.h"
+#include "base/error.h"
+#include "engine/scheduler.h"
+#include "hwy/targets.h"
+#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
+#include "model/config.h"
+
+namespace throng::engine {
+namespace {
+
+// Memory that can be taken without swapping, as far as the system tells.
+uint64_t AvailableBytes() {
+  uint64_t bytes =
+      static_cast<uint64_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string word; meminfo >> word;) {
+    uint64_t kibibytes;
+    if (word == "MemAvailable:" && meminfo >> kibibytes) bytes = kibibytes * 1024;
+  }
+  // A container may have less than the machine.
+  uint64_t limit, used;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
+      std::ifstream("/sys/fs/cgroup/memory.current") >> used) {
+    bytes = std::min(bytes, limit - std::min(limit, used));
+  }
+  return bytes;
+}
+
+LocalOptions FillIn(LocalOptions options, const model::ModelConfig& config) {
+  if (options.model.empty()) options.model = EmbeddedModelPath();
+  if (options.kv_budget_bytes == 0) options.kv_budget_bytes = AvailableBytes() / 2;
+  options.threads = ThreadsOrAll(options.threads);
+  if (options.threads < 1 || options.threads > 1024) {
+    throw MakeError(ErrorCode::kInvalid, "engine: threads is {}, allowed is 0 (all) to 1024",
+                    options.threads);
+  }
+  if (options.eviction != "next-use" && options.eviction != "lru") {
+    throw MakeError(ErrorCode::kInvalid, "engine: eviction is {}, allowed is next-use or lru",
+                    options.eviction);
+  }
+  if (options.max_context == 0) options.max_context = config.context_length;
+  return options;
+}
+
+CodecChoice Choose(const LocalOptions& options, const LoadedModel& loaded) {
+  ThreadPool threads(options.threads);
+  return loaded.ChooseCodecs(CodecsOf(options), threads);
+}
+
+EngineOptions ForEngine(const LocalOptions& options, const kv::BlockPool& pool) {
+  const size_t least_bytes = Scheduler::MostBytes(pool, kv::kPageTokens);
+  if (least_bytes > pool.BudgetBytes()) {
+    throw MakeError(ErrorCode::kInvalid, "engine: the KV budget is {} bytes, one block of {} tokens takes {}",
+                    pool.BudgetBytes(), kv::kPageTokens, least_bytes);
+  }
+  return {.max_batch = options.max_batch,
+          .step_tokens = options.step_tokens,
+          .chunk_tokens = options.chunk_tokens,
+          .prefix_cache = options.prefix_cache,
+          .max_context = options.max_context,
+          .spill_folder = options.spill,
+          .spill_bytes = options.spill_bytes};
+}
+
+// What Highway's dispatch chooses: the lowest bit is the best target.
+const char* SimdTarget() {
+  const int64_t usable = HWY_SUPPORTED_TARGETS & HWY_TARGETS;
+  return hwy::TargetName(usable & -usable);
+}
+
+}  // namespace
+
+CodecOptions CodecsOf(const LocalOptions& options) {
+  return {.flags = {.kv = options.kv, .k = options.keys, .v = options.values},
+          .softmax = attention::ParseSoftmax(options.softmax),
+          .calibration = options.calibration,
+          .out = options.kv_out,
+          .stored = options.kv_choice,
+          .stored_in = options.kv_choice_in};
+}
+
+LocalModel::LocalModel(const LocalOptions& options) : LocalModel(options, LoadModel(options.model)) {}
+
+LocalModel::LocalModel(LocalOptions options, LoadedModel loaded)
+    : loaded_(std::move(loaded)),
+      options_(FillIn(std::move(options), Config())),
+      codecs_(Choose(options_, loaded_)),
+      pool_(codecs_.Layout(Config()), options_.kv_budget_bytes, attention::ParseSoftmax(options_.softmax)),
+      threads_(options_.threads),
+      vocabulary_(loaded_.MakeVocabulary()),
+      constraints_(vocabulary_),
+      engine_(*loaded_.transformer, vocabulary_, pool_, threads_, ForEngine(options_, pool_)) {}
+
+std::shared_ptr<Constraint> LocalModel::Compile(const llm::Constraint& constraint) {
+  return constraint.Empty() ? nullptr : constraints_.Get(constraint);
+}
+
+EngineRequest LocalModel::MakeRequest(TextRequest request) {
+  EngineRequest asked;
+  asked.prompt = Encode(request.prompt);
+  const int context = options_.max_context;
+  if (asked.prompt.size() >= static_cast<size_t>(context)) {
+    throw MakeError(ErrorCode::kInvalid, "prompt: it has {} tokens, the context is {} for prompt and answer",
+                    asked.prompt.size(), context);
+  }
+  asked.max_tokens = request.max_tokens.value_or(context - static_cast<int>(asked.prompt.size()));
+  asked.sampling = request.sampling;
+  asked.stop = std::move(request.stop);
+  asked.constraint = Compile(request.constraint);
+  return asked;
+}
+
+std::string LocalModel::Name() const {
+  if (!Config().name.empty()) return Config().name;
+  return std::filesystem::path(options_.model).stem().string();
+}
+
+std::string LocalModel::Identity() const {
+  return fmt::format("local model={} kv={} softmax={} simd={} template={}",
+                     loaded_.transformer->WeightsDigest().Hex(), kv::LayoutName(pool_.Layout()),
+                     options_.softmax, SimdTarget(), model::ChatFamilyName(loaded_.chat.Family()));
+}
+
+kv::PageSource LocalModel::Source() const {
+  return {loaded_.transformer->WeightsDigest(),
+          fmt::format("softmax={} simd={}", options_.softmax, SimdTarget())};
+}
+
+}  // namespace throng::engine

@@ -1,0 +1,85 @@
+// A model of this process, ready to answer: its file, KV cache and engine. The server, the command line and
+// Python ask it directly; local_llm.h puts it behind the seam of the simulator.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "engine/codecs/codec_config.h"
+#include "engine/engine.h"
+#include "engine/loaded_model.h"
+#include "engine/local_options.h"
+#include "engine/sampling/constrain.h"
+#include "kv/cache/block_pool.h"
+#include "llm/llm.h"
+
+namespace throng::engine {
+
+CodecOptions CodecsOf(const LocalOptions& options);
+
+// A request in words, as programs and people ask; LocalModel::MakeRequest has it in tokens.
+struct TextRequest {
+  Prompt prompt;
+  std::optional<int> max_tokens{};  // not set: as many as the prompt leaves of the context
+  llm::Sampling sampling{};
+  std::vector<std::string> stop{};  // the text ends before the first of these
+  llm::Constraint constraint{};
+};
+
+// Any thread may call any method.
+class LocalModel {
+ public:
+  // Throws kInvalid for options that cannot work, and what LoadModel throws.
+  explicit LocalModel(const LocalOptions& options);
+  // options.model only names it then, if its file does not.
+  LocalModel(LocalOptions options, LoadedModel loaded);
+  LocalModel(const LocalModel&) = delete;
+  LocalModel& operator=(const LocalModel&) = delete;
+
+  std::vector<int32_t> Encode(const Prompt& prompt) const { return loaded_.Encode(prompt); }
+  // Null if it is empty. Throws kInvalid or kUnsupported for a schema that cannot be one.
+  std::shared_ptr<Constraint> Compile(const llm::Constraint& constraint);
+  // Without callbacks, key and priority. Throws kInvalid if the prompt leaves no room for an answer, and what
+  // Compile throws.
+  EngineRequest MakeRequest(TextRequest request);
+
+  uint64_t Submit(EngineRequest request) { return engine_.Submit(std::move(request)); }
+  void Cancel(uint64_t id) { engine_.Cancel(id); }
+
+  // Whether it is of use to say when an agent asks next.
+  bool WantsExpectations() const { return options_.prefix_cache && options_.eviction == "next-use"; }
+  void ExpectNext(uint32_t agent, int32_t step) { engine_.ExpectNext(agent, step); }
+
+  EngineState State() const { return engine_.State(); }
+  MetricsRegistry& Metrics() { return engine_.Metrics(); }
+
+  const LocalOptions& Options() const { return options_; }  // with the defaults filled in
+  const LoadedModel& Loaded() const { return loaded_; }
+  const model::ModelConfig& Config() const { return loaded_.transformer->Config(); }
+  std::string Name() const;      // of the file's metadata, or the file's
+  std::string Identity() const;  // what answers depend on: weights, codecs, softmax, SIMD target, template
+
+  // For kv::SavePages and kv::LoadPages, and for requests that start from such pages.
+  kv::BlockPool& Blocks() { return pool_; }
+  kv::PageSource Source() const;
+
+  const CodecChoice& Codecs() const { return codecs_; }
+  double KvBytesPerToken() const { return BytesPerToken(pool_.Layout()); }  // of sealed blocks
+  double F16BytesPerToken() const { return engine::F16BytesPerToken(pool_.Layout()); }
+
+ private:
+  const LoadedModel loaded_;
+  const LocalOptions options_;
+  const CodecChoice codecs_;
+  kv::BlockPool pool_;
+  ThreadPool threads_;
+  const std::shared_ptr<const Vocabulary> vocabulary_;
+  ConstraintCache constraints_;
+  Engine engine_;  // last: its thread uses all the others
+};
+
+}  // namespace throng::engine

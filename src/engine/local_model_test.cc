@@ -1,0 +1,55 @@
+#include "engine/local_model.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "engine/testing/fake_model.h"
+
+namespace throng::engine {
+namespace {
+
+LocalModel MakeFake(LocalOptions options = {}, model::ChatFamily family = model::ChatFamily::kPlain) {
+  options.kv = "f32";
+  if (options.kv_budget_bytes == 0) options.kv_budget_bytes = 16 << 20;
+  return LocalModel(options, FakeModel(family));
+}
+
+TEST(LocalModel, RefusesOptionsThatCannotWork) {
+  EXPECT_THROW(MakeFake({.kv_budget_bytes = 100}), Error);
+  EXPECT_THROW(MakeFake({.max_batch = 0}), Error);
+  EXPECT_THROW(MakeFake({.softmax = "soft"}), Error);
+  EXPECT_THROW(LocalModel({.model = "/nonexistent.gguf"}), Error);
+}
+
+TEST(LocalModel, FramesChatsByTheTemplate) {
+  const LocalModel model = MakeFake({}, model::ChatFamily::kChatMl);
+  const std::string text = model.Loaded().tokenizer->Decode(model.Encode(ChatOf("Be brief.", "Hi")));
+  EXPECT_NE(text.find("system\nBe brief."), std::string::npos) << text;
+  EXPECT_EQ(model.Loaded().tokenizer->Decode(model.Encode("Hi")), "Hi");
+  EXPECT_NE(model.Identity().find("template=chatml"), std::string::npos) << model.Identity();
+  EXPECT_NE(model.Identity().find("kv=f32"), std::string::npos) << model.Identity();
+}
+
+TEST(LocalModel, MakesRequestsOfTextsChatsAndTokens) {
+  LocalModel model = MakeFake({.max_context = 100});
+  const EngineRequest text = model.MakeRequest({.prompt = "Hi", .stop = {"."}});
+  EXPECT_EQ(text.prompt, (std::vector<int32_t>{1, 3 + 'H', 3 + 'i'}));
+  EXPECT_EQ(text.max_tokens, 97);  // what the context leaves
+  EXPECT_EQ(text.stop, std::vector<std::string>{"."});
+  EXPECT_EQ(text.constraint, nullptr);
+  const EngineRequest tokens = model.MakeRequest(
+      {.prompt = text.prompt, .max_tokens = 7, .constraint = {.choices = {"a"}, .json_schema = ""}});
+  EXPECT_EQ(tokens.prompt, text.prompt);
+  EXPECT_EQ(tokens.max_tokens, 7);
+  EXPECT_NE(tokens.constraint, nullptr);
+  EXPECT_EQ(model.MakeRequest({.prompt = ChatOf("", "Hi")}).prompt, model.Encode(ChatOf("", "Hi")));
+  EXPECT_THROW(model.MakeRequest({.prompt = std::string(100, 'x'), .max_tokens = 1}), Error);
+}
+
+TEST(LocalModel, ItsCacheHasItsSoftmax) {
+  EXPECT_EQ(MakeFake().Blocks().Softmax(), kv::SoftmaxKind::kExact);
+  EXPECT_EQ(MakeFake({.softmax = "sas"}).Blocks().Softmax(), kv::SoftmaxKind::kSas);
+}
+
+}  // namespace
+}  // namespace throng::engine

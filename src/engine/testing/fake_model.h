@@ -1,0 +1,44 @@
+// A whole model for tests without a file: a tokenizer of bytes, and a FakeTransformer.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <utility>
+
+#include "engine/loaded_model.h"
+#include "engine/testing/fake_transformer.h"
+
+namespace throng::engine {
+
+// A vocabulary of single bytes, the space (as SentencePiece writes it), and an end. Byte b is token 3 + b.
+inline std::unique_ptr<model::Tokenizer> ByteTokenizer() {
+  model::TokenizerData data;
+  data.model = "llama";
+  data.tokens = {"<unk>", "<s>", "</s>"};
+  data.types = {model::TokenType::kUnknown, model::TokenType::kControl, model::TokenType::kControl};
+  for (int byte = 0; byte < 256; ++byte) {
+    data.tokens.push_back(fmt::format("<0x{:02X}>", byte));
+    data.types.push_back(model::TokenType::kByte);
+  }
+  data.tokens.push_back("\u2581");
+  data.types.push_back(model::TokenType::kNormal);
+  data.scores.resize(data.tokens.size());
+  data.unknown = 0;
+  data.bos = 1;
+  data.eos = 2;
+  data.add_bos = 1;
+  data.add_space_prefix = false;
+  return std::make_unique<model::Tokenizer>(std::move(data));
+}
+
+// spare_logits: how much longer a row of logits is than the vocabulary.
+inline LoadedModel FakeModel(model::ChatFamily family, int spare_logits = 0) {
+  LoadedModel model;
+  model.tokenizer = ByteTokenizer();
+  model.chat = model::ChatTemplate(family);
+  model.transformer = std::make_unique<FakeTransformer>(model.tokenizer->VocabSize() + spare_logits);
+  return model;
+}
+
+}  // namespace throng::engine

@@ -1,0 +1,37 @@
+// A backend that answers from a journal alone: the same run again, without whoever answered the first time.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "journal/journal.h"
+#include "llm/llm.h"
+
+namespace throng::journal {
+
+class ReplayLlm final : public llm::Llm {
+ public:
+  explicit ReplayLlm(Journal& journal) : journal_(journal) {}  // which outlives it
+  explicit ReplayLlm(std::unique_ptr<Journal> journal) : owned_(std::move(journal)), journal_(*owned_) {}
+
+  // A call that the journal does not have, or whose request was another one, completes with kError.
+  void Submit(llm::Request request) override;
+  void Wait(std::vector<llm::Completion>& done, double seconds) override;
+  void Cancel(uint64_t) override {}  // all answers are there already
+  double Now() const override;
+  std::string Identity() const override;
+  llm::Stats GetStats() const override { return stats_; }
+
+ private:
+  llm::Completion Answer(const llm::Request& request);
+
+  std::unique_ptr<Journal> owned_;  // journal_, or nothing
+  Journal& journal_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  llm::Stats stats_;
+  std::vector<llm::Completion> ready_;
+};
+
+}  // namespace throng::journal

@@ -1,0 +1,167 @@
+// What low rank and outliers of gear.h add to the sums over codes.
+#if defined(THRONG_KV_GEAR_CORRECTIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_KV_GEAR_CORRECTIONS_INL_H_
+#undef THRONG_KV_GEAR_CORRECTIONS_INL_H_
+#else
+#define THRONG_KV_GEAR_CORRECTIONS_INL_H_
+#endif
+
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kv/gear/gear_dot-inl.h"
+#include "kv/gear/gear_fold-inl.h"
+#include "kv/gear/gear_tile-inl.h"
+
+THRONG_BEFORE_NAMESPACE();
+namespace throng::kv {
+namespace HWY_NAMESPACE {
+namespace gear {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// down[j, r] = sum_k weights[r][k] a[k, j], for j < Padded(rank); down: [.., 4].
+template <int kRows>
+HWY_INLINE void Down(const GearLayout& layout, const Tile& tile, const float* const* weights, float* down) {
+  const DF16 df;
+  constexpr size_t kN = hn::MaxLanes(df);
+  const size_t stride = 4 * static_cast<size_t>(Padded(layout.rank));
+  const size_t rows = static_cast<size_t>(layout.rows);
+  for (size_t j = 0; j < stride; j += kN) {
+    V<DF16> even[kRows], odd[kRows];
+    HWY_UNROLL(4)
+    for (int r = 0; r < kRows; ++r) even[r] = odd[r] = hn::Zero(df);
+    const float* factors = tile.row_factors + j;
+    for (size_t k = 0; k < rows; k += 8, factors += 2 * stride) {
+      const auto first = hn::Load(df, factors);
+      const auto second = hn::Load(df, factors + stride);
+      HWY_UNROLL(4)
+      for (int r = 0; r < kRows; ++r) {
+        even[r] = hn::MulAdd(hn::LoadDup128(df, weights[r] + k), first, even[r]);
+        odd[r] = hn::MulAdd(hn::LoadDup128(df, weights[r] + k + 4), second, odd[r]);
+      }
+    }
+    HWY_UNROLL(4)
+    for (int r = 0; r < kRows; ++r) even[r] = hn::Add(even[r], odd[r]);
+    hn::Store(ReduceBlocks<kRows>(df, even, Plus()), df, down + j);
+  }
+}
+
+template <class DF>
+using Wide = hn::RepartitionToWide<hn::RebindToUnsigned<DF>>;
+
+// Four vectors as the columns of 4 x 4 blocks: transposes each block.
+template <class DF>
+HWY_INLINE void TransposeBlocks(DF df, V<DF>* v) {
+  const Wide<DF> dw;
+  const auto a = hn::BitCast(dw, hn::InterleaveLower(df, v[0], v[1]));
+  const auto b = hn::BitCast(dw, hn::InterleaveUpper(df, v[0], v[1]));
+  const auto c = hn::BitCast(dw, hn::InterleaveLower(df, v[2], v[3]));
+  const auto d = hn::BitCast(dw, hn::InterleaveUpper(df, v[2], v[3]));
+  v[0] = hn::BitCast(df, hn::InterleaveLower(dw, a, c));
+  v[1] = hn::BitCast(df, hn::InterleaveUpper(dw, a, c));
+  v[2] = hn::BitCast(df, hn::InterleaveLower(dw, b, d));
+  v[3] = hn::BitCast(df, hn::InterleaveUpper(dw, b, d));
+}
+
+// Where four interleaved rows keep elements [i, i + N), N <= 16: part j of them is at 16 j floats from there.
+HWY_INLINE size_t InterleavedAt(size_t i) { return i / 16 * 64 + i % 16; }
+
+// to[GearSlot(k), r] = rows[r][k].
+template <class DF>
+HWY_INLINE void InterleaveRows(DF df, const float* const* rows, size_t count, float* to) {
+  for (size_t k = 0; k < count; k += hn::Lanes(df)) {
+    V<DF> v[4] = {hn::LoadU(df, rows[0] + k), hn::LoadU(df, rows[1] + k), hn::LoadU(df, rows[2] + k),
+                  hn::LoadU(df, rows[3] + k)};
+    TransposeBlocks(df, v);
+    HWY_UNROLL(4)
+    for (int j = 0; j < 4; ++j) hn::Store(v[j], df, to + InterleavedAt(k) + 16 * j);
+  }
+}
+
+// The reverse.
+template <class DF>
+HWY_INLINE void LoadInterleaved(DF df, const float* from, size_t i, V<DF>* rows) {
+  HWY_UNROLL(4)
+  for (int j = 0; j < 4; ++j) rows[j] = hn::Load(df, from + InterleavedAt(i) + 16 * j);
+  TransposeBlocks(df, rows);
+}
+
+// sums[lane slot, r] += weights[row slot, r] * difference for each outlier, in order.
+template <int kRows>
+HWY_NOINLINE void AddOutliers(const uint8_t* row_slots, const uint8_t* lane_slots, const float* differences,
+                              size_t count, const float* weights, float* sums) {
+  const hn::CappedTag<float, kRows> dr;
+  const auto add = [&](size_t e) THRONG_ATTR {
+    float* sum = sums + size_t{lane_slots[e]} * kRows;
+    const auto weight = hn::Load(dr, weights + size_t{row_slots[e]} * kRows);
+    hn::Store(hn::MulAdd(weight, hn::Set(dr, differences[e]), hn::Load(dr, sum)), dr, sum);
+  };
+  size_t e = 0;
+  for (; e + 4 <= count; e += 4) {
+    add(e);
+    add(e + 1);
+    add(e + 2);
+    add(e + 3);
+  }
+  for (; e < count; ++e) add(e);
+}
+
+// sums[GearSlot(lane), r] = sum over outliers of weights[r][k] * difference, one multiply-add for each. Four
+// rows together, or one that stands alone.
+template <int kRows>
+HWY_INLINE void SumOutliers(const GearLayout& layout, const Tile& tile, const uint8_t* encoded,
+                            const float* const* weights, float* sums) {
+  HWY_ALIGN float interleaved[kMaxHeadDim * kRows];
+  const size_t rows = static_cast<size_t>(layout.rows);
+  if constexpr (kRows == 4) {
+    WithLanes(rows, [&](auto df) THRONG_ATTR { InterleaveRows(df, weights, rows, interleaved); });
+  } else {
+    for (size_t k = 0; k < rows; ++k) interleaved[GearSlot(static_cast<int>(k))] = weights[0][k];
+  }
+  const size_t slots = (static_cast<size_t>(layout.lanes) + 15) / 16 * 16;
+  std::memset(sums, 0, sizeof(float) * kRows * slots);
+  AddOutliers<kRows>(encoded + layout.row_slots, encoded + layout.lane_slots, tile.differences,
+                     static_cast<size_t>(layout.entries), interleaved, sums);
+}
+
+// out = acc + L + S, plus rescale * out where there is a rescale. sums: null if there is no S.
+template <int kRows, class DF>
+HWY_INLINE void Finish(DF df, const GearLayout& layout, const Tile& tile, const float* acc, const float* down,
+                       const float* sums, const float* rescale, float* out) {
+  const size_t lanes = static_cast<size_t>(layout.lanes);
+  for (size_t i = 0; i < lanes; i += hn::Lanes(df)) {
+    V<DF> x[4];
+    if (sums == nullptr) {
+      HWY_UNROLL(4)
+      for (int r = 0; r < kRows; ++r) x[r] = hn::Load(df, acc + r * kMaxLanes + i);
+    } else {
+      if constexpr (kRows == 4) {
+        LoadInterleaved(df, sums, i, x);
+      } else {
+        HWY_ALIGN float row[16];
+        for (size_t j = 0; j < hn::Lanes(df); ++j) row[j] = sums[GearSlot(static_cast<int>(i + j))];
+        x[0] = hn::Load(df, row);
+      }
+      HWY_UNROLL(4)
+      for (int r = 0; r < kRows; ++r) x[r] = hn::Add(hn::Load(df, acc + r * kMaxLanes + i), x[r]);
+    }
+    for (int j = 0; j < layout.rank; ++j) {
+      const auto factor = hn::Load(df, tile.lane_factors + j * lanes + i);
+      HWY_UNROLL(4)
+      for (int r = 0; r < kRows; ++r) x[r] = hn::MulAdd(hn::Set(df, down[4 * j + r]), factor, x[r]);
+    }
+    HWY_UNROLL(4)
+    for (int r = 0; r < kRows; ++r) {
+      float* to = out + r * lanes + i;
+      if (rescale != nullptr) x[r] = hn::MulAdd(hn::LoadU(df, to), hn::Set(df, rescale[r]), x[r]);
+      hn::StoreU(x[r], df, to);
+    }
+  }
+}
+
+}  // namespace gear
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::kv
+HWY_AFTER_NAMESPACE();
+
+#endif  // THRONG_KV_GEAR_CORRECTIONS_INL_H_
