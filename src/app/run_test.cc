@@ -60,7 +60,8 @@ TEST_F(RunTest, SessionsEndWithWhatWentWrong) {
 
 TEST_F(RunTest, UsedUpBudgetsStopItAndItGoesOn) {
   Limits limits;
-  limits.max_tokens = 200;  // a third of what it needs
+  const llm::TokensUsed all = RunWith("fake", {}).used;
+  limits.max_tokens = (all.prompt + all.output) / 2;
   EXPECT_THROW(RunWith("fake", {limits, &scratch_.Get(), {}}), Stopped);
   EXPECT_NE(journal::Reader(scratch_.Get()).Sessions().at(0).outcome, "done");
   EXPECT_THROW(RunWith("fake", {limits, &scratch_.Get(), {}}), Stopped);  // earlier sessions count
