@@ -1,5 +1,6 @@
-// What works with which codec of the KV cache, and what is refused when the program starts. docs/compatibility.md shows
-// the table; here what works is done with a random model, and what is refused is tried.
+// What works with which codec of the KV cache, and what is refused when the program starts.
+// docs/compatibility.md shows the table; here what works is done with a random model, and what is refused is
+// tried.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
