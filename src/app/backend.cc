@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/key_values.h"
+#include "base/text/key_values.h"
 #include "engine/local_llm.h"
 #include "journal/replay_llm.h"
 #include "llm/backends/backend_spec.h"

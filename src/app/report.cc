@@ -8,7 +8,7 @@
 
 #include "app/backend.h"
 #include "base/digest.h"
-#include "base/human_bytes.h"
+#include "base/text/human_bytes.h"
 #include "engine/local_model.h"
 #include "journal/report.h"
 #include "llm/decorators/interactive.h"

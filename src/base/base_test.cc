@@ -8,10 +8,10 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/half.h"
-#include "base/key_values.h"
 #include "base/rng.h"
+#include "base/text/key_values.h"
+#include "base/text/trim.h"
 #include "base/thread_pool.h"
-#include "base/trim.h"
 
 namespace throng {
 namespace {

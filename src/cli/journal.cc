@@ -11,7 +11,7 @@
 #include "app/scenario.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
-#include "base/human_bytes.h"
+#include "base/text/human_bytes.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/number_checks.h"

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/progress_line.h"
 #include "studies/paper_metropolis.h"
+#include "studies/paper_report.h"
 #include "trace/synth/synth.h"
 
 namespace throng::cli {

@@ -13,7 +13,7 @@
 
 #include "app/run.h"
 #include "base/error.h"
-#include "base/human_bytes.h"
+#include "base/text/human_bytes.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/codec_lists.h"

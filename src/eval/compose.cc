@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/key_values.h"
 #include "base/rng.h"
+#include "base/text/key_values.h"
 #include "kv/gear/gear_reference.h"
 #include "kv/synthetic/synthetic_kv.h"
 

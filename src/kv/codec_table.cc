@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/key_values.h"
+#include "base/text/key_values.h"
 #include "kv/flashq/flashq.h"
 #include "kv/float/float.h"
 #include "kv/gear/gear.h"

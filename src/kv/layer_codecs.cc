@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/key_values.h"
+#include "base/text/key_values.h"
 #include "kv/codec_table.h"
 #include "kv/flashq/flashq.h"
 

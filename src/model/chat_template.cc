@@ -3,7 +3,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/trim.h"
+#include "base/text/trim.h"
 #include "model/gguf/gguf.h"
 
 namespace throng::model {

@@ -13,7 +13,7 @@
 #include "base/atomic_file.h"
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/human_bytes.h"
+#include "base/text/human_bytes.h"
 #include "studies/subprocess.h"
 
 namespace throng::studies {

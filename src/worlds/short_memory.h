@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/digest.h"
-#include "base/trim.h"
+#include "base/text/trim.h"
 
 namespace throng::worlds {
 

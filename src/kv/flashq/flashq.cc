@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string>
 
-#include "base/key_values.h"
+#include "base/text/key_values.h"
 #include "kv/int8/int8_open.h"
 #include "kv/integer_query.h"
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/key_values.h"
+#include "base/text/key_values.h"
 #include "kv/finite.h"
 #include "kv/gear/gear_encode.h"
 #include "kv/gear/gear_kernels.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/key_values.h"
+#include "base/text/key_values.h"
 #include "llm/backends/fake.h"
 #include "llm/backends/http.h"
 #include "llm/backends/latency.h"

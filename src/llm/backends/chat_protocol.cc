@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/rng.h"
-#include "base/trim.h"
+#include "base/text/trim.h"
 #include "llm/grammar/json_schema.h"
 
 namespace throng::llm {

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/huge_pages.h"
-#include "base/key_values.h"
+#include "base/text/key_values.h"
 
 namespace throng::llm {
 

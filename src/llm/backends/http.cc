@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "base/key_values.h"
+#include "base/text/key_values.h"
 
 namespace throng::llm {
 namespace {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <span>
 
-#include "base/key_values.h"
+#include "base/text/key_values.h"
 
 namespace throng::llm {
 

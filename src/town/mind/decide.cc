@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/trim.h"
+#include "base/text/trim.h"
 
 namespace throng::town {
 namespace {

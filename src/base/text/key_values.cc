@@ -1,4 +1,4 @@
-#include "base/key_values.h"
+#include "base/text/key_values.h"
 
 #include <algorithm>
 #include <charconv>

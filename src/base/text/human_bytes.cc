@@ -1,4 +1,4 @@
-#include "base/human_bytes.h"
+#include "base/text/human_bytes.h"
 
 #include <fmt/format.h>
 
