@@ -1,5 +1,4 @@
-// One cluster's step while it runs: what its members see, ask, want and write, inside the regions that the
-// step allows.
+// A cluster's step in progress: what its members see, ask, intend and write, within the limits of the step.
 #pragma once
 
 #include <coroutine>
@@ -33,30 +32,30 @@ struct PendingCall {
   void await_resume() const noexcept {}
 
   MemberRun& member;
-  // Where the answer is when the waiter is resumed, which takes it from there; set at the issue, nobody
-  // waits.
+  // The answer. Set before the waiter is resumed, which moves it out; if it is set when the call is issued,
+  // the coroutine does not suspend.
   llm::Completion* answer = nullptr;
   std::coroutine_handle<> waiter;
-  uint64_t id = 0;              // the request's, and
-  PendingCall* next = nullptr;  // another call of this agent: the scheduler's
-  uint32_t number = 0;          // of the member's calls in this step
+  uint64_t id = 0;              // request id
+  PendingCall* next = nullptr;  // next call in flight of this agent; the scheduler's list
+  uint32_t number = 0;          // call number in the member's step
   std::string function;
   Digest request_digest;
   double issued_s = 0;  // on the backend's clock
 };
 
-// Hands requests to the backend, and later resumes their waiters; or has the answer at once.
+// Sends requests to the backend and later resumes their waiters, or sets the answer at once.
 class CallSink {
  public:
   virtual ~CallSink() = default;
   virtual void Submit(llm::Request&& request, PendingCall& call) = 0;
 };
 
-// Where the members of a cluster read the state at the start of their step.
+// Reads the state at the start of a cluster's step, for its members.
 class StepReader {
  public:
   virtual ~StepReader() = default;
-  // References hold until the step ends.
+  // References stay valid until the step ends.
   virtual const Body& BodyOf(AgentId member) const = 0;
   virtual const MindPtr& MindOf(AgentId member) const = 0;
   virtual const Digest& MindDigest(AgentId member) const = 0;
@@ -65,7 +64,8 @@ class StepReader {
   virtual std::vector<Announcement> AnnouncedAt(Step step, size_t known) const = 0;
 };
 
-// The confirmed state. Agents at other steps are out of sight: that is what the dependency graph guarantees.
+// Reads the confirmed state at the reader's step. The dependency graph guarantees that no agent in sight is
+// at an earlier step.
 class ConfirmedReader final : public StepReader {
  public:
   ConfirmedReader(const DependencyGraph& graph, const WorldState& state) : graph_(graph), state_(state) {}
@@ -83,8 +83,8 @@ class ConfirmedReader final : public StepReader {
   const WorldState& state_;
 };
 
-// What a cluster writes while it resolves its step: few clusters do at any moment, but many await answers
-// before it.
+// What a cluster writes while it resolves its step. Separate from ClusterRun because few clusters resolve at
+// any moment, while many await answers.
 struct CommitDraft {
   std::vector<MemberCommit> writes;  // parallel to the members
   std::vector<Event> events;
@@ -92,11 +92,11 @@ struct CommitDraft {
   std::vector<MemberCommit> born;
   std::vector<Event> announced;
   CommitRecord record;
-  std::vector<Member> members;  // as Resolve gets them
-  Task<void> resolve;           // last: its frame refers to the rest
+  std::vector<Member> members;  // Resolve's argument
+  Task<void> resolve;           // last: its frame refers to the fields above
 };
 
-// Drafts that are used again and again, so that a step allocates little and stays in the cache.
+// Reuses drafts, so that a step allocates little and stays in the cache.
 class DraftPool {
  public:
   std::unique_ptr<CommitDraft> Take();
@@ -106,7 +106,7 @@ class DraftPool {
   std::vector<std::unique_ptr<CommitDraft>> idle_;
 };
 
-// What a run's clusters share.
+// State shared by a run's clusters.
 struct RunContext {
   const World& world;
   const Space& space;
@@ -139,9 +139,9 @@ class MemberRun final : public View, public Caller {
 
   void StartProceed();
   bool ProceedDone() const { return task_.Done(); }
-  // It will be resumed soon.
+  // Hint: Proceed will be resumed soon.
   void PrefetchProceed() const { task_.Prefetch(); }
-  // Once it is done: throws the agent's error, if there is one, or takes the intent.
+  // Only when ProceedDone(): CheckProceed throws the agent's error, if any; TakeIntent takes the intent.
   void CheckProceed() const;
   IntentPtr TakeIntent() {
     IntentPtr intent = task_.Take();
@@ -149,10 +149,10 @@ class MemberRun final : public View, public Caller {
     return intent;
   }
 
-  PendingCall* first_call = nullptr;  // in flight: the scheduler's list
+  PendingCall* first_call = nullptr;  // head of the scheduler's list of calls in flight
 
  private:
-  // The frame lives until the answer is there, the request only until it is sent.
+  // The request is freed once it is sent; the coroutine frame lives until the answer arrives.
   Task<llm::Completion> AskBoxed(std::unique_ptr<llm::Request> request);
   void Issue(std::unique_ptr<llm::Request> request, PendingCall& call);
   void NoteAnswer(const PendingCall& call);
@@ -160,8 +160,8 @@ class MemberRun final : public View, public Caller {
   ClusterRun& cluster_;
   AgentId agent_;
   uint32_t num_calls_ = 0;
-  Digest calls_digest_;   // of this step's calls with their answers, in order of issue within one coroutine
-  Task<IntentPtr> task_;  // last: its frame refers to the rest
+  Digest calls_digest_;   // sum over this step's calls, each with its number and answer
+  Task<IntentPtr> task_;  // last: its frame refers to the fields above
 };
 
 struct ClusterDeleter {
@@ -169,7 +169,7 @@ struct ClusterDeleter {
 };
 using ClusterPtr = std::unique_ptr<ClusterRun, ClusterDeleter>;
 
-// Its members lie behind it in the same block of memory.
+// One cluster's step. Its members follow it in the same block of memory.
 class ClusterRun final : public Commit {
  public:
   static ClusterPtr Make(RunContext& context, std::span<const AgentId> members, Step step);
@@ -193,13 +193,13 @@ class ClusterRun final : public Commit {
   const RunContext& Context() const { return context_; }
   Step GetStep() const { return step_; }
 
-  // Starts members' Proceed: all of them, or (serial) the next one whenever the one before has ended. True
-  // when all have ended.
+  // Starts the members' Proceed: all at once or, if serial, each after the previous one has ended. True when
+  // all have ended.
   bool Advance(bool serial);
-  // To be called when a coroutine of this member was resumed while Proceed runs.
+  // Call after resuming a coroutine of this member while Proceed runs.
   void OnProceedResumed(MemberRun& member);
 
-  // After Proceed. True when it has ended.
+  // Call after all Proceeds have ended. True if Resolve has ended too.
   bool StartResolve();
   bool IsResolving() const { return draft_ != nullptr; }
   bool ResolveDone() const { return draft_->resolve.Done(); }
@@ -230,13 +230,14 @@ class ClusterRun final : public Commit {
   uint32_t num_members_;
   uint32_t started_ = 0;
   uint32_t proceeded_ = 0;
-  std::unique_ptr<CommitDraft> draft_;  // while it resolves
+  std::unique_ptr<CommitDraft> draft_;  // set while the cluster resolves
 };
 
-// Orders cells by position, and leaves the last value written to each.
+// Sorts cells by position and keeps only the last value written to each.
 void SortCells(std::vector<CellWrite>& cells);
 
-// Throws the exception being handled again as an Error that says where.
+// Rethrows the exception being handled as an Error whose message starts with `where`; std::bad_alloc passes
+// unchanged.
 [[noreturn]] void RethrowFrom(const std::string& where);
 
 std::string DescribeAgent(const World& world, AgentId agent);  // "agent 3 (Ann)"

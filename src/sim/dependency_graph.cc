@@ -74,8 +74,8 @@ void DependencyGraph::Declare(AgentId agent, Step step, Pos pos, const Lookahead
                     lookahead.until, pos.x, pos.y);
   }
   const Lookahead known = LookaheadOf(agent);
-  // Agents ahead may have relied on a promise that still holds: it can be narrowed, not taken back. At a
-  // barrier nobody is ahead.
+  // Agents ahead may have relied on a promise in force: it can be narrowed, not taken back. At a barrier no
+  // agent is ahead.
   const bool holds = known.until > step && !(IsBarrier(step) && !known.Contains(pos));
   const bool narrows =
       lookahead.until >= known.until && known.Contains(lookahead.low) && known.Contains(lookahead.high);
@@ -91,9 +91,9 @@ bool DependencyGraph::InvariantHolds(AgentId agent) const {
     const bool is_ahead = StepOf(agent) > StepOf(other);
     const AgentId ahead = is_ahead ? agent : other;
     const AgentId behind = is_ahead ? other : agent;
-    // Whoever stands at a barrier that not all have reached does nothing yet, and may have jumped there.
+    // An agent at a barrier that not all have reached does nothing yet, and may have jumped there.
     if (StepOf(ahead) == StepOf(behind) || IsBarrier(StepOf(ahead))) continue;
-    // Nobody has perceived, or been perceived by, who has done nothing since it came.
+    // An agent that has done nothing since it came has neither perceived another agent nor been perceived.
     if (!IsPresent(ahead) || agents_[ahead].is_new) continue;
     if (!proximity_->MayDiffer(behind, ahead)) return false;
   }
@@ -177,8 +177,8 @@ void DependencyGraph::Add(AgentId id, Pos pos, Step step) {
   proximity_->Add(id, pos, step);
 }
 
-// Adds to queue_ the agents coupled with `id` that this search has not met; false if one of them belongs to a
-// search since first_visit, which then was of the same cluster and found it blocked.
+// Adds to queue_ the agents coupled with `id` that this search has not met. Returns false if one of them was
+// met by a search since first_visit: that search covered the same cluster and found it blocked.
 bool DependencyGraph::VisitNeighbours(AgentId id, uint64_t first_visit) {
   const size_t begin = queue_.size();
   proximity_->FindCoupled(id, queue_);
@@ -199,8 +199,8 @@ bool DependencyGraph::VisitNeighbours(AgentId id, uint64_t first_visit) {
   return true;
 }
 
-// Searches the cluster of an idle agent; reports it if nobody blocks it, else leaves one member waiting for
-// one blocker. Searches numbered from first_visit on belong to the same commit: what they met is settled.
+// Searches the cluster of an idle agent. Reports it if no agent blocks it, else leaves one member waiting for
+// one blocker. Searches numbered from first_visit on belong to the same commit: agents they met are settled.
 void DependencyGraph::Examine(AgentId id, uint64_t first_visit, ClusterList& ready) {
   Agent& agent = agents_[id];
   if (agent.running || StepOf(id) >= end_step_ || agent.visit >= first_visit) return;
@@ -276,7 +276,7 @@ void DependencyGraph::Commit(std::span<const AgentId> members, std::span<const P
   for (const Newborn& child : born) Examine(child.id, first_visit, ready);
   for (const auto& [agent, blocker] : released_) {
     if (Blocks(blocker, agents_[agent].blocked)) {
-      Wait(agent, agents_[agent].blocked, blocker);  // most often one step of the blocker is not enough
+      Wait(agent, agents_[agent].blocked, blocker);  // usually one step of the blocker is not enough
     } else {
       Examine(agent, first_visit, ready);
     }

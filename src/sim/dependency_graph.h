@@ -1,6 +1,6 @@
-// Who may run: agents' positions and steps, which of them are coupled, who blocks whom (AI Metropolis,
-// sections 2 and 3), kept incrementally. A commit costs time only in proportion to the agents nearby that it
-// may release.
+// Decides which agents may run (AI Metropolis, sections 2 and 3): tracks agents' positions and steps, which
+// agents are coupled and which block which, incrementally. A commit costs time only in proportion to the
+// nearby agents that it may release.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +37,7 @@ struct ClusterList {
   }
 };
 
-// An agent that a commit bears, at its step after the commit.
+// An agent born in a commit, at its step after the commit.
 struct Newborn {
   AgentId id;
   Pos pos;
@@ -45,43 +45,45 @@ struct Newborn {
 
 class DependencyGraph {
  public:
-  // All agents start at step 0; one that reaches end_step is done and never reported again. Throws kInvalid
-  // for positions outside the space and for rules that it does not have. Rules: one for all, or one for each.
+  // rules: one for all agents, or one for each. All agents start at step 0; an agent that reaches end_step is
+  // done and never reported again. Throws kInvalid for positions outside the space and for rules that the
+  // space does not support.
   DependencyGraph(const Space& space, std::vector<Rules> rules, Coupling coupling, std::span<const Pos> start,
                   Step end_step);
   DependencyGraph(const Space& space, Rules rules, Coupling coupling, std::span<const Pos> start,
                   Step end_step)
       : DependencyGraph(space, std::vector<Rules>{rules}, coupling, start, end_step) {}
 
-  // Dependencies that distances do not show (World::Links and Barriers); before Start. Throws kInvalid for
-  // agents and steps that are not there, and barriers that do not ascend.
+  // Adds dependencies that distances do not show (World::Links and Barriers). Call before Start. Throws
+  // kInvalid for agents that do not exist, negative steps, links of an agent to itself, and barriers that do
+  // not ascend.
   void AddDependencies(std::span<const sim::Link> links, std::vector<Step> barriers);
   bool IsBarrier(Step step) const { return std::binary_search(barriers_.begin(), barriers_.end(), step); }
 
-  // World::Declare of this agent, for its state at `step`: its own step now, or the one that the next Commit
-  // brings it to. Throws kInvalid, naming the step, if it is not within what it declares.
+  // Sets what World::Declare returned for the agent's state at `step`: its current step, or the one that the
+  // next Commit brings it to. Throws kInvalid, naming the step, if pos is outside the declared box.
   void Declare(AgentId agent, Step step, Pos pos, const Lookahead& lookahead);
   Lookahead LookaheadOf(AgentId agent) const { return proximity_->LookaheadOf(agent); }
 
-  // World::Horizon; before Start. Throws kInvalid if it is negative.
+  // Sets World::Horizon. Call before Start. Throws kInvalid if negative.
   void SetHorizon(Step horizon);
 
-  // The agent is not there at the start, and its id free; before Start.
+  // Makes the agent absent at the start and its id free. Call before Start.
   void Reserve(AgentId agent);
 
-  // The clusters that are ready at the start; call once, first.
+  // Appends the clusters that are ready at the start. Call once, before the first Commit.
   void Start(ClusterList& ready);
 
-  // A cluster that was reported ready has done its step: its members are now at new_pos (parallel to
-  // members), one step on; those born have joined them, those removed, members too, are gone. Appends to
-  // `ready` the clusters that this released.
+  // Commits the step of a cluster that was reported ready: its members advance one step and move to new_pos
+  // (parallel to members), the agents in `born` join them, and those in `removed`, members too, leave.
+  // Appends to `ready` the clusters that this released.
   void Commit(std::span<const AgentId> members, std::span<const Pos> new_pos, ClusterList& ready,
               std::span<const Newborn> born = {}, std::span<const AgentId> removed = {});
 
-  // All agents stop before this step, which none must have begun, until ResumeAtPause.
+  // Stops all agents before this step until ResumeAtPause. No agent may have begun the step.
   void AddPause(Step step);
-  // Whether they stand there. Then they may be removed, added anywhere at the base step, and let go of what
-  // they declared.
+  // Whether all agents stand at the next pause. Then agents may be removed, added anywhere at the base step,
+  // and freed of their lookahead.
   bool AtPause() const {
     return !pauses_.empty() && *pauses_.begin() == base_step_ && base_step_ < end_step_;
   }
@@ -91,37 +93,37 @@ class DependencyGraph {
   void DropLookahead(AgentId agent) { proximity_->DropLookahead(agent); }
 
   bool IsPresent(AgentId agent) const { return StepOf(agent) != Proximity::kAbsent; }
-  bool WasPresent(AgentId agent) const { return agents_[agent].was_present; }  // or is
+  bool WasPresent(AgentId agent) const { return agents_[agent].was_present; }  // now or earlier
   uint32_t NumPresent() const { return num_present_; }
 
   uint32_t NumAgents() const { return proximity_->NumAgents(); }
   Pos PosOf(AgentId agent) const { return proximity_->PosOf(agent); }
   Step StepOf(AgentId agent) const { return proximity_->StepOf(agent); }
   const Rules& RulesOf(AgentId agent) const { return proximity_->RulesOf(agent); }
-  // The smallest step of any agent; if there is none, the next pause or the end.
+  // The smallest step of any agent; without agents, the next pause or the end step.
   Step BaseStep() const { return base_step_; }
-  Step FrontStep() const { return front_step_; }  // the largest
+  Step FrontStep() const { return front_step_; }  // the largest any agent has reached
   uint32_t AgentsAtBase() const { return at_step_.front(); }
 
-  // Appends whom the agent sees in its step (Proximity::FindPerceived).
+  // Appends the agents that this agent sees in its step (Proximity::FindPerceived).
   void FindPerceived(AgentId agent, std::vector<AgentId>& found) const {
     proximity_->FindPerceived(agent, found);
   }
 
-  // Appends all whose latest position is near (Proximity::FindNear).
+  // Appends all agents whose latest position is near pos (Proximity::FindNear).
   void FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const {
     proximity_->FindNear(pos, radius, found);
   }
 
-  // Whether they would be coupled if they stood there at one step (Proximity::AreCoupledAt).
+  // Whether the two would be coupled at these positions in one step (Proximity::AreCoupledAt).
   bool AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const {
     return proximity_->AreCoupledAt(a, at_a, b, at_b);
   }
 
-  // Section 3 for this agent against all others, by brute force; true if it holds.
+  // Checks the invariant of section 3 for this agent against all others, by brute force; true if it holds.
   bool InvariantHolds(AgentId agent) const;
 
-  // The agent will be committed soon; the second reads what the first has fetched.
+  // Hint: the agent will be committed soon. PrefetchNeighbours reads what PrefetchAgent has fetched.
   void PrefetchAgent(AgentId agent) const {
     Prefetch(&agents_[agent]);
     proximity_->PrefetchAgent(agent);
@@ -136,13 +138,13 @@ class DependencyGraph {
   struct Agent {
     bool running = false;  // reported ready, not yet committed
     bool was_present = true;
-    bool is_new = false;           // has done no step yet since it was added
-    uint32_t waiters = kNone;      // first of the agents that wait for this one
-    uint32_t waiter_next = kNone;  // the list of those that wait for `blocker`
+    bool is_new = false;           // no step done since it was added
+    uint32_t waiters = kNone;      // head of the list of agents waiting for this one
+    uint32_t waiter_next = kNone;  // next in the list of agents waiting for `blocker`
     uint32_t waiter_prev = kNone;
     uint32_t blocker = kNone;  // set: this agent stands for its cluster in the blocker's list
-    uint32_t blocked = kNone;  // the member of the cluster that `blocker` blocks
-    uint64_t visit = 0;        // the last search that came by
+    uint32_t blocked = kNone;  // the cluster member that `blocker` blocks
+    uint64_t visit = 0;        // the last search that reached this agent
   };
 
   bool Blocks(AgentId behind, AgentId ahead) const;
@@ -159,18 +161,19 @@ class DependencyGraph {
   std::unique_ptr<Proximity> proximity_;
   Step end_step_;
   HugeVector<Agent> agents_;
-  std::unordered_map<uint64_t, std::vector<AgentId>> links_;  // by step and agent: who runs that step too
-  std::vector<Step> barriers_;                                // ascending
+  // By step and agent: the agents that must run the step with it.
+  std::unordered_map<uint64_t, std::vector<AgentId>> links_;
+  std::vector<Step> barriers_;  // ascending
   std::set<Step> pauses_;
   Step horizon_ = 0;           // 0: none
-  std::vector<AgentId> held_;  // at a barrier, a pause or the horizon
+  std::vector<AgentId> held_;  // agents held at a barrier, a pause or the horizon
   uint32_t num_present_;
-  std::deque<uint32_t> at_step_;  // agents at base_step_ + i
+  std::deque<uint32_t> at_step_;  // number of agents at base_step_ + i
   Step base_step_ = 0;
   Step front_step_ = 0;
   uint64_t visit_ = 0;
-  std::vector<AgentId> queue_;                         // of the search under way: the cluster found so far
-  std::vector<std::pair<AgentId, AgentId>> released_;  // scratch of Commit: who waited, for whom
+  std::vector<AgentId> queue_;                         // of the current search: the cluster found so far
+  std::vector<std::pair<AgentId, AgentId>> released_;  // scratch of Commit: waiter, blocker
 };
 
 }  // namespace throng::sim

@@ -13,10 +13,10 @@
 namespace throng::sim {
 namespace {
 
-// The rules of sections 2 and 2b, written down as they are said, in O(n^2).
+// The rules of sections 2 and 2b, implemented literally, in O(n^2).
 class Oracle {
  public:
-  // rules: of each agent
+  // rules: one for each agent
   Oracle(const DependencyGraph& graph, const Space& space, std::vector<Rules> rules, Coupling coupling,
          Step end, std::vector<Link> links, std::vector<Step> barriers)
       : graph_(graph),

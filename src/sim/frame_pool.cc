@@ -5,7 +5,7 @@
 namespace throng::sim {
 
 FramePool::~FramePool() {
-  if (taken_bytes_ > 0) return;  // something outlives the thread, or went to another one
+  if (taken_bytes_ > 0) return;  // a block outlives the thread or went to another one
   for (void* slab : slabs_) FreeHuge(slab, kHugePage);
 }
 

@@ -1,7 +1,7 @@
-// Memory of what lives for one step: coroutine frames, and clusters with their members. There are as many at
-// once as there are calls in flight, and they come and go in any order, which a general allocator answers by
-// splitting and joining its blocks. Here each size has a list of free blocks, and the last one freed, which
-// the cache still has, is used first.
+// Allocates what lives for one step: coroutine frames, and clusters with their members. There are as many of
+// them as calls in flight, and they are freed in any order, so a general allocator would keep splitting and
+// joining blocks. Here each size has its own list of free blocks, and the block freed last, which is still in
+// the cache, is reused first.
 #pragma once
 
 #include <algorithm>
@@ -15,14 +15,14 @@
 #define THRONG_FRAMES_FROM_HEAP
 #endif
 #elif defined(__SANITIZE_ADDRESS__)
-#define THRONG_FRAMES_FROM_HEAP  // so that uses after the end are found
+#define THRONG_FRAMES_FROM_HEAP  // lets the sanitizer find uses after free
 #endif
 
 namespace throng::sim {
 
 class FramePool {
  public:
-  // Of the thread, which also frees what it took.
+  // The calling thread's pool. A thread must free what it took itself.
   static FramePool& OfThread() {
     thread_local FramePool pool;
     return pool;
@@ -51,7 +51,7 @@ class FramePool {
     free_[list] = new (block) Free{free_[list]};
   }
 
-  // The most that was taken at once since the last reset.
+  // The most bytes taken at once since the last reset.
   size_t PeakBytes() const { return peak_bytes_; }
   void ResetPeak() { peak_bytes_ = taken_bytes_; }
 
@@ -73,7 +73,7 @@ class FramePool {
 
   std::array<Free*, 128> free_{};
   std::vector<void*> slabs_;     // a huge page each
-  std::byte* unused_ = nullptr;  // of the last slab
+  std::byte* unused_ = nullptr;  // rest of the last slab
   size_t unused_bytes_ = 0;
   size_t taken_bytes_ = 0;
   size_t peak_bytes_ = 0;

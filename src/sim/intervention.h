@@ -1,4 +1,4 @@
-// Changes from outside a run: a person adds or removes an agent, or lets something happen.
+// Changes to a run from outside: a person adds or removes an agent, or makes something happen.
 #pragma once
 
 #include <string>
@@ -8,18 +8,18 @@
 
 namespace throng::sim {
 
-// Happens when all agents have done step - 1, before any begins `step` (World::Intervene).
+// Happens when all agents have finished step - 1, before any begins `step` (World::Intervene).
 struct Intervention {
   Step step;
-  std::string what;  // in the words of the world
+  std::string what;  // in the world's own words
 };
 
-// Where interventions come from while a run goes on.
+// Supplies interventions during a run.
 class InterventionSource {
  public:
   virtual ~InterventionSource() = default;
-  // Those that have come since the last call, in order; none of them before step `first`, which no agent has
-  // begun. Their steps must be durable when this returns: they are part of the run from here on.
+  // Returns the interventions that arrived since the last call, in order, none of them before step `first`,
+  // which no agent has begun. Their steps must be durable on return: from then on they are part of the run.
   virtual std::vector<Intervention> Take(Step first) = 0;
 };
 

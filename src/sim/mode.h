@@ -1,5 +1,5 @@
-// The orders of execution that a run can have. All leave the same canonical hash: what differs is only the
-// time that a run takes.
+// A run's possible orders of execution. All give the same canonical hash; only the time that a run takes
+// differs.
 #pragma once
 
 #include <array>
@@ -11,8 +11,8 @@ namespace throng::sim {
 enum class Mode {
   kSingle,       // one agent at a time, one call in flight
   kLockstep,     // all agents of a step at once, then a barrier
-  kOutOfOrder,   // every cluster as soon as nobody blocks it
-  kSpeculative,  // the same, and calls of blocked steps are asked ahead on a guess (sim/guess)
+  kOutOfOrder,   // every cluster as soon as no agent blocks it
+  kSpeculative,  // out of order, with calls of blocked steps asked ahead on a guess (sim/guess)
 };
 
 inline constexpr std::array kModes = {Mode::kSingle, Mode::kLockstep, Mode::kOutOfOrder, Mode::kSpeculative};

@@ -17,8 +17,8 @@ namespace {
 
 using Follows = std::vector<std::vector<NodeId>>;
 
-// In a chain where each follows the next, the first may never be more than h steps ahead of one h hops away,
-// and whoever is followed runs as far ahead as it likes.
+// In a chain where each agent follows the next, the first may never be more than h steps ahead of one h hops
+// away, and an agent that is followed runs ahead without limit.
 TEST(NetworkGraph, AgentsHHopsApartDifferByH) {
   constexpr AgentId kAgents = 6;
   Follows follows(kAgents);
@@ -32,7 +32,7 @@ TEST(NetworkGraph, AgentsHHopsApartDifferByH) {
   ClusterList ready;
   graph.Start(ready);
   ASSERT_EQ(ready.Size(), kAgents);
-  // The last of the chain does nothing; all others go as far as they can.
+  // The last agent of the chain does nothing; all others run as far as they can.
   std::vector<AgentId> runnable = {0, 1, 2, 3, 4};
   while (!runnable.empty()) {
     const std::vector<AgentId> one = {runnable.back()};
@@ -52,7 +52,7 @@ TEST(NetworkGraph, RefusesSpeeds) {
   EXPECT_THROW(DependencyGraph(space, Rules{1, 1}, Coupling::kPaper, start, 1), Error);
 }
 
-// The definition: at one node together; ready when nobody that is read is behind.
+// By definition, agents at one node form a cluster, which is ready when no agent it reads is behind.
 void Walk(uint64_t seed) {
   CounterRng rng(seed);
   Follows follows(2 + rng.NextBelow(14));

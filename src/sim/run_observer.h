@@ -1,4 +1,4 @@
-// What each step of a run changed, and who hears of it.
+// Records of what each step of a run changed, and the observer that receives them.
 #pragma once
 
 #include <span>
@@ -22,7 +22,7 @@ struct MemberCommit {
   bool mind_changed = false;
   bool removed = false;  // this was its last step
   Body body;             // at the start of the next step
-  MindPtr mind;          // likewise
+  MindPtr mind;          // at the start of the next step
   Digest mind_digest;    // of the mind alone
   Digest digest;         // of the member's step: body, mind, events, calls
 };
@@ -31,23 +31,24 @@ struct MemberCommit {
 struct CommitRecord {
   Step step = 0;
   std::span<const MemberCommit> members;  // ordered by id
-  std::span<const MemberCommit> born;     // likewise: their first state, at the start of the next step
+  std::span<const MemberCommit> born;     // ordered by id; their state at the start of the next step
   std::span<const Event> events;          // in the order in which Resolve added them
-  std::span<const CellWrite> cells;       // ordered by position, one for each
-  Digest digest;                          // of members and cells
+  std::span<const CellWrite> cells;       // ordered by position, one per position
+  Digest digest;                          // of step, members, newborns and cells
 };
 
 // What an intervention changed, at the start of `step`. The spans live only during the callback.
 struct InterventionRecord {
   Step step = 0;
   std::string_view what;
-  // What they are now, or, removed, what they were; ordered by id. The body is changed of who came or went.
+  // Their state now or, if removed, their last; ordered by id. body_changed is set for agents that came or
+  // went.
   std::span<const MemberCommit> agents;
   std::span<const CellWrite> cells;  // ordered by position
   Digest digest;
 };
 
-// Sees a run as it happens, on the run's thread. An exception ends the run.
+// Observes a run as it happens, on the run's thread. An exception ends the run.
 class RunObserver {
  public:
   virtual ~RunObserver() = default;

@@ -1,4 +1,4 @@
-// The figures of a run, and their names.
+// A run's statistics, and their names.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +7,15 @@
 
 namespace throng::sim {
 
-// What guesses did in mode speculative. RunStats counts none of their tokens.
+// What guesses did in mode speculative. RunStats counts the tokens of a guess only once a confirmed step uses
+// its answer.
 struct GuessStats {
-  uint64_t speculated_steps = 0;  // of agents, run on a guess
-  uint64_t confirmed_steps = 0;   // of these, guessed right
-  uint64_t squashed_steps = 0;    // and wrong; the rest was given up before it was known
-  uint64_t speculated_calls = 0;  // asked on a guess
-  uint64_t wasted_calls = 0;      // of these, used by no step
-  uint64_t wasted_tokens = 0;     // of their prompts and answers; expected ones of cancelled calls
+  uint64_t speculated_steps = 0;  // agent steps run on a guess
+  uint64_t confirmed_steps = 0;   // speculated steps that were right
+  uint64_t squashed_steps = 0;    // speculated steps dropped as wrong, or with a wrong one
+  uint64_t speculated_calls = 0;  // calls asked on a guess
+  uint64_t wasted_calls = 0;      // speculated calls that no confirmed step used
+  uint64_t wasted_tokens = 0;     // prompts and answers of wasted calls; expected tokens of cancelled ones
 };
 
 struct RunStats : GuessStats {
@@ -22,20 +23,20 @@ struct RunStats : GuessStats {
   uint64_t prompt_tokens = 0;
   uint64_t cached_prompt_tokens = 0;
   uint64_t output_tokens = 0;
-  uint64_t failed_calls = 0;  // whose agents fell back
+  uint64_t failed_calls = 0;  // failed calls after which the agent fell back
   uint64_t clusters = 0;
   uint64_t agent_steps = 0;
   uint32_t largest_cluster = 0;
   uint64_t births = 0;
   uint64_t deaths = 0;
   uint64_t interventions = 0;
-  Step max_spread = 0;     // largest difference of two agents' steps at any moment
+  Step max_spread = 0;     // largest difference between two agents' steps at any moment
   double parallelism = 0;  // requests in flight, averaged over the backend's time
   double backend_s = 0;    // the backend's clock from start to end (virtual in models of servers)
   double wall_s = 0;
 };
 
-// Calls visit(name, value) for each figure of guesses; the names are those of the members.
+// Calls visit(name, value) for each field of GuessStats, with the member's name.
 template <typename Visit>
 void ForEachGuessField(const GuessStats& stats, Visit&& visit) {
   visit("speculated_steps", stats.speculated_steps);
@@ -46,7 +47,7 @@ void ForEachGuessField(const GuessStats& stats, Visit&& visit) {
   visit("wasted_tokens", stats.wasted_tokens);
 }
 
-// Likewise for all but the figures of guesses.
+// Calls visit(name, value) for each field of RunStats that is not in GuessStats, with the member's name.
 template <typename Visit>
 void ForEachField(const RunStats& stats, Visit&& visit) {
   visit("agent_steps", stats.agent_steps);

@@ -1,4 +1,4 @@
-// The seeds of a run that was forked from another: from some steps on, answers are drawn with another seed.
+// The seeds of a run. A run forked from another draws its answers with another seed from some step on.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 namespace throng::sim {
 
 struct SeedChange {
-  Step from;  // calls of this step and later ones
+  Step from;  // applies to calls of this step and later ones
   uint64_t seed;
 };
 
@@ -28,7 +28,7 @@ inline uint64_t SeedAt(const Seeds& seeds, Step step) {
   return seed;
 }
 
-// As manifests keep them: "1", or "1,7@500" for 7 from step 500 on.
+// The form kept in manifests: "1", or "1,7@500" for 7 from step 500 on.
 std::string FormatSeeds(const Seeds& seeds);
 // Throws kInvalid, naming what is allowed.
 Seeds ParseSeeds(std::string_view text);

@@ -1,4 +1,4 @@
-// A coroutine that yields one value: agents await completions without a thread each.
+// A coroutine with one result, which lets agents await completions without a thread each.
 #pragma once
 
 #include <coroutine>
@@ -18,7 +18,7 @@ class Task;
 
 namespace internal {
 
-// Resumes whoever awaits the task that ended; symmetric transfer keeps the stack flat.
+// Resumes the coroutine that awaits the ended task; symmetric transfer keeps the stack flat.
 struct FinalAwaiter {
   bool await_ready() const noexcept { return false; }
   template <typename Promise>
@@ -64,7 +64,7 @@ struct Promise<void> : PromiseBase {
 
 }  // namespace internal
 
-// Starts when it is first awaited or resumed. The owner of a Task destroys its frame.
+// Starts when it is first awaited or resumed, and owns its coroutine frame.
 template <typename T>
 class [[nodiscard]] Task {
  public:
@@ -87,12 +87,12 @@ class [[nodiscard]] Task {
 
   // For the outermost task: runs until the first suspension. The task must stay alive until Done().
   void Start() { handle_.resume(); }
-  // It will be resumed soon: fetches what lies at the start of the frame.
+  // Hint: it will be resumed soon. Fetches the start of the frame.
   void Prefetch() const { throng::Prefetch(static_cast<const char*>(handle_.address()), kPrefetchBytes); }
   bool Done() const { return handle_.done(); }
-  // The value, or the exception that ended the task. Only when Done().
+  // Returns the value, or throws the exception that ended the task. Only when Done().
   T Take() { return handle_.promise().Take(); }
-  void Check() const { handle_.promise().Check(); }  // throws that exception, if there is one
+  void Check() const { handle_.promise().Check(); }  // throws the exception that ended the task, if any
 
   auto operator co_await() && noexcept {
     struct Awaiter {
@@ -137,7 +137,7 @@ struct WaitAtGate {
   void await_resume() const noexcept {}
 };
 
-// The one that passes stays suspended for ever: the waiter, which owns its frame, may destroy it.
+// The passing task stays suspended permanently, so that the waiter, which owns its frame, may destroy it.
 struct PassGate {
   Gate& gate;
   bool await_ready() const noexcept { return false; }
@@ -161,9 +161,9 @@ Task<void> RunThroughGate(Task<T> task, std::optional<T>& value, std::exception_
 
 }  // namespace internal
 
-// Runs the tasks concurrently; their values in the order of the tasks. If some fail, the first of these in
-// that order throws, after all have ended. Tasks that run together must not write the same things, or the
-// result would depend on time.
+// Runs the tasks concurrently and returns their values in the order of the tasks. If some fail, throws the
+// error of the first of them in that order, after all have ended. Tasks that run together must not write the
+// same things, or the result would depend on timing.
 template <typename T>
 Task<std::vector<T>> WhenAll(std::vector<Task<T>> tasks) {
   std::vector<std::optional<T>> values(tasks.size());

@@ -1,16 +1,16 @@
-// What a scenario implements: a world with its rules, and agents that think in it. The schedulers run it in
-// any mode.
+// The interface that a scenario implements: a world with its rules, and agents that think in it. The
+// schedulers run it in any mode.
 //
 // One step of one cluster (a connected component of agents that can affect each other in that step):
 //   1. every member's Proceed runs, reading the state at the *start* of the step through its View, and
 //      awaiting completions;
 //   2. Resolve runs once for the cluster, members ordered by id: it turns intents into new states and cell
 //      writes, and may itself await completions (conversations), each keyed by its speaker;
-//   3. everything that was written is committed at once, as the state at the start of the next step.
+//   3. all writes are committed at once, as the state at the start of the next step.
 //
-// The population may change: an id is of one agent, present or not, and NumAgents counts all ids that there
-// will ever be. Births and deaths are part of a cluster's step; changes from outside are interventions. Why
-// neither costs exactness is in docs/dynamic-worlds.md.
+// The population may change: each id belongs to one agent, present or not, and NumAgents counts all ids that
+// will ever exist. Births and deaths are part of a cluster's step; changes from outside are interventions.
+// docs/dynamic-worlds.md explains why neither costs exactness.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,8 @@
 
 namespace throng::sim {
 
-// What an agent knows and plans: private to it, immutable (a commit replaces it), so that versions share it.
+// What an agent knows and plans: private to it, and immutable, so that versions can share it; a commit
+// replaces it.
 class Mind {
  public:
   virtual ~Mind() = default;
@@ -66,7 +67,7 @@ class View {
   virtual std::vector<Neighbour> Neighbours()
       const = 0;                                // others within the perception radius, ordered by id
   virtual std::string Cell(Pos pos) const = 0;  // what was written there; empty if nothing
-  // What has been announced up to this step, in one order for all agents, but the first `known` of it.
+  // The announcements up to this step, in the same order for all agents, without the first `known`.
   virtual std::vector<Announcement> Announced(size_t known) const = 0;
 };
 
@@ -74,8 +75,8 @@ class View {
 class Caller {
  public:
   virtual ~Caller() = default;
-  // Completes with the completion of the request. One that failed ends the run, and the caller is not
-  // resumed; in runs that fall back (run/run.h), it is: the completion has an error and no text.
+  // Returns the request's completion. A failed call ends the run without resuming the caller; in runs that
+  // fall back (run/run.h), the caller gets a completion with an error and no text.
   virtual Task<llm::Completion> Ask(llm::Request request) = 0;
 };
 
@@ -113,31 +114,31 @@ class Commit {
   virtual Caller& CallerOf(
       AgentId member) = 0;  // calls made here are numbered after those of the member's Proceed
 
-  // The agent does its next step with the others. Its id must never have been present: so it matters to
-  // nobody which of two clusters far apart bears a child first. It is born where a cell could be written,
-  // near a member whose radius and speed are not smaller than its own, and that declares nothing beyond this
-  // step.
+  // Adds an agent, which does its next step with the others. Its id must never have been present, so that it
+  // does not matter which of two distant clusters bears a child first. It must be born within max_vel of the
+  // start position of a member whose radius and speed are not smaller than its own, and that declares nothing
+  // beyond this step.
   virtual void Birth(AgentId id, Body body, MindPtr mind) = 0;
-  // This is the member's last step.
+  // Removes the member: this is its last step.
   virtual void Remove(AgentId member) = 0;
-  // All agents hear it from World::Horizon steps after this one on.
+  // All agents hear it from World::Horizon steps later on.
   virtual void Announce(AgentId member, std::string text) = 0;
 };
 
-// What an intervention reads and changes: anything, at the start of its step. Throws kInvalid for ids that
-// are not there, or there already, and positions outside the space.
+// Lets an intervention read and change anything, at the start of its step. Throws kInvalid for agents that
+// are absent (or, to be added, present) and for positions outside the space.
 class Change {
  public:
   virtual ~Change() = default;
   virtual Step Now() const = 0;
   virtual bool IsPresent(AgentId agent) const = 0;
   virtual const Body& BodyOf(AgentId agent) const = 0;
-  // Of one who has left, its last; null if it was never there.
+  // The last mind of an agent that has left; null if it was never present.
   virtual const MindPtr& MindOf(AgentId agent) const = 0;
   virtual std::string Cell(Pos pos) const = 0;
   virtual void SetMind(AgentId agent, MindPtr mind) = 0;
   virtual void WriteCell(Pos pos, std::string value) = 0;
-  virtual void Add(AgentId id, Body body, MindPtr mind) = 0;  // who was there before may come again
+  virtual void Add(AgentId id, Body body, MindPtr mind) = 0;  // agents that left may return
   virtual void Remove(AgentId agent) = 0;
   virtual void Announce(std::string text) = 0;  // heard from this step on
 };
@@ -153,55 +154,54 @@ class World {
  public:
   virtual ~World() = default;
   virtual std::string Name() const = 0;
-  virtual Digest ScenarioDigest() const = 0;  // of all that the scenario's files and parameters say
+  virtual Digest ScenarioDigest() const = 0;  // of the scenario's files and parameters
   virtual const Space& GetSpace() const = 0;
   virtual Rules GetRules() const = 0;
-  // Of one agent, where they differ.
+  // The rules of one agent, for worlds where they differ.
   virtual Rules RulesOf(AgentId) const { return GetRules(); }
   virtual uint32_t NumAgents() const = 0;
   virtual std::string AgentName(AgentId agent) const = 0;
   virtual Body StartBody(AgentId agent) const = 0;
   virtual MindPtr StartMind(AgentId agent) const = 0;
-  // False for ids that are free at the start, for births and arrivals: their start body and mind are not
-  // used.
+  // False for ids kept free for births and arrivals; their start body and mind are not used.
   virtual bool StartsPresent(AgentId agent) const {
     static_cast<void>(agent);
     return true;
   }
 
-  // Dependencies that distances do not show, known from the start; recorded traces have them. Every scheduler
-  // keeps them.
+  // Dependencies that distances do not show, known from the start, as in recorded traces. Every scheduler
+  // respects them.
   virtual std::vector<Link> Links() const { return {}; }
   // Steps, ascending, that no agent begins before all have reached them. In the step before a barrier,
   // positions may jump any distance.
   virtual std::vector<Step> Barriers() const { return {}; }
 
-  // Global events that are known from the start: they hold up nobody.
+  // Announcements known from the start; they block no agent.
   virtual std::vector<Announcement> Announcements() const { return {}; }
-  // Of what is announced in a step, all hear so many steps later; 0: nobody announces anything. No two agents
-  // are further apart than that, so that nobody has passed the step.
+  // The number of steps after which all agents hear an announcement; 0: agents announce nothing. No two
+  // agents are further apart than this, so no agent has passed the step at which it is heard.
   virtual Step Horizon() const { return 0; }
 
-  // Something from outside happens between two steps: all agents have done the one before `change.Now()`, and
-  // none has begun that one. `what` is in the words of the world and has passed CheckIntervention. What the
-  // state makes impossible (a guest who is there already) is to be passed over.
+  // Applies an intervention at the start of step `change.Now()`: all agents have done the step before, and
+  // none has begun this one. `what` is in the world's own words and has passed CheckIntervention. What the
+  // state makes impossible (a guest who is already there) must be skipped.
   virtual void Intervene(const std::string& what, Change& change) const {
     static_cast<void>(what), static_cast<void>(change);
   }
-  // Throws kInvalid with one sentence if the world does not understand it.
+  // Throws kInvalid with one sentence if the world does not understand `what`.
   virtual void CheckIntervention(const std::string& what) const;
 
-  // Declared lookahead: agents that are asleep or on a known way hold up fewer others. Asked after every
-  // commit of the agent, whose next step is `step`; the scheduler goes on with an earlier promise that still
-  // holds unless the new one only narrows it. A commit that breaks it is refused.
+  // Declares the agent's lookahead, so that agents asleep or on a known path block fewer others. Called after
+  // every commit of the agent, whose next step is `step`. The scheduler keeps an earlier promise that is
+  // still in force unless the new one only narrows it, and refuses a commit that breaks it.
   virtual Lookahead Declare(AgentId agent, Step step, const Body& body, const MindPtr& mind) const {
     static_cast<void>(agent), static_cast<void>(step), static_cast<void>(body), static_cast<void>(mind);
     return {};
   }
 
-  // What others may expect of an agent that, as last known, is to run `step` with this state: its body at the
-  // start of a later step, and whether its plans reach so far (a schedule, a way that it is on). Unlike
-  // Declare this binds nobody: only guesses rest on it (sim/guess).
+  // Predicts an agent that was last known to begin `step` with this body and mind: its body at the start of
+  // step `later`, and whether its plans (a schedule, a path it is on) reach that far. Unlike Declare, this
+  // promises nothing: only guesses use it (sim/guess).
   struct Expectation {
     Body body;
     bool is_planned = false;
@@ -211,7 +211,7 @@ class World {
     return {body, false};
   }
 
-  // Both must depend on nothing but their arguments: nothing may survive in a coroutine between steps. Views,
+  // Both must depend on their arguments alone, and no coroutine may keep anything between steps. Views,
   // callers and commits live until the coroutine ends.
   virtual Task<IntentPtr> Proceed(const View& view, Caller& caller) const = 0;
   virtual Task<void> Resolve(Step step, const std::vector<Member>& members, Commit& commit) const = 0;

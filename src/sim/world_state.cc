@@ -13,7 +13,7 @@ uint64_t KeyOf(Pos pos) {
   return uint64_t{static_cast<uint32_t>(pos.x)} << 32 | static_cast<uint32_t>(pos.y);
 }
 
-// Drops those of ascending versions that a later one hides from the base step on.
+// Drops the versions (ascending) that a later one hides from the base step on.
 template <typename Versions>
 void DropHidden(Versions& versions, Step base_step) {
   size_t keep = versions.size();

@@ -1,5 +1,5 @@
-// What all agents are and what is written in the cells, in versions by step: version s is the state at the
-// start of step s. Only changes make versions; those that no agent can read any more are dropped.
+// The state of all agents and cells, in versions by step: version s is the state at the start of step s. Only
+// changes create versions; versions that no agent can read any more are dropped.
 #pragma once
 
 #include <cstdint>
@@ -16,42 +16,45 @@ namespace throng::sim {
 
 class WorldState {
  public:
-  // Version 0. Without older versions, only the newest of each agent can be read; of cells always all.
+  // Holds version 0 at first. Without keeps_older, only the newest version of each agent can be read; cells
+  // always keep theirs.
   explicit WorldState(const World& world, bool keeps_older = true);
 
-  // The newest version, which the agent's next step reads. References hold until the agent's next SetAgent.
+  // The newest version, which the agent's next step reads. References stay valid until the agent's next
+  // SetAgent.
   const Body& BodyOf(AgentId agent) const { return agents_[agent].newest.body; }
   const MindPtr& MindOf(AgentId agent) const { return agents_[agent].newest.mind; }
   const Digest& MindDigest(AgentId agent) const { return agents_[agent].mind_digest; }
 
   bool IsPresent(AgentId agent) const { return agents_[agent].newest.present; }
 
-  // The version of a step from the base step to the agent's own. Null if it was not there.
+  // The body at the start of `step`, which may be from the base step to the agent's own. Null if the agent
+  // was absent.
   const Body* FindBodyAt(AgentId agent, Step step) const;
-  // Likewise, of who was there.
+  // The body or mind at the start of such a step, of an agent that was present.
   const Body& BodyAt(AgentId agent, Step step) const;
   const MindPtr& MindAt(AgentId agent, Step step) const;
   // Null if nothing was written there before that step.
   const std::string* CellAt(Pos pos, Step step) const;
 
-  // Announced up to this step, but the first `known`.
+  // The announcements up to this step, without the first `known`.
   std::vector<Announcement> AnnouncedAt(Step step, size_t known) const;
 
-  // Versions must come in order of steps, for each agent and for each cell. One that is set again replaces
-  // the first.
+  // Versions of an agent or a cell must be set in order of steps. Setting one again replaces it.
   void SetAgent(AgentId agent, Step step, Body body, MindPtr mind, const Digest& mind_digest);
   void RemoveAgent(AgentId agent, Step step);  // its last body and mind stay the newest
-  // Of one step in any order; `by` decides in which they are heard.
+  // Announcements of one step may come in any order; they are heard in order of `by`.
   void Announce(Announcement announcement, AgentId by);
   void SetCell(Pos pos, Step step, std::string value);
 
-  // The agent will be read soon.
+  // Hint: the agent will be read soon.
   void PrefetchAgent(AgentId agent) const { Prefetch(&agents_[agent]); }
 
-  // Steps before this one will not be read again.
+  // Declares that steps before base_step will not be read again.
   void Prune(Step base_step);
 
-  // Of memory: what agents and cells are, without what minds point to; and what keeping versions of it adds.
+  // Memory in bytes: WorldBytes for agents and cells, without what minds point to; BookkeepingBytes for what
+  // keeping versions adds.
   size_t WorldBytes() const;
   size_t BookkeepingBytes() const;
 
@@ -81,9 +84,9 @@ class WorldState {
   void PruneCell(uint64_t key);
 
   HugeVector<Agent> agents_;
-  std::vector<std::vector<Version>> older_;  // of each agent, ascending; empty if they are not kept
+  std::vector<std::vector<Version>> older_;  // by agent, ascending; empty if not kept
   std::unordered_map<uint64_t, std::vector<CellVersion>> cells_;
-  std::map<Step, std::vector<uint64_t>> written_;  // version -> cells that have one, until pruned
+  std::map<Step, std::vector<uint64_t>> written_;  // version -> cells written in it, until pruned
   std::vector<Announced> announced_;               // by step, then speaker
   Step base_step_ = 0;
 };

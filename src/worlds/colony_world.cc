@@ -12,10 +12,10 @@ namespace throng::worlds {
 namespace {
 
 constexpr double kCellsPerAgent = 60;
-constexpr uint32_t kChildren = 3;  // at most, of one agent; it asks itself before each
+constexpr uint32_t kChildren = 3;  // most children of one agent; it asks itself before each
 constexpr uint32_t kSettlers = 10;
-constexpr sim::Step kHorizon = 30;  // how fast word of a famine spreads
-constexpr sim::Step kSeason = 40;   // then food has grown again
+constexpr sim::Step kHorizon = 30;  // steps until all hear of a famine
+constexpr sim::Step kSeason = 40;   // steps until food grows again
 constexpr int kStartEnergy = 12;
 constexpr int kMeal = 10;
 constexpr int kPlenty = 36;
@@ -25,7 +25,7 @@ constexpr const char* kRained = "rain";
 struct Forager : sim::Mind {
   int energy = kStartEnergy;
   uint32_t children = 0;
-  uint64_t heard = 0;  // of famines, and
+  uint64_t heard = 0;  // announced famines heard of so far
   sim::Step cautious_until = 0;
   void Hash(Hasher& hasher) const override {
     hasher.Add(energy).Add(children).Add(heard).Add(cautious_until);
@@ -39,8 +39,8 @@ struct ForagerStep : sim::Intent {
   bool bears = false;
 };
 
-// Foragers eat what grows on the cells, season by season. Who has plenty may bear children, who has nothing
-// dies, and word of it goes round.
+// Foragers eat what grows on the cells, season by season. Those with plenty may bear children, those with
+// nothing die, and all hear of deaths.
 class ColonyWorld final : public sim::World {
  public:
   ColonyWorld(uint32_t founders, uint64_t seed)
@@ -53,7 +53,7 @@ class ColonyWorld final : public sim::World {
   Digest ScenarioDigest() const override { return Hasher().Add(Name()).Add(founders_).Add(seed_).Finish(); }
   const sim::Space& GetSpace() const override { return space_; }
   sim::Rules GetRules() const override { return {3, 1}; }
-  // Founders, children and grandchildren, and the settlers last.
+  // Founders, children, grandchildren and, last, settlers.
   uint32_t NumAgents() const override {
     return founders_ * (1 + kChildren + kChildren * kChildren) + kSettlers;
   }
@@ -144,7 +144,7 @@ class ColonyWorld final : public sim::World {
   }
 
  private:
-  // "rain X Y": food grows around there; "settle X Y": one more comes.
+  // "rain X Y": food grows around the cell; "settle X Y": a settler comes.
   struct Happening {
     bool settles;
     sim::Pos pos;
@@ -174,7 +174,7 @@ class ColonyWorld final : public sim::World {
     return cells;
   }
 
-  // Child n of agent p is a function of both, so that nobody's child gets another's id.
+  // Child n of agent p has an id computed from both, so that no two children share an id.
   bool FindChildId(sim::AgentId parent, uint32_t child, sim::AgentId& id) const {
     if (parent >= founders_ * (1 + kChildren) || child >= kChildren) return false;
     id = founders_ + kChildren * parent + child;
@@ -187,7 +187,7 @@ class ColonyWorld final : public sim::World {
     return cell != std::to_string(season) && CounterRng(seed_, pos.x, pos.y, season).NextBelow(6) == 0;
   }
 
-  // Goes to the nearest food in sight, else on in a direction of its own that changes now and then.
+  // Goes to the nearest food in sight, else on in its own direction, which changes now and then.
   void Choose(const sim::View& view, ForagerStep& step) const {
     const sim::Pos self = view.SelfBody().pos;
     CounterRng rng(seed_, view.Self(), view.Now() / 7, 1);

@@ -27,7 +27,7 @@ sim::RunResult RunWalkers(const sim::WalkerOptions& walkers, sim::RunOptions opt
   return result;
 }
 
-// Arrivals, departures and things that happen, at random steps and places, in crowds and in the void.
+// Arrivals, departures and other changes, at random steps and places, near agents and far from them.
 std::vector<sim::Intervention> RandomInterventions(const sim::WalkerOptions& walkers, uint64_t number) {
   CounterRng rng(walkers.seed, 99);
   const uint32_t ids = walkers.agents + walkers.reserve;
@@ -37,7 +37,7 @@ std::vector<sim::Intervention> RandomInterventions(const sim::WalkerOptions& wal
     const int32_t height = walkers.network ? 1 : walkers.height;
     const uint64_t x = rng.NextBelow(static_cast<uint64_t>(width));
     const uint64_t y = rng.NextBelow(static_cast<uint64_t>(height));
-    // Those that are never born, more often.
+    // Picks the ids that are never born more often.
     const uint64_t id = rng.NextBelow(2) == 0 ? ids - 1 - rng.NextBelow(3) : rng.NextBelow(ids);
     const std::string what[] = {fmt::format("add {} {} {}", ids - 1 - rng.NextBelow(3), x, y),
                                 fmt::format("remove {}", id), fmt::format("tell {} news{}", id, i),
@@ -61,7 +61,7 @@ sim::WalkerOptions RandomWalkers(uint64_t seed) {
   return walkers;
 }
 
-// What all runs of these worlds came to: were they a test?
+// Totals over all runs, to check that they exercised what the tests are about.
 struct Totals {
   sim::Step spread = 0;
   sim::RunStats stats;
@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(All, DynamicExactness,
                                             ::testing::Values(sim::Rules{4, 1}, sim::Rules{1, 2},
                                                               sim::Rules{0, 1}, sim::Rules{2, 3})));
 
-// Followers may read what somebody was long after it has died.
+// Followers may read the state of an agent long after it has died.
 TEST(Dynamic, NetworksToo) {
   Totals totals;
   for (uint64_t seed = 0; seed < 60; ++seed) {
@@ -176,7 +176,7 @@ TEST(Dynamic, TheColonyLivesAlikeInEveryMode) {
   EXPECT_THROW(make_world()->CheckIntervention("snow 9 9"), Error);
 }
 
-// Lets things happen while a run goes on, and keeps at which steps.
+// Supplies interventions during a run, and records their steps.
 class LiveSource : public sim::InterventionSource {
  public:
   explicit LiveSource(std::vector<sim::Intervention> planned) : planned_(std::move(planned)) {}
@@ -238,7 +238,7 @@ TEST(Dynamic, AnEmptyWorldGoesOnAndCanBeSettledAgain) {
   }
 }
 
-// One agent a step away from its children; what it bears is given.
+// Each agent bears the given children one step away.
 class ParentWorld : public sim::WalkerWorld {
  public:
   struct Child {
@@ -327,14 +327,14 @@ TEST(Dynamic, InterventionsThatCannotBeAreRefused) {
   };
   EXPECT_EQ(error_of({0, "announce x"}), "no error");
   EXPECT_THAT(error_of({0, "dance"}), HasSubstr("not understood"));
-  EXPECT_EQ(error_of({kSteps, "add 99 1 1"}), "no error");  // never happens
+  EXPECT_EQ(error_of({kSteps, "add 99 1 1"}), "no error");  // its step is never reached
   EXPECT_THAT(error_of({-1, "announce x"}), HasSubstr("step -1, allowed: 0 or later"));
   EXPECT_THAT(error_of({2, "add 99 1 1"}), HasSubstr("the world has ids from 0 to 13"));
   EXPECT_THAT(error_of({2, "write 99 1 x"}),
               HasSubstr("step 2, intervention \"write 99 1 x\": cell (99, 1)"));
 }
 
-// Hears an announcement `horizon` steps after it was made, never before, and all do at once.
+// Agents hear an announcement `horizon` steps after it was made, never earlier, and all at once.
 class HearingWorld : public sim::WalkerWorld {
  public:
   using sim::WalkerWorld::WalkerWorld;

@@ -1,6 +1,6 @@
-// Small worlds that show what a world may look like, to be run as they are or taken as templates: a square
-// where people walk at their own speeds, a network of followers who pass posts on, and a colony whose
-// population changes. `throng run --scenario NAME` runs them.
+// Small example worlds, to run as they are or to use as templates: a square where people walk at their own
+// speeds, a network of followers who pass posts on, and a colony whose population changes. `throng run
+// --scenario NAME` runs them.
 #pragma once
 
 #include <cstdint>
@@ -15,28 +15,27 @@
 namespace throng::worlds {
 
 // A plane with 400 square metres for each agent. Each walks from place to place at 0.5 to 2.5 m a step, sees
-// 2 to 8 m far, asks where to go next when it arrives, greets whom it meets, and stands aside for the smaller
-// id.
+// 2 to 8 m far, asks where to go next when it arrives, greets those it meets, and gives way to smaller ids.
 std::unique_ptr<sim::World> MakePlazaWorld(uint32_t agents, uint64_t seed);
 
-// Each agent follows a few others, popular ones more often. What it posts or shares in a step is read by
-// its followers in the next.
+// Each agent follows a few others, popular ones more often. Its followers read what it posts or shares one
+// step later.
 std::unique_ptr<sim::World> MakeFollowerWorld(uint32_t agents, uint64_t seed);
 
 // A grid with 60 cells for each founder. Foragers eat what grows, bear children when they have plenty, and
-// starve; of each death all hear 30 steps later, and are cautious for a while. Interventions: "rain X Y" lets
-// food grow, "settle X Y" brings one more. Ids: founders, then 3 for the children of each founder and child,
-// then 10 settlers.
+// starve. All agents hear of each death 30 steps later, and are cautious for a while. Interventions: "rain X
+// Y" lets food grow, "settle X Y" adds a settler. Ids: founders, then 3 for the children of each founder and
+// child, then 10 settlers.
 std::unique_ptr<sim::World> MakeColonyWorld(uint32_t founders, uint64_t seed);
 
 struct ExampleWorld {
-  std::string_view name;  // World::Name, too
+  std::string_view name;  // also World::Name
   std::string_view summary;
   std::unique_ptr<sim::World> (*make)(uint32_t agents, uint64_t seed);
-  uint32_t agents;                          // as many and
-  sim::Step steps;                          // as long if nobody says otherwise
-  int seconds_per_step;                     // what a step stands for
-  std::vector<std::string_view> functions;  // of its calls
+  uint32_t agents;                          // default number of agents
+  sim::Step steps;                          // default number of steps
+  int seconds_per_step;                     // simulated seconds in a step
+  std::vector<std::string_view> functions;  // functions of its calls
 };
 
 std::span<const ExampleWorld> ExampleWorlds();

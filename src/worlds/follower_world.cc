@@ -11,7 +11,7 @@ namespace throng::worlds {
 namespace {
 
 constexpr uint32_t kFollows = 4;
-constexpr int kRead = 3;  // posts of a step that somebody stops at: the first by author
+constexpr int kRead = 3;  // most posts that an agent stops at in a step, first by author
 constexpr const char* kReading = "reading";
 constexpr const char* kShare = "share";
 constexpr const char* kReply = "reply";
@@ -21,8 +21,9 @@ constexpr std::array<const char*, 8> kTopics = {"music", "bread",  "football", "
 
 struct Reader : sim::Mind {
   ShortMemory memories;
-  uint64_t seen = 0;  // a digest of all that was to be read: if an order of execution showed anything else,
-                      // the hash would tell
+  // A digest of all posts in view: shows in the hash if an order of execution let the agent see anything
+  // else.
+  uint64_t seen = 0;
   void Hash(Hasher& hasher) const override {
     hasher.Add(seen);
     memories.Hash(hasher);
@@ -31,12 +32,12 @@ struct Reader : sim::Mind {
 
 struct ReaderStep : sim::Intent {
   Reader mind;
-  std::string post;  // to be written at the own node; empty: nothing
+  std::string post;  // to write at its own node; empty: none
   std::string status = kReading;
   std::vector<sim::Event> events;
 };
 
-// What follows whom: of two candidates, the smaller id, so that small ids are popular.
+// The nodes that each node follows: of two candidates, the smaller id, so that small ids are popular.
 std::shared_ptr<const sim::Network> MakeFollows(uint32_t agents, uint64_t seed) {
   std::vector<std::vector<sim::NodeId>> follows(agents);
   for (sim::NodeId node = 0; node < agents; ++node) {
@@ -58,7 +59,7 @@ class FollowerWorld final : public sim::World {
   std::string Name() const override { return "followers"; }
   Digest ScenarioDigest() const override { return Hasher().Add(Name()).Add(agents_).Add(seed_).Finish(); }
   const sim::Space& GetSpace() const override { return space_; }
-  // On a network nobody moves, and the radius counts hops: here whom one follows, and nobody else.
+  // On a network agents do not move, and the radius counts hops: each reads only those it follows.
   sim::Rules GetRules() const override { return {1, 0}; }
   uint32_t NumAgents() const override { return agents_; }
   std::string AgentName(sim::AgentId agent) const override { return fmt::format("reader {}", agent); }
@@ -76,8 +77,8 @@ class FollowerWorld final : public sim::World {
     for (const sim::Neighbour& author : view.Neighbours()) {
       const std::string post = view.Cell(author.body.pos);
       mind.seen = Hasher().Add(mind.seen).Add(author.id).Add(post).Add(author.body.status).Finish().low;
-      // The status is what the author did in the step before, so nothing is read twice. Most scroll past most
-      // posts.
+      // The status tells what the author did in the step before, so nothing is read twice. Most readers
+      // scroll past most posts.
       const bool is_new = author.body.status != kReading;
       if (!is_new || num_read == kRead || !step->post.empty()) continue;
       if (CounterRng(seed_, self, author.id, view.Now()).NextBelow(4) > 0) continue;
@@ -117,7 +118,7 @@ class FollowerWorld final : public sim::World {
   }
 
  private:
-  // Prompts begin with what changes least, so that those of one agent share a long prefix.
+  // Prompts begin with what changes least, so that an agent's prompts share a long prefix.
   std::string DescribeSelf(sim::AgentId agent, const Reader& mind) const {
     return fmt::format(
         "People write short posts, and read those of whom they follow.\nName: {}\nLikes: {}\n"

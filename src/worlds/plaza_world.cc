@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kSquareMetresPerAgent = 400;
 constexpr int32_t kElbowRoom =
-    sim::Metres(0.4);  // nobody ends a step closer than this to another of its cluster
+    sim::Metres(0.4);  // no agent ends a step closer than this to another of its cluster
 constexpr int32_t kArrived = sim::Metres(1);
 constexpr int32_t kTalkingDistance = sim::Metres(2);
 constexpr int kPlaces = 8;
@@ -23,10 +23,11 @@ constexpr std::array<const char*, kPlaces> kPlaceNames = {"the fountain", "the m
                                                           "the statue",   "the gate"};
 
 struct Walker : sim::Mind {
-  int place = 0;  // where it goes
+  int place = 0;  // where it is going
   ShortMemory memories;
-  uint64_t seen = 0;  // a digest of all that was in sight: if an order of execution showed anything else, the
-                      // hash would tell
+  // A digest of all that was in sight: shows in the hash if an order of execution let the agent see anything
+  // else.
+  uint64_t seen = 0;
   void Hash(Hasher& hasher) const override {
     hasher.Add(place).Add(seen);
     memories.Hash(hasher);
@@ -122,7 +123,7 @@ class PlazaWorld final : public sim::World {
         commit.AddEvent({members[i].id, "say", fmt::format("to {}: {}", hearer, line)});
       }
     }
-    // In the order of ids: who comes later finds the ground taken, and waits.
+    // In the order of ids: an agent that comes later finds the ground taken, and waits.
     std::vector<sim::Pos> taken;
     for (size_t i = 0; i < members.size(); ++i) {
       const sim::Pos target = static_cast<const WalkerStep&>(*members[i].intent).target;
@@ -138,7 +139,7 @@ class PlazaWorld final : public sim::World {
   static int StartPlace(sim::AgentId agent) { return static_cast<int>(agent % kPlaces); }
   static std::string WalkingTo(int place) { return fmt::format("walking to {}", kPlaceNames[place]); }
 
-  // Prompts begin with what changes least, so that those of one agent share a long prefix.
+  // Prompts begin with what changes least, so that an agent's prompts share a long prefix.
   std::string DescribeSelf(sim::AgentId agent, const Walker& mind) const {
     return fmt::format("People walk about on a town square, from {}.\nName: {}\nRemembers:\n{}",
                        fmt::join(kPlaceNames, " to "), AgentName(agent), mind.memories.Text());
@@ -174,7 +175,7 @@ class PlazaWorld final : public sim::World {
     return {static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(space_.Width()))),
             static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(space_.Height())))};
   }
-  // A place of the agent's own quarter: crowds form, but not one of all.
+  // A place in the agent's quarter: crowds form, but never one of all agents.
   sim::Pos PlaceOf(sim::AgentId agent, int place) const {
     return RandomPos(CounterRng(seed_, agent / 6, place, 3));
   }

@@ -1,4 +1,4 @@
-// What an agent of an example remembers, in the form that its prompts have: the last few lines.
+// What an example agent remembers, as its prompts show it: the last few lines.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace throng::worlds {
 
-// An answer as one line of a prompt: nothing that a model writes may look like another line.
+// Turns an answer into one line of a prompt, so that nothing a model writes can look like another line.
 inline std::string OneLine(std::string_view text) {
   std::string line(text);
   std::replace_if(

@@ -1,4 +1,4 @@
-// Worlds that are not grids of equal agents come out the same in every order of execution.
+// Worlds other than grids of equal agents give the same result in every order of execution.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,7 +16,7 @@ namespace {
 
 constexpr sim::Step kSteps = 16;
 
-// Runs the world in every order; returns how far apart agents were at most.
+// Runs the world in every order; returns the largest difference between agents' steps.
 sim::Step RunEveryWay(const std::function<std::unique_ptr<sim::World>()>& make, uint64_t seed) {
   const auto run = [&](sim::Mode mode, uint64_t timing, sim::Coupling coupling) {
     sim::HashLlm llm(timing);
@@ -83,7 +83,7 @@ TEST(SpaceWorlds, ExamplesAreFoundByTheirNames) {
   EXPECT_EQ(FindExampleWorld("town"), nullptr);
 }
 
-// Whatever a model answers, a prompt has as many lines as were put into it.
+// A prompt has exactly as many lines as were added, for any answer of a model.
 TEST(SpaceWorlds, PromptsHaveTheLastLines) {
   ShortMemory lines;
   EXPECT_EQ(lines.Text(), "- nothing\n");
@@ -93,7 +93,7 @@ TEST(SpaceWorlds, PromptsHaveTheLastLines) {
   EXPECT_EQ(OneLine("\n"), "");
 }
 
-// Reads the wall of somebody whom it does not follow.
+// Each agent reads the cell of the next one, which agent 2 does not follow.
 class NosyWorld : public sim::World {
  public:
   NosyWorld()
@@ -140,7 +140,7 @@ TEST(Plane, StepsAreNeverLongerThanTheSpeed) {
     const auto units = static_cast<int64_t>(rng.NextBelow(sim::Metres(3)));
     const sim::Pos moved = sim::Towards(from, to, units);
     ASSERT_TRUE(space.Within(from, moved, units));
-    // At most two units of rounding are lost on the way.
+    // Rounding loses at most two units of the way.
     ASSERT_TRUE(moved == to || !space.Within(from, moved, units - 3));
   }
   EXPECT_EQ(sim::Towards({5, 5}, {5, 8}, 3), (sim::Pos{5, 8}));

@@ -14,7 +14,7 @@ std::vector<Risk> Forecasts::RisksOf(HypotheticalWorld& world, AgentId id, Step 
     if (step < confirmed || std::binary_search(members.begin(), members.end(), other)) continue;
     const Step front = world.FrontOf(other);
     const bool is_guessed = step <= front && confirmed < front;
-    // At its own step an agent is known, but not what it does in it together with this one.
+    // At its own step an agent's state is known, but not what it does in that step together with this one.
     const int64_t gap = std::max<int64_t>(1, int64_t{step} - (is_guessed ? confirmed : front));
     const int64_t reach = gap * graph_.RulesOf(other).max_vel;
     if (!space_.Within(pos, world.FrontBody(other).pos, radius + 2 * reach)) continue;
@@ -49,14 +49,14 @@ void Forecasts::Spoil(AgentId agent, Step step, AgentId by) {
   }
 }
 
-// The calls of one step mostly stand and fall together, so that only the first is looked at.
+// The calls of one step are mostly right or wrong together, so only the first is checked.
 void Forecasts::Learn(AgentId id, Step step) {
   Agent& agent = agents_[id];
   agent.asks.clear();
   std::erase_if(agent.forecasts, [&](const Forecast& forecast) {
     if (forecast.step > step) return false;
     const bool right = forecast.first_call == agent.first_call;
-    if (!right && forecast.spoiled_by == kNobody) return true;  // by whom is not known
+    if (!right && forecast.spoiled_by == kNobody) return true;  // no agent to blame
     for (const Risk& risk : forecast.risks)
       record_.Add(risk.guess_class, right || risk.agent != forecast.spoiled_by);
     return true;

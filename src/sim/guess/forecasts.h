@@ -1,5 +1,5 @@
-// What guesses said that agents would ask next, and whether they did: from that the record learns how likely
-// the next guesses are right.
+// Keeps what guesses predicted that agents would ask next. Whether they did teaches the record how likely the
+// next guesses are right.
 #pragma once
 
 #include <span>
@@ -14,7 +14,7 @@
 
 namespace throng::sim {
 
-// Another agent on which a guess rests, and the class of what is expected of it.
+// Another agent that a guess depends on, and the class of what is expected of it.
 struct Risk {
   AgentId agent;
   size_t guess_class;
@@ -22,27 +22,28 @@ struct Risk {
 
 class Forecasts {
  public:
-  // Both must outlive it.
+  // Both arguments must outlive it.
   Forecasts(const Space& space, const DependencyGraph& graph)
       : space_(space), graph_(graph), agents_(graph.NumAgents()) {}
 
-  // The agent has asked, on a guess or not: the function of its latest call since its last commit.
+  // Notes the function of the agent's latest call since its last commit, on a guess or not.
   void NoteFunction(AgentId agent, const std::string& function) { agents_[agent].asks = function; }
-  // The first call of its confirmed step.
+  // Notes the first call of the agent's confirmed step.
   void NoteFirstCall(AgentId agent, const Digest& digest) { agents_[agent].first_call = digest; }
 
-  // On whom a guessed step rests that the agent runs with these members, ordered by id: who could still come
-  // into sight, or do otherwise in sight, by this step.
+  // Returns the agents that the agent's guessed step depends on: those outside `members` that could still
+  // come into sight, or act otherwise in sight, by this step. `members`, ordered by id, run the step
+  // together.
   std::vector<Risk> RisksOf(HypotheticalWorld& world, AgentId agent, Step step,
                             std::span<const AgentId> members);
   double ChanceOf(std::span<const Risk> risks) const;
 
-  // A guess says that this is the first call of the agent's step.
+  // Adds the forecast that this is the first call of the agent's step.
   void Add(AgentId agent, Step step, const Digest& first_call, std::vector<Risk> risks);
-  // Forecasts for the agent from this step on are wrong; the first to say so is blamed.
+  // Marks the agent's forecasts from this step on as wrong. The first agent named as `by` is blamed.
   void Spoil(AgentId agent, Step step, AgentId by);
 
-  // The agent has done its confirmed step: what was forecast of it was right or not.
+  // Learns from the agent's confirmed step whether its forecasts were right.
   void Learn(AgentId agent, Step step);
   void Forget(AgentId agent) { agents_[agent] = Agent(); }
 
@@ -51,12 +52,12 @@ class Forecasts {
     Step step;
     Digest first_call;
     std::vector<Risk> risks;
-    AgentId spoiled_by = kNobody;  // who turned out otherwise first
+    AgentId spoiled_by = kNobody;  // the first agent that turned out otherwise
   };
   struct Agent {
     std::string asks;
-    std::vector<Forecast> forecasts;  // of steps that are not confirmed yet
-    Digest first_call;                // of the confirmed step that runs; Digest(): none yet
+    std::vector<Forecast> forecasts;  // of steps not confirmed yet
+    Digest first_call;                // of the running confirmed step; Digest(): none yet
   };
 
   const Space& space_;

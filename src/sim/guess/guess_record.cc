@@ -7,8 +7,7 @@ namespace throng::sim {
 
 namespace {
 
-// What is believed before any guess was tried; and how many outcomes weigh as much as what the wider class
-// says.
+// The chance assumed before any guess was tried, and how many outcomes the wider class's estimate counts as.
 constexpr double kPriorChance = 0.98;
 constexpr double kPriorWeight = 5;
 

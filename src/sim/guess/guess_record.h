@@ -1,5 +1,4 @@
-// What became of guesses about agents, by what could still have happened to them: how likely the next ones
-// are right.
+// Records how guesses about agents turned out, by class, and estimates how likely the next ones are right.
 #pragma once
 
 #include <array>
@@ -11,22 +10,22 @@
 
 namespace throng::sim {
 
-// How what an agent does at a step is known.
+// What an expectation of an agent at a step rests on.
 enum class Basis {
-  kStays,    // nothing is known: it is expected to stay as it was last seen
-  kPlanned,  // its plans reach so far (World::Expect)
-  kGuessed,  // it has run there on a guess itself
+  kStays,    // no plans known: expected to stay as last seen
+  kPlanned,  // its plans reach that far (World::Expect)
+  kGuessed,  // it has itself run that far on a guess
 };
 
-// How often agents turned out as expected, as far as one that guessed could perceive them: learned from
-// confirmed steps alone. Rare classes lean on wider ones.
+// How often agents turned out as expected, judged by what the guessing agent could perceive and learned from
+// confirmed steps alone. Rare classes borrow from wider ones.
 class GuessRecord {
  public:
-  // An agent last known `gap` >= 1 steps ago, expected `margin` cells beyond perception (<= 0: in sight),
-  // whose latest call is of the function `asks` (empty: none).
+  // The class of an agent last known `gap` >= 1 steps ago, expected `margin` cells beyond perception (<= 0:
+  // in sight), whose latest call was of the function `asks` (empty: none).
   size_t ClassOf(Basis basis, int64_t margin, int64_t gap, const std::string& asks);
 
-  double Chance(size_t guess_class) const;  // that it turns out as expected
+  double Chance(size_t guess_class) const;  // that such an agent turns out as expected
   void Add(size_t guess_class, bool right);
 
  private:

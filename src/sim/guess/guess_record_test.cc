@@ -20,7 +20,7 @@ TEST(GuessRecord, LearnsFromOutcomes) {
   EXPECT_LT(record.Chance(near), before / 5);
   EXPECT_EQ(record.Chance(far), before);
   EXPECT_EQ(record.Chance(planned), before);
-  // What it has not seen of its own, it takes from wider classes; and gives it up for its own.
+  // A class without outcomes borrows from wider classes, until it has outcomes of its own.
   EXPECT_LT(record.Chance(rating), before / 2);
   for (int i = 0; i < 100; ++i) record.Add(rating, true);
   EXPECT_GT(record.Chance(rating), 0.95);

@@ -9,9 +9,9 @@ namespace throng::sim {
 
 namespace {
 
-// Guesses are served after everything that is known to happen.
+// The backend serves guesses after all confirmed requests.
 constexpr int kGuessPriority = 1 << 24;
-// Open guesses weigh as many times what they are expected to waste: they are wrong together.
+// Factor on the expected waste of open guesses, because they tend to be wrong together.
 constexpr double kExpectedWeight = 3;
 
 uint64_t ExpectedTokens(const llm::Request& request) {
@@ -64,7 +64,7 @@ void GuessedRequests::Ask(llm::Request&& request, PendingCall& guessing, double 
 void GuessedRequests::Confirm(Guess& guess) {
   llm_.Confirm(guess.request, guess.completion);
   Close(guess);
-  // From here on it is a call like any other: guesses of the same step may use its answer.
+  // From here on it is an ordinary call: guesses of the same step may use its answer.
   guess.real = true;
 }
 
@@ -172,7 +172,7 @@ void GuessedRequests::Forget(uint64_t id) {
   cancelled_.erase(id);
 }
 
-// Its outcome is known.
+// Call when the guess's outcome is known.
 void GuessedRequests::Close(const Guess& guess) {
   open_tokens_ -= guess.tokens;
   expected_waste_ -= guess.expected_waste;

@@ -1,5 +1,5 @@
-// The calls of guessed steps on their way: which are asked, what their answers are, and what those cost that
-// no confirmed step used.
+// Manages the calls of guessed steps: which to ask, their answers, and what calls cost that no confirmed step
+// used.
 #pragma once
 
 #include <cstddef>
@@ -27,43 +27,45 @@ class GuessedRequests {
     llm::Request request;
     Digest digest;
     uint64_t id = 0;
-    uint64_t tokens = 0;        // expected at first, then counted
+    uint64_t tokens = 0;        // expected until answered, then counted
     double expected_waste = 0;  // tokens
     bool real = false;          // asked by a confirmed step
     bool done = false;
     llm::Completion completion;
-    PendingCall* guessing = nullptr;   // waits for it in a guessed step
-    PendingCall* confirmed = nullptr;  // waits for it in a confirmed one
+    PendingCall* guessing = nullptr;   // waits for the answer in a guessed step
+    PendingCall* confirmed = nullptr;  // waits for the answer in a confirmed step
   };
 
-  // All must outlive it. Reads of `stats` the confirmed tokens, and counts in it the calls asked and wasted.
-  // Requests are numbered on from last_request_id, which is the run's.
+  // All arguments must outlive it. Reads the confirmed tokens from `stats`, and counts there the calls asked
+  // and wasted. Numbers requests on from last_request_id, which it shares with the run.
   GuessedRequests(llm::Llm& llm, const SpeculationOptions& options, RunStats& stats,
                   uint64_t& last_request_id)
       : llm_(llm), options_(options), stats_(stats), last_request_id_(last_request_id) {}
 
-  // Null if nobody has asked this.
+  // Null if no step has asked this.
   Guess* Find(const llm::CallKey& key, const Digest& digest);
 
-  // Whether budget and waste allow a guess that is right with this chance. The more of the allowed waste is
-  // used, the likelier it must be.
+  // Whether budget and waste allow a guess with this chance of being right. The more of the allowed waste is
+  // used, the higher the chance must be.
   bool IsWorthAsking(const llm::Request& request, double chance) const;
   void Ask(llm::Request&& request, PendingCall& guessing, double chance);
 
-  // A confirmed step asks the same: it takes the answer of a guess that is done.
+  // Confirms a guess that is done: a confirmed step asks the same and takes its answer.
   void Confirm(Guess& guess);
 
-  // A confirmed step has asked what no guess had: guesses of the same step use its answer.
+  // Notes a confirmed step's call that no guess had asked, and its answer: guesses of the same step use it.
   void NoteAsked(uint64_t id, const llm::CallKey& key, const Digest& digest);
   void NoteAnswered(const llm::Completion& completion);
-  // The next of these answers that a guessed step waits for; none is left: nullopt.
+  // Returns the next answer to a confirmed step's call that a guessed step waits for; nullopt if none is
+  // left.
   struct Answered {
     PendingCall* guessing;
     llm::Completion completion;
   };
   std::optional<Answered> TakeAnswered();
 
-  // The answer to a guess. Cancelled before: both are null. Failed: the guessed step gets no completion.
+  // The answer to a guess. If the guess was cancelled before, both calls are null. If it failed, the guessed
+  // step gets no completion.
   struct Delivery {
     PendingCall* confirmed = nullptr;
     PendingCall* guessing = nullptr;
@@ -71,9 +73,10 @@ class GuessedRequests {
   };
   Delivery Deliver(llm::Completion& completion);
 
-  // The guessed step has ended: nobody waits for the answers to its calls.
+  // The guessed step has ended and waits for no more answers.
   void Detach(const ClusterRun& cluster);
-  // The agent's steps up to this one are done: what they did not ask was asked in vain.
+  // The agent's steps up to `until` are done: counts the guesses they did not use as wasted, and cancels
+  // those in flight.
   void Drop(AgentId agent, Step until);
 
   size_t InFlight() const { return by_id_.size() + cancelled_.size(); }
@@ -91,11 +94,11 @@ class GuessedRequests {
   uint64_t& last_request_id_;
   std::map<llm::CallKey, std::vector<std::unique_ptr<Guess>>> guesses_;
   std::unordered_map<uint64_t, Guess*> by_id_;  // in flight
-  std::unordered_set<uint64_t> cancelled_;      // in flight, but given up
-  std::unordered_map<uint64_t, Guess*> real_;   // in flight, asked by confirmed steps
-  std::deque<uint64_t> answered_;               // of real_
+  std::unordered_set<uint64_t> cancelled_;      // in flight, but cancelled
+  std::unordered_map<uint64_t, Guess*> real_;   // asked by confirmed steps, answer not taken yet
+  std::deque<uint64_t> answered_;               // ids in real_, in order of their answers
   uint64_t open_tokens_ = 0;                    // of guesses neither confirmed nor wasted
-  double expected_waste_ = 0;                   // of these
+  double expected_waste_ = 0;                   // of the same guesses, in tokens
 };
 
 }  // namespace throng::sim

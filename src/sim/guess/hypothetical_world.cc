@@ -59,8 +59,8 @@ std::string HypotheticalWorld::GuessCell(Pos pos, Step step) const {
 }
 
 std::vector<AgentId> HypotheticalWorld::FindAround(Pos pos, int64_t distance, Step step) const {
-  // The graph keeps those who are many steps behind far away.
-  constexpr Step kFarBehind = 3;  // in reaches of guesses
+  // The graph keeps agents that are many steps behind far away.
+  constexpr Step kFarBehind = 3;  // in multiples of max_steps_
   const Step lag = std::max({0, step - graph_.BaseStep(), graph_.FrontStep() - step});
   std::vector<AgentId> found;
   graph_.FindNear(pos, distance + max_speed_ * std::min(lag, kFarBehind * max_steps_), found);
@@ -71,7 +71,8 @@ void HypotheticalWorld::FindReaders(Pos pos, std::vector<AgentId>& found) const 
   graph_.FindNear(pos, max_radius_ + max_speed_ * max_steps_, found);
 }
 
-// What guessed steps read. A step reads once: what changes while it runs makes it wrong, not different.
+// Reads of guessed steps. A step reads each thing once: a change while it runs makes the step wrong, not its
+// reads different.
 
 std::vector<Neighbour> HypotheticalWorld::NeighboursOf(AgentId member, Step step) {
   GuessedStep& reads = agents_[member].reads;
@@ -102,7 +103,7 @@ std::string HypotheticalWorld::CellFor(AgentId member, Pos pos, Step step) {
   return cells.back().second;
 }
 
-// Chains grow, and are confirmed
+// Growing and confirming chains
 
 void HypotheticalWorld::Begin(ClusterRun& cluster) {
   std::vector<AgentId> members;
@@ -159,9 +160,9 @@ std::optional<HypotheticalWorld::GuessedStep> HypotheticalWorld::TakeConfirmed(A
   return guess;
 }
 
-// Finding out that a guess was wrong
+// Finding wrong guesses
 
-// The first step from `from` on whose reads, by is_otherwise(reads, step), are wrong.
+// The first step from `from` on whose reads are wrong: is_otherwise(reads, step).
 template <typename IsOtherwise>
 std::optional<Step> HypotheticalWorld::FirstWrong(AgentId id, Step from,
                                                   const IsOtherwise& is_otherwise) const {
@@ -189,10 +190,10 @@ bool HypotheticalWorld::SawOtherwise(AgentId reader, const GuessedStep& reads, A
 }
 
 void HypotheticalWorld::CheckReaders(AgentId agent, Step from) {
-  std::vector<Body> bodies;  // from that step on
+  std::vector<Body> bodies;  // at `from` and the steps after it
   const std::vector<AgentId> watchers = std::exchange(agents_[agent].watchers, {});
   for (const AgentId reader : watchers) {
-    if (!IsGuessing(agents_[reader])) continue;  // watches no more
+    if (!IsGuessing(agents_[reader])) continue;  // no longer a watcher
     agents_[agent].watchers.push_back(reader);
     const std::optional<Step> wrong = FirstWrong(reader, from, [&](const GuessedStep& reads, Step step) {
       const auto index = static_cast<size_t>(step - from);
@@ -215,7 +216,7 @@ void HypotheticalWorld::CheckBirth(const MemberCommit& born, Step step) {
 }
 
 void HypotheticalWorld::CheckCells() {
-  while (!changed_cells_.empty()) CheckChangedCells();  // squashed steps change further ones
+  while (!changed_cells_.empty()) CheckChangedCells();  // squashing changes further cells
 }
 
 void HypotheticalWorld::CheckChangedCells() {
@@ -251,7 +252,7 @@ void HypotheticalWorld::CheckChangedCells() {
   }
 }
 
-// Giving guesses up
+// Dropping guesses
 
 void HypotheticalWorld::DropCells(const GuessedStep& guessed, Step step) {
   for (const Pos pos : guessed.written) {

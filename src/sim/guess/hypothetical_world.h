@@ -1,6 +1,5 @@
-// The world as guesses have it: the steps that agents have run past their confirmed ones, the cells that
-// these wrote, and what each of them read, so that it is known which are wrong once something turns out
-// otherwise.
+// The world as guessed: the steps that agents have run beyond their confirmed ones, the cells these steps
+// wrote, and what each step read, so that wrong steps can be found once something turns out otherwise.
 #pragma once
 
 #include <cstdint>
@@ -19,34 +18,34 @@
 
 namespace throng::sim {
 
-// What guessed steps read: the confirmed state where it is known, else what guesses left, else what plans
-// say.
+// Answers the reads of guessed steps: from the confirmed state where it is known, else from guesses, else
+// from plans.
 class HypotheticalWorld final : public StepReader {
  public:
   struct GuessedStep {
-    std::vector<AgentId> members;  // who ran it together, ordered by id
-    Body body;                     // after it; while it runs, at its start, like the mind
+    std::vector<AgentId> members;  // agents that ran it together, ordered by id
+    Body body;                     // body and mind: after the step; at its start while it runs
     MindPtr mind;
     Digest mind_digest;
-    Pos from;  // where it perceived
+    Pos from;  // position it perceived from
     bool looked = false;
     std::vector<Neighbour> seen;
-    std::vector<std::pair<Pos, std::string>> cells;  // read
-    std::vector<Pos> written;                        // cells, by any of the members
+    std::vector<std::pair<Pos, std::string>> cells;  // cells read
+    std::vector<Pos> written;                        // cells written by any of the members
     bool removed = false;
   };
 
   class Observer {
    public:
     virtual ~Observer() = default;
-    // In this step the reader perceives an agent otherwise than it guessed: it is squashed from there on.
+    // The reader guessed this step with a wrong view of `seen`: it is squashed from this step on.
     virtual void OnSeenOtherwise(AgentId reader, Step step, AgentId seen) = 0;
-    // The agent's guesses are about to be squashed: whatever it runs must be stopped (Stop).
+    // The agent's guesses are about to be squashed: the observer must stop (Stop) what it runs.
     virtual void OnSquash(AgentId agent) = 0;
   };
 
-  // All must outlive it. Guesses reach at most max_steps beyond an agent's confirmed step. Counts in `stats`
-  // the steps guessed and squashed.
+  // All arguments must outlive it. Guesses reach at most max_steps beyond an agent's confirmed step. Counts
+  // the steps guessed and squashed in `stats`.
   HypotheticalWorld(const World& world, const DependencyGraph& graph, const WorldState& state, Step max_steps,
                     Observer& observer, GuessStats& stats);
 
@@ -59,7 +58,7 @@ class HypotheticalWorld final : public StepReader {
     return state_.AnnouncedAt(step, known);
   }
 
-  // The step after the agent's last guessed one, and what it is at its start.
+  // The step after the agent's last guessed one, and the agent's body at its start.
   Step FrontOf(AgentId agent) const {
     return graph_.StepOf(agent) + static_cast<Step>(agents_[agent].chain.size());
   }
@@ -68,52 +67,54 @@ class HypotheticalWorld final : public StepReader {
   bool IsRemoved(AgentId agent) const {  // by its last guessed step
     return HasGuesses(agent) && agents_[agent].chain.back().removed;
   }
-  // Who runs the agent's step with it.
+  // The agents that run the agent's guessed step together, itself included.
   const std::vector<AgentId>& MembersOf(AgentId agent) const { return agents_[agent].reads.members; }
   int64_t MaxSpeed() const { return max_speed_; }  // of any agent
 
-  // Known, guessed, or as its plans say.
+  // The agent at this step: as known, as guessed, or as its plans predict.
   World::Expectation Expect(AgentId agent, Step step);
-  // All agents that can be within the distance of pos at this step, and others.
+  // All agents that can be within the distance of pos at this step, and possibly others.
   std::vector<AgentId> FindAround(Pos pos, int64_t distance, Step step) const;
 
-  // The cluster whose run guesses the step after the agent's last guessed one; null if none does.
+  // The cluster that runs the step after the agent's last guessed one; null if none does.
   ClusterRun* RunningOf(AgentId agent) const { return agents_[agent].running; }
   void Begin(ClusterRun& cluster);
   void Stop(const ClusterRun& cluster);
-  // It has resolved, and still runs: its members' steps are guessed. Returns those whose body changed.
+  // Adds the guessed steps of a cluster that has resolved and still runs. Returns the members whose body
+  // changed.
   std::vector<AgentId> Add(ClusterRun& cluster);
 
-  // The agent's confirmed step is done: takes what was guessed of it.
+  // Takes the guess of the confirmed step that the agent has just done, if there was one.
   std::optional<GuessedStep> TakeConfirmed(AgentId agent, Step step);
 
-  // What is known or expected of this agent has changed from this step on.
+  // What is known or expected of this agent has changed from this step on: squashes the steps that saw it
+  // otherwise.
   void CheckReaders(AgentId agent, Step from);
-  // Nobody who guessed these steps knew of it.
+  // The agent was born, which no guess knew: squashes the steps that should have seen it.
   void CheckBirth(const MemberCommit& born, Step step);
-  // The cell was written by a confirmed step.
+  // A confirmed step has written the cell.
   void NoteCellChange(Pos pos) { changed_cells_.push_back(pos); }
-  void CheckCells();  // all that have changed
+  void CheckCells();  // squashes steps that read a changed cell otherwise
 
-  // The agent's guessed steps from this one on did not happen, nor did they for who ran them together with
-  // it.
+  // Drops the agent's guessed steps from this one on, and those of the agents that ran them with it.
   void Squash(AgentId agent, Step from);
-  // Squashes from this step on those who ran it together and have guessed it.
+  // Squashes, from this step on, the agents that ran `guessed` and whose guess of the step still stands.
   void SquashPartners(const GuessedStep& guessed, Step step);
-  // It is not there any more, from this step on, which is the first of its chain. It runs nothing.
+  // Drops the guesses of an agent that is gone from `step` on, the first step of its chain. It must not be
+  // running.
   void Abandon(AgentId agent, Step step);
 
  private:
   struct Agent {
-    std::deque<GuessedStep> chain;  // steps from the agent's confirmed one on
+    std::deque<GuessedStep> chain;  // guessed steps, from the agent's confirmed step on
     ClusterRun* running = nullptr;
     GuessedStep reads;  // of the running step
-    // Of the world, for the steps after the chain, as far as somebody has asked.
+    // World::Expect for the steps after the chain, as far as requested.
     std::vector<World::Expectation> expected;
-    std::vector<AgentId> watchers;  // whose guesses looked for it; some perhaps no more
+    std::vector<AgentId> watchers;  // agents whose guesses looked for it; may be outdated
   };
   struct CellGuess {
-    Step step;  // the version
+    Step step;  // version of the cell
     AgentId by;
     std::string value;
   };
@@ -123,7 +124,7 @@ class HypotheticalWorld final : public StepReader {
   }
   bool IsGuessing(const Agent& agent) const { return !agent.chain.empty() || agent.running != nullptr; }
   std::string GuessCell(Pos pos, Step step) const;
-  // All agents that can have perceived pos in a step that they have guessed, and others.
+  // All agents that can have perceived pos in a step they guessed, and possibly others.
   void FindReaders(Pos pos, std::vector<AgentId>& found) const;
   template <typename IsOtherwise>
   std::optional<Step> FirstWrong(AgentId reader, Step from, const IsOtherwise& is_otherwise) const;
@@ -139,10 +140,10 @@ class HypotheticalWorld final : public StepReader {
   Observer& observer_;
   GuessStats& stats_;
   int64_t max_speed_ = 0;   // of any agent
-  int64_t max_radius_ = 0;  // likewise
+  int64_t max_radius_ = 0;  // of any agent
   std::vector<Agent> agents_;
   std::map<Pos, std::vector<CellGuess>> cells_;
-  std::vector<Pos> changed_cells_;  // what is known or guessed of them, since readers were last checked
+  std::vector<Pos> changed_cells_;  // cells whose known or guessed value changed since the last check
 };
 
 }  // namespace throng::sim

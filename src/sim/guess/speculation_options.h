@@ -1,4 +1,4 @@
-// How far, how much and how boldly a run may ask ahead.
+// Limits how far, how much and how boldly a run may ask ahead.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +8,14 @@
 namespace throng::sim {
 
 struct SpeculationOptions {
-  int max_in_flight = 256;  // requests, confirmed ones included, up to which guesses are asked
-  Step max_steps = 40;      // that an agent's guesses reach beyond its confirmed step
-  // That a guess is right, by what became of those like it, for it to be asked: at first this, and the more
-  // of the allowed waste is used, the closer to 1.
+  int max_in_flight = 256;  // guesses are sent only below this many requests, confirmed ones included
+  Step max_steps = 40;      // how far an agent's guesses reach beyond its confirmed step
+  // The least chance of being right, estimated from similar guesses, for a guess to be asked. It rises
+  // towards 1 as the allowed waste is used up.
   double least_chance = 0.6;
-  // Allowed waste: this share of the confirmed tokens plus the burst. Waste uses it, and so does what may be
-  // expected of guesses whose outcome is open. These have at most so many tokens in all: by that much waste
-  // could exceed what is allowed at worst.
+  // Allowed waste, in tokens: waste_share of the confirmed tokens, plus waste_burst. Waste counts against it,
+  // and so does the waste expected of open guesses. Open guesses have at most max_open_tokens in all, which
+  // bounds by how much waste can exceed what is allowed.
   double waste_share = 0.05;
   uint64_t waste_burst = 20'000;
   uint64_t max_open_tokens = 1'000'000;

@@ -26,7 +26,7 @@ Speculator::Speculator(const World& world, llm::Llm& llm, const SpeculationOptio
   for (AgentId agent = 0; agent < agents_.size(); ++agent) Consider(agent);
 }
 
-// Who may run a step on a guess
+// Which agents may run a step on a guess
 
 void Speculator::Consider(AgentId id) {
   if (std::exchange(agents_[id].considered, true)) return;
@@ -36,17 +36,17 @@ void Speculator::Consider(AgentId id) {
 bool Speculator::MayJoin(AgentId id) const {
   const Agent& agent = agents_[id];
   if (hypothetical_.RunningOf(id) != nullptr || hypothetical_.IsRemoved(id)) return false;
-  // Done with its part of a step that others still run.
+  // The agent is done with its part of a step that others still run.
   const bool is_done = agent.confirmed_members > 1 && agent.confirmed_calls == 0;
   if (!hypothetical_.HasGuesses(id) && agent.confirmed_members > 0 && !is_done) return false;
   const Step step = hypothetical_.FrontOf(id);
   return step < end_step_ && step < graph_.StepOf(id) + options_.max_steps && !graph_.IsBarrier(step);
 }
 
-// What failed alone may succeed together with somebody who has caught up: a conversation.
+// What failed alone may succeed together with an agent that has caught up, as in a conversation.
 bool Speculator::MayBegin(AgentId id) const { return !agents_[id].halted && MayJoin(id); }
 
-// Guesses that those who are as far as this agent and near it run the step with it, and others do not matter.
+// Guesses that the agents at the same step and near this one run the step with it, and that no others matter.
 std::vector<AgentId> Speculator::ClusterOf(AgentId id) const {
   const Step step = hypothetical_.FrontOf(id);
   std::vector<AgentId> members = {id};
@@ -88,7 +88,7 @@ void Speculator::Advance(ClusterRun& cluster) {
   Finish(cluster);
 }
 
-// What fails on a guess need not fail in fact.
+// A failure on a guess need not happen in the confirmed step.
 void Speculator::Halt(ClusterRun& cluster) {
   for (const MemberRun& member : cluster.Members()) agents_[member.Self()].halted = true;
   Release(cluster);
@@ -119,7 +119,7 @@ void Speculator::Run(size_t confirmed_in_flight) {
   while (std::optional<GuessedRequests::Answered> answered = requests_.TakeAnswered()) {
     Wake(*answered->guessing, std::move(answered->completion));
   }
-  // Those behind first: what they do makes others' guesses better.
+  // Agents behind go first: their steps make others' guesses better.
   using Candidate = std::pair<Step, AgentId>;
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates;
   while (true) {
@@ -135,7 +135,7 @@ void Speculator::Run(size_t confirmed_in_flight) {
   SendParked(confirmed_in_flight);
 }
 
-// What confirmed steps do to guesses
+// How confirmed steps affect guesses
 
 void Speculator::OnBegin(std::span<const AgentId> members, Step step) {
   for (const AgentId member : members) {
@@ -169,7 +169,7 @@ void Speculator::OnCommit(const CommitRecord& record) {
   hypothetical_.CheckCells();
 }
 
-// A guess that left the same as the confirmed step stands, with those after it.
+// A guess that left the same state as the confirmed step stands, as do the guesses after it.
 void Speculator::CheckCommit(const MemberCommit& commit, Step step,
                              const std::optional<HypotheticalWorld::GuessedStep>& guess) {
   const AgentId id = commit.id;
@@ -287,14 +287,15 @@ void Speculator::Wake(PendingCall& call, llm::Completion completion) {
   Advance(cluster);
 }
 
-// Its chance, and what it forecasts. The chance changes as the agents on which it rests go on.
+// Estimates the call's chance and records its forecast. The chance changes as the agents that it depends on
+// advance.
 void Speculator::Weigh(Parked& parked) {
   if (commits_ < parked.weighed_before) return;
   const llm::CallKey key = parked.request.key;
   std::vector<Risk> risks =
       forecasts_.RisksOf(hypothetical_, key.agent, key.step, hypothetical_.MembersOf(key.agent));
   parked.chance = forecasts_.ChanceOf(risks);
-  // Weighed again after a while alone: what all cost, a commit pays only a share of.
+  // Weighs it again only after a while, so that a commit pays for only a share of all parked calls.
   parked.weighed_before = commits_ + 1 + std::max(risks.size() / 2, parked_.size() / 8);
   if (key.call == 0) forecasts_.Add(key.agent, key.step, parked.call->request_digest, std::move(risks));
 }

@@ -1,7 +1,7 @@
-// Runs agents past the point to which they may safely run, on a guess of what they will perceive, so that
-// their LLM calls are answered before they are needed. A guessed step commits nothing: once nobody blocks it,
-// the run does it from the confirmed state like any other step, and only takes the answers to those calls
-// that it asks again, word for word. So guesses can cost tokens, never exactness (docs/speculation.md).
+// Runs agents past the point they may safely reach, on a guess of what they will perceive, so that their LLM
+// calls are answered before they are needed. A guessed step commits nothing: once no agent blocks it, the run
+// does it from the confirmed state like any other step, and reuses only the answers to calls that it asks
+// again word for word. So guesses can cost tokens, never exactness (docs/speculation.md).
 #pragma once
 
 #include <cstdint>
@@ -27,52 +27,52 @@ namespace throng::sim {
 
 class Speculator final : private CallSink, private HypotheticalWorld::Observer {
  public:
-  // All must outlive it. Reads of `stats` the confirmed tokens, and counts in it what guesses did. Requests
-  // are numbered on from last_request_id, which is the run's.
+  // All arguments must outlive it. Reads the confirmed tokens from `stats`, and counts there what guesses
+  // did. Numbers requests on from last_request_id, which it shares with the run.
   Speculator(const World& world, llm::Llm& llm, const SpeculationOptions& options, Step end_step, Seeds seeds,
              const DependencyGraph& graph, const WorldState& state, RunStats& stats,
              uint64_t& last_request_id);
 
-  // A cluster begins this step for good: guesses of the same step end, their answers stay. Members that have
-  // asked nothing themselves may then be guessed to be done with it.
+  // A cluster begins its confirmed run of this step: guesses of the same step end, and their answers stay.
+  // Members without calls in flight may then be guessed to be done with it.
   void OnBegin(std::span<const AgentId> members, Step step);
-  // It was committed; state and graph have it.
+  // A cluster's step was committed; state and graph have it.
   void OnCommit(const CommitRecord& record);
-  // It has happened: nothing that was guessed of its step, or later ones, is trusted.
+  // An intervention has happened: drops what was guessed of its step and later ones.
   void OnIntervention(const InterventionRecord& record);
-  // A call of a confirmed step: true if a guess has asked the same. Then it has its answer, or gets it
-  // through Deliver.
+  // Answers a call of a confirmed step from a guess that asked the same; false if there is none. The call has
+  // its answer at once, or gets it through Deliver.
   bool Answer(const llm::Request& request, PendingCall& call);
-  // Calls of confirmed steps that no guess had asked: guesses of the same step use their answers.
+  // Notes a confirmed step's call that no guess had asked, and its answer: guesses of the same step use it.
   void OnAsked(uint64_t id, const llm::CallKey& key, const std::string& function, const Digest& digest);
   void OnAnswered(const llm::Completion& completion);
 
-  // Goes on as far as room and budget allow beside so many confirmed calls in flight.
+  // Advances the guesses as far as room and budget allow beside the confirmed calls in flight.
   void Run(size_t confirmed_in_flight);
 
-  // A completion that the run does not know. Returns the confirmed call that waited for it, if one did.
+  // Takes a completion that the run does not know. Returns the confirmed call that waited for it, or null.
   PendingCall* Deliver(llm::Completion& completion);
 
   size_t InFlight() const { return requests_.InFlight(); }
-  // For the end of a run: cancels what is in flight, and forgets a call that is not any more.
+  // For the end of a run: CancelAll cancels what is in flight; Forget drops a call that no longer is.
   void CancelAll() { requests_.CancelAll(); }
   void Forget(uint64_t id) { requests_.Forget(id); }
 
  private:
   struct Agent {
-    size_t confirmed_members = 0;  // of the cluster in which it runs its confirmed step; 0: it waits
-    size_t confirmed_calls = 0;    // in flight
-    bool halted = false;           // a guess failed: it begins nothing more alone before the next commit
-    bool considered = false;       // in considered_
+    size_t confirmed_members = 0;  // size of the cluster running its confirmed step; 0: it waits
+    size_t confirmed_calls = 0;    // confirmed calls in flight
+    bool halted = false;           // a guess failed: begins none on its own until its next commit
+    bool considered = false;       // is in considered_
   };
   struct Parked {  // asked by a guessed step, not sent yet
     llm::Request request;
     PendingCall* call;
-    double chance = 0;            // that it is right
-    uint64_t weighed_before = 0;  // until so many commits the chance counts as known
+    double chance = 0;            // of being right
+    uint64_t weighed_before = 0;  // the chance stays valid until this many commits
   };
 
-  // Of guessed steps.
+  // CallSink and Observer of the guessed steps.
   void Submit(llm::Request&& request, PendingCall& call) override;
   void OnSeenOtherwise(AgentId reader, Step step, AgentId seen) override;
   void OnSquash(AgentId agent) override;
@@ -107,10 +107,10 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
   RunContext context_;
   std::vector<Agent> agents_;
   std::vector<ClusterPtr> clusters_;
-  std::vector<Parked> asked_;           // since the last SendParked
-  std::multimap<Step, Parked> parked_;  // those behind first
-  llm::Completion answer_;              // for a call that is answered at its issue
-  std::vector<AgentId> considered_;     // may have become able to begin a step
+  std::vector<Parked> asked_;           // asked since the last SendParked
+  std::multimap<Step, Parked> parked_;  // by step, earliest first
+  llm::Completion answer_;              // of a call that is answered when issued
+  std::vector<AgentId> considered_;     // agents that may have become able to begin a step
   uint64_t commits_ = 0;
 };
 

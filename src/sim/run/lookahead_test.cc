@@ -44,7 +44,7 @@ TEST(Lookahead, DeclaredNapsLetOthersAheadAndChangeNothing) {
       seconds_undeclared += undeclared.stats.backend_s;
     }
   }
-  EXPECT_LT(seconds, 0.97 * seconds_undeclared);  // else nothing was relied upon, and nothing was tested
+  EXPECT_LT(seconds, 0.97 * seconds_undeclared);  // else the test exercised no lookahead
 }
 
 TEST(Lookahead, ABrokenPromiseIsRefusedNamingAgentAndStep) {
@@ -66,7 +66,7 @@ TEST(Lookahead, AnAgentOutsideOfWhatItDeclaresIsRefused) {
   EXPECT_THROW(graph.Declare(0, 0, {3, 3}, {5, {4, 3}, {6, 3}}), Error);
 }
 
-// A promise in force can be narrowed, not taken back: somebody ahead may rely on it.
+// A promise in force can be narrowed, not taken back: agents ahead may rely on it.
 TEST(Lookahead, PromisesOnlyNarrow) {
   DependencyGraph graph(Space(20, 20, Metric::kChebyshev), {4, 1}, Coupling::kPaper,
                         std::vector<Pos>{{3, 3}, {9, 9}}, 10);

@@ -1,4 +1,4 @@
-// The canonical hash of a run: what happened in each step, whatever the order in which it was computed.
+// The canonical hash of a run: what happened in each step, independent of the order of execution.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +11,17 @@
 namespace throng::sim {
 
 // A step's hash is the digest of the sum of the digests of its interventions, members, newborns and cells: a
-// sum does not depend on the order.
+// sum does not depend on order.
 class RunHash {
  public:
   void AddStart(AgentId agent, const Body& body, const Digest& mind);
-  Digest FinishStart();  // after all that are there
+  Digest FinishStart();  // after AddStart for all agents present
 
   void AddCommit(const CommitRecord& record);
   void AddIntervention(const InterventionRecord& record);
 
-  // The next step in order, if it is before base_step: all agents have done those.
+  // Takes the hash of the next step in order, if that step is before base_step, so that all agents have done
+  // it; else returns false.
   bool TakeStep(Step base_step, Digest& hash);
 
   Digest Finish() const { return run_.Finish(); }  // over the start and all steps taken

@@ -1,5 +1,5 @@
-// The clusters that run, and their calls in flight, by agent: each is of one cluster and has few calls, so
-// that nothing is searched for among all.
+// Running clusters and their calls in flight, indexed by agent: an agent is in one cluster and has few calls,
+// so no lookup searches all of them.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@ class RunTable {
     }
   }
 
-  // None of its members is here.
+  // None of the cluster's members may be in the table.
   ClusterRun& Add(ClusterPtr cluster) {
     for (MemberRun& member : cluster->Members()) runs_[member.Self()] = &member;
     most_clusters_ = std::max(most_clusters_, ++num_clusters_);
@@ -34,7 +34,7 @@ class RunTable {
     ClusterPtr(&cluster).reset();
   }
 
-  // The call must stay where it is until it is taken.
+  // The call must keep its address until it is taken.
   void AddCall(uint64_t id, PendingCall& call) {
     call.id = id;
     call.next = call.member.first_call;
@@ -63,7 +63,7 @@ class RunTable {
 
   size_t NumCalls() const { return num_calls_; }
   size_t Bytes() const { return runs_.capacity() * sizeof(MemberRun*); }
-  // Of clusters with their members, when all agents were in one and there were most of these.
+  // Memory of clusters and members, for all agents and the most clusters held at once.
   size_t ClusterBytes() const {
     return runs_.size() * sizeof(MemberRun) + most_clusters_ * sizeof(ClusterRun);
   }

@@ -48,13 +48,13 @@ TEST_P(Exactness, EveryModeAndTimingLeavesTheSameHash) {
     ASSERT_EQ(single.step_hashes, lockstep.step_hashes) << "seed " << seed;
     ASSERT_EQ(single.step_hashes, ooo.step_hashes) << "seed " << seed;
     ASSERT_EQ(single.hash, ooo.hash) << "seed " << seed;
-    // The wider reach of the paper's rules only puts agents together that do nothing to each other.
+    // The wider reach of the paper's rules only puts agents into one cluster that do not affect each other.
     ASSERT_EQ(single.hash, versioned.hash) << "seed " << seed;
     ASSERT_EQ(single.stats.calls, ooo.stats.calls);
     EXPECT_LE(lockstep.stats.max_spread, 1);
     spread = std::max(spread, ooo.stats.max_spread);
   }
-  EXPECT_GT(spread, 1);  // else nothing was out of order, and nothing was tested
+  EXPECT_GT(spread, 1);  // else nothing ran out of order
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -62,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values(Metric::kChebyshev, Metric::kEuclid, Metric::kManhattan),
                        ::testing::Values(Rules{4, 1}, Rules{1, 2}, Rules{0, 1}, Rules{2, 3})));
 
-// After each step of each agent: its next step, or the end of the nap that it has declared.
+// After each step of each agent, the backend is told its next step, or the end of the nap it has declared.
 TEST(Expectations, AreToldToBackendsThatWantThemAndChangeNothing) {
   WalkerOptions walkers;
   walkers.naps = true;
@@ -85,7 +85,7 @@ TEST(Expectations, AreToldToBackendsThatWantThemAndChangeNothing) {
         longest = std::max(longest, steps[static_cast<size_t>(step)] - step);
       }
     }
-    EXPECT_GT(longest, 1);  // some nap
+    EXPECT_GT(longest, 1);  // some agents nap
   }
 }
 
@@ -204,7 +204,7 @@ Task<int> AskLength(Caller& caller, std::string prompt) {
   co_return static_cast<int>(answer.text.size());
 }
 
-// One agent that asks three things at once.
+// One agent that makes three calls at once.
 class ParallelAsker : public WalkerWorld {
  public:
   using WalkerWorld::WalkerWorld;

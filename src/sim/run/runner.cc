@@ -21,7 +21,7 @@ std::vector<Pos> StartPositions(const World& world) {
   return positions;
 }
 
-// One for all where they are equal.
+// One entry for all agents if their rules are equal.
 std::vector<Rules> RulesOfAll(const World& world) {
   std::vector<Rules> rules(world.NumAgents());
   for (AgentId agent = 0; agent < world.NumAgents(); ++agent) rules[agent] = world.RulesOf(agent);
@@ -29,8 +29,8 @@ std::vector<Rules> RulesOfAll(const World& world) {
   return rules;
 }
 
-// Whether agents are read in versions of steps before their own. On grids and planes nobody sees whoever is
-// at another step.
+// Whether agents are read in versions of steps before their own. On grids and planes no agent sees one at
+// another step.
 bool ReadsOlderVersions(const World& world, Mode mode) {
   return mode == Mode::kSpeculative || world.GetSpace().GetMetric() == Metric::kHops;
 }
@@ -95,12 +95,12 @@ RunResult Runner::Run() {
   stats_.wall_s = WallSeconds() - wall_start_;
   stats_.parallelism = stats_.backend_s > 0 ? in_flight_seconds_ / stats_.backend_s : 0;
   MeasureMemory();
-  CancelAll();  // guesses that were given up last
+  CancelAll();  // guesses dropped last may still be in flight
   result_.hash = hash_.Finish();
   return std::move(result_);
 }
 
-// At the end: of what is used again and again, nothing has been given back.
+// Call at the end: buffers that are reused have not shrunk by then.
 void Runner::MeasureMemory() {
   RunMemory& memory = result_.memory;
   const size_t frames = FramePool::OfThread().PeakBytes();  // the clusters' blocks come from there too
@@ -151,7 +151,7 @@ bool Runner::MayStart(const Ready& ready) const {
   return false;
 }
 
-// Clusters that await nothing end within this loop and release others.
+// Clusters that await no call end within this loop and release others.
 void Runner::StartClusters() {
   while (!ready_.empty() && MayStart(ready_.top())) {
     ClusterRun& cluster = *ready_.top().cluster;
@@ -164,7 +164,7 @@ void Runner::StartClusters() {
   }
 }
 
-// Goes on with a cluster as far as it can without a completion.
+// Advances a cluster as far as it can without a completion.
 void Runner::AfterProceed(ClusterRun& cluster) {
   if (!cluster.Advance(options_.mode == Mode::kSingle)) return;
   if (cluster.StartResolve()) Finish(cluster);
@@ -228,7 +228,7 @@ void Runner::Declare(AgentId agent, Step step) {
   } catch (...) {
     RethrowFrom(DescribeAgent(world_, agent));
   }
-  // Who is asleep, busy or on its way is not likely to think before that ends.
+  // An agent that is asleep, busy or on its way is unlikely to think before that ends.
   if (tells_expectations_) llm_.ExpectNext(agent, std::max(step, graph_.LookaheadOf(agent).until));
 }
 
@@ -241,7 +241,7 @@ void Runner::CloseSteps() {
   }
 }
 
-// Where all agents have arrived: steps are closed, and what waits for that moment happens.
+// All agents have reached the base step: closes the steps before it, and applies interventions due there.
 void Runner::OnNewBase() {
   CloseSteps();
   while (graph_.AtPause()) {
@@ -274,7 +274,7 @@ void Runner::Intervene() {
   }
 }
 
-// New ones happen where no agent has been yet.
+// New interventions happen at steps that no agent has begun.
 void Runner::TakeInterventions() {
   if (options_.source == nullptr) return;
   const double now = WallSeconds();

@@ -1,4 +1,4 @@
-// A run while it lasts: RunWorld of run.h.
+// A run in progress; implements RunWorld of run.h.
 #pragma once
 
 #include <deque>
@@ -24,7 +24,7 @@ class Runner final : public CallSink {
   void Submit(llm::Request&& request, PendingCall& call) override;
 
  private:
-  // A cluster that nobody blocks; smaller steps run first, then smaller ids.
+  // A cluster that no agent blocks; smaller steps run first, then smaller ids.
   struct Ready {
     Step step;
     AgentId first;
@@ -80,7 +80,7 @@ class Runner final : public CallSink {
   size_t running_ = 0;
   uint64_t last_request_id_ = 0;  // shared with the speculator
   const bool tells_expectations_ = llm_.WantsExpectations();
-  std::unique_ptr<Speculator> speculator_;                     // mode speculative
+  std::unique_ptr<Speculator> speculator_;                     // only in mode speculative
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
   std::vector<llm::Completion> done_;
   std::vector<Pos> positions_;

@@ -1,4 +1,4 @@
-// The calls of a run: handing them to the backend, and their answers to those who wait.
+// The calls of a run: sends them to the backend, and delivers the answers to the coroutines that wait.
 
 #include <algorithm>
 #include <utility>
@@ -11,16 +11,15 @@ namespace throng::sim {
 
 namespace {
 
-// How long a wait may last, in the backend's seconds, before a stop or a progress report is looked at.
+// The longest wait for the backend, in its seconds, before checking for a stop or a progress report.
 constexpr double kPollSeconds = 0.2;
-// After an error: how often to wait for cancelled calls before the backend is left to itself.
+// How often to wait for cancelled calls after an error before giving up on the backend.
 constexpr int kDrainRounds = 50;
-// So many answers are delivered before the clusters that they release start: of those, smaller steps go
-// first.
+// This many answers are delivered before the clusters they release start, smaller steps first.
 constexpr size_t kDeliveriesAtOnce = 64;
-// Members of a cluster that are fetched for each answer to one of them.
+// The most members of a cluster to prefetch for an answer to one of them.
 constexpr size_t kMatesToFetch = 8;
-// Of a coroutine's frame, what is worth fetching before it is resumed.
+// How much of a coroutine frame to prefetch before it is resumed.
 constexpr size_t kFrameBytes = 256;
 
 }  // namespace
@@ -43,7 +42,7 @@ void Runner::Submit(llm::Request&& request, PendingCall& call) {
   runs_.AddCall(id, call);
 }
 
-// Adds the time since the last change, weighted with the requests that were in flight.
+// Adds the time since the last change, weighted by the number of requests in flight.
 void Runner::MeterInFlight() {
   const double now = llm_.Now();
   in_flight_seconds_ += (now - metered_until_) * static_cast<double>(InFlight());
@@ -62,7 +61,7 @@ void Runner::WaitForCompletions() {
   for (size_t i = 0; i < done_.size(); ++i) {
     PrefetchAfter(i);
     Deliver(done_[i]);
-    // What these have released starts while the cache still has it.
+    // Starts the clusters that these answers released while they are still in the cache.
     if ((i + 1) % kDeliveriesAtOnce == 0) StartClusters();
   }
   if (!waiting_.empty() && runs_.NumCalls() == 0) {
@@ -72,8 +71,8 @@ void Runner::WaitForCompletions() {
   }
 }
 
-// Agents whose answers come together are anywhere in memory: what the next deliveries need is fetched while
-// this one is done, a pointer further each time.
+// Agents whose answers come together are scattered in memory, so the data for the next deliveries is
+// prefetched during this one, one pointer further each time.
 void Runner::PrefetchAfter(size_t i) const {
   if (i + 12 < done_.size()) {
     const AgentId agent = done_[i + 12].key.agent;
@@ -145,7 +144,7 @@ void Runner::Deliver(llm::Completion& completion) {
   }
 }
 
-// Leaves the backend without calls of this run, so that it can serve another; completions that arrive
+// Leaves the backend without calls of this run, so that it can serve another. Completions that arrive
 // meanwhile are dropped here (a journal below has kept them).
 void Runner::CancelAll() noexcept {
   try {
@@ -153,7 +152,7 @@ void Runner::CancelAll() noexcept {
       runs_.TakeCall(completion.key, completion.id);
       if (speculator_) speculator_->Forget(completion.id);
     };
-    for (const llm::Completion& completion : done_) forget(completion);  // came with the one that failed
+    for (const llm::Completion& completion : done_) forget(completion);  // arrived with the failed one
     runs_.ForEachCall([this](const PendingCall& call) { llm_.Cancel(call.id); });
     if (speculator_) speculator_->CancelAll();
     for (int round = 0; round < kDrainRounds && InFlight() > 0; ++round) {

@@ -43,7 +43,7 @@ void StateChange::SetAgent(AgentId agent, Body body, MindPtr mind) {
   touched_.insert(agent);
 }
 
-// Nobody is ahead who could have relied on what the agent declared.
+// Drops the lookahead: at a pause no agent is ahead that could have relied on it.
 void StateChange::SetMind(AgentId agent, MindPtr mind) {
   MustBePresent(agent);
   SetAgent(agent, Body(state_.BodyOf(agent)), std::move(mind));

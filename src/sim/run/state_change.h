@@ -1,4 +1,4 @@
-// An intervention while it happens: reads the state at the start of its step, and writes it at once.
+// An intervention in progress: reads the state at the start of its step, and writes to it at once.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ namespace throng::sim {
 
 class StateChange final : public Change {
  public:
-  // While the graph is at a pause.
+  // Only while the graph is at a pause.
   StateChange(const World& world, DependencyGraph& graph, WorldState& state)
       : world_(world), graph_(graph), state_(state) {}
 
@@ -30,8 +30,8 @@ class StateChange final : public Change {
   void Remove(AgentId agent) override;
   void Announce(std::string text) override;
 
-  // At the end: what it came to. `index` is its place among all interventions of the run; `what` must outlive
-  // the record.
+  // Call last: returns what the intervention changed. `index` is its place among all interventions of the
+  // run; `what` must outlive the record.
   const InterventionRecord& Finish(const std::string& what, size_t index);
 
  private:
@@ -43,7 +43,7 @@ class StateChange final : public Change {
   DependencyGraph& graph_;
   WorldState& state_;
   std::set<AgentId> touched_;
-  std::set<AgentId> came_or_went_;  // of those
+  std::set<AgentId> came_or_went_;  // subset of touched_
   std::vector<CellWrite> cells_;
   Digest announced_;
   std::vector<MemberCommit> agents_;

@@ -10,7 +10,7 @@ namespace throng::sim {
 
 namespace {
 
-// Keeps what each agent did in each step, and what was written where.
+// Records what each agent did in each step, and what was written to which cell.
 class Recorder final : public RunObserver {
  public:
   using Cells = std::map<Pos, std::string>;
@@ -23,7 +23,7 @@ class Recorder final : public RunObserver {
     for (const MemberCommit& born : record.born) recorded.agents[born.id] = born.digest;
     for (const CellWrite& cell : record.cells) recorded.cells[cell.pos] = cell.value;
   }
-  void OnStep(Step step, const Digest&) override { RecordedOf(step); }  // there may have been nobody
+  void OnStep(Step step, const Digest&) override { RecordedOf(step); }  // the step may have had no agents
   void OnIntervention(const InterventionRecord& record) override {
     RecordedOf(record.step).interventions += record.digest;
   }
@@ -35,7 +35,7 @@ class Recorder final : public RunObserver {
  private:
   struct Recorded {
     Digest interventions;        // sum
-    std::vector<Digest> agents;  // digests of their steps, or of their births
+    std::vector<Digest> agents;  // by agent: digest of its step or birth
     Cells cells;
   };
   Recorded& RecordedOf(Step step) {
@@ -48,7 +48,7 @@ class Recorder final : public RunObserver {
   std::vector<Recorded> steps_;
 };
 
-// The first cell that only one of them wrote, or to which they wrote different values.
+// The first cell that only one of the two wrote, or to which they wrote different values.
 Pos FirstDifferentCell(const Recorder::Cells& a, const Recorder::Cells& b) {
   auto left = a.begin();
   auto right = b.begin();

@@ -1,4 +1,4 @@
-// Shows that a world comes out the same in every order of execution, or where it first does not.
+// Checks that a world gives the same result in every order of execution, or finds where it first does not.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,11 @@
 
 namespace throng::sim {
 
-// One of the runs that are compared.
+// One of the runs to compare.
 struct VerifyRun {
   std::string name;  // "single", "ooo, shuffled 2"
   Mode mode = Mode::kSingle;
-  std::optional<uint64_t> shuffle;  // delay and reorder answers by this seed
+  std::optional<uint64_t> shuffle;  // seed that delays and reorders answers
 };
 
 // Every mode, and ooo and speculative with this many shuffled timings each.
@@ -34,8 +34,8 @@ struct VerifyReport {
   std::string difference;         // empty: all are equal; else a sentence that names step and agent or cell
 };
 
-// Makes world and backend anew for each run, so that nothing can leak from one to the next; `make_llm` may
-// return a backend that is shared.
+// Makes a new world and backend for each run, so that nothing leaks from one to the next; make_llm may return
+// a shared backend.
 VerifyReport Verify(const std::function<std::unique_ptr<World>()>& make_world,
                     const std::function<std::shared_ptr<llm::Llm>(const VerifyRun&)>& make_llm,
                     const std::vector<VerifyRun>& runs, const RunOptions& options);

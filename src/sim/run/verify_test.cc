@@ -27,7 +27,7 @@ TEST(Verify, AnExactWorldIsEqualInAllRuns) {
   EXPECT_EQ(report.runs.size(), 12u);
 }
 
-// Breaks the contract: what an agent does depends on how many steps others have done before.
+// Breaks the contract: an agent's step depends on how many steps others have done before.
 class LeakyWorld : public WalkerWorld {
  public:
   using WalkerWorld::WalkerWorld;

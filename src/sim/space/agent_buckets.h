@@ -1,5 +1,5 @@
-// Which agents are in which part of a space. What a question about a place compares lies together: up to
-// three agents of a bucket are in its cache line, further ones in chunks like it.
+// Finds the agents in a part of a space. The data that a query compares is stored together: up to three
+// agents of a bucket share a cache line; further ones are in chunks of the same form.
 #pragma once
 
 #include <algorithm>
@@ -47,7 +47,7 @@ class AgentBuckets {
     unused_ = empty;
   }
 
-  // The entry of an agent that is there; holds until the next change.
+  // The entry of an agent in the bucket; valid until the next change.
   Entry& Find(size_t bucket, AgentId id) {
     Chunk* chunk = &first_[bucket];
     while (true) {
@@ -82,7 +82,7 @@ class AgentBuckets {
   struct alignas(64) Chunk {
     std::array<Entry, kPerChunk> entries;
     uint32_t size = 0;
-    uint32_t next = kNone;  // of further_
+    uint32_t next = kNone;  // index in further_
   };
 
   uint32_t NewChunk(uint32_t next) {
@@ -99,7 +99,7 @@ class AgentBuckets {
 
   HugeVector<Chunk> first_;  // by bucket
   HugeVector<Chunk> further_;
-  uint32_t unused_ = kNone;  // the list of empty ones in further_
+  uint32_t unused_ = kNone;  // head of the list of empty chunks in further_
 };
 
 }  // namespace throng::sim

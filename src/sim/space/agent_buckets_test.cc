@@ -20,7 +20,7 @@ std::multiset<AgentId> IdsOf(const AgentBuckets& buckets, size_t bucket) {
   return ids;
 }
 
-// Few buckets, so that most are crowded; every agent moves from one to another.
+// Few buckets, so that most are crowded; every agent moves between buckets.
 TEST(AgentBuckets, HoldWhatWasPutIntoThem) {
   constexpr size_t kBuckets = 4;
   constexpr AgentId kAgents = 60;

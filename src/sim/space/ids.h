@@ -1,4 +1,4 @@
-// Agents and steps, as the floors above space count them.
+// Types of agent ids and steps, shared by the layers above space.
 #pragma once
 
 #include <cstdint>

@@ -23,8 +23,8 @@ MetricProximity::MetricProximity(const Space& space, std::vector<Rules> rules, C
   }
 }
 
-// Buckets are at least as wide as the reach, so that a search for coupled agents looks at 3 x 3 of them at
-// most, and few enough to have an agent or more each.
+// Buckets are at least as wide as the reach, so that a search for coupled agents visits at most 3 x 3 of
+// them, and few enough to hold one agent or more each.
 void MetricProximity::BuildLevels() {
   const auto count = [this](int32_t cells) {
     return static_cast<int32_t>((int64_t{cells} + (int64_t{1} << bucket_shift_) - 1) >> bucket_shift_);
@@ -58,8 +58,8 @@ int64_t MetricProximity::Reach(AgentId a, AgentId b) const {
   return rules_.size() == 1 ? max_reach_ : ReachOf(rules_[a], rules_[b]);
 }
 
-// Whether the agent that is behind can come within `reach` of pos before it begins that step: by its speed,
-// and by what it declared.
+// Whether `behind` can come within `reach` of pos before it begins `step`, by its speed and by what it
+// declared.
 bool MetricProximity::MayMeet(Pos pos, Step step, const Entry& behind, int64_t reach) const {
   const int64_t speed = Speed(behind.id);
   if (!space_.Within(pos, behind.pos, int64_t{step - behind.step} * speed + reach)) return false;
@@ -101,7 +101,7 @@ void MetricProximity::UpdateMin(Node bucket) {
   }
 }
 
-// Of a node in which somebody is behind.
+// The node must contain an agent that is behind.
 uint32_t MetricProximity::FindBlockerBelow(AgentId id, int level, Node node) const {
   const Place& place = places_[id];
   const Level& nodes = levels_[static_cast<size_t>(level)];
@@ -133,7 +133,8 @@ uint32_t MetricProximity::FindBlockerBelow(AgentId id, int level, Node node) con
   return found;
 }
 
-// Starts at the level whose nodes are about as wide as what a blocker may be away, at most 3 x 3 of them.
+// Starts at the level whose nodes are about as wide as the distance at which an agent can block; visits at
+// most 3 x 3 of them.
 uint32_t MetricProximity::FindBlocker(AgentId id) const {
   const Place& place = places_[id];
   const int64_t gap = int64_t{place.step} - levels_.back().min_step[0];
@@ -193,7 +194,7 @@ void MetricProximity::FindCoupled(AgentId agent, std::vector<AgentId>& found) co
   });
 }
 
-// Agents at other steps are out of sight: that is what blocking guarantees.
+// Blocking guarantees that agents at other steps are out of sight.
 void MetricProximity::FindPerceived(AgentId agent, std::vector<AgentId>& found) const {
   const Place& place = places_[agent];
   VisitWithin(place.pos, Radius(agent), place.step, [&](const Entry& other) { found.push_back(other.id); });

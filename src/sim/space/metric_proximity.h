@@ -1,5 +1,5 @@
-// Agents on grids and planes, where distance decides: in square buckets, under a pyramid of the smallest
-// steps, so that a question looks only at what is near enough to matter.
+// Agents on grids and planes, where distance decides: kept in square buckets under a pyramid of smallest
+// steps, so that a query visits only what is near enough to matter.
 #pragma once
 
 #include <span>
@@ -33,8 +33,8 @@ class MetricProximity final : public Proximity {
 
   using Entry = AgentBuckets::Entry;
 
-  // One level of the pyramid of smallest steps: level 0 has a node per bucket, each further one a node per 2
-  // x 2 of the level below, which lie together.
+  // One level of the pyramid of smallest steps: level 0 has a node per bucket, each further level a node per
+  // 2 x 2 nodes of the level below, which are stored together.
   struct Level {
     int32_t width = 0;
     int32_t height = 0;
@@ -70,15 +70,15 @@ class MetricProximity final : public Proximity {
   // Calls visit(entry) for all agents of the buckets that the square around pos touches.
   template <typename Visit>
   void VisitBuckets(Pos pos, int64_t radius, Visit visit) const;
-  // The same for all agents of that step whose distance is at most the radius.
+  // Calls visit(entry) for all agents at `step` whose distance from pos is at most the radius.
   template <typename Visit>
   void VisitWithin(Pos pos, int64_t radius, Step step, Visit visit) const;
 
   Coupling coupling_;
   int64_t max_reach_ = 0;  // no less than any Reach
   int64_t max_speed_ = 0;
-  int bucket_shift_ = 0;  // a bucket is 2 to the power of it wide
-  AgentBuckets buckets_;  // as levels_[0]
+  int bucket_shift_ = 0;  // a bucket is 2^bucket_shift_ wide
+  AgentBuckets buckets_;  // indexed like levels_[0]
   std::vector<Level> levels_;
 };
 

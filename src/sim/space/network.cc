@@ -35,7 +35,7 @@ std::vector<NodeId> Network::Within(NodeId from, int64_t hops) const {
       const std::span<const NodeId> follows = Follows(found[i]);
       found.insert(found.end(), follows.begin(), follows.end());
     }
-    // Leaves what this hop met first: nodes met before are no new ones.
+    // Keeps only the nodes that this hop met first.
     std::sort(found.begin() + static_cast<ptrdiff_t>(end), found.end());
     found.erase(std::unique(found.begin() + static_cast<ptrdiff_t>(end), found.end()), found.end());
     std::vector<NodeId> before(found.begin(), found.begin() + static_cast<ptrdiff_t>(end));

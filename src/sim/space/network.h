@@ -1,4 +1,4 @@
-// A directed network: who reads what whom writes, as followers do.
+// A directed network: each node reads what the nodes it follows write.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ using NodeId = uint32_t;
 class Network {
  public:
   // follows[i]: the nodes that node i reads; repetitions and i itself are dropped. Throws kInvalid for a node
-  // that is not there, and for a network of none.
+  // that does not exist, and for an empty network.
   explicit Network(const std::vector<std::vector<NodeId>>& follows);
 
   NodeId NumNodes() const { return static_cast<NodeId>(ends_.size()); }
@@ -21,7 +21,7 @@ class Network {
     const uint64_t begin = node == 0 ? 0 : ends_[node - 1];
     return {follows_.data() + begin, ends_[node] - begin};
   }
-  // Ascending: all nodes that at most so many hops along follows lead to, `from` itself included.
+  // All nodes that at most `hops` follows lead to, `from` included; ascending.
   std::vector<NodeId> Within(NodeId from, int64_t hops) const;
   bool IsWithin(NodeId from, NodeId to, int64_t hops) const;
 

@@ -96,7 +96,7 @@ void NetworkProximity::Advance(AgentId agent, Pos pos) {
   SetStep(agent, StepOf(agent) + 1);
 }
 
-// It stays at its node: readers behind see what it was.
+// The agent stays at its node, because readers behind see its older states.
 void NetworkProximity::Remove(AgentId agent) { SetStep(agent, kAbsent); }
 
 void NetworkProximity::Add(AgentId agent, Pos pos, Step step) {

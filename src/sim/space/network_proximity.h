@@ -1,7 +1,7 @@
-// Agents on a network: each stays at its node, writes there alone, and reads the nodes up to its radius in
-// hops along what it follows. Reads are of versions, so an agent runs step s as soon as those it reads have
-// done step s - 1: agents h hops apart may differ by h, and followers never hold up whom they follow. Only
-// agents at one node are coupled.
+// Agents on a network: each stays at its node, writes only there, and reads the nodes up to its radius in
+// hops along the network. Reads are of versions, so an agent runs step s as soon as those it reads have done
+// step s - 1: agents h hops apart may differ by h steps, and followers never block those they follow. Only
+// agents at the same node are coupled.
 #pragma once
 
 #include <span>
@@ -33,7 +33,8 @@ class NetworkProximity final : public Proximity {
   NodeId NodeOf(AgentId agent) const { return static_cast<NodeId>(places_[agent].pos.x); }
   bool Reads(AgentId reader, NodeId node) const;
   void SetStep(AgentId agent, Step step);
-  // Calls visit(entry) for all agents at nodes that this one reads, its own first, until it returns true.
+  // Calls visit(entry) for all agents at the nodes that this one reads, its own included, until it returns
+  // true.
   template <typename Visit>
   void VisitRead(AgentId agent, Visit visit) const;
 

@@ -1,5 +1,5 @@
-// Continuous planes: positions are whole numbers of 1/256 m under the Euclidean metric, so that they are
-// exact, hash alike on every machine, and need no other rules than grids do.
+// Continuous planes: positions are whole multiples of 1/256 m under the Euclidean metric, so they are exact,
+// hash alike on every machine, and follow the same rules as grids.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ constexpr int64_t CeilRoot(int64_t n) {
   return low;
 }
 
-// From `from` straight towards `to`, by `units` at most; never further than that, whatever the rounding.
+// The point at most `units` from `from`, straight towards `to`; rounding never takes it further.
 constexpr Pos Towards(Pos from, Pos to, int64_t units) {
   const int64_t dx = int64_t{to.x} - from.x;
   const int64_t dy = int64_t{to.y} - from.y;

@@ -1,5 +1,6 @@
-// Who can affect whom: the questions about a space that the dependency graph asks. All that differs between
-// grids, planes and networks is in the implementations; steps, waiting and clusters are the graph's.
+// Decides which agents can affect which: the queries about a space that the dependency graph makes. The
+// implementations hold all that differs between grids, planes and networks; steps, waiting and clusters
+// belong to the graph.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,7 @@ namespace throng::sim {
 // C(A,B): agents of one step within this distance are coupled, and B behind blocks A ahead within
 // (step_A - step_B) * v_B + C(A,B).
 enum class Coupling {
-  kPaper,      // max(r_A + v_B, r_B + v_A, v_A + v_B): nobody ever perceives what lives at another time
+  kPaper,      // max(r_A + v_B, r_B + v_A, v_A + v_B): no agent ever perceives one at another step
   kVersioned,  // max(r_A, r_B, v_A + v_B): enough when cells are read in the version of the reader's step
 };
 
@@ -29,44 +30,45 @@ Coupling ParseCoupling(const std::string& name);  // throws kInvalid for another
 class Proximity {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
-  static constexpr Step kAbsent = INT32_MAX;  // the step of agents that are not there: behind nobody
+  static constexpr Step kAbsent = INT32_MAX;  // the step of absent agents: behind no agent
 
   virtual ~Proximity() = default;
 
-  // Appends, each once and in no particular order, those at the agent's step that it cannot run this step
-  // without; perhaps also itself.
+  // Appends the agents at the agent's step that must run it together with the agent, each once and in no
+  // particular order, possibly the agent itself.
   virtual void FindCoupled(AgentId agent, std::vector<AgentId>& found) const = 0;
-  // Whether two agents that stand there at one step must run it together: for guesses where they will stand.
+  // Whether two agents at these positions in one step must run it together; for guessed positions.
   virtual bool AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const = 0;
-  // Whether the one behind, by where it can get and what it can write, keeps the one ahead from its step.
+  // Whether `behind`, by where it can get and what it can write, keeps `ahead` from its step.
   virtual bool Blocks(AgentId behind, AgentId ahead) const = 0;
   // One agent that blocks this one, or kNone.
   virtual uint32_t FindBlocker(AgentId agent) const = 0;
-  // Section 3 for two agents at different steps; true if it holds.
+  // Checks the invariant of section 3 for two agents at different steps; true if it holds.
   virtual bool MayDiffer(AgentId behind, AgentId ahead) const = 0;
-  // Appends whom the agent sees in its step, perhaps also itself. They may be ahead: their state at the
-  // agent's step counts.
+  // Appends the agents that this agent sees in its step, possibly itself. They may be ahead: their state at
+  // the agent's step counts.
   virtual void FindPerceived(AgentId agent, std::vector<AgentId>& found) const = 0;
-  // Appends all whose latest position is within the radius of pos, at whatever step, and perhaps others.
+  // Appends all agents whose latest position is within the radius of pos, at any step, and possibly others.
   virtual void FindNear(Pos pos, int64_t radius, std::vector<AgentId>& found) const = 0;
-  // The agent has done its step, and is now here.
+  // The agent has done its step, and is now at pos.
   virtual void Advance(AgentId agent, Pos pos) = 0;
-  // All are present at first. Whoever is removed is found no more, except by who reads older states of it;
-  // only then can it be added.
+  // All agents are present at first. A removed agent is found only by agents that read its older states; only
+  // removed agents can be added.
   virtual void Remove(AgentId agent) = 0;
   virtual void Add(AgentId agent, Pos pos, Step step) = 0;
-  virtual size_t Bytes() const = 0;  // of memory, what agents declared included
+  virtual size_t Bytes() const = 0;  // memory, declared lookahead included
 
   AgentId NumAgents() const { return static_cast<AgentId>(places_.size()); }
   Pos PosOf(AgentId agent) const { return places_[agent].pos; }
   Step StepOf(AgentId agent) const { return places_[agent].step; }
   const Rules& RulesOf(AgentId agent) const { return rules_[rules_.size() == 1 ? 0 : agent]; }
 
-  // The agent will be asked about soon: fetches where it is, and then who is near it.
+  // Hint: the agent will be queried soon. PrefetchAgent fetches its place, PrefetchNeighbours then the agents
+  // near it.
   void PrefetchAgent(AgentId agent) const { Prefetch(&places_[agent]); }
   virtual void PrefetchNeighbours(AgentId) const {}
 
-  // What binds the agent now; until <= its step: nothing.
+  // The lookahead in force; `until` <= the agent's step: none.
   Lookahead LookaheadOf(AgentId agent) const { return lookahead_.empty() ? Lookahead() : lookahead_[agent]; }
   void SetLookahead(AgentId agent, const Lookahead& lookahead);
   void DropLookahead(AgentId agent) {
@@ -86,10 +88,10 @@ class Proximity {
   Space space_;
   std::vector<Rules> rules_;
   HugeVector<Place> places_;
-  std::vector<Lookahead> lookahead_;  // by agent; empty until one declares something
+  std::vector<Lookahead> lookahead_;  // by agent; empty until any agent declares one
 };
 
-// Throws kInvalid for positions outside the space, negative rules, and rules that the space does not have.
+// Throws kInvalid for positions outside the space, negative rules, and rules that the space does not support.
 std::unique_ptr<Proximity> MakeProximity(const Space& space, std::vector<Rules> rules, Coupling coupling,
                                          std::span<const Pos> start);
 

@@ -1,4 +1,4 @@
-// How far agents perceive and act: their rules, and what they promise on top of these.
+// How far agents perceive and act: their rules, and the lookahead they promise on top of these.
 #pragma once
 
 #include "sim/space/ids.h"
@@ -12,11 +12,11 @@ struct Rules {
   bool operator==(const Rules&) const = default;
 };
 
-// What an agent promises for the steps before `until`, as a function of its committed state alone: at the
-// start of all steps up to `until` it is in the box [low, high], and before `until` it writes cells only
-// inside it.
+// An agent's promise for the steps before `until`, a function of its committed state alone: at the start of
+// all steps up to `until` it is in the box [low, high], and before `until` it writes cells only inside the
+// box.
 struct Lookahead {
-  Step until = 0;  // not after the agent's own step: nothing is promised
+  Step until = 0;  // at or before the agent's own step: no promise
   Pos low;
   Pos high;
 

@@ -1,4 +1,4 @@
-// Where agents are and how far apart: grids with three metrics, planes (plane.h), networks.
+// Positions and distances: grids with three metrics, planes (plane.h), networks.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ enum class Metric {
   kChebyshev,
   kEuclid,
   kManhattan,
-  kHops,  // along what the nodes of a network follow: not symmetric
+  kHops,  // hops along the follows of a network: not symmetric
 };
 
 class Space {
@@ -36,7 +36,7 @@ class Space {
   int32_t Width() const { return width_; }
   int32_t Height() const { return height_; }
   Metric GetMetric() const { return metric_; }
-  const Network& GetNetwork() const { return *network_; }  // of hops only
+  const Network& GetNetwork() const { return *network_; }  // only for kHops
   bool Contains(Pos pos) const { return pos.x >= 0 && pos.y >= 0 && pos.x < width_ && pos.y < height_; }
 
   // dist(a, b) <= radius, exactly (Euclid compares squares).
@@ -49,7 +49,7 @@ class Space {
     return WithinDelta(dx, dy, radius);
   }
 
-  // dist(pos, box [low, high]) <= radius; not for hops, nor is WithinDelta.
+  // dist(pos, box [low, high]) <= radius; not for kHops.
   bool WithinOfBox(Pos pos, Pos low, Pos high, int64_t radius) const {
     const auto gap = [](int64_t at, int64_t from, int64_t to) {
       return std::max<int64_t>({from - at, at - to, 0});
@@ -57,7 +57,7 @@ class Space {
     return WithinDelta(gap(pos.x, low.x, high.x), gap(pos.y, low.y, high.y), radius);
   }
 
-  // The same for coordinate differences 0 <= dx, dy < 2^31.
+  // dist <= radius for coordinate differences 0 <= dx, dy < 2^31; not for kHops.
   bool WithinDelta(int64_t dx, int64_t dy, int64_t radius) const {
     if (radius < 0) return false;
     switch (metric_) {
@@ -75,7 +75,7 @@ class Space {
 
  private:
   static constexpr int64_t kMaxRoot =
-      3037000500;  // its square does not fit 64 bits; no two positions are so far apart
+      3037000500;  // its square does not fit in 64 bits; no two positions are that far apart
 
   int32_t width_;
   int32_t height_;

@@ -1,4 +1,4 @@
-// Spaces as viewers draw them.
+// Spaces as JSON, for viewers.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace throng::sim {
 
-// {"width", "height", "unit"}, the first two in coordinates, of which `unit` are as wide as one is drawn (on
-// planes kUnitsPerMetre, else 1); of a network {"follows"}, a list of nodes for each node.
+// Returns {"width", "height", "unit"}: the size in coordinates, and how many coordinates are drawn one wide
+// (kUnitsPerMetre on planes, else 1). For a network, returns {"follows"}: a list of nodes for each node.
 std::string SpaceJson(const Space& space, int unit);
 
 }  // namespace throng::sim

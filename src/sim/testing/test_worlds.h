@@ -1,4 +1,4 @@
-// For tests: a backend in virtual time with random latencies, and worlds made to betray any wrong order of
+// For tests: a backend in virtual time with random latencies, and worlds that expose any wrong order of
 // execution.
 #pragma once
 
@@ -69,7 +69,7 @@ class HashLlm : public llm::Llm {
     }
   }
 
-  // Keeps what it is told, if it wants to be.
+  // Records expectations, if it wants them.
   bool WantsExpectations() const override { return wants_expectations_; }
   void ExpectNext(uint32_t agent, int32_t step) override { expected_[agent].push_back(step); }
 
@@ -101,24 +101,24 @@ struct WalkerOptions {
   int32_t height = 24;
   uint32_t agents = 14;
   uint64_t seed = 0;
-  bool crowd = false;      // everyone drifts to the middle
-  bool fast = false;       // everyone always moves as far as it may
+  bool crowd = false;      // all agents drift to the middle
+  bool fast = false;       // all agents always move as far as they may
   bool mixed = false;      // radius and speed differ from agent to agent: up to 3 and 1 more, or none
-  int calls_percent = 40;  // of steps with a call
-  bool naps = false;       // some stay where they are for a while
-  bool declares = true;    // and say so
-  std::shared_ptr<const Network> network;  // instead of a grid: nobody moves
-  // A changing population: ids that are free at the start, of which the last three are never born.
+  int calls_percent = 40;  // percent of steps with a call
+  bool naps = false;       // some agents stay where they are for a while
+  bool declares = true;    // agents declare their naps
+  std::shared_ptr<const Network> network;  // instead of a grid; agents do not move
+  // Ids that are free at the start, for births and arrivals; the last three are never born.
   uint32_t reserve = 0;
-  Step horizon = 0;  // some announce things, if it is above 0
-  // Beyond the rules, in cells: each must be refused.
+  Step horizon = 0;  // if above 0, some agents announce things
+  // How far to exceed the rules, in cells; each excess must be refused.
   int extra_move = 0;
   int extra_write = 0;
   int extra_read = 0;
-  bool sleepwalks = false;  // moves in its naps
+  bool sleepwalks = false;  // agents move in their naps
 };
 
-// Agents that fold all that they perceive into what they do next: one wrong read changes everything after it.
+// Agents that fold all they perceive into what they do next: one wrong read changes everything after it.
 class WalkerWorld : public World {
  public:
   explicit WalkerWorld(const WalkerOptions& options)
@@ -147,7 +147,7 @@ class WalkerWorld : public World {
     return {{5, "five"}, {2, "two"}, {5, "five again"}};
   }
 
-  // "add ID X Y", "remove ID", "tell ID TEXT", "write X Y TEXT", "announce TEXT": of one word each.
+  // "add ID X Y", "remove ID", "tell ID TEXT", "write X Y TEXT", "announce TEXT"; TEXT is one word.
   void CheckIntervention(const std::string& what) const override {
     if (what.find(' ') == std::string::npos) throw Error(ErrorCode::kInvalid, "walkers: not understood");
   }
@@ -225,7 +225,7 @@ class WalkerWorld : public World {
   Task<void> Resolve(Step step, const std::vector<Member>& members, Commit& commit) const override {
     std::vector<uint64_t> states;
     for (const Member& member : members) states.push_back(IntentOf(member).state);
-    // Those in sight of each other talk; the speaker's answer changes both.
+    // Agents in sight of each other talk; the speaker's answer changes both.
     for (size_t i = 0; i < members.size(); ++i) {
       for (size_t j = i + 1; j < members.size(); ++j) {
         const int sight = std::max(RulesOf(members[i].id).radius_p, RulesOf(members[j].id).radius_p);
@@ -245,7 +245,7 @@ class WalkerWorld : public World {
     for (size_t i = 0; i < members.size(); ++i) {
       const WalkerIntent& intent = IntentOf(members[i]);
       Body body = members[i].body;
-      // A nap keeps it from moving and from writing elsewhere, not from seeing and talking.
+      // A nap keeps the agent from moving and from writing elsewhere, not from seeing and talking.
       Step nap_until = static_cast<const WalkerMind&>(*members[i].mind).nap_until;
       const bool naps = step < nap_until;
       const bool moves = !naps || options_.sleepwalks;
@@ -290,7 +290,7 @@ class WalkerWorld : public World {
     return Hasher().Add(state).Add(text).Finish().low;
   }
 
-  // Every parent has ids of its own, so that nobody's child can take another's.
+  // Every parent has ids reserved for its children, so that no two parents can use the same id.
   AgentId ChildOf(AgentId parent, uint32_t children) const { return options_.agents + 2 * parent + children; }
   bool MayBear(AgentId parent, uint32_t children) const {
     const AgentId child = ChildOf(parent, children);
