@@ -24,14 +24,14 @@ struct Free {
 };
 using Bytes = std::unique_ptr<uint8_t, Free>;
 
-// Exactly as large as asked, so that the sanitizer sees the first byte beyond.
+// Exactly as large as requested, so that the sanitizer sees the first byte beyond.
 Bytes Allocate(size_t size) {
   void* p = nullptr;
   if (posix_memalign(&p, 64, size) != 0) std::abort();
   return Bytes(static_cast<uint8_t*>(p));
 }
 
-// The input over and over again.
+// Repeats the input over and over.
 template <typename T>
 void Tile(const uint8_t* data, size_t size, T* to, size_t count) {
   auto* bytes = reinterpret_cast<uint8_t*>(to);
@@ -42,7 +42,7 @@ bool AllFinite(const std::vector<float>& numbers) {
   return std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isfinite(x); });
 }
 
-// What attention does with a page; true if all of it is finite.
+// Does what attention does with a page; true if all results are finite.
 bool Use(const Codec& codec, int d, const uint8_t* keys, const uint8_t* values,
          const std::vector<float>& query) {
   std::vector<float> decoded(static_cast<size_t>(kPageTokens) * d), scores(kRows * kPageTokens);

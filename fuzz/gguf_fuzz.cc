@@ -1,4 +1,4 @@
-// Any bytes as a model file: either an Error, or a file whose vocabulary works.
+// Any bytes as a model file give an Error or a file whose vocabulary works.
 
 #include "base/error.h"
 #include "model/chat_template.h"
@@ -15,7 +15,7 @@ void UseFile(const GgufFile& file) {
   for (const TensorInfo& tensor : file.Tensors()) {
     if (file.FindTensor(tensor.name) == nullptr) __builtin_trap();
     sum += tensor.Shape().size();
-    // Views must lie within the file: the sanitizer sees it.
+    // Views must lie within the file: the sanitizer checks it.
     if (!tensor.data.empty()) sum += tensor.data.front() + tensor.data.back();
   }
   for (const std::string_view key : file.Keys()) sum += file.IsArray(key);

@@ -1,4 +1,4 @@
-// Sound small GGUF files: what the fuzzer of the reader begins with.
+// Writes small valid GGUF files, as first inputs for gguf_fuzz.
 
 #include <cstdio>
 

@@ -1,4 +1,4 @@
-// Any bytes as the file of a journal: refused with an Error, or read to the end.
+// Any bytes as a journal file are refused with an Error or read to the end.
 
 #include <unistd.h>
 

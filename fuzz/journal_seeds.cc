@@ -1,4 +1,4 @@
-// Writes a small journal, whole and cut, as first inputs for journal_fuzz.
+// Writes a small journal, whole and truncated, as first inputs for journal_fuzz.
 
 #include <filesystem>
 #include <fstream>

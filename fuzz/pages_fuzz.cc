@@ -1,5 +1,6 @@
-// A file of pages with some bytes changed, and with checksums that fit again: an Error, or pages that can be
-// used. Input: a byte that says whether to correct the checksums, then (offset, value) in 2 + 1 bytes.
+// A file of pages with some bytes changed, and its checksums optionally corrected, gives an Error, or pages
+// that can be used. Input: a byte that says whether to correct the checksums, then (offset, value) in 2 + 1
+// bytes.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -46,7 +47,7 @@ struct Fixture {
   std::string valid;
 };
 
-// The sizes are those of the valid file: changed sizes are refused by the checks of the header.
+// The sizes are those of the valid file: the checks of the header refuse changed sizes.
 void CorrectChecksums(const BlockLayout& layout, std::string& file) {
   constexpr size_t kDigest = sizeof(Digest);
   const size_t header = file.size() - layout.bytes - layout.open_bytes - 3 * kDigest;

@@ -1,5 +1,5 @@
-// Any bytes as text, and any tokens: encoding and decoding are inverse, and streams are valid UTF-8.
-// Input: one byte for the vocabulary, one for what to do, one for where the text is cut into parts, the text.
+// For any text and any tokens, encoding and decoding are inverse, and streams are valid UTF-8. Input: one
+// byte for the vocabulary, one for the operation, one for where the text is cut into parts, then the text.
 
 #include <algorithm>
 
@@ -30,7 +30,7 @@ void CheckIds(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
 void CheckRoundTrip(const Tokenizer& tokenizer, const std::string& text) {
   const std::vector<int32_t> ids = tokenizer.Encode(text);
   CheckIds(tokenizer, ids);
-  // The symbol for a space is the one character that a "llama" vocabulary cannot tell from another.
+  // A "llama" vocabulary cannot tell its symbol for a space from a space; all other characters are distinct.
   if (tokenizer.HasSpacePrefix() && text.find("\u2581") != std::string::npos) return;
   THRONG_CHECK(tokenizer.Decode(ids) == text);
 }
@@ -42,7 +42,7 @@ void CheckParts(const Tokenizer& tokenizer, const std::string& text, size_t cut)
   CheckIds(tokenizer, tokenizer.Encode(text, {true, true}));
 }
 
-// Each two bytes are a token.
+// Every two bytes are a token.
 void CheckStream(const Tokenizer& tokenizer, const std::string& bytes) {
   Detokenizer stream(tokenizer);
   std::string text, raw;

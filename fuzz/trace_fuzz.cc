@@ -1,4 +1,4 @@
-// Any bytes as a trace: refused with an Error, or a world that runs.
+// Any bytes as a trace are refused with an Error or make a world that runs.
 
 #include <algorithm>
 #include <string_view>

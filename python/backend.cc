@@ -17,7 +17,7 @@ namespace throng::python {
 
 namespace {
 
-// A Python function as a backend: one call at a time, those of smaller steps first.
+// A Python function as a backend: one call at a time, smaller steps first.
 class FunctionLlm final : public llm::Llm {
  public:
   explicit FunctionLlm(py::object function)

@@ -1,4 +1,4 @@
-// Who answers the calls of a run that Python started, and where Python's lock is let go meanwhile.
+// The backends of runs that Python starts, and where Python's lock is released meanwhile.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -14,7 +14,7 @@
 
 namespace throng::python {
 
-// Lets go of Python's lock while the backend works or waits; Ctrl-C ends the wait with Python's exception.
+// Releases Python's lock while the backend works or waits; Ctrl-C ends the wait with Python's exception.
 class Unlocked final : public llm::Decorator {
  public:
   using Decorator::Decorator;
@@ -22,12 +22,13 @@ class Unlocked final : public llm::Decorator {
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
 };
 
-// What a user named: a Model, a function of a throng.Call that returns text, or the name of a backend.
+// The backend a user named: a Model, a function from a throng.Call to text, or the name of a backend.
 class BackendSource {
  public:
   explicit BackendSource(pybind11::object llm);
 
-  // The same answers to the same requests at any time: else they have to be recorded to be compared.
+  // Whether it always gives the same answers to the same requests; if not, they must be recorded to be
+  // compared.
   bool IsRepeatable() const { return !spec_.starts_with("http"); }
   std::unique_ptr<llm::Llm> Make();
 

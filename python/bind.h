@@ -1,4 +1,4 @@
-// The parts of the extension module; each is one file.
+// Adds the parts of the extension module; each part is one file.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -74,7 +74,7 @@ py::list Generate(Model& model, const std::vector<std::string>& prompts, bool ch
 
 py::array_t<float> Logits(Model& model, const std::vector<int32_t>& tokens, int last) {
   const int rows = last == 0 ? static_cast<int>(tokens.size()) : last;
-  model.CheckTokens(tokens, rows);  // before memory is taken
+  model.CheckTokens(tokens, rows);  // before allocating memory
   py::array_t<float> logits({rows, model.VocabSize()});
   float* const out = logits.mutable_data();
   {

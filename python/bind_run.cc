@@ -26,7 +26,7 @@ namespace throng::python {
 
 namespace {
 
-// Never set: with a flag to look at, waits are short, and Ctrl-C is noticed.
+// Never set: with a flag to check, waits are short, and Ctrl-C is noticed.
 const std::atomic<bool> g_never_stop = false;
 
 using Events = std::vector<std::pair<sim::Step, std::string>>;
@@ -54,7 +54,7 @@ sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, c
   return options;
 }
 
-// Begun, or opened to go on.
+// Begins a new journal, or opens one to resume.
 std::unique_ptr<journal::Journal> OpenJournal(const std::string& path, bool resume, const PythonWorld& world,
                                               const sim::RunOptions& options, const std::string& backend) {
   if (resume && std::filesystem::exists(path)) {

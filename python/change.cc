@@ -29,7 +29,7 @@ bool PythonChange::IsPresent(py::handle agent) const { return Get().IsPresent(To
 
 py::object PythonChange::GetAgent(py::handle agent) const {
   const sim::AgentId id = ToAgentId(agent);
-  const sim::Body& body = Get().BodyOf(id);  // refuses who is not there
+  const sim::Body& body = Get().BodyOf(id);  // throws if the agent is not present
   return world_->MakeAgent(id, body, Get().MindOf(id), py::none());
 }
 

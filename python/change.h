@@ -1,4 +1,4 @@
-// What a world's intervene reads and changes: throng.Change.
+// throng.Change: what a world's intervene reads and changes.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -10,7 +10,7 @@
 
 namespace throng::python {
 
-// Python code may keep it longer than it is valid: it is closed when intervene ends.
+// Python code may keep it longer than it is valid, so it is closed when intervene ends.
 class PythonChange {
  public:
   PythonChange(const PythonWorld& world, sim::Change& change) : world_(&world), change_(&change) {}

@@ -1,4 +1,4 @@
-// Text and answers on their way to Python.
+// Converts text and answers to Python objects.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -9,14 +9,14 @@
 
 namespace throng::python {
 
-// A Python str; bytes that are no UTF-8 become U+FFFD.
+// A Python str; bytes that are not valid UTF-8 become U+FFFD.
 pybind11::str MakeText(std::string_view text);
 
 // A throng.Completion.
 pybind11::object MakeCompletion(std::string_view text, llm::FinishReason finish, int prompt_tokens,
                                 int cached_prompt_tokens, int output_tokens);
 
-// A JSON schema as users give it, a str or a dict, as text; None is the empty text.
+// The text of a JSON schema that users give as a str or a dict; None becomes the empty text.
 std::string SchemaText(pybind11::handle schema);
 
 }  // namespace throng::python

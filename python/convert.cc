@@ -6,7 +6,7 @@ namespace throng::python {
 
 namespace {
 
-constexpr size_t kMaxShown = 60;  // of a value in an error message
+constexpr size_t kMaxShown = 60;  // longest value shown in an error message
 
 }  // namespace
 

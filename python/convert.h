@@ -1,4 +1,5 @@
-// Values of Python code that runs call, checked: what is wrong is told in a sentence that names the place.
+// Converts and checks values returned by Python code that runs call; errors are one sentence that names the
+// place.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -11,7 +12,7 @@
 
 namespace throng::python {
 
-// `what` is not what it should be.
+// Throws that `what` should be `allowed`, but is `found`.
 [[noreturn]] void ThrowWrongType(std::string_view what, pybind11::handle found, std::string_view allowed);
 
 template <typename T>
@@ -23,12 +24,12 @@ T CastTo(pybind11::handle value, std::string_view what, std::string_view allowed
   }
 }
 
-// value.name, `owner` says whose: "Call", "World".
+// Returns value.name; `owner` names its class: "Call", "World".
 template <typename T>
 T Field(pybind11::handle value, const char* owner, const char* name, std::string_view allowed) {
   return CastTo<T>(value.attr(name), std::string(owner) + "." + name, allowed);
 }
 
-sim::AgentId ToAgentId(pybind11::handle value);  // an integer, or what has an id
+sim::AgentId ToAgentId(pybind11::handle value);  // an integer, or an object with an id
 
 }  // namespace throng::python

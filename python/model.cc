@@ -16,9 +16,9 @@ namespace throng::python {
 namespace {
 
 constexpr std::chrono::milliseconds kCheckInterval(100);
-constexpr int kLogitsChunk = 256;  // tokens of one forward pass: bounds its scratch memory
+constexpr int kLogitsChunk = 256;  // tokens per forward pass: bounds its scratch memory
 
-// Lets several threads use one transformer: the engine's forward passes and those of Logits take turns.
+// Lets several threads share one transformer: the engine's forward passes and those of Logits take turns.
 class TurnTaking final : public model::Transformer {
  public:
   explicit TurnTaking(std::unique_ptr<model::Transformer> inner) : inner_(std::move(inner)) {}
@@ -111,14 +111,14 @@ void Model::Logits(std::span<const int32_t> tokens, int num_rows, float* logits)
   std::lock_guard lock(logits_mutex_);
   if (logits_pool_ == nullptr) {
     logits_threads_ = std::make_unique<ThreadPool>(model_->Options().threads);
-    // One sequence at a time, of a length that CheckTokens bounds: no budget of its own.
+    // One sequence at a time, of a length that CheckTokens bounds, so no budget is needed.
     const kv::BlockPool& pool = model_->Blocks();
     logits_pool_ = std::make_unique<kv::BlockPool>(pool.Layout(), std::numeric_limits<size_t>::max() / 2,
                                                    pool.Softmax());
   }
   kv::SequenceCache cache(*logits_pool_);
   const int count = static_cast<int>(tokens.size());
-  const int skip = count - num_rows;  // tokens before the first row that is wanted
+  const int skip = count - num_rows;  // tokens before the first row requested
   for (int first = 0; first < count; first += kLogitsChunk) {
     const int n = std::min(kLogitsChunk, count - first);
     if (!cache.Reserve(n)) {

@@ -1,5 +1,5 @@
-// A model of this process as Python uses it: answers in batches, and raw logits, beside runs of worlds.
-// Knows nothing of Python.
+// A model in this process as Python uses it: answers in batches, and raw logits, beside runs of worlds. Knows
+// nothing of Python.
 #pragma once
 
 #include <atomic>
@@ -16,18 +16,18 @@
 
 namespace throng::python {
 
-// Any thread may call any method, several at once.
+// Thread-safe: any number of threads may call any methods at once.
 class Model {
  public:
   explicit Model(const engine::LocalOptions& options);
 
-  // All in one continuous batch. `check` is called some times a second while it waits; what it throws cancels
-  // the batch. Request i draws its random numbers as call i, so its answer depends on its place, not on its
-  // company.
+  // Answers all requests in one continuous batch. `check` is called several times a second while waiting; an
+  // exception from it cancels the batch. Request i draws its random numbers as call i, so its answer depends
+  // on its place, not on its company.
   std::vector<engine::EngineResult> Generate(std::vector<engine::TextRequest> texts,
                                              const std::function<void()>& check);
 
-  // Of the last num_rows tokens; logits: [num_rows, vocabulary].
+  // Computes the logits of the last num_rows tokens; logits: [num_rows, vocabulary].
   void Logits(std::span<const int32_t> tokens, int num_rows, float* logits);
   // Throws kInvalid unless Logits can be computed for these tokens.
   void CheckTokens(std::span<const int32_t> tokens, int num_rows) const;
@@ -35,7 +35,7 @@ class Model {
   const std::shared_ptr<engine::LocalModel>& Local() const { return model_; }
   int VocabSize() const;
 
-  // A run has the backend for itself: a second one at the same time is refused with kInvalid.
+  // Reserves the backend for one run: a second lease at the same time is refused with kInvalid.
   class Lease {
    public:
     explicit Lease(Model& model);
@@ -52,8 +52,8 @@ class Model {
   std::atomic<bool> in_run_ = false;
 
   std::mutex logits_mutex_;
-  std::unique_ptr<ThreadPool>
-      logits_threads_;  // guarded by logits_mutex_, made at the first use; so the next
+  // Both are guarded by logits_mutex_ and made on first use.
+  std::unique_ptr<ThreadPool> logits_threads_;
   std::unique_ptr<kv::BlockPool> logits_pool_;
 };
 

@@ -1,4 +1,4 @@
-// The extension module throng._native; the package's Python files give it its public shape and documentation.
+// The extension module throng._native; the package's Python files add its public interface and documentation.
 #include <pybind11/pybind11.h>
 
 #include "python/bind.h"

@@ -39,7 +39,7 @@ void Outcome::AddTo(py::dict& result) {
   for (const auto& [pos, text] : cells_) {
     if (!text.empty()) cells[world_.MakePos(pos)] = MakeText(text);
   }
-  // An agent's events of one step are all in one commit, in order.
+  // One commit holds all of an agent's events of a step, in order.
   std::stable_sort(events_.begin(), events_.end(), [](const StepEvent& a, const StepEvent& b) {
     return std::tie(a.step, a.event.agent) < std::tie(b.step, b.event.agent);
   });

@@ -1,4 +1,4 @@
-// What a run leaves for Python: numbers, the last state, and the chronicle.
+// Collects what a run leaves for Python: numbers, the last state, and the chronicle.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -19,7 +19,7 @@ class Outcome final : public sim::RunObserver {
   void OnStep(sim::Step, const Digest&) override {}
   void OnIntervention(const sim::InterventionRecord& record) override;
 
-  // The attributes of throng.RunResult: agents, cells, events.
+  // Adds the attributes of throng.RunResult: agents, cells, events.
   void AddTo(pybind11::dict& result);
 
  private:
@@ -39,7 +39,7 @@ class Outcome final : public sim::RunObserver {
   std::vector<StepEvent> events_;  // in the order in which steps were computed
 };
 
-// Those attributes of throng.RunResult that are numbers or digests.
+// The attributes of throng.RunResult that are numbers or digests.
 pybind11::dict DescribeRun(const sim::RunResult& result, sim::Mode mode);
 
 }  // namespace throng::python

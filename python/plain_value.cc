@@ -11,18 +11,18 @@ namespace throng::python {
 
 namespace {
 
-// Deeper data is refused: it may contain itself.
+// Deeper data is refused, as it may contain itself.
 constexpr int kMaxDepth = 64;
 
-// What Python code is needed for.
+// Python classes and functions that freezing needs.
 struct Classes {
   py::object enumeration = py::module_::import("enum").attr("Enum");
   py::object proxy = py::module_::import("types").attr("MappingProxyType");
   py::object replace = py::module_::import("dataclasses").attr("replace");
 };
 
-// Never let go: the interpreter may end before this module. Not made at the first use: an import may hand
-// Python's lock to another thread, which would wait for ever for the guard of a local static.
+// Never released: the interpreter may end before this module. Not created on first use: an import may hand
+// Python's lock to another thread, which would wait forever for the guard of a local static.
 const Classes* g_classes = nullptr;
 
 const Classes& GetClasses() { return *g_classes; }
@@ -82,7 +82,7 @@ py::object FreezeAt(py::handle value, const std::string& what, int depth) {
   if (simple || PyObject_IsInstance(object, GetClasses().enumeration.ptr()) == 1) {
     return py::reinterpret_borrow<py::object>(value);
   }
-  // Subclasses, such as completions, become what they are derived from.
+  // Subclasses, such as completions, become their base class.
   if (PyUnicode_Check(object)) return py::reinterpret_steal<py::object>(PyUnicode_FromObject(object));
   if (PyFloat_Check(object)) return py::float_(PyFloat_AS_DOUBLE(object));
   if (PyTuple_Check(object) || PyList_Check(object)) return FreezeTuple(value, what, depth + 1);

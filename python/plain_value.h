@@ -1,4 +1,4 @@
-// Plain data: what agents may keep in mind. Frozen, so that versions of a world can share it, and hashed, so
+// Plain data that agents may keep in mind: frozen, so that versions of a world can share it, and hashed, so
 // that runs can be compared.
 #pragma once
 
@@ -10,15 +10,15 @@
 
 namespace throng::python {
 
-// Before the functions below, when the module is loaded.
+// Must run before the functions below, when the module is loaded.
 void InitPlainValues();
 
-// A copy that cannot change: None, bool, int, float, str, bytes and enum members as they are; lists become
-// tuples, dicts read-only ones; named tuples and frozen dataclasses keep their class. Raises throng::Error
-// for anything else, naming the place: `what` is its start ("the mind of agent 3").
+// Returns an immutable copy: None, bool, int, float, str, bytes and enum members as they are; lists become
+// tuples, dicts become read-only; named tuples and frozen dataclasses keep their class. Raises throng::Error
+// for anything else, naming the place, which starts with `what` ("the mind of agent 3").
 pybind11::object Freeze(pybind11::handle value, const std::string& what);
 
-// Of what Freeze returned. Equal for equal values in every process; dicts count with their order.
+// Hashes what Freeze returned. Equal for equal values in every process; the order of dicts counts.
 void HashPlain(pybind11::handle value, Hasher& hasher);
 
 }  // namespace throng::python

@@ -34,13 +34,13 @@ void Translate(std::exception_ptr thrown) {
   }
 }
 
-// "RuntimeError: stop"; of our own errors the message alone.
+// "RuntimeError: stop"; for our own errors, the message alone.
 std::string DescribeException(const py::object& value) {
   const auto name = py::cast<std::string>(py::type::of(value).attr("__name__"));
   try {
     const auto message = py::cast<std::string>(py::str(value));
     return PyErr_GivenExceptionMatches(value.ptr(), g_error_class) != 0 ? message : name + ": " + message;
-  } catch (const py::error_already_set&) {  // of its __str__
+  } catch (const py::error_already_set&) {  // raised by its __str__
     return name;
   }
 }
@@ -65,7 +65,7 @@ void Failure::Keep(const std::string& where) {
       kept_ = std::current_exception();
       if (py::hasattr(value, "add_note")) value.attr("add_note")("in the run: " + where);  // Python 3.11
     }
-    throw Error(ErrorCode::kInvalid, DescribeException(value));  // the run says where
+    throw Error(ErrorCode::kInvalid, DescribeException(value));  // the run adds where
   }
 }
 

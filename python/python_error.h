@@ -1,5 +1,5 @@
-// Errors across the border: throng::Error as the Python class throng.Error, and exceptions of Python code
-// that was called in the middle of a run.
+// Translates errors between C++ and Python: throng::Error as the Python class throng.Error, and exceptions of
+// Python code called in the middle of a run.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -9,18 +9,18 @@
 
 namespace throng::python {
 
-// Makes throng.Error, a ValueError with the attribute `code`, and translates to it.
+// Creates throng.Error, a ValueError with the attribute `code`, and translates throng::Error to it.
 void AddErrors(pybind11::module_& module);
 
 // The first exception that Python code raised in a run. The floors below know only throng::Error: they get
-// one that stops the run and says the same, and whoever started the run raises the original again, with its
-// traceback.
+// one with the same message, which stops the run. The function that started the run then raises the original
+// again, with its traceback.
 class Failure {
  public:
-  // Called with the exception being handled: keeps it, with a note of where it happened, and throws an Error
-  // in its place.
+  // Called while the exception is handled: keeps it, with a note of where it happened, and throws an Error in
+  // its place.
   [[noreturn]] void Keep(const std::string& where);
-  // Throws what was kept, if anything was.
+  // Throws the kept exception, if there is one.
   void Raise() const;
 
  private:

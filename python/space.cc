@@ -18,10 +18,10 @@ namespace throng::python {
 
 namespace {
 
-constexpr int32_t kMaxSide = 1 << 24;   // of grids, in cells
-constexpr double kMaxSideMetres = 8e6;  // of planes: their units fit 31 bits
-constexpr int kMaxDistance = 1 << 20;   // of grids and networks
-constexpr double kMaxMetres = 4000;     // the same of planes, in their units
+constexpr int32_t kMaxSide = 1 << 24;   // side of a grid, in cells
+constexpr double kMaxSideMetres = 8e6;  // side of a plane: its units fit 31 bits
+constexpr int kMaxDistance = 1 << 20;   // largest distance in grids and networks
+constexpr double kMaxMetres = 4000;     // largest distance in planes: close to kMaxDistance in their units
 
 sim::Space ReadGrid(const py::object& world) {
   const auto side = [&](const char* name) {
@@ -104,7 +104,7 @@ sim::Pos PythonSpace::ToPos(py::handle value, std::string_view what) const {
   if (kind_ == Kind::kGrid) return {CastTo<int32_t>(x, what, allowed), CastTo<int32_t>(y, what, allowed)};
   const auto coordinate = [&](const py::object& number) {
     const auto metres = CastTo<double>(number, what, allowed);
-    // Metres rounds to whole numbers of 32 bits.
+    // Metres rounds to 32-bit integers.
     if (!(metres >= -1 && metres <= kMaxSideMetres + 1)) ThrowWrongType(what, value, allowed);
     return sim::Metres(metres);
   };
@@ -118,7 +118,7 @@ int PythonSpace::ToDistance(py::handle value, std::string_view what) const {
     const auto allowed = fmt::format("a number of metres from 0 to {}", kMaxMetres);
     const auto metres = CastTo<double>(value, what, allowed);
     if (!(metres >= 0 && metres <= kMaxMetres)) ThrowWrongType(what, value, allowed);
-    // One unit more: positions are rounded, and one at just this distance is not to be lost by it.
+    // One unit more: positions are rounded, which must not lose one at exactly this distance.
     return metres == 0 ? 0 : static_cast<int>(std::ceil(metres * sim::kUnitsPerMetre)) + 1;
   }
   const auto allowed = fmt::format("an integer from 0 to {}", kMaxDistance);
@@ -160,7 +160,7 @@ std::string PythonSpace::MapJson() const {
 void PythonSpace::Hash(Hasher& hasher) const {
   hasher.Add(space_.Width()).Add(space_.Height()).Add(space_.GetMetric());
   if (kind_ == Kind::kGrid) return;
-  hasher.Add(kind_);  // a plane is no grid with Euclid's metric
+  hasher.Add(kind_);  // a plane differs from a grid with Euclid's metric
   if (kind_ == Kind::kPlane) return;
   const sim::Network& network = space_.GetNetwork();
   for (sim::NodeId node = 0; node < network.NumNodes(); ++node) {

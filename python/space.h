@@ -1,5 +1,5 @@
-// The space of a Python world, and its positions and distances as Python has them: cells of a grid as pairs
-// of integers, places on a plane as pairs of metres, nodes of a network as integers.
+// The space of a Python world, and its positions and distances in Python: cells of a grid as pairs of
+// integers, places on a plane as pairs of metres, nodes of a network as integers.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -22,10 +22,10 @@ class PythonSpace {
   // Throw kInvalid naming `what` for anything else.
   sim::Pos ToPos(pybind11::handle value, std::string_view what) const;
   int ToRadius(pybind11::handle value, std::string_view what) const;
-  int ToSpeed(pybind11::handle value, std::string_view what) const;  // of networks: 0
+  int ToSpeed(pybind11::handle value, std::string_view what) const;  // in networks: 0
   pybind11::object MakePos(sim::Pos pos) const;
 
-  // Of agents that say nothing else, as Python has them.
+  // Defaults for agents that do not set their own, as Python values.
   pybind11::object DefaultRadius() const;
   pybind11::object DefaultSpeed() const;
 

@@ -60,7 +60,7 @@ sim::Commit& PythonCommit::Get() const {
   return *commit_;
 }
 
-// For agents that are no members, SetBody says so; bodies_ then has one too many, but the run has ended.
+// SetBody refuses agents that are not members; bodies_ then has one entry too many, but the run has ended.
 void PythonCommit::Move(py::handle agent, py::handle pos) {
   const sim::AgentId id = ToAgentId(agent);
   sim::Body body = bodies_[id];

@@ -1,5 +1,5 @@
-// One step of Python code while it runs: proceed of an agent, or resolve of a cluster, as a generator that
-// yields calls; and what it may look at and write meanwhile.
+// Runs one step of Python code: proceed of an agent, or resolve of a cluster, as a generator that yields
+// calls; and the objects through which that code reads and writes.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -18,7 +18,7 @@
 
 namespace throng::python {
 
-// throng.View. Python code may keep it longer than it is valid: it is closed when its step ends.
+// throng.View. Python code may keep it longer than it is valid, so it is closed when its step ends.
 class PythonView {
  public:
   PythonView(const PythonWorld& world, const sim::View& view) : world_(&world), view_(&view) {}
@@ -35,10 +35,10 @@ class PythonView {
 
   const PythonWorld* world_;
   const sim::View* view_;
-  pybind11::object random_;  // null until it is asked for
+  pybind11::object random_;  // null until first used
 };
 
-// throng.Commit; likewise.
+// throng.Commit. Python code may keep it longer than it is valid, so it is closed when its step ends.
 class PythonCommit {
  public:
   PythonCommit(const PythonWorld& world, sim::Step step, const std::vector<sim::Member>& members,
@@ -62,13 +62,13 @@ class PythonCommit {
   const PythonWorld* world_;
   sim::Step step_;
   sim::Commit* commit_;
-  sim::AgentId first_;                        // of the members
+  sim::AgentId first_;                        // id of the first member
   std::map<sim::AgentId, sim::Body> bodies_;  // as written so far
   pybind11::object random_;
 };
 
-// Drives a generator. What it yields is a call or a list of calls, and it is resumed with the answer or the
-// list of answers; a function that does not yield has returned its result at once.
+// Drives a generator. It yields a call or a list of calls, and is resumed with the answer or the list of
+// answers. A function that does not yield has returned its result at once.
 class Steps {
  public:
   Steps(std::string where, Failure& failure) : where_(std::move(where)), failure_(failure) {}
@@ -81,11 +81,11 @@ class Steps {
 
  protected:
   struct Call {
-    std::optional<sim::AgentId> agent;  // who asks, if the call says so
+    std::optional<sim::AgentId> agent;  // the asking agent, if the call names it
     llm::Request request;
   };
 
-  // Calls code that may raise; its exceptions stop the run.
+  // Runs code that may raise; its exceptions stop the run.
   template <typename Code>
   void Guard(const Code& code) {
     try {
@@ -107,7 +107,7 @@ class Steps {
   pybind11::object generator_;
   pybind11::object result_;
   std::vector<Call> calls_;
-  bool is_list_ = false;  // of the calls that were yielded last
+  bool is_list_ = false;  // whether the last yield was a list of calls
   bool done_ = false;
 };
 

@@ -17,7 +17,7 @@ namespace throng::python {
 
 namespace {
 
-// What an agent says, else what its world says, else what is usual in its space.
+// The agent's own value, else its world's, else the default of its space.
 py::object Choose(py::handle agent, const py::object& world, const char* name, const py::object& usual) {
   const py::object own = agent.attr(name);
   if (!own.is_none()) return own;

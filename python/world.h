@@ -1,5 +1,5 @@
-// A world that a Python object describes. A run resumes its coroutines, and ends the life of its minds, on
-// the thread that started it, which holds Python's lock all the time but in calls of the backend (backend.h).
+// A world described by a Python object. A run resumes its coroutines, and destroys its minds, on the thread
+// that started it, which holds Python's lock all the time except in calls of the backend (backend.h).
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -28,7 +28,7 @@ class PlainMind final : public sim::Mind {
   Digest digest_;
 };
 
-// Whatever proceed returned.
+// The value that proceed returned.
 struct PythonIntent final : sim::Intent {
   explicit PythonIntent(pybind11::object v) : value(std::move(v)) {}
   pybind11::object value;
@@ -36,7 +36,7 @@ struct PythonIntent final : sim::Intent {
 
 class PythonWorld final : public sim::World {
  public:
-  // Reads all but proceed and resolve at once. Throws throng::Error, or what the Python code raises.
+  // Reads everything but proceed and resolve at once. Throws throng::Error, or what the Python code raises.
   // `failure` must outlive the world.
   PythonWorld(pybind11::object world, uint64_t seed, Failure& failure);
 
@@ -67,7 +67,7 @@ class PythonWorld final : public sim::World {
   pybind11::object MakeNeighbour(const sim::Neighbour& neighbour) const;
   pybind11::object MakePos(sim::Pos pos) const { return space_.MakePos(pos); }
   sim::Pos ToPos(pybind11::handle pos, std::string_view what) const { return space_.ToPos(pos, what); }
-  // A random.Random that depends on its key alone, so that no order of execution changes what it draws.
+  // A random.Random that depends on its key alone, so the order of execution does not change what it draws.
   pybind11::object MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const;
   std::string MapJson() const { return space_.MapJson(); }
   std::string Describe(sim::AgentId agent, sim::Step step) const;
@@ -79,7 +79,7 @@ class PythonWorld final : public sim::World {
     sim::MindPtr mind;
     bool present;
     sim::Rules rules;
-    pybind11::object radius;  // as Python has them
+    pybind11::object radius;  // as Python values
     pybind11::object speed;
   };
   void ReadAgents();

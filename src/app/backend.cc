@@ -62,7 +62,7 @@ std::unique_ptr<llm::Llm> MakeOneBackend(const Simulation& simulation, const std
   if (name.ends_with(".gguf")) {
     engine::LocalOptions options = simulation.local;
     options.model = name;
-    options.kv_choice.clear();  // it is of the other model
+    options.kv_choice.clear();  // it belongs to the other model
     return MakeLocal(options);
   }
   std::unique_ptr<llm::Llm> llm = MakeBackend(name);
@@ -83,7 +83,7 @@ std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation) {
   std::unique_ptr<llm::Llm> llm = MakeOneBackend(simulation, simulation.llm);
   if (simulation.model_for.empty()) return llm;
   auto router = std::make_unique<llm::RouterLlm>(std::move(llm));
-  std::map<std::string, std::shared_ptr<llm::Llm>> made;  // one that serves several decisions is loaded once
+  std::map<std::string, std::shared_ptr<llm::Llm>> made;  // a model for several decisions is loaded once
   for (const std::string& text : simulation.model_for) {
     const ModelFor model_for = ParseModelFor(text, simulation.scenario);
     std::shared_ptr<llm::Llm>& backend = made[model_for.backend];

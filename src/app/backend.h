@@ -1,5 +1,5 @@
-// The backend that a simulation names: the engine of this process, another one, or several, by kind of
-// decision.
+// Makes the backend that a simulation names: the engine of this process, another backend, or several, chosen
+// by kind of decision.
 #pragma once
 
 #include <memory>
@@ -11,14 +11,14 @@
 
 namespace throng::app {
 
-// What llm::MakeBackend makes, and "replay:FILE" over a journal, which may be in use. Throws also what
+// Makes what llm::MakeBackend makes, and "replay:FILE" over a journal, which may be in use. Also throws what
 // opening a journal throws.
 std::unique_ptr<llm::Llm> MakeBackend(const std::string& spec);
 
-// Throws kInvalid for names that cannot be, and what loading a model throws.
+// Throws kInvalid for impossible names, and what loading a model throws.
 std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation);
 
-// The engine of this process, if the calls go to it; else null.
+// The engine of this process if the calls go to it, else null.
 const engine::LocalModel* LocalOf(const llm::Llm& backend);
 
 }  // namespace throng::app

@@ -10,7 +10,7 @@ namespace throng::app {
 
 namespace {
 
-constexpr size_t kLineShown = 60;  // of one that is no event
+constexpr size_t kLineShown = 60;  // bytes shown of a line that is not an event
 
 sim::Intervention ParseEvent(const std::string& line, const std::string& where, const Scenario& scenario,
                              sim::Step end) {

@@ -1,4 +1,4 @@
-// What users let happen in a run from outside, and when.
+// Reads the interventions that users request for a run, and their times.
 #pragma once
 
 #include <string>
@@ -13,7 +13,8 @@ namespace throng::app {
 // A step such as 500, or a time of the first day such as 09:30, if the scenario has a clock. Throws kInvalid.
 sim::Step ParseMoment(const std::string& text, const Scenario& scenario);
 
-// The events of a simulation, checked; all lie before step `end`. Throws kInvalid, or kIo for their file.
+// The interventions of a simulation, checked; all lie before step `end`. Throws kInvalid, or kIo for their
+// file.
 std::vector<sim::Intervention> ReadInterventions(const Simulation& simulation, const Scenario& scenario,
                                                  sim::Step end);
 

@@ -1,4 +1,4 @@
-// What stands between the agents of a run and its backend: retries with timeouts, a budget, and priority for
+// The layers between the agents of a run and its backend: retries with timeouts, a budget, and priority for
 // an interactive agent.
 #pragma once
 
@@ -14,17 +14,17 @@
 namespace throng::app {
 
 struct Limits {
-  double call_timeout_s = 0;  // of one attempt, on the backend's clock; 0: none
+  double call_timeout_s = 0;  // seconds per attempt, on the backend's clock; 0: no timeout
   int call_attempts = 3;
-  bool fallback = false;    // a call that failed does not end the run: its agent does the usual thing
+  bool fallback = false;    // a failed call does not end the run: its agent does the usual thing
   uint64_t max_tokens = 0;  // 0: no limit
   double max_cost = 0;      // 0: no limit
-  std::string price;        // "IN,OUT" of a million tokens
-  std::string interactive;  // an agent's name
+  std::string price;        // "IN,OUT" per million tokens
+  std::string interactive;  // name of an agent
   double target_ms = 1000;
 };
 
-// "0.15,0.6": of a million tokens of prompts and of answers. Throws kInvalid; no text is no price.
+// "0.15,0.6": price per million tokens of prompts and of answers. Throws kInvalid; empty text is no price.
 llm::Price ParsePrice(const std::string& text);
 
 // Throws kInvalid for limits that cannot work, before anything is made.
@@ -32,11 +32,11 @@ void CheckLimits(const Limits& limits, const sim::World& world);
 
 struct LimitedBackend {
   std::unique_ptr<llm::Llm> top;
-  const llm::BudgetLlm* budget = nullptr;            // counts also where there is no limit
-  const llm::InteractiveLlm* interactive = nullptr;  // null: nobody is
+  const llm::BudgetLlm* budget = nullptr;            // counts tokens even without a limit
+  const llm::InteractiveLlm* interactive = nullptr;  // null: no interactive agent
 };
 
-// used_before: by earlier sessions of the run.
+// used_before: tokens used by earlier sessions of the run.
 LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::unique_ptr<llm::Llm> backend,
                            const llm::TokensUsed& used_before);
 

@@ -15,12 +15,12 @@ namespace throng::app {
 
 namespace {
 
-// A field of a simulation under its name in manifests, and the flag that goes before it (null: none does).
+// A field of a simulation under its name in manifests, and the flag that overrides it (null: none).
 struct Field {
   const char* key;
   const char* flag;
   std::function<std::string()> get;
-  std::function<bool(const std::string&)> set;  // false: not such a value
+  std::function<bool(const std::string&)> set;  // false: not a valid value
 };
 
 Field TextField(const char* key, const char* flag, std::string& text) {
@@ -31,7 +31,7 @@ Field TextField(const char* key, const char* flag, std::string& text) {
           }};
 }
 
-// Relative to the folder in which the run began, wherever it goes on.
+// Relative to the folder where the run began, even if it is resumed elsewhere.
 Field PathField(const char* key, const char* flag, std::string& path) {
   Field field = TextField(key, flag, path);
   field.get = [&path] {
@@ -40,7 +40,7 @@ Field PathField(const char* key, const char* flag, std::string& path) {
   return field;
 }
 
-// The names of examples are no paths.
+// Names of examples are not paths.
 Field ScenarioField(const char* key, const char* flag, std::string& scenario) {
   return worlds::FindExampleWorld(scenario) != nullptr ? TextField(key, flag, scenario)
                                                        : PathField(key, flag, scenario);
@@ -56,7 +56,7 @@ Field NumberField(const char* key, const char* flag, Number& number) {
           }};
 }
 
-// Lines.
+// Stores the list as lines.
 Field ListField(const char* key, const char* flag, std::vector<std::string>& list) {
   return {key, flag, [&list] { return fmt::format("{}", fmt::join(list, "\n")); },
           [&list](const std::string& value) {
@@ -101,15 +101,15 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           NumberField("target_ms", "--target-ms", simulation.limits.target_ms)};
 }
 
-// What the journal itself writes into every manifest.
+// Fields that the journal itself writes into every manifest.
 std::vector<Field> OwnFieldsOf(Simulation& simulation) {
   return {NumberField(journal::JournalKeys::kSteps, nullptr, simulation.steps),
           TextField(journal::JournalKeys::kCoupling, nullptr, simulation.coupling),
           TextField(journal::JournalKeys::kMode, "--mode", simulation.mode)};
 }
 
-// The codecs that were chosen for a model (auto, flashq-mixed, a file) and their digest, so that nothing has
-// to be probed or read again to go on.
+// The codecs chosen for a model (auto, flashq-mixed, a file) and their digest, so that a resumed run need not
+// probe or read anything again.
 void StoreCodecs(const llm::Llm& llm, journal::Manifest& manifest) {
   const engine::LocalModel* local = LocalOf(llm);
   if (local == nullptr) return;

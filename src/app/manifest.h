@@ -1,4 +1,4 @@
-// Between a simulation and the manifest of its journal.
+// Converts between a simulation and the manifest of its journal.
 #pragma once
 
 #include <functional>
@@ -11,13 +11,13 @@
 
 namespace throng::app {
 
-// All that is needed to go on with the run later; paths become absolute.
+// Everything needed to resume the run later; paths become absolute.
 journal::Manifest ManifestOf(const Simulation& simulation, const Scenario& scenario, const llm::Llm& llm);
 
 // Whether the user gave a flag such as "--kv".
 using GivenFlags = std::function<bool(const std::string& flag)>;
 
-// What no given flag says becomes as it was in the run. Throws kCorrupt if a value cannot be read.
+// Takes from the run whatever no given flag sets. Throws kCorrupt if a value cannot be read.
 void FillFromManifest(const journal::Journal& journal, const GivenFlags& given, Simulation& simulation);
 
 }  // namespace throng::app

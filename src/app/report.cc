@@ -17,9 +17,9 @@ namespace throng::app {
 
 namespace {
 
-constexpr double kLongWaitSeconds = 10;  // then the progress names who waits
+constexpr double kLongWaitSeconds = 10;  // after this, the progress names the waiting agent
 
-// Reports name two figures otherwise than RunStats does.
+// Two figures have other names in reports than in RunStats.
 std::string ReportName(const std::string& field) {
   if (field == "calls") return "llm_calls";
   if (field == "interventions") return "events";
@@ -96,7 +96,7 @@ std::string Summary(const FinishedRun& run) {
   add("{} agents, {} steps, until {}, mode {}\n", scenario.world->NumAgents(), options.steps,
       scenario.ClockAt(options.steps), sim::ModeName(options.mode));
   add("time        {:.1f} s", stats.wall_s);
-  // A backend in virtual time has a clock of its own.
+  // A backend in virtual time has its own clock.
   if (stats.backend_s > 1.5 * stats.wall_s) add(" ({:.1f} s on the backend's clock)", stats.backend_s);
   add("\ncalls       {}", stats.calls);
   if (outcome.replayed > 0) add(" ({} answered by the journal)", outcome.replayed);

@@ -1,4 +1,4 @@
-// What is said of a run: a line while it goes on, and a summary or JSON in the end.
+// Reports on a run: a progress line, and a summary or JSON at the end.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -13,27 +13,27 @@
 
 namespace throng::app {
 
-// A run that has ended well, and what it was of.
+// A run that has ended well, with everything it ran on.
 struct FinishedRun {
   const Simulation& simulation;
   const Scenario& scenario;
   const sim::RunOptions& options;
   const RunOutcome& outcome;
   const llm::Llm& backend;
-  const journal::Journal* journal;  // null: there is none
+  const journal::Journal* journal;  // null: no journal
 };
 
-// Lines for people, the last one ended.
+// Lines for people, each ending in a newline.
 std::string Summary(const FinishedRun& run);
 // Fields for programs, in a fixed order.
 nlohmann::ordered_json ReportJson(const FinishedRun& run);
 
-// What guesses were worth, for reports: nothing is added for modes without.
+// What guesses were worth, for reports; adds nothing for modes without guesses.
 void AddSpeculation(const sim::RunStats& stats, nlohmann::ordered_json& json);
 std::string DescribeSpeculation(const sim::RunStats& stats);
 
-// Time of day, steps, agents ahead, requests in flight, tokens per second, bytes of the cache. `backend` says
-// how large the cache is.
+// Time of day, steps, agents ahead, requests in flight, tokens per second, bytes of the cache. `backend`
+// gives the cache size.
 std::string DescribeProgress(const sim::Progress& progress, const Scenario& scenario, sim::Step steps,
                              const llm::Stats& backend);
 

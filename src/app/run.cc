@@ -15,12 +15,12 @@ namespace throng::app {
 
 namespace {
 
-// From its start to its end, whatever ends it.
+// A session of the journal, from start to end, however it ends.
 class Session {
  public:
   explicit Session(journal::Journal& journal) : journal_(journal) { journal_.StartSession(); }
 
-  // used: by all sessions. What no answer in the journal stands for was in vain.
+  // used: by all sessions. Tokens that no answer in the journal accounts for were used in vain.
   void End(const llm::TokensUsed& used, std::string_view outcome) {
     const journal::TokenSums answers = journal::Reader(journal_).Tokens();
     const llm::TokensUsed in_vain = {used.prompt - std::min(used.prompt, answers.prompt),
@@ -34,7 +34,7 @@ class Session {
     try {
       End(used, message.substr(0, message.find('\n')));
     } catch (const Error&) {
-      // The journal cannot be written any more; the run's own error is the one to tell.
+      // The journal can no longer be written; report the run's own error.
     }
   }
 

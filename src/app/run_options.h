@@ -1,4 +1,4 @@
-// How a simulation is run: mode, steps, seed, events.
+// Sets how a simulation runs: mode, steps, seed, events.
 #pragma once
 
 #include "app/scenario.h"
@@ -7,7 +7,7 @@
 
 namespace throng::app {
 
-// Ctrl-C or SIGTERM will stop the run. Throws kInvalid for what cannot be, limits included.
+// Ctrl-C or SIGTERM will stop the run. Throws kInvalid for impossible options, including limits.
 sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& scenario);
 
 }  // namespace throng::app

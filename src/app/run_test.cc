@@ -94,7 +94,7 @@ TEST_F(RunTest, TheWrapperIsOutsideOfAllElse) {
   const uint64_t asked = std::exchange(calls, 0);
   EXPECT_GT(asked, 0u);
   EXPECT_EQ(RunWith("fake", {{}, &scratch_.Get(), wrap}).replayed, asked);
-  EXPECT_EQ(calls, asked);  // calls that the journal answers pass it, too
+  EXPECT_EQ(calls, asked);  // calls answered by the journal pass through it too
 }
 
 }  // namespace

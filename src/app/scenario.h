@@ -1,4 +1,4 @@
-// What a simulation is of: a town, an example, or a recorded day.
+// Loads what a simulation runs: a town, an example, or a recorded day.
 #pragma once
 
 #include <memory>
@@ -14,17 +14,17 @@ struct Simulation;
 // A world to run, and how it counts time.
 struct Scenario {
   std::unique_ptr<sim::World> world;
-  const town::Town* town = nullptr;  // null: the world is an example, or a recorded day
+  const town::Town* town = nullptr;  // null: an example, or a recorded day
   sim::Step default_steps = 0;
   int seconds_per_step = 0;
-  int first_second = 0;  // of the day, when a recorded one begins
+  int first_second = 0;  // second of the day at step 0, for recorded days
 
-  std::string ClockAt(sim::Step step) const;  // time of day; in an example since the start
+  std::string ClockAt(sim::Step step) const;  // time of day; in an example, time since the start
 };
 
 Scenario LoadScenario(const Simulation& simulation);
 
-// For viewers: "start" (07:00), "seconds_per_step", and of a town town::Town::MapJson, of any other world
+// For viewers: "start" (07:00), "seconds_per_step", and for a town town::Town::MapJson, for any other world
 // sim::SpaceJson.
 std::string MapJson(const Scenario& scenario);
 

@@ -1,4 +1,4 @@
-// What flags, Python or a sweep say about a run, as plain data.
+// The settings of a run that flags, Python or a sweep give, as plain data.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,13 @@ namespace throng::app {
 
 struct Simulation {
   std::string scenario;  // a folder, or the name of an example; empty: the built-in town
-  std::string trace;     // instead of a scenario: a recorded day,
-  int radius = -1;       // and how far its agents perceive; negative: as the trace says
+  std::string trace;     // a recorded day, instead of a scenario
+  int radius = -1;       // perception radius in a recorded day; negative: the trace's own
   uint32_t agents = 0;   // 0: as many as the scenario has
   int steps = 0;         // 0: as long as the scenario says
-  std::string until;     // instead of steps: a time of day
+  std::string until;     // time of day to stop at, instead of steps
   uint64_t seed = 1;
-  std::vector<sim::SeedChange> seed_changes;  // of a fork
+  std::vector<sim::SeedChange> seed_changes;  // seed changes of a fork
   std::vector<std::string> events;            // "TIME WHAT"
   std::string events_file;
   std::string mode = "ooo";

@@ -1,4 +1,4 @@
-// Backends for the runs that sim::Verify compares: all must give the same answers.
+// Makes backends for the runs that sim::Verify compares: all must give the same answers.
 #pragma once
 
 #include <functional>
@@ -14,17 +14,17 @@ class VerifyBackends {
  public:
   using Make = std::function<std::unique_ptr<llm::Llm>()>;
 
-  // repeatable: what `make` makes answers a request the same each time. Else, as with a server, one is made
-  // here, and each request is asked of it once: later runs get the recorded answer.
+  // repeatable: the backends from `make` answer a request the same each time. Otherwise, as with a server,
+  // one is made here and asked each request once: later runs get the recorded answer.
   VerifyBackends(Make make, bool repeatable);
 
-  // For one run, with its delays; this must outlive it.
+  // Makes the backend for one run, with that run's delays; this must outlive it.
   std::unique_ptr<llm::Llm> For(const sim::VerifyRun& run);
 
  private:
   Make make_;
   std::unique_ptr<llm::Llm> recorded_;                  // null: repeatable
-  std::unique_ptr<journal::ScratchJournal> recording_;  // of recorded_
+  std::unique_ptr<journal::ScratchJournal> recording_;  // journal of recorded_
 };
 
 }  // namespace throng::app

@@ -1,5 +1,5 @@
-// `throng bench`, of which this is `attention`: time and memory traffic of attention over compressed caches,
-// beside what the machine can do.
+// `throng bench`, of which this file is `attention`: time and memory traffic of attention over compressed
+// caches, compared with what the machine can do.
 
 #include <fmt/format.h>
 
@@ -29,7 +29,7 @@ namespace {
 constexpr int kLeastRounds = 5;
 constexpr int kMostRounds = 200;
 constexpr double kSecondsPerCase = 0.5;
-// With --cold, the sequences attended to in turn take this many bytes: twice the usual last-level cache.
+// With --cold, the sequences attended to in turn occupy this many bytes: twice the usual last-level cache.
 constexpr size_t kColdBytes = size_t{64} << 20;
 
 struct BenchFlags {
@@ -57,19 +57,20 @@ struct Row {
   double error;
   size_t bytes;
   double flops;
-  bench::Seconds seconds = {};  // medians; cpu: of one thread
+  bench::Seconds seconds = {};  // medians; cpu: seconds of one thread
   bench::Seconds f16_seconds = {};
 
   double Ratio() const { return f16_seconds.wall / seconds.wall; }
   double CpuRatio() const { return f16_seconds.cpu / seconds.cpu; }
 };
 
-// There is no model whose heads could be ranked: every other one gets 2 bits.
+// Without a model, heads cannot be ranked: every other one gets 2 bits.
 std::string WithSomeHeadBits(const std::string& codec) {
   return kv::LacksHeadBits(codec) ? kv::WithHeadBits(codec, "24") : codec;
 }
 
-// All codecs at one length, in turns, so that what else the machine does hits them alike. The first is f16.
+// Measures all codecs at one length, alternating, so that other load on the machine affects them alike. The
+// first is f16.
 std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::string>& codecs, int keys,
                                ThreadPool& threads) {
   const int queries = flags.phase == "decode" ? 1 : flags.queries;
@@ -169,7 +170,7 @@ std::vector<std::string> Check(const BenchFlags& flags) {
     kv::ParseHeadCodecs(WithSomeHeadBits(codec), flags.kv_heads, flags.head_dim);
   }
   for (const int keys : flags.keys) {
-    // Keys and values as f32: no codec takes more.
+    // Sized for keys and values as f32: no codec takes more.
     const double bytes = 8.0 * keys * flags.kv_heads * flags.head_dim * static_cast<double>(codecs.size());
     if (bytes > 64e9) {
       throw MakeError(

@@ -1,5 +1,5 @@
-// `throng bench eviction`: what of the prefix cache is computed again when the KV budget is short, by what
-// is evicted.
+// `throng bench eviction`: how much of the prefix cache is computed again when the KV budget is short, by
+// eviction policy.
 
 #include <fmt/format.h>
 
@@ -37,7 +37,7 @@ struct EvictionFlags {
   bool json = false;
 };
 
-// Notes the blocks of all prompts.
+// Records the blocks of all prompts.
 class Recorder final : public llm::Decorator {
  public:
   Recorder(const std::shared_ptr<engine::LocalModel>& model, std::vector<engine::BlockPath>& prompts)
@@ -56,11 +56,11 @@ class Recorder final : public llm::Decorator {
 struct Measured {
   Digest hash;
   std::string eviction;
-  double share = 1;  // of the bytes without a limit
+  double share = 1;  // share of the bytes used without a limit
   uint64_t budget = 0;
   size_t block_bytes = 0;
   double seconds = 0;
-  double cpu_seconds = 0;  // of all threads: other programs disturb it less
+  double cpu_seconds = 0;  // of all threads: less disturbed by other programs
   uint64_t tokens = 0;     // of prompts and answers
   uint64_t cached_tokens = 0;
   engine::EngineState state;
@@ -90,7 +90,7 @@ Measured RunOnce(const EvictionFlags& flags, const app::Scenario& scenario, cons
   return measured;
 }
 
-// The one in the middle by tokens computed again.
+// The median run by tokens computed again.
 Measured MedianOf(const EvictionFlags& flags, const app::Scenario& scenario, const std::string& eviction,
                   uint64_t budget) {
   std::vector<Measured> runs;
@@ -108,7 +108,7 @@ Measured MedianOf(const EvictionFlags& flags, const app::Scenario& scenario, con
 
 struct Row {
   Measured measured;
-  size_t optimum_tokens;  // computed again at least, for the prompts in this order
+  size_t optimum_tokens;  // fewest tokens to compute again, for the prompts in this order
 };
 
 double TokensPerSecond(const Measured& measured) {

@@ -1,5 +1,5 @@
-// `throng bench scheduler`: agent steps per second and bytes per agent where calls cost nothing, of whole
-// runs and of the dependency graph alone.
+// `throng bench scheduler`: agent steps per second and bytes per agent when calls cost nothing, for whole
+// runs and for the dependency graph alone.
 
 #include <fmt/format.h>
 
@@ -22,7 +22,7 @@ namespace {
 
 constexpr uint32_t kCheckedAgents = 2000;
 constexpr sim::Step kCheckedSteps = 20;
-// Without --steps: so many agent steps are measured, in at least and at most so many steps.
+// Without --steps: the agent steps to measure, and the fewest and most steps to run for them.
 constexpr double kAgentSteps = 4e6;
 constexpr double kFewestSteps = 10;
 constexpr double kMostSteps = 400;
@@ -67,8 +67,8 @@ bench::ScheduleLoad LoadOf(const SchedulerFlags& flags, uint32_t agents, double 
   return load;
 }
 
-// In a small world where what agents perceive decides where they go, a wrong order would show in where they
-// end.
+// Checks a small world in which what agents perceive decides where they go, so a wrong order would show in
+// where they end.
 void CheckOrder(bench::ScheduleLoad load) {
   load.agents = std::min(load.agents, kCheckedAgents);
   load.steps = kCheckedSteps;
@@ -139,7 +139,7 @@ void PrintJson(const SchedulerFlags& flags, const std::vector<Row>& rows) {
   fmt::print("{}\n", document.dump(2));
 }
 
-// All modes, which must come to the same end.
+// Runs all modes, which must end alike.
 void Measure(const SchedulerFlags& flags, const bench::ScheduleLoad& load, std::vector<Row>& rows) {
   const size_t first = rows.size();
   for (const sim::Mode mode : ModesOf(flags)) {

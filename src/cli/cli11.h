@@ -1,9 +1,9 @@
-// CLI11 for the files of this folder. <CLI/CLI.hpp> makes every file that includes it define a set of
-// validator objects, and the code of help texts and configuration files: seconds per file. Here the
-// validators are left out, and cli11.cc defines the rest once.
+// CLI11 for the files of this folder. Every file that includes <CLI/CLI.hpp> defines a set of validator
+// objects, and compiles the code of help texts and configuration files: seconds per file. This header leaves
+// out the validators, and cli11.cc defines the rest once.
 #pragma once
 
-// Each object becomes a function that nothing defines or calls.
+// Turns each object into a function that nothing defines or calls.
 #define ExistingFile ExistingFile()
 #define ExistingDirectory ExistingDirectory()
 #define ExistingPath ExistingPath()

@@ -44,7 +44,7 @@ struct EvalFlags {
 
 std::string QuestionsPath() { return DataDir() + "/town/eval/recall.jsonl"; }
 
-// Says how far a run is, not more often than a reader wants to know.
+// Shows progress, no more often than a reader wants to know.
 std::function<void(size_t, size_t)> ShowProgress(ProgressLine& line, const char* what) {
   using Clock = std::chrono::steady_clock;
   return [&line, what, begin = Clock::now(), shown = Clock::now()](size_t done, size_t total) mutable {
@@ -117,7 +117,7 @@ void RunDump(const EvalFlags& flags) {
   fmt::print("{}: {} pages of each layer and head\n", flags.out, pages);
 }
 
-// Those that each command has.
+// Flags that every command has.
 void AddInputFlags(CLI::App& command, EvalFlags& flags, const std::string& text_help) {
   command.add_option("-m,--model", flags.model, "GGUF file; default: the embedded model");
   command.add_option("--samples", flags.samples, "Prompts of the questions; 0: all")->capture_default_str();

@@ -1,4 +1,4 @@
-// throng generate: one prompt, continued by a model in this process.
+// throng generate: continues one prompt with a model in this process.
 
 #include <fmt/format.h>
 
@@ -95,16 +95,16 @@ void PrintSummary(const engine::EngineResult& result, const engine::LocalModel& 
 }
 
 void Run(const Options& options) {
-  // Refuses now what could not be written in the end.
+  // Fail now, not at the end, if the file cannot be written.
   if (!options.save_cache.empty()) AtomicFile probe(options.save_cache);
   engine::LocalModel model(options.local);
   engine::EngineRequest request = MakeRequest(options, model);
-  // Written before the first text of the answer: a request that is refused writes nothing.
+  // Written just before the first text of the answer, so a refused request writes nothing.
   std::string echo;
   if (!options.chat) {
     for (const int32_t token : request.prompt) echo += model.Loaded().tokenizer->TokenBytes(token);
   }
-  // The text goes from the engine's thread to stdout; what fails there is told here.
+  // The engine's thread writes the text to stdout; write errors are reported here.
   std::exception_ptr write_error;
   const auto done = std::make_shared<std::promise<engine::EngineResult>>();
   request.on_text = [&](uint64_t id, std::string_view text) {

@@ -17,7 +17,7 @@ namespace {
 
 void PrintHelp(const CLI::App& app, const std::vector<std::string>& words) {
   const CLI::App* command = &app;
-  std::string path;  // of its parents
+  std::string path;  // names of its parents
   for (const std::string& word : words) {
     const auto found = command->get_subcommands([&](const CLI::App* each) { return each->check_name(word); });
     path += (path.empty() ? "" : " ") + command->get_name();
@@ -29,7 +29,7 @@ void PrintHelp(const CLI::App& app, const std::vector<std::string>& words) {
     }
     command = found.front();
   }
-  // The program itself has parsed `help`, whose text it would print.
+  // app.help() would print the text of the parsed subcommand `help`, not that of the program.
   fmt::print("{}", words.empty()
                        ? app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal)
                        : command->help(path));

@@ -1,4 +1,4 @@
-// throng interview: what somebody of a journaled run remembers at some moment, and answers.
+// throng interview: asks a person of a journaled run at some moment what they remember.
 
 #include "town/mind/interview.h"
 
@@ -21,7 +21,7 @@
 namespace throng::cli {
 namespace {
 
-// Conversations and decisions of a step count their calls from 0; a question from outside is far from them.
+// Calls of a step are numbered from 0; a question from outside is numbered far from them.
 constexpr uint32_t kInterviewCall = 1u << 30;
 
 struct Options {

@@ -1,4 +1,4 @@
-// throng journal: what a journal holds, as numbers or as text for other programs, and forks of runs.
+// throng journal: shows a journal as numbers or exports it for other programs, and forks runs.
 
 #include <cstdio>
 #include <filesystem>
@@ -23,7 +23,7 @@ namespace throng::cli {
 
 namespace {
 
-constexpr size_t kMaxValueShown = 100;  // of a manifest, in bytes
+constexpr size_t kMaxValueShown = 100;  // bytes of a manifest value
 
 std::string Shown(const std::string& value) {
   std::string line = value.substr(0, kMaxValueShown);
@@ -174,7 +174,7 @@ struct ForkOptions {
   bool drop_events = false;
 };
 
-// A time of day needs the scenario that the journal is of; a step is itself.
+// A time of day needs the journal's scenario; a step number does not.
 sim::Step ForkStep(const ForkOptions& options, const journal::Journal& original, const CLI::App& command) {
   if (options.at.find(':') == std::string::npos) return app::ParseMoment(options.at, app::Scenario());
   app::Simulation simulation;

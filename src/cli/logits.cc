@@ -34,7 +34,7 @@ struct LogitsFlags {
   std::string model;
   std::string tokens;
   std::string output;
-  engine::LocalOptions codecs;  // of which those of AddCodecFlags are used
+  engine::LocalOptions codecs;  // only those of AddCodecFlags are used
   int threads = 0;
   int chunk = 512;
   std::string activations = "f32";
@@ -72,12 +72,12 @@ void RunLogits(const LogitsFlags& flags) {
     throw MakeError(ErrorCode::kInvalid, "{}: holds {} tokens; the model's context is {}", flags.tokens,
                     tokens.size(), config.context_length);
   }
-  // Without a budget: there is one sequence, and its length is known.
+  // No budget: there is one sequence, and its length is known.
   ThreadPool threads(ThreadsOrAll(flags.threads));
-  // The vocabulary is only read if a text is.
+  // Reads the vocabulary only if there is a text.
   const auto encode = [&](std::string_view text) { return model::Tokenizer(file).EncodePrompt(text); };
   engine::CodecOptions options = engine::CodecsOf(flags.codecs);
-  // A choice for generate and run is for this model, too.
+  // A codec choice for generate and run applies to this model too.
   if (!engine::IsPlain(options.flags)) options.model = model::LoadTransformer(file)->WeightsDigest();
   const engine::CodecChoice codecs = engine::ChooseCodecs(options, *transformer, encode, threads);
   kv::BlockPool pool(codecs.Layout(config), std::numeric_limits<size_t>::max() / 2, options.softmax);

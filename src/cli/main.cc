@@ -1,5 +1,5 @@
-// The program: subcommands, and the one place where errors become exit codes (1: it failed, 2: it was called
-// wrongly; 3: a limit that the user set has stopped it, and it can go on).
+// The program: subcommands, and the one place where errors become exit codes (1: failure; 2: wrong command
+// line; 3: stopped by a limit that the user set, and can be resumed).
 
 #include <exception>
 #include <new>
@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
   throng::cli::AddBench(app);
   throng::cli::AddHelp(app);
   throng::cli::AddVersion(app);
-  // After the subcommands, which would inherit it.
+  // Set after the subcommands are added, as they would inherit it.
   app.footer("throng COMMAND --help says more.\nExample:\n  throng run --until 09:00");
 
   try {

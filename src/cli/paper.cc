@@ -1,4 +1,4 @@
-// throng paper: what the papers report, measured again.
+// throng paper: measures again what the papers report.
 
 #include <fmt/format.h>
 
@@ -18,7 +18,7 @@ namespace throng::cli {
 namespace {
 
 constexpr int kQuickSeeds = 2;
-constexpr uint64_t kFirstSeed = 101;  // the first days on which the synthesis was not calibrated
+constexpr uint64_t kFirstSeed = 101;  // the synthesis was not calibrated on days from here on
 
 struct Options {
   int seeds = 5;

@@ -1,4 +1,4 @@
-// What a long run says on stderr while it goes on: one line that is rewritten on a terminal, else a line
+// Shows the progress of a long run on stderr: on a terminal one line that is rewritten, otherwise a line
 // every ten seconds.
 #pragma once
 
@@ -15,9 +15,9 @@ class ProgressLine {
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
-  double IntervalSeconds() const;  // how often Show is worth calling
+  double IntervalSeconds() const;  // seconds between useful calls of Show
   void Show(const std::string& text);
-  void ShowRarely(const std::string& text);  // if so long has passed since the last time
+  void ShowRarely(const std::string& text);  // if IntervalSeconds have passed since the last time
   void Clear();
 
  private:

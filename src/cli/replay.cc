@@ -44,7 +44,7 @@ struct Options {
   bool json = false;
 };
 
-// What a mode is worth shows against the others: those that are slower, and named before it, run too.
+// A mode is compared with the slower modes listed before it, so those run too.
 std::vector<std::string> ModesToRun(const std::string& mode) {
   std::vector<std::string> modes = trace::ReplayModes();
   if (mode == "all") return modes;
@@ -69,7 +69,7 @@ app::Simulation SimulationOf(const Options& options) {
   return simulation;
 }
 
-// One mode alone, so that what is there when it is killed belongs to one run.
+// Runs one mode alone, so that if it is killed, what remains belongs to one run.
 void RunJournaled(const Options& options) {
   const app::Simulation simulation = SimulationOf(options);
   const std::unique_ptr<llm::Llm> llm = trace::MakeVirtualBackend(options.llm);
@@ -98,7 +98,7 @@ void Run(const Options& options) {
   const studies::TimeWindow window =
       options.plot_window.empty() ? studies::TimeWindow() : studies::TimeWindow::Parse(options.plot_window);
   const std::vector<std::string> modes = ModesToRun(options.mode);
-  trace::MakeVirtualBackend(options.llm);  // refuses a wrong one before the trace is read
+  trace::MakeVirtualBackend(options.llm);  // refuses an invalid one before the trace is read
   trace::Replayer replayer(trace::LoadTrace(options.trace), options.radius, options.steps);
   std::ofstream plot;
   if (!options.plot.empty()) plot.open(options.plot);

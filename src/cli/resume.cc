@@ -1,4 +1,4 @@
-// throng resume: goes on with a run that was killed, stopped or failed.
+// throng resume: continues a run that was killed, stopped or failed.
 
 #include <fmt/format.h>
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kFailuresShown = 10;
 
-// A line for each of the first ones; the journal has all.
+// Prints a line for each of the first kFailuresShown failures; the journal has all of them.
 std::function<void(const std::string&)> ReportFailures(ProgressLine& line) {
   return [&line, shown = 0](const std::string& failure) mutable {
     if (++shown > kFailuresShown) return;

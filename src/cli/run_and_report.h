@@ -1,4 +1,4 @@
-// A run on the command line: progress on stderr, the report on stdout.
+// Makes a run on the command line: progress on stderr, the report on stdout.
 #pragma once
 
 #include "app/scenario.h"
@@ -10,7 +10,7 @@
 
 namespace throng::cli {
 
-// As app::Run, on a journal that was begun (null: without one); errors say how to resume.
+// Like app::Run, on a journal that was begun (null: no journal); errors say how to resume.
 void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, const app::Scenario& scenario,
                   sim::RunOptions options, llm::Llm& backend, journal::Journal* journal);
 

@@ -29,10 +29,9 @@ struct Options {
   engine::LocalOptions local;
 };
 
-// Empty, with a word on stderr, if the world of the run is not one that is still here.
+// Empty, with a message on stderr, if the world of the run is no longer available.
 std::string MapOf(const journal::Journal& journal, const CLI::App& command) {
-  const auto map =
-      journal.GetManifest().find(journal::JournalKeys::kMap);  // a world in Python brings its own
+  const auto map = journal.GetManifest().find(journal::JournalKeys::kMap);  // set for worlds in Python
   if (map != journal.GetManifest().end()) return map->second;
   if (!journal.GetManifest().contains("town")) return "";
   try {

@@ -1,4 +1,4 @@
-// throng sweep: a scenario over seeds, models and codecs, each run in a process of its own with a journal.
+// throng sweep: a scenario over seeds, models and codecs, each run in its own process, with a journal.
 
 #include "studies/sweep.h"
 

@@ -61,7 +61,7 @@ Minutes ParseHours(const std::string& text) {
   return minutes;
 }
 
-// Hours of the first day that the trace holds.
+// Hours of the first day that the trace covers.
 trace::Trace CutHours(const trace::Trace& trace, const Minutes& minutes) {
   const int first = trace.SecondOfDay(0);
   const auto step_at = [&](int minute) {

@@ -67,7 +67,8 @@ void Verify(const Options& options) {
   const app::Scenario scenario = app::LoadScenario(simulation);
   sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
   ProgressLine line(options.output.quiet);
-  // A model is loaded once for all runs, a server is asked once: its answers need not be the same twice.
+  // A model is loaded once for all runs. A server is asked each request once, as its answers may differ the
+  // second time.
   std::unique_ptr<llm::Llm> local;
   if (simulation.llm == "local") local = app::MakeBackend(simulation);
   const auto make_backend = [&]() -> std::unique_ptr<llm::Llm> {

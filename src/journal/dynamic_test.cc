@@ -1,4 +1,4 @@
-// Journals of runs whose population changes, and into which things are injected.
+// Journals of runs whose population changes, and of runs with injected interventions.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -56,7 +56,7 @@ class JournalDynamicTest : public ::testing::Test {
     return journal;
   }
 
-  // From its start or again; asks the journal for what is injected.
+  // Runs from the start or again; asks the journal for injected interventions.
   sim::RunResult RunOn(Journal& journal, sim::RunOptions options, sim::HashLlm& backend) {
     JournaledLlm llm(backend, journal);
     options.interventions = journal.Interventions();
@@ -120,7 +120,7 @@ TEST_F(JournalDynamicTest, WhatIsInjectedIsJournaledBeforeItHappens) {
     const size_t decided = Journal::OpenToRead(PathOf(name))->Interventions().size();
     EXPECT_GT(decided, 1u);
 
-    // Nobody may have been in the step of what comes while the run is stopped.
+    // An intervention injected while the run is stopped must come at a step that no agent has begun.
     Journal::Inject(PathOf(name), 2, "announce late");
     const auto journal = Journal::OpenToWrite(PathOf(name));
     const InterventionRow last = Inspect(*journal).interventions.back();
@@ -165,7 +165,7 @@ TEST_F(JournalDynamicTest, AForkHasThePastAndMayHaveAnotherFuture) {
   const sim::RunResult result = RunOn(*other, Options(), backend);
   for (size_t step = 0; step < 9; ++step) EXPECT_EQ(result.step_hashes[step], expected.step_hashes[step]);
   const std::vector<sim::Intervention> happened = other->Interventions();
-  ASSERT_EQ(happened.size(), 5u);  // but the last one, and the new one
+  ASSERT_EQ(happened.size(), 5u);  // all but the last one, plus the new one
   EXPECT_EQ(happened.back().what, "add 52 8 8");
   sim::RunOptions again = Options(sim::Mode::kLockstep);
   again.interventions = happened;

@@ -10,7 +10,7 @@ namespace throng::journal {
 
 namespace {
 
-// Rows in canonical order, whatever the order of execution was.
+// Rows in canonical order, independent of the order of execution.
 Statement SelectAll(const Journal& journal, const std::string& table) {
   const std::vector<std::string>& tables = ExportTables();
   if (std::find(tables.begin(), tables.end(), table) == tables.end()) {
@@ -60,7 +60,7 @@ void ExportJsonLines(const Journal& journal, const std::string& table, bool with
         field = TextOf(row, column);
       }
     }
-    // Answers may be cut within a character.
+    // An answer may end in the middle of a character.
     sink(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n');
   }
 }

@@ -1,4 +1,4 @@
-// Calls that hang or fail: who waits, who falls back, and what the journal keeps of it.
+// Calls that hang or fail: which agents wait, which fall back, and what the journal keeps.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ using ::testing::HasSubstr;
 constexpr sim::Step kSteps = 12;
 constexpr sim::AgentId kStuck = 3;
 
-// Never answers the first call of one agent; its clock goes on when nothing else is left to wait for.
+// Never answers the first call of one agent; its clock advances when there is nothing else to wait for.
 class StuckLlm : public llm::Decorator {
  public:
   explicit StuckLlm(std::unique_ptr<sim::HashLlm> inner) : Decorator(std::move(inner)) {}
@@ -84,7 +84,7 @@ class FailureTest : public ::testing::Test {
   sim::WalkerWorld world_{Wide()};
 };
 
-// How many steps each agent has done.
+// How many steps each agent has finished.
 class Counter : public sim::RunObserver {
  public:
   explicit Counter(uint32_t agents) : steps(agents, 0) {}
@@ -158,7 +158,7 @@ TEST_F(FailureTest, FallbacksAreJournaledAndNotAskedAgain) {
     hash = sim::RunWorld(world_, journaled, with_journal).hash;
     EXPECT_EQ(journal->GetDatabase().TextOf("SELECT count(*) FROM completions WHERE finish = 2"), "1");
   }
-  // A healthy backend, whose answer to the call that failed would be another.
+  // A healthy backend that would answer the failed call differently.
   sim::HashLlm healthy(2);
   EXPECT_NE(sim::RunWorld(world_, healthy, options).hash, hash);
   auto journal = Journal::OpenToWrite(path);

@@ -52,7 +52,7 @@ std::unique_ptr<Journal> Journal::CreateFork(const std::string& path, const Jour
   Statement interventions(original.GetDatabase(), "SELECT * FROM interventions WHERE step <= ? OR ?");
   Statement add_intervention(fork->GetDatabase(), kAddIntervention);
   copy(interventions.Bind(int64_t{at}).Bind(int64_t{later_interventions}), add_intervention);
-  // Last: without a manifest, what a killed process leaves is no journal.
+  // Written last: without a manifest, the file a killed process leaves is no journal.
   manifest.erase(JournalKeys::kHash);
   manifest.erase(JournalKeys::kTokensInVain);
   for (const auto& [key, value] : manifest) fork->SetManifest(key, value);

@@ -1,4 +1,4 @@
-// What a journal knows of changes from outside, and of who is there.
+// Interventions in a journal, and which agents are present.
 
 #include <algorithm>
 
@@ -34,7 +34,7 @@ void Journal::WritePresence(sim::Step step, sim::AgentId agent, bool present) {
 }
 
 void Journal::Inject(const std::string& path, sim::Step at, const std::string& what) {
-  OpenToRead(path);  // is it a journal?
+  OpenToRead(path);  // throws unless it is a journal
   Database database(path, false);
   Statement add(database, "INSERT INTO interventions(asked, what) VALUES(?, ?)");
   add.Bind(int64_t{at}).Bind(std::string_view(what)).Run();
@@ -49,7 +49,7 @@ std::vector<sim::Intervention> Journal::Interventions() const {
 }
 
 std::vector<sim::Intervention> Journal::Take(sim::Step first) {
-  Flush();  // a transaction would not see what came after its beginning
+  Flush();  // an open transaction would not see later rows
   struct New {
     int64_t id;
     sim::Intervention intervention;
@@ -59,8 +59,8 @@ std::vector<sim::Intervention> Journal::Take(sim::Step first) {
   while (select.Step())
     found.push_back({select.Int(0), {static_cast<sim::Step>(select.Int(1)), select.Text(2)}});
   if (found.empty()) return {};
-  // In a resumed run agents have been further than they are now. And what comes later does not happen before
-  // what had to wait.
+  // In a resumed run, agents have been further than they are now. Later requests must not happen before one
+  // that had to wait.
   const std::string passed = database_->TextOf(
       "SELECT max((SELECT coalesce(max(step), -1) + 1 FROM commits), (SELECT coalesce(max(step), -1) + 1 "
       "FROM "
@@ -78,7 +78,7 @@ std::vector<sim::Intervention> Journal::Take(sim::Step first) {
   return taken;
 }
 
-// In a resumed run it writes the same again.
+// A resumed run writes the same rows again.
 void Journal::OnIntervention(const sim::InterventionRecord& record) {
   const int64_t step = record.step;
   Statement set_body(*database_, kSetBody);

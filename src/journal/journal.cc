@@ -19,10 +19,10 @@ namespace throng::journal {
 
 namespace {
 
-// A transaction of so many rows is closed even if no answer arrives: bounds what is held in memory.
+// A transaction of this many rows is closed even if no answer arrives, to bound memory.
 constexpr int64_t kMaxRowsPending = 20000;
 
-constexpr llm::FinishReason kFinishReasons[] = {  // by the number that is stored
+constexpr llm::FinishReason kFinishReasons[] = {  // indexed by the stored number
     llm::FinishReason::kStop, llm::FinishReason::kLength, llm::FinishReason::kError};
 
 std::string NowUtc() {
@@ -46,7 +46,7 @@ std::string JoinMembers(const sim::CommitRecord& record) {
 }  // namespace
 
 // Tells other processes that this one writes. SQLite's own locks are on other byte ranges of the same file
-// and are lost when any descriptor of it is closed: this one is closed last.
+// and are lost when any descriptor of the file is closed, so this one is closed last.
 struct Journal::FileLock {
   int fd = -1;
 
@@ -71,7 +71,7 @@ Journal::~Journal() {
   try {
     Flush();
   } catch (const Error&) {
-    // Whoever needs to know has called Flush.
+    // A caller that needs to know of failures has called Flush.
   }
   statements_.reset();
   database_.reset();
@@ -98,7 +98,7 @@ std::unique_ptr<Journal> Journal::OpenToWrite(const std::string& path, const Jou
   std::unique_ptr<Journal> journal(new Journal(path));
   journal->lock_ = std::make_unique<FileLock>(path, false);
   journal->database_ = std::make_unique<Database>(path, false);
-  journal->CheckFormat();  // before anything is changed
+  journal->CheckFormat();  // before changing anything
   journal->UseWriteAheadLog(options);
   journal->ReadManifest();
   journal->statements_ = std::make_unique<Statements>(*journal->database_);
@@ -168,7 +168,7 @@ void Journal::SetManifest(const std::string& key, const std::string& value) {
 
 namespace {
 
-// What must be equal for a run to go on. The mode may change: it changes nothing but time.
+// What must be equal for a run to continue. The mode may change: it affects only time.
 Manifest Essentials(const sim::World& world, const sim::RunOptions& options, const std::string& backend) {
   return {{JournalKeys::kWorld, world.Name()},
           {JournalKeys::kScenario, world.ScenarioDigest().Hex()},

@@ -1,31 +1,31 @@
-// The journal of a run: one SQLite file (WAL mode) with every answer of the backend as it arrived, and
-// everything that happened. A run is resumed by doing it again with these answers, so nothing else needs to
-// be restored. One process writes; others may read meanwhile.
+// The journal of a run: one SQLite file (WAL mode) that holds every answer of the backend as it arrived, and
+// everything that happened. Resuming a run means running it again with these answers, so nothing else needs
+// to be restored. One process writes; others may read meanwhile.
 //
-// Tables (all keyed by step and agent, never by the order of execution, so that two runs of one world can be
+// Tables (all keyed by step and agent, never by order of execution, so that two runs of one world can be
 // compared):
 // clang-format off
 //   manifest(key, value)               what the run is: see JournalKeys
-//   agents(agent, name, x, y, status)  at the start
+//   agents(agent, name, x, y, status)  state at the start of the run
 //   completions(step, agent, call, function, prompt_digest, finish, text, prompt_tokens, output_tokens,
 //               cached_tokens*, issued_s*, arrived_s*)  finish: 0 stop, 1 length, 2 failed (text: why)
 //   commits(step, first, members, digest)  one row per cluster; first: its smallest id; members: "3,7,9"
 //   bodies(step, agent, x, y, status)  changes only; the state at the start of `step`
-//   cells(step, x, y, value)           likewise
+//   cells(step, x, y, value)           changes only; the state at the start of `step`
 //   events(step, agent, seq, kind, text)  seq counts the agent's events in that step
-//   presence(step, agent, present)     changes of who is there; the state at the start of `step`
-//   interventions(id, asked*, step, what)  asked: from which step on, if somebody said; step: where it happens, empty until
-//                                      the run has decided it
-//   steps(step, hash)                  steps that all agents have done
+//   presence(step, agent, present)     changes only; whether the agent is in the world at the start of `step`
+//   interventions(id, asked*, step, what)  asked: the earliest step requested, if any; step: when it happens, empty until
+//                                      the run has decided
+//   steps(step, hash)                  steps that all agents have finished
 //   sessions(id, started, ended, outcome)*  each start of the program on this journal, UTC; ended is empty while it runs
 //   conversations                      a view: events of kind "say", with the speaker's name
 // clang-format on
-// What is marked * depends on time and is left out of the canonical digest.
+// Everything marked * depends on time and is left out of the canonical digest.
 //
-// Rows are added in causal order and transactions keep that order: whatever part of the file survives, all
-// that it rests on survives too. An answer is committed before its agent sees it. A killed process loses
-// nothing that was committed; when the machine loses power, the last seconds may be lost (not with
-// sync_always), and the calls of that time are then made again.
+// Rows are added in causal order and transactions keep that order: whatever part of the file survives,
+// everything it depends on survives too. An answer is committed before its agent sees it. A killed process
+// loses nothing that was committed; a power failure may lose the last seconds (not with sync_always), and the
+// resumed run makes those calls again.
 #pragma once
 
 #include <cstdint>
@@ -44,9 +44,9 @@ namespace throng::journal {
 
 using Manifest = std::map<std::string, std::string>;
 
-// What every manifest has; programs add what they need to start the run again.
+// Manifest keys; programs add those they need to start the run again.
 struct JournalKeys {
-  static constexpr const char* kProgram = "program";    // version that made the journal
+  static constexpr const char* kProgram = "program";    // version of the program that made the journal
   static constexpr const char* kWorld = "world";        // World::Name
   static constexpr const char* kScenario = "scenario";  // World::ScenarioDigest
   static constexpr const char* kBackend = "backend";    // Llm::Identity
@@ -55,15 +55,15 @@ struct JournalKeys {
   static constexpr const char* kSeed = "seed";
   static constexpr const char* kMode = "mode";
   static constexpr const char* kCoupling = "coupling";
-  static constexpr const char* kSecondsPerStep = "seconds_per_step";  // of simulated time, if it has one
-  static constexpr const char* kMap = "map";      // for viewers, of worlds that only their program knows
-  static constexpr const char* kForks = "forks";  // lines "STEP of PATH": what it was forked from, and where
-  static constexpr const char* kHash = "hash";    // of the whole run, once it is complete
+  static constexpr const char* kSecondsPerStep = "seconds_per_step";  // simulated, if steps have a length
+  static constexpr const char* kMap = "map";      // map for viewers, if only its program knows the world
+  static constexpr const char* kForks = "forks";  // one line "STEP of PATH" per fork it descends from
+  static constexpr const char* kHash = "hash";    // hash of the whole run, once it is complete
   static constexpr const char* kTokensInVain = "tokens_in_vain";  // "PROMPT,OUTPUT": see SetTokensInVain
 };
 
 struct JournalOptions {
-  bool sync_always = false;  // survive a loss of power, too: waits for the disk at every group of answers
+  bool sync_always = false;  // survive power loss too: wait for the disk after every group of answers
 };
 
 struct JournaledAnswer {
@@ -77,16 +77,16 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
  public:
   static constexpr int kFormatVersion = 2;
 
-  // Throws kInvalid if the file exists. A journal that is closed before it was begun leaves no file.
+  // Throws kInvalid if the file exists. A journal closed before Begin leaves no file.
   static std::unique_ptr<Journal> Create(const std::string& path, const JournalOptions& options = {});
-  // A journal that has of `original` what happened before step `at`, which all agents have reached: a run on
-  // it does those steps again with the answers that it has, and then goes on. Of interventions it has those
-  // up to the start of that step, and the later ones too, if told so. Throws kInvalid if `at` is beyond what
-  // the original has.
+  // Creates a journal with what happened in `original` before step `at`, which all agents have reached: a run
+  // on it repeats those steps with the recorded answers, then continues. Copies the interventions up to the
+  // start of that step, and with later_interventions also the later ones. Throws kInvalid if `at` is beyond
+  // what the original has.
   static std::unique_ptr<Journal> CreateFork(const std::string& path, const Journal& original, sim::Step at,
                                              Manifest manifest, bool later_interventions = true);
-  // To go on writing, or only to read beside a running program. Throws kIo, kCorrupt (foreign or damaged),
-  // kUnsupported (another format) or kUnavailable (a running program writes it).
+  // Open a journal to continue writing, or only to read beside a running program. Throw kIo, kCorrupt
+  // (foreign or damaged), kUnsupported (another format) or kUnavailable (a running program writes it).
   static std::unique_ptr<Journal> OpenToWrite(const std::string& path, const JournalOptions& options = {});
   static std::unique_ptr<Journal> OpenToRead(const std::string& path);
 
@@ -97,47 +97,48 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   // Throws kCorrupt if the manifest has no such key.
   const std::string& ManifestValue(const std::string& key) const;
 
-  sim::Seeds GetSeeds() const;  // throws kCorrupt if the manifest has none that are right
+  sim::Seeds GetSeeds() const;  // throws kCorrupt if the manifest has no valid ones
 
-  // First of all for a new journal: fills in what the world and the options say, and writes the agents.
+  // Call this first on a new journal: fills in what the world and the options say, and writes the agents.
   void Begin(Manifest manifest, const sim::World& world, const sim::RunOptions& options,
              const std::string& backend);
 
-  // For a resumed one: throws kInvalid if world, options or backend differ from what the journal was begun
-  // with.
+  // Call this on a resumed journal: throws kInvalid if world, options or backend differ from those it was
+  // begun with.
   void CheckSame(const sim::World& world, const sim::RunOptions& options, const std::string& backend) const;
 
-  // Asks the run of this journal for an intervention, at step `at` or the first that no agent has begun, if
-  // that is later. The run may go on meanwhile, in another process; or takes it when it is resumed.
+  // Asks this journal's run for an intervention at step `at`, or at the first step that no agent has begun
+  // if that is later. The run may be going on in another process, or takes the intervention when it is
+  // resumed.
   static void Inject(const std::string& path, sim::Step at, const std::string& what);
-  // Those whose steps are decided, by step: for RunOptions.
+  // Interventions whose steps are decided, by step: for RunOptions.
   std::vector<sim::Intervention> Interventions() const;
-  // What was injected since. Also for the steps that the journal has: no agent may have begun one before.
+  // Decides the step of each pending intervention and returns them. No agent has begun that step, not even
+  // before a resume.
   std::vector<sim::Intervention> Take(sim::Step first) override;
 
   void StartSession();
   void EndSession(std::string_view outcome);  // "done", "stopped", or an error's message
 
   std::optional<JournaledAnswer> FindAnswer(const llm::CallKey& key);
-  // A completion that failed is kept with its message, for runs whose agents fall back.
+  // A failed completion is kept with its message, for runs whose agents fall back.
   void AddAnswer(const llm::Completion& completion, std::string_view function, const Digest& prompt_digest,
                  double issued_s, double arrived_s);
 
-  // Rows that are there already (in a resumed run) must be equal: throws kInvalid naming step and agent if
-  // not.
+  // Rows that exist already (in a resumed run) must be equal: throws kInvalid naming step and agent if not.
   void OnCommit(const sim::CommitRecord& record) override;
   void OnStep(sim::Step step, const Digest& hash) override;
   void OnIntervention(const sim::InterventionRecord& record) override;
   void SetHash(const Digest& hash);
-  // Tokens that all sessions used and that no answer here stands for: of guesses that were wrong.
+  // Tokens that all sessions used but no answer here accounts for: those of wrong guesses.
   void SetTokensInVain(uint64_t prompt, uint64_t output);
 
   // Makes everything added so far durable.
   void Flush();
 
-  int64_t Bytes() const;  // of the file, with what waits in its write-ahead log
+  int64_t Bytes() const;  // size of the file and its write-ahead log
   int64_t NumAnswers() const;
-  sim::Step NumSteps() const;  // that all agents have done
+  sim::Step NumSteps() const;  // steps that all agents have finished
   Digest CanonicalDigest() const;
   Database& GetDatabase() const { return *database_; }
 
@@ -150,17 +151,17 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void CheckFormat();
   void ReadManifest();
   void SetManifest(const std::string& key, const std::string& value);
-  void Touch();  // opens a transaction for what is written next
+  void Touch();  // opens a transaction for the next write
   void WriteStart(const sim::World& world, const std::vector<sim::Intervention>& interventions);
   void WriteCommit(const sim::CommitRecord& record);
   void WritePresence(sim::Step step, sim::AgentId agent, bool present);
 
   std::string path_;
-  std::unique_ptr<FileLock> lock_;  // taken before, released after the database
+  std::unique_ptr<FileLock> lock_;  // taken before the database is opened, released after it is closed
   std::unique_ptr<Database> database_;
   std::unique_ptr<Statements> statements_;
   Manifest manifest_;
-  bool new_ = false;  // created, and not begun
+  bool new_ = false;  // created but not begun
   bool in_transaction_ = false;
   int64_t rows_pending_ = 0;
 };

@@ -1,5 +1,5 @@
-// A backend that remembers: answers that the journal has come from there, at once; the others come from the
-// backend below and are in the journal before anyone sees them.
+// A backend that remembers: answers that the journal has are returned from there at once; the others come
+// from the backend below and are in the journal before anyone sees them.
 #pragma once
 
 #include <chrono>
@@ -15,15 +15,15 @@ namespace throng::journal {
 
 class JournaledLlm final : public llm::Llm {
  public:
-  // Both must outlive this. keep_failures: a call that failed is an answer, too, and not asked again; for
-  // runs whose agents fall back.
+  // Both must outlive this. keep_failures: a failed call counts as an answer and is not asked again; for runs
+  // whose agents fall back.
   JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures = false);
 
-  // Throws kInvalid if the journal has the answer to another request under this key.
+  // Throws kInvalid if the journal has the answer to a different request under this key.
   void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
-  void Cancel(uint64_t id) override { below_.Cancel(id); }  // answers of the journal are there already
-  // Guesses are in the journal from here on; both times are that of the confirmation.
+  void Cancel(uint64_t id) override { below_.Cancel(id); }  // answers from the journal have already arrived
+  // Writes an answered guess to the journal; issue and arrival are both the time of the confirmation.
   void Confirm(const llm::Request& request, const llm::Completion& completion) override;
   bool WantsExpectations() const override { return below_.WantsExpectations(); }
   void ExpectNext(uint32_t agent, int32_t step) override { below_.ExpectNext(agent, step); }
@@ -45,7 +45,7 @@ class JournaledLlm final : public llm::Llm {
   llm::Llm& below_;
   Journal& journal_;
   bool keep_failures_;
-  bool may_replay_;  // else looking up is in vain
+  bool may_replay_;  // false: the journal has no answers to look up
   std::unordered_map<uint64_t, InFlight> in_flight_;
   std::vector<llm::Completion> replayed_;
   std::chrono::steady_clock::time_point last_flush_;

@@ -8,7 +8,7 @@ namespace throng::journal {
 
 namespace {
 
-// The rows of a query whose two parameters are a range of steps.
+// Returns the rows of a query whose two parameters are a range of steps.
 template <typename Row, typename MakeRow>
 std::vector<Row> RowsBetween(Database& database, const char* sql, int64_t from, int64_t to,
                              const MakeRow& make_row) {

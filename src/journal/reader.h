@@ -1,5 +1,4 @@
-// What a journal holds, row by row or summed up, for viewers and reports. Ranges of steps leave out the last
-// one.
+// Reads a journal row by row or summed up, for viewers and reports. Ranges of steps exclude the last one.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +9,7 @@
 
 namespace throng::journal {
 
-struct AgentRow {  // at the start
+struct AgentRow {  // state at the start of the run
   int64_t agent;
   std::string name;
   int64_t x;
@@ -49,12 +48,12 @@ struct CellRow {  // a change: the state at the start of `step`
 struct SessionRow {
   int64_t id;
   std::string started;  // UTC
-  std::string ended;    // empty: it runs, or was killed
+  std::string ended;    // empty: still running, or killed
   std::string outcome;
 };
 
 struct InterventionRow {
-  int64_t asked;  // for this step or later
+  int64_t asked;  // earliest step requested
   int64_t step;   // -1: not decided yet
   std::string what;
 };
@@ -62,14 +61,14 @@ struct InterventionRow {
 struct FunctionSums {  // calls of one kind
   std::string function;
   int64_t calls;
-  int64_t failed;  // agents fell back
+  int64_t failed;  // their agents fell back
   int64_t prompt_tokens;
   int64_t output_tokens;
-  double mean_s;  // from issue to arrival, on the backend's clock
+  double mean_s;  // mean time from issue to arrival, on the backend's clock
 };
 
 struct HourSums {  // an hour of simulated time
-  int64_t hour;    // since step 0
+  int64_t hour;    // hours since step 0
   int64_t calls;
   int64_t prompt_tokens;
   int64_t output_tokens;
@@ -77,26 +76,26 @@ struct HourSums {  // an hour of simulated time
   int64_t events;
 };
 
-struct TokenSums {  // of all answers
+struct TokenSums {  // over all answers
   uint64_t prompt = 0;
   uint64_t output = 0;
 };
 
 class Reader {
  public:
-  explicit Reader(const Journal& journal) : journal_(journal) {}  // which must outlive it
+  explicit Reader(const Journal& journal) : journal_(journal) {}  // journal must outlive this
 
   std::vector<AgentRow> Agents() const;
-  // By step and agent, or place.
+  // All four are sorted by step, then by agent or place.
   std::vector<BodyRow> Bodies(int64_t from, int64_t to) const;
   std::vector<PresenceRow> Presence(int64_t from, int64_t to) const;
   std::vector<EventRow> Events(int64_t from, int64_t to) const;
   std::vector<CellRow> Cells(int64_t from, int64_t to) const;
 
   std::vector<SessionRow> Sessions() const;
-  std::vector<InterventionRow> Interventions() const;         // as they came
-  std::vector<FunctionSums> Functions() const;                // by name
-  std::vector<HourSums> Hours(int64_t steps_per_hour) const;  // those in which something happened
+  std::vector<InterventionRow> Interventions() const;         // in the order they were asked for
+  std::vector<FunctionSums> Functions() const;                // sorted by name
+  std::vector<HourSums> Hours(int64_t steps_per_hour) const;  // only hours in which something happened
   TokenSums Tokens() const;
 
   int64_t NumCommits() const;

@@ -1,4 +1,5 @@
-// A backend that answers from a journal alone: the same run again, without whoever answered the first time.
+// A backend that answers from a journal alone: it repeats a run without the backend that answered the first
+// time.
 #pragma once
 
 #include <chrono>
@@ -13,13 +14,13 @@ namespace throng::journal {
 
 class ReplayLlm final : public llm::Llm {
  public:
-  explicit ReplayLlm(Journal& journal) : journal_(journal) {}  // which outlives it
+  explicit ReplayLlm(Journal& journal) : journal_(journal) {}  // journal must outlive this
   explicit ReplayLlm(std::unique_ptr<Journal> journal) : owned_(std::move(journal)), journal_(*owned_) {}
 
-  // A call that the journal does not have, or whose request was another one, completes with kError.
+  // A call that the journal does not have, or has for a different request, completes with kError.
   void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
-  void Cancel(uint64_t) override {}  // all answers are there already
+  void Cancel(uint64_t) override {}  // all answers have already arrived
   double Now() const override;
   std::string Identity() const override;
   llm::Stats GetStats() const override { return stats_; }
@@ -27,7 +28,7 @@ class ReplayLlm final : public llm::Llm {
  private:
   llm::Completion Answer(const llm::Request& request);
 
-  std::unique_ptr<Journal> owned_;  // journal_, or nothing
+  std::unique_ptr<Journal> owned_;  // owns journal_, or null
   Journal& journal_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   llm::Stats stats_;

@@ -1,4 +1,4 @@
-// The SQL of journals, in the words of journal.h.
+// The SQL of journals; journal.h describes the tables.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,7 @@ inline constexpr const char* kFindCommit = "SELECT digest FROM commits WHERE ste
 inline constexpr const char* kAddBody = "INSERT INTO bodies VALUES(?,?,?,?,?)";
 inline constexpr const char* kAddCell = "INSERT INTO cells VALUES(?,?,?,?)";
 inline constexpr const char* kAddEvent = "INSERT INTO events VALUES(?,?,?,?,?)";
-// Those of an intervention come after those of the step before it.
+// An intervention's rows come after those of the step before it, and replace them.
 inline constexpr const char* kSetBody = "INSERT OR REPLACE INTO bodies VALUES(?,?,?,?,?)";
 inline constexpr const char* kSetCell = "INSERT OR REPLACE INTO cells VALUES(?,?,?,?)";
 inline constexpr const char* kSetPresence = "INSERT OR REPLACE INTO presence VALUES(?,?,?)";
@@ -51,8 +51,8 @@ inline constexpr const char* kAddIntervention = "INSERT INTO interventions VALUE
 inline constexpr const char* kAddStep = "INSERT INTO steps VALUES(?,?)";
 inline constexpr const char* kFindStep = "SELECT 1 FROM steps WHERE step=?";
 
-// What two journals of one run have in common, in an order that no execution changes. Digests as hex: columns
-// are read as text.
+// What two journals of one run have in common, in an order independent of execution. Digests are in hex
+// because columns are read as text.
 struct CanonicalQuery {
   const char* table;
   const char* sql;

@@ -1,5 +1,5 @@
-// A journal in a temporary file, which goes with the object: for answers that must be the same when they are
-// asked for again, and for runs of which only the numbers count.
+// A journal in a temporary file, deleted with the object: for answers that must be the same when asked for
+// again, and for runs of which only the numbers count.
 #pragma once
 
 #include <memory>

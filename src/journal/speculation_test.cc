@@ -25,7 +25,7 @@ sim::RunOptions Options(sim::Mode mode, const sim::WalkerOptions& walkers) {
   return options;
 }
 
-// Asks whatever it can: most guesses of walkers, who fold all that they see into what they do, are wrong.
+// Asks whatever it can: most guesses of walkers, which fold all they see into what they do, are wrong.
 sim::RunOptions Reckless(const sim::WalkerOptions& walkers) {
   sim::RunOptions options = Options(sim::Mode::kSpeculative, walkers);
   options.speculation.least_chance = 0;
@@ -44,8 +44,8 @@ sim::RunResult RunWalkers(const sim::WalkerOptions& walkers, const sim::RunOptio
 
 class SpeculationExactness : public ::testing::TestWithParam<std::tuple<sim::Metric, sim::Rules>> {};
 
-// Crowds, agents that always jump as far as they may (rules with a speed above the radius: out of nothing
-// into sight), naps, and cells that several want to write, in spaces from crowded to empty.
+// Crowds, agents that always jump as far as they may (rules with a speed above the radius: from out of sight
+// into sight), naps, and cells that several agents want to write, in spaces from crowded to empty.
 TEST_P(SpeculationExactness, WrongGuessesLeaveNoTrace) {
   const auto& [metric, rules] = GetParam();
   sim::RunStats sum;
@@ -74,7 +74,7 @@ TEST_P(SpeculationExactness, WrongGuessesLeaveNoTrace) {
       sum.wasted_calls += result.stats.wasted_calls;
     }
   }
-  // Else no guess was right, or none was wrong, and nothing was tested.
+  // Otherwise no guess was right, or none was wrong, and nothing was tested.
   EXPECT_GT(sum.confirmed_steps, 100u);
   EXPECT_GT(sum.squashed_steps, 100u);
   EXPECT_GT(sum.wasted_calls, 10u);
@@ -116,7 +116,7 @@ TEST(Speculation, WasteStaysBelowItsCap) {
   }
 }
 
-// As a run does it; returns the canonical digest of the journal.
+// Runs as an ordinary run does; returns the canonical digest of the journal.
 Digest RunJournaled(const sim::World& world, Journal& journal, sim::RunOptions options, uint64_t timing,
                     bool is_new) {
   sim::HashLlm llm(timing);
@@ -183,8 +183,8 @@ TEST(Speculation, AFailureOnlyEndsTheRunIfItIsReal) {
   EXPECT_GT(survived, 0);
 }
 
-// Somebody thinks in steps 3 and 4, and leaves a note, or bears a child, in step 3. A witness too far away to
-// see the thinker sees what is left of it, and says in step 6 what it saw then.
+// A thinker thinks in steps 3 and 4, and in step 3 leaves a note or bears a child. A witness too far away to
+// see the thinker sees the result, and says in step 6 what it saw then.
 class NewsWorld : public sim::World {
  public:
   explicit NewsWorld(bool bears) : bears_(bears), space_(20, 20, sim::Metric::kChebyshev) {}
@@ -230,8 +230,8 @@ class NewsWorld : public sim::World {
   const sim::Space space_;
 };
 
-// While the thinker thinks for the second time, the witness is asked again, if it is found out that it did
-// not know: each call takes a second, and nothing else takes time.
+// While the thinker thinks for the second time, the witness is asked again if its guess turns out to have
+// missed the news: each call takes a second, and nothing else takes time.
 TEST(Speculation, GuessesThatDidNotKnowOfABirthOrACellAreMadeAgain) {
   for (const bool bears : {true, false}) {
     const NewsWorld world(bears);

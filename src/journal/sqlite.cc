@@ -13,9 +13,9 @@ namespace throng::journal {
 namespace {
 
 constexpr int kDigestBytes = 16;
-constexpr int kBusyMillis = 5000;  // readers may hold a checkpoint up for a moment
+constexpr int kBusyMillis = 5000;  // readers may delay a checkpoint for a moment
 
-// Reading a database in WAL mode makes files beside it, unless it is declared to stay as it is.
+// Reading a database in WAL mode creates files beside it, unless the database is declared immutable.
 std::string ReadOnlyUri(const std::string& path) {
   std::string uri = "file:";
   for (const char c : path) {
@@ -31,7 +31,7 @@ std::string ReadOnlyUri(const std::string& path) {
   return uri;
 }
 
-// What the operating system said when SQLite has no word of its own for it.
+// The operating system's message, for errors that SQLite has no specific code for.
 [[noreturn]] void FailFromSystem(const std::string& path, int code, int error) {
   switch (error) {
     case ENOSPC:
@@ -44,7 +44,7 @@ std::string ReadOnlyUri(const std::string& path) {
     default:
       break;
   }
-  if (code == SQLITE_IOERR_WRITE) {  // by now the reason may be forgotten
+  if (code == SQLITE_IOERR_WRITE) {  // by now the reason may be lost
     throw MakeError(ErrorCode::kIo,
                     "journal {}: it cannot be written: the disk is full or failing, or the file may not grow "
                     "further (ulimit -f)",
@@ -107,7 +107,7 @@ bool Statement::Step() {
 }
 
 void Statement::Reset() {
-  sqlite3_reset(statement_.get());  // its result repeats the error of the last step, which was thrown there
+  sqlite3_reset(statement_.get());  // its result repeats the last step's error, which was thrown there
   bound_ = 0;
 }
 

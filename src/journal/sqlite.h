@@ -1,4 +1,4 @@
-// A thin owner of SQLite handles that turns every failure into an Error that names the file.
+// Owns SQLite handles and turns every failure into an Error that names the file.
 #pragma once
 
 #include <sqlite3.h>
@@ -15,7 +15,7 @@ namespace throng::journal {
 
 class Database;
 
-// A prepared statement: bind all parameters in order, then Step until it says false, or Reset.
+// A prepared statement: bind all parameters in order, then call Step until it returns false, or Reset.
 class Statement {
  public:
   Statement(Database& database, const char* sql);
@@ -26,8 +26,8 @@ class Statement {
   Statement& Bind(const Digest& digest);                  // 16 bytes, high word first, big endian
   Statement& BindFrom(const Statement& row, int column);  // a value of any type
 
-  bool Step();  // true: a row is there; false: done, and ready to be bound again
-  void Run();   // for statements without rows
+  bool Step();  // true: a row is ready; false: done, and ready to be bound again
+  void Run();   // for statements that return no rows
   void Reset();
 
   int NumColumns() const;
@@ -38,7 +38,7 @@ class Statement {
   int64_t Int(int column) const;
   double Double(int column) const;
   std::string Text(int column) const;
-  Digest GetDigest(int column) const;  // throws kCorrupt if it is not 16 bytes
+  Digest GetDigest(int column) const;  // throws kCorrupt unless it has 16 bytes
 
  private:
   void Check(int code) const;
@@ -50,13 +50,13 @@ class Statement {
 
 class Database {
  public:
-  // The file must exist. Throws kIo if it cannot be opened. On a disk that cannot be written, only a file
-  // that no program has open for writing can be read.
+  // The file must exist. Throws kIo if it cannot be opened. On a read-only disk, a file can be read only if
+  // no program has it open for writing.
   Database(const std::string& path, bool read_only);
 
   void Execute(const char* sql);
   std::string TextOf(const char* sql);  // first column of the first row; empty if there is none
-  // Throws what `code`, an SQLite result, means for this file.
+  // Throws the Error that `code`, an SQLite result, means for this file.
   [[noreturn]] void Fail(int code) const;
 
   sqlite3* Handle() const { return handle_.get(); }

@@ -1,4 +1,4 @@
-// The prepared statements of a journal that is written.
+// The prepared statements of a journal open for writing.
 #pragma once
 
 #include "journal/journal.h"

@@ -38,7 +38,7 @@ Sample SampleOf(const journal::Journal& journal, uint32_t agents, sim::Step step
 
 Sample ReadSample(const std::string& path) {
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(path);
-  uint32_t agents = 0;  // as it stays if the manifest is damaged
+  uint32_t agents = 0;  // stays 0 if the manifest is damaged
   const std::string& text = journal->ManifestValue(journal::JournalKeys::kAgents);
   std::from_chars(text.data(), text.data() + text.size(), agents);
   const sim::Step steps = journal->NumSteps();
@@ -50,8 +50,7 @@ Sample ReadSample(const std::string& path) {
   return sample;
 }
 
-// Prompts are real, answers are not: how much people talk is a guess, and so are the lengths of what they
-// say.
+// Prompts are real, answers are not: how much people talk, and how long their answers are, is a guess.
 Sample MakeSample(app::Simulation simulation, uint32_t agents, sim::Step steps) {
   simulation.agents = std::min(agents, kSampleAgents);
   simulation.until.clear();

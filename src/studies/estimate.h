@@ -1,4 +1,4 @@
-// What a run will ask and cost, before it is made: throng run --dry-run.
+// Estimates what a run will ask and cost before it is made: throng run --dry-run.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 namespace throng::studies {
 
 // Prints the expected calls and tokens by kind of decision, and their cost if there is a price. The sample is
-// the journal of a run of the same scenario, with its calls scaled by agents and steps; without one, the
+// the journal of a run of the same scenario, with its calls scaled by agents and steps; without a sample, the
 // scenario runs on made-up answers, with at most kSampleAgents agents for at most a day.
 void EstimateAndReport(const app::Simulation& simulation, const std::string& sample, bool json);
 

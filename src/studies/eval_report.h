@@ -1,4 +1,4 @@
-// What `throng eval` shows of its results: tables, JSON, plots.
+// Shows the results of `throng eval`: tables, JSON, plots.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -12,14 +12,14 @@ namespace throng::studies {
 
 enum class EvalKind { kKl, kPpl, kRecall };
 
-// Both take the reference first, as eval/ gives them. In JSON it is `reference`, and the codecs are
+// Both take the reference first, as eval/ returns the rows. In JSON it is `reference`, and the codecs are
 // `results`.
 nlohmann::json EvalJson(std::span<const eval::CodecDivergence> rows, const std::string& softmax);
 nlohmann::json EvalJson(std::span<const eval::CodecRecall> rows, const std::string& softmax);
 void PrintDivergence(std::span<const eval::CodecDivergence> rows, EvalKind kind);
 void PrintRecall(std::span<const eval::CodecRecall> rows);
 
-// Quality over bits per element. Throws kIo.
+// Plot quality over bits per element. Throw kIo.
 void PlotDivergence(std::span<const eval::CodecDivergence> rows, EvalKind kind, const std::string& path);
 void PlotRecall(std::span<const eval::CodecRecall> rows, const std::string& path);
 

@@ -14,7 +14,7 @@
 namespace throng::studies {
 namespace {
 
-// A day of that many agents, or a part of it; more than 25 agents are towns side by side.
+// A day of this many agents, or part of it; more than 25 agents are towns side by side.
 struct Workload {
   int agents;
   int from_hour;
@@ -24,14 +24,14 @@ struct Workload {
 
 constexpr Workload kDay{25, 0, 24};
 constexpr int kTraceRadius = -1;
-// Of each prompt, in a server with a prefix cache. The paper reports a gain of about 20 % in every setting,
-// but no share.
+// Share of each prompt that a server with a prefix cache has cached. The paper reports a gain of about 20 %
+// in every setting, but no share.
 constexpr double kCachedShares[] = {0.3, 0.6};
 
 constexpr Workload Busy(int agents) { return {agents, 12, 13}; }
 constexpr Workload Quiet(int agents) { return {agents, 6, 7}; }
 
-// One replay; those of the same workload share a trace.
+// One replay; replays of the same workload share a trace.
 struct RunKey {
   Workload workload;
   std::string server;  // --llm
@@ -40,9 +40,9 @@ struct RunKey {
 };
 
 enum class Kind {
-  kTimes,     // how many times as long `base` takes as `run`
-  kShare,     // the same in percent: of the oracle's speed
-  kGain,      // what `run` is faster than `base`, in percent
+  kTimes,     // `base` takes this many times as long as `run`
+  kShare,     // the same in percent: share of the oracle's speed
+  kGain,      // how much faster `run` is than `base`, in percent
   kInFlight,  // requests in flight in `run`
 };
 
@@ -73,7 +73,7 @@ class Questions {
  public:
   using Paper = std::optional<double>;
 
-  // Out of order against the other modes, as the paper's table has them.
+  // Compares out of order with the other modes, as in the paper's table.
   void AddSetting(const std::string& setting, const Workload& workload, const std::string& server,
                   Paper single, Paper lockstep, Paper oracle) {
     const auto key = [&](const char* mode) { return RunKey{workload, server, mode}; };
@@ -178,7 +178,7 @@ double PaperRow::Median() const {
 
 std::vector<PaperRow> MeasureMetropolis(const PaperFlags& flags) {
   std::vector<Question> questions = PaperQuestions().All();
-  std::map<int, std::map<Workload, std::set<RunKey>>> runs;  // by the day's agents
+  std::map<int, std::map<Workload, std::set<RunKey>>> runs;  // by the day's number of agents
   for (const Question& question : questions) {
     std::set<RunKey>& keys = runs[question.run.workload.agents][question.run.workload];
     keys.insert(question.run);

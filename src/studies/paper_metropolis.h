@@ -1,4 +1,5 @@
-// What AI Metropolis (arXiv 2411.03519) reports, measured again on synthetic days and modelled servers.
+// Measures the results that AI Metropolis (arXiv 2411.03519) reports again, on synthetic days and modelled
+// servers.
 #pragma once
 
 #include <functional>
@@ -14,15 +15,15 @@ struct PaperRow {
   std::string setting;
   std::string measure;
   std::string unit;             // "x", "%" or ""
-  std::optional<double> paper;  // what the paper reports, if it does
-  std::vector<double> values;   // measured, one for each seed
+  std::optional<double> paper;  // the paper's figure, if it reports one
+  std::vector<double> values;   // measured values, one per seed
 
   double Median() const;
 };
 
 struct PaperFlags {
   int seeds = 5;
-  std::function<trace::Trace(int agents, int seed)> make_day;  // 24 hours
+  std::function<trace::Trace(int agents, int seed)> make_day;  // makes a day of 24 hours
   std::function<void(const std::string&)> on_progress;
 };
 

@@ -8,7 +8,7 @@
 namespace throng::studies {
 namespace {
 
-// A pair of neighbours that each think at every full minute, for a longer time the later the seed.
+// Two neighbours that each think once a minute, at different steps, for longer with a larger seed.
 trace::Trace SmallDay(int seed) {
   trace::Trace trace;
   trace.name = "small";
@@ -30,7 +30,7 @@ trace::Trace SmallDay(int seed) {
 TEST(PaperMetropolis, AnswersEachQuestionOncePerSeed) {
   PaperFlags flags;
   flags.seeds = 3;
-  std::map<int, int> days;  // by agents
+  std::map<int, int> days;  // by number of agents
   flags.make_day = [&](int agents, int seed) {
     ++days[agents];
     return SmallDay(seed);
@@ -45,7 +45,7 @@ TEST(PaperMetropolis, AnswersEachQuestionOncePerSeed) {
     ASSERT_EQ(row.values.size(), 3u);
     from_paper += row.paper.has_value();
     for (const double value : row.values) {
-      // The two never think at once, so nothing can be gained.
+      // The two never think at the same time, so there is nothing to gain.
       SCOPED_TRACE(row.setting + ": " + row.measure);
       if (row.measure.starts_with("ooo vs") || row.measure.ends_with("in flight")) {
         EXPECT_NEAR(value, 1, 1e-9);

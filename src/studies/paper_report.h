@@ -1,4 +1,4 @@
-// What `throng paper` prints.
+// Prints the results of `throng paper`.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -8,7 +8,7 @@
 
 namespace throng::studies {
 
-// In Markdown, so that it can go into a document as it is.
+// Prints Markdown that can go into a document as it is.
 void PrintPaper(const std::vector<PaperRow>& rows);
 nlohmann::ordered_json PaperJson(const std::vector<PaperRow>& rows);
 

@@ -1,4 +1,4 @@
-// What `throng replay` prints of the modes that ran.
+// Prints the modes that `throng replay` ran.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -14,7 +14,7 @@ namespace throng::studies {
 namespace {
 
 constexpr const char* kThisMachine = "this-machine";
-constexpr int kRepeats = 5;  // of each measurement; the shortest counts, as others disturb it least
+constexpr int kRepeats = 5;  // repeats of each measurement; the shortest counts, as it was disturbed least
 
 struct Measured {
   double seconds;
@@ -22,7 +22,7 @@ struct Measured {
   int output_tokens;
 };
 
-// One request alone. Words differ by `variant`, so that no prompt is a prefix of another.
+// Runs one request alone. Words differ by `variant`, so that no prompt is a prefix of another.
 Measured Ask(llm::Llm& llm, int words, int max_tokens, int variant) {
   llm::Request request;
   request.function = "measure";
@@ -36,7 +36,7 @@ Measured Ask(llm::Llm& llm, int words, int max_tokens, int variant) {
   return {llm.Now() - start, done.front().prompt_tokens, std::max(1, done.front().output_tokens)};
 }
 
-// Milliseconds of the prompt per token, with an answer of one token.
+// Milliseconds per prompt token, measured with an answer of one token.
 double PromptMs(llm::Llm& llm, int words) {
   double best = 1e9;
   for (int i = 0; i < kRepeats; ++i) {
@@ -47,7 +47,7 @@ double PromptMs(llm::Llm& llm, int words) {
 }
 
 struct Decoding {
-  double ms = 1e9;  // of one token of one sequence
+  double ms = 1e9;  // per token of one sequence
   double context = 0;
 };
 
@@ -56,7 +56,7 @@ Decoding DecodingAt(llm::Llm& llm, int words, double prompt_ms) {
   Decoding best;
   for (int i = 0; i < kRepeats; ++i) {
     const Measured measured = Ask(llm, words, kTokens, kRepeats + i);
-    if (measured.output_tokens < 2) continue;  // it ended at once: nothing was decoded
+    if (measured.output_tokens < 2) continue;  // ended at once: nothing was decoded
     const double ms =
         (measured.seconds * 1e3 - prompt_ms * measured.prompt_tokens) / (measured.output_tokens - 1);
     if (ms > 0 && ms < best.ms) best = {ms, measured.prompt_tokens + measured.output_tokens / 2.0};

@@ -22,7 +22,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Names what the journal is of, so that a sweep that is started again finds it.
+// Names the journal after the run's settings, so that a repeated sweep finds it.
 std::string JournalName(const SweptRun& run, const std::vector<std::string>& flags) {
   Hasher hasher;
   hasher.Add(run.model.empty() ? run.model : std::filesystem::absolute(run.model).string());
@@ -65,7 +65,7 @@ std::vector<SweptRun> MakeRuns(const SweepPlan& plan) {
   return runs;
 }
 
-// What a process that failed said: the last line.
+// The message of a failed process: its last line.
 std::string Complaint(const std::string& path) {
   std::ifstream file(path);
   std::string found;
@@ -128,7 +128,7 @@ std::vector<SweptRun> RunSweep(const SweepPlan& plan,
   if (error) throw MakeError(ErrorCode::kIo, "--out {}: {}", plan.out, error.message());
   std::atomic<size_t> next = 0;
   size_t done = 0;
-  std::mutex mutex;  // of done
+  std::mutex mutex;  // guards done
   std::vector<std::thread> threads;
   for (int job = 0; job < plan.jobs; ++job) {
     threads.emplace_back([&] {

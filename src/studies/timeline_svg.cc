@@ -13,17 +13,17 @@
 namespace throng::studies {
 namespace {
 
-constexpr int kLeft = 60;     // of the plots, in pixels
-constexpr int kWidth = 1200;  // of the plots
+constexpr int kLeft = 60;     // left edge of the plots, in pixels
+constexpr int kWidth = 1200;  // width of the plots, in pixels
 constexpr int kRight = 20;
 constexpr int kTitle = 26;        // height of a mode's title
 constexpr int kCurve = 50;        // height of the curve of requests in flight
 constexpr int kGap = 14;          // between modes
-constexpr int kRowsHeight = 200;  // aimed at, for the lines of all agents
+constexpr int kRowsHeight = 200;  // target for the lines of all agents
 constexpr uint32_t kMaxAgents = 200;
-constexpr int kLegible = 7;  // height of a line beside which its agent's name is written
+constexpr int kLegible = 7;  // line height from which the agent's name is shown
 
-// The functions with most time under way get a colour of their own; the last is for all others.
+// The functions with most time in flight get their own colours; the last colour stands for all others.
 constexpr const char* kColours[] = {"#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
                                     "#ee7733", "#009988", "#882255", "#999933", "#332288", "#999999"};
 constexpr size_t kNumColours = std::size(kColours);
@@ -96,7 +96,7 @@ class Picture {
 
   void ChooseColours() {
     std::map<std::string, double> seconds;
-    // All modes make the same calls, and the first waits least for the server.
+    // All modes make the same calls, and in the first they wait least for the server.
     for (const llm::CallSpan& span : rows_.front().spans) {
       seconds[rows_.front().functions[span.function]] += span.answered_s - span.asked_s;
     }
@@ -177,7 +177,7 @@ class Picture {
       const size_t colour = colours_.at(row.functions[span->function]);
       Cover(*span, [&](int x, double share) { cover[x * kNumColours + colour] += share; });
     }
-    // What a pixel has too little or too much of goes on to the next.
+    // Carries a pixel's rounding error over to the next.
     double carry = 0;
     int begin = 0;
     size_t drawn = kNumColours;  // the colour of the bar that began there; kNumColours: none
@@ -248,7 +248,7 @@ class Picture {
   int row_height_ = 1;
   std::map<std::string, size_t> colours_;  // by function
   std::vector<std::string> names_;         // by colour
-  int y_ = 0;                              // what is above has been drawn
+  int y_ = 0;                              // everything above is drawn
   std::string body_;
 };
 

@@ -1,5 +1,5 @@
-// A picture of replays: for each mode, when each agent's calls were under way, and how many there were at
-// once.
+// Draws a picture of replays: for each mode, when each agent's calls were in flight, and how many there were
+// at once.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace throng::studies {
 
-// Seconds of the backends' clock; until_s 0: the end of the slowest mode.
+// Seconds on the backends' clock; until_s 0: the end of the slowest mode.
 struct TimeWindow {
   double from_s = 0;
   double until_s = 0;
@@ -18,10 +18,10 @@ struct TimeWindow {
   static TimeWindow Parse(const std::string& text);
 };
 
-// SVG text of bounded size: calls shorter than a pixel are merged so that the coloured part of a line is the
-// part of the time in which the agent had a call under way. More agents than the picture has lines for are
-// left out, which it says. There is at least one row; all have spans of the same calls. `agents`: their
-// names, of which the first word is shown where there is room; or none.
+// SVG text of bounded size: calls shorter than a pixel are merged so that the coloured share of a line is the
+// share of time in which the agent had a call in flight. If there are more agents than lines, the rest are
+// left out, and the picture says so. There must be at least one row, and all rows must have spans of the same
+// calls. `agents`: their names, or empty; the first word of each is shown where there is room.
 std::string TimelineSvg(const std::vector<trace::ReplayRow>& rows, const TimeWindow& window,
                         const std::vector<std::string>& agents = {});
 

@@ -22,7 +22,7 @@ trace::ReplayRow RowOf(double seconds, std::vector<llm::CallSpan> spans) {
   return row;
 }
 
-// Pixels of all bars of that colour.
+// Total pixels of all bars of this colour.
 int InkOf(const std::string& svg, const std::string& colour) {
   int ink = 0;
   const std::regex bars("path fill=\"" + colour + "\"[^>]* d=\"([^\"]*)\"");

@@ -14,7 +14,7 @@ namespace {
 
 constexpr sim::Step kFar = 40;  // how far guesses look ahead
 
-// What one person was at the start of each step.
+// One person's body and mind at the start of each step.
 class Diary : public sim::RunObserver {
  public:
   Diary(const Town& town, sim::AgentId agent)
@@ -33,7 +33,7 @@ class Diary : public sim::RunObserver {
   std::vector<sim::MindPtr> minds;
 };
 
-// Somebody of the town, with these others alone, from one morning to the next.
+// Runs the town with one agent and these others alone, from one morning to the next.
 Diary Live(const Town& town, sim::AgentId agent, const std::vector<sim::AgentId>& others = {}) {
   TestLlm llm;
   Diary diary(town, agent);
@@ -57,7 +57,7 @@ TEST(Expectation, WhoIsLeftAloneDoesAsExpected) {
     int64_t all = 0;
     int64_t planned = 0;
     int64_t moved = 0;
-    int64_t decided = 0;  // moved, by a decision that was not made yet
+    int64_t decided = 0;  // moves due to a decision not made yet
     int64_t foreseen = 0;
     int64_t woke = 0;
     int64_t slept = 0;

@@ -1,4 +1,4 @@
-// What happens between people: who talks with whom, what they say, and what they remember of it.
+// Meetings: which people talk with each other, what they say, and what they remember of it.
 
 #include <algorithm>
 
@@ -33,8 +33,8 @@ std::vector<Draft> DraftsOf(const std::vector<sim::Member>& members) {
 
 }  // namespace
 
-// In the order of ids, everybody who wants to talk gets the other one, if that one is still free and agrees.
-// One who has not asked itself about the other in this step is asked now.
+// In order of ids, each agent that wants to talk is paired with the other one, if that agent is still free
+// and agrees. An agent that has not considered the other in this step is asked now.
 sim::Task<std::vector<TownWorld::Pair>> TownWorld::FindPairs(Step step,
                                                              const std::vector<sim::Member>& members,
                                                              sim::Commit& commit,
@@ -46,7 +46,7 @@ sim::Task<std::vector<TownWorld::Pair>> TownWorld::FindPairs(Step step,
     const AgentId other = *drafts[i].thought_about;
     const auto found = std::find_if(members.begin(), members.end(),
                                     [&](const sim::Member& member) { return member.id == other; });
-    // Whom one sees is in one's cluster, except in a step that runs on a guess: it is given up.
+    // An agent in sight is in the same cluster, except in a step that runs on a guess: that step is given up.
     if (found == members.end()) {
       throw MakeError(ErrorCode::kInvalid,
                       "agent {} wants to talk with agent {}, which does not run this step", self, other);
@@ -130,7 +130,7 @@ sim::Task<void> TownWorld::Resolve(Step step, const std::vector<sim::Member>& me
   std::vector<Draft> drafts = DraftsOf(members);
   const std::vector<Pair> pairs = co_await FindPairs(step, members, commit, drafts);
   if (!pairs.empty()) {
-    // Different people talk, so the talks can go on at once; what they change waits until all have ended.
+    // Different people talk, so the talks can run at once; their changes wait until all have ended.
     std::vector<sim::Task<TalkResult>> talks;
     for (const Pair pair : pairs) talks.push_back(Converse(step, members, pair, commit, drafts));
     const std::vector<TalkResult> results = co_await sim::WhenAll(std::move(talks));

@@ -13,7 +13,7 @@ using sim::Step;
 // Not everybody gets up on the hour: at most half an hour later, in steps of ten minutes.
 constexpr int kWakeSlots = 4;
 constexpr int kWakeSlotMinutes = 10;
-constexpr Step kKnownWay = 16;  // steps of a walk that are declared at once
+constexpr Step kKnownWay = 16;  // steps of a walk declared at once
 
 }  // namespace
 
@@ -103,9 +103,9 @@ Step TownWorld::NextWakeStep(AgentId agent, const TownMind& mind, Step step) con
   return FirstStepAt((today + 2) * kDayMinutes);
 }
 
-// Nobody writes cells (only happenings do), and moves are only those of Walk: a sleeper stays until after the
-// step in which it wakes, one who talks until the talk has ended, others on the way to their spot until they
-// may choose another one.
+// Nobody writes cells (only happenings do), and agents move only by Walk: a sleeper stays until after the
+// step in which it wakes, a talker until the talk has ended, and others stay on the way to their spot until
+// they may choose another.
 sim::Lookahead TownWorld::Declare(AgentId agent, Step step, const sim::Body& body,
                                   const sim::MindPtr& mind_ptr) const {
   const auto& mind = static_cast<const TownMind&>(*mind_ptr);
@@ -130,8 +130,9 @@ sim::Lookahead TownWorld::Declare(AgentId agent, Step step, const sim::Body& bod
   return way;
 }
 
-// As if nobody came by: it sleeps, ends its talk, goes on with what it does, strolls and goes to bed as the
-// clock says. When it decides where to go, others expect what it had planned for that hour, but do not know.
+// Assumes that nobody comes by: the agent sleeps, ends its talk, carries on with its activity, strolls and
+// goes to bed by the clock. When it decides where to go, others expect what it had planned for that hour, but
+// do not know.
 sim::World::Expectation TownWorld::Expect(AgentId agent, Step step, const sim::Body& body,
                                           const sim::MindPtr& mind_ptr, Step later) const {
   TownMind mind = static_cast<const TownMind&>(*mind_ptr);

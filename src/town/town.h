@@ -1,6 +1,6 @@
-// The built-in scenario: people of a small town who plan their day, walk, meet, talk and remember. All that
+// The built-in scenario: people of a small town plan their day, walk, meet, talk and remember. Everything
 // they are and say comes from a folder of files (map, personas, places, decisions, prompts, scenario), so
-// that another town needs no C++.
+// another town needs no C++.
 #pragma once
 
 #include <cstdint>
@@ -20,23 +20,22 @@ struct LoadOptions {
 
 class Town : public sim::World {
  public:
-  // How long a run is if nobody says otherwise (scenario.json: hours).
+  // Default length of a run (scenario.json: hours).
   virtual sim::Step DefaultSteps() const = 0;
   virtual int SecondsPerStep() const = 0;
   // Time of day at the start of a step: "09:20".
   virtual std::string ClockAt(sim::Step step) const = 0;
-  // The first step at or after this time of the first day; throws kInvalid unless it is HH:MM from the start
-  // time on.
+  // The first step at or after this time of the first day; throws kInvalid unless it is HH:MM, at or after
+  // the start time.
   virtual sim::Step StepAt(const std::string& clock) const = 0;
   // For viewers: {"width", "height", "places": [{"name", "x", "y", "width", "height", "walls", "doors": [[x,
-  // y]]}], "homes": likewise, "rows": one string per row, '#' wall, '~' water, 'T' tree, 'o' furniture, '+'
-  // door, '=' road, ',' floor,
-  // '.' grass, "copies": [[x, y]], where each copy of this map begins}.
+  // y]]}], "homes": [as places], "rows": one string per row, '#' wall, '~' water, 'T' tree, 'o' furniture,
+  // '+' door, '=' road, ',' floor, '.' grass, "copies": [[x, y]], where each copy of this map begins}.
   virtual std::string MapJson() const = 0;
-  // Throws kInvalid with the names there are.
+  // Throws kInvalid, listing the names that exist.
   virtual sim::AgentId FindAgent(const std::string& name) const = 0;
 
-  // Asks an agent about what it remembers. The request has no key; the mind is one that a run of this town
+  // Asks an agent about its memories. The request has no key; `mind` must be one that a run of this town
   // committed.
   virtual llm::Request Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
                                  const std::string& question) const = 0;

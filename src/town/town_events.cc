@@ -1,4 +1,4 @@
-// What comes to the town from outside: people who arrive and leave, news, and things that happen at a place.
+// Interventions in the town: people who arrive and leave, news, and things that happen at a place.
 
 #include <algorithm>
 #include <charconv>
@@ -113,7 +113,8 @@ void TownWorld::Intervene(const std::string& what, sim::Change& change) const {
   }
 }
 
-// Who comes back remembers. Who is new, or slept, wakes up and makes a plan, if it is not at home.
+// Returning people keep their memories. New people, and those who were asleep, wake up and make a plan,
+// unless they are at home.
 void TownWorld::Arrive(const Happening& happening, sim::Change& change) const {
   const AgentId agent = happening.agent;
   sim::Body body = StartBody(agent);
@@ -129,8 +130,8 @@ void TownWorld::Arrive(const Happening& happening, sim::Change& change) const {
   change.Add(agent, std::move(body), TownMind::Seal(std::move(mind)));
 }
 
-// Written on the floor of the place, in every copy of the town: who comes by sees it. Who is there already
-// thinks again about where to go.
+// Writes the sight on the floor of the place, in every copy of the town, where passers-by see it. People
+// already there reconsider where to go.
 void TownWorld::Show(const Happening& happening, sim::Change& change) const {
   const int region = content_.places[happening.place].region;
   const Rect& rect = content_.map->Regions()[region].rect;

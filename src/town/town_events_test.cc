@@ -1,4 +1,4 @@
-// Happenings: who comes and goes, what is announced and seen, alike in every mode.
+// Happenings: people come and go, things are announced and seen, alike in every mode.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -132,7 +132,7 @@ TEST_F(TownEvents, WhatIsNotUnderstoodIsRefused) {
   EXPECT_THAT(error_of("announce " + std::string(161, 'x')), HasSubstr("one line of at most 160 bytes"));
 }
 
-// The same in the files of a scenario: somebody who is not there at first, and news at a time.
+// The same in the files of a scenario: a person absent at first, and news at a given time.
 TEST_F(TownEvents, AScenarioMaySayWhoIsAbsentAndWhatIsAnnounced) {
   const std::filesystem::path dir =
       std::filesystem::temp_directory_path() / fmt::format("throng-town-events-{}", getpid());

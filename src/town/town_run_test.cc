@@ -1,5 +1,5 @@
-// Whole runs of the town with a backend that answers sensibly: what happens, and that it happens alike in
-// every mode.
+// Whole runs of the town with a backend that answers sensibly: what happens, and that it is the same in every
+// mode.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -58,7 +58,8 @@ TEST(TownRun, EveryModeAndOrderOfAnswersLeavesTheSameTown) {
     EXPECT_EQ(result.hash, lockstep.hash) << sim::ModeName(mode) << " " << seed;
     EXPECT_EQ(result.stats.calls, lockstep.stats.calls);
     if (mode != sim::Mode::kSpeculative) continue;
-    // Guesses rest on what others plan: if those were expected to stay, one of thirty would be wrong.
+    // Guesses rest on others' plans: if the others were expected to stay put, one guess in thirty would be
+    // wrong.
     EXPECT_GT(result.stats.confirmed_steps, 1000u);
     EXPECT_LT(result.stats.squashed_steps * 50, result.stats.confirmed_steps);
   }
@@ -73,7 +74,7 @@ TEST(TownRun, AMorningHasPlansWalksAndTalks) {
   EXPECT_GT(chronicle.of_kind["go"].size(), 40u);
   EXPECT_GT(chronicle.of_kind["begin"].size(), 40u);
   EXPECT_GT(chronicle.of_kind["talk"].size(), 20u);
-  // News that one person knew at the start is told on.
+  // News that one person knew at the start spreads.
   EXPECT_THAT(chronicle.of_kind["say"], testing::Contains(HasSubstr("the concert is at the park at 11:00.")));
   EXPECT_GT(result.stats.max_spread, 5);  // homes are far enough apart to be out of order
   EXPECT_GE(result.stats.calls, 300u);

@@ -13,7 +13,7 @@ namespace {
 using sim::AgentId;
 using sim::Step;
 
-constexpr int kSawPauseMinutes = 120;  // before having seen the same person is worth a memory again
+constexpr int kSawPauseMinutes = 120;  // pause before seeing the same person is worth a memory again
 constexpr size_t kSawPerStep = 2;
 constexpr int32_t kGap = 16;  // tiles between copies of the town: nobody sees across
 constexpr const char* kTalkWith = "talk with ";

@@ -12,19 +12,19 @@
 
 namespace throng::town {
 
-// One member's step: first its own doing (made by Proceed), then what meetings add (Resolve).
+// One member's step: first its own actions (from Proceed), then the effects of meetings (from Resolve).
 struct Draft {
   TownMind mind;
   bool mind_changed = false;
   sim::Body body;
   std::vector<sim::Event> events;
   bool free = false;                          // may be drawn into a talk
-  std::optional<sim::AgentId> thought_about;  // whom it asked itself about in this step,
-  bool wants = false;                         // and whether it would talk
+  std::optional<sim::AgentId> thought_about;  // agent it asked itself about in this step
+  bool wants = false;                         // whether it would talk to thought_about
 };
 
 struct TownIntent : sim::Intent {
-  bool idle = true;  // sleeping or talking: the draft is not used
+  bool idle = true;  // asleep or talking: the draft is unused
   Draft draft;
 };
 
@@ -66,7 +66,7 @@ class TownWorld final : public Town {
   std::string DescribeMind(sim::AgentId agent, const sim::MindPtr& mind, bool as_json) const override;
 
  private:
-  struct Copy {  // where one copy of the town lies in the world
+  struct Copy {  // position of one copy of the town in the world
     int32_t x;
     int32_t y;
   };
@@ -79,7 +79,7 @@ class TownWorld final : public Town {
     std::string text;
   };
   using Talk = std::vector<Line>;
-  // What a personal number is for.
+  // Uses of personal numbers.
   enum Matter : uint64_t { kWakeMatter, kActMatter, kSpotMatter, kStrollMatter, kActivityMatter };
   struct Happening {  // an intervention
     enum Kind { kArrival, kDeparture, kTold, kAnnounced, kSight } kind;
@@ -98,7 +98,7 @@ class TownWorld final : public Town {
   sim::Pos ToLocal(sim::AgentId agent, sim::Pos pos) const;
   sim::Pos ToWorld(sim::AgentId agent, sim::Pos pos) const;
   int RegionOf(sim::AgentId agent, PlaceId place) const;
-  int RoomAt(sim::Pos local) const;  // the region on whose floor this is, or Map::kNoRegion
+  int RoomAt(sim::Pos local) const;  // the region whose floor this is; else Map::kNoRegion
 
   int32_t MinuteAt(sim::Step step) const;
   sim::Step StepsOf(int minutes) const;  // at least one
@@ -106,18 +106,18 @@ class TownWorld final : public Town {
   bool IsBedtime(sim::AgentId agent, int32_t minute) const;
   sim::Step FirstStepAt(int32_t minute) const;
   sim::Step NextWakeStep(sim::AgentId agent, const TownMind& mind, sim::Step step) const;
-  int32_t StrollOffset(sim::AgentId agent) const;  // minutes by which its strolls begin before the others'
+  int32_t StrollOffset(sim::AgentId agent) const;  // how many minutes early its strolls begin
   size_t SpotOf(sim::AgentId agent, const TownMind& mind, int32_t minute) const;
-  // The step from which on the spot to which it walks may be another one.
+  // The first step at which the spot it walks to may change.
   sim::Step NextTurnStep(sim::AgentId agent, const TownMind& mind, sim::Step step) const;
   sim::Step NextActStep(sim::AgentId agent, sim::Step step) const;
-  // A number below n that is this agent's own in this matter at this time.
+  // A number below n, fixed for this agent, matter and time.
   uint64_t Personal(sim::AgentId agent, uint64_t matter, int64_t time, uint64_t n) const;
   std::string UsualActivity(sim::AgentId agent, PlaceId place, int32_t minute) const;
   std::string StatusOf(const TownMind& mind) const;
   void Retire(TownMind& mind) const;  // from now on it goes to bed
   PlaceId PlannedPlace(const TownMind& mind, sim::Step step) const;
-  // It goes there next, and does what its plan says, or what is usual there.
+  // Sends the agent to this place next, to do what its plan says or what is usual there.
   void SetGoal(sim::AgentId agent, TownMind& mind, PlaceId place, sim::Step step) const;
   static bool FallsAsleep(const TownMind& mind, sim::Pos here, sim::Pos next);
 
@@ -150,9 +150,9 @@ class TownWorld final : public Town {
 
   Content content_;
   uint32_t num_agents_;
-  int32_t columns_;  // copies of the town stand in rows of so many
+  int32_t columns_;  // copies of the town per row
   sim::Space space_;
-  sim::IntentPtr idle_;  // of those who do nothing in a step
+  sim::IntentPtr idle_;  // intent of agents that do nothing in a step
 };
 
 }  // namespace throng::town

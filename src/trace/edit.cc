@@ -13,7 +13,7 @@
 namespace throng::trace {
 namespace {
 
-// The entries of [from, until), by their new steps; what held at `from` begins there.
+// The entries of [from, until), renumbered to the new steps; the value in effect at `from` begins there.
 template <typename Value>
 std::vector<std::pair<sim::Step, Value>> CutHeld(const std::vector<std::pair<sim::Step, Value>>& held,
                                                  sim::Step from, sim::Step until) {
@@ -46,7 +46,7 @@ std::string Later(const std::string& start, int64_t seconds) {
                      time.hours().count(), time.minutes().count(), time.seconds().count());
 }
 
-// Trace::start is never empty in what these functions make of a trace that starts later than midnight.
+// Never empty, so that a trace cut to begin after midnight always has a start.
 std::string StartOf(const Trace& trace) { return trace.start.empty() ? "2023-02-13T00:00:00" : trace.start; }
 
 }  // namespace

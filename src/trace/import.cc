@@ -31,13 +31,13 @@ Json ReadJson(const fs::path& path) {
   return json;
 }
 
-// Whether it is an integer for which the format of trace.h has room; its parser knows the closer limits.
+// Whether it is an integer in the range of trace.h's format; the parser checks the tighter limits.
 bool Fits(const Json& json) {
   if (json.is_number_unsigned()) return json.get<uint64_t>() <= uint64_t{kMaxInteger};
   return json.is_number_integer() && json.get<int64_t>() >= -kMaxInteger;
 }
 
-// Lines in the format of trace.h, from what each agent does at each step.
+// Builds lines in the format of trace.h from what each agent does at each step.
 class Converter {
  public:
   explicit Converter(std::string source) : source_(std::move(source)) {}
@@ -94,7 +94,7 @@ class Converter {
   }
 
  private:
-  // "February 13, 2023" as "2023-02-13T00:00:00"; empty if it is not understood.
+  // Turns "February 13, 2023" into "2023-02-13T00:00:00"; empty if it cannot be parsed.
   static std::string StartOf(const std::string& date) {
     std::tm time{};
     std::istringstream text(date);
@@ -116,7 +116,7 @@ class Converter {
   int64_t last_step_ = -1;
 };
 
-// The entries whose name is a number, ascending.
+// The entries whose names are numbers, ascending.
 template <typename Value>
 std::map<int64_t, Value> Numbered(const std::vector<std::pair<std::string, Value>>& entries) {
   std::map<int64_t, Value> numbered;
@@ -151,7 +151,7 @@ Trace ImportStorage(const fs::path& folder) {
   if (files.empty()) {
     throw MakeError(ErrorCode::kInvalid, "{}: there is no STEP.json", (folder / "movement").string());
   }
-  // A simulation that was forked begins at a later step; a trace begins at 0.
+  // A forked simulation begins at a later step; a trace begins at 0.
   const int64_t first = files.begin()->first;
   for (const auto& [step, path] : files)
     converter.Step(step - first, ReadJson(path).value("persona", Json()));

@@ -1,4 +1,5 @@
-// Traces from what Generative Agents leaves on disk: a simulation's storage folder, or its compressed form.
+// Reads traces from the files that Generative Agents writes: a simulation's storage folder, or its compressed
+// form.
 #pragma once
 
 #include <string>
@@ -10,8 +11,8 @@ namespace throng::trace {
 // The path may be
 //   a trace in the format of trace.h;
 //   a storage folder (reverie/meta.json and movement/STEP.json);
-//   a compressed folder, or the master_movement.json in it (meta.json beside it is read if there is one).
-// Calls are derived as from any recorded trace. Throws kIo and kInvalid, naming the file.
+//   a compressed folder, or the master_movement.json in it (meta.json beside it is read if it exists).
+// Calls are derived as for any recorded trace. Throws kIo and kInvalid, naming the file.
 Trace ImportTrace(const std::string& path);
 
 }  // namespace throng::trace

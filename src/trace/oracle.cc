@@ -19,12 +19,12 @@ double WallSeconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// The calls under way, and what they cost.
+// Calls in flight, and what they cost.
 class Calls {
  public:
   explicit Calls(llm::Llm& llm) : llm_(llm), start_(llm.Now()), metered_until_(start_) {}
 
-  // `owner` comes back from Wait when the call is answered.
+  // Wait returns `owner` when the call is answered.
   void Submit(const TraceCall& call, const llm::CallKey& key, size_t owner) {
     llm::Request request = RequestOf(call);
     request.id = ++last_id_;
@@ -83,7 +83,7 @@ class Calls {
   sim::RunStats stats_;
 };
 
-// The conversations before that step, in the order in which Resolve holds them.
+// The conversations before step `steps`, in the order in which Resolve holds them.
 std::vector<const TraceConversation*> InOrder(const Trace& trace, sim::Step steps) {
   std::vector<const TraceConversation*> conversations;
   for (const TraceConversation& conversation : trace.conversations) {
@@ -102,15 +102,15 @@ class OracleRun {
 
  private:
   struct Agent {
-    sim::Step step = 0;      // that it does or will do next
-    size_t next_chain = 0;   // of the trace: the first that is not over
-    size_t next_call = 0;    // of that chain
+    sim::Step step = 0;      // the one it runs or will run next
+    size_t next_chain = 0;   // first chain of the trace that is not finished
+    size_t next_call = 0;    // index in that chain
     uint32_t num_calls = 0;  // made in this step
-    size_t talk = 0;         // which of the step's conversations it waits for or holds
+    size_t talk = 0;         // conversations of the step that it has joined so far
   };
   struct Talk {
     const TraceConversation* conversation;
-    size_t missing;  // members that have not come yet
+    size_t missing;  // members that have not joined yet
     size_t next_turn = 0;
   };
 
@@ -125,7 +125,7 @@ class OracleRun {
   const Trace& trace_;
   const TrueDependencies& dependencies_;
   Calls calls_;
-  std::vector<uint32_t> missing_;  // by node: predecessors that are not done
+  std::vector<uint32_t> missing_;  // by node: unfinished predecessors
   std::vector<Agent> agents_;
   std::vector<Talk> talks_;
   std::unordered_map<uint32_t, std::vector<size_t>> talks_of_;  // by node
@@ -203,7 +203,7 @@ void OracleRun::NextCall(sim::AgentId id) {
   Join(id);
 }
 
-// The agent has nothing of its own left to do in this step: it goes to its next conversation.
+// The agent has made its own calls of this step: it goes to its next conversation.
 void OracleRun::Join(sim::AgentId id) {
   const uint32_t node = dependencies_.NodeOf(id, agents_[id].step);
   const auto talks = talks_of_.find(node);

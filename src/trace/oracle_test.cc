@@ -109,7 +109,7 @@ TEST(TrueDependencies, MatchesTheDefinitionByBruteForce) {
       }
     }
     const TrueDependencies mined(trace, radius, 40);
-    // Reachability, each agent's own next step included, must be that of all reads after writes.
+    // Reachability, including each agent's own next step, must equal that of all reads after writes.
     const uint32_t n = mined.NumNodes();
     const auto closure = [&](std::vector<std::pair<uint32_t, uint32_t>> edges) {
       std::vector<std::vector<bool>> reaches(n, std::vector<bool>(n));
@@ -147,7 +147,7 @@ TEST(TrueDependencies, MatchesTheDefinitionByBruteForce) {
 }
 
 TEST(Oracle, AgentsThatNeverMeetRunThroughAlone) {
-  // Within reach of blocking (out of order waits), never in view.
+  // Close enough to block out of order, never in view.
   Trace trace = MakeTrace(3, {{{0, {10, 10}}}, {{0, {15, 10}}}});
   trace.agents[0].chains = {{0, {CallOf(5)}}, {1, {CallOf(1)}}, {2, {CallOf(5)}}};
   trace.agents[1].chains = {{0, {CallOf(1)}}, {1, {CallOf(5), CallOf(2)}}, {2, {CallOf(1)}}};
@@ -170,7 +170,7 @@ TEST(Oracle, ConversationsBeginWhenAllMembersHaveCome) {
   trace.agents[1].chains = {{0, {CallOf(7)}}};
   trace.agents[2].chains = {{0, {CallOf(2)}}, {1, {CallOf(2)}}};
   trace.conversations = {{0, {0, 1}, {{0, CallOf(4)}, {1, CallOf(5)}}}, {0, {1, 2}, {{2, CallOf(10)}}}};
-  // 7, then 9 together, of which agent 0 goes on with 1, and agents 1 and 2 with 10, then 2.
+  // 7, then 9 together; after that agent 0 continues with 1, and agents 1 and 2 with 10, then 2.
   EXPECT_EQ(Oracle(trace), 7 + 9 + 10 + 2);
   llm::FakeLlm llm(SecondsOf);
   const sim::RunStats stats = RunOracle(trace, TrueDependencies(trace, kRadius, 2), llm);

@@ -103,8 +103,8 @@ TEST(Replayer, WrongModesAndBackendsAreNamed) {
   EXPECT_THAT(message("ooo", "local"), HasSubstr("allowed: fake[:key=value,...], latency[:key=value,...]"));
 }
 
-// The workload is made so that conservative scheduling comes near the paper's 53 % of the oracle; what
-// speculation gains above that is measured, and kept (docs/speculation.md).
+// The workload is built so that conservative scheduling comes near the paper's 53 % of the oracle; what
+// speculation gains beyond that is measured, and bounded from below (docs/speculation.md).
 TEST(Replayer, BusyHourComesNearThePaperAndSpeculationWellAbove) {
   std::array<double, 5> ooo, speculative;
   for (size_t i = 0; i < ooo.size(); ++i) {

@@ -72,11 +72,12 @@ class Collector {
                            static_cast<double>(stats_.agents) / n;
   }
 
-  // Goes through the steps; the agents near a moving agent are counted anew, those of others stay.
+  // Goes through the steps, recounting the agents near a moving agent; other counts stay.
   void AddPositions() {
     const auto n = static_cast<sim::AgentId>(trace_.agents.size());
     const int coupled = trace_.radius_p + 1;
-    // Buckets at least as wide as what is counted, and not many more than agents, however large the grid.
+    // Buckets are at least as wide as the distances counted, and not many more than agents, however large the
+    // grid.
     const double per_agent = std::sqrt(1.0 * trace_.width * trace_.height / (4.0 * n));
     const int32_t side = std::max({coupled, kNear, static_cast<int32_t>(per_agent)});
     const int32_t columns = trace_.width / side + 1;
@@ -89,7 +90,7 @@ class Collector {
     std::vector<size_t> next(n, 1);
     int64_t coupled_pairs = 0;  // ordered, at this step
     int64_t near_pairs = 0;
-    // Takes the agent in or out; each other agent near it makes two ordered pairs.
+    // Adds or removes the agent; each other agent near it makes two ordered pairs.
     const auto count = [&](sim::AgentId agent, int sign) {
       const sim::Pos pos = now[agent];
       if (sign < 0) std::erase(bucket(pos), agent);
@@ -135,7 +136,7 @@ class Collector {
   const Trace& trace_;
   TraceStats stats_;
   int64_t start_ = trace_.SecondOfDay(0);
-  std::vector<uint64_t> of_agent_;  // calls
+  std::vector<uint64_t> of_agent_;  // calls, by agent
   std::map<std::string, FunctionStats, std::less<>> functions_;
   double prompt_squares_ = 0;
   double output_squares_ = 0;

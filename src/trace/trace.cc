@@ -227,7 +227,7 @@ class Parser {
     if (const auto chat = json.find("chat"); chat != json.end()) Chat(id, step, *chat);
   }
 
-  // From [function, prompt, output], which begin at `first` of the list.
+  // Reads [function, prompt, output], which begins at index `first` of the list.
   TraceCall CallOf(const Json& call, size_t first) {
     if (!carries_calls_) Fail("there are calls, but the header has no \"functions\"");
     if (!call.is_array() || call.size() != first + 3) {
@@ -279,7 +279,7 @@ class Parser {
   void Chat(sim::AgentId id, sim::Step step, const Json& chat) {
     if (!chat.is_null() && !chat.is_array()) Fail("\"chat\" is neither null nor a list of [speaker, text]");
     std::string key = chat.is_null() ? "" : chat.dump(-1, ' ', false, Json::error_handler_t::replace);
-    if (key == last_talk_[id]) return;  // the same conversation goes on
+    if (key == last_talk_[id]) return;  // the same conversation continues
     last_talk_[id] = key;
     if (chat.is_null() || chat.empty()) return;
     Talk& talk = talks_[{step, std::move(key)}];
@@ -293,11 +293,11 @@ class Parser {
     }
   }
 
-  // A new action costs the chain of calls with which Generative Agents finds place and object; a new task,
-  // before its bracket, also its decomposition; waking up also the plan of the day.
+  // A new action costs the chain of calls with which Generative Agents finds place and object. A new task
+  // (the text before the bracket) also costs its decomposition, and waking up also the plan of the day.
   void DeriveActionCalls(sim::AgentId id, sim::Step step, const std::string& action) {
     TraceAgent& agent = trace_.agents[id];
-    if (step == 0) return;  // the state in which the recording begins
+    if (step == 0) return;  // the state at the start of the recording
     if (agent.chains.empty() || agent.chains.back().step != step) agent.chains.push_back({step, {}});
     std::vector<TraceCall>& calls = agent.chains.back().calls;
     const auto add = [&](const TraceCall& call) { calls.push_back(Vary(call, id, step, calls.size())); };
@@ -350,7 +350,7 @@ class Parser {
   std::vector<std::string> last_talk_;                       // by agent: the conversation it is in
   std::vector<bool> awake_;
   bool carries_calls_ = false;
-  std::vector<const char*> functions_;  // of the header
+  std::vector<const char*> functions_;  // named in the header
 };
 
 std::string ReadMaybeGzipped(const std::string& path) {

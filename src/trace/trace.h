@@ -1,20 +1,19 @@
-// Recorded days of agent societies: reading them, and what they tell about LLM calls. Running them is
-// trace_world.h.
+// Recorded days of agent societies: reads them, and derives their LLM calls. trace_world.h runs them.
 //
 // A trace is a file of JSON lines, plain or gzipped. Line 1:
 // {"agents":[names],"steps":n,"sec_per_step":s,"grid":[width,height],...}, and optionally "start" (local
-// time, "2023-02-13T00:00:00"), "source", "license", and "radius", how far agents perceive in tiles. Then,
+// time, "2023-02-13T00:00:00"), "source", "license", and "radius" (perception radius in tiles). After it,
 // with steps not decreasing,
 // {"s":step,"m":[[agent,x,y],...]} for agents whose position changed, and
 // {"s":step,"a":agent,"action":"...","chat":[[speaker,text],...]} where an action or a conversation began
 // (chat null: it ended). Calls are derived from actions and conversations.
 //
 // If the header has "functions":[names], the file carries its calls instead, and none are derived:
-// {"s":step,"a":agent,"calls":[[function,prompt,output],...]} is what the agent asks in that step, one after
-// the other; {"s":step,"members":[agents],"turns":[[agent,function,prompt,output],...]} is a conversation. A
-// function is an index into "functions", sizes are in tokens. {"s":step,"a":agent,"until":step} says that
-// from its line's step on the agent is known to mean to go on as it does until then. trace/write.h writes
-// such files.
+// {"s":step,"a":agent,"calls":[[function,prompt,output],...]} lists the calls an agent makes in that step,
+// one after the other; {"s":step,"members":[agents],"turns":[[agent,function,prompt,output],...]} is a
+// conversation. A function is an index into "functions", sizes are in tokens.
+// {"s":step,"a":agent,"until":step} says that the agent is known from step s on to carry on as it does, up to
+// step `until`. trace/write.h writes such files.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +27,7 @@
 
 namespace throng::trace {
 
-// One LLM call whose text is not known, only its size.
+// One LLM call of which only the size is known, not the text.
 struct TraceCall {
   const char* function;  // lives as long as the program
   int prompt_tokens;
@@ -52,7 +51,7 @@ struct TraceChain {
 struct TraceConversation {
   sim::Step step;
   std::vector<sim::AgentId> members;                      // ascending, at least two
-  std::vector<std::pair<sim::AgentId, TraceCall>> turns;  // speaker (or who remembers), call
+  std::vector<std::pair<sim::AgentId, TraceCall>> turns;  // the agent that speaks or remembers, and its call
 
   bool operator==(const TraceConversation&) const = default;
 };
@@ -60,15 +59,15 @@ struct TraceConversation {
 struct TraceAgent {
   std::string name;
   std::vector<std::pair<sim::Step, sim::Pos>> path;        // position from that step on; the first at step 0
-  std::vector<std::pair<sim::Step, std::string>> actions;  // what it does from that step on
-  // What it means to do is known from that step on: to go on with its action, and its way to it, until then
-  // (exclusive). Empty in traces that do not say.
+  std::vector<std::pair<sim::Step, std::string>> actions;  // its action from that step on
+  // (step, end): from `step` on it is known that the agent will carry on with its action, and its way to it,
+  // until `end` (exclusive). Empty in traces that do not say.
   std::vector<std::pair<sim::Step, sim::Step>> plans;
   std::vector<TraceChain> chains;  // steps strictly ascending
 
   sim::Pos PosAt(sim::Step step) const;
   std::string_view ActionAt(sim::Step step) const;  // empty before the first
-  // Until when its plan of that step goes; not after `step`: it has none.
+  // The end of the plan known at `step`; if it has none, a step not after `step`.
   sim::Step PlannedUntil(sim::Step step) const;
 
   bool operator==(const TraceAgent&) const = default;
@@ -78,10 +77,10 @@ struct TraceAgent {
 // start up to 8 tiles apart although its agents perceive 4.
 inline constexpr int kRecordedRadius = 8;
 
-inline constexpr size_t kMaxTraceBytes = size_t{1} << 30;  // of text: a guard against archives that explode
+inline constexpr size_t kMaxTraceBytes = size_t{1} << 30;  // of text: a guard against decompression bombs
 
 struct Trace {
-  std::string name;  // of the file
+  std::string name;  // name of the file
   sim::Step num_steps = 0;
   int sec_per_step = 10;
   int32_t width = 0;
@@ -91,7 +90,7 @@ struct Trace {
   std::string license;  // may be empty
   int radius_p = kRecordedRadius;
   std::vector<TraceAgent> agents;
-  std::vector<TraceConversation> conversations;  // by step
+  std::vector<TraceConversation> conversations;  // sorted by step
 
   uint64_t NumCalls() const;
   int SecondOfDay(sim::Step step) const;  // [0, 86400)
@@ -99,11 +98,11 @@ struct Trace {
   bool operator==(const Trace&) const = default;
 };
 
-// Throw kIo if the file cannot be read and kInvalid, naming file and line, if a line is wrong.
+// Throw kIo if the file cannot be read, and kInvalid, naming file and line, if a line is wrong.
 Trace LoadTrace(const std::string& path);
 Trace ParseTrace(std::string_view text, const std::string& name);
 
-// The same text with a lifetime that suits TraceCall.
+// Returns the same text, valid for as long as TraceCall needs it.
 const char* InternFunction(std::string_view name);
 
 }  // namespace throng::trace

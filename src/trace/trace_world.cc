@@ -12,15 +12,15 @@ namespace throng::trace {
 namespace {
 
 constexpr int kMaxVel = 1;
-constexpr const char* kAsleep = "sleeping";  // in the actions of Generative Agents
+constexpr const char* kAsleep = "sleeping";  // as Generative Agents writes it in actions
 
-// What a recorded agent would know, as far as scheduling can tell: a digest of whom it saw begin to do what,
-// and of its conversations, in order. Prompts carry it, so that an answer to a guess serves only an agent
-// that has really seen the same. Like an agent of Generative Agents it notices who is near and does what, not
-// the exact tile.
+// What a recorded agent would know that matters to scheduling: a digest of what it saw other agents begin to
+// do, and of its conversations, in order. Prompts carry it, so that an answer to a guess serves only an agent
+// that has really seen the same. Like an agent of Generative Agents, it notices who is near and what they do,
+// not the exact tile.
 class Memory : public sim::Mind {
  public:
-  using Sight = std::vector<std::pair<sim::AgentId, std::string>>;  // who does what, ordered by id
+  using Sight = std::vector<std::pair<sim::AgentId, std::string>>;  // agents and their actions, ordered by id
 
   void Hash(Hasher& hasher) const override {
     hasher.Add(digest).Add(uint64_t{sight.size()});
@@ -28,7 +28,7 @@ class Memory : public sim::Mind {
   }
 
   Digest digest;
-  Sight sight;  // in its last step
+  Sight sight;  // what it saw in its last step
 };
 
 struct Noticed : sim::Intent {
@@ -114,9 +114,9 @@ class TraceWorld : public sim::World {
     return {barriers.begin(), barriers.end()};
   }
 
-  // Only sleep is declared. A schedule says when it ends before it begins, and nobody wakes a sleeper by
-  // talking; so its end, and that the sleeper lies in bed till then, count as known from its first step in
-  // bed on. Plans of walks are not recorded: nothing is declared of them.
+  // Declares only sleep. A schedule fixes the end of sleep before it begins, and nobody wakes a sleeper by
+  // talking; so from its first step in bed it counts as known that the sleeper lies there, and until when.
+  // Plans of walks are not recorded, so nothing is declared about them.
   sim::Lookahead Declare(sim::AgentId agent, sim::Step step, const sim::Body& body,
                          const sim::MindPtr&) const override {
     if (!body.status.starts_with(kAsleep)) return {};
@@ -192,8 +192,7 @@ class TraceWorld : public sim::World {
 
   using Talks = std::vector<const TraceConversation*>;
 
-  // The conversations of this step, in groups that have no member in common; in each in the order of lowest
-  // members.
+  // The conversations of this step, in groups that share no member; each group is ordered by lowest member.
   std::vector<Talks> TalksOf(sim::Step step, const std::vector<sim::Member>& members) const {
     std::vector<Talks> groups;
     for (const sim::Member& member : members) {
@@ -242,8 +241,8 @@ class TraceWorld : public sim::World {
     co_return std::monostate();
   }
 
-  // Gives all members of a conversation its memory: the digest of what they bring to it, returned. Throws if
-  // one of them is not here, which only a guessed step can bring about.
+  // Gives all members of a conversation its memory, the digest of what they bring to it, and returns that
+  // digest. Throws if a member is missing, which only a guessed step can cause.
   Digest Join(const TraceConversation& conversation, const std::vector<sim::Member>& members,
               std::vector<std::shared_ptr<const Memory>>& memories) const {
     std::vector<size_t> present;

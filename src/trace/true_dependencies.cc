@@ -12,8 +12,8 @@ namespace {
 
 constexpr uint64_t kMaxNodes = uint64_t{1} << 28;  // about 2 GB of graph with two edges a node
 
-// Agents by where they are, in square buckets at least as wide as the radius, and about four for each agent
-// at most, however large the grid.
+// Agents by position, in square buckets at least as wide as the radius. There are at most about four buckets
+// per agent, however large the grid.
 class Buckets {
  public:
   Buckets(const Trace& trace, int radius) {
@@ -32,7 +32,7 @@ class Buckets {
     Add(agent, to);
   }
 
-  // All agents within the radius of pos, and some that are farther.
+  // All agents within the radius of pos, and some that are farther away.
   template <typename Function>
   void ForEachNear(sim::Pos pos, Function function) const {
     const int32_t x = pos.x / side_;
@@ -88,8 +88,8 @@ class Miner {
   }
 
  private:
-  // Who left a cell last: usually one agent, several if they left in the same step. An earlier one is an
-  // ancestor of these, as they perceived the cell.
+  // The agents that left a cell last: usually one, several if they left in the same step. Those that left
+  // earlier are ancestors of these, which perceived the cell.
   struct Departure {
     sim::Step step = -1;
     std::vector<sim::AgentId> agents;
@@ -118,7 +118,7 @@ class Miner {
     edges_.emplace_back(nodes_.NodeOf(from, from_step), nodes_.NodeOf(to, step));
   }
 
-  // Who is near now, or was until the step before.
+  // Agents that are near now, or were in the step before.
   void AddPerceived(sim::AgentId agent, sim::Step step) {
     const sim::Pos pos = pos_[agent];
     now_.ForEachNear(pos, [&](sim::AgentId other) {
@@ -132,7 +132,7 @@ class Miner {
     });
   }
 
-  // Cells that this move brought into view, and who left them earlier.
+  // Cells that this move brought into view, and the agents that left them earlier.
   void AddNewlySeen(sim::AgentId agent, sim::Step step) {
     const sim::Pos pos = pos_[agent];
     const sim::Pos old = old_pos_[agent];
@@ -166,10 +166,10 @@ class Miner {
   Buckets now_;
   Buckets before_;
   std::vector<sim::Pos> pos_;      // at the start of this step
-  std::vector<sim::Pos> old_pos_;  // at the start of the one before
+  std::vector<sim::Pos> old_pos_;  // at the start of the previous step
   std::vector<size_t> next_;       // by agent: the path's next entry
   std::vector<sim::AgentId> movers_;
-  std::unordered_map<uint64_t, Departure> departures_;  // before the last step, by cell
+  std::unordered_map<uint64_t, Departure> departures_;  // by cell; departures before the last step
   std::vector<std::pair<uint32_t, uint32_t>> edges_;
 };
 

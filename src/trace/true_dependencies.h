@@ -1,5 +1,5 @@
-// Which agent-steps of a recorded day truly depend on which, mined from the complete trace: what a scheduler
-// would need to know in advance. Running along them is oracle.h.
+// True dependencies between the agent-steps of a recorded day, mined from the complete trace: what a
+// scheduler would have to know in advance. oracle.h runs along them.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,12 @@ namespace throng::trace {
 //   - its own step s-1;
 //   - step s-1 of every B that it perceives at s: dist(A, B) <= radius_p at the start of s;
 //   - step t of every B that left a cell which A perceives at s, if nothing has changed there since
-//     (read after write: that B is gone is seen too).
-// Distances are Chebyshev. A conversation joins its members within one step and is not an edge. Every edge is
-// an order that out-of-order execution keeps as well, so the oracle is never slower for its dependencies.
+//     (read after write: A also sees that B is gone).
+// Distances are Chebyshev. A conversation joins its members within one step and is not an edge. Out-of-order
+// execution keeps the order of every edge too, so dependencies never make the oracle slower.
 class TrueDependencies {
  public:
-  // Of the first `steps` steps. Throws kInvalid if there are more than 2^28 agent-steps.
+  // Covers the first `steps` steps. Throws kInvalid if there are more than 2^28 agent-steps.
   TrueDependencies(const Trace& trace, int radius_p, sim::Step steps);
 
   uint32_t NumAgents() const { return num_agents_; }
@@ -33,7 +33,7 @@ class TrueDependencies {
   sim::AgentId AgentOf(uint32_t node) const { return node % num_agents_; }
   sim::Step StepOf(uint32_t node) const { return static_cast<sim::Step>(node / num_agents_); }
 
-  // Edges between different agents; that of an agent to its own next step is not among them.
+  // Edges between different agents; an agent's edge to its own next step is left out.
   std::span<const uint32_t> Successors(uint32_t node) const {
     return {successors_.data() + first_[node], successors_.data() + first_[node + 1]};
   }

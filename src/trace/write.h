@@ -1,4 +1,4 @@
-// Writing traces, with their calls, in the format of trace.h.
+// Writes traces, with their calls, in the format of trace.h.
 #pragma once
 
 #include <string>
@@ -7,10 +7,10 @@
 
 namespace throng::trace {
 
-// JSON lines; ParseTrace makes an equal trace of them.
+// Returns JSON lines that ParseTrace turns into an equal trace.
 std::string FormatTrace(const Trace& trace);
 
-// Gzipped if the path ends in .gz. The file appears when it is complete. Throws kIo.
+// Gzips if the path ends in .gz. The file appears only once it is complete. Throws kIo.
 void SaveTrace(const Trace& trace, const std::string& path);
 
 }  // namespace throng::trace

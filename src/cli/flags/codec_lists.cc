@@ -8,7 +8,7 @@ std::vector<std::string> SplitCodecs(std::string_view text) {
     const size_t comma = text.find(',');
     const std::string_view item = text.substr(0, comma);
     text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
-    // The value of a pair's first codec may have the second one behind it: "r=4+rot2:...".
+    // The value of a pair's first codec may be followed by the second codec: "r=4+rot2:...".
     const bool is_parameter = item.find('=') < item.find(':');
     if (is_parameter && !codecs.empty()) {
       codecs.back().append(",").append(item);

@@ -1,4 +1,4 @@
-// Lists of codecs on the command line.
+// Parses lists of codecs on the command line.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace throng::cli {
 
-// "int8,gear2:r=4,s=2%,rot4": a comma before key=value belongs to the codec before it. Empty items are left
-// out.
+// Splits "int8,gear2:r=4,s=2%,rot4": a comma before key=value belongs to the codec before it. Empty items are
+// left out.
 std::vector<std::string> SplitCodecs(std::string_view text);
 
 }  // namespace throng::cli

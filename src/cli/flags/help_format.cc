@@ -12,7 +12,7 @@ constexpr size_t kFlagColumns = 30;
 constexpr std::string_view kExample = "  throng ";
 constexpr std::string_view kContinued = " \\";
 
-// Where the lines below the first one of a paragraph begin.
+// The column where a paragraph's lines below the first begin.
 size_t HangingIndent(std::string_view line) {
   const size_t begin = std::min(line.find_first_not_of(' '), line.size());
   const size_t gap = line.find("  ", begin);
@@ -21,13 +21,13 @@ size_t HangingIndent(std::string_view line) {
 }
 
 // The last place before `end` at which the line may be broken; npos: none. A comma stays on its line, a space
-// goes.
+// is dropped.
 size_t LastBreak(std::string_view line, size_t begin, size_t end, char at) {
   const size_t found = line.substr(0, end).rfind(at);
   return found == std::string_view::npos || found < begin ? std::string_view::npos : found;
 }
 
-// The same for an example: a flag begins there, outside quotes.
+// The last break of an example: before a flag, outside quotes.
 size_t LastFlag(std::string_view line, size_t begin, size_t end) {
   size_t found = std::string_view::npos;
   bool quoted = false;
@@ -59,7 +59,7 @@ std::string WrapLine(std::string line, size_t columns) {
     size_t next = end + 1;
     if (end == std::string::npos) {
       end = next = LastBreak(line, indent.size() + 1, columns, ',') + 1;
-      if (end == 0) break;  // one word that cannot be broken
+      if (end == 0) break;  // a single word that cannot be broken
     }
     wrapped.append(line, 0, end).append("\n");
     line = indent + line.substr(next);
@@ -118,7 +118,7 @@ class HelpFormatter : public CLI::Formatter {
   }
 
  private:
-  // CLI11 has "UINT:INT in [1 - 100]", "TEXT:{a,b}", "FLOAT:POSITIVE", "UINT:SIZE".
+  // CLI11 writes "UINT:INT in [1 - 100]", "TEXT:{a,b}", "FLOAT:POSITIVE", "UINT:SIZE".
   static std::string TypeOf(const CLI::Option& option) {
     const std::string type = option.get_type_name();
     const size_t choices = type.find('{');

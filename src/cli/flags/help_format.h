@@ -1,4 +1,4 @@
-// How --help looks: lines of at most kHelpColumns, types in one word, long lists below the options.
+// Formats --help: lines of at most kHelpColumns, types in one word, long lists below the options.
 #pragma once
 
 #include <cstddef>
@@ -17,11 +17,11 @@ inline constexpr size_t kHelpColumns = 100;
 
 std::shared_ptr<CLI::FormatterBase> MakeHelpFormatter();
 
-// Text below the options, above the footer that the command sets.
+// Adds text below the options, above the footer that the command sets.
 void AddNote(CLI::App& command, const std::string& text);
 
-// Breaks lines that are longer: prose between words; the second column of a table ("name   text") within the
-// column; examples ("  throng ...") before flags, with the backslash that a shell needs.
+// Breaks longer lines: prose between words; the second column of a table ("name   text") within the column;
+// examples ("  throng ...") before flags, with the backslash that a shell needs.
 std::string Wrap(std::string_view text, size_t columns);
 
 }  // namespace throng::cli

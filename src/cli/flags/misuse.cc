@@ -11,7 +11,7 @@ namespace throng::cli {
 
 namespace {
 
-// Letters to insert, delete, replace or swap with their neighbour.
+// Edit distance: letters to insert, delete, replace or swap with their neighbour.
 size_t EditDistance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> rows(a.size() + 1, std::vector<size_t>(b.size() + 1));
   std::iota(rows[0].begin(), rows[0].end(), size_t{0});

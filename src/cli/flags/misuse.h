@@ -1,4 +1,4 @@
-// What is wrong with a command line that cannot be parsed, and what was probably meant.
+// Explains what is wrong with a command line that cannot be parsed, and what was probably meant.
 #pragma once
 
 #include <string>
@@ -12,10 +12,10 @@ class ParseError;
 
 namespace throng::cli {
 
-// One sentence. `app` is the program, and has thrown the error.
+// One sentence. `app` is the program, which threw the error.
 std::string DescribeMisuse(const CLI::App& app, const CLI::ParseError& error);
 
-// `, did you mean NAME?` for the name that is most like `word`; empty if none is like it.
+// `, did you mean NAME?` for the name most like `word`; empty if none is similar.
 std::string DidYouMean(std::string_view word, const std::vector<std::string>& names);
 
 }  // namespace throng::cli

@@ -56,7 +56,7 @@ CLI::Validator Bytes() {
         try {
           const bool starts_well = !text.empty() && text[0] >= '0' && text[0] <= '9';
           if (starts_well && CLI::AsSizeValue(/*kb_is_1000=*/false)(text).empty()) return std::string();
-        } catch (const CLI::ValidationError&) {  // names every unit
+        } catch (const CLI::ValidationError&) {  // its message lists every unit
         }
         return fmt::format("{} is no size in bytes, such as 500MB or 2GB", given);
       },

@@ -18,10 +18,9 @@ struct OutputFlags {
   bool quiet = false;
 };
 
-// What is simulated: not for resume, which reads it in the journal.
+// Flags for what is simulated; not for resume, which reads it from the journal.
 void AddWorldFlags(CLI::App& command, app::Simulation& simulation);
-// --mode; --coupling.
-// by_default: in words.
+// AddModeFlag adds --mode, AddCouplingFlag --coupling. by_default: the default mode, in words.
 void AddModeFlag(CLI::App& command, std::string& mode, const std::string& by_default);
 void AddCouplingFlag(CLI::App& command, std::string& coupling, const char* group);
 // --event and --events.
@@ -35,7 +34,7 @@ void AddInteractiveFlags(CLI::App& command, app::Limits& limits);
 // --json and --quiet.
 void AddOutputFlags(CLI::App& command, OutputFlags& output);
 
-// The flags that the user gave to a command, which must outlive the answer.
+// Tells which flags the user gave to a command, which must outlive the answer.
 app::GivenFlags GivenTo(const CLI::App& command);
 
 }  // namespace throng::cli

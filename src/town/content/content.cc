@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kMaxPersonas = 1000;
 
-// Reads the files of a folder, and digests what they say.
+// Reads the files of a folder and digests their content.
 class Folder {
  public:
   explicit Folder(std::string dir) : dir_(std::move(dir)) {
@@ -128,7 +128,7 @@ std::vector<Persona> ReadPersonas(const JsonView& file, const std::vector<Place>
   return personas;
 }
 
-// What the program itself relies on in a decision's answers.
+// Checks what the program itself relies on in a decision's answers.
 void CheckChoices(Decision decision, const JsonView& list, const std::vector<Place>& places) {
   for (const JsonView& choice : list.Items(1, 200)) {
     if (decision == Decision::kAct) {

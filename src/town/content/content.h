@@ -1,5 +1,5 @@
-// What the files of a town's folder say, checked: people, places, decisions and their prompts, settings.
-// map.h has the map.
+// Loads and checks the files of a town's folder: people, places, decisions and their prompts, settings. map.h
+// holds the map.
 #pragma once
 
 #include <array>
@@ -27,18 +27,18 @@ struct Persona {
   std::string job;
   PlaceId workplace;
   int home;      // region of the map
-  int home_idx;  // among those who live there, in the order of the file
+  int home_idx;  // index among the home's residents, in file order
   int wake_hour;
   int sleep_hour;
   std::vector<std::string> traits;
   std::vector<Relation> relations;
-  bool absent = false;  // at the start: may arrive later
+  bool absent = false;  // not there at the start: may arrive later
 };
 
 struct Place {
   std::string name;
-  bool is_home;  // everybody's own
-  int region;    // of the map; that of "home" is the persona's
+  bool is_home;  // the place "home": differs by persona
+  int region;    // region of the map; for "home", the persona's
   std::vector<std::string> activities;
 };
 
@@ -50,7 +50,7 @@ struct DecisionRules {
   int max_tokens;
 };
 
-// What somebody has heard before the first step.
+// What one persona has heard before the first step.
 struct News {
   size_t persona;
   std::string from;
@@ -58,7 +58,7 @@ struct News {
   int importance;
 };
 
-// What all who are awake hear at some time of the first day, or when they wake.
+// News for everyone: heard at a time of the first day by all who are awake, by others when they wake.
 struct PublicNews {
   int minute;
   std::string text;
@@ -70,13 +70,13 @@ struct Settings {
   int hours;         // default length of a run
   int seconds_per_step;
   int perception_radius;
-  int act_spread_minutes;    // after each full hour people decide where to go, not all in the same minute
-  int stroll_minutes;        // how long one stands at one spot of a place
-  int memory_lines;          // of a prompt
-  int memory_bytes;          // of a prompt
+  int act_spread_minutes;    // after each full hour, agents decide where to go within this time
+  int stroll_minutes;        // time spent at one spot of a place
+  int memory_lines;          // most lines of memories in a prompt
+  int memory_bytes;          // most bytes of memories in a prompt
   int recency_half_minutes;  // age at which a memory's recency is half
-  int pair_pause_minutes;    // before the same two think of talking again
-  int rest_minutes;          // after a talk, before looking for another
+  int pair_pause_minutes;    // pause before the same two consider talking again
+  int rest_minutes;          // pause after a talk before looking for another
   int max_turns;
   int steps_per_turn;
 };
@@ -90,7 +90,7 @@ struct Content {
   std::vector<News> news;
   std::vector<PublicNews> announcements;
   std::unique_ptr<const Map> map;
-  Digest digest;  // of all files
+  Digest digest;  // digest of all files
 
   const DecisionRules& Rules(Decision decision) const { return decisions[static_cast<size_t>(decision)]; }
 };

@@ -1,5 +1,5 @@
-// Reading the scenario's JSON files: every access is checked and says in one sentence where, what was found,
-// what is allowed.
+// Reads the scenario's JSON files: every access is checked, and an error says in one sentence where, what was
+// found and what is allowed.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace throng::town {
 
-// Keys keep the order of the file: the order of a schema's properties is the order of the answer's.
+// Keeps keys in file order: the order of a schema's properties is the order of the answer's.
 using Json = nlohmann::ordered_json;
 
 // Reads a whole file of at most 16 MiB; throws kIo or kInvalid with the path.
@@ -21,7 +21,7 @@ std::string ReadText(const std::string& path);
 // Throws kInvalid with the path, line and column if the text is not JSON.
 Json ParseJson(const std::string& path, const std::string& text);
 
-// A value and where it is ("town/map.json: places[3].rect"). It points into the Json, which must outlive it.
+// A value and its place ("town/map.json: places[3].rect"). It points into the Json, which must outlive it.
 class JsonView {
  public:
   JsonView(const Json& value, std::string where) : value_(&value), where_(std::move(where)) {}
@@ -29,7 +29,7 @@ class JsonView {
   // "<where>: found <value>, allowed: <allowed>".
   [[noreturn]] void Fail(std::string_view allowed) const;
 
-  // Objects: the keys that there may be; a key that there must be; a key that there may be.
+  // For objects: OnlyKeys lists the allowed keys, At reads a required key, Find an optional one.
   void OnlyKeys(std::initializer_list<std::string_view> keys) const;
   JsonView At(std::string_view key) const;
   std::optional<JsonView> Find(std::string_view key) const;

@@ -17,7 +17,7 @@ constexpr int64_t kMaxSide = 1000;
 constexpr size_t kMaxRegions = 500;
 constexpr int32_t kFar = std::numeric_limits<int32_t>::max();
 
-// Straight ones first: among equals a walk goes straight.
+// Straight directions first: among equals, a walk goes straight.
 constexpr std::array<Pos, 8> kDirections = {
     {{0, -1}, {1, 0}, {0, 1}, {-1, 0}, {1, -1}, {1, 1}, {-1, 1}, {-1, -1}}};
 
@@ -148,7 +148,7 @@ void Map::AddRegion(const JsonView& entry, bool is_home) {
   regions_.push_back(std::move(region));
 }
 
-// Walks can be gone both ways, so one search finds everything that belongs together.
+// Walks work in both directions, so one search finds everything connected.
 void Map::CheckReachable(const std::string& where) const {
   const std::vector<int32_t> cost = CostsTo(regions_[0].spots[0]);
   for (const Region& region : regions_) {
@@ -175,8 +175,7 @@ int Map::SightAt(Pos pos) const {
   return region != kNoRegion && regions_[region].walls ? region : kNoRegion;
 }
 
-// 10 per straight and 14 per diagonal tile (about the root of two); half as much again where one steps on
-// grass.
+// 10 per straight and 14 per diagonal tile (about the root of two); half as much again for stepping on grass.
 uint8_t Map::MoveCost(Pos from, size_t direction) const {
   const Pos step = kDirections[direction];
   const Pos to = from + step;

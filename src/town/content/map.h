@@ -1,6 +1,6 @@
 // The ground of the town: walls, streets, places and homes with the spots where people stand, and shortest
-// walks to each spot. Walks move one tile per step to any of the eight neighbours; a diagonal never cuts the
-// corner of something solid.
+// walks to each spot. Walks move one tile per step to any of the eight neighbours; a diagonal move never cuts
+// the corner of something solid.
 #pragma once
 
 #include <array>
@@ -25,7 +25,7 @@ struct Rect {
 };
 
 struct Region {
-  std::string name;  // a place, or a home
+  std::string name;  // name of a place or a home
   bool is_home = false;
   bool walls = false;
   Rect rect;
@@ -38,33 +38,33 @@ class Map {
  public:
   static constexpr int kNoRegion = -1;
 
-  // Throws kInvalid naming what does not fit: rectangles outside the map or over each other, spots that are
-  // solid, regions that nobody can walk to.
+  // Throws kInvalid naming the fault: rectangles outside the map or overlapping, spots that are solid,
+  // regions that nobody can walk to.
   explicit Map(const JsonView& file);
 
   int32_t Width() const { return width_; }
   int32_t Height() const { return height_; }
   const std::vector<Region>& Regions() const { return regions_; }
-  // kNoRegion if there is none of this name.
+  // kNoRegion if no region has this name.
   int FindRegion(const std::string& name) const;
 
   Tile TileAt(sim::Pos pos) const { return tiles_[Index(pos)]; }
   bool Walkable(sim::Pos pos) const;
   int RegionAt(sim::Pos pos) const { return region_at_[Index(pos)]; }
-  // Whether two people at these tiles can see each other: walls of houses hide.
+  // Whether two people on these tiles can see each other: walls of houses block sight.
   bool InSight(sim::Pos a, sim::Pos b) const { return SightAt(a) == SightAt(b); }
 
-  // The next tile on the way to a spot; `from` itself when there. Streets are quicker than grass, ties go to
-  // the first direction in a fixed order, so a walk is a function of its ends.
+  // The next tile on the way to a spot; `from` itself when there. Streets are quicker than grass, and ties go
+  // to the first direction in a fixed order, so a walk is a function of its ends.
   sim::Pos NextTile(sim::Pos from, int region, size_t spot) const;
-  // Tiles from one to the other along NextTile.
+  // Number of tiles from `from` to the spot along NextTile.
   int WalkLength(sim::Pos from, int region, size_t spot) const;
 
   // See Town::MapJson.
   Json ToJson() const;
 
  private:
-  // Cost of the cheapest walk from every tile to one spot; made when first asked for.
+  // Cost of the cheapest walk from every tile to one spot; computed on first use.
   struct Field {
     std::once_flag once;
     std::vector<int32_t> cost;

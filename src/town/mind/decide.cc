@@ -40,7 +40,7 @@ std::string PlanText(const Content& content, const Plan& plan) {
   return Block(lines);
 }
 
-// The place of each hour of the day: to look up an hour is easier than to compare it with those of a few
+// The place for each hour of the day: looking up an hour is easier than comparing it with those of a few
 // entries.
 std::string PlanByHourText(const Content& content, const Plan& plan) {
   constexpr int kFirstHour = 5;
@@ -100,7 +100,7 @@ std::string LastTalkText(int minutes) {
   return fmt::format("{} hours ago", std::min(23, minutes / 60));
 }
 
-// The answer as a JSON object; discarded if it is none.
+// Parses the answer as a JSON object; discarded if it is not one.
 Json ParseObject(const std::string& answer) {
   Json json = Json::parse(answer, nullptr, false);
   return json.is_object() ? json : Json(Json::value_t::discarded);

@@ -1,5 +1,5 @@
-// From a mind to the prompt of each decision, and from the model's answer back to what it means. An answer
-// that means nothing (servers may err) gives nothing; the caller falls back.
+// Turns a mind into the prompt of each decision, and the model's answer into its meaning. An answer without
+// meaning (servers may err) gives nothing; the caller falls back.
 #pragma once
 
 #include <optional>
@@ -13,7 +13,7 @@
 
 namespace throng::town {
 
-// A moment of a person's life: what every prompt needs. The references outlive it.
+// A moment of a person's life: what every prompt needs. The referenced objects must outlive it.
 struct Scene {
   const Content& content;
   const Persona& persona;
@@ -21,7 +21,7 @@ struct Scene {
   int32_t minute;  // since the midnight before step 0
 };
 
-struct Meeting {  // what one sees of another
+struct Meeting {  // what an agent sees of another
   std::string name;
   std::string activity;
   int minutes_since_talk;  // negative: never talked
@@ -61,10 +61,10 @@ std::optional<Insight> ParseInsight(const std::string& answer);
 // in two.
 std::string CleanLine(std::string_view text, size_t max_bytes);
 
-// The text of the event when an answer gave nothing: "act: what was answered".
+// The text of the event for an answer that gave nothing: "act: what was answered".
 std::string FallbackText(Decision decision, const llm::Completion& completion);
 
-// What somebody does who has no understandable plan: work, lunch, an evening out, home.
+// The plan of a person who has no understandable one: work, lunch, an evening out, home.
 Plan UsualPlan(const Content& content, const Persona& persona);
 
 }  // namespace throng::town

@@ -27,7 +27,8 @@ int64_t Log2(uint64_t n) {
 
 bool Has(const Words& words, uint64_t word) { return std::binary_search(words.begin(), words.end(), word); }
 
-// What each query word counts: log2((n + 1) / (number of memories with it)); 0 for words that no memory has.
+// The weight of each query word: log2((n + 1) / (number of memories with it)); 0 for words that no memory
+// has.
 std::vector<int64_t> RarityOf(const Words& query, const std::vector<const Memory*>& memories) {
   std::vector<int64_t> rarity;
   for (const uint64_t word : query) {

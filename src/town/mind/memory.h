@@ -1,4 +1,5 @@
-// The memory stream of one agent: append-only, shared between versions; and what of it a prompt gets to see.
+// The memory stream of one agent: append-only, shared between versions; and retrieval of memories for
+// prompts.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +15,9 @@ namespace throng::town {
 enum class MemoryKind : uint8_t { kSaw, kDid, kHeard, kSaid, kThought, kPlanned };
 const char* MemoryKindName(MemoryKind kind);
 
-using Words = std::vector<uint64_t>;  // hashes of the words of a text, ascending, each once
+using Words = std::vector<uint64_t>;  // hashes of a text's words, ascending, each once
 
-// Letters and digits make words, case does not matter; a time such as 18:00 is one word.
+// Words consist of letters and digits, ignoring case; a time such as 18:00 is one word.
 Words WordsOf(std::string_view text);
 
 struct Memory {
@@ -34,7 +35,7 @@ class MemoryStream {
   void Append(int32_t minute, MemoryKind kind, int importance, std::string text);
 
   uint32_t Size() const { return size_; }
-  // Of all memories in order; kept up to date by Append.
+  // Digest of all memories in order; Append updates it.
   const Digest& GetDigest() const { return digest_; }
   // Oldest first. The pointers live as long as this stream or a copy of it.
   std::vector<const Memory*> All() const;
@@ -42,7 +43,7 @@ class MemoryStream {
  private:
   struct Chunk {
     std::shared_ptr<const Chunk> before;
-    std::vector<std::shared_ptr<const Memory>> memories;  // at most kChunkSize, the last chunk fewer
+    std::vector<std::shared_ptr<const Memory>> memories;  // kChunkSize; fewer in the last chunk
   };
   static constexpr size_t kChunkSize = 16;
 
@@ -57,10 +58,10 @@ struct RetrievalLimits {
   int half_recency_minutes;
 };
 
-// The memories that score highest by recency + importance + relevance, each 0 to 1000, oldest first; plans
-// are left out, prompts show them elsewhere. Relevance is the share of the query's words that a memory has,
-// weighted by their rarity in this stream. All in integers, and ties go to the later memory, so that every
-// machine retrieves the same.
+// Returns the memories with the highest recency + importance + relevance, each 0 to 1000, oldest first.
+// Leaves out plans, which prompts show elsewhere. Relevance is the share of the query's words that a memory
+// has, weighted by their rarity in this stream. All arithmetic is in integers and ties go to the later
+// memory, so that every machine retrieves the same.
 std::vector<const Memory*> Retrieve(const MemoryStream& stream, const Words& query, int32_t now_minute,
                                     const RetrievalLimits& limits);
 

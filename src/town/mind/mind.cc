@@ -33,7 +33,7 @@ void TownMind::SetContact(const Contact& contact) {
   contacts = std::move(changed);
 }
 
-// Everything but the memories is small; those bring their running digest.
+// Everything but the memories is small, and the memories bring their running digest.
 std::shared_ptr<const TownMind> TownMind::Seal(TownMind mind) {
   Hasher hasher;
   hasher.Add(mind.memories.GetDigest()).Add(mind.memories.Size());

@@ -21,12 +21,12 @@ using Plan = std::vector<PlanEntry>;  // hours ascend
 
 constexpr sim::Step kNever = -1;
 
-// What one remembers of the dealings with one other agent.
+// What an agent remembers of its dealings with one other agent.
 struct Contact {
   sim::AgentId id;
-  sim::Step considered = kNever;  // thought about talking
+  sim::Step considered = kNever;  // when it last thought about talking
   sim::Step talked = kNever;
-  sim::Step saw = kNever;  // last memory of having seen the other
+  sim::Step saw = kNever;  // when it last noted seeing the other
 };
 
 // A plain value while a step works on it; Seal makes the immutable mind that is committed.
@@ -35,18 +35,18 @@ class TownMind : public sim::Mind {
   MemoryStream memories;
   std::shared_ptr<const Plan> plan = std::make_shared<const Plan>();
   std::shared_ptr<const std::vector<Contact>> contacts =
-      std::make_shared<const std::vector<Contact>>();  // by id
+      std::make_shared<const std::vector<Contact>>();  // sorted by id
   bool awake = false;
   int32_t planned_day = -1;
-  PlaceId at = 0;        // the place where it was last: on the street, the one it comes from
+  PlaceId at = 0;        // the place where it was last; on the street, the one it comes from
   PlaceId goal = 0;      // where it wants to be
   bool tired = false;    // it has looked back on the day and goes to bed
   bool begun = false;    // it has begun the activity at the goal
-  std::string activity;  // at the goal
+  std::string activity;  // activity at the goal
   sim::Step next_act = 0;
-  sim::Step busy_until = 0;   // talking
-  sim::Step quiet_until = 0;  // does not look for talk
-  uint32_t heard = 0;         // announcements
+  sim::Step busy_until = 0;   // talks until then
+  sim::Step quiet_until = 0;  // looks for no talk until then
+  uint32_t heard = 0;         // number of announcements heard
 
   void Hash(Hasher& hasher) const override { hasher.Add(digest_); }
 

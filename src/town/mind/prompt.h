@@ -1,4 +1,4 @@
-// Prompt templates: text with {{placeholders}}, checked when they are loaded.
+// Prompt templates: text with {{placeholders}}, checked on loading.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ enum class Slot {
   kRelations,
   kPlan,
   kMemories,
-  kTime,  // in every decision
+  kTime,  // every decision offers the slots up to here
   kPlace,
   kNear,
   kOther,
@@ -36,7 +36,7 @@ enum class Slot {
   kCount
 };
 
-// One text per slot; those that a decision does not offer stay empty.
+// One text per slot; slots that a decision does not offer stay empty.
 class Values {
  public:
   std::string& operator[](Slot slot) { return texts_[static_cast<size_t>(slot)]; }
@@ -49,7 +49,7 @@ class Values {
 class Template {
  public:
   Template() = default;
-  // Throws kInvalid naming the path, the placeholder and those that this decision offers.
+  // Throws kInvalid naming the path, the placeholder and the slots that this decision offers.
   Template(const std::string& path, std::string_view text, Decision decision);
 
   std::string Render(const Values& values) const;

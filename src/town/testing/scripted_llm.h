@@ -1,4 +1,4 @@
-// For tests: a backend that answers the town's prompts as a sensible model would, each answer a function of
+// A backend for tests that answers the town's prompts as a sensible model would, each answer a function of
 // the prompt and the call's key. Completions come back in an order shuffled by a seed.
 #pragma once
 
@@ -48,11 +48,11 @@ class TestLlm : public llm::Llm {
   std::string Identity() const override { return "test"; }
   llm::Stats GetStats() const override { return stats_; }
 
-  bool broken = false;  // every answer means nothing
+  bool broken = false;  // every answer is meaningless
   bool keep_requests = false;
   std::vector<llm::Request> requests;
-  std::map<std::string, uint64_t> calls_of;  // by function
-  std::map<std::string, uint64_t> bytes_of;  // of prompts
+  std::map<std::string, uint64_t> calls_of;  // calls, by function
+  std::map<std::string, uint64_t> bytes_of;  // prompt bytes, by function
   size_t longest_prompt = 0;
 
  private:
@@ -60,7 +60,7 @@ class TestLlm : public llm::Llm {
     llm::Completion completion;
   };
 
-  // The rest of the first line that begins so.
+  // The rest of the first line that starts with `begin`.
   static std::string Field(const std::string& prompt, const std::string& begin) {
     const size_t at = ("\n" + prompt).find("\n" + begin);
     if (at == std::string::npos) return "";
@@ -99,7 +99,7 @@ class TestLlm : public llm::Llm {
     return Json({{"plan", plan}}).dump();
   }
 
-  // The place of an event of this hour, else of the plan.
+  // The place of an event in this hour, else of the plan.
   static std::string Act(const std::string& prompt) {
     const int hour = ParseClock(Field(prompt, "Next place at ").substr(0, 5)).value_or(0) / 60;
     std::string place = "home";

@@ -15,18 +15,18 @@
 namespace throng::trace {
 namespace {
 
-// Of the calls that no schedule demands.
+// Shares of the calls that no schedule demands.
 constexpr double kConversationShare = 0.17;
 constexpr double kReflectionShare = 0.04;
-constexpr double kUtterances = 12;   // mean of a conversation before the limit; most recorded ones reach it
+constexpr double kUtterances = 12;   // mean per conversation before the limit; most recorded ones reach it
 constexpr int kMostUtterances = 16;  // Generative Agents' limit
-constexpr sim::Step kTalkedLately = 800;  // steps before two agents talk to each other again, as there
-constexpr sim::Step kAwakeToTalk = kStepsPerHour;  // and to reflect: first enough must have happened
-constexpr double kOthersWeight = 2;                // what others do is noticed more than one's own
+constexpr sim::Step kTalkedLately = 800;  // steps before the same two agents talk again, as in the original
+constexpr sim::Step kAwakeToTalk = kStepsPerHour;  // also before reflecting: enough must have happened first
+constexpr double kOthersWeight = 2;                // agents notice others' actions more than their own
 constexpr int kRadius = 4;
 
-// Calls of 25 agents by hour. The paper names 12-13 h, 6-7 h, 1-4 h and the sum; the rest is interpolated,
-// but that the day is planned at midnight.
+// Calls of 25 agents by hour. The paper gives 12-13 h, 6-7 h, 1-4 h and the sum; the rest is interpolated,
+// except that the day is planned at midnight.
 constexpr std::array<int, 24> kCallsByHour = {475,  15,   5,    5,    15,   100,  800,  2500,
                                               3500, 3700, 3900, 4300, 5000, 4400, 3900, 3800,
                                               3800, 3900, 3800, 3400, 2750, 1850, 900,  250};
@@ -37,7 +37,7 @@ struct Function {
   double output;
 };
 
-// After the templates of Generative Agents; their mix over a day gives the paper's means.
+// Modelled on the templates of Generative Agents; their mix over a day gives the paper's means.
 constexpr Function kWakeUpHour{"wake_up_hour", 500, 4};
 constexpr Function kDailyPlan{"daily_plan", 750, 150};
 constexpr Function kHourlySchedule{"hourly_schedule", 880, 16};
@@ -59,7 +59,7 @@ constexpr Function kInsights{"insights", 980, 130};
 struct Moment {
   sim::AgentId who;
   sim::Step step;
-  sim::Step last;  // until which it can still notice that
+  sim::Step last;  // last step at which it can still notice
 };
 
 // Makes the calls of one town's day.
@@ -92,7 +92,7 @@ class Caller {
   }
 
  private:
-  // Hours differ more from day to day than whole days do.
+  // Hours vary more from day to day than whole days do.
   std::array<int, 24> Budgets() {
     std::array<double, 24> calls;
     double sum = 0;
@@ -122,7 +122,7 @@ class Caller {
     chains_[id][step].push_back(Draw(function));
   }
 
-  // Generative Agents plan at midnight, before they go on sleeping.
+  // Generative Agents plan at midnight, then sleep on.
   void PlanDay(sim::AgentId id) {
     Add(id, 0, kWakeUpHour);
     Add(id, 0, kDailyPlan);
@@ -172,7 +172,7 @@ class Caller {
     conversations_.push_back(std::move(conversation));
   }
 
-  // Who talks is seen to talk, for two steps an utterance or until its next action.
+  // Makes talks visible: an agent talks for two steps per utterance, or until its next action.
   void ShowTalks(sim::AgentId id) {
     std::vector<std::pair<sim::Step, std::string>>& actions = days_[id].trace.actions;
     const std::vector<std::pair<sim::Step, std::string>> planned = std::exchange(actions, {});
@@ -188,7 +188,7 @@ class Caller {
       for (; talk != conversations_.end() && talk->step + 1 < end; ++talk) {
         if (std::find(talk->members.begin(), talk->members.end(), id) == talk->members.end()) continue;
         const sim::AgentId other = talk->members[talk->members.front() == id ? 1 : 0];
-        const auto length = static_cast<sim::Step>(talk->turns.size() - 4);  // two calls an utterance
+        const auto length = static_cast<sim::Step>(talk->turns.size() - 4);  // two calls per utterance
         show(talk->step + 1, "talking with " + days_[other].trace.name);
         if (talk->step + 1 + length < end) show(talk->step + 1 + length, planned[i].second);
         Interrupt(days_[id].trace.plans, talk->step + 1, talk->step + 1 + length);
@@ -196,7 +196,7 @@ class Caller {
     }
   }
 
-  // Plans go only until the end of the interruption, as seen from within it.
+  // Seen from within an interruption, plans extend only to its end.
   static void Interrupt(std::vector<std::pair<sim::Step, sim::Step>>& plans, sim::Step from,
                         sim::Step until) {
     const auto after = std::upper_bound(plans.begin(), plans.end(), from,
@@ -245,7 +245,7 @@ class Caller {
     weight_sums_.push_back((weight_sums_.empty() ? 0 : weight_sums_.back()) + weight);
   }
 
-  // An agent notices what itself and those in view begin to do, in the step after.
+  // In the step after, an agent notices what it and the agents in view begin to do.
   void FindMoments(int hour) {
     moments_.clear();
     weight_sums_.clear();
@@ -267,7 +267,7 @@ class Caller {
     return moments_[std::min(index, moments_.size() - 1)];
   }
 
-  // An agent takes in only so much at once: the rest of what is new follows step by step.
+  // An agent perceives only a limited amount at once: the rest of the news follows step by step.
   void PerceiveFrom(const Moment& moment) {
     sim::Step step = moment.step;
     while (step < moment.last && perceived_[moment.who].contains(step)) ++step;
@@ -283,16 +283,16 @@ class Caller {
     if (MayTalk(id, other, step)) Converse(id, other, step);
   }
 
-  // What the schedules' calls leave of the hour's budget goes to what agents do on their own.
+  // Spends the hour's budget beyond the calls that schedules demand on what agents do on their own.
   void FillHour(int hour, int budget) {
     FindMoments(hour);
-    if (moments_.empty()) return;  // all sleep
-    // Kinds are drawn with the share of calls over the calls that each makes; two of three conversations find
-    // no partner.
+    if (moments_.empty()) return;  // everyone is asleep
+    // Each kind is drawn with its share of calls divided by the calls it makes; two of three conversations
+    // find no partner.
     const double talk = 3 * kConversationShare / (2 * kUtterances + 4);
     const double reflect = kReflectionShare / 14;
     const double perceive = (1 - kConversationShare - kReflectionShare) / 3;
-    constexpr int kMaxTries = 100'000;  // few are awake, and briefly
+    constexpr int kMaxTries = 100'000;  // a limit for hours in which few are awake, and briefly
     for (int tries = 0; by_hour_[static_cast<size_t>(hour)] < budget && tries < kMaxTries; ++tries) {
       const Moment& moment = DrawMoment();
       const double kind = draws_.Between(0, talk + reflect + perceive);
@@ -309,13 +309,13 @@ class Caller {
   std::vector<AgentDay>& days_;
   Draws draws_;
   std::vector<std::vector<sim::Pos>> paths_;                         // by agent and step
-  std::vector<Moment> moments_;                                      // of the hour that is filled,
-  std::vector<double> weight_sums_;                                  // and the weights up to each
+  std::vector<Moment> moments_;                                      // of the hour being filled
+  std::vector<double> weight_sums_;                                  // cumulative, by moment
   std::vector<std::set<sim::Step>> perceived_;                       // by agent
   std::vector<std::map<sim::Step, std::vector<TraceCall>>> chains_;  // by agent
   std::vector<TraceConversation> conversations_;
   std::array<int, 24> by_hour_{};
-  int hour_ = 0;  // of the call that is drawn
+  int hour_ = 0;  // hour of the call being drawn
 };
 
 Trace MakeTown(int agents, uint64_t seed) {

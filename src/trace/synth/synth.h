@@ -1,5 +1,5 @@
-// Synthetic days with the statistics of AI Metropolis's workload (section 4.1): its recorded days of
-// Generative Agents are not public. docs/workload.md says how they are made.
+// Synthesizes days with the statistics of AI Metropolis's workload (section 4.1), whose recorded days of
+// Generative Agents are not public. docs/workload.md describes the method.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,9 @@ namespace throng::trace {
 
 inline constexpr int kTownAgents = 25;
 
-// A day from midnight to midnight, 8640 steps of 10 s, of towns of 25 agents side by side; the last town may
-// have fewer. A function of its arguments alone. Throws kInvalid if there are more than 1,000,000 agents.
+// Makes a day from midnight to midnight, 8640 steps of 10 s, in towns of 25 agents side by side; the last
+// town may have fewer. A function of its arguments alone. Throws kInvalid if there are more than 1,000,000
+// agents.
 Trace SynthesizeDay(int agents, uint64_t seed);
 
 }  // namespace throng::trace

@@ -12,9 +12,9 @@ namespace {
 constexpr sim::Step kMinute = 6;
 constexpr sim::Step kFiveMinutes = 30;
 constexpr double kMeanAction = 70;          // steps
-constexpr double kFiveMinuteActions = 0.9;  // share that last five minutes or a multiple
+constexpr double kFiveMinuteActions = 0.9;  // share that last five minutes or a multiple of them
 constexpr double kHourlyTasks = 0.7;        // share of full hours at which a new task begins
-constexpr int kTableDistance = 6;           // tiles, between tables of the town centre
+constexpr int kTableDistance = 6;           // tiles between tables of the town centre
 constexpr double kLunchOutside = 0.9;
 
 struct Area {
@@ -73,7 +73,7 @@ constexpr const char* kActivities[] = {"reading",        "writing",       "tidyi
 
 class Walker {
  public:
-  // `table`: where it eats in the town centre.
+  // `table`: where the agent eats in the town centre.
   Walker(const Persona& persona, int id, sim::Pos table, uint64_t seed)
       : persona_(persona), draws_(seed, 1, id), friends_(seed, 3, id / 2), table_(table), pos_(persona.bed) {
     day_.trace.name = persona.name;
@@ -81,7 +81,7 @@ class Walker {
   }
 
   AgentDay Live() {
-    // Schedules are written by the hour: agents get up, go and eat at full hours.
+    // Schedules are written by the hour: agents get up, go out and eat at full hours.
     const sim::Step wake = kStepsPerHour * WakeHour();
     const sim::Step sleep = kStepsPerHour * draws_.Int(22, 24);
     day_.wake = wake;
@@ -120,7 +120,7 @@ class Walker {
 
   const Area& AreaOf(Place place) const { return place == kHome ? kHomes[persona_.home] : kPlaces[place]; }
 
-  // Actions at the place, one after the other, until then. They last whole minutes, most of them five or a
+  // Fills the time until `until` with actions at the place. They last whole minutes, most of them five or a
   // multiple.
   void Stay(sim::Step until, Place place) {
     bool first = true;
@@ -134,7 +134,7 @@ class Walker {
       Act(place, first);
       first = false;
       now_ = std::max(end, (now_ + kMinute - 1) / kMinute * kMinute);  // at least until the walk is over
-      if (now_ > begun + 1) day_.trace.plans.emplace_back(begun + 1, now_);  // what its decision has led to
+      if (now_ > begun + 1) day_.trace.plans.emplace_back(begun + 1, now_);  // known since its decision
     }
   }
 
@@ -144,7 +144,7 @@ class Walker {
     const char* activity = kActivities[draws_.Int(0, std::size(kActivities) - 1)];
     Record(std::string(activity) + " @ " + area.name);
     day_.decisions.push_back(now_);
-    if (!arrives && (place == kCentre || draws_.Chance(0.7))) return;  // who eats outside stays there
+    if (!arrives && (place == kCentre || draws_.Chance(0.7))) return;  // once at its table it stays put
     if (place == kCentre) return GoTo({table_.x + draws_.Int(0, 1), table_.y + draws_.Int(0, 2)}, area);
     GoTo({draws_.Int(area.left, area.right), draws_.Int(area.top, area.bottom - 1)}, area);
   }
@@ -160,7 +160,7 @@ class Walker {
     }
   }
 
-  // Through the doors, if it is elsewhere.
+  // Goes through the doors if the agent is elsewhere.
   void GoTo(sim::Pos spot, const Area& area) {
     if (area_ != nullptr && area_ != &area) {
       Walk(area_->Door());
@@ -180,7 +180,7 @@ class Walker {
 
   const Persona& persona_;
   Draws draws_;
-  Draws friends_;  // the same for two who have lunch together
+  Draws friends_;  // equal for two friends who have lunch together
   const sim::Pos table_;
   AgentDay day_;
   sim::Step now_ = 0;
@@ -188,7 +188,7 @@ class Walker {
   const Area* area_ = nullptr;
 };
 
-// The tables of the town centre in the order in which they are taken.
+// The tables of the town centre, in the order in which they are taken.
 std::vector<sim::Pos> ShuffleTables(uint64_t seed) {
   const Area& centre = kPlaces[kCentre];
   std::vector<sim::Pos> tables;

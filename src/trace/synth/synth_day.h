@@ -1,4 +1,4 @@
-// Who is where in a synthetic day, and does what: one town. The calls are made in synth.cc.
+// Where each agent of a synthetic town is during the day, and what it does. synth.cc makes the calls.
 #pragma once
 
 #include <cmath>
@@ -12,12 +12,12 @@
 
 namespace throng::trace {
 
-inline constexpr sim::Step kStepsPerHour = 360;  // of 10 s
+inline constexpr sim::Step kStepsPerHour = 360;  // steps of 10 s
 inline constexpr sim::Step kStepsPerDay = 24 * kStepsPerHour;
-inline constexpr int32_t kTownWidth = 140;  // tiles, as the Ville
+inline constexpr int32_t kTownWidth = 140;  // in tiles, as the Ville
 inline constexpr int32_t kTownHeight = 100;
 
-// Random numbers of one purpose.
+// Random numbers for one purpose.
 class Draws {
  public:
   template <typename... Words>
@@ -26,10 +26,10 @@ class Draws {
   double Uniform() { return rng_.NextDouble(); }
   double Between(double low, double high) { return low + (high - low) * Uniform(); }
   bool Chance(double p) { return Uniform() < p; }
-  int Int(int low, int high) {  // both may come
+  int Int(int low, int high) {  // both ends inclusive
     return low + static_cast<int>(rng_.NextBelow(static_cast<uint64_t>(high - low) + 1));
   }
-  double Normal() {  // Box and Muller
+  double Normal() {  // Box-Muller
     const double radius = std::sqrt(-2 * std::log(1 - Uniform()));
     return radius * std::cos(6.283185307179586 * Uniform());
   }
@@ -45,12 +45,12 @@ struct AgentDay {
   TraceAgent trace;  // without calls
   sim::Step wake = 0;
   sim::Step sleep = 0;
-  std::vector<sim::Step> decisions;  // at which a new action begins, awake; ascending
+  std::vector<sim::Step> decisions;  // steps at which a new action begins, awake; ascending
 
   bool AwakeAt(sim::Step step) const { return step >= wake && step < sleep; }
 };
 
-// At most 25 agents. Each walks at most a tile a step.
+// At most 25 agents. Each walks at most one tile per step.
 std::vector<AgentDay> MakeTownDay(int agents, uint64_t seed);
 
 }  // namespace throng::trace

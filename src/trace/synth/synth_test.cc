@@ -13,8 +13,8 @@ namespace {
 
 constexpr uint64_t kSeeds = 5;
 
-// The figures of AI Metropolis, section 4.1: of each day within the spread of recorded days, of their mean
-// closer.
+// The figures of AI Metropolis, section 4.1: each day lies within the spread of recorded days, and the mean
+// of the days is closer.
 TEST(SynthesizeDay, HasThePapersStatistics) {
   double calls = 0;
   double busy = 0;
