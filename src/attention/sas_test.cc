@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kTokens = kv::kPageTokens;
 
-// The form of the kernels, for one value: the second score of a page whose first is the maximum.
+// SAS of one value as the kernels compute it: the second score of a page whose first is the maximum.
 double Shipped(float x, float threshold) {
   std::vector<float> scores(kTokens, -x);
   scores[0] = 0.0f;
