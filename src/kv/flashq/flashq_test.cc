@@ -51,7 +51,7 @@ TEST(FlashqTest, IntegersAreThoseOfTheReference) {
   }
 }
 
-// Scores and mixes come from integers that are exact, so that they are known but for the last float products.
+// Scores and mixes come from exact integers, so only the last float products round.
 TEST(FlashqTest, ScoresAreExactIntegersTimesScales) {
   for (const int bits : {4, 2}) {
     for (const int d : {8, 80, 256}) {

@@ -31,7 +31,7 @@ TEST(RotTest, BytesAreBitsPerElementAndTwoHalvesPerToken) {
   }
 }
 
-// What a uniform quantiser of normal values can reach: relative errors 0.107, 0.193 and 0.345.
+// The best relative errors of a uniform quantiser of normal values: 0.107, 0.193 and 0.345.
 TEST(RotTest, ErrorIsNearThatOfTheBestUniformQuantiser) {
   const std::vector<float> block = Normal(64 * 128, 5);
   EXPECT_NEAR(RoundTrip(4, 128, block), 0.098, 0.012);
