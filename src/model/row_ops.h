@@ -1,5 +1,5 @@
-// What a transformer does to single rows between its matrix products. Each function is pure, in one fixed
-// order of operations; elements do not depend on their place in a vector.
+// A transformer's operations on single rows, between its matrix products. Each function is pure, in one fixed
+// order of operations; an element's result does not depend on its place in a vector.
 #pragma once
 
 #include <cstddef>
