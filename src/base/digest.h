@@ -27,8 +27,9 @@ struct Digest {
   std::string Hex() const;  // 32 lower-case digits
 };
 
-// Hashes a sequence of typed values. Strings include their length, so neighbours cannot run together. Short
-// sequences, the common case, are buffered in place and hashed at once: no allocation, no call per value.
+// Hashes a sequence of typed values. Strings include their length, so that no two sequences run together.
+// Short sequences, the common case, are buffered in place and hashed at once: no allocation, no call per
+// value.
 class Hasher {
  public:
   Hasher();
