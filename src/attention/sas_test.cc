@@ -91,7 +91,7 @@ TEST(SasTest, EveryTargetAgreesWithDoublePrecision) {
   hwy::SetSupportedTargetsForTest(0);
 }
 
-// Two pages of one row; returns the probabilities of both, the first rescaled, over their sum.
+// Runs two pages of one row; returns the probabilities of both, the first rescaled, divided by their sum.
 std::vector<float> TwoPages(std::vector<float> first, std::vector<float> second, const float* threshold,
                             float* rescale) {
   const Visible visible{0, kTokens};
