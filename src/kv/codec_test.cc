@@ -45,9 +45,9 @@ struct Quality {
 };
 
 // The lowest and highest error on blocks of normally distributed values over the head sizes below, as this
-// suite measured them on AVX2 and SSE4, which agree. Both ends are tested: a sudden gain is a bug too. The
-// errors of Score and Mix are those of rounding queries and probabilities, as the sums over codes are exact;
-// those of f32 and f16 depend on the order in which a target adds, so they have no lower bound.
+// suite measured them on AVX2 and SSE4, which agree. Both ends are tested: a sudden gain is a bug too. Score
+// and Mix err only by rounding queries and probabilities, because the sums over codes are exact. The errors
+// of f32 and f16 depend on the order in which a target adds, so they have no lower bound.
 constexpr Quality kQuality[] = {
     {"f32", {32.0, 32.0}, {{0, 0}, {0, 0}, {0, 4e-7}, {0, 4e-7}}, {{0, 0}, {0, 0}, {0, 4e-7}, {0, 4e-7}}},
     {"f16",

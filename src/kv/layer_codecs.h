@@ -18,7 +18,7 @@ namespace throng::kv {
 // ranks the model's heads to choose them. buffer=int8 applies to all heads.
 inline constexpr std::string_view kFlashqMixed = "flashq-mixed";
 inline bool IsFlashqMixed(std::string_view spec) { return spec.substr(0, spec.find(':')) == kFlashqMixed; }
-// Whether a specification is flashq-mixed without bits, and the same specification with bits.
+// LacksHeadBits: whether a specification is flashq-mixed without bits. WithHeadBits: the same one with bits.
 bool LacksHeadBits(std::string_view spec);
 std::string WithHeadBits(std::string_view spec, std::string_view bits);
 

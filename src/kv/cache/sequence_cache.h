@@ -43,7 +43,7 @@ class SequenceCache {
   // Takes all memory that a chunk of num_tokens needs, so that the forward pass cannot fail half-way. Returns
   // false and takes nothing if the budget has no room. A second call replaces the first reservation.
   [[nodiscard]] bool Reserve(int num_tokens);
-  size_t BytesToReserve(int num_tokens) const;  // what Reserve would take from the budget now
+  size_t BytesToReserve(int num_tokens) const;  // what Reserve would take now
 
   // Starts an empty cache with sealed blocks: a hit in the prefix cache.
   void Adopt(std::span<const BlockRef> blocks);

@@ -102,7 +102,7 @@ TEST(FlashqTest, TheLargestSumsDoNotOverflow) {
   }
 }
 
-// b + 0.25 bits and a scale of 4 bytes per block: what the paper's table of sizes counts.
+// b + 0.25 bits and a scale of 4 bytes per block, as in the paper's table of sizes.
 TEST(FlashqTest, BytesFollowTheFormula) {
   const auto per_token = [](int four, int two) {
     const size_t bytes = four * MakeFlashq(4, OpenType::kF16, 128)->Bytes(Part::kKeys) +

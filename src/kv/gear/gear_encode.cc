@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kSweeps = 3;
 
-// A page on its way into bytes, as [rows, lanes].
+// A page while it is encoded, as [rows, lanes].
 struct Page {
   explicit Page(const GearLayout& layout)
       : x(static_cast<size_t>(layout.rows) * layout.lanes),

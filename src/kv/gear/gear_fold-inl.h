@@ -117,8 +117,8 @@ HWY_INLINE void FoldSums(DF df, const float* const* weights, const float* scales
   }
 }
 
-// levels: what the largest weight becomes, 127 (of both signs) or 255. rows: a multiple of the lanes of df.
-// middle: as given to FillTile.
+// levels: the integer for the largest weight, 127 (of both signs) or 255. rows: a multiple of the lanes of
+// df. middle: as given to FillTile.
 template <int kRows, class DF>
 HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, const float* bases, size_t rows,
                      float levels, float middle, Folded& to) {

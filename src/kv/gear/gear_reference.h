@@ -65,7 +65,7 @@ std::vector<bool> VectorOutliers(Part part, const TensorShape& shape, const std:
 std::vector<bool> BudgetOutliers(const std::vector<Group>& groups, const std::vector<double>& x,
                                  size_t budget);
 
-// L = a b^T with orthonormal columns of a (those of a lost rank are 0).
+// L = a b^T with orthonormal columns of a (columns of a lost rank are 0).
 struct Factors {
   std::vector<double> a;  // [rows, rank]
   std::vector<double> b;  // [cols, rank]

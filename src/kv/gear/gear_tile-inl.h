@@ -36,8 +36,8 @@ using DF4 = hn::CappedTag<float, 4>;
 using DF8 = hn::CappedTag<float, 8>;
 using DF16 = hn::CappedTag<float, 16>;  // for counts that are a multiple of 16
 
-// Calls f(DF16()) if `count`, a multiple of 8, fills its vectors, else f(DF8()). Only has the second call
-// where both are the same vectors.
+// Calls f(DF16()) if `count`, a multiple of 8, fills its vectors, else f(DF8()). Where both are the same
+// vectors, only calls f(DF8()).
 template <class F>
 HWY_INLINE void WithLanes(size_t count, const F& f) {
   if constexpr (hn::MaxLanes(DF16()) > 8) {

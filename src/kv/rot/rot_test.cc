@@ -39,8 +39,8 @@ TEST(RotTest, ErrorIsNearThatOfTheBestUniformQuantiser) {
   EXPECT_NEAR(RoundTrip(2, 128, block), 0.335, 0.02);
 }
 
-// An outlier channel costs what its share of the norm costs; a step per token without rotation would lose
-// everything else.
+// An outlier channel costs only its share of the norm; without rotation, one step per token would lose all
+// other channels.
 TEST(RotTest, OutlierChannelsDoNotDrownTheOthers) {
   const int d = 128;
   std::vector<float> block = Normal(64 * d, 6);
