@@ -23,7 +23,7 @@
 namespace throng::model {
 namespace {
 
-constexpr int kCachedPositions = 4096;  // in the rope table; some megabytes at most
+constexpr int kCachedPositions = 4096;  // in the rope table; a few megabytes at most
 // Weights up to this size stay in the caches of a processor, so each thread may read all of them.
 constexpr size_t kSmallModelBytes = 16 << 20;
 

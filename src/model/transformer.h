@@ -21,7 +21,7 @@ namespace throng::model {
 class GgufFile;
 struct ModelConfig;
 
-// One sequence's share of a batch: tokens that follow what its cache holds.
+// One sequence's share of a batch: the tokens after those in its cache.
 struct BatchItem {
   std::span<const int32_t> tokens;  // at least one
   kv::SequenceCache* cache;         // grows by tokens.size(); the caller has reserved room

@@ -17,8 +17,8 @@ namespace HWY_NAMESPACE {
 constexpr size_t kTile = 2 * kLanes;  // outputs of one tile
 constexpr size_t kMaxKernelRows = 4;  // 8 integer accumulators: as many as hide the latency of a dot product
 
-// acc + the sums of 4 products each of codes w (see Kind) and int8 x. No step saturates: |code| <= 128, |x|
-// <= 127, and unsigned codes with maddubs are below 64.
+// acc + the sums of 4 products each of codes w (see Kind) and int8 x. No step saturates: |x| <= 127, and with
+// maddubs signed codes have |code| <= 128 and unsigned ones are below 64.
 template <bool kSigned>
 HWY_INLINE VI DotQuads(VI acc, VU8 w, VI x) {
 #if HWY_TARGET == HWY_AVX3_DL

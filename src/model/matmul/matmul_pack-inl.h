@@ -38,7 +38,7 @@ constexpr size_t kGroup = 32;
 
 // How the kernel multiplies a format.
 struct Kind {
-  bool is_signed;  // codes are int8; else uint8 below 64
+  bool is_signed;  // codes are int8; else uint8, below 64 except for Q8_0 with VNNI
   bool has_min;
   bool halves;  // one scale per 16 codes
   int offset;   // subtracted from each code
@@ -67,7 +67,7 @@ constexpr Kind KindOf() {
   }
 }
 
-// Where packed groups go: codes [groups, 8, lanes] words, scales [groups, 1 or 2, lanes], mins [groups,
+// Destination of packed groups: codes [groups, 8, lanes] words, scales [groups, 1 or 2, lanes], mins [groups,
 // lanes].
 struct Packed {
   uint8_t* codes;

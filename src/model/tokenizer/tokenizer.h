@@ -42,7 +42,7 @@ struct TokenizerData {
   bool strip_right_of_control = false;  // white space after a control token is not part of the text
 };
 
-// Throws kCorrupt or kUnsupported with the key and what was found.
+// Throws kCorrupt or kUnsupported with the key and the value found.
 TokenizerData ReadTokenizerData(const GgufFile& file);
 
 // Text in which names of control tokens become these tokens (the frame of a chat) or stay text (user input).
