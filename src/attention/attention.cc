@@ -15,8 +15,8 @@ namespace {
 
 using kv::kPageTokens;
 
-// Rows that go through a page together. 64 rows of head size 128 need 144 KiB with their page: within the L2
-// of all current cores, and enough rows for the cost of loading the page to vanish.
+// Rows that share one pass over a page. 64 rows of head size 128 and their page take 144 KiB: this fits the
+// L2 of all current cores, and is enough rows to make the cost of loading the page negligible.
 constexpr int kTileRows = 64;
 
 // Query tokens of one block, all heads of the group: row = token * group + head.
@@ -28,7 +28,7 @@ struct Tile {
   const uint8_t* open_queries;    // [num_rows, open_keys->QueryBytes()]
   float* scores;                  // [num_rows, 64]
   float* out;                     // [num_rows, head_dim]
-  float* max;                     // [num_rows], as sum and rescale
+  float* max;                     // [num_rows]; sum and rescale too
   float* sum;
   float* rescale;
   float* thresholds;  // [num_rows], or null for the exact softmax
@@ -76,7 +76,8 @@ void Prefetch(const uint8_t* data, size_t bytes) {
   for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i, 0, 3);
 }
 
-// next_keys: what is read after this page, or null. first_in_page: position of the page's first token.
+// next_keys: the keys that are read after this page, or null. first_in_page: position of the page's first
+// token.
 void AttendPage(const AttentionJob& job, const Tile& tile, const kv::Codec& keys, const kv::Codec& values,
                 const uint8_t* queries, kv::PageView page, const uint8_t* next_keys, int first_in_page) {
   for (int r = 0; r < tile.num_rows; ++r) {
@@ -85,8 +86,8 @@ void AttendPage(const AttentionJob& job, const Tile& tile, const kv::Codec& keys
                        std::min(kPageTokens, position + 1 - first_in_page)};
   }
   keys.Score(page.keys, queries, tile.num_rows, tile.scores);
-  // The keys of the next block come while softmax and mix compute; the codec fetched the values while it read
-  // the keys.
+  // Fetch the next block's keys while softmax and mix compute; the codec fetched the values while it read the
+  // keys.
   Prefetch(next_keys, keys.Bytes(kv::Part::kKeys));
   SoftmaxPage(tile.visible, tile.num_rows, tile.thresholds, tile.scores, tile.max, tile.sum, tile.rescale);
   values.Mix(page.values, tile.scores, tile.rescale, tile.num_rows, tile.out);
@@ -104,7 +105,7 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   const kv::SequenceCache& cache = *job.cache;
   const int head_dim = cache.Layout().head_dim;
   const kv::PageSpec& page = cache.Layout().At(job.layer, job.kv_head);
-  const bool same = page.keys == page.open_keys;  // then one form of the queries serves both
+  const bool same = page.keys == page.open_keys;  // if so, one form of the queries serves both
 
   Tile tile;
   tile.first_position = cache.NumTokens() + first_token;
@@ -154,7 +155,7 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   }
 }
 
-// How many tokens from first_token on make one tile: within a block, at most kTileRows rows.
+// Number of tokens in the tile that begins at first_token: within one block, at most kTileRows rows.
 int TileTokens(const AttentionJob& job, int first_token) {
   const int in_block = kPageTokens - (job.cache->NumTokens() + first_token) % kPageTokens;
   const int in_tile = std::max(1, kTileRows / job.group);
@@ -202,7 +203,7 @@ void AttendAll(std::span<const AttentionJob> jobs, ThreadPool& pool, std::vector
       token += count;
     }
   }
-  // The longest first, so that the threads finish together.
+  // Longest first, so that the threads finish together.
   std::stable_sort(work.begin(), work.end(), [](const Work& a, const Work& b) { return a.cost > b.cost; });
   if (scratch.size() < static_cast<size_t>(pool.NumThreads())) scratch.resize(pool.NumThreads());
   pool.ParallelFor(work.size(), [&](size_t i, int worker) {

@@ -26,9 +26,9 @@ struct AttentionJob {
   const float* queries;  // [num_tokens, group, head_dim] after rotation; token i is at queries + i *
                          // query_stride (floats)
   size_t query_stride;
-  float* out;  // as queries, with out_stride
+  float* out;  // [num_tokens, group, head_dim]; token i is at out + i * out_stride (floats)
   size_t out_stride;
-  float scale;     // of the scores: 1 / sqrt(head_dim)
+  float scale;     // factor of the scores, usually 1 / sqrt(head_dim)
   int window = 0;  // if > 0, a token sees only itself and the window - 1 tokens before it
   SoftmaxKind softmax = SoftmaxKind::kExact;
 };
@@ -40,7 +40,7 @@ class AttentionScratch {
   AttentionScratch(AttentionScratch&&) noexcept = default;
   AttentionScratch& operator=(AttentionScratch&&) noexcept = default;
 
-  // At least `bytes` bytes, aligned to 64; the contents are undefined.
+  // Returns at least `bytes` bytes, aligned to 64, with undefined contents.
   void* Get(size_t bytes);
 
  private:
@@ -51,11 +51,11 @@ class AttentionScratch {
   size_t bytes_ = 0;
 };
 
-// Each row of out is a function of its query and of the cache's tokens alone, in one fixed order of
+// Runs one job. Each row of out depends only on its query and the cache's tokens, in one fixed order of
 // operations.
 void Attend(const AttentionJob& job, AttentionScratch& scratch);
 
-// All jobs, on all threads, long ones split by tokens; scratch grows to one per thread.
+// Runs all jobs on all threads and splits long ones by tokens. Grows scratch to one per thread.
 void AttendAll(std::span<const AttentionJob> jobs, ThreadPool& pool, std::vector<AttentionScratch>& scratch);
 
 }  // namespace throng::attention

@@ -165,8 +165,8 @@ TEST(AttentionTest, OutputsDoNotDependOnChunkingRowsOrThreads) {
   }
 }
 
-// Both ends of the measured errors, of tokens that see more sealed pages than open ones: a kernel that rounds
-// less than it should is as wrong as one that rounds more.
+// Checks both ends of the measured errors, for tokens that see more sealed pages than open ones: a kernel
+// that rounds too little is as wrong as one that rounds too much.
 TEST(AttentionTest, ErrorsOfEveryTargetAreThoseOfTheCodec) {
   for (const std::string& codec : AllCodecs()) {
     for (const SoftmaxKind softmax : {SoftmaxKind::kExact, SoftmaxKind::kSas}) {

@@ -1,5 +1,5 @@
 // The published output errors of attention on FlashQ's integers with SAS: the whole pipeline in double
-// precision, on the data that they were computed on.
+// precision, on the data that they were computed from.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -28,7 +28,7 @@ struct Pipeline {
   int query_bits = 8;  // 0: none of queries, keys and values is quantised
   int key_bits = 8;    // 8: the first stage alone
   int value_bits = 8;
-  bool last_query_alone = false;  // with a scale of its own, instead of the 64 queries' one tile
+  bool last_query_alone = false;  // with its own scale, instead of one tile of 64 queries
 };
 
 double Evaluate(Exponential kind, double x) {

@@ -5,7 +5,7 @@
 
 namespace throng::attention {
 
-// As Attend. The SAS of scores goes page by page, as its result depends on the running maximum.
+// Does what Attend does. Applies SAS page by page, because its result depends on the running maximum.
 void AttendReference(const AttentionJob& job);
 
 }  // namespace throng::attention

@@ -4,12 +4,12 @@
 // table entry of floor(x) times a cubic of the fraction. Kernels compute it in f32 (softmax-inl.h); the forms
 // here specify it.
 //
-// The published threshold is 6. What lies beyond it is small for one key but grows with the number of keys,
-// so rows that see more than 1024 keys use 6 + ln(n / 1024). n counts the row's own visible keys alone: the
-// result does not depend on what is computed beside it.
+// The published threshold is 6. The error beyond it is small for one key but grows with the number of keys,
+// so rows that see n > 1024 keys use 6 + ln(n / 1024). n counts only the row's own visible keys, so the
+// result does not depend on other rows.
 //
-// Where the running maximum of a row rises from m to m', its past is multiplied by SAS(m' - m), and by
-// exactly 1 if m' = m: the polynomial's 0.9996 at 0 would shrink the past with every page.
+// When a row's running maximum rises from m to m', its sum and output so far are multiplied by SAS(m' - m).
+// If m' = m, the factor is exactly 1: the polynomial's 0.9996 at 0 would shrink them with every page.
 #pragma once
 
 #include <string_view>
@@ -26,15 +26,15 @@ const char* SoftmaxName(SoftmaxKind kind);
 
 // The cubic for e^-f, f in [0, 1], from the third power down.
 inline constexpr float kSasCubic[4] = {-0.1025f, 0.4626f, -0.9922f, 0.9996f};
-// Beyond it the table ends. No row is that long: 6 + ln(n / 1024) is 15.9 at 20 million keys.
+// The table ends here. No row is that long: 6 + ln(n / 1024) is 15.9 at 20 million keys.
 inline constexpr float kLargestSasThreshold = 15.9f;
 
 float SasThreshold(int visible_keys);
 
 // In double precision, with an exact table.
 double Sas(double x, double threshold);
-// In 16-bit floats: x is rounded to one before it is compared, and every product and sum is rounded. The
-// table ends at 6, the threshold.
+// In 16-bit floats: rounds x before comparing it, and every product and sum. The table ends at the threshold,
+// 6.
 double SasHalf(double x);
 
 }  // namespace throng::attention

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kTokens = kv::kPageTokens;
 
-// The form of the kernels, for one value: the second score of a page whose first is the maximum.
+// SAS of one value as the kernels compute it: the second score of a page whose first is the maximum.
 double Shipped(float x, float threshold) {
   std::vector<float> scores(kTokens, -x);
   scores[0] = 0.0f;
@@ -91,7 +91,7 @@ TEST(SasTest, EveryTargetAgreesWithDoublePrecision) {
   hwy::SetSupportedTargetsForTest(0);
 }
 
-// Two pages of one row; returns the probabilities of both, the first rescaled, over their sum.
+// Runs two pages of one row; returns the probabilities of both, the first rescaled, divided by their sum.
 std::vector<float> TwoPages(std::vector<float> first, std::vector<float> second, const float* threshold,
                             float* rescale) {
   const Visible visible{0, kTokens};

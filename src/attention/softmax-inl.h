@@ -61,13 +61,13 @@ struct Powers {
 constexpr Powers kPowers;
 
 // SAS(-x), see sas.h. e^-k for k < 16 is the product of two tables of four, which fit the vectors of every
-// target; the product's error of 1e-7 is nothing beside the cubic's 1e-3.
+// target; the product's error of 1e-7 is negligible beside the cubic's 1e-3.
 struct SasExponential {
   template <class DF>
   HWY_INLINE hn::Vec<DF> operator()(DF df, hn::Vec<DF> x, hn::Vec<DF> threshold) const {
     const hn::RebindToSigned<DF> di;
     const auto down = hn::Neg(x);
-    const auto vanishes = hn::Gt(down, threshold);  // false for NaN, which goes on as NaN
+    const auto vanishes = hn::Gt(down, threshold);  // false for NaN, which stays NaN
     const auto whole = hn::ConvertTo(di, hn::Min(down, hn::Set(df, kLargestSasThreshold)));
     const auto f = hn::Sub(down, hn::ConvertTo(df, whole));
     auto e = hn::MulAdd(hn::Set(df, kSasCubic[0]), f, hn::Set(df, kSasCubic[1]));
@@ -77,7 +77,7 @@ struct SasExponential {
   }
 
  private:
-  // e^-k, 0 <= k < 16; without meaning for other k.
+  // e^-k for 0 <= k < 16; meaningless for other k.
   template <class DF, class VI>
   static HWY_INLINE hn::Vec<DF> Power(DF df, VI k) {
     const hn::RebindToSigned<DF> di;
@@ -104,8 +104,8 @@ HWY_INLINE float Largest(DF df, const float* row) {
   return hn::GetLane(hn::MaxOfLanes(df, top));
 }
 
-// Scores of a row become e^(score - max); returns their sum. It adds lanes 0-7 of even and of odd groups of 8
-// apart, in order: with vectors of 8 as with vectors of 16.
+// Turns a row's scores into e^(score - max) and returns their sum. Adds lanes 0-7 of even and of odd groups
+// of 8 separately, in order, so vectors of 8 and of 16 give the same sum.
 template <class DF, class Exponential>
 HWY_INLINE float ExponentialRow(DF df, const Exponential& exponential, float max, float threshold,
                                 float* row) {

@@ -14,7 +14,7 @@ HWY_BEFORE_NAMESPACE();
 namespace throng::attention {
 namespace HWY_NAMESPACE {
 
-// Hides what a row does not see; true if it sees anything.
+// Masks the tokens that a row does not see. Returns true if it sees any.
 HWY_INLINE bool Mask(Visible visible, float* row) {
   const auto [begin, end] = visible;
   if (begin == 0 && end == kv::kPageTokens) return true;
@@ -26,7 +26,7 @@ HWY_INLINE bool Mask(Visible visible, float* row) {
   return begin < end;
 }
 
-// Step by step for some rows at once, so that the latency of each row's maximum and sum hides.
+// Takes several rows through each step together, which hides the latency of each row's maximum and sum.
 template <class Exponential>
 HWY_INLINE void SoftmaxRows(const Visible* visible, int num_rows, const float* thresholds, float* scores,
                             float* max, float* sum, float* rescale) {

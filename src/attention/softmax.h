@@ -9,10 +9,10 @@ struct Visible {
   int end;
 };
 
-// scores: [num_rows, 64], become probabilities relative to the running maximum, exactly 0 where not visible.
-// max, sum: [num_rows], running; -inf and 0 before the first page. rescale: [num_rows], what each row's
-// output is multiplied by: 1 if it sees nothing of this page. thresholds: [num_rows], of SAS (sas.h); null
-// for the exact exponential.
+// Turns scores, [num_rows, 64], into probabilities relative to the running maximum, exactly 0 where not
+// visible. max, sum: [num_rows], running; -inf and 0 before the first page. rescale: [num_rows], the factor
+// for each row's output so far; 1 if the row sees nothing of this page. thresholds: [num_rows], of SAS
+// (sas.h); null for the exact exponential.
 void SoftmaxPage(const Visible* visible, int num_rows, const float* thresholds, float* scores, float* max,
                  float* sum, float* rescale);
 

@@ -20,7 +20,7 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path), temporary_(path +
   }
   fd_ = mkostemp(temporary_.data(), O_CLOEXEC);
   if (fd_ < 0) Fail(errno);
-  // mkostemp makes files for the owner alone; the user's umask shall decide, as for any other file.
+  // mkostemp makes files that only the owner can read; the user's umask should decide, as for any other file.
   const mode_t mask = umask(0);
   umask(mask);
   fchmod(fd_, 0666 & ~mask);

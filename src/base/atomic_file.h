@@ -1,4 +1,4 @@
-// A file that appears under its name complete, or not at all.
+// Atomic file writes: a file appears under its name complete, or not at all.
 #pragma once
 
 #include <cstddef>
@@ -6,12 +6,12 @@
 
 namespace throng {
 
-// Writes to a temporary file in the same folder, which Commit makes durable and renames. Without Commit the
-// temporary file goes, and what was under the name before stays. All functions throw kIo, with the path, or
-// kExhausted if the disk is full.
+// Writes to a temporary file in the same folder; Commit makes it durable and renames it. Without Commit, the
+// temporary file is removed and any earlier file of that name stays. All functions throw kIo, with the path,
+// or kExhausted if the disk is full.
 class AtomicFile {
  public:
-  // Refuses a path that is there but no regular file: a rename would replace devices and folders.
+  // Refuses an existing path that is not a regular file: a rename would replace devices and folders.
   explicit AtomicFile(const std::string& path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;

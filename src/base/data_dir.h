@@ -1,4 +1,4 @@
-// Where the files that come with the program are: scenarios, the embedded model.
+// Finds the files that come with the program: scenarios and the embedded model.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Digests (XXH3, 128 bits) for journals, manifests and caches: they tell accidents and differences, not
+// Digests (XXH3, 128 bits) for journals, manifests and caches: they detect accidents and differences, not
 // attacks.
 #pragma once
 
@@ -18,7 +18,7 @@ struct Digest {
   uint64_t high = 0;
   uint64_t low = 0;
   auto operator<=>(const Digest&) const = default;
-  // Adds modulo 2^128: a sum of digests does not depend on the order of what is summed.
+  // Adds modulo 2^128, so a sum of digests does not depend on their order.
   Digest& operator+=(const Digest& other) {
     low += other.low;
     high += other.high + (low < other.low ? 1 : 0);
@@ -27,8 +27,9 @@ struct Digest {
   std::string Hex() const;  // 32 lower-case digits
 };
 
-// Hashes a sequence of typed values; strings carry their length, so that no two sequences run together. Short
-// sequences, which are most, are gathered in place and hashed at once: no allocation, no call for each value.
+// Hashes a sequence of typed values. Strings include their length, so that no two sequences run together.
+// Short sequences, the common case, are buffered in place and hashed at once: no allocation, no call per
+// value.
 class Hasher {
  public:
   Hasher();
@@ -36,7 +37,7 @@ class Hasher {
   Hasher(Hasher&&) noexcept;
   Hasher& operator=(Hasher&&) noexcept;
 
-  // Inline, so that the size of a number is known where it is copied.
+  // Inlined, so that the compiler knows the size of each number it copies.
   [[gnu::always_inline]] Hasher& Bytes(const void* data, size_t size) {
     if (size > buffer_.size() - size_) return Stream(data, size);
     std::memcpy(buffer_.data() + size_, data, size);
@@ -54,16 +55,16 @@ class Hasher {
     return Bytes(&value, sizeof(value));
   }
   Digest Finish() const;
-  Hasher& Reset();  // as new, without a new allocation
+  Hasher& Reset();  // back to the initial state; keeps its allocation
 
  private:
   struct State;
   Hasher& Stream(const void* data, size_t size);
 
   std::array<unsigned char, 240> buffer_;
-  size_t size_ = 0;  // full as soon as the state has what the buffer had
+  size_t size_ = 0;  // equals the buffer's size once state_ has taken over the contents
   bool streams_ = false;
-  std::unique_ptr<State> state_;  // made when the buffer is too small
+  std::unique_ptr<State> state_;  // created when the buffer overflows
 };
 
 Digest DigestOf(std::string_view bytes);

@@ -10,7 +10,7 @@
 namespace throng {
 
 enum class ErrorCode {
-  kInvalid,      // what the user gave is wrong: flag, file, request
+  kInvalid,      // the user's input is wrong: flag, file, request
   kCorrupt,      // a file is damaged or of another version
   kUnsupported,  // valid, but this build or model cannot do it
   kExhausted,    // a budget or limit is used up: memory, disk, context, tokens

@@ -18,7 +18,7 @@ void* AllocateHuge(size_t size) {
   const size_t whole = (size + kHugePage - 1) / kHugePage * kHugePage;
   void* block = std::aligned_alloc(kHugePage, whole);
   if (block == nullptr) throw std::bad_alloc();
-  static_cast<void>(madvise(block, whole, MADV_HUGEPAGE));  // a wish: without, it is only slower
+  static_cast<void>(madvise(block, whole, MADV_HUGEPAGE));  // only a hint: without it, accesses are slower
   return block;
 }
 

@@ -1,5 +1,5 @@
-// Large arrays that are read here and there: in pages of 2 MiB, where the system grants them, an access costs
-// no walk through page tables.
+// Memory for large arrays with random access, in pages of 2 MiB where the system grants them, which saves the
+// walk through page tables.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,8 @@ namespace throng {
 
 constexpr size_t kHugePage = 2u << 20;
 
-// Whole huge pages if size is at least one, else whole cache lines; throws std::bad_alloc.
+// Allocates whole huge pages if size is at least one, else memory aligned to cache lines. Throws
+// std::bad_alloc.
 void* AllocateHuge(size_t size);
 void FreeHuge(void* block, size_t size) noexcept;
 
@@ -27,7 +28,7 @@ struct HugePageAllocator {
 template <typename T>
 using HugeVector = std::vector<T, HugePageAllocator<T>>;
 
-// For what will be read soon: all cache lines of an object, wherever in a line it begins.
+// Prefetches all cache lines of an object, which may begin anywhere in a line.
 template <typename T>
 void Prefetch(const T* object, size_t bytes = sizeof(T)) {
   constexpr size_t kLine = 64;

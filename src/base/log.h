@@ -8,7 +8,7 @@
 
 namespace throng {
 
-// Called once by each program. level: trace, debug, info, warn, error or off; throws kInvalid for another.
+// Each program calls this once. level: trace, debug, info, warn, error or off; throws kInvalid for any other.
 void InitLog(const std::string& level);
 
 }  // namespace throng

@@ -1,10 +1,9 @@
-// nlohmann/json.hpp as the precompiled headers have it. Not for sources, which include the original: what is
-// here only makes them cheaper to compile.
+// nlohmann/json.hpp for the precompiled headers, made cheaper to compile. Sources include the original.
 #pragma once
 
 // The literals (`"[]"_json`) are plain inline functions that call the parser, so the compiler would
-// instantiate the whole parser in every file, used or not. This leaves them declared, and makes their bodies
-// templates that nothing instantiates.
+// instantiate the whole parser in every file, used or not. This keeps their declarations and turns their
+// bodies into templates that nothing instantiates.
 #define _json(text, size) \
   _json(text, size);      \
   template <typename>     \
@@ -14,7 +13,7 @@
 
 #include <string>
 
-// precompiled_json.cc holds the parser of strings and the writer, once for all files.
+// precompiled_json.cc instantiates the string parser and the writer once for all files.
 #define THRONG_JSON_TEMPLATES(kind, Json)                                                \
   kind template class lexer<Json, iterator_input_adapter<std::string::const_iterator>>;  \
   kind template class parser<Json, iterator_input_adapter<std::string::const_iterator>>; \

@@ -12,10 +12,10 @@ constexpr uint64_t Mix64(uint64_t z) {
   return z ^ (z >> 31);
 }
 
-// One stream of numbers per key; number i of a stream needs none before it.
+// One stream of numbers per key; any number of a stream can be computed directly.
 class CounterRng {
  public:
-  // Any number of words makes the key, for example (run seed, agent, step, call).
+  // The key is any number of words, for example (run seed, agent, step, call).
   template <typename... Words>
   explicit constexpr CounterRng(Words... words) {
     ((key_ = Mix64(key_ + 0x9e3779b97f4a7c15ull + static_cast<uint64_t>(words))), ...);

@@ -12,12 +12,12 @@
 
 namespace throng {
 
-// As flags mean it: 0: one per core.
+// Resolves a flag's number of threads: 0 means one per core.
 int ThreadsOrAll(int threads);
 
 class ThreadPool {
  public:
-  // num_threads counts the caller, which works too; at least 1.
+  // num_threads is at least 1 and includes the calling thread, which works too.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

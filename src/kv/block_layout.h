@@ -1,4 +1,4 @@
-// Where the pages of a block lie, and which codec each has.
+// The layout of a block: the offset and the codecs of each page.
 #pragma once
 
 #include <cstddef>
@@ -13,14 +13,14 @@ namespace throng::kv {
 
 class OpenCodec;
 
-// One layer and KV head of a block, sealed and open. Offsets are aligned to 64 and count from the block's
-// start.
+// The page of one layer and KV head, sealed and open. Offsets count from the block's start and are aligned to
+// 64.
 struct PageSpec {
   const Codec* keys;
   const Codec* values;
   size_t keys_offset;
   size_t values_offset;
-  // The form of rows that are not encoded yet, as Open() of the codec says.
+  // Codecs of the open page, as Codec::Open() says.
   const OpenCodec* open_keys;
   const OpenCodec* open_values;
   size_t open_keys_offset;
@@ -45,18 +45,17 @@ struct CodecPair {
   std::shared_ptr<const Codec> values;
 };
 
-// Throws kUnsupported if a block cannot have that many layers or KV heads.
+// Throws kUnsupported for more layers or KV heads than a block can have.
 void CheckBlockShape(int num_layers, int num_kv_heads);
 
-// choose(layer, head) is called once for each page of a block. Throws kUnsupported if a number is out of
-// range.
+// Calls choose(layer, head) once for each page of a block. Throws kUnsupported if a number is out of range.
 BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choose, int num_layers,
                        int num_kv_heads, int head_dim);
-// The same pair of codecs in all layers and heads.
+// Uses the same pair of codecs in all layers and heads.
 BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const Codec> values, int num_layers,
                        int num_kv_heads, int head_dim);
 
-// The codecs of all pages in a word: "int8", "gear2+rot4" for keys and values, "mixed-" and a digest if
+// A short name of all pages' codecs: "int8", "gear2+rot4" for keys and values, "mixed-" and a digest if
 // layers or heads differ.
 std::string LayoutName(const BlockLayout& layout);
 

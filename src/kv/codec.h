@@ -1,5 +1,5 @@
-// What a codec is: how the 64 x d block of keys, or of values, of one page is encoded, and how attention
-// reads it. The table of codecs is in codec_table.h, the layout of pages in block_layout.h.
+// The interface of codecs: encode the 64 x d block of one page's keys or values, and let attention read the
+// codes. The table of codecs is in codec_table.h, the layout of pages in block_layout.h.
 #pragma once
 
 #include <cstddef>
@@ -14,11 +14,11 @@ enum class Part { kKeys, kValues };
 
 class OpenCodec;
 
-// Form of the open page, which is not encoded yet. kInt8: rows in 8 bits with a universal scale, which the
-// pages before it decide (see int8/int8_open.h).
+// Form of the open page, which is not encoded yet. kInt8: rows in 8 bits with a universal scale, set by the
+// earlier pages (see int8/int8_open.h).
 enum class OpenType { kF16, kF32, kInt8 };
 
-// What the bytes of an encoded block are spent on.
+// The bytes of an encoded block, by kind.
 struct ByteCounts {
   size_t codes = 0;     // packed elements
   size_t scales = 0;    // scales and zero points
@@ -32,22 +32,22 @@ inline constexpr int kMaxHeadDim = 256;
 // Throws kUnsupported unless head_dim is a multiple of 8, from 8 to kMaxHeadDim.
 void CheckHeadDim(int head_dim);
 
-// Pages, and rows of prepared queries, take multiples of 64 bytes.
+// Pages and rows of prepared queries are padded to multiples of 64 bytes.
 constexpr size_t RoundUp64(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// The pages before one, of the same sequence, layer, head and part.
+// The earlier pages of the same sequence, layer, head and part.
 struct PagesBefore {
   int count = 0;
-  const uint8_t* last = nullptr;  // the encoded page just before; null if there is none
+  const uint8_t* last = nullptr;  // the encoded page just before; null if none
 };
 
 // A codec with its parameters bound, for one head size. Stateless after construction; several threads may use
 // it. All functions are pure:
-// - Encode makes the bytes of a page from its 64 x d block alone.
-// - Seal makes them from the open page. Where Open() is kInt8, the rows of that page were rounded by a
-//   universal scale, a mean over the pages before, which each page hands on to the next. So a page of flashq
-//   with buffer=int8 depends on all earlier sealed pages of its sequence too, and on nothing else: equal
-//   prefixes have equal pages.
+// - Encode makes a page's bytes from its 64 x d block alone.
+// - Seal makes a page's bytes from the open page. If Open() is kInt8, the open page's rows were rounded by a
+//   universal scale: a mean over the earlier pages, passed from page to page. So a page of flashq with
+//   buffer=int8 also depends on all earlier sealed pages of its sequence, and on nothing else: equal prefixes
+//   have equal pages.
 //
 // A codec implements Name, Count, Encode, Decode, QueryBytes, PrepareQuery, Score and Mix. The other
 // functions have defaults, for codecs that keep open pages in f16 and whose pages may hold any bytes.
@@ -58,27 +58,27 @@ class Codec {
   virtual std::string Name() const = 0;  // as given to --kv, with parameters: "gear2:r=4,s=2%"
   virtual OpenType Open() const { return OpenType::kF16; }
 
-  // Exact size of an encoded block; a multiple of 64 is not required (the page rounds up and the ledger says
-  // so).
+  // Exact size of an encoded block, not always a multiple of 64 (the page rounds up, and the ledger counts
+  // that as padding).
   size_t Bytes(Part part) const { return Count(part).Total(); }
   virtual ByteCounts Count(Part part) const = 0;
 
-  // block: [64, d] row-major, of any numbers; what is not finite or too large is treated as finite.h says.
-  // encoded: Bytes(part) bytes, aligned to 64.
+  // block: [64, d] row-major, any numbers; finite.h says how NaN, infinite and too large ones count. encoded:
+  // Bytes(part) bytes, aligned to 64.
   virtual void Encode(Part part, const float* block, uint8_t* encoded) const = 0;
   virtual void Decode(Part part, const uint8_t* encoded, float* block) const = 0;
 
-  // Encodes a full open page. By default: the rows that it decodes to.
+  // Encodes a full open page. The default encodes the rows that it decodes to.
   virtual void Seal(Part part, const OpenCodec& open, const uint8_t* rows, const PagesBefore& before,
                     uint8_t* encoded) const;
-  // The universal scale of the page after a sealed one; 0 if there is none.
+  // The universal scale for the page after a sealed one; 0 if it has none.
   virtual float NextScale(Part part, const uint8_t* encoded) const { return 0.0f; }
 
-  // False for bytes, say of a crafted file, that no block encodes to and that would lead Decode, Score or Mix
-  // outside of their buffers.
+  // False for bytes, for example of a crafted file, that no block encodes to and that would take Decode,
+  // Score or Mix outside their buffers.
   virtual bool Accepts(Part part, const uint8_t* encoded) const { return true; }
 
-  // A query row in the form that Score wants (for example INT8 with a scale): made once per row, not per
+  // Converts a query row to the form that Score reads (for example INT8 with a scale), once per row, not per
   // page.
   virtual size_t QueryBytes() const = 0;  // of one row; a multiple of 64
   virtual void PrepareQuery(const float* query,

@@ -26,8 +26,7 @@ std::span<const CodecEntry> CodecTable();
 // "f16, f32, int8": for messages and help texts.
 std::string CodecNames();
 
-// spec: a name of the table, or name:key=value,key=value. Throws kInvalid with the names, or keys, that are
-// allowed.
+// spec: a name of the table, or name:key=value,key=value. Throws kInvalid with the allowed names or keys.
 std::shared_ptr<const Codec> ParseCodec(std::string_view spec, int head_dim);
 
 }  // namespace throng::kv

@@ -33,7 +33,7 @@ struct Errors {
   Range mix;           // of Mix against the decoded values
 };
 
-// What a codec is held to.
+// The quality that a codec must reach.
 struct Quality {
   const char* name;
   struct {
@@ -44,10 +44,10 @@ struct Quality {
   double constant = 1e-6;  // largest error of the round trip of a block whose elements are all equal
 };
 
-// On blocks of normally distributed values: the lowest and the highest error over the head sizes below, as
-// this suite measured them on AVX2 and SSE4, which agree. Both ends are tested: a sudden gain is a bug too.
-// The errors of Score and Mix are those of rounding queries and probabilities, as the sums over codes are
-// exact; those of f32 and f16 depend on the order in which a target adds, so they have no lower bound.
+// The lowest and highest error on blocks of normally distributed values over the head sizes below, as this
+// suite measured them on AVX2 and SSE4, which agree. Both ends are tested: a sudden gain is a bug too. Score
+// and Mix err only by rounding queries and probabilities, because the sums over codes are exact. The errors
+// of f32 and f16 depend on the order in which a target adds, so they have no lower bound.
 constexpr Quality kQuality[] = {
     {"f32", {32.0, 32.0}, {{0, 0}, {0, 0}, {0, 4e-7}, {0, 4e-7}}, {{0, 0}, {0, 0}, {0, 4e-7}, {0, 4e-7}}},
     {"f16",
@@ -148,7 +148,7 @@ class CodecTest : public testing::TestWithParam<std::tuple<Quality, int>> {
     AlignedBytes encoded(codec_->Bytes(part) + 64);
     std::fill(encoded.data(), encoded.data() + encoded.size(), 0xa5);
     codec_->Encode(part, block.data(), encoded.data());
-    // Not a byte beyond what it said.
+    // Nothing is written beyond Bytes().
     for (size_t i = codec_->Bytes(part); i < encoded.size(); ++i) EXPECT_EQ(encoded.data()[i], 0xa5);
     return encoded;
   }

@@ -33,7 +33,7 @@ struct Wild {
   std::vector<float> numbers;
 };
 
-// count numbers in rows of d: of each kind that has broken a codec somewhere.
+// count numbers in rows of d, one set for each kind of input that has broken a codec.
 std::vector<Wild> WildNumbers(size_t count, size_t d) {
   std::vector<Wild> all;
   for (const float x : {0.0f, -0.0f, 1.0f, NAN, kInf, -kInf, kMax, -kMax, 65504.0f, 1e-45f, -1e-39f, 6e-8f}) {
@@ -122,7 +122,7 @@ TEST_P(CodecWildTest, BlocksAndQueriesOfAnyNumbersGiveFiniteResults) {
   }
 }
 
-// NaN counts as 0, and what is out of range as the end of the range: the same bytes.
+// NaN encodes to the same bytes as 0, and a value out of range to those of the end of the range.
 TEST_P(CodecWildTest, ClampsAsDocumented) {
   constexpr int d = 16;
   const auto codec = ParseCodec(GetParam(), d);

@@ -1,4 +1,4 @@
-// A prepared query row of the codecs with integer products: in INT8, with its scale and its sum.
+// The prepared query row of codecs with integer products: INT8 codes, their scale and their sum.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace throng::kv {
 
-// Whether the codes follow once more, in the form that a codec's products of 16 bits take them.
+// Whether the row repeats the codes in the form that a codec's 16-bit products read.
 enum class QueryForm { kCodes, kCodesAndPairs };
 
 struct IntegerQuery {

@@ -1,4 +1,4 @@
-// What the codecs with integer products share: weights of 15 bits, and sums of products of codes.
+// Shared kernels of the codecs with integer products: weights of 15 bits, and sums of products of codes.
 #if defined(THRONG_KV_INTEGER_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_INTEGER_ROWS_INL_H_
 #undef THRONG_KV_INTEGER_ROWS_INL_H_
@@ -18,7 +18,7 @@ namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// sum + a pair of products of 16-bit weights and values, in each lane of 32 bits.
+// sum + two products of 16-bit weights and values, in each 32-bit lane.
 template <class DI, class VW>
 HWY_INLINE hn::Vec<DI> AddPairs(DI di, VW weights, VW values, hn::Vec<DI> sum) {
 #if THRONG_VNNI
@@ -30,7 +30,7 @@ HWY_INLINE hn::Vec<DI> AddPairs(DI di, VW weights, VW values, hn::Vec<DI> sum) {
   return hn::ReorderWidenMulAccumulate(di, weights, values, sum, unused);
 }
 
-// What a page's weights stand for: integers times `unit`.
+// A page's weights are integers times `unit`.
 struct WeightUnit {
   float unit;
   int32_t sum;  // of the integers
@@ -71,7 +71,7 @@ HWY_INLINE WeightUnit QuantizeWeights(const Product& product, int16_t* weights) 
 
 #if THRONG_VNNI
 
-// Of a page, unpacked: one unsigned byte for each code, [d / 4, 64, 4].
+// A page's codes, unpacked to one unsigned byte each: [d / 4, 64, 4].
 struct PageBytes {
   alignas(64) uint8_t bytes[kPageTokens * kMaxHeadDim];
 };

@@ -1,5 +1,5 @@
-// Which codecs the KV heads of each layer get: specifications of a layer, the flags that set them for all
-// layers, and the layout of blocks that follows.
+// The codecs of each layer's KV heads: specifications of a layer, the flags that set them for all layers, and
+// the resulting layout of blocks.
 #pragma once
 
 #include <memory>
@@ -13,16 +13,16 @@
 
 namespace throng::kv {
 
-// A specification for all heads of a layer, of which some get 2 bits and the others 4:
-// flashq-mixed:bits=24 gives head i the i-th digit, and begins again after the last. Without bits it is for
-// the engine, which ranks a model's heads. buffer=int8 is for all of them.
+// A specification that gives some heads of a layer 2 bits and the others 4:
+// flashq-mixed:bits=24 gives head i the i-th digit, starting over after the last. Without bits, the engine
+// ranks the model's heads to choose them. buffer=int8 applies to all heads.
 inline constexpr std::string_view kFlashqMixed = "flashq-mixed";
 inline bool IsFlashqMixed(std::string_view spec) { return spec.substr(0, spec.find(':')) == kFlashqMixed; }
-// Whether a specification is one of flashq-mixed without bits, and what it is with them.
+// LacksHeadBits: whether a specification is flashq-mixed without bits. WithHeadBits: the same one with bits.
 bool LacksHeadBits(std::string_view spec);
 std::string WithHeadBits(std::string_view spec, std::string_view bits);
 
-// One codec for each head: the same one, but for flashq-mixed. Throws as ParseCodec does.
+// Returns one codec per head: the same one, except for flashq-mixed. Throws as ParseCodec does.
 std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec, int num_kv_heads,
                                                           int head_dim);
 
@@ -33,7 +33,8 @@ struct LayerCodecs {
   bool operator==(const LayerCodecs&) const = default;
 };
 
-// What the flags --kv, --k and --v say for every layer: --kv is for both, --k and --v override it.
+// The flags --kv, --k and --v, which apply to every layer: --kv sets keys and values, --k and --v override
+// it.
 struct CodecFlags {
   std::string kv = "f16";
   std::string k = "";  // empty: as kv

@@ -91,7 +91,7 @@ TEST(MakeLayoutTest, FlashqMixedNamesTheBitsOfEachHead) {
               testing::HasSubstr("unknown parameter heads"));
 }
 
-// What the pool takes from its budget is what the formulas of the codecs say, page by page.
+// The pool takes from its budget exactly the bytes that the codecs' formulas give, page by page.
 TEST(MakeLayoutTest, TheLedgerIsTheSumOfTheCodecsFormulas) {
   const std::vector<LayerCodecs> layers = {
       {"gear4", "rot2"}, {"flashq-mixed:bits=24", "kivi2:g=32"}, {"f32", "gear2:r=2,s=1%"}};

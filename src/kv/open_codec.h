@@ -1,4 +1,4 @@
-// Open pages: rows that are not encoded yet, which grow row by row.
+// Codecs of open pages, which grow row by row and are not encoded yet.
 #pragma once
 
 #include <memory>
@@ -7,11 +7,12 @@
 
 namespace throng::kv {
 
-// Rows not yet written are 0, or of no scale, so that their products with probability 0 are 0. As floats,
-// keys lie as [d, 64] and values as [64, d].
+// Rows not yet written are 0, or have scale 0, so that their products with probability 0 are 0. Pages of
+// floats hold keys as [d, 64] and values as [64, d].
 class OpenCodec : public Codec {
  public:
-  // Before the first row of a page. scale: NextScale of the page before it, 0 for a sequence's first page.
+  // Called before the first row of a page. scale: NextScale of the page before, 0 for a sequence's first
+  // page.
   virtual void Begin(Part part, uint8_t* page, float scale) const {}
   // Writes rows [first, first + count) of a page; row i is at rows + i * stride. The first row clears the
   // page. Values are clamped to the type's finite range; a NaN becomes 0.

@@ -1,4 +1,4 @@
-// How attention weighs what it reads from a cache.
+// The kinds of softmax that attention over a cache can use.
 #pragma once
 
 namespace throng::kv {

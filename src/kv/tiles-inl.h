@@ -1,4 +1,5 @@
-// How kernels go over rows and dimensions: in tiles as large as the registers hold, then in smaller ones.
+// Loops of kernels over rows and dimensions: in the largest tiles that fit the registers, then in smaller
+// ones.
 #if defined(THRONG_KV_TILES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_TILES_INL_H_
 #undef THRONG_KV_TILES_INL_H_
@@ -17,7 +18,7 @@ namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// tile(rows, first): rows is an integral constant, 4 or, for what is left, 1.
+// Calls tile(rows, first); rows is an integral constant: 4, then 1 for the remainder.
 template <class Tile>
 HWY_INLINE void ForRows(int num_rows, const Tile& tile) {
   int r = 0;
@@ -25,9 +26,9 @@ HWY_INLINE void ForRows(int num_rows, const Tile& tile) {
   for (; r < num_rows; ++r) tile(std::integral_constant<int, 1>(), r);
 }
 
-// tile(d, vecs, first): vecs vectors of the tag d, an integral constant: kVecs as long as there are enough
-// dimensions, then 1, then one of 8 lanes. head_dim: a multiple of 8, which leaves nothing to the smaller
-// tiles where vectors are short.
+// Calls tile(d, vecs, first) for vecs vectors of the tag d. vecs is an integral constant: kVecs while enough
+// dimensions are left, then 1; the last vector may have 8 lanes. head_dim: a multiple of 8, so short vectors
+// leave nothing to the smaller tiles.
 template <int kVecs, typename T, class Tile>
 HWY_INLINE void ForDimensions(int head_dim, const Tile& tile) {
   const hn::CappedTag<T, 16> d;

@@ -1,6 +1,6 @@
-// Which integer instructions the target has that Highway does not wrap, and THRONG_BEFORE_NAMESPACE and
-// THRONG_ATTR (of lambdas), which are HWY_BEFORE_NAMESPACE and HWY_ATTR with them; THRONG_INLINE_ATTR is for
-// lambdas that must not become calls. To be included once per target, before the kernels.
+// The target's integer instructions that Highway does not wrap. THRONG_BEFORE_NAMESPACE and THRONG_ATTR (for
+// lambdas) are HWY_BEFORE_NAMESPACE and HWY_ATTR plus these instructions; THRONG_INLINE_ATTR also keeps
+// lambdas from becoming calls. Include once per target, before the kernels.
 #if defined(THRONG_KV_VNNI_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_VNNI_INL_H_
 #undef THRONG_KV_VNNI_INL_H_
@@ -42,7 +42,7 @@ THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
 
-// Four bytes of weights, to be in every lane of 32 bits.
+// Four bytes of weights, to fill every 32-bit lane.
 HWY_INLINE int32_t FourBytes(const void* p) {
   int32_t bits;
   std::memcpy(&bits, p, sizeof(bits));
@@ -51,8 +51,8 @@ HWY_INLINE int32_t FourBytes(const void* p) {
 
 #if THRONG_VNNI
 
-// sum + four products of unsigned and signed bytes, in each lane of 32 bits. V: __m512i or __m256i. Not the
-// intrinsic, for which GCC 12 copies every sum of a loop to another register and back.
+// sum + four products of unsigned and signed bytes, in each 32-bit lane. V: __m512i or __m256i. Avoids the
+// intrinsic, with which GCC 12 copies every sum of a loop to another register and back.
 template <class V>
 HWY_INLINE V AddFours(V sum, V unsigned_bytes, V signed_bytes) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unsigned_bytes), "v"(signed_bytes));

@@ -12,7 +12,7 @@ namespace {
 constexpr std::array<const char*, 9> kFamilyNames = {"plain",      "chatml", "llama2", "llama3", "mistral",
                                                      "mistral-v3", "phi3",   "gemma",  "zephyr"};
 
-// Collects parts: the frame as it is written here, and what was said as plain text.
+// Collects parts: the frame as written here, and the contents of messages as plain text.
 class Writer {
  public:
   void Frame(std::string_view text) { Append(text, true); }
@@ -29,7 +29,7 @@ class Writer {
   std::vector<TextPart> parts_;
 };
 
-// As the templates' own language strips it.
+// Strips as the templates' own language does.
 std::string_view Stripped(std::string_view text) { return Trimmed(text, " \t\n\v\f\r"); }
 
 using Messages = std::span<const ChatMessage>;
@@ -74,7 +74,7 @@ void WriteRoleTokens(Messages messages, bool generate, std::string_view end, Wri
   if (generate) out.Frame("<|assistant|>\n");
 }
 
-// For families without a system message: it is part of the user's next turn, or one of its own at the end.
+// For families without a system message: it joins the user's next turn, or becomes a turn at the end.
 struct Turn {
   std::string system;
   std::string content;

@@ -26,18 +26,17 @@ class ChatTemplate {
   // bos and eos: the names of these tokens, which some families write between turns.
   explicit ChatTemplate(ChatFamily family, std::string bos = "<s>", std::string eos = "</s>")
       : family_(family), bos_(std::move(bos)), eos_(std::move(eos)) {}
-  // The family, by what tokenizer.chat_template contains; the template itself is not interpreted, so a system
-  // message that it would add by itself is not added. An empty one is kPlain; throws kUnsupported for one of
-  // no known family.
+  // Recognises the family by the contents of tokenizer.chat_template. The template itself is not interpreted,
+  // so a system message that it would add by itself is not added. An empty template is kPlain; throws
+  // kUnsupported for a template of no known family.
   static ChatFamily Recognise(std::string_view source);
-  // Of the file's tokenizer.chat_template.
+  // The template of the file's tokenizer.chat_template.
   static ChatTemplate FromGguf(const GgufFile& file);
 
-  // The chat without BOS (Encode adds it), ending, if asked, where the assistant's next message begins. Parts
-  // with parse_special are the frame; what the messages say never becomes a control token.
-  // kPlain: the contents one after the other, with a line break between two of them, and nothing else.
-  // Families without a system message put it in front of the user's next one. Throws kInvalid for a role that
-  // the family does not know.
+  // Writes the chat without BOS (Encode adds it), ending, if asked, where the assistant's next message
+  // begins. Parts with parse_special are the frame; the contents of messages never become control tokens.
+  // kPlain writes only the contents, separated by line breaks. Families without a system message put it in
+  // front of the user's next one. Throws kInvalid for a role that the family does not know.
   std::vector<TextPart> Format(std::span<const ChatMessage> messages,
                                bool add_generation_prompt = true) const;
 

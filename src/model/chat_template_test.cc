@@ -22,7 +22,7 @@ struct Case {
   const char* text;
 };
 
-// The templates are shortened to what the families are recognised by.
+// The templates are shortened to the parts that identify their families.
 const Case kCases[] = {
     {"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}",
      ChatFamily::kChatMl,

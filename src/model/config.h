@@ -1,4 +1,4 @@
-// What a model file says about its architecture, checked and in our terms.
+// A model's architecture as its file describes it, checked and in our terms.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ struct ModelConfig {
   std::string name;          // general.name, for people
   std::string architecture;  // "llama", "qwen2", ...
   int context_length;        // tokens that the model was trained for
-  int dim;                   // of the residual stream
+  int dim;                   // width of the residual stream
   int num_layers;
   int num_heads;
   int num_kv_heads;  // divides num_heads
@@ -30,18 +30,18 @@ struct ModelConfig {
   float rope_scale;
 
   Activation activation;
-  float embedding_scale;  // 1 for most
-  float attention_scale;  // of the scores
+  float embedding_scale;  // 1 for most models
+  float attention_scale;  // factor of the scores
   bool qkv_bias;
   bool qk_norm;     // RMSNorm of each head's query and key, before rotation
-  bool fused_qkv;   // one tensor holds the rows of q, k and v; another those of gate and up
-  bool post_norms;  // RMSNorm of what attention and feed-forward add to the stream
+  bool fused_qkv;   // one tensor holds the rows of q, k and v, another those of gate and up
+  bool post_norms;  // RMSNorm of the outputs of attention and feed-forward
 
-  // Layers that see only the last `window` tokens, itself included; 0: all see everything. With a pattern of
-  // n, every n-th layer sees everything; with 1, none does.
+  // Windowed layers see only the last `window` tokens, the current one included; 0: all layers see
+  // everything. With window_pattern n, every n-th layer sees everything; with 1, none does.
   int window;
   int window_pattern;
-  float window_rope_base;  // rope_base of those layers, whose rope_scale is 1 if window_pattern > 1
+  float window_rope_base;  // rope_base of windowed layers; their rope_scale is 1 if window_pattern > 1
 
   bool IsWindowed(int layer) const {
     return window > 0 && (window_pattern <= 1 || (layer + 1) % window_pattern != 0);

@@ -9,8 +9,8 @@ namespace throng::model {
 
 class RopeTable {
  public:
-  // Angle i of a position: position * scale * base^(-2i / dim) / factors[i]; no factors: 1. Positions below
-  // `cached` are computed here, others on each call.
+  // Angle i of a position: position * scale * base^(-2i / dim) / factors[i]; without factors, divided by 1.
+  // Positions below `cached` are computed here, others on each call.
   RopeTable(int dim, double base, double scale, std::span<const float> factors, int cached);
 
   // cos, sin: [dim / 2]

@@ -1,5 +1,5 @@
-// What a transformer does to single rows between its matrix products. Each function is pure, in one fixed
-// order of operations; elements do not depend on their place in a vector.
+// A transformer's operations on single rows, between its matrix products. Each function is pure, in one fixed
+// order of operations; an element's result does not depend on its place in a vector.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ void Scale(float* x, float factor, size_t n);
 void GateSilu(float* gate, const float* up, size_t n);
 void GateGelu(float* gate, const float* up, size_t n);
 
-// Rotates the pairs of one head by the angles whose cosines and sines are given.  cos, sin: [n / 2]
+// Rotates the pairs of one head by the angles with the given cosines and sines.  cos, sin: [n / 2]
 void RotateAdjacent(float* head, const float* cos, const float* sin, size_t n);  // pairs (2i, 2i + 1)
 void RotateHalves(float* head, const float* cos, const float* sin, size_t n);    // pairs (i, i + n / 2)
 

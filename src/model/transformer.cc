@@ -23,14 +23,13 @@
 namespace throng::model {
 namespace {
 
-constexpr int kCachedPositions = 4096;  // of the rope table: some megabytes at most
+constexpr int kCachedPositions = 4096;  // in the rope table; a few megabytes at most
 // Weights up to this size stay in the caches of a processor, so each thread may read all of them.
 constexpr size_t kSmallModelBytes = 16 << 20;
 
 using RowRange = std::function<void(size_t first, size_t count)>;
 
-// Rows of the running pass; kept from pass to pass. Rows of a group of sequences, in order of items and
-// tokens.
+// Rows of the running pass for a group of sequences, in order of items and tokens. Kept from pass to pass.
 struct Buffers {
   std::vector<float> stream;      // [rows, dim]
   std::vector<float> normed;      // [rows, dim]; also the sums that attention and feed-forward add
@@ -39,7 +38,7 @@ struct Buffers {
   std::vector<float> attended;    // [rows, query_dim]
   std::vector<float> gate, up;    // [rows, ffn_dim]
   std::vector<float> rope;        // [rows, 2, rope_dim / 2]
-  std::vector<float> local_rope;  // the same, of windowed layers; empty if all layers share one
+  std::vector<float> local_rope;  // rope for windowed layers; empty if all layers share one
   MatMulScratch matmul;
   std::vector<attention::AttentionScratch> attention;
 };
@@ -61,7 +60,7 @@ struct Model {
   ModelConfig config;
   Weights weights;
   std::optional<RopeTable> rope;
-  std::optional<RopeTable> local_rope;  // of windowed layers, if theirs is another
+  std::optional<RopeTable> local_rope;  // for windowed layers, if they need another
   Digest digest;
 };
 
@@ -159,7 +158,7 @@ class Pass {
     });
   }
 
-  // stream += normed, which holds what attention or feed-forward gave; post_norm may be empty.
+  // stream += normed, which holds the output of attention or feed-forward; post_norm may be empty.
   void AddToStream(const std::vector<float>& post_norm) {
     ForRows(dim_ / 4, [&](size_t first, size_t count) {
       for (size_t r = first; r < first + count; ++r) {
@@ -183,8 +182,8 @@ class Pass {
   void AttentionInputs(int layer_index) {
     const LayerWeights& layer = model_.weights.layers[static_cast<size_t>(layer_index)];
     NormStream(layer.attention_norm);
-    // The softmax turns errors of queries and keys into a multiple of themselves: with 8 bits alone they were
-    // nine tenths of all error of the logits.
+    // The softmax multiplies errors of queries and keys: with 8 bits alone they made nine tenths of the
+    // logits' error.
     constexpr bool kFine = true;
     const Product products[] = {{layer.q, buffers_.q.data(), query_dim_, kFine},
                                 {layer.k, buffers_.k.data(), kv_dim_, kFine},
@@ -240,7 +239,7 @@ class Pass {
     std::vector<attention::AttentionJob> jobs;
     ForHeads(false, [&](const BatchItem& item, size_t row, int head) {
       const int tokens = static_cast<int>(item.tokens.size());
-      // Only the rows of logits go on from the last layer.
+      // In the last layer, only rows that need logits go on.
       const int first = last ? tokens - item.num_logits : 0;
       if (first == tokens) return;
       attention::AttentionJob job{};
@@ -268,8 +267,7 @@ class Pass {
     ForHeads(false, [&](const BatchItem& item, size_t, int head) { item.cache->FinishLayer(layer, head); });
   }
 
-  // Moves the rows whose logits are wanted to the front: the others have done their part with their keys and
-  // values.
+  // Moves the rows that need logits to the front: only the keys and values of the others are needed.
   void KeepRowsOfLogits() {
     size_t from = 0;
     size_t to = 0;
@@ -370,8 +368,8 @@ class LlamaTransformer final : public Transformer {
     }
   }
 
-  // A small model's sequences go their own ways, one part per thread, without a barrier after each product;
-  // but only if the parts are about equal. Else one part, and the threads share each product.
+  // Splits a small model's sequences into one part per thread, without a barrier after each product, if the
+  // parts are about equal. Otherwise makes one part, and the threads share each product.
   std::vector<Part> Split(std::span<const BatchItem> items, size_t threads, float* logits) const {
     size_t total = 0;
     for (const BatchItem& item : items) total += item.tokens.size();

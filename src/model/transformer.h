@@ -21,11 +21,11 @@ namespace throng::model {
 class GgufFile;
 struct ModelConfig;
 
-// One sequence's share of a batch: tokens that follow what its cache holds.
+// One sequence's share of a batch: the tokens after those in its cache.
 struct BatchItem {
   std::span<const int32_t> tokens;  // at least one
   kv::SequenceCache* cache;         // grows by tokens.size(); the caller has reserved room
-  int num_logits;                   // logits are wanted for the last num_logits tokens (0: none)
+  int num_logits;                   // computes logits for the last num_logits tokens (0: none)
 };
 
 class Transformer {
@@ -34,9 +34,9 @@ class Transformer {
   virtual const ModelConfig& Config() const = 0;
   virtual Digest WeightsDigest() const = 0;
 
-  // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row is a function of the
-  // tokens of its sequence, the model, and its cache's codecs and softmax alone: not of the other items, of
-  // the chunking or of the number of threads. Not thread-safe: one forward pass at a time.
+  // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row depends only on the tokens
+  // of its sequence, the model, and its cache's codecs and softmax: not on other items, the chunking or the
+  // number of threads. Not thread-safe: one forward pass at a time.
   virtual void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) = 0;
 };
 

@@ -44,7 +44,7 @@ struct Fixture {
     return kv::MakeLayout(flags, config.num_layers, config.num_kv_heads, config.head_dim);
   }
 
-  // Logits of all tokens, fed in chunks of so many.
+  // Logits of all tokens, fed in chunks of `chunk` tokens.
   std::vector<float> Run(std::span<const int32_t> tokens, size_t chunk, int threads = 1) {
     ThreadPool thread_pool(threads);
     kv::SequenceCache cache(pool);

@@ -36,7 +36,7 @@ struct Weights {
 // Throws kCorrupt for a missing tensor or a wrong shape, kUnsupported for a type that cannot be multiplied.
 Weights ReadWeights(const GgufFile& file, const ModelConfig& config);
 
-// Of everything that the logits depend on: the config and all tensor data.
+// Digest of everything that the logits depend on: the config and all tensor data.
 Digest DigestOfModel(const GgufFile& file, const ModelConfig& config);
 
 }  // namespace throng::model

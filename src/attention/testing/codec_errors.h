@@ -1,4 +1,4 @@
-// What attention over each codec's pages misses the double-precision reference by: bounds for tests and
+// Errors of attention over each codec's pages against the double-precision reference: bounds for tests and
 // benchmarks.
 #pragma once
 
@@ -15,10 +15,10 @@ struct CodecError {
   double low, high;
 };
 
-// Relative errors of outputs in the L2 norm, the lowest and the highest of runs on AVX2 with normally
-// distributed rows: head sizes 8 to 128, 1 and 4 query heads on each of 2 KV heads, 8 tokens after 120 to 992
-// others, queries of deviation 1 and 1.5, exact softmax and SAS. Keys and values have the same codec. The
-// errors are those of rounding queries and probabilities to integers; pages are decoded for the reference.
+// Lowest and highest relative errors of outputs in the L2 norm, over runs on AVX2 with normally distributed
+// rows: head sizes 8 to 128, 1 and 4 query heads on each of 2 KV heads, 8 tokens after 120 to 992 others,
+// queries of deviation 1 and 1.5, exact softmax and SAS. Keys and values have the same codec. The errors come
+// from rounding queries and probabilities to integers; the reference reads decoded pages.
 inline constexpr CodecError kCodecErrors[] = {
     {"f32", 0, 1e-6},
     {"f16", 0, 1e-6},
@@ -44,7 +44,7 @@ inline const CodecError& CodecErrorOf(std::string_view spec) {
   const std::string_view name = spec.substr(0, spec.find(':'));
   const auto* found = std::find_if(std::begin(kCodecErrors), std::end(kCodecErrors),
                                    [name](const CodecError& error) { return error.codec == name; });
-  THRONG_CHECK(found != std::end(kCodecErrors));  // a codec of the table needs its line
+  THRONG_CHECK(found != std::end(kCodecErrors));  // every codec of the codec table needs a line
   return *found;
 }
 

@@ -1,4 +1,4 @@
-// Sizes as people read them.
+// Formats byte counts for people.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// What users write after a name, "key=value,key=value": parsed, typed, and refused with one sentence.
+// Parses what users write after a name, "key=value,key=value", into typed values; refuses with one sentence.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace throng {
 
-// "gear2:r=4,s=2%" has the name gear2; what follows the colon is for KeyValues, and may be empty.
+// "gear2:r=4,s=2%" has the name gear2; KeyValues parses the part after the colon, which may be empty.
 struct NamedValues {
   std::string_view name;
   std::string_view values;
@@ -18,11 +18,12 @@ NamedValues SplitName(std::string_view text);
 
 class KeyValues {
  public:
-  // `owner` begins each message, such as "codec gear2". Throws kInvalid if the form is wrong or a key is
-  // given twice.
+  // Each message begins with `owner`, for example "codec gear2". Throws kInvalid if the text is malformed or
+  // repeats a key.
   KeyValues(std::string_view owner, std::string_view text, char separator = ',');
 
-  // The value of a key, or `missing` if it is not given. All throw kInvalid for what they do not allow.
+  // Return the value of a key, or `missing` if it is not given. All throw kInvalid for a value that is not
+  // allowed.
   int Int(const std::string& key, int missing, int lowest, int highest);
   int64_t Int64(const std::string& key, int64_t missing, int64_t lowest, int64_t highest);
   uint64_t Uint64(const std::string& key, uint64_t missing);
@@ -30,12 +31,12 @@ class KeyValues {
   double Fraction(const std::string& key, double missing, double lowest, double highest);  // "2%" or "0.02"
   bool Flag(const std::string& key, bool missing);                                         // "0" or "1"
   std::string Text(const std::string& key, const std::string& missing);
-  // The index of the value among those allowed; 0 if the key is not given.
+  // Returns the index of the value in `allowed`; 0 if the key is not given.
   int Choice(const std::string& key, std::initializer_list<std::string_view> allowed);
   // One or more of the allowed digits; empty if the key is not given.
   std::string Digits(const std::string& key, std::string_view allowed);
 
-  // Throws kInvalid if a key was given that nobody asked for.
+  // Throws kInvalid if the text has a key that was never asked for.
   void CheckAllUsed() const;
 
  private:
@@ -49,7 +50,7 @@ class KeyValues {
 
   std::string owner_;
   std::map<std::string, Value> values_;
-  std::string known_;  // keys asked for, for the message
+  std::string known_;  // the keys asked for, listed in the message
 };
 
 }  // namespace throng

@@ -1,4 +1,4 @@
-// Text without the spaces around it.
+// Trims spaces from text.
 #pragma once
 
 #include <string_view>

@@ -1,5 +1,4 @@
-// The memory of blocks: slabs of two sizes (sealed, open) under one hard budget of bytes, and the ledger of
-// it.
+// The memory of blocks: slabs of two sizes (sealed, open) under one hard byte budget, and their ledger.
 #pragma once
 
 #include <cstddef>
@@ -16,9 +15,8 @@ namespace throng::kv {
 class BlockPool;
 class SlabArena;
 
-// One slab; goes back to its pool when the last reference goes, and its memory to the operating system.
-// A sealed block is written once, by the sequence that fills it or by whoever loads it from disk, before it
-// is shared.
+// One slab. When its last reference goes, it returns to the pool, and its memory to the operating system.
+// A sealed block is written once, before it is shared: filled by a sequence or loaded from disk.
 class Block {
  public:
   ~Block();
@@ -42,8 +40,8 @@ using BlockRef = std::shared_ptr<const Block>;
 // Thread-safe. Must outlive its blocks.
 class BlockPool {
  public:
-  // softmax: of all attention over these pages, because keys and values of all layers but the first follow
-  // from it.
+  // softmax: the kind that all attention over these pages uses; the keys and values of all layers but the
+  // first depend on it.
   BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softmax = SoftmaxKind::kExact);
   ~BlockPool();
   BlockPool(const BlockPool&) = delete;
@@ -55,17 +53,17 @@ class BlockPool {
   size_t HeldBytes() const;  // never above the budget
   size_t FreeBytes() const { return budget_ - HeldBytes(); }
 
-  // What one block takes from the budget.
+  // Bytes that one block takes from the budget.
   size_t SealedBytes() const;
   size_t OpenBytes() const;
-  // What a sequence of so many tokens holds between forward passes if it shares nothing.
+  // Bytes that a sequence of num_tokens holds between forward passes if it shares nothing.
   size_t SequenceBytes(int num_tokens) const;
 
-  // Null if the budget has no room for it. The contents are undefined.
+  // Returns null if the budget has no room. The contents are undefined.
   std::shared_ptr<Block> TryAllocateSealed();
   std::shared_ptr<Block> TryAllocateOpen();
 
-  // Room for rows of a running forward pass, counted against the budget; false if there is none.
+  // Takes room for rows of a running forward pass from the budget; false if there is none.
   [[nodiscard]] bool TryHoldChunk(size_t bytes);
   void ReleaseChunk(size_t bytes);
 

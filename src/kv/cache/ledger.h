@@ -1,4 +1,4 @@
-// Where the bytes of the KV cache go, now and at the peak.
+// Counts the bytes of the KV cache by kind, now and at the peak.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // The bytes of every codec, of the pool and of the ledger against formulas of the papers' accounting, with
-// units of 64 tokens. They are written here once more, without the codecs' own arithmetic.
+// units of 64 tokens. The formulas are written here independently of the codecs' own arithmetic.
 #include "kv/cache/ledger.h"
 
 #include <gtest/gtest.h>
@@ -128,7 +128,7 @@ TEST(LedgerTest, ThePoolTakesTheSameAndSaysSo) {
   }
 }
 
-// An open page of 8 bits takes what its rows, their scales and a line with the universal one take.
+// An open page of 8 bits takes the bytes of its rows, their scales and a line with the universal scale.
 TEST(LedgerTest, TheInt8BufferIsInTheOpenBytes) {
   constexpr int kLayers = 3, kHeads = 2, kDim = 80;
   const auto open_bytes = [&](const char* codec) {

@@ -19,7 +19,7 @@ constexpr char kMagic[8] = {'t', 'h', 'r', 'o', 'n', 'g', 'k', 'v'};
 constexpr uint32_t kMaxText = 1 << 16;
 constexpr uint32_t kMaxTokens = 1u << 28;
 
-// All that must agree before a file's pages mean anything here.
+// Everything that must match before a file's pages can be used.
 struct Header {
   PageSource source;
   std::string codecs;  // LayoutName
@@ -170,7 +170,7 @@ void CheckPages(const std::string& path, const BlockLayout& layout, size_t index
   }
 }
 
-// The blocks of a file whose header is right.
+// Reads the blocks of a file whose header is right.
 class BlockReader {
  public:
   BlockReader(const std::string& path, Reader& reader, const Digest& header)

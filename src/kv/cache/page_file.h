@@ -1,10 +1,11 @@
-// The pages of one sequence as a file: to go on in another process with the bytes that this one has, instead
-// of computing the tokens again.
+// Saves the pages of one sequence to a file. Another process can continue from the same bytes instead of
+// computing the tokens again.
 //
 // The file, little-endian: "throngkv", version (u32), header, tokens (i32 each), digest of all that; then
 // each sealed block and, if there is one, the open block, each followed by its digest. Digests are XXH3 with
-// 128 bits; a block's covers the header's digest and the block's index, so blocks cannot change places. They
-// tell damage, not attacks: a crafted file may hold other numbers, but cannot lead out of any buffer.
+// 128 bits; a block's digest covers the header's digest and the block's index, so blocks cannot change
+// places. Digests detect damage, not attacks: a crafted file may hold other numbers, but cannot cause access
+// outside a buffer.
 #pragma once
 
 #include <cstdint>
@@ -21,29 +22,29 @@ class BlockPool;
 
 inline constexpr uint32_t kPageFileVersion = 1;
 
-// What decides on the bytes of pages beside tokens and layout.
+// What determines the bytes of pages, besides tokens and layout.
 struct PageSource {
   Digest model;             // of weights and configuration
-  std::string computation;  // how: "softmax=exact simd=AVX2"
+  std::string computation;  // how pages are computed: "softmax=exact simd=AVX2"
 };
 
 struct SavedPages {
-  std::vector<int32_t> tokens;  // at least those that the cache holds
+  std::vector<int32_t> tokens;  // at least the tokens that the cache holds
   SequenceCache cache;
 };
 
-// tokens: those of the cache, and perhaps some that follow. The file appears complete or not at all. Throws
-// kIo, or kExhausted if the disk is full.
+// tokens: the cache's tokens, possibly followed by more. The file appears complete or not at all. Throws kIo,
+// or kExhausted if the disk is full.
 void SavePages(const std::string& path, const PageSource& source, std::span<const int32_t> tokens,
                const SequenceCache& cache);
 
-// Throws, with one sentence, kIo; kCorrupt for a file that is damaged, no such file, or of another version;
+// Throws, with one sentence: kIo; kCorrupt for a file that is damaged, of another kind or of another version;
 // kInvalid for pages of another model, codec, shape or computation; kExhausted if the pool's budget has no
 // room for them.
 SavedPages LoadPages(const std::string& path, const PageSource& source, BlockPool& pool);
 
-// Digest of names, places and encodings of all pages: the codecs encode a fixed block, so that a codec that
-// changed its bytes under the same name has another digest.
+// Digest of the names, offsets and encodings of all pages. Each codec encodes a fixed block, so a codec that
+// changes its bytes but not its name gets another digest.
 Digest FormatDigest(const BlockLayout& layout);
 
 }  // namespace throng::kv

@@ -180,7 +180,7 @@ void SequenceCache::BeginChunk(int num_tokens) {
   chunk_tokens_ = num_tokens;
 }
 
-// The first block that a chunk touches lies in the open block, the others in the scratch of the running
+// The first block that a chunk touches is in the open block, the others are in the scratch of the running
 // layer.
 uint8_t* SequenceCache::OpenPage(int layer, int block, size_t offset) const {
   const int first_block = num_tokens_ / kPageTokens;

@@ -24,10 +24,9 @@ struct PageView {
 
 // A forward pass over n tokens: Reserve(n) by the owner; then BeginChunk(n); for each layer and KV head
 // Append all rows, attend, FinishLayer; then EndChunk. A token at position p attends to the sealed pages of
-// blocks below p / 64 and to the open page of block p / 64, also when the same chunk completes that block.
+// blocks below p / 64 and to the open page of block p / 64, even when the same chunk completes that block.
 //
-// Calls for different heads of one layer may run at the same time; everything else is for one thread at a
-// time.
+// Calls for different heads of one layer may run at the same time; all other calls need one thread at a time.
 class SequenceCache {
  public:
   explicit SequenceCache(BlockPool& pool);  // the pool must outlive it
@@ -37,14 +36,14 @@ class SequenceCache {
 
   BlockPool& Pool() const { return *pool_; }
   const BlockLayout& Layout() const { return *layout_; }
-  int NumTokens() const { return num_tokens_; }  // without those of a running chunk
+  int NumTokens() const { return num_tokens_; }  // excludes a running chunk
 
   // For the owner, between forward passes.
 
-  // Takes all memory that a chunk of num_tokens needs, so that the forward pass cannot fail half-way. False,
-  // and nothing is taken, if the budget has no room. A second call replaces the first reservation.
+  // Takes all memory that a chunk of num_tokens needs, so that the forward pass cannot fail half-way. Returns
+  // false and takes nothing if the budget has no room. A second call replaces the first reservation.
   [[nodiscard]] bool Reserve(int num_tokens);
-  size_t BytesToReserve(int num_tokens) const;  // what Reserve would take from the budget now
+  size_t BytesToReserve(int num_tokens) const;  // what Reserve would take now
 
   // Starts an empty cache with sealed blocks: a hit in the prefix cache.
   void Adopt(std::span<const BlockRef> blocks);
@@ -54,19 +53,19 @@ class SequenceCache {
 
   // The rows of the incomplete last block, in the form of Layout().open_bytes; null if there is none.
   const uint8_t* OpenRows() const;
-  // After Adopt: goes on with `count` < 64 tokens of such rows. False if the budget has no room for them.
+  // After Adopt: adds `count` < 64 tokens from such rows. False if the budget has no room for them.
   [[nodiscard]] bool AdoptOpen(int count, const uint8_t* rows);
 
-  // A copy of all, or of the first num_tokens, tokens, which shares the sealed blocks; empty if the budget
-  // has no room for its open block. Of a sealed block that num_tokens cuts, nothing is copied.
+  // Copies all tokens, or the first num_tokens, and shares the sealed blocks; empty if the budget has no room
+  // for the copy's open block. Copies nothing of a sealed block that num_tokens cuts.
   [[nodiscard]] std::optional<SequenceCache> Fork() const { return Fork(num_tokens_); }
   [[nodiscard]] std::optional<SequenceCache> Fork(int num_tokens) const;
 
-  // Keeps the first num_tokens; if the border falls into a sealed block, only the tokens before that block.
-  // Returns how many are left: the rest has to be computed again.
+  // Keeps the first num_tokens, or only the tokens before a sealed block that num_tokens cuts. Returns the
+  // number kept; the rest must be computed again.
   int Truncate(int num_tokens);
 
-  // Forgets all tokens and gives back all memory. Also ends a chunk that cannot be finished.
+  // Drops all tokens and releases all memory. Also ends a chunk that cannot be finished.
   void Release();
 
   // For the forward pass.
@@ -99,12 +98,12 @@ class SequenceCache {
   std::vector<BlockRef> sealed_;
   std::shared_ptr<Block> open_;  // rows of the last, incomplete block; null if there is none
 
-  // Of the reservation and the running chunk:
+  // State of the reservation and the running chunk:
   int reserved_tokens_ = 0;
   int chunk_tokens_ = 0;
-  std::vector<std::shared_ptr<Block>> filling_;  // the blocks that the chunk completes
+  std::vector<std::shared_ptr<Block>> filling_;  // blocks that the chunk completes
   uint8_t* scratch_ =
-      nullptr;  // open pages of the touched blocks but the first: [blocks, layer's open bytes]
+      nullptr;  // open pages of all touched blocks except the first: [blocks, layer's open bytes]
   size_t scratch_bytes_ = 0;
 };
 

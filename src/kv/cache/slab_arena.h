@@ -1,4 +1,4 @@
-// Slabs of one size from the operating system, whose memory goes back to it when they are freed.
+// Allocates slabs of one size from the operating system, and returns their memory to it when they are freed.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace throng::kv {
 
-// Reserves address space in large pieces and keeps it until the end; only slabs in use occupy memory.
+// Reserves address space in large pieces and keeps it until destroyed; only slabs in use occupy memory.
 class SlabArena {
  public:
   explicit SlabArena(size_t bytes);  // of one slab
@@ -27,7 +27,7 @@ class SlabArena {
   const size_t stride_;
   const size_t slabs_per_extent_;
   std::vector<uint8_t*> extents_;
-  std::vector<uint8_t*> free_;  // the last one freed is used first
+  std::vector<uint8_t*> free_;  // last freed, first used
   size_t used_ = 0;
 };
 

@@ -13,7 +13,7 @@
 namespace throng::kv {
 namespace {
 
-// All of it, or false.
+// Transfers everything, or returns false.
 template <typename Transfer>
 bool TransferAll(size_t size, const Transfer& transfer) {
   for (size_t done = 0; done < size;) {

@@ -1,4 +1,4 @@
-// Blocks on disk: where sealed blocks go when memory is short, to be read again instead of computed again.
+// Sealed blocks on disk: written when memory is short, and read back instead of computed again.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace throng::kv {
 
-// A file without a name in a folder: it is gone with the process, however that ends. For one thread.
+// A file without a name in a folder, gone when the process ends, even by a crash. For one thread.
 class SpillFile {
  public:
   // Throws kIo, with the folder, if no file can be made there.
@@ -23,10 +23,10 @@ class SpillFile {
   bool IsFull() const { return digests_.size() >= max_blocks_; }
   size_t NumBlocks() const { return digests_.size(); }
 
-  // The slot of the block, or -1 if the file is full or the disk does not take it: then the block is lost,
-  // and its tokens are computed again when they are needed.
+  // Returns the block's slot, or -1 if the file is full or the write fails: then the block is lost, and its
+  // tokens are computed again when needed.
   [[nodiscard]] int64_t Write(const uint8_t* block);
-  // False if the disk does not give back what was written.
+  // False if the disk does not return what was written.
   [[nodiscard]] bool Read(int64_t slot, uint8_t* block) const;
   void Free(int64_t slot);
 
@@ -34,8 +34,8 @@ class SpillFile {
   const size_t block_bytes_;
   const size_t max_blocks_;
   int fd_ = -1;
-  int64_t end_ = 0;            // slots of the file
-  std::vector<int64_t> free_;  // of these, those without a block
+  int64_t end_ = 0;            // number of slots in the file
+  std::vector<int64_t> free_;  // slots without a block
   std::unordered_map<int64_t, Digest> digests_;
 };
 

@@ -22,9 +22,9 @@ namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// codes = round(x / scale) in [-range, range], scale = max|x| / range; returns the scale. NaN counts as 0 and
-// what an open page cannot hold as its largest value. In double precision, so that the quotient's rounding
-// makes no ties. count: a multiple of 8.
+// codes = round(x / scale) in [-range, range], scale = max|x| / range; returns the scale. NaN counts as 0,
+// and values too large for an open page as its largest value. In double precision, so that rounding the
+// quotient makes no ties. count: a multiple of 8.
 float QuantizeStageOne(const float* x, size_t count, int range, int8_t* codes) {
   const hn::CappedTag<double, 8> dd;
   const hn::Rebind<float, decltype(dd)> df;
@@ -161,7 +161,7 @@ void MixRows(const uint8_t* codes, const FlashqScales& scales, const FlashqProba
 
 #if THRONG_VNNI
 
-// What the codes of four channels stand for, + 128: byte 16 i + k is that of code k of channel c + i.
+// The values of four channels' codes, + 128: byte 16 i + k is the value of code k of channel c + i.
 HWY_INLINE __m512i RebuildTable(const FlashqScales& scales, int c) {
   const __m512i channel =
       _mm512_set_epi32(0x03030303, 0x03030303, 0x03030303, 0x03030303, 0x02020202, 0x02020202, 0x02020202,
@@ -201,7 +201,7 @@ HWY_INLINE void RebuildQuad(const uint8_t* codes, const FlashqScales& scales, in
   }
 }
 
-// keys: q1' + 128. next: what is fetched meanwhile, as many bytes as there are codes.
+// keys: q1' + 128. next: fetched meanwhile, as many bytes as there are codes.
 template <int kBits>
 HWY_INLINE void RebuildKeys(const uint8_t* codes, const FlashqScales& scales, int head_dim,
                             const uint8_t* next, PageBytes& keys) {
@@ -236,7 +236,7 @@ HWY_INLINE void ScoreRows(const PageBytes& keys, const IntegerQuery* queries, fl
   }
 }
 
-// What all rows of a page share, and the scores of some of them.
+// Keys that all rows of a page share. Score computes the scores of some rows.
 template <int kBits>
 class PageKeys {
  public:
@@ -363,7 +363,7 @@ template <int kBits>
 HWY_INLINE void ScoreFlashq(const uint8_t* keys, const void* prepared, int head_dim, int num_rows,
                             float* scores) {
   const FlashqScales scales = ViewScales(keys, kBits, head_dim);
-  // The values follow the keys in a block; were they elsewhere, nothing but time would be lost.
+  // The values follow the keys in a block; anywhere else, fetching would only cost time.
   const uint8_t* next = keys + RoundUp64(kPageTokens * head_dim * kBits / 8 + 2 * head_dim + 4);
   const PageKeys<kBits> page(keys, scales, head_dim, next);
   ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
@@ -379,7 +379,7 @@ template <int kBits>
 HWY_INLINE void MixFlashq(const uint8_t* values, const float* probabilities, const float* rescale,
                           int head_dim, int num_rows, float* out) {
   const FlashqScales scales = ViewScales(values, kBits, head_dim);
-  // Quantised some rows ahead, so that the latency of their sums hides.
+  // Quantises some rows ahead, which hides the latency of their sums.
   constexpr int kBatch = 16;
   FlashqProbabilities rows[kBatch];
   for (int first = 0; first < num_rows; first += kBatch) {

@@ -140,7 +140,7 @@ class Flashq : public Codec {
     std::memcpy(scales + 2 * static_cast<size_t>(head_dim_), &scale, sizeof(scale));
   }
 
-  // codes: of the first token; a channel's codes lie head_dim_ apart.
+  // codes: the first token's; a channel's codes are head_dim_ apart.
   void EncodeChannel(Part part, const int8_t* codes, int c, uint8_t* encoded, uint8_t* scales) const {
     int low = codes[0];
     int high = codes[0];

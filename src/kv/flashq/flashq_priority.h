@@ -2,8 +2,8 @@
 //
 // A head's priority is gap * deviation: the range of all its elements, times the standard deviation over
 // channels of the channels' ranges. Heads with outlier channels have a high one. Half of a layer's heads,
-// those with the lowest priorities, get 2 bits. Keys and values are ranked apart. The ranking needs a sample
-// of a model's keys and values and holds for the model from then on.
+// those with the lowest priorities, get 2 bits. Keys and values are ranked apart. The ranking needs one
+// sample of a model's keys and values; it then holds for the model.
 #pragma once
 
 #include <span>
@@ -14,7 +14,7 @@ namespace throng::kv {
 // rows: [tokens, d] of one head.
 double FlashqPriority(std::span<const float> rows, int head_dim);
 
-// For each head, 2 or 4 bits: the lowest floor(n / 2) priorities get 2; of equals, the lower index.
+// Returns 2 or 4 bits for each head: the lowest floor(n / 2) priorities get 2; ties go to the lower index.
 std::vector<int> FlashqHeadBits(std::span<const double> priorities);
 
 }  // namespace throng::kv

@@ -1,5 +1,5 @@
-// FlashQ in double precision and plain loops: what the codecs flashq4 and flashq2 (flashq.h) must do, and the
-// variants that they are compared with. For tests and tools.
+// FlashQ in double precision and plain loops: the specification of the codecs flashq4 and flashq2 (flashq.h),
+// and variants for comparison. For tests and tools.
 //
 // Stage 1, per tile of tokens and one head: q1 = round(x / s1), s1 = max|x| / 119 as f32.
 // Stage 2, per channel of the tile: q2 = round((q1 - z) / s2) with b bits, z = min q1, s2 a whole number;

@@ -51,7 +51,7 @@ TEST(FlashqTest, IntegersAreThoseOfTheReference) {
   }
 }
 
-// Scores and mixes come from integers that are exact, so that they are known but for the last float products.
+// Scores and mixes come from exact integers, so only the last float products round.
 TEST(FlashqTest, ScoresAreExactIntegersTimesScales) {
   for (const int bits : {4, 2}) {
     for (const int d : {8, 80, 256}) {
@@ -102,7 +102,7 @@ TEST(FlashqTest, TheLargestSumsDoNotOverflow) {
   }
 }
 
-// b + 0.25 bits and a scale of 4 bytes per block: what the paper's table of sizes counts.
+// b + 0.25 bits and a scale of 4 bytes per block, as in the paper's table of sizes.
 TEST(FlashqTest, BytesFollowTheFormula) {
   const auto per_token = [](int four, int two) {
     const size_t bytes = four * MakeFlashq(4, OpenType::kF16, 128)->Bytes(Part::kKeys) +

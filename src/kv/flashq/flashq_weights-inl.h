@@ -1,5 +1,5 @@
 // Integer weights for packed codes: queries with a page's scales folded in, probabilities of 8 bits, and sums
-// of their products. The parts that flashq-inl.h shares between its targets.
+// of their products. flashq-inl.h shares these parts between its targets.
 #if defined(THRONG_KV_FLASHQ_WEIGHTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_FLASHQ_WEIGHTS_INL_H_
 #undef THRONG_KV_FLASHQ_WEIGHTS_INL_H_
@@ -20,7 +20,7 @@ namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// What follows the codes of a block.
+// A view of the scales and zero points that follow the codes of a block.
 struct FlashqScales {
   const uint8_t* scale;  // s2 [d]
   const int8_t* zero;    // z [d]
@@ -39,8 +39,8 @@ HWY_INLINE FlashqScales ViewScales(const uint8_t* encoded, int bits, int head_di
 // A row's probabilities of a page: w = round(255 p / max p), so that p is about scale * w.
 struct FlashqProbabilities {
   alignas(64) uint8_t weights[kPageTokens];
-  float sum;    // of w
-  float scale;  // with the page's s1
+  float sum;    // sum of w
+  float scale;  // includes the page's s1
 };
 
 #if THRONG_VNNI
@@ -90,7 +90,7 @@ HWY_INLINE void QuantizeProbabilities(const float* p, float block_scale, FlashqP
 
 #if THRONG_AVX2
 
-// q s2 of a page's channels as 128 high + low, with the bias that the zero points make.
+// q s2 of a page's channels as 128 high + low, with the bias from the zero points.
 struct FoldedQuery {
   alignas(64) int8_t high[kMaxHeadDim];
   alignas(64) int8_t low[kMaxHeadDim];

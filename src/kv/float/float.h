@@ -7,8 +7,8 @@
 
 namespace throng::kv {
 
-// Values beyond 65504 in f16 and beyond 1e30 in f32, so that sums of their products are finite, are stored as
-// that; NaN as 0.
+// Values are clamped to +-65504 in f16 and to +-1e30 in f32, so that sums of their products are finite; NaN
+// is stored as 0.
 std::shared_ptr<const OpenCodec> MakeF16(int head_dim);
 std::shared_ptr<const OpenCodec> MakeF32(int head_dim);
 

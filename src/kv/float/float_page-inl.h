@@ -51,8 +51,8 @@ HWY_INLINE void StoreFinite(DF df, hn::Vec<DF> v, float16_t* p) {
 #endif
 }
 
-// scores[r, t..t + kVecs N) for kRows rows. kPrefetch: also fetches as much of the values as is read of the
-// keys. They follow the keys in a block; were they elsewhere, nothing but time would be lost.
+// scores[r, t..t + kVecs N) for kRows rows. kPrefetch: also fetches as many bytes of the values as are read
+// of the keys. The values follow the keys in a block; anywhere else, fetching would only cost time.
 template <size_t kRows, size_t kVecs, bool kPrefetch, typename T, class DF>
 HWY_INLINE void ScoreTile(DF df, const T* keys, const float* queries, size_t query_stride, int head_dim,
                           size_t t, float* scores) {

@@ -16,7 +16,7 @@
 namespace throng::kv {
 namespace {
 
-// What is not as the name says: "g=32,r=2".
+// The parameters that differ from the name's defaults: "g=32,r=2".
 std::string Differences(const GearOptions& chosen, const GearOptions& usual) {
   std::string text;
   const auto add = [&text](const std::string& item) { text += (text.empty() ? "" : ",") + item; };

@@ -1,35 +1,35 @@
-// The codecs of the family of KIVI, KCVT and GEAR: X ~ D + L + S over one page of 64 tokens.
+// The codecs of the KIVI, KCVT and GEAR family: X ~ D + L + S over one page of 64 tokens.
 //
 //   D  codes of 2, 3 or 4 bits, x = code * scale + zero, scale and zero as f16. Keys share them per channel,
-//      over g tokens; values per token, over g channels (kivi), or over all channels of the head (kcvt). Keys
-//      of kcvt are those of kivi with g = 64, and so is all of it for head sizes up to 64.
+//      over g tokens; values per token, over g channels (kivi), or over all channels of the head (kcvt). The
+//      keys of kcvt equal those of kivi with g = 64; for head sizes up to 64, the values do too.
 //   L  gear, gearl: a fit of rank r to what D leaves, by 3 sweeps of power iteration from one constant start.
-//   S  gear: round(s * 64 * d) outliers, left out of their groups' ranges: one after the other the element
-//      without which the square of its group's range falls most. They are kept as 2 bytes of position and the
-//      difference to D + L as f16.
+//   S  gear: round(s * 64 * d) outliers, left out of their groups' ranges. They are chosen one by one: each
+//      time the element whose removal most reduces the square of its group's range. They are kept as 2 bytes
+//      of position and the difference to D + L as f16.
 //
 // The factors of L are stored in 8 bits, with one f32 scale for each column of both: r (64 + d + 4) bytes
-// where f16 would take 2 r (64 + d), half of it. That moves L by at most 3 % and the error of a page by less
-// than one part in a thousand. All other sizes are the papers' with units of 64 tokens. The backbone of gear4
-// is kivi by default: kcvt (the paper's at 4 bits) saves 0.25 bits per element of the values at d = 128 for
-// 7 % more error.
+// where f16 would take 2 r (64 + d), half of it. That changes L by at most 3 % and the error of a page by
+// less than one part in a thousand. All other sizes are the papers' with units of 64 tokens. The backbone of
+// gear4 is kivi by default: kcvt (the paper's at 4 bits) saves 0.25 bits per element of the values at d = 128
+// for 7 % more error.
 //
-// Every input gives finite output: NaN counts as 0, values are clamped to +-65504. Groups whose range is
-// below what f16 can tell from 0 become constant. A difference of S beyond +-65504, possible only between
-// values of nearly that size, is clamped.
+// Every input gives finite output: NaN counts as 0, values are clamped to +-65504. Groups whose range f16
+// cannot tell from 0 become constant. A difference of S beyond +-65504, possible only between values of
+// nearly that size, is clamped.
 //
 // Score and Mix are the same computation on a matrix of codes: keys as [d, 64] with the query as weights,
 // values as [64, d] with the probabilities,
 //   out[n] = sum_k w[k] (scale[k, G] code[k, n] + zero[k, G])  +  sum_r (sum_k w[k] a[k, r]) b[n, r]
 //            +  sum over outliers (k, n) of w[k] difference.
 // The scales go into the weights once per page and group: f[k] = w[k] scale[k, G] is rounded to integers of
-// 8 bits, with a sign for keys, and the sum over codes is exact. What rounding does to the codes' mean goes
-// into the constant of the row with the zeros, so only the codes' deviations from their middle see it: where
-// one channel outweighs all others, which is the worst case, it adds to the error that the codes of 4 bits
-// have themselves 8 % for keys of d = 128 and 1 % for values; of 2 bits, less. L and S are computed in f32.
-// With AVX-512 codes of 2 and 4 bits are used as they are packed; otherwise a page's are unpacked to bytes in
-// L1 or L2 once for all rows of a call. Four rows share each load of codes, each factor and each outlier.
-// docs/kernels.md counts the operations.
+// 8 bits, with a sign for keys, and the sum over codes is exact. The effect of rounding on the codes' mean
+// goes into the row's constant, with the zeros, so rounding affects only the codes' deviations from their
+// middle. In the worst case, one channel that outweighs all others, it adds 8 % to the error of 4-bit codes
+// for keys of d = 128 and 1 % for values; with 2 bits, less. L and S are computed in f32. With AVX-512, codes
+// of 2 and 4 bits are used packed; otherwise a page's codes are unpacked to bytes in L1 or L2 once for all
+// rows of a call. Four rows share each load of codes, each factor and each outlier. docs/kernels.md counts
+// the operations.
 #pragma once
 
 #include <memory>
@@ -42,14 +42,14 @@ class KeyValues;
 
 namespace throng::kv {
 
-// What a name of the table stands for; parameters change it.
+// The defaults of a name in the codec table; parameters override them.
 struct GearOptions {
   const char* name;
   int bits = 4;
   int group = 64;       // g=: 16, 32 or 64
   bool kcvt = false;    // kcvt=1
-  int rank = 0;         // r=, if not 0 here
-  double sparsity = 0;  // s=, if not 0 here
+  int rank = 0;         // r=, allowed if not 0 here
+  double sparsity = 0;  // s=, allowed if not 0 here
 };
 
 std::shared_ptr<const Codec> MakeGear(GearOptions options, KeyValues& parameters, int head_dim);

@@ -1,4 +1,4 @@
-// What low rank and outliers of gear.h add to the sums over codes.
+// The low-rank and outlier terms of gear.h, which are added to the sums over codes.
 #if defined(THRONG_KV_GEAR_CORRECTIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_GEAR_CORRECTIONS_INL_H_
 #undef THRONG_KV_GEAR_CORRECTIONS_INL_H_
@@ -63,7 +63,7 @@ HWY_INLINE void TransposeBlocks(DF df, V<DF>* v) {
   v[3] = hn::BitCast(df, hn::InterleaveUpper(dw, b, d));
 }
 
-// Where four interleaved rows keep elements [i, i + N), N <= 16: part j of them is at 16 j floats from there.
+// The index at which four interleaved rows keep elements [i, i + N), N <= 16; part j is 16 j floats further.
 HWY_INLINE size_t InterleavedAt(size_t i) { return i / 16 * 64 + i % 16; }
 
 // to[GearSlot(k), r] = rows[r][k].
@@ -78,7 +78,7 @@ HWY_INLINE void InterleaveRows(DF df, const float* const* rows, size_t count, fl
   }
 }
 
-// The reverse.
+// The reverse of InterleaveRows, for elements from i on.
 template <class DF>
 HWY_INLINE void LoadInterleaved(DF df, const float* from, size_t i, V<DF>* rows) {
   HWY_UNROLL(4)
@@ -106,8 +106,8 @@ HWY_NOINLINE void AddOutliers(const uint8_t* row_slots, const uint8_t* lane_slot
   for (; e < count; ++e) add(e);
 }
 
-// sums[GearSlot(lane), r] = sum over outliers of weights[r][k] * difference, one multiply-add for each. Four
-// rows together, or one that stands alone.
+// sums[GearSlot(lane), r] = sum over outliers of weights[r][k] * difference, one multiply-add for each. Takes
+// four rows together, or a single one.
 template <int kRows>
 HWY_INLINE void SumOutliers(const GearLayout& layout, const Tile& tile, const uint8_t* encoded,
                             const float* const* weights, float* sums) {

@@ -22,7 +22,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int kMaxLanes = kMaxHeadDim + 16;  // a vector may run beyond the last lane
 
-// What is fetched into the cache while products are computed.
+// Lines to fetch into the cache while products are computed.
 struct Lines {
   const uint8_t* next = nullptr;
   const uint8_t* end = nullptr;
@@ -31,7 +31,7 @@ struct Lines {
   }
 };
 
-// Where DotTile finds codes of lanes [0, kVecs N), four rows at a time.
+// Sources of codes for DotTile: lanes [0, kVecs N), four rows at a time.
 #if THRONG_VNNI
 
 constexpr int kVecLanes = 16;
@@ -127,13 +127,13 @@ HWY_INLINE void DotTile(const Codes& codes, size_t rows, const Folded& folded, L
   }
 }
 
-// Whether codes are used as they are packed.
+// Whether codes are used packed.
 inline bool UsesPacked(const GearLayout& layout) {
   const int least = layout.bits == 4 ? 32 : 64;
   return layout.bits != 3 && layout.lanes % least == 0 && layout.group % 32 == 0;
 }
 
-// acc[r, lane..end) from codes as they are packed.
+// acc[r, lane..end) from packed codes.
 template <Part kPart, int kRows>
 HWY_INLINE void DotPacked(const GearLayout& layout, const uint8_t* packed, size_t lane, size_t end,
                           const Folded& folded, Lines& lines, float* acc) {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kSweeps = 3;
 
-// A page on its way into bytes, as [rows, lanes].
+// A page while it is encoded, as [rows, lanes].
 struct Page {
   explicit Page(const GearLayout& layout)
       : x(static_cast<size_t>(layout.rows) * layout.lanes),
@@ -59,7 +59,7 @@ Span GroupSpan(const GearLayout& layout, int row, int group) {
 
 double Square(double x) { return x * x; }
 
-// What taking away the lowest or the highest element of a group would bring.
+// The gain from removing the lowest or highest element of a group, whichever is larger.
 struct Candidate {
   double gain = -1.0;
   size_t element = 0;
@@ -77,7 +77,7 @@ struct Candidate {
   }
 };
 
-// The group whose candidate brings most goes first; of equal ones the first.
+// Puts the group whose candidate gains most first; ties go to the first group.
 struct Later {
   const std::vector<Candidate>& candidates;
   bool operator()(size_t a, size_t b) const {
@@ -193,13 +193,13 @@ void Orthonormalize(std::vector<double>& m, int rank) {
   }
 }
 
-// The part of a page that D leaves, both ways round.
+// The residual of a page after D, in both orders.
 struct Residual {
   std::vector<double> of_tokens;    // [64, d]
   std::vector<double> of_channels;  // [d, 64]
 };
 
-// In double precision, where products of five matrices of large values stay finite.
+// In double precision, in which products of five matrices of large values stay finite.
 // a: [rank, 64], b: [rank, d].
 void PowerIteration(const Residual& residual, int rank, std::vector<double>& a, std::vector<double>& b) {
   const size_t r = static_cast<size_t>(rank);
@@ -212,12 +212,12 @@ void PowerIteration(const Residual& residual, int rank, std::vector<double>& a, 
   }
 }
 
-// Where factor j of a row lies.
+// Index of factor j of a row.
 size_t RowFactorIndex(const GearLayout& layout, int row, int j) {
   return (static_cast<size_t>(row / 4) * layout.rank + j) * 4 + row % 4;
 }
 
-// One row of a factor [rank, count], in 8 bits; at(i) is where number i goes. Returns its scale.
+// Stores one row of a factor [rank, count] in 8 bits, number i at at(i). Returns its scale.
 template <class At>
 double StoreFactor(const double* factor, size_t count, uint8_t* to, const At& at) {
   double largest = 0.0;
@@ -251,7 +251,7 @@ Residual MakeResidual(const GearLayout& layout, const Page& page) {
   for (size_t row = 0; row < rows; ++row) {
     for (size_t lane = 0; lane < lanes; ++lane) {
       const size_t i = row * lanes + lane;
-      // L shall not lean towards outliers, which S makes exact.
+      // L must not fit outliers, which S makes exact.
       const double left = page.outlier[i] ? 0.0 : static_cast<double>(page.x[i]) - page.decoded[i];
       matrix[i] = left;
       transposed[lane * rows + row] = left;
@@ -283,8 +283,8 @@ void EncodeLowRank(const GearLayout& layout, const std::vector<double>& start, P
   AddLowRank(layout, encoded, page.decoded);
 }
 
-// Entries are ordered by how many before them have their lane, then by lane: neighbours add to different
-// lanes, so none waits for the one before it.
+// Orders entries by the number of earlier entries in their lane, then by lane: neighbours add to different
+// lanes, so no entry waits for the one before it.
 void EncodeOutliers(const GearLayout& layout, const Page& page, uint8_t* encoded) {
   struct Entry {
     int turn, lane;
@@ -302,7 +302,7 @@ void EncodeOutliers(const GearLayout& layout, const Page& page, uint8_t* encoded
     return a.turn != b.turn ? a.turn < b.turn : a.lane < b.lane;
   });
   uint8_t* differences = encoded + layout.differences;
-  std::memset(differences, 0, layout.count.sparse);  // entries that are not used add 0 to the first element
+  std::memset(differences, 0, layout.count.sparse);  // unused entries add 0 to the first element
   for (size_t i = 0; i < entries.size(); ++i) {
     const size_t element = entries[i].element;
     const float difference = Finite(page.x[element] - page.decoded[element]);

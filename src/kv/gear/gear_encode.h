@@ -7,7 +7,7 @@
 
 namespace throng::kv {
 
-// Where the power iteration starts: uniform numbers, [head_dim, rank].
+// The start of the power iteration: uniform numbers, [head_dim, rank].
 std::vector<double> GearStart(int head_dim, int rank);
 
 // start: GearStart(head_dim, layout.rank). block: [64, head_dim].

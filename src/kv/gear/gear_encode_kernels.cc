@@ -21,7 +21,7 @@ struct Range {
   float low, high;
 };
 
-// Which elements from i on count.
+// Mask of the elements from i on that are not left out.
 HWY_INLINE hn::Mask<DF> CountedAt(const uint8_t* flags, size_t i) {
   const hn::RebindToUnsigned<DF> du;
   const hn::Rebind<uint8_t, DF> db;
@@ -30,7 +30,7 @@ HWY_INLINE hn::Mask<DF> CountedAt(const uint8_t* flags, size_t i) {
   return hn::RebindMask(DF(), hn::Eq(out, hn::Zero(du)));
 }
 
-// The lowest of x where it counts, but for element skip_low, and the highest but for skip_high.
+// The lowest element that counts, except skip_low, and the highest, except skip_high.
 HWY_INLINE Range FindRange(const float* x, const uint8_t* flags, size_t size, size_t skip_low,
                            size_t skip_high) {
   const DF df;
@@ -50,7 +50,7 @@ HWY_INLINE Range FindRange(const float* x, const uint8_t* flags, size_t size, si
   return {hn::GetLane(hn::MinOfLanes(df, low)), hn::GetLane(hn::MaxOfLanes(df, high))};
 }
 
-// Where the first x that counts and equals `value` lies; size if there is none.
+// Index of the first element that counts and equals `value`; size if there is none.
 HWY_INLINE size_t FindFirst(const float* x, const uint8_t* flags, size_t size, float value) {
   const DF df;
   for (size_t i = 0; i < size; i += hn::Lanes(df)) {

@@ -7,8 +7,8 @@
 
 namespace throng::kv {
 
-// The lowest and the highest of some elements, where they lie first, and what would be lowest and highest
-// without them. count: how many elements were not left out.
+// The lowest and highest of some elements, the first index of each, and the lowest and highest without them.
+// count: the number of elements not left out.
 struct GearExtremes {
   float low = 0.0f, high = 0.0f, second_low = 0.0f, second_high = 0.0f;
   size_t low_index = 0, high_index = 0, count = 0;

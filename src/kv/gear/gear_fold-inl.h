@@ -34,8 +34,8 @@ struct Larger {
   }
 };
 
-// Within each block of four lanes, the results for one to four vectors: lane i of a block is that of v[i], or
-// all are that of v[0]. A vector's result does not depend on how many there are.
+// Reduces one to four vectors within each block of four lanes: lane i of a block holds the result of v[i], or
+// all lanes that of v[0]. A vector's result does not depend on the number of vectors.
 template <int kRows, class DF, class Op>
 HWY_INLINE V<DF> ReduceBlocks(DF df, const V<DF>* v, Op op) {
   if constexpr (kRows == 1) {
@@ -75,7 +75,7 @@ struct Folded {
   HWY_ALIGN float unit[4], inverse[4], base[4];
 };
 
-// Added to a number of few bits, leaves it as an integer in the low ones.
+// Added to a number of few bits, leaves it as an integer in the low bits.
 constexpr float kRounder = 12582912.0f;
 
 #if THRONG_VNNI
@@ -117,8 +117,8 @@ HWY_INLINE void FoldSums(DF df, const float* const* weights, const float* scales
   }
 }
 
-// levels: what the largest weight becomes, 127 (of both signs) or 255. rows: a multiple of the lanes of df.
-// middle: of which FillTile was told.
+// levels: the integer for the largest weight, 127 (of both signs) or 255. rows: a multiple of the lanes of
+// df. middle: as given to FillTile.
 template <int kRows, class DF>
 HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, const float* bases, size_t rows,
                      float levels, float middle, Folded& to) {
@@ -135,7 +135,7 @@ HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, co
   hn::Store(hn::IfThenElseZero(some, hn::Div(limit, top)), d4, to.inverse);
 
   const auto rounder = hn::Set(df, kRounder);
-  V<DF> total[kRows];  // of the rounded weights
+  V<DF> total[kRows];  // sum of the rounded weights
   HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) total[r] = hn::Zero(df);
   const auto rounded = [&](int r, size_t k) THRONG_ATTR {

@@ -26,15 +26,14 @@ struct Call {
   float* out;
 };
 
-// Fetches the page of values that follows the keys in a block; were it elsewhere, nothing but time would be
-// lost.
+// Fetches the page of values that follows the keys in a block; anywhere else, fetching would only cost time.
 Lines LinesAfter(const GearLayout& layout, const uint8_t* encoded) {
   if (layout.part == Part::kValues) return {};
   const size_t bytes = RoundUp64(layout.count.Total());
   return {encoded + bytes, encoded + 2 * bytes};
 }
 
-// Of a code.
+// The middle of the range of codes.
 float Middle(const GearLayout& layout) { return 0.5f * static_cast<float>((1 << layout.bits) - 1); }
 
 // acc[kRows, kMaxLanes] = D.
@@ -73,7 +72,8 @@ HWY_INLINE void ApplyRows(const Call& call, const Tile& tile, int first, Lines& 
   HWY_ALIGN float acc[kRows * kMaxLanes];
   HWY_ALIGN float down[4 * kGearMaxRank];
   HWY_ALIGN float sums[kRows * kMaxHeadDim];
-  // First, so that the sums have left the store buffer when they are read in other pieces than they came.
+  // Runs first: the sums have left the store buffer by the time they are read in pieces other than those
+  // stored.
   if (layout.entries > 0) SumOutliers<kRows>(layout, tile, call.encoded, weights, sums);
   ApplyCodes<kPart, kRows>(call, tile, weights, lines, acc);
   if (layout.rank > 0) Down<kRows>(layout, tile, weights, down);

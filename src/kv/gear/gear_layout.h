@@ -1,4 +1,4 @@
-// Where the parts of an encoded page of gear.h lie.
+// The layout of an encoded page of gear.h.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +11,11 @@ namespace throng::kv {
 inline constexpr int kGearMaxRank = 16;
 inline constexpr double kGearMaxSparsity = 0.1;
 inline constexpr int kGearMinGroup = 16;
-inline constexpr int kGearMaxPairs = kPageTokens * kMaxHeadDim / kGearMinGroup;  // of scale and zero
-inline constexpr int kGearSubChunk = 64;  // codes whose bits lie in the same place of 64 consecutive bytes
+inline constexpr int kGearMaxPairs = kPageTokens * kMaxHeadDim / kGearMinGroup;  // pairs of scale and zero
+inline constexpr int kGearSubChunk = 64;  // codes whose bits are at the same place in 64 consecutive bytes
 
-// Where kernels keep element i of a row or column: 16 elements as the transpose of 4 x 4, which is how unpack
-// instructions leave four interleaved rows. Its own inverse.
+// The index at which kernels keep element i of a row or column: 16 elements form a transposed 4 x 4, the
+// order in which unpack instructions leave four interleaved rows. GearSlot is its own inverse.
 constexpr int GearSlot(int i) { return (i & ~15) | (i & 3) << 2 | (i >> 2 & 3); }
 
 // A matrix [rows, lanes]: keys are [channels, tokens], values [tokens, channels]. Sums go over rows. Order of
@@ -26,7 +26,7 @@ struct GearLayout {
   Part part;
   int rows, lanes, bits;
   int group;       // lanes that share a scale
-  int num_groups;  // of a row
+  int num_groups;  // per row
   int rank, entries;
   ByteCounts count;
   // Offsets. Codes are at 0.

@@ -40,11 +40,11 @@ void AddChannelGroups(const TensorShape& shape, int g, std::vector<Group>& group
 
 double SquareDistance(double a, double b) { return (a - b) * (a - b); }
 
-// A group's elements that are still in it, sorted.
+// The remaining elements of a group, sorted.
 struct Sorted {
   Group order;
   double gain = 0.0;
-  bool low = true;  // which side has that gain
+  bool low = true;  // whether the low side has that gain
 
   void Update(const std::vector<double>& x) {
     gain = -1.0;

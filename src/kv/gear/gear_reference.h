@@ -1,6 +1,7 @@
-// GEAR and its backbones in double precision, written to be read: the specification of the codecs. X is
-// approximated by D + S + L: codes of a few bits in groups with a range of their own (D), outliers kept as
-// they are (S), and a low-rank fit of what is left (L). Any number of tokens and heads, any unit of tokens.
+// GEAR and its backbones in double precision, written to be read: the specification of the codecs.
+// Approximates X by D + S + L: codes of a few bits in groups, each with its own range (D), outliers kept
+// unchanged (S), and a low-rank fit of the rest (L). Takes any number of tokens and heads, and any unit of
+// tokens.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +52,7 @@ struct QuantizedGroup {
   double Value(size_t i) const { return scale == 0.0 ? zero : codes[i] * scale + zero; }
 };
 
-// Range over the elements that are not excluded; those get the code that is nearest.
+// The range covers the elements that are not excluded; excluded ones get the nearest code.
 QuantizedGroup QuantizeGroup(const std::vector<double>& x, int bits, const std::vector<bool>& excluded = {});
 
 using Group = std::vector<size_t>;  // indices of elements that share a scale
@@ -59,13 +60,12 @@ std::vector<Group> MakeGroups(Part part, Backbone backbone, int group, const Ten
 
 std::vector<bool> VectorOutliers(Part part, const TensorShape& shape, const std::vector<double>& x, double s);
 
-// Takes away, one after the other, the smallest or largest element of a group: that which most reduces the
-// square of its group's range. Of equal gains the first group's, of equal elements the first; low before
-// high.
+// Removes elements one by one: each time the smallest or largest element of a group whose removal most
+// reduces the square of the group's range. Ties go to the first group and the first element; low before high.
 std::vector<bool> BudgetOutliers(const std::vector<Group>& groups, const std::vector<double>& x,
                                  size_t budget);
 
-// L = a b^T with orthonormal columns of a (those of a lost rank are 0).
+// L = a b^T with orthonormal columns of a (columns of a lost rank are 0).
 struct Factors {
   std::vector<double> a;  // [rows, rank]
   std::vector<double> b;  // [cols, rank]
@@ -75,7 +75,7 @@ Factors PowerIteration(const std::vector<double>& matrix, int rows, int cols, in
                        std::vector<double> start);
 std::vector<double> Multiply(const Factors& factors, int rows, int cols, int rank);
 
-// The low-rank term of each head starts from uniform numbers, the same in every unit.
+// The low-rank term of each head starts from the same uniform numbers in every unit.
 GearResult ApproximateGear(const GearMethod& method, Part part, const TensorShape& shape,
                            const std::vector<double>& x);
 

@@ -30,8 +30,8 @@ struct Row {
   double keys, values, out;  // relative errors
 };
 
-// kivi is exactly the published method (its group of 64 tokens is a page), kcvt's values have groups of a
-// head instead of all heads, gear's outliers and factors are those of a page instead of the whole sequence.
+// kivi is exactly the published method (its group of 64 tokens is a page), kcvt's values have groups of one
+// head instead of all heads, and gear chooses outliers and factors per page instead of per sequence.
 TEST(GearPageTableTest, ErrorsAreAsMeasured) {
   const KvSample sample = MakeKvSample();
   const int d = sample.options.head_dim;

@@ -41,7 +41,7 @@ std::vector<double> Doubles(const std::vector<float>& x) { return {x.begin(), x.
 
 struct Pair {
   const char* spec;
-  GearMethod method;  // what the reference calls it; a unit of 64 tokens of one head
+  GearMethod method;  // the reference's method; a unit of 64 tokens of one head
 };
 
 GearMethod Method(int bits, Backbone backbone, int group, double sparsity, int rank) {

@@ -1,4 +1,4 @@
-// What Score and Mix of gear.h read of a page, once for all rows of a call.
+// A page in the form that Score and Mix of gear.h read, made once for all rows of a call.
 #if defined(THRONG_KV_GEAR_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef THRONG_KV_GEAR_TILE_INL_H_
 #undef THRONG_KV_GEAR_TILE_INL_H_
@@ -18,15 +18,15 @@ namespace HWY_NAMESPACE {
 namespace gear {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr int kTileRows = 4;   // of weights; they share each load of codes
+constexpr int kTileRows = 4;   // rows of weights that share each load of codes
 constexpr size_t kSlack = 64;  // a load of codes may run beyond the last one
 constexpr int kMaxEntries = static_cast<int>(kGearMaxSparsity * kPageTokens * kMaxHeadDim + 1.0);
 
-// What a page holds, in the form that all tiles of rows share.
+// A page's contents, in the form that all tiles of rows share.
 struct Tile {
-  HWY_ALIGN uint8_t codes[kPageTokens * kMaxHeadDim + kSlack];  // unless they are used as they are packed
+  HWY_ALIGN uint8_t codes[kPageTokens * kMaxHeadDim + kSlack];  // unless they are used packed
   HWY_ALIGN float scales[kGearMaxPairs];                        // [num_groups, rows]
-  HWY_ALIGN float bases[kGearMaxPairs];                         // what goes into the constant of a row
+  HWY_ALIGN float bases[kGearMaxPairs];                         // go into the constant of a row
   HWY_ALIGN float row_factors[kGearMaxRank * kMaxHeadDim];      // [rows / 4, Padded(rank), 4]
   HWY_ALIGN float lane_factors[kGearMaxRank * kMaxHeadDim];     // [rank, lanes], with the scale
   HWY_ALIGN float differences[kMaxEntries + 8];
@@ -34,10 +34,10 @@ struct Tile {
 
 using DF4 = hn::CappedTag<float, 4>;
 using DF8 = hn::CappedTag<float, 8>;
-using DF16 = hn::CappedTag<float, 16>;  // where the number is a multiple of 16
+using DF16 = hn::CappedTag<float, 16>;  // for counts that are a multiple of 16
 
-// f(DF16()) where that many numbers, a multiple of 8, fill its vectors; f(DF8()) otherwise. Once, where both
-// are the same vectors.
+// Calls f(DF16()) if `count`, a multiple of 8, fills its vectors, else f(DF8()). Where both are the same
+// vectors, only calls f(DF8()).
 template <class F>
 HWY_INLINE void WithLanes(size_t count, const F& f) {
   if constexpr (hn::MaxLanes(DF16()) > 8) {
@@ -56,7 +56,7 @@ HWY_INLINE hn::Vec<DU> Bits(DU du, hn::Vec<DU> v) {
   return hn::And(v, hn::Set(du, kMask));
 }
 
-// The places of the third bits of 512 codes, after their two low bits are in `to`.
+// Adds the third bits at one place to 512 codes whose two low bits are in `to`.
 template <int kPlace, class DU>
 HWY_INLINE void AddThirdBits(DU du, const uint8_t* from, uint8_t* to) {
   for (size_t j = 0; j < kGearSubChunk; j += hn::Lanes(du)) {
@@ -157,7 +157,7 @@ void FillFactors(const GearLayout& layout, const uint8_t* encoded, Tile& tile) {
   }
 }
 
-// middle: the code that what a group's weights are rounded by is counted from.
+// middle: the code that counts as 0 for the rounding of a group's weights.
 void FillTile(const GearLayout& layout, const uint8_t* encoded, bool unpack, float middle, Tile& tile) {
   if (unpack) UnpackCodes(layout, encoded, tile.codes);
   const size_t pairs = static_cast<size_t>(layout.rows) * layout.num_groups;

@@ -4,7 +4,7 @@
 // f32. NaN counts as 0, and values are clamped to +-65504 first (the range of the open page), so everything
 // stays finite.
 //
-// Score: the query row is quantised in the same way with a scale of its own, so that
+// Score: the query row is quantised in the same way with its own scale, so that
 //   q . k = s_q s_k sum_i c_q[i] c_k[i]   with the sum exact in 32 bits.
 // Mix: the weights w[t] = p[t] s_v[t] of one row and page become integers of 15 bits, round(w / u), u = max w
 // / 32767, and
@@ -25,7 +25,7 @@ namespace throng::kv {
 
 std::shared_ptr<const Codec> MakeInt8(int head_dim);
 
-// Of a page's codes in the layout above. codes: one row [d], or all [64, d].
+// Write and read a page's codes in the layout above. codes: one row [d], or all [64, d].
 void StoreInt8Row(Part part, const int8_t* codes, int head_dim, int t, uint8_t* page);
 void LoadInt8Rows(Part part, const uint8_t* page, int head_dim, int8_t* codes);
 // A row of integer_query.h; the pairs are the codes in 16 bits each.

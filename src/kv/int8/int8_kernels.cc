@@ -28,8 +28,8 @@ HWY_INLINE void StoreScores(DI di, hn::Vec<DI> dot, const float* key_scales, flo
   hn::StoreU(hn::Mul(scaled, hn::Set(df, query_scale)), df, scores + t);
 }
 
-// Fetches as much of the values as is read of the keys in one step of 4 dimensions, if this is the first tile
-// of a page. They follow the keys in a block; were they elsewhere, nothing but time would be lost.
+// Fetches as many bytes of the values as one step of 4 dimensions reads of the keys, if this is the first
+// tile of a page. The values follow the keys in a block; anywhere else, fetching would only cost time.
 HWY_INLINE void PrefetchValues(const uint8_t* keys, int head_dim, int i) {
   const uint8_t* values = keys + static_cast<size_t>(kPageTokens) * (head_dim + sizeof(float) + i);
   for (int j = 0; j < 4 * kPageTokens; j += 64) __builtin_prefetch(values + j);

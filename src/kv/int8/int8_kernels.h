@@ -1,4 +1,4 @@
-// Kernels of int8.h, on codes in its layout and scales of the tokens that may lie elsewhere.
+// Kernels of int8.h. Codes have its layout; the scales of the tokens may be elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,11 @@ void ScoreInt8(const uint8_t* keys, const float* key_scales, const void* prepare
 void MixInt8(const uint8_t* values, const float* value_scales, const float* probabilities,
              const float* rescale, int head_dim, int num_rows, float* out);
 
-// codes[i] = round(row[i] / scale), with the scale that is returned: max|row| / 127. NaN counts as 0, and
-// elements are clamped to +-bound.
+// codes[i] = round(row[i] / scale); returns the scale, max|row| / 127. NaN counts as 0, and elements are
+// clamped to +-bound.
 float QuantizeInt8(const float* row, int head_dim, float bound, int8_t* codes);
 
-// The same by a given scale, of at least 1e-30; what exceeds +-range is clamped.
+// The same with a given scale, at least 1e-30; codes are clamped to +-range.
 void QuantizeInt8By(const float* row, int head_dim, float scale, int range, int8_t* codes);
 
 }  // namespace throng::kv

@@ -13,11 +13,11 @@ namespace {
 
 size_t NumCodes(int head_dim) { return static_cast<size_t>(kPageTokens) * head_dim; }
 
-// After the codes.
+// Follows the codes in a page.
 struct Scales {
   float rows[kPageTokens];
   float universal;
-  float zeros[15];  // a page ends where one of 64 bytes does
+  float zeros[15];  // pads the page to a multiple of 64 bytes
 
   const float* Of(float (&same)[kPageTokens]) const {
     if (universal == 0.0f) return rows;

@@ -93,7 +93,7 @@ HWY_EXPORT(MixRot);
 HWY_EXPORT(RotateRow);
 HWY_EXPORT(QuantizeToBits);
 
-// Where a code lies: `bits` bits at `shift` of the byte at `byte`; and a third bit elsewhere.
+// The place of a code: `bits` bits at `shift` of the byte at `byte`, and a third bit elsewhere.
 struct Place {
   size_t byte;
   int shift;
@@ -198,7 +198,7 @@ class Rot : public Codec {
   }
 
  private:
-  // The low bits of 3-bit codes are stored as 2-bit codes are, the third ones in a plane of their own.
+  // The low bits of 3-bit codes are stored like 2-bit codes, the third bits in a separate plane.
   int LowBits() const { return bits_ == 3 ? 2 : bits_; }
   Place Find(Part part, int bits, int t, int i) const {
     return part == Part::kKeys ? PlaceKey(bits, head_dim_, t, i) : PlaceValue(bits, head_dim_, t, i);
@@ -221,7 +221,8 @@ class Rot : public Codec {
   const int bits_;
   const int head_dim_;
   alignas(64) float forward_[kMaxHeadDim] = {};  // before the transform of keys and values
-  alignas(64) float back_[kMaxHeadDim] = {};     // after it on the way back, and before that of queries
+  alignas(64) float back_[kMaxHeadDim] =
+      {};  // after the transform on the way back, and before the transform of queries
 };
 
 }  // namespace

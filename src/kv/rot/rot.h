@@ -1,14 +1,14 @@
-// The codecs rot4, rot3 and rot2: rows are rotated at random, then quantised per token and head.
+// The codecs rot4, rot3 and rot2: rotate rows at random, then quantise them per token and head.
 //
 // The rotation R = H D: signs D from a fixed seed, then the Walsh-Hadamard transform H with orthonormal rows.
-// It spreads outliers over all dimensions, so one step size per token fits. Head sizes that are no powers of
-// two are transformed in blocks, the powers of two that add up to them, largest first: 80 = 64 + 16.
+// It spreads outliers over all dimensions, so one step size per token fits. Head sizes that are not powers of
+// two are transformed in blocks of powers of two, largest first: 80 = 64 + 16.
 //
-// Encoded is y = R x / sqrt(d), whose elements are at most max|x|: as h (2 c - L) + m with codes c in [0, L],
-// L = 2^bits - 1, and with the half step h and the midpoint m of the row in f16. The range of the codes is
-// the row's own range or a share of it, whichever has the least squared error: at 2 and 3 bits, clipping the
-// tails pays. NaN counts as 0, and values are clamped to +-65504 first (the range of the open page). Rows
-// below what f16 can express become 0.
+// The codec encodes y = R x / sqrt(d), whose elements are at most max|x|, as h (2 c - L) + m with codes c in
+// [0, L], L = 2^bits - 1, and the row's half step h and midpoint m in f16. The codes cover the row's range or
+// a share of it, whichever has the least squared error: at 2 and 3 bits, clipping the tails pays. NaN counts
+// as 0, and values are clamped to +-65504 first (the range of the open page). Rows too small for f16 become
+// 0.
 //
 // Score: the query becomes sqrt(d) R q once, then INT8 with one scale, so that
 //   q . k = s_q (h (2 sum c_q[i] c[i] - L sum c_q[i]) + m sum c_q[i])   with exact integer sums,

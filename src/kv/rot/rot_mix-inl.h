@@ -19,7 +19,7 @@ namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// What the tokens' probabilities become for one row: weights[t] = round(p[t] h[t] / unit), 0..32767.
+// The weights of one row, from the tokens' probabilities: weights[t] = round(p[t] h[t] / unit), 0..32767.
 struct Weights {
   HWY_ALIGN int16_t weights[kPageTokens];
   int32_t sum;
@@ -141,7 +141,7 @@ HWY_INLINE void MixTile(DI di, const uint8_t* values, int head_dim, size_t c, co
   }
 }
 
-// back: [d], what an element is multiplied with after the transform.
+// back: [d], the factor of each element after the transform.
 template <int kBits, int kRows>
 HWY_INLINE void MixTileRows(const uint8_t* values, const float* probabilities, const float* rescale,
                             const float* back, int head_dim, float* out) {

@@ -117,7 +117,7 @@ HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, int head_di
   const uint8_t* scales = keys + static_cast<size_t>(kPageTokens) * head_dim * kBits / 8;
   PageBytes page;
   for (int g = 0; g < head_dim / 8; ++g) {
-    // The values follow the keys in a block; were they elsewhere, nothing but time would be lost.
+    // The values follow the keys in a block; anywhere else, fetching would only cost time.
     for (int j = 0; j < kBits; ++j) __builtin_prefetch(scales + 256 + (g * kBits + j) * 64);
     for (int t = 0; t < kPageTokens; t += 16) UnpackKeys<kBits>(keys, head_dim, g, t, page);
   }
@@ -181,7 +181,7 @@ HWY_INLINE void LoadKeys(DW dw, const uint8_t* keys, int head_dim, size_t g, siz
 
 template <int kBits, int kRows, bool kPrefetch>
 HWY_INLINE void ScoreTile(const uint8_t* keys, int head_dim, const IntegerQuery* queries, float* scores) {
-  // How many times 8 products a sum of 16 bits holds: 4 steps 2 L 127 n < 2^15.
+  // A 16-bit sum holds this many times 8 products: 4 steps 2 L 127 n < 2^15.
   constexpr size_t kFlush = kBits == 4 ? 2 : kBits == 3 ? 4 : 8;
   const hn::CappedTag<int16_t, 32> dw;
   const hn::RepartitionToWide<decltype(dw)> di;
@@ -197,7 +197,7 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, int head_dim, const IntegerQuery*
       for (int r = 0; r < kRows; ++r) sum[r] = hn::Zero(dw);
       for (size_t g = first; g < std::min(groups, first + kFlush); ++g) {
         if (kPrefetch && t == 0) {
-          // The values follow the keys in a block; were they elsewhere, nothing but time would be lost.
+          // The values follow the keys in a block; anywhere else, fetching would only cost time.
           for (int j = 0; j < kBits; ++j) __builtin_prefetch(scales + 256 + (g * kBits + j) * 64);
         }
         hn::Vec<decltype(dw)> codes[4];

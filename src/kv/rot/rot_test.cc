@@ -31,7 +31,7 @@ TEST(RotTest, BytesAreBitsPerElementAndTwoHalvesPerToken) {
   }
 }
 
-// What a uniform quantiser of normal values can reach: relative errors 0.107, 0.193 and 0.345.
+// The best relative errors of a uniform quantiser of normal values: 0.107, 0.193 and 0.345.
 TEST(RotTest, ErrorIsNearThatOfTheBestUniformQuantiser) {
   const std::vector<float> block = Normal(64 * 128, 5);
   EXPECT_NEAR(RoundTrip(4, 128, block), 0.098, 0.012);
@@ -39,8 +39,8 @@ TEST(RotTest, ErrorIsNearThatOfTheBestUniformQuantiser) {
   EXPECT_NEAR(RoundTrip(2, 128, block), 0.335, 0.02);
 }
 
-// An outlier channel costs what its share of the norm costs; a step per token without rotation would lose
-// everything else.
+// An outlier channel costs only its share of the norm; without rotation, one step per token would lose all
+// other channels.
 TEST(RotTest, OutlierChannelsDoNotDrownTheOthers) {
   const int d = 128;
   std::vector<float> block = Normal(64 * d, 6);

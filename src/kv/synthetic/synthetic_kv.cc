@@ -48,7 +48,7 @@ void Rope(double* rows, int num_rows, int first_position, int d) {
   }
 }
 
-// What one head's channels have in common over all tokens.
+// The properties of each head's channels, the same for all tokens.
 struct Channels {
   std::vector<double> mean, gain;  // [heads, d]
 };

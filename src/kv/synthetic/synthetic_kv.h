@@ -1,6 +1,6 @@
 // Synthetic keys, values and queries with the traits of real ones (channel outliers, a low-rank part, rare
 // large elements, RoPE): the data on which the codecs' published error tables were computed. For tests and
-// tools. Counter-based, so that any program can make the same numbers; double precision throughout.
+// tools. Counter-based, so any program can make the same numbers; double precision throughout.
 #pragma once
 
 #include <cstddef>
@@ -39,8 +39,8 @@ struct KvSample {
 
 KvSample MakeKvSample(const SampleOptions& options = {});
 
-// The queries' exact causal softmax attention over other keys and values of the same shape: [heads, queries,
-// d].
+// Exact causal softmax attention of the sample's queries over other keys and values of the same shape:
+// [heads, queries, d].
 std::vector<double> SampleAttention(const KvSample& sample, const std::vector<double>& keys,
                                     const std::vector<double>& values);
 

@@ -49,7 +49,7 @@ const char* TypeName(GgufType type) {
   return i < std::size(kNames) ? kNames[i] : "unknown";
 }
 
-// Keys and names come from the file: in a message they are short and printable.
+// Keys and names come from the file: makes them short and printable for a message.
 std::string Quoted(std::string_view text) {
   std::string out = "'";
   for (const char c : text.substr(0, 80)) out += c >= 0x20 && c < 0x7f ? c : '?';
@@ -131,7 +131,7 @@ std::string TensorInfo::Shape() const {
   return out + "]";
 }
 
-// Reads front to back; every count and size is held against the bytes that are left before it is used.
+// Reads front to back; checks every count and size against the remaining bytes before using it.
 class GgufFile::Parser {
  public:
   Parser(GgufFile& file, std::span<const uint8_t> bytes) : file_(file), bytes_(bytes) {}
@@ -210,7 +210,7 @@ class GgufFile::Parser {
     file_.keys_.push_back(key);
   }
 
-  // Arrays of arrays are checked and stepped over: no known key has one.
+  // Checks and skips arrays of arrays: no known key has one.
   void ReadArray(std::string_view key, Value& value, int depth) {
     value.type = static_cast<GgufType>(Number<uint32_t>("an array's type"));
     value.count = Number<uint64_t>("an array's length");
@@ -253,7 +253,7 @@ class GgufFile::Parser {
     uint64_t elements = 1;
     for (uint32_t i = 0; i < num_dims; ++i) {
       const auto dim = Number<uint64_t>("a tensor's dimensions");
-      // 2^48 elements are far above any file, and their bytes do not overflow.
+      // No file has 2^48 elements, and the size of that many in bytes does not overflow.
       if (dim == 0 || dim > (uint64_t{1} << 48) / elements) {
         Fail(fmt::format("tensor {} has dimension {}, which is zero or too large", Quoted(tensor.name), dim));
       }

@@ -1,5 +1,5 @@
 // Reader of GGUF files (versions 2 and 3, little-endian): typed metadata, and tensors that stay where they
-// are mapped. What the tensors' blocks mean is in block_formats.h.
+// are mapped. The meaning of tensor blocks is in block_formats.h.
 #pragma once
 
 #include <array>
@@ -47,7 +47,7 @@ enum class TensorType : uint32_t {
   kBF16 = 30,
 };
 
-// How many elements, all of one row, share one block of so many bytes.
+// The number of elements, all of one row, that share a block, and the block's size in bytes.
 struct BlockSize {
   uint32_t elements;
   uint32_t bytes;
@@ -88,7 +88,7 @@ struct TensorInfo {
   TensorType type;
   int num_dims;
   std::array<uint64_t, 4> dims;   // dims[0] is the contiguous one (columns); unused ones are 1
-  std::span<const uint8_t> data;  // empty if the type is unknown: whoever needs the tensor refuses it
+  std::span<const uint8_t> data;  // empty if the type is unknown: code that needs the tensor refuses it
 
   std::string Shape() const;  // "[256, 2048]", in the order of dims
 };
@@ -97,7 +97,7 @@ class GgufFile {
  public:
   // Throws kIo if the file cannot be read, kCorrupt with one sentence if it is not a sound GGUF file.
   explicit GgufFile(const std::string& path);
-  // Over bytes that outlive this object; `name` stands for the path in messages.
+  // Reads bytes, which must outlive this object; `name` stands for the path in messages.
   GgufFile(std::span<const uint8_t> bytes, std::string name);
 
   GgufFile(const GgufFile&) = delete;
@@ -105,8 +105,8 @@ class GgufFile {
 
   const std::string& Name() const { return name_; }
 
-  // Metadata. The getters throw kCorrupt if the key is missing (the ...Or forms return the fallback then) or
-  // if its value is of another kind. Integers of every width and sign are accepted where the value fits;
+  // Metadata. The getters throw kCorrupt if the key is missing (the ...Or forms return the fallback instead)
+  // or if its value is of another kind. Integers of every width and sign are accepted where the value fits;
   // Float accepts integers too.
   bool Has(std::string_view key) const { return values_.contains(key); }
   uint64_t Uint(std::string_view key) const;
@@ -129,7 +129,7 @@ class GgufFile {
   // In the order of the file.
   const std::vector<std::string_view>& Keys() const { return keys_; }
   const std::vector<TensorInfo>& Tensors() const { return tensors_; }
-  // Null if there is none of that name.
+  // Null if no tensor has that name.
   const TensorInfo* FindTensor(std::string_view name) const;
 
  private:

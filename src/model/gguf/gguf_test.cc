@@ -110,7 +110,7 @@ TEST(Gguf, EveryTruncationIsCorrupt) {
   EXPECT_NO_THROW(GgufFile(whole, "whole"));
 }
 
-// Reads all that a file offers, as its users do.
+// Reads everything in a file, as its users do.
 void ReadAll(const GgufFile& file) {
   uint64_t sum = 0;
   for (const auto key : file.Keys()) {

@@ -18,7 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace throng::model {
 namespace HWY_NAMESPACE {
 
-// remainder: null, or gets what rounding to `out` left.
+// remainder: receives what rounding to `out` left; may be null.
 void QuantizeRows(const float* x, size_t x_stride, size_t first, size_t count, QuantizedRows& out,
                   QuantizedRows* remainder) {
   std::vector<float> left(remainder ? out.groups * kGroup : 0);
@@ -132,7 +132,7 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
   const auto outputs_of = [&](const Product& p) { return HWY_DYNAMIC_DISPATCH(TileOutputs)(as_integers(p)); };
   bool quantize = false;
   bool fine = false;
-  std::vector<size_t> ends;  // of the products, counted in tiles
+  std::vector<size_t> ends;  // the end of each product, in tiles
   size_t tiles = 0;
   for (const Product& product : products) {
     THRONG_CHECK(product.w.cols == cols);

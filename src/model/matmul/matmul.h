@@ -1,9 +1,9 @@
 // Products of activations with weights in their GGUF blocks: y[r, o] = sum over k of x[r, k] * w[o, k].
 //
 // F32, F16 and BF16 weights are multiplied in f32. The others are multiplied as integers with activations
-// that are rounded to 8 bits in groups of 32 (scale = max |x| / 127), in f32 across groups; fine products add
-// what that rounding left, rounded to 8 bits again. Each (row, output) pair has one order of operations: it
-// does not depend on the other rows, the other outputs, or the threads.
+// rounded to 8 bits in groups of 32 (scale = max |x| / 127), and added in f32 across groups; fine products
+// add the remainder of that rounding, rounded to 8 bits again. Each (row, output) pair has one order of
+// operations, which does not depend on the other rows, the other outputs, or the threads.
 #pragma once
 
 #include <cstddef>
@@ -43,7 +43,7 @@ struct Product {
   Matrix w;
   float* y;           // [rows, w.rows]
   size_t y_stride;    // floats from row to row
-  bool fine = false;  // twice the integer work, for what errors grow from: the arguments of a softmax
+  bool fine = false;  // twice the integer work, for results whose errors grow: the arguments of a softmax
 };
 
 // Activations rounded to 8 bits, in groups of 32.
@@ -55,16 +55,16 @@ struct QuantizedRows {
   std::vector<int32_t> half_sums;  // [rows, groups, 2]: sums of 16 codes
 };
 
-// Buffers that are kept from call to call.
+// Buffers, kept from call to call.
 struct MatMulScratch {
-  bool exact_activations = false;  // quantised weights too are multiplied in f32
+  bool exact_activations = false;  // multiplies quantised weights in f32 too
   QuantizedRows quantized;
-  QuantizedRows remainder;  // of that rounding, for fine products
+  QuantizedRows remainder;  // what rounding to `quantized` left, for fine products
   std::vector<std::vector<uint8_t>> workers;
 };
 
 // x: [rows, cols] with x_stride floats from row to row; all products have w.cols == cols. pool may be null:
-// then, and when there is little to do, all happens on this thread. x must be finite.
+// then, and when there is little to do, everything runs on this thread. x must be finite.
 void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span<const Product> products,
             MatMulScratch& scratch, ThreadPool* pool);
 

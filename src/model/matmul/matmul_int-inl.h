@@ -17,8 +17,8 @@ namespace HWY_NAMESPACE {
 constexpr size_t kTile = 2 * kLanes;  // outputs of one tile
 constexpr size_t kMaxKernelRows = 4;  // 8 integer accumulators: as many as hide the latency of a dot product
 
-// acc + the sums of 4 products each of codes w (see Kind) and int8 x. No step saturates: |code| <= 128, |x|
-// <= 127, and unsigned codes with maddubs are below 64.
+// acc + the sums of 4 products each of codes w (see Kind) and int8 x. No step saturates: |x| <= 127, and with
+// maddubs signed codes have |code| <= 128 and unsigned ones are below 64.
 template <bool kSigned>
 HWY_INLINE VI DotQuads(VI acc, VU8 w, VI x) {
 #if HWY_TARGET == HWY_AVX3_DL
@@ -132,7 +132,7 @@ HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, int 
   }
 }
 
-// The same for any number of rows; group: the first row's first one.
+// The same for any number of rows; group: the first row's first group.
 template <Kind kKind>
 HWY_INLINE void MultiplyRows(const Packed* packed, size_t groups, const QuantizedRows& x, size_t group,
                              size_t num_rows, float* acc) {
@@ -161,7 +161,7 @@ constexpr size_t IntWorkerBytes() {
   return kChunkGroups * 2 * (8 * kVectorBytes + 3 * kVectorBytes) + kMaxTileRows * kTile * sizeof(float);
 }
 
-// The activations as a sum: their rounding and, for fine products, what it left (else null).
+// The activations as a sum: the rounded ones and, for fine products, what rounding left (else null).
 struct Terms {
   const QuantizedRows* quantized;
   const QuantizedRows* remainder;
@@ -214,7 +214,7 @@ HWY_INLINE void IntTile(const Product& product, size_t first_output, const Terms
   }
 }
 
-// Rounds x to one row of `out`. left: null, or gets what rounding left.
+// Rounds x to one row of `out`. left: receives what rounding left; may be null.
 HWY_INLINE void QuantizeRow(const float* HWY_RESTRICT x, size_t row, QuantizedRows& out, float* left) {
   const DF df;
   const DI di;
@@ -231,7 +231,7 @@ HWY_INLINE void QuantizeRow(const float* HWY_RESTRICT x, size_t row, QuantizedRo
       VI sum = hn::Zero(di);
       for (size_t i = half * 16; i < half * 16 + 16; i += kLanes) {
         const VI code = hn::NearestInt(hn::Mul(hn::LoadU(df, x + i), inverse));
-        // Keeps codes within the range that the products rely on whatever the input.
+        // Keeps codes within the range that the products rely on, for any input.
         const VI bounded = hn::Max(hn::Min(code, hn::Set(di, 127)), hn::Set(di, -127));
         hn::StoreU(hn::DemoteTo(d8, bounded), d8, codes + i);
         sum = hn::Add(sum, bounded);

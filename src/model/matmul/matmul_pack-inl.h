@@ -38,7 +38,7 @@ constexpr size_t kGroup = 32;
 
 // How the kernel multiplies a format.
 struct Kind {
-  bool is_signed;  // codes are int8; else uint8 below 64
+  bool is_signed;  // codes are int8; else uint8, below 64 except for Q8_0 with VNNI
   bool has_min;
   bool halves;  // one scale per 16 codes
   int offset;   // subtracted from each code
@@ -67,7 +67,7 @@ constexpr Kind KindOf() {
   }
 }
 
-// Where packed groups go: codes [groups, 8, lanes] words, scales [groups, 1 or 2, lanes], mins [groups,
+// Destination of packed groups: codes [groups, 8, lanes] words, scales [groups, 1 or 2, lanes], mins [groups,
 // lanes].
 struct Packed {
   uint8_t* codes;
@@ -79,11 +79,11 @@ struct Packed {
 struct Blocks {
   const uint8_t* const* rows;  // [kLanes]
   size_t offset;
-  size_t ahead;  // what is wanted after these lies so much further
+  size_t ahead;  // distance in bytes to the data needed after these
 };
 
-// Fetches what lies ahead of blocks of so many bytes, while these are worked on: the hardware does not follow
-// as many short streams as there are lanes. Beyond the end of a tensor this is harmless.
+// Fetches the data ahead of blocks of `bytes` bytes while these are in use: the hardware does not follow as
+// many short streams as there are lanes. Harmless beyond the end of a tensor.
 HWY_INLINE void PrefetchAhead(const Blocks& blocks, size_t bytes) {
   const size_t begin = blocks.offset + blocks.ahead;
   for (size_t line = (begin + 63) / 64 * 64; line < begin + bytes; line += 64) {
@@ -149,7 +149,7 @@ HWY_INLINE VU HighNibbles(VU w) { return hn::And(hn::ShiftRight<4>(w), hn::Set(D
 constexpr size_t kChunkGroups = 16;  // 512 inputs: two packed vectors take 16 KiB, half of a small L1 cache
 
 // Numbers at one place of each block, lane = row. They are gathered for a whole chunk before the first is
-// read as a vector: a vector load that follows the narrow stores at once would wait for them.
+// read as a vector: a vector load right after the narrow stores would wait for them.
 template <typename T>
 struct Gathered {
   HWY_ALIGN T numbers[kChunkGroups * kLanes];  // [blocks, lanes]
@@ -181,7 +181,7 @@ HWY_INLINE VF HalvesOf(VU w) {
 
 HWY_INLINE VF FloatsOf(VU w) { return hn::ConvertTo(DF(), hn::BitCast(DI(), w)); }
 
-// Bits 0 to 3 of each lane, one per byte, worth 16.
+// Spreads bits 0 to 3 of each lane to one per byte, worth 16.
 HWY_INLINE VU SpreadFifthBits(VU bits) {
   const DU d;
   const VU four = hn::And(bits, hn::Set(d, 0xf));
@@ -220,8 +220,8 @@ HWY_INLINE void PackSmallBlock(const Blocks& blocks, VU fifth, uint8_t* codes) {
   }
 }
 
-// Formats with one group of 32 per block: scale, then minimum, fifth bits and codes, as far as the format has
-// them.
+// Formats with one group of 32 per block: scale, then minimum and fifth bits if the format has them, then
+// codes.
 template <TensorType kType>
 HWY_INLINE void PackSmallBlocks(Blocks blocks, size_t groups, const Packed& out) {
   const DF df;

@@ -16,8 +16,8 @@ struct TinyModel {
   std::string architecture = "llama";  // also qwen2, whose queries, keys and values have biases
   TensorType type = TensorType::kQ8_0;
   int dim = 64, heads = 4, kv_heads = 2, head_dim = 16, ffn = 96, vocab = 64;
-  int window = 0;  // if not 0: tokens that each layer sees; phi3, whose gate and up weights are one tensor
-  // A tensor that is left out, or has another shape: for tests of refusals.
+  int window = 0;  // tokens that each layer sees; if not 0: phi3, whose gate and up weights are one tensor
+  // Names of a tensor to leave out and of one to give another shape: for tests of refusals.
   std::string without{};
   std::string reshaped{};
 

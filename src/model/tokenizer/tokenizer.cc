@@ -12,7 +12,7 @@
 namespace throng::model {
 namespace {
 
-// Tokens that end an answer or a turn, whatever the file says of them.
+// Tokens that end an answer or a turn, even if the file says otherwise.
 constexpr std::string_view kTurnEnds[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
                                           "<|eom_id|>"};
 constexpr std::string_view kTextEnds[] = {"<|endoftext|>", "<|end_of_text|>"};
@@ -43,7 +43,7 @@ void Check(const TokenizerData& data) {
   CheckId("unknown_token_id", data.unknown, num_tokens);
 }
 
-// Files that name no types: all tokens are normal but those that must be something else.
+// For files without types: all tokens are normal, except those that must be something else.
 void AddTypes(TokenizerData& data) {
   data.types.assign(data.tokens.size(), TokenType::kNormal);
   if (data.model != "llama") return;
@@ -89,7 +89,7 @@ Tokenizer::Tokenizer(TokenizerData data) : data_(std::move(data)) {
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
-// Also makes control tokens of those that the file calls otherwise: they end answers and stand for no text.
+// Also makes all ending tokens control tokens, even if the file gives another type: they stand for no text.
 void Tokenizer::SetEnds() {
   is_end_.resize(data_.tokens.size());
   const auto add = [&](int32_t id) {
@@ -177,7 +177,7 @@ std::vector<int32_t> Tokenizer::EncodeText(std::string_view text, std::span<cons
   return ids;
 }
 
-// What lies between special tokens, or between one and an end of the text.
+// Encodes text between special tokens, or between one and an end of the text.
 void Tokenizer::EncodeRaw(std::string_view text, std::vector<int32_t>& ids) const {
   if (text.empty()) return;
   if (space_prefix_) {

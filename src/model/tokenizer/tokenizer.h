@@ -25,7 +25,7 @@ enum class TokenType : uint8_t {  // values of tokenizer.ggml.token_type
   kByte = 6,
 };
 
-// What a model file says about its tokens (keys tokenizer.*); ids are -1 where it says nothing.
+// What a model file says about its tokens (keys tokenizer.*); ids are -1 if the file does not give them.
 struct TokenizerData {
   std::string model;  // "llama": SentencePiece-style BPE; "gpt2": byte-level BPE
   std::string pre;    // "gpt2" only: how text is split before merging; empty: "default"
@@ -37,15 +37,15 @@ struct TokenizerData {
   int32_t eos = -1;
   int32_t eot = -1;
   int32_t unknown = -1;
-  int add_bos = -1;                     // 0, 1, or -1: what is usual for the kind of vocabulary
+  int add_bos = -1;                     // 0, 1, or -1: the default of the kind of vocabulary
   bool add_space_prefix = true;         // "llama" only
   bool strip_right_of_control = false;  // white space after a control token is not part of the text
 };
 
-// Throws kCorrupt or kUnsupported with the key and what was found.
+// Throws kCorrupt or kUnsupported with the key and the value found.
 TokenizerData ReadTokenizerData(const GgufFile& file);
 
-// Text in which names of control tokens count as such (the frame of a chat), or do not (what users wrote).
+// Text in which names of control tokens become these tokens (the frame of a chat) or stay text (user input).
 struct TextPart {
   std::string text;
   bool parse_special = false;
@@ -59,7 +59,7 @@ struct EncodeOptions {
 // Immutable: all methods may be called from any thread.
 class Tokenizer {
  public:
-  // Throws kCorrupt or kUnsupported: a vocabulary that contradicts itself, or of an unknown kind.
+  // Throws kCorrupt for a vocabulary that contradicts itself, kUnsupported for one of an unknown kind.
   explicit Tokenizer(TokenizerData data);
   explicit Tokenizer(const GgufFile& file);
   Tokenizer(Tokenizer&&) noexcept;
@@ -68,19 +68,18 @@ class Tokenizer {
   // Text may be any bytes: those that are not UTF-8 become byte tokens (or the unknown token, if the
   // vocabulary has none for them). Throws kInvalid for texts of more than kMaxTextBytes.
   std::vector<int32_t> Encode(std::string_view text, EncodeOptions options = {}) const;
-  // The parts as one text: a word may reach across their borders, a control token may not.
+  // Encodes the parts as one text: a word may cross their borders, a control token may not.
   std::vector<int32_t> Encode(std::span<const TextPart> parts, bool add_bos) const;
-  // A whole prompt: after BOS if the model expects it, and without control tokens, whatever the text says.
+  // Encodes a whole prompt: after BOS if the model expects it, and without control tokens for any text.
   std::vector<int32_t> EncodePrompt(std::string_view text) const {
     return Encode(text, {.add_bos = adds_bos_, .parse_special = false});
   }
   static constexpr size_t kMaxTextBytes = size_t{1} << 28;
 
-  // The bytes of the tokens, one after the other; of "llama" vocabularies, less the space that Encode put in
-  // front. Throws kInvalid for an id outside the vocabulary.
+  // Returns the bytes of the tokens, one after the other; "llama" vocabularies drop the space that Encode put
+  // in front. Throws kInvalid for an id outside the vocabulary.
   std::string Decode(std::span<const int32_t> ids) const;
-  // The bytes that a token stands for: perhaps part of a UTF-8 character; none for control and unknown
-  // tokens.
+  // The bytes of a token: possibly part of a UTF-8 character; none for control and unknown tokens.
   const std::string& TokenBytes(int32_t id) const { return bytes_[id]; }
   // The name of a token in the vocabulary, for display.
   const std::string& TokenName(int32_t id) const { return data_.tokens[id]; }
@@ -89,9 +88,9 @@ class Tokenizer {
   int32_t Find(std::string_view name) const;
 
   int32_t VocabSize() const { return static_cast<int32_t>(data_.tokens.size()); }
-  int32_t Bos() const { return data_.bos; }  // -1: none; so the next two
+  int32_t Bos() const { return data_.bos; }  // -1: none; Eos and Eot too
   int32_t Eos() const { return data_.eos; }
-  int32_t Eot() const { return data_.eot; }   // end of a turn of a chat
+  int32_t Eot() const { return data_.eot; }   // end of a chat turn
   bool AddsBos() const { return adds_bos_; }  // the model expects BOS at the start of a sequence
   bool HasSpacePrefix() const { return space_prefix_; }
   bool IsEndOfGeneration(int32_t id) const { return is_end_[id]; }
@@ -119,10 +118,10 @@ class Tokenizer {
 };
 
 // Turns a stream of tokens into a stream of valid UTF-8: holds back the bytes of an incomplete character, and
-// replaces what can no longer become one by U+FFFD.
+// replaces bytes that can no longer become one by U+FFFD.
 class Detokenizer {
  public:
-  // At the start of a text the space that "llama" vocabularies put in front is left out; an answer to a
+  // At the start of a text, leaves out the space that "llama" vocabularies put in front. An answer to a
   // prompt is not the start of a text.
   explicit Detokenizer(const Tokenizer& tokenizer, bool at_start = false)
       : tokenizer_(&tokenizer), strip_space_(at_start && tokenizer.HasSpacePrefix()) {}

@@ -99,7 +99,7 @@ class ByteBpe : public TextEncoder {
     }
   }
 
-  // A symbol of merges: a token, or something between that never leaves a word.
+  // The symbol of some bytes in merges: a token, or an intermediate that is used only within a word.
   int32_t SymbolOf(std::string bytes) {
     const auto found = by_bytes_.find(bytes);
     if (found != by_bytes_.end()) return found->second;
@@ -116,7 +116,7 @@ class ByteBpe : public TextEncoder {
                       "tokenizer.ggml.merges[{}] is not two symbols with a space between", rank);
     }
     std::string left, right;
-    // What is not of the alphabet never occurs in a text.
+    // Characters outside the alphabet never occur in a text.
     if (!BytesOfSymbols(std::string_view(merge).substr(0, space), left)) return;
     if (!BytesOfSymbols(std::string_view(merge).substr(space + 1), right)) return;
     const int32_t merged = SymbolOf(left + right);
@@ -156,8 +156,8 @@ class ByteBpe : public TextEncoder {
   PairTable pairs_;
   std::array<int32_t, 256> byte_tokens_;  // -1: none
   std::unordered_map<std::string_view, int32_t>
-      by_bytes_;                                       // normal tokens, and symbols of merges that are none
-  std::vector<std::unique_ptr<std::string>> between_;  // bytes of the latter
+      by_bytes_;  // normal tokens, and symbols of merges that are not tokens
+  std::vector<std::unique_ptr<std::string>> between_;  // bytes of symbols that are not tokens
 };
 
 }  // namespace

@@ -12,7 +12,7 @@
 namespace throng::model {
 namespace {
 
-// Behind every text; the line break before it is not part of the text.
+// Follows every text; the line break before it is not part of the text.
 constexpr std::string_view kSeparator = "\n__ggml_vocab_test__\n";
 
 std::vector<std::string> ReadTexts(const std::string& path) {

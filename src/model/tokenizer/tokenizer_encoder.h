@@ -1,4 +1,4 @@
-// The two kinds of vocabularies, as encoders of text without control tokens.
+// The encoders of the two kinds of vocabularies, for text without control tokens.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,14 @@ class TextEncoder {
 
 // How text is split into words before a byte-level BPE merges within each.
 struct PreTokenizer {
-  const char* name;  // of tokenizer.ggml.pre
+  const char* name;  // as in tokenizer.ggml.pre
   std::vector<const char*>
-      patterns;            // each splits what the one before left: matches, and what is between them
-  bool whole_words_first;  // a word that is itself a token is not merged but taken
-  bool adds_bos;           // where the file does not say
+      patterns;            // each splits the pieces of the one before into matches and the text between them
+  bool whole_words_first;  // a word that is itself a token is taken without merging
+  bool adds_bos;           // used if the file does not say
 };
 
-// Throws kUnsupported, naming those that are known. An empty name is "default".
+// Throws kUnsupported with the known names. An empty name is "default".
 const PreTokenizer& FindPreTokenizer(std::string_view name);
 
 class WordSplitter {
@@ -38,8 +38,7 @@ class WordSplitter {
   WordSplitter(const WordSplitter&) = delete;
   WordSplitter& operator=(const WordSplitter&) = delete;
 
-  // The ends of the words, ascending; the last is the text's. Bytes that are not UTF-8 are words of their
-  // own.
+  // The ends of the words, ascending; the last is the text's. Bytes that are not UTF-8 are separate words.
   void Split(std::string_view text, std::vector<uint32_t>& ends) const;
 
  private:
@@ -47,16 +46,16 @@ class WordSplitter {
   std::vector<std::unique_ptr<Pattern>> patterns_;
 };
 
-// GPT-2's stand-ins for bytes in the names of tokens: printable characters. Empty and false if a character is
-// none.
+// Converts GPT-2's printable stand-ins for bytes in the names of tokens to these bytes. Returns false and no
+// bytes if a character is not a stand-in.
 bool BytesOfSymbols(std::string_view symbols, std::string& bytes);
 
-// token_bytes[id] is what a token stands for; both arguments must outlive the encoder. Throw kCorrupt if the
-// vocabulary lacks what every text needs.
+// token_bytes[id]: the bytes of a token. Both arguments must outlive the encoder. Throw kCorrupt if the
+// vocabulary lacks tokens that every text needs.
 std::unique_ptr<TextEncoder> MakeByteBpe(const TokenizerData& data, std::span<const std::string> token_bytes);
 std::unique_ptr<TextEncoder> MakeSentencePiece(const TokenizerData& data);
 
-// What "llama" vocabularies write for a space: U+2581.
+// "llama" vocabularies write a space as U+2581.
 inline constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";
 // The byte that a token named <0xHH> stands for, or -1.
 int ByteOfName(std::string_view name);

@@ -58,7 +58,7 @@ TokenizerData ReadTokenizerData(const GgufFile& file) {
 
 Tokenizer::Tokenizer(const GgufFile& file) try : Tokenizer(ReadTokenizerData(file)) {
 } catch (const Error& error) {
-  // What the vocabulary itself lacks is found without knowing the file.
+  // Errors of the vocabulary itself do not name the file.
   const std::string message = error.what();
   if (message.starts_with(file.Name())) throw;
   throw Error(error.Code(), file.Name() + ": " + message);

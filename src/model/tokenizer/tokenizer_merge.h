@@ -1,4 +1,4 @@
-// The merging of both kinds of BPE: the best pair first, of equally good ones the leftmost, in O(n log n).
+// Merging for both kinds of BPE: the best pair first, the leftmost of equals, in O(n log n).
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 namespace throng::model {
 
-// Neighbours that may become one symbol; a smaller rank goes first.
+// How two neighbours merge into one symbol; a smaller rank goes first.
 struct MergeRule {
   static constexpr uint32_t kNever = UINT32_MAX;
   uint32_t rank = kNever;
@@ -18,7 +18,7 @@ struct MergeRule {
 struct MergeSymbol {
   uint32_t begin;  // offset in the text
   uint32_t length;
-  int32_t symbol;  // what it is: the rules' own numbers
+  int32_t symbol;  // number of the symbol, as the rules count
 };
 
 // Reused from word to word: its memory only grows.
@@ -61,10 +61,10 @@ class Merger {
   struct Node {
     MergeSymbol value;
     uint32_t prev, next;
-    MergeRule rule;  // of this node and the next
+    MergeRule rule;  // for this node and the next
   };
 
-  // Node i and its next: looks up their rule, and puts it into the heap's storage.
+  // Looks up the rule of node i and its next, and appends it to the heap's storage.
   template <typename Find>
   bool SetRule(uint32_t i, const Find& find) {
     Node& node = nodes_[i];

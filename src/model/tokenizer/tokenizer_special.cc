@@ -25,7 +25,7 @@ void SpecialTokens::Add(std::string_view name, Node leaf) {
     if (is_new) nodes_.emplace_back();
     node = edge->second;
   }
-  if (nodes_[node].id < 0) nodes_[node] = leaf;  // of equal names the first
+  if (nodes_[node].id < 0) nodes_[node] = leaf;  // the first of equal names
 }
 
 std::optional<SpecialTokens::Hit> SpecialTokens::Next(std::string_view text, size_t pos,

@@ -20,14 +20,14 @@ struct TextRange {
 class SpecialTokens {
  public:
   struct Hit {
-    size_t begin, end;  // end: with the white space that belongs to the token
+    size_t begin, end;  // end includes the white space that belongs to the token
     int32_t id;
   };
 
   explicit SpecialTokens(const TokenizerData& data);
 
-  // The first at or after pos, of those that begin there the longest: user-defined tokens anywhere, control
-  // tokens within one of the trusted ranges (ascending).
+  // Returns the first hit at or after pos, the longest if several begin there: user-defined tokens anywhere,
+  // control tokens within one of the trusted ranges (ascending).
   std::optional<Hit> Next(std::string_view text, size_t pos, std::span<const TextRange> trusted) const;
 
  private:

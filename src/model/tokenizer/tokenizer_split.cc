@@ -82,7 +82,7 @@ class WordSplitter::Pattern {
   Pattern(const Pattern&) = delete;
   Pattern& operator=(const Pattern&) = delete;
 
-  // Appends the ends of the matches in the piece, which is valid UTF-8, and of what lies between them.
+  // Appends the ends of the matches in the piece, which is valid UTF-8, and of the text between them.
   void Split(std::string_view piece, size_t offset, pcre2_match_data* match,
              std::vector<uint32_t>& ends) const {
     const PCRE2_SIZE* found = pcre2_get_ovector_pointer(match);

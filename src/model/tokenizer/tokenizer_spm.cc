@@ -93,7 +93,7 @@ class SentencePiece : public TextEncoder {
     }
   }
 
-  // If no token reaches from one word into the next, words can be merged one by one, with the same result.
+  // If no token crosses words, words can be merged one by one, with the same result.
   static size_t EndOfWord(std::string_view text, size_t pos) {
     while (text.substr(pos).starts_with(kSpaceSymbol)) pos += kSpaceSymbol.size();
     return std::min(text.find(kSpaceSymbol, pos), text.size());
@@ -116,7 +116,7 @@ class SentencePiece : public TextEncoder {
     merger.ForEach([&](const MergeSymbol& symbol) { Emit(word.substr(symbol.begin, symbol.length), ids); });
   }
 
-  // A token, or one character that is none: its bytes.
+  // Appends a token, or the bytes of one character that is not a token.
   void Emit(std::string_view text, std::vector<int32_t>& ids) const {
     const auto found = tokens_.find(text);
     if (found != tokens_.end()) {

@@ -1,4 +1,4 @@
-// Own small vocabularies: what each rule does, and properties against slow but plain implementations.
+// Tests with small vocabularies: each rule, and properties against slow but plain implementations.
 
 #include "model/tokenizer/tokenizer.h"
 
@@ -117,7 +117,7 @@ TEST(WordSplitter, SplitsAsEachModelFamilyDoes) {
 }
 
 TEST(WordSplitter, TakesWhiteSpaceAsUnicodeDefinesIt) {
-  // A no-break space and an ideographic space are white space, a Mongolian vowel separator is none.
+  // A no-break space and an ideographic space are white space, a Mongolian vowel separator is not.
   EXPECT_THAT(Words("gpt-2", "\u00A0\u3000a"), ElementsAre("\u00A0", "\u3000", "a"));
   EXPECT_THAT(Words("gpt-2", "\u180E!"), ElementsAre("\u180E!"));
 }
@@ -158,7 +158,7 @@ TEST(ByteBpe, TakesWholeWordsFirstWhereTheModelDoes) {
   EXPECT_THAT(EncodeNames(Tokenizer(data), "abc"), ElementsAre("ab", "c"));
 }
 
-// The definition: again and again the pair of the best rank, of equals the leftmost.
+// The definition: repeatedly merges the pair of the best rank, the leftmost of equals.
 std::vector<std::string> MergeSlowly(std::string_view word, const std::vector<std::string>& merges) {
   std::vector<std::string> parts;
   for (const char c : word) parts.emplace_back(1, c);
@@ -315,7 +315,7 @@ TEST(SentencePiece, NeverMakesControlTokensOfText) {
 
 using Scores = std::map<std::string, float>;
 
-// The definition: again and again the neighbours whose token has the best score, of equals the leftmost.
+// The definition: repeatedly merges the neighbours whose token has the best score, the leftmost of equals.
 std::vector<std::string> MergeSlowly(std::vector<std::string> parts, const Scores& scores) {
   while (true) {
     auto best = scores.end();

@@ -1,4 +1,4 @@
-// UTF-8 character by character, with a clear word on bytes that are none.
+// Reads UTF-8 character by character, and reports bytes that are not UTF-8.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +12,13 @@ struct Utf8Step {
   enum Kind { kValid, kInvalid, kIncomplete } kind;
   size_t length;   // bytes it covers, at least 1; for kInvalid the longest beginning of a character, else one
                    // byte
-  char32_t value;  // of kValid
+  char32_t value;  // set for kValid
 };
 
 // The first character of a text that is not empty. kIncomplete: the text ends inside a character.
 Utf8Step NextUtf8(std::string_view text);
 
-// Length of the longest valid beginning of the text.
+// Length of the longest valid prefix of the text.
 size_t ValidUtf8Prefix(std::string_view text);
 
 void AppendUtf8(char32_t value, std::string& text);
