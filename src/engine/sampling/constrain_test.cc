@@ -289,7 +289,7 @@ TEST(Constrain, TheMaskIsWhatAcceptAllows) {
   }
 }
 
-// An ambiguous pattern has more deterministic states than are kept: they are forgotten and made again.
+// An ambiguous pattern has more deterministic states than are kept: they are dropped and made again.
 TEST(Constrain, SurvivesPatternsThatExplode) {
   llm::Constraint spec;
   spec.json_schema = R"({"type":"string","pattern":"([ab]*a[ab]{14}){30}"})";
