@@ -1,4 +1,4 @@
-// The JSON of replies, in OpenAI's words.
+// The JSON of replies, in OpenAI's format.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace throng::serve {
 
-// What all chunks of a reply begin with.
+// The fields that begin every chunk of a reply.
 struct ReplyHead {
   bool chat = false;
   std::string id;
