@@ -22,8 +22,8 @@ using Layers = std::vector<kv::LayerCodecs>;
 // One codec for one part of the pages.
 struct Option {
   std::string name;  // from the table, or flashq-mixed
-  size_t bytes;      // of one layer's block, as the layout rounds them
-  double bits;       // of one code, on average
+  size_t bytes;      // bytes in one layer's block, as the layout rounds them
+  double bits;       // bits per code, on average
   double kl;         // divergence when used in all layers, the other part f32
 };
 
@@ -33,9 +33,9 @@ struct Pair {
 };
 
 struct Plan {
-  size_t bytes;             // of a block
+  size_t bytes;             // bytes of a block
   double kl;                // forecast
-  std::vector<Pair> pairs;  // of the first groups
+  std::vector<Pair> pairs;  // choices for the first groups
 };
 
 size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }

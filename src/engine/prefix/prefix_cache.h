@@ -28,7 +28,7 @@ class PrefixCache {
   struct Counts {  // in blocks, since the start
     uint64_t insertions = 0;
     uint64_t recomputations = 0;  // insertions of blocks that had been here before
-    uint64_t evictions = 0;       // from memory
+    uint64_t evictions = 0;       // blocks that left memory
     uint64_t spills = 0;          // evictions to disk
     uint64_t restores = 0;        // reads back from disk
   };

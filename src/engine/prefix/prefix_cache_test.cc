@@ -143,7 +143,7 @@ class SpillingPrefixCacheTest : public ::testing::Test {
     cache_.emplace(pool_, &*spill_);
   }
 
-  // What the block of these tokens holds.
+  // The contents of the block of these tokens.
   static uint8_t Fill(std::span<const int32_t> tokens, size_t block) {
     uint64_t hash = 7;
     for (const int32_t token : tokens.first((block + 1) * 64))

@@ -10,7 +10,7 @@ namespace {
 using State = llm::Automaton::State;
 
 constexpr size_t kMaxMaskWords = 8 << 20;  // 64 MiB of masks per constraint
-constexpr size_t kMaxSteps = 200'000'000;  // of the search for dead ends: about a second
+constexpr size_t kMaxSteps = 200'000'000;  // limit of the search for dead ends: about a second
 constexpr size_t kMaxTokenBytes = 1 << 16;
 
 std::string KeyOf(const llm::Constraint& spec) {

@@ -68,8 +68,8 @@ class FakeTransformer : public model::Transformer {
   std::function<void(std::span<const model::BatchItem>)> before_forward;  // may throw
   std::atomic<size_t> num_steps{0};
   std::atomic<size_t> num_tokens_computed{0};
-  size_t most_items = 0;   // of one step
-  size_t most_tokens = 0;  // of one step
+  size_t most_items = 0;   // most in one step
+  size_t most_tokens = 0;  // most in one step
 
  private:
   static void Append(const model::BatchItem& item) {
