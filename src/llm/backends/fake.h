@@ -73,7 +73,7 @@ class FakeLlm : public Llm {
   uint64_t last_number_ = 0;
   int running_ = 0;
   HugeVector<Call> calls_;
-  std::vector<uint32_t> free_slots_;  // of calls_
+  std::vector<uint32_t> free_slots_;  // unused slots of calls_
   EventQueue events_;
   std::set<std::tuple<int, uint64_t, uint32_t>> waiting_;  // priority, number, slot
   Stats stats_;

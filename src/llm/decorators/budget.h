@@ -21,10 +21,10 @@ struct Price {  // per million tokens
 double CostOf(const TokensUsed& tokens, const Price& price);
 
 struct BudgetOptions {
-  uint64_t max_tokens = std::numeric_limits<uint64_t>::max();  // of prompts and answers together
+  uint64_t max_tokens = std::numeric_limits<uint64_t>::max();  // prompt and answer tokens together
   double max_cost = Llm::kForever;
   Price price;
-  TokensUsed used_before;  // by earlier sessions of the run
+  TokensUsed used_before;  // tokens used by earlier sessions of the run
 };
 
 // Sends nothing more once the completions have used the budget up. Calls in flight still complete, so that

@@ -190,7 +190,7 @@ TEST(ShuffleLlm, ReleasesEverythingInAnotherOrder) {
       llm.Wait(done);
       ASSERT_FALSE(done.empty());
       for (const Completion& completion : done) order.push_back(completion.id);
-      if (order.size() == 15) llm.Send(Ask(99));  // submissions go on in between
+      if (order.size() == 15) llm.Send(Ask(99));  // submits in between
     }
     orders.insert(order);
   }

@@ -10,7 +10,7 @@
 namespace throng::llm {
 
 struct RetryOptions {
-  int attempts = 3;  // of each call, the first included
+  int attempts = 3;  // attempts of each call, the first included
   // Seconds of the backend's clock for one attempt. A run that must be repeatable has none.
   double timeout = kNoTimeout;
   static constexpr double kNoTimeout = Llm::kForever;

@@ -188,7 +188,7 @@ class Automaton::Builder {
 
   const Grammar& grammar_;
   Automaton& automaton_;
-  std::map<std::tuple<uint32_t, uint32_t, int>, uint32_t> tails_;  // of the character being built
+  std::map<std::tuple<uint32_t, uint32_t, int>, uint32_t> tails_;  // tails of the character being built
   std::vector<Edge> first_;
   std::vector<std::string> escapes_;
 };

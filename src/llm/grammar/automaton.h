@@ -52,7 +52,7 @@ class Automaton {
   static constexpr uint32_t kEnd = 0;
   using Subset = std::vector<uint32_t>;  // sorted positions: those with byte edges, and perhaps the end
 
-  struct Edge {  // of a position
+  struct Edge {  // an edge of a position
     uint8_t low;
     uint8_t high;
     uint32_t next;
