@@ -17,7 +17,7 @@ namespace throng::eval {
 
 struct EvalOptions {
   std::vector<std::string> codecs;                    // as Subject takes them
-  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;  // of the codecs; the reference's is exact
+  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;  // softmax of the codecs; the reference's is exact
   std::function<void(size_t done, size_t total)> progress = nullptr;  // after each text or question
 };
 
@@ -56,7 +56,7 @@ class Comparison {
     std::vector<double> divergences;
     double loss = 0.0;
     size_t agreements = 0;
-    double square_errors[2] = {};  // of keys and values
+    double square_errors[2] = {};  // sums for keys and values
   };
   size_t KeepPrefix(std::span<const int32_t> text);
   void Compare(size_t row, size_t next);

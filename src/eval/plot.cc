@@ -8,8 +8,8 @@
 namespace throng::eval {
 namespace {
 
-constexpr double kWidth = 640, kHeight = 400;                         // of the picture
-constexpr double kLeft = 70, kRight = 610, kTop = 40, kBottom = 350;  // of the axes' frame
+constexpr double kWidth = 640, kHeight = 400;                         // size of the picture
+constexpr double kLeft = 70, kRight = 610, kTop = 40, kBottom = 350;  // frame of the axes
 
 std::string Escape(const std::string& text) {
   std::string out;

@@ -15,8 +15,8 @@ struct Question {
 };
 
 // Reads a file, gzipped or not, with an object {prompt, choices, answer, distance} per line. Returns the
-// first `most` questions (0: all) whose distance is at least min_distance. Throws kIo, or kCorrupt with the
-// line.
+// first `most` questions (0: all) whose distance is at least min_distance. Throws kIo; kInvalid for a file of
+// more than 256 MiB, unpacked; kCorrupt with the line, or if no question is left.
 std::vector<Question> ReadQuestions(const std::string& path, size_t most, int min_distance = 0);
 
 }  // namespace throng::eval

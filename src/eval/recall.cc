@@ -18,7 +18,7 @@ constexpr int kFreeTokens = 32;  // most tokens of a free answer
 // The answers of one subject.
 struct Answers {
   std::vector<bool> right;
-  std::vector<int> lengths;  // of free answers
+  std::vector<int> lengths;  // lengths of the free answers
 };
 
 class Examiner {

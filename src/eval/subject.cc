@@ -45,7 +45,7 @@ double Bits(const kv::Codec* codec, kv::Part part, int head_dim) {
 
 Sizes Measure(const kv::BlockPool& pool) {
   const kv::BlockLayout& layout = pool.Layout();
-  const double elements = 2.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim;  // of a token
+  const double elements = 2.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim;  // per token
   Sizes sizes;
   bool composed = false;
   for (const kv::PageSpec& page : layout.pages) {
