@@ -11,8 +11,8 @@ namespace throng::serve {
 
 class Generation {
  public:
-  // Throws kUnavailable if the server has no model, kExhausted if it has max_requests already, and what
-  // LocalModel::MakeRequest and Engine::Submit throw.
+  // Throws kUnavailable if the server has no model, kCancelled if it is being stopped, kExhausted if it has
+  // max_requests already, and what LocalModel::MakeRequest and Engine::Submit throw.
   Generation(Context& context, engine::TextRequest text);
   ~Generation();  // cancels the request unless it has ended
   Generation(const Generation&) = delete;

@@ -22,7 +22,7 @@ struct ReplyHead {
 std::string CompletionBody(const ReplyHead& head, const engine::EngineResult& result);
 
 // Events of a stream, complete with "data: " and the empty line.
-std::string FirstEvent(const ReplyHead& head);  // the role, in chats; otherwise empty
+std::string FirstEvent(const ReplyHead& head);  // the role in chats, otherwise empty
 std::string TextEvent(const ReplyHead& head, std::string_view text);
 std::string FinishEvent(const ReplyHead& head, const engine::EngineResult& result);
 std::string UsageEvent(const ReplyHead& head, const engine::EngineResult& result);

@@ -15,7 +15,7 @@ struct ServerOptions {
   std::string host = "127.0.0.1";
   int port = 8080;                  // 0: any that is free
   std::string api_key{};            // if not empty, /v1, /api and /metrics require it as a bearer token
-  size_t max_body_bytes = 4 << 20;  // of a request
+  size_t max_body_bytes = 4 << 20;  // limit for the body of a request
   int max_requests = 128;           // most requests in the engine; more are refused for now (503)
   double stop_seconds = 10;         // time for requests in flight to finish once the server is stopped
   std::string journal{};            // journal of the run to show
