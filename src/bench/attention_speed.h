@@ -53,8 +53,8 @@ class MeasureCase {
   double ErrorOf(std::span<const float> out) const;
   double Error() { return ErrorOf(Outputs()); }
 
-  size_t CacheBytes() const;  // of the sealed pages of a sequence
-  double Flops() const;       // of the scores and the mixes: a multiplication and an addition each
+  size_t CacheBytes() const;  // bytes of the sealed pages of a sequence
+  double Flops() const;       // operations of the scores and mixes: a multiplication and an addition each
 
  private:
   void Begin(kv::SequenceCache& cache, int count);

@@ -13,8 +13,8 @@ namespace throng::bench {
 
 struct ScheduleLoad {
   uint32_t agents = 1000;
-  double tiles_per_agent = 140;  // of a square grid with the Chebyshev metric
-  sim::Step steps = 40;          // of every agent
+  double tiles_per_agent = 140;  // the grid is square, with the Chebyshev metric
+  sim::Step steps = 40;          // steps of every agent
   sim::Rules rules;
   sim::Coupling coupling = sim::Coupling::kPaper;
   uint64_t seed = 1;
@@ -32,8 +32,10 @@ struct ScheduleLoad {
 
 struct ScheduleCost {
   uint64_t agent_steps = 0;
-  double seconds = 0;  // of committing and starting clusters; without the load's own preparation and checks
-  double cpu_seconds = 0;  // of a whole run: processor time of its thread, the run's end included
+  // Wall time to commit and start clusters, without the load's own preparation and checks; of a whole run,
+  // all of its wall time.
+  double seconds = 0;
+  double cpu_seconds = 0;  // in a whole run: processor time of its thread, the run's end included
   double virtual_s = 0;    // until the last agent has done its last step
   uint64_t clusters = 0;
   uint32_t largest_cluster = 0;
@@ -49,8 +51,8 @@ struct ScheduleCost {
   Digest end;                   // digest of all final positions; of a whole run, its canonical hash
 };
 
-// Runs the load in lockstep or out of order. Throws kCorrupt if the invariant of temporal causality fails for
-// a sampled agent.
+// Runs the load in lockstep or out of order. Throws kInvalid for mode single, kCorrupt if the invariant of
+// temporal causality fails for a sampled agent.
 ScheduleCost MeasureSchedule(const ScheduleLoad& load, sim::Mode mode);
 
 // The same agents in a whole run, without a journal: coroutines, versions of the world's state, hashes, and
