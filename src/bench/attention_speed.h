@@ -1,4 +1,4 @@
-// Measuring attention: synthetic caches of any length, and a check against the reference.
+// Measures attention over synthetic caches of any length, and checks it against the reference.
 #pragma once
 
 #include <deque>
@@ -17,7 +17,7 @@ class ThreadPool;
 namespace throng::bench {
 
 struct MeasureShape {
-  int keys;     // tokens that are held, of one layer
+  int keys;     // tokens held, in one layer
   int queries;  // tokens that attend to them and, causally, to each other
   int heads;
   int kv_heads;  // divides heads
@@ -28,16 +28,16 @@ struct MeasureShape {
 struct MeasureInput {
   explicit MeasureInput(const MeasureShape& shape);
   MeasureShape shape;
-  std::vector<float> rows;     // [tokens, kv_heads, head_dim], used again and again for longer caches
+  std::vector<float> rows;     // [tokens, kv_heads, head_dim], repeated for longer caches
   std::vector<float> queries;  // [queries, heads, head_dim]
 };
 
-// The largest error that a codec's outputs may have: about what was measured
-// (attention/testing/codec_errors.h), and more where few elements make the error vary.
+// The largest error allowed in a codec's outputs: about what was measured (attention/testing/codec_errors.h),
+// and more where few elements make the error vary.
 double LargestError(std::string_view codec, const MeasureShape& shape);
 
-// One layer's cache, with a chunk of queries begun; or equal ones of as many sequences as take least_bytes,
-// so that those that are attended to in turn are in no cache of the processor any more.
+// One layer's cache, with a chunk of queries begun; or equal caches of as many sequences as take least_bytes,
+// so that attending to one after the other never finds them in a processor cache.
 class MeasureCase {
  public:
   // The input and the threads must outlive it. Throws kInvalid for codecs that do not exist.
@@ -48,13 +48,13 @@ class MeasureCase {
 
   // What Run computes of the first sequence: [queries, heads, head_dim].
   std::span<const float> Outputs();
-  // Against the double-precision reference: the largest relative error of all heads' outputs at the first,
+  // The largest relative error against the double-precision reference, over all heads' outputs at the first,
   // the middle and the last query. out: [queries, heads, head_dim].
   double ErrorOf(std::span<const float> out) const;
   double Error() { return ErrorOf(Outputs()); }
 
-  size_t CacheBytes() const;  // of the sealed pages of a sequence
-  double Flops() const;       // of the scores and the mixes: a multiplication and an addition each
+  size_t CacheBytes() const;  // bytes of the sealed pages of a sequence
+  double Flops() const;       // operations of the scores and mixes: a multiplication and an addition each
 
  private:
   void Begin(kv::SequenceCache& cache, int count);
@@ -69,7 +69,7 @@ class MeasureCase {
   std::vector<attention::AttentionScratch> scratch_;
   std::vector<float> out_;
   std::vector<std::vector<attention::AttentionJob>> jobs_;  // [sequence, KV head]
-  size_t next_ = 0;                                         // sequence
+  size_t next_ = 0;                                         // the next sequence to run
 };
 
 }  // namespace throng::bench

@@ -20,7 +20,7 @@ namespace throng::bench {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The sum of count words, a multiple of 64, with the widest loads.
+// Sums count words with the widest loads. count: a multiple of 64.
 uint64_t SumWordsImpl(const uint64_t* words, size_t count) {
   const hn::CappedTag<uint64_t, 8> d;
   constexpr size_t kN = hn::MaxLanes(d);

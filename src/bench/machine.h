@@ -1,4 +1,4 @@
-// What the machine can do: the limits that benchmarks compare with.
+// Measures what the machine can do: the limits that benchmarks compare with.
 #pragma once
 
 namespace throng {
@@ -7,10 +7,11 @@ class ThreadPool;
 
 namespace throng::bench {
 
-// Bytes per second of all threads reading memory far beyond the caches; and the f32 operations that all
-// threads, multiplying and adding in registers, do in a second of the processor's time for each. The best of
-// several passes.
+// Bytes per second that all threads together read from memory far larger than the caches. The best of several
+// passes.
 double MeasureReadBandwidth(ThreadPool& threads);
+// f32 operations of all threads together, multiplying and adding in registers, per second of processor time
+// of each. The best of several passes.
 double MeasurePeakFlops(ThreadPool& threads);
 
 }  // namespace throng::bench

@@ -25,8 +25,8 @@ constexpr uint32_t kShortestCall = 10;
 constexpr uint32_t kCallRange = 21;
 constexpr uint32_t kSlowOneIn = 8;
 constexpr uint32_t kSlower = 5;
-constexpr uint32_t kNumSlots = 256;  // of the wheel: more than the longest call has ticks
-constexpr int kChecks = 8;           // in a run; each compares some agents with all others
+constexpr uint32_t kNumSlots = 256;  // slots of the wheel: more than the ticks of the longest call
+constexpr int kChecks = 8;           // checks in a run; each compares some agents with all others
 constexpr int kAgentsPerCheck = 4;
 
 class Clock {
@@ -74,7 +74,7 @@ class Measurement {
       std::vector<sim::AgentId>& slot = slots_[now_ % kNumSlots];
       if (slot.empty()) continue;
       done_.swap(slot);
-      // What arrives at one moment may be committed in any order; ids of neighbours are close.
+      // Calls that end at one moment may be committed in any order; neighbours have close ids.
       std::sort(done_.begin(), done_.end());
       for (const sim::AgentId first : done_) Commit(first);
       done_.clear();
@@ -89,7 +89,7 @@ class Measurement {
     clock_.Stop();
     THRONG_CHECK(cost_.agent_steps == total);
     cost_.seconds = clock_.Seconds();
-    cost_.virtual_s = kSecondsPerTick * static_cast<double>(now_ - 1);  // the last moment that was looked at
+    cost_.virtual_s = kSecondsPerTick * static_cast<double>(now_ - 1);  // the last moment examined
     cost_.bytes_per_agent = graph_.Bytes() / load_.agents;
     Hasher hasher;
     for (sim::AgentId agent = 0; agent < load_.agents; ++agent) {
@@ -140,7 +140,7 @@ class Measurement {
     ++running_;
   }
 
-  // Lockstep: the next step begins when all have done this one.
+  // Lock-step: the next step begins when all agents have finished this one.
   void StartHeld() {
     ++step_;
     for (const Held& held : held_) StartCall(held.first, held.ticks);
@@ -184,13 +184,13 @@ class Measurement {
   sim::DependencyGraph graph_;
   ScheduleCost cost_;
   Clock clock_;
-  std::vector<std::vector<sim::AgentId>>
-      slots_;                              // a timing wheel: the first members of clusters that end then
-  std::vector<sim::AgentId> next_member_;  // of the same cluster, while it runs
+  // A timing wheel: the first members of the clusters that end at each tick.
+  std::vector<std::vector<sim::AgentId>> slots_;
+  std::vector<sim::AgentId> next_member_;  // next member of the same cluster, while it runs
   std::vector<Held> held_;
   uint64_t now_ = 0;  // in ticks
   uint64_t running_ = 0;
-  sim::Step step_ = 0;  // of lockstep
+  sim::Step step_ = 0;  // current step in lock-step
   sim::ClusterList released_;
   std::vector<sim::AgentId> done_;
   std::vector<sim::AgentId> members_;
@@ -198,7 +198,7 @@ class Measurement {
   std::vector<sim::AgentId> perceived_;
 };
 
-// The walk as a world. Perceiving is left to the graph's own measurement.
+// The walk as a world. It leaves out perception, which MeasureSchedule covers.
 class WalkWorld final : public sim::World {
  public:
   explicit WalkWorld(const ScheduleLoad& load) : load_(load), grid_(load.Grid()) {}

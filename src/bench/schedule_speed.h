@@ -1,5 +1,5 @@
-// What scheduling costs when calls cost nothing: the dependency graph alone, driven in virtual time by agents
-// that walk at random and whose every step is one call; and the same agents in a whole run.
+// Measures what scheduling costs when calls cost nothing: the dependency graph alone, driven in virtual time
+// by agents that walk at random with one call per step; and the same agents in a whole run.
 #pragma once
 
 #include <cstddef>
@@ -13,17 +13,17 @@ namespace throng::bench {
 
 struct ScheduleLoad {
   uint32_t agents = 1000;
-  double tiles_per_agent = 140;  // of a square grid with the Chebyshev metric
-  sim::Step steps = 40;          // that every agent does
+  double tiles_per_agent = 140;  // the grid is square, with the Chebyshev metric
+  sim::Step steps = 40;          // steps of every agent
   sim::Rules rules;
   sim::Coupling coupling = sim::Coupling::kPaper;
   uint64_t seed = 1;
-  // Agents let what they perceive decide where they go, so that any wrong order shows in where they end.
+  // What agents perceive decides where they go, so that any wrong order shows in their final positions.
   bool perceives = false;
 
-  // What the agent's call of that step takes, in ticks of 0.05 s of virtual time.
+  // The duration of the agent's call in that step, in ticks of 0.05 s of virtual time.
   uint32_t TicksOf(sim::AgentId agent, sim::Step step) const;
-  sim::Space Grid() const;  // throws kInvalid if it is too small or too large
+  sim::Space Grid() const;  // throws kInvalid if the grid is too small or too large
   sim::Pos StartOf(sim::AgentId agent, const sim::Space& grid) const;
   // Where the agent is after that step; `perceived` changes where it goes.
   sim::Pos Move(sim::AgentId agent, sim::Step step, sim::Pos from, const sim::Space& grid,
@@ -32,28 +32,31 @@ struct ScheduleLoad {
 
 struct ScheduleCost {
   uint64_t agent_steps = 0;
-  double seconds = 0;  // of committing and starting clusters; without the load's own preparation and checks
-  double cpu_seconds = 0;  // of a whole run: what its thread had of a processor, its end included
+  // Wall time to commit and start clusters, without the load's own preparation and checks; of a whole run,
+  // all of its wall time.
+  double seconds = 0;
+  double cpu_seconds = 0;  // in a whole run: processor time of its thread, the run's end included
   double virtual_s = 0;    // until the last agent has done its last step
   uint64_t clusters = 0;
   uint32_t largest_cluster = 0;
   sim::Step max_spread = 0;  // largest difference of two agents' steps at any moment
-  // Of memory: of the dependency graph; of a whole run, all that schedules, and apart from it the world's
-  // bodies, coroutines that await calls, and the fake backend with its calls and events.
+  // Memory. bytes_per_agent: the dependency graph; in a whole run, everything that schedules. The others, in
+  // a whole run only: the world's bodies, coroutines that await calls, and the fake backend with its calls
+  // and events.
   size_t bytes_per_agent = 0;
   size_t world_bytes_per_agent = 0;
   size_t call_bytes_per_agent = 0;
   size_t backend_bytes_per_agent = 0;
-  uint64_t checked_agents = 0;  // for which the invariant was tested against all others while it ran
-  Digest end;                   // of where everybody is at the end; of a whole run, its canonical hash
+  uint64_t checked_agents = 0;  // agents checked against all others for the invariant during the run
+  Digest end;                   // digest of all final positions; of a whole run, its canonical hash
 };
 
-// Runs the load in lockstep or out of order. Throws kCorrupt if the invariant of temporal causality fails for
-// an agent that was sampled.
+// Runs the load in lockstep or out of order. Throws kInvalid for mode single, kCorrupt if the invariant of
+// temporal causality fails for a sampled agent.
 ScheduleCost MeasureSchedule(const ScheduleLoad& load, sim::Mode mode);
 
 // The same agents in a whole run, without a journal: coroutines, versions of the world's state, hashes, and
-// one call of the fake backend for each agent step, which takes what it takes there. Without checks.
+// one call of the fake backend for each agent step, with the same duration. Without checks.
 ScheduleCost MeasureWholeRun(const ScheduleLoad& load, sim::Mode mode);
 
 }  // namespace throng::bench

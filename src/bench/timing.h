@@ -1,4 +1,4 @@
-// Clocks of benchmarks.
+// Clocks for benchmarks.
 #pragma once
 
 #include <functional>
@@ -6,9 +6,10 @@
 
 namespace throng::bench {
 
-// Seconds of one call; and the processor's seconds that all threads of the process spent meanwhile, which
-// other processes that take turns with it hardly change.
+// The wall time of one call, in seconds.
 double MeasureSeconds(const std::function<void()>& call);
+// wall: the wall time of one call. cpu: the processor time of all threads of the process meanwhile, which
+// other processes on the machine hardly change.
 struct Seconds {
   double wall;
   double cpu;

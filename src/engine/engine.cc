@@ -154,7 +154,7 @@ class Engine::Impl {
   bool stop_ = false;                                 // guarded by mutex_
   std::atomic<uint64_t> next_id_{1};
 
-  // Of the engine's thread:
+  // Used by the engine's thread only:
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;
   const std::unique_ptr<kv::SpillFile> spill_;  // may be null
   Scheduler scheduler_;
@@ -163,7 +163,7 @@ class Engine::Impl {
   std::unordered_map<uint32_t, int32_t> new_expected_;
   std::vector<PlannedItem> items_;
   std::vector<model::BatchItem> batch_;
-  std::vector<Sequence*> rows_;               // whose logits are in logits_
+  std::vector<Sequence*> rows_;               // the sequences whose logits are in logits_
   std::vector<float> logits_;                 // [rows, vocab]
   std::vector<int32_t> sampled_;              // [rows]
   std::vector<Sampler> samplers_;             // one per thread
@@ -224,7 +224,7 @@ void Engine::Impl::Cancel(uint64_t id) {
   wake_.notify_one();
 }
 
-// Wakes nobody: it is of use with the next request.
+// Does not wake the loop: it takes effect with the next request.
 void Engine::Impl::ExpectNext(uint32_t agent, int32_t step) {
   std::lock_guard lock(mutex_);
   expected_[agent] = step;
@@ -242,7 +242,7 @@ EngineState Engine::Impl::State() const {
           .restored_blocks = count(metrics_.restored)};
 }
 
-// Waits for work if there is none. False: everything has ended, and so does the engine.
+// Waits for work if there is none. Returns false once everything has ended and the engine must end, too.
 bool Engine::Impl::TakeInbox() {
   bool stop;
   {
@@ -259,7 +259,7 @@ bool Engine::Impl::TakeInbox() {
       for (auto& sequence : new_) new_cancelled_.push_back(sequence->id);
     }
   }
-  // First: an agent whose request came together with its expectation asked later.
+  // Expectations first: if an agent's request arrived together with one, the request came later.
   for (const auto& [agent, step] : new_expected_) scheduler_.Expect(agent, step);
   new_expected_.clear();
   for (auto& sequence : new_) {
@@ -285,7 +285,7 @@ void Engine::Impl::Loop() {
 void Engine::Impl::Step() {
   scheduler_.Plan(items_);
   if (items_.empty()) {
-    // Submit made sure that each request fits alone: somebody else holds blocks of the pool.
+    // Submit made sure that each request fits alone, so something else holds blocks of the pool.
     Sequence* stuck = scheduler_.FirstRunning();
     THRONG_CHECK(stuck != nullptr);
     Finish(*stuck, llm::FinishReason::kError,
@@ -447,7 +447,7 @@ void Engine::Impl::PublishMetrics() {
   if (blocks > 0)
     metrics_.prefix_hit_rate.Set(static_cast<double>(counts.prefix_hits) / static_cast<double>(blocks));
 
-  // The ledger takes a lock and sums: once in a while is enough.
+  // Reading the ledger takes a lock and a sum, so it is done only now and then.
   const Clock::time_point now = Clock::now();
   const double seconds = Seconds(now - rate_begin_);
   if (seconds < 1 && !sequences_.empty()) return;

@@ -25,26 +25,27 @@ namespace throng::engine {
 class Vocabulary;
 
 struct EngineOptions {
-  int max_batch = 128;       // sequences that run at once
-  int step_tokens = 512;     // of one forward pass: decoding sequences first, prefill chunks share the rest
-  int chunk_tokens = 256;    // of these, at most so many of one prompt
+  int max_batch = 128;  // sequences that run at once
+  // Most tokens in a forward pass: decoding sequences first, prefill chunks share the rest.
+  int step_tokens = 512;
+  int chunk_tokens = 256;    // most tokens of one prompt in a forward pass
   bool prefix_cache = true;  // keep sealed blocks of finished sequences for later prompts that begin alike
-  int max_context = 2048;    // prompt and answer of one request together
-  // Where blocks of the prefix cache go when memory is short, instead of being computed again; empty: nowhere
+  int max_context = 2048;    // most tokens of one request, prompt and answer together
+  // Folder for blocks of the prefix cache when memory is short, which saves recomputing them; empty: none.
   std::string spill_folder{};
-  uint64_t spill_bytes = uint64_t{16} << 30;  // at most
+  uint64_t spill_bytes = uint64_t{16} << 30;  // most bytes in that folder
 };
 
-// What the engine holds now.
+// What the engine holds now, and counts since its start.
 struct EngineState {
   int waiting = 0;
   int running = 0;
   uint64_t kv_bytes = 0;
   uint64_t kv_bytes_peak = 0;
-  uint64_t recomputed_tokens = 0;  // that had been in the prefix cache before
-  uint64_t evicted_blocks = 0;     // from the prefix cache,
-  uint64_t spilled_blocks = 0;     // of these, to disk,
-  uint64_t restored_blocks = 0;    // and back
+  uint64_t recomputed_tokens = 0;  // tokens that had been in the prefix cache before
+  uint64_t evicted_blocks = 0;     // blocks evicted from the prefix cache
+  uint64_t spilled_blocks = 0;     // evicted blocks written to disk
+  uint64_t restored_blocks = 0;    // blocks read back from disk
 };
 
 class Engine {
@@ -64,8 +65,8 @@ class Engine {
   // Any thread. The request ends soon with kCancelled, unless it has ended; unknown ids are ignored.
   void Cancel(uint64_t id);
 
-  // Any thread. This agent is not expected to ask again before this step: requests with a purpose say who
-  // asks. Blocks that are needed soonest stay in the prefix cache.
+  // Any thread. This agent is not expected to ask again before this step. Requests with a purpose name their
+  // agent. The blocks needed soonest stay in the prefix cache.
   void ExpectNext(uint32_t agent, int32_t step);
 
   EngineState State() const;

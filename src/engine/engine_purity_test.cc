@@ -31,7 +31,7 @@ TEST_P(EnginePurityOfSas, LogitsDependOnTokensModelAndCodecAlone) {
   PurityCheck(*transformer, GetParam(), kv::SoftmaxKind::kSas).Run();
 }
 
-// Every layer, head and part encoded otherwise.
+// Every layer, head and part is encoded differently.
 TEST(EnginePurityOfMixedCodecs, LogitsDependOnTokensModelAndCodecsAlone) {
   const std::vector<uint8_t> bytes =
       model::TinyModel{.type = model::TensorType::kQ8_0, .head_dim = 64}.Bytes();

@@ -175,7 +175,7 @@ TEST_F(EngineTest, PreemptsAndRecomputesWhenTheBudgetIsShort) {
   EXPECT_EQ(Result(ids[0]).preemptions, 0);  // the first of the most urgent ones never yields
 }
 
-// As above, but what is evicted goes to disk: less is computed, and the answers are the same.
+// As above, but evicted blocks go to disk: less is computed, and the answers are the same.
 TEST_F(EngineTest, ReadsPreemptedSequencesBackFromDisk) {
   std::vector<size_t> computed;
   for (const std::string& folder : {std::string(), testing::TempDir()}) {

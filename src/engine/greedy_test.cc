@@ -1,4 +1,4 @@
-// A trained model, end to end: the text is the one that another implementation wrote.
+// A trained model, end to end: the text must equal that of another implementation.
 
 #include <gtest/gtest.h>
 

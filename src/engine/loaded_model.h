@@ -1,4 +1,4 @@
-// What a model file gives: tokenizer, chat template and weights. Without an engine or a cache.
+// A model file, loaded: tokenizer, chat template and weights. No engine and no cache.
 #pragma once
 
 #include <cstdint>
@@ -23,14 +23,14 @@ struct CodecChoice;
 struct CodecOptions;
 class Vocabulary;
 
-// What goes before an answer: a text, a chat for the model's template, or tokens as they are.
+// The prompt of an answer: a text, a chat for the model's template, or token ids.
 using Prompt = std::variant<std::string, std::vector<model::ChatMessage>, std::vector<int32_t>>;
 
-// One message of a user, after one of the system unless that is empty.
+// A user message, preceded by a system message unless `system` is empty.
 std::vector<model::ChatMessage> ChatOf(std::string_view system, std::string_view user);
 
 struct LoadedModel {
-  std::unique_ptr<model::GgufFile> file;  // the weights stay in it
+  std::unique_ptr<model::GgufFile> file;  // holds the weights
   std::unique_ptr<model::Tokenizer> tokenizer;
   model::ChatTemplate chat{model::ChatFamily::kPlain};
   std::unique_ptr<model::Transformer> transformer;
@@ -40,12 +40,12 @@ struct LoadedModel {
   // engine::ChooseCodecs for this model.
   CodecChoice ChooseCodecs(const CodecOptions& options, ThreadPool& threads) const;
 
-  // As long as a row of logits, which is longer than the tokenizer's for some models. Throws kCorrupt if it
-  // is shorter.
+  // As long as a row of logits, which for some models is longer than the tokenizer's vocabulary. Throws
+  // kCorrupt if it is shorter.
   std::shared_ptr<const Vocabulary> MakeVocabulary() const;
 };
 
-// The file of the model that comes with the program.
+// The path of the model that comes with the program.
 std::string EmbeddedModelPath();
 
 // path: empty: EmbeddedModelPath. Throws kIo, kCorrupt or kUnsupported with one sentence.

@@ -11,8 +11,8 @@ struct LocalLlm::Inbox {
   std::mutex mutex;
   std::condition_variable completed;
   std::vector<llm::Completion> completions;  // guarded by mutex
-  std::unordered_map<uint64_t, uint64_t>
-      in_flight;     // guarded by mutex; the engine's ids by the caller's, without completions
+  // The engine's ids by the caller's, of requests without a completion yet; guarded by mutex.
+  std::unordered_map<uint64_t, uint64_t> in_flight;
   llm::Stats stats;  // guarded by mutex
 
   void Put(uint64_t id, EngineResult result);

@@ -1,4 +1,4 @@
-// A model of this process behind the seam of the simulator.
+// Makes a model in this process a backend of the simulator.
 #pragma once
 
 #include <chrono>

@@ -106,7 +106,7 @@ TEST(LocalLlm, SharesAModelAndCancelsWhatItLeavesBehind) {
   llm::Request request = Ask("?", 0);
   request.constraint.choices.clear();
   request.constraint.json_schema =
-      R"({"type": "string", "pattern": "[a-z]{1500}"})";  // it does not end before
+      R"({"type": "string", "pattern": "[a-z]{1500}"})";  // no shorter answer is allowed
   request.max_tokens = 1600;
   leaves->Submit(request);
   leaves.reset();

@@ -18,7 +18,7 @@
 namespace throng::engine {
 namespace {
 
-// Memory that can be taken without swapping, as far as the system tells.
+// Memory that can be taken without swapping, according to the system.
 uint64_t AvailableBytes() {
   uint64_t bytes =
       static_cast<uint64_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
@@ -72,7 +72,7 @@ EngineOptions ForEngine(const LocalOptions& options, const kv::BlockPool& pool) 
           .spill_bytes = options.spill_bytes};
 }
 
-// What Highway's dispatch chooses: the lowest bit is the best target.
+// The target that Highway's dispatch chooses: the lowest bit is the best target.
 const char* SimdTarget() {
   const int64_t usable = HWY_SUPPORTED_TARGETS & HWY_TARGETS;
   return hwy::TargetName(usable & -usable);

@@ -1,5 +1,5 @@
-// A model of this process, ready to answer: its file, KV cache and engine. The server, the command line and
-// Python ask it directly; local_llm.h puts it behind the seam of the simulator.
+// A model in this process, ready to answer: its file, KV cache and engine. The server, the command line and
+// Python call it directly; local_llm.h makes it a backend of the simulator.
 #pragma once
 
 #include <cstdint>
@@ -21,10 +21,10 @@ namespace throng::engine {
 
 CodecOptions CodecsOf(const LocalOptions& options);
 
-// A request in words, as programs and people ask; LocalModel::MakeRequest has it in tokens.
+// A request as callers write it; LocalModel::MakeRequest turns it into tokens.
 struct TextRequest {
   Prompt prompt;
-  std::optional<int> max_tokens{};  // not set: as many as the prompt leaves of the context
+  std::optional<int> max_tokens{};  // not set: all that the prompt leaves of the context
   llm::Sampling sampling{};
   std::vector<std::string> stop{};  // the text ends before the first of these
   llm::Constraint constraint{};
@@ -35,22 +35,22 @@ class LocalModel {
  public:
   // Throws kInvalid for options that cannot work, and what LoadModel throws.
   explicit LocalModel(const LocalOptions& options);
-  // options.model only names it then, if its file does not.
+  // options.model serves only to name the model if its file does not.
   LocalModel(LocalOptions options, LoadedModel loaded);
   LocalModel(const LocalModel&) = delete;
   LocalModel& operator=(const LocalModel&) = delete;
 
   std::vector<int32_t> Encode(const Prompt& prompt) const { return loaded_.Encode(prompt); }
-  // Null if it is empty. Throws kInvalid or kUnsupported for a schema that cannot be one.
+  // Returns null for an empty constraint. Throws kInvalid or kUnsupported for a schema that cannot be one.
   std::shared_ptr<Constraint> Compile(const llm::Constraint& constraint);
-  // Without callbacks, key and priority. Throws kInvalid if the prompt leaves no room for an answer, and what
-  // Compile throws.
+  // Leaves callbacks, key and priority unset. Throws kInvalid if the prompt leaves no room for an answer, and
+  // what Compile throws.
   EngineRequest MakeRequest(TextRequest request);
 
   uint64_t Submit(EngineRequest request) { return engine_.Submit(std::move(request)); }
   void Cancel(uint64_t id) { engine_.Cancel(id); }
 
-  // Whether it is of use to say when an agent asks next.
+  // Whether ExpectNext has any effect.
   bool WantsExpectations() const { return options_.prefix_cache && options_.eviction == "next-use"; }
   void ExpectNext(uint32_t agent, int32_t step) { engine_.ExpectNext(agent, step); }
 
@@ -60,7 +60,7 @@ class LocalModel {
   const LocalOptions& Options() const { return options_; }  // with the defaults filled in
   const LoadedModel& Loaded() const { return loaded_; }
   const model::ModelConfig& Config() const { return loaded_.transformer->Config(); }
-  std::string Name() const;      // of the file's metadata, or the file's
+  std::string Name() const;      // from the file's metadata, else the file's name
   std::string Identity() const;  // what answers depend on: weights, codecs, softmax, SIMD target, template
 
   // For kv::SavePages and kv::LoadPages, and for requests that start from such pages.

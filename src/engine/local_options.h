@@ -12,22 +12,22 @@ struct LocalOptions {
   std::string keys{};          // if not empty, the codec of keys instead
   std::string values{};        // if not empty, the codec of values instead
   std::string calibration{};   // text file for auto and flashq-mixed; empty: the built-in text
-  std::string kv_out{};        // where to write which codecs were chosen; empty: nowhere
-  std::string kv_choice{};     // a choice made before, as JSON: used instead of kv, keys and values
-  std::string kv_choice_in{};  // where it comes from, for messages
+  std::string kv_out{};        // file to write the chosen codecs to; empty: none
+  std::string kv_choice{};     // an earlier choice, as JSON; replaces kv, keys and values
+  std::string kv_choice_in{};  // file that kv_choice comes from, for messages
   std::string softmax = "exact";  // or "sas": an approximation that computes less
-  uint64_t kv_budget_bytes = 0;   // of all caches together, hard; 0: half of the memory that is free now
-  int threads = 0;                // 0: as many as the hardware has
-  int max_batch = 128;            // sequences that run at once
-  int step_tokens = 512;          // tokens of one forward pass
-  int chunk_tokens = 256;         // of one prompt in one forward pass
-  int max_context = 0;            // prompt and answer together; 0: what the model was trained for
+  uint64_t kv_budget_bytes = 0;  // hard limit for all caches together; 0: half of the memory that is free now
+  int threads = 0;               // 0: as many as the hardware has
+  int max_batch = 128;           // sequences that run at once
+  int step_tokens = 512;         // most tokens in one forward pass
+  int chunk_tokens = 256;        // most tokens of one prompt in one forward pass
+  int max_context = 0;  // most tokens of prompt and answer together; 0: what the model was trained for
   bool prefix_cache = true;
-  // What leaves the prefix cache first: next-use: the blocks that are needed last, as far as ExpectNext and
-  // former prompts tell; lru: the least recently used ones.
+  // Which blocks leave the prefix cache first. next-use: those expected to be needed last, judging by
+  // ExpectNext and earlier prompts. lru: the least recently used.
   std::string eviction = "next-use";
-  std::string spill{};                        // folder for blocks that memory has no room for; empty: none
-  uint64_t spill_bytes = uint64_t{16} << 30;  // at most so many there
+  std::string spill{};                        // folder for blocks without room in memory; empty: none
+  uint64_t spill_bytes = uint64_t{16} << 30;  // most bytes in that folder
 };
 
 }  // namespace throng::engine

@@ -1,5 +1,5 @@
-// What the engine is asked, and what it answers: token ids in, token ids and text out. Chat templates and
-// text prompts are the business of local_model.h.
+// The engine's requests and results: token ids in, token ids and text out. Chat templates and text prompts
+// belong to local_model.h.
 #pragma once
 
 #include <cstdint>
@@ -23,17 +23,17 @@ struct EngineResult {
   uint64_t id = 0;
   llm::CallKey key;
   llm::FinishReason finish = llm::FinishReason::kStop;
-  std::string text;             // without what a stop string cut off
+  std::string text;             // without the part that a stop string cut off
   std::vector<int32_t> tokens;  // as sampled, an end token included
   int prompt_tokens = 0;
   int cached_prompt_tokens = 0;    // taken from the prefix cache when the request was first admitted
-  int preemptions = 0;             // how often it was evicted and recomputed
+  int preemptions = 0;             // how often it was preempted and recomputed
   double queue_seconds = 0;        // from Submit to the first admission
   double first_token_seconds = 0;  // from Submit to the first token; 0 if there was none
   double total_seconds = 0;        // from Submit to the end
   std::optional<Error> error;      // set exactly when finish == kError
-  // If the request wanted it and ran: its tokens, and the pages of all of them but the last. They count
-  // against the KV budget until they go, and must go before the engine's pool.
+  // Set if the request had keep_pages and ran: its tokens, and the pages of all tokens but the last. They
+  // count against the KV budget until released, and must be released before the engine's pool.
   std::shared_ptr<const kv::SavedPages> pages;
 };
 
@@ -45,13 +45,14 @@ struct EngineRequest {
   llm::Sampling sampling;
   std::vector<std::string> stop;           // the text ends before the first of these
   std::shared_ptr<Constraint> constraint;  // null: any text
-  // Set: an agent of Engine::ExpectNext asks, key.agent, and this is what for ("plan", "say").
+  // What the call is for ("plan", "say"). If set, key.agent is an agent in the sense of Engine::ExpectNext.
   std::optional<std::string> purpose;
-  bool ignore_end = false;  // go on after end-of-text tokens (benchmarks)
-  // Pages to go on from, as far as the prompt begins with their tokens: those of another request, which may
-  // be the start of several (a fork), or of a file. They must be of the engine's pool and model.
+  bool ignore_end = false;  // continue after end-of-text tokens (benchmarks)
+  // Pages to continue from, as far as the prompt begins with their tokens. They come from a file or from
+  // another request, and may start several requests (a fork). They must belong to the engine's pool and
+  // model.
   std::shared_ptr<const kv::SavedPages> start;
-  bool keep_pages = false;  // give them with the result
+  bool keep_pages = false;  // return the pages with the result
 
   // All callbacks run on the engine's thread, one at a time, and must be quick: the batch waits for them.
   // They may call Submit and Cancel.
@@ -60,7 +61,7 @@ struct EngineRequest {
   std::function<void(uint64_t id, std::string_view text)> on_text;
   // Exactly once for each request that Submit accepted.
   std::function<void(EngineResult result)> on_done;
-  // Raw logits [vocab], before any mask, of which token number `index` of the answer is sampled (tests).
+  // Raw logits [vocab], before any mask, from which token number `index` of the answer is sampled (tests).
   std::function<void(int index, std::span<const float> logits)> on_logits;
 };
 

@@ -10,15 +10,16 @@ using kv::kPageTokens;
 
 namespace {
 
-// How far a sequence is sure to grow: its prompt (or what was computed of it and its answer before an
-// eviction) and the first block's worth of what may follow. The rest is left to chance and preemption:
-// answers are mostly shorter than allowed.
+// The length that admission reserves memory for: the tokens of the sequence so far (after a preemption, with
+// part of the answer), and up to one block of those that may follow. The rest is left to chance and
+// preemption, since most answers are shorter than allowed.
 int PromisedTokens(const Sequence& sequence) {
   const int left = sequence.request.max_tokens - sequence.NumAnswer();
   return static_cast<int>(sequence.tokens.size()) + std::clamp(left, 0, kPageTokens);
 }
 
-// How many tokens the pages given with the request save. One at least is left to compute logits from.
+// The number of tokens that the request's start pages save. At least one token is left to compute logits
+// from.
 int StartTokens(const Sequence& sequence) {
   if (sequence.request.start == nullptr) return 0;
   const kv::SavedPages& start = *sequence.request.start;
@@ -26,7 +27,7 @@ int StartTokens(const Sequence& sequence) {
   const auto differs = std::mismatch(
       start.tokens.begin(), start.tokens.begin() + static_cast<ptrdiff_t>(most), sequence.tokens.begin());
   const int same = static_cast<int>(differs.first - start.tokens.begin());
-  // A sealed block that they cut is of no use.
+  // A sealed block cannot be used in part.
   const int sealed = static_cast<int>(start.cache.SealedBlocks().size()) * kPageTokens;
   return same >= sealed ? same : same / kPageTokens * kPageTokens;
 }
@@ -40,7 +41,7 @@ Scheduler::Scheduler(kv::BlockPool& pool, const SchedulerOptions& options)
 }
 
 size_t Scheduler::MostBytes(const kv::BlockPool& pool, int num_tokens) {
-  // While a block is sealed, its open and its sealed form are both there.
+  // While a block is being sealed, both its open and its sealed form exist.
   return pool.SequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes();
 }
 
@@ -80,12 +81,12 @@ size_t Scheduler::PromisedBytes() const {
   return bytes;
 }
 
-// From the prefix cache, or from the pages given with the request where they reach further.
+// Takes pages from the prefix cache, or from the request's start pages if they reach further.
 void Scheduler::TakePages(Sequence& sequence, int start_tokens) {
   if (start_tokens > static_cast<int>(matched_.size()) * kPageTokens) {
     const kv::SequenceCache& start = sequence.request.start->cache;
     auto fork = start.Fork(start_tokens);
-    // Without room for an open block, the sealed ones need none.
+    // If there is no room for an open block, take the sealed ones alone, which need none.
     if (!fork) fork = start.Fork(start_tokens / kPageTokens * kPageTokens);
     sequence.cache = std::move(*fork);
   } else if (!matched_.empty()) {
@@ -98,7 +99,7 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
   matched_.clear();
   if (options_.prefix_cache) prefixes_.Match(sequence.tokens, matched_);  // pins the blocks
   const int start_tokens = StartTokens(sequence);
-  // Alone, it may always start: Submit made sure that it fits.
+  // A sequence alone may always start: Submit made sure that it fits.
   if (!running_.empty()) {
     const size_t hits = std::max(matched_.size(), static_cast<size_t>(start_tokens / kPageTokens));
     const size_t hit_bytes = hits * pool_.SealedBytes();
@@ -126,7 +127,7 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
 }
 
 void Scheduler::Admit() {
-  // The first in the queue is never passed over, or large requests would wait for ever.
+  // The first in the queue is never passed over, or large requests would wait forever.
   while (!waiting_.empty() && running_.size() < static_cast<size_t>(options_.max_batch)) {
     Sequence* sequence = *waiting_.begin();
     if (!TryAdmit(*sequence)) break;
@@ -160,10 +161,10 @@ bool Scheduler::ReserveByPreempting(Sequence& sequence, int num_tokens, std::vec
   return true;
 }
 
-// Returns the number of tokens that were planned, which may be less, or none.
+// Returns the number of tokens planned, which may be less than num_tokens, or 0.
 int Scheduler::PlanPrefill(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items) {
   if (!ReserveByEvicting(sequence, num_tokens)) {
-    // Within its block a chunk needs the least memory.
+    // A chunk within one block needs the least memory.
     num_tokens = std::min(num_tokens, kPageTokens - sequence.cache.NumTokens() % kPageTokens);
     if (!ReserveByPreempting(sequence, num_tokens, items)) return 0;
   }

@@ -1,5 +1,5 @@
-// Which tokens of which sequences the next forward pass computes: queue, admission by bytes, chunked prefill,
-// preemption. Knows nothing of models and threads.
+// Decides which tokens of which sequences the next forward pass computes: queue, admission by bytes, chunked
+// prefill, preemption. Knows nothing of models and threads.
 #pragma once
 
 #include <cstddef>
@@ -24,13 +24,13 @@ struct SchedulerOptions {
   int step_tokens;
   int chunk_tokens;
   bool prefix_cache;
-  kv::SpillFile* spill = nullptr;  // of the prefix cache; outlives the scheduler
+  kv::SpillFile* spill = nullptr;  // for the prefix cache; outlives the scheduler
 };
 
-// For one thread.
+// Not thread-safe.
 class Scheduler {
  public:
-  struct Counts {  // since the start; blocks of prompts at their admission
+  struct Counts {  // since the start; hits and misses in blocks of prompts, at their first admission
     uint64_t prefix_hits = 0;
     uint64_t prefix_misses = 0;
     uint64_t preemptions = 0;
@@ -38,17 +38,17 @@ class Scheduler {
 
   Scheduler(kv::BlockPool& pool, const SchedulerOptions& options);
 
-  // What a sequence of so many tokens needs at most, alone, with the smallest chunks.
+  // The most bytes that a sequence of num_tokens tokens needs, alone and with the smallest chunks.
   static size_t MostBytes(const kv::BlockPool& pool, int num_tokens);
 
   void Add(Sequence* sequence);               // to the queue
-  void Remove(Sequence* sequence);            // it has ended: its memory is given back
+  void Remove(Sequence* sequence);            // it has ended: frees its memory
   void Expect(uint32_t agent, int32_t step);  // Engine::ExpectNext
 
-  // Chooses what to compute, admitting and evicting as needed. Empty only if nothing is there to run, or if
-  // not even the first sequence alone fits; that one is FirstRunning() then.
+  // Chooses what to compute, admitting and evicting as needed. The plan is empty only if there is nothing to
+  // run, or if the first sequence does not fit even alone; FirstRunning() is then that sequence.
   void Plan(std::vector<PlannedItem>& items);
-  // After the forward pass: shares the blocks that it sealed.
+  // After the forward pass: shares the blocks that it sealed through the prefix cache.
   void Computed(const std::vector<PlannedItem>& items);
 
   Sequence* FirstRunning() const { return running_.empty() ? nullptr : running_.front(); }

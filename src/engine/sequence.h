@@ -1,4 +1,4 @@
-// A request on its way: its tokens, its cache, and where its answer stands.
+// A request in progress: its tokens, its cache, and the state of its answer.
 #pragma once
 
 #include <chrono>
@@ -25,23 +25,23 @@ struct Sequence {
 
   int NumPrompt() const { return static_cast<int>(request.prompt.size()); }
   int NumAnswer() const { return static_cast<int>(tokens.size()) - NumPrompt(); }
-  // Tokens that the cache does not hold yet: 1 while decoding, more in prefill and after an eviction.
+  // Tokens not in the cache yet: 1 while decoding, more in prefill and after a preemption.
   int NumPending() const { return static_cast<int>(tokens.size()) - cache.NumTokens(); }
 
   const uint64_t id;
   EngineRequest request;
   std::vector<int32_t> tokens;  // the prompt, then the answer
-  kv::SequenceCache cache;      // of the first tokens; empty while waiting
+  kv::SequenceCache cache;      // holds the first tokens; empty while waiting
   std::optional<Matcher> matcher;
-  TextStream text;  // of the answer
+  TextStream text;  // the answer's text
 
-  std::optional<Asker> asker;  // for the prefix cache; set on arrival if an agent asks
+  std::optional<Asker> asker;  // for the prefix cache; set on arrival of an agent's request
   bool is_running = false;
   bool was_admitted = false;
   int cached_prompt_tokens = 0;
   int preemptions = 0;
   Clock::time_point submitted = Clock::now();
-  Clock::time_point admitted;  // the first time
+  Clock::time_point admitted;  // when first admitted
   Clock::time_point first_token;
 };
 

@@ -20,7 +20,7 @@ using kv::Part;
 
 constexpr uint64_t kSignSeed = 0x726f74;
 constexpr uint64_t kStartStream = 101;
-constexpr double kShares[] = {1.0, 0.92, 0.84, 0.76, 0.68, 0.6};  // of a range, that clip tries
+constexpr double kShares[] = {1.0, 0.92, 0.84, 0.76, 0.68, 0.6};  // shares of a range that clip tries
 
 // The Walsh-Hadamard transform with orthonormal rows, in blocks of the powers of two that add up to `size`.
 void Hadamard(double* row, int size) {
@@ -41,7 +41,7 @@ void Hadamard(double* row, int size) {
   }
 }
 
-// Factors as integers of so many bits, with one scale for each column.
+// Rounds factors to integers of `bits` bits, with one scale for each column.
 void RoundFactors(std::vector<double>& factors, int rank, int bits) {
   for (int r = 0; r < rank; ++r) {
     double largest = 0.0;
@@ -83,8 +83,8 @@ class Compose : public ComposeCodec {
 
   double Bits(Part part) const override {
     const size_t outliers = std::lround(options_.sparsity * static_cast<double>(Elements()));
-    // As the codecs of the table: f16 scale and zero point, 2 bytes of position and an f16 per outlier,
-    // factors with an f32 for each column of the two when they are of 8 bits.
+    // As in the codecs of the table: f16 scale and zero point, 2 bytes of position and an f16 per outlier,
+    // factors with one f32 scale for each pair of columns if they have 8 bits.
     const double scales = 4.0 * static_cast<double>(Elements()) / GroupSize(part);
     const double factors = options_.rank * ((kPageTokens + head_dim_) * options_.factor_bits / 8.0 +
                                             (options_.factor_bits == 8 ? 4.0 : 0.0));
@@ -160,7 +160,7 @@ class Compose : public ComposeCodec {
   // D + S + L of x: [64, d].
   std::vector<double> Approximate(Part part, const std::vector<double>& x) const {
     const kv::TensorShape shape{1, kPageTokens, head_dim_};
-    // MakeGroups knows a group of a token's channels as that of values.
+    // MakeGroups groups the channels of a token for values only.
     const std::vector<kv::Group> groups = kv::MakeGroups(PerChannel(part) ? Part::kKeys : Part::kValues,
                                                          kv::Backbone::kKivi, options_.group, shape);
     std::vector<bool> outlier(x.size());

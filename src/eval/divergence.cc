@@ -54,20 +54,20 @@ void Comparison::Read(std::span<const int32_t> text) {
   if (blocks > seen_before / kv::kPageTokens) CompareBlock(static_cast<int>(blocks) - 1);
 }
 
-// Leaves only a prefix in the caches, or less if it ends within a sealed page. Returns how many tokens are
-// left.
+// Cuts the caches to this prefix, or to less if it ends within a sealed page. Returns the number of tokens
+// kept.
 size_t Comparison::KeepPrefix(std::span<const int32_t> text) {
   int kept = static_cast<int>(text.size());
   for (const auto& seen : seen_) {
     kv::SequenceCache& cache = seen->subject->Cache();
     kept = std::min(kept, cache.Truncate(std::min(kept, cache.NumTokens())));
   }
-  // All seal at the same places, but one that had been ahead may have kept less.
+  // All caches seal at the same places, but one that was ahead may have kept less.
   for (const auto& seen : seen_) kept = std::min(kept, seen->subject->Cache().Truncate(kept));
   return static_cast<size_t>(kept);
 }
 
-// Of one row of all logits; next: the token that follows in the text.
+// Compares one row of all logits. next: the token that follows in the text.
 void Comparison::Compare(size_t row, size_t next) {
   const std::span<const float> expected(seen_[0]->logits.data() + row * vocab_, vocab_);
   const double log_sum = engine::LogSum(expected);
@@ -82,7 +82,7 @@ void Comparison::Compare(size_t row, size_t next) {
   }
 }
 
-// What encoding alone does: the reference's pages of one block, through each codec and back.
+// Measures what encoding alone does: takes the reference's pages of one block through each codec and back.
 void Comparison::CompareBlock(int block) {
   const kv::SequenceCache& reference = seen_[0]->subject->Cache();
   const kv::BlockLayout& layout = reference.Layout();

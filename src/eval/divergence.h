@@ -1,5 +1,5 @@
-// How far compressed caches move a model's predictions: against the same model over an f32 cache with exact
-// softmax.
+// Measures how far compressed caches move a model's predictions, against the same model over an f32 cache
+// with exact softmax.
 #pragma once
 
 #include <cstddef>
@@ -17,12 +17,12 @@ namespace throng::eval {
 
 struct EvalOptions {
   std::vector<std::string> codecs;                    // as Subject takes them
-  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;  // of the codecs; the reference's is exact
+  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;  // softmax of the codecs; the reference's is exact
   std::function<void(size_t done, size_t total)> progress = nullptr;  // after each text or question
 };
 
 struct Divergence {
-  size_t positions = 0;  // that were compared
+  size_t positions = 0;  // positions compared
   double kl_mean = 0.0;  // KL(f32 || codec) of the next token's distribution, nats
   double kl_p99 = 0.0;
   double top1 = 0.0;  // share of positions where both find the same token likeliest
@@ -32,20 +32,20 @@ struct Divergence {
   double error_values = 0.0;
 };
 
-// The reference and all codecs over the same texts, one after the other.
+// Runs the reference and all codecs over the same texts, one text after the other.
 class Comparison {
  public:
   Comparison(const engine::LoadedModel& model, const EvalOptions& options, ThreadPool& threads);
 
-  // Runs a text through all caches, and compares what follows its tokens at the positions that attend to at
-  // least one sealed page: from token 64 on, but not after the last one, which nothing follows. What it
-  // begins with in common with the text before is in the caches, has been compared, and is not read again.
+  // Runs a text through all caches, and compares predictions at the positions that attend to at least one
+  // sealed page: from token 64 on, except the last, which nothing follows. The caches keep as much as they
+  // can of the prefix shared with the previous text; that prefix is not compared again.
   void Read(std::span<const int32_t> text);
 
   // Subject 0 is the reference: f32.
   size_t NumSubjects() const { return seen_.size(); }
   Subject& GetSubject(size_t i) { return *seen_[i]->subject; }
-  // What follows the text read last: [vocab].
+  // The logits after the text read last: [vocab].
   std::span<const float> LastLogits(size_t i) const;
   Divergence Result(size_t i) const;
 
@@ -56,7 +56,7 @@ class Comparison {
     std::vector<double> divergences;
     double loss = 0.0;
     size_t agreements = 0;
-    double square_errors[2] = {};  // of keys and values
+    double square_errors[2] = {};  // sums for keys and values
   };
   size_t KeepPrefix(std::span<const int32_t> text);
   void Compare(size_t row, size_t next);
@@ -65,10 +65,10 @@ class Comparison {
   ThreadPool& threads_;
   const size_t vocab_;
   std::vector<std::unique_ptr<Seen>> seen_;
-  engine::Prediction prediction_;  // of the reference, at one position
-  double squares_[2] = {};         // of the reference's keys and values that were compared
-  std::vector<int32_t> text_;      // read last
-  size_t last_row_ = 0;            // of its last token
+  engine::Prediction prediction_;  // the reference's, at one position
+  double squares_[2] = {};         // sums of squares of the reference's keys and values compared
+  std::vector<int32_t> text_;      // the text read last
+  size_t last_row_ = 0;            // row of the last token of text_
 };
 
 struct CodecDivergence {
@@ -77,9 +77,9 @@ struct CodecDivergence {
   Divergence divergence;
 };
 
-// The first of the results is the reference, then come the codecs. Texts are cut to the model's context;
-// those of no more than 65 tokens are left out. Throws kInvalid if no text is long enough, or a codec does
-// not exist.
+// The first result is the reference's; those of the codecs follow. Texts are cut to the model's context;
+// those of at most 65 tokens are left out. Throws kInvalid if no text is long enough, or a codec does not
+// exist.
 std::vector<CodecDivergence> MeasureDivergence(const engine::LoadedModel& model,
                                                std::span<const std::vector<int32_t>> texts,
                                                const EvalOptions& options, ThreadPool& threads);

@@ -1,4 +1,4 @@
-// A model's keys and values for texts, as a file for numpy: what codecs get to see.
+// Writes a model's keys and values for texts to a file for numpy: the input of codecs.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ class ThreadPool;
 namespace throng::eval {
 
 // Writes f32 [pages, layers, kv heads, 2, 64, head size] in .npy format: keys (after rotation) and values of
-// all complete pages, at most max_pages. Returns how many. Throws kInvalid if no text has 64 tokens, kIo.
+// all complete pages, at most max_pages. Returns the number written. Throws kInvalid if no text has 64
+// tokens, kIo.
 size_t DumpPages(const engine::LoadedModel& model, std::span<const std::vector<int32_t>> texts,
                  size_t max_pages, const std::string& path, ThreadPool& threads);
 

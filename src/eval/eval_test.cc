@@ -116,7 +116,7 @@ TEST(RecallTest, F32LosesNothingToItself) {
   EXPECT_EQ(results[2].recall.depths[2].questions, 1);
 }
 
-// The answers do not depend on who asks: the engine, with all questions in one batch, gives the same ones.
+// The engine, with all questions in one batch, gives the same answers.
 TEST(RecallTest, AnswersAreTheEngines) {
   if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
   const std::vector<Question> questions = SomeQuestions();
@@ -225,7 +225,7 @@ double ErrorOf(const kv::Codec& codec, kv::Part part, const std::vector<float>& 
   return std::sqrt(error / norm);
 }
 
-// The study's codec is the shipped ones where both exist.
+// The study's codec equals the shipped ones where both exist.
 TEST(ComposeTest, IsTheTablesCodecsInBytesAndErrors) {
   const std::vector<float> block = Noise(64 * 64);
   for (const auto& [composed, real] :

@@ -8,8 +8,8 @@
 namespace throng::eval {
 namespace {
 
-constexpr double kWidth = 640, kHeight = 400;                         // of the picture
-constexpr double kLeft = 70, kRight = 610, kTop = 40, kBottom = 350;  // of the axes' frame
+constexpr double kWidth = 640, kHeight = 400;                         // size of the picture
+constexpr double kLeft = 70, kRight = 610, kTop = 40, kBottom = 350;  // frame of the axes
 
 std::string Escape(const std::string& text) {
   std::string out;
@@ -40,7 +40,7 @@ class Scale {
     return from_ + (to_ - from_) * ((log_ ? std::log10(value) : value) - low_) / (high_ - low_);
   }
   std::vector<double> Ticks() const {
-    // Steps of 1, 2 or 5 times a power of ten, of which 3 to 8 fit; of exponents, whole ones if so many fit.
+    // Steps of 1, 2 or 5 times a power of ten, of which 3 to 8 fit; whole steps for exponents if enough fit.
     double step = std::pow(10.0, std::floor(std::log10((high_ - low_) / 3.0)));
     for (const double factor : {2.0, 5.0}) {
       const double base = std::pow(10.0, std::floor(std::log10((high_ - low_) / 3.0)));
@@ -73,7 +73,7 @@ bool IsShown(const PlotAxes& axes, const PlotPoint& point) {
   return std::isfinite(point.x) && std::isfinite(point.y) && (!axes.log_y || point.y > 0.0);
 }
 
-// Points that lie near each other have their labels one below the other.
+// Labels of points near each other are stacked.
 double LabelY(double x, double y, std::vector<std::pair<double, double>>& taken) {
   for (double at = y + 4;; at += 12) {
     const bool free = std::none_of(taken.begin(), taken.end(), [&](const auto& other) {

@@ -20,7 +20,7 @@ struct PlotAxes {
   std::string title;
   std::string x_label;
   std::string y_label;
-  bool log_y = false;  // points that are not above 0 are then left out
+  bool log_y = false;  // then leaves out points that are not above 0
 };
 
 // A whole file. Points with numbers that are not finite are left out.

@@ -15,7 +15,7 @@ constexpr size_t kQuestions = 60;
 
 struct Bounds {
   const char* codec;
-  int lost;  // answers, at most
+  int lost;  // most answers lost
   double least_kl;
   double most_kl;
 };

@@ -15,10 +15,10 @@ namespace {
 
 constexpr int kFreeTokens = 32;  // most tokens of a free answer
 
-// What one subject answered.
+// The answers of one subject.
 struct Answers {
   std::vector<bool> right;
-  std::vector<int> lengths;  // of free answers
+  std::vector<int> lengths;  // lengths of the free answers
 };
 
 class Examiner {
@@ -64,7 +64,7 @@ class Examiner {
     return sampler_.Sample(logits, mask, {}, {.temperature = 0.0f}, {}, 0);
   }
 
-  // The text of the allowed tokens that are likeliest one after the other.
+  // The text of the likeliest allowed tokens, chosen one after the other.
   std::string Choose(size_t i, const std::shared_ptr<engine::Constraint>& constraint) {
     Subject& subject = comparison_.GetSubject(i);
     std::optional<kv::SequenceCache> cache = subject.Cache().Fork();
@@ -84,7 +84,7 @@ class Examiner {
     return text;
   }
 
-  // The tokens of the answer's first line.
+  // The number of tokens in the answer's first line.
   int WriteFreely(size_t i) {
     Subject& subject = comparison_.GetSubject(i);
     std::span<const float> logits = comparison_.LastLogits(i);

@@ -1,5 +1,5 @@
-// Questions about what a prompt said, answered by choice, with compressed caches and with f32: how many
-// answers does compression lose?
+// Asks multiple-choice questions about a prompt, with compressed caches and with f32: how many answers does
+// compression lose?
 #pragma once
 
 #include <span>
@@ -12,8 +12,9 @@
 
 namespace throng::eval {
 
-// How far back an answer lies, in pages: its page is sealed, and depth - 1 more pages after it, from 1 on.
-inline constexpr int kDepths = 8;  // the last: that many less one, or more
+// How far back an answer lies, in pages: from depth 1 on, its page and depth - 1 more pages after it are
+// sealed.
+inline constexpr int kDepths = 8;  // the last depth means kDepths - 1 or more
 int DepthOf(const Question& question);
 
 struct Depth {
@@ -29,11 +30,11 @@ struct Recall {
   int lost = 0;               // f32 answers right, the codec wrong
   int gained = 0;             // the reverse
   double mcnemar_p = 1.0;
-  double difference = 0.0;  // of accuracy to f32's
+  double difference = 0.0;  // accuracy minus f32's
   Interval difference_interval;
-  double answer_tokens =
-      0.0;  // mean length of the free answers to the same prompts, to the end of their line
-  double answer_length_ratio = 1.0;    // to f32's
+  // Mean length of the free answers to the same prompts, to the end of their line.
+  double answer_tokens = 0.0;
+  double answer_length_ratio = 1.0;    // answer_tokens over f32's
   double answer_length_changed = 0.0;  // share of the free answers whose length is not f32's
 };
 
@@ -44,7 +45,7 @@ struct CodecRecall {
   Recall recall;
 };
 
-// The first of the results is the reference, then come the codecs. Throws kInvalid if a prompt leaves no room
+// The first result is the reference's; those of the codecs follow. Throws kInvalid if a prompt leaves no room
 // for an answer in the model's context, or a codec does not exist.
 std::vector<CodecRecall> MeasureRecall(const engine::LoadedModel& model, std::span<const Question> questions,
                                        const EvalOptions& options, ThreadPool& threads);

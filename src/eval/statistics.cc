@@ -6,7 +6,7 @@
 namespace throng::eval {
 namespace {
 
-constexpr double kZ = 1.959963984540054;  // of 95 %, two-sided
+constexpr double kZ = 1.959963984540054;  // normal quantile for 95 %, two-sided
 
 }  // namespace
 

@@ -8,16 +8,15 @@ struct Interval {
   double high = 0.0;
 };
 
-// 95 %, of a share of which `hits` of `trials` were seen (Wilson's score interval); all of [0, 1] without
-// trials.
+// 95 % interval of a share, from `hits` of `trials` (Wilson's score interval); [0, 1] without trials.
 Interval WilsonInterval(int hits, int trials);
 
-// McNemar's exact test: how likely a split of the differing answers at least as uneven as lost : gained is if
-// both directions are equally likely. Two-sided.
+// McNemar's exact test: the probability of a split of the differing answers at least as uneven as lost :
+// gained if both directions are equally likely. Two-sided.
 double McNemarP(int lost, int gained);
 
-// 95 %, of the difference of two shares of the same `trials`, (gained - lost) / trials: the paired interval
-// of Agresti and Min, half an observation added to each of the four cells.
+// 95 % interval of the difference of two shares of the same `trials`, (gained - lost) / trials: the paired
+// interval of Agresti and Min, with half an observation added to each of the four cells.
 Interval PairedInterval(int lost, int gained, int trials);
 
 }  // namespace throng::eval

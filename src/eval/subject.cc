@@ -45,7 +45,7 @@ double Bits(const kv::Codec* codec, kv::Part part, int head_dim) {
 
 Sizes Measure(const kv::BlockPool& pool) {
   const kv::BlockLayout& layout = pool.Layout();
-  const double elements = 2.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim;  // of a token
+  const double elements = 2.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim;  // per token
   Sizes sizes;
   bool composed = false;
   for (const kv::PageSpec& page : layout.pages) {
@@ -54,7 +54,7 @@ Sizes Measure(const kv::BlockPool& pool) {
                   (2.0 * static_cast<double>(layout.pages.size()));
     composed = composed || IsComposed(page.keys) || IsComposed(page.values);
   }
-  // What is only composed has no real pages.
+  // A composed codec has no real pages.
   sizes.bytes_per_token =
       composed ? sizes.bits / 8.0 * elements : static_cast<double>(pool.SealedBytes()) / kv::kPageTokens;
   sizes.ratio_to_f16 = 2.0 * elements / sizes.bytes_per_token;

@@ -1,4 +1,4 @@
-// A codec under test: its name, what it takes, and one sequence's cache in it.
+// A codec under test: its name, its sizes, and one sequence's cache in it.
 #pragma once
 
 #include <span>
@@ -18,15 +18,15 @@ namespace throng::eval {
 inline constexpr int kChunk = 128;  // tokens of one forward pass
 
 struct Sizes {
-  double bits = 0.0;             // of one element of a sealed page, all included
-  double bytes_per_token = 0.0;  // of sealed blocks as the pool takes them
+  double bits = 0.0;             // per element of a sealed page, everything included
+  double bytes_per_token = 0.0;  // in sealed blocks, as the pool allocates them
   double ratio_to_f16 = 0.0;     // how many times smaller than f16
 };
 
 class Subject {
  public:
-  // spec: a codec for both, or two as KEYS+VALUES; those of the table, flashq-mixed, or compose:... . Throws
-  // kInvalid or kUnsupported.
+  // spec: one codec for keys and values, or two as KEYS+VALUES: codecs of the table, flashq-mixed, or
+  // compose:... . Throws kInvalid or kUnsupported.
   Subject(const std::string& spec, kv::SoftmaxKind softmax, const engine::LoadedModel& model,
           ThreadPool& threads);
 
@@ -34,7 +34,8 @@ class Subject {
   const Sizes& GetSizes() const { return sizes_; }
   kv::SequenceCache& Cache() { return cache_; }
 
-  // Goes on by at most kChunk tokens in `cache`, one of this subject's; num_logits rows for the last of them.
+  // Extends `cache`, one of this subject's, by at most kChunk tokens, and writes num_logits rows of logits
+  // for the last of them.
   void Forward(std::span<const int32_t> tokens, kv::SequenceCache& cache, int num_logits, float* logits);
 
  private:

@@ -1,5 +1,5 @@
-// The seam between thinking and computing: a request goes in, its completion comes out. Simulations see this
-// header alone; behind it are the engine of this process, servers, journals, models of servers, and fakes.
+// The seam between thinking and computing: a request goes in, its completion comes out. Simulations see only
+// this header; behind it are the engine in this process, servers, journals, models of servers, and fakes.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace throng::llm {
 
-// Who asks: the identity of a call that no order of execution changes. `call` counts the calls of that agent
-// in that step, in program order. Sampling and journals are keyed by it.
+// The identity of a call, the same in every order of execution. `call` counts the calls of that agent in that
+// step, in program order. Sampling and journals use it as their key.
 struct CallKey {
   uint32_t agent = 0;
   int32_t step = 0;
@@ -21,7 +21,7 @@ struct CallKey {
   auto operator<=>(const CallKey&) const = default;
 };
 
-// What an answer may look like. At most one of the two is set; with none, any text.
+// The allowed form of an answer. At most one field is set; with none, any text is allowed.
 struct Constraint {
   std::vector<std::string> choices;  // the answer is exactly one of these
   std::string json_schema;  // the answer is a JSON value that this schema allows, without white space
@@ -38,7 +38,7 @@ struct Sampling {
 };
 
 struct Request {
-  uint64_t id = 0;  // the caller's choice; unlike those of its other requests in flight
+  uint64_t id = 0;  // chosen by the caller; unique among its requests in flight
   CallKey key;
   std::string function;  // what the call is for ("plan", "say"): statistics, replay and per-function models
   std::string system;    // optional system message
@@ -48,8 +48,8 @@ struct Request {
   std::vector<std::string> stop;  // the answer ends before the first of these
   int max_tokens = 128;           // covers the longest answer that the constraint allows
   int priority = 0;               // smaller is served first: the simulated step
-  // Asked ahead of a step that may turn out otherwise: whoever keeps answers keeps this one once Confirm says
-  // so.
+  // Asked ahead of a step that may turn out differently: an Llm that keeps answers keeps this one only once
+  // Confirm says so.
   bool guess = false;
   // Replays of traces know the sizes instead of the text: prompt and answer length in tokens; -1: not known.
   int known_prompt_tokens = -1;
@@ -64,12 +64,12 @@ struct Completion {
   FinishReason finish = FinishReason::kStop;
   std::string text;
   int prompt_tokens = 0;
-  int cached_prompt_tokens = 0;  // of these, found in a prefix cache
+  int cached_prompt_tokens = 0;  // prompt tokens found in a prefix cache
   int output_tokens = 0;
-  std::optional<Error> error;  // kError: why; kCancelled: at most what attempts met
+  std::optional<Error> error;  // kError: the cause; kCancelled: at most an error of its attempts
 };
 
-// What a request completes with that was cancelled before it had an answer.
+// The completion of a request that was cancelled before it had an answer.
 inline Completion Cancelled(uint64_t id, const CallKey& key) {
   Completion completion;
   completion.id = id;
@@ -105,24 +105,24 @@ class Llm {
   // if the request can never be served (longer than the context, a constraint that cannot be compiled).
   virtual void Submit(Request request) = 0;
 
-  // Blocks until at least one completion is there, or `seconds` (of Now()'s clock) have passed, or nothing is
-  // in flight; appends all that are there. A backend in virtual time moves its clock forward to the next
-  // completion instead of blocking.
+  // Blocks until at least one completion is available, `seconds` (of Now()'s clock) have passed, or nothing
+  // is in flight; appends all available completions. A backend in virtual time moves its clock forward to the
+  // next completion instead of blocking.
   virtual void Wait(std::vector<Completion>& done, double seconds = kForever) = 0;
 
   // The request completes soon with kCancelled, unless it has completed already. Unknown ids are ignored.
   virtual void Cancel(uint64_t id) = 0;
 
-  // The answer to a request that was submitted as a guess is used after all.
+  // Says that the answer to a request submitted as a guess is used after all.
   virtual void Confirm(const Request& request, const Completion& completion) {
     static_cast<void>(request), static_cast<void>(completion);
   }
 
-  // Whether ExpectNext is of use here; callers may leave it out otherwise.
+  // Whether ExpectNext has any effect here; if not, callers may omit it.
   virtual bool WantsExpectations() const { return false; }
 
-  // Once its calls so far are answered, this agent is not expected to ask again before this step. Tells what
-  // of its prompts is worth keeping; changes no answer.
+  // Says that this agent, once its calls so far are answered, is not expected to ask again before this step.
+  // Tells which parts of its prompts are worth keeping; changes no answer.
   virtual void ExpectNext(uint32_t agent, int32_t step) { static_cast<void>(agent), static_cast<void>(step); }
 
   // Seconds since the backend was made: wall time, or virtual time.

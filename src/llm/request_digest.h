@@ -1,4 +1,4 @@
-// Which requests are the same question.
+// Digests that tell which requests ask the same question.
 #pragma once
 
 #include "base/digest.h"
@@ -6,7 +6,7 @@
 
 namespace throng::llm {
 
-// Of everything that the answer depends on; not of key and priority.
+// The digest of everything that the answer depends on; not of key and priority.
 Digest DigestOfRequest(const Request& request);
 
 }  // namespace throng::llm

@@ -125,7 +125,7 @@ void ParseResponseFormat(const Json& format, llm::Constraint& constraint) {
   const Json type = format.is_object() ? format.value("type", Json()) : Json();
   if (type == "text") return;
   if (type == "json_object") {
-    // Any object at all is no regular language, and answers are constrained by automata.
+    // "Any object" is not a regular language, and automata constrain the answers.
     throw MakeError(
         ErrorCode::kUnsupported,
         "response_format: json_object is not supported, because answers follow a schema: use json_schema");
@@ -168,7 +168,7 @@ CompletionRequest ParseCommon(const Fields& fields) {
   }
   CompletionRequest request;
   if (const Json* model = fields.Find("model"); model != nullptr && !model->is_string()) {
-    Fields::Fail("model", *model, "a name");  // any: there is only one model, and the reply names it
+    Fields::Fail("model", *model, "a name");  // any name will do: there is one model, and the reply names it
   }
   fields.Integer("n", 1, 1, 1);
   fields.Integer("best_of", 1, 1, 1);

@@ -1,4 +1,4 @@
-// The bodies of completion requests, checked and in our own terms.
+// Parses and checks the bodies of completion requests.
 #pragma once
 
 #include <string_view>
@@ -13,8 +13,8 @@ struct CompletionRequest {
   bool stream_usage = false;  // a last chunk with the token counts
 };
 
-// Throw kInvalid or kUnsupported with one sentence that names the field. What changes the answer and is not
-// known here is refused; other fields (user, metadata, ...) are ignored.
+// Throw kInvalid or kUnsupported with one sentence that names the field. Unsupported features that would
+// change the answer are refused; other fields (user, metadata, ...) are ignored.
 CompletionRequest ParseChatRequest(std::string_view body);
 CompletionRequest ParseTextRequest(std::string_view body);
 

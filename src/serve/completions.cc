@@ -16,10 +16,10 @@
 namespace throng::serve {
 namespace {
 
-// How long a client may be gone before it is noticed.
+// How long it may take to notice that a client is gone.
 constexpr double kPollSeconds = 0.1;
-// Within this time a reply that is no stream can still become an error status; later the status has been
-// sent, because only then can the connection be watched.
+// Within this time a reply that is not a stream can still become an error status. After it the status is
+// sent, because the connection can only be watched from then on.
 constexpr double kStatusSeconds = 0.25;
 
 bool IsFinished(const engine::EngineResult& result) {
@@ -55,7 +55,7 @@ bool StreamBody(Generation& generation, const ReplyHead& head, ReplyWriter& writ
   return IsFinished(result) && writer.Write(CompletionBody(head, result));
 }
 
-// Waits for the end, whatever text comes. False if it has not come in time.
+// Waits for the end and ignores new text. Returns false if the end has not come in time.
 bool WaitForEnd(Generation& generation, double seconds) {
   const auto end = Context::Clock::now() + std::chrono::duration<double>(seconds);
   std::string ignored;
@@ -67,7 +67,7 @@ bool WaitForEnd(Generation& generation, double seconds) {
 }
 
 HttpReply Complete(Context& context, CompletionRequest request, bool chat) {
-  // A closure of std::function can be copied.
+  // Shared, because a std::function must be copyable.
   const auto generation = std::make_shared<Generation>(context, std::move(request.text));
   const ReplyHead head{.chat = chat,
                        .id = fmt::format("{}-{}", chat ? "chatcmpl" : "cmpl", ++context.last_id),

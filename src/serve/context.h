@@ -17,15 +17,15 @@ struct Context {
   static constexpr Clock::rep kNever = Clock::time_point::max().time_since_epoch().count();
 
   const ServerOptions options;
-  engine::LocalModel* const model;  // null: there is only a run to look at
+  engine::LocalModel* const model;  // null: the server only shows a run
   engine::MetricsRegistry* const metrics;
 
   std::atomic<int> in_flight{0};  // requests that the engine has
-  // Set once, when the server is stopped: what is still in flight then is cancelled.
+  // Set once, when the server is stopped: requests still in flight at this time are cancelled.
   std::atomic<Clock::rep> cancel_at{kNever};
   std::atomic<uint64_t> last_id{0};
 
-  // Throws kUnavailable if there is none.
+  // Throws kUnavailable if there is no model.
   engine::LocalModel& Model() const {
     if (model != nullptr) return *model;
     throw MakeError(ErrorCode::kUnavailable, "server: it was started to show a run, without a model");

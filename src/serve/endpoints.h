@@ -1,4 +1,4 @@
-// One function per endpoint. All may be called by many threads at once; what they throw becomes an error
+// One function per endpoint. Many threads may call them at once; anything that they throw becomes an error
 // body.
 #pragma once
 
@@ -13,13 +13,14 @@ HttpReply Models(Context& context, const HttpRequest& request);           // GET
 HttpReply Health(Context& context, const HttpRequest& request);           // GET /health
 HttpReply Metrics(Context& context, const HttpRequest& request);          // GET /metrics
 
-// The viewer: GET / and /viewer.js, and what they ask for. Without a journal the page says how to see one.
+// The viewer: GET / and /viewer.js, and the endpoints that they ask. Without a journal the page says how to
+// see one.
 HttpReply ViewerPage(Context& context, const HttpRequest& request);
 HttpReply ViewerScript(Context& context, const HttpRequest& request);
 // GET /api/run: {"name", "manifest": {}, "agents": [[id, name, x, y, status]], "steps", "answers"}.
 HttpReply RunInfo(Context& context, const HttpRequest& request);
-// GET /api/steps?from=A&to=B, less than B, at most kMaxStepsPerReply: {"from", "to", "bodies": [[step, agent,
-// x, y, status]], "presence": [[step, agent, 0 or 1]], "events": [[step, agent, kind, text]], "cells":
+// GET /api/steps?from=A&to=B, steps below B, at most kMaxStepsPerReply: {"from", "to", "bodies": [[step,
+// agent, x, y, status]], "presence": [[step, agent, 0 or 1]], "events": [[step, agent, kind, text]], "cells":
 // [[step, x, y, value]]}; bodies and cells only where they change, as the journal has them.
 HttpReply RunSteps(Context& context, const HttpRequest& request);
 // GET /api/map: ServerOptions::map_json, or 404.

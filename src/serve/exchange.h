@@ -1,4 +1,4 @@
-// HTTP as the endpoints see it: what was asked, and what is replied. Sockets are the business of server.cc.
+// HTTP as the endpoints see it: requests and replies. Sockets belong to server.cc.
 #pragma once
 
 #include <functional>
@@ -9,11 +9,11 @@
 namespace throng::serve {
 
 struct HttpRequest {
-  std::map<std::string, std::string> query;  // of the address, decoded
+  std::map<std::string, std::string> query;  // query of the address, decoded
   std::string body;
 };
 
-// The client's end of a reply that is written as it comes.
+// The client's end of a streamed reply.
 class ReplyWriter {
  public:
   virtual ~ReplyWriter() = default;
@@ -25,8 +25,8 @@ struct HttpReply {
   int status = 200;
   std::string type = "application/json";
   std::string body;
-  // If set, writes the body instead, on the connection's thread, after the status has been sent. False breaks
-  // the connection off, so that the client knows that something is missing.
+  // If set, writes the body instead, on the connection's thread, after the status has been sent. Returning
+  // false breaks the connection off, so that the client knows that something is missing.
   std::function<bool(ReplyWriter& writer)> stream;
 };
 

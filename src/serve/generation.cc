@@ -16,7 +16,7 @@ struct Generation::State {
 };
 
 Generation::Slot::Slot(Context& context) : context_(context) {
-  // Counted first: a server that stops waits for what is counted.
+  // Counted first: a stopping server waits for the requests counted.
   const int in_flight = ++context_.in_flight;
   if (context_.IsStopping()) {
     --context_.in_flight;

@@ -1,4 +1,4 @@
-// One request that the engine works on, as the thread of its connection sees it.
+// One request in the engine, as seen by the thread of its connection.
 #pragma once
 
 #include <memory>
@@ -11,17 +11,17 @@ namespace throng::serve {
 
 class Generation {
  public:
-  // Throws kUnavailable if the server has no model, kExhausted if it has all the requests that it may have,
-  // and what LocalModel::MakeRequest and Engine::Submit throw.
+  // Throws kUnavailable if the server has no model, kCancelled if it is being stopped, kExhausted if it has
+  // max_requests already, and what LocalModel::MakeRequest and Engine::Submit throw.
   Generation(Context& context, engine::TextRequest text);
-  ~Generation();  // cancels what has not ended
+  ~Generation();  // cancels the request unless it has ended
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
 
   // Blocks until there is new text, the end, or `seconds` have passed; appends the text. True at the end.
   bool Wait(std::string& text, double seconds);
 
-  // Once Wait has said true.
+  // Once Wait has returned true.
   const engine::EngineResult& Result() const;
 
  private:

@@ -1,4 +1,4 @@
-// The JSON of replies, in OpenAI's words.
+// The JSON of replies, in OpenAI's format.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace throng::serve {
 
-// What all chunks of a reply begin with.
+// The fields that begin every chunk of a reply.
 struct ReplyHead {
   bool chat = false;
   std::string id;
@@ -22,7 +22,7 @@ struct ReplyHead {
 std::string CompletionBody(const ReplyHead& head, const engine::EngineResult& result);
 
 // Events of a stream, complete with "data: " and the empty line.
-std::string FirstEvent(const ReplyHead& head);  // the role, in chats; otherwise empty
+std::string FirstEvent(const ReplyHead& head);  // the role in chats, otherwise empty
 std::string TextEvent(const ReplyHead& head, std::string_view text);
 std::string FinishEvent(const ReplyHead& head, const engine::EngineResult& result);
 std::string UsageEvent(const ReplyHead& head, const engine::EngineResult& result);

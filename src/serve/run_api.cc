@@ -1,5 +1,5 @@
 // GET /api/run, /api/steps and /api/map: a journal as JSON. It is opened anew for each request, so that a run
-// that goes on can be watched.
+// in progress can be watched.
 
 #include <charconv>
 #include <nlohmann/json.hpp>

@@ -14,9 +14,9 @@
 namespace throng::serve {
 namespace {
 
-// Connections that are served beside those that wait for the model, so that health and refusals get through.
+// Connections served beside those that wait for the model, so that health checks and refusals get through.
 constexpr int kSpareThreads = 16;
-// For the replies of requests that were cancelled because the server stops.
+// Time to send the replies of requests cancelled because the server stops.
 constexpr std::chrono::seconds kLastWords(2);
 
 using Endpoint = HttpReply (*)(Context& context, const HttpRequest& request);
@@ -56,14 +56,14 @@ bool NeedsKey(const std::string& path) {
   return path.starts_with("/v1/") || path.starts_with("/api/") || path == "/metrics";
 }
 
-// In a time that does not tell how much of the key was right.
+// Compares in a time that does not reveal how much of the key was right.
 bool Equal(std::string_view a, std::string_view b) {
   unsigned char difference = a.size() != b.size();
   for (size_t i = 0; i < a.size(); ++i) difference |= a[i] ^ b[b.empty() ? 0 : i % b.size()];
   return difference == 0;
 }
 
-// A reply as the library wants it.
+// Sends a reply through the library.
 void Send(HttpReply reply, httplib::Response& response) {
   response.status = reply.status;
   if (reply.status == 503) response.set_header("Retry-After", "1");
@@ -140,14 +140,14 @@ class Server::Impl {
     const auto grace = std::chrono::duration_cast<Context::Clock::duration>(
         std::chrono::duration<double>(context_.options.stop_seconds));
     context_.cancel_at = (Context::Clock::now() + grace).time_since_epoch().count();
-    // The library breaks off replies that it has not begun to write when it is stopped.
+    // When stopped, the library breaks off replies that it has not begun to write.
     const auto give_up = Context::Clock::now() + grace + kLastWords;
     while (context_.in_flight > 0 && Context::Clock::now() < give_up) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     const std::lock_guard lock(mutex_);
     stopped_ = true;
-    // The library forgets a stop that comes before it listens.
+    // The library ignores a stop that comes before it listens.
     while (running_ && !ended_ && !http_.is_running())
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     http_.stop();
@@ -162,7 +162,7 @@ class Server::Impl {
     http_.set_read_timeout(10);
     http_.set_write_timeout(30);
     http_.set_tcp_nodelay(true);
-    // Not the library's SO_REUSEPORT, by which two servers would share a port without a word.
+    // Avoids the library's SO_REUSEPORT, with which two servers would silently share a port.
     http_.set_socket_options([](socket_t socket) {
       const int yes = 1;
       setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));

@@ -26,7 +26,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kChat = "/v1/chat/completions";
 constexpr const char* kText = "/v1/completions";
 
-// A server on a free port, over a model that answers anything at all.
+// A server on a free port, over a model that may answer anything.
 class ServerTest : public ::testing::Test {
  protected:
   void Start(ServerOptions options = {}) {

@@ -1,8 +1,8 @@
 // Products of activations with GGUF weights: decode (1 row) and prefill (128 rows) of a 4096 x 4096 matrix.
 //
-// Each case first compares its outputs with the double-precision reference. Printed: operations and bytes of
-// weights per second, and which share they are of what this machine can do, measured at the same time: reads
-// of memory for decode, and the same kernel on operands that stay in the first cache for prefill.
+// Each case first compares its outputs with the double-precision reference. Prints operations and bytes of
+// weights per second, and their share of what this machine can do, measured at the same time: memory reads
+// for decode, and for prefill the same kernel on operands that stay in the first-level cache.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // Sealing: encoding the 64 x d block of keys, or of values, of one page, for each codec.
 //
-// The counter per_token is what a token of a model of 16 layers with 8 KV heads costs on one thread;
+// The counter per_token is the cost of one token on one thread, for a model of 16 layers with 8 KV heads;
 // docs/kernels.md compares it with the time of a prefill.
 #include <benchmark/benchmark.h>
 

@@ -1,12 +1,12 @@
-// The short text on which a model's keys and values are looked at before its KV cache is used.
+// The short text on which a model's keys and values are examined before its KV cache is used.
 #pragma once
 
 #include <string_view>
 
 namespace throng::engine {
 
-// Several kinds of text, as heads differ in what they react to, and persons as a town's prompts describe
-// them. To change it is to change what flashq-mixed and auto mean.
+// Several kinds of text, because heads react to different things, and people described as in a town's
+// prompts. Changing it changes what flashq-mixed and auto mean.
 std::string_view CalibrationText();
 
 }  // namespace throng::engine

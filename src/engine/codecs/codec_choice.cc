@@ -21,7 +21,7 @@ std::string Shortened(const Json& value) {
   return text.size() <= 60 ? text : text.substr(0, 57) + "...";
 }
 
-// Reads the members of one object; whatever is not asked for is refused.
+// Reads the members of one object, and refuses any that are not asked for.
 class ObjectReader {
  public:
   ObjectReader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
@@ -141,7 +141,7 @@ void CheckFormat(ObjectReader& reader) {
   if (version != kVersion) reader.Fail("version", version, std::to_string(kVersion));
 }
 
-// Members that people who write a choice by hand may leave out.
+// Checks members that may be left out of a choice written by hand.
 void CheckBytes(ObjectReader& reader, const CodecChoice& choice, const model::ModelConfig& config) {
   const kv::BlockLayout layout = choice.Layout(config);
   const double bytes = BytesPerToken(layout);

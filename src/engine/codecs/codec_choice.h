@@ -15,7 +15,7 @@ struct ModelConfig;
 
 namespace throng::engine {
 
-// [layers][KV heads], of the heads' keys and of their values: see kv/flashq/flashq_priority.h.
+// Priorities of the heads' keys and values, [layers][KV heads]: see kv/flashq/flashq_priority.h.
 struct HeadPriorities {
   std::vector<std::vector<double>> keys;
   std::vector<std::vector<double>> values;
@@ -25,10 +25,10 @@ struct HeadPriorities {
 struct CodecChoice {
   Digest model;                         // Transformer::WeightsDigest
   std::vector<kv::LayerCodecs> layers;  // as kv::ParseHeadCodecs takes them
-  HeadPriorities priorities;            // from which the bits of flashq-mixed follow; empty: none were ranked
+  HeadPriorities priorities;            // determine the bits of flashq-mixed; empty: not ranked
 
-  // How it was found, if the model was run for it:
-  Digest text;  // of the calibration text
+  // How the choice was found, if the model was run for it:
+  Digest text;  // digest of the calibration text
   kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;
   double kl_target = 0.0;  // 0: the divergence was not measured
   double kl = 0.0;         // mean divergence from f32, nats, on that text
@@ -36,7 +36,8 @@ struct CodecChoice {
   kv::BlockLayout Layout(const model::ModelConfig& config) const;
 };
 
-// What one token takes in sealed blocks, as the allocator counts, and what 16-bit keys and values would take.
+// The bytes of one token in sealed blocks, as the allocator counts them, and the bytes that 16-bit keys and
+// values would take.
 double BytesPerToken(const kv::BlockLayout& layout);
 double F16BytesPerToken(const kv::BlockLayout& layout);
 
@@ -44,8 +45,8 @@ double F16BytesPerToken(const kv::BlockLayout& layout);
 // text, softmax (if it is missing: exact), kl_target, kl, head_priorities {k, v}.
 std::string WriteChoice(const CodecChoice& choice, const model::ModelConfig& config);
 
-// where: the file, for messages. Throws kInvalid, in one sentence, for what is no such choice, is of another
-// version, model or number of layers, or takes other bytes per token than it says.
+// where: the file, for messages. Throws kInvalid, in one sentence, if the text is not such a choice, is of
+// another version, model or number of layers, or states wrong bytes per token.
 CodecChoice ReadChoice(std::string_view text, const std::string& where, const Digest& model,
                        const model::ModelConfig& config);
 

@@ -183,7 +183,7 @@ TEST_F(ChooseCodecsTest, WhatOneCallWritesAnotherReads) {
   EXPECT_THAT(Refusal(stored), HasSubstr("journal x: \"format\" is missing"));
 }
 
-// Also those of files from before the softmax was kept, which were found with the exact one.
+// This includes files from before the softmax was stored, which were found with the exact one.
 TEST_F(ChooseCodecsTest, CodecsFoundWithAnotherSoftmaxAreRefused) {
   CodecOptions options;
   options.flags.kv = Path("softmax.json");
@@ -199,7 +199,7 @@ TEST_F(ChooseCodecsTest, CodecsFoundWithAnotherSoftmaxAreRefused) {
   EXPECT_THAT(Refusal(options), HasSubstr("found with the softmax exact, this run has sas"));
   options.softmax = kv::SoftmaxKind::kExact;
   EXPECT_EQ(Choose(options).layers, choice.layers);
-  // A run that goes on keeps what it has.
+  // A resumed run keeps its codecs.
   CodecOptions stored;
   stored.softmax = kv::SoftmaxKind::kSas;
   stored.stored = old.dump();

@@ -26,7 +26,8 @@ namespace {
 
 constexpr std::string_view kAuto = "auto";
 constexpr double kDefaultTarget = 0.01;
-constexpr int kSearchVersion = 1;  // another search gives other choices: those in the cache are void then
+// Another search gives other choices: a new version voids those in the cache.
+constexpr int kSearchVersion = 1;
 constexpr uintmax_t kMostFileBytes = 4 << 20;
 
 bool IsAuto(std::string_view spec) { return spec.substr(0, spec.find(':')) == kAuto; }
@@ -106,7 +107,7 @@ void Write(AtomicFile& file, const CodecChoice& choice, const model::ModelConfig
   file.Commit();
 }
 
-// It only saves time: a cache that cannot be used is none.
+// The cache only saves time: one that cannot be used counts as missing.
 std::optional<CodecChoice> ReadCache(const std::string& path, const Digest& model,
                                      const model::ModelConfig& config) {
   std::error_code error;
@@ -200,7 +201,7 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
   }
   const std::string text =
       options.calibration.empty() ? std::string(CalibrationText()) : ReadBounded(options.calibration);
-  for (const std::string& spec : {flags.Keys(), flags.Values()}) {  // before the heads are ranked for them
+  for (const std::string& spec : {flags.Keys(), flags.Values()}) {  // fail before ranking the heads
     if (kv::LacksHeadBits(spec)) kv::ParseHeadCodecs(kv::WithHeadBits(spec, "24"), 1, config.head_dim);
   }
   choice.text = DigestOf(text);
@@ -233,7 +234,7 @@ bool IsPlain(const kv::CodecFlags& flags) {
 
 CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transformer, const Encoder& encode,
                          ThreadPool& threads) {
-  // Before the work that it may cost: a file that cannot be written is told at once.
+  // Opened before the costly work, so that a file that cannot be written fails at once.
   std::unique_ptr<AtomicFile> out;
   if (!options.out.empty()) out = std::make_unique<AtomicFile>(options.out);
   const CodecChoice choice = Choose(options, transformer, encode, threads);

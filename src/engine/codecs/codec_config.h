@@ -1,5 +1,5 @@
-// The one place that knows what --kv, --k and --v may say: the name of a codec, flashq-mixed, auto, or a file
-// with a choice.
+// The one place that interprets --kv, --k and --v: the name of a codec, flashq-mixed, auto, or a file with a
+// choice.
 #pragma once
 
 #include <cstdint>
@@ -20,33 +20,33 @@ class Transformer;
 
 namespace throng::engine {
 
-// Text to the token ids that a prompt of it has.
+// Turns a text into the token ids of a prompt.
 using Encoder = std::function<std::vector<int32_t>(std::string_view text)>;
 
 struct CodecOptions {
   kv::CodecFlags flags{};
-  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;  // of the run that the codecs are for
+  kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;  // softmax of the run that will use the codecs
   std::string calibration{};                          // a text file; empty: CalibrationText
   std::string out{};  // where to write the choice; empty: nowhere, but auto keeps it in the user's cache
-  // A choice made before, as WriteChoice wrote it: used instead of the flags, whatever softmax it was found
-  // with, because a run that goes on keeps its codecs.
+  // An earlier choice, as written by WriteChoice. It replaces the flags, whichever softmax it was found with:
+  // a resumed run keeps its codecs.
   std::string stored{};
-  std::string stored_in{};  // the file that it comes from, for messages
-  // What choices name as their model; empty: the transformer's digest. Activations in f32 are part of that
-  // one, but do not make another model of it.
+  std::string stored_in{};  // the file that `stored` comes from, for messages
+  // The model that choices record; empty: the transformer's digest. That digest also covers activations in
+  // f32, which do not make it another model.
   std::optional<Digest> model{};
 };
 
 // For --help: what may follow --kv.
 std::string CodecHelp();
 
-// The flags say it all: no model has to be run, and no file read, to know the codecs.
+// True if the flags alone determine the codecs, without running a model or reading a file.
 bool IsPlain(const kv::CodecFlags& flags);
 
-// Throws kInvalid in one sentence for whatever the flags or the file may not say, and for a file whose codecs
-// were found with another softmax. auto and flashq-mixed run the model on the calibration text; auto uses a
-// choice of the same model, text, softmax and target again if the user's cache ($XDG_CACHE_HOME/throng or
-// ~/.cache/throng) has one.
+// Throws kInvalid, in one sentence, for invalid flags, an invalid file, and a file whose codecs were found
+// with another softmax. auto and flashq-mixed run the model on the calibration text; auto reuses a choice for
+// the same model, text, softmax and target if the user's cache ($XDG_CACHE_HOME/throng or ~/.cache/throng)
+// has one.
 CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transformer, const Encoder& encode,
                          ThreadPool& threads);
 

@@ -21,10 +21,10 @@ using Layers = std::vector<kv::LayerCodecs>;
 
 // One codec for one part of the pages.
 struct Option {
-  std::string name;  // of the table, or flashq-mixed
-  size_t bytes;      // of one layer's block, as the layout rounds them
-  double bits;       // of one code, on average
-  double kl;         // in all layers, the other part f32
+  std::string name;  // from the table, or flashq-mixed
+  size_t bytes;      // bytes in one layer's block, as the layout rounds them
+  double bits;       // bits per code, on average
+  double kl;         // divergence when used in all layers, the other part f32
 };
 
 // Codecs of a group's keys and values: indices into the options.
@@ -33,14 +33,14 @@ struct Pair {
 };
 
 struct Plan {
-  size_t bytes;             // of a block
+  size_t bytes;             // bytes of a block
   double kl;                // forecast
-  std::vector<Pair> pairs;  // of the first groups
+  std::vector<Pair> pairs;  // choices for the first groups
 };
 
 size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-// What remains are the plans that no other beats, by bytes.
+// Keeps the plans that no other beats, in order of bytes.
 void KeepBest(std::vector<Plan>& plans) {
   std::sort(plans.begin(), plans.end(), [](const Plan& a, const Plan& b) {
     return a.bytes != b.bytes ? a.bytes < b.bytes : a.kl < b.kl;
@@ -127,7 +127,7 @@ double Search::Measure(const Layers& layers) {
   return kl;
 }
 
-// What the allocator takes for a block.
+// The bytes that the allocator takes for a block.
 size_t Search::Bytes(const Layers& layers) const {
   return RoundUp(kv::MakeLayout(layers, config_.num_kv_heads, config_.head_dim).bytes, os_page_);
 }
@@ -155,8 +155,8 @@ std::vector<Option> Search::Scan(kv::Part part) {
   return options;
 }
 
-// Cheapest first, each next one better than all before by a fifth at least, up to the first that leaves
-// nearly all of the target to others. If there is none, f32 closes the list, which costs nothing but bytes.
+// Sorts by bytes, and keeps each option that is better than all before by at least a fifth, up to the first
+// that leaves nearly all of the target to others. If there is none, f32 ends the list: it costs only bytes.
 std::vector<Option> Search::Prune(std::vector<Option> options) const {
   std::sort(options.begin(), options.end(), [](const Option& a, const Option& b) {
     return a.bytes != b.bytes ? a.bytes < b.bytes : a.kl < b.kl;
@@ -176,7 +176,7 @@ std::vector<Option> Search::Prune(std::vector<Option> options) const {
   return kept;
 }
 
-// Values may have been left with wider codecs than keys: then keys get the cheapest that are wide enough.
+// If values were left with wider codecs than keys, adds the cheapest codec for keys that is wide enough.
 void Search::AllowPairs() {
   const auto narrower = [](const Option& a, const Option& b) { return a.bits < b.bits; };
   const double widest = std::max_element(options_[kValues].begin(), options_[kValues].end(), narrower)->bits;
@@ -203,8 +203,8 @@ void Search::ProbeGroups(kv::Part part) {
   }
 }
 
-// Every disturbance, however small, flips roundings of activations somewhere: that part of the divergence
-// does not add up, and is taken off each but once.
+// Every disturbance, however small, flips roundings of activations somewhere. That part of the divergence
+// does not add up: it is subtracted from each cost and counted once for the whole plan.
 std::vector<Plan> Search::Combine() const {
   double noise = target_;
   for (const auto& costs : costs_) {
@@ -233,7 +233,7 @@ std::vector<Plan> Search::Combine() const {
     KeepBest(longer);
     plans = std::move(longer);
   }
-  // Of those for which the allocator takes the same, the best.
+  // Of plans that take the same bytes in the allocator, keep the best.
   std::vector<Plan> kept;
   for (Plan& plan : plans) {
     if (!kept.empty() && RoundUp(kept.back().bytes, os_page_) == RoundUp(plan.bytes, os_page_))
@@ -255,15 +255,15 @@ Layers Search::LayersOf(const Plan& plan) const {
   return layers;
 }
 
-// The first plan that holds the target as measured; plans.size() if none does. Starts where the forecast
-// says, walks away from there in growing steps, and halves the rest.
+// The first plan whose measured divergence meets the target; plans.size() if none does. Starts at the
+// forecast, moves away in growing steps, then bisects.
 size_t Search::Cheapest(const std::vector<Plan>& plans) {
   const size_t size = plans.size();
   size_t holds = static_cast<size_t>(
       std::find_if(plans.begin(), plans.end(), [&](const Plan& plan) { return plan.kl <= target_; }) -
       plans.begin());
   holds = std::min(holds, size - 1);
-  size_t fails = 0;  // below it, plans are taken to fail; holds, in the end
+  size_t fails = 0;  // plans before it are taken to fail; equals `holds` at the end
   size_t step = 1;
   if (Holds(plans[holds])) {
     while (holds > 0) {

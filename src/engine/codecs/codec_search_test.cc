@@ -24,7 +24,7 @@ double CodeBits(const kv::Codec* codec, kv::Part part) {
   return static_cast<double>(codec->Count(part).codes);
 }
 
-// On the model that comes with the program. The search keeps its result in a cache of the test's own.
+// Uses the model that comes with the program. The search keeps its result in a cache private to the test.
 class EmbeddedModelTest : public testing::Test {
  protected:
   EmbeddedModelTest()
@@ -76,7 +76,7 @@ TEST_F(EmbeddedModelTest, AutoHoldsItsTargetWithFewerBytesThanAnyCodecForAllLaye
     }
     EXPECT_GE(keys, values) << "layer " << first / heads;
   }
-  // The second time it is in the cache, and no less precise.
+  // The second time the choice comes from the cache, with full precision.
   const CodecChoice again = Choose("auto:kl=1%");
   EXPECT_EQ(again.layers, choice.layers);
   EXPECT_EQ(again.kl, choice.kl);

@@ -1,6 +1,6 @@
-// What works with which codec of the KV cache, and what is refused when the program starts.
-// docs/compatibility.md shows the table; here what works is done with a random model, and what is refused is
-// tried.
+// Which features work with which codec of the KV cache, and which are refused when the program starts.
+// docs/compatibility.md shows the table; these tests run what works on a random model, and try what is
+// refused.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -90,8 +90,8 @@ struct Range {
 
 // Relative error of the logits after the prompt, against an f32 cache with the exact softmax: half of the
 // least and one and a half times the most that a run of this test found over the models below (x86-64, AVX2).
-// Less than that is a codec that does not do what its name says. Where weights are in 8 bits, 0.01 of it are
-// roundings of activations.
+// A smaller error means that a codec does not do what its name says. With weights in 8 bits, 0.01 of the
+// error is rounding of activations.
 const std::map<std::string, Range> kErrors = {
     {"f16", {8e-05, 0.021}},
     {"int8", {0.00081, 0.027}},
@@ -131,7 +131,7 @@ Question Ask(uint64_t seed) { return {.prompt = RandomTokens(kPrompt, seed), .ma
 
 class CodecSupportTest : public testing::TestWithParam<std::string> {
  protected:
-  // flashq-mixed names the bits here that the engine chooses else.
+  // flashq-mixed names its bits here; otherwise the engine chooses them.
   std::string Codec() const {
     return kv::LacksHeadBits(GetParam()) ? kv::WithHeadBits(GetParam(), "24") : GetParam();
   }
@@ -199,8 +199,8 @@ void CodecSupportTest::Batches() {
   ExpectSame(Rig({.chunk_tokens = 33}).Ask(std::vector{Ask(2), Ask(1), Ask(3)})[1], alone);
 }
 
-// Several go on from the pages of one, each cutting them elsewhere: in the open block, at its border, in a
-// sealed block, and where nothing is left.
+// Several requests continue from the pages of one, each cutting them elsewhere: in the open block, at its
+// border, in a sealed block, and where nothing is left.
 void CodecSupportTest::Forks() {
   Question first = Ask(1);
   const Answer whole = Rig().Ask(first);
@@ -233,7 +233,7 @@ void CodecSupportTest::Forks() {
     EXPECT_EQ(answers[i].result.cached_prompt_tokens, reused[i]);
     ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[i], alone[i]));
   }
-  // Whoever goes on leaves the pages as they were.
+  // Continuing from the pages leaves them unchanged.
   questions[0].start = nullptr;
   rig.Ask(questions);
   ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions[1]), alone[1]));

@@ -1,4 +1,4 @@
-// Which heads of a model flashq-mixed gives 2 bits, and which 4.
+// Decides which heads of a model flashq-mixed encodes with 2 bits, and which with 4.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +19,13 @@ class Transformer;
 namespace throng::engine {
 
 // Ranks the heads (see kv/flashq/flashq_priority.h) by the model's keys and values for the first 128 tokens
-// of a text, in f32 and with this softmax. Throws kUnsupported if the model's context, kInvalid if the text
-// is shorter.
+// of a text, in f32 and with this softmax. Throws kUnsupported if the model's context is shorter, kInvalid if
+// the text is.
 HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_t> text,
                          kv::SoftmaxKind softmax, ThreadPool& threads);
 
-// The specification for one layer, of one without bits and its heads' priorities: "flashq-mixed:bits=2442".
+// The specification of one layer, from one without bits and the priorities of the layer's heads:
+// "flashq-mixed:bits=2442".
 std::string MixedCodec(std::string_view spec, std::span<const double> priorities);
 
 }  // namespace throng::engine

@@ -15,8 +15,8 @@ namespace throng::engine {
 namespace {
 
 constexpr size_t kChunk = 128;  // tokens of one forward pass
-constexpr size_t kMostProbabilities = size_t{32}
-                                      << 20;  // that are kept: fewer positions for large vocabularies
+// Most probabilities kept: fewer positions for large vocabularies.
+constexpr size_t kMostProbabilities = size_t{32} << 20;
 
 std::vector<int32_t> Cut(std::vector<int32_t> text, const model::ModelConfig& config) {
   if (static_cast<size_t>(config.context_length) < KvProbe::kLeastTokens) {

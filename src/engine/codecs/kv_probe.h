@@ -1,5 +1,5 @@
-// What a KV layout and a softmax do to a model's predictions on one text: real forward passes over real
-// pages, compared with f32 and the exact softmax.
+// Measures what a KV layout and a softmax do to a model's predictions on one text: real forward passes over
+// real pages, compared with f32 and the exact softmax.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,12 @@ namespace throng::engine {
 
 class KvProbe {
  public:
-  static constexpr size_t kLeastTokens = 2 * kv::kPageTokens;  // of a text, and of a model's context
-  static constexpr size_t kMostTokens = 512;                   // of a text: what is more is left out
+  // Shortest text, and shortest context of a model.
+  static constexpr size_t kLeastTokens = 2 * kv::kPageTokens;
+  static constexpr size_t kMostTokens = 512;  // longer texts are cut
 
-  // Runs the text over f32 with the exact softmax; softmax: of the layouts. The references outlive the probe.
-  // Throws kInvalid if the text, kUnsupported if the model's context is shorter than kLeastTokens.
+  // Runs the text over f32 with the exact softmax; softmax: used with the layouts. The references outlive the
+  // probe. Throws kInvalid if the text is shorter than kLeastTokens, kUnsupported if the model's context is.
   KvProbe(model::Transformer& transformer, std::vector<int32_t> text, kv::SoftmaxKind softmax,
           ThreadPool& threads);
 
@@ -37,11 +38,11 @@ class KvProbe {
 
   const model::ModelConfig& Config() const;
   size_t NumTokens() const { return tokens_.size(); }
-  int NumPasses() const { return num_passes_; }  // over the text, until now
+  int NumPasses() const { return num_passes_; }  // over the text, so far
 
  private:
   using RowFunction = std::function<void(size_t row, std::span<const float> logits)>;
-  // row: counts from position kPageTokens on. Rows of a chunk come at the same time.
+  // row: counted from position kPageTokens. Calls for rows of a chunk are concurrent.
   void Forward(const kv::BlockLayout& layout, kv::SoftmaxKind softmax, const RowFunction& on_row);
 
   model::Transformer& transformer_;
@@ -50,7 +51,7 @@ class KvProbe {
   std::vector<int32_t> tokens_;
   const size_t vocab_;
   std::vector<float> logits_;            // [tokens of a chunk, vocab]
-  std::vector<Prediction> predictions_;  // over f32: [rows]
+  std::vector<Prediction> predictions_;  // [rows], over f32
   int num_passes_ = 0;
 };
 

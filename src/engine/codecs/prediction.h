@@ -1,4 +1,4 @@
-// What a model says comes next, as a distribution, and how far another one is from it.
+// A model's distribution of the next token, and how far another one is from it.
 #pragma once
 
 #include <span>
@@ -6,19 +6,19 @@
 
 namespace throng::engine {
 
-// The logarithm of the sum of exponentials: what turns logits into logarithms of probabilities.
+// The logarithm of the sum of exponentials; it turns logits into logarithms of probabilities.
 double LogSum(std::span<const float> logits);
 
 class Prediction {
  public:
-  void Set(std::span<const float> logits, double log_sum);  // log_sum: LogSum(logits); so below
+  void Set(std::span<const float> logits, double log_sum);  // log_sum: LogSum(logits)
 
-  // KL(this || the distribution of these logits), in nats.
+  // KL(this || the distribution of these logits), in nats. log_sum: LogSum(logits).
   double Divergence(std::span<const float> logits, double log_sum) const;
 
  private:
   std::vector<double> probabilities_;
-  double negentropy_ = 0.0;  // of these
+  double negentropy_ = 0.0;  // of probabilities_
 };
 
 }  // namespace throng::engine

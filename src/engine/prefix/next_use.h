@@ -1,9 +1,9 @@
-// How soon cached blocks are needed again, for the prefix cache's choice of what leaves memory first. For
-// callers that come again: a simulation's agents, whose steps are the time that is meant here.
+// Estimates how soon cached blocks are needed again, so that the prefix cache can choose what leaves memory
+// first. It applies to callers that return: a simulation's agents. Time here is counted in their steps.
 //
-// Two questions. When will an agent ask again? Its simulation tells (llm.h, ExpectNext). Will its prompt then
-// have the block? Some parts of prompts come again in each, others in those of one purpose, others never:
-// learned from what became of blocks alike, those of equal purpose, place, uses and misses so far.
+// There are two questions. When will an agent ask again? The simulation says (llm.h, ExpectNext). Will its
+// prompt then contain the block? Some parts recur in every prompt, some in prompts of one purpose, some
+// never. This is learned from earlier blocks of equal purpose, place, uses and misses so far.
 #pragma once
 
 #include <array>
@@ -22,18 +22,18 @@ struct Asker {
   uint8_t purpose;  // NextUse::PurposeOf
 };
 
-// For one thread.
+// Not thread-safe.
 class NextUse {
  public:
-  static constexpr uint8_t kForgotten = 16;  // misses after which an agent's use of a block is history
+  static constexpr uint8_t kForgotten = 16;  // after this many misses an agent's use of a block is forgotten
 
-  // What one agent has to do with one block.
+  // One agent's use of one block.
   struct Use {
     uint32_t agent;
-    uint8_t purpose;     // of the first prompt that had it
-    uint8_t place;       // in that prompt, in blocks, as far as it is told apart
-    uint8_t hits = 0;    // prompts of this agent that had it; 0: it is of an answer
-    uint8_t misses = 0;  // those after the last of them, which had not
+    uint8_t purpose;     // purpose of the first prompt that had the block
+    uint8_t place;       // index of the block in that prompt, at most kPlaces - 1
+    uint8_t hits = 0;    // prompts of this agent that had the block; 0: it comes from an answer
+    uint8_t misses = 0;  // prompts of this agent since the last hit
 
     static Use Of(const Asker& asker, size_t block);
   };
@@ -42,22 +42,23 @@ class NextUse {
 
   // The agent is not expected to ask before this step.
   void Expect(uint32_t agent, int32_t step);
-  // It asks. It may go on to do so until the next Expect.
+  // The agent asks. It may ask again until the next Expect.
   void Asks(const Asker& asker);
-  // A prompt of the agent was looked at: does it have the block? Counts it in `use`, too.
+  // Learns whether a prompt of the agent had the block (hit). Updates the counts of `use`, too.
   void Learn(Use& use, bool hit);
 
-  // Prompts per step that are expected to need the block because of this use.
+  // Expected number of prompts per step that need the block because of this use.
   double Rate(const Use& use) const;
 
  private:
-  static constexpr size_t kHits = 5, kMisses = 7, kPlaces = 5;  // told apart, the last ones together
+  // Numbers of classes; the last one stands for all larger values.
+  static constexpr size_t kHits = 5, kMisses = 7, kPlaces = 5;
 
   struct Agent {
-    int32_t next = 0;        // not expected before
-    bool asks = false;       // it is at it
-    bool has_asked = false;  // ever,
-    int32_t last = 0;        // and when
+    int32_t next = 0;        // not expected to ask before this step
+    bool asks = false;       // has asked since the last Expect
+    bool has_asked = false;  // has ever asked
+    int32_t last = 0;        // step of its latest prompt
   };
   struct Tally {
     float hits = 0;
@@ -66,7 +67,7 @@ class NextUse {
     double Chance(double prior) const { return (hits + kPriorWeight * prior) / (total + kPriorWeight); }
   };
   static constexpr double kPriorWeight = 4;
-  static constexpr float kMostTotal = 512;  // then older outcomes count half
+  static constexpr float kMostTotal = 512;  // at this total, older outcomes are halved
 
   static size_t CoarseClass(const Use& use);
   static size_t FineClass(const Use& use);
@@ -76,7 +77,7 @@ class NextUse {
   std::array<Tally, kHits * kMisses> coarse_;
   std::vector<Tally> fine_;  // for each purpose, each class of coarse_ at each place
   int32_t now_ = 0;          // the step of the latest prompt: smaller steps are served first
-  double gap_ = 1;           // steps from one in which an agent asks to its next, on average
+  double gap_ = 1;           // average number of steps between one in which an agent asks and its next
   uint64_t num_gaps_ = 0;
 };
 

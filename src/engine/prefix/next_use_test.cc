@@ -111,7 +111,7 @@ TEST_F(NextUseTest, WhatNoAgentUsedLeavesFirstLeastRecentlyUsedFirst) {
   }
 }
 
-// Whoever agents are, and whatever is asked about: parts that come again stay, others go.
+// Whatever the agents and purposes, parts that recur stay and others go.
 TEST_F(NextUseTest, LearnsWhichPartsOfPromptsComeAgain) {
   const uint8_t act = Told().PurposeOf("act"), say = Told().PurposeOf("say");
   int32_t fresh = 1000;
@@ -143,8 +143,8 @@ TEST_F(NextUseTest, ManyPurposesAndManyUsersAreNoTrouble) {
   EXPECT_EQ(memory_.HeldBytes(), 0u);
 }
 
-// A day of agents as the town has them: a part that all their prompts begin with, one for each purpose, and
-// news. The tokens of all prompts, and how many blocks were computed again.
+// A day of agents like the town's: prompts have a common beginning, a part for each purpose, and news. Holds
+// the tokens of all prompts, and how many blocks were recomputed.
 struct Day {
   static constexpr size_t kAgents = 30;
 

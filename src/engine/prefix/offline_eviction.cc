@@ -23,8 +23,8 @@ struct Access {
   size_t next = kNever;  // the access that uses it again
 };
 
-// Of two blocks of one path that are used again together, the later one has the later access, so it leaves
-// before those that it follows.
+// If two blocks of a path are used again together, the later one has the later access, so it leaves before
+// its predecessor.
 std::vector<Access> AccessesOf(std::span<const BlockPath> prompts) {
   std::vector<Access> accesses;
   for (const BlockPath& path : prompts) {

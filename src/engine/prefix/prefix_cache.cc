@@ -14,9 +14,9 @@ using kv::kPageTokens;
 
 namespace {
 
-// Agents told apart in the use of one block: a block that so many share is used often.
+// Agents tracked per block; a block shared by this many is used often anyway.
 constexpr size_t kMostUses = 8;
-// Lost blocks that are remembered, to be known when they are computed again.
+// Lost blocks remembered, so that recomputing one is recognised.
 constexpr size_t kMostLost = 1 << 18;
 
 }  // namespace
@@ -26,18 +26,18 @@ struct PrefixCache::Node {
   uint64_t hash;
   std::array<int32_t, kPageTokens> tokens;
   kv::BlockRef block = nullptr;  // null: not in memory
-  int64_t slot = -1;             // on disk, if not negative; never both
+  int64_t slot = -1;             // slot on disk, if not negative; then block is null
   int num_children = 0;
   int num_children_in_memory = 0;
   uint64_t last_use = 0;  // unique: the clock ticks with each use
   std::vector<NextUse::Use> uses{};
-  uint64_t visit = 0;     // the last Learn that came by
-  size_t leaf_index = 0;  // in the Leaves that have it
-  bool chosen = false;    // there, to leave soon
+  uint64_t visit = 0;     // number of the last Learn that passed here
+  size_t leaf_index = 0;  // index in its Leaves
+  bool chosen = false;    // its Leaves chose it to leave soon
 };
 
-// Ranks change with the time and with what agents do, all at once, so no order of them is kept. When one has
-// to go, those with the smallest ranks are chosen, a few ahead where there are many.
+// Nodes that may leave. Ranks change all at once, with time and with what agents do, so they are not kept in
+// order. When a node must leave, those with the smallest ranks are chosen: a few ahead if there are many.
 class PrefixCache::Leaves {
  public:
   void Add(Node* node) {
@@ -52,14 +52,14 @@ class PrefixCache::Leaves {
     leaves_.pop_back();
   }
 
-  // It is used: it does not leave by an earlier choice.
+  // The node was used: revokes an earlier choice.
   void Keep(Node* node) {
     if (!node->chosen) return;
     node->chosen = false;
     std::erase(chosen_, node);
   }
 
-  // Null if there is none that may go.
+  // Returns null if no node may go.
   template <typename RankOf, typename MayGo>
   Node* First(const RankOf& rank_of, const MayGo& may_go) {
     while (true) {
@@ -83,7 +83,7 @@ class PrefixCache::Leaves {
  private:
   static constexpr size_t kLeavesPerChoice = 64;
   std::vector<Node*> leaves_;
-  std::vector<Node*> chosen_;  // of leaves_; the last one goes first
+  std::vector<Node*> chosen_;  // a subset of leaves_; the last one goes first
   std::vector<std::pair<Rank, Node*>> ranked_;
 };
 
@@ -94,7 +94,7 @@ PrefixCache::PrefixCache(kv::BlockPool& pool, kv::SpillFile* spill)
       disk_leaves_(std::make_unique<Leaves>()) {}
 PrefixCache::~PrefixCache() = default;
 
-// A block that several agents use is needed as often as all of them need it.
+// The rates of all agents that use the block add up.
 PrefixCache::Rank PrefixCache::RankOf(const Node* node) const {
   double rate = 0;
   for (const NextUse::Use& use : node->uses) rate += next_use_.Rate(use);
@@ -130,7 +130,7 @@ PrefixCache::Node* PrefixCache::MakeChild(Node* parent, uint64_t hash, std::span
   return nodes_.emplace(hash, std::move(made))->second.get();
 }
 
-// Those that have the node now, or null.
+// The Leaves that hold the node now, or null.
 PrefixCache::Leaves* PrefixCache::LeavesOf(const Node* node) {
   if (node->block != nullptr) return node->num_children_in_memory == 0 ? leaves_.get() : nullptr;
   return node->slot >= 0 && node->num_children == 0 ? disk_leaves_.get() : nullptr;
@@ -175,7 +175,7 @@ void PrefixCache::Learn(std::span<const int32_t> prompt, const Asker& asker) {
   for (size_t i = 0; i < path.size(); ++i) AddUse(path[i], asker, i, true);
 }
 
-// A block for a node that has none in memory, but whose parent has.
+// Gives a block to a node that has none in memory, but whose parent has one.
 void PrefixCache::Enter(Node* node, kv::BlockRef block) {
   if (node->slot >= 0) {
     if (Leaves* leaves = LeavesOf(node)) leaves->Remove(node);
@@ -187,7 +187,7 @@ void PrefixCache::Enter(Node* node, kv::BlockRef block) {
   if (node->parent != nullptr && node->parent->num_children_in_memory++ == 0) leaves_->Remove(node->parent);
 }
 
-// From memory to disk or, if it does not take the block, to nowhere.
+// Moves the block from memory to disk, or drops it if the disk does not take it.
 void PrefixCache::Leave(Node* node) {
   const bool on_disk = Spill(node);
   leaves_->Remove(node);
@@ -222,7 +222,7 @@ void PrefixCache::DropFromDisk(Node* node) {
   EraseIfLost(node);
 }
 
-// A node whose block is nowhere stays as long as children are on disk.
+// Erases a node whose block is nowhere, unless it has children on disk; then looks at its parent.
 void PrefixCache::EraseIfLost(Node* node) {
   while (node != nullptr && node->block == nullptr && node->slot < 0 && node->num_children == 0) {
     Node* parent = node->parent;
@@ -271,7 +271,7 @@ void PrefixCache::Restore(std::span<const int32_t> tokens, std::vector<kv::Block
     Node* node = index < most ? FindChild(after, tokens, index) : nullptr;
     return node != nullptr && node->slot >= 0 ? node : nullptr;
   };
-  // Or making room for the first might drop the others.
+  // Touch all of them first, or making room for one might drop the others.
   size_t end = blocks.size();
   for (Node* node = find(parent, end); node != nullptr; node = find(node, ++end)) Touch(node);
   while (blocks.size() < end) {

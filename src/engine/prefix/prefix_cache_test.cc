@@ -95,7 +95,7 @@ TEST_F(PrefixCacheTest, EvictsLeavesThatNobodyHoldsLeastRecentlyUsedFirst) {
   EXPECT_EQ(cache_.GetCounts().evictions, 4u);
 }
 
-// Against a map from whole prefixes to blocks.
+// Compares with a map from whole prefixes to blocks.
 TEST_F(PrefixCacheTest, AgreesWithAMapOfAllPrefixes) {
   std::map<std::vector<int32_t>, kv::BlockRef> model;
   CounterRng rng(3);
@@ -143,7 +143,7 @@ class SpillingPrefixCacheTest : public ::testing::Test {
     cache_.emplace(pool_, &*spill_);
   }
 
-  // What the block of these tokens holds.
+  // The contents of the block of these tokens.
   static uint8_t Fill(std::span<const int32_t> tokens, size_t block) {
     uint64_t hash = 7;
     for (const int32_t token : tokens.first((block + 1) * 64))
@@ -151,7 +151,8 @@ class SpillingPrefixCacheTest : public ::testing::Test {
     return static_cast<uint8_t>(hash);
   }
 
-  // As a sequence does: takes what is there, makes the rest, and shares it. The number of blocks found.
+  // Acts as a sequence does: takes the blocks that exist, makes the rest, and shares them. Returns the number
+  // found.
   size_t Use(const std::vector<int32_t>& tokens) {
     std::vector<kv::BlockRef> blocks;
     cache_->Match(tokens, blocks);
@@ -188,7 +189,7 @@ TEST_F(SpillingPrefixCacheTest, BlocksGoToDiskAndComeBack) {
   EXPECT_EQ(Use(Tokens(3, 1000)), 3u);
   EXPECT_EQ(Use(Tokens(4, 2000)), 4u);
   EXPECT_EQ(cache_->NumBlocks(), 7u);
-  EXPECT_EQ(cache_->GetCounts().restores, 6u);  // one was still there
+  EXPECT_EQ(cache_->GetCounts().restores, 6u);  // one had stayed in memory
   EXPECT_EQ(cache_->GetCounts().insertions, 7u);
   EXPECT_EQ(spill_->NumBlocks(), 3u);
 }

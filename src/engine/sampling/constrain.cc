@@ -10,7 +10,7 @@ namespace {
 using State = llm::Automaton::State;
 
 constexpr size_t kMaxMaskWords = 8 << 20;  // 64 MiB of masks per constraint
-constexpr size_t kMaxSteps = 200'000'000;  // of the search for dead ends: about a second
+constexpr size_t kMaxSteps = 200'000'000;  // limit of the search for dead ends: about a second
 constexpr size_t kMaxTokenBytes = 1 << 16;
 
 std::string KeyOf(const llm::Constraint& spec) {
@@ -97,8 +97,8 @@ std::optional<int64_t> Constraint::LongestAnswerTokens() const {
   return *longest_bytes_ + 1;
 }
 
-// Calls found(node, state) for each trie node that some allowed text goes through, with the state after it;
-// the number of steps.
+// Calls found(node, state) for each trie node that some allowed text passes through, with the state after it.
+// Returns the number of steps.
 template <typename Found>
 size_t Constraint::Walk(State state, const Found& found) {
   const Vocabulary::Node* nodes = vocabulary_->nodes_.data();
@@ -198,7 +198,7 @@ void Constraint::FindDeadEnds() {
 }
 
 State Constraint::Restore(const llm::Automaton::Saved& saved) {
-  // The states found alive are all that can be reached: they stay.
+  // With dead ends, all states that can be reached were explored: keep them.
   if (!has_dead_ends_ && automaton_.Trim()) masks_.clear();
   return automaton_.Restore(saved);
 }

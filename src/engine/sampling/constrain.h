@@ -19,7 +19,7 @@
 
 namespace throng::engine {
 
-// The tokens as bytes, in a trie. Immutable, so that threads may share it.
+// The tokens' bytes, in a trie. Immutable, so threads may share it.
 class Vocabulary {
  public:
   // bytes[id] is what the token adds to the text, perhaps a part of a code point; empty for tokens that an
@@ -34,7 +34,7 @@ class Vocabulary {
  private:
   friend class Constraint;
 
-  // Nodes in preorder: a walk goes to the next node, or to `skip` if no text goes on with this byte.
+  // Nodes in preorder: a walk continues at the next node, or at `skip` if no text continues with this byte.
   struct Node {
     uint32_t skip;         // first node after the subtree
     uint32_t first_token;  // its tokens: [first_token, the next node's first_token) of sorted_tokens_
@@ -47,20 +47,20 @@ class Vocabulary {
   std::vector<std::string> token_bytes_;
   std::vector<int32_t> eog_ids_;        // sorted
   std::vector<int32_t> sorted_tokens_;  // those with bytes, ordered by bytes
-  std::vector<Node> nodes_;             // one more than there are: its first_token ends the last node's
+  std::vector<Node> nodes_;             // ends with a sentinel, whose first_token ends the last node's tokens
   uint32_t max_depth_ = 0;
   bool has_byte_[256] = {};  // a token of this single byte exists
 };
 
-// What an answer may look like, compiled for one vocabulary. Its matchers may be used from several threads.
+// The allowed form of an answer, compiled for one vocabulary. Several threads may use its matchers.
 class Constraint {
  public:
-  // Throws kInvalid for a schema that is wrong or too large, kUnsupported for one with keywords that we do
-  // not know, and if no sequence of tokens spells an allowed answer.
+  // Throws kInvalid for a schema that is wrong or too large, kUnsupported for unknown keywords, and if no
+  // sequence of tokens spells an allowed answer.
   Constraint(const llm::Constraint& spec, std::shared_ptr<const Vocabulary> vocabulary);
 
-  // No answer needs more tokens, its end-of-generation token included (each other token has at least one
-  // byte); empty if a string or an array has no upper bound.
+  // An upper bound on the tokens of an answer, its end-of-generation token included (each other token has at
+  // least one byte); empty if a string or an array has no upper bound.
   std::optional<int64_t> LongestAnswerTokens() const;
 
   const Vocabulary& GetVocabulary() const { return *vocabulary_; }
@@ -71,7 +71,7 @@ class Constraint {
 
   Constraint(const llm::Grammar& grammar, std::shared_ptr<const Vocabulary> vocabulary);
 
-  // Called with mutex_ held, as is all below.
+  // All functions below are called with mutex_ held.
   template <typename Found>
   size_t Walk(llm::Automaton::State state, const Found& found);
   std::shared_ptr<const Mask> MaskOf(llm::Automaton::State state);
@@ -87,13 +87,13 @@ class Constraint {
   llm::Automaton automaton_;                                                      // guarded by mutex_
   std::unordered_map<llm::Automaton::State, std::shared_ptr<const Mask>> masks_;  // guarded by mutex_
   std::vector<llm::Automaton::State> walk_;  // guarded by mutex_; state by depth
-  // Only for vocabularies that lack single bytes which the answers need: the states from which tokens reach
-  // an end.
+  // Only for vocabularies that lack single bytes needed by answers: alive_ marks the states from which tokens
+  // reach an end.
   bool has_dead_ends_ = false;
   std::vector<bool> alive_;
 };
 
-// Where one sequence is in its answer.
+// One sequence's position in its answer.
 class Matcher {
  public:
   explicit Matcher(std::shared_ptr<Constraint> constraint);
@@ -103,16 +103,14 @@ class Matcher {
   // token has been accepted.
   void AllowedTokens(std::span<uint64_t> mask);
 
-  // Goes on by one token. False, and nothing changes, if it is not allowed.
+  // Advances by one token. Returns false, and changes nothing, if the token is not allowed.
   [[nodiscard]] bool Accept(int32_t token);
 
-  bool IsComplete() const {
-    return complete_;
-  }  // the text so far is an allowed answer (perhaps not the only one)
+  // The text so far is an allowed answer (perhaps not the only one).
+  bool IsComplete() const { return complete_; }
   bool IsFinished() const { return finished_; }  // an end-of-generation token has been accepted
-  bool OnlyEndIsLeft() const {
-    return only_end_;
-  }  // complete, and nothing can follow: sampling is not needed
+  // Complete, and nothing can follow: sampling is not needed.
+  bool OnlyEndIsLeft() const { return only_end_; }
 
  private:
   void Enter(llm::Automaton::State state);  // with the constraint's mutex held
@@ -124,7 +122,7 @@ class Matcher {
   bool only_end_ = false;
 };
 
-// The constraints of a run are few and come again with each step: the most recently used stay compiled.
+// Keeps the most recently used constraints compiled: a run has few, and they recur in each step.
 class ConstraintCache {
  public:
   explicit ConstraintCache(std::shared_ptr<const Vocabulary> vocabulary, size_t capacity = 256);

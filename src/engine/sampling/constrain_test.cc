@@ -45,7 +45,7 @@ std::vector<int32_t> Allowed(Matcher& matcher, const Vocabulary& vocabulary) {
   return tokens;
 }
 
-// An answer of random allowed tokens; after `patience` tokens those that close something are preferred.
+// An answer of random allowed tokens; after `patience` tokens it prefers tokens that close something.
 std::string RandomAnswer(const std::shared_ptr<Constraint>& constraint, uint64_t seed, int patience = 60) {
   const Vocabulary& vocabulary = constraint->GetVocabulary();
   Matcher matcher(constraint);
@@ -242,7 +242,7 @@ TEST(Constrain, AvoidsDeadEndsOfVocabulariesWithoutSingleBytes) {
   const auto vocabulary = MakeVocabulary({"ab", "a", "abab", "ac", "z"});
   const auto constraint = std::make_shared<Constraint>(spec, vocabulary);
   Matcher matcher(constraint);
-  EXPECT_EQ(Allowed(matcher, *vocabulary), (std::vector<int32_t>{0, 2, 4}));  // "a" cannot go on to "b"
+  EXPECT_EQ(Allowed(matcher, *vocabulary), (std::vector<int32_t>{0, 2, 4}));  // "b" cannot follow "a"
   EXPECT_FALSE(matcher.Accept(1));
   spec.choices = {"b", "ba"};
   EXPECT_THROW(Constraint(spec, vocabulary), Error);
@@ -289,7 +289,7 @@ TEST(Constrain, TheMaskIsWhatAcceptAllows) {
   }
 }
 
-// An ambiguous pattern has more deterministic states than are kept: they are forgotten and made again.
+// An ambiguous pattern has more deterministic states than are kept: they are dropped and made again.
 TEST(Constrain, SurvivesPatternsThatExplode) {
   llm::Constraint spec;
   spec.json_schema = R"({"type":"string","pattern":"([ab]*a[ab]{14}){30}"})";

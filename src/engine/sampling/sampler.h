@@ -1,15 +1,15 @@
 // From a row of logits to a token: a pure function of the row, the history, the settings and the key. The
 // filters run in this order:
 //   1. mask: tokens that the constraint forbids are out; NaN counts as out
-//   2. repetition penalty: the logit of a token that occurs in the history is divided by it if positive, else
-//   multiplied
+//   2. repetition penalty: divides the logit of a token that occurs in the history if positive, else
+//      multiplies it
 //   3. temperature 0: the largest logit wins, of equal ones the lowest id, and nothing below applies
 //   4. top-k: the k largest logits stay, of equal ones the lowest ids
 //   5. temperature: probabilities are softmax(logits / temperature) over what is left
 //   6. top-p: the shortest run of the most likely tokens whose probabilities reach top_p stays
 //   7. min-p: tokens less likely than min_p times the most likely one are out
 //   8. draw: by the inverse of the cumulative distribution, with random number `token_index` of the key's
-//   stream
+//      stream
 #pragma once
 
 #include <cstdint>
@@ -47,7 +47,7 @@ class Sampler {
   void KeepTopP(double p);
 
   std::vector<Candidate> candidates_;
-  std::vector<int32_t> positions_;  // of a token in candidates_; -1: not there
+  std::vector<int32_t> positions_;  // index in candidates_ by token id; -1: absent
 };
 
 }  // namespace throng::engine

@@ -11,15 +11,15 @@ class TextStream {
  public:
   explicit TextStream(std::vector<std::string> stop);  // empty stop strings are ignored
 
-  // Appends the bytes of a token. True if a stop string is complete: the text then ends before the first one,
-  // and nothing may be appended any more.
+  // Appends the bytes of a token. Returns true if a stop string is complete: the text then ends before the
+  // first one, and nothing more may be appended.
   bool Append(std::string_view bytes);
 
   // The bytes that became final since the last call: whole UTF-8 characters that no stop string can still cut
   // off. The view holds until the next Append.
   std::string_view TakeFinal();
 
-  // Everything that is left, once the answer is at its end.
+  // Everything that is left, once the answer has ended.
   std::string_view TakeRest();
 
   const std::string& Text() const { return text_; }

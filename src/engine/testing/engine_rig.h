@@ -55,9 +55,9 @@ struct Conditions {
   int step_tokens = 512;
   int chunk_tokens = 64;
   bool prefix_cache = false;
-  int budget_tokens = 20000;  // the KV budget is what so many tokens of one sequence need
+  int budget_tokens = 20000;  // KV budget: what this many tokens of one sequence need
   std::string spill_folder{};
-  bool expectations = false;  // before each batch it is told, at random, when the askers are expected
+  bool expectations = false;  // before each batch, announce random steps at which the askers are expected
   kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;
 };
 
@@ -79,7 +79,7 @@ class EngineRig {
                  .max_context = transformer.Config().context_length,
                  .spill_folder = conditions.spill_folder}) {}
 
-  // codec: of all layers, or "KEYS+VALUES|KEYS+VALUES|..." of one layer after the other, again and again.
+  // codec: for all layers, or "KEYS+VALUES|KEYS+VALUES|..." for successive layers, repeated.
   static kv::BlockLayout MakeLayout(const model::ModelConfig& config, const std::string& codec) {
     std::vector<kv::LayerCodecs> given;
     std::istringstream list(codec);
@@ -93,7 +93,7 @@ class EngineRig {
     return kv::MakeLayout(layers, config.num_kv_heads, config.head_dim);
   }
 
-  // All at once: the engine waits until it has them all, so that what happens does not depend on timing.
+  // Asks all at once: the engine waits until it has them all, so that timing has no influence.
   std::vector<Answer> Ask(const std::vector<Question>& questions) {
     std::vector<Answer> answers(questions.size());
     size_t num_done = 0;

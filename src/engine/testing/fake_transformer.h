@@ -1,6 +1,5 @@
 // A test double of the transformer: its "keys" are the token ids, and the logits of a position are a hash of
-// all tokens that the cache then holds. So an answer tells whether the cache was right, and nothing needs
-// weights.
+// all tokens that the cache then holds. So an answer shows whether the cache was right, without any weights.
 #pragma once
 
 #include <atomic>
@@ -34,7 +33,7 @@ class FakeTransformer : public model::Transformer {
 
   static kv::BlockLayout Layout() { return kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, 1, 1, kHeadDim); }
 
-  // What Forward gives for the last of these tokens; every one counts.
+  // The logits that Forward gives for the last of these tokens; they depend on all of them.
   static void Logits(const std::vector<int32_t>& history, std::span<float> logits) {
     uint64_t hash = 0;
     for (const int32_t token : history)
@@ -69,8 +68,8 @@ class FakeTransformer : public model::Transformer {
   std::function<void(std::span<const model::BatchItem>)> before_forward;  // may throw
   std::atomic<size_t> num_steps{0};
   std::atomic<size_t> num_tokens_computed{0};
-  size_t most_items = 0;   // of one step
-  size_t most_tokens = 0;  // of one step
+  size_t most_items = 0;   // most in one step
+  size_t most_tokens = 0;  // most in one step
 
  private:
   static void Append(const model::BatchItem& item) {

@@ -16,7 +16,7 @@
 
 namespace throng::engine {
 
-// All that must not matter, for one model, codec and softmax. Answers reach over the borders of blocks.
+// Everything that must not matter, for one model, codec and softmax. Answers cross the borders of blocks.
 class PurityCheck {
  public:
   PurityCheck(model::Transformer& transformer, const std::string& codec,
@@ -60,7 +60,7 @@ class PurityCheck {
     }
   }
 
-  // Or all comparisons would mean nothing.
+  // Otherwise all comparisons would mean nothing.
   void ExpectLogitsVary() {
     for (const Answer& answer : alone_) {
       ASSERT_EQ(answer.logits.size(), 70u);
@@ -110,7 +110,7 @@ class PurityCheck {
     EXPECT_EQ(again[5].result.cached_prompt_tokens, 192);
   }
 
-  // Answers so long that what is left for others after admission is soon used up.
+  // Answers are so long that they soon use up the memory left after admission.
   void AfterEviction() {
     const size_t bytes = EngineRig::BlockBytes(transformer_.Config(), codec_);
     const size_t f16_bytes = EngineRig::BlockBytes(transformer_.Config(), "f16");
@@ -134,7 +134,7 @@ class PurityCheck {
     }
   }
 
-  // They decide which blocks are found in the cache later, and nothing else.
+  // Expectations decide which blocks are found in the cache later, and nothing else.
   void WithExpectations() {
     SCOPED_TRACE("with expectations, right or wrong");
     EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 500, .expectations = true});

@@ -14,7 +14,7 @@ struct BackendKind {
   std::string_view name;  // before the colon
   const char* form;
   bool is_virtual;
-  std::unique_ptr<Llm> (*make)(const std::string& spec);  // null: not made here
+  std::unique_ptr<Llm> (*make)(const std::string& spec);  // null: made elsewhere
   const char* help;
 };
 

@@ -16,7 +16,7 @@ constexpr size_t kMaxAutomata = 256;
 constexpr size_t kMaxErrorText = 200;
 constexpr int kWrapTokens = 16;  // what {"answer":"..."} adds to a choice, generously
 
-// Without a fence of ``` lines, which chat models like to put around code.
+// The text without a fence of ``` lines, which chat models like to put around code.
 std::string_view Unfenced(std::string_view text) {
   text = Trimmed(text);
   if (!text.starts_with("```") || !text.ends_with("```") || text.size() < 6) return text;
@@ -102,7 +102,8 @@ std::string ChatBody(const Request& request, const std::string& model, Constrain
           : fmt::format("Answer with exactly {}", DescribeConstraint(request.constraint));
   Json body = {{"model", model}, {"messages", Json::array()}};
   if (!request.system.empty()) body["messages"].push_back(message("system", request.system));
-  // Some servers accept what they do not know and ignore it: only the first way is without words.
+  // Some servers accept fields that they do not know and ignore them, so only the first form goes without
+  // words.
   const bool in_words = mode != ConstraintMode::kResponseFormat && !instruction.empty();
   body["messages"].push_back(
       message("user", in_words ? request.prompt + "\n\n" + instruction : request.prompt));

@@ -1,4 +1,4 @@
-// The OpenAI chat protocol as texts: what a request becomes, and what an answer means. No network here.
+// The OpenAI chat protocol as text: writes the bodies of requests and reads answers. No network here.
 #pragma once
 
 #include <memory>
@@ -12,21 +12,21 @@
 
 namespace throng::llm {
 
-// How a server is told of a constraint. Servers differ in what they know: the next is tried when one is
-// refused.
+// How a server is told of a constraint. Servers support different forms: when one is refused, the next is
+// tried.
 enum class ConstraintMode {
   kResponseFormat,  // response_format with a JSON schema; choices become {"answer": one of them}
   kGuided,          // guided_choice and guided_json, and in words at the end of the prompt
   kPrompt,          // in words alone
 };
 
-// The body of a POST to /chat/completions. wrong_answer, if any, was refused: the server is asked once more.
-// The seed that is sent mixes the sampling seed and the call key, as local sampling does.
+// The body of a POST to /chat/completions. wrong_answer: if set, an answer that was refused: the server is
+// asked once more. The seed sent mixes the sampling seed and the call key, as local sampling does.
 std::string ChatBody(const Request& request, const std::string& model, ConstraintMode mode,
                      const std::optional<std::string>& wrong_answer);
 
-// Text, finish and token counts of a response body. Throws kUnavailable, beginning with `where`, if it is no
-// chat completion.
+// Text, finish and token counts of a response body. Throws kUnavailable, beginning with `where`, if the body
+// is not a chat completion.
 Completion ParseChatResponse(const std::string& body, const std::string& where);
 
 // What a server says about its error, shortened to one line.

@@ -1,4 +1,4 @@
-// What happens at which moment of a virtual clock, in order of time and, at one moment, of ids.
+// Events of a virtual clock, in order of time and, at equal times, of ids.
 #pragma once
 
 #include <algorithm>
@@ -14,19 +14,18 @@
 
 namespace throng::llm {
 
-// A radix heap: nothing may be added before the time that was taken last, and in return an event is moved a
-// few times from one array to the next, in sequence, where a binary heap of a million would miss the cache at
-// each level.
+// A radix heap: nothing may be added before the time taken last. In return, an event moves between arrays
+// only a few times, sequentially, where a binary heap of a million events would miss the cache at each level.
 class EventQueue {
  public:
   struct Event {
     double time;  // at least 0
     uint64_t id;
-    uint32_t slot;  // of the caller's
+    uint32_t slot;  // for the caller's use
   };
 
   void Add(const Event& event) {
-    if (size_++ == 0) {  // then any time will do
+    if (size_++ == 0) {  // then any time is allowed
       last_ = 0;
       now_.clear();
       taken_ = 0;
@@ -35,7 +34,7 @@ class EventQueue {
     Put(event);
   }
 
-  // Takes all events of the next moment, unless it is after `limit`; they hold until the next call.
+  // Takes all events of the next moment, unless it is after `limit`. The span is valid until the next call.
   std::span<const Event> TakeNext(double limit) {
     if (now_.size() == taken_ && !Advance(limit)) return {};
     const std::span<Event> events(now_.begin() + static_cast<ptrdiff_t>(taken_), now_.end());
@@ -55,7 +54,7 @@ class EventQueue {
   }
 
  private:
-  // Doubles of one sign are ordered as their bits are.
+  // Doubles of equal sign order like their bits.
   static uint64_t KeyOf(const Event& event) { return std::bit_cast<uint64_t>(event.time); }
   // The place of the highest bit in which the time differs from the last one taken; 0: none.
   int BucketOf(const Event& event) const { return std::bit_width(KeyOf(event) ^ last_); }
@@ -70,7 +69,7 @@ class EventQueue {
     now_.push_back(event);
   }
 
-  // Goes to the next moment that has an event, unless it is after `limit`.
+  // Advances to the next moment with an event, unless it is after `limit`.
   bool Advance(double limit) {
     now_.clear();
     taken_ = 0;
@@ -90,8 +89,8 @@ class EventQueue {
 
   uint64_t last_ = 0;
   size_t size_ = 0;
-  std::vector<Event> now_;  // of the moment last_
-  size_t taken_ = 0;        // of these
+  std::vector<Event> now_;  // events at the moment last_
+  size_t taken_ = 0;        // number of events taken from now_
   bool is_sorted_ = true;
   std::array<std::vector<Event>, 64> later_;
   std::vector<Event> moving_;  // scratch

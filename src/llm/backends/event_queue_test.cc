@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kForever = std::numeric_limits<double>::infinity();
 
-// Against a sorted set, with many events at one moment and some at the time that it is.
+// Compares with a sorted set, with many events at one moment and some at the current time.
 TEST(EventQueue, TakesInOrderOfTimeThenId) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     CounterRng rng(seed);
@@ -22,7 +22,7 @@ TEST(EventQueue, TakesInOrderOfTimeThenId) {
     uint64_t id = 0;
     const auto add = [&] {
       const double delay = seed % 2 == 0 ? static_cast<double>(rng.NextBelow(4)) : rng.NextDouble() * 9;
-      // As of calls that start when others end: not in the order of ids.
+      // Like calls that start when others end: not in the order of ids.
       const uint64_t next = id++ ^ (seed % 3);
       queue.Add({now + delay, next, static_cast<uint32_t>(next)});
       expected.emplace(now + delay, next);

@@ -108,7 +108,7 @@ bool FakeLlm::TakeCancelled(std::vector<Completion>& done) {
     if (call.number == 0) continue;  // cancelled twice
     done.push_back(Cancelled(id, call.completion.key));
     if (call.running) {
-      --running_;  // its event finds another call, or none
+      --running_;  // its event will find another call, or none
     } else {
       waiting_.erase({call.priority, call.number, slot});
     }
@@ -124,7 +124,7 @@ void FakeLlm::Wait(std::vector<Completion>& done, double seconds) {
   if (any_cancelled) return;
   const double deadline = now_ + std::max(seconds, 0.0);
   bool any = false;
-  while (!any) {  // a moment of which all calls were cancelled is none
+  while (!any) {  // skip a moment if all its calls were cancelled
     const std::span<const EventQueue::Event> events = events_.TakeNext(deadline);
     if (events.empty()) break;
     for (size_t i = 0; i < events.size(); ++i) {
@@ -141,7 +141,7 @@ void FakeLlm::Wait(std::vector<Completion>& done, double seconds) {
     }
   }
   const bool is_idle = calls_.size() == free_slots_.size();
-  if (!any && !is_idle && deadline < kForever) now_ = deadline;  // nothing is answered until then, if ever
+  if (!any && !is_idle && deadline < kForever) now_ = deadline;  // no answer until then, if ever
   StartWaiting();
 }
 

@@ -22,11 +22,11 @@ namespace throng::llm {
 
 struct FakeOptions {
   double latency = 0;  // seconds that a call takes
-  double spread =
-      0;  // 0 to 1: each call's latency is drawn from latency * [1 - spread, 1 + spread], by its key
-  int parallel = 0;   // calls served at once, the others wait by priority; 0: all
-  uint64_t seed = 0;  // another world of answers
-  double fail = 0;    // share of the calls that fail: their server is unavailable
+  // 0 to 1: each call's latency is drawn, by its key, from latency * [1 - spread, 1 + spread].
+  double spread = 0;
+  int parallel = 0;   // calls served at once; others wait by priority; 0: all
+  uint64_t seed = 0;  // selects another set of answers
+  double fail = 0;    // share of the calls that fail with kUnavailable
   double stuck = 0;   // share of the calls that are never answered
 
   // "latency=0.5,spread=0.2,parallel=4,seed=1", or empty.
@@ -35,11 +35,11 @@ struct FakeOptions {
 
 class FakeLlm : public Llm {
  public:
-  // How long a call takes, in seconds or whatever the clock is to count (tokens).
+  // How long a call takes, in the clock's unit: seconds, or another one such as tokens.
   using Cost = std::function<double(const Request&)>;
 
   explicit FakeLlm(const FakeOptions& options = {});
-  // Every call takes its cost, however many there are: a schedule on it takes its critical path.
+  // Every call takes its cost, regardless of how many run: a schedule on it takes its critical path.
   explicit FakeLlm(Cost cost);
 
   void Submit(Request request) override;
@@ -48,7 +48,7 @@ class FakeLlm : public Llm {
   double Now() const override { return now_; }
   std::string Identity() const override;
   Stats GetStats() const override { return stats_; }
-  size_t Bytes() const;  // of calls and events
+  size_t Bytes() const;  // held for calls and events
 
  private:
   struct Call {
@@ -67,13 +67,13 @@ class FakeLlm : public Llm {
   void FreeSlot(uint32_t slot);
 
   FakeOptions options_;
-  Cost cost_;  // if empty, the options tell
+  Cost cost_;  // if empty, the options decide
   AnswerMaker maker_;
   double now_ = 0;
   uint64_t last_number_ = 0;
   int running_ = 0;
   HugeVector<Call> calls_;
-  std::vector<uint32_t> free_slots_;  // of calls_
+  std::vector<uint32_t> free_slots_;  // unused slots of calls_
   EventQueue events_;
   std::set<std::tuple<int, uint64_t, uint32_t>> waiting_;  // priority, number, slot
   Stats stats_;
@@ -82,7 +82,7 @@ class FakeLlm : public Llm {
   std::atomic<bool> any_cancelled_ = false;
 };
 
-// What a call takes alone on that backend, which is in virtual time and used by nobody else.
+// The time that a call takes alone on that backend, which must run in virtual time and have no other user.
 FakeLlm::Cost CostAlone(std::unique_ptr<Llm> backend);
 
 }  // namespace throng::llm

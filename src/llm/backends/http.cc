@@ -111,7 +111,7 @@ std::unique_ptr<httplib::Client> HttpLlm::MakeClient() const {
 
 void HttpLlm::Submit(Request request) {
   if (!request.constraint.Empty())
-    CompileGrammar(request.constraint);  // an answer could not be checked: refused now
+    CompileGrammar(request.constraint);  // refuses a constraint whose answers could not be checked
   auto job = std::make_shared<Job>();
   job->request = std::move(request);
   const std::lock_guard lock(mutex_);
@@ -151,7 +151,7 @@ void HttpLlm::Cancel(uint64_t id) {
   }
 }
 
-// Closes the connections of cancelled calls. Called again and again: a connection that was just about to be
+// Closes the connections of cancelled calls. Must be called repeatedly: a connection that is about to be
 // opened escapes.
 void HttpLlm::StopCancelled() {
   for (const auto& [id, job] : jobs_) {
@@ -219,7 +219,8 @@ Completion HttpLlm::Serve(Worker& worker, const Job& job) {
   return failed;
 }
 
-// One question and its answer; nothing, with wrong_answer set, if the answer is not allowed.
+// Asks one question and returns the answer; returns nothing, with wrong_answer set, if the answer is not
+// allowed.
 std::optional<Completion> HttpLlm::Ask(Worker& worker, const Job& job,
                                        std::optional<std::string>& wrong_answer) {
   const Request& request = job.request;
@@ -274,12 +275,12 @@ std::string HttpLlm::ModelName(Worker& worker, const Job& job) {
   }
 }
 
-// With further attempts while the server is unreachable or busy; throws kUnavailable when they are used up.
+// Repeats the attempt while the server is unreachable or busy. Throws kUnavailable when attempts are used up.
 HttpLlm::Reply HttpLlm::Send(Worker& worker, const Job& job, const char* method, const std::string& path,
                              const std::string& body) {
   thread_local std::minstd_rand jitter(std::random_device{}());
   double pause = options_.backoff;
-  std::string what;  // went wrong in the last attempt
+  std::string what;  // error of the last attempt
   for (int attempt = 1;; ++attempt) {
     if (job.cancelled) throw Error(attempt == 1 ? ErrorCode::kCancelled : ErrorCode::kUnavailable, what);
     Reply reply = SendOnce(worker, job, method, path, body);

@@ -1,4 +1,4 @@
-// A backend that asks a server over the network: any that speaks OpenAI's chat completions.
+// A backend that asks a server over the network. The server must speak OpenAI's chat completions.
 #pragma once
 
 #include <atomic>
@@ -29,9 +29,9 @@ struct HttpOptions {
   int threads = 16;             // calls at once
   double connect_timeout = 10;  // seconds
   double timeout = 300;         // seconds for one attempt
-  int attempts = 5;             // of each call, when the server is unreachable, busy (429) or failing (5xx)
-  double backoff =
-      0.5;  // seconds before the second attempt; doubles, with jitter; a server's Retry-After goes before
+  int attempts = 5;  // attempts of each call if the server is unreachable, busy (429) or failing (5xx)
+  // Seconds before the second attempt; doubles, with jitter. A server's Retry-After takes precedence.
+  double backoff = 0.5;
   std::string api_key;  // never shown
 
   // "http://host:8000/v1?model=name&threads=8": options after ?, separated by &. The key comes from
@@ -39,9 +39,9 @@ struct HttpOptions {
   static HttpOptions Parse(std::string_view url);
 };
 
-// Constraints are passed on in the way that the server knows, and every answer is checked here: after two
-// wrong ones in a row a call completes with kUnsupported. A call that is cancelled after attempts that failed
-// completes with what the last of them met.
+// Passes constraints on in a form that the server knows, and checks every answer: after two wrong ones in a
+// row a call completes with kUnsupported. A call cancelled after failed attempts completes with the error of
+// the last one.
 class HttpLlm : public Llm {
  public:
   explicit HttpLlm(const HttpOptions& options);
@@ -87,8 +87,8 @@ class HttpLlm : public Llm {
 
   HttpOptions options_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  std::atomic<ConstraintMode> mode_ =
-      ConstraintMode::kResponseFormat;  // the first that the server has not refused
+  // The first mode that the server has not refused.
+  std::atomic<ConstraintMode> mode_ = ConstraintMode::kResponseFormat;
   std::vector<std::unique_ptr<Worker>> workers_;
 
   std::mutex model_mutex_;

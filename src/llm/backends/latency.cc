@@ -90,7 +90,7 @@ void LatencyLlm::Admit(size_t queue) {
     const uint64_t number = waiting.begin()->second;
     Sequence& sequence = sequences_.at(number);
     Replica* replica = PickReplica(queue, KvNeed(sequence));
-    if (replica == nullptr) break;  // nobody overtakes: a long request would wait for ever
+    if (replica == nullptr) break;  // no overtaking, or a long request would wait forever
     waiting.erase(waiting.begin());
     sequence.replica = static_cast<int>(replica - replicas_.data());
     replica->prefilling.emplace(sequence.priority, number);
@@ -106,7 +106,7 @@ void LatencyLlm::Admit() {
   }
 }
 
-// Ends the run after the iteration that is under way now.
+// Ends the run after the current iteration.
 void LatencyLlm::CutRun(Replica& replica) {
   int64_t low = 1;
   int64_t high = replica.run;
@@ -142,7 +142,8 @@ void LatencyLlm::Plan(Replica& replica) {
   replica.run_end = now_ + RunSeconds(replica, replica.run);
 }
 
-// Gives the iteration's prompt tokens to its sequences; each that has all of them makes its first token.
+// Gives the iteration's prompt tokens to its sequences; a sequence whose prompt is complete makes its first
+// token.
 void LatencyLlm::FinishPrompts(Replica& replica, std::vector<uint64_t>& finished) {
   int budget = replica.run_prompt;
   for (const uint64_t number : replica.run_prefills) {
@@ -193,7 +194,7 @@ void LatencyLlm::Retire(Replica& replica, uint64_t number, std::vector<Completio
   sequences_.erase(number);
 }
 
-// A cancelled sequence leaves its batch when the iteration under way ends; its completion does not wait for
+// A cancelled sequence leaves its batch when the current iteration ends; its completion does not wait for
 // that.
 bool LatencyLlm::TakeCancelled(std::vector<Completion>& done) {
   std::vector<uint64_t> ids;

@@ -18,12 +18,11 @@ namespace throng::llm {
 
 // One iteration with n decoding sequences, whose contexts have c tokens together, and p prompt tokens takes
 //   max(weights, (n + p) * token) + c * kv + overhead:
-// weights are read once or arithmetic is the limit, and each decoding sequence reads its cache. Without
-// `mixed` nothing decodes (n = c = 0) in an iteration that has prompt tokens. Where each token uses but a
-// share `active` of the weights (a mixture of experts), 1 - (1 - active)^(n + p) of them are read. The
-// defaults: an 8B model in 16 bits on one L4. 16 GB of weights at 300 GB/s; 16 GFLOP per token at about 60 of
-// 121 TFLOP/s; 128 KiB of cache per token (32 layers, 8 KV heads of 128) at 300 GB/s; about 6 of 24 GB left
-// for the cache.
+// the limit is reading the weights once or arithmetic, and each decoding sequence reads its cache. Without
+// `mixed` nothing decodes (n = c = 0) in an iteration that has prompt tokens. If each token uses only a share
+// `active` of the weights (a mixture of experts), 1 - (1 - active)^(n + p) of them are read. The defaults: an
+// 8B model in 16 bits on one L4. 16 GB of weights at 300 GB/s; 16 GFLOP per token at about 60 of 121 TFLOP/s;
+// 128 KiB of cache per token (32 layers, 8 KV heads of 128) at 300 GB/s; about 6 of 24 GB left for the cache.
 struct LatencyOptions {
   double weights_ms = 58;
   double active = 1;
@@ -38,7 +37,7 @@ struct LatencyOptions {
   bool round_robin = true;    // each request waits for the replica whose turn it is; false: one queue for all
   double cached = 0;          // share of each prompt that a prefix cache holds
   bool priorities = true;     // false: first come, first served
-  uint64_t seed = 0;          // of the made-up answers
+  uint64_t seed = 0;          // seed of the made-up answers
 
   // "weights_ms=54,batch=64", or empty.
   static LatencyOptions Parse(std::string_view text);
@@ -56,30 +55,30 @@ class LatencyLlm : public Llm {
   Stats GetStats() const override { return stats_; }
 
  private:
-  // Sequences are numbered in order of arrival: one that was cancelled stays in its batch for a moment, and
-  // its id may come again meanwhile.
+  // Sequences are numbered in order of arrival: a cancelled one stays in its batch for a moment, and its id
+  // may be used again meanwhile.
   struct Sequence {
     Completion completion;
     int priority = 0;
     int replica = -1;     // -1: waits
     int prompt_left = 0;  // still to be computed
-    int64_t finish_at =
-        0;  // iteration of its replica that makes the last token; 0 while the prompt is computed
+    // The iteration of its replica that makes the last token; 0 while the prompt is computed.
+    int64_t finish_at = 0;
     bool cancelled = false;
   };
 
-  // A run is one or more iterations of the same composition. It is replaced by a shorter one when somebody
-  // arrives.
+  // A run is one or more iterations of the same composition. When a request arrives, a shorter run replaces
+  // it.
   struct Replica {
-    std::set<std::pair<int, uint64_t>>
-        prefilling;  // priority, number: the order in which they get prompt tokens
+    // By priority and number: the order in which sequences get prompt tokens.
+    std::set<std::pair<int, uint64_t>> prefilling;
     std::set<std::pair<int64_t, uint64_t>> decoding;  // by finish_at
-    int64_t iteration = 1;                            // the next in which sequences decode
+    int64_t iteration = 1;                            // the next iteration in which sequences decode
     int64_t context = 0;                 // tokens of all decoding sequences, at the start of the run
     int64_t kv_used = 0;                 // tokens promised to admitted sequences
     int64_t run = 0;                     // iterations of the run; 0: idle
     int run_prompt = 0;                  // prompt tokens of its one iteration
-    std::vector<uint64_t> run_prefills;  // whose they are
+    std::vector<uint64_t> run_prefills;  // the sequences that those belong to
     double run_start = 0;
     double run_end = 0;
   };
@@ -106,7 +105,7 @@ class LatencyLlm : public Llm {
   uint64_t last_number_ = 0;
   std::vector<Replica> replicas_;
   std::unordered_map<uint64_t, Sequence> sequences_;  // by number
-  std::unordered_map<uint64_t, uint64_t> numbers_;    // by id, of what is neither answered nor cancelled
+  std::unordered_map<uint64_t, uint64_t> numbers_;    // by id, of calls neither answered nor cancelled
   std::vector<Queue> waiting_;                        // one for all replicas, or one for each
   std::vector<uint64_t> leaving_;                     // cancelled, but still in a batch
   Stats stats_;

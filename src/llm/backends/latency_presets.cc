@@ -14,8 +14,8 @@ constexpr const char* kMixtral2A100 =
 
 }  // namespace
 
-// The first is what LatencyOptions has by default. A model that fits one GPU is served by replicas: cards
-// that are linked by PCIe alone would pay for tensor parallelism at every layer.
+// The first equals the defaults of LatencyOptions. A model that fits one GPU is served by replicas: cards
+// linked only by PCIe would pay for tensor parallelism at every layer.
 const std::vector<LatencyPreset>& LatencyPresets() {
   static const std::vector<LatencyPreset> presets = {
       {"llama3-8b-1xl4", kLlama8bL4, 1, "Llama-3-8B, one L4"},

@@ -17,7 +17,7 @@ struct LatencyPreset {
 
 const std::vector<LatencyPreset>& LatencyPresets();
 
-// The parameters of that preset. Throws kInvalid, naming those that there are.
+// The parameters of the named preset. Throws kInvalid, naming the presets that exist.
 std::string PresetParameters(std::string_view name);
 
 }  // namespace throng::llm

@@ -78,7 +78,7 @@ TEST(LatencyLlm, AnArrivalJoinsAfterTheIterationUnderWay) {
   EXPECT_NEAR(times.at(1), 1.010 + 0.030, 1e-9);
 }
 
-// The event-driven run must equal one that is cut into single iterations by idle waiting.
+// The event-driven run must equal one cut into single iterations by idle waiting.
 void ExpectSameInPieces(const LatencyOptions& options) {
   Numbered<LatencyLlm> whole(options);
   Numbered<LatencyLlm> pieces(options);
@@ -133,8 +133,8 @@ TEST(LatencyLlm, PromptsOfSmallerPriorityAreComputedFirst) {
   std::vector<Completion> done;
   llm.Wait(done, 0.050);
   llm.Send(Sized(150, 1, 2));
-  // The iteration under way keeps its 100 tokens of the first. The third's 150 follow, with what is left of
-  // the first, and then the second.
+  // The current iteration keeps its 100 tokens of the first. The third's 150 follow, with the rest of the
+  // first, and then the second.
   const auto times = Times(llm);
   EXPECT_NEAR(times.at(3), 0.300, 1e-9);
   EXPECT_NEAR(times.at(1), 0.300, 1e-9);

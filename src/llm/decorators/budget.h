@@ -7,13 +7,13 @@
 
 namespace throng::llm {
 
-// Tokens that a prefix cache held count, too: servers differ in what they ask for them.
+// Tokens found in a prefix cache count, too: servers differ in what they charge for them.
 struct TokensUsed {
   uint64_t prompt = 0;
   uint64_t output = 0;
 };
 
-struct Price {  // of a million tokens
+struct Price {  // per million tokens
   double prompt = 0;
   double output = 0;
 };
@@ -21,14 +21,14 @@ struct Price {  // of a million tokens
 double CostOf(const TokensUsed& tokens, const Price& price);
 
 struct BudgetOptions {
-  uint64_t max_tokens = std::numeric_limits<uint64_t>::max();  // of prompts and answers together
+  uint64_t max_tokens = std::numeric_limits<uint64_t>::max();  // prompt and answer tokens together
   double max_cost = Llm::kForever;
   Price price;
-  TokensUsed used_before;  // by earlier sessions of the run
+  TokensUsed used_before;  // tokens used by earlier sessions of the run
 };
 
-// Once the completions have used the budget up, nothing is sent any more; what is in flight still completes,
-// so that all that is paid for arrives, and a run can exceed its budget by that. Then Wait throws kExhausted.
+// Sends nothing more once the completions have used the budget up. Calls in flight still complete, so that
+// everything paid for arrives; a run can exceed its budget by that. Then Wait throws kExhausted.
 class BudgetLlm : public Decorator {
  public:
   BudgetLlm(std::unique_ptr<Llm> inner, const BudgetOptions& options)
@@ -37,7 +37,7 @@ class BudgetLlm : public Decorator {
   void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
 
-  const TokensUsed& Used() const { return used_; }  // by earlier sessions, too
+  const TokensUsed& Used() const { return used_; }  // including earlier sessions
   bool IsUsedUp() const;
 
  private:
@@ -45,7 +45,7 @@ class BudgetLlm : public Decorator {
 
   BudgetOptions options_;
   TokensUsed used_;
-  bool holds_back_ = false;  // something was not sent: Wait will throw
+  bool holds_back_ = false;  // a call was not sent: Wait will throw
   uint64_t in_flight_ = 0;
 };
 

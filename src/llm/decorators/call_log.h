@@ -1,5 +1,4 @@
-// Watches a backend from outside: when each call was asked and answered, and how much wall time the backend
-// itself took.
+// Records when each call of a backend was asked and answered, and how much wall time the backend itself took.
 #pragma once
 
 #include <memory>

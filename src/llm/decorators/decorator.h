@@ -1,4 +1,4 @@
-// What the decorators share: an Llm that passes everything on to another one.
+// The base of all decorators: an Llm that passes everything on to another one.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace throng::llm {
 class Decorator : public Llm {
  public:
   explicit Decorator(std::unique_ptr<Llm> inner) : owned_(std::move(inner)), inner_(*owned_) {}
-  explicit Decorator(Llm& inner) : inner_(inner) {}  // which outlives it
+  explicit Decorator(Llm& inner) : inner_(inner) {}  // inner outlives this
 
   void Submit(Request request) override { inner_.Submit(std::move(request)); }
   void Wait(std::vector<Completion>& done, double seconds = kForever) override { inner_.Wait(done, seconds); }

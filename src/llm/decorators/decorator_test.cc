@@ -51,7 +51,7 @@ Completion OnlyAnswer(Llm& llm) {
   return done.at(0);
 }
 
-// Keeps what it is told.
+// Records what it is told.
 class ToldLlm : public Decorator {
  public:
   explicit ToldLlm(std::vector<std::pair<uint32_t, int32_t>>& told)
@@ -102,7 +102,7 @@ TEST(RetryLlm, GivesUpCallsThatTakeTooLong) {
   EXPECT_EQ(OnlyAnswer(patient).finish, FinishReason::kStop);
 }
 
-// Answers in the end, whether the call was cancelled or not.
+// Always answers, whether the call was cancelled or not.
 class StubbornLlm : public Decorator {
  public:
   StubbornLlm() : Decorator(std::make_unique<FakeLlm>(FakeOptions{.latency = 5})) {}
@@ -190,7 +190,7 @@ TEST(ShuffleLlm, ReleasesEverythingInAnotherOrder) {
       llm.Wait(done);
       ASSERT_FALSE(done.empty());
       for (const Completion& completion : done) order.push_back(completion.id);
-      if (order.size() == 15) llm.Send(Ask(99));  // submissions go on in between
+      if (order.size() == 15) llm.Send(Ask(99));  // submits in between
     }
     orders.insert(order);
   }

@@ -7,8 +7,8 @@ namespace throng::llm {
 
 namespace {
 
-constexpr int kAhead = 1 << 30;  // no simulation has so many steps
-constexpr double kSlack = 1.5;   // over the best that was seen, for answers too long for the target
+constexpr int kAhead = 1 << 30;  // more than any simulation has steps
+constexpr double kSlack = 1.5;   // over the best time per token, for answers too long for the target
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// Lets the calls of one agent, with which somebody interacts, go before those of all others, the background.
+// Serves the calls of one agent, with which a user interacts, before those of all others, the background.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,14 @@ namespace throng::llm {
 
 struct InteractiveOptions {
   uint32_t agent = 0;   // CallKey::agent
-  double target_s = 0;  // latency that its calls should have, on the backend's clock; 0: only measure it
+  double target_s = 0;  // target latency of its calls, on the backend's clock; 0: only measure it
 };
 
-// The agent's calls have the smallest priority, so that a backend with a queue takes them next. While one is
-// in flight, calls of the background wait here instead of joining the batches; and no more of the background
-// is in flight than lets the target be met: the limit is halved when a call took longer, and grows by a
-// quarter when it took less than half of the target. An answer that is too long for the target on any server
-// is judged by the best time per token so far instead.
+// The agent's calls get the smallest priority value, so that a backend with a queue takes them next. While
+// one is in flight, background calls wait here instead of joining the batches. A limit on background calls in
+// flight lets the target be met: it halves when a call took longer, and grows by a quarter when a call took
+// less than half of the target. An answer that is too long for the target on any server is judged by the best
+// time per token so far instead.
 class InteractiveLlm : public Decorator {
  public:
   InteractiveLlm(std::unique_ptr<Llm> inner, const InteractiveOptions& options)
@@ -40,15 +40,15 @@ class InteractiveLlm : public Decorator {
 
   InteractiveOptions options_;
   uint64_t num_held_ = 0;  // since the start
-  std::map<std::pair<int, uint64_t>, Request>
-      waiting_;  // of the background, by priority and order of arrival
+  // Background calls by priority and order of arrival.
+  std::map<std::pair<int, uint64_t>, Request> waiting_;
   size_t in_flight_ = 0;
   std::unordered_map<uint64_t, double> issued_;  // calls of the agent, by id
   size_t limit_ = SIZE_MAX;
-  double s_per_token_ = kForever;  // of answers, the best that was seen
+  double s_per_token_ = kForever;  // the best over answers so far
   std::vector<double> latencies_;
   std::mutex mutex_;
-  std::vector<uint64_t> cancelled_;  // guarded by mutex_; perhaps of what waits
+  std::vector<uint64_t> cancelled_;  // guarded by mutex_; perhaps ids of waiting calls
 };
 
 // The q-quantile (0 to 1) by the nearest rank; 0 if there are no values.

@@ -20,7 +20,7 @@ Request Ask(uint32_t agent, int step, int tokens = 30) {
   return request;
 }
 
-// A server that is always full of the background, and an agent that asks now and then.
+// A server always full of background calls, and an agent that asks now and then.
 std::vector<double> LatenciesUnderLoad(double target_s, double& end_s) {
   LatencyOptions server;
   server.kv_tokens = 20000;
@@ -54,7 +54,7 @@ TEST(InteractiveLlm, GoesAheadOfTheBackground) {
   EXPECT_LT(Quantile(with, 0.5), 2);
   EXPECT_LT(Quantile(with, 0.5), 0.3 * Quantile(without, 0.5));
   EXPECT_LT(Quantile(with, 0.99), 0.5 * Quantile(without, 0.99));
-  EXPECT_LT(end_with, 2 * end_without);  // the background goes on
+  EXPECT_LT(end_with, 2 * end_without);  // the background still makes progress
 }
 
 TEST(InteractiveLlm, EveryCallCompletesOnceAndCancelsReachWhatWaits) {

@@ -1,4 +1,4 @@
-// Makes a backend in virtual time (fake, latency) take as long as it says it would: to watch a modelled
+// Makes a backend in virtual time (fake, latency) take as long in wall time as it claims, to watch a modelled
 // server at work.
 #pragma once
 

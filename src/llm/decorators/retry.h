@@ -1,4 +1,4 @@
-// Asks again when a backend fails for the moment or takes too long.
+// Asks again when a backend fails temporarily or takes too long.
 #pragma once
 
 #include <mutex>
@@ -10,15 +10,15 @@
 namespace throng::llm {
 
 struct RetryOptions {
-  int attempts = 3;  // of each call, the first included
-  double timeout =
-      kNoTimeout;  // seconds of the backend's clock for one attempt; a run that must be repeatable has none
+  int attempts = 3;  // attempts of each call, the first included
+  // Seconds of the backend's clock for one attempt. A run that must be repeatable has none.
+  double timeout = kNoTimeout;
   static constexpr double kNoTimeout = Llm::kForever;
 };
 
-// A call is asked again after kUnavailable and after a timeout, at once: backends over a network wait by
-// themselves. One attempt follows the other under the same id: one that takes too long is cancelled, and the
-// next begins when it has completed.
+// Repeats a call at once after kUnavailable and after a timeout: backends over a network wait by themselves.
+// Attempts follow one another under the same id: one that takes too long is cancelled, and the next begins
+// when it has completed.
 class RetryLlm : public Decorator {
  public:
   RetryLlm(std::unique_ptr<Llm> inner, const RetryOptions& options)
@@ -44,9 +44,10 @@ class RetryLlm : public Decorator {
 
   RetryOptions options_;
   std::unordered_map<uint64_t, Call> calls_;         // by id
-  std::set<std::pair<double, uint64_t>> deadlines_;  // with the id
+  std::set<std::pair<double, uint64_t>> deadlines_;  // with the call's id
   std::mutex mutex_;
-  std::unordered_map<uint64_t, bool> given_up_;  // guarded by mutex_; by id, of all calls: by the caller
+  // By id, of all calls: cancelled by the caller. Guarded by mutex_.
+  std::unordered_map<uint64_t, bool> given_up_;
 };
 
 }  // namespace throng::llm

@@ -24,14 +24,14 @@ void RouterLlm::Submit(Request request) {
   const size_t index = LaneOf(request.function);
   Lane& lane = lanes_[index];
   if (lane.in_flight == 0)
-    lane.offset = now_ - lane.backend->Now();  // a clock in virtual time stands while idle
+    lane.offset = now_ - lane.backend->Now();  // a virtual clock stands still while idle
   lane.backend->Submit(std::move(request));
   ++lane.in_flight;
   const std::lock_guard lock(mutex_);
   lane_of_.emplace(id, index);
 }
 
-// True if something arrived.
+// Returns true if something arrived.
 bool RouterLlm::Advance(Lane& lane, double until, std::vector<Completion>& done) {
   const size_t before = done.size();
   lane.backend->Wait(done, std::max(until - NowOf(lane), 0.0));
@@ -53,7 +53,7 @@ void RouterLlm::Wait(std::vector<Completion>& done, double seconds) {
     for (Lane& lane : lanes_) {
       if (lane.in_flight == 0) continue;
       any = Advance(lane, until, done) || any;
-      // Before the end only with an answer, or because the backend has forgotten its calls.
+      // Stops before the end only with an answer, or because the backend has forgotten its calls.
       reached = std::min(reached, std::max(NowOf(lane), now_));
     }
     if (!any && reached <= now_) return;

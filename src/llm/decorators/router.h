@@ -1,4 +1,4 @@
-// Sends calls to one of several backends by what they are for: a model per kind of decision.
+// Sends each call to one of several backends by its function: a model per kind of decision.
 #pragma once
 
 #include <atomic>
@@ -13,16 +13,16 @@
 
 namespace throng::llm {
 
-// Backends keep their own clocks, wall time or virtual time. This one's clock follows those that have calls
-// in flight, all of them together in steps of kQuantum seconds, so that times in one virtual backend are
-// right to that precision for calls that follow answers of another.
+// Backends keep their own clocks, in wall or virtual time. The router's clock follows the backends that have
+// calls in flight, advancing them together in steps of kQuantum seconds. So when a call follows an answer of
+// another backend, times in a virtual backend are right to that precision.
 class RouterLlm : public Llm {
  public:
   static constexpr double kQuantum = 0.005;
 
   explicit RouterLlm(std::unique_ptr<Llm> fallback);
 
-  // Calls of this function go there. A backend may serve several functions.
+  // Sends calls of this function to that backend. A backend may serve several functions.
   void Route(const std::string& function, std::shared_ptr<Llm> backend);
 
   void Submit(Request request) override;
@@ -35,14 +35,14 @@ class RouterLlm : public Llm {
   void ExpectNext(uint32_t agent, int32_t step) override;
   double Now() const override { return now_; }
   std::string Identity() const override;
-  Stats GetStats() const override;  // of all together
+  Stats GetStats() const override;  // sums over all backends
 
   const Llm& Default() const { return *lanes_.front().backend; }
 
  private:
   struct Lane {
     std::shared_ptr<Llm> backend;
-    double offset = 0;     // of this clock to the backend's
+    double offset = 0;     // this clock minus the backend's
     size_t in_flight = 0;  // calls
   };
 
@@ -50,11 +50,11 @@ class RouterLlm : public Llm {
   double NowOf(const Lane& lane) const { return lane.backend->Now() + lane.offset; }
   bool Advance(Lane& lane, double until, std::vector<Completion>& done);
 
-  std::vector<Lane> lanes_;               // the first takes what has no route
+  std::vector<Lane> lanes_;               // the first takes calls without a route
   std::map<std::string, size_t> routes_;  // function: lane
   double now_ = 0;
   std::mutex mutex_;
-  std::unordered_map<uint64_t, size_t> lane_of_;  // guarded by mutex_; by id, of what is in flight
+  std::unordered_map<uint64_t, size_t> lane_of_;  // guarded by mutex_; by id, of calls in flight
 };
 
 }  // namespace throng::llm

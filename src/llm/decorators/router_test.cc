@@ -52,8 +52,7 @@ TEST(RouterLlm, OneClockForChainsOverBackends) {
   Numbered<RouterLlm> llm(Fake(1));
   llm.Route("say", Fake(3));
   std::vector<Completion> done;
-  for (int round = 0; round < 5;
-       ++round) {  // act, then say: 4 s a round, while plans of 1 s go on beside them
+  for (int round = 0; round < 5; ++round) {  // act, then say: 4 s a round, with plans of 1 s beside them
     for (const char* function : {"act", "say"}) {
       const uint64_t id = llm.Send(Ask(1, function));
       uint64_t plan = llm.Send(Ask(2, "plan"));

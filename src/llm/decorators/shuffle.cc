@@ -9,7 +9,7 @@ void ShuffleLlm::Submit(Request request) {
 
 void ShuffleLlm::Wait(std::vector<Completion>& done, double seconds) {
   const double deadline = Inner().Now() + seconds;
-  // Holds on with even odds while there is more to come.
+  // Goes on holding with even odds while more can come.
   while (in_flight_ > 0 && (held_.empty() || (held_.size() < max_held_ && rng_.NextBelow(2) == 0))) {
     const size_t before = held_.size();
     Inner().Wait(held_, deadline - Inner().Now());

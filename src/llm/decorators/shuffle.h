@@ -1,4 +1,4 @@
-// Returns completions late and in a random order: what a scheduler must bear, provoked on purpose.
+// Returns completions late and in random order, to provoke what a scheduler must tolerate.
 #pragma once
 
 #include "base/rng.h"
@@ -12,8 +12,8 @@ class ShuffleLlm : public Decorator {
       : Decorator(std::move(inner)), rng_(seed), max_held_(max_held) {}
 
   void Submit(Request request) override;
-  // Returns at least one completion whenever one is in flight and time is left: what is held never waits for
-  // a submission.
+  // Returns at least one completion whenever one is in flight and time is left: held completions never wait
+  // for a submission.
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
 
  private:

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kMaxGrammars = 1024;  // a run has few schemas; more would be a leak
 constexpr uint64_t kMaxWords = 24;
-constexpr int64_t kMoreItems = 3;  // a repeat goes at most so far above its minimum
+constexpr int64_t kMoreItems = 3;  // a repeat exceeds its minimum by at most this
 constexpr int64_t kMoreChars = 12;
 
 constexpr std::array<std::string_view, 32> kWords = {

@@ -13,15 +13,15 @@
 
 namespace throng::llm {
 
-// Texts are sized as if four bytes made a token, which is about right for English.
+// Counts four bytes as a token, which is about right for English.
 int EstimateTokens(size_t bytes);
 
 class AnswerMaker {
  public:
   explicit AnswerMaker(uint64_t seed) : seed_(seed) {}
 
-  // Fills text, finish and token counts; key and counts known to the request are taken from it. Throws as
-  // CompileGrammar does.
+  // Fills text, finish and token counts; takes the key, and counts that the request knows, from the request.
+  // Throws as CompileGrammar does.
   Completion Make(const Request& request);
 
  private:
@@ -32,7 +32,7 @@ class AnswerMaker {
   std::unordered_map<std::string, std::unique_ptr<const Grammar>> grammars_;  // by schema
 };
 
-// A random text of the grammar: short ones, letters where they are allowed.
+// A random text of the grammar: short, with letters where they are allowed.
 std::string RandomText(const Grammar& grammar, CounterRng& rng);
 
 }  // namespace throng::llm

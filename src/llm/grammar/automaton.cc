@@ -11,7 +11,7 @@
 namespace throng::llm {
 namespace {
 
-// Deterministic states are forgotten beyond this many table entries and positions (about 64 MiB).
+// Deterministic states are dropped beyond this many table entries and positions (about 64 MiB).
 constexpr size_t kMaxHeld = 16 << 20;
 
 // Code points up to this one have the same number of bytes in UTF-8.
@@ -23,7 +23,7 @@ bool IsEscaped(uint32_t code_point) { return code_point < 0x20 || code_point == 
 
 }  // namespace
 
-// Lays out positions from the end of the expression to its beginning: what comes next exists already.
+// Lays out positions from the end of the expression to its beginning, so that what comes next already exists.
 class Automaton::Builder {
  public:
   Builder(const Grammar& grammar, Automaton& automaton) : grammar_(grammar), automaton_(automaton) {}
@@ -90,7 +90,7 @@ class Automaton::Builder {
     } else {
       for (int64_t i = item.min; i < item.max; ++i) {
         const uint32_t body = Build(child, entry);
-        if (body == entry) break;  // it matches nothing but the empty text
+        if (body == entry) break;  // it matches only the empty text
         entry = Fork({body, next});
       }
     }
@@ -147,7 +147,7 @@ class Automaton::Builder {
       uint32_t first = low >> shift;
       uint32_t end = std::min(high, low | rest);
       if ((low & rest) == 0 &&
-          ((high + 1) >> shift) > first) {  // a run of first bytes with all that can follow
+          ((high + 1) >> shift) > first) {  // a run of first bytes with all continuations
         const uint32_t last = ((high + 1) >> shift) - 1;
         end = last << shift | rest;
         out.push_back({static_cast<uint8_t>(lead | first), static_cast<uint8_t>(lead | last),
@@ -188,7 +188,7 @@ class Automaton::Builder {
 
   const Grammar& grammar_;
   Automaton& automaton_;
-  std::map<std::tuple<uint32_t, uint32_t, int>, uint32_t> tails_;  // of the character being built
+  std::map<std::tuple<uint32_t, uint32_t, int>, uint32_t> tails_;  // tails of the character being built
   std::vector<Edge> first_;
   std::vector<std::string> escapes_;
 };

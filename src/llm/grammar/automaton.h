@@ -29,7 +29,7 @@ class Automaton {
   static constexpr size_t kMaxPositions = 1 << 20;
 
   State Start() const { return start_; }
-  // kDead if no text goes on so. Every other state can be completed.
+  // kDead if no text continues with this byte. Every other state can be completed.
   State Next(State state, uint8_t byte) {
     const State next = rows_[static_cast<size_t>(state) * num_classes_ + class_of_[byte]];
     return next == kUnknown ? Determine(state, byte) : next;
@@ -41,7 +41,8 @@ class Automaton {
 
   Saved Save(State state) const;
   State Restore(const Saved& saved);  // saved by this automaton
-  // Forgets the deterministic states if they take much memory; true if so: all State values are then void.
+  // Drops the deterministic states if they take much memory. Returns true if it did: all State values are
+  // then void.
   bool Trim();
 
   bool Matches(std::string_view text);
@@ -51,7 +52,7 @@ class Automaton {
   static constexpr uint32_t kEnd = 0;
   using Subset = std::vector<uint32_t>;  // sorted positions: those with byte edges, and perhaps the end
 
-  struct Edge {  // of a position
+  struct Edge {  // an edge of a position
     uint8_t low;
     uint8_t high;
     uint32_t next;

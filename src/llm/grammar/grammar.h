@@ -1,6 +1,5 @@
-// The language of a constraint's answers as a small regular expression: what choices and JSON schemas are
-// lowered to, and what matching (automaton.h), made-up answers (answer_maker.h) and length bounds are
-// computed from.
+// The language of a constraint's answers as a small regular expression. Choices and JSON schemas are lowered
+// to it; matching (automaton.h), made-up answers (answer_maker.h) and length bounds are computed from it.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +15,7 @@ namespace throng::llm {
 // A set of Unicode code points as sorted, disjoint, non-adjacent ranges [first, second].
 using CodePoints = std::vector<std::pair<uint32_t, uint32_t>>;
 
-// Sorts and merges ranges, and leaves out surrogates and what lies above U+10FFFF.
+// Sorts and merges ranges, and drops surrogates and code points above U+10FFFF.
 CodePoints Normalised(CodePoints ranges);
 CodePoints Complement(const CodePoints& ranges);
 
@@ -73,7 +72,7 @@ class Grammar {
 // The grammar of a constraint that is not empty. Throws kInvalid or kUnsupported with the path in the schema.
 Grammar CompileGrammar(const Constraint& constraint);
 
-// The bytes of a code point in UTF-8, and as inside a JSON string.
+// Append a code point in UTF-8, or as it is written inside a JSON string.
 void AppendUtf8(uint32_t code_point, std::string& out);
 void AppendStringChar(uint32_t code_point, std::string& out);
 

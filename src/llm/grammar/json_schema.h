@@ -1,4 +1,4 @@
-// JSON schemas, as far as they are regular languages, lowered to grammars of compact JSON.
+// Lowers JSON schemas, as far as they are regular languages, to grammars of compact JSON.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -19,8 +19,8 @@ namespace throng::llm {
 // kInvalid, with one sentence that names keyword and path.
 Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar);
 
-// The value with the keys of its objects in the order of the schema's properties: what a server that
-// orders them otherwise has answered becomes comparable to the grammar.
+// The value with the keys of its objects in the order of the schema's properties, so that the answer of a
+// server that orders them differently can be checked against the grammar.
 nlohmann::ordered_json InSchemaOrder(const nlohmann::ordered_json& schema,
                                      const nlohmann::ordered_json& value);
 

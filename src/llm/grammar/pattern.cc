@@ -5,7 +5,7 @@
 namespace throng::llm {
 namespace {
 
-constexpr int kMaxDepth = 64;  // of nested groups: the parser recurses
+constexpr int kMaxDepth = 64;  // limit on nested groups: the parser recurses
 constexpr uint32_t kMaxCodePoint = 0x10ffff;
 
 const CodePoints kDigits = {{'0', '9'}};

@@ -1,4 +1,4 @@
-// Regular expressions over the characters of a JSON string (the `pattern` of a schema), lowered to grammars.
+// Lowers regular expressions over the characters of a JSON string (the `pattern` of a schema) to grammars.
 #pragma once
 
 #include <string_view>

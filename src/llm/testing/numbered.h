@@ -1,4 +1,4 @@
-// For tests: a backend, or what stands before one, with a caller that numbers its requests from 1.
+// For tests: a backend or decorator with a caller that numbers its requests from 1.
 #pragma once
 
 #include <cstdint>
