@@ -3,23 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <string>
 
 #include "base/error.h"
+#include "kv/testing/message_of.h"
 
 namespace throng::kv {
 namespace {
-
-std::string MessageOf(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.what(), std::string(error.what()));
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST(ParseCodecTest, NamesTheAllowedCodecs) {
   const std::string message = MessageOf([] { ParseCodec("turbo", 64); });

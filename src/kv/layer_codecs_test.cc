@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,19 +10,10 @@
 #include "kv/cache/block_pool.h"
 #include "kv/codec_table.h"
 #include "kv/open_codec.h"
+#include "kv/testing/message_of.h"
 
 namespace throng::kv {
 namespace {
-
-std::string MessageOf(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.what(), std::string(error.what()));
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST(MakeLayoutTest, PagesDoNotOverlapAndAreAligned) {
   const BlockLayout layout = MakeLayout({.kv = "f16", .k = "int8"}, 3, 2, 80);
