@@ -14,6 +14,8 @@ const char* ErrorCodeName(ErrorCode code) {
       return "exhausted";
     case ErrorCode::kUnavailable:
       return "unavailable";
+    case ErrorCode::kBadAnswer:
+      return "bad answer";
     case ErrorCode::kIo:
       return "io";
     case ErrorCode::kCancelled:

@@ -15,6 +15,7 @@ enum class ErrorCode {
   kUnsupported,  // valid, but this build or model cannot do it
   kExhausted,    // a budget or limit is used up: memory, disk, context, tokens
   kUnavailable,  // a server or device does not answer
+  kBadAnswer,    // a model answers, but not as it must, however often it is asked
   kIo,           // the operating system refused
   kCancelled,
 };

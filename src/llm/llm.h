@@ -37,6 +37,12 @@ struct Sampling {
   uint64_t seed = 0;  // with the call key, determines every random choice
 };
 
+// An answer that was not taken, and why: what a model that is asked again should know.
+struct Refused {
+  std::string answer;
+  std::string why;  // a sentence: "That answer is not one of: yes, no."
+};
+
 struct Request {
   uint64_t id = 0;  // chosen by the caller; unique among its requests in flight
   CallKey key;
@@ -48,6 +54,7 @@ struct Request {
   std::vector<std::string> stop;  // the answer ends before the first of these
   int max_tokens = 128;           // covers the longest answer that the constraint allows
   int priority = 0;               // smaller is served first: the simulated step
+  std::optional<Refused> refused;  // the answer to the last attempt; belongs to no digest
   // Asked ahead of a step that may turn out differently: an Llm that keeps answers keeps this one only once
   // Confirm says so.
   bool guess = false;
@@ -66,6 +73,11 @@ struct Completion {
   int prompt_tokens = 0;
   int cached_prompt_tokens = 0;  // prompt tokens found in a prefix cache
   int output_tokens = 0;
+  int attempts = 1;  // how often a model was asked; the tokens above are those of the last attempt
+  int spent_prompt_tokens = 0;  // of the attempts before it, whose answers were not taken
+  int spent_output_tokens = 0;
+  std::string served_by;  // server and model, in the server's words; empty: this process
+  double retry_after_s = -1;  // kError: when the server wants to be asked again; negative: it does not say
   std::optional<Error> error;  // kError: the cause; kCancelled: at most an error of its attempts
 };
 

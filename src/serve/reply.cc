@@ -56,6 +56,7 @@ int StatusOf(ErrorCode code) {
       return 503;
     case ErrorCode::kCorrupt:
     case ErrorCode::kIo:
+    case ErrorCode::kBadAnswer:
       return 500;
   }
   return 500;
