@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "python/bind.h"
 #include "python/completion.h"
+#include "python/convert.h"
 #include "python/model.h"
 
 namespace py = pybind11;
@@ -21,6 +22,7 @@ std::unique_ptr<Model> MakeModel(const std::string& path, const std::string& kv,
                                  const std::string& values, const std::string& softmax, int threads,
                                  int max_batch, int max_context, uint64_t kv_budget_bytes,
                                  bool prefix_cache) {
+  CheckEntry();
   engine::LocalOptions options;
   options.model = path;
   options.kv = kv;
@@ -42,15 +44,17 @@ void CheckSignals() {
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
-py::list Generate(Model& model, const std::vector<std::string>& prompts, bool chat, const std::string& system,
-                  int max_tokens, float temperature, const std::vector<std::string>& choices,
-                  const py::object& json_schema, uint64_t seed, const std::vector<std::string>& stop,
-                  int top_k, float top_p, float min_p, float repetition_penalty) {
+py::list Generate(Model& model, const py::object& prompt_texts, bool chat, const py::object& system_text,
+                  int max_tokens, float temperature, const py::object& choices, const py::object& json_schema,
+                  uint64_t seed, const py::object& stop, int top_k, float top_p, float min_p,
+                  float repetition_penalty) {
+  const std::vector<std::string> prompts = ToTexts(prompt_texts, "generate: prompt");
+  const std::string system(ToText(system_text, "generate: system"));
   engine::TextRequest common;
   common.max_tokens = max_tokens;
   common.sampling = {temperature, top_k, top_p, min_p, repetition_penalty, seed};
-  common.constraint = {choices, SchemaText(json_schema)};
-  common.stop = stop;
+  common.constraint = {ToTexts(choices, "generate: choices"), SchemaText(json_schema)};
+  common.stop = ToTexts(stop, "generate: stop");
   std::vector<engine::TextRequest> requests(prompts.size(), common);
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (chat) {
@@ -84,7 +88,8 @@ py::array_t<float> Logits(Model& model, const std::vector<int32_t>& tokens, int 
   return logits;
 }
 
-std::vector<int32_t> Tokenize(Model& model, const std::string& text, bool bos, bool special) {
+std::vector<int32_t> Tokenize(Model& model, const py::object& given, bool bos, bool special) {
+  const std::string text(ToText(given, "tokenize: text"));
   py::gil_scoped_release release;
   return model.Local()->Loaded().tokenizer->Encode(text, {.add_bos = bos, .parse_special = special});
 }

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "app/run.h"
-#include "app/verify_backends.h"
 #include "base/error.h"
 #include "journal/journal.h"
 #include "python/backend.h"
@@ -18,7 +17,6 @@
 #include "python/steps.h"
 #include "python/world.h"
 #include "sim/run/run.h"
-#include "sim/run/verify.h"
 
 namespace py = pybind11;
 
@@ -39,6 +37,7 @@ sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, c
   options.seed = seed;
   options.coupling = sim::ParseCoupling(coupling);
   options.stop = &g_never_stop;
+  options.fall_back = true;
   for (const auto& [step, what] : events) options.interventions.push_back({step, what});
   if (!progress.is_none()) {
     options.on_progress = [&progress](const sim::Progress& now) {
@@ -91,52 +90,18 @@ py::dict RunOn(const PythonWorld& world, BackendSource& source, sim::RunOptions 
 py::dict Run(const py::object& world_object, const py::object& llm, const std::string& mode, int steps,
              uint64_t seed, const std::string& coupling, const std::string& journal, bool resume,
              const py::object& progress, const Events& events) {
+  CheckEntry();
+  const LostByFork lost_by_fork;
   Failure failure;
   const sim::RunOptions options = MakeOptions(mode, steps, seed, coupling, progress, events);
   const PythonWorld world(world_object, seed, failure);
   BackendSource source(llm);
   try {
     return RunOn(world, source, options, journal, resume);
-  } catch (const Error&) {
-    failure.Raise();
+  } catch (const Error& error) {
+    failure.Raise(error);
     throw;
   }
-}
-
-sim::VerifyReport VerifyWorlds(const py::object& make_world, BackendSource& source,
-                               const sim::RunOptions& options, int shuffled, Failure& failure) {
-  app::VerifyBackends backends([&] { return source.Make(); }, source.IsRepeatable());
-  const auto make_python_world = [&]() -> std::unique_ptr<sim::World> {
-    return std::make_unique<PythonWorld>(make_world(), options.seed, failure);
-  };
-  const auto make_llm = [&](const sim::VerifyRun& run) -> std::shared_ptr<llm::Llm> {
-    return std::make_shared<Unlocked>(backends.For(run));
-  };
-  return sim::Verify(make_python_world, make_llm, sim::StandardRuns(shuffled), options);
-}
-
-py::dict Verify(const py::object& make_world, const py::object& llm, int steps, uint64_t seed,
-                const std::string& coupling, int shuffled, const Events& events) {
-  Failure failure;
-  const sim::RunOptions options = MakeOptions("single", steps, seed, coupling, py::none(), events);
-  BackendSource source(llm);
-  sim::VerifyReport report;
-  try {
-    report = VerifyWorlds(make_world, source, options, shuffled, failure);
-  } catch (const Error&) {
-    failure.Raise();
-    throw;
-  }
-  py::list runs;
-  for (const sim::VerifiedRun& verified : report.runs) {
-    py::dict described = DescribeRun(verified.result, verified.run.mode);
-    described["steps"] = steps;
-    runs.append(py::make_tuple(verified.run.name, described));
-  }
-  py::dict result;
-  result["difference"] = report.difference;
-  result["runs"] = runs;
-  return result;
 }
 
 void AddView(py::module_& module) {
@@ -201,11 +166,10 @@ void AddRun(py::module_& module) {
   AddView(module);
   AddCommit(module);
   AddChange(module);
+  module.def("note_call", &Steps::NoteCall);
   module.def("run", &Run, py::kw_only(), py::arg("world"), py::arg("llm"), py::arg("mode"), py::arg("steps"),
              py::arg("seed"), py::arg("coupling"), py::arg("journal"), py::arg("resume"), py::arg("progress"),
              py::arg("events"));
-  module.def("verify", &Verify, py::kw_only(), py::arg("make_world"), py::arg("llm"), py::arg("steps"),
-             py::arg("seed"), py::arg("coupling"), py::arg("shuffled"), py::arg("events"));
 }
 
 }  // namespace throng::python

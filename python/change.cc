@@ -42,18 +42,21 @@ void PythonChange::SetMind(py::handle agent, py::handle mind) {
   Get().SetMind(id, MakeMind(mind, id));
 }
 
-void PythonChange::Write(py::handle pos, const std::string& text) {
-  Get().WriteCell(world_->ToPos(pos, "Change.write: pos"), text);
+void PythonChange::Write(py::handle pos, py::handle text) {
+  Get().WriteCell(world_->ToPos(pos, "Change.write: pos"), std::string(ToText(text, "Change.write: text")));
 }
 
-void PythonChange::Add(py::handle agent, py::handle pos, const std::string& status, py::handle mind) {
+void PythonChange::Add(py::handle agent, py::handle pos, py::handle status, py::handle mind) {
   const sim::AgentId id = ToAgentId(agent);
-  Get().Add(id, {world_->ToPos(pos, "Change.add: pos"), status}, MakeMind(mind, id));
+  Get().Add(id, {world_->ToPos(pos, "Change.add: pos"), std::string(ToText(status, "Change.add: status"))},
+            MakeMind(mind, id));
 }
 
 void PythonChange::Remove(py::handle agent) { Get().Remove(ToAgentId(agent)); }
 
-void PythonChange::Announce(const std::string& text) { Get().Announce(text); }
+void PythonChange::Announce(py::handle text) {
+  Get().Announce(std::string(ToText(text, "Change.announce: text")));
+}
 
 void AddChange(py::module_& module) {
   py::class_<PythonChange, std::shared_ptr<PythonChange>>(

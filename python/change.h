@@ -21,10 +21,10 @@ class PythonChange {
   pybind11::object GetAgent(pybind11::handle agent) const;
   pybind11::str Cell(pybind11::handle pos) const;
   void SetMind(pybind11::handle agent, pybind11::handle mind);
-  void Write(pybind11::handle pos, const std::string& text);
-  void Add(pybind11::handle id, pybind11::handle pos, const std::string& status, pybind11::handle mind);
+  void Write(pybind11::handle pos, pybind11::handle text);
+  void Add(pybind11::handle id, pybind11::handle pos, pybind11::handle status, pybind11::handle mind);
   void Remove(pybind11::handle agent);
-  void Announce(const std::string& text);
+  void Announce(pybind11::handle text);
 
  private:
   sim::Change& Get() const;

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "python/convert.h"
+
 namespace py = pybind11;
 
 namespace throng::python {
@@ -22,7 +24,7 @@ py::object MakeCompletion(std::string_view text, llm::FinishReason finish, int p
 
 std::string SchemaText(py::handle schema) {
   if (schema.is_none()) return {};
-  if (py::isinstance<py::str>(schema)) return py::cast<std::string>(schema);
+  if (py::isinstance<py::str>(schema)) return std::string(ToText(schema, "json_schema"));
   return py::cast<std::string>(py::module_::import("json").attr("dumps")(schema));
 }
 

@@ -64,12 +64,20 @@ std::shared_ptr<engine::LocalModel> MakeLocalModel(const engine::LocalOptions& o
 
 Model::Model(const engine::LocalOptions& options) : model_(MakeLocalModel(options)) {}
 
-int Model::VocabSize() const { return model_->Config().vocab_size; }
+Model::~Model() {
+  if (!IsForked()) return;
+  // Their destructors would wait for threads that do not exist here.
+  new std::shared_ptr<engine::LocalModel>(std::move(model_));
+  logits_threads_.release();
+  logits_pool_.release();
+}
+
+int Model::VocabSize() const { return Local()->Config().vocab_size; }
 
 std::vector<engine::EngineResult> Model::Generate(std::vector<engine::TextRequest> texts,
                                                   const std::function<void()>& check) {
   std::vector<engine::EngineRequest> requests;
-  for (engine::TextRequest& text : texts) requests.push_back(model_->MakeRequest(std::move(text)));
+  for (engine::TextRequest& text : texts) requests.push_back(Local()->MakeRequest(std::move(text)));
   const auto batch = std::make_shared<Batch>(requests.size());
   std::vector<uint64_t> ids;
   try {
@@ -90,7 +98,7 @@ std::vector<engine::EngineResult> Model::Generate(std::vector<engine::TextReques
 }
 
 void Model::CheckTokens(std::span<const int32_t> tokens, int num_rows) const {
-  const int context = model_->Config().context_length;
+  const int context = Local()->Config().context_length;
   if (tokens.empty() || tokens.size() > static_cast<size_t>(context)) {
     throw MakeError(ErrorCode::kInvalid, "logits: {} tokens; allowed are 1 to {}, the model's context",
                     tokens.size(), context);

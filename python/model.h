@@ -1,5 +1,5 @@
 // A model in this process as Python uses it: answers in batches, and raw logits, beside runs of worlds. Knows
-// nothing of Python.
+// of Python only its forks.
 #pragma once
 
 #include <atomic>
@@ -13,6 +13,7 @@
 #include "base/thread_pool.h"
 #include "engine/local_model.h"
 #include "kv/cache/block_pool.h"
+#include "python/fork.h"
 
 namespace throng::python {
 
@@ -20,6 +21,7 @@ namespace throng::python {
 class Model {
  public:
   explicit Model(const engine::LocalOptions& options);
+  ~Model();  // in a forked process, leaves everything as it is
 
   // Answers all requests in one continuous batch. `check` is called several times a second while waiting; an
   // exception from it cancels the batch. Request i draws its random numbers as call i, so its answer depends
@@ -32,7 +34,10 @@ class Model {
   // Throws kInvalid unless Logits can be computed for these tokens.
   void CheckTokens(std::span<const int32_t> tokens, int num_rows) const;
 
-  const std::shared_ptr<engine::LocalModel>& Local() const { return model_; }
+  const std::shared_ptr<engine::LocalModel>& Local() const {
+    CheckForked();
+    return model_;
+  }
   int VocabSize() const;
 
   // Reserves the backend for one run: a second lease at the same time is refused with kInvalid.
@@ -48,7 +53,8 @@ class Model {
   };
 
  private:
-  const std::shared_ptr<engine::LocalModel> model_;
+  const LostByFork lost_by_fork_;
+  std::shared_ptr<engine::LocalModel> model_;
   std::atomic<bool> in_run_ = false;
 
   std::mutex logits_mutex_;

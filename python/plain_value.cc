@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "python/convert.h"
 
 namespace py = pybind11;
 
@@ -18,6 +19,7 @@ constexpr int kMaxDepth = 64;
 struct Classes {
   py::object enumeration = py::module_::import("enum").attr("Enum");
   py::object proxy = py::module_::import("types").attr("MappingProxyType");
+  py::object frozen_dict = py::module_::import("throng.plain").attr("FrozenDict");
   py::object replace = py::module_::import("dataclasses").attr("replace");
 };
 
@@ -52,7 +54,7 @@ py::object FreezeDict(py::handle value, const std::string& what, int depth) {
     const auto pair = py::reinterpret_borrow<py::tuple>(item);
     frozen[FreezeAt(pair[0], what, depth)] = FreezeAt(pair[1], what, depth);
   }
-  return GetClasses().proxy(frozen);
+  return GetClasses().frozen_dict(frozen);
 }
 
 py::object FreezeDataclass(py::handle value, const std::string& what, int depth) {
@@ -76,6 +78,7 @@ py::object FreezeAt(py::handle value, const std::string& what, int depth) {
   if (depth > kMaxDepth) {
     throw MakeError(ErrorCode::kInvalid, "{}: data may be nested {} deep at most", what, kMaxDepth);
   }
+  if (PyUnicode_Check(object)) CheckText(value, what);
   const bool simple = value.is_none() || PyBool_Check(object) || PyLong_CheckExact(object) ||
                       PyFloat_CheckExact(object) || PyUnicode_CheckExact(object) ||
                       PyBytes_CheckExact(object);
@@ -101,12 +104,8 @@ py::object FreezeAt(py::handle value, const std::string& what, int depth) {
       what, TypeName(value));
 }
 
-void HashText(py::handle text, Hasher& hasher) {
-  Py_ssize_t size = 0;
-  const char* const bytes = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
-  if (bytes == nullptr) throw py::error_already_set();
-  hasher.Add(std::string_view(bytes, static_cast<size_t>(size)));
-}
+// Of text that has been checked.
+void HashText(py::handle text, Hasher& hasher) { hasher.Add(ToText(text, "text")); }
 
 void HashInteger(PyObject* object, Hasher& hasher) {
   int overflow = 0;
@@ -160,9 +159,12 @@ void HashPlain(py::handle value, Hasher& hasher) {
       HashPlain(value.attr(py::reinterpret_borrow<py::object>(name)), hasher);
     }
   } else {
-    const py::object pairs = value.attr("items")();
     hasher.Add('{').Add(uint64_t{py::len(value)});
-    for (const py::handle pair : pairs) HashPlain(pair, hasher);
+    for (const auto& [key, item] : py::reinterpret_borrow<py::dict>(value)) {
+      hasher.Add('(').Add(uint64_t{2});
+      HashPlain(key, hasher);
+      HashPlain(item, hasher);
+    }
   }
 }
 

@@ -10,12 +10,12 @@
 
 namespace throng::python {
 
-// Must run before the functions below, when the module is loaded.
+// Must run before the functions below, when the module is loaded. Imports throng.plain.
 void InitPlainValues();
 
 // Returns an immutable copy: None, bool, int, float, str, bytes and enum members as they are; lists become
-// tuples, dicts become read-only; named tuples and frozen dataclasses keep their class. Raises throng::Error
-// for anything else, naming the place, which starts with `what` ("the mind of agent 3").
+// tuples, dicts become throng.FrozenDict; named tuples and frozen dataclasses keep their class. Raises
+// throng::Error for anything else, naming the place, which starts with `what` ("the mind of agent 3").
 pybind11::object Freeze(pybind11::handle value, const std::string& what);
 
 // Hashes what Freeze returned. Equal for equal values in every process; the order of dicts counts.

@@ -1,8 +1,11 @@
 #include "python/python_error.h"
 
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
+#include "python/completion.h"
+#include "python/convert.h"
 
 namespace py = pybind11;
 
@@ -12,8 +15,8 @@ namespace {
 
 constexpr const char* kErrorDoc =
     "What was asked cannot be done; the message is one sentence: where, what was found, what is allowed.\n\n"
-    "`code` says of which kind it is: invalid, corrupt, unsupported, exhausted, unavailable, io or "
-    "cancelled.\n\n"
+    "`code` says of which kind it is: invalid, corrupt, unsupported, exhausted, unavailable, bad answer, "
+    "io or cancelled.\n\n"
     "    >>> import throng\n"
     "    >>> try:\n"
     "    ...     throng.Model(kv='flashq5')\n"
@@ -28,18 +31,20 @@ void Translate(std::exception_ptr thrown) {
     if (thrown) std::rethrow_exception(thrown);
   } catch (const Error& error) {
     const auto error_class = py::reinterpret_borrow<py::object>(g_error_class);
-    const py::object raised = error_class(error.what());
+    const py::object raised = error_class(MakeText(error.what()));
     raised.attr("code") = ErrorCodeName(error.Code());
     PyErr_SetObject(g_error_class, raised.ptr());
   }
 }
 
+bool IsOurs(const py::object& value) { return PyErr_GivenExceptionMatches(value.ptr(), g_error_class) != 0; }
+
 // "RuntimeError: stop"; for our own errors, the message alone.
 std::string DescribeException(const py::object& value) {
   const auto name = py::cast<std::string>(py::type::of(value).attr("__name__"));
   try {
-    const auto message = py::cast<std::string>(py::str(value));
-    return PyErr_GivenExceptionMatches(value.ptr(), g_error_class) != 0 ? message : name + ": " + message;
+    const std::string message = ToUtf8(py::str(value));
+    return IsOurs(value) ? message : name + ": " + message;
   } catch (const py::error_already_set&) {  // raised by its __str__
     return name;
   }
@@ -61,16 +66,19 @@ void Failure::Keep(const std::string& where) {
     throw;
   } catch (const py::error_already_set& error) {
     const py::object& value = error.value();
-    if (!kept_) {
-      kept_ = std::current_exception();
-      if (py::hasattr(value, "add_note")) value.attr("add_note")("in the run: " + where);  // Python 3.11
+    message_ = DescribeException(value);
+    kept_ = std::current_exception();
+    if (IsOurs(value)) {
+      value.attr("args") = py::make_tuple(MakeText(where + ": " + message_));
+    } else if (py::hasattr(value, "add_note")) {  // Python 3.11
+      value.attr("add_note")(MakeText("in the run: " + where));
     }
-    throw Error(ErrorCode::kInvalid, DescribeException(value));  // the run adds where
+    throw Error(ErrorCode::kInvalid, message_);  // the run adds where
   }
 }
 
-void Failure::Raise() const {
-  if (kept_) std::rethrow_exception(kept_);
+void Failure::Raise(const Error& error) const {
+  if (kept_ && std::string_view(error.what()).ends_with(message_)) std::rethrow_exception(kept_);
 }
 
 }  // namespace throng::python

@@ -7,24 +7,28 @@
 #include <exception>
 #include <string>
 
+#include "base/error.h"
+
 namespace throng::python {
 
 // Creates throng.Error, a ValueError with the attribute `code`, and translates throng::Error to it.
 void AddErrors(pybind11::module_& module);
 
-// The first exception that Python code raised in a run. The floors below know only throng::Error: they get
-// one with the same message, which stops the run. The function that started the run then raises the original
-// again, with its traceback.
+// The last exception that Python code raised in a run. The floors below know only throng::Error: they get one
+// with the same message, which stops the run, or only a guess. The function that started the run then raises
+// the original again, with its traceback, and says where it happened: in the message of a throng.Error, else
+// in a note.
 class Failure {
  public:
-  // Called while the exception is handled: keeps it, with a note of where it happened, and throws an Error in
-  // its place.
+  // Called while the exception is handled: keeps it, with where it happened, and throws an Error in its
+  // place.
   [[noreturn]] void Keep(const std::string& where);
-  // Throws the kept exception, if there is one.
-  void Raise() const;
+  // Throws the kept exception, if it is what ended the run with this error.
+  void Raise(const Error& error) const;
 
  private:
   std::exception_ptr kept_;
+  std::string message_;
 };
 
 }  // namespace throng::python

@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -69,10 +70,10 @@ void PythonCommit::Move(py::handle agent, py::handle pos) {
   bodies_[id] = std::move(body);
 }
 
-void PythonCommit::SetStatus(py::handle agent, const std::string& status) {
+void PythonCommit::SetStatus(py::handle agent, py::handle status) {
   const sim::AgentId id = ToAgentId(agent);
   sim::Body body = bodies_[id];
-  body.status = status;
+  body.status = ToText(status, "Commit.set_status: status");
   Get().SetBody(id, body);
   bodies_[id] = std::move(body);
 }
@@ -82,24 +83,26 @@ void PythonCommit::SetMind(py::handle agent, py::handle mind) {
   Get().SetMind(id, std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", id)));
 }
 
-void PythonCommit::Write(py::handle pos, const std::string& text) {
-  Get().WriteCell(world_->ToPos(pos, "Commit.write: pos"), text);
+void PythonCommit::Write(py::handle pos, py::handle text) {
+  Get().WriteCell(world_->ToPos(pos, "Commit.write: pos"), std::string(ToText(text, "Commit.write: text")));
 }
 
-void PythonCommit::AddEvent(py::handle agent, const std::string& kind, const std::string& text) {
-  Get().AddEvent({ToAgentId(agent), kind, text});
+void PythonCommit::AddEvent(py::handle agent, py::handle kind, py::handle text) {
+  Get().AddEvent({ToAgentId(agent), std::string(ToText(kind, "Commit.event: kind")),
+                  std::string(ToText(text, "Commit.event: text"))});
 }
 
-void PythonCommit::Birth(py::handle id, py::handle pos, const std::string& status, py::handle mind) {
+void PythonCommit::Birth(py::handle id, py::handle pos, py::handle status, py::handle mind) {
   const sim::AgentId child = ToAgentId(id);
-  Get().Birth(child, {world_->ToPos(pos, "Commit.birth: pos"), status},
+  Get().Birth(child,
+              {world_->ToPos(pos, "Commit.birth: pos"), std::string(ToText(status, "Commit.birth: status"))},
               std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", child)));
 }
 
 void PythonCommit::Remove(py::handle agent) { Get().Remove(ToAgentId(agent)); }
 
-void PythonCommit::Announce(py::handle agent, const std::string& text) {
-  Get().Announce(ToAgentId(agent), text);
+void PythonCommit::Announce(py::handle agent, py::handle text) {
+  Get().Announce(ToAgentId(agent), std::string(ToText(text, "Commit.announce: text")));
 }
 
 py::object PythonCommit::Random() {
@@ -110,18 +113,80 @@ py::object PythonCommit::Random() {
 
 // Steps
 
+Steps*& Steps::Running() {
+  thread_local Steps* running = nullptr;
+  return running;
+}
+
+void Steps::NoteCall(py::handle call) {
+  Steps* const running = Running();
+  if (running == nullptr) return;
+  auto reference = py::reinterpret_steal<py::object>(PyWeakref_NewRef(call.ptr(), nullptr));
+  if (!reference) throw py::error_already_set();
+  running->made_.push_back({std::move(reference), call.ptr(), call.attr("prompt")});
+}
+
+// Calls that somebody still holds may be meant for later.
+void Steps::CheckForgotten() const {
+  for (const MadeCall& made : made_) {
+    if (made.yielded || PyWeakref_GetObject(made.reference.ptr()) != Py_None) continue;
+    throw MakeError(ErrorCode::kInvalid,
+                    "a throng.Call was made but never yielded, so nobody asked {}; write `answer = yield "
+                    "throng.Call(...)`",
+                    Show(made.prompt));
+  }
+}
+
+void Steps::HandleException() {
+  try {
+    throw;
+  } catch (const py::error_already_set& raised) {
+    if (!raised.matches(py::module_::import("throng.world").attr("CallError"))) failure_.Keep(where_);
+    const py::object& error = raised.value();
+    fall_back_.emplace();
+    const py::object agent = error.attr("agent");
+    if (!agent.is_none()) fall_back_->agent = ToAgentId(agent);
+    const std::string function = ToUtf8(error.attr("function"));
+    fall_back_->text = (function.empty() ? "" : function + ": ") + ToUtf8(py::str(error));
+    generator_ = {};
+    result_ = py::none();
+    made_.clear();
+    done_ = true;
+  }
+}
+
 void Steps::Begin(py::object returned) {
   if (PyGen_Check(returned.ptr())) {
     generator_ = std::move(returned);
     Send(py::none());
   } else {
-    result_ = std::move(returned);
-    done_ = true;
+    End(std::move(returned));
   }
+}
+
+void Steps::End(py::object result) {
+  const py::object call_class = py::module_::import("throng.world").attr("Call");
+  const bool several = py::isinstance<py::list>(result) || py::isinstance<py::tuple>(result);
+  const py::object first = several && py::len(result) > 0 ? result[py::int_(0)] : result;
+  if (py::isinstance(first, call_class)) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "a throng.Call was returned, so nobody asked {}; write `answer = yield throng.Call(...)`",
+                    Show(first.attr("prompt")));
+  }
+  if (PyCoro_CheckExact(result.ptr()) || PyAsyncGen_CheckExact(result.ptr())) {
+    result.attr(PyCoro_CheckExact(result.ptr()) ? "close" : "aclose")();
+    throw MakeError(ErrorCode::kInvalid,
+                    "it is an `async def`; a world's methods are ordinary functions, which yield calls");
+  }
+  generator_ = {};
+  result_ = std::move(result);
+  done_ = true;
 }
 
 void Steps::GoOn(std::vector<llm::Completion> answers) {
   Guard([&] {
+    const auto failed = [](const llm::Completion& answer) { return answer.error.has_value(); };
+    if (std::any_of(answers.begin(), answers.end(), failed)) return Throw(MakeCallError(answers));
     py::list completions;
     for (const llm::Completion& answer : answers) {
       completions.append(MakeCompletion(answer.text, answer.finish, answer.prompt_tokens,
@@ -131,23 +196,54 @@ void Steps::GoOn(std::vector<llm::Completion> answers) {
   });
 }
 
+py::object Steps::MakeCallError(const std::vector<llm::Completion>& answers) const {
+  py::list completions;
+  py::list errors;
+  std::optional<size_t> first;  // that failed
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const llm::Completion& answer = answers[i];
+    if (answer.error && !first) first = i;
+    errors.append(answer.error ? MakeText(answer.error->what()) : MakeText(""));
+    completions.append(answer.error ? py::object(py::none())
+                                    : MakeCompletion(answer.text, answer.finish, answer.prompt_tokens,
+                                                     answer.cached_prompt_tokens, answer.output_tokens));
+  }
+  using namespace py::literals;
+  const auto& [agent, function] = asked_[*first];
+  return py::module_::import("throng.world")
+      .attr("CallError")(errors[*first], "code"_a = ErrorCodeName(answers[*first].error->Code()),
+                         "answers"_a = completions, "errors"_a = errors, "agent"_a = agent,
+                         "function"_a = function);
+}
+
 void Steps::Send(py::handle value) {
   PyObject* out = nullptr;
   const PySendResult sent = PyIter_Send(generator_.ptr(), value.ptr(), &out);
-  const auto result = py::reinterpret_steal<py::object>(out);
+  auto result = py::reinterpret_steal<py::object>(out);
   if (sent == PYGEN_ERROR) throw py::error_already_set();
   if (sent == PYGEN_NEXT) {
     ReadYielded(result);
   } else {
-    result_ = result;
-    generator_ = {};
-    done_ = true;
+    End(std::move(result));
   }
+}
+
+void Steps::Throw(py::handle error) {
+  py::object yielded;
+  try {
+    yielded = generator_.attr("throw")(error);
+  } catch (const py::error_already_set& raised) {
+    if (!raised.matches(PyExc_StopIteration)) throw;
+    End(raised.value().attr("value"));
+    return;
+  }
+  ReadYielded(yielded);
 }
 
 void Steps::ReadYielded(py::handle yielded) {
   is_list_ = py::isinstance<py::list>(yielded) || py::isinstance<py::tuple>(yielded);
   calls_.clear();
+  asked_.clear();
   if (!is_list_) {
     calls_.push_back(ReadCall(yielded));
     return;
@@ -159,12 +255,14 @@ Steps::Call Steps::ReadCall(py::handle call) {
   if (!py::isinstance(call, py::module_::import("throng.world").attr("Call"))) {
     ThrowWrongType("what was yielded", call, "a throng.Call or a list of them");
   }
+  // An address may be used again: the last call made there is meant.
+  const auto made = std::find_if(made_.rbegin(), made_.rend(),
+                                 [&](const MadeCall& known) { return known.call == call.ptr(); });
+  if (made != made_.rend()) made->yielded = true;
   const auto text = [&](const char* name) { return Field<std::string>(call, "Call", name, "a str"); };
   const auto number = [&](const char* name) { return Field<float>(call, "Call", name, "a number"); };
   const auto count = [&](const char* name) { return Field<int>(call, "Call", name, "an integer"); };
-  const auto texts = [&](const char* name) {
-    return Field<std::vector<std::string>>(call, "Call", name, "a list of str");
-  };
+  const auto texts = [&](const char* name) { return ToTexts(call.attr(name), std::string("Call.") + name); };
   Call read;
   const py::object agent = call.attr("agent");
   if (!agent.is_none()) read.agent = ToAgentId(agent);
@@ -206,6 +304,7 @@ std::vector<sim::Task<llm::Completion>> ProceedSteps::Ask(sim::Caller& caller) {
       throw MakeError(ErrorCode::kInvalid, "a call by agent {} in the step of agent {}", *call.agent,
                       view_.Self());
     }
+    NoteAsked(view_.Self(), call.request);
     asked.push_back(caller.Ask(std::move(call.request)));
   }
   return asked;
@@ -226,8 +325,10 @@ void ResolveSteps::Start(py::handle world) {
     py::list agents;
     for (const sim::Member& member : members_) {
       const auto& intent = static_cast<const PythonIntent&>(*member.intent);
+      if (intent.fall_back) continue;
       agents.append(world_.MakeAgent(member.id, member.body, member.mind, intent.value));
     }
+    if (agents.empty()) return End(py::none());
     Begin(world.attr("resolve")(step_, agents, python_commit_));
   });
 }
@@ -238,6 +339,7 @@ std::vector<sim::Task<llm::Completion>> ResolveSteps::Ask(sim::Commit& commit) {
     if (!call.agent.has_value()) {
       throw MakeError(ErrorCode::kInvalid, "a call in resolve needs to say who asks: Call(..., agent=...)");
     }
+    NoteAsked(*call.agent, call.request);
     asked.push_back(commit.CallerOf(*call.agent).Ask(std::move(call.request)));
   }
   return asked;

@@ -8,9 +8,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "llm/llm.h"
+#include "python/fork.h"
 #include "python/python_error.h"
 #include "python/world.h"
 #include "sim/task.h"
@@ -47,13 +49,13 @@ class PythonCommit {
 
   sim::Step Now() const { return step_; }
   void Move(pybind11::handle agent, pybind11::handle pos);
-  void SetStatus(pybind11::handle agent, const std::string& status);
+  void SetStatus(pybind11::handle agent, pybind11::handle status);
   void SetMind(pybind11::handle agent, pybind11::handle mind);
-  void Write(pybind11::handle pos, const std::string& text);
-  void AddEvent(pybind11::handle agent, const std::string& kind, const std::string& text);
-  void Birth(pybind11::handle id, pybind11::handle pos, const std::string& status, pybind11::handle mind);
+  void Write(pybind11::handle pos, pybind11::handle text);
+  void AddEvent(pybind11::handle agent, pybind11::handle kind, pybind11::handle text);
+  void Birth(pybind11::handle id, pybind11::handle pos, pybind11::handle status, pybind11::handle mind);
   void Remove(pybind11::handle agent);
-  void Announce(pybind11::handle agent, const std::string& text);
+  void Announce(pybind11::handle agent, pybind11::handle text);
   pybind11::object Random();
 
  private:
@@ -68,7 +70,8 @@ class PythonCommit {
 };
 
 // Drives a generator. It yields a call or a list of calls, and is resumed with the answer or the list of
-// answers. A function that does not yield has returned its result at once.
+// answers, or with a throng.CallError if one of them failed. A function that does not yield has returned its
+// result at once.
 class Steps {
  public:
   Steps(std::string where, Failure& failure) : where_(std::move(where)), failure_(failure) {}
@@ -78,6 +81,12 @@ class Steps {
   bool Done() const { return done_; }
   void GoOn(std::vector<llm::Completion> answers);
   pybind11::object TakeResult() { return std::move(result_); }
+  // Set if a CallError ended the code; its result is None then.
+  std::optional<FallBack> TakeFallBack() { return std::move(fall_back_); }
+
+  // Called for every throng.Call that is made. One that the running step drops without yielding it was
+  // forgotten: the step ends with an error.
+  static void NoteCall(pybind11::handle call);
 
  protected:
   struct Call {
@@ -85,29 +94,54 @@ class Steps {
     llm::Request request;
   };
 
-  // Runs code that may raise; its exceptions stop the run.
+  // Runs code that may raise; its exceptions stop the run, but for CallError.
   template <typename Code>
   void Guard(const Code& code) {
+    Steps* const before = std::exchange(Running(), this);
     try {
       code();
+      Running() = before;
     } catch (...) {
-      failure_.Keep(where_);
+      Running() = before;
+      HandleException();
     }
+    LeaveIfForked();
+    if (done_) CheckForgotten();
   }
   void Begin(pybind11::object returned);
+  void End(pybind11::object result);
   std::vector<Call> TakeCalls() { return std::move(calls_); }
+  // Call for each call as it is asked, in order.
+  void NoteAsked(sim::AgentId agent, const llm::Request& request) {
+    asked_.push_back({agent, request.function});
+  }
 
  private:
+  struct MadeCall {
+    pybind11::object reference;  // weak
+    PyObject* call;              // only to compare
+    pybind11::object prompt;
+    bool yielded = false;
+  };
+
+  static Steps*& Running();  // of this thread; null outside of steps
+  void HandleException();
+  void CheckForgotten() const;
   void Send(pybind11::handle value);
+  void Throw(pybind11::handle error);
   void ReadYielded(pybind11::handle yielded);
-  static Call ReadCall(pybind11::handle call);
+  Call ReadCall(pybind11::handle call);
+  pybind11::object MakeCallError(const std::vector<llm::Completion>& answers) const;
 
   std::string where_;
   Failure& failure_;
   pybind11::object generator_;
   pybind11::object result_;
+  std::optional<FallBack> fall_back_;
   std::vector<Call> calls_;
-  bool is_list_ = false;  // whether the last yield was a list of calls
+  std::vector<std::pair<sim::AgentId, std::string>> asked_;  // of the last yield: who asked, and the function
+  std::vector<MadeCall> made_;                               // in this step
+  bool is_list_ = false;                                     // whether the last yield was a list of calls
   bool done_ = false;
 };
 
@@ -129,6 +163,7 @@ class ResolveSteps final : public Steps {
   ResolveSteps(const PythonWorld& world, sim::Step step, const std::vector<sim::Member>& members,
                sim::Commit& commit, Failure& failure);
   ~ResolveSteps() { python_commit_->Close(); }
+  // Without members, all of whom fell back, there is nothing to resolve.
   void Start(pybind11::handle world);
   std::vector<sim::Task<llm::Completion>> Ask(sim::Commit& commit);
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "python/change.h"
+#include "python/completion.h"
 #include "python/convert.h"
 #include "python/plain_value.h"
 #include "python/steps.h"
@@ -38,6 +39,8 @@ PlainMind::PlainMind(py::handle value, const std::string& what) : value_(Freeze(
   HashPlain(value_, hasher);
   digest_ = hasher.Finish();
 }
+
+std::string PlainMind::Text() const { return ToUtf8(py::repr(value_)); }
 
 PythonWorld::PythonWorld(py::object world, uint64_t seed, Failure& failure)
     : world_(std::move(world)),
@@ -85,11 +88,11 @@ void PythonWorld::ReadDependencies() {
   }
   const py::object barriers = world_.attr("barriers")();
   horizon_ = Field<sim::Step>(world_, "World", "horizon", "an integer");
-  using Announcements = std::vector<std::pair<sim::Step, std::string>>;
+  using Announcements = std::vector<std::pair<sim::Step, py::object>>;
   const py::object announcements = world_.attr("announcements")();
   for (const auto& [step, text] :
        CastTo<Announcements>(announcements, "World.announcements()", "a list of (step, text)")) {
-    announcements_.push_back({step, text});
+    announcements_.push_back({step, std::string(ToText(text, "World.announcements(): text"))});
   }
   barriers_ = CastTo<std::vector<sim::Step>>(barriers, "World.barriers()", "an ascending list of steps");
 }
@@ -139,7 +142,9 @@ std::string PythonWorld::Describe(sim::AgentId agent, sim::Step step) const {
 void PythonWorld::Intervene(const std::string& what, sim::Change& change) const {
   const auto python_change = std::make_shared<PythonChange>(*this, change);
   try {
-    world_.attr("intervene")(python_change, what);
+    const py::object returned = world_.attr("intervene")(python_change, MakeText(what));
+    if (!returned.is_none())
+      ThrowWrongType("what intervene returned", returned, "None: it cannot yield calls");
     python_change->Close();
   } catch (...) {
     python_change->Close();
@@ -155,17 +160,29 @@ sim::Task<sim::IntentPtr> PythonWorld::Proceed(const sim::View& view, sim::Calle
     std::vector<llm::Completion> answers = co_await std::move(asked);
     steps.GoOn(std::move(answers));
   }
-  co_return std::make_shared<PythonIntent>(steps.TakeResult());
+  co_return std::make_shared<PythonIntent>(steps.TakeResult(), steps.TakeFallBack());
 }
 
 sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Member>& members,
                                      sim::Commit& commit) const {
+  const auto tell_who_fell_back = [&] {
+    for (const sim::Member& member : members) {
+      const auto& intent = static_cast<const PythonIntent&>(*member.intent);
+      if (intent.fall_back) commit.AddEvent({member.id, "fallback", intent.fall_back->text});
+    }
+  };
+  tell_who_fell_back();
   ResolveSteps steps(*this, step, members, commit, failure_);
   steps.Start(world_);
   while (!steps.Done()) {
     sim::Task<std::vector<llm::Completion>> asked = sim::WhenAll(steps.Ask(commit));
     std::vector<llm::Completion> answers = co_await std::move(asked);
     steps.GoOn(std::move(answers));
+  }
+  if (const std::optional<FallBack> fall_back = steps.TakeFallBack()) {
+    commit.Discard();
+    tell_who_fell_back();
+    commit.AddEvent({fall_back->agent.value_or(members.front().id), "fallback", fall_back->text});
   }
 }
 

@@ -5,8 +5,10 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/digest.h"
@@ -21,6 +23,7 @@ class PlainMind final : public sim::Mind {
  public:
   PlainMind(pybind11::handle value, const std::string& what);
   void Hash(Hasher& hasher) const override { hasher.Add(digest_); }
+  std::string Text() const override;
   const pybind11::object& Value() const { return value_; }
 
  private:
@@ -28,10 +31,18 @@ class PlainMind final : public sim::Mind {
   Digest digest_;
 };
 
+// Why code did nothing: a call failed, and it did not catch the CallError.
+struct FallBack {
+  std::optional<sim::AgentId> agent;  // whose call failed
+  std::string text;                   // "ask: the server's words"
+};
+
 // The value that proceed returned.
 struct PythonIntent final : sim::Intent {
-  explicit PythonIntent(pybind11::object v) : value(std::move(v)) {}
+  PythonIntent(pybind11::object v, std::optional<FallBack> f)
+      : value(std::move(v)), fall_back(std::move(f)) {}
   pybind11::object value;
+  std::optional<FallBack> fall_back;
 };
 
 class PythonWorld final : public sim::World {

@@ -1,9 +1,31 @@
 """What the tests of the package share: small worlds, and the doctests of a module."""
 
+import contextlib
 import doctest
+import http.server
+import json
+import os
 import sys
+import tempfile
+import threading
 
 import throng
+
+
+@contextlib.contextmanager
+def captured_stderr():
+    """What this process and its children write to the standard error."""
+    kept = os.dup(2)
+    with tempfile.TemporaryFile("w+") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            def text():
+                file.seek(0)
+                return file.read()
+            yield text
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def load_doctests(tests, *modules):
@@ -35,3 +57,32 @@ class Line(throng.World):
         x = min(max(x, 0), self.width - 1)
         return throng.Intent(pos=(x, 1), mind=mind, status=str(view.step), write={agent.pos: agent.name},
                              events=[("move", f"to {x}")])
+
+
+class Server:
+    """An OpenAI server in a thread: `answer` gets a prompt, and returns what the model says."""
+
+    def __init__(self, answer):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *arguments):
+                pass
+
+            def do_POST(self):
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                message = {"role": "assistant", "content": answer(request["messages"][-1]["content"])}
+                body = json.dumps({"id": "x", "object": "chat.completion", "created": 1, "model": "m",
+                                   "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                                   "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.llm = f"http://127.0.0.1:{self.http.server_port}/v1?model=m"
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()

@@ -12,9 +12,12 @@ that the order of execution changes nothing. ``help(throng.World)`` has an examp
 
 from ._native import Change, Commit, Error, View, __version__
 from .model import Completion, Model
-from .runs import Event, RunResult, VerifyReport, run, verify
+from .plain import FrozenDict, thaw
+from .runs import Event, RunResult, run
 from .space import Network, Plane, Pos
-from .world import Agent, Call, Intent, Neighbour, World
+from .verify import VerifyReport, verify
+from .world import Agent, Call, CallError, Intent, Neighbour, World
 
-__all__ = ["Agent", "Call", "Change", "Commit", "Completion", "Error", "Event", "Intent", "Model", "Neighbour",
-           "Network", "Plane", "Pos", "RunResult", "VerifyReport", "View", "World", "run", "verify"]
+__all__ = ["Agent", "Call", "CallError", "Change", "Commit", "Completion", "Error", "Event", "FrozenDict", "Intent",
+           "Model", "Neighbour", "Network", "Plane", "Pos", "RunResult", "VerifyReport", "View", "World", "run", "thaw",
+           "verify"]

@@ -1,4 +1,4 @@
-"""Running worlds, and verifying that the order of execution changes nothing."""
+"""Running worlds."""
 
 from __future__ import annotations
 
@@ -80,30 +80,6 @@ class RunResult:
     events: list[Event] = field(default_factory=list, repr=False)
 
 
-@dataclass
-class VerifyReport:
-    """The result of ``verify``; true when all runs are equal.
-
-    - ``difference``: a sentence that names the first step and agent that differ; "" if all runs are equal
-    - ``runs``: the RunResult of each run by its name, up to the first that differs
-    """
-
-    difference: str
-    runs: dict[str, RunResult]
-
-    @property
-    def equal(self) -> bool:
-        return not self.difference
-
-    def __bool__(self) -> bool:
-        return self.equal
-
-    def __str__(self) -> str:
-        lines = [f"{name:<16} {run.hash}  {run.calls:>6} calls  {run.parallelism:>6.2f} in flight  "
-                 f"{run.max_spread:>4} steps apart" for name, run in self.runs.items()]
-        return "\n".join([*lines, self.difference or "equal in all runs"])
-
-
 def run(world: World, llm: Llm = "local", *, mode: str = "ooo", steps: int, seed: int = 1,
         journal: str | os.PathLike[str] | None = None, resume: bool = False, coupling: str = "paper",
         progress: Callable[..., None] | None = None, events: Sequence[tuple[int, str]] = ()) -> RunResult:
@@ -135,29 +111,6 @@ def run(world: World, llm: Llm = "local", *, mode: str = "ooo", steps: int, seed
                          journal="" if journal is None else os.fspath(journal), resume=resume, progress=progress,
                          events=list(events))
     return RunResult(**result)
-
-
-def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread=0.9", *, steps: int,
-           seed: int = 1, shuffled: int = 2, coupling: str = "paper",
-           events: Sequence[tuple[int, str]] = ()) -> VerifyReport:
-    """Runs a world in every mode and compares what happened.
-
-    It also runs out of order and speculatively ``shuffled`` times each, with answers delayed and reordered. The
-    factory makes a new world for each run. A backend's answers must depend on the request alone; a server's answers
-    are recorded in the first run.
-
-    >>> import throng
-    >>> class Dice(throng.World):
-    ...     def agents(self):
-    ...         return [throng.Agent(f"player {i}", (9 * i, 0), mind=()) for i in range(5)]
-    ...     def proceed(self, view, agent):
-    ...         return throng.Intent(mind=(*agent.mind, view.random.randint(1, 6)))
-    >>> throng.verify(Dice, steps=10).equal
-    True
-    """
-    report = _native.verify(make_world=world_factory, llm=_native_llm(llm), steps=steps, seed=seed,
-                            coupling=coupling, shuffled=shuffled, events=list(events))
-    return VerifyReport(report["difference"], {name: RunResult(**run) for name, run in report["runs"]})
 
 
 def _native_llm(llm: Llm) -> object:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generator, Iterable, Mapping, NamedTuple, Sequence
 
+from . import _native
+from ._native import Error
+from .model import Completion
 from .space import Network, Plane, Pos, Position
 
 if TYPE_CHECKING:
@@ -19,8 +22,8 @@ class Agent(NamedTuple):
 
     - ``pos``, ``status``: what others see of it
     - ``mind``: what only the agent knows, as plain data (None, bool, int, float, str, bytes, lists, tuples, dicts,
-      enums, named tuples, frozen dataclasses). It is frozen: lists become tuples, and dicts read-only. To change it,
-      return a new one in an ``Intent``.
+      enums, named tuples, frozen dataclasses). It is frozen: lists become tuples, and dicts a ``FrozenDict``. To change
+      it, return a new one in an ``Intent``; ``throng.thaw`` makes a copy that can be changed.
     - ``id``: the agent's index in the world, from 0; set by the run
     - ``intent``: in ``World.resolve``, what ``World.proceed`` returned
     - ``present``: whether it is there; in ``World.agents``, False for an id that is free for a birth or an arrival
@@ -57,7 +60,8 @@ class Call:
     """A question to the language model.
 
     ``yield`` it in ``World.proceed`` or ``World.resolve`` to get the answer, a ``Completion``. Yield a list to ask
-    several at once; the answers come as a list.
+    several at once; the answers come as a list. The ``yield`` raises a ``CallError`` if a call failed and the run goes
+    on without it. A call that a step makes and drops without yielding it is an error.
 
     - ``choices``: the answer is exactly one of these
     - ``json_schema``: a dict or JSON text; the answer conforms to it
@@ -81,6 +85,44 @@ class Call:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        _native.note_call(self)
+
+
+class CallError(Error):
+    """A call failed: raised at its ``yield``, in runs that go on without the answer.
+
+    Catch it to do the usual thing instead. If nobody does, the agent does nothing in this step: ``World.resolve`` is
+    called without it, and the chronicle gets an event of kind "fallback" with the message. If it leaves
+    ``World.resolve``, nothing that this call of it wrote counts.
+
+    - ``code``: "bad answer" if the model answered, but not as it must
+    - ``answers``: one per call that was yielded, in order, None for those that failed
+    - ``errors``: why, one text per call, empty for those that have an answer
+    - ``agent``, ``function``: whose call failed first, and the call's ``function``
+
+    Example::
+
+        def proceed(self, view, agent):
+            try:
+                answer = yield throng.Call("Where to?", choices=["home", "work"])
+            except throng.CallError:
+                answer = "home"
+            return throng.Intent(status="going " + answer)
+    """
+
+    answers: list[Completion | None]
+    errors: list[str]
+
+    def __init__(self, message: str, *, code: str = "bad answer", answers: Sequence[Completion | None] = (),
+                 errors: Sequence[str] = (), agent: int | None = None, function: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.answers = list(answers)
+        self.errors = list(errors)
+        self.agent = agent
+        self.function = function
 
 
 class _Unchanged:
@@ -166,7 +208,7 @@ class World:
         """One step of one agent. Returns what it wants to do: an ``Intent``, a list of them, or None.
 
         With a custom ``resolve`` it may return anything. To ask the language model, write a generator that yields
-        calls; without calls, an ordinary function is enough.
+        calls; without calls, an ordinary function is enough. ``CallError`` says what happens when a call fails.
 
         Example::
 
@@ -180,6 +222,7 @@ class World:
     def resolve(self, step: int, members: list[Agent], commit: Commit) -> Generator[Call | list[Call], Any, None] | None:
         """Turns the intents of a cluster into writes; ``members`` are ordered by id.
 
+        Agents that did nothing because a call failed (see ``CallError``) are left out of ``members``.
         The default writes what each ``Intent`` says. Override it if intents can conflict (two agents, one chair). It
         may yield calls (conversations), each with the ``agent`` that asks.
 

@@ -2,23 +2,25 @@
 
 #include <utility>
 
-#include "journal/journaled_llm.h"
+#include "llm/decorators/decorator.h"
 #include "llm/decorators/shuffle.h"
+#include "sim/run/recorded_llm.h"
 
 namespace throng::app {
 
-VerifyBackends::VerifyBackends(Make make, bool repeatable) : make_(std::move(make)) {
-  if (repeatable) return;
-  recorded_ = make_();
-  recording_ = std::make_unique<journal::ScratchJournal>();
+VerifyBackends::VerifyBackends(Make make, bool repeatable, const sim::Recording& recording)
+    : make_(std::move(make)), repeatable_(repeatable), recording_(recording) {
+  if (!repeatable) server_ = make_();
 }
 
 std::unique_ptr<llm::Llm> VerifyBackends::For(const sim::VerifyRun& run) {
   std::unique_ptr<llm::Llm> llm;
-  if (recorded_ != nullptr) {
-    llm = std::make_unique<journal::JournaledLlm>(*recorded_, recording_->Get());
-  } else {
+  if (repeatable_) {
     llm = make_();
+  } else if (std::exchange(is_recorded_, true)) {
+    llm = std::make_unique<sim::RecordedLlm>(recording_, server_.get());
+  } else {
+    llm = std::make_unique<llm::Decorator>(*server_);
   }
   if (run.shuffle.has_value()) llm = std::make_unique<llm::ShuffleLlm>(std::move(llm), *run.shuffle);
   return llm;

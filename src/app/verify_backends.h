@@ -4,8 +4,8 @@
 #include <functional>
 #include <memory>
 
-#include "journal/scratch_journal.h"
 #include "llm/llm.h"
+#include "sim/run/recording.h"
 #include "sim/run/verify.h"
 
 namespace throng::app {
@@ -15,16 +15,18 @@ class VerifyBackends {
   using Make = std::function<std::unique_ptr<llm::Llm>()>;
 
   // repeatable: the backends from `make` answer a request the same each time. Otherwise, as with a server,
-  // one is made here and asked each request once: later runs get the recorded answer.
-  VerifyBackends(Make make, bool repeatable);
+  // later runs get the answers that `recording`, of the first run, has. It must outlive the backends.
+  VerifyBackends(Make make, bool repeatable, const sim::Recording& recording);
 
-  // Makes the backend for one run, with that run's delays; this must outlive it.
+  // Makes the backend for the next run, with that run's delays.
   std::unique_ptr<llm::Llm> For(const sim::VerifyRun& run);
 
  private:
   Make make_;
-  std::unique_ptr<llm::Llm> recorded_;                  // null: repeatable
-  std::unique_ptr<journal::ScratchJournal> recording_;  // journal of recorded_
+  bool repeatable_;
+  const sim::Recording& recording_;
+  std::unique_ptr<llm::Llm> server_;  // only if not repeatable
+  bool is_recorded_ = false;
 };
 
 }  // namespace throng::app

@@ -48,10 +48,11 @@ void PrintReport(const sim::VerifyReport& report, bool json) {
     }
   }
   if (json) {
+    const std::string difference = report.difference ? report.difference->text : "";
     const nlohmann::ordered_json result = {
-        {"equal", report.difference.empty()}, {"difference", report.difference}, {"runs", runs}};
+        {"equal", !report.difference}, {"difference", difference}, {"runs", runs}};
     fmt::print("{}\n", result.dump(2));
-  } else if (report.difference.empty()) {
+  } else if (!report.difference) {
     const sim::RunStats& stats = report.runs.front().result.stats;
     if (stats.births + stats.deaths + stats.interventions > 0) {
       fmt::print("{} born, {} died, {} events from outside\n", stats.births, stats.deaths,
@@ -75,7 +76,8 @@ void Verify(const Options& options) {
     if (local != nullptr) return std::make_unique<llm::Decorator>(*local);
     return app::MakeBackend(simulation);
   };
-  app::VerifyBackends backends(make_backend, /*repeatable=*/!simulation.llm.starts_with("http"));
+  sim::Recording recording;
+  app::VerifyBackends backends(make_backend, /*repeatable=*/!simulation.llm.starts_with("http"), recording);
   std::string name;
   std::shared_ptr<llm::Llm> current;
   const auto make_llm = [&](const sim::VerifyRun& verify_run) {
@@ -90,10 +92,10 @@ void Verify(const Options& options) {
     };
   }
   const sim::VerifyReport report =
-      sim::Verify(make_world, make_llm, sim::StandardRuns(options.shuffled), run);
+      sim::Verify(make_world, make_llm, sim::StandardRuns(options.shuffled), run, recording);
   line.Clear();
   PrintReport(report, options.output.json);
-  if (!report.difference.empty()) throw MakeError(ErrorCode::kCorrupt, "verify: {}", report.difference);
+  if (report.difference) throw MakeError(ErrorCode::kCorrupt, "verify: {}", report.difference->text);
 }
 
 }  // namespace
@@ -113,7 +115,8 @@ void AddVerify(CLI::App& app) {
   AddBackendFlags(*command, options->simulation);
   AddOutputFlags(*command, options->output);
   command->footer(
-      "Fails with the first step and agent that differ. Answers must depend on the request alone.\n"
+      "Fails with the first step and agent that differ, and the prompt, answer or state that does. Answers "
+      "must depend on the request alone.\n"
       "Examples:\n"
       "  throng verify --agents 25 --steps 360 --llm fake:latency=1,spread=0.9\n"
       "  throng verify --scenario followers --agents 200 --llm fake:latency=1,spread=0.9\n"

@@ -96,10 +96,14 @@ void MemberRun::Issue(std::unique_ptr<llm::Request> request, PendingCall& call) 
   call.number = request->key.call;
   call.function = request->function;
   call.request_digest = llm::DigestOfRequest(*request);
+  for (RunObserver* observer : context.observers) observer->OnAsked(*request, call.request_digest);
   context.sink.Submit(std::move(*request), call);
 }
 
 void MemberRun::NoteAnswer(const PendingCall& call) {
+  for (RunObserver* observer : cluster_.Context().observers) {
+    observer->OnAnswered({agent_, Now(), call.number}, *call.answer);
+  }
   Hasher hasher;
   hasher.Add(call.number).Add(call.request_digest).Add(call.answer->finish).Add(call.answer->text);
   calls_digest_ += hasher.Finish();
@@ -202,17 +206,10 @@ void ClusterRun::OnProceedResumed(MemberRun& member) {
 bool ClusterRun::StartResolve() {
   draft_ = context_.drafts.Take();
   draft_->writes.resize(num_members_);
-  for (size_t i = 0; i < num_members_; ++i) {
-    MemberRun& member = Members()[i];
-    const Body& body = member.SelfBody();
-    const MindPtr& mind = member.SelfMind();
-    draft_->members.push_back({member.Self(), body, mind, member.TakeIntent()});
-    MemberCommit& write = draft_->writes[i];
-    write.id = member.Self();
-    write.body = body;
-    write.mind = mind;
-    write.mind_digest = context_.reader.MindDigest(member.Self());
+  for (MemberRun& member : Members()) {
+    draft_->members.push_back({member.Self(), member.SelfBody(), member.SelfMind(), member.TakeIntent()});
   }
+  Discard();
   draft_->resolve = context_.world.Resolve(step_, draft_->members, *this);
   draft_->resolve.Start();
   return draft_->resolve.Done();
@@ -317,6 +314,22 @@ void ClusterRun::Announce(AgentId member, std::string text) {
   Event event{member, "announce", std::move(text)};
   draft_->announced.push_back(event);
   AddEvent(std::move(event));
+}
+
+void ClusterRun::Discard() {
+  for (size_t i = 0; i < num_members_; ++i) {
+    const MemberRun& member = Members()[i];
+    MemberCommit& write = draft_->writes[i];
+    write.id = member.Self();
+    write.mind_changed = write.removed = false;
+    write.body = member.SelfBody();
+    write.mind = member.SelfMind();
+    write.mind_digest = context_.reader.MindDigest(member.Self());
+  }
+  draft_->events.clear();
+  draft_->cells.clear();
+  draft_->born.clear();
+  draft_->announced.clear();
 }
 
 // Checked last: another cluster may have had the id meanwhile.

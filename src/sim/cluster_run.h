@@ -115,6 +115,7 @@ struct RunContext {
   CallSink& sink;
   const Seeds seeds;
   DraftPool drafts{};
+  std::span<RunObserver* const> observers{};  // of calls
 };
 
 // One member: its view, its calls, its intent.
@@ -184,6 +185,7 @@ class ClusterRun final : public Commit {
   void Birth(AgentId id, Body body, MindPtr mind) override;
   void Remove(AgentId member) override;
   void Announce(AgentId member, std::string text) override;
+  void Discard() override;
 
   std::span<MemberRun> Members() { return {reinterpret_cast<MemberRun*>(this + 1), num_members_}; }
   std::span<const MemberRun> Members() const {

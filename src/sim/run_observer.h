@@ -56,6 +56,14 @@ class RunObserver {
   virtual void OnStep(Step step,
                       const Digest& hash) = 0;  // all agents have done this step; called in order of steps
   virtual void OnIntervention(const InterventionRecord& record) { static_cast<void>(record); }
+  // An agent asks a call, whose digest is that of llm::DigestOfRequest, and gets its completion. Calls asked
+  // on a guess are not told.
+  virtual void OnAsked(const llm::Request& request, const Digest& digest) {
+    static_cast<void>(request), static_cast<void>(digest);
+  }
+  virtual void OnAnswered(const llm::CallKey& key, const llm::Completion& completion) {
+    static_cast<void>(key), static_cast<void>(completion);
+  }
 };
 
 }  // namespace throng::sim

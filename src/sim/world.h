@@ -34,6 +34,8 @@ class Mind {
  public:
   virtual ~Mind() = default;
   virtual void Hash(Hasher& hasher) const = 0;
+  // All it holds, for messages that tell in what two minds differ; empty: it cannot say.
+  virtual std::string Text() const { return {}; }
 };
 using MindPtr = std::shared_ptr<const Mind>;
 
@@ -123,6 +125,8 @@ class Commit {
   virtual void Remove(AgentId member) = 0;
   // All agents hear it from World::Horizon steps later on.
   virtual void Announce(AgentId member, std::string text) = 0;
+  // Drops everything written so far, events included.
+  virtual void Discard() = 0;
 };
 
 // Lets an intervention read and change anything, at the start of its step. Throws kInvalid for agents that

@@ -164,8 +164,10 @@ TEST(Dynamic, TheColonyLivesAlikeInEveryMode) {
   sim::RunOptions options;
   options.steps = 120;
   options.interventions = {{30, "rain 9 9"}, {31, "settle 9 9"}, {90, "settle 0 20"}};
-  const sim::VerifyReport report = sim::Verify(make_world, make_llm, sim::StandardRuns(2), options);
-  EXPECT_EQ(report.difference, "");
+  sim::Recording recording;
+  const sim::VerifyReport report =
+      sim::Verify(make_world, make_llm, sim::StandardRuns(2), options, recording);
+  EXPECT_EQ(report.difference ? report.difference->text : "", "");
   const sim::RunStats& stats = report.runs.front().result.stats;
   EXPECT_GT(stats.births, 10u);
   EXPECT_GT(stats.deaths, 10u);

@@ -49,6 +49,7 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       interventions_(options.interventions) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
+  context_.observers = options.observers;
   graph_.AddDependencies(world.Links(), world.Barriers());
   graph_.SetHorizon(world.Horizon());
   for (AgentId agent = 0; agent < world.NumAgents(); ++agent) {

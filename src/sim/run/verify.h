@@ -1,4 +1,5 @@
-// Checks that a world gives the same result in every order of execution, or finds where it first does not.
+// Checks that a world gives the same result in every order of execution, or finds where it first does not,
+// and what was different there.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,8 @@
 #include <vector>
 
 #include "llm/llm.h"
+#include "sim/run/recorder.h"
+#include "sim/run/recording.h"
 #include "sim/run/run.h"
 #include "sim/world.h"
 
@@ -30,14 +33,24 @@ struct VerifiedRun {
 };
 
 struct VerifyReport {
-  std::vector<VerifiedRun> runs;  // up to the first that differs from runs[0]
-  std::string difference;         // empty: all are equal; else a sentence that names step and agent or cell
+  std::vector<VerifiedRun> runs;         // up to the first that differs from runs[0]
+  std::optional<Difference> difference;  // nothing: all are equal
 };
 
 // Makes a new world and backend for each run, so that nothing leaks from one to the next; make_llm may return
-// a shared backend.
+// a shared backend. Records the first run in `recording`.
 VerifyReport Verify(const std::function<std::unique_ptr<World>()>& make_world,
                     const std::function<std::shared_ptr<llm::Llm>(const VerifyRun&)>& make_llm,
-                    const std::vector<VerifyRun>& runs, const RunOptions& options);
+                    const std::vector<VerifyRun>& runs, const RunOptions& options, Recording& recording);
+
+struct RepeatReport {
+  RunResult result;                      // empty if the run ended early
+  std::optional<Difference> difference;  // nothing: it is the same run
+};
+
+// Runs a world, one call after the other, with the answers of a recorded run, up to the first call that
+// differs. `name` is this run's in the difference, "the first run" the other's.
+RepeatReport Repeat(const World& world, const Recording& first, const std::string& name,
+                    const RunOptions& options);
 
 }  // namespace throng::sim
