@@ -9,6 +9,7 @@ PYBIND11_MODULE(_native, module) {
   module.attr("__version__") = THRONG_VERSION;
   throng::python::InitPlainValues();
   throng::python::AddErrors(module);
+  throng::python::AddJournal(module);
   throng::python::AddModel(module);
   throng::python::AddRun(module);
 }

@@ -1,15 +1,6 @@
-"""What the tests of the package share: small worlds, and the doctests of a module."""
-
-import doctest
-import sys
+"""What the tests of the package share: a small world."""
 
 import throng
-
-
-def load_doctests(tests, *modules):
-    for module in modules:
-        tests.addTests(doctest.DocTestSuite(sys.modules[module]))
-    return tests
 
 
 class Line(throng.World):

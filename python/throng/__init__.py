@@ -10,11 +10,29 @@ A society of agents: derive a world from ``throng.World``, run it with ``throng.
 that the order of execution changes nothing. ``help(throng.World)`` has an example; python/examples/ has longer ones.
 """
 
-from ._native import Change, Commit, Error, View, __version__
+import copyreg as _copyreg
+from types import MappingProxyType as _MappingProxyType
+
+from ._native import Change, Commit, Error, Stopped, View, __version__
+from .data import Reporters, State
+from .foresight import Expectation, Lookahead
+from .frames import Frame
 from .model import Completion, Model
-from .runs import Event, RunResult, VerifyReport, run, verify
+from .runs import Event, RunResult, VerifyReport, agents_at, fork, inject, interview, run, verify
 from .space import Network, Plane, Pos
+from .sweep import SweepResult, SweptRun, sweep
 from .world import Agent, Call, Intent, Neighbour, World
 
-__all__ = ["Agent", "Call", "Change", "Commit", "Completion", "Error", "Event", "Intent", "Model", "Neighbour",
-           "Network", "Plane", "Pos", "RunResult", "VerifyReport", "View", "World", "run", "verify"]
+
+
+def _read_only(items):
+    return _MappingProxyType(items)
+
+
+# Minds have read-only dicts, which Python does not pickle by itself.
+_copyreg.pickle(_MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))
+
+__all__ = ["Agent", "Call", "Change", "Commit", "Completion", "Error", "Event", "Expectation", "Frame", "Intent",
+           "Lookahead", "Model", "Neighbour", "Network", "Plane", "Pos", "Reporters", "RunResult", "State", "Stopped",
+           "SweepResult", "SweptRun", "VerifyReport", "View", "World", "agents_at", "fork", "inject", "interview",
+           "run", "sweep", "verify"]
