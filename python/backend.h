@@ -22,18 +22,21 @@ class Unlocked final : public llm::Decorator {
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
 };
 
-// The backend a user named: a Model, a function from a throng.Call to text, or the name of a backend.
+// The backend a user named: a Model, a function from a throng.Call to its answer, or the name of a backend.
 class BackendSource {
  public:
-  explicit BackendSource(pybind11::object llm);
+  // real_time: models of servers take the time that they model.
+  explicit BackendSource(pybind11::object llm, bool real_time = false);
 
   // Whether it always gives the same answers to the same requests; if not, they must be recorded to be
   // compared.
-  bool IsRepeatable() const { return !spec_.starts_with("http"); }
+  bool IsRepeatable() const { return !is_async_ && !spec_.starts_with("http"); }
   std::unique_ptr<llm::Llm> Make();
 
  private:
   pybind11::object llm_;
+  bool real_time_;
+  bool is_async_ = false;       // llm_ is an async function
   std::string spec_;            // empty: llm_ is a Model or a function
   std::unique_ptr<Model> own_;  // "local"
   Model* model_ = nullptr;      // own_, or the user's

@@ -3,17 +3,25 @@
 
 #include <atomic>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "app/limits.h"
 #include "app/run.h"
 #include "base/error.h"
 #include "journal/journal.h"
+#include "llm/decorators/router.h"
 #include "python/backend.h"
 #include "python/bind.h"
+#include "python/call_table.h"
 #include "python/change.h"
+#include "python/convert.h"
 #include "python/outcome.h"
+#include "python/reporter.h"
 #include "python/steps.h"
 #include "python/world.h"
 #include "sim/run/run.h"
@@ -45,6 +53,7 @@ sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, c
       numbers["step"] = now.base_step;
       numbers["front_step"] = now.front_step;
       numbers["calls"] = now.stats.calls;
+      numbers["tokens"] = now.stats.prompt_tokens + now.stats.output_tokens;
       numbers["in_flight"] = now.in_flight;
       numbers["wall_s"] = now.stats.wall_s;
       progress(**numbers);
@@ -53,51 +62,151 @@ sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, c
   return options;
 }
 
-// Begins a new journal, or opens one to resume.
-std::unique_ptr<journal::Journal> OpenJournal(const std::string& path, bool resume, const PythonWorld& world,
-                                              const sim::RunOptions& options, const std::string& backend) {
-  if (resume && std::filesystem::exists(path)) {
-    std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToWrite(path);
-    journal->CheckSame(world, options, backend);
-    return journal;
+// The keywords of throng.run, checked by name.
+class Settings {
+ public:
+  explicit Settings(const py::dict& settings) : settings_(settings) {}
+  template <typename T>
+  T Get(const char* name, const char* allowed) const {
+    return CastTo<T>(settings_[name], name, allowed);
   }
-  std::unique_ptr<journal::Journal> journal = journal::Journal::Create(path);
-  journal->Begin({{journal::JournalKeys::kMap, world.MapJson()}}, world, options, backend);
-  return journal;
+  std::string Text(const char* name) const { return Get<std::string>(name, "a str"); }
+  bool Flag(const char* name) const { return Get<bool>(name, "True or False"); }
+  py::object Object(const char* name) const { return settings_[name]; }
+
+ private:
+  const py::dict& settings_;
+};
+
+app::Limits MakeLimits(const Settings& settings) {
+  app::Limits limits;
+  limits.call_timeout_s = settings.Get<double>("call_timeout", "a number of seconds");
+  limits.call_attempts = settings.Get<int>("call_attempts", "a whole number");
+  if (limits.call_timeout_s < 0 || limits.call_attempts < 1) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "call_timeout={}, call_attempts={}: allowed: seconds above 0, and 1 or more",
+                    limits.call_timeout_s, limits.call_attempts);
+  }
+  limits.fallback = settings.Flag("fallback");
+  limits.max_tokens = settings.Get<uint64_t>("max_tokens_total", "a whole number");
+  limits.max_cost = settings.Get<double>("max_cost", "a number");
+  limits.price = settings.Text("price");
+  limits.interactive = settings.Text("interactive");
+  limits.target_ms = settings.Get<double>("target_ms", "a number of milliseconds");
+  return limits;
 }
 
-py::dict RunOn(const PythonWorld& world, BackendSource& source, sim::RunOptions options,
-               const std::string& journal_path, bool resume) {
+// The backends of a run: one for most calls, and those for some functions.
+class Backends {
+ public:
+  explicit Backends(const Settings& settings) : real_time_(settings.Flag("real_time")) {
+    main_ = Source(settings.Object("llm"));
+    const auto model_for = settings.Get<py::dict>("model_for", "a dict from functions of calls to backends");
+    for (const auto& [function, llm] : model_for) {
+      const auto name =
+          CastTo<std::string>(function, "model_for", "a dict from functions of calls to backends");
+      routes_.emplace_back(name, Source(py::reinterpret_borrow<py::object>(llm)));
+    }
+  }
+
+  std::unique_ptr<llm::Llm> Make() {
+    if (routes_.empty()) return main_->Make();
+    auto router = std::make_unique<llm::RouterLlm>(main_->Make());
+    std::map<BackendSource*, std::shared_ptr<llm::Llm>> made;
+    for (const auto& [function, source] : routes_) {
+      std::shared_ptr<llm::Llm>& backend = made[source.get()];
+      if (backend == nullptr) backend = source->Make();
+      router->Route(function, backend);
+    }
+    return router;
+  }
+
+ private:
+  // One for each object: a model serves one run at a time, but any number of its functions.
+  std::shared_ptr<BackendSource> Source(const py::object& llm) {
+    for (const auto& [object, source] : sources_) {
+      if (object.is(llm)) return source;
+    }
+    return sources_.emplace_back(llm, std::make_shared<BackendSource>(llm, real_time_)).second;
+  }
+
+  bool real_time_;
+  std::vector<std::pair<py::object, std::shared_ptr<BackendSource>>> sources_;
+  std::shared_ptr<BackendSource> main_;
+  std::vector<std::pair<std::string, std::shared_ptr<BackendSource>>> routes_;
+};
+
+// The journal of a run that goes on; null: the run begins.
+std::unique_ptr<journal::Journal> OpenToResume(const Settings& settings) {
+  const std::string path = settings.Text("journal");
+  if (path.empty() || !settings.Flag("resume") || !std::filesystem::exists(path)) return nullptr;
+  return journal::Journal::OpenToWrite(path, {settings.Flag("sync")});
+}
+
+// A run that goes on has the seeds of its journal: those of a fork change on the way.
+void SetSeeds(const Settings& settings, const journal::Journal* journal, sim::RunOptions& options) {
+  const auto given = settings.Get<std::optional<uint64_t>>("seed", "a whole number, 0 or more");
+  options.seed = given.value_or(1);
+  if (journal == nullptr) return;
+  const sim::Seeds seeds = journal->GetSeeds();
+  if (given.value_or(seeds.first) != seeds.first) return;  // refused when the two are compared
+  options.seed = seeds.first;
+  options.seed_changes = seeds.changes;
+}
+
+py::dict RunOn(const PythonWorld& world, const Settings& settings, std::unique_ptr<journal::Journal> journal,
+               sim::RunOptions options, Failure& failure) {
+  const app::Limits limits = MakeLimits(settings);
+  app::CheckLimits(limits, world);
   Outcome outcome(world);
   options.observers.push_back(&outcome);
-  const std::unique_ptr<llm::Llm> backend = source.Make();
-  std::unique_ptr<journal::Journal> journal;
-  if (!journal_path.empty()) {
-    journal = OpenJournal(journal_path, resume, world, options, backend->Identity());
+  std::optional<Reporter> reporter;
+  if (const py::object collect = settings.Object("collect"); !collect.is_none()) {
+    reporter.emplace(world, failure, collect,
+                     settings.Get<sim::Step>("collect_every", "a whole number, 1 or more"));
+    options.observers.push_back(&*reporter);
   }
-  const auto unlocked = [](std::unique_ptr<llm::Llm> llm) -> std::unique_ptr<llm::Llm> {
-    return std::make_unique<Unlocked>(std::move(llm));
+  Backends backends(settings);
+  const std::unique_ptr<llm::Llm> backend = backends.Make();
+  const std::string path = settings.Text("journal");
+  if (journal != nullptr) {
+    journal->CheckSame(world, options, backend->Identity());
+  } else if (!path.empty()) {
+    journal = journal::Journal::Create(path, {settings.Flag("sync")});
+    journal->Begin({{journal::JournalKeys::kMap, world.MapJson()}}, world, options, backend->Identity());
+  }
+  CallTable calls;
+  const auto wrap = [&](std::unique_ptr<llm::Llm> llm) -> std::unique_ptr<llm::Llm> {
+    return std::make_unique<Unlocked>(std::make_unique<TabledLlm>(std::move(llm), calls));
   };
-  const app::RunOutcome run = app::Run(world, *backend, options, {{}, journal.get(), unlocked});
+  const app::RunOutcome run = app::Run(world, *backend, options, {limits, journal.get(), wrap});
   py::dict described = DescribeRun(run.result, options.mode);
   described["steps"] = options.steps;
   described["replayed_calls"] = run.replayed;
-  described["journal"] = journal_path.empty() ? py::object(py::none()) : py::str(journal_path);
+  described["journal"] = path.empty() ? py::object(py::none()) : py::str(path);
+  described["interactive_s"] = run.interactive_s;
+  described["tokens_used"] = run.used.prompt + run.used.output;
+  described["cost"] = limits.price.empty() ? py::object(py::none())
+                                           : py::float_(llm::CostOf(run.used, app::ParsePrice(limits.price)));
+  described["call_rows"] = calls.Take();
   outcome.AddTo(described);
   return described;
 }
 
-py::dict Run(const py::object& world_object, const py::object& llm, const std::string& mode, int steps,
-             uint64_t seed, const std::string& coupling, const std::string& journal, bool resume,
-             const py::object& progress, const Events& events) {
+py::dict Run(const py::object& world_object, const py::dict& keywords) {
   CheckEntry();
   const LostByFork lost_by_fork;
+  const Settings settings(keywords);
   Failure failure;
-  const sim::RunOptions options = MakeOptions(mode, steps, seed, coupling, progress, events);
-  const PythonWorld world(world_object, seed, failure);
-  BackendSource source(llm);
+  const py::object progress = settings.Object("progress");
+  sim::RunOptions options = MakeOptions(settings.Text("mode"), settings.Get<int>("steps", "a whole number"),
+                                        /*seed=*/1, settings.Text("coupling"), progress,
+                                        settings.Get<Events>("events", "a list of (step, text)"));
+  std::unique_ptr<journal::Journal> journal = OpenToResume(settings);
+  SetSeeds(settings, journal.get(), options);
+  const PythonWorld world(world_object, sim::Seeds{options.seed, options.seed_changes}, failure);
   try {
-    return RunOn(world, source, options, journal, resume);
+    return RunOn(world, settings, std::move(journal), options, failure);
   } catch (const Error& error) {
     failure.Raise(error);
     throw;
@@ -167,9 +276,7 @@ void AddRun(py::module_& module) {
   AddCommit(module);
   AddChange(module);
   module.def("note_call", &Steps::NoteCall);
-  module.def("run", &Run, py::kw_only(), py::arg("world"), py::arg("llm"), py::arg("mode"), py::arg("steps"),
-             py::arg("seed"), py::arg("coupling"), py::arg("journal"), py::arg("resume"), py::arg("progress"),
-             py::arg("events"));
+  module.def("run", &Run, py::arg("world"), py::arg("settings"));
 }
 
 }  // namespace throng::python

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_native, module) {
   throng::python::WatchForks();
   throng::python::InitPlainValues();
   throng::python::AddErrors(module);
+  throng::python::AddJournal(module);
   throng::python::AddModel(module);
   throng::python::AddRun(module);
   throng::python::AddVerify(module);

@@ -3,6 +3,7 @@
 #include <string_view>
 #include <utility>
 
+#include "app/run.h"
 #include "base/error.h"
 #include "python/completion.h"
 #include "python/convert.h"
@@ -24,16 +25,24 @@ constexpr const char* kErrorDoc =
     "    ...     print(error.code)\n"
     "    invalid";
 
-PyObject* g_error_class = nullptr;  // lives as long as the interpreter
+constexpr const char* kStoppedDoc =
+    "A limit that was given to throng.run has stopped it: `max_tokens_total` or `max_cost`. Its journal can "
+    "be "
+    "resumed with a higher one.";
+
+// Both live as long as the interpreter.
+PyObject* g_error_class = nullptr;
+PyObject* g_stopped_class = nullptr;  // derived from it
 
 void Translate(std::exception_ptr thrown) {
   try {
     if (thrown) std::rethrow_exception(thrown);
   } catch (const Error& error) {
-    const auto error_class = py::reinterpret_borrow<py::object>(g_error_class);
+    const bool stopped = dynamic_cast<const app::Stopped*>(&error) != nullptr;
+    const auto error_class = py::reinterpret_borrow<py::object>(stopped ? g_stopped_class : g_error_class);
     const py::object raised = error_class(MakeText(error.what()));
     raised.attr("code") = ErrorCodeName(error.Code());
-    PyErr_SetObject(g_error_class, raised.ptr());
+    PyErr_SetObject(error_class.ptr(), raised.ptr());
   }
 }
 
@@ -58,7 +67,22 @@ void AddErrors(py::module_& module) {
   g_error_class = PyErr_NewExceptionWithDoc("throng.Error", kErrorDoc, PyExc_ValueError, attributes.ptr());
   if (g_error_class == nullptr) throw py::error_already_set();
   module.attr("Error") = py::reinterpret_borrow<py::object>(g_error_class);
+  g_stopped_class = PyErr_NewExceptionWithDoc("throng.Stopped", kStoppedDoc, g_error_class, nullptr);
+  if (g_stopped_class == nullptr) throw py::error_already_set();
+  module.attr("Stopped") = py::reinterpret_borrow<py::object>(g_stopped_class);
   py::register_exception_translator(Translate);
+}
+
+std::optional<Error> AsFailedAttempt(const py::object& exception) {
+  if (PyErr_GivenExceptionMatches(exception.ptr(), PyExc_OSError) != 0) {
+    return Error(ErrorCode::kUnavailable, DescribeException(exception));
+  }
+  if (PyErr_GivenExceptionMatches(exception.ptr(), g_error_class) == 0) return std::nullopt;
+  const auto code = py::cast<std::string>(py::str(exception.attr("code")));
+  for (const ErrorCode failed : {ErrorCode::kUnavailable, ErrorCode::kBadAnswer}) {
+    if (code == ErrorCodeName(failed)) return Error(failed, DescribeException(exception));
+  }
+  return std::nullopt;
 }
 
 void Failure::Keep(const std::string& where) {

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 
 #include <exception>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -13,6 +14,10 @@ namespace throng::python {
 
 // Creates throng.Error, a ValueError with the attribute `code`, and translates throng::Error to it.
 void AddErrors(pybind11::module_& module);
+
+// What an exception of a backend's function means for the attempt that raised it: OSError (ConnectionError,
+// TimeoutError) and throng.Error of code "unavailable" or "bad answer" fail it; nothing: the code is wrong.
+std::optional<Error> AsFailedAttempt(const pybind11::object& exception);
 
 // The last exception that Python code raised in a run. The floors below know only throng::Error: they get one
 // with the same message, which stops the run, or only a guess. The function that started the run then raises

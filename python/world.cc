@@ -26,6 +26,12 @@ py::object Choose(py::handle agent, const py::object& world, const char* name, c
   return common.is_none() ? usual : common;
 }
 
+// Whether the class of a world has its own method of that name.
+bool Overrides(const py::object& world, const char* name) {
+  const py::object common = py::module_::import("throng.world").attr("World");
+  return !py::type::of(world).attr(name).is(common.attr(name));
+}
+
 std::string ReadName(const py::object& world) {
   const py::object name = world.attr("name");
   if (name.is_none()) return py::cast<std::string>(py::type::of(world).attr("__name__"));
@@ -42,10 +48,12 @@ PlainMind::PlainMind(py::handle value, const std::string& what) : value_(Freeze(
 
 std::string PlainMind::Text() const { return ToUtf8(py::repr(value_)); }
 
-PythonWorld::PythonWorld(py::object world, uint64_t seed, Failure& failure)
+PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure)
     : world_(std::move(world)),
-      seed_(seed),
+      seeds_(std::move(seeds)),
       failure_(failure),
+      declares_(Overrides(world_, "declare")),
+      expects_(Overrides(world_, "expect")),
       random_class_(py::module_::import("random").attr("Random")),
       name_(ReadName(world_)),
       space_(world_) {
@@ -132,7 +140,7 @@ py::object PythonWorld::MakeNeighbour(const sim::Neighbour& neighbour) const {
 }
 
 py::object PythonWorld::MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const {
-  return random_class_(CounterRng(seed_, agent, step, resolving ? 1 : 0).Next());
+  return random_class_(CounterRng(sim::SeedAt(seeds_, step), agent, step, resolving ? 1 : 0).Next());
 }
 
 std::string PythonWorld::Describe(sim::AgentId agent, sim::Step step) const {
@@ -149,6 +157,33 @@ void PythonWorld::Intervene(const std::string& what, sim::Change& change) const 
   } catch (...) {
     python_change->Close();
     failure_.Keep(fmt::format("intervene({:?}), step {}", what, change.Now()));
+  }
+}
+
+sim::Lookahead PythonWorld::Declare(sim::AgentId agent, sim::Step step, const sim::Body& body,
+                                    const sim::MindPtr& mind) const {
+  if (!declares_) return {};
+  try {
+    const py::object promise = world_.attr("declare")(step, MakeAgent(agent, body, mind, py::none()));
+    if (promise.is_none()) return {};
+    return {Field<sim::Step>(promise, "Lookahead", "until", "a step"),
+            ToPos(promise.attr("low"), "Lookahead.low"), ToPos(promise.attr("high"), "Lookahead.high")};
+  } catch (...) {
+    failure_.Keep("declare for " + Describe(agent, step));
+  }
+}
+
+PythonWorld::Expectation PythonWorld::Expect(sim::AgentId agent, sim::Step step, const sim::Body& body,
+                                             const sim::MindPtr& mind, sim::Step later) const {
+  if (!expects_) return {body, false};
+  try {
+    const py::object guess = world_.attr("expect")(step, MakeAgent(agent, body, mind, py::none()), later);
+    if (guess.is_none()) return {body, false};
+    return {{ToPos(guess.attr("pos"), "Expectation.pos"),
+             Field<std::string>(guess, "Expectation", "status", "a str")},
+            Field<bool>(guess, "Expectation", "planned", "True or False")};
+  } catch (...) {
+    failure_.Keep("expect for " + Describe(agent, step));
   }
 }
 

@@ -14,6 +14,7 @@
 #include "base/digest.h"
 #include "python/python_error.h"
 #include "python/space.h"
+#include "sim/seeds.h"
 #include "sim/world.h"
 
 namespace throng::python {
@@ -49,7 +50,7 @@ class PythonWorld final : public sim::World {
  public:
   // Reads everything but proceed and resolve at once. Throws throng::Error, or what the Python code raises.
   // `failure` must outlive the world.
-  PythonWorld(pybind11::object world, uint64_t seed, Failure& failure);
+  PythonWorld(pybind11::object world, sim::Seeds seeds, Failure& failure);
 
   std::string Name() const override { return name_; }
   Digest ScenarioDigest() const override { return digest_; }
@@ -67,6 +68,11 @@ class PythonWorld final : public sim::World {
   void CheckIntervention(const std::string&) const override {}
   std::vector<sim::Link> Links() const override { return links_; }
   std::vector<sim::Step> Barriers() const override { return barriers_; }
+  // Both ask Python only if the world has a method of its own.
+  sim::Lookahead Declare(sim::AgentId agent, sim::Step step, const sim::Body& body,
+                         const sim::MindPtr& mind) const override;
+  Expectation Expect(sim::AgentId agent, sim::Step step, const sim::Body& body, const sim::MindPtr& mind,
+                     sim::Step later) const override;
 
   sim::Task<sim::IntentPtr> Proceed(const sim::View& view, sim::Caller& caller) const override;
   sim::Task<void> Resolve(sim::Step step, const std::vector<sim::Member>& members,
@@ -98,8 +104,10 @@ class PythonWorld final : public sim::World {
   void SetDigest();
 
   pybind11::object world_;
-  uint64_t seed_;
+  sim::Seeds seeds_;
   Failure& failure_;
+  bool declares_;
+  bool expects_;
   pybind11::object agent_class_;
   pybind11::object neighbour_class_;
   pybind11::object random_class_;

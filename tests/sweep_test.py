@@ -17,14 +17,16 @@ def throng(*arguments, code=0):
 
 
 def sweeps(folder):
-    sweep = ["sweep", "--jobs", "2", "-o", folder / "sweep", "--json", "--seeds", "1-2,5", "--kv", "f16,gear2:r=4,s=2%", *WORLD]
+    sweep = ["sweep", "--jobs", "2", "-o", folder / "sweep", "--json", "--seeds", "1-2,5", "--vary", "kv=f16,gear2:r=4,s=2%",
+             "--outcome", "answers=SELECT count(*) FROM completions", *WORLD]
     results = throng(*sweep)["results"]
-    cells = {(result["seed"], result["kv"]): result for result in results}
+    cells = {(result["seed"], result["flags"]["kv"]): result for result in results}
     assert set(cells) == {(seed, kv) for seed in (1, 2, 5) for kv in ("f16", "gear2:r=4,s=2%")}
     for (seed, _), result in cells.items():
         assert result["exit_code"] == 0 and Path(result["journal"]).exists()
         assert result["hash"] == cells[seed, "f16"]["hash"]  # made-up answers know no codecs
         assert result["replayed_calls"] == 0
+        assert result["outcomes"] == {"answers": result["llm_calls"]}
     single = throng("run", *WORLD, "--seed", 5, "--no-journal", "--quiet", "--json")
     assert cells[5, "f16"]["hash"] == single["hash"] != cells[1, "f16"]["hash"]
     assert throng(*sweep)["results"] == results  # what had ended is not run again
@@ -35,8 +37,34 @@ def sweeps(folder):
     limited = ["sweep", "-o", folder / "limited", "--seeds", "1-2", *WORLD, "--max-tokens-total", 200]
     assert "2 of 2 runs did not end" in throng(*limited, code=3)
     assert "--seeds 5-1" in throng("sweep", "--seeds", "5-1", "-o", folder / "none", code=1)
+    varied(folder)
     wrong = subprocess.run([THRONG, "sweep", "-o", folder / "wrong", "--nonsense"], capture_output=True, text=True)
     assert wrong.returncode == 1 and "did not end" in wrong.stderr and "--nonsense" in wrong.stdout, wrong
+
+
+def varied(folder):
+    sweep = ["sweep", "-o", folder / "varied", "--seeds", "1-3", "--vary", "agents=3,6", "--vary", "mode=single,ooo", "--steps", 300,
+             "--llm", "fake", "--outcome", "calls=SELECT count(*) FROM completions", "--outcome", "who=SELECT name FROM agents"]
+    report = throng(*sweep, "--json")
+    flags = [result["flags"] for result in report["results"]]
+    assert flags[::3] == [{"agents": agents, "mode": mode} for agents in ("3", "6") for mode in ("single", "ooo")], flags
+    by_mode = {(r["flags"]["agents"], r["flags"]["mode"], r["seed"]): r["hash"] for r in report["results"]}
+    for (agents, _, seed), found in by_mode.items():
+        assert found == by_mode[agents, "single", seed]  # the mode changes nothing
+    for summary in report["summary"]:
+        calls = [r["outcomes"]["calls"] for r in report["results"] if r["flags"] == summary["flags"]]
+        mean = sum(calls) / 3
+        half = 4.302653 * (sum((c - mean) ** 2 for c in calls) / 2 / 3) ** 0.5  # Student's t of two degrees of freedom
+        found = summary["outcomes"]["calls"]
+        assert summary["runs"] == 3 and abs(found["mean"] - mean) < 1e-9, summary
+        assert abs(found["low"] - (mean - half)) < 1e-3 and abs(found["high"] - (mean + half)) < 1e-3, (found, mean, half)
+        assert "who" not in summary["outcomes"]
+    table = subprocess.run([THRONG, *map(str, sweep)], capture_output=True, text=True, check=True).stdout
+    assert "agents  mode" in table and "calls (95 %)" in table and " to " in table.split("calls (95 %)")[1], table
+    for wrong, complaint in ((["--vary", "agents"], "FLAG=VALUE"), (["--vary", "seed=1,2"], "other than seed"),
+                             (["--outcome", "x=SELECT nonsense"], "--outcome x: "), (["--outcome", "x"], "NAME=SQL")):
+        assert complaint in throng("sweep", "-o", folder / "none", *wrong, *WORLD, code=1), wrong
+    assert not (folder / "none").exists()
 
 
 def dry_runs(folder):

@@ -1,11 +1,9 @@
-"""What the tests of the package share: small worlds, and the doctests of a module."""
+"""What the tests of the package share: small worlds, and what a process writes."""
 
 import contextlib
-import doctest
 import http.server
 import json
 import os
-import sys
 import tempfile
 import threading
 
@@ -26,12 +24,6 @@ def captured_stderr():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-
-
-def load_doctests(tests, *modules):
-    for module in modules:
-        tests.addTests(doctest.DocTestSuite(sys.modules[module]))
-    return tests
 
 
 class Line(throng.World):

@@ -5,7 +5,6 @@ import threading
 import time
 import unittest
 
-import support
 import throng
 
 try:
@@ -14,10 +13,6 @@ except ImportError:
     numpy = None
 
 PROMPTS = ["The park is", "Ann says: ", "At nine o'clock Ben"]
-
-
-def load_tests(loader, tests, pattern):
-    return support.load_doctests(tests, "throng", *([] if numpy is None else ["throng.model"]))
 
 
 class GenerateTest(unittest.TestCase):

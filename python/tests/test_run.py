@@ -18,16 +18,11 @@ import traceback
 import unittest
 from dataclasses import dataclass
 
-import support
 import throng
 from support import Line
 
 MODES = ("single", "lockstep", "ooo")
 SLOW = "fake:latency=1,spread=0.9"
-
-
-def load_tests(loader, tests, pattern):
-    return support.load_doctests(tests, "throng.plain", "throng.world", "throng.runs")
 
 
 class Talkers(Line):

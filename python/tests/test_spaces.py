@@ -12,10 +12,6 @@ import throng
 SLOW = "fake:latency=1,spread=0.9"
 
 
-def load_tests(loader, tests, pattern):
-    return support.load_doctests(tests, "throng.space")
-
-
 class Strollers(throng.World):
     """People on a plane, each as fast and as short-sighted as it is, who ask where to go and remember whom they saw."""
 

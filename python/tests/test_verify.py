@@ -16,10 +16,6 @@ WHERE = "differ first at step 3, agent 1 (Ben), prompt of call 0 (think), line 2
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
-def load_tests(loader, tests, pattern):
-    return support.load_doctests(tests, "throng.verify")
-
-
 class HiddenTest(unittest.TestCase):
     def verify(self, factory, **more):
         return throng.verify(factory, steps=5, shuffled=1, **more)

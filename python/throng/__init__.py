@@ -10,14 +10,19 @@ A society of agents: derive a world from ``throng.World``, run it with ``throng.
 that the order of execution changes nothing. ``help(throng.World)`` has an example; python/examples/ has longer ones.
 """
 
-from ._native import Change, Commit, Error, View, __version__
+from ._native import Change, Commit, Error, Stopped, View, __version__
+from .data import Reporters, State
+from .foresight import Expectation, Lookahead
+from .frames import Frame
 from .model import Completion, Model
 from .plain import FrozenDict, thaw
-from .runs import Event, RunResult, run
+from .runs import Event, RunResult, agents_at, fork, inject, interview, run
 from .space import Network, Plane, Pos
+from .sweep import SweepResult, SweptRun, sweep
 from .verify import VerifyReport, verify
 from .world import Agent, Call, CallError, Intent, Neighbour, World
 
-__all__ = ["Agent", "Call", "CallError", "Change", "Commit", "Completion", "Error", "Event", "FrozenDict", "Intent",
-           "Model", "Neighbour", "Network", "Plane", "Pos", "RunResult", "VerifyReport", "View", "World", "run", "thaw",
-           "verify"]
+__all__ = ["Agent", "Call", "CallError", "Change", "Commit", "Completion", "Error", "Event", "Expectation", "Frame",
+           "FrozenDict", "Intent", "Lookahead", "Model", "Neighbour", "Network", "Plane", "Pos", "Reporters", "RunResult",
+           "State", "Stopped", "SweepResult", "SweptRun", "VerifyReport", "View", "World", "agents_at", "fork", "inject",
+           "interview", "run", "sweep", "thaw", "verify"]

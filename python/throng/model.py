@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Sequence, overload
+from typing import TYPE_CHECKING, Any, Sequence, overload
 
 from . import _native
 
@@ -48,6 +48,8 @@ class Model:
     - ``threads``: 0 means one per core
     - ``context``: in tokens; 0 means what the model was trained for
     - ``kv_budget``: in bytes; 0 means half of the free memory
+    - ``max_batch``: how many sequences decode together
+    - ``prefix_cache``: keep what prompts begin with, for prompts that begin alike
 
     Several threads may use a model at once; it releases Python's lock while it computes. As a backend it serves
     one run of a world at a time.
@@ -60,19 +62,28 @@ class Model:
     def __init__(self, path: str | os.PathLike[str] | None = None, kv: str = "f16", *, keys: str = "",
                  values: str = "", softmax: str = "exact", threads: int = 0, max_batch: int = 128,
                  context: int = 0, kv_budget: int = 0, prefix_cache: bool = True) -> None:
+        self._settings = dict(path=path, kv=kv, keys=keys, values=values, softmax=softmax, threads=threads,
+                              max_batch=max_batch, context=context, kv_budget=kv_budget, prefix_cache=prefix_cache)
         self._native = _native.Model(path="" if path is None else os.fspath(path), kv=kv, keys=keys,
                                      values=values, softmax=softmax, threads=threads, max_batch=max_batch,
                                      max_context=context, kv_budget_bytes=kv_budget, prefix_cache=prefix_cache)
 
     @overload
-    def generate(self, prompt: str, max_tokens: int = ..., temperature: float = ..., **more) -> Completion: ...
+    def generate(self, prompt: str, max_tokens: int = 128, temperature: float = 0.0, *,
+                 choices: Sequence[str] = (), json_schema: Any = None, seed: int = 0, stop: str | Sequence[str] = (),
+                 chat: bool = False, system: str = "", top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0,
+                 repetition_penalty: float = 1.0) -> Completion: ...
 
     @overload
-    def generate(self, prompt: Sequence[str], max_tokens: int = ..., temperature: float = ...,
-                 **more) -> list[Completion]: ...
+    def generate(self, prompt: list[str] | tuple[str, ...], max_tokens: int = 128, temperature: float = 0.0, *,
+                 choices: Sequence[str] = (), json_schema: Any = None, seed: int = 0, stop: str | Sequence[str] = (),
+                 chat: bool = False, system: str = "", top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0,
+                 repetition_penalty: float = 1.0) -> list[Completion]: ...
 
-    def generate(self, prompt, max_tokens=128, temperature=0.0, *, choices=(), json_schema=None, seed=0, stop=(),
-                 chat=False, system="", top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0):
+    def generate(self, prompt: str | list[str] | tuple[str, ...], max_tokens: int = 128, temperature: float = 0.0, *,
+                 choices: Sequence[str] = (), json_schema: Any = None, seed: int = 0, stop: str | Sequence[str] = (),
+                 chat: bool = False, system: str = "", top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0,
+                 repetition_penalty: float = 1.0) -> Completion | list[Completion]:
         """Continues a prompt, or a list of prompts in one batch. A list returns a list in the same order.
 
         - ``choices``: the answer is exactly one of these
@@ -93,13 +104,12 @@ class Model:
         >>> json.loads(model.generate("When?", json_schema=schema))["hour"] in (8, 9)
         True
         """
-        single = isinstance(prompt, str)
         answers = self._native.generate(
-            prompts=[prompt] if single else list(prompt), chat=chat, system=system, max_tokens=max_tokens,
-            temperature=temperature, choices=list(choices), json_schema=json_schema, seed=seed,
+            prompts=[prompt] if isinstance(prompt, str) else list(prompt), chat=chat, system=system,
+            max_tokens=max_tokens, temperature=temperature, choices=list(choices), json_schema=json_schema, seed=seed,
             stop=[stop] if isinstance(stop, str) else list(stop), top_k=top_k, top_p=top_p, min_p=min_p,
             repetition_penalty=repetition_penalty)
-        return answers[0] if single else answers
+        return answers[0] if isinstance(prompt, str) else answers
 
     def tokenize(self, text: str, *, bos: bool | None = None, special: bool = False) -> list[int]:
         """The token ids of a text.

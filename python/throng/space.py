@@ -18,13 +18,16 @@ class Pos(NamedTuple):
     y: float
 
 
+Pos.x.__doc__ = "The column, or metres to the right."
+Pos.y.__doc__ = "The row, or metres down."
+
 #: What ``pos`` is in each kind of space: a pair of integers, a pair of metres, or the number of a node.
 Position = Union[Pos, "tuple[float, float]", int]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A continuous plane from (0, 0) to (width, height), in metres, with Euclidean distances.
+    """A continuous plane from (0, 0) to (``width``, ``height``), in metres, with Euclidean distances.
 
     Positions are rounded to 1/256 m, so distances and hashes are exact on all machines. Error messages about
     distances count in these units. Radius and speed are in metres and need not be whole numbers.
@@ -54,7 +57,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Network:
-    """Who follows whom: ``follows[i]`` lists the nodes that node ``i`` reads. A position is the number of a node.
+    """Who follows whom (``follows``): ``follows[i]`` lists the nodes that node ``i`` reads. A position is the number of a node.
 
     Nobody moves (``max_velocity`` is 0). An agent sees the agents at the nodes it follows and what is written there.
     With a ``perception_radius`` above 1 it also sees the nodes that these follow, hop by hop. It writes only at its

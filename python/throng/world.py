@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generator, Iterable, Mapping, NamedTuple,
 
 from . import _native
 from ._native import Error
+from .foresight import Expectation, Lookahead
 from .model import Completion
 from .space import Network, Plane, Pos, Position
 
@@ -55,6 +56,12 @@ class Neighbour(NamedTuple):
     status: str
 
 
+Neighbour.id.__doc__ = "Its index in the world."
+Neighbour.name.__doc__ = "Its name."
+Neighbour.pos.__doc__ = "Where it was at the start of the step."
+Neighbour.status.__doc__ = "What it was doing then."
+
+
 @dataclass(frozen=True)
 class Call:
     """A question to the language model.
@@ -63,8 +70,12 @@ class Call:
     several at once; the answers come as a list. The ``yield`` raises a ``CallError`` if a call failed and the run goes
     on without it. A call that a step makes and drops without yielding it is an error.
 
+    - ``prompt``, ``system``: what is asked, and the system message before it
     - ``choices``: the answer is exactly one of these
     - ``json_schema``: a dict or JSON text; the answer conforms to it
+    - ``max_tokens``: the longest answer; ``stop``: texts before which it ends
+    - ``temperature``, ``top_k``, ``top_p``, ``min_p``, ``repetition_penalty``: how its tokens are drawn; a temperature
+      of 0 takes the most likely ones
     - ``function``: a word for what the call does, used in statistics and journals
     - ``agent``: who asks; needed only in ``World.resolve``
 
@@ -165,6 +176,19 @@ class World:
     must depend on their arguments alone: do not read anything that an earlier step changed on ``self`` or elsewhere,
     and draw random numbers from ``view.random``.
 
+    Attributes that a world sets:
+
+    - ``name``: in journals and messages; None: the name of the class
+    - ``space``: a ``throng.Plane`` or a ``throng.Network``; None: a grid, of the next three
+    - ``width``, ``height``: cells are (0, 0) to (width - 1, height - 1)
+    - ``metric``: how distances are measured: "chebyshev" (a king's moves), "manhattan" or "euclid"
+    - ``perception_radius``: how far an agent sees, in cells, metres or hops; an ``Agent`` may override it. None: 4, on
+      networks 1.
+    - ``max_velocity``: how far an agent moves or writes in one step, from where it stands; an ``Agent`` may override it.
+      None: 1, on networks 0.
+    - ``horizon``: the number of steps after which ``commit.announce`` is heard. No two agents are further apart than
+      that. 0: nobody announces anything.
+
     >>> import throng
     >>> class Walkers(throng.World):
     ...     width, height = 20, 10
@@ -182,22 +206,13 @@ class World:
     (10, True)
     """
 
-    #: The name in journals and messages; None: the name of the class.
     name: str | None = None
-    #: A ``throng.Plane`` or a ``throng.Network``; None: a grid, described by the next three attributes.
     space: Plane | Network | None = None
-    #: Cells are (0, 0) to (width - 1, height - 1).
     width: int = 64
     height: int = 64
-    #: How distances are measured: "chebyshev" (a king's moves), "manhattan" or "euclid".
     metric: str = "chebyshev"
-    #: How far an agent sees, in cells, metres or hops; an ``Agent`` may override it. None: 4, on networks 1.
     perception_radius: float | None = None
-    #: How far an agent moves or writes in one step, from where it stands; an ``Agent`` may override it. None: 1, on
-    #: networks 0.
     max_velocity: float | None = None
-    #: The number of steps after which ``commit.announce`` is heard. No two agents are further apart than that. 0:
-    #: nobody announces anything.
     horizon: int = 0
 
     def agents(self) -> Iterable[Agent]:
@@ -273,6 +288,32 @@ class World:
                     change.add(1, pos=(0, 0), mind="new here")
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method intervene(change, what) for events")
+
+    def declare(self, step: int, agent: Agent) -> Lookahead | None:
+        """What an agent promises about its coming steps, so that others need not wait for it: one who sleeps until step
+        96, or walks along a known street. Called after each of its steps; its next one is ``step``.
+
+        It depends on its arguments alone. A promise stays in force until it ends; a step that breaks it stops the run.
+
+        Example::
+
+            def declare(self, step, agent):
+                if agent.status == "asleep":
+                    return throng.Lookahead(agent.mind["wakes"], agent.pos, agent.pos)
+        """
+        return None
+
+    def expect(self, step: int, agent: Agent, later: int) -> Expectation | None:
+        """Where an agent, about to begin ``step``, will be at the start of step ``later``, and doing what. Mode
+        "speculative" guesses with it; it promises nothing, and changes no result. None: as it is now.
+
+        Example::
+
+            def expect(self, step, agent, later):
+                left = agent.mind["path"][later - step:]
+                return throng.Expectation(left[0], "walking", planned=True) if left else None
+        """
+        return None
 
     def parameters(self) -> Any:
         """Everything else the world depends on, as plain data. A journal cannot be resumed with a world whose

@@ -5,8 +5,9 @@
 
 namespace throng {
 
-// The folder that holds town/: $THRONG_DATA if set, else <executable>/../share/throng, else the source tree.
-// Throws kIo if none of them has a town/.
+// The folder that holds town/: $THRONG_DATA if set, else <executable>/../share/throng, else share/throng
+// beside the library that this code is part of (a Python package), else the source tree. Throws kIo if none
+// of them has a town/.
 std::string DataDir();
 
 }  // namespace throng

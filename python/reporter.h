@@ -1,0 +1,47 @@
+// Shows a run's state to Python after each step that all agents have done.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <map>
+#include <vector>
+
+#include "python/python_error.h"
+#include "python/world.h"
+#include "sim/run_observer.h"
+
+namespace throng::python {
+
+// Agents may be at different steps: what they did ahead of the others is kept until all have done that step.
+class Reporter final : public sim::RunObserver {
+ public:
+  // collect(step, agents, cells, events) is called after every `every`th step, with the agents who are there,
+  // in the order of their ids, what is written in cells, and the events of that step. Both must outlive this.
+  Reporter(const PythonWorld& world, Failure& failure, pybind11::object collect, sim::Step every);
+  void OnCommit(const sim::CommitRecord& record) override;
+  void OnStep(sim::Step step, const Digest&) override;
+  void OnIntervention(const sim::InterventionRecord& record) override;
+
+ private:
+  // What one step changed.
+  struct Changes {
+    std::vector<sim::MemberCommit> agents;
+    std::vector<sim::MemberCommit> born;
+    std::vector<sim::CellWrite> cells;
+    std::vector<sim::Event> events;
+  };
+
+  void SetAgent(const sim::MemberCommit& agent, bool may_be_same);
+  void SetCell(const sim::CellWrite& cell);
+  void Collect(sim::Step step, std::vector<sim::Event>& events);
+
+  const PythonWorld& world_;
+  Failure& failure_;
+  pybind11::object collect_;
+  sim::Step every_;
+  std::map<sim::Step, Changes> ahead_;    // of steps that some agents have not done
+  std::vector<pybind11::object> agents_;  // by id; null: not there
+  pybind11::dict cells_;
+};
+
+}  // namespace throng::python
