@@ -80,8 +80,8 @@ py::list AgentsAt(const py::object& world_object, const std::string& path, std::
     options.observers = {&outcome};
     try {
       sim::RunWorld(world, llm, options);
-    } catch (const Error&) {
-      failure.Raise();
+    } catch (const Error& error) {
+      failure.Raise(error);
       throw;
     }
   }

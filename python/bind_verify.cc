@@ -66,7 +66,7 @@ py::tuple Verify(const py::object& make_world, const py::object& llm, int steps,
   sim::Recording recording(recording_path);
   app::VerifyBackends backends([&] { return source.Make(); }, source.IsRepeatable(), recording);
   const auto make_python_world = [&]() -> std::unique_ptr<sim::World> {
-    return std::make_unique<PythonWorld>(make_world(), seed, failure);
+    return std::make_unique<PythonWorld>(make_world(), sim::Seeds{seed}, failure);
   };
   const auto make_llm = [&](const sim::VerifyRun& run) -> std::shared_ptr<llm::Llm> {
     return std::make_shared<Unlocked>(backends.For(run));
@@ -91,7 +91,7 @@ py::tuple Repeat(const py::object& world_object, int steps, uint64_t seed, const
                  const VerifyEvents& events, const std::string& recording_path, const std::string& name) {
   Failure failure;
   const sim::RunOptions options = MakeVerifyOptions(steps, seed, coupling, events);
-  const PythonWorld world(world_object, seed, failure);
+  const PythonWorld world(world_object, sim::Seeds{seed}, failure);
   const std::unique_ptr<sim::Recording> recording = sim::Recording::Open(recording_path);
   const sim::RepeatReport report = sim::Repeat(world, *recording, name, options);
   return py::make_tuple(DescribeDifference(report.difference),
