@@ -54,16 +54,18 @@ sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, c
   return options;
 }
 
-// Begins a new journal, or opens one to resume.
+// Begins a new journal, or opens one to resume; a fork draws with its own seeds from some step on.
 std::unique_ptr<journal::Journal> OpenJournal(const std::string& path, bool resume, const PythonWorld& world,
-                                              const sim::RunOptions& options, const std::string& backend) {
+                                              sim::RunOptions& options, const std::string& backend) {
   if (resume && std::filesystem::exists(path)) {
     std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToWrite(path);
-    journal->CheckSame(world, options, backend);
+    options.seed_changes = journal->GetSeeds().changes;
+    journal->Continue({}, world, options, backend);
     return journal;
   }
   std::unique_ptr<journal::Journal> journal = journal::Journal::Create(path);
-  journal->Begin({{journal::JournalKeys::kMap, world.MapJson()}}, world, options, backend);
+  journal->Begin({{journal::JournalKeys::kMap, world.MapJson()}, {journal::JournalKeys::kLanguage, "Python"}},
+                 world, options, backend);
   return journal;
 }
 

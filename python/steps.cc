@@ -87,7 +87,8 @@ void PythonCommit::Write(py::handle pos, const std::string& text) {
 }
 
 void PythonCommit::AddEvent(py::handle agent, const std::string& kind, const std::string& text) {
-  Get().AddEvent({ToAgentId(agent), kind, text});
+  const sim::AgentId id = ToAgentId(agent);
+  Get().AddEvent({id, kind, text, Get().CallerOf(id).LastCall()});
 }
 
 void PythonCommit::Birth(py::handle id, py::handle pos, const std::string& status, py::handle mind) {
