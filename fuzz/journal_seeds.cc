@@ -38,7 +38,11 @@ int main(int argc, char** argv) {
     llm::Completion answer;
     answer.key = {1, 2, 0};
     answer.text = "park";
-    journal->AddAnswer(answer, "act", DigestOf("prompt"), 0.0, 1.0);
+    llm::Request request;
+    request.key = answer.key;
+    request.prompt = "Where to?\nNext:";
+    journal->AddAnswer(answer, journal->AddQuestion(request), 0.0, 1.0);
+    journal->AddDatum(2, std::nullopt, "wealth", 1.5);
     journal->EndSession("done");
   }
   const std::string bytes = ReadFile(path);

@@ -170,10 +170,12 @@ py::dict RunOn(const PythonWorld& world, const Settings& settings, std::unique_p
   const std::unique_ptr<llm::Llm> backend = backends.Make();
   const std::string path = settings.Text("journal");
   if (journal != nullptr) {
-    journal->CheckSame(world, options, backend->Identity());
+    journal->Continue({}, world, options, backend->Identity());
   } else if (!path.empty()) {
     journal = journal::Journal::Create(path, {settings.Flag("sync")});
-    journal->Begin({{journal::JournalKeys::kMap, world.MapJson()}}, world, options, backend->Identity());
+    journal->Begin(
+        {{journal::JournalKeys::kMap, world.MapJson()}, {journal::JournalKeys::kLanguage, "Python"}}, world,
+        options, backend->Identity());
   }
   CallTable calls;
   const auto wrap = [&](std::unique_ptr<llm::Llm> llm) -> std::unique_ptr<llm::Llm> {

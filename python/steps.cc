@@ -88,8 +88,9 @@ void PythonCommit::Write(py::handle pos, py::handle text) {
 }
 
 void PythonCommit::AddEvent(py::handle agent, py::handle kind, py::handle text) {
-  Get().AddEvent({ToAgentId(agent), std::string(ToText(kind, "Commit.event: kind")),
-                  std::string(ToText(text, "Commit.event: text"))});
+  const sim::AgentId id = ToAgentId(agent);
+  Get().AddEvent({id, std::string(ToText(kind, "Commit.event: kind")),
+                  std::string(ToText(text, "Commit.event: text")), Get().CallerOf(id).LastCall()});
 }
 
 void PythonCommit::Birth(py::handle id, py::handle pos, py::handle status, py::handle mind) {

@@ -36,7 +36,7 @@ def journals(scenario, functions, journal, whole):
     shown = throng("journal", journal, "--json")
     assert shown["manifest"]["world"] == scenario and shown["manifest"]["town"] == scenario
     assert {each["function"] for each in shown["functions"]} == functions
-    exported = throng("journal", "export", journal, "--table", "completions").splitlines()
+    exported = throng("journal", "export", journal, "--table", "calls").splitlines()
     assert len(exported) == whole["llm_calls"]
     half = whole["steps"] // 2
     for name, flags, same in (("same", [], True), ("other", ["--seed", 9], False)):

@@ -57,7 +57,7 @@ def main():
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
-        begun = max(rows(journal, f"SELECT max(step) FROM {table}")[0][0] for table in ("completions", "commits"))
+        begun = max(rows(journal, f"SELECT max(step) FROM {table}")[0][0] for table in ("calls", "commits"))
         run(throng, "journal", "inject", journal, "arrive Ben at park")  # as soon as possible: nobody was there yet
         result = json.loads(run(throng, "resume", journal, "--real-time=false", "--quiet", "--json"))
         events = rows(journal, "SELECT step, what FROM interventions ORDER BY step, id")

@@ -18,8 +18,8 @@ from pathlib import Path
 CANONICAL = {
     "manifest": "SELECT key, value FROM manifest WHERE key IN ('world','scenario','agents','steps','seed','hash') ORDER BY key",
     "agents": "SELECT * FROM agents ORDER BY agent",
-    "completions": "SELECT step, agent, call, function, prompt_digest, finish, text, prompt_tokens, output_tokens "
-    "FROM completions ORDER BY step, agent, call",
+    "calls": "SELECT step, agent, call, function, digest, system, prompt, finish, answer, error, prompt_tokens, output_tokens "
+    "FROM calls ORDER BY step, agent, call",
     "commits": "SELECT * FROM commits ORDER BY step, first",
     "bodies": "SELECT * FROM bodies ORDER BY step, agent",
     "cells": "SELECT * FROM cells ORDER BY step, x, y",
@@ -29,7 +29,7 @@ CANONICAL = {
     "steps": "SELECT * FROM steps ORDER BY step",
 }
 # With the times of asking and arrival: an answer that was asked for again would have others.
-ANSWERS = "SELECT * FROM completions ORDER BY step, agent, call"
+ANSWERS = "SELECT * FROM calls ORDER BY step, agent, call"
 # What happens in the town from outside.
 EVENTS = ["100 leave Ben", "400 at cafe for 60: a fire", "600 arrive Ben at park", "700 announce Radio said: it rains."]
 

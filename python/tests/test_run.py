@@ -7,6 +7,7 @@ import enum
 import json
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -179,6 +180,40 @@ class JournalTest(unittest.TestCase):
         self.assertEqual(result.hash, throng.run(world, "fake", steps=15).hash)
         again = throng.run(world, "fake", mode="single", steps=15, journal=self.path, resume=True)
         self.assertEqual((again.hash, again.replayed_calls), (result.hash, result.calls))
+
+    def test_a_run_goes_on_beyond_its_end(self):
+        throng.run(Line(3), "fake", steps=5, journal=self.path)
+        longer = throng.run(Line(3), "fake", steps=9, journal=self.path, resume=True)
+        self.assertEqual(longer.hash, throng.run(Line(3), "fake", steps=9).hash)
+        self.assertEqual(self.manifest("steps"), "9")
+        with self.assertRaisesRegex(throng.Error, "allowed: as many or more"):
+            throng.run(Line(3), "fake", steps=8, journal=self.path, resume=True)
+
+    def test_a_fork_with_another_seed_goes_on(self):
+        result = throng.run(Talkers(7, 3), "fake", steps=12, journal=self.path)
+        fork = self.path + ".fork"
+        shutil.copy(self.path, fork)
+        with contextlib.closing(sqlite3.connect(fork)) as database, database:
+            database.execute("UPDATE manifest SET value = '1,7@6' WHERE key = 'seed'")
+            for table, column in (("answers", "step"), ("chronicle", "step"), ("commits", "step"), ("hashes", "step")):
+                database.execute(f"DELETE FROM {table} WHERE {column} >= 6")
+            for table in ("bodies", "cells"):
+                database.execute(f"DELETE FROM {table} WHERE step > 6")
+        other = throng.run(Talkers(7, 3), "fake", steps=12, journal=fork, resume=True)
+        self.assertEqual(other.step_hashes[:6], result.step_hashes[:6])
+        self.assertNotEqual(other.step_hashes[6:], result.step_hashes[6:])
+        self.assertGreater(other.replayed_calls, 0)
+
+    def test_events_lead_to_their_calls(self):
+        throng.run(Talkers(7, 3), "fake", steps=12, journal=self.path)
+        with contextlib.closing(sqlite3.connect(self.path)) as database:
+            rows = database.execute("SELECT e.text, c.prompt, c.answer FROM events AS e JOIN calls AS c USING (step, agent, call) "
+                                    "WHERE instr(c.prompt, ' to ')")
+            rows = rows.fetchall()
+        self.assertGreater(len(rows), 0)
+        for text, prompt, answer in rows:
+            self.assertTrue(prompt)
+            self.assertIn(answer, text)
 
     def test_another_world_does_not_go_on(self):
         throng.run(Line(3), "fake", steps=3, journal=self.path)

@@ -23,6 +23,12 @@ struct Field {
   std::function<bool(const std::string&)> set;  // false: not a valid value
 };
 
+// Written down, but not taken up again by a run that goes on.
+Field Only(Field field) {
+  field.set = [](const std::string&) { return true; };
+  return field;
+}
+
 Field TextField(const char* key, const char* flag, std::string& text) {
   return {key, flag, [&text] { return text; },
           [&text](const std::string& value) {
@@ -85,12 +91,27 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           TextField("llm", "--llm", simulation.llm),
           ListField("model_for", "--model-for", simulation.model_for),
           BoolField("real_time", "--real-time", simulation.real_time),
+          TextField("until_event", "--until-event", simulation.until_event),
+          NumberField("until_event_from", "--until-event", simulation.until_event_from),
+          Only(ListField("events", nullptr, simulation.events)),
+          Only(PathField("events_file", nullptr, simulation.events_file)),
           PathField("model", "--model", local.model),
           TextField("kv", "--kv", local.kv),
           TextField("k", "--k", local.keys),
           TextField("v", "--v", local.values),
           TextField("softmax", "--softmax", local.softmax),
+          PathField("calibration", "--calibration", local.calibration),
+          Only(PathField("kv_out", "--kv-out", local.kv_out)),
+          NumberField("kv_budget", "--kv-budget", local.kv_budget_bytes),
           NumberField("context", "--context", local.max_context),
+          NumberField("threads", "--threads", local.threads),
+          NumberField("batch", "--batch", local.max_batch),
+          NumberField("step_tokens", "--step-tokens", local.step_tokens),
+          NumberField("chunk", "--chunk", local.chunk_tokens),
+          BoolField("prefix_cache", "--no-prefix-cache", local.prefix_cache),
+          TextField("eviction", "--eviction", local.eviction),
+          PathField("spill", "--spill", local.spill),
+          NumberField("spill_budget", "--spill-budget", local.spill_bytes),
           NumberField("call_timeout", "--call-timeout", simulation.limits.call_timeout_s),
           NumberField("call_attempts", "--call-attempts", simulation.limits.call_attempts),
           BoolField("fallback", "--fallback", simulation.limits.fallback),
@@ -109,8 +130,9 @@ std::vector<Field> OwnFieldsOf(Simulation& simulation) {
 }
 
 // The codecs chosen for a model (auto, flashq-mixed, a file) and their digest, so that a resumed run need not
-// probe or read anything again.
+// probe or read anything again. Empty: none were chosen.
 void StoreCodecs(const llm::Llm& llm, journal::Manifest& manifest) {
+  manifest["kv_choice"] = manifest["kv_choice_digest"] = "";
   const engine::LocalModel* local = LocalOf(llm);
   if (local == nullptr) return;
   const engine::CodecOptions codecs = engine::CodecsOf(local->Options());
@@ -122,7 +144,7 @@ void StoreCodecs(const llm::Llm& llm, journal::Manifest& manifest) {
 
 void LoadCodecs(const journal::Journal& journal, engine::LocalOptions& options) {
   const auto choice = journal.GetManifest().find("kv_choice");
-  if (choice == journal.GetManifest().end()) return;
+  if (choice == journal.GetManifest().end() || choice->second.empty()) return;
   const std::string& digest = journal.ManifestValue("kv_choice_digest");
   if (DigestOf(choice->second).Hex() != digest) {
     throw MakeError(ErrorCode::kCorrupt, "journal {}: its KV codecs have the digest {}, it says {}",
@@ -139,11 +161,21 @@ journal::Manifest ManifestOf(const Simulation& simulation, const Scenario& scena
   journal::Manifest manifest;
   for (const Field& field : FieldsOf(copy)) manifest[field.key] = field.get();
   manifest[journal::JournalKeys::kSecondsPerStep] = std::to_string(scenario.seconds_per_step);
+  manifest[journal::JournalKeys::kStart] = scenario.ClockAt(0);
   StoreCodecs(llm, manifest);
   return manifest;
 }
 
 void FillFromManifest(const journal::Journal& journal, const GivenFlags& given, Simulation& simulation) {
+  const auto language = journal.GetManifest().find(journal::JournalKeys::kLanguage);
+  if (language != journal.GetManifest().end()) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "journal {}: its world, {}, is written in {}, which only a program in {} can load; go on there "
+        "with throng.run(world, ..., journal={:?}, resume=True), whose result has everybody's mind",
+        journal.Path(), journal.ManifestValue(journal::JournalKeys::kWorld), language->second,
+        language->second, journal.Path());
+  }
   std::vector<Field> fields = FieldsOf(simulation);
   for (Field& field : OwnFieldsOf(simulation)) fields.push_back(std::move(field));
   for (const Field& field : fields) {

@@ -17,7 +17,8 @@ journal::Manifest ManifestOf(const Simulation& simulation, const Scenario& scena
 // Whether the user gave a flag such as "--kv".
 using GivenFlags = std::function<bool(const std::string& flag)>;
 
-// Takes from the run whatever no given flag sets. Throws kCorrupt if a value cannot be read.
+// Takes from the run whatever no given flag sets. Throws kCorrupt if a value cannot be read, and kInvalid if
+// the world is not one that this program can load.
 void FillFromManifest(const journal::Journal& journal, const GivenFlags& given, Simulation& simulation);
 
 }  // namespace throng::app

@@ -48,7 +48,7 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
   const llm::Stats backend = llm.GetStats();
   nlohmann::ordered_json json = {{"hash", outcome.result.hash.Hex()},
                                  {"mode", sim::ModeName(options.mode)},
-                                 {"steps", options.steps},
+                                 {"steps", outcome.result.step_hashes.size()},
                                  {"seed", options.seed},
                                  {"replayed_calls", outcome.replayed}};
   sim::ForEachField(stats, [&](const char* name, auto value) { json[ReportName(name)] = value; });
@@ -81,7 +81,8 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
     json["journal"] = journal->Path();
     json["journal_bytes"] = journal->Bytes();
     json["journal_bytes_per_hour"] =
-        journal::BytesPerHour(journal->Bytes(), options.steps, scenario.seconds_per_step);
+        journal::BytesPerHour(journal->Bytes(), static_cast<sim::Step>(outcome.result.step_hashes.size()),
+                              scenario.seconds_per_step);
   }
   return json;
 }
@@ -93,8 +94,9 @@ std::string Summary(const FinishedRun& run) {
     fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
   };
   const sim::RunStats& stats = outcome.result.stats;
-  add("{} agents, {} steps, until {}, mode {}\n", scenario.world->NumAgents(), options.steps,
-      scenario.ClockAt(options.steps), sim::ModeName(options.mode));
+  const auto steps = static_cast<sim::Step>(outcome.result.step_hashes.size());
+  add("{} agents, {} steps, until {}, mode {}\n", scenario.world->NumAgents(), steps, scenario.ClockAt(steps),
+      sim::ModeName(options.mode));
   add("time        {:.1f} s", stats.wall_s);
   // A backend in virtual time has its own clock.
   if (stats.backend_s > 1.5 * stats.wall_s) add(" ({:.1f} s on the backend's clock)", stats.backend_s);
@@ -140,7 +142,7 @@ std::string Summary(const FinishedRun& run) {
   if (journal == nullptr) return text;
   const auto bytes = static_cast<double>(journal->Bytes());
   add("journal     {}, {}", journal->Path(), HumanBytes(bytes));
-  const double growth = journal::BytesPerHour(journal->Bytes(), options.steps, scenario.seconds_per_step);
+  const double growth = journal::BytesPerHour(journal->Bytes(), steps, scenario.seconds_per_step);
   if (growth > 0) add(", {} per simulated hour", HumanBytes(growth));
   add("\n");
   return text;

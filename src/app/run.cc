@@ -62,6 +62,8 @@ void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::R
     options.interventions = journal.Interventions();
     outcome.result = sim::RunWorld(world, *top, options);
     outcome.replayed = counts.NumReplayed();
+    const auto steps = static_cast<sim::Step>(outcome.result.step_hashes.size());
+    if (steps < options.steps) journal.EndAt(steps);
     journal.SetHash(outcome.result.hash);
     session.End(limited.budget->Used(), "done");
   } catch (const std::exception& error) {

@@ -1,5 +1,6 @@
 #include "app/run_options.h"
 
+#include "app/event_condition.h"
 #include "app/interventions.h"
 #include "app/limits.h"
 #include "app/stop_signal.h"
@@ -24,6 +25,9 @@ sim::RunOptions MakeRunOptions(const Simulation& simulation, const Scenario& sce
   }
   options.interventions = ReadInterventions(simulation, scenario, options.steps);
   options.stop = &StopOnSignal();
+  if (!simulation.until_event.empty()) {
+    EndAtEvent(simulation.until_event, simulation.until_event_from, options);
+  }
   return options;
 }
 

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <iterator>
 #include <memory>
+#include <set>
 #include <string>
 
+#include "app/event_condition.h"
 #include "journal/reader.h"
 #include "journal/report.h"
 #include "journal/scratch_journal.h"
@@ -45,6 +48,62 @@ TEST_F(RunTest, JournalsChangeNoResult) {
   for (const journal::SessionRow& session : journal::Reader(scratch_.Get()).Sessions()) {
     EXPECT_EQ(session.outcome, "done");
   }
+}
+
+TEST_F(RunTest, AnEventEndsItWithTheSameStepInEveryMode) {
+  struct Said : sim::RunObserver {
+    void OnCommit(const sim::CommitRecord& record) override {
+      for (const sim::Event& event : record.events) {
+        if (event.kind == "say") steps.insert(record.step);
+      }
+    }
+    void OnStep(sim::Step, const Digest&) override {}
+    std::set<sim::Step> steps;
+  } said;
+  options_.observers = {&said};
+  RunWith("fake", {});
+  ASSERT_GE(said.steps.size(), 2u);
+  const sim::Step first = *said.steps.begin();
+  const sim::Step second = *std::next(said.steps.begin());
+  options_.observers.clear();
+  options_.steps = second + 1;
+  const Digest straight = RunWith("fake", {}).result.hash;
+  for (const sim::Mode mode :
+       {sim::Mode::kSingle, sim::Mode::kLockstep, sim::Mode::kOutOfOrder, sim::Mode::kSpeculative}) {
+    options_ = {};
+    options_.steps = 30;
+    options_.mode = mode;
+    EndAtEvent("say", first + 1, options_);
+    journal::ScratchJournal scratch;
+    const RunOutcome outcome = RunWith("fake:latency=1,spread=0.9", {{}, &scratch.Get(), {}});
+    EXPECT_EQ(outcome.result.step_hashes.size(), static_cast<size_t>(second + 1)) << sim::ModeName(mode);
+    EXPECT_EQ(scratch.Get().ManifestValue("steps"), std::to_string(second + 1));
+    EXPECT_EQ(journal::Reader(scratch.Get()).Events(second + 1, 100).size(), 0u);
+    EXPECT_EQ(outcome.result.hash, straight) << sim::ModeName(mode);
+  }
+}
+
+TEST(EventCondition, KindAndTextMustMatch) {
+  const auto ends = [](const std::string& condition, const char* kind, const char* text, sim::Step from = 0) {
+    EventCondition event(condition, from);
+    const std::vector<sim::Event> events = {{0, "go", "home"}, {1, kind, text}};
+    sim::CommitRecord record;
+    record.step = 5;
+    record.events = events;
+    event.OnCommit(record);
+    EXPECT_FALSE(event.EndsAfter(4));
+    return event.EndsAfter(5);
+  };
+  EXPECT_TRUE(ends("say", "say", "to Ben: hello"));
+  EXPECT_TRUE(ends("say=hello", "say", "to Ben: hello"));
+  EXPECT_TRUE(ends("say=a=b", "say", "a=b"));
+  EXPECT_TRUE(ends("say", "say", "hello", 5));
+  EXPECT_FALSE(ends("say=hallo", "say", "to Ben: hello"));
+  EXPECT_FALSE(ends("sa", "say", "to Ben: hello"));
+  EXPECT_FALSE(ends("say", "plan", "say"));
+  EXPECT_FALSE(ends("say", "say", "hello", 6));
+  EXPECT_THROW(EventCondition("", 0), Error);
+  EXPECT_THROW(EventCondition("=x", 0), Error);
 }
 
 TEST_F(RunTest, SessionsEndWithWhatWentWrong) {

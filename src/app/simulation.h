@@ -12,12 +12,14 @@
 namespace throng::app {
 
 struct Simulation {
-  std::string scenario;  // a folder, or the name of an example; empty: the built-in town
-  std::string trace;     // a recorded day, instead of a scenario
-  int radius = -1;       // perception radius in a recorded day; negative: the trace's own
-  uint32_t agents = 0;   // 0: as many as the scenario has
-  int steps = 0;         // 0: as long as the scenario says
-  std::string until;     // time of day to stop at, instead of steps
+  std::string scenario;      // a folder, or the name of an example; empty: the built-in town
+  std::string trace;         // a recorded day, instead of a scenario
+  int radius = -1;           // perception radius in a recorded day; negative: the trace's own
+  uint32_t agents = 0;       // 0: as many as the scenario has
+  int steps = 0;             // 0: as long as the scenario says
+  std::string until;         // time of day to stop at, instead of steps
+  std::string until_event;   // "KIND" or "KIND=TEXT": the run ends with the first step in which that happens
+  int until_event_from = 0;  // not counting earlier steps
   uint64_t seed = 1;
   std::vector<sim::SeedChange> seed_changes;  // seed changes of a fork
   std::vector<std::string> events;            // "TIME WHAT"

@@ -1,6 +1,6 @@
 // throng journal: shows a journal as numbers or exports it for other programs, and forks runs.
 
-#include <cstdio>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -9,14 +9,13 @@
 #include "app/interventions.h"
 #include "app/manifest.h"
 #include "app/scenario.h"
-#include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/text/human_bytes.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/number_checks.h"
 #include "cli/flags/run_flags.h"
-#include "journal/export.h"
+#include "cli/journal_commands.h"
 #include "journal/report.h"
 
 namespace throng::cli {
@@ -24,11 +23,41 @@ namespace throng::cli {
 namespace {
 
 constexpr size_t kMaxValueShown = 100;  // bytes of a manifest value
+constexpr size_t kAgentsShown = 25;
 
 std::string Shown(const std::string& value) {
   std::string line = value.substr(0, kMaxValueShown);
   std::replace(line.begin(), line.end(), '\n', ' ');
   return value.size() > kMaxValueShown ? fmt::format("{}... ({} bytes)", line, value.size()) : line;
+}
+
+void PrintUsage(const char* title, const std::vector<journal::UsageSums>& rows, size_t shown) {
+  const bool priced =
+      std::any_of(rows.begin(), rows.end(), [](const auto& row) { return row.cost.has_value(); });
+  fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}{}\n", title, "calls", "failed", "prompt tokens",
+             "output tokens", "mean s", priced ? fmt::format(" {:>10}", "cost") : "");
+  for (size_t i = 0; i < std::min(shown, rows.size()); ++i) {
+    const journal::UsageSums& row = rows[i];
+    fmt::print("{:<14} {:>9} {:>8} {:>14} {:>14} {:>10.3f}{}\n", row.name, row.calls, row.failed,
+               row.prompt_tokens, row.output_tokens, row.mean_s,
+               priced ? fmt::format(" {:>10.4f}", row.cost.value_or(0)) : "");
+  }
+  if (rows.size() > shown)
+    fmt::print("... and {} more, in --json and the view agent_usage\n", rows.size() - shown);
+}
+
+nlohmann::ordered_json UsageJson(const char* key, const std::vector<journal::UsageSums>& rows) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  for (const journal::UsageSums& row : rows) {
+    json.push_back({{key, row.name},
+                    {"llm_calls", row.calls},
+                    {"failed_calls", row.failed},
+                    {"prompt_tokens", row.prompt_tokens},
+                    {"output_tokens", row.output_tokens},
+                    {"cost", row.cost ? nlohmann::ordered_json(*row.cost) : nlohmann::ordered_json()},
+                    {"mean_s", row.mean_s}});
+  }
+  return json;
 }
 
 void PrintReport(const journal::Journal& journal, const journal::JournalReport& report) {
@@ -45,18 +74,18 @@ void PrintReport(const journal::Journal& journal, const journal::JournalReport& 
     fmt::print("{:<8} {:<21} {:<21} {}\n", session.id, session.started,
                session.ended.empty() ? "-" : session.ended,
                session.ended.empty() ? "runs, or was killed" : session.outcome);
+    if (session.backend != report.sessions.front().backend) {
+      fmt::print("{:<8} from step {} on answered by {}\n", "", session.first_step, session.backend);
+    }
   }
+  for (const std::string& server : report.servers) fmt::print("{:<8} {}\n", "server", server);
   if (!report.interventions.empty()) fmt::print("\n{:<8} {:<8} {}\n", "asked", "step", "event from outside");
   for (const journal::InterventionRow& event : report.interventions) {
     fmt::print("{:<8} {:<8} {}\n", event.asked, event.step < 0 ? "-" : std::to_string(event.step),
                event.what);
   }
-  fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "function", "calls", "failed", "prompt tokens",
-             "output tokens", "mean s");
-  for (const journal::FunctionSums& function : report.functions) {
-    fmt::print("{:<14} {:>9} {:>8} {:>14} {:>14} {:>10.3f}\n", function.function, function.calls,
-               function.failed, function.prompt_tokens, function.output_tokens, function.mean_s);
-  }
+  PrintUsage("function", report.functions, report.functions.size());
+  PrintUsage("agent", report.agents, kAgentsShown);
   if (report.hours.empty()) return;
   fmt::print("\n{:<14} {:>9} {:>8} {:>14} {:>14} {:>10}\n", "simulated hour", "calls", "events",
              "prompt tokens", "output tokens", "commits");
@@ -73,21 +102,21 @@ nlohmann::ordered_json ReportJson(const journal::Journal& journal, const journal
     sessions.push_back({{"id", session.id},
                         {"started", session.started},
                         {"ended", session.ended},
-                        {"outcome", session.outcome}});
+                        {"outcome", session.outcome},
+                        {"program", session.program},
+                        {"machine", session.machine},
+                        {"backend", session.backend},
+                        {"first_step", session.first_step},
+                        {"parameters", Json::parse(session.parameters)}});
   }
   Json interventions = Json::array();
   for (const journal::InterventionRow& event : report.interventions) {
     interventions.push_back(
         {{"asked", event.asked}, {"step", event.step < 0 ? Json() : Json(event.step)}, {"what", event.what}});
   }
-  Json functions = Json::array();
-  for (const journal::FunctionSums& function : report.functions) {
-    functions.push_back({{"function", function.function},
-                         {"llm_calls", function.calls},
-                         {"failed_calls", function.failed},
-                         {"prompt_tokens", function.prompt_tokens},
-                         {"output_tokens", function.output_tokens},
-                         {"mean_s", function.mean_s}});
+  Json files = Json::array();
+  for (const journal::FileRow& file : report.files) {
+    files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"digest", file.digest}});
   }
   Json hours = Json::array();
   for (const journal::HourSums& hour : report.hours) {
@@ -111,7 +140,10 @@ nlohmann::ordered_json ReportJson(const journal::Journal& journal, const journal
           {"fallbacks", report.fallbacks},
           {"sessions", sessions},
           {"interventions", interventions},
-          {"functions", functions},
+          {"functions", UsageJson("function", report.functions)},
+          {"agents", UsageJson("agent", report.agents)},
+          {"files", files},
+          {"servers", report.servers},
           {"hours", hours}};
 }
 
@@ -129,40 +161,6 @@ void Inspect(const InspectOptions& options) {
   } else {
     PrintReport(*journal, report);
   }
-}
-
-struct ExportOptions {
-  std::string journal;
-  std::string format = "jsonl";
-  std::string table;
-  std::string out;
-};
-
-void Export(const ExportOptions& options) {
-  const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
-  std::unique_ptr<AtomicFile> file;
-  if (!options.out.empty()) file = std::make_unique<AtomicFile>(options.out);
-  const auto sink = [&](std::string_view text) {
-    if (file != nullptr) {
-      file->Write(text.data(), text.size());
-    } else if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
-      throw MakeError(ErrorCode::kIo, "journal export: the standard output cannot be written");
-    }
-  };
-  if (options.format == "csv") {
-    if (options.table.empty()) {
-      throw MakeError(ErrorCode::kInvalid, "--format csv: a file holds one table; name it with --table ({})",
-                      fmt::join(journal::ExportTables(), ", "));
-    }
-    journal::ExportCsv(*journal, options.table, sink);
-  } else if (!options.table.empty()) {
-    journal::ExportJsonLines(*journal, options.table, false, sink);
-  } else {
-    for (const std::string& table : journal::ExportTables()) {
-      journal::ExportJsonLines(*journal, table, true, sink);
-    }
-  }
-  if (file != nullptr) file->Commit();
 }
 
 struct ForkOptions {
@@ -207,23 +205,6 @@ void Fork(ForkOptions& options, const CLI::App& command) {
       fmt::format("{} of {}\n", at, std::filesystem::absolute(options.journal).lexically_normal().string());
   journal::Journal::CreateFork(options.out, *original, at, std::move(manifest), !options.drop_events);
   fmt::print("fork        {}, of step {}; go on with: throng resume {}\n", options.out, at, options.out);
-}
-
-void AddExport(CLI::App& journal) {
-  CLI::App* command = journal.add_subcommand("export", "Write a journal's tables as text");
-  const auto options = std::make_shared<ExportOptions>();
-  command->add_option("journal", options->journal, "What throng run wrote; it is only read")->required();
-  command->add_option("--format", options->format, "jsonl: an object per line and row; csv: one table")
-      ->check(CLI::IsMember({"jsonl", "csv"}))
-      ->capture_default_str();
-  command->add_option("--table", options->table,
-                      fmt::format("Only this one: {}", fmt::join(journal::ExportTables(), ", ")));
-  command->add_option("-o,--out", options->out, "File; default: the standard output");
-  command->footer(
-      "Rows come in the order of steps and agents; digests are hexadecimal.\n"
-      "Example:\n"
-      "  throng journal export town.journal --format csv --table completions -o calls.csv");
-  command->callback([options] { Export(*options); });
 }
 
 void AddFork(CLI::App& journal) {
@@ -306,11 +287,14 @@ void AddJournal(CLI::App& app) {
       command->add_option("journal", options->journal, "What throng run wrote; it is only read");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->require_subcommand(0, 1);
-  AddExport(*command);
+  AddJournalPrompts(*command);
+  AddJournalExport(*command);
+  AddJournalDiff(*command);
+  AddJournalCite(*command);
   AddFork(*command);
   AddInject(*command);
   command->footer(
-      "Shows manifest, sessions, sizes and growth, and calls by function and by simulated hour.\n"
+      "Shows manifest, sessions, sizes and growth, and calls by function, agent and simulated hour.\n"
       "Example:\n"
       "  throng journal town.journal");
   command->callback([options, command, file] {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "app/manifest.h"
+#include "app/journaling.h"
 #include "app/run_options.h"
 #include "app/scenario.h"
 #include "base/error.h"
@@ -79,8 +79,8 @@ void RunJournaled(const Options& options) {
     throw MakeError(ErrorCode::kInvalid, "--steps {}: {} has {}", options.steps, options.trace,
                     scenario.default_steps);
   }
-  const std::unique_ptr<journal::Journal> journal = journal::Journal::Create(options.journal);
-  journal->Begin(app::ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
+  const std::unique_ptr<journal::Journal> journal =
+      app::BeginJournal(options.journal, {}, simulation, scenario, run, *llm);
   RunAndReport(simulation, {options.json, /*quiet=*/false}, scenario, run, *llm, journal.get());
 }
 

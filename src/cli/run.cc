@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "app/backend.h"
-#include "app/manifest.h"
+#include "app/journaling.h"
 #include "app/run_options.h"
 #include "base/error.h"
 #include "cli/cli11.h"
@@ -23,6 +23,7 @@ struct Options {
   OutputFlags output;
   std::string journal;
   bool no_journal = false;
+  std::string prompts = "on";
   bool dry_run = false;
   std::string sample;
   bool sync_always = false;
@@ -58,8 +59,8 @@ void Run(const Options& options) {
   const std::unique_ptr<llm::Llm> llm = app::MakeBackend(simulation);
   std::unique_ptr<journal::Journal> journal;
   if (!options.no_journal) {
-    journal = journal::Journal::Create(path, {options.sync_always});
-    journal->Begin(app::ManifestOf(simulation, scenario, *llm), *scenario.world, run, llm->Identity());
+    journal = app::BeginJournal(path, {options.sync_always, options.prompts == "on"}, simulation, scenario,
+                                run, *llm);
     if (!options.output.quiet) fmt::print(stderr, "journal {}\n", path);
   }
   RunAndReport(simulation, options.output, scenario, run, *llm, journal.get());
@@ -84,6 +85,10 @@ void AddRun(CLI::App& app) {
   command->add_flag("--no-journal", options->no_journal, "Keep no journal")
       ->group("Output")
       ->excludes(journal);
+  command->add_option("--prompts", options->prompts, "Whether the journal keeps prompts: on or off")
+      ->group("Output")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
   CLI::Option* dry_run =
       command->add_flag("--dry-run", options->dry_run, "Only estimate calls, tokens and, with --price, cost");
   dry_run->group("Output");
@@ -98,6 +103,7 @@ void AddRun(CLI::App& app) {
   command->footer(
       "Examples:\n"
       "  throng run --until 09:00\n"
+      "  throng run --until-event say=concert\n"
       "  throng run --event \"0 leave Nils\" --event \"09:30 at bakery for 30: a fire\"\n"
       "  throng run --agents 100 --kv gear2 -m model.gguf --journal a.journal\n"
       "  throng run --llm http://localhost:8000 --mode lockstep --json\n"

@@ -126,7 +126,7 @@ TEST_F(JournalDynamicTest, WhatIsInjectedIsJournaledBeforeItHappens) {
     const InterventionRow last = Inspect(*journal).interventions.back();
     EXPECT_EQ(last.asked, 2);
     EXPECT_EQ(last.step, -1);
-    const int begun = std::stoi(journal->GetDatabase().TextOf("SELECT max(step) FROM completions"));
+    const int begun = std::stoi(journal->GetDatabase().TextOf("SELECT max(step) FROM answers"));
     EXPECT_GT(begun, 2);
     sim::HashLlm backend(9);
     const sim::RunResult result =

@@ -156,7 +156,7 @@ TEST_F(FailureTest, FallbacksAreJournaledAndNotAskedAgain) {
     sim::RunOptions with_journal = options;
     with_journal.observers = {journal.get()};
     hash = sim::RunWorld(world_, journaled, with_journal).hash;
-    EXPECT_EQ(journal->GetDatabase().TextOf("SELECT count(*) FROM completions WHERE finish = 2"), "1");
+    EXPECT_EQ(journal->GetDatabase().TextOf("SELECT count(*) FROM calls WHERE finish = 'failed'"), "1");
   }
   // A healthy backend that would answer the failed call differently.
   sim::HashLlm healthy(2);

@@ -12,15 +12,28 @@ struct Part {
   const char* select;
   const char* insert;
 };
+// The sessions in which they were asked stay with the original.
+constexpr const char* kAnswersBefore =
+    "SELECT step, agent, call, function, digest, finish, text, prompt_tokens, output_tokens, cached_tokens, "
+    "attempts, "
+    "spent_prompt_tokens, spent_output_tokens, issued_s, arrived_s, NULL, server, settings, system, prompt "
+    "FROM answers WHERE step < ?";
 constexpr Part kParts[] = {
-    {"SELECT * FROM completions WHERE step < ?", kAddAnswer},
+    {"SELECT * FROM parts WHERE id IN (SELECT i.value FROM answers, json_each(prompt) AS i WHERE step < ?1 "
+     "UNION SELECT i.value FROM answers, json_each(system) AS i WHERE step < ?1)",
+     kAddPart},
+    {"SELECT * FROM settings WHERE id IN (SELECT settings FROM answers WHERE step < ?)", kAddSettings},
+    {"SELECT * FROM servers WHERE id IN (SELECT server FROM answers WHERE step < ?)", kAddServer},
+    {kAnswersBefore, kAddAnswer},
     {"SELECT * FROM commits WHERE step < ?", kAddCommit},
     {"SELECT * FROM bodies WHERE step <= ?", kAddBody},
     {"SELECT * FROM cells WHERE step <= ?", kAddCell},
-    {"SELECT * FROM events WHERE step < ?", kAddEvent},
+    {"SELECT * FROM chronicle WHERE step < ?", kAddEvent},
     {"SELECT * FROM presence WHERE step <= ?", kSetPresence},
-    {"SELECT * FROM steps WHERE step < ?", kAddStep},
+    {"SELECT * FROM hashes WHERE step < ?", kAddHash},
+    {"SELECT * FROM collected WHERE step < ?", kAddDatum},
 };
+constexpr Part kWholes[] = {{"SELECT * FROM starts", kAddStart}, {"SELECT * FROM files", kAddFile}};
 
 }  // namespace
 
@@ -33,7 +46,7 @@ std::unique_ptr<Journal> Journal::CreateFork(const std::string& path, const Jour
         "journal {}: it cannot be forked at step {}, allowed: 0 to {}, which all agents have reached",
         original.Path(), at, known);
   }
-  std::unique_ptr<Journal> fork = Create(path);
+  std::unique_ptr<Journal> fork = Create(path, {.keep_prompts = original.keep_prompts_});
   const auto copy = [&](Statement& from, Statement& to) {
     while (from.Step()) {
       fork->Touch();
@@ -41,9 +54,11 @@ std::unique_ptr<Journal> Journal::CreateFork(const std::string& path, const Jour
       to.Run();
     }
   };
-  Statement agents(original.GetDatabase(), "SELECT * FROM agents");
-  Statement add_agent(fork->GetDatabase(), kAddAgent);
-  copy(agents, add_agent);
+  for (const Part& part : kWholes) {
+    Statement from(original.GetDatabase(), part.select);
+    Statement to(fork->GetDatabase(), part.insert);
+    copy(from, to);
+  }
   for (const Part& part : kParts) {
     Statement from(original.GetDatabase(), part.select);
     Statement to(fork->GetDatabase(), part.insert);
@@ -56,6 +71,7 @@ std::unique_ptr<Journal> Journal::CreateFork(const std::string& path, const Jour
   manifest.erase(JournalKeys::kHash);
   manifest.erase(JournalKeys::kTokensInVain);
   for (const auto& [key, value] : manifest) fork->SetManifest(key, value);
+  fork->changed_ = fork->manifest_;
   fork->Flush();
   fork->new_ = false;
   return fork;

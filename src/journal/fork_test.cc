@@ -66,7 +66,7 @@ class JournalForkTest : public ::testing::Test {
     options.seed = seeds.first;
     options.seed_changes = seeds.changes;
     sim::HashLlm backend(5);
-    journal.CheckSame(world_, options, backend.Identity());
+    journal.Continue({}, world_, options, backend.Identity());
     return Run(journal, backend, options);
   }
 
@@ -140,7 +140,7 @@ TEST_F(JournalForkTest, TheReportAddsUp) {
   EXPECT_EQ(report.hours[0].calls + report.hours[1].calls, report.answers);
   EXPECT_EQ(report.hours[0].commits + report.hours[1].commits, report.commits);
   ASSERT_EQ(report.functions.size(), 2u);
-  EXPECT_EQ(report.functions[0].function, "say");
+  EXPECT_EQ(report.functions[0].name, "say");
   EXPECT_EQ(report.functions[0].calls + report.functions[1].calls, report.answers);
   ASSERT_EQ(report.sessions.size(), 1u);
   EXPECT_EQ(report.sessions[0].outcome, "done");
@@ -148,10 +148,10 @@ TEST_F(JournalForkTest, TheReportAddsUp) {
 
 TEST_F(JournalForkTest, ExportsHaveEveryRowOnce) {
   std::set<std::string> lines;
-  ExportJsonLines(*original_, "completions", false, [&](std::string_view line) {
+  ExportJsonLines(*original_, "calls", false, [&](std::string_view line) {
     const auto json = nlohmann::json::parse(line);
     EXPECT_TRUE(json["step"].is_number_integer());
-    EXPECT_EQ(json["prompt_digest"].get<std::string>().size(), 32u);
+    EXPECT_EQ(json["digest"].get<std::string>().size(), 32u);
     lines.emplace(line);
   });
   EXPECT_EQ(lines.size(), result_.stats.calls);

@@ -14,11 +14,11 @@ void Journal::WriteStart(const sim::World& world, const std::vector<sim::Interve
     const bool present = world.StartsPresent(agent);
     const sim::Body body = present ? world.StartBody(agent) : sim::Body();
     Touch();
-    statements_->add_agent.Bind(int64_t{agent}).Bind(std::string_view(world.AgentName(agent)));
-    statements_->add_agent.Bind(int64_t{body.pos.x})
+    statements_->add_start.Bind(int64_t{agent}).Bind(std::string_view(world.AgentName(agent)));
+    statements_->add_start.Bind(int64_t{body.pos.x})
         .Bind(int64_t{body.pos.y})
         .Bind(std::string_view(body.status));
-    statements_->add_agent.Run();
+    statements_->add_start.Run();
     if (!present) WritePresence(0, agent, false);
   }
   Statement add(*database_, "INSERT INTO interventions(asked, step, what) VALUES(?1, ?1, ?2)");
@@ -63,8 +63,7 @@ std::vector<sim::Intervention> Journal::Take(sim::Step first) {
   // that had to wait.
   const std::string passed = database_->TextOf(
       "SELECT max((SELECT coalesce(max(step), -1) + 1 FROM commits), (SELECT coalesce(max(step), -1) + 1 "
-      "FROM "
-      "completions), (SELECT coalesce(max(step), 0) FROM interventions WHERE step > asked))");
+      "FROM answers), (SELECT coalesce(max(step), 0) FROM interventions WHERE step > asked))");
   first = std::max(first, static_cast<sim::Step>(std::stoll(passed)));
   std::vector<sim::Intervention> taken;
   Statement decide(*database_, "UPDATE interventions SET step=? WHERE id=?");

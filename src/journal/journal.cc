@@ -6,14 +6,18 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/provenance.h"
 #include "journal/schema.h"
 #include "journal/statements.h"
+#include "llm/request_digest.h"
 
 namespace throng::journal {
 
@@ -32,6 +36,10 @@ std::string NowUtc() {
   char text[32];
   std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
   return text;
+}
+
+std::string JsonOf(const Manifest& values) {
+  return nlohmann::json(values).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 std::string JoinMembers(const sim::CommitRecord& record) {
@@ -82,10 +90,12 @@ std::unique_ptr<Journal> Journal::Create(const std::string& path, const JournalO
   std::unique_ptr<Journal> journal(new Journal(path));
   journal->lock_ = std::make_unique<FileLock>(path, true);
   journal->new_ = true;
+  journal->keep_prompts_ = options.keep_prompts;
   journal->database_ = std::make_unique<Database>(path, false);
   journal->UseWriteAheadLog(options);
   journal->database_->Execute("BEGIN");
-  journal->database_->Execute(kSchema);
+  journal->database_->Execute(kTables);
+  journal->database_->Execute(kViews);
   journal->database_->Execute(
       fmt::format("PRAGMA application_id={}; PRAGMA user_version={}", kApplicationId, kFormatVersion)
           .c_str());
@@ -131,7 +141,9 @@ void Journal::CheckFormat() {
   const std::string tables = database_->TextOf("SELECT count(*) FROM sqlite_master");
   if (application == "0" && tables == "0") {
     throw MakeError(ErrorCode::kCorrupt,
-                    "journal {}: the file is empty, the run had not begun; remove it and begin again", path_);
+                    "journal {0}: the file is empty: the run had not begun, or the file was copied without "
+                    "{0}-wal, which belongs to it while the run goes on and after it was killed",
+                    path_);
   }
   if (application != std::to_string(kApplicationId)) {
     throw MakeError(ErrorCode::kCorrupt, "journal {}: the file is not a journal", path_);
@@ -150,6 +162,8 @@ void Journal::ReadManifest() {
                     "journal {}: it has no manifest, the run had not begun; remove it and begin again",
                     path_);
   }
+  const auto prompts = manifest_.find(JournalKeys::kPrompts);
+  keep_prompts_ = prompts == manifest_.end() || prompts->second != "off";
 }
 
 const std::string& Journal::ManifestValue(const std::string& key) const {
@@ -169,43 +183,110 @@ void Journal::SetManifest(const std::string& key, const std::string& value) {
 namespace {
 
 // What must be equal for a run to continue. The mode may change: it affects only time.
-Manifest Essentials(const sim::World& world, const sim::RunOptions& options, const std::string& backend) {
+Manifest Essentials(const sim::World& world, const sim::RunOptions& options) {
   return {{JournalKeys::kWorld, world.Name()},
           {JournalKeys::kScenario, world.ScenarioDigest().Hex()},
-          {JournalKeys::kBackend, backend},
           {JournalKeys::kCoupling, sim::CouplingName(options.coupling)},
           {JournalKeys::kAgents, std::to_string(world.NumAgents())},
-          {JournalKeys::kSteps, std::to_string(options.steps)},
           {JournalKeys::kSeed, sim::FormatSeeds({options.seed, options.seed_changes})}};
+}
+
+// What a session is: the same keys for the manifest and for the table of sessions.
+Manifest SessionValues(const sim::RunOptions& options, const std::string& backend) {
+  return {{JournalKeys::kProgram, THRONG_VERSION},
+          {JournalKeys::kCommit, SourceCommit()},
+          {JournalKeys::kMachine, DescribeMachine()},
+          {JournalKeys::kBackend, backend},
+          {JournalKeys::kSteps, std::to_string(options.steps)},
+          {JournalKeys::kMode, sim::ModeName(options.mode)}};
 }
 
 }  // namespace
 
 void Journal::Begin(Manifest manifest, const sim::World& world, const sim::RunOptions& options,
                     const std::string& backend) {
-  for (const auto& [key, value] : Essentials(world, options, backend)) manifest[key] = value;
-  manifest[JournalKeys::kProgram] = THRONG_VERSION;
-  manifest[JournalKeys::kMode] = sim::ModeName(options.mode);
+  for (const auto& [key, value] : Essentials(world, options)) manifest[key] = value;
+  for (const auto& [key, value] : SessionValues(options, backend)) manifest[key] = value;
+  manifest[JournalKeys::kPrompts] = keep_prompts_ ? "on" : "off";
   for (const auto& [key, value] : manifest) SetManifest(key, value);
+  changed_ = manifest_;
   WriteStart(world, options.interventions);
   Flush();
+  // The main file holds a beginning from now on, even if it is copied without the log.
+  database_->Execute("PRAGMA wal_checkpoint(TRUNCATE)");
   new_ = false;
 }
 
-void Journal::CheckSame(const sim::World& world, const sim::RunOptions& options,
-                        const std::string& backend) const {
-  for (const auto& [key, value] : Essentials(world, options, backend)) {
-    if (ManifestValue(key) != value) {
-      throw MakeError(ErrorCode::kInvalid, "journal {}: it was begun with {} {}, and cannot go on with {}",
-                      path_, key, ManifestValue(key), value);
-    }
+void Journal::AddFile(const std::string& name, int64_t bytes, const Digest& digest,
+                      const std::optional<std::string>& content) {
+  Statement add(*database_, kAddFile);
+  Touch();
+  add.Bind(std::string_view(name)).Bind(bytes).Bind(digest);
+  if (content.has_value()) {
+    add.Bind(std::string_view(*content)).Run();
+  } else {
+    add.BindNull().Run();
   }
 }
 
+void Journal::CheckSame(const sim::World& world, const sim::RunOptions& options, const std::string& backend,
+                        bool other_backend) const {
+  Manifest wanted = Essentials(world, options);
+  if (!other_backend) wanted[JournalKeys::kBackend] = backend;
+  for (const auto& [key, value] : wanted) {
+    if (ManifestValue(key) != value) {
+      throw MakeError(ErrorCode::kInvalid, "journal {}: it was begun with {} {}, and cannot go on with {}{}",
+                      path_, key, ManifestValue(key), value,
+                      key == JournalKeys::kBackend ? ", unless another backend is asked for" : "");
+    }
+  }
+  const int steps = std::atoi(ManifestValue(JournalKeys::kSteps).c_str());
+  if (options.steps < steps) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "journal {}: its run has {} steps, and cannot go on with {}, allowed: as many or more",
+                    path_, steps, options.steps);
+  }
+}
+
+void Journal::Continue(const Manifest& parameters, const sim::World& world, const sim::RunOptions& options,
+                       const std::string& backend, bool other_backend) {
+  CheckSame(world, options, backend, other_backend);
+  changed_.clear();
+  if (std::to_string(options.steps) != ManifestValue(JournalKeys::kSteps)) {
+    Touch();
+    manifest_.erase(JournalKeys::kHash);
+    Statement erase(*database_, "DELETE FROM manifest WHERE key = ?");
+    erase.Bind(std::string_view(JournalKeys::kHash)).Run();
+  }
+  Manifest values = SessionValues(options, backend);
+  for (const auto& [key, value] : parameters) values[key] = value;
+  for (const auto& [key, value] : values) {
+    const auto old = manifest_.find(key);
+    if (old != manifest_.end() && old->second == value) continue;
+    SetManifest(key, value);
+    changed_[key] = value;
+  }
+  Flush();
+}
+
 void Journal::StartSession() {
-  Statement statement(*database_, "INSERT INTO sessions(started, ended, outcome) VALUES(?, '', '')");
+  const auto value = [this](const char* key) {
+    const auto found = manifest_.find(key);
+    return found == manifest_.end() ? std::string() : found->second;
+  };
+  changed_.erase(JournalKeys::kMap);
+  Statement statement(*database_,
+                      "INSERT INTO sessions(started, ended, outcome, program, machine, backend, first_step, "
+                      "parameters) VALUES(?, '', '', ?, ?, ?, ?, ?)");
   Touch();
-  statement.Bind(std::string_view(NowUtc())).Run();
+  statement.Bind(std::string_view(NowUtc()));
+  statement.Bind(
+      std::string_view(fmt::format("{} ({})", value(JournalKeys::kProgram), value(JournalKeys::kCommit))));
+  statement.Bind(std::string_view(value(JournalKeys::kMachine)));
+  statement.Bind(std::string_view(value(JournalKeys::kBackend))).Bind(int64_t{NumSteps()});
+  statement.Bind(std::string_view(JsonOf(changed_))).Run();
+  changed_.clear();
+  session_ = std::stoll(database_->TextOf("SELECT max(id) FROM sessions"));
   Flush();
 }
 
@@ -239,7 +320,7 @@ std::optional<JournaledAnswer> Journal::FindAnswer(const llm::CallKey& key) {
   std::optional<JournaledAnswer> answer;
   while (find.Step()) {
     answer.emplace();
-    answer->prompt_digest = find.GetDigest(0);
+    answer->digest = find.GetDigest(0);
     llm::Completion& completion = answer->completion;
     completion.key = key;
     completion.finish = kFinishReasons[std::clamp(find.Int(1), int64_t{0}, int64_t{2})];
@@ -250,26 +331,58 @@ std::optional<JournaledAnswer> Journal::FindAnswer(const llm::CallKey& key) {
     completion.prompt_tokens = static_cast<int>(find.Int(3));
     completion.output_tokens = static_cast<int>(find.Int(4));
     completion.cached_prompt_tokens = static_cast<int>(find.Int(5));
+    completion.attempts = static_cast<int>(find.Int(6));
+    completion.spent_prompt_tokens = static_cast<int>(find.Int(7));
+    completion.spent_output_tokens = static_cast<int>(find.Int(8));
+    completion.served_by = find.Text(9);
   }
   return answer;
 }
 
-void Journal::AddAnswer(const llm::Completion& completion, std::string_view function,
-                        const Digest& prompt_digest, double issued_s, double arrived_s) {
+AskedCall Journal::AddQuestion(const llm::Request& request) {
+  Touch();
+  AskedCall asked;
+  asked.function = request.function;
+  asked.digest = llm::DigestOfRequest(request);
+  asked.settings = statements_->questions.SettingsOf(request);
+  if (!keep_prompts_) return asked;
+  asked.system = statements_->questions.ListParts(request.system);
+  asked.prompt = statements_->questions.ListParts(request.prompt);
+  return asked;
+}
+
+void Journal::AddAnswer(const llm::Completion& completion, const AskedCall& asked, double issued_s,
+                        double arrived_s) {
   Touch();
   Statement& add = statements_->add_answer;
   const llm::CallKey& key = completion.key;
   add.Bind(int64_t{key.step})
       .Bind(int64_t{key.agent})
       .Bind(int64_t{key.call})
-      .Bind(function)
-      .Bind(prompt_digest);
+      .Bind(std::string_view(asked.function))
+      .Bind(asked.digest);
   const auto finish = std::find(std::begin(kFinishReasons), std::end(kFinishReasons), completion.finish);
   THRONG_CHECK(finish != std::end(kFinishReasons));
   add.Bind(int64_t{finish - std::begin(kFinishReasons)});
   add.Bind(completion.error ? std::string_view(completion.error->what()) : completion.text);
   add.Bind(int64_t{completion.prompt_tokens}).Bind(int64_t{completion.output_tokens});
-  add.Bind(int64_t{completion.cached_prompt_tokens}).Bind(issued_s).Bind(arrived_s).Run();
+  add.Bind(int64_t{completion.cached_prompt_tokens}).Bind(int64_t{completion.attempts});
+  add.Bind(int64_t{completion.spent_prompt_tokens}).Bind(int64_t{completion.spent_output_tokens});
+  add.Bind(issued_s).Bind(arrived_s);
+  const auto bind_or_null = [&add](bool given, const auto& value) {
+    if (given) {
+      add.Bind(value);
+    } else {
+      add.BindNull();
+    }
+  };
+  bind_or_null(session_ > 0, session_);
+  const bool by_server = !completion.served_by.empty();
+  bind_or_null(by_server, by_server ? statements_->questions.ServerOf(completion.served_by) : 0);
+  bind_or_null(asked.settings > 0, asked.settings);
+  bind_or_null(!asked.system.empty(), std::string_view(asked.system));
+  bind_or_null(!asked.prompt.empty(), std::string_view(asked.prompt));
+  add.Run();
 }
 
 void Journal::OnCommit(const sim::CommitRecord& record) {
@@ -319,18 +432,23 @@ void Journal::WriteCommit(const sim::CommitRecord& record) {
   for (const sim::Event& event : record.events) {
     Touch();
     statements_->add_event.Bind(step).Bind(int64_t{event.agent}).Bind(seq[event.agent]++);
-    statements_->add_event.Bind(std::string_view(event.kind)).Bind(std::string_view(event.text)).Run();
+    statements_->add_event.Bind(std::string_view(event.kind)).Bind(std::string_view(event.text));
+    if (event.call >= 0) {
+      statements_->add_event.Bind(int64_t{event.call}).Run();
+    } else {
+      statements_->add_event.BindNull().Run();
+    }
   }
 }
 
 void Journal::OnStep(sim::Step step, const Digest& hash) {
-  Statement& find = statements_->find_step;
+  Statement& find = statements_->find_hash;
   find.Bind(int64_t{step});
   bool known = false;
   while (find.Step()) known = true;
   if (known) return;  // its commits were compared one by one
   Touch();
-  statements_->add_step.Bind(int64_t{step}).Bind(hash).Run();
+  statements_->add_hash.Bind(int64_t{step}).Bind(hash).Run();
 }
 
 void Journal::SetHash(const Digest& hash) {
@@ -355,12 +473,10 @@ int64_t Journal::Bytes() const {
          std::stoll(database_->TextOf("PRAGMA page_size"));
 }
 
-int64_t Journal::NumAnswers() const {
-  return std::stoll(database_->TextOf("SELECT count(*) FROM completions"));
-}
+int64_t Journal::NumAnswers() const { return std::stoll(database_->TextOf("SELECT count(*) FROM answers")); }
 
 sim::Step Journal::NumSteps() const {
-  return static_cast<sim::Step>(std::stoll(database_->TextOf("SELECT count(*) FROM steps")));
+  return static_cast<sim::Step>(std::stoll(database_->TextOf("SELECT count(*) FROM hashes")));
 }
 
 Digest Journal::CanonicalDigest() const {

@@ -2,25 +2,34 @@
 // everything that happened. Resuming a run means running it again with these answers, so nothing else needs
 // to be restored. One process writes; others may read meanwhile.
 //
-// Tables (all keyed by step and agent, never by order of execution, so that two runs of one world can be
-// compared):
+// Readers use the views of docs/journal-format.md: calls, events, agents, steps and others. Below them are
+// these tables, all keyed by step and agent, never by order of execution, so that two runs of one world can
+// be compared:
 // clang-format off
 //   manifest(key, value)               what the run is: see JournalKeys
-//   agents(agent, name, x, y, status)  state at the start of the run
-//   completions(step, agent, call, function, prompt_digest, finish, text, prompt_tokens, output_tokens,
-//               cached_tokens*, issued_s*, arrived_s*)  finish: 0 stop, 1 length, 2 failed (text: why)
+//   files(name, bytes, digest, content)  what it was made from; content is null for models and recorded days
+//   sessions(id, started, ended, outcome, program, machine, backend, first_step, parameters)*  each start of the
+//                                      program on this journal, UTC; ended is empty while it runs; first_step: where
+//                                      all agents were; parameters: JSON of the manifest's values that it changed
+//   starts(agent, name, x, y, status)  state at the start of the run
+//   answers(step, agent, call, function, digest, finish, text, prompt_tokens, output_tokens, cached_tokens*,
+//           attempts*, spent_prompt_tokens*, spent_output_tokens*, issued_s*, arrived_s*, session*, server*,
+//           settings, system, prompt)  digest: of the request; finish: 0 stop, 1 length, 2 failed (text: why);
+//                                      system, prompt: JSON lists of parts; null if empty or not kept
+//   parts(id, text)                    pieces of prompts, each once (question_store.h)
+//   settings(id, ...)                  constraint, sampling, stop strings and length of answers
+//   servers(id, name)                  what answered, in its own words
 //   commits(step, first, members, digest)  one row per cluster; first: its smallest id; members: "3,7,9"
 //   bodies(step, agent, x, y, status)  changes only; the state at the start of `step`
 //   cells(step, x, y, value)           changes only; the state at the start of `step`
-//   events(step, agent, seq, kind, text)  seq counts the agent's events in that step
+//   chronicle(step, agent, seq, kind, text, call)  events; seq counts the agent's in that step; call: sim::Event
 //   presence(step, agent, present)     changes only; whether the agent is in the world at the start of `step`
 //   interventions(id, asked*, step, what)  asked: the earliest step requested, if any; step: when it happens, empty until
 //                                      the run has decided
-//   steps(step, hash)                  steps that all agents have finished
-//   sessions(id, started, ended, outcome)*  each start of the program on this journal, UTC; ended is empty while it runs
-//   conversations                      a view: events of kind "say", with the speaker's name
+//   hashes(step, hash)                 steps that all agents have finished
+//   collected(step, agent, name, value)  see AddDatum; agent -1: of the whole model
 // clang-format on
-// Everything marked * depends on time and is left out of the canonical digest.
+// Everything marked * depends on time and is left out of the canonical digest, as are ids, files and data.
 //
 // Rows are added in causal order and transactions keep that order: whatever part of the file survives,
 // everything it depends on survives too. An answer is committed before its agent sees it. A killed process
@@ -34,6 +43,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/digest.h"
@@ -46,7 +56,9 @@ using Manifest = std::map<std::string, std::string>;
 
 // Manifest keys; programs add those they need to start the run again.
 struct JournalKeys {
-  static constexpr const char* kProgram = "program";    // version of the program that made the journal
+  static constexpr const char* kProgram = "program";  // version of the program that made the journal
+  static constexpr const char* kCommit = "commit";  // of its source; "unknown" if not built from a repository
+  static constexpr const char* kMachine = "machine";    // processor, threads, operating system
   static constexpr const char* kWorld = "world";        // World::Name
   static constexpr const char* kScenario = "scenario";  // World::ScenarioDigest
   static constexpr const char* kBackend = "backend";    // Llm::Identity
@@ -56,26 +68,42 @@ struct JournalKeys {
   static constexpr const char* kMode = "mode";
   static constexpr const char* kCoupling = "coupling";
   static constexpr const char* kSecondsPerStep = "seconds_per_step";  // simulated, if steps have a length
-  static constexpr const char* kMap = "map";      // map for viewers, if only its program knows the world
-  static constexpr const char* kForks = "forks";  // one line "STEP of PATH" per fork it descends from
-  static constexpr const char* kHash = "hash";    // hash of the whole run, once it is complete
+  static constexpr const char* kStart = "start";                      // time of day of step 0, "07:00"
+  static constexpr const char* kMap = "map";          // map for viewers, if only its program knows the world
+  static constexpr const char* kPrompts = "prompts";  // "on" or "off": whether they are kept
+  static constexpr const char* kLanguage = "language";  // of the world's code; none: this program can load it
+  static constexpr const char* kForks = "forks";        // one line "STEP of PATH" per fork it descends from
+  static constexpr const char* kHash = "hash";          // hash of the whole run, once it is complete
   static constexpr const char* kTokensInVain = "tokens_in_vain";  // "PROMPT,OUTPUT": see SetTokensInVain
 };
 
 struct JournalOptions {
   bool sync_always = false;  // survive power loss too: wait for the disk after every group of answers
+  bool keep_prompts = true;  // of a new journal; later ones do as the journal says
 };
 
 struct JournaledAnswer {
-  Digest prompt_digest;
+  Digest digest;  // of the request
   llm::Completion completion;
 };
+
+// A call that was asked, as the journal knows it: the digest of the request, and the rows that hold it.
+struct AskedCall {
+  std::string function;
+  Digest digest;
+  int64_t settings = 0;
+  std::string system;  // lists of parts; empty: not kept
+  std::string prompt;
+};
+
+// No value, a number or a text. Not-a-number counts as no value.
+using DataValue = std::variant<std::monostate, int64_t, double, std::string>;
 
 class Database;
 
 class Journal final : public sim::RunObserver, public sim::InterventionSource {
  public:
-  static constexpr int kFormatVersion = 2;
+  static constexpr int kFormatVersion = 3;
 
   // Throws kInvalid if the file exists. A journal closed before Begin leaves no file.
   static std::unique_ptr<Journal> Create(const std::string& path, const JournalOptions& options = {});
@@ -103,9 +131,20 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void Begin(Manifest manifest, const sim::World& world, const sim::RunOptions& options,
              const std::string& backend);
 
-  // Call this on a resumed journal: throws kInvalid if world, options or backend differ from those it was
-  // begun with.
-  void CheckSame(const sim::World& world, const sim::RunOptions& options, const std::string& backend) const;
+  // Call this before Begin on a new journal: keeps a file that the run is made from, with its content or
+  // without.
+  void AddFile(const std::string& name, int64_t bytes, const Digest& digest,
+               const std::optional<std::string>& content);
+
+  // Call this on a resumed journal: the manifest takes over these values and the mode. A later end than the
+  // journal's extends the run. Throws kInvalid if the world, the seeds or, unless other_backend allows it,
+  // the backend differ from those it was begun with, or if the end is earlier.
+  void Continue(const Manifest& parameters, const sim::World& world, const sim::RunOptions& options,
+                const std::string& backend, bool other_backend = false);
+
+  // Makes the run end with these steps, which all agents have done: drops what happened later, but keeps the
+  // answers of later calls.
+  void EndAt(sim::Step steps);
 
   // Asks this journal's run for an intervention at step `at`, or at the first step that no agent has begun
   // if that is later. The run may be going on in another process, or takes the intervention when it is
@@ -117,13 +156,21 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   // before a resume.
   std::vector<sim::Intervention> Take(sim::Step first) override;
 
-  void StartSession();
+  void StartSession();                        // call this after Begin or Continue, whose values it records
   void EndSession(std::string_view outcome);  // "done", "stopped", or an error's message
 
   std::optional<JournaledAnswer> FindAnswer(const llm::CallKey& key);
+  // Keeps what is asked, but for prompts that are not to be kept.
+  AskedCall AddQuestion(const llm::Request& request);
   // A failed completion is kept with its message, for runs whose agents fall back.
-  void AddAnswer(const llm::Completion& completion, std::string_view function, const Digest& prompt_digest,
-                 double issued_s, double arrived_s);
+  void AddAnswer(const llm::Completion& completion, const AskedCall& asked, double issued_s,
+                 double arrived_s);
+
+  // Keeps a value collected after a step that all agents have done, of an agent or (null) of the whole model.
+  // Rows that exist already (in a resumed run) must be equal: throws kInvalid naming step, agent and name if
+  // not.
+  void AddDatum(sim::Step step, std::optional<sim::AgentId> agent, std::string_view name,
+                const DataValue& value);
 
   // Rows that exist already (in a resumed run) must be equal: throws kInvalid naming step and agent if not.
   void OnCommit(const sim::CommitRecord& record) override;
@@ -151,6 +198,8 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void CheckFormat();
   void ReadManifest();
   void SetManifest(const std::string& key, const std::string& value);
+  void CheckSame(const sim::World& world, const sim::RunOptions& options, const std::string& backend,
+                 bool other_backend) const;
   void Touch();  // opens a transaction for the next write
   void WriteStart(const sim::World& world, const std::vector<sim::Intervention>& interventions);
   void WriteCommit(const sim::CommitRecord& record);
@@ -161,6 +210,9 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   std::unique_ptr<Database> database_;
   std::unique_ptr<Statements> statements_;
   Manifest manifest_;
+  Manifest changed_;     // since the last session began
+  int64_t session_ = 0;  // 0: none has begun since the journal was opened
+  bool keep_prompts_ = true;
   bool new_ = false;  // created but not begun
   bool in_transaction_ = false;
   int64_t rows_pending_ = 0;

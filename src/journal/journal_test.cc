@@ -79,7 +79,7 @@ TEST_F(JournalTest, ResumesAfterFailuresWithoutAskingTwice) {
     auto journal = Journal::OpenToWrite(path);
     EXPECT_EQ(journal->NumAnswers(), answers);
     sim::HashLlm backend(3);
-    journal->CheckSame(world_, Options(), backend.Identity());
+    journal->Continue({}, world_, Options(), backend.Identity());
     uint64_t asked = 0;
     sim::RunOptions options = Options();
     options.mode = fail_at == 17 ? sim::Mode::kSingle : sim::Mode::kOutOfOrder;
@@ -119,14 +119,17 @@ TEST_F(JournalTest, AnotherWorldSeedOrBackendIsRefused) {
   sim::HashLlm backend(1);
   auto journal = Journal::Create(PathOf("a"));
   journal->Begin({}, world_, Options(), backend.Identity());
-  EXPECT_NO_THROW(journal->CheckSame(world_, Options(), "hash"));
-  EXPECT_THROW(journal->CheckSame(world_, Options(), "another"), Error);
+  EXPECT_NO_THROW(journal->Continue({}, world_, Options(), "hash"));
+  EXPECT_THROW(journal->Continue({}, world_, Options(), "another"), Error);
   sim::RunOptions options = Options();
   options.seed = 8;
-  EXPECT_THROW(journal->CheckSame(world_, options, "hash"), Error);
+  EXPECT_THROW(journal->Continue({}, world_, options, "hash"), Error);
+  options = Options();
+  options.steps -= 1;
+  EXPECT_THROW(journal->Continue({}, world_, options, "hash"), Error);
   sim::WalkerOptions walkers;
   walkers.seed = 3;
-  EXPECT_THROW(journal->CheckSame(sim::WalkerWorld(walkers), Options(), "hash"), Error);
+  EXPECT_THROW(journal->Continue({}, sim::WalkerWorld(walkers), Options(), "hash"), Error);
 }
 
 TEST_F(JournalTest, AChangedScenarioIsNoticedAtTheFirstDifferentQuestion) {
@@ -148,6 +151,7 @@ TEST_F(JournalTest, ForeignEmptyDamagedAndNewerFilesAreRefused) {
   EXPECT_THAT(ErrorOfOpening(PathOf("missing")), HasSubstr("No such file"));
   std::ofstream(PathOf("empty")).close();
   EXPECT_THAT(ErrorOfOpening(PathOf("empty")), HasSubstr("the run had not begun"));
+  EXPECT_THAT(ErrorOfOpening(PathOf("empty")), HasSubstr(PathOf("empty-wal")));
   std::ofstream(PathOf("text")) << std::string(5000, 'x');
   EXPECT_THAT(ErrorOfOpening(PathOf("text")), HasSubstr("is not a journal"));
 

@@ -22,13 +22,13 @@ JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures
       last_flush_(std::chrono::steady_clock::now()) {}
 
 void JournaledLlm::Submit(llm::Request request) {
-  const Digest digest = llm::DigestOfRequest(request);
   const uint64_t id = request.id;
   if (may_replay_) {
     std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
     if (answer.has_value()) {
-      if (request.guess && answer->prompt_digest != digest) return below_.Submit(std::move(request));
-      if (answer->prompt_digest != digest) {
+      const bool is_same = answer->digest == llm::DigestOfRequest(request);
+      if (request.guess && !is_same) return below_.Submit(std::move(request));
+      if (!is_same) {
         throw MakeError(
             ErrorCode::kInvalid,
             "journal {}: it answers another question than the one that is asked now ({}): the scenario or "
@@ -42,7 +42,7 @@ void JournaledLlm::Submit(llm::Request request) {
     }
   }
   if (request.guess) return below_.Submit(std::move(request));
-  InFlight call{request.function, digest, below_.Now()};
+  InFlight call{journal_.AddQuestion(request), below_.Now()};
   below_.Submit(std::move(request));
   in_flight_.emplace(id, std::move(call));
 }
@@ -71,7 +71,7 @@ void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
     const bool failed = completion.finish == llm::FinishReason::kError;
     if (completion.finish != llm::FinishReason::kCancelled && (!failed || keep_failures_)) {
       const InFlight& call = it->second;
-      journal_.AddAnswer(completion, call.function, call.prompt_digest, call.issued_s, below_.Now());
+      journal_.AddAnswer(completion, call.asked, call.issued_s, below_.Now());
       ++num_asked_;
       added = true;
     }
@@ -81,14 +81,13 @@ void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
 }
 
 void JournaledLlm::Confirm(const llm::Request& request, const llm::Completion& completion) {
-  const Digest digest = llm::DigestOfRequest(request);
   if (may_replay_) {
     const std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
-    if (answer.has_value() && answer->prompt_digest == digest) return;  // it came from the journal
+    if (answer.has_value() && answer->digest == llm::DigestOfRequest(request)) return;  // it came from there
   }
   below_.Confirm(request, completion);
   if (completion.finish == llm::FinishReason::kError && !keep_failures_) return;
-  journal_.AddAnswer(completion, request.function, digest, below_.Now(), below_.Now());
+  journal_.AddAnswer(completion, journal_.AddQuestion(request), below_.Now(), below_.Now());
   ++num_asked_;
   journal_.Flush();
 }

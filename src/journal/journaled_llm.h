@@ -36,8 +36,7 @@ class JournaledLlm final : public llm::Llm {
 
  private:
   struct InFlight {
-    std::string function;
-    Digest prompt_digest;
+    AskedCall asked;
     double issued_s;
   };
   void FlushOften();

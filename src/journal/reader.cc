@@ -1,6 +1,7 @@
 #include "journal/reader.h"
 
 #include <map>
+#include <utility>
 
 #include "journal/sqlite.h"
 
@@ -23,7 +24,7 @@ std::vector<Row> RowsBetween(Database& database, const char* sql, int64_t from, 
 
 std::vector<AgentRow> Reader::Agents() const {
   std::vector<AgentRow> rows;
-  Statement row(journal_.GetDatabase(), "SELECT agent, name, x, y, status FROM agents ORDER BY agent");
+  Statement row(journal_.GetDatabase(), "SELECT agent, name, x, y, status FROM starts ORDER BY agent");
   while (row.Step()) rows.push_back({row.Int(0), row.Text(1), row.Int(2), row.Int(3), row.Text(4)});
   return rows;
 }
@@ -49,7 +50,7 @@ std::vector<PresenceRow> Reader::Presence(int64_t from, int64_t to) const {
 std::vector<EventRow> Reader::Events(int64_t from, int64_t to) const {
   return RowsBetween<EventRow>(
       journal_.GetDatabase(),
-      "SELECT step, agent, kind, text FROM events WHERE step >= ? AND step < ? ORDER BY step, agent, seq",
+      "SELECT step, agent, kind, text FROM chronicle WHERE step >= ? AND step < ? ORDER BY step, agent, seq",
       from, to, [](const Statement& row) {
         return EventRow{row.Int(0), row.Int(1), row.Text(2), row.Text(3)};
       });
@@ -66,8 +67,13 @@ std::vector<CellRow> Reader::Cells(int64_t from, int64_t to) const {
 
 std::vector<SessionRow> Reader::Sessions() const {
   std::vector<SessionRow> rows;
-  Statement row(journal_.GetDatabase(), "SELECT id, started, ended, outcome FROM sessions ORDER BY id");
-  while (row.Step()) rows.push_back({row.Int(0), row.Text(1), row.Text(2), row.Text(3)});
+  Statement row(journal_.GetDatabase(),
+                "SELECT id, started, ended, outcome, program, machine, backend, first_step, parameters "
+                "FROM sessions ORDER BY id");
+  while (row.Step()) {
+    rows.push_back({row.Int(0), row.Text(1), row.Text(2), row.Text(3), row.Text(4), row.Text(5), row.Text(6),
+                    row.Int(7), row.Text(8)});
+  }
   return rows;
 }
 
@@ -79,14 +85,41 @@ std::vector<InterventionRow> Reader::Interventions() const {
   return rows;
 }
 
-std::vector<FunctionSums> Reader::Functions() const {
-  std::vector<FunctionSums> rows;
-  Statement row(journal_.GetDatabase(),
-                "SELECT function, count(*), sum(finish = 2), sum(prompt_tokens), sum(output_tokens), "
-                "avg(arrived_s - issued_s) FROM completions GROUP BY function ORDER BY function");
+std::vector<UsageSums> Reader::Functions() const {
+  return Usage(
+      "SELECT function, calls, failed, prompt_tokens, output_tokens, cost, mean_s FROM function_usage "
+      "ORDER BY function");
+}
+
+std::vector<UsageSums> Reader::AgentUsage() const {
+  return Usage(
+      "SELECT name, calls, failed, prompt_tokens, output_tokens, cost, mean_s FROM agent_usage "
+      "WHERE calls > 0 ORDER BY agent");
+}
+
+std::vector<UsageSums> Reader::Usage(const char* sql) const {
+  std::vector<UsageSums> rows;
+  Statement row(journal_.GetDatabase(), sql);
   while (row.Step()) {
-    rows.push_back({row.Text(0), row.Int(1), row.Int(2), row.Int(3), row.Int(4), row.Double(5)});
+    UsageSums sums{row.Text(0), row.Int(1), row.Int(2), row.Int(3), row.Int(4), {}, row.Double(6)};
+    if (!row.IsNull(5)) sums.cost = row.Double(5);
+    rows.push_back(std::move(sums));
   }
+  return rows;
+}
+
+std::vector<std::string> Reader::Servers() const {
+  std::vector<std::string> names;
+  Statement row(journal_.GetDatabase(), "SELECT name FROM servers ORDER BY id");
+  while (row.Step()) names.push_back(row.Text(0));
+  return names;
+}
+
+std::vector<FileRow> Reader::Files() const {
+  std::vector<FileRow> rows;
+  Statement row(journal_.GetDatabase(),
+                "SELECT name, bytes, digest, content IS NOT NULL FROM files ORDER BY name");
+  while (row.Step()) rows.push_back({row.Text(0), row.Int(1), row.GetDigest(2).Hex(), row.Int(3) != 0});
   return rows;
 }
 
@@ -99,7 +132,7 @@ std::vector<HourSums> Reader::Hours(int64_t steps_per_hour) const {
   };
   Database& database = journal_.GetDatabase();
   Statement calls(database,
-                  "SELECT step/?1, count(*), sum(prompt_tokens), sum(output_tokens) FROM completions "
+                  "SELECT step/?1, count(*), sum(prompt_tokens), sum(output_tokens) FROM answers "
                   "GROUP BY step/?1");
   calls.Bind(steps_per_hour);
   while (calls.Step()) {
@@ -111,7 +144,7 @@ std::vector<HourSums> Reader::Hours(int64_t steps_per_hour) const {
   Statement commits(database, "SELECT step/?1, count(*) FROM commits GROUP BY step/?1");
   commits.Bind(steps_per_hour);
   while (commits.Step()) at(commits.Int(0)).commits = commits.Int(1);
-  Statement events(database, "SELECT step/?1, count(*) FROM events GROUP BY step/?1");
+  Statement events(database, "SELECT step/?1, count(*) FROM chronicle GROUP BY step/?1");
   events.Bind(steps_per_hour);
   while (events.Step()) at(events.Int(0)).events = events.Int(1);
   std::vector<HourSums> list;
@@ -121,7 +154,8 @@ std::vector<HourSums> Reader::Hours(int64_t steps_per_hour) const {
 
 TokenSums Reader::Tokens() const {
   Statement sums(journal_.GetDatabase(),
-                 "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(output_tokens), 0) FROM completions");
+                 "SELECT coalesce(sum(prompt_tokens + spent_prompt_tokens), 0), "
+                 "coalesce(sum(output_tokens + spent_output_tokens), 0) FROM answers");
   TokenSums used;
   while (sums.Step()) used = {static_cast<uint64_t>(sums.Int(0)), static_cast<uint64_t>(sums.Int(1))};
   return used;
@@ -130,8 +164,10 @@ TokenSums Reader::Tokens() const {
 int64_t Reader::NumCommits() const { return Count("SELECT count(*) FROM commits"); }
 int64_t Reader::NumBodies() const { return Count("SELECT count(*) FROM bodies"); }
 int64_t Reader::NumCells() const { return Count("SELECT count(*) FROM cells"); }
-int64_t Reader::NumEvents() const { return Count("SELECT count(*) FROM events"); }
-int64_t Reader::NumFallbacks() const { return Count("SELECT count(*) FROM events WHERE kind = 'fallback'"); }
+int64_t Reader::NumEvents() const { return Count("SELECT count(*) FROM chronicle"); }
+int64_t Reader::NumFallbacks() const {
+  return Count("SELECT count(*) FROM chronicle WHERE kind = 'fallback'");
+}
 
 int64_t Reader::Count(const char* sql) const {
   Statement statement(journal_.GetDatabase(), sql);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,18 @@ struct SessionRow {
   std::string started;  // UTC
   std::string ended;    // empty: still running, or killed
   std::string outcome;
+  std::string program;  // version and commit
+  std::string machine;
+  std::string backend;     // asked whatever the journal could not answer
+  int64_t first_step;      // all agents had done the steps before it
+  std::string parameters;  // JSON: the manifest's values that changed with it
+};
+
+struct FileRow {  // what the run was made from
+  std::string name;
+  int64_t bytes;
+  std::string digest;
+  bool has_content;
 };
 
 struct InterventionRow {
@@ -58,13 +71,14 @@ struct InterventionRow {
   std::string what;
 };
 
-struct FunctionSums {  // calls of one kind
-  std::string function;
+struct UsageSums {   // calls of one kind, or of one agent
+  std::string name;  // of the function, or of the agent
   int64_t calls;
-  int64_t failed;  // their agents fell back
-  int64_t prompt_tokens;
+  int64_t failed;         // their agents fell back
+  int64_t prompt_tokens;  // with those of answers that were not taken
   int64_t output_tokens;
-  double mean_s;  // mean time from issue to arrival, on the backend's clock
+  std::optional<double> cost;  // if the run has a price
+  double mean_s;               // mean time from issue to arrival, on the backend's clock
 };
 
 struct HourSums {  // an hour of simulated time
@@ -76,7 +90,7 @@ struct HourSums {  // an hour of simulated time
   int64_t events;
 };
 
-struct TokenSums {  // over all answers
+struct TokenSums {  // over all answers, with those that were not taken
   uint64_t prompt = 0;
   uint64_t output = 0;
 };
@@ -94,7 +108,10 @@ class Reader {
 
   std::vector<SessionRow> Sessions() const;
   std::vector<InterventionRow> Interventions() const;         // in the order they were asked for
-  std::vector<FunctionSums> Functions() const;                // sorted by name
+  std::vector<UsageSums> Functions() const;                   // sorted by name
+  std::vector<UsageSums> AgentUsage() const;                  // of agents with calls, by id
+  std::vector<std::string> Servers() const;                   // what answered, in their own words
+  std::vector<FileRow> Files() const;                         // sorted by name
   std::vector<HourSums> Hours(int64_t steps_per_hour) const;  // only hours in which something happened
   TokenSums Tokens() const;
 
@@ -105,6 +122,7 @@ class Reader {
   int64_t NumFallbacks() const;  // events of kind "fallback"
 
  private:
+  std::vector<UsageSums> Usage(const char* sql) const;
   int64_t Count(const char* sql) const;
 
   const Journal& journal_;

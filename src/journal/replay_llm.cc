@@ -9,29 +9,32 @@
 
 namespace throng::journal {
 
-llm::Completion ReplayLlm::Answer(const llm::Request& request) {
+std::optional<Error> ReplayLlm::WhyNot(const llm::Request& request,
+                                       const std::optional<JournaledAnswer>& answer) const {
   const llm::CallKey& key = request.key;
-  std::optional<JournaledAnswer> answer = journal_.FindAnswer(key);
-  if (answer.has_value() && answer->prompt_digest == llm::DigestOfRequest(request)) {
-    return std::move(answer->completion);
+  if (!answer.has_value()) {
+    return MakeError(ErrorCode::kInvalid, "replay: {} has no answer for call {} ({}) of agent {} in step {}",
+                     journal_.Path(), key.call, request.function, key.agent, key.step);
   }
-  llm::Completion completion;
-  completion.key = key;
-  completion.finish = llm::FinishReason::kError;
-  completion.error =
-      answer.has_value()
-          ? MakeError(
-                ErrorCode::kInvalid,
-                "replay: {} answers another question than call {} ({}) of agent {} in step {} asks now: "
-                "scenario, seed or program have changed",
-                journal_.Path(), key.call, request.function, key.agent, key.step)
-          : MakeError(ErrorCode::kInvalid, "replay: {} has no answer for call {} ({}) of agent {} in step {}",
-                      journal_.Path(), key.call, request.function, key.agent, key.step);
-  return completion;
+  if (answer->digest == llm::DigestOfRequest(request)) return std::nullopt;
+  return MakeError(ErrorCode::kInvalid,
+                   "replay: {} answers another question than call {} ({}) of agent {} in step {} asks now: "
+                   "scenario, seed or program have changed",
+                   journal_.Path(), key.call, request.function, key.agent, key.step);
 }
 
 void ReplayLlm::Submit(llm::Request request) {
-  llm::Completion completion = Answer(request);
+  std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
+  const std::optional<Error> why_not = WhyNot(request, answer);
+  if (why_not.has_value() && !request.guess) throw *why_not;
+  llm::Completion completion;
+  if (why_not.has_value()) {
+    completion.key = request.key;
+    completion.finish = llm::FinishReason::kError;
+    completion.error = why_not;
+  } else {
+    completion = std::move(answer->completion);
+  }
   completion.id = request.id;
   if (completion.finish != llm::FinishReason::kError) stats_.Count(completion);
   ready_.push_back(std::move(completion));

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ class ReplayLlm final : public llm::Llm {
   explicit ReplayLlm(Journal& journal) : journal_(journal) {}  // journal must outlive this
   explicit ReplayLlm(std::unique_ptr<Journal> journal) : owned_(std::move(journal)), journal_(*owned_) {}
 
-  // A call that the journal does not have, or has for a different request, completes with kError.
+  // Throws kInvalid for a call that the journal does not have, or has for a different request: no agent falls
+  // back then. For a guess, such a call completes with kError.
   void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t) override {}  // all answers have already arrived
@@ -26,7 +28,8 @@ class ReplayLlm final : public llm::Llm {
   llm::Stats GetStats() const override { return stats_; }
 
  private:
-  llm::Completion Answer(const llm::Request& request);
+  std::optional<Error> WhyNot(const llm::Request& request,
+                              const std::optional<JournaledAnswer>& answer) const;
 
   std::unique_ptr<Journal> owned_;  // owns journal_, or null
   Journal& journal_;

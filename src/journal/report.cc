@@ -43,6 +43,9 @@ JournalReport Inspect(const Journal& journal) {
   report.sessions = reader.Sessions();
   report.interventions = reader.Interventions();
   report.functions = reader.Functions();
+  report.agents = reader.AgentUsage();
+  report.files = reader.Files();
+  report.servers = reader.Servers();
   if (seconds > 0) report.hours = reader.Hours(std::max(1, 3600 / seconds));
   return report;
 }

@@ -20,7 +20,10 @@ struct JournalReport {
   sim::Step steps = 0;    // steps that all agents have finished
   std::vector<SessionRow> sessions;
   std::vector<InterventionRow> interventions;  // in the order they were asked for
-  std::vector<FunctionSums> functions;         // sorted by name
+  std::vector<UsageSums> functions;            // sorted by name
+  std::vector<UsageSums> agents;               // those with calls, by id
+  std::vector<FileRow> files;                  // sorted by name
+  std::vector<std::string> servers;            // what answered, in their own words
   std::vector<HourSums> hours;                 // only hours in which something happened
 };
 

@@ -18,7 +18,8 @@ std::string NewPath() {
 
 }  // namespace
 
-ScratchJournal::ScratchJournal() : path_(NewPath()), journal_(Journal::Create(path_)) {}
+ScratchJournal::ScratchJournal()
+    : path_(NewPath()), journal_(Journal::Create(path_, {.keep_prompts = false})) {}
 
 ScratchJournal::~ScratchJournal() {
   journal_.reset();

@@ -15,22 +15,6 @@ namespace {
 constexpr int kDigestBytes = 16;
 constexpr int kBusyMillis = 5000;  // readers may delay a checkpoint for a moment
 
-// Reading a database in WAL mode creates files beside it, unless the database is declared immutable.
-std::string ReadOnlyUri(const std::string& path) {
-  std::string uri = "file:";
-  for (const char c : path) {
-    if (c == '?' || c == '#' || c == '%') {
-      uri += fmt::format("%{:02x}", static_cast<unsigned>(c));
-    } else {
-      uri += c;
-    }
-  }
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  const bool writable = access(folder.empty() ? "." : folder.c_str(), W_OK) == 0;
-  if (!writable && access((path + "-wal").c_str(), F_OK) != 0) uri += "?immutable=1";
-  return uri;
-}
-
 // The operating system's message, for errors that SQLite has no specific code for.
 [[noreturn]] void FailFromSystem(const std::string& path, int code, int error) {
   switch (error) {
@@ -54,7 +38,28 @@ std::string ReadOnlyUri(const std::string& path) {
                   error ? std::strerror(error) : "");
 }
 
+// SQLite's name of a file, so that a path may hold any character.
+std::string UriOf(const std::string& path) {
+  std::string uri = "file:";
+  for (const char c : path) {
+    if (c == '?' || c == '#' || c == '%') {
+      uri += fmt::format("%{:02x}", static_cast<unsigned>(c));
+    } else {
+      uri += c;
+    }
+  }
+  return uri;
+}
+
 }  // namespace
+
+// Reading a database in WAL mode creates files beside it, unless the database is declared immutable.
+std::string ReadOnlyUri(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const bool writable = access(folder.empty() ? "." : folder.c_str(), W_OK) == 0;
+  const bool immutable = !writable && access((path + "-wal").c_str(), F_OK) != 0;
+  return UriOf(path) + (immutable ? "?immutable=1" : "?mode=ro");
+}
 
 Statement::Statement(Database& database, const char* sql)
     : database_(database), statement_(nullptr, sqlite3_finalize) {
@@ -93,6 +98,11 @@ Statement& Statement::Bind(const Digest& digest) {
   return *this;
 }
 
+Statement& Statement::BindNull() {
+  Check(sqlite3_bind_null(statement_.get(), ++bound_));
+  return *this;
+}
+
 Statement& Statement::BindFrom(const Statement& row, int column) {
   Check(sqlite3_bind_value(statement_.get(), ++bound_, sqlite3_column_value(row.statement_.get(), column)));
   return *this;
@@ -127,6 +137,9 @@ bool Statement::IsDouble(int column) const {
 bool Statement::IsBlob(int column) const {
   return sqlite3_column_type(statement_.get(), column) == SQLITE_BLOB;
 }
+bool Statement::IsNull(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
 int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_.get(), column); }
 double Statement::Double(int column) const { return sqlite3_column_double(statement_.get(), column); }
 
@@ -153,8 +166,9 @@ Digest Statement::GetDigest(int column) const {
 Database::Database(const std::string& path, bool read_only)
     : path_(path), handle_(nullptr, sqlite3_close_v2) {
   sqlite3* raw = nullptr;
-  const int flags = read_only ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE;
-  const int code = sqlite3_open_v2((read_only ? ReadOnlyUri(path) : path).c_str(), &raw, flags, nullptr);
+  const int flags = (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_URI;
+  const std::string uri = read_only ? ReadOnlyUri(path) : UriOf(path);
+  const int code = sqlite3_open_v2(uri.c_str(), &raw, flags, nullptr);
   handle_.reset(raw);
   if (code != SQLITE_OK) Fail(code);
   sqlite3_extended_result_codes(raw, 1);

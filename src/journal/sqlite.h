@@ -15,6 +15,10 @@ namespace throng::journal {
 
 class Database;
 
+// The name under which SQLite opens a file only to read. On a read-only disk, a file can be read only if no
+// program has it open for writing.
+std::string ReadOnlyUri(const std::string& path);
+
 // A prepared statement: bind all parameters in order, then call Step until it returns false, or Reset.
 class Statement {
  public:
@@ -23,7 +27,8 @@ class Statement {
   Statement& Bind(int64_t value);
   Statement& Bind(double value);
   Statement& Bind(std::string_view text);
-  Statement& Bind(const Digest& digest);                  // 16 bytes, high word first, big endian
+  Statement& Bind(const Digest& digest);  // 16 bytes, high word first, big endian
+  Statement& BindNull();
   Statement& BindFrom(const Statement& row, int column);  // a value of any type
 
   bool Step();  // true: a row is ready; false: done, and ready to be bound again
@@ -35,6 +40,7 @@ class Statement {
   bool IsInt(int column) const;
   bool IsDouble(int column) const;
   bool IsBlob(int column) const;
+  bool IsNull(int column) const;
   int64_t Int(int column) const;
   double Double(int column) const;
   std::string Text(int column) const;
@@ -50,8 +56,7 @@ class Statement {
 
 class Database {
  public:
-  // The file must exist. Throws kIo if it cannot be opened. On a read-only disk, a file can be read only if
-  // no program has it open for writing.
+  // The file must exist. Throws kIo if it cannot be opened. See ReadOnlyUri.
   Database(const std::string& path, bool read_only);
 
   void Execute(const char* sql);

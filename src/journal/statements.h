@@ -2,6 +2,7 @@
 #pragma once
 
 #include "journal/journal.h"
+#include "journal/question_store.h"
 #include "journal/schema.h"
 #include "journal/sqlite.h"
 
@@ -10,7 +11,7 @@ namespace throng::journal {
 struct Journal::Statements {
   explicit Statements(Database& db)
       : set_manifest(db, kSetManifest),
-        add_agent(db, kAddAgent),
+        add_start(db, kAddStart),
         add_answer(db, kAddAnswer),
         find_answer(db, kFindAnswer),
         add_commit(db, kAddCommit),
@@ -19,10 +20,14 @@ struct Journal::Statements {
         add_cell(db, kAddCell),
         add_event(db, kAddEvent),
         set_presence(db, kSetPresence),
-        add_step(db, kAddStep),
-        find_step(db, kFindStep) {}
-  Statement set_manifest, add_agent, add_answer, find_answer, add_commit, find_commit, add_body, add_cell,
-      add_event, set_presence, add_step, find_step;
+        add_hash(db, kAddHash),
+        find_hash(db, kFindHash),
+        add_datum(db, kAddDatum),
+        find_datum(db, kFindDatum),
+        questions(db) {}
+  Statement set_manifest, add_start, add_answer, find_answer, add_commit, find_commit, add_body, add_cell,
+      add_event, set_presence, add_hash, find_hash, add_datum, find_datum;
+  QuestionStore questions;
 };
 
 }  // namespace throng::journal

@@ -85,6 +85,7 @@ Task<llm::Completion> MemberRun::AskBoxed(std::unique_ptr<llm::Request> request)
   Issue(std::move(request), call);
   co_await call;
   NoteAnswer(call);
+  call.answer->key.call = call.number;
   co_return std::move(*call.answer);
 }
 

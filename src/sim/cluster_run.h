@@ -134,6 +134,7 @@ class MemberRun final : public View, public Caller {
   Task<llm::Completion> Ask(llm::Request request) override {
     return AskBoxed(std::make_unique<llm::Request>(std::move(request)));
   }
+  int LastCall() const override { return static_cast<int>(num_calls_) - 1; }
 
   ClusterRun& Cluster() const { return cluster_; }
   const Digest& CallsDigest() const { return calls_digest_; }

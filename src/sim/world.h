@@ -80,6 +80,8 @@ class Caller {
   // Returns the request's completion. A failed call ends the run without resuming the caller; in runs that
   // fall back (run/run.h), the caller gets a completion with an error and no text.
   virtual Task<llm::Completion> Ask(llm::Request request) = 0;
+  // Number of the agent's last call in this step so far; -1: none.
+  virtual int LastCall() const = 0;
 };
 
 // What an agent wants to do: made by Proceed, read by Resolve.
@@ -94,7 +96,11 @@ struct Event {
   AgentId agent;
   std::string kind;  // "move", "say", "plan", ...
   std::string text;
+  int call = -1;  // number of the agent's call in this step that led to it; negative: none, or not known
 };
+
+// For Event::call.
+inline int CallOf(const llm::Completion& answer) { return static_cast<int>(answer.key.call); }
 
 struct Member {
   AgentId id;

@@ -24,7 +24,7 @@ namespace {
 constexpr sim::Step kDaySeconds = 24 * 3600;
 
 struct Sample {
-  std::vector<journal::FunctionSums> functions;
+  std::vector<journal::UsageSums> functions;
   double agent_steps = 0;
   std::string from;
 };
@@ -89,17 +89,17 @@ void EstimateAndReport(const app::Simulation& simulation, const std::string& sam
   const auto print_row = [](const std::string& name, uint64_t n, uint64_t prompt, uint64_t output) {
     fmt::print("{:<14} {:>10} {:>14} {:>14}\n", name, n, prompt, output);
   };
-  for (const journal::FunctionSums& function : sample.functions) {
+  for (const journal::UsageSums& function : sample.functions) {
     const uint64_t n = scaled(function.calls);
     const llm::TokensUsed used = {scaled(function.prompt_tokens), scaled(function.output_tokens)};
     calls += n;
     tokens.prompt += used.prompt;
     tokens.output += used.output;
-    functions.push_back({{"function", function.function},
+    functions.push_back({{"function", function.name},
                          {"llm_calls", n},
                          {"prompt_tokens", used.prompt},
                          {"output_tokens", used.output}});
-    if (!json) print_row(function.function, n, used.prompt, used.output);
+    if (!json) print_row(function.name, n, used.prompt, used.output);
   }
   const double cost = llm::CostOf(tokens, app::ParsePrice(simulation.limits.price));
   if (!json) {

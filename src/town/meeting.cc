@@ -83,10 +83,11 @@ sim::Task<TownWorld::TalkResult> TownWorld::Converse(Step step, const std::vecto
     const llm::Completion completion = co_await commit.CallerOf(id).Ask(std::move(request));
     const std::optional<Said> said = ParseSaid(completion.text);
     if (!said) {
-      result.fallback = sim::Event{id, "fallback", FallbackText(Decision::kSay, completion)};
+      result.fallback =
+          sim::Event{id, "fallback", FallbackText(Decision::kSay, completion), sim::CallOf(completion)};
       break;
     }
-    result.lines.push_back({by_first, said->text});
+    result.lines.push_back({by_first, said->text, sim::CallOf(completion)});
     if (said->end && turn > 0) break;
   }
   co_return result;
@@ -106,7 +107,7 @@ void TownWorld::Remember(Step step, const std::vector<sim::Member>& members, Pai
     const int32_t minute = MinuteAt(step + static_cast<Step>(i) * per_turn);
     const std::string& name = PersonaOf(ids[speaker]).name;
     const std::string& other = PersonaOf(ids[1 - speaker]).name;
-    both[0]->events.push_back({ids[speaker], "say", "to " + other + ": " + line.text});
+    both[0]->events.push_back({ids[speaker], "say", "to " + other + ": " + line.text, line.call});
     both[speaker]->mind.memories.Append(minute, MemoryKind::kSaid, 2,
                                         "You said to " + other + ": " + line.text);
     both[1 - speaker]->mind.memories.Append(minute, MemoryKind::kHeard, ImportanceOf(line.text),

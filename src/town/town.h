@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "llm/llm.h"
 #include "sim/world.h"
+#include "town/content/scenario_file.h"
 
 namespace throng::town {
 
@@ -20,6 +22,8 @@ struct LoadOptions {
 
 class Town : public sim::World {
  public:
+  // What it was made from: map, people, prompts and all else in its folder.
+  virtual const std::vector<ScenarioFile>& Files() const = 0;
   // Default length of a run (scenario.json: hours).
   virtual sim::Step DefaultSteps() const = 0;
   virtual int SecondsPerStep() const = 0;

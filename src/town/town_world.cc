@@ -114,7 +114,8 @@ sim::Task<void> TownWorld::WakeUp(const sim::View& view, sim::Caller& caller, Dr
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   std::optional<Plan> plan = ParsePlan(content_, completion.text);
   if (!plan) {
-    draft.events.push_back({self, "fallback", FallbackText(Decision::kPlan, completion)});
+    draft.events.push_back(
+        {self, "fallback", FallbackText(Decision::kPlan, completion), sim::CallOf(completion)});
     plan = UsualPlan(content_, persona);
   }
   std::string text;
@@ -132,7 +133,7 @@ sim::Task<void> TownWorld::WakeUp(const sim::View& view, sim::Caller& caller, Dr
   mind.begun = true;
   mind.next_act = view.Now() + 1;
   draft.mind_changed = true;
-  draft.events.push_back({self, "plan", text});
+  draft.events.push_back({self, "plan", text, sim::CallOf(completion)});
 }
 
 sim::Task<void> TownWorld::GoToBed(const sim::View& view, sim::Caller& caller, Draft& draft) const {
@@ -144,9 +145,10 @@ sim::Task<void> TownWorld::GoToBed(const sim::View& view, sim::Caller& caller, D
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   if (const std::optional<Insight> insight = ParseInsight(completion.text)) {
     mind.memories.Append(minute, MemoryKind::kThought, insight->importance, "You thought: " + insight->text);
-    draft.events.push_back({self, "reflect", insight->text});
+    draft.events.push_back({self, "reflect", insight->text, sim::CallOf(completion)});
   } else {
-    draft.events.push_back({self, "fallback", FallbackText(Decision::kReflect, completion)});
+    draft.events.push_back(
+        {self, "fallback", FallbackText(Decision::kReflect, completion), sim::CallOf(completion)});
   }
   Retire(mind);
   draft.mind_changed = true;
@@ -163,12 +165,14 @@ sim::Task<void> TownWorld::ChooseGoal(const sim::View& view, sim::Caller& caller
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   std::optional<PlaceId> place = ParsePlace(content_, completion.text);
   if (!place) {
-    draft.events.push_back({self, "fallback", FallbackText(Decision::kAct, completion)});
+    draft.events.push_back(
+        {self, "fallback", FallbackText(Decision::kAct, completion), sim::CallOf(completion)});
     place = PlannedPlace(mind, view.Now());
   }
   if (*place != mind.goal) {
     const bool home = *place == content_.home;
-    draft.events.push_back({self, "go", home ? "home" : "to the " + content_.places[*place].name});
+    draft.events.push_back(
+        {self, "go", home ? "home" : "to the " + content_.places[*place].name, sim::CallOf(completion)});
   }
   SetGoal(self, mind, *place, view.Now());
   draft.mind_changed = true;
@@ -199,7 +203,9 @@ sim::Task<bool> TownWorld::AskWhetherToTalk(AgentId agent, AgentId other, const 
   llm::Request request = AskTalk(scene, meeting);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   const std::optional<bool> answer = ParseYesNo(completion.text);
-  if (!answer) draft.events.push_back({agent, "fallback", FallbackText(Decision::kTalk, completion)});
+  if (!answer)
+    draft.events.push_back(
+        {agent, "fallback", FallbackText(Decision::kTalk, completion), sim::CallOf(completion)});
   contact.considered = step;
   draft.mind.SetContact(contact);
   draft.mind_changed = true;

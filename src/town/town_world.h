@@ -57,6 +57,7 @@ class TownWorld final : public Town {
 
   sim::Step DefaultSteps() const override;
   int SecondsPerStep() const override { return content_.settings.seconds_per_step; }
+  const std::vector<ScenarioFile>& Files() const override { return content_.files; }
   std::string ClockAt(sim::Step step) const override { return ClockText(MinuteAt(step)); }
   sim::Step StepAt(const std::string& clock) const override;
   std::string MapJson() const override;
@@ -77,6 +78,7 @@ class TownWorld final : public Town {
   struct Line {
     bool by_first;
     std::string text;
+    int call;  // the speaker's
   };
   using Talk = std::vector<Line>;
   // Uses of personal numbers.

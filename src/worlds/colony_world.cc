@@ -125,7 +125,7 @@ class ColonyWorld final : public sim::World {
         auto first = std::make_shared<Forager>();
         first->heard = mind->heard;
         commit.Birth(child, {member.body.pos, "foraging"}, std::move(first));
-        commit.AddEvent({member.id, "birth", AgentName(child)});
+        commit.AddEvent({member.id, "birth", AgentName(child), commit.CallerOf(member.id).LastCall()});
       }
       const bool taken = std::find(eaten.begin(), eaten.end(), body.pos) != eaten.end();
       if (intent.food && !taken && mind->energy < kPlenty + kMeal) {

@@ -85,7 +85,7 @@ class FollowerWorld final : public sim::World {
       ++num_read;
       const llm::Completion reaction = co_await caller.Ask(AskForReaction(self, mind, post));
       if (reaction.error) {
-        step->events.push_back({self, "fallback", "react: scrolls on"});
+        step->events.push_back({self, "fallback", "react: scrolls on", sim::CallOf(reaction)});
       } else if (reaction.text == kShare) {
         step->post = post;
         step->status = "shares what it read at " + AgentName(author.id);
@@ -112,7 +112,7 @@ class FollowerWorld final : public sim::World {
       for (const sim::Event& event : intent.events) commit.AddEvent(event);
       if (intent.post.empty()) continue;
       commit.WriteCell(member.body.pos, intent.post);
-      commit.AddEvent({member.id, "post", intent.post});
+      commit.AddEvent({member.id, "post", intent.post, commit.CallerOf(member.id).LastCall()});
     }
     co_return;
   }
@@ -146,7 +146,8 @@ class FollowerWorld final : public sim::World {
   }
   void TakePost(sim::AgentId agent, const llm::Completion& answer, const std::string& status,
                 ReaderStep& step) const {
-    if (answer.error) step.events.push_back({agent, "fallback", "write: writes nothing"});
+    if (answer.error)
+      step.events.push_back({agent, "fallback", "write: writes nothing", sim::CallOf(answer)});
     const std::string line = OneLine(answer.text);
     if (line.empty()) return;
     step.post = fmt::format("{}: {}", AgentName(agent), line);

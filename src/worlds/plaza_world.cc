@@ -85,12 +85,14 @@ class PlazaWorld final : public sim::World {
       const auto chosen = std::find(kPlaceNames.begin(), kPlaceNames.end(), answer.text);
       mind.memories.Add(fmt::format("You were at {}.", kPlaceNames[mind.place]));
       if (chosen == kPlaceNames.end()) {  // the call failed, in a run with --fallback
-        step->events.push_back({view.Self(), "fallback", "choose: goes to the next place"});
+        step->events.push_back(
+            {view.Self(), "fallback", "choose: goes to the next place", sim::CallOf(answer)});
         mind.place = (mind.place + 1) % kPlaces;
       } else {
         mind.place = static_cast<int>(chosen - kPlaceNames.begin());
       }
-      step->events.push_back({view.Self(), "go", fmt::format("to {}", kPlaceNames[mind.place])});
+      step->events.push_back(
+          {view.Self(), "go", fmt::format("to {}", kPlaceNames[mind.place]), sim::CallOf(answer)});
     }
     step->target = sim::Towards(self, PlaceOf(view.Self(), mind.place), RulesOf(view.Self()).max_vel);
     co_return step;
@@ -113,14 +115,16 @@ class PlazaWorld final : public sim::World {
         llm::Request request = AskForGreeting(members[i].id, *minds[i], members[j]);
         const llm::Completion answer = co_await commit.CallerOf(members[i].id).Ask(std::move(request));
         const std::string line = OneLine(answer.text);
-        if (answer.error) commit.AddEvent({members[i].id, "fallback", "greet: says nothing"});
+        if (answer.error) {
+          commit.AddEvent({members[i].id, "fallback", "greet: says nothing", sim::CallOf(answer)});
+        }
         if (line.empty()) continue;
         const std::string speaker = AgentName(members[i].id);
         const std::string hearer = AgentName(members[j].id);
         minds[i]->memories.Add(fmt::format("You said to {}: {}", hearer, line));
         minds[j]->memories.Add(fmt::format("{} said: {}", speaker, line));
         bodies[i].status = "greeting " + hearer;
-        commit.AddEvent({members[i].id, "say", fmt::format("to {}: {}", hearer, line)});
+        commit.AddEvent({members[i].id, "say", fmt::format("to {}: {}", hearer, line), sim::CallOf(answer)});
       }
     }
     // In the order of ids: an agent that comes later finds the ground taken, and waits.

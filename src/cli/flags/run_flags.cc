@@ -32,6 +32,21 @@ void AddCouplingFlag(CLI::App& command, std::string& coupling, const char* group
       ->capture_default_str();
 }
 
+void AddEndFlags(CLI::App& command, app::Simulation& simulation) {
+  CLI::Option* steps = command.add_option("--steps", simulation.steps,
+                                          "Steps of each agent; default: as many as the scenario says");
+  steps->group(kSimulation)->check(CLI::Range(1, 100000000));
+  command.add_option("--until", simulation.until, "Run to this time of the first day, such as 12:00")
+      ->group(kSimulation)
+      ->excludes(steps);
+  command
+      .add_option(
+          "--until-event", simulation.until_event,
+          "KIND or KIND=TEXT: end with the step in which such an event happens (say=concert), if that is "
+          "earlier")
+      ->group(kSimulation);
+}
+
 void AddWorldFlags(CLI::App& command, app::Simulation& simulation) {
   std::string examples = "Examples of worlds (--scenario):\n";
   for (const worlds::ExampleWorld& example : worlds::ExampleWorlds()) {
@@ -46,12 +61,7 @@ void AddWorldFlags(CLI::App& command, app::Simulation& simulation) {
       .add_option("--agents", simulation.agents, "How many agents; a town with fewer is copied, side by side")
       ->group(kSimulation)
       ->check(CLI::Range(1, 100000000));
-  CLI::Option* steps = command.add_option("--steps", simulation.steps,
-                                          "Steps of each agent; default: as many as the scenario says");
-  steps->group(kSimulation)->check(CLI::Range(1, 100000000));
-  command.add_option("--until", simulation.until, "Run to this time of the first day, such as 12:00")
-      ->group(kSimulation)
-      ->excludes(steps);
+  AddEndFlags(command, simulation);
   command.add_option("--seed", simulation.seed, "Another seed, another run")
       ->group(kSimulation)
       ->capture_default_str()

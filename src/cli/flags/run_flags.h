@@ -20,6 +20,8 @@ struct OutputFlags {
 
 // Flags for what is simulated; not for resume, which reads it from the journal.
 void AddWorldFlags(CLI::App& command, app::Simulation& simulation);
+// --steps, --until and --until-event; AddWorldFlags adds them, too.
+void AddEndFlags(CLI::App& command, app::Simulation& simulation);
 // AddModeFlag adds --mode, AddCouplingFlag --coupling. by_default: the default mode, in words.
 void AddModeFlag(CLI::App& command, std::string& mode, const std::string& by_default);
 void AddCouplingFlag(CLI::App& command, std::string& coupling, const char* group);

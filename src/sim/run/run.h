@@ -51,6 +51,9 @@ struct RunOptions {
   // world decides what the agent does. on_fall_back is called with one sentence for each failed call.
   bool fall_back = false;
   std::function<void(const std::string&)> on_fall_back;
+  // If set, it is asked about each step that all agents have done, after the observers: true ends the run
+  // with that step. Agents may have been further; what they did then is in no hash.
+  std::function<bool(Step)> ends_after;
   const std::atomic<bool>* stop = nullptr;  // when it becomes true, the run ends with kCancelled
 };
 

@@ -116,16 +116,16 @@ void Runner::Loop() {
   graph_.Start(released_);
   Enqueue();
   OnNewBase();
-  while (true) {
+  while (!ended_) {
     TakeInterventions();
     StartClusters();
-    if (running_ == 0) break;
+    if (running_ == 0 || ended_) break;
     if (speculator_) speculator_->Run(runs_.NumCalls());
     WaitForCompletions();
     CheckStop();
     Report();
   }
-  THRONG_CHECK(ready_.empty() && graph_.BaseStep() == options_.steps);
+  THRONG_CHECK(ended_ || (ready_.empty() && graph_.BaseStep() == options_.steps));
 }
 
 void Runner::Enqueue() {
@@ -154,7 +154,7 @@ bool Runner::MayStart(const Ready& ready) const {
 
 // Clusters that await no call end within this loop and release others.
 void Runner::StartClusters() {
-  while (!ready_.empty() && MayStart(ready_.top())) {
+  while (!ended_ && !ready_.empty() && MayStart(ready_.top())) {
     ClusterRun& cluster = *ready_.top().cluster;
     ready_.pop();
     ++running_;
@@ -235,17 +235,18 @@ void Runner::Declare(AgentId agent, Step step) {
 
 void Runner::CloseSteps() {
   Digest hash;
-  while (hash_.TakeStep(graph_.BaseStep(), hash)) {
+  while (!ended_ && hash_.TakeStep(graph_.BaseStep(), hash)) {
     const Step step = static_cast<Step>(result_.step_hashes.size());
     result_.step_hashes.push_back(hash);
     for (RunObserver* observer : options_.observers) observer->OnStep(step, hash);
+    ended_ = options_.ends_after && options_.ends_after(step);
   }
 }
 
 // All agents have reached the base step: closes the steps before it, and applies interventions due there.
 void Runner::OnNewBase() {
   CloseSteps();
-  while (graph_.AtPause()) {
+  while (!ended_ && graph_.AtPause()) {
     Intervene();
     graph_.ResumeAtPause(released_);
     Enqueue();

@@ -89,6 +89,7 @@ class Runner final : public CallSink {
   std::vector<AgentId> removed_;
   std::vector<Intervention> interventions_;  // by step
   size_t next_intervention_ = 0;
+  bool ended_ = false;  // by RunOptions::ends_after
 
   double last_taken_ = 0;
   double wall_start_ = WallSeconds();

@@ -58,7 +58,7 @@ void Runner::WaitForCompletions() {
     throw MakeError(ErrorCode::kUnavailable, "the backend has forgotten {} calls in flight",
                     runs_.NumCalls());
   }
-  for (size_t i = 0; i < done_.size(); ++i) {
+  for (size_t i = 0; i < done_.size() && !ended_; ++i) {
     PrefetchAfter(i);
     Deliver(done_[i]);
     // Starts the clusters that these answers released while they are still in the cache.

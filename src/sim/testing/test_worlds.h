@@ -237,7 +237,7 @@ class WalkerWorld : public World {
         const llm::Completion answer = co_await commit.CallerOf(members[i].id).Ask(std::move(request));
         states[i] = Mix(states[i], answer.text);
         states[j] = Mix(states[j], answer.text);
-        Event event{members[i].id, "say", answer.text};
+        Event event{members[i].id, "say", answer.text, CallOf(answer)};
         commit.AddEvent(std::move(event));
       }
     }

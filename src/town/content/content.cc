@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kMaxPersonas = 1000;
 
-// Reads the files of a folder and digests their content.
+// Reads the files of a folder, keeps them and digests their content.
 class Folder {
  public:
   explicit Folder(std::string dir) : dir_(std::move(dir)) {
@@ -27,13 +27,16 @@ class Folder {
   std::string Text(const std::string& file) {
     std::string text = ReadText(Path(file));
     hasher_.Add(file).Add(text);
+    files_.push_back({file, text});
     return text;
   }
   Json Parse(const std::string& file) { return ParseJson(Path(file), Text(file)); }
   Digest Finish() const { return hasher_.Finish(); }
+  std::vector<ScenarioFile> TakeFiles() { return std::move(files_); }
 
  private:
   std::string dir_;
+  std::vector<ScenarioFile> files_;
   Hasher hasher_;
 };
 
@@ -283,6 +286,7 @@ Content LoadContent(const std::string& dir) {
   content.news = ReadNews(scenario, content.personas);
   content.announcements = ReadAnnouncements(scenario, content.settings.start_minute);
   content.digest = folder.Finish();
+  content.files = folder.TakeFiles();
   return content;
 }
 

@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "llm/llm.h"
 #include "town/content/map.h"
+#include "town/content/scenario_file.h"
 #include "town/mind/prompt.h"
 
 namespace throng::town {
@@ -90,7 +91,8 @@ struct Content {
   std::vector<News> news;
   std::vector<PublicNews> announcements;
   std::unique_ptr<const Map> map;
-  Digest digest;  // digest of all files
+  std::vector<ScenarioFile> files;  // as they were read
+  Digest digest;                    // of all files
 
   const DecisionRules& Rules(Decision decision) const { return decisions[static_cast<size_t>(decision)]; }
 };

@@ -55,6 +55,7 @@ sim::MindPtr MindAt(const Town& town, journal::Journal& journal, sim::AgentId ag
   options.seed_changes = seeds.changes;
   options.interventions = journal.Interventions();
   options.observers = {&watcher};
+  options.fall_back = true;  // as after the calls that the journal has as failed
   sim::RunWorld(town, llm, options);
   return watcher.Mind();
 }

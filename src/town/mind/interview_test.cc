@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "journal/journaled_llm.h"
+#include "llm/decorators/decorator.h"
 #include "town/testing/scripted_llm.h"
 
 namespace throng::town {
@@ -58,6 +59,38 @@ TEST_F(Interview, FindsTheMindOfEveryMoment) {
     EXPECT_EQ(town_->DescribeMind(mia, mind, false), town_->DescribeMind(mia, expected, false)) << step;
   }
   EXPECT_EQ(fs::file_size(path_), size);
+}
+
+TEST_F(Interview, RepeatsCallsThatFailed) {
+  struct Failing : llm::Decorator {
+    Failing() : Decorator(std::make_unique<TestLlm>()) {}
+    void Wait(std::vector<llm::Completion>& done, double seconds) override {
+      Decorator::Wait(done, seconds);
+      for (llm::Completion& completion : done) {
+        if ((completion.key.agent + completion.key.step) % 5 > 0) continue;
+        completion.finish = llm::FinishReason::kError;
+        completion.text.clear();
+        completion.error = Error(ErrorCode::kUnavailable, "the server is gone");
+      }
+    }
+  } failing;
+  const std::unique_ptr<journal::Journal> journal =
+      journal::Journal::Create((dir_ / "sick.journal").string());
+  Minds minds;
+  sim::RunOptions options;
+  options.steps = 300;
+  options.fall_back = true;
+  journal->Begin({}, *town_, options, failing.Identity());
+  journal::JournaledLlm llm(failing, *journal, true);
+  options.observers = {journal.get(), &minds};
+  const sim::RunResult result = sim::RunWorld(*town_, llm, options);
+  ASSERT_GT(result.stats.failed_calls, 5u);
+  for (const char* name : {"Mia", "Ada", "Ben"}) {
+    const sim::AgentId agent = town_->FindAgent(name);
+    const sim::MindPtr mind = MindAt(*town_, *journal, agent, 300);
+    EXPECT_EQ(town_->DescribeMind(agent, mind, true),
+              town_->DescribeMind(agent, minds.at[{300, agent}], true));
+  }
 }
 
 TEST_F(Interview, RefusesOtherTownsAndTimes) {

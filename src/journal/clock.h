@@ -1,0 +1,16 @@
+// Steps of a journaled run as times of day, as far as its manifest tells.
+#pragma once
+
+#include <string>
+
+#include "journal/journal.h"
+
+namespace throng::journal {
+
+// "08:25"; empty if steps have no length.
+std::string ClockAt(const Journal& journal, int64_t step);
+
+// A step such as 500, or the first step at or after a time of the first day such as 09:30. Throws kInvalid.
+int64_t ParseMoment(const Journal& journal, const std::string& text);
+
+}  // namespace throng::journal

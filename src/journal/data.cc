@@ -1,0 +1,77 @@
+// Data that was collected of a run, and its end at an event.
+
+#include <cmath>
+#include <type_traits>
+
+#include "base/error.h"
+#include "journal/journal.h"
+#include "journal/schema.h"
+#include "journal/statements.h"
+
+namespace throng::journal {
+
+namespace {
+
+void BindDatum(Statement& statement, const DataValue& value) {
+  std::visit(
+      [&](const auto& known) {
+        using Type = std::decay_t<decltype(known)>;
+        if constexpr (std::is_same_v<Type, std::monostate>) {
+          statement.BindNull();
+        } else if constexpr (std::is_same_v<Type, std::string>) {
+          statement.Bind(std::string_view(known));
+        } else {
+          statement.Bind(known);
+        }
+      },
+      value);
+}
+
+DataValue DatumAt(const Statement& row, int column) {
+  if (row.IsNull(column)) return {};
+  if (row.IsInt(column)) return row.Int(column);
+  if (row.IsDouble(column)) return row.Double(column);
+  return row.Text(column);
+}
+
+}  // namespace
+
+void Journal::AddDatum(sim::Step step, std::optional<sim::AgentId> agent, std::string_view name,
+                       const DataValue& value) {
+  const bool is_nan = std::holds_alternative<double>(value) && std::isnan(std::get<double>(value));
+  const DataValue kept = is_nan ? DataValue() : value;  // SQLite has no NaN
+  const int64_t id = agent.has_value() ? int64_t{*agent} : -1;
+  Statement& find = statements_->find_datum;
+  find.Bind(int64_t{step}).Bind(id).Bind(name);
+  bool known = false;
+  bool equal = false;
+  while (find.Step()) {
+    known = true;
+    equal = DatumAt(find, 0) == kept;
+  }
+  if (known && !equal) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "journal {}: {:?} of {} in step {} came out differently when it was collected again: what "
+        "collects it, or the program, has changed since",
+        path_, name, id < 0 ? "the model" : fmt::format("agent {}", id), step);
+  }
+  if (known) return;
+  Touch();
+  Statement& add = statements_->add_datum;
+  add.Bind(int64_t{step}).Bind(id).Bind(name);
+  BindDatum(add, kept);
+  add.Run();
+}
+
+void Journal::EndAt(sim::Step steps) {
+  for (const char* sql : {"DELETE FROM commits WHERE step >= ?", "DELETE FROM chronicle WHERE step >= ?",
+                          "DELETE FROM collected WHERE step >= ?", "DELETE FROM bodies WHERE step > ?",
+                          "DELETE FROM cells WHERE step > ?", "DELETE FROM presence WHERE step > ?"}) {
+    Touch();
+    Statement(*database_, sql).Bind(int64_t{steps}).Run();
+  }
+  SetManifest(JournalKeys::kSteps, std::to_string(steps));
+}
+
+}  // namespace throng::journal
