@@ -255,6 +255,8 @@ void AddCommit(py::module_& module) {
            "What others see that a member is doing, in a few words.")
       .def("set_mind", &PythonCommit::SetMind, py::arg("agent"), py::arg("mind"),
            "What a member knows and plans, instead of what it was: plain data, which is frozen.")
+      .def("sleep", &PythonCommit::SleepUntil, py::arg("agent"), py::arg("until"), py::arg("alert") = false,
+           "A member does nothing before step `until`; see throng.Intent.")
       .def("write", &PythonCommit::Write, py::arg("pos"), py::arg("text"),
            "Writes into a cell within max_velocity of where a member started.")
       .def("event", &PythonCommit::AddEvent, py::arg("agent"), py::arg("kind"), py::arg("text"),

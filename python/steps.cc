@@ -51,7 +51,10 @@ py::object PythonView::Random() {
 PythonCommit::PythonCommit(const PythonWorld& world, sim::Step step, const std::vector<sim::Member>& members,
                            sim::Commit& commit)
     : world_(&world), step_(step), commit_(&commit), first_(members.front().id) {
-  for (const sim::Member& member : members) bodies_[member.id] = member.body;
+  for (const sim::Member& member : members) {
+    bodies_[member.id] = member.body;
+    minds_[member.id] = member.mind;
+  }
 }
 
 sim::Commit& PythonCommit::Get() const {
@@ -80,7 +83,20 @@ void PythonCommit::SetStatus(py::handle agent, py::handle status) {
 
 void PythonCommit::SetMind(py::handle agent, py::handle mind) {
   const sim::AgentId id = ToAgentId(agent);
-  Get().SetMind(id, std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", id)));
+  const auto plain = std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", id));
+  Get().SetMind(id, plain);
+  minds_[id] = plain;
+}
+
+void PythonCommit::SleepUntil(py::handle agent, py::handle until, bool alert) {
+  const sim::AgentId id = ToAgentId(agent);
+  const Sleep sleep = {CastTo<sim::Step>(until, "Commit.sleep: until", "a step"), alert};
+  const auto mind = minds_.find(id);
+  if (mind == minds_.end()) {
+    throw MakeError(ErrorCode::kInvalid, "Commit.sleep: agent {} is not a member of this cluster", id);
+  }
+  mind->second = std::make_shared<PlainMind>(static_cast<const PlainMind&>(*mind->second), sleep);
+  Get().SetMind(id, mind->second);
 }
 
 void PythonCommit::Write(py::handle pos, py::handle text) {
@@ -166,14 +182,6 @@ void Steps::Begin(py::object returned) {
 }
 
 void Steps::End(py::object result) {
-  const py::object call_class = py::module_::import("throng.world").attr("Call");
-  const bool several = py::isinstance<py::list>(result) || py::isinstance<py::tuple>(result);
-  const py::object first = several && py::len(result) > 0 ? result[py::int_(0)] : result;
-  if (py::isinstance(first, call_class)) {
-    throw MakeError(ErrorCode::kInvalid,
-                    "a throng.Call was returned, so nobody asked {}; write `answer = yield throng.Call(...)`",
-                    Show(first.attr("prompt")));
-  }
   if (PyCoro_CheckExact(result.ptr()) || PyAsyncGen_CheckExact(result.ptr())) {
     result.attr(PyCoro_CheckExact(result.ptr()) ? "close" : "aclose")();
     throw MakeError(ErrorCode::kInvalid,
@@ -325,9 +333,10 @@ void ResolveSteps::Start(py::handle world) {
   Guard([&] {
     py::list agents;
     for (const sim::Member& member : members_) {
-      const auto& intent = static_cast<const PythonIntent&>(*member.intent);
-      if (intent.fall_back) continue;
-      agents.append(world_.MakeAgent(member.id, member.body, member.mind, intent.value));
+      const auto* const intent = static_cast<const PythonIntent*>(member.intent.get());
+      if (intent != nullptr && intent->fall_back) continue;
+      agents.append(world_.MakeAgent(member.id, member.body, member.mind,
+                                     intent == nullptr ? py::handle(Py_None) : py::handle(intent->value)));
     }
     if (agents.empty()) return End(py::none());
     Begin(world.attr("resolve")(step_, agents, python_commit_));

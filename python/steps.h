@@ -51,6 +51,7 @@ class PythonCommit {
   void Move(pybind11::handle agent, pybind11::handle pos);
   void SetStatus(pybind11::handle agent, pybind11::handle status);
   void SetMind(pybind11::handle agent, pybind11::handle mind);
+  void SleepUntil(pybind11::handle agent, pybind11::handle until, bool alert);
   void Write(pybind11::handle pos, pybind11::handle text);
   void AddEvent(pybind11::handle agent, pybind11::handle kind, pybind11::handle text);
   void Birth(pybind11::handle id, pybind11::handle pos, pybind11::handle status, pybind11::handle mind);
@@ -65,7 +66,8 @@ class PythonCommit {
   sim::Step step_;
   sim::Commit* commit_;
   sim::AgentId first_;                        // id of the first member
-  std::map<sim::AgentId, sim::Body> bodies_;  // as written so far
+  std::map<sim::AgentId, sim::Body> bodies_;    // as written so far
+  std::map<sim::AgentId, sim::MindPtr> minds_;  // as written so far
   pybind11::object random_;
 };
 

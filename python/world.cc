@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -17,6 +18,15 @@ namespace py = pybind11;
 namespace throng::python {
 
 namespace {
+
+bool IsAsleep(const sim::View& view) {
+  const Sleep& sleep = static_cast<const PlainMind&>(*view.SelfMind()).GetSleep();
+  return view.Now() < sleep.until && (!sleep.alert || view.Neighbours().empty());
+}
+
+const PythonIntent* IntentOf(const sim::Member& member) {
+  return static_cast<const PythonIntent*>(member.intent.get());
+}
 
 // The agent's own value, else its world's, else the default of its space.
 py::object Choose(py::handle agent, const py::object& world, const char* name, const py::object& usual) {
@@ -46,7 +56,16 @@ PlainMind::PlainMind(py::handle value, const std::string& what) : value_(Freeze(
   digest_ = hasher.Finish();
 }
 
-std::string PlainMind::Text() const { return ToUtf8(py::repr(value_)); }
+void PlainMind::Hash(Hasher& hasher) const {
+  hasher.Add(digest_);
+  if (sleep_.until > 0) hasher.Add("asleep").Add(sleep_.until).Add(sleep_.alert);
+}
+
+std::string PlainMind::Text() const {
+  std::string text = ToUtf8(py::repr(value_));
+  if (sleep_.until > 0) text += fmt::format(", asleep until {}", sleep_.until);
+  return text;
+}
 
 PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure)
     : world_(std::move(world)),
@@ -188,6 +207,7 @@ PythonWorld::Expectation PythonWorld::Expect(sim::AgentId agent, sim::Step step,
 }
 
 sim::Task<sim::IntentPtr> PythonWorld::Proceed(const sim::View& view, sim::Caller& caller) const {
+  if (IsAsleep(view)) co_return nullptr;
   ProceedSteps steps(*this, view, failure_);
   steps.Start(world_);
   while (!steps.Done()) {
@@ -200,10 +220,13 @@ sim::Task<sim::IntentPtr> PythonWorld::Proceed(const sim::View& view, sim::Calle
 
 sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Member>& members,
                                      sim::Commit& commit) const {
+  const auto is_idle = [](const sim::Member& member) { return member.intent == nullptr; };
+  if (std::all_of(members.begin(), members.end(), is_idle)) co_return;
   const auto tell_who_fell_back = [&] {
     for (const sim::Member& member : members) {
-      const auto& intent = static_cast<const PythonIntent&>(*member.intent);
-      if (intent.fall_back) commit.AddEvent({member.id, "fallback", intent.fall_back->text});
+      const PythonIntent* const intent = IntentOf(member);
+      if (intent != nullptr && intent->fall_back)
+        commit.AddEvent({member.id, "fallback", intent->fall_back->text});
     }
   };
   tell_who_fell_back();

@@ -19,17 +19,27 @@
 
 namespace throng::python {
 
-// Frozen plain data.
+// An agent does nothing in the steps before `until`; an alert one, until it sees somebody.
+struct Sleep {
+  sim::Step until = 0;
+  bool alert = false;
+};
+
+// Frozen plain data, and how long its agent sleeps. A mind that somebody else sets is awake.
 class PlainMind final : public sim::Mind {
  public:
   PlainMind(pybind11::handle value, const std::string& what);
-  void Hash(Hasher& hasher) const override { hasher.Add(digest_); }
+  PlainMind(const PlainMind& mind, Sleep sleep)
+      : value_(mind.value_), digest_(mind.digest_), sleep_(sleep) {}
+  void Hash(Hasher& hasher) const override;
   std::string Text() const override;
   const pybind11::object& Value() const { return value_; }
+  const Sleep& GetSleep() const { return sleep_; }
 
  private:
   pybind11::object value_;
-  Digest digest_;
+  Digest digest_;  // of value_
+  Sleep sleep_;
 };
 
 // Why code did nothing: a call failed, and it did not catch the CallError.
@@ -38,7 +48,7 @@ struct FallBack {
   std::string text;                   // "ask: the server's words"
 };
 
-// The value that proceed returned.
+// The value that proceed returned. The intent of an agent that sleeps is null.
 struct PythonIntent final : sim::Intent {
   PythonIntent(pybind11::object v, std::optional<FallBack> f)
       : value(std::move(v)), fall_back(std::move(f)) {}

@@ -117,7 +117,9 @@ class OfStart(Hidden):
 
 class OfFailure(Hidden):
     def secret(self):
-        return {time.strftime("%Y"): "now"}[str(2000 + int(os.environ.get("THRONG_TEST_YEAR", "26")))]
+        year = time.strftime("%Y")
+        if year != os.environ["THRONG_TEST_YEAR"]:
+            raise RuntimeError(f"it is {year}")
 
 
 class Clean(Hidden):

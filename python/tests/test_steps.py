@@ -54,8 +54,18 @@ class ForgottenCallTest(unittest.TestCase):
 
     def test_a_returned_call_is_an_error(self):
         for wrap in (lambda call: call, lambda call: [call]):
-            self.assert_error("step 0: a throng.Call was returned, so nobody asked 'Where to.'",
-                              proceed=lambda self, view, agent: wrap(throng.Call("Where to?")))
+            self.assert_error("step 0: proceed of agent 0 .Ann. returned a throng.Call, so nobody asked 'Where to.'; "
+                              "write `answer = yield throng.Call", proceed=lambda *_: wrap(throng.Call("Where to?")))
+
+    def test_a_resolve_of_ones_own_may_ask_what_proceed_returns(self):
+        def proceed(self, view, agent):
+            return [throng.Call(f"{agent.name}?", agent=agent.id)]
+
+        def resolve(self, step, members, commit):
+            for agent in members:
+                commit.set_status(agent, (yield agent.intent)[0])
+
+        self.assertEqual(run(proceed=proceed, resolve=resolve).calls, 2)
 
     def test_a_coroutine_is_an_error(self):
         async def proceed(self, view, agent):

@@ -90,10 +90,10 @@ class HiddenTest(unittest.TestCase):
         self.assertIn("PYTHONHASHSEED", report.cause)
 
     def test_a_world_that_fails_there(self):
-        os.environ["THRONG_TEST_YEAR"] = str(datetime.date.today().year - 2000)
+        os.environ["THRONG_TEST_YEAR"] = str(datetime.date.today().year)
         self.addCleanup(os.environ.pop, "THRONG_TEST_YEAR")
         report = self.verify(hidden_worlds.OfFailure)
-        self.assertIn("another process ends early: agent 1 (Ben), step 3: KeyError: ", report.difference)
+        self.assertIn("another process ends early: agent 1 (Ben), step 3: RuntimeError: it is ", report.difference)
         self.assertIn("the clock alone", report.cause)
 
     def test_answers_that_differ_are_the_backends_fault(self):

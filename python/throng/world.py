@@ -153,6 +153,9 @@ class Intent:
     - ``pos``, ``status``, ``mind``: the agent's new values; those not given stay as they are
     - ``write``: texts for cells, by position
     - ``events``: lines of the chronicle, ``(kind, text)``
+    - ``sleep_until``: a step before which the agent does nothing: ``proceed`` is not called for it, its intent in
+      ``resolve`` is None, and a cluster that sleeps as a whole costs no time in Python. Whoever changes its mind, in
+      ``resolve`` or ``intervene``, wakes it; so does another agent in its perception radius if it is ``alert``.
 
     >>> Intent(pos=(3, 5), status="walking", write={(3, 4): "footprints"}, events=[("move", "to the park")]).status
     'walking'
@@ -163,6 +166,8 @@ class Intent:
     mind: Any = UNCHANGED
     write: Mapping[Position, str] = field(default_factory=dict)
     events: Sequence[tuple[str, str]] = ()
+    sleep_until: int | None = None
+    alert: bool = False
 
 
 class World:
@@ -258,6 +263,8 @@ class World:
                     commit.set_status(agent, intent.status)
                 if intent.mind is not UNCHANGED:
                     commit.set_mind(agent, intent.mind)
+                if intent.sleep_until is not None:
+                    commit.sleep(agent, intent.sleep_until, intent.alert)
                 for pos, text in intent.write.items():
                     commit.write(pos, text)
                 for kind, text in intent.events:
@@ -327,6 +334,9 @@ def _as_list(agent: Agent) -> Sequence[Intent]:
         return ()
     intents = intent if isinstance(intent, (list, tuple)) else (intent,)
     for one in intents:
+        if isinstance(one, Call):
+            raise Error(f"proceed of agent {agent.id} ({agent.name}) returned a throng.Call, so nobody asked "
+                        f"{one.prompt[:60]!r}; write `answer = yield throng.Call(...)`")
         if not isinstance(one, Intent):
             raise TypeError(f"proceed of agent {agent.id} ({agent.name}) returned {one!r}; World.resolve understands "
                             "throng.Intent, a list of them, or None")

@@ -61,7 +61,8 @@ std::string_view LineAt(std::string_view text, size_t begin) {
 // Both texts where they differ first.
 std::string Contrast(std::string_view a, std::string_view b) {
   const auto differ = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
-  const auto at = static_cast<size_t>(differ.first - a.begin());
+  auto at = static_cast<size_t>(differ.first - a.begin());
+  while (at > 0 && (IsInsideCharacter(a, at) || IsInsideCharacter(b, at))) --at;
   const size_t newline = at == 0 ? std::string_view::npos : a.rfind('\n', at - 1);
   const size_t begin = newline == std::string_view::npos ? 0 : newline + 1;
   const auto line = std::count(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(begin), '\n') + 1;

@@ -233,7 +233,8 @@ std::vector<CellWrite> Recording::ReadCells(Step step) const {
   const StepIndex* const index = Find(step);
   if (index == nullptr) return cells;
   for (const uint64_t offset : index->cells) {
-    for (const json& cell : json::from_cbor(ReadBytes(offset)).at(3)) {
+    const json block = json::from_cbor(ReadBytes(offset));
+    for (const json& cell : block.at(3)) {
       cells.push_back({{cell.at(0), cell.at(1)}, cell.at(2)});
     }
   }
