@@ -38,7 +38,7 @@ class WheelTest(unittest.TestCase):
         cls.environment = {name: value for name, value in os.environ.items()
                            if name not in ("PYTHONPATH", "THRONG_DATA")}
         cls.environment["PIP_NO_INDEX"] = "1"  # no network
-        cls.run_in_venv("pip", "wheel", str(ROOT), "-C", f"build-dir={BUILD}", "-w", str(cls.root), "--no-deps")
+        cls.run_in_venv("pip", "wheel", str(ROOT), "--config-settings", f"build-dir={BUILD}", "-w", str(cls.root), "--no-deps")
         cls.wheel = next(cls.root.glob("throng-*.whl"))
         cls.run_in_venv("pip", "install", str(cls.wheel))
         cls.site = next(cls.root.glob("venv/lib/python3*/site-packages/throng"))
@@ -82,7 +82,7 @@ class WheelTest(unittest.TestCase):
     def test_equal_builds_make_equal_wheels(self):
         again = self.root / "again"
         again.mkdir()
-        self.run_in_venv("pip", "wheel", str(ROOT), "-C", f"build-dir={BUILD}", "-w", str(again), "--no-deps")
+        self.run_in_venv("pip", "wheel", str(ROOT), "--config-settings", f"build-dir={BUILD}", "-w", str(again), "--no-deps")
         self.assertEqual((again / self.wheel.name).read_bytes(), self.wheel.read_bytes())
 
     def test_a_source_distribution_holds_what_a_build_reads(self):
