@@ -78,6 +78,13 @@ class Settings {
   const py::dict& settings_;
 };
 
+bool FallsBack(const std::string& rule) {
+  if (rule != "never" && rule != "any") {
+    throw MakeError(ErrorCode::kInvalid, "fallback={:?}, allowed are \"never\" and \"any\"", rule);
+  }
+  return rule == "any";
+}
+
 app::Limits MakeLimits(const Settings& settings) {
   app::Limits limits;
   limits.call_timeout_s = settings.Get<double>("call_timeout", "a number of seconds");
@@ -87,7 +94,7 @@ app::Limits MakeLimits(const Settings& settings) {
                     "call_timeout={}, call_attempts={}: allowed: seconds above 0, and 1 or more",
                     limits.call_timeout_s, limits.call_attempts);
   }
-  limits.fallback = settings.Flag("fallback");
+  limits.fallback = FallsBack(settings.Text("fallback"));
   limits.max_tokens = settings.Get<uint64_t>("max_tokens_total", "a whole number");
   limits.max_cost = settings.Get<double>("max_cost", "a number");
   limits.price = settings.Text("price");

@@ -1,7 +1,7 @@
 """What `pip install .` and `pip wheel .` call (PEP 517): builds the program and the extension module with CMake and
 Ninja in build/release, and puts them into a wheel with the Python sources, the type stubs and the town.
 
-Settings, as in `pip install . -C build-dir=build/dev`:
+Settings, as in `pip install . --config-settings build-dir=build/dev`:
 
 - ``build-dir``: a folder that is already configured and built as far as it is, instead of build/release
 """

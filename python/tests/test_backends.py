@@ -192,7 +192,7 @@ class FailuresTest(unittest.TestCase):
         def answer(call):
             raise ConnectionError("refused")
 
-        result = throng.run(Once(), answer, steps=2, fallback=True, call_attempts=1)
+        result = throng.run(Once(), answer, steps=2, fallback="any", call_attempts=1)
         self.assertEqual(result.failed_calls, 12)
         self.assertEqual(set(result.frame("calls")["finish"]), {"failed"})
         self.assertIn("ConnectionError: refused", result.frame("calls")["text"][0])
@@ -258,6 +258,7 @@ class LimitsTest(unittest.TestCase):
         for settings, pattern in (({"steps": "ten"}, "steps is 'ten', allowed is a whole number"),
                                   ({"call_timeout": "soon"}, "call_timeout is 'soon'"),
                                   ({"call_attempts": 0}, "call_attempts=0"), ({"mode": 3}, "mode is 3"),
+                                  ({"fallback": "sometimes"}, "fallback=.sometimes."),
                                   ({"seed": -1}, "seed is -1"), ({"model_for": {1: "fake"}}, "model_for"),
                                   ({"events": [7]}, "events is")):
             with self.assertRaisesRegex(throng.Error, pattern):

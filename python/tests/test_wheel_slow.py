@@ -38,8 +38,7 @@ class WheelTest(unittest.TestCase):
         cls.environment = {name: value for name, value in os.environ.items()
                            if name not in ("PYTHONPATH", "THRONG_DATA")}
         cls.environment["PIP_NO_INDEX"] = "1"  # no network
-        cls.run_in_venv("pip", "wheel", str(ROOT), "-C", f"build-dir={BUILD}", "-w", str(cls.root), "--no-deps")
-        cls.wheel = next(cls.root.glob("throng-*.whl"))
+        cls.wheel = cls.make_wheel(cls.root)
         cls.run_in_venv("pip", "install", str(cls.wheel))
         cls.site = next(cls.root.glob("venv/lib/python3*/site-packages/throng"))
 
@@ -49,6 +48,12 @@ class WheelTest(unittest.TestCase):
                               cwd=cls.root, timeout=600)
         assert done.returncode == code, f"{program} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
+
+    @classmethod
+    def make_wheel(cls, folder):
+        cls.run_in_venv("pip", "wheel", str(ROOT), "--config-settings", f"build-dir={BUILD}", "-w", str(folder),
+                        "--no-deps")
+        return next(folder.glob("throng-*.whl"))
 
     def test_worlds_run(self):
         found, calls, steps = self.run_in_venv("python", "-c", WORLD).split()
@@ -82,8 +87,7 @@ class WheelTest(unittest.TestCase):
     def test_equal_builds_make_equal_wheels(self):
         again = self.root / "again"
         again.mkdir()
-        self.run_in_venv("pip", "wheel", str(ROOT), "-C", f"build-dir={BUILD}", "-w", str(again), "--no-deps")
-        self.assertEqual((again / self.wheel.name).read_bytes(), self.wheel.read_bytes())
+        self.assertEqual(self.make_wheel(again).read_bytes(), self.wheel.read_bytes())
 
     def test_a_source_distribution_holds_what_a_build_reads(self):
         code = ("import sys; sys.path.insert(0, 'python/packaging'); import throng_build; "

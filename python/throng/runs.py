@@ -121,7 +121,7 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
         journal: str | os.PathLike[str] | None = None, resume: bool = False, sync: bool = False,
         reporters: Reporters | None = None, progress: Callable[..., None] | None = None,
         model_for: Mapping[str, Llm] | None = None, real_time: bool = False,
-        call_timeout: float | None = None, call_attempts: int = 3, fallback: bool = False,
+        call_timeout: float | None = None, call_attempts: int = 3, fallback: str = "never",
         max_tokens_total: int | None = None, max_cost: float | None = None, price: tuple[float, float] | None = None,
         interactive: str | None = None, target_ms: float = 1000.0) -> RunResult:
     """Runs a world until every agent has done ``steps`` steps.
@@ -155,7 +155,7 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
 
     - ``call_timeout``: most seconds for one attempt of a call, on the backend's clock
     - ``call_attempts``: how often to try a call that times out or finds no backend
-    - ``fallback``: when a call fails for good, its agent goes on instead of ending the run
+    - ``fallback``: after which failures of a call its agent goes on, instead of ending the run: "never", or "any"
     - ``max_tokens_total``, ``max_cost``: stop at this many tokens, or once they have cost this much, with a
       ``throng.Stopped``; the journal can be resumed. Earlier sessions count.
     - ``price``: what a million tokens of prompts and of answers cost, such as ``(0.15, 0.6)``
