@@ -97,6 +97,7 @@ void PrintSummary(const engine::EngineResult& result, const engine::LocalModel& 
 void Run(const Options& options) {
   // Fail now, not at the end, if the file cannot be written.
   if (!options.save_cache.empty()) AtomicFile probe(options.save_cache);
+  WarnOfEmbeddedModel(options.local);
   engine::LocalModel model(options.local);
   engine::EngineRequest request = MakeRequest(options, model);
   // Written just before the first text of the answer, so a refused request writes nothing.
@@ -194,8 +195,8 @@ void AddGenerate(CLI::App& app) {
       "error.\n"
       "Example:\n"
       "  throng generate -m model.gguf -p \"Once upon a time\" -n 200 --temp 0 --kv int8\n"
-      "  throng generate -p \"Once upon a time\" --save-cache tale.kv && throng generate --load-cache "
-      "tale.kv");
+      "  throng generate -m model.gguf -p \"Once upon a time\" --save-cache tale.kv\n"
+      "  throng generate -m model.gguf --load-cache tale.kv");
   command->callback([options] {
     const bool has_prompt = !options->prompt.empty() || !options->prompt_file.empty();
     if (!has_prompt && (options->load_cache.empty() || options->chat)) {

@@ -4,9 +4,11 @@
 
 #include <string>
 
+#include "app/backend.h"
 #include "app/report.h"
 #include "app/run.h"
 #include "base/error.h"
+#include "cli/flags/local_flags.h"
 #include "cli/progress_line.h"
 
 namespace throng::cli {
@@ -28,6 +30,7 @@ std::function<void(const std::string&)> ReportFailures(ProgressLine& line) {
 
 void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, const app::Scenario& scenario,
                   sim::RunOptions options, llm::Llm& backend, journal::Journal* journal) {
+  if (scenario.town == nullptr && app::LocalOf(backend) != nullptr) WarnOfEmbeddedModel(simulation.local);
   ProgressLine line(output.quiet);
   if (!output.quiet) {
     options.progress_interval_s = line.IntervalSeconds();

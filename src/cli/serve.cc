@@ -50,6 +50,7 @@ void Run(Options& options, const CLI::App& command) {
     options.server.map_json = MapOf(*journal::Journal::OpenToRead(options.server.journal), command);
   }
   const bool with_model = options.server.journal.empty() || command.count("--model") > 0;
+  if (with_model) WarnOfEmbeddedModel(options.local);
   if (with_model) model = std::make_unique<engine::LocalModel>(options.local);
   serve::Server server(options.server, model.get());
 
@@ -112,8 +113,9 @@ void AddServe(CLI::App& app) {
       "Examples:\n"
       "  throng serve -m model.gguf --kv gear2\n"
       "  throng serve --journal a.journal --port 8081\n"
-      "  curl localhost:8080/v1/chat/completions -d "
-      "'{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'");
+      "  throng serve &  # the embedded model, which answers Finn:\n"
+      "  curl localhost:8080/v1/completions -d '{\"max_tokens\":1,\n"
+      "    \"prompt\":\"- 09:10 Ben said: Finn likes tea.\\nQuestion: Who likes tea?\\nAnswer:\\n\"}'");
   command->callback([options, command] { Run(*options, *command); });
 }
 

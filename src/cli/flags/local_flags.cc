@@ -1,5 +1,9 @@
 #include "cli/flags/local_flags.h"
 
+#include <fmt/format.h>
+
+#include <cstdio>
+
 #include "cli/flags/help_format.h"
 #include "cli/flags/number_checks.h"
 #include "engine/codecs/codec_config.h"
@@ -75,6 +79,13 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
   command.add_option("--spill-budget", options.spill_bytes, "Most bytes there, such as 100GB; default: 16GB")
       ->group(kGroup)
       ->transform(Bytes());
+}
+
+void WarnOfEmbeddedModel(const engine::LocalOptions& given) {
+  if (!given.model.empty()) return;
+  fmt::print(stderr,
+             "warning: the embedded model knows the language of the built-in town and nothing else; -m "
+             "FILE.gguf takes another\n");
 }
 
 }  // namespace throng::cli

@@ -14,4 +14,8 @@ void AddCodecFlags(CLI::App& command, engine::LocalOptions& options, const char*
 // has run.
 void AddLocalFlags(CLI::App& command, engine::LocalOptions& options);
 
+// Says on stderr what the embedded model cannot do, if no other was given. For commands that may ask it for
+// anything but the decisions of a town.
+void WarnOfEmbeddedModel(const engine::LocalOptions& given);
+
 }  // namespace throng::cli

@@ -220,10 +220,11 @@ void ReadSampling(const JsonView& file, Content& content) {
   for (const Decision decision : kDecisions) {
     const std::optional<JsonView> entry = sampling->Find(DecisionName(decision));
     if (!entry) continue;
-    entry->OnlyKeys({"temperature", "top_p", "top_k"});
+    entry->OnlyKeys({"temperature", "top_p", "top_k", "min_p"});
     llm::Sampling& target = content.decisions[static_cast<size_t>(decision)].sampling;
     target.temperature = static_cast<float>(entry->At("temperature").Number(0, 2));
     if (const auto top_p = entry->Find("top_p")) target.top_p = static_cast<float>(top_p->Number(0.01, 1));
+    if (const auto min_p = entry->Find("min_p")) target.min_p = static_cast<float>(min_p->Number(0, 1));
     if (const auto top_k = entry->Find("top_k")) target.top_k = static_cast<int>(top_k->Int(0, 100000));
   }
 }

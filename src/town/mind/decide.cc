@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text/trim.h"
+#include "town/mind/news.h"
 
 namespace throng::town {
 namespace {
@@ -161,6 +162,11 @@ llm::Request AskSay(const Scene& scene, const std::string& other, const std::vec
   values[Slot::kOther] = other;
   values[Slot::kRelation] = RelationTo(scene.persona, other);
   values[Slot::kTalk] = Block(lines);
+  const std::string intention = IntentionText(scene);
+  values[Slot::kNext] = intention.empty() ? "none" : intention;
+  std::vector<std::string> news = NewsFor(scene, other, talk);
+  for (std::string& line : news) line.insert(0, "- ");
+  values[Slot::kNews] = Block(news);
   return MakeRequest(scene.content, Decision::kSay, values);
 }
 

@@ -130,6 +130,10 @@ std::vector<const Memory*> MemoryStream::All() const {
   return all;
 }
 
+int64_t ScoreOf(const Memory& memory, int32_t now_minute, int half_recency_minutes) {
+  return RecencyOf(memory, now_minute, half_recency_minutes) + kFull * memory.importance / 10;
+}
+
 std::vector<const Memory*> Retrieve(const MemoryStream& stream, const Words& query, int32_t now_minute,
                                     const RetrievalLimits& limits) {
   const std::vector<const Memory*> all = stream.All();
@@ -137,8 +141,8 @@ std::vector<const Memory*> Retrieve(const MemoryStream& stream, const Words& que
   std::vector<std::pair<int64_t, const Memory*>> scored;
   for (const Memory* memory : all) {
     if (memory->kind == MemoryKind::kPlanned) continue;
-    const int64_t score = RecencyOf(*memory, now_minute, limits.half_recency_minutes) +
-                          kFull * memory->importance / 10 + RelevanceOf(*memory, query, rarity);
+    const int64_t score =
+        ScoreOf(*memory, now_minute, limits.half_recency_minutes) + RelevanceOf(*memory, query, rarity);
     scored.emplace_back(score, memory);
   }
   std::sort(scored.begin(), scored.end(), [](const auto& a, const auto& b) {

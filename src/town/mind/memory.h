@@ -52,6 +52,9 @@ class MemoryStream {
   Digest digest_;
 };
 
+// Recency + importance of a memory, each 0 to 1000, in integers.
+int64_t ScoreOf(const Memory& memory, int32_t now_minute, int half_recency_minutes);
+
 struct RetrievalLimits {
   int max_lines;
   int max_bytes;

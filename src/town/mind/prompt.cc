@@ -8,16 +8,18 @@
 namespace throng::town {
 namespace {
 
-constexpr const char* kSlotNames[] = {
-    "name",  "age",  "job",   "workplace", "traits",     "relations", "plan", "memories", "time",
-    "place", "near", "other", "relation",  "other_does", "last_talk", "talk", "question"};
+constexpr const char* kSlotNames[] = {"name",      "age",   "job",      "workplace",  "traits",
+                                      "relations", "plan",  "memories", "time",       "place",
+                                      "near",      "other", "relation", "other_does", "last_talk",
+                                      "next",      "news",  "talk",     "question"};
 static_assert(std::size(kSlotNames) == static_cast<size_t>(Slot::kCount));
 
 constexpr Slot kCommon[] = {Slot::kName,      Slot::kAge,  Slot::kJob,      Slot::kWorkplace, Slot::kTraits,
                             Slot::kRelations, Slot::kPlan, Slot::kMemories, Slot::kTime};
 constexpr Slot kOfAct[] = {Slot::kPlace, Slot::kNear};
 constexpr Slot kOfTalk[] = {Slot::kPlace, Slot::kOther, Slot::kRelation, Slot::kOtherDoes, Slot::kLastTalk};
-constexpr Slot kOfSay[] = {Slot::kPlace, Slot::kOther, Slot::kRelation, Slot::kTalk};
+constexpr Slot kOfSay[] = {Slot::kPlace, Slot::kOther, Slot::kRelation,
+                           Slot::kNext,  Slot::kNews,  Slot::kTalk};
 constexpr Slot kOfAnswer[] = {Slot::kQuestion};
 
 std::span<const Slot> OwnSlots(Decision decision) {

@@ -31,6 +31,8 @@ enum class Slot {
   kRelation,
   kOtherDoes,
   kLastTalk,
+  kNext,
+  kNews,
   kTalk,
   kQuestion,
   kCount
