@@ -7,5 +7,6 @@ namespace throng::python {
 
 void AddModel(pybind11::module_& module);
 void AddRun(pybind11::module_& module);
+void AddStepper(pybind11::module_& module);
 
 }  // namespace throng::python

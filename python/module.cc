@@ -11,4 +11,5 @@ PYBIND11_MODULE(_native, module) {
   throng::python::AddErrors(module);
   throng::python::AddModel(module);
   throng::python::AddRun(module);
+  throng::python::AddStepper(module);
 }

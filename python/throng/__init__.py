@@ -16,5 +16,13 @@ from .runs import Event, RunResult, VerifyReport, run, verify
 from .space import Network, Plane, Pos
 from .world import Agent, Call, Intent, Neighbour, World
 
-__all__ = ["Agent", "Call", "Change", "Commit", "Completion", "Error", "Event", "Intent", "Model", "Neighbour",
+__all__ = ["Agent", "Call", "Change", "Commit", "Completion", "Env", "Error", "Event", "Intent", "Model", "Neighbour",
            "Network", "Plane", "Pos", "RunResult", "VerifyReport", "View", "World", "run", "verify"]
+
+
+def __getattr__(name):
+    # Late, because it imports gymnasium and pettingzoo where they are installed.
+    if name == "Env":
+        from .env import Env
+        return Env
+    raise AttributeError(f"module 'throng' has no attribute {name!r}")
