@@ -8,6 +8,7 @@ namespace throng::python {
 void AddJournal(pybind11::module_& module);
 void AddModel(pybind11::module_& module);
 void AddRun(pybind11::module_& module);
+void AddStepper(pybind11::module_& module);
 void AddVerify(pybind11::module_& module);
 
 }  // namespace throng::python

@@ -15,4 +15,5 @@ PYBIND11_MODULE(_native, module) {
   throng::python::AddModel(module);
   throng::python::AddRun(module);
   throng::python::AddVerify(module);
+  throng::python::AddStepper(module);
 }

@@ -1,6 +1,8 @@
 #include "python/outcome.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <iterator>
 #include <tuple>
 
 #include "python/completion.h"
@@ -30,26 +32,58 @@ void Outcome::OnIntervention(const sim::InterventionRecord& record) {
   for (const sim::CellWrite& cell : record.cells) cells_[cell.pos] = cell.value;
 }
 
-void Outcome::AddTo(py::dict& result) {
+py::list Outcome::Agents() const {
   py::list agents;
   for (sim::AgentId id = 0; id < agents_.size(); ++id) {
     agents.append(world_.MakeAgent(id, agents_[id].body, agents_[id].mind, py::none(), agents_[id].present));
   }
+  return agents;
+}
+
+py::dict Outcome::Cells() const {
   py::dict cells;
   for (const auto& [pos, text] : cells_) {
     if (!text.empty()) cells[world_.MakePos(pos)] = MakeText(text);
   }
-  // One commit holds all of an agent's events of a step, in order.
-  std::stable_sort(events_.begin(), events_.end(), [](const StepEvent& a, const StepEvent& b) {
-    return std::tie(a.step, a.event.agent) < std::tie(b.step, b.event.agent);
-  });
+  return cells;
+}
+
+py::object Outcome::MakeEvent(const StepEvent& event) {
   const py::object event_class = py::module_::import("throng.runs").attr("Event");
-  py::list events;
-  for (const auto& [step, event] : events_) {
-    events.append(event_class(step, event.agent, MakeText(event.kind), MakeText(event.text)));
+  return event_class(event.step, event.event.agent, MakeText(event.event.kind), MakeText(event.event.text));
+}
+
+void Outcome::SortEvents() {
+  const auto before = [](const StepEvent& a, const StepEvent& b) {
+    return std::tie(a.step, a.event.agent) < std::tie(b.step, b.event.agent);
+  };
+  const auto fresh = events_.begin() + static_cast<std::ptrdiff_t>(num_sorted_);
+  // One commit holds all of an agent's events of a step, in order.
+  std::stable_sort(fresh, events_.end(), before);
+  // In a run that halts at each step, new events are later than all before.
+  if (fresh != events_.begin() && fresh != events_.end() && before(*fresh, *std::prev(fresh))) {
+    std::inplace_merge(events_.begin(), fresh, events_.end(), before);
   }
-  result["agents"] = agents;
-  result["cells"] = cells;
+  num_sorted_ = events_.size();
+}
+
+py::list Outcome::EventsOf(sim::Step step) {
+  SortEvents();
+  const auto before = [](const StepEvent& event, sim::Step than) { return event.step < than; };
+  py::list events;
+  for (auto at = std::lower_bound(events_.begin(), events_.end(), step, before);
+       at != events_.end() && at->step == step; ++at) {
+    events.append(MakeEvent(*at));
+  }
+  return events;
+}
+
+void Outcome::AddTo(py::dict& result) {
+  SortEvents();
+  py::list events;
+  for (const StepEvent& event : events_) events.append(MakeEvent(event));
+  result["agents"] = Agents();
+  result["cells"] = Cells();
   result["events"] = events;
 }
 

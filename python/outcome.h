@@ -21,6 +21,11 @@ class Outcome final : public sim::RunObserver {
 
   // Adds the attributes of throng.RunResult: agents, cells, events.
   void AddTo(pybind11::dict& result);
+  // All agents as they are now, and the cells that are not empty.
+  pybind11::list Agents() const;
+  pybind11::dict Cells() const;
+  // The events of that step, as throng.Event.
+  pybind11::list EventsOf(sim::Step step);
 
  private:
   struct AgentState {
@@ -33,10 +38,15 @@ class Outcome final : public sim::RunObserver {
     sim::Event event;
   };
 
+  void SortEvents();
+  static pybind11::object MakeEvent(const StepEvent& event);
+
   const PythonWorld& world_;
   std::vector<AgentState> agents_;
   std::map<sim::Pos, std::string> cells_;
-  std::vector<StepEvent> events_;  // in the order in which steps were computed
+  std::vector<StepEvent>
+      events_;  // the first num_sorted_ by step and agent, the others as they were computed
+  size_t num_sorted_ = 0;
 };
 
 // The attributes of throng.RunResult that are numbers or digests.

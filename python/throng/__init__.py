@@ -22,7 +22,15 @@ from .sweep import SweepResult, SweptRun, sweep
 from .verify import VerifyReport, verify
 from .world import Agent, Call, CallError, Intent, Neighbour, World
 
-__all__ = ["Agent", "Call", "CallError", "Change", "Commit", "Completion", "Error", "Event", "Expectation", "Frame",
-           "FrozenDict", "Intent", "Lookahead", "Model", "Neighbour", "Network", "Plane", "Pos", "Reporters", "RunResult",
-           "State", "Stopped", "SweepResult", "SweptRun", "VerifyReport", "View", "World", "agents_at", "fork", "inject",
-           "interview", "run", "sweep", "thaw", "verify"]
+__all__ = ["Agent", "Call", "CallError", "Change", "Commit", "Completion", "Env", "Error", "Event", "Expectation",
+           "Frame", "FrozenDict", "Intent", "Lookahead", "Model", "Neighbour", "Network", "Plane", "Pos", "Reporters",
+           "RunResult", "State", "Stopped", "SweepResult", "SweptRun", "VerifyReport", "View", "World", "agents_at",
+           "fork", "inject", "interview", "run", "sweep", "thaw", "verify"]
+
+
+def __getattr__(name):
+    # Late, because it imports gymnasium and pettingzoo where they are installed.
+    if name == "Env":
+        from .env import Env
+        return Env
+    raise AttributeError(f"module 'throng' has no attribute {name!r}")

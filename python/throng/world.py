@@ -322,6 +322,36 @@ class World:
         """
         return None
 
+    def observe(self, view: View, agent: Agent) -> Any:
+        """What ``throng.Env`` shows the caller of an agent, at the start of a step. The default: a dict of its own
+        state and its neighbours."""
+        return {"step": view.step, "name": agent.name, "pos": agent.pos, "status": agent.status, "mind": agent.mind,
+                "neighbours": view.neighbours()}
+
+    def act(self, view: View, agent: Agent, action: Any) -> Generator[Call | list[Call], Any, Any] | Any:
+        """One step of an agent for which ``throng.Env`` was given an action: runs instead of ``proceed`` and returns
+        what that would. The default takes a text as the new status, and anything else, such as an ``Intent``, as it is.
+
+        Example::
+
+            def act(self, view, agent, action):
+                dx, dy = ((1, 0), (0, 1), (-1, 0), (0, -1))[action]
+                return throng.Intent(pos=(agent.pos.x + dx, agent.pos.y + dy))
+        """
+        return Intent(status=action) if isinstance(action, str) else action
+
+    def reward(self, before: Agent, after: Agent) -> float:
+        """What ``throng.Env`` rewards an agent with for a step, given its states before and after it."""
+        return 0.0
+
+    def observation_space(self, agent: Agent) -> Any:
+        """The space of what ``observe`` returns, for ``throng.Env``. None: that of the default."""
+        return None
+
+    def action_space(self, agent: Agent) -> Any:
+        """The space of the actions that ``act`` takes, for ``throng.Env``. None: texts."""
+        return None
+
     def parameters(self) -> Any:
         """Everything else the world depends on, as plain data. A journal cannot be resumed with a world whose
         parameters differ."""

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,30 @@ struct RunResult {
   std::vector<Digest> step_hashes;  // equal in every mode
   RunStats stats;
   RunMemory memory;
+};
+
+class Runner;
+
+// A run that stands still between steps, for a caller who looks at the world there and decides something. It
+// has the hash of a run without halts. Not thread-safe; an Error ends it.
+class SteppedRun {
+ public:
+  // All arguments must outlive it.
+  SteppedRun(const World& world, llm::Llm& llm, const RunOptions& options);
+  SteppedRun(const SteppedRun&) = delete;
+  SteppedRun& operator=(const SteppedRun&) = delete;
+  ~SteppedRun();  // cancels the calls in flight
+
+  // Runs until every agent has done this many steps, which is at least as many as before and at most
+  // options.steps. Throws as RunWorld does.
+  void RunTo(Step step);
+  // What each agent that is there sees at the start of its next step, ordered by id. Valid until the next
+  // RunTo.
+  std::vector<const View*> Views();
+  RunResult Result();  // so far
+
+ private:
+  std::unique_ptr<Runner> runner_;
 };
 
 // Runs `world` from its start. Throws the Error of what failed, naming agent and step, after cancelling the

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
 #include <tuple>
 
 #include "sim/testing/test_worlds.h"
@@ -183,6 +184,87 @@ TEST(Run, ZeroStepsHashTheStart) {
   const RunResult result = RunWorld(world, llm, RunOptions{});
   EXPECT_EQ(result.step_hashes.size(), 0u);
   EXPECT_NE(result.start_hash, Digest{});
+}
+
+// Halted before each step and looked at, a run is the run without halts, also one that is not looked to its
+// end.
+TEST(SteppedRun, HaltsChangeNothing) {
+  WalkerOptions walkers;
+  walkers.reserve = 12;
+  walkers.horizon = 3;
+  const WalkerWorld world(walkers);
+  HashLlm llm(1);
+  RunOptions options;
+  options.steps = kSteps;
+  options.interventions = {{4, "write 3 3 rain"}, {6, "announce noon"}, {6, "remove 1"}, {9, "add 1 5 5"}};
+  const RunResult whole = RunWorld(world, llm, options);
+  for (const Mode mode : {Mode::kSingle, Mode::kLockstep, Mode::kOutOfOrder, Mode::kSpeculative}) {
+    HashLlm stepped_llm(2);
+    RunOptions stepped_options = options;
+    stepped_options.mode = mode;
+    stepped_options.steps = 1 << 30;  // where it halts is all that matters
+    SteppedRun run(world, stepped_llm, stepped_options);
+    for (Step step = 0; step <= kSteps; ++step) {
+      run.RunTo(step);
+      run.RunTo(step);  // it is there
+      std::set<AgentId> there;
+      for (const View* view : run.Views()) {
+        EXPECT_EQ(view->Now(), step);
+        there.insert(view->Self());
+        EXPECT_TRUE(world.GetSpace().Contains(view->SelfBody().pos));
+        view->Cell(view->SelfBody().pos);
+        EXPECT_GE(view->Announced(0).size(), step >= 6 ? 4u : step >= 2 ? 1u : 0u);
+      }
+      for (const View* view : run.Views()) {
+        for (const Neighbour& other : view->Neighbours()) EXPECT_TRUE(there.count(other.id) > 0);
+      }
+      EXPECT_EQ(there.count(1), step < 6 || step >= 9 ? 1u : 0u) << "step " << step;
+      EXPECT_EQ(run.Result().step_hashes.size(), static_cast<size_t>(step));
+    }
+    const RunResult result = run.Result();
+    EXPECT_EQ(result.hash, whole.hash) << ModeName(mode);
+    EXPECT_EQ(result.step_hashes, whole.step_hashes);
+    EXPECT_EQ(result.stats.calls, whole.stats.calls);
+  }
+}
+
+TEST(SteppedRun, GoesOnWhenNobodyIsLeft) {
+  WalkerOptions walkers;
+  walkers.agents = 1;
+  const WalkerWorld world(walkers);
+  HashLlm llm(1);
+  RunOptions options;
+  options.steps = 1 << 30;
+  options.interventions = {{2, "remove 0"}, {5, "add 0 5 5"}};
+  SteppedRun run(world, llm, options);
+  for (Step step = 0; step < 8; ++step) {
+    run.RunTo(step);
+    EXPECT_EQ(run.Views().size(), step < 2 || step >= 5 ? 1u : 0u) << "step " << step;
+    EXPECT_EQ(run.Result().step_hashes.size(), static_cast<size_t>(step));
+  }
+}
+
+TEST(SteppedRun, LeavesTheBackendWithoutCallsWhenItIsDropped) {
+  WalkerOptions walkers;
+  walkers.width = walkers.height = 60;
+  const WalkerWorld world(walkers);
+  HashLlm llm(1);
+  RunOptions options;
+  options.mode = Mode::kSpeculative;
+  options.steps = kSteps;
+  {
+    SteppedRun run(world, llm, options);
+    run.RunTo(3);
+    EXPECT_GT(llm.InFlight(), 0u);  // guesses of later steps
+  }
+  EXPECT_EQ(llm.InFlight(), 0u);
+  HashLlm failing(1);
+  failing.FailAt(20);
+  {
+    SteppedRun run(world, failing, options);
+    EXPECT_THROW(run.RunTo(kSteps), Error);
+  }
+  EXPECT_EQ(failing.InFlight(), 0u);
 }
 
 TEST(Run, SeedsChangeTheRun) {

@@ -75,7 +75,8 @@ double Runner::WallSeconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-RunResult Runner::Run() {
+void Runner::Begin() {
+  has_begun_ = true;
   FramePool::OfThread().ResetPeak();
   backend_start_ = metered_until_ = llm_.Now();
   for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
@@ -85,23 +86,43 @@ RunResult Runner::Run() {
   for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
     if (state_.IsPresent(agent)) Declare(agent, 0);
   }
-  try {
-    Loop();
-  } catch (...) {
-    CancelAll();
-    throw;
+  graph_.Start(released_);
+  Enqueue();
+}
+
+void Runner::RunTo(Step step) {
+  viewers_.reset();
+  if (has_begun_ && step == halt_) return;
+  THRONG_CHECK(step >= halt_ && step <= options_.steps);
+  halt_ = step;
+  if (step < options_.steps) graph_.AddPause(step);
+  if (!has_begun_) Begin();
+  OnNewBase();
+  Loop();
+}
+
+std::vector<const View*> Runner::Views() {
+  members_.clear();
+  for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
+    if (state_.IsPresent(agent)) members_.push_back(agent);
   }
+  viewers_ = ClusterRun::Make(context_, members_, graph_.BaseStep());
+  std::vector<const View*> views;
+  for (const MemberRun& member : viewers_->Members()) views.push_back(&member);
+  return views;
+}
+
+RunResult Runner::Result() {
   MeterInFlight();
   stats_.backend_s = metered_until_ - backend_start_;
   stats_.wall_s = WallSeconds() - wall_start_;
   stats_.parallelism = stats_.backend_s > 0 ? in_flight_seconds_ / stats_.backend_s : 0;
   MeasureMemory();
-  CancelAll();  // guesses dropped last may still be in flight
   result_.hash = hash_.Finish();
-  return std::move(result_);
+  return result_;
 }
 
-// Call at the end: buffers that are reused have not shrunk by then.
+// Call when no cluster runs: buffers that are reused have not shrunk by then.
 void Runner::MeasureMemory() {
   RunMemory& memory = result_.memory;
   const size_t frames = FramePool::OfThread().PeakBytes();  // the clusters' blocks come from there too
@@ -113,9 +134,6 @@ void Runner::MeasureMemory() {
 }
 
 void Runner::Loop() {
-  graph_.Start(released_);
-  Enqueue();
-  OnNewBase();
   while (!ended_) {
     TakeInterventions();
     StartClusters();
@@ -125,7 +143,7 @@ void Runner::Loop() {
     CheckStop();
     Report();
   }
-  THRONG_CHECK(ended_ || (ready_.empty() && graph_.BaseStep() == options_.steps));
+  THRONG_CHECK(ended_ || (ready_.empty() && graph_.BaseStep() == halt_));
 }
 
 void Runner::Enqueue() {
@@ -243,11 +261,13 @@ void Runner::CloseSteps() {
   }
 }
 
-// All agents have reached the base step: closes the steps before it, and applies interventions due there.
+// All agents have reached the base step: closes the steps before it, applies interventions due there, and
+// goes on unless the run halts there.
 void Runner::OnNewBase() {
   CloseSteps();
   while (!ended_ && graph_.AtPause()) {
     Intervene();
+    if (graph_.BaseStep() == halt_) return;
     graph_.ResumeAtPause(released_);
     Enqueue();
     CloseSteps();
@@ -325,7 +345,22 @@ void Runner::Report() {
 }
 
 RunResult RunWorld(const World& world, llm::Llm& llm, const RunOptions& options) {
-  return Runner(world, llm, options).Run();
+  Runner runner(world, llm, options);
+  runner.RunTo(options.steps);
+  return runner.Result();
 }
+
+// SteppedRun
+
+SteppedRun::SteppedRun(const World& world, llm::Llm& llm, const RunOptions& options)
+    : runner_(std::make_unique<Runner>(world, llm, options)) {}
+
+SteppedRun::~SteppedRun() = default;
+
+void SteppedRun::RunTo(Step step) { runner_->RunTo(step); }
+
+std::vector<const View*> SteppedRun::Views() { return runner_->Views(); }
+
+RunResult SteppedRun::Result() { return runner_->Result(); }
 
 }  // namespace throng::sim

@@ -1,4 +1,4 @@
-// A run in progress; implements RunWorld of run.h.
+// A run in progress; implements RunWorld and SteppedRun of run.h.
 #pragma once
 
 #include <deque>
@@ -20,7 +20,11 @@ class Runner final : public CallSink {
  public:
   Runner(const World& world, llm::Llm& llm, const RunOptions& options);
 
-  RunResult Run();
+  ~Runner() { CancelAll(); }  // after an error, and guesses dropped last, calls may still be in flight
+
+  void RunTo(Step step);
+  std::vector<const View*> Views();
+  RunResult Result();
   void Submit(llm::Request&& request, PendingCall& call) override;
 
  private:
@@ -34,6 +38,7 @@ class Runner final : public CallSink {
     }
   };
 
+  void Begin();
   void Loop();
   void Enqueue();
   bool MayStart(const Ready& ready) const;
@@ -70,6 +75,9 @@ class Runner final : public CallSink {
   RunHash hash_;
   RunResult result_;
   RunStats& stats_ = result_.stats;
+  bool has_begun_ = false;
+  Step halt_ = 0;       // where the run stands still, or the last step
+  ClusterPtr viewers_;  // never started: its members are the views of those who are there at a halt
 
   struct ReadyQueue : std::priority_queue<Ready> {
     size_t Bytes() const { return c.capacity() * sizeof(Ready); }

@@ -1,0 +1,114 @@
+"""What the examples share: one command line, and what becomes of a run: a table and a plot.
+
+An example has a world that is made from a number of agents, `table(result)`, which returns a list of dicts, and
+`plot(axes, rows)`. `main` does the rest.
+"""
+
+import argparse
+import collections
+import csv
+import pathlib
+import sys
+
+import throng
+
+MODES = ("ooo", "speculative", "lockstep", "single")
+
+
+def main(name, doc, make_world, table, plot, *, agents, steps):
+    """`make_world(agents)` makes the world; `agents` and `steps` are the defaults of the flags."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--llm", default="fake", help="what answers: fake, local (the model in this process), latency "
+                        "(a model of a server, in virtual time), http://HOST:PORT?model=NAME (default: %(default)s)")
+    parser.add_argument("--agents", type=int, default=agents, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=steps, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--mode", choices=MODES, default="ooo", help="order of execution (default: %(default)s)")
+    parser.add_argument("--out", type=pathlib.Path, metavar="FOLDER", help=f"write {name}.csv and {name}.png there")
+    parser.add_argument("--journal", metavar="FILE", help="record the run there, and go on if it has a beginning of it")
+    parser.add_argument("--verify", action="store_true", help="check that every order of execution comes to the same")
+    parser.add_argument("--compare", action="store_true", help="time each mode on a model of a server")
+    flags = parser.parse_args()
+    try:
+        if flags.verify:
+            report = throng.verify(lambda: make_world(flags.agents), flags.llm, steps=flags.steps, seed=flags.seed)
+            print(report)
+            return 0 if report else 1
+        if flags.compare:
+            compare(make_world, flags)
+            return 0
+        result = throng.run(make_world(flags.agents), flags.llm, mode=flags.mode, steps=flags.steps, seed=flags.seed,
+                            journal=flags.journal, resume=True)
+    except throng.Error as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        if flags.journal:
+            print(f"{name}: the same command goes on where it stopped", file=sys.stderr)
+        return 1
+    rows = table(result)
+    show(rows)
+    print(f"{result.calls} calls, {result.parallelism:.1f} in flight, {result.wall_s:.1f} s, hash {result.hash}")
+    if flags.out:
+        write(flags.out, name, rows, plot)
+    return 0
+
+
+def compare(make_world, flags, llm="latency"):
+    """Runs a world in each mode on a model of a server, which must come to the same. Returns the results by mode."""
+    results = {}
+    for mode in ("lockstep", "ooo", "speculative"):
+        result = throng.run(make_world(flags.agents), llm, mode=mode, steps=flags.steps, seed=flags.seed)
+        results[mode] = result
+        assert result.hash == results["lockstep"].hash
+        print(f"{mode:<12} {result.backend_s:8.1f} s  {results['lockstep'].backend_s / result.backend_s:5.2f}x  "
+              f"{result.calls:5} calls  {result.parallelism:6.2f} in flight  hash {result.hash}")
+    return results
+
+
+def counts(result):
+    """A table of how many events of each kind there were in each step."""
+    kinds = sorted({event.kind for event in result.events})
+    found = collections.Counter((event.step, event.kind) for event in result.events)
+    return [{"step": step, **{kind: found[step, kind] for kind in kinds}} for step in range(result.steps)]
+
+
+def plot_counts(axes, rows):
+    """A line over the steps for each column of `counts`."""
+    for kind in list(rows[0])[1:]:
+        axes.plot([row["step"] for row in rows], [row[kind] for row in rows], label=kind)
+    axes.set_xlabel("step")
+    axes.legend()
+
+
+def show(rows, most=10):
+    """Prints the last rows."""
+    if not rows:
+        print("nothing happened")
+        return
+    lines = [list(rows[0]), *([str(value)[:60] for value in row.values()] for row in rows[-most:])]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    for line in lines:
+        print("  ".join(text.rjust(width) for text, width in zip(line, widths)))
+
+
+def write(folder, name, rows, plot):
+    """Writes the table, and the plot if matplotlib is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0] if rows else ())
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"wrote {folder / name}.csv")
+    try:
+        from matplotlib import font_manager, rcParams
+        from matplotlib.figure import Figure
+    except ImportError:
+        print("no plot: matplotlib is not installed (Debian: python3-matplotlib)")
+        return
+    # Names in other scripts, where a font has them.
+    fonts = {font.name for font in font_manager.fontManager.ttflist}
+    rcParams["font.family"] = ["DejaVu Sans", *sorted(name for name in fonts if "CJK" in name)[:1]]
+    if rows:
+        figure = Figure(figsize=(8, 5), layout="tight")
+        plot(figure.add_subplot(), rows)
+        figure.savefig(folder / f"{name}.png")
+        print(f"wrote {folder / name}.png")

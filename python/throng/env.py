@@ -1,0 +1,346 @@
+"""A world as an environment, stepped from outside with actions for some agents: the parallel API of PettingZoo.
+
+``Text``, ``Discrete`` and ``Dict`` describe actions and observations. They are gymnasium's where it is installed, else
+small ones with the same names, ``sample`` and ``contains``.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from typing import Any, Mapping
+
+from . import _native
+from .model import Model
+from .runs import RunResult, _native_llm
+from .space import Pos
+from .world import Agent, Neighbour, World
+
+try:
+    from pettingzoo import ParallelEnv
+except ImportError:
+    ParallelEnv = object
+
+try:
+    from gymnasium.spaces import Dict, Discrete, Space, Text
+except ImportError:
+    class Space:
+        """A set of values that can be sampled."""
+
+        def __init__(self, shape: Any = None, dtype: Any = None, seed: int | None = None) -> None:
+            self._random = random.Random(seed)
+
+        def seed(self, seed: int | None = None) -> None:
+            self._random.seed(seed)
+
+        def sample(self) -> Any:
+            raise NotImplementedError
+
+        def contains(self, x: Any) -> bool:
+            raise NotImplementedError
+
+        def __contains__(self, x: Any) -> bool:
+            return self.contains(x)
+
+    class Discrete(Space):
+        """The integers from ``start`` to ``start + n - 1``.
+
+        >>> 2 in Discrete(3), 3 in Discrete(3), Discrete(1).sample()
+        (True, False, 0)
+        """
+
+        def __init__(self, n: int, seed: int | None = None, start: int = 0) -> None:
+            super().__init__(seed=seed)
+            self.n = n
+            self.start = start
+
+        def sample(self) -> int:
+            return self.start + self._random.randrange(self.n)
+
+        def contains(self, x: Any) -> bool:
+            return isinstance(x, int) and self.start <= x < self.start + self.n
+
+        def __repr__(self) -> str:
+            return f"Discrete({self.n})"
+
+    class Text(Space):
+        """Texts of ``min_length`` to ``max_length`` characters of ``charset``.
+
+        >>> "hello" in Text(5), "hello!" in Text(5), Text(3).sample() in Text(3)
+        (True, False, True)
+        """
+
+        def __init__(self, max_length: int, *, min_length: int = 1, charset: str = string.ascii_letters + string.digits,
+                     seed: int | None = None) -> None:
+            super().__init__(seed=seed)
+            self.min_length = min_length
+            self.max_length = max_length
+            self.characters = charset
+
+        def sample(self) -> str:
+            length = self._random.randint(self.min_length, self.max_length)
+            return "".join(self._random.choice(self.characters) for _ in range(length))
+
+        def contains(self, x: Any) -> bool:
+            return (isinstance(x, str) and self.min_length <= len(x) <= self.max_length
+                    and all(character in self.characters for character in x))
+
+        def __repr__(self) -> str:
+            return f"Text({self.min_length}, {self.max_length})"
+
+    class Dict(Space):
+        """Dicts with the keys of ``spaces``, each with a value of its space.
+
+        >>> space = Dict({"move": Discrete(4), "say": Text(20)})
+        >>> {"move": 1, "say": "hello"} in space, {"move": 1} in space, space.sample() in space
+        (True, False, True)
+        """
+
+        def __init__(self, spaces: Mapping[str, Space], seed: int | None = None) -> None:
+            super().__init__(seed=seed)
+            self.spaces = dict(spaces)
+            self.seed(seed)
+
+        def seed(self, seed: int | None = None) -> None:
+            for number, space in enumerate(self.spaces.values()):
+                space.seed(None if seed is None else seed + number)
+
+        def sample(self) -> dict[str, Any]:
+            return {key: space.sample() for key, space in self.spaces.items()}
+
+        def contains(self, x: Any) -> bool:
+            return (isinstance(x, dict) and x.keys() == self.spaces.keys()
+                    and all(space.contains(x[key]) for key, space in self.spaces.items()))
+
+        def __getitem__(self, key: str) -> Space:
+            return self.spaces[key]
+
+        def __repr__(self) -> str:
+            return f"Dict({self.spaces})"
+
+
+class StateSpace(Space):
+    """What ``World.observe`` returns by default: an agent's own state and its neighbours.
+
+    >>> StateSpace().sample() in StateSpace()
+    True
+    """
+
+    def sample(self, *_, **__) -> dict[str, Any]:
+        return {"step": 0, "name": "", "pos": Pos(0, 0), "status": "", "mind": None, "neighbours": []}
+
+    def contains(self, x: Any) -> bool:
+        return (isinstance(x, dict) and x.keys() == self.sample().keys() and isinstance(x["neighbours"], list)
+                and all(isinstance(other, Neighbour) for other in x["neighbours"]))
+
+
+class _Steered:
+    """The world of an Env: itself, but for the agents that were given actions in this step."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.name = world.name or type(world).__name__
+        self.step = 0
+        self.actions: dict[int, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.world, name)
+
+    def proceed(self, view: _native.View, agent: Agent) -> Any:
+        # A guess ahead of the step, in mode speculative, knows no action.
+        if view.step == self.step and agent.id in self.actions:
+            return self.world.act(view, agent, self.actions[agent.id])
+        return self.world.proceed(view, agent)
+
+
+class Env(ParallelEnv):
+    """A world that is stepped from outside: the parallel API of PettingZoo.
+
+    In each step, the caller gives actions to agents, by name; ``World.act`` does them. All other agents do what
+    ``World.proceed`` says, with the language model. So a policy can learn among agents that talk, or a person can
+    play one of them.
+
+    - ``llm``, ``mode``, ``coupling``: as in ``throng.run``. All agents finish a step before ``step`` returns.
+    - ``max_steps``: the step after which all agents are truncated; None: never
+
+    The hooks ``observe``, ``act``, ``reward``, ``observation_space`` and ``action_space`` of ``World`` say what the
+    caller sees, does and gets. An agent is terminated when it leaves the world; one that is born joins ``agents``. The
+    info of an agent holds the ``events`` of its step. Steps without actions have the hash of ``throng.run``. There is no
+    journal.
+
+    >>> import throng
+    >>> class Walkers(throng.World):
+    ...     width, height = 20, 10
+    ...
+    ...     def agents(self):
+    ...         return [throng.Agent("Ann", (2, 5)), throng.Agent("Ben", (12, 5))]
+    ...
+    ...     def proceed(self, view, agent):
+    ...         answer = yield throng.Call(f"{agent.name} is at {agent.pos}.", choices=["stay", "jump"])
+    ...         return throng.Intent(status=answer)
+    ...
+    ...     def reward(self, before, after):
+    ...         return float(after.pos.x - before.pos.x)
+    >>> env = throng.Env(Walkers(), llm="fake", max_steps=10)
+    >>> observations, infos = env.reset(seed=1)
+    >>> observations["Ann"]["pos"]
+    Pos(x=2, y=5)
+    >>> observations, rewards, terminations, truncations, infos = env.step({"Ann": throng.Intent(pos=(3, 5))})
+    >>> rewards["Ann"], rewards["Ben"], observations["Ben"]["status"] in ("stay", "jump")
+    (1.0, 0.0, True)
+    """
+
+    metadata = {"name": "throng", "render_modes": ["ansi"]}
+    render_mode = "ansi"
+
+    #: Names of all agents that may ever be there, and of those that are there now.
+    possible_agents: list[str]
+    agents: list[str]
+
+    def __init__(self, world: World, llm: Model | str | Any = "local", *, mode: str = "ooo", coupling: str = "paper",
+                 max_steps: int | None = None) -> None:
+        self.metadata = {**self.metadata, "name": world.name or type(world).__name__}
+        self._world = world
+        self._llm = llm
+        self._mode = mode
+        self._coupling = coupling
+        self._max_steps = max_steps
+        self._starting = [agent._replace(id=id) for id, agent in enumerate(world.agents())]
+        self.possible_agents = [agent.name for agent in self._starting]
+        self._ids = {name: id for id, name in enumerate(self.possible_agents)}
+        for id, name in enumerate(self.possible_agents):
+            if self._ids[name] != id:
+                raise _native.Error(f"Env: agents {id} and {self._ids[name]} are both called {name!r}; actions and "
+                                    "observations go by name, so each agent needs its own")
+        self.agents = []
+        self._observation_spaces: dict[str, Any] = {}
+        self._action_spaces: dict[str, Any] = {}
+        self._seed = 0
+        self._run: _native.Stepper | None = None
+
+    def reset(self, seed: int | None = None, options: dict | None = None) -> tuple[dict[str, Any], dict[str, dict]]:
+        """Begins a run. Returns an observation and an info for each agent.
+
+        - ``seed``: another seed gives another run of the same world; None: the next one after that of the last run
+        - ``options``: part of the API; it has no effect
+        """
+        self.close()
+        self._seed = self._seed + 1 if seed is None else seed
+        self._steered = _Steered(self._world)
+        self._run = _native.Stepper(world=self._steered, llm=_native_llm(self._llm), mode=self._mode, seed=self._seed,
+                                    coupling=self._coupling)
+        self._step = 0
+        self._observations: dict[str, Any] = {}
+        self._advance(0)
+        self.agents = [agent.name for agent in self._states if agent.present]
+        return dict(self._observations), {name: {"events": []} for name in self.agents}
+
+    def step(self, actions: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float], dict[str, bool],
+                                                        dict[str, bool], dict[str, dict]]:
+        """One step of all agents, those in ``actions`` as they are told.
+
+        Returns observations, rewards, terminations, truncations and infos of the agents that were there before the step
+        or are after it. The last observation of an agent that left is its one before the step.
+        """
+        run = self._running("step")
+        if not self.agents:
+            raise _native.Error("Env.step: no agent is left, or all were truncated; call reset")
+        for name in actions:
+            if name not in self.agents:
+                raise _native.Error(f"Env.step: an action for {name!r}, allowed are the names in Env.agents")
+        self._steered.step = self._step
+        self._steered.actions = {self._ids[name]: action for name, action in actions.items()}
+        before = self._states
+        self._advance(self._step + 1)
+        infos: dict[str, dict] = {agent.name: {"events": []} for old, agent in zip(before, self._states)
+                                  if old.present or agent.present}
+        for event in run.events_of(self._step - 1):
+            infos[self.possible_agents[event.agent]]["events"].append(event)
+        rewards = {}
+        for name in infos:
+            old, new = before[self._ids[name]], self._states[self._ids[name]]
+            rewards[name] = float(self._world.reward(old, new)) if old.present else 0.0
+        terminations = {name: not self._states[self._ids[name]].present for name in infos}
+        is_over = self._max_steps is not None and self._step >= self._max_steps
+        truncations = {name: is_over and not terminations[name] for name in infos}
+        self.agents = [] if is_over else [name for name in infos if not terminations[name]]
+        return {name: self._observations[name] for name in infos}, rewards, terminations, truncations, infos
+
+    def observation_space(self, agent: str) -> Any:
+        """The space of an agent's observations, always the same object."""
+        return self._space(agent, self._observation_spaces, self._world.observation_space, StateSpace)
+
+    def action_space(self, agent: str) -> Any:
+        """The space of an agent's actions, always the same object."""
+        return self._space(agent, self._action_spaces, self._world.action_space,
+                           lambda: Text(80, charset=string.ascii_letters + string.digits + " .,!?'"))
+
+    @property
+    def observation_spaces(self) -> dict[str, Any]:
+        return {name: self.observation_space(name) for name in self.possible_agents}
+
+    @property
+    def action_spaces(self) -> dict[str, Any]:
+        return {name: self.action_space(name) for name in self.possible_agents}
+
+    @property
+    def num_agents(self) -> int:
+        return len(self.agents)
+
+    @property
+    def max_num_agents(self) -> int:
+        return len(self.possible_agents)
+
+    @property
+    def unwrapped(self) -> Env:
+        return self
+
+    def state(self) -> dict[str, Any]:
+        """The whole world: its ``step``, ``agents`` by name, including those that left, and ``cells``."""
+        cells = self._running("state").cells()
+        return {"step": self._step, "agents": {agent.name: agent for agent in self._states}, "cells": cells}
+
+    def render(self) -> str:
+        """A line of text for each agent that is there."""
+        self._running("render")
+        lines = [f"step {self._step}"]
+        for agent in self._states:
+            if agent.present:
+                pos = tuple(agent.pos) if isinstance(agent.pos, tuple) else agent.pos
+                lines.append(f"{agent.name} {pos} {agent.status}".rstrip())
+        return "\n".join(lines)
+
+    def result(self) -> RunResult:
+        """What ``throng.run`` would return for the steps done so far."""
+        return RunResult(**self._running("result").result())
+
+    def close(self) -> None:
+        """Ends the run, and frees the model for others. ``reset`` begins another."""
+        self._run = None
+        self.agents = []
+
+    def _running(self, what: str) -> _native.Stepper:
+        if self._run is None:
+            raise _native.Error(f"Env.{what}: no run is going on; call reset first")
+        return self._run
+
+    def _advance(self, step: int) -> None:
+        run = self._running("step")
+        try:
+            run.run_to(step)
+            self._step = step
+            self._states = run.agents()
+            for id, view in run.views().items():
+                agent = self._states[id]
+                self._observations[agent.name] = self._world.observe(view, agent)
+        except BaseException:
+            self.close()
+            raise
+
+    def _space(self, name: str, known: dict[str, Any], of: Any, default: Any) -> Any:
+        if name not in self._ids:
+            raise _native.Error(f"Env: there is no agent {name!r}")
+        if name not in known:
+            space = of(self._starting[self._ids[name]])
+            known[name] = default() if space is None else space
+        return known[name]

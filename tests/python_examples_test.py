@@ -1,0 +1,130 @@
+"""The examples in Python: on the embedded model, against `throng serve`, and against a server that misbehaves.
+
+  python3 tests/python_examples_test.py THRONG [EXAMPLE...]
+
+The server that misbehaves is ../shared/cases/mock_openai.py beside the source tree; without it that part is left out.
+"""
+
+import csv
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "python" / "examples"
+MOCK = ROOT.parent / "shared" / "cases" / "mock_openai.py"
+
+# Example: agents, steps, rows of its table at least. Small, because a model of a few megabytes answers on two cores.
+SIZES = {"tournament": (6, 10, 6), "feed": (24, 3, 3), "epidemic": (60, 6, 6), "market": (14, 6, 0), "town": (4, 8, 4),
+         "civil_violence": (24, 5, 5), "reddit": (12, 3, 0), "pub": (8, 2, 16)}
+
+# What a mode of the server that misbehaves must come to: "done", or words of the server that the message holds.
+MODES = {"ok": "done", "fence": "done", "flaky": "done"}
+# To be enabled, one by one, with what makes the HTTP backend understand these answers and errors.
+MODES_TO_COME = {
+    "think": "done", "chatty": "done", "reasoning": "done", "parts": "done", "extra": "done", "paren": "done",
+    "letter": "done", "o1": "done", "date429": "done", "html": "502 Bad Gateway",
+    "err200": "the provider behind this gateway failed", "quota429": "the quota of this account is used up",
+    "null": "", "empty": "", "nochoices": "", "badjson": "", "truncjson": "", "truncbody": "", "zero429": "slow down",
+    "long429": "come back in an hour", "hang": "", "drip": "", "slowdrip": ""}
+STOPS_WITHIN_S = 60
+
+
+def run(name, llm, out, *more):
+    agents, steps, _ = SIZES[name]
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, EXAMPLES / f"{name}.py", "--llm", llm, "--agents", str(agents),
+                           "--steps", str(steps), "--out", out, *more], capture_output=True, text=True, timeout=600)
+    return done, time.monotonic() - begin
+
+
+def check(name, llm, out):
+    done, seconds = run(name, llm, out)
+    assert done.returncode == 0, f"{name} on {llm}: {done.stderr}"
+    rows = list(csv.DictReader(open(out / f"{name}.csv", encoding="utf-8", newline="")))
+    assert len(rows) >= SIZES[name][2], f"{name} on {llm}: {len(rows)} rows"
+    calls = next(line for line in done.stdout.splitlines() if " calls, " in line)
+    print(f"{name} on {llm}: {seconds:.1f} s; {calls}", flush=True)
+
+
+def check_models(throng, names, out):
+    for name in names:
+        check(name, "local", out)
+    server = subprocess.Popen([throng, "serve", "--port", "0"], stderr=subprocess.PIPE, text=True)
+    try:
+        address = next(line for line in server.stderr if " at http" in line).split(" at ")[1].split()[0]
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        for name in names:
+            check(name, address, out)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def load_mock():
+    spec = importlib.util.spec_from_file_location("mock_openai", MOCK)
+    mock = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mock)
+    mock.MODE = "ok"
+
+    class Handler(mock.Handler):
+        def do_POST(self):
+            self.path = f"/{mock.MODE}{self.path}"
+            super().do_POST()
+
+        def note(self, *_):
+            pass
+
+    mock.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    mock.server.daemon_threads = True
+    threading.Thread(target=mock.server.serve_forever, daemon=True).start()
+    return mock
+
+
+def check_misbehaviour(out):
+    """In JSON and in choices: an answer that is there is used; else the run stops soon, with the server's words, and
+    goes on when the server has come to its senses."""
+    mock = load_mock()
+    address = f"http://127.0.0.1:{mock.server.server_address[1]}/v1?model=m&timeout=10&attempts=2"
+    for name in ("market", "tournament"):
+        mock.MODE = "ok"
+        whole = run(name, address, out)[0].stdout
+        for mode, words in MODES.items():
+            mock.MODE = mode
+            mock.COUNT.clear()
+            journal = out / f"{name}-{mode}.journal"
+            done, seconds = run(name, address, out, "--journal", journal)
+            print(f"{name}, {mode}: {seconds:.1f} s, {done.stderr.strip() or 'done'}", flush=True)
+            if words == "done":
+                assert done.returncode == 0, f"{name}, {mode}: {done.stderr}"
+                continue
+            assert done.returncode == 1 and seconds < STOPS_WITHIN_S, f"{name}, {mode}: {seconds:.0f} s, {done.stderr}"
+            assert words in done.stderr, f"{name}, {mode}: {done.stderr}"
+            mock.MODE = "ok"
+            again = run(name, address, out, "--journal", journal)[0]
+            assert again.returncode == 0, f"{name}, resumed after {mode}: {again.stderr}"
+            assert hash_of(again.stdout) == hash_of(whole), f"{name}, resumed after {mode}"
+    mock.server.shutdown()
+
+
+def hash_of(output):
+    return output.rpartition("hash ")[2].split()[0]
+
+
+def main():
+    names = sys.argv[2:] or list(SIZES)
+    with tempfile.TemporaryDirectory() as folder:
+        check_models(Path(sys.argv[1]).resolve(), names, Path(folder))
+        if MOCK.exists():
+            check_misbehaviour(Path(folder))
+        else:
+            print("left out: a server that misbehaves")
+
+
+if __name__ == "__main__":
+    main()
