@@ -59,7 +59,7 @@ TEST(MakeBackend, OnlyModelledTimeIsMadeReal) {
   };
   EXPECT_TRUE(is_slowed("fake"));
   EXPECT_TRUE(is_slowed("latency:replicas=2"));
-  EXPECT_FALSE(is_slowed("http://localhost:9?threads=1"));
+  EXPECT_FALSE(is_slowed("http://localhost:9?in_flight=1"));
 }
 
 }  // namespace

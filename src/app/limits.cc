@@ -1,9 +1,10 @@
 #include "app/limits.h"
 
 #include <charconv>
+#include <utility>
 
 #include "base/error.h"
-#include "llm/decorators/retry.h"
+#include "base/log.h"
 
 namespace throng::app {
 
@@ -39,8 +40,22 @@ llm::Price ParsePrice(const std::string& text) {
   return price;
 }
 
+FallBack ParseFallBack(const std::string& name) {
+  for (const FallBack rule : {FallBack::kNever, FallBack::kAnswer, FallBack::kAny}) {
+    if (kFallBackNames[static_cast<int>(rule)] == name) return rule;
+  }
+  throw MakeError(ErrorCode::kInvalid, "--fallback {}: allowed: {}", name, fmt::join(kFallBackNames, ", "));
+}
+
+bool FallsBack(FallBack rule, const llm::Completion& failed) {
+  const ErrorCode code = failed.error ? failed.error->Code() : ErrorCode::kCancelled;
+  if (rule == FallBack::kAnswer) return code == ErrorCode::kBadAnswer;
+  return rule == FallBack::kAny && code != ErrorCode::kInvalid && code != ErrorCode::kCancelled;
+}
+
 void CheckLimits(const Limits& limits, const sim::World& world) {
   ParsePrice(limits.price);
+  ParseFallBack(limits.fallback);
   if (limits.max_cost > 0 && limits.price.empty()) {
     throw MakeError(ErrorCode::kInvalid, "--max-cost {}: what tokens cost must be given with --price",
                     limits.max_cost);
@@ -48,16 +63,21 @@ void CheckLimits(const Limits& limits, const sim::World& world) {
   if (!limits.interactive.empty()) FindAgent(world, limits.interactive);
 }
 
+std::unique_ptr<llm::Llm> WithAttempts(const Limits& limits, std::unique_ptr<llm::Llm> backend,
+                                       std::function<void(const std::string&)> on_wait) {
+  llm::RetryOptions options;
+  options.call_attempts = limits.call_attempts;
+  options.answer_attempts = limits.answer_attempts;
+  options.max_wait = limits.max_wait_s;
+  if (limits.call_timeout_s > 0) options.timeout = limits.call_timeout_s;
+  options.on_wait = on_wait ? std::move(on_wait) : [](const std::string& waits) { spdlog::warn("{}", waits); };
+  return std::make_unique<llm::RetryLlm>(std::move(backend), std::move(options));
+}
+
 LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::unique_ptr<llm::Llm> backend,
-                           const llm::TokensUsed& used_before) {
+                           const llm::TokensUsed& used_before, std::function<void(const std::string&)> on_wait) {
   LimitedBackend limited;
-  limited.top = std::move(backend);
-  if (limits.call_timeout_s > 0 || limits.fallback) {
-    llm::RetryOptions options;
-    options.attempts = limits.call_attempts;
-    if (limits.call_timeout_s > 0) options.timeout = limits.call_timeout_s;
-    limited.top = std::make_unique<llm::RetryLlm>(std::move(limited.top), options);
-  }
+  limited.top = WithAttempts(limits, std::move(backend), std::move(on_wait));
   llm::BudgetOptions budget_options;
   budget_options.price = ParsePrice(limits.price);
   budget_options.used_before = used_before;

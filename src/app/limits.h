@@ -3,20 +3,37 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "llm/decorators/budget.h"
 #include "llm/decorators/interactive.h"
+#include "llm/decorators/retry.h"
 #include "llm/llm.h"
 #include "sim/world.h"
 
 namespace throng::app {
 
+// After which failures of its call an agent does the usual thing, instead of ending the run.
+enum class FallBack {
+  kNever,
+  kAnswer,  // answers that are not allowed, however often the model is asked
+  kAny,     // every failure, unless no call could succeed (a wrong key, no quota, a server that is gone)
+};
+
+// The names for flags and manifests: never, answer, any. Parse throws kInvalid.
+inline constexpr const char* kFallBackNames[] = {"never", "answer", "any"};
+FallBack ParseFallBack(const std::string& name);
+
+bool FallsBack(FallBack rule, const llm::Completion& failed);
+
 struct Limits {
   double call_timeout_s = 0;  // seconds per attempt, on the backend's clock; 0: no timeout
-  int call_attempts = 3;
-  bool fallback = false;    // a failed call does not end the run: its agent does the usual thing
+  int call_attempts = llm::RetryOptions().call_attempts;
+  int answer_attempts = llm::RetryOptions().answer_attempts;
+  double max_wait_s = llm::RetryOptions().max_wait;  // longest time that a server may ask to wait
+  std::string fallback = "answer";                   // one of kFallBackNames
   uint64_t max_tokens = 0;  // 0: no limit
   double max_cost = 0;      // 0: no limit
   std::string price;        // "IN,OUT" per million tokens
@@ -36,8 +53,13 @@ struct LimitedBackend {
   const llm::InteractiveLlm* interactive = nullptr;  // null: no interactive agent
 };
 
+// The backend, asked as often as the limits say. on_wait: told of pauses that a user would notice; not set: they are
+// logged.
+std::unique_ptr<llm::Llm> WithAttempts(const Limits& limits, std::unique_ptr<llm::Llm> backend,
+                                       std::function<void(const std::string&)> on_wait = {});
+
 // used_before: tokens used by earlier sessions of the run.
 LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::unique_ptr<llm::Llm> backend,
-                           const llm::TokensUsed& used_before);
+                           const llm::TokensUsed& used_before, std::function<void(const std::string&)> on_wait = {});
 
 }  // namespace throng::app

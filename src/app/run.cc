@@ -53,8 +53,12 @@ void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::R
   journal::Journal& journal = *setup.journal;
   Session session(journal);
   try {
-    auto journaled = std::make_unique<journal::JournaledLlm>(*limited.top, journal, setup.limits.fallback);
+    auto journaled = std::make_unique<journal::JournaledLlm>(*limited.top, journal, options.falls_back);
     const journal::JournaledLlm& counts = *journaled;
+    // What an earlier session has kept happens again, whatever the rule is now.
+    options.falls_back = [&counts, rule = options.falls_back](const llm::Completion& failed) {
+      return counts.IsKeptFailure(failed.key) || rule(failed);
+    };
     std::unique_ptr<llm::Llm> top = std::move(journaled);
     if (setup.wrap) top = setup.wrap(std::move(top));
     options.observers.push_back(&journal);
@@ -77,8 +81,10 @@ void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::R
 RunOutcome Run(const sim::World& world, llm::Llm& backend, sim::RunOptions options, const RunSetup& setup) {
   LimitedBackend limited =
       ApplyLimits(setup.limits, world, std::make_unique<llm::Decorator>(backend),
-                  setup.journal != nullptr ? UsedBefore(*setup.journal) : llm::TokensUsed());
-  options.fall_back = setup.limits.fallback;
+                  setup.journal != nullptr ? UsedBefore(*setup.journal) : llm::TokensUsed(), setup.on_wait);
+  options.falls_back = [rule = ParseFallBack(setup.limits.fallback)](const llm::Completion& failed) {
+    return FallsBack(rule, failed);
+  };
   RunOutcome outcome;
   try {
     if (setup.journal != nullptr) {

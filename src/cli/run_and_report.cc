@@ -43,9 +43,15 @@ void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, 
     if (journal == nullptr) return std::string(error.what());
     return fmt::format("{} (what is done is kept: throng resume {})", error.what(), journal->Path());
   };
+  const auto on_wait = [&](const std::string& waits) {
+    if (output.quiet) return;
+    line.Clear();
+    fmt::print(stderr, "waiting: {}\n", waits);
+  };
   app::RunOutcome outcome;
   try {
-    outcome = app::Run(*scenario.world, backend, options, {simulation.limits, journal, {}});
+    outcome = app::Run(*scenario.world, backend, options,
+                       {.limits = simulation.limits, .journal = journal, .on_wait = on_wait, .wrap = {}});
   } catch (const app::Stopped& stopped) {
     line.Clear();
     throw app::Stopped(stopped.Code(), with_remedy(stopped));

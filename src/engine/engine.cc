@@ -340,7 +340,7 @@ void Engine::Impl::SampleRow(size_t row, int worker) {
   const EngineRequest& request = sequence.request;
   sampled_[row] = samplers_[static_cast<size_t>(worker)].Sample({logits_.data() + row * vocab, vocab}, mask,
                                                                 sequence.tokens, request.sampling,
-                                                                request.key, sequence.NumAnswer());
+                                                                sequence.NumAnswer());
 }
 
 void Engine::Impl::SampleRows() {

@@ -54,7 +54,7 @@ std::vector<int32_t> Expected(const EngineRequest& request) {
   Sampler sampler;
   for (int i = 0; i < request.max_tokens; ++i) {
     FakeTransformer::Logits(tokens, logits);
-    tokens.push_back(sampler.Sample(logits, {}, tokens, request.sampling, request.key, i));
+    tokens.push_back(sampler.Sample(logits, {}, tokens, request.sampling, i));
     if (tokens.back() == kEnd && !request.ignore_end) break;
   }
   return {tokens.begin() + static_cast<ptrdiff_t>(request.prompt.size()), tokens.end()};

@@ -5,6 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "llm/same_chat.h"
+
 namespace throng::engine {
 
 struct LocalLlm::Inbox {
@@ -45,9 +47,16 @@ LocalLlm::~LocalLlm() {
 }
 
 void LocalLlm::Submit(llm::Request request) {
-  EngineRequest asked = model_->MakeRequest({.prompt = ChatOf(request.system, request.prompt),
+  llm::Sampling sampling = request.sampling;
+  sampling.seed = llm::SamplingSeed(request);
+  std::vector<model::ChatMessage> chat;
+  if (!request.system.empty()) chat.push_back({"system", request.system});
+  for (llm::ChatTurn& turn : llm::TurnsOf(request, request.prompt)) {
+    chat.push_back({turn.role, std::move(turn.content)});
+  }
+  EngineRequest asked = model_->MakeRequest({.prompt = std::move(chat),
                                              .max_tokens = request.max_tokens,
-                                             .sampling = request.sampling,
+                                             .sampling = sampling,
                                              .stop = std::move(request.stop),
                                              .constraint = std::move(request.constraint)});
   asked.priority = request.priority;

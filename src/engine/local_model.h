@@ -43,7 +43,7 @@ class LocalModel {
   std::vector<int32_t> Encode(const Prompt& prompt) const { return loaded_.Encode(prompt); }
   // Returns null for an empty constraint. Throws kInvalid or kUnsupported for a schema that cannot be one.
   std::shared_ptr<Constraint> Compile(const llm::Constraint& constraint);
-  // Leaves callbacks, key and priority unset. Throws kInvalid if the prompt leaves no room for an answer, and
+  // Leaves callbacks, key and priority unset. Throws kExhausted if the prompt leaves no room for an answer, and
   // what Compile throws.
   EngineRequest MakeRequest(TextRequest request);
 

@@ -61,7 +61,7 @@ class Examiner {
 
  private:
   int32_t Likeliest(std::span<const float> logits, std::span<const uint64_t> mask) {
-    return sampler_.Sample(logits, mask, {}, {.temperature = 0.0f}, {}, 0);
+    return sampler_.Sample(logits, mask, {}, {.temperature = 0.0f}, 0);
   }
 
   // The text of the likeliest allowed tokens, chosen one after the other.

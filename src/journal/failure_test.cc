@@ -68,7 +68,7 @@ class FailureTest : public ::testing::Test {
   }
 
   static std::unique_ptr<llm::Llm> StuckBackend(uint64_t timing) {
-    const llm::RetryOptions retry = {.attempts = 1, .timeout = 10000};
+    const llm::RetryOptions retry = {.call_attempts = 1, .timeout = 10000};
     return std::make_unique<llm::RetryLlm>(std::make_unique<StuckLlm>(std::make_unique<sim::HashLlm>(timing)),
                                            retry);
   }
@@ -77,7 +77,7 @@ class FailureTest : public ::testing::Test {
     sim::RunOptions options;
     options.mode = mode;
     options.steps = kSteps;
-    options.fall_back = true;
+    options.falls_back = [](const llm::Completion&) { return true; };
     return options;
   }
 
@@ -132,7 +132,7 @@ TEST_F(FailureTest, AStuckAgentHoldsUpOnlyThoseThatDependOnIt) {
 
 TEST_F(FailureTest, WithoutFallbackTheRunEndsNamingTheAgent) {
   sim::RunOptions options = Options(sim::Mode::kOutOfOrder);
-  options.fall_back = false;
+  options.falls_back = {};
   const std::unique_ptr<llm::Llm> llm = StuckBackend(1);
   try {
     sim::RunWorld(world_, *llm, options);
@@ -152,7 +152,7 @@ TEST_F(FailureTest, FallbacksAreJournaledAndNotAskedAgain) {
     const std::unique_ptr<llm::Llm> llm = StuckBackend(1);
     auto journal = Journal::Create(path);
     journal->Begin({}, world_, options, "hash");
-    JournaledLlm journaled(*llm, *journal, true);
+    JournaledLlm journaled(*llm, *journal, options.falls_back);
     sim::RunOptions with_journal = options;
     with_journal.observers = {journal.get()};
     hash = sim::RunWorld(world_, journaled, with_journal).hash;
@@ -162,13 +162,16 @@ TEST_F(FailureTest, FallbacksAreJournaledAndNotAskedAgain) {
   sim::HashLlm healthy(2);
   EXPECT_NE(sim::RunWorld(world_, healthy, options).hash, hash);
   auto journal = Journal::OpenToWrite(path);
-  JournaledLlm journaled(healthy, *journal, true);
+  JournaledLlm journaled(healthy, *journal, options.falls_back);
   sim::RunOptions with_journal = options;
   with_journal.observers = {journal.get()};
   const sim::RunResult again = sim::RunWorld(world_, journaled, with_journal);
   EXPECT_EQ(again.hash, hash);
   EXPECT_EQ(again.stats.failed_calls, 1u);
   EXPECT_EQ(journaled.NumAsked(), 0u);
+  EXPECT_TRUE(journaled.IsKeptFailure({kStuck, 0, 0}) || journaled.IsKeptFailure({kStuck, 1, 0}) ||
+              journaled.IsKeptFailure({kStuck, 2, 0}));
+  EXPECT_FALSE(journaled.IsKeptFailure({kStuck + 1, 0, 0}));
   journal.reset();
   std::filesystem::remove(path);
 }

@@ -14,12 +14,17 @@ constexpr std::chrono::milliseconds kFlushInterval(100);
 
 }  // namespace
 
-JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures)
+JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal, KeepsFailure keeps_failure)
     : below_(below),
       journal_(journal),
-      keep_failures_(keep_failures),
+      keeps_failure_(std::move(keeps_failure)),
       may_replay_(journal.NumAnswers() > 0),
       last_flush_(std::chrono::steady_clock::now()) {}
+
+bool JournaledLlm::Keeps(const llm::Completion& completion) const {
+  if (completion.finish == llm::FinishReason::kCancelled) return false;
+  return completion.finish != llm::FinishReason::kError || (keeps_failure_ && keeps_failure_(completion));
+}
 
 void JournaledLlm::Submit(llm::Request request) {
   const uint64_t id = request.id;
@@ -37,6 +42,7 @@ void JournaledLlm::Submit(llm::Request request) {
       }
       ++num_replayed_;
       answer->completion.id = id;
+      if (answer->completion.error) kept_failures_.insert(request.key);
       replayed_.push_back(std::move(answer->completion));
       return;
     }
@@ -68,8 +74,7 @@ void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
     const llm::Completion& completion = done[i];
     const auto it = in_flight_.find(completion.id);
     if (it == in_flight_.end()) continue;
-    const bool failed = completion.finish == llm::FinishReason::kError;
-    if (completion.finish != llm::FinishReason::kCancelled && (!failed || keep_failures_)) {
+    if (Keeps(completion)) {
       const InFlight& call = it->second;
       journal_.AddAnswer(completion, call.asked, call.issued_s, below_.Now());
       ++num_asked_;
@@ -86,7 +91,7 @@ void JournaledLlm::Confirm(const llm::Request& request, const llm::Completion& c
     if (answer.has_value() && answer->digest == llm::DigestOfRequest(request)) return;  // it came from there
   }
   below_.Confirm(request, completion);
-  if (completion.finish == llm::FinishReason::kError && !keep_failures_) return;
+  if (!Keeps(completion)) return;
   journal_.AddAnswer(completion, journal_.AddQuestion(request), below_.Now(), below_.Now());
   ++num_asked_;
   journal_.Flush();

@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -15,9 +17,11 @@ namespace throng::journal {
 
 class JournaledLlm final : public llm::Llm {
  public:
-  // Both must outlive this. keep_failures: a failed call counts as an answer and is not asked again; for runs
-  // whose agents fall back.
-  JournaledLlm(llm::Llm& below, Journal& journal, bool keep_failures = false);
+  // Which failed calls (kError) count as answers and are not asked again: those whose agents fall back.
+  using KeepsFailure = std::function<bool(const llm::Completion&)>;
+
+  // Both must outlive this. keeps_failure: not set: no failure is kept.
+  JournaledLlm(llm::Llm& below, Journal& journal, KeepsFailure keeps_failure = {});
 
   // Throws kInvalid if the journal has the answer to a different request under this key.
   void Submit(llm::Request request) override;
@@ -32,6 +36,8 @@ class JournaledLlm final : public llm::Llm {
   llm::Stats GetStats() const override { return below_.GetStats(); }
 
   uint64_t NumReplayed() const { return num_replayed_; }  // calls answered by the journal
+  // Whether the failure of this call was kept by an earlier session, and came from the journal.
+  bool IsKeptFailure(const llm::CallKey& key) const { return kept_failures_.contains(key); }
   uint64_t NumAsked() const { return num_asked_; }        // answers that came from the backend
 
  private:
@@ -40,13 +46,15 @@ class JournaledLlm final : public llm::Llm {
     double issued_s;
   };
   void FlushOften();
+  bool Keeps(const llm::Completion& completion) const;
 
   llm::Llm& below_;
   Journal& journal_;
-  bool keep_failures_;
+  KeepsFailure keeps_failure_;
   bool may_replay_;  // false: the journal has no answers to look up
   std::unordered_map<uint64_t, InFlight> in_flight_;
   std::vector<llm::Completion> replayed_;
+  std::set<llm::CallKey> kept_failures_;  // among those replayed
   std::chrono::steady_clock::time_point last_flush_;
   uint64_t num_replayed_ = 0;
   uint64_t num_asked_ = 0;

@@ -7,6 +7,19 @@
 #include "base/error.h"
 
 namespace throng::serve {
+namespace {
+
+// A prompt that is too long is the client's mistake; exhausted is a server that has no room for now.
+engine::EngineRequest MakeRequest(engine::LocalModel& model, engine::TextRequest text) {
+  try {
+    return model.MakeRequest(std::move(text));
+  } catch (const Error& error) {
+    if (error.Code() != ErrorCode::kExhausted) throw;
+    throw Error(ErrorCode::kInvalid, error.what());
+  }
+}
+
+}  // namespace
 
 struct Generation::State {
   std::mutex mutex;
@@ -30,7 +43,7 @@ Generation::Slot::Slot(Context& context) : context_(context) {
 
 Generation::Generation(Context& context, engine::TextRequest text)
     : context_(context), model_(context.Model()), slot_(context), state_(std::make_shared<State>()) {
-  engine::EngineRequest request = model_.MakeRequest(std::move(text));
+  engine::EngineRequest request = MakeRequest(model_, std::move(text));
   request.on_text = [state = state_](uint64_t, std::string_view text) {
     {
       const std::lock_guard lock(state->mutex);

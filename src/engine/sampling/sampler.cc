@@ -119,8 +119,7 @@ void Sampler::KeepTopP(double p) {
 }
 
 int32_t Sampler::Sample(std::span<const float> logits, std::span<const uint64_t> mask,
-                        std::span<const int32_t> history, const llm::Sampling& sampling,
-                        const llm::CallKey& key, int token_index) {
+                        std::span<const int32_t> history, const llm::Sampling& sampling, int token_index) {
   THRONG_DCHECK(mask.empty() || mask.size() * 64 >= logits.size());
   const bool penalise = sampling.repetition_penalty != 1.0f;
   if (sampling.temperature == 0 && !penalise) return Greedy(logits, mask);
@@ -145,7 +144,7 @@ int32_t Sampler::Sample(std::span<const float> logits, std::span<const uint64_t>
   for (const Candidate& candidate : candidates_)
     sum += candidate.probability >= least ? candidate.probability : 0;
 
-  const CounterRng rng(sampling.seed, key.agent, static_cast<uint32_t>(key.step), key.call);
+  const CounterRng rng(sampling.seed);
   const double uniform = static_cast<double>(rng.At(static_cast<uint64_t>(token_index)) >> 11) * 0x1p-53;
   double left = uniform * sum;
   int32_t drawn = -1;

@@ -1,5 +1,5 @@
-// From a row of logits to a token: a pure function of the row, the history, the settings and the key. The
-// filters run in this order:
+// From a row of logits to a token: a pure function of the row, the history and the settings. The filters run in
+// this order:
 //   1. mask: tokens that the constraint forbids are out; NaN counts as out
 //   2. repetition penalty: divides the logit of a token that occurs in the history if positive, else
 //      multiplies it
@@ -8,7 +8,7 @@
 //   5. temperature: probabilities are softmax(logits / temperature) over what is left
 //   6. top-p: the shortest run of the most likely tokens whose probabilities reach top_p stays
 //   7. min-p: tokens less likely than min_p times the most likely one are out
-//   8. draw: by the inverse of the cumulative distribution, with random number `token_index` of the key's
+//   8. draw: by the inverse of the cumulative distribution, with random number `token_index` of the seed's
 //      stream
 #pragma once
 
@@ -30,8 +30,7 @@ class Sampler {
   // history: the tokens of the prompt and of the answer so far.
   // Returns -1 if no token is left.
   int32_t Sample(std::span<const float> logits, std::span<const uint64_t> mask,
-                 std::span<const int32_t> history, const llm::Sampling& sampling, const llm::CallKey& key,
-                 int token_index);
+                 std::span<const int32_t> history, const llm::Sampling& sampling, int token_index);
 
  private:
   struct Candidate {

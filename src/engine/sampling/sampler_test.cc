@@ -25,7 +25,7 @@ std::vector<int> Histogram(const std::vector<float>& logits, const llm::Sampling
   Sampler sampler;
   std::vector<int> counts(logits.size());
   for (int i = 0; i < n; ++i) {
-    const int32_t token = sampler.Sample(logits, mask, {}, sampling, {1, 2, 3}, i);
+    const int32_t token = sampler.Sample(logits, mask, {}, sampling, i);
     EXPECT_GE(token, 0);
     if (token >= 0) ++counts[static_cast<size_t>(token)];
   }
@@ -35,26 +35,26 @@ std::vector<int> Histogram(const std::vector<float>& logits, const llm::Sampling
 TEST(Sampler, GreedyTiesGoToTheLowestId) {
   Sampler sampler;
   const std::vector<float> logits = {1, 3, kNan, 3, 2};
-  EXPECT_EQ(sampler.Sample(logits, {}, {}, WithTemperature(0), {}, 0), 1);
+  EXPECT_EQ(sampler.Sample(logits, {}, {}, WithTemperature(0), 0), 1);
   const std::vector<uint64_t> mask = {0b11001};
-  EXPECT_EQ(sampler.Sample(logits, mask, {}, WithTemperature(0), {}, 0), 3);
+  EXPECT_EQ(sampler.Sample(logits, mask, {}, WithTemperature(0), 0), 3);
 }
 
 TEST(Sampler, SaysWhenNoTokenIsLeft) {
   Sampler sampler;
   const std::vector<uint64_t> none = {0};
   for (const float temperature : {0.0f, 1.0f}) {
-    EXPECT_EQ(sampler.Sample(std::vector<float>{1, 2}, none, {}, WithTemperature(temperature), {}, 0), -1);
-    EXPECT_EQ(sampler.Sample(std::vector<float>{kNan, kNan}, {}, {}, WithTemperature(temperature), {}, 0),
+    EXPECT_EQ(sampler.Sample(std::vector<float>{1, 2}, none, {}, WithTemperature(temperature), 0), -1);
+    EXPECT_EQ(sampler.Sample(std::vector<float>{kNan, kNan}, {}, {}, WithTemperature(temperature), 0),
               -1);
   }
 }
 
 TEST(Sampler, SurvivesInfiniteLogits) {
   Sampler sampler;
-  EXPECT_EQ(sampler.Sample(std::vector<float>{-kInf, -kInf}, {}, {}, WithTemperature(0), {}, 0), 0);
-  EXPECT_EQ(sampler.Sample(std::vector<float>{0, kInf, -kInf}, {}, {}, WithTemperature(1), {}, 0), 1);
-  EXPECT_GE(sampler.Sample(std::vector<float>{-kInf, -kInf}, {}, {}, WithTemperature(1), {}, 0), 0);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-kInf, -kInf}, {}, {}, WithTemperature(0), 0), 0);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{0, kInf, -kInf}, {}, {}, WithTemperature(1), 0), 1);
+  EXPECT_GE(sampler.Sample(std::vector<float>{-kInf, -kInf}, {}, {}, WithTemperature(1), 0), 0);
 }
 
 TEST(Sampler, DrawsFollowTheDistribution) {
@@ -119,11 +119,11 @@ TEST(Sampler, RepetitionPenaltyAppliesOncePerToken) {
   sampling.repetition_penalty = 1.5f;
   const std::vector<float> logits = {4, 3, -1};
   const std::vector<int32_t> repeated = {0, 0, 0, 0};  // 4 / 1.5 = 2.67 < 3
-  EXPECT_EQ(sampler.Sample(logits, {}, repeated, sampling, {}, 0), 1);
+  EXPECT_EQ(sampler.Sample(logits, {}, repeated, sampling, 0), 1);
   const std::vector<int32_t> both = {0, 1, 99, -5};  // 2.67 > 2; ids outside the vocabulary are harmless
-  EXPECT_EQ(sampler.Sample(logits, {}, both, sampling, {}, 0), 0);
+  EXPECT_EQ(sampler.Sample(logits, {}, both, sampling, 0), 0);
   const std::vector<float> negative = {-1, -1.2f};
-  EXPECT_EQ(sampler.Sample(negative, {}, std::vector<int32_t>{0}, sampling, {}, 0), 1);
+  EXPECT_EQ(sampler.Sample(negative, {}, std::vector<int32_t>{0}, sampling, 0), 1);
 }
 
 TEST(Sampler, DependsOnTheKeyAndNotOnWhatWasSampledBefore) {
@@ -133,24 +133,22 @@ TEST(Sampler, DependsOnTheKeyAndNotOnWhatWasSampledBefore) {
   sampling.top_k = 100;
   sampling.top_p = 0.9f;
   Sampler used;
-  for (int i = 0; i < 50; ++i) used.Sample(logits, {}, {}, sampling, {9, 9, 9}, i);
+  for (int i = 0; i < 50; ++i) used.Sample(logits, {}, {}, sampling, i);
   std::set<int32_t> seen;
   for (int i = 0; i < 50; ++i) {
     Sampler fresh;
-    const int32_t token = fresh.Sample(logits, {}, {}, sampling, {1, -2, 3}, i);
-    EXPECT_EQ(used.Sample(logits, {}, {}, sampling, {1, -2, 3}, i), token);
+    const int32_t token = fresh.Sample(logits, {}, {}, sampling, i);
+    EXPECT_EQ(used.Sample(logits, {}, {}, sampling, i), token);
     seen.insert(token);
   }
   EXPECT_GT(seen.size(), 10u);
-  std::vector<int32_t> by_agent, by_seed, plain;
+  std::vector<int32_t> by_seed, plain;
   for (int i = 0; i < 20; ++i) {
-    plain.push_back(used.Sample(logits, {}, {}, sampling, {1, -2, 3}, i));
-    by_agent.push_back(used.Sample(logits, {}, {}, sampling, {2, -2, 3}, i));
+    plain.push_back(used.Sample(logits, {}, {}, sampling, i));
     llm::Sampling other = sampling;
     other.seed = 8;
-    by_seed.push_back(used.Sample(logits, {}, {}, other, {1, -2, 3}, i));
+    by_seed.push_back(used.Sample(logits, {}, {}, other, i));
   }
-  EXPECT_NE(plain, by_agent);
   EXPECT_NE(plain, by_seed);
 }
 

@@ -21,9 +21,9 @@ TEST(BackendSpec, MakesWhatIsNamed) {
   EXPECT_EQ(MakeBackend("fake:latency=0.25,parallel=2")->Identity(),
             "fake latency=0.25 spread=0 parallel=2 seed=0");
   EXPECT_THAT(MakeBackend("latency:replicas=8")->Identity(), HasSubstr("replicas=8"));
-  EXPECT_EQ(MakeBackend("http://localhost:9/v1/?model=m&threads=1")->Identity(),
+  EXPECT_EQ(MakeBackend("http://localhost:9/v1/?model=m&in_flight=1")->Identity(),
             "http http://localhost:9/v1 model=m");
-  EXPECT_EQ(MakeBackend("http://localhost:9?threads=1")->Identity(),
+  EXPECT_EQ(MakeBackend("http://localhost:9?in_flight=1")->Identity(),
             "http http://localhost:9/v1 model=(its first)");
 }
 
@@ -36,7 +36,7 @@ TEST(BackendSpec, RefusesWithWhatIsAllowed) {
   EXPECT_THAT(SpecError("latency:batch=1.5"), HasSubstr("must be a whole number"));
   EXPECT_THAT(SpecError("http://"), HasSubstr("not a server's address"));
   EXPECT_THAT(SpecError("http://user:secret@host/"), HasSubstr("not a server's address"));
-  EXPECT_THAT(SpecError("http://h?threads=0"), HasSubstr("threads"));
+  EXPECT_THAT(SpecError("http://h?in_flight=0"), HasSubstr("in_flight"));
 }
 
 TEST(BackendSpec, KnowsTheBackendsInVirtualTime) {

@@ -1,35 +1,17 @@
 #include "llm/backends/chat_protocol.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <optional>
 
-#include "base/rng.h"
-#include "base/text/trim.h"
-#include "llm/grammar/json_schema.h"
+#include "llm/answer/answer_checker.h"
+#include "llm/same_chat.h"
 
 namespace throng::llm {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kMaxAutomata = 256;
-constexpr size_t kMaxErrorText = 200;
 constexpr int kWrapTokens = 16;  // what {"answer":"..."} adds to a choice, generously
-
-// The text without a fence of ``` lines, which chat models like to put around code.
-std::string_view Unfenced(std::string_view text) {
-  text = Trimmed(text);
-  if (!text.starts_with("```") || !text.ends_with("```") || text.size() < 6) return text;
-  const size_t line = text.find('\n');
-  return line == text.npos ? text : Trimmed(text.substr(line, text.size() - 3 - line));
-}
-
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return lower;
-}
 
 Json ChoiceSchema(const Constraint& constraint) {
   return {{"type", "object"},
@@ -38,137 +20,176 @@ Json ChoiceSchema(const Constraint& constraint) {
           {"additionalProperties", false}};
 }
 
-void AddConstraint(const Constraint& constraint, ConstraintMode mode, Json& body) {
-  if (constraint.Empty()) return;
-  const bool choices = !constraint.choices.empty();
-  if (mode == ConstraintMode::kResponseFormat) {
-    const Json schema = choices ? ChoiceSchema(constraint) : Json::parse(constraint.json_schema);
-    body["response_format"] = {{"type", "json_schema"},
-                               {"json_schema", {{"name", "answer"}, {"strict", true}, {"schema", schema}}}};
-    if (choices) body["max_tokens"] = body["max_tokens"].get<int>() + kWrapTokens;
-  } else if (mode == ConstraintMode::kGuided) {
-    if (choices) {
-      body["guided_choice"] = constraint.choices;
-    } else {
-      body["guided_json"] = Json::parse(constraint.json_schema);
+// GBNF: root ::= "yes" | "no"
+std::string ChoiceGrammar(const std::vector<std::string>& choices) {
+  std::string grammar = "root ::= ";
+  for (const std::string& choice : choices) {
+    grammar += &choice == &choices.front() ? "\"" : " | \"";
+    for (const char c : choice) {
+      if (c == '"' || c == '\\') {
+        grammar += {'\\', c};
+      } else if (static_cast<uint8_t>(c) < 0x20) {
+        grammar += fmt::format("\\x{:02x}", static_cast<int>(c));
+      } else {
+        grammar += c;
+      }
+    }
+    grammar += '"';
+  }
+  return grammar;
+}
+
+std::string ChoiceRegex(const std::vector<std::string>& choices) {
+  std::string regex = "(";
+  for (const std::string& choice : choices) {
+    if (&choice != &choices.front()) regex += '|';
+    for (const char c : choice) {
+      if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos) regex += '\\';
+      regex += c;
     }
   }
+  return regex + ")";
 }
 
-void AddSampling(const Request& request, Json& body) {
-  const Sampling& sampling = request.sampling;
-  body["temperature"] = sampling.temperature;
-  body["top_p"] = sampling.top_p;
-  // Extensions that many servers know; sent only when asked for.
-  if (sampling.top_k > 0) body["top_k"] = sampling.top_k;
-  if (sampling.min_p > 0) body["min_p"] = sampling.min_p;
-  if (sampling.repetition_penalty != 1.0f) body["repetition_penalty"] = sampling.repetition_penalty;
-  const CounterRng rng(sampling.seed, request.key.agent, request.key.step, request.key.call);
-  body["seed"] = rng.At(0) >> 33;  // 31 bits: servers in many languages
-  body["max_tokens"] = request.max_tokens;
-  if (!request.stop.empty()) body["stop"] = request.stop;
-}
-
-std::optional<std::string> FitChoice(const Constraint& constraint, std::string_view answer) {
-  std::string text(Unfenced(answer));
-  const Json json = Json::parse(text, nullptr, false);
-  if (json.is_object() && json.contains("answer") && json["answer"].is_string()) text = json["answer"];
-  if (json.is_string()) text = json;
-  const auto exact = std::find(constraint.choices.begin(), constraint.choices.end(), text);
-  if (exact != constraint.choices.end()) return *exact;
-  std::string plain = Lower(Trimmed(text));
-  if (plain.ends_with('.')) plain.pop_back();
-  for (const std::string& choice : constraint.choices) {
-    if (Lower(Trimmed(choice)) == plain) return choice;
+void AddConstraint(const Constraint& constraint, ConstraintForm form, const char* max_tokens, Json& body) {
+  const bool choices = !constraint.choices.empty();
+  switch (form) {
+    case ConstraintForm::kGuidedChoice:
+      body["guided_choice"] = constraint.choices;
+      break;
+    case ConstraintForm::kStructuredOutputs:
+      body["structured_outputs"] = {{"choice", constraint.choices}};
+      break;
+    case ConstraintForm::kGrammar:
+      body["grammar"] = ChoiceGrammar(constraint.choices);
+      break;
+    case ConstraintForm::kRegex:
+      body["regex"] = ChoiceRegex(constraint.choices);
+      break;
+    case ConstraintForm::kResponseFormat: {
+      const Json schema = choices ? ChoiceSchema(constraint) : Json::parse(constraint.json_schema);
+      body["response_format"] = {{"type", "json_schema"},
+                                 {"json_schema", {{"name", "answer"}, {"strict", true}, {"schema", schema}}}};
+      if (choices) body[max_tokens] = body[max_tokens].get<int>() + kWrapTokens;
+      break;
+    }
+    case ConstraintForm::kWords:
+      break;
   }
+}
+
+void AddSampling(const Request& request, const Dialect& dialect, Json& body) {
+  const auto add = [&](const char* name, const Json& value) {
+    if (!dialect.LeavesOut(name)) body[name] = value;
+  };
+  const Sampling& sampling = request.sampling;
+  add("temperature", sampling.temperature);
+  add("top_p", sampling.top_p);
+  // Extensions that many servers know; sent only when asked for.
+  if (sampling.top_k > 0) add("top_k", sampling.top_k);
+  if (sampling.min_p > 0) add("min_p", sampling.min_p);
+  if (sampling.repetition_penalty != 1.0f) add("repetition_penalty", sampling.repetition_penalty);
+  add("seed", SamplingSeed(request));
+  body[dialect.MaxTokensName()] = request.max_tokens;
+  if (!request.stop.empty()) add("stop", request.stop);
+}
+
+// The text of a message's content: a text, or the text parts of a list.
+std::optional<std::string> TextOf(const Json& content) {
+  if (content.is_string()) return content.get<std::string>();
+  if (!content.is_array()) return std::nullopt;
+  std::string text;
+  for (const Json& part : content) {
+    if (!part.is_object() || !part.contains("text") || !part["text"].is_string()) continue;
+    text += part["text"].get_ref<const std::string&>();
+  }
+  return text;
+}
+
+int Count(const Json& usage, const char* name) {
+  const auto found = usage.find(name);
+  if (found == usage.end() || !found->is_number()) return 0;
+  return static_cast<int>(std::clamp(found->get<double>(), 0.0, 2147483647.0));
+}
+
+void ReadUsage(const Json& json, Completion& completion) {
+  const auto usage = json.find("usage");
+  if (usage == json.end() || !usage->is_object()) return;
+  completion.prompt_tokens = Count(*usage, "prompt_tokens");
+  completion.output_tokens = Count(*usage, "completion_tokens");
+  const auto details = usage->find("prompt_tokens_details");
+  if (details != usage->end() && details->is_object())
+    completion.cached_prompt_tokens = Count(*details, "cached_tokens");
+}
+
+// Sets text and finish; returns what is missing, if it is.
+std::optional<std::string> ReadChoice(const Json& json, Completion& completion) {
+  const auto choices = json.find("choices");
+  if (choices == json.end() || !choices->is_array()) return "no chat completion";
+  if (choices->empty() || !(*choices)[0].is_object()) return "no choices";
+  const Json& choice = (*choices)[0];
+  const auto message = choice.find("message");
+  if (message == choice.end() || !message->is_object()) return "no message";
+  const auto reason = choice.find("finish_reason");
+  if (reason != choice.end() && *reason == "length") completion.finish = FinishReason::kLength;
+  std::optional<std::string> text;
+  if (message->contains("content")) text = TextOf((*message)["content"]);
+  // Reasoning models of some servers leave the content empty, if all of the answer was taken for thoughts. An answer
+  // that was cut off then is only thoughts.
+  for (const char* name : {"reasoning_content", "reasoning"}) {
+    const bool empty = !text || text->empty();
+    if (empty && completion.finish == FinishReason::kStop && message->contains(name) && (*message)[name].is_string())
+      text = (*message)[name].get<std::string>();
+  }
+  const auto refusal = message->find("refusal");
+  if ((!text || text->empty()) && refusal != message->end() && refusal->is_string())
+    return "a refusal to answer";
+  if (!text) return "no content";
+  completion.text = *std::move(text);
   return std::nullopt;
 }
 
 }  // namespace
 
-std::string DescribeConstraint(const Constraint& constraint) {
-  if (constraint.choices.empty()) return "JSON of the schema " + constraint.json_schema;
-  return fmt::format("one of: {}", fmt::join(constraint.choices, ", "));
-}
-
-std::string ChatBody(const Request& request, const std::string& model, ConstraintMode mode,
-                     const std::optional<std::string>& wrong_answer) {
+Json ChatBody(const Request& request, const std::string& model, const Dialect& dialect) {
   const auto message = [](const char* role, const std::string& content) {
     return Json{{"role", role}, {"content", content}};
   };
-  const std::string instruction =
-      request.constraint.Empty()
-          ? ""
-          : fmt::format("Answer with exactly {}", DescribeConstraint(request.constraint));
+  const Constraint& constraint = request.constraint;
+  const ConstraintForm form = constraint.Empty() ? ConstraintForm::kWords : dialect.FormFor(constraint);
   Json body = {{"model", model}, {"messages", Json::array()}};
   if (!request.system.empty()) body["messages"].push_back(message("system", request.system));
-  // Some servers accept fields that they do not know and ignore them, so only the first form goes without
-  // words.
-  const bool in_words = mode != ConstraintMode::kResponseFormat && !instruction.empty();
-  body["messages"].push_back(
-      message("user", in_words ? request.prompt + "\n\n" + instruction : request.prompt));
-  if (wrong_answer) {
-    body["messages"].push_back(message("assistant", *wrong_answer));
-    body["messages"].push_back(message("user", "That answer is not allowed. " + instruction));
+  std::string prompt = request.prompt;
+  if (form == ConstraintForm::kWords && !constraint.Empty())
+    prompt += "\n\nAnswer with exactly " + DescribeConstraint(constraint);
+  for (const ChatTurn& turn : TurnsOf(request, std::move(prompt))) {
+    body["messages"].push_back(message(turn.role, turn.content));
   }
-  AddSampling(request, body);
-  AddConstraint(request.constraint, mode, body);
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  AddSampling(request, dialect, body);
+  AddConstraint(constraint, form, dialect.MaxTokensName(), body);
+  return body;
 }
 
-Completion ParseChatResponse(const std::string& body, const std::string& where) {
+Completion ParseChatResponse(const std::string& body, std::string_view where) {
   Completion completion;
-  try {
-    const Json json = Json::parse(body);
-    const Json& choice = json.at("choices").at(0);
-    const Json& content = choice.at("message").at("content");
-    completion.text = content.is_null() ? "" : content.get<std::string>();
-    const auto reason = choice.find("finish_reason");
-    if (reason != choice.end() && *reason == "length") completion.finish = FinishReason::kLength;
-    const auto usage = json.find("usage");
-    if (usage != json.end() && usage->is_object()) {
-      completion.prompt_tokens = std::max(usage->value("prompt_tokens", 0), 0);
-      completion.output_tokens = std::max(usage->value("completion_tokens", 0), 0);
-      const auto details = usage->find("prompt_tokens_details");
-      if (details != usage->end() && details->is_object())
-        completion.cached_prompt_tokens = std::max(details->value("cached_tokens", 0), 0);
-    }
-  } catch (const Json::exception& error) {
-    throw MakeError(ErrorCode::kUnavailable, "{} answered with what is not a chat completion ({}): {}", where,
-                    error.what(), ErrorText(body));
+  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  std::optional<std::string> missing;
+  if (!json.is_object()) {
+    missing = "what is no JSON";
+  } else {
+    ReadUsage(json, completion);
+    const auto model = json.find("model");
+    if (model != json.end() && model->is_string()) completion.served_by = model->get<std::string>();
+    const bool is_error = json.contains("error") && !json["error"].is_null();
+    missing = ReadChoice(json, completion);
+    if (missing && is_error) missing = "an error";
+  }
+  if (missing) {
+    completion.finish = FinishReason::kError;
+    completion.error = MakeError(ErrorCode::kBadAnswer, "{} answered with {}: {}", where, *missing,
+                                 ServerError::Parse(200, body).text);
   }
   return completion;
-}
-
-std::string ErrorText(const std::string& body) {
-  std::string text = body;
-  const Json json = Json::parse(body, nullptr, false);
-  if (json.is_object() && json.contains("error")) {
-    const Json& error = json["error"];
-    const Json& message = error.is_object() && error.contains("message") ? error["message"] : error;
-    text = message.is_string() ? message.get<std::string>()
-                               : message.dump(-1, ' ', false, Json::error_handler_t::replace);
-  }
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20; }, ' ');
-  text = Trimmed(text);
-  if (text.size() > kMaxErrorText) text = text.substr(0, kMaxErrorText) + "...";
-  return text.empty() ? "(no text)" : text;
-}
-
-std::optional<std::string> AnswerChecker::Fit(const Constraint& constraint, std::string_view answer) {
-  if (constraint.Empty()) return std::string(answer);
-  if (!constraint.choices.empty()) return FitChoice(constraint, answer);
-  const Json json = Json::parse(Unfenced(answer), nullptr, false);
-  if (json.is_discarded()) return std::nullopt;
-  auto found = automata_.find(constraint.json_schema);
-  if (found == automata_.end()) {
-    if (automata_.size() >= kMaxAutomata) automata_.clear();
-    auto automaton = std::make_unique<Automaton>(CompileGrammar(constraint));
-    found = automata_.emplace(constraint.json_schema, std::move(automaton)).first;
-  }
-  const std::string text = InSchemaOrder(Json::parse(constraint.json_schema), json).dump();
-  return found->second->Matches(text) ? std::optional<std::string>(text) : std::nullopt;
 }
 
 }  // namespace throng::llm

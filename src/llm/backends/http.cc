@@ -1,22 +1,31 @@
 #include "llm/backends/http.h"
 
-#include <httplib.h>
+#include <curl/curl.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <random>
 
+#include "base/check.h"
+#include "base/log.h"
 #include "base/text/key_values.h"
+#include "llm/answer/answer_checker.h"
+#include "llm/backends/chat_protocol.h"
 
 namespace throng::llm {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxReplyBytes = 16 << 20;
-constexpr double kMaxPause = 60;  // seconds
-constexpr auto kStopAgain = std::chrono::milliseconds(20);
+constexpr double kMaxModelsSeconds = 30;  // for the question which models there are
+// The first request goes alone, so that only one is refused if the server wants another form; but it may take long
+// to answer, and a refusal comes at once.
+constexpr double kAloneSeconds = 1;
+constexpr int kBusyAboutModels = 3;  // questions for the models answered so do not mean that it is still loading
+constexpr int kPollMs = 1000;
+constexpr int kMaxForms = 16;  // changes of one request that a server may ask for
 
 double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -28,8 +37,23 @@ std::string ApiKeyFromEnvironment() {
   return "";
 }
 
-bool MeansBusy(int status) { return status == 429 || (status >= 500 && status != 501); }
+// A proxy for the world outside is none for this machine.
+std::string NoProxy() {
+  std::string hosts = "localhost,127.0.0.1,::1";
+  for (const char* name : {"no_proxy", "NO_PROXY"}) {
+    const char* value = std::getenv(name);
+    if (value != nullptr && *value != '\0') hosts += std::string(",") + value;
+  }
+  return hosts;
+}
+
+bool IsGood(int status) { return status >= 200 && status < 300; }
+bool MeansBusy(int status) {
+  return status == 408 || status == 409 || status == 425 || status == 429 || (status >= 500 && status != 501);
+}
+bool MeansOverload(int status) { return status == 429 || status == 503 || status == 529; }
 bool MeansRefused(int status) { return status == 400 || status == 422 || status == 501; }
+bool MeansForAll(int status) { return status == 401 || status == 403 || status == 404 || status == 405; }
 
 }  // namespace
 
@@ -53,110 +77,218 @@ HttpOptions HttpOptions::Parse(std::string_view url) {
   options.api_key = ApiKeyFromEnvironment();
   KeyValues values("http", url.substr(std::min(question + 1, url.size())), '&');
   options.model = values.Text("model", options.model);
-  options.threads = values.Int("threads", options.threads, 1, 1024);
+  options.in_flight = values.Int("in_flight", options.in_flight, 1, kMostInFlight);
   options.connect_timeout = values.Number("connect_timeout", options.connect_timeout, 0.01, 3600.0);
   options.timeout = values.Number("timeout", options.timeout, 0.01, 86400.0);
-  options.attempts = values.Int("attempts", options.attempts, 1, 100);
-  options.backoff = values.Number("backoff", options.backoff, 0.0, kMaxPause);
   values.CheckAllUsed();
   return options;
 }
 
-HttpLlm::HttpLlm(const HttpOptions& options) : options_(options), model_(options.model) {
-  for (int i = 0; i < options_.threads; ++i) {
-    workers_.push_back(std::make_unique<Worker>());
-    workers_.back()->client = MakeClient();
+// One request of any kind and its reply.
+struct HttpLlm::Transfer {
+  enum class Kind { kChat, kModels, kVersion };
+
+  Kind kind = Kind::kChat;
+  uint64_t number = 0;
+  std::string url;
+  std::shared_ptr<Job> job;  // of a chat
+  Json sent;                 // of a chat
+  int forms = 0;             // how often the server has refused it by name
+  std::string body;          // `sent` as text
+  uint64_t limit_number = 0;
+  bool was_full = false;
+  Clock::time_point begin;
+
+  CURL* easy = nullptr;
+  CURLcode result = CURLE_OK;
+  int status = 0;
+  double retry_after = 0;
+  bool connected = false;
+  std::string reply;
+  bool too_long = false;
+  std::string server;  // the header
+  char error[CURL_ERROR_SIZE] = "";
+};
+
+// libcurl's handles. One thread, but for Wake.
+class HttpLlm::Curl {
+ public:
+  explicit Curl(const HttpOptions& options) : options_(options), no_proxy_(NoProxy()) {
+    static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
+    THRONG_CHECK(global == CURLE_OK);
+    multi_ = curl_multi_init();
+    THRONG_CHECK(multi_ != nullptr);
+    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(options.in_flight));
+    const auto add = [&](const std::string& line) { headers_ = curl_slist_append(headers_, line.c_str()); };
+    add("Content-Type: application/json");
+    add("Accept: application/json");
+    add("Expect:");  // no question before large bodies
+    if (!options.api_key.empty()) add("Authorization: Bearer " + options.api_key);
+    // An address that cannot be one is refused before anything is asked.
+    CURLU* const url = curl_url();
+    const CURLUcode code = curl_url_set(url, CURLUPART_URL, options.origin.c_str(), 0);
+    curl_url_cleanup(url);
+    if (code == CURLUE_OK) return;
+    Free();
+    throw MakeError(ErrorCode::kInvalid,
+                    "llm: {:?} is not a server's address; one looks like http://host:8000/v1?model=name",
+                    options.origin);
   }
-  for (int i = 0; i < options_.threads; ++i)
-    workers_[static_cast<size_t>(i)]->thread = std::thread([this, i] { WorkerLoop(i); });
-}
+  ~Curl() { Free(); }
+  Curl(const Curl&) = delete;
+  Curl& operator=(const Curl&) = delete;
+
+  void Start(Transfer& transfer, double timeout) {
+    CURL* easy = idle_.empty() ? curl_easy_init() : idle_.back();
+    THRONG_CHECK(easy != nullptr);
+    if (!idle_.empty()) idle_.pop_back();
+    transfer.easy = easy;
+    transfer.begin = Clock::now();
+    const auto millis = [](double seconds) { return std::max(1L, static_cast<long>(seconds * 1e3)); };
+    curl_easy_setopt(easy, CURLOPT_URL, transfer.url.c_str());
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, no_proxy_.c_str());
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, millis(std::min(options_.connect_timeout, timeout)));
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, millis(timeout));
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer.error);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Curl::OnBody);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Curl::OnHeader);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
+    if (transfer.kind == Transfer::Kind::kChat) {
+      curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer.body.data());
+      curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer.body.size()));
+    }
+    THRONG_CHECK(curl_multi_add_handle(multi_, easy) == CURLM_OK);
+  }
+
+  // Closes the connection if the transfer is not over.
+  void End(Transfer& transfer) {
+    if (transfer.easy == nullptr) return;
+    curl_multi_remove_handle(multi_, transfer.easy);
+    curl_easy_reset(transfer.easy);
+    idle_.push_back(std::exchange(transfer.easy, nullptr));
+  }
+
+  // Moves all transfers on; returns those that are over.
+  std::vector<Transfer*> Run() {
+    int running = 0;
+    curl_multi_perform(multi_, &running);
+    std::vector<Transfer*> over;
+    int left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      Transfer* transfer = nullptr;
+      curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+      transfer->result = message->data.result;
+      long status = 0;
+      curl_off_t retry_after = 0;
+      curl_off_t connected = 0;
+      curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+      curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after);  // seconds, or the date as seconds
+      curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
+      transfer->status = static_cast<int>(status);
+      transfer->retry_after = static_cast<double>(std::max<curl_off_t>(retry_after, 0));
+      transfer->connected = connected > 0;
+      over.push_back(transfer);
+    }
+    for (Transfer* transfer : over) End(*transfer);
+    return over;
+  }
+
+  void Poll(int ms) { curl_multi_poll(multi_, nullptr, 0, ms, nullptr); }
+  void Wake() { curl_multi_wakeup(multi_); }
+
+ private:
+  static size_t OnBody(char* data, size_t size, size_t count, void* to) {
+    Transfer& transfer = *static_cast<Transfer*>(to);
+    transfer.too_long = transfer.reply.size() + size * count > kMaxReplyBytes;
+    if (transfer.too_long) return 0;
+    transfer.reply.append(data, size * count);
+    return size * count;
+  }
+
+  static size_t OnHeader(char* data, size_t size, size_t count, void* to) {
+    constexpr std::string_view kServer = "server:";
+    const std::string_view line(data, size * count);
+    const bool is_server = line.size() > kServer.size() &&
+                           std::equal(kServer.begin(), kServer.end(), line.begin(), [](char a, char b) {
+                             return a == std::tolower(static_cast<unsigned char>(b));
+                           });
+    if (is_server) static_cast<Transfer*>(to)->server = OneLine(line.substr(kServer.size()));
+    return size * count;
+  }
+
+  void Free() {
+    for (CURL* easy : idle_) curl_easy_cleanup(easy);
+    curl_multi_cleanup(multi_);
+    curl_slist_free_all(headers_);
+  }
+
+  const HttpOptions& options_;
+  const std::string no_proxy_;
+  CURLM* multi_ = nullptr;
+  curl_slist* headers_ = nullptr;
+  std::vector<CURL*> idle_;
+};
+
+HttpLlm::HttpLlm(const HttpOptions& options)
+    : options_(options),
+      curl_(std::make_unique<Curl>(options_)),
+      model_(options.model),
+      limit_(options.in_flight),
+      thread_([this] { Loop(); }) {}
 
 HttpLlm::~HttpLlm() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
-    for (auto& [id, job] : jobs_) job->cancelled = true;
   }
-  work_.notify_all();
-  pause_.notify_all();
-  {
-    std::unique_lock lock(mutex_);
-    while (std::any_of(jobs_.begin(), jobs_.end(),
-                       [](const auto& entry) { return entry.second->worker >= 0; })) {
-      StopCancelled();
-      done_.wait_for(lock, kStopAgain);
-    }
-  }
-  for (auto& worker : workers_) worker->thread.join();
-}
-
-std::unique_ptr<httplib::Client> HttpLlm::MakeClient() const {
-  auto client = std::make_unique<httplib::Client>(options_.origin);
-  if (!client->is_valid()) {
-    throw MakeError(ErrorCode::kInvalid,
-                    "llm: {:?} is not a server's address; one looks like http://host:8000/v1?model=name",
-                    options_.origin);
-  }
-  const auto micros = [](double seconds) {
-    return std::chrono::microseconds(static_cast<int64_t>(seconds * 1e6));
-  };
-  client->set_connection_timeout(micros(options_.connect_timeout));
-  client->set_read_timeout(micros(options_.timeout));
-  client->set_write_timeout(micros(options_.timeout));
-  client->set_keep_alive(true);
-  client->set_tcp_nodelay(true);
-  if (!options_.api_key.empty()) client->set_bearer_token_auth(options_.api_key);
-  return client;
+  curl_->Wake();
+  thread_.join();
 }
 
 void HttpLlm::Submit(Request request) {
-  if (!request.constraint.Empty())
-    CompileGrammar(request.constraint);  // refuses a constraint whose answers could not be checked
   auto job = std::make_shared<Job>();
   job->request = std::move(request);
-  const std::lock_guard lock(mutex_);
-  job->number = ++last_number_;
-  jobs_[job->request.id] = job;
-  queue_.emplace(std::pair(job->request.priority, job->number), job);
-  work_.notify_one();
+  {
+    const std::lock_guard lock(mutex_);
+    job->number = ++last_number_;
+    jobs_[job->request.id] = job;
+    queue_.emplace(std::pair(job->request.priority, job->number), job);
+  }
+  curl_->Wake();
 }
 
 void HttpLlm::Wait(std::vector<Completion>& done, double seconds) {
   std::unique_lock lock(mutex_);
-  const Clock::time_point begin = Clock::now();
-  while (ready_.empty() && !jobs_.empty()) {
-    StopCancelled();
-    const double left = seconds - Since(begin);
-    if (left <= 0) return;
-    done_.wait_for(lock, std::chrono::duration<double>(std::min(left, 0.05)));
+  const auto ready = [&] { return !ready_.empty() || jobs_.empty(); };
+  // Durations of more than a year would overflow the clock.
+  if (seconds > 3e7) {
+    done_.wait(lock, ready);
+  } else {
+    done_.wait_for(lock, std::chrono::duration<double>(seconds), ready);
   }
   done.insert(done.end(), std::make_move_iterator(ready_.begin()), std::make_move_iterator(ready_.end()));
   ready_.clear();
 }
 
 void HttpLlm::Cancel(uint64_t id) {
-  const std::lock_guard lock(mutex_);
-  const auto found = jobs_.find(id);
-  if (found == jobs_.end()) return;
-  const std::shared_ptr<Job> job = found->second;
-  job->cancelled = true;
-  if (job->worker < 0) {
-    ready_.push_back(Cancelled(id, job->request.key));
-    queue_.erase({job->request.priority, job->number});
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = jobs_.find(id);
+    if (found == jobs_.end()) return;
+    Job& job = *found->second;
+    job.cancelled = any_cancelled_ = true;
+    ready_.push_back(Cancelled(id, job.request.key));
+    if (!job.sent) queue_.erase({job.request.priority, job.number});
     jobs_.erase(found);
-    done_.notify_all();
-  } else {
-    StopCancelled();
-    pause_.notify_all();
   }
-}
-
-// Closes the connections of cancelled calls. Must be called repeatedly: a connection that is about to be
-// opened escapes.
-void HttpLlm::StopCancelled() {
-  for (const auto& [id, job] : jobs_) {
-    if (job->cancelled && job->worker >= 0) workers_[static_cast<size_t>(job->worker)]->client->stop();
-  }
+  done_.notify_all();
+  curl_->Wake();
 }
 
 double HttpLlm::Now() const { return Since(start_); }
@@ -171,178 +303,252 @@ Stats HttpLlm::GetStats() const {
   return stats_;
 }
 
-void HttpLlm::WorkerLoop(int index) {
-  Worker& worker = *workers_[static_cast<size_t>(index)];
-  std::unique_lock lock(mutex_);
+std::string HttpLlm::Where(const std::string& endpoint) const {
+  return fmt::format("llm: {}{}{}", options_.origin, options_.path, endpoint);
+}
+
+void HttpLlm::Loop() {
   while (true) {
-    work_.wait(lock, [&] { return stop_ || !queue_.empty(); });
-    if (stop_) return;
-    const std::shared_ptr<Job> job = queue_.begin()->second;
-    queue_.erase(queue_.begin());
-    job->worker = index;
-    lock.unlock();
-    Completion completion = Serve(worker, *job);
-    lock.lock();
-    completion.id = job->request.id;
-    completion.key = job->request.key;
-    if (completion.finish == FinishReason::kStop || completion.finish == FinishReason::kLength) {
-      stats_.Count(completion);
+    {
+      const std::lock_guard lock(mutex_);
+      if (stop_) break;
     }
+    StopCancelled();
+    StartJobs();
+    for (Transfer* transfer : curl_->Run()) OnDone(*transfer);
+    StartJobs();
+    const bool alone = first_sent_ && !heard_ && Since(*first_sent_) < kAloneSeconds;
+    curl_->Poll(alone ? static_cast<int>(kAloneSeconds * 1e3) : kPollMs);
+  }
+  for (auto& [number, transfer] : transfers_) curl_->End(*transfer);
+}
+
+void HttpLlm::StopCancelled() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!std::exchange(any_cancelled_, false)) return;
+  }
+  for (auto it = transfers_.begin(); it != transfers_.end();) {
+    Transfer& transfer = *it->second;
+    const bool cancelled = transfer.job != nullptr && [&] {
+      const std::lock_guard lock(mutex_);
+      return transfer.job->cancelled;
+    }();
+    if (!cancelled) {
+      ++it;
+      continue;
+    }
+    curl_->End(transfer);
+    --chats_;
+    it = transfers_.erase(it);
+  }
+}
+
+// Sends what waits, as many at once as the server copes with; first of all the question what the server is.
+void HttpLlm::StartJobs() {
+  while (true) {
+    std::shared_ptr<Job> job;
+    {
+      const std::lock_guard lock(mutex_);
+      if (queue_.empty()) return;
+      if (knows_server_) {
+        const bool alone = !heard_ && first_sent_ && Since(*first_sent_) < kAloneSeconds;
+        if (chats_ >= static_cast<size_t>(alone ? 1 : limit_.Limit())) {
+          for (auto& [number, transfer] : transfers_) transfer->was_full = true;
+          return;
+        }
+        job = queue_.begin()->second;
+        queue_.erase(queue_.begin());
+        job->sent = true;
+      }
+    }
+    if (job != nullptr) {
+      SendChat(std::move(job));
+      continue;
+    }
+    if (asks_server_) return;
+    asks_server_ = true;
+    auto transfer = std::make_unique<Transfer>();
+    transfer->kind = Transfer::Kind::kModels;
+    transfer->number = ++last_transfer_;
+    transfer->url = options_.origin + options_.path + "/models";
+    curl_->Start(*transfer, std::min(options_.timeout, kMaxModelsSeconds));
+    transfers_.emplace(transfer->number, std::move(transfer));
+    return;
+  }
+}
+
+void HttpLlm::SendChat(std::shared_ptr<Job> job) {
+  auto transfer = std::make_unique<Transfer>();
+  transfer->number = ++last_transfer_;
+  transfer->url = options_.origin + options_.path + "/chat/completions";
+  transfer->sent = ChatBody(job->request, model_, dialect_);
+  transfer->body = transfer->sent.dump(-1, ' ', false, Json::error_handler_t::replace);
+  transfer->job = std::move(job);
+  transfer->limit_number = limit_.OnSend();
+  if (!first_sent_) first_sent_ = Clock::now();
+  ++chats_;
+  curl_->Start(*transfer, options_.timeout);
+  transfers_.emplace(transfer->number, std::move(transfer));
+}
+
+void HttpLlm::Complete(std::shared_ptr<Job> job, Completion completion) {
+  completion.id = job->request.id;
+  completion.key = job->request.key;
+  {
+    const std::lock_guard lock(mutex_);
+    if (job->cancelled) return;
+    if (completion.finish != FinishReason::kError || completion.error->Code() == ErrorCode::kBadAnswer)
+      stats_.Count(completion);
     ready_.push_back(std::move(completion));
     jobs_.erase(job->request.id);
-    done_.notify_all();
+  }
+  done_.notify_all();
+}
+
+void HttpLlm::OnDone(Transfer& transfer) {
+  const auto node = transfers_.extract(transfer.number);
+  switch (transfer.kind) {
+    case Transfer::Kind::kChat:
+      --chats_;
+      return OnChat(transfer);
+    case Transfer::Kind::kModels:
+      return OnModels(transfer);
+    case Transfer::Kind::kVersion:
+      if (transfer.result == CURLE_OK && transfer.status == 200) dialect_.ReadVersion(transfer.reply);
+      knows_server_ = true;
+      return;
   }
 }
 
-Completion HttpLlm::Serve(Worker& worker, const Job& job) {
-  Completion failed;
-  try {
-    std::optional<std::string> wrong_answer;
-    for (int asked = 0; asked < 2; ++asked) {
-      if (auto completion = Ask(worker, job, wrong_answer)) return *std::move(completion);
+// A server that cannot say what it is is asked nevertheless if a model is named. Else the calls that wait fail, and
+// so they do while it is not there yet.
+void HttpLlm::OnModels(const Transfer& transfer) {
+  asks_server_ = false;
+  const bool answered = transfer.result == CURLE_OK;
+  std::string first;
+  if (answered && transfer.status == 200) first = dialect_.ReadModels(transfer.reply, transfer.server);
+  if (model_.empty()) model_ = first;
+  const bool busy = answered && MeansBusy(transfer.status) && ++busy_about_models_ < kBusyAboutModels;
+  if (!model_.empty() && (answered || transfer.connected) && !busy) {
+    if (!dialect_.IsVllm()) {
+      knows_server_ = true;
+      return;
     }
-    failed.error = MakeError(
-        ErrorCode::kUnsupported,
-        "llm: {}{} answered twice with what is not allowed, the second time {:?} instead of {}",
-        options_.origin, options_.path, ErrorText(*wrong_answer), DescribeConstraint(job.request.constraint));
-  } catch (const Error& error) {
-    failed.error = error;
-  } catch (const std::exception& error) {
-    failed.error =
-        MakeError(ErrorCode::kUnavailable, "llm: {}{}: {}", options_.origin, options_.path, error.what());
+    asks_server_ = true;
+    auto version = std::make_unique<Transfer>();
+    version->kind = Transfer::Kind::kVersion;
+    version->number = ++last_transfer_;
+    version->url = options_.origin + "/version";
+    curl_->Start(*version, std::min(options_.timeout, kMaxModelsSeconds));
+    transfers_.emplace(version->number, std::move(version));
+    return;
   }
-  failed.finish = FinishReason::kError;
-  if (job.cancelled) {
-    failed.finish = FinishReason::kCancelled;
-    if (failed.error->Code() == ErrorCode::kCancelled) failed.error.reset();
+  Completion failed = ReadFailure(transfer);
+  if (answered && transfer.status == 200) {
+    failed.error = MakeError(ErrorCode::kUnavailable, "{} does not name a model: name one with ?model=", Where("/models"));
   }
-  return failed;
+  std::map<std::pair<int, uint64_t>, std::shared_ptr<Job>> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting.swap(queue_);
+    for (auto& [key, job] : waiting) job->sent = true;
+  }
+  for (auto& [key, job] : waiting) Complete(std::move(job), failed);
 }
 
-// Asks one question and returns the answer; returns nothing, with wrong_answer set, if the answer is not
-// allowed.
-std::optional<Completion> HttpLlm::Ask(Worker& worker, const Job& job,
-                                       std::optional<std::string>& wrong_answer) {
-  const Request& request = job.request;
-  const std::string model = ModelName(worker, job);
-  const std::string path = options_.path + "/chat/completions";
-  const std::string where = fmt::format("llm: {}{}", options_.origin, path);
-  ConstraintMode mode = mode_;
-  Reply reply;
-  while (true) {
-    reply = Send(worker, job, "POST", path, ChatBody(request, model, mode, wrong_answer));
-    const bool may_be_the_mode =
-        MeansRefused(reply.status) && !request.constraint.Empty() && mode != ConstraintMode::kPrompt;
-    if (!may_be_the_mode) break;
-    mode = static_cast<ConstraintMode>(static_cast<int>(mode) + 1);
+// What went wrong, with a transfer or with a status that is not 200.
+Completion HttpLlm::ReadFailure(const Transfer& transfer) const {
+  Completion failed;
+  failed.finish = FinishReason::kError;
+  failed.retry_after_s = 0;
+  const char* const endpoint = transfer.kind == Transfer::Kind::kModels ? "/models" : "/chat/completions";
+  const auto fail = [&](ErrorCode code, const std::string& what) {
+    failed.error = MakeError(code, "{} {}", Where(endpoint), what);
+    return failed;
+  };
+  switch (transfer.result) {
+    case CURLE_OK:
+      break;
+    case CURLE_OPERATION_TIMEDOUT:
+      if (!transfer.connected) {
+        return fail(ErrorCode::kUnavailable, fmt::format("cannot be reached within {} s", options_.connect_timeout));
+      }
+      failed.retry_after_s = -1;  // it has had time enough
+      return fail(ErrorCode::kUnavailable, fmt::format("did not answer within {} s", options_.timeout));
+    case CURLE_COULDNT_CONNECT:
+      return fail(ErrorCode::kUnavailable, "cannot be reached");
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return fail(ErrorCode::kUnavailable, "cannot be reached: no such host is known");
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return fail(ErrorCode::kInvalid, fmt::format("cannot be trusted: {}", OneLine(transfer.error)));
+    case CURLE_WRITE_ERROR:
+      if (transfer.too_long) {
+        return fail(ErrorCode::kBadAnswer, fmt::format("answered with more than {} bytes", kMaxReplyBytes));
+      }
+      [[fallthrough]];
+    default:
+      return fail(ErrorCode::kUnavailable, fmt::format("broke the connection off ({})",
+                                                       OneLine(*transfer.error != '\0'
+                                                                   ? transfer.error
+                                                                   : curl_easy_strerror(transfer.result))));
   }
-  if (reply.status != 200) {
-    const bool ours = reply.status >= 400 && reply.status < 500;  // the same question would be refused again
-    const ErrorCode code = ours ? ErrorCode::kInvalid : ErrorCode::kUnavailable;
-    throw MakeError(code, "{} answered with status {}: {}", where, reply.status, ErrorText(reply.body));
+  const ServerError said = ServerError::Parse(transfer.status, transfer.reply);
+  failed.retry_after_s = transfer.retry_after;
+  const std::string words = fmt::format("(status {}): {}", transfer.status, said.text);
+  if (said.MeansNoQuota()) return fail(ErrorCode::kInvalid, "has no quota left for this key " + words);
+  if (transfer.status == 401 || transfer.status == 403) {
+    const char* const key = options_.api_key.empty() ? "wants a key, which is taken from $THRONG_API_KEY "
+                                                     : "refuses the key in $THRONG_API_KEY or $OPENAI_API_KEY ";
+    return fail(ErrorCode::kInvalid, key + words);
   }
-  Completion completion = ParseChatResponse(reply.body, where);
-  if (mode > mode_) mode_ = mode;
-  for (const std::string& stop : request.stop) {
+  const std::string status = fmt::format("answered with status {}: {}", transfer.status, said.text);
+  if (MeansBusy(transfer.status)) return fail(ErrorCode::kUnavailable, status);
+  if (MeansForAll(transfer.status) || transfer.status < 400) return fail(ErrorCode::kInvalid, status);
+  if (said.MeansTooLong()) return fail(ErrorCode::kExhausted, status);
+  if (said.MeansNotThisPrompt()) return fail(ErrorCode::kBadAnswer, status);
+  return fail(ErrorCode::kUnsupported, status);
+}
+
+Completion HttpLlm::Read(Transfer& transfer) const {
+  if (transfer.result != CURLE_OK || !IsGood(transfer.status)) return ReadFailure(transfer);
+  Completion completion = ParseChatResponse(transfer.reply, Where("/chat/completions"));
+  completion.served_by = fmt::format("{} at {}{}", completion.served_by.empty() ? model_ : completion.served_by,
+                                     options_.origin, options_.path);
+  if (completion.error) completion.retry_after_s = transfer.retry_after;
+  for (const std::string& stop : transfer.job->request.stop) {
     const size_t at = stop.empty() ? std::string::npos : completion.text.find(stop);
     if (at != std::string::npos) completion.text.resize(at);
   }
-  auto fitting = worker.checker.Fit(request.constraint, completion.text);
-  if (!fitting) {
-    wrong_answer = std::move(completion.text);
-    return std::nullopt;
-  }
-  completion.text = *std::move(fitting);
   return completion;
 }
 
-// Several workers may look it up at once: none waits for another's attempts.
-std::string HttpLlm::ModelName(Worker& worker, const Job& job) {
-  {
-    const std::lock_guard lock(model_mutex_);
-    if (!model_.empty()) return model_;
+void HttpLlm::OnChat(Transfer& transfer) {
+  const Job& job = *transfer.job;
+  const bool answered = transfer.result == CURLE_OK;
+  if (answered && MeansRefused(transfer.status) && transfer.forms < kMaxForms) {
+    const ServerError error = ServerError::Parse(transfer.status, transfer.reply);
+    if (!error.MeansTooLong() && !error.MeansNotThisPrompt()) {
+      for (const std::string& learnt : dialect_.LearnFrom(error, transfer.sent, job.request.constraint)) {
+        spdlog::warn("{}: {}", Where(""), learnt);
+      }
+      if (ChatBody(job.request, model_, dialect_) != transfer.sent) {
+        const int forms = transfer.forms + 1;
+        SendChat(transfer.job);
+        transfers_.at(last_transfer_)->forms = forms;
+        return;
+      }
+    }
   }
-  const Reply reply = Send(worker, job, "GET", options_.path + "/models", "");
-  const auto json = nlohmann::json::parse(reply.body, nullptr, false);
-  try {
-    const auto model = json.at("data").at(0).at("id").get<std::string>();
-    const std::lock_guard lock(model_mutex_);
-    return model_ = model;
-  } catch (const nlohmann::json::exception&) {
-    throw MakeError(ErrorCode::kUnavailable,
-                    "llm: {}{}/models does not name a model (status {}): name one with ?model=",
-                    options_.origin, options_.path, reply.status);
+  if (answered && IsGood(transfer.status)) heard_ = true;
+  const bool too_slow = transfer.result == CURLE_OPERATION_TIMEDOUT && transfer.connected;
+  Completion completion = Read(transfer);
+  if (too_slow || (answered && MeansOverload(transfer.status))) limit_.OnOverload(transfer.limit_number);
+  if (answered && IsGood(transfer.status)) {
+    limit_.OnAnswer(transfer.limit_number, Since(transfer.begin), 1.0 + completion.output_tokens, transfer.was_full);
   }
-}
-
-// Repeats the attempt while the server is unreachable or busy. Throws kUnavailable when attempts are used up.
-HttpLlm::Reply HttpLlm::Send(Worker& worker, const Job& job, const char* method, const std::string& path,
-                             const std::string& body) {
-  thread_local std::minstd_rand jitter(std::random_device{}());
-  double pause = options_.backoff;
-  std::string what;  // error of the last attempt
-  for (int attempt = 1;; ++attempt) {
-    if (job.cancelled) throw Error(attempt == 1 ? ErrorCode::kCancelled : ErrorCode::kUnavailable, what);
-    Reply reply = SendOnce(worker, job, method, path, body);
-    if (reply.failure.empty() && !MeansBusy(reply.status)) return reply;
-    what = fmt::format("llm: {}{} {} ({} attempts)", options_.origin, path,
-                       reply.failure.empty()
-                           ? fmt::format("answered with status {}: {}", reply.status, ErrorText(reply.body))
-                           : reply.failure,
-                       attempt);
-    if (attempt == options_.attempts) throw Error(ErrorCode::kUnavailable, what);
-    const double spread = std::uniform_real_distribution<double>(0.75, 1.25)(jitter);
-    Pause(job, std::min(reply.retry_after >= 0 ? reply.retry_after : pause * spread, kMaxPause));
-    pause = std::min(pause * 2, kMaxPause);
-  }
-}
-
-HttpLlm::Reply HttpLlm::SendOnce(Worker& worker, const Job& job, const char* method, const std::string& path,
-                                 const std::string& body) {
-  const Clock::time_point begin = Clock::now();
-  Reply reply;
-  httplib::Request request;
-  request.method = method;
-  request.path = path;
-  request.body = body;
-  request.set_header("Content-Type", "application/json");
-  request.set_header("Accept", "application/json");
-  bool too_long = false;
-  request.content_receiver = [&](const char* data, size_t size, uint64_t, uint64_t) {
-    too_long = reply.body.size() + size > kMaxReplyBytes;
-    if (too_long || job.cancelled || Since(begin) > options_.timeout) return false;
-    reply.body.append(data, size);
-    return true;
-  };
-  const httplib::Result result = worker.client->send(request);
-  if (too_long)
-    throw MakeError(ErrorCode::kUnavailable, "llm: {}{} answered with more than {} bytes", options_.origin,
-                    path, kMaxReplyBytes);
-  if (result) {
-    reply.status = result->status;
-    const std::string after = result->get_header_value("Retry-After");
-    char* end = nullptr;
-    const double seconds = std::strtod(after.c_str(), &end);
-    if (end != after.c_str() && seconds >= 0) reply.retry_after = seconds;
-    return reply;
-  }
-  if (job.cancelled) throw Error(ErrorCode::kCancelled, "");
-  // A server that takes too long would take as long again: no further attempt.
-  if (Since(begin) >= options_.timeout * 0.98) {
-    throw MakeError(ErrorCode::kUnavailable, "llm: {}{} did not answer within {} s", options_.origin, path,
-                    options_.timeout);
-  }
-  const bool unreachable =
-      result.error() == httplib::Error::Connection || result.error() == httplib::Error::ConnectionTimeout;
-  reply.failure = unreachable
-                      ? "cannot be reached"
-                      : fmt::format("broke the connection off ({})", httplib::to_string(result.error()));
-  return reply;
-}
-
-void HttpLlm::Pause(const Job& job, double seconds) {
-  std::unique_lock lock(mutex_);
-  pause_.wait_for(lock, std::chrono::duration<double>(seconds), [&] { return stop_ || job.cancelled; });
+  Complete(transfer.job, std::move(completion));
 }
 
 }  // namespace throng::llm

@@ -7,41 +7,43 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <unordered_map>
 #include <vector>
 
-#include "llm/backends/chat_protocol.h"
+#include "llm/backends/dialect.h"
+#include "llm/backends/in_flight_limit.h"
 #include "llm/llm.h"
-
-namespace httplib {
-class Client;
-}
 
 namespace throng::llm {
 
 struct HttpOptions {
-  std::string origin;           // "http://localhost:8000"
-  std::string path = "/v1";     // before /chat/completions
-  std::string model;            // empty: the first that the server lists
-  int threads = 16;             // calls at once
-  double connect_timeout = 10;  // seconds
-  double timeout = 300;         // seconds for one attempt
-  int attempts = 5;  // attempts of each call if the server is unreachable, busy (429) or failing (5xx)
-  // Seconds before the second attempt; doubles, with jitter. A server's Retry-After takes precedence.
-  double backoff = 0.5;
-  std::string api_key;  // never shown
+  static constexpr int kMostInFlight = 512;
 
-  // "http://host:8000/v1?model=name&threads=8": options after ?, separated by &. The key comes from
+  std::string origin;             // "http://localhost:8000"
+  std::string path = "/v1";       // before /chat/completions
+  std::string model;              // empty: the first that the server lists
+  int in_flight = kMostInFlight;  // most requests at once; how many there are follows from how the server copes
+  double connect_timeout = 10;    // seconds
+  double timeout = 300;           // seconds from a request to the last byte of its answer
+  std::string api_key;            // never shown
+
+  // "http://host:8000/v1?model=name&in_flight=8": options after ?, separated by &. The key comes from
   // $THRONG_API_KEY, else $OPENAI_API_KEY. Throws kInvalid.
   static HttpOptions Parse(std::string_view url);
 };
 
-// Passes constraints on in a form that the server knows, and checks every answer: after two wrong ones in a
-// row a call completes with kUnsupported. A call cancelled after failed attempts completes with the error of
-// the last one.
+// One thread sends all requests, smaller priorities first, and makes one attempt of each. It learns how the server
+// wants to be asked (dialect.h): what a server refuses by name is changed for all calls. Answers are not checked
+// against constraints: decorators/retry.h does that. Errors:
+//   kUnavailable  unreachable, busy, failing, too slow; retry_after_s is what the server says, else 0
+//   kBadAnswer    status 200 without an answer, or a filter that refuses this prompt
+//   kExhausted    the prompt is beyond the model's context
+//   kUnsupported  the server refuses this request
+//   kInvalid      it would refuse any: wrong key, no quota, no such model
 class HttpLlm : public Llm {
  public:
   explicit HttpLlm(const HttpOptions& options);
@@ -57,53 +59,53 @@ class HttpLlm : public Llm {
  private:
   struct Job {
     Request request;
-    uint64_t number;  // in order of arrival
-    int worker = -1;
-    std::atomic<bool> cancelled = false;
+    uint64_t number = 0;  // in order of arrival
+    bool sent = false;
+    bool cancelled = false;
   };
-  struct Worker {
-    std::unique_ptr<httplib::Client> client;
-    AnswerChecker checker;
-    std::thread thread;
-  };
-  struct Reply {
-    int status = 0;
-    std::string body;
-    std::string failure;  // not empty: there was no reply
-    double retry_after = -1;
-  };
+  struct Transfer;
+  class Curl;
 
-  std::unique_ptr<httplib::Client> MakeClient() const;
-  void WorkerLoop(int index);
-  Completion Serve(Worker& worker, const Job& job);
-  std::optional<Completion> Ask(Worker& worker, const Job& job, std::optional<std::string>& wrong_answer);
-  std::string ModelName(Worker& worker, const Job& job);
-  Reply Send(Worker& worker, const Job& job, const char* method, const std::string& path,
-             const std::string& body);
-  Reply SendOnce(Worker& worker, const Job& job, const char* method, const std::string& path,
-                 const std::string& body);
-  void Pause(const Job& job, double seconds);
+  void Loop();
+  void StartJobs();
   void StopCancelled();
+  void Complete(std::shared_ptr<Job> job, Completion completion);
+  void SendChat(std::shared_ptr<Job> job);
+  void OnDone(Transfer& transfer);
+  void OnChat(Transfer& transfer);
+  void OnModels(const Transfer& transfer);
+  Completion Read(Transfer& transfer) const;
+  Completion ReadFailure(const Transfer& transfer) const;
+  std::string Where(const std::string& endpoint) const;
 
-  HttpOptions options_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  // The first mode that the server has not refused.
-  std::atomic<ConstraintMode> mode_ = ConstraintMode::kResponseFormat;
-  std::vector<std::unique_ptr<Worker>> workers_;
+  const HttpOptions options_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 
-  std::mutex model_mutex_;
-  std::string model_;  // guarded by model_mutex_
+  // Used by the loop's thread alone.
+  std::unique_ptr<Curl> curl_;
+  std::map<uint64_t, std::unique_ptr<Transfer>> transfers_;  // by number; chats and questions about the server
+  uint64_t last_transfer_ = 0;
+  size_t chats_ = 0;  // among the transfers
+  std::string model_;
+  Dialect dialect_;
+  InFlightLimit limit_;
+  bool knows_server_ = false;
+  bool asks_server_ = false;
+  int busy_about_models_ = 0;  // times that the server was too busy to list its models
+  bool heard_ = false;  // a chat was answered: what the server refuses is known
+  std::optional<std::chrono::steady_clock::time_point> first_sent_;
 
   mutable std::mutex mutex_;  // guards all below
-  std::condition_variable work_;
   std::condition_variable done_;
-  std::condition_variable pause_;
   bool stop_ = false;
+  bool any_cancelled_ = false;
   uint64_t last_number_ = 0;
   std::map<std::pair<int, uint64_t>, std::shared_ptr<Job>> queue_;  // by priority and number
   std::unordered_map<uint64_t, std::shared_ptr<Job>> jobs_;         // by id
   std::vector<Completion> ready_;
   Stats stats_;
+
+  std::thread thread_;  // last: uses all above
 };
 
 }  // namespace throng::llm

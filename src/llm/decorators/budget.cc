@@ -38,8 +38,8 @@ void BudgetLlm::Wait(std::vector<Completion>& done, double seconds) {
   const size_t before = done.size();
   Inner().Wait(done, seconds);
   for (size_t i = before; i < done.size(); ++i) {
-    used_.prompt += static_cast<uint64_t>(done[i].prompt_tokens);
-    used_.output += static_cast<uint64_t>(done[i].output_tokens);
+    used_.prompt += static_cast<uint64_t>(done[i].prompt_tokens + done[i].spent_prompt_tokens);
+    used_.output += static_cast<uint64_t>(done[i].output_tokens + done[i].spent_output_tokens);
   }
   in_flight_ -= std::min<uint64_t>(in_flight_, done.size() - before);
 }

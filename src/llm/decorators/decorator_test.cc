@@ -25,25 +25,6 @@ Request Ask(uint32_t agent) {
   return request;
 }
 
-// Fails the first calls with one error.
-class FailingLlm : public Decorator {
- public:
-  FailingLlm(int failures, ErrorCode code)
-      : Decorator(std::make_unique<FakeLlm>()), failures_(failures), code_(code) {}
-  void Wait(std::vector<Completion>& done, double seconds) override {
-    const size_t before = done.size();
-    Inner().Wait(done, seconds);
-    for (size_t i = before; i < done.size() && failures_ > 0; ++i, --failures_) {
-      done[i].finish = FinishReason::kError;
-      done[i].error = Error(code_, "it failed");
-    }
-  }
-
- private:
-  int failures_;
-  ErrorCode code_;
-};
-
 Completion OnlyAnswer(Llm& llm) {
   std::vector<Completion> done;
   llm.Wait(done);
@@ -72,67 +53,6 @@ TEST(Decorator, PassesExpectationsOn) {
   EXPECT_FALSE(RetryLlm(std::make_unique<FakeLlm>(), {}).WantsExpectations());
 }
 
-TEST(RetryLlm, AsksAgainWhileTheBackendIsUnavailable) {
-  Numbered<RetryLlm> llm(std::make_unique<FailingLlm>(2, ErrorCode::kUnavailable), {.attempts = 3});
-  const uint64_t id = llm.Send(Ask(4));
-  const Completion completion = OnlyAnswer(llm);
-  EXPECT_EQ(completion.id, id);
-  EXPECT_EQ(completion.finish, FinishReason::kStop);
-  Numbered<RetryLlm> weak(std::make_unique<FailingLlm>(2, ErrorCode::kUnavailable), {.attempts = 2});
-  weak.Send(Ask(4));
-  EXPECT_EQ(OnlyAnswer(weak).finish, FinishReason::kError);
-  Numbered<RetryLlm> wrong(std::make_unique<FailingLlm>(1, ErrorCode::kInvalid), {.attempts = 3});
-  wrong.Send(Ask(4));
-  EXPECT_EQ(OnlyAnswer(wrong).error->Code(), ErrorCode::kInvalid);
-}
-
-TEST(RetryLlm, GivesUpCallsThatTakeTooLong) {
-  Numbered<RetryLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {.attempts = 2, .timeout = 1});
-  llm.Send(Ask(1));
-  std::vector<Completion> done;
-  llm.Wait(done, 0.5);
-  EXPECT_TRUE(done.empty());
-  llm.Wait(done);
-  ASSERT_EQ(done.size(), 1u);
-  EXPECT_EQ(done[0].error->Code(), ErrorCode::kUnavailable);
-  EXPECT_THAT(done[0].error->what(), HasSubstr("no answer within 1 s for call 0 of agent 1"));
-  EXPECT_NEAR(llm.Now(), 2, 1e-9);
-  Numbered<RetryLlm> patient(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {});
-  patient.Send(Ask(1));
-  EXPECT_EQ(OnlyAnswer(patient).finish, FinishReason::kStop);
-}
-
-// Always answers, whether the call was cancelled or not.
-class StubbornLlm : public Decorator {
- public:
-  StubbornLlm() : Decorator(std::make_unique<FakeLlm>(FakeOptions{.latency = 5})) {}
-  void Cancel(uint64_t) override {}
-};
-
-TEST(RetryLlm, ALateAnswerIsTakenInsteadOfAskingAgain) {
-  Numbered<RetryLlm> llm(std::make_unique<StubbornLlm>(), {.attempts = 3, .timeout = 1});
-  const uint64_t id = llm.Send(Ask(1));
-  std::vector<Completion> done;
-  llm.Wait(done);
-  ASSERT_EQ(done.size(), 1u);
-  EXPECT_EQ(done[0].id, id);
-  EXPECT_EQ(done[0].finish, FinishReason::kStop);
-  EXPECT_EQ(llm.GetStats().calls, 1u);
-  EXPECT_NEAR(llm.Now(), 5, 1e-9);
-}
-
-TEST(RetryLlm, CancelReachesTheCall) {
-  Numbered<RetryLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), {.attempts = 3, .timeout = 1});
-  const uint64_t id = llm.Send(Ask(1));
-  std::vector<Completion> done;
-  llm.Wait(done, 2.5);  // the third attempt
-  llm.Cancel(id);
-  llm.Wait(done);
-  ASSERT_EQ(done.size(), 1u);
-  EXPECT_EQ(done[0].id, id);
-  EXPECT_EQ(done[0].finish, FinishReason::kCancelled);
-}
-
 TEST(BudgetLlm, StopsWhenTheTokensAreUsedUp) {
   auto fake = std::make_unique<FakeLlm>(FakeOptions{.latency = 1, .parallel = 1});
   const FakeLlm& backend = *fake;
@@ -159,6 +79,25 @@ TEST(BudgetLlm, StopsWhenTheTokensAreUsedUp) {
     EXPECT_THAT(error.what(), HasSubstr("140 of 100 tokens are used up"));
   }
   EXPECT_EQ(backend.GetStats().calls, 3u);
+}
+
+TEST(BudgetLlm, CountsTheAttemptsWhoseAnswersWereNotTaken) {
+  class SpentLlm : public Decorator {
+   public:
+    SpentLlm() : Decorator(std::make_unique<FakeLlm>()) {}
+    void Wait(std::vector<Completion>& done, double seconds) override {
+      Inner().Wait(done, seconds);
+      for (Completion& completion : done) {
+        completion.spent_prompt_tokens = 200;
+        completion.spent_output_tokens = 7;
+      }
+    }
+  };
+  Numbered<BudgetLlm> llm(std::make_unique<SpentLlm>(), BudgetOptions{});
+  llm.Send(Ask(0));
+  OnlyAnswer(llm);
+  EXPECT_EQ(llm.Used().prompt, 230u);
+  EXPECT_EQ(llm.Used().output, 17u);
 }
 
 TEST(BudgetLlm, StopsWhenTheMoneyIsSpent) {

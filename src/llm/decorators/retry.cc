@@ -1,10 +1,26 @@
 #include "llm/decorators/retry.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace throng::llm {
+namespace {
+
+constexpr double kNoticed = 5;          // seconds: shorter pauses are not worth a line
+constexpr size_t kMaxRefused = 1000;    // bytes of a refused answer that go into the next prompt
+constexpr int kMaxGrowth = 8;           // of max_tokens, after answers that were cut off
+constexpr double kLongestSleep = 3600;  // seconds; longer ones would overflow the clock
+
+std::string Asked(int attempts) { return attempts == 1 ? "" : fmt::format(" (asked {} times)", attempts); }
+
+bool HasAnswer(const Completion& completion) {
+  return completion.finish == FinishReason::kStop || completion.finish == FinishReason::kLength;
+}
+
+}  // namespace
 
 void RetryLlm::Submit(Request request) {
+  checker_.Prepare(request.constraint);
   const uint64_t id = request.id;
   {
     const std::lock_guard lock(mutex_);
@@ -12,32 +28,66 @@ void RetryLlm::Submit(Request request) {
   }
   Call& call = calls_[id];
   call.request = std::move(request);
-  Ask(call);
+  try {
+    Ask(call);
+  } catch (...) {
+    calls_.erase(id);
+    const std::lock_guard lock(mutex_);
+    given_up_.erase(id);
+    throw;
+  }
 }
 
 void RetryLlm::Ask(Call& call) {
   const uint64_t id = call.request.id;
+  ++call.attempts;
   try {
     Inner().Submit(call.request);
-  } catch (...) {
-    Forget(id);
-    throw;
+  } catch (const Error& error) {
+    if (error.Code() != ErrorCode::kExhausted) throw;
+    Completion failed;
+    failed.id = id;
+    failed.finish = FinishReason::kError;
+    failed.error = error;
+    ++in_flight_;
+    Settle(std::move(failed), ready_);
+    return;
   }
+  ++in_flight_;
   call.timed_out = false;
   call.deadline = Inner().Now() + options_.timeout;
   if (call.deadline != kForever) deadlines_.emplace(call.deadline, id);
   if (IsGivenUp(id)) Inner().Cancel(id);  // between two attempts
 }
 
-void RetryLlm::Forget(uint64_t id) {
-  calls_.erase(id);
-  const std::lock_guard lock(mutex_);
-  given_up_.erase(id);
-}
-
 bool RetryLlm::IsGivenUp(uint64_t id) {
   const std::lock_guard lock(mutex_);
   return given_up_.at(id);
+}
+
+// Asks those whose pause is over; those that were given up meanwhile complete.
+void RetryLlm::AskDue() {
+  std::vector<uint64_t> given_up;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [due, id] : due_) {
+      if (given_up_.at(id)) given_up.push_back(id);
+    }
+  }
+  for (const uint64_t id : given_up) {
+    Call& call = calls_.at(id);
+    due_.erase({*call.due, id});
+    Completion completion = Cancelled(id, call.request.key);
+    completion.error = call.failure;
+    Finish(call, std::move(completion), ready_);
+  }
+  const Clock::time_point now = Clock::now();
+  while (!due_.empty() && due_.begin()->first <= now) {
+    Call& call = calls_.at(due_.begin()->second);
+    due_.erase(due_.begin());
+    call.due.reset();
+    Ask(call);
+  }
 }
 
 void RetryLlm::CancelLate() {
@@ -49,45 +99,160 @@ void RetryLlm::CancelLate() {
   }
 }
 
-void RetryLlm::Finish(Completion completion, std::vector<Completion>& done) {
-  const uint64_t id = completion.id;
-  const auto found = calls_.find(id);
+void RetryLlm::Pause(Call& call, double retry_after_s) {
+  const int doublings = std::min(call.failures + call.bad_answers - 1, 30);
+  const double growing = std::min(options_.first_pause * static_cast<double>(1u << doublings), options_.longest_pause);
+  const double spread = std::uniform_real_distribution<double>(0.75, 1.25)(jitter_);
+  const double pause = std::max(growing * spread, retry_after_s + growing * (spread - 0.75));
+  call.due = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(pause));
+  due_.emplace(*call.due, call.request.id);
+  const auto noticed = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(kNoticed));
+  if (pause < kNoticed || !options_.on_wait || *call.due <= shown_until_ + noticed) return;
+  shown_until_ = *call.due;
+  options_.on_wait(fmt::format("{}; asked again in {:.0f} s", call.failure->what(), pause));
+}
+
+// Fits the answer to its constraint, or says why it is not taken, and what the model is to know when it is asked
+// again.
+std::optional<Error> RetryLlm::Judge(Call& call, Completion& completion) {
+  Request& request = call.request;
+  std::string why;
+  std::optional<std::string> fitting = checker_.Fit(request.constraint, completion.text, &why);
+  // With stop strings an answer can end at once.
+  if (fitting && fitting->empty() && request.constraint.Empty() && request.stop.empty() &&
+      request.known_output_tokens < 0) {
+    fitting.reset();
+    why = "it has no text";
+  }
+  if (fitting) {
+    completion.text = *std::move(fitting);
+    return std::nullopt;
+  }
+  const bool cut = completion.finish == FinishReason::kLength;
+  if (cut) {
+    why += fmt::format("; it was cut off after {} tokens", request.max_tokens);
+    if (request.max_tokens <= std::numeric_limits<int>::max() / kMaxGrowth &&
+        call.bad_answers < 3) {  // 2, 4 and 8 times as many
+      request.max_tokens *= 2;
+    }
+  }
+  std::string remedy = cut ? " Be brief." : "";
+  if (!request.constraint.choices.empty()) remedy += " Answer with one of them alone.";
+  if (!request.constraint.json_schema.empty()) {
+    remedy += fmt::format(" Answer with {} alone.", DescribeConstraint(request.constraint));
+  }
+  std::string answer = completion.text;
+  if (answer.size() > kMaxRefused) answer = OneLine(answer, kMaxRefused);
+  request.refused = Refused{std::move(answer), fmt::format("That answer is not allowed: {}.{}", why, remedy)};
+  return MakeError(ErrorCode::kBadAnswer, "{}: the answer {:?} is not allowed: {}", Inner().Identity(),
+                   OneLine(completion.text), why);
+}
+
+void RetryLlm::Settle(Completion completion, std::vector<Completion>& done) {
+  const auto found = calls_.find(completion.id);
   if (found == calls_.end()) return;
   Call& call = found->second;
-  deadlines_.erase({call.deadline, id});
-  const bool given_up = IsGivenUp(id);
-  const bool late = call.timed_out && completion.finish == FinishReason::kCancelled;
-  const bool failed =
-      completion.finish == FinishReason::kError && completion.error->Code() == ErrorCode::kUnavailable;
-  if ((late || failed) && !given_up && call.attempts < options_.attempts) {
-    ++call.attempts;
-    Ask(call);
-    return;
+  --in_flight_;
+  deadlines_.erase({call.deadline, completion.id});
+  const bool given_up = IsGivenUp(completion.id);
+  std::optional<Error> failure = completion.error;
+  if (HasAnswer(completion)) {
+    if (given_up) return Finish(call, std::move(completion), done);
+    failure = Judge(call, completion);
+    if (!failure) return Finish(call, std::move(completion), done);
+    completion.retry_after_s = -1;
+  } else if (completion.finish == FinishReason::kCancelled && call.timed_out && !given_up) {
+    failure = MakeError(ErrorCode::kUnavailable, "{}: no answer within {} s for call {} of agent {} in step {}{}{}",
+                        Inner().Identity(), options_.timeout, call.request.key.call, call.request.key.agent,
+                        call.request.key.step, call.failure ? "; before: " : "",
+                        call.failure ? call.failure->what() : "");
   }
-  if (late && !given_up) {
-    completion.finish = FinishReason::kError;
-    completion.error =
-        MakeError(ErrorCode::kUnavailable,
-                  "{}: no answer within {} s for call {} of agent {} in step {}, asked {} times{}{}",
-                  Inner().Identity(), options_.timeout, call.request.key.call, call.request.key.agent,
-                  call.request.key.step, call.attempts, completion.error ? "; " : "",
-                  completion.error ? completion.error->what() : "");
+  if (given_up || !failure) return Finish(call, std::move(completion), done);
+  completion.finish = FinishReason::kError;
+  // What a refused answer has added to the prompt is no fault of the question's.
+  const bool grown = failure->Code() == ErrorCode::kExhausted && call.request.refused;
+  if (grown) failure = call.failure;
+  const bool bad = failure->Code() == ErrorCode::kBadAnswer;
+  const bool unavailable = failure->Code() == ErrorCode::kUnavailable;
+  call.bad_answers += bad;
+  call.failures += unavailable;
+  call.failure = failure;
+  const bool too_long = completion.retry_after_s > options_.max_wait;
+  const bool again = (bad && !grown && call.bad_answers < options_.answer_attempts) ||
+                     (unavailable && call.failures < options_.call_attempts);
+  if (again && !too_long) {
+    call.spent_prompt_tokens += completion.prompt_tokens;
+    call.spent_output_tokens += completion.output_tokens;
+    if (completion.retry_after_s >= 0) return Pause(call, completion.retry_after_s);
+    return Ask(call);
   }
+  const std::string end =
+      again ? fmt::format("; it asks to wait {:.0f} s, allowed is {:.0f}", completion.retry_after_s, options_.max_wait)
+            : Asked(call.attempts);
+  completion.error = Error(failure->Code(), failure->what() + end);
+  Finish(call, std::move(completion), done);
+}
+
+// A backend that has failed call after call will go on so.
+void RetryLlm::CheckHope(Completion& completion) {
+  if (HasAnswer(completion)) failed_in_a_row_ = 0;
+  if (!completion.error || completion.finish != FinishReason::kError) return;
+  const ErrorCode code = completion.error->Code();
+  if (code == ErrorCode::kInvalid || ++failed_in_a_row_ < kHopeless) return;
+  completion.error = MakeError(ErrorCode::kInvalid, "{}; this is the {}th call in a row to fail",
+                               completion.error->what(), failed_in_a_row_);
+}
+
+void RetryLlm::Finish(Call& call, Completion completion, std::vector<Completion>& done) {
+  const uint64_t id = completion.id;
   completion.key = call.request.key;
-  Forget(id);
+  completion.attempts = call.attempts;
+  completion.spent_prompt_tokens = call.spent_prompt_tokens;
+  completion.spent_output_tokens = call.spent_output_tokens;
+  CheckHope(completion);
+  calls_.erase(id);
+  {
+    const std::lock_guard lock(mutex_);
+    given_up_.erase(id);
+  }
   done.push_back(std::move(completion));
+}
+
+// Until a pause is over or a call is given up, `seconds` of wall time at most.
+void RetryLlm::Sleep(double seconds) {
+  std::unique_lock lock(mutex_);
+  const auto given_up = [&] {
+    return std::any_of(due_.begin(), due_.end(), [&](const auto& entry) { return given_up_.at(entry.second); });
+  };
+  given_up_changed_.wait_for(lock, std::chrono::duration<double>(std::min(seconds, kLongestSleep)), given_up);
 }
 
 void RetryLlm::Wait(std::vector<Completion>& done, double seconds) {
   const double deadline = Inner().Now() + seconds;
+  double slept = 0;  // while the backend was idle, and its clock may have stood still
   const size_t before = done.size();
   std::vector<Completion> inner;
-  while (done.size() == before && !calls_.empty()) {
+  while (true) {
     CancelLate();
+    AskDue();
+    done.insert(done.end(), std::make_move_iterator(ready_.begin()), std::make_move_iterator(ready_.end()));
+    ready_.clear();
+    if (done.size() > before || calls_.empty()) return;
+    const double pause =
+        due_.empty() ? kForever
+                     : std::max(std::chrono::duration<double>(due_.begin()->first - Clock::now()).count(), 0.0);
+    if (in_flight_ == 0) {
+      if (slept >= seconds) return;
+      const double nap = std::min(pause, seconds - slept);
+      Sleep(nap);
+      slept += nap;
+      continue;
+    }
     const double next = deadlines_.empty() ? deadline : std::min(deadline, deadlines_.begin()->first);
+    const double left = next == kForever ? kForever : std::max(next - Inner().Now(), 0.0);
     inner.clear();
-    Inner().Wait(inner, next == kForever ? kForever : std::max(next - Inner().Now(), 0.0));
-    for (Completion& completion : inner) Finish(std::move(completion), done);
+    Inner().Wait(inner, std::min(left, pause));
+    for (Completion& completion : inner) Settle(std::move(completion), done);
     if (inner.empty() && Inner().Now() >= deadline) return;
   }
 }
@@ -99,6 +264,7 @@ void RetryLlm::Cancel(uint64_t id) {
     if (found == given_up_.end()) return;
     found->second = true;
   }
+  given_up_changed_.notify_all();
   Inner().Cancel(id);
 }
 

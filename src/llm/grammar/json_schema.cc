@@ -416,32 +416,4 @@ Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar) {
   return Lowering(grammar).Schema(parsed, "#");
 }
 
-Json InSchemaOrder(const Json& schema, const Json& value) {
-  if (!schema.is_object()) return value;
-  if (value.is_array() && schema.contains("items")) {
-    Json out = Json::array();
-    for (const Json& item : value) out.push_back(InSchemaOrder(schema["items"], item));
-    return out;
-  }
-  if (schema.contains("anyOf") && schema["anyOf"].is_array()) {
-    for (const Json& part : schema["anyOf"]) {  // the first part that knows all keys orders them
-      if (!value.is_object() || !part.is_object() || !part.contains("properties")) continue;
-      const bool knows_all = std::all_of(value.items().begin(), value.items().end(), [&](const auto& member) {
-        return part["properties"].contains(member.key());
-      });
-      if (knows_all) return InSchemaOrder(part, value);
-    }
-    return value;
-  }
-  if (!value.is_object() || !schema.contains("properties")) return value;
-  Json out = Json::object();
-  for (const auto& [name, part] : schema["properties"].items()) {
-    if (value.contains(name)) out[name] = InSchemaOrder(part, value[name]);
-  }
-  for (const auto& [name, member] : value.items()) {
-    if (!out.contains(name)) out[name] = member;
-  }
-  return out;
-}
-
 }  // namespace throng::llm

@@ -19,9 +19,4 @@ namespace throng::llm {
 // kInvalid, with one sentence that names keyword and path.
 Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar);
 
-// The value with the keys of its objects in the order of the schema's properties, so that the answer of a
-// server that orders them differently can be checked against the grammar.
-nlohmann::ordered_json InSchemaOrder(const nlohmann::ordered_json& schema,
-                                     const nlohmann::ordered_json& value);
-
 }  // namespace throng::llm

@@ -48,9 +48,10 @@ struct RunOptions {
   std::vector<RunObserver*> observers;
   std::function<void(const Progress&)> on_progress;  // called about once per progress_interval_s
   double progress_interval_s = 1.0;
-  // If set, a failed call does not end the run: its completion, with the error, goes to the agent, and the
-  // world decides what the agent does. on_fall_back is called with one sentence for each failed call.
-  bool fall_back = false;
+  // Says of a failed call (kError) that it does not end the run: then its completion, with the error, goes to the
+  // agent, and the world decides what the agent does. Not set: each failure ends the run. on_fall_back is called
+  // with one sentence for each call that fell back.
+  std::function<bool(const llm::Completion&)> falls_back;
   std::function<void(const std::string&)> on_fall_back;
   // If set, it is asked about each step that all agents have done, after the observers: true ends the run
   // with that step. Agents may have been further; what they did then is in no hash.
@@ -98,8 +99,7 @@ class SteppedRun {
 };
 
 // Runs `world` from its start. Throws the Error of what failed, naming agent and step, after cancelling the
-// calls in flight. A failed completion ends the run without resuming its agent, unless the options set
-// fall_back.
+// calls in flight. A failed completion ends the run without resuming its agent, unless it falls back.
 RunResult RunWorld(const World& world, llm::Llm& llm, const RunOptions& options);
 
 }  // namespace throng::sim

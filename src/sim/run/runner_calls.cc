@@ -106,9 +106,9 @@ void Runner::PrefetchAfter(size_t i) const {
 
 void Runner::Count(const llm::Completion& completion) {
   ++stats_.calls;
-  stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
+  stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens + completion.spent_prompt_tokens);
   stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
-  stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+  stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens + completion.spent_output_tokens);
 }
 
 void Runner::Deliver(llm::Completion& completion) {
@@ -129,7 +129,7 @@ void Runner::Deliver(llm::Completion& completion) {
         MakeError(failed ? completion.error->Code() : ErrorCode::kCancelled, "{}, step {}, call {} ({}): {}",
                   DescribeAgent(world_, member.Self()), cluster.GetStep(), completion.key.call, call.function,
                   failed ? completion.error->what() : "the call was cancelled");
-    if (!failed || !options_.fall_back) throw error;
+    if (!failed || !options_.falls_back || !options_.falls_back(completion)) throw error;
     ++stats_.failed_calls;
     if (options_.on_fall_back) options_.on_fall_back(error.what());
   }

@@ -1,0 +1,162 @@
+#include "llm/backends/dialect.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cctype>
+
+#include "llm/answer/answer_checker.h"
+
+namespace throng::llm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kMaxTokens = "max_tokens";
+constexpr std::initializer_list<const char*> kOptional = {"temperature", "top_p", "seed",
+                                                          "stop",        "top_k", "min_p",
+                                                          "repetition_penalty"};
+constexpr std::initializer_list<const char*> kForms = {"response_format", "guided_choice", "structured_outputs",
+                                                       "grammar", "regex"};
+// Words of messages about a schema that a server cannot follow.
+constexpr std::initializer_list<const char*> kSchemaWords = {"schema", "grammar", "guided", "structured output",
+                                                             "json_object", "response format"};
+
+std::string TextOf(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end() || found->is_null()) return "";
+  return found->is_string() ? found->get<std::string>() : found->dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string Lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+bool HasAny(const std::string& text, std::initializer_list<const char*> words) {
+  return std::any_of(words.begin(), words.end(), [&](const char* word) { return text.find(word) != text.npos; });
+}
+
+// Whether the text has the name, not as a part of a longer one.
+bool Names(const std::string& text, const std::string& name) {
+  const auto is_part = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+  for (size_t at = text.find(name); at != text.npos; at = text.find(name, at + 1)) {
+    const size_t end = at + name.size();
+    if ((at == 0 || !is_part(text[at - 1])) && (end == text.size() || !is_part(text[end]))) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+ServerError ServerError::Parse(int status, const std::string& body) {
+  ServerError parsed;
+  parsed.status = status;
+  std::string text = body;
+  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (json.is_object()) {
+    const auto found = json.find("error");
+    const Json& error = found != json.end() && found->is_object() ? *found : json;
+    for (const char* key : {"message", "detail", "error"}) {
+      if (std::string words = TextOf(error, key); !words.empty()) {
+        text = std::move(words);
+        break;
+      }
+    }
+    parsed.type = TextOf(error, "type");
+    parsed.code = TextOf(error, "code");
+    parsed.param = TextOf(error, "param");
+  }
+  parsed.text = OneLine(text);
+  return parsed;
+}
+
+bool ServerError::MeansNoQuota() const {
+  return status == 402 || type == "insufficient_quota" || code == "insufficient_quota";
+}
+
+bool ServerError::MeansTooLong() const {
+  if (code == "context_length_exceeded" || type == "exceed_context_size_error" || status == 413) return true;
+  return HasAny(Lower(text), {"context length", "context size", "context window", "maximum context", "the context is"});
+}
+
+bool ServerError::MeansNotThisPrompt() const {
+  return HasAny(Lower(code + " " + type), {"content_filter", "content_policy", "invalid_prompt"});
+}
+
+std::string Dialect::ReadModels(const std::string& body, std::string_view server_header) {
+  const std::string server = Lower(std::string(server_header));
+  if (server.starts_with("llama.cpp")) program_ = Program::kLlamaCpp;
+  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("data") || !json["data"].is_array() || json["data"].empty()) return "";
+  const Json& first = json["data"][0];
+  if (!first.is_object()) return "";
+  const std::string owner = Lower(TextOf(first, "owned_by"));
+  if (owner == "throng") program_ = Program::kThrong;
+  if (owner == "vllm") program_ = Program::kVllm;
+  if (owner == "llamacpp") program_ = Program::kLlamaCpp;
+  if (owner == "sglang") program_ = Program::kSglang;
+  return TextOf(first, "id");
+}
+
+void Dialect::ReadVersion(const std::string& body) {
+  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return;
+  const std::string version = TextOf(json, "version");
+  int major = 0;
+  int minor = 0;
+  const char* const end = version.data() + version.size();
+  const auto [dot, error] = std::from_chars(version.data(), end, major);
+  if (error != std::errc() || dot == end || *dot != '.') return;
+  if (std::from_chars(dot + 1, end, minor).ec == std::errc()) structured_outputs_ = major > 0 || minor >= 11;
+}
+
+std::vector<ConstraintForm> Dialect::FormsFor(const Constraint& constraint) const {
+  std::vector<ConstraintForm> forms;
+  if (!constraint.choices.empty()) {
+    if (program_ == Program::kThrong) forms = {ConstraintForm::kGuidedChoice};
+    if (program_ == Program::kVllm)
+      forms = {structured_outputs_ ? ConstraintForm::kStructuredOutputs : ConstraintForm::kGuidedChoice};
+    if (program_ == Program::kLlamaCpp) forms = {ConstraintForm::kGrammar};
+    if (program_ == Program::kSglang) forms = {ConstraintForm::kRegex};
+  }
+  forms.insert(forms.end(), {ConstraintForm::kResponseFormat, ConstraintForm::kWords});
+  return forms;
+}
+
+ConstraintForm Dialect::FormFor(const Constraint& constraint) const {
+  const std::vector<ConstraintForm> forms = FormsFor(constraint);
+  const auto refused = refused_forms_.find(constraint.json_schema);
+  return forms[refused == refused_forms_.end() ? 0 : std::min(refused->second, forms.size() - 1)];
+}
+
+std::vector<std::string> Dialect::LearnFrom(const ServerError& error, const Json& sent, const Constraint& constraint) {
+  const std::string param = error.param.substr(0, error.param.find_first_of(".["));
+  const auto named = [&](const char* name) {
+    return sent.contains(name) && (param == name || (!sent.contains(param) && Names(error.text, name)));
+  };
+  std::vector<std::string> learnt;
+  bool any = false;
+  if (named(kMaxTokens)) {
+    max_completion_tokens_ = true;
+    any = true;
+  }
+  for (const char* name : kOptional) {
+    if (!named(name)) continue;
+    any = true;
+    if (left_out_.insert(name).second) learnt.push_back(fmt::format("{} is left out ({})", name, error.text));
+  }
+  const bool form_named = std::any_of(kForms.begin(), kForms.end(), named);
+  if (constraint.Empty() || (!form_named && (any || !HasAny(Lower(error.text), kSchemaWords)))) return learnt;
+  // Only if the form refused is still the one in use: other requests may have taught the same.
+  const ConstraintForm form = FormFor(constraint);
+  const bool in_use = (form == ConstraintForm::kResponseFormat && sent.contains("response_format")) ||
+                      (form == ConstraintForm::kGuidedChoice && sent.contains("guided_choice")) ||
+                      (form == ConstraintForm::kStructuredOutputs && sent.contains("structured_outputs")) ||
+                      (form == ConstraintForm::kGrammar && sent.contains("grammar")) ||
+                      (form == ConstraintForm::kRegex && sent.contains("regex"));
+  if (in_use) ++refused_forms_[constraint.json_schema];
+  return learnt;
+}
+
+}  // namespace throng::llm

@@ -1,0 +1,71 @@
+// How one server wants to be asked: by what it says of itself, and by what it has refused so far.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "llm/llm.h"
+
+namespace throng::llm {
+
+// What a server says about an error.
+struct ServerError {
+  int status = 0;
+  std::string text;  // its words in one line, shortened
+  std::string type;
+  std::string code;
+  std::string param;
+
+  static ServerError Parse(int status, const std::string& body);
+
+  bool MeansNoQuota() const;       // the account has nothing left, whatever is asked
+  bool MeansTooLong() const;       // this prompt is beyond the model's context
+  bool MeansNotThisPrompt() const;  // a filter refuses this prompt
+};
+
+// The forms in which a constraint can be sent.
+enum class ConstraintForm {
+  kGuidedChoice,       // guided_choice (throng, vLLM before 0.11)
+  kStructuredOutputs,  // structured_outputs (vLLM)
+  kGrammar,            // grammar in GBNF (llama.cpp)
+  kRegex,              // regex (SGLang)
+  kResponseFormat,     // response_format with a JSON schema; choices become {"answer": one of them}
+  kWords,              // in words, at the end of the prompt
+};
+
+class Dialect {
+ public:
+  // The id of the first model that GET /models lists, or nothing. Learns from its owner and from the header Server
+  // which program the server is.
+  std::string ReadModels(const std::string& body, std::string_view server_header);
+  // The body of vLLM's GET /version.
+  void ReadVersion(const std::string& body);
+  bool IsVllm() const { return program_ == Program::kVllm; }
+
+  ConstraintForm FormFor(const Constraint& constraint) const;
+  bool LeavesOut(const std::string& parameter) const { return left_out_.contains(parameter); }
+  const char* MaxTokensName() const { return max_completion_tokens_ ? "max_completion_tokens" : "max_tokens"; }
+
+  // Learns from a request that was refused (400, 422, 501): the parameters named are changed or left out, a form of
+  // constraint is given up for the next one. Returns what was learnt, a clause for each parameter left out.
+  std::vector<std::string> LearnFrom(const ServerError& error, const nlohmann::ordered_json& sent,
+                                     const Constraint& constraint);
+
+ private:
+  enum class Program { kUnknown, kThrong, kVllm, kLlamaCpp, kSglang };
+
+  std::vector<ConstraintForm> FormsFor(const Constraint& constraint) const;
+
+  Program program_ = Program::kUnknown;
+  bool structured_outputs_ = true;  // vLLM: from 0.11 on
+  bool max_completion_tokens_ = false;
+  std::set<std::string> left_out_;
+  // Forms refused so far: of choices under "", of a schema under its text, because a server may know some schemas.
+  std::unordered_map<std::string, size_t> refused_forms_;
+};
+
+}  // namespace throng::llm
