@@ -45,7 +45,6 @@ sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, c
   options.seed = seed;
   options.coupling = sim::ParseCoupling(coupling);
   options.stop = &g_never_stop;
-  options.fall_back = true;
   for (const auto& [step, what] : events) options.interventions.push_back({step, what});
   if (!progress.is_none()) {
     options.on_progress = [&progress](const sim::Progress& now) {
@@ -78,23 +77,19 @@ class Settings {
   const py::dict& settings_;
 };
 
-bool FallsBack(const std::string& rule) {
-  if (rule != "never" && rule != "any") {
-    throw MakeError(ErrorCode::kInvalid, "fallback={:?}, allowed are \"never\" and \"any\"", rule);
-  }
-  return rule == "any";
-}
-
 app::Limits MakeLimits(const Settings& settings) {
   app::Limits limits;
   limits.call_timeout_s = settings.Get<double>("call_timeout", "a number of seconds");
   limits.call_attempts = settings.Get<int>("call_attempts", "a whole number");
-  if (limits.call_timeout_s < 0 || limits.call_attempts < 1) {
+  limits.answer_attempts = settings.Get<int>("answer_attempts", "a whole number");
+  limits.max_wait_s = settings.Get<double>("max_wait", "a number of seconds");
+  limits.fallback = settings.Text("fallback");
+  if (limits.call_timeout_s < 0 || limits.max_wait_s < 0 || limits.call_attempts < 1 || limits.answer_attempts < 1) {
     throw MakeError(ErrorCode::kInvalid,
-                    "call_timeout={}, call_attempts={}: allowed: seconds above 0, and 1 or more",
-                    limits.call_timeout_s, limits.call_attempts);
+                    "call_timeout={}, max_wait={}, call_attempts={}, answer_attempts={}: allowed: seconds, 0 or more, and "
+                    "attempts, 1 or more",
+                    limits.call_timeout_s, limits.max_wait_s, limits.call_attempts, limits.answer_attempts);
   }
-  limits.fallback = FallsBack(settings.Text("fallback"));
   limits.max_tokens = settings.Get<uint64_t>("max_tokens_total", "a whole number");
   limits.max_cost = settings.Get<double>("max_cost", "a number");
   limits.price = settings.Text("price");

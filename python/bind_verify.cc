@@ -36,7 +36,7 @@ sim::RunOptions MakeVerifyOptions(int steps, uint64_t seed, const std::string& c
   options.seed = seed;
   options.coupling = sim::ParseCoupling(coupling);
   options.stop = &g_verify_never_stops;
-  options.fall_back = true;
+  options.falls_back = [](const llm::Completion&) { return true; };
   for (const auto& [step, what] : events) options.interventions.push_back({step, what});
   return options;
 }

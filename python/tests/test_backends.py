@@ -258,7 +258,7 @@ class LimitsTest(unittest.TestCase):
         for settings, pattern in (({"steps": "ten"}, "steps is 'ten', allowed is a whole number"),
                                   ({"call_timeout": "soon"}, "call_timeout is 'soon'"),
                                   ({"call_attempts": 0}, "call_attempts=0"), ({"mode": 3}, "mode is 3"),
-                                  ({"fallback": "sometimes"}, "fallback=.sometimes."),
+                                  ({"fallback": "sometimes"}, "fallback .sometimes."),
                                   ({"seed": -1}, "seed is -1"), ({"model_for": {1: "fake"}}, "model_for"),
                                   ({"events": [7]}, "events is")):
             with self.assertRaisesRegex(throng.Error, pattern):

@@ -121,7 +121,8 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
         journal: str | os.PathLike[str] | None = None, resume: bool = False, sync: bool = False,
         reporters: Reporters | None = None, progress: Callable[..., None] | None = None,
         model_for: Mapping[str, Llm] | None = None, real_time: bool = False,
-        call_timeout: float | None = None, call_attempts: int = 3, fallback: str = "never",
+        call_timeout: float | None = None, call_attempts: int = 9, answer_attempts: int = 3, max_wait: float = 300.0,
+        fallback: str = "answer",
         max_tokens_total: int | None = None, max_cost: float | None = None, price: tuple[float, float] | None = None,
         interactive: str | None = None, target_ms: float = 1000.0) -> RunResult:
     """Runs a world until every agent has done ``steps`` steps.
@@ -154,8 +155,11 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
     Failures and limits:
 
     - ``call_timeout``: most seconds for one attempt of a call, on the backend's clock
-    - ``call_attempts``: how often to try a call that times out or finds no backend
-    - ``fallback``: after which failures of a call its agent goes on, instead of ending the run: "never", or "any"
+    - ``call_attempts``: how often to ask a backend that times out, is away, busy or failing; ``max_wait``: the longest
+      time in seconds that a server may want to be left alone
+    - ``answer_attempts``: how often to ask a model whose answers are not allowed
+    - ``fallback``: after which failures of a call its agent goes on without it: "answer" (its answers were never allowed),
+      "any", or "never". See ``CallError``.
     - ``max_tokens_total``, ``max_cost``: stop at this many tokens, or once they have cost this much, with a
       ``throng.Stopped``; the journal can be resumed. Earlier sessions count.
     - ``price``: what a million tokens of prompts and of answers cost, such as ``(0.15, 0.6)``
@@ -179,7 +183,8 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
         real_time=real_time, mode=mode, steps=steps, seed=seed, events=list(events), coupling=coupling,
         journal="" if journal is None else os.fspath(journal), resume=resume, sync=sync, progress=progress,
         collect=collector, collect_every=1 if reporters is None else reporters.every, call_timeout=call_timeout or 0.0,
-        call_attempts=call_attempts, fallback=fallback, max_tokens_total=max_tokens_total or 0,
+        call_attempts=call_attempts, answer_attempts=answer_attempts, max_wait=max_wait, fallback=fallback,
+        max_tokens_total=max_tokens_total or 0,
         max_cost=max_cost or 0.0, price="" if price is None else f"{price[0]},{price[1]}",
         interactive=interactive or "", target_ms=target_ms))
     calls = fields.pop("call_rows")

@@ -44,7 +44,7 @@ FallBack ParseFallBack(const std::string& name) {
   for (const FallBack rule : {FallBack::kNever, FallBack::kAnswer, FallBack::kAny}) {
     if (kFallBackNames[static_cast<int>(rule)] == name) return rule;
   }
-  throw MakeError(ErrorCode::kInvalid, "--fallback {}: allowed: {}", name, fmt::join(kFallBackNames, ", "));
+  throw MakeError(ErrorCode::kInvalid, "fallback {:?}: allowed: {}", name, fmt::join(kFallBackNames, ", "));
 }
 
 bool FallsBack(FallBack rule, const llm::Completion& failed) {
