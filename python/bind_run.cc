@@ -19,6 +19,7 @@
 #include "python/bind.h"
 #include "python/call_table.h"
 #include "python/change.h"
+#include "python/completion.h"
 #include "python/convert.h"
 #include "python/outcome.h"
 #include "python/reporter.h"
@@ -84,9 +85,11 @@ app::Limits MakeLimits(const Settings& settings) {
   limits.answer_attempts = settings.Get<int>("answer_attempts", "a whole number");
   limits.max_wait_s = settings.Get<double>("max_wait", "a number of seconds");
   limits.fallback = settings.Text("fallback");
-  if (limits.call_timeout_s < 0 || limits.max_wait_s < 0 || limits.call_attempts < 1 || limits.answer_attempts < 1) {
+  if (limits.call_timeout_s < 0 || limits.max_wait_s < 0 || limits.call_attempts < 1 ||
+      limits.answer_attempts < 1) {
     throw MakeError(ErrorCode::kInvalid,
-                    "call_timeout={}, max_wait={}, call_attempts={}, answer_attempts={}: allowed: seconds, 0 or more, and "
+                    "call_timeout={}, max_wait={}, call_attempts={}, answer_attempts={}: allowed: seconds, 0 "
+                    "or more, and "
                     "attempts, 1 or more",
                     limits.call_timeout_s, limits.max_wait_s, limits.call_attempts, limits.answer_attempts);
   }
@@ -138,6 +141,19 @@ class Backends {
   std::vector<std::pair<std::string, std::shared_ptr<BackendSource>>> routes_;
 };
 
+// A RuntimeWarning of Python, with the lock held or not.
+void Warn(const std::string& text) {
+  py::gil_scoped_acquire acquire;
+  py::module_::import("warnings").attr("warn")(MakeText(text), py::handle(PyExc_RuntimeWarning));
+}
+
+// Warns of the first call after which an agent fell back; the table "calls" has all of them.
+void WarnOfFailures(sim::RunOptions& options) {
+  options.on_fall_back = [warned = false](const std::string& text) mutable {
+    if (!std::exchange(warned, true)) Warn(text + "; its agent goes on without an answer");
+  };
+}
+
 // The journal of a run that goes on; null: the run begins.
 std::unique_ptr<journal::Journal> OpenToResume(const Settings& settings) {
   const std::string path = settings.Text("journal");
@@ -162,12 +178,6 @@ py::dict RunOn(const PythonWorld& world, const Settings& settings, std::unique_p
   app::CheckLimits(limits, world);
   Outcome outcome(world);
   options.observers.push_back(&outcome);
-  std::optional<Reporter> reporter;
-  if (const py::object collect = settings.Object("collect"); !collect.is_none()) {
-    reporter.emplace(world, failure, collect,
-                     settings.Get<sim::Step>("collect_every", "a whole number, 1 or more"));
-    options.observers.push_back(&*reporter);
-  }
   Backends backends(settings);
   const std::unique_ptr<llm::Llm> backend = backends.Make();
   const std::string path = settings.Text("journal");
@@ -179,11 +189,22 @@ py::dict RunOn(const PythonWorld& world, const Settings& settings, std::unique_p
         {{journal::JournalKeys::kMap, world.MapJson()}, {journal::JournalKeys::kLanguage, "Python"}}, world,
         options, backend->Identity());
   }
+  std::optional<Reporter> reporter;
+  if (const py::object collect = settings.Object("collect"); !collect.is_none()) {
+    reporter.emplace(world, failure, collect,
+                     settings.Get<sim::Step>("collect_every", "a whole number, 1 or more"), journal.get());
+    options.observers.push_back(&*reporter);
+  }
   CallTable calls;
   const auto wrap = [&](std::unique_ptr<llm::Llm> llm) -> std::unique_ptr<llm::Llm> {
     return std::make_unique<Unlocked>(std::make_unique<TabledLlm>(std::move(llm), calls));
   };
-  const app::RunOutcome run = app::Run(world, *backend, options, {limits, journal.get(), wrap});
+  WarnOfFailures(options);
+  const app::RunOutcome run = app::Run(world, *backend, options,
+                                       {.limits = limits,
+                                        .journal = journal.get(),
+                                        .on_wait = [](const std::string& text) { Warn(text); },
+                                        .wrap = wrap});
   py::dict described = DescribeRun(run.result, options.mode);
   described["steps"] = options.steps;
   described["replayed_calls"] = run.replayed;

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "llm/backends/chat_protocol.h"
 #include "llm/grammar/answer_maker.h"
 #include "python/convert.h"
 #include "python/python_error.h"
@@ -52,9 +51,13 @@ class FunctionLlm : public llm::Llm {
       return tuple;
     };
     const llm::Sampling& sampling = request.sampling;
+    std::string prompt = request.prompt;
+    if (request.refused.has_value()) {
+      prompt += fmt::format("\n\nYou answered: {}\n{}", request.refused->answer, request.refused->why);
+    }
     using namespace py::literals;
     return call_class_(
-        "prompt"_a = request.prompt, "choices"_a = tuple_of(request.constraint.choices),
+        "prompt"_a = prompt, "choices"_a = tuple_of(request.constraint.choices),
         "json_schema"_a = request.constraint.json_schema.empty() ? py::object(py::none())
                                                                  : py::str(request.constraint.json_schema),
         "max_tokens"_a = request.max_tokens, "temperature"_a = sampling.temperature,
@@ -80,15 +83,7 @@ class FunctionLlm : public llm::Llm {
       completion.prompt_tokens = llm::EstimateTokens(request.system.size() + request.prompt.size());
       completion.output_tokens = llm::EstimateTokens(text.size());
     }
-    std::optional<std::string> fitting = checker_.Fit(request.constraint, text);
-    if (fitting.has_value()) {
-      completion.text = *std::move(fitting);
-    } else {
-      completion.finish = llm::FinishReason::kError;
-      completion.error =
-          MakeError(ErrorCode::kBadAnswer, "the backend function returned {:?}, allowed is exactly {}", text,
-                    llm::DescribeConstraint(request.constraint));
-    }
+    completion.text = text;
     stats_.Count(completion);
     return completion;
   }
@@ -100,6 +95,8 @@ class FunctionLlm : public llm::Llm {
     llm::Completion completion = Blank(request);
     completion.finish = llm::FinishReason::kError;
     completion.error = error;
+    if (error->Code() == ErrorCode::kUnavailable)
+      completion.retry_after_s = 0;  // as a server that says nothing
     return completion;
   }
 
@@ -115,7 +112,6 @@ class FunctionLlm : public llm::Llm {
   py::object call_class_;
   py::object completion_class_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-  llm::AnswerChecker checker_;
   llm::Stats stats_;
 };
 

@@ -1,5 +1,6 @@
-// Functions of Python as backends. Their answers are checked as those of servers: a failed or wrong answer
-// fails the attempt, and any other exception stops the run.
+// Functions of Python as backends. As with servers, what the network raises fails an attempt, and a call that
+// is asked again says at the end of its prompt which answer was refused, and why. Any other exception stops
+// the run.
 #pragma once
 
 #include <pybind11/pybind11.h>

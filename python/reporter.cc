@@ -1,16 +1,23 @@
 #include "python/reporter.h"
 
+#include <pybind11/stl.h>
+
 #include <algorithm>
+#include <optional>
+#include <string>
+#include <tuple>
 #include <utility>
 
 #include "python/completion.h"
+#include "python/convert.h"
 
 namespace py = pybind11;
 
 namespace throng::python {
 
-Reporter::Reporter(const PythonWorld& world, Failure& failure, py::object collect, sim::Step every)
-    : world_(world), failure_(failure), collect_(std::move(collect)), every_(every) {
+Reporter::Reporter(const PythonWorld& world, Failure& failure, py::object collect, sim::Step every,
+                   journal::Journal* journal)
+    : world_(world), failure_(failure), collect_(std::move(collect)), every_(every), journal_(journal) {
   for (sim::AgentId agent = 0; agent < world.NumAgents(); ++agent) {
     agents_.push_back(world.StartsPresent(agent)
                           ? world.MakeAgent(agent, world.StartBody(agent), world.StartMind(agent), py::none())
@@ -58,6 +65,16 @@ void Reporter::SetCell(const sim::CellWrite& cell) {
   }
 }
 
+void Reporter::Keep(sim::Step step, const py::object& measured) {
+  if (journal_ == nullptr) return;
+  using Row = std::tuple<std::optional<sim::AgentId>, std::string, journal::DataValue>;
+  for (const py::handle item : measured) {
+    const auto& [agent, name, value] =
+        CastTo<Row>(item, "what a reporter returned", "None, a str, or a number of 64 bits at most");
+    journal_->AddDatum(step, agent, name, value);
+  }
+}
+
 void Reporter::Collect(sim::Step step, std::vector<sim::Event>& events) {
   // One commit holds all of an agent's events of a step, in order.
   std::stable_sort(events.begin(), events.end(),
@@ -71,7 +88,7 @@ void Reporter::Collect(sim::Step step, std::vector<sim::Event>& events) {
     for (const sim::Event& event : events) {
       lines.append(py::make_tuple(step, event.agent, MakeText(event.kind), MakeText(event.text)));
     }
-    collect_(step, agents, cells_, lines);
+    Keep(step, collect_(step, agents, cells_, lines));
   } catch (...) {
     failure_.Keep(fmt::format("reporters, step {}", step));
   }

@@ -18,7 +18,7 @@ def throng(*arguments, code=0):
 
 def sweeps(folder):
     sweep = ["sweep", "--jobs", "2", "-o", folder / "sweep", "--json", "--seeds", "1-2,5", "--vary", "kv=f16,gear2:r=4,s=2%",
-             "--outcome", "answers=SELECT count(*) FROM completions", *WORLD]
+             "--outcome", "answers=SELECT count(*) FROM calls", *WORLD]
     results = throng(*sweep)["results"]
     cells = {(result["seed"], result["flags"]["kv"]): result for result in results}
     assert set(cells) == {(seed, kv) for seed in (1, 2, 5) for kv in ("f16", "gear2:r=4,s=2%")}
@@ -44,7 +44,7 @@ def sweeps(folder):
 
 def varied(folder):
     sweep = ["sweep", "-o", folder / "varied", "--seeds", "1-3", "--vary", "agents=3,6", "--vary", "mode=single,ooo", "--steps", 300,
-             "--llm", "fake", "--outcome", "calls=SELECT count(*) FROM completions", "--outcome", "who=SELECT name FROM agents"]
+             "--llm", "fake", "--outcome", "calls=SELECT count(*) FROM calls", "--outcome", "who=SELECT name FROM agents"]
     report = throng(*sweep, "--json")
     flags = [result["flags"] for result in report["results"]]
     assert flags[::3] == [{"agents": agents, "mode": mode} for agents in ("3", "6") for mode in ("single", "ooo")], flags

@@ -1,12 +1,14 @@
 """Functions as backends, plain and async; failures, limits, and other options of throng.run."""
 
 import asyncio
+import http.server
 import os
 import tempfile
 import threading
 import time
 import traceback
 import unittest
+import warnings
 
 import throng
 from support import Line
@@ -141,8 +143,21 @@ class AnswersTest(unittest.TestCase):
                 return throng.Intent(status=answer)
 
         self.assertEqual(throng.run(Asking(), lambda call: " 3 ", steps=1).agents[0].status, "3")
-        with self.assertRaisesRegex(throng.Error, "returned .three., allowed is exactly JSON of the schema"):
-            throng.run(Asking(), lambda call: "three", steps=1)
+        with self.assertRaisesRegex(throng.Error, "the answer .three. is not allowed") as raised:
+            throng.run(Asking(), lambda call: "three", steps=1, fallback="never")
+        self.assertEqual(raised.exception.code, "bad answer")
+
+    def test_a_wrong_answer_is_told_when_asked_again(self):
+        prompts = []
+
+        def answer(call):
+            prompts.append(call.prompt)
+            return "left" if "You answered: neither\nThat answer is not allowed" in call.prompt else "neither"
+
+        result = throng.run(Line(), answer, steps=4)
+        self.assertEqual(result.hash, throng.run(Line(), lambda call: "left", steps=4).hash)
+        self.assertEqual(len(prompts), 2 * result.calls)
+        self.assertEqual(set(result.frame("calls")["attempts"]), {2})
 
     def test_what_is_no_text_is_refused(self):
         async def nothing(call):
@@ -166,7 +181,6 @@ class FailuresTest(unittest.TestCase):
                 raise error
             return "left"
 
-        answer.attempts = attempts
         return answer
 
     def test_a_connection_that_fails_is_tried_again(self):
@@ -175,16 +189,15 @@ class FailuresTest(unittest.TestCase):
                 answer = yield throng.Call(f"step {view.step}", choices=["left"])
                 return throng.Intent(status=answer)
 
-        expected = throng.run(Once(), lambda call: "left", steps=3)
+        expected = throng.run(Once(), lambda call: "left", steps=1)
         for error in (ConnectionError("refused"), TimeoutError("slow"), OSError("no route")):
-            answer = self.flaky(error, 2)
-            result = throng.run(Once(), answer, steps=3, call_timeout=60, call_attempts=3)
-            self.assertEqual((result.hash, set(answer.attempts.values())), (expected.hash, {3}))
+            result = throng.run(Once(), self.flaky(error, 1), steps=1)
+            self.assertEqual((result.hash, set(result.frame("calls")["attempts"])), (expected.hash, {2}))
         with self.assertRaisesRegex(throng.Error, "ConnectionError: refused") as raised:
-            throng.run(Once(), self.flaky(ConnectionError("refused"), 3), steps=3, call_timeout=60, call_attempts=3)
+            throng.run(Once(), self.flaky(ConnectionError("refused"), 2), steps=1, call_attempts=2)
         self.assertEqual(raised.exception.code, "unavailable")
 
-    def test_agents_fall_back(self):
+    def test_agents_fall_back_with_a_warning(self):
         class Once(Line):
             def proceed(self, view, agent):
                 yield throng.Call("x", choices=["left"])
@@ -192,10 +205,37 @@ class FailuresTest(unittest.TestCase):
         def answer(call):
             raise ConnectionError("refused")
 
-        result = throng.run(Once(), answer, steps=2, fallback="any", call_attempts=1)
+        with self.assertWarnsRegex(RuntimeWarning, "ConnectionError: refused.*goes on without an answer") as warned:
+            result = throng.run(Once(), answer, steps=2, fallback="any", call_attempts=1)
+        self.assertEqual(len(warned.warnings), 1)
         self.assertEqual(result.failed_calls, 12)
         self.assertEqual(set(result.frame("calls")["finish"]), {"failed"})
         self.assertIn("ConnectionError: refused", result.frame("calls")["text"][0])
+        with self.assertWarnsRegex(RuntimeWarning, "the answer .neither. is not allowed"):
+            result = throng.run(Once(), lambda call: "neither", steps=1)
+        self.assertEqual(result.failed_calls, 6)
+
+    def test_a_long_pause_is_told(self):
+        class Busy(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.send_response(503)
+                self.send_header("Retry-After", "60")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *arguments):
+                pass
+
+        class One(Line):
+            def proceed(self, view, agent):
+                yield throng.Call("x")
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server, warnings.catch_warnings():
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            warnings.simplefilter("error")  # the warning ends the run, which would wait otherwise
+            with self.assertRaisesRegex(RuntimeWarning, "asked again in 6"):
+                throng.run(One(1), f"http://127.0.0.1:{server.server_port}?model=m", steps=1)
+            server.shutdown()
 
 
 class LimitsTest(unittest.TestCase):

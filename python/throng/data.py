@@ -46,7 +46,8 @@ class Reporters:
     - ``every``: how many steps apart; 10 measures after steps 9, 19, 29 and so on
 
     They are called once per step, in the order of steps and agents, when all agents have done that step, in every
-    mode: what agents who are ahead did since is not visible. They return None, a bool, a number or a str.
+    mode: what agents who are ahead did since is not visible. They return None, a bool, a number or a str. A journal
+    keeps the values, in its view ``data``.
 
     >>> import throng
     >>> class Savers(throng.World):
@@ -96,18 +97,22 @@ class Collector:
         self._model = Frame((name, []) for name in (*_MODEL_KEYS, *reporters.model))
 
     def __call__(self, step: int, agents: list[Agent], cells: dict[Position, str],
-                 events: list[tuple[int, int, str, str]]) -> None:
+                 events: list[tuple[int, int, str, str]]) -> list[tuple[int | None, str, Value]]:
+        """Measures a step; returns what the journal keeps: (agent or None, name, value)."""
         from .runs import Event
 
+        kept: list[tuple[int | None, str, Value]] = []
         for agent in agents if self._reporters.agent else ():
-            row: list[Value] = [step, agent.id, agent.name]
-            row += [_call(name, report, agent, f" of agent {agent.id} ({agent.name})")
-                    for name, report in self._reporters.agent.items()]
-            _append(self._agents, row)
+            values = {name: _call(name, report, agent, f" of agent {agent.id} ({agent.name})")
+                      for name, report in self._reporters.agent.items()}
+            _append(self._agents, [step, agent.id, agent.name, *values.values()])
+            kept += ((agent.id, name, value) for name, value in values.items())
         if self._reporters.model:
             state = State(step, agents, MappingProxyType(cells), [Event(*event) for event in events])
-            _append(self._model, [step, *(_call(name, report, state, "")
-                                         for name, report in self._reporters.model.items())])
+            values = {name: _call(name, report, state, "") for name, report in self._reporters.model.items()}
+            _append(self._model, [step, *values.values()])
+            kept += ((None, name, value) for name, value in values.items())
+        return kept
 
     def frames(self) -> dict[str, Frame]:
         """The tables that have reporters, by name."""
