@@ -163,6 +163,7 @@ void Steps::HandleException() {
     fall_back_.emplace();
     const py::object agent = error.attr("agent");
     if (!agent.is_none()) fall_back_->agent = ToAgentId(agent);
+    fall_back_->call = failed_call_;
     const std::string function = ToUtf8(error.attr("function"));
     fall_back_->text = (function.empty() ? "" : function + ": ") + ToUtf8(py::str(error));
     generator_ = {};
@@ -205,7 +206,7 @@ void Steps::GoOn(std::vector<llm::Completion> answers) {
   });
 }
 
-py::object Steps::MakeCallError(const std::vector<llm::Completion>& answers) const {
+py::object Steps::MakeCallError(const std::vector<llm::Completion>& answers) {
   py::list completions;
   py::list errors;
   std::optional<size_t> first;  // that failed
@@ -218,6 +219,7 @@ py::object Steps::MakeCallError(const std::vector<llm::Completion>& answers) con
                                                      answer.cached_prompt_tokens, answer.output_tokens));
   }
   using namespace py::literals;
+  failed_call_ = sim::CallOf(answers[*first]);
   const auto& [agent, function] = asked_[*first];
   return py::module_::import("throng.world")
       .attr("CallError")(errors[*first], "code"_a = ErrorCodeName(answers[*first].error->Code()),

@@ -65,7 +65,7 @@ class PythonCommit {
   const PythonWorld* world_;
   sim::Step step_;
   sim::Commit* commit_;
-  sim::AgentId first_;                        // id of the first member
+  sim::AgentId first_;                          // id of the first member
   std::map<sim::AgentId, sim::Body> bodies_;    // as written so far
   std::map<sim::AgentId, sim::MindPtr> minds_;  // as written so far
   pybind11::object random_;
@@ -133,7 +133,7 @@ class Steps {
   void Throw(pybind11::handle error);
   void ReadYielded(pybind11::handle yielded);
   Call ReadCall(pybind11::handle call);
-  pybind11::object MakeCallError(const std::vector<llm::Completion>& answers) const;
+  pybind11::object MakeCallError(const std::vector<llm::Completion>& answers);
 
   std::string where_;
   Failure& failure_;
@@ -143,7 +143,8 @@ class Steps {
   std::vector<Call> calls_;
   std::vector<std::pair<sim::AgentId, std::string>> asked_;  // of the last yield: who asked, and the function
   std::vector<MadeCall> made_;                               // in this step
-  bool is_list_ = false;                                     // whether the last yield was a list of calls
+  int failed_call_ = -1;  // the number of the last call whose error was raised
+  bool is_list_ = false;  // whether the last yield was a list of calls
   bool done_ = false;
 };
 

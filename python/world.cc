@@ -226,7 +226,7 @@ sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Memb
     for (const sim::Member& member : members) {
       const PythonIntent* const intent = IntentOf(member);
       if (intent != nullptr && intent->fall_back)
-        commit.AddEvent({member.id, "fallback", intent->fall_back->text});
+        commit.AddEvent({member.id, "fallback", intent->fall_back->text, intent->fall_back->call});
     }
   };
   tell_who_fell_back();
@@ -240,7 +240,8 @@ sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Memb
   if (const std::optional<FallBack> fall_back = steps.TakeFallBack()) {
     commit.Discard();
     tell_who_fell_back();
-    commit.AddEvent({fall_back->agent.value_or(members.front().id), "fallback", fall_back->text});
+    commit.AddEvent(
+        {fall_back->agent.value_or(members.front().id), "fallback", fall_back->text, fall_back->call});
   }
 }
 

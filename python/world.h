@@ -29,8 +29,7 @@ struct Sleep {
 class PlainMind final : public sim::Mind {
  public:
   PlainMind(pybind11::handle value, const std::string& what);
-  PlainMind(const PlainMind& mind, Sleep sleep)
-      : value_(mind.value_), digest_(mind.digest_), sleep_(sleep) {}
+  PlainMind(const PlainMind& mind, Sleep sleep) : value_(mind.value_), digest_(mind.digest_), sleep_(sleep) {}
   void Hash(Hasher& hasher) const override;
   std::string Text() const override;
   const pybind11::object& Value() const { return value_; }
@@ -46,6 +45,7 @@ class PlainMind final : public sim::Mind {
 struct FallBack {
   std::optional<sim::AgentId> agent;  // whose call failed
   std::string text;                   // "ask: the server's words"
+  int call = -1;                      // as in sim::Event
 };
 
 // The value that proceed returned. The intent of an agent that sleeps is null.
