@@ -19,8 +19,10 @@ constexpr const char* kAnswersBefore =
     "spent_prompt_tokens, spent_output_tokens, issued_s, arrived_s, NULL, server, settings, system, prompt "
     "FROM answers WHERE step < ?";
 constexpr Part kParts[] = {
-    {"SELECT * FROM parts WHERE id IN (SELECT i.value FROM answers, json_each(prompt) AS i WHERE step < ?1 "
-     "UNION SELECT i.value FROM answers, json_each(system) AS i WHERE step < ?1)",
+    {"SELECT * FROM parts WHERE id IN (SELECT p.id FROM answers AS a, json_each(a.prompt) AS run JOIN parts "
+     "AS p ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64 WHERE a.step < ?1 "
+     "UNION SELECT p.id FROM answers AS a, json_each(a.system) AS run JOIN parts AS p "
+     "ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64 WHERE a.step < ?1) ORDER BY id",
      kAddPart},
     {"SELECT * FROM settings WHERE id IN (SELECT settings FROM answers WHERE step < ?)", kAddSettings},
     {"SELECT * FROM servers WHERE id IN (SELECT server FROM answers WHERE step < ?)", kAddServer},

@@ -15,7 +15,7 @@
 //   answers(step, agent, call, function, digest, finish, text, prompt_tokens, output_tokens, cached_tokens*,
 //           attempts*, spent_prompt_tokens*, spent_output_tokens*, issued_s*, arrived_s*, session*, server*,
 //           settings, system, prompt)  digest: of the request; finish: 0 stop, 1 length, 2 failed (text: why);
-//                                      system, prompt: JSON lists of parts; null if empty or not kept
+//                                      system, prompt: JSON lists of runs of parts; null if empty or not kept
 //   parts(id, text)                    pieces of prompts, each once (question_store.h)
 //   settings(id, ...)                  constraint, sampling, stop strings and length of answers
 //   servers(id, name)                  what answered, in its own words

@@ -80,16 +80,31 @@ std::vector<std::string_view> CutIntoParts(std::string_view text) {
   return parts;
 }
 
-std::pair<int64_t, bool> QuestionStore::Ids::Get(const Digest& digest) {
-  if (ids_.size() >= kMaxIds) ids_.clear();
-  const auto [found, is_new] = ids_.try_emplace(digest, last_ + 1);
-  if (is_new) ++last_;
-  return {found->second, is_new};
+void QuestionStore::Ids::Remember(const Digest& digest, int64_t id) {
+  if (ids_.size() >= kMaxIds) {
+    ids_.clear();
+    digests_.clear();
+  }
+  if (digests_.empty()) first_ = id;
+  digests_.resize(static_cast<size_t>(id - first_) + 1);  // the parts of a fork have gaps
+  digests_.back() = digest;
+  ids_.emplace(digest, id);
+}
+
+std::pair<int64_t, bool> QuestionStore::Ids::Get(const Digest& digest, int64_t likely) {
+  const int64_t at = likely - first_;
+  if (at >= 0 && at < static_cast<int64_t>(digests_.size()) && digests_[static_cast<size_t>(at)] == digest) {
+    return {likely, false};
+  }
+  const auto found = ids_.find(digest);
+  if (found != ids_.end()) return {found->second, false};
+  Remember(digest, ++last_);
+  return {last_, true};
 }
 
 void QuestionStore::Ids::Put(const Digest& digest, int64_t id) {
-  last_ = std::max(last_, id);
-  if (ids_.size() < kMaxIds) ids_.emplace(digest, id);
+  StartAfter(id);
+  Remember(digest, id);
 }
 
 QuestionStore::QuestionStore(Database& database)
@@ -101,12 +116,14 @@ QuestionStore::QuestionStore(Database& database)
 // What earlier sessions stored; only once something is to be added, as most journals are opened to be read.
 void QuestionStore::Load() {
   loaded_ = true;
-  const auto load = [&](const char* sql, Ids& ids) {
-    Statement row(database_, sql);
+  const auto load = [&](const std::string& sql, Ids& ids) {
+    Statement row(database_, sql.c_str());
     while (row.Step()) ids.Put(hasher_.Reset().Add(row.Text(1)).Finish(), row.Int(0));
   };
-  load("SELECT id, text FROM parts ORDER BY id DESC", parts_);
-  load("SELECT id, name FROM servers", servers_);
+  load(fmt::format("SELECT id, text FROM parts WHERE id > (SELECT max(id) FROM parts) - {} ORDER BY id",
+                   kMaxIds),
+       parts_);
+  load("SELECT id, name FROM servers ORDER BY id", servers_);
   // Settings are few: each session adds its own.
   settings_.StartAfter(std::stoll(database_.TextOf("SELECT coalesce(max(id), 0) FROM settings")));
 }
@@ -115,12 +132,23 @@ std::string QuestionStore::ListParts(std::string_view text) {
   if (text.empty()) return {};
   if (!loaded_) Load();
   std::string list = "[";
+  int64_t first = 0;  // of the run
+  int64_t last = -1;
+  const auto end_run = [&] {
+    if (first > 0) fmt::format_to(std::back_inserter(list), "{},", kMaxRun * first + last - first);
+  };
   for (const std::string_view part : CutIntoParts(text)) {
-    const auto [id, is_new] = parts_.Get(hasher_.Reset().Add(part).Finish());
+    const auto [id, is_new] = parts_.Get(hasher_.Reset().Add(part).Finish(), last + 1);
     if (is_new) add_part_.Bind(id).Bind(part).Run();
-    fmt::format_to(std::back_inserter(list), "{}{}", list.size() > 1 ? "," : "", id);
+    if (id != last + 1 || last - first + 1 >= kMaxRun) {
+      end_run();
+      first = id;
+    }
+    last = id;
   }
-  return list + ']';
+  end_run();
+  list.back() = ']';
+  return list;
 }
 
 int64_t QuestionStore::SettingsOf(const llm::Request& request) {

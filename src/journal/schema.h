@@ -51,8 +51,10 @@ CREATE VIEW price AS
   FROM manifest WHERE key = 'price' AND value <> '';
 CREATE VIEW calls AS
   SELECT a.step, a.agent, s.name, a.call, a.function,
-    (SELECT group_concat(p.text, '') FROM json_each(a.prompt) AS i CROSS JOIN parts AS p ON p.id = i.value) AS prompt,
-    (SELECT group_concat(p.text, '') FROM json_each(a.system) AS i CROSS JOIN parts AS p ON p.id = i.value) AS system,
+    (SELECT group_concat(p.text, '') FROM json_each(a.prompt) AS run CROSS JOIN parts AS p
+      ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS prompt,
+    (SELECT group_concat(p.text, '') FROM json_each(a.system) AS run CROSS JOIN parts AS p
+      ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS system,
     CASE a.finish WHEN 0 THEN 'stop' WHEN 1 THEN 'length' ELSE 'failed' END AS finish,
     CASE WHEN a.finish < 2 THEN a.text END AS answer,
     CASE WHEN a.finish = 2 THEN a.text END AS error,
