@@ -55,7 +55,7 @@ sim::MindPtr MindAt(const Town& town, journal::Journal& journal, sim::AgentId ag
   options.seed_changes = seeds.changes;
   options.interventions = journal.Interventions();
   options.observers = {&watcher};
-  options.fall_back = true;  // as after the calls that the journal has as failed
+  options.falls_back = [](const llm::Completion&) { return true; };  // the failures that the journal has
   sim::RunWorld(town, llm, options);
   return watcher.Mind();
 }

@@ -79,9 +79,9 @@ TEST_F(Interview, RepeatsCallsThatFailed) {
   Minds minds;
   sim::RunOptions options;
   options.steps = 300;
-  options.fall_back = true;
+  options.falls_back = [](const llm::Completion&) { return true; };
   journal->Begin({}, *town_, options, failing.Identity());
-  journal::JournaledLlm llm(failing, *journal, true);
+  journal::JournaledLlm llm(failing, *journal, options.falls_back);
   options.observers = {journal.get(), &minds};
   const sim::RunResult result = sim::RunWorld(*town_, llm, options);
   ASSERT_GT(result.stats.failed_calls, 5u);
