@@ -8,6 +8,7 @@
 #include "llm/backends/backend_spec.h"
 #include "llm/decorators/real_time.h"
 #include "python/convert.h"
+#include "python/fork.h"
 #include "python/function_llm.h"
 
 namespace py = pybind11;
@@ -28,6 +29,7 @@ void Unlocked::Wait(std::vector<llm::Completion>& done, double seconds) {
 }
 
 BackendSource::BackendSource(py::object llm, bool real_time) : llm_(std::move(llm)), real_time_(real_time) {
+  CheckEntry();
   if (py::isinstance<Model>(llm_)) {
     model_ = &llm_.cast<Model&>();
   } else if (py::isinstance<py::str>(llm_)) {

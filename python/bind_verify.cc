@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/limits.h"
 #include "app/verify_backends.h"
 #include "python/backend.h"
 #include "python/bind.h"
@@ -36,7 +37,9 @@ sim::RunOptions MakeVerifyOptions(int steps, uint64_t seed, const std::string& c
   options.seed = seed;
   options.coupling = sim::ParseCoupling(coupling);
   options.stop = &g_verify_never_stops;
-  options.falls_back = [](const llm::Completion&) { return true; };
+  options.falls_back = [](const llm::Completion& failed) {
+    return app::FallsBack(app::FallBack::kAnswer, failed);
+  };
   for (const auto& [step, what] : events) options.interventions.push_back({step, what});
   return options;
 }
@@ -58,7 +61,6 @@ py::tuple DescribeDifference(const std::optional<sim::Difference>& difference) {
 py::tuple Verify(const py::object& make_world, const py::object& llm, int steps, uint64_t seed,
                  const std::string& coupling, int shuffled, const VerifyEvents& events,
                  const std::string& recording_path) {
-  CheckEntry();
   const LostByFork lost_by_fork;
   Failure failure;
   const sim::RunOptions options = MakeVerifyOptions(steps, seed, coupling, events);
