@@ -28,7 +28,8 @@ class Dorm(throng.World):
             yield throng.Call(f"step {view.step}", max_tokens=4)
             return throng.Intent(pos=(agent.pos.x + 1, 2))
         seen = "".join(other.name for other in view.neighbours())
-        return throng.Intent(status=f"{view.step} {seen}", mind=seen, sleep_until=40, alert=self.alert and agent.id % 2 == 0)
+        return throng.Intent(status=f"{view.step} {seen}", mind=seen, sleep_until=40,
+                             alert=self.alert and agent.id % 2 == 0)
 
     def called_for(self, agent):
         return sorted({step for step, who in self.called if who == agent})
@@ -109,7 +110,8 @@ class WakeTest(unittest.TestCase):
         with self.assertRaisesRegex(throng.Error, "Commit.sleep: agent . is not a member of this cluster"):
             throng.run(Wrong(), "fake", steps=2)
         with self.assertRaisesRegex(throng.Error, "Commit.sleep: until is 'noon', allowed is a step"):
-            throng.run(type("Late", (Dorm,), {"proceed": lambda *_: throng.Intent(sleep_until="noon")})(), "fake", steps=2)
+            world = type("Late", (Dorm,), {"proceed": lambda *_: throng.Intent(sleep_until="noon")})
+            throng.run(world(), "fake", steps=2)
 
 
 if __name__ == "__main__":

@@ -211,7 +211,8 @@ class TextTest(unittest.TestCase):
         for call in (throng.Call(HALF), throng.Call("x", system=HALF), throng.Call("x", choices=["a", HALF])):
             with self.assertRaisesRegex(throng.Error, at + "Call.(prompt|system|choices) " + half):
                 run(proceed=lambda self, view, agent: (yield call))
-        for agent, field in ((throng.Agent(HALF, (0, 0)), "Agent.name "), (throng.Agent("x", (0, 0), HALF), "Agent.status "),
+        for agent, field in ((throng.Agent(HALF, (0, 0)), "Agent.name "),
+                             (throng.Agent("x", (0, 0), HALF), "Agent.status "),
                              (throng.Agent("x", (0, 0), mind=HALF), "the mind of agent 0")):
             with self.assertRaisesRegex(throng.Error, field + ".*" + half):
                 run(agents=lambda self: [agent])

@@ -81,11 +81,12 @@ class HiddenTest(unittest.TestCase):
         self.addCleanup(setattr, hidden_worlds, "SETTING", hidden_worlds.SETTING)
         hidden_worlds.SETTING = "as this test has it"
         self.check_there(hidden_worlds.OfGlobal, '"You know: as this test has it" and "You know: as the module has it"',
-                         "changed here outside of the factory")
+                         "outside of the factory")
 
     def test_another_start(self):
         report = self.verify(hidden_worlds.OfStart)
-        self.assertIn("the first run and another process differ before step 0, agent 0 (Ann), mind: ", report.difference)
+        self.assertIn("the first run and another process differ before step 0, agent 0 (Ann), mind: ",
+                      report.difference)
         self.assertRegex(report.difference, r"name\d', 'name\d")
         self.assertIn("PYTHONHASHSEED", report.cause)
 
@@ -181,8 +182,8 @@ print(report)
 class ScriptTest(unittest.TestCase):
     def run_python(self, *arguments, **more):
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join([FOLDER, *sys.path]))
-        done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=120,
-                              **more)
+        done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True,
+                              timeout=120, **more)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 

@@ -37,8 +37,8 @@ class Variant:
 
     def environ(self) -> dict[str, str]:
         name = f"throng-verify-{self.environment}"
-        return {**os.environ, "PYTHONHASHSEED": str(self.hash_seed), "COLUMNS": str(50 + self.environment), "USER": name,
-                "LOGNAME": name, "HOSTNAME": name, "TZ": f"XYZ{3 - 7 * self.environment}:30"}
+        return {**os.environ, "PYTHONHASHSEED": str(self.hash_seed), "COLUMNS": str(50 + self.environment),
+                "USER": name, "LOGNAME": name, "HOSTNAME": name, "TZ": f"XYZ{3 - 7 * self.environment}:30"}
 
     def start_ns(self) -> int:
         """When its clock begins: other than now in year, month, weekday, hour and minute."""
@@ -62,9 +62,11 @@ class AnotherProcess:
         job, result = (os.path.join(self._folder, name) for name in ("job", "result"))
         with open(job, "wb") as file:
             pickle.dump({**self._job, "start_ns": start, "chance": variant.chance}, file)
-        code = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import throng.another_process as a; a._serve(*sys.argv[2:])"
+        code = ("import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+                "import throng.another_process as there; there._serve(*sys.argv[2:])")
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        done = subprocess.run([sys.executable, *flags, "-c", code, json.dumps(sys.path), job, result],
+        path = json.dumps([os.fspath(entry) for entry in sys.path])
+        done = subprocess.run([sys.executable, *flags, "-c", code, path, job, result],
                               env=variant.environ(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=subprocess.PIPE, text=True, errors="replace")
         try:
@@ -88,8 +90,8 @@ class _Pickler(pickle.Pickler):
         if not isinstance(value, types.FunctionType) or _is_importable(value):
             return NotImplemented
         cells = tuple(cell.cell_contents for cell in value.__closure__ or ())
-        return _make_function, (marshal.dumps(value.__code__), value.__module__, value.__defaults__, value.__kwdefaults__,
-                                cells)
+        return _make_function, (marshal.dumps(value.__code__), value.__module__, value.__defaults__,
+                                value.__kwdefaults__, cells)
 
 
 def _is_importable(function: types.FunctionType) -> bool:

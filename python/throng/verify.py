@@ -17,19 +17,19 @@ _NAME = "another process"
 
 # Varying one thing alone changes what a process does: why.
 _CAUSES = {
-    "hash_seed": "it changes with PYTHONHASHSEED alone, so a set of str is iterated, or hash() is used; sort the set, or "
-                 "use a dict",
+    "hash_seed": "it changes with PYTHONHASHSEED alone, so a set of str is iterated, or hash() is used; sort the set, "
+                 "or use a dict",
     "clock": "it changes with the clock alone, so time or datetime is read; use view.step",
     "chance": "it changes with the seed of the random module alone; draw from view.random",
     "environment": "it changes with the environment alone (TZ, USER, LOGNAME, HOSTNAME, COLUMNS); give such values to "
                    "the factory",
 }
-_ALWAYS = ("it is different in every process, even with the same hash seed and clock, so an address is used (id(), or the "
-           "repr of an object without __repr__), os.urandom, uuid or a process's id")
+_ALWAYS = ("it is different in every process, even with the same hash seed and clock, so an address is used (id(), or "
+           "the repr of an object without __repr__), os.urandom, uuid or a process's id")
 _STATE = ("another process does as the first run did, so it is what an earlier step or run changed on self, on a class "
           "or in a module; keep it in the mind, or make it in the factory")
-_HERE = ("other processes agree with each other but not with this one, so it is something that was changed here outside "
-         "of the factory, or by an earlier run: a global, an attribute of a class")
+_HERE = ("other processes agree with each other but not with this one, so it is something that was changed here "
+         "outside of the factory, or by an earlier run: a global, an attribute of a class")
 
 
 @dataclass
@@ -59,7 +59,8 @@ class VerifyReport:
         lines = [f"{name:<23} {run.hash}  {run.calls:>6} calls  {run.parallelism:>6.2f} in flight  "
                  f"{run.max_spread:>4} steps apart" for name, run in self.runs.items()]
         if self.left_out:
-            lines.append(f"not run in another process, so hash seeds, clocks and globals are not covered: {self.left_out}")
+            lines.append("not run in another process, so hash seeds, clocks and globals are not covered: "
+                         + self.left_out)
         lines.append(self.difference or "equal in all runs")
         if self.cause:
             lines.append(f"probably: {self.cause}")
@@ -97,7 +98,8 @@ def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread
         report = VerifyReport(difference, {name: RunResult(**run) for name, run in runs})
         if not is_backends_fault:
             try:
-                _add_another_process(report, AnotherProcess(world_factory, folder, recording=recording, name=_NAME, **common))
+                process = AnotherProcess(world_factory, folder, recording=recording, name=_NAME, **common)
+                _add_another_process(report, process)
             except LeftOut as reason:
                 report.left_out = str(reason)
         return report

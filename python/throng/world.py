@@ -239,7 +239,8 @@ class World:
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method proceed(view, agent)")
 
-    def resolve(self, step: int, members: list[Agent], commit: Commit) -> Generator[Call | list[Call], Any, None] | None:
+    def resolve(self, step: int, members: list[Agent],
+                commit: Commit) -> Generator[Call | list[Call], Any, None] | None:
         """Turns the intents of a cluster into writes; ``members`` are ordered by id.
 
         Agents that did nothing because a call failed (see ``CallError``) are left out of ``members``.
