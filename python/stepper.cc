@@ -46,11 +46,24 @@ Stepper::Stepper(const py::object& world, const py::object& llm, const std::stri
                  const std::string& coupling)
     : source_(llm),
       options_(SteppedOptions(mode, seed, coupling)),
-      world_(world, seed, failure_),
-      outcome_(world_),
-      backend_(std::make_unique<Unlocked>(source_.Make())) {
+      world_(world, sim::Seeds{seed, {}}, failure_),
+      outcome_(world_) {
+  const app::Limits limits;  // those that throng.run has by default
+  limited_ = app::ApplyLimits(limits, world_, source_.Make(), {});
+  backend_ = std::make_unique<Unlocked>(std::move(limited_.top));
+  options_.falls_back = [rule = app::ParseFallBack(limits.fallback)](const llm::Completion& failed) {
+    return app::FallsBack(rule, failed);
+  };
   options_.observers.push_back(&outcome_);
   run_ = std::make_unique<sim::SteppedRun>(world_, *backend_, options_);
+}
+
+Stepper::~Stepper() {
+  CloseViews();
+  if (!IsForked()) return;
+  // What they wait for goes on in the parent.
+  static_cast<void>(run_.release());
+  static_cast<void>(backend_.release());
 }
 
 void Stepper::CloseViews() {
@@ -60,12 +73,13 @@ void Stepper::CloseViews() {
 
 void Stepper::RunTo(sim::Step step) {
   if (runs_) throw MakeError(ErrorCode::kInvalid, "Env: a step runs already");
+  CheckForked();
   const Mark mark(runs_);
   CloseViews();
   try {
     run_->RunTo(step);
-  } catch (const Error&) {
-    failure_.Raise();
+  } catch (const Error& error) {
+    failure_.Raise(error);
     throw;
   }
   halt_ = step;

@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "app/limits.h"
 #include "llm/llm.h"
 #include "python/backend.h"
+#include "python/fork.h"
 #include "python/outcome.h"
 #include "python/python_error.h"
 #include "python/steps.h"
@@ -25,7 +27,7 @@ class Stepper {
           const std::string& coupling);
   Stepper(const Stepper&) = delete;
   Stepper& operator=(const Stepper&) = delete;
-  ~Stepper() { CloseViews(); }
+  ~Stepper();
 
   // Runs until every agent has done this many steps. After an exception the run is over.
   void RunTo(sim::Step step);
@@ -40,11 +42,13 @@ class Stepper {
  private:
   void CloseViews();
 
+  const LostByFork lost_by_fork_;
   Failure failure_;
   BackendSource source_;
   sim::RunOptions options_;
   PythonWorld world_;
   Outcome outcome_;
+  app::LimitedBackend limited_;
   std::unique_ptr<llm::Llm> backend_;
   sim::Step halt_ = 0;
   bool runs_ = false;  // to keep out other threads, and the world's own code

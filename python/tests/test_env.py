@@ -197,7 +197,20 @@ class ActionsTest(unittest.TestCase):
         self.assertEqual(sorted(calls), ["Ann does 1", "Ben at 3", "Cleo at 5"])
         self.assertEqual(rewards, {"Ann": 1.0, "Ben": 0.0, "Cleo": 0.0})
         self.assertEqual(observations["Ann"], {"x": 1, "seen": 1})
-        self.assertEqual(infos["Ann"]["events"], [throng.Event(0, 0, "say", "well")])
+        self.assertEqual(infos["Ann"], {"events": [throng.Event(0, 0, "say", "well")], "acted": True})
+        self.assertFalse(infos["Ben"]["acted"])
+
+    def test_who_sleeps_does_not_act(self):
+        class Sleepers(Line):
+            def proceed(self, view, agent):
+                return throng.Intent(sleep_until=3, status="asleep")
+
+        env = throng.Env(Sleepers(2), "fake")
+        env.reset()
+        env.step({"a1": "awake"})
+        acted = [env.step({"a0": "up"})[4]["a0"]["acted"] for _ in range(3)]
+        self.assertEqual(acted, [False, False, True])
+        self.assertEqual(env.step({"a1": "awake"})[0]["a0"]["status"], "asleep")
 
     def test_who_leaves_is_terminated(self):
         env = throng.Env(Corridor(), "fake")
@@ -301,10 +314,11 @@ class FailureTest(unittest.TestCase):
         env = throng.Env(type("Blind", (Corridor,), {"observe": lambda self, view, agent: 1 // 0})(), "fake")
         with self.assertRaises(ZeroDivisionError):
             env.reset()
-        env = throng.Env(Corridor(), "fake:fail=1")
+        env = throng.Env(Corridor(), lambda call: 1 // 0)
         env.reset()
-        with self.assertRaises(throng.Error):
+        with self.assertRaises(ZeroDivisionError):
             env.step({})
+        self.assertEqual(env.agents, [])
         with self.assertRaisesRegex(throng.Error, "mode fast"):
             throng.Env(Corridor(), "fake", mode="fast").reset()
 

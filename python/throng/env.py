@@ -6,13 +6,13 @@ small ones with the same names, ``sample`` and ``contains``.
 
 from __future__ import annotations
 
+import copy
 import random
 import string
 from typing import Any, Mapping
 
 from . import _native
-from .model import Model
-from .runs import RunResult, _native_llm
+from .runs import Llm, RunResult, _native_llm
 from .space import Pos
 from .world import Agent, Neighbour, World
 
@@ -134,23 +134,35 @@ class StateSpace(Space):
                 and all(isinstance(other, Neighbour) for other in x["neighbours"]))
 
 
-class _Steered:
-    """The world of an Env: itself, but for the agents that were given actions in this step."""
+class _Actions:
+    """What agents are told to do in a step, by id, and who has done it: one that sleeps does nothing."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.name = world.name or type(world).__name__
-        self.step = 0
-        self.actions: dict[int, Any] = {}
+    def __init__(self) -> None:
+        self.tell(0, {})
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.world, name)
+    def tell(self, step: int, of: dict[int, Any]) -> None:
+        self.step = step
+        self.of = of
+        self.done: set[int] = set()
 
-    def proceed(self, view: _native.View, agent: Agent) -> Any:
-        # A guess ahead of the step, in mode speculative, knows no action.
-        if view.step == self.step and agent.id in self.actions:
-            return self.world.act(view, agent, self.actions[agent.id])
-        return self.world.proceed(view, agent)
+
+# It does not know the Env: the two would keep each other alive.
+def _steered(world: World, actions: _Actions) -> World:
+    """A copy of a world in which agents that were given actions do them."""
+    class Steered(type(world)):  # type: ignore[misc]
+        __slots__ = ()
+
+        def proceed(self, view: _native.View, agent: Agent) -> Any:
+            # A guess ahead of the step, in mode speculative, knows no action.
+            if view.step != actions.step or agent.id not in actions.of:
+                return super().proceed(view, agent)
+            actions.done.add(agent.id)
+            return self.act(view, agent, actions.of[agent.id])
+
+    Steered.__name__ = type(world).__name__
+    steered = copy.copy(world)
+    steered.__class__ = Steered
+    return steered
 
 
 class Env(ParallelEnv):
@@ -165,8 +177,9 @@ class Env(ParallelEnv):
 
     The hooks ``observe``, ``act``, ``reward``, ``observation_space`` and ``action_space`` of ``World`` say what the
     caller sees, does and gets. An agent is terminated when it leaves the world; one that is born joins ``agents``. The
-    info of an agent holds the ``events`` of its step. Steps without actions have the hash of ``throng.run``. There is no
-    journal.
+    info of an agent holds the ``events`` of its step, and whether it ``acted`` as told: one that sleeps does not. Calls
+    are repeated, and agents go on without an answer, as ``throng.run`` has it by default. Steps without actions have
+    the hash of ``throng.run``. There is no journal.
 
     >>> import throng
     >>> class Walkers(throng.World):
@@ -197,7 +210,7 @@ class Env(ParallelEnv):
     possible_agents: list[str]
     agents: list[str]
 
-    def __init__(self, world: World, llm: Model | str | Any = "local", *, mode: str = "ooo", coupling: str = "paper",
+    def __init__(self, world: World, llm: Llm = "local", *, mode: str = "ooo", coupling: str = "paper",
                  max_steps: int | None = None) -> None:
         self.metadata = {**self.metadata, "name": world.name or type(world).__name__}
         self._world = world
@@ -226,14 +239,14 @@ class Env(ParallelEnv):
         """
         self.close()
         self._seed = self._seed + 1 if seed is None else seed
-        self._steered = _Steered(self._world)
-        self._run = _native.Stepper(world=self._steered, llm=_native_llm(self._llm), mode=self._mode, seed=self._seed,
-                                    coupling=self._coupling)
+        self._actions = _Actions()
+        self._run = _native.Stepper(world=_steered(self._world, self._actions), llm=_native_llm(self._llm),
+                                    mode=self._mode, seed=self._seed, coupling=self._coupling)
         self._step = 0
         self._observations: dict[str, Any] = {}
         self._advance(0)
         self.agents = [agent.name for agent in self._states if agent.present]
-        return dict(self._observations), {name: {"events": []} for name in self.agents}
+        return dict(self._observations), {name: {"events": [], "acted": False} for name in self.agents}
 
     def step(self, actions: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float], dict[str, bool],
                                                         dict[str, bool], dict[str, dict]]:
@@ -248,12 +261,11 @@ class Env(ParallelEnv):
         for name in actions:
             if name not in self.agents:
                 raise _native.Error(f"Env.step: an action for {name!r}, allowed are the names in Env.agents")
-        self._steered.step = self._step
-        self._steered.actions = {self._ids[name]: action for name, action in actions.items()}
+        self._actions.tell(self._step, {self._ids[name]: action for name, action in actions.items()})
         before = self._states
         self._advance(self._step + 1)
-        infos: dict[str, dict] = {agent.name: {"events": []} for old, agent in zip(before, self._states)
-                                  if old.present or agent.present}
+        infos: dict[str, dict] = {new.name: {"events": [], "acted": new.id in self._actions.done}
+                                  for old, new in zip(before, self._states) if old.present or new.present}
         for event in run.events_of(self._step - 1):
             infos[self.possible_agents[event.agent]]["events"].append(event)
         rewards = {}
