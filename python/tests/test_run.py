@@ -292,8 +292,8 @@ class ErrorsTest(unittest.TestCase):
                 throng.run(Line(), llm, steps=1)
         with self.assertRaisesRegex(throng.Error, "mode fast"):
             throng.run(Line(), "fake", mode="fast", steps=1)
-        with self.assertRaisesRegex(throng.Error, "the backend function returned"):
-            throng.run(Line(), lambda call: "neither", steps=5)
+        with self.assertRaisesRegex(throng.Error, "the answer .neither. is not allowed"):
+            throng.run(Line(), lambda call: "neither", steps=5, fallback="never")
         with self.assertRaisesRegex(ZeroDivisionError, "division"):
             throng.run(Line(), lambda call: 1 // 0, steps=5)
 

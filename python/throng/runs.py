@@ -122,8 +122,8 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
         reporters: Reporters | None = None, progress: Callable[..., None] | None = None,
         model_for: Mapping[str, Llm] | None = None, real_time: bool = False,
         call_timeout: float | None = None, call_attempts: int = 9, answer_attempts: int = 3, max_wait: float = 300.0,
-        fallback: str = "answer",
-        max_tokens_total: int | None = None, max_cost: float | None = None, price: tuple[float, float] | None = None,
+        fallback: str = "answer", max_tokens_total: int | None = None, max_cost: float | None = None,
+        price: tuple[float, float] | None = None,
         interactive: str | None = None, target_ms: float = 1000.0) -> RunResult:
     """Runs a world until every agent has done ``steps`` steps.
 
@@ -131,8 +131,9 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
 
     - ``llm``: a ``Model``, the name of a backend ("local", "fake:latency=1", "latency", "http://HOST:PORT",
       "replay:FILE"), or a function of a ``Call`` that returns text or a ``Completion``. All calls of an ``async def``
-      function are answered at once. An ``OSError`` (``ConnectionError``, ``TimeoutError``) in it, or an answer that is
-      not among the choices, fails that attempt, as with a server; any other exception stops the run.
+      function are answered at once. An ``OSError`` (``ConnectionError``, ``TimeoutError``) in it fails that attempt, as
+      with a server; any other exception stops the run. When a call is asked again because its answer was not among the
+      choices, its prompt ends with that answer, and why it was refused.
     - ``model_for``: other backends for calls of some functions: ``{"plan": llm}``
     - ``real_time``: "fake" and "latency" take the time that they model
 
@@ -147,7 +148,8 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
     What is kept:
 
     - ``journal``: a file that records every answer as it arrives and everything that happens
-    - ``resume``: continue the journal if it exists, without repeating calls whose answers it has
+    - ``resume``: continue the journal if it exists, without repeating calls whose answers it has; more ``steps`` than
+      it was begun with extend the run
     - ``sync``: wait for the disk at every answer, to survive a loss of power
     - ``reporters``: what to measure: ``throng.Reporters``
     - ``progress``: called about once a second with the keywords ``step, front_step, calls, tokens, in_flight, wall_s``
@@ -158,8 +160,8 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
     - ``call_attempts``: how often to ask a backend that times out, is away, busy or failing; ``max_wait``: the longest
       time in seconds that a server may want to be left alone
     - ``answer_attempts``: how often to ask a model whose answers are not allowed
-    - ``fallback``: after which failures of a call its agent goes on without it: "answer" (its answers were never allowed),
-      "any", or "never". See ``CallError``.
+    - ``fallback``: after which failures of a call its agent goes on without it, with a warning: "answer" (its answers
+      were never allowed), "any", or "never". See ``CallError``.
     - ``max_tokens_total``, ``max_cost``: stop at this many tokens, or once they have cost this much, with a
       ``throng.Stopped``; the journal can be resumed. Earlier sessions count.
     - ``price``: what a million tokens of prompts and of answers cost, such as ``(0.15, 0.6)``
@@ -184,9 +186,8 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
         journal="" if journal is None else os.fspath(journal), resume=resume, sync=sync, progress=progress,
         collect=collector, collect_every=1 if reporters is None else reporters.every, call_timeout=call_timeout or 0.0,
         call_attempts=call_attempts, answer_attempts=answer_attempts, max_wait=max_wait, fallback=fallback,
-        max_tokens_total=max_tokens_total or 0,
-        max_cost=max_cost or 0.0, price="" if price is None else f"{price[0]},{price[1]}",
-        interactive=interactive or "", target_ms=target_ms))
+        max_tokens_total=max_tokens_total or 0, max_cost=max_cost or 0.0,
+        price="" if price is None else f"{price[0]},{price[1]}", interactive=interactive or "", target_ms=target_ms))
     calls = fields.pop("call_rows")
     frames = frames_of(collector, fields["agents"], fields["events"], calls, fields["step_hashes"])
     return RunResult(**fields, frames=frames)
@@ -259,7 +260,7 @@ def interview(agent: Agent, question: str, llm: Llm = "local", *, prompt: Callab
     """
     call = _interview_call(agent, question) if prompt is None else prompt(agent, question)
     world = _Interview(agent.name, call)
-    run(world, llm, steps=1, mode="single")
+    run(world, llm, steps=1, mode="single", fallback="never")
     return world.answer
 
 
