@@ -19,6 +19,7 @@ Outcome::Outcome(const PythonWorld& world) : world_(world) {
 
 void Outcome::OnCommit(const sim::CommitRecord& record) {
   for (const sim::MemberCommit& member : record.members) {
+    if (!member.body_changed && !member.mind_changed && !member.removed) continue;
     agents_[member.id] = {member.body, member.mind, !member.removed};
   }
   for (const sim::MemberCommit& born : record.born) agents_[born.id] = {born.body, born.mind, true};

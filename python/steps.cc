@@ -50,12 +50,7 @@ py::object PythonView::Random() {
 
 PythonCommit::PythonCommit(const PythonWorld& world, sim::Step step, const std::vector<sim::Member>& members,
                            sim::Commit& commit)
-    : world_(&world), step_(step), commit_(&commit), first_(members.front().id) {
-  for (const sim::Member& member : members) {
-    bodies_[member.id] = member.body;
-    minds_[member.id] = member.mind;
-  }
-}
+    : world_(&world), step_(step), members_(members), commit_(&commit) {}
 
 sim::Commit& PythonCommit::Get() const {
   if (commit_ == nullptr) {
@@ -64,39 +59,48 @@ sim::Commit& PythonCommit::Get() const {
   return *commit_;
 }
 
-// SetBody refuses agents that are not members; bodies_ then has one entry too many, but the run has ended.
+PythonCommit::Draft& PythonCommit::DraftOf(sim::AgentId agent) {
+  Get();  // the members live as long as the commit
+  const auto known = drafts_.find(agent);
+  if (known != drafts_.end()) return known->second;
+  const auto member = std::find_if(members_.begin(), members_.end(),
+                                   [&](const sim::Member& candidate) { return candidate.id == agent; });
+  if (member == members_.end()) {
+    throw MakeError(ErrorCode::kInvalid, "agent {} is written to, which is not a member of this cluster",
+                    agent);
+  }
+  return drafts_[agent] = {member->body, member->mind};
+}
+
 void PythonCommit::Move(py::handle agent, py::handle pos) {
   const sim::AgentId id = ToAgentId(agent);
-  sim::Body body = bodies_[id];
+  Draft& draft = DraftOf(id);
+  sim::Body body = draft.body;
   body.pos = world_->ToPos(pos, "Commit.move: pos");
   Get().SetBody(id, body);
-  bodies_[id] = std::move(body);
+  draft.body = std::move(body);
 }
 
 void PythonCommit::SetStatus(py::handle agent, py::handle status) {
   const sim::AgentId id = ToAgentId(agent);
-  sim::Body body = bodies_[id];
-  body.status = ToText(status, "Commit.set_status: status");
-  Get().SetBody(id, body);
-  bodies_[id] = std::move(body);
+  Draft& draft = DraftOf(id);
+  draft.body.status = ToText(status, "Commit.set_status: status");
+  Get().SetBody(id, draft.body);
 }
 
 void PythonCommit::SetMind(py::handle agent, py::handle mind) {
   const sim::AgentId id = ToAgentId(agent);
-  const auto plain = std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", id));
-  Get().SetMind(id, plain);
-  minds_[id] = plain;
+  Draft& draft = DraftOf(id);
+  draft.mind = std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", id));
+  Get().SetMind(id, draft.mind);
 }
 
 void PythonCommit::SleepUntil(py::handle agent, py::handle until, bool alert) {
   const sim::AgentId id = ToAgentId(agent);
   const Sleep sleep = {CastTo<sim::Step>(until, "Commit.sleep: until", "a step"), alert};
-  const auto mind = minds_.find(id);
-  if (mind == minds_.end()) {
-    throw MakeError(ErrorCode::kInvalid, "Commit.sleep: agent {} is not a member of this cluster", id);
-  }
-  mind->second = std::make_shared<PlainMind>(static_cast<const PlainMind&>(*mind->second), sleep);
-  Get().SetMind(id, mind->second);
+  Draft& draft = DraftOf(id);
+  draft.mind = std::make_shared<PlainMind>(static_cast<const PlainMind&>(*draft.mind), sleep);
+  Get().SetMind(id, draft.mind);
 }
 
 void PythonCommit::Write(py::handle pos, py::handle text) {
@@ -124,7 +128,7 @@ void PythonCommit::Announce(py::handle agent, py::handle text) {
 
 py::object PythonCommit::Random() {
   Get();
-  if (!random_) random_ = world_->MakeRandom(first_, step_, true);
+  if (!random_) random_ = world_->MakeRandom(members_.front().id, step_, true);
   return random_;
 }
 
@@ -158,7 +162,7 @@ void Steps::HandleException() {
   try {
     throw;
   } catch (const py::error_already_set& raised) {
-    if (!raised.matches(py::module_::import("throng.world").attr("CallError"))) failure_.Keep(where_);
+    if (!raised.matches(py::module_::import("throng.world").attr("CallError"))) failure_.Keep(Where());
     const py::object& error = raised.value();
     fall_back_.emplace();
     const py::object agent = error.attr("agent");
@@ -296,10 +300,7 @@ Steps::Call Steps::ReadCall(py::handle call) {
 // ProceedSteps
 
 ProceedSteps::ProceedSteps(const PythonWorld& world, const sim::View& view, Failure& failure)
-    : Steps(world.Describe(view.Self(), view.Now()), failure),
-      world_(world),
-      view_(view),
-      python_view_(std::make_shared<PythonView>(world, view)) {}
+    : Steps(failure), world_(world), view_(view), python_view_(std::make_shared<PythonView>(world, view)) {}
 
 void ProceedSteps::Start(py::handle world) {
   Guard([&] {
@@ -325,7 +326,7 @@ std::vector<sim::Task<llm::Completion>> ProceedSteps::Ask(sim::Caller& caller) {
 
 ResolveSteps::ResolveSteps(const PythonWorld& world, sim::Step step, const std::vector<sim::Member>& members,
                            sim::Commit& commit, Failure& failure)
-    : Steps("resolve for " + world.Describe(members.front().id, step), failure),
+    : Steps(failure),
       world_(world),
       step_(step),
       members_(members),

@@ -60,14 +60,18 @@ class PythonCommit {
   pybind11::object Random();
 
  private:
+  struct Draft {  // a member as written so far
+    sim::Body body;
+    sim::MindPtr mind;
+  };
   sim::Commit& Get() const;
+  Draft& DraftOf(sim::AgentId agent);  // throws kInvalid unless it is a member
 
   const PythonWorld* world_;
   sim::Step step_;
+  const std::vector<sim::Member>& members_;
   sim::Commit* commit_;
-  sim::AgentId first_;                          // id of the first member
-  std::map<sim::AgentId, sim::Body> bodies_;    // as written so far
-  std::map<sim::AgentId, sim::MindPtr> minds_;  // as written so far
+  std::map<sim::AgentId, Draft> drafts_;
   pybind11::object random_;
 };
 
@@ -76,7 +80,8 @@ class PythonCommit {
 // result at once.
 class Steps {
  public:
-  Steps(std::string where, Failure& failure) : where_(std::move(where)), failure_(failure) {}
+  explicit Steps(Failure& failure) : failure_(failure) {}
+  virtual ~Steps() = default;
   Steps(const Steps&) = delete;
   Steps& operator=(const Steps&) = delete;
 
@@ -91,6 +96,8 @@ class Steps {
   static void NoteCall(pybind11::handle call);
 
  protected:
+  virtual std::string Where() const = 0;  // for messages
+
   struct Call {
     std::optional<sim::AgentId> agent;  // the asking agent, if the call names it
     llm::Request request;
@@ -135,7 +142,6 @@ class Steps {
   Call ReadCall(pybind11::handle call);
   pybind11::object MakeCallError(const std::vector<llm::Completion>& answers);
 
-  std::string where_;
   Failure& failure_;
   pybind11::object generator_;
   pybind11::object result_;
@@ -151,11 +157,13 @@ class Steps {
 class ProceedSteps final : public Steps {
  public:
   ProceedSteps(const PythonWorld& world, const sim::View& view, Failure& failure);
-  ~ProceedSteps() { python_view_->Close(); }
+  ~ProceedSteps() override { python_view_->Close(); }
   void Start(pybind11::handle world);
   std::vector<sim::Task<llm::Completion>> Ask(sim::Caller& caller);
 
  private:
+  std::string Where() const override { return world_.Describe(view_.Self(), view_.Now()); }
+
   const PythonWorld& world_;
   const sim::View& view_;
   std::shared_ptr<PythonView> python_view_;
@@ -165,12 +173,14 @@ class ResolveSteps final : public Steps {
  public:
   ResolveSteps(const PythonWorld& world, sim::Step step, const std::vector<sim::Member>& members,
                sim::Commit& commit, Failure& failure);
-  ~ResolveSteps() { python_commit_->Close(); }
+  ~ResolveSteps() override { python_commit_->Close(); }
   // Without members, all of whom fell back, there is nothing to resolve.
   void Start(pybind11::handle world);
   std::vector<sim::Task<llm::Completion>> Ask(sim::Commit& commit);
 
  private:
+  std::string Where() const override { return "resolve for " + world_.Describe(members_.front().id, step_); }
+
   const PythonWorld& world_;
   sim::Step step_;
   const std::vector<sim::Member>& members_;

@@ -42,6 +42,11 @@ bool Overrides(const py::object& world, const char* name) {
   return !py::type::of(world).attr(name).is(common.attr(name));
 }
 
+bool IsCommonResolve(const py::object& resolve) {
+  const py::object common = py::module_::import("throng.world").attr("World").attr("resolve");
+  return py::getattr(resolve, "__func__", py::none()).is(common);
+}
+
 std::string ReadName(const py::object& world) {
   const py::object name = world.attr("name");
   if (name.is_none()) return py::cast<std::string>(py::type::of(world).attr("__name__"));
@@ -71,6 +76,7 @@ PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure)
     : world_(std::move(world)),
       seeds_(std::move(seeds)),
       failure_(failure),
+      resolves_(!IsCommonResolve(world_.attr("resolve"))),
       declares_(Overrides(world_, "declare")),
       expects_(Overrides(world_, "expect")),
       random_class_(py::module_::import("random").attr("Random")),
@@ -220,7 +226,10 @@ sim::Task<sim::IntentPtr> PythonWorld::Proceed(const sim::View& view, sim::Calle
 
 sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Member>& members,
                                      sim::Commit& commit) const {
-  const auto is_idle = [](const sim::Member& member) { return member.intent == nullptr; };
+  const auto is_idle = [this](const sim::Member& member) {
+    const PythonIntent* const intent = IntentOf(member);
+    return intent == nullptr || (!resolves_ && intent->value.is_none() && !intent->fall_back);
+  };
   if (std::all_of(members.begin(), members.end(), is_idle)) co_return;
   const auto tell_who_fell_back = [&] {
     for (const sim::Member& member : members) {

@@ -116,6 +116,7 @@ class PythonWorld final : public sim::World {
   pybind11::object world_;
   sim::Seeds seeds_;
   Failure& failure_;
+  bool resolves_;  // in a way of its own
   bool declares_;
   bool expects_;
   pybind11::object agent_class_;

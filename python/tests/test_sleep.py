@@ -107,7 +107,7 @@ class WakeTest(unittest.TestCase):
             def resolve(self, step, members, commit):
                 commit.sleep(2 if members[0].id == 0 else 0, 5)
 
-        with self.assertRaisesRegex(throng.Error, "Commit.sleep: agent . is not a member of this cluster"):
+        with self.assertRaisesRegex(throng.Error, "agent . is written to, which is not a member of this cluster"):
             throng.run(Wrong(), "fake", steps=2)
         with self.assertRaisesRegex(throng.Error, "Commit.sleep: until is 'noon', allowed is a step"):
             world = type("Late", (Dorm,), {"proceed": lambda *_: throng.Intent(sleep_until="noon")})
