@@ -1,7 +1,9 @@
 """Reporters and frames: what they measure, in every mode, and what they refuse."""
 
+import contextlib
 import csv
 import os
+import sqlite3
 import tempfile
 import traceback
 import unittest
@@ -100,6 +102,27 @@ class ReportersTest(unittest.TestCase):
             result = throng.run(support.Line(), "fake", steps=12, journal=path, resume=True, reporters=MINDS)
         self.assertEqual(result.frame("agents"),
                          throng.run(support.Line(), "fake", steps=12, reporters=MINDS).frame("agents"))
+
+    def test_a_journal_keeps_what_is_measured(self):
+        def measure(factor=1):
+            return throng.Reporters(agent={"x": lambda agent: agent.pos.x * factor},
+                                    model={"half": lambda state: state.step / 2, "none": lambda state: None}, every=2)
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.journal")
+            result = throng.run(support.Line(), SLOW, steps=6, journal=path, reporters=measure())
+            for mode in ("lockstep", "speculative"):  # the same again, and nothing more
+                throng.run(support.Line(), SLOW, steps=6, mode=mode, journal=path, resume=True, reporters=measure())
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                rows = database.execute("SELECT step, agent, name, value FROM data").fetchall()
+            with self.assertRaisesRegex(throng.Error, "of agent . in step 1 came out differently"):
+                throng.run(support.Line(), SLOW, steps=6, journal=path, resume=True, reporters=measure(factor=2))
+        agents, model = result.frame("agents"), result.frame("model")
+        expected = {(step, agent, "x", x) for step, agent, _, x in agents.rows()}
+        expected |= {(step, None, name, model[name][i]) for i, step in enumerate(model["step"])
+                     for name in ("half", "none")}
+        self.assertEqual(set(rows), expected)
+        self.assertEqual(len(rows), len(expected))
 
     def test_exceptions_say_where(self):
         text = ""
