@@ -24,14 +24,13 @@ SIZES = {"tournament": (6, 10, 6), "feed": (24, 3, 3), "epidemic": (60, 6, 6), "
          "civil_violence": (24, 5, 5), "reddit": (12, 3, 0), "pub": (8, 2, 16)}
 
 # What a mode of the server that misbehaves must come to: "done", or words of the server that the message holds.
-MODES = {"ok": "done", "fence": "done", "flaky": "done"}
-# To be enabled, one by one, with what makes the HTTP backend understand these answers and errors.
-MODES_TO_COME = {
-    "think": "done", "chatty": "done", "reasoning": "done", "parts": "done", "extra": "done", "paren": "done",
-    "letter": "done", "o1": "done", "date429": "done", "html": "502 Bad Gateway",
-    "err200": "the provider behind this gateway failed", "quota429": "the quota of this account is used up",
-    "null": "", "empty": "", "nochoices": "", "badjson": "", "truncjson": "", "truncbody": "", "zero429": "slow down",
-    "long429": "come back in an hour", "hang": "", "drip": "", "slowdrip": ""}
+MODES = {
+    "ok": "done", "fence": "done", "flaky": "done", "think": "done", "chatty": "done", "reasoning": "done",
+    "parts": "done", "extra": "done", "paren": "done", "letter": "done", "o1": "done", "date429": "done",
+    "html": "502 Bad Gateway", "err200": "the provider behind this gateway failed",
+    "quota429": "the quota of this account is used up", "null": "", "empty": "", "nochoices": "", "badjson": "",
+    "truncjson": "", "truncbody": "", "zero429": "slow down", "long429": "come back in an hour", "hang": "", "drip": "",
+    "slowdrip": ""}
 STOPS_WITHIN_S = 60
 
 
@@ -90,7 +89,7 @@ def check_misbehaviour(out):
     """In JSON and in choices: an answer that is there is used; else the run stops soon, with the server's words, and
     goes on when the server has come to its senses."""
     mock = load_mock()
-    address = f"http://127.0.0.1:{mock.server.server_address[1]}/v1?model=m&timeout=10&attempts=2"
+    address = f"http://127.0.0.1:{mock.server.server_address[1]}/v1?model=m&timeout=5"
     for name in ("market", "tournament"):
         mock.MODE = "ok"
         whole = run(name, address, out)[0].stdout
@@ -98,7 +97,7 @@ def check_misbehaviour(out):
             mock.MODE = mode
             mock.COUNT.clear()
             journal = out / f"{name}-{mode}.journal"
-            done, seconds = run(name, address, out, "--journal", journal)
+            done, seconds = run(name, address, out, "--journal", journal, "--attempts", "4")
             print(f"{name}, {mode}: {seconds:.1f} s, {done.stderr.strip() or 'done'}", flush=True)
             if words == "done":
                 assert done.returncode == 0, f"{name}, {mode}: {done.stderr}"

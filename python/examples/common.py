@@ -26,6 +26,8 @@ def main(name, doc, make_world, table, plot, *, agents, steps):
     parser.add_argument("--mode", choices=MODES, default="ooo", help="order of execution (default: %(default)s)")
     parser.add_argument("--out", type=pathlib.Path, metavar="FOLDER", help=f"write {name}.csv and {name}.png there")
     parser.add_argument("--journal", metavar="FILE", help="record the run there, and go on if it has a beginning of it")
+    parser.add_argument("--attempts", type=int, default=9, help="how often to ask a server that is away or failing "
+                        "(default: %(default)s)")
     parser.add_argument("--verify", action="store_true", help="check that every order of execution comes to the same")
     parser.add_argument("--compare", action="store_true", help="time each mode on a model of a server")
     flags = parser.parse_args()
@@ -38,7 +40,7 @@ def main(name, doc, make_world, table, plot, *, agents, steps):
             compare(make_world, flags)
             return 0
         result = throng.run(make_world(flags.agents), flags.llm, mode=flags.mode, steps=flags.steps, seed=flags.seed,
-                            journal=flags.journal, resume=True)
+                            journal=flags.journal, resume=True, call_attempts=flags.attempts)
     except throng.Error as error:
         print(f"{name}: {error}", file=sys.stderr)
         if flags.journal:
@@ -46,7 +48,8 @@ def main(name, doc, make_world, table, plot, *, agents, steps):
         return 1
     rows = table(result)
     show(rows)
-    print(f"{result.calls} calls, {result.parallelism:.1f} in flight, {result.wall_s:.1f} s, hash {result.hash}")
+    print(f"{result.calls} calls, {result.failed_calls} failed, {result.parallelism:.1f} in flight, "
+          f"{result.wall_s:.1f} s, hash {result.hash}")
     if flags.out:
         write(flags.out, name, rows, plot)
     return 0

@@ -85,8 +85,10 @@ class Market(throng.World):
 def table(result):
     rows = []
     for event in result.events:
-        village, price = map(int, event.text.split())
-        rows.append({"step": event.step, "village": village, "price": price, "buyer": result.agents[event.agent].name})
+        if event.kind == "buy":
+            village, price = map(int, event.text.split())
+            buyer = result.agents[event.agent].name
+            rows.append({"step": event.step, "village": village, "price": price, "buyer": buyer})
     return rows
 
 

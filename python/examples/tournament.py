@@ -1,7 +1,7 @@
 """A tournament of the prisoners' dilemma: players remember every game, and meet each other again.
 
 The counterpart of the prisoners' dilemma in Concordia's examples/games/reality_show (770 lines with the configuration
-for four players, without its agents); this file has 76.
+for four players, without its agents); this file has 78.
 
     PYTHONPATH=build/release/python python3 python/examples/tournament.py --compare
 """
@@ -50,6 +50,8 @@ class Tournament(throng.World):
         return str(choice)
 
     def resolve(self, step, members, commit):
+        if len(members) < 2:
+            return  # the model did not answer the other one: no game
         for me, other in (members, members[::-1]):
             points, _ = PAYOFFS[me.intent, other.intent]
             games = (*me.mind["met"].get(other.id, ()), (me.intent, other.intent))

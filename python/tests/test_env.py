@@ -203,7 +203,7 @@ class ActionsTest(unittest.TestCase):
     def test_who_sleeps_does_not_act(self):
         class Sleepers(Line):
             def proceed(self, view, agent):
-                return throng.Intent(sleep_until=3, status="asleep")
+                return throng.Intent(sleep_until=view.step + 3, status="asleep")
 
         env = throng.Env(Sleepers(2), "fake")
         env.reset()
