@@ -67,10 +67,10 @@ def main():
     garbage = write("garbage.journal", b"SQLite format 3\0" + bytes(range(256)) * 40)
 
     server = hanging_server()
-    hang = f"http://127.0.0.1:{server.getsockname()[1]}?timeout=1&attempts=1"
+    hang = f"http://127.0.0.1:{server.getsockname()[1]}?timeout=1"
     closed = socket.socket()
     closed.bind(("127.0.0.1", 0))
-    nobody = f"http://127.0.0.1:{closed.getsockname()[1]}?attempts=1"
+    nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
 
     simulate = ["run", "--agents", "3", "--steps", "200", "--no-journal", "--quiet"]
     generate = ["generate", "-p", "hello"]
@@ -97,6 +97,7 @@ def main():
         ("number that is none", ["run", "--steps", "many"], ["--steps"], 2),
         ("limit that is none", [*simulate, "--max-cost", "nan", "--price", "1,2"], ["nan is no number above 0"], 2),
         ("limit below 0", [*simulate, "--max-tokens-total", "-5"], ["-5 is no whole number from 1"], 2),
+        ("fallback that is none", [*simulate, "--fallback", "sometimes"], ["sometimes", "never", "answer", "any"], 2),
         ("timeout of nothing", [*simulate, "--call-timeout", "0"], ["0 is no number above 0"], 2),
         ("seed below 0", [*simulate, "--seed", "-1"], ["-1 is no whole number from 0"], 2),
         ("seed too large", [*simulate, "--seed", "99999999999999999999"], ["99999999999999999999"], 2),
@@ -146,8 +147,8 @@ def main():
         ("injected event that is none", ["journal", "inject", unchanged, "dance"], ["dance", "arrive NAME"], 1),
         ("interview of nobody", ["interview", unchanged, "--agent", "Nobody", "--at", "5"], ["Nobody"], 1),
         ("interview of the future", ["interview", unchanged, "--agent", "Ada", "--at", "999999"], ["999999"], 1),
-        ("server that hangs", [*simulate, "--llm", hang], ["127.0.0.1"], 1),
-        ("no server", [*simulate, "--llm", nobody], ["127.0.0.1"], 1),
+        ("server that hangs", [*simulate, "--llm", hang, "--call-attempts", "1"], ["127.0.0.1"], 1),
+        ("no server", [*simulate, "--llm", nobody, "--call-attempts", "2"], ["127.0.0.1"], 1),
     ]
     failures = []
 

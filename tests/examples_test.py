@@ -48,8 +48,8 @@ def journals(scenario, functions, journal, whole):
 
 
 def limits(scenario, folder):
-    """--fallback: a failed call has the agents do the usual thing, exactly the same in every mode."""
-    run = ["run", "--scenario", scenario, "--llm", "fake:fail=0.2", "--fallback", "--quiet", "--json"]
+    """--fallback any: a failed call has the agents do the usual thing, exactly the same in every mode."""
+    run = ["run", "--scenario", scenario, "--llm", "fake:fail=0.2", "--fallback", "any", "--quiet", "--json"]
     failed = throng(*run, "--journal", folder / f"{scenario}-failed.journal")
     assert failed["failed_calls"] > 0
     assert throng(*run, "--mode", "lockstep", "--no-journal")["hash"] == failed["hash"]

@@ -243,7 +243,7 @@ class JournalTest(unittest.TestCase):
 
     def test_interviews_repeat_what_failed(self):
         journal = self.path / "sick.journal"
-        sick = run("run", "--agents", "12", "--llm", "fake:fail=0.1", "--fallback", "--until", "09:00", "--quiet", "--json", "--journal", journal)
+        sick = run("run", "--agents", "12", "--llm", "fake:fail=0.1", "--fallback", "any", "--until", "09:00", "--quiet", "--json", "--journal", journal)
         self.assertGreater(sick["failed_calls"], 3)
         shown = json.loads(throng("interview", journal, "--agent", "Ada", "--json").stdout)
         self.assertTrue(shown["memories"])

@@ -64,20 +64,23 @@ void CheckLimits(const Limits& limits, const sim::World& world) {
 }
 
 std::unique_ptr<llm::Llm> WithAttempts(const Limits& limits, std::unique_ptr<llm::Llm> backend,
-                                       std::function<void(const std::string&)> on_wait) {
+                                       std::function<void(const std::string&)> on_wait, bool proven) {
   llm::RetryOptions options;
+  options.proven = proven || ParseFallBack(limits.fallback) == FallBack::kAny;
   options.call_attempts = limits.call_attempts;
   options.answer_attempts = limits.answer_attempts;
   options.max_wait = limits.max_wait_s;
   if (limits.call_timeout_s > 0) options.timeout = limits.call_timeout_s;
-  options.on_wait = on_wait ? std::move(on_wait) : [](const std::string& waits) { spdlog::warn("{}", waits); };
+  options.on_wait =
+      on_wait ? std::move(on_wait) : [](const std::string& waits) { spdlog::warn("{}", waits); };
   return std::make_unique<llm::RetryLlm>(std::move(backend), std::move(options));
 }
 
 LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::unique_ptr<llm::Llm> backend,
-                           const llm::TokensUsed& used_before, std::function<void(const std::string&)> on_wait) {
+                           const llm::TokensUsed& used_before,
+                           std::function<void(const std::string&)> on_wait) {
   LimitedBackend limited;
-  limited.top = WithAttempts(limits, std::move(backend), std::move(on_wait));
+  limited.top = WithAttempts(limits, std::move(backend), std::move(on_wait), used_before.output > 0);
   llm::BudgetOptions budget_options;
   budget_options.price = ParsePrice(limits.price);
   budget_options.used_before = used_before;

@@ -34,10 +34,10 @@ struct Limits {
   int answer_attempts = llm::RetryOptions().answer_attempts;
   double max_wait_s = llm::RetryOptions().max_wait;  // longest time that a server may ask to wait
   std::string fallback = "answer";                   // one of kFallBackNames
-  uint64_t max_tokens = 0;  // 0: no limit
-  double max_cost = 0;      // 0: no limit
-  std::string price;        // "IN,OUT" per million tokens
-  std::string interactive;  // name of an agent
+  uint64_t max_tokens = 0;                           // 0: no limit
+  double max_cost = 0;                               // 0: no limit
+  std::string price;                                 // "IN,OUT" per million tokens
+  std::string interactive;                           // name of an agent
   double target_ms = 1000;
 };
 
@@ -53,13 +53,15 @@ struct LimitedBackend {
   const llm::InteractiveLlm* interactive = nullptr;  // null: no interactive agent
 };
 
-// The backend, asked as often as the limits say. on_wait: told of pauses that a user would notice; not set: they are
-// logged.
+// The backend, asked as often as the limits say. Unless any failure falls back, the first answers may not all
+// be bad (RetryOptions::proven). on_wait: told of pauses that a user would notice; not set: they are logged.
 std::unique_ptr<llm::Llm> WithAttempts(const Limits& limits, std::unique_ptr<llm::Llm> backend,
-                                       std::function<void(const std::string&)> on_wait = {});
+                                       std::function<void(const std::string&)> on_wait = {},
+                                       bool proven = false);
 
 // used_before: tokens used by earlier sessions of the run.
 LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::unique_ptr<llm::Llm> backend,
-                           const llm::TokensUsed& used_before, std::function<void(const std::string&)> on_wait = {});
+                           const llm::TokensUsed& used_before,
+                           std::function<void(const std::string&)> on_wait = {});
 
 }  // namespace throng::app

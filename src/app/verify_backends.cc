@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "app/limits.h"
 #include "llm/decorators/decorator.h"
 #include "llm/decorators/shuffle.h"
 #include "sim/run/recorded_llm.h"
@@ -9,7 +10,9 @@
 namespace throng::app {
 
 VerifyBackends::VerifyBackends(Make make, bool repeatable, const sim::Recording& recording)
-    : make_(std::move(make)), repeatable_(repeatable), recording_(recording) {
+    : make_([make = std::move(make)] { return WithAttempts(Limits(), make()); }),
+      repeatable_(repeatable),
+      recording_(recording) {
   if (!repeatable) server_ = make_();
 }
 

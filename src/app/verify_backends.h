@@ -15,7 +15,8 @@ class VerifyBackends {
   using Make = std::function<std::unique_ptr<llm::Llm>()>;
 
   // repeatable: the backends from `make` answer a request the same each time. Otherwise, as with a server,
-  // later runs get the answers that `recording`, of the first run, has. It must outlive the backends.
+  // later runs get the answers that `recording`, of the first run, has. It must outlive the backends. Calls
+  // are asked as often as in a run with the default limits.
   VerifyBackends(Make make, bool repeatable, const sim::Recording& recording);
 
   // Makes the backend for the next run, with that run's delays.

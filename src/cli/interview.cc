@@ -35,7 +35,8 @@ struct Options {
 
 std::string AskModel(const app::Simulation& simulation, llm::Request request, sim::AgentId agent,
                      sim::Step step) {
-  const std::unique_ptr<llm::Llm> backend = app::WithAttempts(simulation.limits, app::MakeBackend(simulation));
+  const std::unique_ptr<llm::Llm> backend =
+      app::WithAttempts(simulation.limits, app::MakeBackend(simulation));
   request.key = {.agent = agent, .step = step, .call = kInterviewCall};
   request.priority = step;
   backend->Submit(std::move(request));

@@ -67,20 +67,17 @@ void Verify(const Options& options) {
   const auto make_world = [&] { return app::LoadScenario(simulation).world; };
   const app::Scenario scenario = app::LoadScenario(simulation);
   sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
-  run.falls_back = [](const llm::Completion& failed) { return app::FallsBack(app::FallBack::kAnswer, failed); };
+  run.falls_back = [](const llm::Completion& failed) {
+    return app::FallsBack(app::FallBack::kAnswer, failed);
+  };
   ProgressLine line(options.output.quiet);
   // A model is loaded once for all runs. A server is asked each request once, as its answers may differ the
   // second time.
   std::unique_ptr<llm::Llm> local;
   if (simulation.llm == "local") local = app::MakeBackend(simulation);
   const auto make_backend = [&]() -> std::unique_ptr<llm::Llm> {
-    std::unique_ptr<llm::Llm> backend;
-    if (local == nullptr) {
-      backend = app::MakeBackend(simulation);
-    } else {
-      backend = std::make_unique<llm::Decorator>(*local);
-    }
-    return app::WithAttempts(simulation.limits, std::move(backend));
+    if (local != nullptr) return std::make_unique<llm::Decorator>(*local);
+    return app::MakeBackend(simulation);
   };
   sim::Recording recording;
   app::VerifyBackends backends(make_backend, /*repeatable=*/!simulation.llm.starts_with("http"), recording);

@@ -38,11 +38,11 @@ struct EngineResult {
 };
 
 struct EngineRequest {
-  std::vector<int32_t> prompt;  // at least one token
-  int max_tokens = 128;         // at least 1
-  int priority = 0;             // smaller is served first; equal ones in order of arrival
-  llm::CallKey key;             // comes back with the result; changes no answer
-  llm::Sampling sampling;       // its seed alone keys the random choices
+  std::vector<int32_t> prompt;             // at least one token
+  int max_tokens = 128;                    // at least 1
+  int priority = 0;                        // smaller is served first; equal ones in order of arrival
+  llm::CallKey key;                        // comes back with the result; changes no answer
+  llm::Sampling sampling;                  // its seed alone keys the random choices
   std::vector<std::string> stop;           // the text ends before the first of these
   std::shared_ptr<Constraint> constraint;  // null: any text
   // What the call is for ("plan", "say"). If set, key.agent is an agent in the sense of Engine::ExpectNext.

@@ -38,7 +38,7 @@ class JournaledLlm final : public llm::Llm {
   uint64_t NumReplayed() const { return num_replayed_; }  // calls answered by the journal
   // Whether the failure of this call was kept by an earlier session, and came from the journal.
   bool IsKeptFailure(const llm::CallKey& key) const { return kept_failures_.contains(key); }
-  uint64_t NumAsked() const { return num_asked_; }        // answers that came from the backend
+  uint64_t NumAsked() const { return num_asked_; }  // answers that came from the backend
 
  private:
   struct InFlight {

@@ -1,5 +1,5 @@
-// What every backend with a model does alike with a request, so that the same model gives the same answer here and
-// behind a server.
+// What every backend with a model does alike with a request, so that the same model gives the same answer
+// here and behind a server.
 #pragma once
 
 #include <cstdint>
@@ -23,12 +23,13 @@ struct ChatTurn {
   std::string content;
 };
 
-// The chat after the system message. An answer that was refused follows the prompt, then why; roles alternate, which
-// many templates demand.
+// The chat after the system message. An answer that was refused follows the prompt, then why; roles
+// alternate, which many templates demand.
 inline std::vector<ChatTurn> TurnsOf(const Request& request, std::string prompt) {
   if (!request.refused) return {{"user", std::move(prompt)}};
   if (request.refused->answer.empty()) return {{"user", std::move(prompt) + "\n\n" + request.refused->why}};
-  return {{"user", std::move(prompt)}, {"assistant", request.refused->answer}, {"user", request.refused->why}};
+  return {
+      {"user", std::move(prompt)}, {"assistant", request.refused->answer}, {"user", request.refused->why}};
 }
 
 }  // namespace throng::llm

@@ -115,13 +115,15 @@ void AddBackendFlags(CLI::App& command, app::Simulation& simulation) {
 void AddLimitFlags(CLI::App& command, app::Limits& limits) {
   command
       .add_option("--call-timeout", limits.call_timeout_s,
-                  "Most seconds for one attempt of a call, on the backend's clock, its turn included; default: no limit")
+                  "Most seconds for one attempt of a call, on the backend's clock, its turn included; "
+                  "default: no limit")
       ->group(kLimits)
       ->check(Positive());
   command
-      .add_option("--call-attempts", limits.call_attempts,
-                  "How often to ask a server that cannot be reached, is busy, fails or takes too long; pauses grow "
-                  "from 0.5 to 30 s, so that it may be away for a minute")
+      .add_option(
+          "--call-attempts", limits.call_attempts,
+          "How often to ask a server that cannot be reached, is busy, fails or takes too long; pauses grow "
+          "from 0.5 to 30 s, so that it may be away for a minute")
       ->group(kLimits)
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
@@ -132,18 +134,21 @@ void AddLimitFlags(CLI::App& command, app::Limits& limits) {
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   command
-      .add_option("--max-wait", limits.max_wait_s,
-                  "Most seconds to wait when a server says how long (Retry-After); for longer, the call fails")
+      .add_option(
+          "--max-wait", limits.max_wait_s,
+          "Most seconds to wait when a server says how long (Retry-After); for longer, the call fails")
       ->group(kLimits)
       ->check(Positive())
       ->capture_default_str();
   command
-      .add_option("--fallback", limits.fallback,
-                  "When an agent does the usual thing instead of ending the run: never; when no answer is allowed, "
-                  "however often the model is asked; or when its call fails in any way. A wrong key, a quota that is "
-                  "used up and a server that is gone end the run in any case; throng resume continues it")
+      .add_option(
+          "--fallback", limits.fallback,
+          "When an agent does the usual thing instead of ending the run: never; when no answer is allowed, "
+          "however often the model is asked; or when its call fails in any way. A wrong key, a quota that is "
+          "used up and a server that is gone end the run in any case; throng resume continues it")
       ->group(kLimits)
-      ->check(CLI::IsMember(std::vector<std::string>(std::begin(app::kFallBackNames), std::end(app::kFallBackNames))))
+      ->check(CLI::IsMember(
+          std::vector<std::string>(std::begin(app::kFallBackNames), std::end(app::kFallBackNames))))
       ->capture_default_str();
   command
       .add_option("--max-tokens-total", limits.max_tokens,

@@ -29,7 +29,8 @@ void AddCouplingFlag(CLI::App& command, std::string& coupling, const char* group
 void AddEventFlags(CLI::App& command, app::Simulation& simulation);
 // --llm, --model-for, --real-time, and the flags of the engine in this process.
 void AddBackendFlags(CLI::App& command, app::Simulation& simulation);
-// --call-timeout, --call-attempts, --answer-attempts, --max-wait, --fallback, --max-tokens-total, --max-cost and
+// --call-timeout, --call-attempts, --answer-attempts, --max-wait, --fallback, --max-tokens-total, --max-cost
+// and
 // --price.
 void AddLimitFlags(CLI::App& command, app::Limits& limits);
 // --interactive and --target-ms.

@@ -1,5 +1,5 @@
-// From a row of logits to a token: a pure function of the row, the history and the settings. The filters run in
-// this order:
+// From a row of logits to a token: a pure function of the row, the history and the settings. The filters run
+// in this order:
 //   1. mask: tokens that the constraint forbids are out; NaN counts as out
 //   2. repetition penalty: divides the logit of a token that occurs in the history if positive, else
 //      multiplies it

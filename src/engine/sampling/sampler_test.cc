@@ -45,8 +45,7 @@ TEST(Sampler, SaysWhenNoTokenIsLeft) {
   const std::vector<uint64_t> none = {0};
   for (const float temperature : {0.0f, 1.0f}) {
     EXPECT_EQ(sampler.Sample(std::vector<float>{1, 2}, none, {}, WithTemperature(temperature), 0), -1);
-    EXPECT_EQ(sampler.Sample(std::vector<float>{kNan, kNan}, {}, {}, WithTemperature(temperature), 0),
-              -1);
+    EXPECT_EQ(sampler.Sample(std::vector<float>{kNan, kNan}, {}, {}, WithTemperature(temperature), 0), -1);
   }
 }
 

@@ -111,7 +111,9 @@ std::string Lower(std::string_view text) {
   return lower;
 }
 
-bool IsWordByte(char c) { return std::isalnum(static_cast<unsigned char>(c)) || static_cast<uint8_t>(c) >= 0x80; }
+bool IsWordByte(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) || static_cast<uint8_t>(c) >= 0x80;
+}
 
 bool HasWord(std::string_view text, std::string_view word) {
   if (word.empty()) return false;
@@ -153,11 +155,15 @@ Found MatchHead(const std::vector<std::string>& choices, std::string_view text) 
     const std::string choice = Lower(Trimmed(choices[i], kMarks));
     if (choice.empty() || !said.starts_with(choice)) continue;
     std::string_view after = said.substr(choice.size());
-    while (!after.empty() && std::string_view("\"'`*_").find(after.front()) != after.npos) after.remove_prefix(1);
-    const auto ends_a_word = [&](size_t at) { return at >= after.size() || kSpaces.find(after[at]) != kSpaces.npos; };
-    const bool ends = after.starts_with(')') || after.starts_with(']') || after.starts_with('\n') ||
-                      (!after.empty() && std::string_view(".:;!").find(after[0]) != after.npos && ends_a_word(1)) ||
-                      after.starts_with(" - ") || after.starts_with(" \u2013 ") || after.starts_with(" \u2014 ");
+    while (!after.empty() && std::string_view("\"'`*_").find(after.front()) != after.npos)
+      after.remove_prefix(1);
+    const auto ends_a_word = [&](size_t at) {
+      return at >= after.size() || kSpaces.find(after[at]) != kSpaces.npos;
+    };
+    const bool ends =
+        after.starts_with(')') || after.starts_with(']') || after.starts_with('\n') ||
+        (!after.empty() && std::string_view(".:;!").find(after[0]) != after.npos && ends_a_word(1)) ||
+        after.starts_with(" - ") || after.starts_with(" \u2013 ") || after.starts_with(" \u2014 ");
     if (!ends) continue;
     if (found.index >= 0) return {-1, true};
     found.index = static_cast<int>(i);
@@ -195,8 +201,8 @@ std::optional<std::string> Unwrapped(const Json& json) {
   return json["answer"].get<std::string>();
 }
 
-std::optional<std::string> FitChoice(const Constraint& constraint, std::string_view raw, std::string_view text,
-                                     std::string& why) {
+std::optional<std::string> FitChoice(const Constraint& constraint, std::string_view raw,
+                                     std::string_view text, std::string& why) {
   const std::vector<std::string>& choices = constraint.choices;
   for (const std::string_view exact : {raw, text}) {
     if (std::find(choices.begin(), choices.end(), exact) != choices.end()) return std::string(exact);
@@ -234,7 +240,8 @@ std::string DescribeConstraint(const Constraint& constraint) {
 
 std::string OneLine(std::string_view text, size_t max_bytes) {
   std::string line(text);
-  std::replace_if(line.begin(), line.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; }, ' ');
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; }, ' ');
   line = Trimmed(line);
   if (line.size() > max_bytes) {
     size_t cut = max_bytes;

@@ -21,9 +21,10 @@ class AnswerChecker {
   void Prepare(const Constraint& constraint);
 
   // The answer as the constraint wants it: the choice alone; compact JSON in the schema's order; without a
-  // constraint, the text after the thoughts. Nothing if it is not allowed, or could mean two things; then `why`,
-  // if given, is a clause such as "it is not one of: yes, no".
-  std::optional<std::string> Fit(const Constraint& constraint, std::string_view answer, std::string* why = nullptr);
+  // constraint, the text after the thoughts. Nothing if it is not allowed, or could mean two things; then
+  // `why`, if given, is a clause such as "it is not one of: yes, no".
+  std::optional<std::string> Fit(const Constraint& constraint, std::string_view answer,
+                                 std::string* why = nullptr);
 
  private:
   const SchemaCheck& CheckOf(const std::string& schema);

@@ -20,7 +20,8 @@ std::string Choose(const std::vector<std::string>& choices, const std::string& a
 }
 std::string Json(const std::string& answer) {
   return Fit({.choices = {},
-              .json_schema = R"({"type":"object","properties":{"a":{"type":"string","maxLength":9}},"required":["a"]})"},
+              .json_schema =
+                  R"({"type":"object","properties":{"a":{"type":"string","maxLength":9}},"required":["a"]})"},
              answer);
 }
 std::string Why(const Constraint& constraint, const std::string& answer) {
@@ -39,11 +40,26 @@ TEST(AnswerChecker, TakesAChoiceAsItIsWrittenFirst) {
 }
 
 TEST(AnswerChecker, TakesAChoiceWithoutSpacesQuotesMarksAndCase) {
-  for (const char* answer :
-       {"yes", " yes\n", "Yes.", "YES", "\"yes\"", "'Yes'", "(yes)", "**yes**", "`yes`", "[yes]", "yes!", "yes,",
-        "\"ye\\u0073\"", "{\"answer\": \"yes\"}", "```\nyes\n```", "```json\n{\"answer\":\"yes\"}\n```",
-        "Sure!\n```json\n{\"answer\": \"yes\"}\n```\nAnything else?", "The JSON is {\"answer\":\"yes\"}.",
-        "<think>no?</think>yes", "<think>\nno\n</think>\n\nYes."}) {
+  for (const char* answer : {"yes",
+                             " yes\n",
+                             "Yes.",
+                             "YES",
+                             "\"yes\"",
+                             "'Yes'",
+                             "(yes)",
+                             "**yes**",
+                             "`yes`",
+                             "[yes]",
+                             "yes!",
+                             "yes,",
+                             "\"ye\\u0073\"",
+                             "{\"answer\": \"yes\"}",
+                             "```\nyes\n```",
+                             "```json\n{\"answer\":\"yes\"}\n```",
+                             "Sure!\n```json\n{\"answer\": \"yes\"}\n```\nAnything else?",
+                             "The JSON is {\"answer\":\"yes\"}.",
+                             "<think>no?</think>yes",
+                             "<think>\nno\n</think>\n\nYes."}) {
     EXPECT_EQ(Choose({"yes", "no"}, answer), "yes") << answer;
   }
   EXPECT_EQ(Choose({"a", "b"}, "(b)"), "b");
@@ -53,8 +69,8 @@ TEST(AnswerChecker, TakesAChoiceWithoutSpacesQuotesMarksAndCase) {
 }
 
 TEST(AnswerChecker, TakesAChoiceAtTheHeadOfAnExplanation) {
-  for (const char* answer : {"yes) because it is late", "Yes. It is late.", "**Yes**: it is late", "yes\nIt is late.",
-                             "yes - it is late", "(yes) it is late"}) {
+  for (const char* answer : {"yes) because it is late", "Yes. It is late.", "**Yes**: it is late",
+                             "yes\nIt is late.", "yes - it is late", "(yes) it is late"}) {
     EXPECT_EQ(Choose({"yes", "no"}, answer), "yes") << answer;
   }
   EXPECT_EQ(Choose({"10", "20"}, "10:30"), kRefused);
@@ -64,22 +80,25 @@ TEST(AnswerChecker, TakesAChoiceAtTheHeadOfAnExplanation) {
 TEST(AnswerChecker, NeverTakesAnotherChoiceThanWasMeant) {
   EXPECT_EQ(Choose({"Yes", "yes"}, "YES"), kRefused);
   EXPECT_EQ(Choose({"no", "no."}, "NO."), kRefused);
-  for (const char* answer : {"yes or no", "maybe", "yes. No, wait: no", "no way yes", "I would not say yes", "yesterday",
-                             "", " ", "...", "yes and more", "{\"answer\": \"maybe\"}", "not yes", "<think>yes"}) {
+  for (const char* answer :
+       {"yes or no", "maybe", "yes. No, wait: no", "no way yes", "I would not say yes", "yesterday", "", " ",
+        "...", "yes and more", "{\"answer\": \"maybe\"}", "not yes", "<think>yes"}) {
     EXPECT_EQ(Choose({"yes", "no"}, answer), kRefused) << answer;
   }
   EXPECT_EQ(Choose({"stay", "leave"}, "I will not stay, I leave"), kRefused);
   EXPECT_EQ(Choose({"park", "park bench"}, "park. On the park bench"), kRefused);
-  EXPECT_THAT(Why({.choices = {"Yes", "yes"}, .json_schema = {}}, "YES"), HasSubstr("more than one of: Yes, yes"));
+  EXPECT_THAT(Why({.choices = {"Yes", "yes"}, .json_schema = {}}, "YES"),
+              HasSubstr("more than one of: Yes, yes"));
   EXPECT_EQ(Why({.choices = {"yes", "no"}, .json_schema = {}}, "maybe"), "it is not one of: yes, no");
 }
 
 TEST(AnswerChecker, FindsTheJsonWhateverStandsAroundIt) {
   for (const char* answer :
-       {R"({"a": "tea"})", "  {\n \"a\": \"tea\"\n}\n", "```json\n{\"a\": \"tea\"}\n```", "```\n{\"a\": \"tea\"}\n```",
-        "Here you are:\n```json\n{\"a\": \"tea\"}\n```\nMore?", "Here: {\"a\": \"tea\"} or so",
-        "<think>\nPerhaps {\"a\": 2}?\n</think>\n\n{\"a\": \"tea\"}", "perhaps {\"a\":\"milk\"}\n</think>\n{\"a\": \"tea\"}",
-        "First {\"b\": 1}, then {\"a\": \"tea\"}", "{\"a\":\"tea\"} {\"a\": \"tea\"}", "I {like} it: {\"a\":\"tea\"}"}) {
+       {R"({"a": "tea"})", "  {\n \"a\": \"tea\"\n}\n", "```json\n{\"a\": \"tea\"}\n```",
+        "```\n{\"a\": \"tea\"}\n```", "Here you are:\n```json\n{\"a\": \"tea\"}\n```\nMore?",
+        "Here: {\"a\": \"tea\"} or so", "<think>\nPerhaps {\"a\": 2}?\n</think>\n\n{\"a\": \"tea\"}",
+        "perhaps {\"a\":\"milk\"}\n</think>\n{\"a\": \"tea\"}", "First {\"b\": 1}, then {\"a\": \"tea\"}",
+        "{\"a\":\"tea\"} {\"a\": \"tea\"}", "I {like} it: {\"a\":\"tea\"}"}) {
     EXPECT_EQ(Json(answer), R"({"a":"tea"})") << answer;
   }
   EXPECT_EQ(Json(R"({"why": "cold", "a": "tea"})"), R"({"a":"tea","why":"cold"})");

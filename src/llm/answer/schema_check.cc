@@ -20,19 +20,22 @@ constexpr int kMaxDepth = 200;  // of references and values while judging
 constexpr size_t kMaxShown = 60;
 
 const std::set<std::string_view> kAnnotations = {
-    "title",      "description",      "default",         "examples",         "deprecated",    "readOnly", "writeOnly",
-    "$schema",    "$id",              "$comment",        "format",           "contentSchema", "$defs",    "definitions",
-    "contentEncoding", "contentMediaType", "discriminator", "strict"};
-const std::set<std::string_view> kSchemas = {"not",      "if",       "then",          "else",
-                                             "items",    "contains", "propertyNames", "additionalProperties"};
+    "title",         "description", "default",         "examples",
+    "deprecated",    "readOnly",    "writeOnly",       "$schema",
+    "$id",           "$comment",    "format",          "contentSchema",
+    "$defs",         "definitions", "contentEncoding", "contentMediaType",
+    "discriminator", "strict"};
+const std::set<std::string_view> kSchemas = {"not",   "if",       "then",          "else",
+                                             "items", "contains", "propertyNames", "additionalProperties"};
 const std::set<std::string_view> kSchemaLists = {"allOf", "anyOf", "oneOf", "prefixItems"};
-const std::set<std::string_view> kSchemaMaps = {"properties", "patternProperties", "dependentSchemas", "$defs",
-                                                "definitions"};
+const std::set<std::string_view> kSchemaMaps = {"properties", "patternProperties", "dependentSchemas",
+                                                "$defs", "definitions"};
 const std::set<std::string_view> kCounts = {"minLength",     "maxLength",     "minItems",    "maxItems",
                                             "minProperties", "maxProperties", "minContains", "maxContains"};
 const std::set<std::string_view> kNumbers = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
                                              "multipleOf"};
-const std::set<std::string_view> kTypes = {"object", "array", "string", "number", "integer", "boolean", "null"};
+const std::set<std::string_view> kTypes = {"object",  "array",   "string", "number",
+                                           "integer", "boolean", "null"};
 
 // Exact for all 64-bit integers and doubles.
 long double NumberOf(const Json& value) {
@@ -59,8 +62,7 @@ bool HasType(const Json& value, std::string_view type) {
 bool Equal(const Json& a, const Json& b) {
   if (a.is_number() && b.is_number()) return NumberOf(a) == NumberOf(b);
   if (a.type() != b.type()) return false;
-  if (a.is_array())
-    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), Equal);
+  if (a.is_array()) return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), Equal);
   if (!a.is_object()) return a == b;
   if (a.size() != b.size()) return false;
   return std::all_of(a.items().begin(), a.items().end(), [&](const auto& member) {
@@ -70,8 +72,8 @@ bool Equal(const Json& a, const Json& b) {
 }
 
 size_t CodePoints(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(),
+                                           [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; }));
 }
 
 std::string Shown(const Json& value) {
@@ -115,7 +117,8 @@ class Regex {
                                   PCRE2_NEVER_BACKSLASH_C,
                               &error, &offset, nullptr));
     if (code_ == nullptr) {
-      throw MakeError(ErrorCode::kInvalid, "JSON schema: {} is {:?}, which is no regular expression", path, pattern);
+      throw MakeError(ErrorCode::kInvalid, "JSON schema: {} is {:?}, which is no regular expression", path,
+                      pattern);
     }
     match_.reset(pcre2_match_data_create(1, nullptr));
     context_.reset(pcre2_match_context_create(nullptr));
@@ -124,8 +127,8 @@ class Regex {
 
   // A text for which the search takes too long does not match.
   bool Finds(std::string_view text) const {
-    return pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0, match_.get(),
-                       context_.get()) >= 0;
+    return pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0,
+                       match_.get(), context_.get()) >= 0;
   }
 
  private:
@@ -174,7 +177,8 @@ class SchemaCheck::Judge {
         if (keyword != std::string_view("allOf")) break;
       }
     }
-    if (out.is_number_float() && AsksForInteger(schema) && std::abs(out.get<double>()) < 0x1p63 && IsWhole(out)) {
+    if (out.is_number_float() && AsksForInteger(schema) && std::abs(out.get<double>()) < 0x1p63 &&
+        IsWhole(out)) {
       return static_cast<int64_t>(out.get<double>());
     }
     if (out.is_array()) return ArrayInForm(schema, out, depth);
@@ -205,7 +209,8 @@ class SchemaCheck::Judge {
     if (kSchemas.contains(name)) return CheckSchema(value, path, depth + 1);
     if (kSchemaLists.contains(name)) {
       if (!value.is_array() || value.empty()) Wrong(path, "a list of schemas");
-      for (size_t i = 0; i < value.size(); ++i) CheckSchema(value[i], fmt::format("{}/{}", path, i), depth + 1);
+      for (size_t i = 0; i < value.size(); ++i)
+        CheckSchema(value[i], fmt::format("{}/{}", path, i), depth + 1);
       return;
     }
     if (kSchemaMaps.contains(name)) {
@@ -238,7 +243,8 @@ class SchemaCheck::Judge {
       if (!value.is_string()) Wrong(path, "a string");
       Compile(value.get<std::string>(), path);
     } else if (name == "$ref") {
-      if (!value.is_string() || Target(value) == nullptr) Wrong(path, "a pointer into this schema, such as #/$defs/a");
+      if (!value.is_string() || Target(value) == nullptr)
+        Wrong(path, "a pointer into this schema, such as #/$defs/a");
     } else if (name != "const" && !kAnnotations.contains(name)) {
       throw MakeError(ErrorCode::kUnsupported, "JSON schema: {} is not supported", path);
     }
@@ -248,13 +254,15 @@ class SchemaCheck::Judge {
     const auto known = [](const Json& type) {
       return type.is_string() && kTypes.contains(type.get_ref<const std::string&>());
     };
-    const bool good = value.is_array() ? !value.empty() && std::all_of(value.begin(), value.end(), known) : known(value);
+    const bool good =
+        value.is_array() ? !value.empty() && std::all_of(value.begin(), value.end(), known) : known(value);
     if (!good) Wrong(path, fmt::format("one or several of {}", fmt::join(kTypes, ", ")));
   }
 
   static void CheckNames(const Json& names, const std::string& path) {
     const auto is_name = [](const Json& name) { return name.is_string(); };
-    if (!names.is_array() || !std::all_of(names.begin(), names.end(), is_name)) Wrong(path, "a list of names");
+    if (!names.is_array() || !std::all_of(names.begin(), names.end(), is_name))
+      Wrong(path, "a list of names");
   }
 
   void Compile(const std::string& pattern, const std::string& path) {
@@ -293,7 +301,8 @@ class SchemaCheck::Judge {
     if (const Json* types = find("type")) {
       if (std::string wrong = CheckTypeOf(*types, value, at); !wrong.empty()) return wrong;
     }
-    if (const Json* only = find("const"); only != nullptr && !Equal(*only, value)) return Not(value, at, Shown(*only));
+    if (const Json* only = find("const"); only != nullptr && !Equal(*only, value))
+      return Not(value, at, Shown(*only));
     if (const Json* list = find("enum")) {
       if (std::none_of(list->begin(), list->end(), [&](const Json& one) { return Equal(one, value); })) {
         std::string allowed = list->size() > 1 ? "one of " : "";
@@ -323,8 +332,10 @@ class SchemaCheck::Judge {
     const auto bounded = [&](const char* keyword, const char* words) {
       return Not(value, at, fmt::format("{} {}", words, schema[keyword].dump()));
     };
-    if (breaks("minimum", [&](long double bound) { return number >= bound; })) return bounded("minimum", "at least");
-    if (breaks("maximum", [&](long double bound) { return number <= bound; })) return bounded("maximum", "at most");
+    if (breaks("minimum", [&](long double bound) { return number >= bound; }))
+      return bounded("minimum", "at least");
+    if (breaks("maximum", [&](long double bound) { return number <= bound; }))
+      return bounded("maximum", "at most");
     if (breaks("exclusiveMinimum", [&](long double bound) { return number > bound; }))
       return bounded("exclusiveMinimum", "more than");
     if (breaks("exclusiveMaximum", [&](long double bound) { return number < bound; }))
@@ -357,7 +368,8 @@ class SchemaCheck::Judge {
         if (first.empty()) first = wrong;
       }
       if (fitting == 0) return schema[keyword].size() == 1 ? first : first + ", or another of the forms";
-      if (fitting > 1 && keyword == std::string_view("oneOf")) return Not(value, at, "what has one of the forms only");
+      if (fitting > 1 && keyword == std::string_view("oneOf"))
+        return Not(value, at, "what has one of the forms only");
     }
     if (schema.contains("not") && Check(schema["not"], value, at, depth).empty())
       return Not(value, at, "anything else");
@@ -392,12 +404,14 @@ class SchemaCheck::Judge {
     return wrong;
   }
 
-  std::string CheckMember(const Json& schema, const std::string& key, const Json& member, const std::string& at,
-                          int depth) const {
+  std::string CheckMember(const Json& schema, const std::string& key, const Json& member,
+                          const std::string& at, int depth) const {
     bool known = false;
     std::string wrong;
-    if (schema.contains("propertyNames")) wrong = Check(schema["propertyNames"], key, at + " (the key)", depth);
-    if (const auto properties = schema.find("properties"); properties != schema.end() && properties->contains(key)) {
+    if (schema.contains("propertyNames"))
+      wrong = Check(schema["propertyNames"], key, at + " (the key)", depth);
+    if (const auto properties = schema.find("properties");
+        properties != schema.end() && properties->contains(key)) {
       known = true;
       if (wrong.empty()) wrong = Check((*properties)[key], member, at, depth);
     }
@@ -454,8 +468,9 @@ class SchemaCheck::Judge {
   static bool AsksForInteger(const Json& schema) {
     const auto type = schema.find("type");
     if (type == schema.end()) return false;
-    return *type == "integer" || (type->is_array() && std::find(type->begin(), type->end(), "integer") != type->end() &&
-                                  std::find(type->begin(), type->end(), "number") == type->end());
+    return *type == "integer" ||
+           (type->is_array() && std::find(type->begin(), type->end(), "integer") != type->end() &&
+            std::find(type->begin(), type->end(), "number") == type->end());
   }
 
   Json ArrayInForm(const Json& schema, const Json& value, int depth) const {
@@ -480,8 +495,9 @@ class SchemaCheck::Judge {
     }
     for (const auto& [name, member] : value.items()) {
       if (out.contains(name)) continue;
-      out[name] = schema.contains("additionalProperties") ? InForm(schema["additionalProperties"], member, depth + 1)
-                                                          : member;
+      out[name] = schema.contains("additionalProperties")
+                      ? InForm(schema["additionalProperties"], member, depth + 1)
+                      : member;
     }
     return out;
   }
@@ -493,7 +509,9 @@ class SchemaCheck::Judge {
 SchemaCheck::SchemaCheck(std::string_view schema) : judge_(std::make_unique<Judge>(schema)) {}
 SchemaCheck::~SchemaCheck() = default;
 
-std::string SchemaCheck::WhatIsWrong(const Json& value) const { return judge_->Check(judge_->Root(), value, "", 0); }
+std::string SchemaCheck::WhatIsWrong(const Json& value) const {
+  return judge_->Check(judge_->Root(), value, "", 0);
+}
 
 Json SchemaCheck::InForm(const Json& value) const { return judge_->InForm(judge_->Root(), value, 0); }
 

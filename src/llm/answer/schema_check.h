@@ -1,4 +1,5 @@
-// Judges JSON values by a JSON schema (2020-12). grammar/json_schema.h generates from schemas, and knows fewer.
+// Judges JSON values by a JSON schema (2020-12). grammar/json_schema.h generates from schemas, and knows
+// fewer.
 #pragma once
 
 #include <memory>
@@ -8,9 +9,9 @@
 
 namespace throng::llm {
 
-// Known: all keywords of the vocabularies Core, Applicator and Validation but $dynamicRef, $anchor, $vocabulary
-// and unevaluated*; a $ref points into the schema itself ("#", "#/$defs/name"). Annotations, format included,
-// change nothing. Numbers are 64-bit integers, or doubles.
+// Known: all keywords of the vocabularies Core, Applicator and Validation but $dynamicRef, $anchor,
+// $vocabulary and unevaluated*; a $ref points into the schema itself ("#", "#/$defs/name"). Annotations,
+// format included, change nothing. Numbers are 64-bit integers, or doubles.
 class SchemaCheck {
  public:
   // Throws kInvalid for a schema that is wrong, kUnsupported for a keyword that is not known, with the path.
@@ -20,8 +21,8 @@ class SchemaCheck {
   // Empty if the schema allows the value; else one clause: "/age is 5.5, allowed is an integer".
   std::string WhatIsWrong(const nlohmann::ordered_json& value) const;
 
-  // An allowed value in the form that the engine in this process would have written: the keys of objects in the
-  // order of the schema's properties, and whole numbers without a fraction where an integer is asked for.
+  // An allowed value in the form that the engine in this process would have written: the keys of objects in
+  // the order of the schema's properties, and whole numbers without a fraction where an integer is asked for.
   nlohmann::ordered_json InForm(const nlohmann::ordered_json& value) const;
 
  private:

@@ -42,9 +42,12 @@ constexpr BackendKind kBackends[] = {
      [](const std::string& spec) -> std::unique_ptr<Llm> {
        return std::make_unique<HttpLlm>(HttpOptions::Parse(spec));
      },
-     "http://HOST:PORT[/v1][?model=NAME] an OpenAI-compatible server, https:// too; its key in $THRONG_API_KEY or\n"
-     "                                   $OPENAI_API_KEY; more, separated by &: in_flight (most requests at once: 512),\n"
-     "                                   timeout (from request to last byte: 300 s), connect_timeout (10 s)\n"},
+     "http://HOST:PORT[/v1][?model=NAME] an OpenAI-compatible server, https:// too; its key in "
+     "$THRONG_API_KEY or\n"
+     "                                   $OPENAI_API_KEY; more, separated by &: in_flight (most requests at "
+     "once: 512),\n"
+     "                                   timeout (from request to last byte: 300 s), connect_timeout (10 "
+     "s)\n"},
 };
 
 // Null if there is none.

@@ -134,11 +134,12 @@ std::optional<std::string> ReadChoice(const Json& json, Completion& completion) 
   if (reason != choice.end() && *reason == "length") completion.finish = FinishReason::kLength;
   std::optional<std::string> text;
   if (message->contains("content")) text = TextOf((*message)["content"]);
-  // Reasoning models of some servers leave the content empty, if all of the answer was taken for thoughts. An answer
-  // that was cut off then is only thoughts.
+  // Reasoning models of some servers leave the content empty, if all of the answer was taken for thoughts. An
+  // answer that was cut off then is only thoughts.
   for (const char* name : {"reasoning_content", "reasoning"}) {
     const bool empty = !text || text->empty();
-    if (empty && completion.finish == FinishReason::kStop && message->contains(name) && (*message)[name].is_string())
+    if (empty && completion.finish == FinishReason::kStop && message->contains(name) &&
+        (*message)[name].is_string())
       text = (*message)[name].get<std::string>();
   }
   const auto refusal = message->find("refusal");

@@ -10,11 +10,12 @@
 
 namespace throng::llm {
 
-// The body of a POST to /chat/completions. After an answer that was refused it ends with that answer, and why.
+// The body of a POST to /chat/completions. After an answer that was refused it ends with that answer, and
+// why.
 nlohmann::ordered_json ChatBody(const Request& request, const std::string& model, const Dialect& dialect);
 
-// Text, finish, token counts and model (served_by) of a response with status 200. A body without an answer becomes
-// kError with kBadAnswer, in a sentence that begins with `where` and quotes the body.
+// Text, finish, token counts and model (served_by) of a response with status 200. A body without an answer
+// becomes kError with kBadAnswer, in a sentence that begins with `where` and quotes the body.
 Completion ParseChatResponse(const std::string& body, std::string_view where);
 
 }  // namespace throng::llm

@@ -1,8 +1,8 @@
 #include "llm/backends/dialect.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cctype>
+#include <charconv>
 
 #include "llm/answer/answer_checker.h"
 
@@ -12,19 +12,19 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kMaxTokens = "max_tokens";
-constexpr std::initializer_list<const char*> kOptional = {"temperature", "top_p", "seed",
-                                                          "stop",        "top_k", "min_p",
-                                                          "repetition_penalty"};
-constexpr std::initializer_list<const char*> kForms = {"response_format", "guided_choice", "structured_outputs",
-                                                       "grammar", "regex"};
+constexpr std::initializer_list<const char*> kOptional = {
+    "temperature", "top_p", "seed", "stop", "top_k", "min_p", "repetition_penalty"};
+constexpr std::initializer_list<const char*> kForms = {"response_format", "guided_choice",
+                                                       "structured_outputs", "grammar", "regex"};
 // Words of messages about a schema that a server cannot follow.
-constexpr std::initializer_list<const char*> kSchemaWords = {"schema", "grammar", "guided", "structured output",
-                                                             "json_object", "response format"};
+constexpr std::initializer_list<const char*> kSchemaWords = {
+    "schema", "grammar", "guided", "structured output", "json_object", "response format"};
 
 std::string TextOf(const Json& json, const char* key) {
   const auto found = json.find(key);
   if (found == json.end() || found->is_null()) return "";
-  return found->is_string() ? found->get<std::string>() : found->dump(-1, ' ', false, Json::error_handler_t::replace);
+  return found->is_string() ? found->get<std::string>()
+                            : found->dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string Lower(std::string text) {
@@ -34,7 +34,8 @@ std::string Lower(std::string text) {
 }
 
 bool HasAny(const std::string& text, std::initializer_list<const char*> words) {
-  return std::any_of(words.begin(), words.end(), [&](const char* word) { return text.find(word) != text.npos; });
+  return std::any_of(words.begin(), words.end(),
+                     [&](const char* word) { return text.find(word) != text.npos; });
 }
 
 // Whether the text has the name, not as a part of a longer one.
@@ -77,7 +78,8 @@ bool ServerError::MeansNoQuota() const {
 
 bool ServerError::MeansTooLong() const {
   if (code == "context_length_exceeded" || type == "exceed_context_size_error" || status == 413) return true;
-  return HasAny(Lower(text), {"context length", "context size", "context window", "maximum context", "the context is"});
+  return HasAny(Lower(text),
+                {"context length", "context size", "context window", "maximum context", "the context is"});
 }
 
 bool ServerError::MeansNotThisPrompt() const {
@@ -88,7 +90,8 @@ std::string Dialect::ReadModels(const std::string& body, std::string_view server
   const std::string server = Lower(std::string(server_header));
   if (server.starts_with("llama.cpp")) program_ = Program::kLlamaCpp;
   const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("data") || !json["data"].is_array() || json["data"].empty()) return "";
+  if (!json.is_object() || !json.contains("data") || !json["data"].is_array() || json["data"].empty())
+    return "";
   const Json& first = json["data"][0];
   if (!first.is_object()) return "";
   const std::string owner = Lower(TextOf(first, "owned_by"));
@@ -130,7 +133,8 @@ ConstraintForm Dialect::FormFor(const Constraint& constraint) const {
   return forms[refused == refused_forms_.end() ? 0 : std::min(refused->second, forms.size() - 1)];
 }
 
-std::vector<std::string> Dialect::LearnFrom(const ServerError& error, const Json& sent, const Constraint& constraint) {
+std::vector<std::string> Dialect::LearnFrom(const ServerError& error, const Json& sent,
+                                            const Constraint& constraint) {
   const std::string param = error.param.substr(0, error.param.find_first_of(".["));
   const auto named = [&](const char* name) {
     return sent.contains(name) && (param == name || (!sent.contains(param) && Names(error.text, name)));

@@ -22,8 +22,8 @@ struct ServerError {
 
   static ServerError Parse(int status, const std::string& body);
 
-  bool MeansNoQuota() const;       // the account has nothing left, whatever is asked
-  bool MeansTooLong() const;       // this prompt is beyond the model's context
+  bool MeansNoQuota() const;        // the account has nothing left, whatever is asked
+  bool MeansTooLong() const;        // this prompt is beyond the model's context
   bool MeansNotThisPrompt() const;  // a filter refuses this prompt
 };
 
@@ -39,8 +39,8 @@ enum class ConstraintForm {
 
 class Dialect {
  public:
-  // The id of the first model that GET /models lists, or nothing. Learns from its owner and from the header Server
-  // which program the server is.
+  // The id of the first model that GET /models lists, or nothing. Learns from its owner and from the header
+  // Server which program the server is.
   std::string ReadModels(const std::string& body, std::string_view server_header);
   // The body of vLLM's GET /version.
   void ReadVersion(const std::string& body);
@@ -48,10 +48,13 @@ class Dialect {
 
   ConstraintForm FormFor(const Constraint& constraint) const;
   bool LeavesOut(const std::string& parameter) const { return left_out_.contains(parameter); }
-  const char* MaxTokensName() const { return max_completion_tokens_ ? "max_completion_tokens" : "max_tokens"; }
+  const char* MaxTokensName() const {
+    return max_completion_tokens_ ? "max_completion_tokens" : "max_tokens";
+  }
 
-  // Learns from a request that was refused (400, 422, 501): the parameters named are changed or left out, a form of
-  // constraint is given up for the next one. Returns what was learnt, a clause for each parameter left out.
+  // Learns from a request that was refused (400, 422, 501): the parameters named are changed or left out, a
+  // form of constraint is given up for the next one. Returns what was learnt, a clause for each parameter
+  // left out.
   std::vector<std::string> LearnFrom(const ServerError& error, const nlohmann::ordered_json& sent,
                                      const Constraint& constraint);
 
@@ -64,7 +67,8 @@ class Dialect {
   bool structured_outputs_ = true;  // vLLM: from 0.11 on
   bool max_completion_tokens_ = false;
   std::set<std::string> left_out_;
-  // Forms refused so far: of choices under "", of a schema under its text, because a server may know some schemas.
+  // Forms refused so far: of choices under "", of a schema under its text, because a server may know some
+  // schemas.
   std::unordered_map<std::string, size_t> refused_forms_;
 };
 

@@ -20,10 +20,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxReplyBytes = 16 << 20;
 constexpr double kMaxModelsSeconds = 30;  // for the question which models there are
-// The first request goes alone, so that only one is refused if the server wants another form; but it may take long
-// to answer, and a refusal comes at once.
+// The first request goes alone, so that only one is refused if the server wants another form; but it may take
+// long to answer, and a refusal comes at once.
 constexpr double kAloneSeconds = 1;
-constexpr int kBusyAboutModels = 3;  // questions for the models answered so do not mean that it is still loading
+constexpr int kBusyAboutModels =
+    3;  // questions for the models answered so do not mean that it is still loading
 constexpr int kPollMs = 1000;
 constexpr int kMaxForms = 16;  // changes of one request that a server may ask for
 
@@ -188,7 +189,8 @@ class HttpLlm::Curl {
       curl_off_t retry_after = 0;
       curl_off_t connected = 0;
       curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-      curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after);  // seconds, or the date as seconds
+      curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER,
+                        &retry_after);  // seconds, or the date as seconds
       curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
       transfer->status = static_cast<int>(status);
       transfer->retry_after = static_cast<double>(std::max<curl_off_t>(retry_after, 0));
@@ -421,8 +423,8 @@ void HttpLlm::OnDone(Transfer& transfer) {
   }
 }
 
-// A server that cannot say what it is is asked nevertheless if a model is named. Else the calls that wait fail, and
-// so they do while it is not there yet.
+// A server that cannot say what it is is asked nevertheless if a model is named. Else the calls that wait
+// fail, and so they do while it is not there yet.
 void HttpLlm::OnModels(const Transfer& transfer) {
   asks_server_ = false;
   const bool answered = transfer.result == CURLE_OK;
@@ -446,7 +448,8 @@ void HttpLlm::OnModels(const Transfer& transfer) {
   }
   Completion failed = ReadFailure(transfer);
   if (answered && transfer.status == 200) {
-    failed.error = MakeError(ErrorCode::kUnavailable, "{} does not name a model: name one with ?model=", Where("/models"));
+    failed.error = MakeError(ErrorCode::kUnavailable,
+                             "{} does not name a model: name one with ?model=", Where("/models"));
   }
   std::map<std::pair<int, uint64_t>, std::shared_ptr<Job>> waiting;
   {
@@ -472,7 +475,8 @@ Completion HttpLlm::ReadFailure(const Transfer& transfer) const {
       break;
     case CURLE_OPERATION_TIMEDOUT:
       if (!transfer.connected) {
-        return fail(ErrorCode::kUnavailable, fmt::format("cannot be reached within {} s", options_.connect_timeout));
+        return fail(ErrorCode::kUnavailable,
+                    fmt::format("cannot be reached within {} s", options_.connect_timeout));
       }
       failed.retry_after_s = -1;  // it has had time enough
       return fail(ErrorCode::kUnavailable, fmt::format("did not answer within {} s", options_.timeout));
@@ -489,18 +493,19 @@ Completion HttpLlm::ReadFailure(const Transfer& transfer) const {
       }
       [[fallthrough]];
     default:
-      return fail(ErrorCode::kUnavailable, fmt::format("broke the connection off ({})",
-                                                       OneLine(*transfer.error != '\0'
-                                                                   ? transfer.error
-                                                                   : curl_easy_strerror(transfer.result))));
+      return fail(ErrorCode::kUnavailable,
+                  fmt::format("broke the connection off ({})",
+                              OneLine(*transfer.error != '\0' ? transfer.error
+                                                              : curl_easy_strerror(transfer.result))));
   }
   const ServerError said = ServerError::Parse(transfer.status, transfer.reply);
   failed.retry_after_s = transfer.retry_after;
   const std::string words = fmt::format("(status {}): {}", transfer.status, said.text);
   if (said.MeansNoQuota()) return fail(ErrorCode::kInvalid, "has no quota left for this key " + words);
   if (transfer.status == 401 || transfer.status == 403) {
-    const char* const key = options_.api_key.empty() ? "wants a key, which is taken from $THRONG_API_KEY "
-                                                     : "refuses the key in $THRONG_API_KEY or $OPENAI_API_KEY ";
+    const char* const key = options_.api_key.empty()
+                                ? "wants a key, which is taken from $THRONG_API_KEY "
+                                : "refuses the key in $THRONG_API_KEY or $OPENAI_API_KEY ";
     return fail(ErrorCode::kInvalid, key + words);
   }
   const std::string status = fmt::format("answered with status {}: {}", transfer.status, said.text);
@@ -514,8 +519,9 @@ Completion HttpLlm::ReadFailure(const Transfer& transfer) const {
 Completion HttpLlm::Read(Transfer& transfer) const {
   if (transfer.result != CURLE_OK || !IsGood(transfer.status)) return ReadFailure(transfer);
   Completion completion = ParseChatResponse(transfer.reply, Where("/chat/completions"));
-  completion.served_by = fmt::format("{} at {}{}", completion.served_by.empty() ? model_ : completion.served_by,
-                                     options_.origin, options_.path);
+  completion.served_by =
+      fmt::format("{} at {}{}", completion.served_by.empty() ? model_ : completion.served_by, options_.origin,
+                  options_.path);
   if (completion.error) completion.retry_after_s = transfer.retry_after;
   for (const std::string& stop : transfer.job->request.stop) {
     const size_t at = stop.empty() ? std::string::npos : completion.text.find(stop);
@@ -546,7 +552,8 @@ void HttpLlm::OnChat(Transfer& transfer) {
   Completion completion = Read(transfer);
   if (too_slow || (answered && MeansOverload(transfer.status))) limit_.OnOverload(transfer.limit_number);
   if (answered && IsGood(transfer.status)) {
-    limit_.OnAnswer(transfer.limit_number, Since(transfer.begin), 1.0 + completion.output_tokens, transfer.was_full);
+    limit_.OnAnswer(transfer.limit_number, Since(transfer.begin), 1.0 + completion.output_tokens,
+                    transfer.was_full);
   }
   Complete(transfer.job, std::move(completion));
 }

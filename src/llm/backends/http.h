@@ -23,22 +23,23 @@ namespace throng::llm {
 struct HttpOptions {
   static constexpr int kMostInFlight = 512;
 
-  std::string origin;             // "http://localhost:8000"
-  std::string path = "/v1";       // before /chat/completions
-  std::string model;              // empty: the first that the server lists
-  int in_flight = kMostInFlight;  // most requests at once; how many there are follows from how the server copes
-  double connect_timeout = 10;    // seconds
-  double timeout = 300;           // seconds from a request to the last byte of its answer
-  std::string api_key;            // never shown
+  std::string origin;        // "http://localhost:8000"
+  std::string path = "/v1";  // before /chat/completions
+  std::string model;         // empty: the first that the server lists
+  int in_flight =
+      kMostInFlight;            // most requests at once; how many there are follows from how the server copes
+  double connect_timeout = 10;  // seconds
+  double timeout = 300;         // seconds from a request to the last byte of its answer
+  std::string api_key;          // never shown
 
   // "http://host:8000/v1?model=name&in_flight=8": options after ?, separated by &. The key comes from
   // $THRONG_API_KEY, else $OPENAI_API_KEY. Throws kInvalid.
   static HttpOptions Parse(std::string_view url);
 };
 
-// One thread sends all requests, smaller priorities first, and makes one attempt of each. It learns how the server
-// wants to be asked (dialect.h): what a server refuses by name is changed for all calls. Answers are not checked
-// against constraints: decorators/retry.h does that. Errors:
+// One thread sends all requests, smaller priorities first, and makes one attempt of each. It learns how the
+// server wants to be asked (dialect.h): what a server refuses by name is changed for all calls. Answers are
+// not checked against constraints: decorators/retry.h does that. Errors:
 //   kUnavailable  unreachable, busy, failing, too slow; retry_after_s is what the server says, else 0
 //   kBadAnswer    status 200 without an answer, or a filter that refuses this prompt
 //   kExhausted    the prompt is beyond the model's context
@@ -83,7 +84,8 @@ class HttpLlm : public Llm {
 
   // Used by the loop's thread alone.
   std::unique_ptr<Curl> curl_;
-  std::map<uint64_t, std::unique_ptr<Transfer>> transfers_;  // by number; chats and questions about the server
+  std::map<uint64_t, std::unique_ptr<Transfer>>
+      transfers_;  // by number; chats and questions about the server
   uint64_t last_transfer_ = 0;
   size_t chats_ = 0;  // among the transfers
   std::string model_;
@@ -92,7 +94,7 @@ class HttpLlm : public Llm {
   bool knows_server_ = false;
   bool asks_server_ = false;
   int busy_about_models_ = 0;  // times that the server was too busy to list its models
-  bool heard_ = false;  // a chat was answered: what the server refuses is known
+  bool heard_ = false;         // a chat was answered: what the server refuses is known
   std::optional<std::chrono::steady_clock::time_point> first_sent_;
 
   mutable std::mutex mutex_;  // guards all below

@@ -35,7 +35,8 @@ std::string Chat(const std::string& content, const std::string& reason = "stop")
   return ChatOf({{"role", "assistant"}, {"content", content}}, reason);
 }
 
-std::string ErrorBody(const std::string& message, const std::string& param = "", const std::string& code = "") {
+std::string ErrorBody(const std::string& message, const std::string& param = "",
+                      const std::string& code = "") {
   return Json{{"error", {{"message", message}, {"type", code}, {"param", param}, {"code", code}}}}.dump();
 }
 
@@ -56,6 +57,7 @@ class HttpTest : public ::testing::Test {
                    }
                    script_(n, Json::parse(request.body), response);
                  });
+    server_.set_tcp_nodelay(true);
     server_.new_task_queue = [] { return new httplib::ThreadPool(40); };
     server_.Get("/v1/models", [this](const httplib::Request&, httplib::Response& response) {
       response.status = models_status_;
@@ -88,6 +90,7 @@ class HttpTest : public ::testing::Test {
     RetryOptions retry;
     retry.call_attempts = 3;
     retry.first_pause = 0.001;
+    retry.proven = true;
     Numbered<RetryLlm> llm(std::make_unique<HttpLlm>(Options()), retry);
     llm.Send(request);
     std::vector<Completion> done;
@@ -300,14 +303,13 @@ TEST_F(HttpTest, UsesAnAnswerInAnyForm) {
       R"({"type":"object","properties":{"say":{"type":"string"},"n":{"type":"integer"}},"required":["say"]})";
   const std::string json = R"({"n": 5.0, "say": "h\u00e9", "why": 12345678901234567890})";
   const std::string right = R"({"say":"h\u00e9","n":5,"why":12345678901234567890})";
-  const Json messages[] = {
-      {{"content", json}},
-      {{"content", "<think>{\"say\": 1}</think>\n\n" + json}},
-      {{"content", "Sure:\n```json\n" + json + "\n```\nMore?"}},
-      {{"content", Json::array({{{"type", "text"}, {"text", json}}})}},
-      {{"content", ""}, {"reasoning_content", json}},
-      {{"content", nullptr}, {"reasoning", json}},
-      {{"content", json}, {"reasoning_content", "They want {\"say\": 1}"}}};
+  const Json messages[] = {{{"content", json}},
+                           {{"content", "<think>{\"say\": 1}</think>\n\n" + json}},
+                           {{"content", "Sure:\n```json\n" + json + "\n```\nMore?"}},
+                           {{"content", Json::array({{{"type", "text"}, {"text", json}}})}},
+                           {{"content", ""}, {"reasoning_content", json}},
+                           {{"content", nullptr}, {"reasoning", json}},
+                           {{"content", json}, {"reasoning_content", "They want {\"say\": 1}"}}};
   for (const Json& message : messages) {
     bodies_.clear();
     EXPECT_EQ(Answered(request, ChatOf(message)).text, Json::parse(right).dump()) << message;
@@ -330,7 +332,10 @@ TEST_F(HttpTest, TheServersFirstModelIsTakenIfNoneIsNamed) {
 
 TEST_F(HttpTest, AWrongAnswerIsAskedAgainWithWhatWasWrong) {
   script_ = [](int n, const Json&, httplib::Response& response) {
-    response.set_content(Chat(n == 0 ? "the zoo" : n == 1 ? "" : R"({ "answer": "pub" })"), "application/json");
+    response.set_content(Chat(n == 0   ? "the zoo"
+                              : n == 1 ? ""
+                                       : R"({ "answer": "pub" })"),
+                         "application/json");
   };
   const Completion completion = AskAgain(Choice());
   EXPECT_EQ(completion.text, "pub");
@@ -403,11 +408,13 @@ TEST_F(HttpTest, ParametersThatAreRefusedAreChangedOnceForAll) {
   script_ = [](int, const Json& body, httplib::Response& response) {
     response.status = 400;
     if (body.contains("max_tokens")) {
-      response.set_content(ErrorBody("'max_tokens' is not supported: use 'max_completion_tokens'", "max_tokens"), "");
+      response.set_content(
+          ErrorBody("'max_tokens' is not supported: use 'max_completion_tokens'", "max_tokens"), "");
     } else if (body.contains("temperature")) {
       response.set_content(ErrorBody("Only the default of temperature is supported"), "");
     } else if (body.contains("seed") || body.contains("top_p")) {
-      response.set_content(R"({"detail":[{"loc":["body","seed"],"msg":"forbidden"},{"loc":["body","top_p"]}]})", "");
+      response.set_content(
+          R"({"detail":[{"loc":["body","seed"],"msg":"forbidden"},{"loc":["body","top_p"]}]})", "");
     } else {
       response.status = 200;
       response.set_content(Chat("park"), "application/json");
@@ -424,7 +431,8 @@ TEST_F(HttpTest, ParametersThatAreRefusedAreChangedOnceForAll) {
   const Json& last = bodies_.back();
   EXPECT_EQ(last["max_completion_tokens"], 9 + 16);
   EXPECT_TRUE(last.contains("response_format"));  // which was not the trouble
-  for (const char* name : {"max_tokens", "temperature", "seed", "top_p"}) EXPECT_FALSE(last.contains(name)) << name;
+  for (const char* name : {"max_tokens", "temperature", "seed", "top_p"})
+    EXPECT_FALSE(last.contains(name)) << name;
 }
 
 TEST_F(HttpTest, ARefusalThatNamesNothingIsNotTriedInOtherForms) {
@@ -437,7 +445,8 @@ TEST_F(HttpTest, ARefusalThatNamesNothingIsNotTriedInOtherForms) {
   // Nor is one that the change does not help against repeated for ever.
   script_ = [](int, const Json& body, httplib::Response& response) {
     response.status = 400;
-    response.set_content(ErrorBody("'max_tokens' or 'max_completion_tokens' is too large"), "application/json");
+    response.set_content(ErrorBody("'max_tokens' or 'max_completion_tokens' is too large"),
+                         "application/json");
   };
   bodies_.clear();
   EXPECT_EQ(Ask(Choice()).error->Code(), ErrorCode::kUnsupported);
@@ -515,7 +524,8 @@ TEST_F(HttpTest, CallsThatWaitAreMadeByPriority) {
 TEST_F(HttpTest, CancelAndDestructionDoNotWaitForTheServer) {
   script_ = [this](int, const Json&, httplib::Response& response) {
     response.set_chunked_content_provider("application/json", [this](size_t, httplib::DataSink& sink) {
-      for (int i = 0; i < 1000 && sink.is_writable(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      for (int i = 0; i < 1000 && sink.is_writable(); ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
       ++gone_;
       return false;
     });

@@ -20,7 +20,8 @@ void InFlightLimit::OnAnswer(uint64_t number, double seconds, double work, bool 
   if (answers_ < std::max(limit_, kLeastWindow)) return;
   // By Little's law: work per second = requests in flight * work per request / seconds per request.
   const double throughput = limit_ * work_ / std::max(seconds_, 1e-9);
-  if (windows_to_hold_ > 0) {  // what the limit gives changes with the requests and the server's other clients
+  if (windows_to_hold_ >
+      0) {  // what the limit gives changes with the requests and the server's other clients
     best_ = throughput;
     best_limit_ = limit_;
     --windows_to_hold_;

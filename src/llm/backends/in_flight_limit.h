@@ -5,9 +5,9 @@
 
 namespace throng::llm {
 
-// Starts small and doubles while that makes the server faster: while the time per request grows by less than the
-// number of requests. Then it stays, and tries a quarter more now and then. When the server has too much (busy,
-// timeouts) it halves, and goes on a step at a time. One thread.
+// Starts small and doubles while that makes the server faster: while the time per request grows by less than
+// the number of requests. Then it stays, and tries a quarter more now and then. When the server has too much
+// (busy, timeouts) it halves, and goes on a step at a time. One thread.
 class InFlightLimit {
  public:
   explicit InFlightLimit(int most) : most_(most), limit_(most < kStart ? most : kStart) {}
@@ -17,8 +17,8 @@ class InFlightLimit {
   // The number of a request that is sent now.
   uint64_t OnSend() { return ++last_sent_; }
 
-  // That request was answered after `seconds`. was_full: no more could be sent meanwhile; otherwise the time says
-  // nothing about the limit. `work`: the tokens of the answer, or whatever the time should grow with.
+  // That request was answered after `seconds`. was_full: no more could be sent meanwhile; otherwise the time
+  // says nothing about the limit. `work`: the tokens of the answer, or whatever the time should grow with.
   void OnAnswer(uint64_t number, double seconds, double work, bool was_full);
 
   // The server was too busy for that request.
@@ -26,9 +26,9 @@ class InFlightLimit {
 
  private:
   static constexpr int kStart = 8;
-  static constexpr int kLeastWindow = 8;     // answers that are judged together
+  static constexpr int kLeastWindow = 8;      // answers that are judged together
   static constexpr double kWorthwhile = 1.1;  // so much more throughput justifies a higher limit
-  static constexpr int kWindowsHeld = 8;     // before a higher limit is tried again
+  static constexpr int kWindowsHeld = 8;      // before a higher limit is tried again
 
   void SetLimit(double limit);
 
@@ -41,7 +41,7 @@ class InFlightLimit {
   uint64_t last_sent_ = 0;
   uint64_t window_after_ = 0;   // only answers to requests sent after this one are judged
   uint64_t lowered_after_ = 0;  // the last one sent before the limit was last lowered for an overload
-  int answers_ = 0;            // of the window
+  int answers_ = 0;             // of the window
   double seconds_ = 0;
   double work_ = 0;
 };

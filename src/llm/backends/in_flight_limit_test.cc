@@ -8,8 +8,8 @@
 namespace throng::llm {
 namespace {
 
-// A server in virtual time that always has requests waiting. seconds_at: how long a request takes while so many are
-// in flight; most: more at once are refused.
+// A server in virtual time that always has requests waiting. seconds_at: how long a request takes while so
+// many are in flight; most: more at once are refused.
 class Server {
  public:
   Server(InFlightLimit& limit, std::function<double(int)> seconds_at, int most = 1 << 20)
@@ -79,7 +79,8 @@ TEST(InFlightLimit, RisesOnAServerThatBatches) {
 
 TEST(InFlightLimit, FallsWhenTheServerHasTooMuch) {
   InFlightLimit limit(512);
-  Server server(limit, [](int) { return 1.0; }, 100);
+  Server server(
+      limit, [](int) { return 1.0; }, 100);
   server.Run(10000);
   EXPECT_GE(limit.Limit(), 40);
   EXPECT_LE(limit.Limit(), 128);

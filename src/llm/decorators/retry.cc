@@ -101,7 +101,8 @@ void RetryLlm::CancelLate() {
 
 void RetryLlm::Pause(Call& call, double retry_after_s) {
   const int doublings = std::min(call.failures + call.bad_answers - 1, 30);
-  const double growing = std::min(options_.first_pause * static_cast<double>(1u << doublings), options_.longest_pause);
+  const double growing =
+      std::min(options_.first_pause * static_cast<double>(1u << doublings), options_.longest_pause);
   const double spread = std::uniform_real_distribution<double>(0.75, 1.25)(jitter_);
   const double pause = std::max(growing * spread, retry_after_s + growing * (spread - 0.75));
   call.due = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(pause));
@@ -112,8 +113,8 @@ void RetryLlm::Pause(Call& call, double retry_after_s) {
   options_.on_wait(fmt::format("{}; asked again in {:.0f} s", call.failure->what(), pause));
 }
 
-// Fits the answer to its constraint, or says why it is not taken, and what the model is to know when it is asked
-// again.
+// Fits the answer to its constraint, or says why it is not taken, and what the model is to know when it is
+// asked again.
 std::optional<Error> RetryLlm::Judge(Call& call, Completion& completion) {
   Request& request = call.request;
   std::string why;
@@ -162,10 +163,10 @@ void RetryLlm::Settle(Completion completion, std::vector<Completion>& done) {
     if (!failure) return Finish(call, std::move(completion), done);
     completion.retry_after_s = -1;
   } else if (completion.finish == FinishReason::kCancelled && call.timed_out && !given_up) {
-    failure = MakeError(ErrorCode::kUnavailable, "{}: no answer within {} s for call {} of agent {} in step {}{}{}",
-                        Inner().Identity(), options_.timeout, call.request.key.call, call.request.key.agent,
-                        call.request.key.step, call.failure ? "; before: " : "",
-                        call.failure ? call.failure->what() : "");
+    failure = MakeError(
+        ErrorCode::kUnavailable, "{}: no answer within {} s for call {} of agent {} in step {}{}{}",
+        Inner().Identity(), options_.timeout, call.request.key.call, call.request.key.agent,
+        call.request.key.step, call.failure ? "; before: " : "", call.failure ? call.failure->what() : "");
   }
   if (given_up || !failure) return Finish(call, std::move(completion), done);
   completion.finish = FinishReason::kError;
@@ -186,9 +187,9 @@ void RetryLlm::Settle(Completion completion, std::vector<Completion>& done) {
     if (completion.retry_after_s >= 0) return Pause(call, completion.retry_after_s);
     return Ask(call);
   }
-  const std::string end =
-      again ? fmt::format("; it asks to wait {:.0f} s, allowed is {:.0f}", completion.retry_after_s, options_.max_wait)
-            : Asked(call.attempts);
+  const std::string end = again ? fmt::format("; it asks to wait {:.0f} s, allowed is {:.0f}",
+                                              completion.retry_after_s, options_.max_wait)
+                                : Asked(call.attempts);
   completion.error = Error(failure->Code(), failure->what() + end);
   Finish(call, std::move(completion), done);
 }
@@ -215,14 +216,31 @@ void RetryLlm::Finish(Call& call, Completion completion, std::vector<Completion>
     const std::lock_guard lock(mutex_);
     given_up_.erase(id);
   }
-  done.push_back(std::move(completion));
+  if (HasAnswer(completion)) {
+    proven_ = true;
+    ReleaseUnproven(done);
+  }
+  const bool bad = completion.error && completion.error->Code() == ErrorCode::kBadAnswer;
+  (bad && !proven_ ? unproven_ : done).push_back(std::move(completion));
+}
+
+void RetryLlm::ReleaseUnproven(std::vector<Completion>& done) {
+  for (Completion& completion : unproven_) {
+    if (!proven_) {
+      completion.error =
+          MakeError(ErrorCode::kInvalid, "{}; no call has been answered yet", completion.error->what());
+    }
+    done.push_back(std::move(completion));
+  }
+  unproven_.clear();
 }
 
 // Until a pause is over or a call is given up, `seconds` of wall time at most.
 void RetryLlm::Sleep(double seconds) {
   std::unique_lock lock(mutex_);
   const auto given_up = [&] {
-    return std::any_of(due_.begin(), due_.end(), [&](const auto& entry) { return given_up_.at(entry.second); });
+    return std::any_of(due_.begin(), due_.end(),
+                       [&](const auto& entry) { return given_up_.at(entry.second); });
   };
   given_up_changed_.wait_for(lock, std::chrono::duration<double>(std::min(seconds, kLongestSleep)), given_up);
 }
@@ -237,10 +255,12 @@ void RetryLlm::Wait(std::vector<Completion>& done, double seconds) {
     AskDue();
     done.insert(done.end(), std::make_move_iterator(ready_.begin()), std::make_move_iterator(ready_.end()));
     ready_.clear();
+    if (calls_.empty()) ReleaseUnproven(done);
     if (done.size() > before || calls_.empty()) return;
     const double pause =
-        due_.empty() ? kForever
-                     : std::max(std::chrono::duration<double>(due_.begin()->first - Clock::now()).count(), 0.0);
+        due_.empty()
+            ? kForever
+            : std::max(std::chrono::duration<double>(due_.begin()->first - Clock::now()).count(), 0.0);
     if (in_flight_ == 0) {
       if (slept >= seconds) return;
       const double nap = std::min(pause, seconds - slept);

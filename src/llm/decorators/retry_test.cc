@@ -49,7 +49,8 @@ Completion Fails(ErrorCode code, double retry_after_s = -1) {
   return completion;
 }
 
-// Gives the scripted completions in order, the last one again and again, and remembers what it was asked. In real time.
+// Gives the scripted completions in order, the last one again and again, and remembers what it was asked. In
+// real time.
 class ScriptedLlm : public Decorator {
  public:
   explicit ScriptedLlm(std::deque<Completion> script)
@@ -87,7 +88,8 @@ struct Retried {
   double seconds = 0;
 };
 
-Retried Settled(std::deque<Completion> script, const Request& request, RetryOptions options = {}) {
+Retried Settled(std::deque<Completion> script, const Request& request,
+                RetryOptions options = {.proven = true}) {
   auto inner = std::make_unique<ScriptedLlm>(std::move(script));
   const ScriptedLlm& asked = *inner;
   Numbered<RetryLlm> llm(std::move(inner), std::move(options));
@@ -143,12 +145,13 @@ TEST(RetryLlm, GivesUpAfterAnswersThatAreNotAllowed) {
   const Retried retried = Settled({Says("the zoo")}, Choice());
   EXPECT_EQ(retried.asked.size(), 3u);
   EXPECT_EQ(retried.completion.error->Code(), ErrorCode::kBadAnswer);
-  EXPECT_THAT(retried.completion.error->what(),
-              HasSubstr("the answer \"the zoo\" is not allowed: it is not one of: park, pub (asked 3 times)"));
+  EXPECT_THAT(
+      retried.completion.error->what(),
+      HasSubstr("the answer \"the zoo\" is not allowed: it is not one of: park, pub (asked 3 times)"));
   EXPECT_EQ(retried.completion.spent_prompt_tokens, 14);
   // What is no answer at all is asked again as it was: there is nothing that the model could do better.
   Completion html = Fails(ErrorCode::kBadAnswer);
-  const Retried page = Settled({html}, Choice(), {.answer_attempts = 2});
+  const Retried page = Settled({html}, Choice(), {.answer_attempts = 2, .proven = true});
   EXPECT_EQ(page.asked.size(), 2u);
   EXPECT_FALSE(page.asked[1].refused);
   EXPECT_EQ(page.completion.error->Code(), ErrorCode::kBadAnswer);
@@ -156,18 +159,21 @@ TEST(RetryLlm, GivesUpAfterAnswersThatAreNotAllowed) {
 
 TEST(RetryLlm, GivesAnAnswerThatWasCutOffMoreRoom) {
   Request request = Choice();
-  request.constraint = {.choices = {}, .json_schema = R"({"type":"object"})"};
-  const Retried retried = Settled({Says("{\"a\": [1,", FinishReason::kLength), Says("{\"a\"", FinishReason::kLength),
-                               Says("{\"a\": 1}")},
-                              request);
+  request.constraint = {.choices = {},
+                        .json_schema = R"({"type":"object","properties":{"a":{"type":"integer"}}})"};
+  const Retried retried = Settled(
+      {Says("{\"a\": ", FinishReason::kLength), Says("{\"a\"", FinishReason::kLength), Says("{\"a\": 1}")},
+      request);
   EXPECT_EQ(retried.completion.text, R"({"a":1})");
   EXPECT_EQ(retried.asked[1].max_tokens, 20);
   EXPECT_EQ(retried.asked[2].max_tokens, 40);
   EXPECT_THAT(retried.asked[1].refused->why, HasSubstr("it was cut off after 10 tokens. Be brief."));
   // A text may be cut off, thoughts may not.
   request.constraint = {};
-  EXPECT_EQ(Settled({Says("once upon", FinishReason::kLength)}, request).completion.finish, FinishReason::kLength);
-  EXPECT_EQ(Settled({Says("<think>hm", FinishReason::kLength), Says("<think>hm</think>yes")}, request).completion.text,
+  EXPECT_EQ(Settled({Says("once upon", FinishReason::kLength)}, request).completion.finish,
+            FinishReason::kLength);
+  EXPECT_EQ(Settled({Says("<think>hm", FinishReason::kLength), Says("<think>hm</think>yes")}, request)
+                .completion.text,
             "yes");
 }
 
@@ -238,15 +244,41 @@ TEST(RetryLlm, TheDefaultPausesOutlastARestart) {
 }
 
 TEST(RetryLlm, AHopelessBackendIsReportedAsSuch) {
-  Numbered<RetryLlm> llm(std::make_unique<ScriptedLlm>(std::deque<Completion>{Says("zoo")}), RetryOptions{});
+  Numbered<RetryLlm> llm(std::make_unique<ScriptedLlm>(std::deque<Completion>{Says("zoo")}),
+                         RetryOptions{.proven = true});
   for (int i = 1; i <= RetryLlm::kHopeless; ++i) {
     llm.Send(Choice());
     const Completion completion = OnlyAnswer(llm);
-    EXPECT_EQ(completion.error->Code(), i < RetryLlm::kHopeless ? ErrorCode::kBadAnswer : ErrorCode::kInvalid) << i;
+    EXPECT_EQ(completion.error->Code(), i < RetryLlm::kHopeless ? ErrorCode::kBadAnswer : ErrorCode::kInvalid)
+        << i;
     if (i == RetryLlm::kHopeless) {
       EXPECT_THAT(completion.error->what(), HasSubstr("the 30th call in a row to fail"));
     }
   }
+}
+
+TEST(RetryLlm, BadAnswersFailTheirCallsOnlyOnceOneWasGood) {
+  Numbered<RetryLlm> silly(std::make_unique<ScriptedLlm>(std::deque<Completion>{Says("zoo")}),
+                           RetryOptions{});
+  for (int i = 0; i < 3; ++i) silly.Send(Choice());
+  std::vector<Completion> done;
+  silly.Wait(done);
+  ASSERT_EQ(done.size(), 3u);
+  EXPECT_EQ(done[0].error->Code(), ErrorCode::kInvalid);
+  EXPECT_THAT(done[0].error->what(), HasSubstr("\"zoo\" is not allowed"));
+  EXPECT_THAT(done[0].error->what(), HasSubstr("no call has been answered yet"));
+  // The bad answers of the first call come before the good one of the second.
+  const std::deque<Completion> script = {Says("zoo"), Says("zoo"), Says("zoo"),
+                                         Says("zoo"), Says("zoo"), Says("park")};
+  Numbered<RetryLlm> human(std::make_unique<ScriptedLlm>(script), RetryOptions{});
+  const uint64_t first = human.Send(Choice());
+  const uint64_t second = human.Send(Choice());
+  done.clear();
+  while (done.size() < 2) human.Wait(done);
+  EXPECT_EQ(done[0].id, first);
+  EXPECT_EQ(done[0].error->Code(), ErrorCode::kBadAnswer);
+  EXPECT_EQ(done[1].id, second);
+  EXPECT_EQ(done[1].text, "park");
 }
 
 TEST(RetryLlm, APromptBeyondTheContextFailsItsCallOnly) {
