@@ -1,5 +1,5 @@
-// Judges JSON values by a JSON schema (2020-12). grammar/json_schema.h generates from schemas, and knows
-// fewer.
+// Judges JSON values by a JSON schema (2020-12). src/llm/grammar/json_schema.h generates from schemas, and
+// knows fewer.
 #pragma once
 
 #include <memory>

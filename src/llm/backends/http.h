@@ -39,7 +39,7 @@ struct HttpOptions {
 
 // One thread sends all requests, smaller priorities first, and makes one attempt of each. It learns how the
 // server wants to be asked (dialect.h): what a server refuses by name is changed for all calls. Answers are
-// not checked against constraints: decorators/retry.h does that. Errors:
+// not checked against constraints: src/llm/decorators/retry.h does that. Errors:
 //   kUnavailable  unreachable, busy, failing, too slow; retry_after_s is what the server says, else 0
 //   kBadAnswer    status 200 without an answer, or a filter that refuses this prompt
 //   kExhausted    the prompt is beyond the model's context

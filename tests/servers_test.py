@@ -1,0 +1,153 @@
+"""Other people's servers: one that misbehaves in every way that was met, and our own, which gives the society that the same model gives in
+this process.
+
+  python3 tests/servers_test.py THRONG SOURCE
+
+The server that misbehaves is ../shared/cases/mock_openai.py beside the source tree; without it that part is left out.
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+THRONG = Path(sys.argv[1]).resolve()
+MOCK = Path(sys.argv[2]).resolve().parent / "shared" / "cases" / "mock_openai.py"
+TOWN = ["--agents", "4", "--until", "06:20", "--quiet"]
+
+# Modes in which an answer can be had, and those in which none can: words that the message holds, and more arguments.
+FINISH = ["ok", "think", "fence", "chatty", "reasoning", "parts", "extra", "paren", "letter", "o1", "flaky", "date429"]
+SLOW = ("did not answer within 1 s", "--call-attempts", "2")
+STOP = {
+    "null": ("with no content",),
+    "empty": ("it has no text",),
+    "nochoices": ("with no choices",),
+    "badjson": ("it is not JSON",),
+    "truncjson": ("it was cut off",),
+    "truncbody": ("with what is no JSON",),
+    "html": ("502 Bad Gateway",),
+    "err200": ("the provider behind this gateway failed",),
+    "zero429": ("slow down", "--call-attempts", "3"),
+    "long429": ("come back in an hour; it asks to wait 3600 s, allowed is 300",),
+    "quota429": ("the quota of this account is used up",),
+    "hang": SLOW,
+    "drip": SLOW,
+    "slowdrip": SLOW,
+}
+STOPS_WITHIN_S = 20
+
+
+def throng(*arguments, code=0):
+    begin = time.monotonic()
+    done = subprocess.run([THRONG, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, f"{arguments}: exit code {done.returncode}, not {code}: {done.stderr}"
+    return done, time.monotonic() - begin
+
+
+class Mock:
+    """The server, whose mode can be changed while its address stays, and what it was asked."""
+
+    def __init__(self):
+        spec = importlib.util.spec_from_file_location("mock_openai", MOCK)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        self.mode, self.notes, self.count = "ok", [], module.COUNT
+        outer = self
+
+        class Handler(module.Handler):
+            def do_POST(self):
+                self.path = f"/{outer.mode}{self.path}"
+                try:
+                    super().do_POST()
+                except OSError:
+                    pass  # the client went
+
+            def note(self, mode, status, asked):
+                outer.notes.append((time.monotonic(), status, asked))
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.address = f"http://127.0.0.1:{self.http.server_address[1]}/v1?model=m&timeout=1"
+
+    def set(self, mode):
+        self.mode = mode
+        self.notes.clear()
+        self.count.clear()
+
+
+def misbehaviour(folder):
+    mock = Mock()
+    run = ["run", *TOWN, "--json", "--llm", mock.address]
+    mock.set("ok")
+    whole = json.loads(throng(*run, "--no-journal")[0].stdout)
+    for mode in FINISH:
+        mock.set(mode)
+        done, seconds = throng(*run, "--no-journal")
+        report = json.loads(done.stdout)
+        print(f"{mode}: {seconds:.1f} s, {report['llm_calls']} calls, {len(mock.notes)} requests", flush=True)
+        assert report["failed_calls"] == 0 and report["llm_calls"] == whole["llm_calls"], report
+        if mode in ("ok", "think", "fence", "chatty", "reasoning", "parts"):
+            assert len(mock.notes) == report["llm_calls"], mode  # used at once
+        if mode == "o1":  # each of the two parameters is refused once, for all calls
+            assert len(mock.notes) == report["llm_calls"] + 2, [status for _, status, _ in mock.notes]
+            assert "response_format" in mock.notes[-1][2]
+        if mode == "date429":
+            assert seconds > 4, "the date was not kept"
+    for mode, (words, *more) in STOP.items():
+        for rule in ("answer", "any") if mode == "quota429" else ("answer",):
+            mock.set(mode)
+            journal = folder / f"{mode}-{rule}.journal"
+            done, seconds = throng(*run, "--journal", journal, "--fallback", rule, *more, code=1)
+            print(f"{mode}: {seconds:.1f} s, {len(mock.notes)} requests: {done.stderr.strip()}", flush=True)
+            lines = done.stderr.strip().splitlines()
+            assert words in lines[-1] and "throng resume" in lines[-1], done.stderr
+            assert "json.exception" not in done.stderr and seconds < STOPS_WITHIN_S, f"{seconds} s: {done.stderr}"
+            if mode == "quota429":
+                assert len(mock.notes) <= 8, len(mock.notes)
+            if mode == "zero429":
+                times = [at for at, _, _ in mock.notes]
+                assert times[-1] - times[0] > 1, "asked again without a pause"
+            if mode == "badjson":  # the model is told what was wrong
+                assert "is not allowed: it is not JSON" in mock.notes[-1][2]["messages"][-1]["content"]
+            if mode == "truncjson":
+                limits = [asked["max_tokens"] for _, _, asked in mock.notes]
+                assert max(limits) >= 4 * min(limits), limits
+            mock.set("ok")
+            resumed = json.loads(throng("resume", journal, "--quiet", "--json")[0].stdout)
+            assert resumed["hash"] == whole["hash"], mode
+
+
+def our_own(folder):
+    """The built-in town and its model: in this process, and behind `throng serve`."""
+    server = subprocess.Popen([THRONG, "serve", "--port", "0"], stderr=subprocess.PIPE, text=True)
+    try:
+        address = next(line for line in server.stderr if " at http" in line).split(" at ")[1].split()[0]
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        run = ["run", "--agents", "6", "--until", "09:00", "--quiet", "--json", "--no-journal"]
+        here = json.loads(throng(*run)[0].stdout)
+        there = json.loads(throng(*run, "--llm", address)[0].stdout)
+        assert there["hash"] == here["hash"] and there["llm_calls"] == here["llm_calls"] > 10, (here, there)
+        assert there["output_tokens"] == here["output_tokens"]
+        print(f"in this process and over HTTP: {here['llm_calls']} calls, hash {here['hash']}", flush=True)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        our_own(Path(name))
+        if MOCK.exists():
+            misbehaviour(Path(name))
+        else:
+            print(f"SKIPPED: the server that misbehaves, as there is no {MOCK}")
+
+
+if __name__ == "__main__":
+    main()
