@@ -72,13 +72,15 @@ CREATE VIEW events AS
 CREATE VIEW steps AS SELECT step, lower(hex(hash)) AS hash FROM hashes;
 CREATE VIEW conversations AS SELECT step, agent, name, seq, text, call FROM events WHERE kind = 'say';
 CREATE VIEW agent_usage AS
-  SELECT s.agent, s.name, count(a.call) AS calls, coalesce(sum(a.finish = 2), 0) AS failed,
-    coalesce(sum(a.prompt_tokens + a.spent_prompt_tokens), 0) AS prompt_tokens,
-    coalesce(sum(a.output_tokens + a.spent_output_tokens), 0) AS output_tokens,
-    sum((a.prompt_tokens + a.spent_prompt_tokens) * price.prompt +
-        (a.output_tokens + a.spent_output_tokens) * price.output) / 1e6 AS cost,
-    avg(a.arrived_s - a.issued_s) AS mean_s
-  FROM starts AS s LEFT JOIN answers AS a ON a.agent = s.agent LEFT JOIN price ON 1 = 1 GROUP BY s.agent, s.name;
+  SELECT s.agent, s.name, coalesce(u.calls, 0) AS calls, coalesce(u.failed, 0) AS failed,
+    coalesce(u.prompt_tokens, 0) AS prompt_tokens, coalesce(u.output_tokens, 0) AS output_tokens,
+    (u.prompt_tokens * price.prompt + u.output_tokens * price.output) / 1e6 AS cost, u.mean_s
+  FROM starts AS s
+    LEFT JOIN (SELECT agent, count(*) AS calls, sum(finish = 2) AS failed,
+        sum(prompt_tokens + spent_prompt_tokens) AS prompt_tokens,
+        sum(output_tokens + spent_output_tokens) AS output_tokens, avg(arrived_s - issued_s) AS mean_s
+      FROM answers GROUP BY agent) AS u ON u.agent = s.agent
+    LEFT JOIN price ON 1 = 1;
 CREATE VIEW function_usage AS
   SELECT a.function, count(*) AS calls, sum(a.finish = 2) AS failed,
     sum(a.prompt_tokens + a.spent_prompt_tokens) AS prompt_tokens,
