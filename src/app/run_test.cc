@@ -149,10 +149,10 @@ TEST_F(RunTest, TheWrapperIsOutsideOfAllElse) {
   const auto wrap = [&](std::unique_ptr<llm::Llm> llm) -> std::unique_ptr<llm::Llm> {
     return std::make_unique<Counter>(std::move(llm), calls);
   };
-  RunWith("fake", {{}, &scratch_.Get(), wrap});
+  RunWith("fake", {.limits = {}, .journal = &scratch_.Get(), .on_wait = {}, .wrap = wrap});
   const uint64_t asked = std::exchange(calls, 0);
   EXPECT_GT(asked, 0u);
-  EXPECT_EQ(RunWith("fake", {{}, &scratch_.Get(), wrap}).replayed, asked);
+  EXPECT_EQ(RunWith("fake", {.limits = {}, .journal = &scratch_.Get(), .on_wait = {}, .wrap = wrap}).replayed, asked);
   EXPECT_EQ(calls, asked);  // calls answered by the journal pass through it too
 }
 

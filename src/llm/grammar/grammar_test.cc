@@ -170,13 +170,5 @@ TEST(Grammar, HugeRepeatsOfNothingEnd) {
   EXPECT_TRUE(Allows(R"({"type":"string","pattern":"((((){1000000}){1000000}){1000000})*"})", "\"\""));
 }
 
-TEST(InSchemaOrder, OrdersKeysAsTheSchemaDoes) {
-  using Json = nlohmann::ordered_json;
-  const Json schema = Json::parse(
-      R"({"type":"array","items":{"type":"object","properties":{"b":{"type":"null"},"a":{"anyOf":[{"type":"object","properties":{"y":{},"x":{}}}]}}}})");
-  const Json value = Json::parse(R"([{"a":{"x":1,"y":2},"b":null},{"c":3,"b":4}])");
-  EXPECT_EQ(InSchemaOrder(schema, value).dump(), R"([{"b":null,"a":{"y":2,"x":1}},{"b":4,"c":3}])");
-}
-
 }  // namespace
 }  // namespace throng::llm
