@@ -56,11 +56,11 @@ class JournalTest(unittest.TestCase):
             "SELECT e.name, e.text, c.function, c.prompt, c.answer FROM events AS e JOIN calls AS c USING (step, agent, call) "
             "WHERE e.kind = 'say'",
         )
-        self.assertGreater(len(said), 20)
+        self.assertGreater(len(said), 10)
         self.assertEqual(len(said), rows(self.town, "SELECT count(*) FROM events WHERE kind = 'say'")[0][0])
         for name, text, function, prompt, answer in said:
             self.assertEqual(function, "say")
-            self.assertTrue(prompt.startswith(f"Name: {name}\n") and prompt.endswith("Say:"), prompt)
+            self.assertTrue(prompt.startswith(f"Name: {name}\n") and prompt.rstrip().endswith("Say:"), prompt)
             self.assertIn("\nMemories:\n- ", prompt)
             self.assertIn(" ".join(json.loads(answer)["say"].split()), " ".join(text.split()))
 
@@ -115,7 +115,7 @@ class JournalTest(unittest.TestCase):
         manifest = shown["manifest"]
         self.assertRegex(manifest["commit"], r"^([0-9a-f]{40}( with changes)?|unknown)$")
         self.assertRegex(manifest["machine"], r", \d+ threads, Linux ")
-        for key, value in {"price": "1,2", "call_attempts": "3", "batch": "128", "prefix_cache": "1", "llm": "fake", "prompts": "on"}.items():
+        for key, value in {"price": "1,2", "target_ms": "1000", "batch": "128", "prefix_cache": "1", "llm": "fake", "prompts": "on"}.items():
             self.assertEqual(manifest[key], value, key)
         kept = dict(rows(self.town, "SELECT name, content FROM files"))
         for file in ("map.json", "personas.json", "prompts/say.txt"):
@@ -166,7 +166,8 @@ class JournalTest(unittest.TestCase):
 
     def test_another_backend_takes_over(self):
         journal = self.path / "dead.journal"
-        throng("run", *TOWN, "--until", "09:00", "--max-tokens-total", "20000", "--journal", journal, code=3)
+        limit = str((self.done["prompt_tokens"] + self.done["output_tokens"]) // 2)
+        throng("run", *TOWN, "--until", "09:00", "--max-tokens-total", limit, "--journal", journal, code=3)
         kept = rows(journal, "SELECT * FROM calls")
         done = run("resume", journal, "--llm", "fake:seed=9", "--max-tokens-total", "99999999", "--quiet", "--json")
         self.assertEqual(done["replayed_calls"], len(kept))
@@ -176,7 +177,7 @@ class JournalTest(unittest.TestCase):
         self.assertEqual(shown["manifest"]["llm"], "fake:seed=9")
         self.assertEqual(shown["manifest"]["max_tokens_total"], "99999999")
         first, second = shown["sessions"]
-        self.assertEqual(first["parameters"]["max_tokens_total"], "20000")
+        self.assertEqual(first["parameters"]["max_tokens_total"], limit)
         self.assertEqual(second["parameters"]["max_tokens_total"], "99999999")
         self.assertIn("llm", second["parameters"])
         self.assertNotEqual(first["backend"], second["backend"])
