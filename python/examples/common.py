@@ -55,8 +55,9 @@ def main(name, doc, make_world, table, plot, *, agents, steps):
     return 0
 
 
-def compare(make_world, flags, llm="latency"):
-    """Runs a world in each mode on a model of a server, which must come to the same. Returns the results by mode."""
+def compare(make_world, flags, llm="latency:mixed=1"):
+    """Runs a world in each mode on a model of a server, one GPU with an 8B model, in virtual time. Returns the results
+    by mode, which must come to the same."""
     results = {}
     for mode in ("lockstep", "ooo", "speculative"):
         result = throng.run(make_world(flags.agents), llm, mode=mode, steps=flags.steps, seed=flags.seed)

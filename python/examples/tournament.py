@@ -1,7 +1,7 @@
 """A tournament of the prisoners' dilemma: players remember every game, and meet each other again.
 
 The counterpart of the prisoners' dilemma in Concordia's examples/games/reality_show (770 lines with the configuration
-for four players, without its agents); this file has 78.
+for four players, without its agents); this file has 80.
 
     PYTHONPATH=build/release/python python3 python/examples/tournament.py --compare
 """
@@ -42,11 +42,13 @@ class Tournament(throng.World):
         other = b if agent.id == a else a
         games = agent.mind["met"].get(other, ())[-5:]
         past = "; ".join(f"you: {mine}, they: {theirs}" for mine, theirs in games)
-        choice = yield throng.Call(
-            f"You are {agent.name}, {CHARACTERS[agent.id % len(CHARACTERS)]}, arrested with Player {other + 1}. If "
-            "both stay silent, both get 3 points; if both betray, 1; who betrays the silent one gets 5, and that one 0. "
-            f"Earlier: {past or 'you never met'}. What do you do?",
-            choices=["silent", "betray"], temperature=1.0, function="choose")
+        game = (f"You are {agent.name}, {CHARACTERS[agent.id % len(CHARACTERS)]}, arrested with Player {other + 1}. If "
+                "both stay silent, both get 3 points; if both betray, 1; who betrays the silent one gets 5, and that "
+                f"one 0. Earlier: {past or 'you never met'}.")
+        thought = yield throng.Call(f"{game} In one sentence, what do you think of it?", max_tokens=40, temperature=1.0,
+                                    stop=["\n"], function="think")
+        choice = yield throng.Call(f"{game} You think: {thought.strip()} What do you do?", choices=["silent", "betray"],
+                                   temperature=1.0, function="choose")
         return str(choice)
 
     def resolve(self, step, members, commit):

@@ -17,10 +17,6 @@ from test_dynamic import Mice
 SLOW = "fake:latency=1,spread=0.9"
 
 
-def load_tests(loader, tests, pattern):
-    return support.load_doctests(tests, "throng.env")
-
-
 class Corridor(throng.World):
     """Ann and Ben walk to the right end for a reward, and leave there; Cleo only talks."""
 

@@ -20,16 +20,16 @@ EXAMPLES = Path(support.__file__).resolve().parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 # Example: agents, steps, columns of its table, and on a model of a server the speed-up over lock step that running out
-# of order, and speculatively, must reach.
+# of order, and speculatively, must reach. Below 1, wrong guesses cost more than right ones gain.
 CASES = {
-    "tournament": (10, 18, ["player", "character", "score", "games", "silent"], 1.0, 1.0),
-    "feed": (60, 6, ["step", "nothing", "post", "share"], 1.0, 1.0),
-    "epidemic": (100, 10, ["step", "ill", "well"], 1.0, 1.0),
-    "market": (28, 20, ["step", "village", "price", "buyer"], 1.0, 1.0),
-    "town": (6, 40, ["name", "bakery", "school", "park", "café", "library", "said"], 1.0, 1.0),
-    "civil_violence": (48, 10, ["step", "jailed", "police", "quiet", "rebelling"], 1.0, 1.0),
-    "reddit": (36, 8, ["community", "id", "by", "text", "likes", "dislikes", "comments"], 1.0, 1.0),
-    "pub": (12, 4, ["step", "player", "outcome", "what"], 1.0, 1.0),
+    "tournament": (10, 18, ["player", "character", "score", "games", "silent"], 1.05, 1.25),
+    "feed": (60, 6, ["step", "nothing", "post", "share"], 1.02, 0.75),
+    "epidemic": (100, 10, ["step", "ill", "well"], 1.05, 2.0),
+    "market": (28, 20, ["step", "village", "price", "buyer"], 1.0, 0.9),
+    "town": (6, 40, ["name", "bakery", "school", "park", "café", "library", "said"], 1.3, 1.9),
+    "civil_violence": (48, 10, ["step", "jailed", "police", "quiet", "rebelling"], 1.08, 1.05),
+    "reddit": (36, 8, ["community", "id", "by", "text", "likes", "dislikes", "comments"], 1.05, 0.95),
+    "pub": (12, 4, ["step", "player", "outcome", "what"], 1.05, 1.15),
 }
 PORTS = ("civil_violence", "reddit", "pub", "tournament")
 
@@ -83,7 +83,6 @@ class ExamplesTest(unittest.TestCase):
                 printed = io.StringIO()
                 with contextlib.redirect_stdout(printed):
                     results = common.compare(world_of(name), types.SimpleNamespace(agents=agents, steps=steps, seed=1))
-                print(name, printed.getvalue(), sep="\n")
                 self.assertEqual(len({result.hash for result in results.values()}), 1)
                 self.assertGreaterEqual(results["lockstep"].backend_s, ooo * results["ooo"].backend_s)
                 self.assertGreaterEqual(results["lockstep"].backend_s, speculative * results["speculative"].backend_s)

@@ -175,6 +175,9 @@ class Env(ParallelEnv):
     - ``llm``, ``mode``, ``coupling``: as in ``throng.run``. All agents finish a step before ``step`` returns.
     - ``max_steps``: the step after which all agents are truncated; None: never
 
+    Attributes: ``possible_agents`` and ``agents``, the names of those who may ever be there and of those who are;
+    ``metadata`` and ``render_mode``: ``render`` returns text.
+
     The hooks ``observe``, ``act``, ``reward``, ``observation_space`` and ``action_space`` of ``World`` say what the
     caller sees, does and gets. An agent is terminated when it leaves the world; one that is born joins ``agents``. The
     info of an agent holds the ``events`` of its step, and whether it ``acted`` as told: one that sleeps does not. Calls
@@ -206,7 +209,6 @@ class Env(ParallelEnv):
     metadata = {"name": "throng", "render_modes": ["ansi"]}
     render_mode = "ansi"
 
-    #: Names of all agents that may ever be there, and of those that are there now.
     possible_agents: list[str]
     agents: list[str]
 
@@ -289,22 +291,27 @@ class Env(ParallelEnv):
 
     @property
     def observation_spaces(self) -> dict[str, Any]:
+        """The spaces of observations of all ``possible_agents``."""
         return {name: self.observation_space(name) for name in self.possible_agents}
 
     @property
     def action_spaces(self) -> dict[str, Any]:
+        """The spaces of actions of all ``possible_agents``."""
         return {name: self.action_space(name) for name in self.possible_agents}
 
     @property
     def num_agents(self) -> int:
+        """How many agents are there now."""
         return len(self.agents)
 
     @property
     def max_num_agents(self) -> int:
+        """How many agents may ever be there."""
         return len(self.possible_agents)
 
     @property
     def unwrapped(self) -> Env:
+        """Itself: it wraps no other environment."""
         return self
 
     def state(self) -> dict[str, Any]:
