@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
+#include <exception>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -42,6 +43,22 @@ class FunctionLlm : public llm::Llm {
 
  protected:
   const py::object& Function() const { return function_; }
+
+  // An exception that stops the run must not leave its call in flight: callers would wait for it. It
+  // completes as cancelled in the next Wait.
+  template <typename Make>
+  llm::Completion CompleteOrOwe(const llm::Request& request, const Make& make) {
+    try {
+      return make();
+    } catch (...) {
+      owed_.push_back(llm::Cancelled(request.id, request.key));
+      throw;
+    }
+  }
+  bool PayOwed(std::vector<llm::Completion>& done) {
+    done.insert(done.end(), owed_.begin(), owed_.end());
+    return !std::exchange(owed_, {}).empty();
+  }
 
   // All three need Python's lock.
   py::object MakeCall(const llm::Request& request) const {
@@ -113,6 +130,7 @@ class FunctionLlm : public llm::Llm {
   py::object completion_class_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   llm::Stats stats_;
+  std::vector<llm::Completion> owed_;
 };
 
 class PlainFunctionLlm final : public FunctionLlm {
@@ -122,14 +140,14 @@ class PlainFunctionLlm final : public FunctionLlm {
   void Submit(llm::Request request) override { waiting_.push_back({std::move(request)}); }
 
   void Wait(std::vector<llm::Completion>& done, double) override {
-    if (waiting_.empty()) return;
+    if (PayOwed(done) || waiting_.empty()) return;
     const auto next = std::min_element(waiting_.begin(), waiting_.end(), [](const Asked& a, const Asked& b) {
       return a.request.priority < b.request.priority;
     });
     const Asked asked = std::move(*next);
     waiting_.erase(next);
     done.push_back(asked.cancelled ? llm::Cancelled(asked.request.id, asked.request.key)
-                                   : Answer(asked.request));
+                                   : CompleteOrOwe(asked.request, [&] { return Answer(asked.request); }));
   }
 
   void Cancel(uint64_t id) override {
@@ -178,7 +196,9 @@ class AsyncFunctionLlm final : public FunctionLlm {
 
   void Wait(std::vector<llm::Completion>& done, double seconds) override {
     py::gil_scoped_acquire acquire;
-    if (asked_.empty()) return;
+    if (raised_) std::rethrow_exception(std::exchange(raised_, nullptr));
+    if (PayOwed(done) || asked_.empty()) return;
+    const size_t before = done.size();
     if (!ended_.empty()) seconds = 0;
     const py::object timeout = std::isinf(seconds) ? py::object(py::none()) : py::float_(seconds);
     for (const py::handle item : loop_.attr("wait")(timeout)) {  // releases the lock while it waits
@@ -188,7 +208,14 @@ class AsyncFunctionLlm final : public FunctionLlm {
       const py::tuple item = std::move(ended_.front());  // id, answer, exception
       ended_.pop_front();
       const auto node = asked_.extract(py::cast<uint64_t>(item[0]));
-      done.push_back(Completed(node.mapped(), item[1], item[2]));
+      const llm::Request& request = node.mapped();
+      try {
+        done.push_back(CompleteOrOwe(request, [&] { return Completed(request, item[1], item[2]); }));
+      } catch (...) {
+        if (done.size() == before) throw;
+        raised_ = std::current_exception();
+        return;
+      }
     }
   }
 
@@ -214,7 +241,9 @@ class AsyncFunctionLlm final : public FunctionLlm {
 
   py::object loop_;
   std::unordered_map<uint64_t, llm::Request> asked_;  // by id
-  std::deque<py::tuple> ended_;  // what the last Wait left, because an exception ended it
+  // What the last Wait left because of an exception, and the exception, if there were answers before it.
+  std::deque<py::tuple> ended_;
+  std::exception_ptr raised_;
 };
 
 }  // namespace

@@ -143,9 +143,8 @@ class AnswersTest(unittest.TestCase):
                 return throng.Intent(status=answer)
 
         self.assertEqual(throng.run(Asking(), lambda call: " 3 ", steps=1).agents[0].status, "3")
-        with self.assertRaisesRegex(throng.Error, "the answer .three. is not allowed") as raised:
+        with self.assertRaisesRegex(throng.Error, "the answer .three. is not allowed"):
             throng.run(Asking(), lambda call: "three", steps=1, fallback="never")
-        self.assertEqual(raised.exception.code, "bad answer")
 
     def test_a_wrong_answer_is_told_when_asked_again(self):
         prompts = []
@@ -212,8 +211,8 @@ class FailuresTest(unittest.TestCase):
         self.assertEqual(set(result.frame("calls")["finish"]), {"failed"})
         self.assertIn("ConnectionError: refused", result.frame("calls")["text"][0])
         with self.assertWarnsRegex(RuntimeWarning, "the answer .neither. is not allowed"):
-            result = throng.run(Once(), lambda call: "neither", steps=1)
-        self.assertEqual(result.failed_calls, 6)
+            result = throng.run(Once(), lambda call: "neither" if call.agent else "left", steps=1)
+        self.assertEqual(result.failed_calls, 5)
 
     def test_a_long_pause_is_told(self):
         class Busy(http.server.BaseHTTPRequestHandler):
@@ -360,7 +359,7 @@ class JournalsTest(unittest.TestCase):
             return "nobody"
 
         self.assertEqual(throng.interview(agent, "Whom did you see?", answer), "nobody")
-        self.assertIn(repr(agent.mind), prompts[0].prompt)
+        self.assertIn(repr(list(agent.mind)), prompts[0].prompt)
         self.assertIn("You are a1.", prompts[0].prompt)
         chosen = throng.interview(agent, "Left?", "fake",
                                   prompt=lambda agent, question: throng.Call(question, choices=["yes", "no"]))

@@ -13,8 +13,6 @@ from .another_process import AnotherProcess, LeftOut, Variant
 from .runs import Llm, RunResult, _native_llm
 from .world import World
 
-_NAME = "another process"
-
 # Varying one thing alone changes what a process does: why.
 _CAUSES = {
     "hash_seed": "it changes with PYTHONHASHSEED alone, so a set of str is iterated, or hash() is used; sort the set, "
@@ -50,6 +48,7 @@ class VerifyReport:
 
     @property
     def equal(self) -> bool:
+        """Whether all runs are equal."""
         return not self.difference
 
     def __bool__(self) -> bool:
@@ -68,18 +67,18 @@ class VerifyReport:
 
 
 def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread=0.9", *, steps: int,
-           seed: int = 1, shuffled: int = 2, coupling: str = "paper",
+           seed: int = 1, shuffled: int = 2, processes: int = 3, coupling: str = "paper",
            events: Sequence[tuple[int, str]] = ()) -> VerifyReport:
-    """Runs a world in every mode and in another process, and compares what happened.
+    """Runs a world in every mode and in other processes, and compares what happened.
 
     It also runs out of order and speculatively ``shuffled`` times each, with answers delayed and reordered. The
     factory makes a new world for each run. A backend's answers must depend on the request alone; a server's answers
     are recorded in the first run.
 
-    The other process has another hash seed, another date and time, another environment (TZ, USER, LOGNAME, HOSTNAME,
-    COLUMNS) and another seed of ``random``, and gets the answers of the first run. It imports the factory's module, or
-    executes the script up to the point where it calls ``throng.verify``. Where that is impossible, as in a notebook or
-    for a class within a function, the report says so.
+    Each of the other ``processes`` has a hash seed, a date and time, an environment (TZ, USER, LOGNAME, HOSTNAME,
+    COLUMNS) and a seed of ``random`` of its own, and gets the answers of the first run. It imports the module of the
+    factory, or executes the script up to where it calls ``throng.verify``. Where that is impossible, as in a notebook
+    or for a class within a function, the report says so.
 
     >>> import throng
     >>> class Dice(throng.World):
@@ -90,36 +89,43 @@ def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread
     >>> throng.verify(Dice, steps=10).equal
     True
     """
+    if processes < 0:
+        raise _native.Error(f"verify: processes={processes}: allowed: 0 or more")
     common: dict[str, Any] = {"steps": steps, "seed": seed, "coupling": coupling, "events": list(events)}
     with tempfile.TemporaryDirectory(prefix="throng-") as folder:
         recording = os.path.join(folder, "recording")
         (difference, _, is_backends_fault), runs = _native.verify(
             make_world=world_factory, llm=_native_llm(llm), shuffled=shuffled, recording=recording, **common)
         report = VerifyReport(difference, {name: RunResult(**run) for name, run in runs})
-        if not is_backends_fault:
-            try:
-                process = AnotherProcess(world_factory, folder, recording=recording, name=_NAME, **common)
-                _add_another_process(report, process)
-            except LeftOut as reason:
-                report.left_out = str(reason)
+        try:
+            if processes == 0:
+                raise LeftOut("processes=0")
+            if not is_backends_fault:
+                _add_processes(report, AnotherProcess(world_factory, folder, recording=recording, **common), processes)
+        except LeftOut as reason:
+            report.left_out = str(reason)
         return report
 
 
-def _add_another_process(report: VerifyReport, process: AnotherProcess) -> None:
-    (difference, found, _), run = process.run(Variant())
-    if report.equal:
-        report.runs[_NAME] = RunResult(**run)
-        report.difference = difference
-    if not report.equal:
-        report.cause = _find_cause(process, difference, found)
+def _add_processes(report: VerifyReport, process: AnotherProcess, count: int) -> None:
+    for i in range(1, count + 1):
+        name = "another process" if i == 1 else f"another process {i}"
+        variant = Variant.numbered(i)
+        (difference, found, _), run = process.run(variant, name)
+        if report.equal:
+            report.runs[name] = RunResult(**run)
+            report.difference = difference
+        if not report.equal:
+            report.cause = _find_cause(process, variant, name, difference, found)
+            return
 
 
-def _find_cause(process: AnotherProcess, difference: str, found: str) -> str:
-    """``found`` is what another process has where it differs from the first run, by the sentence ``difference``."""
-    def is_found_with(variant: Variant) -> bool:
-        return process.run(variant)[0][1] == found
+def _find_cause(process: AnotherProcess, variant: Variant, name: str, difference: str, found: str) -> str:
+    """``found`` is what that process has where it differs from the first run, by the sentence ``difference``."""
+    def is_found_with(**changes: int) -> bool:
+        return process.run(dataclasses.replace(variant, **changes), name)[0][1] == found
 
-    if not is_found_with(Variant()):
+    if not is_found_with():
         return _ALWAYS
-    causes = [why for name, why in _CAUSES.items() if not is_found_with(dataclasses.replace(Variant(), **{name: 2}))]
+    causes = [why for what, why in _CAUSES.items() if not is_found_with(**{what: 100})]
     return "; ".join(causes) or (_HERE if difference else _STATE)
