@@ -72,6 +72,15 @@ def failures(folder):
     assert again["replayed_calls"] == again["llm_calls"] and again["hash"] == reference["hash"]
 
 
+def contexts():
+    """A prompt beyond the model's context ends the run, or its agent does the usual thing."""
+    short = ["run", "--agents", 5, "--until", "09:00", "--context", 400, "--no-journal", "--quiet", "--json"]
+    message = throng(*short, code=1)
+    assert "exceed the context of 400" in message and "agent " in message and "step " in message, message
+    report = throng(*short, "--fallback", "any")
+    assert 0 < report["failed_calls"] < report["llm_calls"], report
+
+
 def interactive():
     run = ["run", "--agents", 100, "--steps", 600, "--quiet", "--json", "--no-journal", "--llm", "latency", "--interactive", "Ada"]
     without = throng(*run, "--target-ms", 0)
@@ -87,6 +96,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         budgets(Path(name))
         failures(Path(name))
+    contexts()
     interactive()
     print("limits stop runs, failures are survived, and the results are the same")
 

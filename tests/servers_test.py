@@ -18,17 +18,18 @@ from pathlib import Path
 
 THRONG = Path(sys.argv[1]).resolve()
 MOCK = Path(sys.argv[2]).resolve().parent / "shared" / "cases" / "mock_openai.py"
-TOWN = ["--agents", "4", "--until", "06:20", "--quiet"]
+TOWN = ["--agents", "8", "--until", "07:00", "--quiet"]
 
 # Modes in which an answer can be had, and those in which none can: words that the message holds, and more arguments.
-FINISH = ["ok", "think", "fence", "chatty", "reasoning", "parts", "extra", "paren", "letter", "o1", "flaky", "date429"]
+FINISH = ["ok", "think", "fence", "chatty", "reasoning", "parts", "paren", "letter", "o1", "flaky", "date429"]
 SLOW = ("did not answer within 1 s", "--call-attempts", "2")
 STOP = {
+    "extra": ("/note is not allowed",),  # by the town's schemas
     "null": ("with no content",),
     "empty": ("it has no text",),
     "nochoices": ("with no choices",),
     "badjson": ("it is not JSON",),
-    "truncjson": ("it was cut off",),
+    "truncjson": ("it is not JSON; it was cut off",),
     "truncbody": ("with what is no JSON",),
     "html": ("502 Bad Gateway",),
     "err200": ("the provider behind this gateway failed",),
@@ -127,7 +128,7 @@ def our_own(folder):
     """The built-in town and its model: in this process, and behind `throng serve`."""
     server = subprocess.Popen([THRONG, "serve", "--port", "0"], stderr=subprocess.PIPE, text=True)
     try:
-        address = next(line for line in server.stderr if " at http" in line).split(" at ")[1].split()[0]
+        address = next(line for line in server.stderr if " at http" in line).split(" at ")[1].split()[0].rstrip(",")
         threading.Thread(target=server.stderr.read, daemon=True).start()
         run = ["run", "--agents", "6", "--until", "09:00", "--quiet", "--json", "--no-journal"]
         here = json.loads(throng(*run)[0].stdout)

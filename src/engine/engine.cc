@@ -189,14 +189,14 @@ void Engine::Impl::CheckFits(const EngineRequest& request) const {
   }
   const size_t total = request.prompt.size() + static_cast<size_t>(request.max_tokens);
   if (total > static_cast<size_t>(options_.max_context)) {
-    throw MakeError(ErrorCode::kInvalid,
+    throw MakeError(ErrorCode::kExhausted,
                     "request: prompt of {} and answer of up to {} tokens exceed the context of {}",
                     request.prompt.size(), request.max_tokens, options_.max_context);
   }
   THRONG_CHECK(request.start == nullptr || &request.start->cache.Pool() == &blocks_);
   const size_t bytes = Scheduler::MostBytes(blocks_, static_cast<int>(total));
   if (bytes > blocks_.BudgetBytes()) {
-    throw MakeError(ErrorCode::kInvalid,
+    throw MakeError(ErrorCode::kExhausted,
                     "request: a context of {} tokens takes {} bytes of KV cache, the budget is {}", total,
                     bytes, blocks_.BudgetBytes());
   }

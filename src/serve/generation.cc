@@ -9,10 +9,11 @@
 namespace throng::serve {
 namespace {
 
-// A prompt that is too long is the client's mistake; exhausted is a server that has no room for now.
-engine::EngineRequest MakeRequest(engine::LocalModel& model, engine::TextRequest text) {
+// What is too long for the model is the client's mistake; exhausted is a server that has no room for now.
+template <typename Action>
+auto Mistaken(const Action& action) {
   try {
-    return model.MakeRequest(std::move(text));
+    return action();
   } catch (const Error& error) {
     if (error.Code() != ErrorCode::kExhausted) throw;
     throw Error(ErrorCode::kInvalid, error.what());
@@ -43,7 +44,7 @@ Generation::Slot::Slot(Context& context) : context_(context) {
 
 Generation::Generation(Context& context, engine::TextRequest text)
     : context_(context), model_(context.Model()), slot_(context), state_(std::make_shared<State>()) {
-  engine::EngineRequest request = MakeRequest(model_, std::move(text));
+  engine::EngineRequest request = Mistaken([&] { return model_.MakeRequest(std::move(text)); });
   request.on_text = [state = state_](uint64_t, std::string_view text) {
     {
       const std::lock_guard lock(state->mutex);
@@ -58,7 +59,7 @@ Generation::Generation(Context& context, engine::TextRequest text)
     }
     state->changed.notify_one();
   };
-  id_ = model_.Submit(std::move(request));
+  id_ = Mistaken([&] { return model_.Submit(std::move(request)); });
 }
 
 Generation::~Generation() {

@@ -88,15 +88,17 @@ size_t EndOfValue(std::string_view text, size_t at) {
   return text.npos;
 }
 
-// The outermost objects and arrays in a text.
+// The outermost objects and arrays in a text, up to one that does not end: what is in it is a part of an
+// answer.
 std::vector<Json> ValuesWithin(std::string_view text) {
   std::vector<Json> values;
   size_t at = text.find_first_of("{[");
   size_t looked_at = 0;  // bytes: brackets that are none of JSON are tried in vain
   for (size_t tried = 0; at != text.npos && tried < kMaxValues && looked_at <= 4 * text.size(); ++tried) {
     const size_t end = EndOfValue(text, at);
-    looked_at += std::min(end, text.size()) - at;
-    Json json = end == text.npos ? Json(Json::value_t::discarded) : Parse(text.substr(at, end - at));
+    if (end == text.npos) break;
+    looked_at += end - at;
+    Json json = Parse(text.substr(at, end - at));
     const bool good = !json.is_discarded();
     if (good) values.push_back(std::move(json));
     at = text.find_first_of("{[", good ? end : at + 1);

@@ -112,6 +112,8 @@ TEST(AnswerChecker, RefusesWhatIsNotTheJsonAskedFor) {
   }
   EXPECT_EQ(Json(std::string(100000, '[') + std::string(100000, ']')), kRefused);
   EXPECT_EQ(Json(std::string(100000, '{')), kRefused);
+  // The beginning of an answer has parts that would be answers.
+  EXPECT_EQ(Json("{\"a\":\"tea\",\"more\":[{\"a\":\"milk\"},{\"a"), kRefused);
   const Constraint age{.choices = {}, .json_schema = R"({"properties":{"age":{"type":"integer"}}})"};
   EXPECT_EQ(Why(age, R"({"age":5.5})"), "/age is 5.5, allowed is an integer");
   EXPECT_EQ(Why(age, "five"), "it is not JSON");

@@ -78,8 +78,8 @@ bool ServerError::MeansNoQuota() const {
 
 bool ServerError::MeansTooLong() const {
   if (code == "context_length_exceeded" || type == "exceed_context_size_error" || status == 413) return true;
-  return HasAny(Lower(text),
-                {"context length", "context size", "context window", "maximum context", "the context is"});
+  return HasAny(Lower(text), {"context length", "context size", "context window", "maximum context",
+                              "the context is", "the context of"});
 }
 
 bool ServerError::MeansNotThisPrompt() const {

@@ -215,6 +215,7 @@ TEST_F(HttpTest, KnowsWhatIsForGood) {
   EXPECT_EQ(Refused(400, ErrorBody("filtered", "prompt", "content_filter")).Code(), ErrorCode::kBadAnswer);
   for (const char* words : {"This model's maximum context length is 4096 tokens.",
                             "prompt: it has 500 tokens, the context is 400 for prompt and answer",
+                            "request: prompt of 310 and answer of up to 136 tokens exceed the context of 400",
                             "the request exceeds the available context size"}) {
     EXPECT_EQ(Refused(400, ErrorBody(words)).Code(), ErrorCode::kExhausted) << words;
   }

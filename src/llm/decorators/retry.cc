@@ -145,7 +145,8 @@ std::optional<Error> RetryLlm::Judge(Call& call, Completion& completion) {
   std::string answer = completion.text;
   if (answer.size() > kMaxRefused) answer = OneLine(answer, kMaxRefused);
   request.refused = Refused{std::move(answer), fmt::format("That answer is not allowed: {}.{}", why, remedy)};
-  return MakeError(ErrorCode::kBadAnswer, "{}: the answer {:?} is not allowed: {}", Inner().Identity(),
+  return MakeError(ErrorCode::kBadAnswer, "{}: the answer {:?} is not allowed: {}",
+                   completion.served_by.empty() ? Inner().Identity() : completion.served_by,
                    OneLine(completion.text), why);
 }
 
