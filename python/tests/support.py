@@ -52,7 +52,7 @@ class Line(throng.World):
 
 
 class Server:
-    """An OpenAI server in a thread: `answer` gets a prompt, and returns what the model says."""
+    """An OpenAI server in a thread: `answer` gets a prompt whenever it is asked, and returns what the model says."""
 
     def __init__(self, answer):
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -61,7 +61,8 @@ class Server:
 
             def do_POST(self):
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                message = {"role": "assistant", "content": answer(request["messages"][-1]["content"])}
+                prompt = next(said["content"] for said in request["messages"] if said["role"] == "user")
+                message = {"role": "assistant", "content": answer(prompt)}
                 body = json.dumps({"id": "x", "object": "chat.completion", "created": 1, "model": "m",
                                    "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
                                    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}).encode()

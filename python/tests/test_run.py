@@ -86,7 +86,7 @@ class ModesTest(unittest.TestCase):
         self.assertTrue(report, report.difference)
         self.assertEqual(list(report.runs), ["single", "lockstep", "ooo", "speculative", "ooo, shuffled 1",
                                              "speculative, shuffled 1", "ooo, shuffled 2", "speculative, shuffled 2",
-                                             "another process"])
+                                             "another process", "another process 2", "another process 3"])
         self.assertIn("equal in all runs", str(report))
         runs = report.runs
         self.assertEqual((runs["ooo"].speculated_calls, runs["ooo"].wasted_tokens), (0, 0))

@@ -21,7 +21,7 @@ class Pair(throng.World):
 
 
 def run(steps=1, llm="fake", base=Pair, **methods):
-    return throng.run(type("Tried", (base,), methods)(), llm, steps=steps)
+    return throng.run(type("Tried", (base,), methods)(), llm, steps=steps, mode="single")
 
 
 class ForgottenCallTest(unittest.TestCase):
@@ -104,7 +104,8 @@ class ForgottenCallTest(unittest.TestCase):
 
 
 class FailedCallTest(unittest.TestCase):
-    """The server answers "maybe" to every question of Ben, which is none of the choices."""
+    """The server answers "maybe" to every question of Ben, which is none of the choices. Ann is the first who asks, as
+    a server that has answered nothing yet ends the run."""
 
     def setUp(self):
         server = support.Server(lambda prompt: "maybe" if prompt.startswith("Ben") else "yes")
@@ -161,7 +162,7 @@ class FailedCallTest(unittest.TestCase):
 
     def test_a_resolve_of_ones_own_need_not_know(self):
         def proceed(self, view, agent):
-            answer = yield throng.Call(f"{agent.name if view.step else 'Ben'}?", choices=["yes", "no"])
+            answer = yield throng.Call(f"{'Ben' if view.step else agent.name}?", choices=["yes", "no"])
             return (answer, agent.pos)
 
         def resolve(self, step, members, commit):
@@ -171,7 +172,7 @@ class FailedCallTest(unittest.TestCase):
         result = run(2, self.llm, proceed=proceed, resolve=resolve)
         self.assertEqual([agent.status for agent in result.agents], ["yes", ""])
         self.assertEqual([event[:3] for event in result.events],
-                         [(0, 0, "fallback"), (0, 1, "fallback"), (1, 1, "fallback")])
+                         [(0, 1, "fallback"), (1, 0, "fallback"), (1, 1, "fallback")])
 
     def test_a_resolve_that_does_not_catch_it_writes_nothing(self):
         def resolve(self, step, members, commit):
@@ -180,12 +181,13 @@ class FailedCallTest(unittest.TestCase):
             commit.write((0, 0), "footprints")
             yield throng.Call("Ben?", agent=1, choices=["yes", "no"])
 
-        result = run(llm=self.llm, proceed=lambda self, view, agent: None, resolve=resolve)
+        result = run(llm=self.llm, proceed=lambda *_: (yield throng.Call("Ann?")), resolve=resolve)
         self.assertEqual([agent.status for agent in result.agents], ["", ""])
         self.assertEqual(([event[:3] for event in result.events], result.cells), ([(0, 1, "fallback")], {}))
 
     def test_what_is_raised_from_it_ends_the_run(self):
         def proceed(self, view, agent):
+            yield throng.Call("Ann?")
             try:
                 yield throng.Call("Ben?", choices=["yes", "no"])
             except throng.CallError as error:
@@ -291,8 +293,9 @@ class ForkTest(unittest.TestCase):
         found = []
         with support.captured_stderr() as text:
             result = run(2, proceed=proceed)
+            said = text()
         self.assertEqual((found, result.calls), ([1], 4))
-        self.assertRegex(text(), "throng: this process was forked")
+        self.assertRegex(said, "throng: this process was forked")
 
     def test_a_process_of_multiprocessing_in_a_step_may_do_other_things(self):
         def proceed(self, view, agent):

@@ -28,17 +28,21 @@ class LeftOut(Exception):
 
 @dataclass(frozen=True)
 class Variant:
-    """What a process is given; another number means another value."""
+    """What a process is given; another number, from 1 on, means another value."""
 
-    hash_seed: int = 1
-    clock: int = 1
-    chance: int = 1
-    environment: int = 1
+    hash_seed: int
+    clock: int
+    chance: int
+    environment: int
+
+    @classmethod
+    def numbered(cls, number: int) -> Variant:
+        return cls(number, number, number, number)
 
     def environ(self) -> dict[str, str]:
         name = f"throng-verify-{self.environment}"
         return {**os.environ, "PYTHONHASHSEED": str(self.hash_seed), "COLUMNS": str(50 + self.environment),
-                "USER": name, "LOGNAME": name, "HOSTNAME": name, "TZ": f"XYZ{3 - 7 * self.environment}:30"}
+                "USER": name, "LOGNAME": name, "HOSTNAME": name, "TZ": f"XYZ{-1 - 5 * self.environment % 12}:30"}
 
     def start_ns(self) -> int:
         """When its clock begins: other than now in year, month, weekday, hour and minute."""
@@ -49,19 +53,19 @@ class AnotherProcess:
     """Makes processes that repeat the run of one recording."""
 
     def __init__(self, factory: Callable, folder: str, **arguments: Any) -> None:
-        """``arguments``: those of ``_native.repeat``, but for the world."""
+        """``arguments``: those of ``_native.repeat``, but for the world and the name."""
         self._folder = folder
         self._job = {"factory": _dumps(factory), "arguments": arguments, "argv": sys.argv, "main": _main_source()}
         self._starts: dict[int, int] = {}  # a clock begins at the same instant in all processes
 
-    def run(self, variant: Variant) -> tuple[tuple[str, str, bool], dict[str, Any]]:
-        """What ``_native.repeat`` returns there."""
+    def run(self, variant: Variant, name: str) -> tuple[tuple[str, str, bool], dict[str, Any]]:
+        """What ``_native.repeat`` returns there; ``name`` is the process's in sentences."""
         if not sys.executable:
             raise LeftOut("this program does not know its Python interpreter")
         start = self._starts.setdefault(variant.clock, variant.start_ns())
         job, result = (os.path.join(self._folder, name) for name in ("job", "result"))
         with open(job, "wb") as file:
-            pickle.dump({**self._job, "start_ns": start, "chance": variant.chance}, file)
+            pickle.dump({**self._job, "start_ns": start, "chance": variant.chance, "name": name}, file)
         code = ("import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
                 "import throng.another_process as there; there._serve(*sys.argv[2:])")
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
@@ -153,12 +157,12 @@ def _make_function(code: bytes, module: str, defaults: tuple | None, named: dict
 
 def _load_main() -> types.ModuleType:
     """Executes the main module under another name, so that what it guards by ``__name__`` is left out."""
-    if "__mp_main__" in sys.modules:  # the name that multiprocessing uses, too
-        return sys.modules["__mp_main__"]
+    if "module" in _job:
+        return _job["module"]
     if _job["main"] is None:
         raise LeftOut("the factory was defined in an interactive session; put the world into a module")
     kind, where = _job["main"]
-    module = types.ModuleType("__mp_main__")
+    module = _job["module"] = types.ModuleType("__mp_main__")  # as multiprocessing calls it
     sys.modules["__mp_main__"] = sys.modules["__main__"] = module
     if kind == "module":
         spec = importlib.util.find_spec(where)
@@ -292,4 +296,4 @@ def _repeat() -> Any:
         world = factory()
     except Exception as error:
         raise LeftOut(f"the factory fails there: {type(error).__name__}: {error}") from None
-    return _native.repeat(world=world, **_job["arguments"])
+    return _native.repeat(world=world, name=_job["name"], **_job["arguments"])
