@@ -52,7 +52,8 @@ class Model:
     - ``prefix_cache``: keep what prompts begin with, for prompts that begin alike
 
     Several threads may use a model at once; it releases Python's lock while it computes. As a backend it serves
-    one run of a world at a time.
+    one run of a world at a time. A process that is forked while a model or a run exists cannot use throng; start
+    processes with multiprocessing's "spawn".
 
     >>> model = Model(kv="flashq4", threads=2)
     >>> model.generate("Is the park open?", choices=["yes", "no"]) in ("yes", "no")
