@@ -37,11 +37,11 @@ class RunTest : public testing::Test {
 
 TEST_F(RunTest, JournalsChangeNoResult) {
   const RunOutcome without = RunWith("fake", {});
-  const RunOutcome with = RunWith("fake", {{}, &scratch_.Get(), {}});
+  const RunOutcome with = RunWith("fake", {.journal = &scratch_.Get()});
   EXPECT_EQ(with.result.hash, without.result.hash);
   EXPECT_EQ(with.used.prompt, without.used.prompt);
   EXPECT_EQ(with.replayed, 0u);
-  const RunOutcome again = RunWith("fake", {{}, &scratch_.Get(), {}});
+  const RunOutcome again = RunWith("fake", {.journal = &scratch_.Get()});
   EXPECT_EQ(again.result.hash, without.result.hash);
   EXPECT_EQ(again.replayed, without.result.stats.calls);
   EXPECT_EQ(again.used.prompt, without.used.prompt);  // nothing was asked again
@@ -51,20 +51,20 @@ TEST_F(RunTest, JournalsChangeNoResult) {
 }
 
 TEST_F(RunTest, AnEventEndsItWithTheSameStepInEveryMode) {
-  struct Said : sim::RunObserver {
+  struct Going : sim::RunObserver {
     void OnCommit(const sim::CommitRecord& record) override {
       for (const sim::Event& event : record.events) {
-        if (event.kind == "say") steps.insert(record.step);
+        if (event.kind == "go") steps.insert(record.step);
       }
     }
     void OnStep(sim::Step, const Digest&) override {}
     std::set<sim::Step> steps;
-  } said;
-  options_.observers = {&said};
+  } going;
+  options_.observers = {&going};
   RunWith("fake", {});
-  ASSERT_GE(said.steps.size(), 2u);
-  const sim::Step first = *said.steps.begin();
-  const sim::Step second = *std::next(said.steps.begin());
+  ASSERT_GE(going.steps.size(), 2u);
+  const sim::Step first = *going.steps.begin();
+  const sim::Step second = *std::next(going.steps.begin());
   options_.observers.clear();
   options_.steps = second + 1;
   const Digest straight = RunWith("fake", {}).result.hash;
@@ -73,9 +73,9 @@ TEST_F(RunTest, AnEventEndsItWithTheSameStepInEveryMode) {
     options_ = {};
     options_.steps = 30;
     options_.mode = mode;
-    EndAtEvent("say", first + 1, options_);
+    EndAtEvent("go", first + 1, options_);
     journal::ScratchJournal scratch;
-    const RunOutcome outcome = RunWith("fake:latency=1,spread=0.9", {{}, &scratch.Get(), {}});
+    const RunOutcome outcome = RunWith("fake:latency=1,spread=0.9", {.journal = &scratch.Get()});
     EXPECT_EQ(outcome.result.step_hashes.size(), static_cast<size_t>(second + 1)) << sim::ModeName(mode);
     EXPECT_EQ(scratch.Get().ManifestValue("steps"), std::to_string(second + 1));
     EXPECT_EQ(journal::Reader(scratch.Get()).Events(second + 1, 100).size(), 0u);
@@ -109,7 +109,7 @@ TEST(EventCondition, KindAndTextMustMatch) {
 TEST_F(RunTest, SessionsEndWithWhatWentWrong) {
   std::string message;
   try {
-    RunWith("fake:fail=1", {{}, &scratch_.Get(), {}});
+    RunWith("fake:fail=1", {.journal = &scratch_.Get()});
   } catch (const Error& error) {
     message = error.what();
   }
@@ -121,15 +121,16 @@ TEST_F(RunTest, UsedUpBudgetsStopItAndItGoesOn) {
   Limits limits;
   const llm::TokensUsed all = RunWith("fake", {}).used;
   limits.max_tokens = (all.prompt + all.output) / 2;
-  EXPECT_THROW(RunWith("fake", {limits, &scratch_.Get(), {}}), Stopped);
+  EXPECT_THROW(RunWith("fake", {.limits = limits, .journal = &scratch_.Get()}), Stopped);
   EXPECT_NE(journal::Reader(scratch_.Get()).Sessions().at(0).outcome, "done");
-  EXPECT_THROW(RunWith("fake", {limits, &scratch_.Get(), {}}), Stopped);  // earlier sessions count
-  EXPECT_EQ(RunWith("fake", {{}, &scratch_.Get(), {}}).result.hash, RunWith("fake", {}).result.hash);
+  EXPECT_THROW(RunWith("fake", {.limits = limits, .journal = &scratch_.Get()}),
+               Stopped);  // earlier sessions count
+  EXPECT_EQ(RunWith("fake", {.journal = &scratch_.Get()}).result.hash, RunWith("fake", {}).result.hash);
 }
 
 TEST_F(RunTest, JournalsCountWrongGuesses) {
   options_.mode = sim::Mode::kSpeculative;
-  const RunOutcome outcome = RunWith("fake:latency=1,spread=0.9", {{}, &scratch_.Get(), {}});
+  const RunOutcome outcome = RunWith("fake:latency=1,spread=0.9", {.journal = &scratch_.Get()});
   ASSERT_GT(outcome.result.stats.wasted_calls, 0u);
   const journal::TokenSums in_vain = journal::TokensInVain(scratch_.Get());
   EXPECT_EQ(in_vain.prompt, outcome.used.prompt - outcome.result.stats.prompt_tokens);
@@ -152,7 +153,8 @@ TEST_F(RunTest, TheWrapperIsOutsideOfAllElse) {
   RunWith("fake", {.limits = {}, .journal = &scratch_.Get(), .on_wait = {}, .wrap = wrap});
   const uint64_t asked = std::exchange(calls, 0);
   EXPECT_GT(asked, 0u);
-  EXPECT_EQ(RunWith("fake", {.limits = {}, .journal = &scratch_.Get(), .on_wait = {}, .wrap = wrap}).replayed, asked);
+  EXPECT_EQ(RunWith("fake", {.limits = {}, .journal = &scratch_.Get(), .on_wait = {}, .wrap = wrap}).replayed,
+            asked);
   EXPECT_EQ(calls, asked);  // calls answered by the journal pass through it too
 }
 
