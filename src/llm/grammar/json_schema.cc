@@ -407,12 +407,8 @@ Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar) {
     throw MakeError(ErrorCode::kInvalid, "JSON schema: it has {} bytes, more than {}", schema.size(),
                     kMaxSchemaBytes);
   }
-  Json parsed;
-  try {
-    parsed = Json::parse(schema);
-  } catch (const Json::exception& error) {
-    throw MakeError(ErrorCode::kInvalid, "JSON schema: it is not JSON: {}", error.what());
-  }
+  const Json parsed = Json::parse(schema, nullptr, /*allow_exceptions=*/false);
+  if (parsed.is_discarded()) throw MakeError(ErrorCode::kInvalid, "JSON schema: it is not JSON");
   return Lowering(grammar).Schema(parsed, "#");
 }
 
