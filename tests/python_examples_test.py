@@ -49,17 +49,18 @@ def check(name, llm, out):
     assert len(rows) >= SIZES[name][2], f"{name} on {llm}: {len(rows)} rows"
     calls = next(line for line in done.stdout.splitlines() if " calls, " in line)
     print(f"{name} on {llm}: {seconds:.1f} s; {calls}", flush=True)
+    return hash_of(done.stdout)
 
 
 def check_models(throng, names, out):
-    for name in names:
-        check(name, "local", out)
+    """The same model here and behind a server: the same run."""
+    here = {name: check(name, "local", out) for name in names}
     server = subprocess.Popen([throng, "serve", "--port", "0"], stderr=subprocess.PIPE, text=True)
     try:
         address = next(line for line in server.stderr if " at http" in line).split(" at ")[1].split()[0].rstrip(",")
         threading.Thread(target=server.stderr.read, daemon=True).start()
         for name in names:
-            check(name, address, out)
+            assert check(name, address, out) == here[name], f"{name}: the server's run is another one"
     finally:
         server.terminate()
         server.wait()
