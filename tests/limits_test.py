@@ -70,6 +70,9 @@ def failures(folder):
     assert report["fallbacks"] == sum(each["failed_calls"] for each in report["functions"]) == reference["failed_calls"]
     again = throng("resume", journal, "--quiet", "--json", "--max-tokens-total", 10**9)
     assert again["replayed_calls"] == again["llm_calls"] and again["hash"] == reference["hash"]
+    strict = throng("resume", journal, "--quiet", "--json", "--fallback", "never")  # what has happened happens again
+    assert strict["hash"] == reference["hash"] and strict["failed_calls"] == reference["failed_calls"]
+    assert "made to fail" in throng("run", *WORLD, "--llm", "fake:fail=0.02", "--no-journal", code=1)  # no bad answer
 
 
 def contexts():
