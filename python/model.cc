@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "kv/cache/sequence_cache.h"
 #include "model/config.h"
 
@@ -82,7 +83,9 @@ std::vector<engine::EngineResult> Model::Generate(std::vector<engine::TextReques
   std::vector<uint64_t> ids;
   try {
     for (size_t i = 0; i < requests.size(); ++i) {
-      requests[i].key.call = static_cast<uint32_t>(i);
+      llm::Sampling& sampling = requests[i].sampling;
+      sampling.seed =
+          CounterRng(sampling.seed, 0, 0, static_cast<uint32_t>(i)).At(0);  // equal prompts differ
       requests[i].on_done = [batch, i](engine::EngineResult result) { batch->Set(i, std::move(result)); };
       ids.push_back(model_->Submit(std::move(requests[i])));
     }

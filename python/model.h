@@ -24,7 +24,7 @@ class Model {
   ~Model();  // in a forked process, leaves everything as it is
 
   // Answers all requests in one continuous batch. `check` is called several times a second while waiting; an
-  // exception from it cancels the batch. Request i draws its random numbers as call i, so its answer depends
+  // exception from it cancels the batch. Request i draws random numbers of its own, so its answer depends
   // on its place, not on its company.
   std::vector<engine::EngineResult> Generate(std::vector<engine::TextRequest> texts,
                                              const std::function<void()>& check);
