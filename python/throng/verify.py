@@ -38,7 +38,8 @@ class VerifyReport:
       there: a line of a prompt, an answer, a position, an event; "" if all runs are equal
     - ``cause``: what it comes from, found by varying one thing after the other; "" if unknown
     - ``left_out``: why the world could not be run in another process; "" if it was
-    - ``runs``: the RunResult of each run by its name, up to the first that differs
+    - ``runs``: the RunResult of each run by its name, up to the first that differs; one in another process that differs
+      stops there, and has none
     """
 
     difference: str
@@ -112,10 +113,10 @@ def _add_processes(report: VerifyReport, process: AnotherProcess, count: int) ->
         name = "another process" if i == 1 else f"another process {i}"
         variant = Variant.numbered(i)
         (difference, found, _), run = process.run(variant, name)
-        if report.equal:
+        if report.equal and not difference:
             report.runs[name] = RunResult(**run)
-            report.difference = difference
-        if not report.equal:
+        else:
+            report.difference = report.difference or difference
             report.cause = _find_cause(process, variant, name, difference, found)
             return
 
