@@ -11,7 +11,7 @@ import common
 import throng
 
 TOPICS = ["the new bridge", "football", "rain", "bread", "the election", "a lost dog"]
-ANSWER = {"type": "object", "additionalProperties": False, "required": ["action", "text"],
+ANSWER = {"type": "object", "required": ["action", "text"],
           "properties": {"action": {"enum": ["post", "share", "nothing"]}, "text": {"type": "string", "maxLength": 60}}}
 
 

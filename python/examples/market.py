@@ -11,7 +11,7 @@ import throng
 
 VILLAGE = 7  # traders at a market, one of them a pedlar
 ROAD = 12  # cells from one market to the next
-ANSWER = {"type": "object", "additionalProperties": False, "required": ["side", "price"],
+ANSWER = {"type": "object", "required": ["side", "price"],
           "properties": {"side": {"enum": ["buy", "sell", "wait"]},
                          "price": {"type": "integer", "minimum": 1, "maximum": 20}}}
 

@@ -13,7 +13,7 @@ import common
 import throng
 
 COMMUNITIES = ["gardening", "cycling", "baking", "astronomy", "chess", "birds"]
-ANSWER = {"type": "object", "additionalProperties": False, "required": ["action", "post", "text"],
+ANSWER = {"type": "object", "required": ["action", "post", "text"],
           "properties": {"action": {"enum": ["create_post", "create_comment", "like_post", "dislike_post", "nothing"]},
                          "post": {"type": "integer", "minimum": 1, "maximum": 5},
                          "text": {"type": "string", "maxLength": 50}}}
