@@ -1,5 +1,5 @@
-"""Other people's servers: one that misbehaves in every way that was met, and our own, which gives the society that the same model gives in
-this process.
+"""Other people's servers: one that misbehaves in every way that was met, and our own, which gives the society that the
+same model gives in this process.
 
   python3 tests/servers_test.py THRONG SOURCE
 
