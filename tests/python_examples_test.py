@@ -91,7 +91,7 @@ def check_misbehaviour(out):
     goes on when the server has come to its senses."""
     mock = load_mock()
     address = f"http://127.0.0.1:{mock.server.server_address[1]}/v1?model=m&timeout=5"
-    for name in ("market", "tournament"):
+    for name in ("market", "civil_violence"):
         mock.MODE = "ok"
         whole = run(name, address, out)[0].stdout
         for mode, words in MODES.items():
