@@ -16,7 +16,8 @@ struct Part {
 constexpr const char* kAnswersBefore =
     "SELECT step, agent, call, function, digest, finish, text, prompt_tokens, output_tokens, cached_tokens, "
     "attempts, "
-    "spent_prompt_tokens, spent_output_tokens, issued_s, arrived_s, NULL, server, settings, system, prompt "
+    "spent_prompt_tokens, spent_output_tokens, issued_s, arrived_s, NULL, server, settings, system, prompt, "
+    "error_code "
     "FROM answers WHERE step < ?";
 constexpr Part kParts[] = {
     {"SELECT * FROM parts WHERE id IN (SELECT p.id FROM answers AS a, json_each(a.prompt) AS run JOIN parts "

@@ -29,6 +29,14 @@ constexpr int64_t kMaxRowsPending = 20000;
 constexpr llm::FinishReason kFinishReasons[] = {  // indexed by the stored number
     llm::FinishReason::kStop, llm::FinishReason::kLength, llm::FinishReason::kError};
 
+ErrorCode ErrorCodeOf(std::string_view name) {
+  for (const ErrorCode code : {ErrorCode::kInvalid, ErrorCode::kCorrupt, ErrorCode::kUnsupported,
+                               ErrorCode::kExhausted, ErrorCode::kBadAnswer, ErrorCode::kIo}) {
+    if (ErrorCodeName(code) == name) return code;
+  }
+  return ErrorCode::kUnavailable;
+}
+
 std::string NowUtc() {
   const std::time_t now = std::time(nullptr);
   std::tm utc;
@@ -326,7 +334,7 @@ std::optional<JournaledAnswer> Journal::FindAnswer(const llm::CallKey& key) {
     completion.finish = kFinishReasons[std::clamp(find.Int(1), int64_t{0}, int64_t{2})];
     completion.text = find.Text(2);
     if (completion.finish == llm::FinishReason::kError) {
-      completion.error = Error(ErrorCode::kUnavailable, std::exchange(completion.text, {}));
+      completion.error = Error(ErrorCodeOf(find.Text(10)), std::exchange(completion.text, {}));
     }
     completion.prompt_tokens = static_cast<int>(find.Int(3));
     completion.output_tokens = static_cast<int>(find.Int(4));
@@ -382,6 +390,8 @@ void Journal::AddAnswer(const llm::Completion& completion, const AskedCall& aske
   bind_or_null(asked.settings > 0, asked.settings);
   bind_or_null(!asked.system.empty(), std::string_view(asked.system));
   bind_or_null(!asked.prompt.empty(), std::string_view(asked.prompt));
+  const bool failed = completion.error.has_value();
+  bind_or_null(failed, std::string_view(failed ? ErrorCodeName(completion.error->Code()) : ""));
   add.Run();
 }
 

@@ -14,7 +14,7 @@
 //   starts(agent, name, x, y, status)  state at the start of the run
 //   answers(step, agent, call, function, digest, finish, text, prompt_tokens, output_tokens, cached_tokens*,
 //           attempts*, spent_prompt_tokens*, spent_output_tokens*, issued_s*, arrived_s*, session*, server*,
-//           settings, system, prompt)  digest: of the request; finish: 0 stop, 1 length, 2 failed (text: why);
+//           settings, system, prompt, error_code)  digest: of the request; finish: 0 stop, 1 length, 2 failed (text: why);
 //                                      system, prompt: JSON lists of runs of parts; null if empty or not kept
 //   parts(id, text)                    pieces of prompts, each once (question_store.h)
 //   settings(id, ...)                  constraint, sampling, stop strings and length of answers

@@ -147,6 +147,25 @@ TEST_F(QuestionsInJournal, TheViewHasEverything) {
   EXPECT_EQ(again.served_by, "some server/1.0 some-model");
 }
 
+TEST_F(QuestionsInJournal, FailuresComeBackAsTheyWere) {
+  const auto journal = Begin("a");
+  uint32_t agent = 0;
+  for (const ErrorCode code : {ErrorCode::kBadAnswer, ErrorCode::kUnavailable, ErrorCode::kExhausted}) {
+    const llm::Request request = Question(agent++, 1);
+    llm::Completion failed;
+    failed.key = request.key;
+    failed.finish = llm::FinishReason::kError;
+    failed.error = Error(code, "it says nothing of use");
+    journal->AddAnswer(failed, journal->AddQuestion(request), 1.0, 1.5);
+    const llm::Completion again = journal->FindAnswer(request.key)->completion;
+    ASSERT_TRUE(again.error.has_value());
+    EXPECT_EQ(again.error->Code(), code);
+    EXPECT_EQ(again.error->what(), std::string("it says nothing of use"));
+    EXPECT_EQ(Calls(*journal).back()["error_code"], ErrorCodeName(code));
+    EXPECT_TRUE(Calls(*journal).back()["answer"].is_null());
+  }
+}
+
 TEST_F(QuestionsInJournal, WhatRecursIsStoredOnceAlsoInLaterSessions) {
   const auto count = [](Journal& journal, const char* table) {
     return std::stoi(journal.GetDatabase().TextOf(fmt::format("SELECT count(*) FROM {}", table).c_str()));

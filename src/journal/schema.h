@@ -25,7 +25,7 @@ CREATE TABLE answers(step INTEGER NOT NULL, agent INTEGER NOT NULL, call INTEGER
   output_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, attempts INTEGER NOT NULL,
   spent_prompt_tokens INTEGER NOT NULL, spent_output_tokens INTEGER NOT NULL, issued_s REAL NOT NULL,
   arrived_s REAL NOT NULL, session INTEGER, server INTEGER, settings INTEGER, system TEXT, prompt TEXT,
-  PRIMARY KEY(step, agent, call)) WITHOUT ROWID;
+  error_code TEXT, PRIMARY KEY(step, agent, call)) WITHOUT ROWID;
 CREATE TABLE commits(step INTEGER NOT NULL, first INTEGER NOT NULL, members TEXT NOT NULL, digest BLOB NOT NULL,
   PRIMARY KEY(step, first)) WITHOUT ROWID;
 CREATE TABLE bodies(step INTEGER NOT NULL, agent INTEGER NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL,
@@ -57,7 +57,7 @@ CREATE VIEW calls AS
       ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS system,
     CASE a.finish WHEN 0 THEN 'stop' WHEN 1 THEN 'length' ELSE 'failed' END AS finish,
     CASE WHEN a.finish < 2 THEN a.text END AS answer,
-    CASE WHEN a.finish = 2 THEN a.text END AS error,
+    CASE WHEN a.finish = 2 THEN a.text END AS error, a.error_code,
     a.prompt_tokens, a.cached_tokens, a.output_tokens, a.attempts, a.spent_prompt_tokens, a.spent_output_tokens,
     ((a.prompt_tokens + a.spent_prompt_tokens) * price.prompt +
      (a.output_tokens + a.spent_output_tokens) * price.output) / 1e6 AS cost,
@@ -104,11 +104,11 @@ inline constexpr const char* kAddPart = "INSERT INTO parts VALUES(?,?)";
 inline constexpr const char* kAddSettings = "INSERT INTO settings VALUES(?,?,?,?,?,?,?,?,?,?,?)";
 inline constexpr const char* kAddServer = "INSERT INTO servers VALUES(?,?)";
 inline constexpr const char* kAddAnswer =
-    "INSERT INTO answers VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    "INSERT INTO answers VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 inline constexpr const char* kFindAnswer =
     "SELECT digest, finish, text, prompt_tokens, output_tokens, cached_tokens, attempts, "
     "spent_prompt_tokens, "
-    "spent_output_tokens, (SELECT name FROM servers WHERE id = server) FROM answers "
+    "spent_output_tokens, (SELECT name FROM servers WHERE id = server), error_code FROM answers "
     "WHERE step=? AND agent=? AND call=?";
 inline constexpr const char* kAddCommit = "INSERT INTO commits VALUES(?,?,?,?)";
 inline constexpr const char* kFindCommit = "SELECT digest FROM commits WHERE step=? AND first=?";
