@@ -141,10 +141,10 @@ class Backends {
   std::vector<std::pair<std::string, std::shared_ptr<BackendSource>>> routes_;
 };
 
-// A RuntimeWarning of Python, with the lock held or not.
+// A RuntimeWarning at the line that called throng.run; with Python's lock held or not.
 void Warn(const std::string& text) {
   py::gil_scoped_acquire acquire;
-  py::module_::import("warnings").attr("warn")(MakeText(text), py::handle(PyExc_RuntimeWarning));
+  py::module_::import("warnings").attr("warn")(MakeText(text), py::handle(PyExc_RuntimeWarning), 2);
 }
 
 // Warns of the first call after which an agent fell back; the table "calls" has all of them.
