@@ -97,9 +97,9 @@ void PrintSummary(const engine::EngineResult& result, const engine::LocalModel& 
 void Run(const Options& options) {
   // Fail now, not at the end, if the file cannot be written.
   if (!options.save_cache.empty()) AtomicFile probe(options.save_cache);
-  WarnOfEmbeddedModel(options.local);
   engine::LocalModel model(options.local);
   engine::EngineRequest request = MakeRequest(options, model);
+  WarnOfEmbeddedModel(options.local);
   // Written just before the first text of the answer, so a refused request writes nothing.
   std::string echo;
   if (!options.chat) {
