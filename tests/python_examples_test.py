@@ -90,7 +90,7 @@ def check_misbehaviour(out):
     """In JSON and in choices: an answer that is there is used; else the run stops soon, with the server's words, and
     goes on when the server has come to its senses."""
     mock = load_mock()
-    address = f"http://127.0.0.1:{mock.server.server_address[1]}/v1?model=m&timeout=5"
+    address = f"http://127.0.0.1:{mock.server.server_address[1]}/v1?model=m&timeout=2"
     for name in ("market", "civil_violence"):
         mock.MODE = "ok"
         whole = run(name, address, out)[0].stdout
@@ -98,7 +98,7 @@ def check_misbehaviour(out):
             mock.MODE = mode
             mock.COUNT.clear()
             journal = out / f"{name}-{mode}.journal"
-            attempts = "9" if words == "done" else "4"
+            attempts = "9" if words == "done" else "2"
             done, seconds = run(name, address, out, "--journal", journal, "--attempts", attempts)
             print(f"{name}, {mode}: {seconds:.1f} s, {done.stderr.strip() or 'done'}", flush=True)
             if words == "done":
