@@ -143,7 +143,6 @@ def main():
         ("garbage as journal", ["resume", garbage, "--llm", "fake"], ["garbage.journal"], 1),
         ("no such journal", ["resume", folder / "none.journal"], ["none.journal"], 1),
         ("journal that exists", [*good, "--journal", unchanged], ["whole.journal"], 1),
-        ("journal of another backend", ["resume", unchanged, "--llm", "fake:seed=5"], ["whole.journal"], 1),
         ("injected event that is none", ["journal", "inject", unchanged, "dance"], ["dance", "arrive NAME"], 1),
         ("interview of nobody", ["interview", unchanged, "--agent", "Nobody", "--at", "5"], ["Nobody"], 1),
         ("interview of the future", ["interview", unchanged, "--agent", "Ada", "--at", "999999"], ["999999"], 1),
