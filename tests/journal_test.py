@@ -228,7 +228,7 @@ class JournalTest(unittest.TestCase):
             while time.monotonic() < deadline:
                 time.sleep(0.05)
                 try:
-                    if rows(journal, "SELECT count(*) FROM calls")[0][0] >= 10:
+                    if journal.exists() and rows(journal, "SELECT count(*) FROM calls")[0][0] >= 10:
                         break
                 except sqlite3.OperationalError:
                     pass  # not begun
