@@ -338,9 +338,8 @@ void Engine::Impl::SampleRow(size_t row, int worker) {
     mask = words;
   }
   const EngineRequest& request = sequence.request;
-  sampled_[row] = samplers_[static_cast<size_t>(worker)].Sample({logits_.data() + row * vocab, vocab}, mask,
-                                                                sequence.tokens, request.sampling,
-                                                                sequence.NumAnswer());
+  sampled_[row] = samplers_[static_cast<size_t>(worker)].Sample(
+      {logits_.data() + row * vocab, vocab}, mask, sequence.tokens, request.sampling, sequence.NumAnswer());
 }
 
 void Engine::Impl::SampleRows() {

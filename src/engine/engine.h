@@ -58,8 +58,9 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Any thread. Throws, with one sentence, kExhausted for a request that is too long for the context or the KV
-  // budget, kInvalid for any other that can never be served; kCancelled once the engine is being destroyed.
+  // Any thread. Throws, with one sentence, kExhausted for a request that is too long for the context or the
+  // KV budget, kInvalid for any other that can never be served; kCancelled once the engine is being
+  // destroyed.
   uint64_t Submit(EngineRequest request);
 
   // Any thread. The request ends soon with kCancelled, unless it has ended; unknown ids are ignored.

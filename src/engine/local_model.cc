@@ -110,8 +110,9 @@ EngineRequest LocalModel::MakeRequest(TextRequest request) {
   asked.prompt = Encode(request.prompt);
   const int context = options_.max_context;
   if (asked.prompt.size() >= static_cast<size_t>(context)) {
-    throw MakeError(ErrorCode::kExhausted, "prompt: it has {} tokens, the context is {} for prompt and answer",
-                    asked.prompt.size(), context);
+    throw MakeError(ErrorCode::kExhausted,
+                    "prompt: it has {} tokens, the context is {} for prompt and answer", asked.prompt.size(),
+                    context);
   }
   asked.max_tokens = request.max_tokens.value_or(context - static_cast<int>(asked.prompt.size()));
   asked.sampling = request.sampling;

@@ -43,8 +43,8 @@ class LocalModel {
   std::vector<int32_t> Encode(const Prompt& prompt) const { return loaded_.Encode(prompt); }
   // Returns null for an empty constraint. Throws kInvalid or kUnsupported for a schema that cannot be one.
   std::shared_ptr<Constraint> Compile(const llm::Constraint& constraint);
-  // Leaves callbacks, key and priority unset. Throws kExhausted if the prompt leaves no room for an answer, and
-  // what Compile throws.
+  // Leaves callbacks, key and priority unset. Throws kExhausted if the prompt leaves no room for an answer,
+  // and what Compile throws.
   EngineRequest MakeRequest(TextRequest request);
 
   uint64_t Submit(EngineRequest request) { return engine_.Submit(std::move(request)); }

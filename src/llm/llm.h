@@ -51,9 +51,9 @@ struct Request {
   std::string prompt;
   Constraint constraint;
   Sampling sampling;
-  std::vector<std::string> stop;  // the answer ends before the first of these
-  int max_tokens = 128;           // covers the longest answer that the constraint allows
-  int priority = 0;               // smaller is served first: the simulated step
+  std::vector<std::string> stop;   // the answer ends before the first of these
+  int max_tokens = 128;            // covers the longest answer that the constraint allows
+  int priority = 0;                // smaller is served first: the simulated step
   std::optional<Refused> refused;  // the answer to the last attempt; belongs to no digest
   // Asked ahead of a step that may turn out differently: an Llm that keeps answers keeps this one only once
   // Confirm says so.
@@ -73,11 +73,11 @@ struct Completion {
   int prompt_tokens = 0;
   int cached_prompt_tokens = 0;  // prompt tokens found in a prefix cache
   int output_tokens = 0;
-  int attempts = 1;  // how often a model was asked; the tokens above are those of the last attempt
+  int attempts = 1;             // how often a model was asked; the tokens above are those of the last attempt
   int spent_prompt_tokens = 0;  // of the attempts before it, whose answers were not taken
   int spent_output_tokens = 0;
-  std::string served_by;  // server and model, in the server's words; empty: this process
-  double retry_after_s = -1;  // kError: when the server wants to be asked again; negative: it does not say
+  std::string served_by;       // server and model, in the server's words; empty: this process
+  double retry_after_s = -1;   // kError: when the server wants to be asked again; negative: it does not say
   std::optional<Error> error;  // kError: the cause; kCancelled: at most an error of its attempts
 };
 

@@ -48,9 +48,9 @@ struct RunOptions {
   std::vector<RunObserver*> observers;
   std::function<void(const Progress&)> on_progress;  // called about once per progress_interval_s
   double progress_interval_s = 1.0;
-  // Says of a failed call (kError) that it does not end the run: then its completion, with the error, goes to the
-  // agent, and the world decides what the agent does. Not set: each failure ends the run. on_fall_back is called
-  // with one sentence for each call that fell back.
+  // Says of a failed call (kError) that it does not end the run: then its completion, with the error, goes to
+  // the agent, and the world decides what the agent does. Not set: each failure ends the run. on_fall_back is
+  // called with one sentence for each call that fell back.
   std::function<bool(const llm::Completion&)> falls_back;
   std::function<void(const std::string&)> on_fall_back;
   // If set, it is asked about each step that all agents have done, after the observers: true ends the run
