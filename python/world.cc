@@ -28,6 +28,14 @@ const PythonIntent* IntentOf(const sim::Member& member) {
   return static_cast<const PythonIntent*>(member.intent.get());
 }
 
+void TellWhoFellBack(const std::vector<sim::Member>& members, sim::Commit& commit) {
+  for (const sim::Member& member : members) {
+    const PythonIntent* const intent = IntentOf(member);
+    if (intent != nullptr && intent->fall_back)
+      commit.AddEvent({member.id, "fallback", intent->fall_back->text, intent->fall_back->call});
+  }
+}
+
 // The agent's own value, else its world's, else the default of its space.
 py::object Choose(py::handle agent, const py::object& world, const char* name, const py::object& usual) {
   const py::object own = agent.attr(name);
@@ -231,14 +239,7 @@ sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Memb
     return intent == nullptr || (!resolves_ && intent->value.is_none() && !intent->fall_back);
   };
   if (std::all_of(members.begin(), members.end(), is_idle)) co_return;
-  const auto tell_who_fell_back = [&] {
-    for (const sim::Member& member : members) {
-      const PythonIntent* const intent = IntentOf(member);
-      if (intent != nullptr && intent->fall_back)
-        commit.AddEvent({member.id, "fallback", intent->fall_back->text, intent->fall_back->call});
-    }
-  };
-  tell_who_fell_back();
+  TellWhoFellBack(members, commit);
   ResolveSteps steps(*this, step, members, commit, failure_);
   steps.Start(world_);
   while (!steps.Done()) {
@@ -248,7 +249,7 @@ sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Memb
   }
   if (const std::optional<FallBack> fall_back = steps.TakeFallBack()) {
     commit.Discard();
-    tell_who_fell_back();
+    TellWhoFellBack(members, commit);
     commit.AddEvent(
         {fall_back->agent.value_or(members.front().id), "fallback", fall_back->text, fall_back->call});
   }

@@ -56,7 +56,7 @@ class JournalTest(unittest.TestCase):
             "SELECT e.name, e.text, c.function, c.prompt, c.answer FROM events AS e JOIN calls AS c USING (step, agent, call) "
             "WHERE e.kind = 'say'",
         )
-        self.assertGreater(len(said), 10)
+        self.assertGreater(len(said), 5)
         self.assertEqual(len(said), rows(self.town, "SELECT count(*) FROM events WHERE kind = 'say'")[0][0])
         for name, text, function, prompt, answer in said:
             self.assertEqual(function, "say")
@@ -144,7 +144,7 @@ class JournalTest(unittest.TestCase):
         self.assertEqual((again["hash"], again["replayed_calls"]), (longer["hash"], longer["llm_calls"]))
 
     def test_a_run_ends_at_an_event_alike_in_every_mode(self):
-        kind, text = rows(self.town, "SELECT kind, text FROM events WHERE kind = 'say' ORDER BY step LIMIT 1 OFFSET 5")[0]
+        kind, text = rows(self.town, "SELECT kind, text FROM events WHERE kind = 'say' ORDER BY step LIMIT 1 OFFSET 2")[0]
         step = rows(self.town, "SELECT min(step) FROM events WHERE kind = 'say' AND instr(text, ?)", text)[0][0]
         ended = {}
         for mode in ("ooo", "lockstep", "speculative"):

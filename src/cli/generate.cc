@@ -99,7 +99,6 @@ void Run(const Options& options) {
   if (!options.save_cache.empty()) AtomicFile probe(options.save_cache);
   engine::LocalModel model(options.local);
   engine::EngineRequest request = MakeRequest(options, model);
-  WarnOfEmbeddedModel(options.local);
   // Written just before the first text of the answer, so a refused request writes nothing.
   std::string echo;
   if (!options.chat) {
@@ -124,6 +123,7 @@ void Run(const Options& options) {
   if (write_error) std::rethrow_exception(write_error);
   if (result.error) throw *result.error;
   WriteStdout(echo + "\n");
+  WarnOfEmbeddedModel(options.local);
   if (result.pages != nullptr) {
     kv::SavePages(options.save_cache, model.Source(), result.pages->tokens, result.pages->cache);
   }

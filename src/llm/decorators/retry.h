@@ -32,8 +32,8 @@ struct RetryOptions {
   double longest_pause = 30;
   // A call whose server wants to be left alone for longer, in seconds, fails for good.
   double max_wait = 300;
-  std::function<void(const std::string&)>
-      on_wait;  // told, in one sentence, of a pause that a user would notice
+  // Told, in one sentence, of a pause that a user would notice.
+  std::function<void(const std::string&)> on_wait{};
   static constexpr double kNoTimeout = Llm::kForever;
   // Whether calls may fail for bad answers although none has had a good one yet. Otherwise such failures are
   // held back until one has: a server that never answers well ends a run before its agents do without it.
