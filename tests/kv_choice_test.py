@@ -3,6 +3,7 @@ them again, and whatever does not fit is refused in a sentence."""
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -49,7 +50,13 @@ def main():
     assert resumed["hash"] == begun["hash"] and resumed["kv_bytes_per_token"] == choice["bytes_per_token"]
     throng("resume", journal, "--quiet", "--kv", chosen)
     throng("interview", journal, "--agent", "Ada", "hello?")
-    expect(throng("resume", journal, "--quiet", "--kv", "flashq-mixed", fails=True), "a.journal", "kv=mixed-", "cannot go on")
+    # Another choice is another backend: what is kept stays, and the session says what would have answered the rest.
+    other = folder / "other.journal"
+    shutil.copyfile(journal, other)
+    changed = json.loads(throng("resume", other, "--quiet", "--json", "--kv", "flashq-mixed"))
+    assert changed["hash"] == begun["hash"] and changed["replayed_calls"] == changed["llm_calls"]
+    backends = [row[0] for row in sqlite3.connect(other).execute("SELECT backend FROM sessions ORDER BY id")]
+    assert backends[-1] != backends[0] == backends[1], backends
     with sqlite3.connect(journal) as database:
         database.execute("UPDATE manifest SET value = value || ' ' WHERE key = 'kv_choice'")
     database.close()

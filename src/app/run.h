@@ -17,12 +17,12 @@
 namespace throng::app {
 
 struct RunSetup {
-  Limits limits;
+  Limits limits{};
   journal::Journal* journal = nullptr;  // begun, or opened to resume; null: nothing is kept
   // Told, in one sentence, of pauses that a user would notice; not set: they are logged.
   std::function<void(const std::string&)> on_wait{};
   // Wraps everything else that answers the agents; none by default.
-  std::function<std::unique_ptr<llm::Llm>(std::unique_ptr<llm::Llm>)> wrap;
+  std::function<std::unique_ptr<llm::Llm>(std::unique_ptr<llm::Llm>)> wrap{};
 };
 
 struct RunOutcome {
