@@ -155,6 +155,7 @@ class HttpTest : public ::testing::Test {
   std::promise<void> release_;  // ends the handlers that hang
   std::shared_future<void> released_ = release_.get_future().share();
   std::atomic<int> gone_ = 0;  // connections that the client closed before their end
+  std::atomic<int> begun_ = 0;  // answers that a script began
   std::mutex mutex_;
   std::vector<Json> bodies_;
   std::string authorization_;
@@ -524,6 +525,7 @@ TEST_F(HttpTest, CallsThatWaitAreMadeByPriority) {
 
 TEST_F(HttpTest, CancelAndDestructionDoNotWaitForTheServer) {
   script_ = [this](int, const Json&, httplib::Response& response) {
+    ++begun_;
     response.set_chunked_content_provider("application/json", [this](size_t, httplib::DataSink& sink) {
       for (int i = 0; i < 1000 && sink.is_writable(); ++i)
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -540,7 +542,7 @@ TEST_F(HttpTest, CancelAndDestructionDoNotWaitForTheServer) {
     uint64_t ids[4];
     for (uint64_t& id : ids) id = llm.Send(Question());
     std::vector<Completion> done;
-    llm.Wait(done, 0.1);
+    while (begun_ < 2) llm.Wait(done, 0.02);
     EXPECT_TRUE(done.empty());
     llm.Cancel(ids[0]);
     llm.Cancel(ids[3]);
