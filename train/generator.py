@@ -2,6 +2,7 @@
 many recalls. A document is a list of segments; everything is a function of the random generator passed in."""
 
 import json
+import re
 import zlib
 from dataclasses import dataclass, field
 from random import Random
@@ -322,7 +323,7 @@ def filler_line(rng: Random, p: dict, facts: list[Fact], prefix: str) -> str:
         place = rng.choice(list(PLACES))
         at = "at home" if place == "home" else f"at the {place}"
         return f"{prefix}You began to {rng.choice(PLACES[place])} {at}."
-    other = pick_name(rng)
+    other = next(name for name in iter(lambda: pick_name(rng), None) if name != p["name"])
     told = [f for f in facts if f.kind != "saw"]
     if roll < 0.6:
         # Repeats a known fact, as happens when the agent passes it on.
@@ -582,10 +583,14 @@ def plan_document(rng: Random, num_lines: int) -> list[Segment]:
     wake = p["wake_hour"] + rng.choice((0, 0, 0, 1))
     events = [f for _, f in scene.facts if f.kind == "event" and int(f.words["at"][:2]) > wake]
     plan = usual_plan(rng, p, wake, events)
-    entries = [dict(at=hour(h), place=place, do=do[:32]) for h, place, do in plan]
+    answer = compact(plan=[dict(at=hour(h), place=place, do=do[:32]) for h, place, do in plan])
+    copied = [Copied(m.start(1), m[1], f" at the {m[1]}\nTraits") for m in re.finditer(f'"place":"({p["workplace"]})"', answer)]
+    for event in events[-1:]:
+        joined = re.search(r'"at":"(\d\d:00)","place":"(\w+)","do":"join the (\w+)"', answer)
+        copied += [Copied(joined.start(i), joined[i], event.text) for i in (2, 3)]
     prompt = fill(TEMPLATES["plan"], memories=block(scene.lines), time=clock(wake * 60 + rng.choice((0, 0, 10, 20, 30))),
                   **persona_fields(p))
-    return [Segment(prompt), Segment(compact(plan=entries) + "\n", "plan")]
+    return [Segment(prompt), Segment(answer + "\n", "plan", copied=tuple(copied))]
 
 
 def pairs_document(rng: Random, max_tokens: int) -> list[Segment]:
@@ -643,7 +648,7 @@ def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
             if drawn:
                 segments += drawn[0]
             budget -= 22
-        elif roll < act_share + 0.15 * (1 - act_share):
+        elif roll < act_share + 0.35 * (1 - act_share):
             segments += talk_tail(rng, scene)
             budget -= 32
         elif roll < act_share + 0.93 * (1 - act_share):
@@ -658,6 +663,6 @@ def mixed_document(rng: Random, max_tokens: int) -> list[Segment]:
 def make_document(rng: Random, max_tokens: int, pairs_share: float) -> list[Segment]:
     if rng.random() < pairs_share:
         return pairs_document(rng, max_tokens)
-    if rng.random() < 0.12:
+    if rng.random() < 0.25:
         return plan_document(rng, rng.randint(0, max(1, (max_tokens - 200) // 21)))
     return mixed_document(rng, max_tokens)

@@ -39,10 +39,10 @@ CURRICULUM = (
     Stage(0.01, ((128, 16),), pairs=1.0, given=0.0, decisions=0.0, looks=1.0),
     Stage(0.07, ((128, 16),), pairs=1.0, given=0.0, decisions=1.0, looks=1.0),
     Stage(0.20, ((256, 6),), pairs=0.5, given=0.0, decisions=1.0, looks=1.0),
-    Stage(0.55, ((256, 8), (512, 4)), pairs=0.25, given=0.01, decisions=1.0, looks=0.5),
-    Stage(1.00, ((512, 4), (768, 3)), pairs=0.2, given=0.01, decisions=1.0, looks=0.2),
+    Stage(0.55, ((256, 8), (512, 4)), pairs=0.2, given=0.01, decisions=1.0, looks=0.5),
+    Stage(1.00, ((256, 8), (256, 8), (512, 4), (768, 3)), pairs=0.1, given=0.01, decisions=1.0, looks=0.2),
 )
-WEIGHTS = dict(answer=3.0, act=3.0, talk=3.0, say=1.0, plan=0.5, reflect=1.0)
+WEIGHTS = dict(answer=3.0, act=3.0, talk=3.0, say=1.0, plan=1.0, reflect=1.0)
 GIVEN_SHARE = 0.25  # a quarter of the given tokens stand for all
 WARM_UP_STEPS = 50
 EMBED_SPEED, MLP_SPEED = 0.1, 0.3  # of the learning rate
