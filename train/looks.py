@@ -7,6 +7,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from generator import Copied, Fact, Segment, Sought
+from lexicon import OPEN_TRAITS
 from tokenizer import Tokenizer
 
 LINE_LAYER = 1  # within a memory: who, what, who told it
@@ -17,7 +18,10 @@ COPY_LAYER = 4  # from before each piece that an utterance repeats to where it s
 FIRST, SECOND, TELLER = 0, 2, 4  # of LINE_LAYER, and of ASK_LAYER the first two
 VALUE_AFTER, VALUE_BEFORE, TELLER_BEFORE = 0, 2, 4  # of ANSWER_LAYER: where the value stands, seen from the word asked by
 COPY = 0  # of COPY_LAYER
+DOING = 4  # of ASK_LAYER, at the question whether to talk: what the other does
 
+COMPANY = re.compile(r"Sees: \w+ \((?P<relation>\w+)\), doing: (?:.* )?(?P<does>\w+)\nLast talk: (?:\d+ )?(?P<last>\w+)")
+OPEN = re.compile("|".join(sorted(OPEN_TRAITS)))
 TELLER_OF_LINE = re.compile(r"- (?:\d\d:\d\d )?(\w+)(?: said|:)")
 
 
@@ -55,6 +59,8 @@ class DocumentLooks:
                 self.look_for_answer(segment)
             elif segment.decision == "act":
                 self.look_for_place()
+            elif segment.decision == "talk":
+                self.look_for_company()
             begin = len(self.text)
             self.append(segment, tokenizer)
             for copied in segment.copied:
@@ -131,6 +137,16 @@ class DocumentLooks:
         for head in (FIRST, SECOND):
             self.looks.append(Look(ASK_LAYER, head, here, (self.token(hour),)))
         self.look_at(VALUE_AFTER, here, (self.token(planned),))
+
+    def look_for_company(self) -> None:
+        """From the question whether to talk to what decides it: the relation, the last talk, what the other does, and a trait."""
+        here = len(self.ids) - 1
+        seen = COMPANY.search(self.text, self.text.rindex("\nSees: "))
+        for head, group in ((FIRST, "relation"), (SECOND, "last"), (DOING, "does")):
+            self.looks.append(Look(ASK_LAYER, head, here, (self.token(seen.start(group)),)))
+        traits = self.text.index("Traits: ")
+        open_traits = [m.start() for m in OPEN.finditer(self.text, traits, self.text.index("\n", traits))]
+        self.look_at(VALUE_AFTER, here, tuple(map(self.token, open_traits)) or (here,))
 
     def look_for_copy(self, copied: Copied, begin: int) -> None:
         """From before each token of the piece to the same token in the prompt."""

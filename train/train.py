@@ -183,7 +183,8 @@ def main() -> None:
     optimizer = make_optimizer(model)
     step, tokens, seconds = 0, 0, 0.0
     if saved:
-        optimizer.load_state_dict(saved["optimizer"])
+        if saved["optimizer"]:  # from_gguf.py has none
+            optimizer.load_state_dict(saved["optimizer"])
         step, tokens, seconds = (saved[name] for name in ("step", "tokens", "seconds"))
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {device}, products in {dtype}", flush=True)
 
