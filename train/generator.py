@@ -513,7 +513,8 @@ def say_tail(rng: Random, scene: Scene) -> list[Segment]:
     if next_fact and len(me.news) < MAX_NEWS and rng.random() < 0.4:
         me.news.append(next_fact)
     them_maker = FactMaker(rng, p["name"])
-    theirs = [remark(rng) if rng.random() < 0.05 else them_maker.make() or sighting(rng, other) for _ in range(rng.choice((0, 1, 2, 2)))]
+    theirs = [rng.choice((remark, some_intention, some_intention, lambda r: sighting(r, other)))(rng) if rng.random() < 0.45
+              else them_maker.make() or sighting(rng, other) for _ in range(rng.choice((0, 1, 2, 2)))]
     friends = list(me.sights) if me.sights and rng.random() < 0.6 else rng.sample(NAMES, 3)
     them = Speaker(p["name"], theirs, some_intention(rng), [n for n in friends if n not in (p["name"], other)],
                    {n: Fact.of("saw", dict(who=n, place=rng.choice(PUBLIC)), (), []) for n in rng.sample(NAMES, 9)})
