@@ -154,7 +154,7 @@ class HttpTest : public ::testing::Test {
   std::string version_ = "0.10.1";
   std::promise<void> release_;  // ends the handlers that hang
   std::shared_future<void> released_ = release_.get_future().share();
-  std::atomic<int> gone_ = 0;  // connections that the client closed before their end
+  std::atomic<int> gone_ = 0;   // connections that the client closed before their end
   std::atomic<int> begun_ = 0;  // answers that a script began
   std::mutex mutex_;
   std::vector<Json> bodies_;

@@ -21,8 +21,7 @@ TownMind SomeMind() {
       std::make_shared<const Plan>(Plan{{7, BuiltIn().home, "have breakfast"}, {8, 1, "serve guests"}});
   mind.memories.Append(8 * 60 + 10, MemoryKind::kHeard, 7,
                        "Ben said: hello Ada, the concert is at the park at 18:00.");
-  mind.memories.Append(8 * 60 + 11, MemoryKind::kSaid, 2,
-                       "You said to Ben: thanks Ben, I like concerts.");
+  mind.memories.Append(8 * 60 + 11, MemoryKind::kSaid, 2, "You said to Ben: thanks Ben, I like concerts.");
   mind.at = 1;
   return mind;
 }
