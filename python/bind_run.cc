@@ -1,7 +1,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <atomic>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -23,6 +22,7 @@
 #include "python/convert.h"
 #include "python/outcome.h"
 #include "python/reporter.h"
+#include "python/run_options.h"
 #include "python/steps.h"
 #include "python/world.h"
 #include "sim/run/run.h"
@@ -33,20 +33,10 @@ namespace throng::python {
 
 namespace {
 
-// Never set: with a flag to check, waits are short, and Ctrl-C is noticed.
-const std::atomic<bool> g_never_stop = false;
-
-using Events = std::vector<std::pair<sim::Step, std::string>>;
-
 sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, const std::string& coupling,
                             const py::object& progress, const Events& events) {
-  sim::RunOptions options;
+  sim::RunOptions options = MakeRunOptions(steps, seed, coupling, events);
   options.mode = sim::ParseMode(mode);
-  options.steps = steps;
-  options.seed = seed;
-  options.coupling = sim::ParseCoupling(coupling);
-  options.stop = &g_never_stop;
-  for (const auto& [step, what] : events) options.interventions.push_back({step, what});
   if (!progress.is_none()) {
     options.on_progress = [&progress](const sim::Progress& now) {
       py::dict numbers;

@@ -3,7 +3,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "python/completion.h"
 #include "python/fork.h"
 #include "python/outcome.h"
+#include "python/run_options.h"
 #include "python/world.h"
 #include "sim/run/verify.h"
 
@@ -25,22 +25,12 @@ namespace throng::python {
 
 namespace {
 
-// Never set: with a flag to check, waits are short, and Ctrl-C is noticed.
-const std::atomic<bool> g_verify_never_stops = false;
-
-using VerifyEvents = std::vector<std::pair<sim::Step, std::string>>;
-
 sim::RunOptions MakeVerifyOptions(int steps, uint64_t seed, const std::string& coupling,
-                                  const VerifyEvents& events) {
-  sim::RunOptions options;
-  options.steps = steps;
-  options.seed = seed;
-  options.coupling = sim::ParseCoupling(coupling);
-  options.stop = &g_verify_never_stops;
+                                  const Events& events) {
+  sim::RunOptions options = MakeRunOptions(steps, seed, coupling, events);
   options.falls_back = [](const llm::Completion& failed) {
     return app::FallsBack(app::FallBack::kAnswer, failed);
   };
-  for (const auto& [step, what] : events) options.interventions.push_back({step, what});
   return options;
 }
 
@@ -59,7 +49,7 @@ py::tuple DescribeDifference(const std::optional<sim::Difference>& difference) {
 }
 
 py::tuple Verify(const py::object& make_world, const py::object& llm, int steps, uint64_t seed,
-                 const std::string& coupling, int shuffled, const VerifyEvents& events,
+                 const std::string& coupling, int shuffled, const Events& events,
                  const std::string& recording_path) {
   const LostByFork lost_by_fork;
   Failure failure;
@@ -90,7 +80,7 @@ py::tuple Verify(const py::object& make_world, const py::object& llm, int steps,
 }
 
 py::tuple Repeat(const py::object& world_object, int steps, uint64_t seed, const std::string& coupling,
-                 const VerifyEvents& events, const std::string& recording_path, const std::string& name) {
+                 const Events& events, const std::string& recording_path, const std::string& name) {
   Failure failure;
   const sim::RunOptions options = MakeVerifyOptions(steps, seed, coupling, events);
   const PythonWorld world(world_object, sim::Seeds{seed}, failure);

@@ -1,10 +1,10 @@
 #include "python/stepper.h"
 
-#include <atomic>
 #include <utility>
 
 #include "base/error.h"
 #include "python/bind.h"
+#include "python/run_options.h"
 
 namespace py = pybind11;
 
@@ -12,19 +12,12 @@ namespace throng::python {
 
 namespace {
 
-// Never set: with a flag to check, waits are short, and Ctrl-C is noticed.
-const std::atomic<bool> g_never_set = false;
-
 // More steps than a run can do.
 constexpr sim::Step kEndless = 1 << 30;
 
 sim::RunOptions SteppedOptions(const std::string& mode, uint64_t seed, const std::string& coupling) {
-  sim::RunOptions options;
+  sim::RunOptions options = MakeRunOptions(kEndless, seed, coupling, {});
   options.mode = sim::ParseMode(mode);
-  options.steps = kEndless;
-  options.seed = seed;
-  options.coupling = sim::ParseCoupling(coupling);
-  options.stop = &g_never_set;
   return options;
 }
 
