@@ -7,10 +7,10 @@
 #include <set>
 #include <string>
 
-#include "app/event_condition.h"
-#include "journal/reader.h"
-#include "journal/report.h"
-#include "journal/scratch_journal.h"
+#include "app/record/event_condition.h"
+#include "journal/read/reader.h"
+#include "journal/read/report.h"
+#include "journal/store/scratch_journal.h"
 #include "llm/backends/backend_spec.h"
 #include "llm/decorators/decorator.h"
 #include "worlds/example_worlds.h"

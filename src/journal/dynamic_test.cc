@@ -7,9 +7,9 @@
 #include <filesystem>
 
 #include "journal/journal.h"
-#include "journal/journaled_llm.h"
-#include "journal/report.h"
-#include "journal/sqlite.h"
+#include "journal/llm/journaled_llm.h"
+#include "journal/read/report.h"
+#include "journal/store/sqlite.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

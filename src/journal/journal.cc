@@ -15,8 +15,8 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/provenance.h"
-#include "journal/schema.h"
-#include "journal/statements.h"
+#include "journal/store/schema.h"
+#include "journal/store/statements.h"
 #include "llm/request_digest.h"
 
 namespace throng::journal {
