@@ -109,7 +109,6 @@ TEST_F(JournalDynamicTest, WhatIsInjectedIsJournaledBeforeItHappens) {
     uint64_t reports = 0;
     options.progress_interval_s = 0;
     options.on_progress = [&](const sim::Progress&) {
-      live->Flush();  // another process would wait for it
       if (++reports % 10 == 1 && reports < 30)
         Journal::Inject(PathOf(name), 0, fmt::format("add 53 3 {}", reports));
       if (reports == 15) Journal::Inject(PathOf(name), 8, "write 5 5 fire");

@@ -120,6 +120,7 @@ inline constexpr const char* kSetBody = "INSERT OR REPLACE INTO bodies VALUES(?,
 inline constexpr const char* kSetCell = "INSERT OR REPLACE INTO cells VALUES(?,?,?,?)";
 inline constexpr const char* kSetPresence = "INSERT OR REPLACE INTO presence VALUES(?,?,?)";
 inline constexpr const char* kAddIntervention = "INSERT INTO interventions VALUES(?,?,?,?)";
+inline constexpr const char* kAskIntervention = "INSERT INTO interventions(asked, what) VALUES(?,?)";
 inline constexpr const char* kAddHash = "INSERT INTO hashes VALUES(?,?)";
 inline constexpr const char* kFindHash = "SELECT 1 FROM hashes WHERE step=?";
 inline constexpr const char* kAddDatum = "INSERT INTO collected VALUES(?,?,?,?)";
