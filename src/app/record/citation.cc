@@ -7,6 +7,7 @@
 #include <iterator>
 #include <vector>
 
+#include "app/record/manifest.h"
 #include "base/text/human_bytes.h"
 #include "journal/read/reader.h"
 #include "journal/read/report.h"
@@ -48,6 +49,24 @@ std::string BackendsOf(const journal::Journal& journal, const std::vector<journa
   return fmt::format("{}", fmt::join(backends, "; "));
 }
 
+// Of a world that this program cannot load: ", written in Python, class a.B of b.py (XXH3-128 ...), made with
+// ...".
+std::string ForeignWorldOf(const journal::Journal& journal) {
+  using Keys = ForeignWorldKeys;
+  const std::string language = ValueOr(journal, journal::JournalKeys::kLanguage, "");
+  if (language.empty()) return "";
+  std::string text = fmt::format(", written in {}", language);
+  if (const std::string name = ValueOr(journal, Keys::kClass, ""); !name.empty()) text += ", class " + name;
+  if (const std::string source = ValueOr(journal, Keys::kSource, ""); !source.empty()) {
+    text += fmt::format(" of {} (XXH3-128 {})", std::filesystem::path(source).filename().string(),
+                        ValueOr(journal, Keys::kSourceDigest, "unknown"));
+  }
+  if (const std::string made = ValueOr(journal, Keys::kParameters, ""); !made.empty()) {
+    text += ", made with " + made;
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string Cite(const journal::Journal& journal) {
@@ -64,8 +83,8 @@ std::string Cite(const journal::Journal& journal) {
   };
   add("The run was made with Throng {} (commit {}) {}, on {}. ", version, commit, DatesOf(sessions),
       ValueOr(journal, Keys::kMachine, "an unknown machine"));
-  add("World {} (scenario digest {}) with {} agents, {} steps{}, seed {}, mode {}, coupling {}. ",
-      journal.ManifestValue(Keys::kWorld), journal.ManifestValue(Keys::kScenario),
+  add("World {} (scenario digest {}{}) with {} agents, {} steps{}, seed {}, mode {}, coupling {}. ",
+      journal.ManifestValue(Keys::kWorld), journal.ManifestValue(Keys::kScenario), ForeignWorldOf(journal),
       journal.ManifestValue(Keys::kAgents), journal.NumSteps(),
       hash.empty() ? fmt::format(" done of {}", journal.ManifestValue(Keys::kSteps)) : "",
       journal.ManifestValue(Keys::kSeed), ValueOr(journal, Keys::kMode, "unknown"),

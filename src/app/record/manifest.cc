@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 #include "app/backend.h"
@@ -111,17 +112,20 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           BoolField("prefix_cache", "--no-prefix-cache", local.prefix_cache),
           TextField("eviction", "--eviction", local.eviction),
           PathField("spill", "--spill", local.spill),
-          NumberField("spill_budget", "--spill-budget", local.spill_bytes),
-          NumberField("call_timeout", "--call-timeout", simulation.limits.call_timeout_s),
-          NumberField("call_attempts", "--call-attempts", simulation.limits.call_attempts),
-          NumberField("answer_attempts", "--answer-attempts", simulation.limits.answer_attempts),
-          NumberField("max_wait", "--max-wait", simulation.limits.max_wait_s),
-          TextField("fallback", "--fallback", simulation.limits.fallback),
-          NumberField("max_tokens_total", "--max-tokens-total", simulation.limits.max_tokens),
-          NumberField("max_cost", "--max-cost", simulation.limits.max_cost),
-          TextField("price", "--price", simulation.limits.price),
-          TextField("interactive", "--interactive", simulation.limits.interactive),
-          NumberField("target_ms", "--target-ms", simulation.limits.target_ms)};
+          NumberField("spill_budget", "--spill-budget", local.spill_bytes)};
+}
+
+std::vector<Field> FieldsOf(Limits& limits) {
+  return {NumberField("call_timeout", "--call-timeout", limits.call_timeout_s),
+          NumberField("call_attempts", "--call-attempts", limits.call_attempts),
+          NumberField("answer_attempts", "--answer-attempts", limits.answer_attempts),
+          NumberField("max_wait", "--max-wait", limits.max_wait_s),
+          TextField("fallback", "--fallback", limits.fallback),
+          NumberField("max_tokens_total", "--max-tokens-total", limits.max_tokens),
+          NumberField("max_cost", "--max-cost", limits.max_cost),
+          TextField("price", "--price", limits.price),
+          TextField("interactive", "--interactive", limits.interactive),
+          NumberField("target_ms", "--target-ms", limits.target_ms)};
 }
 
 // Fields that the journal itself writes into every manifest.
@@ -158,9 +162,16 @@ void LoadCodecs(const journal::Journal& journal, engine::LocalOptions& options) 
 
 }  // namespace
 
+journal::Manifest ManifestOf(const Limits& limits) {
+  Limits copy = limits;
+  journal::Manifest manifest;
+  for (const Field& field : FieldsOf(copy)) manifest[field.key] = field.get();
+  return manifest;
+}
+
 journal::Manifest ManifestOf(const Simulation& simulation, const Scenario& scenario, const llm::Llm& llm) {
   Simulation copy = simulation;
-  journal::Manifest manifest;
+  journal::Manifest manifest = ManifestOf(simulation.limits);
   for (const Field& field : FieldsOf(copy)) manifest[field.key] = field.get();
   manifest[journal::JournalKeys::kSecondsPerStep] = std::to_string(scenario.seconds_per_step);
   manifest[journal::JournalKeys::kStart] = scenario.ClockAt(0);
@@ -179,6 +190,7 @@ void FillFromManifest(const journal::Journal& journal, const GivenFlags& given, 
         language->second, journal.Path());
   }
   std::vector<Field> fields = FieldsOf(simulation);
+  for (Field& field : FieldsOf(simulation.limits)) fields.push_back(std::move(field));
   for (Field& field : OwnFieldsOf(simulation)) fields.push_back(std::move(field));
   for (const Field& field : fields) {
     const auto stored = journal.GetManifest().find(field.key);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "app/limits.h"
 #include "app/scenario.h"
 #include "app/simulation.h"
 #include "journal/journal.h"
@@ -13,6 +14,17 @@ namespace throng::app {
 
 // Everything needed to resume the run later; paths become absolute.
 journal::Manifest ManifestOf(const Simulation& simulation, const Scenario& scenario, const llm::Llm& llm);
+
+// The limits alone, for runs of worlds that this program cannot load.
+journal::Manifest ManifestOf(const Limits& limits);
+
+// What the manifests of such worlds say beside JournalKeys::kLanguage.
+struct ForeignWorldKeys {
+  static constexpr const char* kClass = "class";
+  static constexpr const char* kParameters = "parameters";  // in the world's words
+  static constexpr const char* kSource = "source";          // name in `files`; empty: in no file
+  static constexpr const char* kSourceDigest = "source_digest";
+};
 
 // Whether the user gave a flag such as "--kv".
 using GivenFlags = std::function<bool(const std::string& flag)>;

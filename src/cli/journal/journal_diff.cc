@@ -8,6 +8,7 @@
 #include <string>
 
 #include "app/record/citation.h"
+#include "app/record/manifest.h"
 #include "base/error.h"
 #include "cli/cli11.h"
 #include "cli/journal/journal_commands.h"
@@ -34,8 +35,10 @@ Json DifferentValues(const journal::Journal& a, const journal::Journal& b) {
     const auto found = journal.GetManifest().find(key);
     return found == journal.GetManifest().end() ? std::string() : found->second;
   };
+  using WorldKeys = app::ForeignWorldKeys;
   for (const char* key : {Keys::kWorld, Keys::kScenario, Keys::kAgents, Keys::kSteps, Keys::kSeed,
-                          Keys::kBackend, Keys::kCoupling, Keys::kProgram, Keys::kCommit}) {
+                          Keys::kBackend, Keys::kCoupling, Keys::kProgram, Keys::kCommit, WorldKeys::kClass,
+                          WorldKeys::kParameters, WorldKeys::kSourceDigest}) {
     if (value(a, key) != value(b, key)) values[key] = {value(a, key), value(b, key)};
   }
   return values;
