@@ -198,6 +198,7 @@ void Run(const BenchFlags& flags) {
 void AddBench(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Measure this machine and the kernels on it");
   bench->require_subcommand(1);
+  AddBenchEngine(*bench);
   AddBenchEviction(*bench);
   AddBenchScheduler(*bench);
   CLI::App* command = bench->add_subcommand(
@@ -246,7 +247,10 @@ void AddBench(CLI::App& app) {
       "Example:\n"
       "  throng bench attention --phase decode --keys 4096,32768 --kv int8,rot4,rot2");
   command->callback([flags] { Run(*flags); });
-  bench->footer("Example:\n  throng bench attention --keys 4096 --kv int8,rot4");
+  bench->footer(
+      "Examples:\n"
+      "  throng bench engine -m model.gguf --depth 0,4096\n"
+      "  throng bench attention --keys 4096 --kv int8,rot4");
 }
 
 }  // namespace throng::cli
