@@ -1,6 +1,7 @@
 #include "bench/model_speed.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -79,6 +80,11 @@ class TensorMaker {
 // Any token will do: what is computed does not depend on which.
 int32_t TokenAt(int position, int vocab) { return static_cast<int32_t>(int64_t{position} * 7919 % vocab); }
 
+std::string Lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
 bool SameBits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
@@ -89,6 +95,16 @@ std::vector<std::string> ShapeNames() {
   std::vector<std::string> names;
   for (const Shape& shape : kShapes) names.emplace_back(shape.name);
   return names;
+}
+
+model::TensorType ParseWeights(const std::string& name) {
+  std::string known;
+  for (const model::TensorType type : model::kAllTensorTypes) {
+    const std::string candidate = Lower(model::TensorTypeName(type));
+    if (candidate == Lower(name)) return type;
+    known += " " + candidate;
+  }
+  throw MakeError(ErrorCode::kInvalid, "bench: --weights {} is unknown; these are known:{}", name, known);
 }
 
 std::vector<uint8_t> RandomModel(const std::string& shape_name, model::TensorType type) {

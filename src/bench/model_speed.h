@@ -27,6 +27,8 @@ inline constexpr int kPrefillTokens = 512;
 // Shapes of known models, with random weights: "llama-1b" (Llama 3.2 1B), "llama-8b" (Llama 3.1 8B), and
 // "tiny", for tests.
 std::vector<std::string> ShapeNames();
+// "q4_0", "Q4_K", ...: a type of weights that can be multiplied. Throws kInvalid for another.
+model::TensorType ParseWeights(const std::string& name);
 // The bytes of a GGUF file of that shape, without a tokenizer; all matrices have that type. Throws kInvalid
 // for an unknown shape, and for a type whose blocks do not fit its rows.
 std::vector<uint8_t> RandomModel(const std::string& shape, model::TensorType type);

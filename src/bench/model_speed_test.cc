@@ -91,8 +91,10 @@ TEST(ModelSpeedTest, AWrongResultIsNotTimed) {
   EXPECT_THROW(speed.Decode(10, 1), Error);
 }
 
-TEST(ModelSpeedTest, UnknownShapesAndBlocksThatDoNotFitAreRefused) {
+TEST(ModelSpeedTest, UnknownShapesAndTypesAreRefused) {
   EXPECT_THROW(RandomModel("llama-900b", model::TensorType::kF16), Error);
+  EXPECT_EQ(ParseWeights("q4_k"), model::TensorType::kQ4_K);
+  EXPECT_THROW(ParseWeights("q4_z"), Error);
 }
 
 }  // namespace

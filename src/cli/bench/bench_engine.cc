@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -27,7 +26,6 @@
 #include "engine/local_model.h"
 #include "kv/codec_table.h"
 #include "model/config.h"
-#include "model/testing/test_matrices.h"
 
 namespace throng::cli {
 namespace {
@@ -74,21 +72,6 @@ struct Subject {
   std::unique_ptr<model::Transformer> transformer;
 };
 
-std::string Lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
-model::TensorType ParseWeights(const std::string& name) {
-  std::string known;
-  for (const model::TensorType type : model::kAllTensorTypes) {
-    const std::string candidate = Lower(model::TensorTypeName(type));
-    if (candidate == Lower(name)) return type;
-    known += " " + candidate;
-  }
-  throw MakeError(ErrorCode::kInvalid, "bench: --weights {} is unknown; these are known:{}", name, known);
-}
-
 Subject Load(const EngineFlags& flags) {
   Subject subject;
   if (flags.shape.empty()) {
@@ -96,7 +79,7 @@ Subject Load(const EngineFlags& flags) {
         std::make_unique<model::GgufFile>(flags.model.empty() ? engine::EmbeddedModelPath() : flags.model);
   } else {
     spdlog::info("making random weights of {} in {}", flags.shape, flags.weights);
-    subject.bytes = bench::RandomModel(flags.shape, ParseWeights(flags.weights));
+    subject.bytes = bench::RandomModel(flags.shape, bench::ParseWeights(flags.weights));
     subject.file = std::make_unique<model::GgufFile>(subject.bytes, flags.shape);
     if (!flags.save.empty()) {
       AtomicFile file(flags.save);
