@@ -1,7 +1,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,6 +18,7 @@
 #include "python/llm/completion.h"
 #include "python/module/bind.h"
 #include "python/module/change.h"
+#include "python/module/journaling.h"
 #include "python/module/outcome.h"
 #include "python/module/run_options.h"
 #include "python/world/call_table.h"
@@ -144,41 +144,28 @@ void WarnOfFailures(sim::RunOptions& options) {
   };
 }
 
-// The journal of a run that goes on; null: the run begins.
-std::unique_ptr<journal::Journal> OpenToResume(const Settings& settings) {
-  const std::string path = settings.Text("journal");
-  if (path.empty() || !settings.Flag("resume") || !std::filesystem::exists(path)) return nullptr;
-  return journal::Journal::OpenToWrite(path, {settings.Flag("sync")});
+JournalSetup MakeJournalSetup(const Settings& settings) {
+  JournalSetup setup;
+  setup.path = settings.Text("journal");
+  if (setup.path.empty()) return setup;
+  setup.resume = settings.Flag("resume");
+  setup.options = {settings.Flag("sync"), settings.Flag("prompts")};
+  setup.other_backend = settings.Flag("other_backend");
+  setup.manifest = settings.Get<journal::Manifest>("manifest", "a dict of texts");
+  setup.files = settings.Get<decltype(setup.files)>("files", "a list of (name, text)");
+  return setup;
 }
 
-// A run that goes on has the seeds of its journal: those of a fork change on the way.
-void SetSeeds(const Settings& settings, const journal::Journal* journal, sim::RunOptions& options) {
-  const auto given = settings.Get<std::optional<uint64_t>>("seed", "a whole number, 0 or more");
-  options.seed = given.value_or(1);
-  if (journal == nullptr) return;
-  const sim::Seeds seeds = journal->GetSeeds();
-  if (given.value_or(seeds.first) != seeds.first) return;  // refused when the two are compared
-  options.seed = seeds.first;
-  options.seed_changes = seeds.changes;
-}
-
-py::dict RunOn(const PythonWorld& world, const Settings& settings, std::unique_ptr<journal::Journal> journal,
-               sim::RunOptions options, Failure& failure) {
+py::dict RunOn(const PythonWorld& world, const Settings& settings, const JournalSetup& journaling,
+               std::unique_ptr<journal::Journal> journal, sim::RunOptions options, Failure& failure) {
   const app::Limits limits = MakeLimits(settings);
   app::CheckLimits(limits, world);
   Outcome outcome(world);
   options.observers.push_back(&outcome);
   Backends backends(settings);
   const std::unique_ptr<llm::Llm> backend = backends.Make();
-  const std::string path = settings.Text("journal");
-  if (journal != nullptr) {
-    journal->Continue({}, world, options, backend->Identity());
-  } else if (!path.empty()) {
-    journal = journal::Journal::Create(path, {settings.Flag("sync")});
-    journal->Begin(
-        {{journal::JournalKeys::kMap, world.MapJson()}, {journal::JournalKeys::kLanguage, "Python"}}, world,
-        options, backend->Identity());
-  }
+  if (const std::string news = Record(journaling, world, options, limits, *backend, journal); !news.empty())
+    Warn(news);
   std::optional<Reporter> reporter;
   if (const py::object collect = settings.Object("collect"); !collect.is_none()) {
     reporter.emplace(world, failure, collect,
@@ -198,7 +185,7 @@ py::dict RunOn(const PythonWorld& world, const Settings& settings, std::unique_p
   py::dict described = DescribeRun(run.result, options.mode);
   described["steps"] = options.steps;
   described["replayed_calls"] = run.replayed;
-  described["journal"] = path.empty() ? py::object(py::none()) : py::str(path);
+  described["journal"] = journal == nullptr ? py::object(py::none()) : py::object(py::str(journaling.path));
   described["interactive_s"] = run.interactive_s;
   described["tokens_used"] = run.used.prompt + run.used.output;
   described["cost"] = limits.price.empty() ? py::object(py::none())
@@ -217,11 +204,13 @@ py::dict Run(const py::object& world_object, const py::dict& keywords) {
   sim::RunOptions options = MakeOptions(settings.Text("mode"), settings.Get<int>("steps", "a whole number"),
                                         /*seed=*/1, settings.Text("coupling"), progress,
                                         settings.Get<Events>("events", "a list of (step, text)"));
-  std::unique_ptr<journal::Journal> journal = OpenToResume(settings);
-  SetSeeds(settings, journal.get(), options);
+  const JournalSetup journaling = MakeJournalSetup(settings);
+  std::unique_ptr<journal::Journal> journal = OpenToResume(journaling);
+  SetSeeds(settings.Get<std::optional<uint64_t>>("seed", "a whole number, 0 or more"), journal.get(),
+           options);
   const PythonWorld world(world_object, sim::Seeds{options.seed, options.seed_changes}, failure);
   try {
-    return RunOn(world, settings, std::move(journal), options, failure);
+    return RunOn(world, settings, journaling, std::move(journal), options, failure);
   } catch (const Error& error) {
     failure.Raise(error);
     throw;
@@ -262,6 +251,10 @@ void AddCommit(py::module_& module) {
       "            commit.move(agent, agent.intent)\n"
       "            commit.write(agent.pos, agent.name + ' was here')")
       .def_property_readonly("step", &PythonCommit::Now, "The step that runs, from 0 on.")
+      .def("cell", &PythonCommit::Cell, py::arg("pos"),
+           "The text that was written there before this step, '' if nothing was; pos lies within the "
+           "perception "
+           "radius of a member that is awake.")
       .def("move", &PythonCommit::Move, py::arg("agent"), py::arg("pos"),
            "Moves a member, by max_velocity at most.")
       .def("set_status", &PythonCommit::SetStatus, py::arg("agent"), py::arg("status"),

@@ -1,10 +1,11 @@
 #include "python/world/stepper.h"
 
+#include <pybind11/stl.h>
+
 #include <utility>
 
 #include "base/error.h"
 #include "python/module/bind.h"
-#include "python/module/run_options.h"
 
 namespace py = pybind11;
 
@@ -15,8 +16,9 @@ namespace {
 // More steps than a run can do.
 constexpr sim::Step kEndless = 1 << 30;
 
-sim::RunOptions SteppedOptions(const std::string& mode, uint64_t seed, const std::string& coupling) {
-  sim::RunOptions options = MakeRunOptions(kEndless, seed, coupling, {});
+sim::RunOptions SteppedOptions(const std::string& mode, uint64_t seed, const std::string& coupling,
+                               const Events& events) {
+  sim::RunOptions options = MakeRunOptions(kEndless, seed, coupling, events);
   options.mode = sim::ParseMode(mode);
   return options;
 }
@@ -36,17 +38,15 @@ class Mark {
 }  // namespace
 
 Stepper::Stepper(const py::object& world, const py::object& llm, const std::string& mode, uint64_t seed,
-                 const std::string& coupling)
+                 const std::string& coupling, const Events& events)
     : source_(llm),
-      options_(SteppedOptions(mode, seed, coupling)),
+      options_(SteppedOptions(mode, seed, coupling, events)),
       world_(world, sim::Seeds{seed, {}}, failure_),
       outcome_(world_) {
   const app::Limits limits;  // those that throng.run has by default
   limited_ = app::ApplyLimits(limits, world_, source_.Make(), {});
   backend_ = std::make_unique<Unlocked>(std::move(limited_.top));
-  options_.falls_back = [rule = app::ParseFallBack(limits.fallback)](const llm::Completion& failed) {
-    return app::FallsBack(rule, failed);
-  };
+  options_.falls_back = app::FallsBack(app::ParseFallBack(limits.fallback));
   options_.observers.push_back(&outcome_);
   run_ = std::make_unique<sim::SteppedRun>(world_, *backend_, options_);
 }
@@ -96,9 +96,10 @@ py::dict Stepper::Result() {
 
 void AddStepper(py::module_& module) {
   py::class_<Stepper>(module, "Stepper")
-      .def(py::init<const py::object&, const py::object&, const std::string&, uint64_t, const std::string&>(),
+      .def(py::init<const py::object&, const py::object&, const std::string&, uint64_t, const std::string&,
+                    const Events&>(),
            py::kw_only(), py::arg("world"), py::arg("llm"), py::arg("mode"), py::arg("seed"),
-           py::arg("coupling"))
+           py::arg("coupling"), py::arg("events"))
       .def("run_to", &Stepper::RunTo)
       .def("views", &Stepper::Views)
       .def("agents", &Stepper::Agents)

@@ -14,6 +14,7 @@
 #include "python/llm/backend.h"
 #include "python/module/fork.h"
 #include "python/module/outcome.h"
+#include "python/module/run_options.h"
 #include "python/world/steps.h"
 #include "python/world/world.h"
 #include "sim/run/run.h"
@@ -24,7 +25,7 @@ namespace throng::python {
 class Stepper {
  public:
   Stepper(const pybind11::object& world, const pybind11::object& llm, const std::string& mode, uint64_t seed,
-          const std::string& coupling);
+          const std::string& coupling, const Events& events);
   Stepper(const Stepper&) = delete;
   Stepper& operator=(const Stepper&) = delete;
   ~Stepper();

@@ -72,6 +72,22 @@ PythonCommit::Draft& PythonCommit::DraftOf(sim::AgentId agent) {
   return drafts_[agent] = {member->body, member->mind};
 }
 
+py::str PythonCommit::Cell(py::handle pos) const {
+  Get();  // the members live as long as the commit
+  const sim::Pos at = world_->ToPos(pos, "Commit.cell: pos");
+  const sim::Space& space = world_->GetSpace();
+  for (const sim::Member& member : members_) {
+    const auto* const intent = static_cast<const PythonIntent*>(member.intent.get());
+    const int radius = world_->RulesOf(member.id).radius_p;
+    if (intent != nullptr && space.Contains(at) && space.Within(member.body.pos, at, radius))
+      return MakeText(intent->view.Cell(at));
+  }
+  throw MakeError(ErrorCode::kInvalid,
+                  "the cluster of {} reads cell ({}, {}), but perceives only what is within the radius of a "
+                  "member that is awake",
+                  world_->Describe(members_.front().id, step_), at.x, at.y);
+}
+
 void PythonCommit::Move(py::handle agent, py::handle pos) {
   const sim::AgentId id = ToAgentId(agent);
   Draft& draft = DraftOf(id);

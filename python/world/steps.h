@@ -48,6 +48,7 @@ class PythonCommit {
   void Close() { commit_ = nullptr; }
 
   sim::Step Now() const { return step_; }
+  pybind11::str Cell(pybind11::handle pos) const;
   void Move(pybind11::handle agent, pybind11::handle pos);
   void SetStatus(pybind11::handle agent, pybind11::handle status);
   void SetMind(pybind11::handle agent, pybind11::handle mind);

@@ -229,7 +229,7 @@ sim::Task<sim::IntentPtr> PythonWorld::Proceed(const sim::View& view, sim::Calle
     std::vector<llm::Completion> answers = co_await std::move(asked);
     steps.GoOn(std::move(answers));
   }
-  co_return std::make_shared<PythonIntent>(steps.TakeResult(), steps.TakeFallBack());
+  co_return std::make_shared<PythonIntent>(steps.TakeResult(), steps.TakeFallBack(), view);
 }
 
 sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Member>& members,

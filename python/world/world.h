@@ -50,10 +50,11 @@ struct FallBack {
 
 // The value that proceed returned. The intent of an agent that sleeps is null.
 struct PythonIntent final : sim::Intent {
-  PythonIntent(pybind11::object v, std::optional<FallBack> f)
-      : value(std::move(v)), fall_back(std::move(f)) {}
+  PythonIntent(pybind11::object v, std::optional<FallBack> f, const sim::View& seen)
+      : value(std::move(v)), fall_back(std::move(f)), view(seen) {}
   pybind11::object value;
   std::optional<FallBack> fall_back;
+  const sim::View& view;  // the agent's; valid until its cluster's step ends
 };
 
 class PythonWorld final : public sim::World {
