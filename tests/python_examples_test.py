@@ -1,8 +1,10 @@
-"""The examples in Python: on the embedded model, against `throng serve`, and against a server that misbehaves.
+"""The examples in Python: on the embedded model, against `throng serve`, against llama.cpp's server, and against one that
+misbehaves.
 
   python3 tests/python_examples_test.py THRONG [EXAMPLE...]
 
-The server that misbehaves is ../shared/cases/mock_openai.py beside the source tree; without it that part is left out.
+The server that misbehaves is ../shared/cases/mock_openai.py beside the source tree, llama.cpp's is found as
+tests/llama_server.py says; without them those parts are left out.
 """
 
 import csv
@@ -15,6 +17,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+
+import llama_server
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "python" / "examples"
@@ -66,6 +70,15 @@ def check_models(throng, names, out):
     finally:
         server.terminate()
         server.wait()
+
+
+def check_llama_cpp(names, out):
+    """Raw choices, JSON and text in another server's dialect. It computes each prompt anew: every order of execution then
+    comes to the same."""
+    with llama_server.LlamaServer(out, "--no-cache-prompt") as server:
+        for name in names:
+            done, _ = run(name, server.address, out, "--mode", "single")
+            assert hash_of(done.stdout) == check(name, server.address, out), f"{name}: the order matters"
 
 
 def load_mock():
@@ -128,6 +141,10 @@ def main():
     names = sys.argv[2:] or list(SIZES)
     with tempfile.TemporaryDirectory() as folder:
         check_models(Path(sys.argv[1]).resolve(), names, Path(folder))
+        if llama_server.PROGRAM:
+            check_llama_cpp(names, Path(folder))
+        else:
+            print(llama_server.SKIPPED)
         if MOCK.exists():
             check_misbehaviour(Path(folder))
         else:
