@@ -48,8 +48,8 @@ def run(name, llm, *more):
     return done, time.monotonic() - begin
 
 
-def check(name, llm, out):
-    done, seconds = run(name, llm, "--out", out)
+def check(name, llm, out, *more):
+    done, seconds = run(name, llm, "--out", out, *more)
     assert done.returncode == 0, f"{name} on {llm}: {done.stderr}"
     rows = list(csv.DictReader(open(out / f"{name}.csv", encoding="utf-8", newline="")))
     assert len(rows) >= SIZES[name][2], f"{name} on {llm}: {len(rows)} rows"
@@ -77,8 +77,8 @@ def check_llama_cpp(names, out):
     comes to the same."""
     with llama_server.LlamaServer(out, "--no-cache-prompt") as server:
         for name in names:
-            done, _ = run(name, server.address, out, "--mode", "single")
-            assert hash_of(done.stdout) == check(name, server.address, out), f"{name}: the order matters"
+            single = check(name, server.address, out, "--mode", "single")
+            assert single == check(name, server.address, out), f"{name}: the order matters"
 
 
 def load_mock():
