@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -34,6 +35,15 @@ uint64_t AvailableBytes() {
     bytes = std::min(bytes, limit - std::min(limit, used));
   }
   return bytes;
+}
+
+// The tokens that a choice takes at most, with the one that ends it: each has a byte or more. So a short
+// choice needs no more of the context than it can fill. Empty without choices.
+std::optional<int> LongestAnswer(const llm::Constraint& constraint) {
+  if (constraint.choices.empty()) return std::nullopt;
+  size_t bytes = 0;
+  for (const std::string& choice : constraint.choices) bytes = std::max(bytes, choice.size());
+  return static_cast<int>(std::min<size_t>(bytes, INT_MAX - 1)) + 1;
 }
 
 LocalOptions FillIn(LocalOptions options, const model::ModelConfig& config) {
@@ -117,6 +127,9 @@ EngineRequest LocalModel::MakeRequest(TextRequest request) {
                     context);
   }
   asked.max_tokens = request.max_tokens.value_or(context - static_cast<int>(asked.prompt.size()));
+  if (const std::optional<int> longest = LongestAnswer(request.constraint)) {
+    asked.max_tokens = std::min(asked.max_tokens, *longest);
+  }
   asked.sampling = request.sampling;
   asked.stop = std::move(request.stop);
   asked.constraint = Compile(request.constraint);

@@ -40,10 +40,21 @@ TEST(LocalModel, MakesRequestsOfTextsChatsAndTokens) {
   const EngineRequest tokens = model.MakeRequest(
       {.prompt = text.prompt, .max_tokens = 7, .constraint = {.choices = {"a"}, .json_schema = ""}});
   EXPECT_EQ(tokens.prompt, text.prompt);
-  EXPECT_EQ(tokens.max_tokens, 7);
+  EXPECT_EQ(tokens.max_tokens, 2);  // no more than the longest choice can have, and its end
   EXPECT_NE(tokens.constraint, nullptr);
   EXPECT_EQ(model.MakeRequest({.prompt = ChatOf("", "Hi")}).prompt, model.Encode(ChatOf("", "Hi")));
   EXPECT_THROW(model.MakeRequest({.prompt = std::string(100, 'x'), .max_tokens = 1}), Error);
+}
+
+// The default of 128 tokens would not fit any more, the choice does.
+TEST(LocalModel, AChoiceFitsWhereLongerAnswersWouldNot) {
+  LocalModel model = MakeFake({.max_context = 100});
+  const EngineRequest asked =
+      model.MakeRequest({.prompt = std::string(80, 'x'),
+                         .max_tokens = 128,
+                         .constraint = {.choices = {"yes", "no"}, .json_schema = ""}});
+  EXPECT_EQ(asked.max_tokens, 4);
+  EXPECT_LE(asked.prompt.size() + static_cast<size_t>(asked.max_tokens), 100u);
 }
 
 TEST(LocalModel, ItsCacheHasItsSoftmax) {

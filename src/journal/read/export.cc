@@ -20,7 +20,7 @@ const char* ColumnsOf(const std::string& table) {
 }
 
 const char* OrderOf(const std::string& table) {
-  if (table == "manifest" || table == "steps" || table == "files") return "1";
+  if (table == "manifest" || table == "steps" || table == "files" || table == "price") return "1";
   if (table == "calls") return "step, agent, call";
   if (table == "events") return "step, agent, seq";
   return "1, 2, 3";
@@ -114,7 +114,7 @@ void ExportSqlite(const Journal& journal, const std::string& path) {
     database.Execute("PRAGMA synchronous=OFF; BEGIN");
     std::vector<std::string> tables = ExportTables();
     tables.insert(tables.end(),
-                  {"conversations", "agent_usage", "function_usage", "agent_data", "model_data"});
+                  {"conversations", "agent_usage", "function_usage", "agent_data", "model_data", "price"});
     for (const std::string& table : tables) {
       database.Execute(fmt::format("CREATE TABLE main.{0} AS SELECT {1} FROM journal.{0} ORDER BY {2}", table,
                                    ColumnsOf(table), OrderOf(table))
