@@ -139,6 +139,8 @@ class ReportersTest(unittest.TestCase):
             throng.run(support.Line(), "fake", steps=1, reporters=throng.Reporters(model={"x": lambda state: [1, 2]}))
         with self.assertRaisesRegex(ValueError, "every=0"):
             throng.Reporters(every=0)
+        with self.assertRaisesRegex(TypeError, "agent={'wealth': 'mind'} is no function, such as lambda agent: agent.mind"):
+            throng.Reporters(agent={"wealth": "mind"})
         with self.assertRaisesRegex(ValueError, "every table has a column 'name'"):
             throng.Reporters(agent={"name": lambda agent: agent.name})
 

@@ -76,6 +76,10 @@ class Reporters:
         if self.every < 1:
             raise ValueError(f"Reporters: every={self.every}, allowed are 1 and more")
         for kind, columns, taken in (("agent", self.agent, _AGENT_KEYS), ("model", self.model, _MODEL_KEYS)):
+            for name, report in columns.items():
+                if not callable(report):
+                    raise TypeError(f"Reporters: {kind}={{{name!r}: {report!r}}} is no function, such as "
+                                    + ("lambda agent: agent.mind" if kind == "agent" else "lambda state: len(state.agents)"))
             for name in taken:
                 if name in columns:
                     raise ValueError(f"Reporters: {kind}={{{name!r}: ...}}, but every table has a column {name!r}")
