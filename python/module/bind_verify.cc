@@ -28,9 +28,7 @@ namespace {
 sim::RunOptions MakeVerifyOptions(int steps, uint64_t seed, const std::string& coupling,
                                   const Events& events) {
   sim::RunOptions options = MakeRunOptions(steps, seed, coupling, events);
-  options.falls_back = [](const llm::Completion& failed) {
-    return app::FallsBack(app::FallBack::kAnswer, failed);
-  };
+  options.falls_back = app::FallsBack(app::FallBack::kAnswer);
   return options;
 }
 

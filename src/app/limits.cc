@@ -47,10 +47,12 @@ FallBack ParseFallBack(const std::string& name) {
   throw MakeError(ErrorCode::kInvalid, "fallback {:?}: allowed: {}", name, fmt::join(kFallBackNames, ", "));
 }
 
-bool FallsBack(FallBack rule, const llm::Completion& failed) {
-  const ErrorCode code = failed.error ? failed.error->Code() : ErrorCode::kCancelled;
-  if (rule == FallBack::kAnswer) return code == ErrorCode::kBadAnswer;
-  return rule == FallBack::kAny && code != ErrorCode::kInvalid && code != ErrorCode::kCancelled;
+std::function<bool(const llm::Completion&)> FallsBack(FallBack rule) {
+  return [rule](const llm::Completion& failed) {
+    const ErrorCode code = failed.error ? failed.error->Code() : ErrorCode::kCancelled;
+    if (rule == FallBack::kAnswer) return code == ErrorCode::kBadAnswer;
+    return rule == FallBack::kAny && code != ErrorCode::kInvalid && code != ErrorCode::kCancelled;
+  };
 }
 
 void CheckLimits(const Limits& limits, const sim::World& world) {
@@ -64,9 +66,9 @@ void CheckLimits(const Limits& limits, const sim::World& world) {
 }
 
 std::unique_ptr<llm::Llm> WithAttempts(const Limits& limits, std::unique_ptr<llm::Llm> backend,
-                                       std::function<void(const std::string&)> on_wait, bool proven) {
+                                       std::function<void(const std::string&)> on_wait) {
   llm::RetryOptions options;
-  options.proven = proven || ParseFallBack(limits.fallback) == FallBack::kAny;
+  if (ParseFallBack(limits.fallback) == FallBack::kAny) options.unable_after = llm::RetryLlm::kHopeless;
   options.call_attempts = limits.call_attempts;
   options.answer_attempts = limits.answer_attempts;
   options.max_wait = limits.max_wait_s;
@@ -80,7 +82,7 @@ LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::u
                            const llm::TokensUsed& used_before,
                            std::function<void(const std::string&)> on_wait) {
   LimitedBackend limited;
-  limited.top = WithAttempts(limits, std::move(backend), std::move(on_wait), used_before.output > 0);
+  limited.top = WithAttempts(limits, std::move(backend), std::move(on_wait));
   llm::BudgetOptions budget_options;
   budget_options.price = ParsePrice(limits.price);
   budget_options.used_before = used_before;

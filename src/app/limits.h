@@ -26,7 +26,8 @@ enum class FallBack {
 inline constexpr const char* kFallBackNames[] = {"never", "answer", "any"};
 FallBack ParseFallBack(const std::string& name);
 
-bool FallsBack(FallBack rule, const llm::Completion& failed);
+// Says of a failed call whether the rule lets its agent fall back.
+std::function<bool(const llm::Completion&)> FallsBack(FallBack rule);
 
 struct Limits {
   double call_timeout_s = 0;  // seconds per attempt, on the backend's clock; 0: no timeout
@@ -53,11 +54,11 @@ struct LimitedBackend {
   const llm::InteractiveLlm* interactive = nullptr;  // null: no interactive agent
 };
 
-// The backend, asked as often as the limits say. Unless any failure falls back, the first answers may not all
-// be bad (RetryOptions::proven). on_wait: told of pauses that a user would notice; not set: they are logged.
+// The backend, asked as often as the limits say. Where any failure falls back, the first answers may be as
+// bad as later ones (RetryOptions::unable_after). on_wait: told of pauses that a user would notice; not set:
+// they are logged.
 std::unique_ptr<llm::Llm> WithAttempts(const Limits& limits, std::unique_ptr<llm::Llm> backend,
-                                       std::function<void(const std::string&)> on_wait = {},
-                                       bool proven = false);
+                                       std::function<void(const std::string&)> on_wait = {});
 
 // used_before: tokens used by earlier sessions of the run.
 LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::unique_ptr<llm::Llm> backend,

@@ -20,9 +20,9 @@ TEST(FallBack, IsARuleByTheKindOfFailure) {
                                ErrorCode::kUnsupported, ErrorCode::kInvalid, ErrorCode::kCancelled}) {
     const bool bad_answer = code == ErrorCode::kBadAnswer;
     const bool for_all = code == ErrorCode::kInvalid || code == ErrorCode::kCancelled;
-    EXPECT_FALSE(FallsBack(FallBack::kNever, Failed(code))) << ErrorCodeName(code);
-    EXPECT_EQ(FallsBack(FallBack::kAnswer, Failed(code)), bad_answer) << ErrorCodeName(code);
-    EXPECT_EQ(FallsBack(FallBack::kAny, Failed(code)), !for_all) << ErrorCodeName(code);
+    EXPECT_FALSE(FallsBack(FallBack::kNever)(Failed(code))) << ErrorCodeName(code);
+    EXPECT_EQ(FallsBack(FallBack::kAnswer)(Failed(code)), bad_answer) << ErrorCodeName(code);
+    EXPECT_EQ(FallsBack(FallBack::kAny)(Failed(code)), !for_all) << ErrorCodeName(code);
   }
 }
 

@@ -82,9 +82,7 @@ RunOutcome Run(const sim::World& world, llm::Llm& backend, sim::RunOptions optio
   LimitedBackend limited =
       ApplyLimits(setup.limits, world, std::make_unique<llm::Decorator>(backend),
                   setup.journal != nullptr ? UsedBefore(*setup.journal) : llm::TokensUsed(), setup.on_wait);
-  options.falls_back = [rule = ParseFallBack(setup.limits.fallback)](const llm::Completion& failed) {
-    return FallsBack(rule, failed);
-  };
+  options.falls_back = FallsBack(ParseFallBack(setup.limits.fallback));
   RunOutcome outcome;
   try {
     if (setup.journal != nullptr) {

@@ -63,7 +63,7 @@ void Run(Options& options, const CLI::App& command) {
   });
   const std::string address = fmt::format("http://{}:{}", options.server.host, server.Port());
   if (model != nullptr) {
-    fmt::print(stderr, "{} at {}/v1, context {}, KV cache {}\n", model->Name(), address,
+    fmt::print(stderr, "{} at {}/v1 (context {}, KV cache {})\n", model->Name(), address,
                model->Options().max_context, model->Options().kv);
   }
   if (!options.server.journal.empty())

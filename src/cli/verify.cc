@@ -67,9 +67,7 @@ void Verify(const Options& options) {
   const auto make_world = [&] { return app::LoadScenario(simulation).world; };
   const app::Scenario scenario = app::LoadScenario(simulation);
   sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
-  run.falls_back = [](const llm::Completion& failed) {
-    return app::FallsBack(app::FallBack::kAnswer, failed);
-  };
+  run.falls_back = app::FallsBack(app::FallBack::kAnswer);
   ProgressLine line(options.output.quiet);
   // A model is loaded once for all runs. A server is asked each request once, as its answers may differ the
   // second time.

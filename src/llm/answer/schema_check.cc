@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "llm/json_type.h"
 
 namespace throng::llm {
 namespace {
@@ -42,20 +43,6 @@ long double NumberOf(const Json& value) {
   if (value.is_number_unsigned()) return static_cast<long double>(value.get<uint64_t>());
   if (value.is_number_integer()) return static_cast<long double>(value.get<int64_t>());
   return static_cast<long double>(value.get<double>());
-}
-
-bool IsWhole(const Json& value) {
-  return value.is_number() && NumberOf(value) == std::floor(NumberOf(value));
-}
-
-bool HasType(const Json& value, std::string_view type) {
-  if (type == "object") return value.is_object();
-  if (type == "array") return value.is_array();
-  if (type == "string") return value.is_string();
-  if (type == "number") return value.is_number();
-  if (type == "boolean") return value.is_boolean();
-  if (type == "null") return value.is_null();
-  return IsWhole(value);
 }
 
 // Equal as JSON Schema says: 1 is 1.0, and the order of keys does not count.

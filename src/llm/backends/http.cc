@@ -98,6 +98,7 @@ struct HttpLlm::Transfer {
   std::string body;          // `sent` as text
   uint64_t limit_number = 0;
   bool was_full = false;
+  double timeout = 0;  // seconds
   Clock::time_point begin;
 
   CURL* easy = nullptr;
@@ -144,6 +145,7 @@ class HttpLlm::Curl {
     THRONG_CHECK(easy != nullptr);
     if (!idle_.empty()) idle_.pop_back();
     transfer.easy = easy;
+    transfer.timeout = timeout;
     transfer.begin = Clock::now();
     const auto millis = [](double seconds) { return std::max(1L, static_cast<long>(seconds * 1e3)); };
     curl_easy_setopt(easy, CURLOPT_URL, transfer.url.c_str());
@@ -478,8 +480,8 @@ Completion HttpLlm::ReadFailure(const Transfer& transfer) const {
         return fail(ErrorCode::kUnavailable,
                     fmt::format("cannot be reached within {} s", options_.connect_timeout));
       }
-      failed.retry_after_s = -1;  // it has had time enough
-      return fail(ErrorCode::kUnavailable, fmt::format("did not answer within {} s", options_.timeout));
+      failed.retry_after_s = -1;  // it has had time enough, and said nothing
+      return fail(ErrorCode::kUnavailable, fmt::format("did not answer within {} s", transfer.timeout));
     case CURLE_COULDNT_CONNECT:
       return fail(ErrorCode::kUnavailable, "cannot be reached");
     case CURLE_COULDNT_RESOLVE_HOST:

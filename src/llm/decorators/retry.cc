@@ -1,12 +1,14 @@
 #include "llm/decorators/retry.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace throng::llm {
 namespace {
 
 constexpr double kNoticed = 5;          // seconds: shorter pauses are not worth a line
+constexpr double kNoticedSilence = 30;  // seconds
 constexpr size_t kMaxRefused = 1000;    // bytes of a refused answer that go into the next prompt
 constexpr int kMaxGrowth = 8;           // of max_tokens, after answers that were cut off
 constexpr double kLongestSleep = 3600;  // seconds; longer ones would overflow the clock
@@ -26,16 +28,25 @@ void RetryLlm::Submit(Request request) {
     const std::lock_guard lock(mutex_);
     given_up_[id] = false;
   }
+  if (in_flight_ == 0) heard_ = Inner().Now();
   Call& call = calls_[id];
   call.request = std::move(request);
+  Kind& kind = KindOf(call.request.constraint);
+  ++kind.open;
   try {
     Ask(call);
   } catch (...) {
+    --kind.open;
     calls_.erase(id);
     const std::lock_guard lock(mutex_);
     given_up_.erase(id);
     throw;
   }
+}
+
+RetryLlm::Kind& RetryLlm::KindOf(const Constraint& constraint) {
+  if (!constraint.choices.empty()) return choice_;
+  return constraint.json_schema.empty() ? text_ : json_;
 }
 
 void RetryLlm::Ask(Call& call) {
@@ -86,6 +97,7 @@ void RetryLlm::AskDue() {
     Call& call = calls_.at(due_.begin()->second);
     due_.erase(due_.begin());
     call.due.reset();
+    if (in_flight_ == 0) heard_ = Inner().Now();
     Ask(call);
   }
 }
@@ -107,10 +119,15 @@ void RetryLlm::Pause(Call& call, double retry_after_s) {
   const double pause = std::max(growing * spread, retry_after_s + growing * (spread - 0.75));
   call.due = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(pause));
   due_.emplace(*call.due, call.request.id);
+  if (pause >= kNoticed) Tell(*call.failure, fmt::format("asked again in {:.0f} s", pause), *call.due);
+}
+
+// Once for many calls that wait for the same.
+void RetryLlm::Tell(const Error& failure, const std::string& then, Clock::time_point until) {
   const auto noticed = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(kNoticed));
-  if (pause < kNoticed || !options_.on_wait || *call.due <= shown_until_ + noticed) return;
-  shown_until_ = *call.due;
-  options_.on_wait(fmt::format("{}; asked again in {:.0f} s", call.failure->what(), pause));
+  if (!options_.on_wait || until <= shown_until_ + noticed) return;
+  shown_until_ = until;
+  options_.on_wait(fmt::format("{}; {}", failure.what(), then));
 }
 
 // Fits the answer to its constraint, or says why it is not taken, and what the model is to know when it is
@@ -157,13 +174,20 @@ void RetryLlm::Settle(Completion completion, std::vector<Completion>& done) {
   --in_flight_;
   deadlines_.erase({call.deadline, completion.id});
   const bool given_up = IsGivenUp(completion.id);
+  const bool is_late = completion.finish == FinishReason::kCancelled && call.timed_out;
+  // A server that is only busy says when to ask again, if only by its status.
+  const bool is_silent =
+      is_late || (completion.error && completion.error->Code() == ErrorCode::kUnavailable &&
+                  completion.retry_after_s < 0);
+  if (!is_silent && completion.finish != FinishReason::kCancelled) heard_ = Inner().Now();
   std::optional<Error> failure = completion.error;
   if (HasAnswer(completion)) {
-    if (given_up) return Finish(call, std::move(completion), done);
     failure = Judge(call, completion);
     if (!failure) return Finish(call, std::move(completion), done);
     completion.retry_after_s = -1;
-  } else if (completion.finish == FinishReason::kCancelled && call.timed_out && !given_up) {
+    completion.finish = given_up ? FinishReason::kCancelled : FinishReason::kError;
+    completion.error = failure;
+  } else if (is_late && !given_up) {
     failure = MakeError(
         ErrorCode::kUnavailable, "{}: no answer within {} s for call {} of agent {} in step {}{}{}",
         Inner().Identity(), options_.timeout, call.request.key.call, call.request.key.agent,
@@ -180,60 +204,93 @@ void RetryLlm::Settle(Completion completion, std::vector<Completion>& done) {
   call.failures += unavailable;
   call.failure = failure;
   const bool too_long = completion.retry_after_s > options_.max_wait;
+  const double silence = is_silent ? Inner().Now() - heard_ : 0;
+  const bool too_silent = silence >= options_.longest_silence;
   const bool again = (bad && !grown && call.bad_answers < options_.answer_attempts) ||
                      (unavailable && call.failures < options_.call_attempts);
-  if (again && !too_long) {
+  if (again && !too_long && !too_silent) {
+    if (silence >= kNoticedSilence) Tell(*failure, "asked again", Clock::now());
     call.spent_prompt_tokens += completion.prompt_tokens;
     call.spent_output_tokens += completion.output_tokens;
     if (completion.retry_after_s >= 0) return Pause(call, completion.retry_after_s);
     return Ask(call);
   }
-  const std::string end = again ? fmt::format("; it asks to wait {:.0f} s, allowed is {:.0f}",
-                                              completion.retry_after_s, options_.max_wait)
-                                : Asked(call.attempts);
+  std::string end = Asked(call.attempts);
+  if (again && too_long) {
+    end = fmt::format("; it asks to wait {:.0f} s, allowed is {:.0f}", completion.retry_after_s,
+                      options_.max_wait);
+  } else if (again) {
+    end += fmt::format("; nothing has come from it for {:.0f} s", silence);
+  }
   completion.error = Error(failure->Code(), failure->what() + end);
+  completion.text.clear();
   Finish(call, std::move(completion), done);
 }
 
+int RetryLlm::BadAnswersSoFar(const Kind& kind) const {
+  if (text_.proven || choice_.proven || json_.proven) return kind.bad_in_a_row;
+  return text_.bad_in_a_row + choice_.bad_in_a_row + json_.bad_in_a_row;
+}
+
+bool RetryLlm::IsBeyondIt(const Kind& kind) const {
+  return !kind.proven && BadAnswersSoFar(kind) >= options_.unable_after;
+}
+
 // A backend that has failed call after call will go on so.
-void RetryLlm::CheckHope(Completion& completion) {
-  if (HasAnswer(completion)) failed_in_a_row_ = 0;
+void RetryLlm::CheckHope(Completion& completion, Kind& kind) {
+  if (HasAnswer(completion)) {
+    failed_in_a_row_ = kind.bad_in_a_row = 0;
+    kind.proven = true;
+    return;
+  }
   if (!completion.error || completion.finish != FinishReason::kError) return;
   const ErrorCode code = completion.error->Code();
-  if (code == ErrorCode::kInvalid || ++failed_in_a_row_ < kHopeless) return;
-  completion.error = MakeError(ErrorCode::kInvalid, "{}; this is the {}th call in a row to fail",
-                               completion.error->what(), failed_in_a_row_);
+  if (code == ErrorCode::kInvalid) return;
+  const bool bad = code == ErrorCode::kBadAnswer;
+  ++failed_in_a_row_;
+  kind.bad_in_a_row += bad;
+  std::string why;
+  if (bad && IsBeyondIt(kind)) {
+    const int so_far = BadAnswersSoFar(kind);
+    why = fmt::format("none of {} calls{} has had an answer that is allowed", so_far,
+                      so_far == kind.bad_in_a_row ? fmt::format(" for {}", kind.name) : "");
+  } else if (failed_in_a_row_ >= kHopeless) {
+    why = fmt::format("this is the {}th call in a row to fail", failed_in_a_row_);
+  } else if (kind.bad_in_a_row >= kHopeless) {
+    why = fmt::format("this is the {}th call for {} in a row to fail", kind.bad_in_a_row, kind.name);
+  } else {
+    return;
+  }
+  completion.error = MakeError(ErrorCode::kInvalid, "{}; {}", completion.error->what(), why);
+  for (Kind* other : {&text_, &choice_, &json_}) {
+    if (!IsBeyondIt(*other)) continue;
+    for (Completion& held : other->held) {
+      held.error = MakeError(ErrorCode::kInvalid, "{}; {}", held.error->what(), why);
+    }
+  }
 }
 
 void RetryLlm::Finish(Call& call, Completion completion, std::vector<Completion>& done) {
   const uint64_t id = completion.id;
+  Kind& kind = KindOf(call.request.constraint);
   completion.key = call.request.key;
   completion.attempts = call.attempts;
   completion.spent_prompt_tokens = call.spent_prompt_tokens;
   completion.spent_output_tokens = call.spent_output_tokens;
-  CheckHope(completion);
   calls_.erase(id);
   {
     const std::lock_guard lock(mutex_);
     given_up_.erase(id);
   }
-  if (HasAnswer(completion)) {
-    proven_ = true;
-    ReleaseUnproven(done);
-  }
+  --kind.open;
+  CheckHope(completion, kind);
   const bool bad = completion.error && completion.error->Code() == ErrorCode::kBadAnswer;
-  (bad && !proven_ ? unproven_ : done).push_back(std::move(completion));
-}
-
-void RetryLlm::ReleaseUnproven(std::vector<Completion>& done) {
-  for (Completion& completion : unproven_) {
-    if (!proven_) {
-      completion.error =
-          MakeError(ErrorCode::kInvalid, "{}; no call has been answered yet", completion.error->what());
-    }
-    done.push_back(std::move(completion));
+  (bad && !kind.proven ? kind.held : done).push_back(std::move(completion));
+  for (Kind* other : {&text_, &choice_, &json_}) {
+    if (!other->proven && other->open > 0 && !IsBeyondIt(*other)) continue;
+    std::move(other->held.begin(), other->held.end(), std::back_inserter(done));
+    other->held.clear();
   }
-  unproven_.clear();
 }
 
 // Until a pause is over or a call is given up, `seconds` of wall time at most.
@@ -256,7 +313,6 @@ void RetryLlm::Wait(std::vector<Completion>& done, double seconds) {
     AskDue();
     done.insert(done.end(), std::make_move_iterator(ready_.begin()), std::make_move_iterator(ready_.end()));
     ready_.clear();
-    if (calls_.empty()) ReleaseUnproven(done);
     if (done.size() > before || calls_.empty()) return;
     const double pause =
         due_.empty()

@@ -32,19 +32,23 @@ struct RetryOptions {
   double longest_pause = 30;
   // A call whose server wants to be left alone for longer, in seconds, fails for good.
   double max_wait = 300;
-  // Told, in one sentence, of a pause that a user would notice.
+  // No call is asked again once nothing has come from the backend for so many of its seconds, to any call.
+  double longest_silence = 600;
+  // So many calls for one kind of answer (text, a choice, JSON) that had bad answers, before any had a good
+  // one, show that the backend cannot give that kind; or for all kinds, before any of them had.
+  int unable_after = 5;
+  // Told, in one sentence, of a pause or a silence that a user would notice.
   std::function<void(const std::string&)> on_wait{};
   static constexpr double kNoTimeout = Llm::kForever;
-  // Whether calls may fail for bad answers although none has had a good one yet. Otherwise such failures are
-  // held back until one has: a server that never answers well ends a run before its agents do without it.
-  bool proven = false;
 };
 
 // Attempts of a call follow one another under the same id, with Request::refused set after an answer that was
 // not taken. What completes has the answer alone, as the constraint wants it, and counts all attempts. It
 // fails with kUnavailable or kBadAnswer once the attempts are used up; with what the backend says otherwise;
-// and with kInvalid, by which no agent falls back, once kHopeless calls in a row have failed so, or all calls
-// while none is proven.
+// and with kInvalid, by which no agent falls back, where the next call would fail, too: once kHopeless calls
+// in a row have failed, or as many for one kind of answer had bad ones (unable_after if none was ever good).
+// Until a kind has had a good answer, bad ones are held back while another call for it is in flight: so a
+// backend that cannot give it ends a run before its agents do without it, if enough of them ask at once.
 class RetryLlm : public Decorator {
  public:
   static constexpr int kHopeless = 30;
@@ -72,17 +76,27 @@ class RetryLlm : public Decorator {
     std::optional<Clock::time_point> due;  // set while it pauses
     std::optional<Error> failure;          // of the last attempt
   };
+  struct Kind {  // of answer
+    const char* name;
+    size_t open = 0;      // calls that have not completed
+    bool proven = false;  // one has had a good answer
+    int bad_in_a_row = 0;
+    std::vector<Completion> held{};  // had bad answers; empty once proven
+  };
 
   void Ask(Call& call);
   void AskDue();
   void CancelLate();
   void Pause(Call& call, double retry_after_s);
+  void Tell(const Error& failure, const std::string& then, Clock::time_point until);
   void Sleep(double seconds);
   std::optional<Error> Judge(Call& call, Completion& completion);
   void Settle(Completion completion, std::vector<Completion>& done);
   void Finish(Call& call, Completion completion, std::vector<Completion>& done);
-  void ReleaseUnproven(std::vector<Completion>& done);
-  void CheckHope(Completion& completion);
+  Kind& KindOf(const Constraint& constraint);
+  int BadAnswersSoFar(const Kind& kind) const;  // of calls for any kind, as long as none is proven
+  bool IsBeyondIt(const Kind& kind) const;      // the backend cannot give this kind
+  void CheckHope(Completion& completion, Kind& kind);
   bool IsGivenUp(uint64_t id);
 
   RetryOptions options_;
@@ -91,10 +105,12 @@ class RetryLlm : public Decorator {
   std::set<std::pair<double, uint64_t>> deadlines_;       // with the call's id
   std::set<std::pair<Clock::time_point, uint64_t>> due_;  // calls that pause
   std::vector<Completion> ready_;                         // completed by Submit
-  std::vector<Completion> unproven_;                      // failures held back; empty once proven
-  bool proven_ = options_.proven;
+  Kind text_{"text"};
+  Kind choice_{"one of several choices"};
+  Kind json_{"JSON"};
   size_t in_flight_ = 0;  // calls that the backend has
   int failed_in_a_row_ = 0;
+  double heard_ = 0;  // when something last came from the backend, or it was last idle; on its clock
   Clock::time_point shown_until_{};
   std::minstd_rand jitter_{std::random_device{}()};
   std::mutex mutex_;

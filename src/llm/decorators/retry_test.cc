@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <map>
 #include <thread>
 
 #include "llm/backends/fake.h"
@@ -88,8 +89,7 @@ struct Retried {
   double seconds = 0;
 };
 
-Retried Settled(std::deque<Completion> script, const Request& request,
-                RetryOptions options = {.proven = true}) {
+Retried Settled(std::deque<Completion> script, const Request& request, RetryOptions options = {}) {
   auto inner = std::make_unique<ScriptedLlm>(std::move(script));
   const ScriptedLlm& asked = *inner;
   Numbered<RetryLlm> llm(std::move(inner), std::move(options));
@@ -149,9 +149,10 @@ TEST(RetryLlm, GivesUpAfterAnswersThatAreNotAllowed) {
       retried.completion.error->what(),
       HasSubstr("the answer \"the zoo\" is not allowed: it is not one of: park, pub (asked 3 times)"));
   EXPECT_EQ(retried.completion.spent_prompt_tokens, 14);
+  EXPECT_EQ(retried.completion.text, "");  // a journal keeps none, and a resumed run must be the same
   // What is no answer at all is asked again as it was: there is nothing that the model could do better.
   Completion html = Fails(ErrorCode::kBadAnswer);
-  const Retried page = Settled({html}, Choice(), {.answer_attempts = 2, .proven = true});
+  const Retried page = Settled({html}, Choice(), {.answer_attempts = 2});
   EXPECT_EQ(page.asked.size(), 2u);
   EXPECT_FALSE(page.asked[1].refused);
   EXPECT_EQ(page.completion.error->Code(), ErrorCode::kBadAnswer);
@@ -243,9 +244,35 @@ TEST(RetryLlm, TheDefaultPausesOutlastARestart) {
   EXPECT_GT(sum, 60);
 }
 
+// Answers each kind of request with one text of its own.
+class OneTextForEach : public Decorator {
+ public:
+  OneTextForEach(std::string text, std::string choice)
+      : Decorator(std::make_unique<FakeLlm>()), text_(std::move(text)), choice_(std::move(choice)) {}
+  void Submit(Request request) override {
+    is_choice_[request.id] = !request.constraint.choices.empty();
+    Inner().Submit(std::move(request));
+  }
+  void Wait(std::vector<Completion>& done, double seconds) override {
+    Inner().Wait(done, seconds);
+    for (Completion& completion : done) completion.text = is_choice_[completion.id] ? choice_ : text_;
+  }
+
+ private:
+  const std::string text_;
+  const std::string choice_;
+  std::map<uint64_t, bool> is_choice_;
+};
+
+Request Text() {
+  Request request = Choice();
+  request.constraint = {};
+  return request;
+}
+
 TEST(RetryLlm, AHopelessBackendIsReportedAsSuch) {
   Numbered<RetryLlm> llm(std::make_unique<ScriptedLlm>(std::deque<Completion>{Says("zoo")}),
-                         RetryOptions{.proven = true});
+                         RetryOptions{.unable_after = RetryLlm::kHopeless + 1});
   for (int i = 1; i <= RetryLlm::kHopeless; ++i) {
     llm.Send(Choice());
     const Completion completion = OnlyAnswer(llm);
@@ -257,16 +284,78 @@ TEST(RetryLlm, AHopelessBackendIsReportedAsSuch) {
   }
 }
 
-TEST(RetryLlm, BadAnswersFailTheirCallsOnlyOnceOneWasGood) {
+TEST(RetryLlm, AKindOfAnswerThatWasGoodAndIsNoLongerEndsTheRun) {
+  std::deque<Completion> script = {Says("pub")};
+  for (int i = 1; i <= RetryLlm::kHopeless; ++i) {
+    for (const char* answer : {"zoo", "zoo", "zoo", "hm"}) script.push_back(Says(answer));
+  }
+  Numbered<RetryLlm> llm(std::make_unique<ScriptedLlm>(script), RetryOptions{});
+  llm.Send(Choice());
+  EXPECT_EQ(OnlyAnswer(llm).text, "pub");
+  for (int i = 1; i <= RetryLlm::kHopeless; ++i) {
+    llm.Send(Choice());
+    const Completion completion = OnlyAnswer(llm);
+    EXPECT_EQ(completion.error->Code(), i < RetryLlm::kHopeless ? ErrorCode::kBadAnswer : ErrorCode::kInvalid)
+        << i;
+    llm.Send(Text());
+    EXPECT_EQ(OnlyAnswer(llm).text, "hm");
+  }
+}
+
+TEST(RetryLlm, OneCallWithBadAnswersEndsNoRun) {
+  Numbered<RetryLlm> llm(std::make_unique<ScriptedLlm>(std::deque<Completion>{Says("zoo")}), RetryOptions{});
+  llm.Send(Choice());
+  const Completion first = OnlyAnswer(llm);
+  EXPECT_EQ(first.error->Code(), ErrorCode::kBadAnswer);
+  EXPECT_EQ(first.attempts, 3);
+}
+
+TEST(RetryLlm, AKindOfAnswerThatNoCallGetsEndsTheRun) {
+  // Good texts prove nothing for choices.
+  Numbered<RetryLlm> llm(std::make_unique<OneTextForEach>("hm", "zoo"), RetryOptions{});
+  for (int i = 1; i <= 5; ++i) {
+    llm.Send(Text());
+    EXPECT_EQ(OnlyAnswer(llm).text, "hm");
+    llm.Send(Choice());
+    const Completion completion = OnlyAnswer(llm);
+    EXPECT_EQ(completion.error->Code(), i < 5 ? ErrorCode::kBadAnswer : ErrorCode::kInvalid) << i;
+    if (i < 5) continue;
+    EXPECT_THAT(
+        completion.error->what(),
+        HasSubstr("\"zoo\" is not allowed: it is not one of: park, pub (asked 3 times); none of 5 calls "
+                  "for one of several choices has had an answer that is allowed"));
+  }
+}
+
+TEST(RetryLlm, ABackendThatAnswersNothingWellEndsTheRunWhateverIsAsked) {
+  Numbered<RetryLlm> llm(std::make_unique<OneTextForEach>("", "zoo"), RetryOptions{});
+  for (int i = 1; i <= 5; ++i) {
+    llm.Send(i % 2 == 0 ? Text() : Choice());
+    const Completion completion = OnlyAnswer(llm);
+    EXPECT_EQ(completion.error->Code(), i < 5 ? ErrorCode::kBadAnswer : ErrorCode::kInvalid) << i;
+    if (i < 5) continue;
+    EXPECT_THAT(completion.error->what(), HasSubstr("none of 5 calls has had an answer that is allowed"));
+  }
+}
+
+TEST(RetryLlm, BadAnswersAreHeldBackUntilOthersTellWhetherAnyIsGood) {
+  // Of five calls at once none falls back: the run would only lose what its agents would have said.
   Numbered<RetryLlm> silly(std::make_unique<ScriptedLlm>(std::deque<Completion>{Says("zoo")}),
                            RetryOptions{});
-  for (int i = 0; i < 3; ++i) silly.Send(Choice());
+  for (int i = 0; i < 5; ++i) silly.Send(Choice());
   std::vector<Completion> done;
-  silly.Wait(done);
-  ASSERT_EQ(done.size(), 3u);
-  EXPECT_EQ(done[0].error->Code(), ErrorCode::kInvalid);
-  EXPECT_THAT(done[0].error->what(), HasSubstr("\"zoo\" is not allowed"));
-  EXPECT_THAT(done[0].error->what(), HasSubstr("no call has been answered yet"));
+  while (done.size() < 5) silly.Wait(done);
+  for (const Completion& completion : done) {
+    EXPECT_EQ(completion.error->Code(), ErrorCode::kInvalid);
+    EXPECT_THAT(completion.error->what(), HasSubstr("none of 5 calls for one of several choices"));
+  }
+  // Fewer do.
+  Numbered<RetryLlm> few(std::make_unique<ScriptedLlm>(std::deque<Completion>{Says("zoo")}), RetryOptions{});
+  for (int i = 0; i < 4; ++i) few.Send(Choice());
+  done.clear();
+  few.Wait(done);
+  ASSERT_EQ(done.size(), 4u);
+  for (const Completion& completion : done) EXPECT_EQ(completion.error->Code(), ErrorCode::kBadAnswer);
   // The bad answers of the first call come before the good one of the second.
   const std::deque<Completion> script = {Says("zoo"), Says("zoo"), Says("zoo"),
                                          Says("zoo"), Says("zoo"), Says("park")};
@@ -274,11 +363,13 @@ TEST(RetryLlm, BadAnswersFailTheirCallsOnlyOnceOneWasGood) {
   const uint64_t first = human.Send(Choice());
   const uint64_t second = human.Send(Choice());
   done.clear();
-  while (done.size() < 2) human.Wait(done);
-  EXPECT_EQ(done[0].id, first);
-  EXPECT_EQ(done[0].error->Code(), ErrorCode::kBadAnswer);
-  EXPECT_EQ(done[1].id, second);
-  EXPECT_EQ(done[1].text, "park");
+  human.Wait(done);
+  ASSERT_EQ(done.size(), 2u);
+  const Completion& bad = done[done[0].id == first ? 0 : 1];
+  const Completion& good = done[done[0].id == first ? 1 : 0];
+  EXPECT_EQ(bad.error->Code(), ErrorCode::kBadAnswer);
+  EXPECT_EQ(good.id, second);
+  EXPECT_EQ(good.text, "park");
 }
 
 TEST(RetryLlm, APromptBeyondTheContextFailsItsCallOnly) {
@@ -314,6 +405,48 @@ TEST(RetryLlm, GivesUpCallsThatTakeTooLong) {
   Numbered<RetryLlm> patient(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}), RetryOptions{});
   patient.Send(Ask(1));
   EXPECT_EQ(OnlyAnswer(patient).finish, FinishReason::kStop);
+}
+
+TEST(RetryLlm, ASilentBackendIsAskedForTenMinutesAtMost) {
+  // Nine attempts of 300 s would be 45 minutes.
+  RetryOptions options{.timeout = 300};
+  std::vector<std::string> told;
+  options.on_wait = [&](const std::string& waits) { told.push_back(waits); };
+  Numbered<RetryLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.stuck = 1}), options);
+  llm.Send(Ask(1));
+  llm.Send(Ask(2));
+  std::vector<Completion> done;
+  while (done.size() < 2) llm.Wait(done);
+  EXPECT_NEAR(llm.Now(), 600, 1e-6);
+  for (const Completion& completion : done) {
+    EXPECT_EQ(completion.error->Code(), ErrorCode::kUnavailable);
+    EXPECT_EQ(completion.attempts, 2);
+    EXPECT_THAT(completion.error->what(), HasSubstr("fake"));
+    EXPECT_THAT(completion.error->what(), HasSubstr("(asked 2 times); nothing has come from it for 600 s"));
+  }
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_THAT(told[0], HasSubstr("no answer within 300 s"));
+  // Short attempts are all made, so that a restart does not matter.
+  Numbered<RetryLlm> brief(std::make_unique<FakeLlm>(FakeOptions{.stuck = 1}), RetryOptions{.timeout = 5});
+  brief.Send(Ask(1));
+  EXPECT_EQ(OnlyAnswer(brief).attempts, 9);
+}
+
+TEST(RetryLlm, ABackendThatAnswersOthersIsNotSilent) {
+  auto inner =
+      std::make_unique<FakeLlm>([](const Request& request) { return request.key.agent == 1 ? 1e9 : 200; });
+  Numbered<RetryLlm> llm(std::move(inner), RetryOptions{.call_attempts = 4, .timeout = 300});
+  const uint64_t stuck = llm.Send(Ask(1));
+  uint64_t last = 0;
+  while (last != stuck) {
+    llm.Send(Ask(2));
+    const Completion completion = OnlyAnswer(llm);
+    last = completion.id;
+    if (last == stuck) {
+      EXPECT_EQ(completion.attempts, 4);
+    }
+  }
+  EXPECT_NEAR(llm.Now(), 1200, 1e-6);
 }
 
 // Always answers, whether the call was cancelled or not.

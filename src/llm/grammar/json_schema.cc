@@ -6,6 +6,7 @@
 #include <string>
 
 #include "llm/grammar/pattern.h"
+#include "llm/json_type.h"
 
 namespace throng::llm {
 namespace {
@@ -38,17 +39,6 @@ std::initializer_list<std::string_view> KeywordsOf(std::string_view type) {
   if (type == "string") return string;
   if (type == "integer" || type == "number") return number;
   return {};
-}
-
-bool HasType(const Json& value, std::string_view type) {
-  if (type == "object") return value.is_object();
-  if (type == "array") return value.is_array();
-  if (type == "string") return value.is_string();
-  if (type == "number") return value.is_number();
-  if (type == "boolean") return value.is_boolean();
-  if (type == "null") return value.is_null();
-  return value.is_number_integer() ||
-         (value.is_number_float() && value.get<double>() == std::floor(value.get<double>()));
 }
 
 class Lowering {
