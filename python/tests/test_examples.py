@@ -20,16 +20,16 @@ EXAMPLES = Path(support.__file__).resolve().parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 # Example: agents, steps, columns of its table, and on a model of a server the speed-up over lock step that running out
-# of order, and speculatively, must reach. Below 1, wrong guesses cost more than right ones gain.
+# of order, and speculatively, must reach. A little below 1, guesses were tried, and were wrong.
 CASES = {
     "tournament": (10, 18, ["player", "character", "score", "games", "silent"], 1.05, 1.25),
-    "feed": (60, 6, ["step", "nothing", "post", "share"], 1.02, 0.75),
+    "feed": (60, 6, ["step", "nothing", "post", "share"], 1.02, 1.03),
     "epidemic": (100, 10, ["step", "ill", "well"], 1.05, 2.0),
-    "market": (28, 20, ["step", "village", "price", "buyer"], 1.0, 0.9),
+    "market": (28, 20, ["step", "village", "price", "buyer"], 1.0, 0.97),
     "town": (6, 40, ["name", "bakery", "school", "park", "café", "library", "said"], 1.3, 1.9),
     "civil_violence": (48, 10, ["step", "jailed", "police", "quiet", "rebelling"], 1.08, 1.05),
-    "reddit": (36, 8, ["community", "id", "by", "text", "likes", "dislikes", "comments"], 1.05, 0.95),
-    "pub": (12, 4, ["step", "player", "outcome", "what"], 1.05, 1.15),
+    "reddit": (36, 8, ["community", "id", "by", "text", "likes", "dislikes", "comments"], 1.05, 1.05),
+    "pub": (12, 4, ["step", "player", "outcome", "what"], 1.05, 1.1),
 }
 PORTS = ("civil_violence", "reddit", "pub", "tournament")
 

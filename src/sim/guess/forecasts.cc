@@ -7,6 +7,8 @@ namespace throng::sim {
 std::vector<Risk> Forecasts::RisksOf(HypotheticalWorld& world, AgentId id, Step step,
                                      std::span<const AgentId> members) {
   std::vector<Risk> risks;
+  const int64_t ahead = int64_t{step} - graph_.StepOf(id) + 1;
+  risks.push_back({id, record_.ClassOf(Basis::kItself, 0, ahead, agents_[id].asks)});
   const Pos pos = world.FrontBody(id).pos;
   const int radius = graph_.RulesOf(id).radius_p;
   for (const AgentId other : world.FindAround(pos, radius, step)) {
@@ -49,19 +51,40 @@ void Forecasts::Spoil(AgentId agent, Step step, AgentId by) {
   }
 }
 
-// The calls of one step are mostly right or wrong together, so only the first is checked.
-void Forecasts::Learn(AgentId id, Step step) {
-  Agent& agent = agents_[id];
-  agent.asks.clear();
-  std::erase_if(agent.forecasts, [&](const Forecast& forecast) {
-    if (forecast.step > step) return false;
-    const bool right = forecast.first_call == agent.first_call;
-    if (!right && forecast.spoiled_by == kNobody) return true;  // no agent to blame
-    for (const Risk& risk : forecast.risks)
-      record_.Add(risk.guess_class, right || risk.agent != forecast.spoiled_by);
-    return true;
+bool Forecasts::WasForeseen(AgentId id, Step step) const {
+  const Agent& agent = agents_[id];
+  return std::any_of(agent.forecasts.begin(), agent.forecasts.end(), [&](const Forecast& forecast) {
+    return forecast.step == step && forecast.first_call == agent.first_call;
   });
-  agent.first_call = Digest();
+}
+
+// The calls of one step are mostly right or wrong together, so only the first is checked. A cluster waits for
+// its last answer: the fewer of its members' calls were foreseen, the less a right guess was worth.
+void Forecasts::Learn(std::span<const AgentId> members, Step step) {
+  int asked = 0;
+  int foreseen = 0;
+  for (const AgentId id : members) {
+    asked += agents_[id].first_call != Digest();
+    foreseen += WasForeseen(id, step);
+  }
+  const double worth = asked > 0 ? static_cast<double>(foreseen) / asked : 1;
+  for (const AgentId id : members) {
+    Agent& agent = agents_[id];
+    agent.asks.clear();
+    std::erase_if(agent.forecasts, [&](const Forecast& forecast) {
+      if (forecast.step > step) return false;
+      const bool right = forecast.first_call == agent.first_call;
+      const auto is_spoiler = [&](const Risk& risk) { return risk.agent == forecast.spoiled_by; };
+      const bool is_known = std::any_of(forecast.risks.begin(), forecast.risks.end(), is_spoiler);
+      const AgentId blamed = is_known ? forecast.spoiled_by : id;
+      for (const Risk& risk : forecast.risks) {
+        const double weight = right && risk.agent == id ? worth : 1;
+        record_.Add(risk.guess_class, right || risk.agent != blamed, weight);
+      }
+      return true;
+    });
+    agent.first_call = Digest();
+  }
 }
 
 }  // namespace throng::sim

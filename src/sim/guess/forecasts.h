@@ -14,7 +14,7 @@
 
 namespace throng::sim {
 
-// Another agent that a guess depends on, and the class of what is expected of it.
+// An agent that a guess depends on, the guessing one included, and the class of what is expected of it.
 struct Risk {
   AgentId agent;
   size_t guess_class;
@@ -31,9 +31,9 @@ class Forecasts {
   // Notes the first call of the agent's confirmed step.
   void NoteFirstCall(AgentId agent, const Digest& digest) { agents_[agent].first_call = digest; }
 
-  // Returns the agents that the agent's guessed step depends on: those outside `members` that could still
-  // come into sight, or act otherwise in sight, by this step. `members`, ordered by id, run the step
-  // together.
+  // Returns the agents that the agent's guessed step depends on: itself, and those outside `members` that
+  // could still come into sight, or act otherwise in sight, by this step. `members`, ordered by id, run the
+  // step together.
   std::vector<Risk> RisksOf(HypotheticalWorld& world, AgentId agent, Step step,
                             std::span<const AgentId> members);
   double ChanceOf(std::span<const Risk> risks) const;
@@ -43,11 +43,13 @@ class Forecasts {
   // Marks the agent's forecasts from this step on as wrong. The first agent named as `by` is blamed.
   void Spoil(AgentId agent, Step step, AgentId by);
 
-  // Learns from the agent's confirmed step whether its forecasts were right.
-  void Learn(AgentId agent, Step step);
+  // Learns from the confirmed step of a cluster whether the forecasts of its members were right.
+  void Learn(std::span<const AgentId> members, Step step);
   void Forget(AgentId agent) { agents_[agent] = Agent(); }
 
  private:
+  bool WasForeseen(AgentId agent, Step step) const;
+
   struct Forecast {
     Step step;
     Digest first_call;

@@ -8,7 +8,9 @@ namespace throng::sim {
 namespace {
 
 // The chance assumed before any guess was tried, and how many outcomes the wider class's estimate counts as.
+// That of the agent's own part is too low to ask on: outcomes cost nothing, as unsent guesses have them, too.
 constexpr double kPriorChance = 0.98;
+constexpr double kPriorChanceOfItself = 0.5;
 constexpr double kPriorWeight = 5;
 
 size_t LogClass(int64_t value, size_t classes) {
@@ -30,16 +32,18 @@ double GuessRecord::Chance(size_t guess_class) const {
     return (counts.right + kPriorWeight * wider) / (counts.all + kPriorWeight);
   };
   const size_t of_function = guess_class % kOfFunction;
+  const bool is_itself = of_function / (kMargins * kGaps) == static_cast<size_t>(Basis::kItself);
+  const double prior = is_itself ? kPriorChanceOfItself : kPriorChance;
   return blend(classes_[guess_class],
-               blend(any_function_[of_function], blend(any_gap_[of_function / kGaps], kPriorChance)));
+               blend(any_function_[of_function], blend(any_gap_[of_function / kGaps], prior)));
 }
 
-void GuessRecord::Add(size_t guess_class, bool right) {
+void GuessRecord::Add(size_t guess_class, bool right, double weight) {
   const size_t of_function = guess_class % kOfFunction;
   for (Counts* counts :
        {&classes_[guess_class], &any_function_[of_function], &any_gap_[of_function / kGaps]}) {
-    counts->all += 1;
-    if (right) counts->right += 1;
+    counts->all += weight;
+    if (right) counts->right += weight;
   }
 }
 

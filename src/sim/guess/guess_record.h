@@ -15,6 +15,7 @@ enum class Basis {
   kStays,    // no plans known: expected to stay as last seen
   kPlanned,  // its plans reach that far (World::Expect)
   kGuessed,  // it has itself run that far on a guess
+  kItself,   // the guess is its own: what no other agent's behaviour explains, as cells that others write
 };
 
 // How often agents turned out as expected, judged by what the guessing agent could perceive and learned from
@@ -26,10 +27,10 @@ class GuessRecord {
   size_t ClassOf(Basis basis, int64_t margin, int64_t gap, const std::string& asks);
 
   double Chance(size_t guess_class) const;  // that such an agent turns out as expected
-  void Add(size_t guess_class, bool right);
+  void Add(size_t guess_class, bool right, double weight = 1);
 
  private:
-  static constexpr size_t kBases = 3;
+  static constexpr size_t kBases = 4;
   static constexpr size_t kMargins = 7;
   static constexpr size_t kGaps = 7;
   static constexpr size_t kOfFunction = kBases * kMargins * kGaps;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "sim/guess/speculation_options.h"
+
 namespace throng::sim {
 namespace {
 
@@ -24,6 +26,18 @@ TEST(GuessRecord, LearnsFromOutcomes) {
   EXPECT_LT(record.Chance(rating), before / 2);
   for (int i = 0; i < 100; ++i) record.Add(rating, true);
   EXPECT_GT(record.Chance(rating), 0.95);
+}
+
+TEST(GuessRecord, TrustsAGuessOnlyOnceOthersLikeItWereRight) {
+  const double least_chance = SpeculationOptions().least_chance;
+  GuessRecord record;
+  const size_t post = record.ClassOf(Basis::kItself, 0, 1, "post");
+  EXPECT_LT(record.Chance(post), least_chance);
+  record.Add(post, true);
+  record.Add(post, true);
+  EXPECT_GT(record.Chance(post), least_chance);
+  for (int i = 0; i < 4; ++i) record.Add(post, false);
+  EXPECT_LT(record.Chance(post), least_chance);
 }
 
 }  // namespace

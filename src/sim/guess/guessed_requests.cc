@@ -13,6 +13,8 @@ namespace {
 constexpr int kGuessPriority = 1 << 24;
 // Factor on the expected waste of open guesses, because they tend to be wrong together.
 constexpr double kExpectedWeight = 3;
+// The least chance of a trial: below what is assumed where nothing is known.
+constexpr double kTrialChance = 0.3;
 
 uint64_t ExpectedTokens(const llm::Request& request) {
   const auto known = [](int tokens, size_t otherwise) {
@@ -40,7 +42,9 @@ bool GuessedRequests::IsWorthAsking(const llm::Request& request, double chance) 
   const double allowed = options_.waste_share * confirmed + static_cast<double>(options_.waste_burst);
   const double expected = expected_waste_ * kExpectedWeight + static_cast<double>(tokens) * (1 - chance);
   const double used = (static_cast<double>(stats_.wasted_tokens) + expected) / allowed;
-  return used <= 1 && chance >= options_.least_chance + (1 - options_.least_chance) * used;
+  const bool is_trial = stats_.wasted_calls + open_calls_ < options_.trials;
+  const double least = is_trial ? std::min(kTrialChance, options_.least_chance) : options_.least_chance;
+  return used <= 1 && chance >= least + (1 - least) * used;
 }
 
 void GuessedRequests::Ask(llm::Request&& request, PendingCall& guessing, double chance) {
@@ -54,6 +58,7 @@ void GuessedRequests::Ask(llm::Request&& request, PendingCall& guessing, double 
   request.priority += kGuessPriority;
   guess->id = request.id = ++last_request_id_;
   llm_.Submit(std::move(request));
+  ++open_calls_;
   open_tokens_ += guess->tokens;
   expected_waste_ += guess->expected_waste;
   ++stats_.speculated_calls;
@@ -174,6 +179,7 @@ void GuessedRequests::Forget(uint64_t id) {
 
 // Call when the guess's outcome is known.
 void GuessedRequests::Close(const Guess& guess) {
+  --open_calls_;
   open_tokens_ -= guess.tokens;
   expected_waste_ -= guess.expected_waste;
 }

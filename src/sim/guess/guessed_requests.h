@@ -97,7 +97,8 @@ class GuessedRequests {
   std::unordered_set<uint64_t> cancelled_;      // in flight, but cancelled
   std::unordered_map<uint64_t, Guess*> real_;   // asked by confirmed steps, answer not taken yet
   std::deque<uint64_t> answered_;               // ids in real_, in order of their answers
-  uint64_t open_tokens_ = 0;                    // of guesses neither confirmed nor wasted
+  uint64_t open_calls_ = 0;                     // guesses neither confirmed nor wasted
+  uint64_t open_tokens_ = 0;                    // of the same guesses
   double expected_waste_ = 0;                   // of the same guesses, in tokens
 };
 

@@ -148,6 +148,9 @@ void Speculator::OnBegin(std::span<const AgentId> members, Step step) {
 
 void Speculator::OnCommit(const CommitRecord& record) {
   ++commits_;
+  std::vector<AgentId> members;
+  for (const MemberCommit& member : record.members) members.push_back(member.id);
+  forecasts_.Learn(members, record.step);
   std::vector<std::optional<HypotheticalWorld::GuessedStep>> guesses(record.members.size());
   for (size_t i = 0; i < record.members.size(); ++i) {
     const AgentId id = record.members[i].id;
@@ -155,7 +158,6 @@ void Speculator::OnCommit(const CommitRecord& record) {
     agent.confirmed_members = agent.confirmed_calls = 0;
     agent.halted = false;
     Consider(id);
-    forecasts_.Learn(id, record.step);
     requests_.Drop(id, record.step);
     guesses[i] = hypothetical_.TakeConfirmed(id, record.step);
     if (record.members[i].removed) Abandon(id, record.step + 1);

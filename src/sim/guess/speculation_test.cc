@@ -1,0 +1,77 @@
+#include <gtest/gtest.h>
+
+#include "sim/run/run.h"
+#include "sim/testing/test_worlds.h"
+
+namespace throng::sim {
+namespace {
+
+// Pairs who share a board, a cell. In each step both read it and say something, which becomes the board. A
+// guess of the next step, made while the other still thinks, never knows what the board will say; with
+// `reads` false, it need not.
+class BoardWorld : public WalkerWorld {
+ public:
+  explicit BoardWorld(bool reads) : WalkerWorld(Forty()), reads_(reads) {}
+
+  Rules GetRules() const override { return {0, 0}; }
+  Rules RulesOf(AgentId) const override { return GetRules(); }
+  Body StartBody(AgentId agent) const override { return {{static_cast<int32_t>(agent / 2), 0}, ""}; }
+  MindPtr StartMind(AgentId) const override { return std::make_shared<NoMind>(); }
+  Lookahead Declare(AgentId, Step, const Body&, const MindPtr&) const override { return {}; }
+
+  Task<IntentPtr> Proceed(const View& view, Caller& caller) const override {
+    llm::Request request;
+    request.function = "post";
+    request.prompt = reads_ ? view.Cell(view.SelfBody().pos) : "?";
+    auto said = std::make_shared<Said>();
+    said->text = (co_await caller.Ask(std::move(request))).text;
+    co_return said;
+  }
+  Task<void> Resolve(Step, const std::vector<Member>& members, Commit& commit) const override {
+    std::string board;
+    for (const Member& member : members) board += static_cast<const Said&>(*member.intent).text;
+    commit.WriteCell(members[0].body.pos, board);
+    co_return;
+  }
+
+ private:
+  static WalkerOptions Forty() {
+    WalkerOptions options;
+    options.agents = 40;
+    return options;
+  }
+  struct NoMind : Mind {
+    void Hash(Hasher&) const override {}
+  };
+  struct Said : Intent {
+    std::string text;
+  };
+  const bool reads_;
+};
+
+RunStats RunBoards(bool reads, Mode mode) {
+  const BoardWorld world(reads);
+  HashLlm llm(1);
+  RunOptions options;
+  options.mode = mode;
+  options.steps = 30;
+  return RunWorld(world, llm, options).stats;
+}
+
+TEST(Speculation, AsksOnWhereGuessesAreRight) {
+  const RunStats stats = RunBoards(false, Mode::kSpeculative);
+  EXPECT_EQ(stats.wasted_calls, 0u);
+  EXPECT_GT(stats.speculated_calls, stats.calls / 3);
+  EXPECT_LT(stats.backend_s, 0.8 * RunBoards(false, Mode::kOutOfOrder).backend_s);
+}
+
+// What other agents write to cells is nobody's behaviour in sight, but makes guesses wrong all the same.
+TEST(Speculation, SoonAsksNoMoreWhereGuessesAreWrong) {
+  const RunStats stats = RunBoards(true, Mode::kSpeculative);
+  EXPECT_EQ(stats.calls, 1200u);
+  EXPECT_LE(stats.wasted_calls, SpeculationOptions().trials);
+  EXPECT_GT(stats.speculated_steps, 100u);  // guesses that were not asked
+}
+
+}  // namespace
+}  // namespace throng::sim
