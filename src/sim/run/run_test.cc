@@ -252,6 +252,7 @@ TEST(SteppedRun, LeavesTheBackendWithoutCallsWhenItIsDropped) {
   RunOptions options;
   options.mode = Mode::kSpeculative;
   options.steps = kSteps;
+  options.speculation.least_chance = 0;  // all guesses are asked
   {
     SteppedRun run(world, llm, options);
     run.RunTo(3);
