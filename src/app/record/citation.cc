@@ -49,7 +49,8 @@ std::string BackendsOf(const journal::Journal& journal, const std::vector<journa
   return fmt::format("{}", fmt::join(backends, "; "));
 }
 
-// Of a world that this program cannot load: ", written in Python, class a.B of b.py (XXH3-128 ...), made with
+// Of a world that this program cannot load: ", written in Python, class a.B of its file (XXH3-128 ...), made
+// with
 // ...".
 std::string ForeignWorldOf(const journal::Journal& journal) {
   using Keys = ForeignWorldKeys;
