@@ -1,12 +1,11 @@
 """What the examples share: one command line, and what becomes of a run: a table and a plot.
 
-An example has a world that is made from a number of agents, `table(result)`, which returns a list of dicts, and
-`plot(axes, rows)`. `main` does the rest.
+An example has a world that is made from a number of agents, `table(result)`, which returns a `throng.Frame`, and
+`plot(axes, frame)`. `main` does the rest.
 """
 
 import argparse
 import collections
-import csv
 import pathlib
 import sys
 
@@ -46,12 +45,12 @@ def main(name, doc, make_world, table, plot, *, agents, steps):
         if flags.journal:
             print(f"{name}: the same command goes on where it stopped", file=sys.stderr)
         return 1
-    rows = table(result)
-    show(rows)
+    frame = table(result)
+    print(frame)
     print(f"{result.calls} calls, {result.failed_calls} failed, {result.parallelism:.1f} in flight, "
           f"{result.wall_s:.1f} s, hash {result.hash}")
     if flags.out:
-        write(flags.out, name, rows, plot)
+        write(flags.out, name, frame, plot)
     return 0
 
 
@@ -70,37 +69,25 @@ def compare(make_world, flags, llm="latency:mixed=1"):
 
 def counts(result):
     """A table of how many events of each kind there were in each step."""
-    kinds = sorted({event.kind for event in result.events})
-    found = collections.Counter((event.step, event.kind) for event in result.events)
-    return [{"step": step, **{kind: found[step, kind] for kind in kinds}} for step in range(result.steps)]
+    events = result.frame("events")
+    kinds = sorted(set(events["kind"]))
+    found = collections.Counter(zip(events["step"], events["kind"]))
+    return throng.Frame.of(("step", *kinds), ((step, *(found[step, kind] for kind in kinds))
+                                              for step in range(result.steps)))
 
 
-def plot_counts(axes, rows):
+def plot_counts(axes, frame):
     """A line over the steps for each column of `counts`."""
-    for kind in list(rows[0])[1:]:
-        axes.plot([row["step"] for row in rows], [row[kind] for row in rows], label=kind)
+    for kind in list(frame)[1:]:
+        axes.plot("step", kind, data=frame, label=kind)
     axes.set_xlabel("step")
     axes.legend()
 
 
-def show(rows, most=10):
-    """Prints the last rows."""
-    if not rows:
-        print("nothing happened")
-        return
-    lines = [list(rows[0]), *([str(value)[:60] for value in row.values()] for row in rows[-most:])]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    for line in lines:
-        print("  ".join(text.rjust(width) for text, width in zip(line, widths)))
-
-
-def write(folder, name, rows, plot):
+def write(folder, name, frame, plot):
     """Writes the table, and the plot if matplotlib is there."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0] if rows else ())
-        writer.writeheader()
-        writer.writerows(rows)
+    frame.to_csv(folder / f"{name}.csv")
     print(f"wrote {folder / name}.csv")
     try:
         from matplotlib import font_manager, rcParams
@@ -111,8 +98,8 @@ def write(folder, name, rows, plot):
     # Names in other scripts, where a font has them.
     fonts = {font.name for font in font_manager.fontManager.ttflist}
     rcParams["font.family"] = ["DejaVu Sans", *sorted(name for name in fonts if "CJK" in name)[:1]]
-    if rows:
+    if frame.num_rows > 0:
         figure = Figure(figsize=(8, 5), layout="tight")
-        plot(figure.add_subplot(), rows)
+        plot(figure.add_subplot(), frame)
         figure.savefig(folder / f"{name}.png")
         print(f"wrote {folder / name}.png")

@@ -20,13 +20,13 @@ class Epidemic(throng.World):
 
     def __init__(self, people):
         self.people = people
-        side = 10 * people ** 0.5
-        self.space = throng.Plane(side, side)
+        self.side = 10 * people ** 0.5
+        self.space = throng.Plane(self.side, self.side)
 
     def agents(self):
         dice = random.Random(self.people)
         for i in range(self.people):
-            pos = (dice.uniform(0, self.space.width), dice.uniform(0, self.space.height))
+            pos = (dice.uniform(0, self.side), dice.uniform(0, self.side))
             ill = i % 25 == 0
             yield throng.Agent(f"person {i}", pos, status="ill" if ill else "well", mind={"ill_for": 0, "goal": pos})
 
@@ -47,8 +47,8 @@ class Epidemic(throng.World):
             if answer == "keep away":
                 goal = (2 * agent.pos.x - seen[0].pos.x, 2 * agent.pos.y - seen[0].pos.y)
         if throng.Plane.towards(agent.pos, goal, self.max_velocity) == goal:
-            goal = (view.random.uniform(0, self.space.width), view.random.uniform(0, self.space.height))
-        goal = (min(max(goal[0], 0), self.space.width), min(max(goal[1], 0), self.space.height))
+            goal = (view.random.uniform(0, self.side), view.random.uniform(0, self.side))
+        goal = (min(max(goal[0], 0), self.side), min(max(goal[1], 0), self.side))
         return throng.Intent(pos=throng.Plane.towards(agent.pos, goal, self.max_velocity), status=status,
                              mind={"ill_for": ill_for, "goal": goal}, events=[(status, "")])
 

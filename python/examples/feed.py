@@ -3,7 +3,6 @@
     PYTHONPATH=build/release/python python3 python/examples/feed.py --llm local --agents 40 --out results
 """
 
-import json
 import random
 import sys
 
@@ -36,10 +35,11 @@ class Feed(throng.World):
         if not posts and view.random.random() < 0.7:
             return None  # nothing new, and nothing to say
         lines = "\n".join(f"{name}: {post}" for name, post in posts[-5:])
-        answer = json.loads((yield throng.Call(
+        answer = yield throng.Call(
             f"You are {agent.name} and like {agent.mind['likes']}. Your feed:\n{lines or '(empty)'}\n"
             "Write a post of your own, share the last one, or do nothing.",
-            json_schema=ANSWER, temperature=1.0, max_tokens=160, function="react")))
+            json_schema=ANSWER, temperature=1.0, max_tokens=160, function="react")
+        answer = answer.json()
         if answer["action"] == "nothing" or (answer["action"] == "share" and not posts):
             return throng.Intent(events=[("nothing", "")])
         text = posts[-1][1] if answer["action"] == "share" else f"{agent.mind['likes']}: {answer['text']}"

@@ -3,7 +3,6 @@
     PYTHONPATH=build/release/python python3 python/examples/market.py --out results
 """
 
-import json
 import sys
 
 import common
@@ -39,10 +38,11 @@ class Market(throng.World):
             x = agent.pos.x + (1 if mind["target"][0] > agent.pos.x else -1)
             return {"pos": (x, 0)}
         last = view.cell(agent.pos) or "unknown"
-        order = json.loads((yield throng.Call(
+        answer = yield throng.Call(
             f"You are {agent.name} at a market. Bread last cost {last} gold. You have {mind['gold']} gold and "
             f"{mind['bread']} loaves. You bake, eat or carry bread for a living. Your order?",
-            json_schema=ANSWER, temperature=1.0, max_tokens=40, function="order")))
+            json_schema=ANSWER, temperature=1.0, max_tokens=40, function="order")
+        order = answer.json()
         if agent.status == "pedlar" and view.step % 4 == 3:  # on to the next market
             next_one = (agent.pos.x // ROAD + 1) % self.villages
             return {"order": order, "target": self.market(next_one)}
@@ -83,19 +83,14 @@ class Market(throng.World):
 
 
 def table(result):
-    rows = []
-    for event in result.events:
-        if event.kind == "buy":
-            village, price = map(int, event.text.split())
-            buyer = result.agents[event.agent].name
-            rows.append({"step": event.step, "village": village, "price": price, "buyer": buyer})
-    return rows
+    bought = result.frame("events").where(kind="buy")
+    return throng.Frame.of(("step", "village", "price", "buyer"), (
+        (step, *map(int, text.split()), name) for step, name, text in zip(bought["step"], bought["name"], bought["text"])))
 
 
-def plot(axes, rows):
-    for village in sorted({row["village"] for row in rows}):
-        of_village = [row for row in rows if row["village"] == village]
-        axes.plot([row["step"] for row in of_village], [row["price"] for row in of_village], label=f"village {village}")
+def plot(axes, frame):
+    for village in sorted(set(frame["village"])):
+        axes.plot("step", "price", data=frame.where(village=village), label=f"village {village}")
     axes.set_xlabel("step")
     axes.set_ylabel("gold for a loaf")
     axes.legend()

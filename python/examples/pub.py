@@ -1,7 +1,7 @@
 """An evening in four pubs: players say in free text what they try, and a game master says what comes of it.
 
 The counterpart of Concordia's examples/games/pub_coordination (901 lines with the configuration for Edinburgh, without
-its agents); this file has 75.
+its agents); this file has 73.
 
     PYTHONPATH=build/release/python python3 python/examples/pub.py --llm local --steps 4
 """
@@ -42,7 +42,7 @@ class Pubs(throng.World):
 
     def resolve(self, step, members, commit):
         """The game master: the event of each attempt, in the order of the players, then who comes out well."""
-        scene = []
+        scene: list[str] = []
         for agent in members:
             event = yield throng.Call(
                 f"You are the game master in {PUBS[agent.pos.x // 10]}. So far: {' '.join(scene[-3:]) or PREMISE}\n"
@@ -59,15 +59,13 @@ class Pubs(throng.World):
 
 
 def table(result):
-    return [{"step": event.step, "player": result.agents[event.agent].name, "outcome": event.kind, "what": event.text}
-            for event in result.events]
+    events = result.frame("events")
+    return throng.Frame(step=events["step"], player=events["name"], outcome=events["kind"], what=events["text"])
 
 
-def plot(axes, rows):
-    wins = {row["player"]: 0 for row in rows}
-    for row in rows:
-        wins[row["player"]] += row["outcome"] == "success"
-    axes.barh(list(wins), list(wins.values()))
+def plot(axes, frame):
+    players = list(dict.fromkeys(frame["player"]))
+    axes.barh(players, [frame.where(player=player, outcome="success").num_rows for player in players])
     axes.set_xlabel("successes")
 
 

@@ -1,7 +1,7 @@
 """A forum of communities: members read the best posts, and post, comment or vote, with answers in JSON.
 
 The counterpart of OASIS's examples/reddit_simulation_openai.py (90 lines without the platform, which is in its
-library); this file has 82, platform included.
+library); this file has 84, platform included.
 
     PYTHONPATH=build/release/python python3 python/examples/reddit.py --compare
 """
@@ -37,23 +37,22 @@ class Reddit(throng.World):
 
     def proceed(self, view, agent):
         # A community's board is a cell, which its members share. Not everybody is online all the time.
-        board = json.loads(view.cell(agent.pos) or "[]")
         if view.random.random() < 0.4:
-            return board, None
+            return {"action": "nothing"}
         lines = []
-        for number, post in enumerate(ranked(board), 1):
+        for number, post in enumerate(ranked(json.loads(view.cell(agent.pos) or "[]")), 1):
             comments = " | ".join(post["comments"][-2:])
             lines.append(f"{number}. {post['text']} (+{post['likes']} -{post['dislikes']}) {comments}")
         answer = yield throng.Call(
             f"You are {agent.name} in r/{COMMUNITIES[agent.pos.x // 10]}. Posts:\n" + "\n".join(lines or ["none yet"]) +
             "\nWhat do you do?", json_schema=ANSWER, temperature=1.0, max_tokens=140, function="act")
-        return board, json.loads(answer)
+        return answer.json()
 
     def resolve(self, step, members, commit):
-        board = [{**post, "comments": list(post["comments"])} for post in members[0].intent[0]]
+        board = json.loads(commit.cell(members[0].pos) or "[]")
         shown = ranked(board)
         for agent in members:
-            did = agent.intent[1] or {"action": "nothing"}
+            did = agent.intent
             if did["action"] == "create_post":
                 board.append({"id": len(board), "by": agent.name, "text": did["text"], "likes": 0, "dislikes": 0,
                               "comments": []})
@@ -68,12 +67,15 @@ class Reddit(throng.World):
 
 
 def table(result):
-    return [{"community": COMMUNITIES[pos.x // 10], **post, "comments": len(post["comments"])}
-            for pos, board in sorted(result.cells.items()) for post in json.loads(board)]
+    columns = ("id", "by", "text", "likes", "dislikes")
+    return throng.Frame.of(("community", *columns, "comments"), (
+        (COMMUNITIES[pos.x // 10], *(post[column] for column in columns), len(post["comments"]))
+        for pos, board in sorted(result.cells.items()) for post in json.loads(board)))
 
 
-def plot(axes, rows):
-    axes.scatter([row["likes"] - row["dislikes"] for row in rows], [row["comments"] for row in rows], alpha=0.5)
+def plot(axes, frame):
+    axes.scatter([likes - dislikes for likes, dislikes in zip(frame["likes"], frame["dislikes"])], frame["comments"],
+                 alpha=0.5)
     axes.set_xlabel("likes minus dislikes")
     axes.set_ylabel("comments")
 

@@ -65,13 +65,13 @@ def table(result):
     rows = []
     for agent in sorted(result.agents, key=lambda agent: -agent.mind["score"]):
         games = [mine for met in agent.mind["met"].values() for mine, _ in met]
-        rows.append({"player": agent.name, "character": CHARACTERS[agent.id % len(CHARACTERS)],
-                     "score": agent.mind["score"], "games": len(games), "silent": games.count("silent")})
-    return rows
+        character = CHARACTERS[agent.id % len(CHARACTERS)]
+        rows.append((agent.name, character, agent.mind["score"], len(games), games.count("silent")))
+    return throng.Frame.of(("player", "character", "score", "games", "silent"), rows)
 
 
-def plot(axes, rows):
-    axes.bar([f"{row['player']}\n{row['character']}" for row in rows], [row["score"] for row in rows])
+def plot(axes, frame):
+    axes.bar([f"{player}\n{character}" for player, character in zip(frame["player"], frame["character"])], frame["score"])
     axes.set_ylabel("points")
     axes.tick_params(axis="x", labelrotation=90)
 

@@ -4,6 +4,7 @@
 """
 
 import sys
+from collections import Counter
 
 import common
 import throng
@@ -58,7 +59,7 @@ class Town(throng.World):
             commit.move(agent, pos)
             commit.set_status(agent, f"at the {at}" if at else f"on the way to the {minds[agent.id]['goal']}")
             commit.event(agent, "at", at)
-        spoken = set()
+        spoken: set[int] = set()
         for agent in members:  # who meets somebody else says something, if neither has spoken in this step
             for other in agent.intent[2]:
                 if {agent.id, other.id} & spoken or step % 5 or other.id not in minds:
@@ -75,19 +76,18 @@ class Town(throng.World):
 
 
 def table(result):
-    rows = []
-    for agent in result.agents:
-        mine = [event for event in result.events if event.agent == agent.id]
-        rows.append({"name": agent.name, **{place: sum(event.kind == "at" and event.text == place for event in mine)
-                                            for place in PLACES}, "said": sum(event.kind == "say" for event in mine)})
-    return rows
+    events = result.frame("events")
+    at = Counter(zip(events["name"], events["kind"], events["text"]))
+    said = Counter(events.where(kind="say")["name"])
+    return throng.Frame.of(("name", *PLACES, "said"), (
+        (agent.name, *(at[agent.name, "at", place] for place in PLACES), said[agent.name]) for agent in result.agents))
 
 
-def plot(axes, rows):
-    start = [0] * len(rows)
+def plot(axes, frame):
+    start = [0] * frame.num_rows
     for place in PLACES:
-        axes.barh([row["name"] for row in rows], [row[place] for row in rows], left=start, label=place)
-        start = [sum(pair) for pair in zip(start, (row[place] for row in rows))]
+        axes.barh(frame["name"], frame[place], left=start, label=place)
+        start = [sum(pair) for pair in zip(start, frame[place])]
     axes.set_xlabel("steps there")
     axes.legend()
 

@@ -382,6 +382,57 @@ class JournalsTest(unittest.TestCase):
         with self.assertRaisesRegex(throng.Error, "at=-1"):
             throng.inject(path, "snow", at=-1)
 
+    def test_injections_from_the_run_itself(self):
+        """A world that asks nobody keeps its journal locked, and its own code cannot wait for itself."""
+        path = os.path.join(self.folder.name, "e.journal")
+
+        class Weather(throng.World):
+            horizon = 1
+
+            def agents(self):
+                return [throng.Agent(f"a{i}", (9 * i, 0), mind=()) for i in range(5)]
+
+            def proceed(self, view, agent):
+                if view.step == 5 and agent.id == 0 and not seconds:
+                    begin = time.monotonic()
+                    throng.inject(path, "rain")
+                    threads.append(threading.Thread(target=lambda: throng.inject(path, "snow", at=500)))
+                    threads[0].start()
+                    seconds.append(time.monotonic() - begin)
+                time.sleep(0.0003)
+                return throng.Intent(mind=(*agent.mind[-3:], view.step))
+
+            def intervene(self, change, what):
+                happened.append((what, change.step))
+
+        threads, seconds, happened = [], [], []
+        result = throng.run(Weather(), "fake", steps=600, journal=path)
+        threads[0].join()
+        self.assertLess(seconds[0], 2)
+        self.assertEqual([what for what, _ in happened], ["rain", "snow"])
+        self.assertEqual((result.interventions, happened[1][1]), (2, 500))
+        again = throng.run(Weather(), "fake", steps=600, journal=path, resume=True)
+        self.assertEqual((again.hash, again.interventions), (result.hash, 2))
+
+    def test_an_injection_into_a_run_that_fails_is_kept(self):
+        path = os.path.join(self.folder.name, "f.journal")
+
+        class Failing(Line):
+            fails = True
+
+            def proceed(self, view, agent):
+                if self.fails:
+                    throng.inject(path, "rain", at=3)
+                    raise RuntimeError("enough")
+
+            def intervene(self, change, what):
+                change.write((0, 1), what)
+
+        with self.assertRaisesRegex(RuntimeError, "enough"):
+            throng.run(Failing(1), "fake", steps=5, journal=path)
+        Failing.fails = False
+        self.assertEqual(throng.run(Failing(1), "fake", steps=5, journal=path, resume=True).cells, {(0, 1): "rain"})
+
 
 if __name__ == "__main__":
     unittest.main()

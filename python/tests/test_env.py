@@ -12,7 +12,7 @@ import support
 import throng
 import throng.env
 from support import Line
-from test_dynamic import Mice
+from test_dynamic import EVENTS, Mice
 
 SLOW = "fake:latency=1,spread=0.9"
 
@@ -264,6 +264,12 @@ class HashTest(unittest.TestCase):
                 self.assertEqual((result.hash, result.step_hashes), (whole.hash, whole.step_hashes), mode)
                 self.assertEqual((result.agents, result.cells, result.events, result.calls, result.steps),
                                  (whole.agents, whole.cells, whole.events, whole.calls, steps))
+
+    def test_events_from_outside_happen(self):
+        whole = throng.run(Mice(), SLOW, steps=15, seed=4, events=EVENTS)
+        for mode in ("lockstep", "ooo", "speculative"):
+            result = self.hash_of(Mice(), SLOW, mode, 15, events=EVENTS)
+            self.assertEqual((result.hash, result.interventions), (whole.hash, len(EVENTS)), mode)
 
     def test_actions_give_the_same_in_every_mode(self):
         actions = lambda step: {"Ann": 1, "Ben": step % 2} if step < 11 else {}

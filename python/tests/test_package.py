@@ -9,6 +9,7 @@ import inspect
 import os
 import pickle
 import pkgutil
+import re
 import unittest
 
 import support
@@ -87,16 +88,21 @@ class StubTest(unittest.TestCase):
 
     def test_the_stub_names_the_arguments(self):
         """pybind11 writes each signature into the first line of the documentation."""
-        for node in ast.walk(stub_of("_native")):
-            if not isinstance(node, ast.ClassDef) or not hasattr(_native, node.name):
-                continue
-            for item in node.body:
-                if not isinstance(item, ast.FunctionDef) or item.decorator_list:
-                    continue
-                signature = getattr(getattr(_native, node.name), item.name).__doc__.splitlines()[0]
-                for argument in item.args.args[1:] + item.args.kwonlyargs:
-                    if "arg0" not in signature:
-                        self.assertRegex(signature, rf"\b{argument.arg}:", f"{node.name}.{item.name}")
+        tree = stub_of("_native")
+        functions = [(node.name, node, getattr(_native, node.name)) for node in tree.body
+                     if isinstance(node, ast.FunctionDef)]
+        functions += [(f"{node.name}.{item.name}", item, getattr(getattr(_native, node.name), item.name))
+                      for node in tree.body if isinstance(node, ast.ClassDef)
+                      for item in node.body if isinstance(item, ast.FunctionDef) and not item.decorator_list]
+        self.assertGreater(len(functions), 30)
+        for name, node, function in functions:
+            signature = function.__doc__.splitlines()[0]
+            has = [argument for argument in re.findall(r"[(,] ?(\w+): ", signature) if argument != "self"]
+            declared = [argument.arg for argument in node.args.args + node.args.kwonlyargs if argument.arg != "self"]
+            if any(argument.startswith("arg") for argument in has):  # by position alone
+                self.assertEqual(len(has), len(declared), name)
+            else:
+                self.assertEqual(has, declared, name)
 
     def test_the_package_says_that_it_is_typed(self):
         self.assertTrue(os.path.exists(os.path.join(os.path.dirname(throng.__file__), "py.typed")))

@@ -4,9 +4,12 @@ import collections.abc
 import contextlib
 import copy
 import enum
+import importlib
+import inspect
 import json
 import os
 import pickle
+import platform
 import shutil
 import signal
 import sqlite3
@@ -214,6 +217,108 @@ class JournalTest(unittest.TestCase):
         for text, prompt, answer in rows:
             self.assertTrue(prompt)
             self.assertIn(answer, text)
+
+    def query(self, sql):
+        with contextlib.closing(sqlite3.connect(self.path)) as database:
+            return database.execute(sql).fetchall()
+
+    def test_another_backend_goes_on_if_it_is_named(self):
+        def gone(call):
+            if asked.append(call) or len(asked) > 7:
+                raise RuntimeError("the server is gone")
+            return "left"
+
+        asked = []
+        with self.assertRaisesRegex(RuntimeError, "gone"):
+            throng.run(Line(3), gone, steps=12, journal=self.path)
+        with self.assertRaisesRegex(throng.Error, "begun with backend function .*gone, and cannot go on with .*, unless "
+                                                  "another backend is asked for"):
+            throng.run(Line(3), steps=12, journal=self.path, resume=True)
+        with self.assertWarnsRegex(RuntimeWarning, "function .*gone answered up to here, and from step .* on fake"):
+            throng.run(Line(3), "fake", steps=12, journal=self.path, resume=True)
+        first, second = self.query("SELECT id, backend FROM sessions ORDER BY id")
+        self.assertRegex(first[1], "function .*gone$")
+        self.assertRegex(second[1], "^fake")
+        self.assertEqual(self.manifest("backend"), second[1])
+        by = dict(self.query("SELECT session, count(*) FROM calls GROUP BY session"))
+        self.assertEqual((by[first[0]], by[second[0]] > 0), (7, True))
+        with self.assertWarns(RuntimeWarning):  # a backend for some calls is another one, too
+            throng.run(Line(3), steps=12, journal=self.path, resume=True, llm="fake", model_for={"ask": gone})
+        self.assertIn("ask: function", self.manifest("backend"))
+
+    def test_a_journal_says_what_a_run_was_made_with(self):
+        with self.assertRaises(throng.Stopped):
+            throng.run(Line(4, gap=7), "fake", steps=8, journal=self.path, max_tokens_total=90, price=(1.5, 2),
+                       call_timeout=60, interactive="a1", fallback="any")
+        told = dict(self.query("SELECT key, value FROM manifest"))
+        expected = {"max_tokens_total": "90", "price": "1.5,2", "call_timeout": "60", "call_attempts": "9",
+                    "answer_attempts": "3", "max_wait": "300", "fallback": "any", "max_cost": "0", "interactive": "a1",
+                    "target_ms": "1000", "class": "support.Line", "parameters": '{"num_agents": 4, "gap": 7}',
+                    "python": platform.python_version(), "language": "Python", "prompts": "on"}
+        self.assertEqual({key: told[key] for key in expected}, expected)
+        source = inspect.getsourcefile(Line)
+        ((name, digest, content),) = self.query("SELECT name, lower(hex(digest)), content FROM files")
+        self.assertEqual((name, digest), (source, told["source_digest"]))
+        self.assertEqual(told["source"], source)
+        with open(source, encoding="utf-8") as file:
+            self.assertEqual(content, file.read())
+        self.assertTrue(self.query("SELECT cost FROM calls WHERE cost > 0"))
+        throng.run(Line(4, gap=7), "fake", steps=8, journal=self.path, resume=True, price=(1.5, 2), call_attempts=3)
+        changed = json.loads(self.query("SELECT parameters FROM sessions ORDER BY id")[1][0])
+        self.assertEqual(changed, {"max_tokens_total": "0", "call_timeout": "0", "call_attempts": "3", "interactive": "",
+                                   "fallback": "answer"})
+        self.assertEqual(self.manifest("call_attempts"), "3")
+
+    def test_a_source_that_changes_is_kept_in_both_versions(self):
+        path = os.path.join(self.folder.name, "some_world.py")
+        texts = ["import throng, support\nclass Mine(support.Line):\n    pass\n", ""]
+        texts[1] = texts[0] + "# A better comment.\n"
+        sys.path.insert(0, self.folder.name)
+        self.addCleanup(sys.path.remove, self.folder.name)
+        self.addCleanup(sys.modules.pop, "some_world", None)
+        digests = []
+        for text in texts:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            sys.modules.pop("some_world", None)
+            throng.run(importlib.import_module("some_world").Mine(), "fake", steps=2, journal=self.path, resume=True)
+            digests.append(self.manifest("source_digest"))
+        self.assertNotEqual(*digests)
+        kept = dict(self.query("SELECT name, content FROM files"))
+        self.assertEqual(kept, {path: texts[0], f"{path}, {digests[1]}": texts[1],
+                                inspect.getsourcefile(Line): kept[inspect.getsourcefile(Line)]})
+        self.assertEqual(json.loads(self.query("SELECT parameters FROM sessions ORDER BY id")[1][0]),
+                         {"source_digest": digests[1]})
+
+    def test_worlds_without_a_file_and_odd_attributes(self):
+        class Odd(Line):
+            def __init__(self):
+                super().__init__(2)
+                self.known = {"b", "a"}
+                self.table = {(1, 2): object()}
+                self.long = list(range(1000))
+                self.odd = "\ud83d李"
+
+            def parameters(self):
+                return "\ud800"[:0], 7
+
+        throng.run(Odd(), "fake", steps=1, journal=self.path, prompts=False)
+        made = json.loads(self.manifest("parameters"))
+        self.assertEqual((made["known"], made["table"], made["parameters()"]), (["a", "b"], "{(1, 2): <object object>}", ["", 7]))
+        self.assertEqual(made["odd"], "\ud83d李")
+        self.assertRegex(made["long"], r"^\[0, 1, .*\.\.\. \(4890 characters\)$")
+        self.assertIn("Odd", self.manifest("class"))
+        self.assertEqual(self.query("SELECT count(*) FROM calls WHERE prompt IS NOT NULL"), [(0,)])
+        self.assertEqual(self.manifest("prompts"), "off")
+        code = (f"import throng, sys; sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r})\n"
+                "class Typed(throng.World):\n    def agents(self): return [throng.Agent('Ann', (0, 0))]\n"
+                "    def proceed(self, view, agent): pass\n"
+                f"throng.run(Typed(), 'fake', steps=1, journal={self.path + '.typed'!r})")
+        subprocess.run([sys.executable, "-c", code], check=True)
+        self.path += ".typed"
+        self.assertEqual((self.manifest("class"), self.manifest("source"), self.manifest("source_digest")),
+                         ("__main__.Typed", "", ""))
+        self.assertEqual(self.query("SELECT count(*) FROM files"), [(0,)])
 
     def test_another_world_does_not_go_on(self):
         throng.run(Line(3), "fake", steps=3, journal=self.path)

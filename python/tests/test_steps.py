@@ -309,5 +309,65 @@ class ForkTest(unittest.TestCase):
         self.assertEqual(run(proceed=proceed).agents[1].status, "BenBen")
 
 
+class Board(throng.World):
+    """Agents who come by write on a common cell, in the order of their ids."""
+
+    width, height, perception_radius, max_velocity = 40, 1, 1, 1
+
+    def agents(self):
+        return [throng.Agent(f"a{i}", (5 * i, 0)) for i in range(6)]
+
+    def proceed(self, view, agent):
+        answer = yield throng.Call(f"{agent.name} reads {view.cell(agent.pos)}", choices=["left", "right"])
+        return min(max(agent.pos.x + (1 if answer == "right" else -1), 0), 39)
+
+    def resolve(self, step, members, commit):
+        for agent in members:
+            commit.move(agent, (agent.intent, 0))
+        place = members[0].pos
+        commit.write(place, commit.cell(place)[-20:] + members[0].name)
+        commit.event(members[0], "wrote", commit.cell(place))
+
+
+class CellTest(unittest.TestCase):
+    def test_resolve_reads_what_was_written_before_the_step(self):
+        report = throng.verify(Board, steps=25, shuffled=1, processes=0)
+        self.assertTrue(report, report.difference)
+        events = throng.run(Board(), "fake", steps=25).frame("events")
+        self.assertEqual(events.where(step=0)["text"], [""] * 6)
+        self.assertTrue(any(len(text) >= 6 for text in events["text"]))
+
+    def test_what_nobody_sees_is_refused(self):
+        def far(self, step, members, commit):
+            commit.cell((3, 0))
+
+        def outside(self, step, members, commit):
+            commit.cell((-1, 0))
+
+        def later(self, step, members, commit):
+            kept.append(commit)
+            kept[0].cell((0, 0))
+
+        kept = []
+        for resolve in (far, outside):
+            with self.assertRaisesRegex(throng.Error, "reads cell .* within the radius of a member that is awake"):
+                run(base=Board, resolve=resolve)
+        with self.assertRaisesRegex(throng.Error, "only in the resolve"):
+            run(base=Board, resolve=later, steps=2)
+
+
+class JsonTest(unittest.TestCase):
+    def test_answers_as_data(self):
+        def proceed(self, view, agent):
+            answer = yield throng.Call("Where?", json_schema={"type": "object", "required": ["x"], "properties": {
+                "x": {"enum": [1, 2]}}})
+            return throng.Intent(mind=answer.json())
+
+        self.assertIn(run(proceed=proceed).agents[0].mind["x"], (1, 2))
+        self.assertEqual(throng.Completion("[1, null]").json(), [1, None])
+        with self.assertRaisesRegex(throng.Error, "the answer 'He says: .*' is not JSON: Expecting value: line 1"):
+            throng.Completion("He says: {}").json()
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -10,6 +10,8 @@ A society of agents: derive a world from ``throng.World``, run it with ``throng.
 that the order of execution changes nothing. ``help(throng.World)`` has an example; python/examples/ has longer ones.
 """
 
+from typing import TYPE_CHECKING
+
 from ._native import Change, Commit, Error, Stopped, View, __version__
 from .data import Reporters, State
 from .foresight import Expectation, Lookahead
@@ -28,9 +30,12 @@ __all__ = ["Agent", "Call", "CallError", "Change", "Commit", "Completion", "Env"
            "fork", "inject", "interview", "run", "sweep", "thaw", "verify"]
 
 
-def __getattr__(name):
-    # Late, because it imports gymnasium and pettingzoo where they are installed.
-    if name == "Env":
-        from .env import Env
-        return Env
-    raise AttributeError(f"module 'throng' has no attribute {name!r}")
+if TYPE_CHECKING:
+    from .env import Env
+else:
+    def __getattr__(name):
+        # Late, because it imports gymnasium and pettingzoo where they are installed.
+        if name == "Env":
+            from .env import Env
+            return Env
+        raise AttributeError(f"module 'throng' has no attribute {name!r}")

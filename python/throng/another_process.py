@@ -7,6 +7,7 @@ import datetime
 import importlib
 import importlib.util
 import io
+import itertools
 import json
 import marshal
 import os
@@ -17,9 +18,17 @@ import sys
 import time
 import types
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Iterator, Sequence
 
 from . import _native
+
+
+# As they are before a clock replaces them.
+_Date = datetime.date
+_DateTime = datetime.datetime
+
+
+_MOST_AT_A_TIME = 4  # processes: each has a world of its own
 
 
 class LeftOut(Exception):
@@ -57,13 +66,22 @@ class AnotherProcess:
         self._folder = folder
         self._job = {"factory": _dumps(factory), "arguments": arguments, "argv": sys.argv, "main": _main_source()}
         self._starts: dict[int, int] = {}  # a clock begins at the same instant in all processes
+        self._numbers = itertools.count()
+
+    def run_all(self, asked: Sequence[tuple[Variant, str]]) -> Iterator[tuple[tuple[str, str, bool], dict[str, Any]]]:
+        """What ``run`` returns for each, in order; several processes at a time."""
+        from concurrent.futures import ThreadPoolExecutor  # late, as it takes long
+
+        with ThreadPoolExecutor(min(_MOST_AT_A_TIME, os.cpu_count() or 1)) as pool:
+            yield from pool.map(lambda arguments: self.run(*arguments), asked)
 
     def run(self, variant: Variant, name: str) -> tuple[tuple[str, str, bool], dict[str, Any]]:
         """What ``_native.repeat`` returns there; ``name`` is the process's in sentences."""
         if not sys.executable:
             raise LeftOut("this program does not know its Python interpreter")
         start = self._starts.setdefault(variant.clock, variant.start_ns())
-        job, result = (os.path.join(self._folder, name) for name in ("job", "result"))
+        number = next(self._numbers)
+        job, result = (os.path.join(self._folder, f"{what}{number}") for what in ("job", "result"))
         with open(job, "wb") as file:
             pickle.dump({**self._job, "start_ns": start, "chance": variant.chance, "name": name}, file)
         code = ("import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -77,6 +95,7 @@ class AnotherProcess:
             with open(result, "rb") as file:
                 outcome = pickle.load(file)
             os.remove(result)
+            os.remove(job)
         except FileNotFoundError:
             lines = done.stderr.strip().splitlines() or [f"it ends with {done.returncode}"]
             raise LeftOut(f"a Python process for it fails: {lines[-1]}") from None
@@ -151,7 +170,8 @@ def _load_factory() -> Callable:
 def _make_function(code: bytes, module: str, defaults: tuple | None, named: dict | None, cells: tuple) -> Callable:
     home = _load_main() if module == "__main__" else importlib.import_module(module)
     made = types.FunctionType(marshal.loads(code), vars(home), "factory", defaults, tuple(map(types.CellType, cells)))
-    made.__kwdefaults__ = named
+    if named:
+        made.__kwdefaults__ = named
     return made
 
 
@@ -227,7 +247,7 @@ class _Clock:
         return function
 
     def _replace_dates(self) -> None:
-        read, real_date, real_datetime = self.read, datetime.date, datetime.datetime
+        read = self.read
 
         class Meta(type):
             def __instancecheck__(cls, value: Any) -> bool:
@@ -237,17 +257,19 @@ class _Clock:
                 return issubclass(other, cls.__bases__[0]) if cls in fakes else type.__subclasscheck__(cls, other)
 
         # Both make objects of the real classes, so only `now` and `today` can be told from them.
-        class date(real_date, metaclass=Meta):
+        class date(_Date, metaclass=Meta):
             def __new__(cls, *arguments: Any, **named: Any) -> Any:
-                return real_date.__new__(real_date if cls in fakes else cls, *arguments, **named)
+                made: Any = _Date if cls in fakes else cls
+                return _Date.__new__(made, *arguments, **named)
 
             @classmethod
             def today(cls) -> Any:
                 return cls.fromtimestamp(read())
 
-        class datetime_(real_datetime, metaclass=Meta):
+        class datetime_(_DateTime, metaclass=Meta):
             def __new__(cls, *arguments: Any, **named: Any) -> Any:
-                return real_datetime.__new__(real_datetime if cls in fakes else cls, *arguments, **named)
+                made: Any = _DateTime if cls in fakes else cls
+                return _DateTime.__new__(made, *arguments, **named)
 
             @classmethod
             def now(cls, tz: Any = None) -> Any:
@@ -262,7 +284,7 @@ class _Clock:
                 return cls.fromtimestamp(read(), datetime.timezone.utc).replace(tzinfo=None)
 
         fakes = (date, datetime_)
-        for fake, real in zip(fakes, (real_date, real_datetime)):
+        for fake, real in zip(fakes, (_Date, _DateTime)):
             fake.__name__, fake.__qualname__, fake.__module__ = real.__name__, real.__qualname__, real.__module__
             setattr(datetime, real.__name__, fake)
             copyreg.pickle(real, lambda value, fake=fake: (fake, value.__reduce__()[1]))  # type: ignore[misc]

@@ -7,116 +7,27 @@ small ones with the same names, ``sample`` and ``contains``.
 from __future__ import annotations
 
 import copy
-import random
 import string
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from . import _native
 from .runs import Llm, RunResult, _native_llm
 from .space import Pos
 from .world import Agent, Neighbour, World
 
-try:
-    from pettingzoo import ParallelEnv
-except ImportError:
+if TYPE_CHECKING:
+    from .env_spaces import Dict, Discrete, Space, Text
+
     ParallelEnv = object
-
-try:
-    from gymnasium.spaces import Dict, Discrete, Space, Text
-except ImportError:
-    class Space:
-        """A set of values that can be sampled."""
-
-        def __init__(self, shape: Any = None, dtype: Any = None, seed: int | None = None) -> None:
-            self._random = random.Random(seed)
-
-        def seed(self, seed: int | None = None) -> None:
-            self._random.seed(seed)
-
-        def sample(self) -> Any:
-            raise NotImplementedError
-
-        def contains(self, x: Any) -> bool:
-            raise NotImplementedError
-
-        def __contains__(self, x: Any) -> bool:
-            return self.contains(x)
-
-    class Discrete(Space):
-        """The integers from ``start`` to ``start + n - 1``.
-
-        >>> 2 in Discrete(3), 3 in Discrete(3), Discrete(1).sample()
-        (True, False, 0)
-        """
-
-        def __init__(self, n: int, seed: int | None = None, start: int = 0) -> None:
-            super().__init__(seed=seed)
-            self.n = n
-            self.start = start
-
-        def sample(self) -> int:
-            return self.start + self._random.randrange(self.n)
-
-        def contains(self, x: Any) -> bool:
-            return isinstance(x, int) and self.start <= x < self.start + self.n
-
-        def __repr__(self) -> str:
-            return f"Discrete({self.n})"
-
-    class Text(Space):
-        """Texts of ``min_length`` to ``max_length`` characters of ``charset``.
-
-        >>> "hello" in Text(5), "hello!" in Text(5), Text(3).sample() in Text(3)
-        (True, False, True)
-        """
-
-        def __init__(self, max_length: int, *, min_length: int = 1, charset: str = string.ascii_letters + string.digits,
-                     seed: int | None = None) -> None:
-            super().__init__(seed=seed)
-            self.min_length = min_length
-            self.max_length = max_length
-            self.characters = charset
-
-        def sample(self) -> str:
-            length = self._random.randint(self.min_length, self.max_length)
-            return "".join(self._random.choice(self.characters) for _ in range(length))
-
-        def contains(self, x: Any) -> bool:
-            return (isinstance(x, str) and self.min_length <= len(x) <= self.max_length
-                    and all(character in self.characters for character in x))
-
-        def __repr__(self) -> str:
-            return f"Text({self.min_length}, {self.max_length})"
-
-    class Dict(Space):
-        """Dicts with the keys of ``spaces``, each with a value of its space.
-
-        >>> space = Dict({"move": Discrete(4), "say": Text(20)})
-        >>> {"move": 1, "say": "hello"} in space, {"move": 1} in space, space.sample() in space
-        (True, False, True)
-        """
-
-        def __init__(self, spaces: Mapping[str, Space], seed: int | None = None) -> None:
-            super().__init__(seed=seed)
-            self.spaces = dict(spaces)
-            self.seed(seed)
-
-        def seed(self, seed: int | None = None) -> None:
-            for number, space in enumerate(self.spaces.values()):
-                space.seed(None if seed is None else seed + number)
-
-        def sample(self) -> dict[str, Any]:
-            return {key: space.sample() for key, space in self.spaces.items()}
-
-        def contains(self, x: Any) -> bool:
-            return (isinstance(x, dict) and x.keys() == self.spaces.keys()
-                    and all(space.contains(x[key]) for key, space in self.spaces.items()))
-
-        def __getitem__(self, key: str) -> Space:
-            return self.spaces[key]
-
-        def __repr__(self) -> str:
-            return f"Dict({self.spaces})"
+else:
+    try:
+        from pettingzoo import ParallelEnv
+    except ImportError:
+        ParallelEnv = object
+    try:
+        from gymnasium.spaces import Dict, Discrete, Space, Text
+    except ImportError:
+        from .env_spaces import Dict, Discrete, Space, Text
 
 
 class StateSpace(Space):
@@ -126,7 +37,7 @@ class StateSpace(Space):
     True
     """
 
-    def sample(self, *_, **__) -> dict[str, Any]:
+    def sample(self, *_: Any, **__: Any) -> dict[str, Any]:
         return {"step": 0, "name": "", "pos": Pos(0, 0), "status": "", "mind": None, "neighbours": []}
 
     def contains(self, x: Any) -> bool:
@@ -172,7 +83,7 @@ class Env(ParallelEnv):
     ``World.proceed`` says, with the language model. So a policy can learn among agents that talk, or a person can
     play one of them.
 
-    - ``llm``, ``mode``, ``coupling``: as in ``throng.run``. All agents finish a step before ``step`` returns.
+    - ``llm``, ``mode``, ``coupling``, ``events``: as in ``throng.run``. All agents finish a step before ``step`` returns.
     - ``max_steps``: the step after which all agents are truncated; None: never
 
     Attributes: ``possible_agents`` and ``agents``, the names of those who may ever be there and of those who are;
@@ -213,13 +124,14 @@ class Env(ParallelEnv):
     agents: list[str]
 
     def __init__(self, world: World, llm: Llm = "local", *, mode: str = "ooo", coupling: str = "paper",
-                 max_steps: int | None = None) -> None:
+                 max_steps: int | None = None, events: Sequence[tuple[int, str]] = ()) -> None:
         self.metadata = {**self.metadata, "name": world.name or type(world).__name__}
         self._world = world
         self._llm = llm
         self._mode = mode
         self._coupling = coupling
         self._max_steps = max_steps
+        self._events = list(events)
         self._starting = [agent._replace(id=id) for id, agent in enumerate(world.agents())]
         self.possible_agents = [agent.name for agent in self._starting]
         self._ids = {name: id for id, name in enumerate(self.possible_agents)}
@@ -243,7 +155,7 @@ class Env(ParallelEnv):
         self._seed = self._seed + 1 if seed is None else seed
         self._actions = _Actions()
         self._run = _native.Stepper(world=_steered(self._world, self._actions), llm=_native_llm(self._llm),
-                                    mode=self._mode, seed=self._seed, coupling=self._coupling)
+                                    mode=self._mode, seed=self._seed, coupling=self._coupling, events=self._events)
         self._step = 0
         self._observations: dict[str, Any] = {}
         self._advance(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any, Sequence, overload
 
@@ -36,6 +37,17 @@ class Completion(str):
         self.cached_prompt_tokens = cached_prompt_tokens
         self.output_tokens = output_tokens
         return self
+
+    def json(self) -> Any:
+        """The answer as the data that its JSON describes.
+
+        >>> Completion('{"hour": 9}').json()["hour"]
+        9
+        """
+        try:
+            return json.loads(self)
+        except ValueError as error:
+            raise _native.Error(f"the answer {self[:80]!r} is not JSON: {error}") from None
 
 
 class Model:
@@ -100,9 +112,8 @@ class Model:
         >>> a, b = model.generate(["The park is", "The cafe is"], max_tokens=4)
         >>> a == model.generate("The park is", max_tokens=4)
         True
-        >>> import json
         >>> schema = {"type": "object", "properties": {"hour": {"enum": [8, 9]}}, "required": ["hour"]}
-        >>> json.loads(model.generate("When?", json_schema=schema))["hour"] in (8, 9)
+        >>> model.generate("When?", json_schema=schema).json()["hour"] in (8, 9)
         True
         """
         answers = self._native.generate(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Awaitable, Callable, Mapping, NamedTuple, Sequence, Union
+from typing import Awaitable, Callable, Generator, Mapping, NamedTuple, Sequence, Union
 
 from . import _native
 from .data import Collector, Reporters, frames_of
 from .frames import Frame
 from .model import Completion, Model
 from .plain import thaw
+from .record import manifest_of, sources_of
 from .space import Position
 from .world import Agent, Call, World
 
@@ -116,9 +117,9 @@ class RunResult:
         return self.frames[name]
 
 
-def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed: int | None = None,
+def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", seed: int | None = None,
         events: Sequence[tuple[int, str]] = (), coupling: str = "paper",
-        journal: str | os.PathLike[str] | None = None, resume: bool = False, sync: bool = False,
+        journal: str | os.PathLike[str] | None = None, resume: bool = False, sync: bool = False, prompts: bool = True,
         reporters: Reporters | None = None, progress: Callable[..., None] | None = None,
         model_for: Mapping[str, Llm] | None = None, real_time: bool = False,
         call_timeout: float | None = None, call_attempts: int = 9, answer_attempts: int = 3, max_wait: float = 300.0,
@@ -133,7 +134,7 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
       "replay:FILE"), or a function of a ``Call`` that returns text or a ``Completion``. All calls of an ``async def``
       function are answered at once. An ``OSError`` (``ConnectionError``, ``TimeoutError``) in it fails that attempt, as
       with a server; any other exception stops the run. When a call is asked again because its answer was not among the
-      choices, its prompt ends with that answer, and why it was refused.
+      choices, its prompt ends with that answer, and why it was refused. None: "local".
     - ``model_for``: other backends for calls of some functions: ``{"plan": llm}``
     - ``real_time``: "fake" and "latency" take the time that they model
 
@@ -149,8 +150,10 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
 
     - ``journal``: a file that records every answer as it arrives and everything that happens
     - ``resume``: continue the journal if it exists, without repeating calls whose answers it has; more ``steps`` than
-      it was begun with extend the run
+      it was begun with extend the run. Limits may be others than before. So may ``llm`` and ``model_for`` if you give
+      one of them, with a warning: the journal says which session had which.
     - ``sync``: wait for the disk at every answer, to survive a loss of power
+    - ``prompts``: whether a new journal keeps prompts and system messages
     - ``reporters``: what to measure: ``throng.Reporters``
     - ``progress``: called about once a second with the keywords ``step, front_step, calls, tokens, in_flight, wall_s``
 
@@ -180,10 +183,14 @@ def run(world: World, llm: Llm = "local", *, steps: int, mode: str = "ooo", seed
     24
     """
     collector = None if reporters is None else Collector(reporters)
+    keeps = journal is not None
+    routes = {name: _native_llm(other) for name, other in (model_for or {}).items()}
     fields = _native.run(world, dict(
-        llm=_native_llm(llm), model_for={name: _native_llm(other) for name, other in (model_for or {}).items()},
-        real_time=real_time, mode=mode, steps=steps, seed=seed, events=list(events), coupling=coupling,
-        journal="" if journal is None else os.fspath(journal), resume=resume, sync=sync, progress=progress,
+        llm=_native_llm("local" if llm is None else llm), model_for=routes, real_time=real_time, mode=mode, steps=steps,
+        seed=seed, events=list(events), coupling=coupling, journal="" if journal is None else os.fspath(journal),
+        resume=resume, other_backend=llm is not None or bool(routes), sync=sync, prompts=prompts,
+        manifest=manifest_of(world) if keeps else {}, files=list(sources_of(type(world)).items()) if keeps else [],
+        progress=progress,
         collect=collector, collect_every=1 if reporters is None else reporters.every, call_timeout=call_timeout or 0.0,
         call_attempts=call_attempts, answer_attempts=answer_attempts, max_wait=max_wait, fallback=fallback,
         max_tokens_total=max_tokens_total or 0, max_cost=max_cost or 0.0,
@@ -222,7 +229,7 @@ def fork(journal: str | os.PathLike[str], at: int, out: str | os.PathLike[str], 
 
 
 def inject(journal: str | os.PathLike[str], text: str, *, at: int = 0) -> None:
-    """Lets something happen in a run that goes on, in this process or another, or is stopped.
+    """Lets something happen in a run that goes on, in this process (also from its own code) or another, or is stopped.
 
     The run passes the text to ``World.intervene`` at step ``at``, or at the first step that no agent has begun, if that
     is later. The journal keeps it, so that resumed runs and forks repeat it.
@@ -273,10 +280,10 @@ class _Interview(World):
         self._name = name
         self._call = call
 
-    def agents(self):
+    def agents(self) -> list[Agent]:
         return [Agent(self._name, (0, 0))]
 
-    def proceed(self, view, agent):
+    def proceed(self, view: _native.View, agent: Agent) -> Generator[Call, Completion, None]:
         self.answer = yield self._call
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import itertools
 import math
-import multiprocessing
 import os
 import pickle
-import statistics
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -208,6 +204,10 @@ def _run_all(todo: list[_Task], jobs: int) -> Iterator[SweptRun]:
         yield from (task.run() for task in todo)
         return
     _check_importable(todo)
+    import concurrent.futures  # late, as it takes long
+    import multiprocessing
+    from concurrent.futures.process import BrokenProcessPool
+
     with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(_Task.run, task) for task in todo]
         try:
@@ -296,6 +296,8 @@ def mean_interval(values: Sequence[float], confidence: float) -> tuple[float | N
     >>> mean_interval([7], 0.95)
     (7, None, None)
     """
+    import statistics  # late, as it takes long
+
     if not values:
         return None, None, None
     mean = statistics.fmean(values) if any(isinstance(value, float) for value in values) else statistics.mean(values)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-import tempfile
 from dataclasses import dataclass
 from typing import Any, Callable, Sequence
 
@@ -92,6 +92,8 @@ def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread
     """
     if processes < 0:
         raise _native.Error(f"verify: processes={processes}: allowed: 0 or more")
+    import tempfile  # late, as it takes long
+
     common: dict[str, Any] = {"steps": steps, "seed": seed, "coupling": coupling, "events": list(events)}
     with tempfile.TemporaryDirectory(prefix="throng-") as folder:
         recording = os.path.join(folder, "recording")
@@ -109,10 +111,11 @@ def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread
 
 
 def _add_processes(report: VerifyReport, process: AnotherProcess, count: int) -> None:
-    for i in range(1, count + 1):
-        name = "another process" if i == 1 else f"another process {i}"
-        variant = Variant.numbered(i)
-        (difference, found, _), run = process.run(variant, name)
+    asked = [(Variant.numbered(i), "another process" if i == 1 else f"another process {i}")
+             for i in range(1, count + 1)]
+    # The first alone: if it differs already, the others are not needed.
+    outcomes = itertools.chain([process.run(*asked[0])], process.run_all(asked[1:]))
+    for (variant, name), ((difference, found, _), run) in zip(asked, outcomes):
         if report.equal and not difference:
             report.runs[name] = RunResult(**run)
         else:
@@ -123,10 +126,9 @@ def _add_processes(report: VerifyReport, process: AnotherProcess, count: int) ->
 
 def _find_cause(process: AnotherProcess, variant: Variant, name: str, difference: str, found: str) -> str:
     """``found`` is what that process has where it differs from the first run, by the sentence ``difference``."""
-    def is_found_with(**changes: int) -> bool:
-        return process.run(dataclasses.replace(variant, **changes), name)[0][1] == found
-
-    if not is_found_with():
+    variants = [variant, *(dataclasses.replace(variant, **{what: 100}) for what in _CAUSES)]
+    same, *same_without = (outcome[1] == found for outcome, _ in process.run_all([(other, name) for other in variants]))
+    if not same:
         return _ALWAYS
-    causes = [why for what, why in _CAUSES.items() if not is_found_with(**{what: 100})]
+    causes = [why for why, is_same in zip(_CAUSES.values(), same_without) if not is_same]
     return "; ".join(causes) or (_HERE if difference else _STATE)

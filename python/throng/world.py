@@ -33,10 +33,10 @@ class Agent(NamedTuple):
     """
 
     name: str
-    pos: Position
+    pos: Any  # a Position: which one, the world's space says
     status: str = ""
     mind: Any = None
-    id: int | None = None
+    id: int = None  # type: ignore[assignment]  # in a run nobody is without
     intent: Any = None
     present: bool = True
     perception_radius: float | None = None
@@ -52,7 +52,7 @@ class Neighbour(NamedTuple):
 
     id: int
     name: str
-    pos: Position
+    pos: Any  # a Position, as of an Agent
     status: str
 
 
@@ -72,7 +72,7 @@ class Call:
 
     - ``prompt``, ``system``: what is asked, and the system message before it
     - ``choices``: the answer is exactly one of these
-    - ``json_schema``: a dict or JSON text; the answer conforms to it
+    - ``json_schema``: a dict or JSON text; the answer conforms to it, and its ``json()`` is the data
     - ``max_tokens``: the longest answer; ``stop``: texts before which it ends
     - ``temperature``, ``top_k``, ``top_p``, ``min_p``, ``repetition_penalty``: how its tokens are drawn; a temperature
       of 0 takes the most likely ones
@@ -270,6 +270,7 @@ class World:
                     commit.write(pos, text)
                 for kind, text in intent.events:
                     commit.event(agent, kind, text)
+        return None
 
     def links(self) -> Iterable[tuple[int, int, int]]:
         """Dependencies that distances do not show: ``(step, agent, agent)``. The two agents run this step together,

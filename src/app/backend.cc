@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/text/key_values.h"
 #include "engine/local_llm.h"
-#include "journal/replay_llm.h"
+#include "journal/llm/replay_llm.h"
 #include "llm/backends/backend_spec.h"
 #include "llm/decorators/real_time.h"
 #include "llm/decorators/router.h"

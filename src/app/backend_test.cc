@@ -5,8 +5,8 @@
 
 #include "app/scenario.h"
 #include "base/error.h"
-#include "journal/journaled_llm.h"
-#include "journal/scratch_journal.h"
+#include "journal/llm/journaled_llm.h"
+#include "journal/store/scratch_journal.h"
 #include "llm/decorators/real_time.h"
 #include "sim/run/run.h"
 

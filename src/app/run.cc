@@ -6,9 +6,9 @@
 #include <string_view>
 #include <utility>
 
-#include "journal/journaled_llm.h"
-#include "journal/reader.h"
-#include "journal/report.h"
+#include "journal/llm/journaled_llm.h"
+#include "journal/read/reader.h"
+#include "journal/read/report.h"
 #include "llm/decorators/decorator.h"
 
 namespace throng::app {

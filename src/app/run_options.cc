@@ -1,8 +1,8 @@
 #include "app/run_options.h"
 
-#include "app/event_condition.h"
-#include "app/interventions.h"
 #include "app/limits.h"
+#include "app/record/event_condition.h"
+#include "app/record/interventions.h"
 #include "app/stop_signal.h"
 #include "base/error.h"
 

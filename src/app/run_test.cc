@@ -1,5 +1,6 @@
 #include "app/run.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <iterator>
@@ -7,10 +8,12 @@
 #include <set>
 #include <string>
 
-#include "app/event_condition.h"
-#include "journal/reader.h"
-#include "journal/report.h"
-#include "journal/scratch_journal.h"
+#include "app/record/citation.h"
+#include "app/record/event_condition.h"
+#include "app/record/manifest.h"
+#include "journal/read/reader.h"
+#include "journal/read/report.h"
+#include "journal/store/scratch_journal.h"
 #include "llm/backends/backend_spec.h"
 #include "llm/decorators/decorator.h"
 #include "worlds/example_worlds.h"
@@ -135,6 +138,23 @@ TEST_F(RunTest, JournalsCountWrongGuesses) {
   const journal::TokenSums in_vain = journal::TokensInVain(scratch_.Get());
   EXPECT_EQ(in_vain.prompt, outcome.used.prompt - outcome.result.stats.prompt_tokens);
   EXPECT_GT(in_vain.prompt, 0u);
+}
+
+TEST_F(RunTest, TheCitationTellsOfAWorldInAnotherLanguage) {
+  using Keys = ForeignWorldKeys;
+  journal::Journal& journal = scratch_.Get();
+  journal.Begin({{journal::JournalKeys::kLanguage, "Python"},
+                 {Keys::kClass, "market.Market"},
+                 {Keys::kParameters, R"({"people": 40})"},
+                 {Keys::kSource, "/home/ann/market.py"},
+                 {Keys::kSourceDigest, "0123abcd"}},
+                *world_, options_, "fake");
+  EXPECT_THAT(Cite(journal),
+              testing::HasSubstr(", written in Python, class market.Market of market.py (XXH3-128 "
+                                 "0123abcd), made with {\"people\": 40}) with 12 agents"));
+  journal::ScratchJournal plain;
+  plain.Get().Begin({}, *world_, options_, "fake");
+  EXPECT_THAT(Cite(plain.Get()), testing::Not(testing::HasSubstr("written in")));
 }
 
 TEST_F(RunTest, TheWrapperIsOutsideOfAllElse) {

@@ -10,6 +10,7 @@ namespace throng::cli {
 inline constexpr int kMisusedExitCode = 2;  // the command line is wrong
 
 void AddBench(CLI::App& app);
+void AddBenchEngine(CLI::App& bench);     // of `throng bench`
 void AddBenchEviction(CLI::App& bench);   // of `throng bench`
 void AddBenchScheduler(CLI::App& bench);  // of `throng bench`
 void AddEval(CLI::App& app);

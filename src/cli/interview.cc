@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "app/backend.h"
-#include "app/interventions.h"
-#include "app/manifest.h"
+#include "app/record/interventions.h"
+#include "app/record/manifest.h"
 #include "app/scenario.h"
 #include "base/error.h"
 #include "cli/cli11.h"

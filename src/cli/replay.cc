@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "app/journaling.h"
+#include "app/record/journaling.h"
 #include "app/run_options.h"
 #include "app/scenario.h"
 #include "base/error.h"

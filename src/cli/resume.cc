@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "app/backend.h"
-#include "app/journaling.h"
-#include "app/manifest.h"
+#include "app/record/journaling.h"
+#include "app/record/manifest.h"
 #include "app/run_options.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"

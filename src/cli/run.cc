@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "app/backend.h"
-#include "app/journaling.h"
+#include "app/record/journaling.h"
 #include "app/run_options.h"
 #include "base/error.h"
 #include "cli/cli11.h"

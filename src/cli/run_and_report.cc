@@ -5,7 +5,7 @@
 #include <string>
 
 #include "app/backend.h"
-#include "app/report.h"
+#include "app/record/report.h"
 #include "app/run.h"
 #include "base/error.h"
 #include "cli/flags/local_flags.h"

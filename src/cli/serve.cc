@@ -9,7 +9,7 @@
 #include <string>
 #include <thread>
 
-#include "app/manifest.h"
+#include "app/record/manifest.h"
 #include "app/scenario.h"
 #include "app/stop_signal.h"
 #include "base/error.h"

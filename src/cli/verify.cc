@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "app/backend.h"
-#include "app/report.h"
+#include "app/record/report.h"
 #include "app/run_options.h"
 #include "app/scenario.h"
 #include "app/verify_backends.h"

@@ -2,12 +2,23 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <utility>
 
 #include "llm/same_chat.h"
 
 namespace throng::engine {
+namespace {
+
+// Tokens are bytes, and an answer may hold some that are no UTF-8: each becomes U+FFFD, as in the answers of
+// servers, which are JSON.
+std::string AsUtf8(const std::string& bytes) {
+  using Json = nlohmann::json;
+  return Json::parse(Json(bytes).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
+}
+
+}  // namespace
 
 struct LocalLlm::Inbox {
   std::mutex mutex;
@@ -24,7 +35,7 @@ void LocalLlm::Inbox::Put(uint64_t id, EngineResult result) {
   llm::Completion completion{.id = id,
                              .key = result.key,
                              .finish = result.finish,
-                             .text = std::move(result.text),
+                             .text = AsUtf8(result.text),
                              .prompt_tokens = result.prompt_tokens,
                              .cached_prompt_tokens = result.cached_prompt_tokens,
                              .output_tokens = static_cast<int>(result.tokens.size()),

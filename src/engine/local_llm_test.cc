@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/testing/fake_model.h"
@@ -71,6 +72,20 @@ TEST(LocalLlm, TheSameCallHasTheSameAnswer) {
     }
   }
   EXPECT_EQ(std::set<std::string>(texts.begin(), texts.end()).size(), 1u);
+}
+
+// As behind a server, whose answers are JSON.
+TEST(LocalLlm, BytesThatAreNoTextBecomeReplacementCharacters) {
+  const auto llm = MakeFake();
+  llm::Request request = Ask("What now?", 7);
+  request.constraint = {};
+  request.max_tokens = 50;
+  llm->Submit(request);
+  std::vector<llm::Completion> done;
+  llm->Wait(done);
+  ASSERT_EQ(done.size(), 1u);
+  EXPECT_NE(done[0].text.find("\xef\xbf\xbd"), std::string::npos);
+  EXPECT_NO_THROW(nlohmann::json(done[0].text).dump());  // which throws for what is no UTF-8
 }
 
 TEST(LocalLlm, WaitsNoLongerThanTold) {

@@ -38,7 +38,7 @@ uint64_t AvailableBytes() {
 
 LocalOptions FillIn(LocalOptions options, const model::ModelConfig& config) {
   if (options.model.empty()) options.model = EmbeddedModelPath();
-  if (options.kv_budget_bytes == 0) options.kv_budget_bytes = AvailableBytes() / 2;
+  if (options.kv_budget_bytes == 0) options.kv_budget_bytes = DefaultKvBudget();
   options.threads = ThreadsOrAll(options.threads);
   if (options.threads < 1 || options.threads > 1024) {
     throw MakeError(ErrorCode::kInvalid, "engine: threads is {}, allowed is 0 (all) to 1024",
@@ -79,6 +79,8 @@ const char* SimdTarget() {
 }
 
 }  // namespace
+
+uint64_t DefaultKvBudget() { return AvailableBytes() / 2; }
 
 CodecOptions CodecsOf(const LocalOptions& options) {
   return {.flags = {.kv = options.kv, .k = options.keys, .v = options.values},

@@ -19,6 +19,8 @@
 
 namespace throng::engine {
 
+uint64_t DefaultKvBudget();  // bytes: half of the memory that is free now
+
 CodecOptions CodecsOf(const LocalOptions& options);
 
 // A request as callers write it; LocalModel::MakeRequest turns it into tokens.

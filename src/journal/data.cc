@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "journal/journal.h"
-#include "journal/schema.h"
-#include "journal/statements.h"
+#include "journal/store/schema.h"
+#include "journal/store/statements.h"
 
 namespace throng::journal {
 

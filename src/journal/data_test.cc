@@ -6,11 +6,11 @@
 #include <cmath>
 #include <memory>
 
-#include "journal/compare.h"
-#include "journal/journaled_llm.h"
-#include "journal/reader.h"
-#include "journal/scratch_journal.h"
-#include "journal/sqlite.h"
+#include "journal/llm/journaled_llm.h"
+#include "journal/read/compare.h"
+#include "journal/read/reader.h"
+#include "journal/store/scratch_journal.h"
+#include "journal/store/sqlite.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

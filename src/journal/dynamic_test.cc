@@ -7,9 +7,9 @@
 #include <filesystem>
 
 #include "journal/journal.h"
-#include "journal/journaled_llm.h"
-#include "journal/report.h"
-#include "journal/sqlite.h"
+#include "journal/llm/journaled_llm.h"
+#include "journal/read/report.h"
+#include "journal/store/sqlite.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {
@@ -109,7 +109,6 @@ TEST_F(JournalDynamicTest, WhatIsInjectedIsJournaledBeforeItHappens) {
     uint64_t reports = 0;
     options.progress_interval_s = 0;
     options.on_progress = [&](const sim::Progress&) {
-      live->Flush();  // another process would wait for it
       if (++reports % 10 == 1 && reports < 30)
         Journal::Inject(PathOf(name), 0, fmt::format("add 53 3 {}", reports));
       if (reports == 15) Journal::Inject(PathOf(name), 8, "write 5 5 fire");

@@ -10,8 +10,8 @@
 #include <optional>
 
 #include "journal/journal.h"
-#include "journal/journaled_llm.h"
-#include "journal/sqlite.h"
+#include "journal/llm/journaled_llm.h"
+#include "journal/store/sqlite.h"
 #include "llm/decorators/decorator.h"
 #include "llm/decorators/retry.h"
 #include "sim/testing/test_worlds.h"

@@ -1,7 +1,7 @@
 #include "base/error.h"
 #include "journal/journal.h"
-#include "journal/schema.h"
-#include "journal/sqlite.h"
+#include "journal/store/schema.h"
+#include "journal/store/sqlite.h"
 
 namespace throng::journal {
 

@@ -7,10 +7,10 @@
 #include <set>
 
 #include "base/error.h"
-#include "journal/export.h"
 #include "journal/journal.h"
-#include "journal/journaled_llm.h"
-#include "journal/report.h"
+#include "journal/llm/journaled_llm.h"
+#include "journal/read/export.h"
+#include "journal/read/report.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

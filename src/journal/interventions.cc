@@ -4,8 +4,9 @@
 
 #include "base/error.h"
 #include "journal/journal.h"
-#include "journal/schema.h"
-#include "journal/statements.h"
+#include "journal/store/inbox.h"
+#include "journal/store/schema.h"
+#include "journal/store/statements.h"
 
 namespace throng::journal {
 
@@ -35,8 +36,9 @@ void Journal::WritePresence(sim::Step step, sim::AgentId agent, bool present) {
 
 void Journal::Inject(const std::string& path, sim::Step at, const std::string& what) {
   OpenToRead(path);  // throws unless it is a journal
+  if (Inbox::Put(path, {at, what})) return;
   Database database(path, false);
-  Statement add(database, "INSERT INTO interventions(asked, what) VALUES(?, ?)");
+  Statement add(database, kAskIntervention);
   add.Bind(int64_t{at}).Bind(std::string_view(what)).Run();
 }
 

@@ -15,8 +15,9 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/provenance.h"
-#include "journal/schema.h"
-#include "journal/statements.h"
+#include "journal/store/inbox.h"
+#include "journal/store/schema.h"
+#include "journal/store/statements.h"
 #include "llm/request_digest.h"
 
 namespace throng::journal {
@@ -65,6 +66,7 @@ std::string JoinMembers(const sim::CommitRecord& record) {
 // and are lost when any descriptor of the file is closed, so this one is closed last.
 struct Journal::FileLock {
   int fd = -1;
+  std::optional<Inbox> inbox;
 
   FileLock(const std::string& path, bool create) {
     fd = open(path.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT | O_EXCL : 0), 0644);
@@ -77,6 +79,7 @@ struct Journal::FileLock {
       close(fd);
       throw MakeError(ErrorCode::kUnavailable, "journal {}: another running program writes it", path);
     }
+    inbox.emplace(fd);
   }
   ~FileLock() { close(fd); }
 };
@@ -84,6 +87,7 @@ struct Journal::FileLock {
 Journal::Journal(const std::string& path) : path_(path) {}
 
 Journal::~Journal() {
+  if (lock_ != nullptr) lock_->inbox->Close();
   try {
     Flush();
   } catch (const Error&) {
@@ -317,6 +321,15 @@ void Journal::Touch() {
 }
 
 void Journal::Flush() {
+  if (lock_ != nullptr) {
+    for (const sim::Intervention& asked : lock_->inbox->Take()) {
+      Touch();
+      Statement(*database_, kAskIntervention)
+          .Bind(int64_t{asked.step})
+          .Bind(std::string_view(asked.what))
+          .Run();
+    }
+  }
   if (!in_transaction_) return;
   database_->Execute("COMMIT");
   in_transaction_ = false;

@@ -147,8 +147,8 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void EndAt(sim::Step steps);
 
   // Asks this journal's run for an intervention at step `at`, or at the first step that no agent has begun
-  // if that is later. The run may be going on in another process, or takes the intervention when it is
-  // resumed.
+  // if that is later. The run may go on, in another process or on any thread of this one, or takes the
+  // intervention when it is resumed.
   static void Inject(const std::string& path, sim::Step at, const std::string& what);
   // Interventions whose steps are decided, by step: for RunOptions.
   std::vector<sim::Intervention> Interventions() const;

@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "journal/journaled_llm.h"
-#include "journal/sqlite.h"
+#include "journal/llm/journaled_llm.h"
+#include "journal/store/sqlite.h"
 #include "sim/testing/test_worlds.h"
 
 namespace throng::journal {

@@ -6,8 +6,8 @@
 #include <atomic>
 #include <tuple>
 
-#include "journal/journaled_llm.h"
-#include "journal/scratch_journal.h"
+#include "journal/llm/journaled_llm.h"
+#include "journal/store/scratch_journal.h"
 #include "llm/backends/fake.h"
 #include "sim/run/run.h"
 #include "sim/testing/test_worlds.h"

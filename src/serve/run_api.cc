@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "journal/journal.h"
-#include "journal/reader.h"
+#include "journal/read/reader.h"
 #include "serve/endpoints.h"
 #include "serve/reply.h"
 

@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "engine/local_model.h"
 #include "engine/testing/fake_model.h"
-#include "journal/journaled_llm.h"
+#include "journal/llm/journaled_llm.h"
 #include "llm/backends/http.h"
 #include "sim/testing/test_worlds.h"
 

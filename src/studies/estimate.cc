@@ -12,9 +12,9 @@
 #include "app/run_options.h"
 #include "app/scenario.h"
 #include "base/error.h"
-#include "journal/journaled_llm.h"
-#include "journal/reader.h"
-#include "journal/scratch_journal.h"
+#include "journal/llm/journaled_llm.h"
+#include "journal/read/reader.h"
+#include "journal/store/scratch_journal.h"
 #include "llm/backends/fake.h"
 
 namespace throng::studies {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "app/report.h"
+#include "app/record/report.h"
 
 namespace throng::studies {
 

@@ -19,8 +19,8 @@
 #include "base/error.h"
 #include "base/text/human_bytes.h"
 #include "journal/journal.h"
-#include "journal/scratch_journal.h"
-#include "journal/sqlite.h"
+#include "journal/store/scratch_journal.h"
+#include "journal/store/sqlite.h"
 #include "studies/mean_interval.h"
 #include "studies/subprocess.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "app/limits.h"
-#include "app/manifest.h"
+#include "app/record/manifest.h"
 #include "app/simulation.h"
 
 namespace CLI {

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "llm/answer/answer_checker.h"
+#include "llm/grammar/gbnf.h"
 #include "llm/same_chat.h"
 
 namespace throng::llm {
@@ -13,30 +14,16 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kWrapTokens = 16;  // what {"answer":"..."} adds to a choice, generously
 
+// llama.cpp applies top_p and min_p to probabilities at a temperature of 1 if it is not told this order.
+constexpr std::initializer_list<const char*> kSamplers = {"penalties", "top_k", "temperature", "top_p",
+                                                          "min_p"};
+constexpr int kPenalisedTokens = 1 << 17;  // of the prompt's end and the answer; it reserves room for as many
+
 Json ChoiceSchema(const Constraint& constraint) {
   return {{"type", "object"},
           {"properties", {{"answer", {{"type", "string"}, {"enum", constraint.choices}}}}},
           {"required", Json::array({"answer"})},
           {"additionalProperties", false}};
-}
-
-// GBNF: root ::= "yes" | "no"
-std::string ChoiceGrammar(const std::vector<std::string>& choices) {
-  std::string grammar = "root ::= ";
-  for (const std::string& choice : choices) {
-    grammar += &choice == &choices.front() ? "\"" : " | \"";
-    for (const char c : choice) {
-      if (c == '"' || c == '\\') {
-        grammar += {'\\', c};
-      } else if (static_cast<uint8_t>(c) < 0x20) {
-        grammar += fmt::format("\\x{:02x}", static_cast<int>(c));
-      } else {
-        grammar += c;
-      }
-    }
-    grammar += '"';
-  }
-  return grammar;
 }
 
 std::string ChoiceRegex(const std::vector<std::string>& choices) {
@@ -61,7 +48,7 @@ void AddConstraint(const Constraint& constraint, ConstraintForm form, const char
       body["structured_outputs"] = {{"choice", constraint.choices}};
       break;
     case ConstraintForm::kGrammar:
-      body["grammar"] = ChoiceGrammar(constraint.choices);
+      body["grammar"] = ToGbnf(CompileGrammar(constraint));
       break;
     case ConstraintForm::kRegex:
       body["regex"] = ChoiceRegex(constraint.choices);
@@ -85,10 +72,18 @@ void AddSampling(const Request& request, const Dialect& dialect, Json& body) {
   const Sampling& sampling = request.sampling;
   add("temperature", sampling.temperature);
   add("top_p", sampling.top_p);
-  // Extensions that many servers know; sent only when asked for.
-  if (sampling.top_k > 0) add("top_k", sampling.top_k);
-  if (sampling.min_p > 0) add("min_p", sampling.min_p);
-  if (sampling.repetition_penalty != 1.0f) add("repetition_penalty", sampling.repetition_penalty);
+  // Extensions that many servers know; sent when asked for, or where what is not sent is not neutral.
+  const bool all = dialect.HasOwnSampling();
+  const bool penalty = sampling.repetition_penalty != 1.0f;
+  if (all || sampling.top_k > 0) add("top_k", sampling.top_k > 0 ? sampling.top_k : -1);
+  if (all || sampling.min_p > 0) add("min_p", sampling.min_p);
+  if (dialect.IsLlamaCpp()) {
+    add("repeat_penalty", sampling.repetition_penalty);
+    if (penalty) add("repeat_last_n", kPenalisedTokens);
+    add("samplers", kSamplers);
+  } else if (all || penalty) {
+    add("repetition_penalty", sampling.repetition_penalty);
+  }
   add("seed", SamplingSeed(request));
   body[dialect.MaxTokensName()] = request.max_tokens;
   if (!request.stop.empty()) add("stop", request.stop);

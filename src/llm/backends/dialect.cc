@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "llm/answer/answer_checker.h"
+#include "llm/grammar/grammar.h"
 
 namespace throng::llm {
 namespace {
@@ -13,7 +14,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kMaxTokens = "max_tokens";
 constexpr std::initializer_list<const char*> kOptional = {
-    "temperature", "top_p", "seed", "stop", "top_k", "min_p", "repetition_penalty"};
+    "temperature",        "top_p",          "seed",          "stop",    "top_k", "min_p",
+    "repetition_penalty", "repeat_penalty", "repeat_last_n", "samplers"};
 constexpr std::initializer_list<const char*> kForms = {"response_format", "guided_choice",
                                                        "structured_outputs", "grammar", "regex"};
 // Words of messages about a schema that a server cannot follow.
@@ -46,6 +48,17 @@ bool Names(const std::string& text, const std::string& name) {
     if ((at == 0 || !is_part(text[at - 1])) && (end == text.size() || !is_part(text[end]))) return true;
   }
   return false;
+}
+
+// Whether a grammar can hold the schema. It allows compact JSON alone, as constraints in this process do;
+// what servers make of a schema allows white space, which costs tokens and makes other answers.
+bool HasGrammar(const Constraint& constraint) {
+  try {
+    CompileGrammar(constraint);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 }  // namespace
@@ -122,6 +135,8 @@ std::vector<ConstraintForm> Dialect::FormsFor(const Constraint& constraint) cons
       forms = {structured_outputs_ ? ConstraintForm::kStructuredOutputs : ConstraintForm::kGuidedChoice};
     if (program_ == Program::kLlamaCpp) forms = {ConstraintForm::kGrammar};
     if (program_ == Program::kSglang) forms = {ConstraintForm::kRegex};
+  } else if (program_ == Program::kLlamaCpp && HasGrammar(constraint)) {
+    forms = {ConstraintForm::kGrammar};
   }
   forms.insert(forms.end(), {ConstraintForm::kResponseFormat, ConstraintForm::kWords});
   return forms;

@@ -31,7 +31,7 @@ struct ServerError {
 enum class ConstraintForm {
   kGuidedChoice,       // guided_choice (throng, vLLM before 0.11)
   kStructuredOutputs,  // structured_outputs (vLLM)
-  kGrammar,            // grammar in GBNF (llama.cpp)
+  kGrammar,            // grammar in GBNF (llama.cpp), of choices and of schemas that a grammar can hold
   kRegex,              // regex (SGLang)
   kResponseFormat,     // response_format with a JSON schema; choices become {"answer": one of them}
   kWords,              // in words, at the end of the prompt
@@ -45,6 +45,9 @@ class Dialect {
   // The body of vLLM's GET /version.
   void ReadVersion(const std::string& body);
   bool IsVllm() const { return program_ == Program::kVllm; }
+  bool IsLlamaCpp() const { return program_ == Program::kLlamaCpp; }
+  // Whether sampling that is not sent is not neutral: the server has settings of its own, or the model has.
+  bool HasOwnSampling() const { return IsLlamaCpp() || IsVllm() || program_ == Program::kSglang; }
 
   ConstraintForm FormFor(const Constraint& constraint) const;
   bool LeavesOut(const std::string& parameter) const { return left_out_.contains(parameter); }

@@ -90,7 +90,6 @@ class HttpTest : public ::testing::Test {
     RetryOptions retry;
     retry.call_attempts = 3;
     retry.first_pause = 0.001;
-    retry.proven = true;
     Numbered<RetryLlm> llm(std::make_unique<HttpLlm>(Options()), retry);
     llm.Send(request);
     std::vector<Completion> done;
@@ -245,6 +244,7 @@ TEST_F(HttpTest, ATimeoutCountsFromTheRequestToTheLastByte) {
   const Completion hanging = Ask(Question(), options);
   EXPECT_THAT(hanging.error->what(), HasSubstr("did not answer within 0.4 s"));
   EXPECT_EQ(hanging.error->Code(), ErrorCode::kUnavailable);
+  EXPECT_LT(hanging.retry_after_s, 0);  // no word of it
   script_ = [](int, const Json&, httplib::Response& response) {
     response.set_chunked_content_provider("application/json", [](size_t, httplib::DataSink& sink) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -386,6 +386,72 @@ TEST_F(HttpTest, OtherServersGetChoicesAsASchema) {
   EXPECT_EQ(body["response_format"]["json_schema"]["schema"]["properties"]["answer"]["enum"].dump(),
             R"(["park","pub"])");
   EXPECT_GT(body["max_tokens"], Choice().max_tokens);
+}
+
+TEST_F(HttpTest, SchemasGoAsAGrammarToLlamaCppWhereItCanHoldThem) {
+  server_header_ = "llama.cpp";
+  Request request = Question();
+  request.constraint.json_schema =
+      R"({"type":"object","properties":{"go":{"type":"boolean"}},"required":["go"],"additionalProperties":false})";
+  script_ = [](int, const Json&, httplib::Response& response) {
+    response.set_content(Chat(R"({"go":true})"), "application/json");
+  };
+  EXPECT_EQ(Ask(request).text, R"({"go":true})");
+  EXPECT_THAT(bodies_.at(0)["grammar"].get<std::string>(), HasSubstr(R"("\"go\":")"));
+  EXPECT_FALSE(bodies_.at(0).contains("response_format"));
+  request.constraint.json_schema =
+      R"({"type":"object","properties":{"go":{"multipleOf":2,"type":"integer"}}})";
+  Ask(request);
+  EXPECT_FALSE(bodies_.at(1).contains("grammar"));
+  EXPECT_TRUE(bodies_.at(1).contains("response_format"));
+}
+
+TEST_F(HttpTest, AGrammarThatIsRefusedBecomesAResponseFormat) {
+  server_header_ = "llama.cpp";
+  script_ = [](int, const Json& body, httplib::Response& response) {
+    if (body.contains("grammar")) {
+      response.status = 400;
+      response.set_content(R"({"error":{"code":400,"message":"failed to parse grammar",)"
+                           R"("type":"invalid_request_error"}})",
+                           "application/json");
+    } else {
+      response.set_content(Chat(R"({"answer":"park"})"), "application/json");
+    }
+  };
+  EXPECT_EQ(AskAgain(Choice()).text, "park");
+  EXPECT_EQ(bodies_.size(), 2u);
+}
+
+// Else the server's own defaults, or those of the model's files, would be mixed in.
+TEST_F(HttpTest, ServersWithSamplingOfTheirOwnAreToldAllOfIt) {
+  const auto sent = [&](const char* owner, const Request& request) {
+    models_ = Json{{"data", Json::array({{{"id", "m"}, {"owned_by", owner}}})}}.dump();
+    bodies_.clear();
+    Ask(request);
+    return bodies_.at(0);
+  };
+  for (const char* owner : {"vllm", "sglang"}) {
+    const Json body = sent(owner, Question());
+    EXPECT_EQ(body["top_k"], -1) << owner;
+    EXPECT_EQ(body["min_p"], 0) << owner;
+    EXPECT_EQ(body["repetition_penalty"], 1) << owner;
+    EXPECT_FALSE(body.contains("samplers")) << owner;
+  }
+  Request request = Question();
+  Json body = sent("llamacpp", request);
+  EXPECT_EQ(body["top_k"], -1);
+  EXPECT_EQ(body["min_p"], 0);
+  EXPECT_EQ(body["repeat_penalty"], 1);
+  EXPECT_EQ(body["samplers"].dump(), R"(["penalties","top_k","temperature","top_p","min_p"])");
+  EXPECT_FALSE(body.contains("repetition_penalty"));
+  EXPECT_FALSE(body.contains("repeat_last_n"));
+  request.sampling.top_k = 7;
+  request.sampling.repetition_penalty = 1.5f;
+  body = sent("llamacpp", request);
+  EXPECT_EQ(body["top_k"], 7);
+  EXPECT_EQ(body["repeat_penalty"], 1.5);
+  EXPECT_GE(body["repeat_last_n"].get<int>(), 100'000);  // all of the prompt, as here
+  EXPECT_FALSE(sent("someone", Question()).contains("top_k"));
 }
 
 TEST_F(HttpTest, AFormThatIsRefusedIsGivenUpOnceForAll) {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "llm/grammar/automaton.h"
+#include "llm/grammar/gbnf.h"
 #include "llm/grammar/json_schema.h"
 
 namespace throng::llm {
@@ -164,6 +165,31 @@ TEST(Grammar, RefusesWithTheKeywordAndItsPath) {
   EXPECT_THAT(ErrorOf(deep), HasSubstr("nested too deeply"));
   EXPECT_THAT(ErrorOf(R"({"type":"string","pattern":")" + std::string(5000, '(') + "\"}"),
               HasSubstr("nested too deeply"));
+}
+
+TEST(Gbnf, HoldsChoices) {
+  EXPECT_EQ(ToGbnf(CompileGrammar({.choices = {"yes", "a \"b\"\\\n", "李雷"}, .json_schema = ""})),
+            R"(root ::= "yes" | "a \"b\"\\\x0a" | "李雷")");
+}
+
+TEST(Gbnf, HoldsSchemas) {
+  EXPECT_EQ(ToGbnf(OfSchema(R"({"type":"object","properties":{"a":{"enum":["x",1]},)"
+                            R"("b":{"type":"string","maxLength":3}},"required":["a","b"]})")),
+            R"(root ::= "{" r18 "}"
+r18 ::= r16
+r16 ::= r4 r15
+r15 ::= ",\"b\":" r11
+r11 ::= "\"" r8 "\""
+r8 ::= (r7){0,3}
+r7 ::= [\x20-\x21\x23-\x5b\x5d-\ud7ff\ue000-\U0010ffff] | "\\" [\x22\x5c\x62\x66\x6e\x72\x74] |)"
+            R"( "\\u000" [\x30-\x37\x62\x65-\x66] | "\\u001" [\x30-\x39\x61-\x66]
+r4 ::= "\"a\":" r2
+r2 ::= "\"x\"" | "1")");
+  EXPECT_EQ(ToGbnf(OfSchema(R"({"type":"string","pattern":"[a-z \"]+"})")),
+            R"(root ::= "\"" r1 "\""
+r1 ::= (r0){1,}
+r0 ::= [\x20\x61-\x7a] | "\\" [\x22])");
+  EXPECT_THAT(ToGbnf(OfSchema(R"({"type":"integer","minimum":10,"maximum":10})")), HasSubstr("::= \"\""));
 }
 
 TEST(Grammar, HugeRepeatsOfNothingEnd) {

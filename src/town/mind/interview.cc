@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "journal/replay_llm.h"
+#include "journal/llm/replay_llm.h"
 
 namespace throng::town {
 namespace {

@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "journal/journaled_llm.h"
+#include "journal/llm/journaled_llm.h"
 #include "llm/decorators/decorator.h"
 #include "town/testing/scripted_llm.h"
 

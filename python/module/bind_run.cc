@@ -1,0 +1,292 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "app/limits.h"
+#include "app/run.h"
+#include "base/error.h"
+#include "journal/journal.h"
+#include "llm/decorators/router.h"
+#include "python/convert/convert.h"
+#include "python/llm/backend.h"
+#include "python/llm/completion.h"
+#include "python/module/bind.h"
+#include "python/module/change.h"
+#include "python/module/journaling.h"
+#include "python/module/outcome.h"
+#include "python/module/run_options.h"
+#include "python/world/call_table.h"
+#include "python/world/reporter.h"
+#include "python/world/steps.h"
+#include "python/world/world.h"
+#include "sim/run/run.h"
+
+namespace py = pybind11;
+
+namespace throng::python {
+
+namespace {
+
+sim::RunOptions MakeOptions(const std::string& mode, int steps, uint64_t seed, const std::string& coupling,
+                            const py::object& progress, const Events& events) {
+  sim::RunOptions options = MakeRunOptions(steps, seed, coupling, events);
+  options.mode = sim::ParseMode(mode);
+  if (!progress.is_none()) {
+    options.on_progress = [&progress](const sim::Progress& now) {
+      py::dict numbers;
+      numbers["step"] = now.base_step;
+      numbers["front_step"] = now.front_step;
+      numbers["calls"] = now.stats.calls;
+      numbers["tokens"] = now.stats.prompt_tokens + now.stats.output_tokens;
+      numbers["in_flight"] = now.in_flight;
+      numbers["wall_s"] = now.stats.wall_s;
+      progress(**numbers);
+    };
+  }
+  return options;
+}
+
+// The keywords of throng.run, checked by name.
+class Settings {
+ public:
+  explicit Settings(const py::dict& settings) : settings_(settings) {}
+  template <typename T>
+  T Get(const char* name, const char* allowed) const {
+    return CastTo<T>(settings_[name], name, allowed);
+  }
+  std::string Text(const char* name) const { return Get<std::string>(name, "a str"); }
+  bool Flag(const char* name) const { return Get<bool>(name, "True or False"); }
+  py::object Object(const char* name) const { return settings_[name]; }
+
+ private:
+  const py::dict& settings_;
+};
+
+app::Limits MakeLimits(const Settings& settings) {
+  app::Limits limits;
+  limits.call_timeout_s = settings.Get<double>("call_timeout", "a number of seconds");
+  limits.call_attempts = settings.Get<int>("call_attempts", "a whole number");
+  limits.answer_attempts = settings.Get<int>("answer_attempts", "a whole number");
+  limits.max_wait_s = settings.Get<double>("max_wait", "a number of seconds");
+  limits.fallback = settings.Text("fallback");
+  if (limits.call_timeout_s < 0 || limits.max_wait_s < 0 || limits.call_attempts < 1 ||
+      limits.answer_attempts < 1) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "call_timeout={}, max_wait={}, call_attempts={}, answer_attempts={}: allowed: seconds, 0 "
+                    "or more, and "
+                    "attempts, 1 or more",
+                    limits.call_timeout_s, limits.max_wait_s, limits.call_attempts, limits.answer_attempts);
+  }
+  limits.max_tokens = settings.Get<uint64_t>("max_tokens_total", "a whole number");
+  limits.max_cost = settings.Get<double>("max_cost", "a number");
+  limits.price = settings.Text("price");
+  limits.interactive = settings.Text("interactive");
+  limits.target_ms = settings.Get<double>("target_ms", "a number of milliseconds");
+  return limits;
+}
+
+// The backends of a run: one for most calls, and those for some functions.
+class Backends {
+ public:
+  explicit Backends(const Settings& settings) : real_time_(settings.Flag("real_time")) {
+    main_ = Source(settings.Object("llm"));
+    const auto model_for = settings.Get<py::dict>("model_for", "a dict from functions of calls to backends");
+    for (const auto& [function, llm] : model_for) {
+      const auto name =
+          CastTo<std::string>(function, "model_for", "a dict from functions of calls to backends");
+      routes_.emplace_back(name, Source(py::reinterpret_borrow<py::object>(llm)));
+    }
+  }
+
+  std::unique_ptr<llm::Llm> Make() {
+    if (routes_.empty()) return main_->Make();
+    auto router = std::make_unique<llm::RouterLlm>(main_->Make());
+    std::map<BackendSource*, std::shared_ptr<llm::Llm>> made;
+    for (const auto& [function, source] : routes_) {
+      std::shared_ptr<llm::Llm>& backend = made[source.get()];
+      if (backend == nullptr) backend = source->Make();
+      router->Route(function, backend);
+    }
+    return router;
+  }
+
+ private:
+  // One for each object: a model serves one run at a time, but any number of its functions.
+  std::shared_ptr<BackendSource> Source(const py::object& llm) {
+    for (const auto& [object, source] : sources_) {
+      if (object.is(llm)) return source;
+    }
+    return sources_.emplace_back(llm, std::make_shared<BackendSource>(llm, real_time_)).second;
+  }
+
+  bool real_time_;
+  std::vector<std::pair<py::object, std::shared_ptr<BackendSource>>> sources_;
+  std::shared_ptr<BackendSource> main_;
+  std::vector<std::pair<std::string, std::shared_ptr<BackendSource>>> routes_;
+};
+
+// A RuntimeWarning at the line that called throng.run; with Python's lock held or not.
+void Warn(const std::string& text) {
+  py::gil_scoped_acquire acquire;
+  py::module_::import("warnings").attr("warn")(MakeText(text), py::handle(PyExc_RuntimeWarning), 2);
+}
+
+// Warns of the first call after which an agent fell back; the table "calls" has all of them.
+void WarnOfFailures(sim::RunOptions& options) {
+  options.on_fall_back = [warned = false](const std::string& text) mutable {
+    if (!std::exchange(warned, true)) Warn(text + "; its agent goes on without an answer");
+  };
+}
+
+JournalSetup MakeJournalSetup(const Settings& settings) {
+  JournalSetup setup;
+  setup.path = settings.Text("journal");
+  if (setup.path.empty()) return setup;
+  setup.resume = settings.Flag("resume");
+  setup.options = {settings.Flag("sync"), settings.Flag("prompts")};
+  setup.other_backend = settings.Flag("other_backend");
+  setup.manifest = settings.Get<journal::Manifest>("manifest", "a dict of texts");
+  setup.files = settings.Get<decltype(setup.files)>("files", "a list of (name, text)");
+  return setup;
+}
+
+py::dict RunOn(const PythonWorld& world, const Settings& settings, const JournalSetup& journaling,
+               std::unique_ptr<journal::Journal> journal, sim::RunOptions options, Failure& failure) {
+  const app::Limits limits = MakeLimits(settings);
+  app::CheckLimits(limits, world);
+  Outcome outcome(world);
+  options.observers.push_back(&outcome);
+  Backends backends(settings);
+  const std::unique_ptr<llm::Llm> backend = backends.Make();
+  if (const std::string news = Record(journaling, world, options, limits, *backend, journal); !news.empty())
+    Warn(news);
+  std::optional<Reporter> reporter;
+  if (const py::object collect = settings.Object("collect"); !collect.is_none()) {
+    reporter.emplace(world, failure, collect,
+                     settings.Get<sim::Step>("collect_every", "a whole number, 1 or more"), journal.get());
+    options.observers.push_back(&*reporter);
+  }
+  CallTable calls;
+  const auto wrap = [&](std::unique_ptr<llm::Llm> llm) -> std::unique_ptr<llm::Llm> {
+    return std::make_unique<Unlocked>(std::make_unique<TabledLlm>(std::move(llm), calls));
+  };
+  WarnOfFailures(options);
+  const app::RunOutcome run = app::Run(world, *backend, options,
+                                       {.limits = limits,
+                                        .journal = journal.get(),
+                                        .on_wait = [](const std::string& text) { Warn(text); },
+                                        .wrap = wrap});
+  py::dict described = DescribeRun(run.result, options.mode);
+  described["steps"] = options.steps;
+  described["replayed_calls"] = run.replayed;
+  described["journal"] = journal == nullptr ? py::object(py::none()) : py::object(py::str(journaling.path));
+  described["interactive_s"] = run.interactive_s;
+  described["tokens_used"] = run.used.prompt + run.used.output;
+  described["cost"] = limits.price.empty() ? py::object(py::none())
+                                           : py::float_(llm::CostOf(run.used, app::ParsePrice(limits.price)));
+  described["call_rows"] = calls.Take();
+  outcome.AddTo(described);
+  return described;
+}
+
+py::dict Run(const py::object& world_object, const py::dict& keywords) {
+  CheckEntry();
+  const LostByFork lost_by_fork;
+  const Settings settings(keywords);
+  Failure failure;
+  const py::object progress = settings.Object("progress");
+  sim::RunOptions options = MakeOptions(settings.Text("mode"), settings.Get<int>("steps", "a whole number"),
+                                        /*seed=*/1, settings.Text("coupling"), progress,
+                                        settings.Get<Events>("events", "a list of (step, text)"));
+  const JournalSetup journaling = MakeJournalSetup(settings);
+  std::unique_ptr<journal::Journal> journal = OpenToResume(journaling);
+  SetSeeds(settings.Get<std::optional<uint64_t>>("seed", "a whole number, 0 or more"), journal.get(),
+           options);
+  const PythonWorld world(world_object, sim::Seeds{options.seed, options.seed_changes}, failure);
+  try {
+    return RunOn(world, settings, journaling, std::move(journal), options, failure);
+  } catch (const Error& error) {
+    failure.Raise(error);
+    throw;
+  }
+}
+
+void AddView(py::module_& module) {
+  py::class_<PythonView, std::shared_ptr<PythonView>>(
+      module, "View",
+      "What one agent may read in one step: the state at the start of the step, within its perception "
+      "radius.\n"
+      "\n"
+      "    def proceed(self, view, agent):\n"
+      "        for other in view.neighbours():\n"
+      "            print(view.step, agent.name, 'sees', other.name, 'at', other.pos, other.status)\n"
+      "        print(view.cell(agent.pos), view.random.random())")
+      .def_property_readonly("step", &PythonView::Now, "The step that runs, from 0 on.")
+      .def("neighbours", &PythonView::Neighbours,
+           "The other agents within the perception radius, as throng.Neighbour, ordered by id.")
+      .def("cell", &PythonView::Cell, py::arg("pos"),
+           "The text that was written there, '' if nothing was; pos lies within the perception radius.")
+      .def("announced", &PythonView::Announced, py::arg("known") = 0,
+           "What all agents have been told up to this step, as (step, text), but the first `known` of it.")
+      .def_property_readonly("random", &PythonView::Random,
+                             "A random.Random of this agent and step: it draws the same numbers in every "
+                             "mode. Use no other source "
+                             "of chance in a world.");
+}
+
+void AddCommit(py::module_& module) {
+  py::class_<PythonCommit, std::shared_ptr<PythonCommit>>(
+      module, "Commit",
+      "The writes of one cluster's step, all visible from the next step on. An agent is named by its id, or "
+      "by "
+      "the throng.Agent.\n\n"
+      "    def resolve(self, step, members, commit):\n"
+      "        for agent in members:\n"
+      "            commit.move(agent, agent.intent)\n"
+      "            commit.write(agent.pos, agent.name + ' was here')")
+      .def_property_readonly("step", &PythonCommit::Now, "The step that runs, from 0 on.")
+      .def("cell", &PythonCommit::Cell, py::arg("pos"),
+           "The text that was written there before this step, '' if nothing was; pos lies within the "
+           "perception "
+           "radius of a member that is awake.")
+      .def("move", &PythonCommit::Move, py::arg("agent"), py::arg("pos"),
+           "Moves a member, by max_velocity at most.")
+      .def("set_status", &PythonCommit::SetStatus, py::arg("agent"), py::arg("status"),
+           "What others see that a member is doing, in a few words.")
+      .def("set_mind", &PythonCommit::SetMind, py::arg("agent"), py::arg("mind"),
+           "What a member knows and plans, instead of what it was: plain data, which is frozen.")
+      .def("sleep", &PythonCommit::SleepUntil, py::arg("agent"), py::arg("until"), py::arg("alert") = false,
+           "A member does nothing before step `until`; see throng.Intent.")
+      .def("write", &PythonCommit::Write, py::arg("pos"), py::arg("text"),
+           "Writes into a cell within max_velocity of where a member started.")
+      .def("event", &PythonCommit::AddEvent, py::arg("agent"), py::arg("kind"), py::arg("text"),
+           "Adds a line to the chronicle of the run: kind is a word such as 'say'.")
+      .def(
+          "birth", &PythonCommit::Birth, py::arg("id"), py::arg("pos"), py::arg("status") = "",
+          py::arg("mind") = py::none(),
+          "An id of World.agents() that was nobody's so far becomes an agent, within max_velocity of where a "
+          "member started; it does the next step. Every parent needs ids of its own for its children.")
+      .def("remove", &PythonCommit::Remove, py::arg("agent"), "This is the last step of a member.")
+      .def("announce", &PythonCommit::Announce, py::arg("agent"), py::arg("text"),
+           "All agents hear it from World.horizon steps after this one on.")
+      .def_property_readonly("random", &PythonCommit::Random,
+                             "A random.Random of this cluster and step: the same numbers in every mode.");
+}
+
+}  // namespace
+
+void AddRun(py::module_& module) {
+  AddView(module);
+  AddCommit(module);
+  AddChange(module);
+  module.def("note_call", &Steps::NoteCall);
+  module.def("run", &Run, py::arg("world"), py::arg("settings"));
+}
+
+}  // namespace throng::python

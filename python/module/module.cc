@@ -1,0 +1,19 @@
+// The extension module throng._native; the package's Python files add its public interface and documentation.
+#include <pybind11/pybind11.h>
+
+#include "python/convert/plain_value.h"
+#include "python/convert/python_error.h"
+#include "python/module/bind.h"
+#include "python/module/fork.h"
+
+PYBIND11_MODULE(_native, module) {
+  module.attr("__version__") = THRONG_VERSION;
+  throng::python::WatchForks();
+  throng::python::InitPlainValues();
+  throng::python::AddErrors(module);
+  throng::python::AddJournal(module);
+  throng::python::AddModel(module);
+  throng::python::AddRun(module);
+  throng::python::AddVerify(module);
+  throng::python::AddStepper(module);
+}

@@ -1,0 +1,377 @@
+#include "python/world/steps.h"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "python/convert/convert.h"
+#include "python/llm/completion.h"
+
+namespace py = pybind11;
+
+namespace throng::python {
+
+// PythonView
+
+const sim::View& PythonView::Get() const {
+  if (view_ == nullptr) {
+    throw MakeError(ErrorCode::kInvalid, "a view is valid only in the step that it was made for");
+  }
+  return *view_;
+}
+
+py::list PythonView::Neighbours() const {
+  py::list neighbours;
+  for (const sim::Neighbour& neighbour : Get().Neighbours())
+    neighbours.append(world_->MakeNeighbour(neighbour));
+  return neighbours;
+}
+
+py::str PythonView::Cell(py::handle pos) const {
+  return MakeText(Get().Cell(world_->ToPos(pos, "View.cell: pos")));
+}
+
+py::list PythonView::Announced(size_t known) const {
+  py::list announced;
+  for (const sim::Announcement& announcement : Get().Announced(known)) {
+    announced.append(py::make_tuple(announcement.from, MakeText(announcement.text)));
+  }
+  return announced;
+}
+
+py::object PythonView::Random() {
+  if (!random_) random_ = world_->MakeRandom(Get().Self(), Get().Now(), false);
+  return random_;
+}
+
+// PythonCommit
+
+PythonCommit::PythonCommit(const PythonWorld& world, sim::Step step, const std::vector<sim::Member>& members,
+                           sim::Commit& commit)
+    : world_(&world), step_(step), members_(members), commit_(&commit) {}
+
+sim::Commit& PythonCommit::Get() const {
+  if (commit_ == nullptr) {
+    throw MakeError(ErrorCode::kInvalid, "a commit is valid only in the resolve that it was made for");
+  }
+  return *commit_;
+}
+
+PythonCommit::Draft& PythonCommit::DraftOf(sim::AgentId agent) {
+  Get();  // the members live as long as the commit
+  const auto known = drafts_.find(agent);
+  if (known != drafts_.end()) return known->second;
+  const auto member = std::find_if(members_.begin(), members_.end(),
+                                   [&](const sim::Member& candidate) { return candidate.id == agent; });
+  if (member == members_.end()) {
+    throw MakeError(ErrorCode::kInvalid, "agent {} is written to, which is not a member of this cluster",
+                    agent);
+  }
+  return drafts_[agent] = {member->body, member->mind};
+}
+
+py::str PythonCommit::Cell(py::handle pos) const {
+  Get();  // the members live as long as the commit
+  const sim::Pos at = world_->ToPos(pos, "Commit.cell: pos");
+  const sim::Space& space = world_->GetSpace();
+  for (const sim::Member& member : members_) {
+    const auto* const intent = static_cast<const PythonIntent*>(member.intent.get());
+    const int radius = world_->RulesOf(member.id).radius_p;
+    if (intent != nullptr && space.Contains(at) && space.Within(member.body.pos, at, radius))
+      return MakeText(intent->view.Cell(at));
+  }
+  throw MakeError(ErrorCode::kInvalid,
+                  "the cluster of {} reads cell ({}, {}), but perceives only what is within the radius of a "
+                  "member that is awake",
+                  world_->Describe(members_.front().id, step_), at.x, at.y);
+}
+
+void PythonCommit::Move(py::handle agent, py::handle pos) {
+  const sim::AgentId id = ToAgentId(agent);
+  Draft& draft = DraftOf(id);
+  sim::Body body = draft.body;
+  body.pos = world_->ToPos(pos, "Commit.move: pos");
+  Get().SetBody(id, body);
+  draft.body = std::move(body);
+}
+
+void PythonCommit::SetStatus(py::handle agent, py::handle status) {
+  const sim::AgentId id = ToAgentId(agent);
+  Draft& draft = DraftOf(id);
+  draft.body.status = ToText(status, "Commit.set_status: status");
+  Get().SetBody(id, draft.body);
+}
+
+void PythonCommit::SetMind(py::handle agent, py::handle mind) {
+  const sim::AgentId id = ToAgentId(agent);
+  Draft& draft = DraftOf(id);
+  draft.mind = std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", id));
+  Get().SetMind(id, draft.mind);
+}
+
+void PythonCommit::SleepUntil(py::handle agent, py::handle until, bool alert) {
+  const sim::AgentId id = ToAgentId(agent);
+  const Sleep sleep = {CastTo<sim::Step>(until, "Commit.sleep: until", "a step"), alert};
+  Draft& draft = DraftOf(id);
+  draft.mind = std::make_shared<PlainMind>(static_cast<const PlainMind&>(*draft.mind), sleep);
+  Get().SetMind(id, draft.mind);
+}
+
+void PythonCommit::Write(py::handle pos, py::handle text) {
+  Get().WriteCell(world_->ToPos(pos, "Commit.write: pos"), std::string(ToText(text, "Commit.write: text")));
+}
+
+void PythonCommit::AddEvent(py::handle agent, py::handle kind, py::handle text) {
+  const sim::AgentId id = ToAgentId(agent);
+  Get().AddEvent({id, std::string(ToText(kind, "Commit.event: kind")),
+                  std::string(ToText(text, "Commit.event: text")), Get().CallerOf(id).LastCall()});
+}
+
+void PythonCommit::Birth(py::handle id, py::handle pos, py::handle status, py::handle mind) {
+  const sim::AgentId child = ToAgentId(id);
+  Get().Birth(child,
+              {world_->ToPos(pos, "Commit.birth: pos"), std::string(ToText(status, "Commit.birth: status"))},
+              std::make_shared<PlainMind>(mind, fmt::format("the mind of agent {}", child)));
+}
+
+void PythonCommit::Remove(py::handle agent) { Get().Remove(ToAgentId(agent)); }
+
+void PythonCommit::Announce(py::handle agent, py::handle text) {
+  Get().Announce(ToAgentId(agent), std::string(ToText(text, "Commit.announce: text")));
+}
+
+py::object PythonCommit::Random() {
+  Get();
+  if (!random_) random_ = world_->MakeRandom(members_.front().id, step_, true);
+  return random_;
+}
+
+// Steps
+
+Steps*& Steps::Running() {
+  thread_local Steps* running = nullptr;
+  return running;
+}
+
+void Steps::NoteCall(py::handle call) {
+  Steps* const running = Running();
+  if (running == nullptr) return;
+  auto reference = py::reinterpret_steal<py::object>(PyWeakref_NewRef(call.ptr(), nullptr));
+  if (!reference) throw py::error_already_set();
+  running->made_.push_back({std::move(reference), call.ptr(), call.attr("prompt")});
+}
+
+// Calls that somebody still holds may be meant for later.
+void Steps::CheckForgotten() const {
+  for (const MadeCall& made : made_) {
+    if (made.yielded || PyWeakref_GetObject(made.reference.ptr()) != Py_None) continue;
+    throw MakeError(ErrorCode::kInvalid,
+                    "a throng.Call was made but never yielded, so nobody asked {}; write `answer = yield "
+                    "throng.Call(...)`",
+                    Show(made.prompt));
+  }
+}
+
+void Steps::HandleException() {
+  try {
+    throw;
+  } catch (const py::error_already_set& raised) {
+    if (!raised.matches(py::module_::import("throng.world").attr("CallError"))) failure_.Keep(Where());
+    const py::object& error = raised.value();
+    fall_back_.emplace();
+    const py::object agent = error.attr("agent");
+    if (!agent.is_none()) fall_back_->agent = ToAgentId(agent);
+    fall_back_->call = failed_call_;
+    const std::string function = ToUtf8(error.attr("function"));
+    fall_back_->text = (function.empty() ? "" : function + ": ") + ToUtf8(py::str(error));
+    generator_ = {};
+    result_ = py::none();
+    made_.clear();
+    done_ = true;
+  }
+}
+
+void Steps::Begin(py::object returned) {
+  if (PyGen_Check(returned.ptr())) {
+    generator_ = std::move(returned);
+    Send(py::none());
+  } else {
+    End(std::move(returned));
+  }
+}
+
+void Steps::End(py::object result) {
+  if (PyCoro_CheckExact(result.ptr()) || PyAsyncGen_CheckExact(result.ptr())) {
+    result.attr(PyCoro_CheckExact(result.ptr()) ? "close" : "aclose")();
+    throw MakeError(ErrorCode::kInvalid,
+                    "it is an `async def`; a world's methods are ordinary functions, which yield calls");
+  }
+  generator_ = {};
+  result_ = std::move(result);
+  done_ = true;
+}
+
+void Steps::GoOn(std::vector<llm::Completion> answers) {
+  Guard([&] {
+    const auto failed = [](const llm::Completion& answer) { return answer.error.has_value(); };
+    if (std::any_of(answers.begin(), answers.end(), failed)) return Throw(MakeCallError(answers));
+    py::list completions;
+    for (const llm::Completion& answer : answers) {
+      completions.append(MakeCompletion(answer.text, answer.finish, answer.prompt_tokens,
+                                        answer.cached_prompt_tokens, answer.output_tokens));
+    }
+    Send(is_list_ ? py::object(completions) : py::object(completions[0]));
+  });
+}
+
+py::object Steps::MakeCallError(const std::vector<llm::Completion>& answers) {
+  py::list completions;
+  py::list errors;
+  std::optional<size_t> first;  // that failed
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const llm::Completion& answer = answers[i];
+    if (answer.error && !first) first = i;
+    errors.append(answer.error ? MakeText(answer.error->what()) : MakeText(""));
+    completions.append(answer.error ? py::object(py::none())
+                                    : MakeCompletion(answer.text, answer.finish, answer.prompt_tokens,
+                                                     answer.cached_prompt_tokens, answer.output_tokens));
+  }
+  using namespace py::literals;
+  failed_call_ = sim::CallOf(answers[*first]);
+  const auto& [agent, function] = asked_[*first];
+  return py::module_::import("throng.world")
+      .attr("CallError")(errors[*first], "code"_a = ErrorCodeName(answers[*first].error->Code()),
+                         "answers"_a = completions, "errors"_a = errors, "agent"_a = agent,
+                         "function"_a = function);
+}
+
+void Steps::Send(py::handle value) {
+  PyObject* out = nullptr;
+  const PySendResult sent = PyIter_Send(generator_.ptr(), value.ptr(), &out);
+  auto result = py::reinterpret_steal<py::object>(out);
+  if (sent == PYGEN_ERROR) throw py::error_already_set();
+  if (sent == PYGEN_NEXT) {
+    ReadYielded(result);
+  } else {
+    End(std::move(result));
+  }
+}
+
+void Steps::Throw(py::handle error) {
+  py::object yielded;
+  try {
+    yielded = generator_.attr("throw")(error);
+  } catch (const py::error_already_set& raised) {
+    if (!raised.matches(PyExc_StopIteration)) throw;
+    End(raised.value().attr("value"));
+    return;
+  }
+  ReadYielded(yielded);
+}
+
+void Steps::ReadYielded(py::handle yielded) {
+  is_list_ = py::isinstance<py::list>(yielded) || py::isinstance<py::tuple>(yielded);
+  calls_.clear();
+  asked_.clear();
+  if (!is_list_) {
+    calls_.push_back(ReadCall(yielded));
+    return;
+  }
+  for (const py::handle call : yielded) calls_.push_back(ReadCall(call));
+}
+
+Steps::Call Steps::ReadCall(py::handle call) {
+  if (!py::isinstance(call, py::module_::import("throng.world").attr("Call"))) {
+    ThrowWrongType("what was yielded", call, "a throng.Call or a list of them");
+  }
+  // An address may be used again: the last call made there is meant.
+  const auto made = std::find_if(made_.rbegin(), made_.rend(),
+                                 [&](const MadeCall& known) { return known.call == call.ptr(); });
+  if (made != made_.rend()) made->yielded = true;
+  const auto text = [&](const char* name) { return Field<std::string>(call, "Call", name, "a str"); };
+  const auto number = [&](const char* name) { return Field<float>(call, "Call", name, "a number"); };
+  const auto count = [&](const char* name) { return Field<int>(call, "Call", name, "an integer"); };
+  const auto texts = [&](const char* name) { return ToTexts(call.attr(name), std::string("Call.") + name); };
+  Call read;
+  const py::object agent = call.attr("agent");
+  if (!agent.is_none()) read.agent = ToAgentId(agent);
+  llm::Request& request = read.request;
+  request.prompt = text("prompt");
+  request.system = text("system");
+  request.function = text("function");
+  request.constraint.choices = texts("choices");
+  request.constraint.json_schema = SchemaText(call.attr("json_schema"));
+  request.stop = texts("stop");
+  request.max_tokens = count("max_tokens");
+  request.sampling.temperature = number("temperature");
+  request.sampling.top_k = count("top_k");
+  request.sampling.top_p = number("top_p");
+  request.sampling.min_p = number("min_p");
+  request.sampling.repetition_penalty = number("repetition_penalty");
+  return read;
+}
+
+// ProceedSteps
+
+ProceedSteps::ProceedSteps(const PythonWorld& world, const sim::View& view, Failure& failure)
+    : Steps(failure), world_(world), view_(view), python_view_(std::make_shared<PythonView>(world, view)) {}
+
+void ProceedSteps::Start(py::handle world) {
+  Guard([&] {
+    const py::object agent = world_.MakeAgent(view_.Self(), view_.SelfBody(), view_.SelfMind(), py::none());
+    Begin(world.attr("proceed")(python_view_, agent));
+  });
+}
+
+std::vector<sim::Task<llm::Completion>> ProceedSteps::Ask(sim::Caller& caller) {
+  std::vector<sim::Task<llm::Completion>> asked;
+  for (Call& call : TakeCalls()) {
+    if (call.agent.value_or(view_.Self()) != view_.Self()) {
+      throw MakeError(ErrorCode::kInvalid, "a call by agent {} in the step of agent {}", *call.agent,
+                      view_.Self());
+    }
+    NoteAsked(view_.Self(), call.request);
+    asked.push_back(caller.Ask(std::move(call.request)));
+  }
+  return asked;
+}
+
+// ResolveSteps
+
+ResolveSteps::ResolveSteps(const PythonWorld& world, sim::Step step, const std::vector<sim::Member>& members,
+                           sim::Commit& commit, Failure& failure)
+    : Steps(failure),
+      world_(world),
+      step_(step),
+      members_(members),
+      python_commit_(std::make_shared<PythonCommit>(world, step, members, commit)) {}
+
+void ResolveSteps::Start(py::handle world) {
+  Guard([&] {
+    py::list agents;
+    for (const sim::Member& member : members_) {
+      const auto* const intent = static_cast<const PythonIntent*>(member.intent.get());
+      if (intent != nullptr && intent->fall_back) continue;
+      agents.append(world_.MakeAgent(member.id, member.body, member.mind,
+                                     intent == nullptr ? py::handle(Py_None) : py::handle(intent->value)));
+    }
+    if (agents.empty()) return End(py::none());
+    Begin(world.attr("resolve")(step_, agents, python_commit_));
+  });
+}
+
+std::vector<sim::Task<llm::Completion>> ResolveSteps::Ask(sim::Commit& commit) {
+  std::vector<sim::Task<llm::Completion>> asked;
+  for (Call& call : TakeCalls()) {
+    if (!call.agent.has_value()) {
+      throw MakeError(ErrorCode::kInvalid, "a call in resolve needs to say who asks: Call(..., agent=...)");
+    }
+    NoteAsked(*call.agent, call.request);
+    asked.push_back(commit.CallerOf(*call.agent).Ask(std::move(call.request)));
+  }
+  return asked;
+}
+
+}  // namespace throng::python

@@ -1,0 +1,136 @@
+// A world described by a Python object. A run resumes its coroutines, and destroys its minds, on the thread
+// that started it, which holds Python's lock all the time except in calls of the backend (backend.h).
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/digest.h"
+#include "python/convert/python_error.h"
+#include "python/module/space.h"
+#include "sim/seeds.h"
+#include "sim/world.h"
+
+namespace throng::python {
+
+// An agent does nothing in the steps before `until`; an alert one, until it sees somebody.
+struct Sleep {
+  sim::Step until = 0;
+  bool alert = false;
+};
+
+// Frozen plain data, and how long its agent sleeps. A mind that somebody else sets is awake.
+class PlainMind final : public sim::Mind {
+ public:
+  PlainMind(pybind11::handle value, const std::string& what);
+  PlainMind(const PlainMind& mind, Sleep sleep) : value_(mind.value_), digest_(mind.digest_), sleep_(sleep) {}
+  void Hash(Hasher& hasher) const override;
+  std::string Text() const override;
+  const pybind11::object& Value() const { return value_; }
+  const Sleep& GetSleep() const { return sleep_; }
+
+ private:
+  pybind11::object value_;
+  Digest digest_;  // of value_
+  Sleep sleep_;
+};
+
+// Why code did nothing: a call failed, and it did not catch the CallError.
+struct FallBack {
+  std::optional<sim::AgentId> agent;  // whose call failed
+  std::string text;                   // "ask: the server's words"
+  int call = -1;                      // as in sim::Event
+};
+
+// The value that proceed returned. The intent of an agent that sleeps is null.
+struct PythonIntent final : sim::Intent {
+  PythonIntent(pybind11::object v, std::optional<FallBack> f, const sim::View& seen)
+      : value(std::move(v)), fall_back(std::move(f)), view(seen) {}
+  pybind11::object value;
+  std::optional<FallBack> fall_back;
+  const sim::View& view;  // the agent's; valid until its cluster's step ends
+};
+
+class PythonWorld final : public sim::World {
+ public:
+  // Reads everything but proceed and resolve at once. Throws throng::Error, or what the Python code raises.
+  // `failure` must outlive the world.
+  PythonWorld(pybind11::object world, sim::Seeds seeds, Failure& failure);
+
+  std::string Name() const override { return name_; }
+  Digest ScenarioDigest() const override { return digest_; }
+  const sim::Space& GetSpace() const override { return space_.Get(); }
+  sim::Rules GetRules() const override { return {}; }  // every agent has its own
+  sim::Rules RulesOf(sim::AgentId agent) const override { return agents_[agent].rules; }
+  uint32_t NumAgents() const override { return static_cast<uint32_t>(agents_.size()); }
+  std::string AgentName(sim::AgentId agent) const override { return agents_[agent].name; }
+  sim::Body StartBody(sim::AgentId agent) const override { return agents_[agent].body; }
+  sim::MindPtr StartMind(sim::AgentId agent) const override { return agents_[agent].mind; }
+  bool StartsPresent(sim::AgentId agent) const override { return agents_[agent].present; }
+  sim::Step Horizon() const override { return horizon_; }
+  std::vector<sim::Announcement> Announcements() const override { return announcements_; }
+  void Intervene(const std::string& what, sim::Change& change) const override;
+  void CheckIntervention(const std::string&) const override {}
+  std::vector<sim::Link> Links() const override { return links_; }
+  std::vector<sim::Step> Barriers() const override { return barriers_; }
+  // Both ask Python only if the world has a method of its own.
+  sim::Lookahead Declare(sim::AgentId agent, sim::Step step, const sim::Body& body,
+                         const sim::MindPtr& mind) const override;
+  Expectation Expect(sim::AgentId agent, sim::Step step, const sim::Body& body, const sim::MindPtr& mind,
+                     sim::Step later) const override;
+
+  sim::Task<sim::IntentPtr> Proceed(const sim::View& view, sim::Caller& caller) const override;
+  sim::Task<void> Resolve(sim::Step step, const std::vector<sim::Member>& members,
+                          sim::Commit& commit) const override;
+
+  // A throng.Agent.
+  pybind11::object MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,
+                             pybind11::handle intent, bool present = true) const;
+  pybind11::object MakeNeighbour(const sim::Neighbour& neighbour) const;
+  pybind11::object MakePos(sim::Pos pos) const { return space_.MakePos(pos); }
+  sim::Pos ToPos(pybind11::handle pos, std::string_view what) const { return space_.ToPos(pos, what); }
+  // A random.Random that depends on its key alone, so the order of execution does not change what it draws.
+  pybind11::object MakeRandom(sim::AgentId agent, sim::Step step, bool resolving) const;
+  std::string MapJson() const { return space_.MapJson(); }
+  std::string Describe(sim::AgentId agent, sim::Step step) const;
+
+ private:
+  struct StartAgent {
+    std::string name;
+    sim::Body body;
+    sim::MindPtr mind;
+    bool present;
+    sim::Rules rules;
+    pybind11::object radius;  // as Python values
+    pybind11::object speed;
+  };
+  void ReadAgents();
+  void ReadDependencies();
+  void SetDigest();
+
+  pybind11::object world_;
+  sim::Seeds seeds_;
+  Failure& failure_;
+  bool resolves_;  // in a way of its own
+  bool declares_;
+  bool expects_;
+  pybind11::object agent_class_;
+  pybind11::object neighbour_class_;
+  pybind11::object random_class_;
+  std::string name_;
+  PythonSpace space_;
+  std::vector<StartAgent> agents_;
+  std::vector<sim::Link> links_;
+  std::vector<sim::Step> barriers_;
+  sim::Step horizon_ = 0;
+  std::vector<sim::Announcement> announcements_;
+  Digest digest_;
+};
+
+}  // namespace throng::python

@@ -1,0 +1,90 @@
+// Measures forward passes of a whole model over synthetic caches: prefill and decode at any depth, alone and
+// in batches.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kv/cache/block_pool.h"
+#include "kv/cache/sequence_cache.h"
+#include "kv/layer_codecs.h"
+#include "model/gguf/gguf.h"
+#include "model/transformer.h"
+
+namespace throng {
+class ThreadPool;
+}
+
+namespace throng::bench {
+
+// The most tokens of one forward pass of a prefill, as the engine's --step-tokens has it.
+inline constexpr int kPrefillTokens = 512;
+
+// Shapes of known models, with random weights: "llama-1b" (Llama 3.2 1B), "llama-8b" (Llama 3.1 8B), and
+// "tiny", for tests.
+std::vector<std::string> ShapeNames();
+// "q4_0", "Q4_K", ...: a type of weights that can be multiplied. Throws kInvalid for another.
+model::TensorType ParseWeights(const std::string& name);
+// The bytes of a GGUF file of that shape, without a tokenizer; all matrices have that type. Throws kInvalid
+// for an unknown shape, and for a type whose blocks do not fit its rows.
+std::vector<uint8_t> RandomModel(const std::string& shape, model::TensorType type);
+
+// Bytes of the weights that a forward pass reads: all but an embedding that is not the output matrix too.
+size_t WeightBytes(const model::GgufFile& file);
+
+struct PassSpeed {
+  std::vector<double> seconds;  // of each round
+  int tokens;                   // of all sequences in a round
+  // Bytes that a round reads from memory: in each pass the weights once, and of each sequence the sealed
+  // pages that its tokens see.
+  double bytes;
+  double flops;  // of a round: a multiplication and an addition for each weight and token, and attention
+};
+
+class ModelSpeed {
+ public:
+  // The file, the model made of it, and the threads must outlive it. Throws kInvalid for codecs that do not
+  // exist.
+  ModelSpeed(const model::GgufFile& file, model::Transformer& model, const kv::CodecFlags& codecs,
+             kv::SoftmaxKind softmax, size_t budget_bytes, ThreadPool& threads);
+
+  // Bytes of the caches of as many sequences of as many tokens.
+  size_t CacheBytes(int sequences, int tokens) const;
+
+  // Makes that many caches of `depth` tokens, a multiple of 64: random keys and values, the same in all
+  // caches but each in memory of its own. Throws kExhausted if they have no room in the budget.
+  void Fill(int sequences, int depth);
+
+  // Times the passes of a prompt of `tokens` in the first sequence. First checks that the last token's
+  // logits have the same bits when that token comes alone, after the others. Throws kCorrupt if not.
+  PassSpeed Prefill(int tokens, int rounds);
+  // Times `tokens` passes with one token of each sequence. First checks that all sequences' logits have the
+  // same bits as those of the first one alone. Throws kCorrupt if not.
+  PassSpeed Decode(int tokens, int rounds);
+
+ private:
+  void FillFirst(int depth);
+  void CopyFirst();
+  void Back();  // cuts all caches to the depth
+  // Runs the next tokens of the first num_sequences; logits of their last ones: [num_sequences, vocab].
+  std::span<const float> Pass(int num_sequences, int tokens);
+  std::span<const float> PassPrompt(int tokens);  // in passes of at most kPrefillTokens
+  void CheckFinite(std::span<const float> logits) const;
+  double PageBytes(int position) const;  // of the sealed pages that a token at this position sees
+  double Flops(int position) const;      // of a token at this position, without its logits
+  double LogitFlops() const;
+
+  model::Transformer& model_;
+  ThreadPool& threads_;
+  const size_t weight_bytes_;
+  kv::BlockPool pool_;
+  std::deque<kv::SequenceCache> caches_;
+  int depth_ = 0;
+  std::vector<float> logits_;
+};
+
+}  // namespace throng::bench

@@ -1,0 +1,101 @@
+#include "bench/model_speed.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "model/config.h"
+#include "model/testing/test_matrices.h"
+
+namespace throng::bench {
+namespace {
+
+struct Subject {
+  explicit Subject(model::TensorType type)
+      : bytes(RandomModel("tiny", type)), file(bytes, "tiny"), transformer(model::LoadTransformer(file)) {}
+  std::vector<uint8_t> bytes;
+  model::GgufFile file;
+  std::unique_ptr<model::Transformer> transformer;
+};
+
+constexpr size_t kBudget = size_t{64} << 20;
+
+TEST(ModelSpeedTest, MeasuresEveryTypeOfWeights) {
+  ThreadPool threads(2);
+  for (const model::TensorType type : model::kAllTensorTypes) {
+    Subject subject(type);
+    ModelSpeed speed(subject.file, *subject.transformer, {.kv = "flashq4"}, kv::SoftmaxKind::kExact, kBudget,
+                     threads);
+    speed.Fill(3, 128);
+    const PassSpeed prefill = speed.Prefill(70, 2);
+    EXPECT_EQ(prefill.tokens, 70);
+    EXPECT_EQ(prefill.seconds.size(), 2u);
+    const PassSpeed decode = speed.Decode(5, 1);
+    EXPECT_EQ(decode.tokens, 15);
+    EXPECT_EQ(decode.seconds.size(), 1u);
+  }
+}
+
+TEST(ModelSpeedTest, CountsTheBytesOfWeightsOncePerPassAndOfPagesPerSequence) {
+  ThreadPool threads(1);
+  Subject subject(model::TensorType::kQ8_0);
+  // 2 layers: q and output 256 x 256, k and v 256 x 128, gate, up and down 256 x 512; output 256 x 512;
+  // norms.
+  const double weights =
+      (2 * (2 * 256 * 256 + 2 * 256 * 128 + 3 * 256 * 512) + 256 * 512) * 34 / 32 + 5 * 256 * 4;
+  EXPECT_EQ(static_cast<double>(WeightBytes(subject.file)), weights);
+  ModelSpeed speed(subject.file, *subject.transformer, {.kv = "f16"}, kv::SoftmaxKind::kExact, kBudget,
+                   threads);
+  speed.Fill(4, 192);
+  const double page = 2.0 * 64 * 64 * 2;  // keys and values of 64 tokens, 64 wide, 2 bytes each
+  EXPECT_EQ(speed.Decode(2, 1).bytes, 2 * (weights + 4 * 3 * 2 * 2 * page));
+  // The pass sees its own tokens too: at its last one, 4 pages are complete.
+  EXPECT_EQ(speed.Prefill(100, 1).bytes, weights + 4 * 2 * 2 * page);
+}
+
+TEST(ModelSpeedTest, CachesWithoutRoomAreRefused) {
+  ThreadPool threads(1);
+  Subject subject(model::TensorType::kF16);
+  ModelSpeed speed(subject.file, *subject.transformer, {}, kv::SoftmaxKind::kExact, size_t{1} << 20, threads);
+  EXPECT_GT(speed.CacheBytes(1, 4096), size_t{1} << 20);
+  EXPECT_THROW(speed.Fill(1, 4096), Error);
+}
+
+// A model whose answer depends on the batch is found out.
+class Moody final : public model::Transformer {
+ public:
+  explicit Moody(model::Transformer& sound) : sound_(sound) {}
+  const model::ModelConfig& Config() const override { return sound_.Config(); }
+  Digest WeightsDigest() const override { return sound_.WeightsDigest(); }
+  void Forward(std::span<const model::BatchItem> items, ThreadPool& pool, float* logits) override {
+    sound_.Forward(items, pool, logits);
+    if (items.size() > 1 || items[0].tokens.size() > 1) logits[Config().vocab_size - 1] += 1.0f;
+  }
+
+ private:
+  model::Transformer& sound_;
+};
+
+TEST(ModelSpeedTest, AWrongResultIsNotTimed) {
+  ThreadPool threads(1);
+  Subject subject(model::TensorType::kQ4_0);
+  Moody moody(*subject.transformer);
+  ModelSpeed speed(subject.file, moody, {}, kv::SoftmaxKind::kExact, kBudget, threads);
+  speed.Fill(2, 64);
+  EXPECT_THROW(speed.Prefill(10, 1), Error);
+  speed.Fill(2, 64);
+  EXPECT_THROW(speed.Decode(10, 1), Error);
+}
+
+TEST(ModelSpeedTest, UnknownShapesAndTypesAreRefused) {
+  EXPECT_THROW(RandomModel("llama-900b", model::TensorType::kF16), Error);
+  EXPECT_EQ(ParseWeights("q4_k"), model::TensorType::kQ4_K);
+  EXPECT_THROW(ParseWeights("q4_z"), Error);
+}
+
+}  // namespace
+}  // namespace throng::bench

@@ -1,0 +1,252 @@
+// `throng bench engine`: tokens per second of prefill and decode of a whole model, by depth, batch and codec
+// of the KV cache, with the share of what the machine can do.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attention/sas.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/thread_pool.h"
+#include "bench/machine.h"
+#include "bench/model_speed.h"
+#include "bench/timing.h"
+#include "cli/cli11.h"
+#include "cli/commands.h"
+#include "cli/flags/codec_lists.h"
+#include "cli/flags/number_checks.h"
+#include "engine/loaded_model.h"
+#include "engine/local_model.h"
+#include "kv/codec_table.h"
+#include "model/config.h"
+
+namespace throng::cli {
+namespace {
+
+struct EngineFlags {
+  std::string model;
+  std::string shape;
+  std::string weights = "q4_0";
+  std::string save;
+  int prompt = 512;
+  int decode = 64;
+  std::vector<int> depths = {0};
+  std::vector<int> batches = {1};
+  std::string kv = "f16";
+  std::string softmax = "exact";
+  uint64_t kv_budget = 0;
+  int threads = 0;
+  int rounds = 3;
+  bool json = false;
+};
+
+struct Machine {
+  double bandwidth;  // bytes per second
+  double flops;      // per second
+};
+
+struct Row {
+  std::string kv;
+  std::string phase;
+  int depth;
+  int batch;
+  bench::PassSpeed speed;
+
+  double Seconds() const { return bench::Median(speed.seconds); }
+  double Rate() const { return speed.tokens / Seconds(); }
+  double BandwidthShare(const Machine& machine) const { return speed.bytes / Seconds() / machine.bandwidth; }
+  double FlopsShare(const Machine& machine) const { return speed.flops / Seconds() / machine.flops; }
+};
+
+// The file, or the bytes of a random model, and the transformer on it.
+struct Subject {
+  std::vector<uint8_t> bytes;
+  std::unique_ptr<model::GgufFile> file;
+  std::unique_ptr<model::Transformer> transformer;
+};
+
+Subject Load(const EngineFlags& flags) {
+  Subject subject;
+  if (flags.shape.empty()) {
+    subject.file =
+        std::make_unique<model::GgufFile>(flags.model.empty() ? engine::EmbeddedModelPath() : flags.model);
+  } else {
+    spdlog::info("making random weights of {} in {}", flags.shape, flags.weights);
+    subject.bytes = bench::RandomModel(flags.shape, bench::ParseWeights(flags.weights));
+    subject.file = std::make_unique<model::GgufFile>(subject.bytes, flags.shape);
+    if (!flags.save.empty()) {
+      AtomicFile file(flags.save);
+      file.Write(subject.bytes.data(), subject.bytes.size());
+      file.Commit();
+    }
+  }
+  subject.transformer = model::LoadTransformer(*subject.file);
+  return subject;
+}
+
+void Check(const EngineFlags& flags, const model::ModelConfig& config) {
+  if (flags.prompt == 1)
+    throw MakeError(ErrorCode::kInvalid, "bench: --prompt 1 is a decode; allowed are 0 and 2 or more");
+  for (const int depth : flags.depths) {
+    if (depth % kv::kPageTokens != 0) {
+      throw MakeError(ErrorCode::kInvalid, "bench: --depth {} is no multiple of {}, the tokens of a page",
+                      depth, kv::kPageTokens);
+    }
+    const int tokens = depth + std::max(flags.prompt, flags.decode);
+    if (tokens > config.context_length) {
+      throw MakeError(ErrorCode::kInvalid,
+                      "bench: {} tokens at depth {} are more than the model's context of {}", tokens - depth,
+                      depth, config.context_length);
+    }
+  }
+}
+
+// The rows of one codec. Those whose caches have no room are left out, with a warning.
+void Measure(const EngineFlags& flags, const Subject& subject, const std::string& codec, ThreadPool& threads,
+             std::vector<Row>& rows) {
+  const uint64_t budget = flags.kv_budget > 0 ? flags.kv_budget : engine::DefaultKvBudget();
+  bench::ModelSpeed speed(*subject.file, *subject.transformer, {.kv = codec},
+                          attention::ParseSoftmax(flags.softmax), budget, threads);
+  for (const int depth : flags.depths) {
+    for (const int batch : flags.batches) {
+      const bool prefills = batch == flags.batches.front() && flags.prompt > 0;
+      const int tokens = depth + std::max(flags.decode, prefills ? flags.prompt : 0);
+      const size_t bytes = speed.CacheBytes(batch, tokens);
+      if (bytes > budget) {
+        spdlog::warn(
+            "left out: {} caches of {} tokens with {} take {:.1f} GB, of which {:.1f} are free (--kv-budget)",
+            batch, tokens, codec, static_cast<double>(bytes) * 1e-9, static_cast<double>(budget) * 1e-9);
+        continue;
+      }
+      spdlog::info("{}, depth {}, batch {}", codec, depth, batch);
+      speed.Fill(batch, depth);
+      if (prefills) rows.push_back({codec, "prefill", depth, 1, speed.Prefill(flags.prompt, flags.rounds)});
+      if (flags.decode > 0)
+        rows.push_back({codec, "decode", depth, batch, speed.Decode(flags.decode, flags.rounds)});
+    }
+  }
+}
+
+void PrintTable(const Machine& machine, const Subject& subject, const std::vector<Row>& rows) {
+  fmt::print("machine: reads {:.1f} GB/s, computes {:.1f} Gflop/s in f32\n", machine.bandwidth * 1e-9,
+             machine.flops * 1e-9);
+  fmt::print("model: {}, {:.1f} MB of weights read for each pass\n\n", subject.transformer->Config().name,
+             static_cast<double>(bench::WeightBytes(*subject.file)) * 1e-6);
+  fmt::print("{:<12} {:<8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>7}\n", "kv", "phase", "depth", "batch",
+             "tokens/s", "GB read/s", "bandwidth", "flops");
+  for (const Row& row : rows) {
+    fmt::print("{:<12} {:<8} {:>7} {:>6} {:>10.2f} {:>10.2f} {:>9.0f}% {:>6.0f}%\n", row.kv, row.phase,
+               row.depth, row.batch, row.Rate(), row.speed.bytes / row.Seconds() * 1e-9,
+               100 * row.BandwidthShare(machine), 100 * row.FlopsShare(machine));
+  }
+}
+
+void PrintJson(const EngineFlags& flags, const Machine& machine, const Subject& subject,
+               const std::vector<Row>& rows) {
+  nlohmann::ordered_json results = nlohmann::ordered_json::array();
+  for (const Row& row : rows) {
+    results.push_back({{"kv", row.kv},
+                       {"phase", row.phase},
+                       {"depth", row.depth},
+                       {"batch", row.batch},
+                       {"tokens_per_s", row.Rate()},
+                       {"tokens", row.speed.tokens},
+                       {"seconds", row.speed.seconds},
+                       {"bytes", row.speed.bytes},
+                       {"bandwidth_share", row.BandwidthShare(machine)},
+                       {"flops_share", row.FlopsShare(machine)}});
+  }
+  const nlohmann::ordered_json document = {{"model", subject.transformer->Config().name},
+                                           {"weights", flags.shape.empty() ? "" : flags.weights},
+                                           {"weight_bytes", bench::WeightBytes(*subject.file)},
+                                           {"softmax", flags.softmax},
+                                           {"threads", ThreadsOrAll(flags.threads)},
+                                           {"bandwidth_gb_s", machine.bandwidth * 1e-9},
+                                           {"peak_gflop_s", machine.flops * 1e-9},
+                                           {"results", results}};
+  fmt::print("{}\n", document.dump(2));
+}
+
+void Run(const EngineFlags& flags) {
+  const Subject subject = Load(flags);
+  Check(flags, subject.transformer->Config());
+  ThreadPool threads(ThreadsOrAll(flags.threads));
+  const Machine machine = {bench::MeasureReadBandwidth(threads), bench::MeasurePeakFlops(threads)};
+  std::vector<Row> rows;
+  for (const std::string& codec : SplitCodecs(flags.kv)) Measure(flags, subject, codec, threads, rows);
+  flags.json ? PrintJson(flags, machine, subject, rows) : PrintTable(machine, subject, rows);
+}
+
+}  // namespace
+
+void AddBenchEngine(CLI::App& bench) {
+  CLI::App* command = bench.add_subcommand(
+      "engine", "Time prefill and decode of a whole model, by depth, batch and codec of the KV cache");
+  const auto flags = std::make_shared<EngineFlags>();
+  CLI::Option* file =
+      command->add_option("-m,--model", flags->model, "GGUF file; default: the embedded model");
+  CLI::Option* shape =
+      command
+          ->add_option("--shape", flags->shape,
+                       "Random weights in the shape of a known model instead: llama-1b, llama-8b")
+          ->check(CLI::IsMember(bench::ShapeNames()))
+          ->excludes(file);
+  command->add_option("--weights", flags->weights, "Type of the random weights: q8_0, q4_k, ...")
+      ->capture_default_str();
+  command->add_option("--save", flags->save, "Also write the random model to a GGUF file, for other programs")
+      ->needs(shape);
+  command->add_option("--prompt", flags->prompt, "Tokens of a prefill; 0: none")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--decode", flags->decode, "Tokens that each sequence decodes; 0: none")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--depth", flags->depths, "Tokens in the cache before; several: 0,4096,16384")
+      ->delimiter(',')
+      ->check(CLI::Range(0, 1 << 22))
+      ->capture_default_str();
+  command->add_option("--batch", flags->batches, "Sequences that decode at once; several: 1,8,32")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command->add_option("--kv", flags->kv, "Codecs of the KV cache, a,b,...: " + kv::CodecNames())
+      ->capture_default_str();
+  command->add_option("--softmax", flags->softmax, "exact, or sas: an approximation")
+      ->check(CLI::IsMember({"exact", "sas"}))
+      ->capture_default_str();
+  command
+      ->add_option("--kv-budget", flags->kv_budget,
+                   "Most bytes of all caches, such as 8GB; default: half of the free memory")
+      ->transform(Bytes());
+  command->add_option("--threads", flags->threads, "Threads (0: one per core)")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_option("--rounds", flags->rounds, "Rounds, of which the median counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_flag("--json", flags->json, "Results as JSON");
+  command->footer(
+      "Caches are filled with random keys and values, each sequence's in memory of its own; a prefill runs "
+      "in passes "
+      "of\nup to 512 tokens. Before anything is timed, the logits are checked: a token must get the same "
+      "bits alone, "
+      "in a\nprompt and in a batch.\n"
+      "bandwidth: bytes of weights and sealed pages that have to be read, as a share of what the machine "
+      "reads per\n"
+      "second; flops: multiplications and additions as a share of what it computes in f32; both are measured "
+      "first, "
+      "on\nthe same threads.\n"
+      "Examples:\n"
+      "  throng bench engine -m model.gguf --depth 0,4096,16384 --batch 1,8,32 --kv f16,flashq4 --json\n"
+      "  throng bench engine --shape llama-1b --weights q8_0 --save llama-1b.q8_0.gguf");
+  command->callback([flags] { Run(*flags); });
+}
+
+}  // namespace throng::cli

@@ -1,0 +1,100 @@
+#include "journal/llm/journaled_llm.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "llm/request_digest.h"
+
+namespace throng::journal {
+
+namespace {
+
+// While waiting for answers, commits become visible to readers after this time.
+constexpr std::chrono::milliseconds kFlushInterval(100);
+
+}  // namespace
+
+JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal, KeepsFailure keeps_failure)
+    : below_(below),
+      journal_(journal),
+      keeps_failure_(std::move(keeps_failure)),
+      may_replay_(journal.NumAnswers() > 0),
+      last_flush_(std::chrono::steady_clock::now()) {}
+
+bool JournaledLlm::Keeps(const llm::Completion& completion) const {
+  if (completion.finish == llm::FinishReason::kCancelled) return false;
+  return completion.finish != llm::FinishReason::kError || (keeps_failure_ && keeps_failure_(completion));
+}
+
+void JournaledLlm::Submit(llm::Request request) {
+  const uint64_t id = request.id;
+  if (may_replay_) {
+    std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
+    if (answer.has_value()) {
+      const bool is_same = answer->digest == llm::DigestOfRequest(request);
+      if (request.guess && !is_same) return below_.Submit(std::move(request));
+      if (!is_same) {
+        throw MakeError(
+            ErrorCode::kInvalid,
+            "journal {}: it answers another question than the one that is asked now ({}): the scenario or "
+            "the program has changed since",
+            journal_.Path(), request.function);
+      }
+      ++num_replayed_;
+      answer->completion.id = id;
+      if (answer->completion.error) kept_failures_.insert(request.key);
+      replayed_.push_back(std::move(answer->completion));
+      return;
+    }
+  }
+  if (request.guess) return below_.Submit(std::move(request));
+  InFlight call{journal_.AddQuestion(request), below_.Now()};
+  below_.Submit(std::move(request));
+  in_flight_.emplace(id, std::move(call));
+}
+
+void JournaledLlm::FlushOften() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_flush_ < kFlushInterval) return;
+  last_flush_ = now;
+  journal_.Flush();
+}
+
+void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
+  if (!replayed_.empty()) {
+    for (llm::Completion& completion : replayed_) done.push_back(std::move(completion));
+    replayed_.clear();
+    return;
+  }
+  FlushOften();
+  const size_t begin = done.size();
+  below_.Wait(done, seconds);
+  bool added = false;
+  for (size_t i = begin; i < done.size(); ++i) {
+    const llm::Completion& completion = done[i];
+    const auto it = in_flight_.find(completion.id);
+    if (it == in_flight_.end()) continue;
+    if (Keeps(completion)) {
+      const InFlight& call = it->second;
+      journal_.AddAnswer(completion, call.asked, call.issued_s, below_.Now());
+      ++num_asked_;
+      added = true;
+    }
+    in_flight_.erase(it);
+  }
+  if (added) journal_.Flush();
+}
+
+void JournaledLlm::Confirm(const llm::Request& request, const llm::Completion& completion) {
+  if (may_replay_) {
+    const std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
+    if (answer.has_value() && answer->digest == llm::DigestOfRequest(request)) return;  // it came from there
+  }
+  below_.Confirm(request, completion);
+  if (!Keeps(completion)) return;
+  journal_.AddAnswer(completion, journal_.AddQuestion(request), below_.Now(), below_.Now());
+  ++num_asked_;
+  journal_.Flush();
+}
+
+}  // namespace throng::journal

@@ -1,0 +1,33 @@
+// The prepared statements of a journal open for writing.
+#pragma once
+
+#include "journal/journal.h"
+#include "journal/store/question_store.h"
+#include "journal/store/schema.h"
+#include "journal/store/sqlite.h"
+
+namespace throng::journal {
+
+struct Journal::Statements {
+  explicit Statements(Database& db)
+      : set_manifest(db, kSetManifest),
+        add_start(db, kAddStart),
+        add_answer(db, kAddAnswer),
+        find_answer(db, kFindAnswer),
+        add_commit(db, kAddCommit),
+        find_commit(db, kFindCommit),
+        add_body(db, kAddBody),
+        add_cell(db, kAddCell),
+        add_event(db, kAddEvent),
+        set_presence(db, kSetPresence),
+        add_hash(db, kAddHash),
+        find_hash(db, kFindHash),
+        add_datum(db, kAddDatum),
+        find_datum(db, kFindDatum),
+        questions(db) {}
+  Statement set_manifest, add_start, add_answer, find_answer, add_commit, find_commit, add_body, add_cell,
+      add_event, set_presence, add_hash, find_hash, add_datum, find_datum;
+  QuestionStore questions;
+};
+
+}  // namespace throng::journal

@@ -1,0 +1,116 @@
+#include "llm/grammar/gbnf.h"
+
+#include <map>
+
+#include "base/check.h"
+
+namespace throng::llm {
+namespace {
+
+std::string Literal(const std::string& bytes) {
+  std::string literal = "\"";
+  for (const char c : bytes) {
+    if (c == '"' || c == '\\') {
+      literal += {'\\', c};
+    } else if (static_cast<uint8_t>(c) < 0x20) {
+      literal += fmt::format("\\x{:02x}", static_cast<int>(c));
+    } else {
+      literal += c;
+    }
+  }
+  return literal + '"';
+}
+
+// A set of code points as [...], all of them in numbers: nothing needs quoting then.
+std::string CharClass(const CodePoints& ranges) {
+  const auto number = [](uint32_t code_point) {
+    return code_point < 0x100     ? fmt::format("\\x{:02x}", code_point)
+           : code_point < 0x10000 ? fmt::format("\\u{:04x}", code_point)
+                                  : fmt::format("\\U{:08x}", code_point);
+  };
+  std::string text = "[";
+  for (const auto& [first, last] : ranges) {
+    text += number(first);
+    if (last > first) text += "-" + number(last);
+  }
+  return text + "]";
+}
+
+// A char of a JSON string. What is escaped comes last, and by common beginnings: the server tries one
+// alternative after the other on all tokens of its vocabulary.
+std::string StringChar(const CodePoints& chars) {
+  CodePoints plain;
+  std::map<std::string, CodePoints> escaped;  // by all but the last char of the escape
+  for (const auto& [first, last] : chars) {
+    uint32_t begin = first;
+    for (uint32_t c = first; c <= std::min<uint32_t>(last, '\\'); ++c) {
+      std::string text;
+      AppendStringChar(c, text);
+      if (text.size() == 1) continue;
+      if (begin < c) plain.emplace_back(begin, c - 1);
+      begin = c + 1;
+      const auto end = static_cast<uint8_t>(text.back());
+      text.pop_back();
+      escaped[text].emplace_back(end, end);
+    }
+    if (begin <= last) plain.emplace_back(begin, last);
+  }
+  std::string text = plain.empty() ? "" : CharClass(plain);
+  for (const auto& [begin, ends] : escaped) {
+    if (!text.empty()) text += " | ";
+    text += Literal(begin) + " " + CharClass(Normalised(ends));
+  }
+  return text;
+}
+
+// Literals stand where they are used, everything else has a rule of its own.
+std::string Use(const Grammar& grammar, Grammar::Node node) {
+  const Grammar::Item& item = grammar[node];
+  return item.kind == Grammar::Kind::kBytes ? Literal(item.bytes) : fmt::format("r{}", node);
+}
+
+std::string Rule(const Grammar& grammar, Grammar::Node node) {
+  const Grammar::Item& item = grammar[node];
+  const auto join = [&](const char* between) {
+    std::string text;
+    for (const Grammar::Node child : item.children) {
+      if (!text.empty()) text += between;
+      text += Use(grammar, child);
+    }
+    return text;
+  };
+  switch (item.kind) {
+    case Grammar::Kind::kBytes:
+      return Literal(item.bytes);
+    case Grammar::Kind::kStringChar:
+      return StringChar(item.chars);
+    case Grammar::Kind::kSequence:
+      return item.children.empty() ? "\"\"" : join(" ");
+    case Grammar::Kind::kChoice:
+      return join(" | ");
+    case Grammar::Kind::kRepeat:
+      if (item.max == 0) return "\"\"";
+      return fmt::format("({}){{{},{}}}", Use(grammar, item.children[0]), item.min,
+                         item.max == Grammar::kUnbounded ? "" : std::to_string(item.max));
+  }
+  THRONG_CHECK(false);
+}
+
+}  // namespace
+
+std::string ToGbnf(const Grammar& grammar) {
+  std::vector<bool> used(grammar.Size());
+  used[grammar.Root()] = true;
+  std::string text = "root ::= " + Rule(grammar, grammar.Root());
+  // Nodes refer to earlier ones only.
+  for (Grammar::Node node = grammar.Root() + 1; node-- > 0;) {
+    const Grammar::Item& item = grammar[node];
+    if (!used[node]) continue;
+    for (const Grammar::Node child : item.children) used[child] = true;
+    if (node != grammar.Root() && item.kind != Grammar::Kind::kBytes)
+      text += fmt::format("\nr{} ::= {}", node, Rule(grammar, node));
+  }
+  return text;
+}
+
+}  // namespace throng::llm
