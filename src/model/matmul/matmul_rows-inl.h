@@ -21,7 +21,7 @@ namespace HWY_NAMESPACE {
 
 constexpr size_t kMaxFewRows = 4;  // from more rows on, the tile is faster
 
-// Adds numbers of type D's in pairs of words of 4 bytes: of a, b in turn.
+// Of the 4-byte words of each 128-bit block: [a0 + a2, b0 + b2, a1 + a3, b1 + b3], added as numbers of D.
 template <class D>
 HWY_INLINE hn::Vec<D> AddWords(D d, hn::Vec<D> a, hn::Vec<D> b) {
   const DU du;
@@ -31,7 +31,7 @@ HWY_INLINE hn::Vec<D> AddWords(D d, hn::Vec<D> a, hn::Vec<D> b) {
                  hn::BitCast(d, hn::InterleaveUpper(du, a32, b32)));
 }
 
-// The same of 8 bytes.
+// Of its 8-byte words: [a0 + a1, b0 + b1]. After two AddWords, each 4 bytes belong to one of four vectors.
 template <class D>
 HWY_INLINE hn::Vec<D> AddDoubleWords(D d, hn::Vec<D> a, hn::Vec<D> b) {
   const DU64 du;
