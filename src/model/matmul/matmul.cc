@@ -13,6 +13,7 @@
 
 #include "model/matmul/matmul_float-inl.h"
 #include "model/matmul/matmul_int-inl.h"
+#include "model/matmul/matmul_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::model {
@@ -32,6 +33,13 @@ size_t TileOutputs(bool as_integers) { return as_integers ? kTile : kFloatTile; 
 
 size_t WorkerBytes(size_t cols) { return std::max(IntWorkerBytes(), kFloatTile * cols * sizeof(float)); }
 
+template <TensorType kType>
+HWY_INLINE void IntProduct(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+                           uint8_t* buffer) {
+  if (rows <= kMaxFewRows) return FewRowsTile<kType>(product, first_output, terms, rows);
+  IntTile<kType>(product, first_output, terms, rows, buffer);
+}
+
 // One tile of outputs, all rows. Unless exact_activations, scratch holds x, rounded. buffer: WorkerBytes,
 // aligned to 64.
 void MultiplyTile(const Product& product, size_t first_output, const float* x, size_t x_stride,
@@ -49,21 +57,21 @@ void MultiplyTile(const Product& product, size_t first_output, const float* x, s
     case TensorType::kBF16:
       return FloatTile<TensorType::kBF16>(product, first_output, x, rows, x_stride, floats);
     case TensorType::kQ4_0:
-      return IntTile<TensorType::kQ4_0>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ4_0>(product, first_output, terms, rows, buffer);
     case TensorType::kQ4_1:
-      return IntTile<TensorType::kQ4_1>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ4_1>(product, first_output, terms, rows, buffer);
     case TensorType::kQ5_0:
-      return IntTile<TensorType::kQ5_0>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ5_0>(product, first_output, terms, rows, buffer);
     case TensorType::kQ5_1:
-      return IntTile<TensorType::kQ5_1>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ5_1>(product, first_output, terms, rows, buffer);
     case TensorType::kQ8_0:
-      return IntTile<TensorType::kQ8_0>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ8_0>(product, first_output, terms, rows, buffer);
     case TensorType::kQ4_K:
-      return IntTile<TensorType::kQ4_K>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ4_K>(product, first_output, terms, rows, buffer);
     case TensorType::kQ5_K:
-      return IntTile<TensorType::kQ5_K>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ5_K>(product, first_output, terms, rows, buffer);
     case TensorType::kQ6_K:
-      return IntTile<TensorType::kQ6_K>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ6_K>(product, first_output, terms, rows, buffer);
   }
 }
 

@@ -67,6 +67,27 @@ HWY_INLINE VI DotQuads(VI acc, VU8 w, VI x) {
 #endif
 }
 
+// Where products come as sums of two in 16 bits: PairProducts of codes below 64 and int8 x, and their sums in
+// 32 bits. ShortSums says how many of the former can be added before: none saturates.
+using D16 = hn::Repartition<int16_t, DF>;
+using V16 = hn::Vec<D16>;
+#if HWY_TARGET == HWY_AVX2
+constexpr bool kPairProducts = true;
+HWY_INLINE V16 PairProducts(VU8 w, VU8 x) { return V16{_mm256_maddubs_epi16(w.raw, x.raw)}; }
+HWY_INLINE VI AddPairs(V16 a) { return VI{_mm256_madd_epi16(a.raw, _mm256_set1_epi16(1))}; }
+#elif HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3
+constexpr bool kPairProducts = true;
+HWY_INLINE V16 PairProducts(VU8 w, VU8 x) { return V16{_mm_maddubs_epi16(w.raw, x.raw)}; }
+HWY_INLINE VI AddPairs(V16 a) { return VI{_mm_madd_epi16(a.raw, _mm_set1_epi16(1))}; }
+#else
+constexpr bool kPairProducts = false;
+V16 PairProducts(VU8 w, VU8 x);
+VI AddPairs(V16 a);
+#endif
+constexpr int ShortSums(Kind kind) {
+  return kPairProducts && !kind.is_signed ? 32767 / (2 * 127 * kind.largest) : 0;
+}
+
 HWY_INLINE VI BroadcastWord(const int8_t* x) {
   int32_t word;
   std::memcpy(&word, x, sizeof(word));
@@ -82,34 +103,71 @@ struct XRows {
   size_t groups;  // per row: the stride
 };
 
+// group: the first row's first group.
+HWY_INLINE XRows RowsAt(const QuantizedRows& x, size_t group) {
+  return {x.codes.data() + group * kGroup, x.scales.data() + group, x.sums.data() + group,
+          x.half_sums.data() + 2 * group, x.groups};
+}
+
 // acc[r, tile] += products of `groups` groups, one after the other.
-template <bool kSigned, bool kMin, bool kHalves, size_t kRows>
-HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, int offset, XRows x,
+template <Kind kKind, size_t kRows>
+HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, XRows x,
                                float* HWY_RESTRICT acc) {
   const DF df;
   const DI di;
   const DU8 d8;
-  constexpr size_t kParts = kHalves ? 2 : 1;
+  constexpr size_t kParts = kKind.halves ? 2 : 1;
   for (size_t g = 0; g < groups; ++g) {
     for (size_t part = 0; part < kParts; ++part) {
       VI sum[kRows][2];
 #pragma GCC unroll 4
       for (size_t r = 0; r < kRows; ++r) {
         const int32_t* half_sums = x.half_sums + 2 * (r * x.groups + g);
-        const int32_t codes = kHalves ? half_sums[part] : half_sums[0] + half_sums[1];
-        sum[r][0] = sum[r][1] = hn::Set(di, -offset * codes);
+        const int32_t codes = kKind.halves ? half_sums[part] : half_sums[0] + half_sums[1];
+        sum[r][0] = sum[r][1] = hn::Set(di, -kKind.offset * codes);
       }
       constexpr size_t kWords = 8 / kParts;
       const size_t first = (g * 8 + part * kWords) * kVectorBytes;
+      const auto code_at = [&](size_t v, size_t i)
+                               HWY_ATTR { return hn::Load(d8, w[v].codes + first + i * kVectorBytes); };
+      const auto x_at = [&](size_t r, size_t i) HWY_ATTR {
+        return BroadcastWord(x.codes + (r * x.groups + g) * kGroup + 4 * (part * kWords + i));
+      };
+      constexpr size_t kShort = HWY_MIN(kWords, ShortSums(kKind));
+      if constexpr (kShort >= 2) {
+#pragma GCC unroll 2
+        for (size_t i0 = 0; i0 < kWords; i0 += kShort) {
+          V16 pairs[kRows][2];
 #pragma GCC unroll 8
-      for (size_t i = 0; i < kWords; ++i) {
-        const VU8 w0 = hn::Load(d8, w[0].codes + first + i * kVectorBytes);
-        const VU8 w1 = hn::Load(d8, w[1].codes + first + i * kVectorBytes);
+          for (size_t i = i0; i < i0 + kShort; ++i) {
+            const VU8 w0 = code_at(0, i);
+            const VU8 w1 = code_at(1, i);
 #pragma GCC unroll 4
-        for (size_t r = 0; r < kRows; ++r) {
-          const VI xs = BroadcastWord(x.codes + (r * x.groups + g) * kGroup + 4 * (part * kWords + i));
-          sum[r][0] = DotQuads<kSigned>(sum[r][0], w0, xs);
-          sum[r][1] = DotQuads<kSigned>(sum[r][1], w1, xs);
+            for (size_t r = 0; r < kRows; ++r) {
+              const VU8 xs = hn::BitCast(d8, x_at(r, i));
+              const V16 p0 = PairProducts(w0, xs);
+              const V16 p1 = PairProducts(w1, xs);
+              pairs[r][0] = i == i0 ? p0 : hn::Add(pairs[r][0], p0);
+              pairs[r][1] = i == i0 ? p1 : hn::Add(pairs[r][1], p1);
+            }
+          }
+#pragma GCC unroll 4
+          for (size_t r = 0; r < kRows; ++r) {
+            sum[r][0] = hn::Add(sum[r][0], AddPairs(pairs[r][0]));
+            sum[r][1] = hn::Add(sum[r][1], AddPairs(pairs[r][1]));
+          }
+        }
+      } else {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < kWords; ++i) {
+          const VU8 w0 = code_at(0, i);
+          const VU8 w1 = code_at(1, i);
+#pragma GCC unroll 4
+          for (size_t r = 0; r < kRows; ++r) {
+            const VI xs = x_at(r, i);
+            sum[r][0] = DotQuads<kKind.is_signed>(sum[r][0], w0, xs);
+            sum[r][1] = DotQuads<kKind.is_signed>(sum[r][1], w1, xs);
+          }
         }
       }
       const VF scale0 = hn::Load(df, w[0].scales + (g * kParts + part) * kLanes);
@@ -120,7 +178,7 @@ HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, int 
         float* y = acc + r * kTile;
         VF y0 = hn::MulAdd(hn::ConvertTo(df, sum[r][0]), hn::Mul(scale0, xs), hn::Load(df, y));
         VF y1 = hn::MulAdd(hn::ConvertTo(df, sum[r][1]), hn::Mul(scale1, xs), hn::Load(df, y + kLanes));
-        if constexpr (kMin) {
+        if constexpr (kKind.has_min) {
           const VF x_sum = hn::Set(df, x.sums[r * x.groups + g]);
           y0 = hn::MulAdd(hn::Load(df, w[0].mins + g * kLanes), x_sum, y0);
           y1 = hn::MulAdd(hn::Load(df, w[1].mins + g * kLanes), x_sum, y1);
@@ -136,22 +194,17 @@ HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, int 
 template <Kind kKind>
 HWY_INLINE void MultiplyRows(const Packed* packed, size_t groups, const QuantizedRows& x, size_t group,
                              size_t num_rows, float* acc) {
-  const auto rows_at = [&](size_t row) {
-    const size_t i = group + row * x.groups;
-    return XRows{x.codes.data() + i * kGroup, x.scales.data() + i, x.sums.data() + i,
-                 x.half_sums.data() + 2 * i, x.groups};
-  };
-  constexpr bool kS = kKind.is_signed, kM = kKind.has_min, kH = kKind.halves;
+  const auto rows_at = [&](size_t row) { return RowsAt(x, group + row * x.groups); };
   size_t r = 0;
   for (; r + 4 <= num_rows; r += 4) {
-    MultiplyGroups<kS, kM, kH, 4>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
+    MultiplyGroups<kKind, 4>(packed, groups, rows_at(r), acc + r * kTile);
   }
   if (r + 2 <= num_rows) {
-    MultiplyGroups<kS, kM, kH, 2>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
+    MultiplyGroups<kKind, 2>(packed, groups, rows_at(r), acc + r * kTile);
     r += 2;
   }
   if (r < num_rows) {
-    MultiplyGroups<kS, kM, kH, 1>(packed, groups, kKind.offset, rows_at(r), acc + r * kTile);
+    MultiplyGroups<kKind, 1>(packed, groups, rows_at(r), acc + r * kTile);
   }
 }
 
@@ -194,7 +247,11 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
     // The next chunk of these rows or, at their end, the first of the next tile's.
     const size_t ahead = g0 + groups < all_groups ? groups * kGroup / block.elements * block.bytes
                                                   : kTile * row_bytes - offset;
-    for (size_t v = 0; v < 2; ++v) PackGroups<kType>({rows + v * kLanes, offset, ahead}, groups, packed[v]);
+    for (size_t v = 0; v < 2; ++v) {
+      const Blocks blocks{rows + v * kLanes, offset, ahead};
+      PackScales<kType>(blocks, groups, packed[v]);
+      PackCodes<kType>(blocks, groups, packed[v]);
+    }
     for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
       if (x) MultiplyRows<kKind>(packed, groups, *x, first_row * all_groups + g0, num_rows, acc);
     }

@@ -38,10 +38,11 @@ constexpr size_t kGroup = 32;
 
 // How the kernel multiplies a format.
 struct Kind {
-  bool is_signed;  // codes are int8; else uint8, below 64 except for Q8_0 with VNNI
+  bool is_signed;  // codes are int8; else uint8
   bool has_min;
   bool halves;  // one scale per 16 codes
   int offset;   // subtracted from each code
+  int largest;  // no code is larger in size
 };
 
 // With VNNI, codes of Q8_0 are biased to uint8: one instruction multiplies uint8 by int8.
@@ -55,15 +56,18 @@ template <TensorType kType>
 constexpr Kind KindOf() {
   switch (kType) {
     case TensorType::kQ8_0:
-      return kBiasSigned ? Kind{false, false, false, 128} : Kind{true, false, false, 0};
+      return kBiasSigned ? Kind{false, false, false, 128, 255} : Kind{true, false, false, 0, 128};
     case TensorType::kQ4_0:
-      return Kind{false, false, false, 8};
+      return Kind{false, false, false, 8, 15};
     case TensorType::kQ5_0:
-      return Kind{false, false, false, 16};
+      return Kind{false, false, false, 16, 31};
     case TensorType::kQ6_K:
-      return Kind{false, false, true, 32};
+      return Kind{false, false, true, 32, 63};
+    case TensorType::kQ5_1:
+    case TensorType::kQ5_K:
+      return Kind{false, true, false, 0, 31};
     default:
-      return Kind{false, true, false, 0};
+      return Kind{false, true, false, 0, 15};
   }
 }
 
@@ -148,27 +152,43 @@ HWY_INLINE VU HighNibbles(VU w) { return hn::And(hn::ShiftRight<4>(w), hn::Set(D
 
 constexpr size_t kChunkGroups = 16;  // 512 inputs: two packed vectors take 16 KiB, half of a small L1 cache
 
-// Numbers at one place of each block, lane = row. They are gathered for a whole chunk before the first is
-// read as a vector: a vector load right after the narrow stores would wait for them.
 template <typename T>
-struct Gathered {
-  HWY_ALIGN T numbers[kChunkGroups * kLanes];  // [blocks, lanes]
-};
-
-template <typename T>
-HWY_INLINE void Gather(const Blocks& blocks, size_t num_blocks, size_t block_bytes, size_t offset,
-                       Gathered<T>& out) {
-  for (size_t lane = 0; lane < kLanes; ++lane) {
-    const uint8_t* p = blocks.rows[lane] + blocks.offset + offset;
-    for (size_t i = 0; i < num_blocks; ++i)
-      std::memcpy(&out.numbers[i * kLanes + lane], p + i * block_bytes, sizeof(T));
-  }
+HWY_INLINE T NumberAt(const uint8_t* p) {
+  T number;
+  std::memcpy(&number, p, sizeof(number));
+  return number;
 }
 
-HWY_INLINE VF HalvesAt(const Gathered<uint16_t>& gathered, size_t block) {
-  const hn::Rebind<hwy::float16_t, DF> d16;
+// Numbers of 2 or 4 bytes at one place of each block, lane = row. On x86 each goes into its lane of a
+// register: a vector load right after narrow stores would wait for them.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadNumbers(D d, const uint8_t* const* rows, size_t offset) {
+  using T = hn::TFromD<D>;
+#if HWY_ARCH_X86
+  if constexpr (hn::MaxLanes(D()) * sizeof(T) > 16) {
+    const hn::Half<D> dh;
+    return hn::Combine(d, LoadNumbers(dh, rows + hn::MaxLanes(dh), offset), LoadNumbers(dh, rows, offset));
+  } else {
+    const auto at = [&](size_t i) { return NumberAt<hwy::MakeSigned<T>>(rows[i] + offset); };
+    if constexpr (sizeof(T) == 4) {
+      return {_mm_setr_epi32(at(0), at(1), at(2), at(3))};
+    } else if constexpr (hn::MaxLanes(D()) == 8) {
+      return {_mm_setr_epi16(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7))};
+    } else {
+      return {_mm_setr_epi16(at(0), at(1), at(2), at(3), 0, 0, 0, 0)};
+    }
+  }
+#else
+  HWY_ALIGN T numbers[hn::MaxLanes(D())];
+  for (size_t i = 0; i < hn::MaxLanes(D()); ++i) numbers[i] = NumberAt<T>(rows[i] + offset);
+  return hn::Load(d, numbers);
+#endif
+}
+
+HWY_INLINE VF LoadHalves(const Blocks& blocks, size_t offset) {
   const hn::Rebind<uint16_t, DF> du16;
-  return hn::PromoteTo(DF(), hn::BitCast(d16, hn::Load(du16, gathered.numbers + block * kLanes)));
+  const hn::Rebind<hwy::float16_t, DF> d16;
+  return hn::PromoteTo(DF(), hn::BitCast(d16, LoadNumbers(du16, blocks.rows, blocks.offset + offset)));
 }
 
 // The half in the low 16 bits of each lane.
@@ -188,6 +208,11 @@ HWY_INLINE VU SpreadFifthBits(VU bits) {
   return hn::ShiftLeft<4>(hn::And(hn::Mul(four, hn::Set(d, 0x00204081)), hn::Set(d, 0x01010101)));
 }
 
+template <TensorType kType>
+constexpr bool HasFifthBits() {
+  return kType == TensorType::kQ5_0 || kType == TensorType::kQ5_1;
+}
+
 // Codes of formats with one group of 32 per block.
 template <TensorType kType>
 HWY_INLINE void PackSmallBlock(const Blocks& blocks, VU fifth, uint8_t* codes) {
@@ -203,14 +228,13 @@ HWY_INLINE void PackSmallBlock(const Blocks& blocks, VU fifth, uint8_t* codes) {
       }
     }
   } else {
-    constexpr bool kFifth = kType == TensorType::kQ5_0 || kType == TensorType::kQ5_1;
     const Words words = Transpose(LoadField(blocks, BlockSizeOf(kType)->bytes - 16));
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
 #pragma GCC unroll 4
       for (size_t i = 0; i < 4; ++i) {
         VU w = half ? HighNibbles(words.w[i]) : LowNibbles(words.w[i]);
-        if constexpr (kFifth) {
+        if constexpr (HasFifthBits<kType>()) {
           w = hn::Or(w, SpreadFifthBits(fifth));
           fifth = hn::ShiftRight<4>(fifth);
         }
@@ -223,24 +247,24 @@ HWY_INLINE void PackSmallBlock(const Blocks& blocks, VU fifth, uint8_t* codes) {
 // Formats with one group of 32 per block: scale, then minimum and fifth bits if the format has them, then
 // codes.
 template <TensorType kType>
-HWY_INLINE void PackSmallBlocks(Blocks blocks, size_t groups, const Packed& out) {
+HWY_INLINE void PackSmallScales(Blocks blocks, size_t groups, const Packed& out) {
   const DF df;
-  constexpr BlockSize kSize = *BlockSizeOf(kType);
-  constexpr bool kMin = kType == TensorType::kQ4_1 || kType == TensorType::kQ5_1;
-  constexpr bool kFifth = kType == TensorType::kQ5_0 || kType == TensorType::kQ5_1;
-  Gathered<uint16_t> scales;
-  Gather(blocks, groups, kSize.bytes, 0, scales);
-  Gathered<uint16_t> mins;
-  if constexpr (kMin) Gather(blocks, groups, kSize.bytes, 2, mins);
-  Gathered<uint32_t> fifths;
-  if constexpr (kFifth) Gather(blocks, groups, kSize.bytes, kMin ? 4 : 2, fifths);
-  for (size_t g = 0; g < groups; ++g, blocks.offset += kSize.bytes) {
-    PrefetchAhead(blocks, kSize.bytes);
+  for (size_t g = 0; g < groups; ++g, blocks.offset += BlockSizeOf(kType)->bytes) {
+    hn::Store(LoadHalves(blocks, 0), df, out.scales + g * kLanes);
+    if constexpr (KindOf<kType>().has_min) hn::Store(LoadHalves(blocks, 2), df, out.mins + g * kLanes);
+  }
+}
+
+template <TensorType kType>
+HWY_INLINE void PackSmallCodes(Blocks blocks, size_t groups, const Packed& out) {
+  constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
+  for (size_t g = 0; g < groups; ++g, blocks.offset += kBytes) {
+    PrefetchAhead(blocks, kBytes);
     VU fifth = hn::Zero(DU());
-    if constexpr (kFifth) fifth = hn::Load(DU(), fifths.numbers + g * kLanes);
+    if constexpr (HasFifthBits<kType>()) {
+      fifth = LoadNumbers(DU(), blocks.rows, blocks.offset + (KindOf<kType>().has_min ? 4 : 2));
+    }
     PackSmallBlock<kType>(blocks, fifth, out.codes + g * 8 * kVectorBytes);
-    hn::Store(HalvesAt(scales, g), df, out.scales + g * kLanes);
-    if constexpr (kMin) hn::Store(HalvesAt(mins, g), df, out.mins + g * kLanes);
   }
 }
 
@@ -272,7 +296,6 @@ HWY_INLINE void PackScaleMins(const Blocks& blocks, const Packed& out) {
 template <bool kFifth>
 HWY_INLINE void PackK45(const Blocks& blocks, const Packed& out) {
   const DU d;
-  PackScaleMins(blocks, out);
   const VU one = hn::Set(d, 0x01010101);
   Words fifth[2];
   if constexpr (kFifth) {
@@ -303,10 +326,10 @@ HWY_INLINE void PackK45(const Blocks& blocks, const Packed& out) {
   }
 }
 
-HWY_INLINE void PackQ6K(const Blocks& blocks, VF scale, const Packed& out) {
-  const DU d;
+HWY_INLINE void PackQ6Scales(const Blocks& blocks, const Packed& out) {
   const DI di;
   const DF df;
+  const VF scale = LoadHalves(blocks, 208);
   Words scales = Transpose(LoadField(blocks, 192));
 #pragma GCC unroll 16
   for (size_t i = 0; i < 16; ++i) {
@@ -315,6 +338,10 @@ HWY_INLINE void PackQ6K(const Blocks& blocks, VF scale, const Packed& out) {
     hn::Store(hn::Mul(scale, hn::ConvertTo(df, signed_byte)), df, out.scales + i * kLanes);
     bytes = hn::ShiftRight<8>(bytes);
   }
+}
+
+HWY_INLINE void PackQ6K(const Blocks& blocks, const Packed& out) {
+  const DU d;
   const VU two_bits = hn::Set(d, 0x30303030);
   for (size_t part = 0; part < 4;
        ++part) {                       // 64 elements of each of two groups: [half of block, half of group]
@@ -338,29 +365,46 @@ HWY_INLINE void PackQ6K(const Blocks& blocks, VF scale, const Packed& out) {
   }
 }
 
-// Packs the blocks that hold `groups` groups, at most a chunk.
+// Scales and minimums of the blocks that hold `groups` groups, at most a chunk.
 template <TensorType kType>
-HWY_INLINE void PackGroups(Blocks blocks, size_t groups, Packed out) {
+HWY_INLINE void PackScales(Blocks blocks, size_t groups, Packed out) {
   constexpr BlockSize kSize = *BlockSizeOf(kType);
   constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
   if constexpr (kGroupsPerBlock == 1) {
-    PackSmallBlocks<kType>(blocks, groups, out);
+    PackSmallScales<kType>(blocks, groups, out);
     return;
   }
   constexpr bool kIsQ6 = kType == TensorType::kQ6_K;
-  Gathered<uint16_t> scales;
-  if constexpr (kIsQ6) Gather(blocks, groups / kGroupsPerBlock, kSize.bytes, 208, scales);
+  for (size_t block = 0; block < groups / kGroupsPerBlock; ++block) {
+    if constexpr (kIsQ6) {
+      PackQ6Scales(blocks, out);
+    } else {
+      PackScaleMins(blocks, out);
+    }
+    blocks.offset += kSize.bytes;
+    out.scales += kGroupsPerBlock * (kIsQ6 ? 2 : 1) * kLanes;
+    out.mins += kGroupsPerBlock * kLanes;
+  }
+}
+
+// Their codes.
+template <TensorType kType>
+HWY_INLINE void PackCodes(Blocks blocks, size_t groups, Packed out) {
+  constexpr BlockSize kSize = *BlockSizeOf(kType);
+  constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
+  if constexpr (kGroupsPerBlock == 1) {
+    PackSmallCodes<kType>(blocks, groups, out);
+    return;
+  }
   for (size_t block = 0; block < groups / kGroupsPerBlock; ++block) {
     PrefetchAhead(blocks, kSize.bytes);
-    if constexpr (kIsQ6) {
-      PackQ6K(blocks, HalvesAt(scales, block), out);
+    if constexpr (kType == TensorType::kQ6_K) {
+      PackQ6K(blocks, out);
     } else if constexpr (kGroupsPerBlock > 1) {
       PackK45<kType == TensorType::kQ5_K>(blocks, out);
     }
     blocks.offset += kSize.bytes;
     out.codes += kGroupsPerBlock * 8 * kVectorBytes;
-    out.scales += kGroupsPerBlock * (kIsQ6 ? 2 : 1) * kLanes;
-    out.mins += kGroupsPerBlock * kLanes;
   }
 }
 

@@ -52,16 +52,19 @@ class MatMulTest : public testing::TestWithParam<int64_t> {
 TEST_P(MatMulTest, AgreesWithTheReference) {
   for (const TensorType type : kAllTensorTypes) {
     for (const size_t out : {1, 5, 33, 70}) {
-      for (const size_t in : {size_t{256}, size_t{768}}) {
+      for (const size_t in : {size_t{96}, size_t{256}, size_t{768}}) {
+        if (in % BlockSizeOf(type)->elements != 0) continue;
         const Case c(type, out, in, out + in);
-        const size_t rows = 7;
-        const auto x = RandomRows(rows * in, in);
-        const auto y = Multiply(c.w, x.data(), rows);
-        std::vector<float> expected(y.size());
-        MatMulReference(x.data(), rows, in, IsQuantized(type), {c.w, expected.data(), out});
-        for (size_t i = 0; i < y.size(); ++i) {
-          ASSERT_NEAR(y[i], expected[i], 2e-4)
-              << TensorTypeName(type) << " " << out << "x" << in << " at " << i;
+        const size_t most = 20;
+        const auto x = RandomRows(most * in, in);
+        std::vector<float> expected(most * out);
+        MatMulReference(x.data(), most, in, IsQuantized(type), {c.w, expected.data(), out});
+        for (const size_t rows : {size_t{1}, size_t{7}, most}) {
+          const auto y = Multiply(c.w, x.data(), rows);
+          for (size_t i = 0; i < y.size(); ++i) {
+            ASSERT_NEAR(y[i], expected[i], 2e-4)
+                << TensorTypeName(type) << " " << rows << ", " << out << "x" << in << " at " << i;
+          }
         }
       }
     }
@@ -103,17 +106,53 @@ TEST_P(MatMulTest, OddSizesOfFloatWeights) {
 }
 
 TEST_P(MatMulTest, RowsAreTheSameBitsWhateverTheirNumber) {
+  // Whole chunks of groups and a part of one; all ways to split few rows, and tiles of many.
+  const size_t in = 1280, out = 45, most = 70;
   for (const TensorType type : kAllTensorTypes) {
-    const size_t in = 512, out = 45, most = 70;
     const Case c(type, out, in, 3);
     const auto x = RandomRows(most * in, 4);
-    const bool fine = type != TensorType::kQ8_0;
-    const auto all = Multiply(c.w, x.data(), most, fine);
-    for (size_t rows = 1; rows < most; ++rows) {
-      const size_t first = (most - rows) / 2;
-      const auto some = Multiply(c.w, x.data() + first * in, rows, fine);
-      ASSERT_EQ(std::memcmp(some.data(), all.data() + first * out, some.size() * 4), 0)
-          << TensorTypeName(type) << " " << rows;
+    for (const bool fine : {false, true}) {
+      const auto all = Multiply(c.w, x.data(), most, fine);
+      for (const size_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 17, 31, 32, 33, 64, 69}) {
+        for (const size_t first : {size_t{0}, (most - rows) / 2, most - rows}) {
+          const auto some = Multiply(c.w, x.data() + first * in, rows, fine);
+          ASSERT_EQ(std::memcmp(some.data(), all.data() + first * out, some.size() * 4), 0)
+              << TensorTypeName(type) << " " << rows << " at " << first << (fine ? " fine" : "");
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, OutputsAreTheSameBitsWhateverTheirNumber) {
+  const size_t in = 512, most = 67;
+  for (const TensorType type : kAllTensorTypes) {
+    const Case c(type, most, in, 5);
+    const auto x = RandomRows(in, 6);
+    const auto all = Multiply(c.w, x.data(), 1);
+    for (const size_t first : {0, 1, 7}) {
+      for (const size_t out : {1, 3, 8, 9, 16, 31, 60}) {
+        const auto some = Multiply(c.w.Rows(first, out), x.data(), 1);
+        ASSERT_EQ(std::memcmp(some.data(), all.data() + first, out * 4), 0)
+            << TensorTypeName(type) << " " << out << " from " << first;
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, FewRowsOnThreads) {
+  const size_t in = 2048, out = 1000;
+  for (const TensorType type : {TensorType::kQ4_0, TensorType::kQ6_K, TensorType::kF16}) {
+    const Case c(type, out, in, 7);
+    const auto x = RandomRows(3 * in, 8);
+    ThreadPool pool(3);
+    for (const size_t rows : {1, 3}) {
+      const auto expected = Multiply(c.w, x.data(), rows);
+      std::vector<float> y(rows * out);
+      MatMulScratch scratch;
+      const Product product{c.w, y.data(), out};
+      MatMul(x.data(), rows, in, in, {&product, 1}, scratch, &pool);
+      ASSERT_EQ(std::memcmp(y.data(), expected.data(), y.size() * 4), 0) << TensorTypeName(type);
     }
   }
 }
@@ -138,17 +177,50 @@ TEST_P(MatMulTest, ManyRowsThreadsAndProducts) {
   }
 }
 
-TEST_P(MatMulTest, ExtremesDoNotSaturate) {
-  const size_t in = 256, out = 32;
-  Case c(TensorType::kQ8_0, out, in, 1);
-  for (size_t i = 0; i < c.blocks.size(); ++i) {
-    if (i % 34 >= 2) c.blocks[i] = 0x80;  // -128
+// The codes that are largest, in size, of each format.
+void SetLargestCodes(TensorType type, std::vector<uint8_t>& blocks) {
+  const BlockSize size = *BlockSizeOf(type);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const size_t at = i % size.bytes;
+    switch (type) {
+      case TensorType::kQ8_0:
+        if (at >= 2) blocks[i] = 0x80;  // -128
+        break;
+      case TensorType::kQ6_K:
+        if (at < 192) blocks[i] = 0xff;
+        break;
+      case TensorType::kQ4_K:
+      case TensorType::kQ5_K:
+        if (at >= 16) blocks[i] = 0xff;
+        break;
+      default: {
+        const bool has_min = type == TensorType::kQ4_1 || type == TensorType::kQ5_1;
+        if (at >= (has_min ? 4u : 2u)) blocks[i] = 0xff;
+      }
+    }
   }
-  std::vector<float> x(in, 3.0f);
-  const auto y = Multiply(c.w, x.data(), 1);
-  std::vector<float> expected(out);
-  MatMulReference(x.data(), 1, in, true, {c.w, expected.data(), out});
-  for (size_t i = 0; i < out; ++i) EXPECT_NEAR(y[i] / expected[i], 1.0, 1e-5);
+}
+
+TEST_P(MatMulTest, ExtremesDoNotSaturate) {
+  const size_t in = 512, out = 32;
+  for (const TensorType type : kAllTensorTypes) {
+    if (!IsQuantized(type)) continue;
+    Case c(type, out, in, 1);
+    SetLargestCodes(type, c.blocks);
+    for (const float value : {3.0f, -3.0f}) {
+      const std::vector<float> x(20 * in, value);
+      std::vector<float> expected(out);
+      MatMulReference(x.data(), 1, in, true, {c.w, expected.data(), out});
+      float largest = 0;
+      for (const float e : expected) largest = std::max(largest, std::abs(e));
+      for (const size_t rows : {1, 2, 4, 20}) {
+        const auto y = Multiply(c.w, x.data(), rows);
+        for (size_t i = 0; i < y.size(); ++i) {
+          ASSERT_NEAR(y[i], expected[i % out], 1e-5 * largest) << TensorTypeName(type) << " " << rows;
+        }
+      }
+    }
+  }
 }
 
 TEST_P(MatMulTest, ZeroAndNotFiniteInputsAreSafe) {

@@ -1,0 +1,400 @@
+// The integer kernel for few rows: codes go from their blocks to registers and are multiplied there, each
+// output's with one horizontal sum per group. A tile (matmul_int-inl.h) costs more than it saves when hardly
+// a row shares it. Both do the same operations on floats in the same order, and sums of integers are exact in
+// any order, so their results are the same bits.
+
+#if defined(THRONG_MODEL_MATMUL_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef THRONG_MODEL_MATMUL_ROWS_INL_H_
+#undef THRONG_MODEL_MATMUL_ROWS_INL_H_
+#else
+#define THRONG_MODEL_MATMUL_ROWS_INL_H_
+#endif
+
+#include "model/matmul/matmul.h"
+#include "model/matmul/matmul_float-inl.h"
+#include "model/matmul/matmul_int-inl.h"
+#include "model/matmul/matmul_pack-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace throng::model {
+namespace HWY_NAMESPACE {
+
+constexpr size_t kMaxFewRows = 4;  // from more rows on, the tile is faster
+
+// Of the 4-byte words of each 128-bit block: [a0 + a2, b0 + b2, a1 + a3, b1 + b3], added as numbers of D.
+template <class D>
+HWY_INLINE hn::Vec<D> AddWords(D d, hn::Vec<D> a, hn::Vec<D> b) {
+  const DU du;
+  const auto a32 = hn::BitCast(du, a);
+  const auto b32 = hn::BitCast(du, b);
+  return hn::Add(hn::BitCast(d, hn::InterleaveLower(du, a32, b32)),
+                 hn::BitCast(d, hn::InterleaveUpper(du, a32, b32)));
+}
+
+// Of its 8-byte words: [a0 + a1, b0 + b1]. After two AddWords, each 4 bytes belong to one of four vectors.
+template <class D>
+HWY_INLINE hn::Vec<D> AddDoubleWords(D d, hn::Vec<D> a, hn::Vec<D> b) {
+  const DU64 du;
+  const auto a64 = hn::BitCast(du, a);
+  const auto b64 = hn::BitCast(du, b);
+  return hn::Add(hn::BitCast(d, hn::InterleaveLower(du, a64, b64)),
+                 hn::BitCast(d, hn::InterleaveUpper(du, a64, b64)));
+}
+
+// One group of 32 codes of kLanes outputs: halves of 16.
+struct Codes {
+  Field half[2];
+};
+
+// Its scales: one, or one per half.
+struct Scales {
+  VF scale[2];
+  VF min;
+};
+
+// The products of 16 codes (or of 32, with kBoth) with x, summed: lane = output.
+template <Kind kKind, bool kBoth>
+HWY_INLINE VI SumProducts(const Field& w0, const Field& w1, VU8 x0, VU8 x1) {
+  const DI di;
+  if constexpr (ShortSums(kKind) >= 2) {
+    V16 sums[4];
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      sums[i] = PairProducts(w0.v[i], x0);
+      if constexpr (kBoth) sums[i] = hn::Add(sums[i], PairProducts(w1.v[i], x1));
+    }
+    const V16 a = AddWords(D16(), sums[0], sums[1]);
+    const V16 b = AddWords(D16(), sums[2], sums[3]);
+    constexpr int kTerms = kBoth ? 4 : 2;
+    static_assert(ShortSums(kKind) >= kTerms);
+    if constexpr (ShortSums(kKind) >= 2 * kTerms) {
+      return AddPairs(AddDoubleWords(D16(), a, b));
+    } else {
+      return AddDoubleWords(di, AddPairs(a), AddPairs(b));
+    }
+  } else {
+    VI sums[4];
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      sums[i] = DotQuads<kKind.is_signed>(hn::Zero(di), w0.v[i], hn::BitCast(di, x0));
+      if constexpr (kBoth) {
+        sums[i] = DotQuads<kKind.is_signed>(sums[i], w1.v[i], hn::BitCast(di, x1));
+      }
+    }
+    return AddDoubleWords(di, AddWords(di, sums[0], sums[1]), AddWords(di, sums[2], sums[3]));
+  }
+}
+
+HWY_INLINE Field LowNibbles(const Field& f) {
+  Field out;
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) out.v[i] = hn::And(f.v[i], hn::Set(DU8(), 15));
+  return out;
+}
+
+// Shifts bytes; bits that come from neighbours are for the caller to mask.
+template <int kLeft>
+HWY_INLINE VU8 ShiftBytes(VU8 v) {
+  const DU8 d8;
+  const hn::RebindToUnsigned<D16> du16;
+  if constexpr (kLeft > 0) return hn::BitCast(d8, hn::ShiftLeft<kLeft>(hn::BitCast(du16, v)));
+  if constexpr (kLeft < 0) return hn::BitCast(d8, hn::ShiftRight<-kLeft>(hn::BitCast(du16, v)));
+  return v;
+}
+
+HWY_INLINE Field HighNibbles(const Field& f) {
+  Field out;
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) out.v[i] = ShiftBytes<-4>(f.v[i]);
+  return LowNibbles(out);
+}
+
+// Adds bits of `bits`, shifted to their place, to codes.
+template <int kLeft, uint8_t kMask>
+HWY_INLINE void AddHighBits(const Field& bits, Field& codes) {
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+    codes.v[i] = hn::Or(codes.v[i], hn::And(ShiftBytes<kLeft>(bits.v[i]), hn::Set(DU8(), kMask)));
+  }
+}
+
+// Adds bit i of the first two bytes (kHalf = 0) or the next two (1) of each 16 to code i as 16.
+template <size_t kHalf>
+HWY_INLINE void AddFifthBits(const Field& bits, Field& codes) {
+  const DU8 d8;
+  HWY_ALIGN static constexpr uint8_t kBytes[16] = {
+      2 * kHalf,     2 * kHalf,     2 * kHalf,     2 * kHalf,     2 * kHalf,     2 * kHalf,
+      2 * kHalf,     2 * kHalf,     2 * kHalf + 1, 2 * kHalf + 1, 2 * kHalf + 1, 2 * kHalf + 1,
+      2 * kHalf + 1, 2 * kHalf + 1, 2 * kHalf + 1, 2 * kHalf + 1};
+  HWY_ALIGN static constexpr uint8_t kBits[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  const VU8 bytes = hn::LoadDup128(d8, kBytes);
+  const VU8 bit = hn::LoadDup128(d8, kBits);
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+    const auto is_set = hn::TestBit(hn::TableLookupBytes(bits.v[i], bytes), bit);
+    codes.v[i] = hn::Or(codes.v[i], hn::IfThenElseZero(is_set, hn::Set(d8, 16)));
+  }
+}
+
+// Calls use.Add(g, codes, scales) for each group, in order. ahead: what the memory is to fetch meanwhile,
+// kLanes times as much.
+template <TensorType kType, class Use>
+HWY_INLINE void VisitSmallBlocks(Blocks blocks, size_t groups, const uint8_t* ahead, Use& use) {
+  constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
+  for (size_t g = 0; g < groups; ++g, blocks.offset += kBytes, ahead += kBytes * kLanes) {
+    PrefetchLines<kBytes * kLanes>(ahead);
+    Codes codes;
+    if constexpr (kType == TensorType::kQ8_0) {
+      codes.half[0] = LoadField(blocks, 2);
+      codes.half[1] = LoadField(blocks, 18);
+      if constexpr (kBiasSigned) {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < 8; ++i) {
+          VU8& v = codes.half[i / 4].v[i % 4];
+          v = hn::Xor(v, hn::Set(DU8(), 0x80));
+        }
+      }
+    } else {
+      const Field bytes = LoadField(blocks, kBytes - 16);
+      codes.half[0] = LowNibbles(bytes);
+      codes.half[1] = HighNibbles(bytes);
+      if constexpr (HasFifthBits<kType>()) {
+        const Field fifths = LoadField(blocks, KindOf<kType>().has_min ? 4 : 2);
+        AddFifthBits<0>(fifths, codes.half[0]);
+        AddFifthBits<1>(fifths, codes.half[1]);
+      }
+    }
+    Scales scales;
+    scales.scale[0] = LoadHalves(blocks, 0);
+    if constexpr (KindOf<kType>().has_min) scales.min = LoadHalves(blocks, 2);
+    use.Add(g, codes, scales);
+  }
+}
+
+template <TensorType kType>
+HWY_INLINE Scales ScalesAt(const Packed& w, size_t g) {
+  constexpr size_t kParts = KindOf<kType>().halves ? 2 : 1;
+  Scales scales;
+#pragma GCC unroll 2
+  for (size_t part = 0; part < kParts; ++part) {
+    scales.scale[part] = hn::Load(DF(), w.scales + (g * kParts + part) * kLanes);
+  }
+  if constexpr (KindOf<kType>().has_min) scales.min = hn::Load(DF(), w.mins + g * kLanes);
+  return scales;
+}
+
+// Groups 2 * kPair and 2 * kPair + 1 of a block of Q4_K or Q5_K that begins at group g. fifths: of Q5_K.
+template <TensorType kType, size_t kPair, class Use>
+HWY_INLINE void VisitK45Pair(const Blocks& blocks, const Field (&fifths)[2], const Packed& w, size_t g,
+                             Use& use) {
+  constexpr bool kFifth = kType == TensorType::kQ5_K;
+  constexpr int kTwoPairs = 2 * static_cast<int>(kPair);
+  Codes low, high;
+#pragma GCC unroll 2
+  for (size_t half = 0; half < 2; ++half) {
+    const Field bytes = LoadField(blocks, (kFifth ? 48 : 16) + 32 * kPair + 16 * half);
+    low.half[half] = LowNibbles(bytes);
+    high.half[half] = HighNibbles(bytes);
+    if constexpr (kFifth) {
+      AddHighBits<4 - kTwoPairs, 16>(fifths[half], low.half[half]);
+      AddHighBits<3 - kTwoPairs, 16>(fifths[half], high.half[half]);
+    }
+  }
+  use.Add(g + 2 * kPair, low, ScalesAt<kType>(w, g + 2 * kPair));
+  use.Add(g + 2 * kPair + 1, high, ScalesAt<kType>(w, g + 2 * kPair + 1));
+}
+
+template <TensorType kType, class Use>
+HWY_INLINE void VisitK45Block(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
+  Field fifths[2];
+  if constexpr (kType == TensorType::kQ5_K) {
+    fifths[0] = LoadField(blocks, 16);
+    fifths[1] = LoadField(blocks, 32);
+  }
+  VisitK45Pair<kType, 0>(blocks, fifths, w, g, use);
+  VisitK45Pair<kType, 1>(blocks, fifths, w, g, use);
+  VisitK45Pair<kType, 2>(blocks, fifths, w, g, use);
+  VisitK45Pair<kType, 3>(blocks, fifths, w, g, use);
+}
+
+// Half of a block of Q6_K: low nibbles of two groups, high ones of two more, and two more bits of each.
+struct Q6Half {
+  Field nibbles[2][2];  // [group, half of group]
+  Field high[2];
+};
+
+template <size_t kGroupOfHalf, class Use>
+HWY_INLINE void VisitQ6Group(const Q6Half& bytes, const Packed& w, size_t g, Use& use) {
+  Codes codes;
+#pragma GCC unroll 2
+  for (size_t half = 0; half < 2; ++half) {
+    const Field& nibbles = bytes.nibbles[kGroupOfHalf % 2][half];
+    codes.half[half] = kGroupOfHalf < 2 ? LowNibbles(nibbles) : HighNibbles(nibbles);
+    AddHighBits<4 - 2 * static_cast<int>(kGroupOfHalf), 0x30>(bytes.high[half], codes.half[half]);
+  }
+  use.Add(g + kGroupOfHalf, codes, ScalesAt<TensorType::kQ6_K>(w, g + kGroupOfHalf));
+}
+
+template <class Use>
+HWY_INLINE void VisitQ6Block(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
+  for (size_t i = 0; i < 2; ++i, g += 4) {
+    Q6Half bytes;
+#pragma GCC unroll 2
+    for (size_t half = 0; half < 2; ++half) {
+      bytes.nibbles[0][half] = LoadField(blocks, 64 * i + 16 * half);
+      bytes.nibbles[1][half] = LoadField(blocks, 64 * i + 32 + 16 * half);
+      bytes.high[half] = LoadField(blocks, 128 + 32 * i + 16 * half);
+    }
+    VisitQ6Group<0>(bytes, w, g, use);
+    VisitQ6Group<1>(bytes, w, g, use);
+    VisitQ6Group<2>(bytes, w, g, use);
+    VisitQ6Group<3>(bytes, w, g, use);
+  }
+}
+
+template <TensorType kType, class Use>
+HWY_INLINE void VisitGroups(Blocks blocks, const Packed& w, size_t groups, const uint8_t* ahead, Use& use) {
+  constexpr BlockSize kSize = *BlockSizeOf(kType);
+  if constexpr (kSize.elements == kGroup) {
+    VisitSmallBlocks<kType>(blocks, groups, ahead, use);
+    return;
+  }
+  for (size_t g = 0; g < groups; g += kSize.elements / kGroup, blocks.offset += kSize.bytes) {
+    PrefetchLines<kSize.bytes * kLanes>(ahead);
+    ahead += kSize.bytes * kLanes;
+    if constexpr (kType == TensorType::kQ6_K) {
+      VisitQ6Block(blocks, w, g, use);
+    } else if constexpr (kSize.elements != kGroup) {
+      VisitK45Block<kType>(blocks, w, g, use);
+    }
+  }
+}
+
+// Sums of kRows rows of x.
+template <TensorType kType, size_t kRows>
+struct RowSums {
+  static constexpr Kind kKind = KindOf<kType>();
+  static constexpr size_t kParts = kKind.halves ? 2 : 1;
+
+  HWY_INLINE void Begin(size_t groups, const float* acc) {
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) {
+      y[r] = hn::Load(DF(), acc + r * kLanes);
+      if constexpr (kKind.offset != 0) {
+        const int32_t* half_sums = x.half_sums + 2 * r * x.groups;
+        for (size_t g = 0; g < groups; ++g) {
+          if constexpr (kKind.halves) {
+            offsets[r][2 * g] = kKind.offset * half_sums[2 * g];
+            offsets[r][2 * g + 1] = kKind.offset * half_sums[2 * g + 1];
+          } else {
+            offsets[r][g] = kKind.offset * (half_sums[2 * g] + half_sums[2 * g + 1]);
+          }
+        }
+      }
+    }
+  }
+
+  HWY_INLINE void Add(size_t g, const Codes& codes, const Scales& scales) {
+    const DF df;
+    const DI di;
+    const DU8 d8;
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) {
+      const size_t group = r * x.groups + g;
+      const auto* x_codes = reinterpret_cast<const uint8_t*>(x.codes + group * kGroup);
+      const VU8 x0 = hn::LoadDup128(d8, x_codes);
+      const VU8 x1 = hn::LoadDup128(d8, x_codes + 16);
+      const VF x_scale = hn::Set(df, x.scales[group]);
+#pragma GCC unroll 2
+      for (size_t part = 0; part < kParts; ++part) {
+        VI sum;
+        if constexpr (kKind.halves) {
+          const VU8 xs = part ? x1 : x0;
+          sum = SumProducts<kKind, false>(codes.half[part], codes.half[part], xs, xs);
+        } else {
+          sum = SumProducts<kKind, true>(codes.half[0], codes.half[1], x0, x1);
+        }
+        if constexpr (kKind.offset != 0) sum = hn::Sub(sum, hn::Set(di, offsets[r][g * kParts + part]));
+        y[r] = hn::MulAdd(hn::ConvertTo(df, sum), hn::Mul(scales.scale[part], x_scale), y[r]);
+      }
+      if constexpr (kKind.has_min) {
+        y[r] = hn::MulAdd(scales.min, hn::Set(df, x.sums[group]), y[r]);
+      }
+    }
+  }
+
+  HWY_INLINE void End(float* acc) const {
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) hn::Store(y[r], DF(), acc + r * kLanes);
+  }
+
+  XRows x;
+  VF y[kRows];
+  int32_t offsets[kRows][2 * kChunkGroups];  // [groups, parts]: what codes are too large by, times x
+};
+
+// acc[r, lane] += products of `groups` groups, at most a chunk.
+template <TensorType kType, size_t kRows>
+HWY_INLINE void AddFewRows(const Blocks& blocks, size_t groups, const uint8_t* ahead, const Packed& w,
+                           const XRows& x, float* acc) {
+  RowSums<kType, kRows> sums;
+  sums.x = x;
+  sums.Begin(groups, acc);
+  VisitGroups<kType>(blocks, w, groups, ahead, sums);
+  sums.End(acc);
+}
+
+// One tile of outputs, at most kMaxFewRows rows.
+template <TensorType kType>
+HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const Terms& terms,
+                              size_t num_rows) {
+  constexpr BlockSize block = *BlockSizeOf(kType);
+  const size_t row_bytes = product.w.RowBytes();
+  HWY_ALIGN float scales[2 * kChunkGroups * kLanes];
+  HWY_ALIGN float mins[kChunkGroups * kLanes];
+  const Packed w{nullptr, scales, mins};
+  HWY_ALIGN float acc[kMaxFewRows * kLanes];
+  const size_t all_groups = terms.quantized->groups;
+  const size_t end = HWY_MIN(first_output + kTile, product.w.rows);
+  for (size_t first = first_output; first < end; first += kLanes) {
+    // Lanes beyond the last output repeat it; their results are not stored.
+    const uint8_t* rows[kLanes];
+    for (size_t i = 0; i < kLanes; ++i) {
+      rows[i] = product.w.data + HWY_MIN(first + i, product.w.rows - 1) * row_bytes;
+    }
+    std::memset(acc, 0, num_rows * kLanes * sizeof(float));
+    for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
+      const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
+      const size_t offset = g0 * kGroup / block.elements * block.bytes;
+      const uint8_t* ahead = rows[0] + kLanes * (row_bytes + offset);
+      const Blocks blocks{rows, offset, 0};
+      if constexpr (block.elements != kGroup) PackScales<kType>(blocks, groups, w);
+      for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
+        if (!x) continue;
+        size_t r = 0;
+        if (num_rows == kMaxFewRows) {
+          AddFewRows<kType, kMaxFewRows>(blocks, groups, ahead, w, RowsAt(*x, g0), acc);
+          r = kMaxFewRows;
+        }
+        if (r + 2 <= num_rows) {
+          AddFewRows<kType, 2>(blocks, groups, ahead, w, RowsAt(*x, g0 + r * x->groups), acc + r * kLanes);
+          r += 2;
+        }
+        if (r < num_rows) {
+          AddFewRows<kType, 1>(blocks, groups, ahead, w, RowsAt(*x, g0 + r * x->groups), acc + r * kLanes);
+        }
+      }
+    }
+    const size_t outputs = HWY_MIN(kLanes, end - first);
+    for (size_t r = 0; r < num_rows; ++r) {
+      std::memcpy(product.y + r * product.y_stride + first, acc + r * kLanes, outputs * sizeof(float));
+    }
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::model
+HWY_AFTER_NAMESPACE();
+
+#endif  // THRONG_MODEL_MATMUL_ROWS_INL_H_
