@@ -190,7 +190,7 @@ py::dict RunOn(const PythonWorld& world, const Settings& settings, const Journal
   described["tokens_used"] = run.used.prompt + run.used.output;
   described["cost"] = limits.price.empty() ? py::object(py::none())
                                            : py::float_(llm::CostOf(run.used, app::ParsePrice(limits.price)));
-  described["call_rows"] = calls.Take();
+  described["call_rows"] = calls.Rows();
   outcome.AddTo(described);
   return described;
 }

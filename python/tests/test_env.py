@@ -264,6 +264,10 @@ class HashTest(unittest.TestCase):
                 self.assertEqual((result.hash, result.step_hashes), (whole.hash, whole.step_hashes), mode)
                 self.assertEqual((result.agents, result.cells, result.events, result.calls, result.steps),
                                  (whole.agents, whole.cells, whole.events, whole.calls, steps))
+                self.assertEqual((result.frame("events"), result.frame("steps")),
+                                 (whole.frame("events"), whole.frame("steps")))
+                self.assertEqual(result.frame("calls")["text"], whole.frame("calls")["text"])
+                self.assertGreaterEqual(result.tokens_used, whole.tokens_used)
 
     def test_events_from_outside_happen(self):
         whole = throng.run(Mice(), SLOW, steps=15, seed=4, events=EVENTS)

@@ -243,8 +243,11 @@ class JournalTest(unittest.TestCase):
         by = dict(self.query("SELECT session, count(*) FROM calls GROUP BY session"))
         self.assertEqual((by[first[0]], by[second[0]] > 0), (7, True))
         with self.assertWarns(RuntimeWarning):  # a backend for some calls is another one, too
-            throng.run(Line(3), steps=12, journal=self.path, resume=True, llm="fake", model_for={"ask": gone})
+            throng.run(Line(3), "fake", steps=14, journal=self.path, resume=True, model_for={"ask": lambda call: "left"})
         self.assertIn("ask: function", self.manifest("backend"))
+        last = self.manifest("backend")
+        throng.run(Line(3), steps=14, journal=self.path, resume=True)  # a run that is done asks nobody
+        self.assertEqual(self.manifest("backend"), last)
 
     def test_a_journal_says_what_a_run_was_made_with(self):
         with self.assertRaises(throng.Stopped):

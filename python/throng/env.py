@@ -11,7 +11,7 @@ import string
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from . import _native
-from .runs import Llm, RunResult, _native_llm
+from .runs import Llm, RunResult, _native_llm, make_result
 from .space import Pos
 from .world import Agent, Neighbour, World
 
@@ -243,7 +243,7 @@ class Env(ParallelEnv):
 
     def result(self) -> RunResult:
         """What ``throng.run`` would return for the steps done so far."""
-        return RunResult(**self._running("result").result())
+        return make_result(self._running("result").result())
 
     def close(self) -> None:
         """Ends the run, and frees the model for others. ``reset`` begins another."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Awaitable, Callable, Generator, Mapping, NamedTuple, Sequence, Union
+from typing import Any, Awaitable, Callable, Generator, Mapping, NamedTuple, Sequence, Union
 
 from . import _native
 from .data import Collector, Reporters, frames_of
@@ -195,6 +195,11 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
         call_attempts=call_attempts, answer_attempts=answer_attempts, max_wait=max_wait, fallback=fallback,
         max_tokens_total=max_tokens_total or 0, max_cost=max_cost or 0.0,
         price="" if price is None else f"{price[0]},{price[1]}", interactive=interactive or "", target_ms=target_ms))
+    return make_result(fields, collector)
+
+
+def make_result(fields: dict[str, Any], collector: Collector | None = None) -> RunResult:
+    """The result of a run that ``_native`` describes."""
     calls = fields.pop("call_rows")
     frames = frames_of(collector, fields["agents"], fields["events"], calls, fields["step_hashes"])
     return RunResult(**fields, frames=frames)

@@ -48,7 +48,7 @@ void TabledLlm::Confirm(const llm::Request& request, const llm::Completion& comp
   table_.Add({completion, request.function, Now(), Now()});
 }
 
-py::list CallTable::Take() {
+py::list CallTable::Rows() {
   const auto place = [](const Row& row) {
     const llm::CallKey& key = row.completion.key;
     return std::tuple(key.step, key.agent, key.call);
@@ -64,7 +64,6 @@ py::list CallTable::Take() {
                        completion.prompt_tokens, completion.cached_prompt_tokens, completion.output_tokens,
                        completion.attempts, MakeText(completion.served_by), row.asked_s, row.answered_s));
   }
-  rows_.clear();
   return rows;
 }
 

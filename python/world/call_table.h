@@ -24,10 +24,10 @@ class CallTable {
   };
   void Add(Row row) { rows_.push_back(std::move(row)); }
   // A list of tuples, ordered by step, agent and call; throng.data names their columns.
-  pybind11::list Take();
+  pybind11::list Rows();
 
  private:
-  std::vector<Row> rows_;  // in the order of answers
+  std::vector<Row> rows_;  // in that order up to the last Rows, then in the order of answers
 };
 
 // Above everything that answers the agents of a run. Guesses count once they are confirmed.

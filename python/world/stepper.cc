@@ -45,7 +45,7 @@ Stepper::Stepper(const py::object& world, const py::object& llm, const std::stri
       outcome_(world_) {
   const app::Limits limits;  // those that throng.run has by default
   limited_ = app::ApplyLimits(limits, world_, source_.Make(), {});
-  backend_ = std::make_unique<Unlocked>(std::move(limited_.top));
+  backend_ = std::make_unique<Unlocked>(std::make_unique<TabledLlm>(std::move(limited_.top), calls_));
   options_.falls_back = app::FallsBack(app::ParseFallBack(limits.fallback));
   options_.observers.push_back(&outcome_);
   run_ = std::make_unique<sim::SteppedRun>(world_, *backend_, options_);
@@ -90,6 +90,9 @@ py::dict Stepper::Views() {
 py::dict Stepper::Result() {
   py::dict described = DescribeRun(run_->Result(), options_.mode);
   described["steps"] = halt_;
+  const llm::TokensUsed used = limited_.budget->Used();
+  described["tokens_used"] = used.prompt + used.output;
+  described["call_rows"] = calls_.Rows();
   outcome_.AddTo(described);
   return described;
 }

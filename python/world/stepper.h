@@ -15,6 +15,7 @@
 #include "python/module/fork.h"
 #include "python/module/outcome.h"
 #include "python/module/run_options.h"
+#include "python/world/call_table.h"
 #include "python/world/steps.h"
 #include "python/world/world.h"
 #include "sim/run/run.h"
@@ -49,6 +50,7 @@ class Stepper {
   sim::RunOptions options_;
   PythonWorld world_;
   Outcome outcome_;
+  CallTable calls_;
   app::LimitedBackend limited_;
   std::unique_ptr<llm::Llm> backend_;
   sim::Step halt_ = 0;
