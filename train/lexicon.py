@@ -56,3 +56,8 @@ EVENING = [("pub", "drink a beer"), ("pub", "play darts"), ("pub", "eat dinner")
            ("park", "jog around the pond"), ("park", "play chess"), ("gym", "lift weights"), ("gym", "learn boxing"),
            ("library", "read a book"), ("library", "borrow a book"), ("shop", "buy food"), ("market", "buy fish"),
            ("studio", "look at pictures"), ("cafe", "chat with guests"), ("farm", "pick apples")]
+# Statements outside the forms of grammar.py, as events from outside bring them: they can only be repeated.
+REMARKS = """the bridge is closed.|the mayor is ill.|a tree fell on the road.|the bus is late.|a fox ran through the street.
+|snow will fall tonight.|the well is dry.|a new road opens soon.|the clock tower stopped.|a boat sank in the pond.
+|the old mill burns.|the train brought visitors.|a circus tent stands in the field.|the river rose.|the lamps are out.
+|a stranger came to town.|the roof of the barn leaks.|the harvest was good.""".replace("\n", "").split("|")

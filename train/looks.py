@@ -6,16 +6,22 @@ import re
 from bisect import bisect_right
 from typing import NamedTuple
 
-from generator import Fact, Segment
+from generator import Copied, Fact, Segment, Sought
+from lexicon import OPEN_TRAITS
 from tokenizer import Tokenizer
 
 LINE_LAYER = 1  # within a memory: who, what, who told it
 ASK_LAYER = 2  # from the end of the question to what it names
 ANSWER_LAYER = 3  # from the end of the question to the memory
+COPY_LAYER = 4  # from before each piece that an utterance repeats to where it stands in the prompt
 # Heads, each with keys of its own (two query heads share a key head).
 FIRST, SECOND, TELLER = 0, 2, 4  # of LINE_LAYER, and of ASK_LAYER the first two
 VALUE_AFTER, VALUE_BEFORE, TELLER_BEFORE = 0, 2, 4  # of ANSWER_LAYER: where the value stands, seen from the word asked by
+COPY = 0  # of COPY_LAYER
+DOING = 4  # of ASK_LAYER, at the question whether to talk: what the other does
 
+COMPANY = re.compile(r"Sees: \w+ \((?P<relation>\w+)\), doing: (?:.* )?(?P<does>\w+)\nLast talk: (?:\d+ )?(?P<last>\w+)")
+OPEN = re.compile("|".join(sorted(OPEN_TRAITS)))
 TELLER_OF_LINE = re.compile(r"- (?:\d\d:\d\d )?(\w+)(?: said|:)")
 
 
@@ -43,15 +49,24 @@ class DocumentLooks:
         self.text = ""
         lines: set[tuple[int, str]] = set()
         for segment in document:
+            fact = segment.ask.fact if segment.ask else segment.sought.sight if segment.sought else None
+            if fact:
+                for span in self.occurrences(fact.in_memory()):
+                    if (span[0], fact.kind) not in lines:
+                        lines.add((span[0], fact.kind))
+                        self.look_within_line(fact, span)
             if segment.ask:
-                for span in self.occurrences(segment.ask.fact.text):
-                    if (span[0], segment.ask.fact.text) not in lines:
-                        lines.add((span[0], segment.ask.fact.text))
-                        self.look_within_line(segment.ask.fact, span)
                 self.look_for_answer(segment)
             elif segment.decision == "act":
                 self.look_for_place()
+            elif segment.decision == "talk":
+                self.look_for_company()
+            begin = len(self.text)
             self.append(segment, tokenizer)
+            for copied in segment.copied:
+                self.look_for_copy(copied, begin)
+            if segment.sought:
+                self.look_for_sight(segment.sought, begin)
 
     def append(self, segment: Segment, tokenizer: Tokenizer) -> None:
         at = len(self.text)
@@ -98,7 +113,7 @@ class DocumentLooks:
         self.looks.append(Look(ASK_LAYER, FIRST, here, (self.token(named[0][0]),)))
         self.looks.append(Look(ASK_LAYER, SECOND, here, (self.token(named[-1][1] - 1),)))
         at: list[int] = []
-        for begin, end in self.occurrences(fact.text):
+        for begin, end in self.occurrences(fact.in_memory()):
             key = max(self.word(key, begin, end) for key in keys)
             if kind == "teller":
                 if self.text[:begin].rpartition("\n")[2].find(f" {answer} said") < 0:
@@ -122,6 +137,36 @@ class DocumentLooks:
         for head in (FIRST, SECOND):
             self.looks.append(Look(ASK_LAYER, head, here, (self.token(hour),)))
         self.look_at(VALUE_AFTER, here, (self.token(planned),))
+
+    def look_for_company(self) -> None:
+        """From the question whether to talk to what decides it: the relation, the last talk, what the other does, and a trait."""
+        here = len(self.ids) - 1
+        seen = COMPANY.search(self.text, self.text.rindex("\nSees: "))
+        for head, group in ((FIRST, "relation"), (SECOND, "last"), (DOING, "does")):
+            self.looks.append(Look(ASK_LAYER, head, here, (self.token(seen.start(group)),)))
+        traits = self.text.index("Traits: ")
+        open_traits = [m.start() for m in OPEN.finditer(self.text, traits, self.text.index("\n", traits))]
+        self.look_at(VALUE_AFTER, here, tuple(map(self.token, open_traits)) or (here,))
+
+    def look_for_copy(self, copied: Copied, begin: int) -> None:
+        """From before each token of the piece to the same token in the prompt."""
+        source = self.text.rindex(copied.source, 0, begin) + copied.source.rindex(copied.text)
+        first, end = begin + copied.at, begin + copied.at + len(copied.text)
+        # The last mark of a sentence is part of a token that ends the text.
+        last = self.token(end - 1) if end in self.starts else self.token(end - 1) - 1
+        for token in range(self.token(first), last + 1):
+            stands = self.token(source + max(self.starts[token] - first, -1))
+            self.looks.append(Look(COPY_LAYER, COPY, token - 1, (stands,)))
+
+    def look_for_sight(self, sought: Sought, begin: int) -> None:
+        """From before the words that need it to the person asked about, and to the place in the memory."""
+        asked = self.text.rindex(f"where is {sought.who}?", 0, begin) + len("where is ")
+        for at in sought.at:
+            here = self.token(begin + at) - 1
+            for head in (FIRST, SECOND):
+                self.looks.append(Look(ASK_LAYER, head, here, (self.token(asked),)))
+            places = [self.token(end - 2) for _, end in self.occurrences(sought.sight.in_memory())] if sought.sight else []
+            self.look_at(VALUE_AFTER, here, tuple(places) or (here,))
 
     def look_at(self, head: int, here: int, at: tuple[int, ...]) -> None:
         """One head of the answer layer looks at the answer; those that it is not for find nothing where they are."""

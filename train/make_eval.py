@@ -44,7 +44,7 @@ def recall_item(rng: Random, tokenizer: Tokenizer) -> dict | None:
         return None
     line = scene.lines[index]
     # The teller is named before the fact, everything else within it.
-    at = head.index(line) + (line.index(answer) if kind == "teller" else line.rindex(fact.text) + fact.text.rindex(answer))
+    at = head.index(line) + (line.index(answer) if kind == "teller" else line.rindex(fact.in_memory()) + fact.in_memory().rindex(answer))
     rivals = [a for _, f in scene.facts for _, a, k in f.asks if (k in ("name", "teller")) == (kind in ("name", "teller"))
               and (k == kind or kind in ("name", "teller"))]
     rng.shuffle(rivals)

@@ -1,12 +1,14 @@
 """Trains the tokenizer on the generator's own text, plus every word of the town with and without a leading space."""
 
 import argparse
+import re
 from collections import Counter
 from pathlib import Path
 from random import Random
 
 import lexicon
 from generator import make_document
+from grammar import FORMS
 from tokenizer import WORDS, Tokenizer, train
 
 # A word of the town weighs as much as if it had occurred this often, so that it becomes one token in both forms.
@@ -17,6 +19,8 @@ def town_words() -> list[str]:
     groups = [lexicon.EVENTS, lexicon.LOST, lexicon.LIKES, lexicon.NEEDS, lexicon.GOODS, lexicon.NAMES, lexicon.OTHER_NAMES,
               lexicon.PLACES, lexicon.TRAITS, lexicon.RELATIONS]
     words = [w for group in groups for w in group]
+    words += [w for form in FORMS for w in re.findall("[A-Za-z]+", re.sub(r"\{\w+\}", "", form.text))]
+    words += [w for text in lexicon.REMARKS for w in re.findall("[a-z]+", text)]
     words += [w for activities in lexicon.PLACES.values() for phrase in activities for w in phrase.split()]
     words += [f"{n:02d}" for n in range(100)] + [str(n) for n in range(10)] + ["yes", "no"]
     return words
@@ -41,7 +45,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--documents", type=int, default=3000)
-    parser.add_argument("--vocab", type=int, default=2048)
+    parser.add_argument("--vocab", type=int, default=2304)
     args = parser.parse_args()
     tokenizer = build(args.seed, args.documents, args.vocab)
     tokenizer.save(args.out)

@@ -17,13 +17,13 @@ def main() -> None:
     tokens = [int(r["tokens"]) / 1e6 for r in rows]
     left.plot(tokens, [float(r["loss"]) for r in rows], linewidth=0.8)
     left.set(xlabel="million tokens", ylabel="weighted loss", ylim=(0, 2.5))
-    for name in ("line", "ask", "answer"):
+    for name in ("line", "ask", "answer", "copy"):
         middle.plot(tokens, [float(r[f"{name}_looks"]) for r in rows], linewidth=0.8, label=name)
     middle.set(xlabel="million tokens", ylabel="-log of attention where it should be", ylim=(0, 1))
     middle.legend(frameon=False)
-    for name in ("answer", "act", "talk"):
-        found = [(t, float(r[f"{name}_first"])) for t, r in zip(tokens, rows) if r[f"{name}_first"]]
-        right.plot(*zip(*found), linewidth=0.8, label=name)
+    for name in ("answer_first", "act_first", "talk_first", "say"):
+        found = [(t, float(r[name])) for t, r in zip(tokens, rows) if r[name]]
+        right.plot(*zip(*found), linewidth=0.8, label=name.removesuffix("_first"))
     right.set(xlabel="million tokens", ylabel="share of answers right", ylim=(0, 1))
     right.legend(frameon=False)
     figure.tight_layout()

@@ -9,7 +9,7 @@ from random import Random
 import torch
 
 from generator import make_document
-from looks import (ANSWER_LAYER, ASK_LAYER, FIRST, LINE_LAYER, SECOND, TELLER, TELLER_BEFORE, VALUE_AFTER, VALUE_BEFORE)
+from looks import (ANSWER_LAYER, ASK_LAYER, COPY, COPY_LAYER, FIRST, LINE_LAYER, SECOND, TELLER, TELLER_BEFORE, VALUE_AFTER, VALUE_BEFORE)
 from model import Layer, Model
 from tokenizer import Tokenizer
 
@@ -111,6 +111,10 @@ def start_layer(layer: Layer, index: int, slot_of_word: dict[int, torch.Tensor])
             v[head // groups].zero_()
             v[head // groups, :half, SLOTS[slot]] = torch.eye(half)
             out[WORD, head, :half] = 4 * COPY_OUT * slot_of_word[slot].T
+    elif index == COPY_LAYER:
+        v[COPY // groups].zero_()
+        v[COPY // groups, :, WORD] = copy
+        out[WORD, COPY] = 2 * COPY_OUT * copy.T
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from generator import make_document
-from looks import ANSWER_LAYER, ASK_LAYER, LINE_LAYER, DocumentLooks, Look
+from looks import ANSWER_LAYER, ASK_LAYER, COPY_LAYER, LINE_LAYER, DocumentLooks, Look
 from model import Config, Looks, Model
 from start import start_as_memory
 from tokenizer import Tokenizer
@@ -37,16 +37,16 @@ class Stage(NamedTuple):
 # out that words are copied faithfully. Looking back is learnt on short dense rows, then stretched.
 CURRICULUM = (
     Stage(0.01, ((128, 16),), pairs=1.0, given=0.0, decisions=0.0, looks=1.0),
-    Stage(0.08, ((128, 16),), pairs=1.0, given=0.0, decisions=1.0, looks=1.0),
-    Stage(0.20, ((256, 12),), pairs=0.7, given=0.0, decisions=1.0, looks=1.0),
-    Stage(0.55, ((256, 16), (512, 8)), pairs=0.4, given=0.01, decisions=1.0, looks=0.5),
-    Stage(1.00, ((512, 8), (768, 5)), pairs=0.3, given=0.01, decisions=1.0, looks=0.2),
+    Stage(0.07, ((128, 16),), pairs=1.0, given=0.0, decisions=1.0, looks=1.0),
+    Stage(0.20, ((256, 6),), pairs=0.5, given=0.0, decisions=1.0, looks=1.0),
+    Stage(0.55, ((256, 8), (512, 4)), pairs=0.2, given=0.01, decisions=1.0, looks=0.5),
+    Stage(1.00, ((256, 8), (256, 8), (512, 4), (768, 3)), pairs=0.2, given=0.01, decisions=1.0, looks=0.2),
 )
-WEIGHTS = dict(answer=3.0, act=3.0, talk=3.0, say=0.7, plan=0.5, reflect=1.0)
+WEIGHTS = dict(answer=3.0, act=3.0, talk=3.0, say=1.0, plan=1.0, reflect=1.0)
 GIVEN_SHARE = 0.25  # a quarter of the given tokens stand for all
 WARM_UP_STEPS = 50
 EMBED_SPEED, MLP_SPEED = 0.1, 0.3  # of the learning rate
-LOOK_LAYERS = (LINE_LAYER, ASK_LAYER, ANSWER_LAYER)
+LOOK_LAYERS = (LINE_LAYER, ASK_LAYER, ANSWER_LAYER, COPY_LAYER)
 
 
 class Row:
@@ -183,7 +183,8 @@ def main() -> None:
     optimizer = make_optimizer(model)
     step, tokens, seconds = 0, 0, 0.0
     if saved:
-        optimizer.load_state_dict(saved["optimizer"])
+        if saved["optimizer"]:  # from_gguf.py has none
+            optimizer.load_state_dict(saved["optimizer"])
         step, tokens, seconds = (saved[name] for name in ("step", "tokens", "seconds"))
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {device}, products in {dtype}", flush=True)
 
@@ -217,7 +218,7 @@ def main() -> None:
     with args.loss.open("a" if args.resume else "w", newline="") as curve:
         writer = csv.writer(curve, lineterminator="\n")
         if not args.resume:
-            writer.writerow(["step", "tokens", "seconds", "lr", "loss", "line_looks", "ask_looks", "answer_looks"] + hit_columns)
+            writer.writerow(["step", "tokens", "seconds", "lr", "loss", "line_looks", "ask_looks", "answer_looks", "copy_looks"] + hit_columns)
         losses: list[list[float]] = []
         hits: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         last, saved_at = time.perf_counter(), seconds

@@ -20,8 +20,9 @@ TownMind SomeMind() {
   mind.plan =
       std::make_shared<const Plan>(Plan{{7, BuiltIn().home, "have breakfast"}, {8, 1, "serve guests"}});
   mind.memories.Append(8 * 60 + 10, MemoryKind::kHeard, 7,
-                       "Ben said: hello Ada, the concert is at the park at 18:00.");
-  mind.memories.Append(8 * 60 + 11, MemoryKind::kSaid, 2, "You said to Ben: thanks Ben, I like concerts.");
+                       "Ben said: hello Ada. the concert is at the park at 18:00.");
+  mind.memories.Append(8 * 60 + 11, MemoryKind::kSaid, 2,
+                       "You said to Ben: thanks Ben. I like concerts too.");
   mind.at = 1;
   return mind;
 }
@@ -35,8 +36,8 @@ TEST(Decide, PromptIsWhatTheModelWasTrainedOn) {
       "Name: Ada\nAge: 34\nJob: barista at the cafe\nTraits: curious, outgoing\n"
       "Knows: Ben (partner), Rosa (colleague), Mia (friend), Zoe (friend)\n"
       "Plan:\n- 07:00 home: have breakfast\n- 08:00 cafe: serve guests\n"
-      "Memories:\n- 08:10 Ben said: hello Ada, the concert is at the park at 18:00.\n"
-      "- 08:11 You said to Ben: thanks Ben, I like concerts.\n"
+      "Memories:\n- 08:10 Ben said: hello Ada. the concert is at the park at 18:00.\n"
+      "- 08:11 You said to Ben: thanks Ben. I like concerts too.\n"
       "Now: 09:20\nPlace: cafe\nSees: Ben (partner), doing: drink coffee\nLast talk: 1 hours ago\nTalk:\n");
   EXPECT_EQ(request.function, "talk");
   EXPECT_THAT(request.constraint.choices, testing::ElementsAre("yes", "no"));
@@ -66,9 +67,23 @@ TEST(Decide, EveryPlaceholderOfEveryPromptIsFilled) {
 TEST(Decide, TalkSoFarNamesBothSpeakers) {
   const TownMind mind;
   const Scene scene = {BuiltIn(), BuiltIn().personas[0], mind, 600};
-  EXPECT_THAT(AskSay(scene, "Ben", {}).prompt, HasSubstr("Talk with: Ben (partner)\n- none\nSay:\n"));
+  EXPECT_THAT(
+      AskSay(scene, "Ben", {}).prompt,
+      HasSubstr("Next: none\nTalk with: Ben (partner)\nNews for Ben:\n- none\nTalk so far:\n- none\nSay:\n"));
   EXPECT_THAT(AskSay(scene, "Ben", {{false, "hello."}, {true, "hi."}}).prompt,
-              HasSubstr("Talk with: Ben (partner)\nBen: hello.\nYou: hi.\nSay:\n"));
+              HasSubstr("Talk so far:\nBen: hello.\nYou: hi.\nSay:\n"));
+}
+
+TEST(Decide, WhatToSayIsAskedWithWhatThereIsToTell) {
+  TownMind mind = SomeMind();
+  mind.memories.Append(500, MemoryKind::kHeard, 4, "Mia said: hello Ada. Leo likes tea.");
+  mind.plan = std::make_shared<const Plan>(Plan{{18, 1, "serve guests"}});
+  const Scene scene = {BuiltIn(), BuiltIn().personas[0], mind, 600};
+  EXPECT_THAT(
+      AskSay(scene, "Zoe", {}).prompt,
+      HasSubstr("Next: I will serve guests at the cafe at 18:00.\nTalk with: Zoe (friend)\nNews for Zoe:\n"
+                "- the concert is at the park at 18:00.\n- Leo likes tea.\n"
+                "- I will serve guests at the cafe at 18:00.\nTalk so far:\n- none\n"));
 }
 
 TEST(Decide, LastTalkIsTold) {

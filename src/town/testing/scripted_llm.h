@@ -128,20 +128,19 @@ class TestLlm : public llm::Llm {
     return (!stranger || open) && !lately ? "yes" : "no";
   }
 
+  // Tells the first of the news, if there are any.
   static std::string Say(const std::string& prompt, CounterRng rng) {
-    std::vector<std::string> facts;  // what others said, without the greeting
-    for (const std::string& line : Lines(prompt)) {
-      const size_t said = line.find(" said: ");
-      if (said == std::string::npos) continue;
-      const size_t comma = line.find(", ", said);
-      facts.push_back(line.substr(comma == std::string::npos ? said + 7 : comma + 2));
-    }
     const std::string with = Field(prompt, "Talk with: ");
     const std::string other = with.substr(0, with.find(' '));
+    const std::string begin = "\nNews for " + other + ":\n- ";
+    const size_t at = prompt.find(begin);
+    std::string news;
+    if (at != std::string::npos)
+      news = prompt.substr(at + begin.size(), prompt.find('\n', at + begin.size()) - at - begin.size());
     const bool last =
         prompt.find("\nYou: ") != std::string::npos || prompt.find("\n" + other + ": ") != std::string::npos;
-    std::string text = last ? "thanks " + other + ", " : "hello " + other + ", ";
-    text += facts.empty() ? "how are you?" : facts[rng.NextBelow(facts.size())];
+    std::string text = last ? "thanks " + other + ". " : "hello " + other + ". ";
+    text += news.empty() || news == "none" ? "what is new?" : news;
     if (text.size() > 120) text.resize(120);
     return Json({{"say", text}, {"end", last && rng.NextBelow(2) == 0}}).dump();
   }

@@ -1,13 +1,19 @@
-"""The program says where the embedded model is out of its depth, and its help asks that model what it can answer."""
+"""What the people of the town say over a day with the embedded model: they speak the town's language, say what they know, answer
+what was said, and pass news on. And the program says where this model is out of its depth."""
 
 import json
 import re
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from pathlib import Path
 
 THRONG = str(Path(sys.argv[1]).resolve())
+sys.path.insert(0, str(Path(sys.argv[2]) / "train"))
+from judge import judge, knowers, read_minds, shares  # noqa: E402
+
+NEWS = "the gala is at the pub at 22:00."
 WARNING = "warning: the embedded model knows the language of the built-in town and nothing else"
 
 
@@ -15,6 +21,24 @@ def throng(*arguments):
     done = subprocess.run([THRONG, *map(str, arguments)], capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, f"{arguments}: {done.stderr}"
     return done
+
+
+def talk_of_a_day(folder):
+    journal = folder / "day.journal"
+    done = throng("run", "--until", "21:00", "--event", f"09:00 tell Ada: {NEWS}", "--journal", journal, "--quiet", "--json")
+    assert WARNING not in done.stderr
+    minds = read_minds(journal, THRONG)
+    spoken = judge(minds)
+    found = shares(spoken)
+    heard = knowers(minds, NEWS)
+    print(found, len(heard), "have heard the news")
+    for line in [line for line in spoken if line.flaw or line.untrue][:20]:
+        print(f"{line.speaker} to {line.listener}: {line.text} [{line.flaw or line.untrue}]")
+    assert found["utterances"] >= 500, found
+    assert found["language"] >= 0.97, found
+    assert found["true"] >= 0.90, found
+    assert found["fits"] >= 0.95, found
+    assert len(heard) >= 8, heard
 
 
 def warnings():
@@ -47,8 +71,10 @@ def example_of_serve():
 
 
 def main():
-    warnings()
-    example_of_serve()
+    with tempfile.TemporaryDirectory(prefix="throng_talk_") as folder:
+        warnings()
+        example_of_serve()
+        talk_of_a_day(Path(folder))
 
 
 if __name__ == "__main__":
