@@ -20,11 +20,11 @@ struct Bounds {
   double most_kl;
 };
 
-// Measured: 0, 0, 2 and 2 answers lost; mean KL 0.00138, 0.00436, 0.0595 and 0.0739.
-constexpr Bounds kBounds[] = {{"gear4", 1, 0.0007, 0.002},
-                              {"flashq4", 1, 0.0022, 0.0087},
-                              {"gear2", 4, 0.03, 0.12},
-                              {"kivi2", 5, 0.037, 0.15}};
+// Measured: 1, 1, 6 and 4 answers lost; mean KL 0.0020, 0.0051, 0.056 and 0.097. KL: from half to twice that.
+constexpr Bounds kBounds[] = {{"gear4", 2, 0.001, 0.004},
+                              {"flashq4", 2, 0.0026, 0.0102},
+                              {"gear2", 8, 0.028, 0.112},
+                              {"kivi2", 6, 0.048, 0.194}};
 
 TEST(QualityTest, CodecsKeepTheAnswersOfTheEmbeddedModel) {
   const std::string town = std::string(THRONG_SOURCE_DIR) + "/town/";
@@ -35,7 +35,7 @@ TEST(QualityTest, CodecsKeepTheAnswersOfTheEmbeddedModel) {
   EvalOptions options;
   for (const Bounds& bounds : kBounds) options.codecs.emplace_back(bounds.codec);
   const auto results = MeasureRecall(model, questions, options, threads);
-  EXPECT_NEAR(results[0].recall.accuracy, 58.0 / 60, 2.0 / 60);  // f32
+  EXPECT_NEAR(results[0].recall.accuracy, 56.0 / 60, 2.0 / 60);  // f32
   for (size_t i = 0; i < std::size(kBounds); ++i) {
     const CodecRecall& result = results[i + 1];
     EXPECT_LE(result.recall.lost, kBounds[i].lost) << result.kv;
