@@ -107,5 +107,9 @@ double MeasurePeakFlops(ThreadPool& threads) {
   return sum / best * threads.NumThreads();
 }
 
+Machine MeasureMachine(ThreadPool& threads) {
+  return {MeasureReadBandwidth(threads), MeasurePeakFlops(threads)};
+}
+
 }  // namespace throng::bench
 #endif  // HWY_ONCE

@@ -14,4 +14,10 @@ double MeasureReadBandwidth(ThreadPool& threads);
 // of each. The best of several passes.
 double MeasurePeakFlops(ThreadPool& threads);
 
+struct Machine {
+  double bandwidth;  // bytes per second
+  double flops;      // per second
+};
+Machine MeasureMachine(ThreadPool& threads);
+
 }  // namespace throng::bench

@@ -46,11 +46,6 @@ struct BenchFlags {
   bool json = false;
 };
 
-struct Machine {
-  double bandwidth;  // bytes per second
-  double flops;      // per second
-};
-
 struct Row {
   std::string kv;
   int keys;
@@ -115,7 +110,7 @@ std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::s
   return rows;
 }
 
-void PrintTable(const BenchFlags& flags, const Machine& machine, const std::vector<Row>& rows) {
+void PrintTable(const BenchFlags& flags, const bench::Machine& machine, const std::vector<Row>& rows) {
   fmt::print("machine: reads {:.1f} GB/s, computes {:.1f} Gflop/s in f32\n", machine.bandwidth * 1e-9,
              machine.flops * 1e-9);
   fmt::print("{}{}, {} heads, {} KV heads, head size {}, softmax {}\n\n", flags.phase,
@@ -132,7 +127,7 @@ void PrintTable(const BenchFlags& flags, const Machine& machine, const std::vect
   }
 }
 
-void PrintJson(const BenchFlags& flags, const Machine& machine, const std::vector<Row>& rows) {
+void PrintJson(const BenchFlags& flags, const bench::Machine& machine, const std::vector<Row>& rows) {
   nlohmann::json results = nlohmann::json::array();
   for (const Row& row : rows) {
     results.push_back(
@@ -185,7 +180,7 @@ std::vector<std::string> Check(const BenchFlags& flags) {
 void Run(const BenchFlags& flags) {
   const std::vector<std::string> codecs = Check(flags);
   ThreadPool threads(ThreadsOrAll(flags.threads));
-  const Machine machine = {bench::MeasureReadBandwidth(threads), bench::MeasurePeakFlops(threads)};
+  const bench::Machine machine = bench::MeasureMachine(threads);
   std::vector<Row> rows;
   for (const int keys : flags.keys) {
     for (Row& row : MeasureLength(flags, codecs, keys, threads)) rows.push_back(std::move(row));

@@ -47,11 +47,6 @@ struct EngineFlags {
   bool json = false;
 };
 
-struct Machine {
-  double bandwidth;  // bytes per second
-  double flops;      // per second
-};
-
 struct Row {
   std::string kv;
   std::string phase;
@@ -61,8 +56,10 @@ struct Row {
 
   double Seconds() const { return bench::Median(speed.seconds); }
   double Rate() const { return speed.tokens / Seconds(); }
-  double BandwidthShare(const Machine& machine) const { return speed.bytes / Seconds() / machine.bandwidth; }
-  double FlopsShare(const Machine& machine) const { return speed.flops / Seconds() / machine.flops; }
+  double BandwidthShare(const bench::Machine& machine) const {
+    return speed.bytes / Seconds() / machine.bandwidth;
+  }
+  double FlopsShare(const bench::Machine& machine) const { return speed.flops / Seconds() / machine.flops; }
 };
 
 // The file, or the bytes of a random model, and the transformer on it.
@@ -134,7 +131,7 @@ void Measure(const EngineFlags& flags, const Subject& subject, const std::string
   }
 }
 
-void PrintTable(const Machine& machine, const Subject& subject, const std::vector<Row>& rows) {
+void PrintTable(const bench::Machine& machine, const Subject& subject, const std::vector<Row>& rows) {
   fmt::print("machine: reads {:.1f} GB/s, computes {:.1f} Gflop/s in f32\n", machine.bandwidth * 1e-9,
              machine.flops * 1e-9);
   fmt::print("model: {}, {:.1f} MB of weights read for each pass\n\n", subject.transformer->Config().name,
@@ -148,7 +145,7 @@ void PrintTable(const Machine& machine, const Subject& subject, const std::vecto
   }
 }
 
-void PrintJson(const EngineFlags& flags, const Machine& machine, const Subject& subject,
+void PrintJson(const EngineFlags& flags, const bench::Machine& machine, const Subject& subject,
                const std::vector<Row>& rows) {
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   for (const Row& row : rows) {
@@ -178,7 +175,7 @@ void Run(const EngineFlags& flags) {
   const Subject subject = Load(flags);
   Check(flags, subject.transformer->Config());
   ThreadPool threads(ThreadsOrAll(flags.threads));
-  const Machine machine = {bench::MeasureReadBandwidth(threads), bench::MeasurePeakFlops(threads)};
+  const bench::Machine machine = bench::MeasureMachine(threads);
   std::vector<Row> rows;
   for (const std::string& codec : SplitCodecs(flags.kv)) Measure(flags, subject, codec, threads, rows);
   flags.json ? PrintJson(flags, machine, subject, rows) : PrintTable(machine, subject, rows);
