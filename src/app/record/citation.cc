@@ -50,8 +50,7 @@ std::string BackendsOf(const journal::Journal& journal, const std::vector<journa
 }
 
 // Of a world that this program cannot load: ", written in Python, class a.B of its file (XXH3-128 ...), made
-// with
-// ...".
+// with ...".
 std::string ForeignWorldOf(const journal::Journal& journal) {
   using Keys = ForeignWorldKeys;
   const std::string language = ValueOr(journal, journal::JournalKeys::kLanguage, "");
