@@ -2,23 +2,13 @@
 
 #include <condition_variable>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <utility>
 
 #include "llm/same_chat.h"
+#include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::engine {
-namespace {
-
-// Tokens are bytes, and an answer may hold some that are no UTF-8: each becomes U+FFFD, as in the answers of
-// servers, which are JSON.
-std::string AsUtf8(const std::string& bytes) {
-  using Json = nlohmann::json;
-  return Json::parse(Json(bytes).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
-}
-
-}  // namespace
 
 struct LocalLlm::Inbox {
   std::mutex mutex;
@@ -35,7 +25,8 @@ void LocalLlm::Inbox::Put(uint64_t id, EngineResult result) {
   llm::Completion completion{.id = id,
                              .key = result.key,
                              .finish = result.finish,
-                             .text = AsUtf8(result.text),
+                             // As servers send it, whose answers are JSON.
+                             .text = model::ReplaceInvalidUtf8(result.text),
                              .prompt_tokens = result.prompt_tokens,
                              .cached_prompt_tokens = result.cached_prompt_tokens,
                              .output_tokens = static_cast<int>(result.tokens.size()),
