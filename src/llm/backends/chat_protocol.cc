@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "llm/answer/answer_checker.h"
-#include "llm/grammar/gbnf.h"
 #include "llm/same_chat.h"
 
 namespace throng::llm {
@@ -38,7 +37,7 @@ std::string ChoiceRegex(const std::vector<std::string>& choices) {
   return regex + ")";
 }
 
-void AddConstraint(const Constraint& constraint, ConstraintForm form, const char* max_tokens, Json& body) {
+void AddConstraint(const Constraint& constraint, ConstraintForm form, const Dialect& dialect, Json& body) {
   const bool choices = !constraint.choices.empty();
   switch (form) {
     case ConstraintForm::kGuidedChoice:
@@ -48,7 +47,7 @@ void AddConstraint(const Constraint& constraint, ConstraintForm form, const char
       body["structured_outputs"] = {{"choice", constraint.choices}};
       break;
     case ConstraintForm::kGrammar:
-      body["grammar"] = ToGbnf(CompileGrammar(constraint));
+      body["grammar"] = dialect.GrammarOf(constraint);
       break;
     case ConstraintForm::kRegex:
       body["regex"] = ChoiceRegex(constraint.choices);
@@ -57,7 +56,7 @@ void AddConstraint(const Constraint& constraint, ConstraintForm form, const char
       const Json schema = choices ? ChoiceSchema(constraint) : Json::parse(constraint.json_schema);
       body["response_format"] = {{"type", "json_schema"},
                                  {"json_schema", {{"name", "answer"}, {"strict", true}, {"schema", schema}}}};
-      if (choices) body[max_tokens] = body[max_tokens].get<int>() + kWrapTokens;
+      if (choices) body[dialect.MaxTokensName()] = body[dialect.MaxTokensName()].get<int>() + kWrapTokens;
       break;
     }
     case ConstraintForm::kWords:
@@ -162,7 +161,7 @@ Json ChatBody(const Request& request, const std::string& model, const Dialect& d
     body["messages"].push_back(message(turn.role, turn.content));
   }
   AddSampling(request, dialect, body);
-  AddConstraint(constraint, form, dialect.MaxTokensName(), body);
+  AddConstraint(constraint, form, dialect, body);
   return body;
 }
 

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "llm/answer/answer_checker.h"
+#include "llm/grammar/gbnf.h"
 #include "llm/grammar/grammar.h"
 
 namespace throng::llm {
@@ -12,6 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr size_t kMostGrammars = 64;  // kept
 constexpr const char* kMaxTokens = "max_tokens";
 constexpr std::initializer_list<const char*> kOptional = {
     "temperature",        "top_p",          "seed",          "stop",    "top_k", "min_p",
@@ -50,14 +52,11 @@ bool Names(const std::string& text, const std::string& name) {
   return false;
 }
 
-// Whether a grammar can hold the schema. It allows compact JSON alone, as constraints in this process do;
-// what servers make of a schema allows white space, which costs tokens and makes other answers.
-bool HasGrammar(const Constraint& constraint) {
+std::string ToGbnfIfPossible(const Constraint& constraint) {
   try {
-    CompileGrammar(constraint);
-    return true;
+    return ToGbnf(CompileGrammar(constraint));
   } catch (const Error&) {
-    return false;
+    return "";
   }
 }
 
@@ -135,11 +134,19 @@ std::vector<ConstraintForm> Dialect::FormsFor(const Constraint& constraint) cons
       forms = {structured_outputs_ ? ConstraintForm::kStructuredOutputs : ConstraintForm::kGuidedChoice};
     if (program_ == Program::kLlamaCpp) forms = {ConstraintForm::kGrammar};
     if (program_ == Program::kSglang) forms = {ConstraintForm::kRegex};
-  } else if (program_ == Program::kLlamaCpp && HasGrammar(constraint)) {
+  } else if (program_ == Program::kLlamaCpp && !GrammarOf(constraint).empty()) {
     forms = {ConstraintForm::kGrammar};
   }
   forms.insert(forms.end(), {ConstraintForm::kResponseFormat, ConstraintForm::kWords});
   return forms;
+}
+
+std::string Dialect::GrammarOf(const Constraint& constraint) const {
+  if (!constraint.choices.empty()) return ToGbnf(CompileGrammar(constraint));
+  const auto kept = grammars_.find(constraint.json_schema);
+  if (kept != grammars_.end()) return kept->second;
+  if (grammars_.size() >= kMostGrammars) grammars_.clear();
+  return grammars_.emplace(constraint.json_schema, ToGbnfIfPossible(constraint)).first->second;
 }
 
 ConstraintForm Dialect::FormFor(const Constraint& constraint) const {

@@ -50,6 +50,11 @@ class Dialect {
   bool HasOwnSampling() const { return IsLlamaCpp() || IsVllm() || program_ == Program::kSglang; }
 
   ConstraintForm FormFor(const Constraint& constraint) const;
+  // The constraint in GBNF; empty if it is a schema that no grammar can hold. It allows compact JSON alone,
+  // as constraints in this process do; what servers make of a schema allows white space, which costs tokens
+  // and makes other answers. Those of schemas are kept: agents ask with few schemas many times, and a large
+  // one takes long.
+  std::string GrammarOf(const Constraint& constraint) const;
   bool LeavesOut(const std::string& parameter) const { return left_out_.contains(parameter); }
   const char* MaxTokensName() const {
     return max_completion_tokens_ ? "max_completion_tokens" : "max_tokens";
@@ -73,6 +78,7 @@ class Dialect {
   // Forms refused so far: of choices under "", of a schema under its text, because a server may know some
   // schemas.
   std::unordered_map<std::string, size_t> refused_forms_;
+  mutable std::unordered_map<std::string, std::string> grammars_;  // GrammarOf by schema
 };
 
 }  // namespace throng::llm
