@@ -45,10 +45,9 @@ std::string EmbeddedModelPath() { return DataDir() + "/town/model.gguf"; }
 LoadedModel LoadModel(const std::string& path) {
   LoadedModel model;
   model.file = std::make_unique<model::GgufFile>(path.empty() ? EmbeddedModelPath() : path);
-  // First, because the weights are read from the disk while the others are made.
-  model.transformer = model::LoadTransformer(*model.file);
   model.tokenizer = std::make_unique<model::Tokenizer>(*model.file);
   model.chat = model::ChatTemplate::FromGguf(*model.file);
+  model.transformer = model::LoadTransformer(*model.file);
   return model;
 }
 

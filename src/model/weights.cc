@@ -1,8 +1,6 @@
 #include "model/weights.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "model/matmul/block_formats.h"
@@ -100,21 +98,9 @@ void FindFeedForward(const Finder& finder, const ModelConfig& config, const std:
   }
 }
 
-// Has the system read the tensors from the disk in the background, many at once, instead of a few pages at
-// each first touch. Only advice: without effect on a file that is in memory.
-void ReadAhead(const GgufFile& file) {
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  for (const TensorInfo& tensor : file.Tensors()) {
-    const auto begin = reinterpret_cast<uintptr_t>(tensor.data.data()) / page * page;
-    const auto end = reinterpret_cast<uintptr_t>(tensor.data.data() + tensor.data.size());
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
-  }
-}
-
 }  // namespace
 
 Weights ReadWeights(const GgufFile& file, const ModelConfig& config) {
-  ReadAhead(file);
   const Finder finder(file);
   Weights weights{};
   weights.embedding = finder.FindMatrix("token_embd.weight", config.vocab_size, config.dim);
