@@ -327,7 +327,6 @@ void Engine::Impl::Step() {
 
 void Engine::Impl::Guess() {
   if (options_.lookup == Lookup::kOff) return;
-  constexpr int kMostGuesses = 16;
   // Where guesses cost more than they yield, a few are made nonetheless at long intervals: that may change.
   constexpr int kProbeInterval = 256;
   constexpr int kProbeGuesses = 3;
@@ -345,8 +344,8 @@ void Engine::Impl::Guess() {
     Sequence& sequence = *item.sequence;
     if (item.num_tokens != sequence.NumPending()) continue;
     // After the last token of an answer, none is needed.
-    const int wanted = std::min(
-        {probe ? kProbeGuesses : kMostGuesses, left, sequence.request.max_tokens - sequence.NumAnswer() - 1});
+    const int wanted = std::min({probe ? kProbeGuesses : static_cast<int>(PassCost::kMostGuesses), left,
+                                 sequence.request.max_tokens - sequence.NumAnswer() - 1});
     if (wanted <= 0) continue;
     lookup_.Guess(sequence.tokens, sequence.matcher ? &*sequence.matcher : nullptr,
                   static_cast<size_t>(sequence.cache.ReserveGuesses(wanted)), plan, sequence.guesses);

@@ -19,9 +19,21 @@ void PassCost::Observe(size_t sequences, size_t guesses, double seconds) {
     for (int j = 0; j < kTerms; ++j) products_[i][j] = kMemory * products_[i][j] + terms[i] * terms[j];
     seconds_[i] = kMemory * seconds_[i] + terms[i] * seconds;
   }
-  const double mean_guesses = products_[0][2] / products_[0][0];
-  const double variance = products_[2][2] / products_[0][0] - mean_guesses * mean_guesses;
-  if (products_[0][0] < 8 || variance < 0.02) return;
+  if (sequences == 1 && guesses <= kMostGuesses) {
+    constexpr int kMeanMemory = 32;
+    Mean& mean = alone_[guesses];
+    mean.count = std::min(mean.count + 1, kMeanMemory);
+    mean.seconds += (seconds - mean.seconds) / mean.count;
+  }
+  Fit();
+}
+
+void PassCost::Fit() {
+  const double passes = products_[0][0];
+  const double mean_guesses = products_[0][2] / passes;
+  const double variance = products_[2][2] / passes - mean_guesses * mean_guesses;
+  constexpr double kLeastPasses = 8, kLeastVariance = 0.02;
+  if (passes < kLeastPasses || variance < kLeastVariance) return;
 
   // Least squares by elimination. The little that is added to the diagonal decides between the first two
   // terms where the number of sequences never changes; their sum then counts alone.
@@ -39,13 +51,39 @@ void PassCost::Observe(size_t sequences, size_t guesses, double seconds) {
     }
   }
   for (int i = 0; i < kTerms; ++i) fit_[i] = rows[i][kTerms] / rows[i][i];
+  is_fitted_ = true;
 }
 
-double PassCost::OfGuess(size_t sequences) const {
-  constexpr double kLeast = 0.02, kMost = 1;
+double PassCost::Of(size_t sequences, size_t guesses) const {
+  // A row takes some time, even if noise says otherwise.
+  constexpr double kLeastGuess = 0.02;
   const double pass = fit_[0] + fit_[1] * static_cast<double>(sequences);
-  if (pass <= 0) return kMost;
-  return std::clamp(fit_[2] / pass, kLeast, kMost);
+  const double guess = std::max(fit_[2], kLeastGuess * pass);
+  const double fit = pass + guess * static_cast<double>(guesses);
+  if (!is_fitted_ || sequences != 1 || guesses > kMostGuesses) return fit;
+  constexpr double kFitWeight = 2;  // in passes
+  const Mean& mean = alone_[guesses];
+  return (mean.seconds * mean.count + fit * kFitWeight) / (mean.count + kFitWeight);
+}
+
+size_t PassPlan::Best(std::span<const double> chances) const {
+  if (always_) return chances.size();
+  size_t best = 0;
+  double tokens = tokens_;
+  double best_rate = tokens / cost_.Of(sequences_, guesses_);
+  for (size_t i = 0; i < chances.size(); ++i) {
+    tokens += chances[i];
+    const double rate = tokens / cost_.Of(sequences_, guesses_ + i + 1);
+    if (rate <= best_rate) continue;
+    best = i + 1;
+    best_rate = rate;
+  }
+  return best;
+}
+
+void PassPlan::Add(std::span<const double> chances) {
+  guesses_ += chances.size();
+  for (const double chance : chances) tokens_ += chance;
 }
 
 }  // namespace throng::engine

@@ -1,8 +1,9 @@
-// What a row more costs in a forward pass, learnt from the passes' times, and so which guesses of tokens are
+// How long forward passes take with more rows, learnt from their times, and so which guesses of tokens are
 // worth a row. It decides how fast answers come, never which.
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 namespace throng::engine {
 
@@ -10,41 +11,51 @@ namespace throng::engine {
 class PassCost {
  public:
   // In larger passes a row costs its arithmetic, whatever came before.
-  static constexpr int kMostSequences = 32;
+  static constexpr size_t kMostSequences = 16;
+  static constexpr size_t kMostGuesses = 16;  // of one sequence
 
   // A pass over a token of each sequence, and over guesses that follow.
   void Observe(size_t sequences, size_t guesses, double seconds);
 
-  // The time of a guess's row, in units of a pass over a token of each of so many sequences. Small where
-  // reading weights from memory takes most of the time.
-  double OfGuess(size_t sequences) const;
+  // The time of such a pass, in any unit.
+  double Of(size_t sequences, size_t guesses) const;
 
  private:
+  void Fit();
+
   static constexpr int kTerms = 3;  // 1, sequences, guesses
   // Sums of products of terms, and of terms and seconds, over passes weighted by age.
   double products_[kTerms][kTerms] = {};
   double seconds_[kTerms] = {};
-  double fit_[kTerms] = {4, 1, 1};  // seconds of each term, in any unit; before anything is known, a guess
+  // The time of each term; at first that of weights in memory, of which a row more takes a fifth of a pass.
+  double fit_[kTerms] = {4, 1, 1};
+  bool is_fitted_ = false;
+  // Of a sequence alone, by guesses: kernels take rows in groups, so that some numbers are cheap.
+  struct Mean {
+    double seconds = 0;
+    int count = 0;
+  };
+  Mean alone_[kMostGuesses + 1];
 };
 
-// A pass being put together. A guess is worth its row if that yields more tokens per second than the pass has
-// without it: its chance is above its share of the pass's time, times the tokens of the pass.
+// A pass being put together.
 class PassPlan {
  public:
-  // always: every guess is worth it.
+  // always: every guess is worth its row.
   PassPlan(const PassCost& cost, size_t sequences, bool always)
-      : guess_cost_(cost.OfGuess(sequences)), tokens_(static_cast<double>(sequences)), always_(always) {}
+      : cost_(cost), sequences_(sequences), tokens_(static_cast<double>(sequences)), always_(always) {}
 
-  bool IsWorth(double chance) const { return always_ || chance * time_ > tokens_ * guess_cost_; }
-  void Add(double chance) {
-    time_ += guess_cost_;
-    tokens_ += chance;
-  }
+  // chances: that the first guess of a sequence comes true, that the second does too, and so on. Returns how
+  // many to take for the most tokens per second.
+  size_t Best(std::span<const double> chances) const;
+  void Add(std::span<const double> chances);
+  bool TakesAll() const { return always_; }
 
  private:
-  double guess_cost_;
-  double time_ = 1;
-  double tokens_;
+  const PassCost& cost_;
+  size_t sequences_;
+  size_t guesses_ = 0;
+  double tokens_;  // that the pass is expected to yield
   bool always_;
 };
 

@@ -11,6 +11,15 @@ constexpr double kPriorGuesses = 4;
 // Guesses over which a rate is averaged.
 constexpr int kRateMemory = 200;
 constexpr double kMostChance = 0.98;
+constexpr double kLeastChance = 0.05;
+
+// Whether any guesses could be worth their rows.
+bool HasRoom(const PassPlan& plan, size_t most) {
+  double chances[PassCost::kMostGuesses];
+  double chance = 1;
+  for (double& each : chances) each = chance *= kMostChance;
+  return plan.Best(std::span(chances).first(std::min(most, PassCost::kMostGuesses))) > 0;
+}
 
 }  // namespace
 
@@ -36,12 +45,14 @@ PromptLookup::Place PromptLookup::Find() const {
 void PromptLookup::Guess(std::span<const int32_t> tokens, const Matcher* matcher, size_t most, PassPlan& plan,
                          Guesses& guesses) {
   guesses.Clear();
-  if (most == 0 || !plan.IsWorth(kMostChance)) return;
+  most = std::min(most, PassCost::kMostGuesses);
+  if (!HasRoom(plan, most)) return;
   history_.assign(tokens.begin(), tokens.end());
   Place place = Find();
   std::optional<Matcher> ahead;
   if (matcher != nullptr) ahead = *matcher;
   const double trust = (guesses.hits + kPriorGuesses) / (guesses.expected_hits + kPriorGuesses);
+  chances_.clear();
   double chance = 1;
   while (guesses.size() < most) {
     std::optional<int32_t> token;
@@ -59,14 +70,18 @@ void PromptLookup::Guess(std::span<const int32_t> tokens, const Matcher* matcher
     // The end is seen in the row before it, and nothing follows it.
     if (!token || (ahead && ahead->IsFinished())) break;
     if (kind != kOnlyToken) chance *= std::min(kMostChance, rates_[kind].value * trust);
-    if (!plan.IsWorth(chance)) break;
-    plan.Add(chance);
+    if (chance < kLeastChance && !plan.TakesAll()) break;
+    chances_.push_back(chance);
     const bool as_before = place.next < history_.size() && history_[place.next] == *token;
     guesses.tokens.push_back(*token);
     guesses.kinds.push_back(kind);
     history_.push_back(*token);
     place = as_before ? Place{place.next + 1, place.same + 1} : Find();
   }
+  const size_t best = plan.Best(chances_);
+  plan.Add(std::span(chances_).first(best));
+  guesses.tokens.resize(best);
+  guesses.kinds.resize(best);
 }
 
 void PromptLookup::Count(Guesses& guesses, size_t i, bool hit) {

@@ -1,6 +1,6 @@
 // Guesses the tokens that come next in a sequence without a model, so that one forward pass can check several
 // (prompt lookup decoding): those that followed the last tokens when these occurred before, in the prompt or
-// in the answer, and those that spell what a constraint leaves no choice about. What is a guess worth is in
+// in the answer, and those that spell what a constraint leaves no choice about. What a guess is worth is in
 // pass_cost.h; the engine checks guesses, and takes none that sampling would not have drawn.
 #pragma once
 
@@ -41,7 +41,7 @@ struct Guesses {
 class PromptLookup {
  public:
   // Replaces guesses.tokens by at most `most` tokens to follow those of the sequence, as many as are worth
-  // their row in the pass. matcher: the sequence's; null without a constraint.
+  // their rows in the pass. matcher: the sequence's; null without a constraint.
   void Guess(std::span<const int32_t> tokens, const Matcher* matcher, size_t most, PassPlan& plan,
              Guesses& guesses);
 
@@ -63,6 +63,7 @@ class PromptLookup {
   // By kind, as first measured in the town.
   Rate rates_[kMostSame + 1] = {{1.0}, {0.9}, {0.5}, {0.6}, {0.7}, {0.8}};
   std::vector<int32_t> history_;  // scratch: the tokens, and the guesses so far
+  std::vector<double> chances_;   // scratch: that each guess and all before it come true
 };
 
 }  // namespace throng::engine
