@@ -18,6 +18,7 @@ TEST(LocalModel, RefusesOptionsThatCannotWork) {
   EXPECT_THROW(MakeFake({.kv_budget_bytes = 100}), Error);
   EXPECT_THROW(MakeFake({.max_batch = 0}), Error);
   EXPECT_THROW(MakeFake({.softmax = "soft"}), Error);
+  EXPECT_THROW(MakeFake({.lookup = "on"}), Error);
   EXPECT_THROW(LocalModel({.model = "/nonexistent.gguf"}), Error);
 }
 
