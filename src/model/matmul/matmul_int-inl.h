@@ -220,12 +220,50 @@ struct Terms {
   const QuantizedRows* remainder;
 };
 
+// Where a tile's blocks lie: of row-major weights.
 template <TensorType kType>
+struct RowTile {
+  RowTile(const Matrix& w, size_t first_output) : row_bytes(w.RowBytes()) {
+    // Lanes beyond the last output repeat it; their results are not stored.
+    for (size_t i = 0; i < kTile; ++i) rows[i] = w.data + HWY_MIN(first_output + i, w.rows - 1) * row_bytes;
+  }
+  // The blocks of vector v from `offset` bytes of a row on. The data needed after `bytes` more of each row is
+  // the next of these rows or, at their end, the first of the next tile's.
+  HWY_INLINE RowBlocks<kType> At(size_t v, size_t offset, size_t bytes) const {
+    return {rows + v * kLanes, offset, offset + bytes < row_bytes ? bytes : kTile * row_bytes - offset};
+  }
+
+  const uint8_t* rows[kTile];
+  size_t row_bytes;
+};
+
+// The same of weights in strips.
+template <TensorType kType>
+struct StripTile {
+  StripTile(const Matrix& w, size_t first_output) : row_bytes(w.RowBytes()) {
+    for (size_t v = 0; v < 2; ++v) {
+      const size_t output = HWY_MIN(first_output + v * kLanes, w.rows - 1) / kLanes * kLanes;
+      lanes[v] = output % kStripRows;
+      strips[v] = w.data + (output - lanes[v]) * row_bytes;
+    }
+  }
+  HWY_INLINE StripBlocks<kType> At(size_t v, size_t offset, size_t bytes) const {
+    constexpr size_t kTileRows = HWY_MAX(kTile, kStripRows);
+    const size_t ahead =
+        offset + bytes < row_bytes ? kStripRows * bytes : kTileRows * row_bytes - kStripRows * offset;
+    return {strips[v] + kStripRows * offset, lanes[v], ahead};
+  }
+
+  const uint8_t* strips[2];
+  size_t lanes[2];
+  size_t row_bytes;
+};
+
+template <TensorType kType, class Tile>
 HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const Terms& terms,
                               size_t first_row, size_t num_rows, uint8_t* buffer) {
   constexpr Kind kKind = KindOf<kType>();
-  const BlockSize block = *BlockSizeOf(kType);
-  const size_t row_bytes = product.w.RowBytes();
+  constexpr BlockSize block = *BlockSizeOf(kType);
   constexpr size_t kVectorChunk = kChunkGroups * kVectorBytes;
   Packed packed[2];
   for (size_t v = 0; v < 2; ++v) {
@@ -233,22 +271,15 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
     packed[v].scales = reinterpret_cast<float*>(packed[v].codes + 8 * kVectorChunk);
     packed[v].mins = packed[v].scales + 2 * kChunkGroups * kLanes;
   }
-  // Lanes beyond the last output repeat it; their results are not stored.
-  const uint8_t* rows[kTile];
-  for (size_t i = 0; i < kTile; ++i) {
-    rows[i] = product.w.data + HWY_MIN(first_output + i, product.w.rows - 1) * row_bytes;
-  }
+  const Tile tile(product.w, first_output);
   float* acc = reinterpret_cast<float*>(buffer + 22 * kVectorChunk);
   std::memset(acc, 0, num_rows * kTile * sizeof(float));
   const size_t all_groups = terms.quantized->groups;
   for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
     const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
-    const size_t offset = g0 * kGroup / block.elements * block.bytes;
-    // The next chunk of these rows or, at their end, the first of the next tile's.
-    const size_t ahead = g0 + groups < all_groups ? groups * kGroup / block.elements * block.bytes
-                                                  : kTile * row_bytes - offset;
     for (size_t v = 0; v < 2; ++v) {
-      const Blocks blocks{rows + v * kLanes, offset, ahead};
+      const auto blocks = tile.At(v, g0 * kGroup / block.elements * block.bytes,
+                                  groups * kGroup / block.elements * block.bytes);
       PackScales<kType>(blocks, groups, packed[v]);
       PackCodes<kType>(blocks, groups, packed[v]);
     }
@@ -263,11 +294,12 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
   }
 }
 
-template <TensorType kType>
+template <TensorType kType, class Tile>
 HWY_INLINE void IntTile(const Product& product, size_t first_output, const Terms& terms, size_t num_rows,
                         uint8_t* buffer) {
   for (size_t row = 0; row < num_rows; row += kMaxTileRows) {
-    IntTileRows<kType>(product, first_output, terms, row, HWY_MIN(kMaxTileRows, num_rows - row), buffer);
+    IntTileRows<kType, Tile>(product, first_output, terms, row, HWY_MIN(kMaxTileRows, num_rows - row),
+                             buffer);
   }
 }
 
