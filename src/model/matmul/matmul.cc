@@ -33,15 +33,20 @@ size_t TileOutputs(bool as_integers) { return as_integers ? kTile : kFloatTile; 
 
 size_t WorkerBytes(size_t cols) { return std::max(IntWorkerBytes(), kFloatTile * cols * sizeof(float)); }
 
+template <TensorType kType, class Tile>
+HWY_INLINE void IntRows(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+                        uint8_t* buffer) {
+  // From more rows on, a tile is faster.
+  if (rows <= Tile::kMaxFewRows) return FewRowsTile<kType, Tile>(product, first_output, terms, rows);
+  IntTile<kType, Tile>(product, first_output, terms, rows, buffer);
+}
+
 template <TensorType kType>
 HWY_INLINE void IntProduct(const Product& product, size_t first_output, const Terms& terms, size_t rows,
                            uint8_t* buffer) {
-  if (product.w.in_strips) {
-    if (rows <= kMaxFewRows) return FewRowsTile<kType, StripTile<kType>>(product, first_output, terms, rows);
-    return IntTile<kType, StripTile<kType>>(product, first_output, terms, rows, buffer);
-  }
-  if (rows <= kMaxFewRows) return FewRowsTile<kType, RowTile<kType>>(product, first_output, terms, rows);
-  IntTile<kType, RowTile<kType>>(product, first_output, terms, rows, buffer);
+  if (product.w.in_strips)
+    return IntRows<kType, StripTile<kType>>(product, first_output, terms, rows, buffer);
+  IntRows<kType, RowTile<kType>>(product, first_output, terms, rows, buffer);
 }
 
 // One tile of outputs, all rows. Unless exact_activations, scratch holds x, rounded. buffer: WorkerBytes,

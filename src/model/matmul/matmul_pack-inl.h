@@ -101,15 +101,12 @@ struct StripBlocks {
 
   HWY_INLINE void Next() { block += kStripRows * kBytes; }
   HWY_INLINE const uint8_t* WordAt(size_t offset) const {
-    constexpr StripHalf kHalf = StripHalfOf(kType);
-    const size_t word = (offset - (kHalf.bytes && offset > kHalf.offset ? kHalf.bytes : 0)) / 4;
-    return block + kStripRows * (kHalf.bytes + 4 * word) + 4 * lane;
+    return block + kStripRows * StripPlace(kType, offset) + 4 * lane;
   }
   HWY_INLINE const uint8_t* HalfAt() const { return block + 2 * lane; }
 
   const uint8_t* block;  // of the strip's first row
   size_t lane;           // of the strip: our first
-  size_t ahead;          // as in RowBlocks
 };
 
 // Fetches the data ahead of these blocks while they are in use: the hardware does not follow as many short
@@ -123,14 +120,8 @@ HWY_INLINE void PrefetchAhead(const RowBlocks<kType>& blocks) {
   }
 }
 
-// One stream, but one that ends at each page for the hardware.
 template <TensorType kType>
-HWY_INLINE void PrefetchAhead(const StripBlocks<kType>& blocks) {
-  if (blocks.lane != 0) return;
-  constexpr size_t kStripBytes = kStripRows * blocks.kBytes;
-#pragma GCC unroll 4
-  for (size_t line = 0; line < kStripBytes; line += 64) hwy::Prefetch(blocks.block + blocks.ahead + line);
-}
+HWY_INLINE void PrefetchAhead(const StripBlocks<kType>&) {}  // see Ahead
 
 // 16 bytes of each row. Of RowBlocks, vector i holds the rows i, i + 4, i + 8, ... in its 128-bit blocks. Of
 // StripBlocks, vector i holds word i, lane = row.
@@ -274,7 +265,7 @@ HWY_INLINE VF HalvesOf(VU w) {
 
 template <TensorType kType>
 HWY_INLINE VF LoadHalves(const StripBlocks<kType>& blocks, size_t offset) {
-  if constexpr (StripHalfOf(kType).bytes != 0) {
+  if constexpr (HasStripHalf(kType)) {
     const hn::Rebind<uint16_t, DF> du16;
     const hn::Rebind<hwy::float16_t, DF> d16;
     const hn::Repartition<uint8_t, decltype(du16)> d8;

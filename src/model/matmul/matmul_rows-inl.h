@@ -21,9 +21,6 @@ HWY_BEFORE_NAMESPACE();
 namespace throng::model {
 namespace HWY_NAMESPACE {
 
-// From more rows on, the tile is faster.
-constexpr size_t kMaxFewRows = 4;
-
 // Of the 4-byte words of each 128-bit block: [a0 + a2, b0 + b2, a1 + a3, b1 + b3], added as numbers of D.
 template <class D>
 HWY_INLINE hn::Vec<D> AddWords(D d, hn::Vec<D> a, hn::Vec<D> b) {
@@ -88,30 +85,38 @@ HWY_INLINE VI SumProducts(const Field& w0, const Field& w1, VU8 x0, VU8 x1) {
   }
 }
 
-// The products of kCount words of codes of weights in strips with x, summed: lane = output.
-template <Kind kKind, size_t kFirst, size_t kCount>
-HWY_INLINE VI SumWords(const Codes& codes, const int8_t* x) {
-  const DI di;
+// The products of kCount words of codes of weights in strips with kRows rows of x (stride: bytes from row to
+// row), summed: lane = output. The rows' chains of additions are interleaved, so that they do not wait for
+// each other.
+template <Kind kKind, size_t kFirst, size_t kCount, size_t kRows>
+HWY_INLINE void SumWords(const Codes& codes, const int8_t* x, size_t stride, VI (&sum)[kRows]) {
   constexpr size_t kShort = HWY_MIN(kCount, ShortSums(kKind));
-  VI sum = hn::Zero(di);
+#pragma GCC unroll 8
+  for (size_t r = 0; r < kRows; ++r) sum[r] = hn::Zero(DI());
   if constexpr (kShort >= 2) {
 #pragma GCC unroll 4
     for (size_t i0 = kFirst; i0 < kFirst + kCount; i0 += kShort) {
-      V16 pairs = hn::Zero(D16());
 #pragma GCC unroll 8
-      for (size_t i = i0; i < i0 + kShort; ++i) {
-        const VU8 xs = hn::BitCast(DU8(), BroadcastWord(x + 4 * i));
-        pairs = hn::Add(pairs, PairProducts(codes.half[i / 4].v[i % 4], xs));
+      for (size_t r = 0; r < kRows; ++r) {
+        V16 pairs = hn::Zero(D16());
+#pragma GCC unroll 8
+        for (size_t i = i0; i < i0 + kShort; ++i) {
+          const VU8 xs = hn::BitCast(DU8(), BroadcastWord(x + r * stride + 4 * i));
+          pairs = hn::Add(pairs, PairProducts(codes.half[i / 4].v[i % 4], xs));
+        }
+        sum[r] = hn::Add(sum[r], AddPairs(pairs));
       }
-      sum = hn::Add(sum, AddPairs(pairs));
     }
   } else {
 #pragma GCC unroll 8
     for (size_t i = kFirst; i < kFirst + kCount; ++i) {
-      sum = DotQuads<kKind.is_signed>(sum, codes.half[i / 4].v[i % 4], BroadcastWord(x + 4 * i));
+#pragma GCC unroll 8
+      for (size_t r = 0; r < kRows; ++r) {
+        const VI xs = BroadcastWord(x + r * stride + 4 * i);
+        sum[r] = DotQuads<kKind.is_signed>(sum[r], codes.half[i / 4].v[i % 4], xs);
+      }
     }
   }
-  return sum;
 }
 
 HWY_INLINE Field LowNibbles(const Field& f) {
@@ -184,12 +189,32 @@ HWY_INLINE void AddFifthBits(const StripBlocks<kType>& blocks, size_t offset, Co
   }
 }
 
+// Fetches what the memory is to bring while blocks are multiplied: part kPart of kParts of a block's size,
+// some blocks ahead. The hardware follows a strip's stream, but not far enough once several rows take the
+// time.
+template <size_t kPart, size_t kParts, TensorType kType>
+HWY_INLINE void FetchAhead(const StripBlocks<kType>& blocks) {
+  if (blocks.lane != 0) return;
+  constexpr size_t kStripBytes = kStripRows * blocks.kBytes;
+  // Beyond the scales of the next chunk, which are unpacked first.
+  constexpr size_t kDistance = BlockSizeOf(kType)->elements == kGroup ? 3072 : 2 * kStripBytes + 512;
+  constexpr size_t kFirst = (kStripBytes * kPart / kParts + 63) / 64 * 64;
+  constexpr size_t kEnd = kStripBytes * (kPart + 1) / kParts;
+#pragma GCC unroll 16
+  for (size_t line = kFirst; line < kEnd; line += 64) hwy::Prefetch(blocks.block + kDistance + line);
+}
+
+template <size_t kPart, size_t kParts, TensorType kType>
+HWY_INLINE void FetchAhead(const RowBlocks<kType>& blocks) {
+  if constexpr (kPart == 0) PrefetchAhead(blocks);
+}
+
 // Calls use.Add(g, codes, scales) for each group, in order.
 template <TensorType kType, class Blocks, class Use>
 HWY_INLINE void VisitSmallBlocks(Blocks blocks, size_t groups, Use& use) {
   constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
   for (size_t g = 0; g < groups; ++g, blocks.Next()) {
-    PrefetchAhead(blocks);
+    FetchAhead<0, 1>(blocks);
     Codes codes;
     if constexpr (kType == TensorType::kQ8_0) {
       codes.half[0] = LoadField(blocks, 2);
@@ -226,10 +251,12 @@ HWY_INLINE Scales ScalesAt(const Packed& w, size_t g) {
   return scales;
 }
 
-// Groups 2 * kPair and 2 * kPair + 1 of a block of Q4_K or Q5_K that begins at group g. fifths: of Q5_K.
+// Groups 2 * kPair and 2 * kPair + 1 of a block of Q4_K or Q5_K that begins at group g. fifths: of Q5_K. w:
+// the block's scales.
 template <TensorType kType, size_t kPair, class Blocks, class Use>
 HWY_INLINE void VisitK45Pair(const Blocks& blocks, const Field (&fifths)[2], const Packed& w, size_t g,
                              Use& use) {
+  FetchAhead<kPair, 4>(blocks);
   constexpr bool kFifth = kType == TensorType::kQ5_K;
   constexpr int kTwoPairs = 2 * static_cast<int>(kPair);
   Codes low, high;
@@ -243,8 +270,8 @@ HWY_INLINE void VisitK45Pair(const Blocks& blocks, const Field (&fifths)[2], con
       AddHighBits<3 - kTwoPairs, 16>(fifths[half], high.half[half]);
     }
   }
-  use.Add(g + 2 * kPair, low, ScalesAt<kType>(w, g + 2 * kPair));
-  use.Add(g + 2 * kPair + 1, high, ScalesAt<kType>(w, g + 2 * kPair + 1));
+  use.Add(g + 2 * kPair, low, ScalesAt<kType>(w, 2 * kPair));
+  use.Add(g + 2 * kPair + 1, high, ScalesAt<kType>(w, 2 * kPair + 1));
 }
 
 template <TensorType kType, class Blocks, class Use>
@@ -266,7 +293,8 @@ struct Q6Half {
   Field high[2];
 };
 
-template <size_t kGroupOfHalf, class Use>
+// g: the half's first group.
+template <size_t kHalf, size_t kGroupOfHalf, class Use>
 HWY_INLINE void VisitQ6Group(const Q6Half& bytes, const Packed& w, size_t g, Use& use) {
   Codes codes;
 #pragma GCC unroll 2
@@ -275,37 +303,43 @@ HWY_INLINE void VisitQ6Group(const Q6Half& bytes, const Packed& w, size_t g, Use
     codes.half[half] = kGroupOfHalf < 2 ? LowNibbles(nibbles) : HighNibbles(nibbles);
     AddHighBits<4 - 2 * static_cast<int>(kGroupOfHalf), 0x30>(bytes.high[half], codes.half[half]);
   }
-  use.Add(g + kGroupOfHalf, codes, ScalesAt<TensorType::kQ6_K>(w, g + kGroupOfHalf));
+  use.Add(g + kGroupOfHalf, codes, ScalesAt<TensorType::kQ6_K>(w, 4 * kHalf + kGroupOfHalf));
 }
 
-template <class Blocks, class Use>
-HWY_INLINE void VisitQ6Block(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
-  for (size_t i = 0; i < 2; ++i, g += 4) {
-    Q6Half bytes;
+template <size_t kHalf, class Blocks, class Use>
+HWY_INLINE void VisitQ6Half(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
+  FetchAhead<kHalf, 2>(blocks);
+  Q6Half bytes;
 #pragma GCC unroll 2
-    for (size_t half = 0; half < 2; ++half) {
-      bytes.nibbles[0][half] = LoadField(blocks, 64 * i + 16 * half);
-      bytes.nibbles[1][half] = LoadField(blocks, 64 * i + 32 + 16 * half);
-      bytes.high[half] = LoadField(blocks, 128 + 32 * i + 16 * half);
-    }
-    VisitQ6Group<0>(bytes, w, g, use);
-    VisitQ6Group<1>(bytes, w, g, use);
-    VisitQ6Group<2>(bytes, w, g, use);
-    VisitQ6Group<3>(bytes, w, g, use);
+  for (size_t half = 0; half < 2; ++half) {
+    bytes.nibbles[0][half] = LoadField(blocks, 64 * kHalf + 16 * half);
+    bytes.nibbles[1][half] = LoadField(blocks, 64 * kHalf + 32 + 16 * half);
+    bytes.high[half] = LoadField(blocks, 128 + 32 * kHalf + 16 * half);
   }
+  VisitQ6Group<kHalf, 0>(bytes, w, g, use);
+  VisitQ6Group<kHalf, 1>(bytes, w, g, use);
+  VisitQ6Group<kHalf, 2>(bytes, w, g, use);
+  VisitQ6Group<kHalf, 3>(bytes, w, g, use);
 }
 
 template <TensorType kType, class Blocks, class Use>
-HWY_INLINE void VisitGroups(Blocks blocks, const Packed& w, size_t groups, Use& use) {
+HWY_INLINE void VisitGroups(Blocks blocks, size_t groups, Use& use) {
   constexpr BlockSize kSize = *BlockSizeOf(kType);
   if constexpr (kSize.elements == kGroup) {
     VisitSmallBlocks<kType>(blocks, groups, use);
     return;
   }
-  for (size_t g = 0; g < groups; g += kSize.elements / kGroup, blocks.Next()) {
-    PrefetchAhead(blocks);
+  // Those of all blocks at once, since their latency is long.
+  constexpr size_t kParts = KindOf<kType>().halves ? 2 : 1;
+  constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
+  HWY_ALIGN float scales[kParts * kChunkGroups * kLanes];
+  HWY_ALIGN float mins[kChunkGroups * kLanes];
+  PackScales<kType>(blocks, groups, {nullptr, scales, mins});
+  for (size_t g = 0; g < groups; g += kGroupsPerBlock, blocks.Next()) {
+    const Packed w{nullptr, scales + kParts * g * kLanes, mins + g * kLanes};
     if constexpr (kType == TensorType::kQ6_K) {
-      VisitQ6Block(blocks, w, g, use);
+      VisitQ6Half<0>(blocks, w, g, use);
+      VisitQ6Half<1>(blocks, w, g + 4, use);
     } else if constexpr (kSize.elements != kGroup) {
       VisitK45Block<kType>(blocks, w, g, use);
     }
@@ -319,7 +353,7 @@ struct RowSums {
   static constexpr size_t kParts = kKind.halves ? 2 : 1;
 
   HWY_INLINE void Begin(size_t groups, const float* acc) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) {
       y[r] = hn::Load(DF(), acc + r * kLanes);
       if constexpr (kKind.offset != 0) {
@@ -336,90 +370,104 @@ struct RowSums {
     }
   }
 
-  // Of the part's codes.
-  HWY_INLINE VI Sum(const Codes& codes, const int8_t* x_codes, size_t part) const {
-    const DU8 d8;
+  // sum[r] = the products with row r of the codes of half kPart or, where halves share a scale, of both.
+  template <size_t kPart>
+  HWY_INLINE void Sum(size_t g, const Codes& codes, VI (&sum)[kRows]) const {
+    const int8_t* x_codes = x.codes + g * kGroup;
     if constexpr (kInLanes) {
-      if constexpr (!kKind.halves) return SumWords<kKind, 0, 8>(codes, x_codes);
-      return part ? SumWords<kKind, 4, 4>(codes, x_codes) : SumWords<kKind, 0, 4>(codes, x_codes);
+      SumWords<kKind, 4 * kPart, 8 / kParts>(codes, x_codes, x.groups * kGroup, sum);
     } else {
-      const auto* bytes = reinterpret_cast<const uint8_t*>(x_codes);
-      const VU8 x0 = hn::LoadDup128(d8, bytes);
-      const VU8 x1 = hn::LoadDup128(d8, bytes + 16);
-      if constexpr (!kKind.halves) return SumProducts<kKind, true>(codes.half[0], codes.half[1], x0, x1);
-      const VU8 xs = part ? x1 : x0;
-      return SumProducts<kKind, false>(codes.half[part], codes.half[part], xs, xs);
+      const DU8 d8;
+#pragma GCC unroll 8
+      for (size_t r = 0; r < kRows; ++r) {
+        const auto* bytes = reinterpret_cast<const uint8_t*>(x_codes + r * x.groups * kGroup);
+        const VU8 x0 = hn::LoadDup128(d8, bytes);
+        const VU8 x1 = hn::LoadDup128(d8, bytes + 16);
+        if constexpr (kKind.halves) {
+          const VU8 xs = kPart ? x1 : x0;
+          sum[r] = SumProducts<kKind, false>(codes.half[kPart], codes.half[kPart], xs, xs);
+        } else {
+          sum[r] = SumProducts<kKind, true>(codes.half[0], codes.half[1], x0, x1);
+        }
+      }
+    }
+  }
+
+  template <size_t kPart>
+  HWY_INLINE void AddPart(size_t g, const Codes& codes, const Scales& scales) {
+    const DF df;
+    const DI di;
+    VI sum[kRows];
+    Sum<kPart>(g, codes, sum);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) {
+      if constexpr (kKind.offset != 0) sum[r] = hn::Sub(sum[r], hn::Set(di, offsets[r][g * kParts + kPart]));
+      const VF x_scale = hn::Set(df, x.scales[r * x.groups + g]);
+      y[r] = hn::MulAdd(hn::ConvertTo(df, sum[r]), hn::Mul(scales.scale[kPart], x_scale), y[r]);
     }
   }
 
   HWY_INLINE void Add(size_t g, const Codes& codes, const Scales& scales) {
-    const DF df;
-    const DI di;
+    AddPart<0>(g, codes, scales);
+    if constexpr (kKind.halves) AddPart<1>(g, codes, scales);
+    if constexpr (kKind.has_min) {
 #pragma GCC unroll 8
-    for (size_t r = 0; r < kRows; ++r) {
-      const size_t group = r * x.groups + g;
-      const VF x_scale = hn::Set(df, x.scales[group]);
-#pragma GCC unroll 2
-      for (size_t part = 0; part < kParts; ++part) {
-        VI sum = Sum(codes, x.codes + group * kGroup, part);
-        if constexpr (kKind.offset != 0) sum = hn::Sub(sum, hn::Set(di, offsets[r][g * kParts + part]));
-        y[r] = hn::MulAdd(hn::ConvertTo(df, sum), hn::Mul(scales.scale[part], x_scale), y[r]);
-      }
-      if constexpr (kKind.has_min) {
-        y[r] = hn::MulAdd(scales.min, hn::Set(df, x.sums[group]), y[r]);
+      for (size_t r = 0; r < kRows; ++r) {
+        y[r] = hn::MulAdd(scales.min, hn::Set(DF(), x.sums[r * x.groups + g]), y[r]);
       }
     }
   }
 
   HWY_INLINE void End(float* acc) const {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) hn::Store(y[r], DF(), acc + r * kLanes);
   }
 
   XRows x;
   VF y[kRows];
-  int32_t offsets[kRows][2 * kChunkGroups];  // [groups, parts]: what codes are too large by, times x
+  int32_t offsets[kRows][kParts * kChunkGroups];  // [groups, parts]: what codes are too large by, times x
 };
 
 // acc[r, lane] += products of `groups` groups, at most a chunk.
 template <TensorType kType, size_t kRows, class Blocks>
-HWY_INLINE void AddFewRows(const Blocks& blocks, size_t groups, const Packed& w, const XRows& x, float* acc) {
+HWY_INLINE void AddFewRows(const Blocks& blocks, size_t groups, const XRows& x, float* acc) {
   RowSums<kType, kRows, Blocks::kInLanes> sums;
   sums.x = x;
   sums.Begin(groups, acc);
-  VisitGroups<kType>(blocks, w, groups, sums);
+  VisitGroups<kType>(blocks, groups, sums);
   sums.End(acc);
 }
 
-// One tile of outputs, at most kMaxFewRows rows.
+// One tile of outputs, at most Tile::kMaxFewRows rows.
 template <TensorType kType, class Tile>
 HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const Terms& terms,
                               size_t num_rows) {
   constexpr BlockSize block = *BlockSizeOf(kType);
-  HWY_ALIGN float scales[2 * kChunkGroups * kLanes];
-  HWY_ALIGN float mins[kChunkGroups * kLanes];
-  const Packed w{nullptr, scales, mins};
-  HWY_ALIGN float acc[2][kMaxFewRows * kLanes];
+  HWY_ALIGN float acc[2][Tile::kMaxFewRows * kLanes];
   const Tile tile(product.w, first_output);
   const size_t all_groups = terms.quantized->groups;
   for (float* sums : acc) std::memset(sums, 0, num_rows * kLanes * sizeof(float));
-  for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
-    const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
-    for (size_t v = 0; v < 2; ++v) {
-      const auto blocks = tile.At(v, g0 * kGroup / block.elements * block.bytes,
-                                  groups * kGroup / block.elements * block.bytes);
-      if constexpr (block.elements != kGroup) PackScales<kType>(blocks, groups, w);
-      for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
-        if (!x) continue;
-        size_t r = 0;
-        const auto add = [&](auto rows) HWY_ATTR {
-          constexpr size_t kRows = decltype(rows)::value;
-          AddFewRows<kType, kRows>(blocks, groups, w, RowsAt(*x, g0 + r * x->groups), acc[v] + r * kLanes);
-          r += kRows;
-        };
-        if (num_rows == kMaxFewRows) add(std::integral_constant<size_t, kMaxFewRows>());
-        if (r + 2 <= num_rows) add(std::integral_constant<size_t, 2>());
-        if (r < num_rows) add(std::integral_constant<size_t, 1>());
+  for (size_t first = 0; first < 2; first += Tile::kVectorsTogether) {
+    for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
+      const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
+      for (size_t v = first; v < first + Tile::kVectorsTogether; ++v) {
+        const auto blocks = tile.At(v, g0 * kGroup / block.elements * block.bytes,
+                                    groups * kGroup / block.elements * block.bytes);
+        for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
+          if (!x) continue;
+          size_t r = 0;
+          const auto add = [&](auto rows) HWY_ATTR {
+            constexpr size_t kRows = decltype(rows)::value;
+            AddFewRows<kType, kRows>(blocks, groups, RowsAt(*x, g0 + r * x->groups), acc[v] + r * kLanes);
+            r += kRows;
+          };
+          if constexpr (Tile::kMaxFewRows == 8) {
+            if (num_rows == 8) add(std::integral_constant<size_t, 8>());
+          }
+          if (r + 4 <= num_rows) add(std::integral_constant<size_t, 4>());
+          if (r + 2 <= num_rows) add(std::integral_constant<size_t, 2>());
+          if (r < num_rows) add(std::integral_constant<size_t, 1>());
+        }
       }
     }
   }

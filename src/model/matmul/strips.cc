@@ -11,21 +11,22 @@
 namespace throng::model {
 namespace {
 
-// The blocks of one place of a strip's rows; null rows are zeros.
-void WriteBlock(const std::array<const uint8_t*, kStripRows>& rows, size_t offset, size_t block_bytes,
-                StripHalf half, uint8_t* out) {
-  if (half.bytes) {
+// The blocks at one place of a strip's rows.
+void WriteBlock(TensorType type, const std::array<const uint8_t*, kStripRows>& rows, size_t offset,
+                uint8_t* out) {
+  const size_t bytes = BlockSizeOf(type)->bytes;
+  if (HasStripHalf(type)) {
+    uint8_t* half = out;
     for (const uint8_t* row : rows) {
-      std::memcpy(out, row + offset + half.offset, 2);
-      out += 2;
+      std::memcpy(half, row + offset + StripHalfOffset(type), 2);
+      half += 2;
     }
   }
-  for (size_t at = 0; at < block_bytes; at += 4) {
-    if (half.bytes && at == half.offset) at += half.bytes;
-    if (at == block_bytes) break;
+  for (size_t at = HasStripHalf(type) && StripHalfOffset(type) == 0 ? 2 : 0; at + 4 <= bytes; at += 4) {
+    uint8_t* word = out + kStripRows * StripPlace(type, at);
     for (const uint8_t* row : rows) {
-      std::memcpy(out, row + offset + at, 4);
-      out += 4;
+      std::memcpy(word, row + offset + at, 4);
+      word += 4;
     }
   }
 }
@@ -53,9 +54,8 @@ void Strips::Write(size_t strip) {
   for (size_t i = 0; i < kStripRows; ++i) {
     rows[i] = first + i < rows_->rows ? rows_->data + (first + i) * row_bytes : zeros.data();
   }
-  const StripHalf half = StripHalfOf(rows_->type);
   for (size_t offset = 0; offset < row_bytes; offset += block_bytes) {
-    WriteBlock(rows, offset, block_bytes, half, out);
+    WriteBlock(rows_->type, rows, offset, out);
     out += kStripRows * block_bytes;
   }
 }

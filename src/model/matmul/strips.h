@@ -2,9 +2,10 @@
 // from memory and finds each output in a lane of its own. Decode reads every weight once per token and so
 // gains most.
 //
-// In a strip, blocks of the same columns lie together: word i (4 bytes) of the 16 rows' blocks is 64 bytes in
-// a row. Where a block is no whole number of words, the 16 rows' scales of 2 bytes come first. Sizes stay the
-// same, except that the last strip is filled up with zeros.
+// In a strip, blocks of the same columns lie together. Each word (4 bytes) of the 16 rows' blocks is 64 bytes
+// in a row, and words follow each other as they are used. Where a block is no whole number of words, the 16
+// rows' scales of 2 bytes come first. Sizes stay the same, except that the last strip is filled up with
+// zeros.
 #pragma once
 
 #include <cstddef>
@@ -19,14 +20,20 @@ struct Matrix;
 
 constexpr size_t kStripRows = 16;
 
-// The scale that is no part of a word: 2 bytes or none, at `offset` of a block.
-struct StripHalf {
-  size_t bytes;
-  size_t offset;
-};
-constexpr StripHalf StripHalfOf(TensorType type) {
-  if (BlockSizeOf(type)->bytes % 4 == 0) return {0, 0};
-  return {2, type == TensorType::kQ6_K ? size_t{208} : size_t{0}};
+// True if a scale of 2 bytes is no part of a word.
+constexpr bool HasStripHalf(TensorType type) { return BlockSizeOf(type)->bytes % 4 != 0; }
+constexpr size_t StripHalfOffset(TensorType type) { return type == TensorType::kQ6_K ? 208 : 0; }
+
+// Where the word at `offset` of a block goes: times 16 in a strip's block.
+constexpr size_t StripPlace(TensorType type, size_t offset) {
+  if (type != TensorType::kQ6_K) return offset;
+  // Scales, then for each half of the block its 64 bytes of low bits and its 32 bytes of high bits.
+  constexpr size_t kLow = 128, kHigh = 64, kScales = 16;
+  constexpr size_t kHalf = (kLow + kHigh) / 2;
+  if (offset >= kLow + kHigh) return 2 + offset - (kLow + kHigh);
+  const size_t half = offset < kLow ? offset / (kLow / 2) : (offset - kLow) / (kHigh / 2);
+  const size_t place = offset < kLow ? offset % (kLow / 2) : kLow / 2 + (offset - kLow) % (kHigh / 2);
+  return 2 + kScales + half * kHalf + place;
 }
 
 // A copy of a matrix in strips, in huge pages where the system grants them.
