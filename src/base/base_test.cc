@@ -1,9 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
+#include <ctime>
 #include <limits>
+#include <thread>
+#include <utility>
 
 #include "base/digest.h"
 #include "base/error.h"
@@ -36,18 +41,102 @@ TEST(Half, RoundsToNearestEven) {
   EXPECT_EQ(FloatToHalf(std::nextafter(0x1p-25f, 1.0f)), 1);
 }
 
-TEST(ThreadPool, RunsEachIterationOnceAndRethrows) {
-  ThreadPool pool(3);
-  for (int round = 0; round < 100; ++round) {
-    std::vector<std::atomic<int>> hits(17);
-    pool.ParallelFor(hits.size(), [&](size_t i, int) { ++hits[i]; });
-    for (auto& hit : hits) EXPECT_EQ(hit, 1);
+// On one core, on all, and with more threads than cores.
+constexpr int kPoolSizes[] = {1, 2, 3, 16};
+
+void Sleep(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+
+double CpuSeconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+TEST(ThreadPool, RunsEachIterationOnce) {
+  for (const int threads : kPoolSizes) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 2000; ++round) {
+      std::vector<std::atomic<int>> hits(static_cast<size_t>(round) % 19);
+      pool.ParallelFor(hits.size(), [&](size_t i, int worker) {
+        EXPECT_LT(worker, threads);
+        ++hits[i];
+      });
+      for (auto& hit : hits) EXPECT_EQ(hit, 1);
+    }
   }
-  EXPECT_THROW(pool.ParallelFor(8,
-                                [](size_t i, int) {
-                                  if (i == 5) throw Error(ErrorCode::kInvalid, "five");
-                                }),
-               Error);
+}
+
+TEST(ThreadPool, NoTwoIterationsShareAWorkerAtOnce) {
+  for (const int threads : kPoolSizes) {
+    ThreadPool pool(threads);
+    std::vector<std::atomic<int>> busy(static_cast<size_t>(threads));
+    for (int round = 0; round < 300; ++round) {
+      pool.ParallelFor(50, [&](size_t, int worker) {
+        EXPECT_EQ(++busy[static_cast<size_t>(worker)], 1);
+        --busy[static_cast<size_t>(worker)];
+      });
+    }
+  }
+}
+
+TEST(ThreadPool, WhatALoopWroteIsSeenByTheNext) {
+  for (const int threads : kPoolSizes) {
+    ThreadPool pool(threads);
+    std::vector<int> from(8), to(8);
+    for (int round = 1; round <= 1000; ++round) {
+      pool.ParallelFor(to.size(), [&](size_t i, int) { to[i] = from[(i + 3) % from.size()] + 1; });
+      std::swap(from, to);
+    }
+    EXPECT_EQ(from, std::vector<int>(8, 1000));
+  }
+}
+
+TEST(ThreadPool, RethrowsAndGoesOn) {
+  for (const int threads : kPoolSizes) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 100; ++round) {
+      const auto fail = [](size_t i, int) {
+        if (i == 5) throw Error(ErrorCode::kInvalid, "five");
+      };
+      EXPECT_THROW(pool.ParallelFor(8, fail), Error);
+      std::atomic<int> hits = 0;
+      pool.ParallelFor(8, [&](size_t, int) { ++hits; });
+      EXPECT_EQ(hits, 8);
+    }
+  }
+}
+
+TEST(ThreadPool, WakesASleepingWorker) {
+  ThreadPool pool(2);
+  for (int round = 0; round < 20; ++round) {
+    Sleep(2);  // longer than a worker looks for work
+    std::atomic<int> others = 0;
+    pool.ParallelFor(2, [&](size_t, int worker) {
+      if (worker != 0) ++others;
+      for (int ms = 0; worker == 0 && others == 0 && ms < 10000; ++ms) Sleep(1);
+    });
+    EXPECT_GE(others, 1);
+  }
+}
+
+TEST(ThreadPool, DoesNotSleepBetweenLoopsThatFollowEachOther) {
+  if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "on one core, workers sleep at once";
+  ThreadPool pool(2);
+  constexpr int kLoops = 5000;
+  rusage before{}, after{};
+  getrusage(RUSAGE_SELF, &before);
+  for (int i = 0; i < kLoops; ++i) pool.ParallelFor(2, [](size_t, int) {});
+  getrusage(RUSAGE_SELF, &after);
+  EXPECT_LT(after.ru_nvcsw - before.ru_nvcsw, kLoops / 4);
+}
+
+TEST(ThreadPool, TakesNoTimeWhileIdle) {
+  ThreadPool pool(2);
+  pool.ParallelFor(2, [](size_t, int) {});
+  Sleep(20);
+  const double before = CpuSeconds();
+  Sleep(200);
+  EXPECT_LT(CpuSeconds() - before, 0.02);
 }
 
 TEST(Hasher, IsTheDigestOfItsBytesHoweverTheyAreGathered) {

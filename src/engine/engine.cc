@@ -76,6 +76,9 @@ struct EngineMetrics {
                              "Of these, in whole blocks that had been in the prefix cache before")),
         output_tokens(registry.Counter("throng_output_tokens_total", "Tokens of answers")),
         steps(registry.Counter("throng_steps_total", "Forward passes")),
+        guesses(registry.Counter("throng_lookup_guesses_total",
+                                 "Tokens that were guessed and checked (prompt lookup)")),
+        guesses_accepted(registry.Counter("throng_lookup_accepted_total", "Of these, those that came true")),
         preemptions(registry.Counter("throng_preemptions_total", "Sequences evicted to be computed again")),
         prefix_evictions(
             registry.Counter("throng_prefix_evictions_total", "Blocks evicted from the prefix cache")),
@@ -84,7 +87,7 @@ struct EngineMetrics {
 
   Metric &running, &waiting, &kv_bytes, &kv_bytes_peak, &kv_budget, &output_rate, &prefix_hit_rate;
   Metric &requests, &cancelled, &failed, &prompt_tokens, &cached_tokens, &computed_tokens, &recomputed_tokens,
-      &output_tokens, &steps;
+      &output_tokens, &steps, &guesses, &guesses_accepted;
   Metric &preemptions, &prefix_evictions, &spilled, &restored;
 };
 
@@ -124,16 +127,29 @@ class Engine::Impl {
   MetricsRegistry& Registry() { return registry_; }
 
  private:
+  // Logits from which a sequence's next token is sampled.
+  struct Row {
+    Sequence* sequence;
+    const float* logits;  // [guesses + 1, vocab]: after its tokens when the pass began, and after each guess
+    size_t num_tokens;    // its tokens when the pass began
+
+    size_t Index() const { return sequence->tokens.size() - num_tokens; }
+  };
+
   void CheckFits(const EngineRequest& request) const;
 
   // All below run on the engine's thread.
   void Loop();
   bool TakeInbox();
   void Step();
+  void Guess();
   void Forward();
+  void Decode();
   void SampleRow(size_t row, int worker);
   void SampleRows();
-  void Advance(Sequence& sequence, int32_t token);
+  void CountGuess(const Row& row, int32_t token);
+  bool Advance(Sequence& sequence, int32_t token);
+  bool Append(Sequence& sequence, int32_t token);
   void Finish(Sequence& sequence, llm::FinishReason reason, std::optional<Error> error = std::nullopt);
   void FailPlanned(const Error& error);
   void PublishMetrics();
@@ -163,9 +179,13 @@ class Engine::Impl {
   std::unordered_map<uint32_t, int32_t> new_expected_;
   std::vector<PlannedItem> items_;
   std::vector<model::BatchItem> batch_;
-  std::vector<Sequence*> rows_;               // the sequences whose logits are in logits_
-  std::vector<float> logits_;                 // [rows, vocab]
-  std::vector<int32_t> sampled_;              // [rows]
+  std::vector<int32_t> inputs_;   // the tokens of batch_
+  std::vector<Row> rows_;         // one per sequence whose next token can be sampled
+  std::vector<float> logits_;     // [rows and guesses, vocab]
+  std::vector<int32_t> sampled_;  // [rows]
+  PromptLookup lookup_;
+  PassCost pass_cost_;
+  int passes_without_guesses_ = 0;            // in a row
   std::vector<Sampler> samplers_;             // one per thread
   std::vector<std::vector<uint64_t>> masks_;  // one per thread
   Clock::time_point rate_begin_ = Clock::now();
@@ -294,42 +314,93 @@ void Engine::Impl::Step() {
     return;
   }
   try {
+    Guess();
     Forward();
-    SampleRows();
+    Decode();
   } catch (const Error& error) {
     return FailPlanned(error);
   } catch (const std::bad_alloc&) {
     return FailPlanned(
         MakeError(ErrorCode::kExhausted, "request: out of memory in a step of {} sequences", items_.size()));
   }
-  for (size_t row = 0; row < rows_.size(); ++row) Advance(*rows_[row], sampled_[row]);
+}
+
+void Engine::Impl::Guess() {
+  if (options_.lookup == Lookup::kOff) return;
+  constexpr int kMostGuesses = 16;
+  // Where guesses cost more than they yield, a few are made nonetheless at long intervals: that may change.
+  constexpr int kProbeInterval = 256;
+  constexpr int kProbeGuesses = 3;
+  size_t num_rows = 0;
+  int left = options_.step_tokens;
+  for (const PlannedItem& item : items_) {
+    num_rows += item.num_tokens == item.sequence->NumPending() ? 1 : 0;
+    left -= item.num_tokens;
+  }
+  const bool always = options_.lookup == Lookup::kAlways;
+  if (!always && num_rows > PassCost::kMostSequences) return;
+  const bool probe = !always && ++passes_without_guesses_ >= kProbeInterval;
+  PassPlan plan(pass_cost_, num_rows, always || probe);
+  for (PlannedItem& item : items_) {
+    Sequence& sequence = *item.sequence;
+    if (item.num_tokens != sequence.NumPending()) continue;
+    // After the last token of an answer, none is needed.
+    const int wanted = std::min(
+        {probe ? kProbeGuesses : kMostGuesses, left, sequence.request.max_tokens - sequence.NumAnswer() - 1});
+    if (wanted <= 0) continue;
+    lookup_.Guess(sequence.tokens, sequence.matcher ? &*sequence.matcher : nullptr,
+                  static_cast<size_t>(sequence.cache.ReserveGuesses(wanted)), plan, sequence.guesses);
+    item.num_guesses = static_cast<int>(sequence.guesses.size());
+    left -= item.num_guesses;
+    if (item.num_guesses == 0) continue;
+    passes_without_guesses_ = 0;
+    metrics_.guesses.Add(
+        static_cast<double>(item.num_guesses - std::ranges::count(sequence.guesses.kinds, kOnlyToken)));
+    if (probe) return;
+  }
 }
 
 void Engine::Impl::Forward() {
   batch_.clear();
+  inputs_.clear();
   rows_.clear();
-  size_t num_tokens = 0;
+  size_t num_logits = 0;
+  for (const PlannedItem& item : items_) {
+    const Sequence& sequence = *item.sequence;
+    const auto begin = sequence.tokens.begin() + sequence.cache.NumTokens();
+    inputs_.insert(inputs_.end(), begin, begin + item.num_tokens);
+    if (item.num_tokens != sequence.NumPending()) continue;
+    const std::vector<int32_t>& guesses = sequence.guesses.tokens;
+    inputs_.insert(inputs_.end(), guesses.begin(), guesses.end());
+    num_logits += guesses.size() + 1;
+  }
+  const size_t vocab = vocabulary_->NumTokens();
+  if (logits_.size() < num_logits * vocab) logits_.resize(num_logits * vocab);
+  std::span<const int32_t> inputs = inputs_;
+  const float* logits = logits_.data();
   for (const PlannedItem& item : items_) {
     Sequence& sequence = *item.sequence;
     const bool wants_logits = item.num_tokens == sequence.NumPending();
-    const auto begin = static_cast<size_t>(sequence.cache.NumTokens());
-    batch_.push_back(
-        {.tokens = std::span(sequence.tokens).subspan(begin, static_cast<size_t>(item.num_tokens)),
-         .cache = &sequence.cache,
-         .num_logits = wants_logits ? 1 : 0});
-    if (wants_logits) rows_.push_back(&sequence);
-    num_tokens += static_cast<size_t>(item.num_tokens);
+    const int num_rows = wants_logits ? item.num_guesses + 1 : 0;
+    const auto num_tokens = static_cast<size_t>(item.num_tokens + item.num_guesses);
+    batch_.push_back({.tokens = inputs.first(num_tokens), .cache = &sequence.cache, .num_logits = num_rows});
+    if (wants_logits) rows_.push_back({&sequence, logits, sequence.tokens.size()});
+    inputs = inputs.subspan(num_tokens);
+    logits += static_cast<size_t>(num_rows) * vocab;
   }
-  const size_t num_logits = rows_.size() * vocabulary_->NumTokens();
-  if (logits_.size() < num_logits) logits_.resize(num_logits);
+  const Clock::time_point begin = Clock::now();
   transformer_.Forward(batch_, threads_, logits_.data());
+  // A pass with a prompt in it says little of what a row costs while decoding.
+  if (num_logits == inputs_.size()) {
+    pass_cost_.Observe(rows_.size(), num_logits - rows_.size(), Seconds(Clock::now() - begin));
+  }
   scheduler_.Computed(items_);
   metrics_.steps.Add(1);
-  metrics_.computed_tokens.Add(static_cast<double>(num_tokens));
+  metrics_.computed_tokens.Add(static_cast<double>(inputs_.size()));
 }
 
 void Engine::Impl::SampleRow(size_t row, int worker) {
-  Sequence& sequence = *rows_[row];
+  Sequence& sequence = *rows_[row].sequence;
   const size_t vocab = vocabulary_->NumTokens();
   std::span<const uint64_t> mask;
   if (sequence.matcher) {
@@ -339,15 +410,16 @@ void Engine::Impl::SampleRow(size_t row, int worker) {
   }
   const EngineRequest& request = sequence.request;
   sampled_[row] = samplers_[static_cast<size_t>(worker)].Sample(
-      {logits_.data() + row * vocab, vocab}, mask, sequence.tokens, request.sampling, sequence.NumAnswer());
+      {rows_[row].logits + rows_[row].Index() * vocab, vocab}, mask, sequence.tokens, request.sampling,
+      sequence.NumAnswer());
 }
 
 void Engine::Impl::SampleRows() {
   const size_t vocab = vocabulary_->NumTokens();
-  for (size_t row = 0; row < rows_.size(); ++row) {
-    Sequence& sequence = *rows_[row];
+  for (const Row& row : rows_) {
+    const Sequence& sequence = *row.sequence;
     if (sequence.request.on_logits) {
-      sequence.request.on_logits(sequence.NumAnswer(), {logits_.data() + row * vocab, vocab});
+      sequence.request.on_logits(sequence.NumAnswer(), {row.logits + row.Index() * vocab, vocab});
     }
   }
   sampled_.resize(rows_.size());
@@ -360,12 +432,60 @@ void Engine::Impl::SampleRows() {
   }
 }
 
-void Engine::Impl::Advance(Sequence& sequence, int32_t token) {
+// Samples a token of each sequence as if the pass had made no guesses, and goes on with those whose guess was
+// that token: the next row then has the logits of a pass over it.
+void Engine::Impl::Decode() {
+  while (!rows_.empty()) {
+    SampleRows();
+    size_t num_left = 0;
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      const Row row = rows_[i];
+      CountGuess(row, sampled_[i]);
+      if (!Advance(*row.sequence, sampled_[i])) continue;
+      const Sequence& sequence = *row.sequence;
+      const std::span<const int32_t> taken = std::span(sequence.tokens).subspan(row.num_tokens);
+      const std::vector<int32_t>& guesses = sequence.guesses.tokens;
+      const auto wrong = std::mismatch(guesses.begin(), guesses.end(), taken.begin(), taken.end());
+      if (wrong.second == taken.end()) {
+        rows_[num_left++] = row;
+      } else {
+        row.sequence->cache.Truncate(static_cast<int>(row.num_tokens) +
+                                     static_cast<int>(wrong.first - guesses.begin()));
+        row.sequence->guesses.Clear();
+      }
+    }
+    rows_.resize(num_left);
+  }
+}
+
+void Engine::Impl::CountGuess(const Row& row, int32_t token) {
+  Guesses& guesses = row.sequence->guesses;
+  const size_t i = row.Index();
+  if (i >= guesses.size() || guesses.kinds[i] == kOnlyToken) return;
+  const bool hit = guesses.tokens[i] == token;
+  lookup_.Count(guesses, i, hit);
+  if (hit) metrics_.guesses_accepted.Add(1);
+}
+
+// Takes the token into the answer, with those that must follow. Returns false if the sequence has ended.
+bool Engine::Impl::Advance(Sequence& sequence, int32_t token) {
+  if (!Append(sequence, token)) return false;
+  // Whoever asks for logits or pages gets those of all tokens.
+  if (!sequence.matcher || sequence.request.on_logits || sequence.request.keep_pages) return true;
+  // Whatever the logits, sampling would draw these; they go through the model with the next token that it can
+  // choose, if there is one.
+  while (const std::optional<int32_t> only = sequence.matcher->OnlyToken()) {
+    if (!Append(sequence, *only)) return false;
+  }
+  return true;
+}
+
+bool Engine::Impl::Append(Sequence& sequence, int32_t token) {
   if (token < 0) {
-    return Finish(
-        sequence, llm::FinishReason::kError,
-        MakeError(ErrorCode::kUnsupported, "request: after {} tokens of the answer no token is possible",
-                  sequence.NumAnswer()));
+    Finish(sequence, llm::FinishReason::kError,
+           MakeError(ErrorCode::kUnsupported, "request: after {} tokens of the answer no token is possible",
+                     sequence.NumAnswer()));
+    return false;
   }
   if (sequence.matcher) THRONG_CHECK(sequence.matcher->Accept(token));
   if (sequence.NumAnswer() == 0) sequence.first_token = Clock::now();
@@ -374,24 +494,31 @@ void Engine::Impl::Advance(Sequence& sequence, int32_t token) {
   ++rate_tokens_;
 
   const EngineRequest& request = sequence.request;
-  if (vocabulary_->IsEndOfGeneration(token) && !request.ignore_end)
-    return Finish(sequence, llm::FinishReason::kStop);
-  const bool stopped = sequence.text.Append(vocabulary_->Bytes(token));
-  if (request.on_text) {
-    const std::string_view text = sequence.text.TakeFinal();
-    if (!text.empty()) request.on_text(sequence.id, text);
+  std::optional<llm::FinishReason> end;
+  if (vocabulary_->IsEndOfGeneration(token) && !request.ignore_end) {
+    end = llm::FinishReason::kStop;
+  } else {
+    const bool stopped = sequence.text.Append(vocabulary_->Bytes(token));
+    if (request.on_text) {
+      const std::string_view text = sequence.text.TakeFinal();
+      if (!text.empty()) request.on_text(sequence.id, text);
+    }
+    if (stopped || (sequence.matcher && sequence.matcher->OnlyEndIsLeft())) {
+      end = llm::FinishReason::kStop;
+    } else if (sequence.NumAnswer() >= request.max_tokens) {
+      const bool complete = sequence.matcher && sequence.matcher->IsComplete();
+      end = complete ? llm::FinishReason::kStop : llm::FinishReason::kLength;
+    }
   }
-  if (stopped || (sequence.matcher && sequence.matcher->OnlyEndIsLeft())) {
-    Finish(sequence, llm::FinishReason::kStop);
-  } else if (sequence.NumAnswer() >= request.max_tokens) {
-    const bool complete = sequence.matcher && sequence.matcher->IsComplete();
-    Finish(sequence, complete ? llm::FinishReason::kStop : llm::FinishReason::kLength);
-  }
+  if (end) Finish(sequence, *end);
+  return !end;
 }
 
 void Engine::Impl::Finish(Sequence& sequence, llm::FinishReason reason, std::optional<Error> error) {
   std::shared_ptr<const kv::SavedPages> pages;
   if (sequence.request.keep_pages && sequence.is_running && reason != llm::FinishReason::kError) {
+    // Without what was guessed to follow.
+    sequence.cache.Truncate(static_cast<int>(sequence.tokens.size()) - 1);
     pages = std::make_shared<kv::SavedPages>(kv::SavedPages{sequence.tokens, std::move(sequence.cache)});
   }
   scheduler_.Remove(&sequence);
@@ -428,8 +555,14 @@ void Engine::Impl::Finish(Sequence& sequence, llm::FinishReason reason, std::opt
                    .pages = std::move(pages)});
 }
 
+// Ends those of the plan that have not ended in this step.
 void Engine::Impl::FailPlanned(const Error& error) {
-  for (const PlannedItem& item : items_) Finish(*item.sequence, llm::FinishReason::kError, error);
+  std::vector<Sequence*> planned;
+  for (const auto& [id, sequence] : sequences_) {
+    if (std::ranges::find(items_, sequence.get(), &PlannedItem::sequence) != items_.end())
+      planned.push_back(sequence.get());
+  }
+  for (Sequence* sequence : planned) Finish(*sequence, llm::FinishReason::kError, error);
 }
 
 void Engine::Impl::PublishMetrics() {

@@ -24,11 +24,20 @@ namespace throng::engine {
 
 class Vocabulary;
 
+// Whether a forward pass also checks guesses of the tokens that follow (lookup/prompt_lookup.h), which saves
+// passes. Answers are the same.
+enum class Lookup {
+  kOff,
+  kAuto,    // as far as guesses come true so often, and rows cost so little, that it saves time
+  kAlways,  // whatever it costs, for tests
+};
+
 struct EngineOptions {
   int max_batch = 128;  // sequences that run at once
   // Most tokens in a forward pass: decoding sequences first, prefill chunks share the rest.
   int step_tokens = 512;
-  int chunk_tokens = 256;    // most tokens of one prompt in a forward pass
+  int chunk_tokens = 256;  // most tokens of one prompt in a forward pass
+  Lookup lookup = Lookup::kAuto;
   bool prefix_cache = true;  // keep sealed blocks of finished sequences for later prompts that begin alike
   int max_context = 2048;    // most tokens of one request, prompt and answer together
   // Folder for blocks of the prefix cache when memory is short, which saves recomputing them; empty: none.

@@ -58,6 +58,9 @@ LocalOptions FillIn(LocalOptions options, const model::ModelConfig& config) {
     throw MakeError(ErrorCode::kInvalid, "engine: eviction is {}, allowed is next-use or lru",
                     options.eviction);
   }
+  if (options.lookup != "auto" && options.lookup != "off") {
+    throw MakeError(ErrorCode::kInvalid, "engine: lookup is {}, allowed is auto or off", options.lookup);
+  }
   if (options.max_context == 0) options.max_context = config.context_length;
   return options;
 }
@@ -76,6 +79,7 @@ EngineOptions ForEngine(const LocalOptions& options, const kv::BlockPool& pool) 
   return {.max_batch = options.max_batch,
           .step_tokens = options.step_tokens,
           .chunk_tokens = options.chunk_tokens,
+          .lookup = options.lookup == "off" ? Lookup::kOff : Lookup::kAuto,
           .prefix_cache = options.prefix_cache,
           .max_context = options.max_context,
           .spill_folder = options.spill,

@@ -22,6 +22,7 @@ struct LocalOptions {
   int step_tokens = 512;         // most tokens in one forward pass
   int chunk_tokens = 256;        // most tokens of one prompt in one forward pass
   int max_context = 0;  // most tokens of prompt and answer together; 0: what the model was trained for
+  std::string lookup = "auto";  // guess tokens from the prompt where that saves time; "off": never
   bool prefix_cache = true;
   // Which blocks leave the prefix cache first. next-use: those expected to be needed last, judging by
   // ExpectNext and earlier prompts. lru: the least recently used.

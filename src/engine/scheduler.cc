@@ -18,6 +18,13 @@ int PromisedTokens(const Sequence& sequence) {
   return static_cast<int>(sequence.tokens.size()) + std::clamp(left, 0, kPageTokens);
 }
 
+// Whether all but the last few tokens are in the cache: not at the start, nor after a preemption.
+bool IsDecoding(const Sequence& sequence) {
+  constexpr int kMostPending = 16;  // those that a constraint determined
+  const int pending = sequence.NumPending();
+  return pending == 1 || (pending <= kMostPending && sequence.NumAnswer() > 0);
+}
+
 // The number of tokens that the request's start pages save. At least one token is left to compute logits
 // from.
 int StartTokens(const Sequence& sequence) {
@@ -162,7 +169,7 @@ bool Scheduler::ReserveByPreempting(Sequence& sequence, int num_tokens, std::vec
 }
 
 // Returns the number of tokens planned, which may be less than num_tokens, or 0.
-int Scheduler::PlanPrefill(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items) {
+int Scheduler::PlanTokens(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items) {
   if (!ReserveByEvicting(sequence, num_tokens)) {
     // A chunk within one block needs the least memory.
     num_tokens = std::min(num_tokens, kPageTokens - sequence.cache.NumTokens() % kPageTokens);
@@ -175,17 +182,19 @@ int Scheduler::PlanPrefill(Sequence& sequence, int num_tokens, std::vector<Plann
 void Scheduler::Plan(std::vector<PlannedItem>& items) {
   items.clear();
   Admit();
+  int left = options_.step_tokens;
   // Preemption takes from the end of running_, so the indices before it stay valid.
   for (size_t i = 0; i < running_.size(); ++i) {
     Sequence& sequence = *running_[i];
-    if (sequence.NumPending() == 1 && ReserveByPreempting(sequence, 1, items))
-      items.push_back({&sequence, 1});
+    if (!IsDecoding(sequence)) continue;
+    // Of tokens that a constraint determined, as many as leave one to each of the others.
+    const int most = std::max(1, left - static_cast<int>(running_.size() - i - 1));
+    left -= PlanTokens(sequence, std::min({sequence.NumPending(), options_.chunk_tokens, most}), items);
   }
-  int left = options_.step_tokens - static_cast<int>(items.size());
   for (size_t i = 0; i < running_.size() && left > 0; ++i) {
     Sequence& sequence = *running_[i];
-    if (sequence.NumPending() == 1) continue;
-    left -= PlanPrefill(sequence, std::min({sequence.NumPending(), options_.chunk_tokens, left}), items);
+    if (IsDecoding(sequence)) continue;
+    left -= PlanTokens(sequence, std::min({sequence.NumPending(), options_.chunk_tokens, left}), items);
   }
 }
 
@@ -193,7 +202,7 @@ void Scheduler::Computed(const std::vector<PlannedItem>& items) {
   if (!options_.prefix_cache) return;
   for (const PlannedItem& item : items) {
     const int now = item.sequence->cache.NumTokens();
-    const int before = now - item.num_tokens;
+    const int before = now - item.num_tokens - item.num_guesses;
     if (now / kPageTokens == before / kPageTokens) continue;
     const Sequence& sequence = *item.sequence;
     prefixes_.Insert(sequence.tokens, sequence.cache.SealedBlocks(),

@@ -17,6 +17,7 @@ namespace throng::engine {
 struct PlannedItem {
   Sequence* sequence;
   int num_tokens;
+  int num_guesses = 0;  // of Sequence::guesses, to follow them; the engine adds them
 };
 
 struct SchedulerOptions {
@@ -66,7 +67,7 @@ class Scheduler {
   size_t PromisedBytes() const;
   bool ReserveByEvicting(Sequence& sequence, int num_tokens);
   bool ReserveByPreempting(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);
-  int PlanPrefill(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);
+  int PlanTokens(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);
   void Preempt(Sequence* sequence);
 
   kv::BlockPool& pool_;

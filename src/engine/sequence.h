@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/lookup/prompt_lookup.h"
 #include "engine/prefix/next_use.h"
 #include "engine/request.h"
 #include "engine/sampling/constrain.h"
@@ -34,6 +35,7 @@ struct Sequence {
   kv::SequenceCache cache;      // holds the first tokens; empty while waiting
   std::optional<Matcher> matcher;
   TextStream text;  // the answer's text
+  Guesses guesses;  // of the tokens that follow, checked by the running forward pass
 
   std::optional<Asker> asker;  // for the prefix cache; set on arrival of an agent's request
   bool is_running = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -53,7 +54,6 @@ struct Model {
     if (config.window > 0 && config.window_pattern > 1) {
       local_rope.emplace(config.rope_dim, config.window_rope_base, 1.0, std::span<const float>(), cached);
     }
-    digest = Hasher().Add(DigestOfModel(file, config)).Add(options.exact_activations).Finish();
   }
 
   LoadOptions options;
@@ -61,7 +61,6 @@ struct Model {
   Weights weights;
   std::optional<RopeTable> rope;
   std::optional<RopeTable> local_rope;  // for windowed layers, if they need another
-  Digest digest;
 };
 
 // One forward pass of some sequences, on all threads of a pool or, if it is null, on this one.
@@ -331,10 +330,16 @@ struct Part {
 
 class LlamaTransformer final : public Transformer {
  public:
-  LlamaTransformer(const GgufFile& file, const LoadOptions& options) : model_(file, options) {}
+  LlamaTransformer(const GgufFile& file, const LoadOptions& options) : file_(file), model_(file, options) {}
 
   const ModelConfig& Config() const override { return model_.config; }
-  Digest WeightsDigest() const override { return model_.digest; }
+  Digest WeightsDigest() const override {
+    std::call_once(digest_once_, [&] {
+      digest_ =
+          Hasher().Add(DigestOfModel(file_, model_.config)).Add(model_.options.exact_activations).Finish();
+    });
+    return digest_;
+  }
 
   void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) override {
     if (items.empty()) return;
@@ -394,7 +399,10 @@ class LlamaTransformer final : public Transformer {
     return parts;
   }
 
+  const GgufFile& file_;
   const Model model_;
+  mutable std::once_flag digest_once_;
+  mutable Digest digest_;         // once digest_once_ is set
   std::vector<Buffers> buffers_;  // one per part
 };
 

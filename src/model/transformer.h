@@ -32,6 +32,8 @@ class Transformer {
  public:
   virtual ~Transformer() = default;
   virtual const ModelConfig& Config() const = 0;
+  // Of the config and all weights. Thread-safe. The first call reads all of them, so call it only where a
+  // digest is kept.
   virtual Digest WeightsDigest() const = 0;
 
   // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row depends only on the tokens

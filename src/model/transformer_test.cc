@@ -189,6 +189,17 @@ TEST(Transformer, DigestTellsWeightsApart) {
   const GgufFile a(bytes, "a"), b(bytes, "b"), c(changed, "c");
   EXPECT_EQ(LoadTransformer(a)->WeightsDigest(), LoadTransformer(b)->WeightsDigest());
   EXPECT_NE(LoadTransformer(a)->WeightsDigest(), LoadTransformer(c)->WeightsDigest());
+  // Journals and caches keep digests: another value for the same weights makes them those of another model.
+  EXPECT_EQ(LoadTransformer(a)->WeightsDigest().Hex(), "d90a9599cd6e9f487f5a4d39a3b53ddb");
+}
+
+TEST(Transformer, LoadingReadsNoDigest) {
+  auto bytes = TinyModel().Bytes();
+  const GgufFile file(bytes, "tiny");
+  const auto transformer = LoadTransformer(file);
+  bytes.back() ^= 1;
+  const GgufFile changed(bytes, "changed");
+  EXPECT_EQ(transformer->WeightsDigest(), LoadTransformer(changed)->WeightsDigest());
 }
 
 // Against the logits of another implementation, for every architecture and quantisation.

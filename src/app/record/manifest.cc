@@ -109,6 +109,7 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           NumberField("batch", "--batch", local.max_batch),
           NumberField("step_tokens", "--step-tokens", local.step_tokens),
           NumberField("chunk", "--chunk", local.chunk_tokens),
+          TextField("lookup", "--lookup", local.lookup),
           BoolField("prefix_cache", "--no-prefix-cache", local.prefix_cache),
           TextField("eviction", "--eviction", local.eviction),
           PathField("spill", "--spill", local.spill),
@@ -143,7 +144,8 @@ void StoreCodecs(const llm::Llm& llm, journal::Manifest& manifest) {
   if (local == nullptr) return;
   const engine::CodecOptions codecs = engine::CodecsOf(local->Options());
   if (codecs.stored.empty() && engine::IsPlain(codecs.flags)) return;
-  const std::string choice = engine::WriteChoice(local->Codecs(), local->Config());
+  const Digest model = local->Loaded().transformer->WeightsDigest();
+  const std::string choice = engine::WriteChoice(local->Codecs(), model, local->Config());
   manifest["kv_choice"] = choice;
   manifest["kv_choice_digest"] = DigestOf(choice).Hex();
 }

@@ -60,6 +60,14 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
       ->group(kGroup)
       ->capture_default_str();
   command
+      .add_option("--lookup", options.lookup,
+                  "auto: prompt lookup decoding: tokens that followed the last ones before, in prompt or "
+                  "answer, are guessed and checked several to a forward pass, where that saves time; answers "
+                  "are the same. off: one token to a pass")
+      ->group(kGroup)
+      ->check(CLI::IsMember({"auto", "off"}))
+      ->capture_default_str();
+  command
       .add_flag("!--no-prefix-cache", options.prefix_cache,
                 "Do not reuse the cache of prompts that begin alike")
       ->group(kGroup);

@@ -167,10 +167,10 @@ double F16BytesPerToken(const kv::BlockLayout& layout) {
   return 2.0 * 2.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim;
 }
 
-std::string WriteChoice(const CodecChoice& choice, const model::ModelConfig& config) {
+std::string WriteChoice(const CodecChoice& choice, const Digest& model, const model::ModelConfig& config) {
   const kv::BlockLayout layout = choice.Layout(config);
   const double bytes = BytesPerToken(layout);
-  Json json = {{"format", kFormat}, {"version", kVersion}, {"model", choice.model.Hex()}};
+  Json json = {{"format", kFormat}, {"version", kVersion}, {"model", model.Hex()}};
   if (choice.text != Digest{}) {
     json["text"] = choice.text.Hex();
     json["softmax"] = attention::SoftmaxName(choice.softmax);
@@ -199,10 +199,10 @@ CodecChoice ReadChoice(std::string_view text, const std::string& where, const Di
   ObjectReader reader(json, where);
   CheckFormat(reader);
   CodecChoice choice;
-  choice.model = ReadDigest(reader, "model");
-  if (choice.model != model) {
+  const Digest made_for = ReadDigest(reader, "model");
+  if (made_for != model) {
     throw MakeError(ErrorCode::kInvalid, "{}: it was made for the model {}, this one is {}", where,
-                    choice.model.Hex(), model.Hex());
+                    made_for.Hex(), model.Hex());
   }
   choice.layers = ReadLayers(reader, config);
   if (reader.Find("text") != nullptr) choice.text = ReadDigest(reader, "text");

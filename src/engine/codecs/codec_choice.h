@@ -23,7 +23,6 @@ struct HeadPriorities {
 };
 
 struct CodecChoice {
-  Digest model;                         // Transformer::WeightsDigest
   std::vector<kv::LayerCodecs> layers;  // as kv::ParseHeadCodecs takes them
   HeadPriorities priorities;            // determine the bits of flashq-mixed; empty: not ranked
 
@@ -41,9 +40,10 @@ struct CodecChoice {
 double BytesPerToken(const kv::BlockLayout& layout);
 double F16BytesPerToken(const kv::BlockLayout& layout);
 
-// JSON of version 1: format, version, model, layers [{k, v}], bytes_per_token, ratio_to_f16, and where known
-// text, softmax (if it is missing: exact), kl_target, kl, head_priorities {k, v}.
-std::string WriteChoice(const CodecChoice& choice, const model::ModelConfig& config);
+// model: Transformer::WeightsDigest. JSON of version 1: format, version, model, layers [{k, v}],
+// bytes_per_token, ratio_to_f16, and where known text, softmax (if it is missing: exact), kl_target, kl,
+// head_priorities {k, v}.
+std::string WriteChoice(const CodecChoice& choice, const Digest& model, const model::ModelConfig& config);
 
 // where: the file, for messages. Throws kInvalid, in one sentence, if the text is not such a choice, is of
 // another version, model or number of layers, or states wrong bytes per token.

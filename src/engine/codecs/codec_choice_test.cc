@@ -33,7 +33,6 @@ const Digest kModel = {0x0123456789abcdef, 0xfedcba9876543210};
 
 CodecChoice MakeChoice() {
   CodecChoice choice;
-  choice.model = kModel;
   choice.layers = {{"gear4:r=2,s=1%", "rot2"}, {"flashq-mixed:bits=24", "kivi2"}};
   choice.priorities = {{{0.1, 1e300}, {3, 4}}, {{5, 6.5}, {1.0 / 3.0, 8}}};
   choice.text = {1, 2};
@@ -56,16 +55,15 @@ std::string MessageOf(const F& f) {
 
 TEST(CodecChoiceTest, AFileBringsBackWhatWasWritten) {
   const CodecChoice choice = MakeChoice();
-  const std::string text = WriteChoice(choice, TwoLayers());
+  const std::string text = WriteChoice(choice, kModel, TwoLayers());
   const CodecChoice read = ReadChoice(text, "c.json", kModel, TwoLayers());
   EXPECT_EQ(read.softmax, choice.softmax);
-  EXPECT_EQ(read.model, choice.model);
   EXPECT_EQ(read.layers, choice.layers);
   EXPECT_EQ(read.priorities, choice.priorities);
   EXPECT_EQ(read.text, choice.text);
   EXPECT_EQ(read.kl_target, choice.kl_target);
   EXPECT_EQ(read.kl, choice.kl);
-  EXPECT_EQ(WriteChoice(read, TwoLayers()), text);
+  EXPECT_EQ(WriteChoice(read, kModel, TwoLayers()), text);
   const nlohmann::json json = nlohmann::json::parse(text);
   const kv::BlockPool pool(choice.Layout(TwoLayers()), 0);
   EXPECT_EQ(json["bytes_per_token"].get<double>(), static_cast<double>(pool.SealedBytes()) / 64.0);
@@ -81,7 +79,7 @@ TEST(CodecChoiceTest, OnlyFormatVersionModelAndLayersMustBeThere) {
 }
 
 TEST(CodecChoiceTest, WhatIsWrongIsSaid) {
-  const auto json = nlohmann::json::parse(WriteChoice(MakeChoice(), TwoLayers()));
+  const auto json = nlohmann::json::parse(WriteChoice(MakeChoice(), kModel, TwoLayers()));
   const auto message = [&](const char* pointer, const nlohmann::json& value) {
     nlohmann::json changed = json;
     if (value.is_discarded()) {
@@ -137,8 +135,13 @@ TEST(CodecChoiceTest, WhatIsWrongIsSaid) {
 class Still : public model::Transformer {
  public:
   const model::ModelConfig& Config() const override { return config_; }
-  Digest WeightsDigest() const override { return kModel; }
+  Digest WeightsDigest() const override {
+    ++digests;
+    return kModel;
+  }
   void Forward(std::span<const model::BatchItem>, ThreadPool&, float*) override { FAIL(); }
+
+  mutable int digests = 0;  // that were asked for
 
  private:
   const model::ModelConfig config_ = TwoLayers();
@@ -164,6 +167,7 @@ TEST_F(ChooseCodecsTest, FlagsThatSayItAllNeedNoModel) {
   options.flags = {.kv = "gear2", .k = "flashq-mixed:bits=24", .v = ""};
   EXPECT_TRUE(IsPlain(options.flags));
   EXPECT_EQ(Choose(options).layers, std::vector<kv::LayerCodecs>(2, {"flashq-mixed:bits=24", "gear2"}));
+  EXPECT_EQ(still_.digests, 0);  // which would read all weights
 }
 
 TEST_F(ChooseCodecsTest, WhatOneCallWritesAnotherReads) {
@@ -188,12 +192,12 @@ TEST_F(ChooseCodecsTest, CodecsFoundWithAnotherSoftmaxAreRefused) {
   CodecOptions options;
   options.flags.kv = Path("softmax.json");
   CodecChoice choice = MakeChoice();
-  std::ofstream(options.flags.kv) << WriteChoice(choice, TwoLayers());
+  std::ofstream(options.flags.kv) << WriteChoice(choice, kModel, TwoLayers());
   EXPECT_THAT(Refusal(options),
               HasSubstr("softmax.json: its codecs were found with the softmax sas, this run has exact"));
   options.softmax = kv::SoftmaxKind::kSas;
   EXPECT_EQ(Choose(options).layers, choice.layers);
-  auto old = nlohmann::json::parse(WriteChoice(choice, TwoLayers()));
+  auto old = nlohmann::json::parse(WriteChoice(choice, kModel, TwoLayers()));
   old.erase("softmax");
   std::ofstream(options.flags.kv) << old;
   EXPECT_THAT(Refusal(options), HasSubstr("found with the softmax exact, this run has sas"));

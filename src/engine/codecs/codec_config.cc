@@ -94,6 +94,11 @@ std::string CachePath(const CodecChoice& choice, const Digest& transformer) {
   return (folder / "throng" / ("kv-" + key.Hex() + ".json")).string();
 }
 
+// Called only where a choice is read, searched or written: it may read all weights.
+Digest ModelOf(const CodecOptions& options, const model::Transformer& transformer) {
+  return options.model ? *options.model : transformer.WeightsDigest();
+}
+
 // Plain codecs suit every softmax.
 void CheckSoftmax(const CodecChoice& choice, kv::SoftmaxKind softmax, const std::string& where) {
   if (choice.text == Digest{} || choice.softmax == softmax) return;
@@ -101,8 +106,9 @@ void CheckSoftmax(const CodecChoice& choice, kv::SoftmaxKind softmax, const std:
                   where, attention::SoftmaxName(choice.softmax), attention::SoftmaxName(softmax));
 }
 
-void Write(AtomicFile& file, const CodecChoice& choice, const model::ModelConfig& config) {
-  const std::string json = WriteChoice(choice, config);
+void Write(AtomicFile& file, const CodecChoice& choice, const Digest& model,
+           const model::ModelConfig& config) {
+  const std::string json = WriteChoice(choice, model, config);
   file.Write(json.data(), json.size());
   file.Commit();
 }
@@ -120,13 +126,14 @@ std::optional<CodecChoice> ReadCache(const std::string& path, const Digest& mode
   }
 }
 
-void WriteCache(const std::string& path, const CodecChoice& choice, const model::ModelConfig& config) {
+void WriteCache(const std::string& path, const CodecChoice& choice, const Digest& model,
+                const model::ModelConfig& config) {
   if (path.empty()) return;
   try {
     std::error_code ignored;
     std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
     AtomicFile file(path);
-    Write(file, choice, config);
+    Write(file, choice, model, config);
   } catch (const Error& error) {
     spdlog::warn("--kv auto: the choice is not kept for the next time: {}", error.what());
   }
@@ -139,12 +146,12 @@ void Report(const CodecChoice& choice, const model::ModelConfig& config, const s
                choice.kl, choice.kl_target, bytes, F16BytesPerToken(layout) / bytes, how);
 }
 
-CodecChoice Search(CodecChoice choice, const std::string& text, model::Transformer& transformer,
-                   const Encoder& encode, ThreadPool& threads) {
+CodecChoice Search(CodecChoice choice, const std::string& text, const Digest& model,
+                   model::Transformer& transformer, const Encoder& encode, ThreadPool& threads) {
   const model::ModelConfig& config = transformer.Config();
   const auto begin = std::chrono::steady_clock::now();
   const std::string path = CachePath(choice, transformer.WeightsDigest());
-  if (std::optional<CodecChoice> cached = ReadCache(path, choice.model, config)) {
+  if (std::optional<CodecChoice> cached = ReadCache(path, model, config)) {
     Report(*cached, config, "found in " + path);
     return *std::move(cached);
   }
@@ -162,7 +169,7 @@ CodecChoice Search(CodecChoice choice, const std::string& text, model::Transform
   Report(choice, config,
          fmt::format("{} passes over {} tokens, {:.1f} s", probe.NumPasses(), probe.NumTokens(),
                      seconds.count()));
-  WriteCache(path, choice, config);
+  WriteCache(path, choice, model, config);
   return choice;
 }
 
@@ -182,18 +189,16 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
                    ThreadPool& threads) {
   const model::ModelConfig& config = transformer.Config();
   const kv::CodecFlags& flags = options.flags;
-  const Digest model = options.model.value_or(transformer.WeightsDigest());
   if (!options.stored.empty()) {
-    return ReadChoice(options.stored, options.stored_in, model, config);
+    return ReadChoice(options.stored, options.stored_in, ModelOf(options, transformer), config);
   }
   Check(options);
   if (IsFile(flags.kv)) {
-    CodecChoice choice = ReadChoice(ReadBounded(flags.kv), flags.kv, model, config);
+    CodecChoice choice = ReadChoice(ReadBounded(flags.kv), flags.kv, ModelOf(options, transformer), config);
     CheckSoftmax(choice, options.softmax, flags.kv);
     return choice;
   }
   CodecChoice choice;
-  choice.model = model;
   choice.layers.assign(static_cast<size_t>(config.num_layers), {flags.Keys(), flags.Values()});
   if (IsPlain(flags)) {
     choice.Layout(config);  // refuses what does not exist
@@ -208,7 +213,7 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
   choice.softmax = options.softmax;
   if (IsAuto(flags.kv)) {
     choice.kl_target = Target(flags.kv);
-    return Search(std::move(choice), text, transformer, encode, threads);
+    return Search(std::move(choice), text, ModelOf(options, transformer), transformer, encode, threads);
   }
   return Mixed(std::move(choice), text, transformer, encode, threads);
 }
@@ -238,7 +243,7 @@ CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transf
   std::unique_ptr<AtomicFile> out;
   if (!options.out.empty()) out = std::make_unique<AtomicFile>(options.out);
   const CodecChoice choice = Choose(options, transformer, encode, threads);
-  if (out != nullptr) Write(*out, choice, transformer.Config());
+  if (out != nullptr) Write(*out, choice, ModelOf(options, transformer), transformer.Config());
   return choice;
 }
 

@@ -32,6 +32,17 @@ Vocabulary::Vocabulary(std::span<const std::string> bytes, std::vector<int32_t> 
                       "vocabulary: the end-of-generation token {} is not among {} tokens", id, bytes.size());
     }
   }
+}
+
+bool Vocabulary::IsEndOfGeneration(int32_t token) const {
+  return std::binary_search(eog_ids_.begin(), eog_ids_.end(), token);
+}
+
+void Vocabulary::NeedTrie() const {
+  std::call_once(trie_once_, [this] { BuildTrie(); });
+}
+
+void Vocabulary::BuildTrie() const {
   for (size_t token = 0; token < token_bytes_.size(); ++token) {
     const std::string& text = token_bytes_[token];
     if (text.empty() || text.size() > kMaxTokenBytes || IsEndOfGeneration(static_cast<int32_t>(token)))
@@ -39,14 +50,6 @@ Vocabulary::Vocabulary(std::span<const std::string> bytes, std::vector<int32_t> 
     sorted_tokens_.push_back(static_cast<int32_t>(token));
     if (text.size() == 1) has_byte_[static_cast<uint8_t>(text[0])] = true;
   }
-  BuildTrie();
-}
-
-bool Vocabulary::IsEndOfGeneration(int32_t token) const {
-  return std::binary_search(eog_ids_.begin(), eog_ids_.end(), token);
-}
-
-void Vocabulary::BuildTrie() {
   std::sort(sorted_tokens_.begin(), sorted_tokens_.end(), [&](int32_t a, int32_t b) {
     const int order = Bytes(a).compare(Bytes(b));
     return order != 0 ? order < 0 : a < b;
@@ -85,6 +88,7 @@ Constraint::Constraint(const llm::Constraint& spec, std::shared_ptr<const Vocabu
 
 Constraint::Constraint(const llm::Grammar& grammar, std::shared_ptr<const Vocabulary> vocabulary)
     : vocabulary_(std::move(vocabulary)), longest_bytes_(grammar.LongestBytes()), automaton_(grammar) {
+  vocabulary_->NeedTrie();
   walk_.resize(vocabulary_->max_depth_ + 1);
   for (int byte = 0; byte < 256; ++byte) {
     has_dead_ends_ |= automaton_.UsesByte(static_cast<uint8_t>(byte)) && !vocabulary_->has_byte_[byte];
@@ -120,24 +124,36 @@ size_t Constraint::Walk(State state, const Found& found) {
   return steps;
 }
 
-std::shared_ptr<const Constraint::Mask> Constraint::MaskOf(State state) {
-  const auto cached = masks_.find(state);
-  if (cached != masks_.end()) return cached->second;
-  if (masks_.size() * vocabulary_->MaskWords() > kMaxMaskWords) masks_.clear();
-  auto mask = std::make_shared<Mask>(vocabulary_->MaskWords());
+std::shared_ptr<const Constraint::Allowed> Constraint::AllowedIn(State state) {
+  const auto cached = allowed_.find(state);
+  if (cached != allowed_.end()) return cached->second;
+  if (allowed_.size() * vocabulary_->MaskWords() > kMaxMaskWords) allowed_.clear();
+  auto allowed = std::make_shared<Allowed>();
+  allowed->mask.resize(vocabulary_->MaskWords());
+  size_t count = 0;
+  int32_t last = -1;
   const auto allow = [&](int32_t token) {
-    (*mask)[static_cast<size_t>(token) / 64] |= uint64_t{1} << (token & 63);
+    allowed->mask[static_cast<size_t>(token) / 64] |= uint64_t{1} << (token & 63);
+    ++count;
+    last = token;
   };
   const Vocabulary::Node* nodes = vocabulary_->nodes_.data();
+  bool bytes_are_known = !automaton_.IsComplete(state);
+  uint32_t longest = 0;
   Walk(state, [&](uint32_t i, State next) {
     const uint32_t end = nodes[i + 1].first_token;
     if (nodes[i].first_token == end || !IsAlive(next)) return;
+    bytes_are_known &= count == 0 || i < nodes[longest].skip;
+    longest = i;
     for (uint32_t t = nodes[i].first_token; t < end; ++t) allow(vocabulary_->sorted_tokens_[t]);
   });
+  if (count > 0 && bytes_are_known)
+    allowed->longest = vocabulary_->sorted_tokens_[nodes[longest].first_token];
   if (automaton_.IsComplete(state))
     std::for_each(vocabulary_->eog_ids_.begin(), vocabulary_->eog_ids_.end(), allow);
-  masks_[state] = mask;
-  return mask;
+  if (count == 1) allowed->only = last;
+  allowed_[state] = allowed;
+  return allowed;
 }
 
 // Explores all states at token boundaries, and marks those from which tokens lead to a complete answer.
@@ -199,7 +215,7 @@ void Constraint::FindDeadEnds() {
 
 State Constraint::Restore(const llm::Automaton::Saved& saved) {
   // With dead ends, all states that can be reached were explored: keep them.
-  if (!has_dead_ends_ && automaton_.Trim()) masks_.clear();
+  if (!has_dead_ends_ && automaton_.Trim()) allowed_.clear();
   return automaton_.Restore(saved);
 }
 
@@ -215,18 +231,29 @@ void Matcher::Enter(State state) {
   only_end_ = complete_ && !automaton.HasNext(state);
 }
 
+std::shared_ptr<const Constraint::Allowed> Matcher::Allowed() {
+  const std::lock_guard lock(constraint_->mutex_);
+  return constraint_->AllowedIn(constraint_->Restore(state_));
+}
+
 void Matcher::AllowedTokens(std::span<uint64_t> mask) {
   THRONG_CHECK(mask.size() == constraint_->vocabulary_->MaskWords());
   if (finished_) {
     std::fill(mask.begin(), mask.end(), 0);
     return;
   }
-  std::shared_ptr<const Constraint::Mask> allowed;
-  {
-    const std::lock_guard lock(constraint_->mutex_);
-    allowed = constraint_->MaskOf(constraint_->Restore(state_));
-  }
-  std::copy(allowed->begin(), allowed->end(), mask.begin());
+  const std::shared_ptr<const Constraint::Allowed> allowed = Allowed();
+  std::copy(allowed->mask.begin(), allowed->mask.end(), mask.begin());
+}
+
+std::optional<int32_t> Matcher::OnlyToken() {
+  const int32_t token = finished_ ? -1 : Allowed()->only;
+  return token < 0 ? std::nullopt : std::optional(token);
+}
+
+std::optional<int32_t> Matcher::LongestToken() {
+  const int32_t token = finished_ ? -1 : Allowed()->longest;
+  return token < 0 ? std::nullopt : std::optional(token);
 }
 
 bool Matcher::Accept(int32_t token) {

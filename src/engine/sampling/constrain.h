@@ -42,14 +42,18 @@ class Vocabulary {
     uint8_t byte;
   };
 
-  void BuildTrie();
+  // Sorts the tokens and makes the nodes, at the first call: only constraints need them. Thread-safe.
+  void NeedTrie() const;
+  void BuildTrie() const;
 
   std::vector<std::string> token_bytes_;
-  std::vector<int32_t> eog_ids_;        // sorted
-  std::vector<int32_t> sorted_tokens_;  // those with bytes, ordered by bytes
-  std::vector<Node> nodes_;             // ends with a sentinel, whose first_token ends the last node's tokens
-  uint32_t max_depth_ = 0;
-  bool has_byte_[256] = {};  // a token of this single byte exists
+  std::vector<int32_t> eog_ids_;  // sorted
+  // Set by NeedTrie:
+  mutable std::once_flag trie_once_;
+  mutable std::vector<int32_t> sorted_tokens_;  // those with bytes, ordered by bytes
+  mutable std::vector<Node> nodes_;  // ends with a sentinel, whose first_token ends the last node's tokens
+  mutable uint32_t max_depth_ = 0;
+  mutable bool has_byte_[256] = {};  // a token of this single byte exists
 };
 
 // The allowed form of an answer, compiled for one vocabulary. Several threads may use its matchers.
@@ -67,14 +71,21 @@ class Constraint {
 
  private:
   friend class Matcher;
-  using Mask = std::vector<uint64_t>;
+
+  // What may come next in a state.
+  struct Allowed {
+    std::vector<uint64_t> mask;  // a bit for each token
+    int32_t only = -1;           // the token, if there is just one
+    // The longest token, if all others are beginnings of it: the next bytes are then known, not the tokens.
+    int32_t longest = -1;
+  };
 
   Constraint(const llm::Grammar& grammar, std::shared_ptr<const Vocabulary> vocabulary);
 
   // All functions below are called with mutex_ held.
   template <typename Found>
   size_t Walk(llm::Automaton::State state, const Found& found);
-  std::shared_ptr<const Mask> MaskOf(llm::Automaton::State state);
+  std::shared_ptr<const Allowed> AllowedIn(llm::Automaton::State state);
   void FindDeadEnds();
   bool IsAlive(llm::Automaton::State state) const {
     return !has_dead_ends_ || alive_[static_cast<size_t>(state)];
@@ -84,8 +95,8 @@ class Constraint {
   std::shared_ptr<const Vocabulary> vocabulary_;
   std::optional<int64_t> longest_bytes_;
   std::mutex mutex_;
-  llm::Automaton automaton_;                                                      // guarded by mutex_
-  std::unordered_map<llm::Automaton::State, std::shared_ptr<const Mask>> masks_;  // guarded by mutex_
+  llm::Automaton automaton_;                                                           // guarded by mutex_
+  std::unordered_map<llm::Automaton::State, std::shared_ptr<const Allowed>> allowed_;  // guarded by mutex_
   std::vector<llm::Automaton::State> walk_;  // guarded by mutex_; state by depth
   // Only for vocabularies that lack single bytes needed by answers: alive_ marks the states from which tokens
   // reach an end.
@@ -103,6 +114,11 @@ class Matcher {
   // token has been accepted.
   void AllowedTokens(std::span<uint64_t> mask);
 
+  // The token that must come next, if just one may.
+  std::optional<int32_t> OnlyToken();
+  // If the bytes that come next are the same whatever the token: the token with the most of them.
+  std::optional<int32_t> LongestToken();
+
   // Advances by one token. Returns false, and changes nothing, if the token is not allowed.
   [[nodiscard]] bool Accept(int32_t token);
 
@@ -114,6 +130,7 @@ class Matcher {
 
  private:
   void Enter(llm::Automaton::State state);  // with the constraint's mutex held
+  std::shared_ptr<const Constraint::Allowed> Allowed();
 
   std::shared_ptr<Constraint> constraint_;
   llm::Automaton::Saved state_;

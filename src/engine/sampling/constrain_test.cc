@@ -289,6 +289,45 @@ TEST(Constrain, TheMaskIsWhatAcceptAllows) {
   }
 }
 
+// What is said to be known agrees with the mask.
+TEST(Constrain, KnowsTheOnlyTokenAndTheLongest) {
+  llm::Constraint spec;
+  spec.json_schema = R"({"type":"object","properties":{"a":{"type":"boolean"},"bc":{"enum":["x y","x z"]}},)"
+                     R"("required":["a","bc"]})";
+  int num_only = 0, num_longest = 0;
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    const auto vocabulary = OddVocabulary(seed);
+    Matcher matcher(std::make_shared<Constraint>(spec, vocabulary));
+    CounterRng rng(seed, 6);
+    while (!matcher.IsFinished()) {
+      const std::vector<int32_t> allowed = Allowed(matcher, *vocabulary);
+      const std::optional<int32_t> only = matcher.OnlyToken();
+      ASSERT_EQ(only.has_value(), allowed.size() == 1);
+      ASSERT_EQ(only.value_or(allowed[0]), allowed[0]);
+      num_only += only.has_value();
+
+      std::string longest;
+      for (const int32_t token : allowed)
+        longest =
+            std::max(longest, vocabulary->Bytes(token), [](auto& a, auto& b) { return a.size() < b.size(); });
+      const bool bytes_are_known = std::ranges::all_of(allowed, [&](int32_t token) {
+        return !vocabulary->IsEndOfGeneration(token) && longest.starts_with(vocabulary->Bytes(token));
+      });
+      const std::optional<int32_t> token = matcher.LongestToken();
+      ASSERT_EQ(token.has_value(), bytes_are_known);
+      if (token) {
+        ASSERT_EQ(vocabulary->Bytes(*token), longest);
+      }
+      num_longest += token.has_value();
+      ASSERT_TRUE(matcher.Accept(allowed[rng.NextBelow(allowed.size())]));
+    }
+    EXPECT_FALSE(matcher.OnlyToken());
+    EXPECT_FALSE(matcher.LongestToken());
+  }
+  EXPECT_GT(num_only, 0);
+  EXPECT_GT(num_longest, num_only);
+}
+
 // An ambiguous pattern has more deterministic states than are kept: they are dropped and made again.
 TEST(Constrain, SurvivesPatternsThatExplode) {
   llm::Constraint spec;

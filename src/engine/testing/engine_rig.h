@@ -31,6 +31,7 @@ struct Question {
   int max_tokens;
   std::shared_ptr<const kv::SavedPages> start{};
   bool keep_pages = false;
+  float temperature = 0.7f;
 };
 
 struct Answer {
@@ -54,6 +55,7 @@ struct Conditions {
   int max_batch = 16;
   int step_tokens = 512;
   int chunk_tokens = 64;
+  Lookup lookup = Lookup::kAlways;  // guesses must not matter either
   bool prefix_cache = false;
   int budget_tokens = 20000;  // KV budget: what this many tokens of one sequence need
   std::string spill_folder{};
@@ -75,6 +77,7 @@ class EngineRig {
                 {.max_batch = conditions.max_batch,
                  .step_tokens = conditions.step_tokens,
                  .chunk_tokens = conditions.chunk_tokens,
+                 .lookup = conditions.lookup,
                  .prefix_cache = conditions.prefix_cache,
                  .max_context = transformer.Config().context_length,
                  .spill_folder = conditions.spill_folder}) {}
@@ -109,7 +112,7 @@ class EngineRig {
       request.max_tokens = questions[i].max_tokens;
       request.start = questions[i].start;
       request.keep_pages = questions[i].keep_pages;
-      request.sampling.temperature = 0.7f;
+      request.sampling.temperature = questions[i].temperature;
       request.key.agent = static_cast<uint32_t>(questions[i].prompt.front());
       if (expectations_) {
         request.purpose = request.key.agent % 2 == 0 ? "act" : "say";

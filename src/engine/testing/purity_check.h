@@ -30,7 +30,7 @@ class PurityCheck {
       question.prompt[0] = static_cast<int32_t>(questions_.size());
       questions_.push_back(question);
     }
-    for (const Question& question : questions_) alone_.push_back(Rig({.chunk_tokens = 64}).Ask(question));
+    for (const Question& question : questions_) alone_.push_back(Alone(question));
   }
 
   void Run() {
@@ -43,6 +43,7 @@ class PurityCheck {
     ASSERT_NO_FATAL_FAILURE(AfterEviction());
     ASSERT_NO_FATAL_FAILURE(WithExpectations());
     ASSERT_NO_FATAL_FAILURE(WithTwoThreads());
+    ASSERT_NO_FATAL_FAILURE(WithGuesses());
   }
 
  private:
@@ -51,6 +52,10 @@ class PurityCheck {
     conditions.softmax = softmax_;
     rig_ = std::make_unique<EngineRig>(transformer_, codec_, conditions);
     return *rig_;
+  }
+
+  Answer Alone(const Question& question) {
+    return Rig({.chunk_tokens = 64, .lookup = Lookup::kOff}).Ask(question);
   }
 
   void CompareAll(const std::vector<Answer>& answers) {
@@ -118,7 +123,7 @@ class PurityCheck {
     std::vector<Answer> alone;
     for (Question& question : questions) {
       question.max_tokens = 200;
-      alone.push_back(Rig({}).Ask(question));
+      alone.push_back(Alone(question));
     }
     for (const bool prefix_cache : {false, true}) {
       SCOPED_TRACE(prefix_cache ? "after eviction, with the prefix cache" : "after eviction");
@@ -151,6 +156,26 @@ class PurityCheck {
   void WithTwoThreads() {
     SCOPED_TRACE("with two threads");
     CompareAll(Rig({.threads = 2, .step_tokens = 100}).Ask(questions_));
+  }
+
+  // Greedy answers go in circles, so that many guesses come true, as well as many that do not.
+  void WithGuesses() {
+    SCOPED_TRACE("with guesses that come true");
+    std::vector<Question> questions = questions_;
+    std::vector<Answer> alone;
+    for (Question& question : questions) {
+      question.max_tokens = 150;
+      question.temperature = 0;
+      alone.push_back(Alone(question));
+    }
+    EngineRig& rig = Rig({.prefix_cache = true});
+    const std::vector<Answer> answers = rig.Ask(questions);
+    for (size_t i = 0; i < answers.size(); ++i) {
+      SCOPED_TRACE(i);
+      ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[i], alone[i]));
+    }
+    EXPECT_GT(rig.Metric("throng_lookup_accepted_total"), 100);
+    EXPECT_LT(rig.Metric("throng_lookup_accepted_total"), rig.Metric("throng_lookup_guesses_total"));
   }
 
   model::Transformer& transformer_;

@@ -106,6 +106,15 @@ bool SequenceCache::Reserve(int num_tokens) {
   return true;
 }
 
+int SequenceCache::ReserveGuesses(int num_tokens) {
+  THRONG_CHECK(chunk_tokens_ == 0 && reserved_tokens_ > 0 && num_tokens >= 0);
+  const int used = (num_tokens_ + reserved_tokens_) % kPageTokens;
+  if (used == 0) return 0;
+  const int added = std::min(num_tokens, kPageTokens - 1 - used);
+  reserved_tokens_ += added;
+  return added;
+}
+
 void SequenceCache::DropReservation() {
   filling_.clear();
   std::free(scratch_);

@@ -44,6 +44,10 @@ class SequenceCache {
   // false and takes nothing if the budget has no room. A second call replaces the first reservation.
   [[nodiscard]] bool Reserve(int num_tokens);
   size_t BytesToReserve(int num_tokens) const;  // what Reserve would take now
+  // Makes the reservation longer by tokens that may have to be truncated after the pass, as many as take no
+  // more memory: those of the block that it ends in, without the last one, which would seal the block.
+  // Returns how many, at most num_tokens.
+  int ReserveGuesses(int num_tokens);
 
   // Starts an empty cache with sealed blocks: a hit in the prefix cache.
   void Adopt(std::span<const BlockRef> blocks);

@@ -215,6 +215,34 @@ TEST_P(SequenceCacheTest, TruncationForgetsCompletely) {
   }
 }
 
+TEST_P(SequenceCacheTest, GuessesTakeNoMemoryAndAreForgotten) {
+  for (const int before : {0, 20, 61, 62, 63, 64, 127, 130}) {
+    for (const int chunk : {1, 3, 70}) {
+      SequenceCache cache(pool_);
+      if (before > 0) Extend(cache, before, 5);
+      ASSERT_TRUE(cache.Reserve(chunk));
+      const size_t held = pool_.HeldBytes();
+      const int used = (before + chunk) % kPageTokens;
+      const int guesses = cache.ReserveGuesses(5);
+      EXPECT_EQ(guesses, used == 0 ? 0 : std::min(5, 63 - used));
+      EXPECT_EQ(pool_.HeldBytes(), held);
+      RunChunk(cache, chunk + guesses, 5);
+      const int kept = before + chunk + guesses / 2;
+      EXPECT_EQ(cache.Truncate(kept), kept);
+      EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(kept));
+      SequenceCache alone(pool_);
+      Extend(alone, kept, 5);
+      // To see a page of 63 rows would seal it.
+      if (kept % kPageTokens != 63) {
+        EXPECT_EQ(Contents(cache), Contents(alone)) << before << " and " << chunk;
+      }
+      Extend(cache, 70, 5);
+      Extend(alone, 70, 5);
+      EXPECT_EQ(Contents(cache), Contents(alone)) << before << " and " << chunk;
+    }
+  }
+}
+
 TEST_P(SequenceCacheTest, AnAbandonedChunkGivesEverythingBack) {
   SequenceCache cache(pool_);
   Extend(cache, 100);

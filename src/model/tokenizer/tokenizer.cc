@@ -76,7 +76,11 @@ Tokenizer::Tokenizer(TokenizerData data) : data_(std::move(data)) {
   if (data_.types.empty()) AddTypes(data_);
   Check(data_);
   if (!is_bpe) CheckLength("scores", data_.scores, data_.tokens.size());
-  for (int32_t id = 0; id < VocabSize(); ++id) by_name_.emplace(data_.tokens[id], id);
+  by_name_ = TextIndex(data_.tokens.size());
+  for (int32_t id = 0; id < VocabSize(); ++id) {
+    by_name_.Insert(data_.tokens[id], id,
+                    [&](int32_t other) -> std::string_view { return data_.tokens[other]; });
+  }
   SetEnds();
   SetTokenBytes();
   space_prefix_ = !is_bpe && data_.add_space_prefix;
@@ -140,8 +144,7 @@ void Tokenizer::SetTokenBytes() {
 }
 
 int32_t Tokenizer::Find(std::string_view name) const {
-  const auto found = by_name_.find(name);
-  return found == by_name_.end() ? -1 : found->second;
+  return by_name_.Find(name, [&](int32_t id) -> std::string_view { return data_.tokens[id]; });
 }
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, EncodeOptions options) const {

@@ -6,8 +6,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
+
+#include "model/tokenizer/tokenizer_index.h"
 
 namespace throng::model {
 
@@ -110,7 +111,7 @@ class Tokenizer {
   bool adds_bos_ = false;
   bool space_prefix_ = false;
   std::vector<std::string> bytes_;
-  std::unordered_map<std::string_view, int32_t> by_name_;  // views into data_.tokens
+  TextIndex by_name_;
   std::vector<bool> is_end_;
   std::vector<int32_t> ends_;
   std::unique_ptr<SpecialTokens> special_;

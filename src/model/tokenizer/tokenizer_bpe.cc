@@ -2,9 +2,12 @@
 
 #include <array>
 #include <bit>
+#include <deque>
+#include <utility>
 
 #include "base/error.h"
 #include "model/tokenizer/tokenizer_encoder.h"
+#include "model/tokenizer/tokenizer_index.h"
 #include "model/tokenizer/tokenizer_merge.h"
 #include "model/tokenizer/tokenizer_utf8.h"
 
@@ -34,6 +37,10 @@ class PairTable {
  public:
   explicit PairTable(size_t num_pairs) : slots_(std::bit_ceil(2 * num_pairs + 2)) {}
 
+  void Prefetch(int32_t left, int32_t right) const {
+    __builtin_prefetch(&slots_[Start(PairKey(left, right))], 1);
+  }
+
   void Insert(int32_t left, int32_t right, MergeRule rule) {  // the first rule of a pair stays
     const uint64_t key = PairKey(left, right);
     size_t i = Start(key);
@@ -60,6 +67,17 @@ class PairTable {
   std::vector<Slot> slots_;
 };
 
+// Bytes by number of the symbol: the tokens, then what only merges name.
+struct SymbolBytes {
+  std::string_view operator()(int32_t symbol) const {
+    const auto i = static_cast<size_t>(symbol);
+    return i < tokens.size() ? tokens[i] : between[i - tokens.size()];
+  }
+
+  std::span<const std::string> tokens;
+  std::deque<std::string> between;
+};
+
 class ByteBpe : public TextEncoder {
  public:
   ByteBpe(const TokenizerData& data, std::span<const std::string> token_bytes)
@@ -67,12 +85,14 @@ class ByteBpe : public TextEncoder {
         splitter_(pre_),
         unknown_(data.unknown),
         num_tokens_(static_cast<int32_t>(data.tokens.size())),
-        pairs_(data.merges.size()) {
+        symbols_{token_bytes, {}},
+        pairs_(data.merges.size()),
+        by_bytes_(data.tokens.size()) {
     for (int32_t id = 0; id < num_tokens_; ++id) {
-      if (data.types[id] == TokenType::kNormal) by_bytes_.emplace(token_bytes[id], id);
+      if (data.types[id] == TokenType::kNormal) by_bytes_.Insert(token_bytes[id], id, symbols_);
     }
     SetByteTokens();
-    for (size_t rank = 0; rank < data.merges.size(); ++rank) AddMerge(data.merges[rank], rank);
+    AddMerges(data.merges);
   }
 
   void Encode(std::string_view text, std::vector<int32_t>& ids) const override {
@@ -90,8 +110,8 @@ class ByteBpe : public TextEncoder {
   void SetByteTokens() {
     for (int byte = 0; byte < 256; ++byte) {
       const char character = static_cast<char>(byte);
-      const auto found = by_bytes_.find(std::string_view(&character, 1));
-      byte_tokens_[byte] = found == by_bytes_.end() ? unknown_ : found->second;
+      const int32_t token = by_bytes_.Find({&character, 1}, symbols_);
+      byte_tokens_[byte] = token < 0 ? unknown_ : token;
       const bool in_utf8 = byte < 0xF5 && byte != 0xC0 && byte != 0xC1;
       if (in_utf8 && byte_tokens_[byte] < 0) {
         throw MakeError(ErrorCode::kCorrupt, "tokenizer.ggml.tokens has no token for byte 0x{:02X}", byte);
@@ -100,34 +120,63 @@ class ByteBpe : public TextEncoder {
   }
 
   // The symbol of some bytes in merges: a token, or an intermediate that is used only within a word.
-  int32_t SymbolOf(std::string bytes) {
-    const auto found = by_bytes_.find(bytes);
-    if (found != by_bytes_.end()) return found->second;
-    const int32_t id = num_tokens_ + static_cast<int32_t>(between_.size());
-    between_.push_back(std::make_unique<std::string>(std::move(bytes)));
-    by_bytes_.emplace(*between_.back(), id);
-    return id;
+  int32_t SymbolOf(const std::string& bytes) {
+    const int32_t next = num_tokens_ + static_cast<int32_t>(symbols_.between.size());
+    const int32_t symbol = by_bytes_.Insert(bytes, next, symbols_);
+    if (symbol == next) symbols_.between.push_back(bytes);
+    return symbol;
   }
 
-  void AddMerge(const std::string& merge, size_t rank) {
-    const size_t space = merge.find(' ', 1);
-    if (space == std::string::npos || space + 1 == merge.size()) {
+  struct Merge {
+    std::string left, right, both;  // bytes
+    int32_t left_symbol = -1;
+    int32_t right_symbol = -1;
+    MergeRule rule;
+  };
+
+  // In groups, so that the processor waits for the memory of several look-ups at once.
+  void AddMerges(const std::vector<std::string>& merges) {
+    std::array<Merge, 32> group;
+    size_t size = 0;
+    const auto insert = [&] {
+      const std::span<Merge> read(group.data(), std::exchange(size, 0));
+      for (Merge& merge : read) {
+        merge.rule.symbol = SymbolOf(merge.both);
+        merge.left_symbol = SymbolOf(merge.left);
+        merge.right_symbol = SymbolOf(merge.right);
+        pairs_.Prefetch(merge.left_symbol, merge.right_symbol);
+      }
+      for (const Merge& merge : read) pairs_.Insert(merge.left_symbol, merge.right_symbol, merge.rule);
+    };
+    for (size_t rank = 0; rank < merges.size(); ++rank) {
+      if (!ReadMerge(merges[rank], rank, group[size])) continue;
+      by_bytes_.Prefetch(group[size].left);
+      by_bytes_.Prefetch(group[size].right);
+      by_bytes_.Prefetch(group[size].both);
+      if (++size == group.size()) insert();
+    }
+    insert();
+  }
+
+  // Returns false for merges of characters outside the alphabet, which never occur in a text.
+  static bool ReadMerge(std::string_view text, size_t rank, Merge& merge) {
+    const size_t space = text.find(' ', 1);
+    if (space == std::string_view::npos || space + 1 == text.size()) {
       throw MakeError(ErrorCode::kCorrupt,
                       "tokenizer.ggml.merges[{}] is not two symbols with a space between", rank);
     }
-    std::string left, right;
-    // Characters outside the alphabet never occur in a text.
-    if (!BytesOfSymbols(std::string_view(merge).substr(0, space), left)) return;
-    if (!BytesOfSymbols(std::string_view(merge).substr(space + 1), right)) return;
-    const int32_t merged = SymbolOf(left + right);
-    pairs_.Insert(SymbolOf(left), SymbolOf(right), {static_cast<uint32_t>(rank), merged});
+    if (!BytesOfSymbols(text.substr(0, space), merge.left)) return false;
+    if (!BytesOfSymbols(text.substr(space + 1), merge.right)) return false;
+    merge.both.assign(merge.left).append(merge.right);
+    merge.rule.rank = static_cast<uint32_t>(rank);
+    return true;
   }
 
   void EncodeWord(std::string_view word, Merger& merger, std::vector<int32_t>& ids) const {
     if (pre_.whole_words_first) {
-      const auto found = by_bytes_.find(word);
-      if (found != by_bytes_.end() && found->second < num_tokens_) {
-        ids.push_back(found->second);
+      const int32_t symbol = by_bytes_.Find(word, symbols_);
+      if (symbol >= 0 && symbol < num_tokens_) {
+        ids.push_back(symbol);
         return;
       }
     }
@@ -153,11 +202,10 @@ class ByteBpe : public TextEncoder {
   WordSplitter splitter_;
   int32_t unknown_;
   int32_t num_tokens_;
+  SymbolBytes symbols_;
   PairTable pairs_;
   std::array<int32_t, 256> byte_tokens_;  // -1: none
-  std::unordered_map<std::string_view, int32_t>
-      by_bytes_;  // normal tokens, and symbols of merges that are not tokens
-  std::vector<std::unique_ptr<std::string>> between_;  // bytes of symbols that are not tokens
+  TextIndex by_bytes_;                    // normal tokens, and symbols of merges that are not tokens
 };
 
 }  // namespace

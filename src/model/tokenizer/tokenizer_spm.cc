@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "model/tokenizer/tokenizer_encoder.h"
+#include "model/tokenizer/tokenizer_index.h"
 #include "model/tokenizer/tokenizer_merge.h"
 #include "model/tokenizer/tokenizer_utf8.h"
 
@@ -28,7 +29,11 @@ bool CrossesWords(std::string_view token) {
 
 class SentencePiece : public TextEncoder {
  public:
-  explicit SentencePiece(const TokenizerData& data) : unknown_(data.unknown) {
+  explicit SentencePiece(const TokenizerData& data)
+      : unknown_(data.unknown),
+        names_(data.tokens),
+        by_name_(data.tokens.size()),
+        ranks_(data.tokens.size()) {
     AddTokens(data);
     for (int byte = 0; byte < 256; ++byte) {
       if (byte_tokens_[byte] < 0 && unknown_ < 0) {
@@ -57,10 +62,10 @@ class SentencePiece : public TextEncoder {
   }
 
  private:
-  struct Entry {
-    int32_t id;
-    uint32_t rank;  // 0 for the best score; equal scores share a rank
-  };
+  std::string_view NameOf(int32_t id) const { return names_[static_cast<size_t>(id)]; }
+  int32_t Find(std::string_view text) const {
+    return by_name_.Find(text, [this](int32_t id) { return NameOf(id); });
+  }
 
   void AddTokens(const TokenizerData& data) {
     const auto score = [&](int32_t id) {
@@ -87,7 +92,8 @@ class SentencePiece : public TextEncoder {
     for (size_t i = 0; i < order.size(); ++i) {
       if (i > 0 && score(order[i]) < score(order[i - 1])) ++rank;
       const std::string& name = data.tokens[order[i]];
-      tokens_.emplace(name, Entry{order[i], rank});
+      ranks_[static_cast<size_t>(order[i])] = rank;
+      by_name_.Insert(name, order[i], [this](int32_t id) { return NameOf(id); });
       longest_ = std::max(longest_, name.size());
       words_are_apart_ &= !CrossesWords(name);
     }
@@ -109,18 +115,18 @@ class SentencePiece : public TextEncoder {
     merger.Run([&](const MergeSymbol& left, const MergeSymbol& right) -> MergeRule {
       const size_t length = size_t{left.length} + right.length;
       if (length > longest_) return {};
-      const auto found = tokens_.find(word.substr(left.begin, length));
-      if (found == tokens_.end()) return {};
-      return {found->second.rank, found->second.id};
+      const int32_t id = Find(word.substr(left.begin, length));
+      if (id < 0) return {};
+      return {ranks_[static_cast<size_t>(id)], id};
     });
     merger.ForEach([&](const MergeSymbol& symbol) { Emit(word.substr(symbol.begin, symbol.length), ids); });
   }
 
   // Appends a token, or the bytes of one character that is not a token.
   void Emit(std::string_view text, std::vector<int32_t>& ids) const {
-    const auto found = tokens_.find(text);
-    if (found != tokens_.end()) {
-      ids.push_back(found->second.id);
+    const int32_t id = Find(text);
+    if (id >= 0) {
+      ids.push_back(id);
       return;
     }
     const bool has_bytes = std::all_of(text.begin(), text.end(),
@@ -134,8 +140,10 @@ class SentencePiece : public TextEncoder {
 
   int32_t unknown_;
   std::array<int32_t, 256> byte_tokens_;  // -1: none
-  std::unordered_map<std::string_view, Entry> tokens_;
-  size_t longest_ = 0;  // bytes
+  std::span<const std::string> names_;
+  TextIndex by_name_;
+  std::vector<uint32_t> ranks_;  // by id: 0 for the best score; equal scores share a rank
+  size_t longest_ = 0;           // bytes
   bool words_are_apart_ = true;
 };
 
