@@ -78,7 +78,7 @@ void BM_MatMul(benchmark::State& state, TensorType type, bool in_strips) {
   const auto blocks = RandomBlocks(type, kSize * kSize, 0.1f, 1);
   std::vector<std::vector<uint8_t>> weights(copies, blocks);
   std::vector<Matrix> matrices;
-  std::vector<Strips> strips;
+  std::vector<RepackedMatrix> strips;
   for (const auto& bytes : weights) {
     matrices.push_back({type, kSize, kSize, bytes.data()});
     if (!in_strips) continue;

@@ -13,7 +13,7 @@
 
 #include "base/check.h"
 #include "model/gguf/gguf.h"
-#include "model/matmul/strips.h"
+#include "model/matmul/repack.h"
 
 namespace throng {
 class ThreadPool;
@@ -27,7 +27,7 @@ struct Matrix {
   size_t rows = 0;  // outputs
   size_t cols = 0;  // inputs
   const uint8_t* data = nullptr;
-  bool in_strips = false;  // as class Strips writes them
+  bool in_strips = false;  // as class RepackedMatrix writes them
 
   size_t RowBytes() const {
     const BlockSize block = *BlockSizeOf(type);

@@ -15,7 +15,7 @@
 #include <cstring>
 
 #include "model/gguf/gguf.h"
-#include "model/matmul/strips.h"
+#include "model/matmul/repack.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::model {
@@ -93,7 +93,7 @@ struct RowBlocks {
   size_t ahead;  // distance in bytes to the data needed after these
 };
 
-// The same of rows in a strip (strips.h): words of 4 bytes lie as the lanes of vectors.
+// The same of rows in a strip (repack.h): words of 4 bytes lie as the lanes of vectors.
 template <TensorType kType>
 struct StripBlocks {
   static constexpr bool kInLanes = true;

@@ -124,20 +124,19 @@ TEST_P(MatMulTest, RowsAreTheSameBitsWhateverTheirNumber) {
   }
 }
 
-Strips InStrips(const Matrix& w) {
-  Strips strips(w);
+RepackedMatrix Repack(const Matrix& w) {
+  RepackedMatrix strips(w);
   for (size_t i = 0; i < strips.NumStrips(); ++i) strips.Write(i);
   return strips;
 }
 
-TEST_P(MatMulTest, StripsGiveTheSameBits) {
+TEST_P(MatMulTest, RepackedWeightsGiveTheSameBits) {
   // Part of a chunk, one, and one and a part; strips that are full and not, and fewer outputs than a vector.
   for (const TensorType type : kAllTensorTypes) {
-    if (!IsQuantized(type)) continue;
     for (const size_t in : {256, 512, 1280}) {
       for (const size_t out : {1, 8, 16, 45, 64, 130}) {
         const Case c(type, out, in, 3);
-        const Strips strips = InStrips(c.w);
+        const RepackedMatrix strips = Repack(c.w);
         const size_t most = 21;
         const auto x = RandomRows(most * in, 4);
         for (const bool fine : {false, true}) {

@@ -1,8 +1,9 @@
-#include "model/matmul/strips.h"
+#include "model/matmul/repack.h"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "base/check.h"
 #include "base/huge_pages.h"
@@ -33,37 +34,39 @@ void WriteBlock(TensorType type, const std::array<const uint8_t*, kStripRows>& r
 
 }  // namespace
 
-void Strips::Free::operator()(uint8_t* data) const { FreeHuge(data, bytes); }
+void RepackedMatrix::Free::operator()(uint8_t* data) const { FreeHuge(data, bytes); }
 
-Strips::Strips(const Matrix& rows)
+RepackedMatrix::RepackedMatrix(const Matrix& rows)
     : rows_(std::make_unique<Matrix>(rows)), num_strips_((rows.rows + kStripRows - 1) / kStripRows) {
-  THRONG_CHECK(IsQuantized(rows.type) && !rows.in_strips);
+  THRONG_CHECK(!rows.in_strips);
   const size_t bytes = num_strips_ * kStripRows * rows.RowBytes();
   data_ = {static_cast<uint8_t*>(AllocateHuge(bytes)), Free{bytes}};
 }
 
-void Strips::Write(size_t strip) {
+void RepackedMatrix::Write(size_t strip) {
   THRONG_CHECK(strip < num_strips_);
   const size_t row_bytes = rows_->RowBytes();
-  const size_t block_bytes = BlockSizeOf(rows_->type)->bytes;
   const size_t first = strip * kStripRows;
+  const size_t count = std::min(kStripRows, rows_->rows - first);
+  const uint8_t* from = rows_->data + first * row_bytes;
   uint8_t* out = data_.get() + first * row_bytes;
-  std::array<const uint8_t*, kStripRows> rows;
-  std::vector<uint8_t> zeros;
-  if (first + kStripRows > rows_->rows) zeros.resize(row_bytes);
-  for (size_t i = 0; i < kStripRows; ++i) {
-    rows[i] = first + i < rows_->rows ? rows_->data + (first + i) * row_bytes : zeros.data();
+  if (!IsQuantized(rows_->type)) {
+    std::memcpy(out, from, count * row_bytes);
+    return;
   }
-  for (size_t offset = 0; offset < row_bytes; offset += block_bytes) {
+  const std::vector<uint8_t> zeros(count < kStripRows ? row_bytes : 0);
+  std::array<const uint8_t*, kStripRows> rows;
+  for (size_t i = 0; i < kStripRows; ++i) rows[i] = i < count ? from + i * row_bytes : zeros.data();
+  const size_t block_bytes = BlockSizeOf(rows_->type)->bytes;
+  for (size_t offset = 0; offset < row_bytes; offset += block_bytes, out += kStripRows * block_bytes) {
     WriteBlock(rows_->type, rows, offset, out);
-    out += kStripRows * block_bytes;
   }
 }
 
-Matrix Strips::View() const {
+Matrix RepackedMatrix::View() const {
   Matrix view = *rows_;
   view.data = data_.get();
-  view.in_strips = true;
+  view.in_strips = IsQuantized(view.type);
   return view;
 }
 

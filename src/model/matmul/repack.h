@@ -36,17 +36,18 @@ constexpr size_t StripPlace(TensorType type, size_t offset) {
   return 2 + kScales + half * kHalf + place;
 }
 
-// A copy of a matrix in strips, in huge pages where the system grants them.
-class Strips {
+// A copy of a matrix in memory of its own, in huge pages where the system grants them: quantised ones in
+// strips, others as they were.
+class RepackedMatrix {
  public:
-  // rows: a quantised matrix in row-major order, which must outlive the calls of Write. Reserves memory;
-  // throws std::bad_alloc.
-  explicit Strips(const Matrix& rows);
+  // rows: in row-major order; must outlive the calls of Write. Reserves memory; throws std::bad_alloc.
+  explicit RepackedMatrix(const Matrix& rows);
 
+  // Strips, the units of Write.
   size_t NumStrips() const { return num_strips_; }
-  // Fills one strip; different strips on any threads.
+  // Copies one strip; different ones on any threads.
   void Write(size_t strip);
-  // All strips are written.
+  // The copy, once all strips are written.
   Matrix View() const;
 
  private:
