@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/huge_pages.h"
 #include "base/thread_pool.h"
 #include "bench/timing.h"
 
@@ -72,7 +73,7 @@ double MeasureReadBandwidth(ThreadPool& threads) {
   constexpr size_t kBytes = size_t{256} << 20;
   constexpr size_t kPieces = 256;
   constexpr int kPasses = 15;
-  const std::vector<uint64_t> words(kBytes / 8, 1);
+  const HugeVector<uint64_t> words(kBytes / 8, 1);
   std::vector<uint64_t> sums(kPieces);
   double best = std::numeric_limits<double>::infinity();
   for (int pass = 0; pass < kPasses; ++pass) {

@@ -2,6 +2,7 @@
 
 #include "base/data_dir.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "engine/codecs/codec_config.h"
 #include "engine/sampling/constrain.h"
 #include "model/config.h"
@@ -42,12 +43,22 @@ std::shared_ptr<const Vocabulary> LoadedModel::MakeVocabulary() const {
 
 std::string EmbeddedModelPath() { return DataDir() + "/town/model.gguf"; }
 
-LoadedModel LoadModel(const std::string& path) {
+bool ShouldRepack(std::string_view repack, const model::GgufFile& file) {
+  if (repack == "on" || repack == "off") return repack == "on";
+  if (repack != "auto") {
+    throw MakeError(ErrorCode::kInvalid, "engine: repack is {}, allowed is auto, on or off", repack);
+  }
+  uint64_t bytes = 0;
+  for (const model::TensorInfo& tensor : file.Tensors()) bytes += tensor.data.size();
+  return bytes <= AvailableBytes() / 2;
+}
+
+LoadedModel LoadModel(const std::string& path, std::string_view repack) {
   LoadedModel model;
   model.file = std::make_unique<model::GgufFile>(path.empty() ? EmbeddedModelPath() : path);
   model.tokenizer = std::make_unique<model::Tokenizer>(*model.file);
   model.chat = model::ChatTemplate::FromGguf(*model.file);
-  model.transformer = model::LoadTransformer(*model.file);
+  model.transformer = model::LoadTransformer(*model.file, {.repack = ShouldRepack(repack, *model.file)});
   return model;
 }
 

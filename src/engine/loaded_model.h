@@ -48,7 +48,12 @@ struct LoadedModel {
 // The path of the model that comes with the program.
 std::string EmbeddedModelPath();
 
-// path: empty: EmbeddedModelPath. Throws kIo, kCorrupt or kUnsupported with one sentence.
-LoadedModel LoadModel(const std::string& path);
+// repack: "on", "off" or "auto", which copies weights if they take at most half of the free memory. Throws
+// kInvalid for another.
+bool ShouldRepack(std::string_view repack, const model::GgufFile& file);
+
+// path: empty: EmbeddedModelPath. repack: see ShouldRepack. Throws kIo, kCorrupt or kUnsupported with one
+// sentence.
+LoadedModel LoadModel(const std::string& path, std::string_view repack = "auto");
 
 }  // namespace throng::engine

@@ -1,15 +1,13 @@
 #include "engine/local_model.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <climits>
 #include <filesystem>
-#include <fstream>
 #include <utility>
 
 #include "attention/sas.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "engine/scheduler.h"
 #include "hwy/targets.h"
 #include "kv/codec_table.h"
@@ -18,24 +16,6 @@
 
 namespace throng::engine {
 namespace {
-
-// Memory that can be taken without swapping, according to the system.
-uint64_t AvailableBytes() {
-  uint64_t bytes =
-      static_cast<uint64_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string word; meminfo >> word;) {
-    uint64_t kibibytes;
-    if (word == "MemAvailable:" && meminfo >> kibibytes) bytes = kibibytes * 1024;
-  }
-  // A container may have less than the machine.
-  uint64_t limit, used;
-  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
-      std::ifstream("/sys/fs/cgroup/memory.current") >> used) {
-    bytes = std::min(bytes, limit - std::min(limit, used));
-  }
-  return bytes;
-}
 
 // The tokens that a choice takes at most, with the one that ends it: each has a byte or more. So a short
 // choice needs no more of the context than it can fill. Empty without choices.
@@ -46,9 +26,9 @@ std::optional<int> LongestAnswer(const llm::Constraint& constraint) {
   return static_cast<int>(std::min<size_t>(bytes, INT_MAX - 1)) + 1;
 }
 
-LocalOptions FillIn(LocalOptions options, const model::ModelConfig& config) {
+LocalOptions FillIn(LocalOptions options, const model::Transformer& transformer) {
   if (options.model.empty()) options.model = EmbeddedModelPath();
-  if (options.kv_budget_bytes == 0) options.kv_budget_bytes = DefaultKvBudget();
+  if (options.kv_budget_bytes == 0) options.kv_budget_bytes = DefaultKvBudget(transformer);
   options.threads = ThreadsOrAll(options.threads);
   if (options.threads < 1 || options.threads > 1024) {
     throw MakeError(ErrorCode::kInvalid, "engine: threads is {}, allowed is 0 (all) to 1024",
@@ -61,7 +41,7 @@ LocalOptions FillIn(LocalOptions options, const model::ModelConfig& config) {
   if (options.lookup != "auto" && options.lookup != "off") {
     throw MakeError(ErrorCode::kInvalid, "engine: lookup is {}, allowed is auto or off", options.lookup);
   }
-  if (options.max_context == 0) options.max_context = config.context_length;
+  if (options.max_context == 0) options.max_context = transformer.Config().context_length;
   return options;
 }
 
@@ -94,7 +74,10 @@ const char* SimdTarget() {
 
 }  // namespace
 
-uint64_t DefaultKvBudget() { return AvailableBytes() / 2; }
+uint64_t DefaultKvBudget(const model::Transformer& transformer) {
+  const uint64_t available = AvailableBytes();
+  return (available - std::min<uint64_t>(available, transformer.BytesToRepack())) / 2;
+}
 
 CodecOptions CodecsOf(const LocalOptions& options) {
   return {.flags = {.kv = options.kv, .k = options.keys, .v = options.values},
@@ -105,11 +88,12 @@ CodecOptions CodecsOf(const LocalOptions& options) {
           .stored_in = options.kv_choice_in};
 }
 
-LocalModel::LocalModel(const LocalOptions& options) : LocalModel(options, LoadModel(options.model)) {}
+LocalModel::LocalModel(const LocalOptions& options)
+    : LocalModel(options, LoadModel(options.model, options.repack)) {}
 
 LocalModel::LocalModel(LocalOptions options, LoadedModel loaded)
     : loaded_(std::move(loaded)),
-      options_(FillIn(std::move(options), Config())),
+      options_(FillIn(std::move(options), *loaded_.transformer)),
       codecs_(Choose(options_, loaded_)),
       pool_(codecs_.Layout(Config()), options_.kv_budget_bytes, attention::ParseSoftmax(options_.softmax)),
       threads_(options_.threads),

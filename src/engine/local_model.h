@@ -19,7 +19,8 @@
 
 namespace throng::engine {
 
-uint64_t DefaultKvBudget();  // bytes: half of the memory that is free now
+// Bytes: half of the memory that is free now and that the model will leave.
+uint64_t DefaultKvBudget(const model::Transformer& transformer);
 
 CodecOptions CodecsOf(const LocalOptions& options);
 

@@ -17,11 +17,13 @@ struct LocalOptions {
   std::string kv_choice_in{};  // file that kv_choice comes from, for messages
   std::string softmax = "exact";  // or "sas": an approximation that computes less
   uint64_t kv_budget_bytes = 0;  // hard limit for all caches together; 0: half of the memory that is free now
-  int threads = 0;               // 0: as many as the hardware has
-  int max_batch = 128;           // sequences that run at once
-  int step_tokens = 512;         // most tokens in one forward pass
-  int chunk_tokens = 256;        // most tokens of one prompt in one forward pass
-  int max_context = 0;  // most tokens of prompt and answer together; 0: what the model was trained for
+  // Whether weights are copied for speed (model/matmul/repack.h): "on", "off", or "auto": if there is room.
+  std::string repack = "auto";
+  int threads = 0;         // 0: as many as the hardware has
+  int max_batch = 128;     // sequences that run at once
+  int step_tokens = 512;   // most tokens in one forward pass
+  int chunk_tokens = 256;  // most tokens of one prompt in one forward pass
+  int max_context = 0;     // most tokens of prompt and answer together; 0: what the model was trained for
   std::string lookup = "auto";  // guess tokens from the prompt where that saves time; "off": never
   bool prefix_cache = true;
   // Which blocks leave the prefix cache first. next-use: those expected to be needed last, judging by

@@ -330,7 +330,8 @@ struct Part {
 
 class LlamaTransformer final : public Transformer {
  public:
-  LlamaTransformer(const GgufFile& file, const LoadOptions& options) : file_(file), model_(file, options) {}
+  LlamaTransformer(const GgufFile& file, const LoadOptions& options)
+      : file_(file), model_(file, options), repack_(options.repack && !options.exact_activations) {}
 
   const ModelConfig& Config() const override { return model_.config; }
   Digest WeightsDigest() const override {
@@ -341,9 +342,15 @@ class LlamaTransformer final : public Transformer {
     return digest_;
   }
 
+  size_t BytesToRepack() const override { return repack_ ? model_.weights.bytes : 0; }
+
   void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) override {
     if (items.empty()) return;
     for (const BatchItem& item : items) Check(item);
+    if (repack_) {
+      Repack(model_.weights, pool);
+      repack_ = false;
+    }
     for (const BatchItem& item : items) item.cache->BeginChunk(static_cast<int>(item.tokens.size()));
     const std::vector<Part> parts = Split(items, static_cast<size_t>(pool.NumThreads()), logits);
     if (buffers_.size() < parts.size()) buffers_.resize(parts.size());
@@ -400,7 +407,8 @@ class LlamaTransformer final : public Transformer {
   }
 
   const GgufFile& file_;
-  const Model model_;
+  Model model_;
+  bool repack_;  // before the first pass
   mutable std::once_flag digest_once_;
   mutable Digest digest_;         // once digest_once_ is set
   std::vector<Buffers> buffers_;  // one per part

@@ -35,6 +35,8 @@ class Transformer {
   // Of the config and all weights. Thread-safe. The first call reads all of them, so call it only where a
   // digest is kept.
   virtual Digest WeightsDigest() const = 0;
+  // What LoadOptions::repack will still allocate.
+  virtual size_t BytesToRepack() const { return 0; }
 
   // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row depends only on the tokens
   // of its sequence, the model, and its cache's codecs and softmax: not on other items, the chunking or the
@@ -46,6 +48,9 @@ struct LoadOptions {
   // Multiply quantised weights with f32 activations instead of 8-bit ones: several times slower, for
   // measurements that must not contain that rounding.
   bool exact_activations = false;
+  // Copy the weights for speed before the first pass (matmul/repack.h) instead of reading them where the file
+  // is mapped, which processes share. Results are the same bits.
+  bool repack = false;
 };
 
 // Throws kCorrupt or kUnsupported with one sentence. The file must outlive the transformer (weights stay

@@ -33,8 +33,8 @@ std::vector<int32_t> RandomTokens(size_t count, int vocab, uint64_t seed) {
 
 struct Fixture {
   Fixture(const GgufFile& file, const std::string& codec, bool exact_activations = false,
-          kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact)
-      : transformer(LoadTransformer(file, {exact_activations})),
+          kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact, bool repack = false)
+      : transformer(LoadTransformer(file, {exact_activations, repack})),
         pool(MakeLayout(codec), size_t{1} << 28, softmax) {}
 
   kv::BlockLayout MakeLayout(const std::string& codec) const {
@@ -89,6 +89,16 @@ TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBits) {
     EXPECT_TRUE(SameBits(fixture.Run(tokens, chunk), expected)) << chunk;
   EXPECT_TRUE(SameBits(fixture.Run(tokens, 200, 2), expected));
   EXPECT_TRUE(SameBits(fixture.Run(tokens, 64, 3), expected));
+}
+
+TEST_P(PurityTest, RepackingDoesNotChangeBits) {
+  const auto tokens = RandomTokens(100, kVocab, 3);
+  const auto expected = Fixture(*file_, codec_).Run(tokens, 100);
+  Fixture repacked(*file_, codec_, /*exact_activations=*/false, kv::SoftmaxKind::kExact, /*repack=*/true);
+  EXPECT_GT(repacked.transformer->BytesToRepack(), 0u);
+  for (const size_t chunk : {100, 1, 6})
+    EXPECT_TRUE(SameBits(repacked.Run(tokens, chunk, 3), expected)) << chunk;
+  EXPECT_EQ(repacked.transformer->BytesToRepack(), 0u);
 }
 
 TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBitsOfSas) {

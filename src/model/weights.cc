@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/thread_pool.h"
 #include "model/matmul/block_formats.h"
 
 namespace throng::model {
@@ -136,6 +137,21 @@ Weights ReadWeights(const GgufFile& file, const ModelConfig& config) {
     weights.layers.push_back(std::move(layer));
   }
   return weights;
+}
+
+void Repack(Weights& weights, ThreadPool& pool) {
+  std::vector<Matrix*> matrices{&weights.output};
+  for (LayerWeights& layer : weights.layers) {
+    for (Matrix* m : {&layer.q, &layer.k, &layer.v, &layer.output, &layer.gate, &layer.up, &layer.down}) {
+      matrices.push_back(m);
+    }
+  }
+  weights.repacked.reserve(matrices.size());
+  for (Matrix* matrix : matrices) {
+    RepackedMatrix& repacked = weights.repacked.emplace_back(*matrix);
+    pool.ParallelFor(repacked.NumStrips(), [&](size_t strip, int) { repacked.Write(strip); });
+    *matrix = repacked.View();
+  }
 }
 
 Digest DigestOfModel(const GgufFile& file, const ModelConfig& config) {

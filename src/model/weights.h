@@ -1,5 +1,5 @@
 // The tensors of a model, found by name, checked against the config, and typed. Matrices stay where the file
-// is mapped.
+// is mapped, unless they are repacked.
 #pragma once
 
 #include <vector>
@@ -8,6 +8,11 @@
 #include "model/config.h"
 #include "model/gguf/gguf.h"
 #include "model/matmul/matmul.h"
+#include "model/matmul/repack.h"
+
+namespace throng {
+class ThreadPool;
+}
 
 namespace throng::model {
 
@@ -30,11 +35,15 @@ struct Weights {
   std::vector<float> output_norm;
   std::vector<float> rope_factors;  // [rope_dim / 2]: each frequency is divided by its factor; empty: none
   std::vector<LayerWeights> layers;
-  size_t bytes;  // of all matrices that a token reads
+  size_t bytes;                          // of all matrices that a token reads
+  std::vector<RepackedMatrix> repacked;  // what matrices point to, once Repack has run
 };
 
 // Throws kCorrupt for a missing tensor or a wrong shape, kUnsupported for a type that cannot be multiplied.
 Weights ReadWeights(const GgufFile& file, const ModelConfig& config);
+
+// Copies all matrices that are multiplied (repack.h). Afterwards the file is needed for the embedding only.
+void Repack(Weights& weights, ThreadPool& pool);
 
 // Digest of everything that the logits depend on: the config and all tensor data.
 Digest DigestOfModel(const GgufFile& file, const ModelConfig& config);

@@ -105,6 +105,7 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           Only(PathField("kv_out", "--kv-out", local.kv_out)),
           NumberField("kv_budget", "--kv-budget", local.kv_budget_bytes),
           NumberField("context", "--context", local.max_context),
+          TextField("repack", "--repack", local.repack),
           NumberField("threads", "--threads", local.threads),
           NumberField("batch", "--batch", local.max_batch),
           NumberField("step_tokens", "--step-tokens", local.step_tokens),

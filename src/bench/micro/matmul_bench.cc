@@ -70,13 +70,22 @@ double Error(const Matrix& w, const std::vector<float>& x, size_t rows, const st
   return error / largest;
 }
 
-void BM_MatMul(benchmark::State& state, TensorType type) {
+void BM_MatMul(benchmark::State& state, TensorType type, bool in_strips) {
   const auto rows = static_cast<size_t>(state.range(0));
   // Several matrices, so that each decode reads from memory and not from a cache.
-  const bool decode = rows <= 16;
+  const bool decode = rows <= 32;
   const size_t copies = decode ? 8 : 1;
   const auto blocks = RandomBlocks(type, kSize * kSize, 0.1f, 1);
   std::vector<std::vector<uint8_t>> weights(copies, blocks);
+  std::vector<Matrix> matrices;
+  std::vector<RepackedMatrix> strips;
+  for (const auto& bytes : weights) {
+    matrices.push_back({type, kSize, kSize, bytes.data()});
+    if (!in_strips) continue;
+    strips.emplace_back(matrices.back());
+    for (size_t i = 0; i < strips.back().NumStrips(); ++i) strips.back().Write(i);
+    matrices.back() = strips.back().View();
+  }
   CounterRng rng(2);
   std::vector<float> x(rows * kSize);
   for (float& value : x) value = RandomFloat(rng, 1.0f);
@@ -84,7 +93,7 @@ void BM_MatMul(benchmark::State& state, TensorType type) {
   MatMulScratch scratch;
   ThreadPool pool(kThreads);
   const auto multiply = [&](size_t i) {
-    const Product product{{type, kSize, kSize, weights[i % copies].data()}, y.data(), kSize};
+    const Product product{matrices[i % copies], y.data(), kSize};
     MatMul(x.data(), rows, kSize, kSize, {&product, 1}, scratch, &pool);
   };
   multiply(0);
@@ -111,30 +120,21 @@ void BM_MatMul(benchmark::State& state, TensorType type) {
   }
 }
 
-#define THRONG_MATMUL_BENCHMARK(type)                     \
-  BENCHMARK_CAPTURE(BM_MatMul, type, TensorType::k##type) \
-      ->Arg(1)                                            \
-      ->Arg(2)                                            \
-      ->Arg(4)                                            \
-      ->Arg(8)                                            \
-      ->Arg(16)                                           \
-      ->Arg(128)                                          \
-      ->UseRealTime()                                     \
-      ->Unit(benchmark::kMillisecond)
-THRONG_MATMUL_BENCHMARK(F32);
-THRONG_MATMUL_BENCHMARK(F16);
-THRONG_MATMUL_BENCHMARK(BF16);
-THRONG_MATMUL_BENCHMARK(Q8_0);
-THRONG_MATMUL_BENCHMARK(Q4_0);
-THRONG_MATMUL_BENCHMARK(Q4_1);
-THRONG_MATMUL_BENCHMARK(Q5_0);
-THRONG_MATMUL_BENCHMARK(Q5_1);
-THRONG_MATMUL_BENCHMARK(Q4_K);
-THRONG_MATMUL_BENCHMARK(Q5_K);
-THRONG_MATMUL_BENCHMARK(Q6_K);
-#undef THRONG_MATMUL_BENCHMARK
+void Benchmarks(TensorType type, bool in_strips) {
+  const std::string name = "MatMul/" + TensorTypeName(type) + (in_strips ? "/strips" : "");
+  auto* benchmark = benchmark::RegisterBenchmark(name.c_str(), BM_MatMul, type, in_strips);
+  for (const int rows : {1, 2, 4, 8, 16, 32, 128}) benchmark->Arg(rows);
+  benchmark->UseRealTime()->Unit(benchmark::kMillisecond);
+}
 
 }  // namespace
 }  // namespace throng::model
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  for (const auto type : throng::model::kAllTensorTypes) {
+    throng::model::Benchmarks(type, false);
+    if (throng::model::IsQuantized(type)) throng::model::Benchmarks(type, true);
+  }
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+}

@@ -42,6 +42,7 @@ struct EngineFlags {
   std::string kv = "f16";
   std::string softmax = "exact";
   uint64_t kv_budget = 0;
+  std::string repack = "auto";
   int threads = 0;
   int rounds = 3;
   bool json = false;
@@ -84,7 +85,8 @@ Subject Load(const EngineFlags& flags) {
       file.Commit();
     }
   }
-  subject.transformer = model::LoadTransformer(*subject.file);
+  subject.transformer =
+      model::LoadTransformer(*subject.file, {.repack = engine::ShouldRepack(flags.repack, *subject.file)});
   return subject;
 }
 
@@ -108,7 +110,8 @@ void Check(const EngineFlags& flags, const model::ModelConfig& config) {
 // The rows of one codec. Those whose caches have no room are left out, with a warning.
 void Measure(const EngineFlags& flags, const Subject& subject, const std::string& codec, ThreadPool& threads,
              std::vector<Row>& rows) {
-  const uint64_t budget = flags.kv_budget > 0 ? flags.kv_budget : engine::DefaultKvBudget();
+  const uint64_t budget =
+      flags.kv_budget > 0 ? flags.kv_budget : engine::DefaultKvBudget(*subject.transformer);
   bench::ModelSpeed speed(*subject.file, *subject.transformer, {.kv = codec},
                           attention::ParseSoftmax(flags.softmax), budget, threads);
   for (const int depth : flags.depths) {
@@ -222,6 +225,13 @@ void AddBenchEngine(CLI::App& bench) {
       ->add_option("--kv-budget", flags->kv_budget,
                    "Most bytes of all caches, such as 8GB; default: half of the free memory")
       ->transform(Bytes());
+  command
+      ->add_option("--repack", flags->repack,
+                   "on: copy the weights for speed; off: read them where they are; auto: on if half of the "
+                   "free memory "
+                   "has room")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads (0: one per core)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

@@ -33,11 +33,20 @@ size_t TileOutputs(bool as_integers) { return as_integers ? kTile : kFloatTile; 
 
 size_t WorkerBytes(size_t cols) { return std::max(IntWorkerBytes(), kFloatTile * cols * sizeof(float)); }
 
+template <TensorType kType, class Tile>
+HWY_INLINE void IntRows(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+                        uint8_t* buffer) {
+  // From more rows on, a tile is faster.
+  if (rows <= Tile::kMaxFewRows) return FewRowsTile<kType, Tile>(product, first_output, terms, rows);
+  IntTile<kType, Tile>(product, first_output, terms, rows, buffer);
+}
+
 template <TensorType kType>
 HWY_INLINE void IntProduct(const Product& product, size_t first_output, const Terms& terms, size_t rows,
                            uint8_t* buffer) {
-  if (rows <= kMaxFewRows) return FewRowsTile<kType>(product, first_output, terms, rows);
-  IntTile<kType>(product, first_output, terms, rows, buffer);
+  if (product.w.in_strips)
+    return IntRows<kType, StripTile<kType>>(product, first_output, terms, rows, buffer);
+  IntRows<kType, RowTile<kType>>(product, first_output, terms, rows, buffer);
 }
 
 // One tile of outputs, all rows. Unless exact_activations, scratch holds x, rounded. buffer: WorkerBytes,
@@ -143,7 +152,7 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
   std::vector<size_t> ends;  // the end of each product, in tiles
   size_t tiles = 0;
   for (const Product& product : products) {
-    THRONG_CHECK(product.w.cols == cols);
+    THRONG_CHECK(product.w.cols == cols && !(product.w.in_strips && scratch.exact_activations));
     const size_t outputs = outputs_of(product);
     quantize |= as_integers(product);
     fine |= as_integers(product) && product.fine;

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "model/gguf/gguf.h"
+#include "model/matmul/repack.h"
 
 namespace throng {
 class ThreadPool;
@@ -20,12 +21,13 @@ class ThreadPool;
 
 namespace throng::model {
 
-// A view of a weight matrix, row-major, each row whole blocks. No alignment is assumed.
+// A view of a weight matrix, each row whole blocks: row-major, without any alignment, or in strips.
 struct Matrix {
   TensorType type = TensorType::kF32;
   size_t rows = 0;  // outputs
   size_t cols = 0;  // inputs
   const uint8_t* data = nullptr;
+  bool in_strips = false;  // as class RepackedMatrix writes them
 
   size_t RowBytes() const {
     const BlockSize block = *BlockSizeOf(type);
@@ -33,8 +35,8 @@ struct Matrix {
   }
   size_t Bytes() const { return rows * RowBytes(); }
   Matrix Rows(size_t first, size_t count) const {
-    THRONG_DCHECK(first + count <= rows);
-    return {type, count, cols, data + first * RowBytes()};
+    THRONG_DCHECK(first + count <= rows && (!in_strips || first % kStripRows == 0));
+    return {type, count, cols, data + first * RowBytes(), in_strips};
   }
 };
 

@@ -109,15 +109,32 @@ HWY_INLINE XRows RowsAt(const QuantizedRows& x, size_t group) {
           x.half_sums.data() + 2 * group, x.groups};
 }
 
+// Streams that the memory is to bring while codes that are packed are multiplied: some lines per group.
+struct Ahead {
+  HWY_INLINE void Fetch() {
+    for (size_t i = 0; i < lines && next[0] < end; ++i) {
+      hwy::Prefetch(next[0]);
+      hwy::Prefetch(next[1]);
+      next[0] += 64;
+      next[1] += 64;
+    }
+  }
+
+  const uint8_t* next[2];
+  const uint8_t* end;  // of the first
+  size_t lines;
+};
+
 // acc[r, tile] += products of `groups` groups, one after the other.
 template <Kind kKind, size_t kRows>
-HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, XRows x,
-                               float* HWY_RESTRICT acc) {
+HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, XRows x, float* HWY_RESTRICT acc,
+                               Ahead& ahead) {
   const DF df;
   const DI di;
   const DU8 d8;
   constexpr size_t kParts = kKind.halves ? 2 : 1;
   for (size_t g = 0; g < groups; ++g) {
+    ahead.Fetch();
     for (size_t part = 0; part < kParts; ++part) {
       VI sum[kRows][2];
 #pragma GCC unroll 4
@@ -193,18 +210,18 @@ HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, XRow
 // The same for any number of rows; group: the first row's first group.
 template <Kind kKind>
 HWY_INLINE void MultiplyRows(const Packed* packed, size_t groups, const QuantizedRows& x, size_t group,
-                             size_t num_rows, float* acc) {
+                             size_t num_rows, float* acc, Ahead& ahead) {
   const auto rows_at = [&](size_t row) { return RowsAt(x, group + row * x.groups); };
   size_t r = 0;
   for (; r + 4 <= num_rows; r += 4) {
-    MultiplyGroups<kKind, 4>(packed, groups, rows_at(r), acc + r * kTile);
+    MultiplyGroups<kKind, 4>(packed, groups, rows_at(r), acc + r * kTile, ahead);
   }
   if (r + 2 <= num_rows) {
-    MultiplyGroups<kKind, 2>(packed, groups, rows_at(r), acc + r * kTile);
+    MultiplyGroups<kKind, 2>(packed, groups, rows_at(r), acc + r * kTile, ahead);
     r += 2;
   }
   if (r < num_rows) {
-    MultiplyGroups<kKind, 1>(packed, groups, rows_at(r), acc + r * kTile);
+    MultiplyGroups<kKind, 1>(packed, groups, rows_at(r), acc + r * kTile, ahead);
   }
 }
 
@@ -220,12 +237,72 @@ struct Terms {
   const QuantizedRows* remainder;
 };
 
+// Where a tile's blocks lie: of row-major weights.
 template <TensorType kType>
+struct RowTile {
+  static constexpr size_t kVectorsTogether = 1;
+  static constexpr size_t kMaxFewRows = 4;
+
+  RowTile(const Matrix& w, size_t first_output) : row_bytes(w.RowBytes()) {
+    // Lanes beyond the last output repeat it; their results are not stored.
+    for (size_t i = 0; i < kTile; ++i) rows[i] = w.data + HWY_MIN(first_output + i, w.rows - 1) * row_bytes;
+  }
+  // The blocks of vector v from `offset` bytes of a row on. The data needed after `bytes` more of each row is
+  // the next of these rows or, at their end, the first of the next tile's.
+  HWY_INLINE RowBlocks<kType> At(size_t v, size_t offset, size_t bytes) const {
+    return {rows + v * kLanes, offset, offset + bytes < row_bytes ? bytes : kTile * row_bytes - offset};
+  }
+
+  HWY_INLINE Ahead AheadOf(size_t, size_t, size_t, size_t) const {
+    return {};
+  }  // RowBlocks fetch for themselves
+
+  const uint8_t* rows[kTile];
+  size_t row_bytes;
+};
+
+// The same of weights in strips.
+template <TensorType kType>
+struct StripTile {
+  static constexpr size_t kVectorsTogether = kLanes < kStripRows ? 2 : 1;  // that share the lines of a strip
+  static constexpr size_t kMaxFewRows = kLanes == 16 ? 8 : 4;              // of which 8 take 24 registers
+
+  StripTile(const Matrix& w, size_t first_output) : row_bytes(w.RowBytes()) {
+    for (size_t v = 0; v < 2; ++v) {
+      const size_t output = HWY_MIN(first_output + v * kLanes, w.rows - 1) / kLanes * kLanes;
+      lanes[v] = output % kStripRows;
+      strips[v] = w.data + (output - lanes[v]) * row_bytes;
+    }
+  }
+  HWY_INLINE StripBlocks<kType> At(size_t v, size_t offset, size_t) const {
+    return {strips[v] + kStripRows * offset, lanes[v]};
+  }
+  // The `bytes` of each row after as many from `offset` on or, at the end, the first of the next tile's, in
+  // the time of `groups` groups of num_rows rows.
+  HWY_INLINE Ahead AheadOf(size_t offset, size_t bytes, size_t groups, size_t num_rows) const {
+    constexpr size_t kStreams = kLanes < kStripRows ? 1 : 2;
+    const bool at_end = offset + bytes >= row_bytes;
+    const size_t size = kStripRows * bytes / (3 - kStreams) / 64 * 64;
+    const size_t next = at_end ? kStreams * kStripRows * row_bytes : kStripRows * (offset + bytes);
+    Ahead ahead;
+    ahead.next[0] = strips[0] + next;
+    ahead.next[1] = kStreams == 2 ? strips[1] + next : ahead.next[0] + size;
+    ahead.end = ahead.next[0] + size;
+    const size_t calls = groups * ((num_rows + kMaxKernelRows - 1) / kMaxKernelRows);
+    ahead.lines = (size / 64 + calls - 1) / calls;
+    return ahead;
+  }
+
+  const uint8_t* strips[2];
+  size_t lanes[2];
+  size_t row_bytes;
+};
+
+template <TensorType kType, class Tile>
 HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const Terms& terms,
                               size_t first_row, size_t num_rows, uint8_t* buffer) {
   constexpr Kind kKind = KindOf<kType>();
-  const BlockSize block = *BlockSizeOf(kType);
-  const size_t row_bytes = product.w.RowBytes();
+  constexpr BlockSize block = *BlockSizeOf(kType);
   constexpr size_t kVectorChunk = kChunkGroups * kVectorBytes;
   Packed packed[2];
   for (size_t v = 0; v < 2; ++v) {
@@ -233,27 +310,22 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
     packed[v].scales = reinterpret_cast<float*>(packed[v].codes + 8 * kVectorChunk);
     packed[v].mins = packed[v].scales + 2 * kChunkGroups * kLanes;
   }
-  // Lanes beyond the last output repeat it; their results are not stored.
-  const uint8_t* rows[kTile];
-  for (size_t i = 0; i < kTile; ++i) {
-    rows[i] = product.w.data + HWY_MIN(first_output + i, product.w.rows - 1) * row_bytes;
-  }
+  const Tile tile(product.w, first_output);
   float* acc = reinterpret_cast<float*>(buffer + 22 * kVectorChunk);
   std::memset(acc, 0, num_rows * kTile * sizeof(float));
   const size_t all_groups = terms.quantized->groups;
   for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
     const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
-    const size_t offset = g0 * kGroup / block.elements * block.bytes;
-    // The next chunk of these rows or, at their end, the first of the next tile's.
-    const size_t ahead = g0 + groups < all_groups ? groups * kGroup / block.elements * block.bytes
-                                                  : kTile * row_bytes - offset;
     for (size_t v = 0; v < 2; ++v) {
-      const Blocks blocks{rows + v * kLanes, offset, ahead};
+      const auto blocks = tile.At(v, g0 * kGroup / block.elements * block.bytes,
+                                  groups * kGroup / block.elements * block.bytes);
       PackScales<kType>(blocks, groups, packed[v]);
       PackCodes<kType>(blocks, groups, packed[v]);
     }
+    Ahead ahead = tile.AheadOf(g0 * kGroup / block.elements * block.bytes,
+                               groups * kGroup / block.elements * block.bytes, groups, num_rows);
     for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
-      if (x) MultiplyRows<kKind>(packed, groups, *x, first_row * all_groups + g0, num_rows, acc);
+      if (x) MultiplyRows<kKind>(packed, groups, *x, first_row * all_groups + g0, num_rows, acc, ahead);
     }
   }
   const size_t outputs = HWY_MIN(kTile, product.w.rows - first_output);
@@ -263,11 +335,12 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
   }
 }
 
-template <TensorType kType>
+template <TensorType kType, class Tile>
 HWY_INLINE void IntTile(const Product& product, size_t first_output, const Terms& terms, size_t num_rows,
                         uint8_t* buffer) {
   for (size_t row = 0; row < num_rows; row += kMaxTileRows) {
-    IntTileRows<kType>(product, first_output, terms, row, HWY_MIN(kMaxTileRows, num_rows - row), buffer);
+    IntTileRows<kType, Tile>(product, first_output, terms, row, HWY_MIN(kMaxTileRows, num_rows - row),
+                             buffer);
   }
 }
 

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "model/gguf/gguf.h"
+#include "model/matmul/repack.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::model {
@@ -79,24 +80,51 @@ struct Packed {
   float* mins;
 };
 
-// Blocks at the same place of `lanes` rows: `offset` bytes after the pointers.
-struct Blocks {
+// Blocks at the same place of kLanes rows, in row-major order: `offset` bytes after the pointers.
+template <TensorType kType>
+struct RowBlocks {
+  static constexpr bool kInLanes = false;
+  static constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
+
+  HWY_INLINE void Next() { offset += kBytes; }
+
   const uint8_t* const* rows;  // [kLanes]
   size_t offset;
   size_t ahead;  // distance in bytes to the data needed after these
 };
 
-// Fetches the data ahead of blocks of `bytes` bytes while these are in use: the hardware does not follow as
-// many short streams as there are lanes. Harmless beyond the end of a tensor.
-HWY_INLINE void PrefetchAhead(const Blocks& blocks, size_t bytes) {
+// The same of rows in a strip (repack.h): words of 4 bytes lie as the lanes of vectors.
+template <TensorType kType>
+struct StripBlocks {
+  static constexpr bool kInLanes = true;
+  static constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
+
+  HWY_INLINE void Next() { block += kStripRows * kBytes; }
+  HWY_INLINE const uint8_t* WordAt(size_t offset) const {
+    return block + kStripRows * StripPlace(kType, offset) + 4 * lane;
+  }
+  HWY_INLINE const uint8_t* HalfAt() const { return block + 2 * lane; }
+
+  const uint8_t* block;  // of the strip's first row
+  size_t lane;           // of the strip: our first
+};
+
+// Fetches the data ahead of these blocks while they are in use: the hardware does not follow as many short
+// streams as there are lanes. Harmless beyond the end of a tensor.
+template <TensorType kType>
+HWY_INLINE void PrefetchAhead(const RowBlocks<kType>& blocks) {
   const size_t begin = blocks.offset + blocks.ahead;
-  for (size_t line = (begin + 63) / 64 * 64; line < begin + bytes; line += 64) {
+  for (size_t line = (begin + 63) / 64 * 64; line < begin + blocks.kBytes; line += 64) {
 #pragma GCC unroll 16
     for (size_t lane = 0; lane < kLanes; ++lane) hwy::Prefetch(blocks.rows[lane] + line);
   }
 }
 
-// Vector i holds 16 bytes of the rows i, i + 4, i + 8, ... in its 128-bit blocks.
+template <TensorType kType>
+HWY_INLINE void PrefetchAhead(const StripBlocks<kType>&) {}  // see Ahead
+
+// 16 bytes of each row. Of RowBlocks, vector i holds the rows i, i + 4, i + 8, ... in its 128-bit blocks. Of
+// StripBlocks, vector i holds word i, lane = row.
 struct Field {
   VU8 v[4];
 };
@@ -112,11 +140,21 @@ HWY_INLINE hn::Vec<D> LoadColumn(D d, const uint8_t* const* rows, size_t offset)
   }
 }
 
-HWY_INLINE Field LoadField(const Blocks& blocks, size_t offset) {
+template <TensorType kType>
+HWY_INLINE Field LoadField(const RowBlocks<kType>& blocks, size_t offset) {
   const DU8 d;
   Field field;
 #pragma GCC unroll 4
   for (size_t i = 0; i < 4; ++i) field.v[i] = LoadColumn(d, blocks.rows + i, blocks.offset + offset);
+  return field;
+}
+
+template <TensorType kType>
+HWY_INLINE Field LoadField(const StripBlocks<kType>& blocks, size_t offset) {
+  const DU8 d;
+  Field field;
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) field.v[i] = hn::LoadU(d, blocks.WordAt(offset + 4 * i));
   return field;
 }
 
@@ -139,6 +177,21 @@ HWY_INLINE Words Transpose(const Field& f) {
   words.w[1] = hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low));
   words.w[2] = hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high));
   words.w[3] = hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high));
+  return words;
+}
+
+template <TensorType kType>
+HWY_INLINE Words LoadWords(const RowBlocks<kType>& blocks, size_t offset) {
+  return Transpose(LoadField(blocks, offset));
+}
+
+template <TensorType kType>
+HWY_INLINE Words LoadWords(const StripBlocks<kType>& blocks, size_t offset) {
+  Words words;
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+    words.w[i] = hn::BitCast(DU(), hn::LoadU(DU8(), blocks.WordAt(offset + 4 * i)));
+  }
   return words;
 }
 
@@ -185,7 +238,18 @@ HWY_INLINE hn::Vec<D> LoadNumbers(D d, const uint8_t* const* rows, size_t offset
 #endif
 }
 
-HWY_INLINE VF LoadHalves(const Blocks& blocks, size_t offset) {
+template <TensorType kType>
+HWY_INLINE VU LoadWord(const RowBlocks<kType>& blocks, size_t offset) {
+  return LoadNumbers(DU(), blocks.rows, blocks.offset + offset);
+}
+
+template <TensorType kType>
+HWY_INLINE VU LoadWord(const StripBlocks<kType>& blocks, size_t offset) {
+  return hn::BitCast(DU(), hn::LoadU(DU8(), blocks.WordAt(offset)));
+}
+
+template <TensorType kType>
+HWY_INLINE VF LoadHalves(const RowBlocks<kType>& blocks, size_t offset) {
   const hn::Rebind<uint16_t, DF> du16;
   const hn::Rebind<hwy::float16_t, DF> d16;
   return hn::PromoteTo(DF(), hn::BitCast(d16, LoadNumbers(du16, blocks.rows, blocks.offset + offset)));
@@ -197,6 +261,19 @@ HWY_INLINE VF HalvesOf(VU w) {
   const hn::Rebind<hwy::float16_t, DF> d16;
   return hn::PromoteTo(
       DF(), hn::BitCast(d16, hn::DemoteTo(du16, hn::BitCast(DI(), hn::And(w, hn::Set(DU(), 0xffff))))));
+}
+
+template <TensorType kType>
+HWY_INLINE VF LoadHalves(const StripBlocks<kType>& blocks, size_t offset) {
+  if constexpr (HasStripHalf(kType)) {
+    const hn::Rebind<uint16_t, DF> du16;
+    const hn::Rebind<hwy::float16_t, DF> d16;
+    const hn::Repartition<uint8_t, decltype(du16)> d8;
+    return hn::PromoteTo(DF(), hn::BitCast(d16, hn::LoadU(d8, blocks.HalfAt())));
+  } else {
+    const VU word = LoadWord(blocks, offset / 4 * 4);
+    return HalvesOf(offset % 4 ? hn::ShiftRight<16>(word) : word);
+  }
 }
 
 HWY_INLINE VF FloatsOf(VU w) { return hn::ConvertTo(DF(), hn::BitCast(DI(), w)); }
@@ -214,13 +291,13 @@ constexpr bool HasFifthBits() {
 }
 
 // Codes of formats with one group of 32 per block.
-template <TensorType kType>
+template <TensorType kType, class Blocks>
 HWY_INLINE void PackSmallBlock(const Blocks& blocks, VU fifth, uint8_t* codes) {
   const DU d;
   if constexpr (kType == TensorType::kQ8_0) {
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
-      const Words words = Transpose(LoadField(blocks, 2 + 16 * half));
+      const Words words = LoadWords(blocks, 2 + 16 * half);
 #pragma GCC unroll 4
       for (size_t i = 0; i < 4; ++i) {
         const VU w = kBiasSigned ? hn::Xor(words.w[i], hn::Set(d, 0x80808080)) : words.w[i];
@@ -228,7 +305,7 @@ HWY_INLINE void PackSmallBlock(const Blocks& blocks, VU fifth, uint8_t* codes) {
       }
     }
   } else {
-    const Words words = Transpose(LoadField(blocks, BlockSizeOf(kType)->bytes - 16));
+    const Words words = LoadWords(blocks, BlockSizeOf(kType)->bytes - 16);
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
 #pragma GCC unroll 4
@@ -246,34 +323,32 @@ HWY_INLINE void PackSmallBlock(const Blocks& blocks, VU fifth, uint8_t* codes) {
 
 // Formats with one group of 32 per block: scale, then minimum and fifth bits if the format has them, then
 // codes.
-template <TensorType kType>
+template <TensorType kType, class Blocks>
 HWY_INLINE void PackSmallScales(Blocks blocks, size_t groups, const Packed& out) {
   const DF df;
-  for (size_t g = 0; g < groups; ++g, blocks.offset += BlockSizeOf(kType)->bytes) {
+  for (size_t g = 0; g < groups; ++g, blocks.Next()) {
     hn::Store(LoadHalves(blocks, 0), df, out.scales + g * kLanes);
     if constexpr (KindOf<kType>().has_min) hn::Store(LoadHalves(blocks, 2), df, out.mins + g * kLanes);
   }
 }
 
-template <TensorType kType>
+template <TensorType kType, class Blocks>
 HWY_INLINE void PackSmallCodes(Blocks blocks, size_t groups, const Packed& out) {
-  constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
-  for (size_t g = 0; g < groups; ++g, blocks.offset += kBytes) {
-    PrefetchAhead(blocks, kBytes);
+  for (size_t g = 0; g < groups; ++g, blocks.Next()) {
+    PrefetchAhead(blocks);
     VU fifth = hn::Zero(DU());
-    if constexpr (HasFifthBits<kType>()) {
-      fifth = LoadNumbers(DU(), blocks.rows, blocks.offset + (KindOf<kType>().has_min ? 4 : 2));
-    }
+    if constexpr (HasFifthBits<kType>()) fifth = LoadWord(blocks, KindOf<kType>().has_min ? 4 : 2);
     PackSmallBlock<kType>(blocks, fifth, out.codes + g * 8 * kVectorBytes);
   }
 }
 
 // Scales and minimums of Q4_K and Q5_K: block_formats.h UnpackScaleMin, for all rows at once. The minimum is
 // negated, as the kernel adds it.
+template <class Blocks>
 HWY_INLINE void PackScaleMins(const Blocks& blocks, const Packed& out) {
   const DU d;
   const DF df;
-  const Words head = Transpose(LoadField(blocks, 0));
+  const Words head = LoadWords(blocks, 0);
   const VF scale = HalvesOf(head.w[0]);
   const VF min = hn::Neg(HalvesOf(hn::ShiftRight<16>(head.w[0])));
   const VU six = hn::Set(d, 0x3f3f3f3f);
@@ -293,20 +368,20 @@ HWY_INLINE void PackScaleMins(const Blocks& blocks, const Packed& out) {
   }
 }
 
-template <bool kFifth>
+template <bool kFifth, class Blocks>
 HWY_INLINE void PackK45(const Blocks& blocks, const Packed& out) {
   const DU d;
   const VU one = hn::Set(d, 0x01010101);
   Words fifth[2];
   if constexpr (kFifth) {
-    fifth[0] = Transpose(LoadField(blocks, 16));
-    fifth[1] = Transpose(LoadField(blocks, 32));
+    fifth[0] = LoadWords(blocks, 16);
+    fifth[1] = LoadWords(blocks, 32);
   }
 #pragma GCC unroll 4
   for (size_t pair = 0; pair < 4; ++pair) {
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
-      const Words words = Transpose(LoadField(blocks, (kFifth ? 48 : 16) + 32 * pair + 16 * half));
+      const Words words = LoadWords(blocks, (kFifth ? 48 : 16) + 32 * pair + 16 * half);
       uint8_t* even = out.codes + (2 * pair * 8 + 4 * half) * kVectorBytes;
       uint8_t* odd = even + 8 * kVectorBytes;
 #pragma GCC unroll 4
@@ -326,11 +401,12 @@ HWY_INLINE void PackK45(const Blocks& blocks, const Packed& out) {
   }
 }
 
+template <class Blocks>
 HWY_INLINE void PackQ6Scales(const Blocks& blocks, const Packed& out) {
   const DI di;
   const DF df;
   const VF scale = LoadHalves(blocks, 208);
-  Words scales = Transpose(LoadField(blocks, 192));
+  Words scales = LoadWords(blocks, 192);
 #pragma GCC unroll 16
   for (size_t i = 0; i < 16; ++i) {
     VU& bytes = scales.w[i / 4];
@@ -340,6 +416,7 @@ HWY_INLINE void PackQ6Scales(const Blocks& blocks, const Packed& out) {
   }
 }
 
+template <class Blocks>
 HWY_INLINE void PackQ6K(const Blocks& blocks, const Packed& out) {
   const DU d;
   const VU two_bits = hn::Set(d, 0x30303030);
@@ -347,9 +424,9 @@ HWY_INLINE void PackQ6K(const Blocks& blocks, const Packed& out) {
        ++part) {                       // 64 elements of each of two groups: [half of block, half of group]
     const size_t base = part / 2 * 4;  // first group of this half of the block
     const size_t half = part % 2;
-    const Words low = Transpose(LoadField(blocks, part / 2 * 64 + 16 * half));
-    const Words low2 = Transpose(LoadField(blocks, part / 2 * 64 + 32 + 16 * half));
-    const Words high = Transpose(LoadField(blocks, 128 + part / 2 * 32 + 16 * half));
+    const Words low = LoadWords(blocks, part / 2 * 64 + 16 * half);
+    const Words low2 = LoadWords(blocks, part / 2 * 64 + 32 + 16 * half);
+    const Words high = LoadWords(blocks, 128 + part / 2 * 32 + 16 * half);
     uint8_t* codes = out.codes + (base * 8 + 4 * half) * kVectorBytes;
     constexpr size_t kGroupBytes = 8 * kVectorBytes;
 #pragma GCC unroll 4
@@ -366,7 +443,7 @@ HWY_INLINE void PackQ6K(const Blocks& blocks, const Packed& out) {
 }
 
 // Scales and minimums of the blocks that hold `groups` groups, at most a chunk.
-template <TensorType kType>
+template <TensorType kType, class Blocks>
 HWY_INLINE void PackScales(Blocks blocks, size_t groups, Packed out) {
   constexpr BlockSize kSize = *BlockSizeOf(kType);
   constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
@@ -381,14 +458,14 @@ HWY_INLINE void PackScales(Blocks blocks, size_t groups, Packed out) {
     } else {
       PackScaleMins(blocks, out);
     }
-    blocks.offset += kSize.bytes;
+    blocks.Next();
     out.scales += kGroupsPerBlock * (kIsQ6 ? 2 : 1) * kLanes;
     out.mins += kGroupsPerBlock * kLanes;
   }
 }
 
 // Their codes.
-template <TensorType kType>
+template <TensorType kType, class Blocks>
 HWY_INLINE void PackCodes(Blocks blocks, size_t groups, Packed out) {
   constexpr BlockSize kSize = *BlockSizeOf(kType);
   constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
@@ -397,13 +474,13 @@ HWY_INLINE void PackCodes(Blocks blocks, size_t groups, Packed out) {
     return;
   }
   for (size_t block = 0; block < groups / kGroupsPerBlock; ++block) {
-    PrefetchAhead(blocks, kSize.bytes);
+    PrefetchAhead(blocks);
     if constexpr (kType == TensorType::kQ6_K) {
       PackQ6K(blocks, out);
     } else if constexpr (kGroupsPerBlock > 1) {
       PackK45<kType == TensorType::kQ5_K>(blocks, out);
     }
-    blocks.offset += kSize.bytes;
+    blocks.Next();
     out.codes += kGroupsPerBlock * 8 * kVectorBytes;
   }
 }

@@ -10,6 +10,8 @@
 #define THRONG_MODEL_MATMUL_ROWS_INL_H_
 #endif
 
+#include <type_traits>
+
 #include "model/matmul/matmul.h"
 #include "model/matmul/matmul_float-inl.h"
 #include "model/matmul/matmul_int-inl.h"
@@ -18,8 +20,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace throng::model {
 namespace HWY_NAMESPACE {
-
-constexpr size_t kMaxFewRows = 4;  // from more rows on, the tile is faster
 
 // Of the 4-byte words of each 128-bit block: [a0 + a2, b0 + b2, a1 + a3, b1 + b3], added as numbers of D.
 template <class D>
@@ -41,7 +41,7 @@ HWY_INLINE hn::Vec<D> AddDoubleWords(D d, hn::Vec<D> a, hn::Vec<D> b) {
                  hn::BitCast(d, hn::InterleaveUpper(du, a64, b64)));
 }
 
-// One group of 32 codes of kLanes outputs: halves of 16.
+// One group of 32 codes of kLanes outputs: halves of 16, as their blocks' fields lie.
 struct Codes {
   Field half[2];
 };
@@ -52,7 +52,7 @@ struct Scales {
   VF min;
 };
 
-// The products of 16 codes (or of 32, with kBoth) with x, summed: lane = output.
+// The products of 16 codes (or of 32, with kBoth) of row-major weights with x, summed: lane = output.
 template <Kind kKind, bool kBoth>
 HWY_INLINE VI SumProducts(const Field& w0, const Field& w1, VU8 x0, VU8 x1) {
   const DI di;
@@ -82,6 +82,40 @@ HWY_INLINE VI SumProducts(const Field& w0, const Field& w1, VU8 x0, VU8 x1) {
       }
     }
     return AddDoubleWords(di, AddWords(di, sums[0], sums[1]), AddWords(di, sums[2], sums[3]));
+  }
+}
+
+// The products of kCount words of codes of weights in strips with kRows rows of x (stride: bytes from row to
+// row), summed: lane = output. The rows' chains of additions are interleaved, so that they do not wait for
+// each other.
+template <Kind kKind, size_t kFirst, size_t kCount, size_t kRows>
+HWY_INLINE void SumWords(const Codes& codes, const int8_t* x, size_t stride, VI (&sum)[kRows]) {
+  constexpr size_t kShort = HWY_MIN(kCount, ShortSums(kKind));
+#pragma GCC unroll 8
+  for (size_t r = 0; r < kRows; ++r) sum[r] = hn::Zero(DI());
+  if constexpr (kShort >= 2) {
+#pragma GCC unroll 4
+    for (size_t i0 = kFirst; i0 < kFirst + kCount; i0 += kShort) {
+#pragma GCC unroll 8
+      for (size_t r = 0; r < kRows; ++r) {
+        V16 pairs = hn::Zero(D16());
+#pragma GCC unroll 8
+        for (size_t i = i0; i < i0 + kShort; ++i) {
+          const VU8 xs = hn::BitCast(DU8(), BroadcastWord(x + r * stride + 4 * i));
+          pairs = hn::Add(pairs, PairProducts(codes.half[i / 4].v[i % 4], xs));
+        }
+        sum[r] = hn::Add(sum[r], AddPairs(pairs));
+      }
+    }
+  } else {
+#pragma GCC unroll 8
+    for (size_t i = kFirst; i < kFirst + kCount; ++i) {
+#pragma GCC unroll 8
+      for (size_t r = 0; r < kRows; ++r) {
+        const VI xs = BroadcastWord(x + r * stride + 4 * i);
+        sum[r] = DotQuads<kKind.is_signed>(sum[r], codes.half[i / 4].v[i % 4], xs);
+      }
+    }
   }
 }
 
@@ -118,7 +152,7 @@ HWY_INLINE void AddHighBits(const Field& bits, Field& codes) {
   }
 }
 
-// Adds bit i of the first two bytes (kHalf = 0) or the next two (1) of each 16 to code i as 16.
+// Adds bit i of the 4 bytes at `offset` to code i as 16.
 template <size_t kHalf>
 HWY_INLINE void AddFifthBits(const Field& bits, Field& codes) {
   const DU8 d8;
@@ -136,13 +170,51 @@ HWY_INLINE void AddFifthBits(const Field& bits, Field& codes) {
   }
 }
 
-// Calls use.Add(g, codes, scales) for each group, in order. ahead: what the memory is to fetch meanwhile,
-// kLanes times as much.
-template <TensorType kType, class Use>
-HWY_INLINE void VisitSmallBlocks(Blocks blocks, size_t groups, const uint8_t* ahead, Use& use) {
+template <TensorType kType>
+HWY_INLINE void AddFifthBits(const RowBlocks<kType>& blocks, size_t offset, Codes& codes) {
+  const Field bits = LoadField(blocks, offset);
+  AddFifthBits<0>(bits, codes.half[0]);
+  AddFifthBits<1>(bits, codes.half[1]);
+}
+
+template <TensorType kType>
+HWY_INLINE void AddFifthBits(const StripBlocks<kType>& blocks, size_t offset, Codes& codes) {
+  const DU8 d8;
+  VU bits = LoadWord(blocks, offset);
+#pragma GCC unroll 8
+  for (size_t i = 0; i < 8; ++i) {
+    VU8& word = codes.half[i / 4].v[i % 4];
+    word = hn::Or(word, hn::BitCast(d8, SpreadFifthBits(bits)));
+    bits = hn::ShiftRight<4>(bits);
+  }
+}
+
+// Fetches what the memory is to bring while blocks are multiplied: part kPart of kParts of a block's size,
+// some blocks ahead. The hardware follows a strip's stream, but not far enough once several rows take the
+// time.
+template <size_t kPart, size_t kParts, TensorType kType>
+HWY_INLINE void FetchAhead(const StripBlocks<kType>& blocks) {
+  if (blocks.lane != 0) return;
+  constexpr size_t kStripBytes = kStripRows * blocks.kBytes;
+  // Beyond the scales of the next chunk, which are unpacked first.
+  constexpr size_t kDistance = BlockSizeOf(kType)->elements == kGroup ? 3072 : 2 * kStripBytes + 512;
+  constexpr size_t kFirst = (kStripBytes * kPart / kParts + 63) / 64 * 64;
+  constexpr size_t kEnd = kStripBytes * (kPart + 1) / kParts;
+#pragma GCC unroll 16
+  for (size_t line = kFirst; line < kEnd; line += 64) hwy::Prefetch(blocks.block + kDistance + line);
+}
+
+template <size_t kPart, size_t kParts, TensorType kType>
+HWY_INLINE void FetchAhead(const RowBlocks<kType>& blocks) {
+  if constexpr (kPart == 0) PrefetchAhead(blocks);
+}
+
+// Calls use.Add(g, codes, scales) for each group, in order.
+template <TensorType kType, class Blocks, class Use>
+HWY_INLINE void VisitSmallBlocks(Blocks blocks, size_t groups, Use& use) {
   constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
-  for (size_t g = 0; g < groups; ++g, blocks.offset += kBytes, ahead += kBytes * kLanes) {
-    PrefetchLines<kBytes * kLanes>(ahead);
+  for (size_t g = 0; g < groups; ++g, blocks.Next()) {
+    FetchAhead<0, 1>(blocks);
     Codes codes;
     if constexpr (kType == TensorType::kQ8_0) {
       codes.half[0] = LoadField(blocks, 2);
@@ -158,11 +230,7 @@ HWY_INLINE void VisitSmallBlocks(Blocks blocks, size_t groups, const uint8_t* ah
       const Field bytes = LoadField(blocks, kBytes - 16);
       codes.half[0] = LowNibbles(bytes);
       codes.half[1] = HighNibbles(bytes);
-      if constexpr (HasFifthBits<kType>()) {
-        const Field fifths = LoadField(blocks, KindOf<kType>().has_min ? 4 : 2);
-        AddFifthBits<0>(fifths, codes.half[0]);
-        AddFifthBits<1>(fifths, codes.half[1]);
-      }
+      if constexpr (HasFifthBits<kType>()) AddFifthBits(blocks, KindOf<kType>().has_min ? 4 : 2, codes);
     }
     Scales scales;
     scales.scale[0] = LoadHalves(blocks, 0);
@@ -183,10 +251,12 @@ HWY_INLINE Scales ScalesAt(const Packed& w, size_t g) {
   return scales;
 }
 
-// Groups 2 * kPair and 2 * kPair + 1 of a block of Q4_K or Q5_K that begins at group g. fifths: of Q5_K.
-template <TensorType kType, size_t kPair, class Use>
+// Groups 2 * kPair and 2 * kPair + 1 of a block of Q4_K or Q5_K that begins at group g. fifths: of Q5_K. w:
+// the block's scales.
+template <TensorType kType, size_t kPair, class Blocks, class Use>
 HWY_INLINE void VisitK45Pair(const Blocks& blocks, const Field (&fifths)[2], const Packed& w, size_t g,
                              Use& use) {
+  FetchAhead<kPair, 4>(blocks);
   constexpr bool kFifth = kType == TensorType::kQ5_K;
   constexpr int kTwoPairs = 2 * static_cast<int>(kPair);
   Codes low, high;
@@ -200,11 +270,11 @@ HWY_INLINE void VisitK45Pair(const Blocks& blocks, const Field (&fifths)[2], con
       AddHighBits<3 - kTwoPairs, 16>(fifths[half], high.half[half]);
     }
   }
-  use.Add(g + 2 * kPair, low, ScalesAt<kType>(w, g + 2 * kPair));
-  use.Add(g + 2 * kPair + 1, high, ScalesAt<kType>(w, g + 2 * kPair + 1));
+  use.Add(g + 2 * kPair, low, ScalesAt<kType>(w, 2 * kPair));
+  use.Add(g + 2 * kPair + 1, high, ScalesAt<kType>(w, 2 * kPair + 1));
 }
 
-template <TensorType kType, class Use>
+template <TensorType kType, class Blocks, class Use>
 HWY_INLINE void VisitK45Block(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
   Field fifths[2];
   if constexpr (kType == TensorType::kQ5_K) {
@@ -223,7 +293,8 @@ struct Q6Half {
   Field high[2];
 };
 
-template <size_t kGroupOfHalf, class Use>
+// g: the half's first group.
+template <size_t kHalf, size_t kGroupOfHalf, class Use>
 HWY_INLINE void VisitQ6Group(const Q6Half& bytes, const Packed& w, size_t g, Use& use) {
   Codes codes;
 #pragma GCC unroll 2
@@ -232,38 +303,43 @@ HWY_INLINE void VisitQ6Group(const Q6Half& bytes, const Packed& w, size_t g, Use
     codes.half[half] = kGroupOfHalf < 2 ? LowNibbles(nibbles) : HighNibbles(nibbles);
     AddHighBits<4 - 2 * static_cast<int>(kGroupOfHalf), 0x30>(bytes.high[half], codes.half[half]);
   }
-  use.Add(g + kGroupOfHalf, codes, ScalesAt<TensorType::kQ6_K>(w, g + kGroupOfHalf));
+  use.Add(g + kGroupOfHalf, codes, ScalesAt<TensorType::kQ6_K>(w, 4 * kHalf + kGroupOfHalf));
 }
 
-template <class Use>
-HWY_INLINE void VisitQ6Block(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
-  for (size_t i = 0; i < 2; ++i, g += 4) {
-    Q6Half bytes;
+template <size_t kHalf, class Blocks, class Use>
+HWY_INLINE void VisitQ6Half(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
+  FetchAhead<kHalf, 2>(blocks);
+  Q6Half bytes;
 #pragma GCC unroll 2
-    for (size_t half = 0; half < 2; ++half) {
-      bytes.nibbles[0][half] = LoadField(blocks, 64 * i + 16 * half);
-      bytes.nibbles[1][half] = LoadField(blocks, 64 * i + 32 + 16 * half);
-      bytes.high[half] = LoadField(blocks, 128 + 32 * i + 16 * half);
-    }
-    VisitQ6Group<0>(bytes, w, g, use);
-    VisitQ6Group<1>(bytes, w, g, use);
-    VisitQ6Group<2>(bytes, w, g, use);
-    VisitQ6Group<3>(bytes, w, g, use);
+  for (size_t half = 0; half < 2; ++half) {
+    bytes.nibbles[0][half] = LoadField(blocks, 64 * kHalf + 16 * half);
+    bytes.nibbles[1][half] = LoadField(blocks, 64 * kHalf + 32 + 16 * half);
+    bytes.high[half] = LoadField(blocks, 128 + 32 * kHalf + 16 * half);
   }
+  VisitQ6Group<kHalf, 0>(bytes, w, g, use);
+  VisitQ6Group<kHalf, 1>(bytes, w, g, use);
+  VisitQ6Group<kHalf, 2>(bytes, w, g, use);
+  VisitQ6Group<kHalf, 3>(bytes, w, g, use);
 }
 
-template <TensorType kType, class Use>
-HWY_INLINE void VisitGroups(Blocks blocks, const Packed& w, size_t groups, const uint8_t* ahead, Use& use) {
+template <TensorType kType, class Blocks, class Use>
+HWY_INLINE void VisitGroups(Blocks blocks, size_t groups, Use& use) {
   constexpr BlockSize kSize = *BlockSizeOf(kType);
   if constexpr (kSize.elements == kGroup) {
-    VisitSmallBlocks<kType>(blocks, groups, ahead, use);
+    VisitSmallBlocks<kType>(blocks, groups, use);
     return;
   }
-  for (size_t g = 0; g < groups; g += kSize.elements / kGroup, blocks.offset += kSize.bytes) {
-    PrefetchLines<kSize.bytes * kLanes>(ahead);
-    ahead += kSize.bytes * kLanes;
+  // Those of all blocks at once, since their latency is long.
+  constexpr size_t kParts = KindOf<kType>().halves ? 2 : 1;
+  constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
+  HWY_ALIGN float scales[kParts * kChunkGroups * kLanes];
+  HWY_ALIGN float mins[kChunkGroups * kLanes];
+  PackScales<kType>(blocks, groups, {nullptr, scales, mins});
+  for (size_t g = 0; g < groups; g += kGroupsPerBlock, blocks.Next()) {
+    const Packed w{nullptr, scales + kParts * g * kLanes, mins + g * kLanes};
     if constexpr (kType == TensorType::kQ6_K) {
-      VisitQ6Block(blocks, w, g, use);
+      VisitQ6Half<0>(blocks, w, g, use);
+      VisitQ6Half<1>(blocks, w, g + 4, use);
     } else if constexpr (kSize.elements != kGroup) {
       VisitK45Block<kType>(blocks, w, g, use);
     }
@@ -271,13 +347,13 @@ HWY_INLINE void VisitGroups(Blocks blocks, const Packed& w, size_t groups, const
 }
 
 // Sums of kRows rows of x.
-template <TensorType kType, size_t kRows>
+template <TensorType kType, size_t kRows, bool kInLanes>
 struct RowSums {
   static constexpr Kind kKind = KindOf<kType>();
   static constexpr size_t kParts = kKind.halves ? 2 : 1;
 
   HWY_INLINE void Begin(size_t groups, const float* acc) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) {
       y[r] = hn::Load(DF(), acc + r * kLanes);
       if constexpr (kKind.offset != 0) {
@@ -294,100 +370,113 @@ struct RowSums {
     }
   }
 
-  HWY_INLINE void Add(size_t g, const Codes& codes, const Scales& scales) {
+  // sum[r] = the products with row r of the codes of half kPart or, where halves share a scale, of both.
+  template <size_t kPart>
+  HWY_INLINE void Sum(size_t g, const Codes& codes, VI (&sum)[kRows]) const {
+    const int8_t* x_codes = x.codes + g * kGroup;
+    if constexpr (kInLanes) {
+      SumWords<kKind, 4 * kPart, 8 / kParts>(codes, x_codes, x.groups * kGroup, sum);
+    } else {
+      const DU8 d8;
+#pragma GCC unroll 8
+      for (size_t r = 0; r < kRows; ++r) {
+        const auto* bytes = reinterpret_cast<const uint8_t*>(x_codes + r * x.groups * kGroup);
+        const VU8 x0 = hn::LoadDup128(d8, bytes);
+        const VU8 x1 = hn::LoadDup128(d8, bytes + 16);
+        if constexpr (kKind.halves) {
+          const VU8 xs = kPart ? x1 : x0;
+          sum[r] = SumProducts<kKind, false>(codes.half[kPart], codes.half[kPart], xs, xs);
+        } else {
+          sum[r] = SumProducts<kKind, true>(codes.half[0], codes.half[1], x0, x1);
+        }
+      }
+    }
+  }
+
+  template <size_t kPart>
+  HWY_INLINE void AddPart(size_t g, const Codes& codes, const Scales& scales) {
     const DF df;
     const DI di;
-    const DU8 d8;
-#pragma GCC unroll 4
+    VI sum[kRows];
+    Sum<kPart>(g, codes, sum);
+#pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) {
-      const size_t group = r * x.groups + g;
-      const auto* x_codes = reinterpret_cast<const uint8_t*>(x.codes + group * kGroup);
-      const VU8 x0 = hn::LoadDup128(d8, x_codes);
-      const VU8 x1 = hn::LoadDup128(d8, x_codes + 16);
-      const VF x_scale = hn::Set(df, x.scales[group]);
-#pragma GCC unroll 2
-      for (size_t part = 0; part < kParts; ++part) {
-        VI sum;
-        if constexpr (kKind.halves) {
-          const VU8 xs = part ? x1 : x0;
-          sum = SumProducts<kKind, false>(codes.half[part], codes.half[part], xs, xs);
-        } else {
-          sum = SumProducts<kKind, true>(codes.half[0], codes.half[1], x0, x1);
-        }
-        if constexpr (kKind.offset != 0) sum = hn::Sub(sum, hn::Set(di, offsets[r][g * kParts + part]));
-        y[r] = hn::MulAdd(hn::ConvertTo(df, sum), hn::Mul(scales.scale[part], x_scale), y[r]);
-      }
-      if constexpr (kKind.has_min) {
-        y[r] = hn::MulAdd(scales.min, hn::Set(df, x.sums[group]), y[r]);
+      if constexpr (kKind.offset != 0) sum[r] = hn::Sub(sum[r], hn::Set(di, offsets[r][g * kParts + kPart]));
+      const VF x_scale = hn::Set(df, x.scales[r * x.groups + g]);
+      y[r] = hn::MulAdd(hn::ConvertTo(df, sum[r]), hn::Mul(scales.scale[kPart], x_scale), y[r]);
+    }
+  }
+
+  HWY_INLINE void Add(size_t g, const Codes& codes, const Scales& scales) {
+    AddPart<0>(g, codes, scales);
+    if constexpr (kKind.halves) AddPart<1>(g, codes, scales);
+    if constexpr (kKind.has_min) {
+#pragma GCC unroll 8
+      for (size_t r = 0; r < kRows; ++r) {
+        y[r] = hn::MulAdd(scales.min, hn::Set(DF(), x.sums[r * x.groups + g]), y[r]);
       }
     }
   }
 
   HWY_INLINE void End(float* acc) const {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) hn::Store(y[r], DF(), acc + r * kLanes);
   }
 
   XRows x;
   VF y[kRows];
-  int32_t offsets[kRows][2 * kChunkGroups];  // [groups, parts]: what codes are too large by, times x
+  int32_t offsets[kRows][kParts * kChunkGroups];  // [groups, parts]: what codes are too large by, times x
 };
 
 // acc[r, lane] += products of `groups` groups, at most a chunk.
-template <TensorType kType, size_t kRows>
-HWY_INLINE void AddFewRows(const Blocks& blocks, size_t groups, const uint8_t* ahead, const Packed& w,
-                           const XRows& x, float* acc) {
-  RowSums<kType, kRows> sums;
+template <TensorType kType, size_t kRows, class Blocks>
+HWY_INLINE void AddFewRows(const Blocks& blocks, size_t groups, const XRows& x, float* acc) {
+  RowSums<kType, kRows, Blocks::kInLanes> sums;
   sums.x = x;
   sums.Begin(groups, acc);
-  VisitGroups<kType>(blocks, w, groups, ahead, sums);
+  VisitGroups<kType>(blocks, groups, sums);
   sums.End(acc);
 }
 
-// One tile of outputs, at most kMaxFewRows rows.
-template <TensorType kType>
+// One tile of outputs, at most Tile::kMaxFewRows rows.
+template <TensorType kType, class Tile>
 HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const Terms& terms,
                               size_t num_rows) {
   constexpr BlockSize block = *BlockSizeOf(kType);
-  const size_t row_bytes = product.w.RowBytes();
-  HWY_ALIGN float scales[2 * kChunkGroups * kLanes];
-  HWY_ALIGN float mins[kChunkGroups * kLanes];
-  const Packed w{nullptr, scales, mins};
-  HWY_ALIGN float acc[kMaxFewRows * kLanes];
+  HWY_ALIGN float acc[2][Tile::kMaxFewRows * kLanes];
+  const Tile tile(product.w, first_output);
   const size_t all_groups = terms.quantized->groups;
-  const size_t end = HWY_MIN(first_output + kTile, product.w.rows);
-  for (size_t first = first_output; first < end; first += kLanes) {
-    // Lanes beyond the last output repeat it; their results are not stored.
-    const uint8_t* rows[kLanes];
-    for (size_t i = 0; i < kLanes; ++i) {
-      rows[i] = product.w.data + HWY_MIN(first + i, product.w.rows - 1) * row_bytes;
-    }
-    std::memset(acc, 0, num_rows * kLanes * sizeof(float));
+  for (float* sums : acc) std::memset(sums, 0, num_rows * kLanes * sizeof(float));
+  for (size_t first = 0; first < 2; first += Tile::kVectorsTogether) {
     for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
       const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
-      const size_t offset = g0 * kGroup / block.elements * block.bytes;
-      const uint8_t* ahead = rows[0] + kLanes * (row_bytes + offset);
-      const Blocks blocks{rows, offset, 0};
-      if constexpr (block.elements != kGroup) PackScales<kType>(blocks, groups, w);
-      for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
-        if (!x) continue;
-        size_t r = 0;
-        if (num_rows == kMaxFewRows) {
-          AddFewRows<kType, kMaxFewRows>(blocks, groups, ahead, w, RowsAt(*x, g0), acc);
-          r = kMaxFewRows;
-        }
-        if (r + 2 <= num_rows) {
-          AddFewRows<kType, 2>(blocks, groups, ahead, w, RowsAt(*x, g0 + r * x->groups), acc + r * kLanes);
-          r += 2;
-        }
-        if (r < num_rows) {
-          AddFewRows<kType, 1>(blocks, groups, ahead, w, RowsAt(*x, g0 + r * x->groups), acc + r * kLanes);
+      for (size_t v = first; v < first + Tile::kVectorsTogether; ++v) {
+        const auto blocks = tile.At(v, g0 * kGroup / block.elements * block.bytes,
+                                    groups * kGroup / block.elements * block.bytes);
+        for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
+          if (!x) continue;
+          size_t r = 0;
+          const auto add = [&](auto rows) HWY_ATTR {
+            constexpr size_t kRows = decltype(rows)::value;
+            AddFewRows<kType, kRows>(blocks, groups, RowsAt(*x, g0 + r * x->groups), acc[v] + r * kLanes);
+            r += kRows;
+          };
+          if constexpr (Tile::kMaxFewRows == 8) {
+            if (num_rows == 8) add(std::integral_constant<size_t, 8>());
+          }
+          if (r + 4 <= num_rows) add(std::integral_constant<size_t, 4>());
+          if (r + 2 <= num_rows) add(std::integral_constant<size_t, 2>());
+          if (r < num_rows) add(std::integral_constant<size_t, 1>());
         }
       }
     }
-    const size_t outputs = HWY_MIN(kLanes, end - first);
+  }
+  const size_t outputs = HWY_MIN(kTile, product.w.rows - first_output);
+  for (size_t v = 0; v * kLanes < outputs; ++v) {
+    const size_t count = HWY_MIN(kLanes, outputs - v * kLanes);
     for (size_t r = 0; r < num_rows; ++r) {
-      std::memcpy(product.y + r * product.y_stride + first, acc + r * kLanes, outputs * sizeof(float));
+      std::memcpy(product.y + r * product.y_stride + first_output + v * kLanes, acc[v] + r * kLanes,
+                  count * sizeof(float));
     }
   }
 }

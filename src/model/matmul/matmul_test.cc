@@ -124,6 +124,34 @@ TEST_P(MatMulTest, RowsAreTheSameBitsWhateverTheirNumber) {
   }
 }
 
+RepackedMatrix Repack(const Matrix& w) {
+  RepackedMatrix strips(w);
+  for (size_t i = 0; i < strips.NumStrips(); ++i) strips.Write(i);
+  return strips;
+}
+
+TEST_P(MatMulTest, RepackedWeightsGiveTheSameBits) {
+  // Part of a chunk, one, and one and a part; strips that are full and not, and fewer outputs than a vector.
+  for (const TensorType type : kAllTensorTypes) {
+    for (const size_t in : {256, 512, 1280}) {
+      for (const size_t out : {1, 8, 16, 45, 64, 130}) {
+        const Case c(type, out, in, 3);
+        const RepackedMatrix strips = Repack(c.w);
+        const size_t most = 21;
+        const auto x = RandomRows(most * in, 4);
+        for (const bool fine : {false, true}) {
+          for (const size_t rows : {size_t{1}, size_t{2}, size_t{3}, size_t{4}, size_t{5}, size_t{8}, most}) {
+            const auto expected = Multiply(c.w, x.data(), rows, fine);
+            const auto y = Multiply(strips.View(), x.data(), rows, fine);
+            ASSERT_EQ(std::memcmp(y.data(), expected.data(), y.size() * 4), 0)
+                << TensorTypeName(type) << " " << rows << ", " << out << "x" << in << (fine ? " fine" : "");
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_P(MatMulTest, OutputsAreTheSameBitsWhateverTheirNumber) {
   const size_t in = 512, most = 67;
   for (const TensorType type : kAllTensorTypes) {

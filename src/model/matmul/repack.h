@@ -1,0 +1,64 @@
+// Quantised matrices in strips of 16 rows, whose blocks are interleaved by words: a kernel reads one stream
+// from memory and finds each output in a lane of its own. Decode reads every weight once per token and so
+// gains most.
+//
+// In a strip, blocks of the same columns lie together. Each word (4 bytes) of the 16 rows' blocks is 64 bytes
+// in a row, and words follow each other as they are used. Where a block is no whole number of words, the 16
+// rows' scales of 2 bytes come first. Sizes stay the same, except that the last strip is filled up with
+// zeros.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "model/gguf/gguf.h"
+
+namespace throng::model {
+
+struct Matrix;
+
+constexpr size_t kStripRows = 16;
+
+// True if a scale of 2 bytes is no part of a word.
+constexpr bool HasStripHalf(TensorType type) { return BlockSizeOf(type)->bytes % 4 != 0; }
+constexpr size_t StripHalfOffset(TensorType type) { return type == TensorType::kQ6_K ? 208 : 0; }
+
+// Where the word at `offset` of a block goes: times 16 in a strip's block.
+constexpr size_t StripPlace(TensorType type, size_t offset) {
+  if (type != TensorType::kQ6_K) return offset;
+  // Scales, then for each half of the block its 64 bytes of low bits and its 32 bytes of high bits.
+  constexpr size_t kLow = 128, kHigh = 64, kScales = 16;
+  constexpr size_t kHalf = (kLow + kHigh) / 2;
+  if (offset >= kLow + kHigh) return 2 + offset - (kLow + kHigh);
+  const size_t half = offset < kLow ? offset / (kLow / 2) : (offset - kLow) / (kHigh / 2);
+  const size_t place = offset < kLow ? offset % (kLow / 2) : kLow / 2 + (offset - kLow) % (kHigh / 2);
+  return 2 + kScales + half * kHalf + place;
+}
+
+// A copy of a matrix in memory of its own, in huge pages where the system grants them: quantised ones in
+// strips, others as they were.
+class RepackedMatrix {
+ public:
+  // rows: in row-major order; must outlive the calls of Write. Reserves memory; throws std::bad_alloc.
+  explicit RepackedMatrix(const Matrix& rows);
+
+  // Strips, the units of Write.
+  size_t NumStrips() const { return num_strips_; }
+  // Copies one strip; different ones on any threads.
+  void Write(size_t strip);
+  // The copy, once all strips are written.
+  Matrix View() const;
+
+ private:
+  struct Free {
+    void operator()(uint8_t* data) const;
+    size_t bytes;
+  };
+
+  std::unique_ptr<const Matrix> rows_;
+  size_t num_strips_;
+  std::unique_ptr<uint8_t[], Free> data_;
+};
+
+}  // namespace throng::model
