@@ -62,6 +62,9 @@ class Model:
     - ``kv_budget``: in bytes; 0 means half of the free memory
     - ``max_batch``: how many sequences decode together
     - ``prefix_cache``: keep what prompts begin with, for prompts that begin alike
+    - ``lookup``: ``"auto"`` guesses tokens from the prompt where that saves time, ``"off"`` never; answers are the same
+    - ``repack``: ``"on"`` copies the weights to where they are read fastest, ``"off"`` reads them where the file is
+      mapped, ``"auto"`` copies them if half of the free memory has room; answers are the same
 
     Several threads may use a model at once; it releases Python's lock while it computes. As a backend it serves
     one run of a world at a time. A process that is forked while a model or a run exists cannot use throng; start
@@ -74,12 +77,15 @@ class Model:
 
     def __init__(self, path: str | os.PathLike[str] | None = None, kv: str = "f16", *, keys: str = "",
                  values: str = "", softmax: str = "exact", threads: int = 0, max_batch: int = 128,
-                 context: int = 0, kv_budget: int = 0, prefix_cache: bool = True) -> None:
+                 context: int = 0, kv_budget: int = 0, prefix_cache: bool = True, lookup: str = "auto",
+                 repack: str = "auto") -> None:
         self._settings = dict(path=path, kv=kv, keys=keys, values=values, softmax=softmax, threads=threads,
-                              max_batch=max_batch, context=context, kv_budget=kv_budget, prefix_cache=prefix_cache)
+                              max_batch=max_batch, context=context, kv_budget=kv_budget, prefix_cache=prefix_cache,
+                              lookup=lookup, repack=repack)
         self._native = _native.Model(path="" if path is None else os.fspath(path), kv=kv, keys=keys,
                                      values=values, softmax=softmax, threads=threads, max_batch=max_batch,
-                                     max_context=context, kv_budget_bytes=kv_budget, prefix_cache=prefix_cache)
+                                     max_context=context, kv_budget_bytes=kv_budget, prefix_cache=prefix_cache,
+                                     lookup=lookup, repack=repack)
 
     @overload
     def generate(self, prompt: str, max_tokens: int = 128, temperature: float = 0.0, *,
