@@ -27,6 +27,9 @@ namespace {
 constexpr int kCachedPositions = 4096;  // in the rope table; a few megabytes at most
 // Weights up to this size stay in the caches of a processor, so each thread may read all of them.
 constexpr size_t kSmallModelBytes = 16 << 20;
+// Weights are repacked before the first pass of at most so many tokens. Larger ones gain nothing, and the
+// first token of an answer would wait for the copy.
+constexpr size_t kRepackTokens = 16;
 
 using RowRange = std::function<void(size_t first, size_t count)>;
 
@@ -322,6 +325,12 @@ class Pass {
   size_t dim_, query_dim_, kv_dim_, ffn_dim_, head_dim_, pairs_;
 };
 
+size_t NumTokens(std::span<const BatchItem> items) {
+  size_t tokens = 0;
+  for (const BatchItem& item : items) tokens += item.tokens.size();
+  return tokens;
+}
+
 struct Part {
   std::span<const BatchItem> items;
   float* logits;
@@ -347,7 +356,7 @@ class LlamaTransformer final : public Transformer {
   void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) override {
     if (items.empty()) return;
     for (const BatchItem& item : items) Check(item);
-    if (repack_) {
+    if (repack_ && NumTokens(items) <= kRepackTokens) {
       Repack(model_.weights, pool);
       repack_ = false;
     }
@@ -383,8 +392,7 @@ class LlamaTransformer final : public Transformer {
   // Splits a small model's sequences into one part per thread, without a barrier after each product, if the
   // parts are about equal. Otherwise makes one part, and the threads share each product.
   std::vector<Part> Split(std::span<const BatchItem> items, size_t threads, float* logits) const {
-    size_t total = 0;
-    for (const BatchItem& item : items) total += item.tokens.size();
+    const size_t total = NumTokens(items);
     const Part whole{items, logits, total};
     if (threads == 1 || items.size() < threads || model_.weights.bytes > kSmallModelBytes) return {whole};
     std::vector<Part> parts;

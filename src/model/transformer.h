@@ -48,8 +48,8 @@ struct LoadOptions {
   // Multiply quantised weights with f32 activations instead of 8-bit ones: several times slower, for
   // measurements that must not contain that rounding.
   bool exact_activations = false;
-  // Copy the weights for speed before the first pass (matmul/repack.h) instead of reading them where the file
-  // is mapped, which processes share. Results are the same bits.
+  // Copy the weights for speed (matmul/repack.h) before the first pass of a few tokens, instead of reading them
+  // where the file is mapped, which processes share. Results are the same bits.
   bool repack = false;
 };
 

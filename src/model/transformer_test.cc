@@ -96,7 +96,9 @@ TEST_P(PurityTest, RepackingDoesNotChangeBits) {
   const auto expected = Fixture(*file_, codec_).Run(tokens, 100);
   Fixture repacked(*file_, codec_, /*exact_activations=*/false, kv::SoftmaxKind::kExact, /*repack=*/true);
   EXPECT_GT(repacked.transformer->BytesToRepack(), 0u);
-  for (const size_t chunk : {100, 1, 6})
+  repacked.Run(tokens, 100);
+  EXPECT_GT(repacked.transformer->BytesToRepack(), 0u);  // not for a prefill
+  for (const size_t chunk : {100, 1, 6, 100})
     EXPECT_TRUE(SameBits(repacked.Run(tokens, chunk, 3), expected)) << chunk;
   EXPECT_EQ(repacked.transformer->BytesToRepack(), 0u);
 }

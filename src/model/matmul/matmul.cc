@@ -99,8 +99,8 @@ HWY_EXPORT(MultiplyTile);
 
 namespace {
 
-// Below this much work a second thread costs more than it saves (waking it takes some 10 microseconds).
-constexpr double kMinParallelNs = 60e3;
+// Below this much work a second thread costs more than it saves.
+constexpr double kMinParallelNs = 15e3;
 
 double EstimateNs(std::span<const Product> products, size_t rows) {
   double elements = 0;
@@ -121,7 +121,7 @@ void Quantize(const float* x, size_t rows, size_t cols, size_t x_stride, bool fi
   Resize(scratch.quantized, rows, cols);
   if (fine) Resize(scratch.remainder, rows, cols);
   QuantizedRows* remainder = fine ? &scratch.remainder : nullptr;
-  constexpr size_t kElementsPerTask = 64 << 10;
+  constexpr size_t kElementsPerTask = 8 << 10;  // some microseconds
   const size_t rows_per_task = std::max<size_t>(1, kElementsPerTask / cols);
   const auto quantize = HWY_DYNAMIC_DISPATCH(QuantizeRows);
   if (!pool || rows <= rows_per_task) return quantize(x, x_stride, 0, rows, scratch.quantized, remainder);
