@@ -75,18 +75,17 @@ double MeasureReadBandwidth(ThreadPool& threads) {
   constexpr int kPasses = 15;
   const HugeVector<uint64_t> words(kBytes / 8, 1);
   std::vector<uint64_t> sums(kPieces);
-  double best = std::numeric_limits<double>::infinity();
+  std::vector<double> seconds;
   for (int pass = 0; pass < kPasses; ++pass) {
-    best = std::min(best, MeasureSeconds([&] {
-                      threads.ParallelFor(kPieces, [&](size_t piece, int) {
-                        const size_t count = words.size() / kPieces;
-                        sums[piece] +=
-                            HWY_DYNAMIC_DISPATCH(SumWordsImpl)(words.data() + piece * count, count);
-                      });
-                    }));
+    seconds.push_back(MeasureSeconds([&] {
+      threads.ParallelFor(kPieces, [&](size_t piece, int) {
+        const size_t count = words.size() / kPieces;
+        sums[piece] += HWY_DYNAMIC_DISPATCH(SumWordsImpl)(words.data() + piece * count, count);
+      });
+    }));
   }
   THRONG_CHECK(sums[0] == kPasses * words.size() / kPieces);
-  return kBytes / best;
+  return kBytes / Median(std::move(seconds));
 }
 
 double MeasurePeakFlops(ThreadPool& threads) {

@@ -298,6 +298,16 @@ struct StripTile {
   size_t row_bytes;
 };
 
+// y[first, first + kLanes) = sums, as far as y has `outputs` elements.
+HWY_INLINE void StoreOutputs(const float* sums, size_t first, size_t outputs, float* y) {
+  const DF df;
+  if (first + kLanes <= outputs) {
+    hn::StoreU(hn::Load(df, sums), df, y + first);
+  } else {
+    for (size_t i = first; i < outputs; ++i) y[i] = sums[i - first];
+  }
+}
+
 template <TensorType kType, class Tile>
 HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const Terms& terms,
                               size_t first_row, size_t num_rows, uint8_t* buffer) {
@@ -330,8 +340,8 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
   }
   const size_t outputs = HWY_MIN(kTile, product.w.rows - first_output);
   for (size_t r = 0; r < num_rows; ++r) {
-    std::memcpy(product.y + (first_row + r) * product.y_stride + first_output, acc + r * kTile,
-                outputs * sizeof(float));
+    float* y = product.y + (first_row + r) * product.y_stride + first_output;
+    for (size_t v = 0; v < 2; ++v) StoreOutputs(acc + r * kTile + v * kLanes, v * kLanes, outputs, y);
   }
 }
 

@@ -472,12 +472,9 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
     }
   }
   const size_t outputs = HWY_MIN(kTile, product.w.rows - first_output);
-  for (size_t v = 0; v * kLanes < outputs; ++v) {
-    const size_t count = HWY_MIN(kLanes, outputs - v * kLanes);
-    for (size_t r = 0; r < num_rows; ++r) {
-      std::memcpy(product.y + r * product.y_stride + first_output + v * kLanes, acc[v] + r * kLanes,
-                  count * sizeof(float));
-    }
+  for (size_t r = 0; r < num_rows; ++r) {
+    float* y = product.y + r * product.y_stride + first_output;
+    for (size_t v = 0; v < 2; ++v) StoreOutputs(acc[v] + r * kLanes, v * kLanes, outputs, y);
   }
 }
 
