@@ -7,6 +7,7 @@ namespace throng::engine {
 
 void PassCost::Observe(size_t sequences, size_t guesses, double seconds) {
   if (sequences > kMostSequences) return;
+  if (!std::exchange(has_begun_, true)) return;
   constexpr double kMemory = 0.998;  // a pass counts for half after 350 more
   const double terms[kTerms] = {1, static_cast<double>(sequences), static_cast<double>(guesses)};
   // A pass during which the machine did something else says nothing of rows.

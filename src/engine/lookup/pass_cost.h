@@ -14,7 +14,8 @@ class PassCost {
   static constexpr size_t kMostSequences = 16;
   static constexpr size_t kMostGuesses = 16;  // of one sequence
 
-  // A pass over a token of each sequence, and over guesses that follow.
+  // A pass over a token of each sequence, and over guesses that follow. The first does not count: weights
+  // come from the file or are repacked in it, which may take as long as a hundred passes.
   void Observe(size_t sequences, size_t guesses, double seconds);
 
   // The time of such a pass, in any unit.
@@ -30,6 +31,7 @@ class PassCost {
   // The time of each term; at first that of weights in memory, of which a row more takes a fifth of a pass.
   double fit_[kTerms] = {4, 1, 1};
   bool is_fitted_ = false;
+  bool has_begun_ = false;
   // Of a sequence alone, by guesses: kernels take rows in groups, so that some numbers are cheap.
   struct Mean {
     double seconds = 0;

@@ -37,6 +37,14 @@ TEST(PassCost, LearnsWithOneSequenceAlone) {
   EXPECT_NEAR(OfGuess(cost, 1), 0.05, 0.02);
 }
 
+// It repacks the weights. Were it part of a mean, guesses would seem to be free for hundreds of passes.
+TEST(PassCost, TheFirstPassSaysNothing) {
+  PassCost cost;
+  cost.Observe(1, 0, 1);
+  for (int i = 0; i < 30; ++i) cost.Observe(1, i % 3, 1e-3 * (1 + 0.5 * (i % 3)));
+  EXPECT_NEAR(OfGuess(cost, 1), 0.5, 0.02);
+}
+
 TEST(PassCost, KeepsWhatItKnowsWithoutGuesses) {
   PassCost cost;
   const double before = OfGuess(cost, 1);
