@@ -1,5 +1,7 @@
 #include "engine/loaded_model.h"
 
+#include <algorithm>
+
 #include "base/data_dir.h"
 #include "base/error.h"
 #include "base/memory.h"
@@ -43,22 +45,24 @@ std::shared_ptr<const Vocabulary> LoadedModel::MakeVocabulary() const {
 
 std::string EmbeddedModelPath() { return DataDir() + "/town/model.gguf"; }
 
-bool ShouldRepack(std::string_view repack, const model::GgufFile& file) {
+bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t kv_budget_bytes) {
   if (repack == "on" || repack == "off") return repack == "on";
   if (repack != "auto") {
     throw MakeError(ErrorCode::kInvalid, "engine: repack is {}, allowed is auto, on or off", repack);
   }
   uint64_t bytes = 0;
   for (const model::TensorInfo& tensor : file.Tensors()) bytes += tensor.data.size();
-  return bytes <= AvailableBytes() / 2;
+  const uint64_t available = AvailableBytes();
+  return bytes <= std::min(available / 2, available - std::min(available, kv_budget_bytes));
 }
 
-LoadedModel LoadModel(const std::string& path, std::string_view repack) {
+LoadedModel LoadModel(const std::string& path, std::string_view repack, uint64_t kv_budget_bytes) {
   LoadedModel model;
   model.file = std::make_unique<model::GgufFile>(path.empty() ? EmbeddedModelPath() : path);
   model.tokenizer = std::make_unique<model::Tokenizer>(*model.file);
   model.chat = model::ChatTemplate::FromGguf(*model.file);
-  model.transformer = model::LoadTransformer(*model.file, {.repack = ShouldRepack(repack, *model.file)});
+  model.transformer =
+      model::LoadTransformer(*model.file, {.repack = ShouldRepack(repack, *model.file, kv_budget_bytes)});
   return model;
 }
 

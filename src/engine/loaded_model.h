@@ -48,12 +48,13 @@ struct LoadedModel {
 // The path of the model that comes with the program.
 std::string EmbeddedModelPath();
 
-// repack: "on", "off" or "auto", which copies weights if they take at most half of the free memory. Throws
-// kInvalid for another.
-bool ShouldRepack(std::string_view repack, const model::GgufFile& file);
+// repack: "on", "off" or "auto", which copies weights if they take at most half of the free memory, and no
+// more than what kv_budget_bytes (0: not known yet) leave of it. Throws kInvalid for another.
+bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t kv_budget_bytes = 0);
 
-// path: empty: EmbeddedModelPath. repack: see ShouldRepack. Throws kIo, kCorrupt or kUnsupported with one
-// sentence.
-LoadedModel LoadModel(const std::string& path, std::string_view repack = "auto");
+// path: empty: EmbeddedModelPath. repack, kv_budget_bytes: see ShouldRepack. Throws kIo, kCorrupt,
+// kUnsupported or kInvalid with one sentence.
+LoadedModel LoadModel(const std::string& path, std::string_view repack = "auto",
+                      uint64_t kv_budget_bytes = 0);
 
 }  // namespace throng::engine

@@ -89,7 +89,7 @@ CodecOptions CodecsOf(const LocalOptions& options) {
 }
 
 LocalModel::LocalModel(const LocalOptions& options)
-    : LocalModel(options, LoadModel(options.model, options.repack)) {}
+    : LocalModel(options, LoadModel(options.model, options.repack, options.kv_budget_bytes)) {}
 
 LocalModel::LocalModel(LocalOptions options, LoadedModel loaded)
     : loaded_(std::move(loaded)),
