@@ -43,6 +43,9 @@ void Vocabulary::NeedTrie() const {
 }
 
 void Vocabulary::BuildTrie() const {
+  // What a call left that ran out of memory.
+  sorted_tokens_.clear();
+  nodes_.clear();
   for (size_t token = 0; token < token_bytes_.size(); ++token) {
     const std::string& text = token_bytes_[token];
     if (text.empty() || text.size() > kMaxTokenBytes || IsEndOfGeneration(static_cast<int32_t>(token)))
