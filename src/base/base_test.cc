@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -50,6 +51,18 @@ double CpuSeconds() {
   timespec time{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+TEST(ThreadPool, AllThreadsAreOnePerCoreThatMayBeUsed) {
+  EXPECT_EQ(ThreadsOrAll(3), 3);
+  std::thread([] {  // whose cores are its own
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    CPU_SET(static_cast<size_t>(sched_getcpu()), &cores);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(cores), &cores), 0);
+    EXPECT_EQ(ThreadsOrAll(0), 1);
+  })
+      .join();
 }
 
 TEST(ThreadPool, RunsEachIterationOnce) {
@@ -120,7 +133,7 @@ TEST(ThreadPool, WakesASleepingWorker) {
 }
 
 TEST(ThreadPool, DoesNotSleepBetweenLoopsThatFollowEachOther) {
-  if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "on one core, workers sleep at once";
+  if (ThreadsOrAll(0) < 2) GTEST_SKIP() << "on one core, workers sleep at once";
   ThreadPool pool(2);
   constexpr int kLoops = 5000;
   rusage before{}, after{};

@@ -47,9 +47,7 @@ bool IsOpen(uint32_t epoch) { return epoch % 2 == 1; }
 
 }  // namespace
 
-int ThreadsOrAll(int threads) {
-  return threads != 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
+int ThreadsOrAll(int threads) { return threads != 0 ? threads : AvailableCores(); }
 
 ThreadPool::ThreadPool(int num_threads) : cores_(AvailableCores()), spins_(num_threads <= cores_) {
   THRONG_CHECK(num_threads >= 1);

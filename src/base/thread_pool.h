@@ -12,7 +12,7 @@
 
 namespace throng {
 
-// Resolves a flag's number of threads: 0 means one per core.
+// Resolves a flag's number of threads: 0 means one per core that the process may use.
 int ThreadsOrAll(int threads);
 
 // A decode step runs hundreds of loops of some microseconds, so threads without work look for the next loop

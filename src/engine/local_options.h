@@ -17,9 +17,10 @@ struct LocalOptions {
   std::string kv_choice_in{};  // file that kv_choice comes from, for messages
   std::string softmax = "exact";  // or "sas": an approximation that computes less
   uint64_t kv_budget_bytes = 0;  // hard limit for all caches together; 0: half of the memory that is free now
-  // Whether weights are copied for speed (model/matmul/repack.h): "on", "off", or "auto": if there is room.
+  // Whether weights are copied for speed (model/matmul/repack.h): "on", "off", or "auto": if there is room
+  // (ShouldRepack).
   std::string repack = "auto";
-  int threads = 0;         // 0: as many as the hardware has
+  int threads = 0;         // 0: one per core that the process may use
   int max_batch = 128;     // sequences that run at once
   int step_tokens = 512;   // most tokens in one forward pass
   int chunk_tokens = 256;  // most tokens of one prompt in one forward pass
