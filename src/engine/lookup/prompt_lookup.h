@@ -16,8 +16,8 @@ namespace throng::engine {
 // Why a token is guessed; each kind has its own rate of success.
 using GuessKind = uint8_t;
 inline constexpr GuessKind kOnlyToken = 0;  // no other is allowed: this is known
-inline constexpr GuessKind kKnownBytes =
-    1;  // the next bytes are known, and this is the longest token of them
+// The next bytes are known, and this is the longest token of them.
+inline constexpr GuessKind kKnownBytes = 1;
 // kSameTokens + n: the token followed the last n tokens before, of which at most kMostSame are compared.
 inline constexpr GuessKind kSameTokens = 0;
 inline constexpr int kLeastSame = 2;
