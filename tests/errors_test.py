@@ -1,5 +1,6 @@
 """Wrong input of every kind: one clear sentence on stderr, a non-zero exit, and no crash or hang. One row a case."""
 
+import os
 import socket
 import sqlite3
 import struct
@@ -12,8 +13,9 @@ THRONG = sys.argv[1]
 TIMEOUT_S = 120
 
 
-def run(arguments):
-    return subprocess.run([THRONG, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S)
+def run(arguments, **environment):
+    return subprocess.run([THRONG, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S,
+                          env={**os.environ, **environment})
 
 
 def hanging_server():
@@ -167,6 +169,8 @@ def main():
             check(name, run(arguments), words, code)
         except subprocess.TimeoutExpired:
             failures.append(f"{name}: still running after {TIMEOUT_S} s")
+
+    check("SIMD target", run(["--version"], THRONG_FORCE_TARGET="AVX9"), ["THRONG_FORCE_TARGET is AVX9", "has"], 1)
 
     print("\n".join(failures), file=sys.stderr)
     return 1 if failures else 0

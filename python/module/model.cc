@@ -25,6 +25,7 @@ class TurnTaking final : public model::Transformer {
   explicit TurnTaking(std::unique_ptr<model::Transformer> inner) : inner_(std::move(inner)) {}
   const model::ModelConfig& Config() const override { return inner_->Config(); }
   Digest WeightsDigest() const override { return inner_->WeightsDigest(); }
+  size_t BytesToRepack() const override { return inner_->BytesToRepack(); }
   void Forward(std::span<const model::BatchItem> items, ThreadPool& pool, float* logits) override {
     std::lock_guard lock(mutex_);
     inner_->Forward(items, pool, logits);
@@ -56,7 +57,7 @@ struct Batch {
 };
 
 std::shared_ptr<engine::LocalModel> MakeLocalModel(const engine::LocalOptions& options) {
-  engine::LoadedModel loaded = engine::LoadModel(options.model);
+  engine::LoadedModel loaded = engine::LoadModel(options.model, options.repack, options.kv_budget_bytes);
   loaded.transformer = std::make_unique<TurnTaking>(std::move(loaded.transformer));
   return std::make_shared<engine::LocalModel>(options, std::move(loaded));
 }

@@ -8,6 +8,7 @@
 #include "app/run.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/simd_target.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/help_format.h"
@@ -39,9 +40,13 @@ int main(int argc, char** argv) {
   throng::cli::AddHelp(app);
   throng::cli::AddVersion(app);
   // Set after the subcommands are added, as they would inherit it.
-  app.footer("throng COMMAND --help says more.\nExample:\n  throng run --until 09:00");
+  app.footer(
+      "throng COMMAND --help says more.\nExample:\n  throng run --until 09:00\nTHRONG_FORCE_TARGET=AVX2 "
+      "keeps kernels "
+      "from newer instructions, as on a machine without them.");
 
   try {
+    throng::ApplyForcedTarget();
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& error) {

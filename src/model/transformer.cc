@@ -416,7 +416,7 @@ class LlamaTransformer final : public Transformer {
 
   const GgufFile& file_;
   Model model_;
-  bool repack_;  // before the first pass
+  bool repack_;  // still to be done
   mutable std::once_flag digest_once_;
   mutable Digest digest_;         // once digest_once_ is set
   std::vector<Buffers> buffers_;  // one per part

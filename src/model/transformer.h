@@ -48,13 +48,13 @@ struct LoadOptions {
   // Multiply quantised weights with f32 activations instead of 8-bit ones: several times slower, for
   // measurements that must not contain that rounding.
   bool exact_activations = false;
-  // Copy the weights for speed (matmul/repack.h) before the first pass of a few tokens, instead of reading them
-  // where the file is mapped, which processes share. Results are the same bits.
+  // Copy the weights for speed (matmul/repack.h) before the first pass of a few tokens, instead of reading
+  // them where the file is mapped, which processes share. Results are the same bits.
   bool repack = false;
 };
 
-// Throws kCorrupt or kUnsupported with one sentence. The file must outlive the transformer (weights stay
-// mapped).
+// Throws kCorrupt or kUnsupported with one sentence. The file must outlive the transformer, which reads
+// weights where they are mapped.
 std::unique_ptr<Transformer> LoadTransformer(const GgufFile& file, const LoadOptions& options = {});
 
 }  // namespace throng::model

@@ -1,6 +1,9 @@
 #include "model/weights.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <new>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
@@ -147,10 +150,16 @@ void Repack(Weights& weights, ThreadPool& pool) {
     }
   }
   weights.repacked.reserve(matrices.size());
-  for (Matrix* matrix : matrices) {
-    RepackedMatrix& repacked = weights.repacked.emplace_back(*matrix);
-    pool.ParallelFor(repacked.NumStrips(), [&](size_t strip, int) { repacked.Write(strip); });
-    *matrix = repacked.View();
+  try {
+    for (Matrix* matrix : matrices) {
+      RepackedMatrix& repacked = weights.repacked.emplace_back(*matrix);
+      pool.ParallelFor(repacked.NumStrips(), [&](size_t strip, int) { repacked.Write(strip); });
+      *matrix = repacked.View();
+    }
+  } catch (const std::bad_alloc&) {
+    spdlog::warn(
+        "no memory for a copy of the weights: {} of {} matrices are read where they are mapped, more slowly",
+        matrices.size() - weights.repacked.size(), matrices.size());
   }
 }
 

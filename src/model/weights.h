@@ -42,7 +42,7 @@ struct Weights {
 // Throws kCorrupt for a missing tensor or a wrong shape, kUnsupported for a type that cannot be multiplied.
 Weights ReadWeights(const GgufFile& file, const ModelConfig& config);
 
-// Copies all matrices that are multiplied (repack.h). Afterwards the file is needed for the embedding only.
+// Copies the matrices that are multiplied (repack.h), as far as memory allows; the others stay mapped.
 void Repack(Weights& weights, ThreadPool& pool);
 
 // Digest of everything that the logits depend on: the config and all tensor data.

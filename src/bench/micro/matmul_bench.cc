@@ -136,5 +136,6 @@ int main(int argc, char** argv) {
     if (throng::model::IsQuantized(type)) throng::model::Benchmarks(type, true);
   }
   benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();
 }

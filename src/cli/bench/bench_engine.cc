@@ -85,8 +85,8 @@ Subject Load(const EngineFlags& flags) {
       file.Commit();
     }
   }
-  subject.transformer =
-      model::LoadTransformer(*subject.file, {.repack = engine::ShouldRepack(flags.repack, *subject.file)});
+  subject.transformer = model::LoadTransformer(
+      *subject.file, {.repack = engine::ShouldRepack(flags.repack, *subject.file, flags.kv_budget)});
   return subject;
 }
 
@@ -228,8 +228,7 @@ void AddBenchEngine(CLI::App& bench) {
   command
       ->add_option("--repack", flags->repack,
                    "on: copy the weights for speed; off: read them where they are; auto: on if half of the "
-                   "free memory "
-                   "has room")
+                   "free memory has room")
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads (0: one per core)")

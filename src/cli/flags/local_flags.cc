@@ -50,10 +50,9 @@ void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
   command
       .add_option(
           "--repack", options.repack,
-          "on: copy the weights to where they are read fastest, before the second token of an answer; off: "
-          "read them where the file is mapped, which processes with the same model share; auto: on if half "
-          "of "
-          "the free memory has room for the copy. Answers are the same")
+          "on: copy the weights to where they are read fastest, before the first pass of 16 tokens or fewer; "
+          "off: read them where the file is mapped, which processes with the same model share; auto: on if "
+          "half of the free memory has room for the copy. Answers are the same")
       ->group(kGroup)
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();

@@ -10,9 +10,8 @@ namespace throng::cli {
 void AddCodecFlags(CLI::App& command, engine::LocalOptions& options, const char* group);
 
 // Declares --model, the flags of AddCodecFlags, --kv-budget, --context, --repack, --threads, --batch,
-// --step-tokens,
-// --chunk, --lookup, --no-prefix-cache, --eviction, --spill and --spill-budget. The options must live until
-// the command has run.
+// --step-tokens, --chunk, --lookup, --no-prefix-cache, --eviction, --spill and --spill-budget. The options
+// must live until the command has run.
 void AddLocalFlags(CLI::App& command, engine::LocalOptions& options);
 
 // Says on stderr what the embedded model cannot do, if no other was given. For commands that may ask it for

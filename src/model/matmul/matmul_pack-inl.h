@@ -103,7 +103,7 @@ struct StripBlocks {
   HWY_INLINE const uint8_t* WordAt(size_t offset) const {
     return block + kStripRows * StripPlace(kType, offset) + 4 * lane;
   }
-  HWY_INLINE const uint8_t* HalfAt() const { return block + 2 * lane; }
+  HWY_INLINE const uint8_t* Half() const { return block + 2 * lane; }
 
   const uint8_t* block;  // of the strip's first row
   size_t lane;           // of the strip: our first
@@ -269,7 +269,7 @@ HWY_INLINE VF LoadHalves(const StripBlocks<kType>& blocks, size_t offset) {
     const hn::Rebind<uint16_t, DF> du16;
     const hn::Rebind<hwy::float16_t, DF> d16;
     const hn::Repartition<uint8_t, decltype(du16)> d8;
-    return hn::PromoteTo(DF(), hn::BitCast(d16, hn::LoadU(d8, blocks.HalfAt())));
+    return hn::PromoteTo(DF(), hn::BitCast(d16, hn::LoadU(d8, blocks.Half())));
   } else {
     const VU word = LoadWord(blocks, offset / 4 * 4);
     return HalvesOf(offset % 4 ? hn::ShiftRight<16>(word) : word);

@@ -133,14 +133,16 @@ RepackedMatrix Repack(const Matrix& w) {
 TEST_P(MatMulTest, RepackedWeightsGiveTheSameBits) {
   // Part of a chunk, one, and one and a part; strips that are full and not, and fewer outputs than a vector.
   for (const TensorType type : kAllTensorTypes) {
-    for (const size_t in : {256, 512, 1280}) {
+    for (const size_t in : {96, 256, 512, 1280}) {
+      if (in % BlockSizeOf(type)->elements != 0) continue;
       for (const size_t out : {1, 8, 16, 45, 64, 130}) {
         const Case c(type, out, in, 3);
         const RepackedMatrix strips = Repack(c.w);
         const size_t most = 21;
         const auto x = RandomRows(most * in, 4);
         for (const bool fine : {false, true}) {
-          for (const size_t rows : {size_t{1}, size_t{2}, size_t{3}, size_t{4}, size_t{5}, size_t{8}, most}) {
+          for (const size_t rows : {size_t{1}, size_t{2}, size_t{3}, size_t{4}, size_t{5}, size_t{6},
+                                    size_t{7}, size_t{8}, most}) {
             const auto expected = Multiply(c.w, x.data(), rows, fine);
             const auto y = Multiply(strips.View(), x.data(), rows, fine);
             ASSERT_EQ(std::memcmp(y.data(), expected.data(), y.size() * 4), 0)

@@ -1,0 +1,29 @@
+#include "base/simd_target.h"
+
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "hwy/highway.h"
+#include "hwy/targets.h"
+
+namespace throng {
+
+void ApplyForcedTarget() {
+  const char* wanted = std::getenv("THRONG_FORCE_TARGET");
+  if (wanted == nullptr || *wanted == '\0') return;
+  std::string allowed;
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    const std::string_view name = hwy::TargetName(target);
+    if (name == wanted) {
+      hwy::DisableTargets(target - 1);  // better targets have lower bits
+      return;
+    }
+    allowed += allowed.empty() ? "" : ", ";
+    allowed += name;
+  }
+  throw MakeError(ErrorCode::kInvalid, "THRONG_FORCE_TARGET is {}, this machine has {}", wanted, allowed);
+}
+
+}  // namespace throng
