@@ -33,6 +33,11 @@ class GenerateTest(unittest.TestCase):
         self.assertGreater(len({draw(seed) for seed in range(8)}), 1)
         self.assertGreater(len(set(self.model.generate(["Once"] * 8, max_tokens=16, temperature=1.5))), 1)
 
+    def test_speed_does_not_change_answers(self):
+        plain = throng.Model(kv="flashq4", threads=1, lookup="off", repack="off")
+        for prompt in PROMPTS:
+            self.assertEqual(plain.generate(prompt, max_tokens=24), self.model.generate(prompt, max_tokens=24))
+
     def test_constraints_hold(self):
         for answer in self.model.generate(PROMPTS, temperature=2.0, choices=["yes", "no"]):
             self.assertIn(answer, ("yes", "no"))
@@ -53,6 +58,7 @@ class GenerateTest(unittest.TestCase):
 
     def test_errors_are_one_sentence(self):
         for wrong in (lambda: throng.Model("/no/such/file.gguf"), lambda: throng.Model(kv="flashq5"),
+                      lambda: throng.Model(repack="always"), lambda: throng.Model(lookup="always"),
                       lambda: self.model.generate("x", choices=["a"], json_schema={}),
                       lambda: self.model.generate("x", max_tokens=0),
                       lambda: self.model.generate("x " * 100000),

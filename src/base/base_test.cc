@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <thread>
 #include <utility>
@@ -14,6 +16,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/half.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include "base/text/key_values.h"
 #include "base/text/trim.h"
@@ -51,6 +54,23 @@ double CpuSeconds() {
   timespec time{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+TEST(Memory, CountsWhatTheSystemAndTheContainerLeave) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "throng_memory_test";
+  std::filesystem::create_directories(folder);
+  const auto write = [&](const char* name, const char* text) { std::ofstream(folder / name) << text; };
+  const auto available = [&] { return AvailableBytes(folder / "meminfo", folder); };
+  write("meminfo", "MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable: 4000 kB\n");
+  EXPECT_EQ(available(), 4000u * 1024);
+  write("memory.max", "max\n");
+  write("memory.current", "3000000\n");
+  EXPECT_EQ(available(), 4000u * 1024);
+  write("memory.max", "3500000\n");
+  EXPECT_EQ(available(), 500000u);
+  write("memory.stat", "anon 1000000\ninactive_file 1500000\nactive_file 200000\n");
+  EXPECT_EQ(available(), 2200000u);
+  std::filesystem::remove_all(folder);
 }
 
 TEST(ThreadPool, AllThreadsAreOnePerCoreThatMayBeUsed) {

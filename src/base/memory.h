@@ -2,11 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace throng {
 
-// Bytes that can be taken without swapping, according to the system and to the limit of this process's
-// container.
-uint64_t AvailableBytes();
+// Bytes that can be taken without swapping, by the system's account and by the limit of this process's
+// container, where cached pages of files count as free: the system drops them when memory is wanted. The
+// files are for tests.
+uint64_t AvailableBytes(const std::string& meminfo = "/proc/meminfo",
+                        const std::string& cgroup = "/sys/fs/cgroup");
 
 }  // namespace throng
