@@ -77,9 +77,9 @@ def failures(folder):
 
 def contexts():
     """A prompt beyond the model's context ends the run, or its agent does the usual thing."""
-    short = ["run", "--agents", 5, "--until", "09:00", "--context", 400, "--no-journal", "--quiet", "--json"]
+    short = ["run", "--agents", 5, "--until", "09:00", "--context", 380, "--no-journal", "--quiet", "--json"]
     message = throng(*short, code=1)
-    assert "exceed the context of 400" in message and "agent " in message and "step " in message, message
+    assert "exceed the context of 380" in message and "agent " in message and "step " in message, message
     report = throng(*short, "--fallback", "any")
     assert 0 < report["failed_calls"] < report["llm_calls"], report
 

@@ -1,5 +1,5 @@
 // A sample of scripts/quality_gates in every test run: the embedded model, facts at least two sealed pages
-// back. The bounds are near what this sample gives on x86-64 with AVX2 (`throng eval recall --samples 60`).
+// back. The bounds are near what this sample gives on x86-64 (`throng eval recall --samples 60`).
 
 #include <gtest/gtest.h>
 
@@ -20,11 +20,11 @@ struct Bounds {
   double most_kl;
 };
 
-// Measured: 1, 1, 6 and 4 answers lost; mean KL 0.0020, 0.0051, 0.056 and 0.097. KL: from half to twice that.
-constexpr Bounds kBounds[] = {{"gear4", 2, 0.001, 0.004},
-                              {"flashq4", 2, 0.0026, 0.0102},
-                              {"gear2", 8, 0.028, 0.112},
-                              {"kivi2", 6, 0.048, 0.194}};
+// Measured: 0, 0, 2 and 1 answers lost; mean KL 0.0011, 0.0014, 0.048 and 0.083. KL: from half to twice that.
+constexpr Bounds kBounds[] = {{"gear4", 1, 0.00055, 0.0022},
+                              {"flashq4", 1, 0.0007, 0.0028},
+                              {"gear2", 4, 0.024, 0.096},
+                              {"kivi2", 3, 0.0415, 0.166}};
 
 TEST(QualityTest, CodecsKeepTheAnswersOfTheEmbeddedModel) {
   const std::string town = std::string(THRONG_SOURCE_DIR) + "/town/";
@@ -35,7 +35,7 @@ TEST(QualityTest, CodecsKeepTheAnswersOfTheEmbeddedModel) {
   EvalOptions options;
   for (const Bounds& bounds : kBounds) options.codecs.emplace_back(bounds.codec);
   const auto results = MeasureRecall(model, questions, options, threads);
-  EXPECT_NEAR(results[0].recall.accuracy, 56.0 / 60, 2.0 / 60);  // f32
+  EXPECT_GE(results[0].recall.accuracy, 58.0 / 60);  // f32
   for (size_t i = 0; i < std::size(kBounds); ++i) {
     const CodecRecall& result = results[i + 1];
     EXPECT_LE(result.recall.lost, kBounds[i].lost) << result.kv;
