@@ -253,9 +253,8 @@ struct RowTile {
     return {rows + v * kLanes, offset, offset + bytes < row_bytes ? bytes : kTile * row_bytes - offset};
   }
 
-  HWY_INLINE Ahead AheadOf(size_t, size_t, size_t, size_t) const {
-    return {};
-  }  // RowBlocks fetch for themselves
+  // Nothing: RowBlocks are fetched ahead as they are packed.
+  HWY_INLINE Ahead AheadOf(size_t, size_t, size_t, size_t) const { return {}; }
 
   const uint8_t* rows[kTile];
   size_t row_bytes;
@@ -326,14 +325,14 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
   const size_t all_groups = terms.quantized->groups;
   for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
     const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
+    const size_t offset = g0 * kGroup / block.elements * block.bytes;
+    const size_t bytes = groups * kGroup / block.elements * block.bytes;
     for (size_t v = 0; v < 2; ++v) {
-      const auto blocks = tile.At(v, g0 * kGroup / block.elements * block.bytes,
-                                  groups * kGroup / block.elements * block.bytes);
+      const auto blocks = tile.At(v, offset, bytes);
       PackScales<kType>(blocks, groups, packed[v]);
       PackCodes<kType>(blocks, groups, packed[v]);
     }
-    Ahead ahead = tile.AheadOf(g0 * kGroup / block.elements * block.bytes,
-                               groups * kGroup / block.elements * block.bytes, groups, num_rows);
+    Ahead ahead = tile.AheadOf(offset, bytes, groups, num_rows);
     for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
       if (x) MultiplyRows<kKind>(packed, groups, *x, first_row * all_groups + g0, num_rows, acc, ahead);
     }

@@ -121,7 +121,7 @@ HWY_INLINE void PrefetchAhead(const RowBlocks<kType>& blocks) {
 }
 
 template <TensorType kType>
-HWY_INLINE void PrefetchAhead(const StripBlocks<kType>&) {}  // see Ahead
+HWY_INLINE void PrefetchAhead(const StripBlocks<kType>&) {}  // while they are multiplied: StripTile::AheadOf
 
 // 16 bytes of each row. Of RowBlocks, vector i holds the rows i, i + 4, i + 8, ... in its 128-bit blocks. Of
 // StripBlocks, vector i holds word i, lane = row.

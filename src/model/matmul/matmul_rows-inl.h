@@ -13,7 +13,6 @@
 #include <type_traits>
 
 #include "model/matmul/matmul.h"
-#include "model/matmul/matmul_float-inl.h"
 #include "model/matmul/matmul_int-inl.h"
 #include "model/matmul/matmul_pack-inl.h"
 
@@ -152,7 +151,7 @@ HWY_INLINE void AddHighBits(const Field& bits, Field& codes) {
   }
 }
 
-// Adds bit i of the 4 bytes at `offset` to code i as 16.
+// Adds bit i of the first two bytes (kHalf = 0) or the next two (1) of each 16 to code i as 16.
 template <size_t kHalf>
 HWY_INLINE void AddFifthBits(const Field& bits, Field& codes) {
   const DU8 d8;
@@ -170,6 +169,7 @@ HWY_INLINE void AddFifthBits(const Field& bits, Field& codes) {
   }
 }
 
+// Adds bit i of the 4 bytes at `offset` of each block to its code i as 16.
 template <TensorType kType>
 HWY_INLINE void AddFifthBits(const RowBlocks<kType>& blocks, size_t offset, Codes& codes) {
   const Field bits = LoadField(blocks, offset);
@@ -450,9 +450,10 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
   for (size_t first = 0; first < 2; first += Tile::kVectorsTogether) {
     for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
       const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
+      const size_t offset = g0 * kGroup / block.elements * block.bytes;
+      const size_t bytes = groups * kGroup / block.elements * block.bytes;
       for (size_t v = first; v < first + Tile::kVectorsTogether; ++v) {
-        const auto blocks = tile.At(v, g0 * kGroup / block.elements * block.bytes,
-                                    groups * kGroup / block.elements * block.bytes);
+        const auto blocks = tile.At(v, offset, bytes);
         for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
           if (!x) continue;
           size_t r = 0;
