@@ -26,6 +26,7 @@
 #include "engine/local_model.h"
 #include "kv/codec_table.h"
 #include "model/config.h"
+#include "model/weights.h"
 
 namespace throng::cli {
 namespace {
@@ -35,6 +36,7 @@ struct EngineFlags {
   std::string shape;
   std::string weights = "q4_0";
   std::string save;
+  std::string vocabulary;
   int prompt = 512;
   int decode = 64;
   std::vector<int> depths = {0};
@@ -77,7 +79,10 @@ Subject Load(const EngineFlags& flags) {
         std::make_unique<model::GgufFile>(flags.model.empty() ? engine::EmbeddedModelPath() : flags.model);
   } else {
     spdlog::info("making random weights of {} in {}", flags.shape, flags.weights);
-    subject.bytes = bench::RandomModel(flags.shape, bench::ParseWeights(flags.weights));
+    std::optional<model::GgufFile> vocabulary;
+    if (!flags.vocabulary.empty()) vocabulary.emplace(flags.vocabulary);
+    subject.bytes = bench::RandomModel(flags.shape, bench::ParseWeights(flags.weights),
+                                       vocabulary ? &*vocabulary : nullptr);
     subject.file = std::make_unique<model::GgufFile>(subject.bytes, flags.shape);
     if (!flags.save.empty()) {
       AtomicFile file(flags.save);
@@ -138,7 +143,7 @@ void PrintTable(const bench::Machine& machine, const Subject& subject, const std
   fmt::print("machine: reads {:.1f} GB/s, computes {:.1f} Gflop/s in f32\n", machine.bandwidth * 1e-9,
              machine.flops * 1e-9);
   fmt::print("model: {}, {:.1f} MB of weights read for each pass\n\n", subject.transformer->Config().name,
-             static_cast<double>(bench::WeightBytes(*subject.file)) * 1e-6);
+             static_cast<double>(model::WeightBytes(*subject.file)) * 1e-6);
   fmt::print("{:<12} {:<8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>7}\n", "kv", "phase", "depth", "batch",
              "tokens/s", "GB read/s", "bandwidth", "flops");
   for (const Row& row : rows) {
@@ -165,7 +170,7 @@ void PrintJson(const EngineFlags& flags, const bench::Machine& machine, const Su
   }
   const nlohmann::ordered_json document = {{"model", subject.transformer->Config().name},
                                            {"weights", flags.shape.empty() ? "" : flags.weights},
-                                           {"weight_bytes", bench::WeightBytes(*subject.file)},
+                                           {"weight_bytes", model::WeightBytes(*subject.file)},
                                            {"softmax", flags.softmax},
                                            {"threads", ThreadsOrAll(flags.threads)},
                                            {"bandwidth_gb_s", machine.bandwidth * 1e-9},
@@ -201,6 +206,12 @@ void AddBenchEngine(CLI::App& bench) {
   command->add_option("--weights", flags->weights, "Type of the random weights: q8_0, q4_k, ...")
       ->capture_default_str();
   command->add_option("--save", flags->save, "Also write the random model to a GGUF file, for other programs")
+      ->needs(shape);
+  command
+      ->add_option(
+          "--vocabulary", flags->vocabulary,
+          "GGUF file whose vocabulary, tokenizer and chat template the random model has, so that what "
+          "is saved can answer")
       ->needs(shape);
   command->add_option("--prompt", flags->prompt, "Tokens of a prefill; 0: none")
       ->check(CLI::Range(0, 1 << 20))
