@@ -55,7 +55,7 @@ void ContinueJournal(journal::Journal& journal, const Simulation& simulation, co
                      const sim::RunOptions& run, const llm::Llm& llm, bool other_backend) {
   journal.Continue(ManifestOf(simulation, scenario, llm), *scenario.world, run, llm.Identity(),
                    other_backend);
-  if (other_backend) AddFiles(simulation, scenario, llm, journal);
+  if (other_backend && !journal.IsDone(run.steps)) AddFiles(simulation, scenario, llm, journal);
 }
 
 }  // namespace throng::app
