@@ -24,8 +24,8 @@ namespace throng::bench {
 // The most tokens of one forward pass of a prefill, as the engine's --step-tokens has it.
 inline constexpr int kPrefillTokens = 512;
 
-// Shapes of known models, with random weights: "llama-1b" (Llama 3.2 1B), "llama-8b" (Llama 3.1 8B), and
-// "tiny", for tests.
+// Shapes of known models, with random weights: "llama-1b" (Llama 3.2 1B), "llama-8b" (Llama 3.1 8B),
+// "smollm2-360m" (SmolLM2 360M), and "tiny", for tests.
 std::vector<std::string> ShapeNames();
 // "q4_0", "Q4_K", ...: a type of weights that can be multiplied. Throws kInvalid for another.
 model::TensorType ParseWeights(const std::string& name);

@@ -200,7 +200,7 @@ void AddBenchEngine(CLI::App& bench) {
   CLI::Option* shape =
       command
           ->add_option("--shape", flags->shape,
-                       "Random weights in the shape of a known model instead: llama-1b, llama-8b")
+                       "Random weights in the shape of a known model instead: llama-1b, llama-8b, smollm2-360m")
           ->check(CLI::IsMember(bench::ShapeNames()))
           ->excludes(file);
   command->add_option("--weights", flags->weights, "Type of the random weights: q8_0, q4_k, ...")
