@@ -396,11 +396,13 @@ struct RowSums {
       if constexpr (kKind.offset != 0) {
         const DI di;
         const int32_t* sums = kKind.halves ? x.half_sums + 2 * r * x.groups : x.code_sums + r * x.groups;
-        for (size_t i = 0; i < kParts * groups; i += kLanes) {
-          const auto within = hn::FirstN(di, kParts * groups - i);
-          hn::Store(hn::Mul(hn::MaskedLoad(within, di, sums + i), hn::Set(di, -kKind.offset)), di,
-                    offsets + r * kOffsets + i);
+        const size_t count = kParts * groups;
+        int32_t* out = offsets + r * kOffsets;
+        size_t i = 0;
+        for (; i + kLanes <= count; i += kLanes) {
+          hn::StoreU(hn::Mul(hn::LoadU(di, sums + i), hn::Set(di, -kKind.offset)), di, out + i);
         }
+        for (; i < count; ++i) out[i] = -kKind.offset * sums[i];
       }
     }
   }
