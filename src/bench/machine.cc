@@ -15,7 +15,6 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "bench/machine.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,16 +22,13 @@ namespace throng::bench {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Sums count words with the widest loads. count: a multiple of 64. Fetches ahead: the memory gives up to a
-// tenth more than where only the hardware does.
+// Sums count words with the widest loads. count: a multiple of 64.
 uint64_t SumWordsImpl(const uint64_t* words, size_t count) {
   const hn::CappedTag<uint64_t, 8> d;
   constexpr size_t kN = hn::MaxLanes(d);
   hn::Vec<decltype(d)> sum[8];
   for (auto& s : sum) s = hn::Zero(d);
-  constexpr size_t kAhead = 8192 / sizeof(uint64_t);
   for (size_t i = 0; i < count; i += 8 * kN) {
-    for (size_t j = 0; j < 8 * kN; j += 64 / sizeof(uint64_t)) hwy::Prefetch(words + i + kAhead + j);
     HWY_UNROLL(8)
     for (size_t j = 0; j < 8; ++j) sum[j] = hn::Add(sum[j], hn::LoadU(d, words + i + j * kN));
   }
