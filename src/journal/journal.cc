@@ -423,8 +423,7 @@ void Journal::AddAnswer(const llm::Completion& completion, const AskedCall& aske
   const bool failed = completion.error.has_value();
   bind_or_null(failed, std::string_view(failed ? ErrorCodeName(completion.error->Code()) : ""));
   add.Run();
-  for (size_t i = 0; i < asked.memories.size(); ++i) {
-    Touch();
+  for (size_t i = 0; i < asked.memories.size(); ++i) {  // in the same transaction: no Touch
     const AskedCall::Memory& memory = asked.memories[i];
     Statement& use = statements_->add_used_memory;
     use.Bind(int64_t{key.step})
