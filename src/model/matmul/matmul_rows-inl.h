@@ -237,7 +237,7 @@ HWY_INLINE void FetchAhead(const StripBlocks<kType>& blocks) {
   constexpr size_t kFirst = (kStripBytes * kPart / kParts + 63) / 64 * 64;
   constexpr size_t kEnd = kStripBytes * (kPart + 1) / kParts;
 #pragma GCC unroll 16
-  for (size_t line = kFirst; line < kEnd; line += 64) hwy::Prefetch(blocks.block + kDistance + line);
+  for (size_t line = kFirst; line < kEnd; line += 64) hwy::Prefetch(blocks.words + kDistance + line);
 }
 
 template <size_t kPart, size_t kParts, TensorType kType>
