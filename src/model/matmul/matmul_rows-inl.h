@@ -365,14 +365,17 @@ HWY_INLINE void VisitGroups(Blocks blocks, size_t groups, Use& use) {
     VisitSmallBlocks<kType>(blocks, groups, use);
     return;
   }
-  // Those of all blocks at once, since their latency is long.
+  // Scales are unpacked block by block where the memory takes most of the time: looking ahead would break its
+  // stream. With 8 rows, products hide the latency of unpacking many at once better.
   constexpr size_t kParts = KindOf<kType>().halves ? 2 : 1;
   constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
-  HWY_ALIGN float scales[kParts * kChunkGroups * kLanes];
-  HWY_ALIGN float mins[kChunkGroups * kLanes];
-  PackScales<kType>(blocks, groups, {nullptr, scales, mins});
+  constexpr size_t kTogether = Use::kNumRows < 8 ? kGroupsPerBlock : kChunkGroups;
+  HWY_ALIGN float scales[kParts * kTogether * kLanes];
+  HWY_ALIGN float mins[kTogether * kLanes];
   for (size_t g = 0; g < groups; g += kGroupsPerBlock, blocks.Next()) {
-    const Packed w{nullptr, scales + kParts * g * kLanes, mins + g * kLanes};
+    const size_t unpacked = g % kTogether;
+    if (unpacked == 0) PackScales<kType>(blocks, HWY_MIN(kTogether, groups - g), {nullptr, scales, mins});
+    const Packed w{nullptr, scales + kParts * unpacked * kLanes, mins + unpacked * kLanes};
     if constexpr (kType == TensorType::kQ6_K) {
       VisitQ6Half<0>(blocks, w, g, use);
       VisitQ6Half<1>(blocks, w, g + 4, use);
@@ -386,6 +389,7 @@ HWY_INLINE void VisitGroups(Blocks blocks, size_t groups, Use& use) {
 template <TensorType kType, size_t kRows, bool kInLanes>
 struct RowSums {
   static constexpr Kind kKind = KindOf<kType>();
+  static constexpr size_t kNumRows = kRows;
   static constexpr size_t kParts = kKind.halves ? 2 : 1;
   static constexpr size_t kOffsets = kParts * kChunkGroups;
 
