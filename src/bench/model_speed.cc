@@ -318,23 +318,28 @@ PassSpeed ModelSpeed::Decode(int tokens, int rounds) {
   return speed;
 }
 
-Answers ModelSpeed::Answer(int tokens) {
+Answers ModelSpeed::Answer(int tokens, int rounds) {
   const auto vocab = static_cast<size_t>(model_.Config().vocab_size);
-  Answers answers = {DecodeWork(tokens), std::vector<std::vector<int32_t>>(caches_.size())};
-  std::vector<int32_t> last(caches_.size(), TokenAt(depth_, model_.Config().vocab_size));
+  Answers answers = {DecodeWork(tokens), {}};
+  std::vector<int32_t> last(caches_.size());
   std::vector<std::span<const int32_t>> chunks;
   for (const int32_t& token : last) chunks.emplace_back(&token, 1);
-  answers.speed.seconds.push_back(MeasureSeconds([&] {
-    for (int i = 0; i < tokens; ++i) {
-      const std::span<const float> logits = Forward(chunks);
-      CheckFinite(logits);
-      for (size_t s = 0; s < caches_.size(); ++s) {
-        const std::span<const float> row = logits.subspan(s * vocab, vocab);
-        last[s] = static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
-        answers.tokens[s].push_back(last[s]);
+  for (int round = 0; round < rounds; ++round) {
+    Back();
+    answers.tokens.assign(caches_.size(), {});
+    std::fill(last.begin(), last.end(), TokenAt(depth_, model_.Config().vocab_size));
+    answers.speed.seconds.push_back(MeasureSeconds([&] {
+      for (int i = 0; i < tokens; ++i) {
+        const std::span<const float> logits = Forward(chunks);
+        CheckFinite(logits);
+        for (size_t s = 0; s < caches_.size(); ++s) {
+          const std::span<const float> row = logits.subspan(s * vocab, vocab);
+          last[s] = static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+          answers.tokens[s].push_back(last[s]);
+        }
       }
-    }
-  }));
+    }));
+  }
   Back();
   return answers;
 }

@@ -47,7 +47,7 @@ struct PassSpeed {
 };
 
 struct Answers {
-  PassSpeed speed;                           // of one round
+  PassSpeed speed;
   std::vector<std::vector<int32_t>> tokens;  // of each sequence
 };
 
@@ -78,8 +78,8 @@ class ModelSpeed {
   // Times `tokens` passes with one token of each sequence. First checks that all sequences' logits have the
   // same bits as those of the first one alone. Throws kCorrupt if not.
   PassSpeed Decode(int tokens, int rounds);
-  // Lets all sequences decode `tokens` greedily, once. Throws kCorrupt if logits are not finite.
-  Answers Answer(int tokens);
+  // Times `tokens` passes in which all sequences decode greedily. Throws kCorrupt if logits are not finite.
+  Answers Answer(int tokens, int rounds);
 
  private:
   void FillFirst(int depth);

@@ -30,7 +30,7 @@ void CheckAnswers(const Answers& answers, const std::vector<int32_t>& alone) {
 
 double ThroughputRow::WholeRate() const {
   if (prompt_seconds == 0) return 0;
-  return decode.tokens / (decode.seconds.front() + batch * prompt_seconds);
+  return decode.tokens / (Seconds() + batch * prompt_seconds);
 }
 
 std::vector<ThroughputRow> MeasureThroughput(const model::GgufFile& file, model::Transformer& model,
@@ -54,8 +54,8 @@ std::vector<ThroughputRow> MeasureThroughput(const model::GgufFile& file, model:
   } else {
     speed.Fill(1, load.prompt);
   }
-  speed.Answer(1);  // the first pass of few tokens may copy the weights
-  const Answers first = speed.Answer(load.answer);
+  speed.Answer(1, 1);  // the first pass of few tokens may copy the weights
+  const Answers first = speed.Answer(load.answer, load.rounds);
   const std::vector<int32_t>& alone = first.tokens.front();
   std::vector<ThroughputRow> rows;
   for (const int batch : load.batches.empty() ? Doubling(most) : load.batches) {
@@ -66,7 +66,7 @@ std::vector<ThroughputRow> MeasureThroughput(const model::GgufFile& file, model:
     }
     spdlog::info("{}, batch {}", codecs.kv, batch);
     speed.Grow(batch);
-    Answers answers = batch == 1 ? first : speed.Answer(load.answer);
+    Answers answers = batch == 1 ? first : speed.Answer(load.answer, load.rounds);
     CheckAnswers(answers, alone);
     rows.push_back({.batch = batch,
                     .most = most,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/model_speed.h"
+#include "bench/timing.h"
 
 namespace throng::bench {
 
@@ -14,6 +15,7 @@ struct ThroughputLoad {
   int answer = 125;   // tokens that each sequence decodes
   // Whether the first sequence's prompt is computed, not filled with random keys and values.
   bool compute_prompt = true;
+  int rounds = 1;                 // in which all sequences answer; the median counts
   std::vector<int> batches = {};  // in rising order; empty: 1, 2, 4, ... and the most that the budget holds
 };
 
@@ -26,7 +28,8 @@ struct ThroughputRow {
   size_t process_bytes;   // the process's peak, weights and all; 0 where the system does not say
   std::vector<int32_t> answer;
 
-  double DecodeRate() const { return decode.tokens / decode.seconds.front(); }  // tokens per second
+  double Seconds() const { return Median(decode.seconds); }
+  double DecodeRate() const { return decode.tokens / Seconds(); }  // tokens per second
   // The same with every sequence's prompt in the time; 0 if it was not computed.
   double WholeRate() const;
 };

@@ -29,15 +29,17 @@ constexpr CodecEntry kCodecs[] = {
      [](KeyValues& p, int d) { return MakeGear({.name = "kivi2", .bits = 2}, p, d); }},
     {"kcvt4", "g=TOKENS", "kivi4 with one scale for all channels of a token's values",
      [](KeyValues& p, int d) { return MakeGear({.name = "kcvt4", .bits = 4, .kcvt = true}, p, d); }},
-    {"gearl4", "r=RANK,g=TOKENS,kcvt=1", "kivi4 and a low-rank fit of its errors",
+    {"gearl4", "r=RANK,rounds=N,g=TOKENS,kcvt=1", "kivi4 and a low-rank fit of its errors",
      [](KeyValues& p, int d) { return MakeGear({.name = "gearl4", .bits = 4, .rank = 4}, p, d); }},
-    {"gearl2", "r=RANK,g=TOKENS,kcvt=1", "kivi2 and a low-rank fit of its errors",
+    {"gearl2", "r=RANK,rounds=N,g=TOKENS,kcvt=1", "kivi2 and a low-rank fit of its errors",
      [](KeyValues& p, int d) { return MakeGear({.name = "gearl2", .bits = 2, .rank = 4}, p, d); }},
-    {"gear4", "r=RANK,s=PERCENT%,g=TOKENS,kcvt=1", "kivi4, exact outliers, and a low-rank fit of the errors",
+    {"gear4", "r=RANK,s=PERCENT%,rounds=N,g=TOKENS,kcvt=1",
+     "kivi4, exact outliers, and a low-rank fit of the errors",
      [](KeyValues& p, int d) {
        return MakeGear({.name = "gear4", .bits = 4, .rank = 4, .sparsity = 0.02}, p, d);
      }},
-    {"gear2", "r=RANK,s=PERCENT%,g=TOKENS,kcvt=1", "kivi2, exact outliers, and a low-rank fit of the errors",
+    {"gear2", "r=RANK,s=PERCENT%,rounds=N,g=TOKENS,kcvt=1",
+     "kivi2, exact outliers, and a low-rank fit of the errors",
      [](KeyValues& p, int d) {
        // r=4,s=2% takes 1.6 times kivi2's bytes at 64 tokens a page: docs/kv-study.md.
        return MakeGear({.name = "gear2", .bits = 2, .rank = 2, .sparsity = 0.01}, p, d);

@@ -84,7 +84,7 @@ void PrintTable(const ThroughputFlags& flags, const bench::Machine& machine, con
              "with prompts", "KV peak", "process", "bandwidth", "flops");
   for (const CodecRows& codec : all) {
     for (const bench::ThroughputRow& row : codec.rows) {
-      const double seconds = row.decode.seconds.front();
+      const double seconds = row.Seconds();
       fmt::print("{:<12} {:>6} {:>10.2f} {:>13} {:>10} {:>10} {:>9.0f}% {:>6.0f}%{}\n", codec.kv, row.batch,
                  row.DecodeRate(), flags.fill ? "-" : fmt::format("{:.2f}", row.WholeRate()),
                  Human(row.kv_bytes), Human(row.process_bytes),
@@ -107,12 +107,12 @@ void PrintJson(const ThroughputFlags& flags, const bench::Machine& machine, cons
   nlohmann::ordered_json gains = nlohmann::ordered_json::array();
   for (const CodecRows& codec : all) {
     for (const bench::ThroughputRow& row : codec.rows) {
-      const double seconds = row.decode.seconds.front();
+      const double seconds = row.Seconds();
       results.push_back({{"kv", codec.kv},
                          {"batch", row.batch},
                          {"most_sequences", row.most},
                          {"tokens_per_s", row.DecodeRate()},
-                         {"seconds", seconds},
+                         {"seconds", row.decode.seconds},
                          {"prompt_seconds", row.prompt_seconds},
                          {"tokens_per_s_with_prompts", row.WholeRate()},
                          {"kv_bytes_peak", row.kv_bytes},
@@ -181,6 +181,9 @@ void AddBenchThroughput(CLI::App& bench) {
                    "Sequences at once; several: 4,16; default: doubled from 1 until the budget is full")
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--rounds", flags->load.rounds, "Rounds of answers, of which the median counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
   command->add_flag("--fill", flags->fill,
                     "Fill the caches with random keys and values instead of computing the prompt");
   command->add_flag("--json", flags->json, "Results as JSON");

@@ -50,6 +50,7 @@ struct GearOptions {
   bool kcvt = false;    // kcvt=1
   int rank = 0;         // r=, allowed if not 0 here
   double sparsity = 0;  // s=, allowed if not 0 here
+  int rounds = 3;       // rounds=, of fitting D and L in turns; allowed with a rank
 };
 
 std::shared_ptr<const Codec> MakeGear(GearOptions options, KeyValues& parameters, int head_dim);
