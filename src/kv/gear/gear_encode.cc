@@ -44,11 +44,16 @@ size_t CodeIndex(const GearLayout& layout, int row, int lane) {
 }
 
 void Load(const GearLayout& layout, const float* block, Page& page) {
-  for (int row = 0; row < layout.rows; ++row) {
-    for (int lane = 0; lane < layout.lanes; ++lane) {
-      page.x[static_cast<size_t>(row) * layout.lanes + lane] = Finite(block[BlockIndex(layout, row, lane)]);
+  if (layout.part == Part::kValues) {
+    std::copy_n(block, page.x.size(), page.x.begin());
+  } else {
+    for (int row = 0; row < layout.rows; ++row) {
+      for (int lane = 0; lane < layout.lanes; ++lane) {
+        page.x[static_cast<size_t>(row) * layout.lanes + lane] = block[BlockIndex(layout, row, lane)];
+      }
     }
   }
+  ClampGear(page.x.size(), page.x.data());
 }
 
 // The lanes of one row that share a scale.
@@ -137,7 +142,7 @@ void QuantizeSpan(const GearLayout& layout, int row, int group, Page& page, uint
 }
 
 // 64 codes, one bit each of which is bit `place` of 64 bytes.
-void PutBits(const uint8_t* codes, int shift, int mask, int place, uint8_t* bytes) {
+void PutBits(const uint8_t* __restrict codes, int shift, int mask, int place, uint8_t* __restrict bytes) {
   for (int j = 0; j < kGearSubChunk; ++j) {
     bytes[j] = static_cast<uint8_t>(bytes[j] | (codes[j] >> shift & mask) << place);
   }
@@ -243,13 +248,15 @@ void AddLowRank(const GearLayout& layout, const uint8_t* encoded, std::vector<fl
   if (layout.rank == 0) return;
   const auto lanes = static_cast<size_t>(layout.lanes);
   const auto rank = static_cast<size_t>(layout.rank);
-  float scales[kGearMaxRank];
-  int8_t of_row[kGearMaxRank];
+  float scales[kGearMaxRank], of_row[kGearMaxRank], of_lanes[kGearMaxRank * kMaxHeadDim];
   std::memcpy(scales, encoded + layout.factor_scales, rank * sizeof(float));
-  const auto* of_lanes = reinterpret_cast<const int8_t*>(encoded + layout.lane_factors);
+  for (size_t i = 0; i < rank * lanes; ++i) {
+    of_lanes[i] = static_cast<float>(static_cast<int8_t>(encoded[layout.lane_factors + i]));
+  }
   for (int row = 0; row < layout.rows; ++row) {
     for (int j = 0; j < layout.rank; ++j) {
-      of_row[j] = static_cast<int8_t>(encoded[layout.row_factors + RowFactorIndex(layout, row, j)]);
+      const uint8_t byte = encoded[layout.row_factors + RowFactorIndex(layout, row, j)];
+      of_row[j] = static_cast<float>(static_cast<int8_t>(byte));
     }
     AddGearProducts(scales, of_row, of_lanes, rank, lanes, matrix.data() + static_cast<size_t>(row) * lanes);
   }

@@ -168,12 +168,25 @@ struct Eight {
     HWY_UNROLL(4)
     for (size_t v = 0; v < kVecs; ++v) sum[v] = hn::Zero(DD());
   }
-  // Adds in a fixed tree.
-  HWY_INLINE double Total() const {
-    HWY_ALIGN double lanes[8];
+  // Adds in a fixed tree: sums 4 apart, then 2, then 1.
+  HWY_INLINE double Total() {
     HWY_UNROLL(4)
-    for (size_t v = 0; v < kVecs; ++v) hn::Store(sum[v], DD(), lanes + v * hn::MaxLanes(DD()));
-    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+    for (size_t apart = kVecs / 2; apart > 0; apart /= 2) {
+      HWY_UNROLL(4)
+      for (size_t v = 0; v < apart; ++v) sum[v] = hn::Add(sum[v], sum[v + apart]);
+    }
+    return TotalOf(DD(), sum[0]);
+  }
+
+ private:
+  template <class D>
+  static HWY_INLINE double TotalOf(D d, hn::Vec<D> v) {
+    if constexpr (hn::MaxLanes(D()) == 2) {
+      return hn::GetLane(v) + hn::ExtractLane(v, 1);
+    } else {
+      const hn::Half<D> half;
+      return TotalOf(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+    }
   }
 };
 
@@ -251,20 +264,23 @@ void Subtract(const float* x, const float* low_rank, size_t size, float* rest) {
   }
 }
 
-void AddProducts(const float* scales, const int8_t* of_row, const int8_t* of_lanes, size_t rank, size_t size,
+void AddProducts(const float* scales, const float* of_row, const float* of_lanes, size_t rank, size_t size,
                  float* row) {
   const DF df;
-  const hn::Rebind<int32_t, DF> di;
-  const hn::Rebind<int8_t, DF> db;
   for (size_t i = 0; i < size; i += hn::Lanes(df)) {
     auto sum = hn::LoadU(df, row + i);
     for (size_t j = 0; j < rank; ++j) {
-      const auto lanes = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(db, of_lanes + j * size + i)));
-      const auto factor = hn::Set(df, static_cast<float>(of_row[j]));
-      sum = hn::Add(sum, hn::Mul(hn::Mul(factor, lanes), hn::Set(df, scales[j])));
+      const auto product = hn::Mul(hn::Set(df, of_row[j]), hn::LoadU(df, of_lanes + j * size + i));
+      sum = hn::Add(sum, hn::Mul(product, hn::Set(df, scales[j])));
     }
     hn::StoreU(sum, df, row + i);
   }
+}
+
+void Clamp(size_t size, float* x) {
+  const DF df;
+  for (size_t i = 0; i < size; i += hn::Lanes(df))
+    hn::StoreU(FiniteLanes(df, hn::LoadU(df, x + i)), df, x + i);
 }
 
 }  // namespace gear
@@ -301,10 +317,11 @@ void ResidualTarget(const float* x, const float* decoded, const float* low_rank,
 void SubtractTarget(const float* x, const float* low_rank, size_t size, float* rest) {
   gear::Subtract(x, low_rank, size, rest);
 }
-void AddProductsTarget(const float* scales, const int8_t* of_row, const int8_t* of_lanes, size_t rank,
+void AddProductsTarget(const float* scales, const float* of_row, const float* of_lanes, size_t rank,
                        size_t size, float* row) {
   gear::AddProducts(scales, of_row, of_lanes, rank, size, row);
 }
+void ClampTarget(size_t size, float* x) { gear::Clamp(size, x); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace throng::kv
@@ -324,6 +341,7 @@ HWY_EXPORT(SumTarget);
 HWY_EXPORT(ResidualTarget);
 HWY_EXPORT(SubtractTarget);
 HWY_EXPORT(AddProductsTarget);
+HWY_EXPORT(ClampTarget);
 
 GearExtremes FindGearExtremes(const float* x, const uint8_t* flags, size_t size) {
   return HWY_DYNAMIC_DISPATCH(ExtremesTarget)(x, flags, size);
@@ -357,10 +375,11 @@ void GearResidual(const float* x, const float* decoded, const float* low_rank, c
 void SubtractGear(const float* x, const float* low_rank, size_t size, float* rest) {
   HWY_DYNAMIC_DISPATCH(SubtractTarget)(x, low_rank, size, rest);
 }
-void AddGearProducts(const float* scales, const int8_t* of_row, const int8_t* of_lanes, size_t rank,
+void AddGearProducts(const float* scales, const float* of_row, const float* of_lanes, size_t rank,
                      size_t size, float* row) {
   HWY_DYNAMIC_DISPATCH(AddProductsTarget)(scales, of_row, of_lanes, rank, size, row);
 }
+void ClampGear(size_t size, float* x) { HWY_DYNAMIC_DISPATCH(ClampTarget)(size, x); }
 
 }  // namespace throng::kv
 #endif  // HWY_ONCE

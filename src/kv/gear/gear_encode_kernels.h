@@ -48,7 +48,10 @@ void GearResidual(const float* x, const float* decoded, const float* low_rank, c
 void SubtractGear(const float* x, const float* low_rank, size_t size, float* rest);
 
 // row[i] += sum over j, in order, of scales[j] * (of_row[j] * of_lanes[j, i]). of_lanes: [rank, size].
-void AddGearProducts(const float* scales, const int8_t* of_row, const int8_t* of_lanes, size_t rank,
+void AddGearProducts(const float* scales, const float* of_row, const float* of_lanes, size_t rank,
                      size_t size, float* row);
+
+// In place, as finite.h says.
+void ClampGear(size_t size, float* x);
 
 }  // namespace throng::kv

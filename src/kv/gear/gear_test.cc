@@ -44,14 +44,14 @@ struct Pair {
   GearMethod method;  // the reference's method; a unit of 64 tokens of one head
 };
 
-GearMethod Method(int bits, Backbone backbone, int group, double sparsity, int rank, int rounds = 3) {
+GearMethod Method(int bits, Backbone backbone, int group, double sparsity, int rank, int rounds = 0) {
   return {.bits = bits,
           .backbone = backbone,
           .group = group,
           .sparsity = sparsity,
           .rule = OutlierRule::kPerUnit,
           .rank = rank,
-          .rounds = rank > 0 ? rounds : 0};
+          .rounds = rounds};
 }
 
 class GearTest : public testing::TestWithParam<std::tuple<Pair, int, Part>> {};
@@ -93,19 +93,19 @@ const Pair kPairs[] = {
     {"kivi2", Method(2, Backbone::kKivi, 64, 0.0, 0)},
     {"kivi2:g=32", Method(2, Backbone::kKivi, 32, 0.0, 0)},
     {"kcvt4", Method(4, Backbone::kKcvt, 0, 0.0, 0)},
-    {"gearl4", Method(4, Backbone::kKivi, 64, 0.0, 4)},
-    {"gearl2:r=2", Method(2, Backbone::kKivi, 64, 0.0, 2)},
-    {"gear4:kcvt=1", Method(4, Backbone::kKcvt, 0, 0.02, 4)},
-    {"gear4", Method(4, Backbone::kKivi, 64, 0.02, 4)},
-    {"gear2", Method(2, Backbone::kKivi, 64, 0.01, 2)},
-    {"gear2:r=16,s=10%,g=16", Method(2, Backbone::kKivi, 16, 0.10, 16)},
-    {"gearl4:rounds=0", Method(4, Backbone::kKivi, 64, 0.0, 4, 0)},
-    {"gearl2:r=2,rounds=0", Method(2, Backbone::kKivi, 64, 0.0, 2, 0)},
-    {"gear4:kcvt=1,rounds=0", Method(4, Backbone::kKcvt, 0, 0.02, 4, 0)},
-    {"gear4:rounds=0", Method(4, Backbone::kKivi, 64, 0.02, 4, 0)},
-    {"gear2:rounds=0", Method(2, Backbone::kKivi, 64, 0.01, 2, 0)},
+    {"gearl4", Method(4, Backbone::kKivi, 64, 0.0, 4, 2)},
+    {"gearl2:r=2", Method(2, Backbone::kKivi, 64, 0.0, 2, 3)},
+    {"gear4:kcvt=1", Method(4, Backbone::kKcvt, 0, 0.02, 4, 2)},
+    {"gear4", Method(4, Backbone::kKivi, 64, 0.02, 4, 2)},
+    {"gear2", Method(2, Backbone::kKivi, 64, 0.01, 2, 3)},
+    {"gear2:r=16,s=10%,g=16", Method(2, Backbone::kKivi, 16, 0.10, 16, 3)},
+    {"gearl4:rounds=0", Method(4, Backbone::kKivi, 64, 0.0, 4)},
+    {"gearl2:r=2,rounds=0", Method(2, Backbone::kKivi, 64, 0.0, 2)},
+    {"gear4:kcvt=1,rounds=0", Method(4, Backbone::kKcvt, 0, 0.02, 4)},
+    {"gear4:rounds=0", Method(4, Backbone::kKivi, 64, 0.02, 4)},
+    {"gear2:rounds=0", Method(2, Backbone::kKivi, 64, 0.01, 2)},
     {"gear2:rounds=1", Method(2, Backbone::kKivi, 64, 0.01, 2, 1)},
-    {"gear2:r=16,s=10%,g=16,rounds=0", Method(2, Backbone::kKivi, 16, 0.10, 16, 0)},
+    {"gear2:r=16,s=10%,g=16,rounds=0", Method(2, Backbone::kKivi, 16, 0.10, 16)},
 };
 
 INSTANTIATE_TEST_SUITE_P(All, GearTest,
