@@ -6,8 +6,10 @@
 #include "base/text/key_values.h"
 #include "kv/flashq/flashq.h"
 #include "kv/float/float.h"
+#include "kv/fp8/fp8.h"
 #include "kv/gear/gear.h"
 #include "kv/int8/int8.h"
+#include "kv/kvarn/kvarn.h"
 #include "kv/rot/rot.h"
 
 namespace throng::kv {
@@ -57,6 +59,13 @@ constexpr CodecEntry kCodecs[] = {
      [](KeyValues&, int d) { return MakeRot(4, d); }},
     {"rot3", "", "3-bit codes of randomly rotated rows", [](KeyValues&, int d) { return MakeRot(3, d); }},
     {"rot2", "", "2-bit codes of randomly rotated rows", [](KeyValues&, int d) { return MakeRot(2, d); }},
+    {"kvarn", "k=BITS,v=BITS",
+     "KVarN: rotated rows, tokens and channels brought to one variance; 4-bit keys and 2-bit values",
+     [](KeyValues& p, int d) { return MakeKvarn(p, d); }},
+    {"int4", "", "4-bit codes, scale and midpoint per token and head, as other engines have them",
+     [](KeyValues&, int d) { return MakeInt4(d); }},
+    {"fp8", "", "8-bit floats (E4M3) with a scale per token and head, as other engines have them",
+     [](KeyValues&, int d) { return MakeFp8(d); }},
 };
 
 }  // namespace
