@@ -1,11 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -71,6 +73,22 @@ TEST(Memory, CountsWhatTheSystemAndTheContainerLeave) {
   write("memory.stat", "anon 1000000\ninactive_file 1500000\nactive_file 200000\n");
   EXPECT_EQ(available(), 2200000u);
   std::filesystem::remove_all(folder);
+}
+
+TEST(Memory, ThePeakOfTheProcessRisesAndCanBeReset) {
+  const uint64_t before = PeakResidentBytes();
+  if (before == 0) GTEST_SKIP() << "the system does not say";
+  constexpr size_t kBytes = size_t{64} << 20;
+  // Not from an allocator, which might keep it.
+  void* memory = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  std::memset(memory, 1, kBytes);
+  munmap(memory, kBytes);
+  const uint64_t peak = PeakResidentBytes();
+  EXPECT_GE(peak, before);
+  EXPECT_GE(peak, kBytes);
+  ResetPeakResidentBytes();
+  EXPECT_LE(PeakResidentBytes(), peak - kBytes / 2);
 }
 
 TEST(ThreadPool, AllThreadsAreOnePerCoreThatMayBeUsed) {

@@ -37,4 +37,10 @@ uint64_t AvailableBytes(const std::string& meminfo, const std::string& cgroup) {
   return bytes;
 }
 
+uint64_t PeakResidentBytes(const std::string& status) {
+  return NumberAfter(status, "VmHWM:").value_or(0) * 1024;
+}
+
+void ResetPeakResidentBytes() { std::ofstream("/proc/self/clear_refs") << 5; }
+
 }  // namespace throng

@@ -12,4 +12,9 @@ namespace throng {
 uint64_t AvailableBytes(const std::string& meminfo = "/proc/meminfo",
                         const std::string& cgroup = "/sys/fs/cgroup");
 
+// The most memory that this process has had resident since ResetPeakResidentBytes or its start, mapped files
+// included; 0 where the system does not say. Not every system can reset it.
+uint64_t PeakResidentBytes(const std::string& status = "/proc/self/status");
+void ResetPeakResidentBytes();
+
 }  // namespace throng

@@ -32,6 +32,7 @@ constexpr Shape kShapes[] = {
     {"llama-1b", 16, 2048, 32, 8, 64, 8192, 128256, 131072, true},
     {"llama-8b", 32, 4096, 32, 8, 128, 14336, 128256, 131072, false},
     {"smollm2-360m", 32, 960, 15, 5, 64, 2560, 49152, 8192, true},
+    {"llama2-7b", 32, 4096, 32, 32, 128, 11008, 32000, 4096, false},
     {"tiny", 2, 256, 4, 2, 64, 512, 512, 131072, true},
 };
 
@@ -171,11 +172,30 @@ size_t ModelSpeed::CacheBytes(int sequences, int tokens) const {
   return pool_.SequenceBytes(tokens) * static_cast<size_t>(sequences);
 }
 
+size_t ModelSpeed::DecodeBytes(int sequences, int tokens) const {
+  // An open block stays until the pass that seals it has ended.
+  const size_t sealed = static_cast<size_t>(tokens / kv::kPageTokens) * pool_.SealedBytes();
+  return (sealed + pool_.OpenBytes()) * static_cast<size_t>(sequences);
+}
+
 void ModelSpeed::Fill(int sequences, int depth) {
   THRONG_CHECK(sequences > 0 && depth >= 0 && depth % kv::kPageTokens == 0);
   caches_.clear();
   depth_ = depth;
   FillFirst(depth);
+  Grow(sequences);
+}
+
+double ModelSpeed::FillPrompt(int tokens) {
+  THRONG_CHECK(tokens > 0 && tokens % kv::kPageTokens == 0);
+  caches_.clear();
+  caches_.emplace_back(pool_);
+  depth_ = tokens;
+  return MeasureSeconds([&] { CheckFinite(PassPrompt(tokens)); });
+}
+
+void ModelSpeed::Grow(int sequences) {
+  Back();
   while (static_cast<int>(caches_.size()) < sequences) CopyFirst();
 }
 
@@ -215,19 +235,26 @@ void ModelSpeed::Back() {
   for (kv::SequenceCache& cache : caches_) THRONG_CHECK(cache.Truncate(depth_) == depth_);
 }
 
-std::span<const float> ModelSpeed::Pass(int num_sequences, int tokens) {
-  const int vocab = model_.Config().vocab_size;
-  std::vector<int32_t> ids(static_cast<size_t>(tokens));
+std::span<const float> ModelSpeed::Forward(std::span<const std::span<const int32_t>> chunks) {
   std::vector<model::BatchItem> items;
-  for (kv::SequenceCache& cache : caches_) {
-    if (static_cast<int>(items.size()) == num_sequences) break;
-    for (int i = 0; i < tokens; ++i) ids[static_cast<size_t>(i)] = TokenAt(cache.NumTokens() + i, vocab);
-    if (!cache.Reserve(tokens)) throw MakeError(ErrorCode::kExhausted, "bench: the caches have no room");
-    items.push_back({ids, &cache, 1});
+  for (const std::span<const int32_t> chunk : chunks) {
+    kv::SequenceCache& cache = caches_[items.size()];
+    if (!cache.Reserve(static_cast<int>(chunk.size()))) {
+      throw MakeError(ErrorCode::kExhausted, "bench: the caches have no room");
+    }
+    items.push_back({chunk, &cache, 1});
   }
-  logits_.resize(static_cast<size_t>(num_sequences) * static_cast<size_t>(vocab));
+  logits_.resize(chunks.size() * static_cast<size_t>(model_.Config().vocab_size));
   model_.Forward(items, threads_, logits_.data());
   return logits_;
+}
+
+std::span<const float> ModelSpeed::Pass(int num_sequences, int tokens) {
+  std::vector<int32_t> ids;
+  for (int i = 0; i < tokens; ++i) {
+    ids.push_back(TokenAt(caches_.front().NumTokens() + i, model_.Config().vocab_size));
+  }
+  return Forward(std::vector<std::span<const int32_t>>(static_cast<size_t>(num_sequences), ids));
 }
 
 std::span<const float> ModelSpeed::PassPrompt(int tokens) {
@@ -283,11 +310,7 @@ PassSpeed ModelSpeed::Decode(int tokens, int rounds) {
                     "bench: at depth {}, sequence {} of {} has other logits than it has alone", depth_, i + 1,
                     sequences);
   }
-  PassSpeed speed = {{}, tokens * sequences, 0, 0};
-  for (int i = 0; i < tokens; ++i) {
-    speed.bytes += static_cast<double>(weight_bytes_) + sequences * PageBytes(depth_ + i);
-    speed.flops += sequences * (Flops(depth_ + i) + LogitFlops());
-  }
+  PassSpeed speed = DecodeWork(tokens);
   for (int round = 0; round < rounds; ++round) {
     Back();
     speed.seconds.push_back(MeasureSeconds([&] {
@@ -295,6 +318,42 @@ PassSpeed ModelSpeed::Decode(int tokens, int rounds) {
     }));
   }
   Back();
+  return speed;
+}
+
+Answers ModelSpeed::Answer(int tokens, int rounds) {
+  const auto vocab = static_cast<size_t>(model_.Config().vocab_size);
+  Answers answers = {DecodeWork(tokens), {}};
+  std::vector<int32_t> last(caches_.size());
+  std::vector<std::span<const int32_t>> chunks;
+  for (const int32_t& token : last) chunks.emplace_back(&token, 1);
+  for (int round = 0; round < rounds; ++round) {
+    Back();
+    answers.tokens.assign(caches_.size(), {});
+    std::fill(last.begin(), last.end(), TokenAt(depth_, model_.Config().vocab_size));
+    answers.speed.seconds.push_back(MeasureSeconds([&] {
+      for (int i = 0; i < tokens; ++i) {
+        const std::span<const float> logits = Forward(chunks);
+        CheckFinite(logits);
+        for (size_t s = 0; s < caches_.size(); ++s) {
+          const std::span<const float> row = logits.subspan(s * vocab, vocab);
+          last[s] = static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+          answers.tokens[s].push_back(last[s]);
+        }
+      }
+    }));
+  }
+  Back();
+  return answers;
+}
+
+PassSpeed ModelSpeed::DecodeWork(int tokens) const {
+  const int sequences = static_cast<int>(caches_.size());
+  PassSpeed speed = {{}, tokens * sequences, 0, 0};
+  for (int i = 0; i < tokens; ++i) {
+    speed.bytes += static_cast<double>(weight_bytes_) + sequences * PageBytes(depth_ + i);
+    speed.flops += sequences * (Flops(depth_ + i) + LogitFlops());
+  }
   return speed;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kv/cache/block_pool.h"
+#include "kv/cache/ledger.h"
 #include "kv/cache/sequence_cache.h"
 #include "kv/layer_codecs.h"
 #include "model/gguf/gguf.h"
@@ -25,7 +26,8 @@ namespace throng::bench {
 inline constexpr int kPrefillTokens = 512;
 
 // Shapes of known models, with random weights: "llama-1b" (Llama 3.2 1B), "llama-8b" (Llama 3.1 8B),
-// "smollm2-360m" (SmolLM2 360M), and "tiny", for tests.
+// "smollm2-360m" (SmolLM2 360M), "llama2-7b" (Llama 2 7B, where every query head has a KV head of its own),
+// and "tiny", for tests.
 std::vector<std::string> ShapeNames();
 // "q4_0", "Q4_K", ...: a type of weights that can be multiplied. Throws kInvalid for another.
 model::TensorType ParseWeights(const std::string& name);
@@ -45,6 +47,11 @@ struct PassSpeed {
   double flops;  // of a round: a multiplication and an addition for each weight and token, and attention
 };
 
+struct Answers {
+  PassSpeed speed;
+  std::vector<std::vector<int32_t>> tokens;  // of each sequence
+};
+
 class ModelSpeed {
  public:
   // The file, the model made of it, and the threads must outlive it. Throws kInvalid for codecs that do not
@@ -54,10 +61,17 @@ class ModelSpeed {
 
   // Bytes of the caches of as many sequences of as many tokens.
   size_t CacheBytes(int sequences, int tokens) const;
+  // The most that as many sequences hold at once while they decode up to as many tokens.
+  size_t DecodeBytes(int sequences, int tokens) const;
+  kv::Ledger GetLedger() const { return pool_.GetLedger(); }
 
   // Makes that many caches of `depth` tokens, a multiple of 64: random keys and values, the same in all
   // caches but each in memory of its own. Throws kExhausted if they have no room in the budget.
   void Fill(int sequences, int depth);
+  // Computes a prompt of `tokens`, a multiple of 64, in a first cache, and returns the seconds that it took.
+  double FillPrompt(int tokens);
+  // Adds copies of the first cache, up to as many sequences, and cuts all to their first depth.
+  void Grow(int sequences);
 
   // Times the passes of a prompt of `tokens` in the first sequence. First checks that the last token's
   // logits have the same bits when that token comes alone, after the others. Throws kCorrupt if not.
@@ -65,17 +79,23 @@ class ModelSpeed {
   // Times `tokens` passes with one token of each sequence. First checks that all sequences' logits have the
   // same bits as those of the first one alone. Throws kCorrupt if not.
   PassSpeed Decode(int tokens, int rounds);
+  // Times `tokens` passes in which all sequences decode greedily. Throws kCorrupt if logits are not finite.
+  Answers Answer(int tokens, int rounds);
 
  private:
   void FillFirst(int depth);
   void CopyFirst();
   void Back();  // cuts all caches to the depth
-  // Runs the next tokens of the first num_sequences; logits of their last ones: [num_sequences, vocab].
+  // Runs one pass: a chunk of tokens of each of the first sequences; logits of their last ones:
+  // [chunks.size(), vocab].
+  std::span<const float> Forward(std::span<const std::span<const int32_t>> chunks);
+  // The same tokens of the first num_sequences, made up.
   std::span<const float> Pass(int num_sequences, int tokens);
   std::span<const float> PassPrompt(int tokens);  // in passes of at most kPrefillTokens
   void CheckFinite(std::span<const float> logits) const;
-  double PageBytes(int position) const;  // of the sealed pages that a token at this position sees
-  double Flops(int position) const;      // of a token at this position, without its logits
+  PassSpeed DecodeWork(int tokens) const;  // without times
+  double PageBytes(int position) const;    // of the sealed pages that a token at this position sees
+  double Flops(int position) const;        // of a token at this position, without its logits
   double LogitFlops() const;
 
   model::Transformer& model_;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "bench/testing/moody.h"
 #include "engine/loaded_model.h"
 #include "model/config.h"
 #include "model/testing/test_matrices.h"
@@ -80,21 +81,6 @@ TEST(ModelSpeedTest, CachesWithoutRoomAreRefused) {
   EXPECT_GT(speed.CacheBytes(1, 4096), size_t{1} << 20);
   EXPECT_THROW(speed.Fill(1, 4096), Error);
 }
-
-// A model whose answer depends on the batch is found out.
-class Moody final : public model::Transformer {
- public:
-  explicit Moody(model::Transformer& sound) : sound_(sound) {}
-  const model::ModelConfig& Config() const override { return sound_.Config(); }
-  Digest WeightsDigest() const override { return sound_.WeightsDigest(); }
-  void Forward(std::span<const model::BatchItem> items, ThreadPool& pool, float* logits) override {
-    sound_.Forward(items, pool, logits);
-    if (items.size() > 1 || items[0].tokens.size() > 1) logits[Config().vocab_size - 1] += 1.0f;
-  }
-
- private:
-  model::Transformer& sound_;
-};
 
 TEST(ModelSpeedTest, AWrongResultIsNotTimed) {
   ThreadPool threads(1);

@@ -10,9 +10,10 @@ namespace throng::cli {
 inline constexpr int kMisusedExitCode = 2;  // the command line is wrong
 
 void AddBench(CLI::App& app);
-void AddBenchEngine(CLI::App& bench);     // of `throng bench`
-void AddBenchEviction(CLI::App& bench);   // of `throng bench`
-void AddBenchScheduler(CLI::App& bench);  // of `throng bench`
+void AddBenchEngine(CLI::App& bench);      // of `throng bench`
+void AddBenchEviction(CLI::App& bench);    // of `throng bench`
+void AddBenchScheduler(CLI::App& bench);   // of `throng bench`
+void AddBenchThroughput(CLI::App& bench);  // of `throng bench`
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddHelp(CLI::App& app);  // in help.cc, as AddVersion

@@ -7,9 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "base/data_dir.h"
+#include "base/thread_pool.h"
+#include "bench/model_speed.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/progress_line.h"
+#include "engine/loaded_model.h"
+#include "eval/questions.h"
+#include "studies/paper_kv.h"
 #include "studies/paper_metropolis.h"
 #include "studies/paper_report.h"
 #include "trace/synth/synth.h"
@@ -26,6 +32,14 @@ struct Options {
   bool json = false;
 };
 
+struct KvOptions {
+  studies::PaperKvFlags flags;
+  size_t questions = 300;
+  bool quick = false;
+  bool json = false;
+};
+constexpr size_t kQuickQuestions = 40;
+
 void RunMetropolis(const Options& options) {
   studies::PaperFlags flags;
   flags.seeds = options.quick ? kQuickSeeds : options.seeds;
@@ -41,6 +55,45 @@ void RunMetropolis(const Options& options) {
   } else {
     studies::PrintPaper(rows);
   }
+}
+
+void RunKv(KvOptions options) {
+  ProgressLine line(/*quiet=*/false);
+  options.flags.on_progress = [&](const std::string& text) { line.ShowRarely(text); };
+  const engine::LoadedModel model = engine::LoadModel("");
+  const std::vector<eval::Question> questions = eval::ReadQuestions(
+      DataDir() + "/town/eval/recall_far.jsonl.gz", options.quick ? kQuickQuestions : options.questions,
+      /*min_distance=*/2 * kv::kPageTokens);
+  ThreadPool threads(ThreadsOrAll(0));
+  const std::vector<studies::PaperRow> rows = studies::MeasureKv(options.flags, model, questions, threads);
+  line.Clear();
+  if (options.json) {
+    fmt::print("{}\n", studies::PaperJson(rows).dump(2));
+  } else {
+    studies::PrintPaper(rows);
+  }
+}
+
+void AddKv(CLI::App& paper) {
+  const auto options = std::make_shared<KvOptions>();
+  CLI::App* command = paper.add_subcommand(
+      "kv",
+      "GEAR and TurboAttention: quality of the embedded model's answers, bytes, times and throughput "
+      "(docs/paper-kv.md); takes minutes");
+  CLI::Option* questions =
+      command
+          ->add_option("--questions", options->questions, "Questions whose answers are compared; 0: all 2000")
+          ->capture_default_str();
+  command
+      ->add_option("--shape", options->flags.shape,
+                   "Shape of the model, with random weights, whose throughput is measured")
+      ->check(CLI::IsMember(bench::ShapeNames()))
+      ->capture_default_str();
+  command->add_flag("--quick", options->quick, fmt::format("{} questions", kQuickQuestions))
+      ->excludes(questions);
+  command->add_flag("--json", options->json, "Print one JSON object");
+  command->footer("Example:\n  throng paper kv --quick");
+  command->callback([options] { RunKv(*options); });
 }
 
 }  // namespace
@@ -61,7 +114,8 @@ void AddPaper(CLI::App& app) {
   metropolis->add_flag("--json", options->json, "Print one JSON object");
   metropolis->footer("Example:\n  throng paper metropolis --quick");
   metropolis->callback([options] { RunMetropolis(*options); });
-  paper->footer("Example:\n  throng paper metropolis --quick");
+  AddKv(*paper);
+  paper->footer("Examples:\n  throng paper metropolis --quick\n  throng paper kv --quick");
 }
 
 }  // namespace throng::cli

@@ -6,8 +6,10 @@
 #include "base/text/key_values.h"
 #include "kv/flashq/flashq.h"
 #include "kv/float/float.h"
+#include "kv/fp8/fp8.h"
 #include "kv/gear/gear.h"
 #include "kv/int8/int8.h"
+#include "kv/kvarn/kvarn.h"
 #include "kv/rot/rot.h"
 
 namespace throng::kv {
@@ -29,18 +31,24 @@ constexpr CodecEntry kCodecs[] = {
      [](KeyValues& p, int d) { return MakeGear({.name = "kivi2", .bits = 2}, p, d); }},
     {"kcvt4", "g=TOKENS", "kivi4 with one scale for all channels of a token's values",
      [](KeyValues& p, int d) { return MakeGear({.name = "kcvt4", .bits = 4, .kcvt = true}, p, d); }},
-    {"gearl4", "r=RANK,g=TOKENS,kcvt=1", "kivi4 and a low-rank fit of its errors",
-     [](KeyValues& p, int d) { return MakeGear({.name = "gearl4", .bits = 4, .rank = 4}, p, d); }},
-    {"gearl2", "r=RANK,g=TOKENS,kcvt=1", "kivi2 and a low-rank fit of its errors",
-     [](KeyValues& p, int d) { return MakeGear({.name = "gearl2", .bits = 2, .rank = 4}, p, d); }},
-    {"gear4", "r=RANK,s=PERCENT%,g=TOKENS,kcvt=1", "kivi4, exact outliers, and a low-rank fit of the errors",
+    {"gearl4", "r=RANK,rounds=N,g=TOKENS,kcvt=1", "kivi4 and a low-rank fit of its errors",
      [](KeyValues& p, int d) {
-       return MakeGear({.name = "gear4", .bits = 4, .rank = 4, .sparsity = 0.02}, p, d);
+       return MakeGear({.name = "gearl4", .bits = 4, .rank = 4, .rounds = 2}, p, d);
      }},
-    {"gear2", "r=RANK,s=PERCENT%,g=TOKENS,kcvt=1", "kivi2, exact outliers, and a low-rank fit of the errors",
+    {"gearl2", "r=RANK,rounds=N,g=TOKENS,kcvt=1", "kivi2 and a low-rank fit of its errors",
+     [](KeyValues& p, int d) {
+       return MakeGear({.name = "gearl2", .bits = 2, .rank = 4, .rounds = 3}, p, d);
+     }},
+    {"gear4", "r=RANK,s=PERCENT%,rounds=N,g=TOKENS,kcvt=1",
+     "kivi4, exact outliers, and a low-rank fit of the errors",
+     [](KeyValues& p, int d) {
+       return MakeGear({.name = "gear4", .bits = 4, .rank = 4, .sparsity = 0.02, .rounds = 2}, p, d);
+     }},
+    {"gear2", "r=RANK,s=PERCENT%,rounds=N,g=TOKENS,kcvt=1",
+     "kivi2, exact outliers, and a low-rank fit of the errors",
      [](KeyValues& p, int d) {
        // r=4,s=2% takes 1.6 times kivi2's bytes at 64 tokens a page: docs/kv-study.md.
-       return MakeGear({.name = "gear2", .bits = 2, .rank = 2, .sparsity = 0.01}, p, d);
+       return MakeGear({.name = "gear2", .bits = 2, .rank = 2, .sparsity = 0.01, .rounds = 3}, p, d);
      }},
     {"flashq4", "buffer=f16|int8",
      "4-bit integers per channel of an INT8 block; integer dot products on the codes",
@@ -51,6 +59,13 @@ constexpr CodecEntry kCodecs[] = {
      [](KeyValues&, int d) { return MakeRot(4, d); }},
     {"rot3", "", "3-bit codes of randomly rotated rows", [](KeyValues&, int d) { return MakeRot(3, d); }},
     {"rot2", "", "2-bit codes of randomly rotated rows", [](KeyValues&, int d) { return MakeRot(2, d); }},
+    {"kvarn", "k=BITS,v=BITS",
+     "KVarN: rotated rows, tokens and channels brought to one variance; 4-bit keys and 2-bit values",
+     [](KeyValues& p, int d) { return MakeKvarn(p, d); }},
+    {"int4", "", "4-bit codes, scale and midpoint per token and head, as other engines have them",
+     [](KeyValues&, int d) { return MakeInt4(d); }},
+    {"fp8", "", "8-bit floats (E4M3) with a scale per token and head, as other engines have them",
+     [](KeyValues&, int d) { return MakeFp8(d); }},
 };
 
 }  // namespace

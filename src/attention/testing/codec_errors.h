@@ -37,6 +37,9 @@ inline constexpr CodecError kCodecErrors[] = {
     {"rot4", 0.0032, 0.0097},
     {"rot3", 0.0032, 0.0097},
     {"rot2", 0.0028, 0.0097},
+    {"kvarn", 0.0044, 0.0144},
+    {"int4", 0.0032, 0.0097},
+    {"fp8", 0, 1e-6},
 };
 
 // spec: a codec with or without parameters, which hardly change its error.

@@ -196,6 +196,7 @@ void AddBench(CLI::App& app) {
   AddBenchEngine(*bench);
   AddBenchEviction(*bench);
   AddBenchScheduler(*bench);
+  AddBenchThroughput(*bench);
   CLI::App* command = bench->add_subcommand(
       "attention", "Time attention of one layer over caches of different codecs, in turns");
   const auto flags = std::make_shared<BenchFlags>();

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,13 +17,10 @@
 #include "bench/machine.h"
 #include "bench/model_speed.h"
 #include "bench/timing.h"
+#include "cli/bench/bench_model.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/codec_lists.h"
-#include "cli/flags/number_checks.h"
-#include "engine/loaded_model.h"
-#include "engine/local_model.h"
-#include "kv/codec_table.h"
 #include "model/config.h"
 #include "model/weights.h"
 
@@ -32,20 +28,12 @@ namespace throng::cli {
 namespace {
 
 struct EngineFlags {
-  std::string model;
-  std::string shape;
-  std::string weights = "q4_0";
+  BenchModelFlags model;
   std::string save;
-  std::string vocabulary;
   int prompt = 512;
   int decode = 64;
   std::vector<int> depths = {0};
   std::vector<int> batches = {1};
-  std::string kv = "f16";
-  std::string softmax = "exact";
-  uint64_t kv_budget = 0;
-  std::string repack = "auto";
-  int threads = 0;
   int rounds = 3;
   bool json = false;
 };
@@ -65,60 +53,28 @@ struct Row {
   double FlopsShare(const bench::Machine& machine) const { return speed.flops / Seconds() / machine.flops; }
 };
 
-// The file, or the bytes of a random model, and the transformer on it.
-struct Subject {
-  std::vector<uint8_t> bytes;
-  std::unique_ptr<model::GgufFile> file;
-  std::unique_ptr<model::Transformer> transformer;
-};
-
-Subject Load(const EngineFlags& flags) {
-  Subject subject;
-  if (flags.shape.empty()) {
-    subject.file =
-        std::make_unique<model::GgufFile>(flags.model.empty() ? engine::EmbeddedModelPath() : flags.model);
-  } else {
-    spdlog::info("making random weights of {} in {}", flags.shape, flags.weights);
-    std::optional<model::GgufFile> vocabulary;
-    if (!flags.vocabulary.empty()) vocabulary.emplace(flags.vocabulary);
-    subject.bytes = bench::RandomModel(flags.shape, bench::ParseWeights(flags.weights),
-                                       vocabulary ? &*vocabulary : nullptr);
-    subject.file = std::make_unique<model::GgufFile>(subject.bytes, flags.shape);
-    if (!flags.save.empty()) {
-      AtomicFile file(flags.save);
-      file.Write(subject.bytes.data(), subject.bytes.size());
-      file.Commit();
-    }
-  }
-  subject.transformer = model::LoadTransformer(
-      *subject.file, {.repack = engine::ShouldRepack(flags.repack, *subject.file, flags.kv_budget)});
-  return subject;
+void Save(const BenchModel& subject, const std::string& path) {
+  if (path.empty()) return;
+  AtomicFile file(path);
+  file.Write(subject.bytes.data(), subject.bytes.size());
+  file.Commit();
 }
 
-void Check(const EngineFlags& flags, const model::ModelConfig& config) {
+void Check(const EngineFlags& flags, const BenchModel& subject) {
   if (flags.prompt == 1)
     throw MakeError(ErrorCode::kInvalid, "bench: --prompt 1 is a decode; allowed are 0 and 2 or more");
   for (const int depth : flags.depths) {
-    if (depth % kv::kPageTokens != 0) {
-      throw MakeError(ErrorCode::kInvalid, "bench: --depth {} is no multiple of {}, the tokens of a page",
-                      depth, kv::kPageTokens);
-    }
-    const int tokens = depth + std::max(flags.prompt, flags.decode);
-    if (tokens > config.context_length) {
-      throw MakeError(ErrorCode::kInvalid,
-                      "bench: {} tokens at depth {} are more than the model's context of {}", tokens - depth,
-                      depth, config.context_length);
-    }
+    CheckWholePages(depth, "--depth");
+    CheckContext(std::max(flags.prompt, flags.decode), depth, subject);
   }
 }
 
 // The rows of one codec. Those whose caches have no room are left out, with a warning.
-void Measure(const EngineFlags& flags, const Subject& subject, const std::string& codec, ThreadPool& threads,
-             std::vector<Row>& rows) {
-  const uint64_t budget =
-      flags.kv_budget > 0 ? flags.kv_budget : engine::DefaultKvBudget(*subject.transformer);
+void Measure(const EngineFlags& flags, const BenchModel& subject, const std::string& codec,
+             ThreadPool& threads, std::vector<Row>& rows) {
+  const uint64_t budget = KvBudget(flags.model, subject);
   bench::ModelSpeed speed(*subject.file, *subject.transformer, {.kv = codec},
-                          attention::ParseSoftmax(flags.softmax), budget, threads);
+                          attention::ParseSoftmax(flags.model.softmax), budget, threads);
   for (const int depth : flags.depths) {
     for (const int batch : flags.batches) {
       const bool prefills = batch == flags.batches.front() && flags.prompt > 0;
@@ -139,7 +95,7 @@ void Measure(const EngineFlags& flags, const Subject& subject, const std::string
   }
 }
 
-void PrintTable(const bench::Machine& machine, const Subject& subject, const std::vector<Row>& rows) {
+void PrintTable(const bench::Machine& machine, const BenchModel& subject, const std::vector<Row>& rows) {
   fmt::print("machine: reads {:.1f} GB/s, computes {:.1f} Gflop/s in f32\n", machine.bandwidth * 1e-9,
              machine.flops * 1e-9);
   fmt::print("model: {}, {:.1f} MB of weights read for each pass\n\n", subject.transformer->Config().name,
@@ -153,7 +109,7 @@ void PrintTable(const bench::Machine& machine, const Subject& subject, const std
   }
 }
 
-void PrintJson(const EngineFlags& flags, const bench::Machine& machine, const Subject& subject,
+void PrintJson(const EngineFlags& flags, const bench::Machine& machine, const BenchModel& subject,
                const std::vector<Row>& rows) {
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   for (const Row& row : rows) {
@@ -169,10 +125,10 @@ void PrintJson(const EngineFlags& flags, const bench::Machine& machine, const Su
                        {"flops_share", row.FlopsShare(machine)}});
   }
   const nlohmann::ordered_json document = {{"model", subject.transformer->Config().name},
-                                           {"weights", flags.shape.empty() ? "" : flags.weights},
+                                           {"weights", flags.model.shape.empty() ? "" : flags.model.weights},
                                            {"weight_bytes", model::WeightBytes(*subject.file)},
-                                           {"softmax", flags.softmax},
-                                           {"threads", ThreadsOrAll(flags.threads)},
+                                           {"softmax", flags.model.softmax},
+                                           {"threads", ThreadsOrAll(flags.model.threads)},
                                            {"bandwidth_gb_s", machine.bandwidth * 1e-9},
                                            {"peak_gflop_s", machine.flops * 1e-9},
                                            {"results", results}};
@@ -180,12 +136,13 @@ void PrintJson(const EngineFlags& flags, const bench::Machine& machine, const Su
 }
 
 void Run(const EngineFlags& flags) {
-  const Subject subject = Load(flags);
-  Check(flags, subject.transformer->Config());
-  ThreadPool threads(ThreadsOrAll(flags.threads));
+  const BenchModel subject = LoadBenchModel(flags.model);
+  Save(subject, flags.save);
+  Check(flags, subject);
+  ThreadPool threads(ThreadsOrAll(flags.model.threads));
   const bench::Machine machine = bench::MeasureMachine(threads);
   std::vector<Row> rows;
-  for (const std::string& codec : SplitCodecs(flags.kv)) Measure(flags, subject, codec, threads, rows);
+  for (const std::string& codec : SplitCodecs(flags.model.kv)) Measure(flags, subject, codec, threads, rows);
   flags.json ? PrintJson(flags, machine, subject, rows) : PrintTable(machine, subject, rows);
 }
 
@@ -195,21 +152,12 @@ void AddBenchEngine(CLI::App& bench) {
   CLI::App* command = bench.add_subcommand(
       "engine", "Time prefill and decode of a whole model, by depth, batch and codec of the KV cache");
   const auto flags = std::make_shared<EngineFlags>();
-  CLI::Option* file =
-      command->add_option("-m,--model", flags->model, "GGUF file; default: the embedded model");
-  CLI::Option* shape =
-      command
-          ->add_option("--shape", flags->shape,
-                       "Random weights in the shape of a known model instead: llama-1b, llama-8b, smollm2-360m")
-          ->check(CLI::IsMember(bench::ShapeNames()))
-          ->excludes(file);
-  command->add_option("--weights", flags->weights, "Type of the random weights: q8_0, q4_k, ...")
-      ->capture_default_str();
+  CLI::Option* shape = AddBenchModelFlags(*command, flags->model);
   command->add_option("--save", flags->save, "Also write the random model to a GGUF file, for other programs")
       ->needs(shape);
   command
       ->add_option(
-          "--vocabulary", flags->vocabulary,
+          "--vocabulary", flags->model.vocabulary,
           "GGUF file whose vocabulary, tokenizer and chat template the random model has, so that what "
           "is saved can answer")
       ->needs(shape);
@@ -226,24 +174,6 @@ void AddBenchEngine(CLI::App& bench) {
   command->add_option("--batch", flags->batches, "Sequences that decode at once; several: 1,8,32")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
-  command->add_option("--kv", flags->kv, "Codecs of the KV cache, a,b,...: " + kv::CodecNames())
-      ->capture_default_str();
-  command->add_option("--softmax", flags->softmax, "exact, or sas: an approximation")
-      ->check(CLI::IsMember({"exact", "sas"}))
-      ->capture_default_str();
-  command
-      ->add_option("--kv-budget", flags->kv_budget,
-                   "Most bytes of all caches, such as 8GB; default: half of the free memory")
-      ->transform(Bytes());
-  command
-      ->add_option("--repack", flags->repack,
-                   "on: copy the weights for speed; off: read them where they are; auto: on if half of the "
-                   "free memory has room")
-      ->check(CLI::IsMember({"auto", "on", "off"}))
-      ->capture_default_str();
-  command->add_option("--threads", flags->threads, "Threads (0: one per core)")
-      ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_option("--rounds", flags->rounds, "Rounds, of which the median counts")
       ->check(CLI::Range(1, 1000))

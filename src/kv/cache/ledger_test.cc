@@ -23,6 +23,7 @@ struct Formula {
   std::function<size_t(Part, int d)> scales = [](Part, int) { return size_t{0}; };
   int rank = 0;
   double sparsity = 0;
+  double value_bits = 0;  // 0: as bits
 };
 
 size_t CeilDiv(int a, int b) { return static_cast<size_t>((a + b - 1) / b); }
@@ -38,6 +39,10 @@ size_t WholeRows(Part part, int d) { return size_t{4} * (part == Part::kKeys ? d
 // FlashQ: one byte each of scale and zero per channel, one f32 scale per block.
 size_t Channels(Part, int d) { return size_t{2} * d + 4; }
 size_t ChannelsAndMean(Part part, int d) { return Channels(part, d) + 4; }
+// KVarN: a pair for each channel of keys or token of values, and a factor for each of the others, f16.
+size_t RowsAndColumns(Part part, int d) {
+  return part == Part::kKeys ? size_t{4} * d + size_t{2} * n : size_t{4} * n + size_t{2} * d;
+}
 size_t PairPerToken(Part, int) { return size_t{4} * n; }  // two f16, or one f32
 
 // By specification.
@@ -64,13 +69,18 @@ const std::map<std::string, Formula>& Formulas() {
       {"rot4", {4, PairPerToken}},
       {"rot3", {3, PairPerToken}},
       {"rot2", {2, PairPerToken}},
+      {"kvarn", {4, RowsAndColumns, 0, 0, 2}},
+      {"kvarn:v=4", {4, RowsAndColumns}},
+      {"int4", {4, PairPerToken}},
+      {"fp8", {8, PairPerToken}},
   };
   return formulas;
 }
 
 ByteCounts Expected(const Formula& formula, Part part, int d) {
   ByteCounts bytes;
-  bytes.codes = static_cast<size_t>(n * d * formula.bits / 8);
+  const bool own = part == Part::kValues && formula.value_bits > 0;
+  bytes.codes = static_cast<size_t>(n * d * (own ? formula.value_bits : formula.bits) / 8);
   bytes.scales = formula.scales(part, d);
   // 8 bits per element of A [n, r] and B [d, r], and an f32 scale for each column of both together: half of
   // the papers' 2 r (n + d).

@@ -1,4 +1,4 @@
-// Kernels for pages of plain floats (T = float or hwy::float16_t): keys [d, 64], values [64, d].
+// Kernels for pages of plain floats (T = float, hwy::float16_t or E4m3): keys [d, 64], values [64, d].
 // Every result is one chain of fused multiply-adds in index order, so neither the number of rows nor the
 // vector length changes it.
 #if defined(THRONG_KV_FLOAT_FLOAT_PAGE_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -14,6 +14,7 @@
 #include "hwy/highway.h"
 #include "kv/codec.h"
 #include "kv/finite-inl.h"
+#include "kv/float/e4m3.h"
 #include "kv/tiles-inl.h"
 
 THRONG_BEFORE_NAMESPACE();
@@ -30,6 +31,17 @@ HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const float* p) {
 template <class DF>
 HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const float16_t* p) {
   return hn::PromoteTo(df, hn::LoadU(hn::Rebind<float16_t, DF>(), p));
+}
+
+// The sign, and exponent and mantissa in the places that they have in f32, where the exponent's offset is 120
+// more. That is right for subnormals too, which the multiplication makes normal.
+template <class DF>
+HWY_INLINE hn::Vec<DF> LoadFloat(DF df, const E4m3* p) {
+  const hn::RebindToUnsigned<DF> du;
+  const auto bits = hn::PromoteTo(du, hn::LoadU(hn::Rebind<uint8_t, DF>(), &p->bits));
+  const auto sign = hn::ShiftLeft<24>(hn::And(bits, hn::Set(du, 0x80)));
+  const auto rest = hn::ShiftLeft<20>(hn::And(bits, hn::Set(du, 0x7f)));
+  return hn::Mul(hn::BitCast(df, hn::Or(sign, rest)), hn::Set(df, 0x1p120f));
 }
 
 // Stores with NaN as 0 and clamped.

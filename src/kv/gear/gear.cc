@@ -22,6 +22,7 @@ std::string Differences(const GearOptions& chosen, const GearOptions& usual) {
   const auto add = [&text](const std::string& item) { text += (text.empty() ? "" : ",") + item; };
   if (chosen.rank != usual.rank) add(fmt::format("r={}", chosen.rank));
   if (chosen.sparsity != usual.sparsity) add(fmt::format("s={:.6g}%", 100.0 * chosen.sparsity));
+  if (chosen.rounds != usual.rounds) add(fmt::format("rounds={}", chosen.rounds));
   if (chosen.group != usual.group) add(fmt::format("g={}", chosen.group));
   if (chosen.kcvt != usual.kcvt) add(fmt::format("kcvt={}", static_cast<int>(chosen.kcvt)));
   return text.empty() ? usual.name : std::string(usual.name) + ":" + text;
@@ -30,7 +31,8 @@ std::string Differences(const GearOptions& chosen, const GearOptions& usual) {
 GearLayout LayoutOf(Part part, const GearOptions& options, int head_dim) {
   const bool whole = options.kcvt && part == Part::kValues;
   const int entries = static_cast<int>(std::lround(options.sparsity * kPageTokens * head_dim));
-  return {part, head_dim, options.bits, whole ? head_dim : options.group, options.rank, entries};
+  return {part,         head_dim, options.bits,  whole ? head_dim : options.group,
+          options.rank, entries,  options.rounds};
 }
 
 class Gear : public Codec {
@@ -92,7 +94,10 @@ std::shared_ptr<const Codec> MakeGear(GearOptions options, KeyValues& parameters
     throw MakeError(ErrorCode::kInvalid, "codec {}: g={} must be 16, 32 or 64", usual.name, options.group);
   }
   options.kcvt = parameters.Int("kcvt", usual.kcvt, 0, 1) == 1;
-  if (usual.rank > 0) options.rank = parameters.Int("r", usual.rank, 1, kGearMaxRank);
+  if (usual.rank > 0) {
+    options.rank = parameters.Int("r", usual.rank, 1, kGearMaxRank);
+    options.rounds = parameters.Int("rounds", usual.rounds, 0, kGearMaxRounds);
+  }
   if (usual.sparsity > 0.0) {
     options.sparsity = parameters.Fraction("s", usual.sparsity, 0.0, kGearMaxSparsity);
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "base/half.h"
@@ -20,11 +21,15 @@ constexpr int kSweeps = 3;
 struct Page {
   explicit Page(const GearLayout& layout)
       : x(static_cast<size_t>(layout.rows) * layout.lanes),
+        low_rank(layout.rank > 0 ? x.size() : 0),
+        rest(x.size()),
         decoded(x.size()),
         outlier(x.size()),
         codes(x.size()) {}
   std::vector<float> x;
-  std::vector<float> decoded;
+  std::vector<float> low_rank;  // L, as it is decoded
+  std::vector<float> rest;      // x - L, which D encodes
+  std::vector<float> decoded;   // D
   std::vector<uint8_t> outlier;
   std::vector<uint8_t> codes;  // as [rows, lanes]
 };
@@ -39,11 +44,16 @@ size_t CodeIndex(const GearLayout& layout, int row, int lane) {
 }
 
 void Load(const GearLayout& layout, const float* block, Page& page) {
-  for (int row = 0; row < layout.rows; ++row) {
-    for (int lane = 0; lane < layout.lanes; ++lane) {
-      page.x[static_cast<size_t>(row) * layout.lanes + lane] = Finite(block[BlockIndex(layout, row, lane)]);
+  if (layout.part == Part::kValues) {
+    std::copy_n(block, page.x.size(), page.x.begin());
+  } else {
+    for (int row = 0; row < layout.rows; ++row) {
+      for (int lane = 0; lane < layout.lanes; ++lane) {
+        page.x[static_cast<size_t>(row) * layout.lanes + lane] = block[BlockIndex(layout, row, lane)];
+      }
     }
   }
+  ClampGear(page.x.size(), page.x.data());
 }
 
 // The lanes of one row that share a scale.
@@ -65,8 +75,8 @@ struct Candidate {
   size_t element = 0;
 
   void Update(const Page& page, Span span) {
-    const GearExtremes found =
-        FindGearExtremes(page.x.data() + span.begin, page.outlier.data() + span.begin, span.end - span.begin);
+    const GearExtremes found = FindGearExtremes(page.rest.data() + span.begin,
+                                                page.outlier.data() + span.begin, span.end - span.begin);
     gain = -1.0;
     if (found.count < 2) return;
     const double low = found.low, high = found.high;
@@ -111,16 +121,16 @@ void QuantizeSpan(const GearLayout& layout, int row, int group, Page& page, uint
   const Span span = GroupSpan(layout, row, group);
   const size_t size = span.end - span.begin;
   const uint8_t* flags = layout.entries > 0 ? page.outlier.data() + span.begin : nullptr;
-  const GearExtremes found = FindGearExtremes(page.x.data() + span.begin, flags, size);
-  const double low = found.count > 0 ? found.low : 0.0;
-  const double high = found.count > 0 ? found.high : 0.0;
+  float low, high;
+  if (!FindGearRange(page.rest.data() + span.begin, flags, size, &low, &high)) low = high = 0.0f;
   const double levels = (1 << layout.bits) - 1;
-  const uint16_t scale_bits = FloatToHalf(static_cast<float>((high - low) / levels));
-  const uint16_t zero_bits = FloatToHalf(static_cast<float>(low));
+  const double range = static_cast<double>(high) - low;
+  const uint16_t scale_bits = FloatToHalf(static_cast<float>(range / levels));
+  const uint16_t zero_bits = FloatToHalf(low);
   const float scale = HalfToFloat(scale_bits);
   const float zero = HalfToFloat(zero_bits);
   if (scale > 0.0f) {
-    QuantizeGear(page.x.data() + span.begin, size, scale, zero, static_cast<float>(levels),
+    QuantizeGear(page.rest.data() + span.begin, size, scale, zero, static_cast<float>(levels),
                  page.codes.data() + span.begin, page.decoded.data() + span.begin);
   } else {
     std::fill_n(page.codes.begin() + static_cast<ptrdiff_t>(span.begin), size, uint8_t{0});
@@ -132,7 +142,7 @@ void QuantizeSpan(const GearLayout& layout, int row, int group, Page& page, uint
 }
 
 // 64 codes, one bit each of which is bit `place` of 64 bytes.
-void PutBits(const uint8_t* codes, int shift, int mask, int place, uint8_t* bytes) {
+void PutBits(const uint8_t* __restrict codes, int shift, int mask, int place, uint8_t* __restrict bytes) {
   for (int j = 0; j < kGearSubChunk; ++j) {
     bytes[j] = static_cast<uint8_t>(bytes[j] | (codes[j] >> shift & mask) << place);
   }
@@ -177,9 +187,7 @@ void Orthonormalize(std::vector<double>& m, int rank) {
   const size_t r = static_cast<size_t>(rank);
   const size_t count = m.size() / r;
   const auto dot = [&](size_t a, size_t b) {
-    double sum = 0.0;
-    for (size_t i = 0; i < count; ++i) sum += m[a * count + i] * m[b * count + i];
-    return sum;
+    return DotGear(m.data() + a * count, m.data() + b * count, count);
   };
   for (size_t j = 0; j < r; ++j) {
     const double before = std::sqrt(dot(j, j));
@@ -193,22 +201,27 @@ void Orthonormalize(std::vector<double>& m, int rank) {
   }
 }
 
-// The residual of a page after D, in both orders.
-struct Residual {
-  std::vector<double> of_tokens;    // [64, d]
-  std::vector<double> of_channels;  // [d, 64]
+// The factors of L, one row for each column of the papers' A and B.
+struct Factors {
+  std::vector<double> of_rows;   // [rank, rows]
+  std::vector<double> of_lanes;  // [rank, lanes]
 };
 
-// In double precision, in which products of five matrices of large values stay finite.
-// a: [rank, 64], b: [rank, d].
-void PowerIteration(const Residual& residual, int rank, std::vector<double>& a, std::vector<double>& b) {
-  const size_t r = static_cast<size_t>(rank);
-  const size_t d = b.size() / r;
+// residual: [rows, lanes]. Starts from the channels' factors. In double precision, in which products of five
+// matrices of large values stay finite.
+void PowerIteration(const GearLayout& layout, const std::vector<double>& residual, Factors& factors) {
+  const auto rows = static_cast<size_t>(layout.rows);
+  const auto lanes = static_cast<size_t>(layout.lanes);
+  const auto rank = static_cast<size_t>(layout.rank);
+  const bool keys = layout.part == Part::kKeys;
   for (int sweep = 0; sweep < kSweeps; ++sweep) {
-    if (sweep == kSweeps - 1) Orthonormalize(b, rank);
-    MultiplyGear(residual.of_channels.data(), d, kPageTokens, b.data(), r, a.data());
-    if (sweep == kSweeps - 1) Orthonormalize(a, rank);
-    MultiplyGear(residual.of_tokens.data(), kPageTokens, d, a.data(), r, b.data());
+    const bool last = sweep == kSweeps - 1;
+    for (const bool to_lanes : {keys, !keys}) {
+      std::vector<double>& from = to_lanes ? factors.of_rows : factors.of_lanes;
+      if (last) Orthonormalize(from, layout.rank);
+      to_lanes ? MultiplyGear(residual.data(), rows, lanes, from.data(), rank, factors.of_lanes.data())
+               : MultiplyGearRows(residual.data(), rows, lanes, from.data(), rank, factors.of_rows.data());
+    }
   }
 }
 
@@ -232,55 +245,97 @@ double StoreFactor(const double* factor, size_t count, uint8_t* to, const At& at
 
 // Adds L to a matrix [rows, lanes].
 void AddLowRank(const GearLayout& layout, const uint8_t* encoded, std::vector<float>& matrix) {
-  const size_t lanes = static_cast<size_t>(layout.lanes);
+  if (layout.rank == 0) return;
+  const auto lanes = static_cast<size_t>(layout.lanes);
+  const auto rank = static_cast<size_t>(layout.rank);
+  float scales[kGearMaxRank], of_row[kGearMaxRank], of_lanes[kGearMaxRank * kMaxHeadDim];
+  std::memcpy(scales, encoded + layout.factor_scales, rank * sizeof(float));
+  for (size_t i = 0; i < rank * lanes; ++i) {
+    of_lanes[i] = static_cast<float>(static_cast<int8_t>(encoded[layout.lane_factors + i]));
+  }
   for (int row = 0; row < layout.rows; ++row) {
     for (int j = 0; j < layout.rank; ++j) {
-      float scale;
-      std::memcpy(&scale, encoded + layout.factor_scales + 4 * j, 4);
-      const auto of_row = static_cast<int8_t>(encoded[layout.row_factors + RowFactorIndex(layout, row, j)]);
-      const auto* of_lanes = reinterpret_cast<const int8_t*>(encoded + layout.lane_factors + j * lanes);
-      AddGearProduct(scale, of_row, of_lanes, lanes, matrix.data() + row * lanes);
+      const uint8_t byte = encoded[layout.row_factors + RowFactorIndex(layout, row, j)];
+      of_row[j] = static_cast<float>(static_cast<int8_t>(byte));
+    }
+    AddGearProducts(scales, of_row, of_lanes, rank, lanes, matrix.data() + static_cast<size_t>(row) * lanes);
+  }
+}
+
+// Fits L to what D leaves, again and again: each fit starts from the one before.
+class LowRankFit {
+ public:
+  // start: GearStart.
+  LowRankFit(const GearLayout& layout, const std::vector<double>& start)
+      : layout_(layout), residual_(static_cast<size_t>(layout.rows) * layout.lanes) {
+    const auto rank = static_cast<size_t>(layout.rank);
+    const size_t d = start.size() / rank;
+    start_.resize(start.size());
+    for (size_t i = 0; i < start.size(); ++i) start_[i % rank * d + i / rank] = start[i];
+    factors_.of_rows.resize(rank * static_cast<size_t>(layout.rows));
+    factors_.of_lanes.resize(rank * static_cast<size_t>(layout.lanes));
+  }
+
+  // Writes the factors and page.low_rank.
+  void Fit(Page& page, uint8_t* encoded) {
+    StartLostDirections();
+    GearResidual(page.x.data(), page.decoded.data(), page.low_rank.data(), page.outlier.data(),
+                 residual_.size(), residual_.data());
+    PowerIteration(layout_, residual_, factors_);
+    Store(encoded);
+    std::fill(page.low_rank.begin(), page.low_rank.end(), 0.0f);
+    AddLowRank(layout_, encoded, page.low_rank);
+  }
+
+ private:
+  // A direction for which nothing was left, or which was never fitted, may be needed now.
+  void StartLostDirections() {
+    std::vector<double>& of_channels = layout_.part == Part::kKeys ? factors_.of_rows : factors_.of_lanes;
+    const auto d = static_cast<ptrdiff_t>(start_.size()) / layout_.rank;
+    for (ptrdiff_t j = 0; j < layout_.rank; ++j) {
+      const auto row = of_channels.begin() + j * d;
+      if (std::all_of(row, row + d, [](double x) { return x == 0.0; })) {
+        std::copy_n(start_.begin() + j * d, d, row);
+      }
+    }
+  }
+
+  void Store(uint8_t* encoded) const {
+    const auto rows = static_cast<size_t>(layout_.rows);
+    const auto lanes = static_cast<size_t>(layout_.lanes);
+    for (int j = 0; j < layout_.rank; ++j) {
+      const auto at = static_cast<size_t>(j);
+      const double row_scale =
+          StoreFactor(factors_.of_rows.data() + at * rows, rows, encoded + layout_.row_factors,
+                      [&](int row) { return RowFactorIndex(layout_, row, j); });
+      const double lane_scale =
+          StoreFactor(factors_.of_lanes.data() + at * lanes, lanes, encoded + layout_.lane_factors,
+                      [&](int lane) { return at * lanes + static_cast<size_t>(lane); });
+      const float scale = static_cast<float>(row_scale * lane_scale);
+      std::memcpy(encoded + layout_.factor_scales + 4 * at, &scale, 4);
+    }
+  }
+
+  const GearLayout& layout_;
+  std::vector<double> start_;     // [rank, d]
+  std::vector<double> residual_;  // [rows, lanes]
+  Factors factors_;
+};
+
+// D as the groups' means: what the first fit leaves to the zeros.
+void DecodeMeans(const GearLayout& layout, Page& page) {
+  for (int row = 0; row < layout.rows; ++row) {
+    for (int group = 0; group < layout.num_groups; ++group) {
+      const Span span = GroupSpan(layout, row, group);
+      const size_t size = span.end - span.begin;
+      const double mean = SumGear(page.x.data() + span.begin, size) / static_cast<double>(size);
+      std::fill_n(page.decoded.begin() + static_cast<ptrdiff_t>(span.begin), size, static_cast<float>(mean));
     }
   }
 }
 
-Residual MakeResidual(const GearLayout& layout, const Page& page) {
-  std::vector<double> matrix(page.x.size()), transposed(page.x.size());
-  const size_t rows = static_cast<size_t>(layout.rows);
-  const size_t lanes = static_cast<size_t>(layout.lanes);
-  for (size_t row = 0; row < rows; ++row) {
-    for (size_t lane = 0; lane < lanes; ++lane) {
-      const size_t i = row * lanes + lane;
-      // L must not fit outliers, which S makes exact.
-      const double left = page.outlier[i] ? 0.0 : static_cast<double>(page.x[i]) - page.decoded[i];
-      matrix[i] = left;
-      transposed[lane * rows + row] = left;
-    }
-  }
-  if (layout.part == Part::kKeys) std::swap(matrix, transposed);
-  return {std::move(matrix), std::move(transposed)};
-}
-
-void EncodeLowRank(const GearLayout& layout, const std::vector<double>& start, Page& page, uint8_t* encoded) {
-  const size_t r = static_cast<size_t>(layout.rank);
-  const size_t d = start.size() / r;
-  std::vector<double> of_tokens(kPageTokens * r), of_channels(start.size());
-  for (size_t i = 0; i < start.size(); ++i) of_channels[i % r * d + i / r] = start[i];
-  PowerIteration(MakeResidual(layout, page), layout.rank, of_tokens, of_channels);
-  const bool keys = layout.part == Part::kKeys;
-  const size_t rows = static_cast<size_t>(layout.rows);
-  const size_t lanes = static_cast<size_t>(layout.lanes);
-  for (size_t j = 0; j < r; ++j) {
-    const double row_scale =
-        StoreFactor((keys ? of_channels : of_tokens).data() + j * rows, rows, encoded + layout.row_factors,
-                    [&](int row) { return RowFactorIndex(layout, row, static_cast<int>(j)); });
-    const double lane_scale =
-        StoreFactor((keys ? of_tokens : of_channels).data() + j * lanes, lanes, encoded + layout.lane_factors,
-                    [&](int lane) { return j * lanes + static_cast<size_t>(lane); });
-    const float scale = static_cast<float>(row_scale * lane_scale);
-    std::memcpy(encoded + layout.factor_scales + 4 * j, &scale, 4);
-  }
-  AddLowRank(layout, encoded, page.decoded);
+void SubtractLowRank(Page& page) {
+  SubtractGear(page.x.data(), page.low_rank.data(), page.x.size(), page.rest.data());
 }
 
 // Orders entries by the number of earlier entries in their lane, then by lane: neighbours add to different
@@ -327,12 +382,25 @@ void EncodeGear(const GearLayout& layout, const std::vector<double>& start, cons
                 uint8_t* encoded) {
   Page page(layout);
   Load(layout, block, page);
+  page.rest = page.x;
+  std::optional<LowRankFit> fit;
+  if (layout.rank > 0) fit.emplace(layout, start);
+  if (fit && layout.rounds > 0) {
+    DecodeMeans(layout, page);
+    fit->Fit(page, encoded);
+    SubtractLowRank(page);
+  }
   if (layout.entries > 0) ChooseOutliers(layout, page);
-  for (int row = 0; row < layout.rows; ++row) {
-    for (int group = 0; group < layout.num_groups; ++group) QuantizeSpan(layout, row, group, page, encoded);
+  for (int round = 1;; ++round) {
+    for (int row = 0; row < layout.rows; ++row) {
+      for (int group = 0; group < layout.num_groups; ++group) QuantizeSpan(layout, row, group, page, encoded);
+    }
+    if (fit) fit->Fit(page, encoded);
+    if (!fit || round >= layout.rounds) break;
+    SubtractLowRank(page);
   }
   Pack(layout, page.codes, encoded);
-  if (layout.rank > 0) EncodeLowRank(layout, start, page, encoded);
+  AddLowRank(layout, encoded, page.decoded);
   if (layout.entries > 0) EncodeOutliers(layout, page, encoded);
 }
 

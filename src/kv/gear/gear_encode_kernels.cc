@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "kv/gear/gear_encode_kernels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kv/finite-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::kv {
@@ -72,6 +73,22 @@ GearExtremes Extremes(const float* x, const uint8_t* flags, size_t size) {
   found.second_low = second.low;
   found.second_high = second.high;
   return found;
+}
+
+bool RangeOf(const float* x, const uint8_t* flags, size_t size, float* low, float* high) {
+  const DF df;
+  const auto infinity = hn::Set(df, std::numeric_limits<float>::infinity());
+  auto lowest = infinity;
+  auto highest = hn::Neg(infinity);
+  for (size_t i = 0; i < size; i += hn::Lanes(df)) {
+    const auto counts = CountedAt(flags, i);
+    const auto v = hn::LoadU(df, x + i);
+    lowest = hn::Min(lowest, hn::IfThenElse(counts, v, infinity));
+    highest = hn::Max(highest, hn::IfThenElse(counts, v, hn::Neg(infinity)));
+  }
+  *low = hn::GetLane(hn::MinOfLanes(df, lowest));
+  *high = hn::GetLane(hn::MaxOfLanes(df, highest));
+  return *low <= *high;
 }
 
 void Quantize(const float* x, size_t size, float scale, float zero, float levels, uint8_t* codes,
@@ -142,16 +159,128 @@ void Multiply(const double* m, size_t count, size_t width, const double* weights
   for (; j < rank; ++j) MultiplyColumns<1>(m, count, width, weights + j * count, products + j * width);
 }
 
-void AddProduct(float scale, int8_t of_row, const int8_t* of_lanes, size_t size, float* row) {
-  const DF df;
-  const hn::Rebind<int32_t, DF> di;
-  const hn::Rebind<int8_t, DF> db;
-  const auto factor = hn::Set(df, static_cast<float>(of_row));
-  for (size_t i = 0; i < size; i += hn::Lanes(df)) {
-    const auto lanes = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(db, of_lanes + i)));
-    const auto product = hn::Mul(hn::Mul(factor, lanes), hn::Set(df, scale));
-    hn::StoreU(hn::Add(hn::LoadU(df, row + i), product), df, row + i);
+// Eight sums, whatever the vectors: lane i of vector v is sum 8 / kVecs v + i.
+struct Eight {
+  using V = hn::Vec<DD>;
+  static constexpr size_t kVecs = 8 / hn::MaxLanes(DD());
+  V sum[kVecs];
+  HWY_INLINE void Clear() {
+    HWY_UNROLL(4)
+    for (size_t v = 0; v < kVecs; ++v) sum[v] = hn::Zero(DD());
   }
+  // Adds in a fixed tree: sums 4 apart, then 2, then 1.
+  HWY_INLINE double Total() {
+    HWY_UNROLL(4)
+    for (size_t apart = kVecs / 2; apart > 0; apart /= 2) {
+      HWY_UNROLL(4)
+      for (size_t v = 0; v < apart; ++v) sum[v] = hn::Add(sum[v], sum[v + apart]);
+    }
+    return TotalOf(DD(), sum[0]);
+  }
+
+ private:
+  template <class D>
+  static HWY_INLINE double TotalOf(D d, hn::Vec<D> v) {
+    if constexpr (hn::MaxLanes(D()) == 2) {
+      return hn::GetLane(v) + hn::ExtractLane(v, 1);
+    } else {
+      const hn::Half<D> half;
+      return TotalOf(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+    }
+  }
+};
+
+template <size_t kRank>
+HWY_INLINE void MultiplyRow(const double* row, size_t width, const double* weights, double* product,
+                            size_t stride) {
+  const DD dd;
+  const size_t N = hn::Lanes(dd);
+  Eight eight[kRank];
+  HWY_UNROLL(4)
+  for (size_t j = 0; j < kRank; ++j) eight[j].Clear();
+  for (size_t n = 0; n < width; n += 8) {
+    HWY_UNROLL(4)
+    for (size_t v = 0; v < Eight::kVecs; ++v) {
+      const auto m = hn::LoadU(dd, row + n + v * N);
+      HWY_UNROLL(4)
+      for (size_t j = 0; j < kRank; ++j) {
+        const auto weight = hn::LoadU(dd, weights + j * width + n + v * N);
+        eight[j].sum[v] = hn::Add(eight[j].sum[v], hn::Mul(m, weight));
+      }
+    }
+  }
+  HWY_UNROLL(4)
+  for (size_t j = 0; j < kRank; ++j) product[j * stride] = eight[j].Total();
+}
+
+void MultiplyRows(const double* m, size_t count, size_t width, const double* weights, size_t rank,
+                  double* products) {
+  for (size_t k = 0; k < count; ++k) {
+    size_t j = 0;
+    for (; j + 4 <= rank; j += 4) {
+      MultiplyRow<4>(m + k * width, width, weights + j * width, products + j * count + k, count);
+    }
+    for (; j < rank; ++j) {
+      MultiplyRow<1>(m + k * width, width, weights + j * width, products + j * count + k, count);
+    }
+  }
+}
+
+double Sum(const float* x, size_t size) {
+  const DD dd;
+  const hn::Rebind<float, DD> df;
+  const size_t N = hn::Lanes(dd);
+  Eight eight;
+  eight.Clear();
+  for (size_t n = 0; n < size; n += 8) {
+    HWY_UNROLL(4)
+    for (size_t v = 0; v < Eight::kVecs; ++v) {
+      eight.sum[v] = hn::Add(eight.sum[v], hn::PromoteTo(dd, hn::LoadU(df, x + n + v * N)));
+    }
+  }
+  return eight.Total();
+}
+
+void Residual(const float* x, const float* decoded, const float* low_rank, const uint8_t* outlier,
+              size_t size, double* left) {
+  const DD dd;
+  const hn::Rebind<float, DD> df;
+  const hn::Rebind<int32_t, DD> di;
+  const hn::Rebind<uint8_t, DD> db;
+  for (size_t i = 0; i < size; i += hn::Lanes(dd)) {
+    const auto flag = hn::PromoteTo(di, hn::LoadU(db, outlier + i));
+    const auto out = hn::RebindMask(df, hn::Ne(flag, hn::Zero(di)));
+    const auto whole = hn::IfThenElse(out, hn::LoadU(df, low_rank + i), hn::LoadU(df, x + i));
+    const auto part = hn::IfThenZeroElse(out, hn::LoadU(df, decoded + i));
+    hn::StoreU(hn::Sub(hn::PromoteTo(dd, whole), hn::PromoteTo(dd, part)), dd, left + i);
+  }
+}
+
+void Subtract(const float* x, const float* low_rank, size_t size, float* rest) {
+  const DF df;
+  for (size_t i = 0; i < size; i += hn::Lanes(df)) {
+    const auto difference = hn::Sub(hn::LoadU(df, x + i), hn::LoadU(df, low_rank + i));
+    hn::StoreU(FiniteLanes(df, difference), df, rest + i);
+  }
+}
+
+void AddProducts(const float* scales, const float* of_row, const float* of_lanes, size_t rank, size_t size,
+                 float* row) {
+  const DF df;
+  for (size_t i = 0; i < size; i += hn::Lanes(df)) {
+    auto sum = hn::LoadU(df, row + i);
+    for (size_t j = 0; j < rank; ++j) {
+      const auto product = hn::Mul(hn::Set(df, of_row[j]), hn::LoadU(df, of_lanes + j * size + i));
+      sum = hn::Add(sum, hn::Mul(product, hn::Set(df, scales[j])));
+    }
+    hn::StoreU(sum, df, row + i);
+  }
+}
+
+void Clamp(size_t size, float* x) {
+  const DF df;
+  for (size_t i = 0; i < size; i += hn::Lanes(df))
+    hn::StoreU(FiniteLanes(df, hn::LoadU(df, x + i)), df, x + i);
 }
 
 }  // namespace gear
@@ -168,9 +297,31 @@ void MultiplyTarget(const double* m, size_t count, size_t width, const double* w
                     double* products) {
   gear::Multiply(m, count, width, weights, rank, products);
 }
-void AddProductTarget(float scale, int8_t of_row, const int8_t* of_lanes, size_t size, float* row) {
-  gear::AddProduct(scale, of_row, of_lanes, size, row);
+bool RangeTarget(const float* x, const uint8_t* flags, size_t size, float* low, float* high) {
+  return gear::RangeOf(x, flags, size, low, high);
 }
+void MultiplyRowsTarget(const double* m, size_t count, size_t width, const double* weights, size_t rank,
+                        double* products) {
+  gear::MultiplyRows(m, count, width, weights, rank, products);
+}
+double DotTarget(const double* a, const double* b, size_t size) {
+  double product;
+  gear::MultiplyRow<1>(a, size, b, &product, 0);
+  return product;
+}
+double SumTarget(const float* x, size_t size) { return gear::Sum(x, size); }
+void ResidualTarget(const float* x, const float* decoded, const float* low_rank, const uint8_t* outlier,
+                    size_t size, double* left) {
+  gear::Residual(x, decoded, low_rank, outlier, size, left);
+}
+void SubtractTarget(const float* x, const float* low_rank, size_t size, float* rest) {
+  gear::Subtract(x, low_rank, size, rest);
+}
+void AddProductsTarget(const float* scales, const float* of_row, const float* of_lanes, size_t rank,
+                       size_t size, float* row) {
+  gear::AddProducts(scales, of_row, of_lanes, rank, size, row);
+}
+void ClampTarget(size_t size, float* x) { gear::Clamp(size, x); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace throng::kv
@@ -183,7 +334,14 @@ HWY_EXPORT(ExtremesTarget);
 HWY_EXPORT(QuantizeTarget);
 HWY_EXPORT(InterleaveTarget);
 HWY_EXPORT(MultiplyTarget);
-HWY_EXPORT(AddProductTarget);
+HWY_EXPORT(RangeTarget);
+HWY_EXPORT(MultiplyRowsTarget);
+HWY_EXPORT(DotTarget);
+HWY_EXPORT(SumTarget);
+HWY_EXPORT(ResidualTarget);
+HWY_EXPORT(SubtractTarget);
+HWY_EXPORT(AddProductsTarget);
+HWY_EXPORT(ClampTarget);
 
 GearExtremes FindGearExtremes(const float* x, const uint8_t* flags, size_t size) {
   return HWY_DYNAMIC_DISPATCH(ExtremesTarget)(x, flags, size);
@@ -199,9 +357,29 @@ void MultiplyGear(const double* m, size_t count, size_t width, const double* wei
                   double* products) {
   HWY_DYNAMIC_DISPATCH(MultiplyTarget)(m, count, width, weights, rank, products);
 }
-void AddGearProduct(float scale, int8_t of_row, const int8_t* of_lanes, size_t size, float* row) {
-  HWY_DYNAMIC_DISPATCH(AddProductTarget)(scale, of_row, of_lanes, size, row);
+bool FindGearRange(const float* x, const uint8_t* flags, size_t size, float* low, float* high) {
+  return HWY_DYNAMIC_DISPATCH(RangeTarget)(x, flags, size, low, high);
 }
+void MultiplyGearRows(const double* m, size_t count, size_t width, const double* weights, size_t rank,
+                      double* products) {
+  HWY_DYNAMIC_DISPATCH(MultiplyRowsTarget)(m, count, width, weights, rank, products);
+}
+double DotGear(const double* a, const double* b, size_t size) {
+  return HWY_DYNAMIC_DISPATCH(DotTarget)(a, b, size);
+}
+double SumGear(const float* x, size_t size) { return HWY_DYNAMIC_DISPATCH(SumTarget)(x, size); }
+void GearResidual(const float* x, const float* decoded, const float* low_rank, const uint8_t* outlier,
+                  size_t size, double* left) {
+  HWY_DYNAMIC_DISPATCH(ResidualTarget)(x, decoded, low_rank, outlier, size, left);
+}
+void SubtractGear(const float* x, const float* low_rank, size_t size, float* rest) {
+  HWY_DYNAMIC_DISPATCH(SubtractTarget)(x, low_rank, size, rest);
+}
+void AddGearProducts(const float* scales, const float* of_row, const float* of_lanes, size_t rank,
+                     size_t size, float* row) {
+  HWY_DYNAMIC_DISPATCH(AddProductsTarget)(scales, of_row, of_lanes, rank, size, row);
+}
+void ClampGear(size_t size, float* x) { HWY_DYNAMIC_DISPATCH(ClampTarget)(size, x); }
 
 }  // namespace throng::kv
 #endif  // HWY_ONCE

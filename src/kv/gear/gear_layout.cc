@@ -2,7 +2,7 @@
 
 namespace throng::kv {
 
-GearLayout::GearLayout(Part part, int head_dim, int bits, int group, int rank, int entries)
+GearLayout::GearLayout(Part part, int head_dim, int bits, int group, int rank, int entries, int rounds)
     : part(part),
       rows(part == Part::kKeys ? head_dim : kPageTokens),
       lanes(part == Part::kKeys ? kPageTokens : head_dim),
@@ -10,7 +10,8 @@ GearLayout::GearLayout(Part part, int head_dim, int bits, int group, int rank, i
       group(group),
       num_groups((lanes + group - 1) / group),
       rank(rank),
-      entries(entries) {
+      entries(entries),
+      rounds(rounds) {
   count.codes = static_cast<size_t>(rows) * lanes * bits / 8;
   count.scales = size_t{4} * num_groups * rows;
   count.low_rank = static_cast<size_t>(rank) * (rows + lanes + sizeof(float));

@@ -9,6 +9,7 @@
 namespace throng::kv {
 
 inline constexpr int kGearMaxRank = 16;
+inline constexpr int kGearMaxRounds = 16;
 inline constexpr double kGearMaxSparsity = 0.1;
 inline constexpr int kGearMinGroup = 16;
 inline constexpr int kGearMaxPairs = kPageTokens * kMaxHeadDim / kGearMinGroup;  // pairs of scale and zero
@@ -21,13 +22,15 @@ constexpr int GearSlot(int i) { return (i & ~15) | (i & 3) << 2 | (i >> 2 & 3); 
 // A matrix [rows, lanes]: keys are [channels, tokens], values [tokens, channels]. Sums go over rows. Order of
 // codes: [rows / 4, lanes, 4].
 struct GearLayout {
-  GearLayout(Part part, int head_dim, int bits, int group, int rank, int entries);
+  GearLayout(Part part, int head_dim, int bits, int group, int rank, int entries, int rounds);
 
   Part part;
   int rows, lanes, bits;
   int group;       // lanes that share a scale
   int num_groups;  // per row
   int rank, entries;
+  // Of fitting D to what L leaves, then L to what D leaves. 0: D is fitted first, then L, once.
+  int rounds;
   ByteCounts count;
   // Offsets. Codes are at 0.
   size_t scales, zeros;  // f16 [num_groups, rows]

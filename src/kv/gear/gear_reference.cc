@@ -102,39 +102,111 @@ std::vector<double> Product(const std::vector<double>& matrix, int rows, int col
   return result;
 }
 
-GearResult ApproximateUnit(const GearMethod& method, Part part, const TensorShape& shape,
-                           const std::vector<double>& x) {
-  GearResult result{x, std::vector<double>(x.size()), std::vector<bool>(x.size())};
-  const std::vector<Group> groups = MakeGroups(part, method.backbone, method.group, shape);
-  if (method.sparsity > 0.0) {
-    result.outlier = method.rule == OutlierRule::kPerVector
-                         ? VectorOutliers(part, shape, x, method.sparsity)
-                         : BudgetOutliers(groups, x, std::lround(method.sparsity * x.size()));
+// The low-rank terms of all heads of a unit, each of which goes on from where it was.
+class LowRankTerm {
+ public:
+  LowRankTerm(const GearMethod& method, const TensorShape& shape)
+      : method_(method), shape_(shape), head_size_(static_cast<size_t>(shape.tokens) * shape.head_dim) {
+    for (int h = 0; h < shape.heads; ++h) {
+      std::vector<double>& start = starts_.emplace_back(static_cast<size_t>(shape.head_dim) * method.rank);
+      for (size_t i = 0; i < start.size(); ++i) {
+        start[i] = method.start.empty() ? SampleUniform(kStartStream, h * start.size() + i) : method.start[i];
+      }
+    }
+    last_ = starts_;
   }
+
+  // L of what is left of X.
+  std::vector<double> Fit(const std::vector<double>& left) {
+    std::vector<double> low_rank(left.size());
+    for (int h = 0; h < shape_.heads; ++h) {
+      StartLostColumns(starts_[h], last_[h]);
+      const auto begin = left.begin() + static_cast<ptrdiff_t>(h * head_size_);
+      Factors factors = PowerIteration({begin, begin + static_cast<ptrdiff_t>(head_size_)}, shape_.tokens,
+                                       shape_.head_dim, method_.rank, method_.sweeps, last_[h]);
+      last_[h] = factors.b;
+      if (method_.int8_factors) factors = RoundFactors(factors, method_.rank);
+      const std::vector<double> product = Multiply(factors, shape_.tokens, shape_.head_dim, method_.rank);
+      std::copy(product.begin(), product.end(), low_rank.begin() + static_cast<ptrdiff_t>(h * head_size_));
+    }
+    return low_rank;
+  }
+
+ private:
+  // Columns of no length cannot go on.
+  void StartLostColumns(const std::vector<double>& start, std::vector<double>& last) const {
+    const auto rank = static_cast<size_t>(method_.rank);
+    for (size_t j = 0; j < rank; ++j) {
+      bool lost = true;
+      for (size_t i = j; i < last.size(); i += rank) lost = lost && last[i] == 0.0;
+      for (size_t i = j; lost && i < last.size(); i += rank) last[i] = start[i];
+    }
+  }
+
+  const GearMethod& method_;
+  const TensorShape& shape_;
+  const size_t head_size_;
+  std::vector<std::vector<double>> starts_, last_;  // [heads][head_dim, rank]
+};
+
+// D of all elements but the outliers, which keep what is left of them.
+std::vector<double> QuantizeAll(const GearMethod& method, const std::vector<Group>& groups,
+                                const std::vector<bool>& outlier, const std::vector<double>& rest) {
+  std::vector<double> coded = rest;
   for (const Group& group : groups) {
     std::vector<double> elements;
     std::vector<bool> excluded;
     for (const size_t i : group) {
-      elements.push_back(x[i]);
-      excluded.push_back(result.outlier[i]);
+      elements.push_back(rest[i]);
+      excluded.push_back(outlier[i]);
     }
     const QuantizedGroup quantized = QuantizeGroup(elements, method.bits, excluded);
     for (size_t j = 0; j < group.size(); ++j) {
-      if (!excluded[j]) result.coded[group[j]] = quantized.Value(j);
+      if (!excluded[j]) coded[group[j]] = quantized.Value(j);
     }
   }
-  if (method.rank == 0) return result;
-  const size_t head_size = static_cast<size_t>(shape.tokens) * shape.head_dim;
-  for (int h = 0; h < shape.heads; ++h) {
-    std::vector<double> residual(head_size);
-    for (size_t i = 0; i < head_size; ++i)
-      residual[i] = x[h * head_size + i] - result.coded[h * head_size + i];
-    std::vector<double> start(static_cast<size_t>(shape.head_dim) * method.rank);
-    for (size_t i = 0; i < start.size(); ++i) start[i] = SampleUniform(kStartStream, h * start.size() + i);
-    const Factors factors =
-        PowerIteration(residual, shape.tokens, shape.head_dim, method.rank, method.sweeps, start);
-    const std::vector<double> low_rank = Multiply(factors, shape.tokens, shape.head_dim, method.rank);
-    std::copy(low_rank.begin(), low_rank.end(), result.low_rank.begin() + h * head_size);
+  return coded;
+}
+
+std::vector<double> GroupMeans(const std::vector<Group>& groups, const std::vector<double>& x) {
+  std::vector<double> means(x.size());
+  for (const Group& group : groups) {
+    double sum = 0.0;
+    for (const size_t i : group) sum += x[i];
+    for (const size_t i : group) means[i] = sum / static_cast<double>(group.size());
+  }
+  return means;
+}
+
+std::vector<double> Difference(std::vector<double> a, const std::vector<double>& b) {
+  for (size_t i = 0; i < a.size(); ++i) a[i] -= b[i];
+  return a;
+}
+
+GearResult ApproximateUnit(const GearMethod& method, Part part, const TensorShape& shape,
+                           const std::vector<double>& x) {
+  GearResult result{x, std::vector<double>(x.size()), std::vector<bool>(x.size())};
+  const std::vector<Group> groups = MakeGroups(part, method.backbone, method.group, shape);
+  LowRankTerm term(method, shape);
+  if (method.rank > 0 && method.rounds > 0) result.low_rank = term.Fit(Difference(x, GroupMeans(groups, x)));
+  const std::vector<double> first_rest = Difference(x, result.low_rank);
+  if (method.sparsity > 0.0) {
+    result.outlier = method.rule == OutlierRule::kPerVector
+                         ? VectorOutliers(part, shape, first_rest, method.sparsity)
+                         : BudgetOutliers(groups, first_rest, std::lround(method.sparsity * x.size()));
+  }
+  for (int round = 1;; ++round) {
+    result.coded = QuantizeAll(method, groups, result.outlier, Difference(x, result.low_rank));
+    if (method.rank == 0) break;
+    std::vector<double> left = Difference(x, result.coded);
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (result.outlier[i]) left[i] = result.low_rank[i];
+    }
+    result.low_rank = term.Fit(left);
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (result.outlier[i] && method.rounds > 0) result.coded[i] = x[i] - result.low_rank[i];
+    }
+    if (round >= method.rounds) break;
   }
   return result;
 }
@@ -226,6 +298,22 @@ Factors PowerIteration(const std::vector<double>& matrix, int rows, int cols, in
     factors.b = Product(matrix, rows, cols, true, factors.a, rank);
   }
   return factors;
+}
+
+Factors RoundFactors(const Factors& factors, int rank) {
+  Factors rounded = factors;
+  for (std::vector<double>* matrix : {&rounded.a, &rounded.b}) {
+    for (size_t j = 0; j < static_cast<size_t>(rank); ++j) {
+      double largest = 0.0;
+      for (size_t i = j; i < matrix->size(); i += rank) largest = std::max(largest, std::abs((*matrix)[i]));
+      if (largest == 0.0) continue;
+      const double step = largest / 127.0;
+      for (size_t i = j; i < matrix->size(); i += rank) {
+        (*matrix)[i] = step * std::nearbyint((*matrix)[i] / step);
+      }
+    }
+  }
+  return rounded;
 }
 
 std::vector<double> Multiply(const Factors& factors, int rows, int cols, int rank) {

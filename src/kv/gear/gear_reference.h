@@ -37,6 +37,12 @@ struct GearMethod {
   int rank = 0;
   int sweeps = 3;
   int unit = 0;  // tokens compressed together; 0: all
+  // 0: as published, D and S first, then L, once. Else L is first fitted to X without its groups' means, then
+  // S is chosen, and D and L are fitted in turns, this often: D to X - L, L to X - D (and, in the place of
+  // outliers, to itself).
+  int rounds = 0;
+  bool int8_factors = false;       // L has the factors' rounding of the codecs
+  std::vector<double> start = {};  // of the power iteration, [head_dim, rank]; empty: uniform numbers
 };
 
 struct GearResult {
@@ -70,12 +76,14 @@ struct Factors {
   std::vector<double> a;  // [rows, rank]
   std::vector<double> b;  // [cols, rank]
 };
-// matrix: [rows, cols]; start: [cols, rank].
+// matrix: [rows, cols]; start: [cols, rank]. Fits may go on from earlier factors: start: their b.
 Factors PowerIteration(const std::vector<double>& matrix, int rows, int cols, int rank, int sweeps,
                        std::vector<double> start);
+// Rounds each column to 255 steps of one size.
+Factors RoundFactors(const Factors& factors, int rank);
 std::vector<double> Multiply(const Factors& factors, int rows, int cols, int rank);
 
-// The low-rank term of each head starts from the same uniform numbers in every unit.
+// Without method.start, the low-rank term of each head starts from the same uniform numbers in every unit.
 GearResult ApproximateGear(const GearMethod& method, Part part, const TensorShape& shape,
                            const std::vector<double>& x);
 

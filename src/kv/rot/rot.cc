@@ -22,13 +22,15 @@ namespace throng::kv {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// factors: [d], applied before the transform.
+// factors: [d], applied before the transform; null: no transform.
 void RotateRow(const float* row, const float* factors, int head_dim, float* out) {
   const hn::CappedTag<float, 8> df;
   for (size_t i = 0; i < static_cast<size_t>(head_dim); i += hn::Lanes(df)) {
-    const auto x = FiniteLanes(df, hn::LoadU(df, row + i));
-    hn::StoreU(hn::Mul(x, hn::LoadU(df, factors + i)), df, out + i);
+    auto x = FiniteLanes(df, hn::LoadU(df, row + i));
+    if (factors != nullptr) x = hn::Mul(x, hn::LoadU(df, factors + i));
+    hn::StoreU(x, df, out + i);
   }
+  if (factors == nullptr) return;
   HadamardBlocks(out, static_cast<size_t>(head_dim));
 }
 
@@ -56,8 +58,8 @@ HWY_INLINE float QuantizeWith(const float* row, int head_dim, int levels, float 
   return hn::GetLane(hn::SumOfLanes(df, error));
 }
 
-// Chooses the share of the row's range that the codes cover.
-void QuantizeToBits(const float* row, int head_dim, int bits, uint8_t* codes, uint16_t* half_step,
+// Chooses the share of the row's range that the codes cover; without clip, all of it.
+void QuantizeToBits(const float* row, int head_dim, int bits, bool clip, uint8_t* codes, uint16_t* half_step,
                     uint16_t* middle) {
   constexpr float kShares[] = {1.0f, 0.92f, 0.84f, 0.76f, 0.68f, 0.6f, 0.52f};
   const int levels = (1 << bits) - 1;
@@ -69,7 +71,7 @@ void QuantizeToBits(const float* row, int head_dim, int bits, uint8_t* codes, ui
   int32_t found[2][kMaxHeadDim];
   float least = QuantizeWith(row, head_dim, levels, HalfToFloat(*half_step), mid, found[0]);
   int best = 0;
-  for (size_t s = 1; s < std::size(kShares); ++s) {
+  for (size_t s = 1; clip && s < std::size(kShares); ++s) {
     const uint16_t bits16 = FloatToHalf(reach * kShares[s] / static_cast<float>(levels));
     const float error = QuantizeWith(row, head_dim, levels, HalfToFloat(bits16), mid, found[1 - best]);
     if (!(error < least)) continue;
@@ -120,7 +122,8 @@ Place PlaceValue(int bits, int head_dim, int t, int i) {
 
 class Rot : public Codec {
  public:
-  Rot(int bits, int head_dim) : bits_(bits), head_dim_(head_dim) {
+  // rotated: false for int4.
+  Rot(int bits, int head_dim, bool rotated) : bits_(bits), head_dim_(head_dim), rotated_(rotated) {
     THRONG_CHECK(bits >= 2 && bits <= 4);
     CounterRng signs(0x726f74);  // any constant will do, but it can never change: pages are kept on disk
     int rest = head_dim;
@@ -136,7 +139,7 @@ class Rot : public Codec {
     }
   }
 
-  std::string Name() const override { return "rot" + std::to_string(bits_); }
+  std::string Name() const override { return (rotated_ ? "rot" : "int") + std::to_string(bits_); }
   ByteCounts Count(Part) const override {
     return {.codes = static_cast<size_t>(kPageTokens) * head_dim_ * bits_ / 8,
             .scales = 2 * kPageTokens * sizeof(uint16_t)};
@@ -149,8 +152,9 @@ class Rot : public Codec {
     uint8_t codes[kMaxHeadDim];
     uint16_t scales[2][kPageTokens];
     for (int t = 0; t < kPageTokens; ++t) {
-      HWY_DYNAMIC_DISPATCH(RotateRow)(block + t * head_dim_, forward_, head_dim_, rotated);
-      HWY_DYNAMIC_DISPATCH(QuantizeToBits)(rotated, head_dim_, bits_, codes, &scales[0][t], &scales[1][t]);
+      HWY_DYNAMIC_DISPATCH(RotateRow)(block + t * head_dim_, Factors(forward_), head_dim_, rotated);
+      HWY_DYNAMIC_DISPATCH(QuantizeToBits)
+      (rotated, head_dim_, bits_, rotated_, codes, &scales[0][t], &scales[1][t]);
       for (int i = 0; i < head_dim_; ++i) Put(part, t, i, codes[i], encoded);
     }
     std::memcpy(encoded + code_bytes, scales, sizeof(scales));
@@ -169,6 +173,7 @@ class Rot : public Codec {
         const auto odd = static_cast<float>(2 * Get(part, t, i, encoded) - levels);
         row[i] = odd * HalfToFloat(scales[0][t]) + HalfToFloat(scales[1][t]);
       }
+      if (!rotated_) continue;
       HWY_DYNAMIC_DISPATCH(RotateRow)(row, ones, head_dim_, rotated);
       for (int i = 0; i < head_dim_; ++i) row[i] = rotated[i] * back_[i];
     }
@@ -179,7 +184,7 @@ class Rot : public Codec {
     alignas(64) float rotated[kMaxHeadDim];
     int8_t pairs[2 * kMaxHeadDim];
     int8_t codes[kMaxHeadDim];
-    HWY_DYNAMIC_DISPATCH(RotateRow)(query, back_, head_dim_, rotated);
+    HWY_DYNAMIC_DISPATCH(RotateRow)(query, Factors(back_), head_dim_, rotated);
     const float scale = QuantizeInt8(rotated, head_dim_, hwy::HighestValue<float>(), codes);
     for (int i = 0; i < head_dim_; i += 2) {  // each twice
       std::memcpy(pairs + 2 * i, codes + i, 2);
@@ -194,7 +199,7 @@ class Rot : public Codec {
   void Mix(const uint8_t* values, const float* probabilities, const float* rescale, int num_rows,
            float* out) const override {
     HWY_DYNAMIC_DISPATCH(MixRot)
-    (bits_, values, probabilities, rescale, back_, head_dim_, num_rows, out);
+    (bits_, values, probabilities, rescale, Factors(back_), head_dim_, num_rows, out);
   }
 
  private:
@@ -218,8 +223,11 @@ class Rot : public Codec {
     return code | ((encoded[high.byte] >> high.shift) & 1) << 2;
   }
 
+  const float* Factors(const float* factors) const { return rotated_ ? factors : nullptr; }
+
   const int bits_;
   const int head_dim_;
+  const bool rotated_;
   alignas(64) float forward_[kMaxHeadDim] = {};  // before the transform of keys and values
   alignas(64) float back_[kMaxHeadDim] =
       {};  // after the transform on the way back, and before the transform of queries
@@ -227,7 +235,12 @@ class Rot : public Codec {
 
 }  // namespace
 
-std::shared_ptr<const Codec> MakeRot(int bits, int head_dim) { return std::make_shared<Rot>(bits, head_dim); }
+std::shared_ptr<const Codec> MakeRot(int bits, int head_dim) {
+  return std::make_shared<Rot>(bits, head_dim, /*rotated=*/true);
+}
+std::shared_ptr<const Codec> MakeInt4(int head_dim) {
+  return std::make_shared<Rot>(4, head_dim, /*rotated=*/false);
+}
 
 }  // namespace throng::kv
 #endif  // HWY_ONCE

@@ -1,4 +1,5 @@
-// The codecs rot4, rot3 and rot2: rotate rows at random, then quantise them per token and head.
+// The codecs rot4, rot3, rot2 and int4. The first three rotate rows at random, then quantise them per token
+// and head.
 //
 // The rotation R = H D: signs D from a fixed seed, then the Walsh-Hadamard transform H with orthonormal rows.
 // It spreads outliers over all dimensions, so one step size per token fits. Head sizes that are not powers of
@@ -34,5 +35,8 @@ namespace throng::kv {
 
 // bits: 2, 3 or 4.
 std::shared_ptr<const Codec> MakeRot(int bits, int head_dim);
+// int4: rot4 without rotation and clipping. This is quantisation per token and head as other engines ship it:
+// the codes cover the range of the token's row.
+std::shared_ptr<const Codec> MakeInt4(int head_dim);
 
 }  // namespace throng::kv

@@ -141,7 +141,7 @@ HWY_INLINE void MixTile(DI di, const uint8_t* values, int head_dim, size_t c, co
   }
 }
 
-// back: [d], the factor of each element after the transform.
+// back: [d], the factor of each element after the transform; null: no transform.
 template <int kBits, int kRows>
 HWY_INLINE void MixTileRows(const uint8_t* values, const float* probabilities, const float* rescale,
                             const float* back, int head_dim, float* out) {
@@ -157,11 +157,12 @@ HWY_INLINE void MixTileRows(const uint8_t* values, const float* probabilities, c
 
   const hn::CappedTag<float, 8> df;
   for (int r = 0; r < kRows; ++r) {
-    HadamardBlocks(rotated[r], d);
+    if (back != nullptr) HadamardBlocks(rotated[r], d);
     const auto scale = hn::Set(df, rescale[r]);
     for (size_t i = 0; i < d; i += hn::Lanes(df)) {
       float* to = out + static_cast<size_t>(r) * d + i;
-      const auto added = hn::Mul(hn::Load(df, rotated[r] + i), hn::LoadU(df, back + i));
+      auto added = hn::Load(df, rotated[r] + i);
+      if (back != nullptr) added = hn::Mul(added, hn::LoadU(df, back + i));
       hn::StoreU(hn::MulAdd(hn::LoadU(df, to), scale, added), df, to);
     }
   }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -47,6 +48,26 @@ TEST(RotTest, OutlierChannelsDoNotDrownTheOthers) {
   for (int t = 0; t < 64; ++t) block[t * d + 17] = 12.0f;
   EXPECT_LT(RoundTrip(4, d, block), 0.13);
   EXPECT_LT(RoundTrip(2, d, block), 0.40);
+}
+
+// int4 has 16 levels from a row's lowest to its highest element, which both are met.
+TEST(RotTest, Int4CoversTheRowsRange) {
+  const int d = 64;
+  const std::vector<float> block = Normal(64 * d, 8);
+  const auto codec = MakeInt4(d);
+  EXPECT_EQ(codec->Name(), "int4");
+  AlignedBytes encoded(codec->Bytes(Part::kKeys));
+  codec->Encode(Part::kKeys, block.data(), encoded.data());
+  std::vector<float> decoded(block.size());
+  codec->Decode(Part::kKeys, encoded.data(), decoded.data());
+  for (int t = 0; t < 64; ++t) {
+    const auto row = block.begin() + t * d;
+    const auto [low, high] = std::minmax_element(row, row + d);
+    const float step = (*high - *low) / 15.0f;
+    for (int i = 0; i < d; ++i) EXPECT_NEAR(decoded[t * d + i], row[i], 0.51f * step);
+    EXPECT_NEAR(decoded[t * d + (low - row)], *low, 0.02f * step);
+    EXPECT_NEAR(decoded[t * d + (high - row)], *high, 0.02f * step);
+  }
 }
 
 TEST(RotTest, ErrorDoesNotDependOnTheScale) {

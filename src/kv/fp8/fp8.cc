@@ -1,0 +1,128 @@
+#include "kv/fp8/fp8.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kv/finite.h"
+#include "kv/float/e4m3.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kv/fp8/fp8.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+// After foreach_target.h, which includes it once per target.
+#include "kv/float/float_page-inl.h"
+
+THRONG_BEFORE_NAMESPACE();
+namespace throng::kv {
+namespace HWY_NAMESPACE {
+
+// rows[r, t] = from[r, t] * scales[t].
+void ScaleTokens(const float* from, const float* scales, int num_rows, float* rows) {
+  const hn::CappedTag<float, 16> df;
+  for (int r = 0; r < num_rows; ++r) {
+    for (size_t t = 0; t < kPageTokens; t += hn::Lanes(df)) {
+      const size_t at = static_cast<size_t>(r) * kPageTokens + t;
+      hn::StoreU(hn::Mul(hn::LoadU(df, from + at), hn::LoadU(df, scales + t)), df, rows + at);
+    }
+  }
+}
+
+void ScoreFp8(const E4m3* keys, const float* scales, const float* queries, size_t stride, int head_dim,
+              int num_rows, float* scores) {
+  ScoreFloat(keys, queries, stride, head_dim, num_rows, scores);
+  ScaleTokens(scores, scales, num_rows, scores);
+}
+
+void MixFp8(const E4m3* values, const float* scales, const float* probabilities, const float* rescale,
+            int head_dim, int num_rows, float* out) {
+  constexpr int kRows = 16;
+  HWY_ALIGN float weights[kRows * kPageTokens];
+  for (int first = 0; first < num_rows; first += kRows) {
+    const int rows = HWY_MIN(kRows, num_rows - first);
+    ScaleTokens(probabilities + static_cast<size_t>(first) * kPageTokens, scales, rows, weights);
+    MixFloat(values, weights, rescale + first, head_dim, rows, out + static_cast<size_t>(first) * head_dim);
+  }
+}
+
+void DecodeFp8(Part part, const E4m3* page, int head_dim, float* block) {
+  DecodeFloat(part, page, head_dim, block);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace throng::kv
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace throng::kv {
+namespace {
+
+HWY_EXPORT(ScoreFp8);
+HWY_EXPORT(MixFp8);
+HWY_EXPORT(DecodeFp8);
+
+class Fp8 : public Codec {
+ public:
+  explicit Fp8(int head_dim) : head_dim_(head_dim) {}
+
+  std::string Name() const override { return "fp8"; }
+  ByteCounts Count(Part) const override {
+    return {.codes = static_cast<size_t>(kPageTokens) * head_dim_, .scales = kPageTokens * sizeof(float)};
+  }
+
+  void Encode(Part part, const float* block, uint8_t* encoded) const override {
+    auto* scales = reinterpret_cast<float*>(encoded + Count(part).codes);
+    for (int t = 0; t < kPageTokens; ++t) {
+      float row[kMaxHeadDim];
+      CopyFinite(block + static_cast<size_t>(t) * head_dim_, head_dim_, row);
+      float largest = 0.0f;
+      for (int i = 0; i < head_dim_; ++i) largest = std::max(largest, std::abs(row[i]));
+      // In the decoded page, the largest element is itself.
+      const bool some = largest > kLeastScale;
+      scales[t] = some ? largest / kLargestE4m3 : 0.0f;
+      const float inverse = some ? kLargestE4m3 / largest : 0.0f;
+      for (int i = 0; i < head_dim_; ++i) {
+        const float scaled = std::clamp(row[i] * inverse, -kLargestE4m3, kLargestE4m3);
+        const size_t at = part == Part::kKeys ? static_cast<size_t>(i) * kPageTokens + t
+                                              : static_cast<size_t>(t) * head_dim_ + i;
+        encoded[at] = FloatToE4m3(scaled).bits;
+      }
+    }
+  }
+  void Decode(Part part, const uint8_t* encoded, float* block) const override {
+    HWY_DYNAMIC_DISPATCH(DecodeFp8)(part, Elements(encoded), head_dim_, block);
+    const float* scales = Scales(part, encoded);
+    for (size_t i = 0; i < Count(part).codes; ++i) block[i] *= scales[i / static_cast<size_t>(head_dim_)];
+  }
+
+  size_t QueryBytes() const override { return RoundUp64(head_dim_ * sizeof(float)); }
+  void PrepareQuery(const float* query, void* prepared) const override {
+    CopyFinite(query, head_dim_, static_cast<float*>(prepared));
+  }
+  void Score(const uint8_t* keys, const void* prepared, int num_rows, float* scores) const override {
+    HWY_DYNAMIC_DISPATCH(ScoreFp8)
+    (Elements(keys), Scales(Part::kKeys, keys), static_cast<const float*>(prepared),
+     QueryBytes() / sizeof(float), head_dim_, num_rows, scores);
+  }
+  void Mix(const uint8_t* values, const float* probabilities, const float* rescale, int num_rows,
+           float* out) const override {
+    HWY_DYNAMIC_DISPATCH(MixFp8)
+    (Elements(values), Scales(Part::kValues, values), probabilities, rescale, head_dim_, num_rows, out);
+  }
+
+ private:
+  static const E4m3* Elements(const uint8_t* encoded) { return reinterpret_cast<const E4m3*>(encoded); }
+  const float* Scales(Part part, const uint8_t* encoded) const {
+    return reinterpret_cast<const float*>(encoded + Count(part).codes);
+  }
+
+  const int head_dim_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Codec> MakeFp8(int head_dim) { return std::make_shared<Fp8>(head_dim); }
+
+}  // namespace throng::kv
+#endif  // HWY_ONCE
