@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -18,45 +19,87 @@ namespace throng::attention {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+using DF = hn::CappedTag<float, 16>;
+using VF = hn::Vec<DF>;
+constexpr size_t kN = hn::MaxLanes(DF());
+constexpr size_t kHalf = kv::kPageTokens / 2;
 constexpr size_t kMaxPairs = kv::kMaxHeadDim / 2;
 
-// The cosine of a sum of angles is a sum of products: the angle at the page's start turns the two numbers of
-// a query's pair, and those within the page come from one table.
-void AddKeyBiasImpl(const HeadKeyBias& bias, int page, const float* rows, int num_rows, float* scores) {
-  const hn::CappedTag<float, 16> df;
-  constexpr int kN = static_cast<int>(hn::MaxLanes(df));
-  constexpr int kVecs = HWY_MIN(4, kv::kPageTokens / kN);
-  const size_t pairs = bias.pairs.size();
-  PageAngles::Angle starts[kMaxPairs];
+// A head's angles at one page.
+struct Page {
+  HWY_ALIGN float cosines[kMaxPairs], sines[kMaxPairs];  // of the middle; 0 up to Padded()
   const float* within[kMaxPairs];
-  for (size_t p = 0; p < pairs; ++p) {
-    starts[p] = bias.angles->AtStart(bias.pairs[p].angle, page);
-    within[p] = bias.angles->Within(bias.pairs[p].angle);
-  }
-  for (int r = 0; r < num_rows; ++r) {
-    const float* row = rows + static_cast<size_t>(r) * 2 * pairs;
-    float* to = scores + r * kv::kPageTokens;
-    float cosines[kMaxPairs], sines[kMaxPairs];
-    for (size_t p = 0; p < pairs; ++p) {
-      const auto [cosine, sine] = starts[p];
-      cosines[p] = row[2 * p] * cosine + row[2 * p + 1] * sine;
-      sines[p] = row[2 * p + 1] * cosine - row[2 * p] * sine;
+};
+
+// A token at distance u from the page's middle m adds A cos(w (m + u)) + B sin(w (m + u)) for each pair,
+// which is an even and an odd function of u, so each sum serves two tokens:
+//   even = sum (A cos wm + B sin wm) cos wu,  odd = sum (B cos wm - A sin wm) sin wu.
+// Takes several rows through the tables together; the result of each does not depend on their number.
+template <int kRows>
+HWY_INLINE void AddRows(const HeadKeyBias& bias, const Page& page, const float* rows, float* scores) {
+  constexpr size_t kVecs = HWY_MIN(2, kHalf / kN);
+  const DF df;
+  const size_t padded = bias.Padded();
+  HWY_ALIGN float even_of[kRows][kMaxPairs], odd_of[kRows][kMaxPairs];
+  for (int r = 0; r < kRows; ++r) {
+    const float* a = rows + static_cast<size_t>(r) * 2 * padded;
+    const float* b = a + padded;
+    for (size_t p = 0; p < padded; p += kN) {
+      const VF cosine = hn::Load(df, page.cosines + p), sine = hn::Load(df, page.sines + p);
+      const VF va = hn::LoadU(df, a + p), vb = hn::LoadU(df, b + p);
+      hn::Store(hn::MulAdd(vb, sine, hn::Mul(va, cosine)), df, even_of[r] + p);
+      hn::Store(hn::NegMulAdd(va, sine, hn::Mul(vb, cosine)), df, odd_of[r] + p);
     }
-    for (int first = 0; first < kv::kPageTokens; first += kVecs * kN) {
-      hn::Vec<decltype(df)> sum[kVecs];
-      for (int v = 0; v < kVecs; ++v) sum[v] = hn::LoadU(df, to + first + v * kN);
-      for (size_t p = 0; p < pairs; ++p) {
-        const auto cosine = hn::Set(df, cosines[p]);
-        const auto sine = hn::Set(df, sines[p]);
-        const float* at = within[p] + first;
-        for (int v = 0; v < kVecs; ++v) {
-          sum[v] = hn::MulAdd(cosine, hn::LoadU(df, at + v * kN), sum[v]);
-          sum[v] = hn::MulAdd(sine, hn::LoadU(df, at + kv::kPageTokens + v * kN), sum[v]);
+  }
+  for (size_t first = 0; first < kHalf; first += kVecs * kN) {
+    VF even[kRows][kVecs], odd[kRows][kVecs];
+    for (int r = 0; r < kRows; ++r) {
+      for (size_t v = 0; v < kVecs; ++v) even[r][v] = odd[r][v] = hn::Zero(df);
+    }
+    for (size_t p = 0; p < bias.pairs.size(); ++p) {
+      VF cosine[kVecs], sine[kVecs];
+      HWY_UNROLL(2)
+      for (size_t v = 0; v < kVecs; ++v) {
+        cosine[v] = hn::LoadU(df, page.within[p] + first + v * kN);
+        sine[v] = hn::LoadU(df, page.within[p] + kHalf + first + v * kN);
+      }
+      HWY_UNROLL(4)
+      for (int r = 0; r < kRows; ++r) {
+        const VF of_even = hn::Set(df, even_of[r][p]), of_odd = hn::Set(df, odd_of[r][p]);
+        HWY_UNROLL(2)
+        for (size_t v = 0; v < kVecs; ++v) {
+          even[r][v] = hn::MulAdd(of_even, cosine[v], even[r][v]);
+          odd[r][v] = hn::MulAdd(of_odd, sine[v], odd[r][v]);
         }
       }
-      for (int v = 0; v < kVecs; ++v) hn::StoreU(sum[v], df, to + first + v * kN);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      float* middle = scores + r * kv::kPageTokens + kHalf;
+      for (size_t v = 0; v < kVecs; ++v) {
+        float* after = middle + first + v * kN;
+        float* before = middle - first - (v + 1) * kN;
+        hn::StoreU(hn::Add(hn::LoadU(df, after), hn::Add(even[r][v], odd[r][v])), df, after);
+        const VF reversed = hn::Reverse(df, hn::Sub(even[r][v], odd[r][v]));
+        hn::StoreU(hn::Add(hn::LoadU(df, before), reversed), df, before);
+      }
     }
   }
+}
+
+void AddKeyBiasImpl(const HeadKeyBias& bias, int page_index, const float* rows, int num_rows, float* scores) {
+  constexpr int kRows = kN == 16 ? 4 : 2;  // as many as leave their sums in registers
+  Page page;
+  for (size_t p = 0; p < bias.Padded(); ++p) page.cosines[p] = page.sines[p] = 0.0f;
+  for (size_t p = 0; p < bias.pairs.size(); ++p) {
+    const PageAngles::Angle middle = bias.angles->AtMiddle(bias.pairs[p].angle, page_index);
+    page.cosines[p] = middle.cosine;
+    page.sines[p] = middle.sine;
+    page.within[p] = bias.angles->Within(bias.pairs[p].angle);
+  }
+  int r = 0;
+  const auto at = [&](int row) { return rows + static_cast<size_t>(row) * bias.RowSize(); };
+  for (; r + kRows <= num_rows; r += kRows) AddRows<kRows>(bias, page, at(r), scores + r * kv::kPageTokens);
+  for (; r < num_rows; ++r) AddRows<1>(bias, page, at(r), scores + r * kv::kPageTokens);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -102,22 +145,24 @@ HWY_EXPORT(AddKeyBiasImpl);
 
 PageAngles::PageAngles(std::vector<double> frequencies, int pages)
     : frequencies_(std::move(frequencies)), pages_(pages) {
-  within_.resize(frequencies_.size() * 2 * kv::kPageTokens);
-  for (size_t i = 0; i < frequencies_.size(); ++i) {
-    float* to = within_.data() + i * 2 * kv::kPageTokens;
-    for (int t = 0; t < kv::kPageTokens; ++t) {
-      const Angle angle = AngleAt(t * frequencies_[i]);
-      to[t] = angle.cosine;
-      to[kv::kPageTokens + t] = angle.sine;
+  for (const double frequency : frequencies_) {
+    float cosines[kv::kPageTokens / 2], sines[kv::kPageTokens / 2];
+    for (int t = 0; t < kv::kPageTokens / 2; ++t) {
+      const Angle angle = AngleAt((t + 0.5) * frequency);
+      cosines[t] = angle.cosine;
+      sines[t] = angle.sine;
     }
+    within_.insert(within_.end(), std::begin(cosines), std::end(cosines));
+    within_.insert(within_.end(), std::begin(sines), std::end(sines));
   }
   for (int page = 0; page < pages; ++page) {
-    for (size_t i = 0; i < frequencies_.size(); ++i) starts_.push_back(Compute(i, page));
+    for (size_t i = 0; i < frequencies_.size(); ++i) middles_.push_back(Compute(i, page));
   }
 }
 
 PageAngles::Angle PageAngles::Compute(size_t i, int page) const {
-  return AngleAt(static_cast<double>(page) * kv::kPageTokens * frequencies_[i]);
+  return AngleAt((static_cast<double>(page) * kv::kPageTokens + 0.5 * (kv::kPageTokens - 1)) *
+                 frequencies_[i]);
 }
 
 std::shared_ptr<const KeyBias> MakeKeyBias(std::span<const BiasOfLayer> layers, int head_dim,
@@ -162,10 +207,13 @@ std::shared_ptr<const KeyBias> MakeKeyBias(std::span<const BiasOfLayer> layers, 
 }
 
 void PrepareKeyBias(const HeadKeyBias& bias, const float* query, float scale, float* row) {
-  for (const HeadKeyBias::Pair& pair : bias.pairs) {
+  float* const sines = row + bias.Padded();
+  std::fill(row, row + bias.RowSize(), 0.0f);
+  for (size_t p = 0; p < bias.pairs.size(); ++p) {
+    const HeadKeyBias::Pair& pair = bias.pairs[p];
     const float x = kv::Finite(query[pair.first] * scale), y = kv::Finite(query[pair.second] * scale);
-    *row++ = x * pair.x + y * pair.y;
-    *row++ = y * pair.x - x * pair.y;
+    row[p] = x * pair.x + y * pair.y;
+    sines[p] = y * pair.x - x * pair.y;
   }
 }
 

@@ -23,19 +23,20 @@ struct Rotation {
   size_t Second(size_t pair) const { return halves ? pair + frequencies.size() : 2 * pair + 1; }
 };
 
-// Cosines and sines of some frequencies' angles at the tokens of a page, counted from its start, and at the
-// starts of pages. Shared by all sequences, and by the heads of all layers with the same rotation.
+// Cosines and sines of some frequencies' angles at the tokens of a page, counted from its middle, and at the
+// middles of pages. Shared by all sequences, and by the heads of all layers with the same rotation.
 class PageAngles {
  public:
-  // Starts of the first `pages` pages are computed here, others on each call.
+  // Middles of the first `pages` pages are computed here, others on each call.
   PageAngles(std::vector<double> frequencies, int pages);
 
   struct Angle {
     float cosine, sine;
   };
-  const float* Within(size_t i) const { return within_.data() + i * 2 * kv::kPageTokens; }  // [2, 64]
-  Angle AtStart(size_t i, int page) const {
-    return page < pages_ ? starts_[static_cast<size_t>(page) * frequencies_.size() + i] : Compute(i, page);
+  // [2, 32]: of the distances 0.5 to 31.5 from the middle, between tokens 31 and 32.
+  const float* Within(size_t i) const { return within_.data() + i * kv::kPageTokens; }
+  Angle AtMiddle(size_t i, int page) const {
+    return page < pages_ ? middles_[static_cast<size_t>(page) * frequencies_.size() + i] : Compute(i, page);
   }
   double Frequency(size_t i) const { return frequencies_[i]; }
 
@@ -44,8 +45,8 @@ class PageAngles {
 
   std::vector<double> frequencies_;
   int pages_;
-  std::vector<float> within_;  // [frequencies, 2, 64]
-  std::vector<Angle> starts_;  // [pages, frequencies]
+  std::vector<float> within_;   // [frequencies, 2, 32]
+  std::vector<Angle> middles_;  // [pages, frequencies]
 };
 
 // What one KV head's keys lack in the cache, in a few pairs of elements.
@@ -58,7 +59,9 @@ struct HeadKeyBias {
   std::vector<Pair> pairs;
   std::shared_ptr<const PageAngles> angles;
 
-  size_t RowSize() const { return 2 * pairs.size(); }  // floats, of a prepared query
+  // Floats of a prepared query: [2, pairs], padded for vectors.
+  size_t RowSize() const { return 2 * Padded(); }
+  size_t Padded() const { return (pairs.size() + 15) / 16 * 16; }
 };
 
 struct LayerKeyBias {
@@ -85,8 +88,8 @@ std::shared_ptr<const KeyBias> MakeKeyBias(std::span<const BiasOfLayer> layers, 
 // [RowSize()].
 void PrepareKeyBias(const HeadKeyBias& bias, const float* query, float scale, float* row);
 
-// scores[r, t] += scale * query r . R(64 page + t) b.  rows: [num_rows, RowSize()], scores: [num_rows, 64].
-// Each row's result is independent of num_rows and of the other rows.
+// scores[r, t] += scale * query r . R(64 page + t) b.  rows: [num_rows, RowSize()], scores:
+// [num_rows, 64]. Each row's result is independent of num_rows and of the other rows.
 void AddKeyBias(const HeadKeyBias& bias, int page, const float* rows, int num_rows, float* scores);
 
 // q . R(position) b in double precision, the specification of the above without `scale`.
