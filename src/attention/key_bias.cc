@@ -120,18 +120,34 @@ PageAngles::Angle AngleAt(double radians) {
 
 bool IsRemovable(float x) { return std::abs(x) <= kLargestBias; }  // false for NaN
 
-// Moves the part of one head that stands out to `removed`; returns its pairs, whose `angle` is that of the
+// Moves what stands out of one head's bias to `removed`; returns its pairs, whose `angle` is that of the
 // rotation.
-std::vector<HeadKeyBias::Pair> Remove(const Rotation& rotation, const float* bias, double limit,
+std::vector<HeadKeyBias::Pair> Remove(const Rotation& rotation, const float* bias, double average,
                                       size_t head_dim, float* removed) {
   std::vector<HeadKeyBias::Pair> pairs;
+  double left = 0.0;  // sum of squares
+  const auto square = [](const HeadKeyBias::Pair& pair) {
+    return static_cast<double>(pair.x) * pair.x + static_cast<double>(pair.y) * pair.y;
+  };
   for (size_t i = 0; i < rotation.frequencies.size(); ++i) {
     const size_t first = rotation.First(i), second = rotation.Second(i);
-    const float x = bias[first], y = bias[second];
-    if (!IsRemovable(x) || !IsRemovable(y) || !(std::hypot(x, y) > limit)) continue;
-    removed[first] = x;
-    removed[second] = y;
-    pairs.push_back({first, second, x, y, i});
+    if (!IsRemovable(bias[first]) || !IsRemovable(bias[second])) continue;
+    pairs.push_back({first, second, bias[first], bias[second], i});
+    left += square(pairs.back());
+  }
+  std::stable_sort(pairs.begin(), pairs.end(),
+                   [&](const auto& a, const auto& b) { return square(a) > square(b); });
+  const double most_left = kMostLeft * static_cast<double>(rotation.frequencies.size()) * average * average;
+  size_t count = 0;
+  while (count < pairs.size() && square(pairs[count]) > 0.0 &&
+         (square(pairs[count]) > average * average || left > most_left)) {
+    left -= square(pairs[count++]);
+  }
+  pairs.resize(count);
+  std::sort(pairs.begin(), pairs.end(), [](const auto& a, const auto& b) { return a.angle < b.angle; });
+  for (const HeadKeyBias::Pair& pair : pairs) {
+    removed[pair.first] = pair.x;
+    removed[pair.second] = pair.y;
   }
   for (size_t j = 2 * rotation.frequencies.size(); j < head_dim; ++j) {
     if (IsRemovable(bias[j])) removed[j] = bias[j];
@@ -172,10 +188,10 @@ std::shared_ptr<const KeyBias> MakeKeyBias(std::span<const BiasOfLayer> layers, 
   std::map<const Rotation*, std::vector<size_t>> used;  // pairs of each rotation, in order, each once
   bool any = false;
   for (const BiasOfLayer& of : layers) {
-    THRONG_CHECK(of.bias.size() == of.limits.size() * dim);
+    THRONG_CHECK(of.bias.size() == of.averages.size() * dim);
     LayerKeyBias layer{std::vector<float>(of.bias.size()), {}};
-    for (size_t head = 0; head < of.limits.size(); ++head) {
-      layer.heads.push_back({Remove(*of.rotation, of.bias.data() + head * dim, of.limits[head], dim,
+    for (size_t head = 0; head < of.averages.size(); ++head) {
+      layer.heads.push_back({Remove(*of.rotation, of.bias.data() + head * dim, of.averages[head], dim,
                                     layer.removed.data() + head * dim),
                              nullptr});
       for (const HeadKeyBias::Pair& pair : layer.heads.back().pairs) used[of.rotation].push_back(pair.angle);

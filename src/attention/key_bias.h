@@ -73,15 +73,19 @@ using KeyBias = std::vector<LayerKeyBias>;  // [layers]
 
 // A layer's bias, of which only the pairs that stand out are removed from keys.
 struct BiasOfLayer {
-  std::vector<float> bias;     // [KV heads, head_dim], before rotation
-  std::vector<double> limits;  // [KV heads]: pairs of at most this length stay in the keys
+  std::vector<float> bias;       // [KV heads, head_dim], before rotation
+  std::vector<double> averages;  // [KV heads]: length of a pair of keys without bias, root of the mean square
   const Rotation* rotation;
 };
 
-// Removes pairs above their head's limit. Of elements that are not rotated, all are removed and nothing is
-// added to the scores: there the bias adds the same to all scores of a query, which no softmax sees. What is
-// not finite, or so large that a score could overflow, stays. Null if nothing is left to remove.
-// max_tokens: the longest sequence that is usual.
+// What stays in keys adds at most this share to their mean square: 12 % to what a codec has to span.
+inline constexpr double kMostLeft = 0.25;
+
+// Removes the pairs longer than their head's average, then the longest of the others until no more than
+// kMostLeft stays. Of elements that are not rotated, all are removed and nothing is added to the scores:
+// there the bias adds the same to all scores of a query, which no softmax sees. What is not finite, or so
+// large that a score could overflow, stays. Null if there is nothing to remove. max_tokens: the longest
+// sequence that is usual.
 std::shared_ptr<const KeyBias> MakeKeyBias(std::span<const BiasOfLayer> layers, int head_dim, int max_tokens);
 
 // Finds a query's part of each pair. query: [head_dim], rotated; scale: the factor of scores; row:

@@ -37,14 +37,14 @@ std::vector<float> BiasInPairs(const Rotation& rotation, int head_dim, std::vect
   return bias;
 }
 
-std::shared_ptr<const KeyBias> Make(const std::vector<float>& bias, double limit, const Rotation& rotation,
+std::shared_ptr<const KeyBias> Make(const std::vector<float>& bias, double average, const Rotation& rotation,
                                     int head_dim, int max_tokens = 1000) {
-  const BiasOfLayer layer{bias, std::vector<double>(bias.size() / static_cast<size_t>(head_dim), limit),
+  const BiasOfLayer layer{bias, std::vector<double>(bias.size() / static_cast<size_t>(head_dim), average),
                           &rotation};
   return MakeKeyBias({&layer, 1}, head_dim, max_tokens);
 }
 
-TEST(KeyBiasTest, PairsAboveTheLimitAreRemoved) {
+TEST(KeyBiasTest, PairsAboveTheAverageAreRemoved) {
   const Rotation rotation = MakeRotation(16, true);
   std::vector<float> bias = BiasInPairs(rotation, 32, {0, 3}, 10.0f);
   bias[1] = 0.9f;  // pair 1
@@ -63,7 +63,19 @@ TEST(KeyBiasTest, PairsAboveTheLimitAreRemoved) {
   EXPECT_EQ(layer.heads[0].pairs[1].second, 11u);
 }
 
-TEST(KeyBiasTest, WithoutAPairAboveTheLimitThereIsNone) {
+// 16 pairs of average 2 have a sum of squares of 64, of which 16 may stay.
+TEST(KeyBiasTest, TheLongestGoUntilLittleIsLeft) {
+  const Rotation rotation = MakeRotation(32, true);
+  std::vector<float> bias(32);
+  for (size_t i = 0; i < 16; ++i) bias[i] = 0.5f + 0.1f * static_cast<float>(i);  // squares: 28.4 together
+  const auto made = Make(bias, 2.0, rotation, 32);
+  std::vector<size_t> removed;
+  for (const HeadKeyBias::Pair& pair : made->front().heads[0].pairs) removed.push_back(pair.first);
+  EXPECT_EQ(removed, (std::vector<size_t>{12, 13, 14, 15}));  // 12.4 to go: 2.89, 3.24, 3.61, 4
+  EXPECT_EQ(made->front().removed[11], 0.0f);
+}
+
+TEST(KeyBiasTest, WithoutAPairThatStandsOutThereIsNone) {
   const Rotation rotation = MakeRotation(32, false);
   EXPECT_EQ(Make(BiasInPairs(rotation, 32, {1, 2}, 1.0f), 1.5, rotation, 32), nullptr);
   EXPECT_EQ(Make(std::vector<float>(32), 0.0, rotation, 32), nullptr);
@@ -71,10 +83,10 @@ TEST(KeyBiasTest, WithoutAPairAboveTheLimitThereIsNone) {
 
 TEST(KeyBiasTest, LayersShareTheAnglesOfTheirRotation) {
   const Rotation global = MakeRotation(32, true, 1e6), local = MakeRotation(32, true);
-  const std::vector<double> limits = {1.0};
-  const std::vector<BiasOfLayer> layers = {{BiasInPairs(global, 32, {4, 9}, 5.0f), limits, &global},
-                                           {BiasInPairs(local, 32, {9}, 5.0f), limits, &local},
-                                           {BiasInPairs(global, 32, {9, 15}, 5.0f), limits, &global}};
+  const std::vector<double> averages = {1.0};
+  const std::vector<BiasOfLayer> layers = {{BiasInPairs(global, 32, {4, 9}, 5.0f), averages, &global},
+                                           {BiasInPairs(local, 32, {9}, 5.0f), averages, &local},
+                                           {BiasInPairs(global, 32, {9, 15}, 5.0f), averages, &global}};
   const auto bias = MakeKeyBias(layers, 32, 100);
   const HeadKeyBias &first = (*bias)[0].heads[0], &second = (*bias)[1].heads[0], &third = (*bias)[2].heads[0];
   EXPECT_EQ(first.angles, third.angles);

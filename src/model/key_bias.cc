@@ -9,10 +9,6 @@
 namespace throng::model {
 namespace {
 
-// Pairs whose bias is longer than this share of an average pair without bias leave the cache. Those that stay
-// add at most its square, a quarter, to the mean square of stored keys: 12 % to what a codec has to span.
-constexpr double kLimit = 0.5;
-
 // The length of an average pair of each head's keys without bias, expected for normed inputs whose elements
 // are independent: [KV heads].
 std::vector<double> ExpectedLengths(const ModelConfig& config, const LayerWeights& layer) {
@@ -56,9 +52,9 @@ ModelKeys::ModelKeys(const ModelConfig& config, const Weights& weights,
     attention::BiasOfLayer of{layer.k_bias, {}, rotations_[i]};
     if (layer.k_bias.empty() || !layer.k_norm.empty()) {
       of.bias.assign(static_cast<size_t>(config.KvDim()), 0.0f);
-      of.limits.assign(static_cast<size_t>(config.num_kv_heads), 0.0);
+      of.averages.assign(static_cast<size_t>(config.num_kv_heads), 0.0);
     } else {
-      for (const double length : ExpectedLengths(config, layer)) of.limits.push_back(kLimit * length);
+      for (const double length : ExpectedLengths(config, layer)) of.averages.push_back(length);
     }
     biases.push_back(std::move(of));
   }

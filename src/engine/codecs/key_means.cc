@@ -18,7 +18,8 @@ namespace {
 
 constexpr size_t kMostTokens = 512;
 constexpr size_t kChunk = 128;  // tokens of one forward pass
-constexpr double kLimit = 0.5;  // as in model/key_bias.cc
+// Longer than so many average pairs. In the embedded model, shorter ones are many and gain nothing.
+constexpr double kOutstanding = 2.0;
 
 // Turns a head's key at a position back to what it was before rotation.
 void TurnBack(const attention::Rotation& rotation, int position, float* key) {
@@ -63,7 +64,7 @@ void MeanOf(const std::vector<float>& keys, const attention::Rotation& rotation,
     sum[j] /= static_cast<double>(tokens);
     variance += squares[j] / static_cast<double>(tokens) - sum[j] * sum[j];
   }
-  const double limit = kLimit * std::sqrt(2.0 * std::max(0.0, variance) / static_cast<double>(dim));
+  const double limit = kOutstanding * std::sqrt(2.0 * std::max(0.0, variance) / static_cast<double>(dim));
   for (size_t i = 0; i < rotation.frequencies.size(); ++i) {
     for (const size_t j : {rotation.First(i), rotation.Second(i)}) {
       const bool kept = std::hypot(sum[rotation.First(i)], sum[rotation.Second(i)]) > limit;
