@@ -254,6 +254,9 @@ TEST_F(ChooseCodecsTest, RefusesWhatMakesNoSense) {
   EXPECT_THAT(Refusal(flags("none.json")), HasSubstr("none.json"));
   EXPECT_THAT(Refusal(flags("automatic")), HasSubstr("unknown KV codec \"automatic\""));
   EXPECT_THAT(Refusal(flags("flashq-mixed")), HasSubstr("the text 0"));
+  EXPECT_THAT(Refusal(flags("rot5:bias=mean")), HasSubstr("unknown KV codec \"rot5\""));
+  EXPECT_THAT(Refusal(flags("rot4:bias=all")), HasSubstr("codec rot4: bias=all must be model, mean or off"));
+  EXPECT_THAT(Refusal(flags("f16", "", "rot4:bias=off")), HasSubstr("of values: bias= is for keys"));
   CodecOptions text = flags("int8");
   text.calibration = "a.txt";
   EXPECT_THAT(Refusal(text), HasSubstr("only --kv auto, flashq-mixed and bias=mean read a text"));

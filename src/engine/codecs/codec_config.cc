@@ -216,15 +216,16 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
   }
   const std::string text =
       options.calibration.empty() ? std::string(CalibrationText()) : ReadBounded(options.calibration);
-  for (const std::string& spec : {flags.Keys(), flags.Values()}) {  // fail before ranking the heads
-    if (kv::LacksHeadBits(spec)) kv::ParseHeadCodecs(kv::WithHeadBits(spec, "24"), 1, config.head_dim);
-  }
   choice.text = DigestOf(text);
   choice.softmax = options.softmax;
   if (IsAuto(flags.kv)) {
     choice.kl_target = Target(flags.kv);
     return Search(std::move(choice), kv::SplitKeyBias(flags.kv).bias, text, ModelOf(options, transformer),
                   transformer, encode, threads);
+  }
+  for (const std::string& spec : {flags.Keys(), flags.Values()}) {  // fail before the model runs
+    const bool lacks = kv::LacksHeadBits(spec);
+    kv::ParseHeadCodecs(lacks ? kv::WithHeadBits(spec, "24") : spec, 1, config.head_dim);
   }
   if (NeedsMeans(flags.Keys())) {
     choice.key_means = MeasureKeyMeans(transformer, encode(text), choice.softmax, threads);
@@ -244,11 +245,9 @@ std::string CodecHelp() {
          "  flashq-mixed          flashq2 for the half of each layer's heads that bears it best, flashq4 for "
          "the "
          "others\n"
-         "  NAME:bias=WHAT        what keys are stored without, in any codec; attention adds it: model "
-         "(default, the\n"
-         "                        bias of the model's key projection, where it stands out), mean (the keys' "
-         "mean over\n"
-         "                        a text), off (nothing)\n"
+         "  ...:bias=mean|off     any of these: keys are stored without their mean over a text, which "
+         "attention adds; "
+         "or whole. Without bias=, they lack the bias of the model's key projection where it stands out\n"
          "  auto[:kl=0.01]        the fewest bytes, layer by layer, with a mean divergence from f32 of at "
          "most "
          "that; probes the model once\n"

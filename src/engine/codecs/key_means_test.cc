@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <filesystem>
 #include <vector>
 
 #include "base/error.h"
@@ -90,7 +92,9 @@ TEST_F(KeyMeansTest, ShortTextsAreRefused) {
 TEST_F(KeyMeansTest, ChoicesHaveThem) {
   UseModel({.architecture = "qwen2", .key_bias = 50.0f, .bias_pairs = {1}});
   const Encoder encode = [](std::string_view) { return Text(512); };
-  setenv("XDG_CACHE_HOME", testing::TempDir().c_str(), 1);
+  const std::filesystem::path cache =
+      std::filesystem::path(testing::TempDir()) / ("key_means_" + std::to_string(getpid()));
+  setenv("XDG_CACHE_HOME", cache.c_str(), 1);
   for (const char* kv : {"rot4:bias=mean", "flashq-mixed:bias=mean", "auto:kl=0.1,bias=mean"}) {
     const CodecOptions options{.flags = {.kv = kv, .k = "", .v = ""}};
     EXPECT_FALSE(IsPlain(options.flags));
@@ -100,6 +104,7 @@ TEST_F(KeyMeansTest, ChoicesHaveThem) {
     EXPECT_EQ(choice.Layout(transformer_->Config()).key_bias, kv::KeyBias::kMean);
     EXPECT_EQ(choice.layers[0].v.find("bias"), std::string::npos);
   }
+  std::filesystem::remove_all(cache);
 }
 
 }  // namespace
