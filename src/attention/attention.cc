@@ -26,6 +26,7 @@ struct Tile {
   int num_rows;
   const uint8_t* sealed_queries;  // [num_rows, keys->QueryBytes()]
   const uint8_t* open_queries;    // [num_rows, open_keys->QueryBytes()]
+  const float* bias_rows;         // [num_rows, job.key_bias->RowSize()], or null
   float* scores;                  // [num_rows, 64]
   float* out;                     // [num_rows, head_dim]
   float* max;                     // [num_rows]; sum and rescale too
@@ -71,6 +72,14 @@ void PrepareQueries(const AttentionJob& job, const kv::PageSpec& page, int first
   }
 }
 
+void PrepareBias(const AttentionJob& job, int first_token, int num_rows, float* rows) {
+  const size_t head_dim = static_cast<size_t>(job.cache->Layout().head_dim);
+  for (int r = 0; r < num_rows; ++r, rows += job.key_bias->RowSize()) {
+    const float* token = job.queries + static_cast<size_t>(first_token + r / job.group) * job.query_stride;
+    PrepareKeyBias(*job.key_bias, token + static_cast<size_t>(r % job.group) * head_dim, job.scale, rows);
+  }
+}
+
 void Prefetch(const uint8_t* data, size_t bytes) {
   if (data == nullptr) return;
   for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i, 0, 3);
@@ -86,6 +95,9 @@ void AttendPage(const AttentionJob& job, const Tile& tile, const kv::Codec& keys
                        std::min(kPageTokens, position + 1 - first_in_page)};
   }
   keys.Score(page.keys, queries, tile.num_rows, tile.scores);
+  if (job.key_bias != nullptr) {
+    AddKeyBias(*job.key_bias, first_in_page / kPageTokens, tile.bias_rows, tile.num_rows, tile.scores);
+  }
   // Fetch the next block's keys while softmax and mix compute; the codec fetched the values while it read the
   // keys.
   Prefetch(next_keys, keys.Bytes(kv::Part::kKeys));
@@ -114,6 +126,7 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   const size_t rows = static_cast<size_t>(tile.num_rows);
   uint8_t* open_queries = nullptr;
   uint8_t* sealed_queries = nullptr;
+  float* bias_rows = nullptr;
   const auto carve = [&](void* base) {
     Carver carver(base);
     open_queries = carver.Take<uint8_t>(rows * page.open_keys->QueryBytes());
@@ -125,14 +138,17 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
     tile.rescale = carver.Take<float>(rows);
     tile.thresholds = job.softmax == SoftmaxKind::kSas ? carver.Take<float>(rows) : nullptr;
     tile.visible = carver.Take<Visible>(rows);
+    if (job.key_bias != nullptr) bias_rows = carver.Take<float>(rows * job.key_bias->RowSize());
     return carver.Used();
   };
   const size_t bytes = carve(nullptr);
   carve(scratch.Get(bytes));
   tile.open_queries = open_queries;
   tile.sealed_queries = sealed_queries;
+  tile.bias_rows = bias_rows;
 
   PrepareQueries(job, page, first_token, num_tokens, sealed_queries, open_queries, same);
+  if (job.key_bias != nullptr) PrepareBias(job, first_token, tile.num_rows, bias_rows);
   std::fill(tile.out, tile.out + rows * head_dim, 0.0f);
   std::fill(tile.max, tile.max + rows, -std::numeric_limits<float>::infinity());
   std::fill(tile.sum, tile.sum + rows, 0.0f);

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "attention/key_bias.h"
 #include "attention/sas.h"
 #include "kv/cache/sequence_cache.h"
 
@@ -31,6 +32,7 @@ struct AttentionJob {
   float scale;     // factor of the scores, usually 1 / sqrt(head_dim)
   int window = 0;  // if > 0, a token sees only itself and the window - 1 tokens before it
   SoftmaxKind softmax = SoftmaxKind::kExact;
+  const HeadKeyBias* key_bias = nullptr;  // what the cache's keys lack; null: nothing
 };
 
 // Buffers that one thread reuses from job to job.

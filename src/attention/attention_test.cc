@@ -32,15 +32,31 @@ struct Shape {
   int length;
   int window = 0;
   SoftmaxKind softmax = SoftmaxKind::kExact;
+  float bias = 0.0f;  // length of what keys lack in some pairs; 0: nothing
 };
 
 std::string Describe(const Shape& s) {
   return s.keys + "/" + s.values + " group " + std::to_string(s.group) + " d " + std::to_string(s.head_dim) +
          " length " + std::to_string(s.length) + " window " + std::to_string(s.window) + " " +
-         SoftmaxName(s.softmax);
+         SoftmaxName(s.softmax) + " bias " + std::to_string(s.bias);
 }
 
 constexpr int kHeads = 2;
+
+// What the keys of both heads lack; null: nothing. The first head has a fast and a slow pair, the second one
+// more.
+std::shared_ptr<const KeyBias> BiasOf(const Shape& shape) {
+  Rotation rotation;
+  const size_t pairs = static_cast<size_t>(shape.head_dim) / 2;
+  for (size_t i = 0; i < pairs; ++i) {
+    rotation.frequencies.push_back(std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(pairs)));
+  }
+  std::vector<float> bias(2 * kHeads * pairs);
+  bias[1] = bias[rotation.Second(pairs - 1)] = shape.bias;
+  for (const size_t pair : {0, 1, 2}) bias[2 * pairs + rotation.First(pair)] = -shape.bias;
+  const BiasOfLayer layer{bias, std::vector<double>(kHeads, 0.0), &rotation};
+  return MakeKeyBias({&layer, 1}, shape.head_dim, 100);
+}
 
 // Keys, values and queries of a whole sequence, one layer. All rows are [token, head, d].
 struct Sequence {
@@ -64,6 +80,7 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
   const size_t d = shape.head_dim;
   const size_t kv_stride = kHeads * d;
   const size_t query_stride = kHeads * shape.group * d;
+  const auto bias = BiasOf(shape);
   std::vector<float> out(sequence.queries.size(), NAN);
   for (int first = 0; first < shape.length; first += chunk) {
     const int count = std::min(chunk, shape.length - first);
@@ -86,7 +103,8 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
                       .out_stride = query_stride,
                       .scale = 1.0f / std::sqrt(static_cast<float>(d)),
                       .window = shape.window,
-                      .softmax = shape.softmax});
+                      .softmax = shape.softmax,
+                      .key_bias = bias == nullptr ? nullptr : &(*bias)[0].heads[head]});
     }
     if (way == Way::kAttendAll) AttendAll(jobs, threads, scratch);
     for (AttentionJob& job : jobs) {
@@ -134,6 +152,7 @@ std::vector<Shape> RandomShapes(int count, uint64_t seed) {
       shape.length = pick(1, 2, 63, 64, 65, 127, 128, 129, 200);
       shape.window = rng.NextBelow(3) == 0 ? pick(1, 5, 64, 100) : 0;
       shape.softmax = rng.NextBelow(2) == 0 ? SoftmaxKind::kSas : SoftmaxKind::kExact;
+      shape.bias = rng.NextBelow(2) == 0 ? pick(1.0f, 30.0f) : 0.0f;
       shapes.push_back(shape);
     }
   }

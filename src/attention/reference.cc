@@ -38,6 +38,7 @@ void AttendToken(const AttentionJob& job, int token, const std::vector<float>& k
     for (int t = begin; t <= position; ++t) {
       double dot = 0.0;
       for (int i = 0; i < head_dim; ++i) dot += static_cast<double>(query[i]) * keys[t * head_dim + i];
+      if (job.key_bias != nullptr) dot += KeyBiasReference(*job.key_bias, query, t);
       scores[t - begin] = dot * job.scale;
     }
     double max = -std::numeric_limits<double>::infinity();

@@ -19,6 +19,22 @@ constexpr int kChunk = 1024;
 
 size_t Stride(const MeasureShape& shape) { return static_cast<size_t>(shape.kv_heads) * shape.head_dim; }
 
+// A bias as long as a pair of elements on average, so that scores stay what they are without one.
+std::shared_ptr<const attention::KeyBias> MakeBias(const MeasureShape& shape) {
+  attention::Rotation rotation;
+  const auto pairs = static_cast<size_t>(shape.head_dim) / 2;
+  for (size_t i = 0; i < pairs; ++i) {
+    rotation.frequencies.push_back(std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(pairs)));
+  }
+  std::vector<float> bias(Stride(shape));
+  for (size_t i = 0; i < bias.size(); ++i) {
+    if (i % (2 * pairs) < static_cast<size_t>(shape.bias_pairs)) bias[i] = 1.4f;
+  }
+  const attention::BiasOfLayer layer{bias, std::vector<double>(static_cast<size_t>(shape.kv_heads), 0.0),
+                                     &rotation};
+  return attention::MakeKeyBias({&layer, 1}, shape.head_dim, shape.keys + shape.queries);
+}
+
 }  // namespace
 
 double LargestError(std::string_view codec, const MeasureShape& shape) {
@@ -29,7 +45,8 @@ double LargestError(std::string_view codec, const MeasureShape& shape) {
 MeasureInput::MeasureInput(const MeasureShape& shape_in)
     : shape(shape_in),
       rows(kv::Normal(Stride(shape) * std::max(std::min(kChunk, shape.keys), shape.queries), 1)),
-      queries(kv::Normal(static_cast<size_t>(shape.queries) * shape.heads * shape.head_dim, 2)) {}
+      queries(kv::Normal(static_cast<size_t>(shape.queries) * shape.heads * shape.head_dim, 2)),
+      bias(MakeBias(shape)) {}
 
 MeasureCase::MeasureCase(const kv::CodecFlags& codecs, attention::SoftmaxKind softmax,
                          const MeasureInput& input, ThreadPool& threads, size_t least_bytes)
@@ -98,7 +115,8 @@ attention::AttentionJob MeasureCase::Job(const kv::SequenceCache& cache, int hea
           .out_stride = Stride(shape) * group,
           .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
           .window = 0,
-          .softmax = softmax_};
+          .softmax = softmax_,
+          .key_bias = input_.bias == nullptr ? nullptr : &(*input_.bias)[0].heads[static_cast<size_t>(head)]};
 }
 
 void MeasureCase::Run() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -22,14 +23,17 @@ struct MeasureShape {
   int heads;
   int kv_heads;  // divides heads
   int head_dim;
+  int bias_pairs =
+      0;  // pairs of each head in which keys are stored without their bias (attention/key_bias.h)
 };
 
 // Normally distributed rows, made once for all codecs.
 struct MeasureInput {
   explicit MeasureInput(const MeasureShape& shape);
   MeasureShape shape;
-  std::vector<float> rows;     // [tokens, kv_heads, head_dim], repeated for longer caches
-  std::vector<float> queries;  // [queries, heads, head_dim]
+  std::vector<float> rows;                         // [tokens, kv_heads, head_dim], repeated for longer caches
+  std::vector<float> queries;                      // [queries, heads, head_dim]
+  std::shared_ptr<const attention::KeyBias> bias;  // null without bias_pairs
 };
 
 // The largest error allowed in a codec's outputs: about what was measured (attention/testing/codec_errors.h),

@@ -31,6 +31,20 @@ TEST(AttentionSpeedTest, ErrorsAreThoseOfTheCodec) {
   }
 }
 
+TEST(AttentionSpeedTest, ABiasThatAttentionAddsChangesTheOutputsOnly) {
+  const MeasureShape shape{.keys = 200, .queries = 9, .heads = 8, .kv_heads = 4, .head_dim = 64};
+  MeasureShape biased = shape;
+  biased.bias_pairs = 5;
+  const MeasureInput without(shape), with(biased);
+  ASSERT_EQ((*with.bias)[0].heads[3].pairs.size(), 5u);
+  ThreadPool threads(1);
+  MeasureCase a({.kv = "int8"}, attention::SoftmaxKind::kExact, without, threads);
+  MeasureCase b({.kv = "int8"}, attention::SoftmaxKind::kExact, with, threads);
+  EXPECT_LT(b.Error(), LargestError("int8", biased));
+  EXPECT_GT(a.ErrorOf(b.Outputs()), 0.1);
+  EXPECT_EQ(a.CacheBytes(), b.CacheBytes());
+}
+
 // A fifth more in the outputs of one head, at the first, the middle or the last query, is noticed.
 TEST(AttentionSpeedTest, AWrongHeadIsNoticedWhereverItIs) {
   const MeasureInput input({.keys = 130, .queries = 9, .heads = 8, .kv_heads = 4, .head_dim = 64});

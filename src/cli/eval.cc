@@ -1,5 +1,5 @@
-// `throng eval kl|ppl|recall|dump`: what a compressed cache costs in quality, against an f32 cache of the
-// same model.
+// `throng eval kl|ppl|recall|keys|dump`: what a compressed cache costs in quality, against an f32 cache of
+// the same model.
 
 #include <fmt/format.h>
 
@@ -21,6 +21,7 @@
 #include "eval/compose.h"
 #include "eval/divergence.h"
 #include "eval/dump.h"
+#include "eval/key_errors.h"
 #include "eval/recall.h"
 #include "kv/codec_table.h"
 #include "studies/eval_report.h"
@@ -158,6 +159,26 @@ void AddDump(CLI::App& eval, const std::shared_ptr<EvalFlags>& flags) {
   dump->callback([flags] { RunDump(*flags); });
 }
 
+void RunKeys(const EvalFlags& flags) {
+  const std::vector<eval::KeyErrors> rows = eval::MeasureKeyErrors(SplitCodecs(flags.kv));
+  if (flags.json) {
+    fmt::print("{}\n", studies::EvalJson(rows).dump(2));
+  } else {
+    studies::PrintKeyErrors(rows);
+  }
+}
+
+void AddKeys(CLI::App& eval) {
+  CLI::App* keys = eval.add_subcommand(
+      "keys", "Errors of logits over synthetic keys with a large bias, stored with it and without it");
+  const auto flags = std::make_shared<EvalFlags>();
+  flags->kv = "f16,int8,kivi4,gearl4,gear4,kivi2,gear2,flashq4,flashq2,rot4,rot2";
+  keys->add_option("--kv", flags->kv, "Codecs a,b,...: " + kv::CodecNames())->capture_default_str();
+  keys->add_flag("--json", flags->json, "Results as JSON");
+  keys->footer("Example:\n  throng eval keys --kv int8,rot4,gear2:r=4");
+  keys->callback([flags] { RunKeys(*flags); });
+}
+
 }  // namespace
 
 void AddEval(CLI::App& app) {
@@ -198,6 +219,7 @@ void AddEval(CLI::App& app) {
       "Example:\n"
       "  throng eval recall --kv f16,int8,rot4,rot2 --samples 0 --min-pages 2");
   recall->callback([flags] { RunRecall(*flags); });
+  AddKeys(*eval);
   AddDump(*eval, flags);
   eval->footer("Example:\n  throng eval kl --kv f16,int8,rot4 --samples 20");
 }

@@ -43,6 +43,21 @@ TEST_P(EnginePuritySlow, RandomModelsOfAllKindsOfWeights) {
   }
 }
 
+TEST_P(EnginePuritySlow, ARandomModelWithBiasedKeys) {
+  for (const float bias : {20.0f, 900.0f}) {
+    SCOPED_TRACE(bias);
+    const std::vector<uint8_t> bytes = model::TinyModel{
+        .architecture = "qwen2",
+        .type = model::TensorType::kQ4_0,
+        .head_dim = 64,
+        .key_bias = bias,
+        .bias_pairs = {1, 9, 30}}.Bytes();
+    const model::GgufFile file(bytes, "tiny");
+    const auto transformer = model::LoadTransformer(file);
+    PurityCheck(*transformer, GetParam()).Run();
+  }
+}
+
 TEST_P(EnginePuritySlow, ARandomModelWithSas) {
   const std::vector<uint8_t> bytes =
       model::TinyModel{.type = model::TensorType::kQ4_0, .head_dim = 64}.Bytes();

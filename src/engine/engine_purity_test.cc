@@ -22,6 +22,19 @@ TEST_P(EnginePurity, LogitsDependOnTokensModelAndCodecAlone) {
   PurityCheck(*transformer, GetParam()).Run();
 }
 
+class EnginePurityOfBiasedKeys : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EnginePurityOfBiasedKeys, LogitsDependOnTokensModelAndCodecAlone) {
+  const std::vector<uint8_t> bytes = model::TinyModel{
+      .architecture = "qwen2",
+      .type = model::TensorType::kQ8_0,
+      .key_bias = 300.0f,
+      .bias_pairs = {1, 6}}.Bytes();
+  const model::GgufFile file(bytes, "tiny");
+  const auto transformer = model::LoadTransformer(file);
+  PurityCheck(*transformer, GetParam()).Run();
+}
+
 class EnginePurityOfSas : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(EnginePurityOfSas, LogitsDependOnTokensModelAndCodecAlone) {
@@ -49,6 +62,8 @@ std::string NameOf(const testing::TestParamInfo<const char*>& info) {
 
 INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurity, ::testing::Values("f32", "f16", "int8", "flashq4:buffer=int8"),
                          NameOf);
+INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurityOfBiasedKeys,
+                         ::testing::Values("f16", "f16:bias=off", "flashq4:buffer=int8"), NameOf);
 INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurityOfSas, ::testing::Values("f16", "flashq4:buffer=int8"), NameOf);
 
 }  // namespace

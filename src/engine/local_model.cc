@@ -5,8 +5,10 @@
 #include <filesystem>
 #include <utility>
 
+#include "attention/key_bias.h"
 #include "attention/sas.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "engine/scheduler.h"
 #include "hwy/targets.h"
@@ -48,6 +50,25 @@ LocalOptions FillIn(LocalOptions options, const model::Transformer& transformer)
 CodecChoice Choose(const LocalOptions& options, const LoadedModel& loaded) {
   ThreadPool threads(options.threads);
   return loaded.ChooseCodecs(CodecsOf(options), threads);
+}
+
+// The bias that the cache's keys lack, if it is the model's; null otherwise.
+std::shared_ptr<const attention::KeyBias> RemovedBias(const model::Transformer& transformer,
+                                                      const kv::BlockLayout& layout) {
+  return layout.key_bias == kv::KeyBias::kModel ? transformer.KeyBias() : nullptr;
+}
+
+void SayRemovedBias(const model::Transformer& transformer, const kv::BlockLayout& layout) {
+  const auto bias = RemovedBias(transformer, layout);
+  if (bias == nullptr) return;
+  size_t pairs = 0;
+  for (const attention::LayerKeyBias& layer : *bias) {
+    for (const attention::HeadKeyBias& head : layer.heads) pairs += head.pairs.size();
+  }
+  spdlog::info(
+      "KV cache: keys are stored without the bias of the model's key projection in {} of {} pairs; attention "
+      "adds it to the scores",
+      pairs, layout.pages.size() * static_cast<size_t>(layout.head_dim) / 2);
 }
 
 EngineOptions ForEngine(const LocalOptions& options, const kv::BlockPool& pool, size_t bytes_to_repack) {
@@ -105,6 +126,7 @@ LocalModel::LocalModel(LocalOptions options, LoadedModel loaded)
       constraints_(vocabulary_),
       engine_(*loaded_.transformer, vocabulary_, pool_, threads_,
               ForEngine(options_, pool_, loaded_.transformer->BytesToRepack())) {
+  SayRemovedBias(*loaded_.transformer, pool_.Layout());
   if (options_.repack_at_start) loaded_.transformer->Repack(threads_);
 }
 
@@ -137,14 +159,18 @@ std::string LocalModel::Name() const {
 }
 
 std::string LocalModel::Identity() const {
-  return fmt::format("local model={} kv={} softmax={} simd={} template={}",
-                     loaded_.transformer->WeightsDigest().Hex(), kv::LayoutName(pool_.Layout()),
-                     options_.softmax, SimdTarget(), model::ChatFamilyName(loaded_.chat.Family()));
+  return fmt::format("local model={} kv={} {} template={}", loaded_.transformer->WeightsDigest().Hex(),
+                     kv::LayoutName(pool_.Layout()), Computation(),
+                     model::ChatFamilyName(loaded_.chat.Family()));
 }
 
-kv::PageSource LocalModel::Source() const {
-  return {loaded_.transformer->WeightsDigest(),
-          fmt::format("softmax={} simd={}", options_.softmax, SimdTarget())};
+// Names the removed bias, because pages from before there was a choice have the same codecs and whole keys.
+std::string LocalModel::Computation() const {
+  const bool removed = RemovedBias(*loaded_.transformer, pool_.Layout()) != nullptr;
+  return fmt::format("softmax={} simd={}{}", options_.softmax, SimdTarget(),
+                     removed ? " key-bias=removed" : "");
 }
+
+kv::PageSource LocalModel::Source() const { return {loaded_.transformer->WeightsDigest(), Computation()}; }
 
 }  // namespace throng::engine

@@ -75,6 +75,8 @@ class LocalModel {
   double F16BytesPerToken() const { return engine::F16BytesPerToken(pool_.Layout()); }
 
  private:
+  std::string Computation() const;  // what answers depend on beside weights and codecs
+
   const LoadedModel loaded_;
   const LocalOptions options_;
   const CodecChoice codecs_;

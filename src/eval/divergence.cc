@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "kv/codec.h"
+#include "kv/layer_codecs.h"
 #include "model/config.h"
 
 namespace throng::eval {
@@ -29,9 +30,24 @@ Comparison::Comparison(const engine::LoadedModel& model, const EvalOptions& opti
     seen_.push_back(std::make_unique<Seen>());
     seen_.back()->subject = std::make_unique<Subject>(codec, softmax, model, threads_);
     seen_.back()->logits.resize(kChunk * vocab_);
+    AddExact(*seen_.back(), model);
   };
   add("f32", kv::SoftmaxKind::kExact);
   for (const std::string& codec : options.codecs) add(codec, options.softmax);
+}
+
+void Comparison::AddExact(Seen& seen, const engine::LoadedModel& model) {
+  const kv::KeyBias bias = seen.subject->Cache().Layout().key_bias;
+  for (; seen.exact < exact_.size(); ++seen.exact) {
+    if (exact_[seen.exact].subject->Cache().Layout().key_bias == bias) return;
+  }
+  Exact exact{seen.subject.get(), nullptr, {}};
+  if (!exact_.empty()) {
+    exact.owned =
+        std::make_unique<Subject>(kv::WithKeyBias("f32", bias), kv::SoftmaxKind::kExact, model, threads_);
+    exact.subject = exact.owned.get();
+  }
+  exact_.push_back(std::move(exact));
 }
 
 void Comparison::Read(std::span<const int32_t> text) {
@@ -48,6 +64,9 @@ void Comparison::Read(std::span<const int32_t> text) {
       seen->subject->Forward(chunk, seen->subject->Cache(), static_cast<int>(chunk.size()),
                              seen->logits.data());
     }
+    for (const Exact& exact : exact_) {
+      if (exact.owned != nullptr) exact.owned->Forward(chunk, exact.owned->Cache(), 0, nullptr);
+    }
     for (size_t row = 0; row < chunk.size(); ++row) {
       const size_t position = first + row;
       if (position < std::max<size_t>(kv::kPageTokens, seen_before) || position + 1 >= text.size()) continue;
@@ -57,19 +76,21 @@ void Comparison::Read(std::span<const int32_t> text) {
   }
   text_.assign(text.begin(), text.end());
   const size_t blocks = text.size() / kv::kPageTokens;
-  if (blocks > seen_before / kv::kPageTokens) CompareBlock(static_cast<int>(blocks) - 1);
+  if (blocks <= seen_before / kv::kPageTokens) return;
+  for (size_t exact = 0; exact < exact_.size(); ++exact) CompareBlock(exact, static_cast<int>(blocks) - 1);
 }
 
 // Cuts the caches to this prefix, or to less if it ends within a sealed page. Returns the number of tokens
 // kept.
 size_t Comparison::KeepPrefix(std::span<const int32_t> text) {
+  std::vector<kv::SequenceCache*> caches;
+  for (const auto& seen : seen_) caches.push_back(&seen->subject->Cache());
+  for (const Exact& exact : exact_) caches.push_back(&exact.subject->Cache());
   int kept = static_cast<int>(text.size());
-  for (const auto& seen : seen_) {
-    kv::SequenceCache& cache = seen->subject->Cache();
-    kept = std::min(kept, cache.Truncate(std::min(kept, cache.NumTokens())));
-  }
+  for (kv::SequenceCache* cache : caches)
+    kept = std::min(kept, cache->Truncate(std::min(kept, cache->NumTokens())));
   // All caches seal at the same places, but one that was ahead may have kept less.
-  for (const auto& seen : seen_) kept = std::min(kept, seen->subject->Cache().Truncate(kept));
+  for (kv::SequenceCache* cache : caches) kept = std::min(kept, cache->Truncate(kept));
   return static_cast<size_t>(kept);
 }
 
@@ -88,9 +109,11 @@ void Comparison::Compare(size_t row, size_t next) {
   }
 }
 
-// Measures what encoding alone does: takes the reference's pages of one block through each codec and back.
-void Comparison::CompareBlock(int block) {
-  const kv::SequenceCache& reference = seen_[0]->subject->Cache();
+// Measures what encoding alone does: takes the exact pages of one block through each of their codecs and
+// back.
+void Comparison::CompareBlock(size_t exact_index, int block) {
+  Exact& of = exact_[exact_index];
+  const kv::SequenceCache& reference = of.subject->Cache();
   const kv::BlockLayout& layout = reference.Layout();
   std::vector<float> exact(static_cast<size_t>(kv::kPageTokens) * layout.head_dim);
   std::vector<float> decoded(exact.size());
@@ -103,8 +126,9 @@ void Comparison::CompareBlock(int block) {
       const bool keys = part == kv::Part::kKeys;
       const auto codec_of = [&](const kv::PageSpec& spec) { return keys ? spec.keys : spec.values; };
       codec_of(layout.pages[page])->Decode(part, keys ? view.keys : view.values, exact.data());
-      for (const float x : exact) squares_[!keys] += static_cast<double>(x) * x;
+      for (const float x : exact) of.squares[!keys] += static_cast<double>(x) * x;
       for (const auto& seen : seen_) {
+        if (seen->exact != exact_index) continue;
         const kv::Codec* codec = codec_of(seen->subject->Cache().Layout().pages[page]);
         THRONG_CHECK(codec->Bytes(part) <= exact.size() * sizeof(float) + 15 * sizeof(Aligned));
         codec->Encode(part, exact.data(), bytes[0].bytes);
@@ -134,8 +158,8 @@ Divergence Comparison::Result(size_t i) const {
   result.kl_p99 = all[std::min(all.size() - 1, static_cast<size_t>(0.99 * n))];
   result.top1 = static_cast<double>(seen.agreements) / n;
   result.ppl = std::exp(seen.loss / n);
-  result.error_keys = std::sqrt(seen.square_errors[0] / std::max(squares_[0], 1e-30));
-  result.error_values = std::sqrt(seen.square_errors[1] / std::max(squares_[1], 1e-30));
+  result.error_keys = std::sqrt(seen.square_errors[0] / std::max(exact_[seen.exact].squares[0], 1e-30));
+  result.error_values = std::sqrt(seen.square_errors[1] / std::max(exact_[seen.exact].squares[1], 1e-30));
   return result;
 }
 

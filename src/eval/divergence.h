@@ -27,7 +27,7 @@ struct Divergence {
   double kl_p99 = 0.0;
   double top1 = 0.0;  // share of positions where both find the same token likeliest
   double ppl = 0.0;   // perplexity over the text's own tokens
-  // |decoded - x| / |x| over pages of the reference, one block of each text.
+  // |decoded - x| / |x| over pages of an f32 cache whose keys lack the same bias, one block of each text.
   double error_keys = 0.0;
   double error_values = 0.0;
 };
@@ -53,22 +53,30 @@ class Comparison {
  private:
   struct Seen {
     std::unique_ptr<Subject> subject;
+    size_t exact = 0;           // index in exact_
     std::vector<float> logits;  // [kChunk, vocab]
     std::vector<double> divergences;
     double loss = 0.0;
     size_t agreements = 0;
     double square_errors[2] = {};  // sums for keys and values
   };
+  // An f32 cache, for the codecs whose keys lack the same bias.
+  struct Exact {
+    Subject* subject;
+    std::unique_ptr<Subject> owned;  // null for the reference's
+    double squares[2] = {};          // sums of squares of the keys and values compared
+  };
+  void AddExact(Seen& seen, const engine::LoadedModel& model);
   size_t KeepPrefix(std::span<const int32_t> text);
   void Compare(size_t row, size_t next);
-  void CompareBlock(int block);
+  void CompareBlock(size_t exact, int block);
 
   ThreadPool& threads_;
   const size_t vocab_;
   const size_t context_;  // tokens
   std::vector<std::unique_ptr<Seen>> seen_;
+  std::vector<Exact> exact_;       // the reference's first
   engine::Prediction prediction_;  // the reference's, at one position
-  double squares_[2] = {};         // sums of squares of the reference's keys and values compared
   std::vector<int32_t> text_;      // the text read last
   size_t last_row_ = 0;            // row of the last token of text_
 };

@@ -44,7 +44,7 @@ void AppendBlock(const kv::SequenceCache& cache, int block, std::vector<float>& 
 size_t DumpPages(const engine::LoadedModel& model, std::span<const std::vector<int32_t>> texts,
                  size_t max_pages, const std::string& path, ThreadPool& threads) {
   const model::ModelConfig& config = model.transformer->Config();
-  Subject subject("f32", kv::SoftmaxKind::kExact, model, threads);
+  Subject subject("f32:bias=off", kv::SoftmaxKind::kExact, model, threads);
   std::vector<float> pages;
   size_t num_pages = 0;
   for (const std::vector<int32_t>& text : texts) {

@@ -61,6 +61,24 @@ TEST(DivergenceTest, F32AgreesWithItselfAndCodecsDriftByTheirBits) {
   EXPECT_LT(results[4].divergence.kl_mean, rot2.kl_mean);
 }
 
+// With and without their means, keys are other numbers, with other errors.
+TEST(DivergenceTest, ErrorsAreOfTheKeysThatAreStored) {
+  const engine::LoadedModel model = engine::LoadModel(std::string(THRONG_SOURCE_DIR) + "/town/model.gguf");
+  std::vector<int32_t> text(130);
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<int32_t>(260 + i * 37 % 2000);
+  ThreadPool threads(1);
+  EvalOptions options;
+  options.codecs = {"rot4", "rot4:bias=mean", "rot4:bias=off"};
+  const auto results = MeasureDivergence(model, {&text, 1}, options, threads);
+  const auto keys = [&](size_t i) { return results[i].divergence.error_keys; };
+  EXPECT_EQ(keys(0), 0.0);
+  EXPECT_GT(keys(1), 0.01);
+  EXPECT_NE(keys(1), keys(2));
+  EXPECT_EQ(keys(1), keys(3));  // the model has no bias
+  EXPECT_EQ(results[1].divergence.error_values, results[3].divergence.error_values);
+  EXPECT_LT(results[2].divergence.kl_mean, results[1].divergence.kl_mean);
+}
+
 TEST(DivergenceTest, SasAloneMovesPredictionsALittle) {
   if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
   const engine::LoadedModel model = engine::LoadModel(kModel);

@@ -32,8 +32,15 @@ kv::BlockLayout MakeLayout(const std::string& spec, kv::SoftmaxKind softmax, con
   if (!IsCompose(flags.Keys()) && !IsCompose(flags.Values())) {
     return model.ChooseCodecs({.flags = flags, .softmax = softmax}, threads).Layout(config);
   }
-  return kv::MakeLayout(Parse(flags.Keys(), config.head_dim), Parse(flags.Values(), config.head_dim),
-                        config.num_layers, config.num_kv_heads, config.head_dim);
+  const kv::KeySpec keys = kv::SplitKeyBias(flags.Keys());
+  if (keys.bias == kv::KeyBias::kMean) {
+    throw MakeError(ErrorCode::kInvalid, "codec {}: bias=mean is for codecs of the table", flags.Keys());
+  }
+  kv::BlockLayout layout =
+      kv::MakeLayout(Parse(keys.codec, config.head_dim), Parse(flags.Values(), config.head_dim),
+                     config.num_layers, config.num_kv_heads, config.head_dim);
+  layout.key_bias = keys.bias;
+  return layout;
 }
 
 bool IsComposed(const kv::Codec* codec) { return dynamic_cast<const ComposeCodec*>(codec) != nullptr; }

@@ -84,7 +84,9 @@ BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const 
   return MakeLayout([&pair](int, int) { return pair; }, num_layers, num_kv_heads, head_dim);
 }
 
-std::string LayoutName(const BlockLayout& layout) {
+namespace {
+
+std::string NameOfCodecs(const BlockLayout& layout) {
   const PageSpec& first = layout.pages.front();
   const std::string keys = first.keys->Name(), values = first.values->Name();
   bool uniform = true;
@@ -95,6 +97,21 @@ std::string LayoutName(const BlockLayout& layout) {
   }
   if (!uniform) return "mixed-" + hasher.Finish().Hex();
   return keys == values ? keys : keys + "+" + values;
+}
+
+Digest DigestOfMeans(const KeyMeans& means) {
+  Hasher hasher;
+  for (const std::vector<float>& layer : means) hasher.Bytes(layer.data(), layer.size() * sizeof(float));
+  return hasher.Finish();
+}
+
+}  // namespace
+
+std::string LayoutName(const BlockLayout& layout) {
+  const std::string name = NameOfCodecs(layout);
+  if (layout.key_bias == KeyBias::kModel) return name;
+  if (layout.key_bias == KeyBias::kNone) return name + ", keys with bias";
+  return name + ", keys without mean " + DigestOfMeans(*layout.key_means).Hex();
 }
 
 }  // namespace throng::kv

@@ -27,6 +27,14 @@ struct PageSpec {
   size_t open_values_offset;
 };
 
+// What the keys in a cache lack, so that codecs need not span it; attention adds its part to the scores
+// (attention/key_bias.h). kModel: the bias of the model's key projection, where it stands out. kMean: the
+// means of a layer's keys over a text. kNone: nothing.
+enum class KeyBias { kModel, kMean, kNone };
+
+// [layers][KV heads, head_dim], before rotation; 0 where keys lack nothing.
+using KeyMeans = std::vector<std::vector<float>>;
+
 struct BlockLayout {
   int num_layers = 0;
   int num_kv_heads = 0;
@@ -35,6 +43,8 @@ struct BlockLayout {
   size_t open_bytes = 0;                             // of one open block
   std::vector<PageSpec> pages;                       // [num_layers, num_kv_heads]
   std::vector<std::shared_ptr<const Codec>> codecs;  // keeps the codecs of `pages` alive
+  KeyBias key_bias = KeyBias::kModel;
+  std::shared_ptr<const KeyMeans> key_means;  // for kMean
   const PageSpec& At(int layer, int head) const {
     return pages[static_cast<size_t>(layer) * num_kv_heads + head];
   }
@@ -56,7 +66,8 @@ BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const 
                        int num_kv_heads, int head_dim);
 
 // A short name of all pages' codecs: "int8", "gear2+rot4" for keys and values, "mixed-" and a digest if
-// layers or heads differ.
+// layers or heads differ; then ", keys with bias" for kNone, and ", keys without mean" and a digest for
+// kMean.
 std::string LayoutName(const BlockLayout& layout);
 
 }  // namespace throng::kv

@@ -1,5 +1,6 @@
 #include "kv/layer_codecs.h"
 
+#include <algorithm>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,60 @@
 
 namespace throng::kv {
 
+namespace {
+
+KeyBias ParseKeyBias(std::string_view codec, std::string_view value) {
+  if (value == "model") return KeyBias::kModel;
+  if (value == "mean") return KeyBias::kMean;
+  if (value == "off") return KeyBias::kNone;
+  throw MakeError(ErrorCode::kInvalid, "codec {}: bias={} must be model, mean or off", codec, value);
+}
+
+// All layers' keys lack the same.
+KeyBias KeyBiasOf(std::span<const LayerCodecs> layers) {
+  const KeyBias bias = SplitKeyBias(layers.front().k).bias;
+  for (const LayerCodecs& layer : layers) {
+    if (SplitKeyBias(layer.k).bias != bias) {
+      throw MakeError(ErrorCode::kInvalid, "KV codecs {} and {}: bias= must be the same in all layers",
+                      layers.front().k, layer.k);
+    }
+    if (SplitKeyBias(layer.v).codec != layer.v) {
+      throw MakeError(ErrorCode::kInvalid, "codec {} of values: bias= is for keys", layer.v);
+    }
+  }
+  return bias;
+}
+
+}  // namespace
+
+KeySpec SplitKeyBias(std::string_view spec) {
+  constexpr std::string_view kKey = "bias=";
+  const auto [name, values] = SplitName(spec);
+  KeySpec result{std::string(name), KeyBias::kModel};
+  bool given = false;
+  char separator = ':';
+  for (size_t begin = 0; begin < values.size();) {
+    const size_t end = std::min(values.find(',', begin), values.size());
+    const std::string_view item = values.substr(begin, end - begin);
+    begin = end + 1;
+    if (!item.starts_with(kKey)) {
+      result.codec.append(1, separator).append(item);
+      separator = ',';
+      continue;
+    }
+    if (given) throw MakeError(ErrorCode::kInvalid, "codec {}: parameter bias is given twice", name);
+    given = true;
+    result.bias = ParseKeyBias(name, item.substr(kKey.size()));
+  }
+  return given ? result : KeySpec{std::string(spec), KeyBias::kModel};
+}
+
+std::string WithKeyBias(std::string_view codec, KeyBias bias) {
+  if (bias == KeyBias::kModel) return std::string(codec);
+  const char* separator = codec.find(':') == std::string_view::npos ? ":" : ",";
+  return std::string(codec) + separator + (bias == KeyBias::kMean ? "bias=mean" : "bias=off");
+}
+
 bool LacksHeadBits(std::string_view spec) {
   return IsFlashqMixed(spec) && spec.find("bits=") == std::string_view::npos;
 }
@@ -20,8 +75,9 @@ std::string WithHeadBits(std::string_view spec, std::string_view bits) {
   return std::string(spec) + separator + "bits=" + std::string(bits);
 }
 
-std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec, int num_kv_heads,
+std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view with_bias, int num_kv_heads,
                                                           int head_dim) {
+  const std::string spec = SplitKeyBias(with_bias).codec;
   CheckBlockShape(1, num_kv_heads);
   const auto num_heads = static_cast<size_t>(num_kv_heads);
   if (!IsFlashqMixed(spec)) {
@@ -47,7 +103,8 @@ std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec,
   return codecs;
 }
 
-BlockLayout MakeLayout(std::span<const LayerCodecs> layers, int num_kv_heads, int head_dim) {
+BlockLayout MakeLayout(std::span<const LayerCodecs> layers, int num_kv_heads, int head_dim,
+                       std::shared_ptr<const KeyMeans> means) {
   CheckBlockShape(static_cast<int>(layers.size()), num_kv_heads);
   std::map<std::string_view, std::vector<std::shared_ptr<const Codec>>> heads;  // each specification once
   const auto find = [&](const std::string& spec) -> const std::vector<std::shared_ptr<const Codec>>& {
@@ -61,7 +118,16 @@ BlockLayout MakeLayout(std::span<const LayerCodecs> layers, int num_kv_heads, in
     const auto at = static_cast<size_t>(head);
     return CodecPair{find(codecs.k)[at], find(codecs.v)[at]};
   };
-  return MakeLayout(choose, static_cast<int>(layers.size()), num_kv_heads, head_dim);
+  BlockLayout layout = MakeLayout(choose, static_cast<int>(layers.size()), num_kv_heads, head_dim);
+  layout.key_bias = KeyBiasOf(layers);
+  if (layout.key_bias != KeyBias::kMean) return layout;
+  if (means == nullptr) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "codec {}: bias=mean needs the means of a model's keys, which are not known here",
+                    layers.front().k);
+  }
+  layout.key_means = std::move(means);
+  return layout;
 }
 
 BlockLayout MakeLayout(const CodecFlags& flags, int num_layers, int num_kv_heads, int head_dim) {

@@ -22,11 +22,23 @@ inline bool IsFlashqMixed(std::string_view spec) { return spec.substr(0, spec.fi
 bool LacksHeadBits(std::string_view spec);
 std::string WithHeadBits(std::string_view spec, std::string_view bits);
 
+// What a specification says of keys: "rot4:bias=off" is the codec rot4 over keys with their bias.
+struct KeySpec {
+  std::string codec;
+  KeyBias bias = KeyBias::kModel;
+};
+// Takes bias=model|mean|off, which any codec may have, out of a specification. Throws kInvalid for other
+// values.
+KeySpec SplitKeyBias(std::string_view spec);
+// The reverse: adds it to a specification without one.
+std::string WithKeyBias(std::string_view codec, KeyBias bias);
+
 // Returns one codec per head: the same one, except for flashq-mixed. Throws as ParseCodec does.
 std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec, int num_kv_heads,
                                                           int head_dim);
 
-// Specifications of one layer, as ParseHeadCodecs takes them.
+// Specifications of one layer, as ParseHeadCodecs takes them; that of keys may contain bias=, the same in all
+// layers.
 struct LayerCodecs {
   std::string k;
   std::string v;
@@ -40,11 +52,14 @@ struct CodecFlags {
   std::string k = "";  // empty: as kv
   std::string v = "";
   const std::string& Keys() const { return k.empty() ? kv : k; }
-  const std::string& Values() const { return v.empty() ? kv : v; }
+  // bias= in `kv` is of keys.
+  std::string Values() const { return v.empty() ? SplitKeyBias(kv).codec : v; }
 };
 
-// Throw as ParseHeadCodecs, and kUnsupported if there are too many layers or heads.
-BlockLayout MakeLayout(std::span<const LayerCodecs> layers, int num_kv_heads, int head_dim);
+// Throw as ParseHeadCodecs, and kUnsupported if there are too many layers or heads. means: needed for
+// bias=mean.
+BlockLayout MakeLayout(std::span<const LayerCodecs> layers, int num_kv_heads, int head_dim,
+                       std::shared_ptr<const KeyMeans> means = nullptr);
 BlockLayout MakeLayout(const CodecFlags& flags, int num_layers, int num_kv_heads, int head_dim);
 
 }  // namespace throng::kv

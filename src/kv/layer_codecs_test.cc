@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -110,6 +111,51 @@ TEST(MakeLayoutTest, TheLedgerIsTheSumOfTheCodecsFormulas) {
   EXPECT_EQ(held.Total(), 2 * pool.SealedBytes());
   EXPECT_EQ(held.Total(), pool.HeldBytes());
   EXPECT_LT(pool.SealedBytes(), rounded + 4096);
+}
+
+TEST(KeyBiasChoiceTest, IsTakenOutOfTheSpecification) {
+  const auto expect = [](const char* spec, const char* codec, KeyBias bias) {
+    const KeySpec keys = SplitKeyBias(spec);
+    EXPECT_EQ(keys.codec, codec);
+    EXPECT_EQ(keys.bias, bias);
+    EXPECT_EQ(SplitKeyBias(WithKeyBias(codec, bias)).codec, codec);
+    EXPECT_EQ(SplitKeyBias(WithKeyBias(codec, bias)).bias, bias);
+  };
+  expect("rot4", "rot4", KeyBias::kModel);
+  expect("rot4:bias=off", "rot4", KeyBias::kNone);
+  expect("gear2:r=4,bias=mean,s=2%", "gear2:r=4,s=2%", KeyBias::kMean);
+  expect("gear2:bias=model,r=4", "gear2:r=4", KeyBias::kModel);
+  EXPECT_THAT(MessageOf([] { SplitKeyBias("rot4:bias=all"); }),
+              testing::HasSubstr("codec rot4: bias=all must be model, mean or off"));
+  EXPECT_THAT(MessageOf([] { SplitKeyBias("rot4:bias=off,bias=off"); }), testing::HasSubstr("given twice"));
+}
+
+TEST(KeyBiasChoiceTest, IsOfTheKeysOfAllLayers) {
+  EXPECT_EQ(MakeLayout({.kv = "rot4:bias=off"}, 2, 1, 64).key_bias, KeyBias::kNone);
+  EXPECT_EQ(MakeLayout({.kv = "flashq-mixed:bias=off,bits=24"}, 2, 2, 64).At(0, 1).keys->Name(), "flashq4");
+  EXPECT_EQ(MakeLayout({.kv = "f16", .k = "int8:bias=off"}, 2, 1, 64).key_bias, KeyBias::kNone);
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "f16", .v = "int8:bias=off"}, 2, 1, 64); }),
+              testing::HasSubstr("codec int8:bias=off of values: bias= is for keys"));
+  const std::vector<LayerCodecs> layers = {{"f16", "f16"}, {"f16:bias=off", "f16"}};
+  EXPECT_THAT(MessageOf([&] { MakeLayout(layers, 1, 64); }),
+              testing::HasSubstr("KV codecs f16 and f16:bias=off: bias= must be the same in all layers"));
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "f16:bias=mean"}, 2, 1, 64); }),
+              testing::HasSubstr("bias=mean needs the means"));
+}
+
+TEST(KeyBiasChoiceTest, IsPartOfTheLayoutsName) {
+  BlockLayout layout = MakeLayout({.kv = "rot4"}, 2, 1, 64);
+  EXPECT_EQ(LayoutName(layout), "rot4");
+  layout.key_bias = KeyBias::kNone;
+  EXPECT_EQ(LayoutName(layout), "rot4, keys with bias");
+  layout.key_bias = KeyBias::kMean;
+  KeyMeans means(2, std::vector<float>(64));
+  layout.key_means = std::make_shared<KeyMeans>(means);
+  const std::string name = LayoutName(layout);
+  EXPECT_TRUE(name.starts_with("rot4, keys without mean "));
+  means[1][3] = 1.0f;
+  layout.key_means = std::make_shared<KeyMeans>(means);
+  EXPECT_NE(LayoutName(layout), name);
 }
 
 TEST(MakeLayoutTest, RefusesAbsurdNumbers) {

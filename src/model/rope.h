@@ -16,6 +16,8 @@ class RopeTable {
   // cos, sin: [dim / 2]
   void Write(int position, float* cos, float* sin) const;
 
+  const std::vector<double>& Frequencies() const { return frequencies_; }  // [dim / 2], radians per position
+
  private:
   void Compute(int position, float* cos, float* sin) const;
 

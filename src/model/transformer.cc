@@ -15,6 +15,7 @@
 #include "kv/cache/sequence_cache.h"
 #include "model/config.h"
 #include "model/gguf/gguf.h"
+#include "model/key_bias.h"
 #include "model/matmul/block_formats.h"
 #include "model/matmul/matmul.h"
 #include "model/rope.h"
@@ -56,14 +57,26 @@ struct Model {
     rope.emplace(config.rope_dim, config.rope_base, config.rope_scale, weights.rope_factors, cached);
     if (config.window > 0 && config.window_pattern > 1) {
       local_rope.emplace(config.rope_dim, config.window_rope_base, 1.0, std::span<const float>(), cached);
+      local_rotation = {local_rope->Frequencies(), config.rope_neox};
     }
+    rotation = {rope->Frequencies(), config.rope_neox};
+    std::vector<const attention::Rotation*> rotations;
+    for (int layer = 0; layer < config.num_layers; ++layer) {
+      rotations.push_back(IsLocal(layer) ? &local_rotation : &rotation);
+    }
+    keys.emplace(config, weights, std::move(rotations));
   }
+  Model(const Model&) = delete;  // `keys` points to members
+
+  bool IsLocal(int layer) const { return local_rope && config.IsWindowed(layer); }
 
   LoadOptions options;
   ModelConfig config;
   Weights weights;
   std::optional<RopeTable> rope;
   std::optional<RopeTable> local_rope;  // for windowed layers, if they need another
+  attention::Rotation rotation, local_rotation;
+  std::optional<ModelKeys> keys;
 };
 
 // One forward pass of some sequences, on all threads of a pool or, if it is null, on this one.
@@ -75,6 +88,7 @@ class Pass {
     for (const BatchItem& item : items) {
       rows_ += item.tokens.size();
       logit_rows_ += static_cast<size_t>(item.num_logits);
+      keys_.resize(rows_, model.keys->Find(item.cache->Layout()));
     }
     dim_ = static_cast<size_t>(config_.dim);
     query_dim_ = static_cast<size_t>(config_.QueryDim());
@@ -171,11 +185,13 @@ class Pass {
     });
   }
 
-  // Norm and rotation of all heads of one row of queries or keys.
-  void FinishHeads(float* heads, int num_heads, const std::vector<float>& norm, const float* rope) const {
+  // Norm and rotation of all heads of one row of queries or keys. offset: added in between, or empty.
+  void FinishHeads(float* heads, int num_heads, const std::vector<float>& norm,
+                   const std::vector<float>& offset, const float* rope) const {
     for (int h = 0; h < num_heads; ++h) {
       float* head = heads + static_cast<size_t>(h) * head_dim_;
       if (!norm.empty()) RmsNorm(head, norm.data(), config_.rms_epsilon, head_dim_, head);
+      if (!offset.empty()) AddTo(head, offset.data() + static_cast<size_t>(h) * head_dim_, head_dim_);
       const auto rotate = config_.rope_neox ? RotateHalves : RotateAdjacent;
       rotate(head, rope, rope + pairs_, 2 * pairs_);
     }
@@ -191,20 +207,22 @@ class Pass {
                                 {layer.k, buffers_.k.data(), kv_dim_, kFine},
                                 {layer.v, buffers_.v.data(), kv_dim_}};
     Multiply(buffers_.normed, dim_, products);
-    const bool local = model_.local_rope && config_.IsWindowed(layer_index);
-    std::vector<float>& ropes = local ? buffers_.local_rope : buffers_.rope;
+    std::vector<float>& ropes = model_.IsLocal(layer_index) ? buffers_.local_rope : buffers_.rope;
+    const std::vector<float> none;
     ForRows(query_dim_, [&](size_t first, size_t count) {
       for (size_t r = first; r < first + count; ++r) {
         float* q = Row(buffers_.q, r, query_dim_);
         float* k = Row(buffers_.k, r, kv_dim_);
+        const StoredKeys::Layer* stored =
+            keys_[r] == nullptr ? nullptr : &keys_[r]->layers[static_cast<size_t>(layer_index)];
         if (!layer.q_bias.empty()) {
           AddTo(q, layer.q_bias.data(), query_dim_);
-          AddTo(k, layer.k_bias.data(), kv_dim_);
+          AddTo(k, (stored == nullptr ? layer.k_bias : stored->added).data(), kv_dim_);
           AddTo(Row(buffers_.v, r, kv_dim_), layer.v_bias.data(), kv_dim_);
         }
         const float* rope = Row(ropes, r, 2 * pairs_);
-        FinishHeads(q, config_.num_heads, layer.q_norm, rope);
-        FinishHeads(k, config_.num_kv_heads, layer.k_norm, rope);
+        FinishHeads(q, config_.num_heads, layer.q_norm, none, rope);
+        FinishHeads(k, config_.num_kv_heads, layer.k_norm, stored == nullptr ? none : stored->offset, rope);
       }
     });
   }
@@ -259,6 +277,10 @@ class Pass {
       job.scale = config_.attention_scale;
       job.window = config_.IsWindowed(layer) ? config_.window : 0;
       job.softmax = item.cache->Pool().Softmax();
+      if (keys_[row] != nullptr) {
+        job.key_bias = &(*keys_[row]->bias)[static_cast<size_t>(layer)].heads[static_cast<size_t>(head)];
+        if (job.key_bias->pairs.empty()) job.key_bias = nullptr;
+      }
       jobs.push_back(job);
     });
     if (pool_ && !jobs.empty()) {
@@ -320,6 +342,7 @@ class Pass {
   float* logits_;
   ThreadPool* pool_;
   Buffers& buffers_;
+  std::vector<const StoredKeys*> keys_;  // [rows]; null: whole keys are stored
   size_t rows_ = 0;
   size_t logit_rows_ = 0;
   size_t dim_, query_dim_, kv_dim_, ffn_dim_, head_dim_, pairs_;
@@ -351,6 +374,9 @@ class LlamaTransformer final : public Transformer {
     return digest_;
   }
 
+  attention::Rotation KeyRotation(int layer) const override { return model_.keys->RotationOf(layer); }
+  std::shared_ptr<const attention::KeyBias> KeyBias() const override { return model_.keys->OfModel(); }
+
   size_t BytesToRepack() const override { return repack_ ? model_.weights.bytes : 0; }
   void Repack(ThreadPool& pool) override {
     if (std::exchange(repack_, false)) model::Repack(model_.weights, pool);
@@ -358,7 +384,10 @@ class LlamaTransformer final : public Transformer {
 
   void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) override {
     if (items.empty()) return;
-    for (const BatchItem& item : items) Check(item);
+    for (const BatchItem& item : items) {
+      Check(item);
+      model_.keys->Prepare(item.cache->Layout());
+    }
     if (NumTokens(items) <= kRepackTokens) Repack(pool);
     for (const BatchItem& item : items) item.cache->BeginChunk(static_cast<int>(item.tokens.size()));
     const std::vector<Part> parts = Split(items, static_cast<size_t>(pool.NumThreads()), logits);

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "attention/key_bias.h"
 #include "base/digest.h"
 
 namespace throng {
@@ -35,6 +36,10 @@ class Transformer {
   // Of the config and all weights. Thread-safe. The first call reads all of them, so call it only where a
   // digest is kept.
   virtual Digest WeightsDigest() const = 0;
+  // How a layer's keys are rotated; without frequencies if they are not.
+  virtual attention::Rotation KeyRotation(int layer) const { return {}; }
+  // What keys lack in caches whose layout says KeyBias::kModel; null: nothing.
+  virtual std::shared_ptr<const attention::KeyBias> KeyBias() const { return nullptr; }
   // What LoadOptions::repack will still allocate.
   virtual size_t BytesToRepack() const { return 0; }
   // Does what LoadOptions::repack asks for, unless it is done. Not thread-safe, as Forward.

@@ -67,11 +67,11 @@ bool SameBits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
-class PurityTest : public testing::TestWithParam<std::tuple<std::string, TensorType, std::string>> {
+class PurityTest : public testing::TestWithParam<std::tuple<std::string, TensorType, std::string, float>> {
  protected:
   void SetUp() override {
-    TinyModel model;
-    std::tie(model.architecture, model.type, codec_) = GetParam();
+    TinyModel model{.bias_pairs = {1, 6}};
+    std::tie(model.architecture, model.type, codec_, model.key_bias) = GetParam();
     bytes_ = model.Bytes();
     file_.emplace(bytes_, "tiny");
   }
@@ -161,10 +161,12 @@ TEST_P(PurityTest, BatchesDoNotChangeBits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, PurityTest,
-                         testing::Values(std::tuple{"llama", TensorType::kF32, "f32"},
-                                         std::tuple{"llama", TensorType::kQ8_0, "f16"},
-                                         std::tuple{"qwen2", TensorType::kF16, "f16"},
-                                         std::tuple{"qwen2", TensorType::kQ8_0, "int8"}));
+                         testing::Values(std::tuple{"llama", TensorType::kF32, "f32", 0.0f},
+                                         std::tuple{"llama", TensorType::kQ8_0, "f16", 0.0f},
+                                         std::tuple{"llama", TensorType::kQ8_0, "f16", 50.0f},
+                                         std::tuple{"qwen2", TensorType::kF16, "f16", 0.0f},
+                                         std::tuple{"qwen2", TensorType::kF16, "f16:bias=off", 300.0f},
+                                         std::tuple{"qwen2", TensorType::kQ8_0, "int8", 300.0f}));
 
 std::string Refusal(const TinyModel& model) {
   const auto bytes = model.Bytes();

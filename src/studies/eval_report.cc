@@ -64,6 +64,8 @@ json AllToJson(std::span<const Row> rows, const std::string& softmax) {
   return {{"softmax", softmax}, {"reference", ToJson(rows.front())}, {"results", results}};
 }
 
+json ToJson(const eval::LogitError& error) { return {{"decoded", error.decoded}, {"score", error.score}}; }
+
 size_t NameWidth(size_t width, const std::string& name) { return std::max(width, name.size() + 1); }
 
 std::string DepthName(size_t i) {
@@ -83,6 +85,20 @@ json EvalJson(std::span<const eval::CodecDivergence> rows, const std::string& so
 }
 json EvalJson(std::span<const eval::CodecRecall> rows, const std::string& softmax) {
   return AllToJson(rows, softmax);
+}
+
+json EvalJson(std::span<const eval::KeyErrors> rows) {
+  json results = json::array();
+  for (const eval::KeyErrors& row : rows) {
+    json cases = json::array();
+    for (size_t i = 0; i < eval::BiasCases().size(); ++i) {
+      cases.push_back({{"bias", eval::BiasCases()[i].name},
+                       {"whole", ToJson(row.whole[i])},
+                       {"without", ToJson(row.without[i])}});
+    }
+    results.push_back({{"kv", row.kv}, {"unbiased", ToJson(row.unbiased)}, {"biased", cases}});
+  }
+  return {{"results", results}};
 }
 
 void PrintDivergence(std::span<const eval::CodecDivergence> rows, EvalKind kind) {
@@ -130,6 +146,26 @@ void PrintRecall(std::span<const eval::CodecRecall> rows) {
     fmt::print(" {:>5} {:>7} {:>14} {:>8.2g} {:>7.3f} {:>8.2g} {:>6.2f}\n", recall.lost, recall.gained,
                interval(recall.difference_interval, "+"), recall.mcnemar_p, recall.answer_length_ratio,
                row.divergence.kl_mean, row.sizes.bits);
+  }
+}
+
+void PrintKeyErrors(std::span<const eval::KeyErrors> rows) {
+  fmt::print(
+      "Standard deviation of the logits' errors, by the size of the keys' bias and the speed of its RoPE "
+      "pairs\n\n");
+  size_t width = 28;
+  for (const eval::KeyErrors& row : rows) width = NameWidth(width, row.kv + ", bias removed");
+  fmt::print("{:<{}} {:>10}", "kv", width, "no bias");
+  for (const eval::BiasCase& bias : eval::BiasCases()) fmt::print(" {:>10}", bias.name);
+  fmt::print("\n");
+  for (const eval::KeyErrors& row : rows) {
+    const auto print = [&](const std::string& name, std::span<const eval::LogitError> errors) {
+      fmt::print("{:<{}} {:>10.3g}", name, width, row.unbiased.score);
+      for (const eval::LogitError& error : errors) fmt::print(" {:>10.3g}", error.score);
+      fmt::print("\n");
+    };
+    print(row.kv, row.whole);
+    print(row.kv + ", bias removed", row.without);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "eval/divergence.h"
+#include "eval/key_errors.h"
 #include "eval/recall.h"
 
 namespace throng::studies {
@@ -16,8 +17,10 @@ enum class EvalKind { kKl, kPpl, kRecall };
 // `results`.
 nlohmann::json EvalJson(std::span<const eval::CodecDivergence> rows, const std::string& softmax);
 nlohmann::json EvalJson(std::span<const eval::CodecRecall> rows, const std::string& softmax);
+nlohmann::json EvalJson(std::span<const eval::KeyErrors> rows);
 void PrintDivergence(std::span<const eval::CodecDivergence> rows, EvalKind kind);
 void PrintRecall(std::span<const eval::CodecRecall> rows);
+void PrintKeyErrors(std::span<const eval::KeyErrors> rows);
 
 // Plot quality over bits per element. Throw kIo.
 void PlotDivergence(std::span<const eval::CodecDivergence> rows, EvalKind kind, const std::string& path);

@@ -134,6 +134,41 @@ std::vector<std::vector<double>> ReadPriorities(ObjectReader& reader, const char
   return priorities;
 }
 
+Json MeansToJson(const kv::KeyMeans& means) {
+  Json layers = Json::array();
+  for (const std::vector<float>& of_layer : means) {
+    Json layer = Json::array();
+    for (size_t i = 0; i < of_layer.size(); ++i) {
+      if (of_layer[i] != 0.0f) layer.push_back({i, of_layer[i]});
+    }
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
+std::shared_ptr<const kv::KeyMeans> ReadMeans(const ObjectReader& reader, const Json& layers,
+                                              const model::ModelConfig& config) {
+  const auto kv_dim = static_cast<size_t>(config.KvDim());
+  const auto fail = [&](const Json& found) {
+    reader.Fail("key_means", found,
+                fmt::format("{} arrays of [element below {}, finite mean]", config.num_layers, kv_dim));
+  };
+  if (!layers.is_array() || layers.size() != static_cast<size_t>(config.num_layers)) fail(layers);
+  kv::KeyMeans means;
+  for (const Json& layer : layers) {
+    if (!layer.is_array()) fail(layer);
+    means.emplace_back(kv_dim);
+    for (const Json& item : layer) {
+      if (!item.is_array() || item.size() != 2 || !item[0].is_number_unsigned() ||
+          item[0].get<uint64_t>() >= kv_dim || !item[1].is_number() || !std::isfinite(item[1].get<float>())) {
+        fail(item);
+      }
+      means.back()[item[0].get<size_t>()] = item[1].get<float>();
+    }
+  }
+  return std::make_shared<kv::KeyMeans>(std::move(means));
+}
+
 void CheckFormat(ObjectReader& reader) {
   const Json& format = reader.Get("format");
   if (format != kFormat) reader.Fail("format", format, fmt::format("\"{}\"", kFormat));
@@ -156,7 +191,7 @@ void CheckBytes(ObjectReader& reader, const CodecChoice& choice, const model::Mo
 }  // namespace
 
 kv::BlockLayout CodecChoice::Layout(const model::ModelConfig& config) const {
-  return kv::MakeLayout(layers, config.num_kv_heads, config.head_dim);
+  return kv::MakeLayout(layers, config.num_kv_heads, config.head_dim, key_means);
 }
 
 double BytesPerToken(const kv::BlockLayout& layout) {
@@ -184,6 +219,7 @@ std::string WriteChoice(const CodecChoice& choice, const Digest& model, const mo
   Json layers = Json::array();
   for (const kv::LayerCodecs& layer : choice.layers) layers.push_back({{"k", layer.k}, {"v", layer.v}});
   json["layers"] = std::move(layers);
+  if (choice.key_means != nullptr) json["key_means"] = MeansToJson(*choice.key_means);
   if (!choice.priorities.keys.empty()) {
     json["head_priorities"] = {{"k", choice.priorities.keys}, {"v", choice.priorities.values}};
   }
@@ -209,6 +245,7 @@ CodecChoice ReadChoice(std::string_view text, const std::string& where, const Di
   choice.softmax = ReadSoftmax(reader);
   choice.kl_target = reader.Number("kl_target");
   choice.kl = reader.Number("kl");
+  if (const Json* means = reader.Find("key_means")) choice.key_means = ReadMeans(reader, *means, config);
   CheckBytes(reader, choice, config);
   if (const Json* priorities = reader.Find("head_priorities")) {
     ObjectReader parts(*priorities, where + ": head_priorities");

@@ -1,6 +1,7 @@
 // Which codecs a model's KV cache uses, layer by layer, and the file that keeps such a choice.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,8 +24,9 @@ struct HeadPriorities {
 };
 
 struct CodecChoice {
-  std::vector<kv::LayerCodecs> layers;  // as kv::ParseHeadCodecs takes them
-  HeadPriorities priorities;            // determine the bits of flashq-mixed; empty: not ranked
+  std::vector<kv::LayerCodecs> layers;            // as kv::ParseHeadCodecs takes them
+  std::shared_ptr<const kv::KeyMeans> key_means;  // of bias=mean; null without it
+  HeadPriorities priorities;                      // determine the bits of flashq-mixed; empty: not ranked
 
   // How the choice was found, if the model was run for it:
   Digest text;  // digest of the calibration text
@@ -41,7 +43,8 @@ double BytesPerToken(const kv::BlockLayout& layout);
 double F16BytesPerToken(const kv::BlockLayout& layout);
 
 // model: Transformer::WeightsDigest. JSON of version 1: format, version, model, layers [{k, v}],
-// bytes_per_token, ratio_to_f16, and where known text, softmax (if it is missing: exact), kl_target, kl,
+// bytes_per_token, ratio_to_f16, and where known key_means
+// [layers][[element, mean], ...], text, softmax (if it is missing: exact), kl_target, kl,
 // head_priorities {k, v}.
 std::string WriteChoice(const CodecChoice& choice, const Digest& model, const model::ModelConfig& config);
 

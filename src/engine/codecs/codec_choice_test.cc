@@ -71,6 +71,34 @@ TEST(CodecChoiceTest, AFileBringsBackWhatWasWritten) {
               4.0 * 2 * 2 * 64 * 64 / static_cast<double>(pool.SealedBytes()), 1e-3);
 }
 
+TEST(CodecChoiceTest, MeansOfKeysAreKept) {
+  CodecChoice choice = MakeChoice();
+  for (kv::LayerCodecs& layer : choice.layers) layer.k += layer.k.find(':') == std::string::npos ? ":" : ",";
+  for (kv::LayerCodecs& layer : choice.layers) layer.k += "bias=mean";
+  kv::KeyMeans means(2, std::vector<float>(128));
+  means[0][0] = 0.1f;
+  means[1][127] = -1e-7f / 3;
+  choice.key_means = std::make_shared<kv::KeyMeans>(means);
+  const std::string text = WriteChoice(choice, kModel, TwoLayers());
+  const CodecChoice read = ReadChoice(text, "c.json", kModel, TwoLayers());
+  ASSERT_NE(read.key_means, nullptr);
+  EXPECT_EQ(*read.key_means, means);
+  EXPECT_EQ(read.Layout(TwoLayers()).key_bias, kv::KeyBias::kMean);
+  const auto message = [&](const nlohmann::json& value) {
+    nlohmann::json json = nlohmann::json::parse(text);
+    json["key_means"] = value;
+    if (value.is_null()) json.erase("key_means");
+    return MessageOf([&] { ReadChoice(json.dump(), "c.json", kModel, TwoLayers()); });
+  };
+  EXPECT_THAT(message(nullptr), HasSubstr("bias=mean needs the means"));
+  using nlohmann::json;
+  for (const char* bad : {"7", "[[]]", "[[],7]", "[[],[7]]", "[[],[[1,2,3]]]", "[[],[[128,1]]]",
+                          "[[],[[-1,1]]]", "[[],[[1.5,1]]]", "[[],[[1,\"x\"]]]", "[[],[[1,1e39]]]"}) {
+    EXPECT_THAT(message(json::parse(bad)), HasSubstr("expected 2 arrays of [element below 128, finite mean]"))
+        << bad;
+  }
+}
+
 TEST(CodecChoiceTest, OnlyFormatVersionModelAndLayersMustBeThere) {
   const std::string text = R"({"format": "throng-kv-choice", "version": 1,
       "model": "0123456789abcdeffedcba9876543210", "layers": [{"k": "int8", "v": "rot4"}, {"k": "f16", "v": "f16"}]})";
@@ -226,9 +254,12 @@ TEST_F(ChooseCodecsTest, RefusesWhatMakesNoSense) {
   EXPECT_THAT(Refusal(flags("none.json")), HasSubstr("none.json"));
   EXPECT_THAT(Refusal(flags("automatic")), HasSubstr("unknown KV codec \"automatic\""));
   EXPECT_THAT(Refusal(flags("flashq-mixed")), HasSubstr("the text 0"));
+  EXPECT_THAT(Refusal(flags("rot5:bias=mean")), HasSubstr("unknown KV codec \"rot5\""));
+  EXPECT_THAT(Refusal(flags("rot4:bias=all")), HasSubstr("codec rot4: bias=all must be model, mean or off"));
+  EXPECT_THAT(Refusal(flags("f16", "", "rot4:bias=off")), HasSubstr("of values: bias= is for keys"));
   CodecOptions text = flags("int8");
   text.calibration = "a.txt";
-  EXPECT_THAT(Refusal(text), HasSubstr("only --kv auto and flashq-mixed read a text"));
+  EXPECT_THAT(Refusal(text), HasSubstr("only --kv auto, flashq-mixed and bias=mean read a text"));
   CodecOptions folder = flags("int8");
   folder.out = Path("no/such/folder.json");
   EXPECT_THAT(Refusal(folder), HasSubstr("no/such/folder.json"));

@@ -16,6 +16,7 @@
 #include "engine/codecs/calibration.h"
 #include "engine/codecs/codec_search.h"
 #include "engine/codecs/flashq_mixed.h"
+#include "engine/codecs/key_means.h"
 #include "engine/codecs/kv_probe.h"
 #include "kv/codec_table.h"
 #include "model/config.h"
@@ -27,14 +28,16 @@ namespace {
 constexpr std::string_view kAuto = "auto";
 constexpr double kDefaultTarget = 0.01;
 // Another search gives other choices: a new version voids those in the cache.
-constexpr int kSearchVersion = 1;
+constexpr int kSearchVersion = 2;
 constexpr uintmax_t kMostFileBytes = 4 << 20;
 
 bool IsAuto(std::string_view spec) { return spec.substr(0, spec.find(':')) == kAuto; }
 bool IsFile(std::string_view spec) { return spec.ends_with(".json"); }
+bool NeedsMeans(std::string_view spec) { return kv::SplitKeyBias(spec).bias == kv::KeyBias::kMean; }
 
 double Target(std::string_view spec) {
-  KeyValues parameters(fmt::format("codec {}", kAuto), SplitName(spec).values);
+  const std::string without_bias = kv::SplitKeyBias(spec).codec;
+  KeyValues parameters(fmt::format("codec {}", kAuto), SplitName(without_bias).values);
   const double target = parameters.Fraction("kl", kDefaultTarget, 1e-6, 10.0);
   parameters.CheckAllUsed();
   return target;
@@ -55,9 +58,9 @@ void Check(const CodecOptions& options) {
         "KV codec {}: it says which codecs keys and values have; --k and --v cannot be given beside it",
         flags.kv);
   }
-  const bool runs = IsAuto(flags.kv) || kv::LacksHeadBits(flags.Keys()) || kv::LacksHeadBits(flags.Values());
-  if (!options.calibration.empty() && !runs) {
-    throw MakeError(ErrorCode::kInvalid, "--calibration {}: only --kv auto and {} read a text, --kv is {}",
+  if (!options.calibration.empty() && (together ? IsFile(flags.kv) : IsPlain(flags))) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "--calibration {}: only --kv auto, {} and bias=mean read a text, --kv is {}",
                     options.calibration, kv::kFlashqMixed, flags.kv);
   }
 }
@@ -73,7 +76,7 @@ std::string ReadBounded(const std::string& path) {
 }
 
 // Empty if the system does not say where the user's cache is.
-std::string CachePath(const CodecChoice& choice, const Digest& transformer) {
+std::string CachePath(const CodecChoice& choice, kv::KeyBias bias, const Digest& transformer) {
   const char* const cache = std::getenv("XDG_CACHE_HOME");
   const char* const home = std::getenv("HOME");
   std::filesystem::path folder;
@@ -90,6 +93,7 @@ std::string CachePath(const CodecChoice& choice, const Digest& transformer) {
                          .Add(choice.text)
                          .Add(attention::SoftmaxName(choice.softmax))
                          .Add(choice.kl_target)
+                         .Add(static_cast<int>(bias))
                          .Finish();
   return (folder / "throng" / ("kv-" + key.Hex() + ".json")).string();
 }
@@ -146,19 +150,24 @@ void Report(const CodecChoice& choice, const model::ModelConfig& config, const s
                choice.kl, choice.kl_target, bytes, F16BytesPerToken(layout) / bytes, how);
 }
 
-CodecChoice Search(CodecChoice choice, const std::string& text, const Digest& model,
+CodecChoice Search(CodecChoice choice, kv::KeyBias bias, const std::string& text, const Digest& model,
                    model::Transformer& transformer, const Encoder& encode, ThreadPool& threads) {
   const model::ModelConfig& config = transformer.Config();
   const auto begin = std::chrono::steady_clock::now();
-  const std::string path = CachePath(choice, transformer.WeightsDigest());
+  const std::string path = CachePath(choice, bias, transformer.WeightsDigest());
   if (std::optional<CodecChoice> cached = ReadCache(path, model, config)) {
     Report(*cached, config, "found in " + path);
     return *std::move(cached);
   }
   const std::vector<int32_t> tokens = encode(text);
   KvProbe probe(transformer, tokens, choice.softmax, threads);
-  if (config.num_kv_heads > 1) choice.priorities = RankHeads(transformer, tokens, choice.softmax, threads);
-  FoundCodecs found = SearchCodecs(probe, choice.priorities, choice.kl_target);
+  if (bias == kv::KeyBias::kMean) {
+    choice.key_means = MeasureKeyMeans(transformer, tokens, choice.softmax, threads);
+  }
+  if (config.num_kv_heads > 1) {
+    choice.priorities = RankHeads(transformer, tokens, choice.softmax, threads, bias, choice.key_means);
+  }
+  FoundCodecs found = SearchCodecs(probe, choice.priorities, choice.kl_target, bias, choice.key_means);
   choice.layers = std::move(found.layers);
   choice.kl = found.kl;
   const bool mixed = std::any_of(
@@ -176,7 +185,8 @@ CodecChoice Search(CodecChoice choice, const std::string& text, const Digest& mo
 // Gives the heads of flashq-mixed their bits.
 CodecChoice Mixed(CodecChoice choice, const std::string& text, model::Transformer& transformer,
                   const Encoder& encode, ThreadPool& threads) {
-  choice.priorities = RankHeads(transformer, encode(text), choice.softmax, threads);
+  choice.priorities = RankHeads(transformer, encode(text), choice.softmax, threads,
+                                kv::SplitKeyBias(choice.layers.front().k).bias, choice.key_means);
   for (size_t layer = 0; layer < choice.layers.size(); ++layer) {
     kv::LayerCodecs& codecs = choice.layers[layer];
     if (kv::LacksHeadBits(codecs.k)) codecs.k = MixedCodec(codecs.k, choice.priorities.keys[layer]);
@@ -206,14 +216,23 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
   }
   const std::string text =
       options.calibration.empty() ? std::string(CalibrationText()) : ReadBounded(options.calibration);
-  for (const std::string& spec : {flags.Keys(), flags.Values()}) {  // fail before ranking the heads
-    if (kv::LacksHeadBits(spec)) kv::ParseHeadCodecs(kv::WithHeadBits(spec, "24"), 1, config.head_dim);
-  }
   choice.text = DigestOf(text);
   choice.softmax = options.softmax;
   if (IsAuto(flags.kv)) {
     choice.kl_target = Target(flags.kv);
-    return Search(std::move(choice), text, ModelOf(options, transformer), transformer, encode, threads);
+    return Search(std::move(choice), kv::SplitKeyBias(flags.kv).bias, text, ModelOf(options, transformer),
+                  transformer, encode, threads);
+  }
+  for (const std::string& spec : {flags.Keys(), flags.Values()}) {  // fail before the model runs
+    const bool lacks = kv::LacksHeadBits(spec);
+    kv::ParseHeadCodecs(lacks ? kv::WithHeadBits(spec, "24") : spec, 1, config.head_dim);
+  }
+  if (NeedsMeans(flags.Keys())) {
+    choice.key_means = MeasureKeyMeans(transformer, encode(text), choice.softmax, threads);
+  }
+  if (!kv::LacksHeadBits(flags.Keys()) && !kv::LacksHeadBits(flags.Values())) {
+    choice.Layout(config);  // refuses what does not exist
+    return choice;
   }
   return Mixed(std::move(choice), text, transformer, encode, threads);
 }
@@ -226,6 +245,9 @@ std::string CodecHelp() {
          "  flashq-mixed          flashq2 for the half of each layer's heads that bears it best, flashq4 for "
          "the "
          "others\n"
+         "  ...:bias=mean|off     any of these: keys are stored without their mean over a text, which "
+         "attention adds; "
+         "or whole. Without bias=, they lack the bias of the model's key projection where it stands out\n"
          "  auto[:kl=0.01]        the fewest bytes, layer by layer, with a mean divergence from f32 of at "
          "most "
          "that; probes the model once\n"
@@ -234,7 +256,7 @@ std::string CodecHelp() {
 
 bool IsPlain(const kv::CodecFlags& flags) {
   return !IsAuto(flags.kv) && !IsFile(flags.kv) && !kv::LacksHeadBits(flags.Keys()) &&
-         !kv::LacksHeadBits(flags.Values());
+         !kv::LacksHeadBits(flags.Values()) && !NeedsMeans(flags.Keys());
 }
 
 CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transformer, const Encoder& encode,

@@ -54,11 +54,14 @@ void KeepBest(std::vector<Plan>& plans) {
 
 class Search {
  public:
-  Search(KvProbe& probe, const HeadPriorities& priorities, double target)
+  Search(KvProbe& probe, const HeadPriorities& priorities, double target, kv::KeyBias bias,
+         std::shared_ptr<const kv::KeyMeans> means)
       : probe_(probe),
         config_(probe.Config()),
         priorities_(priorities),
         target_(target),
+        bias_(bias),
+        means_(std::move(means)),
         num_layers_(static_cast<size_t>(config_.num_layers)),
         num_groups_(std::min<size_t>(num_layers_, kMostGroups)) {}
 
@@ -85,6 +88,8 @@ class Search {
   const model::ModelConfig& config_;
   const HeadPriorities& priorities_;
   const double target_;
+  const kv::KeyBias bias_;
+  const std::shared_ptr<const kv::KeyMeans> means_;
   const size_t num_layers_;
   const size_t num_groups_;
   const size_t os_page_ = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -101,8 +106,11 @@ constexpr int kValues = 1;
 int IndexOf(kv::Part part) { return part == kv::Part::kKeys ? kKeys : kValues; }
 
 std::string Search::Spec(const std::string& name, kv::Part part, size_t layer) const {
-  if (name != kv::kFlashqMixed) return name;
-  return MixedCodec(name, (part == kv::Part::kKeys ? priorities_.keys : priorities_.values)[layer]);
+  const bool keys = part == kv::Part::kKeys;
+  const std::string codec = name == kv::kFlashqMixed
+                                ? MixedCodec(name, (keys ? priorities_.keys : priorities_.values)[layer])
+                                : name;
+  return keys ? kv::WithKeyBias(codec, bias_) : codec;
 }
 
 Layers Search::AllLayers(const std::string& keys, const std::string& values) const {
@@ -122,14 +130,14 @@ double Search::Measure(const Layers& layers) {
     spdlog::info("--kv auto: {} passes over {} tokens are done", probe_.NumPasses(), probe_.NumTokens());
     said_ = Clock::now();
   }
-  const double kl = probe_.Divergence(kv::MakeLayout(layers, config_.num_kv_heads, config_.head_dim));
+  const double kl = probe_.Divergence(kv::MakeLayout(layers, config_.num_kv_heads, config_.head_dim, means_));
   measured_.emplace(std::move(key), kl);
   return kl;
 }
 
 // The bytes that the allocator takes for a block.
 size_t Search::Bytes(const Layers& layers) const {
-  return RoundUp(kv::MakeLayout(layers, config_.num_kv_heads, config_.head_dim).bytes, os_page_);
+  return RoundUp(kv::MakeLayout(layers, config_.num_kv_heads, config_.head_dim, means_).bytes, os_page_);
 }
 
 std::vector<Option> Search::Scan(kv::Part part) {
@@ -330,8 +338,9 @@ FoundCodecs Search::Run() {
 
 }  // namespace
 
-FoundCodecs SearchCodecs(KvProbe& probe, const HeadPriorities& priorities, double target) {
-  return Search(probe, priorities, target).Run();
+FoundCodecs SearchCodecs(KvProbe& probe, const HeadPriorities& priorities, double target, kv::KeyBias bias,
+                         std::shared_ptr<const kv::KeyMeans> means) {
+  return Search(probe, priorities, target, bias, std::move(means)).Run();
 }
 
 }  // namespace throng::engine

@@ -11,6 +11,7 @@
 //    divergence meets the target and, if it is cheaper, the cheapest such codec for all layers.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "engine/codecs/codec_choice.h"
@@ -27,7 +28,9 @@ struct FoundCodecs {
 };
 
 // priorities: from RankHeads; empty: flashq-mixed is not considered. target: above 0, nats. If no codec meets
-// it, all layers are f32.
-FoundCodecs SearchCodecs(KvProbe& probe, const HeadPriorities& priorities, double target);
+// it, all layers are f32. bias: what keys lack, with the means of kMean.
+FoundCodecs SearchCodecs(KvProbe& probe, const HeadPriorities& priorities, double target,
+                         kv::KeyBias bias = kv::KeyBias::kModel,
+                         std::shared_ptr<const kv::KeyMeans> means = nullptr);
 
 }  // namespace throng::engine

@@ -32,6 +32,7 @@ enum class Feature {
   kHead256,
   kOddHead,
   kSas,
+  kKeyBias,
   kFork,
   kSaveAndLoad,
   kSpill,
@@ -57,6 +58,7 @@ constexpr FeatureLine kFeatures[] = {
     {Feature::kHead256, "head size 256", nullptr},
     {Feature::kOddHead, "head sizes that are no multiple of 8, or above 256", "must be a multiple of 8"},
     {Feature::kSas, "`--softmax sas`", nullptr},
+    {Feature::kKeyBias, "keys stored without their projection's bias", nullptr},
     {Feature::kFork, "fork of a sequence", nullptr},
     {Feature::kSaveAndLoad, "`--save-cache`, `--load-cache`", nullptr},
     {Feature::kSpill, "`--spill`", nullptr},
@@ -176,6 +178,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   void Forks();
   void Files();
   void Spilling();
+  void KeyBias();
 
   std::string Folder() const { return testing::TempDir(); }
 
@@ -275,6 +278,20 @@ void CodecSupportTest::Spilling() {
   EXPECT_GT(rig.Metric("throng_restored_blocks_total"), restored);
 }
 
+// The answer is the same whatever happens to pages on the way, with a window too.
+void CodecSupportTest::KeyBias() {
+  for (const int window : {0, 80}) {
+    UseModel({.architecture = "qwen2", .window = window, .key_bias = 300.0f, .bias_pairs = {1, 6}});
+    ASSERT_NE(transformer_->KeyBias(), nullptr);
+    ThePrefixCache();
+    Batches();
+    Forks();
+    Files();
+    Spilling();
+    ExpectSame(Rig({.chunk_tokens = 7}).Ask(Ask(1)), Rig({.chunk_tokens = 200}).Ask(Ask(1)));
+  }
+}
+
 void CodecSupportTest::Works(Feature feature) {
   switch (feature) {
     case Feature::kPrefixCache:
@@ -297,6 +314,8 @@ void CodecSupportTest::Works(Feature feature) {
     case Feature::kSas:
       return ExpectGoodAnswer({.softmax = kv::SoftmaxKind::kSas},
                               GetParam() == "f32" ? kErrorOfSas : Expected());
+    case Feature::kKeyBias:
+      return KeyBias();
     case Feature::kFork:
       return Forks();
     case Feature::kSaveAndLoad:

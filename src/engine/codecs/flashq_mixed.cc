@@ -1,6 +1,7 @@
 #include "engine/codecs/flashq_mixed.h"
 
 #include <limits>
+#include <utility>
 
 #include "base/error.h"
 #include "kv/cache/block_pool.h"
@@ -47,7 +48,8 @@ std::vector<std::vector<double>> Priorities(const kv::SequenceCache& cache, kv::
 }  // namespace
 
 HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_t> text,
-                         kv::SoftmaxKind softmax, ThreadPool& threads) {
+                         kv::SoftmaxKind softmax, ThreadPool& threads, kv::KeyBias bias,
+                         std::shared_ptr<const kv::KeyMeans> means) {
   const model::ModelConfig& config = transformer.Config();
   if (static_cast<size_t>(config.context_length) < kTokens || text.size() < kTokens) {
     throw MakeError(text.size() < kTokens ? ErrorCode::kInvalid : ErrorCode::kUnsupported,
@@ -55,8 +57,10 @@ HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_
                     kv::kFlashqMixed, kTokens, config.context_length, text.size());
   }
   const kv::CodecFlags f32{.kv = "f32", .k = "", .v = ""};
-  kv::BlockPool pool(kv::MakeLayout(f32, config.num_layers, config.num_kv_heads, config.head_dim),
-                     std::numeric_limits<size_t>::max() / 2, softmax);
+  kv::BlockLayout layout = kv::MakeLayout(f32, config.num_layers, config.num_kv_heads, config.head_dim);
+  layout.key_bias = bias;
+  layout.key_means = std::move(means);
+  kv::BlockPool pool(std::move(layout), std::numeric_limits<size_t>::max() / 2, softmax);
   kv::SequenceCache cache(pool);
   if (!cache.Reserve(static_cast<int>(kTokens))) {
     throw MakeError(ErrorCode::kExhausted, "{}: no memory to rank the heads", kv::kFlashqMixed);

@@ -88,7 +88,8 @@ class EngineRig {
     std::istringstream list(codec);
     for (std::string layer; std::getline(list, layer, '|');) {
       const size_t plus = layer.find('+');
-      given.push_back({layer.substr(0, plus), plus == std::string::npos ? layer : layer.substr(plus + 1)});
+      given.push_back({layer.substr(0, plus),
+                       plus == std::string::npos ? kv::SplitKeyBias(layer).codec : layer.substr(plus + 1)});
     }
     std::vector<kv::LayerCodecs> layers;
     for (size_t i = 0; i < static_cast<size_t>(config.num_layers); ++i)

@@ -124,7 +124,8 @@ HWY_INLINE void SumOutliers(const GearLayout& layout, const Tile& tile, const ui
                      static_cast<size_t>(layout.entries), interleaved, sums);
 }
 
-// out = acc + L + S, plus rescale * out where there is a rescale. sums: null if there is no S.
+// out = acc + L + S and wide channels, plus rescale * out where there is a rescale. sums: null if there is no
+// S.
 template <int kRows, class DF>
 HWY_INLINE void Finish(DF df, const GearLayout& layout, const Tile& tile, const float* acc, const float* down,
                        const float* sums, const float* rescale, float* out) {
@@ -145,7 +146,7 @@ HWY_INLINE void Finish(DF df, const GearLayout& layout, const Tile& tile, const 
       HWY_UNROLL(4)
       for (int r = 0; r < kRows; ++r) x[r] = hn::Add(hn::Load(df, acc + r * kMaxLanes + i), x[r]);
     }
-    for (int j = 0; j < layout.rank; ++j) {
+    for (int j = 0; j < layout.rank + tile.num_wide; ++j) {
       const auto factor = hn::Load(df, tile.lane_factors + j * lanes + i);
       HWY_UNROLL(4)
       for (int r = 0; r < kRows; ++r) x[r] = hn::MulAdd(hn::Set(df, down[4 * j + r]), factor, x[r]);

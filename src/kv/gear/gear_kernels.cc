@@ -70,13 +70,16 @@ HWY_INLINE void ApplyRows(const Call& call, const Tile& tile, int first, Lines& 
   const float* weights[kRows];
   for (int r = 0; r < kRows; ++r) weights[r] = call.weights + (first + r) * call.weight_stride;
   HWY_ALIGN float acc[kRows * kMaxLanes];
-  HWY_ALIGN float down[4 * kGearMaxRank];
+  HWY_ALIGN float down[4 * (kGearMaxRank + kMaxWide)];
   HWY_ALIGN float sums[kRows * kMaxHeadDim];
   // Runs first: the sums have left the store buffer by the time they are read in pieces other than those
   // stored.
   if (layout.entries > 0) SumOutliers<kRows>(layout, tile, call.encoded, weights, sums);
   ApplyCodes<kPart, kRows>(call, tile, weights, lines, acc);
   if (layout.rank > 0) Down<kRows>(layout, tile, weights, down);
+  for (int j = 0; j < tile.num_wide; ++j) {
+    for (int r = 0; r < kRows; ++r) down[4 * (layout.rank + j) + r] = weights[r][tile.wide[j]];
+  }
   const float* added = layout.entries > 0 ? sums : nullptr;
   const float* rescale = call.rescale == nullptr ? nullptr : call.rescale + first;
   float* out = call.out + static_cast<size_t>(first) * layout.lanes;

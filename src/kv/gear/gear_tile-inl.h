@@ -22,14 +22,22 @@ constexpr int kTileRows = 4;   // rows of weights that share each load of codes
 constexpr size_t kSlack = 64;  // a load of codes may run beyond the last one
 constexpr int kMaxEntries = static_cast<int>(kGearMaxSparsity * kPageTokens * kMaxHeadDim + 1.0);
 
+// Channels of keys that dwarf the others would take all levels of the folded weights, so those of more than
+// kWideScale times the average scale are decoded, and added like the terms of a low-rank fit.
+constexpr float kWideScale = 4.0f;
+constexpr int kMaxWide = 16;
+
 // A page's contents, in the form that all tiles of rows share.
 struct Tile {
   HWY_ALIGN uint8_t codes[kPageTokens * kMaxHeadDim + kSlack];  // unless they are used packed
-  HWY_ALIGN float scales[kGearMaxPairs];                        // [num_groups, rows]
+  HWY_ALIGN float scales[kGearMaxPairs];                        // [num_groups, rows]; 0 in wide channels
   HWY_ALIGN float bases[kGearMaxPairs];                         // go into the constant of a row
   HWY_ALIGN float row_factors[kGearMaxRank * kMaxHeadDim];      // [rows / 4, Padded(rank), 4]
-  HWY_ALIGN float lane_factors[kGearMaxRank * kMaxHeadDim];     // [rank, lanes], with the scale
+  // [rank, lanes], with the scale, then [num_wide, lanes], wide channels.
+  HWY_ALIGN float lane_factors[(kGearMaxRank + kMaxWide) * kMaxHeadDim];
   HWY_ALIGN float differences[kMaxEntries + 8];
+  int wide[kMaxWide];  // rows
+  int num_wide;
 };
 
 using DF4 = hn::CappedTag<float, 4>;
@@ -157,6 +165,31 @@ void FillFactors(const GearLayout& layout, const uint8_t* encoded, Tile& tile) {
   }
 }
 
+// Moves wide channels, the widest first, from scales and bases to lane_factors.
+HWY_NOINLINE void SplitWide(const GearLayout& layout, const uint8_t* encoded, bool unpacked, float middle,
+                            float limit, Tile& tile) {
+  const size_t rows = static_cast<size_t>(layout.rows);
+  const size_t lanes = static_cast<size_t>(layout.lanes);
+  const size_t pairs = rows * static_cast<size_t>(layout.num_groups);
+  if (!unpacked) UnpackCodes(layout, encoded, tile.codes);
+  while (tile.num_wide < kMaxWide) {
+    size_t widest = 0;
+    for (size_t i = 1; i < pairs; ++i) {
+      if (tile.scales[i] > tile.scales[widest]) widest = i;
+    }
+    if (!(tile.scales[widest] > limit)) return;
+    const size_t row = widest % rows;
+    const uint8_t* codes = tile.codes + row / 4 * lanes * 4 + row % 4;
+    float* to = tile.lane_factors + static_cast<size_t>(layout.rank + tile.num_wide) * lanes;
+    for (size_t lane = 0; lane < lanes; ++lane) {
+      const size_t pair = lane / static_cast<size_t>(layout.group) * rows + row;
+      to[lane] = (static_cast<float>(codes[4 * lane]) - middle) * tile.scales[pair] + tile.bases[pair];
+    }
+    for (size_t pair = row; pair < pairs; pair += rows) tile.scales[pair] = tile.bases[pair] = 0.0f;
+    tile.wide[tile.num_wide++] = static_cast<int>(row);
+  }
+}
+
 // middle: the code that counts as 0 for the rounding of a group's weights.
 void FillTile(const GearLayout& layout, const uint8_t* encoded, bool unpack, float middle, Tile& tile) {
   if (unpack) UnpackCodes(layout, encoded, tile.codes);
@@ -164,12 +197,20 @@ void FillTile(const GearLayout& layout, const uint8_t* encoded, bool unpack, flo
   ConvertHalves(encoded + layout.scales, pairs, tile.scales);
   ConvertHalves(encoded + layout.zeros, pairs, tile.bases);
   const DF8 df;
+  auto sum = hn::Zero(df), largest = hn::Zero(df);
   for (size_t i = 0; i < pairs; i += hn::Lanes(df)) {
-    const auto base =
-        hn::MulAdd(hn::Set(df, middle), hn::Load(df, tile.scales + i), hn::Load(df, tile.bases + i));
-    hn::Store(base, df, tile.bases + i);
+    const auto scale = hn::Load(df, tile.scales + i);
+    sum = hn::Add(sum, scale);
+    largest = hn::Max(largest, scale);
+    hn::Store(hn::MulAdd(hn::Set(df, middle), scale, hn::Load(df, tile.bases + i)), df, tile.bases + i);
   }
   if (layout.rank > 0) FillFactors(layout, encoded, tile);
+  tile.num_wide = 0;
+  if (layout.part == Part::kKeys) {
+    const float limit = kWideScale * hn::GetLane(hn::SumOfLanes(df, sum)) / static_cast<float>(pairs);
+    if (hn::GetLane(hn::MaxOfLanes(df, largest)) > limit)
+      SplitWide(layout, encoded, unpack, middle, limit, tile);
+  }
   ConvertHalves(encoded + layout.differences, layout.entries, tile.differences);
 }
 

@@ -34,8 +34,9 @@ void RoundAll(std::vector<double>& x) {
 // Rotates the pairs (c, c + d / 2) of rows [rows, d], the first at a position.
 void Rope(double* rows, int num_rows, int first_position, int d) {
   const int half = d / 2;
+  const std::vector<double> frequencies = SampleFrequencies(d);
   for (int c = 0; c < half; ++c) {
-    const double frequency = std::pow(10000.0, -2.0 * c / d);
+    const double frequency = frequencies[static_cast<size_t>(c)];
     for (int t = 0; t < num_rows; ++t) {
       const double cosine = std::cos((first_position + t) * frequency);
       const double sine = std::sin((first_position + t) * frequency);
@@ -114,7 +115,33 @@ void Structure(KvSample& sample) {
   }
 }
 
+// Adds the rotated bias to keys.
+void AddBias(KvSample& sample) {
+  const SampleOptions& o = sample.options;
+  const size_t n = static_cast<size_t>(o.num_tokens);
+  const size_t d = static_cast<size_t>(o.head_dim);
+  THRONG_CHECK(o.bias_pair >= 0 && o.bias_pair + 1 < o.head_dim / 2);
+  for (size_t h = 0; h < static_cast<size_t>(o.num_heads); ++h) {
+    double* bias = sample.bias.data() + h * d;
+    for (size_t c = static_cast<size_t>(o.bias_pair); c < static_cast<size_t>(o.bias_pair) + 2; ++c) {
+      const double angle = 2.0 * std::numbers::pi * SampleUniform(13, h * d + c);
+      bias[c] = o.key_bias * std::cos(angle);
+      bias[c + d / 2] = o.key_bias * std::sin(angle);
+    }
+    std::vector<double> rows(n * d);
+    for (size_t t = 0; t < n; ++t) std::copy_n(bias, d, rows.data() + t * d);
+    Rope(rows.data(), o.num_tokens, 0, o.head_dim);
+    for (size_t i = 0; i < n * d; ++i) sample.keys[h * n * d + i] += rows[i];
+  }
+}
+
 }  // namespace
+
+std::vector<double> SampleFrequencies(int head_dim) {
+  std::vector<double> frequencies;
+  for (int c = 0; c < head_dim / 2; ++c) frequencies.push_back(std::pow(10000.0, -2.0 * c / head_dim));
+  return frequencies;
+}
 
 uint64_t SampleBits(uint64_t stream, uint64_t i) {
   return Mix(1000003 * stream + 12345 + (i + 1) * 0x9E3779B97F4A7C15u);
@@ -152,6 +179,8 @@ KvSample MakeKvSample(const SampleOptions& options) {
   RoundAll(sample.keys);
   RoundAll(sample.values);
   RoundAll(sample.queries);
+  sample.bias.resize(static_cast<size_t>(options.num_heads) * d);
+  if (options.key_bias != 0.0) AddBias(sample);
   return sample;
 }
 

@@ -27,15 +27,23 @@ struct SampleOptions {
   // Standard deviations of the logarithms of the channels' gains. 1.2 for keys is the "heterogeneous" set.
   double key_spread = 0.4;
   double value_spread = 0.25;
+  // The bias of the key projection in models of Qwen2 kind: its length in each of two RoPE pairs of a head,
+  // (c, c + d / 2) for c = bias_pair and bias_pair + 1. Each pair's direction differs.
+  double key_bias = 0.0;
+  int bias_pair = 0;
 };
 
-// All elements are half floats.
+// All elements are half floats, except that a bias is added to keys that are.
 struct KvSample {
   SampleOptions options;
   std::vector<double> keys;     // [heads, tokens, d]
   std::vector<double> values;   // [heads, tokens, d]
   std::vector<double> queries;  // [heads, queries, d], not scaled by 1 / sqrt(d)
+  std::vector<double> bias;     // [heads, d], before rotation; keys contain it
 };
+
+// The frequencies of the sample's RoPE pairs: [d / 2].
+std::vector<double> SampleFrequencies(int head_dim);
 
 KvSample MakeKvSample(const SampleOptions& options = {});
 

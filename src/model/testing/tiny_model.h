@@ -1,6 +1,7 @@
 // A random model of two layers, as the bytes of a GGUF file.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -17,6 +18,12 @@ struct TinyModel {
   TensorType type = TensorType::kQ8_0;
   int dim = 64, heads = 4, kv_heads = 2, head_dim = 16, ffn = 96, vocab = 64;
   int window = 0;  // tokens that each layer sees; if not 0: phi3, whose gate and up weights are one tensor
+  // The length of the key bias in these RoPE pairs of each head; if not 0, every architecture has biases.
+  float key_bias = 0.0f;
+  std::vector<int> bias_pairs{};
+  int rope_dim = 0;  // elements of a head that are rotated; 0: all
+  float rope_scaling = 1.0f;
+  bool rope_factors = false;  // divide the frequencies by 1 to 2
   // Names of a tensor to leave out and of one to give another shape: for tests of refusals.
   std::string without{};
   std::string reshaped{};
@@ -37,17 +44,33 @@ struct TinyModel {
     add("attention.key_length", head_dim);
     add("attention.value_length", head_dim);
     if (window > 0) add("attention.sliding_window", window);
+    if (rope_dim > 0) add("rope.dimension_count", rope_dim);
+    if (rope_scaling != 1.0f) {
+      writer.Add(family + ".rope.scaling.type", "linear");
+      writer.Add(family + ".rope.scaling.factor", rope_scaling);
+    }
     writer.Add(family + ".attention.layer_norm_rms_epsilon", 1e-5f);
     AddTensor(writer, "token_embd.weight", type, dim, vocab);
     AddTensor(writer, "output_norm.weight", TensorType::kF32, dim, 1);
+    if (rope_factors) {
+      std::vector<float> factors(static_cast<size_t>(Rotated()) / 2);
+      for (size_t i = 0; i < factors.size(); ++i) {
+        factors[i] = 1.0f + static_cast<float>(i) / static_cast<float>(factors.size());
+      }
+      AddVector(writer, "rope_freqs.weight", factors);
+    }
     for (const std::string prefix : {"blk.0.", "blk.1."}) {
       AddTensor(writer, prefix + "attn_norm.weight", TensorType::kF32, dim, 1);
       AddTensor(writer, prefix + "attn_q.weight", type, dim, heads * head_dim);
       AddTensor(writer, prefix + "attn_k.weight", type, dim, kv_heads * head_dim);
       AddTensor(writer, prefix + "attn_v.weight", type, dim, kv_heads * head_dim);
-      if (architecture == "qwen2") {
+      if (architecture == "qwen2" || key_bias != 0.0f) {
         AddTensor(writer, prefix + "attn_q.bias", TensorType::kF32, heads * head_dim, 1);
-        AddTensor(writer, prefix + "attn_k.bias", TensorType::kF32, kv_heads * head_dim, 1);
+        if (key_bias == 0.0f) {
+          AddTensor(writer, prefix + "attn_k.bias", TensorType::kF32, kv_heads * head_dim, 1);
+        } else {
+          AddVector(writer, prefix + "attn_k.bias", KeyBias(family));
+        }
         AddTensor(writer, prefix + "attn_v.bias", TensorType::kF32, kv_heads * head_dim, 1);
       }
       AddTensor(writer, prefix + "attn_output.weight", type, heads * head_dim, dim);
@@ -60,6 +83,30 @@ struct TinyModel {
   }
 
  private:
+  int Rotated() const { return rope_dim > 0 ? rope_dim : head_dim; }
+
+  // [kv_heads, head_dim]; each pair has another direction. Small elsewhere.
+  std::vector<float> KeyBias(const std::string& family) const {
+    std::vector<float> bias(static_cast<size_t>(kv_heads * head_dim));
+    for (size_t i = 0; i < bias.size(); ++i) bias[i] = 0.01f * static_cast<float>(i % 5);
+    for (int head = 0; head < kv_heads; ++head) {
+      for (const int pair : bias_pairs) {
+        const bool halves = family != "llama";
+        const int first = head * head_dim + (halves ? pair : 2 * pair);
+        const int second = head * head_dim + (halves ? pair + Rotated() / 2 : 2 * pair + 1);
+        const float angle = 1.0f + static_cast<float>(pair) + 2.0f * static_cast<float>(head);
+        bias[static_cast<size_t>(first)] = key_bias * std::cos(angle);
+        bias[static_cast<size_t>(second)] = key_bias * std::sin(angle);
+      }
+    }
+    return bias;
+  }
+
+  static void AddVector(GgufWriter& writer, const std::string& name, const std::vector<float>& values) {
+    writer.AddTensor(name, TensorType::kF32, std::vector<uint64_t>{values.size()},
+                     {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)});
+  }
+
   void AddTensor(GgufWriter& writer, const std::string& name, TensorType of, int cols, int rows) const {
     if (name == without) return;
     if (name == reshaped) cols += 32;

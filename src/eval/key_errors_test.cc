@@ -1,0 +1,57 @@
+#include "eval/key_errors.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "kv/codec_table.h"
+
+namespace throng::eval {
+namespace {
+
+std::vector<std::string> AllCodecs() {
+  std::vector<std::string> codecs;
+  for (const kv::CodecEntry& entry : kv::CodecTable()) codecs.emplace_back(entry.name);
+  return codecs;
+}
+
+// Every codec: a bias that attention adds costs nothing, however long it is and however fast it turns.
+TEST(KeyErrorsTest, WithoutTheBiasEveryCodecHasItsOwnError) {
+  for (const KeyErrors& errors : MeasureKeyErrors(AllCodecs())) {
+    for (size_t i = 0; i < BiasCases().size(); ++i) {
+      // f32 and f16 are so exact here that the rounding of products is all there is.
+      EXPECT_LE(errors.without[i].score, 1.1 * errors.unbiased.score + 2e-5)
+          << errors.kv << BiasCases()[i].name;
+      EXPECT_EQ(errors.without[i].decoded, errors.unbiased.decoded);
+    }
+  }
+}
+
+TEST(KeyErrorsTest, StoredBiasesCostEveryCodecItsPrecision) {
+  const std::vector<std::string> codecs = {"f16", "int8", "kivi4", "flashq4", "rot4", "gear2"};
+  for (const KeyErrors& errors : MeasureKeyErrors(codecs)) {
+    for (size_t i = 0; i < BiasCases().size(); ++i) {
+      const bool slow =
+          BiasCases()[i].pair == 60;  // a constant of its channel, which kivi and gear keep apart
+      const double times = slow && (errors.kv == "kivi4" || errors.kv == "gear2") ? 0.99 : 2.0;
+      EXPECT_GE(errors.whole[i].score, times * errors.unbiased.score) << errors.kv << BiasCases()[i].name;
+    }
+  }
+}
+
+// Rounding the query costs little beside the error of the codes, also where low rank makes that small again.
+TEST(KeyErrorsTest, RoundingOfQueriesDoesNotCancelLowRank) {
+  const std::vector<std::string> codecs = {"kivi4", "gearl4", "gear4", "kivi2", "gear2"};
+  for (const KeyErrors& errors : MeasureKeyErrors(codecs)) {
+    for (size_t i = 0; i < BiasCases().size(); ++i) {
+      EXPECT_LE(errors.whole[i].score, 1.05 * errors.whole[i].decoded) << errors.kv << BiasCases()[i].name;
+    }
+  }
+}
+
+TEST(KeyErrorsTest, UnknownCodecsAreRefused) {
+  const std::vector<std::string> codecs = {"rot9"};
+  EXPECT_THROW(MeasureKeyErrors(codecs), Error);
+}
+
+}  // namespace
+}  // namespace throng::eval
