@@ -1,0 +1,163 @@
+"""The initial state of the long model: a form of the circuit that its tasks need, as start.py has for the town's; where to look and how
+sharply is learnt. Scores here are large enough to single out one of 32768 tokens: what a short row would forgive, a long one does not.
+
+layer 0: each token gathers the words one and two before it, and how often its own word occurred (against the first token, the sink)
+layer 1: the answer gathers what stands before the colon: what is asked for
+layer 2: the answer finds values of that key; variables set to the word before; frequent words; and what it has given already"""
+
+import torch
+from torch import Tensor
+
+from model import Config, Layer, Model
+from ruler import ASK, COUNTED, GIVEN, TASKS, VALUE, VARIABLE
+from start import orthogonal
+from tokenizer import Tokenizer
+
+# Dimensions of the residual stream.
+COMMON, SINK, OFTEN, ANSWERING = range(4)  # in all tokens but the first; in the first; frequency of the word so far; after the colon
+WORD = slice(4, 100)
+BEFORE, TWO_BEFORE, ASKED = slice(100, 140), slice(140, 180), slice(180, 220)
+SIZE = BEFORE.stop - BEFORE.start
+GATHERED = ((BEFORE, 1), (TWO_BEFORE, 2))  # tokens back, by head of layer 0
+COUNT = 2  # a head of layer 0
+
+WORD_NORM, COMMON_NORM = 4.6, 4.0
+MLP_OUT = 0.1
+OFFSET_GAIN = 1.05
+
+
+def config(vocab: int) -> Config:
+    """Pairs from slow_pair on hardly turn within 32768 tokens: words compare alike however far apart. The others tell neighbours apart."""
+    return Config(vocab=vocab, layers=4, dim=256, heads=4, kv_heads=4, ffn=384, context=32768, slow_pair=12, slow_factor=2.0**20)
+
+
+class Builder:
+    def __init__(self, model: Model, tokenizer: Tokenizer):
+        c = model.c
+        self.c = c
+        pairs, half = c.slow_pair, c.head_dim // 2
+        slow = [*range(pairs, half), *range(half + pairs, c.head_dim)]  # elements that hardly turn
+        self.flag, self.other = slow[:2]  # for one number each
+        self.content = slow[2:]
+        self.narrow = orthogonal(SIZE, WORD.stop - WORD.start)  # of a word, in the slots
+        self.wide = orthogonal(c.head_dim, WORD.stop - WORD.start)  # of a word, as heads copy it
+        self.words = model.embed[:, WORD]
+        self.ids = tokenizer.ids
+
+    def word(self, text: str) -> Tensor:
+        """A direction of WORD."""
+        word = self.words[self.ids[text]]
+        return word / word.norm()
+
+    def slot_word(self, text: str) -> Tensor:
+        """A direction of BEFORE, TWO_BEFORE and ASKED."""
+        word = self.narrow @ self.words[self.ids[text]]
+        return word / word.norm()
+
+
+def parts(layer: Layer) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """q, k, v [heads, head_dim, dim] and out [dim, heads, head_dim], as views."""
+    c = layer.c
+    q, k, v = (m.view(-1, c.head_dim, c.dim) for m in layer.qkv.split([n * c.head_dim for n in (c.heads, c.kv_heads, c.kv_heads)]))
+    return q, k, v, layer.out.view(c.dim, c.heads, c.head_dim)
+
+
+def gather_words(layer: Layer, b: Builder) -> None:
+    q, k, v, out = parts(layer)
+    fast = b.c.slow_pair
+    half = b.c.head_dim // 2
+    frequency = b.c.rope_base ** (-torch.arange(fast) / half)
+    for head, (slot, offset) in enumerate(GATHERED):
+        for m in (q, k, v):
+            m[head] = 0
+        k[head, :fast, COMMON] = OFFSET_GAIN
+        q[head, :fast, COMMON] = OFFSET_GAIN * (offset * frequency).cos()
+        q[head, half:half + fast, COMMON] = -OFFSET_GAIN * (offset * frequency).sin()
+        v[head, :SIZE, WORD] = b.narrow
+        out[:, head] = 0
+        out[slot, head, :SIZE] = 0.5 * torch.eye(SIZE)
+    for m in (q, k, v):
+        m[COUNT] = 0
+    q[COUNT, b.content, WORD] = k[COUNT, b.content, WORD] = b.narrow[: len(b.content)]
+    q[COUNT, b.flag, COMMON] = 0.73
+    k[COUNT, b.flag, SINK] = 0.73
+    v[COUNT, 0, COMMON] = 0.4
+    out[:, COUNT] = 0
+    out[OFTEN, COUNT, 0] = 1
+
+
+def gather_asked(layer: Layer, b: Builder) -> None:
+    q, k, v, out = parts(layer)
+    for m in (q, k, v):
+        m[ASK] = 0
+    q[ASK, b.flag, COMMON] = 1
+    k[ASK, b.flag, SINK] = 1.6
+    k[ASK, b.flag, WORD] = 5.1 * b.word(":")
+    v[ASK, :SIZE, BEFORE] = torch.eye(SIZE)
+    v[ASK, SIZE, WORD] = b.word(":")
+    out[:, ASK] = 0
+    out[ASKED, ASK, :SIZE] = 0.5 * torch.eye(SIZE)
+    out[ANSWERING, ASK, SIZE] = 0.45
+
+
+def find(layer: Layer, b: Builder) -> None:
+    q, k, v, out = parts(layer)
+    for m in (q, k, v, out):
+        m.zero_()
+    wide, narrow, content = b.wide, b.narrow, b.content
+    n = len(content)
+    # Values of the key asked for: two after it, and after "is".
+    q[VALUE, content, ASKED] = 2.25 * torch.eye(SIZE)[:n]
+    k[VALUE, content, TWO_BEFORE] = 2.25 * torch.eye(SIZE)[:n]
+    q[VALUE, b.flag, COMMON] = 1
+    k[VALUE, b.flag, BEFORE] = 1.6 * b.slot_word("Ġis")
+    k[VALUE, b.flag, SINK] = 1.92
+    v[VALUE, :, WORD] = wide
+    out[WORD, VALUE] = wide.T
+    # Variables set to the word before: two before it, it follows "=".
+    q[VARIABLE, content, BEFORE] = 2.57 * torch.eye(SIZE)[:n]
+    k[VARIABLE, content, WORD] = 2.57 * narrow[:n]
+    q[VARIABLE, b.flag, COMMON], q[VARIABLE, b.flag, ANSWERING] = 2, -1
+    k[VARIABLE, b.flag, SINK] = 2.15
+    q[VARIABLE, b.other, COMMON] = 1
+    k[VARIABLE, b.other, BEFORE] = 2.4 * b.slot_word("Ġ=")
+    v[VARIABLE, :SIZE, TWO_BEFORE] = torch.eye(SIZE)
+    out[WORD, VARIABLE, :SIZE] = narrow.T
+    # Frequent words, if words are asked for.
+    words = b.slot_word("Ġwords")
+    q[COUNTED, b.flag, COMMON] = 1
+    q[COUNTED, b.flag, ASKED] = -1.3 * words
+    k[COUNTED, b.flag, SINK] = 1.6
+    q[COUNTED, b.other, ASKED] = 1.38 * words
+    k[COUNTED, b.other, OFTEN] = 1.38
+    k[COUNTED, b.other, WORD] = -1.5 * b.word("Ġ" + TASKS["frequent"]["noise"])
+    v[COUNTED, :, WORD] = wide
+    out[WORD, COUNTED] = 1.5 * wide.T
+    # The words given already, which count against themselves.
+    q[GIVEN, b.flag, ANSWERING] = 1.7
+    q[GIVEN, b.other, COMMON] = 1
+    k[GIVEN, b.flag, ANSWERING] = 1.7
+    k[GIVEN, b.flag, WORD] = -1.45 * (b.word(",") + b.word(":"))
+    k[GIVEN, b.other, SINK] = 0.9
+    v[GIVEN, :, WORD] = wide
+    out[WORD, GIVEN] = -2 * wide.T
+
+
+@torch.no_grad()
+def start_as_finder(model: Model, tokenizer: Tokenizer) -> None:
+    size = WORD.stop - WORD.start
+    model.embed.zero_()
+    model.embed[:, WORD] = torch.randn(len(tokenizer.tokens), size) * WORD_NORM * size**-0.5
+    model.embed[:, COMMON] = COMMON_NORM
+    model.embed[tokenizer.eos] = 0
+    model.embed[tokenizer.eos, SINK] = COMMON_NORM
+    b = Builder(model, tokenizer)
+    for layer in model.layers:
+        layer.down *= MLP_OUT
+        q, k, _, out = parts(layer)
+        q *= 0.3
+        k *= 0.3
+        out *= 0.1
+    gather_words(model.layers[0], b)
+    gather_asked(model.layers[1], b)
+    find(model.layers[2], b)
