@@ -3,7 +3,8 @@ sharply is learnt. Scores here are large enough to single out one of 32768 token
 
 layer 0: each token gathers the words one and two before it, and how often its own word occurred (against the first token, the sink)
 layer 1: the answer gathers what stands before the colon: what is asked for
-layer 2: the answer finds values of that key; variables set to the word before; frequent words; and what it has given already"""
+layer 2: the answer finds values of that key; variables set to the word before; frequent words; and what it has given already
+layer 3: the same, for the half of a word's dimensions that a head of layer 2 has no room for"""
 
 import torch
 from torch import Tensor
@@ -15,13 +16,14 @@ from tokenizer import Tokenizer
 
 # Dimensions of the residual stream.
 COMMON, SINK, OFTEN, ANSWERING = range(4)  # in all tokens but the first; in the first; frequency of the word so far; after the colon
-WORD = slice(4, 100)
-BEFORE, TWO_BEFORE, ASKED = slice(100, 140), slice(140, 180), slice(180, 220)
+WORD = slice(4, 132)
+BEFORE, TWO_BEFORE, ASKED = slice(132, 172), slice(172, 212), slice(212, 252)
 SIZE = BEFORE.stop - BEFORE.start
 GATHERED = ((BEFORE, 1), (TWO_BEFORE, 2))  # tokens back, by head of layer 0
 COUNT = 2  # a head of layer 0
 
 WORD_NORM, COMMON_NORM = 4.6, 4.0
+SINK_NORM = 20.0  # more than what random matrices add, so that who looks at the sink copies nothing
 MLP_OUT = 0.1
 OFFSET_GAIN = 1.05
 
@@ -40,7 +42,7 @@ class Builder:
         self.flag, self.other = slow[:2]  # for one number each
         self.content = slow[2:]
         self.narrow = orthogonal(SIZE, WORD.stop - WORD.start)  # of a word, in the slots
-        self.wide = orthogonal(c.head_dim, WORD.stop - WORD.start)  # of a word, as heads copy it
+        self.halves = orthogonal(WORD.stop - WORD.start, WORD.stop - WORD.start).split(c.head_dim)  # of a word, as heads copy it
         self.words = model.embed[:, WORD]
         self.ids = tokenizer.ids
 
@@ -75,12 +77,12 @@ def gather_words(layer: Layer, b: Builder) -> None:
         q[head, half:half + fast, COMMON] = -OFFSET_GAIN * (offset * frequency).sin()
         v[head, :SIZE, WORD] = b.narrow
         out[:, head] = 0
-        out[slot, head, :SIZE] = 0.5 * torch.eye(SIZE)
+        out[slot, head, :SIZE] = 0.58 * torch.eye(SIZE)
     for m in (q, k, v):
         m[COUNT] = 0
-    q[COUNT, b.content, WORD] = k[COUNT, b.content, WORD] = b.narrow[: len(b.content)]
-    q[COUNT, b.flag, COMMON] = 0.73
-    k[COUNT, b.flag, SINK] = 0.73
+    q[COUNT, b.content, WORD] = k[COUNT, b.content, WORD] = 1.21 * b.narrow[: len(b.content)]
+    q[COUNT, b.flag, COMMON] = 0.77
+    k[COUNT, b.flag, SINK] = 0.77
     v[COUNT, 0, COMMON] = 0.4
     out[:, COUNT] = 0
     out[OFTEN, COUNT, 0] = 1
@@ -100,47 +102,56 @@ def gather_asked(layer: Layer, b: Builder) -> None:
     out[ANSWERING, ASK, SIZE] = 0.45
 
 
-def find(layer: Layer, b: Builder) -> None:
+def find(layer: Layer, b: Builder, half: Tensor, again: bool) -> None:
     q, k, v, out = parts(layer)
     for m in (q, k, v, out):
         m.zero_()
-    wide, narrow, content = b.wide, b.narrow, b.content
+    narrow, content = b.narrow, b.content
     n = len(content)
     # Values of the key asked for: two after it, and after "is".
     q[VALUE, content, ASKED] = 2.25 * torch.eye(SIZE)[:n]
     k[VALUE, content, TWO_BEFORE] = 2.25 * torch.eye(SIZE)[:n]
     q[VALUE, b.flag, COMMON] = 1
     k[VALUE, b.flag, BEFORE] = 1.6 * b.slot_word("Ġis")
-    k[VALUE, b.flag, SINK] = 1.92
-    v[VALUE, :, WORD] = wide
-    out[WORD, VALUE] = wide.T
+    k[VALUE, b.flag, SINK] = 2.6
+    v[VALUE, :, WORD] = half
+    out[WORD, VALUE] = half.T
     # Variables set to the word before: two before it, it follows "=".
-    q[VARIABLE, content, BEFORE] = 2.57 * torch.eye(SIZE)[:n]
-    k[VARIABLE, content, WORD] = 2.57 * narrow[:n]
+    q[VARIABLE, content, BEFORE] = 2.77 * torch.eye(SIZE)[:n]
+    k[VARIABLE, content, WORD] = 2.77 * narrow[:n]
     q[VARIABLE, b.flag, COMMON], q[VARIABLE, b.flag, ANSWERING] = 2, -1
-    k[VARIABLE, b.flag, SINK] = 2.15
+    k[VARIABLE, b.flag, SINK] = 3.0
     q[VARIABLE, b.other, COMMON] = 1
-    k[VARIABLE, b.other, BEFORE] = 2.4 * b.slot_word("Ġ=")
+    k[VARIABLE, b.other, BEFORE] = 3.6 * b.slot_word("Ġ=")
     v[VARIABLE, :SIZE, TWO_BEFORE] = torch.eye(SIZE)
     out[WORD, VARIABLE, :SIZE] = narrow.T
     # Frequent words, if words are asked for.
     words = b.slot_word("Ġwords")
-    q[COUNTED, b.flag, COMMON] = 1
-    q[COUNTED, b.flag, ASKED] = -1.3 * words
+    q[COUNTED, b.flag, COMMON] = 2
+    q[COUNTED, b.flag, ASKED] = -2.6 * words
     k[COUNTED, b.flag, SINK] = 1.6
-    q[COUNTED, b.other, ASKED] = 1.38 * words
-    k[COUNTED, b.other, OFTEN] = 1.38
-    k[COUNTED, b.other, WORD] = -1.5 * b.word("Ġ" + TASKS["frequent"]["noise"])
-    v[COUNTED, :, WORD] = wide
-    out[WORD, COUNTED] = 1.5 * wide.T
-    # The words given already, which count against themselves.
+    q[COUNTED, b.other, ASKED] = 1.13 * words
+    k[COUNTED, b.other, OFTEN] = 1.13
+    k[COUNTED, b.other, WORD] = -3 * sum(map(b.word, ("Ġ" + TASKS["frequent"]["noise"], "Ġfrequent", "Ġwords", ",", ":")))
+    v[COUNTED, :, WORD] = half
+    # The words given already. Each weighs the same, however many, since most of the weight is the sink's.
     q[GIVEN, b.flag, ANSWERING] = 1.7
     q[GIVEN, b.other, COMMON] = 1
     k[GIVEN, b.flag, ANSWERING] = 1.7
     k[GIVEN, b.flag, WORD] = -1.45 * (b.word(",") + b.word(":"))
-    k[GIVEN, b.other, SINK] = 0.9
-    v[GIVEN, :, WORD] = wide
-    out[WORD, GIVEN] = -2 * wide.T
+    k[GIVEN, b.other, SINK] = 1.6
+    if again:
+        q *= 1.3  # the answer's residual has grown
+        # Those given are left out of the frequent words, of which few make up most of the list.
+        q[COUNTED, content, TWO_BEFORE] = 2 * torch.eye(SIZE)[:n]
+        k[COUNTED, content, WORD] = 2 * narrow[:n]
+        out[WORD, COUNTED] = 5 * half.T
+        v[GIVEN, :, WORD] = half
+        out[WORD, GIVEN] = -4 * half.T
+    else:
+        v[GIVEN, :SIZE, WORD] = narrow
+        out[TWO_BEFORE, GIVEN, :SIZE] = -10 * torch.eye(SIZE)
+        out[WORD, GIVEN, :SIZE] = -4 * narrow.T
 
 
 @torch.no_grad()
@@ -150,7 +161,7 @@ def start_as_finder(model: Model, tokenizer: Tokenizer) -> None:
     model.embed[:, WORD] = torch.randn(len(tokenizer.tokens), size) * WORD_NORM * size**-0.5
     model.embed[:, COMMON] = COMMON_NORM
     model.embed[tokenizer.eos] = 0
-    model.embed[tokenizer.eos, SINK] = COMMON_NORM
+    model.embed[tokenizer.eos, SINK] = SINK_NORM
     b = Builder(model, tokenizer)
     for layer in model.layers:
         layer.down *= MLP_OUT
@@ -160,4 +171,5 @@ def start_as_finder(model: Model, tokenizer: Tokenizer) -> None:
         out *= 0.1
     gather_words(model.layers[0], b)
     gather_asked(model.layers[1], b)
-    find(model.layers[2], b)
+    for layer, half, again in zip(model.layers[2:], b.halves, (False, True)):
+        find(layer, b, half, again)

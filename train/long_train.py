@@ -12,7 +12,7 @@ import torch
 from long_start import config, start_as_finder
 from loop import Batch, Look, Stage, Task, look_tensors, parse_arguments, run
 from model import Frame, Model
-from ruler import ASK_LAYER, FIND_LAYER, Document, looks_of, make_document
+from ruler import ASK_LAYER, FIND_LAYERS, Document, looks_of, make_document
 from tokenizer import Tokenizer
 
 HERE = Path(__file__).resolve().parent
@@ -34,7 +34,7 @@ CURRICULUM = (
 NAMES = ("multikey", "multivalue", "variables", "common", "frequent", "mark")
 WORD_WEIGHT, MARK_WEIGHT = 3.0, 1.0
 GIVEN_SHARE = 0.25  # a quarter of the given tokens stand for all
-LOOK_COLUMNS = {ASK_LAYER: "ask_looks", FIND_LAYER: "find_looks"}
+LOOK_COLUMNS = {ASK_LAYER: "ask_looks", FIND_LAYERS[0]: "find_looks", FIND_LAYERS[1]: "find_again_looks"}
 
 
 class Row:
@@ -122,7 +122,7 @@ def make_batch(seed: int, tokenizer: Tokenizer, step: int, length: int, rows: ra
 
 
 def main() -> None:
-    args = parse_arguments(__doc__, HERE / "out" / "long", HERE / "long_loss.csv")
+    args = parse_arguments(__doc__, HERE / "out" / "long", HERE / "long_loss.csv", lr=3e-4)
     tokenizer = Tokenizer.load(args.out / "tokenizer.json")
 
     def new_model(dtype: torch.dtype) -> Model:
@@ -131,7 +131,8 @@ def main() -> None:
         return model
 
     task = Task(CURRICULUM, NAMES, LOOK_COLUMNS,
-                lambda step, length, rows, stage: make_batch(args.seed, tokenizer, step, length, rows, stage))
+                lambda step, length, rows, stage: make_batch(args.seed, tokenizer, step, length, rows, stage),
+                embed_speed=0.3, mlp_speed=1.0)
     run(task, new_model, args)
 
 

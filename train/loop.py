@@ -19,16 +19,16 @@ from torch import Tensor
 from model import Config, Frame, Looks, Model
 
 WARM_UP_STEPS = 50
-EMBED_SPEED, MLP_SPEED = 0.1, 0.3  # of the learning rate
 
 
 class Look(NamedTuple):
-    """In this layer, this head of this token should look at any of these tokens."""
+    """In this layer, this head of this token should look at any of these tokens, or at all, in these shares."""
 
     layer: int
     head: int
     token: int
     at: tuple[int, ...]
+    shares: tuple[float, ...] = ()
 
     def moved(self, by: int) -> "Look":
         return self._replace(token=self.token + by, at=tuple(t + by for t in self.at))
@@ -59,6 +59,9 @@ class Task(NamedTuple):
     columns: Sequence[str]  # names of Batch
     look_columns: dict[int, str]  # by layer
     make_batch: Callable[[int, int, range, Stage], Batch]  # (step, length, rows, stage)
+    # Of the learning rate. Embeddings move slowly: what is copied must stay the same word; MLPs must not drown it.
+    embed_speed: float
+    mlp_speed: float
 
 
 def look_tensors(looks: Sequence[tuple[int, Look]], layers: Sequence[int], length: int) -> dict[int, Looks]:
@@ -66,11 +69,11 @@ def look_tensors(looks: Sequence[tuple[int, Look]], layers: Sequence[int], lengt
     tensors = {}
     for layer in layers:
         found = sorted((look.token, row, look) for row, look in looks if look.layer == layer)
-        at = torch.zeros(len(found), length, dtype=torch.bool)
+        at = torch.zeros(len(found), length)
         for n, (_, _, look) in enumerate(found):
-            at[n, list(look.at)] = True
+            at[n, list(look.at)] = torch.tensor(look.shares) if look.shares else 1.0
         rows_of = torch.tensor([(row, look.head, token) for token, row, look in found], dtype=torch.long).view(-1, 3)
-        tensors[layer] = Looks(rows_of, at)
+        tensors[layer] = Looks(rows_of, at, torch.tensor([bool(look.shares) for _, _, look in found], dtype=torch.bool))
     return tensors
 
 
@@ -107,11 +110,10 @@ def learning_rate(progress: float, peak: float) -> float:
     return peak * (0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def make_optimizer(model: Model) -> torch.optim.Optimizer:
-    """Embeddings and MLPs move slowly: what is copied must stay the same word, and not drown."""
+def make_optimizer(model: Model, task: Task) -> torch.optim.Optimizer:
     groups: dict[float, list[torch.nn.Parameter]] = defaultdict(list)
     for name, p in model.named_parameters():
-        groups[EMBED_SPEED if name == "embed" else MLP_SPEED if name.endswith(("gate_up", "down")) else 1.0].append(p)
+        groups[task.embed_speed if name == "embed" else task.mlp_speed if name.endswith(("gate_up", "down")) else 1.0].append(p)
     return torch.optim.AdamW([dict(params=params, speed=speed) for speed, params in groups.items()], betas=(0.9, 0.98), weight_decay=0.01)
 
 
@@ -124,14 +126,14 @@ def keep_queries_and_keys(model: Model) -> None:
             p.grad = None
 
 
-def parse_arguments(description: str | None, out: Path, loss: Path) -> argparse.Namespace:
+def parse_arguments(description: str | None, out: Path, loss: Path, lr: float) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=Path, default=out, help="folder with tokenizer.json; gets checkpoint.pt")
     parser.add_argument("--loss", type=Path, default=loss)
     parser.add_argument("--steps", type=int, help="budget in steps: the run is then repeatable exactly")
     parser.add_argument("--minutes", type=float, help="budget in minutes instead")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--lr", type=float, default=7e-4)
+    parser.add_argument("--lr", type=float, default=lr)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--log-every", type=int, default=25)
@@ -151,7 +153,7 @@ def answer_loss(logits: Tensor, batch: Batch) -> Tensor:
 def moved_to(batch: Batch, device: torch.device) -> Batch:
     return batch._replace(
         **{name: getattr(batch, name).to(device) for name in ("inputs", "picks", "targets", "weights")},
-        looks={layer: Looks(l.rows.to(device), l.at.to(device)) for layer, l in batch.looks.items()},
+        looks={layer: Looks(l.rows.to(device), l.at.to(device), l.even.to(device)) for layer, l in batch.looks.items()},
         frame=batch.frame and Frame(batch.frame.positions.to(device), batch.frame.bias.to(device)))
 
 
@@ -168,7 +170,7 @@ def run(task: Task, new_model: Callable[[torch.dtype], Model], args: argparse.Na
     else:
         model = new_model(dtype)
     model.to(device)
-    optimizer = make_optimizer(model)
+    optimizer = make_optimizer(model, task)
     step, tokens, seconds = 0, 0, 0.0
     if saved:
         if saved["optimizer"]:  # from_gguf.py has none

@@ -53,16 +53,24 @@ class Looks:
     """Where some heads of one layer should look (looks.py)."""
 
     rows: Tensor  # [N, 3]: row of the batch, head, token; ascending tokens
-    at: Tensor  # [N, T] bool
+    at: Tensor  # [N, T]: above 0 where they should
+    even: Tensor  # [N] bool: the attention should be shared as `at` is; else all of it may fall on one place
 
     def cost(self, scores: Tensor, start: int) -> Tensor:
-        """-log of the attention that falls where it should; scores [B, heads, tokens, T up to these], tokens from start."""
+        """-log of the attention that falls where it should, or how far its shares are off (KL); scores [B, heads, tokens, T up to these],
+        tokens from start."""
         block = torch.tensor([start, start + scores.shape[2]], device=self.rows.device)
         begin, end = torch.searchsorted(self.rows[:, 2].contiguous(), block).tolist()
         row, head, token = self.rows[begin:end].unbind(1)
         picked = scores[row, head, token - start].float()
         at = self.at[begin:end, : scores.shape[3]]
-        return picked.logsumexp(-1) - picked.masked_fill(~at, float("-inf")).logsumexp(-1)
+        whole = picked.logsumexp(-1)
+        falls = whole - picked.masked_fill(at == 0, float("-inf")).logsumexp(-1)
+        if not self.even.any():
+            return falls
+        shares = at / at.sum(-1, keepdim=True)
+        off = (shares * (shares.clamp(min=1e-30).log() - picked.masked_fill(at == 0, 0.0))).sum(-1) + whole
+        return torch.where(self.even[begin:end], off, falls)
 
 
 @dataclass

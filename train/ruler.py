@@ -18,9 +18,11 @@ NUM_COMMON, RATIO = 10, 10  # common words, and how many times more frequent the
 NUM_FREQUENT = 3
 
 # Layers and heads that look (long_start.py).
-ASK_LAYER, FIND_LAYER = 1, 2
+ASK_LAYER, FIND_LAYERS = 1, (2, 3)
 ASK = 0  # of ASK_LAYER: from the answer to the colon before it
-VALUE, VARIABLE, COUNTED, GIVEN = 0, 1, 2, 3  # of FIND_LAYER: to values of a key, variables set to it, frequent words, the answer so far
+VALUE, VARIABLE, COUNTED, GIVEN = 0, 1, 2, 3  # of FIND_LAYERS: to values of a key, variables set to it, frequent words, the answer so far
+# What looks at the answer so far gives the first token as much weight as this many words, so that each word has the same, however many.
+SINK_SHARE = 10.0
 
 
 def all_words() -> list[str]:
@@ -40,7 +42,7 @@ class Question:
     ids: list[int]  # up to the colon, then the answer
     begin: int  # of the answer
     targets: list[set[int]]  # what may stand at each place of the answer
-    finds: list[tuple[int, list[int]]]  # per word of the answer: the head of FIND_LAYER, and the tokens of the document it looks at
+    finds: list[tuple[int, list[int]]]  # per word of the answer: the head of FIND_LAYERS, and the tokens of the document it looks at
 
 
 @dataclass
@@ -54,12 +56,14 @@ class Document:
 
 def list_answer(question: list[int], words: list[int], ordered: bool, tokenizer: Tokenizer,
                 finds: list[tuple[int, list[int]]]) -> Question:
-    """The words with commas between them, and a full stop."""
+    """The words with commas between them, a full stop, and the end."""
     comma, stop = tokenizer.encode(",")[0], tokenizer.encode(".")[0]
     ids, targets = list(question), []
     for i, word in enumerate(words):
         targets += [{word} if ordered else set(words[i:]), {comma if i + 1 < len(words) else stop}]
         ids += [word, *targets[-1]]
+    targets.append({tokenizer.eos})
+    ids.append(tokenizer.eos)
     return Question(ids, len(question), targets, finds)
 
 
@@ -177,8 +181,8 @@ def list_document(writer: Writer, rng: Random, words: list[str], answer: list[st
 def common(rng: Random, length: int, tokenizer: Tokenizer) -> Document:
     writer = Writer("common", tokenizer)
     words = rng.sample(WORDS, len(WORDS))
-    # Short lists have fewer other words, and each of them at least once.
-    times = max(1, round(length / (NUM_COMMON * RATIO + len(words) - NUM_COMMON)))
+    # As many other words as there are, then more of each; short lists have fewer words.
+    times = -(-length // (NUM_COMMON * RATIO + len(words) - NUM_COMMON))
     others = min(len(words) - NUM_COMMON, max(20, (length - NUM_COMMON * RATIO * times) // times))
     most = words[:NUM_COMMON]
     listed = most * (RATIO * times) + words[NUM_COMMON:NUM_COMMON + others] * times
@@ -198,7 +202,7 @@ def frequent(rng: Random, length: int, tokenizer: Tokenizer) -> Document:
 
 def make_document(rng: Random, length: int, tokenizer: Tokenizer) -> Document:
     """About `length` tokens, without the questions."""
-    kind = rng.choices((needles, variables, common, frequent), (4, 3, 2, 1))[0]
+    kind = rng.choices((needles, variables, common, frequent), (3, 2, 3, 2))[0]
     return kind(rng, length, tokenizer)
 
 
@@ -212,9 +216,13 @@ def looks_of(question: Question, at: int) -> list[Look]:
         after = token - colon
         if after % 2 == 1:
             given.append(token)
-        looks.append(Look(FIND_LAYER, GIVEN, token, tuple(given) or (0,)))
-        if after % 2 == 0:  # a word follows
-            head, places = question.finds[after // 2]
-            for each in (VALUE, VARIABLE, COUNTED):
-                looks.append(Look(FIND_LAYER, each, token, tuple(places) if each == head else (0,)))
+        word_follows = after % 2 == 0 and after // 2 < len(question.finds)
+        for layer in FIND_LAYERS:
+            looks.append(Look(layer, GIVEN, token, (0, *given), (SINK_SHARE, *(1.0 for _ in given))))
+            if word_follows:
+                head, places = question.finds[after // 2]
+                for each in (VALUE, VARIABLE, COUNTED):
+                    at = tuple(places) if each == head else (0,)
+                    # Words of a list are frequent only once they have occurred: not all of their places count.
+                    looks.append(Look(layer, each, token, at, () if each == COUNTED else (1.0,) * len(at)))
     return looks

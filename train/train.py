@@ -72,7 +72,7 @@ def make_batch(seed: int, tokenizer: Tokenizer, step: int, length: int, rows: ra
 
 
 def main() -> None:
-    args = parse_arguments(__doc__, HERE / "out", HERE / "loss.csv")
+    args = parse_arguments(__doc__, HERE / "out", HERE / "loss.csv", lr=7e-4)
     tokenizer = Tokenizer.load(args.out / "tokenizer.json")
 
     def new_model(dtype: torch.dtype) -> Model:
@@ -81,7 +81,8 @@ def main() -> None:
         return model
 
     task = Task(CURRICULUM, [f"{k}_first" for k in WEIGHTS] + ["say"], LOOK_COLUMNS,
-                lambda step, length, rows, stage: make_batch(args.seed, tokenizer, step, length, rows, stage))
+                lambda step, length, rows, stage: make_batch(args.seed, tokenizer, step, length, rows, stage),
+                embed_speed=0.1, mlp_speed=0.3)
     run(task, new_model, args)
 
 
