@@ -14,7 +14,7 @@ from model import Config, Model
 from tokenizer import Tokenizer
 
 HERE = Path(__file__).resolve().parent
-FILE_TYPE_Q8_0 = 7
+FILE_TYPES = {gguf.F16: 1, gguf.Q8_0: 7}
 NORMAL, CONTROL = 1, 3  # token types
 
 
@@ -24,13 +24,13 @@ def adjacent_pairs(matrix: np.ndarray, head_dim: int) -> np.ndarray:
     return heads.swapaxes(1, 2).reshape(matrix.shape)
 
 
-def gguf_metadata(name: str, c: Config, tokenizer: Tokenizer, add_bos: bool) -> dict[str, object]:
+def gguf_metadata(name: str, c: Config, tokenizer: Tokenizer, matrices: int, add_bos: bool) -> dict[str, object]:
     """add_bos: prompts begin with the end of a text."""
     return {
         "general.architecture": "llama",
         "general.name": name,
         "general.alignment": gguf.ALIGNMENT,
-        "general.file_type": FILE_TYPE_Q8_0,
+        "general.file_type": FILE_TYPES[matrices],
         "general.quantization_version": 2,
         "llama.block_count": c.layers,
         "llama.context_length": c.context,
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--logits", type=Path, help="writes a prompt's tokens and best logits here")
     args = parser.parse_args()
     model, saved = load_checkpoint(args.checkpoint)
-    gguf.write(args.out, gguf_metadata("throng-town", model.c, Tokenizer.load(args.tokenizer), add_bos=False), gguf_tensors(model))
+    gguf.write(args.out, gguf_metadata("throng-town", model.c, Tokenizer.load(args.tokenizer), gguf.Q8_0, add_bos=False), gguf_tensors(model))
     prompt = json.loads((TOWN / "eval" / "recall.jsonl").read_text().splitlines()[0])["prompt"]
     found = check(args.out, model, prompt)
     if args.logits:

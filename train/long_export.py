@@ -1,4 +1,5 @@
-"""Writes the long model's checkpoint as GGUF, as export.py does for the town's, and checks it on a text of each task."""
+"""Writes the long model's checkpoint as GGUF (matrices F16: few numbers of its circuit are much larger than the others), as export.py does
+for the town's, and checks it on a text of each task."""
 
 import argparse
 from pathlib import Path
@@ -19,7 +20,7 @@ def main() -> None:
     args = parser.parse_args()
     model, saved = load_checkpoint(args.folder / "checkpoint.pt")
     tokenizer = Tokenizer.load(args.folder / "tokenizer.json")
-    gguf.write(args.out, gguf_metadata("throng-long", model.c, tokenizer, add_bos=True), gguf_tensors(model))
+    gguf.write(args.out, gguf_metadata("throng-long", model.c, tokenizer, gguf.F16, add_bos=True), gguf_tensors(model), gguf.F16)
     for make in (needles, variables, common, frequent):
         document = make(Random(make.__name__), TOKENS, tokenizer)
         question = document.questions[0]

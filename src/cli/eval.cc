@@ -255,15 +255,12 @@ void AddRuler(CLI::App& eval, const std::shared_ptr<EvalFlags>& flags) {
       ->capture_default_str();
   AddCodecFlags(*ruler, *flags, false);
   ruler->footer(
-      "single: a needle in other sentences, at one of five depths. multikey: many needles, four of which "
-      "are\n"
-      "asked for. multivalue: all four values of one key. variables: which are set, through others, to a "
-      "value?\n"
-      "common, frequent: the most frequent words of a list. Answers are greedy; a word counts if it is in "
-      "the\n"
-      "answer. change is that of accuracy to f32's, with a 95 % interval over texts; KL is that over the "
-      "places\n"
-      "of f32's answer; length is that of answers relative to f32's.\n"
+      "single: a needle in other sentences, at one of five depths. multikey: many needles, four of\n"
+      "them asked for. multivalue: all four values of one key. variables: which are set, also through\n"
+      "others, to a value? common, frequent: the most frequent words of a list.\n"
+      "Answers are greedy; a word counts if it stands in the answer. change is that of accuracy to\n"
+      "f32's, with a 95 % interval over texts; lost and gained count words; KL is over the places of\n"
+      "f32's answer; length is that of answers relative to f32's.\n"
       "Examples:\n"
       "  throng eval ruler -m train/long.gguf --lengths 1k,4k,16k --kv f16,int8,flashq4,gear2\n"
       "  throng eval ruler -m model.gguf --tasks single,multikey --lengths 8k --texts 50 --json\n"

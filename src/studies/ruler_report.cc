@@ -43,6 +43,13 @@ struct Share {
   double Value() const { return of == 0 ? 0.0 : static_cast<double>(found) / of; }
 };
 
+// Words that stand at one depth.
+struct Band {
+  Share words;
+  int questions = 0;  // for one such word alone
+  double kl = 0.0;    // their mean
+};
+
 // The mean over texts and its interval; if all texts agree, that of so many trials without any difference.
 eval::Interval Around(const std::vector<double>& values, double mean) {
   const MeanInterval interval = MeanWithInterval(values, 0.95);
@@ -104,24 +111,28 @@ std::vector<const eval::RulerResult*> Choose(const eval::RulerRun& run, const Ch
   return results;
 }
 
-// Of the words that stand at one depth, by bands of it.
-std::array<Share, kDepthBands> Depths(const std::vector<const eval::RulerResult*>& results, size_t subject) {
-  std::array<Share, kDepthBands> bands{};
+std::array<Band, kDepthBands> Depths(const std::vector<const eval::RulerResult*>& results, size_t subject) {
+  std::array<Band, kDepthBands> bands{};
   for (const eval::RulerResult* result : results) {
+    const eval::RulerAnswer& answer = result->answers[subject];
     for (size_t i = 0; i < result->words.size(); ++i) {
       if (result->words[i].depth < 0.0) continue;
-      const auto band = static_cast<size_t>(result->words[i].depth * kDepthBands);
-      Share& share = bands[std::min(band, kDepthBands - 1)];
-      ++share.of;
-      share.found += result->answers[subject].found[i];
+      Band& band =
+          bands[std::min(static_cast<size_t>(result->words[i].depth * kDepthBands), kDepthBands - 1)];
+      ++band.words.of;
+      band.words.found += answer.found[i];
+      if (result->words.size() > 1) continue;
+      ++band.questions;
+      band.kl += answer.kl;
     }
   }
+  for (Band& band : bands) band.kl /= std::max(1, band.questions);
   return bands;
 }
 
 json ToJson(const eval::Interval& interval) { return json{interval.low, interval.high}; }
 
-json ToJson(const Score& score, const std::array<Share, kDepthBands>& depths) {
+json ToJson(const Score& score, const std::array<Band, kDepthBands>& depths) {
   json object{{"texts", score.texts},
               {"questions", score.questions},
               {"words", score.words},
@@ -136,10 +147,12 @@ json ToJson(const Score& score, const std::array<Share, kDepthBands>& depths) {
               {"answer_length_ratio", score.length_ratio},
               {"depths", json::array()}};
   for (size_t i = 0; i < kDepthBands; ++i) {
-    if (depths[i].of == 0) continue;
-    object["depths"].push_back({{"from", static_cast<double>(i) / kDepthBands},
-                                {"words", depths[i].of},
-                                {"accuracy", depths[i].Value()}});
+    if (depths[i].words.of == 0) continue;
+    json band{{"from", static_cast<double>(i) / kDepthBands},
+              {"words", depths[i].words.of},
+              {"accuracy", depths[i].words.Value()}};
+    if (depths[i].questions > 0) band["kl_mean"] = depths[i].kl;
+    object["depths"].push_back(std::move(band));
   }
   return object;
 }
@@ -158,7 +171,7 @@ std::vector<eval::RulerTask> Tasks(const eval::RulerRun& run) {
 
 void PrintLength(const eval::RulerRun& run, int length, int width) {
   const std::vector<eval::RulerTask> tasks = Tasks(run);
-  fmt::print("{} tokens\n{:<{}}", length, "kv", width);
+  fmt::print("\n{} tokens\n{:<{}}", length, "kv", width);
   for (const eval::RulerTask task : tasks) fmt::print(" {:>10}", eval::RulerTaskName(task));
   fmt::print(" {:>6} {:>18} {:>5} {:>6} {:>9} {:>7}\n", "all", "change, 95 %", "lost", "gained", "KL",
              "length");
@@ -181,25 +194,42 @@ void PrintLength(const eval::RulerRun& run, int length, int width) {
     }
     fmt::print("\n");
   }
-  fmt::print("\n");
 }
 
-void PrintDepths(const eval::RulerRun& run, int width) {
-  const auto all = Choose(run, [](const eval::RulerResult& result) { return result.words[0].depth >= 0.0; });
-  if (all.empty()) return;
-  fmt::print("accuracy by depth: the share of the text before the place that gives the word\n{:<{}}", "kv",
-             width);
+// A line for each codec from `first` on, a column for each band; show returns nothing where there is nothing.
+void PrintBands(const eval::RulerRun& run, const char* title, int width, size_t first,
+                const std::function<std::string(const Band&)>& show) {
+  fmt::print("\n{}\n{:<{}}", title, "kv", width);
   for (size_t i = 0; i < kDepthBands; ++i) {
     fmt::print(" {:>10}", fmt::format("{:.1f}-{:.1f}", static_cast<double>(i) / kDepthBands,
                                       static_cast<double>(i + 1) / kDepthBands));
   }
   fmt::print("\n");
-  for (size_t subject = 0; subject < run.subjects.size(); ++subject) {
+  const auto all = Choose(run, [](const eval::RulerResult&) { return true; });
+  for (size_t subject = first; subject < run.subjects.size(); ++subject) {
     fmt::print("{:<{}}", run.subjects[subject].kv, width);
-    for (const Share& share : Depths(all, subject)) {
-      share.of == 0 ? fmt::print(" {:>10}", "-") : fmt::print(" {:>10.1f}", 100.0 * share.Value());
+    for (const Band& band : Depths(all, subject)) {
+      const std::string text = show(band);
+      fmt::print(" {:>10}", text.empty() ? "-" : text);
     }
     fmt::print("\n");
+  }
+}
+
+void PrintDepths(const eval::RulerRun& run, int width) {
+  const auto any = [&](const std::function<bool(const eval::RulerResult&)>& has) {
+    return std::any_of(run.results.begin(), run.results.end(), has);
+  };
+  const auto has_depth = [](const eval::RulerResult& result) { return result.words[0].depth >= 0.0; };
+  if (any(has_depth)) {
+    PrintBands(run, "words found by depth, the share of the text before the place that gives the word", width,
+               0, [](const Band& band) {
+                 return band.words.of == 0 ? "" : fmt::format("{:.1f}", 100.0 * band.words.Value());
+               });
+  }
+  if (any([&](const auto& result) { return has_depth(result) && result.words.size() == 1; })) {
+    PrintBands(run, "KL by depth, of single and multikey", width, 1,
+               [](const Band& band) { return band.questions == 0 ? "" : fmt::format("{:.2g}", band.kl); });
   }
 }
 
