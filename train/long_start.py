@@ -4,9 +4,10 @@ sharply is learnt. Scores here are large enough to single out one of 32768 token
 layer 0: each token gathers the words one and two before it, and how often its own word occurred (against the first token, the sink)
 layer 1: the answer gathers what stands before the colon: what is asked for
 layer 2: the answer finds values of that key; variables set to the word before; frequent words; and what it has given already
-layer 3: the same, for the half of a word's dimensions that a head of layer 2 has no room for"""
+layer 3: the same, for the other half of a word's dimensions"""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from model import Config, Layer, Model
@@ -16,9 +17,11 @@ from tokenizer import Tokenizer
 
 # Dimensions of the residual stream.
 COMMON, SINK, OFTEN, ANSWERING = range(4)  # in all tokens but the first; in the first; frequency of the word so far; after the colon
-WORD = slice(4, 132)
-BEFORE, TWO_BEFORE, ASKED = slice(132, 172), slice(172, 212), slice(212, 252)
+WORD = slice(4, 108)
+BEFORE, TWO_BEFORE, ASKED, GIVEN_WORDS = (slice(at, at + 36) for at in range(108, 252, 36))
 SIZE = BEFORE.stop - BEFORE.start
+# Tokens that mark places have a dimension of WORD each, to themselves; words share the others.
+MARKS = ("Ġis", "Ġ=", "Ġwords", "Ġfrequent", "Ġ" + TASKS["frequent"]["noise"], ",", ":", ".")
 GATHERED = ((BEFORE, 1), (TWO_BEFORE, 2))  # tokens back, by head of layer 0
 COUNT = 2  # a head of layer 0
 
@@ -40,9 +43,10 @@ class Builder:
         pairs, half = c.slow_pair, c.head_dim // 2
         slow = [*range(pairs, half), *range(half + pairs, c.head_dim)]  # elements that hardly turn
         self.flag, self.other = slow[:2]  # for one number each
-        self.content = slow[2:]
-        self.narrow = orthogonal(SIZE, WORD.stop - WORD.start)  # of a word, in the slots
-        self.halves = orthogonal(WORD.stop - WORD.start, WORD.stop - WORD.start).split(c.head_dim)  # of a word, as heads copy it
+        self.content = slow[2:2 + SIZE]
+        num_words = WORD.stop - WORD.start
+        self.narrow = torch.block_diag(torch.eye(len(MARKS)), orthogonal(SIZE - len(MARKS), num_words - len(MARKS)))  # of a word, in the slots
+        self.halves = orthogonal(num_words, num_words).chunk(2)  # of a word, as heads copy it
         self.words = model.embed[:, WORD]
         self.ids = tokenizer.ids
 
@@ -80,9 +84,9 @@ def gather_words(layer: Layer, b: Builder) -> None:
         out[slot, head, :SIZE] = 0.58 * torch.eye(SIZE)
     for m in (q, k, v):
         m[COUNT] = 0
-    q[COUNT, b.content, WORD] = k[COUNT, b.content, WORD] = 1.21 * b.narrow[: len(b.content)]
-    q[COUNT, b.flag, COMMON] = 0.77
-    k[COUNT, b.flag, SINK] = 0.77
+    q[COUNT, b.content, WORD] = k[COUNT, b.content, WORD] = 1.25 * b.narrow
+    q[COUNT, b.flag, COMMON] = 0.73
+    k[COUNT, b.flag, SINK] = 0.73
     v[COUNT, 0, COMMON] = 0.4
     out[:, COUNT] = 0
     out[OFTEN, COUNT, 0] = 1
@@ -107,18 +111,19 @@ def find(layer: Layer, b: Builder, half: Tensor, again: bool) -> None:
     for m in (q, k, v, out):
         m.zero_()
     narrow, content = b.narrow, b.content
-    n = len(content)
+    size = half.shape[0]
+    same = torch.diag((torch.arange(SIZE) >= len(MARKS)).float())  # compares words
     # Values of the key asked for: two after it, and after "is".
-    q[VALUE, content, ASKED] = 2.25 * torch.eye(SIZE)[:n]
-    k[VALUE, content, TWO_BEFORE] = 2.25 * torch.eye(SIZE)[:n]
+    q[VALUE, content, ASKED] = 2.25 * same
+    k[VALUE, content, TWO_BEFORE] = 2.25 * same
     q[VALUE, b.flag, COMMON] = 1
     k[VALUE, b.flag, BEFORE] = 1.6 * b.slot_word("Ġis")
-    k[VALUE, b.flag, SINK] = 2.6
-    v[VALUE, :, WORD] = half
-    out[WORD, VALUE] = half.T
+    k[VALUE, b.flag, SINK] = 2.1
+    v[VALUE, :size, WORD] = half
+    out[WORD, VALUE, :size] = half.T
     # Variables set to the word before: two before it, it follows "=".
-    q[VARIABLE, content, BEFORE] = 2.77 * torch.eye(SIZE)[:n]
-    k[VARIABLE, content, WORD] = 2.77 * narrow[:n]
+    q[VARIABLE, content, BEFORE] = 2.77 * same
+    k[VARIABLE, content, WORD] = 2.77 * narrow
     q[VARIABLE, b.flag, COMMON], q[VARIABLE, b.flag, ANSWERING] = 2, -1
     k[VARIABLE, b.flag, SINK] = 3.0
     q[VARIABLE, b.other, COMMON] = 1
@@ -130,35 +135,39 @@ def find(layer: Layer, b: Builder, half: Tensor, again: bool) -> None:
     q[COUNTED, b.flag, COMMON] = 2
     q[COUNTED, b.flag, ASKED] = -2.6 * words
     k[COUNTED, b.flag, SINK] = 1.6
-    q[COUNTED, b.other, ASKED] = 1.13 * words
-    k[COUNTED, b.other, OFTEN] = 1.13
-    k[COUNTED, b.other, WORD] = -3 * sum(map(b.word, ("Ġ" + TASKS["frequent"]["noise"], "Ġfrequent", "Ġwords", ",", ":")))
-    v[COUNTED, :, WORD] = half
+    q[COUNTED, b.other, ASKED] = 1.6 * words
+    k[COUNTED, b.other, OFTEN] = 1.6
+    k[COUNTED, b.other, WORD] = -3 * sum(map(b.word, MARKS))
+    v[COUNTED, :size, WORD] = half
     # The words given already. Each weighs the same, however many, since most of the weight is the sink's.
-    q[GIVEN, b.flag, ANSWERING] = 1.7
+    q[GIVEN, b.flag, ANSWERING] = 2.2
     q[GIVEN, b.other, COMMON] = 1
-    k[GIVEN, b.flag, ANSWERING] = 1.7
+    k[GIVEN, b.flag, ANSWERING] = 2.2
     k[GIVEN, b.flag, WORD] = -1.45 * (b.word(",") + b.word(":"))
     k[GIVEN, b.other, SINK] = 1.6
     if again:
         q *= 1.3  # the answer's residual has grown
         # Those given are left out of the frequent words, of which few make up most of the list.
-        q[COUNTED, content, TWO_BEFORE] = 2 * torch.eye(SIZE)[:n]
-        k[COUNTED, content, WORD] = 2 * narrow[:n]
-        out[WORD, COUNTED] = 5 * half.T
-        v[GIVEN, :, WORD] = half
-        out[WORD, GIVEN] = -4 * half.T
+        q[COUNTED, content, GIVEN_WORDS] = 2 * same
+        k[COUNTED, content, WORD] = 2 * narrow
+        out[WORD, COUNTED, :size] = 5 * half.T
+        v[GIVEN, :size, WORD] = half
+        out[WORD, GIVEN, :size] = -4 * half.T
     else:
         v[GIVEN, :SIZE, WORD] = narrow
-        out[TWO_BEFORE, GIVEN, :SIZE] = -10 * torch.eye(SIZE)
+        out[GIVEN_WORDS, GIVEN, :SIZE] = -10 * torch.eye(SIZE)
         out[WORD, GIVEN, :SIZE] = -4 * narrow.T
 
 
 @torch.no_grad()
 def start_as_finder(model: Model, tokenizer: Tokenizer) -> None:
-    size = WORD.stop - WORD.start
     model.embed.zero_()
-    model.embed[:, WORD] = torch.randn(len(tokenizer.tokens), size) * WORD_NORM * size**-0.5
+    words = torch.randn(len(tokenizer.tokens), WORD.stop - WORD.start)
+    words[:, : len(MARKS)] = 0
+    for i, mark in enumerate(MARKS):
+        words[tokenizer.ids[mark]] = F.one_hot(torch.tensor(i), words.shape[1]).float()
+    # All of one length, so that places of one key weigh alike.
+    model.embed[:, WORD] = WORD_NORM * F.normalize(words)
     model.embed[:, COMMON] = COMMON_NORM
     model.embed[tokenizer.eos] = 0
     model.embed[tokenizer.eos, SINK] = SINK_NORM

@@ -41,7 +41,7 @@ struct EvalFlags {
   int stride = 0;
   int min_pages = 0;
   std::string tasks = "single,multikey,multivalue,variables,common,frequent";
-  std::string lengths = "1k,4k";
+  std::string lengths = "1k";
   std::string exact = "none";
   int texts = 10;
   uint64_t seed = 1;
