@@ -3,8 +3,8 @@ sharply is learnt. Scores here are large enough to single out one of 32768 token
 
 layer 0: each token gathers the words one and two before it, and how often its own word occurred (against the first token, the sink)
 layer 1: the answer gathers what stands before the colon: what is asked for
-layer 2: the answer finds values of that key; variables set to the word before; frequent words; and what it has given already
-layer 3: the same, for the other half of a word's dimensions"""
+layer 2: the answer finds what it has given already; and, as layer 3: values of that key; variables set to the word before; frequent words
+layer 3: the same, but for what has been given"""
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +33,7 @@ OFFSET_GAIN = 1.05
 
 def config(vocab: int) -> Config:
     """Pairs from slow_pair on hardly turn within 32768 tokens: words compare alike however far apart. The others tell neighbours apart."""
-    return Config(vocab=vocab, layers=4, dim=256, heads=4, kv_heads=4, ffn=384, context=32768, slow_pair=12, slow_factor=2.0**20)
+    return Config(vocab=vocab, layers=4, dim=256, heads=4, kv_heads=4, ffn=384, context=32768, slow_pair=8, slow_factor=2.0**20)
 
 
 class Builder:
@@ -44,9 +44,10 @@ class Builder:
         slow = [*range(pairs, half), *range(half + pairs, c.head_dim)]  # elements that hardly turn
         self.flag, self.other = slow[:2]  # for one number each
         self.content = slow[2:2 + SIZE]
+        self.rest = slow[2 + SIZE:]
         num_words = WORD.stop - WORD.start
-        self.narrow = torch.block_diag(torch.eye(len(MARKS)), orthogonal(SIZE - len(MARKS), num_words - len(MARKS)))  # of a word, in the slots
-        self.halves = orthogonal(num_words, num_words).chunk(2)  # of a word, as heads copy it
+        self.narrow = torch.block_diag(0.55 * torch.eye(len(MARKS)), orthogonal(SIZE - len(MARKS), num_words - len(MARKS)))  # of a word, in the slots
+        self.copied = orthogonal(c.head_dim, num_words)  # of a word, as heads copy it
         self.words = model.embed[:, WORD]
         self.ids = tokenizer.ids
 
@@ -106,12 +107,11 @@ def gather_asked(layer: Layer, b: Builder) -> None:
     out[ANSWERING, ASK, SIZE] = 0.45
 
 
-def find(layer: Layer, b: Builder, half: Tensor, again: bool) -> None:
+def find(layer: Layer, b: Builder, again: bool) -> None:
     q, k, v, out = parts(layer)
     for m in (q, k, v, out):
         m.zero_()
-    narrow, content = b.narrow, b.content
-    size = half.shape[0]
+    narrow, content, copied = b.narrow, b.content, b.copied
     same = torch.diag((torch.arange(SIZE) >= len(MARKS)).float())  # compares words
     # Values of the key asked for: two after it, and after "is".
     q[VALUE, content, ASKED] = 2.25 * same
@@ -119,8 +119,8 @@ def find(layer: Layer, b: Builder, half: Tensor, again: bool) -> None:
     q[VALUE, b.flag, COMMON] = 1
     k[VALUE, b.flag, BEFORE] = 1.6 * b.slot_word("Ġis")
     k[VALUE, b.flag, SINK] = 2.1
-    v[VALUE, :size, WORD] = half
-    out[WORD, VALUE, :size] = half.T
+    v[VALUE, :, WORD] = copied
+    out[WORD, VALUE] = (1.5 if again else 0.3) * copied.T
     # Variables set to the word before: two before it, it follows "=".
     q[VARIABLE, content, BEFORE] = 2.77 * same
     k[VARIABLE, content, WORD] = 2.77 * narrow
@@ -138,21 +138,24 @@ def find(layer: Layer, b: Builder, half: Tensor, again: bool) -> None:
     q[COUNTED, b.other, ASKED] = 1.6 * words
     k[COUNTED, b.other, OFTEN] = 1.6
     k[COUNTED, b.other, WORD] = -3 * sum(map(b.word, MARKS))
-    v[COUNTED, :size, WORD] = half
+    v[COUNTED, :, WORD] = copied
+    out[WORD, COUNTED] = (5 if again else 0.3) * copied.T
     # The words given already. Each weighs the same, however many, since most of the weight is the sink's.
-    q[GIVEN, b.flag, ANSWERING] = 2.2
+    q[GIVEN, b.flag, ANSWERING] = 1.8
     q[GIVEN, b.other, COMMON] = 1
-    k[GIVEN, b.flag, ANSWERING] = 2.2
+    k[GIVEN, b.flag, ANSWERING] = 1.8
     k[GIVEN, b.flag, WORD] = -1.45 * (b.word(",") + b.word(":"))
     k[GIVEN, b.other, SINK] = 1.6
     if again:
         q *= 1.3  # the answer's residual has grown
-        # Those given are left out of the frequent words, of which few make up most of the list.
+        # Those given are left out. Of values, words are compared in fewer dimensions, since their keys are compared, too.
         q[COUNTED, content, GIVEN_WORDS] = 2 * same
         k[COUNTED, content, WORD] = 2 * narrow
-        out[WORD, COUNTED, :size] = 5 * half.T
-        v[GIVEN, :size, WORD] = half
-        out[WORD, GIVEN, :size] = -4 * half.T
+        few = orthogonal(len(b.rest), SIZE - len(MARKS)) * (SIZE / len(b.rest)) ** 0.5
+        q[VALUE, b.rest, GIVEN_WORDS] = 2 * few @ same[len(MARKS):]
+        k[VALUE, b.rest, WORD] = 2 * few @ narrow[len(MARKS):]
+        v[GIVEN, :, WORD] = copied
+        out[WORD, GIVEN] = -4 * copied.T
     else:
         v[GIVEN, :SIZE, WORD] = narrow
         out[GIVEN_WORDS, GIVEN, :SIZE] = -10 * torch.eye(SIZE)
@@ -180,5 +183,5 @@ def start_as_finder(model: Model, tokenizer: Tokenizer) -> None:
         out *= 0.1
     gather_words(model.layers[0], b)
     gather_asked(model.layers[1], b)
-    for layer, half, again in zip(model.layers[2:], b.halves, (False, True)):
-        find(layer, b, half, again)
+    find(model.layers[2], b, again=False)
+    find(model.layers[3], b, again=True)

@@ -42,7 +42,8 @@ class Question:
     ids: list[int]  # up to the colon, then the answer
     begin: int  # of the answer
     targets: list[set[int]]  # what may stand at each place of the answer
-    finds: list[tuple[int, list[int]]]  # per word of the answer: the head of FIND_LAYERS, and the tokens of the document it looks at
+    head: int  # of FIND_LAYERS, which looks at the words of the document that give the answer,
+    places: list[list[list[int]]]  # in the first of them, and in the second, by the word of the answer
 
 
 @dataclass
@@ -54,17 +55,19 @@ class Document:
     questions: list[Question] = field(default_factory=list)
 
 
-def list_answer(question: list[int], words: list[int], ordered: bool, tokenizer: Tokenizer,
-                finds: list[tuple[int, list[int]]]) -> Question:
-    """The words with commas between them, a full stop, and the end."""
+def list_answer(question: list[int], words: list[int], ordered: bool, tokenizer: Tokenizer, head: int, places: list[list[int]]) -> Question:
+    """The words with commas between them, a full stop, and the end. places: of each word, in the document."""
     comma, stop = tokenizer.encode(",")[0], tokenizer.encode(".")[0]
-    ids, targets = list(question), []
+    ids, targets, looked = list(question), [], ([], [])
     for i, word in enumerate(words):
         targets += [{word} if ordered else set(words[i:]), {comma if i + 1 < len(words) else stop}]
         ids += [word, *targets[-1]]
+        # What was given already is left out in the second layer only, since the first finds out what that is.
+        looked[0].append(places[i] if head == VARIABLE else sum(places, []))
+        looked[1].append(places[i] if ordered else sum(places[i:], []))
     targets.append({tokenizer.eos})
     ids.append(tokenizer.eos)
-    return Question(ids, len(question), targets, finds)
+    return Question(ids, len(question), targets, head, list(looked))
 
 
 class Writer:
@@ -129,14 +132,10 @@ def needles(rng: Random, length: int, tokenizer: Tokenizer) -> Document:
     scattered(rng, writer, facts, length)
     document = writer.document
     for key, found in places.items():
-        values = [writer.one(value) for value, _ in found]
-        at = [place for _, place in found]
-        if len(found) == 1:
-            document.questions.append(list_answer(writer.ask("single", key), values, True, tokenizer, [(VALUE, at)]))
-        else:
-            order = rng.sample(range(len(values)), len(values))
-            document.questions.append(list_answer(writer.ask("multivalue", key), [values[i] for i in order], False, tokenizer,
-                                                  [(VALUE, at)] * len(values)))
+        order = rng.sample(found, len(found))
+        values = [writer.one(value) for value, _ in order]
+        name = "single" if len(found) == 1 else "multivalue"
+        document.questions.append(list_answer(writer.ask(name, key), values, False, tokenizer, VALUE, [[place] for _, place in order]))
     return document
 
 
@@ -161,7 +160,7 @@ def variables(rng: Random, length: int, tokenizer: Tokenizer) -> Document:
     scattered(rng, writer, facts, length)
     for number, *names in chains:
         writer.document.questions.append(list_answer(writer.ask("variables", number), [writer.one(n) for n in names], True, tokenizer,
-                                                     [(VARIABLE, [places[n]]) for n in names]))
+                                                     VARIABLE, [[places[n]] for n in names]))
     return writer.document
 
 
@@ -171,10 +170,10 @@ def list_document(writer: Writer, rng: Random, words: list[str], answer: list[st
     document = writer.document
     document.starts += [begin + i for i in range(1, len(words)) if rng.random() < 0.03]
     document.starts.sort()
-    tokens = [writer.one(word) for word in answer]
-    at = [begin + i for i, word in enumerate(words) if word in answer]
-    order = tokens if name == "frequent" else rng.sample(tokens, len(tokens))
-    document.questions.append(list_answer(writer.ask(name), order, name == "frequent", writer.tokenizer, [(COUNTED, at)] * len(tokens)))
+    order = answer if name == "frequent" else rng.sample(answer, len(answer))
+    places = [[begin + i for i, word in enumerate(words) if word == each] for each in order]
+    document.questions.append(list_answer(writer.ask(name), [writer.one(word) for word in order], name == "frequent", writer.tokenizer, COUNTED,
+                                          places))
     return document
 
 
@@ -216,13 +215,9 @@ def looks_of(question: Question, at: int) -> list[Look]:
         after = token - colon
         if after % 2 == 1:
             given.append(token)
-        word_follows = after % 2 == 0 and after // 2 < len(question.finds)
-        for layer in FIND_LAYERS:
+        for layer, places in zip(FIND_LAYERS, question.places):
             looks.append(Look(layer, GIVEN, token, (0, *given), (SINK_SHARE, *(1.0 for _ in given))))
-            if word_follows:
-                head, places = question.finds[after // 2]
+            if after % 2 == 0 and after // 2 < len(places):  # a word follows
                 for each in (VALUE, VARIABLE, COUNTED):
-                    at = tuple(places) if each == head else (0,)
-                    # Words of a list are frequent only once they have occurred: not all of their places count.
-                    looks.append(Look(layer, each, token, at, () if each == COUNTED else (1.0,) * len(at)))
+                    looks.append(Look(layer, each, token, tuple(places[after // 2]) if each == question.head else (0,)))
     return looks
