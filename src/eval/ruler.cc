@@ -51,9 +51,9 @@ class Examiner {
     for (const RulerQuestion& question : item.questions) {
       prompts.push_back(Prompt(item.text + "\n" + question.text + "\n", question.start));
     }
-    // The tokens that do not depend on the question, and no prompt is all of them.
+    // The tokens that do not depend on the question. Each prompt has more.
     const std::vector<int32_t> other = Prompt(item.text + "\n", "");
-    size_t common = std::min(prompts[0].size() - 1, other.size());
+    size_t common = other.size();
     for (const std::vector<int32_t>& prompt : prompts) common = std::min(common, SharedPrefix(prompt, other));
     const std::span<const int32_t> text(prompts[0].data(), common);
     for (const auto& subject : subjects_) {
