@@ -267,7 +267,7 @@ void PrintRuler(const eval::RulerRun& run) {
   size_t width = 16;
   for (const eval::RulerRun::Codec& codec : run.subjects) width = std::max(width, codec.kv.size() + 1);
   const int texts = run.results.empty() ? 0 : 1 + run.results.back().sample;
-  fmt::print("words found of those that the text gives, in percent; {} texts of each task and length\n\n",
+  fmt::print("words found of those that the text gives, in percent; {} texts of each task and length\n",
              texts);
   for (const int length : Lengths(run)) PrintLength(run, length, static_cast<int>(width));
   PrintDepths(run, static_cast<int>(width));
