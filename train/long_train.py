@@ -27,7 +27,7 @@ class Mix(NamedTuple):
 CURRICULUM = (
     Stage(0.05, ((256, 8),), decisions=0.0, looks=1.0, options=Mix(0.5, 4096, 0.0)),
     Stage(0.20, ((256, 8), (512, 4)), decisions=1.0, looks=1.0, options=Mix(0.5, 8192, 0.0)),
-    Stage(0.50, ((512, 4), (1024, 2)), decisions=1.0, looks=0.5, options=Mix(0.6, 32768, 0.01)),
+    Stage(0.50, ((512, 4), (512, 4), (1024, 2)), decisions=1.0, looks=0.5, options=Mix(0.6, 32768, 0.01)),
     Stage(0.90, ((512, 4), (512, 4), (1024, 2)), decisions=1.0, looks=0.2, options=Mix(0.7, 32768, 0.01)),
     Stage(1.00, ((512, 4), (1024, 2), (2048, 1)), decisions=1.0, looks=0.1, options=Mix(0.8, 32768, 0.01)),
 )
