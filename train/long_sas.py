@@ -1,6 +1,7 @@
 """What the sparse softmax SAS (src/attention/sas.h) does to attention over long texts: on rows of scores of the long model, and on made-up
 rows in which many keys matter a little. For the published threshold of 6, for the one that grows with the number of keys, and for the
-published one in 16-bit floats. Prints the weight that the threshold drops and the relative error of the output, |o - exact| / |exact|."""
+published one in 16-bit floats. Prints, as a table, the weight that the threshold drops and the relative error of the output, |o - exact| /
+|exact|: mean and (most)."""
 
 import argparse
 from collections import defaultdict
@@ -74,6 +75,9 @@ def main() -> None:
     args = parser.parse_args()
     model, _ = load_checkpoint(args.folder / "checkpoint.pt")
     tokenizer = Tokenizer.load(args.folder / "tokenizer.json")
+    names = ("6", "growing", "6, f16")
+    print("| keys | rows | " + " | ".join(f"{name}: {what}" for name in names for what in ("dropped", "error")) + " |")
+    print("|" + "---|" * (2 + 2 * len(names)))
     for length in args.lengths:
         found: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
 
@@ -89,13 +93,10 @@ def main() -> None:
         rng = np.random.default_rng(length)
         for spread in (1.0, 2.0, 3.0):
             for _ in range(args.rows):
-                add(f"normal scores, deviation {spread:g}", rng.normal(0, spread, length), rng.normal(0, 1, (length, 64)))
+                add(f"normal, deviation {spread:g}", rng.normal(0, spread, length), rng.normal(0, 1, (length, 64)))
         for group, by_name in found.items():
-            cells = []
-            for name, pairs in by_name.items():
-                dropped, error = np.array(pairs).T
-                cells.append(f"{name}: dropped {dropped.mean():.2g} (most {dropped.max():.2g}), error {error.mean():.2g} (most {error.max():.2g})")
-            print(f"{length} | {group} | " + " | ".join(cells), flush=True)
+            cells = [f"{column.mean():.2g} ({column.max():.2g})" for name in names for column in np.array(by_name[name]).T]
+            print(f"| {length} | {group} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
