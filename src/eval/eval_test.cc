@@ -18,6 +18,7 @@
 #include "eval/statistics.h"
 #include "kv/codec_table.h"
 #include "kv/softmax_kind.h"
+#include "model/config.h"
 
 namespace throng::eval {
 namespace {
