@@ -184,8 +184,11 @@ def run(task: Task, new_model: Callable[[torch.dtype], Model], args: argparse.Na
     workers = ThreadPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,))
     parameters = list(model.parameters())
 
+    def num_parts(rows: int) -> int:
+        return min(rows, num_workers)
+
     def part(worker: int, step: int, length: int, rows: int, stage: Stage):
-        mine = range(rows * worker // num_workers, rows * (worker + 1) // num_workers)
+        mine = range(rows * worker // num_parts(rows), rows * (worker + 1) // num_parts(rows))
         batch = moved_to(task.make_batch(step, length, mine, stage), device)
         hidden, costs = model.hidden(batch.inputs, batch.looks, batch.frame)
         logits = model.logits(hidden.view(batch.inputs.numel(), -1)[batch.picks])
@@ -216,9 +219,9 @@ def run(task: Task, new_model: Callable[[torch.dtype], Model], args: argparse.Na
                 break
             stage = next(stage for stage in task.curriculum if progress < stage.until)
             length, rows = stage.shapes[step % len(stage.shapes)]
-            parts = list(workers.map(lambda worker: part(worker, step, length, rows, stage), range(num_workers)))
+            parts = list(workers.map(lambda worker: part(worker, step, length, rows, stage), range(num_parts(rows))))
             for i, parameter in enumerate(parameters):
-                parameter.grad = sum(gradients[i] for _, gradients, _ in parts) / num_workers
+                parameter.grad = sum(gradients[i] for _, gradients, _ in parts) / len(parts)
             if not stage.decisions:
                 keep_queries_and_keys(model)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
