@@ -14,7 +14,7 @@ from model import Config, Model
 from tokenizer import Tokenizer
 
 HERE = Path(__file__).resolve().parent
-FILE_TYPE_Q8_0 = 7
+FILE_TYPES = {gguf.F16: 1, gguf.Q8_0: 7}
 NORMAL, CONTROL = 1, 3  # token types
 
 
@@ -24,12 +24,13 @@ def adjacent_pairs(matrix: np.ndarray, head_dim: int) -> np.ndarray:
     return heads.swapaxes(1, 2).reshape(matrix.shape)
 
 
-def gguf_metadata(c: Config, tokenizer: Tokenizer) -> dict[str, object]:
+def gguf_metadata(name: str, c: Config, tokenizer: Tokenizer, matrices: int, add_bos: bool) -> dict[str, object]:
+    """add_bos: prompts begin with the end of a text."""
     return {
         "general.architecture": "llama",
-        "general.name": "throng-town",
+        "general.name": name,
         "general.alignment": gguf.ALIGNMENT,
-        "general.file_type": FILE_TYPE_Q8_0,
+        "general.file_type": FILE_TYPES[matrices],
         "general.quantization_version": 2,
         "llama.block_count": c.layers,
         "llama.context_length": c.context,
@@ -49,8 +50,8 @@ def gguf_metadata(c: Config, tokenizer: Tokenizer) -> dict[str, object]:
         "tokenizer.ggml.token_type": [CONTROL if i == tokenizer.eos else NORMAL for i in range(c.vocab)],
         "tokenizer.ggml.merges": [" ".join(m) for m in tokenizer.merges],
         "tokenizer.ggml.eos_token_id": tokenizer.eos,
-        "tokenizer.ggml.add_bos_token": False,
-    }
+        "tokenizer.ggml.add_bos_token": add_bos,
+    } | ({"tokenizer.ggml.bos_token_id": tokenizer.eos} if add_bos else {})
 
 
 def gguf_tensors(model: Model) -> dict[str, np.ndarray]:
@@ -74,7 +75,7 @@ def gguf_tensors(model: Model) -> dict[str, np.ndarray]:
 def check(path: Path, model: Model, prompt: str) -> dict:
     """Compares the file's logits with the model's on one prompt; returns what a reader of the file should find."""
     read = GgufModel(path)
-    ids = read.tokenizer.encode(prompt)
+    ids = read.encode(prompt)
     with torch.no_grad():
         expected = model.logits(model.hidden(torch.tensor([ids]))[0])[0].numpy()
     got = read.logits(ids, last_only=False)
@@ -88,6 +89,13 @@ def check(path: Path, model: Model, prompt: str) -> dict:
     return dict(prompt=prompt, tokens=ids, best=best.tolist(), logits=[round(float(got[-1][b]), 4) for b in best])
 
 
+def load_checkpoint(path: Path) -> tuple[Model, dict]:
+    saved = torch.load(path, map_location="cpu")
+    model = Model(Config(**saved["config"]))
+    model.load_state_dict(saved["model"])
+    return model, saved
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=HERE / "out" / "checkpoint.pt")
@@ -95,10 +103,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=TOWN / "model.gguf")
     parser.add_argument("--logits", type=Path, help="writes a prompt's tokens and best logits here")
     args = parser.parse_args()
-    saved = torch.load(args.checkpoint, map_location="cpu")
-    model = Model(Config(**saved["config"]))
-    model.load_state_dict(saved["model"])
-    gguf.write(args.out, gguf_metadata(model.c, Tokenizer.load(args.tokenizer)), gguf_tensors(model))
+    model, saved = load_checkpoint(args.checkpoint)
+    gguf.write(args.out, gguf_metadata("throng-town", model.c, Tokenizer.load(args.tokenizer), gguf.Q8_0, add_bos=False), gguf_tensors(model))
     prompt = json.loads((TOWN / "eval" / "recall.jsonl").read_text().splitlines()[0])["prompt"]
     found = check(args.out, model, prompt)
     if args.logits:

@@ -1,4 +1,4 @@
-"""GGUF version 3: a small writer and reader, for F32 and Q8_0 tensors."""
+"""GGUF version 3: a small writer and reader, for F32, F16 and Q8_0 tensors."""
 
 import struct
 from pathlib import Path
@@ -8,7 +8,8 @@ import numpy as np
 MAGIC, VERSION, ALIGNMENT = b"GGUF", 3, 32
 UINT32, FLOAT32, BOOL, STRING, ARRAY = 4, 6, 7, 8, 9
 INT32 = 5
-F32, Q8_0 = 0, 8
+F32, F16, Q8_0 = 0, 1, 8
+FLOATS = {F32: "<f4", F16: "<f2"}
 BLOCK = 32  # weights that share one f16 scale in Q8_0
 
 
@@ -53,15 +54,15 @@ def pad(size: int) -> int:
     return -size % ALIGNMENT
 
 
-def write(path: Path, metadata: dict[str, object], tensors: dict[str, np.ndarray]) -> None:
-    """Matrices become Q8_0, vectors F32. numpy shapes [rows, columns] are written fastest dimension first."""
+def write(path: Path, metadata: dict[str, object], tensors: dict[str, np.ndarray], matrices: int = Q8_0) -> None:
+    """Matrices become Q8_0 or F16, vectors F32. numpy shapes [rows, columns] are written fastest dimension first."""
     header = [MAGIC, struct.pack("<IQQ", VERSION, len(tensors), len(metadata))]
     header += [pack_string(key) + pack_value(value) for key, value in metadata.items()]
     body: list[bytes] = []
     offset = 0
     for name, array in tensors.items():
-        kind = Q8_0 if array.ndim == 2 else F32
-        data = quantize_q8_0(array) if kind == Q8_0 else array.astype("<f4").tobytes()
+        kind = matrices if array.ndim == 2 else F32
+        data = quantize_q8_0(array) if kind == Q8_0 else array.astype(FLOATS[kind]).tobytes()
         header.append(pack_string(name) + struct.pack("<I", array.ndim)
                       + b"".join(struct.pack("<Q", n) for n in reversed(array.shape)) + struct.pack("<IQ", kind, offset))
         body.append(data + bytes(pad(len(data))))
@@ -110,7 +111,7 @@ def read(path: Path) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     tensors = {}
     for name, shape, kind, offset in entries:
         count = int(np.prod(shape))
-        size = count // BLOCK * (BLOCK + 2) if kind == Q8_0 else 4 * count
+        size = count // BLOCK * (BLOCK + 2) if kind == Q8_0 else np.dtype(FLOATS[kind]).itemsize * count
         data = cursor.data[start + offset:start + offset + size]
-        tensors[name] = dequantize_q8_0(data, shape) if kind == Q8_0 else np.frombuffer(data, "<f4").reshape(shape)
+        tensors[name] = dequantize_q8_0(data, shape) if kind == Q8_0 else np.frombuffer(data, FLOATS[kind]).astype("<f4").reshape(shape)
     return metadata, tensors

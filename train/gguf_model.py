@@ -22,6 +22,10 @@ class GgufModel:
     def key(self, name: str):
         return self.meta[f"llama.{name}"]
 
+    def encode(self, prompt: str) -> list[int]:
+        begin = [self.meta["tokenizer.ggml.bos_token_id"]] if self.meta["tokenizer.ggml.add_bos_token"] else []
+        return begin + self.tokenizer.encode(prompt)
+
     def rotate(self, x: np.ndarray) -> np.ndarray:
         """x [T, heads, head_dim], rotary on the adjacent pairs (2i, 2i + 1)."""
         size = self.key("rope.dimension_count")

@@ -4,10 +4,10 @@ found by chance, all of its steps at once; a head that has settled on the wrong 
 
 import re
 from bisect import bisect_right
-from typing import NamedTuple
 
 from generator import Copied, Fact, Segment, Sought
 from lexicon import OPEN_TRAITS
+from loop import Look
 from tokenizer import Tokenizer
 
 LINE_LAYER = 1  # within a memory: who, what, who told it
@@ -23,16 +23,6 @@ DOING = 4  # of ASK_LAYER, at the question whether to talk: what the other does
 COMPANY = re.compile(r"Sees: \w+ \((?P<relation>\w+)\), doing: (?:.* )?(?P<does>\w+)\nLast talk: (?:\d+ )?(?P<last>\w+)")
 OPEN = re.compile("|".join(sorted(OPEN_TRAITS)))
 TELLER_OF_LINE = re.compile(r"- (?:\d\d:\d\d )?(\w+)(?: said|:)")
-
-
-class Look(NamedTuple):
-    layer: int
-    head: int
-    token: int
-    at: tuple[int, ...]
-
-    def moved(self, by: int) -> "Look":
-        return self._replace(token=self.token + by, at=tuple(t + by for t in self.at))
 
 
 def entities(fact: Fact) -> list[str]:

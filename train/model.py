@@ -53,16 +53,32 @@ class Looks:
     """Where some heads of one layer should look (looks.py)."""
 
     rows: Tensor  # [N, 3]: row of the batch, head, token; ascending tokens
-    at: Tensor  # [N, T] bool
+    at: Tensor  # [N, T]: above 0 where they should
+    even: Tensor  # [N] bool: the attention should be shared as `at` is; else all of it may fall on one place
 
     def cost(self, scores: Tensor, start: int) -> Tensor:
-        """-log of the attention that falls where it should; scores [B, heads, tokens, T up to these], tokens from start."""
+        """-log of the attention that falls where it should, or how far its shares are off (KL); scores [B, heads, tokens, T up to these],
+        tokens from start."""
         block = torch.tensor([start, start + scores.shape[2]], device=self.rows.device)
         begin, end = torch.searchsorted(self.rows[:, 2].contiguous(), block).tolist()
         row, head, token = self.rows[begin:end].unbind(1)
         picked = scores[row, head, token - start].float()
         at = self.at[begin:end, : scores.shape[3]]
-        return picked.logsumexp(-1) - picked.masked_fill(~at, float("-inf")).logsumexp(-1)
+        whole = picked.logsumexp(-1)
+        falls = whole - picked.masked_fill(at == 0, float("-inf")).logsumexp(-1)
+        if not self.even.any():
+            return falls
+        shares = at / at.sum(-1, keepdim=True)
+        off = (shares * (shares.clamp(min=1e-30).log() - picked.masked_fill(at == 0, 0.0))).sum(-1) + whole
+        return torch.where(self.even[begin:end], off, falls)
+
+
+@dataclass
+class Frame:
+    """Where the tokens of each row stand and what they may see, if not simply one after the other."""
+
+    positions: Tensor  # [B, T]
+    bias: Tensor  # [B, T, T], added to the scores: minus infinity hides a key, log n makes one count as n
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -87,22 +103,22 @@ class Model(nn.Module):
         angle = torch.outer(torch.arange(c.context).float(), frequency)
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
-        self.register_buffer("mask", torch.full((c.context, c.context), float("-inf")).triu(1), persistent=False)
 
-    def rotate(self, x: Tensor) -> Tensor:
+    def rotate(self, x: Tensor, frame: Frame | None) -> Tensor:
         """x [B, T, heads, head_dim]. Pairs are (i, i + head_dim/2) here, because slices are cheaper than strides;
         the export reorders the rows of q and k to the adjacent pairs of the llama format."""
-        cos, sin = (t[: x.shape[1], None].to(x.dtype) for t in (self.cos, self.sin))
+        at = slice(x.shape[1]) if frame is None else frame.positions
+        cos, sin = (t[at].unsqueeze(-2).to(x.dtype) for t in (self.cos, self.sin))
         a, b = x.chunk(2, -1)
         return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
-    def attend(self, x: Tensor, layer: Layer, looks: Looks | None = None) -> tuple[Tensor, Tensor | None]:
+    def attend(self, x: Tensor, layer: Layer, looks: Looks | None, frame: Frame | None) -> tuple[Tensor, Tensor | None]:
         """The second is what looks cost, if there are any for this layer."""
         c, (batch, length, _) = self.c, x.shape
         groups = c.heads // c.kv_heads
         qkv = F.linear(x, layer.qkv.to(self.dtype)).view(batch, length, -1, c.head_dim)
         qk, v = qkv.split((c.heads + c.kv_heads, c.kv_heads), 2)
-        qk = self.rotate(qk)
+        qk = self.rotate(qk, frame)
         q, k = qk.split((c.heads, c.kv_heads), 2)
         # [B * kv_heads, groups, T, head_dim]: queries of one group share their keys without a copy.
         q = q.view(batch, length, c.kv_heads, groups, c.head_dim).permute(0, 2, 3, 1, 4)
@@ -114,24 +130,29 @@ class Model(nn.Module):
         for start in range(0, length, QUERY_BLOCK):
             stop = min(start + QUERY_BLOCK, length)
             rows = q[:, :, start:stop].reshape(batch * c.kv_heads, -1, c.head_dim)
-            scores = torch.bmm(rows, k[:, :, :stop]).view(-1, groups, stop - start, stop)
-            scores = scores + self.mask[start:stop, :stop].to(self.dtype)
+            scores = torch.bmm(rows, k[:, :, :stop]).view(batch, -1, stop - start, stop)
+            if frame is None:
+                bias = torch.full((stop - start, stop), float("-inf"), device=x.device).triu(1 + start)
+            else:
+                bias = frame.bias[:, None, start:stop, :stop]
+            scores = scores + bias.to(self.dtype)
             if looks is not None:
-                costs.append(looks.cost(scores.view(batch, c.heads, stop - start, stop), start))
+                costs.append(looks.cost(scores, start))
             weights = scores.softmax(-1)
-            block = torch.bmm(weights.view(rows.shape[0], -1, stop), v[:, :stop])
+            block = torch.bmm(weights.view(*rows.shape[:2], stop), v[:, :stop])
             blocks.append(block.view(batch, c.kv_heads, groups, stop - start, c.head_dim))
         mixed = torch.cat(blocks, 3)
         mixed = mixed.permute(0, 3, 1, 2, 4).reshape(batch, length, -1)
         return F.linear(mixed, layer.out.to(self.dtype)), torch.cat(costs) if costs else None
 
-    def hidden(self, tokens: Tensor, looks: dict[int, Looks] | None = None) -> tuple[Tensor, dict[int, Tensor]]:
+    def hidden(self, tokens: Tensor, looks: dict[int, Looks] | None = None,
+               frame: Frame | None = None) -> tuple[Tensor, dict[int, Tensor]]:
         """tokens [B, T] -> [B, T, dim], normed, ready for the output product; and the costs of the looks of each layer."""
         c = self.c
         x = F.embedding(tokens, self.embed)
         costs = {}
         for i, layer in enumerate(self.layers):
-            mixed, cost = self.attend(rms_norm(x, layer.attn_norm, c.eps).to(self.dtype), layer, (looks or {}).get(i))
+            mixed, cost = self.attend(rms_norm(x, layer.attn_norm, c.eps).to(self.dtype), layer, (looks or {}).get(i), frame)
             if cost is not None:
                 costs[i] = cost
             x = x + mixed.float()

@@ -1,9 +1,10 @@
-// `throng eval kl|ppl|recall|keys|dump`: what a compressed cache costs in quality, against an f32 cache of
-// the same model.
+// `throng eval kl|ppl|recall|ruler|keys|dump`: what a compressed cache costs in quality, against an f32 cache
+// of the same model.
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -23,8 +24,10 @@
 #include "eval/dump.h"
 #include "eval/key_errors.h"
 #include "eval/recall.h"
+#include "eval/ruler.h"
 #include "kv/codec_table.h"
 #include "studies/eval_report.h"
+#include "studies/ruler_report.h"
 
 namespace throng::cli {
 namespace {
@@ -35,7 +38,14 @@ struct EvalFlags {
   std::string softmax = "exact";
   size_t samples = 50;
   std::string text;
+  int context = 0;
+  int stride = 0;
   int min_pages = 0;
+  std::string tasks = "single,multikey,multivalue,variables,common,frequent";
+  std::string lengths = "1k";
+  std::string exact = "none";
+  int texts = 10;
+  uint64_t seed = 1;
   int threads = 0;
   bool json = false;
   std::string plot;
@@ -80,7 +90,9 @@ std::vector<std::vector<int32_t>> Texts(const EvalFlags& flags, const engine::Lo
 
 void RunDivergence(const EvalFlags& flags, studies::EvalKind kind) {
   ProgressLine line(false);
-  const eval::EvalOptions options = Options(flags, line, "texts");
+  eval::EvalOptions options = Options(flags, line, "windows");
+  options.context = flags.context;
+  options.stride = flags.stride;
   const engine::LoadedModel model = engine::LoadModel(flags.model);
   ThreadPool threads(ThreadsOrAll(flags.threads));
   const std::vector<eval::CodecDivergence> rows =
@@ -111,6 +123,50 @@ void RunRecall(const EvalFlags& flags) {
   }
 }
 
+// "1k,4096" as numbers; k: times 1024.
+std::vector<int> ParseLengths(const std::string& text) {
+  std::vector<int> lengths;
+  for (const std::string& item : CLI::detail::split(text, ',')) {
+    int number = 0;
+    const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), number);
+    const std::string_view unit(end, item.data() + item.size());
+    if (error != std::errc() || number < 1 || number > (1 << 20) || (!unit.empty() && unit != "k")) {
+      throw MakeError(ErrorCode::kInvalid,
+                      "eval: --lengths has \"{}\", allowed are numbers of tokens, also with k for 1024",
+                      item);
+    }
+    lengths.push_back(unit.empty() ? number : number * 1024);
+  }
+  return lengths;
+}
+
+void RunRulerTasks(const EvalFlags& flags) {
+  ProgressLine line(false);
+  eval::RulerOptions options;
+  options.codecs = SplitCodecs(flags.kv);
+  options.softmax = attention::ParseSoftmax(flags.softmax);
+  options.exact = eval::ParseExactPart(flags.exact);
+  for (const std::string& task : CLI::detail::split(flags.tasks, ',')) {
+    options.tasks.push_back(eval::ParseRulerTask(task));
+  }
+  options.lengths = ParseLengths(flags.lengths);
+  options.samples = flags.texts;
+  options.seed = flags.seed;
+  options.progress = ShowProgress(line, "texts");
+  const engine::LoadedModel model = engine::LoadModel(flags.model);
+  ThreadPool threads(ThreadsOrAll(flags.threads));
+  const eval::RulerRun run = eval::RunRuler(model, DataDir() + "/town/eval/ruler.json", options, threads);
+  line.Clear();
+  if (flags.json) {
+    nlohmann::json report = studies::RulerJson(run);
+    report["softmax"] = flags.softmax;
+    report["exact"] = flags.exact;
+    fmt::print("{}\n", report.dump(2));
+  } else {
+    studies::PrintRuler(run);
+  }
+}
+
 void RunDump(const EvalFlags& flags) {
   const engine::LoadedModel model = engine::LoadModel(flags.model);
   ThreadPool threads(ThreadsOrAll(flags.threads));
@@ -128,7 +184,7 @@ void AddInputFlags(CLI::App& command, EvalFlags& flags, const std::string& text_
       ->capture_default_str();
 }
 
-void AddCodecFlags(CLI::App& command, EvalFlags& flags) {
+void AddCodecFlags(CLI::App& command, EvalFlags& flags, bool can_plot = true) {
   command
       .add_option(
           "--kv", flags.kv,
@@ -139,13 +195,29 @@ void AddCodecFlags(CLI::App& command, EvalFlags& flags) {
   command.add_option("--softmax", flags.softmax, "exact or sas, of the codecs; the f32 reference is exact")
       ->capture_default_str();
   command.add_flag("--json", flags.json, "Results as JSON");
-  command.add_option("--plot", flags.plot, "Write a plot over the bits of an element: an SVG file");
+  if (can_plot)
+    command.add_option("--plot", flags.plot, "Write a plot over the bits of an element: an SVG file");
 }
 
 constexpr char kText[] =
     "A text file, or questions as recall takes them (*.jsonl, *.jsonl.gz); default: the prompts of the "
     "built-in "
     "questions";
+
+void AddWindowFlags(CLI::App& command, EvalFlags& flags) {
+  command
+      .add_option("--context", flags.context,
+                  fmt::format("Tokens of a window of the text (0: the model's context, at most {})",
+                              eval::kMostContext))
+      ->check(CLI::Range(0, 1 << 24))
+      ->capture_default_str();
+  command
+      .add_option("--stride", flags.stride,
+                  "Tokens from a window to the next (0: half of --context); each token counts once, in the "
+                  "first window that has it")
+      ->check(CLI::Range(0, 1 << 24))
+      ->capture_default_str();
+}
 
 void AddDump(CLI::App& eval, const std::shared_ptr<EvalFlags>& flags) {
   CLI::App* dump = eval.add_subcommand(
@@ -179,6 +251,44 @@ void AddKeys(CLI::App& eval) {
   keys->callback([flags] { RunKeys(*flags); });
 }
 
+void AddRuler(CLI::App& eval, const std::shared_ptr<EvalFlags>& flags) {
+  CLI::App* ruler = eval.add_subcommand(
+      "ruler",
+      "Tasks on long texts, after RULER: which words that the text gives does the model still find?");
+  ruler->add_option("-m,--model", flags->model, "GGUF file; default: the embedded model");
+  ruler->add_option("--threads", flags->threads, "Threads (0: one per core)")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  ruler->add_option("--tasks", flags->tasks, "Tasks a,b,...")->capture_default_str();
+  ruler
+      ->add_option("--lengths", flags->lengths,
+                   "Tokens of the prompt and its answer: numbers, also with k for 1024")
+      ->capture_default_str();
+  ruler->add_option("--texts", flags->texts, "Texts of each task and length")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  ruler->add_option("--seed", flags->seed, "Texts are made from this number")->capture_default_str();
+  ruler
+      ->add_option(
+          "--exact", flags->exact,
+          "What is attended to in f32 before it is encoded: none, as the engine does; text, so that only "
+          "question and answer read codes; prompt, as in the papers")
+      ->capture_default_str();
+  AddCodecFlags(*ruler, *flags, false);
+  ruler->footer(
+      "single: a needle in other sentences, at one of five depths. multikey: many needles, four of\n"
+      "them asked for. multivalue: all four values of one key. variables: which are set, also through\n"
+      "others, to a value? common, frequent: the most frequent words of a list.\n"
+      "Answers are greedy; a word counts if it stands in the answer. change is that of accuracy to\n"
+      "f32's, with a 95 % interval over texts; lost and gained count words; KL is over the places of\n"
+      "f32's answer; length is that of answers relative to f32's.\n"
+      "Examples:\n"
+      "  throng eval ruler -m train/long.gguf --lengths 1k,4k,16k --kv f16,int8,flashq4,gear2\n"
+      "  throng eval ruler -m model.gguf --tasks single,multikey --lengths 8k --texts 50 --json\n"
+      "  throng eval ruler -m model.gguf --kv gear2 --exact prompt");
+  ruler->callback([flags] { RunRulerTasks(*flags); });
+}
+
 }  // namespace
 
 void AddEval(CLI::App& app) {
@@ -190,13 +300,20 @@ void AddEval(CLI::App& app) {
       "kl", "Divergence of the next token's distribution from that over an f32 cache, in nats");
   AddInputFlags(*kl, *flags, kText);
   AddCodecFlags(*kl, *flags);
-  kl->footer("Example:\n  throng eval kl --kv f16,int8,rot4,kivi4+rot2 --samples 20 --plot kl.svg");
+  AddWindowFlags(*kl, *flags);
+  kl->footer(
+      "Examples:\n"
+      "  throng eval kl --kv f16,int8,rot4,kivi4+rot2 --samples 20 --plot kl.svg\n"
+      "  throng eval kl -m model.gguf --text book.txt --context 8192 --stride 4096");
   kl->callback([flags] { RunDivergence(*flags, studies::EvalKind::kKl); });
 
   CLI::App* ppl = eval->add_subcommand("ppl", "Perplexity of a text");
   AddInputFlags(*ppl, *flags, kText);
   AddCodecFlags(*ppl, *flags);
-  ppl->footer("Example:\n  throng eval ppl -m model.gguf --text book.txt --kv f16,int8,rot4");
+  AddWindowFlags(*ppl, *flags);
+  ppl->footer(
+      "Example:\n  throng eval ppl -m model.gguf --text book.txt --context 2048 --stride 1024 --kv "
+      "f16,int8,rot4");
   ppl->callback([flags] { RunDivergence(*flags, studies::EvalKind::kPpl); });
 
   CLI::App* recall = eval->add_subcommand(
@@ -220,6 +337,7 @@ void AddEval(CLI::App& app) {
       "  throng eval recall --kv f16,int8,rot4,rot2 --samples 0 --min-pages 2");
   recall->callback([flags] { RunRecall(*flags); });
   AddKeys(*eval);
+  AddRuler(*eval, flags);
   AddDump(*eval, flags);
   eval->footer("Example:\n  throng eval kl --kv f16,int8,rot4 --samples 20");
 }

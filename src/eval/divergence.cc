@@ -1,6 +1,7 @@
 #include "eval/divergence.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/check.h"
@@ -57,7 +58,15 @@ void Comparison::Read(std::span<const int32_t> text) {
   }
   const auto differs = std::mismatch(text.begin(), text.end(), text_.begin(), text_.end()).first;
   const size_t seen_before = static_cast<size_t>(differs - text.begin());
-  const size_t kept = KeepPrefix(text.first(std::min(seen_before, text.size() - 1)));
+  Run(text, KeepPrefix(text.first(std::min(seen_before, text.size() - 1))), seen_before);
+}
+
+void Comparison::ReadWindow(std::span<const int32_t> window, size_t first_compared) {
+  Run(window, KeepPrefix({}), first_compared);
+}
+
+// Reads the text after the first `kept` tokens, which the caches hold.
+void Comparison::Run(std::span<const int32_t> text, size_t kept, size_t first_compared) {
   for (size_t first = kept; first < text.size(); first += kChunk) {
     const auto chunk = text.subspan(first, std::min<size_t>(kChunk, text.size() - first));
     for (const auto& seen : seen_) {
@@ -69,14 +78,16 @@ void Comparison::Read(std::span<const int32_t> text) {
     }
     for (size_t row = 0; row < chunk.size(); ++row) {
       const size_t position = first + row;
-      if (position < std::max<size_t>(kv::kPageTokens, seen_before) || position + 1 >= text.size()) continue;
-      Compare(row, static_cast<size_t>(text[position + 1]));
+      if (position < std::max<size_t>(kv::kPageTokens, first_compared) || position + 1 >= text.size()) {
+        continue;
+      }
+      Compare(row, position, static_cast<size_t>(text[position + 1]));
     }
     last_row_ = chunk.size() - 1;
   }
   text_.assign(text.begin(), text.end());
   const size_t blocks = text.size() / kv::kPageTokens;
-  if (blocks <= seen_before / kv::kPageTokens) return;
+  if (blocks <= first_compared / kv::kPageTokens) return;
   for (size_t exact = 0; exact < exact_.size(); ++exact) CompareBlock(exact, static_cast<int>(blocks) - 1);
 }
 
@@ -95,7 +106,8 @@ size_t Comparison::KeepPrefix(std::span<const int32_t> text) {
 }
 
 // Compares one row of all logits. next: the token that follows in the text.
-void Comparison::Compare(size_t row, size_t next) {
+void Comparison::Compare(size_t row, size_t position, size_t next) {
+  const size_t band = static_cast<size_t>(std::bit_width(position + 1)) - 1;
   const std::span<const float> expected(seen_[0]->logits.data() + row * vocab_, vocab_);
   const double log_sum = engine::LogSum(expected);
   prediction_.Set(expected, log_sum);
@@ -103,9 +115,15 @@ void Comparison::Compare(size_t row, size_t next) {
   for (const auto& seen : seen_) {
     const std::span<const float> actual(seen->logits.data() + row * vocab_, vocab_);
     const double actual_log_sum = seen == seen_[0] ? log_sum : engine::LogSum(actual);
-    seen->divergences.push_back(prediction_.Divergence(actual, actual_log_sum));
+    const double divergence = prediction_.Divergence(actual, actual_log_sum);
+    const bool agrees = ArgMax(actual) == likeliest;
+    seen->divergences.push_back(divergence);
     seen->loss -= actual[next] - actual_log_sum;
-    seen->agreements += ArgMax(actual) == likeliest;
+    seen->agreements += agrees;
+    while (seen->bands.size() <= band) seen->bands.push_back({.from = 1 << seen->bands.size()});
+    ++seen->bands[band].positions;
+    seen->bands[band].kl_mean += divergence;
+    seen->bands[band].top1 += agrees;
   }
 }
 
@@ -158,22 +176,62 @@ Divergence Comparison::Result(size_t i) const {
   result.kl_p99 = all[std::min(all.size() - 1, static_cast<size_t>(0.99 * n))];
   result.top1 = static_cast<double>(seen.agreements) / n;
   result.ppl = std::exp(seen.loss / n);
+  for (DistanceBand band : seen.bands) {
+    if (band.positions == 0) continue;
+    band.kl_mean /= static_cast<double>(band.positions);
+    band.top1 /= static_cast<double>(band.positions);
+    result.bands.push_back(band);
+  }
   result.error_keys = std::sqrt(seen.square_errors[0] / std::max(exact_[seen.exact].squares[0], 1e-30));
   result.error_values = std::sqrt(seen.square_errors[1] / std::max(exact_[seen.exact].squares[1], 1e-30));
   return result;
 }
 
+std::vector<Window> WindowsOf(size_t num_tokens, size_t context, size_t stride) {
+  std::vector<Window> windows;
+  size_t compared = 0;  // the text's positions before this one have been compared
+  for (size_t begin = 0; begin + kv::kPageTokens + 1 < num_tokens; begin += stride) {
+    const size_t size = std::min(context, num_tokens - begin);
+    if (begin + size - 1 <= compared) break;
+    windows.push_back({begin, size, compared > begin ? compared - begin : 0});
+    compared = begin + size - 1;
+  }
+  return windows;
+}
+
 std::vector<CodecDivergence> MeasureDivergence(const engine::LoadedModel& model,
                                                std::span<const std::vector<int32_t>> texts,
                                                const EvalOptions& options, ThreadPool& threads) {
+  const int most = model.transformer->Config().context_length;
+  const int context = options.context != 0 ? options.context : std::min(most, kMostContext);
+  const int stride = options.stride != 0 ? options.stride : std::max(1, context / 2);
+  if (context <= kv::kPageTokens + 1 || context > most) {
+    throw MakeError(ErrorCode::kInvalid, "eval: a context of {} tokens, allowed is {} to {}, the model's",
+                    context, kv::kPageTokens + 2, most);
+  }
+  if (stride < 1 || stride > context) {
+    throw MakeError(ErrorCode::kInvalid, "eval: a stride of {} tokens, allowed is 1 to {}, the context",
+                    stride, context);
+  }
   Comparison comparison(model, options, threads);
-  const auto context = static_cast<size_t>(model.transformer->Config().context_length);
-  size_t done = 0;
+  std::vector<std::vector<Window>> windows;
+  size_t total = 0;
   for (const std::vector<int32_t>& text : texts) {
-    if (text.size() > kv::kPageTokens + 1) {
-      comparison.Read(std::span(text).first(std::min(text.size(), context)));
+    windows.push_back(WindowsOf(text.size(), static_cast<size_t>(context), static_cast<size_t>(stride)));
+    total += windows.back().size();
+  }
+  size_t done = 0;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    for (const Window& window : windows[i]) {
+      const auto tokens = std::span(texts[i]).subspan(window.begin, window.size);
+      // Texts that fit into one window often begin alike, as prompts do.
+      if (windows[i].size() == 1) {
+        comparison.Read(tokens);
+      } else {
+        comparison.ReadWindow(tokens, window.first_compared);
+      }
+      if (options.progress) options.progress(++done, total);
     }
-    if (options.progress) options.progress(++done, texts.size());
   }
   std::vector<CodecDivergence> results;
   for (size_t i = 0; i < comparison.NumSubjects(); ++i) {

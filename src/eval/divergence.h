@@ -18,7 +18,20 @@ namespace throng::eval {
 struct EvalOptions {
   std::vector<std::string> codecs;                    // as Subject takes them
   kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;  // softmax of the codecs; the reference's is exact
-  std::function<void(size_t done, size_t total)> progress = nullptr;  // after each text or question
+  // A text is read in windows of at most `context` tokens, one every `stride` tokens, each from an empty
+  // cache. 0: the model's context, but at most kMostContext; half of the context.
+  int context = 0;
+  int stride = 0;
+  std::function<void(size_t done, size_t total)> progress = nullptr;  // after each window or question
+};
+inline constexpr int kMostContext = 4096;
+
+// The positions that see at least `from` tokens, themselves included, and fewer than twice as many.
+struct DistanceBand {
+  int from = 0;
+  size_t positions = 0;
+  double kl_mean = 0.0;
+  double top1 = 0.0;
 };
 
 struct Divergence {
@@ -30,6 +43,7 @@ struct Divergence {
   // |decoded - x| / |x| over pages of an f32 cache whose keys lack the same bias, one block of each text.
   double error_keys = 0.0;
   double error_values = 0.0;
+  std::vector<DistanceBand> bands;  // ascending, none empty
 };
 
 // Runs the reference and all codecs over the same texts, one text after the other.
@@ -42,6 +56,8 @@ class Comparison {
   // can of the prefix shared with the previous text; that prefix is not compared again. Throws kInvalid for
   // an empty text, and for one that is longer than the model's context.
   void Read(std::span<const int32_t> text);
+  // As above, but from empty caches, and compares positions from `first_compared` on.
+  void ReadWindow(std::span<const int32_t> window, size_t first_compared);
 
   // Subject 0 is the reference: f32.
   size_t NumSubjects() const { return seen_.size(); }
@@ -56,6 +72,7 @@ class Comparison {
     size_t exact = 0;           // index in exact_
     std::vector<float> logits;  // [kChunk, vocab]
     std::vector<double> divergences;
+    std::vector<DistanceBand> bands;  // band i: from 2^i; kl_mean and top1 are sums
     double loss = 0.0;
     size_t agreements = 0;
     double square_errors[2] = {};  // sums for keys and values
@@ -68,7 +85,8 @@ class Comparison {
   };
   void AddExact(Seen& seen, const engine::LoadedModel& model);
   size_t KeepPrefix(std::span<const int32_t> text);
-  void Compare(size_t row, size_t next);
+  void Run(std::span<const int32_t> text, size_t kept, size_t first_compared);
+  void Compare(size_t row, size_t position, size_t next);
   void CompareBlock(size_t exact, int block);
 
   ThreadPool& threads_;
@@ -87,9 +105,21 @@ struct CodecDivergence {
   Divergence divergence;
 };
 
-// The first result is the reference's; those of the codecs follow. Texts are cut to the model's context;
-// those of at most 65 tokens are left out. Throws kInvalid if no text is long enough, or a codec does not
-// exist.
+// A part of a text that is read at once, and its first position to compare: those before it have been
+// compared in the window before, where they saw more.
+struct Window {
+  size_t begin;
+  size_t size;
+  size_t first_compared;  // from `begin` on
+};
+
+// The windows of a text of num_tokens. Each position but the last, which nothing follows, is compared once,
+// unless it sees less than a page. None if the text has at most 65 tokens.
+std::vector<Window> WindowsOf(size_t num_tokens, size_t context, size_t stride);
+
+// The first result is the reference's; those of the codecs follow. Texts of at most 65 tokens are left out.
+// Throws kInvalid if no text is long enough, a codec does not exist, or context or stride do not fit the
+// model.
 std::vector<CodecDivergence> MeasureDivergence(const engine::LoadedModel& model,
                                                std::span<const std::vector<int32_t>> texts,
                                                const EvalOptions& options, ThreadPool& threads);

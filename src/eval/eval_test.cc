@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -115,6 +117,65 @@ TEST(DivergenceTest, TextsWithoutSealedPagesAndUnknownCodecsAreRefused) {
   EXPECT_THROW(MeasureDivergence(model, {&text, 1}, options, threads), Error);
   options.codecs = {"int8+nothing"};
   EXPECT_THROW(MeasureDivergence(model, {&text, 1}, options, threads), Error);
+}
+
+TEST(WindowsTest, EveryPositionCountsOnceInTheFirstWindowThatHasIt) {
+  for (const auto& [tokens, context, stride] : std::vector<std::array<size_t, 3>>{
+           {1000, 200, 100}, {1001, 200, 100}, {300, 300, 150}, {299, 300, 1}, {1000, 256, 192}}) {
+    std::vector<int> compared(tokens);
+    for (const Window& window : WindowsOf(tokens, context, stride)) {
+      EXPECT_LE(window.size, context);
+      ASSERT_LE(window.begin + window.size, tokens);
+      for (size_t i = window.first_compared; i + 1 < window.size; ++i) ++compared[window.begin + i];
+    }
+    // The last position has nothing that follows.
+    EXPECT_EQ(std::count(compared.begin(), compared.end() - 1, 1), static_cast<long>(tokens) - 1)
+        << tokens << " " << context << " " << stride;
+    EXPECT_EQ(compared.back(), 0);
+  }
+  EXPECT_TRUE(WindowsOf(65, 200, 100).empty());
+  EXPECT_TRUE(WindowsOf(0, 200, 100).empty());
+}
+
+TEST(DivergenceTest, ALongTextIsReadToItsEnd) {
+  if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
+  const engine::LoadedModel model = engine::LoadModel(kModel);
+  const std::vector<int32_t> text = SomeText(1000);
+  ThreadPool threads(2);
+  EvalOptions options;
+  options.codecs = {"int8"};
+  options.context = 256;
+  options.stride = 128;
+  size_t windows = 0;
+  options.progress = [&windows](size_t, size_t total) { windows = total; };
+  const Divergence whole = MeasureDivergence(model, {&text, 1}, options, threads)[1].divergence;
+  EXPECT_EQ(windows, 7u);  // 0, 128, ... 768: the last one ends at 1000
+  EXPECT_EQ(whole.positions, 1000u - 64 - 1);
+  ASSERT_EQ(whole.bands.size(), 2u);
+  EXPECT_EQ(whole.bands[0].from, 64);
+  EXPECT_EQ(whole.bands[1].from, 128);
+  EXPECT_EQ(whole.bands[0].positions, 63u);
+  EXPECT_EQ(whole.bands[0].positions + whole.bands[1].positions, whole.positions);
+  EXPECT_NEAR((whole.bands[0].kl_mean * 63 + whole.bands[1].kl_mean * 872) / 935, whole.kl_mean, 1e-12);
+  // What comes after the first window counts.
+  const std::vector<int32_t> begin(text.begin(), text.begin() + 256);
+  EXPECT_NE(MeasureDivergence(model, {&begin, 1}, options, threads)[0].divergence.ppl,
+            MeasureDivergence(model, {&text, 1}, options, threads)[0].divergence.ppl);
+}
+
+TEST(DivergenceTest, WindowsThatDoNotFitTheModelAreRefused) {
+  if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
+  const engine::LoadedModel model = engine::LoadModel(kModel);
+  const std::vector<int32_t> text = SomeText(200);
+  ThreadPool threads(1);
+  for (const auto& [context, stride] :
+       std::vector<std::pair<int, int>>{{65, 0}, {1 << 20, 0}, {128, 129}, {128, -1}, {-5, 0}}) {
+    EvalOptions options;
+    options.codecs = {"int8"};
+    options.context = context;
+    options.stride = stride;
+    EXPECT_THROW(MeasureDivergence(model, {&text, 1}, options, threads), Error) << context << " " << stride;
+  }
 }
 
 std::vector<Question> SomeQuestions() {

@@ -1,7 +1,9 @@
 #include "eval/subject.h"
 
+#include <algorithm>
 #include <limits>
 #include <memory>
+#include <vector>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
@@ -9,6 +11,7 @@
 #include "eval/compose.h"
 #include "kv/codec_table.h"
 #include "kv/layer_codecs.h"
+#include "kv/open_codec.h"
 #include "model/config.h"
 
 namespace throng::eval {
@@ -79,13 +82,57 @@ Subject::Subject(const std::string& spec, kv::SoftmaxKind softmax, const engine:
       cache_(pool_),
       sizes_(Measure(pool_)) {}
 
-void Subject::Forward(std::span<const int32_t> tokens, kv::SequenceCache& cache, int num_logits,
-                      float* logits) {
-  if (!cache.Reserve(static_cast<int>(tokens.size()))) {
+void Subject::Reserve(size_t num_tokens, kv::SequenceCache& cache) {
+  if (!cache.Reserve(static_cast<int>(num_tokens))) {
     throw MakeError(ErrorCode::kExhausted, "eval: the cache of {} has no room", name_);
   }
+}
+
+void Subject::Forward(std::span<const int32_t> tokens, kv::SequenceCache& cache, int num_logits,
+                      float* logits) {
+  Reserve(tokens.size(), cache);
   const model::BatchItem item{tokens, &cache, num_logits};
   transformer_.Forward({&item, 1}, threads_, logits);
+}
+
+void Subject::Read(std::span<const int32_t> tokens, kv::SequenceCache& cache, std::span<float> logits) {
+  for (size_t first = 0; first < tokens.size(); first += kChunk) {
+    const auto chunk = tokens.subspan(first, std::min<size_t>(kChunk, tokens.size() - first));
+    const bool is_last = first + chunk.size() == tokens.size();
+    Forward(chunk, cache, is_last && !logits.empty() ? 1 : 0, logits.data());
+  }
+}
+
+void Subject::Encode(const kv::SequenceCache& exact, kv::SequenceCache& cache) {
+  const kv::BlockLayout& layout = exact.Layout();
+  const auto d = static_cast<size_t>(layout.head_dim);
+  std::vector<float> keys(kv::kPageTokens * d), values(kv::kPageTokens * d);
+  while (cache.NumTokens() < exact.NumTokens()) {
+    const int block = cache.NumTokens() / kv::kPageTokens;
+    const int first = cache.NumTokens() % kv::kPageTokens;
+    const int count = std::min(kv::kPageTokens - first, exact.NumTokens() - cache.NumTokens());
+    const bool sealed = block < static_cast<int>(exact.SealedBlocks().size());
+    Reserve(static_cast<size_t>(count), cache);
+    cache.BeginChunk(count);
+    for (int layer = 0; layer < layout.num_layers; ++layer) {
+      for (int head = 0; head < layout.num_kv_heads; ++head) {
+        const kv::PageSpec& page = layout.At(layer, head);
+        if (sealed) {
+          const kv::PageView view = exact.Sealed(layer, head, block);
+          page.keys->Decode(kv::Part::kKeys, view.keys, keys.data());
+          page.values->Decode(kv::Part::kValues, view.values, values.data());
+        } else {
+          const uint8_t* const rows = exact.OpenRows();
+          page.open_keys->Decode(kv::Part::kKeys, rows + page.open_keys_offset, keys.data());
+          page.open_values->Decode(kv::Part::kValues, rows + page.open_values_offset, values.data());
+        }
+        const size_t skipped = static_cast<size_t>(first) * d;
+        cache.Append(layer, head, keys.data() + skipped, values.data() + skipped, d);
+        cache.FinishLayer(layer, head);
+      }
+    }
+    cache.EndChunk();
+  }
 }
 
 }  // namespace throng::eval

@@ -38,7 +38,17 @@ class Subject {
   // for the last of them.
   void Forward(std::span<const int32_t> tokens, kv::SequenceCache& cache, int num_logits, float* logits);
 
+  // Extends `cache` by any number of tokens, and writes logits for the last of them, [vocab], unless empty.
+  void Read(std::span<const int32_t> tokens, kv::SequenceCache& cache, std::span<float> logits);
+
+  // Extends `cache` by the tokens that `exact` has beyond it, with the keys and values that are there: as if
+  // attention had read them in full precision, and they were encoded only then. exact: a cache of the same
+  // model in f32.
+  void Encode(const kv::SequenceCache& exact, kv::SequenceCache& cache);
+
  private:
+  void Reserve(size_t num_tokens, kv::SequenceCache& cache);
+
   std::string name_;
   model::Transformer& transformer_;
   ThreadPool& threads_;

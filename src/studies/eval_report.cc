@@ -14,6 +14,11 @@ namespace {
 using nlohmann::json;
 
 json ToJson(const std::string& kv, const eval::Sizes& sizes, const eval::Divergence& divergence) {
+  json bands = json::array();
+  for (const eval::DistanceBand& band : divergence.bands) {
+    bands.push_back(
+        {{"from", band.from}, {"positions", band.positions}, {"kl_mean", band.kl_mean}, {"top1", band.top1}});
+  }
   return {{"kv", kv},
           {"bits", sizes.bits},
           {"bytes_per_token", sizes.bytes_per_token},
@@ -24,7 +29,8 @@ json ToJson(const std::string& kv, const eval::Sizes& sizes, const eval::Diverge
           {"top1", divergence.top1},
           {"ppl", divergence.ppl},
           {"error_keys", divergence.error_keys},
-          {"error_values", divergence.error_values}};
+          {"error_values", divergence.error_values},
+          {"bands", bands}};
 }
 
 json ToJson(const eval::CodecDivergence& row) { return ToJson(row.kv, row.sizes, row.divergence); }
@@ -101,6 +107,27 @@ json EvalJson(std::span<const eval::KeyErrors> rows) {
   return {{"results", results}};
 }
 
+namespace {
+
+// A column for each band, if there are several.
+void PrintBands(std::span<const eval::CodecDivergence> rows, size_t width) {
+  const std::vector<eval::DistanceBand>& bands = rows.front().divergence.bands;
+  if (bands.size() < 2) return;
+  fmt::print("\nmean KL of positions that see at least so many tokens, and fewer than twice as many\n\n");
+  fmt::print("{:<{}}", "kv", width);
+  for (const eval::DistanceBand& band : bands) fmt::print(" {:>9}", band.from);
+  fmt::print("\n{:<{}}", "positions", width);
+  for (const eval::DistanceBand& band : bands) fmt::print(" {:>9}", band.positions);
+  fmt::print("\n");
+  for (const eval::CodecDivergence& row : rows.subspan(1)) {
+    fmt::print("{:<{}}", row.kv, width);
+    for (const eval::DistanceBand& band : row.divergence.bands) fmt::print(" {:>9.3g}", band.kl_mean);
+    fmt::print("\n");
+  }
+}
+
+}  // namespace
+
 void PrintDivergence(std::span<const eval::CodecDivergence> rows, EvalKind kind) {
   fmt::print("{} positions beyond the first {} tokens; KL against f32, in nats\n\n",
              rows.front().divergence.positions, kv::kPageTokens);
@@ -120,6 +147,7 @@ void PrintDivergence(std::span<const eval::CodecDivergence> rows, EvalKind kind)
     fmt::print(" {:>10.4f} {:>8.2f} {:>11.0f} {:>10.2f}\n", divergence.ppl, row.sizes.bits,
                row.sizes.bytes_per_token, row.sizes.ratio_to_f16);
   }
+  if (kl) PrintBands(rows, width);
 }
 
 void PrintRecall(std::span<const eval::CodecRecall> rows) {
