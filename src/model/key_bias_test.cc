@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,22 +41,28 @@ class Subject {
   };
 
   // codec: of keys; values are f32.
-  Result Run(const std::string& codec, std::shared_ptr<const kv::KeyMeans> means = nullptr) const {
+  Result Run(const std::string& codec, std::shared_ptr<const kv::KeyMeans> means = nullptr,
+             int chunk = kTokens, int num_threads = 1) const {
     const ModelConfig& config = transformer_->Config();
     const std::vector<kv::LayerCodecs> layers(static_cast<size_t>(config.num_layers), {codec, "f32"});
     kv::BlockPool pool(kv::MakeLayout(layers, config.num_kv_heads, config.head_dim, std::move(means)),
                        size_t{1} << 28);
     kv::SequenceCache cache(pool);
-    ThreadPool threads(1);
+    ThreadPool threads(num_threads);
     CounterRng rng(1);
     std::vector<int32_t> tokens(kTokens);
     for (int32_t& token : tokens) {
       token = static_cast<int32_t>(rng.NextBelow(static_cast<uint64_t>(config.vocab_size)));
     }
     Result result{std::vector<float>(tokens.size() * static_cast<size_t>(config.vocab_size))};
-    EXPECT_TRUE(cache.Reserve(kTokens));
-    const BatchItem item{tokens, &cache, kTokens};
-    transformer_->Forward({&item, 1}, threads, result.logits.data());
+    for (int first = 0; first < kTokens; first += chunk) {
+      const int count = std::min(chunk, kTokens - first);
+      EXPECT_TRUE(cache.Reserve(count));
+      const auto part = std::span(tokens).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+      const BatchItem item{part, &cache, count};
+      transformer_->Forward({&item, 1}, threads,
+                            result.logits.data() + static_cast<size_t>(first * config.vocab_size));
+    }
     std::vector<float> keys(static_cast<size_t>(kv::kPageTokens * config.head_dim));
     for (int layer = 0; layer < config.num_layers; ++layer) {
       for (int head = 0; head < config.num_kv_heads; ++head) {
@@ -138,6 +145,20 @@ TEST(ModelKeysTest, LogitsWithoutMeansAreThoseOfWholeKeys) {
     const Subject::Result whole = subject.Run("f32:bias=off");
     EXPECT_LE(kv::RelativeError(subject.Run("f32:bias=mean", means).logits, whole.logits), 1e-4);
     EXPECT_FALSE(kv::SameBits(subject.Run("f32:bias=mean", means).logits, whole.logits));
+  }
+}
+
+TEST(ModelKeysTest, ChunksAndThreadsDoNotChangeBits) {
+  const Subject subject(TinyModel{});
+  kv::KeyMeans means(2, std::vector<float>(32, 0.5f));
+  means[0][3] = 40.0f;
+  const auto shared = std::make_shared<kv::KeyMeans>(std::move(means));
+  for (const char* codec : {"f16:bias=mean", "rot4:bias=mean"}) {
+    const std::vector<float> expected = subject.Run(codec, shared).logits;
+    for (const int chunk : {1, 17, 64, 130}) {
+      EXPECT_TRUE(kv::SameBits(subject.Run(codec, shared, chunk).logits, expected)) << codec << chunk;
+    }
+    EXPECT_TRUE(kv::SameBits(subject.Run(codec, shared, 50, 3).logits, expected)) << codec;
   }
 }
 

@@ -18,8 +18,9 @@ void AddCodecFlags(CLI::App& command, engine::LocalOptions& options, const char*
   command.add_option("--k", options.keys, "Codec of keys, where it differs from --kv")->group(group);
   command.add_option("--v", options.values, "Codec of values, where it differs from --kv")->group(group);
   command
-      .add_option("--calibration", options.calibration,
-                  "Text file with which auto, flashq-mixed and bias=mean probe the model; default: a built-in text")
+      .add_option(
+          "--calibration", options.calibration,
+          "Text file with which auto, flashq-mixed and bias=mean probe the model; default: a built-in text")
       ->group(group);
   command
       .add_option("--kv-out", options.kv_out,
