@@ -30,9 +30,11 @@ TEST(KeyErrorsTest, StoredBiasesCostEveryCodecItsPrecision) {
   const std::vector<std::string> codecs = {"f16", "int8", "kivi4", "flashq4", "rot4", "gear2"};
   for (const KeyErrors& errors : MeasureKeyErrors(codecs)) {
     for (size_t i = 0; i < BiasCases().size(); ++i) {
-      const bool slow =
-          BiasCases()[i].pair == 60;  // a constant of its channel, which kivi and gear keep apart
-      const double times = slow && (errors.kv == "kivi4" || errors.kv == "gear2") ? 0.99 : 2.0;
+      // A slow bias is a constant of its channel, which kivi and gear keep apart; gear's low rank also takes
+      // most of one that turns somewhat faster.
+      const bool slow = BiasCases()[i].pair == 60;
+      const bool gear = errors.kv == "gear2";
+      const double times = slow && (errors.kv == "kivi4" || gear) ? 0.99 : gear ? 1.1 : 2.0;
       EXPECT_GE(errors.whole[i].score, times * errors.unbiased.score) << errors.kv << BiasCases()[i].name;
     }
   }

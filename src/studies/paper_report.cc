@@ -24,8 +24,10 @@ void PrintPaper(const std::vector<PaperRow>& rows) {
   std::string setting;
   for (const PaperRow& row : rows) {
     const auto [least, most] = std::minmax_element(row.values.begin(), row.values.end());
+    const bool several = row.values.size() > 1;
     line(row.setting == setting ? "" : row.setting, row.measure, row.paper ? Value(*row.paper, row.unit) : "",
-         Value(row.Median(), row.unit), Value(*least, row.unit) + " - " + Value(*most, row.unit));
+         Value(row.Median(), row.unit),
+         several ? Value(*least, row.unit) + " - " + Value(*most, row.unit) : std::string());
     setting = row.setting;
   }
 }

@@ -189,18 +189,17 @@ void AddBenchThroughput(CLI::App& bench) {
                     "Fill the caches with random keys and values instead of computing the prompt");
   command->add_flag("--json", flags->json, "Results as JSON");
   command->footer(
-      "The prompt is made up, computed once, and its pages copied for each further sequence, in memory of "
-      "its "
-      "own.\nAll sequences then decode at once; each must answer as one does alone.\n"
+      "The prompt is made up and computed once; its pages are copied for each further sequence, in memory of "
+      "its own. All sequences then decode at once, and each must answer as one does alone.\n"
       "with prompts: tokens of answers per second if each sequence's prompt takes as long as the first "
-      "one's.\n"
+      "one's. "
       "KV peak: the most bytes that the caches held; process: the most that the process had resident, "
       "weights "
-      "and\nall. The second table compares with the first codec: the best tokens per second of each, the "
-      "bytes "
-      "at the\nlargest batch that both were measured at, and how far the answers are the same.\n"
+      "and all.\n"
+      "The second table compares with the first codec: the best tokens per second of each, the bytes at the "
+      "largest batch that both were measured at, and how far the answers are the same.\n"
       "Example:\n"
-      "  throng bench throughput --shape llama-1b --kv f16,flashq4,gear2 --kv-budget 1100MB --prompt 8064 "
+      "  throng bench throughput --shape llama-1b --kv f16,flashq4,gear2 --kv-budget 1032MB --prompt 8064 "
       "--fill");
   command->callback([flags] { Run(*flags); });
 }
