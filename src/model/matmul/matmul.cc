@@ -31,7 +31,9 @@ void QuantizeRows(const float* x, size_t x_stride, size_t first, size_t count, Q
 
 size_t TileOutputs(bool as_integers) { return as_integers ? kTile : kFloatTile; }
 
-size_t WorkerBytes(size_t cols) { return std::max(IntWorkerBytes(), kFloatTile * cols * sizeof(float)); }
+size_t WorkerBytes(size_t cols) {
+  return std::max(IntWorkerBytes(), (kFloatBuffer + kFloatTile * cols) * sizeof(float));
+}
 
 template <TensorType kType, class Tile>
 HWY_INLINE void IntRows(const Product& product, size_t first_output, const Terms& terms, size_t rows,

@@ -12,6 +12,7 @@
 #include <hwy/highway.h>
 
 #include <cstring>
+#include <type_traits>
 
 #include "base/half.h"
 #include "model/matmul/block_formats.h"
@@ -22,7 +23,10 @@ namespace throng::model {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kFloatTile = 4;  // outputs: with 4 rows, 16 accumulators
+constexpr size_t kFloatTile = 8;     // outputs of one tile
+constexpr size_t kFloatGroup = 4;    // outputs at a time: with 4 rows, 16 accumulators
+constexpr size_t kFloatChunk = 512;  // inputs of widened weights at a time: 16 KiB, half of a small L1 cache
+constexpr size_t kFloatRows = 64;    // rows that share widened weights: 32 KiB of accumulators
 
 // How to read elements of a type; unaligned.
 template <TensorType kType>
@@ -72,85 +76,167 @@ HWY_INLINE void PrefetchLines(const uint8_t* ahead) {
   for (size_t line = 0; line < kBytes; line += 64) hwy::Prefetch(ahead + line);
 }
 
-// y[r, o] for kRows rows and kFloatTile outputs.
+using DFloat = hn::CappedTag<float, 16>;
+using VFloat = hn::Vec<DFloat>;
+constexpr size_t kFloatLanes = hn::MaxLanes(DFloat());
+constexpr size_t kFloatSums = kFloatGroup * kFloatLanes;  // floats of a row's accumulators
+
+// sums[r, o, lane] += products of columns [begin, end), whole vectors, of kRows rows and kFloatGroup outputs.
+// sums_stride: floats from row to row.
 template <TensorType kType, size_t kRows>
-HWY_INLINE void FloatBlock(const float* HWY_RESTRICT x, size_t x_stride, const uint8_t* const* w, size_t cols,
-                           float (*HWY_RESTRICT y)[kFloatTile]) {
+HWY_INLINE void AddFloats(const float* HWY_RESTRICT x, size_t x_stride, const uint8_t* const* w, size_t begin,
+                          size_t end, const uint8_t* HWY_RESTRICT ahead, float* HWY_RESTRICT sums,
+                          size_t sums_stride) {
   using Loader = FloatLoader<kType>;
-  const hn::CappedTag<float, 16> df;
-  using V = hn::Vec<decltype(df)>;
-  const size_t lanes = hn::Lanes(df);
-  V acc[kRows][kFloatTile];
+  const DFloat df;
+  VFloat acc[kRows][kFloatGroup];
 #pragma GCC unroll 4
   for (size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (size_t o = 0; o < kFloatTile; ++o) acc[r][o] = hn::Zero(df);
+    for (size_t o = 0; o < kFloatGroup; ++o)
+      acc[r][o] = hn::Load(df, sums + r * sums_stride + o * kFloatLanes);
   }
-  size_t k = 0;
-  for (; k + lanes <= cols; k += lanes) {
-    // The next tile's bytes in the order of memory: 16-bit weights come 15 % faster. F32 gains nothing, since
-    // the hardware follows four streams of that speed by itself.
+  for (size_t k = begin; k < end; k += kFloatLanes) {
+    // The next group's bytes in the order of memory: 16-bit weights come 15 % faster. F32 gains nothing,
+    // since the hardware follows four streams of that speed by itself.
     if constexpr (Loader::kBytes == 2) {
-      constexpr size_t kStep = kFloatTile * Loader::kBytes;
-      PrefetchLines<hn::MaxLanes(df) * kStep>(w[0] + (cols + k) * kStep);
+      constexpr size_t kStep = kFloatGroup * Loader::kBytes;
+      PrefetchLines<kFloatLanes * kStep>(ahead + k * kStep);
     }
-    V weights[kFloatTile];
+    VFloat weights[kFloatGroup];
 #pragma GCC unroll 4
-    for (size_t o = 0; o < kFloatTile; ++o) weights[o] = Loader::Load(df, w[o] + k * Loader::kBytes);
+    for (size_t o = 0; o < kFloatGroup; ++o) weights[o] = Loader::Load(df, w[o] + k * Loader::kBytes);
 #pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
-      const V xs = hn::LoadU(df, x + r * x_stride + k);
+      const VFloat xs = hn::LoadU(df, x + r * x_stride + k);
 #pragma GCC unroll 4
-      for (size_t o = 0; o < kFloatTile; ++o) acc[r][o] = hn::MulAdd(weights[o], xs, acc[r][o]);
+      for (size_t o = 0; o < kFloatGroup; ++o) acc[r][o] = hn::MulAdd(weights[o], xs, acc[r][o]);
     }
   }
 #pragma GCC unroll 4
   for (size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (size_t o = 0; o < kFloatTile; ++o) y[r][o] = hn::GetLane(hn::SumOfLanes(df, acc[r][o]));
-  }
-  for (; k < cols; ++k) {
-    for (size_t o = 0; o < kFloatTile; ++o) {
-      const float weight = Loader::LoadOne(w[o] + k * Loader::kBytes);
-      for (size_t r = 0; r < kRows; ++r) y[r][o] += weight * x[r * x_stride + k];
-    }
+    for (size_t o = 0; o < kFloatGroup; ++o)
+      hn::Store(acc[r][o], df, sums + r * sums_stride + o * kFloatLanes);
   }
 }
 
-template <TensorType kType, size_t kRows>
-HWY_INLINE void FloatRows(const Product& product, size_t first_output, const uint8_t* const* w,
-                          const float* x, size_t x_stride, size_t row) {
-  float y[kRows][kFloatTile];
-  FloatBlock<kType, kRows>(x + row * x_stride, x_stride, w, product.w.cols, y);
-  const size_t outputs = HWY_MIN(kFloatTile, product.w.rows - first_output);
-  for (size_t r = 0; r < kRows; ++r) {
-    std::memcpy(product.y + (row + r) * product.y_stride + first_output, y[r], outputs * sizeof(float));
-  }
-}
-
+// The same for any number of rows.
 template <TensorType kType>
-HWY_INLINE void FloatAllRows(const Product& product, size_t first_output, const uint8_t* const* w,
-                             const float* x, size_t num_rows, size_t x_stride) {
+HWY_INLINE void AddFloatsOfRows(const float* x, size_t x_stride, const uint8_t* const* w, size_t begin,
+                                size_t end, const uint8_t* ahead, size_t num_rows, float* sums,
+                                size_t sums_stride) {
+  const auto add = [&](auto rows, size_t r) HWY_ATTR {
+    AddFloats<kType, decltype(rows)::value>(x + r * x_stride, x_stride, w, begin, end, ahead,
+                                            sums + r * sums_stride, sums_stride);
+  };
   size_t r = 0;
-  for (; r + 4 <= num_rows; r += 4) FloatRows<kType, 4>(product, first_output, w, x, x_stride, r);
+  for (; r + 4 <= num_rows; r += 4) add(std::integral_constant<size_t, 4>(), r);
   if (r + 2 <= num_rows) {
-    FloatRows<kType, 2>(product, first_output, w, x, x_stride, r);
+    add(std::integral_constant<size_t, 2>(), r);
     r += 2;
   }
-  if (r < num_rows) FloatRows<kType, 1>(product, first_output, w, x, x_stride, r);
+  if (r < num_rows) add(std::integral_constant<size_t, 1>(), r);
 }
+
+// y[first_output + o] of one row: sums[o, lane] across lanes, then the columns from `end` on.
+template <TensorType kType>
+HWY_INLINE void FinishFloats(const float* x, const uint8_t* const* w, size_t end, size_t cols,
+                             const float* sums, size_t outputs, float* y) {
+  const DFloat df;
+  for (size_t o = 0; o < outputs; ++o) {
+    float sum = hn::GetLane(hn::SumOfLanes(df, hn::Load(df, sums + o * kFloatLanes)));
+    for (size_t k = end; k < cols; ++k)
+      sum += FloatLoader<kType>::LoadOne(w[o] + k * FloatLoader<kType>::kBytes) * x[k];
+    y[o] = sum;
+  }
+}
+
+// Up to four rows: weights are widened as they come from memory.
+template <TensorType kType>
+HWY_INLINE void FewFloatRows(const uint8_t* const* w, size_t cols, const float* x, size_t num_rows,
+                             size_t x_stride, size_t outputs, float* y, size_t y_stride) {
+  const size_t end = cols / kFloatLanes * kFloatLanes;
+  for (size_t o = 0; o < outputs; o += kFloatGroup) {
+    HWY_ALIGN float sums[4 * kFloatSums] = {};
+    const uint8_t* ahead = w[o] + kFloatGroup * cols * FloatLoader<kType>::kBytes;
+    AddFloatsOfRows<kType>(x, x_stride, w + o, 0, end, ahead, num_rows, sums, kFloatSums);
+    for (size_t r = 0; r < num_rows; ++r) {
+      FinishFloats<kType>(x + r * x_stride, w + o, end, cols, sums + r * kFloatSums,
+                          HWY_MIN(kFloatGroup, outputs - o), y + r * y_stride + o);
+    }
+  }
+}
+
+// Many rows, of which kFloatRows share weights that are widened once, to the same values. buffer:
+// kFloatBuffer floats.
+constexpr size_t kFloatBuffer = kFloatTile * kFloatChunk + kFloatRows * kFloatTile * kFloatLanes;
 
 template <TensorType kType>
-HWY_INLINE void Widen(const uint8_t* HWY_RESTRICT row, size_t cols, float* HWY_RESTRICT out) {
+HWY_INLINE void ManyFloatRows(const uint8_t* const* w, size_t cols, const float* x, size_t num_rows,
+                              size_t x_stride, size_t outputs, float* y, size_t y_stride, float* buffer) {
   using Loader = FloatLoader<kType>;
-  const hn::CappedTag<float, 16> df;
-  const size_t lanes = hn::Lanes(df);
-  size_t k = 0;
-  for (; k + lanes <= cols; k += lanes) hn::StoreU(Loader::Load(df, row + k * Loader::kBytes), df, out + k);
-  for (; k < cols; ++k) out[k] = Loader::LoadOne(row + k * Loader::kBytes);
+  constexpr size_t kSums = kFloatTile * kFloatLanes;
+  const DFloat df;
+  float* sums = buffer + kFloatTile * kFloatChunk;
+  const size_t end = cols / kFloatLanes * kFloatLanes;
+  std::memset(sums, 0, num_rows * kSums * sizeof(float));
+  for (size_t begin = 0; begin < end; begin += kFloatChunk) {
+    const size_t count = HWY_MIN(kFloatChunk, end - begin);
+    const uint8_t* wide[kFloatTile];
+    for (size_t o = 0; o < kFloatTile; ++o) {
+      const uint8_t* from = w[o] + begin * Loader::kBytes;
+      wide[o] = from;
+      if constexpr (kType == TensorType::kF32) continue;
+      float* to = buffer + o * kFloatChunk;
+      // What is needed after this chunk is fetched while it is multiplied.
+      const size_t ahead = (begin + count < end ? count : kFloatTile * cols - begin) * Loader::kBytes;
+      for (size_t k = 0; k < count; k += kFloatLanes) {
+        if (k * Loader::kBytes % 64 == 0) hwy::Prefetch(from + ahead + k * Loader::kBytes);
+        hn::Store(Loader::Load(df, from + k * Loader::kBytes), df, to + k);
+      }
+      wide[o] = reinterpret_cast<const uint8_t*>(to);
+    }
+    for (size_t r = 0; r < num_rows; r += 4) {
+      for (size_t o = 0; o < kFloatTile; o += kFloatGroup) {
+        AddFloatsOfRows<TensorType::kF32>(x + r * x_stride + begin, x_stride, wide + o, 0, count, nullptr,
+                                          HWY_MIN(4, num_rows - r), sums + r * kSums + o * kFloatLanes,
+                                          kSums);
+      }
+    }
+  }
+  for (size_t r = 0; r < num_rows; ++r) {
+    FinishFloats<kType>(x + r * x_stride, w, end, cols, sums + r * kSums, outputs, y + r * y_stride);
+  }
 }
 
-// Weights of any type in f32, slowly. buffer: kFloatTile * cols floats.
+// buffer: kFloatBuffer floats.
+template <TensorType kType>
+HWY_NOINLINE void FloatRows(const Product& product, size_t first_output, const uint8_t* const* w,
+                            const float* x, size_t num_rows, size_t x_stride, float* buffer) {
+  const size_t cols = product.w.cols;
+  const size_t outputs = HWY_MIN(kFloatTile, product.w.rows - first_output);
+  float* y = product.y + first_output;
+  if (num_rows <= 4) return FewFloatRows<kType>(w, cols, x, num_rows, x_stride, outputs, y, product.y_stride);
+  for (size_t r = 0; r < num_rows; r += kFloatRows) {
+    ManyFloatRows<kType>(w, cols, x + r * x_stride, HWY_MIN(kFloatRows, num_rows - r), x_stride, outputs,
+                         y + r * product.y_stride, product.y_stride, buffer);
+  }
+}
+
+// buffer: kFloatBuffer floats.
+template <TensorType kType>
+HWY_INLINE void FloatTile(const Product& product, size_t first_output, const float* x, size_t num_rows,
+                          size_t x_stride, float* buffer) {
+  const uint8_t* w[kFloatTile];
+  for (size_t o = 0; o < kFloatTile; ++o) {
+    // Outputs beyond the last repeat it; their results are not stored.
+    w[o] = product.w.data + HWY_MIN(first_output + o, product.w.rows - 1) * product.w.RowBytes();
+  }
+  FloatRows<kType>(product, first_output, w, x, num_rows, x_stride, buffer);
+}
+
+// Weights of any type in f32, slowly. buffer: kFloatBuffer + kFloatTile * cols floats.
 HWY_INLINE void DequantizedTile(const Product& product, size_t first_output, const float* x, size_t num_rows,
                                 size_t x_stride, float* buffer) {
   const size_t cols = product.w.cols;
@@ -158,33 +244,11 @@ HWY_INLINE void DequantizedTile(const Product& product, size_t first_output, con
   for (size_t o = 0; o < kFloatTile; ++o) {
     const uint8_t* row =
         product.w.data + HWY_MIN(first_output + o, product.w.rows - 1) * product.w.RowBytes();
-    DequantizeRow(product.w.type, row, cols, buffer + o * cols);
-    w[o] = reinterpret_cast<const uint8_t*>(buffer + o * cols);
+    float* wide = buffer + kFloatBuffer + o * cols;
+    DequantizeRow(product.w.type, row, cols, wide);
+    w[o] = reinterpret_cast<const uint8_t*>(wide);
   }
-  FloatAllRows<TensorType::kF32>(product, first_output, w, x, num_rows, x_stride);
-}
-
-// buffer: kFloatTile * cols floats, for weights that many rows share: they are widened once, to the same
-// values.
-template <TensorType kType>
-HWY_NOINLINE void FloatTile(const Product& product, size_t first_output, const float* x, size_t num_rows,
-                            size_t x_stride, float* buffer) {
-  const size_t row_bytes = product.w.RowBytes();
-  const uint8_t* w[kFloatTile];
-  for (size_t o = 0; o < kFloatTile; ++o) {
-    // Outputs beyond the last repeat it; their results are not stored.
-    w[o] = product.w.data + HWY_MIN(first_output + o, product.w.rows - 1) * row_bytes;
-  }
-  if (kType == TensorType::kF32 || num_rows <= 4) {
-    FloatAllRows<kType>(product, first_output, w, x, num_rows, x_stride);
-    return;
-  }
-  const size_t cols = product.w.cols;
-  for (size_t o = 0; o < kFloatTile; ++o) {
-    Widen<kType>(w[o], cols, buffer + o * cols);
-    w[o] = reinterpret_cast<const uint8_t*>(buffer + o * cols);
-  }
-  FloatAllRows<TensorType::kF32>(product, first_output, w, x, num_rows, x_stride);
+  FloatRows<TensorType::kF32>(product, first_output, w, x, num_rows, x_stride, buffer);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
