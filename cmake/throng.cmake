@@ -33,12 +33,13 @@ endif()
 # How tests are compiled: their code need not be fast, what they call does.
 set(throng_test_options -O1)
 
-# throng_module(NAME SOURCES a.cc ... DEPS base ... LIBS fmt::fmt ...)
+# throng_module(NAME [TOGETHER] SOURCES a.cc ... DEPS base ... LIBS fmt::fmt ...)
 # One static library throng_NAME, and its tests. Sources are listed by hand (the linker notices a missing one);
 # tests are globbed (nothing would notice a missing test): *_test.cc run under the label `fast`,
-# *_slow_test.cc under `slow`.
+# *_slow_test.cc under `slow`. ctest runs each case in a process of its own; TOGETHER: the fast ones in one process, for
+# modules that have so many that starting them takes longer than running them.
 function(throng_module name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "TOGETHER" "" "SOURCES;DEPS;LIBS" ${ARGN})
   set(lib throng_${name})
   add_library(${lib} STATIC ${ARG_SOURCES})
   if(CLI11::CLI11 IN_LIST ARG_LIBS)
@@ -64,8 +65,13 @@ function(throng_module name)
       target_precompile_headers(${exe} REUSE_FROM throng_test_pch)
       target_compile_definitions(${exe} PRIVATE
         THRONG_SOURCE_DIR="${PROJECT_SOURCE_DIR}" THRONG_SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")
-      gtest_discover_tests(${exe} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}: "
-        PROPERTIES LABELS ${kind} TIMEOUT 900)
+      if(ARG_TOGETHER AND "${kind}" STREQUAL "fast")
+        add_test(NAME "${name}: all fast tests" COMMAND ${exe} --gtest_brief=1)
+        set_tests_properties("${name}: all fast tests" PROPERTIES LABELS fast TIMEOUT 900)
+      else()
+        gtest_discover_tests(${exe} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}: "
+          PROPERTIES LABELS ${kind} TIMEOUT 900)
+      endif()
     endif()
   endforeach()
 endfunction()

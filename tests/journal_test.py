@@ -64,6 +64,24 @@ class JournalTest(unittest.TestCase):
             self.assertIn("\nMemories:\n- ", prompt)
             self.assertIn(" ".join(json.loads(answer)["say"].split()), " ".join(text.split()))
 
+    def test_every_utterance_leads_to_the_memories_that_were_used(self):
+        used = rows(
+            self.town,
+            "SELECT e.step, e.name, m.made, m.text, c.prompt FROM events AS e JOIN memories AS m USING (step, agent, call) "
+            "JOIN calls AS c USING (step, agent, call) WHERE e.kind = 'say' ORDER BY e.step, e.agent, e.call, m.seq",
+        )
+        self.assertGreater(len(used), 20)
+        for step, name, made, text, prompt in used:
+            self.assertLessEqual(made, step)
+            told = text.partition(" said: ")[2]  # sentences of it are news for the other
+            self.assertTrue(f" {text}\n" in prompt or any(f"- {part}" in prompt for part in re.split(r"(?<=[.!?]) ", told or "?")), (text, prompt))
+        # A memory of what was heard leads to the utterance that it comes from.
+        heard = [(made, *text.split(" said: ", 1), name) for _, name, made, text, _ in used if " said: " in text and made > 0]
+        self.assertGreater(len(heard), 5)
+        for made, speaker, text, name in heard:
+            said = rows(self.town, "SELECT text FROM conversations WHERE step = ? AND name = ?", made, speaker)
+            self.assertIn((f"to {name}: {text}",), said)
+
     def test_prompts_are_shown_and_exported(self):
         shown = throng("journal", "prompts", self.town, "--agent", "Ada", "--function", "plan").stdout
         self.assertEqual(shown.count("=== step"), 1)
@@ -81,6 +99,13 @@ class JournalTest(unittest.TestCase):
         table = throng("journal", "export", self.town, "--format", "csv", "--table", "calls").stdout
         exported = list(csv.DictReader(io.StringIO(table, newline="")))
         self.assertEqual([row["prompt"] for row in exported], [call["prompt"] for call in calls])
+        memories = rows(self.town, "SELECT made, memory, text FROM memories ORDER BY step, agent, call, seq")
+        of_calls = [tuple(memory[key] for key in ("made", "memory", "text")) for call in calls for memory in call["memories"]]
+        self.assertEqual(of_calls, memories)
+        text = throng("journal", "prompts", self.town, "--function", "say").stdout
+        self.assertRegex(text, r"\n--- memories in the prompt\n\d+, step \d+ \(\d\d:\d\d\): ")
+        table = throng("journal", "export", self.town, "--format", "csv", "--table", "memories").stdout
+        self.assertEqual([row["text"] for row in csv.DictReader(io.StringIO(table, newline=""))], [text for *_, text in memories])
         lines = throng("journal", "export", self.town).stdout.splitlines()
         self.assertEqual(sum(json.loads(line)["table"] == "calls" for line in lines), len(calls))
 
@@ -131,6 +156,7 @@ class JournalTest(unittest.TestCase):
             run("run", "--llm", "fake", "--quiet", "--json", "--prompts", prompts, "--journal", journal)
             sizes[prompts] = journal.stat().st_size
         self.assertEqual(rows(self.path / "off.journal", "SELECT count(prompt) FROM calls"), [(0,)])
+        self.assertEqual(rows(self.path / "off.journal", "SELECT count(text), count(made) > 99 FROM memories"), [(0, 1)])
         self.assertLess(sizes["on"], 3 * sizes["off"], sizes)
 
     def test_a_run_can_be_extended(self):
@@ -142,6 +168,17 @@ class JournalTest(unittest.TestCase):
         self.assertIn("allowed: as many or more", throng("resume", journal, "--until", "08:00", code=1).stderr)
         again = run("resume", journal, "--quiet", "--json")
         self.assertEqual((again["hash"], again["replayed_calls"]), (longer["hash"], longer["llm_calls"]))
+
+    def test_a_finished_run_keeps_its_record(self):
+        journal = self.path / "finished.journal"
+        run("run", *TOWN, "--until", "08:00", "--journal", journal)
+        before = [rows(journal, f"SELECT * FROM {table}") for table in ("manifest", "sessions", "files")]
+        done = throng("resume", journal, "--llm", "fake:seed=9", "--max-tokens-total", "77", "--quiet", "--json")
+        self.assertIn("the run is finished", done.stderr)
+        self.assertEqual(json.loads(done.stdout)["backend"], dict(before[0])["backend"])
+        self.assertEqual([rows(journal, f"SELECT * FROM {table}") for table in ("manifest", "sessions", "files")], before)
+        run("resume", journal, "--llm", "fake:seed=9", "--until", "08:10", "--quiet", "--json")
+        self.assertEqual(len(rows(journal, "SELECT DISTINCT backend FROM sessions")), 2)
 
     def test_a_run_ends_at_an_event_alike_in_every_mode(self):
         kind, text = rows(self.town, "SELECT kind, text FROM events WHERE kind = 'say' ORDER BY step LIMIT 1 OFFSET 2")[0]

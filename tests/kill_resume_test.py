@@ -20,6 +20,7 @@ CANONICAL = {
     "agents": "SELECT * FROM agents ORDER BY agent",
     "calls": "SELECT step, agent, call, function, digest, system, prompt, finish, answer, error, prompt_tokens, output_tokens "
     "FROM calls ORDER BY step, agent, call",
+    "memories": "SELECT * FROM memories ORDER BY step, agent, call, seq",
     "commits": "SELECT * FROM commits ORDER BY step, first",
     "bodies": "SELECT * FROM bodies ORDER BY step, agent",
     "cells": "SELECT * FROM cells ORDER BY step, x, y",

@@ -40,10 +40,11 @@ class Town(throng.World):
             return agent.pos, {**mind, "stay": mind["stay"] - 1}, near
         if mind["goal"] is None:
             time = f"{8 + view.step // 12}:{view.step % 12 * 5:02}"  # a step is five minutes
+            heard = mind["heard"][-2:]
             place = yield throng.Call(
                 f"It is {time}. {agent.name}, who {mind['habit']}, is {agent.status or 'at home'} and has heard: "
-                f"{' '.join(mind['heard'][-2:]) or 'nothing yet'} Where to go next?",
-                choices=list(PLACES), temperature=1.0, function="choose")
+                f"{' '.join(memory.text for memory in heard) or 'nothing yet'} Where to go next?",
+                choices=list(PLACES), temperature=1.0, function="choose", memories=heard)
             mind = {**mind, "goal": str(place)}
         target = PLACES[mind["goal"]]
         if agent.pos == target:
@@ -68,7 +69,7 @@ class Town(throng.World):
                 words = yield throng.Call(
                     f"{agent.name}, who {agent.mind['habit']}, meets {other.name}, {other.status}. What does "
                     f"{agent.name} say?", agent=agent.id, max_tokens=24, temperature=0.8, function="say")
-                heard = (*minds[other.id]["heard"], f"{agent.name}: {words.strip()}")
+                heard = (*minds[other.id]["heard"], throng.Memory(step, f"{agent.name}: {words.strip()}"))
                 minds[other.id] = {**minds[other.id], "heard": heard[-5:]}
                 commit.event(agent, "say", f"to {other.name}: {words.strip()}")
         for agent in members:

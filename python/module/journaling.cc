@@ -65,11 +65,10 @@ std::string Record(const JournalSetup& setup, const PythonWorld& world, const si
   }
   const std::string before = journal->ManifestValue(journal::JournalKeys::kBackend);
   // A run that is done asks nobody, whoever would answer now.
-  const bool is_done = journal->GetManifest().contains(journal::JournalKeys::kHash) &&
-                       journal->ManifestValue(journal::JournalKeys::kSteps) == std::to_string(options.steps);
+  const bool is_done = journal->IsDone(options.steps);
   const std::string now = is_done ? before : backend.Identity();
   journal->Continue(manifest, world, options, now, setup.other_backend);
-  AddFiles(setup, *journal);
+  if (!is_done) AddFiles(setup, *journal);
   if (before == now) return "";
   return fmt::format("journal {}: {} answered up to here, and from step {} on {} does", setup.path, before,
                      journal->NumSteps(), now);

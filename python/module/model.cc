@@ -26,6 +26,10 @@ class TurnTaking final : public model::Transformer {
   const model::ModelConfig& Config() const override { return inner_->Config(); }
   Digest WeightsDigest() const override { return inner_->WeightsDigest(); }
   size_t BytesToRepack() const override { return inner_->BytesToRepack(); }
+  void Repack(ThreadPool& pool) override {
+    std::lock_guard lock(mutex_);
+    inner_->Repack(pool);
+  }
   void Forward(std::span<const model::BatchItem> items, ThreadPool& pool, float* logits) override {
     std::lock_guard lock(mutex_);
     inner_->Forward(items, pool, logits);

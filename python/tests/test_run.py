@@ -222,6 +222,42 @@ class JournalTest(unittest.TestCase):
         with contextlib.closing(sqlite3.connect(self.path)) as database:
             return database.execute(sql).fetchall()
 
+    def test_calls_say_which_memories_their_prompts_hold(self):
+        class Diary(throng.World):
+            def agents(self):
+                return [throng.Agent("Ann", (0, 0), mind=())]
+
+            def proceed(self, view, agent):
+                recent = agent.mind[-2:]
+                thought = yield throng.Call(" ".join(memory.text for memory in recent), memories=recent, choices=["a", "b"])
+                more = throng.Memory(view.step, f"I thought {thought}.", len(agent.mind))
+                return throng.Intent(mind=(*agent.mind, more), events=[("think", str(thought))])
+
+        class Plain(Diary):
+            def proceed(self, view, agent):
+                yield throng.Call("?", memories=[(3, "It rained.")])
+
+        throng.run(Diary(), "fake", steps=4, journal=self.path)
+        rows = self.query("SELECT m.step, m.name, m.made, m.memory, m.text, c.prompt FROM events AS e JOIN memories AS m "
+                          "USING (step, agent, call) JOIN calls AS c USING (step, agent, call) ORDER BY m.step, m.seq")
+        self.assertEqual([row[:4] for row in rows], [(1, "Ann", 0, 0), (2, "Ann", 0, 0), (2, "Ann", 1, 1),
+                                                     (3, "Ann", 1, 1), (3, "Ann", 2, 2)])
+        for *_, text, prompt in rows:
+            self.assertIn(text, prompt)
+        self.path += ".plain"
+        throng.run(Plain(), "fake", steps=1, journal=self.path)
+        self.assertEqual(self.query("SELECT step, made, memory, text FROM memories"), [(0, 3, None, "It rained.")])
+        for wrong in ("text", [3], [("now", "It rained.")], [(3, 4)], [(3, "It rained.", -1)], [(3,)], [(1, "a", 2, 3)]):
+            Plain.proceed = lambda self, view, agent: (yield throng.Call("?", memories=wrong))
+            with self.assertRaisesRegex((TypeError, throng.Error), "Call.memories", msg=wrong):
+                throng.run(Plain(), "fake", steps=1)
+
+    def test_a_finished_run_keeps_its_record(self):
+        throng.run(Line(3), "fake", steps=6, journal=self.path)
+        record = [self.query(f"SELECT * FROM {table}") for table in ("manifest", "sessions", "files")]
+        throng.run(Line(3), lambda call: "left", steps=6, journal=self.path, resume=True, max_tokens_total=10**9)
+        self.assertEqual([self.query(f"SELECT * FROM {table}") for table in ("manifest", "sessions", "files")], record)
+
     def test_another_backend_goes_on_if_it_is_named(self):
         def gone(call):
             if asked.append(call) or len(asked) > 7:
@@ -280,18 +316,18 @@ class JournalTest(unittest.TestCase):
         self.addCleanup(sys.path.remove, self.folder.name)
         self.addCleanup(sys.modules.pop, "some_world", None)
         digests = []
-        for text in texts:
+        for steps, text in enumerate(texts, 2):
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
             sys.modules.pop("some_world", None)
-            throng.run(importlib.import_module("some_world").Mine(), "fake", steps=2, journal=self.path, resume=True)
+            throng.run(importlib.import_module("some_world").Mine(), "fake", steps=steps, journal=self.path, resume=True)
             digests.append(self.manifest("source_digest"))
         self.assertNotEqual(*digests)
         kept = dict(self.query("SELECT name, content FROM files"))
         self.assertEqual(kept, {path: texts[0], f"{path}, {digests[1]}": texts[1],
                                 inspect.getsourcefile(Line): kept[inspect.getsourcefile(Line)]})
         self.assertEqual(json.loads(self.query("SELECT parameters FROM sessions ORDER BY id")[1][0]),
-                         {"source_digest": digests[1]})
+                         {"source_digest": digests[1], "steps": "3"})
 
     def test_worlds_without_a_file_and_odd_attributes(self):
         class Odd(Line):

@@ -22,10 +22,10 @@ from .runs import Event, RunResult, agents_at, fork, inject, interview, run
 from .space import Network, Plane, Pos
 from .sweep import SweepResult, SweptRun, sweep
 from .verify import VerifyReport, verify
-from .world import Agent, Call, CallError, Intent, Neighbour, World
+from .world import Agent, Call, CallError, Intent, Memory, Neighbour, World
 
 __all__ = ["Agent", "Call", "CallError", "Change", "Commit", "Completion", "Env", "Error", "Event", "Expectation",
-           "Frame", "FrozenDict", "Intent", "Lookahead", "Model", "Neighbour", "Network", "Plane", "Pos", "Reporters",
+           "Frame", "FrozenDict", "Intent", "Lookahead", "Memory", "Model", "Neighbour", "Network", "Plane", "Pos", "Reporters",
            "RunResult", "State", "Stopped", "SweepResult", "SweptRun", "VerifyReport", "View", "World", "agents_at",
            "fork", "inject", "interview", "run", "sweep", "thaw", "verify"]
 

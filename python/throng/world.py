@@ -62,6 +62,23 @@ Neighbour.pos.__doc__ = "Where it was at the start of the step."
 Neighbour.status.__doc__ = "What it was doing then."
 
 
+class Memory(NamedTuple):
+    """A memory that a prompt holds, for ``Call.memories``; a tuple of two or three does as well.
+
+    >>> Memory(12, "Ben has betrayed me").number is None
+    True
+    """
+
+    step: int
+    text: str
+    number: int | None = None
+
+
+Memory.step.__doc__ = "The step in which it was made."
+Memory.text.__doc__ = "What is remembered."
+Memory.number.__doc__ = "Its number among the agent's memories, if they have any."
+
+
 @dataclass(frozen=True)
 class Call:
     """A question to the language model.
@@ -78,6 +95,8 @@ class Call:
       of 0 takes the most likely ones
     - ``function``: a word for what the call does, used in statistics and journals
     - ``agent``: who asks; needed only in ``World.resolve``
+    - ``memories``: those of the agent that are in the prompt, as ``Memory`` or ``(step, text)``; the journal's view
+      ``memories`` then tells what led to the answer. Nothing else depends on them.
 
     >>> Call("Where to?", choices=["home", "work"], max_tokens=8).choices
     ['home', 'work']
@@ -96,6 +115,7 @@ class Call:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    memories: Sequence[tuple[int, str] | Memory] = ()
 
     def __post_init__(self) -> None:
         _native.note_call(self)

@@ -13,6 +13,33 @@ namespace py = pybind11;
 
 namespace throng::python {
 
+namespace {
+
+std::vector<llm::UsedMemory> ReadMemories(const py::object& memories) {
+  constexpr const char* kAllowed = "a list of throng.Memory or (step, text)";
+  if (!py::isinstance<py::sequence>(memories) || py::isinstance<py::str>(memories)) {
+    ThrowWrongType("Call.memories", memories, kAllowed);
+  }
+  std::vector<llm::UsedMemory> read;
+  for (const py::handle memory : memories) {
+    const bool is_tuple = py::isinstance<py::tuple>(memory);
+    const size_t size = is_tuple ? py::len(memory) : 0;
+    if (size < 2 || size > 3) ThrowWrongType("Call.memories", memory, kAllowed);
+    const auto parts = py::reinterpret_borrow<py::tuple>(memory);
+    llm::UsedMemory& used = read.emplace_back();
+    used.step = CastTo<int>(parts[0], "Call.memories: step", "an integer");
+    used.text = CastTo<std::string>(parts[1], "Call.memories: text", "a str");
+    if (size == 3 && !parts[2].is_none()) {
+      constexpr const char* kNumber = "an integer, 0 or more, or None";
+      used.number = CastTo<int64_t>(parts[2], "Call.memories: number", kNumber);
+      if (used.number < 0) ThrowWrongType("Call.memories: number", parts[2], kNumber);
+    }
+  }
+  return read;
+}
+
+}  // namespace
+
 // PythonView
 
 const sim::View& PythonView::Get() const {
@@ -310,6 +337,7 @@ Steps::Call Steps::ReadCall(py::handle call) {
   request.sampling.top_p = number("top_p");
   request.sampling.min_p = number("min_p");
   request.sampling.repetition_penalty = number("repetition_penalty");
+  request.memories = ReadMemories(call.attr("memories"));
   return read;
 }
 

@@ -28,6 +28,15 @@ const PythonIntent* IntentOf(const sim::Member& member) {
   return static_cast<const PythonIntent*>(member.intent.get());
 }
 
+// Whether nobody has anything to resolve. resolves: the world has a way of its own, which may make something
+// of None.
+bool AreIdle(const std::vector<sim::Member>& members, bool resolves) {
+  return std::all_of(members.begin(), members.end(), [resolves](const sim::Member& member) {
+    const PythonIntent* const intent = IntentOf(member);
+    return intent == nullptr || (!resolves && intent->value.is_none() && !intent->fall_back);
+  });
+}
+
 void TellWhoFellBack(const std::vector<sim::Member>& members, sim::Commit& commit) {
   for (const sim::Member& member : members) {
     const PythonIntent* const intent = IntentOf(member);
@@ -234,11 +243,7 @@ sim::Task<sim::IntentPtr> PythonWorld::Proceed(const sim::View& view, sim::Calle
 
 sim::Task<void> PythonWorld::Resolve(sim::Step step, const std::vector<sim::Member>& members,
                                      sim::Commit& commit) const {
-  const auto is_idle = [this](const sim::Member& member) {
-    const PythonIntent* const intent = IntentOf(member);
-    return intent == nullptr || (!resolves_ && intent->value.is_none() && !intent->fall_back);
-  };
-  if (std::all_of(members.begin(), members.end(), is_idle)) co_return;
+  if (AreIdle(members, resolves_)) co_return;
   TellWhoFellBack(members, commit);
   ResolveSteps steps(*this, step, members, commit, failure_);
   steps.Start(world_);

@@ -15,13 +15,18 @@ namespace throng::app {
 
 namespace {
 
-// A session of the journal, from start to end, however it ends.
+// A session of the journal, from start to end, however it ends. A run that is done has no more of them: it is
+// only repeated.
 class Session {
  public:
-  explicit Session(journal::Journal& journal) : journal_(journal) { journal_.StartSession(); }
+  Session(journal::Journal& journal, sim::Step steps)
+      : journal_(journal), is_repeated_(journal.IsDone(steps)) {
+    if (!is_repeated_) journal_.StartSession();
+  }
 
   // used: by all sessions. Tokens that no answer in the journal accounts for were used in vain.
   void End(const llm::TokensUsed& used, std::string_view outcome) {
+    if (is_repeated_) return journal_.Flush();
     const journal::TokenSums answers = journal::Reader(journal_).Tokens();
     const llm::TokensUsed in_vain = {used.prompt - std::min(used.prompt, answers.prompt),
                                      used.output - std::min(used.output, answers.output)};
@@ -40,6 +45,7 @@ class Session {
 
  private:
   journal::Journal& journal_;
+  const bool is_repeated_;
 };
 
 llm::TokensUsed UsedBefore(const journal::Journal& journal) {
@@ -51,7 +57,7 @@ llm::TokensUsed UsedBefore(const journal::Journal& journal) {
 void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::RunOptions& options,
                   const RunSetup& setup, RunOutcome& outcome) {
   journal::Journal& journal = *setup.journal;
-  Session session(journal);
+  Session session(journal, options.steps);
   try {
     auto journaled = std::make_unique<journal::JournaledLlm>(*limited.top, journal, options.falls_back);
     const journal::JournaledLlm& counts = *journaled;

@@ -1,12 +1,11 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "base/check.h"
+#include "base/cores.h"
 
 namespace throng {
 namespace {
@@ -14,13 +13,6 @@ namespace {
 // Longer than the gaps between the loops of a forward pass: with half of it, gaps of 80 us cost a wake-up
 // each.
 constexpr std::chrono::microseconds kSpin{100};
-
-int AvailableCores() {
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof(cores), &cores) == 0) return CPU_COUNT(&cores);
-  // More cores than the set has room for.
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
 
 void Pause() {
 #if defined(__x86_64__)
@@ -47,9 +39,9 @@ bool IsOpen(uint32_t epoch) { return epoch % 2 == 1; }
 
 }  // namespace
 
-int ThreadsOrAll(int threads) { return threads != 0 ? threads : AvailableCores(); }
+int ThreadsOrAll(int threads) { return threads != 0 ? threads : UsableCores(); }
 
-ThreadPool::ThreadPool(int num_threads) : cores_(AvailableCores()), spins_(num_threads <= cores_) {
+ThreadPool::ThreadPool(int num_threads) : cores_(UsableCores()), spins_(num_threads <= cores_) {
   THRONG_CHECK(num_threads >= 1);
   workers_.reserve(static_cast<size_t>(num_threads) - 1);
   for (int worker = 1; worker < num_threads; ++worker) {

@@ -14,6 +14,7 @@
 #include "model/config.h"
 #include "model/gguf/gguf_writer.h"
 #include "model/testing/test_matrices.h"
+#include "model/weights.h"
 
 namespace throng::bench {
 namespace {
@@ -31,6 +32,7 @@ constexpr Shape kShapes[] = {
     {"llama-1b", 16, 2048, 32, 8, 64, 8192, 128256, 131072, true},
     {"llama-8b", 32, 4096, 32, 8, 128, 14336, 128256, 131072, false},
     {"llama2-7b", 32, 4096, 32, 32, 128, 11008, 32000, 4096, false},
+    {"smollm2-360m", 32, 960, 15, 5, 64, 2560, 49152, 8192, true},
     {"tiny", 2, 256, 4, 2, 64, 512, 512, 131072, true},
 };
 
@@ -108,8 +110,12 @@ model::TensorType ParseWeights(const std::string& name) {
   throw MakeError(ErrorCode::kInvalid, "bench: --weights {} is unknown; these are known:{}", name, known);
 }
 
-std::vector<uint8_t> RandomModel(const std::string& shape_name, model::TensorType type) {
-  const Shape& shape = FindShape(shape_name);
+std::vector<uint8_t> RandomModel(const std::string& shape_name, model::TensorType type,
+                                 const model::GgufFile* vocabulary) {
+  Shape shape = FindShape(shape_name);
+  if (vocabulary != nullptr) {
+    shape.vocab = static_cast<uint32_t>(vocabulary->Strings("tokenizer.ggml.tokens").size());
+  }
   model::GgufWriter writer;
   writer.Add("general.architecture", "llama");
   writer.Add("general.name", fmt::format("{} with random weights", shape.name));
@@ -126,7 +132,13 @@ std::vector<uint8_t> RandomModel(const std::string& shape_name, model::TensorTyp
   // For programs that ask for them.
   writer.Add("llama.vocab_size", shape.vocab);
   writer.Add("llama.rope.dimension_count", shape.head_dim);
-  writer.Add("tokenizer.ggml.model", "none");
+  if (vocabulary == nullptr) {
+    writer.Add("tokenizer.ggml.model", "none");
+  } else {
+    for (const std::string_view key : vocabulary->Keys()) {
+      if (key.starts_with("tokenizer.")) writer.Copy(key, *vocabulary);
+    }
+  }
   TensorMaker add(writer, type);
   add.Matrix("token_embd.weight", shape.dim, shape.vocab);
   if (!shape.tied) add.Matrix("output.weight", shape.dim, shape.vocab);
@@ -147,20 +159,11 @@ std::vector<uint8_t> RandomModel(const std::string& shape_name, model::TensorTyp
   return writer.Finish();
 }
 
-size_t WeightBytes(const model::GgufFile& file) {
-  const bool tied = file.FindTensor("output.weight") == nullptr;
-  size_t bytes = 0;
-  for (const model::TensorInfo& tensor : file.Tensors()) {
-    if (tied || tensor.name != "token_embd.weight") bytes += tensor.data.size();
-  }
-  return bytes;
-}
-
 ModelSpeed::ModelSpeed(const model::GgufFile& file, model::Transformer& model, const kv::CodecFlags& codecs,
                        kv::SoftmaxKind softmax, size_t budget_bytes, ThreadPool& threads)
     : model_(model),
       threads_(threads),
-      weight_bytes_(WeightBytes(file)),
+      weight_bytes_(model::WeightBytes(file)),
       pool_(kv::MakeLayout(codecs, model.Config().num_layers, model.Config().num_kv_heads,
                            model.Config().head_dim),
             budget_bytes, softmax) {}

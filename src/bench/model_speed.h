@@ -26,16 +26,17 @@ namespace throng::bench {
 inline constexpr int kPrefillTokens = 512;
 
 // Shapes of known models, with random weights: "llama-1b" (Llama 3.2 1B), "llama-8b" (Llama 3.1 8B),
-// "llama2-7b" (Llama 2 7B, where every query head has a KV head of its own), and "tiny", for tests.
+// "llama2-7b" (Llama 2 7B, where every query head has a KV head of its own), "smollm2-360m" (SmolLM2 360M),
+// and "tiny", for tests.
 std::vector<std::string> ShapeNames();
 // "q4_0", "Q4_K", ...: a type of weights that can be multiplied. Throws kInvalid for another.
 model::TensorType ParseWeights(const std::string& name);
-// The bytes of a GGUF file of that shape, without a tokenizer; all matrices have that type. Throws kInvalid
-// for an unknown shape, and for a type whose blocks do not fit its rows.
-std::vector<uint8_t> RandomModel(const std::string& shape, model::TensorType type);
-
-// Bytes of the weights that a forward pass reads: all but an embedding that is not the output matrix too.
-size_t WeightBytes(const model::GgufFile& file);
+// The bytes of a GGUF file of that shape; all matrices have that type. With another file's vocabulary,
+// tokenizer and chat template it can answer; without (null) it has no tokenizer. Throws kInvalid for an
+// unknown shape, and for a type whose blocks do not fit its rows; kCorrupt if the other file has no
+// vocabulary.
+std::vector<uint8_t> RandomModel(const std::string& shape, model::TensorType type,
+                                 const model::GgufFile* vocabulary = nullptr);
 
 struct PassSpeed {
   std::vector<double> seconds;  // of each round

@@ -9,8 +9,11 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "bench/testing/moody.h"
+#include "engine/loaded_model.h"
 #include "model/config.h"
 #include "model/testing/test_matrices.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/weights.h"
 
 namespace throng::bench {
 namespace {
@@ -48,7 +51,7 @@ TEST(ModelSpeedTest, CountsTheBytesOfWeightsOncePerPassAndOfPagesPerSequence) {
   // norms.
   const double weights =
       (2 * (2 * 256 * 256 + 2 * 256 * 128 + 3 * 256 * 512) + 256 * 512) * 34 / 32 + 5 * 256 * 4;
-  EXPECT_EQ(static_cast<double>(WeightBytes(subject.file)), weights);
+  EXPECT_EQ(static_cast<double>(model::WeightBytes(subject.file)), weights);
   ModelSpeed speed(subject.file, *subject.transformer, {.kv = "f16"}, kv::SoftmaxKind::kExact, kBudget,
                    threads);
   speed.Fill(4, 192);
@@ -56,6 +59,19 @@ TEST(ModelSpeedTest, CountsTheBytesOfWeightsOncePerPassAndOfPagesPerSequence) {
   EXPECT_EQ(speed.Decode(2, 1).bytes, 2 * (weights + 4 * 3 * 2 * 2 * page));
   // The pass sees its own tokens too: at its last one, 4 pages are complete.
   EXPECT_EQ(speed.Prefill(100, 1).bytes, weights + 4 * 2 * 2 * page);
+}
+
+TEST(ModelSpeedTest, ARandomModelCanHaveTheVocabularyOfAnother) {
+  const model::GgufFile town(engine::EmbeddedModelPath());
+  const std::vector<uint8_t> bytes = RandomModel("tiny", model::TensorType::kQ4_0, &town);
+  const model::GgufFile file(bytes, "tiny");
+  const model::Tokenizer tokenizer(file), of_town(town);
+  EXPECT_EQ(model::ReadConfig(file).vocab_size, of_town.VocabSize());
+  EXPECT_EQ(tokenizer.EncodePrompt("Finn likes tea."), of_town.EncodePrompt("Finn likes tea."));
+  EXPECT_EQ(tokenizer.EndOfGeneration(), of_town.EndOfGeneration());
+  const std::vector<uint8_t> without = RandomModel("tiny", model::TensorType::kQ4_0);
+  const model::GgufFile no_vocabulary(without, "tiny");
+  EXPECT_THROW(RandomModel("tiny", model::TensorType::kQ4_0, &no_vocabulary), Error);
 }
 
 TEST(ModelSpeedTest, CachesWithoutRoomAreRefused) {

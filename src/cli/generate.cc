@@ -17,6 +17,7 @@
 #include "cli/commands.h"
 #include "cli/flags/local_flags.h"
 #include "cli/flags/number_checks.h"
+#include "cli/stdout.h"
 #include "engine/local_model.h"
 
 namespace throng::cli {
@@ -37,12 +38,6 @@ struct Options {
   std::string load_cache;
   bool quiet = false;
 };
-
-void WriteStdout(std::string_view text) {
-  const bool written =
-      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  if (!written) throw MakeError(ErrorCode::kIo, "standard output cannot be written");
-}
 
 engine::EngineRequest MakeRequest(const Options& options, engine::LocalModel& model) {
   std::shared_ptr<const kv::SavedPages> start;

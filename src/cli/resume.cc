@@ -55,6 +55,17 @@ void Resume(Options& options, const CLI::App& command) {
   const app::Scenario scenario = app::LoadScenario(simulation);
   SetEnd(wanted, given, *journal, scenario, simulation);
   const sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
+  if (journal->IsDone(run.steps)) {
+    if (GivesBackend(given)) {
+      fmt::print(
+          stderr,
+          "journal {}: the run is finished, so nothing is left to be answered by another backend; --until "
+          "or --steps extends it\n",
+          options.journal);
+    }
+    app::FillFromManifest(
+        *journal, [](const std::string&) { return false; }, simulation);
+  }
   const std::unique_ptr<llm::Llm> llm = app::MakeBackend(simulation);
   app::ContinueJournal(*journal, simulation, scenario, run, *llm, GivesBackend(given));
   if (!options.output.quiet) {

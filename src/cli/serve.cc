@@ -51,6 +51,7 @@ void Run(Options& options, const CLI::App& command) {
   }
   const bool with_model = options.server.journal.empty() || command.count("--model") > 0;
   if (with_model) WarnOfEmbeddedModel(options.local);
+  options.local.repack_at_start = true;  // a client waits for an answer, nobody for this
   if (with_model) model = std::make_unique<engine::LocalModel>(options.local);
   serve::Server server(options.server, model.get());
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
+#include "cli/stdout.h"
 #include "model/gguf/gguf.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -28,12 +29,6 @@ std::string ReadStdin() {
   for (size_t n; (n = std::fread(buffer, 1, sizeof buffer, stdin)) > 0;) text.append(buffer, n);
   if (std::ferror(stdin)) throw MakeError(ErrorCode::kIo, "standard input cannot be read");
   return text;
-}
-
-void WriteStdout(const std::string& text) {
-  const bool written =
-      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  if (!written) throw MakeError(ErrorCode::kIo, "standard output cannot be written");
 }
 
 std::vector<int32_t> ParseIds(std::string_view text) {

@@ -401,16 +401,20 @@ void Engine::Impl::Forward() {
 void Engine::Impl::SampleRow(size_t row, int worker) {
   Sequence& sequence = *rows_[row].sequence;
   const size_t vocab = vocabulary_->NumTokens();
-  std::span<const uint64_t> mask;
-  if (sequence.matcher) {
-    std::vector<uint64_t>& words = masks_[static_cast<size_t>(worker)];
-    sequence.matcher->AllowedTokens(words);
-    mask = words;
-  }
-  const EngineRequest& request = sequence.request;
-  sampled_[row] = samplers_[static_cast<size_t>(worker)].Sample(
-      {rows_[row].logits + rows_[row].Index() * vocab, vocab}, mask, sequence.tokens, request.sampling,
-      sequence.NumAnswer());
+  const llm::Sampling& sampling = sequence.request.sampling;
+  const auto sample = [&](std::span<const uint64_t> mask) {
+    const std::span<const float> logits(rows_[row].logits + rows_[row].Index() * vocab, vocab);
+    return samplers_[static_cast<size_t>(worker)].Sample(logits, mask, sequence.tokens, sampling,
+                                                         sequence.NumAnswer());
+  };
+  int32_t& token = sampled_[row];
+  if (!sequence.matcher || sampling.temperature == 0) token = sample({});
+  if (!sequence.matcher) return;
+  // The most likely of all tokens, if it is allowed, is the most likely of those, and saves making a mask.
+  if (sampling.temperature == 0 && sequence.matcher->Allows(token)) return;
+  std::vector<uint64_t>& mask = masks_[static_cast<size_t>(worker)];
+  sequence.matcher->AllowedTokens(mask);
+  token = sample(mask);
 }
 
 void Engine::Impl::SampleRows() {

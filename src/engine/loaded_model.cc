@@ -4,10 +4,11 @@
 
 #include "base/data_dir.h"
 #include "base/error.h"
-#include "base/memory.h"
+#include "base/text/human_bytes.h"
 #include "engine/codecs/codec_config.h"
 #include "engine/sampling/constrain.h"
 #include "model/config.h"
+#include "model/weights.h"
 
 namespace throng::engine {
 
@@ -45,15 +46,23 @@ std::shared_ptr<const Vocabulary> LoadedModel::MakeVocabulary() const {
 
 std::string EmbeddedModelPath() { return DataDir() + "/town/model.gguf"; }
 
-bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t kv_budget_bytes) {
-  if (repack == "on" || repack == "off") return repack == "on";
-  if (repack != "auto") {
+bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t kv_budget_bytes,
+                  uint64_t free_bytes) {
+  if (repack == "off") return false;
+  const uint64_t bytes = model::WeightBytes(file);
+  if (repack == "auto")
+    return bytes <= std::min(free_bytes / 2, free_bytes - std::min(free_bytes, kv_budget_bytes));
+  if (repack != "on") {
     throw MakeError(ErrorCode::kInvalid, "engine: repack is {}, allowed is auto, on or off", repack);
   }
-  uint64_t bytes = 0;
-  for (const model::TensorInfo& tensor : file.Tensors()) bytes += tensor.data.size();
-  const uint64_t available = AvailableBytes();
-  return bytes <= std::min(available / 2, available - std::min(available, kv_budget_bytes));
+  if (bytes > free_bytes) {
+    throw MakeError(
+        ErrorCode::kExhausted,
+        "engine: repack on copies {} of weights, and {} of memory are free: free more, or take repack "
+        "auto or off, which read weights where the file is mapped",
+        HumanBytes(static_cast<double>(bytes)), HumanBytes(static_cast<double>(free_bytes)));
+  }
+  return true;
 }
 
 LoadedModel LoadModel(const std::string& path, std::string_view repack, uint64_t kv_budget_bytes) {

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/memory.h"
 #include "model/chat_template.h"
 #include "model/gguf/gguf.h"
 #include "model/tokenizer/tokenizer.h"
@@ -49,8 +50,10 @@ struct LoadedModel {
 std::string EmbeddedModelPath();
 
 // repack: "on", "off" or "auto", which copies weights if they take at most half of the free memory, and no
-// more than what kv_budget_bytes (0: not known yet) leave of it. Throws kInvalid for another.
-bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t kv_budget_bytes = 0);
+// more than what kv_budget_bytes (0: not known yet) leave of it. Throws kInvalid for another, kExhausted for
+// "on" if the free memory has no room for the copy.
+bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t kv_budget_bytes = 0,
+                  uint64_t free_bytes = AvailableBytes());
 
 // path: empty: EmbeddedModelPath. repack, kv_budget_bytes: see ShouldRepack. Throws kIo, kCorrupt,
 // kUnsupported or kInvalid with one sentence.

@@ -50,11 +50,15 @@ CodecChoice Choose(const LocalOptions& options, const LoadedModel& loaded) {
   return loaded.ChooseCodecs(CodecsOf(options), threads);
 }
 
-EngineOptions ForEngine(const LocalOptions& options, const kv::BlockPool& pool) {
+EngineOptions ForEngine(const LocalOptions& options, const kv::BlockPool& pool, size_t bytes_to_repack) {
   const size_t least_bytes = Scheduler::MostBytes(pool, kv::kPageTokens);
   if (least_bytes > pool.BudgetBytes()) {
-    throw MakeError(ErrorCode::kInvalid, "engine: the KV budget is {} bytes, one block of {} tokens takes {}",
-                    pool.BudgetBytes(), kv::kPageTokens, least_bytes);
+    throw MakeError(
+        ErrorCode::kInvalid, "engine: the KV budget is {} bytes, one block of {} tokens takes {}{}",
+        pool.BudgetBytes(), kv::kPageTokens, least_bytes,
+        bytes_to_repack == 0
+            ? ""
+            : fmt::format("; the weights' copy takes {} bytes more (repack off: none)", bytes_to_repack));
   }
   return {.max_batch = options.max_batch,
           .step_tokens = options.step_tokens,
@@ -99,7 +103,10 @@ LocalModel::LocalModel(LocalOptions options, LoadedModel loaded)
       threads_(options_.threads),
       vocabulary_(loaded_.MakeVocabulary()),
       constraints_(vocabulary_),
-      engine_(*loaded_.transformer, vocabulary_, pool_, threads_, ForEngine(options_, pool_)) {}
+      engine_(*loaded_.transformer, vocabulary_, pool_, threads_,
+              ForEngine(options_, pool_, loaded_.transformer->BytesToRepack())) {
+  if (options_.repack_at_start) loaded_.transformer->Repack(threads_);
+}
 
 std::shared_ptr<Constraint> LocalModel::Compile(const llm::Constraint& constraint) {
   return constraint.Empty() ? nullptr : constraints_.Get(constraint);

@@ -1,9 +1,13 @@
 #include "engine/local_model.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <memory>
 
 #include "base/error.h"
 #include "engine/testing/fake_model.h"
+#include "engine/testing/fake_transformer.h"
 
 namespace throng::engine {
 namespace {
@@ -56,6 +60,39 @@ TEST(LocalModel, AChoiceFitsWhereLongerAnswersWouldNot) {
                          .constraint = {.choices = {"yes", "no"}, .json_schema = ""}});
   EXPECT_EQ(asked.max_tokens, 4);
   EXPECT_LE(asked.prompt.size() + static_cast<size_t>(asked.max_tokens), 100u);
+}
+
+class CopyingTransformer final : public FakeTransformer {
+ public:
+  using FakeTransformer::FakeTransformer;
+  size_t BytesToRepack() const override { return bytes_; }
+  void Repack(ThreadPool& /*pool*/) override { bytes_ = 0; }
+
+ private:
+  size_t bytes_ = 1000;
+};
+
+LoadedModel CopyingModel() {
+  LoadedModel loaded = FakeModel(model::ChatFamily::kPlain);
+  loaded.transformer = std::make_unique<CopyingTransformer>(loaded.tokenizer->VocabSize());
+  return loaded;
+}
+
+TEST(LocalModel, CopiesWeightsBeforeTheFirstRequestIfAsked) {
+  LocalOptions options{.kv = "f32", .kv_budget_bytes = 16 << 20};
+  EXPECT_EQ(LocalModel(options, CopyingModel()).Loaded().transformer->BytesToRepack(), 1000u);
+  options.repack_at_start = true;
+  EXPECT_EQ(LocalModel(options, CopyingModel()).Loaded().transformer->BytesToRepack(), 0u);
+}
+
+TEST(LocalModel, ABudgetWithoutRoomNamesTheCopyOfTheWeights) {
+  try {
+    LocalModel({.kv = "f32", .kv_budget_bytes = 100}, CopyingModel());
+    FAIL() << "was accepted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("the weights' copy takes 1000 bytes more (repack off: none)"));
+  }
 }
 
 TEST(LocalModel, ItsCacheHasItsSoftmax) {

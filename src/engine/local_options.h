@@ -20,11 +20,12 @@ struct LocalOptions {
   // Whether weights are copied for speed (model/matmul/repack.h): "on", "off", or "auto": if there is room
   // (ShouldRepack).
   std::string repack = "auto";
-  int threads = 0;         // 0: one per core that the process may use
-  int max_batch = 128;     // sequences that run at once
-  int step_tokens = 512;   // most tokens in one forward pass
-  int chunk_tokens = 256;  // most tokens of one prompt in one forward pass
-  int max_context = 0;     // most tokens of prompt and answer together; 0: what the model was trained for
+  bool repack_at_start = false;  // copy them before the first request, not in the first pass of few tokens
+  int threads = 0;               // 0: one per core that the process may use
+  int max_batch = 128;           // sequences that run at once
+  int step_tokens = 512;         // most tokens in one forward pass
+  int chunk_tokens = 256;        // most tokens of one prompt in one forward pass
+  int max_context = 0;  // most tokens of prompt and answer together; 0: what the model was trained for
   std::string lookup = "auto";  // guess tokens from the prompt where that saves time; "off": never
   bool prefix_cache = true;
   // Which blocks leave the prefix cache first. next-use: those expected to be needed last, judging by

@@ -22,7 +22,9 @@ size_t ArgMax(std::span<const float> row) {
 }  // namespace
 
 Comparison::Comparison(const engine::LoadedModel& model, const EvalOptions& options, ThreadPool& threads)
-    : threads_(threads), vocab_(static_cast<size_t>(model.transformer->Config().vocab_size)) {
+    : threads_(threads),
+      vocab_(static_cast<size_t>(model.transformer->Config().vocab_size)),
+      context_(static_cast<size_t>(model.transformer->Config().context_length)) {
   const auto add = [&](const std::string& codec, kv::SoftmaxKind softmax) {
     seen_.push_back(std::make_unique<Seen>());
     seen_.back()->subject = std::make_unique<Subject>(codec, softmax, model, threads_);
@@ -33,6 +35,10 @@ Comparison::Comparison(const engine::LoadedModel& model, const EvalOptions& opti
 }
 
 void Comparison::Read(std::span<const int32_t> text) {
+  if (text.empty() || text.size() > context_) {
+    throw MakeError(ErrorCode::kInvalid, "eval: a text of {} tokens, allowed: 1 to {}, the model's context",
+                    text.size(), context_);
+  }
   const auto differs = std::mismatch(text.begin(), text.end(), text_.begin(), text_.end()).first;
   const size_t seen_before = static_cast<size_t>(differs - text.begin());
   const size_t kept = KeepPrefix(text.first(std::min(seen_before, text.size() - 1)));

@@ -39,7 +39,8 @@ class Comparison {
 
   // Runs a text through all caches, and compares predictions at the positions that attend to at least one
   // sealed page: from token 64 on, except the last, which nothing follows. The caches keep as much as they
-  // can of the prefix shared with the previous text; that prefix is not compared again.
+  // can of the prefix shared with the previous text; that prefix is not compared again. Throws kInvalid for
+  // an empty text, and for one that is longer than the model's context.
   void Read(std::span<const int32_t> text);
 
   // Subject 0 is the reference: f32.
@@ -64,6 +65,7 @@ class Comparison {
 
   ThreadPool& threads_;
   const size_t vocab_;
+  const size_t context_;  // tokens
   std::vector<std::unique_ptr<Seen>> seen_;
   engine::Prediction prediction_;  // the reference's, at one position
   double squares_[2] = {};         // sums of squares of the reference's keys and values compared

@@ -16,6 +16,7 @@
 #include "eval/statistics.h"
 #include "kv/codec_table.h"
 #include "kv/softmax_kind.h"
+#include "model/config.h"
 
 namespace throng::eval {
 namespace {
@@ -72,6 +73,18 @@ TEST(DivergenceTest, SasAloneMovesPredictionsALittle) {
   EXPECT_EQ(results[0].divergence.kl_mean, 0.0);
   EXPECT_GT(results[1].divergence.kl_mean, 0.0);
   EXPECT_LT(results[1].divergence.kl_mean, 0.01);
+}
+
+TEST(DivergenceTest, TextsThatTheModelCannotReadAreRefused) {
+  if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
+  const engine::LoadedModel model = engine::LoadModel(kModel);
+  const auto context = static_cast<size_t>(model.transformer->Config().context_length);
+  ThreadPool threads(2);
+  Comparison comparison(model, {.codecs = {"int8"}}, threads);
+  EXPECT_THROW(comparison.Read({}), Error);
+  EXPECT_THROW(comparison.Read(SomeText(context + 1)), Error);
+  comparison.Read(SomeText(context));
+  EXPECT_EQ(comparison.Result(1).positions, context - 64 - 1);
 }
 
 TEST(DivergenceTest, TextsWithoutSealedPagesAndUnknownCodecsAreRefused) {

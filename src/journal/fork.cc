@@ -20,14 +20,15 @@ constexpr const char* kAnswersBefore =
     "error_code "
     "FROM answers WHERE step < ?";
 constexpr Part kParts[] = {
-    {"SELECT * FROM parts WHERE id IN (SELECT p.id FROM answers AS a, json_each(a.prompt) AS run JOIN parts "
-     "AS p ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64 WHERE a.step < ?1 "
-     "UNION SELECT p.id FROM answers AS a, json_each(a.system) AS run JOIN parts AS p "
+    {"SELECT * FROM parts WHERE id IN (SELECT p.id FROM "
+     "(SELECT step, prompt AS list FROM answers UNION ALL SELECT step, system FROM answers "
+     "UNION ALL SELECT step, text FROM used_memories) AS a, json_each(a.list) AS run JOIN parts AS p "
      "ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64 WHERE a.step < ?1) ORDER BY id",
      kAddPart},
     {"SELECT * FROM settings WHERE id IN (SELECT settings FROM answers WHERE step < ?)", kAddSettings},
     {"SELECT * FROM servers WHERE id IN (SELECT server FROM answers WHERE step < ?)", kAddServer},
     {kAnswersBefore, kAddAnswer},
+    {"SELECT * FROM used_memories WHERE step < ?", kAddUsedMemory},
     {"SELECT * FROM commits WHERE step < ?", kAddCommit},
     {"SELECT * FROM bodies WHERE step <= ?", kAddBody},
     {"SELECT * FROM cells WHERE step <= ?", kAddCell},

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/provenance.h"
 #include "journal/store/inbox.h"
+#include "journal/store/later_tables.h"
 #include "journal/store/schema.h"
 #include "journal/store/statements.h"
 #include "llm/request_digest.h"
@@ -49,6 +50,15 @@ std::string NowUtc() {
 
 std::string JsonOf(const Manifest& values) {
   return nlohmann::json(values).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+template <typename Value>
+void BindOrNull(Statement& statement, bool given, const Value& value) {
+  if (given) {
+    statement.Bind(value);
+  } else {
+    statement.BindNull();
+  }
 }
 
 std::string JoinMembers(const sim::CommitRecord& record) {
@@ -107,6 +117,7 @@ std::unique_ptr<Journal> Journal::Create(const std::string& path, const JournalO
   journal->UseWriteAheadLog(options);
   journal->database_->Execute("BEGIN");
   journal->database_->Execute(kTables);
+  AddLaterTables(*journal->database_, "main", false);
   journal->database_->Execute(kViews);
   journal->database_->Execute(
       fmt::format("PRAGMA application_id={}; PRAGMA user_version={}", kApplicationId, kFormatVersion)
@@ -122,6 +133,7 @@ std::unique_ptr<Journal> Journal::OpenToWrite(const std::string& path, const Jou
   journal->database_ = std::make_unique<Database>(path, false);
   journal->CheckFormat();  // before changing anything
   journal->UseWriteAheadLog(options);
+  AddLaterTables(*journal->database_, "main", false);
   journal->ReadManifest();
   journal->statements_ = std::make_unique<Statements>(*journal->database_);
   return journal;
@@ -134,6 +146,7 @@ std::unique_ptr<Journal> Journal::OpenToRead(const std::string& path) {
   }
   journal->database_ = std::make_unique<Database>(path, true);
   journal->CheckFormat();
+  AddLaterTables(*journal->database_, "main", true);
   journal->ReadManifest();
   journal->statements_ = std::make_unique<Statements>(*journal->database_);
   return journal;
@@ -260,10 +273,16 @@ void Journal::CheckSame(const sim::World& world, const sim::RunOptions& options,
   }
 }
 
+bool Journal::IsDone(sim::Step steps) const {
+  return manifest_.contains(JournalKeys::kHash) &&
+         ManifestValue(JournalKeys::kSteps) == std::to_string(steps);
+}
+
 void Journal::Continue(const Manifest& parameters, const sim::World& world, const sim::RunOptions& options,
                        const std::string& backend, bool other_backend) {
   CheckSame(world, options, backend, other_backend);
   changed_.clear();
+  if (IsDone(options.steps)) return;
   if (std::to_string(options.steps) != ManifestValue(JournalKeys::kSteps)) {
     Touch();
     manifest_.erase(JournalKeys::kHash);
@@ -366,6 +385,10 @@ AskedCall Journal::AddQuestion(const llm::Request& request) {
   asked.function = request.function;
   asked.digest = llm::DigestOfRequest(request);
   asked.settings = statements_->questions.SettingsOf(request);
+  for (const llm::UsedMemory& memory : request.memories) {
+    asked.memories.push_back({memory.step, memory.number,
+                              keep_prompts_ ? statements_->questions.ListParts(memory.text) : std::string()});
+  }
   if (!keep_prompts_) return asked;
   asked.system = statements_->questions.ListParts(request.system);
   asked.prompt = statements_->questions.ListParts(request.prompt);
@@ -390,13 +413,7 @@ void Journal::AddAnswer(const llm::Completion& completion, const AskedCall& aske
   add.Bind(int64_t{completion.cached_prompt_tokens}).Bind(int64_t{completion.attempts});
   add.Bind(int64_t{completion.spent_prompt_tokens}).Bind(int64_t{completion.spent_output_tokens});
   add.Bind(issued_s).Bind(arrived_s);
-  const auto bind_or_null = [&add](bool given, const auto& value) {
-    if (given) {
-      add.Bind(value);
-    } else {
-      add.BindNull();
-    }
-  };
+  const auto bind_or_null = [&add](bool given, const auto& value) { BindOrNull(add, given, value); };
   bind_or_null(session_ > 0, session_);
   const bool by_server = !completion.served_by.empty();
   bind_or_null(by_server, by_server ? statements_->questions.ServerOf(completion.served_by) : 0);
@@ -406,6 +423,18 @@ void Journal::AddAnswer(const llm::Completion& completion, const AskedCall& aske
   const bool failed = completion.error.has_value();
   bind_or_null(failed, std::string_view(failed ? ErrorCodeName(completion.error->Code()) : ""));
   add.Run();
+  for (size_t i = 0; i < asked.memories.size(); ++i) {  // in the same transaction: no Touch
+    const AskedCall::Memory& memory = asked.memories[i];
+    Statement& use = statements_->add_used_memory;
+    use.Bind(int64_t{key.step})
+        .Bind(int64_t{key.agent})
+        .Bind(int64_t{key.call})
+        .Bind(static_cast<int64_t>(i));
+    use.Bind(memory.made);
+    BindOrNull(use, memory.number >= 0, memory.number);
+    BindOrNull(use, !memory.text.empty(), std::string_view(memory.text));
+    use.Run();
+  }
 }
 
 void Journal::OnCommit(const sim::CommitRecord& record) {

@@ -16,6 +16,8 @@
 //           attempts*, spent_prompt_tokens*, spent_output_tokens*, issued_s*, arrived_s*, session*, server*,
 //           settings, system, prompt, error_code)  digest: of the request; finish: 0 stop, 1 length, 2 failed (text: why);
 //                                      system, prompt: JSON lists of runs of parts; null if empty or not kept
+//   used_memories(step, agent, call, seq, made, memory, text)  what of the agent's memory a prompt holds: seq counts those
+//                                      of the call; made, memory: llm::UsedMemory; text: as prompt
 //   parts(id, text)                    pieces of prompts, each once (question_store.h)
 //   settings(id, ...)                  constraint, sampling, stop strings and length of answers
 //   servers(id, name)                  what answered, in its own words
@@ -89,11 +91,17 @@ struct JournaledAnswer {
 
 // A call that was asked, as the journal knows it: the digest of the request, and the rows that hold it.
 struct AskedCall {
+  struct Memory {
+    int64_t made;
+    int64_t number;
+    std::string text;  // as prompt
+  };
   std::string function;
   Digest digest;
   int64_t settings = 0;
   std::string system;  // lists of parts; empty: not kept
   std::string prompt;
+  std::vector<Memory> memories;
 };
 
 // No value, a number or a text. Not-a-number counts as no value.
@@ -136,9 +144,13 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void AddFile(const std::string& name, int64_t bytes, const Digest& digest,
                const std::optional<std::string>& content);
 
-  // Call this on a resumed journal: the manifest takes over these values and the mode. A later end than the
-  // journal's extends the run. Throws kInvalid if the world, the seeds or, unless other_backend allows it,
-  // the backend differ from those it was begun with, or if the end is earlier.
+  // Whether a run of so many steps is complete: it can be repeated from the answers, but nothing is left to
+  // be asked.
+  bool IsDone(sim::Step steps) const;
+
+  // Call this on a resumed journal: the manifest takes over these values and the mode, unless IsDone. A later
+  // end than the journal's extends the run. Throws kInvalid if the world, the seeds or, unless other_backend
+  // allows it, the backend differ from those it was begun with, or if the end is earlier.
   void Continue(const Manifest& parameters, const sim::World& world, const sim::RunOptions& options,
                 const std::string& backend, bool other_backend = false);
 

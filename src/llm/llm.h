@@ -43,6 +43,13 @@ struct Refused {
   std::string why;  // a sentence: "That answer is not one of: yes, no."
 };
 
+// A memory of the asking agent that the prompt holds.
+struct UsedMemory {
+  int32_t step;         // in which it was made
+  std::string text;     // as the agent remembers it; the prompt may say it in other words
+  int64_t number = -1;  // among the agent's memories; negative: they have no numbers
+};
+
 struct Request {
   uint64_t id = 0;  // chosen by the caller; unique among its requests in flight
   CallKey key;
@@ -55,6 +62,8 @@ struct Request {
   int max_tokens = 128;            // covers the longest answer that the constraint allows
   int priority = 0;                // smaller is served first: the simulated step
   std::optional<Refused> refused;  // the answer to the last attempt; belongs to no digest
+  // For journals; belongs to no digest.
+  std::vector<UsedMemory> memories;
   // Asked ahead of a step that may turn out differently: an Llm that keeps answers keeps this one only once
   // Confirm says so.
   bool guess = false;

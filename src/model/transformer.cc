@@ -352,14 +352,14 @@ class LlamaTransformer final : public Transformer {
   }
 
   size_t BytesToRepack() const override { return repack_ ? model_.weights.bytes : 0; }
+  void Repack(ThreadPool& pool) override {
+    if (std::exchange(repack_, false)) model::Repack(model_.weights, pool);
+  }
 
   void Forward(std::span<const BatchItem> items, ThreadPool& pool, float* logits) override {
     if (items.empty()) return;
     for (const BatchItem& item : items) Check(item);
-    if (repack_ && NumTokens(items) <= kRepackTokens) {
-      Repack(model_.weights, pool);
-      repack_ = false;
-    }
+    if (NumTokens(items) <= kRepackTokens) Repack(pool);
     for (const BatchItem& item : items) item.cache->BeginChunk(static_cast<int>(item.tokens.size()));
     const std::vector<Part> parts = Split(items, static_cast<size_t>(pool.NumThreads()), logits);
     if (buffers_.size() < parts.size()) buffers_.resize(parts.size());

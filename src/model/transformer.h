@@ -37,6 +37,8 @@ class Transformer {
   virtual Digest WeightsDigest() const = 0;
   // What LoadOptions::repack will still allocate.
   virtual size_t BytesToRepack() const { return 0; }
+  // Does what LoadOptions::repack asks for, unless it is done. Not thread-safe, as Forward.
+  virtual void Repack(ThreadPool& /*pool*/) {}
 
   // logits: [sum of num_logits, vocab], in the order of items and tokens. Each row depends only on the tokens
   // of its sequence, the model, and its cache's codecs and softmax: not on other items, the chunking or the

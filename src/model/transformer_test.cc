@@ -101,6 +101,12 @@ TEST_P(PurityTest, RepackingDoesNotChangeBits) {
   for (const size_t chunk : {100, 1, 6, 100})
     EXPECT_TRUE(SameBits(repacked.Run(tokens, chunk, 3), expected)) << chunk;
   EXPECT_EQ(repacked.transformer->BytesToRepack(), 0u);
+
+  Fixture early(*file_, codec_, /*exact_activations=*/false, kv::SoftmaxKind::kExact, /*repack=*/true);
+  ThreadPool threads(2);
+  early.transformer->Repack(threads);
+  EXPECT_EQ(early.transformer->BytesToRepack(), 0u);
+  EXPECT_TRUE(SameBits(early.Run(tokens, 1), expected));
 }
 
 TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBitsOfSas) {

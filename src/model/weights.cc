@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <new>
 
+#include "base/cores.h"
 #include "base/error.h"
+#include "base/text/human_bytes.h"
 #include "base/thread_pool.h"
 #include "model/matmul/block_formats.h"
 
@@ -102,6 +105,17 @@ void FindFeedForward(const Finder& finder, const ModelConfig& config, const std:
   }
 }
 
+// ", over the memory of nodes 0 (16 of our cores), 1 (16 of our cores)"; empty for one.
+std::string OverNodes(const std::vector<MemoryNode>& nodes) {
+  if (nodes.size() < 2) return "";
+  std::string text;
+  for (const MemoryNode& node : nodes) {
+    text += fmt::format("{} {} ({} of our cores)", text.empty() ? ", over the memory of nodes" : ",", node.id,
+                        node.cores);
+  }
+  return text;
+}
+
 }  // namespace
 
 Weights ReadWeights(const GgufFile& file, const ModelConfig& config) {
@@ -142,7 +156,7 @@ Weights ReadWeights(const GgufFile& file, const ModelConfig& config) {
   return weights;
 }
 
-void Repack(Weights& weights, ThreadPool& pool) {
+void Repack(Weights& weights, ThreadPool& pool, const AllocateFn& allocate) {
   std::vector<Matrix*> matrices{&weights.output};
   for (LayerWeights& layer : weights.layers) {
     for (Matrix* m : {&layer.q, &layer.k, &layer.v, &layer.output, &layer.gate, &layer.up, &layer.down}) {
@@ -150,17 +164,36 @@ void Repack(Weights& weights, ThreadPool& pool) {
     }
   }
   weights.repacked.reserve(matrices.size());
+  const auto begin = std::chrono::steady_clock::now();
+  size_t copied = 0;
+  size_t bytes = 0;
   try {
     for (Matrix* matrix : matrices) {
-      RepackedMatrix& repacked = weights.repacked.emplace_back(*matrix);
+      RepackedMatrix& repacked = weights.repacked.emplace_back(*matrix, allocate);
       pool.ParallelFor(repacked.NumStrips(), [&](size_t strip, int) { repacked.Write(strip); });
       *matrix = repacked.View();
+      ++copied;
+      bytes += matrix->Bytes();
     }
   } catch (const std::bad_alloc&) {
     spdlog::warn(
         "no memory for a copy of the weights: {} of {} matrices are read where they are mapped, more slowly",
-        matrices.size() - weights.repacked.size(), matrices.size());
+        matrices.size() - copied, matrices.size());
   }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  constexpr double kNoticed = 0.1;  // seconds
+  spdlog::log(took.count() < kNoticed ? spdlog::level::debug : spdlog::level::info,
+              "copied {} of weights in {:.1f} s so that tokens come faster (--repack){}",
+              HumanBytes(static_cast<double>(bytes)), took.count(), OverNodes(MemoryNodes()));
+}
+
+size_t WeightBytes(const GgufFile& file) {
+  const bool tied = file.FindTensor("output.weight") == nullptr;
+  size_t bytes = 0;
+  for (const TensorInfo& tensor : file.Tensors()) {
+    if (tied || tensor.name != "token_embd.weight") bytes += tensor.data.size();
+  }
+  return bytes;
 }
 
 Digest DigestOfModel(const GgufFile& file, const ModelConfig& config) {

@@ -42,8 +42,12 @@ struct Weights {
 // Throws kCorrupt for a missing tensor or a wrong shape, kUnsupported for a type that cannot be multiplied.
 Weights ReadWeights(const GgufFile& file, const ModelConfig& config);
 
-// Copies the matrices that are multiplied (repack.h), as far as memory allows; the others stay mapped.
-void Repack(Weights& weights, ThreadPool& pool);
+// Copies the matrices that are multiplied (repack.h), as far as memory allows, and logs what it did; the
+// others stay mapped. allocate: for tests.
+void Repack(Weights& weights, ThreadPool& pool, const AllocateFn& allocate = AllocateHuge);
+
+// Bytes of the weights that a forward pass reads: all but an embedding that is not the output matrix too.
+size_t WeightBytes(const GgufFile& file);
 
 // Digest of everything that the logits depend on: the config and all tensor data.
 Digest DigestOfModel(const GgufFile& file, const ModelConfig& config);

@@ -18,6 +18,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/text/human_bytes.h"
+#include "base/thread_pool.h"
 #include "journal/journal.h"
 #include "journal/store/scratch_journal.h"
 #include "journal/store/sqlite.h"
@@ -155,7 +156,7 @@ void RunOne(const SweepPlan& plan, SweptRun& run) {
     arguments.insert(arguments.end(), plan.flags.begin(), plan.flags.end());
   }
   if (std::find(plan.flags.begin(), plan.flags.end(), "--threads") == plan.flags.end()) {
-    const int threads = static_cast<int>(std::thread::hardware_concurrency()) / plan.jobs;
+    const int threads = ThreadsOrAll(0) / plan.jobs;
     arguments.insert(arguments.end(), {"--threads", std::to_string(std::max(1, threads))});
   }
   arguments.insert(arguments.end(), {"--json", "--quiet"});

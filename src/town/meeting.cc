@@ -108,9 +108,9 @@ void TownWorld::Remember(Step step, const std::vector<sim::Member>& members, Pai
     const std::string& name = PersonaOf(ids[speaker]).name;
     const std::string& other = PersonaOf(ids[1 - speaker]).name;
     both[0]->events.push_back({ids[speaker], "say", "to " + other + ": " + line.text, line.call});
-    both[speaker]->mind.memories.Append(minute, MemoryKind::kSaid, 2,
+    both[speaker]->mind.memories.Append(step, minute, MemoryKind::kSaid, 2,
                                         "You said to " + other + ": " + line.text);
-    both[1 - speaker]->mind.memories.Append(minute, MemoryKind::kHeard, ImportanceOf(line.text),
+    both[1 - speaker]->mind.memories.Append(step, minute, MemoryKind::kHeard, ImportanceOf(line.text),
                                             name + " said: " + line.text);
   }
   for (int k = 0; k < 2; ++k) {

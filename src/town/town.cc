@@ -52,7 +52,7 @@ sim::MindPtr TownWorld::StartMind(sim::AgentId agent) const {
   mind.begun = true;
   for (const News& news : content_.news) {
     if (news.persona != agent % content_.personas.size()) continue;
-    mind.memories.Append(content_.settings.start_minute, MemoryKind::kHeard, news.importance,
+    mind.memories.Append(0, content_.settings.start_minute, MemoryKind::kHeard, news.importance,
                          news.from + " said: " + news.text);
   }
   return TownMind::Seal(std::move(mind));

@@ -100,7 +100,8 @@ void TownWorld::Intervene(const std::string& what, sim::Change& change) const {
     case Happening::kTold:
       if (change.IsPresent(agent)) {
         TownMind mind = static_cast<const TownMind&>(*change.MindOf(agent));
-        mind.memories.Append(MinuteAt(change.Now()), MemoryKind::kHeard, kNewsImportance, happening.text);
+        mind.memories.Append(change.Now(), MinuteAt(change.Now()), MemoryKind::kHeard, kNewsImportance,
+                             happening.text);
         change.SetMind(agent, TownMind::Seal(std::move(mind)));
       }
       break;
@@ -157,7 +158,8 @@ void TownWorld::Show(const Happening& happening, sim::Change& change) const {
 void TownWorld::Hear(const sim::View& view, Draft& draft) const {
   for (const sim::Announcement& announcement : view.Announced(draft.mind.heard)) {
     ++draft.mind.heard;
-    draft.mind.memories.Append(MinuteAt(view.Now()), MemoryKind::kHeard, kNewsImportance, announcement.text);
+    draft.mind.memories.Append(view.Now(), MinuteAt(view.Now()), MemoryKind::kHeard, kNewsImportance,
+                               announcement.text);
     draft.mind_changed = true;
     draft.events.push_back({view.Self(), "hear", announcement.text});
   }
@@ -176,7 +178,7 @@ void TownWorld::Notice(const sim::View& view, Draft& draft) const {
   const std::vector<const Memory*> known = draft.mind.memories.All();
   if (std::any_of(known.begin(), known.end(), [&](const Memory* memory) { return memory->text == text; }))
     return;
-  draft.mind.memories.Append(MinuteAt(view.Now()), MemoryKind::kSaw, kSightImportance, text);
+  draft.mind.memories.Append(view.Now(), MinuteAt(view.Now()), MemoryKind::kSaw, kSightImportance, text);
   draft.mind_changed = true;
   draft.events.push_back({view.Self(), "notice", text});
 }

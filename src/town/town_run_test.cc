@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <sstream>
 
 #include "base/error.h"
 #include "sim/run/run.h"
@@ -147,6 +149,56 @@ TEST(TownRun, RequestsSayWhatTheyAreFor) {
     EXPECT_EQ(request.priority, request.key.step);
     EXPECT_THAT(request.prompt, testing::Not(HasSubstr("{{")));
   }
+}
+
+// The items of the list below the line that begins so.
+std::vector<std::string> ItemsBelow(const std::string& prompt, const std::string& title) {
+  std::vector<std::string> items;
+  std::istringstream lines(prompt);
+  bool inside = false;
+  for (std::string line; std::getline(lines, line);) {
+    if (inside && !line.starts_with("- ")) break;
+    if (inside && line != "- none") items.push_back(line.substr(2));
+    if (line.starts_with(title)) inside = true;
+  }
+  return items;
+}
+
+TEST(TownRun, RequestsSayWhichMemoriesTheirPromptsHold) {
+  const auto town = LoadTown(TownDir());
+  TestLlm llm;
+  llm.keep_requests = true;
+  Chronicle chronicle;
+  RunTown(*town, llm, sim::Mode::kOutOfOrder, 700, &chronicle);
+  int from_talks = 0;
+  for (const llm::Request& request : llm.requests) {
+    std::vector<std::string> lines = ItemsBelow(request.prompt, "Memories:");
+    const std::vector<std::string> news = ItemsBelow(request.prompt, "News for ");
+    for (const llm::UsedMemory& memory : request.memories) {
+      EXPECT_LE(memory.step, request.key.step);
+      const auto line = std::find_if(lines.begin(), lines.end(), [&](const std::string& candidate) {
+        return candidate.substr(6) == memory.text;
+      });
+      if (line != lines.end()) {
+        lines.erase(line);
+      } else {
+        const auto is_from = [&](const std::string& item) {
+          return memory.text.find(item) != std::string::npos;
+        };
+        EXPECT_TRUE(std::any_of(news.begin(), news.end(), is_from)) << memory.text << "\n" << request.prompt;
+      }
+      // The utterance that it comes from was made in that step.
+      const size_t said = memory.text.find(" said: ");
+      if (said == std::string::npos || memory.step == 0) continue;
+      ++from_talks;
+      EXPECT_THAT(chronicle.log,
+                  HasSubstr(fmt::format("{} {} say: to {}: {}\n", memory.step,
+                                        town->FindAgent(memory.text.substr(0, said)),
+                                        town->AgentName(request.key.agent), memory.text.substr(said + 7))));
+    }
+    EXPECT_THAT(lines, testing::IsEmpty()) << request.prompt;
+  }
+  EXPECT_GT(from_talks, 20);
 }
 
 TEST(Town, DescribesAndInterviewsAMind) {

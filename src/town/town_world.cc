@@ -123,7 +123,7 @@ sim::Task<void> TownWorld::WakeUp(const sim::View& view, sim::Caller& caller, Dr
     text += fmt::format("{}{:02}:00 {}: {}", text.empty() ? "" : "; ", entry.hour,
                         content_.places[entry.place].name, entry.activity);
   }
-  mind.memories.Append(minute, MemoryKind::kPlanned, 1, "You planned: " + text);
+  mind.memories.Append(view.Now(), minute, MemoryKind::kPlanned, 1, "You planned: " + text);
   mind.plan = std::make_shared<const Plan>(std::move(*plan));
   mind.awake = true;
   mind.tired = false;
@@ -144,7 +144,8 @@ sim::Task<void> TownWorld::GoToBed(const sim::View& view, sim::Caller& caller, D
   llm::Request request = AskReflect(scene);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   if (const std::optional<Insight> insight = ParseInsight(completion.text)) {
-    mind.memories.Append(minute, MemoryKind::kThought, insight->importance, "You thought: " + insight->text);
+    mind.memories.Append(view.Now(), minute, MemoryKind::kThought, insight->importance,
+                         "You thought: " + insight->text);
     draft.events.push_back({self, "reflect", insight->text, sim::CallOf(completion)});
   } else {
     draft.events.push_back(
@@ -255,7 +256,7 @@ void TownWorld::LookAround(const sim::View& view, Draft& draft) const {
     draft.mind_changed = true;
     draft.events.push_back({self, "begin", mind.activity + " at " + where});
     const std::string text = "You began to " + mind.activity + " at " + where + ".";
-    if (!mind.tired) mind.memories.Append(minute, MemoryKind::kDid, 1, text);
+    if (!mind.tired) mind.memories.Append(view.Now(), minute, MemoryKind::kDid, 1, text);
   }
   if (!arrived || mind.goal == content_.home) return;
   size_t seen = 0;
@@ -270,7 +271,7 @@ void TownWorld::LookAround(const sim::View& view, Draft& draft) const {
     draft.mind_changed = true;
     const std::string text =
         fmt::format("You saw {} at the {}.", PersonaOf(other.id).name, content_.places[mind.goal].name);
-    mind.memories.Append(minute, MemoryKind::kSaw, 2, text);
+    mind.memories.Append(view.Now(), minute, MemoryKind::kSaw, 2, text);
   }
 }
 

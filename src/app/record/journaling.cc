@@ -1,6 +1,7 @@
 #include "app/record/journaling.h"
 
 #include <filesystem>
+#include <future>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -46,8 +47,11 @@ std::unique_ptr<journal::Journal> BeginJournal(const std::string& path,
                                                const Simulation& simulation, const Scenario& scenario,
                                                const sim::RunOptions& run, const llm::Llm& llm) {
   std::unique_ptr<journal::Journal> journal = journal::Journal::Create(path, options);
+  // The identity has the digest of a model's weights, and AddFiles takes that of the file that they are in:
+  // at the same time, a large file is read once.
+  std::future<std::string> identity = std::async(std::launch::async, [&llm] { return llm.Identity(); });
   AddFiles(simulation, scenario, llm, *journal);
-  journal->Begin(ManifestOf(simulation, scenario, llm), *scenario.world, run, llm.Identity());
+  journal->Begin(ManifestOf(simulation, scenario, llm), *scenario.world, run, identity.get());
   return journal;
 }
 
@@ -55,7 +59,7 @@ void ContinueJournal(journal::Journal& journal, const Simulation& simulation, co
                      const sim::RunOptions& run, const llm::Llm& llm, bool other_backend) {
   journal.Continue(ManifestOf(simulation, scenario, llm), *scenario.world, run, llm.Identity(),
                    other_backend);
-  if (other_backend) AddFiles(simulation, scenario, llm, journal);
+  if (other_backend && !journal.IsDone(run.steps)) AddFiles(simulation, scenario, llm, journal);
 }
 
 }  // namespace throng::app

@@ -22,6 +22,7 @@
 #include "cli/commands.h"
 #include "cli/flags/codec_lists.h"
 #include "model/config.h"
+#include "model/weights.h"
 
 namespace throng::cli {
 namespace {
@@ -98,7 +99,7 @@ void PrintTable(const bench::Machine& machine, const BenchModel& subject, const 
   fmt::print("machine: reads {:.1f} GB/s, computes {:.1f} Gflop/s in f32\n", machine.bandwidth * 1e-9,
              machine.flops * 1e-9);
   fmt::print("model: {}, {:.1f} MB of weights read for each pass\n\n", subject.transformer->Config().name,
-             static_cast<double>(bench::WeightBytes(*subject.file)) * 1e-6);
+             static_cast<double>(model::WeightBytes(*subject.file)) * 1e-6);
   fmt::print("{:<12} {:<8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>7}\n", "kv", "phase", "depth", "batch",
              "tokens/s", "GB read/s", "bandwidth", "flops");
   for (const Row& row : rows) {
@@ -125,7 +126,7 @@ void PrintJson(const EngineFlags& flags, const bench::Machine& machine, const Be
   }
   const nlohmann::ordered_json document = {{"model", subject.transformer->Config().name},
                                            {"weights", flags.model.shape.empty() ? "" : flags.model.weights},
-                                           {"weight_bytes", bench::WeightBytes(*subject.file)},
+                                           {"weight_bytes", model::WeightBytes(*subject.file)},
                                            {"softmax", flags.model.softmax},
                                            {"threads", ThreadsOrAll(flags.model.threads)},
                                            {"bandwidth_gb_s", machine.bandwidth * 1e-9},
@@ -153,6 +154,12 @@ void AddBenchEngine(CLI::App& bench) {
   const auto flags = std::make_shared<EngineFlags>();
   CLI::Option* shape = AddBenchModelFlags(*command, flags->model);
   command->add_option("--save", flags->save, "Also write the random model to a GGUF file, for other programs")
+      ->needs(shape);
+  command
+      ->add_option(
+          "--vocabulary", flags->model.vocabulary,
+          "GGUF file whose vocabulary, tokenizer and chat template the random model has, so that what "
+          "is saved can answer")
       ->needs(shape);
   command->add_option("--prompt", flags->prompt, "Tokens of a prefill; 0: none")
       ->check(CLI::Range(0, 1 << 20))

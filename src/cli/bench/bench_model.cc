@@ -1,5 +1,7 @@
 #include "cli/bench/bench_model.h"
 
+#include <optional>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "bench/model_speed.h"
@@ -16,7 +18,8 @@ CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags) {
   CLI::Option* shape =
       command
           .add_option("--shape", flags.shape,
-                      "Random weights in the shape of a known model instead: llama-1b, llama-8b, llama2-7b")
+                      "Random weights in the shape of a known model instead: llama-1b, llama-8b, llama2-7b, "
+                      "smollm2-360m")
           ->check(CLI::IsMember(bench::ShapeNames()))
           ->excludes(file);
   command.add_option("--weights", flags.weights, "Type of the random weights: q8_0, q4_k, ...")
@@ -49,7 +52,10 @@ BenchModel LoadBenchModel(const BenchModelFlags& flags) {
         std::make_unique<model::GgufFile>(flags.model.empty() ? engine::EmbeddedModelPath() : flags.model);
   } else {
     spdlog::info("making random weights of {} in {}", flags.shape, flags.weights);
-    model.bytes = bench::RandomModel(flags.shape, bench::ParseWeights(flags.weights));
+    std::optional<model::GgufFile> vocabulary;
+    if (!flags.vocabulary.empty()) vocabulary.emplace(flags.vocabulary);
+    model.bytes = bench::RandomModel(flags.shape, bench::ParseWeights(flags.weights),
+                                     vocabulary ? &*vocabulary : nullptr);
     model.file = std::make_unique<model::GgufFile>(model.bytes, flags.shape);
   }
   model.transformer = model::LoadTransformer(

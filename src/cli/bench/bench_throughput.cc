@@ -18,6 +18,7 @@
 #include "cli/commands.h"
 #include "cli/flags/codec_lists.h"
 #include "model/config.h"
+#include "model/weights.h"
 
 namespace throng::cli {
 namespace {
@@ -76,7 +77,7 @@ void PrintTable(const ThroughputFlags& flags, const bench::Machine& machine, con
   fmt::print("machine: reads {:.1f} GB/s, computes {:.1f} Gflop/s in f32\n", machine.bandwidth * 1e-9,
              machine.flops * 1e-9);
   fmt::print("model: {}, {:.1f} MB of weights read for each pass; caches: at most {}\n",
-             model.transformer->Config().name, static_cast<double>(bench::WeightBytes(*model.file)) * 1e-6,
+             model.transformer->Config().name, static_cast<double>(model::WeightBytes(*model.file)) * 1e-6,
              Human(budget));
   fmt::print("each sequence: a prompt of {} tokens{}, an answer of {}\n\n", flags.load.prompt,
              flags.fill ? ", made up" : "", flags.load.answer);
@@ -130,7 +131,7 @@ void PrintJson(const ThroughputFlags& flags, const bench::Machine& machine, cons
   }
   const nlohmann::ordered_json document = {{"model", model.transformer->Config().name},
                                            {"weights", flags.model.shape.empty() ? "" : flags.model.weights},
-                                           {"weight_bytes", bench::WeightBytes(*model.file)},
+                                           {"weight_bytes", model::WeightBytes(*model.file)},
                                            {"prompt", flags.load.prompt},
                                            {"answer", flags.load.answer},
                                            {"kv_budget_bytes", budget},

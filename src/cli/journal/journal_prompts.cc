@@ -51,6 +51,18 @@ void PrintBlock(const char* title, const Json& text) {
   fmt::print("--- {}\n{}{}", title, shown, shown.ends_with('\n') ? "" : "\n");
 }
 
+// What of the agent's memory is in the prompt, and when it came there.
+void PrintMemories(const journal::Journal& journal, const Json& memories) {
+  if (memories.empty()) return;
+  fmt::print("--- memories in the prompt\n");
+  for (const Json& memory : memories) {
+    const std::string clock = journal::ClockAt(journal, memory["made"].get<int64_t>());
+    fmt::print("{}step {}{}{}{}\n", memory["memory"].is_null() ? "" : TextOf(memory["memory"]) + ", ",
+               TextOf(memory["made"]), clock.empty() ? "" : " (" + clock + ")",
+               memory["text"].is_null() ? "" : ": ", TextOf(memory["text"]));
+  }
+}
+
 // "temperature 0.8, top_p 0.9, at most 24 tokens": what differs from the default.
 std::string DescribeSettings(const Json& call) {
   if (call["max_tokens"].is_null()) return "";
@@ -76,6 +88,7 @@ void Print(const journal::Journal& journal, const Json& call) {
              TextOf(call["call"]), TextOf(call["function"]));
   PrintBlock("system", call["system"]);
   PrintBlock("prompt", call["prompt"]);
+  PrintMemories(journal, call["memories"]);
   PrintBlock("answer", call["answer"]);
   PrintBlock("error", call["error"]);
   std::string line =

@@ -10,8 +10,9 @@ namespace throng::engine {
 // Not thread-safe.
 class PassCost {
  public:
-  // In larger passes a row costs its arithmetic, whatever came before.
-  static constexpr size_t kMostSequences = 16;
+  // In larger passes a row costs its arithmetic, whatever came before; up to there guesses were measured not
+  // to lose time (docs/decoding.md).
+  static constexpr size_t kMostSequences = 64;
   static constexpr size_t kMostGuesses = 16;  // of one sequence
 
   // A pass over a token of each sequence, and over guesses that follow. The first does not count: weights

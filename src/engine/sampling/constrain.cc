@@ -104,8 +104,8 @@ std::optional<int64_t> Constraint::LongestAnswerTokens() const {
   return *longest_bytes_ + 1;
 }
 
-// Calls found(node, state) for each trie node that some allowed text passes through, with the state after it.
-// Returns the number of steps.
+// Calls found(node, state) for each trie node that some allowed text passes through, with the state after it,
+// until it returns false. Returns the number of steps.
 template <typename Found>
 size_t Constraint::Walk(State state, const Found& found) {
   const Vocabulary::Node* nodes = vocabulary_->nodes_.data();
@@ -121,42 +121,53 @@ size_t Constraint::Walk(State state, const Found& found) {
       continue;
     }
     by_depth[node.depth] = next;
-    found(i, next);
+    if (!found(i, next)) break;
     ++i;
   }
   return steps;
 }
 
-std::shared_ptr<const Constraint::Allowed> Constraint::AllowedIn(State state) {
+std::shared_ptr<const Constraint::Mask> Constraint::AllowedIn(State state) {
   const auto cached = allowed_.find(state);
   if (cached != allowed_.end()) return cached->second;
   if (allowed_.size() * vocabulary_->MaskWords() > kMaxMaskWords) allowed_.clear();
-  auto allowed = std::make_shared<Allowed>();
-  allowed->mask.resize(vocabulary_->MaskWords());
-  size_t count = 0;
-  int32_t last = -1;
+  auto mask = std::make_shared<Mask>(vocabulary_->MaskWords());
   const auto allow = [&](int32_t token) {
-    allowed->mask[static_cast<size_t>(token) / 64] |= uint64_t{1} << (token & 63);
-    ++count;
-    last = token;
+    (*mask)[static_cast<size_t>(token) / 64] |= uint64_t{1} << (token & 63);
   };
   const Vocabulary::Node* nodes = vocabulary_->nodes_.data();
-  bool bytes_are_known = !automaton_.IsComplete(state);
-  uint32_t longest = 0;
   Walk(state, [&](uint32_t i, State next) {
     const uint32_t end = nodes[i + 1].first_token;
-    if (nodes[i].first_token == end || !IsAlive(next)) return;
-    bytes_are_known &= count == 0 || i < nodes[longest].skip;
-    longest = i;
+    if (nodes[i].first_token == end || !IsAlive(next)) return true;
     for (uint32_t t = nodes[i].first_token; t < end; ++t) allow(vocabulary_->sorted_tokens_[t]);
+    return true;
   });
-  if (count > 0 && bytes_are_known)
-    allowed->longest = vocabulary_->sorted_tokens_[nodes[longest].first_token];
   if (automaton_.IsComplete(state))
     std::for_each(vocabulary_->eog_ids_.begin(), vocabulary_->eog_ids_.end(), allow);
-  if (count == 1) allowed->only = last;
-  allowed_[state] = allowed;
-  return allowed;
+  allowed_[state] = mask;
+  return mask;
+}
+
+// Asked after every token, and mostly in vain: the walk ends as soon as it has found two ways on.
+Constraint::Forced Constraint::ForcedIn(State state) {
+  const Vocabulary::Node* nodes = vocabulary_->nodes_.data();
+  const bool complete = automaton_.IsComplete(state);
+  size_t count = complete ? vocabulary_->eog_ids_.size() : 0;
+  int32_t last = count > 0 ? vocabulary_->eog_ids_.back() : -1;
+  bool bytes_are_known = !complete;
+  uint32_t longest = 0;  // node
+  Walk(state, [&](uint32_t i, State next) {
+    const uint32_t first = nodes[i].first_token, end = nodes[i + 1].first_token;
+    if (first == end || !IsAlive(next)) return true;
+    bytes_are_known &= count == 0 || i < nodes[longest].skip;
+    longest = i;
+    count += end - first;
+    last = vocabulary_->sorted_tokens_[first];
+    return count < 2 || bytes_are_known;
+  });
+  return {
+      .only = count == 1 ? last : -1,
+      .longest = count > 0 && bytes_are_known ? vocabulary_->sorted_tokens_[nodes[longest].first_token] : -1};
 }
 
 // Explores all states at token boundaries, and marks those from which tokens lead to a complete answer.
@@ -178,6 +189,7 @@ void Constraint::FindDeadEnds() {
     reached.clear();
     steps += Walk(seen[i], [&](uint32_t node, State next) {
       if (nodes[node].first_token != nodes[node + 1].first_token) reached.push_back(next);
+      return true;
     });
     if (steps > kMaxSteps) {
       throw MakeError(ErrorCode::kUnsupported,
@@ -234,9 +246,10 @@ void Matcher::Enter(State state) {
   only_end_ = complete_ && !automaton.HasNext(state);
 }
 
-std::shared_ptr<const Constraint::Allowed> Matcher::Allowed() {
+Constraint::Forced Matcher::Forced() {
+  if (finished_) return {};
   const std::lock_guard lock(constraint_->mutex_);
-  return constraint_->AllowedIn(constraint_->Restore(state_));
+  return constraint_->ForcedIn(constraint_->Restore(state_));
 }
 
 void Matcher::AllowedTokens(std::span<uint64_t> mask) {
@@ -245,18 +258,41 @@ void Matcher::AllowedTokens(std::span<uint64_t> mask) {
     std::fill(mask.begin(), mask.end(), 0);
     return;
   }
-  const std::shared_ptr<const Constraint::Allowed> allowed = Allowed();
-  std::copy(allowed->mask.begin(), allowed->mask.end(), mask.begin());
+  std::shared_ptr<const Constraint::Mask> allowed;
+  {
+    const std::lock_guard lock(constraint_->mutex_);
+    allowed = constraint_->AllowedIn(constraint_->Restore(state_));
+  }
+  std::copy(allowed->begin(), allowed->end(), mask.begin());
 }
 
 std::optional<int32_t> Matcher::OnlyToken() {
-  const int32_t token = finished_ ? -1 : Allowed()->only;
+  const int32_t token = Forced().only;
   return token < 0 ? std::nullopt : std::optional(token);
 }
 
 std::optional<int32_t> Matcher::LongestToken() {
-  const int32_t token = finished_ ? -1 : Allowed()->longest;
+  const int32_t token = Forced().longest;
   return token < 0 ? std::nullopt : std::optional(token);
+}
+
+State Matcher::After(int32_t token) {
+  const std::string& bytes = constraint_->vocabulary_->Bytes(token);
+  if (bytes.empty() || bytes.size() > kMaxTokenBytes) return llm::Automaton::kDead;
+  State state = constraint_->Restore(state_);
+  for (const char byte : bytes) {
+    state = constraint_->automaton_.Next(state, static_cast<uint8_t>(byte));
+    if (state == llm::Automaton::kDead) return state;
+  }
+  return constraint_->IsAlive(state) ? state : llm::Automaton::kDead;
+}
+
+bool Matcher::Allows(int32_t token) {
+  const Vocabulary& vocabulary = *constraint_->vocabulary_;
+  if (finished_ || token < 0 || static_cast<size_t>(token) >= vocabulary.NumTokens()) return false;
+  if (vocabulary.IsEndOfGeneration(token)) return complete_;
+  const std::lock_guard lock(constraint_->mutex_);
+  return After(token) != llm::Automaton::kDead;
 }
 
 bool Matcher::Accept(int32_t token) {
@@ -266,15 +302,9 @@ bool Matcher::Accept(int32_t token) {
     finished_ = complete_;
     return complete_;
   }
-  const std::string& bytes = vocabulary.Bytes(token);
-  if (bytes.empty() || bytes.size() > kMaxTokenBytes) return false;
   const std::lock_guard lock(constraint_->mutex_);
-  State state = constraint_->Restore(state_);
-  for (const char byte : bytes) {
-    state = constraint_->automaton_.Next(state, static_cast<uint8_t>(byte));
-    if (state == llm::Automaton::kDead) return false;
-  }
-  if (!constraint_->IsAlive(state)) return false;
+  const State state = After(token);
+  if (state == llm::Automaton::kDead) return false;
   Enter(state);
   return true;
 }

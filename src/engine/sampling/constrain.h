@@ -72,10 +72,11 @@ class Constraint {
  private:
   friend class Matcher;
 
-  // What may come next in a state.
-  struct Allowed {
-    std::vector<uint64_t> mask;  // a bit for each token
-    int32_t only = -1;           // the token, if there is just one
+  using Mask = std::vector<uint64_t>;  // of the tokens that may come next in a state: a bit for each
+
+  // What must come next in a state; -1: nothing.
+  struct Forced {
+    int32_t only = -1;  // the token, if there is just one
     // The longest token, if all others are beginnings of it: the next bytes are then known, not the tokens.
     int32_t longest = -1;
   };
@@ -85,7 +86,8 @@ class Constraint {
   // All functions below are called with mutex_ held.
   template <typename Found>
   size_t Walk(llm::Automaton::State state, const Found& found);
-  std::shared_ptr<const Allowed> AllowedIn(llm::Automaton::State state);
+  std::shared_ptr<const Mask> AllowedIn(llm::Automaton::State state);
+  Forced ForcedIn(llm::Automaton::State state);
   void FindDeadEnds();
   bool IsAlive(llm::Automaton::State state) const {
     return !has_dead_ends_ || alive_[static_cast<size_t>(state)];
@@ -95,8 +97,8 @@ class Constraint {
   std::shared_ptr<const Vocabulary> vocabulary_;
   std::optional<int64_t> longest_bytes_;
   std::mutex mutex_;
-  llm::Automaton automaton_;                                                           // guarded by mutex_
-  std::unordered_map<llm::Automaton::State, std::shared_ptr<const Allowed>> allowed_;  // guarded by mutex_
+  llm::Automaton automaton_;                                                        // guarded by mutex_
+  std::unordered_map<llm::Automaton::State, std::shared_ptr<const Mask>> allowed_;  // guarded by mutex_
   std::vector<llm::Automaton::State> walk_;  // guarded by mutex_; state by depth
   // Only for vocabularies that lack single bytes needed by answers: alive_ marks the states from which tokens
   // reach an end.
@@ -119,6 +121,9 @@ class Matcher {
   // If the bytes that come next are the same whatever the token: the token with the most of them.
   std::optional<int32_t> LongestToken();
 
+  // Whether the token may come next: what AllowedTokens has in its bit, without the work for the others.
+  bool Allows(int32_t token);
+
   // Advances by one token. Returns false, and changes nothing, if the token is not allowed.
   [[nodiscard]] bool Accept(int32_t token);
 
@@ -129,8 +134,10 @@ class Matcher {
   bool OnlyEndIsLeft() const { return only_end_; }
 
  private:
-  void Enter(llm::Automaton::State state);  // with the constraint's mutex held
-  std::shared_ptr<const Constraint::Allowed> Allowed();
+  // With the constraint's mutex held. After: kDead if the token, which has text, may not come next.
+  void Enter(llm::Automaton::State state);
+  llm::Automaton::State After(int32_t token);
+  Constraint::Forced Forced();
 
   std::shared_ptr<Constraint> constraint_;
   llm::Automaton::Saved state_;

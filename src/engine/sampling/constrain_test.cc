@@ -281,7 +281,8 @@ TEST(Constrain, TheMaskIsWhatAcceptAllows) {
       std::vector<int32_t> accepted;
       for (size_t t = 0; t < vocabulary->NumTokens(); ++t) {
         Matcher copy = matcher;
-        if (copy.Accept(static_cast<int32_t>(t))) accepted.push_back(static_cast<int32_t>(t));
+        ASSERT_EQ(matcher.Allows(static_cast<int32_t>(t)), copy.Accept(static_cast<int32_t>(t)));
+        if (matcher.Allows(static_cast<int32_t>(t))) accepted.push_back(static_cast<int32_t>(t));
       }
       ASSERT_EQ(allowed, accepted);
       ASSERT_TRUE(matcher.Accept(allowed[rng.NextBelow(allowed.size())]));

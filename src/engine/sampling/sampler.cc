@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/rng.h"
+#include "engine/sampling/token_weights.h"
 
 namespace throng::engine {
 namespace {
@@ -14,17 +15,18 @@ bool IsAllowed(std::span<const uint64_t> mask, size_t id) {
   return mask.empty() || (mask[id / 64] >> (id % 64) & 1) != 0;
 }
 
-// Argmax without a candidate list: most calls of a simulation are greedy.
 int32_t Greedy(std::span<const float> logits, std::span<const uint64_t> mask) {
-  int32_t best = -1;
-  float best_logit = 0;
+  const float largest = LargestLogit(logits, mask);
   for (size_t id = 0; id < logits.size(); ++id) {
-    const float logit = logits[id];
-    if (std::isnan(logit) || (best >= 0 && logit <= best_logit) || !IsAllowed(mask, id)) continue;
-    best = static_cast<int32_t>(id);
-    best_logit = logit;
+    if (logits[id] == largest && IsAllowed(mask, id)) return static_cast<int32_t>(id);
   }
-  return best;
+  return -1;
+}
+
+// random: 64 random bits. Returns a number in [0, bound), each about equally likely.
+uint64_t NumberBelow(uint64_t bound, uint64_t random) {
+  constexpr int kBits = 53;
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(random >> (64 - kBits)) * bound >> kBits);
 }
 
 void Require(bool ok, const char* name, float value, const char* allowed) {
@@ -44,117 +46,137 @@ void ValidateSampling(const llm::Sampling& sampling) {
           sampling.repetition_penalty, "above 0 and at most 100");
 }
 
-void Sampler::Collect(std::span<const float> logits, std::span<const uint64_t> mask) {
-  candidates_.clear();
-  for (size_t id = 0; id < logits.size(); ++id) {
-    if (std::isnan(logits[id]) || !IsAllowed(mask, id)) continue;
-    candidates_.push_back({logits[id], static_cast<int32_t>(id), 0});
-  }
-}
-
-void Sampler::Penalise(std::span<const int32_t> history, float penalty) {
-  // Candidates are in order of id here; each is penalised once, however often it occurs.
-  positions_.assign(candidates_.empty() ? 0 : static_cast<size_t>(candidates_.back().id) + 1, -1);
-  for (size_t i = 0; i < candidates_.size(); ++i) {
-    positions_[static_cast<size_t>(candidates_[i].id)] = static_cast<int32_t>(i);
+std::span<const float> Sampler::Penalised(std::span<const float> logits, std::span<const int32_t> history,
+                                          float penalty) {
+  penalised_.assign(logits.begin(), logits.end());
+  seen_.resize(logits.size());
+  const auto is_token = [&](int32_t token) {
+    return token >= 0 && static_cast<size_t>(token) < logits.size();
+  };
+  for (const int32_t token : history) {
+    if (!is_token(token) || seen_[static_cast<size_t>(token)]) continue;
+    seen_[static_cast<size_t>(token)] = true;
+    float& logit = penalised_[static_cast<size_t>(token)];
+    logit = logit > 0 ? logit / penalty : logit * penalty;
   }
   for (const int32_t token : history) {
-    if (token < 0 || static_cast<size_t>(token) >= positions_.size()) continue;
-    int32_t& position = positions_[static_cast<size_t>(token)];
-    if (position < 0) continue;
-    float& logit = candidates_[static_cast<size_t>(position)].logit;
-    logit = logit > 0 ? logit / penalty : logit * penalty;
-    position = -1;
+    if (is_token(token)) seen_[static_cast<size_t>(token)] = false;
   }
+  return penalised_;
 }
 
-void Sampler::KeepTopK(int k) {
-  if (k <= 0 || static_cast<size_t>(k) >= candidates_.size()) return;
-  const auto more_likely = [](const Candidate& a, const Candidate& b) {
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-  };
-  std::nth_element(candidates_.begin(), candidates_.begin() + k, candidates_.end(), more_likely);
-  candidates_.resize(static_cast<size_t>(k));
-  // Back to the order of ids: nth_element's order is the library's choice, and sums must not depend on it.
-  std::sort(candidates_.begin(), candidates_.end(),
-            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+std::span<const uint64_t> Sampler::TopK(std::span<const float> logits, std::span<const uint64_t> mask,
+                                        int k) {
+  ranked_.clear();
+  for (size_t id = 0; id < logits.size(); ++id) {
+    if (!std::isnan(logits[id]) && IsAllowed(mask, id))
+      ranked_.emplace_back(logits[id], static_cast<int32_t>(id));
+  }
+  if (static_cast<size_t>(k) >= ranked_.size()) return mask;
+  std::nth_element(ranked_.begin(), ranked_.begin() + k, ranked_.end(), [](const auto& a, const auto& b) {
+    return a.first > b.first || (a.first == b.first && a.second < b.second);
+  });
+  top_k_.assign((logits.size() + 63) / 64, 0);
+  for (int i = 0; i < k; ++i) {
+    const auto id = static_cast<size_t>(ranked_[static_cast<size_t>(i)].second);
+    top_k_[id / 64] |= uint64_t{1} << (id % 64);
+  }
+  return top_k_;
 }
 
-void Sampler::ComputeProbabilities(float temperature) {
-  float largest = candidates_[0].logit;
-  for (const Candidate& candidate : candidates_) largest = std::max(largest, candidate.logit);
+// Writes weights_, and returns their sum.
+uint64_t Sampler::Weigh(std::span<const float> logits, std::span<const uint64_t> mask, float temperature) {
+  weights_.resize(logits.size());
+  const float largest = LargestLogit(logits, mask);
+  if (!std::isinf(largest)) return TokenWeights(logits, mask, largest, temperature, weights_.data());
   // An infinite best logit leaves nothing to scale: the tokens that have it share the probability.
-  const bool infinite = std::isinf(largest);
-  double sum = 0;
-  for (Candidate& candidate : candidates_) {
-    candidate.probability = infinite
-                                ? static_cast<double>(candidate.logit == largest)
-                                : std::exp((static_cast<double>(candidate.logit) - largest) / temperature);
-    sum += candidate.probability;
+  uint64_t sum = 0;
+  for (size_t id = 0; id < logits.size(); ++id) {
+    weights_[id] = logits[id] == largest && IsAllowed(mask, id) ? kLargestWeight : 0;
+    sum += weights_[id];
   }
-  for (Candidate& candidate : candidates_) candidate.probability /= sum;
+  return sum;
 }
 
-void Sampler::KeepTopP(double p) {
-  if (p >= 1) return;
+// From the most likely on: the first of front_ at which the sum of weights reaches `wanted`, which is no more
+// than the sum of all; with that sum as its weight. Halves what is left instead of sorting all of it: where
+// all tokens are about equally likely, front_ is the vocabulary.
+Sampler::Candidate Sampler::Reach(uint64_t wanted) {
+  constexpr ptrdiff_t kFew = 64;
   const auto more_likely = [](const Candidate& a, const Candidate& b) {
-    return a.probability > b.probability || (a.probability == b.probability && a.id < b.id);
+    return a.weight > b.weight || (a.weight == b.weight && a.id < b.id);
   };
-  // Mostly a few tokens reach p: sort a growing front instead of the whole vocabulary.
-  size_t sorted = 0;
-  double sum = 0;
-  for (size_t i = 0; i < candidates_.size(); ++i) {
-    if (i == sorted) {
-      const size_t next = std::min(candidates_.size(), sorted == 0 ? size_t{32} : sorted * 4);
-      std::partial_sort(candidates_.begin() + static_cast<ptrdiff_t>(sorted),
-                        candidates_.begin() + static_cast<ptrdiff_t>(next), candidates_.end(), more_likely);
-      sorted = next;
-    }
-    sum += candidates_[i].probability;
-    if (sum >= p) {
-      candidates_.resize(i + 1);
-      return;
+  auto begin = front_.begin();
+  auto end = front_.end();
+  uint64_t sum = 0;  // of those before begin
+  while (end - begin > kFew) {
+    const auto middle = begin + (end - begin) / 2;
+    std::nth_element(begin, middle, end, more_likely);
+    uint64_t half = 0;
+    for (auto i = begin; i < middle; ++i) half += i->weight;
+    if (sum + half >= wanted) {
+      end = middle;
+    } else {
+      sum += half;
+      begin = middle;
     }
   }
+  std::sort(begin, end, more_likely);
+  for (; end - begin > 1 && sum + begin->weight < wanted; ++begin) sum += begin->weight;
+  return {sum + begin->weight, begin->id};
+}
+
+int32_t Sampler::DrawFromTopP(double p, uint64_t sum, uint64_t least, uint64_t random) {
+  const auto wanted = std::min(sum, static_cast<uint64_t>(std::ceil(p * static_cast<double>(sum))));
+  // All tokens of at most this weight together have no more than top-p may leave out.
+  const uint64_t lowest = std::max((sum - wanted) / weights_.size() + 1, least);
+  front_.clear();
+  uint64_t front_sum = 0;
+  for (size_t id = 0; id < weights_.size(); ++id) {
+    const uint64_t weight = weights_[id];
+    if (weight < lowest) continue;
+    front_.push_back({weight, static_cast<int32_t>(id)});
+    front_sum += weight;
+  }
+  const uint64_t kept = front_sum < wanted ? front_sum : Reach(wanted).weight;
+  return Reach(NumberBelow(kept, random) + 1).id;
+}
+
+int32_t Sampler::DrawById(uint64_t sum, uint64_t least, uint64_t random) {
+  if (least > 0) {
+    sum = 0;
+    for (uint64_t& weight : weights_) {
+      if (weight < least) weight = 0;
+      sum += weight;
+    }
+  }
+  uint64_t left = NumberBelow(sum, random);
+  // In steps, whose sums do not wait for each other.
+  constexpr size_t kStep = 64;
+  size_t id = 0;
+  for (; id + kStep <= weights_.size(); id += kStep) {
+    uint64_t step = 0;
+    for (size_t i = 0; i < kStep; ++i) step += weights_[id + i];
+    if (left < step) break;
+    left -= step;
+  }
+  for (; left >= weights_[id]; ++id) left -= weights_[id];
+  return static_cast<int32_t>(id);
 }
 
 int32_t Sampler::Sample(std::span<const float> logits, std::span<const uint64_t> mask,
                         std::span<const int32_t> history, const llm::Sampling& sampling, int token_index) {
   THRONG_DCHECK(mask.empty() || mask.size() * 64 >= logits.size());
-  const bool penalise = sampling.repetition_penalty != 1.0f;
-  if (sampling.temperature == 0 && !penalise) return Greedy(logits, mask);
-
-  Collect(logits, mask);
-  if (candidates_.empty()) return -1;
-  if (penalise) Penalise(history, sampling.repetition_penalty);
-  if (sampling.temperature == 0) {
-    // max_element returns the first of equal ones, and candidates are in order of id.
-    return std::max_element(candidates_.begin(), candidates_.end(),
-                            [](const Candidate& a, const Candidate& b) { return a.logit < b.logit; })
-        ->id;
-  }
-  KeepTopK(sampling.top_k);
-  ComputeProbabilities(sampling.temperature);
-  KeepTopP(sampling.top_p);
-
-  double largest = 0;
-  for (const Candidate& candidate : candidates_) largest = std::max(largest, candidate.probability);
-  const double least = largest * sampling.min_p;
-  double sum = 0;
-  for (const Candidate& candidate : candidates_)
-    sum += candidate.probability >= least ? candidate.probability : 0;
-
-  const CounterRng rng(sampling.seed);
-  const double uniform = static_cast<double>(rng.At(static_cast<uint64_t>(token_index)) >> 11) * 0x1p-53;
-  double left = uniform * sum;
-  int32_t drawn = -1;
-  for (const Candidate& candidate : candidates_) {
-    if (candidate.probability < least || candidate.probability == 0) continue;
-    drawn = candidate.id;  // the last one stays if rounding leaves a rest
-    left -= candidate.probability;
-    if (left < 0) break;
-  }
-  return drawn;
+  if (sampling.repetition_penalty != 1.0f) logits = Penalised(logits, history, sampling.repetition_penalty);
+  if (sampling.temperature == 0) return Greedy(logits, mask);
+  if (sampling.top_k > 0) mask = TopK(logits, mask, sampling.top_k);
+  const uint64_t sum = Weigh(logits, mask, sampling.temperature);
+  if (sum == 0) return -1;
+  const auto least = static_cast<uint64_t>(
+      std::ceil(static_cast<double>(kLargestWeight) * static_cast<double>(sampling.min_p)));
+  const uint64_t random = CounterRng(sampling.seed).At(static_cast<uint64_t>(token_index));
+  if (sampling.top_p < 1) return DrawFromTopP(static_cast<double>(sampling.top_p), sum, least, random);
+  return DrawById(sum, least, random);
 }
 
 }  // namespace throng::engine

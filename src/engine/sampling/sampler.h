@@ -5,7 +5,8 @@
 //      multiplies it
 //   3. temperature 0: the largest logit wins, of equal ones the lowest id, and nothing below applies
 //   4. top-k: the k largest logits stay, of equal ones the lowest ids
-//   5. temperature: probabilities are softmax(logits / temperature) over what is left
+//   5. temperature: probabilities are softmax(logits / temperature) over what is left, as integers with
+//      2^40 for the most likely token (token_weights.h)
 //   6. top-p: the shortest run of the most likely tokens whose probabilities reach top_p stays
 //   7. min-p: tokens less likely than min_p times the most likely one are out
 //   8. draw: by the inverse of the cumulative distribution, with random number `token_index` of the seed's
@@ -14,6 +15,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "llm/llm.h"
@@ -34,19 +36,25 @@ class Sampler {
 
  private:
   struct Candidate {
-    float logit;
+    uint64_t weight;
     int32_t id;
-    double probability;
   };
 
-  void Collect(std::span<const float> logits, std::span<const uint64_t> mask);
-  void Penalise(std::span<const int32_t> history, float penalty);
-  void KeepTopK(int k);
-  void ComputeProbabilities(float temperature);
-  void KeepTopP(double p);
+  std::span<const float> Penalised(std::span<const float> logits, std::span<const int32_t> history,
+                                   float penalty);
+  std::span<const uint64_t> TopK(std::span<const float> logits, std::span<const uint64_t> mask, int k);
+  uint64_t Weigh(std::span<const float> logits, std::span<const uint64_t> mask, float temperature);
+  // Of the tokens with a weight of at least `least`, from the sum of all weights and 64 random bits.
+  int32_t DrawById(uint64_t sum, uint64_t least, uint64_t random);
+  int32_t DrawFromTopP(double p, uint64_t sum, uint64_t least, uint64_t random);
+  Candidate Reach(uint64_t wanted);
 
-  std::vector<Candidate> candidates_;
-  std::vector<int32_t> positions_;  // index in candidates_ by token id; -1: absent
+  std::vector<float> penalised_;
+  std::vector<bool> seen_;  // by token: its logit is penalised; all false between calls
+  std::vector<std::pair<float, int32_t>> ranked_;
+  std::vector<uint64_t> top_k_;    // a mask
+  std::vector<uint64_t> weights_;  // by token
+  std::vector<Candidate> front_;   // all that top-p may keep
 };
 
 }  // namespace throng::engine

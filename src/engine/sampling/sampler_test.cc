@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
+
+#include "base/rng.h"
 
 namespace throng::engine {
 namespace {
@@ -149,6 +152,72 @@ TEST(Sampler, DependsOnTheKeyAndNotOnWhatWasSampledBefore) {
     by_seed.push_back(used.Sample(logits, {}, {}, other, i));
   }
   EXPECT_NE(plain, by_seed);
+}
+
+// The steps of sampler.h, one after another, in double precision over a sorted list.
+int32_t DrawByTheBook(const std::vector<float>& logits, const std::vector<uint64_t>& mask,
+                      const llm::Sampling& sampling, int token_index) {
+  struct Token {
+    float logit;
+    int32_t id;
+    double probability;
+  };
+  std::vector<Token> tokens;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (std::isnan(logits[i]) || (!mask.empty() && (mask[i / 64] >> (i % 64) & 1) == 0)) continue;
+    tokens.push_back({logits[i], static_cast<int32_t>(i), 0});
+  }
+  std::stable_sort(tokens.begin(), tokens.end(), [](auto& a, auto& b) { return a.logit > b.logit; });
+  if (sampling.top_k > 0) tokens.resize(std::min(tokens.size(), static_cast<size_t>(sampling.top_k)));
+  double sum = 0;
+  for (Token& token : tokens) {
+    token.probability = std::exp((double{token.logit} - tokens[0].logit) / sampling.temperature);
+    sum += token.probability;
+  }
+  const double largest = tokens[0].probability;
+  double reached = 0;
+  size_t count = 0;
+  while (count < tokens.size() && reached < sum * sampling.top_p) reached += tokens[count++].probability;
+  tokens.resize(count);
+  std::erase_if(tokens, [&](auto& token) { return token.probability < largest * sampling.min_p; });
+  if (sampling.top_p == 1)
+    std::sort(tokens.begin(), tokens.end(), [](auto& a, auto& b) { return a.id < b.id; });
+  double left = 0;
+  for (const Token& token : tokens) left += token.probability;
+  left *=
+      static_cast<double>(CounterRng(sampling.seed).At(static_cast<uint64_t>(token_index)) >> 11) * 0x1p-53;
+  for (const Token& token : tokens) {
+    left -= token.probability;
+    if (left < 0) return token.id;
+  }
+  return tokens.back().id;
+}
+
+TEST(Sampler, DrawsByTheBook) {
+  Sampler sampler;
+  CounterRng rng(11);
+  for (int round = 0; round < 300; ++round) {
+    std::vector<float> logits(1 + rng.NextBelow(3000));
+    const float spread = rng.NextBelow(3) == 0 ? 0.01f : 12.0f;  // nearly flat, or as models have it
+    for (float& logit : logits) {
+      logit = static_cast<float>(rng.NextBelow(1 << 20)) * 0x1p-20f;
+      logit = rng.NextBelow(50) == 0 ? kNan : spread * logit * logit;
+    }
+    logits[0] = 0;
+    std::vector<uint64_t> mask;
+    if (rng.NextBelow(2) == 0) {
+      for (size_t i = 0; i < (logits.size() + 63) / 64; ++i) mask.push_back(rng.At(1000 + i) | 1);
+    }
+    llm::Sampling sampling = WithTemperature(rng.NextBelow(2) == 0 ? 0.7f : 1.5f);
+    sampling.seed = static_cast<uint64_t>(round);
+    if (rng.NextBelow(3) == 0) sampling.top_k = static_cast<int>(1 + rng.NextBelow(200));
+    if (rng.NextBelow(2) == 0) sampling.top_p = rng.NextBelow(2) == 0 ? 0.95f : 0.3f;
+    if (rng.NextBelow(3) == 0) sampling.min_p = 0.05f;
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_EQ(sampler.Sample(logits, mask, {}, sampling, i), DrawByTheBook(logits, mask, sampling, i))
+          << round;
+    }
+  }
 }
 
 TEST(Sampler, RefusesSettingsOutOfRange) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "journal/store/later_tables.h"
 #include "journal/store/sqlite.h"
 
 namespace throng::journal {
@@ -22,6 +23,7 @@ const char* ColumnsOf(const std::string& table) {
 const char* OrderOf(const std::string& table) {
   if (table == "manifest" || table == "steps" || table == "files" || table == "price") return "1";
   if (table == "calls") return "step, agent, call";
+  if (table == "memories") return "step, agent, call, seq";
   if (table == "events") return "step, agent, seq";
   return "1, 2, 3";
 }
@@ -66,9 +68,9 @@ void AddColumns(const Statement& row, nlohmann::ordered_json& json) {
 }  // namespace
 
 const std::vector<std::string>& ExportTables() {
-  static const std::vector<std::string> tables = {"manifest", "files",         "sessions", "agents", "calls",
-                                                  "commits",  "bodies",        "cells",    "data",   "events",
-                                                  "presence", "interventions", "steps"};
+  static const std::vector<std::string> tables = {"manifest", "files",    "sessions",      "agents", "calls",
+                                                  "memories", "commits",  "bodies",        "cells",  "data",
+                                                  "events",   "presence", "interventions", "steps"};
   return tables;
 }
 
@@ -111,12 +113,13 @@ void ExportSqlite(const Journal& journal, const std::string& path) {
     Database database(unfinished, false);
     Statement attach(database, "ATTACH ? AS journal");
     attach.Bind(std::string_view(ReadOnlyUri(journal.Path()))).Run();
+    AddLaterTables(database, "journal", true);
     database.Execute("PRAGMA synchronous=OFF; BEGIN");
     std::vector<std::string> tables = ExportTables();
     tables.insert(tables.end(),
                   {"conversations", "agent_usage", "function_usage", "agent_data", "model_data", "price"});
     for (const std::string& table : tables) {
-      database.Execute(fmt::format("CREATE TABLE main.{0} AS SELECT {1} FROM journal.{0} ORDER BY {2}", table,
+      database.Execute(fmt::format("CREATE TABLE main.{0} AS SELECT {1} FROM {0} ORDER BY {2}", table,
                                    ColumnsOf(table), OrderOf(table))
                            .c_str());
     }
@@ -132,12 +135,20 @@ void ForEachCall(const Journal& journal, const CallFilter& filter,
                             filter.agent.has_value() ? " AND agent = ?" : "",
                             filter.function.empty() ? "" : " AND function = ?")
                     .c_str());
+  Statement memory(journal.GetDatabase(),
+                   "SELECT seq, made, memory, text FROM memories WHERE step = ? AND agent = ? AND call = ? "
+                   "ORDER BY seq");
   row.Bind(filter.from).Bind(filter.to);
   if (filter.agent.has_value()) row.Bind(*filter.agent);
   if (!filter.function.empty()) row.Bind(std::string_view(filter.function));
   while (row.Step()) {
     nlohmann::ordered_json call;
     AddColumns(row, call);
+    memory.Bind(call["step"].get<int64_t>())
+        .Bind(call["agent"].get<int64_t>())
+        .Bind(call["call"].get<int64_t>());
+    nlohmann::ordered_json& memories = call["memories"] = nlohmann::ordered_json::array();
+    while (memory.Step()) AddColumns(memory, memories.emplace_back());
     visit(call);
   }
 }

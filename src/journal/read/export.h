@@ -35,7 +35,8 @@ struct CallFilter {
   std::string function;                              // empty: all
 };
 
-// Visits the rows of the view `calls`, by step, agent and call, each as an object with its columns.
+// Visits the rows of the view `calls`, by step, agent and call, each as an object with its columns, and with
+// the rows of the view `memories` that belong to it.
 void ForEachCall(const Journal& journal, const CallFilter& filter,
                  const std::function<void(const nlohmann::ordered_json& call)>& visit);
 

@@ -199,6 +199,71 @@ TEST_F(QuestionsInJournal, PromptsCanBeLeftOut) {
   EXPECT_EQ(journal->GetDatabase().TextOf("SELECT count(*) FROM parts"), "0");
 }
 
+TEST_F(QuestionsInJournal, CallsSayWhichMemoriesTheirPromptsHold) {
+  for (const bool keep_prompts : {true, false}) {
+    const std::string name = keep_prompts ? "a" : "b";
+    auto journal = Begin(name, keep_prompts);
+    llm::Request request = Question(1, 6);
+    request.memories = {{2, "Ben said: hello.\nTwice.", 17}, {5, "It rains."}};
+    const Digest digest = journal->AddQuestion(request).digest;
+    EXPECT_EQ(digest, journal->AddQuestion(Question(1, 6)).digest);
+    Add(*journal, request, "park");
+    Add(*journal, Question(1, 6, 1), "park");
+    const auto calls = Calls(*journal);
+    ASSERT_EQ(calls.size(), 2u);
+    const nlohmann::ordered_json& memories = calls[0]["memories"];
+    ASSERT_EQ(memories.size(), 2u);
+    EXPECT_EQ(memories[0]["made"], 2);
+    EXPECT_EQ(memories[0]["memory"], 17);
+    EXPECT_EQ(memories[1]["made"], 5);
+    EXPECT_TRUE(memories[1]["memory"].is_null());
+    if (keep_prompts) {
+      EXPECT_EQ(memories[0]["text"], "Ben said: hello.\nTwice.");
+      EXPECT_EQ(memories[1]["text"], "It rains.");
+    } else {
+      EXPECT_TRUE(memories[0]["text"].is_null());
+      EXPECT_EQ(journal->GetDatabase().TextOf("SELECT count(*) FROM parts"), "0");
+    }
+    EXPECT_TRUE(calls[1]["memories"].empty());
+    for (int step = 0; step < 9; ++step) journal->OnStep(step, {});
+    journal->Flush();
+    Journal::CreateFork(dir_ / (name + "-early"), *journal, 6, journal->GetManifest());
+    EXPECT_EQ(
+        Journal::OpenToRead(dir_ / (name + "-early"))->GetDatabase().TextOf("SELECT count(*) FROM memories"),
+        "0");
+    Journal::CreateFork(dir_ / (name + "-late"), *journal, 7, journal->GetManifest());
+    EXPECT_EQ(Calls(*Journal::OpenToRead(dir_ / (name + "-late")))[0]["memories"], memories);
+    std::string lines;
+    ExportJsonLines(*journal, "memories", false, [&](std::string_view line) { lines += line; });
+    EXPECT_EQ(lines.substr(0, lines.find(R"("text")")),
+              R"({"step":6,"agent":1,"name":"walker1","call":0,"seq":0,"made":2,"memory":17,)");
+  }
+}
+
+// The table came after files of this format were in use.
+TEST_F(QuestionsInJournal, JournalsFromBeforeMemoriesCanBeReadForkedAndGoneOnWith) {
+  auto journal = Begin("a");
+  Add(*journal, Question(1, 0), "park");
+  journal->OnStep(0, {});
+  journal->Flush();
+  journal->GetDatabase().Execute("DROP VIEW memories; DROP TABLE used_memories");
+  journal.reset();
+  const auto old = Journal::OpenToRead(dir_ / "a");
+  EXPECT_EQ(Calls(*old).at(0)["memories"].size(), 0u);
+  std::string csv;
+  ExportCsv(*old, "memories", [&](std::string_view line) { csv += line; });
+  EXPECT_EQ(csv, "step,agent,name,call,seq,made,memory,text\r\n");
+  ExportSqlite(*old, dir_ / "plain");
+  EXPECT_EQ(Database(dir_ / "plain", true).TextOf("SELECT count(*) FROM memories"), "0");
+  Journal::CreateFork(dir_ / "fork", *old, 1, old->GetManifest());
+  EXPECT_EQ(Calls(*Journal::OpenToRead(dir_ / "fork")).size(), 1u);
+  journal = Journal::OpenToWrite(dir_ / "a");
+  llm::Request request = Question(1, 1);
+  request.memories = {{0, "It rains."}};
+  Add(*journal, request, "park");
+  EXPECT_EQ(Calls(*journal).at(1)["memories"].at(0)["text"], "It rains.");
+}
+
 TEST_F(QuestionsInJournal, ForksTakeThePromptsOfTheirPast) {
   const auto journal = Begin("a");
   for (int step = 0; step < 6; ++step) Add(*journal, Question(1, step), "park");

@@ -42,6 +42,19 @@ CREATE TABLE collected(step INTEGER NOT NULL, agent INTEGER NOT NULL, name TEXT 
   PRIMARY KEY(step, agent, name)) WITHOUT ROWID;
 )";
 
+// Tables and views that format 3 got after files of it were in use; {0}: nothing, or TEMP for a connection
+// that only reads.
+inline constexpr const char* kLaterTables = R"(
+CREATE {0} TABLE IF NOT EXISTS used_memories(step INTEGER NOT NULL, agent INTEGER NOT NULL, call INTEGER NOT NULL,
+  seq INTEGER NOT NULL, made INTEGER NOT NULL, memory INTEGER, text TEXT,
+  PRIMARY KEY(step, agent, call, seq)) WITHOUT ROWID;
+CREATE {0} VIEW memories AS
+  SELECT m.step, m.agent, s.name, m.call, m.seq, m.made, m.memory,
+    (SELECT group_concat(p.text, '') FROM json_each(m.text) AS run CROSS JOIN parts AS p
+      ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS text
+  FROM used_memories AS m JOIN starts AS s ON s.agent = m.agent;
+)";
+
 // Stable: columns are only ever added. A text is put together from its parts in the order of its list; CROSS
 // JOIN keeps SQLite from choosing another order.
 inline constexpr const char* kViews = R"(
@@ -105,6 +118,7 @@ inline constexpr const char* kAddSettings = "INSERT INTO settings VALUES(?,?,?,?
 inline constexpr const char* kAddServer = "INSERT INTO servers VALUES(?,?)";
 inline constexpr const char* kAddAnswer =
     "INSERT INTO answers VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+inline constexpr const char* kAddUsedMemory = "INSERT INTO used_memories VALUES(?,?,?,?,?,?,?)";
 inline constexpr const char* kFindAnswer =
     "SELECT digest, finish, text, prompt_tokens, output_tokens, cached_tokens, attempts, "
     "spent_prompt_tokens, "

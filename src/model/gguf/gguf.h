@@ -133,6 +133,7 @@ class GgufFile {
   const TensorInfo* FindTensor(std::string_view name) const;
 
  private:
+  friend class GgufWriter;
   class Parser;
   struct Value {
     GgufType type;  // of the value, or of the elements of an array

@@ -66,6 +66,19 @@ TEST(Gguf, ReadsEveryKindOfValue) {
   EXPECT_EQ(file.Keys().size(), 9u);
 }
 
+TEST(Gguf, AFileOfCopiedPartsHasTheSameBytes) {
+  const auto bytes = SmallFile();
+  const GgufFile file(bytes, "small");
+  GgufWriter copy;
+  for (const std::string_view key : file.Keys()) copy.Copy(key, file);
+  for (const TensorInfo& tensor : file.Tensors()) {
+    const auto dims = std::span(tensor.dims).first(static_cast<size_t>(tensor.num_dims));
+    copy.AddTensor(tensor.name, tensor.type, dims, tensor.data);
+  }
+  EXPECT_EQ(copy.Finish(), bytes);
+  EXPECT_EQ(CodeOf([&] { copy.Copy("absent", file); }), ErrorCode::kCorrupt);
+}
+
 TEST(Gguf, PlacesTensors) {
   const auto bytes = SmallFile();
   const GgufFile file(bytes, "small");

@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "base/check.h"
+#include "base/error.h"
 
 namespace throng::model {
 namespace {
@@ -81,6 +82,26 @@ void GgufWriter::Add(std::string_view key, std::span<const float> values) {
 void GgufWriter::Add(std::string_view key, std::span<const int32_t> values) {
   Key(key, GgufType::kArray);
   AppendArray(values_, GgufType::kInt32, values);
+}
+
+void GgufWriter::Copy(std::string_view key, const GgufFile& from) {
+  const GgufFile::Value& value = from.Find(key);
+  if (value.is_array && value.type == GgufType::kArray) {
+    throw MakeError(ErrorCode::kUnsupported, "{}: key '{}' holds arrays in an array, which cannot be copied",
+                    from.Name(), key);
+  }
+  Key(key, value.is_array ? GgufType::kArray : value.type);
+  if (value.is_array && value.type == GgufType::kString) {
+    AppendArray(values_, value.type, std::span<const std::string_view>(value.strings));
+    return;
+  }
+  if (value.is_array) {
+    Append(values_, value.type);
+    Append(values_, value.count);
+  } else if (value.type == GgufType::kString) {
+    Append(values_, uint64_t{value.raw.size()});
+  }
+  values_.insert(values_.end(), value.raw.begin(), value.raw.end());
 }
 
 void GgufWriter::AddTensor(std::string_view name, TensorType type, std::span<const uint64_t> dims,

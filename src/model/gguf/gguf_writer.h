@@ -23,6 +23,9 @@ class GgufWriter {
   void Add(std::string_view key, std::span<const std::string> values);
   void Add(std::string_view key, std::span<const float> values);
   void Add(std::string_view key, std::span<const int32_t> values);
+  // The value as it is in another file. Throws kCorrupt if that has no such key, kUnsupported for an array of
+  // arrays.
+  void Copy(std::string_view key, const GgufFile& from);
 
   // dims[0] is the contiguous one; data must have the size that type and dims give.
   void AddTensor(std::string_view name, TensorType type, std::span<const uint64_t> dims,

@@ -113,6 +113,7 @@ void Resize(QuantizedRows& rows, size_t count, size_t cols) {
   rows.codes.resize(count * cols);
   rows.scales.resize(count * rows.groups);
   rows.sums.resize(count * rows.groups);
+  rows.code_sums.resize(count * rows.groups);
   rows.half_sums.resize(count * rows.groups * 2);
 }
 

@@ -54,7 +54,8 @@ struct QuantizedRows {
   std::vector<int8_t> codes;       // [rows, groups * 32], -127 to 127
   std::vector<float> scales;       // [rows, groups]
   std::vector<float> sums;         // [rows, groups]: scale * sum of codes
-  std::vector<int32_t> half_sums;  // [rows, groups, 2]: sums of 16 codes
+  std::vector<int32_t> code_sums;  // [rows, groups]: sums of codes
+  std::vector<int32_t> half_sums;  // [rows, groups, 2]: of 16 codes each
 };
 
 // Buffers, kept from call to call.

@@ -94,19 +94,32 @@ HWY_INLINE VI BroadcastWord(const int8_t* x) {
   return hn::Set(DI(), word);
 }
 
+// DotQuads with the 4 bytes at x in all lanes.
+template <bool kSigned>
+HWY_INLINE VI DotQuadsWithWord(VI acc, VU8 w, const int8_t* x) {
+#if HWY_TARGET == HWY_AVX3_DL
+  const auto& word = *reinterpret_cast<const int8_t(*)[4]>(x);
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc.raw) : "v"(w.raw), "m"(word));
+  return acc;
+#else
+  return DotQuads<kSigned>(acc, w, BroadcastWord(x));
+#endif
+}
+
 // Rows of QuantizedRows, from some row and group on.
 struct XRows {
   const int8_t* codes;
   const float* scales;
   const float* sums;
+  const int32_t* code_sums;
   const int32_t* half_sums;
   size_t groups;  // per row: the stride
 };
 
 // group: the first row's first group.
 HWY_INLINE XRows RowsAt(const QuantizedRows& x, size_t group) {
-  return {x.codes.data() + group * kGroup, x.scales.data() + group, x.sums.data() + group,
-          x.half_sums.data() + 2 * group, x.groups};
+  return {x.codes.data() + group * kGroup, x.scales.data() + group,        x.sums.data() + group,
+          x.code_sums.data() + group,      x.half_sums.data() + 2 * group, x.groups};
 }
 
 // Streams that the memory is to bring while codes that are packed are multiplied: some lines per group.
@@ -139,8 +152,8 @@ HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, XRow
       VI sum[kRows][2];
 #pragma GCC unroll 4
       for (size_t r = 0; r < kRows; ++r) {
-        const int32_t* half_sums = x.half_sums + 2 * (r * x.groups + g);
-        const int32_t codes = kKind.halves ? half_sums[part] : half_sums[0] + half_sums[1];
+        const size_t group = r * x.groups + g;
+        const int32_t codes = kKind.halves ? x.half_sums[2 * group + part] : x.code_sums[group];
         sum[r][0] = sum[r][1] = hn::Set(di, -kKind.offset * codes);
       }
       constexpr size_t kWords = 8 / kParts;
@@ -353,38 +366,67 @@ HWY_INLINE void IntTile(const Product& product, size_t first_output, const Terms
   }
 }
 
+// largest[g] = max |x| of each of `count` groups, at most four; [kLanes] in size.
+HWY_INLINE void LargestOfGroups(const float* HWY_RESTRICT x, size_t count, float* HWY_RESTRICT largest) {
+  const DF df;
+  VF v[4];
+#pragma GCC unroll 4
+  for (size_t g = 0; g < 4; ++g) {
+    v[g] = hn::Zero(df);
+    if (g >= count) continue;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kGroup; i += kLanes)
+      v[g] = hn::Max(v[g], hn::Abs(hn::LoadU(df, x + g * kGroup + i)));
+  }
+  // Of each 128-bit block of the four, the lanes' largest, in the groups' order; then across blocks.
+  const auto pairs = [&](VF a, VF b) HWY_ATTR {
+    return hn::Max(hn::InterleaveLower(df, a, b), hn::InterleaveUpper(df, a, b));
+  };
+  VF all = pairs(pairs(v[0], v[2]), pairs(v[1], v[3]));
+  if constexpr (kLanes > 8) all = hn::Max(all, hn::SwapAdjacentBlocks(all));
+  if constexpr (kLanes > 4) all = hn::Max(all, hn::ReverseBlocks(df, all));
+  hn::Store(all, df, largest);
+}
+
+// The sum of 16 codes.
+HWY_INLINE int32_t SumOfCodes(const int8_t* codes) {
+  const hn::Full128<uint8_t> d8;
+  const auto raised = hn::Xor(hn::LoadU(d8, reinterpret_cast<const uint8_t*>(codes)), hn::Set(d8, 0x80));
+  const auto sums = hn::SumsOf8(raised);
+  return static_cast<int32_t>(hn::ExtractLane(sums, 0) + hn::ExtractLane(sums, 1)) - 16 * 128;
+}
+
 // Rounds x to one row of `out`. left: receives what rounding left; may be null.
 HWY_INLINE void QuantizeRow(const float* HWY_RESTRICT x, size_t row, QuantizedRows& out, float* left) {
   const DF df;
   const DI di;
   const hn::Rebind<int8_t, DF> d8;
-  for (size_t g = row * out.groups; g < (row + 1) * out.groups; ++g, x += kGroup) {
+  const size_t end = (row + 1) * out.groups;
+  HWY_ALIGN float largest[kLanes];
+  for (size_t g = row * out.groups; g < end; ++g, x += kGroup) {
+    const size_t in_four = (g - row * out.groups) % 4;
+    if (in_four == 0) LargestOfGroups(x, HWY_MIN(4, end - g), largest);
     int8_t* codes = out.codes.data() + g * kGroup;
-    VF largest = hn::Zero(df);
-    for (size_t i = 0; i < kGroup; i += kLanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(df, x + i)));
-    const float max = hn::GetLane(hn::MaxOfLanes(df, largest));
+    const float max = largest[in_four];
     const float scale = max / 127.0f;
     const VF inverse = hn::Set(df, scale > 0.0f ? 127.0f / max : 0.0f);
-    int32_t total = 0;
-    for (size_t half = 0; half < 2; ++half) {
-      VI sum = hn::Zero(di);
-      for (size_t i = half * 16; i < half * 16 + 16; i += kLanes) {
-        const VI code = hn::NearestInt(hn::Mul(hn::LoadU(df, x + i), inverse));
-        // Keeps codes within the range that the products rely on, for any input.
-        const VI bounded = hn::Max(hn::Min(code, hn::Set(di, 127)), hn::Set(di, -127));
-        hn::StoreU(hn::DemoteTo(d8, bounded), d8, codes + i);
-        sum = hn::Add(sum, bounded);
-        if (left) {
-          const VF rounded = hn::ConvertTo(df, bounded);
-          hn::StoreU(hn::NegMulAdd(rounded, hn::Set(df, scale), hn::LoadU(df, x + i)), df, left + i);
-        }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kGroup; i += kLanes) {
+      const VI code = hn::NearestInt(hn::Mul(hn::LoadU(df, x + i), inverse));
+      // Keeps codes within the range that the products rely on, for any input.
+      const VI bounded = hn::Max(hn::Min(code, hn::Set(di, 127)), hn::Set(di, -127));
+      hn::StoreU(hn::DemoteTo(d8, bounded), d8, codes + i);
+      if (left) {
+        const VF rounded = hn::ConvertTo(df, bounded);
+        hn::StoreU(hn::NegMulAdd(rounded, hn::Set(df, scale), hn::LoadU(df, x + i)), df, left + i);
       }
-      out.half_sums[2 * g + half] = hn::GetLane(hn::SumOfLanes(di, sum));
-      total += out.half_sums[2 * g + half];
     }
     if (left) left += kGroup;
+    out.half_sums[2 * g] = SumOfCodes(codes);
+    out.half_sums[2 * g + 1] = SumOfCodes(codes + 16);
+    out.code_sums[g] = out.half_sums[2 * g] + out.half_sums[2 * g + 1];
     out.scales[g] = scale;
-    out.sums[g] = scale * static_cast<float>(total);
+    out.sums[g] = scale * static_cast<float>(out.code_sums[g]);
   }
 }
 

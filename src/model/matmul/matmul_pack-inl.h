@@ -99,13 +99,17 @@ struct StripBlocks {
   static constexpr bool kInLanes = true;
   static constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
 
-  HWY_INLINE void Next() { block += kStripRows * kBytes; }
-  HWY_INLINE const uint8_t* WordAt(size_t offset) const {
-    return block + kStripRows * StripPlace(kType, offset) + 4 * lane;
-  }
-  HWY_INLINE const uint8_t* Half() const { return block + 2 * lane; }
+  // strip: its blocks; our lanes are those from first_lane on.
+  HWY_INLINE StripBlocks(const uint8_t* strip, size_t first_lane)
+      : words(strip + 4 * first_lane), lane(first_lane) {}
 
-  const uint8_t* block;  // of the strip's first row
+  HWY_INLINE void Next() { words += kStripRows * kBytes; }
+  HWY_INLINE const uint8_t* WordAt(size_t offset) const {
+    return words + kStripRows * StripPlace(kType, offset);
+  }
+  HWY_INLINE const uint8_t* Half() const { return words - 2 * lane; }
+
+  const uint8_t* words;  // of our first lane
   size_t lane;           // of the strip: our first
 };
 

@@ -84,14 +84,56 @@ HWY_INLINE VI SumProducts(const Field& w0, const Field& w1, VU8 x0, VU8 x1) {
   }
 }
 
-// The products of kCount words of codes of weights in strips with kRows rows of x (stride: bytes from row to
-// row), summed: lane = output. The rows' chains of additions are interleaved, so that they do not wait for
+// Adds to sum[r] the products of four words of codes of weights in strips with row r of x (stride: bytes from
+// row to row), lane = output. The rows' chains of additions are interleaved, so that they do not wait for
 // each other.
-template <Kind kKind, size_t kFirst, size_t kCount, size_t kRows>
-HWY_INLINE void SumWords(const Codes& codes, const int8_t* x, size_t stride, VI (&sum)[kRows]) {
-  constexpr size_t kShort = HWY_MIN(kCount, ShortSums(kKind));
+template <Kind kKind, size_t kRows>
+HWY_INLINE void AddFourWords(const Field& w, const int8_t* x, size_t stride, VI (&sum)[kRows]) {
+#if HWY_TARGET == HWY_AVX3_DL
+  // Left to itself, GCC 12 takes the address of each word from memory, and copies sums between registers.
+  if constexpr (kRows == 8) {
+#define THRONG_ADD_WORD(i, r, row) "vpdpbusd 4*" #i row "%{1to16%}, %[w" #i "], %[s" #r "]\n\t"
+#define THRONG_ADD_WORDS(i)                    \
+  THRONG_ADD_WORD(i, 0, "(%[x0])")             \
+  THRONG_ADD_WORD(i, 1, "(%[x0],%[stride])")   \
+  THRONG_ADD_WORD(i, 2, "(%[x0],%[stride],2)") \
+  THRONG_ADD_WORD(i, 3, "(%[x3])")             \
+  THRONG_ADD_WORD(i, 4, "(%[x3],%[stride])")   \
+  THRONG_ADD_WORD(i, 5, "(%[x3],%[stride],2)") \
+  THRONG_ADD_WORD(i, 6, "(%[x6])")             \
+  THRONG_ADD_WORD(i, 7, "(%[x6],%[stride])")
+    asm(THRONG_ADD_WORDS(0) THRONG_ADD_WORDS(1) THRONG_ADD_WORDS(2) THRONG_ADD_WORDS(3)
+        : [s0] "+v"(sum[0].raw), [s1] "+v"(sum[1].raw), [s2] "+v"(sum[2].raw), [s3] "+v"(sum[3].raw),
+          [s4] "+v"(sum[4].raw), [s5] "+v"(sum[5].raw), [s6] "+v"(sum[6].raw), [s7] "+v"(sum[7].raw)
+        : [w0] "v"(w.v[0].raw), [w1] "v"(w.v[1].raw), [w2] "v"(w.v[2].raw), [w3] "v"(w.v[3].raw), [x0] "r"(x),
+          [x3] "r"(x + 3 * stride), [x6] "r"(x + 6 * stride), [stride] "r"(stride),
+          "m"(*reinterpret_cast<const int8_t(*)[]>(x)));
+#undef THRONG_ADD_WORDS
+#undef THRONG_ADD_WORD
+    return;
+  }
+#endif
+  const int8_t* row[kRows];
 #pragma GCC unroll 8
-  for (size_t r = 0; r < kRows; ++r) sum[r] = hn::Zero(DI());
+  for (size_t r = 0; r < kRows; ++r) {
+    row[r] = x + r * stride;
+    asm("" : "+r"(row[r]));  // so that addresses are made from these pointers
+  }
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) {
+      sum[r] = DotQuadsWithWord<kKind.is_signed>(sum[r], w.v[i], row[r] + 4 * i);
+    }
+  }
+}
+
+// Adds to sum[r] the products of half kPart of the codes, or of both with kParts = 1, with row r of x.
+template <Kind kKind, size_t kPart, size_t kParts, size_t kRows>
+HWY_INLINE void SumWords(const Codes& codes, const int8_t* x, size_t stride, VI (&sum)[kRows]) {
+  constexpr size_t kFirst = 4 * kPart;
+  constexpr size_t kCount = 8 / kParts;
+  constexpr size_t kShort = HWY_MIN(kCount, ShortSums(kKind));
   if constexpr (kShort >= 2) {
 #pragma GCC unroll 4
     for (size_t i0 = kFirst; i0 < kFirst + kCount; i0 += kShort) {
@@ -107,14 +149,8 @@ HWY_INLINE void SumWords(const Codes& codes, const int8_t* x, size_t stride, VI 
       }
     }
   } else {
-#pragma GCC unroll 8
-    for (size_t i = kFirst; i < kFirst + kCount; ++i) {
-#pragma GCC unroll 8
-      for (size_t r = 0; r < kRows; ++r) {
-        const VI xs = BroadcastWord(x + r * stride + 4 * i);
-        sum[r] = DotQuads<kKind.is_signed>(sum[r], codes.half[i / 4].v[i % 4], xs);
-      }
-    }
+    AddFourWords<kKind>(codes.half[kPart], x + 4 * kFirst, stride, sum);
+    if constexpr (kParts == 1) AddFourWords<kKind>(codes.half[1], x + 16, stride, sum);
   }
 }
 
@@ -197,11 +233,11 @@ HWY_INLINE void FetchAhead(const StripBlocks<kType>& blocks) {
   if (blocks.lane != 0) return;
   constexpr size_t kStripBytes = kStripRows * blocks.kBytes;
   // Beyond the scales of the next chunk, which are unpacked first.
-  constexpr size_t kDistance = BlockSizeOf(kType)->elements == kGroup ? 3072 : 2 * kStripBytes + 512;
+  constexpr size_t kDistance = BlockSizeOf(kType)->elements == kGroup ? 8192 : 2 * kStripBytes + 4096;
   constexpr size_t kFirst = (kStripBytes * kPart / kParts + 63) / 64 * 64;
   constexpr size_t kEnd = kStripBytes * (kPart + 1) / kParts;
 #pragma GCC unroll 16
-  for (size_t line = kFirst; line < kEnd; line += 64) hwy::Prefetch(blocks.block + kDistance + line);
+  for (size_t line = kFirst; line < kEnd; line += 64) hwy::Prefetch(blocks.words + kDistance + line);
 }
 
 template <size_t kPart, size_t kParts, TensorType kType>
@@ -329,14 +365,17 @@ HWY_INLINE void VisitGroups(Blocks blocks, size_t groups, Use& use) {
     VisitSmallBlocks<kType>(blocks, groups, use);
     return;
   }
-  // Those of all blocks at once, since their latency is long.
+  // Scales are unpacked block by block where the memory takes most of the time: looking ahead would break its
+  // stream. With 8 rows, products hide the latency of unpacking many at once better.
   constexpr size_t kParts = KindOf<kType>().halves ? 2 : 1;
   constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
-  HWY_ALIGN float scales[kParts * kChunkGroups * kLanes];
-  HWY_ALIGN float mins[kChunkGroups * kLanes];
-  PackScales<kType>(blocks, groups, {nullptr, scales, mins});
+  constexpr size_t kTogether = Use::kNumRows < 8 ? kGroupsPerBlock : kChunkGroups;
+  HWY_ALIGN float scales[kParts * kTogether * kLanes];
+  HWY_ALIGN float mins[kTogether * kLanes];
   for (size_t g = 0; g < groups; g += kGroupsPerBlock, blocks.Next()) {
-    const Packed w{nullptr, scales + kParts * g * kLanes, mins + g * kLanes};
+    const size_t unpacked = g % kTogether;
+    if (unpacked == 0) PackScales<kType>(blocks, HWY_MIN(kTogether, groups - g), {nullptr, scales, mins});
+    const Packed w{nullptr, scales + kParts * unpacked * kLanes, mins + unpacked * kLanes};
     if constexpr (kType == TensorType::kQ6_K) {
       VisitQ6Half<0>(blocks, w, g, use);
       VisitQ6Half<1>(blocks, w, g + 4, use);
@@ -350,32 +389,35 @@ HWY_INLINE void VisitGroups(Blocks blocks, size_t groups, Use& use) {
 template <TensorType kType, size_t kRows, bool kInLanes>
 struct RowSums {
   static constexpr Kind kKind = KindOf<kType>();
+  static constexpr size_t kNumRows = kRows;
   static constexpr size_t kParts = kKind.halves ? 2 : 1;
+  static constexpr size_t kOffsets = kParts * kChunkGroups;
 
   HWY_INLINE void Begin(size_t groups, const float* acc) {
 #pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) {
       y[r] = hn::Load(DF(), acc + r * kLanes);
       if constexpr (kKind.offset != 0) {
-        const int32_t* half_sums = x.half_sums + 2 * r * x.groups;
-        for (size_t g = 0; g < groups; ++g) {
-          if constexpr (kKind.halves) {
-            offsets[r][2 * g] = kKind.offset * half_sums[2 * g];
-            offsets[r][2 * g + 1] = kKind.offset * half_sums[2 * g + 1];
-          } else {
-            offsets[r][g] = kKind.offset * (half_sums[2 * g] + half_sums[2 * g + 1]);
-          }
+        const DI di;
+        const int32_t* sums = kKind.halves ? x.half_sums + 2 * r * x.groups : x.code_sums + r * x.groups;
+        const size_t count = kParts * groups;
+        int32_t* out = offsets + r * kOffsets;
+        size_t i = 0;
+        for (; i + kLanes <= count; i += kLanes) {
+          hn::StoreU(hn::Mul(hn::LoadU(di, sums + i), hn::Set(di, -kKind.offset)), di, out + i);
         }
+        for (; i < count; ++i) out[i] = -kKind.offset * sums[i];
       }
     }
   }
 
-  // sum[r] = the products with row r of the codes of half kPart or, where halves share a scale, of both.
+  // Adds to sum[r] the products with row r of the codes of half kPart or, where halves share a scale, of
+  // both.
   template <size_t kPart>
   HWY_INLINE void Sum(size_t g, const Codes& codes, VI (&sum)[kRows]) const {
     const int8_t* x_codes = x.codes + g * kGroup;
     if constexpr (kInLanes) {
-      SumWords<kKind, 4 * kPart, 8 / kParts>(codes, x_codes, x.groups * kGroup, sum);
+      SumWords<kKind, kPart, kParts>(codes, x_codes, x.groups * kGroup, sum);
     } else {
       const DU8 d8;
 #pragma GCC unroll 8
@@ -385,9 +427,9 @@ struct RowSums {
         const VU8 x1 = hn::LoadDup128(d8, bytes + 16);
         if constexpr (kKind.halves) {
           const VU8 xs = kPart ? x1 : x0;
-          sum[r] = SumProducts<kKind, false>(codes.half[kPart], codes.half[kPart], xs, xs);
+          sum[r] = hn::Add(sum[r], SumProducts<kKind, false>(codes.half[kPart], codes.half[kPart], xs, xs));
         } else {
-          sum[r] = SumProducts<kKind, true>(codes.half[0], codes.half[1], x0, x1);
+          sum[r] = hn::Add(sum[r], SumProducts<kKind, true>(codes.half[0], codes.half[1], x0, x1));
         }
       }
     }
@@ -398,10 +440,13 @@ struct RowSums {
     const DF df;
     const DI di;
     VI sum[kRows];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) {
+      sum[r] = kKind.offset ? hn::Set(di, offsets[r * kOffsets + g * kParts + kPart]) : hn::Zero(di);
+    }
     Sum<kPart>(g, codes, sum);
 #pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) {
-      if constexpr (kKind.offset != 0) sum[r] = hn::Sub(sum[r], hn::Set(di, offsets[r][g * kParts + kPart]));
       const VF x_scale = hn::Set(df, x.scales[r * x.groups + g]);
       y[r] = hn::MulAdd(hn::ConvertTo(df, sum[r]), hn::Mul(scales.scale[kPart], x_scale), y[r]);
     }
@@ -425,14 +470,18 @@ struct RowSums {
 
   XRows x;
   VF y[kRows];
-  int32_t offsets[kRows][kParts * kChunkGroups];  // [groups, parts]: what codes are too large by, times x
+  // [kRows, groups, parts]: -x times what codes are too large by. Not in here, or y would lie in memory too.
+  int32_t* offsets;
 };
 
 // acc[r, lane] += products of `groups` groups, at most a chunk.
 template <TensorType kType, size_t kRows, class Blocks>
 HWY_INLINE void AddFewRows(const Blocks& blocks, size_t groups, const XRows& x, float* acc) {
-  RowSums<kType, kRows, Blocks::kInLanes> sums;
+  using Sums = RowSums<kType, kRows, Blocks::kInLanes>;
+  HWY_ALIGN int32_t offsets[kRows * Sums::kOffsets];
+  Sums sums;
   sums.x = x;
+  sums.offsets = offsets;
   sums.Begin(groups, acc);
   VisitGroups<kType>(blocks, groups, sums);
   sums.End(acc);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/huge_pages.h"
+#include "base/cores.h"
 #include "model/matmul/matmul.h"
 
 namespace throng::model {
@@ -36,11 +36,14 @@ void WriteBlock(TensorType type, const std::array<const uint8_t*, kStripRows>& r
 
 void RepackedMatrix::Free::operator()(uint8_t* data) const { FreeHuge(data, bytes); }
 
-RepackedMatrix::RepackedMatrix(const Matrix& rows)
+RepackedMatrix::RepackedMatrix(const Matrix& rows, const AllocateFn& allocate)
     : rows_(std::make_unique<Matrix>(rows)), num_strips_((rows.rows + kStripRows - 1) / kStripRows) {
   THRONG_CHECK(!rows.in_strips);
   const size_t bytes = num_strips_ * kStripRows * rows.RowBytes();
-  data_ = {static_cast<uint8_t*>(AllocateHuge(bytes)), Free{bytes}};
+  data_ = {static_cast<uint8_t*>(allocate(bytes)), Free{bytes}};
+  // A smaller matrix may share its pages with others.
+  static const std::vector<MemoryNode> nodes = MemoryNodes();
+  if (bytes >= kHugePage) SpreadOverNodes(data_.get(), bytes, nodes);
 }
 
 void RepackedMatrix::Write(size_t strip) {

@@ -10,8 +10,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
+#include "base/huge_pages.h"
 #include "model/gguf/gguf.h"
 
 namespace throng::model {
@@ -36,12 +38,15 @@ constexpr size_t StripPlace(TensorType type, size_t offset) {
   return 2 + kScales + half * kHalf + place;
 }
 
-// A copy of a matrix in memory of its own, in huge pages where the system grants them: quantised ones in
-// strips, others as they were.
+// Returns memory for FreeHuge; throws std::bad_alloc.
+using AllocateFn = std::function<void*(size_t bytes)>;
+
+// A copy of a matrix in memory of its own, in huge pages where the system grants them, spread over the
+// machine's memory nodes: quantised ones in strips, others as they were.
 class RepackedMatrix {
  public:
-  // rows: in row-major order; must outlive the calls of Write. Reserves memory; throws std::bad_alloc.
-  explicit RepackedMatrix(const Matrix& rows);
+  // rows: in row-major order; must outlive the calls of Write. Reserves memory; throws what allocate throws.
+  explicit RepackedMatrix(const Matrix& rows, const AllocateFn& allocate = AllocateHuge);
 
   // Strips, the units of Write.
   size_t NumStrips() const { return num_strips_; }

@@ -218,7 +218,9 @@ TEST(SteppedRun, HaltsChangeNothing) {
       for (const View* view : run.Views()) {
         for (const Neighbour& other : view->Neighbours()) EXPECT_TRUE(there.count(other.id) > 0);
       }
-      if (step >= 6 && step <= 9) EXPECT_EQ(there.count(1), step == 9 ? 1u : 0u) << "step " << step;
+      if (step >= 6 && step <= 9) {
+        EXPECT_EQ(there.count(1), step == 9 ? 1u : 0u) << "step " << step;
+      }
       EXPECT_EQ(run.Result().step_hashes.size(), static_cast<size_t>(step));
     }
     const RunResult result = run.Result();

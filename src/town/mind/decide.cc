@@ -1,6 +1,8 @@
 #include "town/mind/decide.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "base/error.h"
 #include "base/text/trim.h"
@@ -55,21 +57,40 @@ std::string PlanByHourText(const Content& content, const Plan& plan) {
   return Block(lines);
 }
 
-std::string MemoriesText(const Scene& scene, std::string_view query) {
+// What fills the slots of a prompt, and the memories that are in it.
+struct Filling {
+  Values values;
+  std::vector<std::pair<Slot, const Memory*>> memories;
+
+  std::string& operator[](Slot slot) { return values[slot]; }
+};
+
+void FillMemories(const Scene& scene, std::string_view query, Filling& filling) {
   const Settings& settings = scene.content.settings;
   const RetrievalLimits limits = {settings.memory_lines, settings.memory_bytes,
                                   settings.recency_half_minutes};
   std::vector<std::string> lines;
   for (const Memory* memory : Retrieve(scene.mind.memories, WordsOf(query), scene.minute, limits)) {
     lines.push_back(fmt::format("- {} {}", ClockText(memory->minute), memory->text));
+    filling.memories.emplace_back(Slot::kMemories, memory);
   }
-  return Block(lines);
+  filling[Slot::kMemories] = Block(lines);
+}
+
+void FillNews(const Scene& scene, const std::string& other, const std::vector<Utterance>& talk,
+              Filling& filling) {
+  std::vector<std::string> lines;
+  for (const NewsItem& item : NewsFor(scene, other, talk)) {
+    lines.push_back("- " + item.text);
+    if (item.memory != nullptr) filling.memories.emplace_back(Slot::kNews, item.memory);
+  }
+  filling[Slot::kNews] = Block(lines);
 }
 
 // The slots that all decisions share. The query says what the decision is about.
-Values CommonValues(const Scene& scene, std::string_view query) {
+Filling CommonValues(const Scene& scene, std::string_view query) {
   const Persona& persona = scene.persona;
-  Values values;
+  Filling values;
   values[Slot::kName] = persona.name;
   values[Slot::kAge] = std::to_string(persona.age);
   values[Slot::kJob] = persona.job;
@@ -77,17 +98,29 @@ Values CommonValues(const Scene& scene, std::string_view query) {
   values[Slot::kTraits] = fmt::format("{}", fmt::join(persona.traits, ", "));
   values[Slot::kRelations] = RelationsText(persona);
   values[Slot::kPlan] = PlanText(scene.content, *scene.mind.plan);
-  values[Slot::kMemories] = MemoriesText(scene, query);
+  FillMemories(scene, query, values);
   values[Slot::kTime] = ClockText(scene.minute);
   values[Slot::kPlace] = scene.content.places[scene.mind.at].name;
   return values;
 }
 
-llm::Request MakeRequest(const Content& content, Decision decision, const Values& values) {
+// Those of slots that the prompt has, each once, oldest first.
+std::vector<llm::UsedMemory> MemoriesIn(const Template& prompt, const Filling& filling) {
+  std::map<uint32_t, const Memory*> used;
+  for (const auto& [slot, memory] : filling.memories) {
+    if (prompt.Has(slot)) used.emplace(memory->id, memory);
+  }
+  std::vector<llm::UsedMemory> memories;
+  for (const auto& [id, memory] : used) memories.push_back({memory->step, memory->text, int64_t{id}});
+  return memories;
+}
+
+llm::Request MakeRequest(const Content& content, Decision decision, const Filling& filling) {
   const DecisionRules& rules = content.Rules(decision);
   llm::Request request;
   request.function = DecisionName(decision);
-  request.prompt = rules.prompt.Render(values);
+  request.prompt = rules.prompt.Render(filling.values);
+  request.memories = MemoriesIn(rules.prompt, filling);
   request.constraint = rules.constraint;
   request.sampling = rules.sampling;
   request.stop = rules.stop;
@@ -136,14 +169,14 @@ llm::Request AskPlan(const Scene& scene) {
 llm::Request AskAct(const Scene& scene, const std::vector<std::string>& near) {
   // What was heard about this hour matters most.
   const std::string this_hour = ClockText(scene.minute / 60 * 60);
-  Values values = CommonValues(scene, this_hour);
+  Filling values = CommonValues(scene, this_hour);
   values[Slot::kPlan] = PlanByHourText(scene.content, *scene.mind.plan);
   values[Slot::kNear] = near.empty() ? "nobody" : fmt::format("{}", fmt::join(near, ", "));
   return MakeRequest(scene.content, Decision::kAct, values);
 }
 
 llm::Request AskTalk(const Scene& scene, const Meeting& meeting) {
-  Values values = CommonValues(scene, meeting.name);
+  Filling values = CommonValues(scene, meeting.name);
   values[Slot::kOther] = meeting.name;
   values[Slot::kRelation] = RelationTo(scene.persona, meeting.name);
   values[Slot::kOtherDoes] = meeting.activity;
@@ -158,15 +191,13 @@ llm::Request AskSay(const Scene& scene, const std::string& other, const std::vec
     lines.push_back(fmt::format("{}: {}", utterance.mine ? "You" : other, utterance.text));
   }
   if (!talk.empty()) query += " " + talk.back().text;
-  Values values = CommonValues(scene, query);
+  Filling values = CommonValues(scene, query);
   values[Slot::kOther] = other;
   values[Slot::kRelation] = RelationTo(scene.persona, other);
   values[Slot::kTalk] = Block(lines);
   const std::string intention = IntentionText(scene);
   values[Slot::kNext] = intention.empty() ? "none" : intention;
-  std::vector<std::string> news = NewsFor(scene, other, talk);
-  for (std::string& line : news) line.insert(0, "- ");
-  values[Slot::kNews] = Block(news);
+  FillNews(scene, other, talk, values);
   return MakeRequest(scene.content, Decision::kSay, values);
 }
 
@@ -175,7 +206,7 @@ llm::Request AskReflect(const Scene& scene) {
 }
 
 llm::Request AskAnswer(const Scene& scene, const std::string& question) {
-  Values values = CommonValues(scene, question);
+  Filling values = CommonValues(scene, question);
   values[Slot::kQuestion] = question;
   return MakeRequest(scene.content, Decision::kAnswer, values);
 }

@@ -19,9 +19,9 @@ TownMind SomeMind() {
   TownMind mind;
   mind.plan =
       std::make_shared<const Plan>(Plan{{7, BuiltIn().home, "have breakfast"}, {8, 1, "serve guests"}});
-  mind.memories.Append(8 * 60 + 10, MemoryKind::kHeard, 7,
+  mind.memories.Append(0, 8 * 60 + 10, MemoryKind::kHeard, 7,
                        "Ben said: hello Ada. the concert is at the park at 18:00.");
-  mind.memories.Append(8 * 60 + 11, MemoryKind::kSaid, 2,
+  mind.memories.Append(0, 8 * 60 + 11, MemoryKind::kSaid, 2,
                        "You said to Ben: thanks Ben. I like concerts too.");
   mind.at = 1;
   return mind;
@@ -76,7 +76,7 @@ TEST(Decide, TalkSoFarNamesBothSpeakers) {
 
 TEST(Decide, WhatToSayIsAskedWithWhatThereIsToTell) {
   TownMind mind = SomeMind();
-  mind.memories.Append(500, MemoryKind::kHeard, 4, "Mia said: hello Ada. Leo likes tea.");
+  mind.memories.Append(0, 500, MemoryKind::kHeard, 4, "Mia said: hello Ada. Leo likes tea.");
   mind.plan = std::make_shared<const Plan>(Plan{{18, 1, "serve guests"}});
   const Scene scene = {BuiltIn(), BuiltIn().personas[0], mind, 600};
   EXPECT_THAT(

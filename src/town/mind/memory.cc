@@ -104,13 +104,13 @@ Words WordsOf(std::string_view text) {
   return words;
 }
 
-void MemoryStream::Append(int32_t minute, MemoryKind kind, int importance, std::string text) {
+void MemoryStream::Append(int32_t step, int32_t minute, MemoryKind kind, int importance, std::string text) {
   Hasher hasher;
   hasher.Add(digest_).Add(minute).Add(kind).Add(importance).Add(text);
   digest_ = hasher.Finish();
   Words words = WordsOf(text);
   auto memory = std::make_shared<const Memory>(
-      Memory{size_, minute, kind, importance, std::move(text), std::move(words)});
+      Memory{size_, step, minute, kind, importance, std::move(text), std::move(words)});
   auto chunk = std::make_shared<Chunk>();
   if (size_ % kChunkSize == 0) {
     chunk->before = last_;

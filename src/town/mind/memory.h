@@ -22,6 +22,7 @@ Words WordsOf(std::string_view text);
 
 struct Memory {
   uint32_t id;     // 0, 1, 2, ... per agent
+  int32_t step;    // in which it was made; in no prompt, so in no digest
   int32_t minute;  // since the midnight before step 0
   MemoryKind kind;
   int32_t importance;  // 1 to 10
@@ -32,7 +33,7 @@ struct Memory {
 // Copying shares all but the last few memories.
 class MemoryStream {
  public:
-  void Append(int32_t minute, MemoryKind kind, int importance, std::string text);
+  void Append(int32_t step, int32_t minute, MemoryKind kind, int importance, std::string text);
 
   uint32_t Size() const { return size_; }
   // Digest of all memories in order; Append updates it.

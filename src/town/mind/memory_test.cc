@@ -27,13 +27,13 @@ TEST(Memory, WordsIgnoreCaseAndOrderAndKeepTimesWhole) {
 
 TEST(Memory, CopiesShareThePastAndGoTheirOwnWays) {
   MemoryStream a;
-  for (int i = 0; i < 40; ++i) a.Append(i, MemoryKind::kDid, 1, "memory " + std::to_string(i));
+  for (int i = 0; i < 40; ++i) a.Append(0, i, MemoryKind::kDid, 1, "memory " + std::to_string(i));
   MemoryStream b = a;
   EXPECT_EQ(a.GetDigest(), b.GetDigest());
-  b.Append(40, MemoryKind::kSaw, 2, "only b");
+  b.Append(0, 40, MemoryKind::kSaw, 2, "only b");
   EXPECT_EQ(a.Size(), 40u);
   EXPECT_NE(a.GetDigest(), b.GetDigest());
-  a.Append(40, MemoryKind::kSaw, 2, "only a");
+  a.Append(0, 40, MemoryKind::kSaw, 2, "only a");
   EXPECT_NE(a.GetDigest(), b.GetDigest());
   EXPECT_EQ(a.All()[3], b.All()[3]);
   EXPECT_EQ(a.All()[40]->text, "only a");
@@ -44,7 +44,7 @@ TEST(Memory, CopiesShareThePastAndGoTheirOwnWays) {
 TEST(Memory, DigestTellsEveryFieldApart) {
   const auto digest = [](int minute, MemoryKind kind, int importance, const char* text) {
     MemoryStream stream;
-    stream.Append(minute, kind, importance, text);
+    stream.Append(0, minute, kind, importance, text);
     return stream.GetDigest();
   };
   const Digest base = digest(1, MemoryKind::kSaw, 1, "a");
@@ -57,30 +57,30 @@ TEST(Memory, DigestTellsEveryFieldApart) {
 
 TEST(Memory, RetrievalPrefersTheRelevantTheRecentTheImportant) {
   MemoryStream stream;
-  stream.Append(0, MemoryKind::kHeard, 3, "Ben said: the concert is at the park at 18:00.");
-  stream.Append(0, MemoryKind::kHeard, 3, "Mia said: the honey is cheap.");
+  stream.Append(0, 0, MemoryKind::kHeard, 3, "Ben said: the concert is at the park at 18:00.");
+  stream.Append(0, 0, MemoryKind::kHeard, 3, "Mia said: the honey is cheap.");
   EXPECT_THAT(Ids(Retrieve(stream, WordsOf("Where is the concert?"), 0, kOne)), ElementsAre(0));
   EXPECT_THAT(Ids(Retrieve(stream, WordsOf("honey"), 0, kOne)), ElementsAre(1));
   // Without a question, the later of equals.
   EXPECT_THAT(Ids(Retrieve(stream, {}, 0, kOne)), ElementsAre(1));
-  stream.Append(0, MemoryKind::kHeard, 9, "Ada said: fire!");
-  stream.Append(0, MemoryKind::kHeard, 3, "Leo said: hello.");
+  stream.Append(0, 0, MemoryKind::kHeard, 9, "Ada said: fire!");
+  stream.Append(0, 0, MemoryKind::kHeard, 3, "Leo said: hello.");
   EXPECT_THAT(Ids(Retrieve(stream, {}, 0, kOne)), ElementsAre(2));
-  stream.Append(500, MemoryKind::kHeard, 3, "Leo said: hello again.");
+  stream.Append(0, 500, MemoryKind::kHeard, 3, "Leo said: hello again.");
   EXPECT_THAT(Ids(Retrieve(stream, {}, 500, kOne)), ElementsAre(4));
 }
 
 TEST(Memory, RareWordsCountMoreThanCommonOnes) {
   MemoryStream stream;
-  stream.Append(0, MemoryKind::kHeard, 3, "the ring is the thing");
-  for (int i = 0; i < 10; ++i) stream.Append(0, MemoryKind::kHeard, 3, "the bread is fresh");
+  stream.Append(0, 0, MemoryKind::kHeard, 3, "the ring is the thing");
+  for (int i = 0; i < 10; ++i) stream.Append(0, 0, MemoryKind::kHeard, 3, "the bread is fresh");
   // Ten memories have two of the three words, the first has the rare one.
   EXPECT_THAT(Ids(Retrieve(stream, WordsOf("fresh bread ring"), 0, {1, 1000, 60})), ElementsAre(0));
 }
 
 TEST(Memory, RetrievalKeepsItsLimitsAndTheOrderOfTime) {
   MemoryStream stream;
-  for (int i = 0; i < 50; ++i) stream.Append(i, MemoryKind::kSaw, 1 + i % 5, std::string(31, 'x'));
+  for (int i = 0; i < 50; ++i) stream.Append(0, i, MemoryKind::kSaw, 1 + i % 5, std::string(31, 'x'));
   EXPECT_EQ(Retrieve(stream, {}, 50, {20, 10000, 60}).size(), 20u);
   EXPECT_EQ(Retrieve(stream, {}, 50, {20, 200, 60}).size(), 5u);  // 40 bytes each, with the time
   const std::vector<uint32_t> ids = Ids(Retrieve(stream, {}, 50, {20, 10000, 60}));
@@ -90,7 +90,7 @@ TEST(Memory, RetrievalKeepsItsLimitsAndTheOrderOfTime) {
 
 TEST(Memory, PlansAreRememberedButNotRetrieved) {
   MemoryStream stream;
-  stream.Append(0, MemoryKind::kPlanned, 10, "You planned: a walk");
+  stream.Append(0, 0, MemoryKind::kPlanned, 10, "You planned: a walk");
   EXPECT_TRUE(Retrieve(stream, WordsOf("walk"), 0, kOne).empty());
   EXPECT_EQ(stream.Size(), 1u);
 }

@@ -106,29 +106,30 @@ std::string IntentionText(const Scene& scene) {
   return "";
 }
 
-std::vector<std::string> NewsFor(const Scene& scene, const std::string& other,
-                                 const std::vector<Utterance>& talk) {
+std::vector<NewsItem> NewsFor(const Scene& scene, const std::string& other,
+                              const std::vector<Utterance>& talk) {
   const Told told = ToldBetween(scene, other, talk);
   const Words names[] = {WordsOf(scene.persona.name), WordsOf(other)};
-  std::vector<std::tuple<int64_t, uint32_t, std::string>> ranked;
+  std::vector<std::tuple<int64_t, uint32_t, std::string, const Memory*>> ranked;
   for (const Memory* memory : scene.mind.memories.All()) {
     for (std::string& statement : StatementsOf(*memory, scene.minute)) {
       const Words words = WordsOf(statement);
       if (told.contains(statement) || HasAll(words, names[0]) || HasAll(words, names[1])) continue;
       const int64_t worth = ScoreOf(*memory, scene.minute, scene.content.settings.recency_half_minutes);
-      ranked.emplace_back(worth, memory->id, std::move(statement));
+      ranked.emplace_back(worth, memory->id, std::move(statement), memory);
     }
   }
   std::sort(ranked.rbegin(), ranked.rend());
-  std::vector<std::string> news;
-  const auto add = [&](const std::string& statement) {
-    if (news.size() < kMaxNews && std::find(news.begin(), news.end(), statement) == news.end()) {
-      news.push_back(statement);
+  std::vector<NewsItem> news;
+  const auto add = [&](const std::string& statement, const Memory* memory) {
+    const auto is_same = [&](const NewsItem& item) { return item.text == statement; };
+    if (news.size() < kMaxNews && std::none_of(news.begin(), news.end(), is_same)) {
+      news.push_back({statement, memory});
     }
   };
-  for (const auto& [worth, id, statement] : ranked) add(statement);
+  for (const auto& [worth, id, statement, memory] : ranked) add(statement, memory);
   const std::string intention = IntentionText(scene);
-  if (!intention.empty() && !told.contains(intention)) add(intention);
+  if (!intention.empty() && !told.contains(intention)) add(intention, nullptr);
   return news;
 }
 

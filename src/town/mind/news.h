@@ -16,11 +16,16 @@ std::vector<std::string_view> SentencesOf(std::string_view text);
 // nothing follows today.
 std::string IntentionText(const Scene& scene);
 
+struct NewsItem {
+  std::string text;
+  const Memory* memory;  // that it comes from; null: none, it is an intention
+};
+
 // At most three sentences, the most worth telling first: what it heard and what it saw within the last hour,
 // by recency and importance, then what it will do next. Only statements that make sense in anybody's mouth
 // are passed on (none with "I" or "it"), none that name the speaker or the other, and none whose time has
 // passed.
-std::vector<std::string> NewsFor(const Scene& scene, const std::string& other,
-                                 const std::vector<Utterance>& talk);
+std::vector<NewsItem> NewsFor(const Scene& scene, const std::string& other,
+                              const std::vector<Utterance>& talk);
 
 }  // namespace throng::town

@@ -19,11 +19,15 @@ PlaceId PlaceOf(const char* name) { return *ParsePlace(BuiltIn(), name); }
 // Ada's news for Ben at this minute.
 std::vector<std::string> AdaTellsBen(const TownMind& mind, int32_t minute,
                                      const std::vector<Utterance>& talk = {}) {
-  return NewsFor({BuiltIn(), BuiltIn().personas[0], mind, minute}, "Ben", talk);
+  std::vector<std::string> texts;
+  for (const NewsItem& item : NewsFor({BuiltIn(), BuiltIn().personas[0], mind, minute}, "Ben", talk)) {
+    texts.push_back(item.text);
+  }
+  return texts;
 }
 
 void Hear(TownMind& mind, int32_t minute, const std::string& text, int importance = 7) {
-  mind.memories.Append(minute, MemoryKind::kHeard, importance, text);
+  mind.memories.Append(0, minute, MemoryKind::kHeard, importance, text);
 }
 
 TEST(Sentences, EndWithTheirMarks) {
@@ -52,7 +56,7 @@ TEST(News, WhatTheOtherSaidOrWasToldIsNotNews) {
   Hear(mind, 481, "Mia said: Finn likes jazz.");
   Hear(mind, 482, "Mia said: Olga needs a ladder.");
   EXPECT_THAT(AdaTellsBen(mind, 490), ElementsAre("Olga needs a ladder.", "Finn likes jazz."));
-  mind.memories.Append(491, MemoryKind::kSaid, 2, "You said to Ben: hello Ben. Finn likes jazz.");
+  mind.memories.Append(0, 491, MemoryKind::kSaid, 2, "You said to Ben: hello Ben. Finn likes jazz.");
   EXPECT_THAT(AdaTellsBen(mind, 492), ElementsAre("Olga needs a ladder."));
   EXPECT_THAT(AdaTellsBen(mind, 492, {{true, "thanks Ben. Olga needs a ladder."}}), IsEmpty());
 }
@@ -75,7 +79,7 @@ TEST(News, WhatIsOverIsNoNews) {
 
 TEST(News, SightsAreNewsForAnHour) {
   TownMind mind;
-  mind.memories.Append(480, MemoryKind::kSaw, 2, "You saw Mia at the library.");
+  mind.memories.Append(0, 480, MemoryKind::kSaw, 2, "You saw Mia at the library.");
   EXPECT_THAT(AdaTellsBen(mind, 540), ElementsAre("I saw Mia at the library."));
   EXPECT_THAT(AdaTellsBen(mind, 541), IsEmpty());
 }

@@ -1,5 +1,6 @@
 #include "town/mind/prompt.h"
 
+#include <algorithm>
 #include <optional>
 #include <span>
 
@@ -96,6 +97,10 @@ Template::Template(const std::string& path, std::string_view text, Decision deci
     text.remove_prefix(close + 2);
   }
   parts_.push_back({std::string(text), Slot::kCount});
+}
+
+bool Template::Has(Slot slot) const {
+  return std::any_of(parts_.begin(), parts_.end(), [&](const Part& part) { return part.slot == slot; });
 }
 
 std::string Template::Render(const Values& values) const {

@@ -55,6 +55,7 @@ class Template {
   Template(const std::string& path, std::string_view text, Decision decision);
 
   std::string Render(const Values& values) const;
+  bool Has(Slot slot) const;
 
  private:
   struct Part {
