@@ -26,7 +26,7 @@ namespace throng::bench {
 inline constexpr int kPrefillTokens = 512;
 
 // Shapes of known models, with random weights: "llama-1b" (Llama 3.2 1B), "llama-8b" (Llama 3.1 8B),
-// "smollm2-360m" (SmolLM2 360M), "llama2-7b" (Llama 2 7B, where every query head has a KV head of its own),
+// "llama2-7b" (Llama 2 7B, where every query head has a KV head of its own), "smollm2-360m" (SmolLM2 360M),
 // and "tiny", for tests.
 std::vector<std::string> ShapeNames();
 // "q4_0", "Q4_K", ...: a type of weights that can be multiplied. Throws kInvalid for another.

@@ -15,12 +15,13 @@ namespace throng::cli {
 
 CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags) {
   CLI::Option* file = command.add_option("-m,--model", flags.model, "GGUF file; default: the embedded model");
-  CLI::Option* shape = command
-                           .add_option("--shape", flags.shape,
-                                       "Random weights in the shape of a known model instead: llama-1b, "
-                                       "llama-8b, llama2-7b, smollm2-360m")
-                           ->check(CLI::IsMember(bench::ShapeNames()))
-                           ->excludes(file);
+  CLI::Option* shape =
+      command
+          .add_option("--shape", flags.shape,
+                      "Random weights in the shape of a known model instead: llama-1b, llama-8b, llama2-7b, "
+                      "smollm2-360m")
+          ->check(CLI::IsMember(bench::ShapeNames()))
+          ->excludes(file);
   command.add_option("--weights", flags.weights, "Type of the random weights: q8_0, q4_k, ...")
       ->capture_default_str();
   command.add_option("--kv", flags.kv, "Codecs of the KV cache, a,b,...: " + kv::CodecNames())

@@ -17,7 +17,7 @@ struct BenchModelFlags {
   std::string model;
   std::string shape;
   std::string weights = "q4_0";
-  std::string vocabulary;  // of a file, for random weights; empty: none
+  std::string vocabulary = "";  // of the random model, from a GGUF file; empty: none
   std::string kv = "f16";
   std::string softmax = "exact";
   uint64_t kv_budget = 0;
@@ -25,7 +25,7 @@ struct BenchModelFlags {
   int threads = 0;
 };
 
-// Adds all of them; returns the option --shape.
+// Adds all of them but vocabulary; returns the option --shape.
 CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags);
 
 // The file, or the bytes of a random model, and the transformer on it.
