@@ -41,6 +41,7 @@ struct BenchFlags {
   int heads = 32;
   int kv_heads = 8;
   int head_dim = 128;
+  int bias_pairs = 0;
   int threads = 0;
   bool cold = false;
   bool json = false;
@@ -73,7 +74,8 @@ std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::s
                                    .queries = queries,
                                    .heads = flags.heads,
                                    .kv_heads = flags.kv_heads,
-                                   .head_dim = flags.head_dim});
+                                   .head_dim = flags.head_dim,
+                                   .bias_pairs = flags.bias_pairs});
   std::vector<std::unique_ptr<bench::MeasureCase>> cases;
   std::vector<Row> rows;
   for (const std::string& codec : codecs) {
@@ -164,6 +166,10 @@ std::vector<std::string> Check(const BenchFlags& flags) {
   for (const std::string& codec : codecs) {
     kv::ParseHeadCodecs(WithSomeHeadBits(codec), flags.kv_heads, flags.head_dim);
   }
+  if (flags.bias_pairs > flags.head_dim / 2) {
+    throw MakeError(ErrorCode::kInvalid, "bench: --bias-pairs {}: a head of size {} has {} pairs",
+                    flags.bias_pairs, flags.head_dim, flags.head_dim / 2);
+  }
   for (const int keys : flags.keys) {
     // Sized for keys and values as f32: no codec takes more.
     const double bytes = 8.0 * keys * flags.kv_heads * flags.head_dim * static_cast<double>(codecs.size());
@@ -226,6 +232,11 @@ void AddBench(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--head-dim", flags->head_dim, "Size of a head")
       ->check(CLI::Range(8, kv::kMaxHeadDim))
+      ->capture_default_str();
+  command
+      ->add_option("--bias-pairs", flags->bias_pairs,
+                   "Pairs of each head in which keys are stored without their bias, and attention adds it")
+      ->check(CLI::Range(0, kv::kMaxHeadDim / 2))
       ->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads (0: one per core)")
       ->check(CLI::Range(0, 1024))
