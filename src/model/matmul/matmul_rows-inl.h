@@ -107,7 +107,7 @@ HWY_INLINE void AddFourWords(const Field& w, const int8_t* x, size_t stride, VI 
           [s4] "+v"(sum[4].raw), [s5] "+v"(sum[5].raw), [s6] "+v"(sum[6].raw), [s7] "+v"(sum[7].raw)
         : [w0] "v"(w.v[0].raw), [w1] "v"(w.v[1].raw), [w2] "v"(w.v[2].raw), [w3] "v"(w.v[3].raw), [x0] "r"(x),
           [x3] "r"(x + 3 * stride), [x6] "r"(x + 6 * stride), [stride] "r"(stride),
-          "m"(*reinterpret_cast<const int8_t(*)[]>(x)));
+          "m"(*reinterpret_cast<const int8_t(*)[1 << 30]>(x)));
 #undef THRONG_ADD_WORDS
 #undef THRONG_ADD_WORD
     return;
@@ -231,7 +231,7 @@ HWY_INLINE void AddFifthBits(const StripBlocks<kType>& blocks, size_t offset, Co
 template <size_t kPart, size_t kParts, TensorType kType>
 HWY_INLINE void FetchAhead(const StripBlocks<kType>& blocks) {
   if (blocks.lane != 0) return;
-  constexpr size_t kStripBytes = kStripRows * blocks.kBytes;
+  constexpr size_t kStripBytes = kStripRows * StripBlocks<kType>::kBytes;
   // Beyond the scales of the next chunk, which are unpacked first.
   constexpr size_t kDistance = BlockSizeOf(kType)->elements == kGroup ? 8192 : 2 * kStripBytes + 4096;
   constexpr size_t kFirst = (kStripBytes * kPart / kParts + 63) / 64 * 64;
