@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/each_target.h"
 #include "hwy/highway.h"
 
 namespace throng::engine {
@@ -15,17 +16,7 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-class TokenWeightsTest : public testing::TestWithParam<int64_t> {
- protected:
-  void SetUp() override {
-    hwy::SetSupportedTargetsForTest(GetParam());
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-  void TearDown() override {
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-};
+class TokenWeightsTest : public EachTarget {};
 
 struct Row {
   std::vector<float> logits;
@@ -81,7 +72,7 @@ TEST_P(TokenWeightsTest, NothingAllowedIsMinusInfinity) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, TokenWeightsTest, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const auto& test) { return hwy::TargetName(test.param); });
+                         TargetOf);
 
 }  // namespace
 }  // namespace throng::engine

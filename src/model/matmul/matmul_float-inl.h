@@ -81,12 +81,11 @@ using VFloat = hn::Vec<DFloat>;
 constexpr size_t kFloatLanes = hn::MaxLanes(DFloat());
 constexpr size_t kFloatSums = kFloatGroup * kFloatLanes;  // floats of a row's accumulators
 
-// sums[r, o, lane] += products of columns [begin, end), whole vectors, of kRows rows and kFloatGroup outputs.
+// sums[r, o, lane] += products of columns [0, end), whole vectors, of kRows rows and kFloatGroup outputs.
 // sums_stride: floats from row to row.
 template <TensorType kType, size_t kRows>
-HWY_INLINE void AddFloats(const float* HWY_RESTRICT x, size_t x_stride, const uint8_t* const* w, size_t begin,
-                          size_t end, const uint8_t* HWY_RESTRICT ahead, float* HWY_RESTRICT sums,
-                          size_t sums_stride) {
+HWY_INLINE void AddFloats(const float* HWY_RESTRICT x, size_t x_stride, const uint8_t* const* w, size_t end,
+                          const uint8_t* HWY_RESTRICT ahead, float* HWY_RESTRICT sums, size_t sums_stride) {
   using Loader = FloatLoader<kType>;
   const DFloat df;
   VFloat acc[kRows][kFloatGroup];
@@ -96,7 +95,7 @@ HWY_INLINE void AddFloats(const float* HWY_RESTRICT x, size_t x_stride, const ui
     for (size_t o = 0; o < kFloatGroup; ++o)
       acc[r][o] = hn::Load(df, sums + r * sums_stride + o * kFloatLanes);
   }
-  for (size_t k = begin; k < end; k += kFloatLanes) {
+  for (size_t k = 0; k < end; k += kFloatLanes) {
     // The next group's bytes in the order of memory: 16-bit weights come 15 % faster. F32 gains nothing,
     // since the hardware follows four streams of that speed by itself.
     if constexpr (Loader::kBytes == 2) {
@@ -123,12 +122,11 @@ HWY_INLINE void AddFloats(const float* HWY_RESTRICT x, size_t x_stride, const ui
 
 // The same for any number of rows.
 template <TensorType kType>
-HWY_INLINE void AddFloatsOfRows(const float* x, size_t x_stride, const uint8_t* const* w, size_t begin,
-                                size_t end, const uint8_t* ahead, size_t num_rows, float* sums,
-                                size_t sums_stride) {
+HWY_INLINE void AddFloatsOfRows(const float* x, size_t x_stride, const uint8_t* const* w, size_t end,
+                                const uint8_t* ahead, size_t num_rows, float* sums, size_t sums_stride) {
   const auto add = [&](auto rows, size_t r) HWY_ATTR {
-    AddFloats<kType, decltype(rows)::value>(x + r * x_stride, x_stride, w, begin, end, ahead,
-                                            sums + r * sums_stride, sums_stride);
+    AddFloats<kType, decltype(rows)::value>(x + r * x_stride, x_stride, w, end, ahead, sums + r * sums_stride,
+                                            sums_stride);
   };
   size_t r = 0;
   for (; r + 4 <= num_rows; r += 4) add(std::integral_constant<size_t, 4>(), r);
@@ -139,7 +137,7 @@ HWY_INLINE void AddFloatsOfRows(const float* x, size_t x_stride, const uint8_t* 
   if (r < num_rows) add(std::integral_constant<size_t, 1>(), r);
 }
 
-// y[first_output + o] of one row: sums[o, lane] across lanes, then the columns from `end` on.
+// y[o] of one row: sums[o, lane] across lanes, then the columns from `end` on.
 template <TensorType kType>
 HWY_INLINE void FinishFloats(const float* x, const uint8_t* const* w, size_t end, size_t cols,
                              const float* sums, size_t outputs, float* y) {
@@ -160,7 +158,7 @@ HWY_INLINE void FewFloatRows(const uint8_t* const* w, size_t cols, const float* 
   for (size_t o = 0; o < outputs; o += kFloatGroup) {
     HWY_ALIGN float sums[4 * kFloatSums] = {};
     const uint8_t* ahead = w[o] + kFloatGroup * cols * FloatLoader<kType>::kBytes;
-    AddFloatsOfRows<kType>(x, x_stride, w + o, 0, end, ahead, num_rows, sums, kFloatSums);
+    AddFloatsOfRows<kType>(x, x_stride, w + o, end, ahead, num_rows, sums, kFloatSums);
     for (size_t r = 0; r < num_rows; ++r) {
       FinishFloats<kType>(x + r * x_stride, w + o, end, cols, sums + r * kFloatSums,
                           HWY_MIN(kFloatGroup, outputs - o), y + r * y_stride + o);
@@ -168,10 +166,11 @@ HWY_INLINE void FewFloatRows(const uint8_t* const* w, size_t cols, const float* 
   }
 }
 
-// Many rows, of which kFloatRows share weights that are widened once, to the same values. buffer:
-// kFloatBuffer floats.
+// Widened weights, and the sums of kFloatRows rows.
 constexpr size_t kFloatBuffer = kFloatTile * kFloatChunk + kFloatRows * kFloatTile * kFloatLanes;
 
+// Up to kFloatRows rows: they share weights that are widened once, to the same values. buffer: kFloatBuffer
+// floats.
 template <TensorType kType>
 HWY_INLINE void ManyFloatRows(const uint8_t* const* w, size_t cols, const float* x, size_t num_rows,
                               size_t x_stride, size_t outputs, float* y, size_t y_stride, float* buffer) {
@@ -199,7 +198,7 @@ HWY_INLINE void ManyFloatRows(const uint8_t* const* w, size_t cols, const float*
     }
     for (size_t r = 0; r < num_rows; r += 4) {
       for (size_t o = 0; o < kFloatTile; o += kFloatGroup) {
-        AddFloatsOfRows<TensorType::kF32>(x + r * x_stride + begin, x_stride, wide + o, 0, count, nullptr,
+        AddFloatsOfRows<TensorType::kF32>(x + r * x_stride + begin, x_stride, wide + o, count, nullptr,
                                           HWY_MIN(4, num_rows - r), sums + r * kSums + o * kFloatLanes,
                                           kSums);
       }

@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <hwy/highway.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 
+#include "base/testing/each_target.h"
 #include "base/thread_pool.h"
 #include "model/matmul/block_formats.h"
 #include "model/testing/test_matrices.h"
@@ -37,17 +37,7 @@ std::vector<float> Multiply(const Matrix& w, const float* x, size_t rows, bool f
 }
 
 // Runs each test on every SIMD target of this machine.
-class MatMulTest : public testing::TestWithParam<int64_t> {
- protected:
-  void SetUp() override {
-    hwy::SetSupportedTargetsForTest(GetParam());
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-  void TearDown() override {
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-};
+class MatMulTest : public EachTarget {};
 
 TEST_P(MatMulTest, AgreesWithTheReference) {
   for (const TensorType type : kAllTensorTypes) {
@@ -263,7 +253,7 @@ TEST_P(MatMulTest, ZeroAndNotFiniteInputsAreSafe) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, MatMulTest, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const auto& info) { return std::string(hwy::TargetName(info.param)); });
+                         TargetOf);
 
 TEST(BlockFormats, QuantizedRowsComeBack) {
   const auto x = RandomRows(256, 9);
