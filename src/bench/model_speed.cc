@@ -271,7 +271,7 @@ void ModelSpeed::CheckFinite(std::span<const float> logits) const {
                   depth_);
 }
 
-PassSpeed ModelSpeed::Prefill(int tokens, int rounds) {
+PassSpeed ModelSpeed::Prefill(int tokens, int rounds, ReadMeter& memory) {
   THRONG_CHECK(tokens >= 2);
   const std::span<const float> whole = PassPrompt(tokens);
   CheckFinite(whole);
@@ -283,21 +283,18 @@ PassSpeed ModelSpeed::Prefill(int tokens, int rounds) {
                     "bench: at depth {}, the last of {} tokens has other logits when it is computed alone",
                     depth_, tokens);
   }
-  PassSpeed speed = {{}, tokens, 0, LogitFlops()};
+  PassSpeed speed = {{}, tokens, 0, LogitFlops(), {}};
   for (int done = 0; done < tokens; done += kPrefillTokens) {
     speed.bytes +=
         static_cast<double>(weight_bytes_) + PageBytes(depth_ + std::min(tokens, done + kPrefillTokens) - 1);
   }
   for (int i = 0; i < tokens; ++i) speed.flops += Flops(depth_ + i);
-  for (int round = 0; round < rounds; ++round) {
-    Back();
-    speed.seconds.push_back(MeasureSeconds([&] { PassPrompt(tokens); }));
-  }
-  Back();
+  Time(
+      rounds, memory, [&] { PassPrompt(tokens); }, speed);
   return speed;
 }
 
-PassSpeed ModelSpeed::Decode(int tokens, int rounds) {
+PassSpeed ModelSpeed::Decode(int tokens, int rounds, ReadMeter& memory) {
   const int sequences = static_cast<int>(caches_.size());
   const std::span<const float> alone = Pass(1, 1);
   CheckFinite(alone);
@@ -311,13 +308,10 @@ PassSpeed ModelSpeed::Decode(int tokens, int rounds) {
                     sequences);
   }
   PassSpeed speed = DecodeWork(tokens);
-  for (int round = 0; round < rounds; ++round) {
-    Back();
-    speed.seconds.push_back(MeasureSeconds([&] {
-      for (int i = 0; i < tokens; ++i) Pass(sequences, 1);
-    }));
-  }
-  Back();
+  const auto round = [&] {
+    for (int i = 0; i < tokens; ++i) Pass(sequences, 1);
+  };
+  Time(rounds, memory, round, speed);
   return speed;
 }
 
@@ -347,9 +341,22 @@ Answers ModelSpeed::Answer(int tokens, int rounds) {
   return answers;
 }
 
+void ModelSpeed::Time(int rounds, ReadMeter& memory, const std::function<void()>& round, PassSpeed& speed) {
+  constexpr int kPasses = 1;  // a hundredth of a second; the rounds make a median
+  double before = memory.Measure(kPasses);
+  for (int i = 0; i < rounds; ++i) {
+    Back();
+    speed.seconds.push_back(MeasureSeconds(round));
+    const double after = memory.Measure(kPasses);
+    speed.read_rates.push_back((before + after) / 2);
+    before = after;
+  }
+  Back();
+}
+
 PassSpeed ModelSpeed::DecodeWork(int tokens) const {
   const int sequences = static_cast<int>(caches_.size());
-  PassSpeed speed = {{}, tokens * sequences, 0, 0};
+  PassSpeed speed = {{}, tokens * sequences, 0, 0, {}};
   for (int i = 0; i < tokens; ++i) {
     speed.bytes += static_cast<double>(weight_bytes_) + sequences * PageBytes(depth_ + i);
     speed.flops += sequences * (Flops(depth_ + i) + LogitFlops());
