@@ -72,15 +72,21 @@ class Parser {
   Node Pieces() {
     const size_t begin = at_;
     std::vector<Node> pieces;
-    while (at_ < text_.size() && !At('|') && !At(')')) pieces.push_back(Quantified(Piece()));
+    while (at_ < text_.size() && !At('|') && !At(')')) pieces.push_back(Quantified());
     return pieces.size() == 1 ? pieces[0] : Of(Kind::kSequence, begin, std::move(pieces));
   }
 
-  Node Piece() {
+  // is_assertion: it matches no character, and cannot have a quantifier.
+  Node Piece(bool& is_assertion) {
     const size_t begin = at_;
+    const auto assertion = [&](Kind kind, size_t length) {
+      is_assertion = true;
+      at_ += length;
+      return Of(kind, begin);
+    };
     switch (text_[at_]) {
       case '(':
-        return Group();
+        return Group(is_assertion);
       case '[':
         ++at_;
         return Chars(begin, Class());
@@ -88,14 +94,12 @@ class Parser {
         ++at_;
         return Chars(begin, Complement(kLineEnds));
       case '^':
-        ++at_;
-        return Of(Kind::kStart, begin);
+        return assertion(Kind::kStart, 1);
       case '$':
-        ++at_;
-        return Of(Kind::kEnd, begin);
+        return assertion(Kind::kEnd, 1);
       case '\\':
-        if (Take("\\b")) return Of(Kind::kWordBorder, begin);
-        if (Take("\\B")) return Of(Kind::kNoWordBorder, begin);
+        if (AtText("\\b")) return assertion(Kind::kWordBorder, 2);
+        if (AtText("\\B")) return assertion(Kind::kNoWordBorder, 2);
         return Chars(begin, Escape());
       case '*':
       case '+':
@@ -109,7 +113,7 @@ class Parser {
     }
   }
 
-  Node Group() {
+  Node Group(bool& is_assertion) {
     const size_t begin = at_;
     std::optional<Kind> look;
     if (Take("(?=")) {
@@ -127,6 +131,7 @@ class Parser {
     }
     const Node body = Alternatives();
     if (!Take(")")) throw Wrong("no ) for a (");
+    is_assertion = look.has_value();
     return look ? Of(*look, begin, {body}) : body;
   }
 
@@ -141,7 +146,9 @@ class Parser {
     at_ = end + 1;
   }
 
-  Node Quantified(Node node) {
+  Node Quantified() {
+    bool is_assertion = false;
+    const Node node = Piece(is_assertion);
     const size_t begin = at_;
     int64_t min = 0;
     int64_t max = Grammar::kUnbounded;
@@ -158,11 +165,7 @@ class Parser {
     } else if (!Take("*")) {
       return node;
     }
-    const Kind kind = tree_.nodes[node].kind;
-    const bool is_assertion = kind != Kind::kChars && kind != Kind::kSequence && kind != Kind::kChoice &&
-                              kind != Kind::kRepeat && text_[begin - 1] != ')';
-    const bool is_look = kind == Kind::kLookahead || kind == Kind::kNotLookahead;
-    if (is_assertion || is_look) {
+    if (is_assertion) {
       at_ = begin;
       throw Wrong("a quantifier after what matches no character");
     }

@@ -62,6 +62,7 @@ Regular Concatenation(const Regular& a, const Regular& b, std::string_view what)
 Regular Intersection(const Regular& a, const Regular& b, std::string_view what);
 // The same language, each state with one edge for a character at most, and the fewest states.
 Regular Deterministic(const Regular& a, std::string_view what);
+bool IsDeterministic(const Regular& a);
 // All texts that `a` does not allow; deterministic, too.
 Regular Complement(const Regular& a, std::string_view what);
 
