@@ -205,7 +205,7 @@ Regular Multiples(const Decimal& unit, std::string_view where) {
     if (part != kFraction || count == places) named.Edge(name, 0, end);
     if (part != kFraction) named.Edge(name, kPoint, end);
   }
-  return named.Take();
+  return Reduced(named.Take());
 }
 
 // Numbers written out within a range, of which some are written as `written` says.
@@ -219,6 +219,12 @@ Regular Within(const Regular& written, const Range& range, std::string_view wher
   return Intersection(
       texts, Compared(high.at, [&](int order) { return order < 0 || (order == 0 && !high.exclusive); }),
       where);
+}
+
+// Those of the texts that are multiples, if there is a multipleOf.
+Regular OnlyMultiples(const Limits& limits, const Regular& texts, std::string_view where) {
+  if (!limits.multiple_of) return texts;
+  return Intersection(texts, Multiples(*limits.multiple_of, where), fmt::format("{}/multipleOf", where));
 }
 
 int64_t NumWhole(const Decimal& number) { return std::max<int64_t>(number.point, 1); }
@@ -309,8 +315,7 @@ Regular Signed(const Limits& limits, std::string_view where, OfRange of_range) {
 Regular IntegerTexts(const NumberBounds& bounds, std::string_view where) {
   const Limits limits = Parse(bounds, where);
   return Signed(limits, where, [&](const Range& range) {
-    const Regular texts = Within(Written(MaxWhole(range), 0), range, where);
-    return limits.multiple_of ? Intersection(texts, Multiples(*limits.multiple_of, where), where) : texts;
+    return OnlyMultiples(limits, Within(Written(MaxWhole(range), 0), range, where), where);
   });
 }
 
@@ -321,7 +326,7 @@ Regular NumberTexts(const NumberBounds& bounds, std::string_view where) {
     for (const Decimal& bound : {range.low.at, range.high ? range.high->at : Decimal{}})
       if (NumDigits(bound) <= kReachedDigits) max_digits = std::max(max_digits, NumDigits(bound) + 1);
     const Regular texts = Within(Written(MaxWhole(range), max_digits), range, where);
-    if (limits.multiple_of) return Intersection(texts, Multiples(*limits.multiple_of, where), where);
+    if (limits.multiple_of) return OnlyMultiples(limits, texts, where);
     return Union(texts, Scientific(range, where), where);
   });
 }
