@@ -72,7 +72,7 @@ std::string Ipv6() {
   return text + ")";
 }
 
-// RFC 3986, appendix A.
+// RFC 3986, appendix A. Something has to follow the scheme, as common validators ask.
 std::string Uri() {
   const std::string encoded = "%[0-9A-Fa-f]{2}";
   const std::string plain = "A-Za-z0-9\\-._~!$&'()*+,;=";  // unreserved and sub-delims
@@ -81,7 +81,7 @@ std::string Uri() {
       fmt::format("(?:\\[{}\\]|(?:[{}]|{})*)", Ipv6(), plain, encoded);  // an IPv4 address is a name, too
   const std::string authority = fmt::format("(?:(?:[{}:]|{})*@)?{}(?::\\d*)?", plain, encoded, host);
   const std::string path =
-      fmt::format("(?:\\/\\/{0}(?:\\/{1}*)*|\\/(?:{1}+(?:\\/{1}*)*)?|{1}+(?:\\/{1}*)*|)", authority, pchar);
+      fmt::format("(?:\\/\\/{0}(?:\\/{1}*)*|\\/(?:{1}+(?:\\/{1}*)*)?|{1}+(?:\\/{1}*)*)", authority, pchar);
   const std::string rest = fmt::format("(?:{}|[\\/?])*", pchar);
   return fmt::format("[A-Za-z][A-Za-z0-9+.\\-]*:{0}(?:\\?{1})?(?:#{1})?", path, rest);
 }

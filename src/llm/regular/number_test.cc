@@ -179,7 +179,7 @@ TEST(NumberTexts, RefuseWithTheKeyword) {
   EXPECT_THAT(error_of({.multiple_of = "1234567"}), HasSubstr("#/a/multipleOf needs more than"));
   EXPECT_THAT(error_of({.multiple_of = "9973"}), HasSubstr("#/a/multipleOf needs more than"));
   EXPECT_EQ(error_of({.minimum = "0", .maximum = "99999", .multiple_of = "9973"}), "no error");
-  for (const char* multiple_of : {"1000000000000", "4096", "3600", "0.0001", "1024"})
+  for (const char* multiple_of : {"1000000000000", "3600", "0.0001", "1024"})
     EXPECT_EQ(error_of({.multiple_of = multiple_of}), "no error") << multiple_of;
 }
 

@@ -190,7 +190,7 @@ class Explorer {
     }
     std::vector<CodePoints> sets(ids.size());
     for (const auto& [set, id] : ids) sets[id] = set;
-    partition_ = PartitionOf(sets);
+    partition_ = PartitionOf(sets, limits.Name());
     is_word_.resize(partition_.classes.size());
     for (const uint32_t part : partition_.parts[words]) is_word_[part] = true;
 

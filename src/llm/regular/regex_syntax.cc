@@ -1,6 +1,7 @@
 #include "llm/regular/regex_syntax.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "llm/regular/regular.h"
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int kMaxDepth = 64;  // limit on nested groups: the parser recurses
 constexpr size_t kMaxShown = 100;
+constexpr size_t kMaxProperties = 32;  // different ones: each takes milliseconds to find
 
 const CodePoints kDigits = {{'0', '9'}};
 const CodePoints kSpaces = {{'\t', '\r'},     {' ', ' '},       {0xa0, 0xa0},     {0x1680, 0x1680},
@@ -329,10 +331,17 @@ class Parser {
     const size_t end = text_.find('}', at_);
     if (!At('{') || end == text_.npos) throw Wrong("a \\p without a {property}");
     const std::string_view name = text_.substr(at_ + 1, end - at_ - 1);
-    const std::optional<CodePoints> chars = UnicodeProperty(name);
+    const auto known = properties_.find(name);
+    if (known != properties_.end()) {
+      at_ = end + 1;
+      return known->second;
+    }
+    std::optional<CodePoints> chars = UnicodeProperty(name);
     if (!chars) throw Unknown(fmt::format("the property {:?}", name.substr(0, kMaxShown)));
+    if (properties_.size() == kMaxProperties)
+      throw Unknown(fmt::format("more than {} different properties", kMaxProperties));
     at_ = end + 1;
-    return *chars;
+    return properties_[name] = *std::move(chars);
   }
 
   // The expression is valid UTF-8: it comes from JSON.
@@ -347,6 +356,7 @@ class Parser {
   std::string_view text_;
   std::string_view where_;
   RegexTree tree_;
+  std::map<std::string_view, CodePoints> properties_;  // by name
   size_t at_ = 0;
   int depth_ = 0;
 };
