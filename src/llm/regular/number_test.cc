@@ -160,6 +160,15 @@ TEST(NumberTexts, ReachDoublesAtTheEnds) {
   EXPECT_TRUE(allows({.minimum = "2.5e-200", .maximum = "2.5e-200"}, "2.5e-200"));
 }
 
+TEST(NumberTexts, DoNotRoundToAnExclusiveBound) {
+  const Regular below_5 = NumberTexts({.exclusive_maximum = "5"}, kWhere);
+  EXPECT_TRUE(below_5.Matches("4.99999999999999"));
+  EXPECT_FALSE(below_5.Matches("4.9999999999999999"));
+  EXPECT_FALSE(below_5.Matches("4.9999999999999999e0"));
+  EXPECT_TRUE(NumberTexts({.maximum = "5"}, kWhere).Matches("4.9999999999999999"));
+  EXPECT_TRUE(NumberTexts({.exclusive_minimum = "0"}, kWhere).Matches("0.12345678901234567"));
+}
+
 TEST(NumberTexts, RefuseWithTheKeyword) {
   const auto error_of = [](const NumberBounds& bounds) -> std::string {
     try {

@@ -240,7 +240,8 @@ Regular Concatenation(const Regular& a, const Regular& b, std::string_view what)
 Regular Intersection(const Regular& a, const Regular& b, std::string_view what) {
   if (a.Empty() || b.Empty()) return {};
   Common common = OverCommonClasses(a, b, what);
-  const auto& [of_a, of_b] = std::tie(common.states[0], common.states[1]);
+  const auto& of_a = common.states[0];
+  const auto& of_b = common.states[1];
   for (auto* states : {&common.states[0], &common.states[1]}) {
     for (Regular::State& state : *states) {
       std::sort(state.edges.begin(), state.edges.end(),
