@@ -98,6 +98,12 @@ class StepBuilder {
       case RegexNode::Kind::kLookahead:
       case RegexNode::Kind::kNotLookahead:
         return Add({Step::Kind::kLook, node, {next}});
+      case RegexNode::Kind::kGroup:
+        return Build(item.children[0], next);
+      case RegexNode::Kind::kLookbehind:
+      case RegexNode::Kind::kNotLookbehind:
+      case RegexNode::Kind::kBackreference:
+        THRONG_CHECK(false);  // refused
     }
     return next;
   }
@@ -342,6 +348,12 @@ class Compiler {
     for (const RegexNode& node : tree_.nodes) {
       asks_for_words_ |=
           node.kind == RegexNode::Kind::kWordBorder || node.kind == RegexNode::Kind::kNoWordBorder;
+      const bool is_reference = node.kind == RegexNode::Kind::kBackreference;
+      const bool is_behind =
+          node.kind == RegexNode::Kind::kLookbehind || node.kind == RegexNode::Kind::kNotLookbehind;
+      if (!is_reference && !is_behind) continue;
+      throw MakeError(ErrorCode::kUnsupported, "{} has a {} at offset {}, which cannot be constrained",
+                      limits_.Name(), is_reference ? "backreference" : "lookbehind", node.offset);
     }
     // Lookaheads stand before those that they are part of.
     for (uint32_t node = 0; node < tree_.nodes.size(); ++node) {

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "llm/answer/pattern_check.h"
 #include "llm/regular/unicode_property.h"
 
 namespace throng::llm {
@@ -69,75 +70,95 @@ Strings AskNode(const Strings& patterns, const Strings& texts) {
   return answers;
 }
 
-void ExpectAsNode(const Strings& patterns, const Strings& texts) {
+// Asks `finds(pattern)`, a function of texts, and Node the same.
+template <typename Finds>
+void ExpectAsNode(const Strings& patterns, const Strings& texts, Finds finds) {
   const Strings answers = AskNode(patterns, texts);
   if (answers.empty()) GTEST_SKIP() << "Node is not installed: patterns are not compared with its RegExp";
   for (size_t p = 0; p < patterns.size(); ++p) {
     ASSERT_NE(answers[p], "!") << patterns[p];
-    const Regular found = PatternTexts(patterns[p], kWhere);
+    const auto found = finds(patterns[p]);
     for (size_t t = 0; t < texts.size(); ++t)
-      ASSERT_EQ(found.Matches(texts[t]), answers[p][t] == '1')
-          << patterns[p] << " in " << nlohmann::json(texts[t]);
+      ASSERT_EQ(found(texts[t]), answers[p][t] == '1') << patterns[p] << " in " << nlohmann::json(texts[t]);
   }
 }
 
+auto AsAutomaton(const std::string& pattern) {
+  return [texts = PatternTexts(pattern, kWhere)](const std::string& text) { return texts.Matches(text); };
+}
+
+auto AsJudged(const std::string& pattern) {
+  return [check = std::make_shared<PatternCheck>(pattern, kWhere)](const std::string& text) {
+    return check->Finds(text);
+  };
+}
+
+const Strings kPatterns = {"",
+                           "a",
+                           "^a",
+                           "a$",
+                           "^a|b$",
+                           "(^ab$)|(^b$)",
+                           "^(a|b)*?$",
+                           "(?:^|b)a",
+                           "a(?:$|b)",
+                           "a^b",
+                           "a$b",
+                           "(^)*a",
+                           "(?:a|^)b",
+                           "\\S",
+                           ".*\\S.*",
+                           "^.$",
+                           "^[^]$",
+                           "[]",
+                           "^[^a]{2}$",
+                           "\\bab\\b",
+                           "\\Ba",
+                           "^\\B$",
+                           "\\b",
+                           "a\\b.",
+                           "(a|b){2,3}$",
+                           "^(?:a{2}){1,2}$",
+                           "^(a?){3}$",
+                           "^(a*)*$",
+                           "(?:a|\\b)+b",
+                           "^(?=.*a)(?=.*b)",
+                           "^(?!a)..",
+                           "^(?!.*a)",
+                           "(?!a)b",
+                           "(?=a)b",
+                           "a(?=b)",
+                           "a(?!b)",
+                           "^(?:(?!ab).)*$",
+                           "(?=a(?!b))..",
+                           "(?!(?=a).b)a",
+                           "^(?=a|$)",
+                           "(?=^a)a",
+                           "(?=\\b)b",
+                           "(?<first>a)b",
+                           "^\\w+\\s\\w+$",
+                           "^[\\w-]{2}$",
+                           "^\\u{1f600}",
+                           "^\\ud83d\\ude00$",
+                           "[\\u00e9-\\u{1f600}]",
+                           "\\xe9",
+                           "\\n$",
+                           "\\cJ",
+                           "^\\p{L}+$",
+                           "\\P{L}",
+                           "^[\\p{Ll}\\s]*$",
+                           "\\p{Emoji_Presentation}"};
+
 TEST(PatternTexts, AreThoseInWhichNodeFindsAMatch) {
-  ExpectAsNode({"",
-                "a",
-                "^a",
-                "a$",
-                "^a|b$",
-                "(^ab$)|(^b$)",
-                "^(a|b)*?$",
-                "(?:^|b)a",
-                "a(?:$|b)",
-                "a^b",
-                "a$b",
-                "(^)*a",
-                "(?:a|^)b",
-                "\\S",
-                ".*\\S.*",
-                "^.$",
-                "^[^]$",
-                "[]",
-                "^[^a]{2}$",
-                "\\bab\\b",
-                "\\Ba",
-                "^\\B$",
-                "\\b",
-                "a\\b.",
-                "(a|b){2,3}$",
-                "^(?:a{2}){1,2}$",
-                "^(a?){3}$",
-                "^(a*)*$",
-                "(?:a|\\b)+b",
-                "^(?=.*a)(?=.*b)",
-                "^(?!a)..",
-                "^(?!.*a)",
-                "(?!a)b",
-                "(?=a)b",
-                "a(?=b)",
-                "a(?!b)",
-                "^(?:(?!ab).)*$",
-                "(?=a(?!b))..",
-                "(?!(?=a).b)a",
-                "^(?=a|$)",
-                "(?=^a)a",
-                "(?=\\b)b",
-                "(?<first>a)b",
-                "^\\w+\\s\\w+$",
-                "^[\\w-]{2}$",
-                "^\\u{1f600}",
-                "^\\ud83d\\ude00$",
-                "[\\u00e9-\\u{1f600}]",
-                "\\xe9",
-                "\\n$",
-                "\\cJ",
-                "^\\p{L}+$",
-                "\\P{L}",
-                "^[\\p{Ll}\\s]*$",
-                "\\p{Emoji_Presentation}"},
-               AllTexts({"a", "b", " ", "é", "\n", "😀"}, 4));
+  ExpectAsNode(kPatterns, AllTexts({"a", "b", " ", "é", "\n", "😀"}, 4), AsAutomaton);
+}
+
+TEST(PatternCheck, FindsWhatNodeFinds) {
+  Strings patterns = kPatterns;
+  for (const char* more : {"(a)\\1", "^(a|b)\\1$", "\\1(a)", "(?<c>.)\\k<c>", "(a)|b\\1", "(?=(a+?))\\1b",
+                           "(?<=a)b", "(?<!a)b", "(?<=^a|b )b", "^(?:(?<!a)b)*"})
+    patterns.push_back(more);
+  ExpectAsNode(patterns, AllTexts({"a", "b", " ", "é", "\n", "😀"}, 4), AsJudged);
 }
 
 std::string RandomPattern(CounterRng& rng, int depth) {
@@ -167,8 +188,9 @@ std::string RandomPattern(CounterRng& rng, int depth) {
 TEST(PatternTexts, OfRandomPatternsAreAsNodes) {
   CounterRng rng(1);
   Strings patterns;
-  for (int i = 0; i < 1000; ++i) patterns.push_back(RandomPattern(rng, 4));
-  ExpectAsNode(patterns, AllTexts({"a", "b", " "}, 4));
+  for (int i = 0; i < 800; ++i) patterns.push_back(RandomPattern(rng, 4));
+  ExpectAsNode(patterns, AllTexts({"a", "b", " "}, 4), AsAutomaton);
+  ExpectAsNode(patterns, AllTexts({"a", "b", " "}, 4), AsJudged);
 }
 
 TEST(RegexTexts, MatchAsAWhole) {
@@ -183,6 +205,9 @@ TEST(PatternTexts, RefuseByNameAndPosition) {
   EXPECT_THAT(ErrorOf("(?<n>a)\\k<n>"), HasSubstr("a backreference at offset 7"));
   EXPECT_THAT(ErrorOf("(?<=a)b"), HasSubstr("a lookbehind at offset 0"));
   EXPECT_THAT(ErrorOf("(?<!a)b"), HasSubstr("a lookbehind at offset 0"));
+  EXPECT_THAT(ErrorOf("(a)\\2"), HasSubstr("a reference to a group that does not exist at offset 3"));
+  EXPECT_THAT(ErrorOf("\\k<n>(?<m>a)"), HasSubstr("a reference to a group that does not exist at offset 0"));
+  EXPECT_THAT(ErrorOf("(?<n>a)(?<n>b)"), HasSubstr("two groups of one name"));
   EXPECT_THAT(ErrorOf("(?i)b"), HasSubstr("flags in a group at offset 0"));
   EXPECT_THAT(ErrorOf("\\p{Greek}"), HasSubstr("the property \"Greek\""));
   EXPECT_THAT(ErrorOf("a\\z"), HasSubstr("the escape \\z at offset 1"));

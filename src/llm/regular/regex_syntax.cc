@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "llm/regular/regular.h"
 #include "llm/regular/unicode_property.h"
@@ -33,6 +34,14 @@ class Parser {
   RegexTree Parse() {
     tree_.root = Alternatives();
     if (at_ < text_.size()) throw Wrong("an unmatched )");
+    for (const auto& [node, name] : references_) {
+      RegexNode& reference = tree_.nodes[node];
+      const auto named = groups_.find(name);
+      if (named != groups_.end()) reference.group = named->second;
+      at_ = reference.offset;
+      if (reference.group == 0 || reference.group > num_groups_)
+        throw Wrong("a reference to a group that does not exist");
+    }
     return std::move(tree_);
   }
 
@@ -102,6 +111,8 @@ class Parser {
       case '\\':
         if (AtText("\\b")) return assertion(Kind::kWordBorder, 2);
         if (AtText("\\B")) return assertion(Kind::kNoWordBorder, 2);
+        if (AtText("\\k") || (at_ + 1 < text_.size() && text_[at_ + 1] > '0' && text_[at_ + 1] <= '9'))
+          return Backreference();
         return Chars(begin, Escape());
       case '*':
       case '+':
@@ -118,26 +129,53 @@ class Parser {
   Node Group(bool& is_assertion) {
     const size_t begin = at_;
     std::optional<Kind> look;
+    bool captures = true;
     if (Take("(?=")) {
       look = Kind::kLookahead;
     } else if (Take("(?!")) {
       look = Kind::kNotLookahead;
-    } else if (AtText("(?<=") || AtText("(?<!")) {
-      throw Unknown("a lookbehind");
+    } else if (Take("(?<=")) {
+      look = Kind::kLookbehind;
+    } else if (Take("(?<!")) {
+      look = Kind::kNotLookbehind;
+    } else if (Take("(?:")) {
+      captures = false;
     } else if (Take("(?<") || Take("(?P<")) {
-      GroupName();
-    } else if (AtText("(?") && !AtText("(?:")) {
+      if (!groups_.try_emplace(Name(), num_groups_ + 1).second)
+        throw Wrong("two groups of one name before it");
+    } else if (AtText("(?")) {
       throw Unknown("flags in a group");
-    } else if (!Take("(?:")) {
+    } else {
       ++at_;
     }
+    captures = captures && !look;
+    const uint32_t group = captures ? ++num_groups_ : 0;
     const Node body = Alternatives();
     if (!Take(")")) throw Wrong("no ) for a (");
     is_assertion = look.has_value();
-    return look ? Of(*look, begin, {body}) : body;
+    if (!look && !captures) return body;
+    const Node node = Of(look.value_or(Kind::kGroup), begin, {body});
+    tree_.nodes[node].group = group;
+    return node;
   }
 
-  void GroupName() {
+  // \1 or \k<name>; the group can come later.
+  Node Backreference() {
+    const Node node = Of(Kind::kBackreference, at_);
+    std::string_view name;
+    if (Take("\\k")) {
+      if (!Take("<")) throw Wrong("a \\k without a <name>");
+      name = Name();
+    } else {
+      ++at_;
+      tree_.nodes[node].group = static_cast<uint32_t>(Number());
+    }
+    references_.emplace_back(node, name);
+    return node;
+  }
+
+  // Of a group, to after its >.
+  std::string_view Name() {
     const size_t end = text_.find('>', at_);
     const std::string_view name = text_.substr(at_, end == text_.npos ? end : end - at_);
     const bool is_name =
@@ -146,6 +184,7 @@ class Parser {
         });
     if (end == text_.npos || !is_name) throw Wrong("a group without a proper name");
     at_ = end + 1;
+    return name;
   }
 
   Node Quantified() {
@@ -171,9 +210,9 @@ class Parser {
       at_ = begin;
       throw Wrong("a quantifier after what matches no character");
     }
-    Take("?");  // lazy: the same texts
+    const bool lazy = Take("?");
     if (At('?') || At('+') || At('*') || At('{')) throw Wrong("a second quantifier");
-    return Add({Kind::kRepeat, begin, {}, {node}, min, max});
+    return Add({Kind::kRepeat, begin, {}, {node}, min, max, lazy});
   }
 
   int64_t Number() {
@@ -274,11 +313,7 @@ class Parser {
         return c == 'p' ? chars : Complement(chars);
       }
       default:
-        if (c == 'k' || IsDigit(c)) {
-          at_ = begin;
-          throw Unknown("a backreference");
-        }
-        if (IsLetter(c)) {
+        if (IsLetter(c) || IsDigit(c)) {
           at_ = begin;
           throw Unknown(fmt::format("the escape \\{}", c));
         }
@@ -357,6 +392,9 @@ class Parser {
   std::string_view where_;
   RegexTree tree_;
   std::map<std::string_view, CodePoints> properties_;  // by name
+  std::map<std::string_view, uint32_t> groups_;        // by name
+  uint32_t num_groups_ = 0;
+  std::vector<std::pair<Node, std::string_view>> references_;  // and the names of their groups
   size_t at_ = 0;
   int depth_ = 0;
 };
