@@ -25,7 +25,9 @@ struct CallKey {
 struct Constraint {
   std::vector<std::string> choices;  // the answer is exactly one of these
   std::string json_schema;  // the answer is a JSON value that this schema allows, without white space
-  bool Empty() const { return choices.empty() && json_schema.empty(); }
+  std::string grammar{};    // the answer is a text of this grammar in GBNF
+  std::string regex{};      // the answer as a whole matches this regular expression (ECMA-262, flag u)
+  bool Empty() const { return choices.empty() && json_schema.empty() && grammar.empty() && regex.empty(); }
 };
 
 struct Sampling {

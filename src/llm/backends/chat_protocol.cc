@@ -44,13 +44,15 @@ void AddConstraint(const Constraint& constraint, ConstraintForm form, const Dial
       body["guided_choice"] = constraint.choices;
       break;
     case ConstraintForm::kStructuredOutputs:
-      body["structured_outputs"] = {{"choice", constraint.choices}};
+      body["structured_outputs"] = choices                    ? Json{{"choice", constraint.choices}}
+                                   : constraint.regex.empty() ? Json{{"grammar", constraint.grammar}}
+                                                              : Json{{"regex", constraint.regex}};
       break;
     case ConstraintForm::kGrammar:
       body["grammar"] = dialect.GrammarOf(constraint);
       break;
     case ConstraintForm::kRegex:
-      body["regex"] = ChoiceRegex(constraint.choices);
+      body["regex"] = choices ? ChoiceRegex(constraint.choices) : constraint.regex;
       break;
     case ConstraintForm::kResponseFormat: {
       const Json schema = choices ? ChoiceSchema(constraint) : Json::parse(constraint.json_schema);

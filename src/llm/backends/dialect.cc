@@ -52,6 +52,11 @@ bool Names(const std::string& text, const std::string& name) {
   return false;
 }
 
+// Of choices "", of all else the text: a server may know some schemas.
+std::string KeyOf(const Constraint& constraint) {
+  return constraint.json_schema + constraint.grammar + constraint.regex;  // only one is given
+}
+
 std::string ToGbnfIfPossible(const Constraint& constraint) {
   try {
     return ToGbnf(CompileGrammar(constraint));
@@ -128,6 +133,13 @@ void Dialect::ReadVersion(const std::string& body) {
 
 std::vector<ConstraintForm> Dialect::FormsFor(const Constraint& constraint) const {
   std::vector<ConstraintForm> forms;
+  if (!constraint.grammar.empty() || !constraint.regex.empty()) {
+    if (program_ == Program::kLlamaCpp && !GrammarOf(constraint).empty()) forms = {ConstraintForm::kGrammar};
+    if (program_ == Program::kVllm && structured_outputs_) forms = {ConstraintForm::kStructuredOutputs};
+    if (program_ == Program::kSglang && constraint.grammar.empty()) forms = {ConstraintForm::kRegex};
+    forms.push_back(ConstraintForm::kWords);
+    return forms;
+  }
   if (!constraint.choices.empty()) {
     if (program_ == Program::kThrong) forms = {ConstraintForm::kGuidedChoice};
     if (program_ == Program::kVllm)
@@ -142,7 +154,9 @@ std::vector<ConstraintForm> Dialect::FormsFor(const Constraint& constraint) cons
 }
 
 std::string Dialect::GrammarOf(const Constraint& constraint) const {
+  if (!constraint.grammar.empty()) return constraint.grammar;
   if (!constraint.choices.empty()) return ToGbnf(CompileGrammar(constraint));
+  if (!constraint.regex.empty()) return ToGbnfIfPossible(constraint);
   const auto kept = grammars_.find(constraint.json_schema);
   if (kept != grammars_.end()) return kept->second;
   if (grammars_.size() >= kMostGrammars) grammars_.clear();
@@ -151,7 +165,7 @@ std::string Dialect::GrammarOf(const Constraint& constraint) const {
 
 ConstraintForm Dialect::FormFor(const Constraint& constraint) const {
   const std::vector<ConstraintForm> forms = FormsFor(constraint);
-  const auto refused = refused_forms_.find(constraint.json_schema);
+  const auto refused = refused_forms_.find(KeyOf(constraint));
   return forms[refused == refused_forms_.end() ? 0 : std::min(refused->second, forms.size() - 1)];
 }
 
@@ -181,7 +195,7 @@ std::vector<std::string> Dialect::LearnFrom(const ServerError& error, const Json
                       (form == ConstraintForm::kStructuredOutputs && sent.contains("structured_outputs")) ||
                       (form == ConstraintForm::kGrammar && sent.contains("grammar")) ||
                       (form == ConstraintForm::kRegex && sent.contains("regex"));
-  if (in_use) ++refused_forms_[constraint.json_schema];
+  if (in_use) ++refused_forms_[KeyOf(constraint)];
   return learnt;
 }
 

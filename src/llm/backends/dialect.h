@@ -75,8 +75,7 @@ class Dialect {
   bool structured_outputs_ = true;  // vLLM: from 0.11 on
   bool max_completion_tokens_ = false;
   std::set<std::string> left_out_;
-  // Forms refused so far: of choices under "", of a schema under its text, because a server may know some
-  // schemas.
+  // Forms refused so far, by constraint.
   std::unordered_map<std::string, size_t> refused_forms_;
   mutable std::unordered_map<std::string, std::string> grammars_;  // GrammarOf by schema
 };

@@ -400,7 +400,7 @@ TEST_F(HttpTest, SchemasGoAsAGrammarToLlamaCppWhereItCanHoldThem) {
   EXPECT_THAT(bodies_.at(0)["grammar"].get<std::string>(), HasSubstr(R"("\"go\":")"));
   EXPECT_FALSE(bodies_.at(0).contains("response_format"));
   request.constraint.json_schema =
-      R"({"type":"object","properties":{"go":{"multipleOf":2,"type":"integer"}}})";
+      R"({"type":"object","properties":{"go":{"type":"array","items":{"type":"string"},"uniqueItems":true}}})";
   Ask(request);
   EXPECT_FALSE(bodies_.at(1).contains("grammar"));
   EXPECT_TRUE(bodies_.at(1).contains("response_format"));

@@ -155,8 +155,9 @@ std::optional<Error> RetryLlm::Judge(Call& call, Completion& completion) {
     }
   }
   std::string remedy = cut ? " Be brief." : "";
-  if (!request.constraint.choices.empty()) remedy += " Answer with one of them alone.";
-  if (!request.constraint.json_schema.empty()) {
+  if (!request.constraint.choices.empty()) {
+    remedy += " Answer with one of them alone.";
+  } else if (!request.constraint.Empty()) {
     remedy += fmt::format(" Answer with {} alone.", DescribeConstraint(request.constraint));
   }
   std::string answer = completion.text;

@@ -64,7 +64,8 @@ class StepBuilder {
   // Any characters, then `next`.
   uint32_t AnyChars(uint32_t next) {
     const uint32_t loop = Add({Step::Kind::kFork, kNone, {next}});
-    steps_[loop].next.push_back(Add({Step::Kind::kChars, kNone, {loop}}));
+    const uint32_t chars = Add({Step::Kind::kChars, kNone, {loop}});
+    steps_[loop].next.push_back(chars);
     return loop;
   }
 
