@@ -33,15 +33,22 @@ std::string Duration() {
   return fmt::format("P(?:(?:\\d+Y(?:\\d+M(?:\\d+D)?)?|\\d+M(?:\\d+D)?|\\d+D)(?:{0})?|{0}|\\d+W)", time);
 }
 
-// RFC 1123, 2.1: letters, digits and hyphens inside.
-constexpr std::string_view kLabel = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
+// RFC 1123, 2.1: letters, digits, and hyphens inside.
+std::string Label(int max_length) {
+  return fmt::format("[A-Za-z0-9](?:[A-Za-z0-9-]{{0,{}}}[A-Za-z0-9])?", max_length - 2);
+}
 
-std::string Hostname() { return fmt::format("(?=.{{1,253}}$){0}(?:\\.{0})*", kLabel); }
+// Up to 253 characters: to count them takes many states, so one of two forms of that length.
+std::string Hostname() {
+  const std::string four = fmt::format("(?:{0}\\.){{0,3}}{1}", Label(63), Label(61));
+  const std::string eight = fmt::format("{0}(?:\\.{1}){{0,7}}", Label(63), Label(26));
+  return four + "|" + eight;
+}
 
 // RFC 5321, 4.1.2 and 4.5.3.1.1.
 std::string Email() {
   const std::string_view atom = "[A-Za-z0-9!#$%&'*+\\/=?^_`{|}~-]+";
-  return fmt::format("(?=.{{1,64}}@){0}(?:\\.{0})*@(?:{1}\\.)+{1}", atom, kLabel);
+  return fmt::format("(?=.{{1,64}}@){0}(?:\\.{0})*@(?:{1}\\.)+{1}", atom, Label(63));
 }
 
 std::string Ipv4() {
@@ -65,7 +72,7 @@ std::string Ipv6() {
   return text + ")";
 }
 
-// RFC 3986, appendix A.
+// RFC 3986, appendix A. Something has to follow the scheme, as common validators ask.
 std::string Uri() {
   const std::string encoded = "%[0-9A-Fa-f]{2}";
   const std::string plain = "A-Za-z0-9\\-._~!$&'()*+,;=";  // unreserved and sub-delims
@@ -74,7 +81,7 @@ std::string Uri() {
       fmt::format("(?:\\[{}\\]|(?:[{}]|{})*)", Ipv6(), plain, encoded);  // an IPv4 address is a name, too
   const std::string authority = fmt::format("(?:(?:[{}:]|{})*@)?{}(?::\\d*)?", plain, encoded, host);
   const std::string path =
-      fmt::format("(?:\\/\\/{0}(?:\\/{1}*)*|\\/(?:{1}+(?:\\/{1}*)*)?|{1}+(?:\\/{1}*)*|)", authority, pchar);
+      fmt::format("(?:\\/\\/{0}(?:\\/{1}*)*|\\/(?:{1}+(?:\\/{1}*)*)?|{1}+(?:\\/{1}*)*)", authority, pchar);
   const std::string rest = fmt::format("(?:{}|[\\/?])*", pchar);
   return fmt::format("[A-Za-z][A-Za-z0-9+.\\-]*:{0}(?:\\?{1})?(?:#{1})?", path, rest);
 }

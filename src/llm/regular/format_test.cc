@@ -44,9 +44,9 @@ TEST(FormatTexts, AreValidAndNothingElseIs) {
          "1:2:3:4:5:6:7:1.2.3.4", "::1.2.3", "1.2.3.4", "::256.0.0.1", "1:2:3:4:5:6:7::8:9", "g::"}}},
       {"uri",
        {{"http://example.org", "https://u:p@h.org:80/a/b%20c?q=1#f", "mailto:a@b.co", "urn:isbn:0451450523",
-         "a:", "file:///etc/hosts", "http://[::1]:8080/", "tel:+1-816-555-1212", "x:/a//b"},
-        {"", "//example.org", "/a", "a", "http://a b", "1a:b", "http://[::g]", "http://a/%2", "http://a\\b",
-         "a:b#c#d", "http://h:port", "x:é"}}},
+         "a:/", "file:///etc/hosts", "http://[::1]:8080/", "tel:+1-816-555-1212", "x:/a//b"},
+        {"", "//example.org", "/a", "a", "a:", "a:?q", "http://a b", "1a:b", "http://[::g]", "http://a/%2",
+         "http://a\\b", "a:b#c#d", "http://h:port", "x:é"}}},
       {"uuid",
        {{"123e4567-e89b-12d3-a456-426614174000", "FFFFFFFF-ffff-ffff-FFFF-ffffffffffff"},
         {"123e4567e89b12d3a456426614174000", "123e4567-e89b-12d3-a456-42661417400",
@@ -59,7 +59,7 @@ TEST(FormatTexts, AreValidAndNothingElseIs) {
     ASSERT_TRUE(texts) << format;
     for (const std::string& text : cases.valid) EXPECT_TRUE(texts->Matches(text)) << format << " " << text;
     for (const std::string& text : cases.invalid) EXPECT_FALSE(texts->Matches(text)) << format << " " << text;
-    printf("%s %zu states\n", format.c_str(), texts->States().size());
+    EXPECT_LT(texts->States().size(), 1000u) << format;
   }
 }
 

@@ -12,10 +12,11 @@
 namespace throng::llm {
 namespace {
 
-constexpr int64_t kDigits = 18;         // fits an int64_t; a double needs 17
-constexpr int64_t kReachedDigits = 40;  // of a bound: all 128-bit numbers
-constexpr int64_t kMaxExponent = 307;   // 9.99e307 is a double, and so is 1e-307
-constexpr uint32_t kPoint = 10;         // its class; those of the digits are 0 to 9
+constexpr int64_t kDigits = 18;          // fits an int64_t; a double needs 17
+constexpr int64_t kDistinctDigits = 15;  // decimals of so many are different doubles
+constexpr int64_t kReachedDigits = 40;   // of a bound: all 128-bit numbers
+constexpr int64_t kMaxExponent = 307;    // 9.99e307 is a double, and so is 1e-307
+constexpr uint32_t kPoint = 10;          // its class; those of the digits are 0 to 9
 
 // A bound of absolute values.
 struct Bound {
@@ -205,7 +206,7 @@ Regular Multiples(const Decimal& unit, std::string_view where) {
     if (part != kFraction || count == places) named.Edge(name, 0, end);
     if (part != kFraction) named.Edge(name, kPoint, end);
   }
-  return named.Take();
+  return Reduced(named.Take());
 }
 
 // Numbers written out within a range, of which some are written as `written` says.
@@ -219,6 +220,12 @@ Regular Within(const Regular& written, const Range& range, std::string_view wher
   return Intersection(
       texts, Compared(high.at, [&](int order) { return order < 0 || (order == 0 && !high.exclusive); }),
       where);
+}
+
+// Those of the texts that are multiples, if there is a multipleOf.
+Regular OnlyMultiples(const Limits& limits, const Regular& texts, std::string_view where) {
+  if (!limits.multiple_of) return texts;
+  return Intersection(texts, Multiples(*limits.multiple_of, where), fmt::format("{}/multipleOf", where));
 }
 
 int64_t NumWhole(const Decimal& number) { return std::max<int64_t>(number.point, 1); }
@@ -249,8 +256,9 @@ Regular Exponents(int64_t first, int64_t last, std::string_view where) {
                Concatenation(sign, digits(std::max<int64_t>(first, 0), last), where), where);
 }
 
-// One digit but 0, a fraction, and an exponent: of the numbers of a range that are not 0.
-Regular Scientific(const Range& range, std::string_view where) {
+// One digit but 0, a fraction, and an exponent: of the numbers of a range that are not 0, with max_digits
+// before the exponent.
+Regular Scientific(const Range& range, int64_t max_digits, std::string_view where) {
   // A bound is a number from 1 to below 10, times ten to the power of its exponent.
   const auto exponent_of = [](const Decimal& number) { return number.point - 1; };
   const auto scaled = [](Bound bound) {
@@ -272,7 +280,7 @@ Regular Scientific(const Range& range, std::string_view where) {
   }
   const auto with_exponents = [&](const Range& mantissas, int64_t from, int64_t to) -> Regular {
     if (from > to) return {};
-    const Regular written = Within(Written(1, kDigits), mantissas, where);
+    const Regular written = Within(Written(1, max_digits), mantissas, where);
     const Regular e = Chars({{'E', 'E'}, {'e', 'e'}}, 1, 1, where);
     return Concatenation(Concatenation(written, e, where), Exponents(from, to, where), where);
   };
@@ -309,20 +317,23 @@ Regular Signed(const Limits& limits, std::string_view where, OfRange of_range) {
 Regular IntegerTexts(const NumberBounds& bounds, std::string_view where) {
   const Limits limits = Parse(bounds, where);
   return Signed(limits, where, [&](const Range& range) {
-    const Regular texts = Within(Written(MaxWhole(range), 0), range, where);
-    return limits.multiple_of ? Intersection(texts, Multiples(*limits.multiple_of, where), where) : texts;
+    return OnlyMultiples(limits, Within(Written(MaxWhole(range), 0), range, where), where);
   });
 }
 
 Regular NumberTexts(const NumberBounds& bounds, std::string_view where) {
   const Limits limits = Parse(bounds, where);
   return Signed(limits, where, [&](const Range& range) {
-    int64_t max_digits = kDigits;
-    for (const Decimal& bound : {range.low.at, range.high ? range.high->at : Decimal{}})
+    const Bound high = range.high.value_or(Bound{});
+    const bool is_exclusive =
+        (range.low.exclusive && !range.low.at.IsZero()) || (high.exclusive && !high.at.IsZero());
+    const int64_t usual_digits = is_exclusive ? kDistinctDigits : kDigits;
+    int64_t max_digits = usual_digits;
+    for (const Decimal& bound : {range.low.at, high.at})
       if (NumDigits(bound) <= kReachedDigits) max_digits = std::max(max_digits, NumDigits(bound) + 1);
     const Regular texts = Within(Written(MaxWhole(range), max_digits), range, where);
-    if (limits.multiple_of) return Intersection(texts, Multiples(*limits.multiple_of, where), where);
-    return Union(texts, Scientific(range, where), where);
+    if (limits.multiple_of) return OnlyMultiples(limits, texts, where);
+    return Union(texts, Scientific(range, usual_digits, where), where);
   });
 }
 

@@ -26,8 +26,8 @@ Regular IntegerTexts(const NumberBounds& bounds, std::string_view where);
 
 // Numbers: written out, with at most 18 digits (or one more than a bound of up to 40 has); or, without a
 // multipleOf, with one digit other than 0 before the point and an exponent from -307 to 307. So every double
-// between 1e-307 and 1e308 can be reached. Compared exactly: a reader who rounds to doubles can find a number
-// equal to an exclusive bound.
+// from 1e-307 to below 1e308 can be reached. Beside an exclusive bound other than 0, 15 digits instead of 18:
+// a reader who rounds to doubles would take a closer number for the bound itself.
 Regular NumberTexts(const NumberBounds& bounds, std::string_view where);
 
 }  // namespace throng::llm

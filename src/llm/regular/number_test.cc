@@ -74,7 +74,7 @@ TEST(NumberTexts, AreAllWithinTheBoundsAndNoOthers) {
       "-?(?:(?:0|[1-9]\\d*)(?:\\.\\d+)?|[1-9](?:\\.\\d+)?[eE](?:\\+?0?\\d|-0?[1-9]|[+-]?[1-9]\\d+))");
   for (const NumberBounds& bounds : kBounds) {
     const Regular texts = NumberTexts(bounds, kWhere);
-    ForAllTexts("-015.e", 6, [&](const std::string& text) {
+    ForAllTexts("-015.e", 5, [&](const std::string& text) {
       const long double size = std::abs(std::strtold(text.c_str(), nullptr));
       const bool allowed = std::regex_match(text, form) && !(text.starts_with('-') && size == 0) &&
                            IsWithin(text, bounds) && (size == 0 || (size >= 1e-307L && size < 1e308L));
@@ -86,7 +86,7 @@ TEST(NumberTexts, AreAllWithinTheBoundsAndNoOthers) {
 TEST(IntegerTexts, AreAllWithinTheBoundsAndNoOthers) {
   for (const NumberBounds& bounds : kBounds) {
     const Regular texts = IntegerTexts(bounds, kWhere);
-    for (int i = -2000; i <= 20000; ++i)
+    for (int i = -600; i <= 6000; ++i)
       ASSERT_EQ(texts.Matches(std::to_string(i)), IsWithin(std::to_string(i), bounds)) << i;
     for (const char* text : {"", "-", "01", "-0", "+1", "1.0", " 1", "1e1", "00"})
       EXPECT_FALSE(texts.Matches(text)) << text;
@@ -102,7 +102,7 @@ TEST(NumberTexts, AreMultiples) {
       const std::regex form("-?(?:0|[1-9]\\d*)(?:\\.\\d+)?");
       const Regular numbers = NumberTexts(bounds, kWhere);
       const Regular integers = IntegerTexts(bounds, kWhere);
-      ForAllTexts("-015.", 6, [&](const std::string& text) {
+      ForAllTexts("-015.", 5, [&](const std::string& text) {
         const bool is_form =
             std::regex_match(text, form) && !(text.starts_with('-') && text.find_first_of("15") == text.npos);
         const bool allowed = is_form && IsWithin(text, bounds);
@@ -160,6 +160,15 @@ TEST(NumberTexts, ReachDoublesAtTheEnds) {
   EXPECT_TRUE(allows({.minimum = "2.5e-200", .maximum = "2.5e-200"}, "2.5e-200"));
 }
 
+TEST(NumberTexts, DoNotRoundToAnExclusiveBound) {
+  const Regular below_5 = NumberTexts({.exclusive_maximum = "5"}, kWhere);
+  EXPECT_TRUE(below_5.Matches("4.99999999999999"));
+  EXPECT_FALSE(below_5.Matches("4.9999999999999999"));
+  EXPECT_FALSE(below_5.Matches("4.9999999999999999e0"));
+  EXPECT_TRUE(NumberTexts({.maximum = "5"}, kWhere).Matches("4.9999999999999999"));
+  EXPECT_TRUE(NumberTexts({.exclusive_minimum = "0"}, kWhere).Matches("0.12345678901234567"));
+}
+
 TEST(NumberTexts, RefuseWithTheKeyword) {
   const auto error_of = [](const NumberBounds& bounds) -> std::string {
     try {
@@ -177,7 +186,10 @@ TEST(NumberTexts, RefuseWithTheKeyword) {
   EXPECT_THAT(error_of({.multiple_of = "-2"}), HasSubstr("#/a/multipleOf must be above 0"));
   EXPECT_THAT(error_of({.multiple_of = "99991"}), HasSubstr("#/a/multipleOf needs more than"));
   EXPECT_THAT(error_of({.multiple_of = "1234567"}), HasSubstr("#/a/multipleOf needs more than"));
-  EXPECT_EQ(error_of({.multiple_of = "1000000000000"}), "no error");
+  EXPECT_THAT(error_of({.multiple_of = "9973"}), HasSubstr("#/a/multipleOf needs more than"));
+  EXPECT_EQ(error_of({.minimum = "0", .maximum = "99999", .multiple_of = "9973"}), "no error");
+  for (const char* multiple_of : {"1000000000000", "3600", "0.0001", "1024"})
+    EXPECT_EQ(error_of({.multiple_of = multiple_of}), "no error") << multiple_of;
 }
 
 TEST(Decimal, ParsesAndCompares) {
@@ -187,7 +199,7 @@ TEST(Decimal, ParsesAndCompares) {
   EXPECT_EQ(parse("0.005").FractionDigits(), "005");
   EXPECT_EQ(parse("1.5e3").WholeDigits(), "1500");
   const std::vector<const char*> ascending = {"-1e19", "-12", "-1.5", "-0.01", "0", "0.009", "0.01",
-                                              "0.1",   "1",   "1.05", "1.5",   "2", "10",    "1e1000"};
+                                              "0.1",   "1",   "1.05", "1.5",   "2", "10",    "1e999"};
   for (size_t i = 0; i < ascending.size(); ++i) {
     for (size_t j = 0; j < ascending.size(); ++j)
       EXPECT_EQ(parse(ascending[i]) <=> parse(ascending[j]), i <=> j) << ascending[i] << " " << ascending[j];

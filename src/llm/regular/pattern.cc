@@ -13,7 +13,8 @@
 namespace throng::llm {
 namespace {
 
-constexpr size_t kMaxWork = 1 << 22;  // steps and edges looked at: about half a second
+constexpr size_t kMaxWork = 1 << 22;       // steps and edges looked at: about half a second
+constexpr size_t kMaxUndetermined = 4096;  // states that a text can be in at once: each costs time
 constexpr uint32_t kNone = ~0u;
 
 // One way on through an expression.
@@ -42,7 +43,9 @@ class Limits {
 
   const std::string& Name() const { return name_; }
   void Check(size_t states, size_t edges, size_t work) const {
-    if (states <= Regular::kMaxStates && edges <= Regular::kMaxEdges && work <= kMaxWork) return;
+    if (states > Regular::kMaxStates || edges > Regular::kMaxEdges || work > kMaxWork) ThrowTooLarge();
+  }
+  [[noreturn]] void ThrowTooLarge() const {
     throw MakeError(ErrorCode::kInvalid, "{} needs more than {} automaton states{}", name_,
                     Regular::kMaxStates,
                     most_ > 1 ? fmt::format(": its largest repeat is at offset {}", offset_) : "");
@@ -64,8 +67,8 @@ class StepBuilder {
   // Any characters, then `next`.
   uint32_t AnyChars(uint32_t next) {
     const uint32_t loop = Add({Step::Kind::kFork, kNone, {next}});
-    const uint32_t chars = Add({Step::Kind::kChars, kNone, {loop}});
-    steps_[loop].next.push_back(chars);
+    const uint32_t body = Add({Step::Kind::kChars, kNone, {loop}});
+    steps_[loop].next.push_back(body);
     return loop;
   }
 
@@ -187,7 +190,7 @@ class Explorer {
     }
     std::vector<CodePoints> sets(ids.size());
     for (const auto& [set, id] : ids) sets[id] = set;
-    partition_ = PartitionOf(sets);
+    partition_ = PartitionOf(sets, limits.Name());
     is_word_.resize(partition_.classes.size());
     for (const uint32_t part : partition_.parts[words]) is_word_[part] = true;
 
@@ -354,7 +357,11 @@ class Compiler {
     }
   }
 
-  Regular Texts(bool search) const { return Reduced(Texts(tree_.root, Side::kNothing, search, search)); }
+  Regular Texts(bool search) const {
+    Regular texts = Reduced(Texts(tree_.root, Side::kNothing, search, search));
+    if (texts.States().size() > kMaxUndetermined && !IsDeterministic(texts)) limits_.ThrowTooLarge();
+    return texts;
+  }
 
  private:
   Regular Texts(uint32_t node, Side before, bool any_before, bool any_after) const {

@@ -20,10 +20,6 @@ using Strings = std::vector<std::string>;
 
 constexpr const char* kWhere = "JSON schema: #/pattern";
 
-bool Finds(std::string_view pattern, std::string_view text) {
-  return PatternTexts(pattern, kWhere).Matches(text);
-}
-
 std::string ErrorOf(std::string_view pattern) {
   try {
     PatternTexts(pattern, kWhere);
@@ -171,7 +167,7 @@ std::string RandomPattern(CounterRng& rng, int depth) {
 TEST(PatternTexts, OfRandomPatternsAreAsNodes) {
   CounterRng rng(1);
   Strings patterns;
-  for (int i = 0; i < 1500; ++i) patterns.push_back(RandomPattern(rng, 4));
+  for (int i = 0; i < 1000; ++i) patterns.push_back(RandomPattern(rng, 4));
   ExpectAsNode(patterns, AllTexts({"a", "b", " "}, 4));
 }
 
@@ -202,11 +198,11 @@ TEST(PatternTexts, RefuseByNameAndPosition) {
 
 TEST(PatternTexts, OfHostilePatternsEndSoon) {
   std::string many_classes;
-  for (int i = 0; i < 2000; ++i)
-    many_classes += fmt::format("[\\u{{{:x}}}-\\u{{{:x}}}]?", 0x1000 + i, 0x8000 + 7 * i);
+  for (int i = 0; i < 4000; ++i)
+    many_classes += fmt::format("[\\u{{{:x}}}-\\u{{{:x}}}]|", 0x1000 + i, 0x8000 + i);
   for (const std::string& pattern :
        {std::string("(a|a)*b{1000}"), std::string("^(a{1,200}){1,200}$"), std::string("((a{100}){100}){100}"),
-        std::string("^(a|b)*a(a|b){20}$"), std::string("a.{30000}b"), std::string("(a?){2000}"),
+        std::string("^(a|b)*a(a|b){20}$"), std::string("a.{3000}b"), std::string("(a?){2000}"),
         std::string("((((){1000000}){1000000}){1000000})*x"), std::string("(?!(a|b)*a(a|b){25})c"),
         std::string("^(?=.*a.{9})(?=.*b.{9})(?=.*c.{9})(?=.*d.{9}).{40}"), std::string(200000, 'a'),
         many_classes, std::string("(\\b|a){60000}"), std::string("^\\p{L}{5000}\\p{N}{5000}$")}) {
@@ -215,14 +211,15 @@ TEST(PatternTexts, OfHostilePatternsEndSoon) {
     const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
     EXPECT_LT(seconds, 3) << pattern.substr(0, 40) << ": " << error;
     EXPECT_TRUE(error == "no error" || error.find("#/pattern: the pattern \"") != error.npos) << error;
-    printf("%.3f s %s: %s\n", seconds, pattern.substr(0, 40).c_str(), error.substr(0, 200).c_str());
   }
+  EXPECT_THAT(ErrorOf(many_classes), HasSubstr("overlap in too many ways"));
   EXPECT_THAT(ErrorOf("x((a{100}){100}){100}"), HasSubstr("states: its largest repeat is at offset"));
 }
 
 TEST(UnicodeProperty, NamesAsEcma262) {
   const auto has = [](const char* name, uint32_t c) {
-    for (const auto& [first, last] : *UnicodeProperty(name))
+    const CodePoints chars = *UnicodeProperty(name);
+    for (const auto& [first, last] : chars)
       if (first <= c && c <= last) return true;
     return false;
   };

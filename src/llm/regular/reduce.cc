@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 #include <unordered_map>
+#include <utility>
 
 #include "base/error.h"
 #include "llm/regular/regular.h"
@@ -133,6 +134,7 @@ class Blocks {
 // A. Valmari, "Fast brief practical DFA minimization", 2012: blocks of states and blocks of edges refine each
 // other, in O(edges log states). All states must be useful.
 std::vector<Regular::State> Minimised(const std::vector<Regular::State>& states, size_t num_classes) {
+  if (states.empty()) return {};
   struct Edge {
     uint32_t from, chars, to;
   };
@@ -186,6 +188,16 @@ std::vector<Regular::State> Minimised(const std::vector<Regular::State>& states,
 }
 
 }  // namespace
+
+bool IsDeterministic(const Regular& a) {
+  std::vector<size_t> used(a.Classes().size(),
+                           a.States().size());  // [class]: the last state with an edge for it
+  for (size_t s = 0; s < a.States().size(); ++s) {
+    for (const Regular::Edge& edge : a.States()[s].edges)
+      if (std::exchange(used[edge.chars], s) == s) return false;
+  }
+  return true;
+}
 
 Regular Reduced(const Regular& a) {
   if (a.Empty()) return a;

@@ -1,6 +1,7 @@
 #include "llm/regular/regex_syntax.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "llm/regular/regular.h"
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int kMaxDepth = 64;  // limit on nested groups: the parser recurses
 constexpr size_t kMaxShown = 100;
+constexpr size_t kMaxProperties = 32;  // different ones: each takes milliseconds to find
 
 const CodePoints kDigits = {{'0', '9'}};
 const CodePoints kSpaces = {{'\t', '\r'},     {' ', ' '},       {0xa0, 0xa0},     {0x1680, 0x1680},
@@ -72,15 +74,21 @@ class Parser {
   Node Pieces() {
     const size_t begin = at_;
     std::vector<Node> pieces;
-    while (at_ < text_.size() && !At('|') && !At(')')) pieces.push_back(Quantified(Piece()));
+    while (at_ < text_.size() && !At('|') && !At(')')) pieces.push_back(Quantified());
     return pieces.size() == 1 ? pieces[0] : Of(Kind::kSequence, begin, std::move(pieces));
   }
 
-  Node Piece() {
+  // is_assertion: it matches no character, and cannot have a quantifier.
+  Node Piece(bool& is_assertion) {
     const size_t begin = at_;
+    const auto assertion = [&](Kind kind, size_t length) {
+      is_assertion = true;
+      at_ += length;
+      return Of(kind, begin);
+    };
     switch (text_[at_]) {
       case '(':
-        return Group();
+        return Group(is_assertion);
       case '[':
         ++at_;
         return Chars(begin, Class());
@@ -88,14 +96,12 @@ class Parser {
         ++at_;
         return Chars(begin, Complement(kLineEnds));
       case '^':
-        ++at_;
-        return Of(Kind::kStart, begin);
+        return assertion(Kind::kStart, 1);
       case '$':
-        ++at_;
-        return Of(Kind::kEnd, begin);
+        return assertion(Kind::kEnd, 1);
       case '\\':
-        if (Take("\\b")) return Of(Kind::kWordBorder, begin);
-        if (Take("\\B")) return Of(Kind::kNoWordBorder, begin);
+        if (AtText("\\b")) return assertion(Kind::kWordBorder, 2);
+        if (AtText("\\B")) return assertion(Kind::kNoWordBorder, 2);
         return Chars(begin, Escape());
       case '*':
       case '+':
@@ -109,7 +115,7 @@ class Parser {
     }
   }
 
-  Node Group() {
+  Node Group(bool& is_assertion) {
     const size_t begin = at_;
     std::optional<Kind> look;
     if (Take("(?=")) {
@@ -127,6 +133,7 @@ class Parser {
     }
     const Node body = Alternatives();
     if (!Take(")")) throw Wrong("no ) for a (");
+    is_assertion = look.has_value();
     return look ? Of(*look, begin, {body}) : body;
   }
 
@@ -141,7 +148,9 @@ class Parser {
     at_ = end + 1;
   }
 
-  Node Quantified(Node node) {
+  Node Quantified() {
+    bool is_assertion = false;
+    const Node node = Piece(is_assertion);
     const size_t begin = at_;
     int64_t min = 0;
     int64_t max = Grammar::kUnbounded;
@@ -158,11 +167,7 @@ class Parser {
     } else if (!Take("*")) {
       return node;
     }
-    const Kind kind = tree_.nodes[node].kind;
-    const bool is_assertion = kind != Kind::kChars && kind != Kind::kSequence && kind != Kind::kChoice &&
-                              kind != Kind::kRepeat && text_[begin - 1] != ')';
-    const bool is_look = kind == Kind::kLookahead || kind == Kind::kNotLookahead;
-    if (is_assertion || is_look) {
+    if (is_assertion) {
       at_ = begin;
       throw Wrong("a quantifier after what matches no character");
     }
@@ -326,10 +331,17 @@ class Parser {
     const size_t end = text_.find('}', at_);
     if (!At('{') || end == text_.npos) throw Wrong("a \\p without a {property}");
     const std::string_view name = text_.substr(at_ + 1, end - at_ - 1);
-    const std::optional<CodePoints> chars = UnicodeProperty(name);
+    const auto known = properties_.find(name);
+    if (known != properties_.end()) {
+      at_ = end + 1;
+      return known->second;
+    }
+    std::optional<CodePoints> chars = UnicodeProperty(name);
     if (!chars) throw Unknown(fmt::format("the property {:?}", name.substr(0, kMaxShown)));
+    if (properties_.size() == kMaxProperties)
+      throw Unknown(fmt::format("more than {} different properties", kMaxProperties));
     at_ = end + 1;
-    return *chars;
+    return properties_[name] = *std::move(chars);
   }
 
   // The expression is valid UTF-8: it comes from JSON.
@@ -344,6 +356,7 @@ class Parser {
   std::string_view text_;
   std::string_view where_;
   RegexTree tree_;
+  std::map<std::string_view, CodePoints> properties_;  // by name
   size_t at_ = 0;
   int depth_ = 0;
 };

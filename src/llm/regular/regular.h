@@ -17,8 +17,8 @@ struct Partition {
   std::vector<CodePoints> classes;
   std::vector<std::vector<uint32_t>> parts;  // [set] -> the classes that make it up
 };
-// Throws kInvalid if the sets overlap in too many ways.
-Partition PartitionOf(const std::vector<CodePoints>& sets);
+// Throws kInvalid if the sets overlap in too many ways: "{what} has ...".
+Partition PartitionOf(const std::vector<CodePoints>& sets, std::string_view what);
 
 // Immutable. The functions below throw kInvalid if the result needs more than kMaxStates states or kMaxEdges
 // edges: "{what} needs more than ...".
@@ -62,6 +62,7 @@ Regular Concatenation(const Regular& a, const Regular& b, std::string_view what)
 Regular Intersection(const Regular& a, const Regular& b, std::string_view what);
 // The same language, each state with one edge for a character at most, and the fewest states.
 Regular Deterministic(const Regular& a, std::string_view what);
+bool IsDeterministic(const Regular& a);
 // All texts that `a` does not allow; deterministic, too.
 Regular Complement(const Regular& a, std::string_view what);
 
