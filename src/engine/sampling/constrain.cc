@@ -147,6 +147,7 @@ State Constraint::Restore(Place& place) {
 template <typename Base, typename Found>
 size_t Constraint::Walk(const Vocabulary::Trie& trie, uint32_t first, uint32_t end, const Base& base,
                         const Found& found) {
+  if (first == end) return 0;
   const Vocabulary::Node* nodes = trie.nodes.data();
   const uint32_t base_depth = nodes[first].depth - 1;
   walk_[base_depth] = base();

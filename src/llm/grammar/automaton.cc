@@ -45,10 +45,10 @@ Automaton::Automaton(const Grammar& grammar, const bool* has_byte) : program_(gr
   Clear();
 }
 
-bool Automaton::IsFull() const { return held_ >= kMaxHeld; }
+bool Automaton::IsFull() const { return held_ - floor_ >= kMaxHeld; }
 
 void Automaton::Clear() {
-  held_ = 0;
+  held_ = floor_ = 0;
   rows_.clear();
   states_.clear();
   ids_.clear();
@@ -242,11 +242,12 @@ Automaton::State Automaton::After(std::string_view text) {
   State state = start_;
   for (size_t i = 0; i < text.size() && state != kDead; ++i)
     state = Next(state, static_cast<uint8_t>(text[i]));
+  floor_ = held_;
   return state;
 }
 
 bool Automaton::Matches(std::string_view text) {
-  if (IsFull()) Clear();
+  if (held_ >= kMaxHeld) Clear();
   const State state = After(text);
   return state != kDead && IsComplete(state);
 }

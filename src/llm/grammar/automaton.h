@@ -39,7 +39,7 @@ class Automaton {
   bool UsesByte(uint8_t byte) const { return used_[byte]; }
   size_t NumStates() const { return states_.size(); }
 
-  // Whether the states take much memory.
+  // Whether the states take much memory, not counting those of texts that After has read.
   bool IsFull() const;
   // Drops all states, which are then void.
   void Clear();
@@ -124,6 +124,7 @@ class Automaton {
   std::vector<Stack> stacks_;  // by Frames
   std::unordered_map<Words, Frames, WordsHash> stack_ids_;
   size_t held_ = 0;           // words of states and stacks
+  size_t floor_ = 0;          // of these, those that are needed again
   uint32_t peak_ = 0;         // the most calls within calls that were looked at
   bool has_dropped_ = false;  // a text had too many readings
 

@@ -22,15 +22,6 @@ bool Allows(const std::string& schema, const std::string& text) {
   return Automaton(OfSchema(schema)).Matches(text);
 }
 
-std::string ErrorOf(const std::string& schema) {
-  try {
-    Automaton automaton(OfSchema(schema));
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 TEST(Grammar, IntegerRangesAreExact) {
   const std::vector<std::pair<int, int>> ranges = {{1, 10},   {0, 0},    {-5, 7},      {-120, -9},
                                                    {99, 101}, {7, 1234}, {-1000, 1000}};
