@@ -332,7 +332,7 @@ TEST(Constrain, DeepTextsCanBeClosed) {
       int32_t token = allowed[rng.NextBelow(allowed.size())];
       for (const int32_t t : allowed) {
         const std::string& bytes = vocabulary->Bytes(t);
-        if (opens ? bytes.find('[') != bytes.npos && bytes.find(']') == bytes.npos : !bytes.starts_with(","))
+        if (opens ? bytes.find('[') != bytes.npos && bytes.find(']') == bytes.npos : bytes.starts_with("]"))
           token = t;
       }
       if (!opens && matcher.IsComplete()) token = allowed.back();
