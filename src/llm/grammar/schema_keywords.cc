@@ -109,7 +109,8 @@ std::string Lower(std::string_view word) {
 // The keyword that a word most likely means; empty if it is a word of its own.
 std::string_view Meant(std::string_view word) {
   constexpr size_t kLeast = 5, kLong = 8;
-  if (word.size() < kLeast || word.size() > 32 || word.starts_with("x-") || kAnnotations.contains(word))
+  if (word.size() < kLeast || word.size() > 32 || word.starts_with("x-") || word.starts_with("_") ||
+      kAnnotations.contains(word))
     return {};
   const std::string lower = Lower(word);
   for (const std::string_view keyword : kAssertions) {
