@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <ctime>
 #include <memory>
 #include <utility>
@@ -16,12 +15,6 @@
 namespace throng::serve {
 namespace {
 
-// How long it may take to notice that a client is gone.
-constexpr double kPollSeconds = 0.1;
-// Within this time a reply that is not a stream can still become an error status. After it the status is
-// sent, because the connection can only be watched from then on.
-constexpr double kStatusSeconds = 0.25;
-
 bool IsFinished(const engine::EngineResult& result) {
   return result.finish == llm::FinishReason::kStop || result.finish == llm::FinishReason::kLength;
 }
@@ -31,60 +24,81 @@ Error ErrorOf(const engine::EngineResult& result) {
   return MakeError(ErrorCode::kCancelled, "server: the request was cancelled because the server stops");
 }
 
-bool StreamEvents(Generation& generation, const ReplyHead& head, bool usage, ReplyWriter& writer) {
-  bool alive = writer.Write(FirstEvent(head));
-  for (bool done = false; alive && !done;) {
+TokenCounts CountsOf(const engine::EngineResult& result) {
+  return {.prompt = result.prompt_tokens, .answer = static_cast<int>(result.tokens.size())};
+}
+
+class Answer : public ReplySource {
+ public:
+  Answer(Context& context, CompletionRequest request, ReplyHead head)
+      : head_(std::move(head)), usage_(request.stream_usage), generation_(context, std::move(request.text)) {}
+
+  void OnChange(std::function<void()> wake) override { generation_.OnChange(std::move(wake)); }
+  void Cancel() override { generation_.Cancel(); }
+
+ protected:
+  const ReplyHead head_;
+  const bool usage_;
+  Generation generation_;
+};
+
+class WholeAnswer : public Answer {
+ public:
+  using Answer::Answer;
+
+  State Take(HttpReply& reply) override {
+    std::string ignored;
+    if (!generation_.Take(ignored)) return State::kWaiting;
+    const engine::EngineResult& result = generation_.Result();
+    if (IsFinished(result)) {
+      reply.body = CompletionBody(head_, result);
+    } else {
+      reply = ErrorReply(ErrorOf(result));
+    }
+    reply.tokens = CountsOf(result);
+    return State::kEnd;
+  }
+};
+
+class StreamedAnswer : public Answer {
+ public:
+  using Answer::Answer;
+
+  State Take(HttpReply& reply) override {
+    if (!begun_) reply.body += FirstEvent(head_);
+    begun_ = true;
     std::string text;
-    done = generation.Wait(text, kPollSeconds);
-    alive = text.empty() ? writer.IsAlive() : writer.Write(TextEvent(head, text));
+    const bool done = generation_.Take(text);
+    if (!text.empty()) reply.body += TextEvent(head_, text);
+    if (!done) return State::kWaiting;
+    const engine::EngineResult& result = generation_.Result();
+    reply.tokens = CountsOf(result);
+    if (IsFinished(result)) {
+      reply.body += FinishEvent(head_, result);
+      if (usage_) reply.body += UsageEvent(head_, result);
+      reply.body += kDoneEvent;
+    } else {
+      reply.body += ErrorEvent(ErrorOf(result));
+    }
+    return State::kEnd;
   }
-  if (!alive) return false;
-  const engine::EngineResult& result = generation.Result();
-  if (!IsFinished(result)) return writer.Write(ErrorEvent(ErrorOf(result)));
-  return writer.Write(FinishEvent(head, result)) && (!usage || writer.Write(UsageEvent(head, result))) &&
-         writer.Write(kDoneEvent);
-}
 
-bool StreamBody(Generation& generation, const ReplyHead& head, ReplyWriter& writer) {
-  std::string ignored;
-  while (!generation.Wait(ignored, kPollSeconds)) {
-    if (!ignored.empty()) std::exchange(ignored, {});
-    if (!writer.IsAlive()) return false;
-  }
-  const engine::EngineResult& result = generation.Result();
-  return IsFinished(result) && writer.Write(CompletionBody(head, result));
-}
-
-// Waits for the end and ignores new text. Returns false if the end has not come in time.
-bool WaitForEnd(Generation& generation, double seconds) {
-  const auto end = Context::Clock::now() + std::chrono::duration<double>(seconds);
-  std::string ignored;
-  while (true) {
-    const std::chrono::duration<double> left = end - Context::Clock::now();
-    if (generation.Wait(ignored, std::max(0.0, left.count()))) return true;
-    if (left.count() <= 0) return false;
-  }
-}
+ private:
+  bool begun_ = false;
+};
 
 HttpReply Complete(Context& context, CompletionRequest request, bool chat) {
-  // Shared, because a std::function must be copyable.
-  const auto generation = std::make_shared<Generation>(context, std::move(request.text));
-  const ReplyHead head{.chat = chat,
-                       .id = fmt::format("{}-{}", chat ? "chatcmpl" : "cmpl", ++context.last_id),
-                       .created = std::time(nullptr),
-                       .model = context.Model().Name()};
+  ReplyHead head{.chat = chat,
+                 .id = fmt::format("{}-{}", chat ? "chatcmpl" : "cmpl", ++context.last_id),
+                 .created = std::time(nullptr),
+                 .model = context.Model().Name()};
   HttpReply reply;
+  reply.stream = request.stream;
   if (request.stream) {
     reply.type = "text/event-stream";
-    reply.stream = [generation, head, usage = request.stream_usage](ReplyWriter& writer) {
-      return StreamEvents(*generation, head, usage, writer);
-    };
-  } else if (!WaitForEnd(*generation, kStatusSeconds)) {
-    reply.stream = [generation, head](ReplyWriter& writer) { return StreamBody(*generation, head, writer); };
+    reply.source = std::make_shared<StreamedAnswer>(context, std::move(request), std::move(head));
   } else {
-    const engine::EngineResult& result = generation->Result();
-    if (!IsFinished(result)) throw ErrorOf(result);
-    reply.body = CompletionBody(head, result);
+    reply.source = std::make_shared<WholeAnswer>(context, std::move(request), std::move(head));
   }
   return reply;
 }

@@ -20,7 +20,8 @@ struct Context {
   engine::LocalModel* const model;  // null: the server only shows a run
   engine::MetricsRegistry* const metrics;
 
-  std::atomic<int> in_flight{0};  // requests that the engine has
+  std::atomic<int> in_flight{0};      // requests that the engine has
+  std::atomic<bool> stopping{false};  // set once: no new request gets in
   // Set once, when the server is stopped: requests still in flight at this time are cancelled.
   std::atomic<Clock::rep> cancel_at{kNever};
   std::atomic<uint64_t> last_id{0};
@@ -30,7 +31,6 @@ struct Context {
     if (model != nullptr) return *model;
     throw MakeError(ErrorCode::kUnavailable, "server: it was started to show a run, without a model");
   }
-  bool IsStopping() const { return cancel_at != kNever; }
   bool MustCancel() const { return Clock::now().time_since_epoch().count() >= cancel_at; }
 };
 

@@ -1,5 +1,5 @@
 // One function per endpoint. Many threads may call them at once; anything that they throw becomes an error
-// body.
+// body. They may read files and compute, but do not wait for the model: that is for a ReplySource.
 #pragma once
 
 #include "serve/context.h"

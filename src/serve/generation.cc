@@ -1,6 +1,5 @@
 #include "serve/generation.h"
 
-#include <condition_variable>
 #include <mutex>
 #include <optional>
 
@@ -24,15 +23,18 @@ auto Mistaken(const Action& action) {
 
 struct Generation::State {
   std::mutex mutex;
-  std::condition_variable changed;
+  std::function<void()> wake;                  // guarded by mutex, also while it is called
   std::string text;                            // guarded by mutex; not yet taken
   std::optional<engine::EngineResult> result;  // guarded by mutex until set, then constant
+
+  void Wake() const {
+    if (wake) wake();
+  }
 };
 
 Generation::Slot::Slot(Context& context) : context_(context) {
-  // Counted first: a stopping server waits for the requests counted.
   const int in_flight = ++context_.in_flight;
-  if (context_.IsStopping()) {
+  if (context_.stopping) {
     --context_.in_flight;
     throw MakeError(ErrorCode::kCancelled, "server: it is being stopped");
   }
@@ -43,38 +45,42 @@ Generation::Slot::Slot(Context& context) : context_(context) {
 }
 
 Generation::Generation(Context& context, engine::TextRequest text)
-    : context_(context), model_(context.Model()), slot_(context), state_(std::make_shared<State>()) {
+    : model_(context.Model()), slot_(context), state_(std::make_shared<State>()) {
   engine::EngineRequest request = Mistaken([&] { return model_.MakeRequest(std::move(text)); });
   request.on_text = [state = state_](uint64_t, std::string_view text) {
-    {
-      const std::lock_guard lock(state->mutex);
-      state->text += text;
-    }
-    state->changed.notify_one();
+    const std::lock_guard lock(state->mutex);
+    state->text += text;
+    state->Wake();
   };
   request.on_done = [state = state_](engine::EngineResult result) {
-    {
-      const std::lock_guard lock(state->mutex);
-      state->result = std::move(result);
-    }
-    state->changed.notify_one();
+    const std::lock_guard lock(state->mutex);
+    state->result = std::move(result);
+    state->Wake();
   };
   id_ = Mistaken([&] { return model_.Submit(std::move(request)); });
 }
 
 Generation::~Generation() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->wake = nullptr;
+  }
   model_.Cancel(id_);  // ignored if it has ended
 }
 
-bool Generation::Wait(std::string& text, double seconds) {
-  if (context_.MustCancel()) model_.Cancel(id_);
-  std::unique_lock lock(state_->mutex);
-  state_->changed.wait_for(lock, std::chrono::duration<double>(seconds),
-                           [&] { return state_->result || !state_->text.empty(); });
+void Generation::OnChange(std::function<void()> wake) {
+  const std::lock_guard lock(state_->mutex);
+  state_->wake = std::move(wake);
+}
+
+bool Generation::Take(std::string& text) {
+  const std::lock_guard lock(state_->mutex);
   text += state_->text;
   state_->text.clear();
   return state_->result.has_value();
 }
+
+void Generation::Cancel() { model_.Cancel(id_); }
 
 const engine::EngineResult& Generation::Result() const { return *state_->result; }
 

@@ -1,6 +1,7 @@
-// One request in the engine, as seen by the thread of its connection.
+// One request in the engine. It ends with this object.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,10 +19,14 @@ class Generation {
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
 
-  // Blocks until there is new text, the end, or `seconds` have passed; appends the text. True at the end.
-  bool Wait(std::string& text, double seconds);
+  // From now on the engine's thread calls `wake`, which does not block, when there is new text or the end;
+  // what came before is there to be taken.
+  void OnChange(std::function<void()> wake);
+  // Appends the text that is new. True once all is taken and the answer has ended.
+  bool Take(std::string& text);
+  void Cancel();  // the end comes soon
 
-  // Once Wait has returned true.
+  // Once Take has returned true.
   const engine::EngineResult& Result() const;
 
  private:
@@ -39,7 +44,6 @@ class Generation {
     Context& context_;
   };
 
-  Context& context_;
   engine::LocalModel& model_;
   Slot slot_;
   std::shared_ptr<State> state_;  // the engine's callbacks may outlive this object

@@ -128,7 +128,7 @@ std::string ModelsBody(std::string_view model, int64_t created, int max_context)
 }
 
 HttpReply ErrorReply(int status, std::string_view message) {
-  return {.status = status, .body = Dump(ErrorJson(status, message)), .stream = {}};
+  return {.status = status, .body = Dump(ErrorJson(status, message))};
 }
 
 HttpReply ErrorReply(const Error& error) { return ErrorReply(StatusOf(error.Code()), error.what()); }

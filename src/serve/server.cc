@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
 
 #include "base/error.h"
@@ -40,16 +41,24 @@ constexpr Route kRoutes[] = {
     {"GET", "/api/map", RunMap},
 };
 
-class SinkWriter : public ReplyWriter {
- public:
-  explicit SinkWriter(httplib::DataSink& sink) : sink_(sink) {}
-  bool Write(std::string_view bytes) override {
-    return bytes.empty() ? IsAlive() : sink_.write(bytes.data(), bytes.size());
-  }
-  bool IsAlive() override { return sink_.is_writable(); }
+// Lets the thread of a connection wait for a source.
+struct Changes {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool pending = true;  // guarded by mutex
 
- private:
-  httplib::DataSink& sink_;
+  void Wait() {
+    std::unique_lock lock(mutex);
+    changed.wait_for(lock, std::chrono::milliseconds(100), [this] { return pending; });
+    pending = false;
+  }
+  void Notify() {
+    {
+      const std::lock_guard lock(mutex);
+      pending = true;
+    }
+    changed.notify_one();
+  }
 };
 
 bool NeedsKey(const std::string& path) {
@@ -64,16 +73,26 @@ bool Equal(std::string_view a, std::string_view b) {
 }
 
 // Sends a reply through the library.
-void Send(HttpReply reply, httplib::Response& response) {
+void Send(Context& context, HttpReply reply, httplib::Response& response) {
   response.status = reply.status;
   if (reply.status == 503) response.set_header("Retry-After", "1");
-  if (reply.stream) {
-    response.set_header("Cache-Control", "no-cache");
+  if (reply.source) {
+    const auto changes = std::make_shared<Changes>();
+    const std::shared_ptr<ReplySource> source = std::move(reply.source);
+    source->OnChange([changes] { changes->Notify(); });
+    const bool stream = reply.stream;
+    const std::string type = reply.type;
     response.set_chunked_content_provider(
-        reply.type, [stream = std::move(reply.stream)](size_t, httplib::DataSink& sink) {
-          SinkWriter writer(sink);
-          if (!stream(writer)) return false;
-          sink.done();
+        type, [=, &context, reply = std::move(reply)](size_t, httplib::DataSink& sink) mutable {
+          changes->Wait();
+          if (context.MustCancel()) source->Cancel();
+          const ReplySource::State state = source->Take(reply);
+          if (state == ReplySource::State::kBroken || !sink.is_writable()) return false;
+          if ((stream || state == ReplySource::State::kEnd) && !reply.body.empty()) {
+            sink.write(reply.body.data(), reply.body.size());
+            reply.body.clear();
+          }
+          if (state == ReplySource::State::kEnd) sink.done();
           return true;
         });
   } else {
@@ -139,6 +158,7 @@ class Server::Impl {
   void Stop() {
     const auto grace = std::chrono::duration_cast<Context::Clock::duration>(
         std::chrono::duration<double>(context_.options.stop_seconds));
+    context_.stopping = true;
     context_.cancel_at = (Context::Clock::now() + grace).time_since_epoch().count();
     // When stopped, the library breaks off replies that it has not begun to write.
     const auto give_up = Context::Clock::now() + grace + kLastWords;
@@ -175,14 +195,15 @@ class Server::Impl {
         return httplib::Server::HandlerResponse::Unhandled;
       }
       response.set_header("WWW-Authenticate", "Bearer");
-      Send(ErrorReply(401, "Authorization: the API key is missing or wrong"), response);
+      Send(context_, ErrorReply(401, "Authorization: the API key is missing or wrong"), response);
       return httplib::Server::HandlerResponse::Handled;
     });
     // Also called for replies of the endpoints, which have bodies.
     http_.set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
       refused_.Add(1);
       if (!response.body.empty()) return;
-      Send(ErrorReply(response.status, StatusText(response.status, request, context_.options)), response);
+      Send(context_, ErrorReply(response.status, StatusText(response.status, request, context_.options)),
+           response);
     });
   }
 
@@ -193,7 +214,7 @@ class Server::Impl {
         HttpRequest asked;
         asked.query.insert(request.params.begin(), request.params.end());
         asked.body = request.body;
-        Send(Call(endpoint, context_, asked), response);
+        Send(context_, Call(endpoint, context_, asked), response);
       };
       if (std::string_view(route.method) == "POST") {
         http_.Post(route.path, handler);
