@@ -54,38 +54,40 @@ void Validate(const EngineOptions& options) {
 // All numbers that the engine publishes.
 struct EngineMetrics {
   explicit EngineMetrics(MetricsRegistry& registry)
-      : running(registry.Gauge("throng_requests_running", "Sequences that are computed now")),
-        waiting(registry.Gauge("throng_requests_waiting", "Requests in the queue")),
-        kv_bytes(registry.Gauge("throng_kv_bytes", "Bytes of all KV caches")),
-        kv_bytes_peak(registry.Gauge("throng_kv_bytes_peak", "Most bytes of all KV caches so far")),
-        kv_budget(registry.Gauge("throng_kv_budget_bytes", "Bytes that the KV caches may take")),
-        output_rate(registry.Gauge("throng_output_tokens_per_second",
+      : running(registry.Gauge("throng:num_requests_running", "Sequences that are computed now")),
+        waiting(registry.Gauge("throng:num_requests_waiting", "Requests in the queue")),
+        kv_bytes(registry.Gauge("throng:kv_bytes", "Bytes of all KV caches")),
+        kv_bytes_peak(registry.Gauge("throng:kv_bytes_peak", "Most bytes of all KV caches so far")),
+        kv_budget(registry.Gauge("throng:kv_budget_bytes", "Bytes that the KV caches may take")),
+        kv_usage(registry.Gauge("throng:kv_cache_usage_perc", "Share of that budget that is taken, 0 to 1")),
+        output_rate(registry.Gauge("throng:generation_tokens_per_second",
                                    "Answer tokens per second, when last measured")),
-        prefix_hit_rate(registry.Gauge("throng_prefix_hit_rate",
+        prefix_hit_rate(registry.Gauge("throng:prefix_hit_rate",
                                        "Share of whole prompt blocks found in the prefix cache")),
-        requests(registry.Counter("throng_requests_total", "Requests that have ended")),
-        cancelled(registry.Counter("throng_requests_cancelled_total", "Requests that were cancelled")),
-        failed(registry.Counter("throng_requests_failed_total", "Requests that ended with an error")),
-        prompt_tokens(registry.Counter("throng_prompt_tokens_total", "Prompt tokens of admitted requests")),
+        requests(registry.Counter("throng:requests_total", "Requests that have ended")),
+        cancelled(registry.Counter("throng:requests_cancelled_total", "Requests that were cancelled")),
+        failed(registry.Counter("throng:requests_failed_total", "Requests that ended with an error")),
+        prompt_tokens(registry.Counter("throng:prompt_tokens_total", "Prompt tokens of admitted requests")),
         cached_tokens(
-            registry.Counter("throng_prompt_tokens_cached_total", "Of these, taken from the prefix cache")),
+            registry.Counter("throng:prompt_tokens_cached_total", "Of these, taken from the prefix cache")),
         computed_tokens(
-            registry.Counter("throng_computed_tokens_total", "Tokens that went through the model")),
+            registry.Counter("throng:computed_tokens_total", "Tokens that went through the model")),
         recomputed_tokens(
-            registry.Counter("throng_recomputed_tokens_total",
+            registry.Counter("throng:recomputed_tokens_total",
                              "Of these, in whole blocks that had been in the prefix cache before")),
-        output_tokens(registry.Counter("throng_output_tokens_total", "Tokens of answers")),
-        steps(registry.Counter("throng_steps_total", "Forward passes")),
-        guesses(registry.Counter("throng_lookup_guesses_total",
+        output_tokens(registry.Counter("throng:generation_tokens_total", "Tokens of answers")),
+        steps(registry.Counter("throng:steps_total", "Forward passes")),
+        guesses(registry.Counter("throng:lookup_guesses_total",
                                  "Tokens that were guessed and checked (prompt lookup)")),
-        guesses_accepted(registry.Counter("throng_lookup_accepted_total", "Of these, those that came true")),
-        preemptions(registry.Counter("throng_preemptions_total", "Sequences evicted to be computed again")),
+        guesses_accepted(registry.Counter("throng:lookup_accepted_total", "Of these, those that came true")),
+        preemptions(
+            registry.Counter("throng:num_preemptions_total", "Sequences evicted to be computed again")),
         prefix_evictions(
-            registry.Counter("throng_prefix_evictions_total", "Blocks evicted from the prefix cache")),
-        spilled(registry.Counter("throng_spilled_blocks_total", "Of these, written to disk")),
-        restored(registry.Counter("throng_restored_blocks_total", "Blocks read back from disk")) {}
+            registry.Counter("throng:prefix_evictions_total", "Blocks evicted from the prefix cache")),
+        spilled(registry.Counter("throng:spilled_blocks_total", "Of these, written to disk")),
+        restored(registry.Counter("throng:restored_blocks_total", "Blocks read back from disk")) {}
 
-  Metric &running, &waiting, &kv_bytes, &kv_bytes_peak, &kv_budget, &output_rate, &prefix_hit_rate;
+  Metric &running, &waiting, &kv_bytes, &kv_bytes_peak, &kv_budget, &kv_usage, &output_rate, &prefix_hit_rate;
   Metric &requests, &cancelled, &failed, &prompt_tokens, &cached_tokens, &computed_tokens, &recomputed_tokens,
       &output_tokens, &steps, &guesses, &guesses_accepted;
   Metric &preemptions, &prefix_evictions, &spilled, &restored;
@@ -590,6 +592,7 @@ void Engine::Impl::PublishMetrics() {
   rate_begin_ = now;
   rate_tokens_ = 0;
   metrics_.kv_bytes.Set(static_cast<double>(blocks_.HeldBytes()));
+  metrics_.kv_usage.Set(metrics_.kv_bytes.Value() / metrics_.kv_budget.Value());
   metrics_.kv_bytes_peak.Set(static_cast<double>(blocks_.GetLedger().peak.Total()));
 }
 

@@ -88,9 +88,9 @@ class EngineGuessTest : public ::testing::Test {
     }
     std::unique_lock lock(mutex);
     EXPECT_TRUE(done.wait_for(lock, std::chrono::seconds(60), [&] { return num_done == requests.size(); }));
-    run.passes = engine.Metrics().Counter("throng_steps_total", "").Value();
-    run.guesses = engine.Metrics().Counter("throng_lookup_guesses_total", "").Value();
-    run.accepted = engine.Metrics().Counter("throng_lookup_accepted_total", "").Value();
+    run.passes = engine.Metrics().Counter("throng:steps_total", "").Value();
+    run.guesses = engine.Metrics().Counter("throng:lookup_guesses_total", "").Value();
+    run.accepted = engine.Metrics().Counter("throng:lookup_accepted_total", "").Value();
     return run;
   }
 

@@ -192,7 +192,7 @@ TEST_F(EngineTest, ReadsPreemptedSequencesBackFromDisk) {
     computed.push_back(fake_.num_tokens_computed - before);
     // The loop publishes its numbers after the answers.
     Result(Submit(MakeRequest({1}, 1)));
-    const bool restored = engine_->Metrics().Counter("throng_restored_blocks_total", "").Value() > 0;
+    const bool restored = engine_->Metrics().Counter("throng:restored_blocks_total", "").Value() > 0;
     EXPECT_EQ(restored, !folder.empty());
   }
   EXPECT_LT(computed[1], computed[0]);
@@ -316,9 +316,9 @@ TEST_F(EngineTest, CountsWhatItDoes) {
   Result(Submit(MakeRequest(RandomTokens(200, 1), 5)));
   engine_->Submit(MakeRequest(RandomTokens(3, 1), 1));
   const std::string text = engine_->Metrics().PrometheusText();
-  EXPECT_NE(text.find("# TYPE throng_requests_total counter\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("\nthrong_prompt_tokens_cached_total 192\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("\nthrong_prefix_hit_rate 0.5\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("# TYPE throng:requests_total counter\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nthrong:prompt_tokens_cached_total 192\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nthrong:prefix_hit_rate 0.5\n"), std::string::npos) << text;
 }
 
 }  // namespace

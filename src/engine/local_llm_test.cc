@@ -131,7 +131,7 @@ TEST(LocalLlm, SharesAModelAndCancelsWhatItLeavesBehind) {
   EXPECT_EQ(done.size(), 1u);
   EXPECT_EQ(done[0].key.agent, 1u);
   EXPECT_EQ(stays.GetStats().calls, 1u);
-  EXPECT_EQ(model->Metrics().Counter("throng_requests_cancelled_total", "").Value(), 1);
+  EXPECT_EQ(model->Metrics().Counter("throng:requests_cancelled_total", "").Value(), 1);
 }
 
 }  // namespace

@@ -10,8 +10,9 @@ namespace throng::serve {
 HttpReply ChatCompletions(Context& context, const HttpRequest& request);  // POST /v1/chat/completions
 HttpReply Completions(Context& context, const HttpRequest& request);      // POST /v1/completions
 HttpReply Models(Context& context, const HttpRequest& request);           // GET /v1/models
-HttpReply Health(Context& context, const HttpRequest& request);           // GET /health
-HttpReply Metrics(Context& context, const HttpRequest& request);          // GET /metrics
+HttpReply Health(Context& context, const HttpRequest& request);  // GET /health: 200 as long as it lives
+HttpReply Ready(Context& context, const HttpRequest& request);   // GET /ready: 503 while it takes no requests
+HttpReply Metrics(Context& context, const HttpRequest& request);  // GET /metrics
 
 // The viewer: GET / and /viewer.js, and the endpoints that they ask. Without a journal the page says how to
 // see one.

@@ -1,7 +1,9 @@
 #include "serve/generation.h"
 
+#include <chrono>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 
@@ -21,12 +23,26 @@ auto Mistaken(const Action& action) {
 
 }  // namespace
 
+using Clock = std::chrono::steady_clock;
+
 struct Generation::State {
+  explicit State(engine::MetricsRegistry& metrics)
+      : first_token(metrics.Durations("throng:time_to_first_token_seconds",
+                                      "From a complete request to the first text of its answer")),
+        whole(metrics.Durations("throng:e2e_request_latency_seconds",
+                                "From a complete request to the end of its answer")) {}
+
+  engine::Histogram& first_token;
+  engine::Histogram& whole;
+  const Clock::time_point begin = Clock::now();
+  bool has_begun = false;  // of the engine's thread
+
   std::mutex mutex;
   std::function<void()> wake;                  // guarded by mutex, also while it is called
   std::string text;                            // guarded by mutex; not yet taken
   std::optional<engine::EngineResult> result;  // guarded by mutex until set, then constant
 
+  double Seconds() const { return std::chrono::duration<double>(Clock::now() - begin).count(); }
   void Wake() const {
     if (wake) wake();
   }
@@ -45,14 +61,16 @@ Generation::Slot::Slot(Context& context) : context_(context) {
 }
 
 Generation::Generation(Context& context, engine::TextRequest text)
-    : model_(context.Model()), slot_(context), state_(std::make_shared<State>()) {
+    : model_(context.Model()), slot_(context), state_(std::make_shared<State>(*context.metrics)) {
   engine::EngineRequest request = Mistaken([&] { return model_.MakeRequest(std::move(text)); });
   request.on_text = [state = state_](uint64_t, std::string_view text) {
+    if (!std::exchange(state->has_begun, true)) state->first_token.Observe(state->Seconds());
     const std::lock_guard lock(state->mutex);
     state->text += text;
     state->Wake();
   };
   request.on_done = [state = state_](engine::EngineResult result) {
+    state->whole.Observe(state->Seconds());
     const std::lock_guard lock(state->mutex);
     state->result = std::move(result);
     state->Wake();

@@ -45,40 +45,6 @@ Json Chunk(const ReplyHead& head, Json delta, const Json& finish) {
   return json;
 }
 
-int StatusOf(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::kInvalid:
-    case ErrorCode::kUnsupported:
-      return 400;
-    case ErrorCode::kExhausted:
-    case ErrorCode::kUnavailable:
-    case ErrorCode::kCancelled:
-      return 503;
-    case ErrorCode::kCorrupt:
-    case ErrorCode::kIo:
-    case ErrorCode::kBadAnswer:
-      return 500;
-  }
-  return 500;
-}
-
-const char* TypeOf(int status) {
-  switch (status) {
-    case 401:
-      return "authentication_error";
-    case 404:
-      return "not_found_error";
-    case 503:
-      return "overloaded_error";
-    default:
-      return status < 500 ? "invalid_request_error" : "server_error";
-  }
-}
-
-Json ErrorJson(int status, std::string_view message) {
-  return {{"error", {{"message", message}, {"type", TypeOf(status)}, {"param", nullptr}, {"code", status}}}};
-}
-
 }  // namespace
 
 std::string CompletionBody(const ReplyHead& head, const engine::EngineResult& result) {
@@ -116,7 +82,9 @@ std::string UsageEvent(const ReplyHead& head, const engine::EngineResult& result
   return Event(json);
 }
 
-std::string ErrorEvent(const Error& error) { return Event(ErrorJson(StatusOf(error.Code()), error.what())); }
+std::string ErrorEvent(const Error& error) {
+  return "data: " + ErrorBody(StatusOf(error.Code()), error.what()) + "\n\n";
+}
 
 std::string ModelsBody(std::string_view model, int64_t created, int max_context) {
   const Json entry = {{"id", model},
@@ -126,11 +94,5 @@ std::string ModelsBody(std::string_view model, int64_t created, int max_context)
                       {"max_model_len", max_context}};
   return Dump({{"object", "list"}, {"data", Json::array({entry})}});
 }
-
-HttpReply ErrorReply(int status, std::string_view message) {
-  return {.status = status, .body = Dump(ErrorJson(status, message))};
-}
-
-HttpReply ErrorReply(const Error& error) { return ErrorReply(StatusOf(error.Code()), error.what()); }
 
 }  // namespace throng::serve

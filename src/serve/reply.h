@@ -5,9 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "base/error.h"
 #include "engine/request.h"
-#include "serve/exchange.h"
+#include "serve/http/error_reply.h"
 
 namespace throng::serve {
 
@@ -30,8 +29,5 @@ std::string ErrorEvent(const Error& error);
 inline constexpr std::string_view kDoneEvent = "data: [DONE]\n\n";
 
 std::string ModelsBody(std::string_view model, int64_t created, int max_context);
-
-HttpReply ErrorReply(int status, std::string_view message);
-HttpReply ErrorReply(const Error& error);
 
 }  // namespace throng::serve

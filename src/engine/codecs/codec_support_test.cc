@@ -272,13 +272,13 @@ void CodecSupportTest::Spilling() {
   EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 140, .spill_folder = Folder()});
   ExpectSame(rig.Ask(question), alone);
   for (uint64_t seed = 2; seed < 12; ++seed) rig.Ask(Ask(seed));
-  const double restored = rig.Metric("throng_restored_blocks_total");
+  const double restored = rig.Metric("throng:restored_blocks_total");
   const Answer again = rig.Ask(question);
   EXPECT_EQ(again.result.cached_prompt_tokens, 64);
   ExpectSame(again, alone);
   // The loop publishes its numbers after the answer.
   rig.Ask(Ask(20));
-  EXPECT_GT(rig.Metric("throng_restored_blocks_total"), restored);
+  EXPECT_GT(rig.Metric("throng:restored_blocks_total"), restored);
 }
 
 // The answer is the same whatever happens to pages on the way, with a window too.

@@ -149,8 +149,8 @@ class PurityCheck {
         ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions_[i]), alone_[i]));
       }
     }
-    EXPECT_GT(rig.Metric("throng_prefix_evictions_total"), 0);
-    EXPECT_GT(rig.Metric("throng_prompt_tokens_cached_total"), 0);
+    EXPECT_GT(rig.Metric("throng:prefix_evictions_total"), 0);
+    EXPECT_GT(rig.Metric("throng:prompt_tokens_cached_total"), 0);
   }
 
   void WithTwoThreads() {
@@ -174,8 +174,8 @@ class PurityCheck {
       SCOPED_TRACE(i);
       ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[i], alone[i]));
     }
-    EXPECT_GT(rig.Metric("throng_lookup_accepted_total"), 30);
-    EXPECT_LT(rig.Metric("throng_lookup_accepted_total"), rig.Metric("throng_lookup_guesses_total"));
+    EXPECT_GT(rig.Metric("throng:lookup_accepted_total"), 30);
+    EXPECT_LT(rig.Metric("throng:lookup_accepted_total"), rig.Metric("throng:lookup_guesses_total"));
   }
 
   model::Transformer& transformer_;
