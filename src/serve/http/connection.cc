@@ -229,6 +229,7 @@ void Connection::Pump() {
   reply_.body.clear();
   if (chunked && !body.empty()) body = ChunkBytes(body);
   if (is_end) {
+    source_.reset();  // who has read the end may ask again at once, and finds the place free
     if (chunked) body += kLastChunk;
     phase_ = Phase::kSending;
   }

@@ -238,6 +238,7 @@ TEST_F(ConnectionTest, SendsPiecesAsTheyCome) {
   EXPECT_THAT(client.ReadUntil("one\r\n"), HasSubstr("Transfer-Encoding: chunked\r\n"));
   feed_->Give("two", true);
   EXPECT_EQ(client.ReadUntil("0\r\n\r\n"), "3\r\ntwo\r\n0\r\n\r\n");
+  EXPECT_TRUE(feed_->Soon([&] { return feed_->gone; }, 0.01));  // whoever has the end finds the place free
   client.Send(kQuickAndClose);
   EXPECT_THAT(client.ReadAll(), HasSubstr("hello"));
 }
