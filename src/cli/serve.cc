@@ -66,9 +66,12 @@ void Run(Options& options, const CLI::App& command) {
     if (!done) fmt::print(stderr, "stopping\n");
     server.Stop();
   });
-  const std::string address =
-      fmt::format(options.server.host.find(':') == std::string::npos ? "http://{}:{}" : "http://[{}]:{}",
-                  options.server.host, server.Port());
+  const std::string& host = options.server.host;
+  if (options.server.access.api_key.empty() && !IsLoopback(host)) {
+    fmt::print(stderr, "warning: without --api-key, whoever reaches {} may use this server\n", host);
+  }
+  const bool is_ipv6 = host.find(':') != std::string::npos;
+  const std::string address = fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, server.Port());
   if (model != nullptr) {
     fmt::print(stderr, "{} at {}/v1 (context {}, KV cache {})\n", model->Name(), address,
                model->Options().max_context, model->Options().kv);
