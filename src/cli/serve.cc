@@ -152,8 +152,8 @@ void AddServe(CLI::App& app) {
       ->check(CLI::detail::ExistingFileValidator());
   AddLocalFlags(*command, options->local);
   command->footer(
-      "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /ready, /metrics, and "
-      "the viewer at /.\n"
+      "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /ready, /metrics,\n"
+      "and the viewer at /. docs/serve.md says who may talk to it, and its limits.\n"
       "Ctrl-C finishes the requests in work, for at most 10 seconds.\n"
       "Examples:\n"
       "  throng serve -m model.gguf --kv gear2\n"
