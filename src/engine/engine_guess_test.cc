@@ -100,6 +100,8 @@ class EngineGuessTest : public ::testing::Test {
       EXPECT_EQ(a.results[i].tokens, b.results[i].tokens);
       EXPECT_EQ(a.results[i].text, b.results[i].text);
       EXPECT_EQ(a.results[i].finish, b.results[i].finish);
+      EXPECT_EQ(a.results[i].logprobs, b.results[i].logprobs);
+      EXPECT_EQ(a.results[i].prompt_logprobs, b.results[i].prompt_logprobs);
       EXPECT_EQ(a.results[i].prompt_tokens, b.results[i].prompt_tokens);
       EXPECT_EQ(a.streamed[i], b.streamed[i]);
     }
@@ -127,6 +129,14 @@ std::vector<EngineRequest> Many(const std::vector<std::shared_ptr<Constraint>>& 
     request.sampling.temperature = i % 3 == 0 ? 0.0f : i % 3 == 1 ? 0.2f : 1.0f;
     request.sampling.min_p = i % 4 == 0 ? 0.05f : 0;
     request.sampling.repetition_penalty = i % 5 == 0 ? 1.1f : 1.0f;
+    if (i % 4 == 1) {
+      request.rules = {.bias = {{5, 1.5f}, {6, -100.0f}},
+                       .frequency_penalty = 0.3f,
+                       .presence_penalty = -0.2f,
+                       .min_tokens = static_cast<int>(i % 20)};
+    }
+    if (i % 3 == 0) request.logprobs = static_cast<int>(i % 5);
+    request.prompt_logprobs = i % 9 == 0;
     request.ignore_end = i % 2 == 0;
     request.keep_pages = i % 8 == 0;
     request.constraint = constraints[i % constraints.size()];

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <latch>
 #include <map>
@@ -52,10 +54,12 @@ std::vector<int32_t> Expected(const EngineRequest& request) {
   std::vector<int32_t> tokens = request.prompt;
   std::vector<float> logits(kVocab);
   Sampler sampler;
+  LogitRules rules = request.rules;
+  if (!request.ignore_end) rules.ends.push_back(kEnd);
   for (int i = 0; i < request.max_tokens; ++i) {
     FakeTransformer::Logits(tokens, logits);
-    tokens.push_back(sampler.Sample(logits, {}, tokens, request.sampling, i));
-    if (tokens.back() == kEnd && !request.ignore_end) break;
+    tokens.push_back(sampler.Sample(logits, {}, tokens, request.sampling, i, rules));
+    if (std::ranges::find(rules.ends, tokens.back()) != rules.ends.end()) break;
   }
   return {tokens.begin() + static_cast<ptrdiff_t>(request.prompt.size()), tokens.end()};
 }
@@ -119,6 +123,102 @@ TEST_F(EngineTest, AnswersAsTheModelAlone) {
     EXPECT_EQ(result.key, requests[i].key);
   }
   EXPECT_GT(fake_.most_items, 4u);
+}
+
+// Of the model's distribution over the tokens that follow.
+TokenLogprobs ExpectedLogprobs(std::span<const int32_t> tokens, int32_t next, int num_top) {
+  std::vector<float> logits(kVocab);
+  FakeTransformer::Logits(tokens, logits);
+  return LogprobMaker().Make(logits, next, num_top);
+}
+
+// In a batch with others, in chunks, with a budget that preempts: every rule, log-probability and embedding
+// is what the request's own tokens make it.
+TEST_F(EngineTest, RulesAndLogprobsDependOnTheSequenceAlone) {
+  Start({.step_tokens = 150, .chunk_tokens = 37, .lookup = Lookup::kAlways}, 20 * BlockBytes());
+  std::vector<EngineRequest> requests;
+  std::vector<uint64_t> ids;
+  for (size_t i = 0; i < 24; ++i) {
+    EngineRequest request = MakeRequest(RandomTokens(70 + 5 * i, i % 5), 200);
+    request.sampling.temperature = i % 3 == 0 ? 0.0f : 1.0f;
+    request.sampling.seed = i;
+    request.rules = {.bias = {{3, 2.0f}, {kEnd, i % 2 == 0 ? 0.0f : -2.0f}},
+                     .frequency_penalty = 0.5f,
+                     .presence_penalty = 0.1f,
+                     .min_tokens = static_cast<int>(i * 5),
+                     .ends = {7}};
+    request.ignore_end = i % 4 == 0;
+    request.logprobs = static_cast<int>(i % 4);
+    request.prompt_logprobs = i % 3 == 0;
+    requests.push_back(request);
+    ids.push_back(Submit(request));
+  }
+  int preemptions = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    SCOPED_TRACE(i);
+    const EngineRequest& request = requests[i];
+    const EngineResult result = Result(ids[i]);
+    EXPECT_EQ(result.tokens, Expected(request));
+    preemptions += result.preemptions;
+    std::vector<int32_t> tokens = request.prompt;
+    tokens.insert(tokens.end(), result.tokens.begin(), result.tokens.end());
+    const size_t num_prompt = request.prompt.size();
+    ASSERT_EQ(result.logprobs.size(), result.tokens.size());
+    ASSERT_EQ(result.prompt_logprobs.size(), request.prompt_logprobs ? num_prompt - 1 : 0);
+    for (size_t at = request.prompt_logprobs ? 1 : num_prompt; at < tokens.size(); ++at) {
+      TokenLogprobs found =
+          at < num_prompt ? result.prompt_logprobs[at - 1] : result.logprobs[at - num_prompt];
+      found.text_begin = 0;
+      ASSERT_EQ(found, ExpectedLogprobs(std::span(tokens).first(at), tokens[at], *request.logprobs)) << at;
+    }
+  }
+  EXPECT_GT(preemptions, 0);
+}
+
+TEST_F(EngineTest, EndsAfterThePromptIfNothingIsToFollow) {
+  Start();
+  EngineRequest request = MakeRequest(RandomTokens(130, 1), 0);
+  std::atomic<int> prompts = 0;
+  request.on_prompt = [&](uint64_t) { ++prompts; };
+  const EngineResult result = Result(Submit(request));
+  EXPECT_EQ(result.finish, llm::FinishReason::kLength);
+  EXPECT_TRUE(result.tokens.empty());
+  EXPECT_EQ(prompts, 1);
+  request.max_tokens = 3;
+  EXPECT_EQ(Result(Submit(request)).cached_prompt_tokens, 128);  // its blocks are there for others
+  EXPECT_EQ(prompts, 2);
+}
+
+TEST_F(EngineTest, EmbeddingsAreThoseOfTheTextAlone) {
+  constexpr size_t kDim = FakeTransformer::kHeadDim;
+  for (const model::Pooling pooling :
+       {model::Pooling::kMean, model::Pooling::kFirst, model::Pooling::kLast}) {
+    Start({.step_tokens = 100, .chunk_tokens = 37}, 8 * BlockBytes());
+    std::vector<uint64_t> ids;
+    for (size_t i = 0; i < 12; ++i) {
+      EngineRequest request = MakeRequest(RandomTokens(1 + 20 * i, i % 3), 0);
+      request.pooling = pooling;
+      ids.push_back(Submit(request));
+    }
+    for (size_t i = 0; i < ids.size(); ++i) {
+      const std::vector<int32_t> tokens = RandomTokens(1 + 20 * i, i % 3);
+      std::vector<double> sum(kDim);
+      std::vector<float> state(kDim);
+      for (size_t t = 1; t <= tokens.size(); ++t) {
+        if (pooling == model::Pooling::kFirst && t > 1) continue;
+        if (pooling == model::Pooling::kLast && t < tokens.size()) continue;
+        FakeTransformer::Logits(std::span(tokens).first(t), state);
+        for (size_t d = 0; d < kDim; ++d) sum[d] += static_cast<double>(state[d]);
+      }
+      double squares = 0;
+      for (const double x : sum) squares += x * x;
+      const EngineResult result = Result(ids[i]);
+      EXPECT_EQ(result.finish, llm::FinishReason::kStop);
+      ASSERT_EQ(result.embedding.size(), kDim);
+      for (size_t d = 0; d < kDim; ++d)
+        EXPECT_EQ(result.embedding[d], static_cast<float>(sum[d] * (1 / std::sqrt(squares))));
+    }
+  }
 }
 
 TEST_F(EngineTest, ReusesThePrefixesOfEarlierPromptsAndAnswers) {

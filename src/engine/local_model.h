@@ -31,6 +31,11 @@ struct TextRequest {
   llm::Sampling sampling{};
   std::vector<std::string> stop{};  // the text ends before the first of these
   llm::Constraint constraint{};
+  // The rest as in EngineRequest:
+  LogitRules rules{};
+  bool ignore_end = false;
+  std::optional<int> logprobs{};
+  bool prompt_logprobs = false;
 };
 
 // Any thread may call any method.
@@ -49,6 +54,9 @@ class LocalModel {
   // Leaves callbacks, key and priority unset. Throws kExhausted if the prompt leaves no room for an answer,
   // and what Compile throws.
   EngineRequest MakeRequest(TextRequest request);
+  // Whose result is the prompt's embedding, pooled as the model's file says. Throws kUnsupported for a model
+  // that makes none, and kExhausted as above.
+  EngineRequest MakeEmbedding(const Prompt& prompt) const;
 
   uint64_t Submit(EngineRequest request) { return engine_.Submit(std::move(request)); }
   void Cancel(uint64_t id) { engine_.Cancel(id); }
@@ -75,6 +83,7 @@ class LocalModel {
   double F16BytesPerToken() const { return engine::F16BytesPerToken(pool_.Layout()); }
 
  private:
+  std::vector<int32_t> EncodeWithin(const Prompt& prompt, int most_tokens) const;
   std::string Computation() const;  // what answers depend on beside weights and codecs
 
   const LoadedModel loaded_;

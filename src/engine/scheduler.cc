@@ -10,6 +10,9 @@ using kv::kPageTokens;
 
 namespace {
 
+// Most rows of logits of prompts in a step: a row has a number per token of the vocabulary.
+constexpr int kMostPromptLogits = 64;
+
 // The length that admission reserves memory for: the tokens of the sequence so far (after a preemption, with
 // part of the answer), and up to one block of those that may follow. The rest is left to chance and
 // preemption, since most answers are shorter than allowed.
@@ -28,7 +31,7 @@ bool IsDecoding(const Sequence& sequence) {
 // The number of tokens that the request's start pages save. At least one token is left to compute logits
 // from.
 int StartTokens(const Sequence& sequence) {
-  if (sequence.request.start == nullptr) return 0;
+  if (sequence.request.start == nullptr || sequence.NeedsAllRows()) return 0;
   const kv::SavedPages& start = *sequence.request.start;
   const size_t most = std::min(static_cast<size_t>(start.cache.NumTokens()), sequence.tokens.size() - 1);
   const auto differs = std::mismatch(
@@ -104,7 +107,8 @@ void Scheduler::TakePages(Sequence& sequence, int start_tokens) {
 
 bool Scheduler::TryAdmit(Sequence& sequence) {
   matched_.clear();
-  if (options_.prefix_cache) prefixes_.Match(sequence.tokens, matched_);  // pins the blocks
+  const bool reuse = options_.prefix_cache && !sequence.NeedsAllRows();
+  if (reuse) prefixes_.Match(sequence.tokens, matched_);  // pins the blocks
   const int start_tokens = StartTokens(sequence);
   // A sequence alone may always start: Submit made sure that it fits.
   if (!running_.empty()) {
@@ -120,7 +124,7 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
       if (!prefixes_.EvictOne()) return false;
     }
   }
-  if (options_.prefix_cache) prefixes_.Restore(sequence.tokens, matched_);
+  if (reuse) prefixes_.Restore(sequence.tokens, matched_);
   TakePages(sequence, start_tokens);
   if (!sequence.was_admitted) {
     sequence.was_admitted = true;
@@ -168,6 +172,12 @@ bool Scheduler::ReserveByPreempting(Sequence& sequence, int num_tokens, std::vec
   return true;
 }
 
+// The most tokens of a sequence that a step may have.
+int Scheduler::MostTokens(const Sequence& sequence) const {
+  const int most = std::min(sequence.NumPending(), options_.chunk_tokens);
+  return sequence.WantsPromptLogprobs() ? std::min(most, prompt_logits_left_) : most;
+}
+
 // Returns the number of tokens planned, which may be less than num_tokens, or 0.
 int Scheduler::PlanTokens(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items) {
   if (!ReserveByEvicting(sequence, num_tokens)) {
@@ -176,6 +186,7 @@ int Scheduler::PlanTokens(Sequence& sequence, int num_tokens, std::vector<Planne
     if (!ReserveByPreempting(sequence, num_tokens, items)) return 0;
   }
   items.push_back({&sequence, num_tokens});
+  if (sequence.WantsPromptLogprobs()) prompt_logits_left_ -= num_tokens;
   return num_tokens;
 }
 
@@ -183,18 +194,21 @@ void Scheduler::Plan(std::vector<PlannedItem>& items) {
   items.clear();
   Admit();
   int left = options_.step_tokens;
+  prompt_logits_left_ = kMostPromptLogits;
   // Preemption takes from the end of running_, so the indices before it stay valid.
   for (size_t i = 0; i < running_.size(); ++i) {
     Sequence& sequence = *running_[i];
     if (!IsDecoding(sequence)) continue;
     // Of tokens that a constraint determined, as many as leave one to each of the others.
     const int most = std::max(1, left - static_cast<int>(running_.size() - i - 1));
-    left -= PlanTokens(sequence, std::min({sequence.NumPending(), options_.chunk_tokens, most}), items);
+    const int wanted = std::min(MostTokens(sequence), most);
+    if (wanted > 0) left -= PlanTokens(sequence, wanted, items);
   }
   for (size_t i = 0; i < running_.size() && left > 0; ++i) {
     Sequence& sequence = *running_[i];
     if (IsDecoding(sequence)) continue;
-    left -= PlanTokens(sequence, std::min({sequence.NumPending(), options_.chunk_tokens, left}), items);
+    const int wanted = std::min(MostTokens(sequence), left);
+    if (wanted > 0) left -= PlanTokens(sequence, wanted, items);
   }
 }
 

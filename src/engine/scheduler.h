@@ -67,6 +67,7 @@ class Scheduler {
   size_t PromisedBytes() const;
   bool ReserveByEvicting(Sequence& sequence, int num_tokens);
   bool ReserveByPreempting(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);
+  int MostTokens(const Sequence& sequence) const;
   int PlanTokens(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);
   void Preempt(Sequence* sequence);
 
@@ -76,6 +77,7 @@ class Scheduler {
   std::set<Sequence*, ServedBefore> waiting_;
   std::vector<Sequence*> running_;  // in the order of ServedBefore
   std::vector<kv::BlockRef> matched_;
+  int prompt_logits_left_ = 0;  // rows of prompt logits for which the plan has room
   Counts counts_;
 };
 

@@ -52,6 +52,8 @@ class Reader {
     return Bounded(prefix_ + key, file_.IntOr(prefix_ + key, fallback), most);
   }
 
+  int64_t Int64Or(const char* key, int64_t fallback) const { return file_.IntOr(prefix_ + key, fallback); }
+
   float Positive(const char* key) const { return CheckPositive(key, file_.Float(prefix_ + key)); }
   float PositiveOr(const char* key, double fallback) const {
     return CheckPositive(key, file_.FloatOr(prefix_ + key, fallback));
@@ -140,6 +142,23 @@ void ReadWindow(const Reader& reader, ModelConfig& config) {
   }
 }
 
+std::optional<Pooling> ReadPooling(const Reader& reader) {
+  // Values of llama.cpp; 0 is what files of models say that were not made for embeddings.
+  switch (reader.Int64Or("pooling_type", 0)) {
+    case 0:
+    case 1:
+      return Pooling::kMean;
+    case 2:
+      return Pooling::kFirst;
+    case 3:
+      return Pooling::kLast;
+    case 4:
+      return std::nullopt;
+    default:
+      reader.Refuse("pooling_type", std::to_string(reader.Int64Or("pooling_type", 0)), "0 to 4");
+  }
+}
+
 }  // namespace
 
 ModelConfig ReadConfig(const GgufFile& file) {
@@ -167,6 +186,7 @@ ModelConfig ReadConfig(const GgufFile& file) {
       config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.dim / config.num_heads));
     }
   }
+  config.pooling = ReadPooling(reader);
   if (reader.Has("expert_count") && reader.CountOr("expert_count", 1, 1 << 20) > 0) {
     reader.Refuse("expert_count", "above 0", "dense models");
   }

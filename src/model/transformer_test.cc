@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -89,6 +90,34 @@ TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBits) {
     EXPECT_TRUE(SameBits(fixture.Run(tokens, chunk), expected)) << chunk;
   EXPECT_TRUE(SameBits(fixture.Run(tokens, 200, 2), expected));
   EXPECT_TRUE(SameBits(fixture.Run(tokens, 64, 3), expected));
+}
+
+// Logits are those of the states, whatever else is in the batch and asks for what.
+TEST_P(PurityTest, StatesDoNotDependOnChunksAndBatches) {
+  Fixture fixture(*file_, codec_);
+  const auto dim = static_cast<size_t>(fixture.transformer->Config().dim);
+  const auto tokens = RandomTokens(130, kVocab, 1);
+  const auto logits = fixture.Run(tokens, 130);
+  std::vector<float> expected;
+  for (const size_t chunk : {130, 17}) {
+    ThreadPool pool(2);
+    kv::SequenceCache cache(fixture.pool), other(fixture.pool);
+    std::vector<float> states(tokens.size() * dim);
+    std::vector<float> beside(chunk * kVocab);
+    for (size_t first = 0; first < tokens.size(); first += chunk) {
+      const size_t count = std::min(chunk, tokens.size() - first);
+      const auto part = std::span(tokens).subspan(first, count);
+      ASSERT_TRUE(cache.Reserve(static_cast<int>(count)) && other.Reserve(static_cast<int>(count)));
+      const BatchItem items[] = {{part, &cache, 0, static_cast<int>(count), states.data() + first * dim},
+                                 {part, &other, 1}};
+      fixture.transformer->Forward(items, pool, beside.data());
+    }
+    const size_t last = (tokens.size() - 1) * kVocab;
+    EXPECT_TRUE(SameBits(std::span(beside).first(kVocab), std::span(logits).subspan(last, kVocab)));
+    if (expected.empty()) expected = states;
+    EXPECT_TRUE(SameBits(states, expected));
+  }
+  EXPECT_GT(std::ranges::count_if(expected, [](float x) { return x != 0; }), 1000);
 }
 
 TEST_P(PurityTest, RepackingDoesNotChangeBits) {

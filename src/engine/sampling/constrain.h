@@ -30,6 +30,7 @@ class Vocabulary {
   size_t MaskWords() const { return (NumTokens() + 63) / 64; }
   const std::string& Bytes(int32_t token) const { return token_bytes_[static_cast<size_t>(token)]; }
   bool IsEndOfGeneration(int32_t token) const;
+  std::span<const int32_t> EndsOfGeneration() const { return eog_ids_; }
 
  private:
   friend class Constraint;

@@ -31,6 +31,8 @@ class FakeTransformer : public model::Transformer {
     config_.num_layers = 1;
     config_.num_kv_heads = 1;
     config_.head_dim = kHeadDim;
+    config_.dim = kHeadDim;
+    config_.pooling = model::Pooling::kMean;
   }
 
   static kv::BlockLayout Layout() { return kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, 1, 1, kHeadDim); }
@@ -65,6 +67,10 @@ class FakeTransformer : public model::Transformer {
         // A model that sees little repeats itself. Some tokens see all that the cache holds nonetheless.
         const bool sees_all = history.size() % 31 == 0;
         Logits(history, {logits, vocab}, sees_all ? SIZE_MAX : memory);
+      }
+      for (int i = item.num_states; i > 0; --i) {
+        const std::vector<int32_t> history = History(*item.cache, end - i + 1);
+        Logits(history, {item.states + (item.num_states - i) * kHeadDim, kHeadDim});
       }
       item.cache->FinishLayer(0, 0);
       item.cache->EndChunk();
