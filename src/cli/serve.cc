@@ -149,8 +149,8 @@ void AddServe(CLI::App& app) {
       ->check(CLI::detail::ExistingFileValidator());
   AddLocalFlags(*command, options->local);
   command->footer(
-      "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /ready, /metrics, and "
-      "the viewer at /.\n"
+      "Endpoints: /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1/models,\n"
+      "/tokenize, /detokenize, Ollama's under /api, /health, /ready, /metrics, and the viewer at /.\n"
       "Ctrl-C finishes the requests in work, for at most 10 seconds.\n"
       "Examples:\n"
       "  throng serve -m model.gguf --kv gear2\n"

@@ -471,7 +471,7 @@ void Engine::Impl::EndPrompts() {
   for (const PlannedItem& item : items_) {
     Sequence& sequence = *item.sequence;
     if (sequence.NumAnswer() > 0 || sequence.NumPending() > 0) continue;
-    if (sequence.request.on_prompt) sequence.request.on_prompt(sequence.id);
+    if (sequence.request.on_prompt) sequence.request.on_prompt(sequence.id, sequence.prompt_logprobs);
     if (sequence.request.max_tokens > 0) continue;
     Finish(sequence, sequence.request.pooling ? llm::FinishReason::kStop : llm::FinishReason::kLength);
   }

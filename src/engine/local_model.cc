@@ -185,6 +185,11 @@ std::string LocalModel::Identity() const {
                      model::ChatFamilyName(loaded_.chat.Family()));
 }
 
+std::string LocalModel::Setup() const {
+  return fmt::format("{} kv={} {} template={}", options_.model, kv::LayoutName(pool_.Layout()), Computation(),
+                     model::ChatFamilyName(loaded_.chat.Family()));
+}
+
 // Names the removed bias, because pages from before there was a choice have the same codecs and whole keys.
 std::string LocalModel::Computation() const {
   const bool removed = RemovedBias(*loaded_.transformer, pool_.Layout()) != nullptr;

@@ -73,6 +73,7 @@ class LocalModel {
   const model::ModelConfig& Config() const { return loaded_.transformer->Config(); }
   std::string Name() const;      // from the file's metadata, else the file's name
   std::string Identity() const;  // what answers depend on: weights, codecs, softmax, SIMD target, template
+  std::string Setup() const;     // the same without reading the weights, for which the file's path stands
 
   // For kv::SavePages and kv::LoadPages, and for requests that start from such pages.
   kv::BlockPool& Blocks() { return pool_; }

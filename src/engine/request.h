@@ -74,7 +74,8 @@ struct EngineRequest {
   // the last one, such as the one that ends the answer, do not come.
   std::function<void(uint64_t id, std::span<const TokenLogprobs> logprobs)> on_logprobs;
   // Once the prompt has been computed: requests that begin alike find its blocks in the prefix cache.
-  std::function<void(uint64_t id)> on_prompt;
+  // logprobs: those of EngineResult::prompt_logprobs.
+  std::function<void(uint64_t id, std::span<const TokenLogprobs> logprobs)> on_prompt;
   // Exactly once for each request that Submit accepted.
   std::function<void(EngineResult result)> on_done;
   // Raw logits [vocab], before any mask, from which token number `index` of the answer is sampled (tests).

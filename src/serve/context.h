@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "engine/local_model.h"
 #include "engine/metrics.h"
+#include "serve/responses/response_store.h"
 #include "serve/server.h"
 
 namespace throng::serve {
@@ -19,6 +20,7 @@ struct Context {
   std::atomic<int> in_flight{0};      // requests that the engine has
   std::atomic<bool> stopping{false};  // set once: no new request gets in
   std::atomic<uint64_t> last_id{0};
+  ResponseStore responses{};
 
   // Throws kUnavailable if there is no model.
   engine::LocalModel& Model() const {

@@ -1,10 +1,9 @@
-// GET /health, /ready, /metrics and /v1/models: what a server says about itself.
+// GET /health, /ready and /metrics: what a server says about itself.
 
 #include <fmt/format.h>
 
 #include "serve/endpoints.h"
 #include "serve/http/error_reply.h"
-#include "serve/reply.h"
 
 namespace throng::serve {
 
@@ -29,13 +28,6 @@ HttpReply Metrics(Context& context, const HttpRequest& request) {
   HttpReply reply;
   reply.type = "text/plain; version=0.0.4";
   reply.body = context.metrics->PrometheusText();
-  return reply;
-}
-
-HttpReply Models(Context& context, const HttpRequest& request) {
-  const engine::LocalModel& model = context.Model();
-  HttpReply reply;
-  reply.body = ModelsBody(model.Name(), /*created=*/0, model.Options().max_context);
   return reply;
 }
 

@@ -2,8 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "serve/request_error.h"
+
 namespace throng::serve {
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 const char* TypeOf(int status) {
   switch (status) {
@@ -20,9 +24,7 @@ const char* TypeOf(int status) {
   }
 }
 
-}  // namespace
-
-int StatusOf(ErrorCode code) {
+int StatusOfCode(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInvalid:
     case ErrorCode::kUnsupported:
@@ -39,18 +41,40 @@ int StatusOf(ErrorCode code) {
   return 500;
 }
 
-std::string ErrorBody(int status, std::string_view message) {
-  const nlohmann::ordered_json json = {
-      {"error", {{"message", message}, {"type", TypeOf(status)}, {"param", nullptr}, {"code", status}}}};
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+std::string Body(int status, std::string_view message, const Json& param, const Json& code) {
+  const Json json = {
+      {"error", {{"message", message}, {"type", TypeOf(status)}, {"param", param}, {"code", code}}}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-HttpReply ErrorReply(int status, std::string_view message) {
-  HttpReply reply{.status = status, .body = ErrorBody(status, message)};
+HttpReply Reply(int status, std::string body) {
+  HttpReply reply{.status = status, .body = std::move(body)};
   if (status == 503) reply.headers.emplace_back("Retry-After", "1");
   return reply;
 }
 
-HttpReply ErrorReply(const Error& error) { return ErrorReply(StatusOf(error.Code()), error.what()); }
+}  // namespace
+
+int StatusOf(const Error& error) {
+  const auto* of_request = dynamic_cast<const RequestError*>(&error);
+  return of_request != nullptr ? of_request->Status() : StatusOfCode(error.Code());
+}
+
+std::string ErrorBody(int status, std::string_view message) {
+  return Body(status, message, nullptr, nullptr);
+}
+
+std::string ErrorBody(const Error& error) {
+  const auto* of_request = dynamic_cast<const RequestError*>(&error);
+  if (of_request == nullptr) return ErrorBody(StatusOf(error), error.what());
+  const Json param = of_request->Param().empty() ? Json() : Json(of_request->Param());
+  return Body(of_request->Status(), error.what(), param, of_request->Name());
+}
+
+HttpReply ErrorReply(int status, std::string_view message) {
+  return Reply(status, ErrorBody(status, message));
+}
+
+HttpReply ErrorReply(const Error& error) { return Reply(StatusOf(error), ErrorBody(error)); }
 
 }  // namespace throng::serve

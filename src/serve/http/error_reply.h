@@ -9,8 +9,12 @@
 
 namespace throng::serve {
 
-int StatusOf(ErrorCode code);
+// The status of a reply, which a RequestError says itself.
+int StatusOf(const Error& error);
+
+// As JSON. param and code are null, unless the error is a RequestError.
 std::string ErrorBody(int status, std::string_view message);
+std::string ErrorBody(const Error& error);
 
 HttpReply ErrorReply(int status, std::string_view message);
 HttpReply ErrorReply(const Error& error);
