@@ -48,7 +48,9 @@ engine::EngineRequest MakeRequest(const Options& options, engine::LocalModel& mo
   const std::string prompt = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file);
   engine::TextRequest text;
   if (options.chat) {
-    text.prompt = engine::ChatOf(options.system, prompt);
+    model::ChatInput chat = engine::ChatOf(options.system, prompt);
+    chat.now = model::LocalNow();
+    text.prompt = std::move(chat);
   } else if (prompt.empty() && start != nullptr) {
     text.prompt = start->tokens;
   } else {

@@ -10,6 +10,7 @@
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/stdout.h"
+#include "model/chat_template.h"
 #include "model/gguf/gguf.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -51,7 +52,7 @@ std::vector<int32_t> ParseIds(std::string_view text) {
 
 void Run(const Options& options) {
   const model::GgufFile file(options.model);
-  const model::Tokenizer tokenizer(file);
+  const model::Tokenizer tokenizer = model::LoadTokenizer(file, model::ChatTemplate::FromGguf(file));
   const std::string input = ReadStdin();
   if (options.decode) {
     WriteStdout(tokenizer.Decode(ParseIds(input)));

@@ -14,8 +14,7 @@ std::unique_ptr<llm::Llm> MakeFake(LocalOptions options = {}) {
   options.kv = "f32";
   options.threads = 2;
   options.kv_budget_bytes = 16 << 20;
-  return std::make_unique<LocalLlm>(
-      std::make_shared<LocalModel>(options, FakeModel(model::ChatFamily::kPlain, /*spare_logits=*/5)));
+  return std::make_unique<LocalLlm>(std::make_shared<LocalModel>(options, FakeModel("", /*spare_logits=*/5)));
 }
 
 llm::Request Ask(const std::string& prompt, uint32_t agent) {
@@ -114,8 +113,8 @@ TEST(LocalLlm, RefusesAtSubmitAndGoesOn) {
 }
 
 TEST(LocalLlm, SharesAModelAndCancelsWhatItLeavesBehind) {
-  const auto model = std::make_shared<LocalModel>(LocalOptions{.kv = "f32", .kv_budget_bytes = 16 << 20},
-                                                  FakeModel(model::ChatFamily::kPlain));
+  const auto model =
+      std::make_shared<LocalModel>(LocalOptions{.kv = "f32", .kv_budget_bytes = 16 << 20}, FakeModel());
   LocalLlm stays(model);
   auto leaves = std::make_unique<LocalLlm>(model);
   llm::Request request = Ask("?", 0);

@@ -114,7 +114,8 @@ CodecOptions CodecsOf(const LocalOptions& options) {
 }
 
 LocalModel::LocalModel(const LocalOptions& options)
-    : LocalModel(options, LoadModel(options.model, options.repack, options.kv_budget_bytes)) {}
+    : LocalModel(options,
+                 LoadModel(options.model, options.repack, options.kv_budget_bytes, options.chat_template)) {}
 
 LocalModel::LocalModel(LocalOptions options, LoadedModel loaded)
     : loaded_(std::move(loaded)),
@@ -160,8 +161,7 @@ std::string LocalModel::Name() const {
 
 std::string LocalModel::Identity() const {
   return fmt::format("local model={} kv={} {} template={}", loaded_.transformer->WeightsDigest().Hex(),
-                     kv::LayoutName(pool_.Layout()), Computation(),
-                     model::ChatFamilyName(loaded_.chat.Family()));
+                     kv::LayoutName(pool_.Layout()), Computation(), loaded_.chat.Name());
 }
 
 // Names the removed bias, because pages from before there was a choice have the same codecs and whole keys.

@@ -8,6 +8,7 @@ namespace throng::engine {
 
 struct LocalOptions {
   std::string model{};         // a GGUF file; empty: the embedded model, town/model.gguf of the data folder
+  std::string chat_template{};  // a file with the template of chats; empty: the model's own
   std::string kv = "f16";      // codec of keys and values, or another form of codecs/codec_config.h
   std::string keys{};          // if not empty, the codec of keys instead
   std::string values{};        // if not empty, the codec of values instead

@@ -226,7 +226,9 @@ CompletionRequest ParseChatRequest(std::string_view body) {
     const std::string name = role == "developer" ? "system" : role.get<std::string>();
     chat.push_back({name, Content(message, fmt::format("messages[{}].content", i))});
   }
-  request.text.prompt = std::move(chat);
+  model::ChatInput input(chat);
+  input.now = model::LocalNow();
+  request.text.prompt = std::move(input);
   return request;
 }
 

@@ -30,7 +30,7 @@ constexpr const char* kText = "/v1/completions";
 class ServerTest : public ::testing::Test {
  protected:
   void Start(ServerOptions options = {}) {
-    engine::LoadedModel fake = engine::FakeModel(model::ChatFamily::kChatMl);
+    engine::LoadedModel fake = engine::FakeModel(engine::kChatMl);
     static_cast<engine::FakeTransformer&>(*fake.transformer).before_forward = [this](auto) {
       if (slow_) std::this_thread::sleep_for(std::chrono::milliseconds(3));
     };
