@@ -159,6 +159,8 @@ Value ItemOf(Runtime& runtime, const Value& object, const Value& index) {
     if (can_be_key) {
       if (const Value* found = (*dict)->Find(KeyOf(runtime, index))) return *found;
     }
+  } else if (index.Is<bool>()) {
+    return ItemOf(runtime, object, static_cast<int64_t>(index.As<bool>()));
   } else if (const auto* number = index.If<int64_t>()) {
     const auto at = [&](size_t size) { return *number < 0 ? *number + static_cast<int64_t>(size) : *number; };
     if (const auto* list = object.If<List*>(); list != nullptr && (*list)->kind <= List::kTuple) {

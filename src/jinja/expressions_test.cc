@@ -117,6 +117,7 @@ TEST(Expressions, GiveGenerators) {
       {"{{ 'yes' if []|select else 'no' }}", "yes"},
       {"{{ ([1]|map('string'))[0] }}", ""},
   });
+  EXPECT_EQ(Render("{{ none|map('upper')|list }}{{ none|selectattr('x')|list }}"), "[][]");
   EXPECT_NE(ErrorOf("{{ [1]|select|length }}").find("no len()"), std::string::npos);
 }
 

@@ -173,14 +173,19 @@ class PercentFormatter {
         out.Append(piece);
       }
     }
-    if (next_ < tuple_.size() && !used_mapping_ && !values_.Is<Dict*>() &&
-        !(values_.Is<List*>() && values_.As<List*>()->kind != List::kTuple)) {
+    if (next_ < tuple_.size() && !IsMapping()) {
       runtime_.Fail("not all arguments are used by the format");
     }
     return out.Take();
   }
 
  private:
+  // Values that may be left unused, because Python could look names up in them.
+  bool IsMapping() const {
+    const auto* list = values_.If<List*>();
+    return values_.Is<Dict*>() || values_.IsUndefined() || (list != nullptr && (*list)->kind != List::kTuple);
+  }
+
   const Value& NextValue() {
     if (next_ >= tuple_.size()) runtime_.Fail("there are not enough arguments for the format");
     return tuple_[next_++];
@@ -205,7 +210,6 @@ class PercentFormatter {
       mapped = values_.As<Dict*>()->Find("s" + std::string(key));
       if (mapped == nullptr)
         runtime_.Fail("the format names '{}', which the dict does not have", key.substr(0, 60));
-      used_mapping_ = true;
       pos_ = end + 1;
     }
     Spec spec;
@@ -275,7 +279,6 @@ class PercentFormatter {
   std::vector<Value> tuple_;
   size_t pos_ = 0;
   size_t next_ = 0;
-  bool used_mapping_ = false;
 };
 
 class BraceFormatter {
@@ -338,7 +341,6 @@ class BraceFormatter {
         value = ItemOf(runtime_, value, Index(path.substr(1, close - 1)));
         path.remove_prefix(close + 1);
       }
-      if (const auto* undefined = value.If<Undefined>()) runtime_.FailUndefined(*undefined);
     }
     return value;
   }
@@ -401,6 +403,7 @@ class BraceFormatter {
 
   Text Convert(const Value& value, Spec spec) {
     const bool wants_text = spec.type == 's' || spec.type == '\0';
+    if (wants_text && spec.thousands && !value.IsNumber()) FailType(runtime_, ',', value);
     if (wants_text && (value.Is<Text>() || value.Is<bool>()))
       return FormatText(runtime_, ToText(runtime_, value), spec);
     if (!value.IsNumber() || spec.type == 's') FailType(runtime_, spec.type == '\0' ? 's' : spec.type, value);

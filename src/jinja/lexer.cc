@@ -131,7 +131,7 @@ class Lexer {
   // {% raw %} to {% endraw %}, if the tag begins it.
   bool LexRaw(size_t tag, size_t pos) {
     const std::optional<WordTag> begin = ParseWordTag(pos, "raw");
-    if (!begin) return false;
+    if (!begin || begin->sign == '+') return false;
     Resume(begin->end, begin->sign, /*trims_line_break=*/false);
     for (size_t at = pos_; (at = source_.find("{%", at)) != std::string_view::npos; at += 2) {
       const char sign = SignAt(at + 2);

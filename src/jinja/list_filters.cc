@@ -60,6 +60,7 @@ void SortKeyed(Runtime& runtime, std::vector<Keyed>& items, bool reverse) {
     const Keyed& a = reverse ? right : left;
     const Keyed& b = reverse ? left : right;
     for (size_t i = 0; i < a.keys.size(); ++i) {
+      if (const auto* undefined = a.keys[i].If<Undefined>()) runtime.FailUndefined(*undefined);
       if (!Equal(runtime, a.keys[i], b.keys[i])) return Compare(runtime, a.keys[i], b.keys[i], "<") < 0;
     }
     return false;
@@ -186,13 +187,18 @@ const Builtin& NamedBuiltin(Runtime& runtime, V name, const Builtin* (*find)(std
   return *found;
 }
 
+// map and select make nothing of what is false, none among it.
+std::vector<Value> IterateIfTrue(Runtime& runtime, V value) {
+  return IsTrue(value) ? Iterate(runtime, value) : std::vector<Value>();
+}
+
 Value MapFilter(Runtime& runtime, V self, B arguments) {
   const Arguments& given = arguments.More();
   std::vector<Value> items;
   if (!given.positional.empty()) {
     const Builtin& filter = NamedBuiltin(runtime, given.positional[0], FindFilter, "filter");
     const Arguments rest = Without(given, 1);
-    for (const Value& item : Iterate(runtime, self))
+    for (const Value& item : IterateIfTrue(runtime, self))
       items.push_back(CallBuiltin(runtime, filter, item, rest));
     return Generator(runtime, std::move(items));
   }
@@ -207,7 +213,7 @@ Value MapFilter(Runtime& runtime, V self, B arguments) {
                    name.View().substr(0, 60));
   }
   if (attribute.IsUndefined()) runtime.Fail("map: it needs the name of a filter, or attribute=");
-  for (const Value& item : Iterate(runtime, self))
+  for (const Value& item : IterateIfTrue(runtime, self))
     items.push_back(AttributePath(runtime, item, attribute, missing));
   return Generator(runtime, std::move(items));
 }
@@ -223,7 +229,7 @@ Value Select(Runtime& runtime, V self, B arguments) {
       has_test ? &NamedBuiltin(runtime, given.positional[kBefore], FindTest, "test") : nullptr;
   const Arguments rest = has_test ? Without(given, kBefore + 1) : Arguments();
   std::vector<Value> items;
-  for (const Value& item : Iterate(runtime, self)) {
+  for (const Value& item : IterateIfTrue(runtime, self)) {
     const Value asked = kByAttribute ? AttributePath(runtime, item, given.positional[0], Value()) : item;
     const bool holds = IsTrue(test != nullptr ? CallBuiltin(runtime, *test, asked, rest) : asked);
     if (holds == kKeep) items.push_back(item);

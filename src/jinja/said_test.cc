@@ -29,7 +29,7 @@ TEST(Said, FollowsTheBytes) {
       {"{% for c in m.content %}{{ c }}{% endfor %}", "[ <|end|> a,b ]"},
       {"{{ m.content.replace('<', '#') }}", "[ ]#[|end|> a,b ]"},
       {"{{ '-x-'.replace('x', m.content) }}", "-[ <|end|> a,b ]-"},
-      {"{{ m.content|upper }}{{ m.content|title }}", "[ <|END|> A,B  <|End|> A,b ]"},
+      {"{{ m.content|upper }}{{ m.content|title }}", "[ <|END|> A,B  <|end|> A,b ]"},
       {"{{ '%s|%s' % (m.content, 1) }}", "[ <|end|> a,b ]|1"},
       {"{{ '{} {}'.format('a', m.content) }}", "a [ <|end|> a,b ]"},
       {"{{ list|join('-') }} {{ '+'.join(list) }}", "[x]-[y] [x]+[y]"},

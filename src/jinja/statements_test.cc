@@ -74,7 +74,7 @@ TEST(Statements, ControlWhiteSpace) {
       {"{# c #}\na\n {# d #}\nb", "a\nb"},
       {"{{ 1 }}\n{{ 2 }}\n", "1\n2"},
       {"  {{ 1 }}", "  1"},
-      {"{%- raw -%}\n a \n{%- endraw -%}\n b", "a b"},
+      {"{%- raw -%}\n a \n{%- endraw -%}\n b", "ab"},
       {"a\r\nb\rc", "a\nb\nc"},
       {"{{ {'a': {'b': 1}}}}", "{'a': {'b': 1}}"},
       {"{% set x = 1 -%}\n  {% set y = 2 %}\n{{ x + y }}", "3"},
@@ -97,6 +97,7 @@ TEST(Statements, AreRefusedWithLineAndColumn) {
        "'continue' outside of a loop"},
       {"{{ 'a }}", "the string has no end"},
       {"{# a", "the comment has no end"},
+      {"{% raw +%}{% endraw %}", "found the block 'raw'"},
       {"{% raw %}", "the block \"raw\" has no end"},
       {"{{ (1] }}", "unexpected ']', expected ')'"},
       {"{{ 1 $ 2 }}", "unexpected character '$'"},
@@ -124,7 +125,7 @@ TEST(Statements, EndWithinTheirLimits) {
     return source + " }}";
   }();
   const Case cases[] = {
-      {"{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "steps"},
+      {"{% for a in range(999) %}{% for b in range(999) %}{% endfor %}{% endfor %}", "steps"},
       {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "levels"},
       {"{{ 'x' * 9999999999 }}", "bytes"},
       {"{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",

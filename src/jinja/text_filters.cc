@@ -56,6 +56,13 @@ Value Center(Runtime& runtime, V self, B arguments) {
   return Justified(runtime, ToText(runtime, self), arguments.Int(0, 80), Text::Frame(" "), '^');
 }
 
+// For the filters that, unlike the others, do not take a value of another type as its text.
+const Text& OnlyText(Runtime& runtime, V self) {
+  if (const auto* undefined = self.If<Undefined>()) runtime.FailUndefined(*undefined);
+  if (!self.Is<Text>()) runtime.Fail("found a value of type '{}' where a string is expected", TypeName(self));
+  return self.As<Text>();
+}
+
 Value Indent(Runtime& runtime, V self, B arguments) {
   Text indent;
   if (arguments[0].Is<Text>()) {
@@ -66,7 +73,7 @@ Value Indent(Runtime& runtime, V self, B arguments) {
   const bool indents_first = arguments.Bool(1, false);
   const bool indents_blank = arguments.Bool(2, false);
   TextBuilder with_end;  // so that a line break at the end leaves an empty line
-  with_end.Append(ToText(runtime, self));
+  with_end.Append(OnlyText(runtime, self));
   with_end.AppendFrame("\n");
   TextBuilder out;
   if (indents_first) out.Append(indent);
@@ -83,7 +90,7 @@ Value Indent(Runtime& runtime, V self, B arguments) {
 }
 
 Value Truncate(Runtime& runtime, V self, B arguments) {
-  const Text text = ToText(runtime, self);
+  const Text text = OnlyText(runtime, self);
   const int64_t length = arguments.Int(0, 255);
   const bool kill_words = arguments.Bool(1, false);
   const Text end = arguments.String(2, "...");
