@@ -99,6 +99,8 @@ TEST(Expressions, KnowTheFiltersOfJinja) {
       {"{{ '3'|int + 1 }} {{ 'x'|int(7) }} {{ '2.5'|float }} {{ 2.5|round }} {{ 2.45|round(1) }} {{ 2|round "
        "}}",
        "4 7 2.5 2.0 2.5 2"},
+      {"{{ '<'|safe + '<' + '>'|e }} {{ '<'|e|e }} {{ '<' ~ '<'|safe }} {{ ('<'|safe)[0] + '<' }}",
+       "<&lt;&gt; &lt; << <&lt;"},
       {"{{ '<a & \\'b\\'>'|e }} {{ 'a b/c'|urlencode }}", "&lt;a &amp; &#39;b&#39;&gt; a%20b/c"},
       {"{{ 'a b c d e f'|truncate(7, leeway=0) }} {{ 'a, b'|wordcount }}", "a b... 2"},
       {"{{ {'a': [1, 1.0, true, none], '\u00e9': '\"<\\n'}|tojson }}",

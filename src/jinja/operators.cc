@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "jinja/format.h"
+#include "jinja/string_ops.h"
 #include "jinja/unicode.h"
 
 namespace throng::jinja {
@@ -112,6 +113,18 @@ Value RealNumbers(Runtime& runtime, BinaryExpr::Op op, double a, double b) {
   return 0.0;
 }
 
+Text SumOfTexts(Runtime& runtime, const Text& left, const Text& right) {
+  const bool is_markup = left.IsMarkup() || right.IsMarkup();
+  const auto part = [&](const Text& text) {
+    return is_markup && !text.IsMarkup() ? Escaped(runtime, text) : text;
+  };
+  TextBuilder builder;
+  runtime.Touch(left.Size() + right.Size());
+  builder.Append(part(left));
+  builder.Append(part(right));
+  return is_markup ? builder.Take().AsMarkup() : builder.Take();
+}
+
 Value RepeatedList(Runtime& runtime, const List& list, int64_t count) {
   std::vector<Value> items;
   if (count > 0 && !list.items.empty()) {
@@ -214,11 +227,7 @@ Text Repeated(Runtime& runtime, const Text& text, int64_t count) {
 
 Value Sum(Runtime& runtime, const Value& left, const Value& right) {
   if (left.Is<Text>() && right.Is<Text>()) {
-    TextBuilder builder;
-    runtime.Touch(left.As<Text>().Size() + right.As<Text>().Size());
-    builder.Append(left.As<Text>());
-    builder.Append(right.As<Text>());
-    return builder.Take();
+    return SumOfTexts(runtime, left.As<Text>(), right.As<Text>());
   }
   const List* a = SequenceIn(left);
   const List* b = SequenceIn(right);

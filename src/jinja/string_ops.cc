@@ -192,6 +192,22 @@ Text Replaced(Runtime& runtime, const Text& text, const Text& old, const Text& w
   return out.Take();
 }
 
+Text Escaped(Runtime& runtime, const Text& text) {
+  TextBuilder out;
+  for (size_t pos = 0; pos < text.Size(); ++pos) {
+    runtime.Touch(1);
+    constexpr std::string_view kSpecial = "&<>'\"";
+    constexpr std::string_view kNames[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+    const size_t special = kSpecial.find(text.View()[pos]);
+    if (special == std::string_view::npos) {
+      out.Append(text, pos, pos + 1);
+    } else {
+      out.AppendFor(kNames[special], text, pos, pos + 1);
+    }
+  }
+  return out.Take();
+}
+
 Text Justified(Runtime& runtime, const Text& text, int64_t width, const Text& fill, char align) {
   const auto length = static_cast<int64_t>(CountCodePoints(text.View()));
   runtime.Touch(text.Size());

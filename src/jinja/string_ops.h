@@ -27,6 +27,9 @@ std::vector<Text> SplitLines(Runtime& runtime, const Text& text, bool keep_ends)
 // At most `limit` times; negative: all.
 Text Replaced(Runtime& runtime, const Text& text, const Text& old, const Text& with, int64_t limit);
 
+// For HTML: & < > and quotes.
+Text Escaped(Runtime& runtime, const Text& text);
+
 // To `width` characters with `fill`; align: < ^ >.
 Text Justified(Runtime& runtime, const Text& text, int64_t width, const Text& fill, char align);
 

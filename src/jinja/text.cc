@@ -27,11 +27,11 @@ Text::Text(Data data) {
   if (!data.bytes.empty()) data_ = std::make_shared<const Data>(std::move(data));
 }
 
-Text Text::Frame(std::string bytes) { return Text(Data{std::move(bytes), {}}); }
+Text Text::Frame(std::string bytes) { return Text(Data{.bytes = std::move(bytes), .said = {}}); }
 
 Text Text::Said(std::string bytes) {
   const size_t size = bytes.size();
-  return Text(Data{std::move(bytes), {{0, size}}});
+  return Text(Data{.bytes = std::move(bytes), .said = {{0, size}}});
 }
 
 const std::vector<ByteRange>& Text::SaidRanges() const {
@@ -43,7 +43,15 @@ Text Text::Slice(size_t begin, size_t end) const {
   if (begin == 0 && end == Size()) return *this;
   TextBuilder builder;
   builder.Append(*this, begin, end);
-  return builder.Take();
+  const Text slice = builder.Take();
+  return IsMarkup() ? slice.AsMarkup() : slice;
+}
+
+Text Text::AsMarkup() const {
+  if (IsMarkup() || Empty()) return *this;
+  Data data = *data_;
+  data.is_markup = true;
+  return Text(std::move(data));
 }
 
 void TextBuilder::Append(const Text& text, size_t begin, size_t end) {
@@ -86,7 +94,7 @@ void TextBuilder::AddSaid(size_t begin, size_t end) {
 }
 
 Text TextBuilder::Take() {
-  Text::Data data{std::move(bytes_), std::move(said_)};
+  Text::Data data{.bytes = std::move(bytes_), .said = std::move(said_)};
   bytes_.clear();
   said_.clear();
   return Text(std::move(data));

@@ -35,11 +35,16 @@ class Text {
 
   Text Slice(size_t begin, size_t end) const;
 
+  // Markup, as of the filters `safe` and `escape`: text that is added to it with + is escaped.
+  Text AsMarkup() const;
+  bool IsMarkup() const { return data_ && data_->is_markup; }
+
  private:
   friend class TextBuilder;
   struct Data {
     std::string bytes;
     std::vector<ByteRange> said;
+    bool is_markup = false;
   };
   explicit Text(Data data);
 

@@ -127,21 +127,16 @@ Value WordCount(Runtime& runtime, V self, B) {
   return count;
 }
 
+// Markup is escaped already.
 Value Escape(Runtime& runtime, V self, B) {
   const Text text = ToText(runtime, self);
-  TextBuilder out;
-  for (size_t pos = 0; pos < text.Size(); ++pos) {
-    runtime.Touch(1);
-    constexpr std::string_view kSpecial = "&<>'\"";
-    constexpr std::string_view kNames[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
-    const size_t special = kSpecial.find(text.View()[pos]);
-    if (special == std::string_view::npos) {
-      out.Append(text, pos, pos + 1);
-    } else {
-      out.AppendFor(kNames[special], text, pos, pos + 1);
-    }
-  }
-  return out.Take();
+  return text.IsMarkup() ? text : Escaped(runtime, text).AsMarkup();
+}
+
+Value Safe(Runtime& runtime, V self, B) {
+  const Text text = ToText(runtime, self);
+  runtime.Touch(text.Size());
+  return text.AsMarkup();
 }
 
 void AppendUrlQuoted(Runtime& runtime, const Text& text, bool in_query, TextBuilder& out) {
@@ -339,10 +334,10 @@ constexpr Builtin kFilters[] = {
     {"truncate", "length? killwords? end? leeway?", Truncate},
     {"wordcount", "", WordCount},
     {"string", "", ToString},
-    {"safe", "", ToString},  // nothing is escaped by itself
+    {"safe", "", Safe},
     {"escape", "", Escape},
     {"e", "", Escape},
-    {"forceescape", "", Escape},
+    {"forceescape", "", [](Runtime& rt, V x, B) -> Value { return Escaped(rt, ToText(rt, x)).AsMarkup(); }},
     {"urlencode", "", UrlEncode},
     {"format", "...", Format},
     {"default", "default_value? boolean?", Default},

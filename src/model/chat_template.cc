@@ -166,8 +166,8 @@ std::string ChatTemplate::Name() const {
 
 Tokenizer LoadTokenizer(const GgufFile& file, const ChatTemplate& chat) {
   Tokenizer tokenizer(file);
-  TokenizerData data = ReadTokenizerData(file);
-  std::string changed;
+  std::vector<int32_t> wrong;
+  std::string names;
   for (int32_t id = 0; id < tokenizer.VocabSize(); ++id) {
     const std::string& name = tokenizer.TokenName(id);
     const TokenType type = tokenizer.Type(id);
@@ -175,13 +175,18 @@ Tokenizer LoadTokenizer(const GgufFile& file, const ChatTemplate& chat) {
     if (chat.Source().find(name) == std::string::npos) continue;
     // Text that comes to this token by itself is text.
     if (type == TokenType::kNormal && tokenizer.Encode(name) == std::vector<int32_t>{id}) continue;
-    if (data.types.empty()) data.types.assign(data.tokens.size(), TokenType::kNormal);
-    data.types[static_cast<size_t>(id)] = TokenType::kControl;
-    changed += (changed.empty() ? "" : ", ") + name;
+    wrong.push_back(id);
+    names += (names.empty() ? "" : ", ") + name;
   }
-  if (changed.empty()) return tokenizer;
+  if (wrong.empty()) return tokenizer;
   spdlog::warn("{}: the chat template writes {}, which the file marks as text; taken as control tokens",
-               file.Name(), changed);
+               file.Name(), names);
+  TokenizerData data = ReadTokenizerData(file);
+  data.types.resize(data.tokens.size());
+  for (int32_t id = 0; id < tokenizer.VocabSize(); ++id) {
+    data.types[static_cast<size_t>(id)] = tokenizer.Type(id);
+  }
+  for (const int32_t id : wrong) data.types[static_cast<size_t>(id)] = TokenType::kControl;
   return Tokenizer(std::move(data));
 }
 
