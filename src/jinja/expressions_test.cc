@@ -29,6 +29,8 @@ TEST(Expressions, ComputeAsPythonDoes) {
       {"{{ x is defined }} {{ x is undefined }} {{ none is none }} {{ 1 is number }} {{ true is integer }}",
        "False True True True False"},
       {"{{ 'a' is string and [] is sequence and {} is mapping and 'a' is iterable }}", "True"},
+      {"{{ 'a' is lower }} {{ [] is lower }} {{ ['a'] is lower }} {{ 1 is upper }}", "True False True False"},
+      {"{{ '{:>6}'.format(true) }} {{ '{}'.format(true) }}", "     1 True"},
       {"{{ 3 is in [1, 3] }} {{ 2 is eq 2 }} {{ 2 is gt 3 }} {{ 1 is sameas true }}",
        "True True False False"},
   });

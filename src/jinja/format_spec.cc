@@ -404,8 +404,7 @@ class BraceFormatter {
   Text Convert(const Value& value, Spec spec) {
     const bool wants_text = spec.type == 's' || spec.type == '\0';
     if (wants_text && spec.thousands && !value.IsNumber()) FailType(runtime_, ',', value);
-    if (wants_text && (value.Is<Text>() || value.Is<bool>()))
-      return FormatText(runtime_, ToText(runtime_, value), spec);
+    if (wants_text && value.Is<Text>()) return FormatText(runtime_, ToText(runtime_, value), spec);
     if (!value.IsNumber() || spec.type == 's') FailType(runtime_, spec.type == '\0' ? 's' : spec.type, value);
     if (spec.type == '\0') return FormatNumber(runtime_, value, spec);
     const bool is_real_type = kRealTypes.find(spec.type) != std::string_view::npos;

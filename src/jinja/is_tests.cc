@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "jinja/builtin.h"
+#include "jinja/format.h"
 #include "jinja/operators.h"
 #include "jinja/unicode.h"
 
@@ -21,8 +22,8 @@ bool IsEven(Runtime& runtime, const Value& value) {
 
 // Whether all letters have one case, and there are any.
 bool HasCase(Runtime& runtime, const Value& value, bool (*wanted)(char32_t), bool (*other)(char32_t)) {
-  if (!value.Is<Text>()) return false;
-  const std::string_view text = value.As<Text>().View();
+  const Text as_text = ToText(runtime, value);
+  const std::string_view text = as_text.View();
   runtime.Touch(text.size());
   bool found = false;
   for (size_t pos = 0; pos < text.size();) {

@@ -60,7 +60,6 @@ void SortKeyed(Runtime& runtime, std::vector<Keyed>& items, bool reverse) {
     const Keyed& a = reverse ? right : left;
     const Keyed& b = reverse ? left : right;
     for (size_t i = 0; i < a.keys.size(); ++i) {
-      if (const auto* undefined = a.keys[i].If<Undefined>()) runtime.FailUndefined(*undefined);
       if (!Equal(runtime, a.keys[i], b.keys[i])) return Compare(runtime, a.keys[i], b.keys[i], "<") < 0;
     }
     return false;
@@ -125,6 +124,10 @@ Value GroupBy(Runtime& runtime, V self, B arguments) {
   std::vector<Keyed> items;
   for (const Value& item : Iterate(runtime, self)) {
     items.push_back({{SortKey(runtime, item, arguments[0], case_sensitive, arguments[1])}, item});
+  }
+  for (const Keyed& item : items) {  // which have no order
+    const auto* undefined = item.keys[0].If<Undefined>();
+    if (undefined != nullptr && items.size() > 1) runtime.FailUndefined(*undefined);
   }
   SortKeyed(runtime, items, false);
   std::vector<Value> groups;
