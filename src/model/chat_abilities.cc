@@ -24,6 +24,15 @@ size_t CountNone(std::string_view text) {
 
 Json Parts(const Json& text) { return Json::array({{{"type", "text"}, {"text", text}}}); }
 
+const Json kTools =
+    Json::array({{{"type", "function"},
+                  {"function",
+                   {{"name", "look"},
+                    {"description", "looks"},
+                    {"parameters",
+                     {{"type", "object"},
+                      {"properties", {{"what", {{"type", "string"}, {"description", "thing"}}}}}}}}}}});
+
 Json User(const Json& content) { return {{"role", "user"}, {"content", content}}; }
 
 // A call of a tool and its answer.
@@ -36,12 +45,17 @@ Json ToolChat(const Json& content, const Json& arguments) {
                       {{"role", "tool"}, {"tool_call_id", "call00001"}, {"name", "look"}, {"content", "1"}}});
 }
 
-// For each message that has a content or calls.
+bool HasCalls(const Json& message) {
+  const auto calls = message.find("tool_calls");
+  return calls != message.end() && calls->is_array() && !calls->empty();
+}
+
 void FitContent(Json& message, const ChatAbilities& abilities) {
   const auto content = message.find("content");
   if (content == message.end()) return;
-  if (content->is_null()) {
-    if (!abilities.null_contents) *content = "";
+  if (content->is_null() || (*content == "" && HasCalls(message))) {
+    if (abilities.empty_content == ChatAbilities::kNull) *content = nullptr;
+    if (abilities.empty_content == ChatAbilities::kEmptyText) *content = "";
   } else if (content->is_string()) {
     if (!abilities.text_contents) *content = Parts(*content);
   } else if (content->is_array() && !abilities.part_contents) {
@@ -118,10 +132,11 @@ Json WithoutSystem(const Json& messages) {
 
 }  // namespace
 
-ChatAbilities FindAbilities(const std::function<std::string(const Json& messages)>& render) {
-  const auto rendered = [&](const Json& messages) -> std::string {
+ChatAbilities FindAbilities(
+    const std::function<std::string(const Json& messages, const Json& tools)>& render) {
+  const auto rendered = [&](const Json& messages, const Json& tools = nullptr) -> std::string {
     try {
-      return render(messages);
+      return render(messages, tools);
     } catch (const Error&) {
       return "";
     }
@@ -142,18 +157,23 @@ ChatAbilities FindAbilities(const std::function<std::string(const Json& messages
       Json::array({{{"role", "system"}, {"content", content(kSystemWord)}}, User(content(kUserWord))});
   abilities.system_messages = Has(rendered(with_system), kSystemWord);
 
+  // Calls, with each form of their arguments, beside each form of no content.
   const Json arguments = {{"what", kArgumentWord}};
-  const auto shows = [&](const std::string& text) {
-    return Has(text, kArgumentWord) && !Has(text, "{'what'");
+  const auto of_call = [&](const Json& empty, bool as_object) {
+    return rendered(ToolChat(empty, as_object ? arguments : Json(arguments.dump())), kTools);
   };
-  const bool takes_text_arguments = shows(rendered(ToolChat(content(""), arguments.dump())));
-  abilities.object_arguments = shows(rendered(ToolChat(content(""), arguments))) || !takes_text_arguments;
-
-  const Json usual = abilities.object_arguments ? arguments : Json(arguments.dump());
-  const std::string of_null = rendered(ToolChat(nullptr, usual));
-  const std::string of_empty = rendered(ToolChat("", usual));
-  abilities.null_contents =
-      of_empty.empty() || (!of_null.empty() && CountNone(of_null) <= CountNone(of_empty));
+  const auto shows = [](const std::string& text) {
+    return Has(text, kArgumentWord) && !Has(text, "{'what'");  // not as Python prints a dict
+  };
+  const bool takes_objects = shows(of_call(nullptr, true)) || shows(of_call("", true));
+  const bool takes_texts = shows(of_call(nullptr, false)) || shows(of_call("", false));
+  abilities.object_arguments = takes_objects || !takes_texts;
+  const std::string of_null = of_call(nullptr, abilities.object_arguments);
+  const std::string of_empty = of_call("", abilities.object_arguments);
+  const bool takes_null = shows(of_null) && (!shows(of_empty) || CountNone(of_null) <= CountNone(of_empty));
+  if (takes_null != shows(of_empty)) {
+    abilities.empty_content = takes_null ? ChatAbilities::kNull : ChatAbilities::kEmptyText;
+  }
   return abilities;
 }
 

@@ -14,12 +14,15 @@ struct ChatAbilities {
   bool system_messages = true;   // else their text goes in front of the user's next message
   bool text_contents = true;     // else a string becomes a list of one part
   bool part_contents = true;     // else parts of text become one string
-  bool null_contents = true;     // else null becomes an empty string
   bool object_arguments = true;  // else the arguments of calls become JSON text
+  // What an empty content beside calls of tools becomes: it stays as it is, or becomes null or an empty
+  // string.
+  enum EmptyContent { kAsGiven, kNull, kEmptyText } empty_content = kAsGiven;
 };
 
-// render: what the template makes of messages; throws Error if it refuses them.
-ChatAbilities FindAbilities(const std::function<std::string(const nlohmann::ordered_json& messages)>& render);
+// render: what the template makes of messages and tools; throws Error if it refuses them.
+ChatAbilities FindAbilities(const std::function<std::string(const nlohmann::ordered_json& messages,
+                                                            const nlohmann::ordered_json& tools)>& render);
 
 // The messages as the template takes them. Those that are no objects stay as they are.
 nlohmann::ordered_json FitMessages(const nlohmann::ordered_json& messages, const ChatAbilities& abilities);

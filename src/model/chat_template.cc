@@ -114,14 +114,15 @@ ChatTemplate ChatTemplate::FromGguf(const GgufFile& file) {
 ChatTemplate::Variant ChatTemplate::MakeVariant(std::string_view source) const {
   const jinja::Template parsed(source);
   const Json bos = bos_, eos = eos_, generate = true;
-  const auto render = [&](const Json& messages) {
+  const auto render = [&](const Json& messages, const Json& tools) {
     const jinja::Variable variables[] = {{"messages", &messages},
+                                         {"tools", &tools},
                                          {"bos_token", &bos},
                                          {"eos_token", &eos},
                                          {"add_generation_prompt", &generate}};
     return std::string(parsed.Render(variables, Options(ChatInput::kFixedDate, kProbeLimits)).View());
   };
-  return {parsed, FindAbilities(render)};
+  return {parsed, FindAbilities(render), source.find("tool_calls") != std::string_view::npos};
 }
 
 std::vector<TextPart> ChatTemplate::Format(const ChatInput& chat) const {
@@ -129,6 +130,13 @@ std::vector<TextPart> ChatTemplate::Format(const ChatInput& chat) const {
   const Variant& used = has_tools && with_tools_ ? *with_tools_ : standard_;
   if (has_tools && !used.parsed.Mentions("tools")) {
     throw MakeError(ErrorCode::kUnsupported, "tools: the chat template of this model has no place for them");
+  }
+  const bool has_calls = std::ranges::any_of(chat.messages, [](const Json& message) {
+    return message.is_object() && !message.value("tool_calls", Json()).empty();
+  });
+  if (has_calls && !used.reads_calls) {
+    throw MakeError(ErrorCode::kUnsupported,
+                    "tool_calls: the chat template of this model has no place for them");
   }
   const Json messages = FitMessages(chat.messages, used.abilities);
   const Json bos = bos_, eos = eos_, generate = chat.add_generation_prompt;

@@ -76,6 +76,7 @@ class ChatTemplate {
   struct Variant {
     jinja::Template parsed;
     ChatAbilities abilities;
+    bool reads_calls;  // of tools, which it would leave out otherwise
   };
   struct Missing {
     std::string file;

@@ -139,6 +139,22 @@ TEST(ChatTemplate, CallsTakeTheFormThatTheTemplateReads) {
   }
 }
 
+TEST(ChatTemplate, EmptyContentsTakeTheFormThatShowsTheCalls) {
+  const ChatTemplate null_only(
+      "{% for m in messages %}<{{ m.role }}>{% if m.content is none %}{% for c in m.tool_calls %}"
+      "{{ c.function.arguments|tojson }}{% endfor %}{% else %}{{ m.content }}{% endif %}{% endfor %}");
+  const ChatTemplate text_only(
+      "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% for c in m.tool_calls %}"
+      "{{ c.function.arguments|tojson }}{% endfor %}{% endfor %}");
+  for (const Json& content : {Json(), Json("")}) {
+    ChatInput chat;
+    chat.messages = Json::array({Call(content, {{"k", 1}})});
+    EXPECT_EQ(Format(null_only, chat), "<assistant>{\"k\": 1}");
+    EXPECT_EQ(Format(text_only, chat), "<assistant>{\"k\": 1}");
+    EXPECT_THROW(Format(ChatTemplate(kChatMl), chat), Error);  // the calls would be lost
+  }
+}
+
 TEST(ChatTemplate, WithoutOneContentsAreLines) {
   const ChatTemplate plain;
   EXPECT_EQ(Format(plain, kChat), "Be brief.\nHi.\nHello.\n Who? ");
