@@ -139,7 +139,7 @@ TEST(Statements, EndWithinTheirLimits) {
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.source);
-    const std::string message = ErrorOf(c.source, Json::object(), {.steps = 300'000, .bytes = 1 << 24});
+    const std::string message = ErrorOf(c.source, Json::object(), {.steps = 300'000, .bytes = 1 << 26});
     EXPECT_NE(message.find(c.text), std::string::npos) << message;
   }
   EXPECT_NE(ErrorOf(chain).find("levels"), std::string::npos);
