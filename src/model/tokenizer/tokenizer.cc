@@ -173,13 +173,18 @@ void Tokenizer::EncodeRaw(std::string_view text, std::vector<int32_t>& ids) cons
 
 std::string Tokenizer::Normalized(std::string_view text) const {
   std::string result, buffer;
+  const auto add = [&](std::string_view part) {
+    part = normalizer_.Apply(part, buffer);
+    if (space_prefix_ && !part.empty() && !result.empty()) result += ' ';
+    result += part;
+  };
   size_t pos = 0;
   while (const auto hit = special_->Next(text, pos, {})) {
-    result += normalizer_.Apply(text.substr(pos, hit->begin - pos), buffer);
+    add(text.substr(pos, hit->begin - pos));
     result += bytes_[hit->id];
     pos = hit->end;
   }
-  result += normalizer_.Apply(text.substr(pos), buffer);
+  add(text.substr(pos));
   return result;
 }
 

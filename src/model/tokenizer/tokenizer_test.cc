@@ -349,6 +349,18 @@ TEST(CharacterBpe, TakesRunsOfLineBreaksLongestFirst) {
   EXPECT_THAT(EncodeNames(tokenizer, "\n\n\n\n\na\n"), ElementsAre("\n\n\n", "\n\n", "a", "\n"));
 }
 
+TEST(SentencePiece, PutsASpaceAfterEachUserDefinedToken) {
+  TokenizerData data = SpmVocab({{"a", 0}, {"\u2581", 0}});
+  data.tokens.push_back("<u>");
+  data.types.push_back(TokenType::kUserDefined);
+  data.scores.push_back(0);
+  const Tokenizer tokenizer(std::move(data));
+  for (const char* text : {"a<u>a", "<u>a", "<u><u>", "a<u>"}) {
+    EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(text)), tokenizer.Normalized(text));
+  }
+  EXPECT_EQ(tokenizer.Normalized("a<u>a"), "a<u> a");
+}
+
 TEST(SentencePiece, SqueezesSpacesWhereTheFileSaysSo) {
   TokenizerData data = SpmVocab({{"a", 0}, {"\u2581", 0}, {"\u2581a", -1}});
   data.squeeze_spaces = true;
