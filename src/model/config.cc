@@ -1,7 +1,11 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "model/gguf/gguf.h"
@@ -45,11 +49,22 @@ class Reader {
 
   bool Has(const char* key) const { return file_.Has(prefix_ + key); }
 
+  // A number, or a list that has the same one for each layer.
   int Count(const char* key, int64_t most) const {
-    return Bounded(prefix_ + key, file_.Int(prefix_ + key), most);
+    const std::string name = prefix_ + key;
+    if (!file_.IsArray(name)) return Bounded(name, file_.Int(name), most);
+    const std::vector<int64_t> values = file_.Ints(name);
+    if (values.empty() ||
+        std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) != values.end()) {
+      throw MakeError(ErrorCode::kUnsupported,
+                      "{}: {} is a list of {} numbers that are not all the same; this "
+                      "program computes layers of one shape",
+                      file_.Name(), name, values.size());
+    }
+    return Bounded(name, values[0], most);
   }
-  int CountOr(const char* key, int64_t fallback, int64_t most) const {
-    return Bounded(prefix_ + key, file_.IntOr(prefix_ + key, fallback), most);
+  int CountOr(const char* key, int fallback, int64_t most) const {
+    return Has(key) ? Count(key, most) : Bounded(prefix_ + key, fallback, most);
   }
 
   float Positive(const char* key) const { return CheckPositive(key, file_.Float(prefix_ + key)); }
@@ -140,6 +155,17 @@ void ReadWindow(const Reader& reader, ModelConfig& config) {
   }
 }
 
+// Keys that would change what is computed. Those that say "none" are as good as absent.
+void RefuseOthers(const GgufFile& file, const Reader& reader) {
+  const std::string prefix = fmt::format("{}.", file.String("general.architecture"));
+  if (file.IntOr(prefix + "expert_count", 0) != 0) reader.Refuse("expert_count", "above 0", "dense models");
+  if (!file.BoolOr(prefix + "attention.causal", true)) {
+    reader.Refuse("attention.causal", "false", "models whose tokens see those before them");
+  }
+  const double factor = file.FloatOr(prefix + "rope.scaling.attn_factor", 1.0);
+  if (factor != 1.0) reader.Refuse("rope.scaling.attn_factor", fmt::format("{}", factor), "1");
+}
+
 }  // namespace
 
 ModelConfig ReadConfig(const GgufFile& file) {
@@ -167,9 +193,7 @@ ModelConfig ReadConfig(const GgufFile& file) {
       config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.dim / config.num_heads));
     }
   }
-  if (reader.Has("expert_count") && reader.CountOr("expert_count", 1, 1 << 20) > 0) {
-    reader.Refuse("expert_count", "above 0", "dense models");
-  }
+  RefuseOthers(file, reader);
   return config;
 }
 

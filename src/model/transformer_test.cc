@@ -192,6 +192,47 @@ TEST(Transformer, RefusesWithOneSentence) {
             "tiny: tensor token_embd.weight is missing, or not a table of tokens");
 }
 
+TEST(Transformer, TakesKeysThatSayNone) {
+  EXPECT_EQ(Refusal({.without = "attention.head_count_kv",
+                     .more =
+                         [](GgufWriter& writer) {
+                           writer.Add("llama.attention.head_count_kv", std::vector<int32_t>{2, 2});
+                           writer.Add("llama.expert_count", 0u);
+                           writer.Add("llama.attention.causal", true);
+                           writer.Add("llama.rope.scaling.attn_factor", 1.0f);
+                         }}),
+            "");
+}
+
+TEST(Transformer, RefusesWhatItWouldLeaveOut) {
+  const auto refusal = [](const char* key, auto value) {
+    return Refusal({.more = [&](GgufWriter& writer) { writer.Add(key, value); }});
+  };
+  EXPECT_EQ(refusal("llama.expert_count", 8u),
+            "tiny: llama.expert_count is 'above 0'; this program computes dense models");
+  EXPECT_EQ(refusal("llama.attention.causal", false),
+            "tiny: llama.attention.causal is 'false'; this program computes models whose tokens see those "
+            "before them");
+  EXPECT_EQ(refusal("llama.rope.scaling.attn_factor", 1.5f),
+            "tiny: llama.rope.scaling.attn_factor is '1.5'; this program computes 1");
+  EXPECT_EQ(
+      Refusal({.without = "attention.head_count_kv",
+               .more =
+                   [](GgufWriter& writer) {
+                     writer.Add("llama.attention.head_count_kv", std::vector<int32_t>{2, 4});
+                   }}),
+      "tiny: llama.attention.head_count_kv is a list of 2 numbers that are not all the same; this program "
+      "computes layers of one shape");
+  const std::vector<float> ones(64, 1.0f);
+  EXPECT_EQ(Refusal({.more =
+                         [&](GgufWriter& writer) {
+                           writer.AddTensor("blk.0.ffn_down.bias", TensorType::kF32,
+                                            std::vector<uint64_t>{64},
+                                            {reinterpret_cast<const uint8_t*>(ones.data()), 256});
+                         }}),
+            "tiny: tensor blk.0.ffn_down.bias is not among those that 'llama' is computed with");
+}
+
 TEST(Transformer, TokensOutsideTheVocabularyAreRefused) {
   const auto bytes = TinyModel().Bytes();
   const GgufFile file(bytes, "tiny");
