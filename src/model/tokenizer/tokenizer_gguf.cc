@@ -80,6 +80,10 @@ Tokenizer::Tokenizer(const GgufFile& file) try : Tokenizer(ReadTokenizerData(fil
     spdlog::warn("{}: tokenizer.ggml.token_type is wrong for {}; taken as control tokens", file.Name(),
                  fmt::join(mended_, ", "));
   }
+  if (AddsEos()) {
+    spdlog::warn("{}: tokenizer.ggml.add_eos_token is true; prompts go without, as an answer follows them",
+                 file.Name());
+  }
 } catch (const Error& error) {
   // Errors of the vocabulary itself do not name the file.
   const std::string message = error.what();

@@ -541,5 +541,28 @@ TEST(Tokenizer, ComesFromAGgufFile) {
               ThrowsMessage<Error>(testing::StartsWith("bad.gguf: tokenizer.ggml.pre")));
 }
 
+TEST(Tokenizer, ReadsFlagsAndEndsAndKnowsSentencePiecesIds) {
+  const TokenizerData data = SpmVocab({{"a", 0}});
+  GgufWriter writer;
+  writer.Add("tokenizer.ggml.model", "llama");
+  writer.Add("tokenizer.ggml.tokens", data.tokens);
+  std::vector<int32_t> types;
+  for (const TokenType type : data.types) types.push_back(static_cast<int32_t>(type));
+  writer.Add("tokenizer.ggml.token_type", types);
+  writer.Add("tokenizer.ggml.scores", data.scores);
+  writer.Add("tokenizer.ggml.eom_token_id", 5u);
+  writer.Add("tokenizer.ggml.fim_pad_token_id", 6u);
+  writer.Add("tokenizer.ggml.add_eos_token", true);
+  writer.Add("tokenizer.ggml.remove_extra_whitespaces", true);
+  const std::vector<uint8_t> bytes = writer.Finish();
+  const TokenizerData read = ReadTokenizerData(GgufFile(bytes, "spm.gguf"));
+  EXPECT_EQ(read.unknown, 0);
+  EXPECT_EQ(read.bos, 1);
+  EXPECT_EQ(read.eos, 2);
+  EXPECT_THAT(read.more_ends, ElementsAre(5, 6));
+  EXPECT_TRUE(read.add_eos);
+  EXPECT_TRUE(read.squeeze_spaces);
+}
+
 }  // namespace
 }  // namespace throng::model
