@@ -1,5 +1,6 @@
 // The table of pre-tokenizers: one row per name in tokenizer.ggml.pre. Expressions are those of the models'
-// own tokenizer.json (of tiktoken files for kimi-k2); docs/tokenizers.md says where llama.cpp's are others.
+// own files (tokenizer.json, or tiktoken's for kimi-k2) where tests/tokenizer_test.py has them, else what
+// llama.cpp uses; docs/tokenizers.md says where the two differ.
 
 #include <fmt/ranges.h>
 
