@@ -122,6 +122,7 @@ class Engine::Impl {
 
   uint64_t Submit(EngineRequest request);
   void Cancel(uint64_t id);
+  void Raise(uint64_t id, int priority);
   void ExpectNext(uint32_t agent, int32_t step);
   EngineState State() const;
   MetricsRegistry& Registry() { return registry_; }
@@ -166,6 +167,7 @@ class Engine::Impl {
   std::condition_variable wake_;
   std::vector<std::unique_ptr<Sequence>> submitted_;  // guarded by mutex_
   std::vector<uint64_t> cancelled_;                   // guarded by mutex_
+  std::vector<std::pair<uint64_t, int>> raised_;      // guarded by mutex_
   std::unordered_map<uint32_t, int32_t> expected_;    // guarded by mutex_; steps by agent
   bool stop_ = false;                                 // guarded by mutex_
   std::atomic<uint64_t> next_id_{1};
@@ -176,6 +178,7 @@ class Engine::Impl {
   Scheduler scheduler_;
   std::vector<std::unique_ptr<Sequence>> new_;
   std::vector<uint64_t> new_cancelled_;
+  std::vector<std::pair<uint64_t, int>> new_raised_;
   std::unordered_map<uint32_t, int32_t> new_expected_;
   std::vector<PlannedItem> items_;
   std::vector<model::BatchItem> batch_;
@@ -244,6 +247,12 @@ void Engine::Impl::Cancel(uint64_t id) {
   wake_.notify_one();
 }
 
+// Need not wake the loop, which runs while there are requests.
+void Engine::Impl::Raise(uint64_t id, int priority) {
+  std::lock_guard lock(mutex_);
+  raised_.emplace_back(id, priority);
+}
+
 // Does not wake the loop: it takes effect with the next request.
 void Engine::Impl::ExpectNext(uint32_t agent, int32_t step) {
   std::lock_guard lock(mutex_);
@@ -272,6 +281,7 @@ bool Engine::Impl::TakeInbox() {
     }
     new_.swap(submitted_);
     new_cancelled_.swap(cancelled_);
+    new_raised_.swap(raised_);
     new_expected_.swap(expected_);
     stop = stop_;
     if (stop) {
@@ -287,6 +297,11 @@ bool Engine::Impl::TakeInbox() {
     sequences_.emplace(sequence->id, std::move(sequence));
   }
   new_.clear();
+  for (const auto& [id, priority] : new_raised_) {
+    const auto found = sequences_.find(id);
+    if (found != sequences_.end()) scheduler_.Raise(found->second.get(), priority);
+  }
+  new_raised_.clear();
   for (const uint64_t id : new_cancelled_) {
     const auto found = sequences_.find(id);
     if (found != sequences_.end()) Finish(*found->second, llm::FinishReason::kCancelled);
@@ -603,6 +618,7 @@ Engine::~Engine() = default;
 
 uint64_t Engine::Submit(EngineRequest request) { return impl_->Submit(std::move(request)); }
 void Engine::Cancel(uint64_t id) { impl_->Cancel(id); }
+void Engine::Raise(uint64_t id, int priority) { impl_->Raise(id, priority); }
 void Engine::ExpectNext(uint32_t agent, int32_t step) { impl_->ExpectNext(agent, step); }
 EngineState Engine::State() const { return impl_->State(); }
 MetricsRegistry& Engine::Metrics() { return impl_->Registry(); }

@@ -229,6 +229,33 @@ TEST_F(EngineTest, ServesUrgentRequestsFirst) {
   EXPECT_EQ(order, (std::vector<int>{0, 4, 2, 3, 1}));
 }
 
+TEST_F(EngineTest, RaisesRequestsThatWaitAndThatRun) {
+  Start({.max_batch = 2, .step_tokens = 8, .chunk_tokens = 8});
+  std::vector<int> order;
+  std::latch entered(1), proceed(1);
+  fake_.before_forward = [&](auto) {
+    if (fake_.num_steps > 0) return;
+    entered.count_down();
+    proceed.wait();
+  };
+  std::vector<uint64_t> ids;
+  // The first two run, one chunk of one of them at a time; the others wait.
+  for (const int priority : {1, 2, 3, 4}) {
+    EngineRequest request = MakeRequest(RandomTokens(60, static_cast<uint64_t>(priority)), 1);
+    request.priority = priority;
+    const int index = static_cast<int>(ids.size());
+    request.on_logits = [&, index](int, std::span<const float>) { order.push_back(index); };
+    ids.push_back(Submit(request));
+    if (index == 0) entered.wait();
+  }
+  engine_->Raise(ids[3], 0);
+  engine_->Raise(ids[1], -1);
+  engine_->Raise(12345, 0);
+  proceed.count_down();
+  for (const uint64_t id : ids) Result(id);
+  EXPECT_EQ(order, (std::vector<int>{1, 3, 0, 2}));
+}
+
 TEST_F(EngineTest, RefusesWhatCanNeverFit) {
   Start({.max_context = 100}, 10 * BlockBytes());
   EXPECT_THROW(Submit(MakeRequest({}, 5)), Error);

@@ -52,6 +52,7 @@ class LocalModel {
 
   uint64_t Submit(EngineRequest request) { return engine_.Submit(std::move(request)); }
   void Cancel(uint64_t id) { engine_.Cancel(id); }
+  void Raise(uint64_t id, int priority) { engine_.Raise(id, priority); }
 
   // Whether ExpectNext has any effect.
   bool WantsExpectations() const { return options_.prefix_cache && options_.eviction == "next-use"; }

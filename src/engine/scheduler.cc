@@ -79,6 +79,18 @@ void Scheduler::Remove(Sequence* sequence) {
   }
 }
 
+void Scheduler::Raise(Sequence* sequence, int priority) {
+  if (sequence->is_running) {
+    running_.erase(std::lower_bound(running_.begin(), running_.end(), sequence, ServedBefore()));
+    sequence->request.priority = priority;
+    running_.insert(std::upper_bound(running_.begin(), running_.end(), sequence, ServedBefore()), sequence);
+  } else {
+    waiting_.erase(sequence);
+    sequence->request.priority = priority;
+    waiting_.insert(sequence);
+  }
+}
+
 size_t Scheduler::PromisedBytes() const {
   size_t bytes = 0;
   for (const Sequence* sequence : running_) {

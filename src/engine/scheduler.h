@@ -42,8 +42,9 @@ class Scheduler {
   // The most bytes that a sequence of num_tokens tokens needs, alone and with the smallest chunks.
   static size_t MostBytes(const kv::BlockPool& pool, int num_tokens);
 
-  void Add(Sequence* sequence);               // to the queue
-  void Remove(Sequence* sequence);            // it has ended: frees its memory
+  void Add(Sequence* sequence);     // to the queue
+  void Remove(Sequence* sequence);  // it has ended: frees its memory
+  void Raise(Sequence* sequence, int priority);
   void Expect(uint32_t agent, int32_t step);  // Engine::ExpectNext
 
   // Chooses what to compute, admitting and evicting as needed. The plan is empty only if there is nothing to

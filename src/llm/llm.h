@@ -134,6 +134,10 @@ class Llm {
   // The request completes soon with kCancelled, unless it has completed already. Unknown ids are ignored.
   virtual void Cancel(uint64_t id) = 0;
 
+  // Serves a request in flight by this smaller priority from now on, where that can still be changed: a guess
+  // that is needed after all. Unknown ids are ignored. Changes no answer.
+  virtual void Raise(uint64_t id, int priority) { static_cast<void>(id), static_cast<void>(priority); }
+
   // Says that the answer to a request submitted as a guess is used after all.
   virtual void Confirm(const Request& request, const Completion& completion) {
     static_cast<void>(request), static_cast<void>(completion);

@@ -334,6 +334,13 @@ void RetryLlm::Wait(std::vector<Completion>& done, double seconds) {
   }
 }
 
+void RetryLlm::Raise(uint64_t id, int priority) {
+  const auto call = calls_.find(id);
+  if (call == calls_.end()) return;
+  call->second.request.priority = priority;  // of later attempts
+  Inner().Raise(id, priority);
+}
+
 void RetryLlm::Cancel(uint64_t id) {
   {
     const std::lock_guard lock(mutex_);
