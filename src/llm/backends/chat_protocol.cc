@@ -65,7 +65,7 @@ void AddConstraint(const Constraint& constraint, ConstraintForm form, const Dial
 }
 
 void AddSampling(const Request& request, const Dialect& dialect, Json& body) {
-  const auto add = [&](const char* name, const Json& value) {
+  const auto add = [&](const std::string& name, const Json& value) {
     if (!dialect.LeavesOut(name)) body[name] = value;
   };
   const Sampling& sampling = request.sampling;
@@ -86,6 +86,7 @@ void AddSampling(const Request& request, const Dialect& dialect, Json& body) {
   add("seed", SamplingSeed(request));
   body[dialect.MaxTokensName()] = request.max_tokens;
   if (!request.stop.empty()) add("stop", request.stop);
+  if (!dialect.PriorityName().empty()) add(dialect.PriorityName(), dialect.PriorityOf(request));
 }
 
 // The text of a message's content: a text, or the text parts of a list.

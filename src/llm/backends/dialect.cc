@@ -126,6 +126,11 @@ void Dialect::ReadVersion(const std::string& body) {
   if (std::from_chars(dot + 1, end, minor).ec == std::errc()) structured_outputs_ = major > 0 || minor >= 11;
 }
 
+void Dialect::SendPriority(PriorityOrder order, const std::string& name) {
+  priority_order_ = order;
+  priority_name_ = order == PriorityOrder::kNotSent ? "" : name;
+}
+
 std::vector<ConstraintForm> Dialect::FormsFor(const Constraint& constraint) const {
   std::vector<ConstraintForm> forms;
   if (!constraint.choices.empty()) {
@@ -158,7 +163,7 @@ ConstraintForm Dialect::FormFor(const Constraint& constraint) const {
 std::vector<std::string> Dialect::LearnFrom(const ServerError& error, const Json& sent,
                                             const Constraint& constraint) {
   const std::string param = error.param.substr(0, error.param.find_first_of(".["));
-  const auto named = [&](const char* name) {
+  const auto named = [&](const std::string& name) {
     return sent.contains(name) && (param == name || (!sent.contains(param) && Names(error.text, name)));
   };
   std::vector<std::string> learnt;
@@ -167,7 +172,9 @@ std::vector<std::string> Dialect::LearnFrom(const ServerError& error, const Json
     max_completion_tokens_ = true;
     any = true;
   }
-  for (const char* name : kOptional) {
+  std::vector<std::string> optional(kOptional.begin(), kOptional.end());
+  if (!priority_name_.empty()) optional.push_back(priority_name_);
+  for (const std::string& name : optional) {
     if (!named(name)) continue;
     any = true;
     if (left_out_.insert(name).second) learnt.push_back(fmt::format("{} is left out ({})", name, error.text));
