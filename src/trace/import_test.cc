@@ -66,7 +66,7 @@ class Recording : public ::testing::Test {
     Write("reverie/meta.json", day.meta.dump());
     for (const auto& [step, whole] : day.steps) Write(fmt::format("movement/{}.json", step), whole.dump());
   }
-  // As the original's compress.py writes it: nobody is in a step in which he does nothing new.
+  // The compressed form: nobody is in a step in which he does nothing new.
   void Pack(const Day& day) const {
     fs::remove_all(dir_);
     Write("meta.json", day.meta.dump());
