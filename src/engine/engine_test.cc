@@ -230,7 +230,7 @@ TEST_F(EngineTest, ServesUrgentRequestsFirst) {
 }
 
 TEST_F(EngineTest, RaisesRequestsThatWaitAndThatRun) {
-  Start({.max_batch = 2, .step_tokens = 8, .chunk_tokens = 8});
+  Start({.max_batch = 2, .step_tokens = 66});
   std::vector<int> order;
   std::latch entered(1), proceed(1);
   fake_.before_forward = [&](auto) {
@@ -239,9 +239,9 @@ TEST_F(EngineTest, RaisesRequestsThatWaitAndThatRun) {
     proceed.wait();
   };
   std::vector<uint64_t> ids;
-  // The first two run, one chunk of one of them at a time; the others wait.
+  // Two run at a time, of which the first in order gets the whole of each forward pass; the others wait.
   for (const int priority : {1, 2, 3, 4}) {
-    EngineRequest request = MakeRequest(RandomTokens(60, static_cast<uint64_t>(priority)), 1);
+    EngineRequest request = MakeRequest(RandomTokens(300, static_cast<uint64_t>(priority)), 1);
     request.priority = priority;
     const int index = static_cast<int>(ids.size());
     request.on_logits = [&, index](int, std::span<const float>) { order.push_back(index); };
