@@ -100,10 +100,12 @@ void PrintTable(const bench::Machine& machine, const BenchModel& subject, const 
              machine.flops * 1e-9);
   fmt::print("model: {}, {:.1f} MB of weights read for each pass\n\n", subject.transformer->Config().name,
              static_cast<double>(model::WeightBytes(*subject.file)) * 1e-6);
-  fmt::print("{:<12} {:<8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>7}\n", "kv", "phase", "depth", "batch",
+  size_t width = 12;
+  for (const Row& row : rows) width = std::max(width, row.kv.size());
+  fmt::print("{:<{}} {:<8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>7}\n", "kv", width, "phase", "depth", "batch",
              "tokens/s", "GB read/s", "bandwidth", "flops");
   for (const Row& row : rows) {
-    fmt::print("{:<12} {:<8} {:>7} {:>6} {:>10.2f} {:>10.2f} {:>9.0f}% {:>6.0f}%\n", row.kv, row.phase,
+    fmt::print("{:<{}} {:<8} {:>7} {:>6} {:>10.2f} {:>10.2f} {:>9.0f}% {:>6.0f}%\n", row.kv, width, row.phase,
                row.depth, row.batch, row.Rate(), row.speed.bytes / row.Seconds() * 1e-9,
                100 * row.BandwidthShare(machine), 100 * row.FlopsShare(machine));
   }
