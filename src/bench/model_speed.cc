@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <cstring>
 #include <memory>
+#include <optional>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -173,25 +173,37 @@ size_t ModelSpeed::CacheBytes(int sequences, int tokens) const {
 }
 
 size_t ModelSpeed::DecodeBytes(int sequences, int tokens) const {
-  // An open block stays until the pass that seals it has ended.
-  const size_t sealed = static_cast<size_t>(tokens / kv::kPageTokens) * pool_.SealedBytes();
-  return (sealed + pool_.OpenBytes()) * static_cast<size_t>(sequences);
+  // An open block stays until the pass that seals it has ended, and what is seen at the start all the time.
+  const size_t open = tokens % kv::kPageTokens == 0 ? pool_.OpenBytes() : 0;
+  const auto recent = static_cast<size_t>(pool_.Layout().window.recent_blocks);
+  return (pool_.SequenceBytes(tokens) + open + recent * pool_.FineBytes()) * static_cast<size_t>(sequences);
 }
 
 void ModelSpeed::Fill(int sequences, int depth) {
   THRONG_CHECK(sequences > 0 && depth >= 0 && depth % kv::kPageTokens == 0);
   caches_.clear();
+  starts_.clear();
   depth_ = depth;
   FillFirst(depth);
+  NoteStart();
   Grow(sequences);
 }
 
 double ModelSpeed::FillPrompt(int tokens) {
   THRONG_CHECK(tokens > 0 && tokens % kv::kPageTokens == 0);
   caches_.clear();
+  starts_.clear();
   caches_.emplace_back(pool_);
   depth_ = tokens;
-  return MeasureSeconds([&] { CheckFinite(PassPrompt(tokens)); });
+  const double seconds = MeasureSeconds([&] { CheckFinite(PassPrompt(tokens)); });
+  NoteStart();
+  return seconds;
+}
+
+// Remembers the blocks of the last cache.
+void ModelSpeed::NoteStart() {
+  const std::span<const kv::SealedBlock> blocks = caches_.back().SealedBlocks();
+  starts_.emplace_back(blocks.begin(), blocks.end());
 }
 
 void ModelSpeed::Grow(int sequences) {
@@ -221,18 +233,21 @@ void ModelSpeed::FillFirst(int depth) {
 }
 
 void ModelSpeed::CopyFirst() {
-  std::vector<kv::BlockRef> blocks;
-  for (const kv::BlockRef& block : caches_.front().SealedBlocks()) {
-    const std::shared_ptr<kv::Block> copy = pool_.TryAllocateSealed();
-    if (copy == nullptr) throw MakeError(ErrorCode::kExhausted, "bench: the caches have no room");
-    std::memcpy(copy->Data(), block->Data(), block->Bytes());
-    blocks.push_back(copy);
+  std::vector<kv::SealedBlock> blocks;
+  for (const kv::SealedBlock& block : caches_.front().SealedBlocks()) {
+    std::optional<kv::SealedBlock> copy = kv::TryCopy(pool_, block);
+    if (!copy) throw MakeError(ErrorCode::kExhausted, "bench: the caches have no room");
+    blocks.push_back(*std::move(copy));
   }
   caches_.emplace_back(pool_).Adopt(blocks);
+  NoteStart();
 }
 
 void ModelSpeed::Back() {
-  for (kv::SequenceCache& cache : caches_) THRONG_CHECK(cache.Truncate(depth_) == depth_);
+  for (size_t i = 0; i < caches_.size(); ++i) {
+    caches_[i].Release();
+    caches_[i].Adopt(starts_[i]);
+  }
 }
 
 std::span<const float> ModelSpeed::Forward(std::span<const std::span<const int32_t>> chunks) {
@@ -363,11 +378,14 @@ double ModelSpeed::PageBytes(int position) const {
   double bytes = 0;
   for (int layer = 0; layer < config.num_layers; ++layer) {
     const int first = config.IsWindowed(layer) ? std::max(0, position + 1 - config.window) : 0;
-    const int pages = position / kv::kPageTokens - first / kv::kPageTokens;
-    for (int head = 0; head < config.num_kv_heads; ++head) {
-      const kv::PageSpec& page = layout.At(layer, head);
-      bytes += static_cast<double>(pages) *
-               static_cast<double>(page.keys->Bytes(kv::Part::kKeys) + page.values->Bytes(kv::Part::kValues));
+    const int own_block = position / kv::kPageTokens;
+    for (int block = first / kv::kPageTokens; block < own_block; ++block) {
+      const kv::Form form = layout.window.Seen(block, own_block);
+      for (int head = 0; head < config.num_kv_heads; ++head) {
+        const kv::PageSpec& page = layout.At(layer, head);
+        bytes += static_cast<double>(page.Keys(form).Bytes(kv::Part::kKeys) +
+                                     page.Values(form).Bytes(kv::Part::kValues));
+      }
     }
   }
   return bytes;

@@ -85,7 +85,8 @@ class ModelSpeed {
  private:
   void FillFirst(int depth);
   void CopyFirst();
-  void Back();  // cuts all caches to the depth
+  void NoteStart();
+  void Back();  // all caches as they were at the depth
   // Runs one pass: a chunk of tokens of each of the first sequences; logits of their last ones:
   // [chunks.size(), vocab].
   std::span<const float> Forward(std::span<const std::span<const int32_t>> chunks);
@@ -103,6 +104,7 @@ class ModelSpeed {
   const size_t weight_bytes_;
   kv::BlockPool pool_;
   std::deque<kv::SequenceCache> caches_;
+  std::vector<std::vector<kv::SealedBlock>> starts_;  // [sequence]: its blocks at the depth
   int depth_ = 0;
   std::vector<float> logits_;
 };

@@ -61,6 +61,20 @@ TEST(ModelSpeedTest, CountsTheBytesOfWeightsOncePerPassAndOfPagesPerSequence) {
   EXPECT_EQ(speed.Prefill(100, 1).bytes, weights + 4 * 2 * 2 * page);
 }
 
+// Two of four pages are seen in int8. Going back from beyond a block takes the fine forms of the start.
+TEST(ModelSpeedTest, MeasuresCachesWithFinePages) {
+  ThreadPool threads(1);
+  Subject subject(model::TensorType::kQ8_0);
+  ModelSpeed speed(subject.file, *subject.transformer, {.kv = "kivi2:sink=64,recent=64"},
+                   kv::SoftmaxKind::kExact, kBudget, threads);
+  speed.Fill(2, 256);
+  const double fine = 2.0 * (64 * 64 + 64 * 4), base = 2.0 * (64 * 64 / 4 + 64 * 4);
+  const auto weights = static_cast<double>(model::WeightBytes(subject.file));
+  EXPECT_EQ(speed.Decode(1, 1).bytes, weights + 2 * 2 * 2 * 2 * (fine + base));
+  EXPECT_EQ(speed.Decode(130, 2).seconds.size(), 2u);
+  EXPECT_EQ(speed.Prefill(130, 2).tokens, 130);
+}
+
 TEST(ModelSpeedTest, ARandomModelCanHaveTheVocabularyOfAnother) {
   const model::GgufFile town(engine::EmbeddedModelPath());
   const std::vector<uint8_t> bytes = RandomModel("tiny", model::TensorType::kQ4_0, &town);

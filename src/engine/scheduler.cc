@@ -33,10 +33,7 @@ int StartTokens(const Sequence& sequence) {
   const size_t most = std::min(static_cast<size_t>(start.cache.NumTokens()), sequence.tokens.size() - 1);
   const auto differs = std::mismatch(
       start.tokens.begin(), start.tokens.begin() + static_cast<ptrdiff_t>(most), sequence.tokens.begin());
-  const int same = static_cast<int>(differs.first - start.tokens.begin());
-  // A sealed block cannot be used in part.
-  const int sealed = static_cast<int>(start.cache.SealedBlocks().size()) * kPageTokens;
-  return same >= sealed ? same : same / kPageTokens * kPageTokens;
+  return start.cache.Reusable(static_cast<int>(differs.first - start.tokens.begin()));
 }
 
 }  // namespace
@@ -48,8 +45,8 @@ Scheduler::Scheduler(kv::BlockPool& pool, const SchedulerOptions& options)
 }
 
 size_t Scheduler::MostBytes(const kv::BlockPool& pool, int num_tokens) {
-  // While a block is being sealed, both its open and its sealed form exist.
-  return pool.SequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes();
+  // While a block is being sealed, its open and its sealed forms exist.
+  return pool.SequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes() + pool.FineBytes();
 }
 
 void Scheduler::Add(Sequence* sequence) {
@@ -88,6 +85,11 @@ size_t Scheduler::PromisedBytes() const {
   return bytes;
 }
 
+// Tokens of the matched blocks that a sequence can begin with.
+int Scheduler::MatchedTokens() const {
+  return static_cast<int>(kv::UsableBlocks(pool_.Layout().window, matched_)) * kPageTokens;
+}
+
 // Takes pages from the prefix cache, or from the request's start pages if they reach further.
 void Scheduler::TakePages(Sequence& sequence, int start_tokens) {
   if (start_tokens > static_cast<int>(matched_.size()) * kPageTokens) {
@@ -108,12 +110,11 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
   const int start_tokens = StartTokens(sequence);
   // A sequence alone may always start: Submit made sure that it fits.
   if (!running_.empty()) {
-    const size_t hits = std::max(matched_.size(), static_cast<size_t>(start_tokens / kPageTokens));
-    const size_t hit_bytes = hits * pool_.SealedBytes();
+    const int hits = std::max(MatchedTokens(), start_tokens / kPageTokens * kPageTokens);
+    const size_t hit_bytes = pool_.SequenceBytes(hits);
     const size_t own_bytes = pool_.SequenceBytes(PromisedTokens(sequence)) + pool_.OpenBytes();
     const size_t needed = own_bytes - std::min(own_bytes, hit_bytes) + PromisedBytes();
-    if (pool_.FreeBytes() < needed &&
-        pool_.FreeBytes() + prefixes_.CountEvictable() * pool_.SealedBytes() < needed) {
+    if (pool_.FreeBytes() < needed && pool_.FreeBytes() + prefixes_.EvictableBytes() < needed) {
       return false;
     }
     while (pool_.FreeBytes() < needed) {
@@ -121,6 +122,7 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
     }
   }
   if (options_.prefix_cache) prefixes_.Restore(sequence.tokens, matched_);
+  matched_.resize(static_cast<size_t>(MatchedTokens()) / kPageTokens);
   TakePages(sequence, start_tokens);
   if (!sequence.was_admitted) {
     sequence.was_admitted = true;

@@ -63,6 +63,7 @@ class Scheduler {
   void Learn(Sequence& sequence);
   void Admit();
   bool TryAdmit(Sequence& sequence);
+  int MatchedTokens() const;
   void TakePages(Sequence& sequence, int start_tokens);
   size_t PromisedBytes() const;
   bool ReserveByEvicting(Sequence& sequence, int num_tokens);
@@ -75,7 +76,7 @@ class Scheduler {
   PrefixCache prefixes_;
   std::set<Sequence*, ServedBefore> waiting_;
   std::vector<Sequence*> running_;  // in the order of ServedBefore
-  std::vector<kv::BlockRef> matched_;
+  std::vector<kv::SealedBlock> matched_;
   Counts counts_;
 };
 

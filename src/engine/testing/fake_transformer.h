@@ -94,7 +94,8 @@ class FakeTransformer : public model::Transformer {
     const int last_block = (num_tokens - 1) / kv::kPageTokens;
     for (int block = 0; block <= last_block; ++block) {
       if (block < last_block) {
-        spec.values->Decode(kv::Part::kValues, cache.Sealed(0, 0, block).values, rows);
+        const kv::Form form = cache.Layout().window.Seen(block, last_block);
+        spec.Values(form).Decode(kv::Part::kValues, cache.Sealed(0, 0, block, form).values, rows);
       } else {
         spec.open_values->Decode(kv::Part::kValues, cache.Open(0, 0, block).values, rows);
       }

@@ -41,6 +41,7 @@ class PurityCheck {
     ASSERT_NO_FATAL_FAILURE(PrefilledInsteadOfDecoded());
     ASSERT_NO_FATAL_FAILURE(FromThePrefixCache());
     ASSERT_NO_FATAL_FAILURE(AfterEviction());
+    ASSERT_NO_FATAL_FAILURE(FromDisk());
     ASSERT_NO_FATAL_FAILURE(WithExpectations());
     ASSERT_NO_FATAL_FAILURE(WithTwoThreads());
     ASSERT_NO_FATAL_FAILURE(WithGuesses());
@@ -137,6 +138,17 @@ class PurityCheck {
       const bool codes_are_large = 5 * bytes >= 2 * f16_bytes;
       EXPECT_TRUE(preemptions > 0 || !codes_are_large);
     }
+  }
+
+  void FromDisk() {
+    SCOPED_TRACE("from a spill file");
+    EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 300, .spill_folder = ::testing::TempDir()});
+    for (int round = 0; round < 2; ++round) {
+      for (size_t i = 0; i < questions_.size(); ++i) {
+        ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions_[i]), alone_[i]));
+      }
+    }
+    EXPECT_GT(rig.Metric("throng_restored_blocks_total"), 0);
   }
 
   // Expectations decide which blocks are found in the cache later, and nothing else.
