@@ -24,14 +24,15 @@ void UseFile(const GgufFile& file) {
 }
 
 void UseVocabulary(const GgufFile& file) {
-  const Tokenizer tokenizer(file);
+  const ChatTemplate chat_template = ChatTemplate::FromGguf(file);
+  const Tokenizer tokenizer = LoadTokenizer(file, chat_template);
   const std::vector<int32_t> ids = tokenizer.Encode("Abab  <|end|> \u00E9\xFF 111\n\n", {true, true});
   Detokenizer stream(tokenizer);
   for (const int32_t id : ids) stream.Push(id);
   stream.Flush();
   tokenizer.Decode(ids);
   const std::vector<ChatMessage> chat = {{"system", "a"}, {"user", "b"}};
-  tokenizer.Encode(ChatTemplate::FromGguf(file).Format(chat), true);
+  chat_template.Encode(chat, tokenizer);
 }
 
 }  // namespace

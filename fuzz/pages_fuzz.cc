@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,10 +25,12 @@ using namespace throng::kv;
 namespace {
 
 constexpr int kDim = 8;
-constexpr int kTokens = 70;
+// Three sealed blocks: the first in the fine form alone, the second in the base form, the third in both.
+constexpr int kTokens = 3 * kPageTokens + 6;
 
 struct Fixture {
-  Fixture() : pool(MakeLayout(CodecFlags{.kv = "gear2:s=5%"}, 1, 1, kDim), size_t{1} << 24) {
+  Fixture()
+      : pool(MakeLayout(CodecFlags{.kv = "gear2:s=5%,sink=64,recent=64"}, 1, 1, kDim), size_t{1} << 24) {
     char name[] = "/tmp/pages_fuzz.XXXXXX";
     close(mkstemp(name));
     SequenceCache cache(pool);
@@ -50,12 +53,15 @@ struct Fixture {
 // The sizes are those of the valid file: the checks of the header refuse changed sizes.
 void CorrectChecksums(const BlockLayout& layout, std::string& file) {
   constexpr size_t kDigest = sizeof(Digest);
-  const size_t header = file.size() - layout.bytes - layout.open_bytes - 3 * kDigest;
+  const std::vector<size_t> sizes = {layout.fine_bytes, layout.bytes, layout.bytes, layout.fine_bytes,
+                                     layout.open_bytes};
+  const size_t blocks = std::accumulate(sizes.begin(), sizes.end(), size_t{0});
+  const size_t header = file.size() - blocks - (sizes.size() + 1) * kDigest;
   const Digest of_header = throng::DigestOf({file.data(), header});
   std::memcpy(file.data() + header, &of_header, kDigest);
   size_t at = header + kDigest;
   uint64_t index = 0;
-  for (const size_t size : {layout.bytes, layout.open_bytes}) {
+  for (const size_t size : sizes) {
     const Digest digest = Hasher().Add(of_header).Add(index++).Bytes(file.data() + at, size).Finish();
     std::memcpy(file.data() + at + size, &digest, kDigest);
     at += size + kDigest;
@@ -65,9 +71,12 @@ void CorrectChecksums(const BlockLayout& layout, std::string& file) {
 void UsePages(const SequenceCache& cache) {
   std::vector<float> block(kPageTokens * kDim);
   const PageSpec& page = cache.Layout().At(0, 0);
-  for (const BlockRef& sealed : cache.SealedBlocks()) {
-    page.keys->Decode(Part::kKeys, sealed->Data() + page.keys_offset, block.data());
-    page.values->Decode(Part::kValues, sealed->Data() + page.values_offset, block.data());
+  const auto num_sealed = static_cast<int>(cache.SealedBlocks().size());
+  for (int i = 0; i < num_sealed; ++i) {
+    const Form form = cache.Layout().window.Seen(i, num_sealed);
+    const PageView view = cache.Sealed(0, 0, i, form);
+    page.Keys(form).Decode(Part::kKeys, view.keys, block.data());
+    page.Values(form).Decode(Part::kValues, view.values, block.data());
   }
   if (!cache.Fork()) __builtin_trap();
 }

@@ -1,4 +1,4 @@
-// Small vocabularies of both kinds, for the fuzzers and their seeds.
+// Small vocabularies of all kinds, for the fuzzers and their seeds.
 #pragma once
 
 #include <fmt/format.h>
@@ -41,22 +41,37 @@ inline model::TokenizerData ByteVocabulary(const char* pre) {
   return data;
 }
 
-inline model::TokenizerData SentencePieceVocabulary() {
+// Three special tokens and 256 bytes.
+inline model::TokenizerData NamedBytes(const char* kind) {
   model::TokenizerData data;
-  data.model = "llama";
+  data.model = kind;
   AddToken(data, "<unk>", model::TokenType::kUnknown);
   AddToken(data, "<s>", model::TokenType::kControl);
   AddToken(data, "</s>", model::TokenType::kControl);
   for (int byte = 0; byte < 256; ++byte)
     AddToken(data, fmt::format("<0x{:02X}>", byte), model::TokenType::kByte);
+  data.unknown = 0;
+  data.bos = 1;
+  data.eos = 2;
+  return data;
+}
+
+inline model::TokenizerData CharacterVocabulary() {
+  model::TokenizerData data = NamedBytes("gemma4");
+  for (const char* name : {"\u2581", "a", "b", "\u00E9", "\n", "\n\n", "\u2581a", "ab", "aba", "b\u2581"})
+    AddToken(data, name, model::TokenType::kNormal);
+  data.merges = {"\u2581 a", "a b", "ab a", "b \u2581", "\u00E9 \u00E9"};
+  AddToken(data, "<u>", model::TokenType::kUserDefined);
+  return data;
+}
+
+inline model::TokenizerData SentencePieceVocabulary() {
+  model::TokenizerData data = NamedBytes("llama");
   float score = 0;
   for (const char* name : {"\u2581a", "ab", "\u2581\u2581", "aba", "\u2581abab", "\u00E9\u00E9", "aa", "11",
                            "\u2581", "a", "b", "\u00E9", "1", "s"}) {
     AddToken(data, name, model::TokenType::kNormal, score -= 1);
   }
-  data.unknown = 0;
-  data.bos = 1;
-  data.eos = 2;
   return data;
 }
 

@@ -138,21 +138,45 @@ def misbehaviour(folder):
             assert resumed["failed_calls"] < 5 if mode in NO_ANSWER else resumed["hash"] == whole["hash"], mode
 
 
+class OurOwn:
+    """`throng serve` with the town's model, on a free port."""
+
+    def __enter__(self):
+        self.process = subprocess.Popen([THRONG, "serve", "--port", "0"], stderr=subprocess.PIPE, text=True)
+        self.address = next(line for line in self.process.stderr if " at http" in line).split(" at ")[1].split()[0]
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
 def our_own(folder):
-    """The built-in town and its model: in this process, and behind `throng serve`."""
-    server = subprocess.Popen([THRONG, "serve", "--port", "0"], stderr=subprocess.PIPE, text=True)
-    try:
-        address = next(line for line in server.stderr if " at http" in line).split(" at ")[1].split()[0]
-        threading.Thread(target=server.stderr.read, daemon=True).start()
-        run = ["run", "--agents", "6", "--until", "09:00", "--quiet", "--json", "--no-journal"]
-        here = json.loads(throng(*run)[0].stdout)
-        there = json.loads(throng(*run, "--llm", address)[0].stdout)
+    """The built-in town and its model: in this process, behind `throng serve`, and behind two of them, of which one goes
+    away in the middle."""
+    run = ["run", "--agents", "6", "--until", "09:00", "--quiet", "--json"]
+    with OurOwn() as one, OurOwn() as two:
+        here = json.loads(throng(*run, "--no-journal")[0].stdout)
+        there = json.loads(throng(*run, "--no-journal", "--llm", one.address)[0].stdout)
         assert there["hash"] == here["hash"] and there["llm_calls"] == here["llm_calls"] > 10, (here, there)
         assert there["output_tokens"] == here["output_tokens"]
         print(f"in this process and over HTTP: {here['llm_calls']} calls, hash {here['hash']}", flush=True)
-    finally:
-        server.terminate()
-        server.wait()
+
+        both, journal = f"{one.address},{two.address}", folder / "both.journal"
+        assert json.loads(throng(*run, "--llm", both, "--journal", journal)[0].stdout)["hash"] == here["hash"]
+        served = [row[0] for row in sqlite3.connect(journal).execute("SELECT DISTINCT served_by FROM calls")]
+        assert len(served) == 2 and all(any(server.address in by for by in served) for server in (one, two)), served
+
+        journal = folder / "half.journal"
+        done = subprocess.Popen([THRONG, *run, "--llm", both, "--journal", journal], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+        while done.poll() is None and not (journal.exists() and len(answers_so_far(journal)) >= 5):
+            time.sleep(0.02)
+        two.process.kill()
+        report, log = done.communicate(timeout=300)
+        assert json.loads(report)["hash"] == here["hash"], log
+        assert "other servers are asked meanwhile" in log, log
 
 
 def answers(journal):

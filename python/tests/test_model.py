@@ -60,7 +60,7 @@ class GenerateTest(unittest.TestCase):
         for wrong in (lambda: throng.Model("/no/such/file.gguf"), lambda: throng.Model(kv="flashq5"),
                       lambda: throng.Model(repack="always"), lambda: throng.Model(lookup="always"),
                       lambda: self.model.generate("x", choices=["a"], json_schema={}),
-                      lambda: self.model.generate("x", max_tokens=0),
+                      lambda: self.model.generate("x", max_tokens=-1),
                       lambda: self.model.generate("x " * 100000),
                       lambda: self.model.generate(["fine", "x " * 100000]),
                       lambda: self.model.detokenize([1 << 30]), lambda: self.model.logits([]),

@@ -1,6 +1,7 @@
 #include "attention/attention.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <limits>
 #include <new>
@@ -19,17 +20,20 @@ using kv::kPageTokens;
 // L2 of all current cores, and is enough rows to make the cost of loading the page negligible.
 constexpr int kTileRows = 64;
 
-// Query tokens of one block, all heads of the group: row = token * group + head.
+// Query tokens of one block, all heads of the group: row = token * group + head. All rows see a page in the
+// same form, as it depends on their block alone.
 struct Tile {
   int first_position;  // in the sequence
   int num_tokens;
   int num_rows;
-  const uint8_t* sealed_queries;  // [num_rows, keys->QueryBytes()]
-  const uint8_t* open_queries;    // [num_rows, open_keys->QueryBytes()]
-  const float* bias_rows;         // [num_rows, job.key_bias->RowSize()], or null
-  float* scores;                  // [num_rows, 64]
-  float* out;                     // [num_rows, head_dim]
-  float* max;                     // [num_rows]; sum and rescale too
+  // Prepared for the codecs of the pages' keys, [num_rows, QueryBytes()].
+  const uint8_t* base_queries;
+  const uint8_t* fine_queries;
+  const uint8_t* open_queries;
+  const float* bias_rows;  // [num_rows, job.key_bias->RowSize()], or null
+  float* scores;           // [num_rows, 64]
+  float* out;              // [num_rows, head_dim]
+  float* max;              // [num_rows]; sum and rescale too
   float* sum;
   float* rescale;
   float* thresholds;  // [num_rows], or null for the exact softmax
@@ -56,8 +60,14 @@ int FirstVisible(const AttentionJob& job, int position) {
   return job.window > 0 ? std::max(0, position - job.window + 1) : 0;
 }
 
-void PrepareQueries(const AttentionJob& job, const kv::PageSpec& page, int first_token, int num_tokens,
-                    uint8_t* sealed, uint8_t* open, bool same) {
+// A codec and the queries in the form that its Score reads.
+struct Prepared {
+  const kv::Codec* codec;
+  uint8_t* rows;  // [num_rows, codec->QueryBytes()]
+};
+
+void PrepareQueries(const AttentionJob& job, std::span<const Prepared> prepared, int first_token,
+                    int num_tokens) {
   const int head_dim = job.cache->Layout().head_dim;
   alignas(64) float query[kv::kMaxHeadDim];
   for (int i = 0; i < num_tokens; ++i) {
@@ -66,8 +76,7 @@ void PrepareQueries(const AttentionJob& job, const kv::PageSpec& page, int first
           job.queries + (first_token + i) * job.query_stride + static_cast<size_t>(g) * head_dim;
       const size_t row = static_cast<size_t>(i) * job.group + g;
       for (int j = 0; j < head_dim; ++j) query[j] = from[j] * job.scale;
-      page.open_keys->PrepareQuery(query, open + row * page.open_keys->QueryBytes());
-      if (!same) page.keys->PrepareQuery(query, sealed + row * page.keys->QueryBytes());
+      for (const auto& [codec, rows] : prepared) codec->PrepareQuery(query, rows + row * codec->QueryBytes());
     }
   }
 }
@@ -80,29 +89,55 @@ void PrepareBias(const AttentionJob& job, int first_token, int num_rows, float* 
   }
 }
 
-void Prefetch(const uint8_t* data, size_t bytes) {
-  if (data == nullptr) return;
-  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i, 0, 3);
+void Prefetch(std::span<const uint8_t> bytes) {
+  for (size_t i = 0; i < bytes.size(); i += 64) __builtin_prefetch(bytes.data() + i, 0, 3);
 }
 
-// next_keys: the keys that are read after this page, or null. first_in_page: position of the page's first
+// A page that a tile's rows see.
+struct SeenPage {
+  const kv::Codec* keys;
+  const kv::Codec* values;
+  const uint8_t* queries;
+  kv::PageView view;
+};
+
+SeenPage SealedPage(const AttentionJob& job, const Tile& tile, int block, int own_block) {
+  const kv::BlockLayout& layout = job.cache->Layout();
+  const kv::PageSpec& page = layout.At(job.layer, job.kv_head);
+  const kv::Form form = layout.window.Seen(block, own_block);
+  return {&page.Keys(form), &page.Values(form),
+          form == kv::Form::kFine ? tile.fine_queries : tile.base_queries,
+          job.cache->Sealed(job.layer, job.kv_head, block, form)};
+}
+
+// next_keys: the keys that are read after this page, or empty. first_in_page: position of the page's first
 // token.
-void AttendPage(const AttentionJob& job, const Tile& tile, const kv::Codec& keys, const kv::Codec& values,
-                const uint8_t* queries, kv::PageView page, const uint8_t* next_keys, int first_in_page) {
+void AttendPage(const AttentionJob& job, const Tile& tile, const SeenPage& page,
+                std::span<const uint8_t> next_keys, int first_in_page) {
   for (int r = 0; r < tile.num_rows; ++r) {
     const int position = tile.first_position + r / job.group;
     tile.visible[r] = {std::max(0, FirstVisible(job, position) - first_in_page),
                        std::min(kPageTokens, position + 1 - first_in_page)};
   }
-  keys.Score(page.keys, queries, tile.num_rows, tile.scores);
+  page.keys->Score(page.view.keys, page.queries, tile.num_rows, tile.scores);
   if (job.key_bias != nullptr) {
     AddKeyBias(*job.key_bias, first_in_page / kPageTokens, tile.bias_rows, tile.num_rows, tile.scores);
   }
   // Fetch the next block's keys while softmax and mix compute; the codec fetched the values while it read the
   // keys.
-  Prefetch(next_keys, keys.Bytes(kv::Part::kKeys));
+  Prefetch(next_keys);
   SoftmaxPage(tile.visible, tile.num_rows, tile.thresholds, tile.scores, tile.max, tile.sum, tile.rescale);
-  values.Mix(page.values, tile.scores, tile.rescale, tile.num_rows, tile.out);
+  page.values->Mix(page.view.values, tile.scores, tile.rescale, tile.num_rows, tile.out);
+}
+
+// The state of the online softmax before the first page. A learned sink is a score that comes first: its
+// probability relative to itself is 1.
+void BeginRows(const AttentionJob& job, const Tile& tile, int head_dim) {
+  std::fill(tile.out, tile.out + static_cast<size_t>(tile.num_rows) * head_dim, 0.0f);
+  for (int r = 0; r < tile.num_rows; ++r) {
+    tile.max[r] = job.sinks != nullptr ? job.sinks[r % job.group] : -std::numeric_limits<float>::infinity();
+    tile.sum[r] = job.sinks != nullptr ? 1.0f : 0.0f;
+  }
 }
 
 void SetThresholds(const AttentionJob& job, const Tile& tile) {
@@ -117,7 +152,6 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   const kv::SequenceCache& cache = *job.cache;
   const int head_dim = cache.Layout().head_dim;
   const kv::PageSpec& page = cache.Layout().At(job.layer, job.kv_head);
-  const bool same = page.keys == page.open_keys;  // if so, one form of the queries serves both
 
   Tile tile;
   tile.first_position = cache.NumTokens() + first_token;
@@ -125,12 +159,15 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   tile.num_rows = num_tokens * job.group;
   const size_t rows = static_cast<size_t>(tile.num_rows);
   uint8_t* open_queries = nullptr;
-  uint8_t* sealed_queries = nullptr;
+  uint8_t* base_queries = nullptr;
+  uint8_t* fine_queries = nullptr;
   float* bias_rows = nullptr;
   const auto carve = [&](void* base) {
     Carver carver(base);
     open_queries = carver.Take<uint8_t>(rows * page.open_keys->QueryBytes());
-    sealed_queries = same ? open_queries : carver.Take<uint8_t>(rows * page.keys->QueryBytes());
+    base_queries =
+        page.keys == page.open_keys ? open_queries : carver.Take<uint8_t>(rows * page.keys->QueryBytes());
+    if (page.fine != nullptr) fine_queries = carver.Take<uint8_t>(rows * page.fine->QueryBytes());
     tile.scores = carver.Take<float>(rows * kPageTokens);
     tile.out = carver.Take<float>(rows * head_dim);
     tile.max = carver.Take<float>(rows);
@@ -144,25 +181,37 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   const size_t bytes = carve(nullptr);
   carve(scratch.Get(bytes));
   tile.open_queries = open_queries;
-  tile.sealed_queries = sealed_queries;
+  tile.base_queries = base_queries;
+  tile.fine_queries = fine_queries;
   tile.bias_rows = bias_rows;
 
-  PrepareQueries(job, page, first_token, num_tokens, sealed_queries, open_queries, same);
+  std::array<Prepared, 3> prepared;
+  size_t num_prepared = 0;
+  prepared[num_prepared++] = {page.open_keys, open_queries};
+  if (base_queries != open_queries) prepared[num_prepared++] = {page.keys, base_queries};
+  if (fine_queries != nullptr) prepared[num_prepared++] = {page.fine, fine_queries};
+  PrepareQueries(job, std::span(prepared).first(num_prepared), first_token, num_tokens);
   if (job.key_bias != nullptr) PrepareBias(job, first_token, tile.num_rows, bias_rows);
-  std::fill(tile.out, tile.out + rows * head_dim, 0.0f);
-  std::fill(tile.max, tile.max + rows, -std::numeric_limits<float>::infinity());
-  std::fill(tile.sum, tile.sum + rows, 0.0f);
+  BeginRows(job, tile, head_dim);
   if (tile.thresholds != nullptr) SetThresholds(job, tile);
 
   const int own_block = tile.first_position / kPageTokens;
-  for (int block = FirstVisible(job, tile.first_position) / kPageTokens; block < own_block; ++block) {
-    const uint8_t* next_keys =
-        block + 1 < own_block ? cache.Sealed(job.layer, job.kv_head, block + 1).keys : nullptr;
-    AttendPage(job, tile, *page.keys, *page.values, tile.sealed_queries,
-               cache.Sealed(job.layer, job.kv_head, block), next_keys, block * kPageTokens);
+  const auto seen = [&](int block) {
+    if (block < own_block) return SealedPage(job, tile, block, own_block);
+    return SeenPage{page.open_keys, page.open_values, tile.open_queries,
+                    cache.Open(job.layer, job.kv_head, own_block)};
+  };
+  const int first_block = FirstVisible(job, tile.first_position) / kPageTokens;
+  SeenPage next = seen(first_block);
+  for (int block = first_block; block <= own_block; ++block) {
+    const SeenPage now = next;
+    std::span<const uint8_t> next_keys;
+    if (block < own_block) {
+      next = seen(block + 1);
+      next_keys = {next.view.keys, next.keys->Bytes(kv::Part::kKeys)};
+    }
+    AttendPage(job, tile, now, next_keys, block * kPageTokens);
   }
-  AttendPage(job, tile, *page.open_keys, *page.open_values, tile.open_queries,
-             cache.Open(job.layer, job.kv_head, own_block), nullptr, own_block * kPageTokens);
 
   for (int r = 0; r < tile.num_rows; ++r) {
     const size_t token = static_cast<size_t>(first_token + r / job.group);

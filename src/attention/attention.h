@@ -33,6 +33,9 @@ struct AttentionJob {
   int window = 0;  // if > 0, a token sees only itself and the window - 1 tokens before it
   SoftmaxKind softmax = SoftmaxKind::kExact;
   const HeadKeyBias* key_bias = nullptr;  // what the cache's keys lack; null: nothing
+  // Learned sinks, [group], finite: the softmax of query head g has one score more, sinks[g], of a key whose
+  // value is 0. It is not multiplied by `scale`, and every token sees it whatever the window. Null: none.
+  const float* sinks = nullptr;
 };
 
 // Buffers that one thread reuses from job to job.

@@ -32,13 +32,14 @@ struct Shape {
   int length;
   int window = 0;
   SoftmaxKind softmax = SoftmaxKind::kExact;
-  float bias = 0.0f;  // length of what keys lack in some pairs; 0: nothing
+  float bias = 0.0f;              // length of what keys lack in some pairs; 0: nothing
+  std::vector<float> sinks = {};  // learned sinks, [kHeads, group]; empty: none
 };
 
 std::string Describe(const Shape& s) {
   return s.keys + "/" + s.values + " group " + std::to_string(s.group) + " d " + std::to_string(s.head_dim) +
          " length " + std::to_string(s.length) + " window " + std::to_string(s.window) + " " +
-         SoftmaxName(s.softmax) + " bias " + std::to_string(s.bias);
+         SoftmaxName(s.softmax) + " bias " + std::to_string(s.bias) + (s.sinks.empty() ? "" : " sinks");
 }
 
 constexpr int kHeads = 2;
@@ -104,7 +105,8 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
                       .scale = 1.0f / std::sqrt(static_cast<float>(d)),
                       .window = shape.window,
                       .softmax = shape.softmax,
-                      .key_bias = bias == nullptr ? nullptr : &(*bias)[0].heads[head]});
+                      .key_bias = bias == nullptr ? nullptr : &(*bias)[0].heads[head],
+                      .sinks = shape.sinks.empty() ? nullptr : shape.sinks.data() + head * shape.group});
     }
     if (way == Way::kAttendAll) AttendAll(jobs, threads, scratch);
     for (AttentionJob& job : jobs) {
@@ -127,8 +129,10 @@ double Tolerance(const Shape& shape) {
 }
 
 std::vector<std::string> AllCodecs() {
-  std::vector<std::string> names = {"flashq4:buffer=int8", "flashq2:buffer=int8", "flashq-mixed:bits=24",
-                                    "gear2:r=16,s=10%,g=16,kcvt=1"};
+  std::vector<std::string> names = {"flashq4:buffer=int8",           "flashq2:buffer=int8",
+                                    "flashq-mixed:bits=24",          "gear2:r=16,s=10%,g=16,kcvt=1",
+                                    "gear2:sink=64,recent=64",       "rot3:sink=64",
+                                    "flashq2:buffer=int8,recent=128"};
   for (const kv::CodecEntry& entry : kv::CodecTable()) names.emplace_back(entry.name);
   return names;
 }
@@ -147,12 +151,14 @@ std::vector<Shape> RandomShapes(int count, uint64_t seed) {
       Shape shape;
       shape.keys = keys;
       shape.values = rng.NextBelow(2) == 0 ? keys : codecs[rng.NextBelow(codecs.size())];
+      if (kv::SplitWindow(shape.values).window != kv::SplitWindow(keys).window) shape.values = keys;
       shape.group = pick(1, 2, 4, 7);
       shape.head_dim = pick(8, 32, 64, 80, 128);
       shape.length = pick(1, 2, 63, 64, 65, 127, 128, 129, 200);
       shape.window = rng.NextBelow(3) == 0 ? pick(1, 5, 64, 100) : 0;
       shape.softmax = rng.NextBelow(2) == 0 ? SoftmaxKind::kSas : SoftmaxKind::kExact;
       shape.bias = rng.NextBelow(2) == 0 ? pick(1.0f, 30.0f) : 0.0f;
+      if (rng.NextBelow(3) == 0) shape.sinks = Normal(static_cast<size_t>(kHeads * shape.group), i, 3.0f);
       shapes.push_back(shape);
     }
   }
@@ -200,7 +206,9 @@ TEST(AttentionTest, ErrorsOfEveryTargetAreThoseOfTheCodec) {
         hwy::SetSupportedTargetsForTest(target);
         SCOPED_TRACE(Describe(shape) + " " + hwy::TargetName(target));
         const double error = RelativeError(last_tokens(Way::kAttend), expected);
-        EXPECT_GE(error, CodecErrorOf(codec).low);
+        // Some pages are in int8.
+        const bool mixed = kv::SplitWindow(codec).window != kv::FineWindow{};
+        EXPECT_GE(error, std::min(CodecErrorOf(codec).low, mixed ? CodecErrorOf("int8").low : 1.0));
         EXPECT_LE(error, CodecErrorOf(codec).high);
       }
       hwy::SetSupportedTargetsForTest(0);
@@ -215,6 +223,46 @@ TEST(AttentionTest, ExtremeScoresGiveTheBestToken) {
   for (float& q : sequence.queries) q *= 1000.0f;
   const std::vector<float> expected = RunChunks(shape, sequence, 130, Way::kReference);
   EXPECT_LE(RelativeError(RunChunks(shape, sequence, 130, Way::kAttend), expected), 1e-2);
+}
+
+TEST(AttentionTest, PagesAreSeenInTheFormOfTheirDistance) {
+  // Without a window of the fine form, and with one that covers all pages or the first ones: each row is as
+  // far from f16 as the codec of the pages that it sees.
+  const Shape f16{"f16", "f16", 1, 64, 330};
+  const Sequence sequence(f16);
+  const std::vector<float> exact = RunChunks(f16, sequence, 330, Way::kReference);
+  const auto error_in = [&](const std::string& codec, int block) {
+    const Shape shape{codec, codec, 1, 64, 330};
+    const std::vector<float> out = RunChunks(shape, sequence, 330, Way::kReference);
+    const auto rows = [&](const std::vector<float>& all) {
+      const auto begin = all.begin() + static_cast<ptrdiff_t>(block) * 64 * kHeads * 64;
+      return std::vector<float>(begin, begin + 10 * kHeads * 64);
+    };
+    return RelativeError(rows(out), rows(exact));
+  };
+  EXPECT_GT(error_in("kivi2", 1), 0.1);
+  EXPECT_LT(error_in("kivi2:recent=64", 1), 0.02);
+  EXPECT_LT(error_in("kivi2:sink=64", 1), 0.02);
+  EXPECT_GT(error_in("kivi2:recent=64", 2), 0.1);
+  EXPECT_LT(error_in("kivi2:sink=64,recent=64", 2), 0.02);
+  EXPECT_GT(error_in("kivi2:sink=64,recent=64", 3), 0.1);
+  EXPECT_LT(error_in("kivi2:sink=128,recent=192", 5), 0.02);
+}
+
+TEST(AttentionTest, ALearnedSinkTakesItsShareOfTheSoftmax) {
+  Shape shape{"f32", "f32", 2, 32, 1};
+  const Sequence sequence(shape);
+  const std::vector<float> without = RunChunks(shape, sequence, 1, Way::kAttend);
+  shape.sinks = {-1e30f, 2.0f, 50.0f, -3.0f};
+  const std::vector<float> out = RunChunks(shape, sequence, 1, Way::kAttend);
+  for (size_t row = 0; row < 4; ++row) {
+    double score = 0.0;
+    for (size_t i = 0; i < 32; ++i) {
+      score += static_cast<double>(sequence.queries[row * 32 + i]) * sequence.keys[row / 2 * 32 + i];
+    }
+    const double share = 1.0 / (1.0 + std::exp(shape.sinks[row] - score / std::sqrt(32.0)));
+    for (size_t i = 0; i < 32; ++i) EXPECT_NEAR(out[row * 32 + i], without[row * 32 + i] * share, 1e-5);
+  }
 }
 
 TEST(AttentionTest, ANotANumberStaysInItsRow) {

@@ -41,8 +41,9 @@ void AttendToken(const AttentionJob& job, int token, const std::vector<float>& k
       if (job.key_bias != nullptr) dot += KeyBiasReference(*job.key_bias, query, t);
       scores[t - begin] = dot * job.scale;
     }
-    double max = -std::numeric_limits<double>::infinity();
-    double sum = 0.0;
+    // A learned sink is the first score, whose probability relative to itself is 1.
+    double max = job.sinks != nullptr ? job.sinks[g] : -std::numeric_limits<double>::infinity();
+    double sum = job.sinks != nullptr ? 1.0 : 0.0;
     std::vector<double> out(head_dim);
     for (int first = begin; first <= position;) {
       const int end = std::min(position + 1, (first / kPageTokens + 1) * kPageTokens);
@@ -73,8 +74,9 @@ void AttendReference(const AttentionJob& job) {
     const int own_block = (job.cache->NumTokens() + token) / kPageTokens;
     std::vector<float> keys, values;
     for (int block = 0; block < own_block; ++block) {
-      DecodePage(*page.keys, *page.values, job.cache->Sealed(job.layer, job.kv_head, block), layout.head_dim,
-                 keys, values);
+      const kv::Form form = layout.window.Seen(block, own_block);
+      DecodePage(page.Keys(form), page.Values(form), job.cache->Sealed(job.layer, job.kv_head, block, form),
+                 layout.head_dim, keys, values);
     }
     DecodePage(*page.open_keys, *page.open_values, job.cache->Open(job.layer, job.kv_head, own_block),
                layout.head_dim, keys, values);

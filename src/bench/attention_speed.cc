@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <optional>
 #include <set>
 
 #include "attention/reference.h"
@@ -76,12 +76,11 @@ MeasureCase::MeasureCase(const kv::CodecFlags& codecs, attention::SoftmaxKind so
 }
 
 void MeasureCase::CopySealed(const kv::SequenceCache& from, kv::SequenceCache& to) {
-  std::vector<kv::BlockRef> blocks;
-  for (const kv::BlockRef& block : from.SealedBlocks()) {
-    const std::shared_ptr<kv::Block> copy = pool_.TryAllocateSealed();
-    THRONG_CHECK(copy != nullptr);
-    std::memcpy(copy->Data(), block->Data(), block->Bytes());
-    blocks.push_back(copy);
+  std::vector<kv::SealedBlock> blocks;
+  for (const kv::SealedBlock& block : from.SealedBlocks()) {
+    std::optional<kv::SealedBlock> copy = kv::TryCopy(pool_, block);
+    THRONG_CHECK(copy.has_value());
+    blocks.push_back(*std::move(copy));
   }
   to.Adopt(blocks);
 }
@@ -155,7 +154,12 @@ double MeasureCase::ErrorOf(std::span<const float> out) const {
 }
 
 size_t MeasureCase::CacheBytes() const {
-  return static_cast<size_t>(caches_.front().NumTokens()) / kv::kPageTokens * pool_.Layout().bytes;
+  const kv::BlockLayout& layout = pool_.Layout();
+  size_t bytes = 0;
+  for (const kv::SealedBlock& block : caches_.front().SealedBlocks()) {
+    bytes += block.fine != nullptr ? layout.fine_bytes : layout.bytes;
+  }
+  return bytes;
 }
 
 double MeasureCase::Flops() const {

@@ -57,7 +57,7 @@ class MeasureCase {
   double ErrorOf(std::span<const float> out) const;
   double Error() { return ErrorOf(Outputs()); }
 
-  size_t CacheBytes() const;  // bytes of the sealed pages of a sequence
+  size_t CacheBytes() const;  // bytes of a sequence's sealed pages, in the form that the next query sees
   double Flops() const;       // operations of the scores and mixes: a multiplication and an addition each
 
  private:

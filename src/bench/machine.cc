@@ -1,9 +1,7 @@
 #include "bench/machine.h"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -68,48 +66,51 @@ namespace {
 HWY_EXPORT(SumWordsImpl);
 HWY_EXPORT(MultiplyAndAddImpl);
 
+constexpr size_t kReadBytes = size_t{256} << 20;
+constexpr size_t kReadPieces = 256;
+
 }  // namespace
 
-double MeasureReadBandwidth(ThreadPool& threads) {
-  constexpr size_t kBytes = size_t{256} << 20;
-  constexpr size_t kPieces = 256;
-  constexpr int kPasses = 15;
-  const HugeVector<uint64_t> words(kBytes / 8, 1);
-  std::vector<uint64_t> sums(kPieces);
+ReadMeter::ReadMeter(ThreadPool& threads)
+    : threads_(threads), words_(kReadBytes / 8, 1), sums_(kReadPieces) {}
+
+double ReadMeter::Measure(int passes) {
+  constexpr size_t kCount = kReadBytes / 8 / kReadPieces;
   std::vector<double> seconds;
-  for (int pass = 0; pass < kPasses; ++pass) {
+  for (int pass = 0; pass < passes; ++pass) {
     seconds.push_back(MeasureSeconds([&] {
-      threads.ParallelFor(kPieces, [&](size_t piece, int) {
-        const size_t count = words.size() / kPieces;
-        sums[piece] += HWY_DYNAMIC_DISPATCH(SumWordsImpl)(words.data() + piece * count, count);
+      threads_.ParallelFor(kReadPieces, [&](size_t piece, int) {
+        sums_[piece] = HWY_DYNAMIC_DISPATCH(SumWordsImpl)(words_.data() + piece * kCount, kCount);
       });
     }));
   }
-  THRONG_CHECK(sums[0] == kPasses * words.size() / kPieces);
-  return kBytes / Median(std::move(seconds));
+  THRONG_CHECK(sums_[0] == kCount);
+  return kReadBytes / Median(std::move(seconds));
 }
 
 double MeasurePeakFlops(ThreadPool& threads) {
-  constexpr int kRounds = 1 << 18;
-  constexpr int kPasses = 30;
+  // Some tens of milliseconds: systems count a running thread's time in ticks of up to 10.
+  constexpr int kRounds = 1 << 23;
+  constexpr int kPasses = 5;
   const auto pieces = static_cast<size_t>(threads.NumThreads());
   std::vector<double> flops(pieces);
-  double best = std::numeric_limits<double>::infinity();
+  std::vector<double> seconds;
   for (int pass = 0; pass < kPasses; ++pass) {
-    const Seconds seconds = MeasureBoth([&] {
+    const Seconds both = MeasureBoth([&] {
       threads.ParallelFor(pieces, [&](size_t piece, int) {
         flops[piece] = HWY_DYNAMIC_DISPATCH(MultiplyAndAddImpl)(kRounds);
       });
     });
-    best = std::min(best, seconds.cpu);
+    seconds.push_back(both.cpu);
   }
   double sum = 0.0;
   for (const double f : flops) sum += f;
-  return sum / best * threads.NumThreads();
+  return sum / Median(std::move(seconds)) * threads.NumThreads();
 }
 
 Machine MeasureMachine(ThreadPool& threads) {
-  return {MeasureReadBandwidth(threads), MeasurePeakFlops(threads)};
+  constexpr int kPasses = 15;
+  return {ReadMeter(threads).Measure(kPasses), MeasurePeakFlops(threads)};
 }
 
 }  // namespace throng::bench

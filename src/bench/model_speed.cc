@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <cstring>
 #include <memory>
+#include <optional>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -173,25 +173,37 @@ size_t ModelSpeed::CacheBytes(int sequences, int tokens) const {
 }
 
 size_t ModelSpeed::DecodeBytes(int sequences, int tokens) const {
-  // An open block stays until the pass that seals it has ended.
-  const size_t sealed = static_cast<size_t>(tokens / kv::kPageTokens) * pool_.SealedBytes();
-  return (sealed + pool_.OpenBytes()) * static_cast<size_t>(sequences);
+  // An open block stays until the pass that seals it has ended, and what is seen at the start all the time.
+  const size_t open = tokens % kv::kPageTokens == 0 ? pool_.OpenBytes() : 0;
+  const auto recent = static_cast<size_t>(pool_.Layout().window.recent_blocks);
+  return (pool_.SequenceBytes(tokens) + open + recent * pool_.FineBytes()) * static_cast<size_t>(sequences);
 }
 
 void ModelSpeed::Fill(int sequences, int depth) {
   THRONG_CHECK(sequences > 0 && depth >= 0 && depth % kv::kPageTokens == 0);
   caches_.clear();
+  starts_.clear();
   depth_ = depth;
   FillFirst(depth);
+  NoteStart();
   Grow(sequences);
 }
 
 double ModelSpeed::FillPrompt(int tokens) {
   THRONG_CHECK(tokens > 0 && tokens % kv::kPageTokens == 0);
   caches_.clear();
+  starts_.clear();
   caches_.emplace_back(pool_);
   depth_ = tokens;
-  return MeasureSeconds([&] { CheckFinite(PassPrompt(tokens)); });
+  const double seconds = MeasureSeconds([&] { CheckFinite(PassPrompt(tokens)); });
+  NoteStart();
+  return seconds;
+}
+
+// Remembers the blocks of the last cache.
+void ModelSpeed::NoteStart() {
+  const std::span<const kv::SealedBlock> blocks = caches_.back().SealedBlocks();
+  starts_.emplace_back(blocks.begin(), blocks.end());
 }
 
 void ModelSpeed::Grow(int sequences) {
@@ -221,18 +233,21 @@ void ModelSpeed::FillFirst(int depth) {
 }
 
 void ModelSpeed::CopyFirst() {
-  std::vector<kv::BlockRef> blocks;
-  for (const kv::BlockRef& block : caches_.front().SealedBlocks()) {
-    const std::shared_ptr<kv::Block> copy = pool_.TryAllocateSealed();
-    if (copy == nullptr) throw MakeError(ErrorCode::kExhausted, "bench: the caches have no room");
-    std::memcpy(copy->Data(), block->Data(), block->Bytes());
-    blocks.push_back(copy);
+  std::vector<kv::SealedBlock> blocks;
+  for (const kv::SealedBlock& block : caches_.front().SealedBlocks()) {
+    std::optional<kv::SealedBlock> copy = kv::TryCopy(pool_, block);
+    if (!copy) throw MakeError(ErrorCode::kExhausted, "bench: the caches have no room");
+    blocks.push_back(*std::move(copy));
   }
   caches_.emplace_back(pool_).Adopt(blocks);
+  NoteStart();
 }
 
 void ModelSpeed::Back() {
-  for (kv::SequenceCache& cache : caches_) THRONG_CHECK(cache.Truncate(depth_) == depth_);
+  for (size_t i = 0; i < caches_.size(); ++i) {
+    caches_[i].Release();
+    caches_[i].Adopt(starts_[i]);
+  }
 }
 
 std::span<const float> ModelSpeed::Forward(std::span<const std::span<const int32_t>> chunks) {
@@ -271,7 +286,7 @@ void ModelSpeed::CheckFinite(std::span<const float> logits) const {
                   depth_);
 }
 
-PassSpeed ModelSpeed::Prefill(int tokens, int rounds) {
+PassSpeed ModelSpeed::Prefill(int tokens, int rounds, ReadMeter& memory) {
   THRONG_CHECK(tokens >= 2);
   const std::span<const float> whole = PassPrompt(tokens);
   CheckFinite(whole);
@@ -283,21 +298,18 @@ PassSpeed ModelSpeed::Prefill(int tokens, int rounds) {
                     "bench: at depth {}, the last of {} tokens has other logits when it is computed alone",
                     depth_, tokens);
   }
-  PassSpeed speed = {{}, tokens, 0, LogitFlops()};
+  PassSpeed speed = {{}, tokens, 0, LogitFlops(), {}};
   for (int done = 0; done < tokens; done += kPrefillTokens) {
     speed.bytes +=
         static_cast<double>(weight_bytes_) + PageBytes(depth_ + std::min(tokens, done + kPrefillTokens) - 1);
   }
   for (int i = 0; i < tokens; ++i) speed.flops += Flops(depth_ + i);
-  for (int round = 0; round < rounds; ++round) {
-    Back();
-    speed.seconds.push_back(MeasureSeconds([&] { PassPrompt(tokens); }));
-  }
-  Back();
+  Time(
+      rounds, memory, [&] { PassPrompt(tokens); }, speed);
   return speed;
 }
 
-PassSpeed ModelSpeed::Decode(int tokens, int rounds) {
+PassSpeed ModelSpeed::Decode(int tokens, int rounds, ReadMeter& memory) {
   const int sequences = static_cast<int>(caches_.size());
   const std::span<const float> alone = Pass(1, 1);
   CheckFinite(alone);
@@ -311,13 +323,10 @@ PassSpeed ModelSpeed::Decode(int tokens, int rounds) {
                     sequences);
   }
   PassSpeed speed = DecodeWork(tokens);
-  for (int round = 0; round < rounds; ++round) {
-    Back();
-    speed.seconds.push_back(MeasureSeconds([&] {
-      for (int i = 0; i < tokens; ++i) Pass(sequences, 1);
-    }));
-  }
-  Back();
+  const auto round = [&] {
+    for (int i = 0; i < tokens; ++i) Pass(sequences, 1);
+  };
+  Time(rounds, memory, round, speed);
   return speed;
 }
 
@@ -347,9 +356,22 @@ Answers ModelSpeed::Answer(int tokens, int rounds) {
   return answers;
 }
 
+void ModelSpeed::Time(int rounds, ReadMeter& memory, const std::function<void()>& round, PassSpeed& speed) {
+  constexpr int kPasses = 1;  // a hundredth of a second; the rounds make a median
+  double before = memory.Measure(kPasses);
+  for (int i = 0; i < rounds; ++i) {
+    Back();
+    speed.seconds.push_back(MeasureSeconds(round));
+    const double after = memory.Measure(kPasses);
+    speed.read_rates.push_back((before + after) / 2);
+    before = after;
+  }
+  Back();
+}
+
 PassSpeed ModelSpeed::DecodeWork(int tokens) const {
   const int sequences = static_cast<int>(caches_.size());
-  PassSpeed speed = {{}, tokens * sequences, 0, 0};
+  PassSpeed speed = {{}, tokens * sequences, 0, 0, {}};
   for (int i = 0; i < tokens; ++i) {
     speed.bytes += static_cast<double>(weight_bytes_) + sequences * PageBytes(depth_ + i);
     speed.flops += sequences * (Flops(depth_ + i) + LogitFlops());
@@ -363,11 +385,14 @@ double ModelSpeed::PageBytes(int position) const {
   double bytes = 0;
   for (int layer = 0; layer < config.num_layers; ++layer) {
     const int first = config.IsWindowed(layer) ? std::max(0, position + 1 - config.window) : 0;
-    const int pages = position / kv::kPageTokens - first / kv::kPageTokens;
-    for (int head = 0; head < config.num_kv_heads; ++head) {
-      const kv::PageSpec& page = layout.At(layer, head);
-      bytes += static_cast<double>(pages) *
-               static_cast<double>(page.keys->Bytes(kv::Part::kKeys) + page.values->Bytes(kv::Part::kValues));
+    const int own_block = position / kv::kPageTokens;
+    for (int block = first / kv::kPageTokens; block < own_block; ++block) {
+      const kv::Form form = layout.window.Seen(block, own_block);
+      for (int head = 0; head < config.num_kv_heads; ++head) {
+        const kv::PageSpec& page = layout.At(layer, head);
+        bytes += static_cast<double>(page.Keys(form).Bytes(kv::Part::kKeys) +
+                                     page.Values(form).Bytes(kv::Part::kValues));
+      }
     }
   }
   return bytes;

@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "bench/machine.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/ledger.h"
 #include "kv/cache/sequence_cache.h"
@@ -45,6 +47,8 @@ struct PassSpeed {
   // pages that its tokens see.
   double bytes;
   double flops;  // of a round: a multiplication and an addition for each weight and token, and attention
+  // Bytes per second that memory gave before and after each round; empty where it was not measured.
+  std::vector<double> read_rates;
 };
 
 struct Answers {
@@ -75,17 +79,18 @@ class ModelSpeed {
 
   // Times the passes of a prompt of `tokens` in the first sequence. First checks that the last token's
   // logits have the same bits when that token comes alone, after the others. Throws kCorrupt if not.
-  PassSpeed Prefill(int tokens, int rounds);
+  PassSpeed Prefill(int tokens, int rounds, ReadMeter& memory);
   // Times `tokens` passes with one token of each sequence. First checks that all sequences' logits have the
   // same bits as those of the first one alone. Throws kCorrupt if not.
-  PassSpeed Decode(int tokens, int rounds);
+  PassSpeed Decode(int tokens, int rounds, ReadMeter& memory);
   // Times `tokens` passes in which all sequences decode greedily. Throws kCorrupt if logits are not finite.
   Answers Answer(int tokens, int rounds);
 
  private:
   void FillFirst(int depth);
   void CopyFirst();
-  void Back();  // cuts all caches to the depth
+  void NoteStart();
+  void Back();  // all caches as they were at the depth
   // Runs one pass: a chunk of tokens of each of the first sequences; logits of their last ones:
   // [chunks.size(), vocab].
   std::span<const float> Forward(std::span<const std::span<const int32_t>> chunks);
@@ -93,6 +98,8 @@ class ModelSpeed {
   std::span<const float> Pass(int num_sequences, int tokens);
   std::span<const float> PassPrompt(int tokens);  // in passes of at most kPrefillTokens
   void CheckFinite(std::span<const float> logits) const;
+  // Times rounds that each begin at the depth.
+  void Time(int rounds, ReadMeter& memory, const std::function<void()>& round, PassSpeed& speed);
   PassSpeed DecodeWork(int tokens) const;  // without times
   double PageBytes(int position) const;    // of the sealed pages that a token at this position sees
   double Flops(int position) const;        // of a token at this position, without its logits
@@ -103,6 +110,7 @@ class ModelSpeed {
   const size_t weight_bytes_;
   kv::BlockPool pool_;
   std::deque<kv::SequenceCache> caches_;
+  std::vector<std::vector<kv::SealedBlock>> starts_;  // [sequence]: its blocks at the depth
   int depth_ = 0;
   std::vector<float> logits_;
 };

@@ -30,15 +30,19 @@ constexpr size_t kBudget = size_t{64} << 20;
 
 TEST(ModelSpeedTest, MeasuresEveryTypeOfWeights) {
   ThreadPool threads(2);
+  ReadMeter memory(threads);
   for (const model::TensorType type : model::kAllTensorTypes) {
     Subject subject(type);
     ModelSpeed speed(subject.file, *subject.transformer, {.kv = "flashq4"}, kv::SoftmaxKind::kExact, kBudget,
                      threads);
     speed.Fill(3, 128);
-    const PassSpeed prefill = speed.Prefill(70, 2);
+    const PassSpeed prefill = speed.Prefill(70, 2, memory);
     EXPECT_EQ(prefill.tokens, 70);
     EXPECT_EQ(prefill.seconds.size(), 2u);
-    const PassSpeed decode = speed.Decode(5, 1);
+    ASSERT_EQ(prefill.read_rates.size(), 2u);
+    EXPECT_GT(prefill.read_rates[1], 1e8);
+    EXPECT_LT(prefill.read_rates[1], 1e13);
+    const PassSpeed decode = speed.Decode(5, 1, memory);
     EXPECT_EQ(decode.tokens, 15);
     EXPECT_EQ(decode.seconds.size(), 1u);
   }
@@ -54,11 +58,27 @@ TEST(ModelSpeedTest, CountsTheBytesOfWeightsOncePerPassAndOfPagesPerSequence) {
   EXPECT_EQ(static_cast<double>(model::WeightBytes(subject.file)), weights);
   ModelSpeed speed(subject.file, *subject.transformer, {.kv = "f16"}, kv::SoftmaxKind::kExact, kBudget,
                    threads);
+  ReadMeter memory(threads);
   speed.Fill(4, 192);
   const double page = 2.0 * 64 * 64 * 2;  // keys and values of 64 tokens, 64 wide, 2 bytes each
-  EXPECT_EQ(speed.Decode(2, 1).bytes, 2 * (weights + 4 * 3 * 2 * 2 * page));
+  EXPECT_EQ(speed.Decode(2, 1, memory).bytes, 2 * (weights + 4 * 3 * 2 * 2 * page));
   // The pass sees its own tokens too: at its last one, 4 pages are complete.
-  EXPECT_EQ(speed.Prefill(100, 1).bytes, weights + 4 * 2 * 2 * page);
+  EXPECT_EQ(speed.Prefill(100, 1, memory).bytes, weights + 4 * 2 * 2 * page);
+}
+
+// Two of four pages are seen in int8. Going back from beyond a block takes the fine forms of the start.
+TEST(ModelSpeedTest, MeasuresCachesWithFinePages) {
+  ThreadPool threads(1);
+  Subject subject(model::TensorType::kQ8_0);
+  ModelSpeed speed(subject.file, *subject.transformer, {.kv = "kivi2:sink=64,recent=64"},
+                   kv::SoftmaxKind::kExact, kBudget, threads);
+  ReadMeter memory(threads);
+  speed.Fill(2, 256);
+  const double fine = 2.0 * (64 * 64 + 64 * 4), base = 2.0 * (64 * 64 / 4 + 64 * 4);
+  const auto weights = static_cast<double>(model::WeightBytes(subject.file));
+  EXPECT_EQ(speed.Decode(1, 1, memory).bytes, weights + 2 * 2 * 2 * 2 * (fine + base));
+  EXPECT_EQ(speed.Decode(130, 2, memory).seconds.size(), 2u);
+  EXPECT_EQ(speed.Prefill(130, 2, memory).tokens, 130);
 }
 
 TEST(ModelSpeedTest, ARandomModelCanHaveTheVocabularyOfAnother) {
@@ -87,10 +107,11 @@ TEST(ModelSpeedTest, AWrongResultIsNotTimed) {
   Subject subject(model::TensorType::kQ4_0);
   Moody moody(*subject.transformer);
   ModelSpeed speed(subject.file, moody, {}, kv::SoftmaxKind::kExact, kBudget, threads);
+  ReadMeter memory(threads);
   speed.Fill(2, 64);
-  EXPECT_THROW(speed.Prefill(10, 1), Error);
+  EXPECT_THROW(speed.Prefill(10, 1, memory), Error);
   speed.Fill(2, 64);
-  EXPECT_THROW(speed.Decode(10, 1), Error);
+  EXPECT_THROW(speed.Decode(10, 1, memory), Error);
 }
 
 TEST(ModelSpeedTest, UnknownShapesAndTypesAreRefused) {

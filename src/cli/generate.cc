@@ -48,7 +48,9 @@ engine::EngineRequest MakeRequest(const Options& options, engine::LocalModel& mo
   const std::string prompt = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file);
   engine::TextRequest text;
   if (options.chat) {
-    text.prompt = engine::ChatOf(options.system, prompt);
+    model::ChatInput chat = engine::ChatOf(options.system, prompt);
+    chat.now = model::LocalNow();
+    text.prompt = std::move(chat);
   } else if (prompt.empty() && start != nullptr) {
     text.prompt = start->tokens;
   } else {
@@ -84,9 +86,13 @@ void PrintSummary(const engine::EngineResult& result, const engine::LocalModel& 
              answer_seconds, rate(answer_tokens - 1, answer_seconds),
              result.finish == llm::FinishReason::kLength ? "the token limit"
                                                          : "the model, a stop string or a constraint");
-  fmt::print(stderr, "KV cache: {}, {:.0f} bytes per token in sealed blocks, {:.2f} times smaller than f16\n",
+  const std::string window = model.KvWindowBytes() == 0
+                                 ? ""
+                                 : fmt::format(", and {} bytes for the pages in int8", model.KvWindowBytes());
+  fmt::print(stderr,
+             "KV cache: {}, {:.0f} bytes per token in sealed blocks, {:.2f} times smaller than f16{}\n",
              keys == values ? keys : keys + " keys, " + values + " values", model.KvBytesPerToken(),
-             model.F16BytesPerToken() / model.KvBytesPerToken());
+             model.F16BytesPerToken() / model.KvBytesPerToken(), window);
 }
 
 void Run(const Options& options) {
@@ -190,6 +196,7 @@ void AddGenerate(CLI::App& app) {
       "error.\n"
       "Example:\n"
       "  throng generate -m model.gguf -p \"Once upon a time\" -n 200 --temp 0 --kv int8\n"
+      "  throng generate -m model.gguf -p \"Once upon a time\" --kv kivi4:sink=64,recent=256\n"
       "  throng generate -m model.gguf -p \"Once upon a time\" --save-cache tale.kv\n"
       "  throng generate -m model.gguf --load-cache tale.kv");
   command->callback([options] {

@@ -44,6 +44,10 @@ std::string MapOf(const journal::Journal& journal, const CLI::App& command) {
   }
 }
 
+bool IsLoopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
 void Run(Options& options, const CLI::App& command) {
   std::unique_ptr<engine::LocalModel> model;
   if (!options.server.journal.empty()) {
@@ -62,7 +66,12 @@ void Run(Options& options, const CLI::App& command) {
     if (!done) fmt::print(stderr, "stopping\n");
     server.Stop();
   });
-  const std::string address = fmt::format("http://{}:{}", options.server.host, server.Port());
+  const std::string& host = options.server.host;
+  if (options.server.access.api_key.empty() && !IsLoopback(host)) {
+    fmt::print(stderr, "warning: without --api-key, whoever reaches {} may use this server\n", host);
+  }
+  const bool is_ipv6 = host.find(':') != std::string::npos;
+  const std::string address = fmt::format("http://{}:{}", is_ipv6 ? "[" + host + "]" : host, server.Port());
   if (model != nullptr) {
     fmt::print(stderr, "{} at {}/v1 (context {}, KV cache {})\n", model->Name(), address,
                model->Options().max_context, model->Options().kv);
@@ -90,7 +99,7 @@ void AddServe(CLI::App& app) {
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
   command
-      ->add_option("--api-key", server.api_key,
+      ->add_option("--api-key", server.access.api_key,
                    "Key that clients must send as a bearer token; default: $THRONG_API_KEY")
       ->group(kGroup)
       ->envname("THRONG_API_KEY");
@@ -98,9 +107,44 @@ void AddServe(CLI::App& app) {
       ->group(kGroup)
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  command->add_option("--max-body", server.max_body_bytes, "Most bytes of a request, such as 4MB")
+  command->add_option("--max-body", server.limits.body_bytes, "Most bytes of a request, such as 4MB")
       ->group(kGroup)
       ->transform(Bytes());
+  command
+      ->add_option(
+          "--max-connections", server.limits.connections,
+          "Connections at once; beyond them the one that has gone longest without a request is closed")
+      ->group(kGroup)
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command
+      ->add_option("--max-connections-per-address", server.limits.connections_per_address,
+                   "Connections of one client's address; behind a proxy all have the proxy's")
+      ->group(kGroup)
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command
+      ->add_option("--allow-host", server.access.hosts,
+                   "Without a key: a name that clients use for this machine, besides localhost, its own and "
+                   "its addresses. "
+                   "Repeatable")
+      ->allow_extra_args(false)
+      ->group(kGroup);
+  command
+      ->add_option(
+          "--cors", server.access.origins,
+          "Origin whose web pages may use the server, such as http://localhost:3000; *: all. Repeatable")
+      ->allow_extra_args(false)
+      ->group(kGroup);
+  command
+      ->add_option("--request-log", server.request_log,
+                   "File that gets a line of JSON per request; -: standard output")
+      ->group(kGroup);
+  command
+      ->add_flag("--log-prompts", server.log_prompts,
+                 "The lines of --request-log have the requests' bodies too")
+      ->needs("--request-log")
+      ->group(kGroup);
   command
       ->add_option("--journal", server.journal,
                    "Show this run, finished or not, at /; a model is then served only with -m")
@@ -108,8 +152,9 @@ void AddServe(CLI::App& app) {
       ->check(CLI::detail::ExistingFileValidator());
   AddLocalFlags(*command, options->local);
   command->footer(
-      "Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, and the viewer at "
-      "/.\n"
+      "Endpoints: /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1/models,\n"
+      "/tokenize, /detokenize, Ollama's under /api, /health, /ready, /metrics, and the viewer at /.\n"
+      "docs/serve.md says who may talk to it, and its limits.\n"
       "Ctrl-C finishes the requests in work, for at most 10 seconds.\n"
       "Examples:\n"
       "  throng serve -m model.gguf --kv gear2\n"

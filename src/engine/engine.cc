@@ -24,7 +24,8 @@ double Seconds(Clock::duration duration) { return std::chrono::duration<double>(
 
 std::unique_ptr<kv::SpillFile> MakeSpillFile(const EngineOptions& options, const kv::BlockPool& blocks) {
   if (options.spill_folder.empty()) return nullptr;
-  return std::make_unique<kv::SpillFile>(options.spill_folder, blocks.Layout().bytes, options.spill_bytes);
+  return std::make_unique<kv::SpillFile>(options.spill_folder, blocks.Layout().bytes,
+                                         blocks.Layout().fine_bytes, options.spill_bytes);
 }
 
 SchedulerOptions ForScheduler(const EngineOptions& options, kv::SpillFile* spill) {
@@ -54,38 +55,40 @@ void Validate(const EngineOptions& options) {
 // All numbers that the engine publishes.
 struct EngineMetrics {
   explicit EngineMetrics(MetricsRegistry& registry)
-      : running(registry.Gauge("throng_requests_running", "Sequences that are computed now")),
-        waiting(registry.Gauge("throng_requests_waiting", "Requests in the queue")),
-        kv_bytes(registry.Gauge("throng_kv_bytes", "Bytes of all KV caches")),
-        kv_bytes_peak(registry.Gauge("throng_kv_bytes_peak", "Most bytes of all KV caches so far")),
-        kv_budget(registry.Gauge("throng_kv_budget_bytes", "Bytes that the KV caches may take")),
-        output_rate(registry.Gauge("throng_output_tokens_per_second",
+      : running(registry.Gauge("throng:num_requests_running", "Sequences that are computed now")),
+        waiting(registry.Gauge("throng:num_requests_waiting", "Requests in the queue")),
+        kv_bytes(registry.Gauge("throng:kv_bytes", "Bytes of all KV caches")),
+        kv_bytes_peak(registry.Gauge("throng:kv_bytes_peak", "Most bytes of all KV caches so far")),
+        kv_budget(registry.Gauge("throng:kv_budget_bytes", "Bytes that the KV caches may take")),
+        kv_usage(registry.Gauge("throng:kv_cache_usage_perc", "Share of that budget that is taken, 0 to 1")),
+        output_rate(registry.Gauge("throng:generation_tokens_per_second",
                                    "Answer tokens per second, when last measured")),
-        prefix_hit_rate(registry.Gauge("throng_prefix_hit_rate",
+        prefix_hit_rate(registry.Gauge("throng:prefix_hit_rate",
                                        "Share of whole prompt blocks found in the prefix cache")),
-        requests(registry.Counter("throng_requests_total", "Requests that have ended")),
-        cancelled(registry.Counter("throng_requests_cancelled_total", "Requests that were cancelled")),
-        failed(registry.Counter("throng_requests_failed_total", "Requests that ended with an error")),
-        prompt_tokens(registry.Counter("throng_prompt_tokens_total", "Prompt tokens of admitted requests")),
+        requests(registry.Counter("throng:requests_total", "Requests that have ended")),
+        cancelled(registry.Counter("throng:requests_cancelled_total", "Requests that were cancelled")),
+        failed(registry.Counter("throng:requests_failed_total", "Requests that ended with an error")),
+        prompt_tokens(registry.Counter("throng:prompt_tokens_total", "Prompt tokens of admitted requests")),
         cached_tokens(
-            registry.Counter("throng_prompt_tokens_cached_total", "Of these, taken from the prefix cache")),
+            registry.Counter("throng:prompt_tokens_cached_total", "Of these, taken from the prefix cache")),
         computed_tokens(
-            registry.Counter("throng_computed_tokens_total", "Tokens that went through the model")),
+            registry.Counter("throng:computed_tokens_total", "Tokens that went through the model")),
         recomputed_tokens(
-            registry.Counter("throng_recomputed_tokens_total",
+            registry.Counter("throng:recomputed_tokens_total",
                              "Of these, in whole blocks that had been in the prefix cache before")),
-        output_tokens(registry.Counter("throng_output_tokens_total", "Tokens of answers")),
-        steps(registry.Counter("throng_steps_total", "Forward passes")),
-        guesses(registry.Counter("throng_lookup_guesses_total",
+        output_tokens(registry.Counter("throng:generation_tokens_total", "Tokens of answers")),
+        steps(registry.Counter("throng:steps_total", "Forward passes")),
+        guesses(registry.Counter("throng:lookup_guesses_total",
                                  "Tokens that were guessed and checked (prompt lookup)")),
-        guesses_accepted(registry.Counter("throng_lookup_accepted_total", "Of these, those that came true")),
-        preemptions(registry.Counter("throng_preemptions_total", "Sequences evicted to be computed again")),
+        guesses_accepted(registry.Counter("throng:lookup_accepted_total", "Of these, those that came true")),
+        preemptions(
+            registry.Counter("throng:num_preemptions_total", "Sequences evicted to be computed again")),
         prefix_evictions(
-            registry.Counter("throng_prefix_evictions_total", "Blocks evicted from the prefix cache")),
-        spilled(registry.Counter("throng_spilled_blocks_total", "Of these, written to disk")),
-        restored(registry.Counter("throng_restored_blocks_total", "Blocks read back from disk")) {}
+            registry.Counter("throng:prefix_evictions_total", "Blocks evicted from the prefix cache")),
+        spilled(registry.Counter("throng:spilled_blocks_total", "Of these, written to disk")),
+        restored(registry.Counter("throng:restored_blocks_total", "Blocks read back from disk")) {}
 
-  Metric &running, &waiting, &kv_bytes, &kv_bytes_peak, &kv_budget, &output_rate, &prefix_hit_rate;
+  Metric &running, &waiting, &kv_bytes, &kv_bytes_peak, &kv_budget, &kv_usage, &output_rate, &prefix_hit_rate;
   Metric &requests, &cancelled, &failed, &prompt_tokens, &cached_tokens, &computed_tokens, &recomputed_tokens,
       &output_tokens, &steps, &guesses, &guesses_accepted;
   Metric &preemptions, &prefix_evictions, &spilled, &restored;
@@ -106,6 +109,7 @@ class Engine::Impl {
         spill_(MakeSpillFile(options, blocks)),
         scheduler_(blocks, ForScheduler(options, spill_.get())),
         samplers_(static_cast<size_t>(threads.NumThreads())),
+        logprob_makers_(samplers_.size()),
         masks_(samplers_.size(), std::vector<uint64_t>(vocabulary_->MaskWords())) {
     metrics_.kv_budget.Set(static_cast<double>(blocks.BudgetBytes()));
     thread_ = std::thread([this] { Loop(); });
@@ -122,6 +126,7 @@ class Engine::Impl {
 
   uint64_t Submit(EngineRequest request);
   void Cancel(uint64_t id);
+  void Raise(uint64_t id, int priority);
   void ExpectNext(uint32_t agent, int32_t step);
   EngineState State() const;
   MetricsRegistry& Registry() { return registry_; }
@@ -144,10 +149,14 @@ class Engine::Impl {
   void Step();
   void Guess();
   void Forward();
+  void MakeBatch();
+  void TakePromptRows(Sequence& sequence, const model::BatchItem& computed, const float* logits);
+  void EndPrompts();
   void Decode();
   void SampleRow(size_t row, int worker);
   void SampleRows();
   void CountGuess(const Row& row, int32_t token);
+  void TellText(Sequence& sequence, std::string_view text);
   bool Advance(Sequence& sequence, int32_t token);
   bool Append(Sequence& sequence, int32_t token);
   void Finish(Sequence& sequence, llm::FinishReason reason, std::optional<Error> error = std::nullopt);
@@ -166,6 +175,7 @@ class Engine::Impl {
   std::condition_variable wake_;
   std::vector<std::unique_ptr<Sequence>> submitted_;  // guarded by mutex_
   std::vector<uint64_t> cancelled_;                   // guarded by mutex_
+  std::vector<std::pair<uint64_t, int>> raised_;      // guarded by mutex_
   std::unordered_map<uint32_t, int32_t> expected_;    // guarded by mutex_; steps by agent
   bool stop_ = false;                                 // guarded by mutex_
   std::atomic<uint64_t> next_id_{1};
@@ -176,17 +186,20 @@ class Engine::Impl {
   Scheduler scheduler_;
   std::vector<std::unique_ptr<Sequence>> new_;
   std::vector<uint64_t> new_cancelled_;
+  std::vector<std::pair<uint64_t, int>> new_raised_;
   std::unordered_map<uint32_t, int32_t> new_expected_;
   std::vector<PlannedItem> items_;
   std::vector<model::BatchItem> batch_;
   std::vector<int32_t> inputs_;   // the tokens of batch_
   std::vector<Row> rows_;         // one per sequence whose next token can be sampled
-  std::vector<float> logits_;     // [rows and guesses, vocab]
+  std::vector<float> logits_;     // [rows, guesses and rows of prompts that want them, vocab]
+  std::vector<float> states_;     // [rows that want them, dim]
   std::vector<int32_t> sampled_;  // [rows]
   PromptLookup lookup_;
   PassCost pass_cost_;
   int passes_without_guesses_ = 0;            // in a row
   std::vector<Sampler> samplers_;             // one per thread
+  std::vector<LogprobMaker> logprob_makers_;  // one per thread
   std::vector<std::vector<uint64_t>> masks_;  // one per thread
   Clock::time_point rate_begin_ = Clock::now();
   uint64_t rate_tokens_ = 0;
@@ -196,10 +209,12 @@ class Engine::Impl {
 
 void Engine::Impl::CheckFits(const EngineRequest& request) const {
   if (request.prompt.empty()) throw MakeError(ErrorCode::kInvalid, "request: the prompt has no tokens");
-  if (request.max_tokens < 1) {
-    throw MakeError(ErrorCode::kInvalid, "request: max_tokens is {}, allowed is 1 or more",
+  if (request.max_tokens < 0) {
+    throw MakeError(ErrorCode::kInvalid, "request: max_tokens is {}, allowed is 0 or more",
                     request.max_tokens);
   }
+  THRONG_CHECK(!request.pooling || (request.max_tokens == 0 && !request.prompt_logprobs));
+  THRONG_CHECK(!request.prompt_logprobs || request.logprobs);
   const auto vocab = static_cast<int32_t>(vocabulary_->NumTokens());
   for (const int32_t token : request.prompt) {
     if (token < 0 || token >= vocab) {
@@ -224,7 +239,12 @@ void Engine::Impl::CheckFits(const EngineRequest& request) const {
 
 uint64_t Engine::Impl::Submit(EngineRequest request) {
   ValidateSampling(request.sampling);
+  ValidateRules(request.rules, vocabulary_->NumTokens());
   CheckFits(request);
+  if (!request.ignore_end) {
+    const std::span<const int32_t> ends = vocabulary_->EndsOfGeneration();
+    request.rules.ends.insert(request.rules.ends.end(), ends.begin(), ends.end());
+  }
   const uint64_t id = next_id_++;
   auto sequence = std::make_unique<Sequence>(id, std::move(request), blocks_);
   {
@@ -242,6 +262,12 @@ void Engine::Impl::Cancel(uint64_t id) {
     cancelled_.push_back(id);
   }
   wake_.notify_one();
+}
+
+// Need not wake the loop, which runs while there are requests.
+void Engine::Impl::Raise(uint64_t id, int priority) {
+  std::lock_guard lock(mutex_);
+  raised_.emplace_back(id, priority);
 }
 
 // Does not wake the loop: it takes effect with the next request.
@@ -272,6 +298,7 @@ bool Engine::Impl::TakeInbox() {
     }
     new_.swap(submitted_);
     new_cancelled_.swap(cancelled_);
+    new_raised_.swap(raised_);
     new_expected_.swap(expected_);
     stop = stop_;
     if (stop) {
@@ -287,6 +314,11 @@ bool Engine::Impl::TakeInbox() {
     sequences_.emplace(sequence->id, std::move(sequence));
   }
   new_.clear();
+  for (const auto& [id, priority] : new_raised_) {
+    const auto found = sequences_.find(id);
+    if (found != sequences_.end()) scheduler_.Raise(found->second.get(), priority);
+  }
+  new_raised_.clear();
   for (const uint64_t id : new_cancelled_) {
     const auto found = sequences_.find(id);
     if (found != sequences_.end()) Finish(*found->second, llm::FinishReason::kCancelled);
@@ -316,6 +348,7 @@ void Engine::Impl::Step() {
   try {
     Guess();
     Forward();
+    EndPrompts();
     Decode();
   } catch (const Error& error) {
     return FailPlanned(error);
@@ -342,7 +375,7 @@ void Engine::Impl::Guess() {
   PassPlan plan(pass_cost_, num_rows, always || probe);
   for (PlannedItem& item : items_) {
     Sequence& sequence = *item.sequence;
-    if (item.num_tokens != sequence.NumPending()) continue;
+    if (item.num_tokens != sequence.NumPending() || sequence.WantsPromptLogprobs()) continue;
     // After the last token of an answer, none is needed.
     const int wanted = std::min({probe ? kProbeGuesses : static_cast<int>(PassCost::kMostGuesses), left,
                                  sequence.request.max_tokens - sequence.NumAnswer() - 1});
@@ -359,62 +392,128 @@ void Engine::Impl::Guess() {
   }
 }
 
-void Engine::Impl::Forward() {
+// Writes batch_, inputs_ and rows_, and makes room for what the pass computes.
+void Engine::Impl::MakeBatch() {
   batch_.clear();
   inputs_.clear();
   rows_.clear();
   size_t num_logits = 0;
-  for (const PlannedItem& item : items_) {
-    const Sequence& sequence = *item.sequence;
-    const auto begin = sequence.tokens.begin() + sequence.cache.NumTokens();
-    inputs_.insert(inputs_.end(), begin, begin + item.num_tokens);
-    if (item.num_tokens != sequence.NumPending()) continue;
-    const std::vector<int32_t>& guesses = sequence.guesses.tokens;
-    inputs_.insert(inputs_.end(), guesses.begin(), guesses.end());
-    num_logits += guesses.size() + 1;
-  }
-  const size_t vocab = vocabulary_->NumTokens();
-  if (logits_.size() < num_logits * vocab) logits_.resize(num_logits * vocab);
-  std::span<const int32_t> inputs = inputs_;
-  const float* logits = logits_.data();
+  size_t num_states = 0;
   for (const PlannedItem& item : items_) {
     Sequence& sequence = *item.sequence;
-    const bool wants_logits = item.num_tokens == sequence.NumPending();
-    const int num_rows = wants_logits ? item.num_guesses + 1 : 0;
-    const auto num_tokens = static_cast<size_t>(item.num_tokens + item.num_guesses);
-    batch_.push_back({.tokens = inputs.first(num_tokens), .cache = &sequence.cache, .num_logits = num_rows});
-    if (wants_logits) rows_.push_back({&sequence, logits, sequence.tokens.size()});
-    inputs = inputs.subspan(num_tokens);
-    logits += static_cast<size_t>(num_rows) * vocab;
+    const EngineRequest& request = sequence.request;
+    const bool ends = item.num_tokens == sequence.NumPending();
+    const auto begin = sequence.tokens.begin() + sequence.cache.NumTokens();
+    inputs_.insert(inputs_.end(), begin, begin + item.num_tokens);
+    if (ends) inputs_.insert(inputs_.end(), sequence.guesses.tokens.begin(), sequence.guesses.tokens.end());
+    model::BatchItem computed{.tokens = {}, .cache = &sequence.cache, .num_logits = 0};
+    if (sequence.WantsPromptLogprobs()) {
+      computed.num_logits = item.num_tokens;
+    } else if (ends && request.max_tokens > 0) {
+      computed.num_logits = item.num_guesses + 1;
+    }
+    if (request.pooling)
+      computed.num_states = PooledStates::RowsNeeded(*request.pooling, item.num_tokens, ends);
+    num_logits += static_cast<size_t>(computed.num_logits);
+    num_states += static_cast<size_t>(computed.num_states);
+    batch_.push_back(computed);
   }
+  const size_t vocab = vocabulary_->NumTokens();
+  const auto dim = static_cast<size_t>(transformer_.Config().dim);
+  if (logits_.size() < num_logits * vocab) logits_.resize(num_logits * vocab);
+  if (states_.size() < num_states * dim) states_.resize(num_states * dim);
+  std::span<const int32_t> inputs = inputs_;
+  const float* logits = logits_.data();
+  float* states = states_.data();
+  for (size_t i = 0; i < items_.size(); ++i) {
+    const PlannedItem& item = items_[i];
+    Sequence& sequence = *item.sequence;
+    model::BatchItem& computed = batch_[i];
+    computed.tokens = inputs.first(static_cast<size_t>(item.num_tokens + item.num_guesses));
+    inputs = inputs.subspan(computed.tokens.size());
+    computed.states = states;
+    states += static_cast<size_t>(computed.num_states) * dim;
+    logits += static_cast<size_t>(computed.num_logits) * vocab;
+    if (item.num_tokens == sequence.NumPending() && sequence.request.max_tokens > 0) {
+      const auto num_rows = static_cast<size_t>(item.num_guesses + 1);
+      rows_.push_back({&sequence, logits - num_rows * vocab, sequence.tokens.size()});
+    }
+  }
+}
+
+void Engine::Impl::Forward() {
+  MakeBatch();
   const Clock::time_point begin = Clock::now();
   transformer_.Forward(batch_, threads_, logits_.data());
-  // A pass with a prompt in it says little of what a row costs while decoding.
-  if (num_logits == inputs_.size()) {
-    pass_cost_.Observe(rows_.size(), num_logits - rows_.size(), Seconds(Clock::now() - begin));
+  const double seconds = Seconds(Clock::now() - begin);
+  const float* logits = logits_.data();
+  size_t num_decoded = 0;  // rows of inputs that sample tokens
+  for (size_t i = 0; i < items_.size(); ++i) {
+    Sequence& sequence = *items_[i].sequence;
+    if (sequence.WantsPromptLogprobs()) {
+      TakePromptRows(sequence, batch_[i], logits);
+    } else {
+      num_decoded += static_cast<size_t>(batch_[i].num_logits);
+    }
+    if (sequence.request.pooling) {
+      const auto dim = static_cast<size_t>(transformer_.Config().dim);
+      const auto num_states = static_cast<size_t>(batch_[i].num_states);
+      sequence.states.Add(*sequence.request.pooling, {batch_[i].states, num_states * dim}, dim,
+                          sequence.cache.NumTokens() - batch_[i].num_states);
+    }
+    logits += static_cast<size_t>(batch_[i].num_logits) * vocabulary_->NumTokens();
   }
+  // A pass with a prompt in it says little of what a row costs while decoding.
+  if (num_decoded == inputs_.size()) pass_cost_.Observe(rows_.size(), num_decoded - rows_.size(), seconds);
   scheduler_.Computed(items_);
   metrics_.steps.Add(1);
   metrics_.computed_tokens.Add(static_cast<double>(inputs_.size()));
+}
+
+// Keeps the log-probabilities of the tokens after those computed; after a preemption, of those not known yet.
+void Engine::Impl::TakePromptRows(Sequence& sequence, const model::BatchItem& computed, const float* logits) {
+  const size_t vocab = vocabulary_->NumTokens();
+  const auto end = static_cast<size_t>(sequence.cache.NumTokens());
+  for (size_t at = end - computed.tokens.size(); at < end; ++at, logits += vocab) {
+    const size_t next = at + 1;
+    if (next != sequence.prompt_logprobs.size() + 1 || next >= sequence.request.prompt.size()) continue;
+    sequence.prompt_logprobs.push_back(
+        logprob_makers_[0].Make({logits, vocab}, sequence.request.prompt[next], *sequence.request.logprobs));
+  }
+}
+
+// Ends those that want no answer, once their prompts are computed, and tells whoever waits for a prompt.
+void Engine::Impl::EndPrompts() {
+  for (const PlannedItem& item : items_) {
+    Sequence& sequence = *item.sequence;
+    if (sequence.NumAnswer() > 0 || sequence.NumPending() > 0) continue;
+    if (sequence.request.on_prompt) sequence.request.on_prompt(sequence.id, sequence.prompt_logprobs);
+    if (sequence.request.max_tokens > 0) continue;
+    Finish(sequence, sequence.request.pooling ? llm::FinishReason::kStop : llm::FinishReason::kLength);
+  }
 }
 
 void Engine::Impl::SampleRow(size_t row, int worker) {
   Sequence& sequence = *rows_[row].sequence;
   const size_t vocab = vocabulary_->NumTokens();
   const llm::Sampling& sampling = sequence.request.sampling;
+  const auto logits = [&] { return std::span(rows_[row].logits + rows_[row].Index() * vocab, vocab); };
   const auto sample = [&](std::span<const uint64_t> mask) {
-    const std::span<const float> logits(rows_[row].logits + rows_[row].Index() * vocab, vocab);
-    return samplers_[static_cast<size_t>(worker)].Sample(logits, mask, sequence.tokens, sampling,
-                                                         sequence.NumAnswer());
+    return samplers_[static_cast<size_t>(worker)].Sample(logits(), mask, sequence.tokens, sampling,
+                                                         sequence.NumAnswer(), sequence.request.rules);
   };
   int32_t& token = sampled_[row];
   if (!sequence.matcher || sampling.temperature == 0) token = sample({});
-  if (!sequence.matcher) return;
   // The most likely of all tokens, if it is allowed, is the most likely of those, and saves making a mask.
-  if (sampling.temperature == 0 && sequence.matcher->Allows(token)) return;
-  std::vector<uint64_t>& mask = masks_[static_cast<size_t>(worker)];
-  sequence.matcher->AllowedTokens(mask);
-  token = sample(mask);
+  if (sequence.matcher && !(sampling.temperature == 0 && sequence.matcher->Allows(token))) {
+    std::vector<uint64_t>& mask = masks_[static_cast<size_t>(worker)];
+    sequence.matcher->AllowedTokens(mask);
+    token = sample(mask);
+  }
+  if (sequence.request.logprobs && token >= 0) {
+    sequence.logprobs.push_back(
+        logprob_makers_[static_cast<size_t>(worker)].Make(logits(), token, *sequence.request.logprobs));
+  }
 }
 
 void Engine::Impl::SampleRows() {
@@ -473,8 +572,9 @@ void Engine::Impl::CountGuess(const Row& row, int32_t token) {
 // Takes the token into the answer, with those that must follow. Returns false if the sequence has ended.
 bool Engine::Impl::Advance(Sequence& sequence, int32_t token) {
   if (!Append(sequence, token)) return false;
-  // Whoever asks for logits or pages gets those of all tokens.
-  if (!sequence.matcher || sequence.request.on_logits || sequence.request.keep_pages) return true;
+  // Whoever asks for logits, log-probabilities or pages gets those of all tokens.
+  const EngineRequest& request = sequence.request;
+  if (!sequence.matcher || request.on_logits || request.logprobs || request.keep_pages) return true;
   // Whatever the logits, sampling would draw these; they go through the model with the next token that it can
   // choose, if there is one.
   while (const std::optional<int32_t> only = sequence.matcher->OnlyToken()) {
@@ -498,14 +598,12 @@ bool Engine::Impl::Append(Sequence& sequence, int32_t token) {
 
   const EngineRequest& request = sequence.request;
   std::optional<llm::FinishReason> end;
-  if (vocabulary_->IsEndOfGeneration(token) && !request.ignore_end) {
+  if (request.logprobs) sequence.logprobs.back().text_begin = sequence.text.Text().size();
+  if (std::ranges::find(request.rules.ends, token) != request.rules.ends.end()) {
     end = llm::FinishReason::kStop;
   } else {
     const bool stopped = sequence.text.Append(vocabulary_->Bytes(token));
-    if (request.on_text) {
-      const std::string_view text = sequence.text.TakeFinal();
-      if (!text.empty()) request.on_text(sequence.id, text);
-    }
+    if (request.on_text) TellText(sequence, sequence.text.TakeFinal());
     if (stopped || (sequence.matcher && sequence.matcher->OnlyEndIsLeft())) {
       end = llm::FinishReason::kStop;
     } else if (sequence.NumAnswer() >= request.max_tokens) {
@@ -515,6 +613,23 @@ bool Engine::Impl::Append(Sequence& sequence, int32_t token) {
   }
   if (end) Finish(sequence, *end);
   return !end;
+}
+
+// Text that was taken from the answer, with the log-probabilities of the tokens that begin in it.
+void Engine::Impl::TellText(Sequence& sequence, std::string_view text) {
+  if (text.empty()) return;
+  const EngineRequest& request = sequence.request;
+  if (request.on_logprobs) {
+    const auto fresh = std::span(sequence.logprobs).subspan(sequence.logprobs_told);
+    const auto begins_later = [&](const TokenLogprobs& token) {
+      return token.text_begin >= sequence.text.NumTaken();
+    };
+    const auto told =
+        fresh.first(static_cast<size_t>(std::ranges::find_if(fresh, begins_later) - fresh.begin()));
+    sequence.logprobs_told += told.size();
+    request.on_logprobs(sequence.id, told);
+  }
+  request.on_text(sequence.id, text);
 }
 
 void Engine::Impl::Finish(Sequence& sequence, llm::FinishReason reason, std::optional<Error> error) {
@@ -527,10 +642,7 @@ void Engine::Impl::Finish(Sequence& sequence, llm::FinishReason reason, std::opt
   scheduler_.Remove(&sequence);
   const std::unique_ptr<Sequence> ended = std::move(sequences_.extract(sequence.id).mapped());
   EngineRequest& request = ended->request;
-  if (request.on_text) {
-    const std::string_view rest = ended->text.TakeRest();
-    if (!rest.empty()) request.on_text(ended->id, rest);
-  }
+  if (request.on_text) TellText(*ended, ended->text.TakeRest());
   metrics_.requests.Add(1);
   if (reason == llm::FinishReason::kCancelled) metrics_.cancelled.Add(1);
   if (reason == llm::FinishReason::kError) metrics_.failed.Add(1);
@@ -548,6 +660,9 @@ void Engine::Impl::Finish(Sequence& sequence, llm::FinishReason reason, std::opt
                    .finish = reason,
                    .text = ended->text.Text(),
                    .tokens = {ended->tokens.begin() + ended->NumPrompt(), ended->tokens.end()},
+                   .logprobs = std::move(ended->logprobs),
+                   .prompt_logprobs = std::move(ended->prompt_logprobs),
+                   .embedding = request.pooling ? ended->states.Embedding() : std::vector<float>(),
                    .prompt_tokens = ended->NumPrompt(),
                    .cached_prompt_tokens = ended->cached_prompt_tokens,
                    .preemptions = ended->preemptions,
@@ -590,6 +705,7 @@ void Engine::Impl::PublishMetrics() {
   rate_begin_ = now;
   rate_tokens_ = 0;
   metrics_.kv_bytes.Set(static_cast<double>(blocks_.HeldBytes()));
+  metrics_.kv_usage.Set(metrics_.kv_bytes.Value() / metrics_.kv_budget.Value());
   metrics_.kv_bytes_peak.Set(static_cast<double>(blocks_.GetLedger().peak.Total()));
 }
 
@@ -603,6 +719,7 @@ Engine::~Engine() = default;
 
 uint64_t Engine::Submit(EngineRequest request) { return impl_->Submit(std::move(request)); }
 void Engine::Cancel(uint64_t id) { impl_->Cancel(id); }
+void Engine::Raise(uint64_t id, int priority) { impl_->Raise(id, priority); }
 void Engine::ExpectNext(uint32_t agent, int32_t step) { impl_->ExpectNext(agent, step); }
 EngineState Engine::State() const { return impl_->State(); }
 MetricsRegistry& Engine::Metrics() { return impl_->Registry(); }

@@ -75,6 +75,10 @@ class Engine {
   // Any thread. The request ends soon with kCancelled, unless it has ended; unknown ids are ignored.
   void Cancel(uint64_t id);
 
+  // Any thread. The request is served by this priority from the next forward pass on; unknown ids are
+  // ignored.
+  void Raise(uint64_t id, int priority);
+
   // Any thread. This agent is not expected to ask again before this step. Requests with a purpose name their
   // agent. The blocks needed soonest stay in the prefix cache.
   void ExpectNext(uint32_t agent, int32_t step);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 
 #include "attention/sas.h"
@@ -17,13 +19,15 @@ std::vector<std::string> AllCodecs() {
   std::vector<std::string> names;
   for (const kv::CodecEntry& entry : kv::CodecTable()) names.push_back(entry.name);
   names.insert(names.end(), {"flashq4:buffer=int8", "flashq2:buffer=int8"});
+  names.insert(names.end(), {"gear2:sink=64,recent=64", "kvarn:recent=128", "rot2:sink=128",
+                             "kivi3:sink=64,recent=128", "flashq2:buffer=int8,recent=64"});
   return names;
 }
 
 // Some codecs do not work for every head size.
 bool Allows(const std::string& codec, int head_dim) {
   try {
-    kv::ParseCodec(codec, head_dim);
+    kv::ParseHeadCodecs(codec, 1, head_dim);
     return true;
   } catch (const Error&) {
     return false;
@@ -98,8 +102,10 @@ INSTANTIATE_TEST_SUITE_P(Mixed, MixedPuritySlow,
                                            "flashq-mixed:bits=42,buffer=int8|flashq2:buffer=int8+rot4"));
 
 INSTANTIATE_TEST_SUITE_P(Codecs, EnginePuritySlow, ::testing::ValuesIn(AllCodecs()), [](const auto& info) {
-  return info.param.substr(0, info.param.find(':')) +
-         (info.param.ends_with("int8") && info.param != "int8" ? "_int8_buffer" : "");
+  std::string name = info.param;
+  std::ranges::replace_if(
+      name, [](unsigned char c) { return !std::isalnum(c); }, '_');
+  return name;
 });
 
 }  // namespace

@@ -60,11 +60,16 @@ std::string NameOf(const testing::TestParamInfo<const char*>& info) {
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurity, ::testing::Values("f32", "f16", "int8", "flashq4:buffer=int8"),
+INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurity,
+                         ::testing::Values("f32", "f16", "int8", "flashq4:buffer=int8",
+                                           "kivi2:sink=64,recent=64", "rot3:recent=128"),
                          NameOf);
 INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurityOfBiasedKeys,
-                         ::testing::Values("f16", "f16:bias=off", "flashq4:buffer=int8"), NameOf);
-INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurityOfSas, ::testing::Values("f16", "flashq4:buffer=int8"), NameOf);
+                         ::testing::Values("f16", "f16:bias=off", "flashq4:buffer=int8", "kivi4:recent=64"),
+                         NameOf);
+INSTANTIATE_TEST_SUITE_P(Codecs, EnginePurityOfSas,
+                         ::testing::Values("f16", "flashq4:buffer=int8", "flashq4:sink=64,recent=64"),
+                         NameOf);
 
 }  // namespace
 }  // namespace throng::engine

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <latch>
 #include <map>
@@ -52,10 +54,12 @@ std::vector<int32_t> Expected(const EngineRequest& request) {
   std::vector<int32_t> tokens = request.prompt;
   std::vector<float> logits(kVocab);
   Sampler sampler;
+  LogitRules rules = request.rules;
+  if (!request.ignore_end) rules.ends.push_back(kEnd);
   for (int i = 0; i < request.max_tokens; ++i) {
     FakeTransformer::Logits(tokens, logits);
-    tokens.push_back(sampler.Sample(logits, {}, tokens, request.sampling, i));
-    if (tokens.back() == kEnd && !request.ignore_end) break;
+    tokens.push_back(sampler.Sample(logits, {}, tokens, request.sampling, i, rules));
+    if (std::ranges::find(rules.ends, tokens.back()) != rules.ends.end()) break;
   }
   return {tokens.begin() + static_cast<ptrdiff_t>(request.prompt.size()), tokens.end()};
 }
@@ -119,6 +123,103 @@ TEST_F(EngineTest, AnswersAsTheModelAlone) {
     EXPECT_EQ(result.key, requests[i].key);
   }
   EXPECT_GT(fake_.most_items, 4u);
+}
+
+// Of the model's distribution over the tokens that follow.
+TokenLogprobs ExpectedLogprobs(std::span<const int32_t> tokens, int32_t next, int num_top) {
+  std::vector<float> logits(kVocab);
+  FakeTransformer::Logits(tokens, logits);
+  return LogprobMaker().Make(logits, next, num_top);
+}
+
+// In a batch with others, in chunks, with a budget that preempts: every rule, log-probability and embedding
+// is what the request's own tokens make it.
+TEST_F(EngineTest, RulesAndLogprobsDependOnTheSequenceAlone) {
+  Start({.step_tokens = 150, .chunk_tokens = 37, .lookup = Lookup::kAlways}, 12 * BlockBytes());
+  std::vector<EngineRequest> requests;
+  std::vector<uint64_t> ids;
+  for (size_t i = 0; i < 24; ++i) {
+    EngineRequest request = MakeRequest(RandomTokens(70 + 5 * i, i % 5), 200);
+    request.sampling.temperature = i % 3 == 0 ? 0.0f : 1.0f;
+    request.sampling.seed = i;
+    request.rules = {.bias = {{3, 2.0f}, {kEnd, i % 2 == 0 ? 0.0f : -2.0f}},
+                     .frequency_penalty = 0.5f,
+                     .presence_penalty = 0.1f,
+                     .min_tokens = static_cast<int>(i * 5),
+                     .ends = {7}};
+    if (i % 2 == 0) request.rules.ends.clear();
+    request.ignore_end = i % 4 == 0;
+    request.logprobs = static_cast<int>(i % 4);
+    request.prompt_logprobs = i % 3 == 0;
+    requests.push_back(request);
+    ids.push_back(Submit(request));
+  }
+  int preemptions = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    SCOPED_TRACE(i);
+    const EngineRequest& request = requests[i];
+    const EngineResult result = Result(ids[i]);
+    EXPECT_EQ(result.tokens, Expected(request));
+    preemptions += result.preemptions;
+    std::vector<int32_t> tokens = request.prompt;
+    tokens.insert(tokens.end(), result.tokens.begin(), result.tokens.end());
+    const size_t num_prompt = request.prompt.size();
+    ASSERT_EQ(result.logprobs.size(), result.tokens.size());
+    ASSERT_EQ(result.prompt_logprobs.size(), request.prompt_logprobs ? num_prompt - 1 : 0);
+    for (size_t at = request.prompt_logprobs ? 1 : num_prompt; at < tokens.size(); ++at) {
+      TokenLogprobs found =
+          at < num_prompt ? result.prompt_logprobs[at - 1] : result.logprobs[at - num_prompt];
+      found.text_begin = 0;
+      ASSERT_EQ(found, ExpectedLogprobs(std::span(tokens).first(at), tokens[at], *request.logprobs)) << at;
+    }
+  }
+  EXPECT_GT(preemptions, 0);
+}
+
+TEST_F(EngineTest, EndsAfterThePromptIfNothingIsToFollow) {
+  Start();
+  EngineRequest request = MakeRequest(RandomTokens(130, 1), 0);
+  std::atomic<int> prompts = 0;
+  request.on_prompt = [&](uint64_t, auto) { ++prompts; };
+  const EngineResult result = Result(Submit(request));
+  EXPECT_EQ(result.finish, llm::FinishReason::kLength);
+  EXPECT_TRUE(result.tokens.empty());
+  EXPECT_EQ(prompts, 1);
+  request.max_tokens = 3;
+  EXPECT_EQ(Result(Submit(request)).cached_prompt_tokens, 128);  // its blocks are there for others
+  EXPECT_EQ(prompts, 2);
+}
+
+TEST_F(EngineTest, EmbeddingsAreThoseOfTheTextAlone) {
+  constexpr size_t kDim = FakeTransformer::kHeadDim;
+  for (const model::Pooling pooling :
+       {model::Pooling::kMean, model::Pooling::kFirst, model::Pooling::kLast}) {
+    Start({.step_tokens = 100, .chunk_tokens = 37}, 8 * BlockBytes());
+    std::vector<uint64_t> ids;
+    for (size_t i = 0; i < 12; ++i) {
+      EngineRequest request = MakeRequest(RandomTokens(1 + 20 * i, i % 3), 0);
+      request.pooling = pooling;
+      ids.push_back(Submit(request));
+    }
+    for (size_t i = 0; i < ids.size(); ++i) {
+      const std::vector<int32_t> tokens = RandomTokens(1 + 20 * i, i % 3);
+      std::vector<double> sum(kDim);
+      std::vector<float> state(kDim);
+      for (size_t t = 1; t <= tokens.size(); ++t) {
+        if (pooling == model::Pooling::kFirst && t > 1) continue;
+        if (pooling == model::Pooling::kLast && t < tokens.size()) continue;
+        FakeTransformer::Logits(std::span(tokens).first(t), state);
+        for (size_t d = 0; d < kDim; ++d) sum[d] += static_cast<double>(state[d]);
+      }
+      double squares = 0;
+      for (const double x : sum) squares += x * x;
+      const EngineResult result = Result(ids[i]);
+      EXPECT_EQ(result.finish, llm::FinishReason::kStop);
+      ASSERT_EQ(result.embedding.size(), kDim);
+      for (size_t d = 0; d < kDim; ++d)
+        EXPECT_EQ(result.embedding[d], static_cast<float>(sum[d] * (1 / std::sqrt(squares))));
+    }
+  }
 }
 
 TEST_F(EngineTest, ReusesThePrefixesOfEarlierPromptsAndAnswers) {
@@ -192,7 +293,7 @@ TEST_F(EngineTest, ReadsPreemptedSequencesBackFromDisk) {
     computed.push_back(fake_.num_tokens_computed - before);
     // The loop publishes its numbers after the answers.
     Result(Submit(MakeRequest({1}, 1)));
-    const bool restored = engine_->Metrics().Counter("throng_restored_blocks_total", "").Value() > 0;
+    const bool restored = engine_->Metrics().Counter("throng:restored_blocks_total", "").Value() > 0;
     EXPECT_EQ(restored, !folder.empty());
   }
   EXPECT_LT(computed[1], computed[0]);
@@ -229,12 +330,39 @@ TEST_F(EngineTest, ServesUrgentRequestsFirst) {
   EXPECT_EQ(order, (std::vector<int>{0, 4, 2, 3, 1}));
 }
 
+TEST_F(EngineTest, RaisesRequestsThatWaitAndThatRun) {
+  Start({.max_batch = 2, .step_tokens = 66});
+  std::vector<int> order;
+  std::latch entered(1), proceed(1);
+  fake_.before_forward = [&](auto) {
+    if (fake_.num_steps > 0) return;
+    entered.count_down();
+    proceed.wait();
+  };
+  std::vector<uint64_t> ids;
+  // Two run at a time, of which the first in order gets the whole of each forward pass; the others wait.
+  for (const int priority : {1, 2, 3, 4}) {
+    EngineRequest request = MakeRequest(RandomTokens(300, static_cast<uint64_t>(priority)), 1);
+    request.priority = priority;
+    const int index = static_cast<int>(ids.size());
+    request.on_logits = [&, index](int, std::span<const float>) { order.push_back(index); };
+    ids.push_back(Submit(request));
+    if (index == 0) entered.wait();
+  }
+  engine_->Raise(ids[3], 0);
+  engine_->Raise(ids[1], -1);
+  engine_->Raise(12345, 0);
+  proceed.count_down();
+  for (const uint64_t id : ids) Result(id);
+  EXPECT_EQ(order, (std::vector<int>{1, 3, 0, 2}));
+}
+
 TEST_F(EngineTest, RefusesWhatCanNeverFit) {
   Start({.max_context = 100}, 10 * BlockBytes());
   EXPECT_THROW(Submit(MakeRequest({}, 5)), Error);
   EXPECT_THROW(Submit(MakeRequest({1, kVocab}, 5)), Error);
   EXPECT_THROW(Submit(MakeRequest({1, -1}, 5)), Error);
-  EXPECT_THROW(Submit(MakeRequest({1}, 0)), Error);
+  EXPECT_THROW(Submit(MakeRequest({1}, -1)), Error);
   EXPECT_THROW(Submit(MakeRequest(RandomTokens(50, 1), 51)), Error);
   EXPECT_THROW(Submit(MakeRequest(RandomTokens(50, 1), std::numeric_limits<int>::max())), Error);
   EngineRequest request = MakeRequest({1}, 5);
@@ -316,9 +444,9 @@ TEST_F(EngineTest, CountsWhatItDoes) {
   Result(Submit(MakeRequest(RandomTokens(200, 1), 5)));
   engine_->Submit(MakeRequest(RandomTokens(3, 1), 1));
   const std::string text = engine_->Metrics().PrometheusText();
-  EXPECT_NE(text.find("# TYPE throng_requests_total counter\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("\nthrong_prompt_tokens_cached_total 192\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("\nthrong_prefix_hit_rate 0.5\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("# TYPE throng:requests_total counter\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nthrong:prompt_tokens_cached_total 192\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nthrong:prefix_hit_rate 0.5\n"), std::string::npos) << text;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "base/data_dir.h"
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "base/text/human_bytes.h"
 #include "engine/codecs/codec_config.h"
 #include "engine/sampling/constrain.h"
@@ -12,7 +13,24 @@
 
 namespace throng::engine {
 
-std::vector<model::ChatMessage> ChatOf(std::string_view system, std::string_view user) {
+namespace {
+
+model::ChatTemplate LoadTemplate(const model::GgufFile& file, bool is_embedded,
+                                 const std::string& chat_template) {
+  if (!chat_template.empty()) {
+    try {
+      return model::ChatTemplate::FromGguf(file, ReadFile(chat_template));
+    } catch (const Error& error) {
+      throw Error(error.Code(), chat_template + ": " + error.what());
+    }
+  }
+  return is_embedded ? model::ChatTemplate()
+                     : model::ChatTemplate::FromGguf(file);  // the town's has none, on purpose
+}
+
+}  // namespace
+
+model::ChatInput ChatOf(std::string_view system, std::string_view user) {
   std::vector<model::ChatMessage> messages;
   if (!system.empty()) messages.push_back({"system", std::string(system)});
   messages.push_back({"user", std::string(user)});
@@ -21,9 +39,8 @@ std::vector<model::ChatMessage> ChatOf(std::string_view system, std::string_view
 
 std::vector<int32_t> LoadedModel::Encode(const Prompt& prompt) const {
   if (const auto* text = std::get_if<std::string>(&prompt)) return tokenizer->EncodePrompt(*text);
-  if (const auto* messages = std::get_if<std::vector<model::ChatMessage>>(&prompt)) {
-    return tokenizer->Encode(chat.Format(*messages), tokenizer->AddsBos());
-  }
+  if (const auto* messages = std::get_if<model::ChatInput>(&prompt))
+    return chat.Encode(*messages, *tokenizer);
   return std::get<std::vector<int32_t>>(prompt);
 }
 
@@ -65,11 +82,12 @@ bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t
   return true;
 }
 
-LoadedModel LoadModel(const std::string& path, std::string_view repack, uint64_t kv_budget_bytes) {
+LoadedModel LoadModel(const std::string& path, std::string_view repack, uint64_t kv_budget_bytes,
+                      const std::string& chat_template) {
   LoadedModel model;
   model.file = std::make_unique<model::GgufFile>(path.empty() ? EmbeddedModelPath() : path);
-  model.tokenizer = std::make_unique<model::Tokenizer>(*model.file);
-  model.chat = model::ChatTemplate::FromGguf(*model.file);
+  model.chat = LoadTemplate(*model.file, path.empty() || path == EmbeddedModelPath(), chat_template);
+  model.tokenizer = std::make_unique<model::Tokenizer>(model::LoadTokenizer(*model.file, model.chat));
   model.transformer =
       model::LoadTransformer(*model.file, {.repack = ShouldRepack(repack, *model.file, kv_budget_bytes)});
   return model;

@@ -25,15 +25,15 @@ struct CodecOptions;
 class Vocabulary;
 
 // The prompt of an answer: a text, a chat for the model's template, or token ids.
-using Prompt = std::variant<std::string, std::vector<model::ChatMessage>, std::vector<int32_t>>;
+using Prompt = std::variant<std::string, model::ChatInput, std::vector<int32_t>>;
 
 // A user message, preceded by a system message unless `system` is empty.
-std::vector<model::ChatMessage> ChatOf(std::string_view system, std::string_view user);
+model::ChatInput ChatOf(std::string_view system, std::string_view user);
 
 struct LoadedModel {
   std::unique_ptr<model::GgufFile> file;  // holds the weights
   std::unique_ptr<model::Tokenizer> tokenizer;
-  model::ChatTemplate chat{model::ChatFamily::kPlain};
+  model::ChatTemplate chat;
   std::unique_ptr<model::Transformer> transformer;
 
   std::vector<int32_t> Encode(const Prompt& prompt) const;
@@ -55,9 +55,10 @@ std::string EmbeddedModelPath();
 bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t kv_budget_bytes = 0,
                   uint64_t free_bytes = AvailableBytes());
 
-// path: empty: EmbeddedModelPath. repack, kv_budget_bytes: see ShouldRepack. Throws kIo, kCorrupt,
-// kUnsupported or kInvalid with one sentence.
-LoadedModel LoadModel(const std::string& path, std::string_view repack = "auto",
-                      uint64_t kv_budget_bytes = 0);
+// path: empty: EmbeddedModelPath. repack, kv_budget_bytes: see ShouldRepack. chat_template: a file with the
+// template to use instead of the model's; empty: none. Throws kIo, kCorrupt, kUnsupported or kInvalid with
+// one sentence.
+LoadedModel LoadModel(const std::string& path, std::string_view repack = "auto", uint64_t kv_budget_bytes = 0,
+                      const std::string& chat_template = "");
 
 }  // namespace throng::engine

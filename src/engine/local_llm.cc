@@ -77,6 +77,12 @@ void LocalLlm::Cancel(uint64_t id) {
   if (found != inbox_->in_flight.end()) model_->Cancel(found->second);
 }
 
+void LocalLlm::Raise(uint64_t id, int priority) {
+  std::lock_guard lock(inbox_->mutex);
+  const auto found = inbox_->in_flight.find(id);
+  if (found != inbox_->in_flight.end()) model_->Raise(found->second, priority);
+}
+
 void LocalLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
   std::unique_lock lock(inbox_->mutex);
   const auto ready = [&] { return !inbox_->completions.empty() || inbox_->in_flight.empty(); };

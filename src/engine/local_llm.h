@@ -17,6 +17,7 @@ class LocalLlm final : public llm::Llm {
   void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t id) override;
+  void Raise(uint64_t id, int priority) override;
   bool WantsExpectations() const override { return model_->WantsExpectations(); }
   void ExpectNext(uint32_t agent, int32_t step) override {
     if (WantsExpectations()) model_->ExpectNext(agent, step);

@@ -14,8 +14,7 @@ std::unique_ptr<llm::Llm> MakeFake(LocalOptions options = {}) {
   options.kv = "f32";
   options.threads = 2;
   options.kv_budget_bytes = 16 << 20;
-  return std::make_unique<LocalLlm>(
-      std::make_shared<LocalModel>(options, FakeModel(model::ChatFamily::kPlain, /*spare_logits=*/5)));
+  return std::make_unique<LocalLlm>(std::make_shared<LocalModel>(options, FakeModel("", /*spare_logits=*/5)));
 }
 
 llm::Request Ask(const std::string& prompt, uint32_t agent) {
@@ -114,14 +113,14 @@ TEST(LocalLlm, RefusesAtSubmitAndGoesOn) {
 }
 
 TEST(LocalLlm, SharesAModelAndCancelsWhatItLeavesBehind) {
-  const auto model = std::make_shared<LocalModel>(LocalOptions{.kv = "f32", .kv_budget_bytes = 16 << 20},
-                                                  FakeModel(model::ChatFamily::kPlain));
+  const auto model =
+      std::make_shared<LocalModel>(LocalOptions{.kv = "f32", .kv_budget_bytes = 16 << 20}, FakeModel());
   LocalLlm stays(model);
   auto leaves = std::make_unique<LocalLlm>(model);
   llm::Request request = Ask("?", 0);
   request.constraint.choices.clear();
   request.constraint.json_schema =
-      R"({"type": "string", "pattern": "[a-z]{1500}"})";  // no shorter answer is allowed
+      R"({"type": "string", "pattern": "^[a-z]{1500}$"})";  // no shorter answer is allowed
   request.max_tokens = 1600;
   leaves->Submit(request);
   leaves.reset();
@@ -131,7 +130,7 @@ TEST(LocalLlm, SharesAModelAndCancelsWhatItLeavesBehind) {
   EXPECT_EQ(done.size(), 1u);
   EXPECT_EQ(done[0].key.agent, 1u);
   EXPECT_EQ(stays.GetStats().calls, 1u);
-  EXPECT_EQ(model->Metrics().Counter("throng_requests_cancelled_total", "").Value(), 1);
+  EXPECT_EQ(model->Metrics().Counter("throng:requests_cancelled_total", "").Value(), 1);
 }
 
 }  // namespace

@@ -114,7 +114,8 @@ CodecOptions CodecsOf(const LocalOptions& options) {
 }
 
 LocalModel::LocalModel(const LocalOptions& options)
-    : LocalModel(options, LoadModel(options.model, options.repack, options.kv_budget_bytes)) {}
+    : LocalModel(options,
+                 LoadModel(options.model, options.repack, options.kv_budget_bytes, options.chat_template)) {}
 
 LocalModel::LocalModel(LocalOptions options, LoadedModel loaded)
     : loaded_(std::move(loaded)),
@@ -134,15 +135,20 @@ std::shared_ptr<Constraint> LocalModel::Compile(const llm::Constraint& constrain
   return constraint.Empty() ? nullptr : constraints_.Get(constraint);
 }
 
+std::vector<int32_t> LocalModel::EncodeWithin(const Prompt& prompt, int most_tokens) const {
+  std::vector<int32_t> tokens = Encode(prompt);
+  if (tokens.size() > static_cast<size_t>(most_tokens)) {
+    throw MakeError(ErrorCode::kExhausted,
+                    "prompt: it has {} tokens, the context is {} for prompt and answer", tokens.size(),
+                    options_.max_context);
+  }
+  return tokens;
+}
+
 EngineRequest LocalModel::MakeRequest(TextRequest request) {
   EngineRequest asked;
-  asked.prompt = Encode(request.prompt);
   const int context = options_.max_context;
-  if (asked.prompt.size() >= static_cast<size_t>(context)) {
-    throw MakeError(ErrorCode::kExhausted,
-                    "prompt: it has {} tokens, the context is {} for prompt and answer", asked.prompt.size(),
-                    context);
-  }
+  asked.prompt = EncodeWithin(request.prompt, request.max_tokens == 0 ? context : context - 1);
   asked.max_tokens = request.max_tokens.value_or(context - static_cast<int>(asked.prompt.size()));
   if (const std::optional<int> longest = LongestAnswer(request.constraint)) {
     asked.max_tokens = std::min(asked.max_tokens, *longest);
@@ -150,6 +156,22 @@ EngineRequest LocalModel::MakeRequest(TextRequest request) {
   asked.sampling = request.sampling;
   asked.stop = std::move(request.stop);
   asked.constraint = Compile(request.constraint);
+  asked.rules = std::move(request.rules);
+  asked.ignore_end = request.ignore_end;
+  asked.logprobs = request.logprobs;
+  asked.prompt_logprobs = request.prompt_logprobs;
+  return asked;
+}
+
+EngineRequest LocalModel::MakeEmbedding(const Prompt& prompt) const {
+  if (!Config().pooling) {
+    throw MakeError(ErrorCode::kUnsupported,
+                    "embeddings: {} ranks texts (pooling_type in its file), and makes no embeddings", Name());
+  }
+  EngineRequest asked;
+  asked.prompt = EncodeWithin(prompt, options_.max_context);
+  asked.max_tokens = 0;
+  asked.pooling = Config().pooling;
   return asked;
 }
 
@@ -160,8 +182,12 @@ std::string LocalModel::Name() const {
 
 std::string LocalModel::Identity() const {
   return fmt::format("local model={} kv={} {} template={}", loaded_.transformer->WeightsDigest().Hex(),
-                     kv::LayoutName(pool_.Layout()), Computation(),
-                     model::ChatFamilyName(loaded_.chat.Family()));
+                     kv::LayoutName(pool_.Layout()), Computation(), loaded_.chat.Name());
+}
+
+std::string LocalModel::Setup() const {
+  return fmt::format("{} kv={} {} template={}", options_.model, kv::LayoutName(pool_.Layout()), Computation(),
+                     loaded_.chat.Name());
 }
 
 // Names the removed bias, because pages from before there was a choice have the same codecs and whole keys.

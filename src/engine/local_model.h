@@ -31,6 +31,11 @@ struct TextRequest {
   llm::Sampling sampling{};
   std::vector<std::string> stop{};  // the text ends before the first of these
   llm::Constraint constraint{};
+  // The rest as in EngineRequest:
+  LogitRules rules{};
+  bool ignore_end = false;
+  std::optional<int> logprobs{};
+  bool prompt_logprobs = false;
 };
 
 // Any thread may call any method.
@@ -49,9 +54,13 @@ class LocalModel {
   // Leaves callbacks, key and priority unset. Throws kExhausted if the prompt leaves no room for an answer,
   // and what Compile throws.
   EngineRequest MakeRequest(TextRequest request);
+  // Whose result is the prompt's embedding, pooled as the model's file says. Throws kUnsupported for a model
+  // that makes none, and kExhausted as above.
+  EngineRequest MakeEmbedding(const Prompt& prompt) const;
 
   uint64_t Submit(EngineRequest request) { return engine_.Submit(std::move(request)); }
   void Cancel(uint64_t id) { engine_.Cancel(id); }
+  void Raise(uint64_t id, int priority) { engine_.Raise(id, priority); }
 
   // Whether ExpectNext has any effect.
   bool WantsExpectations() const { return options_.prefix_cache && options_.eviction == "next-use"; }
@@ -65,6 +74,7 @@ class LocalModel {
   const model::ModelConfig& Config() const { return loaded_.transformer->Config(); }
   std::string Name() const;      // from the file's metadata, else the file's name
   std::string Identity() const;  // what answers depend on: weights, codecs, softmax, SIMD target, template
+  std::string Setup() const;     // the same without reading the weights, for which the file's path stands
 
   // For kv::SavePages and kv::LoadPages, and for requests that start from such pages.
   kv::BlockPool& Blocks() { return pool_; }
@@ -72,9 +82,11 @@ class LocalModel {
 
   const CodecChoice& Codecs() const { return codecs_; }
   double KvBytesPerToken() const { return BytesPerToken(pool_.Layout()); }  // of sealed blocks
+  size_t KvWindowBytes() const { return WindowBytes(pool_.Layout()); }      // of a sequence, beyond that
   double F16BytesPerToken() const { return engine::F16BytesPerToken(pool_.Layout()); }
 
  private:
+  std::vector<int32_t> EncodeWithin(const Prompt& prompt, int most_tokens) const;
   std::string Computation() const;  // what answers depend on beside weights and codecs
 
   const LoadedModel loaded_;

@@ -12,10 +12,10 @@
 namespace throng::engine {
 namespace {
 
-LocalModel MakeFake(LocalOptions options = {}, model::ChatFamily family = model::ChatFamily::kPlain) {
+LocalModel MakeFake(LocalOptions options = {}, std::string_view chat_template = "") {
   options.kv = "f32";
   if (options.kv_budget_bytes == 0) options.kv_budget_bytes = 16 << 20;
-  return LocalModel(options, FakeModel(family));
+  return LocalModel(options, FakeModel(chat_template));
 }
 
 TEST(LocalModel, RefusesOptionsThatCannotWork) {
@@ -27,11 +27,13 @@ TEST(LocalModel, RefusesOptionsThatCannotWork) {
 }
 
 TEST(LocalModel, FramesChatsByTheTemplate) {
-  const LocalModel model = MakeFake({}, model::ChatFamily::kChatMl);
+  const LocalModel model = MakeFake({}, kChatMl);
   const std::string text = model.Loaded().tokenizer->Decode(model.Encode(ChatOf("Be brief.", "Hi")));
   EXPECT_NE(text.find("system\nBe brief."), std::string::npos) << text;
   EXPECT_EQ(model.Loaded().tokenizer->Decode(model.Encode("Hi")), "Hi");
-  EXPECT_NE(model.Identity().find("template=chatml"), std::string::npos) << model.Identity();
+  EXPECT_NE(model.Identity().find("template=" + model::ChatTemplate(kChatMl).Name()), std::string::npos)
+      << model.Identity();
+  EXPECT_NE(MakeFake().Identity().find("template=plain"), std::string::npos) << MakeFake().Identity();
   EXPECT_NE(model.Identity().find("kv=f32"), std::string::npos) << model.Identity();
 }
 
@@ -73,7 +75,7 @@ class CopyingTransformer final : public FakeTransformer {
 };
 
 LoadedModel CopyingModel() {
-  LoadedModel loaded = FakeModel(model::ChatFamily::kPlain);
+  LoadedModel loaded = FakeModel();
   loaded.transformer = std::make_unique<CopyingTransformer>(loaded.tokenizer->VocabSize());
   return loaded;
 }

@@ -1,11 +1,14 @@
-// Counters and gauges by name, printed as Prometheus text.
+// Counters, gauges and histograms by name, printed as Prometheus text. Names begin with "throng:"; what vLLM
+// counts too has its name behind that.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
 #include <mutex>
 #include <string>
+#include <utility>
 
 namespace throng::engine {
 
@@ -36,6 +39,27 @@ class Metric {
   std::atomic<double> value_{0};
 };
 
+// How many durations were how long. Any thread may observe.
+class Histogram {
+ public:
+  Histogram(std::string name, std::string help) : name_(std::move(name)), help_(std::move(help)) {}
+
+  void Observe(double seconds);
+  void PrintTo(std::string& text) const;
+  const std::string& Name() const { return name_; }
+
+ private:
+  static constexpr std::array<double, 14> kBounds = {0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+                                                     0.5,   1,     2.5,  5,     10,   30,  120};
+
+  const std::string name_;
+  const std::string help_;
+  mutable std::mutex mutex_;
+  std::array<uint64_t, kBounds.size() + 1>
+      counts_{};    // guarded by mutex_; of each bound, and beyond the last
+  double sum_ = 0;  // guarded by mutex_
+};
+
 class MetricsRegistry {
  public:
   // The metric of that name, made at the first call. It lives as long as the registry. A counter's name ends
@@ -47,14 +71,18 @@ class MetricsRegistry {
     return Find(MetricKind::kGauge, name, help);
   }
 
-  // The Prometheus text exposition format, in order of registration.
+  // Of seconds.
+  Histogram& Durations(const std::string& name, const std::string& help);
+
+  // The Prometheus text exposition format, in order of registration, histograms last.
   std::string PrometheusText() const;
 
  private:
   Metric& Find(MetricKind kind, const std::string& name, const std::string& help);
 
   mutable std::mutex mutex_;
-  std::deque<Metric> metrics_;  // guarded by mutex_; a deque, so that references stay
+  std::deque<Metric> metrics_;        // guarded by mutex_; a deque, so that references stay
+  std::deque<Histogram> histograms_;  // guarded by mutex_
 };
 
 }  // namespace throng::engine

@@ -12,8 +12,11 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/sampling/logit_rules.h"
+#include "engine/sampling/logprobs.h"
 #include "kv/cache/page_file.h"
 #include "llm/llm.h"
+#include "model/config.h"
 
 namespace throng::engine {
 
@@ -23,8 +26,11 @@ struct EngineResult {
   uint64_t id = 0;
   llm::CallKey key;
   llm::FinishReason finish = llm::FinishReason::kStop;
-  std::string text;             // without the part that a stop string cut off
-  std::vector<int32_t> tokens;  // as sampled, an end token included
+  std::string text;                            // without the part that a stop string cut off
+  std::vector<int32_t> tokens;                 // as sampled, an end token included
+  std::vector<TokenLogprobs> logprobs;         // one per token, if the request asked for them
+  std::vector<TokenLogprobs> prompt_logprobs;  // of the prompt's tokens from the second on, likewise
+  std::vector<float> embedding;                // [dim], if the request has a pooling
   int prompt_tokens = 0;
   int cached_prompt_tokens = 0;    // taken from the prefix cache when the request was first admitted
   int preemptions = 0;             // how often it was preempted and recomputed
@@ -38,16 +44,21 @@ struct EngineResult {
 };
 
 struct EngineRequest {
-  std::vector<int32_t> prompt;             // at least one token
-  int max_tokens = 128;                    // at least 1
-  int priority = 0;                        // smaller is served first; equal ones in order of arrival
-  llm::CallKey key;                        // comes back with the result; changes no answer
-  llm::Sampling sampling;                  // its seed alone keys the random choices
+  std::vector<int32_t> prompt;  // at least one token
+  int max_tokens = 128;         // 0: the prompt is computed, and nothing follows
+  int priority = 0;             // smaller is served first; equal ones in order of arrival
+  llm::CallKey key;             // comes back with the result; changes no answer
+  llm::Sampling sampling;       // its seed alone keys the random choices
+  LogitRules rules;
   std::vector<std::string> stop;           // the text ends before the first of these
   std::shared_ptr<Constraint> constraint;  // null: any text
   // What the call is for ("plan", "say"). If set, key.agent is an agent in the sense of Engine::ExpectNext.
   std::optional<std::string> purpose;
   bool ignore_end = false;  // continue after end-of-text tokens (benchmarks)
+  // Log-probabilities of each token of the answer, beside those of so many of the most likely tokens.
+  std::optional<int> logprobs;
+  bool prompt_logprobs = false;           // the same for the prompt's tokens; needs `logprobs`
+  std::optional<model::Pooling> pooling;  // the result is the prompt's embedding; max_tokens is 0
   // Pages to continue from, as far as the prompt begins with their tokens. They come from a file or from
   // another request, and may start several requests (a fork). They must belong to the engine's pool and
   // model.
@@ -59,6 +70,12 @@ struct EngineRequest {
 
   // New text of the answer: whole UTF-8 characters, never part of what a stop string cuts off.
   std::function<void(uint64_t id, std::string_view text)> on_text;
+  // Before the text in which they begin: log-probabilities of the answer's tokens. Tokens without text after
+  // the last one, such as the one that ends the answer, do not come.
+  std::function<void(uint64_t id, std::span<const TokenLogprobs> logprobs)> on_logprobs;
+  // Once the prompt has been computed: requests that begin alike find its blocks in the prefix cache.
+  // logprobs: those of EngineResult::prompt_logprobs.
+  std::function<void(uint64_t id, std::span<const TokenLogprobs> logprobs)> on_prompt;
   // Exactly once for each request that Submit accepted.
   std::function<void(EngineResult result)> on_done;
   // Raw logits [vocab], before any mask, from which token number `index` of the answer is sampled (tests).

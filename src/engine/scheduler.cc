@@ -10,6 +10,9 @@ using kv::kPageTokens;
 
 namespace {
 
+// Most rows of logits of prompts in a step: a row has a number per token of the vocabulary.
+constexpr int kMostPromptLogits = 64;
+
 // The length that admission reserves memory for: the tokens of the sequence so far (after a preemption, with
 // part of the answer), and up to one block of those that may follow. The rest is left to chance and
 // preemption, since most answers are shorter than allowed.
@@ -28,15 +31,12 @@ bool IsDecoding(const Sequence& sequence) {
 // The number of tokens that the request's start pages save. At least one token is left to compute logits
 // from.
 int StartTokens(const Sequence& sequence) {
-  if (sequence.request.start == nullptr) return 0;
+  if (sequence.request.start == nullptr || sequence.NeedsAllRows()) return 0;
   const kv::SavedPages& start = *sequence.request.start;
   const size_t most = std::min(static_cast<size_t>(start.cache.NumTokens()), sequence.tokens.size() - 1);
   const auto differs = std::mismatch(
       start.tokens.begin(), start.tokens.begin() + static_cast<ptrdiff_t>(most), sequence.tokens.begin());
-  const int same = static_cast<int>(differs.first - start.tokens.begin());
-  // A sealed block cannot be used in part.
-  const int sealed = static_cast<int>(start.cache.SealedBlocks().size()) * kPageTokens;
-  return same >= sealed ? same : same / kPageTokens * kPageTokens;
+  return start.cache.Reusable(static_cast<int>(differs.first - start.tokens.begin()));
 }
 
 }  // namespace
@@ -48,8 +48,8 @@ Scheduler::Scheduler(kv::BlockPool& pool, const SchedulerOptions& options)
 }
 
 size_t Scheduler::MostBytes(const kv::BlockPool& pool, int num_tokens) {
-  // While a block is being sealed, both its open and its sealed form exist.
-  return pool.SequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes();
+  // While a block is being sealed, its open and its sealed forms exist.
+  return pool.SequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes() + pool.FineBytes();
 }
 
 void Scheduler::Add(Sequence* sequence) {
@@ -79,6 +79,18 @@ void Scheduler::Remove(Sequence* sequence) {
   }
 }
 
+void Scheduler::Raise(Sequence* sequence, int priority) {
+  if (sequence->is_running) {
+    running_.erase(std::lower_bound(running_.begin(), running_.end(), sequence, ServedBefore()));
+    sequence->request.priority = priority;
+    running_.insert(std::upper_bound(running_.begin(), running_.end(), sequence, ServedBefore()), sequence);
+  } else {
+    waiting_.erase(sequence);
+    sequence->request.priority = priority;
+    waiting_.insert(sequence);
+  }
+}
+
 size_t Scheduler::PromisedBytes() const {
   size_t bytes = 0;
   for (const Sequence* sequence : running_) {
@@ -86,6 +98,11 @@ size_t Scheduler::PromisedBytes() const {
     bytes += most - std::min(most, pool_.SequenceBytes(sequence->cache.NumTokens()));
   }
   return bytes;
+}
+
+// Tokens of the matched blocks that a sequence can begin with.
+int Scheduler::MatchedTokens() const {
+  return static_cast<int>(kv::UsableBlocks(pool_.Layout().window, matched_)) * kPageTokens;
 }
 
 // Takes pages from the prefix cache, or from the request's start pages if they reach further.
@@ -104,23 +121,24 @@ void Scheduler::TakePages(Sequence& sequence, int start_tokens) {
 
 bool Scheduler::TryAdmit(Sequence& sequence) {
   matched_.clear();
-  if (options_.prefix_cache) prefixes_.Match(sequence.tokens, matched_);  // pins the blocks
+  const bool reuse = options_.prefix_cache && !sequence.NeedsAllRows();
+  if (reuse) prefixes_.Match(sequence.tokens, matched_);  // pins the blocks
   const int start_tokens = StartTokens(sequence);
   // A sequence alone may always start: Submit made sure that it fits.
   if (!running_.empty()) {
-    const size_t hits = std::max(matched_.size(), static_cast<size_t>(start_tokens / kPageTokens));
-    const size_t hit_bytes = hits * pool_.SealedBytes();
+    const int hits = std::max(MatchedTokens(), start_tokens / kPageTokens * kPageTokens);
+    const size_t hit_bytes = pool_.SequenceBytes(hits);
     const size_t own_bytes = pool_.SequenceBytes(PromisedTokens(sequence)) + pool_.OpenBytes();
     const size_t needed = own_bytes - std::min(own_bytes, hit_bytes) + PromisedBytes();
-    if (pool_.FreeBytes() < needed &&
-        pool_.FreeBytes() + prefixes_.CountEvictable() * pool_.SealedBytes() < needed) {
+    if (pool_.FreeBytes() < needed && pool_.FreeBytes() + prefixes_.EvictableBytes() < needed) {
       return false;
     }
     while (pool_.FreeBytes() < needed) {
       if (!prefixes_.EvictOne()) return false;
     }
   }
-  if (options_.prefix_cache) prefixes_.Restore(sequence.tokens, matched_);
+  if (reuse) prefixes_.Restore(sequence.tokens, matched_);
+  matched_.resize(static_cast<size_t>(MatchedTokens()) / kPageTokens);
   TakePages(sequence, start_tokens);
   if (!sequence.was_admitted) {
     sequence.was_admitted = true;
@@ -168,6 +186,12 @@ bool Scheduler::ReserveByPreempting(Sequence& sequence, int num_tokens, std::vec
   return true;
 }
 
+// The most tokens of a sequence that a step may have.
+int Scheduler::MostTokens(const Sequence& sequence) const {
+  const int most = std::min(sequence.NumPending(), options_.chunk_tokens);
+  return sequence.WantsPromptLogprobs() ? std::min(most, prompt_logits_left_) : most;
+}
+
 // Returns the number of tokens planned, which may be less than num_tokens, or 0.
 int Scheduler::PlanTokens(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items) {
   if (!ReserveByEvicting(sequence, num_tokens)) {
@@ -176,6 +200,7 @@ int Scheduler::PlanTokens(Sequence& sequence, int num_tokens, std::vector<Planne
     if (!ReserveByPreempting(sequence, num_tokens, items)) return 0;
   }
   items.push_back({&sequence, num_tokens});
+  if (sequence.WantsPromptLogprobs()) prompt_logits_left_ -= num_tokens;
   return num_tokens;
 }
 
@@ -183,18 +208,21 @@ void Scheduler::Plan(std::vector<PlannedItem>& items) {
   items.clear();
   Admit();
   int left = options_.step_tokens;
+  prompt_logits_left_ = kMostPromptLogits;
   // Preemption takes from the end of running_, so the indices before it stay valid.
   for (size_t i = 0; i < running_.size(); ++i) {
     Sequence& sequence = *running_[i];
     if (!IsDecoding(sequence)) continue;
     // Of tokens that a constraint determined, as many as leave one to each of the others.
     const int most = std::max(1, left - static_cast<int>(running_.size() - i - 1));
-    left -= PlanTokens(sequence, std::min({sequence.NumPending(), options_.chunk_tokens, most}), items);
+    const int wanted = std::min(MostTokens(sequence), most);
+    if (wanted > 0) left -= PlanTokens(sequence, wanted, items);
   }
   for (size_t i = 0; i < running_.size() && left > 0; ++i) {
     Sequence& sequence = *running_[i];
     if (IsDecoding(sequence)) continue;
-    left -= PlanTokens(sequence, std::min({sequence.NumPending(), options_.chunk_tokens, left}), items);
+    const int wanted = std::min(MostTokens(sequence), left);
+    if (wanted > 0) left -= PlanTokens(sequence, wanted, items);
   }
 }
 

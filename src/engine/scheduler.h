@@ -42,8 +42,9 @@ class Scheduler {
   // The most bytes that a sequence of num_tokens tokens needs, alone and with the smallest chunks.
   static size_t MostBytes(const kv::BlockPool& pool, int num_tokens);
 
-  void Add(Sequence* sequence);               // to the queue
-  void Remove(Sequence* sequence);            // it has ended: frees its memory
+  void Add(Sequence* sequence);     // to the queue
+  void Remove(Sequence* sequence);  // it has ended: frees its memory
+  void Raise(Sequence* sequence, int priority);
   void Expect(uint32_t agent, int32_t step);  // Engine::ExpectNext
 
   // Chooses what to compute, admitting and evicting as needed. The plan is empty only if there is nothing to
@@ -63,10 +64,12 @@ class Scheduler {
   void Learn(Sequence& sequence);
   void Admit();
   bool TryAdmit(Sequence& sequence);
+  int MatchedTokens() const;
   void TakePages(Sequence& sequence, int start_tokens);
   size_t PromisedBytes() const;
   bool ReserveByEvicting(Sequence& sequence, int num_tokens);
   bool ReserveByPreempting(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);
+  int MostTokens(const Sequence& sequence) const;
   int PlanTokens(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);
   void Preempt(Sequence* sequence);
 
@@ -75,7 +78,8 @@ class Scheduler {
   PrefixCache prefixes_;
   std::set<Sequence*, ServedBefore> waiting_;
   std::vector<Sequence*> running_;  // in the order of ServedBefore
-  std::vector<kv::BlockRef> matched_;
+  std::vector<kv::SealedBlock> matched_;
+  int prompt_logits_left_ = 0;  // rows of prompt logits for which the plan has room
   Counts counts_;
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/lookup/prompt_lookup.h"
+#include "engine/pooled_states.h"
 #include "engine/prefix/next_use.h"
 #include "engine/request.h"
 #include "engine/sampling/constrain.h"
@@ -26,6 +27,11 @@ struct Sequence {
 
   int NumPrompt() const { return static_cast<int>(request.prompt.size()); }
   int NumAnswer() const { return static_cast<int>(tokens.size()) - NumPrompt(); }
+  // Whether each token of the prompt must go through the model, wherever its keys and values could be found.
+  bool NeedsAllRows() const { return request.prompt_logprobs || request.pooling.has_value(); }
+  bool WantsPromptLogprobs() const {
+    return request.prompt_logprobs && prompt_logprobs.size() + 1 < request.prompt.size();
+  }
   // Tokens not in the cache yet: 1 while decoding, more in prefill and after a preemption.
   int NumPending() const { return static_cast<int>(tokens.size()) - cache.NumTokens(); }
 
@@ -34,8 +40,12 @@ struct Sequence {
   std::vector<int32_t> tokens;  // the prompt, then the answer
   kv::SequenceCache cache;      // holds the first tokens; empty while waiting
   std::optional<Matcher> matcher;
-  TextStream text;  // the answer's text
-  Guesses guesses;  // of the tokens that follow, checked by the running forward pass
+  TextStream text;                      // the answer's text
+  Guesses guesses;                      // of the tokens that follow, checked by the running forward pass
+  std::vector<TokenLogprobs> logprobs;  // as in EngineResult
+  std::vector<TokenLogprobs> prompt_logprobs;  // as in EngineResult, so far
+  size_t logprobs_told = 0;                    // of `logprobs`, by on_logprobs
+  PooledStates states;                         // for request.pooling
 
   std::optional<Asker> asker;  // for the prefix cache; set on arrival of an agent's request
   bool is_running = false;

@@ -37,12 +37,12 @@ TEST(DivergenceTest, F32AgreesWithItselfAndCodecsDriftByTheirBits) {
   const std::vector<int32_t> text = SomeText(200);
   ThreadPool threads(2);
   EvalOptions options;
-  options.codecs = {"f32", "int8", "rot2", "int8+rot2"};
+  options.codecs = {"f32", "int8", "rot2", "int8+rot2", "rot2:recent=64"};
   size_t calls = 0;
   options.progress = [&calls](size_t done, size_t total) { calls += done == total; };
   const auto results = MeasureDivergence(model, {&text, 1}, options, threads);
   EXPECT_EQ(calls, 1u);
-  ASSERT_EQ(results.size(), 5u);
+  ASSERT_EQ(results.size(), 6u);
   for (const size_t exact : {0u, 1u}) {
     EXPECT_EQ(results[exact].divergence.positions, 200u - 64 - 1);
     EXPECT_EQ(results[exact].divergence.kl_mean, 0.0);
@@ -61,6 +61,10 @@ TEST(DivergenceTest, F32AgreesWithItselfAndCodecsDriftByTheirBits) {
   EXPECT_GT(results[3].sizes.ratio_to_f16, results[2].sizes.ratio_to_f16);
   EXPECT_NEAR(results[4].sizes.bits, (results[2].sizes.bits + results[3].sizes.bits) / 2, 1e-9);
   EXPECT_LT(results[4].divergence.kl_mean, rot2.kl_mean);
+  // Of three pages, all are in rot2, and one in int8, too.
+  EXPECT_NEAR(results[5].sizes.bits, results[3].sizes.bits + results[2].sizes.bits / 3, 1e-9);
+  EXPECT_LT(results[5].divergence.kl_mean, rot2.kl_mean);
+  EXPECT_GT(results[5].divergence.kl_mean, int8.kl_mean);
 }
 
 // With and without their means, keys are other numbers, with other errors.

@@ -43,7 +43,6 @@ class Examiner {
     for (const std::string& codec : options.codecs) {
       subjects_.push_back(std::make_unique<Subject>(codec, options.softmax, model, threads));
     }
-    for (const auto& subject : subjects_) run_.subjects.push_back({subject->Name(), subject->GetSizes()});
   }
 
   void Ask(const RulerItem& item, RulerTask task, int length, int sample) {
@@ -85,7 +84,10 @@ class Examiner {
     return tokens;
   }
 
-  RulerRun Take() { return std::move(run_); }
+  RulerRun Take() {
+    for (const auto& subject : subjects_) run_.subjects.push_back({subject->Name(), subject->GetSizes()});
+    return std::move(run_);
+  }
 
  private:
   static size_t SharedPrefix(std::span<const int32_t> a, std::span<const int32_t> b) {

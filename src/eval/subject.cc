@@ -53,20 +53,37 @@ double Bits(const kv::Codec* codec, kv::Part part, int head_dim) {
   return 8.0 * static_cast<double>(codec->Bytes(part)) / (kv::kPageTokens * head_dim);
 }
 
-Sizes Measure(const kv::BlockPool& pool) {
+// Of an element in one form of all pages.
+double Bits(const kv::BlockLayout& layout, kv::Form form) {
+  double bits = 0.0;
+  for (const kv::PageSpec& page : layout.pages) {
+    bits += Bits(&page.Keys(form), kv::Part::kKeys, layout.head_dim) +
+            Bits(&page.Values(form), kv::Part::kValues, layout.head_dim);
+  }
+  return bits / (2.0 * static_cast<double>(layout.pages.size()));
+}
+
+bool IsComposed(const kv::BlockLayout& layout) {
+  return std::ranges::any_of(layout.pages, [](const kv::PageSpec& page) {
+    return IsComposed(page.keys) || IsComposed(page.values);
+  });
+}
+
+// num_blocks: sealed ones of a sequence.
+Sizes Measure(const kv::BlockPool& pool, int num_blocks) {
   const kv::BlockLayout& layout = pool.Layout();
   const double elements = 2.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim;  // per token
+  const int blocks = std::max(1, num_blocks);
+  const int sinks = std::min(blocks, layout.window.sink_blocks);
+  const int fine = sinks + std::min(blocks - sinks, layout.window.recent_blocks);
   Sizes sizes;
-  bool composed = false;
-  for (const kv::PageSpec& page : layout.pages) {
-    sizes.bits += (Bits(page.keys, kv::Part::kKeys, layout.head_dim) +
-                   Bits(page.values, kv::Part::kValues, layout.head_dim)) /
-                  (2.0 * static_cast<double>(layout.pages.size()));
-    composed = composed || IsComposed(page.keys) || IsComposed(page.values);
-  }
+  sizes.bits = Bits(layout, kv::Form::kBase) * (blocks - sinks) / blocks;
+  if (fine > 0) sizes.bits += Bits(layout, kv::Form::kFine) * fine / blocks;
   // A composed codec has no real pages.
   sizes.bytes_per_token =
-      composed ? sizes.bits / 8.0 * elements : static_cast<double>(pool.SealedBytes()) / kv::kPageTokens;
+      IsComposed(layout)
+          ? sizes.bits / 8.0 * elements
+          : static_cast<double>(pool.SequenceBytes(blocks * kv::kPageTokens)) / (blocks * kv::kPageTokens);
   sizes.ratio_to_f16 = 2.0 * elements / sizes.bytes_per_token;
   return sizes;
 }
@@ -79,8 +96,9 @@ Subject::Subject(const std::string& spec, kv::SoftmaxKind softmax, const engine:
       transformer_(*model.transformer),
       threads_(threads),
       pool_(MakeLayout(spec, softmax, model, threads), std::numeric_limits<size_t>::max() / 2, softmax),
-      cache_(pool_),
-      sizes_(Measure(pool_)) {}
+      cache_(pool_) {}
+
+Sizes Subject::GetSizes() const { return Measure(pool_, most_blocks_); }
 
 void Subject::Reserve(size_t num_tokens, kv::SequenceCache& cache) {
   if (!cache.Reserve(static_cast<int>(num_tokens))) {
@@ -93,6 +111,11 @@ void Subject::Forward(std::span<const int32_t> tokens, kv::SequenceCache& cache,
   Reserve(tokens.size(), cache);
   const model::BatchItem item{tokens, &cache, num_logits};
   transformer_.Forward({&item, 1}, threads_, logits);
+  NoteLength(cache);
+}
+
+void Subject::NoteLength(const kv::SequenceCache& cache) {
+  most_blocks_ = std::max(most_blocks_, cache.NumTokens() / kv::kPageTokens);
 }
 
 void Subject::Read(std::span<const int32_t> tokens, kv::SequenceCache& cache, std::span<float> logits) {
@@ -133,6 +156,7 @@ void Subject::Encode(const kv::SequenceCache& exact, kv::SequenceCache& cache) {
     }
     cache.EndChunk();
   }
+  NoteLength(cache);
 }
 
 }  // namespace throng::eval

@@ -17,6 +17,7 @@ namespace throng::eval {
 
 inline constexpr int kChunk = 128;  // tokens of one forward pass
 
+// With sink= or recent=, of all sealed pages of the longest sequence so far, in all forms that are held.
 struct Sizes {
   double bits = 0.0;             // per element of a sealed page, everything included
   double bytes_per_token = 0.0;  // in sealed blocks, as the pool allocates them
@@ -31,7 +32,7 @@ class Subject {
           ThreadPool& threads);
 
   const std::string& Name() const { return name_; }
-  const Sizes& GetSizes() const { return sizes_; }
+  Sizes GetSizes() const;
   kv::SequenceCache& Cache() { return cache_; }
 
   // Extends `cache`, one of this subject's, by at most kChunk tokens, and writes num_logits rows of logits
@@ -48,13 +49,14 @@ class Subject {
 
  private:
   void Reserve(size_t num_tokens, kv::SequenceCache& cache);
+  void NoteLength(const kv::SequenceCache& cache);
 
   std::string name_;
   model::Transformer& transformer_;
   ThreadPool& threads_;
   kv::BlockPool pool_;
   kv::SequenceCache cache_;
-  Sizes sizes_;
+  int most_blocks_ = 0;  // sealed ones of the longest sequence so far
 };
 
 }  // namespace throng::eval

@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "kv/int8/int8.h"
 #include "kv/open_codec.h"
 
 namespace throng::kv {
@@ -86,6 +87,40 @@ BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const 
 
 namespace {
 
+void CheckFinePages(const BlockLayout& layout, const Codec& fine, const FineWindow& window) {
+  for (const PageSpec& page : layout.pages) {
+    for (const auto& [codec, part] : {std::pair(page.keys, Part::kKeys), {page.values, Part::kValues}}) {
+      if (codec->Bytes(part) >= fine.Bytes(part)) {
+        throw MakeError(ErrorCode::kInvalid,
+                        "codec {}: sink= and recent= keep some pages in {}, whose pages are no larger",
+                        codec->Name(), fine.Name());
+      }
+      if (window.sink_blocks > 0 && codec->Open() == OpenType::kInt8) {
+        throw MakeError(ErrorCode::kInvalid,
+                        "codec {}: buffer=int8 takes its scale from the page before, which sinks do not have "
+                        "(recent= without sink= is allowed)",
+                        codec->Name());
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void AddFinePages(BlockLayout& layout, const FineWindow& window) {
+  const auto fine = MakeInt8(layout.head_dim);
+  CheckFinePages(layout, *fine, window);
+  layout.window = window;
+  layout.codecs.push_back(fine);
+  for (PageSpec& page : layout.pages) {
+    page.fine = fine.get();
+    page.fine_keys_offset = Place(layout.fine_bytes, fine->Bytes(Part::kKeys));
+    page.fine_values_offset = Place(layout.fine_bytes, fine->Bytes(Part::kValues));
+  }
+}
+
+namespace {
+
 std::string NameOfCodecs(const BlockLayout& layout) {
   const PageSpec& first = layout.pages.front();
   const std::string keys = first.keys->Name(), values = first.values->Name();
@@ -108,7 +143,11 @@ Digest DigestOfMeans(const KeyMeans& means) {
 }  // namespace
 
 std::string LayoutName(const BlockLayout& layout) {
-  const std::string name = NameOfCodecs(layout);
+  std::string name = NameOfCodecs(layout);
+  for (const auto& [what, blocks] :
+       {std::pair("sink", layout.window.sink_blocks), std::pair("recent", layout.window.recent_blocks)}) {
+    if (blocks > 0) name += fmt::format(", {}={}", what, blocks * kPageTokens);
+  }
   if (layout.key_bias == KeyBias::kModel) return name;
   if (layout.key_bias == KeyBias::kNone) return name + ", keys with bias";
   return name + ", keys without mean " + DigestOfMeans(*layout.key_means).Hex();

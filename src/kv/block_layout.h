@@ -13,18 +13,44 @@ namespace throng::kv {
 
 class OpenCodec;
 
+// The forms of a sealed page (docs/kv-window.md).
+enum class Form { kBase, kFine };
+
+// Which pages queries see in the fine form: those of a sequence's first blocks (sinks), and of the last
+// blocks before the query's own. What is seen depends on positions alone.
+struct FineWindow {
+  int sink_blocks = 0;
+  int recent_blocks = 0;
+  bool operator==(const FineWindow&) const = default;
+
+  bool IsSink(int block) const { return block < sink_blocks; }
+  // Whether a block has each form when it is sealed. Sinks never need the base form.
+  bool HasBase(int block) const { return !IsSink(block); }
+  bool HasFine(int block) const { return IsSink(block) || recent_blocks > 0; }
+  // The form of a sealed block that a query in a later block sees.
+  Form Seen(int block, int query_block) const {
+    return IsSink(block) || query_block - block <= recent_blocks ? Form::kFine : Form::kBase;
+  }
+};
+
 // The page of one layer and KV head, sealed and open. Offsets count from the block's start and are aligned to
-// 64.
+// 64. The fine form has a block of its own.
 struct PageSpec {
   const Codec* keys;
   const Codec* values;
   size_t keys_offset;
   size_t values_offset;
+  const Codec* fine = nullptr;  // of keys and values; null without fine pages
+  size_t fine_keys_offset = 0;
+  size_t fine_values_offset = 0;
   // Codecs of the open page, as Codec::Open() says.
   const OpenCodec* open_keys;
   const OpenCodec* open_values;
   size_t open_keys_offset;
   size_t open_values_offset;
+
+  const Codec& Keys(Form form) const { return form == Form::kFine ? *fine : *keys; }
+  const Codec& Values(Form form) const { return form == Form::kFine ? *fine : *values; }
 };
 
 // What the keys in a cache lack, so that codecs need not span it; attention adds its part to the scores
@@ -39,10 +65,12 @@ struct BlockLayout {
   int num_layers = 0;
   int num_kv_heads = 0;
   int head_dim = 0;
-  size_t bytes = 0;                                  // of one sealed block
+  size_t bytes = 0;                                  // of one sealed block, in the base form
+  size_t fine_bytes = 0;                             // of one sealed block in the fine form; 0: there is none
   size_t open_bytes = 0;                             // of one open block
   std::vector<PageSpec> pages;                       // [num_layers, num_kv_heads]
   std::vector<std::shared_ptr<const Codec>> codecs;  // keeps the codecs of `pages` alive
+  FineWindow window;                                 // empty without fine pages
   KeyBias key_bias = KeyBias::kModel;
   std::shared_ptr<const KeyMeans> key_means;  // for kMean
   const PageSpec& At(int layer, int head) const {
@@ -65,9 +93,14 @@ BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choo
 BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const Codec> values, int num_layers,
                        int num_kv_heads, int head_dim);
 
+// Gives the pages that queries see through the window a fine form, in int8. Throws kInvalid for codecs that
+// cannot have one: those whose pages are no smaller than that form, and with sinks those that pass a scale
+// from page to page.
+void AddFinePages(BlockLayout& layout, const FineWindow& window);
+
 // A short name of all pages' codecs: "int8", "gear2+rot4" for keys and values, "mixed-" and a digest if
-// layers or heads differ; then ", keys with bias" for kNone, and ", keys without mean" and a digest for
-// kMean.
+// layers or heads differ; then ", sink=64" and ", recent=256" in tokens; ", keys with bias" for kNone, and
+// ", keys without mean" and a digest for kMean.
 std::string LayoutName(const BlockLayout& layout);
 
 }  // namespace throng::kv

@@ -84,7 +84,11 @@ std::shared_ptr<const Codec> ParseCodec(std::string_view spec, int head_dim) {
   const auto entry = std::find_if(std::begin(kCodecs), std::end(kCodecs),
                                   [&](const CodecEntry& candidate) { return named.name == candidate.name; });
   if (entry == std::end(kCodecs)) {
-    throw MakeError(ErrorCode::kInvalid, "unknown KV codec \"{}\" (allowed: {})", named.name, CodecNames());
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "unknown KV codec \"{}\" (allowed: {}; in a KV cache also flashq-mixed, and with any of them "
+        "bias=, sink= and recent=)",
+        named.name, CodecNames());
   }
   KeyValues parameters(fmt::format("codec {}", named.name), named.values);
   std::shared_ptr<const Codec> codec = entry->make(parameters, head_dim);

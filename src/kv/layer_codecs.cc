@@ -1,7 +1,9 @@
 #include "kv/layer_codecs.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -13,6 +15,46 @@
 namespace throng::kv {
 
 namespace {
+
+// A specification without one of its parameters, and that parameter's value.
+struct Without {
+  std::string codec;
+  std::optional<std::string> value;
+};
+
+Without TakeOut(std::string_view spec, std::string_view key) {
+  const auto [name, values] = SplitName(spec);
+  Without result{std::string(name), std::nullopt};
+  char separator = ':';
+  for (size_t begin = 0; begin < values.size();) {
+    const size_t end = std::min(values.find(',', begin), values.size());
+    const std::string_view item = values.substr(begin, end - begin);
+    begin = end + 1;
+    if (!item.starts_with(key) || !item.substr(key.size()).starts_with('=')) {
+      result.codec.append(1, separator).append(item);
+      separator = ',';
+      continue;
+    }
+    if (result.value) {
+      throw MakeError(ErrorCode::kInvalid, "codec {}: parameter {} is given twice", name, key);
+    }
+    result.value = item.substr(key.size() + 1);
+  }
+  return result.value ? result : Without{std::string(spec), std::nullopt};
+}
+
+int ParseBlocks(std::string_view spec, std::string_view key, const std::string& value) {
+  constexpr int kMost = 1 << 20;
+  int tokens = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), tokens);
+  if (error != std::errc() || end != value.data() + value.size() || tokens < kPageTokens || tokens > kMost ||
+      tokens % kPageTokens != 0) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "codec {}: {}={} must be a number of tokens that is a multiple of {}, from {} to {}",
+                    SplitName(spec).name, key, value, kPageTokens, kPageTokens, kMost);
+  }
+  return tokens / kPageTokens;
+}
 
 KeyBias ParseKeyBias(std::string_view codec, std::string_view value) {
   if (value == "model") return KeyBias::kModel;
@@ -36,28 +78,36 @@ KeyBias KeyBiasOf(std::span<const LayerCodecs> layers) {
   return bias;
 }
 
+// Keys and values of all layers see the same pages in the fine form.
+FineWindow WindowOf(std::span<const LayerCodecs> layers) {
+  const FineWindow window = SplitWindow(layers.front().k).window;
+  for (const LayerCodecs& layer : layers) {
+    for (const std::string* spec : {&layer.k, &layer.v}) {
+      if (SplitWindow(*spec).window == window) continue;
+      throw MakeError(
+          ErrorCode::kInvalid,
+          "KV codecs {} and {}: sink= and recent= must be the same for keys and values of all layers",
+          layers.front().k, *spec);
+    }
+  }
+  return window;
+}
+
 }  // namespace
 
 KeySpec SplitKeyBias(std::string_view spec) {
-  constexpr std::string_view kKey = "bias=";
-  const auto [name, values] = SplitName(spec);
-  KeySpec result{std::string(name), KeyBias::kModel};
-  bool given = false;
-  char separator = ':';
-  for (size_t begin = 0; begin < values.size();) {
-    const size_t end = std::min(values.find(',', begin), values.size());
-    const std::string_view item = values.substr(begin, end - begin);
-    begin = end + 1;
-    if (!item.starts_with(kKey)) {
-      result.codec.append(1, separator).append(item);
-      separator = ',';
-      continue;
-    }
-    if (given) throw MakeError(ErrorCode::kInvalid, "codec {}: parameter bias is given twice", name);
-    given = true;
-    result.bias = ParseKeyBias(name, item.substr(kKey.size()));
-  }
-  return given ? result : KeySpec{std::string(spec), KeyBias::kModel};
+  const Without without = TakeOut(spec, "bias");
+  if (!without.value) return {without.codec, KeyBias::kModel};
+  return {without.codec, ParseKeyBias(SplitName(spec).name, *without.value)};
+}
+
+WindowSpec SplitWindow(std::string_view spec) {
+  const Without sink = TakeOut(spec, "sink");
+  const Without recent = TakeOut(sink.codec, "recent");
+  WindowSpec result{recent.codec, {}};
+  if (sink.value) result.window.sink_blocks = ParseBlocks(spec, "sink", *sink.value);
+  if (recent.value) result.window.recent_blocks = ParseBlocks(spec, "recent", *recent.value);
+  return result;
 }
 
 std::string WithKeyBias(std::string_view codec, KeyBias bias) {
@@ -75,9 +125,9 @@ std::string WithHeadBits(std::string_view spec, std::string_view bits) {
   return std::string(spec) + separator + "bits=" + std::string(bits);
 }
 
-std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view with_bias, int num_kv_heads,
+std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view full_spec, int num_kv_heads,
                                                           int head_dim) {
-  const std::string spec = SplitKeyBias(with_bias).codec;
+  const std::string spec = SplitWindow(SplitKeyBias(full_spec).codec).codec;
   CheckBlockShape(1, num_kv_heads);
   const auto num_heads = static_cast<size_t>(num_kv_heads);
   if (!IsFlashqMixed(spec)) {
@@ -119,6 +169,7 @@ BlockLayout MakeLayout(std::span<const LayerCodecs> layers, int num_kv_heads, in
     return CodecPair{find(codecs.k)[at], find(codecs.v)[at]};
   };
   BlockLayout layout = MakeLayout(choose, static_cast<int>(layers.size()), num_kv_heads, head_dim);
+  if (const FineWindow window = WindowOf(layers); window != FineWindow{}) AddFinePages(layout, window);
   layout.key_bias = KeyBiasOf(layers);
   if (layout.key_bias != KeyBias::kMean) return layout;
   if (means == nullptr) {

@@ -33,12 +33,21 @@ KeySpec SplitKeyBias(std::string_view spec);
 // The reverse: adds it to a specification without one.
 std::string WithKeyBias(std::string_view codec, KeyBias bias);
 
+// What a specification says of the window that sees finer pages: "gear2:sink=64,recent=256", in tokens.
+struct WindowSpec {
+  std::string codec;
+  FineWindow window;
+};
+// Takes sink= and recent=, which any codec may have, out of a specification. Throws kInvalid for what is not
+// a multiple of 64 from 64 to 1048576.
+WindowSpec SplitWindow(std::string_view spec);
+
 // Returns one codec per head: the same one, except for flashq-mixed. Throws as ParseCodec does.
 std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec, int num_kv_heads,
                                                           int head_dim);
 
 // Specifications of one layer, as ParseHeadCodecs takes them; that of keys may contain bias=, the same in all
-// layers.
+// layers; both may contain sink= and recent=, the same in all.
 struct LayerCodecs {
   std::string k;
   std::string v;

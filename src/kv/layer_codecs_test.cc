@@ -158,6 +158,52 @@ TEST(KeyBiasChoiceTest, IsPartOfTheLayoutsName) {
   EXPECT_NE(LayoutName(layout), name);
 }
 
+TEST(FineWindowChoiceTest, IsTakenOutOfTheSpecification) {
+  const auto expect = [](const char* spec, const char* codec, FineWindow window) {
+    EXPECT_EQ(SplitWindow(spec).codec, codec);
+    EXPECT_EQ(SplitWindow(spec).window, window);
+  };
+  expect("gear2", "gear2", {});
+  expect("gear2:sink=64", "gear2", {.sink_blocks = 1});
+  expect("gear2:r=4,sink=128,s=2%,recent=256", "gear2:r=4,s=2%", {.sink_blocks = 2, .recent_blocks = 4});
+  for (const char* value : {"", "0", "-64", "100", "64x", "1e3", "1048640", "99999999999"}) {
+    EXPECT_THAT(
+        MessageOf([&] { SplitWindow("gear2:recent=" + std::string(value)); }),
+        testing::HasSubstr("codec gear2: recent=" + std::string(value) +
+                           " must be a number of tokens that is a multiple of 64, from 64 to 1048576"));
+  }
+  EXPECT_THAT(MessageOf([] { SplitWindow("gear2:sink=64,sink=64"); }), testing::HasSubstr("given twice"));
+}
+
+TEST(FineWindowChoiceTest, IsOfKeysAndValuesOfAllLayers) {
+  const BlockLayout layout = MakeLayout({.kv = "flashq-mixed:bits=24,sink=64,bias=off"}, 2, 2, 64);
+  EXPECT_EQ(layout.window, FineWindow{.sink_blocks = 1});
+  EXPECT_EQ(layout.At(1, 1).fine->Name(), "int8");
+  EXPECT_EQ(layout.fine_bytes, 2u * 2 * 2 * (64 * 64 + 64 * 4));
+  EXPECT_EQ(MakeLayout({.k = "kivi4:recent=64", .v = "kivi2:recent=64"}, 2, 1, 64).window.recent_blocks, 1);
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "kivi2", .k = "kivi4:recent=64"}, 2, 1, 64); }),
+              testing::HasSubstr("KV codecs kivi4:recent=64 and kivi2: sink= and recent= must be the same"));
+  const std::vector<LayerCodecs> layers = {{"rot2", "rot2"}, {"rot2:sink=64", "rot2:sink=64"}};
+  EXPECT_THAT(MessageOf([&] { MakeLayout(layers, 1, 64); }), testing::HasSubstr("must be the same"));
+}
+
+TEST(FineWindowChoiceTest, RefusesCodecsThatGainNothingAndSinksWithoutAScale) {
+  for (const char* codec : {"f32", "f16", "int8", "fp8"}) {
+    EXPECT_THAT(
+        MessageOf([&] { MakeLayout({.kv = std::string(codec) + ":recent=64"}, 1, 1, 64); }),
+        testing::HasSubstr("codec " + std::string(codec) + ": sink= and recent= keep some pages in int8"));
+  }
+  EXPECT_THAT(
+      MessageOf([] { MakeLayout({.kv = "flashq4:buffer=int8,sink=64"}, 1, 1, 64); }),
+      testing::HasSubstr("buffer=int8 takes its scale from the page before, which sinks do not have"));
+}
+
+TEST(FineWindowChoiceTest, IsPartOfTheLayoutsName) {
+  EXPECT_EQ(LayoutName(MakeLayout({.kv = "rot4:sink=64,recent=256"}, 2, 1, 64)), "rot4, sink=64, recent=256");
+  EXPECT_EQ(LayoutName(MakeLayout({.kv = "rot4:recent=64,bias=off"}, 2, 1, 64)),
+            "rot4, recent=64, keys with bias");
+}
+
 TEST(MakeLayoutTest, RefusesAbsurdNumbers) {
   EXPECT_THROW(MakeLayout(CodecFlags{}, 0, 1, 64), Error);
   EXPECT_THROW(MakeLayout(CodecFlags{}, 1, 1 << 30, 64), Error);

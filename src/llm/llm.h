@@ -25,7 +25,9 @@ struct CallKey {
 struct Constraint {
   std::vector<std::string> choices;  // the answer is exactly one of these
   std::string json_schema;  // the answer is a JSON value that this schema allows, without white space
-  bool Empty() const { return choices.empty() && json_schema.empty(); }
+  std::string grammar{};    // the answer is a text of this grammar in GBNF
+  std::string regex{};      // the answer as a whole matches this regular expression (ECMA-262, flag u)
+  bool Empty() const { return choices.empty() && json_schema.empty() && grammar.empty() && regex.empty(); }
 };
 
 struct Sampling {
@@ -133,6 +135,10 @@ class Llm {
 
   // The request completes soon with kCancelled, unless it has completed already. Unknown ids are ignored.
   virtual void Cancel(uint64_t id) = 0;
+
+  // Serves a request in flight by this smaller priority from now on, where that can still be changed: a guess
+  // that is needed after all. Unknown ids are ignored. Changes no answer.
+  virtual void Raise(uint64_t id, int priority) { static_cast<void>(id), static_cast<void>(priority); }
 
   // Says that the answer to a request submitted as a guess is used after all.
   virtual void Confirm(const Request& request, const Completion& completion) {

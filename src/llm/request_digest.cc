@@ -8,6 +8,9 @@ Digest DigestOfRequest(const Request& request) {
   hasher.Add(uint64_t{request.constraint.choices.size()});
   for (const std::string& choice : request.constraint.choices) hasher.Add(choice);
   hasher.Add(request.constraint.json_schema);
+  // Of later versions: what has none of them keeps its digest.
+  if (!request.constraint.grammar.empty()) hasher.Add("grammar").Add(request.constraint.grammar);
+  if (!request.constraint.regex.empty()) hasher.Add("regex").Add(request.constraint.regex);
   const Sampling& sampling = request.sampling;
   hasher.Add(sampling.temperature).Add(sampling.top_k).Add(sampling.top_p).Add(sampling.min_p);
   hasher.Add(sampling.repetition_penalty).Add(sampling.seed);

@@ -1,231 +1,201 @@
 #include "model/chat_template.h"
 
+#include <algorithm>
 #include <array>
+#include <ctime>
 
+#include "base/digest.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/text/trim.h"
 #include "model/gguf/gguf.h"
 
 namespace throng::model {
 namespace {
 
-constexpr std::array<const char*, 9> kFamilyNames = {"plain",      "chatml", "llama2", "llama3", "mistral",
-                                                     "mistral-v3", "phi3",   "gemma",  "zephyr"};
+constexpr std::string_view kPlainSource =
+    "{%- for message in messages -%}"
+    "{%- if message.tool_calls -%}{{ raise_exception('the model has no chat template, so no form for calls "
+    "of tools') }}"
+    "{%- endif -%}"
+    "{{ '' if loop.first else '\\n' }}{{ message.content }}"
+    "{%- endfor -%}";
 
-// Collects parts: the frame as written here, and the contents of messages as plain text.
-class Writer {
- public:
-  void Frame(std::string_view text) { Append(text, true); }
-  void Said(std::string_view text) { Append(text, false); }
-  std::vector<TextPart> Take() { return std::move(parts_); }
+// Roles that templates write inside of the name of a token, as in <|user|>. Another role is what a client
+// says.
+constexpr std::array<std::string_view, 13> kFrameRoles = {
+    "system", "developer", "user",     "assistant", "tool",        "function",     "ipython",
+    "model",  "context",   "document", "documents", "observation", "tool_response"};
 
- private:
-  void Append(std::string_view text, bool is_frame) {
-    if (text.empty()) return;
-    if (parts_.empty() || parts_.back().parse_special != is_frame) parts_.push_back({"", is_frame});
-    parts_.back().text += text;
-  }
+const Json kNone;
 
-  std::vector<TextPart> parts_;
-};
+// Finding out what a template can do takes a few renderings; none may take long.
+constexpr jinja::Limits kProbeLimits{.steps = 500'000, .bytes = uint64_t{16} << 20, .depth = 200};
 
-// Strips as the templates' own language does.
-std::string_view Stripped(std::string_view text) { return Trimmed(text, " \t\n\v\f\r"); }
-
-using Messages = std::span<const ChatMessage>;
-
-void WritePlain(Messages messages, Writer& out) {
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (i > 0) out.Said("\n");
-    out.Said(messages[i].content);
-  }
+jinja::RenderOptions Options(std::chrono::local_seconds now, const jinja::Limits& limits) {
+  return {.now = now, .limits = limits, .is_frame = [](std::string_view key, std::string_view text) {
+            return key == "role" && std::ranges::find(kFrameRoles, text) != kFrameRoles.end();
+          }};
 }
 
-void WriteChatMl(Messages messages, bool generate, Writer& out) {
-  for (const ChatMessage& message : messages) {
-    out.Frame("<|im_start|>");
-    out.Said(message.role);
-    out.Frame("\n");
-    out.Said(message.content);
-    out.Frame("<|im_end|>\n");
+std::vector<TextPart> ToParts(const jinja::Text& text) {
+  std::vector<TextPart> parts;
+  size_t pos = 0;
+  const auto add = [&](size_t end, bool is_frame) {
+    if (pos < end) parts.push_back({std::string(text.View().substr(pos, end - pos)), is_frame});
+    pos = end;
+  };
+  for (const jinja::ByteRange& said : text.SaidRanges()) {
+    add(said.begin, true);
+    add(said.end, false);
   }
-  if (generate) out.Frame("<|im_start|>assistant\n");
+  add(text.Size(), true);
+  return parts;
 }
 
-void WriteLlama3(Messages messages, bool generate, Writer& out) {
-  for (const ChatMessage& message : messages) {
-    out.Frame("<|start_header_id|>");
-    out.Said(message.role);
-    out.Frame("<|end_header_id|>\n\n");
-    out.Said(Stripped(message.content));
-    out.Frame("<|eot_id|>");
-  }
-  if (generate) out.Frame("<|start_header_id|>assistant<|end_header_id|>\n\n");
+std::string TokenName(const GgufFile& file, const char* key) {
+  const auto& tokens = file.Strings("tokenizer.ggml.tokens");
+  const uint64_t id = file.UintOr(key, tokens.size());
+  return id < tokens.size() ? std::string(tokens[id]) : "";
 }
 
-// <|role|> is one control token, so Format lets known roles only come here.
-void WriteRoleTokens(Messages messages, bool generate, std::string_view end, Writer& out) {
-  for (const ChatMessage& message : messages) {
-    out.Frame("<|" + message.role + "|>\n");
-    out.Said(message.content);
-    out.Frame(end);
-    out.Frame("\n");
-  }
-  if (generate) out.Frame("<|assistant|>\n");
-}
-
-// For families without a system message: it joins the user's next turn, or becomes a turn at the end.
-struct Turn {
-  std::string system;
-  std::string content;
-  bool is_assistant;
-};
-
-std::vector<Turn> Turns(Messages messages) {
-  std::vector<Turn> turns;
-  std::string system;
-  for (const ChatMessage& message : messages) {
-    if (message.role == "system") {
-      if (!system.empty()) system += "\n\n";
-      system += message.content;
-    } else if (message.role == "assistant") {
-      turns.push_back({"", message.content, true});
-    } else {
-      turns.push_back({std::move(system), message.content, false});
-      system.clear();
-    }
-  }
-  if (!system.empty()) turns.push_back({"", system, false});
-  return turns;
-}
-
-void WriteGemma(Messages messages, bool generate, Writer& out) {
-  for (const Turn& turn : Turns(messages)) {
-    out.Frame(turn.is_assistant ? "<start_of_turn>model\n" : "<start_of_turn>user\n");
-    if (!turn.system.empty()) out.Said(turn.system + "\n\n");
-    out.Said(Stripped(turn.content));
-    out.Frame("<end_of_turn>\n");
-  }
-  if (generate) out.Frame("<start_of_turn>model\n");
-}
-
-// The user's turn ends where the assistant begins: there is no generation prompt.
-void WriteLlama2(Messages messages, const std::string& bos, const std::string& eos, Writer& out) {
-  bool is_first = true;
-  for (const Turn& turn : Turns(messages)) {
-    if (turn.is_assistant) {
-      out.Frame(" ");
-      out.Said(Stripped(turn.content));
-      out.Frame(" " + eos);
-      continue;
-    }
-    if (!is_first) out.Frame(bos);  // the first is Encode's
-    is_first = false;
-    out.Frame("[INST] ");
-    if (!turn.system.empty()) {
-      out.Frame("<<SYS>>\n");
-      out.Said(turn.system);
-      out.Frame("\n<</SYS>>\n\n");
-    }
-    out.Said(Stripped(turn.content));
-    out.Frame(" [/INST]");
-  }
-}
-
-void WriteMistral(Messages messages, std::string_view instruction_end, const std::string& eos, Writer& out) {
-  for (const Turn& turn : Turns(messages)) {
-    if (turn.is_assistant) {
-      out.Frame(" ");
-      out.Said(Stripped(turn.content));
-      out.Frame(eos);
-      continue;
-    }
-    out.Frame("[INST] ");
-    if (!turn.system.empty()) out.Said(turn.system + "\n\n");
-    out.Said(turn.content);
-    out.Frame(instruction_end);
-  }
-}
-
-void CheckRoles(Messages messages, ChatFamily family) {
-  if (family == ChatFamily::kPlain || family == ChatFamily::kChatMl || family == ChatFamily::kLlama3) return;
-  for (const ChatMessage& message : messages) {
-    if (message.role == "system" || message.role == "user" || message.role == "assistant") continue;
-    throw MakeError(ErrorCode::kInvalid,
-                    "a message has the role \"{}\"; this model ({}) knows system, user and assistant",
-                    message.role.substr(0, 100), ChatFamilyName(family));
-  }
+// Whether a name looks like those of control tokens: <|user|>, [INST], <start_of_turn>.
+bool LooksSpecial(std::string_view name) {
+  if (name.size() < 3 || name.find_first_of(" \t\n") != std::string_view::npos) return false;
+  return (name.front() == '<' && name.back() == '>') || (name.front() == '[' && name.back() == ']');
 }
 
 }  // namespace
 
-const char* ChatFamilyName(ChatFamily family) { return kFamilyNames[static_cast<size_t>(family)]; }
-
-ChatFamily ChatTemplate::Recognise(std::string_view source) {
-  const auto has = [&](std::string_view text) { return source.find(text) != std::string_view::npos; };
-  if (Stripped(source).empty()) return ChatFamily::kPlain;
-  if (has("<|im_start|>") && !has("<|im_sep|>")) return ChatFamily::kChatMl;
-  if (has("<|start_header_id|>") && has("<|end_header_id|>")) return ChatFamily::kLlama3;
-  if (has("<start_of_turn>")) return ChatFamily::kGemma;
-  if (has("[INST]") && has("<<SYS>>")) return ChatFamily::kLlama2;
-  if (has("[INST]") && !has("[SYSTEM_PROMPT]")) {
-    return has(" [/INST]") ? ChatFamily::kMistral : ChatFamily::kMistralV3;
+ChatInput::ChatInput(const std::vector<ChatMessage>& chat) {
+  for (const ChatMessage& message : chat) {
+    messages.push_back({{"role", message.role}, {"content", message.content}});
   }
-  if (has("<|assistant|>") && has("<|end|>")) return ChatFamily::kPhi3;
-  if (has("<|assistant|>") && (has("eos_token") || has("</s>") || has("<|endoftext|>")))
-    return ChatFamily::kZephyr;
-  throw MakeError(
-      ErrorCode::kUnsupported,
-      "tokenizer.chat_template is of no known family (chatml, llama2, llama3, mistral, phi3, gemma, zephyr); "
-      "it begins with \"{}\"",
-      source.substr(0, 60));
+}
+
+std::chrono::local_seconds LocalNow() {
+  const std::time_t now = std::time(nullptr);
+  std::tm fields{};
+  localtime_r(&now, &fields);
+  return std::chrono::local_seconds(std::chrono::seconds(timegm(&fields)));
+}
+
+ChatTemplate::ChatTemplate() : ChatTemplate(kPlainSource) { is_default_ = true; }
+
+ChatTemplate::ChatTemplate(std::string_view source, std::string bos, std::string eos)
+    : source_(source), bos_(std::move(bos)), eos_(std::move(eos)), standard_(MakeVariant(source)) {}
+
+ChatTemplate ChatTemplate::FromGguf(const GgufFile& file, std::string_view source) {
+  return ChatTemplate(source, TokenName(file, "tokenizer.ggml.bos_token_id"),
+                      TokenName(file, "tokenizer.ggml.eos_token_id"));
 }
 
 ChatTemplate ChatTemplate::FromGguf(const GgufFile& file) {
-  const ChatFamily family = Recognise(file.StringOr("tokenizer.chat_template", ""));
-  const auto& tokens = file.Strings("tokenizer.ggml.tokens");
-  const auto name = [&](const char* key, std::string_view usual) {
-    const uint64_t id = file.UintOr(key, tokens.size());
-    return std::string(id < tokens.size() ? tokens[id] : usual);
-  };
-  return ChatTemplate(family, name("tokenizer.ggml.bos_token_id", "<s>"),
-                      name("tokenizer.ggml.eos_token_id", "</s>"));
+  const std::string_view source = file.StringOr("tokenizer.chat_template", "");
+  if (Trimmed(source).empty()) {
+    ChatTemplate chat;
+    chat.missing_ = std::make_shared<Missing>();
+    chat.missing_->file = file.Name();
+    return chat;
+  }
+  try {
+    ChatTemplate chat = FromGguf(file, source);
+    if (const std::string_view with_tools = file.StringOr("tokenizer.chat_template.tool_use", "");
+        !Trimmed(with_tools).empty()) {
+      chat.with_tools_ = chat.MakeVariant(with_tools);
+      chat.source_ += with_tools;
+    }
+    return chat;
+  } catch (const Error& error) {
+    throw Error(error.Code(), file.Name() + ": " + error.what());
+  }
 }
 
-std::vector<TextPart> ChatTemplate::Format(std::span<const ChatMessage> messages,
-                                           bool add_generation_prompt) const {
-  CheckRoles(messages, family_);
-  Writer out;
-  switch (family_) {
-    case ChatFamily::kPlain:
-      WritePlain(messages, out);
-      break;
-    case ChatFamily::kChatMl:
-      WriteChatMl(messages, add_generation_prompt, out);
-      break;
-    case ChatFamily::kLlama2:
-      WriteLlama2(messages, bos_, eos_, out);
-      break;
-    case ChatFamily::kLlama3:
-      WriteLlama3(messages, add_generation_prompt, out);
-      break;
-    case ChatFamily::kMistral:
-      WriteMistral(messages, " [/INST]", eos_, out);
-      break;
-    case ChatFamily::kMistralV3:
-      WriteMistral(messages, "[/INST]", eos_, out);
-      break;
-    case ChatFamily::kPhi3:
-      WriteRoleTokens(messages, add_generation_prompt, "<|end|>", out);
-      break;
-    case ChatFamily::kGemma:
-      WriteGemma(messages, add_generation_prompt, out);
-      break;
-    case ChatFamily::kZephyr:
-      WriteRoleTokens(messages, add_generation_prompt, eos_, out);
-      break;
+ChatTemplate::Variant ChatTemplate::MakeVariant(std::string_view source) const {
+  const jinja::Template parsed(source);
+  const Json bos = bos_, eos = eos_, generate = true;
+  const auto render = [&](const Json& messages, const Json& tools) {
+    const jinja::Variable variables[] = {{"messages", &messages},
+                                         {"tools", &tools},
+                                         {"bos_token", &bos},
+                                         {"eos_token", &eos},
+                                         {"add_generation_prompt", &generate}};
+    return std::string(parsed.Render(variables, Options(ChatInput::kFixedDate, kProbeLimits)).View());
+  };
+  return {parsed, FindAbilities(render), source.find("tool_calls") != std::string_view::npos};
+}
+
+std::vector<TextPart> ChatTemplate::Format(const ChatInput& chat) const {
+  const bool has_tools = !chat.tools.is_null() && !chat.tools.empty();
+  const Variant& used = has_tools && with_tools_ ? *with_tools_ : standard_;
+  if (has_tools && !used.parsed.Mentions("tools")) {
+    throw MakeError(ErrorCode::kUnsupported, "tools: the chat template of this model has no place for them");
   }
-  return out.Take();
+  const bool has_calls = std::ranges::any_of(chat.messages, [](const Json& message) {
+    return message.is_object() && !message.value("tool_calls", Json()).empty();
+  });
+  if (has_calls && !used.reads_calls) {
+    throw MakeError(ErrorCode::kUnsupported,
+                    "tool_calls: the chat template of this model has no place for them");
+  }
+  const Json messages = FitMessages(chat.messages, used.abilities);
+  const Json bos = bos_, eos = eos_, generate = chat.add_generation_prompt;
+  std::vector<jinja::Variable> variables = {{"messages", &messages, true},
+                                            {"bos_token", &bos},
+                                            {"eos_token", &eos},
+                                            {"add_generation_prompt", &generate}};
+  // Templates ask whether they are defined, or are none.
+  variables.push_back({"tools", has_tools ? &chat.tools : &kNone, true});
+  if (!chat.variables.contains("documents")) variables.push_back({"documents", &kNone, true});
+  for (const auto& [name, value] : chat.variables.items()) variables.push_back({name, &value, true});
+  return ToParts(used.parsed.Render(variables, Options(chat.now, {})));
+}
+
+std::vector<int32_t> ChatTemplate::Encode(const ChatInput& chat, const Tokenizer& tokenizer) const {
+  if (missing_ != nullptr) {
+    std::call_once(missing_->said, [this] {
+      spdlog::warn(
+          "{}: it has no chat template; a chat is given to the model as its messages, separated by line "
+          "breaks",
+          missing_->file);
+    });
+  }
+  std::vector<TextPart> parts = Format(chat);
+  // The tokenizer adds the BOS that the template writes, so that there is one however the text is encoded.
+  const bool writes_bos = !bos_.empty() && tokenizer.Bos() >= 0 && !parts.empty() && parts[0].parse_special &&
+                          parts[0].text.starts_with(bos_);
+  if (writes_bos) parts[0].text.erase(0, bos_.size());
+  return tokenizer.Encode(parts, writes_bos || tokenizer.AddsBos());
+}
+
+std::string ChatTemplate::Name() const {
+  return is_default_ ? "plain" : DigestOf(source_).Hex().substr(0, 12);
+}
+
+Tokenizer LoadTokenizer(const GgufFile& file, const ChatTemplate& chat) {
+  Tokenizer tokenizer(file);
+  std::vector<int32_t> wrong;
+  std::string names;
+  for (int32_t id = 0; id < tokenizer.VocabSize(); ++id) {
+    const std::string& name = tokenizer.TokenName(id);
+    const TokenType type = tokenizer.Type(id);
+    if ((type != TokenType::kNormal && type != TokenType::kUnused) || !LooksSpecial(name)) continue;
+    if (chat.Source().find(name) == std::string::npos) continue;
+    // Text that comes to this token by itself is text.
+    if (type == TokenType::kNormal && tokenizer.Encode(name) == std::vector<int32_t>{id}) continue;
+    wrong.push_back(id);
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  if (wrong.empty()) return tokenizer;
+  spdlog::warn("{}: the chat template writes {}, which the file marks as text; taken as control tokens",
+               file.Name(), names);
+  TokenizerData data = ReadTokenizerData(file);
+  data.types.resize(data.tokens.size());
+  for (int32_t id = 0; id < tokenizer.VocabSize(); ++id) {
+    data.types[static_cast<size_t>(id)] = tokenizer.Type(id);
+  }
+  for (const int32_t id : wrong) data.types[static_cast<size_t>(id)] = TokenType::kControl;
+  return Tokenizer(std::move(data));
 }
 
 std::string JoinParts(std::span<const TextPart> parts) {

@@ -1,51 +1,100 @@
-// Chats as text, in the format that the model was trained on.
+// Chats as text, as the template of the model's file writes them. Throng runs the template itself
+// (src/jinja); docs/chat-templates.md says what it is given.
 #pragma once
 
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "jinja/template.h"
+#include "model/chat_abilities.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace throng::model {
 
+using Json = nlohmann::ordered_json;
+
 struct ChatMessage {
-  std::string role;  // "system", "user", "assistant"; others only where the family has free roles
+  std::string role;  // "system", "user", "assistant", or what else the template knows
   std::string content;
 };
 
-enum class ChatFamily { kPlain, kChatMl, kLlama2, kLlama3, kMistral, kMistralV3, kPhi3, kGemma, kZephyr };
+// What a template is rendered with, in the form of transformers' apply_chat_template.
+struct ChatInput {
+  ChatInput() = default;
+  ChatInput(const std::vector<ChatMessage>& chat);  // implicit: plain callers have nothing but messages
 
-// "plain", "chatml", ...
-const char* ChatFamilyName(ChatFamily family);
+  // Objects with "role", and "content" (a string, null, or a list of parts such as {"type": "text", "text":
+  // ...}), "tool_calls" (whose "arguments" are an object, or its text), and whatever else the template reads.
+  Json messages = Json::array();
+  Json tools;                       // a list of definitions of functions; null: none
+  Json variables = Json::object();  // others, as chat_template_kwargs: enable_thinking, documents, ...
+  bool add_generation_prompt = true;
+  // The date that strftime_now tells. The default is a fixed one, so that equal chats are equal texts.
+  std::chrono::local_seconds now = kFixedDate;
+  static constexpr std::chrono::local_seconds kFixedDate =
+      std::chrono::local_days(std::chrono::year(2025) / 1 / 1);
+};
 
+// The date and time of this machine, for ChatInput::now.
+std::chrono::local_seconds LocalNow();
+
+// Immutable: all methods may be called from any thread.
 class ChatTemplate {
  public:
-  // bos and eos: the names of these tokens, which some families write between turns.
-  explicit ChatTemplate(ChatFamily family, std::string bos = "<s>", std::string eos = "</s>")
-      : family_(family), bos_(std::move(bos)), eos_(std::move(eos)) {}
-  // Recognises the family by the contents of tokenizer.chat_template. The template itself is not interpreted,
-  // so a system message that it would add by itself is not added. An empty template is kPlain; throws
-  // kUnsupported for a template of no known family.
-  static ChatFamily Recognise(std::string_view source);
-  // The template of the file's tokenizer.chat_template.
+  // For models without a template: the contents of messages, separated by line breaks. Refuses calls of
+  // tools.
+  ChatTemplate();
+  // bos and eos: what the template finds as bos_token and eos_token. Throws kInvalid with line and column for
+  // what is no template.
+  explicit ChatTemplate(std::string_view source, std::string bos = "<s>", std::string eos = "</s>");
+  // The templates of the file: tokenizer.chat_template, and tokenizer.chat_template.tool_use for chats with
+  // tools. A file without any gets the default, which says so when it is first used.
   static ChatTemplate FromGguf(const GgufFile& file);
+  // The same with another template than the file's.
+  static ChatTemplate FromGguf(const GgufFile& file, std::string_view source);
 
-  // Writes the chat without BOS (Encode adds it), ending, if asked, where the assistant's next message
-  // begins. Parts with parse_special are the frame; the contents of messages never become control tokens.
-  // kPlain writes only the contents, separated by line breaks. Families without a system message put it in
-  // front of the user's next one. Throws kInvalid for a role that the family does not know.
-  std::vector<TextPart> Format(std::span<const ChatMessage> messages,
-                               bool add_generation_prompt = true) const;
+  // Parts with parse_special are the template's own words, which may name control tokens; what messages,
+  // tools and variables say never does. Throws kInvalid if the template refuses the chat or fails,
+  // kUnsupported if it has no place for tools that are given, kExhausted if it does not come to an end.
+  std::vector<TextPart> Format(const ChatInput& chat) const;
 
-  ChatFamily Family() const { return family_; }
+  // Format as tokens, after one BOS if the template writes it or the model expects it.
+  std::vector<int32_t> Encode(const ChatInput& chat, const Tokenizer& tokenizer) const;
+
+  // The same for equal templates: "plain" for the default, else a digest.
+  std::string Name() const;
+  const std::string& Source() const { return source_; }
 
  private:
-  ChatFamily family_;
+  struct Variant {
+    jinja::Template parsed;
+    ChatAbilities abilities;
+    bool reads_calls;  // of tools, which it would leave out otherwise
+  };
+  struct Missing {
+    std::string file;
+    std::once_flag said;
+  };
+  Variant MakeVariant(std::string_view source) const;
+
+  std::string source_;
   std::string bos_, eos_;
+  bool is_default_ = false;
+  std::shared_ptr<Missing> missing_;  // the file that should have had a template; null: none is missed
+  Variant standard_;
+  std::optional<Variant> with_tools_;  // the file's own template for chats with tools
 };
+
+// The tokenizer of a file, in which every name of a token that its chat template writes is that token: files
+// that mark such tokens as normal or unused text are read with a warning.
+Tokenizer LoadTokenizer(const GgufFile& file, const ChatTemplate& chat);
 
 // The parts as one text, for display and tests.
 std::string JoinParts(std::span<const TextPart> parts);

@@ -1,7 +1,11 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "model/gguf/gguf.h"
@@ -45,12 +49,25 @@ class Reader {
 
   bool Has(const char* key) const { return file_.Has(prefix_ + key); }
 
+  // A number, or a list that has the same one for each layer.
   int Count(const char* key, int64_t most) const {
-    return Bounded(prefix_ + key, file_.Int(prefix_ + key), most);
+    const std::string name = prefix_ + key;
+    if (!file_.IsArray(name)) return Bounded(name, file_.Int(name), most);
+    const std::vector<int64_t> values = file_.Ints(name);
+    if (values.empty() ||
+        std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) != values.end()) {
+      throw MakeError(ErrorCode::kUnsupported,
+                      "{}: {} is a list of {} numbers that are not all the same; this "
+                      "program computes layers of one shape",
+                      file_.Name(), name, values.size());
+    }
+    return Bounded(name, values[0], most);
   }
-  int CountOr(const char* key, int64_t fallback, int64_t most) const {
-    return Bounded(prefix_ + key, file_.IntOr(prefix_ + key, fallback), most);
+  int CountOr(const char* key, int fallback, int64_t most) const {
+    return Has(key) ? Count(key, most) : Bounded(prefix_ + key, fallback, most);
   }
+
+  int64_t Int64Or(const char* key, int64_t fallback) const { return file_.IntOr(prefix_ + key, fallback); }
 
   float Positive(const char* key) const { return CheckPositive(key, file_.Float(prefix_ + key)); }
   float PositiveOr(const char* key, double fallback) const {
@@ -140,6 +157,34 @@ void ReadWindow(const Reader& reader, ModelConfig& config) {
   }
 }
 
+// Keys that would change what is computed. Those that say "none" are as good as absent.
+void RefuseOthers(const GgufFile& file, const Reader& reader) {
+  const std::string prefix = fmt::format("{}.", file.String("general.architecture"));
+  if (file.IntOr(prefix + "expert_count", 0) != 0) reader.Refuse("expert_count", "above 0", "dense models");
+  if (!file.BoolOr(prefix + "attention.causal", true)) {
+    reader.Refuse("attention.causal", "false", "models whose tokens see those before them");
+  }
+  const double factor = file.FloatOr(prefix + "rope.scaling.attn_factor", 1.0);
+  if (factor != 1.0) reader.Refuse("rope.scaling.attn_factor", fmt::format("{}", factor), "1");
+}
+
+std::optional<Pooling> ReadPooling(const Reader& reader) {
+  // Values of llama.cpp; 0 is what files of models say that were not made for embeddings.
+  switch (reader.Int64Or("pooling_type", 0)) {
+    case 0:
+    case 1:
+      return Pooling::kMean;
+    case 2:
+      return Pooling::kFirst;
+    case 3:
+      return Pooling::kLast;
+    case 4:
+      return std::nullopt;
+    default:
+      reader.Refuse("pooling_type", std::to_string(reader.Int64Or("pooling_type", 0)), "0 to 4");
+  }
+}
+
 }  // namespace
 
 ModelConfig ReadConfig(const GgufFile& file) {
@@ -167,9 +212,8 @@ ModelConfig ReadConfig(const GgufFile& file) {
       config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.dim / config.num_heads));
     }
   }
-  if (reader.Has("expert_count") && reader.CountOr("expert_count", 1, 1 << 20) > 0) {
-    reader.Refuse("expert_count", "above 0", "dense models");
-  }
+  RefuseOthers(file, reader);
+  config.pooling = ReadPooling(reader);
   return config;
 }
 

@@ -1,6 +1,7 @@
 // A model's architecture as its file describes it, checked and in our terms.
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace throng::model {
@@ -8,6 +9,10 @@ namespace throng::model {
 class GgufFile;
 
 enum class Activation { kSilu, kGeluTanh };
+
+// How the states of a text's tokens, which the last layer leaves after its norm, become the text's embedding:
+// their mean, or that of the first or the last token.
+enum class Pooling { kMean, kFirst, kLast };
 
 struct ModelConfig {
   std::string name;          // general.name, for people
@@ -42,6 +47,8 @@ struct ModelConfig {
   int window;
   int window_pattern;
   float window_rope_base;  // rope_base of windowed layers; their rope_scale is 1 if window_pattern > 1
+
+  std::optional<Pooling> pooling;  // empty: the model ranks, and makes no embeddings
 
   bool IsWindowed(int layer) const {
     return window > 0 && (window_pattern <= 1 || (layer + 1) % window_pattern != 0);

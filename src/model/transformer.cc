@@ -79,6 +79,9 @@ struct Model {
   std::optional<ModelKeys> keys;
 };
 
+// Of these tokens, the last ones, the last layer computes more than keys and values.
+size_t LastRows(const BatchItem& item) { return static_cast<size_t>(item.num_logits + item.num_states); }
+
 // One forward pass of some sequences, on all threads of a pool or, if it is null, on this one.
 class Pass {
  public:
@@ -87,7 +90,7 @@ class Pass {
       : model_(model), config_(model.config), items_(items), logits_(logits), pool_(pool), buffers_(buffers) {
     for (const BatchItem& item : items) {
       rows_ += item.tokens.size();
-      logit_rows_ += static_cast<size_t>(item.num_logits);
+      last_rows_ += LastRows(item);
       keys_.resize(rows_, model.keys->Find(item.cache->Layout()));
     }
     dim_ = static_cast<size_t>(config_.dim);
@@ -104,12 +107,14 @@ class Pass {
       const bool last = layer + 1 == config_.num_layers;
       AttentionInputs(layer);
       Attend(layer, last);
-      if (last) KeepRowsOfLogits();
+      if (last) KeepLastRows();
       if (rows_ == 0) return;
       AttentionOutput(layer);
       FeedForward(layer);
     }
-    Logits();
+    NormStream(model_.weights.output_norm);
+    TakeStates();
+    if (rows_ > 0) Logits();
   }
 
  private:
@@ -260,7 +265,7 @@ class Pass {
     ForHeads(false, [&](const BatchItem& item, size_t row, int head) {
       const int tokens = static_cast<int>(item.tokens.size());
       // In the last layer, only rows that need logits go on.
-      const int first = last ? tokens - item.num_logits : 0;
+      const int first = last ? tokens - static_cast<int>(LastRows(item)) : 0;
       if (first == tokens) return;
       attention::AttentionJob job{};
       job.cache = item.cache;
@@ -291,19 +296,19 @@ class Pass {
     ForHeads(false, [&](const BatchItem& item, size_t, int head) { item.cache->FinishLayer(layer, head); });
   }
 
-  // Moves the rows that need logits to the front: only the keys and values of the others are needed.
-  void KeepRowsOfLogits() {
+  // Moves the rows that go on to the front: only the keys and values of the others are needed.
+  void KeepLastRows() {
     size_t from = 0;
     size_t to = 0;
     for (const BatchItem& item : items_) {
       from += item.tokens.size();
-      for (size_t r = from - static_cast<size_t>(item.num_logits); r < from; ++r, ++to) {
+      for (size_t r = from - LastRows(item); r < from; ++r, ++to) {
         std::copy_n(Row(buffers_.stream, r, dim_), dim_, Row(buffers_.stream, to, dim_));
         std::copy_n(Row(buffers_.attended, r, query_dim_), query_dim_,
                     Row(buffers_.attended, to, query_dim_));
       }
     }
-    rows_ = logit_rows_;
+    rows_ = last_rows_;
   }
 
   void AttentionOutput(int layer_index) {
@@ -330,8 +335,24 @@ class Pass {
     AddToStream(layer.post_ffn_norm);
   }
 
+  // Hands out the rows of states, and moves those that need logits to the front.
+  void TakeStates() {
+    size_t from = 0;
+    size_t to = 0;
+    for (const BatchItem& item : items_) {
+      const float* states = Row(buffers_.normed, from, dim_);
+      std::copy_n(states, static_cast<size_t>(item.num_states) * dim_, item.states);
+      from += LastRows(item);
+      const auto num_logits = static_cast<size_t>(item.num_logits);
+      if (from - num_logits != to)
+        std::copy_n(Row(buffers_.normed, from - num_logits, dim_), num_logits * dim_,
+                    Row(buffers_.normed, to, dim_));
+      to += num_logits;
+    }
+    rows_ = to;
+  }
+
   void Logits() {
-    NormStream(model_.weights.output_norm);
     const Product product{model_.weights.output, logits_, static_cast<size_t>(config_.vocab_size)};
     Multiply(buffers_.normed, dim_, {&product, 1});
   }
@@ -344,7 +365,7 @@ class Pass {
   Buffers& buffers_;
   std::vector<const StoredKeys*> keys_;  // [rows]; null: whole keys are stored
   size_t rows_ = 0;
-  size_t logit_rows_ = 0;
+  size_t last_rows_ = 0;  // those that the last layer computes
   size_t dim_, query_dim_, kv_dim_, ffn_dim_, head_dim_, pairs_;
 };
 
@@ -404,8 +425,8 @@ class LlamaTransformer final : public Transformer {
 
  private:
   void Check(const BatchItem& item) const {
-    THRONG_CHECK(!item.tokens.empty() && item.num_logits >= 0 &&
-                 static_cast<size_t>(item.num_logits) <= item.tokens.size());
+    THRONG_CHECK(!item.tokens.empty() && item.num_logits >= 0 && item.num_states >= 0 &&
+                 (item.num_logits == 0 || item.num_states == 0) && LastRows(item) <= item.tokens.size());
     const kv::BlockLayout& layout = item.cache->Layout();
     THRONG_CHECK(layout.num_layers == model_.config.num_layers &&
                  layout.num_kv_heads == model_.config.num_kv_heads &&

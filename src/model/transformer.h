@@ -27,6 +27,8 @@ struct BatchItem {
   std::span<const int32_t> tokens;  // at least one
   kv::SequenceCache* cache;         // grows by tokens.size(); the caller has reserved room
   int num_logits;                   // computes logits for the last num_logits tokens (0: none)
+  int num_states = 0;               // or the states of the last num_states tokens, and no logits
+  float* states = nullptr;          // [num_states, dim]: what the last layer leaves, normalised as for logits
 };
 
 class Transformer {

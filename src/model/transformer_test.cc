@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -89,6 +90,34 @@ TEST_P(PurityTest, ChunksAndThreadsDoNotChangeBits) {
     EXPECT_TRUE(SameBits(fixture.Run(tokens, chunk), expected)) << chunk;
   EXPECT_TRUE(SameBits(fixture.Run(tokens, 200, 2), expected));
   EXPECT_TRUE(SameBits(fixture.Run(tokens, 64, 3), expected));
+}
+
+// Logits are those of the states, whatever else is in the batch and asks for what.
+TEST_P(PurityTest, StatesDoNotDependOnChunksAndBatches) {
+  Fixture fixture(*file_, codec_);
+  const auto dim = static_cast<size_t>(fixture.transformer->Config().dim);
+  const auto tokens = RandomTokens(130, kVocab, 1);
+  const auto logits = fixture.Run(tokens, 130);
+  std::vector<float> expected;
+  for (const size_t chunk : {130, 17}) {
+    ThreadPool pool(2);
+    kv::SequenceCache cache(fixture.pool), other(fixture.pool);
+    std::vector<float> states(tokens.size() * dim);
+    std::vector<float> beside(chunk * kVocab);
+    for (size_t first = 0; first < tokens.size(); first += chunk) {
+      const size_t count = std::min(chunk, tokens.size() - first);
+      const auto part = std::span(tokens).subspan(first, count);
+      ASSERT_TRUE(cache.Reserve(static_cast<int>(count)) && other.Reserve(static_cast<int>(count)));
+      const BatchItem items[] = {{part, &cache, 0, static_cast<int>(count), states.data() + first * dim},
+                                 {part, &other, 1}};
+      fixture.transformer->Forward(items, pool, beside.data());
+    }
+    const size_t last = (tokens.size() - 1) * kVocab;
+    EXPECT_TRUE(SameBits(std::span(beside).first(kVocab), std::span(logits).subspan(last, kVocab)));
+    if (expected.empty()) expected = states;
+    EXPECT_TRUE(SameBits(states, expected));
+  }
+  EXPECT_GT(std::ranges::count_if(expected, [](float x) { return x != 0; }), 1000);
 }
 
 TEST_P(PurityTest, RepackingDoesNotChangeBits) {
@@ -190,6 +219,47 @@ TEST(Transformer, RefusesWithOneSentence) {
   EXPECT_EQ(Refusal({.kv_heads = 3}), "tiny: 4 query heads cannot share 3 key heads evenly");
   EXPECT_EQ(Refusal({.without = "token_embd.weight"}),
             "tiny: tensor token_embd.weight is missing, or not a table of tokens");
+}
+
+TEST(Transformer, TakesKeysThatSayNone) {
+  EXPECT_EQ(Refusal({.without = "attention.head_count_kv",
+                     .more =
+                         [](GgufWriter& writer) {
+                           writer.Add("llama.attention.head_count_kv", std::vector<int32_t>{2, 2});
+                           writer.Add("llama.expert_count", 0u);
+                           writer.Add("llama.attention.causal", true);
+                           writer.Add("llama.rope.scaling.attn_factor", 1.0f);
+                         }}),
+            "");
+}
+
+TEST(Transformer, RefusesWhatItWouldLeaveOut) {
+  const auto refusal = [](const char* key, auto value) {
+    return Refusal({.more = [&](GgufWriter& writer) { writer.Add(key, value); }});
+  };
+  EXPECT_EQ(refusal("llama.expert_count", 8u),
+            "tiny: llama.expert_count is 'above 0'; this program computes dense models");
+  EXPECT_EQ(refusal("llama.attention.causal", false),
+            "tiny: llama.attention.causal is 'false'; this program computes models whose tokens see those "
+            "before them");
+  EXPECT_EQ(refusal("llama.rope.scaling.attn_factor", 1.5f),
+            "tiny: llama.rope.scaling.attn_factor is '1.5'; this program computes 1");
+  EXPECT_EQ(
+      Refusal({.without = "attention.head_count_kv",
+               .more =
+                   [](GgufWriter& writer) {
+                     writer.Add("llama.attention.head_count_kv", std::vector<int32_t>{2, 4});
+                   }}),
+      "tiny: llama.attention.head_count_kv is a list of 2 numbers that are not all the same; this program "
+      "computes layers of one shape");
+  const std::vector<float> ones(64, 1.0f);
+  EXPECT_EQ(Refusal({.more =
+                         [&](GgufWriter& writer) {
+                           writer.AddTensor("blk.0.ffn_down.bias", TensorType::kF32,
+                                            std::vector<uint64_t>{64},
+                                            {reinterpret_cast<const uint8_t*>(ones.data()), 256});
+                         }}),
+            "tiny: tensor blk.0.ffn_down.bias is not among those that 'llama' is computed with");
 }
 
 TEST(Transformer, TokensOutsideTheVocabularyAreRefused) {

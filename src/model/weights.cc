@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <new>
+#include <string_view>
+#include <unordered_set>
 
 #include "base/cores.h"
 #include "base/error.h"
@@ -34,6 +36,15 @@ class Finder {
 
   bool Has(const std::string& name) const { return file_.FindTensor(name) != nullptr; }
 
+  // Throws kUnsupported if the file has a tensor that nothing asked for: it would change what is computed.
+  void RefuseOthers() const {
+    for (const TensorInfo& tensor : file_.Tensors()) {
+      if (used_.contains(tensor.name)) continue;
+      throw MakeError(ErrorCode::kUnsupported, "{}: tensor {} is not among those that '{}' is computed with",
+                      file_.Name(), tensor.name.substr(0, 100), file_.String("general.architecture"));
+    }
+  }
+
  private:
   const TensorInfo& Find(const std::string& name, std::array<uint64_t, 2> dims) const {
     const std::string expected =
@@ -54,10 +65,12 @@ class Finder {
           "computed with",
           file_.Name(), name, TensorTypeName(tensor->type));
     }
+    used_.insert(tensor->name);
     return *tensor;
   }
 
   const GgufFile& file_;
+  mutable std::unordered_set<std::string_view> used_;
 };
 
 void FindAttention(const Finder& finder, const ModelConfig& config, const std::string& prefix,
@@ -153,6 +166,7 @@ Weights ReadWeights(const GgufFile& file, const ModelConfig& config) {
     }
     weights.layers.push_back(std::move(layer));
   }
+  finder.RefuseOthers();
   return weights;
 }
 

@@ -2,14 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
 
 #include <memory>
 #include <new>
-#include <sstream>
 #include <vector>
 
+#include "base/testing/logged_text.h"
 #include "base/thread_pool.h"
 #include "model/config.h"
 #include "model/testing/tiny_model.h"
@@ -18,24 +16,6 @@ namespace throng::model {
 namespace {
 
 using testing::HasSubstr;
-
-// What is logged while it lives.
-class LoggedText {
- public:
-  LoggedText() : before_(spdlog::default_logger()) {
-    auto sink = std::make_shared<spdlog::sinks::ostream_sink_mt>(text_);
-    auto logger = std::make_shared<spdlog::logger>("logged text", std::move(sink));
-    logger->set_level(spdlog::level::debug);
-    spdlog::set_default_logger(std::move(logger));
-  }
-  ~LoggedText() { spdlog::set_default_logger(before_); }
-
-  std::string Text() const { return text_.str(); }
-
- private:
-  std::shared_ptr<spdlog::logger> before_;
-  std::ostringstream text_;
-};
 
 struct TinyWeights {
   std::vector<uint8_t> bytes = TinyModel{}.Bytes();

@@ -1,257 +1,255 @@
 #include "serve/completion_request.h"
 
-#include <cmath>
+#include <algorithm>
+#include <charconv>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <random>
-
-#include "base/error.h"
+#include <utility>
 
 namespace throng::serve {
 namespace {
 
-using Json = nlohmann::ordered_json;  // schemas order the keys of answers
-
-constexpr int kMaxDepth = 64;
 constexpr size_t kMaxStops = 16;
-constexpr size_t kMaxChoices = 1024;
+constexpr size_t kMaxStopTokens = 64;
+constexpr size_t kMaxAllowed = 1024;  // texts of guided_choice
+constexpr size_t kMaxBiases = 1024;
 constexpr size_t kMaxMessages = 4096;
+constexpr int kMaxChoices = 128;  // of all prompts together
+constexpr int kMaxTopLogprobs = 20;
+constexpr int kMost = std::numeric_limits<int>::max();
 
-// The fields of a body. One that is null counts as absent.
-class Fields {
- public:
-  explicit Fields(std::string_view body) {
-    const auto check_depth = [](int depth, Json::parse_event_t, Json&) {
-      if (depth > kMaxDepth) {
-        throw MakeError(ErrorCode::kInvalid, "body: JSON is nested deeper than {} levels", kMaxDepth);
-      }
-      return true;
-    };
-    try {
-      json_ = Json::parse(body, check_depth);
-    } catch (const Json::parse_error& error) {
-      throw MakeError(ErrorCode::kInvalid, "body: not JSON at byte {}", error.byte);
-    } catch (const Json::exception& error) {  // a number out of range
-      throw MakeError(ErrorCode::kInvalid, "body: not JSON: {}", error.what());
-    }
-    if (!json_.is_object()) {
-      throw MakeError(ErrorCode::kInvalid, "body: found JSON of type {}, allowed: object", json_.type_name());
-    }
-  }
-
-  const Json* Find(const char* name) const {
-    const auto found = json_.find(name);
-    return found == json_.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  [[noreturn]] static void Fail(const std::string& name, const Json& found, const std::string& allowed) {
-    std::string text = found.dump(-1, ' ', false, Json::error_handler_t::replace);
-    if (text.size() > 60) text = found.type_name();
-    throw MakeError(ErrorCode::kInvalid, "{}: found {}, allowed: {}", name, text, allowed);
-  }
-
-  bool Bool(const char* name) const {
-    const Json* value = Find(name);
-    if (value == nullptr) return false;
-    if (!value->is_boolean()) Fail(name, *value, "true or false");
-    return value->get<bool>();
-  }
-
-  float Number(const char* name, double fallback, double min, double max) const {
-    const Json* value = Find(name);
-    if (value == nullptr) return static_cast<float>(fallback);
-    if (!value->is_number() || !(value->get<double>() >= min && value->get<double>() <= max)) {
-      Fail(name, *value, fmt::format("a number from {} to {}", min, max));
-    }
-    return value->get<float>();
-  }
-
-  int Integer(const char* name, int fallback, int min, int max) const {
-    const Json* value = Find(name);
-    if (value == nullptr) return fallback;
-    if (!value->is_number_integer() || value->get<double>() < min || value->get<double>() > max) {
-      Fail(name, *value, fmt::format("a whole number from {} to {}", min, max));
-    }
-    return value->get<int>();
-  }
-
-  std::vector<std::string> Texts(const char* name, size_t most) const {
-    const Json* value = Find(name);
-    if (value == nullptr) return {};
-    const std::string allowed = fmt::format("1 to {} texts that are not empty", most);
-    if (!value->is_array() || value->empty() || value->size() > most) Fail(name, *value, allowed);
-    std::vector<std::string> texts;
-    for (const Json& text : *value) {
-      if (!text.is_string() || text.get_ref<const std::string&>().empty()) Fail(name, text, allowed);
-      texts.push_back(text);
-    }
-    return texts;
-  }
-
-  // Features that would change the answer: refused unless the value says that they are off.
-  void Refuse(const char* name) const {
-    const Json* value = Find(name);
-    if (value == nullptr || *value == false || *value == 0 || *value == "none" || *value == "") return;
-    if (value->is_structured() && value->empty()) return;
-    throw MakeError(ErrorCode::kUnsupported, "{}: this server does not support it", name);
-  }
-
- private:
-  Json json_;
-};
-
-void ParseSampling(const Fields& fields, llm::Sampling& sampling) {
-  sampling.temperature = fields.Number("temperature", 1, 0, 100);
-  sampling.top_p = fields.Number("top_p", 1, 0, 1);
-  sampling.min_p = fields.Number("min_p", 0, 0, 1);
-  sampling.top_k = std::max(0, fields.Integer("top_k", 0, -1, std::numeric_limits<int>::max()));
-  sampling.repetition_penalty = fields.Number("repetition_penalty", 1, 0.01, 100);
-  if (const Json* seed = fields.Find("seed")) {
-    if (!seed->is_number_integer()) Fields::Fail("seed", *seed, "a whole number");
-    sampling.seed =
-        seed->is_number_unsigned() ? seed->get<uint64_t>() : static_cast<uint64_t>(seed->get<int64_t>());
-  } else {
+uint64_t ParseSeed(const JsonFields& fields) {
+  const Json* seed = fields.Find("seed");
+  if (seed == nullptr) {
     std::random_device device;
-    sampling.seed = static_cast<uint64_t>(device()) << 32 | device();
+    return static_cast<uint64_t>(device()) << 32 | device();
   }
+  if (seed->is_number_unsigned()) return seed->get<uint64_t>();
+  const std::optional<int64_t> number = WholeNumber(*seed);
+  if (!number) FailField(fields.Path("seed"), *seed, "a whole number");
+  return static_cast<uint64_t>(*number);
 }
 
-std::string SchemaText(const std::string& name, const Json& schema) {
-  if (!schema.is_object()) Fields::Fail(name, schema, "a JSON schema");
-  return schema.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::vector<engine::TokenBias> ParseBiases(const JsonFields& fields) {
+  const Json* biases = fields.Find("logit_bias");
+  if (biases == nullptr) return {};
+  const std::string path = fields.Path("logit_bias");
+  if (!biases->is_object() || biases->size() > kMaxBiases)
+    FailField(path, *biases, fmt::format("up to {} token ids with numbers", kMaxBiases));
+  std::vector<engine::TokenBias> parsed;
+  for (const auto& [name, value] : biases->items()) {
+    int32_t token = -1;
+    const char* end = name.data() + name.size();
+    const auto [rest, error] = std::from_chars(name.data(), end, token);
+    if (error != std::errc() || rest != end || token < 0) FailField(path, name, "token ids as names");
+    if (!value.is_number() || !(std::abs(value.get<double>()) <= 100))
+      FailField(path + "." + name, value, "a number from -100 to 100");
+    parsed.push_back({token, value.get<float>()});
+  }
+  return parsed;
 }
 
-void ParseResponseFormat(const Json& format, llm::Constraint& constraint) {
-  const Json type = format.is_object() ? format.value("type", Json()) : Json();
-  if (type == "text") return;
+void ParseResponseFormat(const JsonFields& fields, llm::Constraint& constraint) {
+  const Json* value = fields.Find("response_format");
+  if (value == nullptr) return;
+  const JsonFields format = fields.Object("response_format", *value);
+  const std::string type = format.Text("type");
   if (type == "json_object") {
     // "Any object" is not a regular language, and automata constrain the answers.
-    throw MakeError(
-        ErrorCode::kUnsupported,
-        "response_format: json_object is not supported, because answers follow a schema: use json_schema");
+    throw BadField("response_format", "unsupported_value",
+                   "json_object is not supported, because answers follow a schema: use json_schema");
   }
   if (type == "json_schema") {
-    const Json outer = format.value("json_schema", Json());
-    const Json schema = outer.is_object() ? outer.value("schema", Json()) : Json();
-    constraint.json_schema = SchemaText("response_format.json_schema.schema", schema);
-  } else {
-    Fields::Fail("response_format.type", type, "text or json_schema");
+    constraint.json_schema = format.Object("json_schema", format.Get("json_schema")).Schema("schema");
+  } else if (type != "text") {
+    FailField("response_format.type", format.Get("type"), "text or json_schema");
   }
 }
 
-void ParseConstraint(const Fields& fields, llm::Constraint& constraint) {
-  int constraints = 0;
-  if (const Json* format = fields.Find("response_format")) {
-    ParseResponseFormat(*format, constraint);
-    constraints += !constraint.Empty();
+// Every way to say what form the answer has; at most one may be taken.
+llm::Constraint ParseConstraint(const JsonFields& fields) {
+  std::vector<std::pair<std::string, llm::Constraint>> found;
+  const auto add_schema = [&](const JsonFields& object, const char* name) {
+    if (object.Find(name) == nullptr) return;
+    found.emplace_back(object.Path(name), llm::Constraint());
+    found.back().second.json_schema = object.Schema(name);
+  };
+  const auto add_choices = [&](const JsonFields& object, const char* name) {
+    if (object.Find(name) == nullptr) return;
+    found.emplace_back(object.Path(name), llm::Constraint());
+    found.back().second.choices = object.Texts(name, kMaxAllowed);
+  };
+  llm::Constraint format;
+  ParseResponseFormat(fields, format);
+  if (!format.Empty()) found.push_back({"response_format", format});
+  add_schema(fields, "json_schema");
+  add_schema(fields, "guided_json");
+  add_choices(fields, "guided_choice");
+  if (const Json* outputs = fields.Find("structured_outputs")) {
+    const JsonFields object = fields.Object("structured_outputs", *outputs);
+    add_schema(object, "json");
+    add_choices(object, "choice");
   }
-  if (const Json* schema = fields.Find("guided_json")) {
-    constraint.json_schema = SchemaText("guided_json", *schema);
-    ++constraints;
+  if (found.empty()) return {};
+  if (found.size() > 1) {
+    throw BadField(found[1].first, "invalid_value",
+                   "{} says what form the answer has already; allowed: one of them", found[0].first);
   }
-  if (fields.Find("guided_choice") != nullptr) {
-    constraint.choices = fields.Texts("guided_choice", kMaxChoices);
-    ++constraints;
+  return found[0].second;
+}
+
+void ParseLimits(const JsonFields& fields, int least, engine::TextRequest& settings) {
+  const char* limit =
+      fields.Find("max_completion_tokens") != nullptr ? "max_completion_tokens" : "max_tokens";
+  if (fields.Find(limit) != nullptr) settings.max_tokens = fields.Integer(limit, 1, least, kMost);
+  settings.stop = ParseStop(fields);
+  settings.rules.ends = fields.Tokens("stop_token_ids", kMaxStopTokens);
+  settings.rules.min_tokens = fields.Integer("min_tokens", 0, 0, kMost);
+  if (settings.max_tokens && settings.rules.min_tokens > *settings.max_tokens) {
+    throw BadField("min_tokens", "invalid_value", "found {}, allowed: at most {}, which is {}",
+                   settings.rules.min_tokens, limit, *settings.max_tokens);
   }
-  if (constraints > 1) {
-    throw MakeError(ErrorCode::kInvalid,
-                    "response_format, guided_json, guided_choice: found {} of them, allowed: one",
-                    constraints);
+  settings.ignore_end = fields.Bool("ignore_eos");
+  if (settings.ignore_end && !settings.constraint.Empty()) {
+    throw BadField("ignore_eos", "invalid_value",
+                   "found true beside a constraint, whose answers end where they must");
   }
 }
 
-CompletionRequest ParseCommon(const Fields& fields) {
-  for (const char* name : {"tools", "functions", "tool_choice", "function_call", "logprobs", "top_logprobs",
-                           "logit_bias", "presence_penalty", "frequency_penalty", "echo", "suffix",
-                           "guided_regex", "guided_grammar", "audio", "prompt_logprobs"}) {
-    fields.Refuse(name);
-  }
-  CompletionRequest request;
-  if (const Json* model = fields.Find("model"); model != nullptr && !model->is_string()) {
-    Fields::Fail("model", *model, "a name");  // any name will do: there is one model, and the reply names it
-  }
-  fields.Integer("n", 1, 1, 1);
-  fields.Integer("best_of", 1, 1, 1);
-  const char* limit = fields.Find("max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
-  if (fields.Find(limit) != nullptr) {
-    request.text.max_tokens = fields.Integer(limit, 1, 1, std::numeric_limits<int>::max());
-  }
-  ParseSampling(fields, request.text.sampling);
-  ParseConstraint(fields, request.text.constraint);
-  if (const Json* stop = fields.Find("stop"); stop != nullptr && stop->is_string()) {
-    if (!stop->get_ref<const std::string&>().empty()) request.text.stop = {stop->get<std::string>()};
-  } else if (stop != nullptr && !(stop->is_array() && stop->empty())) {
-    request.text.stop = fields.Texts("stop", kMaxStops);
-  }
+void ParseStream(const JsonFields& fields, CompletionRequest& request) {
   request.stream = fields.Bool("stream");
   if (const Json* options = fields.Find("stream_options")) {
-    const Json usage = options->is_object() ? options->value("include_usage", Json(false)) : Json();
-    if (!usage.is_boolean()) Fields::Fail("stream_options", *options, "{\"include_usage\": true or false}");
-    request.stream_usage = usage.get<bool>();
+    request.stream_usage = fields.Object("stream_options", *options).Bool("include_usage");
   }
+}
+
+CompletionRequest ParseCommon(const JsonFields& fields, int least_tokens) {
+  CompletionRequest request;
+  engine::TextRequest& settings = request.settings;
+  ParseDrawing(fields, 1, 1, settings.sampling);
+  settings.sampling.min_p = fields.Number("min_p", 0, 0, 1);
+  settings.sampling.top_k = std::max(0, fields.Integer("top_k", 0, -1, kMost));
+  settings.sampling.repetition_penalty = fields.Number("repetition_penalty", 1, 0.01, 100);
+  settings.rules.presence_penalty = fields.Number("presence_penalty", 0, -2, 2);
+  settings.rules.frequency_penalty = fields.Number("frequency_penalty", 0, -2, 2);
+  settings.rules.bias = ParseBiases(fields);
+  settings.constraint = ParseConstraint(fields);
+  ParseLimits(fields, least_tokens, settings);
+  request.num_choices = request.num_candidates = fields.Integer("n", 1, 1, kMaxChoices);
+  request.priority = fields.Integer("priority", 0, std::numeric_limits<int>::min(), kMost);
+  ParseStream(fields, request);
   return request;
 }
 
+// The prompts of a text completion, or the inputs of embeddings.
+engine::Prompt ParsePrompt(const std::string& path, const Json& value, const std::string& allowed) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array() || value.empty()) FailField(path, value, allowed);
+  return ParseTokens(path, value, allowed);
+}
+
 // A text, or the list of text parts that newer clients send.
-std::string Content(const Json& message, const std::string& where) {
-  const Json content = message.value("content", Json());
+std::string ParseContent(const JsonFields& message, std::initializer_list<const char*> part_types) {
+  const Json& content = message.Get("content");
   if (content.is_string()) return content;
-  if (!content.is_array()) Fields::Fail(where, content, "a text, or a list of {\"type\": \"text\"}");
+  if (!content.is_array()) FailField(message.Path("content"), content, "a text, or a list of text parts");
   std::string text;
-  for (const Json& part : content) {
-    const Json type = part.is_object() ? part.value("type", Json()) : Json();
-    const Json piece = part.is_object() ? part.value("text", Json()) : Json();
-    if (type != "text" || !piece.is_string())
-      Fields::Fail(where, part, "{\"type\": \"text\", \"text\": ...}");
-    text += piece.get_ref<const std::string&>();
+  for (size_t i = 0; i < content.size(); ++i) {
+    const Json* type = content[i].is_object() && content[i].contains("type") ? &content[i]["type"] : nullptr;
+    const auto is_type = [&](const char* name) { return type != nullptr && *type == name; };
+    if (!is_type("text") && std::ranges::none_of(part_types, is_type)) {
+      FailField(fmt::format("{}[{}]", message.Path("content"), i), content[i],
+                R"({"type": "text", "text": ...}: this server has no images, sounds and files)");
+    }
+    const JsonFields part = message.Entry("content", i, content[i]);
+    if (!part.Get("text").is_string()) FailField(part.Path("text"), part.Get("text"), "a text");
+    text += part.Text("text");
   }
   return text;
 }
 
 }  // namespace
 
-CompletionRequest ParseChatRequest(std::string_view body) {
-  const Fields fields(body);
-  CompletionRequest request = ParseCommon(fields);
-  const Json* messages = fields.Find("messages");
-  if (messages == nullptr) throw MakeError(ErrorCode::kInvalid, "messages: it is missing");
-  if (!messages->is_array() || messages->empty() || messages->size() > kMaxMessages) {
-    Fields::Fail("messages", *messages, fmt::format("a list of 1 to {} messages", kMaxMessages));
+std::vector<engine::Prompt> ParsePrompts(const JsonFields& fields, const char* name, size_t most) {
+  const Json& value = fields.Get(name);
+  const std::string path = fields.Path(name);
+  const std::string allowed =
+      fmt::format("a text, a list of token ids, or a list of 1 to {} of either", most);
+  const bool several = value.is_array() && !value.empty() && !value[0].is_number();
+  if (!several) return {ParsePrompt(path, value, allowed)};
+  if (value.size() > most) FailField(path, value, allowed);
+  std::vector<engine::Prompt> prompts;
+  for (size_t i = 0; i < value.size(); ++i)
+    prompts.push_back(ParsePrompt(fmt::format("{}[{}]", path, i), value[i], allowed));
+  return prompts;
+}
+
+void ParseDrawing(const JsonFields& fields, double temperature, double top_p, llm::Sampling& sampling) {
+  sampling.temperature = fields.Number("temperature", temperature, 0, 100);
+  sampling.top_p = fields.Number("top_p", top_p, 0, 1);
+  sampling.seed = ParseSeed(fields);
+}
+
+std::vector<std::string> ParseStop(const JsonFields& fields) {
+  const Json* stop = fields.Find("stop");
+  if (stop == nullptr || *stop == "" || (stop->is_array() && stop->empty())) return {};
+  if (stop->is_string()) return {stop->get<std::string>()};
+  return fields.Texts("stop", kMaxStops);
+}
+
+std::vector<model::ChatMessage> ParseMessages(const JsonFields& fields, const char* name,
+                                              std::initializer_list<const char*> part_types) {
+  const Json& messages = fields.Get(name);
+  if (!messages.is_array() || messages.empty() || messages.size() > kMaxMessages) {
+    FailField(fields.Path(name), messages, fmt::format("a list of 1 to {} messages", kMaxMessages));
   }
   std::vector<model::ChatMessage> chat;
-  for (size_t i = 0; i < messages->size(); ++i) {
-    const Json& message = (*messages)[i];
-    const Json role = message.is_object() ? message.value("role", Json()) : Json();
-    if (!role.is_string()) Fields::Fail(fmt::format("messages[{}].role", i), role, "system, user, assistant");
-    const std::string name = role == "developer" ? "system" : role.get<std::string>();
-    chat.push_back({name, Content(message, fmt::format("messages[{}].content", i))});
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const JsonFields message = fields.Entry(name, i, messages[i]);
+    const std::string role = message.Text("role");
+    if (role.empty()) FailField(message.Path("role"), role, "system, user, assistant");
+    chat.push_back({role == "developer" ? "system" : role, ParseContent(message, part_types)});
   }
-  request.text.prompt = std::move(chat);
+  return chat;
+}
+
+CompletionRequest ParseChatRequest(std::string_view body) {
+  const Json json = ParseBody(body);
+  const JsonFields fields(kChat, json);
+  CompletionRequest request = ParseCommon(fields, /*least_tokens=*/1);
+  model::ChatInput chat(ParseMessages(fields, "messages"));
+  chat.now = model::LocalNow();
+  request.prompts.push_back(std::move(chat));
+  const bool logprobs = fields.Bool("logprobs");
+  if (fields.Find("top_logprobs") != nullptr && !logprobs)
+    throw BadField("top_logprobs", "invalid_value", "allowed only with logprobs: true");
+  if (logprobs) request.top_logprobs = fields.Integer("top_logprobs", 0, 0, kMaxTopLogprobs);
+  request.settings.logprobs = request.top_logprobs;
   return request;
 }
 
 CompletionRequest ParseTextRequest(std::string_view body) {
-  const Fields fields(body);
-  CompletionRequest request = ParseCommon(fields);
-  const Json* prompt = fields.Find("prompt");
-  if (prompt == nullptr) throw MakeError(ErrorCode::kInvalid, "prompt: it is missing");
-  if (prompt->is_array() && prompt->size() == 1 && !(*prompt)[0].is_number()) prompt = &(*prompt)[0];
-  const char* const allowed = "a text, or a list of token ids; one prompt at a time";
-  if (prompt->is_string()) {
-    request.text.prompt = prompt->get<std::string>();
-  } else if (prompt->is_array() && !prompt->empty()) {
-    std::vector<int32_t> tokens;
-    for (const Json& token : *prompt) {
-      if (!token.is_number_integer() || token.get<double>() < 0 || token.get<double>() > 2147483647.0) {
-        Fields::Fail("prompt", token, allowed);
-      }
-      tokens.push_back(token);
-    }
-    request.text.prompt = std::move(tokens);
-  } else {
-    Fields::Fail("prompt", *prompt, allowed);
+  const Json json = ParseBody(body);
+  const JsonFields fields(kText, json);
+  CompletionRequest request = ParseCommon(fields, /*least_tokens=*/0);
+  request.prompts = ParsePrompts(fields, "prompt", kMaxChoices);
+  if (!request.settings.max_tokens) request.settings.max_tokens = 16;  // as OpenAI's API says
+  request.echo = fields.Bool("echo");
+  if (const Json* logprobs = fields.Find("logprobs"); logprobs != nullptr && *logprobs != false)
+    request.top_logprobs = fields.Integer("logprobs", 0, 0, kMaxTopLogprobs);
+  request.settings.logprobs = request.top_logprobs;
+  request.settings.prompt_logprobs = request.echo && request.top_logprobs;
+  request.num_candidates = fields.Integer("best_of", request.num_choices, request.num_choices, kMaxChoices);
+  if (request.num_candidates > request.num_choices) {
+    if (request.stream)
+      throw BadField("best_of", "invalid_value", "found more than n, which a stream cannot have");
+    if (!request.settings.logprobs) request.settings.logprobs = 0;  // to choose by
   }
-  if (!request.text.max_tokens) request.text.max_tokens = 16;  // as OpenAI's API says
+  if (request.prompts.size() * static_cast<size_t>(request.num_candidates) > kMaxChoices) {
+    throw BadField("prompt", "invalid_value",
+                   "found {} prompts of {} choices each, allowed: {} choices in all", request.prompts.size(),
+                   request.num_candidates, kMaxChoices);
+  }
   return request;
 }
 

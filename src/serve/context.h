@@ -2,36 +2,31 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 
 #include "base/error.h"
 #include "engine/local_model.h"
 #include "engine/metrics.h"
+#include "serve/responses/response_store.h"
 #include "serve/server.h"
 
 namespace throng::serve {
 
 struct Context {
-  using Clock = std::chrono::steady_clock;
-  static constexpr Clock::rep kNever = Clock::time_point::max().time_since_epoch().count();
-
   const ServerOptions options;
   engine::LocalModel* const model;  // null: the server only shows a run
   engine::MetricsRegistry* const metrics;
 
-  std::atomic<int> in_flight{0};  // requests that the engine has
-  // Set once, when the server is stopped: requests still in flight at this time are cancelled.
-  std::atomic<Clock::rep> cancel_at{kNever};
+  std::atomic<int> in_flight{0};      // requests that the engine has
+  std::atomic<bool> stopping{false};  // set once: no new request gets in
   std::atomic<uint64_t> last_id{0};
+  ResponseStore responses{};
 
   // Throws kUnavailable if there is no model.
   engine::LocalModel& Model() const {
     if (model != nullptr) return *model;
     throw MakeError(ErrorCode::kUnavailable, "server: it was started to show a run, without a model");
   }
-  bool IsStopping() const { return cancel_at != kNever; }
-  bool MustCancel() const { return Clock::now().time_since_epoch().count() >= cancel_at; }
 };
 
 }  // namespace throng::serve

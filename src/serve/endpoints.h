@@ -1,5 +1,5 @@
 // One function per endpoint. Many threads may call them at once; anything that they throw becomes an error
-// body.
+// body. They may read files and compute, but do not wait for the model: that is for a ReplySource.
 #pragma once
 
 #include "serve/context.h"
@@ -10,8 +10,24 @@ namespace throng::serve {
 HttpReply ChatCompletions(Context& context, const HttpRequest& request);  // POST /v1/chat/completions
 HttpReply Completions(Context& context, const HttpRequest& request);      // POST /v1/completions
 HttpReply Models(Context& context, const HttpRequest& request);           // GET /v1/models
-HttpReply Health(Context& context, const HttpRequest& request);           // GET /health
-HttpReply Metrics(Context& context, const HttpRequest& request);          // GET /metrics
+HttpReply ModelById(Context& context, const HttpRequest& request);        // GET /v1/models/{model}
+HttpReply Embeddings(Context& context, const HttpRequest& request);       // POST /v1/embeddings
+HttpReply CreateResponse(Context& context, const HttpRequest& request);   // POST /v1/responses
+HttpReply GetResponse(Context& context, const HttpRequest& request);      // GET /v1/responses/{id}
+HttpReply DeleteResponse(Context& context, const HttpRequest& request);   // DELETE /v1/responses/{id}
+HttpReply Tokenize(Context& context, const HttpRequest& request);         // POST /tokenize
+HttpReply Detokenize(Context& context, const HttpRequest& request);       // POST /detokenize
+
+// Ollama's API.
+HttpReply OllamaChat(Context& context, const HttpRequest& request);      // POST /api/chat
+HttpReply OllamaGenerate(Context& context, const HttpRequest& request);  // POST /api/generate
+HttpReply OllamaTags(Context& context, const HttpRequest& request);      // GET /api/tags
+HttpReply OllamaVersion(Context& context, const HttpRequest& request);   // GET /api/version
+HttpReply OllamaShow(Context& context, const HttpRequest& request);      // POST /api/show
+
+HttpReply Health(Context& context, const HttpRequest& request);  // GET /health: 200 as long as it lives
+HttpReply Ready(Context& context, const HttpRequest& request);   // GET /ready: 503 while it takes no requests
+HttpReply Metrics(Context& context, const HttpRequest& request);  // GET /metrics
 
 // The viewer: GET / and /viewer.js, and the endpoints that they ask. Without a journal the page says how to
 // see one.

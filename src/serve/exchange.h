@@ -1,33 +1,62 @@
-// HTTP as the endpoints see it: requests and replies. Sockets belong to server.cc.
+// HTTP as the endpoints see it: requests and replies. Sockets, limits and access belong to server.cc.
 #pragma once
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
-#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace throng::serve {
 
 struct HttpRequest {
-  std::map<std::string, std::string> query;  // query of the address, decoded
-  std::string body;
+  std::string method{};                         // in capitals
+  std::string path{};                           // decoded, without the query
+  std::map<std::string, std::string> params{};  // what stands in place of {name} in the route's path, decoded
+  std::map<std::string, std::string> query{};   // decoded; of equal names the first
+  std::map<std::string, std::string> headers{};  // names in lower case; values of equal names joined by ", "
+  std::string body{};
 };
 
-// The client's end of a streamed reply.
-class ReplyWriter {
- public:
-  virtual ~ReplyWriter() = default;
-  virtual bool Write(std::string_view bytes) = 0;  // may block while the client reads; false: it is gone
-  virtual bool IsAlive() = 0;
+struct TokenCounts {
+  int prompt = 0;
+  int answer = 0;
 };
+
+class ReplySource;
 
 struct HttpReply {
   int status = 200;
   std::string type = "application/json";
-  std::string body;
-  // If set, writes the body instead, on the connection's thread, after the status has been sent. Returning
-  // false breaks the connection off, so that the client knows that something is missing.
-  std::function<bool(ReplyWriter& writer)> stream;
+  std::string body{};
+  std::vector<std::pair<std::string, std::string>> headers{};  // besides those that every reply has
+  std::optional<TokenCounts> tokens{};                         // for the log
+  // If set, the body is not ready yet: this makes it, and no thread waits for it.
+  std::shared_ptr<ReplySource> source{};
+  bool stream = false;  // what the source gives is sent at once, not all at its end
+};
+
+// Makes a reply while its client waits. All methods are called on the server's one thread: they do not block.
+class ReplySource {
+ public:
+  enum class State {
+    kWaiting,
+    kEnd,
+    kBroken  // the connection is broken off, so that the client knows that something is missing
+  };
+
+  virtual ~ReplySource() = default;  // no client waits any more
+
+  // Called once, before the others. From then on any thread may call `wake`, which does not block, when Take
+  // may find something new; none does once this object is gone.
+  virtual void OnChange(std::function<void()> wake) = 0;
+  // Appends to reply.body what is ready. Until the first bytes of a stream, or the end of what is none, it
+  // may change the rest of the reply as well. A slow client is asked less often, and gets more at once.
+  virtual State Take(HttpReply& reply) = 0;
+  // The server stops: the end should come at once.
+  virtual void Cancel() = 0;
 };
 
 }  // namespace throng::serve

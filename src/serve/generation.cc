@@ -1,38 +1,149 @@
 #include "serve/generation.h"
 
-#include <condition_variable>
+#include <chrono>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
+#include "serve/request_error.h"
 
 namespace throng::serve {
 namespace {
 
-// What is too long for the model is the client's mistake; exhausted is a server that has no room for now.
+using Clock = std::chrono::steady_clock;
+
 template <typename Action>
-auto Mistaken(const Action& action) {
+auto WithinContext(const char* field, const Action& action) {
   try {
     return action();
   } catch (const Error& error) {
     if (error.Code() != ErrorCode::kExhausted) throw;
-    throw Error(ErrorCode::kInvalid, error.what());
+    throw RequestError(400, field, "context_length_exceeded", error.what());
   }
 }
 
 }  // namespace
 
-struct Generation::State {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::string text;                            // guarded by mutex; not yet taken
-  std::optional<engine::EngineResult> result;  // guarded by mutex until set, then constant
+// Shared with the engine's callbacks, which submit the later choices of a prompt.
+struct Generation::State : std::enable_shared_from_this<Generation::State> {
+  struct Choice {
+    std::string text;                                    // not yet taken
+    std::vector<engine::TokenLogprobs> logprobs;         // likewise
+    std::vector<engine::TokenLogprobs> prompt_logprobs;  // of a prompt's first choice
+    std::optional<uint64_t> id;                          // once it is submitted
+    std::optional<engine::EngineResult> result;          // once set, constant
+    bool told_end = false;
+  };
+
+  State(engine::LocalModel& model, engine::MetricsRegistry& metrics)
+      : model(model),
+        first_token(metrics.Durations("throng:time_to_first_token_seconds",
+                                      "From a complete request to the first text of its answer")),
+        whole(metrics.Durations("throng:e2e_request_latency_seconds",
+                                "From a complete request to the end of its answer")) {}
+
+  double Seconds() const { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+  void Wake() const {
+    if (wake) wake();
+  }
+
+  // Throws what Submit throws. Called with the mutex held, as the engine may call back at once.
+  void Submit(size_t choice, engine::EngineRequest request) {
+    const auto self = shared_from_this();
+    request.on_text = [self, choice](uint64_t, std::string_view text) {
+      const std::lock_guard lock(self->mutex);
+      if (!std::exchange(self->has_begun, true)) self->first_token.Observe(self->Seconds());
+      self->choices[choice].text += text;
+      self->Wake();
+    };
+    if (request.logprobs) {
+      request.on_logprobs = [self, choice](uint64_t, std::span<const engine::TokenLogprobs> logprobs) {
+        const std::lock_guard lock(self->mutex);
+        std::vector<engine::TokenLogprobs>& known = self->choices[choice].logprobs;
+        known.insert(known.end(), logprobs.begin(), logprobs.end());
+      };
+    }
+    if (!request.on_done) {
+      request.on_done = [self, choice](engine::EngineResult result) {
+        const std::lock_guard lock(self->mutex);
+        self->End(choice, std::move(result));
+      };
+    }
+    choices[choice].id = model.Submit(std::move(request));
+  }
+
+  // The first choice of a prompt. The others follow once the prompt is computed, or share its fate.
+  void SubmitAll(size_t first, Choices prompt) {
+    engine::EngineRequest request = prompt.request;
+    const auto self = shared_from_this();
+    const size_t end = first + static_cast<size_t>(prompt.count);
+    if (prompt.count > 1 || request.prompt_logprobs) {
+      prompt.request.prompt_logprobs = false;
+      request.on_prompt = [self, first, end, later = std::move(prompt.request)](
+                              uint64_t, std::span<const engine::TokenLogprobs> logprobs) {
+        const std::lock_guard lock(self->mutex);
+        self->choices[first].prompt_logprobs.assign(logprobs.begin(), logprobs.end());
+        for (size_t choice = first + 1; choice < end && !self->cancelled; ++choice) {
+          engine::EngineRequest next = later;
+          next.sampling.seed += choice - first;
+          self->SubmitOrEnd(choice, std::move(next));
+        }
+      };
+    }
+    if (prompt.count > 1) {
+      request.on_done = [self, first, end](engine::EngineResult result) {
+        const std::lock_guard lock(self->mutex);
+        for (size_t choice = first + 1; choice < end; ++choice) {
+          if (!self->choices[choice].id && !self->choices[choice].result) self->End(choice, result);
+        }
+        self->End(first, std::move(result));
+      };
+    }
+    WithinContext(prompt.field, [&] { Submit(first, std::move(request)); });
+  }
+
+  void SubmitOrEnd(size_t choice, engine::EngineRequest request) {
+    try {
+      Submit(choice, std::move(request));
+    } catch (const Error& error) {
+      engine::EngineResult result;
+      result.finish = llm::FinishReason::kError;
+      result.error = error;
+      End(choice, std::move(result));
+    }
+  }
+
+  void End(size_t choice, engine::EngineResult result) {
+    choices[choice].result = std::move(result);
+    if (++num_ended == choices.size()) whole.Observe(Seconds());
+    Wake();
+  }
+
+  void Cancel() {
+    cancelled = true;
+    for (const Choice& choice : choices) {
+      if (choice.id) model.Cancel(*choice.id);  // ignored if it has ended
+    }
+  }
+
+  engine::LocalModel& model;
+  engine::Histogram& first_token;
+  engine::Histogram& whole;
+  const Clock::time_point begin = Clock::now();
+
+  std::mutex mutex;             // guards all below
+  std::function<void()> wake;   // called with the mutex held
+  std::vector<Choice> choices;  // their number does not change
+  size_t num_ended = 0;
+  bool has_begun = false;  // there was text
+  bool cancelled = false;  // what is not submitted yet never is
 };
 
 Generation::Slot::Slot(Context& context) : context_(context) {
-  // Counted first: a stopping server waits for the requests counted.
   const int in_flight = ++context_.in_flight;
-  if (context_.IsStopping()) {
+  if (context_.stopping) {
     --context_.in_flight;
     throw MakeError(ErrorCode::kCancelled, "server: it is being stopped");
   }
@@ -42,40 +153,71 @@ Generation::Slot::Slot(Context& context) : context_(context) {
                   context_.options.max_requests);
 }
 
-Generation::Generation(Context& context, engine::TextRequest text)
-    : context_(context), model_(context.Model()), slot_(context), state_(std::make_shared<State>()) {
-  engine::EngineRequest request = Mistaken([&] { return model_.MakeRequest(std::move(text)); });
-  request.on_text = [state = state_](uint64_t, std::string_view text) {
-    {
-      const std::lock_guard lock(state->mutex);
-      state->text += text;
+Generation::Generation(Context& context, std::vector<Choices> prompts)
+    : slot_(context), state_(std::make_shared<State>(context.Model(), *context.metrics)) {
+  const std::lock_guard lock(state_->mutex);
+  size_t num_choices = 0;
+  for (const Choices& prompt : prompts) num_choices += static_cast<size_t>(prompt.count);
+  state_->choices.resize(num_choices);
+  size_t first = 0;
+  try {
+    for (Choices& prompt : prompts) {
+      const auto count = static_cast<size_t>(prompt.count);
+      state_->SubmitAll(first, std::move(prompt));
+      first += count;
     }
-    state->changed.notify_one();
-  };
-  request.on_done = [state = state_](engine::EngineResult result) {
-    {
-      const std::lock_guard lock(state->mutex);
-      state->result = std::move(result);
-    }
-    state->changed.notify_one();
-  };
-  id_ = Mistaken([&] { return model_.Submit(std::move(request)); });
+  } catch (...) {
+    state_->Cancel();
+    throw;
+  }
 }
 
 Generation::~Generation() {
-  model_.Cancel(id_);  // ignored if it has ended
+  const std::lock_guard lock(state_->mutex);
+  state_->wake = nullptr;
+  state_->Cancel();
 }
 
-bool Generation::Wait(std::string& text, double seconds) {
-  if (context_.MustCancel()) model_.Cancel(id_);
-  std::unique_lock lock(state_->mutex);
-  state_->changed.wait_for(lock, std::chrono::duration<double>(seconds),
-                           [&] { return state_->result || !state_->text.empty(); });
-  text += state_->text;
-  state_->text.clear();
-  return state_->result.has_value();
+void Generation::OnChange(std::function<void()> wake) {
+  const std::lock_guard lock(state_->mutex);
+  state_->wake = std::move(wake);
 }
 
-const engine::EngineResult& Generation::Result() const { return *state_->result; }
+bool Generation::Take(std::vector<Piece>& pieces) {
+  const std::lock_guard lock(state_->mutex);
+  bool all_ended = true;
+  for (size_t i = 0; i < state_->choices.size(); ++i) {
+    State::Choice& choice = state_->choices[i];
+    const bool ends = choice.result && !std::exchange(choice.told_end, choice.result.has_value());
+    if (!choice.text.empty() || ends) {
+      pieces.push_back({i, std::exchange(choice.text, {}), std::exchange(choice.logprobs, {}), ends});
+    }
+    all_ended = all_ended && choice.result;
+  }
+  return all_ended;
+}
+
+void Generation::Cancel() {
+  const std::lock_guard lock(state_->mutex);
+  state_->Cancel();
+}
+
+const std::vector<engine::TokenLogprobs>& Generation::PromptLogprobs(size_t first_choice) const {
+  return state_->choices[first_choice].prompt_logprobs;
+}
+
+size_t Generation::NumChoices() const { return state_->choices.size(); }
+
+const engine::EngineResult& Generation::Result(size_t choice) const {
+  return *state_->choices[choice].result;
+}
+
+Choices Choices::Of(engine::LocalModel& model, engine::TextRequest text, const char* field, int count) {
+  return {WithinContext(field, [&] { return model.MakeRequest(std::move(text)); }), field, count};
+}
+
+Choices Choices::OfEmbedding(engine::LocalModel& model, const engine::Prompt& prompt, const char* field) {
+  return {WithinContext(field, [&] { return model.MakeEmbedding(prompt); }), field, 1};
+}
 
 }  // namespace throng::serve

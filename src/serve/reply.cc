@@ -1,136 +1,54 @@
 #include "serve/reply.h"
 
-#include <nlohmann/json.hpp>
+#include <ctime>
+
+#include "base/digest.h"
 
 namespace throng::serve {
-namespace {
 
-using Json = nlohmann::ordered_json;
-
-std::string Dump(const Json& json) {
-  // Tokens are bytes: an answer may hold some that are not UTF-8.
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::string Event(const Json& json) { return "data: " + Dump(json) + "\n\n"; }
+
+Usage Usage::Of(const Generation& generation, size_t choices_per_prompt) {
+  Usage usage;
+  for (size_t i = 0; i < generation.NumChoices(); ++i) {
+    const engine::EngineResult& result = generation.Result(i);
+    usage.answer_tokens += static_cast<int>(result.tokens.size());
+    if (i % choices_per_prompt != 0) continue;
+    usage.prompt_tokens += result.prompt_tokens;
+    usage.cached_tokens += result.cached_prompt_tokens;
+  }
+  return usage;
+}
+
+Json Usage::ToJson() const {
+  return {{"prompt_tokens", prompt_tokens},
+          {"completion_tokens", answer_tokens},
+          {"total_tokens", prompt_tokens + answer_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", cached_tokens}}}};
+}
+
+bool IsFinished(const engine::EngineResult& result) {
+  return result.finish == llm::FinishReason::kStop || result.finish == llm::FinishReason::kLength;
+}
+
+Error ErrorOf(const engine::EngineResult& result) {
+  if (result.error) return *result.error;
+  return MakeError(ErrorCode::kCancelled, "server: the request was cancelled because the server stops");
+}
 
 const char* FinishName(llm::FinishReason finish) {
   return finish == llm::FinishReason::kLength ? "length" : "stop";
 }
 
-Json Usage(const engine::EngineResult& result) {
-  const auto answer = static_cast<int>(result.tokens.size());
-  return {{"prompt_tokens", result.prompt_tokens},
-          {"completion_tokens", answer},
-          {"total_tokens", result.prompt_tokens + answer},
-          {"prompt_tokens_details", {{"cached_tokens", result.cached_prompt_tokens}}}};
+ReplyHead MakeHead(Context& context, const char* kind) {
+  engine::LocalModel& model = context.Model();
+  const Digest digest = Hasher().Add(THRONG_VERSION).Add(model.Setup()).Finish();
+  return {.id = fmt::format("{}-{}", kind, ++context.last_id),
+          .created = std::time(nullptr),
+          .model = model.Name(),
+          .fingerprint = "fp_" + digest.Hex().substr(0, 10)};
 }
-
-Json Head(const ReplyHead& head, bool chunk) {
-  const char* object = !head.chat ? "text_completion" : chunk ? "chat.completion.chunk" : "chat.completion";
-  return {{"id", head.id}, {"object", object}, {"created", head.created}, {"model", head.model}};
-}
-
-Json Chunk(const ReplyHead& head, Json delta, const Json& finish) {
-  Json json = Head(head, true);
-  Json choice = {{"index", 0}};
-  if (head.chat) {
-    choice["delta"] = std::move(delta);
-  } else {
-    choice["text"] = delta.value("content", "");
-  }
-  choice["logprobs"] = nullptr;
-  choice["finish_reason"] = finish;
-  json["choices"] = Json::array({std::move(choice)});
-  return json;
-}
-
-int StatusOf(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::kInvalid:
-    case ErrorCode::kUnsupported:
-      return 400;
-    case ErrorCode::kExhausted:
-    case ErrorCode::kUnavailable:
-    case ErrorCode::kCancelled:
-      return 503;
-    case ErrorCode::kCorrupt:
-    case ErrorCode::kIo:
-    case ErrorCode::kBadAnswer:
-      return 500;
-  }
-  return 500;
-}
-
-const char* TypeOf(int status) {
-  switch (status) {
-    case 401:
-      return "authentication_error";
-    case 404:
-      return "not_found_error";
-    case 503:
-      return "overloaded_error";
-    default:
-      return status < 500 ? "invalid_request_error" : "server_error";
-  }
-}
-
-Json ErrorJson(int status, std::string_view message) {
-  return {{"error", {{"message", message}, {"type", TypeOf(status)}, {"param", nullptr}, {"code", status}}}};
-}
-
-}  // namespace
-
-std::string CompletionBody(const ReplyHead& head, const engine::EngineResult& result) {
-  Json json = Head(head, false);
-  Json choice = {{"index", 0}};
-  if (head.chat) {
-    choice["message"] = {{"role", "assistant"}, {"content", result.text}};
-  } else {
-    choice["text"] = result.text;
-  }
-  choice["logprobs"] = nullptr;
-  choice["finish_reason"] = FinishName(result.finish);
-  json["choices"] = Json::array({std::move(choice)});
-  json["usage"] = Usage(result);
-  return Dump(json);
-}
-
-std::string FirstEvent(const ReplyHead& head) {
-  if (!head.chat) return "";
-  return Event(Chunk(head, {{"role", "assistant"}, {"content", ""}}, nullptr));
-}
-
-std::string TextEvent(const ReplyHead& head, std::string_view text) {
-  return Event(Chunk(head, {{"content", text}}, nullptr));
-}
-
-std::string FinishEvent(const ReplyHead& head, const engine::EngineResult& result) {
-  return Event(Chunk(head, Json::object(), FinishName(result.finish)));
-}
-
-std::string UsageEvent(const ReplyHead& head, const engine::EngineResult& result) {
-  Json json = Head(head, true);
-  json["choices"] = Json::array();
-  json["usage"] = Usage(result);
-  return Event(json);
-}
-
-std::string ErrorEvent(const Error& error) { return Event(ErrorJson(StatusOf(error.Code()), error.what())); }
-
-std::string ModelsBody(std::string_view model, int64_t created, int max_context) {
-  const Json entry = {{"id", model},
-                      {"object", "model"},
-                      {"created", created},
-                      {"owned_by", "throng"},
-                      {"max_model_len", max_context}};
-  return Dump({{"object", "list"}, {"data", Json::array({entry})}});
-}
-
-HttpReply ErrorReply(int status, std::string_view message) {
-  return {.status = status, .body = Dump(ErrorJson(status, message)), .stream = {}};
-}
-
-HttpReply ErrorReply(const Error& error) { return ErrorReply(StatusOf(error.Code()), error.what()); }
 
 }  // namespace throng::serve

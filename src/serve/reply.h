@@ -6,32 +6,41 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "engine/request.h"
-#include "serve/exchange.h"
+#include "serve/context.h"
+#include "serve/fields/json_fields.h"
+#include "serve/generation.h"
+#include "serve/http/error_reply.h"
 
 namespace throng::serve {
 
-// The fields that begin every chunk of a reply.
+std::string Dump(const Json& json);   // tokens are bytes: those that are no UTF-8 are replaced
+std::string Event(const Json& json);  // of a stream, complete with "data: " and the empty line
+inline constexpr std::string_view kDoneEvent = "data: [DONE]\n\n";
+
+// The counts of some prompts and all that was computed for them.
+struct Usage {
+  int prompt_tokens = 0;
+  int cached_tokens = 0;  // of these, taken from the prefix cache
+  int answer_tokens = 0;
+
+  // Choices of one prompt follow one another. Once all have ended.
+  static Usage Of(const Generation& generation, size_t choices_per_prompt);
+  Json ToJson() const;
+  TokenCounts ForLog() const { return {.prompt = prompt_tokens, .answer = answer_tokens}; }
+};
+
+bool IsFinished(const engine::EngineResult& result);  // as it should: by its end or its limit
+Error ErrorOf(const engine::EngineResult& result);    // for others
+const char* FinishName(llm::FinishReason finish);     // "stop" or "length"
+
+// What all replies begin with.
 struct ReplyHead {
-  bool chat = false;
   std::string id;
   int64_t created = 0;  // seconds since 1970
   std::string model;
+  std::string fingerprint;  // the same as long as the server's program, model file and KV codec are
 };
-
-std::string CompletionBody(const ReplyHead& head, const engine::EngineResult& result);
-
-// Events of a stream, complete with "data: " and the empty line.
-std::string FirstEvent(const ReplyHead& head);  // the role in chats, otherwise empty
-std::string TextEvent(const ReplyHead& head, std::string_view text);
-std::string FinishEvent(const ReplyHead& head, const engine::EngineResult& result);
-std::string UsageEvent(const ReplyHead& head, const engine::EngineResult& result);
-std::string ErrorEvent(const Error& error);
-inline constexpr std::string_view kDoneEvent = "data: [DONE]\n\n";
-
-std::string ModelsBody(std::string_view model, int64_t created, int max_context);
-
-HttpReply ErrorReply(int status, std::string_view message);
-HttpReply ErrorReply(const Error& error);
+// kind: what ids begin with, "chatcmpl".
+ReplyHead MakeHead(Context& context, const char* kind);
 
 }  // namespace throng::serve

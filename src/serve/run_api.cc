@@ -15,10 +15,6 @@
 namespace throng::serve {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
 int64_t StepOf(const HttpRequest& request, const std::string& name, int64_t fallback) {
   const auto found = request.query.find(name);
   if (found == request.query.end()) return fallback;

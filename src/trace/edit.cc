@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstdio>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -26,29 +24,6 @@ std::vector<std::pair<sim::Step, Value>> CutHeld(const std::vector<std::pair<sim
   return cut;
 }
 
-std::string Later(const std::string& start, int64_t seconds) {
-  int year = 0;
-  unsigned month = 0;
-  unsigned day = 0;
-  int h = 0;
-  int m = 0;
-  int s = 0;
-  if (std::sscanf(start.c_str(), "%d-%u-%uT%d:%d:%d", &year, &month, &day, &h, &m, &s) != 6) return start;
-  using namespace std::chrono;
-  const sys_seconds then =
-      sys_days(year_month_day(std::chrono::year(year), std::chrono::month(month), std::chrono::day(day))) +
-      hours(h) + minutes(m) + std::chrono::seconds(s + seconds);
-  const sys_days date = floor<days>(then);
-  const year_month_day ymd(date);
-  const hh_mm_ss<std::chrono::seconds> time(then - date);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(ymd.year()),
-                     static_cast<unsigned>(ymd.month()), static_cast<unsigned>(ymd.day()),
-                     time.hours().count(), time.minutes().count(), time.seconds().count());
-}
-
-// Never empty, so that a trace cut to begin after midnight always has a start.
-std::string StartOf(const Trace& trace) { return trace.start.empty() ? "2023-02-13T00:00:00" : trace.start; }
-
 }  // namespace
 
 Trace CutTrace(const Trace& trace, sim::Step from, sim::Step until) {
@@ -62,7 +37,7 @@ Trace CutTrace(const Trace& trace, sim::Step from, sim::Step until) {
   cut.sec_per_step = trace.sec_per_step;
   cut.width = trace.width;
   cut.height = trace.height;
-  cut.start = Later(StartOf(trace), int64_t{from} * trace.sec_per_step);
+  cut.start = trace.start.After(int64_t{from} * trace.sec_per_step);
   cut.source = trace.source;
   cut.license = trace.license;
   cut.radius_p = trace.radius_p;

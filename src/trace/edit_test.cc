@@ -4,11 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <functional>
 
 #include "base/error.h"
-#include "trace/import.h"
 #include "trace/stats.h"
 #include "trace/synth/synth.h"
 #include "trace/write.h"
@@ -51,10 +49,6 @@ class TraceFiles : public ::testing::Test {
     fs::create_directories(dir_);
   }
   void TearDown() override { fs::remove_all(dir_); }
-  void Write(const std::string& name, const std::string& text) const {
-    fs::create_directories((dir_ / name).parent_path());
-    std::ofstream(dir_ / name) << text;
-  }
   fs::path dir_;
 };
 
@@ -112,7 +106,7 @@ TEST_F(TraceFiles, WhatIsWrittenReadsBackEqual) {
 TEST(CutTrace, KeepsWhatHeldAndShiftsTheClock) {
   const Trace cut = CutTrace(Small(), 60, 80);
   EXPECT_EQ(cut.num_steps, 20);
-  EXPECT_EQ(cut.start, "2024-01-01T00:00:00");
+  EXPECT_EQ(cut.start.Text(), "2024-01-01T00:00:00");
   EXPECT_EQ(cut.agents[0].PosAt(0), (sim::Pos{2, 1}));
   EXPECT_EQ(cut.agents[0].ActionAt(0), "reading");
   EXPECT_EQ(cut.agents[0].PlannedUntil(0), 15);
@@ -121,6 +115,10 @@ TEST(CutTrace, KeepsWhatHeldAndShiftsTheClock) {
   EXPECT_EQ(cut.conversations[0].step, 10);
   EXPECT_EQ(CutTrace(Small(), 10, 11).agents[0].chains[0].step, 0);
   EXPECT_THAT(MessageOf([] { CutTrace(Small(), 60, 101); }), HasSubstr("it has 0 to 100"));
+  Trace undated = Small();
+  undated.start = LocalTime();
+  EXPECT_EQ(CutTrace(undated, 60, 80).start.Text(), "00:10:00");
+  EXPECT_EQ(CutTrace(undated, 0, 80).start, LocalTime());
 }
 
 TEST(TileTraces, PutsTownsSideBySide) {
@@ -149,54 +147,6 @@ TEST(TraceStats, CountsByHand) {
   EXPECT_DOUBLE_EQ(stats.mean_coupled, 2);
   EXPECT_DOUBLE_EQ(stats.moving_share, 1.0 / 200);
   EXPECT_DOUBLE_EQ(stats.busiest_agent, 1.5);
-}
-
-TEST_F(TraceFiles, ImportsStorageAndItsCompressedForm) {
-  const char* meta = R"({"start_date":"February 13, 2023","sec_per_step":10,"maze_name":"the_ville"})";
-  const char* ann = R"({"movement":[1,1],"pronunciatio":"z","description":"sleeping @ bed","chat":null})";
-  const char* bob = R"({"movement":[5,5],"pronunciatio":"z","description":"sleeping @ bed","chat":null})";
-  const char* up = R"({"movement":[2,1],"pronunciatio":"y","description":"reading @ desk","chat":null})";
-  const auto both = [](const std::string& a, const std::string& b) {
-    return "{\"Ann\":" + a + ",\"Bob\":" + b + "}";
-  };
-  Write("run/reverie/meta.json", meta);
-  Write("run/movement/0.json", "{\"persona\":" + both(ann, bob) + "}");
-  Write("run/movement/1.json", "{\"persona\":" + both(up, bob) + "}");
-  Write("packed/meta.json", meta);
-  Write("packed/master_movement.json", "{\"0\":" + both(ann, bob) + ",\"1\":{\"Ann\":" + up + "}}");
-  Trace stored = ImportTrace(dir_ / "run");
-  Trace packed = ImportTrace(dir_ / "packed");
-  EXPECT_EQ(stored.start, "2023-02-13T00:00:00");
-  EXPECT_EQ(stored.num_steps, 2);
-  EXPECT_EQ(stored.width, 140);
-  EXPECT_EQ(stored.agents[0].PosAt(1), (sim::Pos{2, 1}));
-  EXPECT_EQ(stored.agents[0].chains.size(), 1u);  // it woke up
-  stored.name = stored.source = packed.name = packed.source = "";
-  EXPECT_EQ(stored, packed);
-  EXPECT_THAT(MessageOf([&] { ImportTrace(dir_); }), HasSubstr("neither"));
-  EXPECT_THAT(MessageOf([&] { ImportTrace(dir_ / "none"); }), HasSubstr("no such"));
-}
-
-TEST_F(TraceFiles, ImportRefusesNumbersThatDoNotFit) {
-  const auto refused = [&](const char* meta, const std::string& movement) {
-    Write("run/reverie/meta.json", meta);
-    Write("run/movement/0.json", R"({"persona":{"Ann":{"movement":)" + movement + "}}}");
-    return MessageOf([&] { ImportTrace(dir_ / "run"); });
-  };
-  EXPECT_THAT(refused("{}", "[1,2147483647]"), HasSubstr("Ann"));
-  EXPECT_THAT(refused("{}", "[-9223372036854775808,1]"), HasSubstr("Ann"));
-  EXPECT_THAT(refused("{}", "[18446744073709551615,1]"), HasSubstr("Ann"));
-  EXPECT_THAT(refused(R"({"sec_per_step":4294967306})", "[1,1]"), HasSubstr("4294967306"));
-  EXPECT_THAT(refused(R"({"sec_per_step":"10"})", "[1,1]"), HasSubstr("sec_per_step"));
-  fs::create_directories(dir_ / "packed" / "master_movement.json");
-  EXPECT_THAT(MessageOf([&] { ImportTrace(dir_ / "packed"); }), HasSubstr("cannot open"));
-}
-
-TEST(ImportTrace, RecordedDaysKeepTheirCallsWhenConverted) {
-  const std::string path = THRONG_SHARED_DIR "/traces/skip-morning-s-14_n25.jsonl.gz";
-  if (!fs::exists(path)) GTEST_SKIP() << "there is no " << path;
-  const Trace trace = ImportTrace(path);
-  EXPECT_EQ(ParseTrace(FormatTrace(trace), trace.name), trace);
 }
 
 }  // namespace

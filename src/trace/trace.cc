@@ -3,7 +3,6 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,8 +19,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxAgents = 1'000'000;
-constexpr int64_t kMaxSteps = 100'000'000;
-constexpr int64_t kMaxSide = 1'000'000;
 constexpr size_t kMaxFunctions = 1000;
 constexpr int64_t kMaxTokens = 100'000'000;
 
@@ -92,7 +89,7 @@ class Parser {
   // One conversation as its lines tell it, before calls are derived.
   struct Talk {
     std::set<sim::AgentId> members;
-    std::vector<std::pair<std::string, std::string>> lines;  // speaker, text
+    std::vector<std::pair<sim::AgentId, std::string>> lines;  // speaker, text
   };
 
   template <typename... Args>
@@ -123,19 +120,22 @@ class Parser {
         agents->size() > static_cast<size_t>(kMaxAgents)) {
       Fail("the header wants \"agents\", a list of 1 to {} names", kMaxAgents);
     }
-    trace_.num_steps = static_cast<sim::Step>(Integer(json, "steps", 1, kMaxSteps, "the number of steps"));
+    trace_.num_steps =
+        static_cast<sim::Step>(Integer(json, "steps", 1, kMaxTraceSteps, "the number of steps"));
     trace_.sec_per_step =
         static_cast<int>(Integer(json, "sec_per_step", 1, 86400, "simulated seconds of a step"));
     const auto grid = json.find("grid");
     if (grid == json.end() || !grid->is_array() || grid->size() != 2) {
       Fail("the header wants \"grid\", [width, height]");
     }
-    trace_.width = static_cast<int32_t>(Integer((*grid)[0], "grid width", 1, kMaxSide));
-    trace_.height = static_cast<int32_t>(Integer((*grid)[1], "grid height", 1, kMaxSide));
+    trace_.width = static_cast<int32_t>(Integer((*grid)[0], "grid width", 1, kMaxTraceSide));
+    trace_.height = static_cast<int32_t>(Integer((*grid)[1], "grid height", 1, kMaxTraceSide));
     OptionalHeader(json);
     for (const Json& name : *agents) {
       if (!name.is_string()) Fail("agent {} is not a name", name.dump().substr(0, 40));
-      ids_.emplace(name.get<std::string>(), static_cast<sim::AgentId>(trace_.agents.size()));
+      const auto id = static_cast<sim::AgentId>(trace_.agents.size());
+      const bool is_new = ids_.emplace(name.get<std::string>(), id).second;
+      if (!is_new && !carries_calls_) Fail("two agents are named {}; chats name who speaks", name.dump());
       trace_.agents.emplace_back().name = name.get<std::string>();
     }
     last_talk_.resize(trace_.agents.size());
@@ -149,19 +149,17 @@ class Parser {
       if (!it->is_string()) Fail("\"{}\" is {}; allowed: a text", key, it->dump().substr(0, 40));
       field = it->get<std::string>();
     };
-    text("start", trace_.start);
     text("source", trace_.source);
     text("license", trace_.license);
-    int h = 0;
-    int m = 0;
-    int s = 0;
-    if (!trace_.start.empty() &&
-        (std::sscanf(trace_.start.c_str(), "%*d-%*d-%*dT%2d:%2d:%2d", &h, &m, &s) != 3 || h < 0 || h > 23 ||
-         m < 0 || m > 59 || s < 0 || s > 59)) {
-      Fail("\"start\" is \"{}\"; allowed: a time such as 2023-02-13T06:30:00", trace_.start);
+    std::string start;
+    text("start", start);
+    if (!start.empty()) {
+      const std::optional<LocalTime> time = LocalTime::Parse(start);
+      if (!time) Fail("\"start\" is {:?}; allowed: a time such as 2023-02-13T06:30:00, or 06:30:00", start);
+      trace_.start = *time;
     }
     if (json.contains("radius")) {
-      trace_.radius_p = static_cast<int>(Integer(json, "radius", 0, kMaxSide, "the perception radius"));
+      trace_.radius_p = static_cast<int>(Integer(json, "radius", 0, kMaxTraceSide, "the perception radius"));
     }
     const auto functions = json.find("functions");
     carries_calls_ = functions != json.end();
@@ -207,7 +205,8 @@ class Parser {
     if (!agent.plans.empty() && agent.plans.back().first == step) {
       Fail("agent {} has two plans in one step", agent.name);
     }
-    agent.plans.emplace_back(step, static_cast<sim::Step>(Integer(json["until"], "until", step, kMaxSteps)));
+    agent.plans.emplace_back(step,
+                             static_cast<sim::Step>(Integer(json["until"], "until", step, kMaxTraceSteps)));
   }
 
   void Action(const Json& json) {
@@ -289,7 +288,10 @@ class Parser {
       if (!line.is_array() || line.size() != 2 || !line[0].is_string() || !line[1].is_string()) {
         Fail("a line of \"chat\" is not [speaker, text]");
       }
-      talk.lines.emplace_back(line[0].get<std::string>(), line[1].get<std::string>());
+      const auto speaker = ids_.find(line[0].get_ref<const std::string&>());
+      if (speaker == ids_.end()) Fail("{} speaks in \"chat\", but is no agent", line[0].dump());
+      talk.members.insert(speaker->second);
+      talk.lines.emplace_back(speaker->second, line[1].get<std::string>());
     }
   }
 
@@ -315,11 +317,8 @@ class Parser {
     for (auto& [key, talk] : talks_) {
       const sim::Step step = key.first;
       TraceConversation conversation{step, {}, {}};
-      for (const auto& [speaker, text] : talk.lines) {
-        if (const auto it = ids_.find(speaker); it != ids_.end()) talk.members.insert(it->second);
-      }
       conversation.members.assign(talk.members.begin(), talk.members.end());
-      if (conversation.members.size() < 2) continue;  // a monologue: its partner is not in the trace
+      if (conversation.members.size() < 2) continue;  // a monologue
       int so_far = 0;
       std::set<sim::AgentId> spoke;
       const auto add = [&](sim::AgentId who, TraceCall call, int extra_prompt, int output) {
@@ -328,13 +327,9 @@ class Parser {
         if (output > 0) varied.output_tokens = output;
         conversation.turns.emplace_back(who, varied);
       };
-      for (size_t i = 0; i < talk.lines.size(); ++i) {
-        const auto& [speaker, text] = talk.lines[i];
-        const auto it = ids_.find(speaker);
-        const sim::AgentId who =
-            it != ids_.end() ? it->second : conversation.members[i % conversation.members.size()];
-        if (spoke.insert(who).second) add(who, kRelationship, 0, 0);
-        add(who, kUtterance, so_far, TokensOf(text));
+      for (const auto& [speaker, text] : talk.lines) {
+        if (spoke.insert(speaker).second) add(speaker, kRelationship, 0, 0);
+        add(speaker, kUtterance, so_far, TokensOf(text));
         so_far += TokensOf(text);
       }
       for (const sim::AgentId member : conversation.members) add(member, kConversationMemo, so_far, 0);
@@ -404,13 +399,7 @@ uint64_t Trace::NumCalls() const {
   return calls;
 }
 
-int Trace::SecondOfDay(sim::Step step) const {
-  int h = 0;
-  int m = 0;
-  int s = 0;
-  std::sscanf(start.c_str(), "%*d-%*d-%*dT%2d:%2d:%2d", &h, &m, &s);
-  return static_cast<int>((int64_t{h} * 3600 + m * 60 + s + int64_t{step} * sec_per_step) % 86400);
-}
+int Trace::SecondOfDay(sim::Step step) const { return start.After(int64_t{step} * sec_per_step).second; }
 
 const char* InternFunction(std::string_view name) {
   static std::mutex mutex;

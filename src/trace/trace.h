@@ -2,8 +2,8 @@
 //
 // A trace is a file of JSON lines, plain or gzipped. Line 1:
 // {"agents":[names],"steps":n,"sec_per_step":s,"grid":[width,height],...}, and optionally "start" (local
-// time, "2023-02-13T00:00:00"), "source", "license", and "radius" (perception radius in tiles). After it,
-// with steps not decreasing,
+// time, "2023-02-13T00:00:00", or "08:20:00" of an unknown day), "source", "license", and "radius"
+// (perception radius in tiles). After it, with steps not decreasing,
 // {"s":step,"m":[[agent,x,y],...]} for agents whose position changed, and
 // {"s":step,"a":agent,"action":"...","chat":[[speaker,text],...]} where an action or a conversation began
 // (chat null: it ended). Calls are derived from actions and conversations.
@@ -24,6 +24,7 @@
 
 #include "sim/space/space.h"
 #include "sim/world.h"
+#include "trace/local_time.h"
 
 namespace throng::trace {
 
@@ -77,6 +78,8 @@ struct TraceAgent {
 // start up to 8 tiles apart although its agents perceive 4.
 inline constexpr int kRecordedRadius = 8;
 
+inline constexpr int64_t kMaxTraceSteps = 100'000'000;
+inline constexpr int64_t kMaxTraceSide = 1'000'000;        // of a grid, in tiles
 inline constexpr size_t kMaxTraceBytes = size_t{1} << 30;  // of text: a guard against decompression bombs
 
 struct Trace {
@@ -85,7 +88,7 @@ struct Trace {
   int sec_per_step = 10;
   int32_t width = 0;
   int32_t height = 0;
-  std::string start;    // local time of step 0, "2023-02-13T00:00:00"; may be empty: midnight
+  LocalTime start;      // of step 0; midnight of an unknown day where the trace does not say
   std::string source;   // may be empty
   std::string license;  // may be empty
   int radius_p = kRecordedRadius;

@@ -77,6 +77,11 @@ TEST(Trace, WrongLinesAreNamedWithTheirNumber) {
       {kStart + R"({"s":5,"a":0,"action":"x","chat":[["Ann"]]})", "[speaker, text]"},
       {kStart + R"({"s":5,"a":0,"action":"x","chat":"hi"})", "\"chat\""},
       {kStart + R"({"s":5})", "\"m\" (moves) or \"a\""},
+      {kStart + R"({"s":5,"a":0,"action":"x","chat":[["Cy","hi"]]})",
+       "t:3: \"Cy\" speaks in \"chat\", but is no agent"},
+      {R"({"agents":["A","A"],"steps":9,"sec_per_step":10,"grid":[9,9]})", "two agents are named \"A\""},
+      {R"({"agents":["A"],"steps":9,"sec_per_step":10,"grid":[9,9],"start":"2023-02-30T00:00:00"})",
+       "\"start\" is \"2023-02-30T00:00:00\"; allowed: a time such as"},
   };
   for (const auto& c : cases) {
     try {

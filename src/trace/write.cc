@@ -85,7 +85,7 @@ class Writer {
     header["steps"] = trace_.num_steps;
     header["sec_per_step"] = trace_.sec_per_step;
     header["grid"] = {trace_.width, trace_.height};
-    if (!trace_.start.empty()) header["start"] = trace_.start;
+    if (trace_.start != LocalTime()) header["start"] = trace_.start.Text();
     if (!trace_.source.empty()) header["source"] = trace_.source;
     if (!trace_.license.empty()) header["license"] = trace_.license;
     header["radius"] = trace_.radius_p;

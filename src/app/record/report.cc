@@ -59,6 +59,7 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
   AddSpeculation(stats, json);
   if (const engine::LocalModel* local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
+    json["kv_window_bytes"] = local->KvWindowBytes();
     json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
     const engine::EngineState state = local->State();
     json["recomputed_tokens"] = state.recomputed_tokens;
@@ -130,6 +131,10 @@ std::string Summary(const FinishedRun& run) {
     if (const engine::LocalModel* local = LocalOf(llm)) {
       add("; {:.0f} bytes per token, {:.2f} times smaller than f16", local->KvBytesPerToken(),
           local->F16BytesPerToken() / local->KvBytesPerToken());
+      if (local->KvWindowBytes() > 0) {
+        add(", and {} per sequence for pages in int8",
+            HumanBytes(static_cast<double>(local->KvWindowBytes())));
+      }
       const engine::EngineState state = local->State();
       if (state.evicted_blocks > 0) {
         add("\nevicted     {} blocks, {} of them to disk ({} came back); {} tokens were computed again",

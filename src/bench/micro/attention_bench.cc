@@ -40,7 +40,7 @@ void Measure(benchmark::State& state, const std::string& codec, int held, int co
 void Machine(benchmark::State& state) {
   ThreadPool threads(kThreads);
   for (auto _ : state) {
-    state.counters["GB/s"] = bench::MeasureReadBandwidth(threads) * 1e-9;
+    state.counters["GB/s"] = bench::ReadMeter(threads).Measure(15) * 1e-9;
     state.counters["Gflop/s"] = bench::MeasurePeakFlops(threads) * 1e-9;
   }
 }

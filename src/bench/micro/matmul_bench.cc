@@ -50,7 +50,7 @@ double MeasureCachedPeak(TensorType type) {
 
 double Bandwidth() {
   ThreadPool threads(kThreads);
-  static const double bandwidth = bench::MeasureReadBandwidth(threads);
+  static const double bandwidth = bench::ReadMeter(threads).Measure(15);
   return bandwidth;
 }
 

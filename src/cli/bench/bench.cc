@@ -118,11 +118,13 @@ void PrintTable(const BenchFlags& flags, const bench::Machine& machine, const st
   fmt::print("{}{}, {} heads, {} KV heads, head size {}, softmax {}\n\n", flags.phase,
              flags.cold ? " of many sequences in turn" : "", flags.heads, flags.kv_heads, flags.head_dim,
              flags.softmax);
-  fmt::print("{:<12} {:>7} {:>10} {:>10} {:>10} {:>10} {:>8} {:>12} {:>8} {:>8}\n", "kv", "keys", "ms",
+  size_t width = 12;
+  for (const Row& row : rows) width = std::max(width, row.kv.size());
+  fmt::print("{:<{}} {:>7} {:>10} {:>10} {:>10} {:>10} {:>8} {:>12} {:>8} {:>8}\n", "kv", width, "keys", "ms",
              "cpu ms", "MB", "bandwidth", "flops", "f16 / this", "by cpu", "error");
   for (const Row& row : rows) {
-    fmt::print("{:<12} {:>7} {:>10.3f} {:>10.3f} {:>10.2f} {:>9.0f}% {:>7.0f}% {:>12.2f} {:>8.2f} {:>8.1g}\n",
-               row.kv, row.keys, row.seconds.wall * 1e3, row.seconds.cpu * 1e3,
+    fmt::print("{:<{}} {:>7} {:>10.3f} {:>10.3f} {:>10.2f} {:>9.0f}% {:>7.0f}% {:>12.2f} {:>8.2f} {:>8.1g}\n",
+               row.kv, width, row.keys, row.seconds.wall * 1e3, row.seconds.cpu * 1e3,
                static_cast<double>(row.bytes) / 1e6,
                100.0 * static_cast<double>(row.bytes) / row.seconds.wall / machine.bandwidth,
                100.0 * row.flops / row.seconds.cpu / machine.flops, row.Ratio(), row.CpuRatio(), row.error);

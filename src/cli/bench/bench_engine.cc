@@ -47,8 +47,13 @@ struct Row {
 
   double Seconds() const { return bench::Median(speed.seconds); }
   double Rate() const { return speed.tokens / Seconds(); }
-  double BandwidthShare(const bench::Machine& machine) const {
-    return speed.bytes / Seconds() / machine.bandwidth;
+  // Of what memory gave beside each round, the median.
+  double BandwidthShare() const {
+    std::vector<double> shares;
+    for (size_t i = 0; i < speed.seconds.size(); ++i) {
+      shares.push_back(speed.bytes / speed.seconds[i] / speed.read_rates[i]);
+    }
+    return bench::Median(std::move(shares));
   }
   double FlopsShare(const bench::Machine& machine) const { return speed.flops / Seconds() / machine.flops; }
 };
@@ -71,7 +76,7 @@ void Check(const EngineFlags& flags, const BenchModel& subject) {
 
 // The rows of one codec. Those whose caches have no room are left out, with a warning.
 void Measure(const EngineFlags& flags, const BenchModel& subject, const std::string& codec,
-             ThreadPool& threads, std::vector<Row>& rows) {
+             ThreadPool& threads, bench::ReadMeter& memory, std::vector<Row>& rows) {
   const uint64_t budget = KvBudget(flags.model, subject);
   bench::ModelSpeed speed(*subject.file, *subject.transformer, {.kv = codec},
                           attention::ParseSoftmax(flags.model.softmax), budget, threads);
@@ -88,9 +93,12 @@ void Measure(const EngineFlags& flags, const BenchModel& subject, const std::str
       }
       spdlog::info("{}, depth {}, batch {}", codec, depth, batch);
       speed.Fill(batch, depth);
-      if (prefills) rows.push_back({codec, "prefill", depth, 1, speed.Prefill(flags.prompt, flags.rounds)});
-      if (flags.decode > 0)
-        rows.push_back({codec, "decode", depth, batch, speed.Decode(flags.decode, flags.rounds)});
+      if (prefills) {
+        rows.push_back({codec, "prefill", depth, 1, speed.Prefill(flags.prompt, flags.rounds, memory)});
+      }
+      if (flags.decode > 0) {
+        rows.push_back({codec, "decode", depth, batch, speed.Decode(flags.decode, flags.rounds, memory)});
+      }
     }
   }
 }
@@ -100,12 +108,14 @@ void PrintTable(const bench::Machine& machine, const BenchModel& subject, const 
              machine.flops * 1e-9);
   fmt::print("model: {}, {:.1f} MB of weights read for each pass\n\n", subject.transformer->Config().name,
              static_cast<double>(model::WeightBytes(*subject.file)) * 1e-6);
-  fmt::print("{:<12} {:<8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>7}\n", "kv", "phase", "depth", "batch",
+  size_t width = 12;
+  for (const Row& row : rows) width = std::max(width, row.kv.size());
+  fmt::print("{:<{}} {:<8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>7}\n", "kv", width, "phase", "depth", "batch",
              "tokens/s", "GB read/s", "bandwidth", "flops");
   for (const Row& row : rows) {
-    fmt::print("{:<12} {:<8} {:>7} {:>6} {:>10.2f} {:>10.2f} {:>9.0f}% {:>6.0f}%\n", row.kv, row.phase,
+    fmt::print("{:<{}} {:<8} {:>7} {:>6} {:>10.2f} {:>10.2f} {:>9.0f}% {:>6.0f}%\n", row.kv, width, row.phase,
                row.depth, row.batch, row.Rate(), row.speed.bytes / row.Seconds() * 1e-9,
-               100 * row.BandwidthShare(machine), 100 * row.FlopsShare(machine));
+               100 * row.BandwidthShare(), 100 * row.FlopsShare(machine));
   }
 }
 
@@ -121,7 +131,8 @@ void PrintJson(const EngineFlags& flags, const bench::Machine& machine, const Be
                        {"tokens", row.speed.tokens},
                        {"seconds", row.speed.seconds},
                        {"bytes", row.speed.bytes},
-                       {"bandwidth_share", row.BandwidthShare(machine)},
+                       {"read_rates", row.speed.read_rates},
+                       {"bandwidth_share", row.BandwidthShare()},
                        {"flops_share", row.FlopsShare(machine)}});
   }
   const nlohmann::ordered_json document = {{"model", subject.transformer->Config().name},
@@ -141,8 +152,11 @@ void Run(const EngineFlags& flags) {
   Check(flags, subject);
   ThreadPool threads(ThreadsOrAll(flags.model.threads));
   const bench::Machine machine = bench::MeasureMachine(threads);
+  bench::ReadMeter memory(threads);
   std::vector<Row> rows;
-  for (const std::string& codec : SplitCodecs(flags.model.kv)) Measure(flags, subject, codec, threads, rows);
+  for (const std::string& codec : SplitCodecs(flags.model.kv)) {
+    Measure(flags, subject, codec, threads, memory, rows);
+  }
   flags.json ? PrintJson(flags, machine, subject, rows) : PrintTable(machine, subject, rows);
 }
 
@@ -185,11 +199,11 @@ void AddBenchEngine(CLI::App& bench) {
       "of\nup to 512 tokens. Before anything is timed, the logits are checked: a token must get the same "
       "bits alone, "
       "in a\nprompt and in a batch.\n"
-      "bandwidth: bytes of weights and sealed pages that have to be read, as a share of what the machine "
-      "reads per\n"
-      "second; flops: multiplications and additions as a share of what it computes in f32; both are measured "
-      "first, "
-      "on\nthe same threads.\n"
+      "bandwidth: bytes of weights and sealed pages that have to be read, as a share of what the same "
+      "threads "
+      "read from\n"
+      "memory just before and after each round; flops: multiplications and additions as a share of what they "
+      "compute\nin f32, measured first.\n"
       "Examples:\n"
       "  throng bench engine -m model.gguf --depth 0,4096,16384 --batch 1,8,32 --kv f16,flashq4 --json\n"
       "  throng bench engine --shape llama-1b --weights q8_0 --save llama-1b.q8_0.gguf");

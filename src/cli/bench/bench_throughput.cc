@@ -81,23 +81,25 @@ void PrintTable(const ThroughputFlags& flags, const bench::Machine& machine, con
              Human(budget));
   fmt::print("each sequence: a prompt of {} tokens{}, an answer of {}\n\n", flags.load.prompt,
              flags.fill ? ", made up" : "", flags.load.answer);
-  fmt::print("{:<12} {:>6} {:>10} {:>13} {:>10} {:>10} {:>10} {:>7}\n", "kv", "batch", "tokens/s",
+  size_t width = 12;
+  for (const CodecRows& codec : all) width = std::max(width, codec.kv.size());
+  fmt::print("{:<{}} {:>6} {:>10} {:>13} {:>10} {:>10} {:>10} {:>7}\n", "kv", width, "batch", "tokens/s",
              "with prompts", "KV peak", "process", "bandwidth", "flops");
   for (const CodecRows& codec : all) {
     for (const bench::ThroughputRow& row : codec.rows) {
       const double seconds = row.Seconds();
-      fmt::print("{:<12} {:>6} {:>10.2f} {:>13} {:>10} {:>10} {:>9.0f}% {:>6.0f}%{}\n", codec.kv, row.batch,
-                 row.DecodeRate(), flags.fill ? "-" : fmt::format("{:.2f}", row.WholeRate()),
+      fmt::print("{:<{}} {:>6} {:>10.2f} {:>13} {:>10} {:>10} {:>9.0f}% {:>6.0f}%{}\n", codec.kv, width,
+                 row.batch, row.DecodeRate(), flags.fill ? "-" : fmt::format("{:.2f}", row.WholeRate()),
                  Human(row.kv_bytes), Human(row.process_bytes),
                  100 * row.decode.bytes / seconds / machine.bandwidth,
                  100 * row.decode.flops / seconds / machine.flops, row.batch == row.most ? "  full" : "");
     }
   }
-  fmt::print("\n{:<12} {:>10} {:>6} {:>10} {:>10} {:>12}\n", "kv", "tokens/s", "batch", "KV bytes", "process",
-             "same answer");
+  fmt::print("\n{:<{}} {:>10} {:>6} {:>10} {:>10} {:>12}\n", "kv", width, "tokens/s", "batch", "KV bytes",
+             "process", "same answer");
   for (const CodecRows& codec : all) {
     const Gain gain = GainOver(all.front(), codec);
-    fmt::print("{:<12} {:>9.2f}x {:>6} {:>9.2f}x {:>9.2f}x {:>12}\n", codec.kv, gain.rate, gain.batch,
+    fmt::print("{:<{}} {:>9.2f}x {:>6} {:>9.2f}x {:>9.2f}x {:>12}\n", codec.kv, width, gain.rate, gain.batch,
                gain.kv, gain.process, fmt::format("{} of {}", gain.same_tokens, flags.load.answer));
   }
 }

@@ -9,7 +9,8 @@ namespace throng::cli {
 // Declares --kv, --k, --v, --calibration, --kv-out and --softmax.
 void AddCodecFlags(CLI::App& command, engine::LocalOptions& options, const char* group);
 
-// Declares --model, the flags of AddCodecFlags, --kv-budget, --context, --repack, --threads, --batch,
+// Declares --model, --chat-template, the flags of AddCodecFlags, --kv-budget, --context, --repack, --threads,
+// --batch,
 // --step-tokens, --chunk, --lookup, --no-prefix-cache, --eviction, --spill and --spill-budget. The options
 // must live until the command has run.
 void AddLocalFlags(CLI::App& command, engine::LocalOptions& options);

@@ -198,6 +198,12 @@ double BytesPerToken(const kv::BlockLayout& layout) {
   return static_cast<double>(kv::BlockPool(layout, 0).SealedBytes()) / kv::kPageTokens;
 }
 
+size_t WindowBytes(const kv::BlockLayout& layout) {
+  const kv::BlockPool pool(layout, 0);
+  const int blocks = layout.window.sink_blocks + layout.window.recent_blocks;
+  return pool.SequenceBytes(blocks * kv::kPageTokens) - static_cast<size_t>(blocks) * pool.SealedBytes();
+}
+
 double F16BytesPerToken(const kv::BlockLayout& layout) {
   return 2.0 * 2.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim;
 }

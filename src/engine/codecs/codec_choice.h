@@ -37,9 +37,11 @@ struct CodecChoice {
   kv::BlockLayout Layout(const model::ModelConfig& config) const;
 };
 
-// The bytes of one token in sealed blocks, as the allocator counts them, and the bytes that 16-bit keys and
-// values would take.
+// The bytes of one token in sealed blocks, as the allocator counts them (in the base form, see WindowBytes),
+// and the bytes that 16-bit keys and values would take.
 double BytesPerToken(const kv::BlockLayout& layout);
+// What a long sequence takes beyond that, for the fine form of its first and its last pages.
+size_t WindowBytes(const kv::BlockLayout& layout);
 double F16BytesPerToken(const kv::BlockLayout& layout);
 
 // model: Transformer::WeightsDigest. JSON of version 1: format, version, model, layers [{k, v}],

@@ -223,10 +223,12 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
     return Search(std::move(choice), kv::SplitKeyBias(flags.kv).bias, text, ModelOf(options, transformer),
                   transformer, encode, threads);
   }
-  for (const std::string& spec : {flags.Keys(), flags.Values()}) {  // fail before the model runs
-    const bool lacks = kv::LacksHeadBits(spec);
-    kv::ParseHeadCodecs(lacks ? kv::WithHeadBits(spec, "24") : spec, 1, config.head_dim);
-  }
+  const auto some_bits = [](const std::string& spec) {
+    return kv::LacksHeadBits(spec) ? kv::WithHeadBits(spec, "24") : spec;
+  };
+  // Fail before the model runs.
+  kv::MakeLayout({.k = some_bits(kv::SplitKeyBias(flags.Keys()).codec), .v = some_bits(flags.Values())},
+                 config.num_layers, config.num_kv_heads, config.head_dim);
   if (NeedsMeans(flags.Keys())) {
     choice.key_means = MeasureKeyMeans(transformer, encode(text), choice.softmax, threads);
   }
@@ -248,6 +250,9 @@ std::string CodecHelp() {
          "  ...:bias=mean|off     any of these: keys are stored without their mean over a text, which "
          "attention adds; "
          "or whole. Without bias=, they lack the bias of the model's key projection where it stands out\n"
+         "  ...:sink=N,recent=N   any but f32, f16, int8 and fp8: each token sees the first N tokens and the "
+         "last "
+         "N before its page in int8, and those between in the codec: kivi4:sink=64,recent=256\n"
          "  auto[:kl=0.01]        the fewest bytes, layer by layer, with a mean divergence from f32 of at "
          "most "
          "that; probes the model once\n"

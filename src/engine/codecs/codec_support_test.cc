@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -33,6 +34,8 @@ enum class Feature {
   kOddHead,
   kSas,
   kKeyBias,
+  kSinks,
+  kRecent,
   kFork,
   kSaveAndLoad,
   kSpill,
@@ -42,10 +45,11 @@ enum class Feature {
 struct FeatureLine {
   Feature feature;
   const char* name;
-  const char* refusal;  // words of the sentence that refuses it with every codec; null: it works with all
+  const char* refusal;                      // words of the sentence that refuses it; null: it works with all
+  std::vector<std::string_view> refused{};  // codecs with which it is refused; empty: with all
 };
 
-constexpr FeatureLine kFeatures[] = {
+const FeatureLine kFeatures[] = {
     {Feature::kPrefixCache, "prefix cache", nullptr},
     {Feature::kChunkedPrefill, "chunked prefill", nullptr},
     {Feature::kBatch, "batches", nullptr},
@@ -59,6 +63,11 @@ constexpr FeatureLine kFeatures[] = {
     {Feature::kOddHead, "head sizes that are no multiple of 8, or above 256", "must be a multiple of 8"},
     {Feature::kSas, "`--softmax sas`", nullptr},
     {Feature::kKeyBias, "keys stored without their projection's bias", nullptr},
+    {Feature::kSinks,
+     "`sink=`",
+     "sink=",
+     {"f32", "f16", "int8", "fp8", "flashq4:buffer=int8", "flashq2:buffer=int8", "flashq-mixed:buffer=int8"}},
+    {Feature::kRecent, "`recent=`", "recent= keep some pages in int8", {"f32", "f16", "int8", "fp8"}},
     {Feature::kFork, "fork of a sequence", nullptr},
     {Feature::kSaveAndLoad, "`--save-cache`, `--load-cache`", nullptr},
     {Feature::kSpill, "`--spill`", nullptr},
@@ -68,8 +77,19 @@ constexpr FeatureLine kFeatures[] = {
 std::string DocumentTable() {
   std::string table = "| feature | works with | refused at start with |\n|---|---|---|\n";
   for (const FeatureLine& line : kFeatures) {
+    std::string refused;
+    for (const std::string_view codec : line.refused) {
+      refused += fmt::format("{}`{}`", refused.empty() ? "" : " ", codec);
+    }
     const bool works = line.refusal == nullptr;
-    table += fmt::format("| {} | {} | {} |\n", line.name, works ? "all" : "none", works ? "none" : "all");
+    const bool some = !works && !refused.empty();
+    table += fmt::format("| {} | {} | {} |\n", line.name,
+                         works  ? "all"
+                         : some ? "the others"
+                                : "none",
+                         works  ? "none"
+                         : some ? refused
+                                : "all");
   }
   return table;
 }
@@ -138,7 +158,8 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
  protected:
   // flashq-mixed names its bits here; otherwise the engine chooses them.
   std::string Codec() const {
-    return kv::LacksHeadBits(GetParam()) ? kv::WithHeadBits(GetParam(), "24") : GetParam();
+    const std::string codec = kv::LacksHeadBits(GetParam()) ? kv::WithHeadBits(GetParam(), "24") : GetParam();
+    return window_.empty() ? codec : codec + (codec.find(':') == std::string::npos ? ":" : ",") + window_;
   }
 
   void UseModel(const model::TinyModel& shape) {
@@ -182,6 +203,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   void Files();
   void Spilling();
   void KeyBias();
+  void Window(const char* window);
 
   std::string Folder() const { return testing::TempDir(); }
 
@@ -189,6 +211,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   std::optional<model::GgufFile> file_;
   std::unique_ptr<model::Transformer> transformer_;
   std::unique_ptr<EngineRig> rig_;
+  std::string window_;  // parameters added to the codec
 };
 
 void CodecSupportTest::ThePrefixCache() {
@@ -233,7 +256,10 @@ void CodecSupportTest::Forks() {
   ASSERT_EQ(pages->cache.NumTokens(), kPrompt + kAnswer - 1);
   for (Question& question : questions) question.start = pages;
   std::vector<Answer> answers = rig.Ask(questions);
-  const std::vector<int> reused = {132, 128, 64, 0};
+  const kv::FineWindow& window = rig.Blocks().Layout().window;
+  // The first block's fine form, which the second one sees, has been released if only the last ones have it.
+  const bool can_go_back = window.recent_blocks == 0 || window.IsSink(0);
+  const std::vector<int> reused = {132, 128, can_go_back ? 64 : 0, 0};
   for (size_t i = 0; i < answers.size(); ++i) {
     SCOPED_TRACE(i);
     EXPECT_EQ(answers[i].result.cached_prompt_tokens, reused[i]);
@@ -272,13 +298,13 @@ void CodecSupportTest::Spilling() {
   EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 140, .spill_folder = Folder()});
   ExpectSame(rig.Ask(question), alone);
   for (uint64_t seed = 2; seed < 12; ++seed) rig.Ask(Ask(seed));
-  const double restored = rig.Metric("throng_restored_blocks_total");
+  const double restored = rig.Metric("throng:restored_blocks_total");
   const Answer again = rig.Ask(question);
   EXPECT_EQ(again.result.cached_prompt_tokens, 64);
   ExpectSame(again, alone);
   // The loop publishes its numbers after the answer.
   rig.Ask(Ask(20));
-  EXPECT_GT(rig.Metric("throng_restored_blocks_total"), restored);
+  EXPECT_GT(rig.Metric("throng:restored_blocks_total"), restored);
 }
 
 // The answer is the same whatever happens to pages on the way, with a window too.
@@ -293,6 +319,20 @@ void CodecSupportTest::KeyBias() {
     Spilling();
     ExpectSame(Rig({.chunk_tokens = 7}).Ask(Ask(1)), Rig({.chunk_tokens = 200}).Ask(Ask(1)));
   }
+}
+
+// The second block of a prompt sees the first one in int8, whichever parameter says so.
+void CodecSupportTest::Window(const char* window) {
+  window_ = window;
+  ASSERT_NO_FATAL_FAILURE(ExpectGoodAnswer({.chunk_tokens = 7}, kErrors.at("int8")));
+  ThePrefixCache();
+  Batches();
+  Forks();
+  Files();
+  if (rig_->Blocks().Layout().window.IsSink(0)) Spilling();
+  UseModel({.kv_heads = 1, .head_dim = 64, .window = 80});
+  ASSERT_NO_FATAL_FAILURE(ExpectGoodAnswer({.chunk_tokens = 100}, kErrors.at("int8")));
+  ASSERT_NO_FATAL_FAILURE(ExpectGoodAnswer({.softmax = kv::SoftmaxKind::kSas}, kErrors.at("int8")));
 }
 
 void CodecSupportTest::Works(Feature feature) {
@@ -319,6 +359,10 @@ void CodecSupportTest::Works(Feature feature) {
                               GetParam() == "f32" ? kErrorOfSas : Expected());
     case Feature::kKeyBias:
       return KeyBias();
+    case Feature::kSinks:
+      return Window("sink=64");
+    case Feature::kRecent:
+      return Window("recent=64");
     case Feature::kFork:
       return Forks();
     case Feature::kSaveAndLoad:
@@ -345,7 +389,9 @@ void CodecSupportTest::Works(Feature feature) {
 
 void CodecSupportTest::Try(const FeatureLine& line) {
   UseModel({});
-  if (line.refusal == nullptr) return Works(line.feature);
+  const bool refused =
+      line.refused.empty() || std::ranges::find(line.refused, GetParam()) != line.refused.end();
+  if (line.refusal == nullptr || !refused) return Works(line.feature);
   try {
     Works(line.feature);
     ADD_FAILURE() << "it is not refused";
@@ -358,6 +404,7 @@ void CodecSupportTest::Try(const FeatureLine& line) {
 TEST_P(CodecSupportTest, WorksOrIsRefusedAsTheTableSays) {
   for (const FeatureLine& line : kFeatures) {
     SCOPED_TRACE(line.name);
+    window_.clear();
     ASSERT_NO_FATAL_FAILURE(Try(line));
   }
 }

@@ -38,19 +38,19 @@ class Memory {
       Told().Asks(*asker);
       cache_.Learn(prompt, *asker);
     }
-    std::vector<kv::BlockRef> blocks;
+    std::vector<kv::SealedBlock> blocks;
     cache_.Match(prompt, blocks);
     while (blocks.size() < PrefixCache::MostBlocks(prompt.size())) {
       std::shared_ptr<kv::Block> block = pool_.TryAllocateSealed();
       while (block == nullptr && cache_.EvictOne()) block = pool_.TryAllocateSealed();
       if (block == nullptr) break;
-      blocks.push_back(std::move(block));
+      blocks.push_back({std::move(block), nullptr});
     }
     cache_.Insert(prompt, blocks, asker, prompt.size());
   }
 
   bool Has(const Prompt& prompt) {
-    std::vector<kv::BlockRef> blocks;
+    std::vector<kv::SealedBlock> blocks;
     cache_.Match(prompt, blocks);
     return blocks.size() == PrefixCache::MostBlocks(prompt.size());
   }

@@ -18,6 +18,14 @@ namespace {
 constexpr size_t kMostUses = 8;
 // Lost blocks remembered, so that recomputing one is recognised.
 constexpr size_t kMostLost = 1 << 18;
+// Looking for fine forms to drop takes a walk over all blocks, so it waits until one has entered per so many
+// blocks.
+constexpr size_t kBlocksPerDrop = 64;
+
+// Nobody else holds what there is.
+bool IsUnshared(const kv::SealedBlock& block) {
+  return block.base.use_count() <= 1 && block.fine.use_count() <= 1;
+}
 
 }  // namespace
 
@@ -25,13 +33,14 @@ struct PrefixCache::Node {
   Node* parent;  // null: the first block of a sequence
   uint64_t hash;
   std::array<int32_t, kPageTokens> tokens;
-  kv::BlockRef block = nullptr;  // null: not in memory
-  int64_t slot = -1;             // slot on disk, if not negative; then block is null
+  kv::SealedBlock block = {};  // empty: not in memory
+  int64_t slot = -1;           // slot on disk, if not negative; then block is empty
   int num_children = 0;
   int num_children_in_memory = 0;
   uint64_t last_use = 0;  // unique: the clock ticks with each use
   std::vector<NextUse::Use> uses{};
   uint64_t visit = 0;     // number of the last Learn that passed here
+  uint64_t near_end = 0;  // number of the last sweep that found it in the window of an end or a fork
   size_t leaf_index = 0;  // index in its Leaves
   bool chosen = false;    // its Leaves chose it to leave soon
 };
@@ -132,7 +141,7 @@ PrefixCache::Node* PrefixCache::MakeChild(Node* parent, uint64_t hash, std::span
 
 // The Leaves that hold the node now, or null.
 PrefixCache::Leaves* PrefixCache::LeavesOf(const Node* node) {
-  if (node->block != nullptr) return node->num_children_in_memory == 0 ? leaves_.get() : nullptr;
+  if (node->block) return node->num_children_in_memory == 0 ? leaves_.get() : nullptr;
   return node->slot >= 0 && node->num_children == 0 ? disk_leaves_.get() : nullptr;
 }
 
@@ -176,13 +185,14 @@ void PrefixCache::Learn(std::span<const int32_t> prompt, const Asker& asker) {
 }
 
 // Gives a block to a node that has none in memory, but whose parent has one.
-void PrefixCache::Enter(Node* node, kv::BlockRef block) {
+void PrefixCache::Enter(Node* node, kv::SealedBlock block) {
   if (node->slot >= 0) {
     if (Leaves* leaves = LeavesOf(node)) leaves->Remove(node);
     spill_->Free(node->slot);
     node->slot = -1;
   }
   node->block = std::move(block);
+  fine_entered_ += node->block.fine != nullptr ? 1 : 0;
   leaves_->Add(node);
   if (node->parent != nullptr && node->parent->num_children_in_memory++ == 0) leaves_->Remove(node->parent);
 }
@@ -191,7 +201,7 @@ void PrefixCache::Enter(Node* node, kv::BlockRef block) {
 void PrefixCache::Leave(Node* node) {
   const bool on_disk = Spill(node);
   leaves_->Remove(node);
-  node->block.reset();
+  node->block = {};
   if (node->parent != nullptr && --node->parent->num_children_in_memory == 0) leaves_->Add(node->parent);
   ++counts_.evictions;
   if (on_disk) {
@@ -210,7 +220,8 @@ bool PrefixCache::Spill(Node* node) {
     if (first == nullptr || RankOf(node) < RankOf(first)) return false;
     DropFromDisk(first);
   }
-  const int64_t slot = spill_->Write(node->block->Data());
+  const auto data = [](const kv::BlockRef& block) { return block == nullptr ? nullptr : block->Data(); };
+  const int64_t slot = spill_->Write(data(node->block.base), data(node->block.fine));
   node->slot = slot;
   return slot >= 0;
 }
@@ -224,13 +235,13 @@ void PrefixCache::DropFromDisk(Node* node) {
 
 // Erases a node whose block is nowhere, unless it has children on disk; then looks at its parent.
 void PrefixCache::EraseIfLost(Node* node) {
-  while (node != nullptr && node->block == nullptr && node->slot < 0 && node->num_children == 0) {
+  while (node != nullptr && !node->block && node->slot < 0 && node->num_children == 0) {
     Node* parent = node->parent;
     NoteLost(node->hash);
     for (const NextUse::Use& use : node->uses) std::erase(used_by_[use.agent], node);
     const auto [begin, end] = nodes_.equal_range(node->hash);
     nodes_.erase(std::find_if(begin, end, [&](const auto& entry) { return entry.second.get() == node; }));
-    if (parent != nullptr && --parent->num_children == 0 && parent->block == nullptr && parent->slot >= 0) {
+    if (parent != nullptr && --parent->num_children == 0 && !parent->block && parent->slot >= 0) {
       disk_leaves_->Add(parent);
     }
     node = parent;
@@ -249,20 +260,27 @@ size_t PrefixCache::MostBlocks(size_t num_tokens) {
   return num_tokens == 0 ? 0 : (num_tokens - 1) / kPageTokens;
 }
 
-void PrefixCache::Match(std::span<const int32_t> tokens, std::vector<kv::BlockRef>& blocks) {
+void PrefixCache::Match(std::span<const int32_t> tokens, std::vector<kv::SealedBlock>& blocks) {
   blocks.clear();
   const size_t most = MostBlocks(tokens.size());
   Node* parent = nullptr;
   while (blocks.size() < most) {
     Node* node = FindChild(parent, tokens, blocks.size());
-    if (node == nullptr || node->block == nullptr) break;
+    if (node == nullptr || !node->block) break;
     Touch(node);
     blocks.push_back(node->block);
     parent = node;
   }
 }
 
-void PrefixCache::Restore(std::span<const int32_t> tokens, std::vector<kv::BlockRef>& blocks) {
+// Returns null if there is no room for a block, even after evicting others.
+std::shared_ptr<kv::Block> PrefixCache::Allocate(kv::BlockKind kind) {
+  std::shared_ptr<kv::Block> block = pool_.TryAllocate(kind);
+  while (block == nullptr && EvictOne()) block = pool_.TryAllocate(kind);
+  return block;
+}
+
+void PrefixCache::Restore(std::span<const int32_t> tokens, std::vector<kv::SealedBlock>& blocks) {
   if (spill_ == nullptr) return;
   Node* parent = nullptr;
   for (size_t i = 0; i < blocks.size(); ++i) parent = FindChild(parent, tokens, i);
@@ -275,19 +293,27 @@ void PrefixCache::Restore(std::span<const int32_t> tokens, std::vector<kv::Block
   size_t end = blocks.size();
   for (Node* node = find(parent, end); node != nullptr; node = find(node, ++end)) Touch(node);
   while (blocks.size() < end) {
-    std::shared_ptr<kv::Block> block = pool_.TryAllocateSealed();
-    while (block == nullptr && EvictOne()) block = pool_.TryAllocateSealed();
     Node* node = find(parent, blocks.size());
-    if (block == nullptr || node == nullptr) return;
-    if (!spill_->Read(node->slot, block->Data())) return DropFromDisk(node);
-    Enter(node, block);
-    blocks.push_back(std::move(block));
+    if (node == nullptr) return;
+    std::shared_ptr<kv::Block> base, fine;
+    if (spill_->HasBase(node->slot) && (base = Allocate(kv::BlockKind::kSealed)) == nullptr) return;
+    node = find(parent, blocks.size());  // to make room may have dropped it
+    if (node == nullptr) return;
+    if (spill_->HasFine(node->slot) && (fine = Allocate(kv::BlockKind::kFine)) == nullptr) return;
+    node = find(parent, blocks.size());
+    if (node == nullptr) return;
+    const auto data = [](const std::shared_ptr<kv::Block>& block) {
+      return block == nullptr ? nullptr : block->Data();
+    };
+    if (!spill_->Read(node->slot, data(base), data(fine))) return DropFromDisk(node);
+    blocks.push_back({std::move(base), std::move(fine)});
+    Enter(node, blocks.back());
     ++counts_.restores;
     parent = node;
   }
 }
 
-void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::BlockRef> blocks,
+void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::SealedBlock> blocks,
                          const Asker* asker, size_t num_prompt) {
   THRONG_CHECK(tokens.size() >= blocks.size() * kPageTokens);
   Node* parent = nullptr;
@@ -297,10 +323,13 @@ void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::Bl
     Node* node = FindChild(parent, hash, wanted);
     const bool was_here = node != nullptr || lost_.contains(hash);
     if (node == nullptr) node = MakeChild(parent, hash, wanted);
-    if (node->block == nullptr) {
+    if (!node->block) {
       Enter(node, blocks[i]);
       ++counts_.insertions;
       if (was_here) ++counts_.recomputations;
+    } else if (node->block.fine == nullptr && blocks[i].fine != nullptr) {
+      node->block.fine = blocks[i].fine;
+      ++fine_entered_;
     }
     if (asker != nullptr) AddUse(node, *asker, i, (i + 1) * kPageTokens <= num_prompt);
     Touch(node);
@@ -308,15 +337,48 @@ void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::Bl
   }
 }
 
-size_t PrefixCache::CountEvictable() const {
-  return static_cast<size_t>(std::count_if(
-      nodes_.begin(), nodes_.end(), [](const auto& entry) { return entry.second->block.use_count() == 1; }));
+size_t PrefixCache::EvictableBytes() const {
+  size_t bytes = 0;
+  for (const auto& [hash, node] : nodes_) {
+    if (node->block.base.use_count() == 1) bytes += pool_.SealedBytes();
+    if (node->block.fine.use_count() == 1) bytes += pool_.FineBytes();
+  }
+  return bytes;
+}
+
+// Marks the blocks in the windows of those that are likely to be gone on from: where a path ends or forks.
+void PrefixCache::MarkNearEnds() {
+  ++sweep_;
+  const int recent = pool_.Layout().window.recent_blocks;
+  for (const auto& [hash, end] : nodes_) {
+    if (!end->block || end->num_children_in_memory == 1) continue;
+    Node* node = end.get();
+    for (int i = 0; i < recent && node != nullptr; ++i, node = node->parent) node->near_end = sweep_;
+  }
+}
+
+// Drops the fine forms that only the cache holds, beside a base form. near_ends: those near ends, too.
+// Returns false if there is none.
+bool PrefixCache::DropFine(bool near_ends) {
+  if (pool_.FineBytes() == 0) return false;
+  if (!near_ends) MarkNearEnds();
+  fine_entered_ = 0;
+  bool dropped = false;
+  for (const auto& [hash, node] : nodes_) {
+    kv::SealedBlock& block = node->block;
+    if (block.base == nullptr || block.fine.use_count() != 1) continue;
+    if (!near_ends && node->near_end == sweep_) continue;
+    block.fine.reset();
+    dropped = true;
+  }
+  return dropped;
 }
 
 bool PrefixCache::EvictOne() {
+  if (fine_entered_ > nodes_.size() / kBlocksPerDrop && DropFine(false)) return true;
   Node* node = leaves_->First([this](const Node* leaf) { return RankOf(leaf); },
-                              [](const Node* leaf) { return leaf->block.use_count() == 1; });
-  if (node == nullptr) return false;
+                              [](const Node* leaf) { return IsUnshared(leaf->block); });
+  if (node == nullptr) return DropFine(true);
   Leave(node);
   return true;
 }

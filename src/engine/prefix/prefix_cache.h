@@ -4,6 +4,11 @@
 //
 // With a spill file, blocks that leave memory go to disk. The blocks in memory are always a prefix of each
 // path: a block leaves before its predecessors and returns after them.
+//
+// Where queries see some pages in a fine form (kv::FineWindow), a block keeps that form here, too, as long as
+// there is room: a prompt can go on from a block only if the last ones before it have it. When memory is
+// short, fine forms in the middle of paths leave first, and those before an end or a fork of a path with the
+// blocks.
 #pragma once
 
 #include <compare>
@@ -51,22 +56,24 @@ class PrefixCache {
   // blocks.
   void Learn(std::span<const int32_t> prompt, const Asker& asker);
 
-  // Finds the longest run of blocks in memory that these tokens begin with.
-  void Match(std::span<const int32_t> tokens, std::vector<kv::BlockRef>& blocks);
+  // Finds the longest run of blocks in memory that these tokens begin with. kv::UsableBlocks says how many of
+  // them a sequence can begin with.
+  void Match(std::span<const int32_t> tokens, std::vector<kv::SealedBlock>& blocks);
 
   // After Match: adds the blocks that follow on disk, evicting others if the budget has no room.
-  void Restore(std::span<const int32_t> tokens, std::vector<kv::BlockRef>& blocks);
+  void Restore(std::span<const int32_t> tokens, std::vector<kv::SealedBlock>& blocks);
 
-  // blocks[i] holds tokens [64 i, 64 i + 64). Tokens whose block is already in memory keep that block. asker:
-  // may be null. num_prompt: the number of prompt tokens; the rest are the answer.
-  void Insert(std::span<const int32_t> tokens, std::span<const kv::BlockRef> blocks,
+  // blocks[i] holds tokens [64 i, 64 i + 64). Tokens whose block is already in memory keep that block, and
+  // get its fine form if they lack it. asker: may be null. num_prompt: the number of prompt tokens; the rest
+  // are the answer.
+  void Insert(std::span<const int32_t> tokens, std::span<const kv::SealedBlock> blocks,
               const Asker* asker = nullptr, size_t num_prompt = 0);
 
-  // Evicts from memory the block expected to be needed last, among those that nobody else holds and no longer
-  // prefix in memory needs. Returns false if there is none.
+  // Evicts from memory fine forms in the middle of paths, or else the block expected to be needed last, among
+  // those that nobody else holds and no longer prefix in memory needs. Returns false if there is nothing.
   [[nodiscard]] bool EvictOne();
 
-  size_t CountEvictable() const;                      // walks over all blocks
+  size_t EvictableBytes() const;                      // walks over all blocks
   size_t NumBlocks() const { return nodes_.size(); }  // in memory and on disk
   const Counts& GetCounts() const { return counts_; }
 
@@ -89,8 +96,11 @@ class PrefixCache {
   void Touch(Node* node);
   void AddUse(Node* node, const Asker& asker, size_t index, bool in_prompt);
   void DropUse(Node* node, uint32_t agent);
-  void Enter(Node* node, kv::BlockRef block);
+  void Enter(Node* node, kv::SealedBlock block);
+  std::shared_ptr<kv::Block> Allocate(kv::BlockKind kind);
   void Leave(Node* node);
+  void MarkNearEnds();
+  bool DropFine(bool near_ends);
   bool Spill(Node* node);
   void DropFromDisk(Node* node);
   void EraseIfLost(Node* node);
@@ -107,6 +117,8 @@ class PrefixCache {
   std::deque<uint64_t> lost_order_;                           // the hashes in lost_, oldest first
   uint64_t clock_ = 0;
   uint64_t visit_ = 0;
+  uint64_t sweep_ = 0;       // number of the last MarkNearEnds
+  size_t fine_entered_ = 0;  // since the last DropFine
   Counts counts_;
 };
 

@@ -9,15 +9,16 @@
 
 #include "base/rng.h"
 #include "engine/testing/fake_transformer.h"
+#include "kv/layer_codecs.h"
 
 namespace throng::engine {
 namespace {
 
 class PrefixCacheTest : public ::testing::Test {
  protected:
-  std::vector<kv::BlockRef> NewBlocks(size_t n) {
-    std::vector<kv::BlockRef> blocks;
-    for (size_t i = 0; i < n; ++i) blocks.push_back(pool_.TryAllocateSealed());
+  std::vector<kv::SealedBlock> NewBlocks(size_t n) {
+    std::vector<kv::SealedBlock> blocks;
+    for (size_t i = 0; i < n; ++i) blocks.push_back({pool_.TryAllocateSealed(), nullptr});
     return blocks;
   }
 
@@ -27,8 +28,8 @@ class PrefixCacheTest : public ::testing::Test {
     return tokens;
   }
 
-  std::vector<kv::BlockRef> Match(const std::vector<int32_t>& tokens) {
-    std::vector<kv::BlockRef> blocks;
+  std::vector<kv::SealedBlock> Match(const std::vector<int32_t>& tokens) {
+    std::vector<kv::SealedBlock> blocks;
     cache_.Match(tokens, blocks);
     return blocks;
   }
@@ -79,7 +80,7 @@ TEST_F(PrefixCacheTest, EvictsLeavesThatNobodyHoldsLeastRecentlyUsedFirst) {
   cache_.Insert(Tokens(128), NewBlocks(2));
   cache_.Insert(Tokens(64, 1000), NewBlocks(1));
   cache_.Insert(Tokens(64, 2000), NewBlocks(1));
-  EXPECT_EQ(cache_.CountEvictable(), 4u);
+  EXPECT_EQ(cache_.EvictableBytes(), 4 * pool_.SealedBytes());
   auto held = Match(Tokens(65, 1000));  // in use
   Match(Tokens(129));                   // used after 2000
   EXPECT_TRUE(cache_.EvictOne());
@@ -97,7 +98,7 @@ TEST_F(PrefixCacheTest, EvictsLeavesThatNobodyHoldsLeastRecentlyUsedFirst) {
 
 // Compares with a map from whole prefixes to blocks.
 TEST_F(PrefixCacheTest, AgreesWithAMapOfAllPrefixes) {
-  std::map<std::vector<int32_t>, kv::BlockRef> model;
+  std::map<std::vector<int32_t>, kv::SealedBlock> model;
   CounterRng rng(3);
   for (int round = 0; round < 300; ++round) {
     std::vector<int32_t> tokens;
@@ -128,6 +129,109 @@ TEST_F(PrefixCacheTest, AgreesWithAMapOfAllPrefixes) {
   EXPECT_EQ(cache_.NumBlocks(), 0u);
 }
 
+// A cache over blocks of which queries see two before their own in the fine form, and the first one always.
+class FinePrefixCacheTest : public ::testing::Test {
+ protected:
+  FinePrefixCacheTest() {
+    spill_.emplace(testing::TempDir(), pool_.Layout().bytes, pool_.Layout().fine_bytes, 1 << 20);
+  }
+
+  // As a sequence holds them: the first one a sink, and fine forms of the last two, or of all.
+  std::vector<kv::SealedBlock> NewBlocks(size_t n, bool all_fine = false) {
+    std::vector<kv::SealedBlock> blocks(n);
+    for (size_t i = 0; i < n; ++i) {
+      if (i > 0) blocks[i].base = Fill(kv::BlockKind::kSealed, i);
+      if (i == 0 || i + 2 >= n || all_fine) blocks[i].fine = Fill(kv::BlockKind::kFine, i);
+    }
+    return blocks;
+  }
+  kv::BlockRef Fill(kv::BlockKind kind, size_t i) {
+    auto block = pool_.TryAllocate(kind);
+    std::memset(block->Data(), static_cast<int>(i), block->Bytes());
+    return block;
+  }
+
+  static std::vector<int32_t> Tokens(size_t blocks, int32_t branch_at = 100) {
+    std::vector<int32_t> tokens(blocks * 64 + 1);
+    std::iota(tokens.begin(), tokens.end(), 0);
+    for (size_t i = static_cast<size_t>(branch_at) * 64; i < tokens.size(); ++i) tokens[i] += 5000;
+    return tokens;
+  }
+
+  // "f", "b" or "2" for each block that is found, and the number of blocks that can be used.
+  std::pair<std::string, size_t> Match(PrefixCache& cache, const std::vector<int32_t>& tokens) {
+    std::vector<kv::SealedBlock> blocks;
+    cache.Match(tokens, blocks);
+    cache.Restore(tokens, blocks);
+    std::string forms;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const kv::SealedBlock& block = blocks[i];
+      forms += block.base == nullptr ? "f" : block.fine == nullptr ? "b" : "2";
+      for (const kv::BlockRef& form : {block.base, block.fine}) {
+        EXPECT_TRUE(form == nullptr || form->Data()[form->Bytes() / 2] == i);
+      }
+    }
+    return {forms, kv::UsableBlocks(pool_.Layout().window, blocks)};
+  }
+
+  using Found = std::pair<std::string, size_t>;
+  kv::BlockPool pool_{kv::MakeLayout(kv::CodecFlags{.kv = "kivi2:sink=64,recent=128"}, 1, 1, 8), 64 << 20};
+  std::optional<kv::SpillFile> spill_;
+};
+
+TEST_F(FinePrefixCacheTest, AHitNeedsTheFineFormsOfItsWindow) {
+  PrefixCache cache(pool_, nullptr);
+  cache.Insert(Tokens(6), NewBlocks(6));
+  EXPECT_EQ(Match(cache, Tokens(6)), Found("fbbb22", 6));
+  EXPECT_EQ(Match(cache, Tokens(5)), Found("fbbb2", 1));
+  // Another sequence comes by with the forms that are missing.
+  cache.Insert(Tokens(4), NewBlocks(4));
+  EXPECT_EQ(Match(cache, Tokens(6)), Found("fb2222", 6));
+  EXPECT_EQ(Match(cache, Tokens(5)), Found("fb222", 5));
+  EXPECT_EQ(Match(cache, Tokens(3)), Found("fb2", 1));
+}
+
+TEST_F(FinePrefixCacheTest, FineFormsInTheMiddleLeaveFirst) {
+  PrefixCache cache(pool_, nullptr);
+  cache.Insert(Tokens(9), NewBlocks(9, true));
+  cache.Insert(Tokens(8, 4), NewBlocks(8, true));
+  EXPECT_EQ(cache.EvictableBytes(), pool_.HeldBytes());
+  EXPECT_TRUE(cache.EvictOne());
+  // Kept before the fork, at 4, and before both ends.
+  EXPECT_EQ(Match(cache, Tokens(9)), Found("fb22bbb22", 9));
+  EXPECT_EQ(Match(cache, Tokens(8, 4)), Found("fb22bb22", 8));
+  EXPECT_EQ(Match(cache, Tokens(6, 4)).second, 4u);
+  EXPECT_EQ(cache.GetCounts().evictions, 0u);
+  while (cache.EvictOne()) {
+  }
+  EXPECT_EQ(pool_.HeldBytes(), 0u);
+  EXPECT_EQ(cache.GetCounts().evictions, 13u);
+}
+
+TEST_F(FinePrefixCacheTest, FineFormsBesideHeldBlocksCanLeave) {
+  PrefixCache cache(pool_, nullptr);
+  std::vector<kv::SealedBlock> held = NewBlocks(5, true);
+  cache.Insert(Tokens(5), held);
+  for (kv::SealedBlock& block : held) {
+    if (block.base != nullptr) block.fine.reset();
+  }
+  EXPECT_EQ(cache.EvictableBytes(), 4 * pool_.FineBytes());
+  EXPECT_TRUE(cache.EvictOne());
+  EXPECT_TRUE(cache.EvictOne());
+  EXPECT_FALSE(cache.EvictOne());
+  EXPECT_EQ(Match(cache, Tokens(5)), Found("fbbbb", 1));
+}
+
+TEST_F(FinePrefixCacheTest, BothFormsGoToDiskAndComeBack) {
+  PrefixCache cache(pool_, &*spill_);
+  cache.Insert(Tokens(6), NewBlocks(6));
+  while (cache.EvictOne()) {
+  }
+  EXPECT_EQ(pool_.HeldBytes(), 0u);
+  EXPECT_EQ(Match(cache, Tokens(6)), Found("fbbb22", 6));
+  EXPECT_EQ(cache.GetCounts().restores, 6u);
+}
+
 // A cache over a small pool and a spill file.
 class SpillingPrefixCacheTest : public ::testing::Test {
  protected:
@@ -139,7 +243,7 @@ class SpillingPrefixCacheTest : public ::testing::Test {
 
   void MakeCache(size_t blocks_on_disk) {
     const size_t bytes = pool_.Layout().bytes;
-    spill_.emplace(testing::TempDir(), bytes, blocks_on_disk * bytes);
+    spill_.emplace(testing::TempDir(), bytes, 0, blocks_on_disk * bytes);
     cache_.emplace(pool_, &*spill_);
   }
 
@@ -154,17 +258,17 @@ class SpillingPrefixCacheTest : public ::testing::Test {
   // Acts as a sequence does: takes the blocks that exist, makes the rest, and shares them. Returns the number
   // found.
   size_t Use(const std::vector<int32_t>& tokens) {
-    std::vector<kv::BlockRef> blocks;
+    std::vector<kv::SealedBlock> blocks;
     cache_->Match(tokens, blocks);
     cache_->Restore(tokens, blocks);
     const size_t found = blocks.size();
-    for (size_t i = 0; i < found; ++i) EXPECT_EQ(blocks[i]->Data()[100], Fill(tokens, i));
+    for (size_t i = 0; i < found; ++i) EXPECT_EQ(blocks[i].base->Data()[100], Fill(tokens, i));
     while (blocks.size() < PrefixCache::MostBlocks(tokens.size())) {
       std::shared_ptr<kv::Block> block = pool_.TryAllocateSealed();
       while (block == nullptr && cache_->EvictOne()) block = pool_.TryAllocateSealed();
       if (block == nullptr) break;
       std::memset(block->Data(), Fill(tokens, blocks.size()), block->Bytes());
-      blocks.push_back(std::move(block));
+      blocks.push_back({std::move(block), nullptr});
     }
     cache_->Insert(tokens, blocks);
     return found;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <string_view>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -29,7 +31,7 @@ uint64_t NumberBelow(uint64_t bound, uint64_t random) {
   return static_cast<uint64_t>(static_cast<unsigned __int128>(random >> (64 - kBits)) * bound >> kBits);
 }
 
-void Require(bool ok, const char* name, float value, const char* allowed) {
+void Require(bool ok, std::string_view name, float value, const char* allowed) {
   if (!ok) throw MakeError(ErrorCode::kInvalid, "sampling: {} is {}, allowed is {}", name, value, allowed);
 }
 
@@ -40,29 +42,72 @@ void ValidateSampling(const llm::Sampling& sampling) {
   Require(sampling.temperature >= 0 && sampling.temperature <= 100, "temperature", sampling.temperature,
           "0 to 100");
   Require(sampling.top_k >= 0, "top_k", static_cast<float>(sampling.top_k), "0 (all) or more");
-  Require(sampling.top_p > 0 && sampling.top_p <= 1, "top_p", sampling.top_p, "above 0 and at most 1");
+  Require(sampling.top_p >= 0 && sampling.top_p <= 1, "top_p", sampling.top_p, "0 to 1");
   Require(sampling.min_p >= 0 && sampling.min_p <= 1, "min_p", sampling.min_p, "0 to 1");
   Require(sampling.repetition_penalty > 0 && sampling.repetition_penalty <= 100, "repetition_penalty",
           sampling.repetition_penalty, "above 0 and at most 100");
 }
 
-std::span<const float> Sampler::Penalised(std::span<const float> logits, std::span<const int32_t> history,
-                                          float penalty) {
-  penalised_.assign(logits.begin(), logits.end());
-  seen_.resize(logits.size());
+void ValidateRules(const LogitRules& rules, size_t vocab) {
+  Require(std::abs(rules.frequency_penalty) <= 100, "frequency_penalty", rules.frequency_penalty,
+          "-100 to 100");
+  Require(std::abs(rules.presence_penalty) <= 100, "presence_penalty", rules.presence_penalty, "-100 to 100");
+  Require(rules.min_tokens >= 0, "min_tokens", static_cast<float>(rules.min_tokens), "0 or more");
+  const auto require_token = [&](const char* name, int32_t token) {
+    if (token >= 0 && static_cast<size_t>(token) < vocab) return;
+    throw MakeError(ErrorCode::kInvalid, "sampling: {} has token {}, which is not in the vocabulary of {}",
+                    name, token, vocab);
+  };
+  for (const TokenBias& entry : rules.bias) {
+    require_token("logit_bias", entry.token);
+    Require(std::abs(entry.bias) <= 1000, "logit_bias", entry.bias, "-1000 to 1000");
+  }
+  for (const int32_t token : rules.ends) require_token("stop_token_ids", token);
+}
+
+// Of changed_.
+void Sampler::Penalise(std::span<const int32_t> history, float penalty) {
+  seen_.resize(changed_.size());
   const auto is_token = [&](int32_t token) {
-    return token >= 0 && static_cast<size_t>(token) < logits.size();
+    return token >= 0 && static_cast<size_t>(token) < changed_.size();
   };
   for (const int32_t token : history) {
     if (!is_token(token) || seen_[static_cast<size_t>(token)]) continue;
     seen_[static_cast<size_t>(token)] = true;
-    float& logit = penalised_[static_cast<size_t>(token)];
+    float& logit = changed_[static_cast<size_t>(token)];
     logit = logit > 0 ? logit / penalty : logit * penalty;
   }
   for (const int32_t token : history) {
     if (is_token(token)) seen_[static_cast<size_t>(token)] = false;
   }
-  return penalised_;
+}
+
+// Steps 2 of the head of sampler.h.
+std::span<const float> Sampler::Changed(std::span<const float> logits, std::span<const int32_t> history,
+                                        float repetition_penalty, const LogitRules& rules, int num_answer) {
+  changed_.assign(logits.begin(), logits.end());
+  for (const TokenBias& entry : rules.bias) changed_[static_cast<size_t>(entry.token)] += entry.bias;
+  if (repetition_penalty != 1.0f) Penalise(history, repetition_penalty);
+  std::span<const int32_t> answer;
+  if (rules.frequency_penalty != 0 || rules.presence_penalty != 0)
+    answer = history.last(static_cast<size_t>(num_answer));
+  if (rules.frequency_penalty != 0) {
+    for (const int32_t token : answer) changed_[static_cast<size_t>(token)] -= rules.frequency_penalty;
+  }
+  if (rules.presence_penalty != 0) {
+    seen_.resize(logits.size());
+    for (const int32_t token : answer) {
+      if (seen_[static_cast<size_t>(token)]) continue;
+      seen_[static_cast<size_t>(token)] = true;
+      changed_[static_cast<size_t>(token)] -= rules.presence_penalty;
+    }
+    for (const int32_t token : answer) seen_[static_cast<size_t>(token)] = false;
+  }
+  if (num_answer < rules.min_tokens) {
+    for (const int32_t token : rules.ends)
+      changed_[static_cast<size_t>(token)] = std::numeric_limits<float>::quiet_NaN();
+  }
+  return changed_;
 }
 
 std::span<const uint64_t> Sampler::TopK(std::span<const float> logits, std::span<const uint64_t> mask,
@@ -165,10 +210,12 @@ int32_t Sampler::DrawById(uint64_t sum, uint64_t least, uint64_t random) {
 }
 
 int32_t Sampler::Sample(std::span<const float> logits, std::span<const uint64_t> mask,
-                        std::span<const int32_t> history, const llm::Sampling& sampling, int token_index) {
+                        std::span<const int32_t> history, const llm::Sampling& sampling, int token_index,
+                        const LogitRules& rules) {
   THRONG_DCHECK(mask.empty() || mask.size() * 64 >= logits.size());
-  if (sampling.repetition_penalty != 1.0f) logits = Penalised(logits, history, sampling.repetition_penalty);
-  if (sampling.temperature == 0) return Greedy(logits, mask);
+  if (sampling.repetition_penalty != 1.0f || rules.ChangesLogits(token_index))
+    logits = Changed(logits, history, sampling.repetition_penalty, rules, token_index);
+  if (sampling.temperature == 0 || sampling.top_p == 0) return Greedy(logits, mask);
   if (sampling.top_k > 0) mask = TopK(logits, mask, sampling.top_k);
   const uint64_t sum = Weigh(logits, mask, sampling.temperature);
   if (sum == 0) return -1;

@@ -1,9 +1,11 @@
 // From a row of logits to a token: a pure function of the row, the history and the settings. The filters run
 // in this order:
 //   1. mask: tokens that the constraint forbids are out; NaN counts as out
-//   2. repetition penalty: divides the logit of a token that occurs in the history if positive, else
-//      multiplies it
-//   3. temperature 0: the largest logit wins, of equal ones the lowest id, and nothing below applies
+//   2. rules (logit_rules.h) and the repetition penalty, in this order: biases are added; the repetition
+//      penalty divides the logit of a token that occurs in the history if positive, else multiplies it; the
+//      frequency and presence penalties are subtracted; ends of the answer are out before its least length
+//   3. temperature 0, or top-p 0: the largest logit wins, of equal ones the lowest id, and nothing below
+//      applies
 //   4. top-k: the k largest logits stay, of equal ones the lowest ids
 //   5. temperature: probabilities are softmax(logits / temperature) over what is left, as integers with
 //      2^40 for the most likely token (token_weights.h)
@@ -18,21 +20,24 @@
 #include <utility>
 #include <vector>
 
+#include "engine/sampling/logit_rules.h"
 #include "llm/llm.h"
 
 namespace throng::engine {
 
 // Throws kInvalid, with one sentence, for settings out of range.
 void ValidateSampling(const llm::Sampling& sampling);
+void ValidateRules(const LogitRules& rules, size_t vocab);
 
 // Holds scratch memory only: use one per thread.
 class Sampler {
  public:
   // logits: [vocab].  mask: one bit per token, bit t % 64 of word t / 64, set if allowed; empty: all are.
-  // history: the tokens of the prompt and of the answer so far.
+  // history: the tokens of the prompt and of the answer so far, of which it has the last token_index.
   // Returns -1 if no token is left.
   int32_t Sample(std::span<const float> logits, std::span<const uint64_t> mask,
-                 std::span<const int32_t> history, const llm::Sampling& sampling, int token_index);
+                 std::span<const int32_t> history, const llm::Sampling& sampling, int token_index,
+                 const LogitRules& rules = {});
 
  private:
   struct Candidate {
@@ -40,8 +45,9 @@ class Sampler {
     int32_t id;
   };
 
-  std::span<const float> Penalised(std::span<const float> logits, std::span<const int32_t> history,
-                                   float penalty);
+  std::span<const float> Changed(std::span<const float> logits, std::span<const int32_t> history,
+                                 float repetition_penalty, const LogitRules& rules, int num_answer);
+  void Penalise(std::span<const int32_t> history, float penalty);
   std::span<const uint64_t> TopK(std::span<const float> logits, std::span<const uint64_t> mask, int k);
   uint64_t Weigh(std::span<const float> logits, std::span<const uint64_t> mask, float temperature);
   // Of the tokens with a weight of at least `least`, from the sum of all weights and 64 random bits.
@@ -49,7 +55,7 @@ class Sampler {
   int32_t DrawFromTopP(double p, uint64_t sum, uint64_t least, uint64_t random);
   Candidate Reach(uint64_t wanted);
 
-  std::vector<float> penalised_;
+  std::vector<float> changed_;
   std::vector<bool> seen_;  // by token: its logit is penalised; all false between calls
   std::vector<std::pair<float, int32_t>> ranked_;
   std::vector<uint64_t> top_k_;    // a mask

@@ -7,7 +7,9 @@
 #include <limits>
 #include <set>
 
+#include "base/error.h"
 #include "base/rng.h"
+#include "engine/sampling/logprobs.h"
 
 namespace throng::engine {
 namespace {
@@ -128,6 +130,58 @@ TEST(Sampler, RepetitionPenaltyAppliesOncePerToken) {
   EXPECT_EQ(sampler.Sample(negative, {}, std::vector<int32_t>{0}, sampling, 0), 1);
 }
 
+TEST(Sampler, RulesChangeLogitsInTheirOrder) {
+  Sampler sampler;
+  const std::vector<float> logits = {1.0f, 2.0f, 3.0f, 2.5f};
+  const auto greedy = [&](const std::vector<int32_t>& history, int num_answer, const LogitRules& rules) {
+    return sampler.Sample(logits, {}, history, WithTemperature(0), num_answer, rules);
+  };
+  EXPECT_EQ(greedy({}, 0, {.bias = {{0, 2.5f}}}), 0);
+  EXPECT_EQ(greedy({}, 0, {.bias = {{2, -100.0f}}}), 3);
+  // Frequencies count each time, presence once, and neither the prompt.
+  EXPECT_EQ(greedy({2, 2, 2}, 0, {.frequency_penalty = 1.0f, .presence_penalty = 1.0f}), 2);
+  EXPECT_EQ(greedy({2, 2, 2}, 1, {.frequency_penalty = 0.4f}), 2);
+  EXPECT_EQ(greedy({2, 2, 2}, 2, {.frequency_penalty = 0.4f}), 3);
+  EXPECT_EQ(greedy({2, 2, 2}, 3, {.presence_penalty = 0.4f}), 2);
+  EXPECT_EQ(greedy({2, 2, 2}, 3, {.presence_penalty = 0.6f}), 3);
+  EXPECT_EQ(greedy({0, 0}, 2, {.frequency_penalty = -1.1f}), 0);
+  // Ends are out before the least length, whatever their bias.
+  const LogitRules least{.bias = {{2, 100.0f}}, .min_tokens = 2, .ends = {2}};
+  EXPECT_EQ(greedy({0}, 1, least), 3);
+  EXPECT_EQ(greedy({0, 0}, 2, least), 2);
+  EXPECT_EQ(greedy({0}, 1, {}), 2);  // nothing is left of what went before
+  llm::Sampling nothing = WithTemperature(1);
+  nothing.top_p = 0;
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(sampler.Sample(logits, {}, {}, nothing, i), 2);
+}
+
+TEST(Sampler, RefusesRulesOutOfRange) {
+  EXPECT_NO_THROW(ValidateRules({.bias = {{3, -100.0f}}, .ends = {0}}, 4));
+  EXPECT_THROW(ValidateRules({.bias = {{4, 1.0f}}}, 4), Error);
+  EXPECT_THROW(ValidateRules({.bias = {{-1, 1.0f}}}, 4), Error);
+  EXPECT_THROW(ValidateRules({.bias = {{1, kNan}}}, 4), Error);
+  EXPECT_THROW(ValidateRules({.frequency_penalty = kInf}, 4), Error);
+  EXPECT_THROW(ValidateRules({.min_tokens = -1}, 4), Error);
+  EXPECT_THROW(ValidateRules({.ends = {4}}, 4), Error);
+}
+
+TEST(Logprobs, AreThoseOfTheSoftmax) {
+  LogprobMaker maker;
+  const std::vector<float> logits = {0.0f, std::log(3.0f), kNan, 0.0f, -kInf};
+  const TokenLogprobs made = maker.Make(logits, 3, 9);
+  EXPECT_EQ(made.chosen.token, 3);
+  EXPECT_NEAR(made.chosen.logprob, std::log(0.2f), 1e-6f);
+  ASSERT_EQ(made.top.size(), 4u);
+  EXPECT_EQ(made.top[0].token, 1);
+  EXPECT_NEAR(made.top[0].logprob, std::log(0.6f), 1e-6f);
+  EXPECT_EQ(made.top[1].token, 0);  // of equal ones the lowest id first
+  EXPECT_EQ(made.top[2].token, 3);
+  EXPECT_EQ(made.top[3], (TokenLogprob{4, kLeastLogprob}));
+  EXPECT_EQ(maker.Make(logits, 0, 1).top.size(), 1u);
+  EXPECT_EQ(maker.Make({{kInf, 0.0f, kInf}}, 2, 0).chosen.logprob, 0.0f);
+  EXPECT_EQ(maker.Make({{-kInf, kNan}}, 1, 0).chosen.logprob, kLeastLogprob);
+}
+
 TEST(Sampler, DependsOnTheKeyAndNotOnWhatWasSampledBefore) {
   std::vector<float> logits(300);
   for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i % 17) * 0.1f;
@@ -230,7 +284,7 @@ TEST(Sampler, RefusesSettingsOutOfRange) {
   refuses([](auto& s) { s.temperature = -1; });
   refuses([](auto& s) { s.temperature = kNan; });
   refuses([](auto& s) { s.top_k = -1; });
-  refuses([](auto& s) { s.top_p = 0; });
+  refuses([](auto& s) { s.top_p = -0.1f; });
   refuses([](auto& s) { s.top_p = 1.1f; });
   refuses([](auto& s) { s.min_p = kNan; });
   refuses([](auto& s) { s.repetition_penalty = 0; });

@@ -23,6 +23,7 @@ class TextStream {
   std::string_view TakeRest();
 
   const std::string& Text() const { return text_; }
+  size_t NumTaken() const { return taken_; }  // bytes that the functions above have returned
   bool Stopped() const { return stopped_; }
 
  private:

@@ -32,11 +32,16 @@ inline std::unique_ptr<model::Tokenizer> ByteTokenizer() {
   return std::make_unique<model::Tokenizer>(std::move(data));
 }
 
-// spare_logits: how much longer a row of logits is than the vocabulary.
-inline LoadedModel FakeModel(model::ChatFamily family, int spare_logits = 0) {
+// A template in ChatML.
+inline constexpr const char* kChatMl =
+    "{%- for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+// chat_template: empty: the default. spare_logits: how much longer a row of logits is than the vocabulary.
+inline LoadedModel FakeModel(std::string_view chat_template = "", int spare_logits = 0) {
   LoadedModel model;
   model.tokenizer = ByteTokenizer();
-  model.chat = model::ChatTemplate(family);
+  if (!chat_template.empty()) model.chat = model::ChatTemplate(chat_template);
   model.transformer = std::make_unique<FakeTransformer>(model.tokenizer->VocabSize() + spare_logits);
   return model;
 }

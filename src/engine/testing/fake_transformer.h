@@ -31,6 +31,8 @@ class FakeTransformer : public model::Transformer {
     config_.num_layers = 1;
     config_.num_kv_heads = 1;
     config_.head_dim = kHeadDim;
+    config_.dim = kHeadDim;
+    config_.pooling = model::Pooling::kMean;
   }
 
   static kv::BlockLayout Layout() { return kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, 1, 1, kHeadDim); }
@@ -66,6 +68,10 @@ class FakeTransformer : public model::Transformer {
         const bool sees_all = history.size() % 31 == 0;
         Logits(history, {logits, vocab}, sees_all ? SIZE_MAX : memory);
       }
+      for (int i = item.num_states; i > 0; --i) {
+        const std::vector<int32_t> history = History(*item.cache, end - i + 1);
+        Logits(history, {item.states + (item.num_states - i) * kHeadDim, kHeadDim});
+      }
       item.cache->FinishLayer(0, 0);
       item.cache->EndChunk();
     }
@@ -94,7 +100,8 @@ class FakeTransformer : public model::Transformer {
     const int last_block = (num_tokens - 1) / kv::kPageTokens;
     for (int block = 0; block <= last_block; ++block) {
       if (block < last_block) {
-        spec.values->Decode(kv::Part::kValues, cache.Sealed(0, 0, block).values, rows);
+        const kv::Form form = cache.Layout().window.Seen(block, last_block);
+        spec.Values(form).Decode(kv::Part::kValues, cache.Sealed(0, 0, block, form).values, rows);
       } else {
         spec.open_values->Decode(kv::Part::kValues, cache.Open(0, 0, block).values, rows);
       }

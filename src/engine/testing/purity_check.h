@@ -41,6 +41,7 @@ class PurityCheck {
     ASSERT_NO_FATAL_FAILURE(PrefilledInsteadOfDecoded());
     ASSERT_NO_FATAL_FAILURE(FromThePrefixCache());
     ASSERT_NO_FATAL_FAILURE(AfterEviction());
+    ASSERT_NO_FATAL_FAILURE(FromDisk());
     ASSERT_NO_FATAL_FAILURE(WithExpectations());
     ASSERT_NO_FATAL_FAILURE(WithTwoThreads());
     ASSERT_NO_FATAL_FAILURE(WithGuesses());
@@ -139,6 +140,17 @@ class PurityCheck {
     }
   }
 
+  void FromDisk() {
+    SCOPED_TRACE("from a spill file");
+    EngineRig& rig = Rig({.prefix_cache = true, .budget_tokens = 300, .spill_folder = ::testing::TempDir()});
+    for (int round = 0; round < 2; ++round) {
+      for (size_t i = 0; i < questions_.size(); ++i) {
+        ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions_[i]), alone_[i]));
+      }
+    }
+    EXPECT_GT(rig.Metric("throng:restored_blocks_total"), 0);
+  }
+
   // Expectations decide which blocks are found in the cache later, and nothing else.
   void WithExpectations() {
     SCOPED_TRACE("with expectations, right or wrong");
@@ -149,8 +161,8 @@ class PurityCheck {
         ASSERT_NO_FATAL_FAILURE(ExpectSame(rig.Ask(questions_[i]), alone_[i]));
       }
     }
-    EXPECT_GT(rig.Metric("throng_prefix_evictions_total"), 0);
-    EXPECT_GT(rig.Metric("throng_prompt_tokens_cached_total"), 0);
+    EXPECT_GT(rig.Metric("throng:prefix_evictions_total"), 0);
+    EXPECT_GT(rig.Metric("throng:prompt_tokens_cached_total"), 0);
   }
 
   void WithTwoThreads() {
@@ -174,8 +186,8 @@ class PurityCheck {
       SCOPED_TRACE(i);
       ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[i], alone[i]));
     }
-    EXPECT_GT(rig.Metric("throng_lookup_accepted_total"), 30);
-    EXPECT_LT(rig.Metric("throng_lookup_accepted_total"), rig.Metric("throng_lookup_guesses_total"));
+    EXPECT_GT(rig.Metric("throng:lookup_accepted_total"), 30);
+    EXPECT_LT(rig.Metric("throng:lookup_accepted_total"), rig.Metric("throng:lookup_guesses_total"));
   }
 
   model::Transformer& transformer_;

@@ -27,6 +27,7 @@ class JournaledLlm final : public llm::Llm {
   void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t id) override { below_.Cancel(id); }  // answers from the journal have already arrived
+  void Raise(uint64_t id, int priority) override { below_.Raise(id, priority); }
   // Writes an answered guess to the journal; issue and arrival are both the time of the confirmation.
   void Confirm(const llm::Request& request, const llm::Completion& completion) override;
   bool WantsExpectations() const override { return below_.WantsExpectations(); }

@@ -1,37 +1,109 @@
 #include "kv/cache/block_pool.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/check.h"
 #include "kv/cache/slab_arena.h"
 
 namespace throng::kv {
+namespace {
 
-Block::~Block() { pool_->Free(sealed_, data_); }
+size_t LayoutBytes(const BlockLayout& layout, BlockKind kind) {
+  switch (kind) {
+    case BlockKind::kSealed:
+      return layout.bytes;
+    case BlockKind::kFine:
+      return layout.fine_bytes;
+    case BlockKind::kOpen:
+      return layout.open_bytes;
+  }
+  THRONG_CHECK(false);
+}
 
-size_t Block::Bytes() const { return sealed_ ? pool_->Layout().bytes : pool_->Layout().open_bytes; }
+void AddTimes(LedgerBytes& sum, size_t n, const LedgerBytes& one) {
+  sum.codes += n * one.codes;
+  sum.scales += n * one.scales;
+  sum.low_rank += n * one.low_rank;
+  sum.sparse += n * one.sparse;
+  sum.padding += n * one.padding;
+}
+
+}  // namespace
+
+size_t UsableBlocks(const FineWindow& window, std::span<const SealedBlock> blocks) {
+  const auto recent = static_cast<size_t>(window.recent_blocks);
+  size_t usable = 0;
+  size_t fine = 0;  // blocks with a fine form, without a gap before the next one
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    fine = blocks[i].fine != nullptr ? fine + 1 : 0;
+    if (fine >= std::min(i + 1, recent)) usable = i + 1;
+  }
+  return usable;
+}
+
+std::optional<SealedBlock> TryCopy(BlockPool& pool, const SealedBlock& block) {
+  const auto copy = [&pool](const BlockRef& from, BlockKind kind) -> BlockRef {
+    if (from == nullptr) return nullptr;
+    const std::shared_ptr<Block> to = pool.TryAllocate(kind);
+    if (to != nullptr) std::memcpy(to->Data(), from->Data(), from->Bytes());
+    return to;
+  };
+  SealedBlock result{copy(block.base, BlockKind::kSealed), copy(block.fine, BlockKind::kFine)};
+  if ((block.base != nullptr && result.base == nullptr) ||
+      (block.fine != nullptr && result.fine == nullptr)) {
+    return std::nullopt;
+  }
+  return result;
+}
+
+Block::~Block() { pool_->Free(kind_, data_); }
+
+size_t Block::Bytes() const { return LayoutBytes(pool_->Layout(), kind_); }
 
 BlockPool::BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softmax)
-    : layout_(std::move(layout)),
-      budget_(budget_bytes),
-      softmax_(softmax),
-      sealed_(std::make_unique<SlabArena>(layout_.bytes)),
-      open_(std::make_unique<SlabArena>(layout_.open_bytes)) {
-  per_sealed_ = SealedBlockBytes(layout_, sealed_->Stride());
+    : layout_(std::move(layout)), budget_(budget_bytes), softmax_(softmax) {
+  for (size_t kind = 0; kind < kBlockKinds; ++kind) {
+    const size_t bytes = LayoutBytes(layout_, static_cast<BlockKind>(kind));
+    if (bytes > 0) arenas_[kind] = std::make_unique<SlabArena>(bytes);
+  }
+  per_sealed_ = SealedBlockBytes(layout_, Form::kBase, SealedBytes());
+  if (layout_.fine_bytes > 0) per_fine_ = SealedBlockBytes(layout_, Form::kFine, FineBytes());
 }
 
 BlockPool::~BlockPool() = default;
 
-size_t BlockPool::SealedBytes() const { return sealed_->Stride(); }
-size_t BlockPool::OpenBytes() const { return open_->Stride(); }
+size_t BlockPool::Bytes(BlockKind kind) const {
+  const auto& arena = arenas_[static_cast<size_t>(kind)];
+  return arena == nullptr ? 0 : arena->Stride();
+}
+
+size_t BlockPool::NumUsed(BlockKind kind) const {
+  const auto& arena = arenas_[static_cast<size_t>(kind)];
+  return arena == nullptr ? 0 : arena->NumUsed();
+}
+
+size_t BlockPool::SealingBytes(int block) const {
+  return (layout_.window.HasBase(block) ? SealedBytes() : 0) +
+         (layout_.window.HasFine(block) ? FineBytes() : 0);
+}
 
 size_t BlockPool::SequenceBytes(int num_tokens) const {
-  const size_t sealed = static_cast<size_t>(num_tokens / kPageTokens) * SealedBytes();
-  return sealed + (num_tokens % kPageTokens == 0 ? 0 : OpenBytes());
+  const int blocks = num_tokens / kPageTokens;
+  const int sinks = std::min(blocks, layout_.window.sink_blocks);
+  const int recent = std::min(blocks - sinks, layout_.window.recent_blocks);
+  return static_cast<size_t>(blocks - sinks) * SealedBytes() +
+         static_cast<size_t>(sinks + recent) * FineBytes() +
+         (num_tokens % kPageTokens == 0 ? 0 : OpenBytes());
 }
 
 size_t BlockPool::Total() const {
-  return sealed_->NumUsed() * sealed_->Stride() + open_->NumUsed() * open_->Stride() + chunk_bytes_;
+  size_t total = chunk_bytes_;
+  for (const BlockKind kind : {BlockKind::kSealed, BlockKind::kFine, BlockKind::kOpen}) {
+    total += NumUsed(kind) * Bytes(kind);
+  }
+  return total;
 }
 
 size_t BlockPool::HeldBytes() const {
@@ -40,14 +112,12 @@ size_t BlockPool::HeldBytes() const {
 }
 
 LedgerBytes BlockPool::Held() const {
-  const size_t n = sealed_->NumUsed();
+  const size_t num_open = NumUsed(BlockKind::kOpen);
   LedgerBytes held;
-  held.codes = n * per_sealed_.codes;
-  held.scales = n * per_sealed_.scales;
-  held.low_rank = n * per_sealed_.low_rank;
-  held.sparse = n * per_sealed_.sparse;
-  held.padding = n * per_sealed_.padding + open_->NumUsed() * (open_->Stride() - layout_.open_bytes);
-  held.open = open_->NumUsed() * layout_.open_bytes;
+  AddTimes(held, NumUsed(BlockKind::kSealed), per_sealed_);
+  AddTimes(held, NumUsed(BlockKind::kFine), per_fine_);
+  held.padding += num_open * (OpenBytes() - layout_.open_bytes);
+  held.open = num_open * layout_.open_bytes;
   held.chunk = chunk_bytes_;
   return held;
 }
@@ -58,25 +128,23 @@ void BlockPool::NotePeak() {
   peak_ = Held();
 }
 
-std::shared_ptr<Block> BlockPool::TryAllocate(bool sealed) {
+std::shared_ptr<Block> BlockPool::TryAllocate(BlockKind kind) {
+  THRONG_DCHECK(Bytes(kind) > 0);
   uint8_t* data = nullptr;
   {
     std::lock_guard lock(mutex_);
-    SlabArena& arena = sealed ? *sealed_ : *open_;
+    SlabArena& arena = Arena(kind);
     if (arena.Stride() > budget_ - Total()) return nullptr;
     data = arena.Allocate();
     if (data == nullptr) return nullptr;
     NotePeak();
   }
-  return std::shared_ptr<Block>(new Block(this, sealed, data));
+  return std::shared_ptr<Block>(new Block(this, kind, data));
 }
 
-std::shared_ptr<Block> BlockPool::TryAllocateSealed() { return TryAllocate(true); }
-std::shared_ptr<Block> BlockPool::TryAllocateOpen() { return TryAllocate(false); }
-
-void BlockPool::Free(bool sealed, uint8_t* data) {
+void BlockPool::Free(BlockKind kind, uint8_t* data) {
   std::lock_guard lock(mutex_);
-  (sealed ? *sealed_ : *open_).Free(data);
+  Arena(kind).Free(data);
 }
 
 bool BlockPool::TryHoldChunk(size_t bytes) {
@@ -99,8 +167,9 @@ Ledger BlockPool::GetLedger() const {
   ledger.held = Held();
   ledger.peak = peak_;
   ledger.budget = budget_;
-  ledger.sealed_blocks = sealed_->NumUsed();
-  ledger.open_blocks = open_->NumUsed();
+  ledger.sealed_blocks = NumUsed(BlockKind::kSealed);
+  ledger.fine_blocks = NumUsed(BlockKind::kFine);
+  ledger.open_blocks = NumUsed(BlockKind::kOpen);
   return ledger;
 }
 

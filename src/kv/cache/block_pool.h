@@ -1,10 +1,13 @@
-// The memory of blocks: slabs of two sizes (sealed, open) under one hard byte budget, and their ledger.
+// The memory of blocks: slabs of one size per kind of block under one hard byte budget, and their ledger.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 
 #include "kv/block_layout.h"
 #include "kv/cache/ledger.h"
@@ -14,6 +17,10 @@ namespace throng::kv {
 
 class BlockPool;
 class SlabArena;
+
+// kSealed and kFine: a sealed block in the base and in the fine form.
+enum class BlockKind { kSealed, kFine, kOpen };
+inline constexpr size_t kBlockKinds = 3;
 
 // One slab. When its last reference goes, it returns to the pool, and its memory to the operating system.
 // A sealed block is written once, before it is shared: filled by a sequence or loaded from disk.
@@ -29,13 +36,29 @@ class Block {
 
  private:
   friend class BlockPool;
-  Block(BlockPool* pool, bool sealed, uint8_t* data) : pool_(pool), sealed_(sealed), data_(data) {}
+  Block(BlockPool* pool, BlockKind kind, uint8_t* data) : pool_(pool), kind_(kind), data_(data) {}
   BlockPool* pool_;
-  bool sealed_;
+  BlockKind kind_;
   uint8_t* data_;
 };
 
 using BlockRef = std::shared_ptr<const Block>;
+
+// A sealed block in the forms that are held: sinks have the fine form alone; other blocks have the base form,
+// and the fine form as long as somebody may see it.
+struct SealedBlock {
+  BlockRef base;
+  BlockRef fine;
+  explicit operator bool() const { return base != nullptr || fine != nullptr; }
+  bool operator==(const SealedBlock&) const = default;
+};
+
+// The most of these blocks, from the first one on, that a sequence can begin with: those in the window of the
+// token after them need their fine form.
+size_t UsableBlocks(const FineWindow& window, std::span<const SealedBlock> blocks);
+
+// Copies all forms of a block into blocks of its own; empty if the budget has no room.
+std::optional<SealedBlock> TryCopy(BlockPool& pool, const SealedBlock& block);
 
 // Thread-safe. Must outlive its blocks.
 class BlockPool {
@@ -53,15 +76,19 @@ class BlockPool {
   size_t HeldBytes() const;  // never above the budget
   size_t FreeBytes() const { return budget_ - HeldBytes(); }
 
-  // Bytes that one block takes from the budget.
-  size_t SealedBytes() const;
-  size_t OpenBytes() const;
+  // Bytes that one block takes from the budget; 0 for the fine form if the layout has none.
+  size_t SealedBytes() const { return Bytes(BlockKind::kSealed); }
+  size_t FineBytes() const { return Bytes(BlockKind::kFine); }
+  size_t OpenBytes() const { return Bytes(BlockKind::kOpen); }
+  // Bytes that sealing a sequence's block takes, for all its forms.
+  size_t SealingBytes(int block) const;
   // Bytes that a sequence of num_tokens holds between forward passes if it shares nothing.
   size_t SequenceBytes(int num_tokens) const;
 
   // Returns null if the budget has no room. The contents are undefined.
-  std::shared_ptr<Block> TryAllocateSealed();
-  std::shared_ptr<Block> TryAllocateOpen();
+  std::shared_ptr<Block> TryAllocate(BlockKind kind);
+  std::shared_ptr<Block> TryAllocateSealed() { return TryAllocate(BlockKind::kSealed); }
+  std::shared_ptr<Block> TryAllocateOpen() { return TryAllocate(BlockKind::kOpen); }
 
   // Takes room for rows of a running forward pass from the budget; false if there is none.
   [[nodiscard]] bool TryHoldChunk(size_t bytes);
@@ -71,8 +98,10 @@ class BlockPool {
 
  private:
   friend class Block;
-  std::shared_ptr<Block> TryAllocate(bool sealed);
-  void Free(bool sealed, uint8_t* data);
+  size_t Bytes(BlockKind kind) const;
+  SlabArena& Arena(BlockKind kind) const { return *arenas_[static_cast<size_t>(kind)]; }  // needs mutex_
+  size_t NumUsed(BlockKind kind) const;                                                   // needs mutex_
+  void Free(BlockKind kind, uint8_t* data);
   LedgerBytes Held() const;  // needs mutex_
   size_t Total() const;      // needs mutex_
   void NotePeak();           // needs mutex_
@@ -81,12 +110,12 @@ class BlockPool {
   const size_t budget_;
   const SoftmaxKind softmax_;
   LedgerBytes per_sealed_;
+  LedgerBytes per_fine_;
   mutable std::mutex mutex_;
-  std::unique_ptr<SlabArena> sealed_;  // guarded by mutex_
-  std::unique_ptr<SlabArena> open_;    // guarded by mutex_
-  size_t chunk_bytes_ = 0;             // guarded by mutex_
-  size_t peak_total_ = 0;              // guarded by mutex_
-  LedgerBytes peak_;                   // guarded by mutex_
+  std::array<std::unique_ptr<SlabArena>, kBlockKinds> arenas_;  // null: no such blocks; guarded by mutex_
+  size_t chunk_bytes_ = 0;                                      // guarded by mutex_
+  size_t peak_total_ = 0;                                       // guarded by mutex_
+  LedgerBytes peak_;                                            // guarded by mutex_
 };
 
 }  // namespace throng::kv

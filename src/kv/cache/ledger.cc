@@ -10,10 +10,11 @@ std::vector<LedgerEntry> Entries(const LedgerBytes& bytes) {
           {"chunk", bytes.chunk}};
 }
 
-LedgerBytes SealedBlockBytes(const BlockLayout& layout, size_t stride) {
+LedgerBytes SealedBlockBytes(const BlockLayout& layout, Form form, size_t stride) {
   LedgerBytes sum;
   for (const PageSpec& page : layout.pages) {
-    for (const ByteCounts& counts : {page.keys->Count(Part::kKeys), page.values->Count(Part::kValues)}) {
+    for (const ByteCounts& counts :
+         {page.Keys(form).Count(Part::kKeys), page.Values(form).Count(Part::kValues)}) {
       sum.codes += counts.codes;
       sum.scales += counts.scales;
       sum.low_rank += counts.low_rank;

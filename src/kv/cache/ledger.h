@@ -10,6 +10,7 @@
 namespace throng::kv {
 
 struct BlockLayout;
+enum class Form;
 
 struct LedgerBytes {
   size_t codes = 0;
@@ -33,11 +34,12 @@ struct Ledger {
   LedgerBytes held;
   LedgerBytes peak;  // the split at the moment when the total was highest
   size_t budget = 0;
-  size_t sealed_blocks = 0;
+  size_t sealed_blocks = 0;  // in the base form
+  size_t fine_blocks = 0;    // in the fine form
   size_t open_blocks = 0;
 };
 
-// The split of one sealed block of `stride` bytes.
-LedgerBytes SealedBlockBytes(const BlockLayout& layout, size_t stride);
+// The split of one sealed block of `stride` bytes, in a form that the layout has.
+LedgerBytes SealedBlockBytes(const BlockLayout& layout, Form form, size_t stride);
 
 }  // namespace throng::kv

@@ -161,10 +161,13 @@ Digest BlockDigest(const Digest& header, size_t index, const uint8_t* data, size
   return Hasher().Add(header).Add(static_cast<uint64_t>(index)).Bytes(data, size).Finish();
 }
 
-void CheckPages(const std::string& path, const BlockLayout& layout, size_t index, const uint8_t* block) {
+void CheckPages(const std::string& path, const BlockLayout& layout, size_t index, Form form,
+                const uint8_t* block) {
   for (const PageSpec& page : layout.pages) {
-    if (!page.keys->Accepts(Part::kKeys, block + page.keys_offset) ||
-        !page.values->Accepts(Part::kValues, block + page.values_offset)) {
+    const bool fine = form == Form::kFine;
+    if (!page.Keys(form).Accepts(Part::kKeys, block + (fine ? page.fine_keys_offset : page.keys_offset)) ||
+        !page.Values(form).Accepts(Part::kValues,
+                                   block + (fine ? page.fine_values_offset : page.values_offset))) {
       throw MakeError(ErrorCode::kCorrupt, "{}: block {} holds what no codec wrote", path, index);
     }
   }
@@ -199,14 +202,23 @@ void ReadBlocks(const std::string& path, const Header& header, BlockReader& bloc
     return MakeError(ErrorCode::kExhausted, "{}: the KV budget of {} bytes has no room for {} tokens", path,
                      pool.BudgetBytes(), header.num_cached);
   };
-  std::vector<BlockRef> sealed;
-  for (uint32_t i = 0; i < header.num_cached / kPageTokens; ++i) {
-    const uint8_t* data = blocks.Next(header.sealed_bytes);
-    CheckPages(path, pool.Layout(), i, data);
-    const std::shared_ptr<Block> block = pool.TryAllocateSealed();
+  const BlockLayout& layout = pool.Layout();
+  const auto read = [&](int index, Form form) -> BlockRef {
+    const bool fine = form == Form::kFine;
+    const size_t bytes = fine ? layout.fine_bytes : layout.bytes;
+    const uint8_t* data = blocks.Next(bytes);
+    CheckPages(path, layout, static_cast<size_t>(index), form, data);
+    const std::shared_ptr<Block> block = pool.TryAllocate(fine ? BlockKind::kFine : BlockKind::kSealed);
     if (block == nullptr) throw no_room();
-    std::memcpy(block->Data(), data, header.sealed_bytes);
-    sealed.push_back(block);
+    std::memcpy(block->Data(), data, bytes);
+    return block;
+  };
+  std::vector<SealedBlock> sealed;
+  const int num_sealed = static_cast<int>(header.num_cached) / kPageTokens;
+  for (int i = 0; i < num_sealed; ++i) {
+    SealedBlock& block = sealed.emplace_back();
+    if (layout.window.HasBase(i)) block.base = read(i, Form::kBase);
+    if (layout.window.Seen(i, num_sealed) == Form::kFine) block.fine = read(i, Form::kFine);
   }
   cache.Adopt(sealed);
   const int rest = static_cast<int>(header.num_cached % kPageTokens);
@@ -235,6 +247,10 @@ Digest FormatDigest(const BlockLayout& layout) {
   for (const PageSpec& page : layout.pages) {
     hasher.Add(encoding(page.keys, Part::kKeys)).Add(static_cast<uint64_t>(page.keys_offset));
     hasher.Add(encoding(page.values, Part::kValues)).Add(static_cast<uint64_t>(page.values_offset));
+    if (page.fine != nullptr) {
+      hasher.Add(encoding(page.fine, Part::kKeys)).Add(static_cast<uint64_t>(page.fine_keys_offset));
+      hasher.Add(encoding(page.fine, Part::kValues)).Add(static_cast<uint64_t>(page.fine_values_offset));
+    }
     hasher.Add(encoding(page.open_keys, Part::kKeys)).Add(static_cast<uint64_t>(page.open_keys_offset));
     hasher.Add(encoding(page.open_values, Part::kValues)).Add(static_cast<uint64_t>(page.open_values_offset));
   }
@@ -260,7 +276,11 @@ void SavePages(const std::string& path, const PageSource& source, std::span<cons
     file.Write(data, size);
     file.Write(&of_block, sizeof(of_block));
   };
-  for (const BlockRef& block : cache.SealedBlocks()) write_block(block->Data(), layout.bytes);
+  for (const SealedBlock& block : cache.SealedBlocks()) {
+    for (const BlockRef& form : {block.base, block.fine}) {
+      if (form != nullptr) write_block(form->Data(), form->Bytes());
+    }
+  }
   if (const uint8_t* rows = cache.OpenRows()) write_block(rows, layout.open_bytes);
   file.Commit();
 }

@@ -58,9 +58,13 @@ void ExpectSame(const SequenceCache& a, const SequenceCache& b) {
   ASSERT_EQ(a.NumTokens(), b.NumTokens());
   ASSERT_EQ(a.SealedBlocks().size(), b.SealedBlocks().size());
   for (size_t i = 0; i < a.SealedBlocks().size(); ++i) {
-    ASSERT_EQ(
-        std::memcmp(a.SealedBlocks()[i]->Data(), b.SealedBlocks()[i]->Data(), a.SealedBlocks()[i]->Bytes()),
-        0);
+    const SealedBlock &in_a = a.SealedBlocks()[i], &in_b = b.SealedBlocks()[i];
+    for (const auto& [x, y] : {std::pair(in_a.base, in_b.base), {in_a.fine, in_b.fine}}) {
+      ASSERT_EQ(x == nullptr, y == nullptr);
+      if (x != nullptr) {
+        ASSERT_EQ(std::memcmp(x->Data(), y->Data(), x->Bytes()), 0);
+      }
+    }
   }
   ASSERT_EQ(a.OpenRows() == nullptr, b.OpenRows() == nullptr);
   if (a.OpenRows() == nullptr) return;
@@ -107,12 +111,13 @@ class PageFileTest : public testing::Test {
 };
 
 TEST_F(PageFileTest, EveryCodecComesBackBitForBitAndGoesOn) {
-  std::vector<std::string> codecs = {"flashq4:buffer=int8"};
+  std::vector<std::string> codecs = {"flashq4:buffer=int8", "gear2:sink=64,recent=64", "rot2:sink=128",
+                                     "flashq4:buffer=int8,recent=64"};
   for (const CodecEntry& entry : CodecTable()) codecs.emplace_back(entry.name);
   for (const std::string& codec : codecs) {
     SCOPED_TRACE(codec);
     BlockPool pool(TestLayout(codec), kLarge);
-    for (const int count : {64, 130}) {
+    for (const int count : {64, 130, 280}) {
       SequenceCache cache(pool);
       Extend(cache, count);
       SavePages(path_, kSource, Tokens(count + 1), cache);
@@ -189,6 +194,23 @@ TEST_F(PageFileTest, RefusesEveryTruncationAndEveryFlippedBit) {
   }
   Write(whole + "x");
   EXPECT_NE(Load("int8", ErrorCode::kCorrupt).find("1 bytes follow"), std::string::npos);
+}
+
+TEST_F(PageFileTest, RefusesPagesOfAnotherWindowAndDamagedFineOnes) {
+  const std::string codec = "gear2:sink=64,recent=64";
+  Save(codec, 200);
+  ASSERT_EQ(Load(codec, ErrorCode::kInvalid), "");
+  EXPECT_NE(Load("gear2:sink=64", ErrorCode::kInvalid)
+                .find("another codec: gear2, sink=64, recent=64, here it is gear2, sink=64"),
+            std::string::npos);
+  EXPECT_NE(Load("gear2", ErrorCode::kInvalid), "");
+  const std::string whole = ReadFile(path_);
+  for (size_t at = 0; at < whole.size(); at += 1 + at / 100) {
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ (1 << at % 8));
+    Write(damaged);
+    EXPECT_NE(Load(codec, ErrorCode::kCorrupt), "") << at;
+  }
 }
 
 TEST_F(PageFileTest, RefusesWhatTheBudgetCannotHold) {

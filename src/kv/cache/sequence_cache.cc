@@ -31,12 +31,19 @@ struct PartSpec {
   const OpenCodec* open;
   size_t offset;
   size_t open_offset;
+  size_t fine_offset;
 };
 
 PartSpec Select(const PageSpec& page, Part part) {
-  if (part == Part::kKeys) return {page.keys, page.open_keys, page.keys_offset, page.open_keys_offset};
-  return {page.values, page.open_values, page.values_offset, page.open_values_offset};
+  if (part == Part::kKeys) {
+    return {page.keys, page.open_keys, page.keys_offset, page.open_keys_offset, page.fine_keys_offset};
+  }
+  return {page.values, page.open_values, page.values_offset, page.open_values_offset,
+          page.fine_values_offset};
 }
+
+// Every byte of a sealed block is determined: blocks are checksummed and compared.
+void ClearPadding(uint8_t* sealed, size_t bytes) { std::memset(sealed + bytes, 0, RoundUp64(bytes) - bytes); }
 
 }  // namespace
 
@@ -75,22 +82,30 @@ size_t SequenceCache::ScratchBytes(int num_tokens) const {
 }
 
 size_t SequenceCache::BytesToReserve(int num_tokens) const {
-  const size_t completed = (num_tokens_ + num_tokens) / kPageTokens - num_tokens_ / kPageTokens;
-  const bool has_open = num_tokens_ % kPageTokens != 0;
-  return completed * pool_->SealedBytes() + (has_open ? 0 : pool_->OpenBytes()) + ScratchBytes(num_tokens);
+  size_t bytes = ScratchBytes(num_tokens) + (num_tokens_ % kPageTokens != 0 ? 0 : pool_->OpenBytes());
+  const int end = (num_tokens_ + num_tokens) / kPageTokens;
+  for (int block = num_tokens_ / kPageTokens; block < end; ++block) bytes += pool_->SealingBytes(block);
+  return bytes;
 }
 
 bool SequenceCache::Reserve(int num_tokens) {
   THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 1);
   DropReservation();
-  const int completed = (num_tokens_ + num_tokens) / kPageTokens - num_tokens_ / kPageTokens;
+  const int end = (num_tokens_ + num_tokens) / kPageTokens;
   const size_t scratch_bytes = ScratchBytes(num_tokens);
+  const auto take_block = [this](bool wanted, BlockKind kind, std::shared_ptr<Block>& block) {
+    if (wanted) block = pool_->TryAllocate(kind);
+    return !wanted || block != nullptr;
+  };
   const auto take = [&] {
     if (open_ == nullptr) open_ = pool_->TryAllocateOpen();
     if (open_ == nullptr) return false;
-    for (int i = 0; i < completed; ++i) {
-      filling_.push_back(pool_->TryAllocateSealed());
-      if (filling_.back() == nullptr) return false;
+    for (int block = num_tokens_ / kPageTokens; block < end; ++block) {
+      Filling& filling = filling_.emplace_back();
+      if (!take_block(layout_->window.HasBase(block), BlockKind::kSealed, filling.base) ||
+          !take_block(layout_->window.HasFine(block), BlockKind::kFine, filling.fine)) {
+        return false;
+      }
     }
     if (scratch_bytes == 0) return true;
     if (!pool_->TryHoldChunk(scratch_bytes)) return false;
@@ -125,11 +140,20 @@ void SequenceCache::DropReservation() {
   reserved_tokens_ = 0;
 }
 
-void SequenceCache::Adopt(std::span<const BlockRef> blocks) {
-  THRONG_CHECK(num_tokens_ == 0 && chunk_tokens_ == 0);
+void SequenceCache::Adopt(std::span<const SealedBlock> blocks) {
+  THRONG_CHECK(num_tokens_ == 0 && chunk_tokens_ == 0 &&
+               UsableBlocks(layout_->window, blocks) == blocks.size());
   DropReservation();
   sealed_.assign(blocks.begin(), blocks.end());
   num_tokens_ = static_cast<int>(blocks.size()) * kPageTokens;
+  DropUnseen();
+}
+
+void SequenceCache::DropUnseen() {
+  const int next_block = num_tokens_ / kPageTokens;
+  for (int block = 0; block < next_block; ++block) {
+    if (layout_->window.Seen(block, next_block) == Form::kBase) sealed_[block].fine.reset();
+  }
 }
 
 const uint8_t* SequenceCache::OpenRows() const {
@@ -146,14 +170,20 @@ bool SequenceCache::AdoptOpen(int count, const uint8_t* rows) {
   return true;
 }
 
+int SequenceCache::Reusable(int num_tokens) const {
+  const auto num_blocks = static_cast<size_t>(num_tokens) / kPageTokens;
+  if (num_blocks >= sealed_.size()) return std::min(num_tokens, num_tokens_);
+  return static_cast<int>(UsableBlocks(layout_->window, std::span(sealed_).first(num_blocks))) * kPageTokens;
+}
+
 std::optional<SequenceCache> SequenceCache::Fork(int num_tokens) const {
   THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 0 && num_tokens <= num_tokens_);
   SequenceCache fork(*pool_);
-  const size_t num_blocks = std::min(sealed_.size(), static_cast<size_t>(num_tokens) / kPageTokens);
-  fork.Adopt(std::span(sealed_).first(num_blocks));
-  if (num_tokens <= static_cast<int>(sealed_.size()) * kPageTokens) return fork;
+  const int kept = Reusable(num_tokens);
+  fork.Adopt(std::span(sealed_).first(static_cast<size_t>(kept) / kPageTokens));
+  if (kept % kPageTokens == 0) return fork;
   if (!fork.AdoptOpen(num_tokens_ % kPageTokens, OpenRows())) return std::nullopt;
-  fork.Truncate(num_tokens);
+  fork.Truncate(kept);
   return fork;
 }
 
@@ -163,8 +193,8 @@ int SequenceCache::Truncate(int num_tokens) {
   DropReservation();
   const int sealed_tokens = static_cast<int>(sealed_.size()) * kPageTokens;
   if (num_tokens <= sealed_tokens) {
-    sealed_.resize(num_tokens / kPageTokens);
-    num_tokens_ = static_cast<int>(sealed_.size()) * kPageTokens;
+    num_tokens_ = Reusable(num_tokens);
+    sealed_.resize(static_cast<size_t>(num_tokens_) / kPageTokens);
     open_.reset();
     return num_tokens_;
   }
@@ -203,12 +233,25 @@ uint8_t* SequenceCache::OpenPage(int layer, int block, size_t offset) const {
 void SequenceCache::Seal(Part part, int layer, int head, int block) {
   const PartSpec spec = Select(layout_->At(layer, head), part);
   const uint8_t* open = OpenPage(layer, block, spec.open_offset);
-  uint8_t* sealed = filling_[block - num_tokens_ / kPageTokens]->Data() + spec.offset;
-  const PagesBefore before = {block, block == 0 ? nullptr : SealedData(block - 1) + spec.offset};
-  spec.codec->Seal(part, *spec.open, open, before, sealed);
-  // Every byte of a sealed block is determined: blocks are checksummed and compared.
-  const size_t bytes = spec.codec->Bytes(part);
-  std::memset(sealed + bytes, 0, RoundUp64(bytes) - bytes);
+  const Filling& filling = filling_[block - num_tokens_ / kPageTokens];
+  const PagesBefore before = {block, BaseBefore(block, spec.offset)};
+  if (filling.base != nullptr) {
+    uint8_t* sealed = filling.base->Data() + spec.offset;
+    spec.codec->Seal(part, *spec.open, open, before, sealed);
+    ClearPadding(sealed, spec.codec->Bytes(part));
+  }
+  if (filling.fine != nullptr) {
+    const Codec& fine = *layout_->At(layer, head).fine;
+    uint8_t* sealed = filling.fine->Data() + spec.fine_offset;
+    fine.Seal(part, *spec.open, open, before, sealed);
+    ClearPadding(sealed, fine.Bytes(part));
+  }
+}
+
+// The page in the base form of the block before this one; null if there is none.
+const uint8_t* SequenceCache::BaseBefore(int block, size_t offset) const {
+  if (block == 0 || layout_->window.IsSink(block - 1)) return nullptr;
+  return SealedData(block - 1, Form::kBase) + offset;
 }
 
 void SequenceCache::AppendPart(Part part, int layer, int head, const float* rows, size_t stride) {
@@ -220,9 +263,8 @@ void SequenceCache::AppendPart(Part part, int layer, int head, const float* rows
     const int count = std::min(kPageTokens - first, end - position);
     uint8_t* page = OpenPage(layer, block, spec.open_offset);
     if (first == 0) {
-      const float scale =
-          block == 0 ? 0.0f : spec.codec->NextScale(part, SealedData(block - 1) + spec.offset);
-      spec.open->Begin(part, page, scale);
+      const uint8_t* before = BaseBefore(block, spec.offset);
+      spec.open->Begin(part, page, before == nullptr ? 0.0f : spec.codec->NextScale(part, before));
     }
     spec.open->Append(part, page, first, count, rows + static_cast<size_t>(position - num_tokens_) * stride,
                       stride);
@@ -237,16 +279,22 @@ void SequenceCache::Append(int layer, int head, const float* keys, const float* 
   AppendPart(Part::kValues, layer, head, values, stride);
 }
 
-const uint8_t* SequenceCache::SealedData(int block) const {
+const uint8_t* SequenceCache::SealedData(int block, Form form) const {
   const size_t num_sealed = sealed_.size();
   const size_t index = static_cast<size_t>(block);
   THRONG_DCHECK(index < num_sealed + filling_.size());
-  return index < num_sealed ? sealed_[index]->Data() : filling_[index - num_sealed]->Data();
+  const auto select = [form](const auto& forms) {
+    const Block* of = form == Form::kFine ? forms.fine.get() : forms.base.get();
+    THRONG_DCHECK(of != nullptr);
+    return of->Data();
+  };
+  return index < num_sealed ? select(sealed_[index]) : select(filling_[index - num_sealed]);
 }
 
-PageView SequenceCache::Sealed(int layer, int head, int block) const {
+PageView SequenceCache::Sealed(int layer, int head, int block, Form form) const {
   const PageSpec& page = layout_->At(layer, head);
-  const uint8_t* data = SealedData(block);
+  const uint8_t* data = SealedData(block, form);
+  if (form == Form::kFine) return {data + page.fine_keys_offset, data + page.fine_values_offset};
   return {data + page.keys_offset, data + page.values_offset};
 }
 
@@ -269,10 +317,13 @@ void SequenceCache::FinishLayer(int layer, int head) {
 void SequenceCache::EndChunk() {
   THRONG_CHECK(chunk_tokens_ > 0);
   const int completed = (num_tokens_ + chunk_tokens_) / kPageTokens - num_tokens_ / kPageTokens;
-  for (int i = 0; i < completed; ++i) sealed_.push_back(std::move(filling_[i]));
+  for (int i = 0; i < completed; ++i) {
+    sealed_.push_back({std::move(filling_[i].base), std::move(filling_[i].fine)});
+  }
   num_tokens_ += chunk_tokens_;
   chunk_tokens_ = 0;
   DropReservation();
+  if (completed > 0) DropUnseen();
 }
 
 }  // namespace throng::kv

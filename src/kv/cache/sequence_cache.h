@@ -24,7 +24,9 @@ struct PageView {
 
 // A forward pass over n tokens: Reserve(n) by the owner; then BeginChunk(n); for each layer and KV head
 // Append all rows, attend, FinishLayer; then EndChunk. A token at position p attends to the sealed pages of
-// blocks below p / 64 and to the open page of block p / 64, even when the same chunk completes that block.
+// blocks below p / 64, in the form that Layout().window says, and to the open page of block p / 64, even when
+// the same chunk completes that block. All forms of a block are encoded when it is sealed; a fine form that
+// no later token sees is released at the end of the chunk.
 //
 // Calls for different heads of one layer may run at the same time; all other calls need one thread at a time.
 class SequenceCache {
@@ -49,9 +51,10 @@ class SequenceCache {
   // Returns how many, at most num_tokens.
   int ReserveGuesses(int num_tokens);
 
-  // Starts an empty cache with sealed blocks: a hit in the prefix cache.
-  void Adopt(std::span<const BlockRef> blocks);
-  std::span<const BlockRef> SealedBlocks() const {
+  // Starts an empty cache with sealed blocks: a hit in the prefix cache. UsableBlocks must allow all of them;
+  // fine forms that the next token does not see are not kept.
+  void Adopt(std::span<const SealedBlock> blocks);
+  std::span<const SealedBlock> SealedBlocks() const {
     return sealed_;
   }  // block i holds tokens [64 i, 64 i + 64)
 
@@ -60,13 +63,16 @@ class SequenceCache {
   // After Adopt: adds `count` < 64 tokens from such rows. False if the budget has no room for them.
   [[nodiscard]] bool AdoptOpen(int count, const uint8_t* rows);
 
-  // Copies all tokens, or the first num_tokens, and shares the sealed blocks; empty if the budget has no room
-  // for the copy's open block. Copies nothing of a sealed block that num_tokens cuts.
+  // The most tokens, up to num_tokens, that Fork and Truncate can keep: a sealed block cannot be cut, and the
+  // blocks in the window of the next token need their fine form, which blocks further back no longer have.
+  int Reusable(int num_tokens) const;
+
+  // Copies all tokens, or Reusable(num_tokens), and shares the sealed blocks; empty if the budget has no room
+  // for the copy's open block.
   [[nodiscard]] std::optional<SequenceCache> Fork() const { return Fork(num_tokens_); }
   [[nodiscard]] std::optional<SequenceCache> Fork(int num_tokens) const;
 
-  // Keeps the first num_tokens, or only the tokens before a sealed block that num_tokens cuts. Returns the
-  // number kept; the rest must be computed again.
+  // Keeps Reusable(num_tokens) tokens and returns their number; the rest must be computed again.
   int Truncate(int num_tokens);
 
   // Drops all tokens and releases all memory. Also ends a chunk that cannot be finished.
@@ -81,8 +87,9 @@ class SequenceCache {
   // [head_dim]. Blocks that become complete are encoded at once; their raw rows stay readable until
   // FinishLayer. The open page clamps to its type's finite range, and a NaN becomes 0.
   void Append(int layer, int head, const float* keys, const float* values, size_t stride);
-  PageView Sealed(int layer, int head, int block) const;  // a complete block
-  PageView Open(int layer, int head, int block) const;    // a block that the chunk touches
+  // A complete block, in a form that it has.
+  PageView Sealed(int layer, int head, int block, Form form = Form::kBase) const;
+  PageView Open(int layer, int head, int block) const;  // a block that the chunk touches
   void FinishLayer(int layer, int head);
 
   void EndChunk();
@@ -92,20 +99,26 @@ class SequenceCache {
   uint8_t* OpenPage(int layer, int block, size_t offset) const;
   void AppendPart(Part part, int layer, int head, const float* rows, size_t stride);
   void Seal(Part part, int layer, int head, int block);
-  const uint8_t* SealedData(int block) const;  // of a complete block
+  const uint8_t* SealedData(int block, Form form) const;  // of a complete block that has the form
+  const uint8_t* BaseBefore(int block, size_t offset) const;
   void DropReservation();
+  void DropUnseen();
   void Swap(SequenceCache& other) noexcept;
 
   BlockPool* pool_;
   const BlockLayout* layout_;
   int num_tokens_ = 0;
-  std::vector<BlockRef> sealed_;
+  std::vector<SealedBlock> sealed_;
   std::shared_ptr<Block> open_;  // rows of the last, incomplete block; null if there is none
 
   // State of the reservation and the running chunk:
   int reserved_tokens_ = 0;
   int chunk_tokens_ = 0;
-  std::vector<std::shared_ptr<Block>> filling_;  // blocks that the chunk completes
+  struct Filling {
+    std::shared_ptr<Block> base;
+    std::shared_ptr<Block> fine;
+  };
+  std::vector<Filling> filling_;  // blocks that the chunk completes
   uint8_t* scratch_ =
       nullptr;  // open pages of all touched blocks except the first: [blocks, layer's open bytes]
   size_t scratch_bytes_ = 0;

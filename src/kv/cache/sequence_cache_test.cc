@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -52,8 +53,11 @@ void Extend(SequenceCache& cache, int count, int stream = 0) {
 // All bytes that attention can see of tokens [0, NumTokens()).
 std::vector<std::vector<uint8_t>> Contents(SequenceCache& cache) {
   std::vector<std::vector<uint8_t>> contents;
-  for (const BlockRef& block : cache.SealedBlocks()) {
-    contents.emplace_back(block->Data(), block->Data() + block->Bytes());
+  for (const SealedBlock& block : cache.SealedBlocks()) {
+    for (const BlockRef& form : {block.base, block.fine}) {
+      std::vector<uint8_t>& bytes = contents.emplace_back();
+      if (form != nullptr) bytes.assign(form->Data(), form->Data() + form->Bytes());
+    }
   }
   const int rest = cache.NumTokens() % kPageTokens;
   if (rest == 0) return contents;
@@ -82,7 +86,8 @@ std::vector<std::vector<uint8_t>> Contents(SequenceCache& cache) {
 }
 
 std::vector<const char*> AllCodecs() {
-  std::vector<const char*> names = {"flashq4:buffer=int8"};
+  std::vector<const char*> names = {"flashq4:buffer=int8", "gear2:sink=64,recent=64", "rot2:sink=64",
+                                    "flashq4:buffer=int8,recent=128"};
   for (const CodecEntry& entry : CodecTable()) names.push_back(entry.name);
   return names;
 }
@@ -93,7 +98,7 @@ bool RowsHaveTheirOwnScales(const std::string& codec) {
 
 class SequenceCacheTest : public testing::TestWithParam<const char*> {
  protected:
-  SequenceCacheTest() : pool_(MakeLayout({.kv = GetParam()}, kLayers, kHeads, kDim), kLarge) {}
+  SequenceCacheTest() : pool_(MakeLayout(CodecFlags{.kv = GetParam()}, kLayers, kHeads, kDim), kLarge) {}
   BlockPool pool_;
 };
 
@@ -157,9 +162,9 @@ TEST_P(SequenceCacheTest, HoldsWhatTheFormulaSays) {
 }
 
 TEST_P(SequenceCacheTest, AFailedReservationTakesNothing) {
-  BlockPool probe(MakeLayout({.kv = GetParam()}, kLayers, kHeads, kDim), kLarge);
-  BlockPool pool(MakeLayout({.kv = GetParam()}, kLayers, kHeads, kDim),
-                 2 * probe.SealedBytes() + probe.OpenBytes());
+  BlockPool probe(MakeLayout(CodecFlags{.kv = GetParam()}, kLayers, kHeads, kDim), kLarge);
+  BlockPool pool(MakeLayout(CodecFlags{.kv = GetParam()}, kLayers, kHeads, kDim),
+                 probe.SequenceBytes(2 * kPageTokens) + probe.OpenBytes());
   SequenceCache cache(pool);
   for (int i = 0; i < 70; ++i) Extend(cache, 1);
   const size_t held = pool.HeldBytes();
@@ -175,10 +180,13 @@ TEST_P(SequenceCacheTest, AdoptedBlocksAreSharedAndGoOn) {
   SequenceCache first(pool_);
   Extend(first, 200);
   SequenceCache second(pool_);
-  second.Adopt(first.SealedBlocks().first(2));
-  EXPECT_EQ(second.NumTokens(), 128);
+  const auto blocks = first.SealedBlocks().first(2);
+  const auto usable = UsableBlocks(pool_.Layout().window, blocks);
+  EXPECT_TRUE(usable == 2u || pool_.Layout().window != FineWindow{});
+  second.Adopt(blocks.first(usable));
+  EXPECT_EQ(second.NumTokens(), static_cast<int>(usable) * kPageTokens);
   EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(200));
-  Extend(second, 72);
+  Extend(second, 200 - second.NumTokens());
   EXPECT_EQ(Contents(second), Contents(first));
   first.Release();
   EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(200));
@@ -265,9 +273,10 @@ TEST_P(SequenceCacheTest, WildRowsDoNotReachOtherRows) {
   rows[5 * kDim + 3] = NAN;
   rows[6 * kDim + 3] = INFINITY;
   cache.Append(0, 0, rows.data(), rows.data(), kDim);
-  const PageSpec& page = cache.Layout().At(0, 0);
+  const Form form = cache.Layout().window.HasBase(0) ? Form::kBase : Form::kFine;
   std::vector<float> decoded(64 * kDim);
-  page.values->Decode(Part::kValues, cache.Sealed(0, 0, 0).values, decoded.data());
+  cache.Layout().At(0, 0).Values(form).Decode(Part::kValues, cache.Sealed(0, 0, 0, form).values,
+                                              decoded.data());
   for (int i = 0; i < 64 * kDim; ++i) {
     EXPECT_TRUE(std::isfinite(decoded[i]));
     if (!RowsHaveTheirOwnScales(GetParam())) continue;
@@ -276,6 +285,104 @@ TEST_P(SequenceCacheTest, WildRowsDoNotReachOtherRows) {
     }
   }
   cache.Release();
+}
+
+// Which forms the sealed blocks have, as "f" (fine), "b" (base) or "2" (both) each.
+std::string Forms(const SequenceCache& cache) {
+  std::string forms;
+  for (const SealedBlock& block : cache.SealedBlocks()) {
+    forms += block.base == nullptr ? "f" : block.fine == nullptr ? "b" : "2";
+  }
+  return forms;
+}
+
+class FineWindowTest : public testing::Test {
+ protected:
+  BlockPool pool_{MakeLayout(CodecFlags{.kv = "kivi2:sink=64,recent=128"}, kLayers, kHeads, kDim), kLarge};
+};
+
+TEST_F(FineWindowTest, FineFormsAreReleasedWhenNobodyCanSeeThem) {
+  SequenceCache cache(pool_);
+  for (const char* forms : {"f", "f2", "f22", "fb22", "fbb22"}) {
+    for (const int count : {1, 62, 1}) Extend(cache, count);
+    EXPECT_EQ(Forms(cache), forms);
+    const Ledger ledger = pool_.GetLedger();
+    EXPECT_EQ(ledger.held.Total(),
+              ledger.sealed_blocks * pool_.SealedBytes() + ledger.fine_blocks * pool_.FineBytes());
+    EXPECT_EQ(ledger.sealed_blocks,
+              static_cast<size_t>(std::ranges::count_if(cache.SealedBlocks(),
+                                                        [](const auto& b) { return b.base != nullptr; })));
+    EXPECT_EQ(ledger.fine_blocks,
+              static_cast<size_t>(std::ranges::count_if(cache.SealedBlocks(),
+                                                        [](const auto& b) { return b.fine != nullptr; })));
+  }
+  SequenceCache at_once(pool_);
+  Extend(at_once, 320);
+  EXPECT_EQ(Forms(at_once), "fbb22");
+}
+
+TEST_F(FineWindowTest, BothFormsAreEncodedFromTheSameRows) {
+  SequenceCache cache(pool_), without(pool_);
+  Extend(cache, 3 * kPageTokens);
+  const auto int8 = ParseCodec("int8", kDim);
+  std::vector<float> block;
+  for (int t = 0; t < kPageTokens; ++t) {
+    const std::vector<float> row = Row(0, 1, 1, kPageTokens + t);
+    block.insert(block.end(), row.begin(), row.end());
+  }
+  const PageSpec& page = cache.Layout().At(1, 1);
+  AlignedBytes open(page.open_keys->Bytes(Part::kKeys));
+  page.open_keys->Encode(Part::kKeys, block.data(), open.data());
+  page.open_keys->Decode(Part::kKeys, open.data(), block.data());
+  for (const Form form : {Form::kBase, Form::kFine}) {
+    AlignedBytes encoded(page.Keys(form).Bytes(Part::kKeys));
+    page.Keys(form).Encode(Part::kKeys, block.data(), encoded.data());
+    EXPECT_EQ(std::memcmp(cache.Sealed(1, 1, 1, form).keys, encoded.data(), encoded.size()), 0);
+  }
+  EXPECT_EQ(page.fine->Name(), "int8");
+}
+
+// Going back takes fine forms that may be gone: then more must be computed again.
+TEST_F(FineWindowTest, ForksAndTruncationsKeepWhatCanGoOn) {
+  SequenceCache cache(pool_);
+  Extend(cache, 5 * kPageTokens + 10);
+  EXPECT_EQ(Forms(cache), "fbb22");
+  for (const auto& [tokens, kept] :
+       {std::pair(330, 330), {321, 321}, {320, 320}, {319, 64}, {256, 64}, {64, 64}, {63, 0}}) {
+    EXPECT_EQ(cache.Reusable(tokens), kept);
+    std::optional<SequenceCache> fork = cache.Fork(tokens);
+    ASSERT_TRUE(fork.has_value());
+    EXPECT_EQ(fork->NumTokens(), kept);
+    Extend(*fork, 400 - kept);
+    SequenceCache alone(pool_);
+    Extend(alone, 400);
+    EXPECT_EQ(Contents(*fork), Contents(alone));
+  }
+  EXPECT_EQ(cache.Truncate(256), 64);
+  EXPECT_EQ(pool_.HeldBytes(), pool_.SequenceBytes(64));
+}
+
+TEST_F(FineWindowTest, ABlockIsUsableWithTheFineFormsBeforeIt) {
+  const auto usable = [&](const FineWindow& window, const std::string& forms) {
+    std::vector<SealedBlock> blocks;
+    for (const char form : forms) {
+      SealedBlock& block = blocks.emplace_back();
+      if (form != 'f') block.base = pool_.TryAllocateSealed();
+      if (form != 'b') block.fine = pool_.TryAllocate(BlockKind::kFine);
+    }
+    return UsableBlocks(window, blocks);
+  };
+  EXPECT_EQ(usable({}, "bbb"), 3u);
+  EXPECT_EQ(usable({.sink_blocks = 1}, "fbbb"), 4u);
+  const FineWindow window{.sink_blocks = 1, .recent_blocks = 2};
+  EXPECT_EQ(usable(window, ""), 0u);
+  EXPECT_EQ(usable(window, "f"), 1u);
+  EXPECT_EQ(usable(window, "f2"), 2u);
+  EXPECT_EQ(usable(window, "f2b"), 2u);
+  EXPECT_EQ(usable(window, "fbb"), 1u);
+  EXPECT_EQ(usable(window, "fb22b"), 4u);
+  EXPECT_EQ(usable(window, "fb2b2"), 1u);
+  EXPECT_EQ(usable({.recent_blocks = 2}, "b2"), 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SequenceCacheTest, testing::ValuesIn(AllCodecs()),

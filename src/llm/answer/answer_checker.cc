@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text/trim.h"
+#include "llm/grammar/grammar.h"
 
 namespace throng::llm {
 namespace {
@@ -236,7 +237,9 @@ std::optional<std::string> FitChoice(const Constraint& constraint, std::string_v
 }  // namespace
 
 std::string DescribeConstraint(const Constraint& constraint) {
-  if (constraint.choices.empty()) return "JSON of the schema " + constraint.json_schema;
+  if (!constraint.json_schema.empty()) return "JSON of the schema " + constraint.json_schema;
+  if (!constraint.grammar.empty()) return "a text of the grammar " + constraint.grammar;
+  if (!constraint.regex.empty()) return "a text of the regular expression " + constraint.regex;
   return fmt::format("one of: {}", fmt::join(constraint.choices, ", "));
 }
 
@@ -254,6 +257,7 @@ std::string OneLine(std::string_view text, size_t max_bytes) {
 }
 
 void AnswerChecker::Prepare(const Constraint& constraint) {
+  if (!constraint.grammar.empty() || !constraint.regex.empty()) AutomatonOf(constraint);
   if (constraint.json_schema.empty()) return;
   if (!constraint.choices.empty()) {
     throw MakeError(
@@ -268,6 +272,23 @@ const SchemaCheck& AnswerChecker::CheckOf(const std::string& schema) {
   if (found != checks_.end()) return *found->second;
   if (checks_.size() >= kMaxChecks) checks_.clear();
   return *checks_.emplace(schema, std::make_unique<SchemaCheck>(schema)).first->second;
+}
+
+Automaton& AnswerChecker::AutomatonOf(const Constraint& constraint) {
+  const std::string key = constraint.grammar + constraint.regex;  // only one is given
+  const auto found = automata_.find(key);
+  if (found != automata_.end()) return *found->second;
+  if (automata_.size() >= kMaxChecks) automata_.clear();
+  return *automata_.emplace(key, std::make_unique<Automaton>(CompileGrammar(constraint))).first->second;
+}
+
+std::optional<std::string> AnswerChecker::FitTexts(const Constraint& constraint, std::string_view raw,
+                                                   std::string_view text, std::string& why) {
+  Automaton& automaton = AutomatonOf(constraint);
+  for (const std::string_view exact : {raw, text, Trimmed(text)})
+    if (automaton.Matches(exact)) return std::string(exact);
+  why = "it is not " + OneLine(DescribeConstraint(constraint), 400);
+  return std::nullopt;
 }
 
 std::optional<std::string> AnswerChecker::FitSchema(const std::string& schema, std::string_view text,
@@ -316,6 +337,8 @@ std::optional<std::string> AnswerChecker::Fit(const Constraint& constraint, std:
     if (text) fitting = std::string(*text);
   } else if (!constraint.choices.empty()) {
     fitting = FitChoice(constraint, answer, text.value_or(""), reason);
+  } else if (constraint.json_schema.empty()) {
+    fitting = FitTexts(constraint, answer, text.value_or(""), reason);
   } else if (text) {
     fitting = FitSchema(constraint.json_schema, Trimmed(*text), reason);
   }

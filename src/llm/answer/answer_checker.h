@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "llm/answer/schema_check.h"
+#include "llm/grammar/automaton.h"
 #include "llm/llm.h"
 
 namespace throng::llm {
@@ -28,12 +29,16 @@ class AnswerChecker {
 
  private:
   const SchemaCheck& CheckOf(const std::string& schema);
+  Automaton& AutomatonOf(const Constraint& constraint);
+  std::optional<std::string> FitTexts(const Constraint& constraint, std::string_view raw,
+                                      std::string_view text, std::string& why);
   std::optional<std::string> FitSchema(const std::string& schema, std::string_view text, std::string& why);
 
   std::unordered_map<std::string, std::unique_ptr<SchemaCheck>> checks_;  // by schema
+  std::unordered_map<std::string, std::unique_ptr<Automaton>> automata_;  // by grammar or regular expression
 };
 
-// "one of: yes, no", or "JSON of the schema {...}".
+// "one of: yes, no", "JSON of the schema {...}", or what else the answer must be.
 std::string DescribeConstraint(const Constraint& constraint);
 
 // One line without control characters, at most max_bytes of the text and "..."; "(no text)" if there is none.

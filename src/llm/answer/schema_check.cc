@@ -1,8 +1,4 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
-
 #include "llm/answer/schema_check.h"
-
-#include <pcre2.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +6,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "llm/answer/pattern_check.h"
 #include "llm/json_type.h"
 
 namespace throng::llm {
@@ -68,66 +65,6 @@ std::string Shown(const Json& value) {
   if (text.size() <= kMaxShown) return text;
   return value.is_object() ? "an object" : value.is_array() ? "an array" : text.substr(0, kMaxShown) + "...";
 }
-
-// ECMA-262's \s has more members than PCRE's.
-std::string WithEcmaSpaces(std::string_view pattern) {
-  constexpr std::string_view kMore = "\\s\\u00a0\\u2028\\u2029\\ufeff";
-  std::string out;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] == '\\' && i + 1 < pattern.size()) {
-      const char escaped = pattern[++i];
-      if (escaped == 's') {
-        out += in_class ? std::string(kMore) : fmt::format("[{}]", kMore);
-      } else if (escaped == 'S' && !in_class) {
-        out += fmt::format("[^{}]", kMore);
-      } else {
-        out += {'\\', escaped};
-      }
-      continue;
-    }
-    if (pattern[i] == '[') in_class = true;
-    if (pattern[i] == ']') in_class = false;
-    out += pattern[i];
-  }
-  return out;
-}
-
-class Regex {
- public:
-  Regex(const std::string& pattern, const std::string& path) {
-    const std::string source = WithEcmaSpaces(pattern);
-    int error = 0;
-    PCRE2_SIZE offset = 0;
-    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(),
-                              PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_BSUX | PCRE2_MATCH_UNSET_BACKREF |
-                                  PCRE2_NEVER_BACKSLASH_C,
-                              &error, &offset, nullptr));
-    if (code_ == nullptr) {
-      throw MakeError(ErrorCode::kInvalid, "JSON schema: {} is {:?}, which is no regular expression", path,
-                      pattern);
-    }
-    match_.reset(pcre2_match_data_create(1, nullptr));
-    context_.reset(pcre2_match_context_create(nullptr));
-    pcre2_set_match_limit(context_.get(), 1'000'000);  // about 10 ms: patterns can be exponential
-  }
-
-  // A text for which the search takes too long does not match.
-  bool Finds(std::string_view text) const {
-    return pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0,
-                       match_.get(), context_.get()) >= 0;
-  }
-
- private:
-  struct Free {
-    void operator()(pcre2_code* code) const { pcre2_code_free(code); }
-    void operator()(pcre2_match_data* match) const { pcre2_match_data_free(match); }
-    void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
-  };
-  std::unique_ptr<pcre2_code, Free> code_;
-  std::unique_ptr<pcre2_match_data, Free> match_;
-  std::unique_ptr<pcre2_match_context, Free> context_;
-};
 
 }  // namespace
 
@@ -253,7 +190,8 @@ class SchemaCheck::Judge {
   }
 
   void Compile(const std::string& pattern, const std::string& path) {
-    if (!patterns_.contains(pattern)) patterns_.emplace(pattern, std::make_unique<Regex>(pattern, path));
+    if (patterns_.contains(pattern)) return;
+    patterns_.emplace(pattern, std::make_unique<PatternCheck>(pattern, "JSON schema: " + path));
   }
 
   // Null if the reference leads nowhere.
@@ -490,7 +428,7 @@ class SchemaCheck::Judge {
   }
 
   Json root_;
-  std::unordered_map<std::string, std::unique_ptr<Regex>> patterns_;
+  std::unordered_map<std::string, std::unique_ptr<PatternCheck>> patterns_;
 };
 
 SchemaCheck::SchemaCheck(std::string_view schema) : judge_(std::make_unique<Judge>(schema)) {}

@@ -53,6 +53,10 @@ TEST(SchemaCheck, JudgesEachKeyword) {
       {R"({"pattern":"^(yes|no)$"})", {"\"yes\""}, {"\"yes\\n\"", "\"yes no\""}},
       {R"({"pattern":"^[\\s\\d]+$"})", {"\"1 2\"", "\"1\u00a02\""}, {"\"a\"", "\"\u0663\""}},
       {R"({"pattern":"^\\u00e9+$"})", {"\"\u00e9\u00e9\""}, {"\"e\""}},
+      {R"({"pattern":"^[\\S]\\p{Letter}\\u{1f600}$"})", {"\"!\u00e9\U0001f600\""}, {"\"\u00a0e\U0001f600\""}},
+      {R"({"pattern":"^[^]$"})", {"\"\\n\""}, {"\"\"", "\"ab\""}},
+      {R"({"pattern":"^(?<quote>['*]).*\\k<quote>$"})", {"\"'a'\"", "\"**\""}, {"\"'a*\""}},
+      {R"_({"pattern":"(?<=a)b(?!c)"})_", {"\"ab\""}, {"\"b\"", "\"abc\""}},
       {R"({"minimum":1,"exclusiveMaximum":3})", {"1", "2.999", "\"x\""}, {"0.999", "3"}},
       {R"({"exclusiveMinimum":0,"maximum":1.5})", {"1e-9", "1.5"}, {"0", "1.50001"}},
       {R"({"minimum":18446744073709551615})", {"18446744073709551615"}, {"18446744073709551614"}},
@@ -116,7 +120,8 @@ TEST(SchemaCheck, RefusesWhatItCannotJudge) {
   EXPECT_THAT(ErrorOf(R"({"minimun":1})"), HasSubstr("unsupported"));
   EXPECT_THAT(ErrorOf(R"({"type":"text"})"),
               HasSubstr("invalid: JSON schema: #/type must be one or several of"));
-  EXPECT_THAT(ErrorOf(R"({"pattern":"("})"), HasSubstr("no regular expression"));
+  EXPECT_THAT(ErrorOf(R"({"pattern":"("})"),
+              HasSubstr("#/pattern: the pattern \"(\" has no ) for a ( at offset 1"));
   EXPECT_THAT(ErrorOf(R"({"$ref":"#/$defs/none"})"), HasSubstr("#/$ref must be a pointer"));
   EXPECT_THAT(ErrorOf(R"({"$ref":"https://a.example/schema"})"), HasSubstr("invalid"));
   EXPECT_THAT(ErrorOf("{"), HasSubstr("not JSON"));

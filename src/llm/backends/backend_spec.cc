@@ -38,16 +38,19 @@ constexpr BackendKind kBackends[] = {
      "                                   overhead_ms, chunk, kv_tokens, cached, priorities, seed\n"},
     {"replay", "replay:FILE", false, nullptr,
      "replay:FILE                        the answers of a journal\n"},
-    {"http", "http://HOST:PORT[/v1][?model=NAME]", false,
+    {"http", "http://HOST:PORT[/v1][?model=NAME][,http://...]", false,
      [](const std::string& spec) -> std::unique_ptr<Llm> {
-       return std::make_unique<HttpLlm>(HttpOptions::Parse(spec));
+       return std::make_unique<HttpLlm>(HttpOptions::ParseList(spec));
      },
      "http://HOST:PORT[/v1][?model=NAME] an OpenAI-compatible server, https:// too; its key in "
      "$THRONG_API_KEY or\n"
      "                                   $OPENAI_API_KEY; more, separated by &: in_flight (most requests at "
      "once: 512),\n"
      "                                   timeout (from request to last byte: 300 s), connect_timeout (10 "
-     "s)\n"},
+     "s),\n"
+     "                                   priority (low-first, high-first: a request's field priority is its "
+     "step)\n"
+     "http://HOST:PORT,http://HOST:PORT  several servers as one\n"},
 };
 
 // Null if there is none.

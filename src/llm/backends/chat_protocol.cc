@@ -44,13 +44,15 @@ void AddConstraint(const Constraint& constraint, ConstraintForm form, const Dial
       body["guided_choice"] = constraint.choices;
       break;
     case ConstraintForm::kStructuredOutputs:
-      body["structured_outputs"] = {{"choice", constraint.choices}};
+      body["structured_outputs"] = choices                    ? Json{{"choice", constraint.choices}}
+                                   : constraint.regex.empty() ? Json{{"grammar", constraint.grammar}}
+                                                              : Json{{"regex", constraint.regex}};
       break;
     case ConstraintForm::kGrammar:
       body["grammar"] = dialect.GrammarOf(constraint);
       break;
     case ConstraintForm::kRegex:
-      body["regex"] = ChoiceRegex(constraint.choices);
+      body["regex"] = choices ? ChoiceRegex(constraint.choices) : constraint.regex;
       break;
     case ConstraintForm::kResponseFormat: {
       const Json schema = choices ? ChoiceSchema(constraint) : Json::parse(constraint.json_schema);
@@ -65,7 +67,7 @@ void AddConstraint(const Constraint& constraint, ConstraintForm form, const Dial
 }
 
 void AddSampling(const Request& request, const Dialect& dialect, Json& body) {
-  const auto add = [&](const char* name, const Json& value) {
+  const auto add = [&](const std::string& name, const Json& value) {
     if (!dialect.LeavesOut(name)) body[name] = value;
   };
   const Sampling& sampling = request.sampling;
@@ -86,6 +88,7 @@ void AddSampling(const Request& request, const Dialect& dialect, Json& body) {
   add("seed", SamplingSeed(request));
   body[dialect.MaxTokensName()] = request.max_tokens;
   if (!request.stop.empty()) add("stop", request.stop);
+  if (!dialect.PriorityName().empty()) add(dialect.PriorityName(), dialect.PriorityOf(request));
 }
 
 // The text of a message's content: a text, or the text parts of a list.

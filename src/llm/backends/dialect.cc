@@ -52,6 +52,11 @@ bool Names(const std::string& text, const std::string& name) {
   return false;
 }
 
+// Of choices "", of all else the text: a server may know some schemas.
+std::string KeyOf(const Constraint& constraint) {
+  return constraint.json_schema + constraint.grammar + constraint.regex;  // only one is given
+}
+
 std::string ToGbnfIfPossible(const Constraint& constraint) {
   try {
     return ToGbnf(CompileGrammar(constraint));
@@ -126,8 +131,20 @@ void Dialect::ReadVersion(const std::string& body) {
   if (std::from_chars(dot + 1, end, minor).ec == std::errc()) structured_outputs_ = major > 0 || minor >= 11;
 }
 
+void Dialect::SendPriority(PriorityOrder order, const std::string& name) {
+  priority_order_ = order;
+  priority_name_ = order == PriorityOrder::kNotSent ? "" : name;
+}
+
 std::vector<ConstraintForm> Dialect::FormsFor(const Constraint& constraint) const {
   std::vector<ConstraintForm> forms;
+  if (!constraint.grammar.empty() || !constraint.regex.empty()) {
+    if (program_ == Program::kLlamaCpp && !GrammarOf(constraint).empty()) forms = {ConstraintForm::kGrammar};
+    if (program_ == Program::kVllm && structured_outputs_) forms = {ConstraintForm::kStructuredOutputs};
+    if (program_ == Program::kSglang && constraint.grammar.empty()) forms = {ConstraintForm::kRegex};
+    forms.push_back(ConstraintForm::kWords);
+    return forms;
+  }
   if (!constraint.choices.empty()) {
     if (program_ == Program::kThrong) forms = {ConstraintForm::kGuidedChoice};
     if (program_ == Program::kVllm)
@@ -142,7 +159,9 @@ std::vector<ConstraintForm> Dialect::FormsFor(const Constraint& constraint) cons
 }
 
 std::string Dialect::GrammarOf(const Constraint& constraint) const {
+  if (!constraint.grammar.empty()) return constraint.grammar;
   if (!constraint.choices.empty()) return ToGbnf(CompileGrammar(constraint));
+  if (!constraint.regex.empty()) return ToGbnfIfPossible(constraint);
   const auto kept = grammars_.find(constraint.json_schema);
   if (kept != grammars_.end()) return kept->second;
   if (grammars_.size() >= kMostGrammars) grammars_.clear();
@@ -151,14 +170,14 @@ std::string Dialect::GrammarOf(const Constraint& constraint) const {
 
 ConstraintForm Dialect::FormFor(const Constraint& constraint) const {
   const std::vector<ConstraintForm> forms = FormsFor(constraint);
-  const auto refused = refused_forms_.find(constraint.json_schema);
+  const auto refused = refused_forms_.find(KeyOf(constraint));
   return forms[refused == refused_forms_.end() ? 0 : std::min(refused->second, forms.size() - 1)];
 }
 
 std::vector<std::string> Dialect::LearnFrom(const ServerError& error, const Json& sent,
                                             const Constraint& constraint) {
   const std::string param = error.param.substr(0, error.param.find_first_of(".["));
-  const auto named = [&](const char* name) {
+  const auto named = [&](const std::string& name) {
     return sent.contains(name) && (param == name || (!sent.contains(param) && Names(error.text, name)));
   };
   std::vector<std::string> learnt;
@@ -167,7 +186,9 @@ std::vector<std::string> Dialect::LearnFrom(const ServerError& error, const Json
     max_completion_tokens_ = true;
     any = true;
   }
-  for (const char* name : kOptional) {
+  std::vector<std::string> optional(kOptional.begin(), kOptional.end());
+  if (!priority_name_.empty()) optional.push_back(priority_name_);
+  for (const std::string& name : optional) {
     if (!named(name)) continue;
     any = true;
     if (left_out_.insert(name).second) learnt.push_back(fmt::format("{} is left out ({})", name, error.text));
@@ -181,7 +202,7 @@ std::vector<std::string> Dialect::LearnFrom(const ServerError& error, const Json
                       (form == ConstraintForm::kStructuredOutputs && sent.contains("structured_outputs")) ||
                       (form == ConstraintForm::kGrammar && sent.contains("grammar")) ||
                       (form == ConstraintForm::kRegex && sent.contains("regex"));
-  if (in_use) ++refused_forms_[constraint.json_schema];
+  if (in_use) ++refused_forms_[KeyOf(constraint)];
   return learnt;
 }
 

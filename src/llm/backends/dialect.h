@@ -1,6 +1,7 @@
 // How one server wants to be asked: by what it says of itself, and by what it has refused so far.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -8,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "llm/backends/http_options.h"
 #include "llm/llm.h"
 
 namespace throng::llm {
@@ -49,6 +51,14 @@ class Dialect {
   // Whether sampling that is not sent is not neutral: the server has settings of its own, or the model has.
   bool HasOwnSampling() const { return IsLlamaCpp() || IsVllm() || program_ == Program::kSglang; }
 
+  // Sends priorities as the field `name` of requests.
+  void SendPriority(PriorityOrder order, const std::string& name);
+  // Empty: they are not sent.
+  const std::string& PriorityName() const { return priority_name_; }
+  int64_t PriorityOf(const Request& request) const {
+    return priority_order_ == PriorityOrder::kHighFirst ? -int64_t{request.priority} : request.priority;
+  }
+
   ConstraintForm FormFor(const Constraint& constraint) const;
   // The constraint in GBNF; empty if it is a schema that no grammar can hold. It allows compact JSON alone,
   // as constraints in this process do; what servers make of a schema allows white space, which costs tokens
@@ -74,9 +84,10 @@ class Dialect {
   Program program_ = Program::kUnknown;
   bool structured_outputs_ = true;  // vLLM: from 0.11 on
   bool max_completion_tokens_ = false;
+  PriorityOrder priority_order_ = PriorityOrder::kNotSent;
+  std::string priority_name_;
   std::set<std::string> left_out_;
-  // Forms refused so far: of choices under "", of a schema under its text, because a server may know some
-  // schemas.
+  // Forms refused so far, by constraint.
   std::unordered_map<std::string, size_t> refused_forms_;
   mutable std::unordered_map<std::string, std::string> grammars_;  // GrammarOf by schema
 };

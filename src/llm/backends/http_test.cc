@@ -2,18 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <httplib.h>
 
 #include <algorithm>
 #include <atomic>
 #include <ctime>
-#include <functional>
 #include <future>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "llm/decorators/retry.h"
 #include "llm/same_chat.h"
+#include "llm/testing/chat_server.h"
 #include "llm/testing/numbered.h"
 
 namespace throng::llm {
@@ -22,68 +21,9 @@ namespace {
 using ::testing::HasSubstr;
 using Json = nlohmann::ordered_json;
 
-std::string ChatOf(const Json& message, const std::string& reason = "stop") {
-  return Json{
-      {"model", "model-7"},
-      {"choices", {{{"message", message}, {"finish_reason", reason}}}},
-      {"usage",
-       {{"prompt_tokens", 7}, {"completion_tokens", 3}, {"prompt_tokens_details", {{"cached_tokens", 5}}}}}}
-      .dump();
-}
-
-std::string Chat(const std::string& content, const std::string& reason = "stop") {
-  return ChatOf({{"role", "assistant"}, {"content", content}}, reason);
-}
-
-std::string ErrorBody(const std::string& message, const std::string& param = "",
-                      const std::string& code = "") {
-  return Json{{"error", {{"message", message}, {"type", code}, {"param", param}, {"code", code}}}}.dump();
-}
-
-// A server on a free port; each test scripts what it answers to the n-th question (from 0).
 class HttpTest : public ::testing::Test {
  protected:
-  using Script = std::function<void(int n, const Json& body, httplib::Response& response)>;
-
-  HttpTest() {
-    server_.Post("/v1/chat/completions",
-                 [this](const httplib::Request& request, httplib::Response& response) {
-                   int n = 0;
-                   {
-                     const std::lock_guard lock(mutex_);
-                     n = static_cast<int>(bodies_.size());
-                     bodies_.push_back(Json::parse(request.body));
-                     authorization_ = request.get_header_value("Authorization");
-                   }
-                   script_(n, Json::parse(request.body), response);
-                 });
-    server_.set_tcp_nodelay(true);
-    server_.new_task_queue = [] { return new httplib::ThreadPool(40); };
-    server_.Get("/v1/models", [this](const httplib::Request&, httplib::Response& response) {
-      response.status = models_status_;
-      response.set_header("Server", server_header_);
-      response.set_content(models_, "application/json");
-    });
-    server_.Get("/version", [this](const httplib::Request&, httplib::Response& response) {
-      response.set_content(Json{{"version", version_}}.dump(), "application/json");
-    });
-    port_ = server_.bind_to_any_port("127.0.0.1");
-    thread_ = std::thread([this] { server_.listen_after_bind(); });
-    while (!server_.is_running()) std::this_thread::yield();
-  }
-  ~HttpTest() override {
-    release_.set_value();
-    server_.stop();
-    thread_.join();
-  }
-
-  HttpOptions Options() const {
-    HttpOptions options = HttpOptions::Parse(fmt::format("http://127.0.0.1:{}", port_));
-    options.model = "m";
-    options.timeout = 5;
-    return options;
-  }
-  std::string Url() const { return fmt::format("http://127.0.0.1:{}/v1", port_); }
+  HttpOptions Options() const { return server_.Options(); }
 
   // What it completes with after up to three attempts.
   Completion AskAgain(const Request& request) {
@@ -100,7 +40,7 @@ class HttpTest : public ::testing::Test {
 
   // The answer to one that is given as the whole body with status 200.
   Completion Answered(const Request& request, const std::string& body) {
-    script_ = [body](int, const Json&, httplib::Response& response) {
+    server_.script = [body](int, const Json&, httplib::Response& response) {
       response.set_content(body, "application/json");
     };
     return AskAgain(request);
@@ -108,7 +48,7 @@ class HttpTest : public ::testing::Test {
 
   // The error after one attempt that is answered so.
   Error Refused(int status, const std::string& body) {
-    script_ = [=](int, const Json&, httplib::Response& response) {
+    server_.script = [=](int, const Json&, httplib::Response& response) {
       response.status = status;
       response.set_content(body, "application/json");
     };
@@ -141,23 +81,9 @@ class HttpTest : public ::testing::Test {
     return request;
   }
 
-  httplib::Server server_;
-  int port_ = 0;
-  std::thread thread_;
-  Script script_ = [](int, const Json&, httplib::Response& response) {
-    response.set_content(Chat("park"), "application/json");
-  };
-  std::string models_ = R"({"data":[{"id":"first-model"}]})";
-  int models_status_ = 200;
-  std::string server_header_ = "test";
-  std::string version_ = "0.10.1";
-  std::promise<void> release_;  // ends the handlers that hang
-  std::shared_future<void> released_ = release_.get_future().share();
   std::atomic<int> gone_ = 0;   // connections that the client closed before their end
   std::atomic<int> begun_ = 0;  // answers that a script began
-  std::mutex mutex_;
-  std::vector<Json> bodies_;
-  std::string authorization_;
+  ChatServer server_;
 };
 
 TEST_F(HttpTest, AsksAndAnswers) {
@@ -166,7 +92,7 @@ TEST_F(HttpTest, AsksAndAnswers) {
   request.sampling.top_k = 20;
   request.stop = {"\n"};
   request.max_tokens = 9;
-  script_ = [](int, const Json&, httplib::Response& response) {
+  server_.script = [](int, const Json&, httplib::Response& response) {
     response.set_content(Chat("the park\nand more", "length"), "application/json");
   };
   HttpOptions options = Options();
@@ -178,9 +104,9 @@ TEST_F(HttpTest, AsksAndAnswers) {
   EXPECT_EQ(completion.prompt_tokens, 7);
   EXPECT_EQ(completion.output_tokens, 3);
   EXPECT_EQ(completion.cached_prompt_tokens, 5);
-  EXPECT_EQ(completion.served_by, "model-7 at " + Url());
-  EXPECT_EQ(authorization_, "Bearer secret");
-  const Json& body = bodies_.at(0);
+  EXPECT_EQ(completion.served_by, "model-7 at " + server_.Url());
+  EXPECT_EQ(server_.authorization, "Bearer secret");
+  const Json& body = server_.bodies.at(0);
   EXPECT_EQ(body["model"], "m");
   EXPECT_EQ(body["messages"].dump(),
             R"([{"role":"system","content":"be brief"},{"role":"user","content":"where?"}])");
@@ -195,8 +121,8 @@ TEST_F(HttpTest, AsksAndAnswers) {
 
 TEST_F(HttpTest, MakesOneAttemptAndSaysHowItFailed) {
   EXPECT_EQ(Refused(503, ErrorBody("loading\nthe model")).what(),
-            "llm: " + Url() + "/chat/completions answered with status 503: loading the model");
-  EXPECT_EQ(bodies_.size(), 1u);
+            "llm: " + server_.Url() + "/chat/completions answered with status 503: loading the model");
+  EXPECT_EQ(server_.bodies.size(), 1u);
   for (const int status : {408, 429, 500, 502, 503, 529})
     EXPECT_EQ(Refused(status, "busy").Code(), ErrorCode::kUnavailable) << status;
   EXPECT_THAT(Refused(500, "").what(), HasSubstr("answered with status 500: (no text)"));
@@ -224,7 +150,7 @@ TEST_F(HttpTest, KnowsWhatIsForGood) {
 }
 
 TEST_F(HttpTest, TellsTheServersTime) {
-  script_ = [](int n, const Json&, httplib::Response& response) {
+  server_.script = [](int n, const Json&, httplib::Response& response) {
     response.status = 429;
     char date[64];
     const std::time_t later = std::time(nullptr) + 40;
@@ -239,13 +165,13 @@ TEST_F(HttpTest, TellsTheServersTime) {
 TEST_F(HttpTest, ATimeoutCountsFromTheRequestToTheLastByte) {
   HttpOptions options = Options();
   options.timeout = 0.4;
-  script_ = [this](int, const Json&, httplib::Response&) { released_.wait_for(std::chrono::seconds(20)); };
+  server_.script = [this](int, const Json&, httplib::Response&) { server_.HangFor(20); };
   const auto begin = std::chrono::steady_clock::now();
   const Completion hanging = Ask(Question(), options);
   EXPECT_THAT(hanging.error->what(), HasSubstr("did not answer within 0.4 s"));
   EXPECT_EQ(hanging.error->Code(), ErrorCode::kUnavailable);
   EXPECT_LT(hanging.retry_after_s, 0);  // no word of it
-  script_ = [](int, const Json&, httplib::Response& response) {
+  server_.script = [](int, const Json&, httplib::Response& response) {
     response.set_chunked_content_provider("application/json", [](size_t, httplib::DataSink& sink) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
       return sink.write(" ", 1);
@@ -262,12 +188,12 @@ TEST_F(HttpTest, AnUnreachableServerIsUnavailable) {
   EXPECT_EQ(completion.error->Code(), ErrorCode::kUnavailable);
   EXPECT_EQ(completion.retry_after_s, 0);
   EXPECT_THAT(completion.error->what(), HasSubstr("127.0.0.1:1/v1/models cannot be reached"));
-  options.origin = "https://127.0.0.1:" + std::to_string(port_);  // speaks no TLS
+  options.origin = "https://127.0.0.1:" + std::to_string(server_.Port());  // speaks no TLS
   EXPECT_THAT(Ask(Question(), options).error->what(), HasSubstr("broke the connection off"));
 }
 
 TEST_F(HttpTest, ABodyThatEndsTooSoonIsUnavailable) {
-  script_ = [](int, const Json&, httplib::Response& response) {
+  server_.script = [](int, const Json&, httplib::Response& response) {
     response.set_content_provider(1000, "application/json", [](size_t, size_t, httplib::DataSink& sink) {
       sink.write("{\"choices\"", 10);
       return false;
@@ -290,12 +216,12 @@ TEST_F(HttpTest, WhatIsNoAnswerIsABadOneInOurWords) {
       {R"({"choices":[{"message":{"content":null,"refusal":"I cannot do this"}}]})", "I cannot do this"},
       {R"({"error":{"message":"the provider failed","code":502}})", "with an error: the provider failed"}};
   for (const auto& [body, words] : bodies) {
-    bodies_.clear();
+    server_.bodies.clear();
     const Completion completion = Answered(Question(), body);
     EXPECT_EQ(completion.error->Code(), ErrorCode::kBadAnswer) << body;
     EXPECT_THAT(completion.error->what(), HasSubstr(words)) << body;
     EXPECT_THAT(completion.error->what(), HasSubstr("(asked 3 times)")) << body;
-    EXPECT_EQ(bodies_.size(), 3u);
+    EXPECT_EQ(server_.bodies.size(), 3u);
   }
 }
 
@@ -313,27 +239,28 @@ TEST_F(HttpTest, UsesAnAnswerInAnyForm) {
                            {{"content", nullptr}, {"reasoning", json}},
                            {{"content", json}, {"reasoning_content", "They want {\"say\": 1}"}}};
   for (const Json& message : messages) {
-    bodies_.clear();
+    server_.bodies.clear();
     EXPECT_EQ(Answered(request, ChatOf(message)).text, Json::parse(right).dump()) << message;
-    EXPECT_EQ(bodies_.size(), 1u);
+    EXPECT_EQ(server_.bodies.size(), 1u);
   }
-  EXPECT_EQ(bodies_.at(0)["response_format"]["json_schema"]["schema"].dump(), request.constraint.json_schema);
+  EXPECT_EQ(server_.bodies.at(0)["response_format"]["json_schema"]["schema"].dump(),
+            request.constraint.json_schema);
 }
 
 TEST_F(HttpTest, TheServersFirstModelIsTakenIfNoneIsNamed) {
   HttpOptions options = Options();
   options.model = "";
   EXPECT_EQ(Ask(Question(), options).text, "park");
-  EXPECT_EQ(bodies_.at(0)["model"], "first-model");
-  models_ = R"({"data":[]})";
+  EXPECT_EQ(server_.bodies.at(0)["model"], "first-model");
+  server_.models = R"({"data":[]})";
   EXPECT_THAT(Ask(Question(), options).error->what(), HasSubstr("/models does not name a model"));
-  models_status_ = 401;
+  server_.models_status = 401;
   EXPECT_THAT(Ask(Question(), options).error->what(), HasSubstr("/models wants a key"));
   EXPECT_EQ(Ask(Question()).text, "park");  // with a name it is not needed
 }
 
 TEST_F(HttpTest, AWrongAnswerIsAskedAgainWithWhatWasWrong) {
-  script_ = [](int n, const Json&, httplib::Response& response) {
+  server_.script = [](int n, const Json&, httplib::Response& response) {
     response.set_content(Chat(n == 0   ? "the zoo"
                               : n == 1 ? ""
                                        : R"({ "answer": "pub" })"),
@@ -342,11 +269,12 @@ TEST_F(HttpTest, AWrongAnswerIsAskedAgainWithWhatWasWrong) {
   const Completion completion = AskAgain(Choice());
   EXPECT_EQ(completion.text, "pub");
   EXPECT_EQ(completion.spent_prompt_tokens, 14);
-  EXPECT_EQ(bodies_.at(1)["messages"][2].dump(), R"({"role":"assistant","content":"the zoo"})");
-  EXPECT_THAT(bodies_.at(1)["messages"][3].dump(), HasSubstr("it is not one of: park, pub"));
+  EXPECT_EQ(server_.bodies.at(1)["messages"][2].dump(), R"({"role":"assistant","content":"the zoo"})");
+  EXPECT_THAT(server_.bodies.at(1)["messages"][3].dump(), HasSubstr("it is not one of: park, pub"));
   // There is no empty turn, and roles alternate.
-  EXPECT_EQ(bodies_.at(2)["messages"].size(), 2u);
-  EXPECT_THAT(bodies_.at(2)["messages"][1]["content"].get<std::string>(), HasSubstr("where?\n\nThat answer"));
+  EXPECT_EQ(server_.bodies.at(2)["messages"].size(), 2u);
+  EXPECT_THAT(server_.bodies.at(2)["messages"][1]["content"].get<std::string>(),
+              HasSubstr("where?\n\nThat answer"));
 }
 
 TEST_F(HttpTest, ChoicesGoInTheFormOfTheServer) {
@@ -368,47 +296,47 @@ TEST_F(HttpTest, ChoicesGoInTheFormOfTheServer) {
   Request request = Choice();
   request.constraint.choices = choices;
   for (const Form& form : forms) {
-    models_ = Json{{"data", Json::array({{{"id", "m"}, {"owned_by", form.owner}}})}}.dump();
-    server_header_ = form.header;
-    version_ = form.version;
-    bodies_.clear();
+    server_.models = Json{{"data", Json::array({{{"id", "m"}, {"owned_by", form.owner}}})}}.dump();
+    server_.server_header = form.header;
+    server_.version = form.version;
+    server_.bodies.clear();
     EXPECT_EQ(Ask(request).text, "park");
-    EXPECT_EQ(bodies_.at(0)[form.field], form.value) << form.field;
-    EXPECT_FALSE(bodies_.at(0).contains("response_format"));
-    EXPECT_EQ(bodies_.at(0)["messages"][1]["content"], "where?");
-    EXPECT_EQ(bodies_.at(0)["max_tokens"], request.max_tokens);
+    EXPECT_EQ(server_.bodies.at(0)[form.field], form.value) << form.field;
+    EXPECT_FALSE(server_.bodies.at(0).contains("response_format"));
+    EXPECT_EQ(server_.bodies.at(0)["messages"][1]["content"], "where?");
+    EXPECT_EQ(server_.bodies.at(0)["max_tokens"], request.max_tokens);
   }
 }
 
 TEST_F(HttpTest, OtherServersGetChoicesAsASchema) {
   EXPECT_EQ(Ask(Choice()).text, "park");
-  const Json& body = bodies_.at(0);
+  const Json& body = server_.bodies.at(0);
   EXPECT_EQ(body["response_format"]["json_schema"]["schema"]["properties"]["answer"]["enum"].dump(),
             R"(["park","pub"])");
   EXPECT_GT(body["max_tokens"], Choice().max_tokens);
 }
 
 TEST_F(HttpTest, SchemasGoAsAGrammarToLlamaCppWhereItCanHoldThem) {
-  server_header_ = "llama.cpp";
+  server_.server_header = "llama.cpp";
   Request request = Question();
   request.constraint.json_schema =
       R"({"type":"object","properties":{"go":{"type":"boolean"}},"required":["go"],"additionalProperties":false})";
-  script_ = [](int, const Json&, httplib::Response& response) {
+  server_.script = [](int, const Json&, httplib::Response& response) {
     response.set_content(Chat(R"({"go":true})"), "application/json");
   };
   EXPECT_EQ(Ask(request).text, R"({"go":true})");
-  EXPECT_THAT(bodies_.at(0)["grammar"].get<std::string>(), HasSubstr(R"("\"go\":")"));
-  EXPECT_FALSE(bodies_.at(0).contains("response_format"));
+  EXPECT_THAT(server_.bodies.at(0)["grammar"].get<std::string>(), HasSubstr(R"("\"go\":")"));
+  EXPECT_FALSE(server_.bodies.at(0).contains("response_format"));
   request.constraint.json_schema =
-      R"({"type":"object","properties":{"go":{"multipleOf":2,"type":"integer"}}})";
+      R"({"type":"object","properties":{"go":{"type":"array","items":{"type":"string"},"uniqueItems":true}}})";
   Ask(request);
-  EXPECT_FALSE(bodies_.at(1).contains("grammar"));
-  EXPECT_TRUE(bodies_.at(1).contains("response_format"));
+  EXPECT_FALSE(server_.bodies.at(1).contains("grammar"));
+  EXPECT_TRUE(server_.bodies.at(1).contains("response_format"));
 }
 
 TEST_F(HttpTest, AGrammarThatIsRefusedBecomesAResponseFormat) {
-  server_header_ = "llama.cpp";
-  script_ = [](int, const Json& body, httplib::Response& response) {
+  server_.server_header = "llama.cpp";
+  server_.script = [](int, const Json& body, httplib::Response& response) {
     if (body.contains("grammar")) {
       response.status = 400;
       response.set_content(R"({"error":{"code":400,"message":"failed to parse grammar",)"
@@ -419,16 +347,16 @@ TEST_F(HttpTest, AGrammarThatIsRefusedBecomesAResponseFormat) {
     }
   };
   EXPECT_EQ(AskAgain(Choice()).text, "park");
-  EXPECT_EQ(bodies_.size(), 2u);
+  EXPECT_EQ(server_.bodies.size(), 2u);
 }
 
 // Else the server's own defaults, or those of the model's files, would be mixed in.
 TEST_F(HttpTest, ServersWithSamplingOfTheirOwnAreToldAllOfIt) {
   const auto sent = [&](const char* owner, const Request& request) {
-    models_ = Json{{"data", Json::array({{{"id", "m"}, {"owned_by", owner}}})}}.dump();
-    bodies_.clear();
+    server_.models = Json{{"data", Json::array({{{"id", "m"}, {"owned_by", owner}}})}}.dump();
+    server_.bodies.clear();
     Ask(request);
-    return bodies_.at(0);
+    return server_.bodies.at(0);
   };
   for (const char* owner : {"vllm", "sglang"}) {
     const Json body = sent(owner, Question());
@@ -455,7 +383,7 @@ TEST_F(HttpTest, ServersWithSamplingOfTheirOwnAreToldAllOfIt) {
 }
 
 TEST_F(HttpTest, AFormThatIsRefusedIsGivenUpOnceForAll) {
-  script_ = [](int, const Json& body, httplib::Response& response) {
+  server_.script = [](int, const Json& body, httplib::Response& response) {
     if (body.contains("response_format")) {
       response.status = 400;
       response.set_content(ErrorBody("This server has no response_format"), "application/json");
@@ -467,13 +395,13 @@ TEST_F(HttpTest, AFormThatIsRefusedIsGivenUpOnceForAll) {
   std::vector<Completion> done;
   for (int i = 0; i < 3; ++i) llm.Send(Choice());
   while (done.size() < 3) llm.Wait(done);
-  EXPECT_EQ(bodies_.size(), 4u);
-  EXPECT_THAT(bodies_.at(1)["messages"][1]["content"].get<std::string>(),
+  EXPECT_EQ(server_.bodies.size(), 4u);
+  EXPECT_THAT(server_.bodies.at(1)["messages"][1]["content"].get<std::string>(),
               HasSubstr("where?\n\nAnswer with exactly one of: park, pub"));
 }
 
 TEST_F(HttpTest, ParametersThatAreRefusedAreChangedOnceForAll) {
-  script_ = [](int, const Json& body, httplib::Response& response) {
+  server_.script = [](int, const Json& body, httplib::Response& response) {
     response.status = 400;
     if (body.contains("max_tokens")) {
       response.set_content(
@@ -495,37 +423,61 @@ TEST_F(HttpTest, ParametersThatAreRefusedAreChangedOnceForAll) {
   for (int i = 0; i < 8; ++i) llm.Send(request);
   while (done.size() < 8) llm.Wait(done);
   for (const Completion& completion : done) EXPECT_EQ(completion.text, "park");
-  EXPECT_EQ(bodies_.size(), 11u);  // three refusals, eight answers
-  const Json& last = bodies_.back();
+  EXPECT_EQ(server_.bodies.size(), 11u);  // three refusals, eight answers
+  const Json& last = server_.bodies.back();
   EXPECT_EQ(last["max_completion_tokens"], 9 + 16);
   EXPECT_TRUE(last.contains("response_format"));  // which was not the trouble
   for (const char* name : {"max_tokens", "temperature", "seed", "top_p"})
     EXPECT_FALSE(last.contains(name)) << name;
 }
 
+TEST_F(HttpTest, PrioritiesAreSentWhereTheServerIsSaidToKnowThem) {
+  Request request = Question();
+  request.priority = 7;
+  const auto sent = [&](const std::string& options) {
+    server_.bodies.clear();
+    Ask(request, HttpOptions::Parse(server_.Url() + "?model=m" + options));
+    return server_.bodies.at(0);
+  };
+  EXPECT_FALSE(sent("").contains("priority"));
+  EXPECT_EQ(sent("&priority=low-first")["priority"], 7);
+  EXPECT_EQ(sent("&priority=high-first")["priority"], -7);
+  EXPECT_EQ(sent("&priority=high-first&priority_name=rank")["rank"], -7);
+  server_.script = [](int, const Json& body, httplib::Response& response) {
+    response.status = body.contains("priority") ? 400 : 200;
+    response.set_content(body.contains("priority")
+                             ? ErrorBody("Got priority 7 but priority scheduling is not enabled.")
+                             : Chat("park"),
+                         "application/json");
+  };
+  EXPECT_EQ(sent("&priority=low-first")["priority"], 7);
+  EXPECT_EQ(server_.bodies.size(), 2u);
+  EXPECT_THROW(HttpOptions::Parse(server_.Url() + "?priority=first"), Error);
+}
+
 TEST_F(HttpTest, ARefusalThatNamesNothingIsNotTriedInOtherForms) {
-  script_ = [](int, const Json&, httplib::Response& response) {
+  server_.script = [](int, const Json&, httplib::Response& response) {
     response.status = 400;
     response.set_content(ErrorBody("no"), "application/json");
   };
   EXPECT_EQ(Ask(Choice()).error->Code(), ErrorCode::kUnsupported);
-  EXPECT_EQ(bodies_.size(), 1u);
+  EXPECT_EQ(server_.bodies.size(), 1u);
   // Nor is one that the change does not help against repeated for ever.
-  script_ = [](int, const Json& body, httplib::Response& response) {
+  server_.script = [](int, const Json& body, httplib::Response& response) {
     response.status = 400;
     response.set_content(ErrorBody("'max_tokens' or 'max_completion_tokens' is too large"),
                          "application/json");
   };
-  bodies_.clear();
+  server_.bodies.clear();
   EXPECT_EQ(Ask(Choice()).error->Code(), ErrorCode::kUnsupported);
-  EXPECT_EQ(bodies_.size(), 2u);
+  EXPECT_EQ(server_.bodies.size(), 2u);
 }
 
 TEST_F(HttpTest, ManyCallsRunAtOnce) {
   std::promise<void> all_arrived;
   const std::shared_future<void> arrived = all_arrived.get_future().share();
   std::atomic<int> num_arrived = 0;
-  script_ = [&](int n, const Json& body, httplib::Response& response) {
+  server_.script = [&](int n, const Json& body, httplib::Response& response) {
     if (n > 0) {  // the first goes alone
       if (++num_arrived == 8) all_arrived.set_value();
       if (arrived.wait_for(std::chrono::seconds(4)) != std::future_status::ready) response.status = 400;
@@ -547,7 +499,7 @@ TEST_F(HttpTest, ManyCallsRunAtOnce) {
 TEST_F(HttpTest, NoMoreRunAtOnceThanAllowed) {
   std::atomic<int> at_once = 0;
   std::atomic<int> most = 0;
-  script_ = [&](int, const Json&, httplib::Response& response) {
+  server_.script = [&](int, const Json&, httplib::Response& response) {
     most = std::max(most.load(), ++at_once);
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     --at_once;
@@ -565,7 +517,7 @@ TEST_F(HttpTest, NoMoreRunAtOnceThanAllowed) {
 TEST_F(HttpTest, CallsThatWaitAreMadeByPriority) {
   std::promise<void> all_submitted;
   const std::shared_future<void> submitted = all_submitted.get_future().share();
-  script_ = [&](int, const Json&, httplib::Response& response) {
+  server_.script = [&](int, const Json&, httplib::Response& response) {
     submitted.wait_for(std::chrono::seconds(4));
     response.set_content(Chat("park"), "application/json");
   };
@@ -582,15 +534,43 @@ TEST_F(HttpTest, CallsThatWaitAreMadeByPriority) {
   std::vector<Completion> done;
   while (done.size() < 12) llm.Wait(done);
   std::vector<int> order;
-  for (const Json& body : bodies_)
+  for (const Json& body : server_.bodies)
     order.push_back(std::stoi(body["messages"][1]["content"].get<std::string>()));
   ASSERT_EQ(order.size(), 12u);
   // The first may have been taken before all were there.
   EXPECT_TRUE(std::is_sorted(order.begin() + 1, order.end(), std::greater<>()));
 }
 
+TEST_F(HttpTest, ACallThatIsRaisedIsMadeBeforeOthers) {
+  std::promise<void> all_submitted;
+  const std::shared_future<void> submitted = all_submitted.get_future().share();
+  server_.script = [&](int, const Json&, httplib::Response& response) {
+    submitted.wait_for(std::chrono::seconds(4));
+    response.set_content(Chat("park"), "application/json");
+  };
+  HttpOptions options = Options();
+  options.in_flight = 1;
+  Numbered<HttpLlm> llm(options);
+  Request request = Question();
+  std::vector<uint64_t> ids;
+  for (int i = 0; i < 4; ++i) {
+    request.prompt = std::to_string(i);
+    request.priority = i;
+    ids.push_back(llm.Send(request));
+  }
+  llm.Raise(ids[3], -1);
+  llm.Raise(ids[0], -2);
+  llm.Raise(99, 0);
+  all_submitted.set_value();
+  std::vector<Completion> done;
+  while (done.size() < 4) llm.Wait(done);
+  std::string order;
+  for (const Json& body : server_.bodies) order += body["messages"][1]["content"].get<std::string>();
+  EXPECT_EQ(order, "0312");
+}
+
 TEST_F(HttpTest, CancelAndDestructionDoNotWaitForTheServer) {
-  script_ = [this](int, const Json&, httplib::Response& response) {
+  server_.script = [this](int, const Json&, httplib::Response& response) {
     ++begun_;
     response.set_chunked_content_provider("application/json", [this](size_t, httplib::DataSink& sink) {
       for (int i = 0; i < 1000 && sink.is_writable(); ++i)

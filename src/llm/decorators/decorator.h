@@ -18,6 +18,7 @@ class Decorator : public Llm {
   void Submit(Request request) override { inner_.Submit(std::move(request)); }
   void Wait(std::vector<Completion>& done, double seconds = kForever) override { inner_.Wait(done, seconds); }
   void Cancel(uint64_t id) override { inner_.Cancel(id); }
+  void Raise(uint64_t id, int priority) override { inner_.Raise(id, priority); }
   void Confirm(const Request& request, const Completion& completion) override {
     inner_.Confirm(request, completion);
   }

@@ -22,7 +22,7 @@ double Quantile(std::vector<double> values, double q) {
 
 void InteractiveLlm::Submit(Request request) {
   if (request.key.agent == options_.agent) {
-    if (options_.target_s > 0) request.priority -= kAhead;
+    request.priority = PriorityOf(/*is_the_agents=*/true, request.priority);
     issued_.emplace(request.id, Inner().Now());
     Send(std::move(request));
   } else if (waiting_.empty() && MayPass()) {
@@ -31,6 +31,19 @@ void InteractiveLlm::Submit(Request request) {
     const int priority = request.priority;
     waiting_.emplace(std::pair(priority, ++num_held_), std::move(request));
   }
+}
+
+int InteractiveLlm::PriorityOf(bool is_the_agents, int priority) const {
+  return is_the_agents && options_.target_s > 0 ? priority - kAhead : priority;
+}
+
+void InteractiveLlm::Raise(uint64_t id, int priority) {
+  const auto waiting = std::find_if(waiting_.begin(), waiting_.end(),
+                                    [id](const auto& entry) { return entry.second.id == id; });
+  if (waiting == waiting_.end()) return Inner().Raise(id, PriorityOf(issued_.contains(id), priority));
+  auto node = waiting_.extract(waiting);
+  node.key().first = node.mapped().priority = priority;
+  waiting_.insert(std::move(node));
 }
 
 bool InteractiveLlm::MayPass() const {

@@ -29,10 +29,12 @@ class InteractiveLlm : public Decorator {
   void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
+  void Raise(uint64_t id, int priority) override;
 
   const std::vector<double>& Latencies() const { return latencies_; }  // seconds, in order of completion
 
  private:
+  int PriorityOf(bool is_the_agents, int priority) const;
   bool MayPass() const;
   void Send(Request request);
   void Release(std::vector<Completion>& done);

@@ -72,6 +72,20 @@ TEST(InteractiveLlm, EveryCallCompletesOnceAndCancelsReachWhatWaits) {
   EXPECT_NEAR(llm.Now(), 10, 1e-9);  // the background began when the agent's call had ended
 }
 
+TEST(InteractiveLlm, RaisesWhatWaits) {
+  Numbered<InteractiveLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5, .parallel = 1}), {0, 1});
+  const uint64_t own = llm.Send(Ask(0, 0));
+  const uint64_t first = llm.Send(Ask(1, 1));
+  const uint64_t second = llm.Send(Ask(2, 2));
+  llm.Raise(second, 0);
+  llm.Raise(own, 0);
+  std::vector<Completion> done;
+  while (done.size() < 3) llm.Wait(done);
+  EXPECT_EQ(done[0].id, own);
+  EXPECT_EQ(done[1].id, second);
+  EXPECT_EQ(done[2].id, first);
+}
+
 TEST(Quantile, IsTheNearestRank) {
   EXPECT_EQ(Quantile({}, 0.5), 0);
   EXPECT_EQ(Quantile({3, 1, 2}, 0.5), 2);

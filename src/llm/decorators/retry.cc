@@ -155,8 +155,9 @@ std::optional<Error> RetryLlm::Judge(Call& call, Completion& completion) {
     }
   }
   std::string remedy = cut ? " Be brief." : "";
-  if (!request.constraint.choices.empty()) remedy += " Answer with one of them alone.";
-  if (!request.constraint.json_schema.empty()) {
+  if (!request.constraint.choices.empty()) {
+    remedy += " Answer with one of them alone.";
+  } else if (!request.constraint.Empty()) {
     remedy += fmt::format(" Answer with {} alone.", DescribeConstraint(request.constraint));
   }
   std::string answer = completion.text;
@@ -332,6 +333,13 @@ void RetryLlm::Wait(std::vector<Completion>& done, double seconds) {
     for (Completion& completion : inner) Settle(std::move(completion), done);
     if (inner.empty() && Inner().Now() >= deadline) return;
   }
+}
+
+void RetryLlm::Raise(uint64_t id, int priority) {
+  const auto call = calls_.find(id);
+  if (call == calls_.end()) return;
+  call->second.request.priority = priority;  // of later attempts
+  Inner().Raise(id, priority);
 }
 
 void RetryLlm::Cancel(uint64_t id) {

@@ -60,6 +60,7 @@ class RetryLlm : public Decorator {
   void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
+  void Raise(uint64_t id, int priority) override;
 
  private:
   using Clock = std::chrono::steady_clock;

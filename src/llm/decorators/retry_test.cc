@@ -468,6 +468,18 @@ TEST(RetryLlm, ALateAnswerIsTakenInsteadOfAskingAgain) {
   EXPECT_NEAR(llm.Now(), 5, 1e-9);
 }
 
+TEST(RetryLlm, LaterAttemptsOfARaisedCallAreRaised) {
+  auto inner = std::make_unique<ScriptedLlm>(std::deque<Completion>{Says("zoo"), Says("pub")});
+  const ScriptedLlm& asked = *inner;
+  Numbered<RetryLlm> llm(std::move(inner), RetryOptions{});
+  Request request = Choice();
+  request.priority = 9;
+  llm.Raise(llm.Send(request), 2);
+  EXPECT_EQ(OnlyAnswer(llm).text, "pub");
+  EXPECT_EQ(asked.asked.at(0).priority, 9);
+  EXPECT_EQ(asked.asked.at(1).priority, 2);
+}
+
 TEST(RetryLlm, CancelReachesTheCall) {
   Numbered<RetryLlm> llm(std::make_unique<FakeLlm>(FakeOptions{.latency = 5}),
                          RetryOptions{.call_attempts = 3, .timeout = 1});

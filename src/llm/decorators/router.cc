@@ -67,6 +67,12 @@ void RouterLlm::Cancel(uint64_t id) {
   if (found != lane_of_.end()) lanes_[found->second].backend->Cancel(id);
 }
 
+void RouterLlm::Raise(uint64_t id, int priority) {
+  const std::lock_guard lock(mutex_);
+  const auto found = lane_of_.find(id);
+  if (found != lane_of_.end()) lanes_[found->second].backend->Raise(id, priority);
+}
+
 bool RouterLlm::WantsExpectations() const {
   return std::any_of(lanes_.begin(), lanes_.end(),
                      [](const Lane& lane) { return lane.backend->WantsExpectations(); });

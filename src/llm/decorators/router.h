@@ -28,6 +28,7 @@ class RouterLlm : public Llm {
   void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
+  void Raise(uint64_t id, int priority) override;
   void Confirm(const Request& request, const Completion& completion) override {
     lanes_[LaneOf(request.function)].backend->Confirm(request, completion);
   }

@@ -29,10 +29,11 @@ class AnswerMaker {
   const Grammar& GrammarOf(const Constraint& constraint);
 
   uint64_t seed_;
-  std::unordered_map<std::string, std::unique_ptr<const Grammar>> grammars_;  // by schema
+  std::unordered_map<std::string, std::unique_ptr<const Grammar>>
+      grammars_;  // by schema, grammar or expression
 };
 
-// A random text of the grammar: short, with letters where they are allowed.
+// A random text of the grammar: short, with letters where they are allowed. Throws kInvalid if none is short.
 std::string RandomText(const Grammar& grammar, CounterRng& rng);
 
 }  // namespace throng::llm

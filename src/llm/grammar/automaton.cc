@@ -3,209 +3,35 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <map>
-#include <tuple>
 
 #include "base/check.h"
 
 namespace throng::llm {
 namespace {
 
-// Deterministic states are dropped beyond this many table entries and positions (about 64 MiB).
+// States are dropped beyond this many words (about 64 MiB).
 constexpr size_t kMaxHeld = 16 << 20;
-
-// Code points up to this one have the same number of bytes in UTF-8.
-uint32_t LastOfLength(uint32_t code_point) {
-  return code_point < 0x80 ? 0x7f : code_point < 0x800 ? 0x7ff : code_point < 0x10000 ? 0xffff : 0x10ffff;
-}
-
-bool IsEscaped(uint32_t code_point) { return code_point < 0x20 || code_point == '"' || code_point == '\\'; }
+// Of ambiguous grammars, the readings of a text that are followed, and the callers of one of them. The rest
+// is dropped: answers stay right, but not all of them can be reached.
+constexpr size_t kMaxItems = 4096;
+constexpr size_t kMaxCallers = 4096;
+constexpr uint32_t kManyCallers = 16;  // from here on, equal ones are found by sorting
 
 }  // namespace
 
-// Lays out positions from the end of the expression to its beginning, so that what comes next already exists.
-class Automaton::Builder {
- public:
-  Builder(const Grammar& grammar, Automaton& automaton) : grammar_(grammar), automaton_(automaton) {}
-
-  uint32_t Build(Grammar::Node node, uint32_t next) {
-    const Grammar::Item& item = grammar_[node];
-    switch (item.kind) {
-      case Grammar::Kind::kBytes:
-        return Literal(item.bytes, next);
-      case Grammar::Kind::kStringChar:
-        return StringChar(item.chars, next);
-      case Grammar::Kind::kSequence:
-        for (size_t i = item.children.size(); i-- > 0;) next = Build(item.children[i], next);
-        return next;
-      case Grammar::Kind::kChoice: {
-        std::vector<uint32_t> entries;
-        entries.reserve(item.children.size());
-        for (const Grammar::Node child : item.children) entries.push_back(Build(child, next));
-        return Fork(entries);
-      }
-      case Grammar::Kind::kRepeat:
-        return Repeat(item, next);
-    }
-    return next;
-  }
-
-  uint32_t Add(const std::vector<Edge>& edges, bool epsilon) {
-    if (automaton_.positions_.size() >= kMaxPositions) {
-      throw MakeError(ErrorCode::kInvalid,
-                      "the constraint of an answer needs more than {} automaton states: lower its maxLength, "
-                      "maxItems or repeat counts",
-                      kMaxPositions);
-    }
-    automaton_.positions_.push_back(
-        {static_cast<uint32_t>(automaton_.edges_.size()), static_cast<uint32_t>(edges.size()), epsilon});
-    automaton_.edges_.insert(automaton_.edges_.end(), edges.begin(), edges.end());
-    return static_cast<uint32_t>(automaton_.positions_.size() - 1);
-  }
-
- private:
-  uint32_t Fork(const std::vector<uint32_t>& entries) {
-    if (entries.size() == 1) return entries[0];
-    std::vector<Edge> edges;
-    for (const uint32_t entry : entries) edges.push_back({0, 0, entry});
-    return Add(edges, true);
-  }
-
-  uint32_t Literal(std::string_view bytes, uint32_t next) {
-    for (size_t i = bytes.size(); i-- > 0;) {
-      const auto byte = static_cast<uint8_t>(bytes[i]);
-      next = Add({{byte, byte, next}}, false);
-    }
-    return next;
-  }
-
-  uint32_t Repeat(const Grammar::Item& item, uint32_t next) {
-    const Grammar::Node child = item.children[0];
-    uint32_t entry = next;
-    if (item.max == Grammar::kUnbounded) {
-      const uint32_t loop = Add({{0, 0, next}, {0, 0, next}}, true);
-      const uint32_t body = Build(child, loop);
-      automaton_.edges_[automaton_.positions_[loop].first_edge].next = body;
-      entry = loop;
-    } else {
-      for (int64_t i = item.min; i < item.max; ++i) {
-        const uint32_t body = Build(child, entry);
-        if (body == entry) break;  // it matches only the empty text
-        entry = Fork({body, next});
-      }
-    }
-    for (int64_t i = 0; i < item.min; ++i) {
-      const uint32_t body = Build(child, entry);
-      if (body == entry) break;
-      entry = body;
-    }
-    return entry;
-  }
-
-  // One position with the ranges of first bytes, and shared positions for the bytes that follow.
-  uint32_t StringChar(const CodePoints& chars, uint32_t next) {
-    tails_.clear();
-    first_.clear();
-    for (auto [low, last] : chars) {
-      while (low <= last) {
-        uint32_t high = std::min(last, LastOfLength(low));
-        if (low < 0x80) {
-          if (IsEscaped(low)) {
-            AppendStringChar(low, escapes_.emplace_back());
-            high = low;
-          } else {
-            high = low < '"'    ? std::min(high, uint32_t{'"' - 1})
-                   : low < '\\' ? std::min(high, uint32_t{'\\' - 1})
-                                : high;
-            first_.push_back({static_cast<uint8_t>(low), static_cast<uint8_t>(high), next});
-          }
-        } else {
-          const int length = low < 0x800 ? 2 : low < 0x10000 ? 3 : 4;
-          const uint32_t lead = length == 2 ? 0xc0 : length == 3 ? 0xe0 : 0xf0;
-          SplitUtf8(low, high, length - 1, lead, next, first_);
-        }
-        low = high + 1;
-      }
-    }
-    std::vector<Edge> edges = first_;
-    if (!escapes_.empty()) edges.push_back({'\\', '\\', EscapeTail(0, escapes_.size(), 1, next)});
-    escapes_.clear();
-    return Add(edges, false);
-  }
-
-  // Appends edges for the code points [low, high], which differ in their last 6 * tail + some bits; `lead` is
-  // or'ed into the first byte.
-  void SplitUtf8(uint32_t low, uint32_t high, int tail, uint32_t lead, uint32_t next,
-                 std::vector<Edge>& out) {
-    if (tail == 0) {
-      out.push_back({static_cast<uint8_t>(lead | low), static_cast<uint8_t>(lead | high), next});
-      return;
-    }
-    const int shift = 6 * tail;
-    const uint32_t rest = (uint32_t{1} << shift) - 1;
-    while (low <= high) {
-      uint32_t first = low >> shift;
-      uint32_t end = std::min(high, low | rest);
-      if ((low & rest) == 0 &&
-          ((high + 1) >> shift) > first) {  // a run of first bytes with all continuations
-        const uint32_t last = ((high + 1) >> shift) - 1;
-        end = last << shift | rest;
-        out.push_back({static_cast<uint8_t>(lead | first), static_cast<uint8_t>(lead | last),
-                       Tail(0, rest, tail, next)});
-      } else {
-        const auto byte = static_cast<uint8_t>(lead | first);
-        out.push_back({byte, byte, Tail(low & rest, end & rest, tail, next)});
-      }
-      low = end + 1;
-    }
-  }
-
-  // The position that reads `tail` continuation bytes of the values [low, high].
-  uint32_t Tail(uint32_t low, uint32_t high, int tail, uint32_t next) {
-    const auto key = std::make_tuple(low, high, tail);
-    const auto found = tails_.find(key);
-    if (found != tails_.end()) return found->second;
-    std::vector<Edge> edges;
-    SplitUtf8(low, high, tail - 1, 0x80, next, edges);
-    return tails_[key] = Add(edges, false);
-  }
-
-  // The position after the first `depth` bytes of escapes_[begin, end), which all begin with the same bytes.
-  uint32_t EscapeTail(size_t begin, size_t end, size_t depth, uint32_t next) {
-    std::sort(escapes_.begin() + static_cast<std::ptrdiff_t>(begin),
-              escapes_.begin() + static_cast<std::ptrdiff_t>(end));
-    std::vector<Edge> edges;
-    for (size_t i = begin; i < end;) {
-      const auto byte = static_cast<uint8_t>(escapes_[i][depth]);
-      size_t stop = i + 1;
-      while (stop < end && static_cast<uint8_t>(escapes_[stop][depth]) == byte) ++stop;
-      const bool last = escapes_[i].size() == depth + 1;
-      edges.push_back({byte, byte, last ? next : EscapeTail(i, stop, depth + 1, next)});
-      i = stop;
-    }
-    return Add(edges, false);
-  }
-
-  const Grammar& grammar_;
-  Automaton& automaton_;
-  std::map<std::tuple<uint32_t, uint32_t, int>, uint32_t> tails_;  // tails of the character being built
-  std::vector<Edge> first_;
-  std::vector<std::string> escapes_;
-};
-
-size_t Automaton::SubsetHash::operator()(const Subset& subset) const {
-  return XXH3_64bits(subset.data(), subset.size() * sizeof(uint32_t));
+size_t Automaton::WordsHash::operator()(const Words& words) const {
+  return XXH3_64bits(words.data(), words.size() * sizeof(uint32_t));
 }
 
-Automaton::Automaton(const Grammar& grammar) {
-  Builder builder(grammar, *this);
-  THRONG_CHECK(builder.Add({}, false) == kEnd);
-  entry_ = builder.Build(grammar.Root(), kEnd);
+Automaton::Automaton(const Grammar& grammar) : Automaton(grammar, nullptr) {}
+
+Automaton::Automaton(const Grammar& grammar, const bool* has_byte) : program_(grammar, has_byte) {
   bool boundary[257] = {};  // a class of bytes begins here
-  for (const Position& position : positions_) {
-    if (position.epsilon) continue;
-    for (uint32_t e = 0; e < position.num_edges; ++e) {
-      const Edge& edge = edges_[position.first_edge + e];
+  for (Program::Pos pos = 0; pos < program_.NumPositions(); ++pos) {
+    const Program::Position& position = program_[pos];
+    if (position.kind != Program::Kind::kByte) continue;
+    for (uint32_t e = 0; e < position.number; ++e) {
+      const Program::Edge& edge = program_.EdgesOf(position)[e];
       boundary[edge.low] = boundary[edge.high + 1] = true;
       for (int byte = edge.low; byte <= edge.high; ++byte) used_[byte] = true;
     }
@@ -214,87 +40,310 @@ Automaton::Automaton(const Grammar& grammar) {
     if (boundary[byte]) ++num_classes_;
     class_of_[byte] = static_cast<uint8_t>(num_classes_ - 1);
   }
-  mark_.assign(positions_.size(), 0);
-  ++generation_;
-  Subset first;
-  ++round_;
-  Close(entry_, first);
-  start_ = Intern(std::move(first));
+  mark_.assign(program_.NumPositions(), {0, 0});
+  called_.assign(program_.NumBodies(), {0, 0});
+  Clear();
 }
 
-void Automaton::Close(uint32_t position, Subset& subset) {
-  stack_.assign(1, position);
-  while (!stack_.empty()) {
-    const uint32_t at = stack_.back();
-    stack_.pop_back();
-    if (mark_[at] == round_) continue;
-    mark_[at] = round_;
-    const Position& from = positions_[at];
-    if (!from.epsilon) {
-      subset.push_back(at);
-      continue;
+bool Automaton::IsFull() const { return held_ - floor_ >= kMaxHeld; }
+
+void Automaton::Clear() {
+  held_ = floor_ = 0;
+  rows_.clear();
+  states_.clear();
+  ids_.clear();
+  stacks_.assign(1, {kNoBody, 0, {}});
+  stack_ids_.clear();
+  Begin();
+  Push(program_.Entry(), kNoCaller);
+  start_ = Finish();
+  THRONG_CHECK(start_ != kDead);
+}
+
+void Automaton::Begin() {
+  ++round_;
+  more_marks_.clear();
+  reached_.clear();
+  new_.clear();
+  resolved_.clear();
+}
+
+void Automaton::Push(Program::Pos pos, Frames frames) {
+  auto& [round, first] = mark_[pos];
+  if (round != round_) {
+    round = round_;
+    first = frames;
+  } else if (first == frames || !more_marks_.insert(uint64_t{pos} << 32 | frames).second) {
+    return;
+  }
+  const uint32_t depth = (frames & kIsNew) != 0 ? new_[frames & ~kIsNew].depth : stacks_[frames].depth;
+  const uint64_t needed = uint64_t{depth} + program_.Need(pos);
+  if (needed > Program::kMaxDepth) return;  // cannot be completed within the limit
+  peak_ = std::max(peak_, static_cast<uint32_t>(needed));
+  work_.emplace_back(pos, frames);
+}
+
+// What a position leads to without a byte.
+void Automaton::Expand(Program::Pos pos, Frames frames) {
+  const Program::Position& at = program_[pos];
+  switch (at.kind) {
+    case Program::Kind::kByte:
+      reached_.emplace_back(pos, frames);
+      break;
+    case Program::Kind::kFork:
+      for (uint32_t e = at.number; e-- > 0;) Push(program_.EdgesOf(at)[e].next, frames);
+      break;
+    case Program::Kind::kCall: {
+      const Program::Body& body = program_.BodyAt(at.first);
+      if (body.nullable) Push(at.number, frames);
+      if (at.number == Program::kReturn && !body.is_loop) {
+        Push(body.entry, frames);  // the last call of a body needs no frame
+      } else {
+        PushCall(at.first, {at.number, 0, frames});
+      }
+      break;
     }
-    for (uint32_t e = 0; e < from.num_edges; ++e) stack_.push_back(edges_[from.first_edge + e].next);
+    case Program::Kind::kReturn:
+      // Within the step of its call, a body is empty: the call has been skipped already.
+      if ((frames & kIsNew) == 0) PushReturn(frames);
+      break;
   }
 }
 
-Automaton::State Automaton::Intern(Subset subset) {
-  if (subset.empty()) return kDead;
-  std::sort(subset.begin(), subset.end());
-  const auto [found, is_new] = ids_.try_emplace(subset, static_cast<State>(subsets_.size()));
+// Calls of one body in one step share their frames.
+void Automaton::PushCall(uint32_t body, const Caller& caller) {
+  const uint32_t above =
+      (caller.parent & kIsNew) != 0 ? new_[caller.parent & ~kIsNew].depth : stacks_[caller.parent].depth;
+  auto& [round, index] = called_[body];
+  if (round != round_) {
+    round = round_;
+    index = static_cast<uint32_t>(new_.size());
+    new_.push_back({body, above + 1, {}});
+  }
+  Stack& stack = new_[index];
+  stack.depth = std::min(stack.depth, above + 1);
+  if (stack.callers.size() >= kMaxCallers) {
+    has_dropped_ = true;
+    return;
+  }
+  const auto is_same = [&](const Caller& other) {
+    return other.next == caller.next && other.count == caller.count && other.parent == caller.parent;
+  };
+  if (stack.callers.size() < kManyCallers && std::any_of(stack.callers.begin(), stack.callers.end(), is_same))
+    return;
+  stack.callers.push_back(caller);
+  Push(program_.BodyAt(body).entry, index | kIsNew);
+}
+
+void Automaton::PushReturn(Frames frames) {
+  if (frames == kNoCaller) return Push(Program::kEnd, kNoCaller);
+  const Stack& stack = stacks_[frames];
+  if (stack.body == kHoleBody) return Push(Program::kHole, frames);
+  const Program::Body& body = program_.BodyAt(stack.body);
+  for (const Caller& caller : stack.callers) {
+    if (!body.is_loop) {
+      Push(caller.next, caller.parent);
+      continue;
+    }
+    const int64_t count = int64_t{caller.count} + 1;
+    if (count >= body.min) Push(caller.next, caller.parent);
+    const bool is_bounded = body.max != Grammar::kUnbounded;
+    if (is_bounded && count == body.max) continue;
+    PushCall(stack.body, {caller.next, static_cast<uint32_t>(is_bounded ? count : std::min(count, body.min)),
+                          caller.parent});
+  }
+}
+
+// A frame of this step, as one that is kept.
+Automaton::Frames Automaton::Resolve(Frames frames) {
+  if ((frames & kIsNew) == 0) return frames;
+  const uint32_t index = frames & ~kIsNew;
+  if (resolved_[index] != kIsNew) return resolved_[index];
+  Stack stack = new_[index];
+  for (Caller& caller : stack.callers) caller.parent = Resolve(caller.parent);
+  return resolved_[index] = Keep(std::move(stack));
+}
+
+Automaton::Frames Automaton::Keep(Stack stack) {
+  const auto order = [](const Caller& a, const Caller& b) {
+    return a.next != b.next ? a.next < b.next : a.count < b.count;
+  };
+  // Not by parent: their numbers depend on other texts.
+  std::stable_sort(stack.callers.begin(), stack.callers.end(), order);
+  Words words = {stack.body, stack.depth};
+  std::vector<Caller> callers;
+  for (const Caller& caller : stack.callers) {
+    bool is_known = false;
+    for (size_t i = callers.size(); i-- > 0 && !is_known && !order(callers[i], caller);)
+      is_known = callers[i].parent == caller.parent;
+    if (is_known) continue;
+    callers.push_back(caller);
+    words.insert(words.end(), {caller.next, caller.count, caller.parent});
+  }
+  stack.callers = std::move(callers);
+  const auto [found, is_new] = stack_ids_.try_emplace(std::move(words), static_cast<Frames>(stacks_.size()));
   if (is_new) {
-    held_ += 2 * subset.size() + num_classes_ + 32;
-    complete_.push_back(subset[0] == kEnd);
-    subsets_.push_back(std::move(subset));
+    held_ += 6 * stack.callers.size() + 32;
+    stacks_.push_back(std::move(stack));
+  }
+  return found->second;
+}
+
+Automaton::State Automaton::Finish() {
+  while (!work_.empty()) {
+    const auto [pos, frames] = work_.back();
+    work_.pop_back();
+    Expand(pos, frames);
+  }
+  if (reached_.empty()) return kDead;
+  resolved_.assign(new_.size(), kIsNew);
+  std::stable_sort(reached_.begin(), reached_.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  Words items;
+  for (const auto& [pos, frames] : reached_) {
+    if (items.size() == 2 * kMaxItems) {
+      has_dropped_ = true;
+      break;
+    }
+    const Frames kept = Resolve(frames);
+    bool is_known = false;
+    for (size_t i = items.size(); i > 0 && !is_known && items[i - 2] == pos; i -= 2)
+      is_known = items[i - 1] == kept;
+    if (!is_known) items.insert(items.end(), {pos, kept});
+  }
+  return Intern(std::move(items));
+}
+
+Automaton::State Automaton::Intern(Words items) {
+  const auto [found, is_new] = ids_.try_emplace(items, static_cast<State>(states_.size()));
+  if (is_new) {
+    held_ += 2 * items.size() + num_classes_ + 32;
+    states_.push_back(std::move(items));
     rows_.resize(rows_.size() + num_classes_, kUnknown);
   }
   return found->second;
 }
 
 Automaton::State Automaton::Determine(State state, uint8_t byte) {
-  Subset reached;
-  ++round_;
-  for (const uint32_t position : subsets_[static_cast<size_t>(state)]) {
-    const Position& from = positions_[position];
-    for (uint32_t e = 0; e < from.num_edges; ++e) {
-      const Edge& edge = edges_[from.first_edge + e];
-      if (edge.low <= byte && byte <= edge.high) Close(edge.next, reached);
+  Begin();
+  const std::span<const uint32_t> items = ItemsOf(state);
+  for (size_t i = items.size(); i > 0; i -= 2) {
+    const Program::Position& at = program_[items[i - 2]];
+    for (uint32_t e = 0; e < at.number; ++e) {
+      const Program::Edge& edge = program_.EdgesOf(at)[e];
+      if (edge.low <= byte && byte <= edge.high) Push(edge.next, items[i - 1]);
     }
   }
-  const State next = Intern(std::move(reached));
-  rows_[static_cast<size_t>(state) * num_classes_ + class_of_[byte]] = next;
-  return next;
+  const State next = Finish();
+  return rows_[static_cast<size_t>(state) * num_classes_ + class_of_[byte]] = next;
 }
 
-Automaton::Saved Automaton::Save(State state) const {
-  return {generation_, state, subsets_[static_cast<size_t>(state)]};
-}
-
-Automaton::State Automaton::Restore(const Saved& saved) {
-  return saved.generation == generation_ ? saved.state : Intern(saved.positions);
-}
-
-bool Automaton::Trim() {
-  if (held_ < kMaxHeld) return false;
-  const Subset first = subsets_[static_cast<size_t>(start_)];
-  ++generation_;
-  held_ = 0;
-  rows_.clear();
-  subsets_.clear();
-  complete_.clear();
-  ids_.clear();
-  start_ = Intern(first);
-  return true;
+Automaton::State Automaton::After(std::string_view text) {
+  State state = start_;
+  for (size_t i = 0; i < text.size() && state != kDead; ++i)
+    state = Next(state, static_cast<uint8_t>(text[i]));
+  floor_ = held_;
+  return state;
 }
 
 bool Automaton::Matches(std::string_view text) {
-  Trim();
-  State state = start_;
-  for (const char c : text) {
-    state = Next(state, static_cast<uint8_t>(c));
-    if (state == kDead) return false;
+  if (held_ >= kMaxHeld) Clear();
+  const State state = After(text);
+  return state != kDead && IsComplete(state);
+}
+
+Automaton::Outlook Automaton::OutlookOf(State state, int levels, uint32_t reach) {
+  Outlook outlook;
+  std::vector<std::pair<std::pair<Frames, int>, uint32_t>> numbers;  // of frames, in the order of their visit
+  std::vector<std::pair<Frames, int>> queue;
+  const auto number = [&](Frames frames, int level) {
+    for (const auto& [known, value] : numbers) {
+      if (known.first == frames && known.second == level) return value;
+    }
+    const auto value = static_cast<uint32_t>(numbers.size());
+    numbers.push_back({{frames, level}, value});
+    queue.emplace_back(frames, level);
+    return value;
+  };
+  outlook.levels = levels;
+  outlook.reach = reach;
+  outlook.nearest = reach + 1;
+  outlook.key = {static_cast<uint32_t>(levels), reach};
+  const std::span<const uint32_t> items = ItemsOf(state);
+  for (size_t i = 0; i < items.size(); i += 2)
+    outlook.key.insert(outlook.key.end(), {items[i], number(items[i + 1], levels)});
+  for (size_t i = 0; i < queue.size(); ++i) {
+    const auto [frames, level] = queue[i];
+    const Stack& stack = stacks_[frames];
+    outlook.key.push_back(stack.body);
+    if (frames == kNoCaller) continue;
+    const Program::Body& body = program_.BodyAt(stack.body);
+    if (!body.is_loop && level == 0) {
+      outlook.key.push_back(kHoleBody);
+      outlook.callers.push_back(frames);
+      continue;
+    }
+    outlook.key.push_back(static_cast<uint32_t>(stack.callers.size()));
+    for (const Caller& caller : stack.callers) {
+      const int64_t far = int64_t{reach} + 2;
+      const int64_t to_min = std::clamp<int64_t>(body.min - caller.count, 0, far);
+      const int64_t to_max = body.max == Grammar::kUnbounded ? far : std::min(body.max - caller.count, far);
+      for (const int64_t left : {to_min, to_max})
+        if (left > 0 && left < far) outlook.nearest = std::min(outlook.nearest, static_cast<uint32_t>(left));
+      const uint32_t parent = number(caller.parent, body.is_loop ? level : level - 1);
+      outlook.key.insert(outlook.key.end(),
+                         {caller.next, static_cast<uint32_t>(to_min), static_cast<uint32_t>(to_max), parent});
+    }
   }
-  return IsComplete(state);
+  return outlook;
+}
+
+Automaton::State Automaton::WithHoles(State state, const Outlook& outlook) {
+  std::map<std::pair<Frames, int>, Frames> done;
+  Words items(ItemsOf(state).begin(), ItemsOf(state).end());
+  for (size_t i = 1; i < items.size(); i += 2) items[i] = Hollow(items[i], outlook.levels, outlook, done);
+  return Intern(std::move(items));
+}
+
+Automaton::Frames Automaton::Hollow(Frames frames, int level, const Outlook& outlook,
+                                    std::map<std::pair<Frames, int>, Frames>& done) {
+  if (frames == kNoCaller) return frames;
+  const auto known = done.find({frames, level});
+  if (known != done.end()) return known->second;
+  Stack stack = stacks_[frames];
+  const bool is_loop = program_.BodyAt(stack.body).is_loop;
+  if (!is_loop && level == 0) {
+    const auto found = std::find(outlook.callers.begin(), outlook.callers.end(), frames);
+    stack = {kHoleBody, 0, {{0, static_cast<uint32_t>(found - outlook.callers.begin()), kNoCaller}}};
+  } else {
+    stack.depth = Program::kMaxDepth;
+    for (Caller& caller : stack.callers) {
+      caller.parent = Hollow(caller.parent, is_loop ? level : level - 1, outlook, done);
+      stack.depth = std::min(stack.depth, stacks_[caller.parent].depth + 1);
+    }
+  }
+  return done[{frames, level}] = Keep(std::move(stack));
+}
+
+std::vector<uint32_t> Automaton::HolesOf(State state) const {
+  std::vector<uint32_t> holes;
+  const std::span<const uint32_t> items = ItemsOf(state);
+  for (size_t i = 0; i < items.size() && items[i] <= Program::kHole; i += 2) {
+    if (items[i] == Program::kHole) holes.push_back(stacks_[items[i + 1]].callers[0].count);
+  }
+  return holes;
+}
+
+Automaton::State Automaton::Return(std::span<const Frames> callers) {
+  Begin();
+  for (const Frames frames : callers) PushReturn(frames);
+  return Finish();
+}
+
+bool Automaton::HasRoom(std::span<const Frames> callers) const {
+  return !has_dropped_ && std::all_of(callers.begin(), callers.end(), [&](Frames frames) {
+    return stacks_[frames].depth + peak_ <= Program::kMaxDepth;
+  });
 }
 
 }  // namespace throng::llm

@@ -1,8 +1,10 @@
 #include "llm/grammar/gbnf.h"
 
+#include <algorithm>
 #include <map>
 
 #include "base/check.h"
+#include "llm/regular/regular.h"
 
 namespace throng::llm {
 namespace {
@@ -63,8 +65,38 @@ std::string StringChar(const CodePoints& chars) {
   return text;
 }
 
+// What a rule of a rule of ... is, in the end. Rules that go round in circles are left recursions, which the
+// server refuses.
+Grammar::Node Behind(const Grammar& grammar, Grammar::Node node) {
+  for (size_t i = 0; i < grammar.Size() && grammar[node].kind == Grammar::Kind::kRule; ++i)
+    node = grammar[node].children[0];
+  return node;
+}
+
+// A rule for each state but the first, which is the text so far.
+std::string Texts(const Grammar::Item& item, Grammar::Node node) {
+  const Regular& texts = *item.texts;
+  const bool in_string = item.kind == Grammar::Kind::kStringTexts;
+  std::string text;
+  for (size_t i = 0; i < texts.States().size(); ++i) {
+    const Regular::State& state = texts.States()[i];
+    std::string choices;
+    for (const Regular::Edge& edge : state.edges) {
+      const CodePoints& chars = texts.Classes()[edge.chars];
+      if (!choices.empty()) choices += " | ";
+      choices +=
+          fmt::format("({}) r{}s{}", in_string ? StringChar(chars) : CharClass(chars), node, edge.next);
+    }
+    if (state.accepts) choices += choices.empty() ? "\"\"" : " | \"\"";
+    text += i == 0 ? fmt::format("r{}s0\nr{}s0 ::= {}", node, node, choices)
+                   : fmt::format("\nr{}s{} ::= {}", node, i, choices);
+  }
+  return text;
+}
+
 // Literals stand where they are used, everything else has a rule of its own.
 std::string Use(const Grammar& grammar, Grammar::Node node) {
+  node = Behind(grammar, node);
   const Grammar::Item& item = grammar[node];
   return item.kind == Grammar::Kind::kBytes ? Literal(item.bytes) : fmt::format("r{}", node);
 }
@@ -84,10 +116,17 @@ std::string Rule(const Grammar& grammar, Grammar::Node node) {
       return Literal(item.bytes);
     case Grammar::Kind::kStringChar:
       return StringChar(item.chars);
+    case Grammar::Kind::kChar:
+      return CharClass(item.chars);
+    case Grammar::Kind::kStringTexts:
+    case Grammar::Kind::kTexts:
+      return Texts(item, node);
+    case Grammar::Kind::kRule:
+      return Use(grammar, item.children[0]);
     case Grammar::Kind::kSequence:
       return item.children.empty() ? "\"\"" : join(" ");
     case Grammar::Kind::kChoice:
-      return join(" | ");
+      return item.children.empty() ? "[^\\x00-\\U0010ffff]" : join(" | ");
     case Grammar::Kind::kRepeat:
       if (item.max == 0) return "\"\"";
       return fmt::format("({}){{{},{}}}", Use(grammar, item.children[0]), item.min,
@@ -96,18 +135,27 @@ std::string Rule(const Grammar& grammar, Grammar::Node node) {
   THRONG_CHECK(false);
 }
 
+// Whether another rule refers to the node, such as the root of a recursion.
+bool IsUsed(const Grammar& grammar, const std::vector<Grammar::Node>& nodes, Grammar::Node node) {
+  return std::any_of(nodes.begin(), nodes.end(), [&](Grammar::Node other) {
+    const std::vector<Grammar::Node>& children = grammar[other].children;
+    return other != grammar.Root() && std::any_of(children.begin(), children.end(), [&](Grammar::Node child) {
+             return Behind(grammar, child) == node;
+           });
+  });
+}
+
 }  // namespace
 
 std::string ToGbnf(const Grammar& grammar) {
-  std::vector<bool> used(grammar.Size());
-  used[grammar.Root()] = true;
-  std::string text = "root ::= " + Rule(grammar, grammar.Root());
-  // Nodes refer to earlier ones only.
-  for (Grammar::Node node = grammar.Root() + 1; node-- > 0;) {
-    const Grammar::Item& item = grammar[node];
-    if (!used[node]) continue;
-    for (const Grammar::Node child : item.children) used[child] = true;
-    if (node != grammar.Root() && item.kind != Grammar::Kind::kBytes)
+  const Grammar::Node root = Behind(grammar, grammar.Root());
+  std::string text = "root ::= " + Rule(grammar, root);
+  const std::vector<Grammar::Node> nodes = grammar.Order();
+  for (size_t i = nodes.size(); i-- > 0;) {
+    const Grammar::Node node = nodes[i];
+    const Grammar::Kind kind = grammar[node].kind;
+    if (kind == Grammar::Kind::kBytes || kind == Grammar::Kind::kRule) continue;
+    if (node != root || IsUsed(grammar, nodes, node))
       text += fmt::format("\nr{} ::= {}", node, Rule(grammar, node));
   }
   return text;

@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "llm/grammar/gbnf_parser.h"
 #include "llm/grammar/json_schema.h"
+#include "llm/regular/pattern.h"
+#include "llm/regular/regular.h"
 
 namespace throng::llm {
 namespace {
@@ -26,12 +29,12 @@ int64_t Max(int64_t a, int64_t b) {
   return a == Grammar::kUnbounded || b == Grammar::kUnbounded ? Grammar::kUnbounded : std::max(a, b);
 }
 
-int64_t LongestChar(const CodePoints& chars) {
+int64_t LongestChar(const CodePoints& chars, bool escaped) {
   size_t longest = 0;
   std::string text;
   const auto measure = [&](uint32_t code_point) {
     text.clear();
-    AppendStringChar(code_point, text);
+    escaped ? AppendStringChar(code_point, text) : AppendUtf8(code_point, text);
     longest = std::max(longest, text.size());
   };
   for (const auto& [first, last] : chars) {
@@ -39,6 +42,34 @@ int64_t LongestChar(const CodePoints& chars) {
     for (uint32_t c = first; c <= std::min(last, 0x5cu); ++c) measure(c);  // where the escapes are
   }
   return static_cast<int64_t>(longest);
+}
+
+// Without a bound if a state leads back to itself: each of them is completed by some text.
+int64_t LongestText(const Regular& texts, bool escaped) {
+  constexpr int64_t kUnknown = -2, kOnPath = -3;
+  const std::vector<Regular::State>& states = texts.States();
+  std::vector<int64_t> chars;
+  for (const CodePoints& set : texts.Classes()) chars.push_back(LongestChar(set, escaped));
+  std::vector<int64_t> longest(states.size(), kUnknown);
+  std::vector<std::pair<uint32_t, size_t>> path = {{0, 0}};
+  longest[0] = kOnPath;
+  while (!path.empty()) {
+    auto& [state, visited] = path.back();
+    if (visited < states[state].edges.size()) {
+      const uint32_t next = states[state].edges[visited++].next;
+      if (longest[next] == kOnPath) return Grammar::kUnbounded;
+      if (longest[next] != kUnknown) continue;
+      longest[next] = kOnPath;
+      path.emplace_back(next, 0);
+    } else {
+      int64_t length = 0;
+      for (const Regular::Edge& edge : states[state].edges)
+        length = Max(length, Plus(chars[edge.chars], longest[edge.next]));
+      longest[state] = length;
+      path.pop_back();
+    }
+  }
+  return longest[0];
 }
 
 }  // namespace
@@ -82,39 +113,109 @@ Grammar::Node Grammar::Add(Item item) {
 }
 
 Grammar::Node Grammar::Bytes(std::string bytes) {
-  return Add({.kind = Kind::kBytes, .bytes = std::move(bytes), .chars = {}, .children = {}});
+  return Add({.kind = Kind::kBytes, .bytes = std::move(bytes), .chars = {}, .texts = {}, .children = {}});
 }
 
 Grammar::Node Grammar::StringChar(CodePoints chars) {
   THRONG_CHECK(!chars.empty());
-  return Add({.kind = Kind::kStringChar, .bytes = {}, .chars = std::move(chars), .children = {}});
+  return Add(
+      {.kind = Kind::kStringChar, .bytes = {}, .chars = std::move(chars), .texts = {}, .children = {}});
+}
+
+Grammar::Node Grammar::Char(CodePoints chars) {
+  THRONG_CHECK(!chars.empty());
+  return Add({.kind = Kind::kChar, .bytes = {}, .chars = std::move(chars), .texts = {}, .children = {}});
+}
+
+Grammar::Node Grammar::StringTexts(Regular texts) {
+  return AddTexts(std::move(texts), Kind::kStringTexts, Kind::kStringChar);
+}
+
+Grammar::Node Grammar::Texts(Regular texts) { return AddTexts(std::move(texts), Kind::kTexts, Kind::kChar); }
+
+// A run of equal characters is counted, not copied.
+Grammar::Node Grammar::AddTexts(Regular texts, Kind text, Kind one_char) {
+  if (texts.Empty()) return Choice({});
+  if (const std::optional<Run> run = AsRun(texts); run && !run->set.empty()) {
+    const Node one = Add({.kind = one_char, .bytes = {}, .chars = run->set, .texts = {}, .children = {}});
+    return Repeat(one, run->min, run->max);
+  }
+  return Add({.kind = text,
+              .bytes = {},
+              .chars = {},
+              .texts = std::make_shared<const Regular>(std::move(texts)),
+              .children = {}});
 }
 
 Grammar::Node Grammar::Sequence(std::vector<Node> children) {
-  return Add({.kind = Kind::kSequence, .bytes = {}, .chars = {}, .children = std::move(children)});
+  return Add(
+      {.kind = Kind::kSequence, .bytes = {}, .chars = {}, .texts = {}, .children = std::move(children)});
 }
 
 Grammar::Node Grammar::Choice(std::vector<Node> children) {
-  THRONG_CHECK(!children.empty());
-  return Add({.kind = Kind::kChoice, .bytes = {}, .chars = {}, .children = std::move(children)});
+  return Add({.kind = Kind::kChoice, .bytes = {}, .chars = {}, .texts = {}, .children = std::move(children)});
 }
 
 Grammar::Node Grammar::Repeat(Node child, int64_t min, int64_t max) {
   THRONG_CHECK(min >= 0 && (max == kUnbounded || max >= min));
-  return Add({.kind = Kind::kRepeat, .bytes = {}, .chars = {}, .children = {child}, .min = min, .max = max});
+  return Add({.kind = Kind::kRepeat,
+              .bytes = {},
+              .chars = {},
+              .texts = {},
+              .children = {child},
+              .min = min,
+              .max = max});
+}
+
+Grammar::Node Grammar::DeclareRule(std::string name) {
+  return Add({.kind = Kind::kRule, .bytes = std::move(name), .chars = {}, .texts = {}, .children = {}});
+}
+
+void Grammar::Define(Node rule, Node body) {
+  THRONG_CHECK(items_[rule].kind == Kind::kRule && items_[rule].children.empty() && body < items_.size());
+  items_[rule].children = {body};
+}
+
+std::vector<Grammar::Node> Grammar::Order() const {
+  std::vector<Node> order;
+  std::vector<bool> seen(items_.size());
+  std::vector<std::pair<Node, size_t>> path;  // with the number of children that were visited
+  const auto visit = [&](Node node) {
+    if (seen[node]) return;
+    seen[node] = true;
+    path.emplace_back(node, 0);
+  };
+  visit(root_);
+  while (!path.empty()) {
+    auto& [node, visited] = path.back();
+    const std::vector<Node>& children = items_[node].children;
+    if (visited < children.size()) {
+      visit(children[visited++]);
+    } else {
+      order.push_back(node);
+      path.pop_back();
+    }
+  }
+  return order;
 }
 
 std::optional<int64_t> Grammar::LongestBytes() const {
-  std::vector<int64_t> longest(items_.size());
-  for (size_t i = 0; i < items_.size(); ++i) {
-    const Item& item = items_[i];
-    int64_t& length = longest[i];
+  // A rule that comes before its body is part of a recursion.
+  std::vector<int64_t> longest(items_.size(), kUnbounded);
+  for (const Node node : Order()) {
+    const Item& item = items_[node];
+    int64_t length = 0;
     switch (item.kind) {
       case Kind::kBytes:
         length = static_cast<int64_t>(item.bytes.size());
         break;
       case Kind::kStringChar:
-        length = LongestChar(item.chars);
+      case Kind::kChar:
+        length = LongestChar(item.chars, item.kind == Kind::kStringChar);
+        break;
+      case Kind::kStringTexts:
+      case Kind::kTexts:
+        length = LongestText(*item.texts, item.kind == Kind::kStringTexts);
         break;
       case Kind::kSequence:
         for (const Node child : item.children) length = Plus(length, longest[child]);
@@ -125,46 +226,14 @@ std::optional<int64_t> Grammar::LongestBytes() const {
       case Kind::kRepeat:
         length = Times(longest[item.children[0]], item.max);
         break;
+      case Kind::kRule:
+        length = longest[item.children[0]];
+        break;
     }
+    longest[node] = length;
   }
   const int64_t length = longest[root_];
   return length == kUnbounded ? std::nullopt : std::optional<int64_t>(length);
-}
-
-std::pair<int64_t, int64_t> Grammar::CharCount(Node node) const {
-  std::vector<std::pair<int64_t, int64_t>> counts(node + 1);
-  for (size_t i = 0; i <= node; ++i) {
-    const Item& item = items_[i];
-    auto& [low, high] = counts[i];
-    switch (item.kind) {
-      case Kind::kBytes:
-        break;
-      case Kind::kStringChar:
-        low = high = 1;
-        break;
-      case Kind::kSequence:
-        for (const Node child : item.children) {
-          low = std::min(low + counts[child].first, kTooLong);
-          high = Plus(high, counts[child].second);
-        }
-        break;
-      case Kind::kChoice:
-        counts[i] = counts[item.children[0]];
-        for (const Node child : item.children) {
-          low = std::min(low, counts[child].first);
-          high = Max(high, counts[child].second);
-        }
-        break;
-      case Kind::kRepeat: {
-        const auto& child = counts[item.children[0]];
-        const int64_t least = Times(child.first, item.min);
-        low = least == kUnbounded ? kTooLong : least;
-        high = Times(child.second, item.max);
-        break;
-      }
-    }
-  }
-  return counts[node];
 }
 
 void AppendUtf8(uint32_t code_point, std::string& out) {
@@ -218,20 +287,30 @@ void AppendStringChar(uint32_t code_point, std::string& out) {
 }
 
 Grammar CompileGrammar(const Constraint& constraint) {
+  const int kinds = !constraint.choices.empty() + !constraint.json_schema.empty() +
+                    !constraint.grammar.empty() + !constraint.regex.empty();
+  if (kinds > 1) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "a request has {} of choices, a JSON schema, a grammar and a regular expression, but only one of "
+        "them can constrain its answer",
+        kinds);
+  }
+  THRONG_CHECK(kinds == 1);
   Grammar grammar;
   if (!constraint.choices.empty()) {
-    if (!constraint.json_schema.empty()) {
-      throw MakeError(
-          ErrorCode::kInvalid,
-          "a request has both choices and a JSON schema, but only one of them can constrain its answer");
-    }
     std::vector<Grammar::Node> choices;
     for (const std::string& choice : constraint.choices) choices.push_back(grammar.Bytes(choice));
     grammar.SetRoot(grammar.Choice(std::move(choices)));
-    return grammar;
+  } else if (!constraint.json_schema.empty()) {
+    grammar.SetRoot(LowerJsonSchema(constraint.json_schema, grammar));
+  } else if (!constraint.grammar.empty()) {
+    grammar.SetRoot(ParseGbnf(constraint.grammar, grammar));
+  } else {
+    Regular texts = RegexTexts(constraint.regex, "regex");
+    if (texts.Empty()) throw MakeError(ErrorCode::kInvalid, "regex: no text matches {:?}", constraint.regex);
+    grammar.SetRoot(grammar.Texts(std::move(texts)));
   }
-  THRONG_CHECK(!constraint.json_schema.empty());
-  grammar.SetRoot(LowerJsonSchema(constraint.json_schema, grammar));
   return grammar;
 }
 

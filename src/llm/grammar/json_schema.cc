@@ -1,11 +1,16 @@
 #include "llm/grammar/json_schema.h"
 
 #include <algorithm>
-#include <cmath>
-#include <initializer_list>
+#include <bit>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
 
-#include "llm/grammar/pattern.h"
+#include "llm/grammar/json_scalar.h"
+#include "llm/grammar/object_names.h"
+#include "llm/grammar/schema_keywords.h"
+#include "llm/grammar/schema_parts.h"
 #include "llm/json_type.h"
 
 namespace throng::llm {
@@ -13,393 +18,517 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kMaxSchemaBytes = 1 << 20;
-constexpr int kMaxDepth = 64;           // the lowering recurses
-constexpr size_t kMaxProperties = 256;  // an object's grammar is quadratic in its optional ones
-constexpr int64_t kMaxInteger = 999'999'999'999'999'999;  // 18 digits: an int64_t and its neighbours
-constexpr int64_t kMaxWhole = 999'999'999'999'999;        // 15 digits: exact in a double
-constexpr int64_t kMaxFraction = 15;
-
-const std::initializer_list<std::string_view> kAnnotations = {"title",   "description", "default", "examples",
-                                                              "$schema", "$id",         "$comment"};
-
-bool Contains(std::initializer_list<std::string_view> list, std::string_view word) {
-  return std::find(list.begin(), list.end(), word) != list.end();
-}
-
-std::initializer_list<std::string_view> KeywordsOf(std::string_view type) {
-  static const std::initializer_list<std::string_view> object = {"properties", "required",
-                                                                 "additionalProperties"};
-  static const std::initializer_list<std::string_view> array = {"items", "minItems", "maxItems"};
-  static const std::initializer_list<std::string_view> string = {"minLength", "maxLength", "pattern"};
-  static const std::initializer_list<std::string_view> number = {"minimum", "maximum", "exclusiveMinimum",
-                                                                 "exclusiveMaximum"};
-  if (type == "object") return object;
-  if (type == "array") return array;
-  if (type == "string") return string;
-  if (type == "integer" || type == "number") return number;
-  return {};
-}
+constexpr int kMaxDepth = 128;          // schemas within schemas: the lowering recurses
+constexpr size_t kMaxNodes = 1 << 20;   // of the grammar
+constexpr size_t kMaxValues = 100'000;  // of an enum
+constexpr size_t kMaxUnique = 8;        // different items of an array with uniqueItems: 2^n sets of them
+constexpr int64_t kMaxPrefix = 10'000;  // items that are not all the same
+constexpr int64_t kMaxCountedStates =
+    4096;                           // members times their counts, with minProperties or maxProperties
+constexpr size_t kMaxPatterns = 4;  // of an object: 2^n sets of them can match
 
 class Lowering {
  public:
-  explicit Lowering(Grammar& grammar) : grammar_(grammar) {}
+  Lowering(SchemaDocument& document, Grammar& grammar) : document_(document), grammar_(grammar) {}
 
-  Grammar::Node Schema(const Json& schema, const std::string& path) {
-    if (std::count(path.begin(), path.end(), '/') > 2 * kMaxDepth) throw Wrong(path, "is nested too deeply");
-    if (!schema.is_object()) throw Wrong(path, "must be an object");
-    if (schema.contains("const")) {
-      AllowOnly(schema, {"const", "type"}, path);
-      return Values(Json::array({schema["const"]}), schema, path);
+  // The values that all parts allow; a rule, if they recurse.
+  Grammar::Node Values(const SchemaParts& parts) {
+    std::vector<const Json*> key;
+    for (const SchemaPart& part : parts) key.push_back(part.schema);
+    std::sort(key.begin(), key.end());
+    key.erase(std::unique(key.begin(), key.end()), key.end());
+    if (const auto none = without_value_.find(key); none != without_value_.end()) throw NoValue{none->second};
+    if (const auto found = rules_.find(key); found != rules_.end()) return found->second;
+    const std::string path = parts.empty() ? "#" : parts[0].path;
+    if (depth_ > kMaxDepth) throw WrongSchema(path, "is nested too deeply");
+    CheckSize(path);
+    const Grammar::Node rule = grammar_.DeclareRule(path);
+    rules_[key] = rule;
+    ++depth_;
+    std::vector<Grammar::Node> choices;
+    std::optional<Error> why_not;
+    const std::vector<SchemaParts> alternatives = document_.Alternatives(parts);
+    for (const SchemaParts& alternative : alternatives) {
+      try {
+        choices.push_back(Alternative(alternative));
+      } catch (const NoValue& nothing) {
+        why_not = nothing.why;
+      }
     }
-    if (schema.contains("enum")) {
-      AllowOnly(schema, {"enum", "type"}, path);
-      if (!schema["enum"].is_array()) throw Wrong(path + "/enum", "must be an array");
-      return Values(schema["enum"], schema, path);
-    }
-    if (schema.contains("anyOf")) return AnyOf(schema, path);
-    return Typed(schema, path);
+    --depth_;
+    const bool has_value = !choices.empty();
+    grammar_.Define(rule, Choice(std::move(choices)));
+    if (has_value) return rule;
+    throw NoValue{
+        without_value_.emplace(key, why_not.value_or(WrongSchema(path, "allows no value"))).first->second};
   }
 
  private:
-  static Error Wrong(const std::string& path, std::string_view what) {
-    return MakeError(ErrorCode::kInvalid, "JSON schema: {} {}", path, what);
+  void CheckSize(const std::string& path) const {
+    if (grammar_.Size() > kMaxNodes)
+      throw WrongSchema(path,
+                        fmt::format("and what comes before it need more than {} grammar nodes", kMaxNodes));
   }
 
-  static void AllowOnly(const Json& schema, std::initializer_list<std::string_view> known,
-                        const std::string& path) {
-    for (const auto& [keyword, value] : schema.items()) {
-      if (Contains(known, keyword) || Contains(kAnnotations, keyword)) continue;
-      throw MakeError(ErrorCode::kUnsupported, "JSON schema: the keyword {} at {} is not supported{}",
-                      keyword, path,
-                      known.size() == 0 ? "" : fmt::format(" here, where {} are", fmt::join(known, ", ")));
+  // The values of parts, or nothing.
+  std::optional<Grammar::Node> ValuesIfAny(const SchemaParts& parts) {
+    try {
+      return Values(parts);
+    } catch (const NoValue&) {
+      return std::nullopt;
     }
   }
 
-  static std::vector<std::string> Types(const Json& schema, const std::string& path) {
-    std::vector<std::string> types;
-    const Json& type = schema["type"];
-    for (const Json& name : type.is_array() ? type : Json::array({type})) {
-      if (!name.is_string() ||
-          !Contains({"object", "array", "string", "integer", "number", "boolean", "null"},
-                    name.get_ref<const std::string&>())) {
-        throw Wrong(path + "/type",
-                    "must be object, array, string, integer, number, boolean, null or an array of these");
-      }
-      types.push_back(name);
-    }
-    if (types.empty()) throw Wrong(path + "/type", "must name a type");
-    return types;
-  }
-
-  Grammar::Node Values(const Json& values, const Json& schema, const std::string& path) {
-    std::vector<std::string> types;
-    if (schema.contains("type")) types = Types(schema, path);
-    std::vector<Grammar::Node> choices;
-    for (const Json& value : values) {
-      const bool fits =
-          types.empty() || std::any_of(types.begin(), types.end(),
-                                       [&](const std::string& type) { return HasType(value, type); });
-      if (fits) choices.push_back(grammar_.Bytes(value.dump()));
-    }
-    if (choices.empty()) throw Wrong(path, "allows no value");
-    return grammar_.Choice(std::move(choices));
-  }
-
-  Grammar::Node AnyOf(const Json& schema, const std::string& path) {
-    AllowOnly(schema, {"anyOf"}, path);
-    const Json& parts = schema["anyOf"];
-    if (!parts.is_array() || parts.empty())
-      throw Wrong(path + "/anyOf", "must be an array that is not empty");
-    std::vector<Grammar::Node> choices;
-    for (size_t i = 0; i < parts.size(); ++i)
-      choices.push_back(Schema(parts[i], fmt::format("{}/anyOf/{}", path, i)));
-    return grammar_.Choice(std::move(choices));
-  }
-
-  Grammar::Node Typed(const Json& schema, const std::string& path) {
-    if (!schema.contains("type")) {
-      AllowOnly(schema, {}, path);
-      throw MakeError(ErrorCode::kUnsupported,
-                      "JSON schema: {} has none of type, enum, const and anyOf, so it allows any value",
-                      path);
-    }
-    const std::vector<std::string> types = Types(schema, path);
-    for (const auto& [keyword, value] : schema.items()) {
-      const std::string_view word = keyword;
-      const bool known = word == "type" || Contains(kAnnotations, word) ||
-                         std::any_of(types.begin(), types.end(), [&](const std::string& type) {
-                           return Contains(KeywordsOf(type), word);
-                         });
-      if (!known) {
-        throw MakeError(ErrorCode::kUnsupported,
-                        "JSON schema: the keyword {} at {} is not supported for the type {}", keyword, path,
-                        fmt::join(types, ", "));
-      }
-    }
-    std::vector<Grammar::Node> choices;
-    for (const std::string& type : types) choices.push_back(OfType(type, schema, path));
+  Grammar::Node Choice(std::vector<Grammar::Node> choices) {
     return choices.size() == 1 ? choices[0] : grammar_.Choice(std::move(choices));
   }
 
-  Grammar::Node OfType(std::string_view type, const Json& schema, const std::string& path) {
-    if (type == "object") return Object(schema, path);
-    if (type == "array") return Array(schema, path);
-    if (type == "string") return String(schema, path);
-    if (type == "integer") return Integer(schema, path);
-    if (type == "number") return Number(schema, path);
-    if (type == "null") return grammar_.Bytes("null");
-    return grammar_.Choice({grammar_.Bytes("false"), grammar_.Bytes("true")});
-  }
-
-  // minItems and its like: a count, or `otherwise` if absent.
-  static int64_t Count(const Json& schema, const char* keyword, int64_t otherwise, const std::string& path) {
-    if (!schema.contains(keyword)) return otherwise;
-    const Json& value = schema[keyword];
-    const double number = value.is_number() ? value.get<double>() : -1;
-    if (number < 0 || number > static_cast<double>(Grammar::kMaxRepeat) || number != std::floor(number)) {
-      throw Wrong(fmt::format("{}/{}", path, keyword),
-                  fmt::format("must be a whole number from 0 to {}", Grammar::kMaxRepeat));
+  Grammar::Node Alternative(const SchemaParts& parts) {
+    for (const SchemaPart& part : parts) CheckKeywords(*part.schema, part.path);
+    const uint32_t types = TypesOf(parts);
+    const std::string path = parts.empty() ? "#" : parts[0].path;
+    for (const SchemaPart& part : parts) {
+      if (Find(*part.schema, "enum") != nullptr || Find(*part.schema, "const") != nullptr)
+        return Listed(part, parts, types);
     }
-    return static_cast<int64_t>(number);
+    std::vector<Grammar::Node> choices;
+    std::optional<Error> why_not;
+    const auto add = [&](uint32_t type, const auto& lower) {
+      if ((types & type) == 0) return;
+      try {
+        choices.push_back(lower());
+      } catch (const NoValue& nothing) {
+        why_not = nothing.why;
+      }
+    };
+    const std::vector<Json> except = ExceptOf(parts);
+    const auto literal = [&](const Json& value) {
+      const bool is_allowed = std::find(except.begin(), except.end(), value) == except.end();
+      if (is_allowed) choices.push_back(grammar_.Bytes(value.dump()));
+    };
+    if ((types & kNull) != 0) literal(nullptr);
+    if ((types & kBoolean) != 0) literal(false), literal(true);
+    if ((types & (kInteger | kFraction)) == kFraction)
+      throw UnsupportedSchema(path, "excludes whole numbers alone by a not, a oneOf or an if");
+    add(kInteger | kFraction, [&] { return Number(parts, (types & kFraction) == 0); });
+    add(kString, [&] { return String(parts); });
+    for (const Json& value : except) {
+      if (value.is_structured() && (types & TypeOf(value)) != 0)
+        throw UnsupportedSchema(path, "excludes an array or an object by a not, a oneOf or an if");
+    }
+    add(kArray, [&] { return Array(parts); });
+    add(kObject, [&] { return Object(parts); });
+    if (choices.empty()) throw NoValue{why_not.value_or(WrongSchema(path, "allows no value"))};
+    return Choice(std::move(choices));
   }
 
-  static void CheckOrder(int64_t min, int64_t max, const char* what, const std::string& path) {
+  // The values of an enum that all parts allow.
+  Grammar::Node Listed(const SchemaPart& list, const SchemaParts& parts, uint32_t types) {
+    const Json* constant = Find(*list.schema, "const");
+    const Json single = constant == nullptr ? Json() : Json::array({*constant});
+    const Json& values = constant == nullptr ? *Find(*list.schema, "enum") : single;
+    if (!values.is_array()) throw WrongSchema(list.path + "/enum", "must be an array");
+    if (values.size() > kMaxValues)
+      throw WrongSchema(list.path + "/enum", fmt::format("has more than {} values", kMaxValues));
+    int lists = 0;
+    bool has_more = false;
+    for (const SchemaPart& part : parts) {
+      for (const auto& [keyword, value] : part.schema->items()) {
+        const bool is_list = keyword == "enum" || keyword == "const";
+        lists += is_list;
+        has_more =
+            has_more || !(is_list || keyword == "type" || IsAnnotation(keyword) || IsCombination(keyword));
+      }
+    }
+    has_more = has_more || lists > 1 || HasAny(parts, {kExcept});
+    const std::unique_ptr<SchemaCheck> check = has_more ? document_.CheckOf(parts) : nullptr;
+    std::vector<Grammar::Node> choices;
+    for (const Json& value : values) {
+      if ((types & TypeOf(value)) == 0 || (check && !check->WhatIsWrong(value).empty())) continue;
+      choices.push_back(grammar_.Bytes(value.dump()));
+    }
+    if (choices.empty()) throw NoValue{WrongSchema(list.path, "allows no value")};
+    return Choice(std::move(choices));
+  }
+
+  static bool HasAny(const SchemaParts& parts, std::initializer_list<const char*> keywords) {
+    return std::any_of(parts.begin(), parts.end(), [&](const SchemaPart& part) {
+      return std::any_of(keywords.begin(), keywords.end(),
+                         [&](const char* keyword) { return Find(*part.schema, keyword) != nullptr; });
+    });
+  }
+
+  // Strings and numbers without limits are the same everywhere.
+  Grammar::Node String(const SchemaParts& parts) {
+    if (HasAny(parts, {"minLength", "maxLength", "pattern", "format", kExcept}))
+      return LowerString(parts, grammar_);
+    if (!string_) string_ = LowerString({}, grammar_);
+    return *string_;
+  }
+
+  Grammar::Node Number(const SchemaParts& parts, bool whole) {
+    if (HasAny(parts, {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", kExcept}))
+      return LowerNumber(parts, whole, grammar_);
+    std::optional<Grammar::Node>& number = whole ? integer_ : number_;
+    if (!number) number = LowerNumber({}, whole, grammar_);
+    return *number;
+  }
+
+  Grammar::Node Comma(Grammar::Node node) { return grammar_.Sequence({grammar_.Bytes(","), node}); }
+
+  Grammar::Node Array(const SchemaParts& parts) {
+    const std::string path = parts.empty() ? "#" : parts[0].path;
+    int64_t min = CountOf(parts, "minItems", 0);
+    int64_t max = CountOf(parts, "maxItems", Grammar::kUnbounded);
     if (max != Grammar::kUnbounded && max < min)
-      throw Wrong(path, fmt::format("has a {} above its maximum", what));
-  }
+      throw NoValue{WrongSchema(path, "has a minItems above its maxItems")};
+    int64_t prefix = 0;
+    bool is_open = true, says_more = false;
+    for (const SchemaPart& part : parts) {
+      const auto [items, more] = ItemsOf(part);
+      if (items != nullptr) prefix = std::max(prefix, static_cast<int64_t>(items->size()));
+      is_open = is_open && (items == nullptr || more != nullptr);
+      says_more = says_more || more != nullptr;
+    }
+    if (prefix > kMaxPrefix)
+      throw WrongSchema(path, fmt::format("has more than {} different items", kMaxPrefix));
+    // A tuple has no more items than are listed, unless it says of what kind they are.
+    if (!is_open && !says_more) max = max == Grammar::kUnbounded ? prefix : std::min(max, prefix);
+    if (max != Grammar::kUnbounded && max < min)
+      throw NoValue{WrongSchema(path, "has a minItems above its number of items")};
+    for (const SchemaPart& part : parts) {
+      const Json* unique = Find(*part.schema, "uniqueItems");
+      if (unique != nullptr && *unique == Json(true) && max != 0 && max != 1)
+        return Unique(parts, prefix, min, max);
+    }
 
-  Grammar::Node Object(const Json& schema, const std::string& path) {
-    const Json& properties = schema.contains("properties") ? schema["properties"] : Json::object();
-    if (!properties.is_object()) throw Wrong(path + "/properties", "must be an object");
-    if (properties.size() > kMaxProperties)
-      throw Wrong(path + "/properties", fmt::format("has more than {} members", kMaxProperties));
-    if (schema.contains("additionalProperties") && !schema["additionalProperties"].is_boolean()) {
-      throw MakeError(ErrorCode::kUnsupported, "JSON schema: additionalProperties at {} can only be false",
-                      path);
-    }
-    if (properties.empty() && schema.value("additionalProperties", true)) {
-      throw MakeError(ErrorCode::kUnsupported,
-                      "JSON schema: the object at {} has no properties, so it allows any object", path);
-    }
-    const std::vector<bool> required = Required(schema, properties, path);
-
-    std::vector<Grammar::Node> members;
-    std::vector<Grammar::Node> more;  // the member after another one
-    for (const auto& [name, value] : properties.items()) {
-      const std::string key = Json(name).dump();
-      const Grammar::Node body = Schema(value, fmt::format("{}/properties/{}", path, name));
-      members.push_back(grammar_.Sequence({grammar_.Bytes(key + ":"), body}));
-      const Grammar::Node next = grammar_.Sequence({grammar_.Bytes("," + key + ":"), body});
-      more.push_back(required[more.size()] ? next : grammar_.Optional(next));
-    }
-    std::vector<Grammar::Node> firsts;  // one for each member that can be the first
-    bool may_be_empty = true;
-    for (size_t i = 0; i < members.size() && may_be_empty; ++i) {
-      std::vector<Grammar::Node> sequence = {members[i]};
-      sequence.insert(sequence.end(), more.begin() + static_cast<std::ptrdiff_t>(i) + 1, more.end());
-      firsts.push_back(grammar_.Sequence(std::move(sequence)));
-      may_be_empty = !required[i];
-    }
-    if (may_be_empty) firsts.push_back(grammar_.Bytes(""));
-    return grammar_.Sequence({grammar_.Bytes("{"), grammar_.Choice(std::move(firsts)), grammar_.Bytes("}")});
-  }
-
-  static std::vector<bool> Required(const Json& schema, const Json& properties, const std::string& path) {
-    std::vector<bool> required(properties.size());
-    if (!schema.contains("required")) return required;
-    if (!schema["required"].is_array()) throw Wrong(path + "/required", "must be an array of strings");
-    for (const Json& name : schema["required"]) {
-      if (!name.is_string()) throw Wrong(path + "/required", "must be an array of strings");
-      const auto found = properties.find(name.get_ref<const std::string&>());
-      if (found == properties.end()) {
-        throw Wrong(path + "/required",
-                    fmt::format("names {}, which is not among the properties", name.dump()));
+    std::vector<Grammar::Node> items;  // those before the repeated ones
+    while (static_cast<int64_t>(items.size()) < prefix &&
+           (max == Grammar::kUnbounded || static_cast<int64_t>(items.size()) < max)) {
+      const std::optional<Grammar::Node> item = ValuesIfAny(PartsOfItem(parts, items.size()));
+      if (!item) {
+        max = static_cast<int64_t>(items.size());
+        break;
       }
-      required[static_cast<size_t>(std::distance(properties.begin(), found))] = true;
+      items.push_back(*item);
     }
-    return required;
-  }
-
-  Grammar::Node Array(const Json& schema, const std::string& path) {
-    if (!schema.contains("items"))
-      throw MakeError(ErrorCode::kUnsupported, "JSON schema: the array at {} has no items", path);
-    const int64_t min = Count(schema, "minItems", 0, path);
-    const int64_t max = Count(schema, "maxItems", Grammar::kUnbounded, path);
-    CheckOrder(min, max, "minItems", path);
-    const Grammar::Node item = Schema(schema["items"], path + "/items");
-    if (max == 0) return grammar_.Bytes("[]");
-    const Grammar::Node more = grammar_.Sequence({grammar_.Bytes(","), item});
-    const Grammar::Node items =
-        grammar_.Sequence({item, grammar_.Repeat(more, std::max<int64_t>(min - 1, 0),
-                                                 max == Grammar::kUnbounded ? max : max - 1)});
-    return grammar_.Sequence(
-        {grammar_.Bytes("["), min == 0 ? grammar_.Optional(items) : items, grammar_.Bytes("]")});
-  }
-
-  Grammar::Node String(const Json& schema, const std::string& path) {
-    const int64_t min = Count(schema, "minLength", 0, path);
-    const int64_t max = Count(schema, "maxLength", Grammar::kUnbounded, path);
-    CheckOrder(min, max, "minLength", path);
-    Grammar::Node body;
-    if (schema.contains("pattern")) {
-      body = Pattern(schema["pattern"], min, max, path);
-    } else {
-      body = grammar_.Repeat(grammar_.StringChar(Normalised({{0, 0x10ffff}})), min, max);
+    const auto listed = static_cast<int64_t>(items.size());
+    std::optional<Grammar::Node> more;
+    if (max == Grammar::kUnbounded || max > listed) {
+      more = ValuesIfAny(PartsOfItem(parts, static_cast<size_t>(prefix)));
+      if (!more) max = listed;
     }
-    return grammar_.Sequence({grammar_.Bytes("\""), body, grammar_.Bytes("\"")});
-  }
-
-  Grammar::Node Pattern(const Json& pattern, int64_t min, int64_t max, const std::string& path) {
-    const std::string where = fmt::format("JSON schema: {}/pattern", path);
-    if (!pattern.is_string()) throw Wrong(path + "/pattern", "must be a string");
-    const Grammar::Node node = LowerPattern(pattern.get_ref<const std::string&>(), where, grammar_);
-    const auto [shortest, longest] = grammar_.CharCount(node);
-    const bool too_long = max != Grammar::kUnbounded && (longest == Grammar::kUnbounded || longest > max);
-    if (shortest >= min && !too_long) return node;
-    const Grammar::Item item = grammar_[node];
-    const bool simple =
-        item.kind == Grammar::Kind::kRepeat && grammar_[item.children[0]].kind == Grammar::Kind::kStringChar;
-    if (!simple) {
-      throw MakeError(ErrorCode::kUnsupported,
-                      "JSON schema: {} has a pattern that allows other lengths than its minLength and "
-                      "maxLength: write them into the pattern",
-                      path);
-    }
-    const int64_t low = std::max(min, item.min);
-    const int64_t high =
-        item.max == Grammar::kUnbounded || (max != Grammar::kUnbounded && max < item.max) ? max : item.max;
-    if (high != Grammar::kUnbounded && high < low) throw Wrong(path, "allows no string");
-    return grammar_.Repeat(item.children[0], low, high);
-  }
-
-  // The inclusive bounds of a number; absent ones become -limit and limit.
-  static std::pair<int64_t, int64_t> Bounds(const Json& schema, int64_t limit, bool whole,
-                                            const std::string& path) {
-    int64_t low = -limit;
-    int64_t high = limit;
-    for (const char* keyword : {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}) {
-      if (!schema.contains(keyword)) continue;
-      const std::string_view word = keyword;
-      const bool exclusive = word.substr(0, 9) == "exclusive";
-      const bool is_low = word.ends_with("inimum");
-      const Json& value = schema[keyword];
-      if (!value.is_number()) throw Wrong(fmt::format("{}/{}", path, keyword), "must be a number");
-      const double number = value.get<double>();
-      const bool integral = number == std::floor(number);
-      if (!whole && (exclusive || !integral)) {
-        throw MakeError(
-            ErrorCode::kUnsupported,
-            "JSON schema: {}/{} is not supported: for the type number, only whole inclusive bounds are", path,
-            keyword);
-      }
-      const auto out = static_cast<double>(limit);
-      int64_t bound = is_low ? -limit : limit;
-      if (std::abs(number) < out) {
-        bound = value.is_number_integer()
-                    ? value.get<int64_t>()
-                    : static_cast<int64_t>(is_low ? std::ceil(number) : std::floor(number));
-        if (exclusive && integral) bound += is_low ? 1 : -1;
-      } else if ((number > 0) == is_low) {
-        throw MakeError(ErrorCode::kUnsupported, "JSON schema: {}/{} is beyond the largest number of {}",
-                        path, keyword, limit);
-      }
-      if (is_low) {
-        low = std::max(low, bound);
+    if (max != Grammar::kUnbounded && max < min)
+      throw NoValue{WrongSchema(path, fmt::format("asks for {} items, but allows {}", min, max))};
+    // From the last item to the first: what follows item i.
+    const Grammar::Node end = grammar_.Bytes("]");
+    Grammar::Node rest = end;
+    if (more) {
+      const int64_t least = std::max<int64_t>(min - listed, 0);
+      const int64_t most = max == Grammar::kUnbounded ? max : max - listed;
+      if (listed > 0) {
+        rest = grammar_.Sequence({grammar_.Repeat(Comma(*more), least, most), end});
       } else {
-        high = std::min(high, bound);
+        const Grammar::Node first =
+            grammar_.Sequence({*more, grammar_.Repeat(Comma(*more), std::max<int64_t>(least - 1, 0),
+                                                      most == Grammar::kUnbounded ? most : most - 1)});
+        rest = grammar_.Sequence({min == 0 ? grammar_.Optional(first) : first, end});
       }
     }
-    if (low > high) throw Wrong(path, "allows no number: its minimum is above its maximum");
-    return {low, high};
-  }
-
-  Grammar::Node Digits(char low, char high) {
-    return grammar_.StringChar({{static_cast<uint32_t>(low), static_cast<uint32_t>(high)}});
-  }
-
-  // Digit strings between two of the same length.
-  Grammar::Node SameLength(std::string_view low, std::string_view high) {
-    if (low.find_first_not_of('0') == low.npos && high.find_first_not_of('9') == high.npos) {
-      return grammar_.Repeat(Digits('0', '9'), static_cast<int64_t>(low.size()),
-                             static_cast<int64_t>(low.size()));
+    for (int64_t i = listed; i-- > 0;) {
+      CheckSize(path);
+      const Grammar::Node item = items[static_cast<size_t>(i)];
+      rest = grammar_.Sequence({i == 0 ? item : Comma(item), rest});
+      if (i >= min) rest = grammar_.Choice({rest, end});
     }
-    if (low[0] == high[0]) {
-      return grammar_.Sequence({Digits(low[0], low[0]), SameLength(low.substr(1), high.substr(1))});
+    return grammar_.Sequence({grammar_.Bytes("["), rest});
+  }
+
+  // Items by their place (prefixItems, or items as older drafts write it), and those after them.
+  static std::pair<const Json*, const Json*> ItemsOf(const SchemaPart& part) {
+    const Json* items = Find(*part.schema, "items");
+    const Json* prefix = Find(*part.schema, "prefixItems");
+    if (prefix != nullptr && !prefix->is_array())
+      throw WrongSchema(part.path + "/prefixItems", "must be an array");
+    if (prefix == nullptr && items != nullptr && items->is_array())
+      return {items, Find(*part.schema, "additionalItems")};
+    return {prefix, items};
+  }
+
+  static SchemaParts PartsOfItem(const SchemaParts& parts, size_t index) {
+    SchemaParts all;
+    for (const SchemaPart& part : parts) {
+      const auto [items, more] = ItemsOf(part);
+      if (items != nullptr && index < items->size()) {
+        const bool is_old = items == Find(*part.schema, "items");
+        all.push_back(
+            {&(*items)[index], fmt::format("{}/{}/{}", part.path, is_old ? "items" : "prefixItems", index)});
+      } else if (more != nullptr) {
+        const bool is_old = items != nullptr && items == Find(*part.schema, "items");
+        all.push_back({more, part.path + (is_old ? "/additionalItems" : "/items")});
+      }
     }
-    const auto rest = static_cast<int64_t>(low.size()) - 1;
-    const std::string nines(low.size() - 1, '9');
-    const std::string zeros(low.size() - 1, '0');
-    std::vector<Grammar::Node> choices = {
-        grammar_.Sequence({Digits(low[0], low[0]), SameLength(low.substr(1), nines)})};
-    if (low[0] + 1 < high[0]) {
-      const Grammar::Node middle = Digits(static_cast<char>(low[0] + 1), static_cast<char>(high[0] - 1));
-      choices.push_back(grammar_.Sequence({middle, grammar_.Repeat(Digits('0', '9'), rest, rest)}));
+    return all;
+  }
+
+  // Arrays of different items out of a few: a rule for each set of items that are left.
+  Grammar::Node Unique(const SchemaParts& parts, int64_t prefix, int64_t min, int64_t max) {
+    const std::string path = parts[0].path + "/uniqueItems";
+    std::vector<Json> values;
+    const bool is_list = prefix == 0 && ListOf(PartsOfItem(parts, 0), values);
+    if (!is_list || values.size() > kMaxUnique)
+      throw UnsupportedSchema(path,
+                              fmt::format("is supported for items of at most {} listed values", kMaxUnique));
+    const auto all = static_cast<uint32_t>(values.size());
+    if (max == Grammar::kUnbounded || max > all) max = all;
+    if (max < min)
+      throw NoValue{WrongSchema(path, fmt::format("allows {} items at most, fewer than minItems", all))};
+    std::vector<Grammar::Node> after(size_t{1} << all);  // by set of the items that are there
+    const Grammar::Node end = grammar_.Bytes("]");
+    for (size_t there = after.size(); there-- > 0;) {
+      const int64_t count = std::popcount(there);
+      std::vector<Grammar::Node> choices;
+      if (count >= min) choices.push_back(end);
+      for (uint32_t i = 0; i < all && count < max; ++i) {
+        if ((there >> i & 1) != 0) continue;
+        const std::string text = (count == 0 ? "" : ",") + values[i].dump();
+        choices.push_back(grammar_.Sequence({grammar_.Bytes(text), after[there | size_t{1} << i]}));
+      }
+      after[there] = choices.empty() ? end : Choice(std::move(choices));
     }
-    choices.push_back(grammar_.Sequence({Digits(high[0], high[0]), SameLength(zeros, high.substr(1))}));
-    return grammar_.Choice(std::move(choices));
+    return grammar_.Sequence({grammar_.Bytes("["), after[0]});
   }
 
-  // Decimals of 0 <= low..high, without leading zeros.
-  Grammar::Node Range(int64_t low, int64_t high) {
-    const std::string last = std::to_string(high);
-    std::vector<Grammar::Node> choices;
-    std::string first = std::to_string(low);
-    while (first.size() < last.size()) {
-      choices.push_back(SameLength(first, std::string(first.size(), '9')));
-      first = "1" + std::string(first.size(), '0');
+  // Whether parts allow a few listed values, and which.
+  bool ListOf(const SchemaParts& parts, std::vector<Json>& values) {
+    for (const SchemaParts& alternative : document_.Alternatives(parts)) {
+      const uint32_t types = TypesOf(alternative);
+      const Json* list = nullptr;
+      const Json booleans = {false, true};
+      Json single;
+      for (const SchemaPart& part : alternative) {
+        if (const Json* value = Find(*part.schema, "const")) single = Json::array({*value}), list = &single;
+        if (const Json* some = Find(*part.schema, "enum")) list = some;
+      }
+      if (list == nullptr && types == kBoolean) list = &booleans;
+      if (list == nullptr || !list->is_array() || list->size() > kMaxValues) return false;
+      const std::unique_ptr<SchemaCheck> check = document_.CheckOf(alternative);
+      for (const Json& value : *list) {
+        if ((types & TypeOf(value)) == 0 || !check->WhatIsWrong(value).empty()) continue;
+        if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+        if (values.size() > kMaxUnique) return false;
+      }
     }
-    choices.push_back(SameLength(first, last));
-    return grammar_.Choice(std::move(choices));
+    return true;
   }
 
-  Grammar::Node Integer(const Json& schema, const std::string& path) {
-    const auto [low, high] = Bounds(schema, kMaxInteger, true, path);
-    std::vector<Grammar::Node> choices;
-    if (high >= 0) choices.push_back(Range(std::max<int64_t>(low, 0), high));
-    if (low < 0)
-      choices.push_back(grammar_.Sequence({grammar_.Bytes("-"), Range(std::max<int64_t>(-high, 1), -low)}));
-    return grammar_.Choice(std::move(choices));
+  struct Member {
+    Grammar::Node first;  // key and value
+    Grammar::Node next;   // the same after a comma
+    bool is_required = false;
+  };
+  // The members of an object that is being lowered, and how many of them it may have.
+  struct Members {
+    std::vector<Member> named;
+    std::optional<Grammar::Node> other;  // a member of another name
+    int64_t min = 0;
+    int64_t max = Grammar::kUnbounded;
+  };
+
+  Grammar::Node Object(const SchemaParts& parts) {
+    const std::string path = parts.empty() ? "#" : parts[0].path;
+    for (const SchemaPart& part : parts) {
+      for (const char* keyword : {"unevaluatedProperties", "unevaluatedItems"}) {
+        const Json* value = Find(*part.schema, keyword);
+        if (value != nullptr && !value->is_boolean())
+          throw UnsupportedSchema(fmt::format("{}/{}", part.path, keyword), "is supported as a boolean only");
+      }
+    }
+    ObjectNames names(parts);
+    const std::vector<SchemaParts> allowed = AllowedNames(parts);
+    Members members;
+    members.min = CountOf(parts, "minProperties", 0);
+    members.max = CountOf(parts, "maxProperties", Grammar::kUnbounded);
+    if (members.max != Grammar::kUnbounded && members.max < members.min)
+      throw NoValue{WrongSchema(path, "has a minProperties above its maxProperties")};
+
+    std::vector<std::unique_ptr<SchemaCheck>> checks;
+    for (const SchemaParts& one : allowed) checks.push_back(document_.CheckOf(one));
+    std::vector<std::string> named = names.Named();
+    bool has_others = true;
+    if (!parts.empty()) has_others = AddListedNames(names, allowed, named);
+    for (const std::string& name : named) {
+      const bool is_required = names.IsRequired(name);
+      std::optional<Grammar::Node> value;
+      if (IsAllowedName(checks, name) && names.MayHave(name)) value = ValuesIfAny(names.PartsOf(name));
+      if (!value && is_required)
+        throw NoValue{WrongSchema(
+            path, fmt::format("requires the member {}, which it does not allow", Json(name).dump()))};
+      if (!value) continue;
+      const std::string key = Json(name).dump() + ":";
+      members.named.push_back({grammar_.Sequence({grammar_.Bytes(key), *value}),
+                               grammar_.Sequence({grammar_.Bytes("," + key), *value}), is_required});
+    }
+    if (has_others) members.other = Others(names, allowed, named, path);
+    return grammar_.Sequence({grammar_.Bytes("{"), Tail(members, path)});
   }
 
-  // Decimals with a fraction, of 0 <= low..high.
-  Grammar::Node Decimal(int64_t low, int64_t high) {
-    const Grammar::Node digits = grammar_.Repeat(Digits('0', '9'), 1, kMaxFraction);
-    const Grammar::Node fraction = grammar_.Optional(grammar_.Sequence({grammar_.Bytes("."), digits}));
-    std::vector<Grammar::Node> choices = {Range(high, high)};
-    if (low < high) choices.push_back(grammar_.Sequence({Range(low, high - 1), fraction}));
-    const Grammar::Node zeros = grammar_.Repeat(Digits('0', '0'), 1, kMaxFraction);
-    choices.push_back(grammar_.Sequence({Range(high, high), grammar_.Bytes("."), zeros}));
-    return grammar_.Choice(std::move(choices));
+  // The schemas of propertyNames, one alternative of each; none if there are no such schemas.
+  std::vector<SchemaParts> AllowedNames(const SchemaParts& parts) {
+    SchemaParts all;
+    for (const SchemaPart& part : parts) {
+      if (const Json* schema = Find(*part.schema, "propertyNames"))
+        all.push_back({schema, part.path + "/propertyNames"});
+    }
+    if (all.empty()) return {};
+    std::vector<SchemaParts> allowed = document_.Alternatives(all);
+    std::erase_if(allowed, [](const SchemaParts& one) { return (TypesOf(one) & kString) == 0; });
+    if (allowed.empty()) allowed.push_back({{document_.Make({{"enum", Json::array()}}), all[0].path}});
+    return allowed;
   }
 
-  Grammar::Node Number(const Json& schema, const std::string& path) {
-    const auto [low, high] = Bounds(schema, kMaxWhole, false, path);
-    std::vector<Grammar::Node> choices;
-    if (high >= 0) choices.push_back(Decimal(std::max<int64_t>(low, 0), high));
-    if (low < 0)
-      choices.push_back(grammar_.Sequence({grammar_.Bytes("-"), Decimal(std::max<int64_t>(-high, 0), -low)}));
-    const Grammar::Node value = grammar_.Choice(std::move(choices));
-    if (low != -kMaxWhole || high != kMaxWhole) return value;
-    const Grammar::Node sign = grammar_.Optional(grammar_.StringChar({{'+', '+'}, {'-', '-'}}));
-    const Grammar::Node exponent = grammar_.Sequence(
-        {grammar_.StringChar({{'E', 'E'}, {'e', 'e'}}), sign, grammar_.Repeat(Digits('0', '9'), 1, 2)});
-    return grammar_.Sequence({value, grammar_.Optional(exponent)});
+  static bool IsAllowedName(const std::vector<std::unique_ptr<SchemaCheck>>& checks,
+                            const std::string& name) {
+    return checks.empty() || std::any_of(checks.begin(), checks.end(), [&](const auto& check) {
+             return check->WhatIsWrong(Json(name)).empty();
+           });
   }
 
+  // Names that propertyNames lists are as good as properties. Returns whether it allows others.
+  bool AddListedNames(const ObjectNames& names, const std::vector<SchemaParts>& allowed,
+                      std::vector<std::string>& named) {
+    bool all_are_listed = !allowed.empty();
+    for (const SchemaParts& one : allowed) {
+      std::vector<Json> values;
+      const Json* list = nullptr;
+      Json single;
+      for (const SchemaPart& part : one) {
+        if (const Json* some = Find(*part.schema, "enum")) list = some;
+        if (const Json* value = Find(*part.schema, "const")) single = Json::array({*value}), list = &single;
+      }
+      if (list == nullptr || !list->is_array()) {
+        all_are_listed = false;
+        continue;
+      }
+      for (const Json& name : *list) {
+        if (!name.is_string() || !names.MayHave(name)) continue;
+        if (std::find(named.begin(), named.end(), name.get<std::string>()) == named.end())
+          named.push_back(name);
+      }
+    }
+    return !all_are_listed;
+  }
+
+  // A member whose name is none of the named ones: a kind for each set of patterns that names can match.
+  std::optional<Grammar::Node> Others(const ObjectNames& names, const std::vector<SchemaParts>& allowed,
+                                      const std::vector<std::string>& named, const std::string& path) {
+    const std::vector<std::string>& patterns = names.Patterns();
+    if (patterns.size() > kMaxPatterns)
+      throw UnsupportedSchema(path + "/patternProperties",
+                              fmt::format("has more than {} patterns", kMaxPatterns));
+    std::vector<SchemaParts> unlisted = allowed;
+    std::erase_if(unlisted, [](const SchemaParts& one) {
+      return std::any_of(one.begin(), one.end(), [](const SchemaPart& part) {
+        return Find(*part.schema, "enum") != nullptr || Find(*part.schema, "const") != nullptr;
+      });
+    });
+    std::vector<Grammar::Node> kinds;
+    for (size_t set = 0; set < size_t{1} << patterns.size(); ++set) {
+      if (set == 0 && !names.HasOthers()) continue;
+      NameRules rules = {
+          .allowed = unlisted, .matching = {}, .not_matching = {}, .except = named, .path = path};
+      std::vector<bool> matched;
+      for (size_t i = 0; i < patterns.size(); ++i) {
+        matched.push_back((set >> i & 1) != 0);
+        (matched.back() ? rules.matching : rules.not_matching).push_back(patterns[i]);
+      }
+      const std::optional<Grammar::Node> value = ValuesIfAny(names.OthersWith(matched));
+      if (!value) continue;
+      const std::optional<Grammar::Node> name = LowerName(rules, grammar_);
+      if (name) kinds.push_back(grammar_.Sequence({*name, grammar_.Bytes(":"), *value}));
+    }
+    if (kinds.empty()) return std::nullopt;
+    return Choice(std::move(kinds));
+  }
+
+  // What follows the brace: named members in their order, then others. A node for each number of named
+  // members that are behind, and each count of members that are there as far as it matters.
+  Grammar::Node Tail(const Members& members, const std::string& path) {
+    const auto size = static_cast<int64_t>(members.named.size());
+    const bool has_max = members.max != Grammar::kUnbounded && (members.other || members.max < size);
+    const auto required = std::count_if(members.named.begin(), members.named.end(),
+                                        [](const Member& member) { return member.is_required; });
+    const int64_t min = members.min > required ? members.min : 0;
+    if (min > 1 && members.other)
+      throw UnsupportedSchema(
+          path + "/minProperties",
+          "is above 1 and above the number of required members, while others may have the same name");
+    const int64_t counts =
+        std::max<int64_t>({1, min, has_max ? members.max : 0});  // from here on, all are the same
+    if ((size + 1) * counts > std::max(kMaxCountedStates, 2 * size + 2)) {
+      throw UnsupportedSchema(
+          path, fmt::format("has {} members and a minProperties or maxProperties of {}: too many states",
+                            size, counts));
+    }
+    const Grammar::Node end = grammar_.Bytes("}");
+    const auto index = [&](int64_t count) { return static_cast<size_t>(std::min(count, counts)); };
+    std::vector<std::optional<Grammar::Node>> rest(static_cast<size_t>(counts) +
+                                                   1);  // by count; empty: no way on
+    for (int64_t count = 0; count <= counts; ++count) {
+      std::optional<Grammar::Node>& node = rest[index(count)];
+      const int64_t least = std::max<int64_t>(min - count, 0);
+      const int64_t most = has_max ? std::max<int64_t>(members.max - count, 0) : Grammar::kUnbounded;
+      if (!members.other || most == 0) {
+        if (least == 0) node = end;
+        continue;
+      }
+      if (count > 0) {
+        node = grammar_.Sequence({grammar_.Repeat(Comma(*members.other), least, most), end});
+        continue;
+      }
+      const Grammar::Node some = grammar_.Sequence(
+          {*members.other, grammar_.Repeat(Comma(*members.other), std::max<int64_t>(least - 1, 0),
+                                           most == Grammar::kUnbounded ? most : most - 1)});
+      node = grammar_.Sequence({least == 0 ? grammar_.Optional(some) : some, end});
+    }
+    for (int64_t i = size; i-- > 0;) {
+      CheckSize(path);
+      const Member& member = members.named[static_cast<size_t>(i)];
+      std::vector<std::optional<Grammar::Node>> before(rest.size());
+      for (int64_t count = 0; count <= std::min(i, counts); ++count) {
+        std::vector<Grammar::Node> choices;
+        const std::optional<Grammar::Node>& after = rest[index(count + 1)];
+        if (after && (!has_max || count < members.max))
+          choices.push_back(grammar_.Sequence({count == 0 ? member.first : member.next, *after}));
+        if (!member.is_required && rest[index(count)]) choices.push_back(*rest[index(count)]);
+        if (!choices.empty()) before[index(count)] = Choice(std::move(choices));
+      }
+      rest = std::move(before);
+    }
+    if (!rest[0])
+      throw NoValue{WrongSchema(path,
+                                "allows no object: its required members are more than maxProperties, or all "
+                                "fewer than minProperties")};
+    return *rest[0];
+  }
+
+  SchemaDocument& document_;
   Grammar& grammar_;
+  std::map<std::vector<const Json*>, Grammar::Node> rules_;  // by the schemas that hold together
+  std::map<std::vector<const Json*>, Error> without_value_;
+  std::optional<Grammar::Node> string_, integer_, number_;  // without limits
+  int depth_ = 0;
 };
 
 }  // namespace
 
 Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar) {
-  if (schema.size() > kMaxSchemaBytes) {
-    throw MakeError(ErrorCode::kInvalid, "JSON schema: it has {} bytes, more than {}", schema.size(),
-                    kMaxSchemaBytes);
+  SchemaDocument document(schema);
+  try {
+    return Lowering(document, grammar).Values({document.Root()});
+  } catch (const NoValue& nothing) {
+    throw nothing.why;
   }
-  const Json parsed = Json::parse(schema, nullptr, /*allow_exceptions=*/false);
-  if (parsed.is_discarded()) throw MakeError(ErrorCode::kInvalid, "JSON schema: it is not JSON");
-  return Lowering(grammar).Schema(parsed, "#");
 }
 
 }  // namespace throng::llm

@@ -51,22 +51,11 @@ HWY_INLINE void IntProduct(const Product& product, size_t first_output, const Te
   IntRows<kType, RowTile<kType>>(product, first_output, terms, rows, buffer);
 }
 
-// One tile of outputs, all rows. Unless exact_activations, scratch holds x, rounded. buffer: WorkerBytes,
-// aligned to 64.
-void MultiplyTile(const Product& product, size_t first_output, const float* x, size_t x_stride,
-                  const MatMulScratch& scratch, size_t rows, uint8_t* buffer) {
-  auto* floats = reinterpret_cast<float*>(buffer);
-  if (scratch.exact_activations && IsQuantized(product.w.type)) {
-    return DequantizedTile(product, first_output, x, rows, x_stride, floats);
-  }
+// One tile of outputs as integers, all rows, which scratch holds rounded. buffer: WorkerBytes, aligned to 64.
+void MultiplyIntegers(const Product& product, size_t first_output, const MatMulScratch& scratch, size_t rows,
+                      uint8_t* buffer) {
   const Terms terms{&scratch.quantized, product.fine ? &scratch.remainder : nullptr};
   switch (product.w.type) {
-    case TensorType::kF32:
-      return FloatTile<TensorType::kF32>(product, first_output, x, rows, x_stride, floats);
-    case TensorType::kF16:
-      return FloatTile<TensorType::kF16>(product, first_output, x, rows, x_stride, floats);
-    case TensorType::kBF16:
-      return FloatTile<TensorType::kBF16>(product, first_output, x, rows, x_stride, floats);
     case TensorType::kQ4_0:
       return IntProduct<TensorType::kQ4_0>(product, first_output, terms, rows, buffer);
     case TensorType::kQ4_1:
@@ -83,6 +72,39 @@ void MultiplyTile(const Product& product, size_t first_output, const float* x, s
       return IntProduct<TensorType::kQ5_K>(product, first_output, terms, rows, buffer);
     case TensorType::kQ6_K:
       return IntProduct<TensorType::kQ6_K>(product, first_output, terms, rows, buffer);
+    default:
+      THRONG_CHECK(false);
+  }
+}
+
+// One tile of outputs in f32, up to FloatRowsAtOnce rows. y: their first output. buffer: as above.
+void MultiplyFloats(const Product& product, size_t first_output, const float* x, size_t x_stride, size_t rows,
+                    float* y, float* buffer) {
+  switch (product.w.type) {
+    case TensorType::kF32:
+      return FloatTile<TensorType::kF32>(product, first_output, x, rows, x_stride, y, buffer);
+    case TensorType::kF16:
+      return FloatTile<TensorType::kF16>(product, first_output, x, rows, x_stride, y, buffer);
+    case TensorType::kBF16:
+      return FloatTile<TensorType::kBF16>(product, first_output, x, rows, x_stride, y, buffer);
+    default:
+      return DequantizedTile(product, first_output, x, rows, x_stride, y, buffer);
+  }
+}
+
+// Outputs [first, end), whole tiles, of all rows. buffer: as above.
+void MultiplyOutputs(const Product& product, bool as_integers, size_t first, size_t end, const float* x,
+                     size_t x_stride, const MatMulScratch& scratch, size_t rows, uint8_t* buffer) {
+  if (as_integers) {
+    for (size_t o = first; o < end; o += kTile) MultiplyIntegers(product, o, scratch, rows, buffer);
+    return;
+  }
+  const size_t at_once = FloatRowsAtOnce(product.w.cols);
+  for (size_t r = 0; r < rows; r += at_once) {
+    for (size_t o = first; o < end; o += kFloatTile) {
+      MultiplyFloats(product, o, x + r * x_stride, x_stride, HWY_MIN(at_once, rows - r),
+                     product.y + r * product.y_stride + o, reinterpret_cast<float*>(buffer));
+    }
   }
 }
 
@@ -97,7 +119,7 @@ namespace throng::model {
 HWY_EXPORT(QuantizeRows);
 HWY_EXPORT(TileOutputs);
 HWY_EXPORT(WorkerBytes);
-HWY_EXPORT(MultiplyTile);
+HWY_EXPORT(MultiplyOutputs);
 
 namespace {
 
@@ -169,14 +191,18 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
   for (size_t i = 0; i < threads; ++i) {
     if (scratch.workers[i].size() < buffer_bytes) scratch.workers[i].resize(buffer_bytes);
   }
-  const auto multiply = HWY_DYNAMIC_DISPATCH(MultiplyTile);
+  const auto multiply = HWY_DYNAMIC_DISPATCH(MultiplyOutputs);
   const auto run = [&](size_t first, size_t count, int worker) {
     uint8_t* buffer = Aligned(scratch.workers[static_cast<size_t>(worker)]);
     size_t p = 0;
-    for (size_t tile = first; tile < first + count; ++tile) {
+    for (size_t tile = first; tile < first + count;) {
       while (tile >= ends[p]) ++p;
-      const size_t tile_in_product = tile - (p ? ends[p - 1] : 0);
-      multiply(products[p], tile_in_product * outputs_of(products[p]), x, x_stride, scratch, rows, buffer);
+      const size_t before = p ? ends[p - 1] : 0;  // tiles of earlier products
+      const size_t end = std::min(first + count, ends[p]);
+      const size_t outputs = outputs_of(products[p]);
+      multiply(products[p], as_integers(products[p]), (tile - before) * outputs, (end - before) * outputs, x,
+               x_stride, scratch, rows, buffer);
+      tile = end;
     }
   };
   if (!pool) return run(0, tiles, 0);

@@ -27,6 +27,12 @@ constexpr size_t kFloatTile = 8;     // outputs of one tile
 constexpr size_t kFloatGroup = 4;    // outputs at a time: with 4 rows, 16 accumulators
 constexpr size_t kFloatChunk = 512;  // inputs of widened weights at a time: 16 KiB, half of a small L1 cache
 constexpr size_t kFloatRows = 64;    // rows that share widened weights: 32 KiB of accumulators
+constexpr size_t kFloatRowsBytes = 512 << 10;  // of activations that are read again from a second-level cache
+
+// Rows of one call: they stay in the second-level cache from tile to tile.
+HWY_INLINE size_t FloatRowsAtOnce(size_t cols) {
+  return HWY_MAX(kFloatRows / 2, HWY_MIN(kFloatRows, kFloatRowsBytes / (cols * sizeof(float)) / 4 * 4));
+}
 
 // How to read elements of a type; unaligned.
 template <TensorType kType>
@@ -209,35 +215,31 @@ HWY_INLINE void ManyFloatRows(const uint8_t* const* w, size_t cols, const float*
   }
 }
 
-// buffer: kFloatBuffer floats.
+// Up to kFloatRows rows. buffer: kFloatBuffer floats.
 template <TensorType kType>
 HWY_NOINLINE void FloatRows(const Product& product, size_t first_output, const uint8_t* const* w,
-                            const float* x, size_t num_rows, size_t x_stride, float* buffer) {
+                            const float* x, size_t num_rows, size_t x_stride, float* y, float* buffer) {
   const size_t cols = product.w.cols;
   const size_t outputs = HWY_MIN(kFloatTile, product.w.rows - first_output);
-  float* y = product.y + first_output;
   if (num_rows <= 4) return FewFloatRows<kType>(w, cols, x, num_rows, x_stride, outputs, y, product.y_stride);
-  for (size_t r = 0; r < num_rows; r += kFloatRows) {
-    ManyFloatRows<kType>(w, cols, x + r * x_stride, HWY_MIN(kFloatRows, num_rows - r), x_stride, outputs,
-                         y + r * product.y_stride, product.y_stride, buffer);
-  }
+  ManyFloatRows<kType>(w, cols, x, num_rows, x_stride, outputs, y, product.y_stride, buffer);
 }
 
 // buffer: kFloatBuffer floats.
 template <TensorType kType>
 HWY_INLINE void FloatTile(const Product& product, size_t first_output, const float* x, size_t num_rows,
-                          size_t x_stride, float* buffer) {
+                          size_t x_stride, float* y, float* buffer) {
   const uint8_t* w[kFloatTile];
   for (size_t o = 0; o < kFloatTile; ++o) {
     // Outputs beyond the last repeat it; their results are not stored.
     w[o] = product.w.data + HWY_MIN(first_output + o, product.w.rows - 1) * product.w.RowBytes();
   }
-  FloatRows<kType>(product, first_output, w, x, num_rows, x_stride, buffer);
+  FloatRows<kType>(product, first_output, w, x, num_rows, x_stride, y, buffer);
 }
 
 // Weights of any type in f32, slowly. buffer: kFloatBuffer + kFloatTile * cols floats.
 HWY_INLINE void DequantizedTile(const Product& product, size_t first_output, const float* x, size_t num_rows,
-                                size_t x_stride, float* buffer) {
+                                size_t x_stride, float* y, float* buffer) {
   const size_t cols = product.w.cols;
   const uint8_t* w[kFloatTile];
   for (size_t o = 0; o < kFloatTile; ++o) {
@@ -247,7 +249,7 @@ HWY_INLINE void DequantizedTile(const Product& product, size_t first_output, con
     DequantizeRow(product.w.type, row, cols, wide);
     w[o] = reinterpret_cast<const uint8_t*>(wide);
   }
-  FloatRows<TensorType::kF32>(product, first_output, w, x, num_rows, x_stride, buffer);
+  FloatRows<TensorType::kF32>(product, first_output, w, x, num_rows, x_stride, y, buffer);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

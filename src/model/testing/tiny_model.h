@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,16 +25,18 @@ struct TinyModel {
   int rope_dim = 0;  // elements of a head that are rotated; 0: all
   float rope_scaling = 1.0f;
   bool rope_factors = false;  // divide the frequencies by 1 to 2
-  // Names of a tensor to leave out and of one to give another shape: for tests of refusals.
+  // Names of a key or tensor to leave out and of a tensor to give another shape, and what adds more of both:
+  // for tests of refusals.
   std::string without{};
   std::string reshaped{};
+  std::function<void(GgufWriter&)> more{};
 
   std::vector<uint8_t> Bytes() const {
     GgufWriter writer;
     const std::string family = window > 0 ? "phi3" : architecture;
     writer.Add("general.architecture", family);
     const auto add = [&](const char* key, int value) {
-      writer.Add(family + "." + key, static_cast<uint32_t>(value));
+      if (key != without) writer.Add(family + "." + key, static_cast<uint32_t>(value));
     };
     add("context_length", 2048);
     add("embedding_length", dim);
@@ -79,6 +82,7 @@ struct TinyModel {
       AddTensor(writer, prefix + "ffn_up.weight", type, dim, window == 0 ? ffn : 2 * ffn);
       AddTensor(writer, prefix + "ffn_down.weight", type, ffn, dim);
     }
+    if (more) more(writer);
     return writer.Finish();
   }
 

@@ -6,16 +6,12 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "model/tokenizer/tokenizer_encoder.h"
+#include "model/tokenizer/tokenizer_names.h"
 #include "model/tokenizer/tokenizer_special.h"
 #include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::model {
 namespace {
-
-// Tokens that end an answer or a turn, even if the file says otherwise.
-constexpr std::string_view kTurnEnds[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
-                                          "<|eom_id|>"};
-constexpr std::string_view kTextEnds[] = {"<|endoftext|>", "<|end_of_text|>"};
 
 void CheckId(const char* key, int32_t id, size_t num_tokens) {
   if (id >= -1 && id < static_cast<int64_t>(num_tokens)) return;
@@ -41,41 +37,38 @@ void Check(const TokenizerData& data) {
   CheckId("eos_token_id", data.eos, num_tokens);
   CheckId("eot_token_id", data.eot, num_tokens);
   CheckId("unknown_token_id", data.unknown, num_tokens);
+  for (const int32_t id : data.more_ends) CheckId("eom_token_id or fim_*_token_id", id, num_tokens);
 }
 
 // For files without types: all tokens are normal, except those that must be something else.
 void AddTypes(TokenizerData& data) {
   data.types.assign(data.tokens.size(), TokenType::kNormal);
-  if (data.model != "llama") return;
+  if (data.model == "gpt2") return;
   for (size_t id = 0; id < data.tokens.size(); ++id) {
     if (ByteOfName(data.tokens[id]) >= 0) data.types[id] = TokenType::kByte;
   }
 }
 
-std::string Unescaped(std::string_view name) {
-  std::string text;
-  while (!name.empty()) {
-    const size_t pos = std::min(name.find(kSpaceSymbol), name.size());
-    text += name.substr(0, pos);
-    name.remove_prefix(pos);
-    if (name.empty()) break;
-    text += ' ';
-    name.remove_prefix(kSpaceSymbol.size());
-  }
-  return text;
-}
-
 }  // namespace
 
 Tokenizer::Tokenizer(TokenizerData data) : data_(std::move(data)) {
-  const bool is_bpe = data_.model == "gpt2";
-  if (!is_bpe && data_.model != "llama") {
-    throw MakeError(ErrorCode::kUnsupported, "tokenizer.ggml.model is \"{}\"; known are llama, gpt2",
+  if (data_.model != "llama" && data_.model != "gpt2" && data_.model != "gemma4") {
+    throw MakeError(ErrorCode::kUnsupported, "tokenizer.ggml.model is \"{}\"; known are llama, gpt2, gemma4",
                     data_.model.substr(0, 100));
   }
   if (data_.types.empty()) AddTypes(data_);
   Check(data_);
-  if (!is_bpe) CheckLength("scores", data_.scores, data_.tokens.size());
+  const PreTokenizer* pre = nullptr;
+  if (data_.model == "llama") {
+    CheckLength("scores", data_.scores, data_.tokens.size());
+    kind_ = Kind::kSentencePiece;
+    normalizer_ = {.spaces_as_symbols = true, .squeezes_spaces = data_.squeeze_spaces};
+    space_prefix_ = data_.add_space_prefix;
+  } else {
+    pre = &FindPreTokenizer(data_.model == "gemma4" ? "gemma4" : data_.pre);
+    kind_ = pre->Has(kSpacesAsSymbols) ? Kind::kCharacterBpe : Kind::kByteBpe;
+    normalizer_ = {.composes = pre->Has(kComposes), .spaces_as_symbols = pre->Has(kSpacesAsSymbols)};
+  }
   by_name_ = TextIndex(data_.tokens.size());
   for (int32_t id = 0; id < VocabSize(); ++id) {
     by_name_.Insert(data_.tokens[id], id,
@@ -83,11 +76,10 @@ Tokenizer::Tokenizer(TokenizerData data) : data_(std::move(data)) {
   }
   SetEnds();
   SetTokenBytes();
-  space_prefix_ = !is_bpe && data_.add_space_prefix;
-  const bool usually_adds_bos = is_bpe ? FindPreTokenizer(data_.pre).adds_bos : true;
+  const bool usually_adds_bos = pre == nullptr || pre->Has(kAddsBos);
   adds_bos_ = data_.bos >= 0 && (data_.add_bos < 0 ? usually_adds_bos : data_.add_bos != 0);
   special_ = std::make_unique<SpecialTokens>(data_);
-  encoder_ = is_bpe ? MakeByteBpe(data_, bytes_) : MakeSentencePiece(data_);
+  encoder_ = pre == nullptr ? MakeSentencePiece(data_) : MakeBpe(data_, *pre, bytes_);
 }
 
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
@@ -95,33 +87,19 @@ Tokenizer::~Tokenizer() = default;
 
 // Also makes all ending tokens control tokens, even if the file gives another type: they stand for no text.
 void Tokenizer::SetEnds() {
+  mended_ = MendTypes(data_, by_name_);
+  ends_ = FindEnds(data_, by_name_);
   is_end_.resize(data_.tokens.size());
-  const auto add = [&](int32_t id) {
-    if (id < 0 || is_end_[id]) return;
+  for (const int32_t id : ends_) {
     is_end_[id] = true;
     data_.types[id] = TokenType::kControl;
-  };
-  const auto find_special = [&](std::string_view name) {
-    const int32_t id = Find(name);
-    return id >= 0 && (Type(id) == TokenType::kControl || Type(id) == TokenType::kUserDefined) ? id : -1;
-  };
-  for (const std::string_view name : kTurnEnds) {
-    const int32_t id = find_special(name);
-    if (data_.eot < 0) data_.eot = id;
-    add(id);
   }
-  for (const std::string_view name : kTextEnds) add(find_special(name));
-  add(data_.eos);
-  add(data_.eot);
   if (data_.bos >= 0) data_.types[data_.bos] = TokenType::kControl;
-  for (int32_t id = 0; id < VocabSize(); ++id) {
-    if (is_end_[id]) ends_.push_back(id);
-  }
 }
 
 void Tokenizer::SetTokenBytes() {
   bytes_.resize(data_.tokens.size());
-  const bool is_bpe = data_.model == "gpt2";
+  const bool is_bytes = kind_ == Kind::kByteBpe;
   for (int32_t id = 0; id < VocabSize(); ++id) {
     const std::string& name = data_.tokens[id];
     switch (Type(id)) {
@@ -132,12 +110,12 @@ void Tokenizer::SetTokenBytes() {
         if (ByteOfName(name) >= 0) bytes_[id] = static_cast<char>(ByteOfName(name));
         break;
       case TokenType::kUserDefined:
-        bytes_[id] = is_bpe ? name : Unescaped(name);
+        bytes_[id] = is_bytes ? name : SpacesOfSymbols(name);
         break;
       case TokenType::kNormal:
       case TokenType::kUnused:
-        if (!is_bpe) bytes_[id] = Unescaped(name);
-        if (is_bpe && !BytesOfSymbols(name, bytes_[id])) bytes_[id] = name;
+        if (!is_bytes) bytes_[id] = SpacesOfSymbols(name);
+        if (is_bytes && !BytesOfSymbols(name, bytes_[id])) bytes_[id] = name;
         break;
     }
   }
@@ -149,7 +127,7 @@ int32_t Tokenizer::Find(std::string_view name) const {
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, EncodeOptions options) const {
   const TextRange all{0, options.parse_special ? text.size() : 0};
-  return EncodeText(text, {&all, 1}, options.add_bos);
+  return EncodeText(text, {&all, 1}, options.add_bos, options.add_eos);
 }
 
 std::vector<int32_t> Tokenizer::Encode(std::span<const TextPart> parts, bool add_bos) const {
@@ -159,11 +137,11 @@ std::vector<int32_t> Tokenizer::Encode(std::span<const TextPart> parts, bool add
     if (part.parse_special) trusted.push_back({text.size(), text.size() + part.text.size()});
     text += part.text;
   }
-  return EncodeText(text, trusted, add_bos);
+  return EncodeText(text, trusted, add_bos, false);
 }
 
 std::vector<int32_t> Tokenizer::EncodeText(std::string_view text, std::span<const TextRange> trusted,
-                                           bool add_bos) const {
+                                           bool add_bos, bool add_eos) const {
   if (text.size() > kMaxTextBytes) {
     throw MakeError(ErrorCode::kInvalid, "a text of {} bytes cannot be tokenized; at most {} are allowed",
                     text.size(), kMaxTextBytes);
@@ -177,17 +155,37 @@ std::vector<int32_t> Tokenizer::EncodeText(std::string_view text, std::span<cons
     pos = hit->end;
   }
   EncodeRaw(text.substr(pos), ids);
+  if (add_eos && data_.eos >= 0) ids.push_back(data_.eos);
   return ids;
 }
 
 // Encodes text between special tokens, or between one and an end of the text.
 void Tokenizer::EncodeRaw(std::string_view text, std::vector<int32_t>& ids) const {
+  std::string buffer;
+  text = normalizer_.Apply(text, buffer);
   if (text.empty()) return;
   if (space_prefix_) {
     encoder_->Encode(" " + std::string(text), ids);
   } else {
     encoder_->Encode(text, ids);
   }
+}
+
+std::string Tokenizer::Normalized(std::string_view text) const {
+  std::string result, buffer;
+  const auto add = [&](std::string_view part) {
+    part = normalizer_.Apply(part, buffer);
+    if (space_prefix_ && !part.empty() && !result.empty()) result += ' ';
+    result += part;
+  };
+  size_t pos = 0;
+  while (const auto hit = special_->Next(text, pos, {})) {
+    add(text.substr(pos, hit->begin - pos));
+    result += bytes_[hit->id];
+    pos = hit->end;
+  }
+  add(text.substr(pos));
+  return result;
 }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids) const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/tokenizer/tokenizer_index.h"
+#include "model/tokenizer/tokenizer_normalize.h"
 
 namespace throng::model {
 
@@ -28,18 +29,22 @@ enum class TokenType : uint8_t {  // values of tokenizer.ggml.token_type
 
 // What a model file says about its tokens (keys tokenizer.*); ids are -1 if the file does not give them.
 struct TokenizerData {
-  std::string model;  // "llama": SentencePiece-style BPE; "gpt2": byte-level BPE
-  std::string pre;    // "gpt2" only: how text is split before merging; empty: "default"
+  // "llama": SentencePiece-style BPE; "gpt2": byte-level BPE; "gemma4": BPE of characters with merges.
+  std::string model;
+  std::string pre;  // not "llama": how text is split before merging; empty: "default"
   std::vector<std::string> tokens;
   std::vector<float> scores;        // "llama" only: one per token
   std::vector<TokenType> types;     // one per token, or none: all normal
-  std::vector<std::string> merges;  // "gpt2" only: "left right", best first
+  std::vector<std::string> merges;  // not "llama": "left right", best first
   int32_t bos = -1;
   int32_t eos = -1;
   int32_t eot = -1;
   int32_t unknown = -1;
-  int add_bos = -1;                     // 0, 1, or -1: the default of the kind of vocabulary
-  bool add_space_prefix = true;         // "llama" only
+  std::vector<int32_t> more_ends;  // further tokens that end an answer
+  int add_bos = -1;                // 0, 1, or -1: the default of the kind of vocabulary
+  bool add_eos = false;            // a text is followed by EOS
+  bool add_space_prefix = true;    // "llama" only
+  bool squeeze_spaces = false;     // "llama" only: runs of spaces count as one, those at the ends as none
   bool strip_right_of_control = false;  // white space after a control token is not part of the text
 };
 
@@ -55,6 +60,7 @@ struct TextPart {
 struct EncodeOptions {
   bool add_bos = false;        // begin with the BOS token, if the vocabulary has one
   bool parse_special = false;  // names of control tokens in the text become these tokens
+  bool add_eos = false;        // end with the EOS token, if the vocabulary has one
 };
 
 // Immutable: all methods may be called from any thread.
@@ -71,11 +77,16 @@ class Tokenizer {
   std::vector<int32_t> Encode(std::string_view text, EncodeOptions options = {}) const;
   // Encodes the parts as one text: a word may cross their borders, a control token may not.
   std::vector<int32_t> Encode(std::span<const TextPart> parts, bool add_bos) const;
-  // Encodes a whole prompt: after BOS if the model expects it, and without control tokens for any text.
+  // Encodes a whole prompt: after BOS if the model expects it, and without control tokens for any text. No
+  // EOS follows, even if the file asks for it: an answer does.
   std::vector<int32_t> EncodePrompt(std::string_view text) const {
     return Encode(text, {.add_bos = adds_bos_, .parse_special = false});
   }
   static constexpr size_t kMaxTextBytes = size_t{1} << 28;
+
+  // The text as the model sees it, after the normaliser of its vocabulary: what Decode(Encode(text)) gives
+  // where no byte is unknown.
+  std::string Normalized(std::string_view text) const;
 
   // Returns the bytes of the tokens, one after the other; "llama" vocabularies drop the space that Encode put
   // in front. Throws kInvalid for an id outside the vocabulary.
@@ -93,27 +104,36 @@ class Tokenizer {
   int32_t Eos() const { return data_.eos; }
   int32_t Eot() const { return data_.eot; }   // end of a chat turn
   bool AddsBos() const { return adds_bos_; }  // the model expects BOS at the start of a sequence
+  bool AddsEos() const { return data_.add_eos && data_.eos >= 0; }  // the file asks for EOS after a text
   bool HasSpacePrefix() const { return space_prefix_; }
   bool IsEndOfGeneration(int32_t id) const { return is_end_[id]; }
   // Every token that ends an answer, ascending.
   const std::vector<int32_t>& EndOfGeneration() const { return ends_; }
+  // The tokens that are control tokens by their names while the file calls them something else, with what it
+  // calls them: "<|im_start|> (normal)".
+  const std::vector<std::string>& MendedTypes() const { return mended_; }
 
  private:
   friend class Detokenizer;
+  enum class Kind { kSentencePiece, kByteBpe, kCharacterBpe };
+
   void SetEnds();
   void SetTokenBytes();
-  std::vector<int32_t> EncodeText(std::string_view text, std::span<const TextRange> trusted,
-                                  bool add_bos) const;
+  std::vector<int32_t> EncodeText(std::string_view text, std::span<const TextRange> trusted, bool add_bos,
+                                  bool add_eos) const;
   void EncodeRaw(std::string_view text, std::vector<int32_t>& ids) const;
   const std::string& CheckedBytes(int32_t id) const;
 
   TokenizerData data_;
+  Kind kind_;
+  Normalizer normalizer_;
   bool adds_bos_ = false;
   bool space_prefix_ = false;
   std::vector<std::string> bytes_;
   TextIndex by_name_;
   std::vector<bool> is_end_;
   std::vector<int32_t> ends_;
+  std::vector<std::string> mended_;
   std::unique_ptr<SpecialTokens> special_;
   std::unique_ptr<TextEncoder> encoder_;
 };

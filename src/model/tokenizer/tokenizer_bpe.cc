@@ -1,5 +1,7 @@
-// Byte-level BPE ("gpt2"): words are merged by a ranked list of pairs, starting from single bytes.
+// BPE with a ranked list of pairs to merge: from single bytes ("gpt2"), or from characters, with tokens for
+// the bytes of those that are no tokens ("gemma4").
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <deque>
@@ -78,20 +80,30 @@ struct SymbolBytes {
   std::deque<std::string> between;
 };
 
-class ByteBpe : public TextEncoder {
+class Bpe : public TextEncoder {
  public:
-  ByteBpe(const TokenizerData& data, std::span<const std::string> token_bytes)
-      : pre_(FindPreTokenizer(data.pre)),
+  Bpe(const TokenizerData& data, const PreTokenizer& pre, std::span<const std::string> token_bytes)
+      : pre_(pre),
         splitter_(pre_),
+        of_bytes_(!pre.Has(kSpacesAsSymbols)),
         unknown_(data.unknown),
         num_tokens_(static_cast<int32_t>(data.tokens.size())),
         symbols_{token_bytes, {}},
         pairs_(data.merges.size()),
         by_bytes_(data.tokens.size()) {
     for (int32_t id = 0; id < num_tokens_; ++id) {
-      if (data.types[id] == TokenType::kNormal) by_bytes_.Insert(token_bytes[id], id, symbols_);
+      const TokenType type = data.types[id];
+      if (token_bytes[id].empty()) continue;
+      if (type == TokenType::kNormal || (type == TokenType::kUserDefined && !of_bytes_)) {
+        by_bytes_.Insert(token_bytes[id], id, symbols_);
+      }
     }
-    SetByteTokens();
+    if (of_bytes_) {
+      SetByteTokens();
+    } else {
+      SetNamedByteTokens(data);
+      while (FindToken(std::string(longest_break_ + 1, '\n')) >= 0) ++longest_break_;
+    }
     AddMerges(data.merges);
   }
 
@@ -101,12 +113,25 @@ class ByteBpe : public TextEncoder {
     Merger merger;
     size_t begin = 0;
     for (const uint32_t end : ends) {
-      EncodeWord(text.substr(begin, end - begin), merger, ids);
+      const std::string_view piece = text.substr(begin, end - begin);
       begin = end;
+      if (of_bytes_) {
+        EncodeWord(piece, merger, ids);
+      } else if (piece[0] == '\n') {
+        EncodeLineBreaks(piece.size(), ids);
+      } else {
+        EncodePhrase(piece, merger, ids);
+      }
     }
   }
 
  private:
+  // The token of these bytes, or -1.
+  int32_t FindToken(std::string_view bytes) const {
+    const int32_t symbol = by_bytes_.Find(bytes, symbols_);
+    return symbol < num_tokens_ ? symbol : -1;
+  }
+
   void SetByteTokens() {
     for (int byte = 0; byte < 256; ++byte) {
       const char character = static_cast<char>(byte);
@@ -116,6 +141,20 @@ class ByteBpe : public TextEncoder {
       if (in_utf8 && byte_tokens_[byte] < 0) {
         throw MakeError(ErrorCode::kCorrupt, "tokenizer.ggml.tokens has no token for byte 0x{:02X}", byte);
       }
+    }
+  }
+
+  // Tokens named <0xHH>.
+  void SetNamedByteTokens(const TokenizerData& data) {
+    byte_tokens_.fill(unknown_);
+    for (int32_t id = 0; id < num_tokens_; ++id) {
+      const int byte = data.types[id] == TokenType::kByte ? ByteOfName(data.tokens[id]) : -1;
+      if (byte >= 0) byte_tokens_[byte] = id;
+    }
+    for (int byte = 0; byte < 256; ++byte) {
+      if (byte_tokens_[byte] >= 0) continue;
+      throw MakeError(ErrorCode::kCorrupt,
+                      "tokenizer.ggml.tokens has no token <0x{:02X}>, nor an unknown token", byte);
     }
   }
 
@@ -150,6 +189,7 @@ class ByteBpe : public TextEncoder {
     };
     for (size_t rank = 0; rank < merges.size(); ++rank) {
       if (!ReadMerge(merges[rank], rank, group[size])) continue;
+      if (!of_bytes_) words_are_apart_ &= !CrossesWords(group[size].both, " ");
       by_bytes_.Prefetch(group[size].left);
       by_bytes_.Prefetch(group[size].right);
       by_bytes_.Prefetch(group[size].both);
@@ -158,30 +198,66 @@ class ByteBpe : public TextEncoder {
     insert();
   }
 
-  // Returns false for merges of characters outside the alphabet, which never occur in a text.
-  static bool ReadMerge(std::string_view text, size_t rank, Merge& merge) {
+  // Returns false for merges of characters outside the alphabet of bytes, which never occur in a text.
+  bool ReadMerge(std::string_view text, size_t rank, Merge& merge) const {
     const size_t space = text.find(' ', 1);
     if (space == std::string_view::npos || space + 1 == text.size()) {
       throw MakeError(ErrorCode::kCorrupt,
                       "tokenizer.ggml.merges[{}] is not two symbols with a space between", rank);
     }
-    if (!BytesOfSymbols(text.substr(0, space), merge.left)) return false;
-    if (!BytesOfSymbols(text.substr(space + 1), merge.right)) return false;
+    if (of_bytes_) {
+      if (!BytesOfSymbols(text.substr(0, space), merge.left)) return false;
+      if (!BytesOfSymbols(text.substr(space + 1), merge.right)) return false;
+    } else {
+      merge.left = SpacesOfSymbols(text.substr(0, space));
+      merge.right = SpacesOfSymbols(text.substr(space + 1));
+    }
     merge.both.assign(merge.left).append(merge.right);
     merge.rule.rank = static_cast<uint32_t>(rank);
     return true;
   }
 
   void EncodeWord(std::string_view word, Merger& merger, std::vector<int32_t>& ids) const {
-    if (pre_.whole_words_first) {
-      const int32_t symbol = by_bytes_.Find(word, symbols_);
-      if (symbol >= 0 && symbol < num_tokens_) {
-        ids.push_back(symbol);
+    if (pre_.Has(kWholeWordsFirst)) {
+      const int32_t token = FindToken(word);
+      if (token >= 0) {
+        ids.push_back(token);
         return;
       }
     }
     merger.Clear();
     for (uint32_t i = 0; i < word.size(); ++i) merger.Add({i, 1, byte_symbol(word[i])});
+    EmitMerged(word, merger, ids);
+  }
+
+  // Text without line breaks, in which merges may join words.
+  void EncodePhrase(std::string_view text, Merger& merger, std::vector<int32_t>& ids) const {
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = words_are_apart_ ? EndOfWord(text, begin, " ") : text.size();
+      const std::string_view word = text.substr(begin, end - begin);
+      merger.Clear();
+      for (size_t pos = 0; pos < word.size();) {
+        const size_t length = NextUtf8(word.substr(pos)).length;
+        merger.Add({static_cast<uint32_t>(pos), static_cast<uint32_t>(length),
+                    by_bytes_.Find(word.substr(pos, length), symbols_)});
+        pos += length;
+      }
+      EmitMerged(word, merger, ids);
+      begin = end;
+    }
+  }
+
+  // A run of line breaks: the longest token first.
+  void EncodeLineBreaks(size_t count, std::vector<int32_t>& ids) const {
+    while (count > 0 && longest_break_ > 0) {
+      const size_t length = std::min(count, longest_break_);
+      ids.push_back(FindToken(std::string(length, '\n')));
+      count -= length;
+    }
+    ids.insert(ids.end(), count, byte_symbol('\n'));
+  }
+
+  void EmitMerged(std::string_view word, Merger& merger, std::vector<int32_t>& ids) const {
     merger.Run([&](const MergeSymbol& left, const MergeSymbol& right) {
       return pairs_.Find(left.symbol, right.symbol);
     });
@@ -200,12 +276,15 @@ class ByteBpe : public TextEncoder {
 
   const PreTokenizer& pre_;
   WordSplitter splitter_;
+  bool of_bytes_;
   int32_t unknown_;
   int32_t num_tokens_;
   SymbolBytes symbols_;
   PairTable pairs_;
   std::array<int32_t, 256> byte_tokens_;  // -1: none
-  TextIndex by_bytes_;                    // normal tokens, and symbols of merges that are not tokens
+  TextIndex by_bytes_;                    // tokens of text, and symbols of merges that are not tokens
+  bool words_are_apart_ = true;           // no merge joins words
+  size_t longest_break_ = 0;              // so many line breaks are one token, and so is each smaller number
 };
 
 }  // namespace
@@ -225,9 +304,9 @@ bool BytesOfSymbols(std::string_view symbols, std::string& bytes) {
   return true;
 }
 
-std::unique_ptr<TextEncoder> MakeByteBpe(const TokenizerData& data,
-                                         std::span<const std::string> token_bytes) {
-  return std::make_unique<ByteBpe>(data, token_bytes);
+std::unique_ptr<TextEncoder> MakeBpe(const TokenizerData& data, const PreTokenizer& pre,
+                                     std::span<const std::string> token_bytes) {
+  return std::make_unique<Bpe>(data, pre, token_bytes);
 }
 
 }  // namespace throng::model

@@ -1,47 +1,21 @@
 // Words by regular expression (PCRE2).
 
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include <fmt/ranges.h>
+#include "model/tokenizer/tokenizer_split.h"
+
 #include <pcre2.h>
 
+#include <algorithm>
 #include <memory>
 #include <new>
+#include <string>
 
 #include "base/check.h"
 #include "base/error.h"
-#include "model/tokenizer/tokenizer_encoder.h"
 #include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::model {
 namespace {
-
-// White space is spelled out: PCRE2's \s also takes U+180E, which Unicode no longer counts as such.
-#define SPACES R"(\x09-\x0D\x20\x85\xA0\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})"
-#define SPACE "[" SPACES "]"
-#define NOT_SPACE "[^" SPACES "]"
-#define OTHER "[^" SPACES R"(\p{L}\p{N}])"  // neither space nor letter nor number
-// A run of spaces leaves its last one to the word that follows.
-#define RUN_OF_SPACES SPACE "+(?!" NOT_SPACE ")|" SPACE "+"
-
-constexpr const char* kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?)" OTHER "+|" RUN_OF_SPACES;
-#define CL100K(digits)                                                                                    \
-  R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})" digits "| ?" OTHER "+[\\r\\n]*|" SPACE \
-  "*[\\r\\n]+|" RUN_OF_SPACES
-
-const std::vector<PreTokenizer>& PreTokenizers() {
-  static const std::vector<PreTokenizer> all = {
-      {"default", {R"([\p{P}$+<=>^~|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"}, false, false},
-      {"gpt-2", {kGpt2}, false, false},
-      {"phi-2", {kGpt2}, false, false},
-      {"smollm", {R"(\p{N})", kGpt2}, false, false},
-      {"llama-bpe", {CL100K("{1,3}")}, true, true},
-      {"llama3", {CL100K("{1,3}")}, true, true},
-      {"llama-v3", {CL100K("{1,3}")}, true, true},
-      {"qwen2", {CL100K("")}, false, false},
-      {"deepseek-r1-qwen", {CL100K("")}, false, false},
-  };
-  return all;
-}
 
 struct FreeMatch {
   void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
@@ -49,24 +23,13 @@ struct FreeMatch {
 
 }  // namespace
 
-const PreTokenizer& FindPreTokenizer(std::string_view name) {
-  if (name.empty()) name = "default";
-  std::vector<std::string_view> known;
-  for (const PreTokenizer& pre : PreTokenizers()) {
-    if (name == pre.name) return pre;
-    known.push_back(pre.name);
-  }
-  throw MakeError(ErrorCode::kUnsupported, "tokenizer.ggml.pre is \"{}\"; known are {}", name.substr(0, 100),
-                  fmt::join(known, ", "));
-}
-
 class WordSplitter::Pattern {
  public:
-  explicit Pattern(const char* source) {
+  explicit Pattern(const SplitStep& step) : in_threes_(step.in_threes) {
     int error = 0;
     PCRE2_SIZE where = 0;
-    code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source), PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP,
-                          &error, &where, nullptr);
+    code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(step.pattern), PCRE2_ZERO_TERMINATED,
+                          PCRE2_UTF | PCRE2_UCP, &error, &where, nullptr);
     THRONG_CHECK(code_ != nullptr);
     pcre2_jit_compile(code_, PCRE2_JIT_COMPLETE);  // without it the interpreter matches, only slower
     context_ = pcre2_match_context_create(nullptr);
@@ -97,6 +60,7 @@ class WordSplitter::Pattern {
       }
       THRONG_DCHECK(found[1] > found[0]);
       if (found[0] > pos) ends.push_back(static_cast<uint32_t>(offset + found[0]));
+      if (in_threes_) AddThrees(piece.substr(found[0], found[1] - found[0]), offset + found[0], ends);
       ends.push_back(static_cast<uint32_t>(offset + found[1]));
       pos = found[1];
     }
@@ -104,12 +68,24 @@ class WordSplitter::Pattern {
   }
 
  private:
+  // The borders within a run of digits: before each group of three that can be counted from its end.
+  static void AddThrees(std::string_view run, size_t offset, std::vector<uint32_t>& ends) {
+    const size_t first = ends.size();
+    size_t num_chars = 0;
+    for (size_t i = run.size(); i-- > 1;) {
+      const bool begins = (static_cast<uint8_t>(run[i]) & 0xC0) != 0x80;
+      if (begins && ++num_chars % 3 == 0) ends.push_back(static_cast<uint32_t>(offset + i));
+    }
+    std::reverse(ends.begin() + static_cast<std::ptrdiff_t>(first), ends.end());
+  }
+
+  bool in_threes_;
   pcre2_code* code_;
   pcre2_match_context* context_;
 };
 
 WordSplitter::WordSplitter(const PreTokenizer& pre) {
-  for (const char* source : pre.patterns) patterns_.push_back(std::make_unique<Pattern>(source));
+  for (const SplitStep& step : pre.steps) patterns_.push_back(std::make_unique<Pattern>(step));
 }
 
 WordSplitter::~WordSplitter() = default;

@@ -21,12 +21,6 @@ int HexDigit(char c) {
   return -1;
 }
 
-// Does a space follow something else within the token?
-bool CrossesWords(std::string_view token) {
-  while (token.starts_with(kSpaceSymbol)) token.remove_prefix(kSpaceSymbol.size());
-  return token.find(kSpaceSymbol) != std::string_view::npos;
-}
-
 class SentencePiece : public TextEncoder {
  public:
   explicit SentencePiece(const TokenizerData& data)
@@ -55,7 +49,7 @@ class SentencePiece : public TextEncoder {
     }
     Merger merger;
     for (size_t pos = 0; pos < escaped.size();) {
-      const size_t end = words_are_apart_ ? EndOfWord(escaped, pos) : escaped.size();
+      const size_t end = words_are_apart_ ? EndOfWord(escaped, pos, kSpaceSymbol) : escaped.size();
       EncodeWord(std::string_view(escaped).substr(pos, end - pos), merger, ids);
       pos = end;
     }
@@ -95,14 +89,8 @@ class SentencePiece : public TextEncoder {
       ranks_[static_cast<size_t>(order[i])] = rank;
       by_name_.Insert(name, order[i], [this](int32_t id) { return NameOf(id); });
       longest_ = std::max(longest_, name.size());
-      words_are_apart_ &= !CrossesWords(name);
+      words_are_apart_ &= !CrossesWords(name, kSpaceSymbol);
     }
-  }
-
-  // If no token crosses words, words can be merged one by one, with the same result.
-  static size_t EndOfWord(std::string_view text, size_t pos) {
-    while (text.substr(pos).starts_with(kSpaceSymbol)) pos += kSpaceSymbol.size();
-    return std::min(text.find(kSpaceSymbol, pos), text.size());
   }
 
   void EncodeWord(std::string_view word, Merger& merger, std::vector<int32_t>& ids) const {
@@ -148,6 +136,16 @@ class SentencePiece : public TextEncoder {
 };
 
 }  // namespace
+
+bool CrossesWords(std::string_view token, std::string_view space) {
+  while (token.starts_with(space)) token.remove_prefix(space.size());
+  return token.find(space) != std::string_view::npos;
+}
+
+size_t EndOfWord(std::string_view text, size_t pos, std::string_view space) {
+  while (text.substr(pos).starts_with(space)) pos += space.size();
+  return std::min(text.find(space, pos), text.size());
+}
 
 int ByteOfName(std::string_view name) {
   if (name.size() != 6 || !name.starts_with("<0x") || name[5] != '>') return -1;

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "model/gguf/gguf.h"
@@ -23,6 +24,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
+using testing::UnorderedElementsAre;
 
 std::array<std::string, 256> ByteSymbols() {
   std::array<std::string, 256> symbols;
@@ -93,45 +95,6 @@ std::vector<std::string> EncodeNames(const Tokenizer& tokenizer, std::string_vie
   return Names(tokenizer, tokenizer.Encode(text, options));
 }
 
-std::vector<std::string> Words(const char* pre, const std::string& text) {
-  std::vector<uint32_t> ends;
-  WordSplitter(FindPreTokenizer(pre)).Split(text, ends);
-  std::vector<std::string> words;
-  size_t begin = 0;
-  for (const uint32_t end : ends) {
-    words.push_back(text.substr(begin, end - begin));
-    begin = end;
-  }
-  EXPECT_EQ(begin, text.size());
-  return words;
-}
-
-TEST(WordSplitter, SplitsAsEachModelFamilyDoes) {
-  EXPECT_THAT(Words("gpt-2", "Don't  stop 42x\n\n y"),
-              ElementsAre("Don", "'t", " ", " stop", " 42", "x", "\n\n", " y"));
-  EXPECT_THAT(Words("llama-bpe", "DON'T  stop 12345\n\n y!\n"),
-              ElementsAre("DON", "'T", " ", " stop", " ", "123", "45", "\n\n", " y", "!\n"));
-  EXPECT_THAT(Words("qwen2", "x 123"), ElementsAre("x", " ", "1", "2", "3"));
-  EXPECT_THAT(Words("smollm", "x 12"), ElementsAre("x", " ", "1", "2"));
-  EXPECT_THAT(Words("", "a, 1234 b"), ElementsAre("a", ",", " ", "123", "4", " b"));
-}
-
-TEST(WordSplitter, TakesWhiteSpaceAsUnicodeDefinesIt) {
-  // A no-break space and an ideographic space are white space, a Mongolian vowel separator is not.
-  EXPECT_THAT(Words("gpt-2", "\u00A0\u3000a"), ElementsAre("\u00A0", "\u3000", "a"));
-  EXPECT_THAT(Words("gpt-2", "\u180E!"), ElementsAre("\u180E!"));
-}
-
-TEST(WordSplitter, MakesWordsOfBytesThatAreNotUtf8) {
-  EXPECT_THAT(Words("gpt-2", "ab\xFF\xE2\x82!"), ElementsAre("ab", "\xFF", "\xE2\x82", "!"));
-}
-
-TEST(WordSplitter, NamesTheKnownOnesWhenAskedForAnother) {
-  EXPECT_THAT([] { FindPreTokenizer("tekken"); },
-              ThrowsMessage<Error>(AllOf(HasSubstr("tekken"), HasSubstr("gpt-2"), HasSubstr("llama-bpe"),
-                                         HasSubstr("qwen2"), HasSubstr("default"))));
-}
-
 TEST(ByteBpe, MergesTheBestRankFirstAndTheLeftmostOfEquals) {
   const Tokenizer tokenizer(ByteVocab({"b c", "a b", "a a"}));
   EXPECT_THAT(EncodeNames(tokenizer, "abc"), ElementsAre("a", "bc"));
@@ -197,28 +160,42 @@ RC_GTEST_PROP(ByteBpe, DecodesEveryByteStringToItself, (const std::string& text)
   RC_ASSERT(tokenizer.Decode(tokenizer.Encode(text)) == text);
 }
 
-RC_GTEST_PROP(ByteBpe, DecodesUnicodeToItself, ()) {
+// One for each way to split and normalise.
+const std::vector<Tokenizer>& OneOfEachFamily() {
+  static const auto* const all = [] {
+    auto* tokenizers = new std::vector<Tokenizer>();
+    std::set<std::pair<const SplitStep*, unsigned>> seen;
+    for (const PreTokenizer& pre : PreTokenizers()) {
+      if (pre.Has(kSpacesAsSymbols) || !seen.emplace(pre.steps.data(), pre.traits).second) continue;
+      TokenizerData data = ByteVocab({"a b"});
+      data.pre = pre.name;
+      tokenizers->emplace_back(std::move(data));
+    }
+    return tokenizers;
+  }();
+  return *all;
+}
+
+RC_GTEST_PROP(ByteBpe, DecodesUnicodeToWhatItIsNormalizedTo, ()) {
   std::string text;
   for (const uint32_t value :
        *rc::gen::container<std::vector<uint32_t>>(rc::gen::inRange<uint32_t>(0, 0x110000))) {
     if (value < 0xD800 || value > 0xDFFF) AppendUtf8(value, text);
   }
-  for (const char* pre : {"default", "gpt-2", "llama-bpe", "qwen2", "smollm"}) {
-    TokenizerData data = ByteVocab({"a b"});
-    data.pre = pre;
-    const Tokenizer tokenizer(std::move(data));
+  for (const Tokenizer& tokenizer : OneOfEachFamily()) {
     const std::vector<int32_t> ids = tokenizer.Encode(text);
-    RC_ASSERT(tokenizer.Decode(ids) == text);
+    const std::string normalized = tokenizer.Normalized(text);
+    RC_ASSERT(tokenizer.Decode(ids) == normalized);
     Detokenizer stream(tokenizer);
     std::string streamed;
     for (const int32_t id : ids) streamed += stream.Push(id);
-    RC_ASSERT(streamed == text);
+    RC_ASSERT(streamed == normalized);
   }
 }
 
 TEST(Tokenizer, NeedsLinearTimeForLongRuns) {
   TokenizerData data = ByteVocab({"a a", "aa aa", "\xC4\xA0 \xC4\xA0"});
-  for (const char* pre : {"default", "gpt-2", "llama-bpe", "qwen2"}) {
+  for (const char* pre : {"gpt-2", "llama-bpe", "qwen2"}) {
     data.pre = pre;
     const Tokenizer tokenizer(data);
     for (const char* unit : {" ", "a", "3", "\n", "!", " \t", "\xFF"}) {
@@ -276,6 +253,121 @@ TEST(Tokenizer, KnowsWhatEndsAnAnswer) {
   EXPECT_FALSE(tokenizer.IsEndOfGeneration(258));
   EXPECT_EQ(tokenizer.Eot(), 257);
   EXPECT_EQ(tokenizer.TokenBytes(259), "");
+}
+
+TEST(Tokenizer, EndsMessagesWithinAnAnswerWithoutEndingIt) {
+  const Tokenizer harmony(ByteVocab({}, {"<|end|>", "<|return|>", "<|call|>"}));
+  EXPECT_THAT(harmony.EndOfGeneration(), ElementsAre(257, 258));
+  EXPECT_EQ(harmony.Eot(), -1);
+  EXPECT_EQ(harmony.TokenBytes(256), "");
+}
+
+TEST(Tokenizer, TakesFurtherEndsFromKeysAndNames) {
+  TokenizerData data = ByteVocab({}, {"<a>", "</s>"}, {"<|file_sep|>", "</b>"});
+  data.more_ends = {256};
+  EXPECT_THAT(Tokenizer(data).EndOfGeneration(), ElementsAre(256, 257, 258));
+  data.types[257] = TokenType::kUserDefined;  // a tag of HTML, as in gemma's vocabulary
+  EXPECT_THAT(Tokenizer(data).EndOfGeneration(), ElementsAre(256, 258));
+  data.more_ends = {260};
+  EXPECT_THROW(Tokenizer{data}, Error);
+}
+
+TEST(Tokenizer, MendsTheTypesOfControlTokens) {
+  TokenizerData data = ByteVocab({}, {"<|eot_id|>"}, {"<|im_start|>"});
+  data.tokens.push_back("<|im_end|>");
+  data.types.push_back(TokenType::kUnused);
+  const Tokenizer tokenizer(std::move(data));
+  EXPECT_THAT(tokenizer.MendedTypes(),
+              UnorderedElementsAre("<|im_start|> (user-defined)", "<|im_end|> (unused)"));
+  for (const char* name : {"<|im_start|>", "<|im_end|>"}) {
+    EXPECT_GT(tokenizer.Encode(name).size(), 1u) << name;
+    EXPECT_EQ(tokenizer.Encode(name, {.parse_special = true}).size(), 1u) << name;
+  }
+  EXPECT_TRUE(tokenizer.IsEndOfGeneration(258));
+}
+
+TEST(Tokenizer, EosIsAsked) {
+  TokenizerData data = ByteVocab({}, {"<eos>"});
+  data.eos = 256;
+  EXPECT_FALSE(Tokenizer(data).AddsEos());
+  EXPECT_THAT(Tokenizer(data).Encode("a", {.add_eos = true}), ElementsAre('a', 256));
+  data.add_eos = true;
+  EXPECT_TRUE(Tokenizer(data).AddsEos());
+  EXPECT_THAT(Tokenizer(data).EncodePrompt("a"), ElementsAre('a'));
+}
+
+TEST(Tokenizer, ComposesTextWhereTheModelDoes) {
+  TokenizerData data = ByteVocab({}, {}, {"e\u0301<"});
+  data.pre = "qwen2";
+  const Tokenizer qwen(data);
+  EXPECT_EQ(qwen.Normalized("cafe\u0301 \u1112\u1161\u11AB \u212B"), "caf\u00E9 \uD55C \u00C5");
+  EXPECT_EQ(qwen.Encode("e\u0301"), qwen.Encode("\u00E9"));
+  EXPECT_EQ(qwen.Decode(qwen.Encode("\xFF"
+                                    "e\u0301\xE2")),
+            "\xFF\u00E9\xE2");
+  // A token that is found in the text is found before.
+  EXPECT_EQ(qwen.Normalized("e\u0301e\u0301<"), "\u00E9e\u0301<");
+  data.pre = "llama-bpe";
+  EXPECT_EQ(Tokenizer(data).Normalized("e\u0301"), "e\u0301");
+}
+
+// 0 to 255 the bytes, then the tokens, with a merge for each of two characters.
+TokenizerData CharacterVocab(const std::vector<std::string>& tokens, std::vector<std::string> merges) {
+  TokenizerData data;
+  data.model = "gemma4";
+  for (int byte = 0; byte < 256; ++byte) {
+    data.tokens.push_back(fmt::format("<0x{:02X}>", byte));
+    data.types.push_back(TokenType::kByte);
+  }
+  for (const std::string& token : tokens) {
+    data.tokens.push_back(token);
+    data.types.push_back(TokenType::kNormal);
+  }
+  data.merges = std::move(merges);
+  return data;
+}
+
+TEST(CharacterBpe, MergesCharactersAndFallsBackToBytes) {
+  const Tokenizer tokenizer(CharacterVocab({"a", "\u00E9", "\u2581", "\u2581a", "a\u00E9", "\u2581a\u00E9"},
+                                           {"\u2581 a", "a \u00E9", "\u2581a \u00E9"}));
+  EXPECT_THAT(EncodeNames(tokenizer, " a\u00E9a\u00E9"), ElementsAre("\u2581a\u00E9", "a\u00E9"));
+  EXPECT_THAT(EncodeNames(tokenizer, "\u00E8a"), ElementsAre("<0xC3>", "<0xA8>", "a"));
+  EXPECT_EQ(tokenizer.Encode("\u2581a"), tokenizer.Encode(" a"));
+  EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(" a\u00E8\xFF")), " a\u00E8\xFF");
+}
+
+TEST(CharacterBpe, MergesAcrossWordsWhereAMergeDoes) {
+  const std::vector<std::string> tokens = {"a", "\u2581", "a\u2581", "\u2581a", "a\u2581a"};
+  EXPECT_THAT(EncodeNames(Tokenizer(CharacterVocab(tokens, {"\u2581 a", "a \u2581a"})), "a a"),
+              ElementsAre("a\u2581a"));
+  EXPECT_THAT(EncodeNames(Tokenizer(CharacterVocab(tokens, {"\u2581 a"})), "a a"),
+              ElementsAre("a", "\u2581a"));
+}
+
+TEST(CharacterBpe, TakesRunsOfLineBreaksLongestFirst) {
+  const Tokenizer tokenizer(CharacterVocab({"\n", "\n\n", "\n\n\n", "a"}, {}));
+  EXPECT_THAT(EncodeNames(tokenizer, "\n\n\n\n\na\n"), ElementsAre("\n\n\n", "\n\n", "a", "\n"));
+}
+
+TEST(SentencePiece, PutsASpaceAfterEachUserDefinedToken) {
+  TokenizerData data = SpmVocab({{"a", 0}, {"\u2581", 0}});
+  data.tokens.push_back("<u>");
+  data.types.push_back(TokenType::kUserDefined);
+  data.scores.push_back(0);
+  const Tokenizer tokenizer(std::move(data));
+  for (const char* text : {"a<u>a", "<u>a", "<u><u>", "a<u>"}) {
+    EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(text)), tokenizer.Normalized(text));
+  }
+  EXPECT_EQ(tokenizer.Normalized("a<u>a"), "a<u> a");
+}
+
+TEST(SentencePiece, SqueezesSpacesWhereTheFileSaysSo) {
+  TokenizerData data = SpmVocab({{"a", 0}, {"\u2581", 0}, {"\u2581a", -1}});
+  data.squeeze_spaces = true;
+  const Tokenizer tokenizer(std::move(data));
+  EXPECT_EQ(tokenizer.Encode("  a   a "), tokenizer.Encode("a a"));
+  EXPECT_EQ(tokenizer.Encode("  ").size(), 0u);
+  EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("  a   a ")), "a a");
 }
 
 TEST(SentencePiece, MergesTheBestScoreFirstAndTheLeftmostOfEquals) {
@@ -410,7 +502,7 @@ TEST(Tokenizer, RefusesVocabulariesThatContradictThemselves) {
     change(data);
     EXPECT_THAT([&] { Tokenizer{data}; }, ThrowsMessage<Error>(HasSubstr(part)));
   };
-  refuses([](TokenizerData& d) { d.model = "bert"; }, "known are llama, gpt2");
+  refuses([](TokenizerData& d) { d.model = "bert"; }, "known are llama, gpt2, gemma4");
   refuses([](TokenizerData& d) { d.pre = "x"; }, "tokenizer.ggml.pre");
   refuses([](TokenizerData& d) { d.tokens.clear(), d.types.clear(); }, "0 elements");
   refuses([](TokenizerData& d) { d.types.pop_back(); }, "token_type");
@@ -447,6 +539,29 @@ TEST(Tokenizer, ComesFromAGgufFile) {
   EXPECT_EQ(tokenizer.Bos(), -1);
   EXPECT_THAT([&] { Tokenizer{bad_file}; },
               ThrowsMessage<Error>(testing::StartsWith("bad.gguf: tokenizer.ggml.pre")));
+}
+
+TEST(Tokenizer, ReadsFlagsAndEndsAndKnowsSentencePiecesIds) {
+  const TokenizerData data = SpmVocab({{"a", 0}});
+  GgufWriter writer;
+  writer.Add("tokenizer.ggml.model", "llama");
+  writer.Add("tokenizer.ggml.tokens", data.tokens);
+  std::vector<int32_t> types;
+  for (const TokenType type : data.types) types.push_back(static_cast<int32_t>(type));
+  writer.Add("tokenizer.ggml.token_type", types);
+  writer.Add("tokenizer.ggml.scores", data.scores);
+  writer.Add("tokenizer.ggml.eom_token_id", 5u);
+  writer.Add("tokenizer.ggml.fim_pad_token_id", 6u);
+  writer.Add("tokenizer.ggml.add_eos_token", true);
+  writer.Add("tokenizer.ggml.remove_extra_whitespaces", true);
+  const std::vector<uint8_t> bytes = writer.Finish();
+  const TokenizerData read = ReadTokenizerData(GgufFile(bytes, "spm.gguf"));
+  EXPECT_EQ(read.unknown, 0);
+  EXPECT_EQ(read.bos, 1);
+  EXPECT_EQ(read.eos, 2);
+  EXPECT_THAT(read.more_ends, ElementsAre(5, 6));
+  EXPECT_TRUE(read.add_eos);
+  EXPECT_TRUE(read.squeeze_spaces);
 }
 
 }  // namespace

@@ -66,6 +66,11 @@ void GuessedRequests::Ask(llm::Request&& request, PendingCall& guessing, double 
   guesses_[guess->request.key].push_back(std::move(guess));
 }
 
+void GuessedRequests::Adopt(Guess& guess, PendingCall& confirmed) {
+  guess.confirmed = &confirmed;
+  llm_.Raise(guess.id, guess.request.priority);
+}
+
 void GuessedRequests::Confirm(Guess& guess) {
   llm_.Confirm(guess.request, guess.completion);
   Close(guess);

@@ -50,6 +50,8 @@ class GuessedRequests {
   bool IsWorthAsking(const llm::Request& request, double chance) const;
   void Ask(llm::Request&& request, PendingCall& guessing, double chance);
 
+  // A confirmed step asks the same as a guess in flight, and waits for its answer.
+  void Adopt(Guess& guess, PendingCall& confirmed);
   // Confirms a guess that is done: a confirmed step asks the same and takes its answer.
   void Confirm(Guess& guess);
 

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "sim/run/run.h"
 #include "sim/testing/test_worlds.h"
 
@@ -63,6 +65,35 @@ TEST(Speculation, AsksOnWhereGuessesAreRight) {
   EXPECT_EQ(stats.wasted_calls, 0u);
   EXPECT_GT(stats.speculated_calls, stats.calls / 3);
   EXPECT_LT(stats.backend_s, 0.8 * RunBoards(false, Mode::kOutOfOrder).backend_s);
+}
+
+// Remembers the priorities of calls, and that they were raised.
+class RaisableLlm : public HashLlm {
+ public:
+  RaisableLlm() : HashLlm(1) {}
+  void Submit(llm::Request request) override {
+    asked_[request.id] = {request.key.step, request.priority};
+    HashLlm::Submit(std::move(request));
+  }
+  void Raise(uint64_t id, int priority) override {
+    ++raised;
+    EXPECT_EQ(priority, asked_.at(id).first);
+    EXPECT_GT(asked_.at(id).second, priority);
+  }
+  size_t raised = 0;
+
+ private:
+  std::map<uint64_t, std::pair<Step, int>> asked_;  // step and priority, by id
+};
+
+TEST(Speculation, AGuessThatIsNeededBeforeItIsAnsweredIsRaised) {
+  const BoardWorld world(/*reads=*/false);
+  RaisableLlm llm;
+  RunOptions options;
+  options.mode = Mode::kSpeculative;
+  options.steps = 30;
+  RunWorld(world, llm, options);
+  EXPECT_GT(llm.raised, 0u);
 }
 
 // What other agents write to cells is nobody's behaviour in sight, but makes guesses wrong all the same.

@@ -233,7 +233,7 @@ bool Speculator::Answer(const llm::Request& request, PendingCall& call) {
   GuessedRequests::Guess* guess = requests_.Find(request.key, call.request_digest);
   if (guess == nullptr) return false;
   if (!guess->done) {
-    guess->confirmed = &call;
+    requests_.Adopt(*guess, call);
     ++agents_[request.key.agent].confirmed_calls;
     return true;
   }

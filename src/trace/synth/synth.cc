@@ -325,7 +325,7 @@ Trace MakeTown(int agents, uint64_t seed) {
   trace.sec_per_step = 10;
   trace.width = kTownWidth;
   trace.height = kTownHeight;
-  trace.start = "2023-02-13T00:00:00";
+  trace.start.day = std::chrono::year(2023) / 2 / 13;
   trace.source = "synthetic";
   trace.radius_p = kRadius;
   std::vector<AgentDay> days = MakeTownDay(agents, seed);

@@ -1,0 +1,115 @@
+#include "jinja/unicode.h"
+
+#include <locale.h>
+#include <wctype.h>
+
+namespace throng::jinja {
+namespace {
+
+// The C library's tables for all of Unicode, whatever the user's locale is.
+locale_t Tables() {
+  static const locale_t locale = [] {
+    const locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+    return utf8 != nullptr ? utf8 : newlocale(LC_CTYPE_MASK, "C", nullptr);  // ASCII only
+  }();
+  return locale;
+}
+
+wint_t Wide(char32_t c) { return static_cast<wint_t>(c); }
+
+}  // namespace
+
+CodePoint CodePointAt(std::string_view text, size_t pos) {
+  const auto byte = [&](size_t i) -> uint32_t { return static_cast<unsigned char>(text[i]); };
+  const uint32_t first = byte(pos);
+  if (first < 0x80) return {first, 1};
+  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  const CodePoint broken = {0xDC00 + first, 1};
+  if (first < 0xC2 || first > 0xF4 || text.size() - pos < length) return broken;
+  uint32_t value = first & (0x7Fu >> length);
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(pos + i) & 0xC0) != 0x80) return broken;
+    value = value << 6 | (byte(pos + i) & 0x3F);
+  }
+  constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
+  if (value < kSmallest[length] || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000)) return broken;
+  return {value, length};
+}
+
+void AppendCodePoint(char32_t c, std::string& text) {
+  const auto push = [&](uint32_t byte) { text.push_back(static_cast<char>(byte)); };
+  if (c < 0x80) {
+    push(c);
+  } else if (c < 0x800) {
+    push(0xC0 | c >> 6);
+    push(0x80 | (c & 0x3F));
+  } else if (c >= 0xDC80 && c <= 0xDCFF) {
+    push(c - 0xDC00);
+  } else if (c < 0x10000) {
+    push(0xE0 | c >> 12);
+    push(0x80 | (c >> 6 & 0x3F));
+    push(0x80 | (c & 0x3F));
+  } else {
+    push(0xF0 | c >> 18);
+    push(0x80 | (c >> 12 & 0x3F));
+    push(0x80 | (c >> 6 & 0x3F));
+    push(0x80 | (c & 0x3F));
+  }
+}
+
+size_t CountCodePoints(std::string_view text) {
+  size_t count = 0;
+  for (size_t pos = 0; pos < text.size(); pos += CodePointAt(text, pos).length) ++count;
+  return count;
+}
+
+size_t ByteOfCodePoint(std::string_view text, size_t index) {
+  size_t pos = 0;
+  for (; index > 0 && pos < text.size(); --index) pos += CodePointAt(text, pos).length;
+  return pos;
+}
+
+bool IsSpace(char32_t c) {
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
+}
+
+// The C library counts digits of other scripts as letters, Python does not.
+bool IsAlpha(char32_t c) {
+  return iswalpha_l(Wide(c), Tables()) != 0 && !IsDigit(c) && !(c >= 0x660 && c <= 0x669);
+}
+bool IsDigit(char32_t c) { return c >= '0' && c <= '9'; }
+bool IsUpper(char32_t c) { return iswupper_l(Wide(c), Tables()) != 0; }
+bool IsLower(char32_t c) { return iswlower_l(Wide(c), Tables()) != 0; }
+bool IsPrintable(char32_t c) {
+  if (c < 0x7F) return c >= 0x20;
+  return iswprint_l(Wide(c), Tables()) != 0 && !IsSpace(c) && c != 0xAD;
+}
+
+char32_t ToUpper(char32_t c) { return static_cast<char32_t>(towupper_l(Wide(c), Tables())); }
+char32_t ToLower(char32_t c) { return static_cast<char32_t>(towlower_l(Wide(c), Tables())); }
+
+size_t LeadingSpace(std::string_view text) {
+  size_t pos = 0;
+  while (pos < text.size()) {
+    const CodePoint c = CodePointAt(text, pos);
+    if (!IsSpace(c.value)) break;
+    pos += c.length;
+  }
+  return pos;
+}
+
+size_t TrailingSpace(std::string_view text) {
+  size_t end = text.size();
+  while (end > 0) {
+    size_t begin = end - 1;
+    while (begin > 0 && end - begin < 4 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
+    const CodePoint c = CodePointAt(text, begin);
+    if (begin + c.length != end || !IsSpace(c.value)) break;
+    end = begin;
+  }
+  return text.size() - end;
+}
+
+}  // namespace throng::jinja

@@ -1,0 +1,257 @@
+#include "llm/grammar/json_scalar.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "llm/grammar/schema_keywords.h"
+#include "llm/regular/decimal.h"
+#include "llm/regular/format.h"
+#include "llm/regular/number.h"
+#include "llm/regular/pattern.h"
+
+namespace throng::llm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const CodePoints kAnyChar = Normalised({{0, 0x10ffff}});
+
+std::string Where(const std::string& path) { return "JSON schema: " + path; }
+
+Regular AnyString(const std::string& where) { return Chars(kAnyChar, 0, Grammar::kUnbounded, where); }
+
+bool IsPlain(uint32_t c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
+
+// All strings but the names, without their quotes: a trie of the names, which other characters leave.
+Grammar::Node AnyExcept(const std::vector<std::string>& names, Grammar& grammar) {
+  std::vector<std::map<uint32_t, uint32_t>> next(1);
+  std::vector<bool> is_name(1);
+  for (const std::string& name : names) {
+    uint32_t state = 0;
+    for (const uint32_t c : DecodeUtf8(name)) {
+      const auto [found, is_new] = next[state].try_emplace(c, static_cast<uint32_t>(next.size()));
+      state = found->second;
+      if (!is_new) continue;
+      next.emplace_back();
+      is_name.push_back(false);
+    }
+    is_name[state] = true;
+  }
+  const Grammar::Node any =
+      grammar.Sequence({grammar.Repeat(grammar.StringChar(kAnyChar), 0, Grammar::kUnbounded)});
+  const CodePoints plain = {{0x20, '"' - 1}, {'"' + 1, '\\' - 1}, {'\\' + 1, 0x7f}};
+  // Most names have plain characters alone; what all others lead to is then the same.
+  const Grammar::Node others = grammar.Sequence({grammar.StringChar(Complement(plain)), any});
+  std::vector<Grammar::Node> nodes(next.size());
+  for (size_t state = next.size(); state-- > 0;) {
+    std::vector<Grammar::Node> choices;
+    CodePoints left;
+    bool all_are_plain = true;
+    for (const auto& [c, to] : next[state]) {
+      choices.push_back(grammar.Sequence({grammar.StringChar({{c, c}}), nodes[to]}));
+      left.emplace_back(c, c);
+      all_are_plain = all_are_plain && IsPlain(c);
+    }
+    CodePoints rest = Complement(Normalised(left));
+    if (all_are_plain) {
+      choices.push_back(others);
+      CodePoints used = Complement(plain);
+      used.insert(used.end(), left.begin(), left.end());
+      rest = Complement(Normalised(used));
+    }
+    if (!rest.empty()) choices.push_back(grammar.Sequence({grammar.StringChar(rest), any}));
+    if (!is_name[state]) choices.push_back(grammar.Bytes(""));
+    nodes[state] = grammar.Choice(std::move(choices));
+  }
+  return nodes[0];
+}
+
+// A trie of the texts.
+Regular OneOf(const std::vector<std::string>& texts) {
+  std::map<uint32_t, uint32_t> classes;
+  std::vector<std::map<uint32_t, uint32_t>> next(1);
+  std::vector<bool> accepts(1);
+  for (const std::string& text : texts) {
+    uint32_t state = 0;
+    for (const uint32_t c : DecodeUtf8(text)) {
+      const uint32_t set = classes.try_emplace(c, static_cast<uint32_t>(classes.size())).first->second;
+      const auto [found, is_new] = next[state].try_emplace(set, static_cast<uint32_t>(next.size()));
+      state = found->second;
+      if (!is_new) continue;
+      next.emplace_back();
+      accepts.push_back(false);
+    }
+    accepts[state] = true;
+  }
+  std::vector<CodePoints> sets(classes.size());
+  for (const auto& [c, set] : classes) sets[set] = {{c, c}};
+  std::vector<Regular::State> states(next.size());
+  for (size_t i = 0; i < next.size(); ++i) {
+    states[i].accepts = accepts[i];
+    for (const auto& [set, to] : next[i]) states[i].edges.push_back({set, to});
+  }
+  return Regular(std::move(sets), std::move(states));
+}
+
+// What patterns and formats allow; empty if there are none.
+std::optional<Regular> TextsOf(const SchemaParts& parts) {
+  std::optional<Regular> texts;
+  const auto add = [&](Regular more, const std::string& where) {
+    texts = texts ? Reduced(Intersection(*texts, more, where)) : std::move(more);
+  };
+  for (const auto& [schema, path] : parts) {
+    if (const Json* pattern = Find(*schema, "pattern")) {
+      if (!pattern->is_string()) throw WrongSchema(path + "/pattern", "must be a string");
+      const std::string where = Where(path + "/pattern");
+      add(PatternTexts(pattern->get_ref<const std::string&>(), where), where);
+    }
+    const Json* format = Find(*schema, "format");
+    if (format == nullptr || !format->is_string()) continue;
+    if (std::optional<Regular> known = FormatTexts(format->get_ref<const std::string&>()))
+      add(*std::move(known), Where(path + "/format"));
+  }
+  return texts;
+}
+
+// A bound as it is written; older drafts have a boolean where it is exclusive.
+void AddBound(const SchemaPart& part, const char* keyword, bool is_low, std::string& tightest) {
+  const Json* value = Find(*part.schema, keyword);
+  if (value == nullptr || value->is_boolean()) return;
+  const std::string path = fmt::format("{}/{}", part.path, keyword);
+  if (!value->is_number()) throw WrongSchema(path, "must be a number");
+  const std::string text = value->dump();
+  if (!tightest.empty()) {
+    const auto order = ParseDecimal(text, Where(path)) <=> ParseDecimal(tightest, Where(path));
+    if (is_low ? order <= 0 : order >= 0) return;
+  }
+  tightest = text;
+}
+
+}  // namespace
+
+std::vector<Json> ExceptOf(const SchemaParts& parts) {
+  std::vector<Json> values;
+  for (const SchemaPart& part : parts) {
+    if (const Json* except = Find(*part.schema, kExcept))
+      values.insert(values.end(), except->begin(), except->end());
+  }
+  return values;
+}
+
+int64_t CountOf(const SchemaParts& parts, const char* keyword, int64_t otherwise) {
+  const bool is_max = std::string_view(keyword).starts_with("max");
+  std::optional<int64_t> count;
+  for (const SchemaPart& part : parts) {
+    const Json* value = Find(*part.schema, keyword);
+    if (value == nullptr) continue;
+    const double number = value->is_number() ? value->get<double>() : -1;
+    if (number < 0 || number != std::floor(number)) {
+      throw WrongSchema(fmt::format("{}/{}", part.path, keyword), "must be a whole number, 0 or more");
+    }
+    const bool is_large = number > static_cast<double>(Grammar::kMaxRepeat);
+    if (is_large && is_max) continue;  // as good as none: answers are shorter
+    if (is_large) {
+      throw UnsupportedSchema(fmt::format("{}/{}", part.path, keyword),
+                              fmt::format("is above {}", Grammar::kMaxRepeat));
+    }
+    const auto one = static_cast<int64_t>(number);
+    count = !count ? one : is_max ? std::min(*count, one) : std::max(*count, one);
+  }
+  return count.value_or(otherwise);
+}
+
+Grammar::Node LowerString(const SchemaParts& parts, Grammar& grammar) {
+  const std::string path = parts.empty() ? "#" : parts[0].path;
+  const int64_t min = CountOf(parts, "minLength", 0);
+  const int64_t max = CountOf(parts, "maxLength", Grammar::kUnbounded);
+  if (max != Grammar::kUnbounded && max < min)
+    throw NoValue{WrongSchema(path, "has a minLength above its maxLength")};
+  std::optional<Regular> texts = TextsOf(parts);
+  std::vector<std::string> except;
+  for (const Json& value : ExceptOf(parts))
+    if (value.is_string()) except.push_back(value);
+  if (!except.empty()) {
+    const Regular others = Complement(OneOf(except), Where(path));
+    texts = texts ? Intersection(*texts, others, Where(path)) : others;
+  }
+  Grammar::Node body;
+  if (texts) {
+    if (min > 0 || max != Grammar::kUnbounded) texts = WithLength(*texts, min, max, Where(path));
+    if (texts->Empty())
+      throw NoValue{
+          WrongSchema(path, "allows no string: its pattern, format and lengths exclude each other")};
+    body = grammar.StringTexts(*std::move(texts));
+  } else {
+    body = grammar.Repeat(grammar.StringChar(kAnyChar), min, max);
+  }
+  return grammar.Sequence({grammar.Bytes("\""), body, grammar.Bytes("\"")});
+}
+
+Grammar::Node LowerNumber(const SchemaParts& parts, bool whole, Grammar& grammar) {
+  const std::string path = parts.empty() ? "#" : parts[0].path;
+  NumberBounds bounds;
+  for (const SchemaPart& part : parts) {
+    const auto is_exclusive = [&](const char* keyword) {
+      const Json* value = Find(*part.schema, keyword);
+      return value != nullptr && *value == Json(true);
+    };
+    AddBound(part, "minimum", true,
+             is_exclusive("exclusiveMinimum") ? bounds.exclusive_minimum : bounds.minimum);
+    AddBound(part, "maximum", false,
+             is_exclusive("exclusiveMaximum") ? bounds.exclusive_maximum : bounds.maximum);
+    AddBound(part, "exclusiveMinimum", true, bounds.exclusive_minimum);
+    AddBound(part, "exclusiveMaximum", false, bounds.exclusive_maximum);
+    if (const Json* multiple = Find(*part.schema, "multipleOf")) {
+      const std::string text = multiple->dump();
+      if (!bounds.multiple_of.empty() && bounds.multiple_of != text)
+        throw UnsupportedSchema(part.path + "/multipleOf", "is not the only multipleOf that holds here");
+      bounds.multiple_of = text;
+    }
+  }
+  Regular texts = whole ? IntegerTexts(bounds, Where(path)) : NumberTexts(bounds, Where(path));
+  std::vector<std::string> except;
+  for (const Json& value : ExceptOf(parts)) {
+    if (!value.is_number()) continue;
+    if (!whole || !value.is_number_integer())
+      throw UnsupportedSchema(
+          path, "excludes a number by a not, a oneOf or an if, which is supported for integers only");
+    except.push_back(value.dump());
+  }
+  if (!except.empty()) texts = Intersection(texts, Complement(OneOf(except), Where(path)), Where(path));
+  if (texts.Empty()) throw NoValue{WrongSchema(path, "allows no number: its bounds exclude each other")};
+  return grammar.Texts(std::move(texts));
+}
+
+std::optional<Grammar::Node> LowerName(const NameRules& rules, Grammar& grammar) {
+  const std::string where = Where(rules.path);
+  const auto quoted = [&](Grammar::Node body) {
+    return grammar.Sequence({grammar.Bytes("\""), body, grammar.Bytes("\"")});
+  };
+  if (rules.allowed.empty() && rules.matching.empty() && rules.not_matching.empty())
+    return quoted(AnyExcept(rules.except, grammar));
+  std::optional<Regular> names;
+  const auto keep = [&](const Regular& some) {
+    names = names ? Reduced(Intersection(*names, some, where)) : some;
+  };
+  if (!rules.allowed.empty()) {
+    Regular any;
+    for (const SchemaParts& one : rules.allowed) {
+      const int64_t min = CountOf(one, "minLength", 0);
+      const int64_t max = CountOf(one, "maxLength", Grammar::kUnbounded);
+      const std::optional<Regular> texts = TextsOf(one);
+      const Regular some = !texts && min == 0 && max == Grammar::kUnbounded ? AnyString(where)
+                           : texts ? WithLength(*texts, min, max, where)
+                                   : Chars(kAnyChar, min, max, where);
+      any = Union(any, some, where);
+    }
+    keep(Reduced(any));
+  }
+  for (const std::string& pattern : rules.matching) keep(PatternTexts(pattern, where));
+  for (const std::string& pattern : rules.not_matching) keep(Complement(PatternTexts(pattern, where), where));
+  if (!rules.except.empty()) keep(Complement(OneOf(rules.except), where));
+  if (names->Empty()) return std::nullopt;
+  return quoted(grammar.StringTexts(*std::move(names)));
+}
+
+}  // namespace throng::llm

@@ -1,0 +1,39 @@
+// Lowers the strings and numbers of JSON schemas to grammars.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "llm/grammar/grammar.h"
+#include "llm/grammar/schema_parts.h"
+
+namespace throng::llm {
+
+// The strings, with their quotes, that all parts allow. Throws kInvalid or kUnsupported with keyword and
+// path, and NoValue, as the others do.
+Grammar::Node LowerString(const SchemaParts& parts, Grammar& grammar);
+
+// The numbers that all parts allow: whole ones, written without a fraction, or all.
+Grammar::Node LowerNumber(const SchemaParts& parts, bool whole, Grammar& grammar);
+
+// Names of members, as propertyNames and patternProperties ask for them.
+struct NameRules {
+  std::vector<SchemaParts> allowed;       // one of these, as far as they are about strings; empty: any
+  std::vector<std::string> matching;      // patterns: all of these
+  std::vector<std::string> not_matching;  // and none of these
+  std::vector<std::string> except;        // and none of these names
+  std::string path;
+};
+// The names with their quotes; nothing if there are none.
+std::optional<Grammar::Node> LowerName(const NameRules& rules, Grammar& grammar);
+
+// The values that the parts exclude by kExcept.
+std::vector<nlohmann::ordered_json> ExceptOf(const SchemaParts& parts);
+
+// A count such as minItems: the largest of all parts' (or the smallest, for words that begin with "max"), or
+// `otherwise` if none has it.
+int64_t CountOf(const SchemaParts& parts, const char* keyword, int64_t otherwise);
+
+}  // namespace throng::llm

@@ -1,0 +1,270 @@
+#include "llm/grammar/json_schema.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/rng.h"
+#include "llm/answer/schema_check.h"
+#include "llm/grammar/answer_maker.h"
+#include "llm/grammar/automaton.h"
+
+namespace throng::llm {
+namespace {
+
+using ::testing::HasSubstr;
+using Json = nlohmann::ordered_json;
+
+Grammar Lowered(const std::string& schema) {
+  Grammar grammar;
+  grammar.SetRoot(LowerJsonSchema(schema, grammar));
+  return grammar;
+}
+
+std::string ErrorOf(const std::string& schema) {
+  try {
+    Automaton automaton(Lowered(schema));
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// Texts that a schema allows, and others that it does not; and whatever is made up for it is allowed by an
+// independent reading of the schema.
+void Expect(const std::string& schema, const std::vector<std::string>& allowed,
+            const std::vector<std::string>& refused) {
+  const Grammar grammar = Lowered(schema);
+  Automaton automaton(grammar);
+  for (const std::string& text : allowed) EXPECT_TRUE(automaton.Matches(text)) << text << " by " << schema;
+  for (const std::string& text : refused) EXPECT_FALSE(automaton.Matches(text)) << text << " by " << schema;
+  const SchemaCheck check(schema);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    CounterRng rng(seed, 1);
+    const std::string text = RandomText(grammar, rng);
+    EXPECT_TRUE(automaton.Matches(text)) << text << " by " << schema;
+    EXPECT_EQ(check.WhatIsWrong(Json::parse(text)), "") << text << " by " << schema;
+  }
+}
+
+TEST(JsonSchema, AnyJson) {
+  const std::vector<std::string> any = {
+      "1", "-2.5", "\"x\"", "null", "[]", "{}", R"([1,[2,{"a":[]}]])", R"({"a":{"b":[null,true]},"c":"d"})"};
+  const std::vector<std::string> none = {"", "[", "{]", "[1,]", R"({"a"})", R"({"a":1,})", "nul", "[1 ]"};
+  for (const char* schema : {"true", "{}", R"({"title":"x","description":"anything"})"})
+    Expect(schema, any, none);
+  Expect(R"({"type":"object"})", {"{}", R"({"a":[{"b":1}]})"}, {"[]", "1", R"({1:2})"});
+  Expect(R"({"type":"array"})", {"[]", "[1,{}]"}, {"{}", "null"});
+  Expect(R"({"type":"object","properties":{}})", {"{}", R"({"a":1})"}, {"[]"});
+  Expect(R"({"type":"object","properties":{},"additionalProperties":false})", {"{}"}, {R"({"a":1})"});
+}
+
+TEST(JsonSchema, References) {
+  const char* list =
+      R"({"type":"object","properties":{"word":{"type":"string","maxLength":3},"next":{"anyOf":[{"$ref":"#"},{"type":"null"}]}},"required":["word","next"]})";
+  Expect(list, {R"({"word":"a","next":null})", R"({"word":"a","next":{"word":"b","next":null}})"},
+         {R"({"word":"a","next":{}})", R"({"word":"a"})", R"({"word":"a","next":{"word":"b","next":null})"});
+  Expect(
+      R"({"$defs":{"a/b":{"enum":[1]},"c_d":{"$ref":"#/$defs/a~1b"}},"type":"array","items":{"$ref":"#/$defs/c_d"}})",
+      {"[]", "[1,1]"}, {"[2]"});
+  Expect(R"({"definitions":{"W":{"type":"string","maxLength":2}},"$ref":"#/definitions/W","minLength":1})",
+         {R"("a")", R"("ab")"}, {R"("")", R"("abc")"});
+  Expect(
+      R"({"properties":{"a":{"anyOf":[{"type":"null"},{"type":"array","items":{"type":"boolean"}}]},"b":{"$ref":"#/properties/a/anyOf/1"}},"required":["b"]})",
+      {R"({"b":[true]})", R"({"a":null,"b":[]})"}, {R"({"b":null})"});
+  Automaton named(Lowered(
+      R"({"$id":"https://a.b/s","$defs":{"x":{"$anchor":"y","type":"null"}},"anyOf":[{"$ref":"#y"},{"$ref":"https://a.b/s#/$defs/x"}]})"));
+  EXPECT_TRUE(named.Matches("null"));
+  EXPECT_FALSE(named.Matches("1"));
+  // Trees, where each child is the root again.
+  Expect(
+      R"({"type":"object","properties":{"v":{"type":"integer"},"kids":{"type":"array","items":{"$ref":"#"}}},"required":["kids"],"additionalProperties":false})",
+      {R"({"kids":[]})", R"({"v":1,"kids":[{"kids":[]},{"v":2,"kids":[{"kids":[]}]}]})"},
+      {R"({"kids":[{}]})", R"({"kids":[1]})"});
+  EXPECT_THAT(ErrorOf(R"({"anyOf":[{"$ref":"#"},{"type":"string"}]})"), HasSubstr("refers to itself"));
+  EXPECT_THAT(ErrorOf(R"({"$ref":"#/$defs/x"})"),
+              HasSubstr("#/$ref refers to \"#/$defs/x\", which is not in the schema"));
+  EXPECT_THAT(ErrorOf(R"({"$ref":"http://x.y/z"})"), HasSubstr("#/$ref refers to"));
+  EXPECT_THAT(ErrorOf(R"({"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]})"),
+              HasSubstr("allows no text that ends"));
+}
+
+TEST(JsonSchema, Combinations) {
+  Expect(R"({"allOf":[{"type":"integer","minimum":3},{"type":"number","maximum":5}]})", {"3", "5"},
+         {"2", "6", "3.5"});
+  Expect(
+      R"({"type":"object","properties":{"a":{"type":"integer"}},"allOf":[{"properties":{"a":{"maximum":2},"b":{"const":1}},"required":["b"]}],"required":["a"]})",
+      {R"({"a":2,"b":1})"}, {R"({"a":3,"b":1})", R"({"a":1})", R"({"b":1})"});
+  Expect(R"({"type":"string","maxLength":3,"anyOf":[{"pattern":"^a"},{"pattern":"b$"}]})",
+         {R"("a")", R"("xb")", R"("ab")"}, {R"("x")", R"("abcd")"});
+  // Branches of a oneOf that exclude each other, and others that do not.
+  Expect(
+      R"({"oneOf":[{"type":"object","properties":{"kind":{"const":"walk"},"km":{"type":"integer"}},"required":["kind","km"]},{"type":"object","properties":{"kind":{"const":"rest"}},"required":["kind"]}]})",
+      {R"({"kind":"walk","km":1})", R"({"kind":"rest"})"}, {R"({"kind":"rest","km":1})", R"({"kind":"x"})"});
+  Expect(
+      R"({"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"}},"oneOf":[{"required":["a"]},{"required":["b"]}]})",
+      {R"({"a":null})", R"({"b":null})"}, {"{}", R"({"a":null,"b":null})"});
+  Expect(R"({"oneOf":[{"enum":[1,2]},{"enum":[2,3]}]})", {"1", "3"}, {"2"});
+  Expect(R"({"oneOf":[{"type":"integer","minimum":5},{"type":"integer","maximum":7}]})", {"4", "8"},
+         {"5", "7"});
+  Expect(R"({"type":["string","integer","null"],"not":{"type":"null"}})", {"1", "\"\""}, {"null"});
+  Expect(R"({"type":"string","not":{"enum":["ab","a"]}})", {R"("")", R"("b")", R"("abc")"},
+         {R"("a")", R"("ab")"});
+  Expect(
+      R"({"type":"object","properties":{"t":{"enum":["x","y"]},"v":{"type":"null"}},"required":["t"],"if":{"properties":{"t":{"const":"x"}}},"then":{"required":["v"]}})",
+      {R"({"t":"x","v":null})", R"({"t":"y"})", R"({"t":"y","v":null})"}, {R"({"t":"x"})"});
+  Expect(
+      R"({"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"}},"dependentRequired":{"a":["b"]}})",
+      {"{}", R"({"b":null})", R"({"a":null,"b":null})"}, {R"({"a":null})"});
+  EXPECT_THAT(ErrorOf(R"({"not":{}})"), HasSubstr("allows no value"));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","not":{"pattern":"a"}})"),
+              HasSubstr("#/not/pattern cannot be excluded"));
+  EXPECT_THAT(ErrorOf(R"({"allOf":[{"type":"string"},{"type":"null"}]})"), HasSubstr("allows no value"));
+}
+
+TEST(JsonSchema, ValuesBesideOtherKeywords) {
+  Expect(R"({"type":"string","enum":["ab","cd","efg",1],"maxLength":2})", {R"("ab")", R"("cd")"},
+         {R"("efg")", "1"});
+  Expect(R"({"enum":[1,2,3],"minimum":2})", {"2", "3"}, {"1"});
+  Expect(R"({"const":{"b":[1,2.5,null],"a":"x"}})", {R"({"b":[1,2.5,null],"a":"x"})"},
+         {R"({"a":"x","b":[1,2.5,null]})"});
+  Automaton listed(Lowered(R"({"type":"string","enum":["a",null],"nullable":true})"));
+  EXPECT_TRUE(listed.Matches("null"));
+  Automaton nullable(Lowered(R"({"type":"string","nullable":true})"));
+  EXPECT_TRUE(nullable.Matches("null"));
+}
+
+TEST(JsonSchema, Arrays) {
+  Expect(
+      R"({"type":"array","prefixItems":[{"type":"integer"},{"type":"boolean"}],"items":false,"minItems":2})",
+      {"[1,true]"}, {"[1]", "[1,true,1]"});
+  Expect(R"({"type":"array","prefixItems":[{"type":"integer"}],"items":{"type":"null"}})",
+         {"[]", "[1]", "[1,null,null]"}, {"[null]", "[1,2]"});
+  Expect(R"({"prefixItems":[{"type":"integer"},{"type":"boolean"}]})", {"[]", "[1]", "[1,true]"},
+         {"[1,true,1]"});
+  Automaton old(
+      Lowered(R"({"type":"array","items":[{"type":"integer"}],"additionalItems":{"type":"null"}})"));
+  EXPECT_TRUE(old.Matches("[1,null]"));
+  EXPECT_FALSE(old.Matches("[1,1]"));
+  Expect(R"({"type":"array","items":{"enum":[1,2,3]},"uniqueItems":true,"minItems":2})", {"[1,2]", "[3,1,2]"},
+         {"[1]", "[1,1]", "[1,2,3,1]"});
+  Expect(R"({"type":"array","items":{"type":"boolean"},"minItems":2,"maxItems":3})",
+         {"[true,true]", "[true,false,true]"}, {"[true]", "[true,true,true,true]"});
+  EXPECT_THAT(ErrorOf(R"({"type":"array","items":{"type":"string"},"uniqueItems":true})"),
+              HasSubstr("#/uniqueItems is supported for"));
+  EXPECT_THAT(ErrorOf(R"({"type":"array","contains":{"type":"null"}})"), HasSubstr("contains at #"));
+}
+
+TEST(JsonSchema, Objects) {
+  Expect(R"({"type":"object","properties":{"a":{"type":"boolean"}},"required":["a","b"]})",
+         {R"({"a":true,"b":[1]})"}, {R"({"a":true})"});
+  Expect(R"({"type":"object","additionalProperties":{"type":"integer"}})", {"{}", R"({"x":1,"y":2})"},
+         {R"({"x":"1"})"});
+  Expect(R"({"type":"object","properties":{"ab":{"type":"null"}},"additionalProperties":{"type":"integer"}})",
+         {R"({"ab":null,"a":1,"abc":2})", R"({"x":1})"}, {R"({"ab":1})", R"({"x":1,"ab":null})"});
+  Expect(
+      R"({"type":"object","patternProperties":{"^x":{"type":"integer"},"y$":{"type":"number","minimum":5}},"additionalProperties":false})",
+      {R"({"x":1})", R"({"y":5.5})", R"({"xy":7})"}, {R"({"xy":1})", R"({"z":1})", R"({"y":1})"});
+  Expect(R"({"type":"object","propertyNames":{"pattern":"^[a-z]+$"},"additionalProperties":{"type":"null"}})",
+         {R"({"ab":null})"}, {R"({"A":null})", R"({"":null})"});
+  Expect(
+      R"({"type":"object","propertyNames":{"enum":["a","b"]},"additionalProperties":{"type":"null"},"required":["b"]})",
+      {R"({"b":null})"}, {R"({"c":null})", R"({"a":null})"});
+  Expect(
+      R"({"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"},"c":{"type":"null"}},"minProperties":1,"maxProperties":2})",
+      {R"({"a":null})", R"({"b":null,"c":null})"}, {"{}", R"({"a":null,"b":null,"c":null})"});
+  Expect(R"({"type":"object","additionalProperties":{"type":"null"},"minProperties":1,"maxProperties":2})",
+         {R"({"a":null})", R"({"a":null,"b":null})"}, {"{}", R"({"a":null,"b":null,"c":null})"});
+  Expect(R"({"type":"object","properties":{"a":false,"b":{"type":"null"}}})", {"{}", R"({"b":null})"},
+         {R"({"a":null})"});
+  Expect(
+      R"({"type":"object","properties":{"a":{"allOf":[{"type":"null"},{"type":"string"}]},"b":{"type":"null"}}})",
+      {"{}"}, {R"({"a":null})"});
+  EXPECT_THAT(ErrorOf(R"({"type":"object","minProperties":3})"), HasSubstr("#/minProperties is above 1"));
+  EXPECT_THAT(ErrorOf(R"({"type":"object","properties":{"a":false},"required":["a"]})"),
+              HasSubstr("requires the member \"a\""));
+}
+
+TEST(JsonSchema, LargeBoundsAreCounted) {
+  Automaton text(Lowered(R"({"type":"string","minLength":2000,"maxLength":1000000})"));
+  EXPECT_FALSE(text.Matches("\"" + std::string(1999, 'x') + "\""));
+  EXPECT_TRUE(text.Matches("\"" + std::string(2000, 'x') + "\""));
+  EXPECT_TRUE(text.Matches("\"" + std::string(9000, 'x') + "\""));
+  Automaton nested(Lowered(
+      R"({"type":"array","items":{"type":"array","items":{"type":"boolean"},"maxItems":2000},"maxItems":2000})"));
+  std::string inner = "[true", outer = "[[]";
+  for (int i = 1; i < 2000; ++i) inner += ",true", outer += ",[]";
+  EXPECT_TRUE(nested.Matches("[" + inner + "]]"));
+  EXPECT_FALSE(nested.Matches("[" + inner + ",true]]"));
+  EXPECT_TRUE(nested.Matches(outer + "]"));
+  EXPECT_FALSE(nested.Matches(outer + ",[]]"));
+}
+
+// Each level has three optional properties with the level below.
+TEST(JsonSchema, SharedPartsAreNotCopied) {
+  std::string schema = R"({"type":"boolean"})";
+  for (int i = 0; i < 12; ++i)
+    schema =
+        R"({"type":"object","properties":{"a":)" + schema + R"(,"b":{"$ref":"#/x"},"c":{"$ref":"#/x"}}})";
+  Json json = Json::parse(schema);
+  json["x"] = {{"type", "boolean"}};
+  Automaton automaton(Lowered(json.dump()));
+  EXPECT_TRUE(automaton.Matches(R"({"a":{"a":{"b":true},"c":false}})"));
+}
+
+TEST(JsonSchema, RefusesWithTheKeywordAndItsPath) {
+  EXPECT_THAT(ErrorOf("{"), HasSubstr("not JSON"));
+  EXPECT_THAT(ErrorOf("[]"), HasSubstr("# must be an object or a boolean"));
+  EXPECT_THAT(ErrorOf("false"), HasSubstr("# allows no value"));
+  EXPECT_THAT(ErrorOf(R"({"type":"text"})"), HasSubstr("#/type must be object"));
+  EXPECT_THAT(ErrorOf(R"({"type":[]})"), HasSubstr("#/type must name a type"));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","maxLenght":3})"),
+              HasSubstr("maxLenght at # is not known; if maxLength is meant"));
+  EXPECT_THAT(ErrorOf(R"({"type":"integer","minimum":5,"maximum":4})"), HasSubstr("allows no number"));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","minLength":-1})"),
+              HasSubstr("#/minLength must be a whole number"));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","minLength":4,"maxLength":3})"),
+              HasSubstr("# has a minLength above its maxLength"));
+  EXPECT_THAT(ErrorOf(R"({"enum":[]})"), HasSubstr("allows no value"));
+  EXPECT_THAT(ErrorOf(R"({"type":"string","enum":[1]})"), HasSubstr("allows no value"));
+  EXPECT_THAT(ErrorOf(R"({"properties":{"a":{"items":{"pattern":"("}}}})"),
+              HasSubstr("#/properties/a/items/pattern"));
+  EXPECT_THAT(ErrorOf(R"({"$dynamicRef":"#a"})"), HasSubstr("$dynamicRef at # is not supported"));
+  for (const char* pattern : {"(", ")", "[a", "a**", "*", "[z-a]", "a{2,1}", "\\\\u12", "a{99999999}"}) {
+    EXPECT_THAT(ErrorOf(fmt::format(R"({{"type":"string","pattern":"{}"}})", pattern)),
+                HasSubstr("#/pattern"))
+        << pattern;
+  }
+  std::string deep = R"({"type":"null"})";
+  for (int i = 0; i < 2000; ++i) deep = R"({"type":"array","items":)" + deep + "}";
+  EXPECT_THAT(ErrorOf(deep), HasSubstr("nested too deeply"));
+}
+
+// Sizes that grow without bounds where schemas are combined or copied.
+TEST(JsonSchema, HostileSchemasEndSoon) {
+  Json doubling = {{"$defs", Json::object()}, {"$ref", "#/$defs/a0"}};
+  for (int i = 0; i < 40; ++i) {
+    const Json next = {{"$ref", fmt::format("#/$defs/a{}", i + 1)}};
+    doubling["$defs"][fmt::format("a{}", i)] = {{"anyOf", {next, next}}};
+  }
+  doubling["$defs"]["a40"] = {{"type", "null"}};
+  EXPECT_THAT(ErrorOf(doubling.dump()), HasSubstr("combine"));
+  Json product = {{"type", "object"}, {"allOf", Json::array()}};
+  for (int i = 0; i < 30; ++i)
+    product["allOf"].push_back(
+        {{"anyOf", {{{"required", {fmt::format("a{}", i)}}}, {{"required", {fmt::format("b{}", i)}}}}}});
+  EXPECT_THAT(ErrorOf(product.dump()), HasSubstr("alternatives"));
+  Json values = Json::array();
+  for (int i = 0; i < 5000; ++i) values.push_back(fmt::format("value-{}", i));
+  Automaton many(Lowered(Json{{"enum", values}}.dump()));
+  EXPECT_TRUE(many.Matches("\"value-4999\""));
+  Json optional = {{"type", "object"}, {"properties", Json::object()}};
+  for (int i = 0; i < 2000; ++i) optional["properties"][fmt::format("k{}", i)] = {{"type", "boolean"}};
+  Automaton wide(Lowered(optional.dump()));
+  EXPECT_TRUE(wide.Matches(R"({"k3":true,"k1999":false})"));
+  EXPECT_FALSE(wide.Matches(R"({"k1999":true,"k3":false})"));
+}
+
+}  // namespace
+}  // namespace throng::llm

@@ -1,0 +1,511 @@
+#include "llm/grammar/schema_parts.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+
+#include "llm/grammar/object_names.h"
+#include "llm/grammar/schema_keywords.h"
+#include "llm/json_type.h"
+
+namespace throng::llm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMaxSchemaBytes = 1 << 20;
+constexpr int kMaxDepth = 128;         // the text nests, and expansion recurses
+constexpr size_t kMaxCases = 256;      // alternatives of one value
+constexpr size_t kMaxSteps = 200'000;  // expansions of one schema
+constexpr int kMaxCompared = 4;        // objects within objects that are compared
+constexpr const char* kMovedTo = "#/$defs/root";
+
+const std::map<std::string_view, uint32_t> kTypes = {
+    {"null", kNull},     {"boolean", kBoolean}, {"integer", kInteger}, {"number", kInteger | kFraction},
+    {"string", kString}, {"array", kArray},     {"object", kObject},   {"x-fraction", kFraction}};
+
+std::string WithoutPercents(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    int value = 0;
+    if (text[i] == '%' && i + 2 < text.size() &&
+        std::sscanf(std::string(text.substr(i + 1, 2)).c_str(), "%2x", &value) == 1) {
+      out.push_back(static_cast<char>(value));
+      i += 2;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+// The types that a schema has keywords for, if it does not name any.
+uint32_t ImpliedTypes(const Json& schema) {
+  static const std::map<std::string_view, uint32_t> kKeywords = {{"properties", kObject},
+                                                                 {"required", kObject},
+                                                                 {"additionalProperties", kObject},
+                                                                 {"patternProperties", kObject},
+                                                                 {"propertyNames", kObject},
+                                                                 {"minProperties", kObject},
+                                                                 {"maxProperties", kObject},
+                                                                 {"items", kArray},
+                                                                 {"prefixItems", kArray},
+                                                                 {"minItems", kArray},
+                                                                 {"maxItems", kArray},
+                                                                 {"uniqueItems", kArray},
+                                                                 {"minLength", kString},
+                                                                 {"maxLength", kString},
+                                                                 {"pattern", kString},
+                                                                 {"minimum", kTypes.at("number")},
+                                                                 {"maximum", kTypes.at("number")},
+                                                                 {"exclusiveMinimum", kTypes.at("number")},
+                                                                 {"exclusiveMaximum", kTypes.at("number")},
+                                                                 {"multipleOf", kTypes.at("number")}};
+  uint32_t types = 0;
+  for (const auto& [keyword, value] : schema.items()) {
+    const auto found = kKeywords.find(keyword);
+    if (found != kKeywords.end()) types |= found->second;
+  }
+  return types;
+}
+
+// Of one schema, as it names them; empty if it does not.
+std::optional<uint32_t> NamedTypes(const SchemaPart& part) {
+  const Json* named = Find(*part.schema, "type");
+  if (named == nullptr) return std::nullopt;
+  uint32_t types = 0;
+  for (const Json& name : named->is_array() ? *named : Json::array({*named})) {
+    const auto found = name.is_string() ? kTypes.find(name.get_ref<const std::string&>()) : kTypes.end();
+    if (found == kTypes.end()) {
+      throw WrongSchema(part.path + "/type",
+                        "must be object, array, string, integer, number, boolean, null or an array of these");
+    }
+    types |= found->second;
+  }
+  if (types == 0) throw WrongSchema(part.path + "/type", "must name a type");
+  const Json* nullable = Find(*part.schema, "nullable");
+  return nullable != nullptr && *nullable == Json(true) ? types | kNull : types;
+}
+
+uint32_t NamedTypesOf(const SchemaParts& parts) {
+  uint32_t types = kAnyType;
+  for (const SchemaPart& part : parts) types &= NamedTypes(part).value_or(kAnyType);
+  return types;
+}
+
+// The values of const and enum, if there are any.
+std::optional<Json> ValuesOf(const SchemaParts& parts) {
+  std::optional<Json> values;
+  for (const SchemaPart& part : parts) {
+    Json some;
+    if (const Json* value = Find(*part.schema, "const")) {
+      some = Json::array({*value});
+    } else if (const Json* list = Find(*part.schema, "enum"); list != nullptr && list->is_array()) {
+      some = *list;
+    } else {
+      continue;
+    }
+    if (!values) {
+      values = some;
+      continue;
+    }
+    Json both = Json::array();
+    for (const Json& value : *values)
+      if (std::find(some.begin(), some.end(), value) != some.end()) both.push_back(value);
+    values = both;
+  }
+  return values;
+}
+
+// Whether the values that both list, or one lists and the other has a type for, are none.
+bool HaveNoValue(const SchemaParts& a, const SchemaParts& b) {
+  const std::optional<Json> in_a = ValuesOf(a), in_b = ValuesOf(b);
+  if (!in_a && !in_b) return false;
+  const Json& values = in_a ? *in_a : *in_b;
+  const uint32_t types = TypesOf(a) & NamedTypesOf(b);
+  return std::none_of(values.begin(), values.end(), [&](const Json& value) {
+    const bool in_both = !in_a || !in_b || std::find(in_b->begin(), in_b->end(), value) != in_b->end();
+    return in_both && (types & TypeOf(value)) != 0;
+  });
+}
+
+}  // namespace
+
+Error WrongSchema(std::string_view path, std::string_view what) {
+  return MakeError(ErrorCode::kInvalid, "JSON schema: {} {}", path, what);
+}
+
+Error UnsupportedSchema(std::string_view path, std::string_view what) {
+  return MakeError(ErrorCode::kUnsupported, "JSON schema: {} {}", path, what);
+}
+
+const Json* Find(const Json& schema, const char* keyword) {
+  const auto found = schema.find(keyword);
+  return found == schema.end() ? nullptr : &*found;
+}
+
+uint32_t TypeOf(const Json& value) {
+  if (value.is_null()) return kNull;
+  if (value.is_boolean()) return kBoolean;
+  if (value.is_number()) return IsWhole(value) ? kInteger : kFraction;
+  return value.is_string() ? kString : value.is_array() ? kArray : kObject;
+}
+
+uint32_t TypesOf(const SchemaParts& parts) {
+  const uint32_t named = NamedTypesOf(parts);
+  if (named != kAnyType || ValuesOf(parts)) return named;
+  // A schema of properties alone means an object.
+  uint32_t implied = 0;
+  for (const SchemaPart& part : parts) implied |= ImpliedTypes(*part.schema);
+  return implied != 0 ? implied : named;
+}
+
+SchemaDocument::SchemaDocument(std::string_view text) {
+  if (text.size() > kMaxSchemaBytes) {
+    throw MakeError(ErrorCode::kInvalid, "JSON schema: it has {} bytes, more than {}", text.size(),
+                    kMaxSchemaBytes);
+  }
+  // The parser keeps its own stack; what reads the result recurses.
+  int deepest = 0;
+  const auto measure = [&](int depth, Json::parse_event_t, Json&) {
+    deepest = std::max(deepest, depth);
+    return depth <= 2 * kMaxDepth;
+  };
+  root_ = Json::parse(text, measure, /*allow_exceptions=*/false);
+  if (deepest > 2 * kMaxDepth) throw WrongSchema("#", "is nested too deeply");
+  if (root_.is_discarded()) throw MakeError(ErrorCode::kInvalid, "JSON schema: it is not JSON");
+  FindNames(root_, "#", 0);
+}
+
+void SchemaDocument::FindNames(const Json& value, const std::string& path, int depth) {
+  if (value.is_object()) {
+    for (const char* keyword : {"$id", "id", "$anchor"}) {
+      const Json* name = Find(value, keyword);
+      if (name == nullptr || !name->is_string()) continue;
+      const std::string text = *name;
+      names_.try_emplace(std::string_view(keyword) == "$anchor" ? "#" + text : text,
+                         SchemaPart{&value, path});
+    }
+    for (const auto& [key, member] : value.items())
+      if (member.is_structured()) FindNames(member, path + "/" + EscapedForPointer(key), depth + 1);
+  } else if (value.is_array()) {
+    for (size_t i = 0; i < value.size(); ++i)
+      if (value[i].is_structured()) FindNames(value[i], fmt::format("{}/{}", path, i), depth + 1);
+  }
+}
+
+const Json* SchemaDocument::Make(Json schema) { return &made_.emplace_back(std::move(schema)); }
+
+SchemaPart SchemaDocument::Target(const Json& reference, const std::string& path) {
+  if (!reference.is_string()) throw WrongSchema(path, "must be a string");
+  const std::string text = reference;
+  const auto named = names_.find(text);
+  if (named != names_.end()) return named->second;
+  const size_t hash = text.find('#');
+  std::string base = text.substr(0, hash);
+  SchemaPart from = Root();
+  if (!base.empty()) {
+    auto found = names_.find(base);
+    if (found == names_.end()) found = names_.find(base + "#");
+    if (found == names_.end())
+      throw UnsupportedSchema(path, fmt::format("refers to {:?}, which is not in the schema", text));
+    from = found->second;
+  }
+  const std::string fragment = hash == text.npos ? "" : WithoutPercents(text.substr(hash + 1));
+  if (fragment.empty()) return from;
+  if (fragment[0] != '/')
+    throw WrongSchema(path, fmt::format("refers to {:?}, which is not in the schema", text));
+  const Json* target = from.schema;
+  for (size_t begin = 1; begin <= fragment.size() && target != nullptr;) {
+    const size_t end = std::min(fragment.find('/', begin), fragment.size());
+    const std::string key = UnescapedFromPointer(fragment.substr(begin, end - begin));
+    if (target->is_array()) {
+      const size_t index = key.empty() || key.size() > 9 || key.find_first_not_of("0123456789") != key.npos
+                               ? target->size()
+                               : std::stoul(key);
+      target = index < target->size() ? &(*target)[index] : nullptr;
+    } else {
+      target = target->is_object() ? Find(*target, key.c_str()) : nullptr;
+    }
+    begin = end + 1;
+  }
+  if (target == nullptr)
+    throw WrongSchema(path, fmt::format("refers to {:?}, which is not in the schema", text));
+  return {target, from.path + fragment};
+}
+
+SchemaDocument::Cases SchemaDocument::And(const Cases& a, const Cases& b, const std::string& path) const {
+  if (a.size() * b.size() > kMaxCases) {
+    throw UnsupportedSchema(path, fmt::format("combines to more than {} alternatives", kMaxCases));
+  }
+  const auto add = [](SchemaParts& to, const SchemaParts& from) {
+    for (const SchemaPart& part : from) {
+      const auto is_same = [&](const SchemaPart& other) { return other.schema == part.schema; };
+      if (std::none_of(to.begin(), to.end(), is_same)) to.push_back(part);
+    }
+  };
+  Cases both;
+  for (const Case& left : a) {
+    for (const Case& right : b) {
+      Case& one = both.emplace_back(left);
+      add(one.parts, right.parts);
+      add(one.excluded, right.excluded);
+    }
+  }
+  return both;
+}
+
+SchemaDocument::Cases SchemaDocument::ExpandAll(const SchemaParts& parts) {
+  Cases cases = {{}};
+  for (const SchemaPart& part : parts) cases = And(cases, Expand(part), part.path);
+  return cases;
+}
+
+SchemaDocument::Cases SchemaDocument::Expand(const SchemaPart& part) {
+  const Json* schema = part.schema;
+  const std::string& path = part.path;
+  if (*schema == Json(true)) return {{}};
+  if (*schema == Json(false)) return {};
+  if (!schema->is_object()) throw WrongSchema(path, "must be an object or a boolean");
+  if (std::find(path_.begin(), path_.end(), schema) != path_.end())
+    throw UnsupportedSchema(path, "refers to itself without a property or an item between");
+  if (path_.size() > kMaxDepth) throw WrongSchema(path, "is nested too deeply");
+  if (++steps_ > kMaxSteps)
+    throw UnsupportedSchema(path, fmt::format("and the rest need more than {} steps to combine", kMaxSteps));
+  path_.push_back(schema);
+
+  Cases cases = {{{part}, {}}};
+  const auto list = [&](const char* keyword) {
+    const Json& parts = *Find(*schema, keyword);
+    const std::string where = fmt::format("{}/{}", path, keyword);
+    if (!parts.is_array() || parts.empty()) throw WrongSchema(where, "must be an array that is not empty");
+    SchemaParts all;
+    for (size_t i = 0; i < parts.size(); ++i) all.push_back({&parts[i], fmt::format("{}/{}", where, i)});
+    return all;
+  };
+  if (const Json* reference = Find(*schema, "$ref"))
+    cases = And(cases, Expand(Target(*reference, path + "/$ref")), path);
+  if (Find(*schema, "allOf") != nullptr) cases = And(cases, ExpandAll(list("allOf")), path + "/allOf");
+  if (Find(*schema, "anyOf") != nullptr) {
+    Cases any;
+    for (const SchemaPart& one : list("anyOf")) {
+      Cases more = Expand(one);
+      std::move(more.begin(), more.end(), std::back_inserter(any));
+    }
+    cases = And(cases, any, path + "/anyOf");
+  }
+  if (Find(*schema, "oneOf") != nullptr) {
+    Cases one;
+    const SchemaParts parts = list("oneOf");
+    for (size_t i = 0; i < parts.size(); ++i) {
+      for (Case& option : Expand(parts[i])) {
+        for (size_t j = 0; j < parts.size(); ++j)
+          if (j != i) option.excluded.push_back(parts[j]);
+        one.push_back(std::move(option));
+      }
+    }
+    cases = And(cases, one, path + "/oneOf");
+  }
+  if (const Json* no = Find(*schema, "not")) cases = And(cases, {{{}, {{no, path + "/not"}}}}, path);
+  if (Find(*schema, "if") != nullptr) cases = And(cases, IfThenElse(part), path + "/if");
+  for (const char* keyword : {"dependentRequired", "dependentSchemas", "dependencies"}) {
+    if (const Json* map = Find(*schema, keyword))
+      cases = And(cases, Dependencies({map, fmt::format("{}/{}", path, keyword)}), path);
+  }
+  path_.pop_back();
+  return cases;
+}
+
+SchemaDocument::Cases SchemaDocument::IfThenElse(const SchemaPart& part) {
+  const Json* schema = part.schema;
+  const std::string& path = part.path;
+  const SchemaPart condition = {Find(*schema, "if"), path + "/if"};
+  const auto branch = [&](const char* keyword) -> Cases {
+    const Json* then = Find(*schema, keyword);
+    return then == nullptr ? Cases{{}} : Expand({then, fmt::format("{}/{}", path, keyword)});
+  };
+  Cases cases = And(Expand(condition), branch("then"), path);
+  const Cases otherwise = And({{{}, {condition}}}, branch("else"), path);
+  cases.insert(cases.end(), otherwise.begin(), otherwise.end());
+  return cases;
+}
+
+// Of each name: it is absent, or it is there and what depends on it holds.
+SchemaDocument::Cases SchemaDocument::Dependencies(const SchemaPart& part) {
+  const auto& [map, path] = part;
+  if (!map->is_object()) throw WrongSchema(path, "must be an object");
+  Cases cases = {{}};
+  for (const auto& [name, needed] : map->items()) {
+    const std::string where = path + "/" + EscapedForPointer(name);
+    Json required = Json::array({name});
+    Cases rest = {{}};
+    if (needed.is_array()) {
+      required.insert(required.end(), needed.begin(), needed.end());
+    } else {
+      rest = Expand({&needed, where});
+    }
+    const Cases there = And({{{{Make({{"required", required}}), where}}, {}}}, rest, where);
+    Cases either = {{{{Make({{"properties", {{name, false}}}}), where}}, {}}};
+    either.insert(either.end(), there.begin(), there.end());
+    cases = And(cases, either, where);
+  }
+  return cases;
+}
+
+// What is not allowed by the part, as far as schemas can say it.
+SchemaDocument::Cases SchemaDocument::Negate(const SchemaPart& part) {
+  const Json* schema = part.schema;
+  const std::string& path = part.path;
+  if (*schema == Json(true) || *schema == Json::object()) return {};
+  if (*schema == Json(false)) return {{}};
+  if (!schema->is_object()) throw WrongSchema(path, "must be an object or a boolean");
+  if (++steps_ > kMaxSteps || path_.size() > kMaxDepth)
+    throw UnsupportedSchema(path, "cannot be excluded: too large");
+  path_.push_back(schema);
+  Cases cases;  // one keyword fails, or another
+  for (const auto& [keyword, value] : schema->items()) {
+    const Cases more = NegateKeyword(keyword, part);
+    cases.insert(cases.end(), more.begin(), more.end());
+  }
+  path_.pop_back();
+  return cases;
+}
+
+SchemaDocument::Cases SchemaDocument::NegateKeyword(const std::string& keyword, const SchemaPart& part) {
+  const Json& value = (*part.schema)[keyword];
+  const std::string where = fmt::format("{}/{}", part.path, keyword);
+  const auto one = [&](Json schema) -> Cases { return {{{{Make(std::move(schema)), where}}, {}}}; };
+  // Of the type, and this besides.
+  if (keyword == "type") {
+    const uint32_t types = TypesOf({{Make({{"type", value}}), part.path}});
+    Json others = Json::array();
+    for (const auto& [name, bits] : kTypes)
+      if ((types & bits) == 0) others.push_back(name);
+    return others.empty() ? Cases{} : one({{"type", others}});
+  }
+  if (keyword == "$ref") return Negate(Target(value, where));
+  if (keyword == "not") return Expand({&value, where});
+  if (keyword == "allOf" || keyword == "anyOf") {
+    Cases cases;
+    if (keyword == "anyOf") cases = {{}};
+    for (size_t i = 0; i < value.size(); ++i) {
+      const Cases more = Negate({&value[i], fmt::format("{}/{}", where, i)});
+      if (keyword == "anyOf") {
+        cases = And(cases, more, where);
+      } else {
+        cases.insert(cases.end(), more.begin(), more.end());
+      }
+    }
+    return cases;
+  }
+  if (keyword == "required") {
+    Cases cases;
+    for (const Json& name : value) {
+      if (!name.is_string()) throw WrongSchema(where, "must be an array of strings");
+      const Cases more = one({{"type", "object"}, {"properties", {{name.get<std::string>(), false}}}});
+      cases.insert(cases.end(), more.begin(), more.end());
+    }
+    return cases;
+  }
+  if (keyword == "properties") {
+    Cases cases;
+    for (const auto& [name, property] : value.items()) {
+      if (property == Json(true) || property == Json::object()) continue;
+      const Cases more = one({{"type", "object"},
+                              {"properties", {{name, {{"not", property}}}}},
+                              {"required", Json::array({name})}});
+      cases.insert(cases.end(), more.begin(), more.end());
+    }
+    return cases;
+  }
+  if (keyword == "const" || keyword == "enum")
+    return one({{kExcept, keyword == "enum" ? value : Json::array({value})}});
+  if (keyword == "minimum") return one({{"type", "number"}, {"exclusiveMaximum", value}});
+  if (keyword == "maximum") return one({{"type", "number"}, {"exclusiveMinimum", value}});
+  if (keyword == "minLength" && value.is_number() && value > 0)
+    return one({{"type", "string"}, {"maxLength", value.get<int64_t>() - 1}});
+  if (keyword == "minItems" && value.is_number() && value > 0)
+    return one({{"type", "array"}, {"maxItems", value.get<int64_t>() - 1}});
+  if (IsAnnotation(keyword)) return {};
+  throw UnsupportedSchema(where, "cannot be excluded by a not, a oneOf or an if");
+}
+
+// Whether no answer to the first cases is allowed by the second ones.
+bool SchemaDocument::AreDisjoint(const Cases& answers, const Cases& others, int depth) {
+  return std::all_of(answers.begin(), answers.end(), [&](const Case& answer) {
+    return std::all_of(others.begin(), others.end(),
+                       [&](const Case& other) { return AreDisjoint(answer.parts, other.parts, depth); });
+  });
+}
+
+bool SchemaDocument::AreDisjoint(const SchemaParts& answer, const SchemaParts& other, int depth) {
+  const uint32_t types = TypesOf(answer) & NamedTypesOf(other);
+  if (types == 0 || HaveNoValue(answer, other)) return true;
+  if (types != kObject || depth >= kMaxCompared) return false;
+  // Answers have only the members that their own schema names.
+  const ObjectNames names(answer), other_names(other);
+  for (const std::string& name : other_names.Required()) {
+    if (!names.MayHave(name)) return true;
+    if (!names.IsRequired(name)) continue;
+    if (AreDisjoint(ExpandAll(names.PartsOf(name)), ExpandAll(other_names.PartsOf(name)), depth + 1))
+      return true;
+  }
+  return false;
+}
+
+std::vector<SchemaParts> SchemaDocument::Alternatives(const SchemaParts& all) {
+  steps_ = 0;
+  std::vector<SchemaParts> alternatives;
+  Cases work = ExpandAll(all);
+  std::reverse(work.begin(), work.end());  // the first comes last, and is taken first
+  size_t seen = 0;
+  while (!work.empty()) {
+    if (++seen > 4 * kMaxCases)
+      throw UnsupportedSchema(all[0].path, fmt::format("combines to more than {} alternatives", kMaxCases));
+    Case one = std::move(work.back());
+    work.pop_back();
+    while (!one.excluded.empty() && AreDisjoint({{one.parts, {}}}, Expand(one.excluded.back()), 0))
+      one.excluded.pop_back();
+    if (one.excluded.empty()) {
+      alternatives.push_back(std::move(one.parts));
+      continue;
+    }
+    const SchemaPart excluded = one.excluded.back();
+    one.excluded.pop_back();
+    Cases rest = And({one}, Negate(excluded), excluded.path);
+    std::move(rest.rbegin(), rest.rend(), std::back_inserter(work));
+  }
+  return alternatives;
+}
+
+// With references as pointers to where CheckOf moves the document.
+Json SchemaDocument::Moved(const Json& value, const std::string& path) {
+  if (!value.is_structured()) return value;
+  Json moved = value;
+  for (auto it = moved.begin(); it != moved.end(); ++it) {
+    const bool is_reference = moved.is_object() && it.key() == "$ref" && it->is_string();
+    *it = is_reference ? Json(kMovedTo + Target(*it, path + "/$ref").path.substr(1)) : Moved(*it, path);
+  }
+  return moved;
+}
+
+std::unique_ptr<SchemaCheck> SchemaDocument::CheckOf(const SchemaParts& parts) {
+  // What each part says by itself, and the document, moved to where references then point to.
+  Json all = Json::array();
+  for (const SchemaPart& part : parts) {
+    Json one = Json::object();
+    for (const auto& [keyword, value] : part.schema->items()) {
+      if (keyword == kExcept) one["not"] = {{"enum", value}};
+      if (!IsAnnotation(keyword) && !IsCombination(keyword)) one[keyword] = Moved(value, part.path);
+    }
+    all.push_back(std::move(one));
+  }
+  Json whole = {{"allOf", all}};
+  if (whole.dump().find(kMovedTo) != std::string::npos) {
+    if (!moved_) moved_ = Moved(root_, "#");
+    whole["$defs"] = {{"root", *moved_}};
+  }
+  return std::make_unique<SchemaCheck>(whole.dump());
+}
+
+}  // namespace throng::llm

@@ -1,0 +1,107 @@
+// A JSON schema with its references and combinations resolved: what one value must be is a choice of
+// alternatives, each a list of plain schemas that hold together. What plain schemas ask for is
+// json_schema.h's.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "llm/answer/schema_check.h"
+
+namespace throng::llm {
+
+// A schema, and where it is: "#/properties/age". Lives as long as its SchemaDocument.
+struct SchemaPart {
+  const nlohmann::ordered_json* schema;
+  std::string path;
+};
+// They all hold.
+using SchemaParts = std::vector<SchemaPart>;
+
+class SchemaDocument {
+ public:
+  // Throws kInvalid if the text is too long or not JSON.
+  explicit SchemaDocument(std::string_view text);
+
+  SchemaPart Root() const { return {&root_, "#"}; }
+
+  // The alternatives, of which one holds or several do; none: no value is allowed. Their parts are objects,
+  // whose keywords for references and combinations are to be ignored. Throws kInvalid for what is wrong, and
+  // kUnsupported for what cannot be resolved, with keyword and path.
+  std::vector<SchemaParts> Alternatives(const SchemaParts& all);
+
+  // Judges values by all parts. Throws as SchemaCheck does.
+  std::unique_ptr<SchemaCheck> CheckOf(const SchemaParts& parts);
+
+  // A schema that is not in the text, such as the schema of all values.
+  const nlohmann::ordered_json* Make(nlohmann::ordered_json schema);
+
+ private:
+  using Json = nlohmann::ordered_json;
+  // An alternative: its parts hold, and those excluded do not.
+  struct Case {
+    SchemaParts parts;
+    SchemaParts excluded;
+  };
+  using Cases = std::vector<Case>;
+
+  void FindNames(const Json& value, const std::string& path, int depth);
+  SchemaPart Target(const Json& reference, const std::string& path);
+  Cases Expand(const SchemaPart& part);
+  Cases ExpandAll(const SchemaParts& parts);
+  Cases Negate(const SchemaPart& part);
+  Cases NegateKeyword(const std::string& keyword, const SchemaPart& part);
+  Cases OneOf(const SchemaPart& part);
+  Cases IfThenElse(const SchemaPart& part);
+  Cases Dependencies(const SchemaPart& part);
+  Json Moved(const Json& value, const std::string& path);
+  Cases And(const Cases& a, const Cases& b, const std::string& path) const;
+  bool AreDisjoint(const Cases& answers, const Cases& others, int depth);
+  bool AreDisjoint(const SchemaParts& answer, const SchemaParts& other, int depth);
+
+  Json root_;
+  std::map<std::string, SchemaPart, std::less<>> names_;  // by $id and $anchor, as references write them
+  std::deque<Json> made_;
+  std::vector<const Json*> path_;  // the schemas that are being expanded
+  size_t steps_ = 0;
+  std::optional<Json> moved_;  // for CheckOf
+};
+
+// Errors at a path: kInvalid and kUnsupported.
+Error WrongSchema(std::string_view path, std::string_view what);
+Error UnsupportedSchema(std::string_view path, std::string_view what);
+
+// The value of a keyword; null if the schema does not have it.
+const nlohmann::ordered_json* Find(const nlohmann::ordered_json& schema, const char* keyword);
+
+// The types that all parts allow, as names of JSON Schema; all if they name none. Throws kInvalid.
+enum SchemaType : uint32_t {
+  kNull = 1,
+  kBoolean = 2,
+  kInteger = 4,   // whole numbers
+  kFraction = 8,  // other numbers
+  kString = 16,
+  kArray = 32,
+  kObject = 64,
+  kAnyType = 127,
+};
+uint32_t TypesOf(const SchemaParts& parts);
+uint32_t TypeOf(const nlohmann::ordered_json& value);
+
+// The keyword, in schemas that Alternatives makes, of an array of values that are not allowed.
+inline constexpr const char* kExcept = "x-except";
+
+// Thrown where schemas, right by themselves, allow no value together: they may be one of several
+// alternatives, or an optional member's.
+struct NoValue {
+  Error why;
+};
+
+}  // namespace throng::llm

@@ -1,0 +1,285 @@
+#include "serve/fields/field_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+
+namespace throng::serve {
+namespace {
+
+constexpr uint32_t kBoth = kChat | kText;
+constexpr uint32_t kOpenAi = kBoth | kResponses;
+constexpr uint32_t kOllama = kOllamaChat | kOllamaText;
+
+constexpr const char* kNothing = R"([false, 0, "", [], {}])";
+
+constexpr Field kFields[] = {
+    // What is asked.
+    {kOpenAi | kEmbeddings, "model", Use::kNoEffect, "any text: there is one model, which the reply names"},
+    {kOllama, "model", Use::kNoEffect, "any text: there is one model, which the reply names"},
+    {kChat, "messages", Use::kComputed, "1 to 4096 messages"},
+    {kChat, "messages[].role", Use::kComputed,
+     "`system` or `developer`, `user`, `assistant`; others where the template has them"},
+    {kChat, "messages[].content", Use::kComputed, "a text, or a list of parts"},
+    {kChat, "messages[].content[].type", Use::kComputed, "`text`"},
+    {kChat, "messages[].content[].text", Use::kComputed, "a text"},
+    {kChat, "messages[].name", Use::kRefused, "templates have no place for it", kNothing},
+    {kChat, "messages[].tool_calls", Use::kRefused, "no tools", kNothing},
+    {kChat, "messages[].tool_call_id", Use::kRefused, "no tools", kNothing},
+    {kChat, "messages[].function_call", Use::kRefused, "no tools", kNothing},
+    {kChat, "messages[].refusal", Use::kRefused, "templates have no place for it", kNothing},
+    {kChat, "messages[].annotations", Use::kRefused, "templates have no place for it", kNothing},
+    {kChat, "messages[].audio", Use::kRefused, "text only", kNothing},
+    {kChat, "messages[].reasoning_content", Use::kRefused, "templates have no place for it", kNothing},
+    {kText, "prompt", Use::kComputed,
+     "a text, a list of token ids, or a list of 1 to 128 of either; each has its choices, in order"},
+    {kText, "suffix", Use::kRefused, "models here continue texts", kNothing},
+    {kText, "echo", Use::kComputed, "the choices begin with the prompt, and `logprobs` with its tokens"},
+    {kChat, "echo", Use::kRefused, "for texts only", kNothing},
+    {kResponses, "input", Use::kComputed, "a text, or a list of messages"},
+    {kResponses, "input[].type", Use::kComputed, "`message`"},
+    {kResponses, "input[].role", Use::kComputed, "as in `messages[].role`"},
+    {kResponses, "input[].content", Use::kComputed, "a text, or a list of parts"},
+    {kResponses, "input[].content[].type", Use::kComputed, "`input_text`, `output_text` or `text`"},
+    {kResponses, "input[].content[].text", Use::kComputed, "a text"},
+    {kResponses, "input[].content[].annotations", Use::kRefused, "text only", kNothing},
+    {kResponses, "input[].content[].logprobs", Use::kNoEffect, "of an answer that is sent back"},
+    {kResponses, "input[].id", Use::kNoEffect, "of an answer that is sent back"},
+    {kResponses, "input[].status", Use::kNoEffect, "of an answer that is sent back"},
+    {kResponses, "instructions", Use::kComputed,
+     "a system message before all others, for this response alone"},
+    {kResponses, "previous_response_id", Use::kComputed,
+     "the chat goes on from there, while the server remembers it"},
+    {kResponses, "store", Use::kComputed, "`false`: the response is not kept for `previous_response_id`"},
+    {kResponses, "background", Use::kRefused, "answers come with their request", kNothing},
+    {kResponses, "conversation", Use::kRefused, "`previous_response_id` goes on with a chat", kNothing},
+    {kResponses, "include", Use::kRefused, "there is nothing more to include", kNothing},
+    {kResponses, "prompt", Use::kRefused, "there are no stored prompts", kNothing},
+    {kResponses, "truncation", Use::kRefused, "a chat that is too long is refused", R"(["disabled"])"},
+    {kResponses, "max_tool_calls", Use::kRefused, "no tools", kNothing},
+    {kResponses, "reasoning", Use::kRefused, "no thoughts apart from the answer", R"([{}])"},
+    {kResponses, "top_logprobs", Use::kRefused, "chat completions have them", kNothing},
+    {kResponses, "text", Use::kComputed, "an object"},
+    {kResponses, "text.format", Use::kComputed, "an object"},
+    {kResponses, "text.format.type", Use::kComputed, "`text` or `json_schema`"},
+    {kResponses, "text.format.schema", Use::kComputed, "a JSON schema, which the answer follows"},
+    {kResponses, "text.format.name", Use::kNoEffect, "a name of the schema"},
+    {kResponses, "text.format.description", Use::kNoEffect, "for people"},
+    {kResponses, "text.format.strict", Use::kNoEffect, "schemas are always followed"},
+    {kResponses, "text.verbosity", Use::kRefused, "for models that know it", R"(["medium"])"},
+    {kEmbeddings, "input", Use::kComputed, "a text, a list of token ids, or a list of 1 to 2048 of either"},
+    {kEmbeddings, "encoding_format", Use::kComputed, "`float` or `base64` (of 32-bit floats, little-endian)"},
+    {kEmbeddings, "dimensions", Use::kRefused, "embeddings are as long as the model makes them"},
+    {kTokenize, "prompt", Use::kComputed, "a text, as completions read it (vLLM)"},
+    {kTokenize, "content", Use::kComputed, "a text, instead of `prompt` (llama.cpp)"},
+    {kTokenize, "add_special_tokens", Use::kComputed,
+     "for `prompt`: with the token that begins texts; default true"},
+    {kTokenize, "add_special", Use::kComputed, "the same for `content`; default false"},
+    {kTokenize, "parse_special", Use::kComputed,
+     "for `content`: names of control tokens become these; default true"},
+    {kTokenize, "return_token_strs", Use::kComputed, "adds `token_strs`"},
+    {kTokenize, "with_pieces", Use::kComputed, "`tokens` has `id` and `piece` of each"},
+    {kTokenize, "messages", Use::kRefused, "chat completions count the tokens of chats in `usage`"},
+    {kDetokenize, "tokens", Use::kComputed, "a list of token ids"},
+    {kTokenize | kDetokenize | kOllamaShow, "model", Use::kNoEffect, "there is one"},
+    {kOllamaShow, "name", Use::kNoEffect, "there is one"},
+    {kOllamaShow, "verbose", Use::kNoEffect, "the reply is always short"},
+    {kOllamaChat, "messages", Use::kComputed, "1 to 4096 messages"},
+    {kOllamaChat, "messages[].role", Use::kComputed,
+     "`system`, `user`, `assistant`; others where the template has them"},
+    {kOllamaChat, "messages[].content", Use::kComputed, "a text"},
+    {kOllamaChat, "messages[].images", Use::kRefused, "text only", kNothing},
+    {kOllamaChat, "messages[].tool_calls", Use::kRefused, "no tools", kNothing},
+    {kOllamaChat, "messages[].tool_name", Use::kRefused, "no tools", kNothing},
+    {kOllamaChat, "messages[].thinking", Use::kRefused, "templates have no place for it", kNothing},
+    {kOllamaText, "prompt", Use::kComputed, "a text"},
+    {kOllamaText, "system", Use::kComputed, "a system message before it"},
+    {kOllamaText, "raw", Use::kComputed, "the prompt is continued as it is, without the chat template"},
+    {kOllamaText, "suffix", Use::kRefused, "models here continue texts", kNothing},
+    {kOllamaText, "template", Use::kRefused, "the model's file has one", kNothing},
+    {kOllamaText, "context", Use::kRefused, "send the chat instead", kNothing},
+    {kOllamaText, "images", Use::kRefused, "text only", kNothing},
+
+    // How much, and when it ends.
+    {kBoth, "max_tokens", Use::kComputed,
+     "1 or more, for texts 0 or more; default 16 for texts, for chats what is left of the context"},
+    {kBoth, "max_completion_tokens", Use::kComputed, "instead of `max_tokens`"},
+    {kResponses, "max_output_tokens", Use::kComputed, "1 or more; default: what is left of the context"},
+    {kBoth, "min_tokens", Use::kComputed,
+     "0 or more: so many before a token that ends the answer; `stop` ends it nonetheless"},
+    {kBoth, "ignore_eos", Use::kComputed, "goes on after the model's own end; not with a constraint"},
+    {kBoth, "stop", Use::kComputed, "a text or 1 to 16 texts: the answer ends before the first of them"},
+    {kBoth, "stop_token_ids", Use::kComputed, "up to 64 token ids: the answer ends before the first of them"},
+    {kBoth, "include_stop_str_in_output", Use::kRefused, "answers end before what stops them", kNothing},
+    {kBoth, "bad_words", Use::kRefused, "`logit_bias` of -100 keeps tokens out", kNothing},
+    {kBoth, "allowed_token_ids", Use::kRefused, "`guided_choice` says what is allowed", kNothing},
+    {kBoth, "truncate_prompt_tokens", Use::kRefused, "a prompt that is too long is refused", kNothing},
+
+    // How tokens are drawn.
+    {kOpenAi, "temperature", Use::kComputed, "0 (the most likely token) to 100; default 1"},
+    {kOpenAi, "top_p", Use::kComputed, "0 (the most likely token) to 1; default 1"},
+    {kBoth, "top_k", Use::kComputed, "0 and -1: all; default 0"},
+    {kBoth, "min_p", Use::kComputed, "0 to 1; default 0"},
+    {kOpenAi, "seed", Use::kComputed,
+     "a whole number; choice i of a prompt has `seed` + i; default: by chance"},
+    {kBoth, "presence_penalty", Use::kComputed,
+     "-2 to 2: subtracted from the logits of tokens in the answer so far"},
+    {kBoth, "frequency_penalty", Use::kComputed, "-2 to 2: the same for each time that a token occurs"},
+    {kBoth, "repetition_penalty", Use::kComputed,
+     "0.01 to 100: divides the logits, if positive, of tokens in prompt and answer; else multiplies"},
+    {kBoth, "logit_bias", Use::kComputed,
+     "up to 1024 token ids as names, -100 to 100 as values: added to their logits"},
+    {kBoth, "typical_p", Use::kRefused, "", "[1]"},
+    {kBoth, "length_penalty", Use::kRefused, "no beam search", "[1]"},
+    {kBoth, "use_beam_search", Use::kRefused, "no beam search", kNothing},
+    {kBoth, "mirostat", Use::kRefused, "", kNothing},
+    {kBoth, "repeat_penalty", Use::kRefused, "`repetition_penalty` covers prompt and answer", "[1]"},
+    {kBoth, "samplers", Use::kRefused, "the order is fixed", kNothing},
+    {kBoth, "logits_processors", Use::kRefused, "", kNothing},
+
+    // How many, and what is told about them.
+    {kBoth, "n", Use::kComputed, "1 to 128 choices, which share the prompt's cache"},
+    {kText, "best_of", Use::kComputed,
+     "`n` to 128 candidates, of which the `n` with the largest mean log-probability come, best first; not in "
+     "streams"},
+    {kChat, "best_of", Use::kRefused, "for texts only", "[1]"},
+    {kChat, "logprobs", Use::kComputed,
+     "`true`: those of the model's distribution, before everything that this table has"},
+    {kChat, "top_logprobs", Use::kComputed, "0 to 20, with `logprobs`"},
+    {kText, "logprobs", Use::kComputed,
+     "0 to 20: those of the model's distribution, before everything that this table has"},
+    {kText, "top_logprobs", Use::kRefused, "`logprobs` says how many", kNothing},
+    {kBoth, "prompt_logprobs", Use::kRefused, "text completions have them with `echo` and `logprobs`"},
+    {kBoth, "return_token_ids", Use::kRefused, "`/tokenize` has them", kNothing},
+    {kBoth, "return_tokens_as_token_ids", Use::kRefused, "`/tokenize` has them", kNothing},
+    {kBoth, "skip_special_tokens", Use::kRefused, "answers are texts", "[true]"},
+    {kBoth, "spaces_between_special_tokens", Use::kRefused, "answers are texts", "[true]"},
+    {kBoth | kResponses | kOllama, "stream", Use::kComputed, "`true`: the answer comes in parts"},
+    {kBoth | kResponses, "stream_options", Use::kComputed, "an object"},
+    {kBoth, "stream_options.include_usage", Use::kComputed,
+     "a last chunk has `usage`, which is null in all others"},
+    {kBoth, "stream_options.continuous_usage_stats", Use::kRefused, "the last chunk has them", kNothing},
+    {kBoth | kResponses, "stream_options.include_obfuscation", Use::kNoEffect, "never added"},
+    {kBoth, "priority", Use::kComputed, "a whole number: smaller is served first; default 0"},
+
+    // What form the answer has: at most one of these.
+    {kBoth, "response_format", Use::kComputed, "an object"},
+    {kBoth, "response_format.type", Use::kComputed, "`text` or `json_schema`"},
+    {kBoth, "response_format.json_schema", Use::kComputed, "an object"},
+    {kBoth, "response_format.json_schema.schema", Use::kComputed, "a JSON schema"},
+    {kBoth, "response_format.json_schema.name", Use::kNoEffect, "a name of the schema"},
+    {kBoth, "response_format.json_schema.description", Use::kNoEffect, "for people"},
+    {kBoth, "response_format.json_schema.strict", Use::kNoEffect, "schemas are always followed"},
+    {kBoth, "json_schema", Use::kComputed, "a JSON schema (llama.cpp)"},
+    {kBoth, "guided_json", Use::kComputed, "a JSON schema (vLLM)"},
+    {kBoth, "guided_choice", Use::kComputed, "1 to 1024 texts (vLLM)"},
+    {kBoth, "structured_outputs", Use::kComputed, "an object (vLLM)"},
+    {kBoth, "structured_outputs.json", Use::kComputed, "a JSON schema"},
+    {kBoth, "structured_outputs.choice", Use::kComputed, "1 to 1024 texts"},
+    {kBoth, "structured_outputs.regex", Use::kRefused, "", kNothing},
+    {kBoth, "structured_outputs.grammar", Use::kRefused, "", kNothing},
+    {kBoth, "structured_outputs.json_object", Use::kRefused, "", kNothing},
+    {kBoth, "structured_outputs.structural_tag", Use::kRefused, "", kNothing},
+    {kBoth, "structured_outputs.disable_any_whitespace", Use::kNoEffect, "JSON has no white space"},
+    {kBoth, "guided_regex", Use::kRefused, "", kNothing},
+    {kBoth, "guided_grammar", Use::kRefused, "", kNothing},
+    {kBoth, "guided_decoding_backend", Use::kNoEffect, "there is one"},
+    {kBoth, "guided_whitespace_pattern", Use::kRefused, "JSON has no white space", kNothing},
+    {kBoth, "grammar", Use::kRefused, "", kNothing},
+    {kOllama, "format", Use::kComputed, "a JSON schema"},
+
+    // Tools, thoughts, other media.
+    {kOpenAi | kOllamaChat, "tools", Use::kRefused, "", kNothing},
+    {kBoth, "functions", Use::kRefused, "", kNothing},
+    {kOpenAi, "tool_choice", Use::kRefused, "no tools", R"(["none", "auto"])"},
+    {kBoth, "function_call", Use::kRefused, "no tools", R"(["none", "auto"])"},
+    {kOpenAi, "parallel_tool_calls", Use::kNoEffect, "no tools"},
+    {kBoth, "reasoning_effort", Use::kRefused, "no thoughts apart from the answer"},
+    {kOllama, "think", Use::kRefused, "no thoughts apart from the answer", "[false]"},
+    {kBoth, "verbosity", Use::kRefused, "for models that know it", R"(["medium"])"},
+    {kBoth, "modalities", Use::kRefused, "text only", R"([["text"]])"},
+    {kBoth, "audio", Use::kRefused, "text only", kNothing},
+    {kBoth, "web_search_options", Use::kRefused, ""},
+    {kBoth, "chat_template", Use::kRefused, "the model's file has one", kNothing},
+    {kBoth, "chat_template_kwargs", Use::kRefused, "", kNothing},
+    {kBoth, "documents", Use::kRefused, "", kNothing},
+    {kBoth, "add_generation_prompt", Use::kRefused, "an answer follows", "[true]"},
+    {kBoth, "continue_final_message", Use::kRefused, "an answer follows", kNothing},
+    {kBoth, "add_special_tokens", Use::kRefused, "as the model's file says"},
+
+    // For the books of others, and for speed.
+    {kOpenAi | kEmbeddings, "user", Use::kNoEffect, "kept nowhere"},
+    {kOpenAi, "metadata", Use::kNoEffect, "kept nowhere; responses give it back"},
+    {kBoth, "store", Use::kNoEffect, "nothing is kept"},
+    {kOpenAi, "service_tier", Use::kNoEffect, "there is one"},
+    {kOpenAi, "safety_identifier", Use::kNoEffect, "kept nowhere"},
+    {kOpenAi, "prompt_cache_key", Use::kNoEffect, "prompts that begin alike share their cache anyway"},
+    {kOpenAi, "prompt_cache_retention", Use::kNoEffect, "the cache keeps what fits"},
+    {kBoth, "cache_prompt", Use::kNoEffect, "answers do not depend on the cache"},
+    {kBoth, "prediction", Use::kNoEffect, "it would change the speed, and no answer"},
+    {kBoth, "request_id", Use::kNoEffect, "kept nowhere"},
+    {kOllama, "keep_alive", Use::kNoEffect, "the model stays"},
+
+    // Ollama's options.
+    {kOllama, "options", Use::kComputed, "an object"},
+    {kOllama, "options.num_predict", Use::kComputed,
+     "1 or more; -1, the default: what is left of the context"},
+    {kOllama, "options.temperature", Use::kComputed, "0 to 100; default 0.8"},
+    {kOllama, "options.top_k", Use::kComputed, "0: all; default 40"},
+    {kOllama, "options.top_p", Use::kComputed, "0 to 1; default 0.9"},
+    {kOllama, "options.min_p", Use::kComputed, "0 to 1; default 0"},
+    {kOllama, "options.seed", Use::kComputed, "a whole number; default: by chance"},
+    {kOllama, "options.stop", Use::kComputed, "a text or 1 to 16 texts"},
+    {kOllama, "options.presence_penalty", Use::kComputed, "-2 to 2, for tokens of the answer"},
+    {kOllama, "options.frequency_penalty", Use::kComputed, "-2 to 2, for tokens of the answer"},
+    {kOllama, "options.repeat_penalty", Use::kComputed,
+     "0.01 to 100, for tokens of prompt and answer; default 1"},
+    {kOllama, "options.repeat_last_n", Use::kRefused, "the penalty covers prompt and answer", "[-1]"},
+    {kOllama, "options.typical_p", Use::kRefused, "", "[1]"},
+    {kOllama, "options.mirostat", Use::kRefused, "", kNothing},
+    {kOllama, "options.num_ctx", Use::kNoEffect,
+     "`throng serve --context` says it; what does not fit is refused"},
+    {kOllama, "options.num_keep", Use::kNoEffect, "no prompt is cut"},
+    {kOllama, "options.num_batch", Use::kNoEffect, "a flag of the server"},
+    {kOllama, "options.num_thread", Use::kNoEffect, "a flag of the server"},
+    {kOllama, "options.num_gpu", Use::kNoEffect, "a flag of the server"},
+    {kOllama, "options.main_gpu", Use::kNoEffect, "a flag of the server"},
+    {kOllama, "options.use_mmap", Use::kNoEffect, "a flag of the server"},
+};
+
+// "`user` (kept nowhere), `store`", of the endpoint's fields of one use.
+std::string Listed(Endpoint endpoint, Use use) {
+  std::string text;
+  for (const Field& field : kFields) {
+    if ((field.endpoints & endpoint) == 0 || field.use != use) continue;
+    if (!text.empty()) text += ", ";
+    text += fmt::format("`{}`", field.name);
+    if (*field.note != '\0') text += fmt::format(" ({})", field.note);
+  }
+  return text;
+}
+
+}  // namespace
+
+const Field* FindField(Endpoint endpoint, std::string_view name) {
+  const auto found = std::ranges::find_if(
+      kFields, [&](const Field& field) { return (field.endpoints & endpoint) != 0 && field.name == name; });
+  return found == std::end(kFields) ? nullptr : found;
+}
+
+std::string FieldsAsMarkdown(Endpoint endpoint) {
+  std::string text;
+  for (const Field& field : kFields) {
+    if ((field.endpoints & endpoint) == 0 || field.use != Use::kComputed) continue;
+    if (text.empty()) text = "| computed | |\n|---|---|\n";
+    text += fmt::format("| `{}` | {} |\n", field.name, field.note);
+  }
+  const std::string without = Listed(endpoint, Use::kNoEffect);
+  if (!without.empty()) text += fmt::format("\nWithout effect: {}.\n", without);
+  const std::string refused = Listed(endpoint, Use::kRefused);
+  if (!refused.empty()) text += fmt::format("\nRefused: {}.\n", refused);
+  return text;
+}
+
+}  // namespace throng::serve

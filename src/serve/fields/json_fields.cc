@@ -1,0 +1,166 @@
+#include "serve/fields/json_fields.h"
+
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace throng::serve {
+namespace {
+
+constexpr int kMaxDepth = 64;
+
+}  // namespace
+
+Json ParseBody(std::string_view body) {
+  const auto check_depth = [](int depth, Json::parse_event_t, Json&) {
+    if (depth > kMaxDepth)
+      throw BadField("body", "invalid_json", "JSON is nested deeper than {} levels", kMaxDepth);
+    return true;
+  };
+  Json json;
+  try {
+    json = Json::parse(body, check_depth);
+  } catch (const Json::parse_error& error) {
+    throw BadField("body", "invalid_json", "not JSON at byte {}", error.byte);
+  } catch (const Json::exception& error) {  // a number out of range
+    throw BadField("body", "invalid_json", "not JSON: {}", error.what());
+  }
+  if (!json.is_object()) {
+    throw BadField("body", "invalid_json", "found JSON of type {}, allowed: object", json.type_name());
+  }
+  return json;
+}
+
+std::optional<int64_t> WholeNumber(const Json& value) {
+  if (value.is_number_unsigned() && value.get<uint64_t>() > std::numeric_limits<int64_t>::max())
+    return std::nullopt;
+  if (value.is_number_integer()) return value.get<int64_t>();
+  if (!value.is_number()) return std::nullopt;
+  const double number = value.get<double>();
+  constexpr double kExact = 9007199254740992.0;  // 2^53: from there on, doubles skip whole numbers
+  if (number != std::floor(number) || std::abs(number) > kExact) return std::nullopt;
+  return static_cast<int64_t>(number);
+}
+
+void FailField(const std::string& path, const Json& found, const std::string& allowed) {
+  std::string text = found.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > 60) text = found.type_name();
+  throw BadField(path, "invalid_value", "found {}, allowed: {}", text, allowed);
+}
+
+std::vector<int32_t> ParseTokens(const std::string& path, const Json& list, const std::string& allowed) {
+  std::vector<int32_t> tokens;
+  for (const Json& entry : list) {
+    const std::optional<int64_t> token = WholeNumber(entry);
+    if (!token || *token < 0 || *token > std::numeric_limits<int32_t>::max()) FailField(path, entry, allowed);
+    tokens.push_back(static_cast<int32_t>(*token));
+  }
+  return tokens;
+}
+
+JsonFields::JsonFields(Endpoint endpoint, const Json& object, std::string path, std::string table_path)
+    : endpoint_(endpoint), object_(&object), path_(std::move(path)), table_path_(std::move(table_path)) {
+  if (!object.is_object()) FailField(path_.substr(0, path_.size() - 1), object, "an object");
+  for (const auto& [name, value] : object.items()) {
+    if (!value.is_null()) CheckKnown(name, value);
+  }
+}
+
+void JsonFields::CheckKnown(const std::string& name, const Json& value) const {
+  const Field* field = FindField(endpoint_, table_path_ + name);
+  const std::string path = path_ + name.substr(0, 60);
+  if (field == nullptr) {
+    throw BadField(
+        path, "unknown_parameter",
+        "there is no such field, and it is not ignored, since it may be meant to change the answer");
+  }
+  if (field->use != Use::kRefused) return;
+  if (*field->neutral != '\0') {
+    for (const Json& neutral : Json::parse(field->neutral)) {
+      if (value == neutral) return;
+    }
+  }
+  throw BadField(path, "unsupported_parameter", "this server does not support it{}{}",
+                 *field->note == '\0' ? "" : ": ", field->note);
+}
+
+JsonFields JsonFields::Object(const char* name, const Json& value) const {
+  return {endpoint_, value, path_ + name + ".", table_path_ + name + "."};
+}
+
+JsonFields JsonFields::Entry(const char* name, size_t index, const Json& value) const {
+  return {endpoint_, value, fmt::format("{}{}[{}].", path_, name, index), table_path_ + name + "[]."};
+}
+
+const Json* JsonFields::Find(const char* name) const {
+  const auto found = object_->find(name);
+  return found == object_->end() || found->is_null() ? nullptr : &*found;
+}
+
+const Json& JsonFields::Get(const char* name) const {
+  const Json* value = Find(name);
+  if (value == nullptr) throw BadField(Path(name), "missing_required_parameter", "it is missing");
+  return *value;
+}
+
+bool JsonFields::Bool(const char* name, bool fallback) const {
+  const Json* value = Find(name);
+  if (value == nullptr) return fallback;
+  if (!value->is_boolean()) FailField(Path(name), *value, "true or false");
+  return value->get<bool>();
+}
+
+float JsonFields::Number(const char* name, double fallback, double min, double max) const {
+  const Json* value = Find(name);
+  if (value == nullptr) return static_cast<float>(fallback);
+  if (!value->is_number() || !(value->get<double>() >= min && value->get<double>() <= max)) {
+    FailField(Path(name), *value, fmt::format("a number from {} to {}", min, max));
+  }
+  return value->get<float>();
+}
+
+int JsonFields::Integer(const char* name, int fallback, int min, int max) const {
+  const Json* value = Find(name);
+  if (value == nullptr) return fallback;
+  const std::optional<int64_t> number = WholeNumber(*value);
+  if (!number || *number < min || *number > max) {
+    FailField(Path(name), *value, fmt::format("a whole number from {} to {}", min, max));
+  }
+  return static_cast<int>(*number);
+}
+
+std::string JsonFields::Text(const char* name, const std::string& fallback) const {
+  const Json* value = Find(name);
+  if (value == nullptr) return fallback;
+  if (!value->is_string()) FailField(Path(name), *value, "a text");
+  return value->get<std::string>();
+}
+
+std::vector<std::string> JsonFields::Texts(const char* name, size_t most) const {
+  const Json* value = Find(name);
+  if (value == nullptr) return {};
+  const std::string allowed = fmt::format("1 to {} texts that are not empty", most);
+  if (!value->is_array() || value->empty() || value->size() > most) FailField(Path(name), *value, allowed);
+  std::vector<std::string> texts;
+  for (const Json& text : *value) {
+    if (!text.is_string() || text.get_ref<const std::string&>().empty()) FailField(Path(name), text, allowed);
+    texts.push_back(text);
+  }
+  return texts;
+}
+
+std::vector<int32_t> JsonFields::Tokens(const char* name, size_t most) const {
+  const Json* value = Find(name);
+  if (value == nullptr) return {};
+  const std::string allowed = fmt::format("a list of up to {} token ids", most);
+  if (!value->is_array() || value->size() > most) FailField(Path(name), *value, allowed);
+  return ParseTokens(Path(name), *value, allowed);
+}
+
+std::string JsonFields::Schema(const char* name) const {
+  const Json& schema = Get(name);
+  if (!schema.is_object()) FailField(Path(name), schema, "a JSON schema");
+  return schema.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace throng::serve

@@ -1,0 +1,80 @@
+#include "serve/http/error_reply.h"
+
+#include <nlohmann/json.hpp>
+
+#include "serve/request_error.h"
+
+namespace throng::serve {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char* TypeOf(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 503:
+      return "overloaded_error";
+    default:
+      return status < 500 ? "invalid_request_error" : "server_error";
+  }
+}
+
+int StatusOfCode(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalid:
+    case ErrorCode::kUnsupported:
+      return 400;
+    case ErrorCode::kExhausted:
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kCancelled:
+      return 503;
+    case ErrorCode::kCorrupt:
+    case ErrorCode::kIo:
+    case ErrorCode::kBadAnswer:
+      return 500;
+  }
+  return 500;
+}
+
+std::string Body(int status, std::string_view message, const Json& param, const Json& code) {
+  const Json json = {
+      {"error", {{"message", message}, {"type", TypeOf(status)}, {"param", param}, {"code", code}}}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+HttpReply Reply(int status, std::string body) {
+  HttpReply reply{.status = status, .body = std::move(body)};
+  if (status == 503) reply.headers.emplace_back("Retry-After", "1");
+  return reply;
+}
+
+}  // namespace
+
+int StatusOf(const Error& error) {
+  const auto* of_request = dynamic_cast<const RequestError*>(&error);
+  return of_request != nullptr ? of_request->Status() : StatusOfCode(error.Code());
+}
+
+std::string ErrorBody(int status, std::string_view message) {
+  return Body(status, message, nullptr, nullptr);
+}
+
+std::string ErrorBody(const Error& error) {
+  const auto* of_request = dynamic_cast<const RequestError*>(&error);
+  if (of_request == nullptr) return ErrorBody(StatusOf(error), error.what());
+  const Json param = of_request->Param().empty() ? Json() : Json(of_request->Param());
+  return Body(of_request->Status(), error.what(), param, of_request->Name());
+}
+
+HttpReply ErrorReply(int status, std::string_view message) {
+  return Reply(status, ErrorBody(status, message));
+}
+
+HttpReply ErrorReply(const Error& error) { return Reply(StatusOf(error), ErrorBody(error)); }
+
+}  // namespace throng::serve

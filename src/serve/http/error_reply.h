@@ -1,0 +1,22 @@
+// Errors as replies, in OpenAI's format: {"error": {"message", "type", "param", "code"}}.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "serve/exchange.h"
+
+namespace throng::serve {
+
+// The status of a reply, which a RequestError says itself.
+int StatusOf(const Error& error);
+
+// As JSON. param and code are null, unless the error is a RequestError.
+std::string ErrorBody(int status, std::string_view message);
+std::string ErrorBody(const Error& error);
+
+HttpReply ErrorReply(int status, std::string_view message);
+HttpReply ErrorReply(const Error& error);
+
+}  // namespace throng::serve

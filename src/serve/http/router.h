@@ -1,0 +1,49 @@
+// Which endpoint answers a request, and whether it may: decided when the header is complete, before the body
+// is read.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "serve/exchange.h"
+#include "serve/http/access.h"
+#include "serve/http/limits.h"
+#include "serve/http/request_reader.h"
+
+namespace throng::serve {
+
+struct Route {
+  std::string method;
+  // Segments of the form {name} stand for any that is not empty; as the last one, for the rest of the path.
+  std::string path;
+  std::function<HttpReply(const HttpRequest& request)> endpoint;
+  bool open = false;  // needs no key
+  bool quick =
+      false;  // answers in less than a millisecond: on the server's one thread, even if it has a lot to do
+};
+
+class Router {
+ public:
+  Router(std::vector<Route> routes, AccessOptions access, const HttpLimits& limits);
+
+  struct Decision {
+    std::optional<HttpReply> reply{};  // the request is answered by this, and its body not wanted
+    const Route* route = nullptr;      // or by this
+  };
+  // Fills in head.request.params.
+  Decision Decide(RequestHead& head) const;
+
+  // Calls the endpoint; what it throws becomes an error body. Any thread.
+  static HttpReply Call(const Route& route, const HttpRequest& request);
+  // Adds the headers that depend on the page that asks.
+  void Finish(const RequestHead& head, HttpReply& reply) const { access_.AddHeaders(head, reply); }
+
+ private:
+  const std::vector<Route> routes_;
+  const Access access_;
+  const HttpLimits& limits_;
+};
+
+}  // namespace throng::serve

@@ -1,0 +1,98 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "serve/testing/endpoint_rig.h"
+
+namespace throng::serve {
+namespace {
+
+using ::testing::HasSubstr;
+
+class OllamaTest : public EndpointRig {
+ protected:
+  // The lines of a stream.
+  std::vector<Json> Lines(Endpoint endpoint, const Json& body) {
+    const HttpReply reply = Call(endpoint, body.dump());
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    EXPECT_EQ(reply.type, "application/x-ndjson");
+    std::vector<Json> lines;
+    std::istringstream text(reply.body);
+    for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
+    return lines;
+  }
+};
+
+TEST_F(OllamaTest, StreamsAddUpToTheWholeAnswer) {
+  const Json options = {{"seed", 3}, {"num_predict", 30}};
+  const Json bodies[] = {{{"messages", {{{"role", "user"}, {"content", "a"}}}}, {"options", options}},
+                         {{"prompt", "a"}, {"system", "s"}, {"options", options}},
+                         {{"prompt", "a"}, {"raw", true}, {"options", options}, {"keep_alive", "5m"}}};
+  for (Json body : bodies) {
+    const bool chat = body.contains("messages");
+    const Endpoint endpoint = chat ? OllamaChat : OllamaGenerate;
+    const auto text = [&](const Json& line) {
+      return chat ? line["message"]["content"].get<std::string>() : line["response"].get<std::string>();
+    };
+    std::string streamed;
+    const std::vector<Json> lines = Lines(endpoint, body);  // the default
+    for (const Json& line : lines) {
+      streamed += text(line);
+      EXPECT_EQ(line["done"], &line == &lines.back());
+      EXPECT_EQ(line["model"], "tiny");
+      EXPECT_THAT(line["created_at"].get<std::string>(), ::testing::MatchesRegex("20..-..-..T..:..:..Z"));
+    }
+    body["stream"] = false;
+    const Json whole = Post(endpoint, body);
+    EXPECT_EQ(text(whole), streamed);
+    for (const char* name : {"done_reason", "prompt_eval_count", "eval_count"})
+      EXPECT_EQ(whole[name], lines.back()[name]) << name;
+    EXPECT_GT(whole["prompt_eval_count"], 1);
+    EXPECT_LE(whole["eval_count"], 30);
+  }
+}
+
+TEST_F(OllamaTest, ChatsAreTheSameAsOpenAis) {
+  const Json messages = {{{"role", "system"}, {"content", "b"}}, {{"role", "user"}, {"content", "a"}}};
+  const Json schema = {{"type", "string"}, {"pattern", "^[a-z]{9}$"}};
+  const Json here =
+      Post(OllamaChat, {{"messages", messages},
+                        {"stream", false},
+                        {"format", schema},
+                        {"options", {{"seed", 3}, {"temperature", 1}, {"top_k", 0}, {"top_p", 1}}}});
+  const Json there = Post(ChatCompletions, {{"messages", messages}, {"guided_json", schema}, {"seed", 3}});
+  EXPECT_EQ(here["message"]["content"], there["choices"][0]["message"]["content"]);
+  EXPECT_EQ(here["done_reason"], "stop");
+}
+
+TEST_F(OllamaTest, RefusesInOneSentence) {
+  const auto refused = [&](Endpoint endpoint, const char* body) {
+    const HttpReply reply = Call(endpoint, body);
+    EXPECT_EQ(reply.status, 400) << reply.body;
+    return Json::parse(reply.body)["error"].get<std::string>();
+  };
+  EXPECT_THAT(refused(OllamaChat, R"({"prompt":"a"})"), HasSubstr("prompt: there is no such field"));
+  EXPECT_THAT(refused(OllamaChat, "{}"), HasSubstr("messages: it is missing"));
+  EXPECT_THAT(refused(OllamaGenerate, R"({"prompt":"a","context":[1]})"), HasSubstr("context"));
+  EXPECT_THAT(refused(OllamaGenerate, R"({"prompt":"a","options":{"repeat_last_n":64}})"),
+              HasSubstr("options.repeat_last_n"));
+  EXPECT_THAT(refused(OllamaGenerate, R"({"prompt":"a","options":{"temprature":0}})"),
+              HasSubstr("options.temprature"));
+  EXPECT_THAT(refused(OllamaGenerate, R"({"prompt":"a","format":"json"})"), HasSubstr("schema"));
+  EXPECT_THAT(refused(OllamaChat, R"({"messages":[{"role":"user","content":"a"}],"think":true})"),
+              HasSubstr("think"));
+}
+
+TEST_F(OllamaTest, TellsAboutTheModel) {
+  EXPECT_FALSE(Json::parse(Call(OllamaVersion, "").body)["version"].get<std::string>().empty());
+  const Json model = Json::parse(Call(OllamaTags, "").body)["models"].at(0);
+  EXPECT_EQ(model["name"], "tiny");
+  EXPECT_EQ(model["details"]["format"], "gguf");
+  const Json shown = Post(OllamaShow, {{"model", "tiny"}});
+  EXPECT_EQ(shown["capabilities"], Json::array({"completion"}));
+  EXPECT_EQ(shown["model_info"][".context_length"], 2048);  // this model has no architecture
+}
+
+}  // namespace
+}  // namespace throng::serve

@@ -1,0 +1,134 @@
+"""Many streams at once on `throng serve`: none is lost, each is the text that the same request has alone, the server's
+memory stays flat, and nobody waits for others' long answers.
+
+  python3 tests/serve_load_test.py THRONG [--streams 64] [--seconds 20] [SERVE-ARGUMENTS...]
+
+A longer load, on a model of one's own: --streams 256 --seconds 600 -m model.gguf
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+SHORT, LONG = 8, 160  # tokens
+KINDS = 12  # different requests
+MEMORY_GROWTH = 1.1  # of the peak of the second half to that of the first
+
+
+def request(kind):
+    """A request to /v1/completions; every third is long."""
+    length = LONG if kind % 3 == 0 else SHORT
+    prompt = f"- 09:10 Ben said: Finn likes {kind} teas.\nQuestion: Who likes tea?\nAnswer:\n"
+    return {"prompt": prompt, "max_tokens": length, "seed": kind, "temperature": 1, "stream": True}
+
+
+def is_long(kind):
+    return request(kind)["max_tokens"] == LONG
+
+
+class Client:
+    """One connection that is kept."""
+
+    def __init__(self, port):
+        self.port = port
+        self.reader = self.writer = None
+
+    async def ask(self, kind):
+        """The text of the answer, and the seconds until its first token."""
+        if self.writer is None:
+            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        body = json.dumps(request(kind))
+        begin = time.monotonic()
+        self.writer.write(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        events, first = b"", None
+        while True:
+            size = int(await self.reader.readuntil(b"\r\n"), 16)
+            events += (await self.reader.readexactly(size + 2))[:-2]
+            first = first or time.monotonic() - begin
+            if size == 0:
+                break
+        events = events.decode().split("\n\n")
+        assert events.pop() == "" and events.pop() == "data: [DONE]", events[-3:]
+        chunks = [json.loads(event.removeprefix("data: ")) for event in events]
+        assert chunks[-1]["choices"][0]["finish_reason"], chunks[-1]
+        return "".join(chunk["choices"][0]["text"] for chunk in chunks), first
+
+    def close(self):
+        if self.writer:
+            self.writer.close()
+
+
+def memory(pid):
+    """Bytes of the process that are in memory and not of a file."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"RssAnon:\s*(\d+) kB", status)[1]) * 1024
+
+
+async def load(port, pid, streams, seconds):
+    alone = Client(port)
+    expected = [(await alone.ask(kind))[0] for kind in range(KINDS)]
+    alone.close()
+    waits = {True: [], False: []}
+    wrong, samples = [], []
+    begin = time.monotonic()
+
+    async def stream(number):
+        client, count = Client(port), number
+        while time.monotonic() - begin < seconds:
+            kind = count % KINDS
+            count += 5
+            text, first = await client.ask(kind)
+            waits[is_long(kind)].append(first)
+            if text != expected[kind]:
+                wrong.append((kind, text, expected[kind]))
+        client.close()
+
+    async def watch():
+        while time.monotonic() - begin < seconds:
+            await asyncio.sleep(0.2)
+            samples.append(memory(pid))
+
+    await asyncio.gather(watch(), *(stream(number) for number in range(streams)))
+    return waits, wrong, samples
+
+
+def percentile(values, part):
+    return sorted(values)[min(int(len(values) * part), len(values) - 1)]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("throng")
+    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=20)
+    arguments, serve = parser.parse_known_args()
+    command = [arguments.throng, "serve", "--port", "0", "--max-requests", str(arguments.streams), *serve]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        port = int(re.search(r"http://[^/]*:(\d+)/", next(line for line in server.stderr if " at http" in line))[1])
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        waits, wrong, samples = asyncio.run(load(port, server.pid, arguments.streams, arguments.seconds))
+    finally:
+        server.terminate()
+        code = server.wait()
+    half = len(samples) // 2
+    print(f"{arguments.streams} streams for {arguments.seconds:g} s: {sum(map(len, waits.values()))} answers, {len(wrong)} wrong")
+    for name, long in ("short", False), ("long", True):
+        print(f"first token of {name} answers: p50 {percentile(waits[long], 0.5):.3f} s, p99 {percentile(waits[long], 0.99):.3f} s")
+    print(f"memory: {max(samples[:half]) >> 20} MiB at most in the first half, {max(samples[half:]) >> 20} in the second")
+    assert not wrong, wrong[0]
+    assert max(samples[half:]) < MEMORY_GROWTH * max(samples[:half])
+    assert percentile(waits[False], 0.5) < 2 * percentile(waits[True], 0.5) + 0.1, "short answers wait for long ones"
+    assert code == 0, code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
