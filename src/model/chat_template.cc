@@ -147,7 +147,13 @@ std::vector<TextPart> ChatTemplate::Format(const ChatInput& chat) const {
   // Templates ask whether they are defined, or are none.
   variables.push_back({"tools", has_tools ? &chat.tools : &kNone, true});
   if (!chat.variables.contains("documents")) variables.push_back({"documents", &kNone, true});
-  for (const auto& [name, value] : chat.variables.items()) variables.push_back({name, &value, true});
+  for (const auto& [name, value] : chat.variables.items()) {
+    if (!used.parsed.Mentions(name)) {
+      throw MakeError(ErrorCode::kInvalid, "variable {}: the chat template of this model does not read it",
+                      name);
+    }
+    variables.push_back({name, &value, true});
+  }
   return ToParts(used.parsed.Render(variables, Options(chat.now, {})));
 }
 

@@ -73,6 +73,8 @@ TEST(ChatTemplate, GivesVariablesToolsAndTheDate) {
   chat.now = std::chrono::local_days(std::chrono::year(2031) / 12 / 24);
   EXPECT_EQ(Format(chat_template, chat), "f True 24 Dec 2031 False <b><e>x");
   EXPECT_THROW(Format(ChatTemplate(kChatMl), chat), Error);  // would be lost
+  chat.tools = Json();
+  EXPECT_THROW(Format(ChatTemplate(kChatMl), chat), Error);  // so would the variables
 }
 
 TEST(ChatTemplate, WhatMessagesSayIsNoFrame) {

@@ -55,14 +55,11 @@ void ParseResponseFormat(const JsonFields& fields, llm::Constraint& constraint) 
   const JsonFields format = fields.Object("response_format", *value);
   const std::string type = format.Text("type");
   if (type == "json_object") {
-    // "Any object" is not a regular language, and automata constrain the answers.
-    throw BadField("response_format", "unsupported_value",
-                   "json_object is not supported, because answers follow a schema: use json_schema");
-  }
-  if (type == "json_schema") {
+    constraint.json_schema = kAnyObject;
+  } else if (type == "json_schema") {
     constraint.json_schema = format.Object("json_schema", format.Get("json_schema")).Schema("schema");
   } else if (type != "text") {
-    FailField("response_format.type", format.Get("type"), "text or json_schema");
+    FailField("response_format.type", format.Get("type"), "text, json_object or json_schema");
   }
 }
 
@@ -79,16 +76,32 @@ llm::Constraint ParseConstraint(const JsonFields& fields) {
     found.emplace_back(object.Path(name), llm::Constraint());
     found.back().second.choices = object.Texts(name, kMaxAllowed);
   };
+  const auto add_text = [&](const JsonFields& object, const char* name, std::string llm::Constraint::*form) {
+    if (object.Find(name) == nullptr) return;
+    const std::string text = object.Text(name);
+    if (text.empty()) FailField(object.Path(name), text, "a text that is not empty");
+    found.emplace_back(object.Path(name), llm::Constraint());
+    found.back().second.*form = text;
+  };
   llm::Constraint format;
   ParseResponseFormat(fields, format);
   if (!format.Empty()) found.push_back({"response_format", format});
   add_schema(fields, "json_schema");
   add_schema(fields, "guided_json");
   add_choices(fields, "guided_choice");
+  add_text(fields, "guided_regex", &llm::Constraint::regex);
+  add_text(fields, "guided_grammar", &llm::Constraint::grammar);
+  add_text(fields, "grammar", &llm::Constraint::grammar);
   if (const Json* outputs = fields.Find("structured_outputs")) {
     const JsonFields object = fields.Object("structured_outputs", *outputs);
     add_schema(object, "json");
     add_choices(object, "choice");
+    add_text(object, "regex", &llm::Constraint::regex);
+    add_text(object, "grammar", &llm::Constraint::grammar);
+    if (object.Bool("json_object")) {
+      found.emplace_back(object.Path("json_object"), llm::Constraint());
+      found.back().second.json_schema = kAnyObject;
+    }
   }
   if (found.empty()) return {};
   if (found.size() > 1) {
@@ -168,6 +181,62 @@ std::string ParseContent(const JsonFields& message, std::initializer_list<const 
   return text;
 }
 
+// The calls of tools in an assistant's message.
+Json ParseCalls(const JsonFields& message) {
+  const Json& calls = message.Get("tool_calls");
+  if (!calls.is_array()) FailField(message.Path("tool_calls"), calls, "a list of calls");
+  Json parsed = Json::array();
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const JsonFields call = message.Entry("tool_calls", i, calls[i]);
+    if (const std::string type = call.Text("type", "function"); type != "function")
+      FailField(call.Path("type"), type, "function");
+    const JsonFields function = call.Object("function", call.Get("function"));
+    const std::string arguments = function.Text("arguments", "{}");
+    if (!Json::accept(arguments)) FailField(function.Path("arguments"), arguments, "a text of JSON");
+    parsed.push_back({{"id", call.Text("id")},
+                      {"type", "function"},
+                      {"function", {{"name", function.Text("name")}, {"arguments", arguments}}}});
+  }
+  return parsed;
+}
+
+std::string ParseRole(const JsonFields& message) {
+  const std::string role = message.Text("role");
+  if (role.empty()) FailField(message.Path("role"), role, "system, user, assistant");
+  return role == "developer" ? "system" : role;
+}
+
+const Json& ListOfMessages(const JsonFields& fields, const char* name) {
+  const Json& messages = fields.Get(name);
+  if (!messages.is_array() || messages.empty() || messages.size() > kMaxMessages) {
+    FailField(fields.Path(name), messages, fmt::format("a list of 1 to {} messages", kMaxMessages));
+  }
+  return messages;
+}
+
+// A chat as the model's template reads it.
+model::ChatInput ParseChat(const JsonFields& fields) {
+  model::ChatInput chat;
+  chat.now = model::LocalNow();
+  const Json& messages = ListOfMessages(fields, "messages");
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const JsonFields message = fields.Entry("messages", i, messages[i]);
+    Json parsed = {{"role", ParseRole(message)}};
+    const Json* calls = message.Find("tool_calls");
+    const bool has_calls = calls != nullptr && !calls->empty();
+    parsed["content"] =
+        has_calls && message.Find("content") == nullptr ? Json() : Json(ParseContent(message, {}));
+    if (has_calls) parsed["tool_calls"] = ParseCalls(message);
+    if (message.Find("tool_call_id") != nullptr) parsed["tool_call_id"] = message.Text("tool_call_id");
+    chat.messages.push_back(std::move(parsed));
+  }
+  if (const Json* variables = fields.Find("chat_template_kwargs")) {
+    if (!variables->is_object()) FailField("chat_template_kwargs", *variables, "an object");
+    chat.variables = *variables;
+  }
+  return chat;
+}
+
 }  // namespace
 
 std::vector<engine::Prompt> ParsePrompts(const JsonFields& fields, const char* name, size_t most) {
@@ -199,16 +268,11 @@ std::vector<std::string> ParseStop(const JsonFields& fields) {
 
 std::vector<model::ChatMessage> ParseMessages(const JsonFields& fields, const char* name,
                                               std::initializer_list<const char*> part_types) {
-  const Json& messages = fields.Get(name);
-  if (!messages.is_array() || messages.empty() || messages.size() > kMaxMessages) {
-    FailField(fields.Path(name), messages, fmt::format("a list of 1 to {} messages", kMaxMessages));
-  }
+  const Json& messages = ListOfMessages(fields, name);
   std::vector<model::ChatMessage> chat;
   for (size_t i = 0; i < messages.size(); ++i) {
     const JsonFields message = fields.Entry(name, i, messages[i]);
-    const std::string role = message.Text("role");
-    if (role.empty()) FailField(message.Path("role"), role, "system, user, assistant");
-    chat.push_back({role == "developer" ? "system" : role, ParseContent(message, part_types)});
+    chat.push_back({ParseRole(message), ParseContent(message, part_types)});
   }
   return chat;
 }
@@ -217,9 +281,7 @@ CompletionRequest ParseChatRequest(std::string_view body) {
   const Json json = ParseBody(body);
   const JsonFields fields(kChat, json);
   CompletionRequest request = ParseCommon(fields, /*least_tokens=*/1);
-  model::ChatInput chat(ParseMessages(fields, "messages"));
-  chat.now = model::LocalNow();
-  request.prompts.push_back(std::move(chat));
+  request.prompts.push_back(ParseChat(fields));
   const bool logprobs = fields.Bool("logprobs");
   if (fields.Find("top_logprobs") != nullptr && !logprobs)
     throw BadField("top_logprobs", "invalid_value", "allowed only with logprobs: true");

@@ -22,6 +22,8 @@ struct CompletionRequest {
   bool stream_usage = false;  // a last chunk with the token counts
 };
 
+inline constexpr const char* kAnyObject = R"({"type":"object"})";  // the schema of what is asked for as JSON
+
 // Throw RequestError with one sentence that names the field.
 CompletionRequest ParseChatRequest(std::string_view body);
 CompletionRequest ParseTextRequest(std::string_view body);

@@ -105,7 +105,10 @@ TEST_F(CompletionsTest, RefusesUnknownFieldsByName) {
       {"response_format.schema", {{"response_format", {{"type", "text"}, {"schema", {{"a", 1}}}}}}},
       {"response_format.json_schema.shema",
        {{"response_format", {{"type", "json_schema"}, {"json_schema", {{"shema", {{"a", 1}}}}}}}}},
-      {"structured_outputs.regex", {{"structured_outputs", {{"regex", "a"}}}}},
+      {"structured_outputs.structural_tag", {{"structured_outputs", {{"structural_tag", "a"}}}}},
+      {"messages[0].tool_calls[0].function.nam",
+       {{"messages",
+         {{{"role", "assistant"}, {"tool_calls", {{{"id", "c"}, {"function", {{"nam", "f"}}}}}}}}}}},
   };
   for (const auto& [param, more] : nested) EXPECT_EQ(error(ChatCompletions, ChatBody(more))["param"], param);
 }
@@ -408,11 +411,62 @@ TEST_F(CompletionsTest, OneConstraintAtMost) {
     EXPECT_THAT(Post(Completions, TextBody(form))["choices"][0]["text"].get<std::string>(),
                 ::testing::AnyOf("1", "2"));
   }
-  for (const Json& form : {Json{{"guided_choice", {"x"}}}, Json{{"structured_outputs", {{"choice", {"x"}}}}}})
-    EXPECT_EQ(Post(Completions, TextBody(form))["choices"][0]["text"], "x");
+  for (const Json& form : {Json{{"guided_choice", {"x"}}}, Json{{"structured_outputs", {{"choice", {"x"}}}}},
+                           Json{{"guided_regex", "x"}}, Json{{"structured_outputs", {{"regex", "x"}}}},
+                           Json{{"grammar", "root ::= \"x\""}}, Json{{"guided_grammar", "root ::= \"x\""}},
+                           Json{{"structured_outputs", {{"grammar", "root ::= \"x\""}}}}})
+    EXPECT_EQ(Post(Completions, TextBody(form))["choices"][0]["text"], "x") << form;
   const Json refused =
       Refused(Completions, TextBody({{"guided_choice", {"x"}}, {"json_schema", schema}}).dump());
   EXPECT_EQ(refused["param"], "guided_choice");
+}
+
+// An object, or the beginning of one that max_tokens cut off.
+TEST_F(CompletionsTest, AnyObjectIsAForm) {
+  for (const Json& form : {Json{{"response_format", {{"type", "json_object"}}}},
+                           Json{{"structured_outputs", {{"json_object", true}}}}}) {
+    Json body = ChatBody(form);
+    body["max_tokens"] = 40;
+    for (int seed = 0; seed < 20; ++seed) {
+      body["seed"] = seed;
+      const Json choice = Post(ChatCompletions, body)["choices"][0];
+      const std::string text = choice["message"]["content"];
+      EXPECT_TRUE(text.starts_with('{')) << text;
+      if (choice["finish_reason"] == "stop") {
+        EXPECT_TRUE(Json::parse(text, nullptr, false).is_object()) << text;
+      }
+    }
+  }
+}
+
+TEST_F(CompletionsTest, CallsOfToolsReachThePrompt) {
+  const auto tokens = [&](const Json& messages) {
+    return Post(ChatCompletions, ChatBody({{"messages", messages}}))["usage"]["prompt_tokens"].get<int>();
+  };
+  const Json call = {
+      {"id", "c0"}, {"type", "function"}, {"function", {{"name", "sqrt"}, {"arguments", R"({"x":144})"}}}};
+  const Json user = {{"role", "user"}, {"content", "root of 144?"}};
+  const Json result = {{"role", "tool"}, {"tool_call_id", "c0"}, {"content", "12"}};
+  const int with =
+      tokens({user, {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", {call}}}, result});
+  EXPECT_EQ(with, tokens({user, {{"role", "assistant"}, {"tool_calls", {call}}}, result}));
+  EXPECT_GT(with, tokens({user, {{"role", "assistant"}, {"content", ""}}, result}) + 20);
+  Json broken = call;
+  broken["function"]["arguments"] = "{x";
+  const Json messages = {user, {{"role", "assistant"}, {"tool_calls", {broken}}}};
+  EXPECT_EQ(Refused(ChatCompletions, ChatBody({{"messages", messages}}).dump())["param"],
+            "messages[1].tool_calls[0].function.arguments");
+}
+
+TEST_F(CompletionsTest, VariablesReachTheTemplate) {
+  const auto tokens = [&](const Json& variables) {
+    return Post(ChatCompletions, ChatBody({{"chat_template_kwargs", variables}}))["usage"]["prompt_tokens"]
+        .get<int>();
+  };
+  EXPECT_EQ(tokens({{"mood", "calm"}}), tokens(Json::object()) + 4);
+  const std::string refused =
+      Refused(ChatCompletions, ChatBody({{"chat_template_kwargs", {{"moood", "calm"}}}}).dump())["message"];
+  EXPECT_THAT(refused, ::testing::HasSubstr("moood"));
 }
 
 TEST_F(CompletionsTest, ErrorsSayWhatIsWrongAsOpenAiDoes) {

@@ -41,10 +41,10 @@ void ParseFormat(const JsonFields& fields, llm::Constraint& constraint) {
   const Json* format = fields.Find("format");
   if (format == nullptr || *format == "") return;
   if (*format == "json") {
-    throw BadField("format", "unsupported_value",
-                   "json is not supported, because answers follow a schema: send the schema instead");
+    constraint.json_schema = kAnyObject;
+  } else {
+    constraint.json_schema = fields.Schema("format");
   }
-  constraint.json_schema = fields.Schema("format");
 }
 
 OllamaRequest ParseRequest(Endpoint endpoint, std::string_view body) {

@@ -79,7 +79,10 @@ TEST_F(OllamaTest, RefusesInOneSentence) {
               HasSubstr("options.repeat_last_n"));
   EXPECT_THAT(refused(OllamaGenerate, R"({"prompt":"a","options":{"temprature":0}})"),
               HasSubstr("options.temprature"));
-  EXPECT_THAT(refused(OllamaGenerate, R"({"prompt":"a","format":"json"})"), HasSubstr("schema"));
+  EXPECT_THAT(refused(OllamaGenerate, R"({"prompt":"a","format":"xml"})"), HasSubstr("format"));
+  EXPECT_TRUE(Post(OllamaGenerate, {{"prompt", "a"}, {"format", "json"}, {"stream", false}})["response"]
+                  .get<std::string>()
+                  .starts_with('{'));
   EXPECT_THAT(refused(OllamaChat, R"({"messages":[{"role":"user","content":"a"}],"think":true})"),
               HasSubstr("think"));
 }

@@ -29,13 +29,11 @@ void ParseText(const JsonFields& fields, llm::Constraint& constraint) {
   const JsonFields of_format = object.Object("format", *format);
   const std::string type = of_format.Text("type");
   if (type == "json_object") {
-    throw BadField("text.format", "unsupported_value",
-                   "json_object is not supported, because answers follow a schema: use json_schema");
-  }
-  if (type == "json_schema") {
+    constraint.json_schema = kAnyObject;
+  } else if (type == "json_schema") {
     constraint.json_schema = of_format.Schema("schema");
   } else if (type != "text") {
-    FailField("text.format.type", of_format.Get("type"), "text or json_schema");
+    FailField("text.format.type", of_format.Get("type"), "text, json_object or json_schema");
   }
 }
 

@@ -19,6 +19,12 @@
 
 namespace throng::serve {
 
+// ChatML that shows calls of tools, and a variable.
+inline constexpr const char* kTemplate =
+    "{%- for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content or '' }}"
+    "{%- if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}<|im_end|>\n{% endfor %}"
+    "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{{ mood }}{% endif %}";
+
 class EndpointRig : public ::testing::Test {
  protected:
   using Endpoint = HttpReply (*)(Context& context, const HttpRequest& request);
@@ -83,7 +89,7 @@ class EndpointRig : public ::testing::Test {
   }
 
   engine::LocalModel model_{{.model = "tiny.gguf", .kv = "f32", .kv_budget_bytes = 16 << 20, .threads = 2},
-                            engine::FakeModel(engine::kChatMl)};
+                            engine::FakeModel(kTemplate)};
   engine::MetricsRegistry metrics_;
   Context context_{ServerOptions(), &model_, &metrics_};
 };
