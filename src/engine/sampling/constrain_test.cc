@@ -313,6 +313,35 @@ TEST(Constrain, TheMaskIsWhatAcceptAllows) {
   }
 }
 
+// Near the limit on nesting, what may open is what can still be closed.
+TEST(Constrain, DeepTextsCanBeClosed) {
+  llm::Constraint spec;
+  spec.grammar = "root ::= \"[\" list \"]\"\nlist ::= root (\",\" root)* | [0-9]*";
+  const auto vocabulary = MakeVocabulary({"[", "]", "[[", "[[[[[", "]]", "],[", "7", "[7]", ",", "]]]]"});
+  const auto constraint = std::make_shared<Constraint>(spec, vocabulary);
+  for (uint64_t seed = 0; seed < 3; ++seed) {
+    Matcher matcher(constraint);
+    CounterRng rng(seed);
+    std::string text;
+    while (!matcher.IsFinished()) {
+      const std::vector<int32_t> allowed = Allowed(matcher, *vocabulary);
+      ASSERT_FALSE(allowed.empty());
+      for (int32_t t = 0; t < static_cast<int32_t>(vocabulary->NumTokens()); ++t)
+        ASSERT_EQ(matcher.Allows(t), std::find(allowed.begin(), allowed.end(), t) != allowed.end()) << text;
+      const bool opens = text.size() < 900;
+      int32_t token = allowed[rng.NextBelow(allowed.size())];
+      for (const int32_t t : allowed) {
+        const std::string& bytes = vocabulary->Bytes(t);
+        if (bytes.find_first_not_of(opens ? '[' : ']') == bytes.npos) token = t;
+      }
+      if (!opens && matcher.IsComplete()) token = allowed.back();
+      ASSERT_TRUE(matcher.Accept(token));
+      text += vocabulary->Bytes(token);
+    }
+    EXPECT_GT(std::count(text.begin(), text.end(), '['), 200);
+  }
+}
+
 // A vocabulary without a token for b alone.
 TEST(Constrain, AvoidsDeadEndsOfRecursions) {
   llm::Constraint spec;
