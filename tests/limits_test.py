@@ -91,7 +91,7 @@ def interactive():
     assert served["hash"] == without["hash"]
     before, after = without["interactive"], served["interactive"]
     assert before["llm_calls"] == after["llm_calls"] > 0
-    assert after["p50_s"] < 0.8 * before["p50_s"], (before, after)
+    assert after["p99_s"] < 0.9 * before["p99_s"], (before, after)
     assert "allowed: Ada, Ben" in throng(*run[:-1], "Nobody", code=1)
 
 
