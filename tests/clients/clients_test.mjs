@@ -29,7 +29,7 @@ function start(program) {
     server.stderr.on('data', (text) => {
       log += text;
       const found = / at (http:\S+)/.exec(log);
-      if (found) resolve(found[1]);
+      if (found) resolve(new URL(found[1]).origin);
     });
     server.on('exit', (code) => reject(new Error(`the server ended with ${code}: ${log}`)));
   });
@@ -104,7 +104,7 @@ const tests = {
     let streamed = '';
     runner.on('response.output_text.delta', (event) => { streamed += event.delta; });
     const second = await runner.finalResponse();
-    assert.equal(streamed, second.output_text);
+    assert.equal(streamed, second.output[0].content[0].text);
     assert.equal((await openai.responses.retrieve(second.id)).output_text, streamed);
     await openai.responses.delete(second.id);
     await assert.rejects(openai.responses.retrieve(second.id), { status: 404 });
