@@ -344,8 +344,8 @@ TEST_F(ServerTest, StopCancelsWhatIsStillInWork) {
   slow_ = true;
   std::vector<std::string> events;
   std::thread client([&] {
-    events = PostStream(kText,
-                        {{"prompt", "x"}, {"max_tokens", 2000}, {"response_format", Letters("^[a-z]{3000}$")}});
+    events = PostStream(
+        kText, {{"prompt", "x"}, {"max_tokens", 2000}, {"response_format", Letters("^[a-z]{3000}$")}});
   });
   while (InFlight() == 0) std::this_thread::yield();
   server_->Stop();

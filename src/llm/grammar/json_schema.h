@@ -7,10 +7,11 @@
 
 namespace throng::llm {
 
-// JSON Schema 2020-12 and its older drafts; docs/constrained-answers.md lists what is known. Answers are a subset of
-// what the schema allows: members come in the schema's order, objects and tuples have no more than the schema speaks
-// of unless it says so, numbers are written in few ways, strings escape only what must be. Throws kUnsupported for
-// what cannot be enforced, and kInvalid for a wrong schema, with one sentence that names keyword and path.
+// JSON Schema 2020-12 and its older drafts; docs/constrained-answers.md lists what is known. Answers are a
+// subset of what the schema allows: members come in the schema's order, objects and tuples have no more than
+// the schema speaks of unless it says so, numbers are written in few ways, strings escape only what must be.
+// Throws kUnsupported for what cannot be enforced, and kInvalid for a wrong schema, with one sentence that
+// names keyword and path.
 Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar);
 
 }  // namespace throng::llm
