@@ -135,11 +135,11 @@ TokenLogprobs ExpectedLogprobs(std::span<const int32_t> tokens, int32_t next, in
 // In a batch with others, in chunks, with a budget that preempts: every rule, log-probability and embedding
 // is what the request's own tokens make it.
 TEST_F(EngineTest, RulesAndLogprobsDependOnTheSequenceAlone) {
-  Start({.step_tokens = 150, .chunk_tokens = 37, .lookup = Lookup::kAlways}, 12 * BlockBytes());
+  Start({.step_tokens = 150, .chunk_tokens = 37, .lookup = Lookup::kAlways}, 14 * BlockBytes());
   std::vector<EngineRequest> requests;
   std::vector<uint64_t> ids;
   for (size_t i = 0; i < 24; ++i) {
-    EngineRequest request = MakeRequest(RandomTokens(70 + 5 * i, i % 5), 200);
+    EngineRequest request = MakeRequest(RandomTokens(70 + 5 * i, i % 5), 300);
     request.sampling.temperature = i % 3 == 0 ? 0.0f : 1.0f;
     request.sampling.seed = i;
     request.rules = {.bias = {{3, 2.0f}, {kEnd, i % 2 == 0 ? 0.0f : -2.0f}},
@@ -148,7 +148,7 @@ TEST_F(EngineTest, RulesAndLogprobsDependOnTheSequenceAlone) {
                      .min_tokens = static_cast<int>(i * 5),
                      .ends = {7}};
     if (i % 2 == 0) request.rules.ends.clear();
-    request.ignore_end = i % 4 == 0;
+    request.ignore_end = i % 2 == 0;
     request.logprobs = static_cast<int>(i % 4);
     request.prompt_logprobs = i % 3 == 0;
     requests.push_back(request);
