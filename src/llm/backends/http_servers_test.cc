@@ -219,7 +219,17 @@ TEST_F(HttpServersTest, WhatIsWrongForGoodEndsTheRunUnlessTheServerHasAnswered) 
     response.status = 429;
     response.set_content(ErrorBody("the quota is used up", "", "insufficient_quota"), "application/json");
   };
-  a_.script = refuse;
+  const auto answer = b_.script;
+  std::atomic<bool> refused = false;
+  a_.script = [&](int n, const Json& body, httplib::Response& response) {
+    refuse(n, body, response);
+    refused = true;
+  };
+  // Until then b is busy with its first call, so that a gets the other one.
+  b_.script = [&](int n, const Json& body, httplib::Response& response) {
+    for (int i = 0; i < 4000 && !refused; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    answer(n, body, response);
+  };
   {
     Numbered<HttpLlm> llm(Both());
     llm.Send(Ask(0));
@@ -229,7 +239,7 @@ TEST_F(HttpServersTest, WhatIsWrongForGoodEndsTheRunUnlessTheServerHasAnswered) 
     ASSERT_TRUE(failed.error);
     EXPECT_EQ(failed.error->Code(), ErrorCode::kInvalid);
   }
-  a_.script = ChatServer().script;
+  a_.script = b_.script = answer;
   a_.bodies.clear();
   b_.bodies.clear();
   const LoggedText log;
