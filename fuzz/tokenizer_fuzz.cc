@@ -53,8 +53,8 @@ void CheckStream(const Tokenizer& tokenizer, const std::string& bytes) {
     text += stream.Push(id);
     raw += tokenizer.TokenBytes(id);
   }
-  THRONG_CHECK(ValidUtf8Prefix(text) == text.size());
-  THRONG_CHECK(text + stream.Flush() == ReplaceInvalidUtf8(raw));
+  THRONG_CHECK(throng::ValidUtf8Prefix(text) == text.size());
+  THRONG_CHECK(text + stream.Flush() == throng::ReplaceInvalidUtf8(raw));
 }
 
 }  // namespace

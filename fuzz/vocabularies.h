@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/text/utf8.h"
 #include "model/tokenizer/tokenizer.h"
-#include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::fuzz {
 
@@ -26,7 +26,7 @@ inline model::TokenizerData ByteVocabulary(const char* pre) {
   for (int byte = 0; byte < 256; ++byte) {
     const bool printable = (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
     std::string name;
-    model::AppendUtf8(printable ? static_cast<char32_t>(byte) : next++, name);
+    AppendUtf8(printable ? static_cast<char32_t>(byte) : next++, name);
     AddToken(data, name, model::TokenType::kNormal);
   }
   data.merges = {"a b",           "ab a",          "aba b", "a a",          "\u0120 a",

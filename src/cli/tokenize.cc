@@ -12,13 +12,13 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/text/utf8.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/stdout.h"
 #include "model/chat_template.h"
 #include "model/gguf/gguf.h"
 #include "model/tokenizer/tokenizer.h"
-#include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::cli {
 namespace {
@@ -64,14 +64,14 @@ std::vector<int32_t> ParseIds(std::string_view text) {
 // The bytes of a token as JSON: a string, or a list of numbers if they are no whole characters.
 nlohmann::json Piece(const model::Tokenizer& tokenizer, int32_t id) {
   const std::string& bytes = tokenizer.TokenBytes(id);
-  if (model::ValidUtf8Prefix(bytes) == bytes.size()) return bytes;
+  if (ValidUtf8Prefix(bytes) == bytes.size()) return bytes;
   nlohmann::json list = nlohmann::json::array();
   for (const char byte : bytes) list.push_back(static_cast<uint8_t>(byte));
   return list;
 }
 
 std::string Name(const model::Tokenizer& tokenizer, int32_t id) {
-  return model::ReplaceInvalidUtf8(tokenizer.TokenName(id));
+  return ReplaceInvalidUtf8(tokenizer.TokenName(id));
 }
 
 std::string PiecesText(const model::Tokenizer& tokenizer, const std::vector<int32_t>& ids) {

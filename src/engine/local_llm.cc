@@ -5,8 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/text/utf8.h"
 #include "llm/same_chat.h"
-#include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::engine {
 
@@ -26,7 +26,7 @@ void LocalLlm::Inbox::Put(uint64_t id, EngineResult result) {
                              .key = result.key,
                              .finish = result.finish,
                              // As servers send it, whose answers are JSON.
-                             .text = model::ReplaceInvalidUtf8(result.text),
+                             .text = ReplaceInvalidUtf8(result.text),
                              .prompt_tokens = result.prompt_tokens,
                              .cached_prompt_tokens = result.cached_prompt_tokens,
                              .output_tokens = static_cast<int>(result.tokens.size()),

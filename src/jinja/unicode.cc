@@ -3,6 +3,8 @@
 #include <locale.h>
 #include <wctype.h>
 
+#include "base/text/utf8.h"
+
 namespace throng::jinja {
 namespace {
 
@@ -20,40 +22,16 @@ wint_t Wide(char32_t c) { return static_cast<wint_t>(c); }
 }  // namespace
 
 CodePoint CodePointAt(std::string_view text, size_t pos) {
-  const auto byte = [&](size_t i) -> uint32_t { return static_cast<unsigned char>(text[i]); };
-  const uint32_t first = byte(pos);
-  if (first < 0x80) return {first, 1};
-  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  const CodePoint broken = {0xDC00 + first, 1};
-  if (first < 0xC2 || first > 0xF4 || text.size() - pos < length) return broken;
-  uint32_t value = first & (0x7Fu >> length);
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(pos + i) & 0xC0) != 0x80) return broken;
-    value = value << 6 | (byte(pos + i) & 0x3F);
-  }
-  constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (value < kSmallest[length] || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000)) return broken;
-  return {value, length};
+  const Utf8Step step = NextUtf8(text.substr(pos));
+  if (step.kind == Utf8Step::kValid) return {step.value, step.length};
+  return {0xDC00 + char32_t{static_cast<unsigned char>(text[pos])}, 1};
 }
 
 void AppendCodePoint(char32_t c, std::string& text) {
-  const auto push = [&](uint32_t byte) { text.push_back(static_cast<char>(byte)); };
-  if (c < 0x80) {
-    push(c);
-  } else if (c < 0x800) {
-    push(0xC0 | c >> 6);
-    push(0x80 | (c & 0x3F));
-  } else if (c >= 0xDC80 && c <= 0xDCFF) {
-    push(c - 0xDC00);
-  } else if (c < 0x10000) {
-    push(0xE0 | c >> 12);
-    push(0x80 | (c >> 6 & 0x3F));
-    push(0x80 | (c & 0x3F));
+  if (c >= 0xDC80 && c <= 0xDCFF) {
+    text.push_back(static_cast<char>(c - 0xDC00));
   } else {
-    push(0xF0 | c >> 18);
-    push(0x80 | (c >> 12 & 0x3F));
-    push(0x80 | (c >> 6 & 0x3F));
-    push(0x80 | (c & 0x3F));
+    AppendUtf8(c, text);
   }
 }
 

@@ -7,7 +7,7 @@
 #include <sstream>
 #include <thread>
 
-#include "model/tokenizer/tokenizer_utf8.h"
+#include "base/text/utf8.h"
 #include "serve/generation.h"
 #include "serve/testing/endpoint_rig.h"
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "model/tokenizer/tokenizer_utf8.h"
+#include "base/text/utf8.h"
 
 namespace throng::serve {
 namespace {
@@ -23,7 +23,7 @@ Json ChatToken(const model::Tokenizer& tokenizer, const engine::TokenLogprob& en
   Json json = {{"token", nullptr}, {"logprob", entry.logprob}, {"bytes", nullptr}};
   if (HasText(tokenizer, entry.token)) {
     const std::string& bytes = tokenizer.TokenBytes(entry.token);
-    json["token"] = model::ReplaceInvalidUtf8(bytes);
+    json["token"] = ReplaceInvalidUtf8(bytes);
     json["bytes"] = std::vector<uint8_t>(bytes.begin(), bytes.end());
   } else {
     json["token"] = NameOf(tokenizer, entry.token);
@@ -35,7 +35,7 @@ Json ChatToken(const model::Tokenizer& tokenizer, const engine::TokenLogprob& en
 std::string TextToken(const model::Tokenizer& tokenizer, int32_t token) {
   if (!HasText(tokenizer, token)) return NameOf(tokenizer, token);
   const std::string& bytes = tokenizer.TokenBytes(token);
-  if (model::ReplaceInvalidUtf8(bytes) == bytes) return bytes;
+  if (ReplaceInvalidUtf8(bytes) == bytes) return bytes;
   std::string text = "bytes:";
   for (const char byte : bytes) text += fmt::format("\\x{:02x}", static_cast<unsigned char>(byte));
   return text;

@@ -1,6 +1,6 @@
 // POST /tokenize and /detokenize, in vLLM's form and in llama.cpp's
 
-#include "model/tokenizer/tokenizer_utf8.h"
+#include "base/text/utf8.h"
 #include "serve/endpoints.h"
 #include "serve/fields/json_fields.h"
 #include "serve/reply.h"
@@ -24,7 +24,7 @@ std::vector<int32_t> Encode(const JsonFields& fields, const model::Tokenizer& to
 
 std::string PieceOf(const model::Tokenizer& tokenizer, int32_t token) {
   const std::string& bytes = tokenizer.TokenBytes(token);
-  return bytes.empty() ? tokenizer.TokenName(token) : model::ReplaceInvalidUtf8(bytes);
+  return bytes.empty() ? tokenizer.TokenName(token) : ReplaceInvalidUtf8(bytes);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text/utf8.h"
 #include "llm/regular/regular.h"
 
 namespace throng::llm {

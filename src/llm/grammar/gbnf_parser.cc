@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 
+#include "base/text/utf8.h"
+
 namespace throng::llm {
 namespace {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/text/utf8.h"
 #include "llm/grammar/gbnf_parser.h"
 #include "llm/grammar/json_schema.h"
 #include "llm/regular/pattern.h"
@@ -234,23 +235,6 @@ std::optional<int64_t> Grammar::LongestBytes() const {
   }
   const int64_t length = longest[root_];
   return length == kUnbounded ? std::nullopt : std::optional<int64_t>(length);
-}
-
-void AppendUtf8(uint32_t code_point, std::string& out) {
-  const auto put = [&](uint32_t byte) { out.push_back(static_cast<char>(byte)); };
-  if (code_point < 0x80) return put(code_point);
-  if (code_point < 0x800) {
-    put(0xc0 | code_point >> 6);
-  } else {
-    if (code_point < 0x10000) {
-      put(0xe0 | code_point >> 12);
-    } else {
-      put(0xf0 | code_point >> 18);
-      put(0x80 | (code_point >> 12 & 0x3f));
-    }
-    put(0x80 | (code_point >> 6 & 0x3f));
-  }
-  put(0x80 | (code_point & 0x3f));
 }
 
 void AppendStringChar(uint32_t code_point, std::string& out) {

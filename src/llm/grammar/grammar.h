@@ -89,8 +89,7 @@ class Grammar {
 // or the place in the grammar or expression.
 Grammar CompileGrammar(const Constraint& constraint);
 
-// Append a code point in UTF-8, or as it is written inside a JSON string.
-void AppendUtf8(uint32_t code_point, std::string& out);
+// Appends a code point as it is written inside a JSON string.
 void AppendStringChar(uint32_t code_point, std::string& out);
 
 }  // namespace throng::llm

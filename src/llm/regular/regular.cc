@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/text/utf8.h"
 
 namespace throng::llm {
 namespace {
@@ -317,25 +318,9 @@ std::vector<uint32_t> DecodeUtf8(std::string_view utf8) {
   constexpr uint32_t kReplacement = 0xfffd;
   std::vector<uint32_t> out;
   for (size_t i = 0; i < utf8.size();) {
-    const auto lead = static_cast<uint8_t>(utf8[i++]);
-    const int tail = lead < 0x80   ? 0
-                     : lead < 0xc2 ? -1
-                     : lead < 0xe0 ? 1
-                     : lead < 0xf0 ? 2
-                     : lead < 0xf5 ? 3
-                                   : -1;
-    if (tail <= 0) {
-      out.push_back(tail == 0 ? lead : kReplacement);
-      continue;
-    }
-    uint32_t value = lead & (0x3fu >> tail);
-    int seen = 0;
-    for (; seen < tail && i < utf8.size() && (static_cast<uint8_t>(utf8[i]) & 0xc0) == 0x80; ++seen)
-      value = value << 6 | (static_cast<uint8_t>(utf8[i++]) & 0x3f);
-    const uint32_t least = tail == 1 ? 0x80 : tail == 2 ? 0x800 : 0x10000;
-    const bool valid =
-        seen == tail && value >= least && value <= 0x10ffff && (value < 0xd800 || value > 0xdfff);
-    out.push_back(valid ? value : kReplacement);
+    const Utf8Step step = NextUtf8(utf8.substr(i));
+    out.push_back(step.kind == Utf8Step::kValid ? uint32_t{step.value} : kReplacement);
+    i += step.length;
   }
   return out;
 }

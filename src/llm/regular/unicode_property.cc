@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/text/utf8.h"
 
 namespace throng::llm {
 namespace {

@@ -5,10 +5,10 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/text/utf8.h"
 #include "model/tokenizer/tokenizer_encoder.h"
 #include "model/tokenizer/tokenizer_names.h"
 #include "model/tokenizer/tokenizer_special.h"
-#include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::model {
 namespace {

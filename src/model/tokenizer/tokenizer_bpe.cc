@@ -8,10 +8,10 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text/utf8.h"
 #include "model/tokenizer/tokenizer_encoder.h"
 #include "model/tokenizer/tokenizer_index.h"
 #include "model/tokenizer/tokenizer_merge.h"
-#include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::model {
 namespace {

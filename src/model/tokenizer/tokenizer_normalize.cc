@@ -11,8 +11,8 @@
 #include <new>
 
 #include "base/check.h"
+#include "base/text/utf8.h"
 #include "model/tokenizer/tokenizer_encoder.h"
-#include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::model {
 namespace {

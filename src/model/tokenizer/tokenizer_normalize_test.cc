@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "model/tokenizer/tokenizer_utf8.h"
+#include "base/text/utf8.h"
 
 namespace throng::model {
 namespace {

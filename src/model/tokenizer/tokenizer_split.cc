@@ -12,7 +12,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "model/tokenizer/tokenizer_utf8.h"
+#include "base/text/utf8.h"
 
 namespace throng::model {
 namespace {

@@ -13,10 +13,10 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/text/utf8.h"
 #include "model/gguf/gguf.h"
 #include "model/gguf/gguf_writer.h"
 #include "model/tokenizer/tokenizer_encoder.h"
-#include "model/tokenizer/tokenizer_utf8.h"
 
 namespace throng::model {
 namespace {

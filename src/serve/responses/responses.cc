@@ -5,7 +5,7 @@
 #include <random>
 #include <utility>
 
-#include "model/tokenizer/tokenizer_utf8.h"
+#include "base/text/utf8.h"
 #include "serve/endpoints.h"
 #include "serve/generation.h"
 #include "serve/reply.h"
@@ -151,7 +151,7 @@ class ResponseReply : public ReplySource {
   void Keep(const Json& response, const std::string& answer) {
     if (!request_.store) return;
     std::vector<model::ChatMessage> chat = request_.chat;
-    chat.push_back({"assistant", model::ReplaceInvalidUtf8(answer)});
+    chat.push_back({"assistant", ReplaceInvalidUtf8(answer)});
     store_.Put({.id = id_, .body = Dump(response), .chat = std::move(chat)});
   }
 

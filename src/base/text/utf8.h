@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace throng::model {
+namespace throng {
 
 struct Utf8Step {
   enum Kind { kValid, kInvalid, kIncomplete } kind;
@@ -26,4 +26,4 @@ void AppendUtf8(char32_t value, std::string& text);
 // Each invalid sequence becomes one U+FFFD.
 std::string ReplaceInvalidUtf8(std::string_view text);
 
-}  // namespace throng::model
+}  // namespace throng

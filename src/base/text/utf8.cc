@@ -1,6 +1,6 @@
-#include "model/tokenizer/tokenizer_utf8.h"
+#include "base/text/utf8.h"
 
-namespace throng::model {
+namespace throng {
 
 // The Unicode Standard, table 3-7: which bytes may follow which.
 Utf8Step NextUtf8(std::string_view text) {
@@ -61,4 +61,4 @@ std::string ReplaceInvalidUtf8(std::string_view text) {
   return result;
 }
 
-}  // namespace throng::model
+}  // namespace throng
