@@ -30,6 +30,7 @@ struct Generation::State : std::enable_shared_from_this<Generation::State> {
   struct Choice {
     std::string text;                                    // not yet taken
     std::vector<engine::TokenLogprobs> logprobs;         // likewise
+    std::vector<engine::TokenLogprobs> coming_logprobs;  // of tokens whose text is told next
     std::vector<engine::TokenLogprobs> prompt_logprobs;  // of a prompt's first choice
     std::optional<uint64_t> id;                          // once it is submitted
     std::optional<engine::EngineResult> result;          // once set, constant
@@ -55,14 +56,17 @@ struct Generation::State : std::enable_shared_from_this<Generation::State> {
     request.on_text = [self, choice](uint64_t, std::string_view text) {
       const std::lock_guard lock(self->mutex);
       if (!std::exchange(self->has_begun, true)) self->first_token.Observe(self->Seconds());
-      self->choices[choice].text += text;
+      State::Choice& told = self->choices[choice];
+      told.text += text;
+      // Not before: whoever takes them would have them without their text.
+      told.logprobs.insert(told.logprobs.end(), told.coming_logprobs.begin(), told.coming_logprobs.end());
+      told.coming_logprobs.clear();
       self->Wake();
     };
     if (request.logprobs) {
       request.on_logprobs = [self, choice](uint64_t, std::span<const engine::TokenLogprobs> logprobs) {
         const std::lock_guard lock(self->mutex);
-        std::vector<engine::TokenLogprobs>& known = self->choices[choice].logprobs;
-        known.insert(known.end(), logprobs.begin(), logprobs.end());
+        self->choices[choice].coming_logprobs.assign(logprobs.begin(), logprobs.end());
       };
     }
     if (!request.on_done) {
