@@ -123,6 +123,7 @@ void AttendPage(const AttentionJob& job, const Tile& tile, const SeenPage& page,
   if (job.key_bias != nullptr) {
     AddKeyBias(*job.key_bias, first_in_page / kPageTokens, tile.bias_rows, tile.num_rows, tile.scores);
   }
+  if (job.score_cap > 0) CapScores(job.score_cap, tile.num_rows, tile.scores);
   // Fetch the next block's keys while softmax and mix compute; the codec fetched the values while it read the
   // keys.
   Prefetch(next_keys);

@@ -40,6 +40,9 @@ void AttendToken(const AttentionJob& job, int token, const std::vector<float>& k
       for (int i = 0; i < head_dim; ++i) dot += static_cast<double>(query[i]) * keys[t * head_dim + i];
       if (job.key_bias != nullptr) dot += KeyBiasReference(*job.key_bias, query, t);
       scores[t - begin] = dot * job.scale;
+      if (job.score_cap > 0) {
+        scores[t - begin] = job.score_cap * std::tanh(scores[t - begin] / job.score_cap);
+      }
     }
     // A learned sink is the first score, whose probability relative to itself is 1.
     double max = job.sinks != nullptr ? job.sinks[g] : -std::numeric_limits<double>::infinity();

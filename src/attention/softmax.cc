@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 // After foreach_target.h, which includes it once per target.
 #include "attention/softmax-inl.h"
+#include "hwy/contrib/math/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::attention {
@@ -72,6 +73,17 @@ void SoftmaxPageImpl(const Visible* visible, int num_rows, const float* threshol
   }
 }
 
+void CapScoresImpl(float cap, int num_rows, float* scores) {
+  const hn::CappedTag<float, 16> df;
+  const auto by = hn::Set(df, cap);
+  // Bounded where tanh is 1 in floats.
+  const auto bound = hn::Set(df, 20.0f);
+  for (int i = 0; i < num_rows * kv::kPageTokens; i += static_cast<int>(hn::Lanes(df))) {
+    const auto x = hn::Div(hn::Load(df, scores + i), by);
+    hn::Store(hn::Mul(by, hn::Tanh(df, hn::Max(hn::Min(x, bound), hn::Neg(bound)))), df, scores + i);
+  }
+}
+
 void ScaleRowImpl(const float* in, int size, float factor, float* out) {
   const hn::CappedTag<float, 8> df;
   const auto by = hn::Set(df, factor);
@@ -88,11 +100,16 @@ HWY_AFTER_NAMESPACE();
 namespace throng::attention {
 
 HWY_EXPORT(SoftmaxPageImpl);
+HWY_EXPORT(CapScoresImpl);
 HWY_EXPORT(ScaleRowImpl);
 
 void SoftmaxPage(const Visible* visible, int num_rows, const float* thresholds, float* scores, float* max,
                  float* sum, float* rescale) {
   HWY_DYNAMIC_DISPATCH(SoftmaxPageImpl)(visible, num_rows, thresholds, scores, max, sum, rescale);
+}
+
+void CapScores(float cap, int num_rows, float* scores) {
+  HWY_DYNAMIC_DISPATCH(CapScoresImpl)(cap, num_rows, scores);
 }
 
 void ScaleRow(const float* in, int size, float factor, float* out) {

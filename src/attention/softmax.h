@@ -9,6 +9,9 @@ struct Visible {
   int end;
 };
 
+// scores[i] = cap * tanh(scores[i] / cap).  scores: [num_rows, 64]
+void CapScores(float cap, int num_rows, float* scores);
+
 // Turns scores, [num_rows, 64], into probabilities relative to the running maximum, exactly 0 where not
 // visible. max, sum: [num_rows], running; -inf and 0 before the first page. rescale: [num_rows], the factor
 // for each row's output so far; 1 if the row sees nothing of this page. thresholds: [num_rows], of SAS

@@ -14,7 +14,7 @@
 #include "model/config.h"
 #include "model/gguf/gguf_writer.h"
 #include "model/testing/test_matrices.h"
-#include "model/weights.h"
+#include "model/model.h"
 
 namespace throng::bench {
 namespace {

@@ -13,7 +13,7 @@
 #include "model/config.h"
 #include "model/testing/test_matrices.h"
 #include "model/tokenizer/tokenizer.h"
-#include "model/weights.h"
+#include "model/model.h"
 
 namespace throng::bench {
 namespace {
@@ -86,7 +86,7 @@ TEST(ModelSpeedTest, ARandomModelCanHaveTheVocabularyOfAnother) {
   const std::vector<uint8_t> bytes = RandomModel("tiny", model::TensorType::kQ4_0, &town);
   const model::GgufFile file(bytes, "tiny");
   const model::Tokenizer tokenizer(file), of_town(town);
-  EXPECT_EQ(model::ReadConfig(file).vocab_size, of_town.VocabSize());
+  EXPECT_EQ(model::BuildModel(file)->config.vocab_size, of_town.VocabSize());
   EXPECT_EQ(tokenizer.EncodePrompt("Finn likes tea."), of_town.EncodePrompt("Finn likes tea."));
   EXPECT_EQ(tokenizer.EndOfGeneration(), of_town.EndOfGeneration());
   const std::vector<uint8_t> without = RandomModel("tiny", model::TensorType::kQ4_0);

@@ -9,7 +9,7 @@
 #include "engine/codecs/codec_config.h"
 #include "engine/sampling/constrain.h"
 #include "model/config.h"
-#include "model/weights.h"
+#include "model/model.h"
 
 namespace throng::engine {
 

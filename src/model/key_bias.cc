@@ -9,23 +9,46 @@
 namespace throng::model {
 namespace {
 
+const attention::Rotation kNoRotation{};
+
+// True if the projection's bias is a part of keys that is the same for all tokens: a norm after the
+// projection mixes it into each key differently.
+
+// False where what is added to all scores of a query alike, as elements of keys that are not rotated add it,
+// does not leave the probabilities as they are.
+bool MayLackUnrotated(const Model::CacheLayer& layer) {
+  if (layer.block == nullptr) return false;
+  const AttentionConfig& config = layer.block->Config();
+  const bool rotates_all =
+      config.rope != nullptr && 2 * config.rope->Pairs() == static_cast<size_t>(config.key_dim);
+  return rotates_all || (config.score_cap == 0.0f && layer.block->GetWeights().sinks.empty());
+}
+
+// True if the projection's bias is a part of keys that is the same for all tokens: a norm after the
+// projection mixes it into each key differently.
+bool HasKeyBias(const Model::CacheLayer& layer) {
+  return MayLackUnrotated(layer) && !layer.block->GetWeights().k_bias.empty() &&
+         !layer.block->GetWeights().k_norm;
+}
+
 // The length of an average pair of each head's keys without bias, expected for normed inputs whose elements
 // are independent: [KV heads].
-std::vector<double> ExpectedLengths(const ModelConfig& config, const LayerWeights& layer) {
+std::vector<double> ExpectedLengths(const Model::CacheLayer& layer) {
+  const AttentionConfig& config = layer.block->Config();
+  const Matrix& k = layer.block->GetWeights().k;
   std::vector<double> lengths;
-  std::vector<float> row(layer.k.cols);
+  std::vector<float> row(k.cols);
   for (int head = 0; head < config.num_kv_heads; ++head) {
     double squares = 0.0;
-    for (int i = 0; i < config.head_dim; ++i) {
-      const size_t index =
-          static_cast<size_t>(head) * static_cast<size_t>(config.head_dim) + static_cast<size_t>(i);
-      DequantizeRow(layer.k.type, layer.k.data + index * layer.k.RowBytes(), row.size(), row.data());
+    for (int i = 0; i < config.key_dim; ++i) {
+      const size_t index = static_cast<size_t>(head) * static_cast<size_t>(config.key_dim) + static_cast<size_t>(i);
+      DequantizeRow(k.type, k.data + index * k.RowBytes(), row.size(), row.data());
       for (size_t j = 0; j < row.size(); ++j) {
-        const double weight = static_cast<double>(row[j]) * layer.attention_norm[j];
+        const double weight = static_cast<double>(row[j]) * layer.input->weight[j];
         squares += weight * weight;
       }
     }
-    lengths.push_back(std::sqrt(2.0 * squares / config.head_dim));
+    lengths.push_back(std::sqrt(2.0 * squares / config.key_dim));
   }
   return lengths;
 }
@@ -38,23 +61,22 @@ std::vector<float> Difference(const std::vector<float>& a, const std::vector<flo
 
 }  // namespace
 
-ModelKeys::ModelKeys(const ModelConfig& config, const Weights& weights,
-                     std::vector<const attention::Rotation*> rotations)
-    : config_(config), weights_(weights), rotations_(std::move(rotations)) {
-  // A norm after the projection mixes the bias into each key differently.
-  const bool biased =
-      std::any_of(weights.layers.begin(), weights.layers.end(),
-                  [](const LayerWeights& layer) { return !layer.k_bias.empty() && layer.k_norm.empty(); });
-  if (!biased) return;
+ModelKeys::ModelKeys(Model& model) : config_(model.config), layers_(model.CacheLayers()) {
+  for (const Model::CacheLayer& layer : layers_) {
+    const bool rotated = layer.block != nullptr && layer.block->Config().rope != nullptr &&
+                         !layer.block->Config().norms_after_rope;
+    rotations_.push_back(rotated ? &layer.block->Config().rope->rotation : &kNoRotation);
+  }
+  if (std::ranges::none_of(layers_, HasKeyBias)) return;
   std::vector<attention::BiasOfLayer> biases;
-  for (size_t i = 0; i < weights.layers.size(); ++i) {
-    const LayerWeights& layer = weights.layers[i];
-    attention::BiasOfLayer of{layer.k_bias, {}, rotations_[i]};
-    if (layer.k_bias.empty() || !layer.k_norm.empty()) {
-      of.bias.assign(static_cast<size_t>(config.KvDim()), 0.0f);
-      of.averages.assign(static_cast<size_t>(config.num_kv_heads), 0.0);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    attention::BiasOfLayer of{{}, {}, rotations_[i]};
+    if (HasKeyBias(layers_[i])) {
+      of.bias = layers_[i].block->GetWeights().k_bias;
+      of.averages = ExpectedLengths(layers_[i]);
     } else {
-      for (const double length : ExpectedLengths(config, layer)) of.averages.push_back(length);
+      of.bias.assign(static_cast<size_t>(config_.KvDim()), 0.0f);
+      of.averages.assign(static_cast<size_t>(config_.num_kv_heads), 0.0);
     }
     biases.push_back(std::move(of));
   }
@@ -65,16 +87,14 @@ std::optional<StoredKeys> ModelKeys::Without(std::span<const attention::BiasOfLa
   StoredKeys keys;
   keys.bias = attention::MakeKeyBias(biases, config_.head_dim, config_.context_length);
   if (keys.bias == nullptr) return std::nullopt;
-  const std::vector<float> zero(static_cast<size_t>(config_.KvDim()), 0.0f);
   for (size_t i = 0; i < biases.size(); ++i) {
-    const LayerWeights& weights = weights_.layers[i];
     const std::vector<float>& removed = (*keys.bias)[i].removed;
     StoredKeys::Layer layer;
-    if (!weights.k_bias.empty() && weights.k_norm.empty()) {
-      layer.added = Difference(weights.k_bias, removed);
+    if (HasKeyBias(layers_[i])) {
+      layer.added = Difference(layers_[i].block->GetWeights().k_bias, removed);
     } else {
-      layer.added = weights.k_bias;
-      layer.offset = Difference(zero, removed);
+      if (layers_[i].block != nullptr) layer.added = layers_[i].block->GetWeights().k_bias;
+      layer.offset = Difference(std::vector<float>(removed.size(), 0.0f), removed);
     }
     keys.layers.push_back(std::move(layer));
   }
@@ -90,8 +110,10 @@ void ModelKeys::Prepare(const kv::BlockLayout& layout) {
   THRONG_CHECK(layout.key_means->size() == rotations_.size());
   std::vector<attention::BiasOfLayer> biases;
   for (size_t i = 0; i < rotations_.size(); ++i) {
-    biases.push_back({(*layout.key_means)[i],
-                      std::vector<double>(static_cast<size_t>(config_.num_kv_heads), 0.0), rotations_[i]});
+    std::vector<float> mean = (*layout.key_means)[i];
+    if (!MayLackUnrotated(layers_[i])) std::ranges::fill(mean, 0.0f);
+    biases.push_back({std::move(mean), std::vector<double>(static_cast<size_t>(config_.num_kv_heads), 0.0),
+                      rotations_[i]});
   }
   means_.push_back({layout.key_means, Without(biases)});
 }

@@ -7,8 +7,7 @@
 
 #include "attention/key_bias.h"
 #include "kv/block_layout.h"
-#include "model/config.h"
-#include "model/weights.h"
+#include "model/model.h"
 
 namespace throng::model {
 
@@ -24,10 +23,10 @@ struct StoredKeys {
 
 class ModelKeys {
  public:
-  // rotations: [layers]; all arguments must outlive this.
-  ModelKeys(const ModelConfig& config, const Weights& weights,
-            std::vector<const attention::Rotation*> rotations);
+  // The model must outlive this.
+  explicit ModelKeys(Model& model);
 
+  // Of a layer of the cache; without frequencies if keys are not rotated, or not last.
   const attention::Rotation& RotationOf(int layer) const { return *rotations_[static_cast<size_t>(layer)]; }
 
   // What the keys lack with kv::KeyBias::kModel; null: nothing.
@@ -47,8 +46,8 @@ class ModelKeys {
   std::optional<StoredKeys> Without(std::span<const attention::BiasOfLayer> biases) const;
 
   const ModelConfig& config_;
-  const Weights& weights_;
-  const std::vector<const attention::Rotation*> rotations_;
+  const std::vector<Model::CacheLayer> layers_;
+  std::vector<const attention::Rotation*> rotations_;  // [layers]
   std::optional<StoredKeys> model_;  // without the projections' biases, as far as they stand out
   std::vector<Means> means_;
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "model/row_ops.cc"
 // The order matters:
@@ -52,25 +54,68 @@ struct ScaledBy {
   HWY_INLINE VF operator()(VF x, VF /*unused*/) const { return hn::Mul(x, factor); }
 };
 
-// x / (1 + exp(-x)) * up
-struct SiluTimes {
-  HWY_INLINE VF operator()(VF x, VF up) const {
+// 1 / (1 + exp(-x))
+HWY_INLINE VF Divisor(VF x) {
+  const DF df;
+  const VF e = hn::Exp(df, hn::Neg(hn::Max(hn::Min(x, hn::Set(df, 80.0f)), hn::Set(df, -80.0f))));
+  return hn::Add(hn::Set(df, 1.0f), e);
+}
+
+struct CappedBy {
+  VF cap;
+  HWY_INLINE VF operator()(VF x, VF /*unused*/) const {
     const DF df;
-    const VF e = hn::Exp(df, hn::Neg(hn::Max(hn::Min(x, hn::Set(df, 80.0f)), hn::Set(df, -80.0f))));
-    return hn::Mul(hn::Div(x, hn::Add(hn::Set(df, 1.0f), e)), up);
+    // Bounded where tanh is 1 in floats.
+    const VF bound = hn::Set(df, 20.0f);
+    return hn::Mul(cap, hn::Tanh(df, hn::Max(hn::Min(hn::Div(x, cap), bound), hn::Neg(bound))));
   }
 };
 
-// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) * up
-struct GeluTimes {
-  HWY_INLINE VF operator()(VF x, VF up) const {
+struct TimesSigmoidOf {
+  HWY_INLINE VF operator()(VF x, VF gate) const { return hn::Div(x, Divisor(gate)); }
+};
+
+struct Silu {
+  HWY_INLINE VF operator()(VF x) const { return hn::Div(x, Divisor(x)); }
+};
+
+struct GeluTanh {
+  HWY_INLINE VF operator()(VF x) const {
     const DF df;
     const VF cubic = hn::MulAdd(hn::Mul(hn::Set(df, 0.044715f), hn::Mul(x, x)), x, x);
     // Bounded where tanh is 1 in floats.
     const VF bound = hn::Set(df, 20.0f);
     const VF y = hn::Max(hn::Min(hn::Mul(hn::Set(df, 0.79788456f), cubic), bound), hn::Neg(bound));
     const VF half = hn::Mul(hn::Set(df, 0.5f), x);
-    return hn::Mul(hn::MulAdd(half, hn::Tanh(df, y), half), up);
+    return hn::MulAdd(half, hn::Tanh(df, y), half);
+  }
+};
+
+struct ReluSquared {
+  HWY_INLINE VF operator()(VF x) const {
+    const VF positive = hn::Max(x, hn::Zero(DF()));
+    return hn::Mul(positive, positive);
+  }
+};
+
+template <class Function>
+struct Gated {
+  HWY_INLINE VF operator()(VF x, VF up) const { return hn::Mul(Function()(x), up); }
+};
+
+template <class Function>
+struct Alone {
+  HWY_INLINE VF operator()(VF x, VF /*unused*/) const { return Function()(x); }
+};
+
+struct ClampedSwiglu {
+  HWY_INLINE VF operator()(VF x, VF up) const {
+    const DF df;
+    const VF limit = hn::Set(df, 7.0f);
+    const VF gate = hn::Min(x, limit);
+    const VF silu = hn::Div(gate, Divisor(hn::Mul(hn::Set(df, 1.702f), gate)));
+    const VF linear = hn::Max(hn::Min(up, limit), hn::Neg(limit));
+    return hn::Mul(silu, hn::Add(linear, hn::Set(df, 1.0f)));
   }
 };
 
@@ -87,13 +132,82 @@ void RmsNormRow(const float* x, const float* weight, float epsilon, size_t n, fl
   for (; i < n; ++i) sum += x[i] * x[i];
   const float inverse = 1.0f / std::sqrt(sum / static_cast<float>(n) + epsilon);
   Map(x, x, n, out, ScaledBy{hn::Set(df, inverse)});
-  Map(out, weight, n, out, Times());
+  if (weight != nullptr) Map(out, weight, n, out, Times());
+}
+
+// Sum over all elements, in the order of RmsNormRow.
+template <class Function>
+HWY_INLINE float SumOf(const float* x, size_t n, Function function) {
+  const DF df;
+  const size_t lanes = hn::Lanes(df);
+  VF sums = hn::Zero(df);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) sums = hn::Add(sums, function(hn::LoadU(df, x + i)));
+  float sum = hn::GetLane(hn::SumOfLanes(df, sums));
+  for (; i < n; ++i) sum += hn::GetLane(function(hn::Set(df, x[i])));
+  return sum;
+}
+
+struct Identity {
+  HWY_INLINE VF operator()(VF x) const { return x; }
+};
+
+struct SquareOfDifference {
+  VF mean;
+  HWY_INLINE VF operator()(VF x) const {
+    const VF difference = hn::Sub(x, mean);
+    return hn::Mul(difference, difference);
+  }
+};
+
+struct Minus {
+  VF mean;
+  HWY_INLINE VF operator()(VF x, VF /*unused*/) const { return hn::Sub(x, mean); }
+};
+
+void LayerNormRow(const float* x, const float* weight, const float* bias, float epsilon, size_t n,
+                  float* out) {
+  const DF df;
+  const auto count = static_cast<float>(n);
+  const VF mean = hn::Set(df, SumOf(x, n, Identity()) / count);
+  const float variance = SumOf(x, n, SquareOfDifference{mean}) / count;
+  Map(x, x, n, out, Minus{mean});
+  Map(out, out, n, out, ScaledBy{hn::Set(df, 1.0f / std::sqrt(variance + epsilon))});
+  if (weight != nullptr) Map(out, weight, n, out, Times());
+  if (bias != nullptr) Map(out, bias, n, out, Sum());
 }
 
 void AddRow(float* x, const float* y, size_t n) { Map(x, y, n, x, Sum()); }
 void ScaleRow(float* x, float factor, size_t n) { Map(x, x, n, x, ScaledBy{hn::Set(DF(), factor)}); }
-void GateSiluRow(float* gate, const float* up, size_t n) { Map(gate, up, n, gate, SiluTimes()); }
-void GateGeluRow(float* gate, const float* up, size_t n) { Map(gate, up, n, gate, GeluTimes()); }
+void SoftCapRow(float* x, float cap, size_t n) { Map(x, x, n, x, CappedBy{hn::Set(DF(), cap)}); }
+void TimesSigmoidRow(float* x, const float* gate, size_t n) { Map(x, gate, n, x, TimesSigmoidOf()); }
+
+void GateRow(Activation activation, float* gate, const float* up, size_t n) {
+  switch (activation) {
+    case Activation::kSilu:
+      return Map(gate, up, n, gate, Gated<Silu>());
+    case Activation::kGeluTanh:
+      return Map(gate, up, n, gate, Gated<GeluTanh>());
+    case Activation::kReluSquared:
+      return Map(gate, up, n, gate, Gated<ReluSquared>());
+    case Activation::kClampedSwiglu:
+      return Map(gate, up, n, gate, ClampedSwiglu());
+  }
+}
+
+void ActivateRow(Activation activation, float* x, size_t n) {
+  switch (activation) {
+    case Activation::kSilu:
+      return Map(x, x, n, x, Alone<Silu>());
+    case Activation::kGeluTanh:
+      return Map(x, x, n, x, Alone<GeluTanh>());
+    case Activation::kReluSquared:
+      return Map(x, x, n, x, Alone<ReluSquared>());
+    case Activation::kClampedSwiglu:
+      break;
+  }
+  THRONG_CHECK(false);
+}
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
@@ -106,16 +220,26 @@ namespace throng::model {
 HWY_EXPORT(RmsNormRow);
 HWY_EXPORT(AddRow);
 HWY_EXPORT(ScaleRow);
-HWY_EXPORT(GateSiluRow);
-HWY_EXPORT(GateGeluRow);
+HWY_EXPORT(LayerNormRow);
+HWY_EXPORT(SoftCapRow);
+HWY_EXPORT(TimesSigmoidRow);
+HWY_EXPORT(GateRow);
+HWY_EXPORT(ActivateRow);
 
 void RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float* out) {
   HWY_DYNAMIC_DISPATCH(RmsNormRow)(x, weight, epsilon, n, out);
 }
 void AddTo(float* x, const float* y, size_t n) { HWY_DYNAMIC_DISPATCH(AddRow)(x, y, n); }
 void Scale(float* x, float factor, size_t n) { HWY_DYNAMIC_DISPATCH(ScaleRow)(x, factor, n); }
-void GateSilu(float* gate, const float* up, size_t n) { HWY_DYNAMIC_DISPATCH(GateSiluRow)(gate, up, n); }
-void GateGelu(float* gate, const float* up, size_t n) { HWY_DYNAMIC_DISPATCH(GateGeluRow)(gate, up, n); }
+void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, size_t n, float* out) {
+  HWY_DYNAMIC_DISPATCH(LayerNormRow)(x, weight, bias, epsilon, n, out);
+}
+void SoftCap(float* x, float cap, size_t n) { HWY_DYNAMIC_DISPATCH(SoftCapRow)(x, cap, n); }
+void TimesSigmoid(float* x, const float* gate, size_t n) { HWY_DYNAMIC_DISPATCH(TimesSigmoidRow)(x, gate, n); }
+void Gate(Activation activation, float* gate, const float* up, size_t n) {
+  HWY_DYNAMIC_DISPATCH(GateRow)(activation, gate, up, n);
+}
+void Activate(Activation activation, float* x, size_t n) { HWY_DYNAMIC_DISPATCH(ActivateRow)(activation, x, n); }
 
 void RotateAdjacent(float* head, const float* cos, const float* sin, size_t n) {
   for (size_t i = 0; i < n / 2; ++i) {

@@ -6,17 +6,33 @@
 
 namespace throng::model {
 
-// out = x / sqrt(mean(x^2) + epsilon) * weight; out may be x.  x, weight, out: [n]
+// out = x / sqrt(mean(x^2) + epsilon) * weight; out may be x.  x, weight, out: [n]; weight may be null: 1
 void RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float* out);
+// out = (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias; out may be x, weight and bias null.
+void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, size_t n, float* out);
 
 // x += y
 void AddTo(float* x, const float* y, size_t n);
 // x *= factor
 void Scale(float* x, float factor, size_t n);
 
-// gate = silu(gate) * up, or gelu (tanh form).
-void GateSilu(float* gate, const float* up, size_t n);
-void GateGelu(float* gate, const float* up, size_t n);
+// x = cap * tanh(x / cap)
+void SoftCap(float* x, float cap, size_t n);
+// x *= sigmoid(gate)
+void TimesSigmoid(float* x, const float* gate, size_t n);
+
+enum class Activation {
+  kSilu,         // x sigmoid(x)
+  kGeluTanh,     // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+  kReluSquared,  // max(x, 0)^2
+  // With a gate only (gpt-oss): x sigmoid(1.702 x) for x = min(gate, 7), times 1 + up, which is kept within 7.
+  kClampedSwiglu,
+};
+
+// gate = activation(gate) * up
+void Gate(Activation activation, float* gate, const float* up, size_t n);
+// x = activation(x)
+void Activate(Activation activation, float* x, size_t n);
 
 // Rotates the pairs of one head by the angles with the given cosines and sines.  cos, sin: [n / 2]
 void RotateAdjacent(float* head, const float* cos, const float* sin, size_t n);  // pairs (2i, 2i + 1)

@@ -18,7 +18,7 @@
 #include "cli/commands.h"
 #include "cli/flags/codec_lists.h"
 #include "model/config.h"
-#include "model/weights.h"
+#include "model/model.h"
 
 namespace throng::cli {
 namespace {

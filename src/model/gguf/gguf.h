@@ -126,6 +126,9 @@ class GgufFile {
   std::vector<float> Floats(std::string_view key) const;
   std::vector<bool> Bools(std::string_view key) const;
 
+  // The bytes of a value as the file has them; empty for an array of strings.
+  std::span<const uint8_t> Raw(std::string_view key) const { return Find(key).raw; }
+
   // In the order of the file.
   const std::vector<std::string_view>& Keys() const { return keys_; }
   const std::vector<TensorInfo>& Tensors() const { return tensors_; }

@@ -28,6 +28,7 @@ struct Matrix {
   size_t cols = 0;  // inputs
   const uint8_t* data = nullptr;
   bool in_strips = false;  // as class RepackedMatrix writes them
+  size_t parts = 1;        // of equal numbers of rows, which are multiplied apart: experts
 
   size_t RowBytes() const {
     const BlockSize block = *BlockSizeOf(type);
@@ -36,7 +37,7 @@ struct Matrix {
   size_t Bytes() const { return rows * RowBytes(); }
   Matrix Rows(size_t first, size_t count) const {
     THRONG_DCHECK(first + count <= rows && (!in_strips || first % kStripRows == 0));
-    return {type, count, cols, data + first * RowBytes(), in_strips};
+    return {type, count, cols, data + first * RowBytes(), in_strips, 1};
   }
 };
 

@@ -32,6 +32,11 @@ void WriteBlock(TensorType type, const std::array<const uint8_t*, kStripRows>& r
   }
 }
 
+// Parts that are multiplied apart have strips of their own.
+bool HasStrips(const Matrix& rows) {
+  return IsQuantized(rows.type) && (rows.parts == 1 || rows.rows / rows.parts % kStripRows == 0);
+}
+
 }  // namespace
 
 void RepackedMatrix::Free::operator()(uint8_t* data) const { FreeHuge(data, bytes); }
@@ -53,7 +58,7 @@ void RepackedMatrix::Write(size_t strip) {
   const size_t count = std::min(kStripRows, rows_->rows - first);
   const uint8_t* from = rows_->data + first * row_bytes;
   uint8_t* out = data_.get() + first * row_bytes;
-  if (!IsQuantized(rows_->type)) {
+  if (!HasStrips(*rows_)) {
     std::memcpy(out, from, count * row_bytes);
     return;
   }
@@ -69,7 +74,7 @@ void RepackedMatrix::Write(size_t strip) {
 Matrix RepackedMatrix::View() const {
   Matrix view = *rows_;
   view.data = data_.get();
-  view.in_strips = IsQuantized(view.type);
+  view.in_strips = HasStrips(view);
   return view;
 }
 

@@ -1,4 +1,4 @@
-#include "model/weights.h"
+#include "model/model.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,6 @@
 
 #include "base/testing/logged_text.h"
 #include "base/thread_pool.h"
-#include "model/config.h"
 #include "model/testing/tiny_model.h"
 
 namespace throng::model {
@@ -17,47 +16,47 @@ namespace {
 
 using testing::HasSubstr;
 
-struct TinyWeights {
+struct BuiltModel {
   std::vector<uint8_t> bytes = TinyModel{}.Bytes();
   GgufFile file{bytes, "tiny"};
-  Weights weights = ReadWeights(file, ReadConfig(file));
+  std::unique_ptr<Model> model = BuildModel(file);
 
+  std::vector<Matrix> Matrices() {
+    std::vector<Matrix> matrices;
+    model->ForEachMatrix([&](Matrix& matrix) { matrices.push_back(matrix); });
+    return matrices;
+  }
   bool IsMapped(const Matrix& matrix) const {
     return matrix.data >= bytes.data() && matrix.data < bytes.data() + bytes.size();
   }
 };
 
 TEST(Repack, CopiesAllMatricesAndSaysSo) {
-  TinyWeights tiny;
+  BuiltModel tiny;
   ThreadPool threads(2);
   const LoggedText log;
-  Repack(tiny.weights, threads);
-  EXPECT_TRUE(tiny.weights.output.in_strips);
-  for (const LayerWeights& layer : tiny.weights.layers) {
-    for (const Matrix* matrix :
-         {&layer.q, &layer.k, &layer.v, &layer.output, &layer.gate, &layer.up, &layer.down}) {
-      EXPECT_TRUE(matrix->in_strips);
-      EXPECT_FALSE(tiny.IsMapped(*matrix));
-    }
+  Repack(*tiny.model, threads);
+  EXPECT_EQ(tiny.Matrices().size(), 15u);
+  for (const Matrix& matrix : tiny.Matrices()) {
+    EXPECT_TRUE(matrix.in_strips);
+    EXPECT_FALSE(tiny.IsMapped(matrix));
   }
   EXPECT_THAT(log.Text(), HasSubstr("copied 69.6 kB of weights in "));
 }
 
 TEST(Repack, LeavesMappedWhatHasNoMemory) {
-  TinyWeights tiny;
+  BuiltModel tiny;
   ThreadPool threads(2);
   const LoggedText log;
   int left = 3;
-  Repack(tiny.weights, threads, [&](size_t bytes) {
+  Repack(*tiny.model, threads, [&](size_t bytes) {
     if (left-- == 0) throw std::bad_alloc();
     return AllocateHuge(bytes);
   });
-  const Weights& weights = tiny.weights;
-  const LayerWeights& first = weights.layers[0];
-  for (const Matrix* matrix : {&weights.output, &first.q, &first.k}) EXPECT_TRUE(matrix->in_strips);
-  for (const Matrix* matrix : {&first.v, &first.output, &first.down, &weights.layers[1].q}) {
-    EXPECT_FALSE(matrix->in_strips);
-    EXPECT_TRUE(tiny.IsMapped(*matrix));
+  const std::vector<Matrix> matrices = tiny.Matrices();
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    EXPECT_EQ(matrices[i].in_strips, i < 3) << i;
+    EXPECT_EQ(tiny.IsMapped(matrices[i]), i >= 3) << i;
   }
   EXPECT_THAT(log.Text(), HasSubstr("no memory for a copy of the weights: 12 of 15 matrices are read where"));
 }

@@ -1,0 +1,25 @@
+// The table of architectures: for each name in files, the function that builds its layers from blocks.
+#pragma once
+
+#include <span>
+
+namespace throng::model {
+
+class GgufFile;
+class ModelBuilder;
+
+struct Architecture {
+  const char* name;  // general.architecture
+  void (*build)(ModelBuilder& builder);
+};
+
+// Those of one family, in a file of their own each.
+std::span<const Architecture> LlamaArchitectures();
+std::span<const Architecture> QwenArchitectures();
+std::span<const Architecture> PhiArchitectures();
+std::span<const Architecture> GemmaArchitectures();
+
+// Throws kUnsupported for an architecture that no table has.
+const Architecture& FindArchitecture(const GgufFile& file);
+
+}  // namespace throng::model

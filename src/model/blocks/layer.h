@@ -1,0 +1,50 @@
+// A layer: what it adds to the residual stream.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "model/blocks/block.h"
+#include "model/blocks/norm.h"
+
+namespace throng::model {
+
+class Layer {
+ public:
+  virtual ~Layer() = default;
+  // last: no layer comes after this one. Then KeepLast has run at the end.
+  virtual void Run(Step& step, bool last) const = 0;
+  // Calls visit for each block, with the norm of its input.
+  virtual void ForEachBlock(const std::function<void(Block&, const Norm& input)>& visit) = 0;
+};
+
+// One of the blocks that read the same rows.
+struct Branch {
+  std::unique_ptr<Block> block;
+  Norm norm{};       // of the input, after that of the residual
+  Norm post_norm{};  // of the result
+};
+
+// stream += scale * post_norm(sum over branches of branch.post_norm(block(branch.norm(norm(stream)))))
+struct Residual {
+  Norm norm;
+  std::vector<Branch> branches;
+  Norm post_norm{};
+  float scale = 1.0f;
+};
+
+// The layer of most models: residuals one after the other, then stream *= scale.
+class ResidualLayer final : public Layer {
+ public:
+  explicit ResidualLayer(std::vector<Residual> residuals, float scale = 1.0f);
+  void Run(Step& step, bool last) const override;
+  void ForEachBlock(const std::function<void(Block&, const Norm&)>& visit) override;
+
+ private:
+  std::vector<Residual> residuals_;
+  float scale_;
+  size_t last_mixing_;  // index of the last residual that mixes tokens
+};
+
+}  // namespace throng::model

@@ -1,0 +1,26 @@
+// Norms of rows, with their weights.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace throng::model {
+
+enum class NormKind {
+  kNone,   // leaves rows as they are
+  kRms,    // x / sqrt(mean(x^2) + epsilon) * weight
+  kLayer,  // (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias
+};
+
+struct Norm {
+  NormKind kind = NormKind::kNone;
+  std::vector<float> weight;  // [n]; empty: 1
+  std::vector<float> bias;    // [n]; empty: 0
+  float epsilon = 0.0f;
+
+  explicit operator bool() const { return kind != NormKind::kNone; }
+  // out may be x.  x, out: [n]
+  void Apply(const float* x, size_t n, float* out) const;
+};
+
+}  // namespace throng::model

@@ -1,0 +1,49 @@
+// The tensors of a file, found by name, checked and typed, and those that nobody asked for.
+#pragma once
+
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "model/gguf/gguf.h"
+#include "model/matmul/matmul.h"
+
+namespace throng::model {
+
+// All functions throw kCorrupt for a missing tensor or a wrong shape, kUnsupported for a type that cannot be
+// computed with.
+class Tensors {
+ public:
+  explicit Tensors(const GgufFile& file) : file_(file) {}
+
+  bool Has(std::string_view name) const { return file_.FindTensor(name) != nullptr; }
+  // Null if there is none. Does not count as asked for.
+  const TensorInfo* Info(std::string_view name) const { return file_.FindTensor(name); }
+
+  // [rows, cols]; in the file's order of dimensions: cols, rows. It stays where the file is mapped.
+  Matrix FindMatrix(const std::string& name, int rows, int cols) const;
+  // One matrix per expert, one after the other: [experts * rows, cols]; in the file: cols, rows, experts.
+  Matrix FindExperts(const std::string& name, int experts, int rows, int cols) const;
+  // [size]
+  std::vector<float> FindVector(const std::string& name, int size) const;
+  // Empty if there is none.
+  std::vector<float> FindVectorOrNone(const std::string& name, int size) const;
+  // Of these dimensions, in the file's order, as floats.
+  std::vector<float> FindFloats(const std::string& name, std::initializer_list<int> dims) const;
+
+  // Says that a tensor does not change what is computed.
+  void Ignore(std::string_view name) const;
+  // Throws kUnsupported if the file has a tensor that nobody asked for: it could change what is computed.
+  void RefuseOthers() const;
+
+ private:
+  const TensorInfo& Find(const std::string& name, std::initializer_list<int> dims) const;
+
+  const GgufFile& file_;
+  mutable std::unordered_set<std::string_view> used_;
+};
+
+}  // namespace throng::model
