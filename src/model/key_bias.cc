@@ -11,9 +11,6 @@ namespace {
 
 const attention::Rotation kNoRotation{};
 
-// True if the projection's bias is a part of keys that is the same for all tokens: a norm after the
-// projection mixes it into each key differently.
-
 // False where what is added to all scores of a query alike, as elements of keys that are not rotated add it,
 // does not leave the probabilities as they are.
 bool MayLackUnrotated(const Model::CacheLayer& layer) {
@@ -44,8 +41,8 @@ std::vector<double> ExpectedLengths(const Model::CacheLayer& layer) {
       const size_t index = static_cast<size_t>(head) * static_cast<size_t>(config.key_dim) + static_cast<size_t>(i);
       DequantizeRow(k.type, k.data + index * k.RowBytes(), row.size(), row.data());
       for (size_t j = 0; j < row.size(); ++j) {
-        const double weight = static_cast<double>(row[j]) * layer.input->weight[j];
-        squares += weight * weight;
+        const double input = layer.input->weight.empty() ? 1.0 : static_cast<double>(layer.input->weight[j]);
+        squares += std::pow(static_cast<double>(row[j]) * input, 2);
       }
     }
     lengths.push_back(std::sqrt(2.0 * squares / config.key_dim));
