@@ -57,6 +57,7 @@ class Carver {
 };
 
 int FirstVisible(const AttentionJob& job, int position) {
+  if (job.chunk > 0) return position / job.chunk * job.chunk;
   return job.window > 0 ? std::max(0, position - job.window + 1) : 0;
 }
 

@@ -35,13 +35,14 @@ struct Shape {
   float bias = 0.0f;              // length of what keys lack in some pairs; 0: nothing
   std::vector<float> sinks = {};  // learned sinks, [kHeads, group]; empty: none
   float score_cap = 0.0f;
+  int chunk = 0;
 };
 
 std::string Describe(const Shape& s) {
   return s.keys + "/" + s.values + " group " + std::to_string(s.group) + " d " + std::to_string(s.head_dim) +
          " length " + std::to_string(s.length) + " window " + std::to_string(s.window) + " " +
          SoftmaxName(s.softmax) + " bias " + std::to_string(s.bias) + (s.sinks.empty() ? "" : " sinks") +
-         " cap " + std::to_string(s.score_cap);
+         " cap " + std::to_string(s.score_cap) + " chunk " + std::to_string(s.chunk);
 }
 
 constexpr int kHeads = 2;
@@ -106,6 +107,7 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
                       .out_stride = query_stride,
                       .scale = 1.0f / std::sqrt(static_cast<float>(d)),
                       .window = shape.window,
+                      .chunk = shape.chunk,
                       .score_cap = shape.score_cap,
                       .softmax = shape.softmax,
                       .key_bias = bias == nullptr ? nullptr : &(*bias)[0].heads[head],
@@ -161,6 +163,7 @@ std::vector<Shape> RandomShapes(int count, uint64_t seed) {
       shape.window = rng.NextBelow(3) == 0 ? pick(1, 5, 64, 100) : 0;
       shape.softmax = rng.NextBelow(2) == 0 ? SoftmaxKind::kSas : SoftmaxKind::kExact;
       shape.bias = rng.NextBelow(2) == 0 ? pick(1.0f, 30.0f) : 0.0f;
+      if (rng.NextBelow(4) == 0) shape.chunk = pick(5, 64, 100);
       if (rng.NextBelow(3) == 0) shape.score_cap = pick(2.0f, 30.0f);
       if (rng.NextBelow(3) == 0) shape.sinks = Normal(static_cast<size_t>(kHeads * shape.group), i, 3.0f);
       shapes.push_back(shape);

@@ -27,7 +27,8 @@ void AttendToken(const AttentionJob& job, int token, const std::vector<float>& k
                  const std::vector<float>& values) {
   const int head_dim = job.cache->Layout().head_dim;
   const int position = job.cache->NumTokens() + token;
-  const int begin = job.window > 0 ? std::max(0, position - job.window + 1) : 0;
+  int begin = job.window > 0 ? std::max(0, position - job.window + 1) : 0;
+  if (job.chunk > 0) begin = position - position % job.chunk;
   const double threshold = SasThreshold(position + 1 - begin);
   const auto exponential = [&](double x) {
     return job.softmax == SoftmaxKind::kSas ? Sas(x, threshold) : std::exp(-x);

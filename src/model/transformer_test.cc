@@ -293,9 +293,9 @@ std::vector<std::string> ConformanceNames() {
   std::vector<std::string> names;
   if (!std::filesystem::exists(kFolder)) return names;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(kFolder)) {
-    std::filesystem::path path = entry.path();
-    if (path.extension() != ".gguf" || !std::filesystem::exists(path.replace_extension(".logits.f32"))) continue;
-    names.push_back(path.replace_extension("").lexically_relative(kFolder).string());
+    const std::filesystem::path stem = entry.path().parent_path() / entry.path().stem();
+    if (entry.path().extension() != ".gguf" || !std::filesystem::exists(stem.string() + ".logits.f32")) continue;
+    names.push_back(stem.lexically_relative(kFolder).string());
   }
   std::sort(names.begin(), names.end());
   return names;

@@ -1,6 +1,7 @@
 #include "model/blocks/attention_block.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "base/thread_pool.h"
@@ -64,7 +65,7 @@ void AttentionBlock::NormHeads(float* heads, int count, const Norm& norm) const 
   }
 }
 
-void AttentionBlock::FinishQueries(float* q, const float* cos_sin) const {
+void AttentionBlock::FinishQueries(float* q, const float* cos_sin, int position) const {
   if (!config_.norms_after_rope) NormHeads(q, config_.num_heads, weights_.q_norm);
   if (config_.rope != nullptr) {
     for (int h = 0; h < config_.num_heads; ++h) {
@@ -72,6 +73,11 @@ void AttentionBlock::FinishQueries(float* q, const float* cos_sin) const {
     }
   }
   if (config_.norms_after_rope) NormHeads(q, config_.num_heads, weights_.q_norm);
+  const AttentionTemperature& temperature = config_.temperature;
+  const int period = (position + temperature.offset) / temperature.period;
+  if (temperature.scale != 0.0f && period > 0) {
+    Scale(q, 1.0f + temperature.scale * std::log(1.0f + static_cast<float>(period)), query_dim_);
+  }
 }
 
 void AttentionBlock::FinishKeys(float* k, const StoredKeys* stored, const float* cos_sin) const {
@@ -126,7 +132,8 @@ void AttentionBlock::Project(Step& step, const Rows& in) const {
     const float* cos_sin = ropes == nullptr ? nullptr : (*ropes)[r];
     float* q = rows.q[r];
     if (!weights_.q_bias.empty()) AddTo(q, weights_.q_bias.data(), query_dim_);
-    FinishQueries(q, cos_sin);
+    FinishQueries(q, cos_sin,
+                  step.Items()[item].cache->NumTokens() + static_cast<int>(r - step.FirstRow(item)));
     if (!config_.owns_cache) return;
     FinishKeys(rows.k[r], step.stored_keys[item], cos_sin);
     float* v = rows.v[r];
@@ -173,6 +180,7 @@ void AttentionBlock::Attend(Step& step) const {
     job.out_stride = rows.attended.Width();
     job.scale = config_.scale;
     job.window = config_.window;
+    job.chunk = config_.chunk;
     job.score_cap = config_.score_cap;
     job.softmax = item.cache->Pool().Softmax();
     if (!weights_.sinks.empty()) job.sinks = weights_.sinks.data() + first_head;

@@ -23,10 +23,13 @@ namespace throng::model {
 struct AttentionTraits {
   const Rope* rope = nullptr;  // null: not rotated
   int window = 0;
-  float scale = 0.0f;  // 0: 1 / sqrt(key_dim)
+  int chunk = 0;
+  AttentionTemperature temperature{};
+  float scale = 0.0f;  // 0: attention.scale of the file, or 1 / sqrt(key_dim)
   float score_cap = 0.0f;
   NormKind head_norm = NormKind::kRms;  // of queries and keys
   bool norms_after_rope = false;
+  bool plain_head_norm = false;  // norms of queries and keys without weights
   bool gated = false;
   int head_dim = 0;  // 0: that of the config
 };
@@ -77,8 +80,16 @@ class ModelBuilder {
   std::unique_ptr<Block> FeedForward(int layer, const FeedForwardTraits& traits = {});
   // ffn_gate_inp, ffn_{gate,up,down}_exps.
   std::unique_ptr<Block> Experts(int layer, const ExpertsTraits& traits);
-  // expert_count and expert_used_count; throws kCorrupt for numbers that fit no router.
-  RouterConfig ReadRouter() const;
+  // expert_count, expert_used_count, expert_group_count, expert_weights_scale and so on; `router` says how the
+  // architecture chooses where the file does not. Throws kCorrupt for numbers that fit no router.
+  RouterConfig ReadRouter(RouterConfig router = {}) const;
+  bool HasExperts() const { return keys_.CountOr("expert_count", 0, 1 << 16, 0) > 0; }
+
+  // Which layers are windowed: attention.sliding_window_pattern, for each layer or as a period, or all but each
+  // n-th one.
+  std::vector<bool> WindowedLayers(int period) const;
+  // Leaves out the last layers, which predict further tokens (nextn_predict_layers).
+  void DropPredictors();
 
   void Add(std::unique_ptr<Layer> layer) { model_.layers.push_back(std::move(layer)); }
   void Add(std::vector<Residual> residuals, float scale = 1.0f) {
@@ -95,6 +106,7 @@ class ModelBuilder {
  private:
   void ReadSizes();
   double ReadYarn(RopeScaling& scaling) const;
+  std::vector<float> FindRopeFactors() const;
   Norm HeadNorm(int layer, std::string_view name, NormKind kind, int heads, int size, bool& whole_rows) const;
   void FindProjections(int layer, const AttentionConfig& config, AttentionBlock::Weights& weights) const;
 
