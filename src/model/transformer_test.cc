@@ -68,12 +68,16 @@ bool SameBits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
-class PurityTest : public testing::TestWithParam<std::tuple<std::string, TensorType, std::string, float>> {
+struct PureModel {
+  TinyModel model;
+  std::string codec;
+};
+
+class PurityTest : public testing::TestWithParam<PureModel> {
  protected:
   void SetUp() override {
-    TinyModel model{.bias_pairs = {1, 6}};
-    std::tie(model.architecture, model.type, codec_, model.key_bias) = GetParam();
-    bytes_ = model.Bytes();
+    codec_ = GetParam().codec;
+    bytes_ = GetParam().model.Bytes();
     file_.emplace(bytes_, "tiny");
   }
   std::string codec_;
@@ -189,13 +193,18 @@ TEST_P(PurityTest, BatchesDoNotChangeBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, PurityTest,
-                         testing::Values(std::tuple{"llama", TensorType::kF32, "f32", 0.0f},
-                                         std::tuple{"llama", TensorType::kQ8_0, "f16", 0.0f},
-                                         std::tuple{"llama", TensorType::kQ8_0, "f16", 50.0f},
-                                         std::tuple{"qwen2", TensorType::kF16, "f16", 0.0f},
-                                         std::tuple{"qwen2", TensorType::kF16, "f16:bias=off", 300.0f},
-                                         std::tuple{"qwen2", TensorType::kQ8_0, "int8", 300.0f}));
+const std::vector<int> kBiased = {1, 6};
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, PurityTest,
+    testing::Values(
+        PureModel{{.type = TensorType::kF32}, "f32"}, PureModel{{}, "f16"},
+        PureModel{{.key_bias = 50.0f, .bias_pairs = kBiased}, "f16"},
+        PureModel{{.architecture = "qwen2", .type = TensorType::kF16}, "f16"},
+        PureModel{{.architecture = "qwen2", .type = TensorType::kF16, .key_bias = 300.0f, .bias_pairs = kBiased},
+                  "f16:bias=off"},
+        PureModel{{.architecture = "qwen2", .key_bias = 300.0f, .bias_pairs = kBiased}, "int8"},
+        PureModel{{.experts = 5}, "f16"}, PureModel{{.type = TensorType::kF16, .ffn = 40, .experts = 3}, "f16"}));
 
 std::string Refusal(const TinyModel& model) {
   const auto bytes = model.Bytes();
@@ -214,8 +223,8 @@ TEST(Transformer, RefusesWithOneSentence) {
             "tiny: tensor blk.1.ffn_up.weight is missing; shape [64, 96] is expected");
   EXPECT_EQ(Refusal({.reshaped = "blk.0.attn_k.weight"}),
             "tiny: tensor blk.0.attn_k.weight has shape [96, 32]; [64, 32] is expected");
-  EXPECT_EQ(Refusal({.architecture = "mamba"}),
-            "tiny: architecture 'mamba' is not supported; these are: llama qwen2 qwen3 phi3 gemma3");
+  EXPECT_TRUE(Refusal({.architecture = "mamba"})
+                  .starts_with("tiny: architecture 'mamba' is not supported; these are: llama internlm2 "));
   EXPECT_EQ(Refusal({.kv_heads = 3}), "tiny: 4 query heads cannot share 3 key heads evenly");
   EXPECT_EQ(Refusal({.without = "token_embd.weight"}),
             "tiny: tensor token_embd.weight is missing, or not a table of tokens");
@@ -241,7 +250,7 @@ TEST(Transformer, RefusesWhatItWouldLeaveOut) {
             "tiny: llama.attention.causal is 'false'; this program computes models whose tokens see those "
             "before them");
   EXPECT_EQ(refusal("llama.rope.scaling.type", std::string("spiral")),
-            "tiny: llama.rope.scaling.type is 'spiral'; this program computes 'none', 'linear' and 'yarn'");
+            "tiny: llama.rope.scaling.type is 'spiral'; this program computes 'none', 'linear', 'yarn' and 'longrope'");
   EXPECT_EQ(refusal("llama.attention.clamp_kqv", 8.0f),
             "tiny: key llama.attention.clamp_kqv is not among those that 'llama' is computed with");
   EXPECT_EQ(refusal("llama.expert_count", 8u), "tiny: lacks the metadata key 'llama.expert_used_count'");
@@ -323,11 +332,12 @@ TEST_P(ConformanceTest, FloatArithmeticAgreesToRounding) {
   const auto logits = fixture.Run(tokens_, 1000);
   ASSERT_EQ(logits.size(), expected_.size());
   double largest = 0;
+  double difference = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
-    largest = std::max<double>(largest, std::abs(logits[i] - expected_[i]));
+    largest = std::max<double>(largest, std::abs(expected_[i]));
+    difference = std::max<double>(difference, std::abs(logits[i] - expected_[i]));
   }
-  // The other implementation rounds gelu to f16 by a table.
-  EXPECT_LE(largest, GetParam().starts_with("gemma3") ? 3e-3 : 1e-3);
+  EXPECT_LE(difference, 1e-3 * largest);
 }
 
 TEST_P(ConformanceTest, EightBitActivationsPointTheSameWay) {

@@ -61,7 +61,7 @@ void AttentionBlock::NormHeads(float* heads, int count, const Norm& norm) const 
   if (weights_.norms_rows) return norm.Apply(heads, static_cast<size_t>(count) * size, heads);
   for (int h = 0; h < count; ++h) {
     float* head = heads + static_cast<size_t>(h) * size;
-    norm.Apply(head, size, head);
+    norm.Apply(head, size, head, static_cast<size_t>(h));
   }
 }
 
