@@ -56,7 +56,7 @@ std::shared_ptr<const KeyBias> BiasOf(const Shape& shape) {
   bias[1] = bias[rotation.Second(pairs - 1)] = shape.bias;
   for (const size_t pair : {0, 1, 2}) bias[2 * pairs + rotation.First(pair)] = -shape.bias;
   const BiasOfLayer layer{bias, std::vector<double>(kHeads, 0.0), &rotation};
-  return MakeKeyBias({&layer, 1}, shape.head_dim, 100);
+  return MakeKeyBias({&layer, 1}, 100);
 }
 
 // Keys, values and queries of a whole sequence, one layer. All rows are [token, head, d].
@@ -74,7 +74,7 @@ enum class Way { kAttend, kAttendAll, kTokenByToken, kReference };
 std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int chunk, Way way,
                              int num_threads = 1) {
   const kv::CodecFlags flags{.k = shape.keys, .v = shape.values};
-  kv::BlockPool pool(kv::MakeLayout(flags, 1, kHeads, shape.head_dim), size_t{1} << 30);
+  kv::BlockPool pool(kv::MakeLayout(flags, kv::AlikeLayers(1, kHeads, shape.head_dim)), size_t{1} << 30);
   kv::SequenceCache cache(pool);
   ThreadPool threads(num_threads);
   std::vector<AttentionScratch> scratch(1);
@@ -89,8 +89,8 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
     cache.BeginChunk(count);
     std::vector<AttentionJob> jobs;
     for (int head = 0; head < kHeads; ++head) {
-      cache.Append(0, head, sequence.keys.data() + first * kv_stride + head * d,
-                   sequence.values.data() + first * kv_stride + head * d, kv_stride);
+      cache.Append(0, head, {sequence.keys.data() + first * kv_stride + head * d, kv_stride},
+                   {sequence.values.data() + first * kv_stride + head * d, kv_stride});
       const size_t at = first * query_stride + head * shape.group * d;
       jobs.push_back({.cache = &cache,
                       .layer = 0,

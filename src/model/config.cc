@@ -199,6 +199,7 @@ ModelConfig ReadConfig(const GgufFile& file) {
   config.qk_norm = architecture.qk_norm;
   config.fused_qkv = architecture.fused_qkv;
   config.post_norms = architecture.post_norms;
+  config.cache_layers = kv::AlikeLayers(config.num_layers, config.num_kv_heads, config.head_dim);
   ReadRope(file, reader, config);
   ReadWindow(reader, config);
   config.activation = Activation::kSilu;

@@ -63,7 +63,7 @@ ModelKeys::ModelKeys(const ModelConfig& config, const Weights& weights,
 
 std::optional<StoredKeys> ModelKeys::Without(std::span<const attention::BiasOfLayer> biases) const {
   StoredKeys keys;
-  keys.bias = attention::MakeKeyBias(biases, config_.head_dim, config_.context_length);
+  keys.bias = attention::MakeKeyBias(biases, config_.context_length);
   if (keys.bias == nullptr) return std::nullopt;
   const std::vector<float> zero(static_cast<size_t>(config_.KvDim()), 0.0f);
   for (size_t i = 0; i < biases.size(); ++i) {

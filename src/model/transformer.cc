@@ -259,7 +259,7 @@ class Pass {
   void Attend(int layer, bool last) {
     ForHeads(pool_ && FillsPages(), [&](const BatchItem& item, size_t row, int head) {
       const size_t at = row * kv_dim_ + static_cast<size_t>(head) * head_dim_;
-      item.cache->Append(layer, head, buffers_.k.data() + at, buffers_.v.data() + at, kv_dim_);
+      item.cache->Append(layer, head, {buffers_.k.data() + at, kv_dim_}, {buffers_.v.data() + at, kv_dim_});
     });
     std::vector<attention::AttentionJob> jobs;
     ForHeads(false, [&](const BatchItem& item, size_t row, int head) {
@@ -428,9 +428,7 @@ class LlamaTransformer final : public Transformer {
     THRONG_CHECK(!item.tokens.empty() && item.num_logits >= 0 && item.num_states >= 0 &&
                  (item.num_logits == 0 || item.num_states == 0) && LastRows(item) <= item.tokens.size());
     const kv::BlockLayout& layout = item.cache->Layout();
-    THRONG_CHECK(layout.num_layers == model_.config.num_layers &&
-                 layout.num_kv_heads == model_.config.num_kv_heads &&
-                 layout.head_dim == model_.config.head_dim);
+    THRONG_CHECK(layout.layers == model_.config.cache_layers);
     for (const int32_t token : item.tokens) {
       if (token < 0 || token >= model_.config.vocab_size) {
         throw MakeError(ErrorCode::kInvalid, "token {} is not one of the model's 0 to {}", token,

@@ -21,9 +21,7 @@ using testing::HasSubstr;
 
 model::ModelConfig TwoLayers() {
   model::ModelConfig config{};
-  config.num_layers = 2;
-  config.num_kv_heads = 2;
-  config.head_dim = 64;
+  config.cache_layers = kv::AlikeLayers(2, 2, 64);
   config.context_length = 512;
   config.vocab_size = 10;
   return config;

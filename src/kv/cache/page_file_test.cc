@@ -27,7 +27,7 @@ constexpr size_t kLarge = size_t{1} << 30;
 const PageSource kSource{{1, 2}, "softmax=exact simd=test"};
 
 BlockLayout TestLayout(const std::string& codec) {
-  return MakeLayout(CodecFlags{.kv = codec}, kLayers, kHeads, kDim);
+  return MakeLayout(CodecFlags{.kv = codec}, AlikeLayers(kLayers, kHeads, kDim));
 }
 
 void Extend(SequenceCache& cache, int count) {
@@ -41,7 +41,7 @@ void Extend(SequenceCache& cache, int count) {
         const std::vector<float> row = Normal(kDim, ((first + i) * kLayers + layer) * kHeads + head);
         rows.insert(rows.end(), row.begin(), row.end());
       }
-      cache.Append(layer, head, rows.data(), rows.data(), kDim);
+      cache.Append(layer, head, {rows.data(), kDim}, {rows.data(), kDim});
       cache.FinishLayer(layer, head);
     }
   }
@@ -136,8 +136,8 @@ TEST_F(PageFileTest, LayersAndHeadsMayDiffer) {
   const CodecPair wide{ParseCodec("gear4", kDim), ParseCodec("f32", kDim)};
   const CodecPair narrow{ParseCodec("flashq2", kDim), ParseCodec("rot3", kDim)};
   const auto layout = [&](int special) {
-    return MakeLayout([&](int layer, int head) { return layer + head == special ? wide : narrow; }, kLayers,
-                      kHeads, kDim);
+    return MakeLayout([&](int layer, int head) { return layer + head == special ? wide : narrow; },
+                      AlikeLayers(kLayers, kHeads, kDim));
   };
   BlockPool pool(layout(2), kLarge);
   SequenceCache cache(pool);
@@ -158,7 +158,7 @@ TEST_F(PageFileTest, RefusesPagesOfSomethingElse) {
       std::string::npos);
   EXPECT_NE(Load("gear2", ErrorCode::kInvalid, {{1, 2}, "softmax=sas simd=test"}).find("softmax=exact"),
             std::string::npos);
-  BlockPool pool(MakeLayout(CodecFlags{.kv = "gear2"}, kLayers, kHeads, 2 * kDim), kLarge);
+  BlockPool pool(MakeLayout(CodecFlags{.kv = "gear2"}, AlikeLayers(kLayers, kHeads, 2 * kDim)), kLarge);
   EXPECT_NE(
       Refusal([&] { LoadPages(path_, kSource, pool); }, ErrorCode::kInvalid).find("2 KV heads of size 16"),
       std::string::npos);
