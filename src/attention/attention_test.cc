@@ -27,22 +27,33 @@ using kv::SameBits;
 struct Shape {
   std::string keys;
   std::string values;
-  int group;
-  int head_dim;
-  int length;
+  int group = 1;
+  int head_dim = 64;  // of keys
+  int length = 1;
   int window = 0;
   SoftmaxKind softmax = SoftmaxKind::kExact;
   float bias = 0.0f;              // length of what keys lack in some pairs; 0: nothing
   std::vector<float> sinks = {};  // learned sinks, [kHeads, group]; empty: none
+  int value_dim = 0;              // 0: as keys
+  bool values_in_keys = false;
+  int first_asked = 0;  // tokens before this one have no queries
+
+  size_t ValueDim() const { return static_cast<size_t>(value_dim == 0 ? head_dim : value_dim); }
+  kv::LayerShape Layer() const;
 };
 
 std::string Describe(const Shape& s) {
   return s.keys + "/" + s.values + " group " + std::to_string(s.group) + " d " + std::to_string(s.head_dim) +
          " length " + std::to_string(s.length) + " window " + std::to_string(s.window) + " " +
-         SoftmaxName(s.softmax) + " bias " + std::to_string(s.bias) + (s.sinks.empty() ? "" : " sinks");
+         SoftmaxName(s.softmax) + " bias " + std::to_string(s.bias) + (s.sinks.empty() ? "" : " sinks") +
+         (s.values_in_keys ? " latent " : " values ") + std::to_string(s.ValueDim());
 }
 
 constexpr int kHeads = 2;
+
+kv::LayerShape Shape::Layer() const {
+  return {kHeads, head_dim, static_cast<int>(ValueDim()), values_in_keys};
+}
 
 // What the keys of both heads lack; null: nothing. The first head has a fast and a slow pair, the second one
 // more.
@@ -59,11 +70,11 @@ std::shared_ptr<const KeyBias> BiasOf(const Shape& shape) {
   return MakeKeyBias({&layer, 1}, 100);
 }
 
-// Keys, values and queries of a whole sequence, one layer. All rows are [token, head, d].
+// Keys, values and queries of a whole sequence, one layer. All rows are [token, head, their size].
 struct Sequence {
   explicit Sequence(const Shape& shape)
       : keys(Normal(static_cast<size_t>(shape.length) * kHeads * shape.head_dim, 1)),
-        values(Normal(static_cast<size_t>(shape.length) * kHeads * shape.head_dim, 2)),
+        values(Normal(static_cast<size_t>(shape.length) * kHeads * shape.ValueDim(), 2)),
         queries(Normal(static_cast<size_t>(shape.length) * kHeads * shape.group * shape.head_dim, 3, 1.5f)) {}
   std::vector<float> keys, values, queries;
 };
@@ -73,35 +84,39 @@ enum class Way { kAttend, kAttendAll, kTokenByToken, kReference };
 // Outputs of all tokens, with the sequence cut into chunks.
 std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int chunk, Way way,
                              int num_threads = 1) {
-  const kv::CodecFlags flags{.k = shape.keys, .v = shape.values};
-  kv::BlockPool pool(kv::MakeLayout(flags, kv::AlikeLayers(1, kHeads, shape.head_dim)), size_t{1} << 30);
+  const kv::CodecFlags flags{.k = shape.keys, .v = shape.values_in_keys ? "" : shape.values};
+  const kv::LayerShape layer = shape.Layer();
+  kv::BlockPool pool(kv::MakeLayout(flags, {&layer, 1}), size_t{1} << 30);
   kv::SequenceCache cache(pool);
   ThreadPool threads(num_threads);
   std::vector<AttentionScratch> scratch(1);
   const size_t d = shape.head_dim;
-  const size_t kv_stride = kHeads * d;
+  const size_t value_dim = shape.ValueDim();
   const size_t query_stride = kHeads * shape.group * d;
+  const size_t out_stride = kHeads * shape.group * value_dim;
   const auto bias = BiasOf(shape);
-  std::vector<float> out(sequence.queries.size(), NAN);
+  std::vector<float> out(sequence.queries.size() / d * value_dim, NAN);
   for (int first = 0; first < shape.length; first += chunk) {
     const int count = std::min(chunk, shape.length - first);
     EXPECT_TRUE(cache.Reserve(count));
     cache.BeginChunk(count);
     std::vector<AttentionJob> jobs;
     for (int head = 0; head < kHeads; ++head) {
-      cache.Append(0, head, {sequence.keys.data() + first * kv_stride + head * d, kv_stride},
-                   {sequence.values.data() + first * kv_stride + head * d, kv_stride});
-      const size_t at = first * query_stride + head * shape.group * d;
+      cache.Append(0, head, {sequence.keys.data() + (first * kHeads + head) * d, kHeads * d},
+                   {sequence.values.data() + (first * kHeads + head) * value_dim, kHeads * value_dim});
+      const int skipped = std::max(0, shape.first_asked - first);
+      if (skipped >= count) continue;
+      const size_t row = static_cast<size_t>(first * kHeads + head) * shape.group;
       jobs.push_back({.cache = &cache,
                       .layer = 0,
                       .kv_head = head,
                       .group = shape.group,
-                      .first_token = 0,
-                      .num_tokens = count,
-                      .queries = sequence.queries.data() + at,
+                      .first_token = skipped,
+                      .num_tokens = count - skipped,
+                      .queries = sequence.queries.data() + row * d,
                       .query_stride = query_stride,
-                      .out = out.data() + at,
-                      .out_stride = query_stride,
+                      .out = out.data() + row * value_dim,
+                      .out_stride = out_stride,
                       .scale = 1.0f / std::sqrt(static_cast<float>(d)),
                       .window = shape.window,
                       .softmax = shape.softmax,
@@ -119,12 +134,14 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
     for (int head = 0; head < kHeads; ++head) cache.FinishLayer(0, head);
     cache.EndChunk();
   }
+  out.erase(out.begin(), out.begin() + static_cast<ptrdiff_t>(shape.first_asked * out_stride));
   return out;
 }
 
 // Where keys and values have different codecs, each adds its error.
 double Tolerance(const Shape& shape) {
-  const double keys = CodecErrorOf(shape.keys).high, values = CodecErrorOf(shape.values).high;
+  const double keys = CodecErrorOf(shape.keys).high;
+  const double values = CodecErrorOf(shape.values_in_keys ? "f32" : shape.values).high;
   return shape.keys == shape.values ? keys : std::hypot(keys, values);
 }
 
@@ -158,6 +175,8 @@ std::vector<Shape> RandomShapes(int count, uint64_t seed) {
       shape.window = rng.NextBelow(3) == 0 ? pick(1, 5, 64, 100) : 0;
       shape.softmax = rng.NextBelow(2) == 0 ? SoftmaxKind::kSas : SoftmaxKind::kExact;
       shape.bias = rng.NextBelow(2) == 0 ? pick(1.0f, 30.0f) : 0.0f;
+      if (rng.NextBelow(2) == 0) shape.value_dim = pick(8, 24, 64, 96);
+      shape.values_in_keys = rng.NextBelow(2) == 0 && static_cast<int>(shape.ValueDim()) <= shape.head_dim;
       if (rng.NextBelow(3) == 0) shape.sinks = Normal(static_cast<size_t>(kHeads * shape.group), i, 3.0f);
       shapes.push_back(shape);
     }
@@ -213,6 +232,42 @@ TEST(AttentionTest, ErrorsOfEveryTargetAreThoseOfTheCodec) {
       }
       hwy::SetSupportedTargetsForTest(0);
     }
+  }
+}
+
+// The heads of known models, wide ones too, of as many query heads as there are; the last tokens see two
+// sealed pages and an open one.
+TEST(AttentionTest, WideHeadsAndLatentPagesAgreeWithTheReferenceOnEveryTarget) {
+  for (const std::string& codec : AllCodecs()) {
+    for (Shape shape : {Shape{.group = 8, .head_dim = 192, .value_dim = 128},
+                        {.group = 4, .head_dim = 256, .value_dim = 512},
+                        {.group = 16, .head_dim = 576, .value_dim = 512, .values_in_keys = true}}) {
+      shape.keys = shape.values = codec;
+      shape.length = 131;
+      shape.first_asked = 129;
+      const Sequence sequence(shape);
+      const std::vector<float> expected = RunChunks(shape, sequence, 131, Way::kReference);
+      for (const auto target : hwy::SupportedAndGeneratedTargets()) {
+        hwy::SetSupportedTargetsForTest(target);
+        EXPECT_LE(RelativeError(RunChunks(shape, sequence, 131, Way::kAttend), expected), Tolerance(shape))
+            << Describe(shape) << " " << hwy::TargetName(target);
+      }
+      hwy::SetSupportedTargetsForTest(0);
+    }
+  }
+}
+
+TEST(AttentionTest, AGroupMayBeLargerThanATile) {
+  for (const char* codec : {"f16", "f32", "int8", "flashq4:buffer=int8"}) {
+    Shape shape{codec, codec, 128, 144, 75};
+    shape.value_dim = 128;
+    shape.values_in_keys = true;
+    shape.first_asked = 63;
+    const Sequence sequence(shape);
+    const std::vector<float> out = RunChunks(shape, sequence, 75, Way::kAttend);
+    EXPECT_LE(RelativeError(out, RunChunks(shape, sequence, 75, Way::kReference)), Tolerance(shape)) << codec;
+    EXPECT_TRUE(SameBits(RunChunks(shape, sequence, 7, Way::kAttendAll, 3), out)) << codec;
+    EXPECT_TRUE(SameBits(RunChunks(shape, sequence, 75, Way::kTokenByToken), out)) << codec;
   }
 }
 

@@ -246,6 +246,30 @@ TEST(FormatDigestTest, TellsCodecsAndParametersApart) {
   }
 }
 
+// Files of layers of one shape are what they were before layers could differ.
+TEST(FormatDigestTest, FilesOfAlikeLayersKeepTheirBytes) {
+  const std::string path = testing::TempDir() + "/page_file_bytes_" + std::to_string(getpid());
+  for (const auto& [codec, digest] : {std::pair("f16", "63fe5d7a41b551558800ebf701e2e570"),
+                                      {"int8", "b71da6accfb2481364d18cf55c10979c"},
+                                      {"gear2", "384a93943e9a9d9f20d1ff88dc027305"},
+                                      {"rot2:recent=64", "5a2732899e692ce2dc719421ac1bd0f6"}}) {
+    BlockPool pool(TestLayout(codec), kLarge);
+    SavePages(path, kSource, {}, SequenceCache(pool));
+    EXPECT_EQ(DigestOf(ReadFile(path)).Hex(), digest) << codec;
+  }
+  std::filesystem::remove(path);
+}
+
+TEST(GearAcceptsTest, RefusesOutliersBeyondTheChannelsOfAWideHead) {
+  constexpr int kWide = 520;
+  const auto codec = ParseCodec("gear2", kWide);
+  AlignedBytes encoded(codec->Bytes(Part::kKeys));
+  codec->Encode(Part::kKeys, Normal(kPageTokens * kWide, 1).data(), encoded.data());
+  EXPECT_TRUE(codec->Accepts(Part::kKeys, encoded.data()));
+  encoded.data()[codec->Bytes(Part::kKeys) - 1] |= 0xc0;  // the last position's channel is 768 or more
+  EXPECT_FALSE(codec->Accepts(Part::kKeys, encoded.data()));
+}
+
 TEST(GearAcceptsTest, RefusesOutliersOutsideOfThePage) {
   const auto codec = ParseCodec("gear2", kDim);
   for (const Part part : {Part::kKeys, Part::kValues}) {
