@@ -36,10 +36,8 @@ struct Shape {
   std::vector<float> sinks = {};  // learned sinks, [kHeads, group]; empty: none
   int value_dim = 0;              // 0: as keys
   bool values_in_keys = false;
-  int first_asked = 0;  // tokens before this one have no queries
 
   size_t ValueDim() const { return static_cast<size_t>(value_dim == 0 ? head_dim : value_dim); }
-  kv::LayerShape Layer() const;
 };
 
 std::string Describe(const Shape& s) {
@@ -50,10 +48,6 @@ std::string Describe(const Shape& s) {
 }
 
 constexpr int kHeads = 2;
-
-kv::LayerShape Shape::Layer() const {
-  return {kHeads, head_dim, static_cast<int>(ValueDim()), values_in_keys};
-}
 
 // What the keys of both heads lack; null: nothing. The first head has a fast and a slow pair, the second one
 // more.
@@ -75,54 +69,71 @@ struct Sequence {
   explicit Sequence(const Shape& shape)
       : keys(Normal(static_cast<size_t>(shape.length) * kHeads * shape.head_dim, 1)),
         values(Normal(static_cast<size_t>(shape.length) * kHeads * shape.ValueDim(), 2)),
-        queries(Normal(static_cast<size_t>(shape.length) * kHeads * shape.group * shape.head_dim, 3, 1.5f)) {}
+        queries(Normal(static_cast<size_t>(shape.length) * kHeads * shape.group * shape.head_dim, 3, 1.5f)),
+        bias(BiasOf(shape)) {}
   std::vector<float> keys, values, queries;
+  std::shared_ptr<const KeyBias> bias;
 };
 
 enum class Way { kAttend, kAttendAll, kTokenByToken, kReference };
 
+size_t OutStride(const Shape& shape) { return kHeads * shape.group * shape.ValueDim(); }
+
+// Appends tokens [first, first + count) and returns the jobs of both heads. out: of all tokens.
+std::vector<AttentionJob> BeginChunk(const Shape& shape, const Sequence& sequence, kv::SequenceCache& cache,
+                                     int count, float* out) {
+  const size_t d = shape.head_dim, value_dim = shape.ValueDim();
+  const int first = cache.NumTokens();
+  EXPECT_TRUE(cache.Reserve(count));
+  cache.BeginChunk(count);
+  std::vector<AttentionJob> jobs;
+  for (int head = 0; head < kHeads; ++head) {
+    const size_t kv_row = static_cast<size_t>(first * kHeads + head);
+    cache.Append(0, head, {sequence.keys.data() + kv_row * d, kHeads * d},
+                 {sequence.values.data() + kv_row * value_dim, kHeads * value_dim});
+    const size_t row = kv_row * shape.group;
+    jobs.push_back({.cache = &cache,
+                    .layer = 0,
+                    .kv_head = head,
+                    .group = shape.group,
+                    .first_token = 0,
+                    .num_tokens = count,
+                    .queries = sequence.queries.data() + row * d,
+                    .query_stride = kHeads * shape.group * d,
+                    .out = out + row * value_dim,
+                    .out_stride = OutStride(shape),
+                    .scale = 1.0f / std::sqrt(static_cast<float>(d)),
+                    .window = shape.window,
+                    .softmax = shape.softmax,
+                    .key_bias = sequence.bias == nullptr ? nullptr : &(*sequence.bias)[0].heads[head],
+                    .sinks = shape.sinks.empty() ? nullptr : shape.sinks.data() + head * shape.group});
+  }
+  return jobs;
+}
+
+void EndChunk(kv::SequenceCache& cache) {
+  for (int head = 0; head < kHeads; ++head) cache.FinishLayer(0, head);
+  cache.EndChunk();
+}
+
+kv::BlockLayout LayoutOf(const Shape& shape) {
+  const kv::CodecFlags flags{.k = shape.keys, .v = shape.values_in_keys ? "" : shape.values};
+  const kv::LayerShape layer{kHeads, shape.head_dim, static_cast<int>(shape.ValueDim()),
+                             shape.values_in_keys};
+  return kv::MakeLayout(flags, {&layer, 1});
+}
+
 // Outputs of all tokens, with the sequence cut into chunks.
 std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int chunk, Way way,
                              int num_threads = 1) {
-  const kv::CodecFlags flags{.k = shape.keys, .v = shape.values_in_keys ? "" : shape.values};
-  const kv::LayerShape layer = shape.Layer();
-  kv::BlockPool pool(kv::MakeLayout(flags, {&layer, 1}), size_t{1} << 30);
+  kv::BlockPool pool(LayoutOf(shape), size_t{1} << 30);
   kv::SequenceCache cache(pool);
   ThreadPool threads(num_threads);
   std::vector<AttentionScratch> scratch(1);
-  const size_t d = shape.head_dim;
-  const size_t value_dim = shape.ValueDim();
-  const size_t query_stride = kHeads * shape.group * d;
-  const size_t out_stride = kHeads * shape.group * value_dim;
-  const auto bias = BiasOf(shape);
-  std::vector<float> out(sequence.queries.size() / d * value_dim, NAN);
+  std::vector<float> out(static_cast<size_t>(shape.length) * OutStride(shape), NAN);
   for (int first = 0; first < shape.length; first += chunk) {
     const int count = std::min(chunk, shape.length - first);
-    EXPECT_TRUE(cache.Reserve(count));
-    cache.BeginChunk(count);
-    std::vector<AttentionJob> jobs;
-    for (int head = 0; head < kHeads; ++head) {
-      cache.Append(0, head, {sequence.keys.data() + (first * kHeads + head) * d, kHeads * d},
-                   {sequence.values.data() + (first * kHeads + head) * value_dim, kHeads * value_dim});
-      const int skipped = std::max(0, shape.first_asked - first);
-      if (skipped >= count) continue;
-      const size_t row = static_cast<size_t>(first * kHeads + head) * shape.group;
-      jobs.push_back({.cache = &cache,
-                      .layer = 0,
-                      .kv_head = head,
-                      .group = shape.group,
-                      .first_token = skipped,
-                      .num_tokens = count - skipped,
-                      .queries = sequence.queries.data() + row * d,
-                      .query_stride = query_stride,
-                      .out = out.data() + row * value_dim,
-                      .out_stride = out_stride,
-                      .scale = 1.0f / std::sqrt(static_cast<float>(d)),
-                      .window = shape.window,
-                      .softmax = shape.softmax,
-                      .key_bias = bias == nullptr ? nullptr : &(*bias)[0].heads[head],
-                      .sinks = shape.sinks.empty() ? nullptr : shape.sinks.data() + head * shape.group});
-    }
+    std::vector<AttentionJob> jobs = BeginChunk(shape, sequence, cache, count, out.data());
     if (way == Way::kAttendAll) AttendAll(jobs, threads, scratch);
     for (AttentionJob& job : jobs) {
       if (way == Way::kAttend) Attend(job, scratch[0]);
@@ -131,10 +142,8 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
       job.num_tokens = 1;
       for (; job.first_token < count; ++job.first_token) Attend(job, scratch[0]);
     }
-    for (int head = 0; head < kHeads; ++head) cache.FinishLayer(0, head);
-    cache.EndChunk();
+    EndChunk(cache);
   }
-  out.erase(out.begin(), out.begin() + static_cast<ptrdiff_t>(shape.first_asked * out_stride));
   return out;
 }
 
@@ -235,39 +244,51 @@ TEST(AttentionTest, ErrorsOfEveryTargetAreThoseOfTheCodec) {
   }
 }
 
-// The heads of known models, wide ones too, of as many query heads as there are; the last tokens see two
-// sealed pages and an open one.
+// The heads of known models, wide ones too; the last tokens see a sealed page and an open one. More
+// elements of queries and keys share a scale than in the heads that the errors were measured with.
 TEST(AttentionTest, WideHeadsAndLatentPagesAgreeWithTheReferenceOnEveryTarget) {
   for (const std::string& codec : AllCodecs()) {
     for (Shape shape : {Shape{.group = 8, .head_dim = 192, .value_dim = 128},
                         {.group = 4, .head_dim = 256, .value_dim = 512},
                         {.group = 16, .head_dim = 576, .value_dim = 512, .values_in_keys = true}}) {
       shape.keys = shape.values = codec;
-      shape.length = 131;
-      shape.first_asked = 129;
+      shape.length = 67;
       const Sequence sequence(shape);
-      const std::vector<float> expected = RunChunks(shape, sequence, 131, Way::kReference);
+      kv::BlockPool pool(LayoutOf(shape), size_t{1} << 30);
+      kv::SequenceCache cache(pool);
+      std::vector<float> out(67 * OutStride(shape)), expected = out;
+      BeginChunk(shape, sequence, cache, 65, out.data());
+      EndChunk(cache);
+      std::vector<AttentionJob> jobs = BeginChunk(shape, sequence, cache, 2, expected.data());
+      for (const AttentionJob& job : jobs) AttendReference(job);
+      AttentionScratch scratch;
+      for (AttentionJob& job : jobs) job.out = out.data() + (job.out - expected.data());
       for (const auto target : hwy::SupportedAndGeneratedTargets()) {
         hwy::SetSupportedTargetsForTest(target);
-        EXPECT_LE(RelativeError(RunChunks(shape, sequence, 131, Way::kAttend), expected), Tolerance(shape))
+        for (const AttentionJob& job : jobs) Attend(job, scratch);
+        EXPECT_LE(RelativeError(out, expected), 1.25 * Tolerance(shape))
             << Describe(shape) << " " << hwy::TargetName(target);
       }
       hwy::SetSupportedTargetsForTest(0);
+      EndChunk(cache);
     }
   }
 }
 
 TEST(AttentionTest, AGroupMayBeLargerThanATile) {
   for (const char* codec : {"f16", "f32", "int8", "flashq4:buffer=int8"}) {
-    Shape shape{codec, codec, 128, 144, 75};
-    shape.value_dim = 128;
-    shape.values_in_keys = true;
-    shape.first_asked = 63;
+    const Shape shape{.keys = codec,
+                      .values = codec,
+                      .group = 128,
+                      .head_dim = 72,
+                      .length = 70,
+                      .value_dim = 64,
+                      .values_in_keys = true};
     const Sequence sequence(shape);
-    const std::vector<float> out = RunChunks(shape, sequence, 75, Way::kAttend);
-    EXPECT_LE(RelativeError(out, RunChunks(shape, sequence, 75, Way::kReference)), Tolerance(shape)) << codec;
+    const std::vector<float> out = RunChunks(shape, sequence, 70, Way::kAttend);
+    EXPECT_LE(RelativeError(out, RunChunks(shape, sequence, 70, Way::kReference)), Tolerance(shape)) << codec;
     EXPECT_TRUE(SameBits(RunChunks(shape, sequence, 7, Way::kAttendAll, 3), out)) << codec;
-    EXPECT_TRUE(SameBits(RunChunks(shape, sequence, 75, Way::kTokenByToken), out)) << codec;
+    EXPECT_TRUE(SameBits(RunChunks(shape, sequence, 70, Way::kTokenByToken), out)) << codec;
   }
 }
 

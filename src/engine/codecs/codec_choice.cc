@@ -121,14 +121,13 @@ std::vector<std::vector<double>> ReadPriorities(ObjectReader& reader, const char
                                                 const model::ModelConfig& config) {
   const Json& rows = reader.Get(key);
   const std::vector<kv::LayerShape>& shapes = config.cache_layers;
-  if (!rows.is_array() || rows.size() != shapes.size()) {
-    reader.Fail(key, rows, fmt::format("{} arrays of numbers", shapes.size()));
-  }
+  const std::string arrays = fmt::format("{} arrays of numbers, one for each head", shapes.size());
+  if (!rows.is_array() || rows.size() != shapes.size()) reader.Fail(key, rows, arrays);
   std::vector<std::vector<double>> priorities;
   for (const Json& row : rows) {
     const kv::LayerShape& shape = shapes[priorities.size()];
     const int num_heads = *key == 'v' && shape.values_in_keys ? 0 : shape.num_kv_heads;
-    const std::string expected = fmt::format("{} numbers for layer {}", num_heads, priorities.size());
+    const std::string expected = fmt::format("{}: {} in layer {}", arrays, num_heads, priorities.size());
     if (!row.is_array() || row.size() != static_cast<size_t>(num_heads)) reader.Fail(key, row, expected);
     priorities.emplace_back();
     for (const Json& number : row) {
