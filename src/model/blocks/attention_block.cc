@@ -44,6 +44,7 @@ AttentionBlock::AttentionBlock(const AttentionConfig& config, Weights weights)
       kv_dim_(static_cast<size_t>(config.num_kv_heads) * static_cast<size_t>(config.key_dim)),
       value_dim_(static_cast<size_t>(config.num_kv_heads) * static_cast<size_t>(config.value_dim)) {
   THRONG_CHECK(config.num_heads % config.num_kv_heads == 0);
+  THRONG_CHECK(!config.gated || config.key_dim == config.value_dim);
 }
 
 void AttentionBlock::ForEachMatrix(const std::function<void(Matrix&)>& visit) {
@@ -152,8 +153,8 @@ void AttentionBlock::Append(Step& step) const {
     const size_t row = step.FirstRow(i);
     const auto h = static_cast<size_t>(head);
     step.Items()[i].cache->Append(config_.cache_layer, head,
-                                  rows.k[row] + h * static_cast<size_t>(config_.key_dim),
-                                  rows.v[row] + h * static_cast<size_t>(config_.value_dim), kv_dim_);
+                                  {rows.k[row] + h * static_cast<size_t>(config_.key_dim), kv_dim_},
+                                  {rows.v[row] + h * static_cast<size_t>(config_.value_dim), value_dim_});
   });
 }
 

@@ -170,7 +170,7 @@ const Rope* ModelBuilder::AddRope(bool halves, int dim, double base, const RopeS
   }
   RopeTable table(RopeFrequencies(dim, base, scaling), magnitude,
                   std::min(model_.config.context_length, kCachedPositions));
-  attention::Rotation rotation{table.Frequencies(), halves};
+  attention::Rotation rotation{table.Frequencies(), halves, magnitude};
   model_.ropes.push_back(
       std::make_unique<Rope>(Rope{std::move(table), std::move(rotation), model_.ropes.size()}));
   return model_.ropes.back().get();
@@ -223,6 +223,11 @@ void ModelBuilder::FindProjections(int layer, const AttentionConfig& config,
   weights.v_bias = tensors_.FindVectorOrNone(Name(layer, "attn_v", ".bias"), v_rows);
 }
 
+int ModelBuilder::AddCacheLayer(const kv::LayerShape& shape) {
+  model_.config.cache_layers.push_back(shape);
+  return static_cast<int>(model_.config.cache_layers.size()) - 1;
+}
+
 std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits& traits) {
   const ModelConfig& model = model_.config;
   AttentionConfig config{};
@@ -232,10 +237,6 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
   config.value_dim = traits.head_dim > 0
                          ? traits.head_dim
                          : keys_.CountOr("attention.value_length", config.key_dim, 4096);
-  if (config.value_dim != config.key_dim) {
-    throw MakeError(ErrorCode::kUnsupported, "{}: keys of {} elements but values of {}", file_.Name(),
-                    config.key_dim, config.value_dim);
-  }
   const double usual = 1.0 / std::sqrt(static_cast<float>(config.key_dim));
   config.scale = traits.scale > 0 ? traits.scale : keys_.PositiveOr("attention.scale", usual);
   config.score_cap = traits.score_cap;
@@ -245,7 +246,7 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
   config.rope = traits.rope;
   config.norms_after_rope = traits.norms_after_rope;
   config.gated = traits.gated;
-  config.cache_layer = AddCacheLayer();
+  config.cache_layer = AddCacheLayer({config.num_kv_heads, config.key_dim, config.value_dim});
   AttentionBlock::Weights weights;
   FindProjections(layer, config, weights);
   bool rows = false;

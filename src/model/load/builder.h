@@ -96,8 +96,8 @@ class ModelBuilder {
     Add(std::make_unique<ResidualLayer>(std::move(residuals), scale));
   }
 
-  // The next layer of the cache.
-  int AddCacheLayer() { return num_cache_layers_++; }
+  // Returns the index of a new layer of the cache.
+  int AddCacheLayer(const kv::LayerShape& shape);
 
   // After the layers: the output's norm and matrix (the embedding if the file has none), and refusals of what
   // nobody asked for.
@@ -115,7 +115,6 @@ class ModelBuilder {
   Tensors tensors_;
   Model& model_;
   std::vector<int> num_heads_, num_kv_heads_, ffn_dims_;  // [layers]
-  int num_cache_layers_ = 0;
 };
 
 }  // namespace throng::model

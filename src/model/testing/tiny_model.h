@@ -25,6 +25,7 @@ struct TinyModel {
   std::vector<int> bias_pairs{};
   int rope_dim = 0;  // elements of a head that are rotated; 0: all
   float rope_scaling = 1.0f;
+  bool yarn = false;          // with rope_scaling: as YaRN instead of linearly
   bool rope_factors = false;  // divide the frequencies by 1 to 2
   // Names of a key or tensor to leave out and of a tensor to give another shape, and what adds more of both:
   // for tests of refusals.
@@ -54,7 +55,8 @@ struct TinyModel {
     }
     if (rope_dim > 0) add("rope.dimension_count", rope_dim);
     if (rope_scaling != 1.0f) {
-      writer.Add(family + ".rope.scaling.type", "linear");
+      writer.Add(family + ".rope.scaling.type", yarn ? "yarn" : "linear");
+      if (yarn) add("rope.scaling.original_context_length", 64);
       writer.Add(family + ".rope.scaling.factor", rope_scaling);
     }
     writer.Add(family + ".attention.layer_norm_rms_epsilon", 1e-5f);
