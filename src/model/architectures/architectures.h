@@ -25,6 +25,7 @@ std::span<const Architecture> ErnieArchitectures();
 std::span<const Architecture> OlmoArchitectures();
 std::span<const Architecture> CohereArchitectures();
 std::span<const Architecture> GptArchitectures();
+std::span<const Architecture> DeepSeekArchitectures();
 
 // Throws kUnsupported for an architecture that no table has.
 const Architecture& FindArchitecture(const GgufFile& file);

@@ -37,6 +37,12 @@ void ForHeads(const Step& step, int heads, bool pays, const std::function<void(s
 
 }  // namespace
 
+float AttentionTemperature::At(int position) const {
+  if (scale == 0.0f) return 1.0f;
+  const int periods = (position + offset) / period;
+  return 1.0f + scale * std::log(1.0f + static_cast<float>(periods));
+}
+
 AttentionBlock::AttentionBlock(const AttentionConfig& config, Weights weights)
     : config_(config),
       weights_(std::move(weights)),
@@ -74,11 +80,8 @@ void AttentionBlock::FinishQueries(float* q, const float* cos_sin, int position)
     }
   }
   if (config_.norms_after_rope) NormHeads(q, config_.num_heads, weights_.q_norm);
-  const AttentionTemperature& temperature = config_.temperature;
-  const int period = (position + temperature.offset) / temperature.period;
-  if (temperature.scale != 0.0f && period > 0) {
-    Scale(q, 1.0f + temperature.scale * std::log(1.0f + static_cast<float>(period)), query_dim_);
-  }
+  const float factor = config_.temperature.At(position);
+  if (factor != 1.0f) Scale(q, factor, query_dim_);
 }
 
 void AttentionBlock::FinishKeys(float* k, const StoredKeys* stored, const float* cos_sin) const {
