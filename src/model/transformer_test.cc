@@ -17,6 +17,7 @@
 #include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/gguf/gguf.h"
+#include "model/testing/tiny_latent.h"
 #include "model/testing/tiny_model.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -69,15 +70,17 @@ bool SameBits(std::span<const float> a, std::span<const float> b) {
 }
 
 struct PureModel {
-  TinyModel model;
-  std::string codec;
+  std::string name;
+  std::vector<uint8_t> bytes;
+  std::string codec = "f16";
 };
+void PrintTo(const PureModel& model, std::ostream* out) { *out << model.name; }
 
 class PurityTest : public testing::TestWithParam<PureModel> {
  protected:
   void SetUp() override {
     codec_ = GetParam().codec;
-    bytes_ = GetParam().model.Bytes();
+    bytes_ = GetParam().bytes;
     file_.emplace(bytes_, "tiny");
   }
   std::string codec_;
@@ -193,18 +196,29 @@ TEST_P(PurityTest, BatchesDoNotChangeBits) {
   }
 }
 
-const std::vector<int> kBiased = {1, 6};
+std::vector<PureModel> PureModels() {
+  const std::vector<int> pairs = {1, 6};
+  const auto biased = [&](const char* architecture, TensorType type, float length) {
+    return TinyModel{.architecture = architecture, .type = type, .key_bias = length, .bias_pairs = pairs}
+        .Bytes();
+  };
+  return {
+      {"Floats", TinyModel{.type = TensorType::kF32}.Bytes(), "f32"},
+      {"Llama", TinyModel{}.Bytes()},
+      {"LlamaBiased", biased("llama", TensorType::kQ8_0, 50.0f)},
+      {"Qwen2", TinyModel{.architecture = "qwen2", .type = TensorType::kF16}.Bytes()},
+      {"Qwen2WholeKeys", biased("qwen2", TensorType::kF16, 300.0f), "f16:bias=off"},
+      {"Qwen2Biased", biased("qwen2", TensorType::kQ8_0, 300.0f), "int8"},
+      {"Experts", TinyModel{.experts = 5}.Bytes()},
+      {"ExpertsOfOddSize", TinyModel{.type = TensorType::kF16, .ffn = 40, .experts = 3}.Bytes()},
+      {"Latent", TinyLatent{}.Bytes()},
+      {"LatentInt8", TinyLatent{.q_rank = true}.Bytes(), "int8"},
+      {"LatentOlder", TinyLatent{.older = true}.Bytes()},
+  };
+}
 
-INSTANTIATE_TEST_SUITE_P(
-    Models, PurityTest,
-    testing::Values(
-        PureModel{{.type = TensorType::kF32}, "f32"}, PureModel{{}, "f16"},
-        PureModel{{.key_bias = 50.0f, .bias_pairs = kBiased}, "f16"},
-        PureModel{{.architecture = "qwen2", .type = TensorType::kF16}, "f16"},
-        PureModel{{.architecture = "qwen2", .type = TensorType::kF16, .key_bias = 300.0f, .bias_pairs = kBiased},
-                  "f16:bias=off"},
-        PureModel{{.architecture = "qwen2", .key_bias = 300.0f, .bias_pairs = kBiased}, "int8"},
-        PureModel{{.experts = 5}, "f16"}, PureModel{{.type = TensorType::kF16, .ffn = 40, .experts = 3}, "f16"}));
+INSTANTIATE_TEST_SUITE_P(Models, PurityTest, testing::ValuesIn(PureModels()),
+                         [](const auto& info) { return info.param.name; });
 
 std::string Refusal(const TinyModel& model) {
   const auto bytes = model.Bytes();
