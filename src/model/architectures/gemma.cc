@@ -25,7 +25,7 @@ void BuildGemma3(ModelBuilder& builder) {
     traits.scale = 1.0f / std::sqrt(static_cast<float>(config.dim / config.num_heads));
   }
   for (int i = 0; i < builder.NumLayers(); ++i) {
-    const bool windowed = config.IsWindowed(i);
+    const bool windowed = config.window > 0 && (i + 1) % config.window_pattern != 0;
     traits.rope = windowed ? window_rope : rope;
     traits.window = windowed ? config.window : 0;
     AddStandardLayer(builder, i, builder.Attention(i, traits),

@@ -223,8 +223,9 @@ void ModelBuilder::FindProjections(int layer, const AttentionConfig& config,
   weights.v_bias = tensors_.FindVectorOrNone(Name(layer, "attn_v", ".bias"), v_rows);
 }
 
-int ModelBuilder::AddCacheLayer(const kv::LayerShape& shape) {
+int ModelBuilder::AddCacheLayer(const kv::LayerShape& shape, int window) {
   model_.config.cache_layers.push_back(shape);
+  model_.config.cache_windows.push_back(window);
   return static_cast<int>(model_.config.cache_layers.size()) - 1;
 }
 
@@ -246,7 +247,7 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
   config.rope = traits.rope;
   config.norms_after_rope = traits.norms_after_rope;
   config.gated = traits.gated;
-  config.cache_layer = AddCacheLayer({config.num_kv_heads, config.key_dim, config.value_dim});
+  config.cache_layer = AddCacheLayer({config.num_kv_heads, config.key_dim, config.value_dim}, config.window);
   AttentionBlock::Weights weights;
   FindProjections(layer, config, weights);
   bool rows = false;

@@ -97,7 +97,7 @@ class ModelBuilder {
   }
 
   // Returns the index of a new layer of the cache.
-  int AddCacheLayer(const kv::LayerShape& shape);
+  int AddCacheLayer(const kv::LayerShape& shape, int window = 0);
 
   // After the layers: the output's norm and matrix (the embedding if the file has none), and refusals of what
   // nobody asked for.
