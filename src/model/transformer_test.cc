@@ -297,13 +297,19 @@ const std::filesystem::path kFolder = std::filesystem::path(THRONG_SHARED_DIR) /
 
 std::vector<std::string> ConformanceNames() {
   std::vector<std::string> names;
-  if (!std::filesystem::exists(kFolder)) return names;
-  for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
-    const std::string name = entry.path().stem().string();
-    if (entry.path().extension() == ".gguf" && std::filesystem::exists(kFolder / (name + ".logits.f32"))) {
-      names.push_back(name);
+  const auto add = [&](const std::string& folder, const std::string& prefix) {
+    if (!std::filesystem::exists(kFolder / folder)) return;
+    for (const auto& entry : std::filesystem::directory_iterator(kFolder / folder)) {
+      const std::string name = folder + entry.path().stem().string();
+      if (entry.path().extension() == ".gguf" && name.starts_with(folder + prefix) &&
+          std::filesystem::exists(kFolder / (name + ".logits.f32"))) {
+        names.push_back(name);
+      }
     }
-  }
+  };
+  add("", "");
+  add("more/", "llama_quant.");
+  add("more/", "llama_split.");
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -386,7 +392,9 @@ TEST(Transformer, TellsTheStoryThatTheReferenceTells) {
 INSTANTIATE_TEST_SUITE_P(Models, ConformanceTest, testing::ValuesIn(ConformanceNames()),
                          [](const auto& info) {
                            std::string name = info.param;
-                           std::replace(name.begin(), name.end(), '.', '_');
+                           for (char& c : name) {
+                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+                           }
                            return name;
                          });
 
