@@ -38,7 +38,8 @@ std::vector<double> ExpectedLengths(const Model::CacheLayer& layer) {
   for (int head = 0; head < config.num_kv_heads; ++head) {
     double squares = 0.0;
     for (int i = 0; i < config.key_dim; ++i) {
-      const size_t index = static_cast<size_t>(head) * static_cast<size_t>(config.key_dim) + static_cast<size_t>(i);
+      const size_t index =
+          static_cast<size_t>(head) * static_cast<size_t>(config.key_dim) + static_cast<size_t>(i);
       DequantizeRow(k.type, k.data + index * k.RowBytes(), row.size(), row.data());
       for (size_t j = 0; j < row.size(); ++j) {
         const double input = layer.input->weight.empty() ? 1.0 : static_cast<double>(layer.input->weight[j]);
@@ -72,8 +73,10 @@ ModelKeys::ModelKeys(Model& model) : config_(model.config), layers_(model.CacheL
       of.bias = layers_[i].block->GetWeights().k_bias;
       of.averages = ExpectedLengths(layers_[i]);
     } else {
-      of.bias.assign(static_cast<size_t>(config_.KvDim()), 0.0f);
-      of.averages.assign(static_cast<size_t>(config_.num_kv_heads), 0.0);
+      const kv::LayerShape& shape = config_.cache_layers[i];
+      const auto heads = static_cast<size_t>(shape.num_kv_heads);
+      of.bias.assign(heads * static_cast<size_t>(shape.key_dim), 0.0f);
+      of.averages.assign(heads, 0.0);
     }
     biases.push_back(std::move(of));
   }
@@ -82,7 +85,7 @@ ModelKeys::ModelKeys(Model& model) : config_(model.config), layers_(model.CacheL
 
 std::optional<StoredKeys> ModelKeys::Without(std::span<const attention::BiasOfLayer> biases) const {
   StoredKeys keys;
-  keys.bias = attention::MakeKeyBias(biases, config_.head_dim, config_.context_length);
+  keys.bias = attention::MakeKeyBias(biases, config_.context_length);
   if (keys.bias == nullptr) return std::nullopt;
   for (size_t i = 0; i < biases.size(); ++i) {
     const std::vector<float>& removed = (*keys.bias)[i].removed;
@@ -109,8 +112,8 @@ void ModelKeys::Prepare(const kv::BlockLayout& layout) {
   for (size_t i = 0; i < rotations_.size(); ++i) {
     std::vector<float> mean = (*layout.key_means)[i];
     if (!MayLackUnrotated(layers_[i])) std::ranges::fill(mean, 0.0f);
-    biases.push_back({std::move(mean), std::vector<double>(static_cast<size_t>(config_.num_kv_heads), 0.0),
-                      rotations_[i]});
+    const auto heads = static_cast<size_t>(config_.cache_layers[i].num_kv_heads);
+    biases.push_back({std::move(mean), std::vector<double>(heads, 0.0), rotations_[i]});
   }
   means_.push_back({layout.key_means, Without(biases)});
 }
