@@ -35,7 +35,7 @@ struct Shape {
   float bias = 0.0f;              // length of what keys lack in some pairs; 0: nothing
   std::vector<float> sinks = {};  // learned sinks, [kHeads, group]; empty: none
   float score_cap = 0.0f;
-  int value_dim = 0;              // 0: as keys
+  int value_dim = 0;  // 0: as keys
   bool values_in_keys = false;
 
   size_t ValueDim() const { return static_cast<size_t>(value_dim == 0 ? head_dim : value_dim); }
@@ -45,8 +45,8 @@ std::string Describe(const Shape& s) {
   return s.keys + "/" + s.values + " group " + std::to_string(s.group) + " d " + std::to_string(s.head_dim) +
          " length " + std::to_string(s.length) + " window " + std::to_string(s.window) + " " +
          SoftmaxName(s.softmax) + " bias " + std::to_string(s.bias) + (s.sinks.empty() ? "" : " sinks") +
-         (s.values_in_keys ? " latent " : " values ") + std::to_string(s.ValueDim()) +
-         " cap " + std::to_string(s.score_cap);
+         (s.values_in_keys ? " latent " : " values ") + std::to_string(s.ValueDim()) + " cap " +
+         std::to_string(s.score_cap);
 }
 
 constexpr int kHeads = 2;
@@ -143,7 +143,11 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
       if (way == Way::kReference) AttendReference(job);
       if (way != Way::kTokenByToken) continue;
       job.num_tokens = 1;
-      for (; job.first_token < count; ++job.first_token) Attend(job, scratch[0]);
+      for (; job.first_token < count; ++job.first_token) {
+        Attend(job, scratch[0]);
+        job.queries += job.query_stride;
+        job.out += job.out_stride;
+      }
     }
     EndChunk(cache);
   }

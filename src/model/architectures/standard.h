@@ -7,10 +7,12 @@ namespace throng::model {
 
 // stream += attention(attn_norm(stream)); stream += feed_forward(ffn_norm(stream)). The results pass through
 // norms of their own where the file has them (post_attention_norm, post_ffw_norm).
-inline void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
-                             std::unique_ptr<Block> feed_forward, float scale = 1.0f) {
+inline std::vector<Residual> StandardResiduals(ModelBuilder& builder, int layer,
+                                               std::unique_ptr<Block> attention,
+                                               std::unique_ptr<Block> feed_forward, float scale = 1.0f) {
   const auto norm_if_there = [&](const char* name) {
-    return builder.GetTensors().Has(ModelBuilder::Name(layer, name)) ? builder.LayerNorm(layer, name) : Norm();
+    return builder.GetTensors().Has(ModelBuilder::Name(layer, name)) ? builder.LayerNorm(layer, name)
+                                                                     : Norm();
   };
   std::vector<Residual> residuals;
   residuals.push_back(
@@ -18,7 +20,12 @@ inline void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<B
   residuals.back().branches.push_back({std::move(attention)});
   residuals.push_back({builder.LayerNorm(layer, "ffn_norm"), {}, norm_if_there("post_ffw_norm"), scale});
   residuals.back().branches.push_back({std::move(feed_forward)});
-  builder.Add(std::move(residuals));
+  return residuals;
+}
+
+inline void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
+                             std::unique_ptr<Block> feed_forward, float scale = 1.0f) {
+  builder.Add(StandardResiduals(builder, layer, std::move(attention), std::move(feed_forward), scale));
 }
 
 }  // namespace throng::model

@@ -6,6 +6,9 @@
 
 namespace throng::model {
 
+class Rows;
+class Step;
+
 enum class NormKind {
   kNone,   // leaves rows as they are
   kRms,    // x / sqrt(mean(x^2) + epsilon) * weight
@@ -22,5 +25,8 @@ struct Norm {
   // out may be x.  x, out: [n]
   void Apply(const float* x, size_t n, float* out) const;
 };
+
+// out = norm(in), or `in` itself without a norm.
+const Rows& Normed(const Step& step, const Norm& norm, const Rows& in, Rows& out);
 
 }  // namespace throng::model

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +29,10 @@ struct AttentionTraits {
   NormKind head_norm = NormKind::kRms;  // of queries and keys
   bool norms_after_rope = false;
   bool gated = false;
-  int head_dim = 0;  // 0: that of the config
+  int head_dim = 0;               // 0: that of the config
+  bool norms_values = false;      // each head of them, without weights
+  bool values_from_keys = false;  // values are keys as they are projected
+  int cache_layer = -1;           // that of an earlier block, whose pages this one reads too; -1: its own
 };
 
 struct FeedForwardTraits {
@@ -37,12 +41,14 @@ struct FeedForwardTraits {
   bool gated = true;
   std::string_view suffix = "";       // of the tensors' names: "_shexp"
   std::string_view result_gate = "";  // of a tensor: results are multiplied by the sigmoid of its product
+  std::optional<float> outliers{};    // as in FeedForwardWeights
 };
 
 struct ExpertsTraits {
   RouterConfig router;
   ExpertsBlock::Options options{};
-  int ffn_dim = 0;  // 0: expert_feed_forward_length, or that of the config
+  int ffn_dim = 0;                   // 0: expert_feed_forward_length, or that of the config
+  Norm router_norm{}, input_norm{};  // as in ExpertsWeights
 };
 
 class ModelBuilder {
@@ -68,6 +74,11 @@ class ModelBuilder {
   // Of rows of the stream: blk.LAYER.NAME.
   Norm LayerNorm(int layer, std::string_view name, NormKind kind = NormKind::kRms) const;
 
+  // Says in the config which layers see only `window` tokens, as attention.sliding_window_pattern says: a
+  // list of all layers, or n: all but every n-th, or 0: all. pattern: n for files without the key; empty:
+  // that is an error.
+  void ReadWindows(int window, std::optional<int> pattern);
+
   // A rope as the file's keys say: rope.dimension_count, rope.freq_base, rope.scaling.*, and the factors of
   // rope_freqs.weight.
   const Rope* FileRope(bool halves);
@@ -75,7 +86,7 @@ class ModelBuilder {
 
   std::unique_ptr<Block> Attention(int layer, const AttentionTraits& traits);
   std::unique_ptr<Block> FeedForward(int layer, const FeedForwardTraits& traits = {});
-  // ffn_gate_inp, ffn_{gate,up,down}_exps.
+  // ffn_gate_inp, ffn_{gate,up,down}_exps; ffn_down_exps.scale for their results.
   std::unique_ptr<Block> Experts(int layer, const ExpertsTraits& traits);
   // expert_count and expert_used_count; throws kCorrupt for numbers that fit no router.
   RouterConfig ReadRouter() const;
@@ -95,8 +106,10 @@ class ModelBuilder {
  private:
   void ReadSizes();
   double ReadYarn(RopeScaling& scaling) const;
+  int ShareCacheLayer(int layer, int cache_layer, const kv::LayerShape& shape);
   Norm HeadNorm(int layer, std::string_view name, NormKind kind, int heads, int size, bool& whole_rows) const;
-  void FindProjections(int layer, const AttentionConfig& config, AttentionBlock::Weights& weights) const;
+  void FindProjections(int layer, const AttentionConfig& config, bool values_from_keys,
+                       AttentionBlock::Weights& weights) const;
 
   const GgufFile& file_;
   Metadata keys_;
