@@ -80,8 +80,8 @@ void PrepareQueries(const AttentionJob& job, std::span<const Prepared> prepared,
   alignas(64) float query[kv::kMaxHeadDim];
   for (int i = 0; i < num_tokens; ++i) {
     for (int g = 0; g < job.group; ++g) {
-      const float* from =
-          job.queries + (first_token + i) * job.query_stride + static_cast<size_t>(g) * key_dim;
+      const float* from = job.queries + (first_token - job.first_token + i) * job.query_stride +
+                          static_cast<size_t>(g) * key_dim;
       const size_t row = static_cast<size_t>(i) * job.group + g;
       for (int j = 0; j < key_dim; ++j) query[j] = from[j] * job.scale;
       for (const auto& [codec, rows] : prepared) codec->PrepareQuery(query, rows + row * codec->QueryBytes());
@@ -92,7 +92,8 @@ void PrepareQueries(const AttentionJob& job, std::span<const Prepared> prepared,
 void PrepareBias(const AttentionJob& job, int first_token, int num_rows, float* rows) {
   const size_t key_dim = static_cast<size_t>(ShapeOf(job).key_dim);
   for (int r = 0; r < num_rows; ++r, rows += job.key_bias->RowSize()) {
-    const float* token = job.queries + static_cast<size_t>(first_token + r / job.group) * job.query_stride;
+    const int index = first_token - job.first_token + r / job.group;
+    const float* token = job.queries + static_cast<size_t>(index) * job.query_stride;
     PrepareKeyBias(*job.key_bias, token + static_cast<size_t>(r % job.group) * key_dim, job.scale, rows);
   }
 }
@@ -234,8 +235,8 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   }
 
   for (int r = 0; r < tile.num_rows; ++r) {
-    const size_t token = static_cast<size_t>(first_token + r / job.group);
-    float* to = job.out + token * job.out_stride + static_cast<size_t>(r % job.group) * value_dim;
+    const auto index = static_cast<size_t>(first_token - job.first_token + r / job.group);
+    float* to = job.out + index * job.out_stride + static_cast<size_t>(r % job.group) * value_dim;
     ScaleRow(tile.out + static_cast<size_t>(r) * value_dim, static_cast<int>(value_dim), 1.0f / tile.sum[r],
              to);
   }

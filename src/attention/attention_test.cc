@@ -145,7 +145,11 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
       if (way == Way::kReference) AttendReference(job);
       if (way != Way::kTokenByToken) continue;
       job.num_tokens = 1;
-      for (; job.first_token < count; ++job.first_token) Attend(job, scratch[0]);
+      for (; job.first_token < count; ++job.first_token) {
+        Attend(job, scratch[0]);
+        job.queries += job.query_stride;
+        job.out += job.out_stride;
+      }
     }
     EndChunk(cache);
   }

@@ -1,5 +1,6 @@
 #include "model/transformer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/gguf/gguf.h"
+#include "model/testing/tiny_gemma.h"
 #include "model/testing/tiny_latent.h"
 #include "model/testing/tiny_model.h"
 #include "model/tokenizer/tokenizer.h"
@@ -202,6 +204,9 @@ std::vector<PureModel> PureModels() {
     return TinyModel{.architecture = architecture, .type = type, .key_bias = length, .bias_pairs = pairs}
         .Bytes();
   };
+  const auto gemma = [](const char* architecture, TensorType type) {
+    return TinyGemma{.architecture = architecture, .type = type}.Bytes();
+  };
   return {
       {"Floats", TinyModel{.type = TensorType::kF32}.Bytes(), "f32"},
       {"Llama", TinyModel{}.Bytes()},
@@ -214,13 +219,20 @@ std::vector<PureModel> PureModels() {
       {"Latent", TinyLatent{}.Bytes()},
       {"LatentInt8", TinyLatent{.q_rank = true}.Bytes(), "int8"},
       {"LatentOlder", TinyLatent{.older = true}.Bytes()},
+      {"Gemma2", gemma("gemma2", TensorType::kQ8_0), "int8"},
+      {"Gemma3n", gemma("gemma3n", TensorType::kF16)},
+      {"Gemma3nInt8", gemma("gemma3n", TensorType::kQ8_0), "int8"},
+      {"Gemma4", gemma("gemma4", TensorType::kQ8_0)},
+      {"Gemma4Int8", gemma("gemma4", TensorType::kF16), "int8"},
+      {"Gemma4Experts", TinyGemma{.experts = true}.Bytes()},
   };
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, PurityTest, testing::ValuesIn(PureModels()),
                          [](const auto& info) { return info.param.name; });
 
-std::string Refusal(const TinyModel& model) {
+template <typename Tiny = TinyModel>
+std::string Refusal(const Tiny& model) {
   const auto bytes = model.Bytes();
   const GgufFile file(bytes, "tiny");
   try {
@@ -276,6 +288,15 @@ TEST(Transformer, RefusesWhatItWouldLeaveOut) {
                                             {reinterpret_cast<const uint8_t*>(ones.data()), 256});
                          }}),
             "tiny: tensor blk.0.attn_output.scale is not among those that 'llama' is computed with");
+}
+
+TEST(Transformer, LayersThatShareKeysNeedALayerThatHasThem) {
+  EXPECT_EQ(
+      Refusal(TinyGemma{.shared = 3}),
+      "tiny: layer 1, without a window, is to use the keys and values of layer 0, which is not such a layer");
+  EXPECT_EQ(
+      Refusal(TinyGemma{.architecture = "gemma3n", .shared = 4}),
+      "tiny: layer 0, with a window, is to use the keys and values of layer -2, which is not such a layer");
 }
 
 TEST(Transformer, TokensOutsideTheVocabularyAreRefused) {
@@ -351,7 +372,7 @@ TEST_P(ConformanceTest, FloatArithmeticAgreesToRounding) {
     largest = std::max<double>(largest, std::abs(expected_[i]));
     difference = std::max<double>(difference, std::abs(logits[i] - expected_[i]));
   }
-  EXPECT_LE(difference, 1e-3 * largest);
+  EXPECT_LE(difference, (GetParam().find("gemma") != std::string::npos ? 3e-3 : 1e-3) * largest);
 }
 
 TEST_P(ConformanceTest, EightBitActivationsPointTheSameWay) {
@@ -403,7 +424,8 @@ TEST(Transformer, TellsTheStoryThatTheReferenceTells) {
 INSTANTIATE_TEST_SUITE_P(Models, ConformanceTest, testing::ValuesIn(ConformanceNames()),
                          [](const auto& info) {
                            std::string name = info.param;
-                           std::ranges::replace_if(name, [](char c) { return c == '.' || c == '/' || c == '-'; }, '_');
+                           std::ranges::replace_if(
+                               name, [](char c) { return c == '.' || c == '/' || c == '-'; }, '_');
                            return name;
                          });
 

@@ -54,8 +54,9 @@ std::vector<int> Metadata::Counts(std::string_view key, int layers, int64_t most
   std::vector<int> counts;
   for (const int64_t value : file_.Ints(name)) counts.push_back(Bounded(name, value, most, least));
   if (counts.size() != count) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: {} is a list of {} numbers; {} are expected, one for each layer",
-                    file_.Name(), name, counts.size(), layers);
+    throw MakeError(ErrorCode::kCorrupt,
+                    "{}: {} is a list of {} numbers; {} are expected, one for each layer", file_.Name(), name,
+                    counts.size(), layers);
   }
   return counts;
 }
@@ -85,11 +86,11 @@ float Metadata::NumberOr(std::string_view key, double fallback) const {
   return static_cast<float>(value);
 }
 
-std::vector<float> Metadata::Floats(std::string_view key) const {
+std::vector<float> Metadata::Floats(std::string_view key, bool may_be_infinite) const {
   const std::string name = Use(key);
   std::vector<float> values = file_.Floats(name);
   for (const float value : values) {
-    if (!std::isfinite(value)) {
+    if (!(std::isfinite(value) || (may_be_infinite && std::isinf(value)))) {
       throw MakeError(ErrorCode::kCorrupt, "{}: {} holds {}; finite numbers are expected", file_.Name(), name,
                       value);
     }
@@ -115,8 +116,8 @@ std::string_view Metadata::TextOr(std::string_view key, std::string_view fallbac
 }
 
 void Metadata::Refuse(std::string_view key, std::string_view found, std::string_view allowed) const {
-  throw MakeError(ErrorCode::kUnsupported, "{}: {}{} is '{}'; this program computes {}", file_.Name(), prefix_,
-                  key, found.substr(0, 40), allowed);
+  throw MakeError(ErrorCode::kUnsupported, "{}: {}{} is '{}'; this program computes {}", file_.Name(),
+                  prefix_, key, found.substr(0, 40), allowed);
 }
 
 void Metadata::RefuseOthers() const {
@@ -135,8 +136,8 @@ std::vector<std::string> Metadata::Read() const {
 
 int Metadata::Bounded(const std::string& name, int64_t value, int64_t most, int64_t least) const {
   if (value < least || value > most) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: {} is {}; {} to {} is allowed", file_.Name(), name, value, least,
-                    most);
+    throw MakeError(ErrorCode::kCorrupt, "{}: {} is {}; {} to {} is allowed", file_.Name(), name, value,
+                    least, most);
   }
   return static_cast<int>(value);
 }
