@@ -30,7 +30,8 @@ constexpr int kTokens = 3 * kPageTokens + 6;
 
 struct Fixture {
   Fixture()
-      : pool(MakeLayout(CodecFlags{.kv = "gear2:s=5%,sink=64,recent=64"}, 1, 1, kDim), size_t{1} << 24) {
+      : pool(MakeLayout(CodecFlags{.kv = "gear2:s=5%,sink=64,recent=64"}, AlikeLayers(1, 1, kDim)),
+             size_t{1} << 24) {
     char name[] = "/tmp/pages_fuzz.XXXXXX";
     close(mkstemp(name));
     SequenceCache cache(pool);
@@ -38,7 +39,7 @@ struct Fixture {
     for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(i * i % 31) - 15;
     if (!cache.Reserve(kTokens)) __builtin_trap();
     cache.BeginChunk(kTokens);
-    cache.Append(0, 0, rows.data(), rows.data(), kDim);
+    cache.Append(0, 0, {rows.data(), kDim}, {rows.data(), kDim});
     cache.FinishLayer(0, 0);
     cache.EndChunk();
     SavePages(name, source, std::vector<int32_t>(kTokens, 3), cache);

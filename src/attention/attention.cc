@@ -17,7 +17,8 @@ namespace {
 using kv::kPageTokens;
 
 // Rows that share one pass over a page. 64 rows of head size 128 and their page take 144 KiB: this fits the
-// L2 of all current cores, and is enough rows to make the cost of loading the page negligible.
+// L2 of all current cores, and is enough rows to make the cost of loading the page negligible. A group of
+// more query heads is a tile of its own.
 constexpr int kTileRows = 64;
 
 // Query tokens of one block, all heads of the group: row = token * group + head. All rows see a page in the
@@ -32,7 +33,7 @@ struct Tile {
   const uint8_t* open_queries;
   const float* bias_rows;  // [num_rows, job.key_bias->RowSize()], or null
   float* scores;           // [num_rows, 64]
-  float* out;              // [num_rows, head_dim]
+  float* out;              // [num_rows, value_dim]
   float* max;              // [num_rows]; sum and rescale too
   float* sum;
   float* rescale;
@@ -56,6 +57,10 @@ class Carver {
   size_t used_ = 0;
 };
 
+const kv::LayerShape& ShapeOf(const AttentionJob& job) {
+  return job.cache->Layout().layers[static_cast<size_t>(job.layer)];
+}
+
 int FirstVisible(const AttentionJob& job, int position) {
   return job.window > 0 ? std::max(0, position - job.window + 1) : 0;
 }
@@ -68,24 +73,24 @@ struct Prepared {
 
 void PrepareQueries(const AttentionJob& job, std::span<const Prepared> prepared, int first_token,
                     int num_tokens) {
-  const int head_dim = job.cache->Layout().head_dim;
+  const int key_dim = ShapeOf(job).key_dim;
   alignas(64) float query[kv::kMaxHeadDim];
   for (int i = 0; i < num_tokens; ++i) {
     for (int g = 0; g < job.group; ++g) {
       const float* from =
-          job.queries + (first_token + i) * job.query_stride + static_cast<size_t>(g) * head_dim;
+          job.queries + (first_token + i) * job.query_stride + static_cast<size_t>(g) * key_dim;
       const size_t row = static_cast<size_t>(i) * job.group + g;
-      for (int j = 0; j < head_dim; ++j) query[j] = from[j] * job.scale;
+      for (int j = 0; j < key_dim; ++j) query[j] = from[j] * job.scale;
       for (const auto& [codec, rows] : prepared) codec->PrepareQuery(query, rows + row * codec->QueryBytes());
     }
   }
 }
 
 void PrepareBias(const AttentionJob& job, int first_token, int num_rows, float* rows) {
-  const size_t head_dim = static_cast<size_t>(job.cache->Layout().head_dim);
+  const size_t key_dim = static_cast<size_t>(ShapeOf(job).key_dim);
   for (int r = 0; r < num_rows; ++r, rows += job.key_bias->RowSize()) {
     const float* token = job.queries + static_cast<size_t>(first_token + r / job.group) * job.query_stride;
-    PrepareKeyBias(*job.key_bias, token + static_cast<size_t>(r % job.group) * head_dim, job.scale, rows);
+    PrepareKeyBias(*job.key_bias, token + static_cast<size_t>(r % job.group) * key_dim, job.scale, rows);
   }
 }
 
@@ -96,7 +101,7 @@ void Prefetch(std::span<const uint8_t> bytes) {
 // A page that a tile's rows see.
 struct SeenPage {
   const kv::Codec* keys;
-  const kv::Codec* values;
+  const kv::Codec* values;  // null where values are in the keys
   const uint8_t* queries;
   kv::PageView view;
 };
@@ -105,9 +110,20 @@ SeenPage SealedPage(const AttentionJob& job, const Tile& tile, int block, int ow
   const kv::BlockLayout& layout = job.cache->Layout();
   const kv::PageSpec& page = layout.At(job.layer, job.kv_head);
   const kv::Form form = layout.window.Seen(block, own_block);
-  return {&page.Keys(form), &page.Values(form),
-          form == kv::Form::kFine ? tile.fine_queries : tile.base_queries,
+  const bool fine = form == kv::Form::kFine;
+  return {fine ? page.fine_keys : page.keys, fine ? page.fine_values : page.values,
+          fine ? tile.fine_queries : tile.base_queries,
           job.cache->Sealed(job.layer, job.kv_head, block, form)};
+}
+
+void MixPage(const AttentionJob& job, const Tile& tile, const SeenPage& page) {
+  if (page.values != nullptr) {
+    page.values->Mix(page.view.values, tile.scores, tile.rescale, tile.num_rows, tile.out);
+    return;
+  }
+  const kv::LayerShape& shape = ShapeOf(job);
+  kv::MixKeys(*page.keys, shape.key_dim, shape.value_dim, page.view.keys, tile.scores, tile.rescale,
+              tile.num_rows, tile.out);
 }
 
 // next_keys: the keys that are read after this page, or empty. first_in_page: position of the page's first
@@ -128,13 +144,13 @@ void AttendPage(const AttentionJob& job, const Tile& tile, const SeenPage& page,
   // keys.
   Prefetch(next_keys);
   SoftmaxPage(tile.visible, tile.num_rows, tile.thresholds, tile.scores, tile.max, tile.sum, tile.rescale);
-  page.values->Mix(page.view.values, tile.scores, tile.rescale, tile.num_rows, tile.out);
+  MixPage(job, tile, page);
 }
 
 // The state of the online softmax before the first page. A learned sink is a score that comes first: its
 // probability relative to itself is 1.
-void BeginRows(const AttentionJob& job, const Tile& tile, int head_dim) {
-  std::fill(tile.out, tile.out + static_cast<size_t>(tile.num_rows) * head_dim, 0.0f);
+void BeginRows(const AttentionJob& job, const Tile& tile, size_t value_dim) {
+  std::fill(tile.out, tile.out + static_cast<size_t>(tile.num_rows) * value_dim, 0.0f);
   for (int r = 0; r < tile.num_rows; ++r) {
     tile.max[r] = job.sinks != nullptr ? job.sinks[r % job.group] : -std::numeric_limits<float>::infinity();
     tile.sum[r] = job.sinks != nullptr ? 1.0f : 0.0f;
@@ -151,7 +167,7 @@ void SetThresholds(const AttentionJob& job, const Tile& tile) {
 // Tokens [first_token, first_token + num_tokens) of the job, all in one block.
 void AttendTile(const AttentionJob& job, int first_token, int num_tokens, AttentionScratch& scratch) {
   const kv::SequenceCache& cache = *job.cache;
-  const int head_dim = cache.Layout().head_dim;
+  const auto value_dim = static_cast<size_t>(ShapeOf(job).value_dim);
   const kv::PageSpec& page = cache.Layout().At(job.layer, job.kv_head);
 
   Tile tile;
@@ -168,9 +184,9 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
     open_queries = carver.Take<uint8_t>(rows * page.open_keys->QueryBytes());
     base_queries =
         page.keys == page.open_keys ? open_queries : carver.Take<uint8_t>(rows * page.keys->QueryBytes());
-    if (page.fine != nullptr) fine_queries = carver.Take<uint8_t>(rows * page.fine->QueryBytes());
+    if (page.fine_keys != nullptr) fine_queries = carver.Take<uint8_t>(rows * page.fine_keys->QueryBytes());
     tile.scores = carver.Take<float>(rows * kPageTokens);
-    tile.out = carver.Take<float>(rows * head_dim);
+    tile.out = carver.Take<float>(rows * value_dim);
     tile.max = carver.Take<float>(rows);
     tile.sum = carver.Take<float>(rows);
     tile.rescale = carver.Take<float>(rows);
@@ -190,10 +206,10 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   size_t num_prepared = 0;
   prepared[num_prepared++] = {page.open_keys, open_queries};
   if (base_queries != open_queries) prepared[num_prepared++] = {page.keys, base_queries};
-  if (fine_queries != nullptr) prepared[num_prepared++] = {page.fine, fine_queries};
+  if (fine_queries != nullptr) prepared[num_prepared++] = {page.fine_keys, fine_queries};
   PrepareQueries(job, std::span(prepared).first(num_prepared), first_token, num_tokens);
   if (job.key_bias != nullptr) PrepareBias(job, first_token, tile.num_rows, bias_rows);
-  BeginRows(job, tile, head_dim);
+  BeginRows(job, tile, value_dim);
   if (tile.thresholds != nullptr) SetThresholds(job, tile);
 
   const int own_block = tile.first_position / kPageTokens;
@@ -216,8 +232,9 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
 
   for (int r = 0; r < tile.num_rows; ++r) {
     const size_t token = static_cast<size_t>(first_token + r / job.group);
-    float* to = job.out + token * job.out_stride + static_cast<size_t>(r % job.group) * head_dim;
-    ScaleRow(tile.out + static_cast<size_t>(r) * head_dim, head_dim, 1.0f / tile.sum[r], to);
+    float* to = job.out + token * job.out_stride + static_cast<size_t>(r % job.group) * value_dim;
+    ScaleRow(tile.out + static_cast<size_t>(r) * value_dim, static_cast<int>(value_dim), 1.0f / tile.sum[r],
+             to);
   }
 }
 

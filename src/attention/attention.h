@@ -16,20 +16,21 @@ class ThreadPool;
 namespace throng::attention {
 
 // Query tokens of one sequence, for one layer and the query heads that share one KV head. Called between the
-// cache's Append and FinishLayer of that layer and head.
+// cache's Append and FinishLayer of that layer and head, or EndChunk if the layer is kept. key_dim and
+// value_dim are those of the layer's shape.
 struct AttentionJob {
   const kv::SequenceCache* cache;
-  int layer;
+  int layer;  // of the cache
   int kv_head;
   int group;             // query heads per KV head
   int first_token;       // within the running chunk
   int num_tokens;        // >= 1
-  const float* queries;  // [num_tokens, group, head_dim] after rotation; token i is at queries + i *
+  const float* queries;  // [num_tokens, group, key_dim] after rotation; token i is at queries + i *
                          // query_stride (floats)
   size_t query_stride;
-  float* out;  // [num_tokens, group, head_dim]; token i is at out + i * out_stride (floats)
+  float* out;  // [num_tokens, group, value_dim]; token i is at out + i * out_stride (floats)
   size_t out_stride;
-  float scale;     // factor of the scores, usually 1 / sqrt(head_dim)
+  float scale;     // factor of the scores, usually 1 / sqrt(key_dim)
   int window = 0;  // if > 0, a token sees only itself and the window - 1 tokens before it
   float score_cap = 0.0f;  // if > 0, c tanh(score / c) stands for each score (Gemma 2, arXiv 2408.00118)
   SoftmaxKind softmax = SoftmaxKind::kExact;

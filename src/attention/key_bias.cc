@@ -110,7 +110,7 @@ HWY_AFTER_NAMESPACE();
 namespace throng::attention {
 namespace {
 
-// A query's elements are at most kLargestElement, so that sums over 128 pairs stay finite in f32.
+// A query's elements are at most kLargestElement, so that sums over kMaxPairs stay finite in f32.
 constexpr float kLargestBias = 1e6f;
 constexpr int kMostPages = 1 << 14;  // whose angles are kept: a million tokens
 
@@ -123,7 +123,7 @@ bool IsRemovable(float x) { return std::abs(x) <= kLargestBias; }  // false for 
 // Moves what stands out of one head's bias to `removed`; returns its pairs, whose `angle` is that of the
 // rotation.
 std::vector<HeadKeyBias::Pair> Remove(const Rotation& rotation, const float* bias, double average,
-                                      size_t head_dim, float* removed) {
+                                      size_t key_dim, float* removed) {
   std::vector<HeadKeyBias::Pair> pairs;
   double left = 0.0;  // sum of squares
   const auto square = [](const HeadKeyBias::Pair& pair) {
@@ -149,7 +149,7 @@ std::vector<HeadKeyBias::Pair> Remove(const Rotation& rotation, const float* bia
     removed[pair.first] = pair.x;
     removed[pair.second] = pair.y;
   }
-  for (size_t j = 2 * rotation.frequencies.size(); j < head_dim; ++j) {
+  for (size_t j = 2 * rotation.frequencies.size(); j < key_dim; ++j) {
     if (IsRemovable(bias[j])) removed[j] = bias[j];
   }
   return pairs;
@@ -181,14 +181,13 @@ PageAngles::Angle PageAngles::Compute(size_t i, int page) const {
                  frequencies_[i]);
 }
 
-std::shared_ptr<const KeyBias> MakeKeyBias(std::span<const BiasOfLayer> layers, int head_dim,
-                                           int max_tokens) {
-  const size_t dim = static_cast<size_t>(head_dim);
+std::shared_ptr<const KeyBias> MakeKeyBias(std::span<const BiasOfLayer> layers, int max_tokens) {
   const auto result = std::make_shared<KeyBias>();
   std::map<const Rotation*, std::vector<size_t>> used;  // pairs of each rotation, in order, each once
   bool any = false;
   for (const BiasOfLayer& of : layers) {
-    THRONG_CHECK(of.bias.size() == of.averages.size() * dim);
+    THRONG_CHECK(!of.averages.empty() && of.bias.size() % of.averages.size() == 0);
+    const size_t dim = of.bias.size() / of.averages.size();
     LayerKeyBias layer{std::vector<float>(of.bias.size()), {}};
     for (size_t head = 0; head < of.averages.size(); ++head) {
       layer.heads.push_back({Remove(*of.rotation, of.bias.data() + head * dim, of.averages[head], dim,

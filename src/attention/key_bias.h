@@ -65,7 +65,7 @@ struct HeadKeyBias {
 };
 
 struct LayerKeyBias {
-  std::vector<float> removed;      // [KV heads, head_dim]: what keys lack before rotation; 0 in most elements
+  std::vector<float> removed;      // [KV heads, key_dim]: what keys lack before rotation; 0 in most elements
   std::vector<HeadKeyBias> heads;  // [KV heads]
 };
 
@@ -73,7 +73,7 @@ using KeyBias = std::vector<LayerKeyBias>;  // [layers]
 
 // A layer's bias, of which only the pairs that stand out are removed from keys.
 struct BiasOfLayer {
-  std::vector<float> bias;       // [KV heads, head_dim], before rotation
+  std::vector<float> bias;       // [KV heads, key_dim], before rotation
   std::vector<double> averages;  // [KV heads]: length of a pair of keys without bias, root of the mean square
   const Rotation* rotation;
 };
@@ -86,9 +86,9 @@ inline constexpr double kMostLeft = 0.25;
 // there the bias adds the same to all scores of a query, which no softmax sees. What is not finite, or so
 // large that a score could overflow, stays. Null if there is nothing to remove. max_tokens: the longest
 // sequence that is usual.
-std::shared_ptr<const KeyBias> MakeKeyBias(std::span<const BiasOfLayer> layers, int head_dim, int max_tokens);
+std::shared_ptr<const KeyBias> MakeKeyBias(std::span<const BiasOfLayer> layers, int max_tokens);
 
-// Finds a query's part of each pair. query: [head_dim], rotated; scale: the factor of scores; row:
+// Finds a query's part of each pair. query: [key_dim], rotated; scale: the factor of scores; row:
 // [RowSize()].
 void PrepareKeyBias(const HeadKeyBias& bias, const float* query, float scale, float* row);
 

@@ -41,7 +41,7 @@ std::shared_ptr<const KeyBias> Make(const std::vector<float>& bias, double avera
                                     int head_dim, int max_tokens = 1000) {
   const BiasOfLayer layer{bias, std::vector<double>(bias.size() / static_cast<size_t>(head_dim), average),
                           &rotation};
-  return MakeKeyBias({&layer, 1}, head_dim, max_tokens);
+  return MakeKeyBias({&layer, 1}, max_tokens);
 }
 
 TEST(KeyBiasTest, PairsAboveTheAverageAreRemoved) {
@@ -87,7 +87,7 @@ TEST(KeyBiasTest, LayersShareTheAnglesOfTheirRotation) {
   const std::vector<BiasOfLayer> layers = {{BiasInPairs(global, 32, {4, 9}, 5.0f), averages, &global},
                                            {BiasInPairs(local, 32, {9}, 5.0f), averages, &local},
                                            {BiasInPairs(global, 32, {9, 15}, 5.0f), averages, &global}};
-  const auto bias = MakeKeyBias(layers, 32, 100);
+  const auto bias = MakeKeyBias(layers, 100);
   const HeadKeyBias &first = (*bias)[0].heads[0], &second = (*bias)[1].heads[0], &third = (*bias)[2].heads[0];
   EXPECT_EQ(first.angles, third.angles);
   EXPECT_NE(first.angles, second.angles);
@@ -165,12 +165,13 @@ struct Head {
 
   std::vector<float> Attended(const std::string& codec, const std::vector<float>& stored_keys,
                               const HeadKeyBias* bias, int window) const {
-    kv::BlockPool pool(kv::MakeLayout({.kv = codec, .k = "", .v = ""}, 1, 1, dim), size_t{1} << 30);
+    kv::BlockPool pool(kv::MakeLayout({.kv = codec, .k = "", .v = ""}, kv::AlikeLayers(1, 1, dim)),
+                       size_t{1} << 30);
     kv::SequenceCache cache(pool);
     EXPECT_TRUE(cache.Reserve(tokens));
     cache.BeginChunk(tokens);
     const auto stride = static_cast<size_t>(dim);
-    cache.Append(0, 0, stored_keys.data(), values.data(), stride);
+    cache.Append(0, 0, {stored_keys.data(), stride}, {values.data(), stride});
     const std::vector<float> rotated = Rotated(queries, {});
     std::vector<float> out(Size());
     AttentionScratch scratch;

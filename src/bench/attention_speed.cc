@@ -32,7 +32,7 @@ std::shared_ptr<const attention::KeyBias> MakeBias(const MeasureShape& shape) {
   }
   const attention::BiasOfLayer layer{bias, std::vector<double>(static_cast<size_t>(shape.kv_heads), 0.0),
                                      &rotation};
-  return attention::MakeKeyBias({&layer, 1}, shape.head_dim, shape.keys + shape.queries);
+  return attention::MakeKeyBias({&layer, 1}, shape.keys + shape.queries);
 }
 
 }  // namespace
@@ -53,7 +53,7 @@ MeasureCase::MeasureCase(const kv::CodecFlags& codecs, attention::SoftmaxKind so
     : input_(input),
       threads_(threads),
       softmax_(softmax),
-      pool_(kv::MakeLayout(codecs, 1, input.shape.kv_heads, input.shape.head_dim),
+      pool_(kv::MakeLayout(codecs, kv::AlikeLayers(1, input.shape.kv_heads, input.shape.head_dim)),
             std::numeric_limits<size_t>::max() / 2),
       out_(input.queries.size()) {
   const MeasureShape& shape = input.shape;
@@ -92,8 +92,8 @@ void MeasureCase::Begin(kv::SequenceCache& cache, int count) {
   const float* rows = input_.rows.data();
   threads_.ParallelFor(static_cast<size_t>(shape.kv_heads), [&](size_t head, int) {
     const size_t values_head = shape.kv_heads - 1 - head;
-    cache.Append(0, static_cast<int>(head), rows + head * shape.head_dim, rows + values_head * shape.head_dim,
-                 Stride(shape));
+    cache.Append(0, static_cast<int>(head), {rows + head * shape.head_dim, Stride(shape)},
+                 {rows + values_head * shape.head_dim, Stride(shape)});
   });
 }
 

@@ -164,9 +164,7 @@ ModelSpeed::ModelSpeed(const model::GgufFile& file, model::Transformer& model, c
     : model_(model),
       threads_(threads),
       weight_bytes_(model::WeightBytes(file)),
-      pool_(kv::MakeLayout(codecs, model.Config().num_layers, model.Config().num_kv_heads,
-                           model.Config().head_dim),
-            budget_bytes, softmax) {}
+      pool_(kv::MakeLayout(codecs, model.Config().cache_layers), budget_bytes, softmax) {}
 
 size_t ModelSpeed::CacheBytes(int sequences, int tokens) const {
   return pool_.SequenceBytes(tokens) * static_cast<size_t>(sequences);
@@ -214,16 +212,22 @@ void ModelSpeed::Grow(int sequences) {
 void ModelSpeed::FillFirst(int depth) {
   const model::ModelConfig& config = model_.Config();
   kv::SequenceCache& cache = caches_.emplace_back(pool_);
-  const auto stride = static_cast<size_t>(config.KvDim());
+  size_t stride = 0;  // keys and values are the same rows
+  for (const kv::LayerShape& shape : config.cache_layers) {
+    stride =
+        std::max(stride, static_cast<size_t>(shape.num_kv_heads * std::max(shape.key_dim, shape.value_dim)));
+  }
   const std::vector<float> rows = kv::Normal(stride * static_cast<size_t>(std::min(kFillTokens, depth)), 1);
   for (int done = 0; done < depth;) {
     const int chunk = std::min(kFillTokens, depth - done);
     if (!cache.Reserve(chunk)) throw MakeError(ErrorCode::kExhausted, "bench: the caches have no room");
     cache.BeginChunk(chunk);
-    for (int layer = 0; layer < config.num_layers; ++layer) {
-      threads_.ParallelFor(static_cast<size_t>(config.num_kv_heads), [&](size_t head, int) {
-        const float* keys = rows.data() + head * static_cast<size_t>(config.head_dim);
-        cache.Append(layer, static_cast<int>(head), keys, keys, stride);
+    for (int layer = 0; layer < cache.Layout().NumLayers(); ++layer) {
+      const kv::LayerShape& shape = config.cache_layers[static_cast<size_t>(layer)];
+      threads_.ParallelFor(static_cast<size_t>(shape.num_kv_heads), [&](size_t head, int) {
+        cache.Append(layer, static_cast<int>(head),
+                     {rows.data() + head * static_cast<size_t>(shape.key_dim), stride},
+                     {rows.data() + head * static_cast<size_t>(shape.value_dim), stride});
         cache.FinishLayer(layer, static_cast<int>(head));
       });
     }
@@ -383,15 +387,17 @@ double ModelSpeed::PageBytes(int position) const {
   const model::ModelConfig& config = model_.Config();
   const kv::BlockLayout& layout = pool_.Layout();
   double bytes = 0;
-  for (int layer = 0; layer < config.num_layers; ++layer) {
+  for (int layer = 0; layer < layout.NumLayers(); ++layer) {
     const int first = config.IsWindowed(layer) ? std::max(0, position + 1 - config.window) : 0;
     const int own_block = position / kv::kPageTokens;
     for (int block = first / kv::kPageTokens; block < own_block; ++block) {
       const kv::Form form = layout.window.Seen(block, own_block);
-      for (int head = 0; head < config.num_kv_heads; ++head) {
+      for (int head = 0; head < layout.layers[static_cast<size_t>(layer)].num_kv_heads; ++head) {
         const kv::PageSpec& page = layout.At(layer, head);
-        bytes += static_cast<double>(page.Keys(form).Bytes(kv::Part::kKeys) +
-                                     page.Values(form).Bytes(kv::Part::kValues));
+        for (const kv::Part part : page.Parts()) {
+          const kv::Codec& codec = part == kv::Part::kKeys ? page.Keys(form) : page.Values(form);
+          bytes += static_cast<double>(codec.Bytes(part));
+        }
       }
     }
   }

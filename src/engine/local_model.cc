@@ -61,14 +61,15 @@ std::shared_ptr<const attention::KeyBias> RemovedBias(const model::Transformer& 
 void SayRemovedBias(const model::Transformer& transformer, const kv::BlockLayout& layout) {
   const auto bias = RemovedBias(transformer, layout);
   if (bias == nullptr) return;
-  size_t pairs = 0;
+  size_t pairs = 0, all = 0;
   for (const attention::LayerKeyBias& layer : *bias) {
     for (const attention::HeadKeyBias& head : layer.heads) pairs += head.pairs.size();
+    all += layer.removed.size();
   }
   spdlog::info(
       "KV cache: keys are stored without the bias of the model's key projection in {} of {} pairs; attention "
       "adds it to the scores",
-      pairs, layout.pages.size() * static_cast<size_t>(layout.head_dim) / 2);
+      pairs, all / 2);
 }
 
 EngineOptions ForEngine(const LocalOptions& options, const kv::BlockPool& pool, size_t bytes_to_repack) {

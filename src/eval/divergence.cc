@@ -130,32 +130,41 @@ void Comparison::Compare(size_t row, size_t position, size_t next) {
 // Measures what encoding alone does: takes the exact pages of one block through each of their codecs and
 // back.
 void Comparison::CompareBlock(size_t exact_index, int block) {
-  Exact& of = exact_[exact_index];
-  const kv::SequenceCache& reference = of.subject->Cache();
+  const kv::SequenceCache& reference = exact_[exact_index].subject->Cache();
   const kv::BlockLayout& layout = reference.Layout();
-  std::vector<float> exact(static_cast<size_t>(kv::kPageTokens) * layout.head_dim);
+  for (int layer = 0; layer < layout.NumLayers(); ++layer) {
+    for (int head = 0; head < layout.layers[static_cast<size_t>(layer)].num_kv_heads; ++head) {
+      const kv::PageView view = reference.Sealed(layer, head, block);
+      for (const kv::Part part : layout.At(layer, head).Parts()) {
+        ComparePage(exact_index, layer, head, part, part == kv::Part::kKeys ? view.keys : view.values);
+      }
+    }
+  }
+}
+
+// page: of the reference.
+void Comparison::ComparePage(size_t exact_index, int layer, int head, kv::Part part, const uint8_t* page) {
+  Exact& of = exact_[exact_index];
+  const bool keys = part == kv::Part::kKeys;
+  const auto codec_of = [&](Subject& subject) {
+    const kv::PageSpec& spec = subject.Cache().Layout().At(layer, head);
+    return keys ? spec.keys : spec.values;
+  };
+  const kv::LayerShape& shape = of.subject->Cache().Layout().layers[static_cast<size_t>(layer)];
+  std::vector<float> exact(static_cast<size_t>(kv::kPageTokens * (keys ? shape.key_dim : shape.value_dim)));
   std::vector<float> decoded(exact.size());
   const auto bytes = std::make_unique<Aligned[]>(exact.size() * sizeof(float) / sizeof(Aligned) + 16);
-  for (size_t page = 0; page < layout.pages.size(); ++page) {
-    const int layer = static_cast<int>(page) / layout.num_kv_heads;
-    const int head = static_cast<int>(page) % layout.num_kv_heads;
-    const kv::PageView view = reference.Sealed(layer, head, block);
-    for (const kv::Part part : {kv::Part::kKeys, kv::Part::kValues}) {
-      const bool keys = part == kv::Part::kKeys;
-      const auto codec_of = [&](const kv::PageSpec& spec) { return keys ? spec.keys : spec.values; };
-      codec_of(layout.pages[page])->Decode(part, keys ? view.keys : view.values, exact.data());
-      for (const float x : exact) of.squares[!keys] += static_cast<double>(x) * x;
-      for (const auto& seen : seen_) {
-        if (seen->exact != exact_index) continue;
-        const kv::Codec* codec = codec_of(seen->subject->Cache().Layout().pages[page]);
-        THRONG_CHECK(codec->Bytes(part) <= exact.size() * sizeof(float) + 15 * sizeof(Aligned));
-        codec->Encode(part, exact.data(), bytes[0].bytes);
-        codec->Decode(part, bytes[0].bytes, decoded.data());
-        for (size_t i = 0; i < exact.size(); ++i) {
-          const double error = static_cast<double>(decoded[i]) - exact[i];
-          seen->square_errors[!keys] += error * error;
-        }
-      }
+  codec_of(*of.subject)->Decode(part, page, exact.data());
+  for (const float x : exact) of.squares[!keys] += static_cast<double>(x) * x;
+  for (const auto& seen : seen_) {
+    if (seen->exact != exact_index) continue;
+    const kv::Codec* codec = codec_of(*seen->subject);
+    THRONG_CHECK(codec->Bytes(part) <= exact.size() * sizeof(float) + 15 * sizeof(Aligned));
+    codec->Encode(part, exact.data(), bytes[0].bytes);
+    codec->Decode(part, bytes[0].bytes, decoded.data());
+    for (size_t i = 0; i < exact.size(); ++i) {
+      const double error = static_cast<double>(decoded[i]) - exact[i];
+      seen->square_errors[!keys] += error * error;
     }
   }
 }

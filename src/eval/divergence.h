@@ -88,6 +88,7 @@ class Comparison {
   void Run(std::span<const int32_t> text, size_t kept, size_t first_compared);
   void Compare(size_t row, size_t position, size_t next);
   void CompareBlock(size_t exact, int block);
+  void ComparePage(size_t exact, int layer, int head, kv::Part part, const uint8_t* page);
 
   ThreadPool& threads_;
   const size_t vocab_;

@@ -27,9 +27,10 @@ std::string NpyHeader(const std::string& shape) {
 // All pages of one block.
 void AppendBlock(const kv::SequenceCache& cache, int block, std::vector<float>& pages) {
   const kv::BlockLayout& layout = cache.Layout();
-  const size_t page_size = static_cast<size_t>(kv::kPageTokens) * layout.head_dim;
-  for (int layer = 0; layer < layout.num_layers; ++layer) {
-    for (int head = 0; head < layout.num_kv_heads; ++head) {
+  const kv::LayerShape& shape = layout.layers.front();
+  const size_t page_size = static_cast<size_t>(kv::kPageTokens) * static_cast<size_t>(shape.key_dim);
+  for (int layer = 0; layer < layout.NumLayers(); ++layer) {
+    for (int head = 0; head < shape.num_kv_heads; ++head) {
       const kv::PageSpec& spec = layout.At(layer, head);
       const kv::PageView view = cache.Sealed(layer, head, block);
       pages.resize(pages.size() + 2 * page_size);
@@ -44,6 +45,11 @@ void AppendBlock(const kv::SequenceCache& cache, int block, std::vector<float>& 
 size_t DumpPages(const engine::LoadedModel& model, std::span<const std::vector<int32_t>> texts,
                  size_t max_pages, const std::string& path, ThreadPool& threads) {
   const model::ModelConfig& config = model.transformer->Config();
+  if (!kv::AreAlike(config.cache_layers)) {
+    throw MakeError(ErrorCode::kUnsupported,
+                    "eval: pages of {} do not fit into one array, which layers of one shape do",
+                    kv::ShapeName(config.cache_layers));
+  }
   Subject subject("f32:bias=off", kv::SoftmaxKind::kExact, model, threads);
   std::vector<float> pages;
   size_t num_pages = 0;
@@ -66,8 +72,9 @@ size_t DumpPages(const engine::LoadedModel& model, std::span<const std::vector<i
                     kv::kPageTokens);
   }
   std::ofstream file(path, std::ios::binary);
-  file << NpyHeader(fmt::format("{}, {}, {}, 2, {}, {}", num_pages, config.num_layers, config.num_kv_heads,
-                                kv::kPageTokens, config.head_dim));
+  const kv::LayerShape& shape = config.cache_layers.front();
+  file << NpyHeader(fmt::format("{}, {}, {}, 2, {}, {}", num_pages, config.cache_layers.size(),
+                                shape.num_kv_heads, kv::kPageTokens, shape.key_dim));
   file.write(reinterpret_cast<const char*>(pages.data()),
              static_cast<std::streamsize>(pages.size() * sizeof(float)));
   if (!file.flush()) throw MakeError(ErrorCode::kIo, "{}: cannot write", path);

@@ -45,7 +45,7 @@ std::shared_ptr<const attention::KeyBias> BiasOf(const kv::KvSample& sample) {
   const attention::Rotation rotation{kv::SampleFrequencies(kHeadDim)};
   const attention::BiasOfLayer layer{std::vector<float>(sample.bias.begin(), sample.bias.end()),
                                      std::vector<double>(kOptions.num_heads, 0.0), &rotation};
-  return attention::MakeKeyBias({&layer, 1}, kHeadDim, kOptions.num_tokens);
+  return attention::MakeKeyBias({&layer, 1}, kOptions.num_tokens);
 }
 
 double Dot(const double* query, const float* key) {

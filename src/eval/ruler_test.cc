@@ -166,7 +166,7 @@ TEST(SubjectTest, EncodingWhatF32ReadGivesTheCodesOfExactAttention) {
     ASSERT_EQ(encoded.Cache().NumTokens(), 300);
     const kv::BlockLayout& layout = read.Cache().Layout();
     const bool is_exact = std::string(codec) == "f32";
-    for (int layer = 0; layer < layout.num_layers; ++layer) {
+    for (int layer = 0; layer < layout.NumLayers(); ++layer) {
       bool same = true;
       for (int block = 0; block < 4; ++block) {
         const size_t bytes = layout.At(layer, 0).keys->Bytes(kv::Part::kKeys);

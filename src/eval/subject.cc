@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -39,28 +41,49 @@ kv::BlockLayout MakeLayout(const std::string& spec, kv::SoftmaxKind softmax, con
   if (keys.bias == kv::KeyBias::kMean) {
     throw MakeError(ErrorCode::kInvalid, "codec {}: bias=mean is for codecs of the table", flags.Keys());
   }
-  kv::BlockLayout layout =
-      kv::MakeLayout(Parse(keys.codec, config.head_dim), Parse(flags.Values(), config.head_dim),
-                     config.num_layers, config.num_kv_heads, config.head_dim);
+  std::map<std::pair<std::string, int>, std::shared_ptr<const kv::Codec>> codecs;
+  const auto parse = [&](const std::string& spec_of_part, int head_dim) {
+    auto& codec = codecs[{spec_of_part, head_dim}];
+    if (codec == nullptr) codec = Parse(spec_of_part, head_dim);
+    return codec;
+  };
+  const auto choose = [&](int layer, int) -> kv::CodecPair {
+    const kv::LayerShape& shape = config.cache_layers[static_cast<size_t>(layer)];
+    return {parse(keys.codec, shape.key_dim),
+            shape.values_in_keys ? nullptr : parse(flags.Values(), shape.value_dim)};
+  };
+  kv::BlockLayout layout = kv::MakeLayout(choose, config.cache_layers);
   layout.key_bias = keys.bias;
   return layout;
 }
 
 bool IsComposed(const kv::Codec* codec) { return dynamic_cast<const ComposeCodec*>(codec) != nullptr; }
 
+// Of all elements that a token has in a page.
 double Bits(const kv::Codec* codec, kv::Part part, int head_dim) {
-  if (const auto* compose = dynamic_cast<const ComposeCodec*>(codec)) return compose->Bits(part);
-  return 8.0 * static_cast<double>(codec->Bytes(part)) / (kv::kPageTokens * head_dim);
+  if (const auto* compose = dynamic_cast<const ComposeCodec*>(codec)) return compose->Bits(part) * head_dim;
+  return 8.0 * static_cast<double>(codec->Bytes(part)) / kv::kPageTokens;
 }
 
-// Of an element in one form of all pages.
+// Elements that a token has in all pages.
+double Elements(const kv::BlockLayout& layout) {
+  double elements = 0.0;
+  for (const kv::LayerShape& shape : layout.layers) elements += static_cast<double>(shape.StoredElements());
+  return elements;
+}
+
+// Of an element, on average over one form of all pages.
 double Bits(const kv::BlockLayout& layout, kv::Form form) {
   double bits = 0.0;
-  for (const kv::PageSpec& page : layout.pages) {
-    bits += Bits(&page.Keys(form), kv::Part::kKeys, layout.head_dim) +
-            Bits(&page.Values(form), kv::Part::kValues, layout.head_dim);
+  for (int layer = 0; layer < layout.NumLayers(); ++layer) {
+    const kv::LayerShape& shape = layout.layers[static_cast<size_t>(layer)];
+    for (int head = 0; head < shape.num_kv_heads; ++head) {
+      const kv::PageSpec& page = layout.At(layer, head);
+      bits += Bits(&page.Keys(form), kv::Part::kKeys, shape.key_dim);
+      if (page.values != nullptr) bits += Bits(&page.Values(form), kv::Part::kValues, shape.value_dim);
+    }
   }
-  return bits / (2.0 * static_cast<double>(layout.pages.size()));
+  return bits / Elements(layout);
 }
 
 bool IsComposed(const kv::BlockLayout& layout) {
@@ -72,7 +95,7 @@ bool IsComposed(const kv::BlockLayout& layout) {
 // num_blocks: sealed ones of a sequence.
 Sizes Measure(const kv::BlockPool& pool, int num_blocks) {
   const kv::BlockLayout& layout = pool.Layout();
-  const double elements = 2.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim;  // per token
+  const double elements = Elements(layout);
   const int blocks = std::max(1, num_blocks);
   const int sinks = std::min(blocks, layout.window.sink_blocks);
   const int fine = sinks + std::min(blocks - sinks, layout.window.recent_blocks);
@@ -126,10 +149,30 @@ void Subject::Read(std::span<const int32_t> tokens, kv::SequenceCache& cache, st
   }
 }
 
+namespace {
+
+// Rows of one page, [64, key_dim] and [64, value_dim]; values that are in the keys stay there.
+void DecodePage(const kv::SequenceCache& cache, int layer, int head, int block, bool sealed, float* keys,
+                float* values) {
+  const kv::PageSpec& page = cache.Layout().At(layer, head);
+  if (sealed) {
+    const kv::PageView view = cache.Sealed(layer, head, block);
+    page.keys->Decode(kv::Part::kKeys, view.keys, keys);
+    if (page.values != nullptr) page.values->Decode(kv::Part::kValues, view.values, values);
+    return;
+  }
+  const uint8_t* const rows = cache.OpenRows();
+  page.open_keys->Decode(kv::Part::kKeys, rows + page.open_keys_offset, keys);
+  if (page.values != nullptr) {
+    page.open_values->Decode(kv::Part::kValues, rows + page.open_values_offset, values);
+  }
+}
+
+}  // namespace
+
 void Subject::Encode(const kv::SequenceCache& exact, kv::SequenceCache& cache) {
   const kv::BlockLayout& layout = exact.Layout();
-  const auto d = static_cast<size_t>(layout.head_dim);
-  std::vector<float> keys(kv::kPageTokens * d), values(kv::kPageTokens * d);
+  std::vector<float> keys(kv::kPageTokens * kv::kMaxHeadDim), values(keys.size());
   while (cache.NumTokens() < exact.NumTokens()) {
     const int block = cache.NumTokens() / kv::kPageTokens;
     const int first = cache.NumTokens() % kv::kPageTokens;
@@ -137,20 +180,15 @@ void Subject::Encode(const kv::SequenceCache& exact, kv::SequenceCache& cache) {
     const bool sealed = block < static_cast<int>(exact.SealedBlocks().size());
     Reserve(static_cast<size_t>(count), cache);
     cache.BeginChunk(count);
-    for (int layer = 0; layer < layout.num_layers; ++layer) {
-      for (int head = 0; head < layout.num_kv_heads; ++head) {
-        const kv::PageSpec& page = layout.At(layer, head);
-        if (sealed) {
-          const kv::PageView view = exact.Sealed(layer, head, block);
-          page.keys->Decode(kv::Part::kKeys, view.keys, keys.data());
-          page.values->Decode(kv::Part::kValues, view.values, values.data());
-        } else {
-          const uint8_t* const rows = exact.OpenRows();
-          page.open_keys->Decode(kv::Part::kKeys, rows + page.open_keys_offset, keys.data());
-          page.open_values->Decode(kv::Part::kValues, rows + page.open_values_offset, values.data());
-        }
-        const size_t skipped = static_cast<size_t>(first) * d;
-        cache.Append(layer, head, keys.data() + skipped, values.data() + skipped, d);
+    for (int layer = 0; layer < layout.NumLayers(); ++layer) {
+      const kv::LayerShape& shape = layout.layers[static_cast<size_t>(layer)];
+      const auto rows_of = [&](const std::vector<float>& page, int head_dim) -> kv::Rows {
+        const auto d = static_cast<size_t>(head_dim);
+        return {page.data() + static_cast<size_t>(first) * d, d};
+      };
+      for (int head = 0; head < shape.num_kv_heads; ++head) {
+        DecodePage(exact, layer, head, block, sealed, keys.data(), values.data());
+        cache.Append(layer, head, rows_of(keys, shape.key_dim), rows_of(values, shape.value_dim));
         cache.FinishLayer(layer, head);
       }
     }

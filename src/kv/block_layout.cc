@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
+#include "base/check.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "kv/int8/int8.h"
@@ -25,17 +27,17 @@ class Owner {
   }
 
   // The codec of the open pages: the codec itself if it stores rows in that form anyway.
-  const OpenCodec* OpenFor(const Codec* codec) {
+  const OpenCodec* OpenFor(const Codec* codec, int head_dim) {
     if (const auto* open = dynamic_cast<const OpenCodec*>(codec)) return open;
-    std::shared_ptr<const OpenCodec>& open = open_[codec->Open()];
-    if (open == nullptr) open = MakeOpenCodec(codec->Open(), layout_.head_dim);
+    std::shared_ptr<const OpenCodec>& open = open_[{codec->Open(), head_dim}];
+    if (open == nullptr) open = MakeOpenCodec(codec->Open(), head_dim);
     Keep(open);
     return open.get();
   }
 
  private:
   BlockLayout& layout_;
-  std::map<OpenType, std::shared_ptr<const OpenCodec>> open_;
+  std::map<std::pair<OpenType, int>, std::shared_ptr<const OpenCodec>> open_;
 };
 
 size_t Place(size_t& end, size_t bytes) {
@@ -46,92 +48,174 @@ size_t Place(size_t& end, size_t bytes) {
 
 }  // namespace
 
-void CheckBlockShape(int num_layers, int num_kv_heads) {
-  if (num_layers < 1 || num_layers > 1024 || num_kv_heads < 1 || num_kv_heads > 1024) {
-    throw MakeError(ErrorCode::kUnsupported,
-                    "KV cache: {} layers of {} heads (1 to 1024 of each are allowed)", num_layers,
-                    num_kv_heads);
-  }
-}
-
-BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choose, int num_layers,
-                       int num_kv_heads, int head_dim) {
-  CheckHeadDim(head_dim);
-  CheckBlockShape(num_layers, num_kv_heads);
-  BlockLayout layout;
-  layout.num_layers = num_layers;
-  layout.num_kv_heads = num_kv_heads;
-  layout.head_dim = head_dim;
-  Owner owner(layout);
-  for (int i = 0; i < num_layers * num_kv_heads; ++i) {
-    const CodecPair pair = choose(i / num_kv_heads, i % num_kv_heads);
-    PageSpec spec;
-    spec.keys = owner.Keep(pair.keys);
-    spec.values = owner.Keep(pair.values);
-    spec.open_keys = owner.OpenFor(spec.keys);
-    spec.open_values = owner.OpenFor(spec.values);
-    spec.keys_offset = Place(layout.bytes, spec.keys->Bytes(Part::kKeys));
-    spec.values_offset = Place(layout.bytes, spec.values->Bytes(Part::kValues));
-    spec.open_keys_offset = Place(layout.open_bytes, spec.open_keys->Bytes(Part::kKeys));
-    spec.open_values_offset = Place(layout.open_bytes, spec.open_values->Bytes(Part::kValues));
-    layout.pages.push_back(spec);
-  }
-  return layout;
-}
-
-BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const Codec> values, int num_layers,
-                       int num_kv_heads, int head_dim) {
-  const CodecPair pair{std::move(keys), std::move(values)};
-  return MakeLayout([&pair](int, int) { return pair; }, num_layers, num_kv_heads, head_dim);
+std::vector<LayerShape> AlikeLayers(int num_layers, int num_kv_heads, int head_dim) {
+  return {static_cast<size_t>(std::max(0, num_layers)), {num_kv_heads, head_dim, head_dim}};
 }
 
 namespace {
 
-void CheckFinePages(const BlockLayout& layout, const Codec& fine, const FineWindow& window) {
-  for (const PageSpec& page : layout.pages) {
-    for (const auto& [codec, part] : {std::pair(page.keys, Part::kKeys), {page.values, Part::kValues}}) {
-      if (codec->Bytes(part) >= fine.Bytes(part)) {
-        throw MakeError(ErrorCode::kInvalid,
-                        "codec {}: sink= and recent= keep some pages in {}, whose pages are no larger",
-                        codec->Name(), fine.Name());
-      }
-      if (window.sink_blocks > 0 && codec->Open() == OpenType::kInt8) {
-        throw MakeError(ErrorCode::kInvalid,
-                        "codec {}: buffer=int8 takes its scale from the page before, which sinks do not have "
-                        "(recent= without sink= is allowed)",
-                        codec->Name());
-      }
+bool SameShape(LayerShape a, LayerShape b) {
+  a.kept = b.kept = false;
+  return a == b;
+}
+
+}  // namespace
+
+bool AreAlike(std::span<const LayerShape> layers) {
+  return std::ranges::all_of(layers, [&](const LayerShape& shape) {
+    return SameShape(shape, layers.front()) && shape.key_dim == shape.value_dim && !shape.values_in_keys;
+  });
+}
+
+std::string ShapeName(size_t num_layers, const LayerShape& shape) {
+  const bool one = shape.num_kv_heads == 1;
+  std::string name =
+      fmt::format("{} layer{} of {} KV head{} of size {}", num_layers, num_layers == 1 ? "" : "s",
+                  shape.num_kv_heads, one ? "" : "s", shape.key_dim);
+  if (shape.values_in_keys) {
+    name += fmt::format(" with values in {} first {} elements", one ? "its" : "their", shape.value_dim);
+  } else if (shape.value_dim != shape.key_dim) {
+    name += fmt::format(" with values of size {}", shape.value_dim);
+  }
+  return name;
+}
+
+std::string ShapeName(std::span<const LayerShape> layers) {
+  std::string name;
+  for (size_t first = 0, end = 0; first < layers.size(); first = end) {
+    while (end < layers.size() && SameShape(layers[end], layers[first])) ++end;
+    name += (first == 0 ? "" : ", ") + ShapeName(end - first, layers[first]);
+  }
+  return name;
+}
+
+std::span<const Part> PageSpec::Parts() const {
+  static constexpr Part kBoth[] = {Part::kKeys, Part::kValues};
+  return std::span(kBoth).first(values == nullptr ? 1 : 2);
+}
+
+void CheckShapes(std::span<const LayerShape> layers) {
+  const auto check = [](int64_t count, const char* what) {
+    if (count >= 1 && count <= 1024) return;
+    throw MakeError(ErrorCode::kUnsupported, "KV cache: {} {} (1 to 1024 are allowed)", count, what);
+  };
+  check(static_cast<int64_t>(layers.size()), "layers");
+  for (const LayerShape& shape : layers) {
+    check(shape.num_kv_heads, "KV heads in a layer");
+    CheckHeadDim(shape.key_dim);
+    CheckHeadDim(shape.value_dim);
+    if (shape.values_in_keys && shape.value_dim > shape.key_dim) {
+      throw MakeError(ErrorCode::kUnsupported, "KV cache: values of {} elements cannot be in keys of {}",
+                      shape.value_dim, shape.key_dim);
     }
+  }
+}
+
+namespace {
+
+void PlaceChunkPages(BlockLayout& layout) {
+  const size_t num_layers = layout.layers.size();
+  const auto begin = [&](size_t layer) {
+    return layer == num_layers ? layout.open_bytes : layout.pages[layout.first_pages[layer]].open_keys_offset;
+  };
+  for (size_t layer = 0; layer < num_layers; ++layer) {
+    if (layout.layers[layer].kept) continue;
+    layout.chunk_bytes = std::max(layout.chunk_bytes, begin(layer + 1) - begin(layer));
+  }
+  for (size_t layer = 0; layer < num_layers; ++layer) {
+    const bool kept = layout.layers[layer].kept;
+    layout.chunk_offsets.push_back(kept ? layout.chunk_bytes : 0);
+    if (kept) layout.chunk_bytes += begin(layer + 1) - begin(layer);
+  }
+}
+
+}  // namespace
+
+BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choose,
+                       std::span<const LayerShape> layers) {
+  CheckShapes(layers);
+  BlockLayout layout;
+  layout.layers.assign(layers.begin(), layers.end());
+  Owner owner(layout);
+  for (int layer = 0; layer < layout.NumLayers(); ++layer) {
+    const LayerShape& shape = layers[static_cast<size_t>(layer)];
+    layout.first_pages.push_back(layout.pages.size());
+    for (int head = 0; head < shape.num_kv_heads; ++head) {
+      const CodecPair pair = choose(layer, head);
+      PageSpec& spec = layout.pages.emplace_back();
+      spec.keys = owner.Keep(pair.keys);
+      spec.open_keys = owner.OpenFor(spec.keys, shape.key_dim);
+      spec.keys_offset = Place(layout.bytes, spec.keys->Bytes(Part::kKeys));
+      spec.open_keys_offset = Place(layout.open_bytes, spec.open_keys->Bytes(Part::kKeys));
+      THRONG_CHECK((pair.values == nullptr) == shape.values_in_keys);
+      if (shape.values_in_keys) continue;
+      spec.values = owner.Keep(pair.values);
+      spec.open_values = owner.OpenFor(spec.values, shape.value_dim);
+      spec.values_offset = Place(layout.bytes, spec.values->Bytes(Part::kValues));
+      spec.open_values_offset = Place(layout.open_bytes, spec.open_values->Bytes(Part::kValues));
+    }
+  }
+  PlaceChunkPages(layout);
+  return layout;
+}
+
+namespace {
+
+void CheckFinePage(const Codec& codec, Part part, const Codec& fine, const FineWindow& window) {
+  if (codec.Bytes(part) >= fine.Bytes(part)) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "codec {}: sink= and recent= keep some pages in {}, whose pages are no larger",
+                    codec.Name(), fine.Name());
+  }
+  if (window.sink_blocks > 0 && codec.Open() == OpenType::kInt8) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "codec {}: buffer=int8 takes its scale from the page before, which sinks do not have "
+                    "(recent= without sink= is allowed)",
+                    codec.Name());
   }
 }
 
 }  // namespace
 
 void AddFinePages(BlockLayout& layout, const FineWindow& window) {
-  const auto fine = MakeInt8(layout.head_dim);
-  CheckFinePages(layout, *fine, window);
+  std::map<int, std::shared_ptr<const Codec>> of_size;
+  const auto fine = [&](const Codec& codec, Part part, int head_dim) {
+    std::shared_ptr<const Codec>& found = of_size[head_dim];
+    if (found == nullptr) found = layout.codecs.emplace_back(MakeInt8(head_dim));
+    CheckFinePage(codec, part, *found, window);
+    return found.get();
+  };
   layout.window = window;
-  layout.codecs.push_back(fine);
-  for (PageSpec& page : layout.pages) {
-    page.fine = fine.get();
-    page.fine_keys_offset = Place(layout.fine_bytes, fine->Bytes(Part::kKeys));
-    page.fine_values_offset = Place(layout.fine_bytes, fine->Bytes(Part::kValues));
+  for (size_t layer = 0; layer < layout.layers.size(); ++layer) {
+    const LayerShape& shape = layout.layers[layer];
+    for (int head = 0; head < shape.num_kv_heads; ++head) {
+      PageSpec& page = layout.pages[layout.first_pages[layer] + static_cast<size_t>(head)];
+      page.fine_keys = fine(*page.keys, Part::kKeys, shape.key_dim);
+      page.fine_keys_offset = Place(layout.fine_bytes, page.fine_keys->Bytes(Part::kKeys));
+      if (page.values == nullptr) continue;
+      page.fine_values = fine(*page.values, Part::kValues, shape.value_dim);
+      page.fine_values_offset = Place(layout.fine_bytes, page.fine_values->Bytes(Part::kValues));
+    }
   }
 }
 
 namespace {
 
 std::string NameOfCodecs(const BlockLayout& layout) {
-  const PageSpec& first = layout.pages.front();
-  const std::string keys = first.keys->Name(), values = first.values->Name();
+  const std::string keys = layout.pages.front().keys->Name();
+  std::optional<std::string> values;  // of the first page that has them
   bool uniform = true;
   Hasher hasher;
   for (const PageSpec& page : layout.pages) {
-    uniform = uniform && page.keys->Name() == keys && page.values->Name() == values;
-    hasher.Add(page.keys->Name()).Add(page.values->Name());
+    uniform = uniform && page.keys->Name() == keys;
+    hasher.Add(page.keys->Name());
+    if (page.values == nullptr) continue;
+    if (!values) values = page.values->Name();
+    uniform = uniform && page.values->Name() == *values;
+    hasher.Add(page.values->Name());
   }
   if (!uniform) return "mixed-" + hasher.Finish().Hex();
-  return keys == values ? keys : keys + "+" + values;
+  return !values || keys == *values ? keys : keys + "+" + *values;
 }
 
 Digest DigestOfMeans(const KeyMeans& means) {

@@ -1,9 +1,10 @@
-// The layout of a block: the offset and the codecs of each page.
+// The layout of a block: the shapes of layers, and the offset and the codecs of each page.
 #pragma once
 
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,24 +34,54 @@ struct FineWindow {
   }
 };
 
+// What one layer keeps of each token: the keys and values of its KV heads. Layers of a model may differ.
+struct LayerShape {
+  int num_kv_heads;
+  int key_dim;    // elements of a head's key
+  int value_dim;  // and of its value
+  // Latent pages (multi-head latent attention): a value is the first value_dim elements of its key, so no
+  // values are stored.
+  bool values_in_keys = false;
+  // Later layers attend to this layer's pages too, so its open pages are as they are until the end of the
+  // chunk.
+  bool kept = false;
+  bool operator==(const LayerShape&) const = default;
+
+  size_t StoredElements() const {  // of one token
+    return static_cast<size_t>(num_kv_heads) *
+           static_cast<size_t>(key_dim + (values_in_keys ? 0 : value_dim));
+  }
+};
+
+// Layers of one shape, whose keys and values have the same size.
+std::vector<LayerShape> AlikeLayers(int num_layers, int num_kv_heads, int head_dim);
+// Whether these are AlikeLayers, whatever is kept.
+bool AreAlike(std::span<const LayerShape> layers);
+// "24 layers of 2 KV heads of size 64", also "... of size 192 with values of size 128" and "... of size 576
+// with values in its first 512 elements"; of layers that differ, each run of equal ones, after commas.
+std::string ShapeName(std::span<const LayerShape> layers);
+std::string ShapeName(size_t num_layers, const LayerShape& shape);
+
 // The page of one layer and KV head, sealed and open. Offsets count from the block's start and are aligned to
-// 64. The fine form has a block of its own.
+// 64. The fine form has a block of its own. What concerns values is null and 0 where values are in the keys.
 struct PageSpec {
   const Codec* keys;
-  const Codec* values;
-  size_t keys_offset;
-  size_t values_offset;
-  const Codec* fine = nullptr;  // of keys and values; null without fine pages
+  const Codec* values = nullptr;
+  size_t keys_offset = 0;
+  size_t values_offset = 0;
+  const Codec* fine_keys = nullptr;  // null without fine pages
+  const Codec* fine_values = nullptr;
   size_t fine_keys_offset = 0;
   size_t fine_values_offset = 0;
   // Codecs of the open page, as Codec::Open() says.
-  const OpenCodec* open_keys;
-  const OpenCodec* open_values;
-  size_t open_keys_offset;
-  size_t open_values_offset;
+  const OpenCodec* open_keys = nullptr;
+  const OpenCodec* open_values = nullptr;
+  size_t open_keys_offset = 0;
+  size_t open_values_offset = 0;
 
-  const Codec& Keys(Form form) const { return form == Form::kFine ? *fine : *keys; }
-  const Codec& Values(Form form) const { return form == Form::kFine ? *fine : *values; }
+  const Codec& Keys(Form form) const { return form == Form::kFine ? *fine_keys : *keys; }
+  const Codec& Values(Form form) const { return form == Form::kFine ? *fine_values : *values; }
+  std::span<const Part> Parts() const;  // those that are stored
 };
 
 // What the keys in a cache lack, so that codecs need not span it; attention adds its part to the scores
@@ -58,40 +89,43 @@ struct PageSpec {
 // means of a layer's keys over a text. kNone: nothing.
 enum class KeyBias { kModel, kMean, kNone };
 
-// [layers][KV heads, head_dim], before rotation; 0 where keys lack nothing.
+// [layers][KV heads, key_dim], before rotation; 0 where keys lack nothing.
 using KeyMeans = std::vector<std::vector<float>>;
 
 struct BlockLayout {
-  int num_layers = 0;
-  int num_kv_heads = 0;
-  int head_dim = 0;
-  size_t bytes = 0;                                  // of one sealed block, in the base form
-  size_t fine_bytes = 0;                             // of one sealed block in the fine form; 0: there is none
-  size_t open_bytes = 0;                             // of one open block
-  std::vector<PageSpec> pages;                       // [num_layers, num_kv_heads]
+  std::vector<LayerShape> layers;
+  size_t bytes = 0;                 // of one sealed block, in the base form
+  size_t fine_bytes = 0;            // of one sealed block in the fine form; 0: there is none
+  size_t open_bytes = 0;            // of one open block
+  std::vector<PageSpec> pages;      // of the first layer's KV heads, then the second's...
+  std::vector<size_t> first_pages;  // [layers]: index of the layer's first page
+  // A block's open pages while a chunk runs that begins before it: those of kept layers, and room for those
+  // of any other layer.
+  size_t chunk_bytes = 0;
+  std::vector<size_t> chunk_offsets;                 // [layers]: of the layer's first page
   std::vector<std::shared_ptr<const Codec>> codecs;  // keeps the codecs of `pages` alive
   FineWindow window;                                 // empty without fine pages
   KeyBias key_bias = KeyBias::kModel;
   std::shared_ptr<const KeyMeans> key_means;  // for kMean
+
+  int NumLayers() const { return static_cast<int>(layers.size()); }
   const PageSpec& At(int layer, int head) const {
-    return pages[static_cast<size_t>(layer) * num_kv_heads + head];
+    return pages[first_pages[static_cast<size_t>(layer)] + static_cast<size_t>(head)];
   }
 };
 
 struct CodecPair {
-  std::shared_ptr<const Codec> keys;
-  std::shared_ptr<const Codec> values;
+  std::shared_ptr<const Codec> keys;    // of the layer's key_dim
+  std::shared_ptr<const Codec> values;  // of its value_dim; null where values are in the keys
 };
 
-// Throws kUnsupported for more layers or KV heads than a block can have.
-void CheckBlockShape(int num_layers, int num_kv_heads);
+// Throws kUnsupported for more layers or KV heads than a block can have, for head sizes that no codec has,
+// and for values that do not fit into their keys.
+void CheckShapes(std::span<const LayerShape> layers);
 
-// Calls choose(layer, head) once for each page of a block. Throws kUnsupported if a number is out of range.
-BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choose, int num_layers,
-                       int num_kv_heads, int head_dim);
-// Uses the same pair of codecs in all layers and heads.
-BlockLayout MakeLayout(std::shared_ptr<const Codec> keys, std::shared_ptr<const Codec> values, int num_layers,
-                       int num_kv_heads, int head_dim);
+// Calls choose(layer, head) once for each page of a block. Throws as CheckShapes.
+BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choose,
+                       std::span<const LayerShape> layers);
 
 // Gives the pages that queries see through the window a fine form, in int8. Throws kInvalid for codecs that
 // cannot have one: those whose pages are no smaller than that form, and with sinks those that pass a scale

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "kv/float/float.h"
 #include "kv/open_codec.h"
 
 namespace throng::kv {
@@ -23,6 +24,13 @@ void Codec::Seal(Part part, const OpenCodec& open, const uint8_t* rows, const Pa
   alignas(64) float block[kPageTokens * kMaxHeadDim];
   open.Decode(part, rows, block);
   Encode(part, block, encoded);
+}
+
+void MixKeys(const Codec& codec, int key_dim, int value_dim, const uint8_t* keys, const float* probabilities,
+             const float* rescale, int num_rows, float* out) {
+  alignas(64) float block[kPageTokens * kMaxHeadDim];
+  codec.Decode(Part::kKeys, keys, block);
+  MixRowsOfF32(block, key_dim, probabilities, rescale, value_dim, num_rows, out);
 }
 
 }  // namespace throng::kv

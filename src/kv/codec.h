@@ -27,7 +27,7 @@ struct ByteCounts {
   size_t Total() const { return codes + scales + low_rank + sparse; }
 };
 
-inline constexpr int kMaxHeadDim = 256;
+inline constexpr int kMaxHeadDim = 576;
 
 // Throws kUnsupported unless head_dim is a multiple of 8, from 8 to kMaxHeadDim.
 void CheckHeadDim(int head_dim);
@@ -93,5 +93,10 @@ class Codec {
   virtual void Mix(const uint8_t* values, const float* probabilities, const float* rescale, int num_rows,
                    float* out) const = 0;
 };
+
+// Mix of a latent page: value t is the first value_dim elements of key t, as the page decodes. key_dim: of
+// the codec; value_dim: a multiple of 8, at most key_dim.  out: [num_rows, value_dim].
+void MixKeys(const Codec& codec, int key_dim, int value_dim, const uint8_t* keys, const float* probabilities,
+             const float* rescale, int num_rows, float* out);
 
 }  // namespace throng::kv

@@ -25,7 +25,7 @@ TEST(ParseCodecTest, RefusesParametersThatACodecDoesNotHave) {
 }
 
 TEST(ParseCodecTest, RefusesHeadSizesThatKernelsCannotDo) {
-  for (const int head_dim : {-8, 0, 4, 12, 257, 264, 1 << 20}) {
+  for (const int head_dim : {-8, 0, 4, 12, 257, 577, 584, 1 << 20}) {
     EXPECT_THAT(MessageOf([=] { ParseCodec("f16", head_dim); }), testing::HasSubstr("head size"));
   }
 }

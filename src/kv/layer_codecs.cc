@@ -5,8 +5,10 @@
 #include <map>
 #include <optional>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/text/key_values.h"
 #include "kv/codec_table.h"
@@ -83,7 +85,7 @@ FineWindow WindowOf(std::span<const LayerCodecs> layers) {
   const FineWindow window = SplitWindow(layers.front().k).window;
   for (const LayerCodecs& layer : layers) {
     for (const std::string* spec : {&layer.k, &layer.v}) {
-      if (SplitWindow(*spec).window == window) continue;
+      if (spec->empty() || SplitWindow(*spec).window == window) continue;
       throw MakeError(
           ErrorCode::kInvalid,
           "KV codecs {} and {}: sink= and recent= must be the same for keys and values of all layers",
@@ -128,7 +130,8 @@ std::string WithHeadBits(std::string_view spec, std::string_view bits) {
 std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view full_spec, int num_kv_heads,
                                                           int head_dim) {
   const std::string spec = SplitWindow(SplitKeyBias(full_spec).codec).codec;
-  CheckBlockShape(1, num_kv_heads);
+  const LayerShape shape{num_kv_heads, head_dim, head_dim};
+  CheckShapes({&shape, 1});
   const auto num_heads = static_cast<size_t>(num_kv_heads);
   if (!IsFlashqMixed(spec)) {
     return std::vector<std::shared_ptr<const Codec>>(num_heads, ParseCodec(spec, head_dim));
@@ -144,7 +147,6 @@ std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view full_
         "as in {}:bits=24",
         kFlashqMixed, kFlashqMixed);
   }
-  CheckHeadDim(head_dim);
   const auto two = MakeFlashq(2, buffer, head_dim);
   const auto four = MakeFlashq(4, buffer, head_dim);
   std::vector<std::shared_ptr<const Codec>> codecs;
@@ -153,38 +155,61 @@ std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view full_
   return codecs;
 }
 
-BlockLayout MakeLayout(std::span<const LayerCodecs> layers, int num_kv_heads, int head_dim,
+std::vector<LayerCodecs> LayersOf(const CodecFlags& flags, std::span<const LayerShape> shapes) {
+  std::vector<LayerCodecs> layers;
+  for (const LayerShape& shape : shapes) {
+    layers.push_back({flags.Keys(), shape.values_in_keys ? "" : flags.Values()});
+  }
+  const auto in_keys = [](const LayerShape& shape) { return shape.values_in_keys; };
+  if (!flags.v.empty() && std::ranges::all_of(shapes, in_keys)) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "KV codec {} of values: this model's values are in its keys, so only keys have a codec",
+                    flags.v);
+  }
+  return layers;
+}
+
+void CheckKeyMeans(std::span<const LayerShape> shapes) {
+  if (!std::ranges::any_of(shapes, [](const LayerShape& shape) { return shape.values_in_keys; })) return;
+  throw MakeError(ErrorCode::kInvalid,
+                  "KV cache: bias=mean is for keys alone, but this model's keys are its values too");
+}
+
+BlockLayout MakeLayout(std::span<const LayerCodecs> codecs, std::span<const LayerShape> shapes,
                        std::shared_ptr<const KeyMeans> means) {
-  CheckBlockShape(static_cast<int>(layers.size()), num_kv_heads);
-  std::map<std::string_view, std::vector<std::shared_ptr<const Codec>>> heads;  // each specification once
-  const auto find = [&](const std::string& spec) -> const std::vector<std::shared_ptr<const Codec>>& {
-    const auto it = heads.find(spec);
-    return it != heads.end()
-               ? it->second
-               : heads.emplace(spec, ParseHeadCodecs(spec, num_kv_heads, head_dim)).first->second;
+  CheckShapes(shapes);
+  THRONG_CHECK(codecs.size() == shapes.size());
+  using Heads = std::vector<std::shared_ptr<const Codec>>;
+  std::map<std::tuple<std::string_view, int, int>, Heads> known;  // each specification and shape once
+  const auto find = [&](const std::string& spec, int num_kv_heads, int head_dim) -> const Heads& {
+    const auto [it, is_new] = known.try_emplace({spec, num_kv_heads, head_dim});
+    if (is_new) it->second = ParseHeadCodecs(spec, num_kv_heads, head_dim);
+    return it->second;
   };
   const auto choose = [&](int layer, int head) {
-    const LayerCodecs& codecs = layers[static_cast<size_t>(layer)];
+    const LayerCodecs& of = codecs[static_cast<size_t>(layer)];
+    const LayerShape& shape = shapes[static_cast<size_t>(layer)];
     const auto at = static_cast<size_t>(head);
-    return CodecPair{find(codecs.k)[at], find(codecs.v)[at]};
+    CodecPair pair{find(of.k, shape.num_kv_heads, shape.key_dim)[at], nullptr};
+    if (!shape.values_in_keys) pair.values = find(of.v, shape.num_kv_heads, shape.value_dim)[at];
+    return pair;
   };
-  BlockLayout layout = MakeLayout(choose, static_cast<int>(layers.size()), num_kv_heads, head_dim);
-  if (const FineWindow window = WindowOf(layers); window != FineWindow{}) AddFinePages(layout, window);
-  layout.key_bias = KeyBiasOf(layers);
+  BlockLayout layout = MakeLayout(choose, shapes);
+  if (const FineWindow window = WindowOf(codecs); window != FineWindow{}) AddFinePages(layout, window);
+  layout.key_bias = KeyBiasOf(codecs);
   if (layout.key_bias != KeyBias::kMean) return layout;
+  CheckKeyMeans(shapes);
   if (means == nullptr) {
     throw MakeError(ErrorCode::kInvalid,
                     "codec {}: bias=mean needs the means of a model's keys, which are not known here",
-                    layers.front().k);
+                    codecs.front().k);
   }
   layout.key_means = std::move(means);
   return layout;
 }
 
-BlockLayout MakeLayout(const CodecFlags& flags, int num_layers, int num_kv_heads, int head_dim) {
-  CheckBlockShape(num_layers, num_kv_heads);
-  const std::vector<LayerCodecs> layers(static_cast<size_t>(num_layers), {flags.Keys(), flags.Values()});
-  return MakeLayout(layers, num_kv_heads, head_dim);
+BlockLayout MakeLayout(const CodecFlags& flags, std::span<const LayerShape> shapes) {
+  return MakeLayout(LayersOf(flags, shapes), shapes);
 }
 
 }  // namespace throng::kv

@@ -42,7 +42,8 @@ struct WindowSpec {
 // a multiple of 64 from 64 to 1048576.
 WindowSpec SplitWindow(std::string_view spec);
 
-// Returns one codec per head: the same one, except for flashq-mixed. Throws as ParseCodec does.
+// Returns one codec per head: the same one, except for flashq-mixed. head_dim: the size of keys, or of
+// values. Throws as ParseCodec does, and as CheckShapes.
 std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec, int num_kv_heads,
                                                           int head_dim);
 
@@ -50,7 +51,7 @@ std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec,
 // layers; both may contain sink= and recent=, the same in all.
 struct LayerCodecs {
   std::string k;
-  std::string v;
+  std::string v;  // empty where values are in the keys
   bool operator==(const LayerCodecs&) const = default;
 };
 
@@ -65,10 +66,16 @@ struct CodecFlags {
   std::string Values() const { return v.empty() ? SplitKeyBias(kv).codec : v; }
 };
 
-// Throw as ParseHeadCodecs, and kUnsupported if there are too many layers or heads. means: needed for
-// bias=mean.
-BlockLayout MakeLayout(std::span<const LayerCodecs> layers, int num_kv_heads, int head_dim,
+// Throws kInvalid if --v is given and no layer has values of its own.
+std::vector<LayerCodecs> LayersOf(const CodecFlags& flags, std::span<const LayerShape> shapes);
+
+// Throws kInvalid if keys cannot lack their mean (bias=mean) in one of the layers: latent keys are values
+// too.
+void CheckKeyMeans(std::span<const LayerShape> shapes);
+
+// Throw as ParseHeadCodecs and CheckShapes. codecs: as many as shapes. means: needed for bias=mean.
+BlockLayout MakeLayout(std::span<const LayerCodecs> codecs, std::span<const LayerShape> shapes,
                        std::shared_ptr<const KeyMeans> means = nullptr);
-BlockLayout MakeLayout(const CodecFlags& flags, int num_layers, int num_kv_heads, int head_dim);
+BlockLayout MakeLayout(const CodecFlags& flags, std::span<const LayerShape> shapes);
 
 }  // namespace throng::kv

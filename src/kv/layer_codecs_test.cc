@@ -17,7 +17,7 @@ namespace throng::kv {
 namespace {
 
 TEST(MakeLayoutTest, PagesDoNotOverlapAndAreAligned) {
-  const BlockLayout layout = MakeLayout({.kv = "f16", .k = "int8"}, 3, 2, 80);
+  const BlockLayout layout = MakeLayout({.kv = "f16", .k = "int8"}, AlikeLayers(3, 2, 80));
   size_t end = 0;
   size_t open_end = 0;
   for (const PageSpec& page : layout.pages) {
@@ -41,8 +41,8 @@ TEST(MakeLayoutTest, PagesDoNotOverlapAndAreAligned) {
 TEST(MakeLayoutTest, LayersAndHeadsMayDiffer) {
   const CodecPair wide{ParseCodec("f32", 32), ParseCodec("f32", 32)};
   const CodecPair narrow{ParseCodec("int8", 32), ParseCodec("f16", 32)};
-  const BlockLayout layout =
-      MakeLayout([&](int layer, int head) { return layer == 1 && head == 0 ? wide : narrow; }, 2, 2, 32);
+  const BlockLayout layout = MakeLayout(
+      [&](int layer, int head) { return layer == 1 && head == 0 ? wide : narrow; }, AlikeLayers(2, 2, 32));
   EXPECT_EQ(layout.At(1, 0).keys, wide.keys.get());
   EXPECT_EQ(layout.At(1, 0).open_keys->Open(), OpenType::kF32);
   EXPECT_EQ(layout.At(1, 1).keys, narrow.keys.get());
@@ -54,7 +54,7 @@ TEST(MakeLayoutTest, LayersAndHeadsMayDiffer) {
 // Names of the heads' codecs of one layer.
 std::vector<std::string> HeadNames(const BlockLayout& layout, int layer, Part part) {
   std::vector<std::string> names;
-  for (int head = 0; head < layout.num_kv_heads; ++head) {
+  for (int head = 0; head < layout.layers.front().num_kv_heads; ++head) {
     const PageSpec& page = layout.At(layer, head);
     names.push_back((part == Part::kKeys ? page.keys : page.values)->Name());
   }
@@ -64,21 +64,23 @@ std::vector<std::string> HeadNames(const BlockLayout& layout, int layer, Part pa
 TEST(MakeLayoutTest, FlashqMixedNamesTheBitsOfEachHead) {
   const std::vector<LayerCodecs> layers = {{"flashq-mixed:bits=2442", "int8"},
                                            {"rot4", "flashq-mixed:bits=42"}};
-  const BlockLayout layout = MakeLayout(layers, 4, 64);
+  const BlockLayout layout = MakeLayout(layers, AlikeLayers(2, 4, 64));
   EXPECT_THAT(HeadNames(layout, 0, Part::kKeys),
               testing::ElementsAre("flashq2", "flashq4", "flashq4", "flashq2"));
   EXPECT_THAT(HeadNames(layout, 0, Part::kValues), testing::Each("int8"));
   EXPECT_THAT(HeadNames(layout, 1, Part::kKeys), testing::Each("rot4"));
   EXPECT_THAT(HeadNames(layout, 1, Part::kValues),
               testing::ElementsAre("flashq4", "flashq2", "flashq4", "flashq2"));
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed"}, 2, 4, 64); }), testing::HasSubstr("bits=24"));
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:bits=25"}, 2, 4, 64); }),
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed"}, AlikeLayers(2, 4, 64)); }),
+              testing::HasSubstr("bits=24"));
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:bits=25"}, AlikeLayers(2, 4, 64)); }),
               testing::HasSubstr("digits of \"24\""));
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:bits=24,buffer=f8"}, 2, 4, 64); }),
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:bits=24,buffer=f8"}, AlikeLayers(2, 4, 64)); }),
               testing::HasSubstr("buffer=f8 must be one of f16, int8"));
-  EXPECT_EQ(MakeLayout({.kv = "flashq-mixed:bits=24,buffer=int8"}, 1, 2, 64).At(0, 1).keys->Name(),
-            "flashq4:buffer=int8");
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:heads=3"}, 2, 4, 64); }),
+  EXPECT_EQ(
+      MakeLayout({.kv = "flashq-mixed:bits=24,buffer=int8"}, AlikeLayers(1, 2, 64)).At(0, 1).keys->Name(),
+      "flashq4:buffer=int8");
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "flashq-mixed:heads=3"}, AlikeLayers(2, 4, 64)); }),
               testing::HasSubstr("unknown parameter heads"));
 }
 
@@ -86,7 +88,7 @@ TEST(MakeLayoutTest, FlashqMixedNamesTheBitsOfEachHead) {
 TEST(MakeLayoutTest, TheLedgerIsTheSumOfTheCodecsFormulas) {
   const std::vector<LayerCodecs> layers = {
       {"gear4", "rot2"}, {"flashq-mixed:bits=24", "kivi2:g=32"}, {"f32", "gear2:r=2,s=1%"}};
-  BlockPool pool(MakeLayout(layers, 4, 80), size_t{1} << 24);
+  BlockPool pool(MakeLayout(layers, AlikeLayers(3, 4, 80)), size_t{1} << 24);
   LedgerBytes sum;
   size_t rounded = 0;
   for (const LayerCodecs& layer : layers) {
@@ -131,20 +133,21 @@ TEST(KeyBiasChoiceTest, IsTakenOutOfTheSpecification) {
 }
 
 TEST(KeyBiasChoiceTest, IsOfTheKeysOfAllLayers) {
-  EXPECT_EQ(MakeLayout({.kv = "rot4:bias=off"}, 2, 1, 64).key_bias, KeyBias::kNone);
-  EXPECT_EQ(MakeLayout({.kv = "flashq-mixed:bias=off,bits=24"}, 2, 2, 64).At(0, 1).keys->Name(), "flashq4");
-  EXPECT_EQ(MakeLayout({.kv = "f16", .k = "int8:bias=off"}, 2, 1, 64).key_bias, KeyBias::kNone);
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "f16", .v = "int8:bias=off"}, 2, 1, 64); }),
+  EXPECT_EQ(MakeLayout({.kv = "rot4:bias=off"}, AlikeLayers(2, 1, 64)).key_bias, KeyBias::kNone);
+  EXPECT_EQ(MakeLayout({.kv = "flashq-mixed:bias=off,bits=24"}, AlikeLayers(2, 2, 64)).At(0, 1).keys->Name(),
+            "flashq4");
+  EXPECT_EQ(MakeLayout({.kv = "f16", .k = "int8:bias=off"}, AlikeLayers(2, 1, 64)).key_bias, KeyBias::kNone);
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "f16", .v = "int8:bias=off"}, AlikeLayers(2, 1, 64)); }),
               testing::HasSubstr("codec int8:bias=off of values: bias= is for keys"));
   const std::vector<LayerCodecs> layers = {{"f16", "f16"}, {"f16:bias=off", "f16"}};
-  EXPECT_THAT(MessageOf([&] { MakeLayout(layers, 1, 64); }),
+  EXPECT_THAT(MessageOf([&] { MakeLayout(layers, AlikeLayers(2, 1, 64)); }),
               testing::HasSubstr("KV codecs f16 and f16:bias=off: bias= must be the same in all layers"));
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "f16:bias=mean"}, 2, 1, 64); }),
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "f16:bias=mean"}, AlikeLayers(2, 1, 64)); }),
               testing::HasSubstr("bias=mean needs the means"));
 }
 
 TEST(KeyBiasChoiceTest, IsPartOfTheLayoutsName) {
-  BlockLayout layout = MakeLayout({.kv = "rot4"}, 2, 1, 64);
+  BlockLayout layout = MakeLayout({.kv = "rot4"}, AlikeLayers(2, 1, 64));
   EXPECT_EQ(LayoutName(layout), "rot4");
   layout.key_bias = KeyBias::kNone;
   EXPECT_EQ(LayoutName(layout), "rot4, keys with bias");
@@ -176,38 +179,43 @@ TEST(FineWindowChoiceTest, IsTakenOutOfTheSpecification) {
 }
 
 TEST(FineWindowChoiceTest, IsOfKeysAndValuesOfAllLayers) {
-  const BlockLayout layout = MakeLayout({.kv = "flashq-mixed:bits=24,sink=64,bias=off"}, 2, 2, 64);
+  const BlockLayout layout =
+      MakeLayout({.kv = "flashq-mixed:bits=24,sink=64,bias=off"}, AlikeLayers(2, 2, 64));
   EXPECT_EQ(layout.window, FineWindow{.sink_blocks = 1});
-  EXPECT_EQ(layout.At(1, 1).fine->Name(), "int8");
+  EXPECT_EQ(layout.At(1, 1).fine_keys->Name(), "int8");
   EXPECT_EQ(layout.fine_bytes, 2u * 2 * 2 * (64 * 64 + 64 * 4));
-  EXPECT_EQ(MakeLayout({.k = "kivi4:recent=64", .v = "kivi2:recent=64"}, 2, 1, 64).window.recent_blocks, 1);
-  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "kivi2", .k = "kivi4:recent=64"}, 2, 1, 64); }),
+  EXPECT_EQ(MakeLayout({.k = "kivi4:recent=64", .v = "kivi2:recent=64"}, AlikeLayers(2, 1, 64))
+                .window.recent_blocks,
+            1);
+  EXPECT_THAT(MessageOf([] { MakeLayout({.kv = "kivi2", .k = "kivi4:recent=64"}, AlikeLayers(2, 1, 64)); }),
               testing::HasSubstr("KV codecs kivi4:recent=64 and kivi2: sink= and recent= must be the same"));
   const std::vector<LayerCodecs> layers = {{"rot2", "rot2"}, {"rot2:sink=64", "rot2:sink=64"}};
-  EXPECT_THAT(MessageOf([&] { MakeLayout(layers, 1, 64); }), testing::HasSubstr("must be the same"));
+  EXPECT_THAT(MessageOf([&] { MakeLayout(layers, AlikeLayers(2, 1, 64)); }),
+              testing::HasSubstr("must be the same"));
 }
 
 TEST(FineWindowChoiceTest, RefusesCodecsThatGainNothingAndSinksWithoutAScale) {
   for (const char* codec : {"f32", "f16", "int8", "fp8"}) {
     EXPECT_THAT(
-        MessageOf([&] { MakeLayout({.kv = std::string(codec) + ":recent=64"}, 1, 1, 64); }),
+        MessageOf([&] { MakeLayout({.kv = std::string(codec) + ":recent=64"}, AlikeLayers(1, 1, 64)); }),
         testing::HasSubstr("codec " + std::string(codec) + ": sink= and recent= keep some pages in int8"));
   }
   EXPECT_THAT(
-      MessageOf([] { MakeLayout({.kv = "flashq4:buffer=int8,sink=64"}, 1, 1, 64); }),
+      MessageOf([] { MakeLayout({.kv = "flashq4:buffer=int8,sink=64"}, AlikeLayers(1, 1, 64)); }),
       testing::HasSubstr("buffer=int8 takes its scale from the page before, which sinks do not have"));
 }
 
 TEST(FineWindowChoiceTest, IsPartOfTheLayoutsName) {
-  EXPECT_EQ(LayoutName(MakeLayout({.kv = "rot4:sink=64,recent=256"}, 2, 1, 64)), "rot4, sink=64, recent=256");
-  EXPECT_EQ(LayoutName(MakeLayout({.kv = "rot4:recent=64,bias=off"}, 2, 1, 64)),
+  EXPECT_EQ(LayoutName(MakeLayout({.kv = "rot4:sink=64,recent=256"}, AlikeLayers(2, 1, 64))),
+            "rot4, sink=64, recent=256");
+  EXPECT_EQ(LayoutName(MakeLayout({.kv = "rot4:recent=64,bias=off"}, AlikeLayers(2, 1, 64))),
             "rot4, recent=64, keys with bias");
 }
 
 TEST(MakeLayoutTest, RefusesAbsurdNumbers) {
-  EXPECT_THROW(MakeLayout(CodecFlags{}, 0, 1, 64), Error);
-  EXPECT_THROW(MakeLayout(CodecFlags{}, 1, 1 << 30, 64), Error);
-  EXPECT_THROW(MakeLayout(CodecFlags{.kv = "f64"}, 1, 1, 64), Error);
+  EXPECT_THROW(MakeLayout(CodecFlags{}, AlikeLayers(0, 1, 64)), Error);
+  EXPECT_THROW(MakeLayout(CodecFlags{}, AlikeLayers(1, 1 << 30, 64)), Error);
+  EXPECT_THROW(MakeLayout(CodecFlags{.kv = "f64"}, AlikeLayers(1, 1, 64)), Error);
 }
 
 }  // namespace

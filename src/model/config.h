@@ -3,6 +3,9 @@
 
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "kv/block_layout.h"
 
 namespace throng::model {
 
@@ -33,6 +36,8 @@ struct ModelConfig {
   int window;
   int window_pattern;
   float window_rope_base;  // rope_base of windowed layers
+
+  std::vector<kv::LayerShape> cache_layers;  // of the layers that have pages of their own, in order
 
   std::optional<Pooling> pooling;  // empty: the model ranks, and makes no embeddings
 

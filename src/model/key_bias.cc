@@ -50,6 +50,10 @@ std::vector<double> ExpectedLengths(const Model::CacheLayer& layer) {
   return lengths;
 }
 
+size_t KvDim(const kv::LayerShape& shape) {
+  return static_cast<size_t>(shape.num_kv_heads) * static_cast<size_t>(shape.key_dim);
+}
+
 std::vector<float> Difference(const std::vector<float>& a, const std::vector<float>& b) {
   std::vector<float> difference(a.size());
   for (size_t i = 0; i < a.size(); ++i) difference[i] = a[i] - b[i];
@@ -72,8 +76,8 @@ ModelKeys::ModelKeys(Model& model) : config_(model.config), layers_(model.CacheL
       of.bias = layers_[i].block->GetWeights().k_bias;
       of.averages = ExpectedLengths(layers_[i]);
     } else {
-      of.bias.assign(static_cast<size_t>(config_.KvDim()), 0.0f);
-      of.averages.assign(static_cast<size_t>(config_.num_kv_heads), 0.0);
+      of.bias.assign(KvDim(config_.cache_layers[i]), 0.0f);
+      of.averages.assign(static_cast<size_t>(config_.cache_layers[i].num_kv_heads), 0.0);
     }
     biases.push_back(std::move(of));
   }
@@ -82,7 +86,7 @@ ModelKeys::ModelKeys(Model& model) : config_(model.config), layers_(model.CacheL
 
 std::optional<StoredKeys> ModelKeys::Without(std::span<const attention::BiasOfLayer> biases) const {
   StoredKeys keys;
-  keys.bias = attention::MakeKeyBias(biases, config_.head_dim, config_.context_length);
+  keys.bias = attention::MakeKeyBias(biases, config_.context_length);
   if (keys.bias == nullptr) return std::nullopt;
   for (size_t i = 0; i < biases.size(); ++i) {
     const std::vector<float>& removed = (*keys.bias)[i].removed;
@@ -109,8 +113,8 @@ void ModelKeys::Prepare(const kv::BlockLayout& layout) {
   for (size_t i = 0; i < rotations_.size(); ++i) {
     std::vector<float> mean = (*layout.key_means)[i];
     if (!MayLackUnrotated(layers_[i])) std::ranges::fill(mean, 0.0f);
-    biases.push_back({std::move(mean), std::vector<double>(static_cast<size_t>(config_.num_kv_heads), 0.0),
-                      rotations_[i]});
+    const auto heads = static_cast<size_t>(config_.cache_layers[i].num_kv_heads);
+    biases.push_back({std::move(mean), std::vector<double>(heads, 0.0), rotations_[i]});
   }
   means_.push_back({layout.key_means, Without(biases)});
 }

@@ -45,8 +45,7 @@ class Subject {
              int chunk = kTokens, int num_threads = 1) const {
     const ModelConfig& config = transformer_->Config();
     const std::vector<kv::LayerCodecs> layers(static_cast<size_t>(config.num_layers), {codec, "f32"});
-    kv::BlockPool pool(kv::MakeLayout(layers, config.num_kv_heads, config.head_dim, std::move(means)),
-                       size_t{1} << 28);
+    kv::BlockPool pool(kv::MakeLayout(layers, config.cache_layers, std::move(means)), size_t{1} << 28);
     kv::SequenceCache cache(pool);
     ThreadPool threads(num_threads);
     CounterRng rng(1);

@@ -169,9 +169,7 @@ class LoadedTransformer final : public Transformer {
     THRONG_CHECK(!item.tokens.empty() && item.num_logits >= 0 && item.num_states >= 0 &&
                  (item.num_logits == 0 || item.num_states == 0) && LastRows(item) <= item.tokens.size());
     const kv::BlockLayout& layout = item.cache->Layout();
-    THRONG_CHECK(layout.num_layers == model_->config.num_layers &&
-                 layout.num_kv_heads == model_->config.num_kv_heads &&
-                 layout.head_dim == model_->config.head_dim);
+    THRONG_CHECK(layout.layers == model_->config.cache_layers);
     for (const int32_t token : item.tokens) {
       if (token < 0 || token >= model_->config.vocab_size) {
         throw MakeError(ErrorCode::kInvalid, "token {} is not one of the model's 0 to {}", token,

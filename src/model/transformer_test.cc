@@ -42,7 +42,7 @@ struct Fixture {
     const ModelConfig& config = transformer->Config();
     kv::CodecFlags flags;
     flags.kv = codec;
-    return kv::MakeLayout(flags, config.num_layers, config.num_kv_heads, config.head_dim);
+    return kv::MakeLayout(flags, config.cache_layers);
   }
 
   // Logits of all tokens, fed in chunks of `chunk` tokens.

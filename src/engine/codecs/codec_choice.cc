@@ -92,23 +92,25 @@ kv::SoftmaxKind ReadSoftmax(ObjectReader& reader) {
 std::vector<kv::LayerCodecs> ReadLayers(ObjectReader& reader, const model::ModelConfig& config) {
   const Json& array = reader.Get("layers");
   if (!array.is_array()) reader.Fail("layers", array, "an array of {k, v}");
-  if (array.size() != static_cast<size_t>(config.num_layers)) {
+  if (array.size() != config.cache_layers.size()) {
     throw MakeError(ErrorCode::kInvalid, "{}: it names the codecs of {} layers, the model has {}",
-                    reader.Where(), array.size(), config.num_layers);
+                    reader.Where(), array.size(), config.cache_layers.size());
   }
   std::vector<kv::LayerCodecs> layers;
   for (const Json& object : array) {
     ObjectReader layer(object, fmt::format("{}: layer {}", reader.Where(), layers.size()));
-    kv::LayerCodecs codecs;
-    for (const char* key : {"k", "v"}) {
-      const std::string spec = layer.String(key);
+    const kv::LayerShape& shape = config.cache_layers[layers.size()];
+    const auto read = [&](const char* key, int head_dim) {
+      std::string spec = layer.String(key);
       try {
-        kv::ParseHeadCodecs(spec, config.num_kv_heads, config.head_dim);
+        kv::ParseHeadCodecs(spec, shape.num_kv_heads, head_dim);
       } catch (const Error& error) {
         throw MakeError(error.Code(), "{}: {}: {}", layer.Where(), key, error.what());
       }
-      (*key == 'k' ? codecs.k : codecs.v) = spec;
-    }
+      return spec;
+    };
+    kv::LayerCodecs codecs{read("k", shape.key_dim), ""};
+    if (!shape.values_in_keys) codecs.v = read("v", shape.value_dim);
     layer.CheckAllUsed();
     layers.push_back(std::move(codecs));
   }
@@ -118,13 +120,15 @@ std::vector<kv::LayerCodecs> ReadLayers(ObjectReader& reader, const model::Model
 std::vector<std::vector<double>> ReadPriorities(ObjectReader& reader, const char* key,
                                                 const model::ModelConfig& config) {
   const Json& rows = reader.Get(key);
-  const auto num_heads = static_cast<size_t>(config.num_kv_heads);
-  const std::string expected = fmt::format("{} arrays of {} numbers", config.num_layers, config.num_kv_heads);
-  if (!rows.is_array() || rows.size() != static_cast<size_t>(config.num_layers))
-    reader.Fail(key, rows, expected);
+  const std::vector<kv::LayerShape>& shapes = config.cache_layers;
+  const std::string arrays = fmt::format("{} arrays of numbers, one for each head", shapes.size());
+  if (!rows.is_array() || rows.size() != shapes.size()) reader.Fail(key, rows, arrays);
   std::vector<std::vector<double>> priorities;
   for (const Json& row : rows) {
-    if (!row.is_array() || row.size() != num_heads) reader.Fail(key, row, expected);
+    const kv::LayerShape& shape = shapes[priorities.size()];
+    const int num_heads = *key == 'v' && shape.values_in_keys ? 0 : shape.num_kv_heads;
+    const std::string expected = fmt::format("{}: {} in layer {}", arrays, num_heads, priorities.size());
+    if (!row.is_array() || row.size() != static_cast<size_t>(num_heads)) reader.Fail(key, row, expected);
     priorities.emplace_back();
     for (const Json& number : row) {
       if (!number.is_number()) reader.Fail(key, row, expected);
@@ -148,20 +152,25 @@ Json MeansToJson(const kv::KeyMeans& means) {
 
 std::shared_ptr<const kv::KeyMeans> ReadMeans(const ObjectReader& reader, const Json& layers,
                                               const model::ModelConfig& config) {
-  const auto kv_dim = static_cast<size_t>(config.KvDim());
-  const auto fail = [&](const Json& found) {
+  const std::vector<kv::LayerShape>& shapes = config.cache_layers;
+  const auto fail = [&](const Json& found, size_t elements) {
     reader.Fail("key_means", found,
-                fmt::format("{} arrays of [element below {}, finite mean]", config.num_layers, kv_dim));
+                fmt::format("{} arrays of [element below {}, finite mean]", shapes.size(), elements));
   };
-  if (!layers.is_array() || layers.size() != static_cast<size_t>(config.num_layers)) fail(layers);
+  const auto elements_of = [&](size_t layer) {
+    return static_cast<size_t>(shapes[layer].num_kv_heads) * static_cast<size_t>(shapes[layer].key_dim);
+  };
+  if (!layers.is_array() || layers.size() != shapes.size()) fail(layers, elements_of(0));
   kv::KeyMeans means;
   for (const Json& layer : layers) {
-    if (!layer.is_array()) fail(layer);
-    means.emplace_back(kv_dim);
+    const size_t elements = elements_of(means.size());
+    if (!layer.is_array()) fail(layer, elements);
+    means.emplace_back(elements);
     for (const Json& item : layer) {
       if (!item.is_array() || item.size() != 2 || !item[0].is_number_unsigned() ||
-          item[0].get<uint64_t>() >= kv_dim || !item[1].is_number() || !std::isfinite(item[1].get<float>())) {
-        fail(item);
+          item[0].get<uint64_t>() >= elements || !item[1].is_number() ||
+          !std::isfinite(item[1].get<float>())) {
+        fail(item, elements);
       }
       means.back()[item[0].get<size_t>()] = item[1].get<float>();
     }
@@ -191,7 +200,7 @@ void CheckBytes(ObjectReader& reader, const CodecChoice& choice, const model::Mo
 }  // namespace
 
 kv::BlockLayout CodecChoice::Layout(const model::ModelConfig& config) const {
-  return kv::MakeLayout(layers, config.num_kv_heads, config.head_dim, key_means);
+  return kv::MakeLayout(layers, config.cache_layers, key_means);
 }
 
 double BytesPerToken(const kv::BlockLayout& layout) {
@@ -205,7 +214,10 @@ size_t WindowBytes(const kv::BlockLayout& layout) {
 }
 
 double F16BytesPerToken(const kv::BlockLayout& layout) {
-  return 2.0 * 2.0 * layout.num_layers * layout.num_kv_heads * layout.head_dim;
+  double bytes = 0.0;
+  for (const kv::LayerShape& shape : layout.layers)
+    bytes += 2.0 * static_cast<double>(shape.StoredElements());
+  return bytes;
 }
 
 std::string WriteChoice(const CodecChoice& choice, const Digest& model, const model::ModelConfig& config) {
@@ -223,7 +235,10 @@ std::string WriteChoice(const CodecChoice& choice, const Digest& model, const mo
   json["bytes_per_token"] = bytes;
   json["ratio_to_f16"] = std::round(1000.0 * F16BytesPerToken(layout) / bytes) / 1000.0;
   Json layers = Json::array();
-  for (const kv::LayerCodecs& layer : choice.layers) layers.push_back({{"k", layer.k}, {"v", layer.v}});
+  for (const kv::LayerCodecs& layer : choice.layers) {
+    Json& object = layers.emplace_back(Json{{"k", layer.k}});
+    if (!layer.v.empty()) object["v"] = layer.v;
+  }
   json["layers"] = std::move(layers);
   if (choice.key_means != nullptr) json["key_means"] = MeansToJson(*choice.key_means);
   if (!choice.priorities.keys.empty()) {

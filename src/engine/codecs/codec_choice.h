@@ -16,7 +16,8 @@ struct ModelConfig;
 
 namespace throng::engine {
 
-// Priorities of the heads' keys and values, [layers][KV heads]: see kv/flashq/flashq_priority.h.
+// Priorities of the heads' keys and values, [layers][KV heads]: see kv/flashq/flashq_priority.h. Layers whose
+// values are in the keys have no values here.
 struct HeadPriorities {
   std::vector<std::vector<double>> keys;
   std::vector<std::vector<double>> values;
@@ -24,7 +25,7 @@ struct HeadPriorities {
 };
 
 struct CodecChoice {
-  std::vector<kv::LayerCodecs> layers;            // as kv::ParseHeadCodecs takes them
+  std::vector<kv::LayerCodecs> layers;            // of ModelConfig::cache_layers
   std::shared_ptr<const kv::KeyMeans> key_means;  // of bias=mean; null without it
   HeadPriorities priorities;                      // determine the bits of flashq-mixed; empty: not ranked
 
@@ -44,10 +45,9 @@ double BytesPerToken(const kv::BlockLayout& layout);
 size_t WindowBytes(const kv::BlockLayout& layout);
 double F16BytesPerToken(const kv::BlockLayout& layout);
 
-// model: Transformer::WeightsDigest. JSON of version 1: format, version, model, layers [{k, v}],
-// bytes_per_token, ratio_to_f16, and where known key_means
-// [layers][[element, mean], ...], text, softmax (if it is missing: exact), kl_target, kl,
-// head_priorities {k, v}.
+// model: Transformer::WeightsDigest. JSON of version 1: format, version, model, layers [{k, v}], without v
+// where values are in the keys, bytes_per_token, ratio_to_f16, and where known key_means [layers][[element,
+// mean], ...], text, softmax (if it is missing: exact), kl_target, kl, head_priorities {k, v}.
 std::string WriteChoice(const CodecChoice& choice, const Digest& model, const model::ModelConfig& config);
 
 // where: the file, for messages. Throws kInvalid, in one sentence, if the text is not such a choice, is of

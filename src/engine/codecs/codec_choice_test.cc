@@ -21,9 +21,7 @@ using testing::HasSubstr;
 
 model::ModelConfig TwoLayers() {
   model::ModelConfig config{};
-  config.num_layers = 2;
-  config.num_kv_heads = 2;
-  config.head_dim = 64;
+  config.cache_layers = kv::AlikeLayers(2, 2, 64);
   config.context_length = 512;
   config.vocab_size = 10;
   return config;
@@ -145,8 +143,12 @@ TEST(CodecChoiceTest, WhatIsWrongIsSaid) {
       {"/bytes_per_token", "many", "\"bytes_per_token\" is \"many\", expected"},
       {"/softmax", "hard", "\"softmax\" is \"hard\", expected \"exact\" or \"sas\""},
       {"/kl", -1, "\"kl\" is -1, expected a number of at least 0"},
-      {"/head_priorities/k", {1, 2}, "head_priorities: \"k\" is 1, expected 2 arrays of 2 numbers"},
-      {"/head_priorities/v", {{1, 2}}, "head_priorities: \"v\" is [[1,2]], expected 2 arrays of 2 numbers"},
+      {"/head_priorities/k",
+       {1, 2},
+       "head_priorities: \"k\" is 1, expected 2 arrays of numbers, one for each head: 2 in layer 0"},
+      {"/head_priorities/v",
+       {{1, 2}},
+       "head_priorities: \"v\" is [[1,2]], expected 2 arrays of numbers, one for each head"},
       {"/head_priorities", 7, "head_priorities: found 7, expected a JSON object"},
       {"/colour", "red", "c.json: unknown member \"colour\" (allowed: format, version, model"},
   };

@@ -164,7 +164,7 @@ CodecChoice Search(CodecChoice choice, kv::KeyBias bias, const std::string& text
   if (bias == kv::KeyBias::kMean) {
     choice.key_means = MeasureKeyMeans(transformer, tokens, choice.softmax, threads);
   }
-  if (config.num_kv_heads > 1) {
+  if (std::ranges::any_of(config.cache_layers, [](const auto& shape) { return shape.num_kv_heads > 1; })) {
     choice.priorities = RankHeads(transformer, tokens, choice.softmax, threads, bias, choice.key_means);
   }
   FoundCodecs found = SearchCodecs(probe, choice.priorities, choice.kl_target, bias, choice.key_means);
@@ -209,7 +209,7 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
     return choice;
   }
   CodecChoice choice;
-  choice.layers.assign(static_cast<size_t>(config.num_layers), {flags.Keys(), flags.Values()});
+  choice.layers = kv::LayersOf(flags, config.cache_layers);
   if (IsPlain(flags)) {
     choice.Layout(config);  // refuses what does not exist
     return choice;
@@ -228,7 +228,7 @@ CodecChoice Choose(const CodecOptions& options, model::Transformer& transformer,
   };
   // Fail before the model runs.
   kv::MakeLayout({.k = some_bits(kv::SplitKeyBias(flags.Keys()).codec), .v = some_bits(flags.Values())},
-                 config.num_layers, config.num_kv_heads, config.head_dim);
+                 config.cache_layers);
   if (NeedsMeans(flags.Keys())) {
     choice.key_means = MeasureKeyMeans(transformer, encode(text), choice.softmax, threads);
   }

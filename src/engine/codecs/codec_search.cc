@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "base/log.h"
@@ -21,10 +22,11 @@ using Layers = std::vector<kv::LayerCodecs>;
 
 // One codec for one part of the pages.
 struct Option {
-  std::string name;  // from the table, or flashq-mixed
-  size_t bytes;      // bytes in one layer's block, as the layout rounds them
-  double bits;       // bits per code, on average
-  double kl;         // divergence when used in all layers, the other part f32
+  std::string name;                 // from the table, or flashq-mixed
+  std::vector<size_t> layer_bytes;  // [layers]: in a block, as the layout rounds them
+  double bits = 0.0;                // bits per code, on average
+  double kl = 0.0;                  // divergence when used in all layers, the other part f32
+  size_t bytes = 0;                 // the sum of layer_bytes
 };
 
 // Codecs of a group's keys and values: indices into the options.
@@ -62,7 +64,8 @@ class Search {
         target_(target),
         bias_(bias),
         means_(std::move(means)),
-        num_layers_(static_cast<size_t>(config_.num_layers)),
+        shapes_(config_.cache_layers),
+        num_layers_(shapes_.size()),
         num_groups_(std::min<size_t>(num_layers_, kMostGroups)) {}
 
   FoundCodecs Run();
@@ -74,8 +77,12 @@ class Search {
   size_t Bytes(const Layers& layers) const;
   size_t GroupBegin(size_t group) const { return group * num_layers_ / num_groups_; }
 
+  bool Has(kv::Part part, size_t layer) const {
+    return part == kv::Part::kKeys || !shapes_[layer].values_in_keys;
+  }
+  Option Describe(const std::string& name, kv::Part part) const;
   std::vector<Option> Scan(kv::Part part);
-  std::vector<Option> Prune(std::vector<Option> options) const;
+  std::vector<Option> Prune(std::vector<Option> options, kv::Part part) const;
   void AllowPairs();
   void ProbeGroups(kv::Part part);
   std::vector<Plan> Combine() const;
@@ -90,6 +97,7 @@ class Search {
   const double target_;
   const kv::KeyBias bias_;
   const std::shared_ptr<const kv::KeyMeans> means_;
+  const std::vector<kv::LayerShape>& shapes_;
   const size_t num_layers_;
   const size_t num_groups_;
   const size_t os_page_ = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -106,6 +114,7 @@ constexpr int kValues = 1;
 int IndexOf(kv::Part part) { return part == kv::Part::kKeys ? kKeys : kValues; }
 
 std::string Search::Spec(const std::string& name, kv::Part part, size_t layer) const {
+  if (!Has(part, layer)) return "";
   const bool keys = part == kv::Part::kKeys;
   const std::string codec = name == kv::kFlashqMixed
                                 ? MixedCodec(name, (keys ? priorities_.keys : priorities_.values)[layer])
@@ -130,17 +139,39 @@ double Search::Measure(const Layers& layers) {
     spdlog::info("--kv auto: {} passes over {} tokens are done", probe_.NumPasses(), probe_.NumTokens());
     said_ = Clock::now();
   }
-  const double kl = probe_.Divergence(kv::MakeLayout(layers, config_.num_kv_heads, config_.head_dim, means_));
+  const double kl = probe_.Divergence(kv::MakeLayout(layers, shapes_, means_));
   measured_.emplace(std::move(key), kl);
   return kl;
 }
 
 // The bytes that the allocator takes for a block.
 size_t Search::Bytes(const Layers& layers) const {
-  return RoundUp(kv::MakeLayout(layers, config_.num_kv_heads, config_.head_dim, means_).bytes, os_page_);
+  return RoundUp(kv::MakeLayout(layers, shapes_, means_).bytes, os_page_);
+}
+
+// Everything but the divergence.
+Option Search::Describe(const std::string& name, kv::Part part) const {
+  Option option{.name = name, .layer_bytes = std::vector<size_t>(num_layers_)};
+  double code_bits = 0.0, codes = 0.0;
+  for (size_t layer = 0; layer < num_layers_; ++layer) {
+    if (!Has(part, layer)) continue;
+    const kv::LayerShape& shape = shapes_[layer];
+    const int head_dim = part == kv::Part::kKeys ? shape.key_dim : shape.value_dim;
+    for (const auto& codec : kv::ParseHeadCodecs(Spec(name, part, layer), shape.num_kv_heads, head_dim)) {
+      option.layer_bytes[layer] += RoundUp(codec->Bytes(part), 64);
+      code_bits += 8.0 * static_cast<double>(codec->Count(part).codes);
+      codes += static_cast<double>(kv::kPageTokens) * head_dim;
+    }
+    option.bytes += option.layer_bytes[layer];
+  }
+  if (codes > 0.0) option.bits = code_bits / codes;
+  return option;
 }
 
 std::vector<Option> Search::Scan(kv::Part part) {
+  bool has = false;
+  for (size_t layer = 0; layer < num_layers_; ++layer) has = has || Has(part, layer);
+  if (!has) return {Describe("f32", part)};  // of no bytes
   std::vector<std::string> names;
   for (const kv::CodecEntry& entry : kv::CodecTable()) {
     if (std::string_view(entry.name) != "f32") names.emplace_back(entry.name);
@@ -148,15 +179,9 @@ std::vector<Option> Search::Scan(kv::Part part) {
   if (!priorities_.keys.empty()) names.emplace_back(kv::kFlashqMixed);
   std::vector<Option> options;
   for (const std::string& name : names) {
-    Option option{.name = name, .bytes = 0, .bits = 0.0, .kl = 0.0};
-    const auto heads = kv::ParseHeadCodecs(Spec(name, part, 0), config_.num_kv_heads, config_.head_dim);
-    for (const auto& codec : heads) {
-      option.bytes += RoundUp(codec->Bytes(part), 64);
-      option.bits += 8.0 * static_cast<double>(codec->Count(part).codes) /
-                     (static_cast<double>(heads.size()) * kv::kPageTokens * config_.head_dim);
-    }
+    Option option = Describe(name, part);
     option.kl = Measure(part == kv::Part::kKeys ? AllLayers(name, "f32") : AllLayers("f32", name));
-    spdlog::debug("--kv auto: {} of all layers as {}: {} bytes a layer, {} bits, KL {:.3g}",
+    spdlog::debug("--kv auto: {} of all layers as {}: {} bytes a block, {} bits, KL {:.3g}",
                   part == kv::Part::kKeys ? "keys" : "values", name, option.bytes, option.bits, option.kl);
     options.push_back(std::move(option));
   }
@@ -165,7 +190,7 @@ std::vector<Option> Search::Scan(kv::Part part) {
 
 // Sorts by bytes, and keeps each option that is better than all before by at least a fifth, up to the first
 // that leaves nearly all of the target to others. If there is none, f32 ends the list: it costs only bytes.
-std::vector<Option> Search::Prune(std::vector<Option> options) const {
+std::vector<Option> Search::Prune(std::vector<Option> options, kv::Part part) const {
   std::sort(options.begin(), options.end(), [](const Option& a, const Option& b) {
     return a.bytes != b.bytes ? a.bytes < b.bytes : a.kl < b.kl;
   });
@@ -179,8 +204,7 @@ std::vector<Option> Search::Prune(std::vector<Option> options) const {
     kept.push_back(std::move(option));
     if (least <= negligible) return kept;
   }
-  const size_t f32 = size_t{4} * kv::kPageTokens * static_cast<size_t>(config_.head_dim);
-  kept.push_back({"f32", f32 * static_cast<size_t>(config_.num_kv_heads), 32.0, 0.0});
+  kept.push_back(Describe("f32", part));
   return kept;
 }
 
@@ -222,7 +246,11 @@ std::vector<Plan> Search::Combine() const {
   }
   std::vector<Plan> plans = {{0, noise, {}}};
   for (size_t group = 0; group < num_groups_; ++group) {
-    const size_t num_layers = GroupBegin(group + 1) - GroupBegin(group);
+    const auto bytes_of = [&](const Option& option) {
+      const auto begin = option.layer_bytes.begin();
+      return std::accumulate(begin + static_cast<ptrdiff_t>(GroupBegin(group)),
+                             begin + static_cast<ptrdiff_t>(GroupBegin(group + 1)), size_t{0});
+    };
     std::vector<Plan> longer;
     for (const Plan& plan : plans) {
       for (size_t k = 0; k < options_[kKeys].size(); ++k) {
@@ -230,7 +258,7 @@ std::vector<Plan> Search::Combine() const {
           const Option &keys = options_[kKeys][k], &values = options_[kValues][v];
           if (keys.bits < values.bits) continue;
           Plan next = plan;
-          next.bytes += num_layers * (keys.bytes + values.bytes);
+          next.bytes += bytes_of(keys) + bytes_of(values);
           next.kl += std::max(0.0, costs_[kKeys][group][k] - noise) +
                      std::max(0.0, costs_[kValues][group][v] - noise);
           next.pairs.push_back({k, v});
@@ -310,7 +338,9 @@ size_t Search::Cheapest(const std::vector<Plan>& plans) {
 void Search::TryUniform(FoundCodecs& found) {
   size_t least = Bytes(found.layers);
   for (size_t i = 0; i < scanned_[kKeys].size(); ++i) {
-    const Option &keys = scanned_[kKeys][i], &values = scanned_[kValues][i];
+    // The same for both, if there are values at all.
+    const Option &keys = scanned_[kKeys][i],
+                 &values = scanned_[kValues][std::min(i, scanned_[kValues].size() - 1)];
     Layers layers = AllLayers(keys.name, values.name);
     const size_t bytes = Bytes(layers);
     if (bytes >= least || keys.kl + values.kl > 2.0 * target_) continue;
@@ -324,7 +354,7 @@ void Search::TryUniform(FoundCodecs& found) {
 FoundCodecs Search::Run() {
   for (const kv::Part part : {kv::Part::kKeys, kv::Part::kValues}) {
     scanned_[IndexOf(part)] = Scan(part);
-    options_[IndexOf(part)] = Prune(scanned_[IndexOf(part)]);
+    options_[IndexOf(part)] = Prune(scanned_[IndexOf(part)], part);
   }
   AllowPairs();
   for (const kv::Part part : {kv::Part::kKeys, kv::Part::kValues}) ProbeGroups(part);

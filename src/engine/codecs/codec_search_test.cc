@@ -39,8 +39,7 @@ class EmbeddedModelTest : public testing::Test {
     return model_.ChooseCodecs(options, threads_);
   }
   kv::BlockLayout Uniform(const std::string& codec) const {
-    return kv::MakeLayout({.kv = codec, .k = "", .v = ""}, config_.num_layers, config_.num_kv_heads,
-                          config_.head_dim);
+    return kv::MakeLayout({.kv = codec, .k = "", .v = ""}, config_.cache_layers);
   }
   std::vector<int32_t> Text() const { return model_.tokenizer->EncodePrompt(CalibrationText()); }
   KvProbe MakeProbe(kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact) {

@@ -31,6 +31,7 @@ enum class Feature {
   kHead96,
   kHead128,
   kHead256,
+  kHead576,
   kOddHead,
   kSas,
   kKeyBias,
@@ -60,7 +61,8 @@ const FeatureLine kFeatures[] = {
     {Feature::kHead96, "head size 96", nullptr},
     {Feature::kHead128, "head size 128", nullptr},
     {Feature::kHead256, "head size 256", nullptr},
-    {Feature::kOddHead, "head sizes that are no multiple of 8, or above 256", "must be a multiple of 8"},
+    {Feature::kHead576, "head size 576", nullptr},
+    {Feature::kOddHead, "head sizes that are no multiple of 8, or above 576", "must be a multiple of 8"},
     {Feature::kSas, "`--softmax sas`", nullptr},
     {Feature::kKeyBias, "keys stored without their projection's bias", nullptr},
     {Feature::kSinks,
@@ -376,8 +378,9 @@ void CodecSupportTest::Works(Feature feature) {
       break;
   }
   const std::vector<std::pair<Feature, std::vector<int>>> sizes = {
-      {Feature::kHead64, {64}},   {Feature::kHead80, {80}},   {Feature::kHead96, {96}},
-      {Feature::kHead128, {128}}, {Feature::kHead256, {256}}, {Feature::kOddHead, {100, 264}}};
+      {Feature::kHead64, {64}},       {Feature::kHead80, {80}},   {Feature::kHead96, {96}},
+      {Feature::kHead128, {128}},     {Feature::kHead256, {256}}, {Feature::kHead576, {576}},
+      {Feature::kOddHead, {100, 584}}};
   for (const auto& [of, head_dims] : sizes) {
     if (of != feature) continue;
     for (const int head_dim : head_dims) {

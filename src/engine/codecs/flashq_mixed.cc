@@ -20,7 +20,9 @@ constexpr size_t kTokens = kBlocks * kv::kPageTokens;
 double Priority(const kv::SequenceCache& cache, kv::Part part, int layer, int head) {
   const kv::BlockLayout& layout = cache.Layout();
   const kv::PageSpec& page = layout.At(layer, head);
-  const size_t size = static_cast<size_t>(kv::kPageTokens) * static_cast<size_t>(layout.head_dim);
+  const kv::LayerShape& shape = layout.layers[static_cast<size_t>(layer)];
+  const int head_dim = part == kv::Part::kKeys ? shape.key_dim : shape.value_dim;
+  const size_t size = static_cast<size_t>(kv::kPageTokens) * static_cast<size_t>(head_dim);
   std::vector<float> rows(kBlocks * size);
   for (size_t block = 0; block < kBlocks; ++block) {
     const kv::PageView view = cache.Sealed(layer, head, static_cast<int>(block));
@@ -31,16 +33,18 @@ double Priority(const kv::SequenceCache& cache, kv::Part part, int layer, int he
       page.values->Decode(part, view.values, to);
     }
   }
-  return kv::FlashqPriority(rows, layout.head_dim);
+  return kv::FlashqPriority(rows, head_dim);
 }
 
 std::vector<std::vector<double>> Priorities(const kv::SequenceCache& cache, kv::Part part) {
   const kv::BlockLayout& layout = cache.Layout();
-  std::vector<std::vector<double>> priorities(static_cast<size_t>(layout.num_layers));
-  for (int layer = 0; layer < layout.num_layers; ++layer) {
-    for (int head = 0; head < layout.num_kv_heads; ++head) {
-      priorities[static_cast<size_t>(layer)].push_back(Priority(cache, part, layer, head));
-    }
+  std::vector<std::vector<double>> priorities;
+  for (int layer = 0; layer < layout.NumLayers(); ++layer) {
+    const kv::LayerShape& shape = layout.layers[static_cast<size_t>(layer)];
+    std::vector<double>& of_layer = priorities.emplace_back();
+    if (part == kv::Part::kValues && shape.values_in_keys) continue;
+    for (int head = 0; head < shape.num_kv_heads; ++head)
+      of_layer.push_back(Priority(cache, part, layer, head));
   }
   return priorities;
 }
@@ -57,7 +61,7 @@ HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_
                     kv::kFlashqMixed, kTokens, config.context_length, text.size());
   }
   const kv::CodecFlags f32{.kv = "f32", .k = "", .v = ""};
-  kv::BlockLayout layout = kv::MakeLayout(f32, config.num_layers, config.num_kv_heads, config.head_dim);
+  kv::BlockLayout layout = kv::MakeLayout(f32, config.cache_layers);
   layout.key_bias = bias;
   layout.key_means = std::move(means);
   kv::BlockPool pool(std::move(layout), std::numeric_limits<size_t>::max() / 2, softmax);

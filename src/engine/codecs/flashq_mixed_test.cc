@@ -30,9 +30,7 @@ class Filler : public model::Transformer {
 
   explicit Filler(int context) {
     config_.context_length = context;
-    config_.num_layers = kLayers;
-    config_.num_kv_heads = kHeads;
-    config_.head_dim = kHeadDim;
+    config_.cache_layers = kv::AlikeLayers(kLayers, kHeads, kHeadDim);
   }
   const model::ModelConfig& Config() const override { return config_; }
   Digest WeightsDigest() const override { return {}; }
@@ -49,7 +47,7 @@ class Filler : public model::Transformer {
         };
         const auto keys = rows(kOutliers[layer][head], 1);
         const auto values = rows(kOutliers[layer][kHeads - 1 - head], 2);
-        item.cache->Append(layer, head, keys.data(), values.data(), kHeadDim);
+        item.cache->Append(layer, head, {keys.data(), kHeadDim}, {values.data(), kHeadDim});
         item.cache->FinishLayer(layer, head);
       }
     }

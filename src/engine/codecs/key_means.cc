@@ -34,11 +34,11 @@ void TurnBack(const attention::Rotation& rotation, int position, float* key) {
   }
 }
 
-// Keys of all sealed pages of one head, before rotation: [tokens, head_dim].
+// Keys of all sealed pages of one head, before rotation: [tokens, key_dim].
 std::vector<float> KeysOf(const kv::SequenceCache& cache, const attention::Rotation& rotation, int layer,
                           int head) {
   const kv::BlockLayout& layout = cache.Layout();
-  const size_t dim = static_cast<size_t>(layout.head_dim);
+  const auto dim = static_cast<size_t>(layout.layers[static_cast<size_t>(layer)].key_dim);
   const int blocks = cache.NumTokens() / kv::kPageTokens;
   std::vector<float> keys(static_cast<size_t>(blocks * kv::kPageTokens) * dim);
   for (int block = 0; block < blocks; ++block) {
@@ -80,6 +80,7 @@ std::shared_ptr<const kv::KeyMeans> MeasureKeyMeans(model::Transformer& transfor
                                                     std::span<const int32_t> text, kv::SoftmaxKind softmax,
                                                     ThreadPool& threads) {
   const model::ModelConfig& config = transformer.Config();
+  kv::CheckKeyMeans(config.cache_layers);
   const auto context = static_cast<size_t>(config.context_length);
   const size_t count = std::min({text.size(), kMostTokens, context}) / kv::kPageTokens * kv::kPageTokens;
   if (count == 0) {
@@ -87,8 +88,7 @@ std::shared_ptr<const kv::KeyMeans> MeasureKeyMeans(model::Transformer& transfor
                     "bias=mean: it takes {} tokens, the model's context has {} and the text {}",
                     kv::kPageTokens, context, text.size());
   }
-  kv::BlockLayout layout = kv::MakeLayout({.kv = "f32:bias=off", .k = "", .v = ""}, config.num_layers,
-                                          config.num_kv_heads, config.head_dim);
+  kv::BlockLayout layout = kv::MakeLayout({.kv = "f32:bias=off", .k = "", .v = ""}, config.cache_layers);
   kv::BlockPool pool(std::move(layout), std::numeric_limits<size_t>::max() / 2, softmax);
   kv::SequenceCache cache(pool);
   for (size_t first = 0; first < count; first += kChunk) {
@@ -99,12 +99,13 @@ std::shared_ptr<const kv::KeyMeans> MeasureKeyMeans(model::Transformer& transfor
     const model::BatchItem item{chunk, &cache, 0};
     transformer.Forward({&item, 1}, threads, nullptr);
   }
-  const auto dim = static_cast<size_t>(config.head_dim);
   kv::KeyMeans means;
-  for (int layer = 0; layer < config.num_layers; ++layer) {
+  for (int layer = 0; layer < cache.Layout().NumLayers(); ++layer) {
+    const kv::LayerShape& shape = config.cache_layers[static_cast<size_t>(layer)];
+    const auto dim = static_cast<size_t>(shape.key_dim);
     const attention::Rotation rotation = transformer.KeyRotation(layer);
-    means.emplace_back(static_cast<size_t>(config.KvDim()));
-    for (int head = 0; head < config.num_kv_heads; ++head) {
+    means.emplace_back(static_cast<size_t>(shape.num_kv_heads) * dim);
+    for (int head = 0; head < shape.num_kv_heads; ++head) {
       MeanOf(KeysOf(cache, rotation, layer, head), rotation, dim,
              means.back().data() + static_cast<size_t>(head) * dim);
     }

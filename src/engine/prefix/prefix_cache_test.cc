@@ -175,7 +175,8 @@ class FinePrefixCacheTest : public ::testing::Test {
   }
 
   using Found = std::pair<std::string, size_t>;
-  kv::BlockPool pool_{kv::MakeLayout(kv::CodecFlags{.kv = "kivi2:sink=64,recent=128"}, 1, 1, 8), 64 << 20};
+  kv::BlockPool pool_{
+      kv::MakeLayout(kv::CodecFlags{.kv = "kivi2:sink=64,recent=128"}, kv::AlikeLayers(1, 1, 8)), 64 << 20};
   std::optional<kv::SpillFile> spill_;
 };
 

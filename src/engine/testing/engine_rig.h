@@ -92,9 +92,8 @@ class EngineRig {
                        plus == std::string::npos ? kv::SplitKeyBias(layer).codec : layer.substr(plus + 1)});
     }
     std::vector<kv::LayerCodecs> layers;
-    for (size_t i = 0; i < static_cast<size_t>(config.num_layers); ++i)
-      layers.push_back(given[i % given.size()]);
-    return kv::MakeLayout(layers, config.num_kv_heads, config.head_dim);
+    for (size_t i = 0; i < config.cache_layers.size(); ++i) layers.push_back(given[i % given.size()]);
+    return kv::MakeLayout(layers, config.cache_layers);
   }
 
   // Asks all at once: the engine waits until it has them all, so that timing has no influence.

@@ -29,13 +29,14 @@ class FakeTransformer : public model::Transformer {
     config_.vocab_size = vocab;
     config_.context_length = 2048;
     config_.num_layers = 1;
-    config_.num_kv_heads = 1;
-    config_.head_dim = kHeadDim;
+    config_.cache_layers = kv::AlikeLayers(1, 1, kHeadDim);
     config_.dim = kHeadDim;
     config_.pooling = model::Pooling::kMean;
   }
 
-  static kv::BlockLayout Layout() { return kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, 1, 1, kHeadDim); }
+  static kv::BlockLayout Layout() {
+    return kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, kv::AlikeLayers(1, 1, kHeadDim));
+  }
 
   // The logits that Forward gives for the last of these tokens; they depend on all of them, or on the last
   // `memory`.
@@ -89,7 +90,7 @@ class FakeTransformer : public model::Transformer {
     std::vector<float> rows(item.tokens.size() * kHeadDim);
     for (size_t i = 0; i < item.tokens.size(); ++i) rows[i * kHeadDim] = static_cast<float>(item.tokens[i]);
     item.cache->BeginChunk(static_cast<int>(item.tokens.size()));
-    item.cache->Append(0, 0, rows.data(), rows.data(), kHeadDim);
+    item.cache->Append(0, 0, {rows.data(), kHeadDim}, {rows.data(), kHeadDim});
   }
 
   // The first num_tokens tokens, read as attention does: sealed pages, and the open page of the last one.

@@ -30,7 +30,7 @@ size_t ResidentBytes(uint8_t* data, size_t size) {
 
 TEST(BlockPoolTest, HeldBytesAreThoseOfTheFormulaAndTheLedger) {
   for (const char* codec : {"f32", "f16", "int8"}) {
-    BlockPool pool(MakeLayout({.kv = codec}, 3, 2, 80), kLarge);
+    BlockPool pool(MakeLayout({.kv = codec}, AlikeLayers(3, 2, 80)), kLarge);
     std::vector<std::shared_ptr<Block>> blocks;
     for (int i = 0; i < 5; ++i) blocks.push_back(pool.TryAllocateSealed());
     for (int i = 0; i < 2; ++i) blocks.push_back(pool.TryAllocateOpen());
@@ -51,7 +51,7 @@ TEST(BlockPoolTest, HeldBytesAreThoseOfTheFormulaAndTheLedger) {
 }
 
 TEST(BlockPoolTest, TheBudgetIsHard) {
-  const BlockLayout layout = MakeLayout({.kv = "int8"}, 2, 2, 64);
+  const BlockLayout layout = MakeLayout({.kv = "int8"}, AlikeLayers(2, 2, 64));
   const size_t sealed = BlockPool(layout, kLarge).SealedBytes();
   const size_t open = BlockPool(layout, kLarge).OpenBytes();
   BlockPool pool(layout, 2 * sealed + open);
@@ -69,13 +69,13 @@ TEST(BlockPoolTest, TheBudgetIsHard) {
 }
 
 TEST(BlockPoolTest, ABudgetBelowOneBlockAllocatesNothing) {
-  BlockPool pool(MakeLayout({.kv = "f16"}, 2, 2, 64), 100);
+  BlockPool pool(MakeLayout({.kv = "f16"}, AlikeLayers(2, 2, 64)), 100);
   EXPECT_EQ(pool.TryAllocateSealed(), nullptr);
   EXPECT_EQ(pool.TryAllocateOpen(), nullptr);
 }
 
 TEST(BlockPoolTest, BlocksAreSharedUntilTheLastReferenceGoes) {
-  BlockPool pool(MakeLayout({.kv = "f16"}, 1, 1, 64), kLarge);
+  BlockPool pool(MakeLayout({.kv = "f16"}, AlikeLayers(1, 1, 64)), kLarge);
   BlockRef a = pool.TryAllocateSealed();
   BlockRef b = a;
   a.reset();
@@ -85,7 +85,7 @@ TEST(BlockPoolTest, BlocksAreSharedUntilTheLastReferenceGoes) {
 }
 
 TEST(BlockPoolTest, FreedMemoryGoesBackToTheOperatingSystem) {
-  BlockPool pool(MakeLayout({.kv = "f16"}, 4, 4, 128), kLarge);
+  BlockPool pool(MakeLayout({.kv = "f16"}, AlikeLayers(4, 4, 128)), kLarge);
   std::vector<std::shared_ptr<Block>> blocks;
   for (int i = 0; i < 4; ++i) {
     blocks.push_back(pool.TryAllocateSealed());

@@ -13,8 +13,8 @@ std::vector<LedgerEntry> Entries(const LedgerBytes& bytes) {
 LedgerBytes SealedBlockBytes(const BlockLayout& layout, Form form, size_t stride) {
   LedgerBytes sum;
   for (const PageSpec& page : layout.pages) {
-    for (const ByteCounts& counts :
-         {page.Keys(form).Count(Part::kKeys), page.Values(form).Count(Part::kValues)}) {
+    for (const Part part : page.Parts()) {
+      const ByteCounts counts = (part == Part::kKeys ? page.Keys(form) : page.Values(form)).Count(part);
       sum.codes += counts.codes;
       sum.scales += counts.scales;
       sum.low_rank += counts.low_rank;

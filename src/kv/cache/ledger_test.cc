@@ -118,7 +118,7 @@ TEST(LedgerTest, ThePoolTakesTheSameAndSaysSo) {
   constexpr int kLayers = 3, kHeads = 2, kDim = 80, kBlocks = 4;
   for (const auto& [name, formula] : Formulas()) {
     SCOPED_TRACE(name);
-    BlockPool pool(MakeLayout(CodecFlags{.kv = name}, kLayers, kHeads, kDim), size_t{1} << 30);
+    BlockPool pool(MakeLayout(CodecFlags{.kv = name}, AlikeLayers(kLayers, kHeads, kDim)), size_t{1} << 30);
     std::vector<std::shared_ptr<Block>> blocks;
     for (int i = 0; i < kBlocks; ++i) blocks.push_back(pool.TryAllocateSealed());
     const ByteCounts keys = Expected(formula, Part::kKeys, kDim);
@@ -142,7 +142,7 @@ TEST(LedgerTest, ThePoolTakesTheSameAndSaysSo) {
 TEST(LedgerTest, TheInt8BufferIsInTheOpenBytes) {
   constexpr int kLayers = 3, kHeads = 2, kDim = 80;
   const auto open_bytes = [&](const char* codec) {
-    BlockPool pool(MakeLayout(CodecFlags{.kv = codec}, kLayers, kHeads, kDim), size_t{1} << 30);
+    BlockPool pool(MakeLayout(CodecFlags{.kv = codec}, AlikeLayers(kLayers, kHeads, kDim)), size_t{1} << 30);
     const auto block = pool.TryAllocateOpen();
     EXPECT_EQ(pool.GetLedger().held.open, pool.Layout().open_bytes);
     return pool.Layout().open_bytes;
@@ -156,7 +156,7 @@ TEST(LedgerTest, TheInt8BufferIsInTheOpenBytes) {
 TEST(LedgerTest, AgreesWithTheTablesOfTheSpecifications) {
   constexpr int kHeads = 32, kDim = 128;
   const auto bytes = [](const std::string& name) {
-    const BlockLayout layout = MakeLayout(CodecFlags{.kv = name}, 1, kHeads, kDim);
+    const BlockLayout layout = MakeLayout(CodecFlags{.kv = name}, AlikeLayers(1, kHeads, kDim));
     size_t sum = 0;
     for (const PageSpec& page : layout.pages) {
       sum += page.keys->Bytes(Part::kKeys) + page.values->Bytes(Part::kValues);

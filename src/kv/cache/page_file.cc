@@ -1,5 +1,6 @@
 #include "kv/cache/page_file.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -16,17 +17,18 @@ namespace throng::kv {
 namespace {
 
 constexpr char kMagic[8] = {'t', 'h', 'r', 'o', 'n', 'g', 'k', 'v'};
-constexpr uint32_t kMaxText = 1 << 16;
+constexpr uint32_t kMaxText = 1 << 18;  // the shapes of 1024 layers fit
 constexpr uint32_t kMaxTokens = 1u << 28;
 
 // Everything that must match before a file's pages can be used.
 struct Header {
   PageSource source;
-  std::string codecs;  // LayoutName
-  Digest format;       // FormatDigest
-  uint32_t num_layers = 0, num_kv_heads = 0, head_dim = 0;
-  uint64_t sealed_bytes = 0, open_bytes = 0;  // of a block
-  uint32_t num_cached = 0;                    // tokens whose pages follow
+  std::string codecs;                                       // LayoutName
+  Digest format;                                            // FormatDigest
+  uint32_t num_layers = 0, num_kv_heads = 0, head_dim = 0;  // the last two are 0 if layers differ
+  std::string shapes;                                       // ShapeName; in the file only if layers differ
+  uint64_t sealed_bytes = 0, open_bytes = 0;                // of a block
+  uint32_t num_cached = 0;                                  // tokens whose pages follow
   uint32_t num_tokens = 0;
 };
 
@@ -35,9 +37,12 @@ Header HeaderOf(const PageSource& source, const BlockLayout& layout) {
   header.source = source;
   header.codecs = LayoutName(layout);
   header.format = FormatDigest(layout);
-  header.num_layers = static_cast<uint32_t>(layout.num_layers);
-  header.num_kv_heads = static_cast<uint32_t>(layout.num_kv_heads);
-  header.head_dim = static_cast<uint32_t>(layout.head_dim);
+  header.num_layers = static_cast<uint32_t>(layout.layers.size());
+  if (AreAlike(layout.layers)) {
+    header.num_kv_heads = static_cast<uint32_t>(layout.layers.front().num_kv_heads);
+    header.head_dim = static_cast<uint32_t>(layout.layers.front().key_dim);
+  }
+  header.shapes = ShapeName(layout.layers);
   header.sealed_bytes = layout.bytes;
   header.open_bytes = layout.open_bytes;
   return header;
@@ -66,6 +71,7 @@ std::string Serialize(const Header& header, std::span<const int32_t> tokens) {
   Put(out, header.num_layers);
   Put(out, header.num_kv_heads);
   Put(out, header.head_dim);
+  if (header.num_kv_heads == 0) PutText(out, header.shapes);
   Put(out, header.sealed_bytes);
   Put(out, header.open_bytes);
   Put(out, header.num_cached);
@@ -131,6 +137,11 @@ Header ReadHeader(Reader& reader) {
   header.num_layers = reader.Get<uint32_t>();
   header.num_kv_heads = reader.Get<uint32_t>();
   header.head_dim = reader.Get<uint32_t>();
+  header.shapes = header.num_kv_heads == 0
+                      ? reader.GetText()
+                      : ShapeName(header.num_layers, {.num_kv_heads = static_cast<int>(header.num_kv_heads),
+                                                      .key_dim = static_cast<int>(header.head_dim),
+                                                      .value_dim = static_cast<int>(header.head_dim)});
   header.sealed_bytes = reader.Get<uint64_t>();
   header.open_bytes = reader.Get<uint64_t>();
   header.num_cached = reader.Get<uint32_t>();
@@ -139,15 +150,12 @@ Header ReadHeader(Reader& reader) {
 }
 
 void CheckSame(const std::string& path, const Header& found, const Header& wanted) {
-  const auto shape = [](const Header& h) {
-    return fmt::format("{} layers of {} KV heads of size {}", h.num_layers, h.num_kv_heads, h.head_dim);
-  };
   const auto require = [&path](const char* what, const std::string& is, const std::string& should) {
     if (is == should) return;
     throw MakeError(ErrorCode::kInvalid, "{}: the pages are of another {}: {}, here it is {}", path, what, is,
                     should);
   };
-  require("shape", shape(found), shape(wanted));
+  require("shape", found.shapes, wanted.shapes);
   require("codec", found.codecs, wanted.codecs);
   require("computation", found.source.computation, wanted.source.computation);
   require("model", found.source.model.Hex(), wanted.source.model.Hex());
@@ -163,11 +171,15 @@ Digest BlockDigest(const Digest& header, size_t index, const uint8_t* data, size
 
 void CheckPages(const std::string& path, const BlockLayout& layout, size_t index, Form form,
                 const uint8_t* block) {
+  const bool fine = form == Form::kFine;
+  const auto accepts = [&](const PageSpec& page, Part part) {
+    return part == Part::kKeys
+               ? page.Keys(form).Accepts(part, block + (fine ? page.fine_keys_offset : page.keys_offset))
+               : page.Values(form).Accepts(part,
+                                           block + (fine ? page.fine_values_offset : page.values_offset));
+  };
   for (const PageSpec& page : layout.pages) {
-    const bool fine = form == Form::kFine;
-    if (!page.Keys(form).Accepts(Part::kKeys, block + (fine ? page.fine_keys_offset : page.keys_offset)) ||
-        !page.Values(form).Accepts(Part::kValues,
-                                   block + (fine ? page.fine_values_offset : page.values_offset))) {
+    if (!std::ranges::all_of(page.Parts(), [&](Part part) { return accepts(page, part); })) {
       throw MakeError(ErrorCode::kCorrupt, "{}: block {} holds what no codec wrote", path, index);
     }
   }
@@ -229,7 +241,9 @@ void ReadBlocks(const std::string& path, const Header& header, BlockReader& bloc
 }  // namespace
 
 Digest FormatDigest(const BlockLayout& layout) {
-  std::vector<float> block(static_cast<size_t>(kPageTokens) * layout.head_dim);
+  int largest = 0;
+  for (const LayerShape& shape : layout.layers) largest = std::max({largest, shape.key_dim, shape.value_dim});
+  std::vector<float> block(static_cast<size_t>(kPageTokens * largest));  // smaller codecs take the beginning
   CounterRng rng(0x70616765);
   for (float& x : block) x = static_cast<float>(rng.NextDouble() + rng.NextDouble() - 1.0);
   block[5] = 40.0f;  // an outlier
@@ -244,15 +258,16 @@ Digest FormatDigest(const BlockLayout& layout) {
     return digest = Hasher().Add(codec->Name()).Bytes(encoded, bytes).Finish();
   };
   Hasher hasher;
+  const auto add = [&](const Codec* codec, Part part, size_t offset) {
+    if (codec != nullptr) hasher.Add(encoding(codec, part)).Add(static_cast<uint64_t>(offset));
+  };
   for (const PageSpec& page : layout.pages) {
-    hasher.Add(encoding(page.keys, Part::kKeys)).Add(static_cast<uint64_t>(page.keys_offset));
-    hasher.Add(encoding(page.values, Part::kValues)).Add(static_cast<uint64_t>(page.values_offset));
-    if (page.fine != nullptr) {
-      hasher.Add(encoding(page.fine, Part::kKeys)).Add(static_cast<uint64_t>(page.fine_keys_offset));
-      hasher.Add(encoding(page.fine, Part::kValues)).Add(static_cast<uint64_t>(page.fine_values_offset));
-    }
-    hasher.Add(encoding(page.open_keys, Part::kKeys)).Add(static_cast<uint64_t>(page.open_keys_offset));
-    hasher.Add(encoding(page.open_values, Part::kValues)).Add(static_cast<uint64_t>(page.open_values_offset));
+    add(page.keys, Part::kKeys, page.keys_offset);
+    add(page.values, Part::kValues, page.values_offset);
+    add(page.fine_keys, Part::kKeys, page.fine_keys_offset);
+    add(page.fine_values, Part::kValues, page.fine_values_offset);
+    add(page.open_keys, Part::kKeys, page.open_keys_offset);
+    add(page.open_values, Part::kValues, page.open_values_offset);
   }
   return hasher.Finish();
 }

@@ -27,7 +27,7 @@ constexpr size_t kLarge = size_t{1} << 30;
 const PageSource kSource{{1, 2}, "softmax=exact simd=test"};
 
 BlockLayout TestLayout(const std::string& codec) {
-  return MakeLayout(CodecFlags{.kv = codec}, kLayers, kHeads, kDim);
+  return MakeLayout(CodecFlags{.kv = codec}, AlikeLayers(kLayers, kHeads, kDim));
 }
 
 void Extend(SequenceCache& cache, int count) {
@@ -41,7 +41,7 @@ void Extend(SequenceCache& cache, int count) {
         const std::vector<float> row = Normal(kDim, ((first + i) * kLayers + layer) * kHeads + head);
         rows.insert(rows.end(), row.begin(), row.end());
       }
-      cache.Append(layer, head, rows.data(), rows.data(), kDim);
+      cache.Append(layer, head, {rows.data(), kDim}, {rows.data(), kDim});
       cache.FinishLayer(layer, head);
     }
   }
@@ -136,8 +136,8 @@ TEST_F(PageFileTest, LayersAndHeadsMayDiffer) {
   const CodecPair wide{ParseCodec("gear4", kDim), ParseCodec("f32", kDim)};
   const CodecPair narrow{ParseCodec("flashq2", kDim), ParseCodec("rot3", kDim)};
   const auto layout = [&](int special) {
-    return MakeLayout([&](int layer, int head) { return layer + head == special ? wide : narrow; }, kLayers,
-                      kHeads, kDim);
+    return MakeLayout([&](int layer, int head) { return layer + head == special ? wide : narrow; },
+                      AlikeLayers(kLayers, kHeads, kDim));
   };
   BlockPool pool(layout(2), kLarge);
   SequenceCache cache(pool);
@@ -158,7 +158,7 @@ TEST_F(PageFileTest, RefusesPagesOfSomethingElse) {
       std::string::npos);
   EXPECT_NE(Load("gear2", ErrorCode::kInvalid, {{1, 2}, "softmax=sas simd=test"}).find("softmax=exact"),
             std::string::npos);
-  BlockPool pool(MakeLayout(CodecFlags{.kv = "gear2"}, kLayers, kHeads, 2 * kDim), kLarge);
+  BlockPool pool(MakeLayout(CodecFlags{.kv = "gear2"}, AlikeLayers(kLayers, kHeads, 2 * kDim)), kLarge);
   EXPECT_NE(
       Refusal([&] { LoadPages(path_, kSource, pool); }, ErrorCode::kInvalid).find("2 KV heads of size 16"),
       std::string::npos);
@@ -244,6 +244,30 @@ TEST(FormatDigestTest, TellsCodecsAndParametersApart) {
     digests.push_back(FormatDigest(TestLayout(codec)));
     for (size_t i = 0; i + 1 < digests.size(); ++i) EXPECT_NE(digests[i], digests.back()) << codec;
   }
+}
+
+// Files of layers of one shape are what they were before layers could differ.
+TEST(FormatDigestTest, FilesOfAlikeLayersKeepTheirBytes) {
+  const std::string path = testing::TempDir() + "/page_file_bytes_" + std::to_string(getpid());
+  for (const auto& [codec, digest] : {std::pair("f16", "63fe5d7a41b551558800ebf701e2e570"),
+                                      {"int8", "b71da6accfb2481364d18cf55c10979c"},
+                                      {"gear2", "384a93943e9a9d9f20d1ff88dc027305"},
+                                      {"rot2:recent=64", "5a2732899e692ce2dc719421ac1bd0f6"}}) {
+    BlockPool pool(TestLayout(codec), kLarge);
+    SavePages(path, kSource, {}, SequenceCache(pool));
+    EXPECT_EQ(DigestOf(ReadFile(path)).Hex(), digest) << codec;
+  }
+  std::filesystem::remove(path);
+}
+
+TEST(GearAcceptsTest, RefusesOutliersBeyondTheChannelsOfAWideHead) {
+  constexpr int kWide = 520;
+  const auto codec = ParseCodec("gear2", kWide);
+  AlignedBytes encoded(codec->Bytes(Part::kKeys));
+  codec->Encode(Part::kKeys, Normal(kPageTokens * kWide, 1).data(), encoded.data());
+  EXPECT_TRUE(codec->Accepts(Part::kKeys, encoded.data()));
+  encoded.data()[codec->Bytes(Part::kKeys) - 1] |= 0xc0;  // the last position's channel is 768 or more
+  EXPECT_FALSE(codec->Accepts(Part::kKeys, encoded.data()));
 }
 
 TEST(GearAcceptsTest, RefusesOutliersOutsideOfThePage) {

@@ -12,22 +12,10 @@
 namespace throng::kv {
 namespace {
 
-// The open pages of one layer are contiguous in an open block.
-size_t LayerOpenOffset(const BlockLayout& layout, int layer) {
-  return layer == layout.num_layers ? layout.open_bytes : layout.At(layer, 0).open_keys_offset;
-}
-
-size_t LargestLayerOpenBytes(const BlockLayout& layout) {
-  size_t largest = 0;
-  for (int layer = 0; layer < layout.num_layers; ++layer) {
-    largest = std::max(largest, LayerOpenOffset(layout, layer + 1) - LayerOpenOffset(layout, layer));
-  }
-  return largest;
-}
-
 // One part of a page, sealed and open.
 struct PartSpec {
   const Codec* codec;
+  const Codec* fine;
   const OpenCodec* open;
   size_t offset;
   size_t open_offset;
@@ -36,10 +24,11 @@ struct PartSpec {
 
 PartSpec Select(const PageSpec& page, Part part) {
   if (part == Part::kKeys) {
-    return {page.keys, page.open_keys, page.keys_offset, page.open_keys_offset, page.fine_keys_offset};
+    return {page.keys,        page.fine_keys,        page.open_keys,
+            page.keys_offset, page.open_keys_offset, page.fine_keys_offset};
   }
-  return {page.values, page.open_values, page.values_offset, page.open_values_offset,
-          page.fine_values_offset};
+  return {page.values,        page.fine_values,        page.open_values,
+          page.values_offset, page.open_values_offset, page.fine_values_offset};
 }
 
 // Every byte of a sealed block is determined: blocks are checksummed and compared.
@@ -78,7 +67,7 @@ size_t SequenceCache::ScratchBytes(int num_tokens) const {
   const int first_block = num_tokens_ / kPageTokens;
   const int last_block = (num_tokens_ + num_tokens - 1) / kPageTokens;
   if (last_block == first_block) return 0;
-  return static_cast<size_t>(last_block - first_block) * LargestLayerOpenBytes(*layout_);
+  return static_cast<size_t>(last_block - first_block) * layout_->chunk_bytes;
 }
 
 size_t SequenceCache::BytesToReserve(int num_tokens) const {
@@ -201,8 +190,10 @@ int SequenceCache::Truncate(int num_tokens) {
   num_tokens_ = num_tokens;
   for (const PageSpec& page : layout_->pages) {
     const int first = num_tokens % kPageTokens;
-    page.open_keys->Clear(Part::kKeys, open_->Data() + page.open_keys_offset, first);
-    page.open_values->Clear(Part::kValues, open_->Data() + page.open_values_offset, first);
+    for (const Part part : page.Parts()) {
+      const PartSpec spec = Select(page, part);
+      spec.open->Clear(part, open_->Data() + spec.open_offset, first);
+    }
   }
   return num_tokens_;
 }
@@ -219,15 +210,14 @@ void SequenceCache::BeginChunk(int num_tokens) {
   chunk_tokens_ = num_tokens;
 }
 
-// The first block that a chunk touches is in the open block, the others are in the scratch of the running
-// layer.
+// The first block that a chunk touches is in the open block, the others are in the scratch.
 uint8_t* SequenceCache::OpenPage(int layer, int block, size_t offset) const {
   const int first_block = num_tokens_ / kPageTokens;
   THRONG_DCHECK(block >= first_block && block <= (num_tokens_ + chunk_tokens_ - 1) / kPageTokens);
   if (block == first_block) return open_->Data() + offset;
   const size_t blocks_before = static_cast<size_t>(block - first_block - 1);
-  return scratch_ + blocks_before * LargestLayerOpenBytes(*layout_) + offset -
-         LayerOpenOffset(*layout_, layer);
+  return scratch_ + blocks_before * layout_->chunk_bytes +
+         layout_->chunk_offsets[static_cast<size_t>(layer)] + offset - layout_->At(layer, 0).open_keys_offset;
 }
 
 void SequenceCache::Seal(Part part, int layer, int head, int block) {
@@ -241,10 +231,9 @@ void SequenceCache::Seal(Part part, int layer, int head, int block) {
     ClearPadding(sealed, spec.codec->Bytes(part));
   }
   if (filling.fine != nullptr) {
-    const Codec& fine = *layout_->At(layer, head).fine;
     uint8_t* sealed = filling.fine->Data() + spec.fine_offset;
-    fine.Seal(part, *spec.open, open, before, sealed);
-    ClearPadding(sealed, fine.Bytes(part));
+    spec.fine->Seal(part, *spec.open, open, before, sealed);
+    ClearPadding(sealed, spec.fine->Bytes(part));
   }
 }
 
@@ -254,7 +243,7 @@ const uint8_t* SequenceCache::BaseBefore(int block, size_t offset) const {
   return SealedData(block - 1, Form::kBase) + offset;
 }
 
-void SequenceCache::AppendPart(Part part, int layer, int head, const float* rows, size_t stride) {
+void SequenceCache::AppendPart(Part part, int layer, int head, Rows rows) {
   const PartSpec spec = Select(layout_->At(layer, head), part);
   const int end = num_tokens_ + chunk_tokens_;
   for (int position = num_tokens_; position < end;) {
@@ -266,17 +255,18 @@ void SequenceCache::AppendPart(Part part, int layer, int head, const float* rows
       const uint8_t* before = BaseBefore(block, spec.offset);
       spec.open->Begin(part, page, before == nullptr ? 0.0f : spec.codec->NextScale(part, before));
     }
-    spec.open->Append(part, page, first, count, rows + static_cast<size_t>(position - num_tokens_) * stride,
-                      stride);
+    spec.open->Append(part, page, first, count,
+                      rows.data + static_cast<size_t>(position - num_tokens_) * rows.stride, rows.stride);
     if (first + count == kPageTokens) Seal(part, layer, head, block);
     position += count;
   }
 }
 
-void SequenceCache::Append(int layer, int head, const float* keys, const float* values, size_t stride) {
+void SequenceCache::Append(int layer, int head, Rows keys, Rows values) {
   THRONG_DCHECK(chunk_tokens_ > 0);
-  AppendPart(Part::kKeys, layer, head, keys, stride);
-  AppendPart(Part::kValues, layer, head, values, stride);
+  AppendPart(Part::kKeys, layer, head, keys);
+  if (layout_->layers[static_cast<size_t>(layer)].values_in_keys) return;
+  AppendPart(Part::kValues, layer, head, values);
 }
 
 const uint8_t* SequenceCache::SealedData(int block, Form form) const {
@@ -294,21 +284,29 @@ const uint8_t* SequenceCache::SealedData(int block, Form form) const {
 PageView SequenceCache::Sealed(int layer, int head, int block, Form form) const {
   const PageSpec& page = layout_->At(layer, head);
   const uint8_t* data = SealedData(block, form);
-  if (form == Form::kFine) return {data + page.fine_keys_offset, data + page.fine_values_offset};
-  return {data + page.keys_offset, data + page.values_offset};
+  const bool fine = form == Form::kFine;
+  return {data + (fine ? page.fine_keys_offset : page.keys_offset),
+          page.values == nullptr ? nullptr : data + (fine ? page.fine_values_offset : page.values_offset)};
 }
 
 PageView SequenceCache::Open(int layer, int head, int block) const {
   const PageSpec& page = layout_->At(layer, head);
-  return {OpenPage(layer, block, page.open_keys_offset), OpenPage(layer, block, page.open_values_offset)};
+  return {OpenPage(layer, block, page.open_keys_offset),
+          page.values == nullptr ? nullptr : OpenPage(layer, block, page.open_values_offset)};
 }
 
 void SequenceCache::FinishLayer(int layer, int head) {
+  if (!layout_->layers[static_cast<size_t>(layer)].kept) KeepOpenRows(layer, head);
+}
+
+// Moves the rows of the chunk's last block, if that stays open, to where the next chunk finds them.
+void SequenceCache::KeepOpenRows(int layer, int head) {
   const int end = num_tokens_ + chunk_tokens_;
   const int last_block = (end - 1) / kPageTokens;
   if (end % kPageTokens == 0 || last_block == num_tokens_ / kPageTokens) return;
-  for (const Part part : {Part::kKeys, Part::kValues}) {
-    const PartSpec spec = Select(layout_->At(layer, head), part);
+  const PageSpec& page = layout_->At(layer, head);
+  for (const Part part : page.Parts()) {
+    const PartSpec spec = Select(page, part);
     const uint8_t* rows = OpenPage(layer, last_block, spec.open_offset);
     std::memcpy(open_->Data() + spec.open_offset, rows, spec.open->Bytes(part));
   }
@@ -316,6 +314,10 @@ void SequenceCache::FinishLayer(int layer, int head) {
 
 void SequenceCache::EndChunk() {
   THRONG_CHECK(chunk_tokens_ > 0);
+  for (int layer = 0; layer < layout_->NumLayers(); ++layer) {
+    const LayerShape& shape = layout_->layers[static_cast<size_t>(layer)];
+    for (int head = 0; shape.kept && head < shape.num_kv_heads; ++head) KeepOpenRows(layer, head);
+  }
   const int completed = (num_tokens_ + chunk_tokens_) / kPageTokens - num_tokens_ / kPageTokens;
   for (int i = 0; i < completed; ++i) {
     sealed_.push_back({std::move(filling_[i].base), std::move(filling_[i].fine)});

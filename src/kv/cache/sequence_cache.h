@@ -19,7 +19,13 @@ namespace throng::kv {
 // A page as attention reads it.
 struct PageView {
   const uint8_t* keys;
-  const uint8_t* values;
+  const uint8_t* values;  // null where values are in the keys
+};
+
+// Row i is at data + i * stride, in floats.
+struct Rows {
+  const float* data = nullptr;
+  size_t stride = 0;
 };
 
 // A forward pass over n tokens: Reserve(n) by the owner; then BeginChunk(n); for each layer and KV head
@@ -27,6 +33,9 @@ struct PageView {
 // blocks below p / 64, in the form that Layout().window says, and to the open page of block p / 64, even when
 // the same chunk completes that block. All forms of a block are encoded when it is sealed; a fine form that
 // no later token sees is released at the end of the chunk.
+//
+// The open pages of a kept layer (LayerShape::kept) stay as they are until EndChunk, so that later layers can
+// attend to them too.
 //
 // Calls for different heads of one layer may run at the same time; all other calls need one thread at a time.
 class SequenceCache {
@@ -83,10 +92,10 @@ class SequenceCache {
   void BeginChunk(int num_tokens);  // 1 <= num_tokens <= the reserved number
   int ChunkTokens() const { return chunk_tokens_; }
 
-  // Rows of all tokens of the chunk, keys after rotation: row i is at keys + i * stride, in floats,
-  // [head_dim]. Blocks that become complete are encoded at once; their raw rows stay readable until
+  // Rows of all tokens of the chunk: keys after rotation, [key_dim], and values, [value_dim], unless they are
+  // in the keys. Blocks that become complete are encoded at once; their raw rows stay readable until
   // FinishLayer. The open page clamps to its type's finite range, and a NaN becomes 0.
-  void Append(int layer, int head, const float* keys, const float* values, size_t stride);
+  void Append(int layer, int head, Rows keys, Rows values = {});
   // A complete block, in a form that it has.
   PageView Sealed(int layer, int head, int block, Form form = Form::kBase) const;
   PageView Open(int layer, int head, int block) const;  // a block that the chunk touches
@@ -97,8 +106,9 @@ class SequenceCache {
  private:
   size_t ScratchBytes(int num_tokens) const;
   uint8_t* OpenPage(int layer, int block, size_t offset) const;
-  void AppendPart(Part part, int layer, int head, const float* rows, size_t stride);
+  void AppendPart(Part part, int layer, int head, Rows rows);
   void Seal(Part part, int layer, int head, int block);
+  void KeepOpenRows(int layer, int head);
   const uint8_t* SealedData(int block, Form form) const;  // of a complete block that has the form
   const uint8_t* BaseBefore(int block, size_t offset) const;
   void DropReservation();
@@ -120,7 +130,7 @@ class SequenceCache {
   };
   std::vector<Filling> filling_;  // blocks that the chunk completes
   uint8_t* scratch_ =
-      nullptr;  // open pages of all touched blocks except the first: [blocks, layer's open bytes]
+      nullptr;  // open pages of all touched blocks except the first: [blocks, Layout().chunk_bytes]
   size_t scratch_bytes_ = 0;
 };
 

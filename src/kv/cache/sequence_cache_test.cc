@@ -38,7 +38,7 @@ void RunChunk(SequenceCache& cache, int count, int stream = 0) {
         keys.insert(keys.end(), k.begin(), k.end());
         values.insert(values.end(), v.begin(), v.end());
       }
-      cache.Append(layer, head, keys.data(), values.data(), kDim);
+      cache.Append(layer, head, {keys.data(), kDim}, {values.data(), kDim});
       cache.FinishLayer(layer, head);
     }
   }
@@ -75,7 +75,7 @@ std::vector<std::vector<uint8_t>> Contents(SequenceCache& cache) {
   for (int layer = 0; layer < kLayers; ++layer) {
     for (int head = 0; head < kHeads; ++head) {
       const std::vector<float> row(kDim, 0.0f);
-      cache.Append(layer, head, row.data(), row.data(), kDim);
+      cache.Append(layer, head, {row.data(), kDim}, {row.data(), kDim});
       cache.FinishLayer(layer, head);
     }
   }
@@ -98,7 +98,8 @@ bool RowsHaveTheirOwnScales(const std::string& codec) {
 
 class SequenceCacheTest : public testing::TestWithParam<const char*> {
  protected:
-  SequenceCacheTest() : pool_(MakeLayout(CodecFlags{.kv = GetParam()}, kLayers, kHeads, kDim), kLarge) {}
+  SequenceCacheTest()
+      : pool_(MakeLayout(CodecFlags{.kv = GetParam()}, AlikeLayers(kLayers, kHeads, kDim)), kLarge) {}
   BlockPool pool_;
 };
 
@@ -162,8 +163,8 @@ TEST_P(SequenceCacheTest, HoldsWhatTheFormulaSays) {
 }
 
 TEST_P(SequenceCacheTest, AFailedReservationTakesNothing) {
-  BlockPool probe(MakeLayout(CodecFlags{.kv = GetParam()}, kLayers, kHeads, kDim), kLarge);
-  BlockPool pool(MakeLayout(CodecFlags{.kv = GetParam()}, kLayers, kHeads, kDim),
+  BlockPool probe(MakeLayout(CodecFlags{.kv = GetParam()}, AlikeLayers(kLayers, kHeads, kDim)), kLarge);
+  BlockPool pool(MakeLayout(CodecFlags{.kv = GetParam()}, AlikeLayers(kLayers, kHeads, kDim)),
                  probe.SequenceBytes(2 * kPageTokens) + probe.OpenBytes());
   SequenceCache cache(pool);
   for (int i = 0; i < 70; ++i) Extend(cache, 1);
@@ -272,7 +273,7 @@ TEST_P(SequenceCacheTest, WildRowsDoNotReachOtherRows) {
   std::vector<float> rows = Normal(64 * kDim, 1);
   rows[5 * kDim + 3] = NAN;
   rows[6 * kDim + 3] = INFINITY;
-  cache.Append(0, 0, rows.data(), rows.data(), kDim);
+  cache.Append(0, 0, {rows.data(), kDim}, {rows.data(), kDim});
   const Form form = cache.Layout().window.HasBase(0) ? Form::kBase : Form::kFine;
   std::vector<float> decoded(64 * kDim);
   cache.Layout().At(0, 0).Values(form).Decode(Part::kValues, cache.Sealed(0, 0, 0, form).values,
@@ -298,7 +299,8 @@ std::string Forms(const SequenceCache& cache) {
 
 class FineWindowTest : public testing::Test {
  protected:
-  BlockPool pool_{MakeLayout(CodecFlags{.kv = "kivi2:sink=64,recent=128"}, kLayers, kHeads, kDim), kLarge};
+  BlockPool pool_{
+      MakeLayout(CodecFlags{.kv = "kivi2:sink=64,recent=128"}, AlikeLayers(kLayers, kHeads, kDim)), kLarge};
 };
 
 TEST_F(FineWindowTest, FineFormsAreReleasedWhenNobodyCanSeeThem) {
@@ -339,7 +341,7 @@ TEST_F(FineWindowTest, BothFormsAreEncodedFromTheSameRows) {
     page.Keys(form).Encode(Part::kKeys, block.data(), encoded.data());
     EXPECT_EQ(std::memcmp(cache.Sealed(1, 1, 1, form).keys, encoded.data(), encoded.size()), 0);
   }
-  EXPECT_EQ(page.fine->Name(), "int8");
+  EXPECT_EQ(page.fine_keys->Name(), "int8");
 }
 
 // Going back takes fine forms that may be gone: then more must be computed again.

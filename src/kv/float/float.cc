@@ -35,6 +35,15 @@ void MixF32(const float* values, const float* probabilities, const float* rescal
   MixFloat(values, probabilities, rescale, head_dim, num_rows, out);
 }
 
+void MixRowsTarget(const float* values, size_t stride, const float* probabilities, const float* rescale,
+                   int head_dim, int num_rows, float* out) {
+  constexpr int kColumns = 64;  // of 64 rows, 16 KiB, which stay in the first cache for all rows of `out`
+  for (int c = 0; c < head_dim; c += kColumns) {
+    MixFloat(values + c, {stride, static_cast<size_t>(head_dim)}, probabilities, rescale,
+             HWY_MIN(kColumns, head_dim - c), num_rows, out + c);
+  }
+}
+
 void AppendF16(Part part, float16_t* page, int head_dim, int first, int count, const float* rows,
                size_t stride) {
   AppendFloat(part, page, head_dim, first, count, rows, stride);
@@ -62,6 +71,7 @@ HWY_EXPORT(ScoreF16);
 HWY_EXPORT(ScoreF32);
 HWY_EXPORT(MixF16);
 HWY_EXPORT(MixF32);
+HWY_EXPORT(MixRowsTarget);
 HWY_EXPORT(AppendF16);
 HWY_EXPORT(AppendF32);
 HWY_EXPORT(DecodeF16);
@@ -140,6 +150,11 @@ class Float : public OpenCodec {
 };
 
 }  // namespace
+
+void MixRowsOfF32(const float* values, size_t stride, const float* probabilities, const float* rescale,
+                  int head_dim, int num_rows, float* out) {
+  HWY_DYNAMIC_DISPATCH(MixRowsTarget)(values, stride, probabilities, rescale, head_dim, num_rows, out);
+}
 
 std::shared_ptr<const OpenCodec> MakeF16(int head_dim) { return std::make_shared<Float<Half>>(head_dim); }
 std::shared_ptr<const OpenCodec> MakeF32(int head_dim) { return std::make_shared<Float<Single>>(head_dim); }

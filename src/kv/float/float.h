@@ -12,4 +12,8 @@ namespace throng::kv {
 std::shared_ptr<const OpenCodec> MakeF16(int head_dim);
 std::shared_ptr<const OpenCodec> MakeF32(int head_dim);
 
+// Codec::Mix of values that are not in a page: head_dim elements of each of 64 rows, `stride` floats apart.
+void MixRowsOfF32(const float* values, size_t stride, const float* probabilities, const float* rescale,
+                  int head_dim, int num_rows, float* out);
+
 }  // namespace throng::kv

@@ -117,10 +117,15 @@ void ScoreFloat(const T* keys, const float* queries, size_t query_stride, int he
   });
 }
 
+// Rows of values, and of sums of them, so many elements apart.
+struct MixStrides {
+  size_t values, out;
+};
+
 // out[r, c..c + kVecs N) for kRows rows.
 template <size_t kRows, size_t kVecs, typename T, class DF>
-HWY_INLINE void MixTile(DF df, const T* values, const float* probabilities, const float* rescale,
-                        int head_dim, size_t c, float* out) {
+HWY_INLINE void MixTile(DF df, const T* values, MixStrides strides, const float* probabilities,
+                        const float* rescale, size_t c, float* out) {
   const size_t N = hn::Lanes(df);
   hn::Vec<DF> sum[kRows][kVecs];
   HWY_UNROLL(8)
@@ -132,7 +137,7 @@ HWY_INLINE void MixTile(DF df, const T* values, const float* probabilities, cons
     hn::Vec<DF> value[kVecs];
     HWY_UNROLL(8)
     for (size_t v = 0; v < kVecs; ++v)
-      value[v] = LoadFloat(df, values + static_cast<size_t>(t) * head_dim + c + v * N);
+      value[v] = LoadFloat(df, values + static_cast<size_t>(t) * strides.values + c + v * N);
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) {
       const auto p = hn::Set(df, probabilities[r * kPageTokens + t]);
@@ -145,27 +150,36 @@ HWY_INLINE void MixTile(DF df, const T* values, const float* probabilities, cons
     const auto scale = hn::Set(df, rescale[r]);
     HWY_UNROLL(8)
     for (size_t v = 0; v < kVecs; ++v) {
-      float* to = out + r * head_dim + c + v * N;
+      float* to = out + r * strides.out + c + v * N;
       hn::StoreU(hn::MulAdd(hn::LoadU(df, to), scale, sum[r][v]), df, to);
     }
   }
 }
 
 template <size_t kRows, typename T>
-HWY_INLINE void MixRows(const T* values, const float* probabilities, const float* rescale, int head_dim,
-                        float* out) {
+HWY_INLINE void MixRows(const T* values, MixStrides strides, const float* probabilities, const float* rescale,
+                        int head_dim, float* out) {
   constexpr int kVecs = hn::MaxLanes(hn::CappedTag<float, 16>()) >= 16 ? 4 : 2;
   ForDimensions<kVecs, float>(head_dim, [&](auto df, auto vecs, size_t c) THRONG_INLINE_ATTR {
-    MixTile<kRows, vecs()>(df, values, probabilities, rescale, head_dim, c, out);
+    MixTile<kRows, vecs()>(df, values, strides, probabilities, rescale, c, out);
   });
 }
 
 template <typename T>
+void MixFloat(const T* values, MixStrides strides, const float* probabilities, const float* rescale,
+              int head_dim, int num_rows, float* out) {
+  ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
+    MixRows<rows()>(values, strides, probabilities + r * kPageTokens, rescale + r, head_dim,
+                    out + static_cast<size_t>(r) * strides.out);
+  });
+}
+
+// Of a page.
+template <typename T>
 void MixFloat(const T* values, const float* probabilities, const float* rescale, int head_dim, int num_rows,
               float* out) {
-  ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
-    MixRows<rows()>(values, probabilities + r * kPageTokens, rescale + r, head_dim, out + r * head_dim);
-  });
+  const auto d = static_cast<size_t>(head_dim);
+  MixFloat(values, {d, d}, probabilities, rescale, head_dim, num_rows, out);
 }
 
 template <typename T>

@@ -57,8 +57,8 @@ class Gear : public Codec {
   bool Accepts(Part part, const uint8_t* encoded) const override {
     const GearLayout& layout = Layout(part);
     for (int i = 0; i < layout.entries; ++i) {
-      if (GearSlot(encoded[layout.row_slots + i]) >= layout.rows) return false;
-      if (GearSlot(encoded[layout.lane_slots + i]) >= layout.lanes) return false;
+      const GearSlots slots = layout.LoadSlots(encoded, i);
+      if (GearSlot(slots.row) >= layout.rows || GearSlot(slots.lane) >= layout.lanes) return false;
     }
     return true;
   }

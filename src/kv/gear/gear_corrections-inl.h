@@ -86,14 +86,21 @@ HWY_INLINE void LoadInterleaved(DF df, const float* from, size_t i, V<DF>* rows)
   TransposeBlocks(df, rows);
 }
 
-// sums[lane slot, r] += weights[row slot, r] * difference for each outlier, in order.
-template <int kRows>
+// sums[lane slot, r] += weights[row slot, r] * difference for each outlier, in order. kWide: the head has
+// more than 256 channels.
+template <int kRows, Part kPart, bool kWide>
 HWY_NOINLINE void AddOutliers(const uint8_t* row_slots, const uint8_t* lane_slots, const float* differences,
                               size_t count, const float* weights, float* sums) {
   const hn::CappedTag<float, kRows> dr;
   const auto add = [&](size_t e) THRONG_ATTR {
-    float* sum = sums + size_t{lane_slots[e]} * kRows;
-    const auto weight = hn::Load(dr, weights + size_t{row_slots[e]} * kRows);
+    size_t row = row_slots[e], lane = lane_slots[e];
+    if constexpr (kWide) {  // as GearLayout::LoadSlots
+      size_t& token = kPart == Part::kKeys ? lane : row;
+      (kPart == Part::kKeys ? row : lane) |= (token >> 6) << 8;
+      token &= 63;
+    }
+    float* sum = sums + lane * kRows;
+    const auto weight = hn::Load(dr, weights + row * kRows);
     hn::Store(hn::MulAdd(weight, hn::Set(dr, differences[e]), hn::Load(dr, sum)), dr, sum);
   };
   size_t e = 0;
@@ -108,7 +115,7 @@ HWY_NOINLINE void AddOutliers(const uint8_t* row_slots, const uint8_t* lane_slot
 
 // sums[GearSlot(lane), r] = sum over outliers of weights[r][k] * difference, one multiply-add for each. Takes
 // four rows together, or a single one.
-template <int kRows>
+template <Part kPart, int kRows>
 HWY_INLINE void SumOutliers(const GearLayout& layout, const Tile& tile, const uint8_t* encoded,
                             const float* const* weights, float* sums) {
   HWY_ALIGN float interleaved[kMaxHeadDim * kRows];
@@ -120,8 +127,10 @@ HWY_INLINE void SumOutliers(const GearLayout& layout, const Tile& tile, const ui
   }
   const size_t slots = (static_cast<size_t>(layout.lanes) + 15) / 16 * 16;
   std::memset(sums, 0, sizeof(float) * kRows * slots);
-  AddOutliers<kRows>(encoded + layout.row_slots, encoded + layout.lane_slots, tile.differences,
-                     static_cast<size_t>(layout.entries), interleaved, sums);
+  const bool wide = (kPart == Part::kKeys ? layout.rows : layout.lanes) > 256;
+  const auto add = wide ? AddOutliers<kRows, kPart, true> : AddOutliers<kRows, kPart, false>;
+  add(encoded + layout.row_slots, encoded + layout.lane_slots, tile.differences,
+      static_cast<size_t>(layout.entries), interleaved, sums);
 }
 
 // out = acc + L + S and wide channels, plus rescale * out where there is a rescale. sums: null if there is no

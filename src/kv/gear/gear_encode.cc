@@ -363,8 +363,8 @@ void EncodeOutliers(const GearLayout& layout, const Page& page, uint8_t* encoded
     const float difference = Finite(page.x[element] - page.decoded[element]);
     const uint16_t bits = FloatToHalf(difference);
     std::memcpy(differences + 2 * i, &bits, 2);
-    encoded[layout.row_slots + i] = static_cast<uint8_t>(GearSlot(static_cast<int>(element / layout.lanes)));
-    encoded[layout.lane_slots + i] = static_cast<uint8_t>(GearSlot(entries[i].lane));
+    const auto row = static_cast<int>(element / static_cast<size_t>(layout.lanes));
+    layout.StoreSlots({GearSlot(row), GearSlot(entries[i].lane)}, static_cast<int>(i), encoded);
   }
 }
 
@@ -421,8 +421,9 @@ void DecodeGear(const GearLayout& layout, const uint8_t* encoded, float* block) 
   }
   AddLowRank(layout, encoded, matrix);
   for (int i = 0; i < layout.entries; ++i) {
-    const auto row = static_cast<size_t>(GearSlot(encoded[layout.row_slots + i]));
-    const auto lane = static_cast<size_t>(GearSlot(encoded[layout.lane_slots + i]));
+    const GearSlots slots = layout.LoadSlots(encoded, i);
+    const auto row = static_cast<size_t>(GearSlot(slots.row)),
+               lane = static_cast<size_t>(GearSlot(slots.lane));
     matrix[row * layout.lanes + lane] += half(layout.differences, i);
   }
   for (int row = 0; row < layout.rows; ++row) {

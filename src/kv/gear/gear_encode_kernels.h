@@ -14,7 +14,7 @@ struct GearExtremes {
   size_t low_index = 0, high_index = 0, count = 0;
 };
 
-// size: a multiple of 8, at most 256. Elements whose flag is not 0 are left out; flags: null for none.
+// size: a multiple of 8. Elements whose flag is not 0 are left out; flags: null for none.
 GearExtremes FindGearExtremes(const float* x, const uint8_t* flags, size_t size);
 
 // The lowest and highest alone; false if all elements are left out.

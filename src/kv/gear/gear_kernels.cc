@@ -74,7 +74,7 @@ HWY_INLINE void ApplyRows(const Call& call, const Tile& tile, int first, Lines& 
   HWY_ALIGN float sums[kRows * kMaxHeadDim];
   // Runs first: the sums have left the store buffer by the time they are read in pieces other than those
   // stored.
-  if (layout.entries > 0) SumOutliers<kRows>(layout, tile, call.encoded, weights, sums);
+  if (layout.entries > 0) SumOutliers<kPart, kRows>(layout, tile, call.encoded, weights, sums);
   ApplyCodes<kPart, kRows>(call, tile, weights, lines, acc);
   if (layout.rank > 0) Down<kRows>(layout, tile, weights, down);
   for (int j = 0; j < tile.num_wide; ++j) {

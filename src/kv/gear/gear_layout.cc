@@ -26,4 +26,17 @@ GearLayout::GearLayout(Part part, int head_dim, int bits, int group, int rank, i
   lane_slots = row_slots + entries;
 }
 
+GearSlots GearLayout::LoadSlots(const uint8_t* encoded, int entry) const {
+  const int row = encoded[row_slots + entry], lane = encoded[lane_slots + entry];
+  if (part == Part::kKeys) return {row | (lane >> 6) << 8, lane & 63};
+  return {row & 63, lane | (row >> 6) << 8};
+}
+
+void GearLayout::StoreSlots(GearSlots slots, int entry, uint8_t* encoded) const {
+  auto& [row, lane] = slots;
+  part == Part::kKeys ? lane |= (row >> 8) << 6 : row |= (lane >> 8) << 6;
+  encoded[row_slots + entry] = static_cast<uint8_t>(row);
+  encoded[lane_slots + entry] = static_cast<uint8_t>(lane);
+}
+
 }  // namespace throng::kv

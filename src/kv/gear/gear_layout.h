@@ -19,6 +19,12 @@ inline constexpr int kGearSubChunk = 64;  // codes whose bits are at the same pl
 // order in which unpack instructions leave four interleaved rows. GearSlot is its own inverse.
 constexpr int GearSlot(int i) { return (i & ~15) | (i & 3) << 2 | (i >> 2 & 3); }
 
+// The slots of an outlier's row and lane. Two bytes keep them: the token's takes 6 bits of its byte, and the
+// 2 bits above are those that the channel's lacks in heads of more than 256 channels.
+struct GearSlots {
+  int row, lane;
+};
+
 // A matrix [rows, lanes]: keys are [channels, tokens], values [tokens, channels]. Sums go over rows. Order of
 // codes: [rows / 4, lanes, 4].
 struct GearLayout {
@@ -37,6 +43,9 @@ struct GearLayout {
   size_t row_factors, lane_factors,
       factor_scales;                          // int8 [rows / 4, rank, 4], int8 [rank, lanes], f32 [rank]
   size_t differences, row_slots, lane_slots;  // f16 [entries], u8 [entries], u8 [entries]
+
+  GearSlots LoadSlots(const uint8_t* encoded, int entry) const;
+  void StoreSlots(GearSlots slots, int entry, uint8_t* encoded) const;
 };
 
 }  // namespace throng::kv

@@ -145,8 +145,8 @@ void AttentionBlock::Append(Step& step) const {
     const size_t row = step.FirstRow(i);
     const auto h = static_cast<size_t>(head);
     step.Items()[i].cache->Append(config_.cache_layer, head,
-                                  rows.k[row] + h * static_cast<size_t>(config_.key_dim),
-                                  rows.v[row] + h * static_cast<size_t>(config_.value_dim), kv_dim_);
+                                  {rows.k[row] + h * static_cast<size_t>(config_.key_dim), kv_dim_},
+                                  {rows.v[row] + h * static_cast<size_t>(config_.value_dim), value_dim_});
   });
 }
 

@@ -209,6 +209,12 @@ void ModelBuilder::FindProjections(int layer, const AttentionConfig& config,
   weights.v_bias = tensors_.FindVectorOrNone(Name(layer, "attn_v", ".bias"), v_rows);
 }
 
+int ModelBuilder::AddCacheLayer(const kv::LayerShape& shape) {
+  std::vector<kv::LayerShape>& layers = model_.config.cache_layers;
+  layers.push_back(shape);
+  return static_cast<int>(layers.size()) - 1;
+}
+
 std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits& traits) {
   const ModelConfig& model = model_.config;
   AttentionConfig config{};
@@ -228,7 +234,7 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
   config.rope = traits.rope;
   config.norms_after_rope = traits.norms_after_rope;
   config.gated = traits.gated;
-  config.cache_layer = AddCacheLayer();
+  config.cache_layer = AddCacheLayer({config.num_kv_heads, config.key_dim, config.value_dim});
   AttentionBlock::Weights weights;
   FindProjections(layer, config, weights);
   bool rows = false;

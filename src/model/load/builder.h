@@ -86,7 +86,7 @@ class ModelBuilder {
   }
 
   // The next layer of the cache.
-  int AddCacheLayer() { return num_cache_layers_++; }
+  int AddCacheLayer(const kv::LayerShape& shape);
 
   // After the layers: the output's norm and matrix (the embedding if the file has none), and refusals of what
   // nobody asked for.
@@ -103,7 +103,6 @@ class ModelBuilder {
   Tensors tensors_;
   Model& model_;
   std::vector<int> num_heads_, num_kv_heads_, ffn_dims_;  // [layers]
-  int num_cache_layers_ = 0;
 };
 
 }  // namespace throng::model
