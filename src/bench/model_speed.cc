@@ -173,10 +173,12 @@ size_t ModelSpeed::CacheBytes(int sequences, int tokens) const {
 }
 
 size_t ModelSpeed::DecodeBytes(int sequences, int tokens) const {
-  // An open block stays until the pass that seals it has ended, and what is seen at the start all the time.
+  // An open block stays until the pass that seals it has ended, and what is seen or gone on from at the start
+  // all the time.
   const size_t open = tokens % kv::kPageTokens == 0 ? pool_.OpenBytes() : 0;
   const auto recent = static_cast<size_t>(pool_.Layout().window.recent_blocks);
-  return (pool_.SequenceBytes(tokens) + open + recent * pool_.FineBytes()) * static_cast<size_t>(sequences);
+  return (pool_.SequenceBytes(tokens) + open + recent * pool_.FineBytes() + pool_.StateBytes()) *
+         static_cast<size_t>(sequences);
 }
 
 void ModelSpeed::Fill(int sequences, int depth) {

@@ -133,7 +133,7 @@ TEST_F(PrefixCacheTest, AgreesWithAMapOfAllPrefixes) {
 class FinePrefixCacheTest : public ::testing::Test {
  protected:
   FinePrefixCacheTest() {
-    spill_.emplace(testing::TempDir(), pool_.Layout().bytes, pool_.Layout().fine_bytes, 1 << 20);
+    spill_.emplace(testing::TempDir(), pool_.Layout(), 1 << 20);
   }
 
   // As a sequence holds them: the first one a sink, and fine forms of the last two, or of all.
@@ -171,7 +171,7 @@ class FinePrefixCacheTest : public ::testing::Test {
         EXPECT_TRUE(form == nullptr || form->Data()[form->Bytes() / 2] == i);
       }
     }
-    return {forms, kv::UsableBlocks(pool_.Layout().window, blocks)};
+    return {forms, kv::UsableBlocks(pool_.Layout(), blocks)};
   }
 
   using Found = std::pair<std::string, size_t>;
@@ -242,8 +242,7 @@ class SpillingPrefixCacheTest : public ::testing::Test {
               kBlocksInMemory * kv::BlockPool(FakeTransformer::Layout(), 0).SealedBytes()) {}
 
   void MakeCache(size_t blocks_on_disk) {
-    const size_t bytes = pool_.Layout().bytes;
-    spill_.emplace(testing::TempDir(), bytes, 0, blocks_on_disk * bytes);
+    spill_.emplace(testing::TempDir(), pool_.Layout(), blocks_on_disk * pool_.Layout().bytes);
     cache_.emplace(pool_, &*spill_);
   }
 
