@@ -1,8 +1,10 @@
 // A model's architecture as its file describes it, checked and in our terms.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace throng::model {
 
@@ -47,6 +49,9 @@ struct ModelConfig {
   int window;
   int window_pattern;
   float window_rope_base;  // rope_base of windowed layers; their rope_scale is 1 if window_pattern > 1
+
+  // The number of f32 of each recurrent layer's state, in the layers' order (kv::WithStates).
+  std::vector<size_t> state_floats;
 
   std::optional<Pooling> pooling;  // empty: the model ranks, and makes no embeddings
 

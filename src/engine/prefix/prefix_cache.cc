@@ -201,6 +201,7 @@ void PrefixCache::Match(std::span<const int32_t> tokens, std::vector<kv::SealedB
 }
 
 bool PrefixCache::KeepsState(size_t block, size_t num_prompt) const {
+  if (pool_.StateBytes() == 0) return false;
   const size_t interval = (pool_.StateBytes() + pool_.SealedBytes() - 1) / pool_.SealedBytes();
   return block + 1 == MostBlocks(num_prompt) || (block + 1) % interval == 0;
 }
@@ -258,20 +259,23 @@ void PrefixCache::Restore(std::span<const int32_t> tokens, std::vector<kv::Seale
   }
 }
 
-// Gives a block in memory what it lacks.
-void PrefixCache::Complete(Node* node, const kv::SealedBlock& block, bool with_state) {
-  if (node->block.fine == nullptr && block.fine != nullptr) {
-    node->block.fine = block.fine;
-    ++fine_entered_;
-  }
-  if (with_state && node->block.state == nullptr && block.state != nullptr) EnterState(node, block.state);
-}
-
 // Whether the tokens after this block, as far as they are known, go on to a child in memory.
 bool PrefixCache::Follows(const Node* node, std::span<const int32_t> tokens, size_t block) {
   if (tokens.size() < (block + 2) * kPageTokens) return false;
   const Node* child = FindChild(node, tokens, block + 1);
   return child != nullptr && child->block;
+}
+
+// Gives block i of these tokens, which is in memory, what it lacks. Where the tokens go on as others did, a
+// state is of no more use than before.
+void PrefixCache::Complete(Node* node, const kv::SealedBlock& block, std::span<const int32_t> tokens,
+                           size_t i, size_t num_prompt) {
+  if (node->block.fine == nullptr && block.fine != nullptr) {
+    node->block.fine = block.fine;
+    ++fine_entered_;
+  }
+  if (node->block.state != nullptr || block.state == nullptr) return;
+  if (KeepsState(i, num_prompt) || !Follows(node, tokens, i)) EnterState(node, block.state);
 }
 
 void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::SealedBlock> blocks,
@@ -294,7 +298,7 @@ void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::Se
         DropState(parent);
       }
     } else {
-      Complete(node, blocks[i], KeepsState(i, num_prompt) || !Follows(node, tokens, i));
+      Complete(node, blocks[i], tokens, i, num_prompt);
     }
     if (asker != nullptr) AddUse(node, *asker, i, (i + 1) * kPageTokens <= num_prompt);
     Touch(node);

@@ -113,7 +113,8 @@ class PrefixCache {
   bool IsDead(const Node* node) const;
   Rank RankOf(const Node* node) const;
   Rank StateRankOf(const Node* node) const;
-  void Complete(Node* node, const kv::SealedBlock& block, bool with_state);
+  void Complete(Node* node, const kv::SealedBlock& block, std::span<const int32_t> tokens, size_t i,
+                size_t num_prompt);
   bool Follows(const Node* node, std::span<const int32_t> tokens, size_t block);
   void Touch(Node* node);
   void AddUse(Node* node, const Asker& asker, size_t index, bool in_prompt);

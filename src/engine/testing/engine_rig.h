@@ -94,7 +94,7 @@ class EngineRig {
     std::vector<kv::LayerCodecs> layers;
     for (size_t i = 0; i < static_cast<size_t>(config.num_layers); ++i)
       layers.push_back(given[i % given.size()]);
-    return kv::MakeLayout(layers, config.num_kv_heads, config.head_dim);
+    return kv::WithStates(kv::MakeLayout(layers, config.num_kv_heads, config.head_dim), config.state_floats);
   }
 
   // Asks all at once: the engine waits until it has them all, so that timing has no influence.

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <span>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
