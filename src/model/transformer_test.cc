@@ -42,7 +42,7 @@ struct Fixture {
     const ModelConfig& config = transformer->Config();
     kv::CodecFlags flags;
     flags.kv = codec;
-    return kv::MakeLayout(flags, config.cache_layers);
+    return kv::WithStates(kv::MakeLayout(flags, config.cache_layers), config.state_floats);
   }
 
   // Logits of all tokens, fed in chunks of `chunk` tokens.
