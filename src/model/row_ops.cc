@@ -178,6 +178,7 @@ void LayerNormRow(const float* x, const float* weight, const float* bias, float 
 }
 
 void AddRow(float* x, const float* y, size_t n) { Map(x, y, n, x, Sum()); }
+void MultiplyRow(float* x, const float* y, size_t n) { Map(x, y, n, x, Times()); }
 void ScaleRow(float* x, float factor, size_t n) { Map(x, x, n, x, ScaledBy{hn::Set(DF(), factor)}); }
 void SoftCapRow(float* x, float cap, size_t n) { Map(x, x, n, x, CappedBy{hn::Set(DF(), cap)}); }
 void TimesSigmoidRow(float* x, const float* gate, size_t n) { Map(x, gate, n, x, TimesSigmoidOf()); }
@@ -219,6 +220,7 @@ namespace throng::model {
 
 HWY_EXPORT(RmsNormRow);
 HWY_EXPORT(AddRow);
+HWY_EXPORT(MultiplyRow);
 HWY_EXPORT(ScaleRow);
 HWY_EXPORT(LayerNormRow);
 HWY_EXPORT(SoftCapRow);
@@ -230,6 +232,7 @@ void RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float
   HWY_DYNAMIC_DISPATCH(RmsNormRow)(x, weight, epsilon, n, out);
 }
 void AddTo(float* x, const float* y, size_t n) { HWY_DYNAMIC_DISPATCH(AddRow)(x, y, n); }
+void MultiplyBy(float* x, const float* y, size_t n) { HWY_DYNAMIC_DISPATCH(MultiplyRow)(x, y, n); }
 void Scale(float* x, float factor, size_t n) { HWY_DYNAMIC_DISPATCH(ScaleRow)(x, factor, n); }
 void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, size_t n, float* out) {
   HWY_DYNAMIC_DISPATCH(LayerNormRow)(x, weight, bias, epsilon, n, out);

@@ -13,6 +13,8 @@ void LayerNorm(const float* x, const float* weight, const float* bias, float eps
 
 // x += y
 void AddTo(float* x, const float* y, size_t n);
+// x *= y
+void MultiplyBy(float* x, const float* y, size_t n);
 // x *= factor
 void Scale(float* x, float factor, size_t n);
 

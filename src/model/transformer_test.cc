@@ -17,6 +17,7 @@
 #include "kv/layer_codecs.h"
 #include "model/config.h"
 #include "model/gguf/gguf.h"
+#include "model/testing/tiny_hybrid.h"
 #include "model/testing/tiny_model.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -73,7 +74,9 @@ class PurityTest : public testing::TestWithParam<std::tuple<std::string, TensorT
   void SetUp() override {
     TinyModel model{.bias_pairs = {1, 6}};
     std::tie(model.architecture, model.type, codec_, model.key_bias) = GetParam();
-    bytes_ = model.Bytes();
+    const bool hybrid = std::ranges::find(TinyHybrid::kArchitectures, model.architecture) !=
+                        std::end(TinyHybrid::kArchitectures);
+    bytes_ = hybrid ? TinyHybrid(model.architecture, model.type).Bytes() : model.Bytes();
     file_.emplace(bytes_, "tiny");
   }
   std::string codec_;
@@ -118,6 +121,32 @@ TEST_P(PurityTest, StatesDoNotDependOnChunksAndBatches) {
     EXPECT_TRUE(SameBits(states, expected));
   }
   EXPECT_GT(std::ranges::count_if(expected, [](float x) { return x != 0; }), 1000);
+}
+
+// Whether a state was kept in the middle of a chunk, where somebody asked for it, or at its end.
+TEST_P(PurityTest, SequencesGoOnFromTheBlocksOfOthers) {
+  Fixture fixture(*file_, codec_);
+  const auto tokens = RandomTokens(200, kVocab, 4);
+  const auto expected = fixture.Run(tokens, 200);
+  ThreadPool threads(2);
+  const bool has_states = fixture.pool.StateBytes() > 0;
+  for (const size_t length : {150, 128}) {
+    kv::SequenceCache other(fixture.pool);
+    ASSERT_TRUE(other.Reserve(static_cast<int>(length)));
+    if (has_states) ASSERT_TRUE(other.ReserveState(0));
+    const BatchItem whole{std::span(tokens).first(length), &other, 0};
+    fixture.transformer->Forward({&whole, 1}, threads, nullptr);
+    const size_t usable = kv::UsableBlocks(fixture.pool.Layout(), other.SealedBlocks());
+    EXPECT_EQ(usable, has_states && length == 150 ? 1u : 2u);
+    kv::SequenceCache cache(fixture.pool);
+    cache.Adopt(other.SealedBlocks().first(usable));
+    const auto rest = std::span(tokens).subspan(usable * kv::kPageTokens);
+    ASSERT_TRUE(cache.Reserve(static_cast<int>(rest.size())));
+    std::vector<float> logits(rest.size() * kVocab);
+    const BatchItem item{rest, &cache, static_cast<int>(rest.size())};
+    fixture.transformer->Forward({&item, 1}, threads, logits.data());
+    EXPECT_TRUE(SameBits(logits, std::span(expected).last(logits.size()))) << length;
+  }
 }
 
 TEST_P(PurityTest, RepackingDoesNotChangeBits) {
@@ -195,7 +224,14 @@ INSTANTIATE_TEST_SUITE_P(Models, PurityTest,
                                          std::tuple{"llama", TensorType::kQ8_0, "f16", 50.0f},
                                          std::tuple{"qwen2", TensorType::kF16, "f16", 0.0f},
                                          std::tuple{"qwen2", TensorType::kF16, "f16:bias=off", 300.0f},
-                                         std::tuple{"qwen2", TensorType::kQ8_0, "int8", 300.0f}));
+                                         std::tuple{"qwen2", TensorType::kQ8_0, "int8", 300.0f},
+                                         std::tuple{"qwen35", TensorType::kQ8_0, "f16", 0.0f},
+                                         std::tuple{"qwen35moe", TensorType::kF32, "int8", 0.0f},
+                                         std::tuple{"qwen3next", TensorType::kQ8_0, "f16", 0.0f},
+                                         std::tuple{"lfm2", TensorType::kF16, "f32", 0.0f},
+                                         std::tuple{"lfm2moe", TensorType::kQ8_0, "f16", 0.0f},
+                                         std::tuple{"granitehybrid", TensorType::kQ8_0, "f16", 0.0f},
+                                         std::tuple{"falcon-h1", TensorType::kQ8_0, "int8", 0.0f}));
 
 std::string Refusal(const TinyModel& model) {
   const auto bytes = model.Bytes();
@@ -215,7 +251,8 @@ TEST(Transformer, RefusesWithOneSentence) {
   EXPECT_EQ(Refusal({.reshaped = "blk.0.attn_k.weight"}),
             "tiny: tensor blk.0.attn_k.weight has shape [96, 32]; [64, 32] is expected");
   EXPECT_EQ(Refusal({.architecture = "mamba"}),
-            "tiny: architecture 'mamba' is not supported; these are: llama qwen2 qwen3 phi3 gemma3");
+            "tiny: architecture 'mamba' is not supported; these are: llama qwen2 qwen3 phi3 gemma3 qwen3next "
+            "qwen35 qwen35moe lfm2 lfm2moe granitehybrid falcon-h1");
   EXPECT_EQ(Refusal({.kv_heads = 3}), "tiny: 4 query heads cannot share 3 key heads evenly");
   EXPECT_EQ(Refusal({.without = "token_embd.weight"}),
             "tiny: tensor token_embd.weight is missing, or not a table of tokens");

@@ -11,7 +11,8 @@ const Architecture& FindArchitecture(const GgufFile& file) {
   const std::string_view name = file.String("general.architecture");
   std::string known;
   for (const auto& family :
-       {LlamaArchitectures(), QwenArchitectures(), PhiArchitectures(), GemmaArchitectures()}) {
+       {LlamaArchitectures(), QwenArchitectures(), PhiArchitectures(), GemmaArchitectures(),
+        Qwen35Architectures(), Lfm2Architectures(), GraniteHybridArchitectures(), FalconH1Architectures()}) {
     for (const Architecture& architecture : family) {
       if (name == architecture.name) return architecture;
       known += fmt::format(" {}", architecture.name);

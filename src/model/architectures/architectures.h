@@ -18,6 +18,10 @@ std::span<const Architecture> LlamaArchitectures();
 std::span<const Architecture> QwenArchitectures();
 std::span<const Architecture> PhiArchitectures();
 std::span<const Architecture> GemmaArchitectures();
+std::span<const Architecture> Qwen35Architectures();
+std::span<const Architecture> Lfm2Architectures();
+std::span<const Architecture> GraniteHybridArchitectures();
+std::span<const Architecture> FalconH1Architectures();
 
 // Throws kUnsupported for an architecture that no table has.
 const Architecture& FindArchitecture(const GgufFile& file);

@@ -55,6 +55,8 @@ class ModelBuilder {
   Model& GetModel() { return model_; }
   const ModelConfig& Config() const { return model_.config; }
   int NumLayers() const { return model_.config.num_layers; }
+  // Those of the file: some have blocks after the layers that are not computed (nextn_predict_layers).
+  int NumBlocks() const { return num_blocks_; }
   // Of one layer; 0 where it has none of them.
   int NumHeads(int layer) const { return num_heads_[static_cast<size_t>(layer)]; }
   int NumKvHeads(int layer) const { return num_kv_heads_[static_cast<size_t>(layer)]; }
@@ -87,6 +89,8 @@ class ModelBuilder {
 
   // The next layer of the cache.
   int AddCacheLayer(const kv::LayerShape& shape);
+  // The next recurrent layer of the cache. floats: of its state.
+  int AddRecurrentLayer(size_t floats);
 
   // After the layers: the output's norm and matrix (the embedding if the file has none), and refusals of what
   // nobody asked for.
@@ -102,6 +106,7 @@ class ModelBuilder {
   Metadata keys_;
   Tensors tensors_;
   Model& model_;
+  int num_blocks_ = 0;
   std::vector<int> num_heads_, num_kv_heads_, ffn_dims_;  // [layers]
 };
 
