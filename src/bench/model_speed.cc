@@ -59,17 +59,20 @@ ModelSpeed::ModelSpeed(const model::GgufFile& file, model::Transformer& model, c
     : model_(model),
       threads_(threads),
       weights_(ReadWeightUse(file)),
-      pool_(kv::MakeLayout(codecs, model.Config().cache_layers), budget_bytes, softmax) {}
+      pool_(kv::WithStates(kv::MakeLayout(codecs, model.Config().cache_layers), model.Config().state_floats),
+            budget_bytes, softmax) {}
 
 size_t ModelSpeed::CacheBytes(int sequences, int tokens) const {
   return pool_.SequenceBytes(tokens) * static_cast<size_t>(sequences);
 }
 
 size_t ModelSpeed::DecodeBytes(int sequences, int tokens) const {
-  // An open block stays until the pass that seals it has ended, and what is seen at the start all the time.
+  // An open block stays until the pass that seals it has ended, and what is seen or gone on from at the start
+  // all the time.
   const size_t open = tokens % kv::kPageTokens == 0 ? pool_.OpenBytes() : 0;
   const auto recent = static_cast<size_t>(pool_.Layout().window.recent_blocks);
-  return (pool_.SequenceBytes(tokens) + open + recent * pool_.FineBytes()) * static_cast<size_t>(sequences);
+  return (pool_.SequenceBytes(tokens) + open + recent * pool_.FineBytes() + pool_.StateBytes()) *
+         static_cast<size_t>(sequences);
 }
 
 void ModelSpeed::Fill(int sequences, int depth) {

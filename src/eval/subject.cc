@@ -52,7 +52,7 @@ kv::BlockLayout MakeLayout(const std::string& spec, kv::SoftmaxKind softmax, con
     return {parse(keys.codec, shape.key_dim),
             shape.values_in_keys ? nullptr : parse(flags.Values(), shape.value_dim)};
   };
-  kv::BlockLayout layout = kv::MakeLayout(choose, config.cache_layers);
+  kv::BlockLayout layout = kv::WithStates(kv::MakeLayout(choose, config.cache_layers), config.state_floats);
   layout.key_bias = keys.bias;
   return layout;
 }

@@ -20,6 +20,7 @@
 #include "model/gguf/gguf.h"
 #include "model/testing/tiny_gemma.h"
 #include "model/testing/tiny_latent.h"
+#include "model/testing/tiny_hybrid.h"
 #include "model/testing/tiny_model.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -45,7 +46,7 @@ struct Fixture {
     const ModelConfig& config = transformer->Config();
     kv::CodecFlags flags;
     flags.kv = codec;
-    return kv::MakeLayout(flags, config.cache_layers);
+    return kv::WithStates(kv::MakeLayout(flags, config.cache_layers), config.state_floats);
   }
 
   // Logits of all tokens, fed in chunks of `chunk` tokens.
@@ -129,6 +130,32 @@ TEST_P(PurityTest, StatesDoNotDependOnChunksAndBatches) {
   EXPECT_GT(std::ranges::count_if(expected, [](float x) { return x != 0; }), 1000);
 }
 
+// Whether a state was kept in the middle of a chunk, where somebody asked for it, or at its end.
+TEST_P(PurityTest, SequencesGoOnFromTheBlocksOfOthers) {
+  Fixture fixture(*file_, codec_);
+  const auto tokens = RandomTokens(200, kVocab, 4);
+  const auto expected = fixture.Run(tokens, 200);
+  ThreadPool threads(2);
+  const bool has_states = fixture.pool.StateBytes() > 0;
+  for (const size_t length : {150, 128}) {
+    kv::SequenceCache other(fixture.pool);
+    ASSERT_TRUE(other.Reserve(static_cast<int>(length)));
+    if (has_states) ASSERT_TRUE(other.ReserveState(0));
+    const BatchItem whole{std::span(tokens).first(length), &other, 0};
+    fixture.transformer->Forward({&whole, 1}, threads, nullptr);
+    const size_t usable = kv::UsableBlocks(fixture.pool.Layout(), other.SealedBlocks());
+    EXPECT_EQ(usable, has_states && length == 150 ? 1u : 2u);
+    kv::SequenceCache cache(fixture.pool);
+    cache.Adopt(other.SealedBlocks().first(usable));
+    const auto rest = std::span(tokens).subspan(usable * kv::kPageTokens);
+    ASSERT_TRUE(cache.Reserve(static_cast<int>(rest.size())));
+    std::vector<float> logits(rest.size() * kVocab);
+    const BatchItem item{rest, &cache, static_cast<int>(rest.size())};
+    fixture.transformer->Forward({&item, 1}, threads, logits.data());
+    EXPECT_TRUE(SameBits(logits, std::span(expected).last(logits.size()))) << length;
+  }
+}
+
 TEST_P(PurityTest, RepackingDoesNotChangeBits) {
   const auto tokens = RandomTokens(100, kVocab, 3);
   const auto expected = Fixture(*file_, codec_).Run(tokens, 100);
@@ -207,6 +234,9 @@ std::vector<PureModel> PureModels() {
   const auto gemma = [](const char* architecture, TensorType type) {
     return TinyGemma{.architecture = architecture, .type = type}.Bytes();
   };
+  const auto hybrid = [](const char* architecture, TensorType type = TensorType::kQ8_0) {
+    return TinyHybrid(architecture, type).Bytes();
+  };
   return {
       {"Floats", TinyModel{.type = TensorType::kF32}.Bytes(), "f32"},
       {"Llama", TinyModel{}.Bytes()},
@@ -225,6 +255,13 @@ std::vector<PureModel> PureModels() {
       {"Gemma4", gemma("gemma4", TensorType::kQ8_0)},
       {"Gemma4Int8", gemma("gemma4", TensorType::kF16), "int8"},
       {"Gemma4Experts", TinyGemma{.experts = true}.Bytes()},
+      {"Qwen35", hybrid("qwen35")},
+      {"Qwen35Moe", hybrid("qwen35moe", TensorType::kF32), "int8"},
+      {"Qwen3Next", hybrid("qwen3next")},
+      {"Lfm2", hybrid("lfm2", TensorType::kF16), "f32"},
+      {"Lfm2Moe", hybrid("lfm2moe")},
+      {"GraniteHybrid", hybrid("granitehybrid")},
+      {"FalconH1", hybrid("falcon-h1"), "int8"},
   };
 }
 

@@ -200,7 +200,7 @@ void CheckBytes(ObjectReader& reader, const CodecChoice& choice, const model::Mo
 }  // namespace
 
 kv::BlockLayout CodecChoice::Layout(const model::ModelConfig& config) const {
-  return kv::MakeLayout(layers, config.cache_layers, key_means);
+  return kv::WithStates(kv::MakeLayout(layers, config.cache_layers, key_means), config.state_floats);
 }
 
 double BytesPerToken(const kv::BlockLayout& layout) {

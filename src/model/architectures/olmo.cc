@@ -31,7 +31,6 @@ void BuildExaone4(ModelBuilder& builder) {
   const ModelConfig& config = builder.Config();
   const Metadata& keys = builder.Keys();
   const bool has_windows = config.num_layers == 64;
-  builder.DropPredictors();
   const Rope* rope = builder.FileRope(/*halves=*/true);
   if (has_windows) {
     builder.ReadWindows(keys.CountOr("attention.sliding_window", 4096, 1 << 28), 4);

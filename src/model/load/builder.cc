@@ -51,11 +51,17 @@ void ModelBuilder::ReadSizes() {
   ModelConfig& config = model_.config;
   config.context_length = keys_.Count("context_length", 1 << 28);
   config.dim = keys_.Count("embedding_length", 1 << 20);
-  config.num_layers = keys_.Count("block_count", 4096);
-  num_heads_ = keys_.Counts("attention.head_count", config.num_layers, 4096, 0);
-  const auto largest = [](const std::vector<int>& counts) { return *std::ranges::max_element(counts); };
+  num_blocks_ = keys_.Count("block_count", 4096);
+  // The last blocks may be there only to guess tokens.
+  config.num_layers = num_blocks_ - keys_.CountOr("nextn_predict_layers", 0, num_blocks_ - 1, 0);
+  tensors_.IgnoreBlocks(config.num_layers, num_blocks_);
+  num_heads_ = keys_.Counts("attention.head_count", num_blocks_, 4096, 0);
+  const auto largest = [&](std::vector<int>& counts) {
+    counts.resize(static_cast<size_t>(config.num_layers));
+    return *std::ranges::max_element(counts);
+  };
   config.num_heads = largest(num_heads_);
-  num_kv_heads_ = keys_.CountsOr("attention.head_count_kv", config.num_heads, config.num_layers, 4096, 0);
+  num_kv_heads_ = keys_.CountsOr("attention.head_count_kv", config.num_heads, num_blocks_, 4096, 0);
   config.num_kv_heads = largest(num_kv_heads_);
   if (config.num_heads == 0 || config.num_kv_heads == 0) {
     throw MakeError(ErrorCode::kUnsupported, "{}: a model without attention heads is not computed",
@@ -67,7 +73,7 @@ void ModelBuilder::ReadSizes() {
                     num_heads_[i], num_kv_heads_[i]);
   }
   config.head_dim = keys_.CountOr("attention.key_length", config.dim / config.num_heads, 4096);
-  ffn_dims_ = keys_.CountsOr("feed_forward_length", 0, config.num_layers, 1 << 24, 0);
+  ffn_dims_ = keys_.CountsOr("feed_forward_length", 0, num_blocks_, 1 << 24, 0);
   config.ffn_dim = largest(ffn_dims_);
   const TensorInfo* embedding = file_.FindTensor("token_embd.weight");
   if (!embedding || embedding->num_dims != 2 || embedding->dims[1] > (1u << 24)) {
@@ -247,6 +253,12 @@ int ModelBuilder::AddCacheLayer(const kv::LayerShape& shape, int window) {
   return static_cast<int>(model_.config.cache_layers.size()) - 1;
 }
 
+int ModelBuilder::AddRecurrentLayer(size_t floats) {
+  std::vector<size_t>& layers = model_.config.state_floats;
+  layers.push_back(floats);
+  return static_cast<int>(layers.size()) - 1;
+}
+
 // Checks that a layer can use the pages of an earlier one, whose open pages are then kept for it.
 int ModelBuilder::ShareCacheLayer(int layer, int cache_layer, const kv::LayerShape& shape) {
   std::vector<kv::LayerShape>& layers = model_.config.cache_layers;
@@ -359,15 +371,6 @@ RouterConfig ModelBuilder::ReadRouter(RouterConfig router) const {
   const int function = keys_.CountOr("expert_gating_func", 0, 3, 0);
   if (function > 0) router.scoring = kScorings[function - 1];
   return router;
-}
-
-void ModelBuilder::DropPredictors() {
-  ModelConfig& config = model_.config;
-  const int predictors = keys_.CountOr("nextn_predict_layers", 0, config.num_layers - 1, 0);
-  for (int i = config.num_layers - predictors; i < config.num_layers; ++i) {
-    tensors_.IgnoreAll(Name(i, "", ""));
-  }
-  config.num_layers -= predictors;
 }
 
 std::unique_ptr<Block> ModelBuilder::Experts(int layer, const ExpertsTraits& traits) {

@@ -64,6 +64,8 @@ class ModelBuilder {
   Model& GetModel() { return model_; }
   const ModelConfig& Config() const { return model_.config; }
   int NumLayers() const { return model_.config.num_layers; }
+  // Those of the file: some have blocks after the layers that are not computed (nextn_predict_layers).
+  int NumBlocks() const { return num_blocks_; }
   // Of one layer; 0 where it has none of them.
   int NumHeads(int layer) const { return num_heads_[static_cast<size_t>(layer)]; }
   int NumKvHeads(int layer) const { return num_kv_heads_[static_cast<size_t>(layer)]; }
@@ -96,16 +98,16 @@ class ModelBuilder {
   RouterConfig ReadRouter(RouterConfig router = {}) const;
   bool HasExperts() const { return keys_.CountOr("expert_count", 0, 1 << 16, 0) > 0; }
 
-  // Leaves out the last layers, which predict further tokens (nextn_predict_layers).
-  void DropPredictors();
 
   void Add(std::unique_ptr<Layer> layer) { model_.layers.push_back(std::move(layer)); }
   void Add(std::vector<Residual> residuals, float scale = 1.0f) {
     Add(std::make_unique<ResidualLayer>(std::move(residuals), scale));
   }
 
-  // Returns the index of a new layer of the cache.
+  // Returns the index of a new layer of the cache. window: tokens that each token sees; 0: all before it.
   int AddCacheLayer(const kv::LayerShape& shape, int window = 0);
+  // The same of a recurrent layer. floats: of its state.
+  int AddRecurrentLayer(size_t floats);
 
   // After the layers: the output's norm and matrix (the embedding if the file has none), and refusals of what
   // nobody asked for.
@@ -124,6 +126,7 @@ class ModelBuilder {
   Metadata keys_;
   Tensors tensors_;
   Model& model_;
+  int num_blocks_ = 0;
   std::vector<int> num_heads_, num_kv_heads_, ffn_dims_;  // [layers]
 };
 

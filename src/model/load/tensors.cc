@@ -65,9 +65,12 @@ void Tensors::Ignore(std::string_view name) const {
   if (const TensorInfo* tensor = file_.FindTensor(name)) used_.insert(tensor->name);
 }
 
-void Tensors::IgnoreAll(std::string_view prefix) const {
-  for (const TensorInfo& tensor : file_.Tensors()) {
-    if (tensor.name.starts_with(prefix)) used_.insert(tensor.name);
+void Tensors::IgnoreBlocks(int first, int end) const {
+  for (int block = first; block < end; ++block) {
+    const std::string prefix = fmt::format("blk.{}.", block);
+    for (const TensorInfo& tensor : file_.Tensors()) {
+      if (tensor.name.starts_with(prefix)) used_.insert(tensor.name);
+    }
   }
 }
 
