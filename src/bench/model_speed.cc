@@ -164,8 +164,9 @@ ModelSpeed::ModelSpeed(const model::GgufFile& file, model::Transformer& model, c
     : model_(model),
       threads_(threads),
       weight_bytes_(model::WeightBytes(file)),
-      pool_(kv::MakeLayout(codecs, model.Config().num_layers, model.Config().num_kv_heads,
-                           model.Config().head_dim),
+      pool_(kv::WithStates(kv::MakeLayout(codecs, model.Config().num_layers, model.Config().num_kv_heads,
+                                          model.Config().head_dim),
+                           model.Config().state_floats),
             budget_bytes, softmax) {}
 
 size_t ModelSpeed::CacheBytes(int sequences, int tokens) const {

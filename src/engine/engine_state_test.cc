@@ -29,9 +29,11 @@ std::vector<int32_t> operator+(std::vector<int32_t> a, const std::vector<int32_t
 
 TEST(EngineStatePurity, LogitsDependOnTokensAlone) {
   for (const std::vector<size_t>& floats : {std::vector<size_t>{5}, {3, 1500}}) {
-    SCOPED_TRACE(floats.size());
-    FakeTransformer fake(kVocab, floats);
-    PurityCheck(fake, "f32").Run();
+    for (const char* codec : {"f32", "kivi2:sink=64,recent=64"}) {
+      SCOPED_TRACE(fmt::format("{} layers, {}", floats.size(), codec));
+      FakeTransformer fake(kVocab, floats);
+      PurityCheck(fake, codec).Run();
+    }
   }
 }
 

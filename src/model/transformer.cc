@@ -430,7 +430,8 @@ class LlamaTransformer final : public Transformer {
     const kv::BlockLayout& layout = item.cache->Layout();
     THRONG_CHECK(layout.num_layers == model_.config.num_layers &&
                  layout.num_kv_heads == model_.config.num_kv_heads &&
-                 layout.head_dim == model_.config.head_dim);
+                 layout.head_dim == model_.config.head_dim &&
+                 std::ranges::equal(layout.states, model_.config.state_floats, {}, &kv::StateSpec::floats));
     for (const int32_t token : item.tokens) {
       if (token < 0 || token >= model_.config.vocab_size) {
         throw MakeError(ErrorCode::kInvalid, "token {} is not one of the model's 0 to {}", token,

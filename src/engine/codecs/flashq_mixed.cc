@@ -57,7 +57,8 @@ HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_
                     kv::kFlashqMixed, kTokens, config.context_length, text.size());
   }
   const kv::CodecFlags f32{.kv = "f32", .k = "", .v = ""};
-  kv::BlockLayout layout = kv::MakeLayout(f32, config.num_layers, config.num_kv_heads, config.head_dim);
+  kv::BlockLayout layout = kv::WithStates(
+      kv::MakeLayout(f32, config.num_layers, config.num_kv_heads, config.head_dim), config.state_floats);
   layout.key_bias = bias;
   layout.key_means = std::move(means);
   kv::BlockPool pool(std::move(layout), std::numeric_limits<size_t>::max() / 2, softmax);
