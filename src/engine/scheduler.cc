@@ -166,7 +166,10 @@ void Scheduler::Admit() {
   // The first in the queue is never passed over, or large requests would wait forever.
   while (!waiting_.empty() && running_.size() < static_cast<size_t>(options_.max_batch)) {
     Sequence* sequence = *waiting_.begin();
-    if (!TryAdmit(*sequence)) break;
+    if (!TryAdmit(*sequence)) {
+      matched_.clear();  // those that run may need the room
+      break;
+    }
     waiting_.erase(waiting_.begin());
     running_.insert(std::upper_bound(running_.begin(), running_.end(), sequence, ServedBefore()), sequence);
     sequence->is_running = true;

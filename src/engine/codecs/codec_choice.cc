@@ -210,7 +210,9 @@ double BytesPerToken(const kv::BlockLayout& layout) {
 size_t WindowBytes(const kv::BlockLayout& layout) {
   const kv::BlockPool pool(layout, 0);
   const int blocks = layout.window.sink_blocks + layout.window.recent_blocks;
-  return pool.SequenceBytes(blocks * kv::kPageTokens) - static_cast<size_t>(blocks) * pool.SealedBytes();
+  if (blocks == 0) return 0;
+  return pool.SequenceBytes(blocks * kv::kPageTokens) - static_cast<size_t>(blocks) * pool.SealedBytes() -
+         pool.StateBytes();
 }
 
 double F16BytesPerToken(const kv::BlockLayout& layout) {

@@ -24,9 +24,8 @@ constexpr size_t kMostLost = 1 << 18;
 PrefixCache::PrefixCache(kv::BlockPool& pool, kv::SpillFile* spill)
     : pool_(pool),
       spill_(spill),
-      leaves_(std::make_unique<Leaves>(&Node::leaf)),
-      disk_leaves_(std::make_unique<Leaves>(&Node::leaf)),
-      states_(std::make_unique<Leaves>(&Node::state)) {}
+      leaves_(std::make_unique<Leaves>()),
+      disk_leaves_(std::make_unique<Leaves>()) {}
 PrefixCache::~PrefixCache() = default;
 
 uint64_t PrefixCache::ChildHash(const Node* parent, std::span<const int32_t> tokens) {
@@ -66,7 +65,6 @@ PrefixCache::Leaves* PrefixCache::LeavesOf(const Node* node) {
 
 void PrefixCache::Touch(Node* node) {
   if (Leaves* leaves = LeavesOf(node)) leaves->Keep(node);
-  states_->Keep(node);
   node->last_use = ++clock_;
 }
 
@@ -111,25 +109,16 @@ void PrefixCache::Enter(Node* node, kv::SealedBlock block) {
     spill_->Free(node->slot);
     node->slot = -1;
   }
-  kv::BlockRef state = std::move(block.state);
   node->block = std::move(block);
-  if (state != nullptr) EnterState(node, std::move(state));
   fine_entered_ += node->block.fine != nullptr ? 1 : 0;
   leaves_->Add(node);
   if (node->parent != nullptr && node->parent->num_children_in_memory++ == 0) leaves_->Remove(node->parent);
-}
-
-void PrefixCache::EnterState(Node* node, kv::BlockRef state) {
-  node->block.state = std::move(state);
-  node->state_use = ++clock_;
-  states_->Add(node);
 }
 
 // Moves the block from memory to disk, or drops it if the disk does not take it.
 void PrefixCache::Leave(Node* node) {
   const bool on_disk = Spill(node);
   leaves_->Remove(node);
-  if (node->block.state != nullptr) states_->Remove(node);
   node->block = {};
   if (node->parent != nullptr && --node->parent->num_children_in_memory == 0) leaves_->Add(node->parent);
   ++counts_.evictions;
@@ -209,10 +198,7 @@ bool PrefixCache::KeepsState(size_t block, size_t num_prompt) const {
 void PrefixCache::Begins(std::span<const int32_t> tokens, size_t num_blocks) {
   Node* node = nullptr;
   for (size_t i = 0; i < num_blocks; ++i) node = FindChild(node, tokens, i);
-  if (node == nullptr || node->block.state == nullptr) return;
-  states_->Keep(node);
-  node->state_use = ++clock_;
-  node->begun = true;
+  if (node != nullptr) node->begun = true;
 }
 
 // Returns null if there is no room for a block, even after evicting others.
@@ -275,7 +261,7 @@ void PrefixCache::Complete(Node* node, const kv::SealedBlock& block, std::span<c
     ++fine_entered_;
   }
   if (node->block.state != nullptr || block.state == nullptr) return;
-  if (KeepsState(i, num_prompt) || !Follows(node, tokens, i)) EnterState(node, block.state);
+  if (KeepsState(i, num_prompt) || !Follows(node, tokens, i)) node->block.state = block.state;
 }
 
 void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::SealedBlock> blocks,
@@ -293,10 +279,8 @@ void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::Se
       ++counts_.insertions;
       if (was_here) ++counts_.recomputations;
       // The end of the path has moved on.
-      if (parent != nullptr && parent->num_children_in_memory == 1 && parent->block.state != nullptr &&
-          !parent->begun && !KeepsState(i - 1, num_prompt)) {
-        DropState(parent);
-      }
+      const bool is_first = parent != nullptr && parent->num_children_in_memory == 1;
+      if (is_first && !parent->begun && !KeepsState(i - 1, num_prompt)) parent->block.state.reset();
     } else {
       Complete(node, blocks[i], tokens, i, num_prompt);
     }

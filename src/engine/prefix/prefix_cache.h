@@ -13,7 +13,7 @@
 // Of a model with recurrent layers, a prompt can go on only from a block with their state, and states are
 // large. So a state stays where somebody is likely to go on: at the end of a path, at a fork, at the end of a
 // prompt, where a sequence has begun before, and at regular distances (docs/recurrent-state.md). When memory
-// is short, states leave as blocks do.
+// is short, it leaves with its block.
 #pragma once
 
 #include <compare>
@@ -82,9 +82,9 @@ class PrefixCache {
   void Insert(std::span<const int32_t> tokens, std::span<const kv::SealedBlock> blocks,
               const Asker* asker = nullptr, size_t num_prompt = 0);
 
-  // Evicts from memory fine forms in the middle of paths, or else the block or state expected to be needed
-  // last, among those that nobody else holds, and of blocks those that no longer prefix in memory needs.
-  // Returns false if there is nothing.
+  // Evicts from memory fine forms in the middle of paths, or else the block expected to be needed last, among
+  // those that nobody else holds and no longer prefix in memory needs; or else a fine form or a state that
+  // nobody else holds. Returns false if there is nothing.
   [[nodiscard]] bool EvictOne();
 
   size_t EvictableBytes() const;                      // walks over all blocks
@@ -100,10 +100,6 @@ class PrefixCache {
     auto operator<=>(const Rank&) const = default;
   };
   class Leaves;
-  struct Place {  // in a Leaves
-    size_t index = 0;
-    bool chosen = false;  // to leave soon
-  };
 
   static uint64_t ChildHash(const Node* parent, std::span<const int32_t> tokens);
   Node* FindChild(const Node* parent, uint64_t hash, std::span<const int32_t> tokens);
@@ -112,7 +108,6 @@ class PrefixCache {
   Leaves* LeavesOf(const Node* node);
   bool IsDead(const Node* node) const;
   Rank RankOf(const Node* node) const;
-  Rank StateRankOf(const Node* node) const;
   void Complete(Node* node, const kv::SealedBlock& block, std::span<const int32_t> tokens, size_t i,
                 size_t num_prompt);
   bool Follows(const Node* node, std::span<const int32_t> tokens, size_t block);
@@ -121,11 +116,10 @@ class PrefixCache {
   void DropUse(Node* node, uint32_t agent);
   void Enter(Node* node, kv::SealedBlock block);
   std::shared_ptr<kv::Block> Allocate(kv::BlockKind kind);
-  void EnterState(Node* node, kv::BlockRef state);
-  void DropState(Node* node);
   void Leave(Node* node);
   void MarkNearEnds();
   bool DropFine(bool near_ends);
+  bool DropState();
   bool Spill(Node* node);
   void DropFromDisk(Node* node);
   void EraseIfLost(Node* node);
@@ -137,7 +131,6 @@ class PrefixCache {
   std::unordered_multimap<uint64_t, std::unique_ptr<Node>> nodes_;  // by the hash of their path
   std::unique_ptr<Leaves> leaves_;                            // nodes in memory, without children in memory
   std::unique_ptr<Leaves> disk_leaves_;                       // nodes on disk, without children
-  std::unique_ptr<Leaves> states_;                            // nodes in memory with a state
   std::unordered_map<uint32_t, std::vector<Node*>> used_by_;  // nodes by agent
   std::unordered_set<uint64_t> lost_;                         // hashes of the blocks lost most recently
   std::deque<uint64_t> lost_order_;                           // the hashes in lost_, oldest first

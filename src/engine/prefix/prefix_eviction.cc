@@ -33,19 +33,6 @@ PrefixCache::Rank PrefixCache::RankOf(const Node* node) const {
   return {rate, node->last_use};
 }
 
-// A state leaves before others of its block's rank if the path goes on and nobody has begun there: it is for
-// prompts that have not come yet.
-PrefixCache::Rank PrefixCache::StateRankOf(const Node* node) const {
-  if (node->num_children_in_memory == 0) return RankOf(node);
-  const bool is_used = node->begun || node->num_children_in_memory > 1;
-  return {is_used ? RankOf(node).rate : 0, node->state_use};
-}
-
-void PrefixCache::DropState(Node* node) {
-  states_->Remove(node);
-  node->block.state.reset();
-}
-
 size_t PrefixCache::EvictableBytes() const {
   size_t bytes = 0;
   for (const auto& [hash, node] : nodes_) {
@@ -84,17 +71,25 @@ bool PrefixCache::DropFine(bool near_ends) {
   return dropped;
 }
 
+// Drops the state that is expected to be needed last, of those that only the cache holds. Returns false if
+// there is none.
+bool PrefixCache::DropState() {
+  if (pool_.StateBytes() == 0) return false;
+  Node* last = nullptr;
+  for (const auto& [hash, node] : nodes_) {
+    if (node->block.state.use_count() != 1) continue;
+    if (last == nullptr || RankOf(node.get()) < RankOf(last)) last = node.get();
+  }
+  if (last == nullptr) return false;
+  last->block.state.reset();
+  return true;
+}
+
 bool PrefixCache::EvictOne() {
   if (fine_entered_ > nodes_.size() / kBlocksPerDrop && DropFine(false)) return true;
   Node* node = leaves_->First([this](const Node* leaf) { return RankOf(leaf); },
                               [](const Node* leaf) { return IsUnshared(leaf->block); });
-  Node* with_state = states_->First([this](const Node* of) { return StateRankOf(of); },
-                                    [](const Node* of) { return of->block.state.use_count() == 1; });
-  if (with_state != nullptr && (node == nullptr || StateRankOf(with_state) < RankOf(node))) {
-    DropState(with_state);
-    return true;
-  }
-  if (node == nullptr) return DropFine(true);
+  if (node == nullptr) return DropFine(true) || DropState();
   Leave(node);
   return true;
 }

@@ -21,37 +21,33 @@ struct PrefixCache::Node {
   int num_children_in_memory = 0;
   uint64_t last_use = 0;  // unique: the clock ticks with each use
   std::vector<NextUse::Use> uses{};
-  uint64_t visit = 0;      // number of the last Learn that passed here
-  uint64_t near_end = 0;   // number of the last sweep that found it in the window of an end or a fork
-  uint64_t state_use = 0;  // when a sequence last began with its state, or when that came here
-  bool begun = false;      // whether one ever did
-  Place leaf{};            // in leaves_ or disk_leaves_
-  Place state{};           // in states_
+  uint64_t visit = 0;     // number of the last Learn that passed here
+  uint64_t near_end = 0;  // number of the last sweep that found it in the window of an end or a fork
+  bool begun = false;     // whether a sequence has begun with this block as its last
+  size_t leaf_index = 0;  // index in its Leaves
+  bool chosen = false;    // its Leaves chose it to leave soon
 };
 
 // Nodes that may leave. Ranks change all at once, with time and with what agents do, so they are not kept in
 // order. When a node must leave, those with the smallest ranks are chosen: a few ahead if there are many.
 class PrefixCache::Leaves {
  public:
-  explicit Leaves(Place Node::*place) : place_(place) {}
-
   void Add(Node* node) {
-    (node->*place_).index = leaves_.size();
+    node->leaf_index = leaves_.size();
     leaves_.push_back(node);
   }
 
   void Remove(Node* node) {
     Keep(node);
-    const size_t index = (node->*place_).index;
-    (leaves_.back()->*place_).index = index;
-    leaves_[index] = leaves_.back();
+    leaves_.back()->leaf_index = node->leaf_index;
+    leaves_[node->leaf_index] = leaves_.back();
     leaves_.pop_back();
   }
 
   // The node was used: revokes an earlier choice.
   void Keep(Node* node) {
-    if (!(node->*place_).chosen) return;
-    (node->*place_).chosen = false;
+    if (!node->chosen) return;
+    node->chosen = false;
     std::erase(chosen_, node);
   }
 
@@ -70,7 +66,7 @@ class PrefixCache::Leaves {
       const size_t count = 1 + ranked_.size() / kLeavesPerChoice;
       std::partial_sort(ranked_.begin(), ranked_.begin() + static_cast<ptrdiff_t>(count), ranked_.end());
       for (size_t i = count; i-- > 0;) {
-        (ranked_[i].second->*place_).chosen = true;
+        ranked_[i].second->chosen = true;
         chosen_.push_back(ranked_[i].second);
       }
     }
@@ -78,7 +74,6 @@ class PrefixCache::Leaves {
 
  private:
   static constexpr size_t kLeavesPerChoice = 64;
-  Place Node::*const place_;
   std::vector<Node*> leaves_;
   std::vector<Node*> chosen_;  // a subset of leaves_; the last one goes first
   std::vector<std::pair<Rank, Node*>> ranked_;

@@ -58,13 +58,15 @@ class FakeTransformer : public model::Transformer {
  public:
   static constexpr int kHeadDim = 8;
 
-  // state_floats: as in ModelConfig.
-  explicit FakeTransformer(int vocab, std::vector<size_t> state_floats = {}) : config_{} {
+  // state_floats: as in ModelConfig. All KV heads have the same rows.
+  explicit FakeTransformer(int vocab, std::vector<size_t> state_floats = {}, int num_kv_heads = 1)
+      : config_{} {
     config_.state_floats = std::move(state_floats);
     config_.vocab_size = vocab;
     config_.context_length = 2048;
     config_.num_layers = 1;
-    config_.cache_layers = kv::AlikeLayers(1, 1, kHeadDim);
+    config_.num_kv_heads = num_kv_heads;
+    config_.cache_layers = kv::AlikeLayers(1, num_kv_heads, kHeadDim);
     config_.dim = kHeadDim;
     config_.pooling = model::Pooling::kMean;
   }
@@ -112,7 +114,7 @@ class FakeTransformer : public model::Transformer {
         const std::vector<int32_t> history = History(*item.cache, end - i + 1);
         Logits(history, {item.states + (item.num_states - i) * kHeadDim, kHeadDim});
       }
-      item.cache->FinishLayer(0, 0);
+      for (int head = 0; head < config_.num_kv_heads; ++head) item.cache->FinishLayer(0, head);
       item.cache->EndChunk();
     }
   }
@@ -125,11 +127,13 @@ class FakeTransformer : public model::Transformer {
   size_t most_tokens = 0;  // most in one step
 
  private:
-  static void Append(const model::BatchItem& item) {
+  void Append(const model::BatchItem& item) const {
     std::vector<float> rows(item.tokens.size() * kHeadDim);
     for (size_t i = 0; i < item.tokens.size(); ++i) rows[i * kHeadDim] = static_cast<float>(item.tokens[i]);
     item.cache->BeginChunk(static_cast<int>(item.tokens.size()));
-    item.cache->Append(0, 0, {rows.data(), kHeadDim}, {rows.data(), kHeadDim});
+    for (int head = 0; head < config_.num_kv_heads; ++head) {
+      item.cache->Append(0, head, {rows.data(), kHeadDim}, {rows.data(), kHeadDim});
+    }
   }
 
   // Lets the recurrent layers see the tokens one by one. Returns the hash of all states after each.
