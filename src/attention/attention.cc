@@ -62,6 +62,7 @@ const kv::LayerShape& ShapeOf(const AttentionJob& job) {
 }
 
 int FirstVisible(const AttentionJob& job, int position) {
+  if (job.chunk > 0) return position / job.chunk * job.chunk;
   return job.window > 0 ? std::max(0, position - job.window + 1) : 0;
 }
 

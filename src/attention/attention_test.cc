@@ -35,7 +35,8 @@ struct Shape {
   float bias = 0.0f;              // length of what keys lack in some pairs; 0: nothing
   std::vector<float> sinks = {};  // learned sinks, [kHeads, group]; empty: none
   float score_cap = 0.0f;
-  int value_dim = 0;  // 0: as keys
+  int chunk = 0;
+  int value_dim = 0;              // 0: as keys
   bool values_in_keys = false;
 
   size_t ValueDim() const { return static_cast<size_t>(value_dim == 0 ? head_dim : value_dim); }
@@ -46,7 +47,7 @@ std::string Describe(const Shape& s) {
          " length " + std::to_string(s.length) + " window " + std::to_string(s.window) + " " +
          SoftmaxName(s.softmax) + " bias " + std::to_string(s.bias) + (s.sinks.empty() ? "" : " sinks") +
          (s.values_in_keys ? " latent " : " values ") + std::to_string(s.ValueDim()) + " cap " +
-         std::to_string(s.score_cap);
+         std::to_string(s.score_cap) + " chunk " + std::to_string(s.chunk);
 }
 
 constexpr int kHeads = 2;
@@ -106,6 +107,7 @@ std::vector<AttentionJob> BeginChunk(const Shape& shape, const Sequence& sequenc
                     .out_stride = OutStride(shape),
                     .scale = 1.0f / std::sqrt(static_cast<float>(d)),
                     .window = shape.window,
+                    .chunk = shape.chunk,
                     .score_cap = shape.score_cap,
                     .softmax = shape.softmax,
                     .key_bias = sequence.bias == nullptr ? nullptr : &(*sequence.bias)[0].heads[head],
@@ -191,6 +193,7 @@ std::vector<Shape> RandomShapes(int count, uint64_t seed) {
       shape.window = rng.NextBelow(3) == 0 ? pick(1, 5, 64, 100) : 0;
       shape.softmax = rng.NextBelow(2) == 0 ? SoftmaxKind::kSas : SoftmaxKind::kExact;
       shape.bias = rng.NextBelow(2) == 0 ? pick(1.0f, 30.0f) : 0.0f;
+      if (rng.NextBelow(4) == 0) shape.chunk = pick(5, 64, 100);
       if (rng.NextBelow(3) == 0) shape.score_cap = pick(2.0f, 30.0f);
       if (rng.NextBelow(2) == 0) shape.value_dim = pick(8, 24, 64, 96);
       shape.values_in_keys = rng.NextBelow(2) == 0 && static_cast<int>(shape.ValueDim()) <= shape.head_dim;

@@ -149,6 +149,10 @@ std::vector<HeadKeyBias::Pair> Remove(const Rotation& rotation, const float* bia
     removed[pair.first] = pair.x;
     removed[pair.second] = pair.y;
   }
+  for (HeadKeyBias::Pair& pair : pairs) {
+    pair.x *= static_cast<float>(rotation.magnitude);
+    pair.y *= static_cast<float>(rotation.magnitude);
+  }
   for (size_t j = 2 * rotation.frequencies.size(); j < key_dim; ++j) {
     if (IsRemovable(bias[j])) removed[j] = bias[j];
   }

@@ -18,6 +18,7 @@ namespace throng::attention {
 struct Rotation {
   std::vector<double> frequencies;  // radians per position, of each pair
   bool halves = true;  // pair i is elements (i, i + number of pairs) of a head; else (2i, 2i + 1)
+  double magnitude = 1.0;  // rotated elements are multiplied by this too
 
   size_t First(size_t pair) const { return halves ? pair : 2 * pair; }
   size_t Second(size_t pair) const { return halves ? pair + frequencies.size() : 2 * pair + 1; }

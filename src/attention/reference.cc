@@ -37,7 +37,8 @@ void AttendToken(const AttentionJob& job, const kv::LayerShape& shape, int token
   const auto key_dim = static_cast<size_t>(shape.key_dim), value_dim = static_cast<size_t>(shape.value_dim);
   const int position = job.cache->NumTokens() + token;
   const int index = token - job.first_token;
-  const int begin = job.window > 0 ? std::max(0, position - job.window + 1) : 0;
+  int begin = job.window > 0 ? std::max(0, position - job.window + 1) : 0;
+  if (job.chunk > 0) begin = position - position % job.chunk;
   const double threshold = SasThreshold(position + 1 - begin);
   const auto exponential = [&](double x) {
     return job.softmax == SoftmaxKind::kSas ? Sas(x, threshold) : std::exp(-x);

@@ -74,9 +74,8 @@ ModelKeys::ModelKeys(Model& model) : config_(model.config), layers_(model.CacheL
       of.averages = ExpectedLengths(layers_[i]);
     } else {
       const kv::LayerShape& shape = config_.cache_layers[i];
-      const auto heads = static_cast<size_t>(shape.num_kv_heads);
-      of.bias.assign(heads * static_cast<size_t>(shape.key_dim), 0.0f);
-      of.averages.assign(heads, 0.0);
+      of.bias.assign(static_cast<size_t>(shape.num_kv_heads * shape.key_dim), 0.0f);
+      of.averages.assign(static_cast<size_t>(shape.num_kv_heads), 0.0);
     }
     biases.push_back(std::move(of));
   }

@@ -49,14 +49,12 @@ void Model::ForEachMatrix(const std::function<void(Matrix&)>& visit) {
 }
 
 std::vector<Model::CacheLayer> Model::CacheLayers() {
-  std::vector<CacheLayer> cache_layers;
+  std::vector<CacheLayer> cache_layers(config.cache_layers.size());
   for (const auto& layer : layers) {
     layer->ForEachBlock([&](Block& block, const Norm& input) {
       const auto* attention = dynamic_cast<const AttentionBlock*>(&block);
       if (attention == nullptr || !attention->Config().owns_cache) return;
-      const auto index = static_cast<size_t>(attention->Config().cache_layer);
-      if (cache_layers.size() <= index) cache_layers.resize(index + 1);
-      cache_layers[index] = {attention, &input};
+      cache_layers[static_cast<size_t>(attention->Config().cache_layer)] = {attention, &input};
     });
   }
   return cache_layers;

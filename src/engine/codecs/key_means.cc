@@ -28,7 +28,7 @@ void TurnBack(const attention::Rotation& rotation, int position, float* key) {
     const double cosine = std::cos(angle), sine = std::sin(angle);
     float& first = key[rotation.First(i)];
     float& second = key[rotation.Second(i)];
-    const double x = first, y = second;
+    const double x = first / rotation.magnitude, y = second / rotation.magnitude;
     first = static_cast<float>(x * cosine + y * sine);
     second = static_cast<float>(y * cosine - x * sine);
   }

@@ -93,7 +93,9 @@ class Fp8 : public Codec {
   void Decode(Part part, const uint8_t* encoded, float* block) const override {
     HWY_DYNAMIC_DISPATCH(DecodeFp8)(part, Elements(encoded), head_dim_, block);
     const float* scales = Scales(part, encoded);
-    for (size_t i = 0; i < Count(part).codes; ++i) block[i] *= scales[i / static_cast<size_t>(head_dim_)];
+    for (int t = 0; t < kPageTokens; ++t) {
+      for (int i = 0; i < head_dim_; ++i) *block++ *= scales[t];
+    }
   }
 
   size_t QueryBytes() const override { return RoundUp64(head_dim_ * sizeof(float)); }

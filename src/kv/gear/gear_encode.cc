@@ -172,14 +172,29 @@ void Pack(const GearLayout& layout, const std::vector<uint8_t>& matrix, uint8_t*
   }
 }
 
-int UnpackOne(const GearLayout& layout, const uint8_t* encoded, size_t index) {
-  const size_t i = index / kGearSubChunk;
-  const size_t j = index % kGearSubChunk;
-  if (layout.bits == 4) return encoded[i / 2 * 64 + j] >> (i % 2 * 4) & 15;
-  if (layout.bits == 2) return encoded[i / 4 * 64 + j] >> (i % 4 * 2) & 3;
-  const uint8_t* group = encoded + i / 8 * 192;
-  const size_t at = i % 8;
-  return (group[at / 4 * 64 + j] >> (at % 4 * 2) & 3) | (group[128 + j] >> at & 1) << 2;
+// The reverse of PutBits.
+void TakeBits(const uint8_t* __restrict bytes, int place, int mask, int shift, uint8_t* __restrict codes) {
+  for (int j = 0; j < kGearSubChunk; ++j) {
+    codes[j] = static_cast<uint8_t>(codes[j] | (bytes[j] >> place & mask) << shift);
+  }
+}
+
+// The reverse of Pack, in the order of CodeIndex.
+std::vector<uint8_t> Unpack(const GearLayout& layout, const uint8_t* encoded) {
+  std::vector<uint8_t> codes(static_cast<size_t>(layout.rows) * layout.lanes);
+  for (size_t i = 0; i < codes.size() / kGearSubChunk; ++i) {
+    uint8_t* to = codes.data() + i * kGearSubChunk;
+    const int at = static_cast<int>(i % 8);
+    if (layout.bits == 4) {
+      TakeBits(encoded + i / 2 * 64, at % 2 * 4, 15, 0, to);
+    } else if (layout.bits == 2) {
+      TakeBits(encoded + i / 4 * 64, at % 4 * 2, 3, 0, to);
+    } else {
+      TakeBits(encoded + i / 8 * 192 + at / 4 * 64, at % 4 * 2, 3, 0, to);
+      TakeBits(encoded + i / 8 * 192 + 128, at, 1, 2, to);
+    }
+  }
+  return codes;
 }
 
 // Gram and Schmidt, twice for accuracy; rows of no length become 0. m: [rank, count].
@@ -411,12 +426,16 @@ void DecodeGear(const GearLayout& layout, const uint8_t* encoded, float* block) 
     std::memcpy(&bits, encoded + offset + 2 * i, 2);
     return HalfToFloat(bits);
   };
+  const std::vector<uint8_t> codes = Unpack(layout, encoded);
   for (int row = 0; row < layout.rows; ++row) {
-    for (int lane = 0; lane < layout.lanes; ++lane) {
-      const size_t pair = static_cast<size_t>(lane / layout.group) * layout.rows + row;
-      const int code = UnpackOne(layout, encoded, CodeIndex(layout, row, lane));
-      matrix[static_cast<size_t>(row) * layout.lanes + lane] =
-          static_cast<float>(code) * half(layout.scales, pair) + half(layout.zeros, pair);
+    for (int group = 0; group < layout.num_groups; ++group) {
+      const size_t pair = static_cast<size_t>(group) * layout.rows + row;
+      const float scale = half(layout.scales, pair), zero = half(layout.zeros, pair);
+      const Span span = GroupSpan(layout, row, group);
+      const uint8_t* code = codes.data() + CodeIndex(layout, row, group * layout.group);
+      for (size_t i = span.begin; i < span.end; ++i, code += 4) {
+        matrix[i] = static_cast<float>(*code) * scale + zero;
+      }
     }
   }
   AddLowRank(layout, encoded, matrix);

@@ -32,12 +32,7 @@ class Int8 : public Codec {
     }
   }
   void Decode(Part part, const uint8_t* encoded, float* block) const override {
-    int8_t codes[kPageTokens * kMaxHeadDim];
-    LoadInt8Rows(part, encoded, head_dim_, codes);
-    const float* scales = Scales(part, encoded);
-    for (size_t i = 0; i < Count(part).codes; ++i) {
-      block[i] = static_cast<float>(codes[i]) * scales[i / static_cast<size_t>(head_dim_)];
-    }
+    DecodeInt8Rows(part, encoded, Scales(part, encoded), head_dim_, block);
   }
 
   size_t QueryBytes() const override { return IntegerQueryBytes(QueryForm::kCodesAndPairs, head_dim_); }
@@ -78,12 +73,30 @@ void StoreInt8Row(Part part, const int8_t* codes, int head_dim, int t, uint8_t* 
 }
 
 void LoadInt8Rows(Part part, const uint8_t* page, int head_dim, int8_t* codes) {
-  const int offset = part == Part::kKeys ? 128 : 0;
-  for (int t = 0; t < kPageTokens; ++t) {
-    for (int i = 0; i < head_dim; ++i) {
-      codes[static_cast<size_t>(t) * head_dim + i] =
-          static_cast<int8_t>(page[PlaceOf(part, head_dim, t, i)] - offset);
+  const auto d = static_cast<size_t>(head_dim);
+  if (part == Part::kValues) {
+    for (int t = 0; t < kPageTokens; ++t) {
+      const uint8_t* from = page + PlaceOf(part, head_dim, t, 0);
+      for (size_t i = 0; i < d; ++i) codes[t * d + i] = static_cast<int8_t>(from[2 * i]);
     }
+    return;
+  }
+  for (size_t i = 0; i < d; i += 4) {
+    for (size_t t = 0; t < kPageTokens; ++t) {
+      uint32_t four;
+      std::memcpy(&four, page + i * kPageTokens + 4 * t, sizeof(four));
+      four ^= 0x80808080u;
+      std::memcpy(codes + t * d + i, &four, sizeof(four));
+    }
+  }
+}
+
+void DecodeInt8Rows(Part part, const uint8_t* page, const float* scales, int head_dim, float* block) {
+  int8_t codes[kPageTokens * kMaxHeadDim];
+  LoadInt8Rows(part, page, head_dim, codes);
+  const int8_t* from = codes;
+  for (int t = 0; t < kPageTokens; ++t) {
+    for (int i = 0; i < head_dim; ++i) *block++ = static_cast<float>(*from++) * scales[t];
   }
 }
 

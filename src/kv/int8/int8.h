@@ -28,6 +28,8 @@ std::shared_ptr<const Codec> MakeInt8(int head_dim);
 // Write and read a page's codes in the layout above. codes: one row [d], or all [64, d].
 void StoreInt8Row(Part part, const int8_t* codes, int head_dim, int t, uint8_t* page);
 void LoadInt8Rows(Part part, const uint8_t* page, int head_dim, int8_t* codes);
+// The same times the scales of tokens, [64], as floats: [64, d].
+void DecodeInt8Rows(Part part, const uint8_t* page, const float* scales, int head_dim, float* block);
 // A row of integer_query.h; the pairs are the codes in 16 bits each.
 void PrepareInt8Query(const float* query, int head_dim, void* prepared);
 

@@ -65,13 +65,8 @@ class Int8Open : public OpenCodec {
     Append(part, encoded, 0, kPageTokens, block, head_dim_);
   }
   void Decode(Part part, const uint8_t* page, float* block) const override {
-    int8_t codes[kPageTokens * kMaxHeadDim];
-    LoadInt8Rows(part, page, head_dim_, codes);
     float same[kPageTokens];
-    const float* scales = At(page).Of(same);
-    for (size_t i = 0; i < NumCodes(head_dim_); ++i) {
-      block[i] = static_cast<float>(codes[i]) * scales[i / static_cast<size_t>(head_dim_)];
-    }
+    DecodeInt8Rows(part, page, At(page).Of(same), head_dim_, block);
   }
 
   size_t QueryBytes() const override { return IntegerQueryBytes(QueryForm::kCodesAndPairs, head_dim_); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "base/check.h"
 #include "base/half.h"
@@ -101,7 +102,7 @@ struct Place {
   int shift;
 };
 
-Place PlaceKey(int bits, int head_dim, int t, int i) {
+inline Place PlaceKey(int bits, int head_dim, int t, int i) {
   if (bits == 1) {
     const size_t plane = static_cast<size_t>(kPageTokens) * head_dim / 4;
     return {plane + static_cast<size_t>(i / 8) * kPageTokens + t, i % 8 / 2 + i % 2 * 4};
@@ -111,7 +112,7 @@ Place PlaceKey(int bits, int head_dim, int t, int i) {
   return {2 * word + i % 2, i % per_word / 2 * bits};
 }
 
-Place PlaceValue(int bits, int head_dim, int t, int i) {
+inline Place PlaceValue(int bits, int head_dim, int t, int i) {
   const int per_word = 16 / bits;
   const size_t plane = bits == 1 ? static_cast<size_t>(kPageTokens) * head_dim / 4 : 0;
   const int pair = t / 2;
@@ -166,12 +167,14 @@ class Rot : public Codec {
     alignas(64) float ones[kMaxHeadDim];
     alignas(64) float rotated[kMaxHeadDim];
     std::fill(ones, ones + head_dim_, 1.0f);
+    uint8_t codes[kMaxHeadDim];
     const int levels = (1 << bits_) - 1;
     for (int t = 0; t < kPageTokens; ++t) {
       float* row = block + static_cast<size_t>(t) * head_dim_;
+      GetRow(part, t, encoded, codes);
+      const float half_step = HalfToFloat(scales[0][t]), middle = HalfToFloat(scales[1][t]);
       for (int i = 0; i < head_dim_; ++i) {
-        const auto odd = static_cast<float>(2 * Get(part, t, i, encoded) - levels);
-        row[i] = odd * HalfToFloat(scales[0][t]) + HalfToFloat(scales[1][t]);
+        row[i] = static_cast<float>(2 * codes[i] - levels) * half_step + middle;
       }
       if (!rotated_) continue;
       HWY_DYNAMIC_DISPATCH(RotateRow)(row, ones, head_dim_, rotated);
@@ -215,12 +218,17 @@ class Rot : public Codec {
     const Place high = Find(part, 1, t, i);
     encoded[high.byte] |= static_cast<uint8_t>((code >> 2) << high.shift);
   }
-  int Get(Part part, int t, int i, const uint8_t* encoded) const {
-    const Place low = Find(part, LowBits(), t, i);
-    const int code = (encoded[low.byte] >> low.shift) & ((1 << LowBits()) - 1);
-    if (bits_ != 3) return code;
-    const Place high = Find(part, 1, t, i);
-    return code | ((encoded[high.byte] >> high.shift) & 1) << 2;
+  void GetRow(Part part, int t, const uint8_t* encoded, uint8_t* codes) const {
+    const auto add = [&](auto bits, int shift) {  // a constant, so that places take no divisions
+      for (int i = 0; i < head_dim_; ++i) {
+        const Place place = Find(part, bits(), t, i);
+        const int code = encoded[place.byte] >> place.shift & ((1 << bits()) - 1);
+        codes[i] = static_cast<uint8_t>(codes[i] | code << shift);
+      }
+    };
+    std::fill(codes, codes + head_dim_, uint8_t{0});
+    bits_ == 4 ? add(std::integral_constant<int, 4>(), 0) : add(std::integral_constant<int, 2>(), 0);
+    if (bits_ == 3) add(std::integral_constant<int, 1>(), 2);
   }
 
   const float* Factors(const float* factors) const { return rotated_ ? factors : nullptr; }

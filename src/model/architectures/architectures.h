@@ -15,9 +15,16 @@ struct Architecture {
 
 // Those of one family, in a file of their own each.
 std::span<const Architecture> LlamaArchitectures();
+std::span<const Architecture> Llama4Architectures();
 std::span<const Architecture> QwenArchitectures();
 std::span<const Architecture> PhiArchitectures();
 std::span<const Architecture> GemmaArchitectures();
+std::span<const Architecture> GraniteArchitectures();
+std::span<const Architecture> GlmArchitectures();
+std::span<const Architecture> ErnieArchitectures();
+std::span<const Architecture> OlmoArchitectures();
+std::span<const Architecture> CohereArchitectures();
+std::span<const Architecture> GptArchitectures();
 
 // Throws kUnsupported for an architecture that no table has.
 const Architecture& FindArchitecture(const GgufFile& file);

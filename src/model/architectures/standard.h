@@ -1,31 +1,37 @@
-// The layer that most architectures vary: attention, then feed-forward, each after a norm.
+// The layer that most architectures vary: attention, then feed-forward.
 #pragma once
+
+#include <memory>
+#include <vector>
 
 #include "model/load/builder.h"
 
 namespace throng::model {
 
-// stream += attention(attn_norm(stream)); stream += feed_forward(ffn_norm(stream)). The results pass through
-// norms of their own where the file has them (post_attention_norm, post_ffw_norm).
-inline std::vector<Residual> StandardResiduals(ModelBuilder& builder, int layer,
-                                               std::unique_ptr<Block> attention,
-                                               std::unique_ptr<Block> feed_forward, float scale = 1.0f) {
-  const auto norm_if_there = [&](const char* name) {
-    return builder.GetTensors().Has(ModelBuilder::Name(layer, name)) ? builder.LayerNorm(layer, name)
-                                                                     : Norm();
-  };
-  std::vector<Residual> residuals;
-  residuals.push_back(
-      {builder.LayerNorm(layer, "attn_norm"), {}, norm_if_there("post_attention_norm"), scale});
-  residuals.back().branches.push_back({std::move(attention)});
-  residuals.push_back({builder.LayerNorm(layer, "ffn_norm"), {}, norm_if_there("post_ffw_norm"), scale});
-  residuals.back().branches.push_back({std::move(feed_forward)});
-  return residuals;
-}
+struct LayerTraits {
+  NormKind norm = NormKind::kRms;
+  const char* ffn_norm = "ffn_norm";  // null: feed-forward reads what attention reads, beside it
+  bool pre_norms = true;              // false: blocks read the stream as it is
+  // Norms of results, where the file has them; null: none.
+  const char* post_attention_norm = "post_attention_norm";
+  const char* post_ffn_norm = "post_ffw_norm";
+  float scale = 1.0f;  // of what is added to the stream
+};
 
-inline void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
-                             std::unique_ptr<Block> feed_forward, float scale = 1.0f) {
-  builder.Add(StandardResiduals(builder, layer, std::move(attention), std::move(feed_forward), scale));
-}
+// stream += post_norm(attention(norm(stream))); stream += post_norm(sum of blocks(norm(stream))).
+std::vector<Residual> StandardResiduals(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
+                                        std::vector<Branch> feed_forward, const LayerTraits& traits = {});
+// A layer of these residuals.
+void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
+                      std::vector<Branch> feed_forward, const LayerTraits& traits = {});
+void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
+                      std::unique_ptr<Block> feed_forward, const LayerTraits& traits = {});
+
+// Blocks beside each other, such as experts and one that is shared.
+std::vector<Branch> Beside(std::unique_ptr<Block> first, std::unique_ptr<Block> second);
+
+// Experts, with a shared one beside them where the file has it.
+std::vector<Branch> ExpertsAndShared(ModelBuilder& builder, int layer, const ExpertsTraits& traits,
+                                     std::string_view shared_gate = "");
 
 }  // namespace throng::model

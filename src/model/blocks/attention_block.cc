@@ -1,6 +1,7 @@
 #include "model/blocks/attention_block.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "base/thread_pool.h"
@@ -44,6 +45,7 @@ AttentionBlock::AttentionBlock(const AttentionConfig& config, Weights weights)
       value_dim_(static_cast<size_t>(config.num_kv_heads) * static_cast<size_t>(config.value_dim)) {
   THRONG_CHECK(config.num_heads % config.num_kv_heads == 0);
   THRONG_CHECK(!config.owns_cache || weights_.v.rows == value_dim_ || value_dim_ == kv_dim_);
+  THRONG_CHECK(!config.gated || config.key_dim == config.value_dim);
 }
 
 void AttentionBlock::ForEachMatrix(const std::function<void(Matrix&)>& visit) {
@@ -61,11 +63,11 @@ void AttentionBlock::NormHeads(float* heads, int count, const Norm& norm) const 
   if (weights_.norms_rows) return norm.Apply(heads, static_cast<size_t>(count) * size, heads);
   for (int h = 0; h < count; ++h) {
     float* head = heads + static_cast<size_t>(h) * size;
-    norm.Apply(head, size, head);
+    norm.Apply(head, size, head, static_cast<size_t>(h));
   }
 }
 
-void AttentionBlock::FinishQueries(float* q, const float* cos_sin) const {
+void AttentionBlock::FinishQueries(float* q, const float* cos_sin, int position) const {
   if (!config_.norms_after_rope) NormHeads(q, config_.num_heads, weights_.q_norm);
   if (config_.rope != nullptr) {
     for (int h = 0; h < config_.num_heads; ++h) {
@@ -73,6 +75,11 @@ void AttentionBlock::FinishQueries(float* q, const float* cos_sin) const {
     }
   }
   if (config_.norms_after_rope) NormHeads(q, config_.num_heads, weights_.q_norm);
+  const AttentionTemperature& temperature = config_.temperature;
+  const int period = (position + temperature.offset) / temperature.period;
+  if (temperature.scale != 0.0f && period > 0) {
+    Scale(q, 1.0f + temperature.scale * std::log(1.0f + static_cast<float>(period)), query_dim_);
+  }
 }
 
 void AttentionBlock::FinishKeys(float* k, const StoredKeys* stored, const float* cos_sin) const {
@@ -128,7 +135,8 @@ void AttentionBlock::Project(Step& step, const Rows& in) const {
     const float* cos_sin = ropes == nullptr ? nullptr : (*ropes)[r];
     float* q = rows.q[r];
     if (!weights_.q_bias.empty()) AddTo(q, weights_.q_bias.data(), query_dim_);
-    FinishQueries(q, cos_sin);
+    FinishQueries(q, cos_sin,
+                  step.Items()[item].cache->NumTokens() + static_cast<int>(step.TokenOfRow(item, r)));
     if (!config_.owns_cache) return;
     float* v = rows.v[r];
     if (values_from_keys) std::copy_n(rows.k[r], value_dim_, v);
@@ -177,6 +185,7 @@ void AttentionBlock::Attend(Step& step) const {
     job.out_stride = rows.attended.Width();
     job.scale = config_.scale;
     job.window = config_.window;
+    job.chunk = config_.chunk;
     job.score_cap = config_.score_cap;
     job.softmax = item.cache->Pool().Softmax();
     if (!weights_.sinks.empty()) job.sinks = weights_.sinks.data() + first_head;

@@ -9,12 +9,22 @@
 
 namespace throng::model {
 
+// The scores of a token at position p are multiplied by 1 + scale * ln(1 + floor((p + offset) / period))
+// (Llama 4, and Mistral 3).
+struct AttentionTemperature {
+  float scale = 0.0f;  // 0: not used
+  int period = 1;
+  int offset = 0;
+};
+
 struct AttentionConfig {
   int num_heads, num_kv_heads;  // the second divides the first
   int key_dim, value_dim;       // of a head; those of queries are keys'
   float scale;                  // of the scores
   float score_cap = 0.0f;       // c tanh(score / c) in place of a score; 0: none
   int window = 0;               // tokens that each token sees, itself included; 0: all before it
+  int chunk = 0;                // if > 0, a token sees those of its own chunk of so many positions
+  AttentionTemperature temperature{};
   const Rope* rope = nullptr;   // null: queries and keys are not rotated
   bool norms_after_rope = false;
   bool gated = false;      // rows of q are, head by head, those of queries and those of gates:
@@ -52,7 +62,7 @@ class AttentionBlock final : public Block {
 
  private:
   void Project(Step& step, const Rows& in) const;
-  void FinishQueries(float* q, const float* cos_sin) const;
+  void FinishQueries(float* q, const float* cos_sin, int position) const;
   void FinishKeys(float* k, const StoredKeys* stored, const float* cos_sin) const;
   void NormHeads(float* heads, int count, const Norm& norm) const;
   void Append(Step& step) const;

@@ -7,8 +7,11 @@
 
 namespace throng::model {
 
-void Norm::Apply(const float* x, size_t n, float* out) const {
-  const float* weights = weight.empty() ? nullptr : weight.data();
+void Norm::Apply(const float* x, size_t n, float* out, size_t row) const {
+  const auto of_row = [&](const std::vector<float>& values) {
+    return values.empty() ? nullptr : values.data() + (values.size() == n ? 0 : row * n);
+  };
+  const float* weights = of_row(weight);
   switch (kind) {
     case NormKind::kNone:
       if (out != x) std::copy_n(x, n, out);
@@ -16,7 +19,7 @@ void Norm::Apply(const float* x, size_t n, float* out) const {
     case NormKind::kRms:
       return RmsNorm(x, weights, epsilon, n, out);
     case NormKind::kLayer:
-      return LayerNorm(x, weights, bias.empty() ? nullptr : bias.data(), epsilon, n, out);
+      return LayerNorm(x, weights, of_row(bias), epsilon, n, out);
   }
 }
 

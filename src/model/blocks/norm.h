@@ -23,7 +23,9 @@ struct Norm {
 
   explicit operator bool() const { return kind != NormKind::kNone; }
   // out may be x.  x, out: [n]
-  void Apply(const float* x, size_t n, float* out) const;
+  void Apply(const float* x, size_t n, float* out) const { Apply(x, n, out, 0); }
+  // Of one of several rows with weights of their own: weight and bias are [rows, n], or [n] for all.
+  void Apply(const float* x, size_t n, float* out, size_t row) const;
 };
 
 // out = norm(in), or `in` itself without a norm.

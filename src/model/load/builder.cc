@@ -96,17 +96,6 @@ Norm ModelBuilder::LayerNorm(int layer, std::string_view name, NormKind kind) co
   return FindNorm(Name(layer, name, ""), model_.config.dim, kind);
 }
 
-void ModelBuilder::ReadWindows(int window, std::optional<int> pattern) {
-  constexpr const char* kKey = "attention.sliding_window_pattern";
-  ModelConfig& config = model_.config;
-  config.window = window;
-  config.windowed = keys_.BoolsOr(kKey, config.num_layers);
-  if (!config.windowed.empty()) return;
-  const int n = pattern ? keys_.CountOr(kKey, *pattern, 4096, 0) : keys_.Count(kKey, 4096, 0);
-  if (n == 1) config.window = 0;
-  config.window_pattern = std::max(n, 1);
-}
-
 // The factor of cosines and sines.
 double ModelBuilder::ReadYarn(RopeScaling& scaling) const {
   scaling.yarn_original_context =
@@ -128,6 +117,21 @@ double ModelBuilder::ReadYarn(RopeScaling& scaling) const {
   return factor(here) / factor(elsewhere);
 }
 
+// Of each frequency; empty: none.
+std::vector<float> ModelBuilder::FindRopeFactors() const {
+  const ModelConfig& config = model_.config;
+  const int pairs = config.rope_dim / 2;
+  if (!tensors_.Has("rope_factors_long.weight")) {
+    keys_.Ignore("rope.scaling.original_context_length");
+    return tensors_.FindVectorOrNone("rope_freqs.weight", pairs);
+  }
+  // LongRoPE (arXiv 2402.13753): other factors where the context is longer than the first training's.
+  const int original = keys_.CountOr("rope.scaling.original_context_length", config.context_length, 1 << 28);
+  std::vector<float> long_factors = tensors_.FindVector("rope_factors_long.weight", pairs);
+  std::vector<float> short_factors = tensors_.FindVector("rope_factors_short.weight", pairs);
+  return config.context_length > original ? long_factors : short_factors;
+}
+
 const Rope* ModelBuilder::FileRope(bool halves) {
   ModelConfig& config = model_.config;
   config.rope_dim = keys_.CountOr("rope.dimension_count", config.head_dim, config.head_dim);
@@ -144,13 +148,12 @@ const Rope* ModelBuilder::FileRope(bool halves) {
       if (keys_.Has(key)) scaling.linear = static_cast<double>(1.0f / keys_.Positive(key));
     }
     if (type == "yarn") magnitude = ReadYarn(scaling);
-  } else {
-    keys_.Refuse("rope.scaling.type", type, "'none', 'linear' and 'yarn'");
+  } else if (type != "longrope") {
+    keys_.Refuse("rope.scaling.type", type, "'none', 'linear', 'yarn' and 'longrope'");
   }
-  keys_.Ignore("rope.scaling.original_context_length");
   config.rope_scale = static_cast<float>(scaling.linear);
   magnitude *= static_cast<double>(keys_.PositiveOr("rope.scaling.attn_factor", 1.0));
-  scaling.factors = tensors_.FindVectorOrNone("rope_freqs.weight", config.rope_dim / 2);
+  scaling.factors = FindRopeFactors();
   return AddRope(halves, config.rope_dim, static_cast<double>(config.rope_base), scaling, magnitude);
 }
 
@@ -166,7 +169,7 @@ const Rope* ModelBuilder::AddRope(bool halves, int dim, double base, const RopeS
   }
   RopeTable table(RopeFrequencies(dim, base, scaling), magnitude,
                   std::min(model_.config.context_length, kCachedPositions));
-  attention::Rotation rotation{table.Frequencies(), halves};
+  attention::Rotation rotation{table.Frequencies(), halves, magnitude};
   model_.ropes.push_back(
       std::make_unique<Rope>(Rope{std::move(table), std::move(rotation), model_.ropes.size()}));
   return model_.ropes.back().get();
@@ -257,15 +260,15 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
                     file_.Name(), layer, config.num_heads, config.num_kv_heads);
   }
   config.key_dim = traits.head_dim > 0 ? traits.head_dim : model.head_dim;
-  config.value_dim =
-      traits.head_dim > 0 ? traits.head_dim : keys_.CountOr("attention.value_length", config.key_dim, 4096);
-  if (config.value_dim != config.key_dim) {
-    throw MakeError(ErrorCode::kUnsupported, "{}: keys of {} elements but values of {}", file_.Name(),
-                    config.key_dim, config.value_dim);
-  }
-  config.scale = traits.scale > 0 ? traits.scale : 1.0f / std::sqrt(static_cast<float>(config.key_dim));
+  config.value_dim = traits.head_dim > 0
+                         ? traits.head_dim
+                         : keys_.CountOr("attention.value_length", config.key_dim, 4096);
+  const double usual = 1.0 / std::sqrt(static_cast<float>(config.key_dim));
+  config.scale = traits.scale > 0 ? traits.scale : keys_.PositiveOr("attention.scale", usual);
   config.score_cap = traits.score_cap;
   config.window = traits.window;
+  config.chunk = traits.chunk;
+  config.temperature = traits.temperature;
   config.rope = traits.rope;
   config.norms_after_rope = traits.norms_after_rope;
   config.gated = traits.gated;
@@ -286,6 +289,7 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
   }
   if (traits.norms_values) weights.v_norm = {NormKind::kRms, {}, {}, model.norm_epsilon};
   weights.norms_rows = rows;
+  if (traits.plain_head_norm) weights.q_norm = weights.k_norm = {traits.head_norm, {}, {}, model.norm_epsilon};
   weights.sinks = tensors_.FindVectorOrNone(Name(layer, "attn_sinks"), config.num_heads);
   weights.output =
       tensors_.FindMatrix(Name(layer, "attn_output"), model.dim, config.num_heads * config.value_dim);
@@ -324,11 +328,46 @@ std::unique_ptr<Block> ModelBuilder::FeedForward(int layer, const FeedForwardTra
   return std::make_unique<FeedForwardBlock>(std::move(weights), traits.activation);
 }
 
-RouterConfig ModelBuilder::ReadRouter() const {
-  RouterConfig router{};
+RouterConfig ModelBuilder::ReadRouter(RouterConfig router) const {
   router.num_experts = keys_.Count("expert_count", 1 << 16);
   router.num_chosen = keys_.Count("expert_used_count", router.num_experts);
+  router.num_groups = std::max(1, keys_.CountOr("expert_group_count", 1, router.num_experts, 0));
+  router.num_chosen_groups = std::max(1, keys_.CountOr("expert_group_used_count", 1, router.num_groups, 0));
+  if (router.num_experts % router.num_groups != 0 ||
+      router.num_chosen > router.num_experts / router.num_groups * router.num_chosen_groups) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: {} of {} experts cannot be chosen from {} of {} groups",
+                    file_.Name(), router.num_chosen, router.num_experts, router.num_chosen_groups,
+                    router.num_groups);
+  }
+  router.normalised = keys_.BoolOr("expert_weights_norm", router.normalised);
+  const float scale = keys_.NumberOr("expert_weights_scale", 1.0);
+  router.scale = scale == 0.0f ? 1.0f : scale;  // 0 is what converters write for none
+  using Scoring = RouterConfig::Scoring;
+  constexpr Scoring kScorings[] = {Scoring::kSoftmax, Scoring::kSigmoid, Scoring::kSoftmaxOfChosen};
+  const int function = keys_.CountOr("expert_gating_func", 0, 3, 0);
+  if (function > 0) router.scoring = kScorings[function - 1];
   return router;
+}
+
+std::vector<bool> ModelBuilder::WindowedLayers(int period) const {
+  const auto num_layers = static_cast<size_t>(model_.config.num_layers);
+  std::vector<bool> windowed = keys_.BoolsOr("attention.sliding_window_pattern", static_cast<int>(num_heads_.size()));
+  if (windowed.empty() && keys_.Has("attention.sliding_window_pattern")) {
+    period = keys_.Count("attention.sliding_window_pattern", 4096, 0);
+  }
+  for (size_t i = windowed.size(); i < num_layers; ++i) {
+    windowed.push_back(period == 0 || (static_cast<int>(i) + 1) % period != 0);
+  }
+  return windowed;
+}
+
+void ModelBuilder::DropPredictors() {
+  ModelConfig& config = model_.config;
+  const int predictors = keys_.CountOr("nextn_predict_layers", 0, config.num_layers - 1, 0);
+  for (int i = config.num_layers - predictors; i < config.num_layers; ++i) {
+    tensors_.IgnoreAll(Name(i, "", ""));
+  }
+  config.num_layers -= predictors;
 }
 
 std::unique_ptr<Block> ModelBuilder::Experts(int layer, const ExpertsTraits& traits) {
@@ -337,6 +376,7 @@ std::unique_ptr<Block> ModelBuilder::Experts(int layer, const ExpertsTraits& tra
   const int ffn_dim = traits.ffn_dim > 0
                           ? traits.ffn_dim
                           : keys_.CountOr("expert_feed_forward_length", FfnDim(layer), 1 << 24);
+  keys_.Ignore("expert_shared_count");  // shapes say it
   ExpertsWeights weights;
   weights.router_norm = traits.router_norm;
   weights.input_norm = traits.input_norm;

@@ -24,10 +24,13 @@ namespace throng::model {
 struct AttentionTraits {
   const Rope* rope = nullptr;  // null: not rotated
   int window = 0;
-  float scale = 0.0f;  // 0: 1 / sqrt(key_dim)
+  int chunk = 0;
+  AttentionTemperature temperature{};
+  float scale = 0.0f;  // 0: attention.scale of the file, or 1 / sqrt(key_dim)
   float score_cap = 0.0f;
   NormKind head_norm = NormKind::kRms;  // of queries and keys
   bool norms_after_rope = false;
+  bool plain_head_norm = false;  // norms of queries and keys without weights
   bool gated = false;
   int head_dim = 0;               // 0: that of the config
   bool norms_values = false;      // each head of them, without weights
@@ -74,11 +77,6 @@ class ModelBuilder {
   // Of rows of the stream: blk.LAYER.NAME.
   Norm LayerNorm(int layer, std::string_view name, NormKind kind = NormKind::kRms) const;
 
-  // Says in the config which layers see only `window` tokens, as attention.sliding_window_pattern says: a
-  // list of all layers, or n: all but every n-th, or 0: all. pattern: n for files without the key; empty:
-  // that is an error.
-  void ReadWindows(int window, std::optional<int> pattern);
-
   // A rope as the file's keys say: rope.dimension_count, rope.freq_base, rope.scaling.*, and the factors of
   // rope_freqs.weight.
   const Rope* FileRope(bool halves);
@@ -88,15 +86,23 @@ class ModelBuilder {
   std::unique_ptr<Block> FeedForward(int layer, const FeedForwardTraits& traits = {});
   // ffn_gate_inp, ffn_{gate,up,down}_exps; ffn_down_exps.scale for their results.
   std::unique_ptr<Block> Experts(int layer, const ExpertsTraits& traits);
-  // expert_count and expert_used_count; throws kCorrupt for numbers that fit no router.
-  RouterConfig ReadRouter() const;
+  // expert_count, expert_used_count, expert_group_count, expert_weights_scale and so on; `router` says how the
+  // architecture chooses where the file does not. Throws kCorrupt for numbers that fit no router.
+  RouterConfig ReadRouter(RouterConfig router = {}) const;
+  bool HasExperts() const { return keys_.CountOr("expert_count", 0, 1 << 16, 0) > 0; }
+
+  // Which layers are windowed: attention.sliding_window_pattern, for each layer or as a period, or all but each
+  // n-th one.
+  std::vector<bool> WindowedLayers(int period) const;
+  // Leaves out the last layers, which predict further tokens (nextn_predict_layers).
+  void DropPredictors();
 
   void Add(std::unique_ptr<Layer> layer) { model_.layers.push_back(std::move(layer)); }
   void Add(std::vector<Residual> residuals, float scale = 1.0f) {
     Add(std::make_unique<ResidualLayer>(std::move(residuals), scale));
   }
 
-  // The next layer of the cache.
+  // Returns the index of a new layer of the cache.
   int AddCacheLayer(const kv::LayerShape& shape);
 
   // After the layers: the output's norm and matrix (the embedding if the file has none), and refusals of what
@@ -107,6 +113,7 @@ class ModelBuilder {
   void ReadSizes();
   double ReadYarn(RopeScaling& scaling) const;
   int ShareCacheLayer(int layer, int cache_layer, const kv::LayerShape& shape);
+  std::vector<float> FindRopeFactors() const;
   Norm HeadNorm(int layer, std::string_view name, NormKind kind, int heads, int size, bool& whole_rows) const;
   void FindProjections(int layer, const AttentionConfig& config, bool values_from_keys,
                        AttentionBlock::Weights& weights) const;

@@ -77,6 +77,15 @@ float Metadata::PositiveOr(std::string_view key, double fallback) const {
   return CheckPositive(name, file_.FloatOr(name, fallback));
 }
 
+float Metadata::NumberOr(std::string_view key, double fallback) const {
+  const std::string name = Use(key);
+  const double value = file_.FloatOr(name, fallback);
+  if (!(std::abs(value) < 1e30)) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: {} is {}; a finite number is expected", file_.Name(), name, value);
+  }
+  return static_cast<float>(value);
+}
+
 std::vector<float> Metadata::Floats(std::string_view key, bool may_be_infinite) const {
   const std::string name = Use(key);
   std::vector<float> values = file_.Floats(name);

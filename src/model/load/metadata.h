@@ -33,6 +33,8 @@ class Metadata {
   float Positive(std::string_view key) const;
   float PositiveOr(std::string_view key, double fallback) const;
   std::vector<float> Floats(std::string_view key, bool may_be_infinite = false) const;
+  // A finite number.
+  float NumberOr(std::string_view key, double fallback) const;
   bool BoolOr(std::string_view key, bool fallback) const;
   // One for each layer: an array, or empty if the key is missing or no array.
   std::vector<bool> BoolsOr(std::string_view key, int layers) const;

@@ -68,6 +68,12 @@ void Tensors::Ignore(std::string_view name) const {
   if (const TensorInfo* tensor = file_.FindTensor(name)) used_.insert(tensor->name);
 }
 
+void Tensors::IgnoreAll(std::string_view prefix) const {
+  for (const TensorInfo& tensor : file_.Tensors()) {
+    if (tensor.name.starts_with(prefix)) used_.insert(tensor.name);
+  }
+}
+
 void Tensors::RefuseOthers() const {
   for (const TensorInfo& tensor : file_.Tensors()) {
     if (used_.contains(tensor.name)) continue;

@@ -36,6 +36,7 @@ class Tensors {
 
   // Says that a tensor does not change what is computed.
   void Ignore(std::string_view name) const;
+  void IgnoreAll(std::string_view prefix) const;
   // Throws kUnsupported if the file has a tensor that nobody asked for: it could change what is computed.
   void RefuseOthers() const;
 

@@ -18,12 +18,14 @@ struct TinyModel {
   std::string architecture = "llama";  // also qwen2, whose queries, keys and values have biases
   TensorType type = TensorType::kQ8_0;
   int dim = 64, heads = 4, kv_heads = 2, head_dim = 16, ffn = 96, vocab = 64;
+  int experts = 0;  // of which each token uses two; 0: none
   int window = 0;  // tokens that each layer sees; if not 0: phi3, whose gate and up weights are one tensor
   // The length of the key bias in these RoPE pairs of each head; if not 0, every architecture has biases.
   float key_bias = 0.0f;
   std::vector<int> bias_pairs{};
   int rope_dim = 0;  // elements of a head that are rotated; 0: all
   float rope_scaling = 1.0f;
+  bool yarn = false;          // with rope_scaling: as YaRN instead of linearly
   bool rope_factors = false;  // divide the frequencies by 1 to 2
   // Names of a key or tensor to leave out and of a tensor to give another shape, and what adds more of both:
   // for tests of refusals.
@@ -47,9 +49,14 @@ struct TinyModel {
     add("attention.key_length", head_dim);
     add("attention.value_length", head_dim);
     if (window > 0) add("attention.sliding_window", window);
+    if (experts > 0) {
+      add("expert_count", experts);
+      add("expert_used_count", 2);
+    }
     if (rope_dim > 0) add("rope.dimension_count", rope_dim);
     if (rope_scaling != 1.0f) {
-      writer.Add(family + ".rope.scaling.type", "linear");
+      writer.Add(family + ".rope.scaling.type", yarn ? "yarn" : "linear");
+      if (yarn) add("rope.scaling.original_context_length", 64);
       writer.Add(family + ".rope.scaling.factor", rope_scaling);
     }
     writer.Add(family + ".attention.layer_norm_rms_epsilon", 1e-5f);
@@ -78,6 +85,13 @@ struct TinyModel {
       }
       AddTensor(writer, prefix + "attn_output.weight", type, heads * head_dim, dim);
       AddTensor(writer, prefix + "ffn_norm.weight", TensorType::kF32, dim, 1);
+      if (experts > 0) {
+        AddTensor(writer, prefix + "ffn_gate_inp.weight", TensorType::kF32, dim, experts);
+        AddTensor(writer, prefix + "ffn_gate_exps.weight", type, dim, ffn, experts);
+        AddTensor(writer, prefix + "ffn_up_exps.weight", type, dim, ffn, experts);
+        AddTensor(writer, prefix + "ffn_down_exps.weight", type, ffn, dim, experts);
+        continue;
+      }
       if (window == 0) AddTensor(writer, prefix + "ffn_gate.weight", type, dim, ffn);
       AddTensor(writer, prefix + "ffn_up.weight", type, dim, window == 0 ? ffn : 2 * ffn);
       AddTensor(writer, prefix + "ffn_down.weight", type, ffn, dim);
@@ -111,14 +125,17 @@ struct TinyModel {
                      {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)});
   }
 
-  void AddTensor(GgufWriter& writer, const std::string& name, TensorType of, int cols, int rows) const {
+  void AddTensor(GgufWriter& writer, const std::string& name, TensorType of, int cols, int rows,
+                 int matrices = 1) const {
     if (name == without) return;
     if (name == reshaped) cols += 32;
     std::vector<uint64_t> dims = {static_cast<uint64_t>(cols)};
     if (rows > 1) dims.push_back(static_cast<uint64_t>(rows));
+    if (matrices > 1) dims.push_back(static_cast<uint64_t>(matrices));
     uint64_t seed = 1;
     for (const char c : name) seed = Mix64(seed + static_cast<unsigned char>(c));
-    const size_t elements = static_cast<size_t>(cols) * static_cast<size_t>(rows);
+    const size_t elements =
+        static_cast<size_t>(cols) * static_cast<size_t>(rows) * static_cast<size_t>(matrices);
     writer.AddTensor(name, of, dims, RandomBlocks(of, elements, rows > 1 ? 0.2f : 1.5f, seed));
   }
 };
