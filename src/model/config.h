@@ -45,10 +45,6 @@ struct ModelConfig {
   std::vector<size_t> state_floats;
 
   std::optional<Pooling> pooling;  // empty: the model ranks, and makes no embeddings
-
-  bool IsWindowed(int layer) const {
-    return window > 0 && (window_pattern <= 1 || (layer + 1) % window_pattern != 0);
-  }
 };
 
 }  // namespace throng::model

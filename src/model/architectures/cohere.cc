@@ -19,13 +19,14 @@ void BuildCommandR(ModelBuilder& builder) {
 
 // Windows and rotations in three layers of four, neither in the fourth.
 void BuildCohere2(ModelBuilder& builder) {
-  const ModelConfig& config = builder.Config();
+  ModelConfig& config = builder.GetModel().config;
   builder.GetModel().logit_scale = builder.Keys().PositiveOr("logit_scale", 1.0);
   const Rope* rope = builder.FileRope(/*halves=*/false);
-  builder.ReadWindows(builder.Keys().Count("attention.sliding_window", 1 << 28), 4);
+  config.window = builder.Keys().Count("attention.sliding_window", 1 << 28);
+  const std::vector<bool> windowed = builder.WindowedLayers(4);
   for (int i = 0; i < builder.NumLayers(); ++i) {
     AttentionTraits traits;
-    if (config.IsWindowed(i)) traits = {.rope = rope, .window = config.window};
+    if (windowed[static_cast<size_t>(i)]) traits = {.rope = rope, .window = config.window};
     AddStandardLayer(builder, i, builder.Attention(i, traits), builder.FeedForward(i), kParallel);
   }
   builder.Finish(NormKind::kLayer);

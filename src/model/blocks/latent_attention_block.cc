@@ -97,24 +97,28 @@ void LatentAttentionBlock::Attend(Step& step) const {
   std::vector<attention::AttentionJob> jobs;
   for (size_t i = 0; i < step.Items().size(); ++i) {
     const BatchItem& item = step.Items()[i];
-    const size_t row = step.FirstRow(i);
-    item.cache->Append(config_.cache_layer, 0, {rows.keys[row], rows.keys.Width()});
+    item.cache->Append(config_.cache_layer, 0, {rows.keys[step.FirstRow(i)], rows.keys.Width()});
     const int tokens = static_cast<int>(item.tokens.size());
     const int first = step.OnlyLast() ? tokens - static_cast<int>(LastRows(item)) : 0;
     if (first == tokens) continue;
-    attention::AttentionJob job{};
-    job.cache = item.cache;
-    job.layer = config_.cache_layer;
-    job.group = config_.num_heads;
-    job.first_token = first;
-    job.num_tokens = tokens - first;
-    job.queries = rows.queries[row + static_cast<size_t>(first)];
-    job.query_stride = rows.queries.Width();
-    job.out = rows.attended[row + static_cast<size_t>(first)];
-    job.out_stride = rows.attended.Width();
-    job.scale = config_.scale;
-    job.softmax = item.cache->Pool().Softmax();
-    jobs.push_back(job);
+    const size_t row = step.FirstRow(i) + static_cast<size_t>(first);
+    // All heads read the same pages; several jobs let threads share them.
+    constexpr int kHeadsPerJob = 32;
+    for (int head = 0; head < config_.num_heads; head += kHeadsPerJob) {
+      attention::AttentionJob job{};
+      job.cache = item.cache;
+      job.layer = config_.cache_layer;
+      job.group = std::min(kHeadsPerJob, config_.num_heads - head);
+      job.first_token = first;
+      job.num_tokens = tokens - first;
+      job.queries = rows.queries[row] + static_cast<size_t>(head) * static_cast<size_t>(config_.KeyDim());
+      job.query_stride = rows.queries.Width();
+      job.out = rows.attended[row] + static_cast<size_t>(head) * static_cast<size_t>(config_.latent_dim);
+      job.out_stride = rows.attended.Width();
+      job.scale = config_.scale;
+      job.softmax = item.cache->Pool().Softmax();
+      jobs.push_back(job);
+    }
   }
   std::vector<attention::AttentionScratch>& scratch = step.GetBuffers().attention;
   if (step.Pool() && !jobs.empty()) {

@@ -102,15 +102,15 @@ Norm ModelBuilder::LayerNorm(int layer, std::string_view name, NormKind kind) co
   return FindNorm(Name(layer, name, ""), model_.config.dim, kind);
 }
 
-void ModelBuilder::ReadWindows(int window, std::optional<int> pattern) {
+std::vector<bool> ModelBuilder::WindowedLayers(int period) const {
   constexpr const char* kKey = "attention.sliding_window_pattern";
-  ModelConfig& config = model_.config;
-  config.window = window;
-  config.windowed = keys_.BoolsOr(kKey, static_cast<int>(num_heads_.size()));
-  if (!config.windowed.empty()) return;
-  const int n = pattern ? keys_.CountOr(kKey, *pattern, 4096, 0) : keys_.Count(kKey, 4096, 0);
-  if (n == 1) config.window = 0;
-  config.window_pattern = std::max(n, 1);
+  const auto num_layers = static_cast<size_t>(model_.config.num_layers);
+  std::vector<bool> windowed = keys_.BoolsOr(kKey, num_blocks_);
+  if (windowed.empty() && keys_.Has(kKey)) period = keys_.Count(kKey, 4096, 0);
+  for (size_t i = windowed.size(); i < num_layers; ++i) {
+    windowed.push_back(period == 0 || (static_cast<int>(i) + 1) % period != 0);
+  }
+  return windowed;
 }
 
 // The factor of cosines and sines.

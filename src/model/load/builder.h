@@ -79,10 +79,9 @@ class ModelBuilder {
   // Of rows of the stream: blk.LAYER.NAME.
   Norm LayerNorm(int layer, std::string_view name, NormKind kind = NormKind::kRms) const;
 
-  // Says in the config which layers see only `window` tokens, as attention.sliding_window_pattern says: a
-  // list of all layers, or n: all but every n-th, or 0: all. pattern: n for files without the key; empty:
-  // that is an error.
-  void ReadWindows(int window, std::optional<int> pattern);
+  // Which layers are windowed: attention.sliding_window_pattern, for each layer or as a period (0: all), or
+  // else all but each `period`-th one.
+  std::vector<bool> WindowedLayers(int period) const;
 
   // A rope as the file's keys say: rope.dimension_count, rope.freq_base, rope.scaling.*, and the factors of
   // rope_freqs.weight.
