@@ -113,7 +113,7 @@ TEST_F(PrefixStateTest, NoStateEntersInTheMiddleOfAPath) {
 
 TEST_F(PrefixStateTest, BlocksThatNobodyCanGoOnFromLeaveFirst) {
   Insert(Tokens(3), "--s");
-  Insert(Tokens(5, 1), "-s---");
+  Insert(Tokens(5, 1), "-s---", 2 * 64 + 1);
   EXPECT_EQ(States(Tokens(3)), "--s");
   EXPECT_EQ(States(Tokens(5, 1)), "-s---");  // used last
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(cache_.EvictOne());
