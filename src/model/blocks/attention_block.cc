@@ -44,8 +44,7 @@ AttentionBlock::AttentionBlock(const AttentionConfig& config, Weights weights)
       kv_dim_(static_cast<size_t>(config.num_kv_heads) * static_cast<size_t>(config.key_dim)),
       value_dim_(static_cast<size_t>(config.num_kv_heads) * static_cast<size_t>(config.value_dim)) {
   THRONG_CHECK(config.num_heads % config.num_kv_heads == 0);
-  THRONG_CHECK(!config.owns_cache || weights_.v.rows == value_dim_ || value_dim_ == kv_dim_);
-  THRONG_CHECK(!config.gated || config.key_dim == config.value_dim);
+  THRONG_CHECK((!config.gated && weights_.v.rows != 0) || config.key_dim == config.value_dim);
 }
 
 void AttentionBlock::ForEachMatrix(const std::function<void(Matrix&)>& visit) {
