@@ -17,9 +17,11 @@ namespace {
 using kv::kPageTokens;
 
 // Rows that share one pass over a page. 64 rows of head size 128 and their page take 144 KiB: this fits the
-// L2 of all current cores, and is enough rows to make the cost of loading the page negligible. A group of
-// more query heads is a tile of its own.
+// L2 of all current cores, and is enough rows to make the cost of loading the page negligible. A latent page
+// is decoded in each pass, so that more rows pay, although they take 600 KiB. A group of more query heads is
+// a tile of its own.
 constexpr int kTileRows = 64;
+constexpr int kLatentTileRows = 128;
 
 // Query tokens of one block, all heads of the group: row = token * group + head. All rows see a page in the
 // same form, as it depends on their block alone.
@@ -240,10 +242,11 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   }
 }
 
-// Number of tokens in the tile that begins at first_token: within one block, at most kTileRows rows.
+// Number of tokens in the tile that begins at first_token: within one block, of so many rows at most.
 int TileTokens(const AttentionJob& job, int first_token) {
   const int in_block = kPageTokens - (job.cache->NumTokens() + first_token) % kPageTokens;
-  const int in_tile = std::max(1, kTileRows / job.group);
+  const int rows = ShapeOf(job).values_in_keys ? kLatentTileRows : kTileRows;
+  const int in_tile = std::max(1, rows / job.group);
   return std::min({in_block, in_tile, job.first_token + job.num_tokens - first_token});
 }
 

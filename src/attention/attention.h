@@ -22,7 +22,7 @@ struct AttentionJob {
   const kv::SequenceCache* cache;
   int layer;  // of the cache
   int kv_head;
-  int group;             // query heads per KV head
+  int group;             // query heads of this job: all that share the KV head, or some of them
   int first_token;       // within the running chunk
   int num_tokens;        // >= 1
   const float* queries;  // [num_tokens, group, key_dim] after rotation; token first_token + i is at queries

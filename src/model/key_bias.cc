@@ -51,6 +51,10 @@ std::vector<double> ExpectedLengths(const Model::CacheLayer& layer) {
   return lengths;
 }
 
+size_t KvDim(const kv::LayerShape& shape) {
+  return static_cast<size_t>(shape.num_kv_heads) * static_cast<size_t>(shape.key_dim);
+}
+
 std::vector<float> Difference(const std::vector<float>& a, const std::vector<float>& b) {
   std::vector<float> difference(a.size());
   for (size_t i = 0; i < a.size(); ++i) difference[i] = a[i] - b[i];
@@ -73,9 +77,8 @@ ModelKeys::ModelKeys(Model& model) : config_(model.config), layers_(model.CacheL
       of.bias = layers_[i].block->GetWeights().k_bias;
       of.averages = ExpectedLengths(layers_[i]);
     } else {
-      const kv::LayerShape& shape = config_.cache_layers[i];
-      of.bias.assign(static_cast<size_t>(shape.num_kv_heads * shape.key_dim), 0.0f);
-      of.averages.assign(static_cast<size_t>(shape.num_kv_heads), 0.0);
+      of.bias.assign(KvDim(config_.cache_layers[i]), 0.0f);
+      of.averages.assign(static_cast<size_t>(config_.cache_layers[i].num_kv_heads), 0.0);
     }
     biases.push_back(std::move(of));
   }

@@ -170,7 +170,8 @@ class LoadedTransformer final : public Transformer {
     THRONG_CHECK(!item.tokens.empty() && item.num_logits >= 0 && item.num_states >= 0 &&
                  (item.num_logits == 0 || item.num_states == 0) && LastRows(item) <= item.tokens.size());
     const kv::BlockLayout& layout = item.cache->Layout();
-    THRONG_CHECK(layout.layers == model_->config.cache_layers);
+    THRONG_CHECK(layout.layers == model_->config.cache_layers &&
+                 std::ranges::equal(layout.states, model_->config.state_floats, {}, &kv::StateSpec::floats));
     for (const int32_t token : item.tokens) {
       if (token < 0 || token >= model_->config.vocab_size) {
         throw MakeError(ErrorCode::kInvalid, "token {} is not one of the model's 0 to {}", token,

@@ -1,5 +1,6 @@
 #include "model/transformer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,6 +19,8 @@
 #include "model/config.h"
 #include "model/gguf/gguf.h"
 #include "model/testing/tiny_gemma.h"
+#include "model/testing/tiny_latent.h"
+#include "model/testing/tiny_hybrid.h"
 #include "model/testing/tiny_model.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -43,7 +46,7 @@ struct Fixture {
     const ModelConfig& config = transformer->Config();
     kv::CodecFlags flags;
     flags.kv = codec;
-    return kv::MakeLayout(flags, config.cache_layers);
+    return kv::WithStates(kv::MakeLayout(flags, config.cache_layers), config.state_floats);
   }
 
   // Logits of all tokens, fed in chunks of `chunk` tokens.
@@ -70,16 +73,17 @@ bool SameBits(std::span<const float> a, std::span<const float> b) {
 }
 
 struct PureModel {
-  TinyModel model;
-  std::string codec;
-  std::optional<TinyGemma> gemma{};  // in place of `model`
+  std::string name;
+  std::vector<uint8_t> bytes;
+  std::string codec = "f16";
 };
+void PrintTo(const PureModel& model, std::ostream* out) { *out << model.name; }
 
 class PurityTest : public testing::TestWithParam<PureModel> {
  protected:
   void SetUp() override {
     codec_ = GetParam().codec;
-    bytes_ = GetParam().gemma ? GetParam().gemma->Bytes() : GetParam().model.Bytes();
+    bytes_ = GetParam().bytes;
     file_.emplace(bytes_, "tiny");
   }
   std::string codec_;
@@ -124,6 +128,32 @@ TEST_P(PurityTest, StatesDoNotDependOnChunksAndBatches) {
     EXPECT_TRUE(SameBits(states, expected));
   }
   EXPECT_GT(std::ranges::count_if(expected, [](float x) { return x != 0; }), 1000);
+}
+
+// Whether a state was kept in the middle of a chunk, where somebody asked for it, or at its end.
+TEST_P(PurityTest, SequencesGoOnFromTheBlocksOfOthers) {
+  Fixture fixture(*file_, codec_);
+  const auto tokens = RandomTokens(200, kVocab, 4);
+  const auto expected = fixture.Run(tokens, 200);
+  ThreadPool threads(2);
+  const bool has_states = fixture.pool.StateBytes() > 0;
+  for (const size_t length : {150, 128}) {
+    kv::SequenceCache other(fixture.pool);
+    ASSERT_TRUE(other.Reserve(static_cast<int>(length)));
+    if (has_states) ASSERT_TRUE(other.ReserveState(0));
+    const BatchItem whole{std::span(tokens).first(length), &other, 0};
+    fixture.transformer->Forward({&whole, 1}, threads, nullptr);
+    const size_t usable = kv::UsableBlocks(fixture.pool.Layout(), other.SealedBlocks());
+    EXPECT_EQ(usable, has_states && length == 150 ? 1u : 2u);
+    kv::SequenceCache cache(fixture.pool);
+    cache.Adopt(other.SealedBlocks().first(usable));
+    const auto rest = std::span(tokens).subspan(usable * kv::kPageTokens);
+    ASSERT_TRUE(cache.Reserve(static_cast<int>(rest.size())));
+    std::vector<float> logits(rest.size() * kVocab);
+    const BatchItem item{rest, &cache, static_cast<int>(rest.size())};
+    fixture.transformer->Forward({&item, 1}, threads, logits.data());
+    EXPECT_TRUE(SameBits(logits, std::span(expected).last(logits.size()))) << length;
+  }
 }
 
 TEST_P(PurityTest, RepackingDoesNotChangeBits) {
@@ -195,29 +225,48 @@ TEST_P(PurityTest, BatchesDoNotChangeBits) {
   }
 }
 
-const std::vector<int> kBiased = {1, 6};
+std::vector<PureModel> PureModels() {
+  const std::vector<int> pairs = {1, 6};
+  const auto biased = [&](const char* architecture, TensorType type, float length) {
+    return TinyModel{.architecture = architecture, .type = type, .key_bias = length, .bias_pairs = pairs}
+        .Bytes();
+  };
+  const auto gemma = [](const char* architecture, TensorType type) {
+    return TinyGemma{.architecture = architecture, .type = type}.Bytes();
+  };
+  const auto hybrid = [](const char* architecture, TensorType type = TensorType::kQ8_0) {
+    return TinyHybrid(architecture, type).Bytes();
+  };
+  return {
+      {"Floats", TinyModel{.type = TensorType::kF32}.Bytes(), "f32"},
+      {"Llama", TinyModel{}.Bytes()},
+      {"LlamaBiased", biased("llama", TensorType::kQ8_0, 50.0f)},
+      {"Qwen2", TinyModel{.architecture = "qwen2", .type = TensorType::kF16}.Bytes()},
+      {"Qwen2WholeKeys", biased("qwen2", TensorType::kF16, 300.0f), "f16:bias=off"},
+      {"Qwen2Biased", biased("qwen2", TensorType::kQ8_0, 300.0f), "int8"},
+      {"Experts", TinyModel{.experts = 5}.Bytes()},
+      {"ExpertsOfOddSize", TinyModel{.type = TensorType::kF16, .ffn = 40, .experts = 3}.Bytes()},
+      {"Latent", TinyLatent{}.Bytes()},
+      {"LatentInt8", TinyLatent{.q_rank = true}.Bytes(), "int8"},
+      {"LatentOlder", TinyLatent{.older = true}.Bytes()},
+      {"Gemma2", gemma("gemma2", TensorType::kQ8_0), "int8"},
+      {"Gemma3n", gemma("gemma3n", TensorType::kF16)},
+      {"Gemma3nInt8", gemma("gemma3n", TensorType::kQ8_0), "int8"},
+      {"Gemma4", gemma("gemma4", TensorType::kQ8_0)},
+      {"Gemma4Int8", gemma("gemma4", TensorType::kF16), "int8"},
+      {"Gemma4Experts", TinyGemma{.experts = true}.Bytes()},
+      {"Qwen35", hybrid("qwen35")},
+      {"Qwen35Moe", hybrid("qwen35moe", TensorType::kF32), "int8"},
+      {"Qwen3Next", hybrid("qwen3next")},
+      {"Lfm2", hybrid("lfm2", TensorType::kF16), "f32"},
+      {"Lfm2Moe", hybrid("lfm2moe")},
+      {"GraniteHybrid", hybrid("granitehybrid")},
+      {"FalconH1", hybrid("falcon-h1"), "int8"},
+  };
+}
 
-INSTANTIATE_TEST_SUITE_P(
-    Models, PurityTest,
-    testing::Values(
-        PureModel{{.type = TensorType::kF32}, "f32"}, PureModel{{}, "f16"},
-        PureModel{{.key_bias = 50.0f, .bias_pairs = kBiased}, "f16"},
-        PureModel{{.architecture = "qwen2", .type = TensorType::kF16}, "f16"},
-        PureModel{
-            {.architecture = "qwen2", .type = TensorType::kF16, .key_bias = 300.0f, .bias_pairs = kBiased},
-            "f16:bias=off"},
-        PureModel{{.architecture = "qwen2", .key_bias = 300.0f, .bias_pairs = kBiased}, "int8"},
-        PureModel{{.experts = 5}, "f16"},
-        PureModel{{.type = TensorType::kF16, .ffn = 40, .experts = 3}, "f16"}));
-
-INSTANTIATE_TEST_SUITE_P(
-    Gemma, PurityTest,
-    testing::Values(PureModel{{}, "int8", TinyGemma{.architecture = "gemma2"}},
-                    PureModel{{}, "f16", TinyGemma{.architecture = "gemma3n", .type = TensorType::kF16}},
-                    PureModel{{}, "int8", TinyGemma{.architecture = "gemma3n"}},
-                    PureModel{{}, "f16", TinyGemma{}},
-                    PureModel{{}, "int8", TinyGemma{.type = TensorType::kF16}},
-                    PureModel{{}, "f16", TinyGemma{.experts = true}}));
+INSTANTIATE_TEST_SUITE_P(Models, PurityTest, testing::ValuesIn(PureModels()),
+                         [](const auto& info) { return info.param.name; });
 
 template <typename Tiny = TinyModel>
 std::string Refusal(const Tiny& model) {

@@ -81,7 +81,9 @@ TEST_P(GearTest, AgreesWithTheReference) {
     low_rank_square += std::pow(expected.low_rank[i], 2);
   }
   if (method.rounds == 0) {
-    EXPECT_LE(std::sqrt(square), 0.03 * std::sqrt(low_rank_square) + 1e-6 * largest);
+    // More channels share the scale of a factor in a wide head.
+    const double share = d > 256 ? 0.04 : 0.03;
+    EXPECT_LE(std::sqrt(square), share * std::sqrt(low_rank_square) + 1e-6 * largest);
   }
   // Nor does it change the whole error.
   EXPECT_NEAR(RelativeError(decoded, x) / RelativeError(aim, x), 1.0, 1e-3);
@@ -109,13 +111,13 @@ const Pair kPairs[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(All, GearTest,
-                         testing::Combine(testing::ValuesIn(kPairs), testing::Values(64, 80, 128),
+                         testing::Combine(testing::ValuesIn(kPairs), testing::Values(64, 80, 128, 576),
                                           testing::Values(Part::kKeys, Part::kValues)));
 
 // Bytes of a unit of n tokens, keys and values of one head: as published, but with factors of 8 bits.
 TEST(GearBytesTest, AreThePublishedFormulaWithUnitsOfAPage) {
   const size_t n = kPageTokens;
-  for (const size_t d : {64, 128, 256}) {
+  for (const size_t d : {64, 128, 256, 576}) {
     for (const Pair& pair : kPairs) {
       const GearMethod& m = pair.method;
       const auto codec = ParseCodec(pair.spec, static_cast<int>(d));

@@ -28,15 +28,12 @@ void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> a
 
 void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
                       std::unique_ptr<Block> feed_forward, const LayerTraits& traits) {
-  std::vector<Branch> branches;
-  branches.push_back({std::move(feed_forward)});
-  AddStandardLayer(builder, layer, std::move(attention), std::move(branches), traits);
+  AddStandardLayer(builder, layer, std::move(attention), Alone(std::move(feed_forward)), traits);
 }
 
-std::vector<Branch> Beside(std::unique_ptr<Block> first, std::unique_ptr<Block> second) {
+std::vector<Branch> Alone(std::unique_ptr<Block> block) {
   std::vector<Branch> branches;
-  branches.push_back({std::move(first)});
-  branches.push_back({std::move(second)});
+  branches.push_back({std::move(block)});
   return branches;
 }
 

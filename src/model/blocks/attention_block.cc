@@ -37,6 +37,12 @@ void ForHeads(const Step& step, int heads, bool pays, const std::function<void(s
 
 }  // namespace
 
+float AttentionTemperature::At(int position) const {
+  if (scale == 0.0f) return 1.0f;
+  const int periods = (position + offset) / period;
+  return 1.0f + scale * std::log(1.0f + static_cast<float>(periods));
+}
+
 AttentionBlock::AttentionBlock(const AttentionConfig& config, Weights weights)
     : config_(config),
       weights_(std::move(weights)),
@@ -44,7 +50,8 @@ AttentionBlock::AttentionBlock(const AttentionConfig& config, Weights weights)
       kv_dim_(static_cast<size_t>(config.num_kv_heads) * static_cast<size_t>(config.key_dim)),
       value_dim_(static_cast<size_t>(config.num_kv_heads) * static_cast<size_t>(config.value_dim)) {
   THRONG_CHECK(config.num_heads % config.num_kv_heads == 0);
-  THRONG_CHECK((!config.gated && weights_.v.rows != 0) || config.key_dim == config.value_dim);
+  THRONG_CHECK(!config.gated || config.key_dim == config.value_dim);
+  THRONG_CHECK(!config.owns_cache || weights_.v.rows == value_dim_ || value_dim_ == kv_dim_);
 }
 
 void AttentionBlock::ForEachMatrix(const std::function<void(Matrix&)>& visit) {
@@ -74,11 +81,8 @@ void AttentionBlock::FinishQueries(float* q, const float* cos_sin, int position)
     }
   }
   if (config_.norms_after_rope) NormHeads(q, config_.num_heads, weights_.q_norm);
-  const AttentionTemperature& temperature = config_.temperature;
-  const int period = (position + temperature.offset) / temperature.period;
-  if (temperature.scale != 0.0f && period > 0) {
-    Scale(q, 1.0f + temperature.scale * std::log(1.0f + static_cast<float>(period)), query_dim_);
-  }
+  const float factor = config_.temperature.At(position);
+  if (factor != 1.0f) Scale(q, factor, query_dim_);
 }
 
 void AttentionBlock::FinishKeys(float* k, const StoredKeys* stored, const float* cos_sin) const {
@@ -135,7 +139,7 @@ void AttentionBlock::Project(Step& step, const Rows& in) const {
     float* q = rows.q[r];
     if (!weights_.q_bias.empty()) AddTo(q, weights_.q_bias.data(), query_dim_);
     FinishQueries(q, cos_sin,
-                  step.Items()[item].cache->NumTokens() + static_cast<int>(step.TokenOfRow(item, r)));
+                  step.Items()[item].cache->NumTokens() + static_cast<int>(r - step.FirstRow(item)));
     if (!config_.owns_cache) return;
     float* v = rows.v[r];
     if (values_from_keys) std::copy_n(rows.k[r], value_dim_, v);

@@ -15,6 +15,8 @@ struct AttentionTemperature {
   float scale = 0.0f;  // 0: not used
   int period = 1;
   int offset = 0;
+
+  float At(int position) const;
 };
 
 struct AttentionConfig {

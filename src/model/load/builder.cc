@@ -51,11 +51,17 @@ void ModelBuilder::ReadSizes() {
   ModelConfig& config = model_.config;
   config.context_length = keys_.Count("context_length", 1 << 28);
   config.dim = keys_.Count("embedding_length", 1 << 20);
-  config.num_layers = keys_.Count("block_count", 4096);
-  num_heads_ = keys_.Counts("attention.head_count", config.num_layers, 4096, 0);
-  const auto largest = [](const std::vector<int>& counts) { return *std::ranges::max_element(counts); };
+  num_blocks_ = keys_.Count("block_count", 4096);
+  // The last blocks may be there only to guess tokens.
+  config.num_layers = num_blocks_ - keys_.CountOr("nextn_predict_layers", 0, num_blocks_ - 1, 0);
+  tensors_.IgnoreBlocks(config.num_layers, num_blocks_);
+  num_heads_ = keys_.Counts("attention.head_count", num_blocks_, 4096, 0);
+  const auto largest = [&](std::vector<int>& counts) {
+    counts.resize(static_cast<size_t>(config.num_layers));
+    return *std::ranges::max_element(counts);
+  };
   config.num_heads = largest(num_heads_);
-  num_kv_heads_ = keys_.CountsOr("attention.head_count_kv", config.num_heads, config.num_layers, 4096, 0);
+  num_kv_heads_ = keys_.CountsOr("attention.head_count_kv", config.num_heads, num_blocks_, 4096, 0);
   config.num_kv_heads = largest(num_kv_heads_);
   if (config.num_heads == 0 || config.num_kv_heads == 0) {
     throw MakeError(ErrorCode::kUnsupported, "{}: a model without attention heads is not computed",
@@ -67,7 +73,7 @@ void ModelBuilder::ReadSizes() {
                     num_heads_[i], num_kv_heads_[i]);
   }
   config.head_dim = keys_.CountOr("attention.key_length", config.dim / config.num_heads, 4096);
-  ffn_dims_ = keys_.CountsOr("feed_forward_length", 0, config.num_layers, 1 << 24, 0);
+  ffn_dims_ = keys_.CountsOr("feed_forward_length", 0, num_blocks_, 1 << 24, 0);
   config.ffn_dim = largest(ffn_dims_);
   const TensorInfo* embedding = file_.FindTensor("token_embd.weight");
   if (!embedding || embedding->num_dims != 2 || embedding->dims[1] > (1u << 24)) {
@@ -94,6 +100,17 @@ Norm ModelBuilder::FindNorm(const std::string& name, int size, NormKind kind) co
 
 Norm ModelBuilder::LayerNorm(int layer, std::string_view name, NormKind kind) const {
   return FindNorm(Name(layer, name, ""), model_.config.dim, kind);
+}
+
+void ModelBuilder::ReadWindows(int window, std::optional<int> pattern) {
+  constexpr const char* kKey = "attention.sliding_window_pattern";
+  ModelConfig& config = model_.config;
+  config.window = window;
+  config.windowed = keys_.BoolsOr(kKey, static_cast<int>(num_heads_.size()));
+  if (!config.windowed.empty()) return;
+  const int n = pattern ? keys_.CountOr(kKey, *pattern, 4096, 0) : keys_.Count(kKey, 4096, 0);
+  if (n == 1) config.window = 0;
+  config.window_pattern = std::max(n, 1);
 }
 
 // The factor of cosines and sines.
@@ -230,9 +247,16 @@ void ModelBuilder::FindProjections(int layer, const AttentionConfig& config, boo
   weights.v_bias = tensors_.FindVectorOrNone(Name(layer, "attn_v", ".bias"), v_rows);
 }
 
-int ModelBuilder::AddCacheLayer(const kv::LayerShape& shape) {
+int ModelBuilder::AddCacheLayer(const kv::LayerShape& shape, int window) {
   model_.config.cache_layers.push_back(shape);
+  model_.config.cache_windows.push_back(window);
   return static_cast<int>(model_.config.cache_layers.size()) - 1;
+}
+
+int ModelBuilder::AddRecurrentLayer(size_t floats) {
+  std::vector<size_t>& layers = model_.config.state_floats;
+  layers.push_back(floats);
+  return static_cast<int>(layers.size()) - 1;
 }
 
 // Checks that a layer can use the pages of an earlier one, whose open pages are then kept for it.
@@ -275,8 +299,8 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
   config.owns_cache = traits.cache_layer < 0;
   kv::LayerShape shape{config.num_kv_heads, config.key_dim, config.value_dim};
   shape.kept = !config.owns_cache;
-  config.cache_layer =
-      config.owns_cache ? AddCacheLayer(shape) : ShareCacheLayer(layer, traits.cache_layer, shape);
+  config.cache_layer = config.owns_cache ? AddCacheLayer(shape, config.window)
+                                         : ShareCacheLayer(layer, traits.cache_layer, shape);
   AttentionBlock::Weights weights;
   FindProjections(layer, config, traits.values_from_keys, weights);
   bool rows = false;
@@ -347,27 +371,6 @@ RouterConfig ModelBuilder::ReadRouter(RouterConfig router) const {
   const int function = keys_.CountOr("expert_gating_func", 0, 3, 0);
   if (function > 0) router.scoring = kScorings[function - 1];
   return router;
-}
-
-std::vector<bool> ModelBuilder::WindowedLayers(int period) const {
-  const auto num_layers = static_cast<size_t>(model_.config.num_layers);
-  std::vector<bool> windowed = keys_.BoolsOr("attention.sliding_window_pattern", static_cast<int>(num_heads_.size()));
-  if (windowed.empty() && keys_.Has("attention.sliding_window_pattern")) {
-    period = keys_.Count("attention.sliding_window_pattern", 4096, 0);
-  }
-  for (size_t i = windowed.size(); i < num_layers; ++i) {
-    windowed.push_back(period == 0 || (static_cast<int>(i) + 1) % period != 0);
-  }
-  return windowed;
-}
-
-void ModelBuilder::DropPredictors() {
-  ModelConfig& config = model_.config;
-  const int predictors = keys_.CountOr("nextn_predict_layers", 0, config.num_layers - 1, 0);
-  for (int i = config.num_layers - predictors; i < config.num_layers; ++i) {
-    tensors_.IgnoreAll(Name(i, "", ""));
-  }
-  config.num_layers -= predictors;
 }
 
 std::unique_ptr<Block> ModelBuilder::Experts(int layer, const ExpertsTraits& traits) {

@@ -7,8 +7,11 @@
 #define THRONG_MODEL_MATMUL_INT_INL_H_
 #endif
 
+#include <bit>
+
+#include "model/matmul/integer_products.h"
 #include "model/matmul/matmul.h"
-#include "model/matmul/matmul_pack-inl.h"
+#include "model/matmul/matmul_unpack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::model {
@@ -18,7 +21,7 @@ constexpr size_t kTile = 2 * kLanes;  // outputs of one tile
 constexpr size_t kMaxKernelRows = 4;  // 8 integer accumulators: as many as hide the latency of a dot product
 
 // acc + the sums of 4 products each of codes w (see Kind) and int8 x. No step saturates: |x| <= 127, and with
-// maddubs signed codes have |code| <= 128 and unsigned ones are below 64.
+// maddubs signed codes have |code| <= 128 and unsigned ones are below 128.
 template <bool kSigned>
 HWY_INLINE VI DotQuads(VI acc, VU8 w, VI x) {
 #if HWY_TARGET == HWY_AVX3_DL
@@ -67,10 +70,8 @@ HWY_INLINE VI DotQuads(VI acc, VU8 w, VI x) {
 #endif
 }
 
-// Where products come as sums of two in 16 bits: PairProducts of codes below 64 and int8 x, and their sums in
-// 32 bits. ShortSums says how many of the former can be added before: none saturates.
-using D16 = hn::Repartition<int16_t, DF>;
-using V16 = hn::Vec<D16>;
+// Where products come as sums of two in 16 bits: PairProducts of codes below 128 and int8 x, and their sums
+// in 32 bits. ShortSums says how many of the former, a power of two, can be added before: none saturates.
 #if HWY_TARGET == HWY_AVX2
 constexpr bool kPairProducts = true;
 HWY_INLINE V16 PairProducts(VU8 w, VU8 x) { return V16{_mm256_maddubs_epi16(w.raw, x.raw)}; }
@@ -84,8 +85,9 @@ constexpr bool kPairProducts = false;
 V16 PairProducts(VU8 w, VU8 x);
 VI AddPairs(V16 a);
 #endif
-constexpr int ShortSums(Kind kind) {
-  return kPairProducts && !kind.is_signed ? 32767 / (2 * 127 * kind.largest) : 0;
+constexpr size_t ShortSums(Kind kind) {
+  if (!kPairProducts || kind.is_signed) return 0;
+  return std::bit_floor(32767u / (2 * 127 * static_cast<unsigned>(kind.largest)));
 }
 
 HWY_INLINE VI BroadcastWord(const int8_t* x) {
@@ -120,6 +122,13 @@ struct XRows {
 HWY_INLINE XRows RowsAt(const QuantizedRows& x, size_t group) {
   return {x.codes.data() + group * kGroup, x.scales.data() + group,        x.sums.data() + group,
           x.code_sums.data() + group,      x.half_sums.data() + 2 * group, x.groups};
+}
+
+// What a minimum is multiplied by: the sum of the rounded x of a group, or of its half `part`.
+template <Kind kKind>
+HWY_INLINE float SumOfX(const XRows& x, size_t group, size_t part) {
+  if constexpr (!kKind.halves) return x.sums[group];
+  return x.scales[group] * static_cast<float>(x.half_sums[2 * group + part]);
 }
 
 // Streams that the memory is to bring while codes that are packed are multiplied: some lines per group.
@@ -209,9 +218,9 @@ HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, XRow
         VF y0 = hn::MulAdd(hn::ConvertTo(df, sum[r][0]), hn::Mul(scale0, xs), hn::Load(df, y));
         VF y1 = hn::MulAdd(hn::ConvertTo(df, sum[r][1]), hn::Mul(scale1, xs), hn::Load(df, y + kLanes));
         if constexpr (kKind.has_min) {
-          const VF x_sum = hn::Set(df, x.sums[r * x.groups + g]);
-          y0 = hn::MulAdd(hn::Load(df, w[0].mins + g * kLanes), x_sum, y0);
-          y1 = hn::MulAdd(hn::Load(df, w[1].mins + g * kLanes), x_sum, y1);
+          const VF x_sum = hn::Set(df, SumOfX<kKind>(x, r * x.groups + g, part));
+          y0 = hn::MulAdd(hn::Load(df, w[0].mins + (g * kParts + part) * kLanes), x_sum, y0);
+          y1 = hn::MulAdd(hn::Load(df, w[1].mins + (g * kParts + part) * kLanes), x_sum, y1);
         }
         hn::Store(y0, df, y);
         hn::Store(y1, df, y + kLanes);
@@ -240,14 +249,43 @@ HWY_INLINE void MultiplyRows(const Packed* packed, size_t groups, const Quantize
 
 constexpr size_t kMaxTileRows = 256;  // accumulators of one tile: 32 KiB
 
+constexpr size_t kPackedVectors = 8 + 2 + 2;  // of a group: codes, scales, minimums
+
 constexpr size_t IntWorkerBytes() {
-  return kChunkGroups * 2 * (8 * kVectorBytes + 3 * kVectorBytes) + kMaxTileRows * kTile * sizeof(float);
+  return kChunkGroups * 2 * kPackedVectors * kVectorBytes + kMaxTileRows * kTile * sizeof(float);
 }
 
-// The activations as a sum: the rounded ones and, for fine products, what rounding left (else null).
-struct Terms {
-  const QuantizedRows* quantized;
-  const QuantizedRows* remainder;
+// Stores what blocks are unpacked to.
+template <TensorType kType>
+struct Packer {
+  static constexpr size_t kScalesAtOnce = kChunkGroups;
+  static constexpr Kind kKind = KindOf<kType>();
+
+  HWY_INLINE void Add(size_t g, const Codes& codes, const Scales& scales) const {
+    const DU8 d8;
+    const DF df;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 8; ++i) {
+      hn::Store(codes.half[i / 4].v[i % 4], d8, out.codes + (8 * g + i) * kVectorBytes);
+    }
+    constexpr size_t kParts = kKind.halves ? 2 : 1;
+#pragma GCC unroll 2
+    for (size_t part = 0; part < kParts; ++part) {
+      const size_t at = (g * kParts + part) * kLanes;
+      hn::Store(scales.scale[part], df, out.scales + at);
+      if constexpr (kKind.has_min) hn::Store(scales.min[part], df, out.mins + at);
+    }
+  }
+
+  // Strips are fetched while they are multiplied: StripTile::AheadOf.
+  template <size_t kPart, size_t kParts>
+  HWY_INLINE void Fetch(const StripBlocks<kType>&) const {}
+  template <size_t kPart, size_t kParts>
+  HWY_INLINE void Fetch(const RowBlocks<kType, true>& blocks) const {
+    FetchAhead<kPart, kParts>(blocks);
+  }
+
+  Packed out;
 };
 
 // Where a tile's blocks lie: of row-major weights.
@@ -328,12 +366,12 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
   constexpr size_t kVectorChunk = kChunkGroups * kVectorBytes;
   Packed packed[2];
   for (size_t v = 0; v < 2; ++v) {
-    packed[v].codes = buffer + v * 11 * kVectorChunk;
+    packed[v].codes = buffer + v * kPackedVectors * kVectorChunk;
     packed[v].scales = reinterpret_cast<float*>(packed[v].codes + 8 * kVectorChunk);
     packed[v].mins = packed[v].scales + 2 * kChunkGroups * kLanes;
   }
   const Tile tile(product.w, first_output);
-  float* acc = reinterpret_cast<float*>(buffer + 22 * kVectorChunk);
+  float* acc = reinterpret_cast<float*>(buffer + 2 * kPackedVectors * kVectorChunk);
   std::memset(acc, 0, num_rows * kTile * sizeof(float));
   const size_t all_groups = terms.quantized->groups;
   for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
@@ -341,9 +379,8 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
     const size_t offset = g0 * kGroup / block.elements * block.bytes;
     const size_t bytes = groups * kGroup / block.elements * block.bytes;
     for (size_t v = 0; v < 2; ++v) {
-      const auto blocks = tile.At(v, offset, bytes);
-      PackScales<kType>(blocks, groups, packed[v]);
-      PackCodes<kType>(blocks, groups, packed[v]);
+      Packer<kType> packer{packed[v]};
+      VisitGroups<kType>(tile.At(v, offset, bytes).InLanes(), groups, packer);
     }
     Ahead ahead = tile.AheadOf(offset, bytes, groups, num_rows);
     for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
@@ -363,70 +400,6 @@ HWY_INLINE void IntTile(const Product& product, size_t first_output, const Terms
   for (size_t row = 0; row < num_rows; row += kMaxTileRows) {
     IntTileRows<kType, Tile>(product, first_output, terms, row, HWY_MIN(kMaxTileRows, num_rows - row),
                              buffer);
-  }
-}
-
-// largest[g] = max |x| of each of `count` groups, at most four; [kLanes] in size.
-HWY_INLINE void LargestOfGroups(const float* HWY_RESTRICT x, size_t count, float* HWY_RESTRICT largest) {
-  const DF df;
-  VF v[4];
-#pragma GCC unroll 4
-  for (size_t g = 0; g < 4; ++g) {
-    v[g] = hn::Zero(df);
-    if (g >= count) continue;
-#pragma GCC unroll 8
-    for (size_t i = 0; i < kGroup; i += kLanes)
-      v[g] = hn::Max(v[g], hn::Abs(hn::LoadU(df, x + g * kGroup + i)));
-  }
-  // Of each 128-bit block of the four, the lanes' largest, in the groups' order; then across blocks.
-  const auto pairs = [&](VF a, VF b) HWY_ATTR {
-    return hn::Max(hn::InterleaveLower(df, a, b), hn::InterleaveUpper(df, a, b));
-  };
-  VF all = pairs(pairs(v[0], v[2]), pairs(v[1], v[3]));
-  if constexpr (kLanes > 8) all = hn::Max(all, hn::SwapAdjacentBlocks(all));
-  if constexpr (kLanes > 4) all = hn::Max(all, hn::ReverseBlocks(df, all));
-  hn::Store(all, df, largest);
-}
-
-// The sum of 16 codes.
-HWY_INLINE int32_t SumOfCodes(const int8_t* codes) {
-  const hn::Full128<uint8_t> d8;
-  const auto raised = hn::Xor(hn::LoadU(d8, reinterpret_cast<const uint8_t*>(codes)), hn::Set(d8, 0x80));
-  const auto sums = hn::SumsOf8(raised);
-  return static_cast<int32_t>(hn::ExtractLane(sums, 0) + hn::ExtractLane(sums, 1)) - 16 * 128;
-}
-
-// Rounds x to one row of `out`. left: receives what rounding left; may be null.
-HWY_INLINE void QuantizeRow(const float* HWY_RESTRICT x, size_t row, QuantizedRows& out, float* left) {
-  const DF df;
-  const DI di;
-  const hn::Rebind<int8_t, DF> d8;
-  const size_t end = (row + 1) * out.groups;
-  HWY_ALIGN float largest[kLanes];
-  for (size_t g = row * out.groups; g < end; ++g, x += kGroup) {
-    const size_t in_four = (g - row * out.groups) % 4;
-    if (in_four == 0) LargestOfGroups(x, HWY_MIN(4, end - g), largest);
-    int8_t* codes = out.codes.data() + g * kGroup;
-    const float max = largest[in_four];
-    const float scale = max / 127.0f;
-    const VF inverse = hn::Set(df, scale > 0.0f ? 127.0f / max : 0.0f);
-#pragma GCC unroll 8
-    for (size_t i = 0; i < kGroup; i += kLanes) {
-      const VI code = hn::NearestInt(hn::Mul(hn::LoadU(df, x + i), inverse));
-      // Keeps codes within the range that the products rely on, for any input.
-      const VI bounded = hn::Max(hn::Min(code, hn::Set(di, 127)), hn::Set(di, -127));
-      hn::StoreU(hn::DemoteTo(d8, bounded), d8, codes + i);
-      if (left) {
-        const VF rounded = hn::ConvertTo(df, bounded);
-        hn::StoreU(hn::NegMulAdd(rounded, hn::Set(df, scale), hn::LoadU(df, x + i)), df, left + i);
-      }
-    }
-    if (left) left += kGroup;
-    out.half_sums[2 * g] = SumOfCodes(codes);
-    out.half_sums[2 * g + 1] = SumOfCodes(codes + 16);
-    out.code_sums[g] = out.half_sums[2 * g] + out.half_sums[2 * g + 1];
-    out.scales[g] = scale;
-    out.sums[g] = scale * static_cast<float>(out.code_sums[g]);
   }
 }
 

@@ -16,15 +16,14 @@ namespace {
 void WriteBlock(TensorType type, const std::array<const uint8_t*, kStripRows>& rows, size_t offset,
                 uint8_t* out) {
   const size_t bytes = BlockSizeOf(type)->bytes;
-  if (HasStripHalf(type)) {
-    uint8_t* half = out;
-    for (const uint8_t* row : rows) {
-      std::memcpy(half, row + offset + StripHalfOffset(type), 2);
-      half += 2;
-    }
+  const StripLayout layout = StripLayoutOf(type);
+  uint8_t* scale = out;
+  for (const uint8_t* row : rows) {
+    std::memcpy(scale, row + offset + layout.rest_offset, layout.rest);
+    scale += layout.rest;
   }
-  for (size_t at = HasStripHalf(type) && StripHalfOffset(type) == 0 ? 2 : 0; at + 4 <= bytes; at += 4) {
-    uint8_t* word = out + kStripRows * StripPlace(type, at);
+  for (size_t at = layout.rest_offset == 0 ? layout.rest : 0; at + 4 <= bytes; at += 4) {
+    uint8_t* word = out + kStripRows * StripPlace(layout, at);
     for (const uint8_t* row : rows) {
       std::memcpy(word, row + offset + at, 4);
       word += 4;

@@ -4,7 +4,7 @@
 //
 // In a strip, blocks of the same columns lie together. Each word (4 bytes) of the 16 rows' blocks is 64 bytes
 // in a row, and words follow each other as they are used. Where a block is no whole number of words, the 16
-// rows' scales of 2 bytes come first. Sizes stay the same, except that the last strip is filled up with
+// rows' scales of 1 or 2 bytes come first. Sizes stay the same, except that the last strip is filled up with
 // zeros.
 #pragma once
 
@@ -22,13 +22,30 @@ struct Matrix;
 
 constexpr size_t kStripRows = 16;
 
-// True if a scale of 2 bytes is no part of a word.
-constexpr bool HasStripHalf(TensorType type) { return BlockSizeOf(type)->bytes % 4 != 0; }
-constexpr size_t StripHalfOffset(TensorType type) { return type == TensorType::kQ6_K ? 208 : 0; }
+// How the blocks of a type lie in a strip.
+struct StripLayout {
+  size_t rest;  // bytes of a block beyond whole words, at most 2: a scale, which it begins or ends with
+  size_t rest_offset;  // where that is in the block
+  bool is_q6_k;        // words are moved
+};
+
+constexpr StripLayout StripLayoutOf(TensorType type) {
+  const size_t bytes = BlockSizeOf(type)->bytes;
+  switch (type) {
+    case TensorType::kQ3_K:
+    case TensorType::kQ6_K:
+    case TensorType::kTQ1_0:
+    case TensorType::kTQ2_0:
+      return {bytes % 4, bytes - bytes % 4, type == TensorType::kQ6_K};
+    default:
+      return {bytes % 4, 0, false};
+  }
+}
 
 // Where the word at `offset` of a block goes: times 16 in a strip's block.
-constexpr size_t StripPlace(TensorType type, size_t offset) {
-  if (type != TensorType::kQ6_K) return offset;
+constexpr size_t StripPlace(StripLayout layout, size_t offset) {
+  if (layout.rest_offset == 0) return offset;
+  if (!layout.is_q6_k) return layout.rest + offset;
   // Scales, then for each half of the block its 64 bytes of low bits and its 32 bytes of high bits.
   constexpr size_t kLow = 128, kHigh = 64, kScales = 16;
   constexpr size_t kHalf = (kLow + kHigh) / 2;
