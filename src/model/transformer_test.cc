@@ -337,6 +337,12 @@ TEST(Transformer, LayersThatShareKeysNeedALayerThatHasThem) {
       "tiny: layer 0, with a window, is to use the keys and values of layer -2, which is not such a layer");
 }
 
+TEST(Transformer, RefusesAnotherActiveStream) {
+  const auto more = [](GgufWriter& writer) { writer.Add("gemma3n.altup.active_idx", 1u); };
+  EXPECT_EQ(Refusal(TinyGemma{.architecture = "gemma3n", .more = more}),
+            "tiny: gemma3n.altup.active_idx is '1'; this program computes 0");
+}
+
 TEST(Transformer, TokensOutsideTheVocabularyAreRefused) {
   const auto bytes = TinyModel().Bytes();
   const GgufFile file(bytes, "tiny");
