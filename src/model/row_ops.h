@@ -25,7 +25,7 @@ float Length(const float* x, size_t n);
 // x = cap * tanh(x / cap)
 void SoftCap(float* x, float cap, size_t n);
 // x = max(x - cutoff, 0), where the cutoff is so many standard deviations (of a sample: with n - 1) above the
-// mean of x.  n >= 2
+// mean of x.
 void KeepOutliers(float* x, float deviations, size_t n);
 // x *= sigmoid(gate)
 void TimesSigmoid(float* x, const float* gate, size_t n);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/each_target.h"
 #include "model/testing/test_matrices.h"
 
 namespace throng::model {
@@ -22,7 +23,9 @@ std::vector<float> Random(size_t n, uint64_t seed) {
   return x;
 }
 
-TEST(RowOps, AddScaledAndMultiplyByAreThoseOfEachElement) {
+class RowOpsTest : public EachTarget {};
+
+TEST_P(RowOpsTest, AddScaledAndMultiplyByAreThoseOfEachElement) {
   for (const size_t n : kSizes) {
     const auto x = Random(n, 1), y = Random(n, 2);
     auto sum = x, product = x;
@@ -35,7 +38,7 @@ TEST(RowOps, AddScaledAndMultiplyByAreThoseOfEachElement) {
   }
 }
 
-TEST(RowOps, LengthIsTheRootOfTheSumOfSquares) {
+TEST_P(RowOpsTest, LengthIsTheRootOfTheSumOfSquares) {
   for (const size_t n : kSizes) {
     const auto x = Random(n, 1);
     double squares = 0;
@@ -44,7 +47,7 @@ TEST(RowOps, LengthIsTheRootOfTheSumOfSquares) {
   }
 }
 
-TEST(RowOps, OutliersAreWhatIsAboveDeviationsFromTheMean) {
+TEST_P(RowOpsTest, OutliersAreWhatIsAboveDeviationsFromTheMean) {
   for (const size_t n : kSizes) {
     for (const float deviations : {-0.5f, 0.0f, 1.2f}) {
       const auto x = Random(n, n);
@@ -61,6 +64,9 @@ TEST(RowOps, OutliersAreWhatIsAboveDeviationsFromTheMean) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Targets, RowOpsTest, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
+                         TargetOf);
 
 }  // namespace
 }  // namespace throng::model

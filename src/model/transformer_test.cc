@@ -313,7 +313,8 @@ TEST(Transformer, RefusesWhatItWouldLeaveOut) {
             "tiny: llama.attention.causal is 'false'; this program computes models whose tokens see those "
             "before them");
   EXPECT_EQ(refusal("llama.rope.scaling.type", std::string("spiral")),
-            "tiny: llama.rope.scaling.type is 'spiral'; this program computes 'none', 'linear', 'yarn' and 'longrope'");
+            "tiny: llama.rope.scaling.type is 'spiral'; this program computes 'none', 'linear', 'yarn' and "
+            "'longrope'");
   EXPECT_EQ(refusal("llama.attention.clamp_kqv", 8.0f),
             "tiny: key llama.attention.clamp_kqv is not among those that 'llama' is computed with");
   EXPECT_EQ(refusal("llama.expert_count", 8u), "tiny: lacks the metadata key 'llama.expert_used_count'");
@@ -334,6 +335,12 @@ TEST(Transformer, LayersThatShareKeysNeedALayerThatHasThem) {
   EXPECT_EQ(
       Refusal(TinyGemma{.architecture = "gemma3n", .shared = 4}),
       "tiny: layer 0, with a window, is to use the keys and values of layer -2, which is not such a layer");
+}
+
+TEST(Transformer, RefusesAnotherActiveStream) {
+  const auto more = [](GgufWriter& writer) { writer.Add("gemma3n.altup.active_idx", 1u); };
+  EXPECT_EQ(Refusal(TinyGemma{.architecture = "gemma3n", .more = more}),
+            "tiny: gemma3n.altup.active_idx is '1'; this program computes 0");
 }
 
 TEST(Transformer, TokensOutsideTheVocabularyAreRefused) {
@@ -375,7 +382,8 @@ std::vector<std::string> ConformanceNames() {
   if (!std::filesystem::exists(kFolder)) return names;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(kFolder)) {
     const std::filesystem::path stem = entry.path().parent_path() / entry.path().stem();
-    if (entry.path().extension() != ".gguf" || !std::filesystem::exists(stem.string() + ".logits.f32")) continue;
+    if (entry.path().extension() != ".gguf" || !std::filesystem::exists(stem.string() + ".logits.f32"))
+      continue;
     names.push_back(stem.lexically_relative(kFolder).string());
   }
   std::sort(names.begin(), names.end());
@@ -409,7 +417,9 @@ TEST_P(ConformanceTest, FloatArithmeticAgreesToRounding) {
     largest = std::max<double>(largest, std::abs(expected_[i]));
     difference = std::max<double>(difference, std::abs(logits[i] - expected_[i]));
   }
-  EXPECT_LE(difference, 1e-3 * largest);
+  // The other implementation reads Gemma's gates from a table of half-precision numbers.
+  const double tolerance = GetParam().find("gemma") == std::string::npos ? 1e-3 : 3e-3;
+  EXPECT_LE(difference, tolerance * largest);
 }
 
 TEST_P(ConformanceTest, EightBitActivationsPointTheSameWay) {

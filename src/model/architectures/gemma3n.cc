@@ -23,7 +23,7 @@ std::vector<float> ReadCutoffs(const ModelBuilder& builder) {
     std::fill_n(cutoffs.begin(), std::min<size_t>(layers, 10), 1.6448533535f);
     return cutoffs;
   }
-  std::vector<float> cutoffs = builder.Keys().Floats(kKey, /*may_be_infinite=*/true);
+  std::vector<float> cutoffs = builder.Keys().Floats(kKey, /*may_be_lowest=*/true);
   if (cutoffs.size() != layers) {
     throw MakeError(ErrorCode::kCorrupt,
                     "{}: {} is a list of {} numbers; {} are expected, one for each layer",

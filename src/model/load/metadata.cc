@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "model/gguf/gguf.h"
@@ -81,16 +82,18 @@ float Metadata::NumberOr(std::string_view key, double fallback) const {
   const std::string name = Use(key);
   const double value = file_.FloatOr(name, fallback);
   if (!(std::abs(value) < 1e30)) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: {} is {}; a finite number is expected", file_.Name(), name, value);
+    throw MakeError(ErrorCode::kCorrupt, "{}: {} is {}; a finite number is expected", file_.Name(), name,
+                    value);
   }
   return static_cast<float>(value);
 }
 
-std::vector<float> Metadata::Floats(std::string_view key, bool may_be_infinite) const {
+std::vector<float> Metadata::Floats(std::string_view key, bool may_be_lowest) const {
   const std::string name = Use(key);
   std::vector<float> values = file_.Floats(name);
   for (const float value : values) {
-    if (!(std::isfinite(value) || (may_be_infinite && std::isinf(value)))) {
+    const bool is_lowest = value == -std::numeric_limits<float>::infinity();
+    if (!std::isfinite(value) && !(may_be_lowest && is_lowest)) {
       throw MakeError(ErrorCode::kCorrupt, "{}: {} holds {}; finite numbers are expected", file_.Name(), name,
                       value);
     }
