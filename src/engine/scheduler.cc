@@ -119,7 +119,8 @@ void Scheduler::TakePages(Sequence& sequence, int start_tokens) {
   if (start_tokens > static_cast<int>(matched_.size()) * kPageTokens) {
     const kv::SequenceCache& start = sequence.request.start->cache;
     auto fork = start.Fork(start_tokens);
-    // If there is no room for an open block, take the sealed ones alone, which need none.
+    while (!fork && prefixes_.EvictOne()) fork = start.Fork(start_tokens);
+    // If there is no room for an open block and a state, take what needs none.
     if (!fork) fork = start.Fork(start_tokens / kPageTokens * kPageTokens);
     sequence.cache = std::move(*fork);
   } else if (!matched_.empty()) {

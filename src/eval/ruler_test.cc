@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "engine/testing/fake_model.h"
 #include "kv/softmax_kind.h"
 #include "model/config.h"
 
@@ -181,6 +182,26 @@ TEST(SubjectTest, EncodingWhatF32ReadGivesTheCodesOfExactAttention) {
     read.Forward({&next, 1}, read.Cache(), 1, expected.data());
     encoded.Forward({&next, 1}, encoded.Cache(), 1, actual.data());
     EXPECT_EQ(expected == actual, is_exact) << codec;
+  }
+}
+
+TEST(SubjectTest, EncodingCarriesTheStateOfRecurrentLayers) {
+  engine::LoadedModel model = engine::FakeModel();
+  const int vocab = model.transformer->Config().vocab_size;
+  model.transformer = std::make_unique<engine::FakeTransformer>(vocab, std::vector<size_t>{5, 100});
+  ThreadPool threads(1);
+  for (const size_t length : {100, 128}) {
+    std::vector<int32_t> text(length);
+    for (size_t i = 0; i < length; ++i) text[i] = static_cast<int32_t>(i * 37 % 200);
+    Subject exact("f32", kv::SoftmaxKind::kExact, model, threads);
+    Subject encoded("f32", kv::SoftmaxKind::kExact, model, threads);
+    exact.Read(text, exact.Cache(), {});
+    encoded.Encode(exact.Cache(), encoded.Cache());
+    std::vector<float> expected(static_cast<size_t>(vocab)), actual(expected);
+    const int32_t next = 7;
+    exact.Forward({&next, 1}, exact.Cache(), 1, expected.data());
+    encoded.Forward({&next, 1}, encoded.Cache(), 1, actual.data());
+    EXPECT_EQ(expected, actual) << length;
   }
 }
 

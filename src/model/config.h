@@ -33,11 +33,9 @@ struct ModelConfig {
   float rope_scale;  // positions are multiplied by this
 
   // Windowed layers see only the last `window` tokens, the current one included; 0: all layers see
-  // everything. With window_pattern n, every n-th layer sees everything; with 1, none does. Some files have a
-  // list of the windowed layers instead.
+  // everything. With window_pattern n, every n-th layer sees everything; with 1, none does.
   int window;
   int window_pattern;
-  std::vector<bool> windowed;  // [num_layers]; empty: window_pattern says it
   float window_rope_base;  // rope_base of windowed layers
 
   std::vector<kv::LayerShape> cache_layers;  // of the layers that have pages of their own, in order
@@ -49,7 +47,6 @@ struct ModelConfig {
   std::optional<Pooling> pooling;  // empty: the model ranks, and makes no embeddings
 
   bool IsWindowed(int layer) const {
-    if (!windowed.empty()) return window > 0 && windowed[static_cast<size_t>(layer)];
     return window > 0 && (window_pattern <= 1 || (layer + 1) % window_pattern != 0);
   }
 };

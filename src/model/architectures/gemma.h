@@ -19,7 +19,7 @@ const Rope* WindowRope(ModelBuilder& builder, double base, double linear, int he
 
 // The cache layer that a layer reads instead of its own, where only the first num_own layers have one: the
 // last of them that is windowed as it is. -1: its own.
-int SharedCacheLayer(const ModelBuilder& builder, int layer, int num_own);
+int SharedCacheLayer(const ModelBuilder& builder, const std::vector<bool>& windowed, int layer, int num_own);
 
 // Per-layer inputs of this width (blocks/per_layer_inputs.h): the layer that computes them, to be the first,
 // and the block that reads those of one layer.

@@ -80,9 +80,11 @@ AltUpLayer::Weights FindAltUp(const ModelBuilder& builder, int layer, int stream
 
 void BuildGemma3n(ModelBuilder& builder) {
   const Metadata& keys = builder.Keys();
-  const ModelConfig& config = builder.Config();
+  ModelConfig& config = builder.GetModel().config;
   ScaleEmbedding(builder);
-  builder.ReadWindows(keys.Count("attention.sliding_window", 1 << 28), 5);
+  config.window = keys.Count("attention.sliding_window", 1 << 28);
+  config.window_pattern = 5;
+  const std::vector<bool> windowed = builder.WindowedLayers(config.window_pattern);
   const Rope* rope = builder.FileRope(/*halves=*/true);
   const Rope* window_rope = WindowRope(builder, 10000.0, 1.0, config.head_dim);
   // Files do not have all keys; where they are missing, they are those of the models that there are.
@@ -101,10 +103,10 @@ void BuildGemma3n(ModelBuilder& builder) {
   builder.Add(std::make_unique<AltUpSplit>(
       tensors.FindExperts("altup_proj.weight", streams - 1, config.dim, config.dim)));
   for (int i = 0; i < config.num_layers; ++i) {
-    const bool windowed = config.IsWindowed(i);
-    AttentionTraits traits{.rope = windowed ? window_rope : rope, .scale = 1.0f, .norms_values = true};
-    traits.window = windowed ? config.window : 0;
-    traits.cache_layer = SharedCacheLayer(builder, i, num_own);
+    const bool is_windowed = windowed[static_cast<size_t>(i)];
+    AttentionTraits traits{.rope = is_windowed ? window_rope : rope, .scale = 1.0f, .norms_values = true};
+    traits.window = is_windowed ? config.window : 0;
+    traits.cache_layer = SharedCacheLayer(builder, windowed, i, num_own);
     std::vector<std::unique_ptr<Layer>> layers;
     layers.push_back(AttentionLayer(builder, i, traits));
     layers.push_back(FeedForwardLayer(builder, i, cutoffs[static_cast<size_t>(i)]));

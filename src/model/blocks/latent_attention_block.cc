@@ -108,9 +108,9 @@ void LatentAttentionBlock::Attend(Step& step) const {
     job.group = config_.num_heads;
     job.first_token = first;
     job.num_tokens = tokens - first;
-    job.queries = rows.queries[row];
+    job.queries = rows.queries[row + static_cast<size_t>(first)];
     job.query_stride = rows.queries.Width();
-    job.out = rows.attended[row];
+    job.out = rows.attended[row + static_cast<size_t>(first)];
     job.out_stride = rows.attended.Width();
     job.scale = config_.scale;
     job.softmax = item.cache->Pool().Softmax();

@@ -62,6 +62,8 @@ class Step {
   size_t NumRows() const { return num_rows_; }
   // An item's rows begin at FirstRow; they are those of its tokens from FirstToken on.
   size_t FirstRow(size_t item) const { return first_rows_[item]; }
+  // Of a row, the index of its token among the item's.
+  size_t TokenOfRow(size_t item, size_t row) const { return FirstToken(item) + row - FirstRow(item); }
   size_t FirstToken(size_t item) const {
     return only_last_left_ ? items_[item].tokens.size() - LastRows(items_[item]) : 0;
   }

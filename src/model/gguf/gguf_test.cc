@@ -302,7 +302,7 @@ TEST(Gguf, ReadsTheConformanceModels) {
   const std::filesystem::path folder = std::filesystem::path(THRONG_SHARED_DIR) / "models";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is missing";
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.path().extension() != ".gguf") continue;
     const GgufFile file(entry.path().string());
     EXPECT_FALSE(file.Tensors().empty());

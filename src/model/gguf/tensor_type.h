@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -80,12 +81,18 @@ inline constexpr auto kTensorTypes = std::to_array<TensorTypeRow>({
     {TensorType::kNVFP4, "NVFP4", {64, 36}},
 });
 
+// By number; no elements where there is no such type.
+inline constexpr auto kBlockSizes = [] {
+  std::array<BlockSize, 64> sizes{};
+  for (const TensorTypeRow& row : kTensorTypes) sizes[static_cast<size_t>(row.type)] = row.block;
+  return sizes;
+}();
+
 // Empty for a type that this program does not know.
 constexpr std::optional<BlockSize> BlockSizeOf(TensorType type) {
-  for (const TensorTypeRow& row : kTensorTypes) {
-    if (row.type == type) return row.block;
-  }
-  return std::nullopt;
+  const auto number = static_cast<size_t>(type);
+  if (number >= kBlockSizes.size() || kBlockSizes[number].elements == 0) return std::nullopt;
+  return kBlockSizes[number];
 }
 
 // "Q4_K"; "type 31" for an unknown one.

@@ -13,6 +13,7 @@
 
 #include "model/matmul/matmul_float-inl.h"
 #include "model/matmul/matmul_int-inl.h"
+#include "model/matmul/matmul_quantize-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::model {

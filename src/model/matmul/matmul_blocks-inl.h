@@ -119,6 +119,7 @@ template <TensorType kType>
 struct StripBlocks {
   static constexpr bool kInLanes = true;
   static constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
+  static constexpr StripLayout kLayout = StripLayoutOf(kType);
 
   // strip: its blocks; our lanes are those from first_lane on.
   HWY_INLINE StripBlocks(const uint8_t* strip, size_t first_lane)
@@ -127,10 +128,10 @@ struct StripBlocks {
   HWY_INLINE void Next() { words += kStripRows * kBytes; }
   HWY_INLINE StripBlocks InLanes() const { return *this; }
   HWY_INLINE const uint8_t* WordAt(size_t offset) const {
-    return words + kStripRows * StripPlace(kType, offset);
+    return words + kStripRows * StripPlace(kLayout, offset);
   }
   // What blocks have beyond whole words.
-  HWY_INLINE const uint8_t* Rest() const { return words - (4 - StripRest(kType)) * lane; }
+  HWY_INLINE const uint8_t* Rest() const { return words - (4 - kLayout.rest) * lane; }
 
   const uint8_t* words;  // of our first lane
   size_t lane;           // of the strip: our first
@@ -264,7 +265,7 @@ HWY_INLINE VF HalvesOf(VU w) {
 
 template <TensorType kType>
 HWY_INLINE VF LoadHalves(const StripBlocks<kType>& blocks, size_t offset) {
-  if constexpr (StripRest(kType) == 2) {
+  if constexpr (StripBlocks<kType>::kLayout.rest == 2) {
     const hn::Rebind<uint16_t, DF> du16;
     const hn::Rebind<hwy::float16_t, DF> d16;
     const hn::Repartition<uint8_t, decltype(du16)> d8;
@@ -285,7 +286,7 @@ HWY_INLINE VU LoadFirstBytes(const RowBlocks<kType, kTransposed>& blocks) {
 
 template <TensorType kType>
 HWY_INLINE VU LoadFirstBytes(const StripBlocks<kType>& blocks) {
-  static_assert(StripRest(kType) == 1);
+  static_assert(StripBlocks<kType>::kLayout.rest == 1);
   return hn::PromoteTo(DU(), hn::LoadU(hn::Rebind<uint8_t, DU>(), blocks.Rest()));
 }
 

@@ -317,14 +317,19 @@ TEST_P(MatMulTest, AnyBytesAreBlocks) {
 
 TEST_P(MatMulTest, ScalesThatAreNotNumbersShow) {
   const auto x = RandomRows(9 * 256, 1);
-  for (const TensorType type : kAllTensorTypes) {
-    if (!IsQuantized(type)) continue;
+  const auto is_finite = [&](TensorType type, size_t rows) {
     Case c(type, 1, 256, 2);
     std::fill(c.blocks.begin(), c.blocks.end(), uint8_t{0xff});
-    if (!std::isinf(LargestWeight(c.w))) continue;  // NVFP4 has no scale that is no number
+    const auto y = Multiply(c.w, x.data(), rows);
+    return std::ranges::all_of(y, [](float value) { return std::isfinite(value); });
+  };
+  // Without instructions for halves, Highway reads their infinities as large numbers.
+  const bool halves_are_finite = is_finite(TensorType::kF16, 1);
+  for (const TensorType type : kAllTensorTypes) {
+    if (!IsQuantized(type) || type == TensorType::kNVFP4) continue;  // whose scales are all numbers
     for (const size_t rows : {1, 9}) {
-      for (const float y : Multiply(c.w, x.data(), rows))
-        EXPECT_FALSE(std::isfinite(y)) << TensorTypeName(type);
+      EXPECT_EQ(is_finite(type, rows), type != TensorType::kMXFP4 && halves_are_finite)
+          << TensorTypeName(type);
     }
   }
 }

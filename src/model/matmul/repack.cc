@@ -16,14 +16,14 @@ namespace {
 void WriteBlock(TensorType type, const std::array<const uint8_t*, kStripRows>& rows, size_t offset,
                 uint8_t* out) {
   const size_t bytes = BlockSizeOf(type)->bytes;
-  const size_t rest = StripRest(type);
+  const StripLayout layout = StripLayoutOf(type);
   uint8_t* scale = out;
   for (const uint8_t* row : rows) {
-    std::memcpy(scale, row + offset + StripRestOffset(type), rest);
-    scale += rest;
+    std::memcpy(scale, row + offset + layout.rest_offset, layout.rest);
+    scale += layout.rest;
   }
-  for (size_t at = StripRestOffset(type) == 0 ? rest : 0; at + 4 <= bytes; at += 4) {
-    uint8_t* word = out + kStripRows * StripPlace(type, at);
+  for (size_t at = layout.rest_offset == 0 ? layout.rest : 0; at + 4 <= bytes; at += 4) {
+    uint8_t* word = out + kStripRows * StripPlace(layout, at);
     for (const uint8_t* row : rows) {
       std::memcpy(word, row + offset + at, 4);
       word += 4;

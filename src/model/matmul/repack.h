@@ -22,24 +22,30 @@ struct Matrix;
 
 constexpr size_t kStripRows = 16;
 
-// The bytes of a block beyond whole words, at most 2: a scale, which the block begins or ends with.
-constexpr size_t StripRest(TensorType type) { return BlockSizeOf(type)->bytes % 4; }
-constexpr size_t StripRestOffset(TensorType type) {
+// How the blocks of a type lie in a strip.
+struct StripLayout {
+  size_t rest;  // bytes of a block beyond whole words, at most 2: a scale, which it begins or ends with
+  size_t rest_offset;  // where that is in the block
+  bool is_q6_k;        // words are moved
+};
+
+constexpr StripLayout StripLayoutOf(TensorType type) {
+  const size_t bytes = BlockSizeOf(type)->bytes;
   switch (type) {
     case TensorType::kQ3_K:
     case TensorType::kQ6_K:
     case TensorType::kTQ1_0:
     case TensorType::kTQ2_0:
-      return BlockSizeOf(type)->bytes - StripRest(type);
+      return {bytes % 4, bytes - bytes % 4, type == TensorType::kQ6_K};
     default:
-      return 0;
+      return {bytes % 4, 0, false};
   }
 }
 
 // Where the word at `offset` of a block goes: times 16 in a strip's block.
-constexpr size_t StripPlace(TensorType type, size_t offset) {
-  if (StripRestOffset(type) == 0) return offset;
-  if (type != TensorType::kQ6_K) return StripRest(type) + offset;
+constexpr size_t StripPlace(StripLayout layout, size_t offset) {
+  if (layout.rest_offset == 0) return offset;
+  if (!layout.is_q6_k) return layout.rest + offset;
   // Scales, then for each half of the block its 64 bytes of low bits and its 32 bytes of high bits.
   constexpr size_t kLow = 128, kHigh = 64, kScales = 16;
   constexpr size_t kHalf = (kLow + kHigh) / 2;
