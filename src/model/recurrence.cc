@@ -21,21 +21,26 @@ using VF = hn::Vec<DF>;
 
 constexpr size_t kLanes = hn::MaxLanes(DF());
 constexpr size_t kVectors = kStateColumns / kLanes;  // in a row of a group
+// Sums of as many rows each, so that enough additions are under way at a time.
+constexpr size_t kSums = kVectors < 4 ? 4 / kVectors : 1;
 
-// Calls step(value, state, out) for each group of columns. The last one goes through buffers if it is partial.
-template <class Step>
-HWY_INLINE void ForGroups(const StateShape& shape, const float* value, float* state, float* out, Step step) {
+// Calls step(token, value, group, out) for each group of columns and each token. The last group goes through
+// buffers if it is partial.
+template <class Token, class Step>
+HWY_INLINE void ForGroups(const StateShape& shape, std::span<const Token> tokens, float* state, Step step) {
   for (size_t first = 0; first < shape.values; first += kStateColumns, state += shape.keys * kStateColumns) {
     const size_t count = std::min(kStateColumns, shape.values - first);
-    if (count == kStateColumns) {
-      step(value + first, state, out + first);
-      continue;
+    HWY_ALIGN float value[kStateColumns] = {};
+    HWY_ALIGN float out[kStateColumns];
+    for (const Token& token : tokens) {
+      if (count == kStateColumns) {
+        step(token, token.value + first, state, token.out + first);
+        continue;
+      }
+      std::copy_n(token.value + first, count, value);
+      step(token, value, state, out);
+      std::copy_n(out, count, token.out + first);
     }
-    HWY_ALIGN float part[kStateColumns] = {};
-    HWY_ALIGN float part_of_out[kStateColumns];
-    std::copy_n(value + first, count, part);
-    step(part, state, part_of_out);
-    std::copy_n(part_of_out, count, out + first);
   }
 }
 
@@ -49,68 +54,100 @@ float Dot(const float* a, const float* b, size_t n) {
   return sum;
 }
 
-void DeltaStepOf(const StateShape& shape, float decay, float beta, const float* query, const float* key,
-                 const float* value, float* state, float* out) {
-  const DF df;
-  const VF decays = hn::Set(df, decay);
-  const VF betas = hn::Set(df, beta);
-  // query (decay state + key^T delta) = decay (query state) + (query key) delta, so one pass over the state
-  // finds what both the delta and the result need; the second finds the group in the nearest cache.
-  const VF products = hn::Set(df, Dot(query, key, shape.keys));
-  ForGroups(shape, value, state, out, [&](const float* value_part, float* group, float* out_part) {
-    VF of_key[kVectors];
-    VF of_query[kVectors];
-    for (size_t v = 0; v < kVectors; ++v) of_key[v] = of_query[v] = hn::Zero(df);
-    const float* row = group;
-    for (size_t i = 0; i < shape.keys; ++i, row += kStateColumns) {
-      const VF k = hn::Set(df, key[i]);
-      const VF q = hn::Set(df, query[i]);
-      for (size_t v = 0; v < kVectors; ++v) {
-        const VF s = hn::LoadU(df, row + v * kLanes);
-        of_key[v] = hn::MulAdd(s, k, of_key[v]);
-        of_query[v] = hn::MulAdd(s, q, of_query[v]);
-      }
-    }
-    VF delta[kVectors];
+// Columns of key state and query state.
+struct Reads {
+  VF of_key[kSums][kVectors];
+  VF of_query[kSums][kVectors];
+
+  HWY_INLINE void Add(size_t sum, const float* row, float key, float query) {
+    const DF df;
+    const VF k = hn::Set(df, key);
+    const VF q = hn::Set(df, query);
+#pragma GCC unroll 8
     for (size_t v = 0; v < kVectors; ++v) {
-      const VF wanted = hn::LoadU(df, value_part + v * kLanes);
-      delta[v] = hn::Mul(betas, hn::Sub(wanted, hn::Mul(decays, of_key[v])));
-      hn::StoreU(hn::MulAdd(products, delta[v], hn::Mul(decays, of_query[v])), df, out_part + v * kLanes);
+      const VF s = hn::LoadU(df, row + v * kLanes);
+      of_key[sum][v] = hn::MulAdd(s, k, of_key[sum][v]);
+      of_query[sum][v] = hn::MulAdd(s, q, of_query[sum][v]);
     }
-    float* changed = group;
-    for (size_t i = 0; i < shape.keys; ++i, changed += kStateColumns) {
-      const VF k = hn::Set(df, key[i]);
-      for (size_t v = 0; v < kVectors; ++v) {
-        const VF s = hn::Mul(decays, hn::LoadU(df, changed + v * kLanes));
-        hn::StoreU(hn::MulAdd(k, delta[v], s), df, changed + v * kLanes);
-      }
+  }
+};
+
+HWY_INLINE Reads ReadGroup(size_t keys, const float* group, const float* key, const float* query) {
+  Reads reads;
+  for (size_t c = 0; c < kSums; ++c) {
+    for (size_t v = 0; v < kVectors; ++v) reads.of_key[c][v] = reads.of_query[c][v] = hn::Zero(DF());
+  }
+  size_t i = 0;
+  for (; i + kSums <= keys; i += kSums) {
+#pragma GCC unroll 4
+    for (size_t c = 0; c < kSums; ++c)
+      reads.Add(c, group + (i + c) * kStateColumns, key[i + c], query[i + c]);
+  }
+  for (; i < keys; ++i) reads.Add(0, group + i * kStateColumns, key[i], query[i]);
+  for (size_t c = 1; c < kSums; ++c) {
+    for (size_t v = 0; v < kVectors; ++v) {
+      reads.of_key[0][v] = hn::Add(reads.of_key[0][v], reads.of_key[c][v]);
+      reads.of_query[0][v] = hn::Add(reads.of_query[0][v], reads.of_query[c][v]);
     }
-  });
+  }
+  return reads;
 }
 
-void DecayStepOf(const StateShape& shape, float decay, float weight, float skip, const float* query,
-                 const float* key, const float* value, float* state, float* out) {
-  const DF df;
-  const VF decays = hn::Set(df, decay);
-  ForGroups(shape, value, state, out, [&](const float* value_part, float* group, float* out_part) {
+void DeltaStepsOf(const StateShape& shape, std::span<const DeltaToken> tokens, float* state) {
+  const size_t keys = shape.keys;
+  const auto step = [keys](const DeltaToken& token, const float* value, float* group, float* out) HWY_ATTR {
+    const DF df;
+    const VF decay = hn::Set(df, token.decay);
+    // query (decay state + key^T delta) = decay (query state) + (query key) delta, so one pass over the group
+    // finds what both the delta and the result need.
+    const VF product = hn::Set(df, Dot(token.query, token.key, keys));
+    const Reads reads = ReadGroup(keys, group, token.key, token.query);
+    VF delta[kVectors];
+    for (size_t v = 0; v < kVectors; ++v) {
+      const VF missing = hn::Sub(hn::LoadU(df, value + v * kLanes), hn::Mul(decay, reads.of_key[0][v]));
+      delta[v] = hn::Mul(hn::Set(df, token.beta), missing);
+      hn::StoreU(hn::MulAdd(product, delta[v], hn::Mul(decay, reads.of_query[0][v])), df, out + v * kLanes);
+    }
+    const float* key = token.key;
+    for (size_t i = 0; i < keys; ++i, group += kStateColumns) {
+      const VF k = hn::Set(df, key[i]);
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kVectors; ++v) {
+        const VF s = hn::Mul(decay, hn::LoadU(df, group + v * kLanes));
+        hn::StoreU(hn::MulAdd(k, delta[v], s), df, group + v * kLanes);
+      }
+    }
+  };
+  ForGroups(shape, tokens, state, step);
+}
+
+void DecayStepsOf(const StateShape& shape, std::span<const DecayToken> tokens, float* state) {
+  const size_t keys = shape.keys;
+  const auto step = [keys](const DecayToken& token, const float* value, float* group, float* out) HWY_ATTR {
+    const DF df;
+    const VF decay = hn::Set(df, token.decay);
     VF added[kVectors];
     VF read[kVectors];
     for (size_t v = 0; v < kVectors; ++v) {
-      const VF x = hn::LoadU(df, value_part + v * kLanes);
-      added[v] = hn::Mul(hn::Set(df, weight), x);
-      read[v] = hn::Mul(hn::Set(df, skip), x);
+      const VF x = hn::LoadU(df, value + v * kLanes);
+      added[v] = hn::Mul(hn::Set(df, token.weight), x);
+      read[v] = hn::Mul(hn::Set(df, token.skip), x);
     }
-    for (size_t i = 0; i < shape.keys; ++i, group += kStateColumns) {
+    const float* key = token.key;
+    const float* query = token.query;
+    for (size_t i = 0; i < keys; ++i, group += kStateColumns) {
       const VF k = hn::Set(df, key[i]);
       const VF q = hn::Set(df, query[i]);
+#pragma GCC unroll 8
       for (size_t v = 0; v < kVectors; ++v) {
-        const VF s = hn::MulAdd(k, added[v], hn::Mul(decays, hn::LoadU(df, group + v * kLanes)));
+        const VF s = hn::MulAdd(k, added[v], hn::Mul(decay, hn::LoadU(df, group + v * kLanes)));
         hn::StoreU(s, df, group + v * kLanes);
         read[v] = hn::MulAdd(q, s, read[v]);
       }
     }
-    for (size_t v = 0; v < kVectors; ++v) hn::StoreU(read[v], df, out_part + v * kLanes);
-  });
+    for (size_t v = 0; v < kVectors; ++v) hn::StoreU(read[v], df, out + v * kLanes);
+  };
+  ForGroups(shape, tokens, state, step);
 }
 
 // count: elements there, at most kLanes are loaded; the others are 0.
@@ -149,18 +186,16 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace throng::model {
 
-HWY_EXPORT(DeltaStepOf);
-HWY_EXPORT(DecayStepOf);
+HWY_EXPORT(DeltaStepsOf);
+HWY_EXPORT(DecayStepsOf);
 HWY_EXPORT(ConvolveOf);
 
-void DeltaStep(const StateShape& shape, float decay, float beta, const float* query, const float* key,
-               const float* value, float* state, float* out) {
-  HWY_DYNAMIC_DISPATCH(DeltaStepOf)(shape, decay, beta, query, key, value, state, out);
+void DeltaSteps(const StateShape& shape, std::span<const DeltaToken> tokens, float* state) {
+  HWY_DYNAMIC_DISPATCH(DeltaStepsOf)(shape, tokens, state);
 }
 
-void DecayStep(const StateShape& shape, float decay, float weight, float skip, const float* query,
-               const float* key, const float* value, float* state, float* out) {
-  HWY_DYNAMIC_DISPATCH(DecayStepOf)(shape, decay, weight, skip, query, key, value, state, out);
+void DecaySteps(const StateShape& shape, std::span<const DecayToken> tokens, float* state) {
+  HWY_DYNAMIC_DISPATCH(DecayStepsOf)(shape, tokens, state);
 }
 
 void Convolve(std::span<const float* const> inputs, const float* weights, const float* bias, size_t n,

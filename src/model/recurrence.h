@@ -1,5 +1,5 @@
-// What one token does to the state of a recurrent layer's head, and to one row of a short convolution. Each
-// function is pure, in one fixed order of operations.
+// What tokens do to the state of a recurrent layer's head, and one row of a short convolution. Each function
+// is pure, in one fixed order of operations, in which a token's results do not depend on later tokens.
 #pragma once
 
 #include <cstddef>
@@ -17,16 +17,30 @@ struct StateShape {
   size_t Floats() const { return keys * ((values + kStateColumns - 1) / kStateColumns * kStateColumns); }
 };
 
+// Tokens of one head, in their order. All columns of a state are independent of each other, so each group of
+// them sees all tokens before the next group does, and is read from memory once.
+
 // The gated delta rule (arXiv 2412.06464, equation 10):
 //   state *= decay;  state += key^T beta (value - key state);  out = query state
-// The state is read from memory once.  query, key: [keys]; value, out: [values]
-void DeltaStep(const StateShape& shape, float decay, float beta, const float* query, const float* key,
-               const float* value, float* state, float* out);
+struct DeltaToken {
+  float decay, beta;
+  const float* query;  // [keys]
+  const float* key;    // [keys]
+  const float* value;  // [values]
+  float* out;          // [values]
+};
+void DeltaSteps(const StateShape& shape, std::span<const DeltaToken> tokens, float* state);
 
 // Mamba-2 (arXiv 2405.21060, section 7), whose C, B and x are query, key and value:
 //   state = decay state + key^T weight value;  out = query state + skip value
-void DecayStep(const StateShape& shape, float decay, float weight, float skip, const float* query,
-               const float* key, const float* value, float* state, float* out);
+struct DecayToken {
+  float decay, weight, skip;
+  const float* query;  // [keys]
+  const float* key;    // [keys]
+  const float* value;  // [values]
+  float* out;          // [values]
+};
+void DecaySteps(const StateShape& shape, std::span<const DecayToken> tokens, float* state);
 
 // out = bias + sum over i of weights[i] inputs[i], element by element.
 // weights: [inputs, n]; bias: [n], or null; each input and out: [n]

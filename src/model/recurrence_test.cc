@@ -4,6 +4,8 @@
 #include <hwy/highway.h>
 
 #include <cmath>
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "base/testing/each_target.h"
@@ -25,14 +27,16 @@ using Doubles = std::vector<double>;
 Doubles Read(const Doubles& matrix, const float* vector, const StateShape& shape) {
   Doubles out(shape.values);
   for (size_t i = 0; i < shape.keys; ++i) {
-    for (size_t j = 0; j < shape.values; ++j) out[j] += matrix[i * shape.values + j] * static_cast<double>(vector[i]);
+    for (size_t j = 0; j < shape.values; ++j)
+      out[j] += matrix[i * shape.values + j] * static_cast<double>(vector[i]);
   }
   return out;
 }
 
 void AddOuter(Doubles& matrix, const float* key, const Doubles& value, const StateShape& shape) {
   for (size_t i = 0; i < shape.keys; ++i) {
-    for (size_t j = 0; j < shape.values; ++j) matrix[i * shape.values + j] += static_cast<double>(key[i]) * value[j];
+    for (size_t j = 0; j < shape.values; ++j)
+      matrix[i * shape.values + j] += static_cast<double>(key[i]) * value[j];
   }
 }
 
@@ -48,59 +52,89 @@ struct Token {
         control(Random(2, index + 1000)),
         out(shape.values) {}
   std::vector<float> query, key, value, control, out;
+
+  DeltaToken Delta() {
+    return {0.9f + 0.1f * control[0],
+            0.5f + 0.5f * control[1],
+            query.data(),
+            key.data(),
+            value.data(),
+            out.data()};
+  }
+  DecayToken Decay() {
+    return {0.8f + 0.2f * control[0], control[1], 0.7f, query.data(), key.data(), value.data(), out.data()};
+  }
+};
+
+// What tokens give in double precision, one by one.
+class Reference {
+ public:
+  explicit Reference(const StateShape& shape) : shape_(shape), state_(shape.keys * shape.values) {}
+
+  Doubles Next(const DeltaToken& token) {
+    Decay(token.decay);
+    Doubles delta = Read(state_, token.key, shape_);
+    for (size_t j = 0; j < shape_.values; ++j) {
+      delta[j] = static_cast<double>(token.beta) * (static_cast<double>(token.value[j]) - delta[j]);
+    }
+    AddOuter(state_, token.key, delta, shape_);
+    return Read(state_, token.query, shape_);
+  }
+
+  Doubles Next(const DecayToken& token) {
+    Decay(token.decay);
+    Doubles value(token.value, token.value + shape_.values);
+    for (double& element : value) element *= static_cast<double>(token.weight);
+    AddOuter(state_, token.key, value, shape_);
+    Doubles out = Read(state_, token.query, shape_);
+    for (size_t j = 0; j < shape_.values; ++j) {
+      out[j] += static_cast<double>(token.skip) * static_cast<double>(token.value[j]);
+    }
+    return out;
+  }
+
+ private:
+  void Decay(float factor) {
+    for (double& element : state_) element *= static_cast<double>(factor);
+  }
+
+  const StateShape shape_;
+  Doubles state_;
 };
 
 class RecurrenceTest : public EachTarget {
  protected:
-  static void ExpectNear(const Token& token, const Doubles& expected, size_t index) {
-    for (size_t j = 0; j < expected.size(); ++j) {
-      ASSERT_NEAR(token.out[j], expected[j], 2e-5) << "token " << index << " element " << j;
+  // make: the token of a kernel; run: the kernel. All tokens at once must give the bits that they give one by
+  // one.
+  static void Check(auto make, auto run) {
+    for (const StateShape& shape : kShapes) {
+      std::vector<Token> together, alone;
+      for (size_t t = 0; t < kTokens; ++t) {
+        together.emplace_back(shape, t);
+        alone.emplace_back(shape, t);
+      }
+      std::vector<decltype(make(together[0]))> tokens;
+      for (Token& token : together) tokens.push_back(make(token));
+      std::vector<float> state(shape.Floats()), state_alone(shape.Floats());
+      run(shape, std::span(tokens), state.data());
+      Reference reference(shape);
+      for (size_t t = 0; t < kTokens; ++t) {
+        const auto token = make(alone[t]);
+        run(shape, std::span(&token, 1), state_alone.data());
+        ASSERT_EQ(alone[t].out, together[t].out) << t;
+        const Doubles expected = reference.Next(token);
+        for (size_t j = 0; j < shape.values; ++j) {
+          ASSERT_NEAR(alone[t].out[j], expected[j], 2e-5) << "token " << t << " element " << j;
+        }
+      }
+      EXPECT_EQ(state, state_alone);
     }
   }
 };
 
-TEST_P(RecurrenceTest, DeltaStepsAgreeWithDoublePrecision) {
-  for (const StateShape& shape : kShapes) {
-    std::vector<float> state(shape.Floats());
-    Doubles expected(shape.keys * shape.values);
-    for (size_t t = 0; t < kTokens; ++t) {
-      Token token(shape, t);
-      const float decay = 0.9f + 0.1f * token.control[0];
-      const float beta = 0.5f + 0.5f * token.control[1];
-      for (double& element : expected) element *= static_cast<double>(decay);
-      Doubles delta = Read(expected, token.key.data(), shape);
-      for (size_t j = 0; j < shape.values; ++j) {
-        delta[j] = static_cast<double>(beta) * (static_cast<double>(token.value[j]) - delta[j]);
-      }
-      AddOuter(expected, token.key.data(), delta, shape);
-      DeltaStep(shape, decay, beta, token.query.data(), token.key.data(), token.value.data(), state.data(),
-                token.out.data());
-      ExpectNear(token, Read(expected, token.query.data(), shape), t);
-    }
-  }
-}
+TEST_P(RecurrenceTest, DeltaStepsAgreeWithDoublePrecision) { Check(std::mem_fn(&Token::Delta), DeltaSteps); }
 
-TEST_P(RecurrenceTest, DecayStepsAgreeWithDoublePrecision) {
-  for (const StateShape& shape : kShapes) {
-    std::vector<float> state(shape.Floats());
-    Doubles expected(shape.keys * shape.values);
-    for (size_t t = 0; t < kTokens; ++t) {
-      Token token(shape, t);
-      const float decay = 0.8f + 0.2f * token.control[0];
-      const float weight = token.control[1];
-      constexpr float kSkip = 0.7f;
-      Doubles value(token.value.begin(), token.value.end());
-      for (double& element : value) element *= static_cast<double>(weight);
-      for (double& element : expected) element *= static_cast<double>(decay);
-      AddOuter(expected, token.key.data(), value, shape);
-      DecayStep(shape, decay, weight, kSkip, token.query.data(), token.key.data(), token.value.data(),
-                state.data(), token.out.data());
-      Doubles out = Read(expected, token.query.data(), shape);
-      for (size_t j = 0; j < shape.values; ++j) out[j] += static_cast<double>(kSkip * token.value[j]);
-      ExpectNear(token, out, t);
-    }
-  }
-}
+TEST_P(RecurrenceTest, DecayStepsAgreeWithDoublePrecision) { Check(std::mem_fn(&Token::Decay), DecaySteps); }
 
 TEST_P(RecurrenceTest, ConvolutionsAgreeWithDoublePrecision) {
   constexpr size_t kTaps = 4;

@@ -140,7 +140,7 @@ TEST_P(PurityTest, SequencesGoOnFromTheBlocksOfOthers) {
   for (const size_t length : {150, 128}) {
     kv::SequenceCache other(fixture.pool);
     ASSERT_TRUE(other.Reserve(static_cast<int>(length)));
-    if (has_states) ASSERT_TRUE(other.ReserveState(0));
+    ASSERT_TRUE(!has_states || other.ReserveState(0));
     const BatchItem whole{std::span(tokens).first(length), &other, 0};
     fixture.transformer->Forward({&whole, 1}, threads, nullptr);
     const size_t usable = kv::UsableBlocks(fixture.pool.Layout(), other.SealedBlocks());
@@ -341,6 +341,25 @@ TEST(Transformer, RefusesAnotherActiveStream) {
   const auto more = [](GgufWriter& writer) { writer.Add("gemma3n.altup.active_idx", 1u); };
   EXPECT_EQ(Refusal(TinyGemma{.architecture = "gemma3n", .more = more}),
             "tiny: gemma3n.altup.active_idx is '1'; this program computes 0");
+}
+
+TEST(Transformer, RefusesRecurrentLayersThatDoNotFit) {
+  const auto refusal = [](const TinyHybrid& model, const char* key, int value) {
+    return Refusal(model.With(key, value));
+  };
+  const TinyHybrid delta("qwen35", TensorType::kF32);
+  const TinyHybrid mamba("granitehybrid", TensorType::kF32);
+  EXPECT_EQ(refusal(mamba, "ssm.time_step_rank", 5),
+            "tiny: ssm.inner_size is 96, which 5 heads cannot share evenly");
+  EXPECT_EQ(refusal(mamba, "ssm.group_count", 3),
+            "tiny: 4 heads (ssm.time_step_rank) cannot share 3 groups evenly");
+  EXPECT_EQ(refusal(mamba, "ssm.conv_kernel", 1),
+            "tiny: granitehybrid.ssm.conv_kernel is 1; 2 to 64 is allowed");
+  EXPECT_EQ(refusal(delta, "ssm.inner_size", 192),
+            "tiny: ssm.inner_size is 192; 4 heads of size 24 are computed");
+  EXPECT_EQ(refusal(delta, "rope.dimension_count", 16), "");
+  EXPECT_EQ(refusal(TinyHybrid("lfm2", TensorType::kF32), "shortconv.l_cache", 4),
+            "tiny: tensor blk.0.shortconv.conv.weight has shape [3, 64]; [4, 64] is expected");
 }
 
 TEST(Transformer, TokensOutsideTheVocabularyAreRefused) {

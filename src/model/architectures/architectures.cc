@@ -12,8 +12,8 @@ const Architecture& FindArchitecture(const GgufFile& file) {
   std::string known;
   for (const auto& family :
        {LlamaArchitectures(), Llama4Architectures(), QwenArchitectures(), Qwen35Architectures(),
-        PhiArchitectures(), GemmaArchitectures(), GraniteArchitectures(), GraniteHybridArchitectures(),
-        GlmArchitectures(), ErnieArchitectures(), OlmoArchitectures(), CohereArchitectures(), GptArchitectures(),
+        PhiArchitectures(), GemmaArchitectures(), GraniteArchitectures(), GlmArchitectures(),
+        ErnieArchitectures(), OlmoArchitectures(), CohereArchitectures(), GptArchitectures(),
         DeepSeekArchitectures(), Lfm2Architectures(), FalconH1Architectures()}) {
     for (const Architecture& architecture : family) {
       if (name == architecture.name) return architecture;

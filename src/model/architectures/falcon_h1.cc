@@ -13,10 +13,11 @@ void BuildFalconH1(ModelBuilder& builder) {
     residuals.back().branches.push_back({builder.Attention(i, {.rope = rope})});
     residuals.back().branches.push_back({BuildMamba2(builder, i)});
     // The only norm whose name has no suffix.
-    Norm ffn_norm{NormKind::kRms,
-                  builder.GetTensors().FindVector(ModelBuilder::Name(i, "ffn_norm", ""), builder.Config().dim),
-                  {},
-                  builder.Config().norm_epsilon};
+    Norm ffn_norm{
+        NormKind::kRms,
+        builder.GetTensors().FindVector(ModelBuilder::Name(i, "ffn_norm", ""), builder.Config().dim),
+        {},
+        builder.Config().norm_epsilon};
     residuals.push_back({std::move(ffn_norm), {}});
     residuals.back().branches.push_back({builder.FeedForward(i)});
     builder.Add(std::move(residuals));

@@ -1,8 +1,10 @@
-// Granite, and MiniCPM, which has its multipliers: of embeddings, of what is added to the stream, and of logits.
+// Granite, and MiniCPM, which has its multipliers: of embeddings, of what is added to the stream, and of
+// logits. In Granite 4, layers without KV heads are Mamba-2 layers.
 #include <cmath>
 
 #include "model/architectures/architectures.h"
 #include "model/architectures/standard.h"
+#include "model/load/recurrent.h"
 
 namespace throng::model {
 namespace {
@@ -21,7 +23,8 @@ void BuildWithMultipliers(ModelBuilder& builder, bool rotated, const Multipliers
   const Rope* rope = builder.FileRope(/*halves=*/false);
   const bool has_experts = builder.HasExperts();
   for (int i = 0; i < builder.NumLayers(); ++i) {
-    auto attention = builder.Attention(i, {.rope = rotated ? rope : nullptr});
+    auto attention = builder.NumKvHeads(i) == 0 ? BuildMamba2(builder, i)
+                                                : builder.Attention(i, {.rope = rotated ? rope : nullptr});
     if (has_experts) {
       const RouterConfig router = builder.ReadRouter({.normalised = true});
       AddStandardLayer(builder, i, std::move(attention), ExpertsAndShared(builder, i, {.router = router}),
@@ -45,8 +48,10 @@ void BuildMiniCpm(ModelBuilder& builder) {
   BuildWithMultipliers(builder, true, {12.0, 1.4 / std::sqrt(config.num_layers), 256.0 / config.dim});
 }
 
-constexpr Architecture kGranite[] = {
-    {"granite", BuildGranite}, {"granitemoe", BuildGranite}, {"minicpm", BuildMiniCpm}};
+constexpr Architecture kGranite[] = {{"granite", BuildGranite},
+                                     {"granitemoe", BuildGranite},
+                                     {"granitehybrid", BuildGranite},
+                                     {"minicpm", BuildMiniCpm}};
 
 }  // namespace
 

@@ -5,28 +5,16 @@
 namespace throng::model {
 namespace {
 
-RouterConfig ReadLfm2Router(const ModelBuilder& builder) {
-  RouterConfig router = builder.ReadRouter();
-  router.normalised = true;
-  const int scoring = builder.Keys().Count("expert_gating_func", 1 << 16, 0);
-  if (scoring != 1 && scoring != 2) {
-    builder.Keys().Refuse("expert_gating_func", std::to_string(scoring), "1 (softmax) and 2 (sigmoid)");
-  }
-  if (scoring == 2) router.scoring = RouterConfig::Scoring::kSigmoid;
-  return router;
-}
-
 // Layers without KV heads have convolutions in place of attention. dense: layers without experts, the first.
 void Build(ModelBuilder& builder, int dense) {
   const Rope* rope = builder.FileRope(/*halves=*/true);
   ModelConfig& config = builder.GetModel().config;
   config.window = builder.Keys().CountOr("attention.sliding_window", 0, 1 << 28, 0);
   for (int i = 0; i < builder.NumLayers(); ++i) {
-    auto mixer = builder.NumKvHeads(i) == 0
-                     ? BuildShortConv(builder, i)
-                     : builder.Attention(i, {.rope = rope, .window = config.window});
+    auto mixer = builder.NumKvHeads(i) == 0 ? BuildShortConv(builder, i)
+                                            : builder.Attention(i, {.rope = rope, .window = config.window});
     auto feed_forward = i < dense ? builder.FeedForward(i)
-                                  : builder.Experts(i, {.router = ReadLfm2Router(builder)});
+                                  : builder.Experts(i, {.router = builder.ReadRouter({.normalised = true})});
     AddStandardLayer(builder, i, std::move(mixer), std::move(feed_forward));
   }
   builder.GetModel().output_norm = builder.FindNorm("token_embd_norm", config.dim);

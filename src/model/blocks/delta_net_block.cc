@@ -14,8 +14,8 @@ struct DeltaNetRows {
   Rows mixed;      // [rows, channels of the convolution]
   Rows convolved;  // likewise; then queries, keys and values
   Rows gates;      // [rows, value heads * head_dim]
-  Rows controls;   // [rows, 2 * value heads]: as products give them; then, for each value head, beta and decay
-  Rows read;       // [rows, value heads * head_dim]
+  Rows controls;  // [rows, 2 * value heads]: as products give them; then, for each value head, beta and decay
+  Rows read;      // [rows, value heads * head_dim]
 };
 
 }  // namespace
@@ -95,14 +95,20 @@ void DeltaNetBlock::Recur(Step& step) const {
     const BatchItem& item = step.Items()[i / heads];
     const size_t h = i % heads;
     const StatePart part{config_.state_layer, h * head_.Floats(), head_.Floats()};
-    float* state = part.Of(item);
+    std::vector<DeltaToken> tokens;
     UpdateState(item, part, [&](size_t first, size_t count) {
+      tokens.clear();
       for (size_t r = step.FirstRow(i / heads) + first, end = r + count; r < end; ++r) {
         const float* mixed = rows.convolved[r];
         const float* controls = rows.controls[r] + 2 * h;
-        DeltaStep(head_, controls[1], controls[0], mixed + KeyHead(h) * dim, mixed + (keys + KeyHead(h)) * dim,
-                  mixed + (2 * keys + h) * dim, state, rows.read[r] + h * dim);
+        tokens.push_back({.decay = controls[1],
+                          .beta = controls[0],
+                          .query = mixed + KeyHead(h) * dim,
+                          .key = mixed + (keys + KeyHead(h)) * dim,
+                          .value = mixed + (2 * keys + h) * dim,
+                          .out = rows.read[r] + h * dim});
       }
+      DeltaSteps(head_, tokens, part.Of(item));
     });
   });
 }

@@ -19,8 +19,8 @@ struct DeltaNetConfig {
   int state_layer;     // which recurrent layer of the cache
 };
 
-// Queries, keys and values pass through a convolution and SiLU; queries and keys are brought to length 1, then
-// queries divided by sqrt(head_dim). Each value head has a state that DeltaStep changes with
+// Queries, keys and values pass through a convolution and SiLU; queries and keys are brought to length 1,
+// then queries divided by sqrt(head_dim). Each value head has a state that DeltaSteps changes, with
 //   decay = exp(rate softplus(alpha + alpha_bias)),  beta = sigmoid(beta).
 // What is read from it passes through a norm and is multiplied by silu(gate).
 class DeltaNetBlock final : public Block {
@@ -28,13 +28,13 @@ class DeltaNetBlock final : public Block {
   struct Weights {
     Matrix mixed;  // [(2 key heads + value heads) * head_dim, dim]: of queries, keys and values
     Matrix gate;   // [value heads * head_dim, dim]
-    // [value heads, dim]. Or, with neighbours_share, beta holds both: for each key head, the rows of its value
-    // heads for beta, then those for alpha; and alpha has no rows.
+    // [value heads, dim]. Or, with neighbours_share, beta holds both: for each key head, the rows of its
+    // value heads for beta, then those for alpha; and alpha has no rows.
     Matrix beta, alpha;
-    CausalConv conv;                            // of `mixed`
-    std::vector<float> alpha_bias, rate;        // [value heads]; rates are below 0
-    Norm norm;                                  // of head_dim
-    Matrix output;                              // [dim, value heads * head_dim]
+    CausalConv conv;                      // of `mixed`
+    std::vector<float> alpha_bias, rate;  // [value heads]; rates are below 0
+    Norm norm;                            // of head_dim
+    Matrix output;                        // [dim, value heads * head_dim]
   };
 
   DeltaNetBlock(const DeltaNetConfig& config, Weights weights);

@@ -59,16 +59,22 @@ void Mamba2Block::Recur(Step& step) const {
     const size_t h = i % heads;
     const size_t group = h / (heads / config_.num_groups);
     const StatePart part{config_.state_layer, h * head_.Floats(), head_.Floats()};
-    float* state = part.Of(item);
+    std::vector<DecayToken> tokens;
     UpdateState(item, part, [&](size_t first, size_t count) {
+      tokens.clear();
       for (size_t r = step.FirstRow(i / heads) + first, end = r + count; r < end; ++r) {
         const float* x = rows.convolved[r];
         const float* b = x + config_.Width() + group * config_.state_size;
-        const float* c = b + config_.num_groups * config_.state_size;
         const float weight = rows.steps[r][h];
-        DecayStep(head_, std::exp(weights_.rate[h] * weight), weight, weights_.skip[h], c, b, x + h * dim,
-                  state, rows.read[r] + h * dim);
+        tokens.push_back({.decay = std::exp(weights_.rate[h] * weight),
+                          .weight = weight,
+                          .skip = weights_.skip[h],
+                          .query = b + config_.num_groups * config_.state_size,
+                          .key = b,
+                          .value = x + h * dim,
+                          .out = rows.read[r] + h * dim});
       }
+      DecaySteps(head_, tokens, part.Of(item));
     });
   });
 }
@@ -76,7 +82,8 @@ void Mamba2Block::Recur(Step& step) const {
 void Mamba2Block::MixTokens(Step& step, const Rows& in) const {
   Mamba2Rows& rows = step.GetBuffers().Of<Mamba2Rows>();
   Project(step, in);
-  weights_.conv.Run(step, config_.state_layer, config_.num_heads * head_.Floats(), rows.mixed, rows.convolved);
+  weights_.conv.Run(step, config_.state_layer, config_.num_heads * head_.Floats(), rows.mixed,
+                    rows.convolved);
   step.ForRows(rows.convolved.Width(), [&](size_t first, size_t count) {
     for (size_t r = first; r < first + count; ++r) {
       Activate(Activation::kSilu, rows.convolved[r], rows.convolved.Width());

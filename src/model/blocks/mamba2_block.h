@@ -19,16 +19,16 @@ struct Mamba2Config {
   size_t Width() const { return num_heads * head_dim; }
 };
 
-// x, B and C pass through a convolution and SiLU. Each head has a state that DecayStep changes with
+// x, B and C pass through a convolution and SiLU. Each head has a state that DecaySteps changes, with
 //   weight = softplus(step + step_bias),  decay = exp(rate weight).
 // What is read from it is multiplied by silu(gate), and each group's elements pass through a norm.
 class Mamba2Block final : public Block {
  public:
   struct Weights {
-    Matrix gate;      // [width, dim]
-    Matrix mixed;     // [width + 2 * groups * state_size, dim]: of x, B and C
-    Matrix step;      // [heads, dim]
-    CausalConv conv;  // of `mixed`
+    Matrix gate;                               // [width, dim]
+    Matrix mixed;                              // [width + 2 * groups * state_size, dim]: of x, B and C
+    Matrix step;                               // [heads, dim]
+    CausalConv conv;                           // of `mixed`
     std::vector<float> step_bias, rate, skip;  // [heads]; rates are below 0
     std::vector<Norm> norms;                   // [groups], of width / groups elements; empty: none
     Matrix output;                             // [dim, width]

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/rng.h"
@@ -13,16 +14,24 @@
 
 namespace throng::model {
 
-// Three layers: one recurrent, one with attention, one recurrent; in falcon-h1 each is both. Sizes of heads
-// and channels are no multiples of a vector's.
+// Three layers: one recurrent, one with attention, one recurrent; in falcon-h1 each is both. States are no
+// whole groups of columns.
 class TinyHybrid {
  public:
-  static constexpr const char* kArchitectures[] = {"qwen35",  "qwen35moe",     "qwen3next", "lfm2",
-                                                   "lfm2moe", "granitehybrid", "falcon-h1"};
+  TinyHybrid(std::string architecture, TensorType type)
+      : architecture_(std::move(architecture)), type_(type) {}
 
-  TinyHybrid(std::string architecture, TensorType type) : architecture_(std::move(architecture)), type_(type) {}
+  // Gives a key another number, for tests of refusals.
+  TinyHybrid With(const std::string& key, int value) const {
+    TinyHybrid other = *this;
+    other.others_[key] = value;
+    return other;
+  }
 
-  std::vector<uint8_t> Bytes() {
+  std::vector<uint8_t> Bytes() const { return TinyHybrid(*this).Write(); }
+
+ private:
+  std::vector<uint8_t> Write() {
     const bool qwen = architecture_.starts_with("qwen");
     const bool lfm = architecture_.starts_with("lfm");
     const bool falcon = architecture_ == "falcon-h1";
@@ -55,7 +64,6 @@ class TinyHybrid {
     return writer_.Finish();
   }
 
- private:
   static constexpr int kDim = 64, kVocab = 64, kFfn = 96, kHeads = 4, kKvHeads = 2, kHeadDim = 16;
   static constexpr int kState = 24, kSsmHeads = 4, kGroups = 2, kInner = 96, kTaps = 4;
   static constexpr int kChannels = kInner + 2 * kGroups * kState;
@@ -64,7 +72,10 @@ class TinyHybrid {
   bool HasExperts() const { return architecture_ == "qwen3next" || architecture_.ends_with("moe"); }
 
   void Key(const std::string& key, auto value) { writer_.Add(architecture_ + "." + key, value); }
-  void Count(const std::string& key, int value) { Key(key, static_cast<uint32_t>(value)); }
+  void Count(const std::string& key, int value) {
+    const auto other = others_.find(key);
+    Key(key, static_cast<uint32_t>(other == others_.end() ? value : other->second));
+  }
 
   void AddKeys(bool qwen, bool lfm) {
     Count("context_length", 2048);
@@ -179,8 +190,9 @@ class TinyHybrid {
                       RandomBlocks(of, elements, dims.size() > 1 ? 0.3f : 1.5f, seed));
   }
 
-  const std::string architecture_;
-  const TensorType type_;
+  std::string architecture_;
+  TensorType type_;
+  std::map<std::string, int> others_;
   GgufWriter writer_;
   std::string prefix_;
 };
