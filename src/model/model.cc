@@ -26,9 +26,15 @@ bool IsInConfig(const GgufFile& file, std::string_view key) {
 }  // namespace
 
 std::unique_ptr<Model> BuildModel(const GgufFile& file) {
+  Refusals refusals;
+  return BuildModel(file, refusals);
+}
+
+std::unique_ptr<Model> BuildModel(const GgufFile& file, Refusals& refusals) {
+  RefuseUnknownTypes(file, refusals);
   const Architecture& architecture = FindArchitecture(file);
   auto model = std::make_unique<Model>();
-  ModelBuilder builder(file, architecture.name, *model);
+  ModelBuilder builder(file, architecture.name, refusals, *model);
   architecture.build(builder);
   for (const std::string& key : builder.Keys().Read()) {
     if (!IsInConfig(file, key)) model->other_keys.push_back(key);
@@ -60,7 +66,7 @@ size_t WeightBytes(const GgufFile& file) {
   const bool tied = file.FindTensor("output.weight") == nullptr;
   size_t bytes = 0;
   for (const TensorInfo& tensor : file.Tensors()) {
-    if (tied || tensor.name != "token_embd.weight") bytes += tensor.data.size();
+    if (tied || tensor.name != "token_embd.weight") bytes += tensor.bytes;
   }
   return bytes;
 }

@@ -55,6 +55,7 @@ class AttentionBlock final : public Block {
   const AttentionConfig& Config() const { return config_; }
   const Weights& GetWeights() const { return weights_; }
 
+  std::string Describe() const override;
   bool MixesTokens() const override { return true; }
   void MixTokens(Step& step, const Rows& in) const override;
   void Finish(Step& step, const Rows& in, Rows& out) const override;

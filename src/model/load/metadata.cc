@@ -16,8 +16,8 @@ constexpr std::string_view kSilent[] = {"vocab_size", "tensor_data_layout", "rop
 
 }  // namespace
 
-Metadata::Metadata(const GgufFile& file, std::string_view architecture)
-    : file_(file), prefix_(std::string(architecture) + ".") {
+Metadata::Metadata(const GgufFile& file, std::string_view architecture, Refusals& refusals)
+    : file_(file), prefix_(std::string(architecture) + "."), refusals_(refusals) {
   for (const std::string_view key : kSilent) Ignore(key);
 }
 
@@ -54,8 +54,9 @@ std::vector<int> Metadata::Counts(std::string_view key, int layers, int64_t most
   std::vector<int> counts;
   for (const int64_t value : file_.Ints(name)) counts.push_back(Bounded(name, value, most, least));
   if (counts.size() != count) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: {} is a list of {} numbers; {} are expected, one for each layer",
-                    file_.Name(), name, counts.size(), layers);
+    throw MakeError(ErrorCode::kCorrupt,
+                    "{}: {} is a list of {} numbers; {} are expected, one for each layer", file_.Name(), name,
+                    counts.size(), layers);
   }
   return counts;
 }
@@ -80,7 +81,8 @@ float Metadata::NumberOr(std::string_view key, double fallback) const {
   const std::string name = Use(key);
   const double value = file_.FloatOr(name, fallback);
   if (!(std::abs(value) < 1e30)) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: {} is {}; a finite number is expected", file_.Name(), name, value);
+    throw MakeError(ErrorCode::kCorrupt, "{}: {} is {}; a finite number is expected", file_.Name(), name,
+                    value);
   }
   return static_cast<float>(value);
 }
@@ -115,16 +117,18 @@ std::string_view Metadata::TextOr(std::string_view key, std::string_view fallbac
 }
 
 void Metadata::Refuse(std::string_view key, std::string_view found, std::string_view allowed) const {
-  throw MakeError(ErrorCode::kUnsupported, "{}: {}{} is '{}'; this program computes {}", file_.Name(), prefix_,
-                  key, found.substr(0, 40), allowed);
+  refusals_.Add(MakeError(ErrorCode::kUnsupported, "{}: {}{} is '{}'; this program computes {}", file_.Name(),
+                          prefix_, key, found.substr(0, 40), allowed));
 }
 
 void Metadata::RefuseOthers() const {
+  std::vector<std::string_view> others;
   for (const std::string_view key : file_.Keys()) {
-    if (!key.starts_with(prefix_) || read_.contains(std::string(key))) continue;
-    throw MakeError(ErrorCode::kUnsupported, "{}: key {} is not among those that '{}' is computed with",
-                    file_.Name(), key.substr(0, 100), prefix_.substr(0, prefix_.size() - 1));
+    if (key.starts_with(prefix_) && !read_.contains(std::string(key))) others.push_back(key);
   }
+  if (others.empty()) return;
+  refusals_.Add(MakeError(ErrorCode::kUnsupported, "{}: {} not among those that '{}' is computed with",
+                          file_.Name(), NamesAre("key", others), prefix_.substr(0, prefix_.size() - 1)));
 }
 
 std::vector<std::string> Metadata::Read() const {
@@ -135,8 +139,8 @@ std::vector<std::string> Metadata::Read() const {
 
 int Metadata::Bounded(const std::string& name, int64_t value, int64_t most, int64_t least) const {
   if (value < least || value > most) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: {} is {}; {} to {} is allowed", file_.Name(), name, value, least,
-                    most);
+    throw MakeError(ErrorCode::kCorrupt, "{}: {} is {}; {} to {} is allowed", file_.Name(), name, value,
+                    least, most);
   }
   return static_cast<int>(value);
 }
