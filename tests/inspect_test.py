@@ -139,7 +139,7 @@ class RefusalsTest(unittest.TestCase):
     def test_what_is_no_gguf_file_is_refused(self):
         path = Path(FOLDER.name) / "no.gguf"
         for content, words in ((b"", "ends within the magic number"), (b"hello", "does not begin with 'GGUF'"),
-                               (header_of("openai-community/gpt2").data()[:1000], "ends within")):
+                               (header_of("openai-community/gpt2").data()[:1000], "claims 1000 elements")):
             path.write_bytes(content)
             done = run(path, "--json")
             self.assertEqual((done.returncode, done.stdout), (1, ""))
@@ -161,7 +161,7 @@ class WholeFilesTest(unittest.TestCase):
         path.write_bytes(whole[:-100_000])
         facts = inspect(path)
         self.assertTrue(facts["loads"])
-        self.assertEqual(facts["weights"]["missing_bytes"], 100_000)
+        self.assertAlmostEqual(facts["weights"]["missing_bytes"], 100_000, delta=32)  # the last tensor may be padded
         self.assertIn("yes; 100.0 kB of data are missing from the file", run(path).stdout)
 
     def test_codecs_may_be_given(self):

@@ -82,7 +82,12 @@ def start(name, architecture, *, layers, dim, ffn, heads, kv_heads=None, head_di
         header.set(rope__freq_base=float(rope_base))
     if head_dim and says_head_dim:
         header.set(attention__key_length=head_dim, attention__value_length=head_dim)
+    header.matrix("token_embd.weight", dim, vocab)
+    header.norm("output_norm", norm_bias)
+    if not tied:
+        header.matrix("output.weight", dim, vocab)
     model, pre = tokenizer
+    vocab = 1000  # stands for the real one
     tokens = [f"<{i}>" for i in range(vocab)]
     header.keys |= {"tokenizer.ggml.model": model, "tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": tokens,
                     "tokenizer.ggml.token_type": [1] * vocab, "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2,
@@ -91,10 +96,6 @@ def start(name, architecture, *, layers, dim, ffn, heads, kv_heads=None, head_di
         header.keys["tokenizer.ggml.scores"] = [0.0] * vocab
     else:
         header.keys["tokenizer.ggml.merges"] = ["< 0"]
-    header.matrix("token_embd.weight", dim, vocab)
-    header.norm("output_norm", norm_bias)
-    if not tied:
-        header.matrix("output.weight", dim, vocab)
     return header
 
 

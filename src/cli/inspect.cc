@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -121,13 +122,13 @@ Json ChatJson(const model::ChatTemplate& chat) {
 Json Facts(const model::GgufFile& file, const model::Inspection& inspection, const std::string& codecs) {
   const model::Model* model = inspection.model.get();
   const std::string& architecture = inspection.architecture;
-  Json facts = {{"file", file.Name()}, {"loads", inspection.refusals.empty()}};
+  Json facts = {{"file", ReplaceInvalidUtf8(file.Name())}, {"loads", inspection.refusals.empty()}};
   facts["refusals"] = Json::array();
   for (const std::string& refusal : inspection.refusals)
     facts["refusals"].push_back(ReplaceInvalidUtf8(refusal));
   facts["architecture"] = ReplaceInvalidUtf8(architecture);
   facts["name"] = HeaderText(file, "general.name");
-  facts["files"] = file.UintOr("split.count", 1);
+  facts["files"] = std::max<uint64_t>(1, file.UintOr("split.count", 1));
   facts["weights"] = WeightsJson(file);
   facts["context_length"] = HeaderNumber(file, architecture, "context_length");
   facts["num_layers"] = model ? Json(model->layers.size()) : HeaderNumber(file, architecture, "block_count");
@@ -260,10 +261,9 @@ void AddInspect(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--json", options->json, "The same as one JSON object");
   command->footer(
-      "Reads the header alone: the file may end after it, such as the first megabytes of one that is still "
-      "to be\n"
-      "downloaded. Everything that is not supported is named, each by its name.\n"
-      "Exit code 0 if the model loads (when its data are complete), else 1. docs/models.md says what loads.\n"
+      "Reads the header alone: the file may end after it, as the first megabytes of a download do.\n"
+      "Everything that is not supported is named. Exit code 0: the model loads, when its data are\n"
+      "complete; 1: it does not. docs/models.md says what loads.\n"
       "Examples:\n"
       "  throng inspect model.gguf\n"
       "  throng inspect model-00001-of-00003.gguf --kv f16,flashq4:sink=64 --json");
