@@ -17,9 +17,11 @@ namespace {
 using kv::kPageTokens;
 
 // Rows that share one pass over a page. 64 rows of head size 128 and their page take 144 KiB: this fits the
-// L2 of all current cores, and is enough rows to make the cost of loading the page negligible. A group of
-// more query heads is a tile of its own.
+// L2 of all current cores, and is enough rows to make the cost of loading the page negligible. A latent page
+// is decoded in each pass, so that more rows pay, although they take 600 KiB. A group of more query heads is
+// a tile of its own.
 constexpr int kTileRows = 64;
+constexpr int kLatentTileRows = 128;
 
 // Query tokens of one block, all heads of the group: row = token * group + head. All rows see a page in the
 // same form, as it depends on their block alone.
@@ -78,8 +80,8 @@ void PrepareQueries(const AttentionJob& job, std::span<const Prepared> prepared,
   alignas(64) float query[kv::kMaxHeadDim];
   for (int i = 0; i < num_tokens; ++i) {
     for (int g = 0; g < job.group; ++g) {
-      const float* from =
-          job.queries + (first_token + i) * job.query_stride + static_cast<size_t>(g) * key_dim;
+      const float* from = job.queries + (first_token - job.first_token + i) * job.query_stride +
+                          static_cast<size_t>(g) * key_dim;
       const size_t row = static_cast<size_t>(i) * job.group + g;
       for (int j = 0; j < key_dim; ++j) query[j] = from[j] * job.scale;
       for (const auto& [codec, rows] : prepared) codec->PrepareQuery(query, rows + row * codec->QueryBytes());
@@ -90,7 +92,8 @@ void PrepareQueries(const AttentionJob& job, std::span<const Prepared> prepared,
 void PrepareBias(const AttentionJob& job, int first_token, int num_rows, float* rows) {
   const size_t key_dim = static_cast<size_t>(ShapeOf(job).key_dim);
   for (int r = 0; r < num_rows; ++r, rows += job.key_bias->RowSize()) {
-    const float* token = job.queries + static_cast<size_t>(first_token + r / job.group) * job.query_stride;
+    const int index = first_token - job.first_token + r / job.group;
+    const float* token = job.queries + static_cast<size_t>(index) * job.query_stride;
     PrepareKeyBias(*job.key_bias, token + static_cast<size_t>(r % job.group) * key_dim, job.scale, rows);
   }
 }
@@ -232,17 +235,18 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   }
 
   for (int r = 0; r < tile.num_rows; ++r) {
-    const size_t token = static_cast<size_t>(first_token + r / job.group);
-    float* to = job.out + token * job.out_stride + static_cast<size_t>(r % job.group) * value_dim;
+    const auto index = static_cast<size_t>(first_token - job.first_token + r / job.group);
+    float* to = job.out + index * job.out_stride + static_cast<size_t>(r % job.group) * value_dim;
     ScaleRow(tile.out + static_cast<size_t>(r) * value_dim, static_cast<int>(value_dim), 1.0f / tile.sum[r],
              to);
   }
 }
 
-// Number of tokens in the tile that begins at first_token: within one block, at most kTileRows rows.
+// Number of tokens in the tile that begins at first_token: within one block, of so many rows at most.
 int TileTokens(const AttentionJob& job, int first_token) {
   const int in_block = kPageTokens - (job.cache->NumTokens() + first_token) % kPageTokens;
-  const int in_tile = std::max(1, kTileRows / job.group);
+  const int rows = ShapeOf(job).values_in_keys ? kLatentTileRows : kTileRows;
+  const int in_tile = std::max(1, rows / job.group);
   return std::min({in_block, in_tile, job.first_token + job.num_tokens - first_token});
 }
 

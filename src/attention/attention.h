@@ -22,13 +22,13 @@ struct AttentionJob {
   const kv::SequenceCache* cache;
   int layer;  // of the cache
   int kv_head;
-  int group;             // query heads per KV head
+  int group;             // query heads of this job: all that share the KV head, or some of them
   int first_token;       // within the running chunk
   int num_tokens;        // >= 1
-  const float* queries;  // [num_tokens, group, key_dim] after rotation; token i is at queries + i *
-                         // query_stride (floats)
+  const float* queries;  // [num_tokens, group, key_dim] after rotation; token first_token + i is at queries
+                         // + i * query_stride (floats)
   size_t query_stride;
-  float* out;  // [num_tokens, group, value_dim]; token i is at out + i * out_stride (floats)
+  float* out;  // [num_tokens, group, value_dim], likewise with out_stride
   size_t out_stride;
   float scale;     // factor of the scores, usually 1 / sqrt(key_dim)
   int window = 0;  // if > 0, a token sees only itself and the window - 1 tokens before it

@@ -145,7 +145,11 @@ std::vector<float> RunChunks(const Shape& shape, const Sequence& sequence, int c
       if (way == Way::kReference) AttendReference(job);
       if (way != Way::kTokenByToken) continue;
       job.num_tokens = 1;
-      for (; job.first_token < count; ++job.first_token) Attend(job, scratch[0]);
+      for (; job.first_token < count; ++job.first_token) {
+        Attend(job, scratch[0]);
+        job.queries += job.query_stride;
+        job.out += job.out_stride;
+      }
     }
     EndChunk(cache);
   }
@@ -282,7 +286,7 @@ TEST(AttentionTest, WideHeadsAndLatentPagesAgreeWithTheReferenceOnEveryTarget) {
   }
 }
 
-TEST(AttentionTest, AGroupMayBeLargerThanATile) {
+TEST(AttentionTest, AGroupMayBeLargerThanATileOrShared) {
   for (const char* codec : {"f16", "f32", "int8", "flashq4:buffer=int8"}) {
     const Shape shape{.keys = codec,
                       .values = codec,
@@ -296,6 +300,17 @@ TEST(AttentionTest, AGroupMayBeLargerThanATile) {
     EXPECT_LE(RelativeError(out, RunChunks(shape, sequence, 70, Way::kReference)), Tolerance(shape)) << codec;
     EXPECT_TRUE(SameBits(RunChunks(shape, sequence, 7, Way::kAttendAll, 3), out)) << codec;
     EXPECT_TRUE(SameBits(RunChunks(shape, sequence, 70, Way::kTokenByToken), out)) << codec;
+
+    kv::BlockPool pool(LayoutOf(shape), size_t{1} << 30);
+    kv::SequenceCache cache(pool);
+    std::vector<float> parts(out.size());
+    AttentionScratch scratch;
+    for (AttentionJob job : BeginChunk(shape, sequence, cache, 70, parts.data())) {
+      job.group = 32;
+      for (int i = 0; i < 4; ++i, job.queries += 32 * 72, job.out += 32 * 64) Attend(job, scratch);
+    }
+    EXPECT_TRUE(SameBits(parts, out)) << codec;
+    EndChunk(cache);
   }
 }
 

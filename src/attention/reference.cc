@@ -36,6 +36,7 @@ void DecodePage(const kv::LayerShape& shape, const kv::Codec* keys_codec, const 
 void AttendToken(const AttentionJob& job, const kv::LayerShape& shape, int token, const DecodedRows& rows) {
   const auto key_dim = static_cast<size_t>(shape.key_dim), value_dim = static_cast<size_t>(shape.value_dim);
   const int position = job.cache->NumTokens() + token;
+  const int index = token - job.first_token;
   int begin = job.window > 0 ? std::max(0, position - job.window + 1) : 0;
   if (job.chunk > 0) begin = position - position % job.chunk;
   const double threshold = SasThreshold(position + 1 - begin);
@@ -43,7 +44,7 @@ void AttendToken(const AttentionJob& job, const kv::LayerShape& shape, int token
     return job.softmax == SoftmaxKind::kSas ? Sas(x, threshold) : std::exp(-x);
   };
   for (int g = 0; g < job.group; ++g) {
-    const float* query = job.queries + token * job.query_stride + static_cast<size_t>(g) * key_dim;
+    const float* query = job.queries + index * job.query_stride + static_cast<size_t>(g) * key_dim;
     std::vector<double> scores(position + 1 - begin);
     for (int t = begin; t <= position; ++t) {
       const float* key = rows.keys.data() + static_cast<size_t>(t) * key_dim;
@@ -75,7 +76,7 @@ void AttendToken(const AttentionJob& job, const kv::LayerShape& shape, int token
       max = new_max;
       first = end;
     }
-    float* to = job.out + token * job.out_stride + static_cast<size_t>(g) * value_dim;
+    float* to = job.out + index * job.out_stride + static_cast<size_t>(g) * value_dim;
     for (size_t i = 0; i < value_dim; ++i) to[i] = static_cast<float>(out[i] / sum);
   }
 }

@@ -137,7 +137,10 @@ double MeasureCase::ErrorOf(std::span<const float> out) const {
   for (const int token : tokens) {
     for (int head = 0; head < shape.kv_heads; ++head) {
       jobs.push_back(Job(caches_.front(), head, 1, expected.data()));
-      jobs.back().first_token = token;
+      attention::AttentionJob& job = jobs.back();
+      job.first_token = token;
+      job.queries += static_cast<size_t>(token) * job.query_stride;
+      job.out += static_cast<size_t>(token) * job.out_stride;
     }
   }
   threads_.ParallelFor(jobs.size(), [&](size_t i, int) { attention::AttendReference(jobs[i]); });

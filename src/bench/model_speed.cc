@@ -1,7 +1,6 @@
 #include "bench/model_speed.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -12,81 +11,15 @@
 #include "bench/timing.h"
 #include "kv/testing/random_rows.h"
 #include "model/config.h"
-#include "model/gguf/gguf_writer.h"
-#include "model/testing/test_matrices.h"
-#include "model/model.h"
+#include "model/gguf/gguf.h"
 
 namespace throng::bench {
 namespace {
 
 constexpr int kFillTokens = 1024;
-constexpr size_t kRandomBytes = size_t{1} << 20;  // repeated in larger tensors
-
-struct Shape {
-  const char* name;
-  uint32_t layers, dim, heads, kv_heads, head_dim, ffn, vocab, context;
-  bool tied;  // the embedding is the output matrix too
-};
-
-constexpr Shape kShapes[] = {
-    {"llama-1b", 16, 2048, 32, 8, 64, 8192, 128256, 131072, true},
-    {"llama-8b", 32, 4096, 32, 8, 128, 14336, 128256, 131072, false},
-    {"llama2-7b", 32, 4096, 32, 32, 128, 11008, 32000, 4096, false},
-    {"smollm2-360m", 32, 960, 15, 5, 64, 2560, 49152, 8192, true},
-    {"tiny", 2, 256, 4, 2, 64, 512, 512, 131072, true},
-};
-
-const Shape& FindShape(const std::string& name) {
-  for (const Shape& shape : kShapes) {
-    if (name == shape.name) return shape;
-  }
-  throw MakeError(ErrorCode::kInvalid, "bench: there is no shape '{}'; there are {}", name,
-                  fmt::join(ShapeNames(), ", "));
-}
-
-// Adds tensors of random blocks: about as large as keeps the values of a forward pass near 1.
-class TensorMaker {
- public:
-  TensorMaker(model::GgufWriter& writer, model::TensorType type) : writer_(writer), type_(type) {}
-
-  void Matrix(const std::string& name, uint32_t cols, uint32_t rows) {
-    const model::BlockSize block = *model::BlockSizeOf(type_);
-    if (cols % block.elements != 0) {
-      throw MakeError(ErrorCode::kInvalid,
-                      "bench: rows of {} weights are no whole blocks of {}, which have {}", cols,
-                      model::TensorTypeName(type_), block.elements);
-    }
-    const size_t elements = size_t{cols} * rows;
-    const size_t some = std::min(elements, kRandomBytes / block.bytes * block.elements);
-    std::vector<uint8_t> data =
-        model::RandomBlocks(type_, some, std::sqrt(3.0f / static_cast<float>(cols)), ++seed_);
-    const size_t period = data.size();
-    data.resize(elements / block.elements * block.bytes);
-    for (size_t at = period; at < data.size(); at += period) {
-      std::memcpy(data.data() + at, data.data(), std::min(period, data.size() - at));
-    }
-    writer_.AddTensor(name, type_, std::vector<uint64_t>{cols, rows}, data);
-  }
-
-  void Ones(const std::string& name, uint32_t size) {
-    const std::vector<float> ones(size, 1.0f);
-    writer_.AddTensor(name, model::TensorType::kF32, std::vector<uint64_t>{size},
-                      {reinterpret_cast<const uint8_t*>(ones.data()), size * sizeof(float)});
-  }
-
- private:
-  model::GgufWriter& writer_;
-  const model::TensorType type_;
-  uint64_t seed_ = 0;
-};
 
 // Any token will do: what is computed does not depend on which.
 int32_t TokenAt(int position, int vocab) { return static_cast<int32_t>(int64_t{position} * 7919 % vocab); }
-
-std::string Lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
 
 bool SameBits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
@@ -94,87 +27,52 @@ bool SameBits(std::span<const float> a, std::span<const float> b) {
 
 }  // namespace
 
-std::vector<std::string> ShapeNames() {
-  std::vector<std::string> names;
-  for (const Shape& shape : kShapes) names.emplace_back(shape.name);
-  return names;
+double WeightUse::Bytes(int tokens) const {
+  return shared_bytes + expert_bytes * (1.0 - std::pow(1.0 - chosen_share, tokens));
 }
 
-model::TensorType ParseWeights(const std::string& name) {
-  std::string known;
-  for (const model::TensorType type : model::kAllTensorTypes) {
-    const std::string candidate = Lower(model::TensorTypeName(type));
-    if (candidate == Lower(name)) return type;
-    known += " " + candidate;
-  }
-  throw MakeError(ErrorCode::kInvalid, "bench: --weights {} is unknown; these are known:{}", name, known);
-}
-
-std::vector<uint8_t> RandomModel(const std::string& shape_name, model::TensorType type,
-                                 const model::GgufFile* vocabulary) {
-  Shape shape = FindShape(shape_name);
-  if (vocabulary != nullptr) {
-    shape.vocab = static_cast<uint32_t>(vocabulary->Strings("tokenizer.ggml.tokens").size());
-  }
-  model::GgufWriter writer;
-  writer.Add("general.architecture", "llama");
-  writer.Add("general.name", fmt::format("{} with random weights", shape.name));
-  writer.Add("llama.context_length", shape.context);
-  writer.Add("llama.embedding_length", shape.dim);
-  writer.Add("llama.block_count", shape.layers);
-  writer.Add("llama.feed_forward_length", shape.ffn);
-  writer.Add("llama.attention.head_count", shape.heads);
-  writer.Add("llama.attention.head_count_kv", shape.kv_heads);
-  writer.Add("llama.attention.key_length", shape.head_dim);
-  writer.Add("llama.attention.value_length", shape.head_dim);
-  writer.Add("llama.attention.layer_norm_rms_epsilon", 1e-5f);
-  writer.Add("llama.rope.freq_base", 500000.0f);
-  // For programs that ask for them.
-  writer.Add("llama.vocab_size", shape.vocab);
-  writer.Add("llama.rope.dimension_count", shape.head_dim);
-  if (vocabulary == nullptr) {
-    writer.Add("tokenizer.ggml.model", "none");
-  } else {
-    for (const std::string_view key : vocabulary->Keys()) {
-      if (key.starts_with("tokenizer.")) writer.Copy(key, *vocabulary);
+WeightUse ReadWeightUse(const model::GgufFile& file) {
+  WeightUse use;
+  const std::string prefix = fmt::format("{}.", file.String("general.architecture"));
+  const auto experts = static_cast<double>(file.IntOr(prefix + "expert_count", 0));
+  if (experts > 0) use.chosen_share = static_cast<double>(file.Int(prefix + "expert_used_count")) / experts;
+  const bool tied = file.FindTensor("output.weight") == nullptr;
+  for (const model::TensorInfo& tensor : file.Tensors()) {
+    const bool is_embedding = tensor.name == "token_embd.weight";
+    const auto bytes = static_cast<double>(tensor.data.size());
+    const double weights = tensor.num_dims < 2 ? 0.0
+                                               : static_cast<double>(tensor.dims[0]) *
+                                                     static_cast<double>(tensor.dims[1] * tensor.dims[2]);
+    if (tensor.name.find("_exps.") != std::string_view::npos) {
+      use.expert_bytes += bytes;
+      use.weights += use.chosen_share * weights;
+      continue;
     }
+    if (tied || !is_embedding) use.shared_bytes += bytes;
+    if (!is_embedding && tensor.name != "output.weight") use.weights += weights;
   }
-  TensorMaker add(writer, type);
-  add.Matrix("token_embd.weight", shape.dim, shape.vocab);
-  if (!shape.tied) add.Matrix("output.weight", shape.dim, shape.vocab);
-  add.Ones("output_norm.weight", shape.dim);
-  const uint32_t query_dim = shape.heads * shape.head_dim, kv_dim = shape.kv_heads * shape.head_dim;
-  for (uint32_t i = 0; i < shape.layers; ++i) {
-    const std::string prefix = fmt::format("blk.{}.", i);
-    add.Ones(prefix + "attn_norm.weight", shape.dim);
-    add.Matrix(prefix + "attn_q.weight", shape.dim, query_dim);
-    add.Matrix(prefix + "attn_k.weight", shape.dim, kv_dim);
-    add.Matrix(prefix + "attn_v.weight", shape.dim, kv_dim);
-    add.Matrix(prefix + "attn_output.weight", query_dim, shape.dim);
-    add.Ones(prefix + "ffn_norm.weight", shape.dim);
-    add.Matrix(prefix + "ffn_gate.weight", shape.dim, shape.ffn);
-    add.Matrix(prefix + "ffn_up.weight", shape.dim, shape.ffn);
-    add.Matrix(prefix + "ffn_down.weight", shape.ffn, shape.dim);
-  }
-  return writer.Finish();
+  return use;
 }
 
 ModelSpeed::ModelSpeed(const model::GgufFile& file, model::Transformer& model, const kv::CodecFlags& codecs,
                        kv::SoftmaxKind softmax, size_t budget_bytes, ThreadPool& threads)
     : model_(model),
       threads_(threads),
-      weight_bytes_(model::WeightBytes(file)),
-      pool_(kv::MakeLayout(codecs, model.Config().cache_layers), budget_bytes, softmax) {}
+      weights_(ReadWeightUse(file)),
+      pool_(kv::WithStates(kv::MakeLayout(codecs, model.Config().cache_layers), model.Config().state_floats),
+            budget_bytes, softmax) {}
 
 size_t ModelSpeed::CacheBytes(int sequences, int tokens) const {
   return pool_.SequenceBytes(tokens) * static_cast<size_t>(sequences);
 }
 
 size_t ModelSpeed::DecodeBytes(int sequences, int tokens) const {
-  // An open block stays until the pass that seals it has ended, and what is seen at the start all the time.
+  // An open block stays until the pass that seals it has ended, and what is seen or gone on from at the start
+  // all the time.
   const size_t open = tokens % kv::kPageTokens == 0 ? pool_.OpenBytes() : 0;
   const auto recent = static_cast<size_t>(pool_.Layout().window.recent_blocks);
-  return (pool_.SequenceBytes(tokens) + open + recent * pool_.FineBytes()) * static_cast<size_t>(sequences);
+  return (pool_.SequenceBytes(tokens) + open + recent * pool_.FineBytes() + pool_.StateBytes()) *
+         static_cast<size_t>(sequences);
 }
 
 void ModelSpeed::Fill(int sequences, int depth) {
@@ -304,8 +202,8 @@ PassSpeed ModelSpeed::Prefill(int tokens, int rounds, ReadMeter& memory) {
   }
   PassSpeed speed = {{}, tokens, 0, LogitFlops(), {}};
   for (int done = 0; done < tokens; done += kPrefillTokens) {
-    speed.bytes +=
-        static_cast<double>(weight_bytes_) + PageBytes(depth_ + std::min(tokens, done + kPrefillTokens) - 1);
+    const int end = std::min(tokens, done + kPrefillTokens);
+    speed.bytes += weights_.Bytes(end - done) + PageBytes(depth_ + end - 1);
   }
   for (int i = 0; i < tokens; ++i) speed.flops += Flops(depth_ + i);
   Time(
@@ -377,18 +275,18 @@ PassSpeed ModelSpeed::DecodeWork(int tokens) const {
   const int sequences = static_cast<int>(caches_.size());
   PassSpeed speed = {{}, tokens * sequences, 0, 0, {}};
   for (int i = 0; i < tokens; ++i) {
-    speed.bytes += static_cast<double>(weight_bytes_) + sequences * PageBytes(depth_ + i);
+    speed.bytes += weights_.Bytes(sequences) + sequences * PageBytes(depth_ + i);
     speed.flops += sequences * (Flops(depth_ + i) + LogitFlops());
   }
   return speed;
 }
 
 double ModelSpeed::PageBytes(int position) const {
-  const model::ModelConfig& config = model_.Config();
   const kv::BlockLayout& layout = pool_.Layout();
   double bytes = 0;
   for (int layer = 0; layer < layout.NumLayers(); ++layer) {
-    const int first = config.IsWindowed(layer) ? std::max(0, position + 1 - config.window) : 0;
+    const int window = model_.Config().cache_windows[static_cast<size_t>(layer)];
+    const int first = window > 0 ? std::max(0, position + 1 - window) : 0;
     const int own_block = position / kv::kPageTokens;
     for (int block = first / kv::kPageTokens; block < own_block; ++block) {
       const kv::Form form = layout.window.Seen(block, own_block);
@@ -405,13 +303,13 @@ double ModelSpeed::PageBytes(int position) const {
 }
 
 double ModelSpeed::Flops(int position) const {
-  const model::ModelConfig& c = model_.Config();
-  const double weights =
-      static_cast<double>(c.dim) * (2.0 * c.QueryDim() + 2.0 * c.KvDim() + 3.0 * c.ffn_dim);
-  double flops = 0;
-  for (int layer = 0; layer < c.num_layers; ++layer) {
-    const int keys = c.IsWindowed(layer) ? std::min(position + 1, c.window) : position + 1;
-    flops += 2.0 * weights + 4.0 * c.QueryDim() * keys;
+  const model::ModelConfig& config = model_.Config();
+  double flops = 2.0 * weights_.weights;
+  for (size_t layer = 0; layer < config.cache_layers.size(); ++layer) {
+    const kv::LayerShape& shape = config.cache_layers[layer];
+    const int window = config.cache_windows[layer];
+    const int keys = window > 0 ? std::min(position + 1, window) : position + 1;
+    flops += 2.0 * config.num_heads * (shape.key_dim + shape.value_dim) * keys;
   }
   return flops;
 }

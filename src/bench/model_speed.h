@@ -27,18 +27,17 @@ namespace throng::bench {
 // The most tokens of one forward pass of a prefill, as the engine's --step-tokens has it.
 inline constexpr int kPrefillTokens = 512;
 
-// Shapes of known models, with random weights: "llama-1b" (Llama 3.2 1B), "llama-8b" (Llama 3.1 8B),
-// "llama2-7b" (Llama 2 7B, where every query head has a KV head of its own), "smollm2-360m" (SmolLM2 360M),
-// and "tiny", for tests.
-std::vector<std::string> ShapeNames();
-// "q4_0", "Q4_K", ...: a type of weights that can be multiplied. Throws kInvalid for another.
-model::TensorType ParseWeights(const std::string& name);
-// The bytes of a GGUF file of that shape; all matrices have that type. With another file's vocabulary,
-// tokenizer and chat template it can answer; without (null) it has no tokenizer. Throws kInvalid for an
-// unknown shape, and for a type whose blocks do not fit its rows; kCorrupt if the other file has no
-// vocabulary.
-std::vector<uint8_t> RandomModel(const std::string& shape, model::TensorType type,
-                                 const model::GgufFile* vocabulary = nullptr);
+// What passes read of a file's weights, and compute with them.
+struct WeightUse {
+  double shared_bytes = 0;     // of all but experts
+  double expert_bytes = 0;     // of all experts
+  double chosen_share = 1;     // of experts, for one token
+  double weights = 0;          // multiplied for one token, without the output matrix
+
+  // Of one pass of some tokens that choose experts independently.
+  double Bytes(int tokens) const;
+};
+WeightUse ReadWeightUse(const model::GgufFile& file);
 
 struct PassSpeed {
   std::vector<double> seconds;  // of each round
@@ -107,7 +106,7 @@ class ModelSpeed {
 
   model::Transformer& model_;
   ThreadPool& threads_;
-  const size_t weight_bytes_;
+  const WeightUse weights_;
   kv::BlockPool pool_;
   std::deque<kv::SequenceCache> caches_;
   std::vector<std::vector<kv::SealedBlock>> starts_;  // [sequence]: its blocks at the depth

@@ -1,4 +1,5 @@
 #include "bench/model_speed.h"
+#include "bench/random_model.h"
 
 #include <gtest/gtest.h>
 
@@ -92,6 +93,19 @@ TEST(ModelSpeedTest, ARandomModelCanHaveTheVocabularyOfAnother) {
   const std::vector<uint8_t> without = RandomModel("tiny", model::TensorType::kQ4_0);
   const model::GgufFile no_vocabulary(without, "tiny");
   EXPECT_THROW(RandomModel("tiny", model::TensorType::kQ4_0, &no_vocabulary), Error);
+}
+
+// Of 8 experts, one token reads 2; more tokens read more of them.
+TEST(ModelSpeedTest, CountsTheExpertsThatPassesRead) {
+  const std::vector<uint8_t> bytes = RandomModel("mixtral-tiny", model::TensorType::kQ4_0);
+  const model::GgufFile file(bytes, "mixtral-tiny");
+  const WeightUse use = ReadWeightUse(file);
+  EXPECT_EQ(use.chosen_share, 0.25);
+  const double experts = 16.0 * 3 * 8 * 1024 * 2048;
+  EXPECT_EQ(use.expert_bytes, experts * 18 / 32);
+  EXPECT_EQ(use.Bytes(1), use.shared_bytes + use.expert_bytes / 4);
+  EXPECT_NEAR(use.Bytes(2), use.shared_bytes + use.expert_bytes * 7 / 16, 1.0);
+  EXPECT_EQ(use.weights, experts / 4 + 16.0 * (2 * 1024 * 1024 + 2 * 1024 * 256 + 8 * 1024));
 }
 
 TEST(ModelSpeedTest, CachesWithoutRoomAreRefused) {

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "bench/testing/moody.h"
+#include "bench/random_model.h"
 #include "model/config.h"
 
 namespace throng::bench {

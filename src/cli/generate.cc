@@ -86,13 +86,15 @@ void PrintSummary(const engine::EngineResult& result, const engine::LocalModel& 
              answer_seconds, rate(answer_tokens - 1, answer_seconds),
              result.finish == llm::FinishReason::kLength ? "the token limit"
                                                          : "the model, a stop string or a constraint");
-  const std::string window = model.KvWindowBytes() == 0
-                                 ? ""
-                                 : fmt::format(", and {} bytes for the pages in int8", model.KvWindowBytes());
+  std::string beyond;
+  if (model.KvWindowBytes() > 0)
+    beyond += fmt::format(", {} bytes for the pages in int8", model.KvWindowBytes());
+  if (model.KvStateBytes() > 0)
+    beyond += fmt::format(", {} bytes for the recurrent state", model.KvStateBytes());
   fmt::print(stderr,
              "KV cache: {}, {:.0f} bytes per token in sealed blocks, {:.2f} times smaller than f16{}\n",
              keys == values ? keys : keys + " keys, " + values + " values", model.KvBytesPerToken(),
-             model.F16BytesPerToken() / model.KvBytesPerToken(), window);
+             model.F16BytesPerToken() / model.KvBytesPerToken(), beyond);
 }
 
 void Run(const Options& options) {

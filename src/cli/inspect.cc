@@ -17,7 +17,6 @@
 #include "cli/commands.h"
 #include "cli/flags/codec_lists.h"
 #include "cli/stdout.h"
-#include "engine/codecs/codec_choice.h"
 #include "engine/codecs/codec_config.h"
 #include "kv/cache/block_pool.h"
 #include "kv/layer_codecs.h"
@@ -77,17 +76,22 @@ Json LayersJson(const model::Model& model) {
 
 Json CacheJson(const model::ModelConfig& config, const std::string& codecs) {
   Json rows = Json::array();
+  size_t state_bytes = 0;
   for (const std::string& codec : SplitCodecs(codecs)) {
     const kv::CodecFlags flags{.kv = codec};
     if (!engine::IsPlain(flags)) {
       throw MakeError(ErrorCode::kInvalid, "codec {}: what it takes is known when the model has run", codec);
     }
-    const kv::BlockLayout layout = kv::MakeLayout(flags, config.cache_layers);
+    const kv::BlockPool pool(kv::WithStates(kv::MakeLayout(flags, config.cache_layers), config.state_floats),
+                             0);
+    state_bytes = pool.StateBytes();
     rows.push_back({{"codec", codec},
-                    {"bytes_per_1000_tokens", static_cast<uint64_t>(1000.0 * engine::BytesPerToken(layout))},
-                    {"bytes_of_context", kv::BlockPool(layout, 0).SequenceBytes(config.context_length)}});
+                    {"bytes_per_1000_tokens", 1000 * pool.SealedBytes() / kv::kPageTokens},
+                    {"bytes_of_context", pool.SequenceBytes(config.context_length)}});
   }
-  return {{"shape", kv::ShapeName(config.cache_layers)}, {"codecs", std::move(rows)}};
+  return {{"shape", kv::ShapeName(config.cache_layers)},
+          {"state_bytes", state_bytes},
+          {"codecs", std::move(rows)}};
 }
 
 Json TokenJson(const model::Tokenizer& tokenizer, int32_t id) {
@@ -186,7 +190,9 @@ void AddLayers(const Json& facts, std::string& text) {
 void AddCache(const Json& facts, std::string& text) {
   const Json& kv = facts["kv"];
   if (kv.is_null()) return;
-  Line(text, "KV cache", "{}", kv["shape"].get<std::string>());
+  const uint64_t state = kv["state_bytes"];
+  Line(text, "KV cache", "{}{}", kv["shape"].get<std::string>(),
+       state > 0 ? fmt::format("; {} of state beside it", Human(state)) : "");
   Line(text, "  codec", "{:>12}{:>16}", "1000 tokens", "whole context");
   for (const Json& row : kv["codecs"]) {
     Line(text, "  " + row["codec"].get<std::string>(), "{:>12}{:>16}", Human(row["bytes_per_1000_tokens"]),

@@ -10,6 +10,7 @@
 #include "base/data_dir.h"
 #include "base/thread_pool.h"
 #include "bench/model_speed.h"
+#include "bench/random_model.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/progress_line.h"

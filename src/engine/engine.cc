@@ -24,8 +24,7 @@ double Seconds(Clock::duration duration) { return std::chrono::duration<double>(
 
 std::unique_ptr<kv::SpillFile> MakeSpillFile(const EngineOptions& options, const kv::BlockPool& blocks) {
   if (options.spill_folder.empty()) return nullptr;
-  return std::make_unique<kv::SpillFile>(options.spill_folder, blocks.Layout().bytes,
-                                         blocks.Layout().fine_bytes, options.spill_bytes);
+  return std::make_unique<kv::SpillFile>(options.spill_folder, blocks.Layout(), options.spill_bytes);
 }
 
 SchedulerOptions ForScheduler(const EngineOptions& options, kv::SpillFile* spill) {

@@ -83,6 +83,7 @@ class LocalModel {
   const CodecChoice& Codecs() const { return codecs_; }
   double KvBytesPerToken() const { return BytesPerToken(pool_.Layout()); }  // of sealed blocks
   size_t KvWindowBytes() const { return WindowBytes(pool_.Layout()); }      // of a sequence, beyond that
+  size_t KvStateBytes() const { return pool_.StateBytes(); }                // of recurrent layers, likewise
   double F16BytesPerToken() const { return engine::F16BytesPerToken(pool_.Layout()); }
 
  private:

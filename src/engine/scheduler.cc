@@ -39,6 +39,13 @@ int StartTokens(const Sequence& sequence) {
   return start.cache.Reusable(static_cast<int>(differs.first - start.tokens.begin()));
 }
 
+// The bytes that such a sequence has, and need not take to go on. At the end of a block its state may be
+// shared, and to go on takes a copy.
+size_t TakenBytes(const kv::BlockPool& pool, int num_tokens) {
+  const bool state_may_be_shared = num_tokens > 0 && num_tokens % kPageTokens == 0;
+  return pool.SequenceBytes(num_tokens) - (state_may_be_shared ? pool.StateBytes() : 0);
+}
+
 }  // namespace
 
 Scheduler::Scheduler(kv::BlockPool& pool, const SchedulerOptions& options)
@@ -48,8 +55,10 @@ Scheduler::Scheduler(kv::BlockPool& pool, const SchedulerOptions& options)
 }
 
 size_t Scheduler::MostBytes(const kv::BlockPool& pool, int num_tokens) {
-  // While a block is being sealed, its open and its sealed forms exist.
-  return pool.SequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes() + pool.FineBytes();
+  // While a block is being sealed, its open and its sealed forms exist; and after it, a shared state and its
+  // copy.
+  return pool.SequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes() + pool.FineBytes() +
+         pool.StateBytes();
 }
 
 void Scheduler::Add(Sequence* sequence) {
@@ -95,14 +104,14 @@ size_t Scheduler::PromisedBytes() const {
   size_t bytes = 0;
   for (const Sequence* sequence : running_) {
     const size_t most = pool_.SequenceBytes(PromisedTokens(*sequence));
-    bytes += most - std::min(most, pool_.SequenceBytes(sequence->cache.NumTokens()));
+    bytes += most - std::min(most, TakenBytes(pool_, sequence->cache.NumTokens()));
   }
   return bytes;
 }
 
 // Tokens of the matched blocks that a sequence can begin with.
 int Scheduler::MatchedTokens() const {
-  return static_cast<int>(kv::UsableBlocks(pool_.Layout().window, matched_)) * kPageTokens;
+  return static_cast<int>(kv::UsableBlocks(pool_.Layout(), matched_)) * kPageTokens;
 }
 
 // Takes pages from the prefix cache, or from the request's start pages if they reach further.
@@ -114,6 +123,7 @@ void Scheduler::TakePages(Sequence& sequence, int start_tokens) {
     if (!fork) fork = start.Fork(start_tokens / kPageTokens * kPageTokens);
     sequence.cache = std::move(*fork);
   } else if (!matched_.empty()) {
+    prefixes_.Begins(sequence.tokens, matched_.size());
     sequence.cache.Adopt(matched_);
   }
   matched_.clear();
@@ -127,7 +137,7 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
   // A sequence alone may always start: Submit made sure that it fits.
   if (!running_.empty()) {
     const int hits = std::max(MatchedTokens(), start_tokens / kPageTokens * kPageTokens);
-    const size_t hit_bytes = pool_.SequenceBytes(hits);
+    const size_t hit_bytes = TakenBytes(pool_, hits);
     const size_t own_bytes = pool_.SequenceBytes(PromisedTokens(sequence)) + pool_.OpenBytes();
     const size_t needed = own_bytes - std::min(own_bytes, hit_bytes) + PromisedBytes();
     if (pool_.FreeBytes() < needed && pool_.FreeBytes() + prefixes_.EvictableBytes() < needed) {
@@ -138,6 +148,7 @@ bool Scheduler::TryAdmit(Sequence& sequence) {
     }
   }
   if (reuse) prefixes_.Restore(sequence.tokens, matched_);
+  sequence.shared_blocks = matched_.size();
   matched_.resize(static_cast<size_t>(MatchedTokens()) / kPageTokens);
   TakePages(sequence, start_tokens);
   if (!sequence.was_admitted) {
@@ -155,7 +166,10 @@ void Scheduler::Admit() {
   // The first in the queue is never passed over, or large requests would wait forever.
   while (!waiting_.empty() && running_.size() < static_cast<size_t>(options_.max_batch)) {
     Sequence* sequence = *waiting_.begin();
-    if (!TryAdmit(*sequence)) break;
+    if (!TryAdmit(*sequence)) {
+      matched_.clear();  // those that run may need the room
+      break;
+    }
     waiting_.erase(waiting_.begin());
     running_.insert(std::upper_bound(running_.begin(), running_.end(), sequence, ServedBefore()), sequence);
     sequence->is_running = true;
@@ -192,6 +206,23 @@ int Scheduler::MostTokens(const Sequence& sequence) const {
   return sequence.WantsPromptLogprobs() ? std::min(most, prompt_logits_left_) : most;
 }
 
+// Keeps the states of blocks in the middle of a chunk that others may go on from, as far as there is room.
+void Scheduler::ReserveStates(Sequence& sequence, int num_tokens) {
+  if (pool_.StateBytes() == 0 || !options_.prefix_cache) return;
+  const auto begin = static_cast<size_t>(sequence.cache.NumTokens());
+  const size_t end = begin + static_cast<size_t>(num_tokens);
+  for (size_t block = begin / kPageTokens; (block + 1) * kPageTokens <= end; ++block) {
+    const bool is_last = block + 1 == sequence.tokens.size() / kPageTokens;
+    if (!is_last && block + 1 != sequence.shared_blocks &&
+        !prefixes_.KeepsState(block, sequence.request.prompt.size())) {
+      continue;
+    }
+    while (!sequence.cache.ReserveState(static_cast<int>(block))) {
+      if (!prefixes_.EvictOne()) return;
+    }
+  }
+}
+
 // Returns the number of tokens planned, which may be less than num_tokens, or 0.
 int Scheduler::PlanTokens(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items) {
   if (!ReserveByEvicting(sequence, num_tokens)) {
@@ -199,6 +230,7 @@ int Scheduler::PlanTokens(Sequence& sequence, int num_tokens, std::vector<Planne
     num_tokens = std::min(num_tokens, kPageTokens - sequence.cache.NumTokens() % kPageTokens);
     if (!ReserveByPreempting(sequence, num_tokens, items)) return 0;
   }
+  ReserveStates(sequence, num_tokens);
   items.push_back({&sequence, num_tokens});
   if (sequence.WantsPromptLogprobs()) prompt_logits_left_ -= num_tokens;
   return num_tokens;
@@ -235,6 +267,7 @@ void Scheduler::Computed(const std::vector<PlannedItem>& items) {
     const Sequence& sequence = *item.sequence;
     prefixes_.Insert(sequence.tokens, sequence.cache.SealedBlocks(),
                      sequence.asker ? &*sequence.asker : nullptr, sequence.request.prompt.size());
+    item.sequence->cache.ReleaseStates();
   }
 }
 

@@ -48,6 +48,9 @@ struct Sequence {
   PooledStates states;                         // for request.pooling
 
   std::optional<Asker> asker;  // for the prefix cache; set on arrival of an agent's request
+  // The number of its first blocks that the prefix cache had at its admission, whether or not it could begin
+  // there: others that begin alike part from it no earlier.
+  size_t shared_blocks = 0;
   bool is_running = false;
   bool was_admitted = false;
   int cached_prompt_tokens = 0;

@@ -1,6 +1,7 @@
 #include "eval/subject.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <memory>
@@ -54,7 +55,7 @@ kv::BlockLayout MakeLayout(const std::string& spec, kv::SoftmaxKind softmax, con
   };
   kv::BlockLayout layout = kv::MakeLayout(choose, config.cache_layers);
   layout.key_bias = keys.bias;
-  return layout;
+  return kv::WithStates(std::move(layout), config.state_floats);
 }
 
 bool IsComposed(const kv::Codec* codec) { return dynamic_cast<const ComposeCodec*>(codec) != nullptr; }
@@ -106,7 +107,8 @@ Sizes Measure(const kv::BlockPool& pool, int num_blocks) {
   sizes.bytes_per_token =
       IsComposed(layout)
           ? sizes.bits / 8.0 * elements
-          : static_cast<double>(pool.SequenceBytes(blocks * kv::kPageTokens)) / (blocks * kv::kPageTokens);
+          : static_cast<double>(pool.SequenceBytes(blocks * kv::kPageTokens) - pool.StateBytes()) /
+                (blocks * kv::kPageTokens);
   sizes.ratio_to_f16 = 2.0 * elements / sizes.bytes_per_token;
   return sizes;
 }
@@ -168,6 +170,15 @@ void DecodePage(const kv::SequenceCache& cache, int layer, int head, int block, 
   }
 }
 
+// The running chunk is the last one: recurrent layers go on from the same state, whatever the codec.
+void CopyState(const kv::SequenceCache& from, kv::SequenceCache& to) {
+  for (size_t layer = 0; layer < from.Layout().states.size(); ++layer) {
+    const kv::StateSpec& state = from.Layout().states[layer];
+    std::memcpy(to.State(static_cast<int>(layer)), from.StateData() + state.offset,
+                state.floats * sizeof(float));
+  }
+}
+
 }  // namespace
 
 void Subject::Encode(const kv::SequenceCache& exact, kv::SequenceCache& cache) {
@@ -192,6 +203,7 @@ void Subject::Encode(const kv::SequenceCache& exact, kv::SequenceCache& cache) {
         cache.FinishLayer(layer, head);
       }
     }
+    if (cache.NumTokens() + count == exact.NumTokens()) CopyState(exact, cache);
     cache.EndChunk();
   }
   NoteLength(cache);

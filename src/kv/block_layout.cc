@@ -199,6 +199,24 @@ void AddFinePages(BlockLayout& layout, const FineWindow& window) {
   }
 }
 
+BlockLayout WithStates(BlockLayout layout, std::span<const size_t> floats) {
+  constexpr size_t kMostLayers = 1024;
+  constexpr size_t kMostFloats = size_t{1} << 28;
+  if (floats.size() > kMostLayers) {
+    throw MakeError(ErrorCode::kUnsupported, "KV cache: {} recurrent layers (at most {} are allowed)",
+                    floats.size(), kMostLayers);
+  }
+  for (const size_t count : floats) {
+    if (count < 1 || count > kMostFloats) {
+      throw MakeError(ErrorCode::kUnsupported,
+                      "KV cache: a recurrent layer's state of {} numbers (1 to {} are allowed)", count,
+                      kMostFloats);
+    }
+    layout.states.push_back({count, Place(layout.state_bytes, count * sizeof(float))});
+  }
+  return layout;
+}
+
 namespace {
 
 std::string NameOfCodecs(const BlockLayout& layout) {

@@ -84,6 +84,13 @@ struct PageSpec {
   std::span<const Part> Parts() const;  // those that are stored
 };
 
+// The state of one recurrent layer: what it carries from token to token instead of keys and values
+// (docs/recurrent-state.md).
+struct StateSpec {
+  size_t floats;  // f32
+  size_t offset;  // in bytes, from the beginning of all layers' states; aligned to 64
+};
+
 // What the keys in a cache lack, so that codecs need not span it; attention adds its part to the scores
 // (attention/key_bias.h). kModel: the bias of the model's key projection, where it stands out. kMean: the
 // means of a layer's keys over a text. kNone: nothing.
@@ -105,6 +112,8 @@ struct BlockLayout {
   std::vector<size_t> chunk_offsets;                 // [layers]: of the layer's first page
   std::vector<std::shared_ptr<const Codec>> codecs;  // keeps the codecs of `pages` alive
   FineWindow window;                                 // empty without fine pages
+  std::vector<StateSpec> states;                     // of the recurrent layers, in their order
+  size_t state_bytes = 0;                            // of all of them; 0: there are none
   KeyBias key_bias = KeyBias::kModel;
   std::shared_ptr<const KeyMeans> key_means;  // for kMean
 
@@ -131,6 +140,11 @@ BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choo
 // cannot have one: those whose pages are no smaller than that form, and with sinks those that pass a scale
 // from page to page.
 void AddFinePages(BlockLayout& layout, const FineWindow& window);
+
+// The same layout for a model that has recurrent layers, too. floats: the number of f32 of each one's state,
+// in their order; empty: there are none. Throws kUnsupported for more layers or larger states than a cache
+// can have.
+BlockLayout WithStates(BlockLayout layout, std::span<const size_t> floats);
 
 // A short name of all pages' codecs: "int8", "gear2+rot4" for keys and values, "mixed-" and a digest if
 // layers or heads differ; then ", sink=64" and ", recent=256" in tokens; ", keys with bias" for kNone, and

@@ -91,7 +91,7 @@ class CodecWildTest : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(CodecWildTest, BlocksAndQueriesOfAnyNumbersGiveFiniteResults) {
-  for (const int d : {8, 64, 80}) {
+  for (const int d : {8, 64, 80, 576}) {
     const auto codec = ParseCodec(GetParam(), d);
     const size_t size = static_cast<size_t>(kPageTokens) * d;
     const std::vector<Wild> queries = WildNumbers(kRows * d, d);

@@ -1,6 +1,7 @@
 // What a model's file says about it, as the rest of the program needs it.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,20 +33,25 @@ struct ModelConfig {
   float rope_scale;  // positions are multiplied by this
 
   // Windowed layers see only the last `window` tokens, the current one included; 0: all layers see
-  // everything. With window_pattern n, every n-th layer sees everything; with 1, none does.
+  // everything. With window_pattern n, every n-th layer sees everything; with 1, none does. Some files have a
+  // list of the windowed layers instead.
   int window;
   int window_pattern;
+  std::vector<bool> windowed;  // [num_layers]; empty: window_pattern says it
   float window_rope_base;  // rope_base of windowed layers
 
   std::vector<kv::LayerShape> cache_layers;  // of the layers that have pages of their own, in order
+  std::vector<int> cache_windows;             // of those layers: tokens that each token sees; 0: all before it
+
+  // The number of f32 of each recurrent layer's state, in the layers' order (kv::WithStates).
+  std::vector<size_t> state_floats;
 
   std::optional<Pooling> pooling;  // empty: the model ranks, and makes no embeddings
 
   bool IsWindowed(int layer) const {
+    if (!windowed.empty()) return window > 0 && windowed[static_cast<size_t>(layer)];
     return window > 0 && (window_pattern <= 1 || (layer + 1) % window_pattern != 0);
   }
-  int QueryDim() const { return num_heads * head_dim; }
-  int KvDim() const { return num_kv_heads * head_dim; }
 };
 
 }  // namespace throng::model

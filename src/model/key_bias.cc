@@ -38,7 +38,8 @@ std::vector<double> ExpectedLengths(const Model::CacheLayer& layer) {
   for (int head = 0; head < config.num_kv_heads; ++head) {
     double squares = 0.0;
     for (int i = 0; i < config.key_dim; ++i) {
-      const size_t index = static_cast<size_t>(head) * static_cast<size_t>(config.key_dim) + static_cast<size_t>(i);
+      const size_t index =
+          static_cast<size_t>(head) * static_cast<size_t>(config.key_dim) + static_cast<size_t>(i);
       DequantizeRow(k.type, k.data + index * k.RowBytes(), row.size(), row.data());
       for (size_t j = 0; j < row.size(); ++j) {
         const double input = layer.input->weight.empty() ? 1.0 : static_cast<double>(layer.input->weight[j]);
@@ -48,6 +49,10 @@ std::vector<double> ExpectedLengths(const Model::CacheLayer& layer) {
     lengths.push_back(std::sqrt(2.0 * squares / config.key_dim));
   }
   return lengths;
+}
+
+size_t KvDim(const kv::LayerShape& shape) {
+  return static_cast<size_t>(shape.num_kv_heads) * static_cast<size_t>(shape.key_dim);
 }
 
 std::vector<float> Difference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -72,9 +77,8 @@ ModelKeys::ModelKeys(Model& model) : config_(model.config), layers_(model.CacheL
       of.bias = layers_[i].block->GetWeights().k_bias;
       of.averages = ExpectedLengths(layers_[i]);
     } else {
-      const kv::LayerShape& shape = config_.cache_layers[i];
-      of.bias.assign(static_cast<size_t>(shape.num_kv_heads * shape.key_dim), 0.0f);
-      of.averages.assign(static_cast<size_t>(shape.num_kv_heads), 0.0);
+      of.bias.assign(KvDim(config_.cache_layers[i]), 0.0f);
+      of.averages.assign(static_cast<size_t>(config_.cache_layers[i].num_kv_heads), 0.0);
     }
     biases.push_back(std::move(of));
   }

@@ -172,7 +172,7 @@ TEST(ModelKeysTest, MeansMayBeOfAnyArchitecture) {
     const ModelConfig& config = subject.Get().Config();
     kv::KeyMeans means;
     for (int layer = 0; layer < config.num_layers; ++layer) {
-      means.emplace_back(static_cast<size_t>(config.KvDim()));
+      means.emplace_back(static_cast<size_t>(config.num_kv_heads * config.head_dim));
       means.back()[static_cast<size_t>(layer) % means.back().size()] = 4.0f;
       means.back()[means.back().size() / 2 + 3] = -6.0f;
     }

@@ -11,10 +11,11 @@ namespace {
 
 // Keys whose values the config holds.
 constexpr std::string_view kInConfig[] = {
-    "context_length", "embedding_length", "block_count", "attention.head_count", "attention.head_count_kv",
-    "attention.key_length", "attention.value_length", "feed_forward_length",
-    "attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base", "rope.scaling.type",
-    "rope.scaling.factor", "attention.sliding_window", "rope.freq_base_swa"};
+    "context_length",         "embedding_length",         "block_count",
+    "attention.head_count",   "attention.head_count_kv",  "attention.key_length",
+    "attention.value_length", "feed_forward_length",      "attention.layer_norm_rms_epsilon",
+    "rope.dimension_count",   "rope.freq_base",           "rope.scaling.type",
+    "rope.scaling.factor",    "attention.sliding_window", "rope.freq_base_swa"};
 
 bool IsInConfig(const GgufFile& file, std::string_view key) {
   const std::string_view name = key.substr(key.find('.') + 1);
@@ -40,14 +41,17 @@ std::unique_ptr<Model> BuildModel(const GgufFile& file, Refusals& refusals) {
     if (!IsInConfig(file, key)) model->other_keys.push_back(key);
   }
   model->ForEachMatrix([&](Matrix& matrix) { model->bytes += matrix.Bytes(); });
+  for (size_t i = 0; i < model->layers.size(); ++i) {
+    model->layers[i]->ForEachBlock([&](Block& block, const Norm&) {
+      if (block.FillsCache()) model->last_filling = i;
+    });
+  }
   return model;
 }
 
 void Model::ForEachMatrix(const std::function<void(Matrix&)>& visit) {
   visit(output);
-  for (const auto& layer : layers) {
-    layer->ForEachBlock([&](Block& block, const Norm&) { block.ForEachMatrix(visit); });
-  }
+  for (const auto& layer : layers) layer->ForEachMatrix(visit);
 }
 
 std::vector<Model::CacheLayer> Model::CacheLayers() {
@@ -66,6 +70,7 @@ size_t WeightBytes(const GgufFile& file) {
   const bool tied = file.FindTensor("output.weight") == nullptr;
   size_t bytes = 0;
   for (const TensorInfo& tensor : file.Tensors()) {
+    if (tensor.name == "per_layer_token_embd.weight") continue;
     if (tied || tensor.name != "token_embd.weight") bytes += tensor.bytes;
   }
   return bytes;

@@ -23,10 +23,6 @@ namespace throng::model {
 class GgufFile;
 class Refusals;
 
-// Computes what layers need of the tokens beside the stream; the stream holds their embeddings. The results
-// are in the step's buffers.
-using Prologue = std::function<void(Step& step)>;
-
 struct Model {
   Model() = default;
   Model(const Model&) = delete;  // blocks point to ropes
@@ -36,15 +32,16 @@ struct Model {
   float embedding_scale = 1.0f;
   std::vector<float> positions;  // [context_length, dim], added to embeddings; empty: none
   Norm embedding_norm;
-  Prologue prologue;  // null: nothing
   std::vector<std::unique_ptr<Rope>> ropes;
+  // Those of the file, and where the architecture says so others before and after them.
   std::vector<std::unique_ptr<Layer>> layers;
+  size_t last_filling = 0;  // index of the last layer that fills a cache
   Norm output_norm;
-  Matrix output;  // [vocab, dim]; the embedding if they are tied
+  Matrix output;                   // [vocab, dim]; the embedding if they are tied
   std::vector<float> output_bias;  // [vocab]; empty: none
   float logit_scale = 1.0f;
-  float logit_cap = 0.0f;  // c tanh(logit / c) in place of a logit; 0: none
-  size_t bytes = 0;        // of all matrices that a token reads
+  float logit_cap = 0.0f;                // c tanh(logit / c) in place of a logit; 0: none
+  size_t bytes = 0;                      // of all matrices that a token reads
   std::vector<RepackedMatrix> repacked;  // what matrices point to, once Repack has run
   // Keys that were read and that `config` does not hold.
   std::vector<std::string> other_keys;
@@ -71,7 +68,8 @@ std::unique_ptr<Model> BuildModel(const GgufFile& file, Refusals& refusals);
 // others stay mapped. allocate: for tests.
 void Repack(Model& model, ThreadPool& pool, const AllocateFn& allocate = AllocateHuge);
 
-// Bytes of the weights that a forward pass reads: all but an embedding that is not the output matrix too.
+// Bytes of the weights that a forward pass reads: all but tables of embeddings that are not the output matrix
+// too.
 size_t WeightBytes(const GgufFile& file);
 
 // Digest of everything that the logits depend on: the config, what else was read, and all tensor data.

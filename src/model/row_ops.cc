@@ -49,6 +49,11 @@ struct Times {
   HWY_INLINE VF operator()(VF x, VF y) const { return hn::Mul(x, y); }
 };
 
+struct ScaledSum {
+  VF factor;
+  HWY_INLINE VF operator()(VF x, VF y) const { return hn::MulAdd(y, factor, x); }
+};
+
 struct ScaledBy {
   VF factor;
   HWY_INLINE VF operator()(VF x, VF /*unused*/) const { return hn::Mul(x, factor); }
@@ -165,6 +170,11 @@ struct Minus {
   HWY_INLINE VF operator()(VF x, VF /*unused*/) const { return hn::Sub(x, mean); }
 };
 
+struct Above {
+  VF cutoff;
+  HWY_INLINE VF operator()(VF x, VF /*unused*/) const { return hn::Max(hn::Sub(x, cutoff), hn::Zero(DF())); }
+};
+
 void LayerNormRow(const float* x, const float* weight, const float* bias, float epsilon, size_t n,
                   float* out) {
   const DF df;
@@ -177,7 +187,22 @@ void LayerNormRow(const float* x, const float* weight, const float* bias, float 
   if (bias != nullptr) Map(out, bias, n, out, Sum());
 }
 
+float LengthOfRow(const float* x, size_t n) {
+  return std::sqrt(SumOf(x, n, SquareOfDifference{hn::Zero(DF())}));
+}
+
+void KeepOutliersOfRow(float* x, float deviations, size_t n) {
+  const DF df;
+  const float mean = SumOf(x, n, Identity()) / static_cast<float>(n);
+  const float variance = SumOf(x, n, SquareOfDifference{hn::Set(df, mean)}) / static_cast<float>(n - 1);
+  Map(x, x, n, x, Above{hn::Set(df, mean + deviations * std::sqrt(variance))});
+}
+
 void AddRow(float* x, const float* y, size_t n) { Map(x, y, n, x, Sum()); }
+void AddScaledRow(float* x, const float* y, float factor, size_t n) {
+  Map(x, y, n, x, ScaledSum{hn::Set(DF(), factor)});
+}
+void MultiplyRow(float* x, const float* y, size_t n) { Map(x, y, n, x, Times()); }
 void ScaleRow(float* x, float factor, size_t n) { Map(x, x, n, x, ScaledBy{hn::Set(DF(), factor)}); }
 void SoftCapRow(float* x, float cap, size_t n) { Map(x, x, n, x, CappedBy{hn::Set(DF(), cap)}); }
 void TimesSigmoidRow(float* x, const float* gate, size_t n) { Map(x, gate, n, x, TimesSigmoidOf()); }
@@ -219,6 +244,10 @@ namespace throng::model {
 
 HWY_EXPORT(RmsNormRow);
 HWY_EXPORT(AddRow);
+HWY_EXPORT(AddScaledRow);
+HWY_EXPORT(MultiplyRow);
+HWY_EXPORT(LengthOfRow);
+HWY_EXPORT(KeepOutliersOfRow);
 HWY_EXPORT(ScaleRow);
 HWY_EXPORT(LayerNormRow);
 HWY_EXPORT(SoftCapRow);
@@ -230,16 +259,28 @@ void RmsNorm(const float* x, const float* weight, float epsilon, size_t n, float
   HWY_DYNAMIC_DISPATCH(RmsNormRow)(x, weight, epsilon, n, out);
 }
 void AddTo(float* x, const float* y, size_t n) { HWY_DYNAMIC_DISPATCH(AddRow)(x, y, n); }
+void AddScaled(float* x, const float* y, float factor, size_t n) {
+  HWY_DYNAMIC_DISPATCH(AddScaledRow)(x, y, factor, n);
+}
+void MultiplyBy(float* x, const float* y, size_t n) { HWY_DYNAMIC_DISPATCH(MultiplyRow)(x, y, n); }
+float Length(const float* x, size_t n) { return HWY_DYNAMIC_DISPATCH(LengthOfRow)(x, n); }
+void KeepOutliers(float* x, float deviations, size_t n) {
+  HWY_DYNAMIC_DISPATCH(KeepOutliersOfRow)(x, deviations, n);
+}
 void Scale(float* x, float factor, size_t n) { HWY_DYNAMIC_DISPATCH(ScaleRow)(x, factor, n); }
 void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, size_t n, float* out) {
   HWY_DYNAMIC_DISPATCH(LayerNormRow)(x, weight, bias, epsilon, n, out);
 }
 void SoftCap(float* x, float cap, size_t n) { HWY_DYNAMIC_DISPATCH(SoftCapRow)(x, cap, n); }
-void TimesSigmoid(float* x, const float* gate, size_t n) { HWY_DYNAMIC_DISPATCH(TimesSigmoidRow)(x, gate, n); }
+void TimesSigmoid(float* x, const float* gate, size_t n) {
+  HWY_DYNAMIC_DISPATCH(TimesSigmoidRow)(x, gate, n);
+}
 void Gate(Activation activation, float* gate, const float* up, size_t n) {
   HWY_DYNAMIC_DISPATCH(GateRow)(activation, gate, up, n);
 }
-void Activate(Activation activation, float* x, size_t n) { HWY_DYNAMIC_DISPATCH(ActivateRow)(activation, x, n); }
+void Activate(Activation activation, float* x, size_t n) {
+  HWY_DYNAMIC_DISPATCH(ActivateRow)(activation, x, n);
+}
 
 void RotateAdjacent(float* head, const float* cos, const float* sin, size_t n) {
   for (size_t i = 0; i < n / 2; ++i) {

@@ -13,11 +13,20 @@ void LayerNorm(const float* x, const float* weight, const float* bias, float eps
 
 // x += y
 void AddTo(float* x, const float* y, size_t n);
+// x += factor * y
+void AddScaled(float* x, const float* y, float factor, size_t n);
 // x *= factor
 void Scale(float* x, float factor, size_t n);
+// x *= y
+void MultiplyBy(float* x, const float* y, size_t n);
+// The root of the sum of squares.
+float Length(const float* x, size_t n);
 
 // x = cap * tanh(x / cap)
 void SoftCap(float* x, float cap, size_t n);
+// x = max(x - cutoff, 0), where the cutoff is so many standard deviations (of a sample: with n - 1) above the
+// mean of x.  n >= 2
+void KeepOutliers(float* x, float deviations, size_t n);
 // x *= sigmoid(gate)
 void TimesSigmoid(float* x, const float* gate, size_t n);
 
@@ -25,7 +34,8 @@ enum class Activation {
   kSilu,         // x sigmoid(x)
   kGeluTanh,     // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
   kReluSquared,  // max(x, 0)^2
-  // With a gate only (gpt-oss): x sigmoid(1.702 x) for x = min(gate, 7), times 1 + up, which is kept within 7.
+  // With a gate only (gpt-oss): x sigmoid(1.702 x) for x = min(gate, 7), times 1 + up, which is kept
+  // within 7.
   kClampedSwiglu,
 };
 

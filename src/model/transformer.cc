@@ -43,7 +43,8 @@ void Begin(const Model& model, Step& step) {
       float* x = buffers.stream[row];
       DequantizeRow(table.type, table.data + static_cast<size_t>(token) * table.RowBytes(), dim, x);
       if (model.embedding_scale != 1.0f) Scale(x, model.embedding_scale, dim);
-      if (!model.positions.empty()) AddTo(x, model.positions.data() + static_cast<size_t>(position) * dim, dim);
+      if (!model.positions.empty())
+        AddTo(x, model.positions.data() + static_cast<size_t>(position) * dim, dim);
       model.embedding_norm.Apply(x, dim, x);
       for (const auto& rope : model.ropes) {
         float* cos_sin = buffers.ropes[rope->index][row];
@@ -53,7 +54,6 @@ void Begin(const Model& model, Step& step) {
       ++row;
     }
   }
-  if (model.prologue) model.prologue(step);
 }
 
 // Hands out the rows of states, and moves those that need logits to the front. Returns their number.
@@ -74,7 +74,8 @@ size_t TakeStates(const Step& step, Rows& normed) {
 void Logits(const Model& model, const Step& step, const Rows& states, size_t rows, float* logits) {
   const auto vocab = static_cast<size_t>(model.config.vocab_size);
   const Product product{model.output, logits, vocab};
-  MatMul(states[0], rows, states.Width(), states.Width(), {&product, 1}, step.GetBuffers().matmul, step.Pool());
+  MatMul(states[0], rows, states.Width(), states.Width(), {&product, 1}, step.GetBuffers().matmul,
+         step.Pool());
   if (model.output_bias.empty() && model.logit_scale == 1.0f && model.logit_cap == 0.0f) return;
   step.ForEach(rows, vocab > 10000, [&](size_t r) {
     float* row = logits + r * vocab;
@@ -90,8 +91,8 @@ void Run(const Model& model, const ModelKeys& keys, std::span<const BatchItem> i
   Step step(items, pool, buffers);
   for (const BatchItem& item : items) step.stored_keys.push_back(keys.Find(item.cache->Layout()));
   Begin(model, step);
-  for (const auto& layer : model.layers) {
-    layer->Run(step, &layer == &model.layers.back());
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    model.layers[i]->Run(step, i == model.last_filling);
     if (step.NumRows() == 0) return;
   }
   const size_t dim = buffers.stream.Width();
@@ -169,7 +170,8 @@ class LoadedTransformer final : public Transformer {
     THRONG_CHECK(!item.tokens.empty() && item.num_logits >= 0 && item.num_states >= 0 &&
                  (item.num_logits == 0 || item.num_states == 0) && LastRows(item) <= item.tokens.size());
     const kv::BlockLayout& layout = item.cache->Layout();
-    THRONG_CHECK(layout.layers == model_->config.cache_layers);
+    THRONG_CHECK(layout.layers == model_->config.cache_layers &&
+                 std::ranges::equal(layout.states, model_->config.state_floats, {}, &kv::StateSpec::floats));
     for (const int32_t token : item.tokens) {
       if (token < 0 || token >= model_->config.vocab_size) {
         throw MakeError(ErrorCode::kInvalid, "token {} is not one of the model's 0 to {}", token,

@@ -7,6 +7,7 @@
 #include "base/thread_pool.h"
 #include "bench/attention_speed.h"
 #include "bench/model_speed.h"
+#include "bench/random_model.h"
 #include "bench/throughput.h"
 #include "bench/timing.h"
 #include "engine/loaded_model.h"

@@ -60,6 +60,7 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
   if (const engine::LocalModel* local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
     json["kv_window_bytes"] = local->KvWindowBytes();
+    json["kv_state_bytes"] = local->KvStateBytes();
     json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
     const engine::EngineState state = local->State();
     json["recomputed_tokens"] = state.recomputed_tokens;
@@ -134,6 +135,10 @@ std::string Summary(const FinishedRun& run) {
       if (local->KvWindowBytes() > 0) {
         add(", and {} per sequence for pages in int8",
             HumanBytes(static_cast<double>(local->KvWindowBytes())));
+      }
+      if (local->KvStateBytes() > 0) {
+        add(", and {} per sequence for the recurrent state",
+            HumanBytes(static_cast<double>(local->KvStateBytes())));
       }
       const engine::EngineState state = local->State();
       if (state.evicted_blocks > 0) {

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "bench/model_speed.h"
+#include "bench/random_model.h"
 #include "cli/flags/number_checks.h"
 #include "engine/loaded_model.h"
 #include "engine/local_model.h"

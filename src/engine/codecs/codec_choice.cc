@@ -200,7 +200,7 @@ void CheckBytes(ObjectReader& reader, const CodecChoice& choice, const model::Mo
 }  // namespace
 
 kv::BlockLayout CodecChoice::Layout(const model::ModelConfig& config) const {
-  return kv::MakeLayout(layers, config.cache_layers, key_means);
+  return kv::WithStates(kv::MakeLayout(layers, config.cache_layers, key_means), config.state_floats);
 }
 
 double BytesPerToken(const kv::BlockLayout& layout) {
@@ -210,7 +210,9 @@ double BytesPerToken(const kv::BlockLayout& layout) {
 size_t WindowBytes(const kv::BlockLayout& layout) {
   const kv::BlockPool pool(layout, 0);
   const int blocks = layout.window.sink_blocks + layout.window.recent_blocks;
-  return pool.SequenceBytes(blocks * kv::kPageTokens) - static_cast<size_t>(blocks) * pool.SealedBytes();
+  if (blocks == 0) return 0;
+  return pool.SequenceBytes(blocks * kv::kPageTokens) - static_cast<size_t>(blocks) * pool.SealedBytes() -
+         pool.StateBytes();
 }
 
 double F16BytesPerToken(const kv::BlockLayout& layout) {

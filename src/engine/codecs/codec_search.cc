@@ -139,7 +139,8 @@ double Search::Measure(const Layers& layers) {
     spdlog::info("--kv auto: {} passes over {} tokens are done", probe_.NumPasses(), probe_.NumTokens());
     said_ = Clock::now();
   }
-  const double kl = probe_.Divergence(kv::MakeLayout(layers, shapes_, means_));
+  const double kl =
+      probe_.Divergence(kv::WithStates(kv::MakeLayout(layers, shapes_, means_), config_.state_floats));
   measured_.emplace(std::move(key), kl);
   return kl;
 }

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "engine/testing/engine_rig.h"
+#include "engine/testing/fake_transformer.h"
 #include "kv/cache/page_file.h"
 #include "kv/testing/random_rows.h"
 #include "model/testing/tiny_model.h"
@@ -41,6 +42,7 @@ enum class Feature {
   kSaveAndLoad,
   kSpill,
   kSpillAlone,
+  kStates,
 };
 
 struct FeatureLine {
@@ -74,6 +76,7 @@ const FeatureLine kFeatures[] = {
     {Feature::kSaveAndLoad, "`--save-cache`, `--load-cache`", nullptr},
     {Feature::kSpill, "`--spill`", nullptr},
     {Feature::kSpillAlone, "`--spill` with `--no-prefix-cache`", "spilled from the prefix cache"},
+    {Feature::kStates, "recurrent layers (`docs/recurrent-state.md`)", nullptr},
 };
 
 std::string DocumentTable() {
@@ -205,6 +208,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   void Files();
   void Spilling();
   void KeyBias();
+  void States();
   void Window(const char* window);
 
   std::string Folder() const { return testing::TempDir(); }
@@ -323,6 +327,16 @@ void CodecSupportTest::KeyBias() {
   }
 }
 
+// A model that keeps a state beside its keys and values.
+void CodecSupportTest::States() {
+  rig_.reset();
+  transformer_ = std::make_unique<FakeTransformer>(64, std::vector<size_t>{5, 100}, 2);
+  ThePrefixCache();
+  Batches();
+  Files();
+  Spilling();
+}
+
 // The second block of a prompt sees the first one in int8, whichever parameter says so.
 void CodecSupportTest::Window(const char* window) {
   window_ = window;
@@ -374,6 +388,8 @@ void CodecSupportTest::Works(Feature feature) {
     case Feature::kSpillAlone:
       Rig({.spill_folder = Folder()});
       return;
+    case Feature::kStates:
+      return States();
     default:
       break;
   }

@@ -61,7 +61,7 @@ HeadPriorities RankHeads(model::Transformer& transformer, std::span<const int32_
                     kv::kFlashqMixed, kTokens, config.context_length, text.size());
   }
   const kv::CodecFlags f32{.kv = "f32", .k = "", .v = ""};
-  kv::BlockLayout layout = kv::MakeLayout(f32, config.cache_layers);
+  kv::BlockLayout layout = kv::WithStates(kv::MakeLayout(f32, config.cache_layers), config.state_floats);
   layout.key_bias = bias;
   layout.key_means = std::move(means);
   kv::BlockPool pool(std::move(layout), std::numeric_limits<size_t>::max() / 2, softmax);

@@ -88,7 +88,8 @@ std::shared_ptr<const kv::KeyMeans> MeasureKeyMeans(model::Transformer& transfor
                     "bias=mean: it takes {} tokens, the model's context has {} and the text {}",
                     kv::kPageTokens, context, text.size());
   }
-  kv::BlockLayout layout = kv::MakeLayout({.kv = "f32:bias=off", .k = "", .v = ""}, config.cache_layers);
+  kv::BlockLayout layout = kv::WithStates(
+      kv::MakeLayout({.kv = "f32:bias=off", .k = "", .v = ""}, config.cache_layers), config.state_floats);
   kv::BlockPool pool(std::move(layout), std::numeric_limits<size_t>::max() / 2, softmax);
   kv::SequenceCache cache(pool);
   for (size_t first = 0; first < count; first += kChunk) {

@@ -46,7 +46,8 @@ KvProbe::KvProbe(model::Transformer& transformer, std::vector<int32_t> text, kv:
       logits_(std::min(kChunk, tokens_.size()) * vocab_),
       predictions_(tokens_.size() - kv::kPageTokens) {
   const model::ModelConfig& config = transformer.Config();
-  const auto layout = kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, config.cache_layers);
+  const auto layout = kv::WithStates(kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, config.cache_layers),
+                                     config.state_floats);
   Forward(layout, kv::SoftmaxKind::kExact,
           [&](size_t row, std::span<const float> logits) { predictions_[row].Set(logits, LogSum(logits)); });
 }

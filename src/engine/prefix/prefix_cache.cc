@@ -1,12 +1,12 @@
 #include "engine/prefix/prefix_cache.h"
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <utility>
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "engine/prefix/prefix_nodes.h"
 
 namespace throng::engine {
 
@@ -18,83 +18,8 @@ namespace {
 constexpr size_t kMostUses = 8;
 // Lost blocks remembered, so that recomputing one is recognised.
 constexpr size_t kMostLost = 1 << 18;
-// Looking for fine forms to drop takes a walk over all blocks, so it waits until one has entered per so many
-// blocks.
-constexpr size_t kBlocksPerDrop = 64;
-
-// Nobody else holds what there is.
-bool IsUnshared(const kv::SealedBlock& block) {
-  return block.base.use_count() <= 1 && block.fine.use_count() <= 1;
-}
 
 }  // namespace
-
-struct PrefixCache::Node {
-  Node* parent;  // null: the first block of a sequence
-  uint64_t hash;
-  std::array<int32_t, kPageTokens> tokens;
-  kv::SealedBlock block = {};  // empty: not in memory
-  int64_t slot = -1;           // slot on disk, if not negative; then block is empty
-  int num_children = 0;
-  int num_children_in_memory = 0;
-  uint64_t last_use = 0;  // unique: the clock ticks with each use
-  std::vector<NextUse::Use> uses{};
-  uint64_t visit = 0;     // number of the last Learn that passed here
-  uint64_t near_end = 0;  // number of the last sweep that found it in the window of an end or a fork
-  size_t leaf_index = 0;  // index in its Leaves
-  bool chosen = false;    // its Leaves chose it to leave soon
-};
-
-// Nodes that may leave. Ranks change all at once, with time and with what agents do, so they are not kept in
-// order. When a node must leave, those with the smallest ranks are chosen: a few ahead if there are many.
-class PrefixCache::Leaves {
- public:
-  void Add(Node* node) {
-    node->leaf_index = leaves_.size();
-    leaves_.push_back(node);
-  }
-
-  void Remove(Node* node) {
-    Keep(node);
-    leaves_.back()->leaf_index = node->leaf_index;
-    leaves_[node->leaf_index] = leaves_.back();
-    leaves_.pop_back();
-  }
-
-  // The node was used: revokes an earlier choice.
-  void Keep(Node* node) {
-    if (!node->chosen) return;
-    node->chosen = false;
-    std::erase(chosen_, node);
-  }
-
-  // Returns null if no node may go.
-  template <typename RankOf, typename MayGo>
-  Node* First(const RankOf& rank_of, const MayGo& may_go) {
-    while (true) {
-      for (; !chosen_.empty(); Keep(chosen_.back())) {
-        if (may_go(chosen_.back())) return chosen_.back();
-      }
-      ranked_.clear();
-      for (Node* node : leaves_) {
-        if (may_go(node)) ranked_.emplace_back(rank_of(node), node);
-      }
-      if (ranked_.empty()) return nullptr;
-      const size_t count = 1 + ranked_.size() / kLeavesPerChoice;
-      std::partial_sort(ranked_.begin(), ranked_.begin() + static_cast<ptrdiff_t>(count), ranked_.end());
-      for (size_t i = count; i-- > 0;) {
-        ranked_[i].second->chosen = true;
-        chosen_.push_back(ranked_[i].second);
-      }
-    }
-  }
-
- private:
-  static constexpr size_t kLeavesPerChoice = 64;
-  std::vector<Node*> leaves_;
-  std::vector<Node*> chosen_;  // a subset of leaves_; the last one goes first
-  std::vector<std::pair<Rank, Node*>> ranked_;
-};
 
 PrefixCache::PrefixCache(kv::BlockPool& pool, kv::SpillFile* spill)
     : pool_(pool),
@@ -102,13 +27,6 @@ PrefixCache::PrefixCache(kv::BlockPool& pool, kv::SpillFile* spill)
       leaves_(std::make_unique<Leaves>()),
       disk_leaves_(std::make_unique<Leaves>()) {}
 PrefixCache::~PrefixCache() = default;
-
-// The rates of all agents that use the block add up.
-PrefixCache::Rank PrefixCache::RankOf(const Node* node) const {
-  double rate = 0;
-  for (const NextUse::Use& use : node->uses) rate += next_use_.Rate(use);
-  return {rate, node->last_use};
-}
 
 uint64_t PrefixCache::ChildHash(const Node* parent, std::span<const int32_t> tokens) {
   uint64_t hash = parent == nullptr ? 0 : parent->hash;
@@ -213,17 +131,15 @@ void PrefixCache::Leave(Node* node) {
 }
 
 bool PrefixCache::Spill(Node* node) {
-  if (spill_ == nullptr) return false;
+  if (spill_ == nullptr || IsDead(node)) return false;
   const auto rank_of = [this](const Node* leaf) { return RankOf(leaf); };
-  while (spill_->IsFull()) {
+  while (!spill_->HasRoom(node->block)) {
     Node* first = disk_leaves_->First(rank_of, [](const Node*) { return true; });
     if (first == nullptr || RankOf(node) < RankOf(first)) return false;
     DropFromDisk(first);
   }
-  const auto data = [](const kv::BlockRef& block) { return block == nullptr ? nullptr : block->Data(); };
-  const int64_t slot = spill_->Write(data(node->block.base), data(node->block.fine));
-  node->slot = slot;
-  return slot >= 0;
+  node->slot = spill_->Write(node->block);
+  return node->slot >= 0;
 }
 
 void PrefixCache::DropFromDisk(Node* node) {
@@ -273,6 +189,18 @@ void PrefixCache::Match(std::span<const int32_t> tokens, std::vector<kv::SealedB
   }
 }
 
+bool PrefixCache::KeepsState(size_t block, size_t num_prompt) const {
+  if (pool_.StateBytes() == 0) return false;
+  const size_t interval = (pool_.StateBytes() + pool_.SealedBytes() - 1) / pool_.SealedBytes();
+  return block + 1 == MostBlocks(num_prompt) || (block + 1) % interval == 0;
+}
+
+void PrefixCache::Begins(std::span<const int32_t> tokens, size_t num_blocks) {
+  Node* node = nullptr;
+  for (size_t i = 0; i < num_blocks; ++i) node = FindChild(node, tokens, i);
+  if (node != nullptr) node->begun = true;
+}
+
 // Returns null if there is no room for a block, even after evicting others.
 std::shared_ptr<kv::Block> PrefixCache::Allocate(kv::BlockKind kind) {
   std::shared_ptr<kv::Block> block = pool_.TryAllocate(kind);
@@ -291,26 +219,49 @@ void PrefixCache::Restore(std::span<const int32_t> tokens, std::vector<kv::Seale
   };
   // Touch all of them first, or making room for one might drop the others.
   size_t end = blocks.size();
-  for (Node* node = find(parent, end); node != nullptr; node = find(node, ++end)) Touch(node);
+  size_t seen = end;
+  for (Node* node = find(parent, seen); node != nullptr; node = find(node, ++seen)) {
+    Touch(node);
+    // What lies behind the last state is of no use.
+    if (pool_.StateBytes() == 0 || spill_->Has(node->slot, kv::BlockKind::kState)) end = seen + 1;
+  }
   while (blocks.size() < end) {
+    kv::SealedBlock block;
     Node* node = find(parent, blocks.size());
-    if (node == nullptr) return;
-    std::shared_ptr<kv::Block> base, fine;
-    if (spill_->HasBase(node->slot) && (base = Allocate(kv::BlockKind::kSealed)) == nullptr) return;
-    node = find(parent, blocks.size());  // to make room may have dropped it
-    if (node == nullptr) return;
-    if (spill_->HasFine(node->slot) && (fine = Allocate(kv::BlockKind::kFine)) == nullptr) return;
-    node = find(parent, blocks.size());
-    if (node == nullptr) return;
-    const auto data = [](const std::shared_ptr<kv::Block>& block) {
-      return block == nullptr ? nullptr : block->Data();
-    };
-    if (!spill_->Read(node->slot, data(base), data(fine))) return DropFromDisk(node);
-    blocks.push_back({std::move(base), std::move(fine)});
+    for (const kv::BlockKind kind : kv::kSealedKinds) {
+      if (node == nullptr) return;
+      if (!spill_->Has(node->slot, kind)) continue;
+      const std::shared_ptr<kv::Block> slab = Allocate(kind);
+      if (slab == nullptr) return;
+      node = find(parent, blocks.size());  // to make room may have dropped it
+      if (node == nullptr) return;
+      if (!spill_->Read(node->slot, kind, slab->Data())) return DropFromDisk(node);
+      block.Of(kind) = slab;
+    }
+    blocks.push_back(std::move(block));
     Enter(node, blocks.back());
     ++counts_.restores;
     parent = node;
   }
+}
+
+// Whether the tokens after this block, as far as they are known, go on to a child in memory.
+bool PrefixCache::Follows(const Node* node, std::span<const int32_t> tokens, size_t block) {
+  if (tokens.size() < (block + 2) * kPageTokens) return false;
+  const Node* child = FindChild(node, tokens, block + 1);
+  return child != nullptr && child->block;
+}
+
+// Gives block i of these tokens, which is in memory, what it lacks. Where the tokens go on as others did, a
+// state is of no more use than before.
+void PrefixCache::Complete(Node* node, const kv::SealedBlock& block, std::span<const int32_t> tokens,
+                           size_t i, size_t num_prompt) {
+  if (node->block.fine == nullptr && block.fine != nullptr) {
+    node->block.fine = block.fine;
+    ++fine_entered_;
+  }
+  if (node->block.state != nullptr || block.state == nullptr) return;
+  if (KeepsState(i, num_prompt) || !Follows(node, tokens, i)) node->block.state = block.state;
 }
 
 void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::SealedBlock> blocks,
@@ -327,60 +278,16 @@ void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::Se
       Enter(node, blocks[i]);
       ++counts_.insertions;
       if (was_here) ++counts_.recomputations;
-    } else if (node->block.fine == nullptr && blocks[i].fine != nullptr) {
-      node->block.fine = blocks[i].fine;
-      ++fine_entered_;
+      // The end of the path has moved on.
+      const bool is_first = parent != nullptr && parent->num_children_in_memory == 1;
+      if (is_first && !parent->begun && !KeepsState(i - 1, num_prompt)) parent->block.state.reset();
+    } else {
+      Complete(node, blocks[i], tokens, i, num_prompt);
     }
     if (asker != nullptr) AddUse(node, *asker, i, (i + 1) * kPageTokens <= num_prompt);
     Touch(node);
     parent = node;
   }
-}
-
-size_t PrefixCache::EvictableBytes() const {
-  size_t bytes = 0;
-  for (const auto& [hash, node] : nodes_) {
-    if (node->block.base.use_count() == 1) bytes += pool_.SealedBytes();
-    if (node->block.fine.use_count() == 1) bytes += pool_.FineBytes();
-  }
-  return bytes;
-}
-
-// Marks the blocks in the windows of those that are likely to be gone on from: where a path ends or forks.
-void PrefixCache::MarkNearEnds() {
-  ++sweep_;
-  const int recent = pool_.Layout().window.recent_blocks;
-  for (const auto& [hash, end] : nodes_) {
-    if (!end->block || end->num_children_in_memory == 1) continue;
-    Node* node = end.get();
-    for (int i = 0; i < recent && node != nullptr; ++i, node = node->parent) node->near_end = sweep_;
-  }
-}
-
-// Drops the fine forms that only the cache holds, beside a base form. near_ends: those near ends, too.
-// Returns false if there is none.
-bool PrefixCache::DropFine(bool near_ends) {
-  if (pool_.FineBytes() == 0) return false;
-  if (!near_ends) MarkNearEnds();
-  fine_entered_ = 0;
-  bool dropped = false;
-  for (const auto& [hash, node] : nodes_) {
-    kv::SealedBlock& block = node->block;
-    if (block.base == nullptr || block.fine.use_count() != 1) continue;
-    if (!near_ends && node->near_end == sweep_) continue;
-    block.fine.reset();
-    dropped = true;
-  }
-  return dropped;
-}
-
-bool PrefixCache::EvictOne() {
-  if (fine_entered_ > nodes_.size() / kBlocksPerDrop && DropFine(false)) return true;
-  Node* node = leaves_->First([this](const Node* leaf) { return RankOf(leaf); },
-                              [](const Node* leaf) { return IsUnshared(leaf->block); });
-  if (node == nullptr) return DropFine(true);
-  Leave(node);
-  return true;
 }
 
 }  // namespace throng::engine

@@ -9,6 +9,11 @@
 // there is room: a prompt can go on from a block only if the last ones before it have it. When memory is
 // short, fine forms in the middle of paths leave first, and those before an end or a fork of a path with the
 // blocks.
+//
+// Of a model with recurrent layers, a prompt can go on only from a block with their state, and states are
+// large. So a state stays where somebody is likely to go on: at the end of a path, at a fork, at the end of a
+// prompt, where a sequence has begun before, and at regular distances (docs/recurrent-state.md). When memory
+// is short, it leaves with its block.
 #pragma once
 
 #include <compare>
@@ -56,6 +61,10 @@ class PrefixCache {
   // blocks.
   void Learn(std::span<const int32_t> prompt, const Asker& asker);
 
+  // Whether the state after this block is of use once the path goes on: at the last block that an equal
+  // prompt can take, and at distances at which states take no more bytes than the blocks' pages.
+  bool KeepsState(size_t block, size_t num_prompt) const;
+
   // Finds the longest run of blocks in memory that these tokens begin with. kv::UsableBlocks says how many of
   // them a sequence can begin with.
   void Match(std::span<const int32_t> tokens, std::vector<kv::SealedBlock>& blocks);
@@ -63,14 +72,19 @@ class PrefixCache {
   // After Match: adds the blocks that follow on disk, evicting others if the budget has no room.
   void Restore(std::span<const int32_t> tokens, std::vector<kv::SealedBlock>& blocks);
 
+  // A sequence begins with the first `num_blocks` blocks of these tokens, so that the last one's state is of
+  // use.
+  void Begins(std::span<const int32_t> tokens, size_t num_blocks);
+
   // blocks[i] holds tokens [64 i, 64 i + 64). Tokens whose block is already in memory keep that block, and
-  // get its fine form if they lack it. asker: may be null. num_prompt: the number of prompt tokens; the rest
-  // are the answer.
+  // get its fine form and its state if they lack them. asker: may be null. num_prompt: the number of prompt
+  // tokens; the rest are the answer.
   void Insert(std::span<const int32_t> tokens, std::span<const kv::SealedBlock> blocks,
               const Asker* asker = nullptr, size_t num_prompt = 0);
 
   // Evicts from memory fine forms in the middle of paths, or else the block expected to be needed last, among
-  // those that nobody else holds and no longer prefix in memory needs. Returns false if there is nothing.
+  // those that nobody else holds and no longer prefix in memory needs; or else a fine form or a state that
+  // nobody else holds. Returns false if there is nothing.
   [[nodiscard]] bool EvictOne();
 
   size_t EvictableBytes() const;                      // walks over all blocks
@@ -92,7 +106,11 @@ class PrefixCache {
   Node* FindChild(const Node* parent, std::span<const int32_t> tokens, size_t index);
   Node* MakeChild(Node* parent, uint64_t hash, std::span<const int32_t> tokens);
   Leaves* LeavesOf(const Node* node);
+  bool IsDead(const Node* node) const;
   Rank RankOf(const Node* node) const;
+  void Complete(Node* node, const kv::SealedBlock& block, std::span<const int32_t> tokens, size_t i,
+                size_t num_prompt);
+  bool Follows(const Node* node, std::span<const int32_t> tokens, size_t block);
   void Touch(Node* node);
   void AddUse(Node* node, const Asker& asker, size_t index, bool in_prompt);
   void DropUse(Node* node, uint32_t agent);
@@ -101,6 +119,7 @@ class PrefixCache {
   void Leave(Node* node);
   void MarkNearEnds();
   bool DropFine(bool near_ends);
+  bool DropState();
   bool Spill(Node* node);
   void DropFromDisk(Node* node);
   void EraseIfLost(Node* node);

@@ -132,9 +132,7 @@ TEST_F(PrefixCacheTest, AgreesWithAMapOfAllPrefixes) {
 // A cache over blocks of which queries see two before their own in the fine form, and the first one always.
 class FinePrefixCacheTest : public ::testing::Test {
  protected:
-  FinePrefixCacheTest() {
-    spill_.emplace(testing::TempDir(), pool_.Layout().bytes, pool_.Layout().fine_bytes, 1 << 20);
-  }
+  FinePrefixCacheTest() { spill_.emplace(testing::TempDir(), pool_.Layout(), 1 << 20); }
 
   // As a sequence holds them: the first one a sink, and fine forms of the last two, or of all.
   std::vector<kv::SealedBlock> NewBlocks(size_t n, bool all_fine = false) {
@@ -171,7 +169,7 @@ class FinePrefixCacheTest : public ::testing::Test {
         EXPECT_TRUE(form == nullptr || form->Data()[form->Bytes() / 2] == i);
       }
     }
-    return {forms, kv::UsableBlocks(pool_.Layout().window, blocks)};
+    return {forms, kv::UsableBlocks(pool_.Layout(), blocks)};
   }
 
   using Found = std::pair<std::string, size_t>;
@@ -243,8 +241,7 @@ class SpillingPrefixCacheTest : public ::testing::Test {
               kBlocksInMemory * kv::BlockPool(FakeTransformer::Layout(), 0).SealedBytes()) {}
 
   void MakeCache(size_t blocks_on_disk) {
-    const size_t bytes = pool_.Layout().bytes;
-    spill_.emplace(testing::TempDir(), bytes, 0, blocks_on_disk * bytes);
+    spill_.emplace(testing::TempDir(), pool_.Layout(), blocks_on_disk * pool_.Layout().bytes);
     cache_.emplace(pool_, &*spill_);
   }
 
@@ -303,7 +300,7 @@ TEST_F(SpillingPrefixCacheTest, AFullFileDropsItsLeastRecentlyUsedLeaf) {
   MakeCache(4);
   Use(Tokens(4, 1000));
   Use(Tokens(4, 2000));
-  EXPECT_TRUE(spill_->IsFull());
+  EXPECT_EQ(spill_->NumBlocks(), 4u);
   Use(Tokens(2, 3000));  // two blocks of the second go to disk, two of the first from it
   EXPECT_EQ(cache_->NumBlocks(), 8u);
   EXPECT_EQ(Use(Tokens(4, 1000)), 2u);

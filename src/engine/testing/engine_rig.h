@@ -93,7 +93,7 @@ class EngineRig {
     }
     std::vector<kv::LayerCodecs> layers;
     for (size_t i = 0; i < config.cache_layers.size(); ++i) layers.push_back(given[i % given.size()]);
-    return kv::MakeLayout(layers, config.cache_layers);
+    return kv::WithStates(kv::MakeLayout(layers, config.cache_layers), config.state_floats);
   }
 
   // Asks all at once: the engine waits until it has them all, so that timing has no influence.

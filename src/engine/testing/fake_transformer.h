@@ -1,5 +1,6 @@
 // A test double of the transformer: its "keys" are the token ids, and the logits of a position are a hash of
-// all tokens that the cache then holds. So an answer shows whether the cache was right, without any weights.
+// all tokens that the cache then holds, and of the states of recurrent layers if it has such. So an answer
+// shows whether the cache was right, without any weights.
 #pragma once
 
 #include <algorithm>
@@ -8,9 +9,11 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/digest.h"
 #include "base/rng.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
@@ -21,27 +24,63 @@
 
 namespace throng::engine {
 
+// The states of a fake's recurrent layers after some tokens: they depend on all of them and on their order.
+class FakeStates {
+ public:
+  explicit FakeStates(std::span<const size_t> floats) {
+    for (const size_t count : floats) layers_.emplace_back(count);
+  }
+
+  static void Update(std::span<float> state, int32_t token) {
+    for (size_t i = 0; i < state.size(); ++i) {
+      const int old = static_cast<int>(state[i]);
+      state[i] = static_cast<float>((old * 31 + token * 7 + static_cast<int>(i) + 1) % 65521);
+    }
+  }
+  static uint64_t Hash(uint64_t before, std::span<const float> state) {
+    return Hasher().Add(before).Bytes(state.data(), state.size_bytes()).Finish().low;
+  }
+
+  void Add(int32_t token) {
+    for (std::vector<float>& state : layers_) Update(state, token);
+  }
+  uint64_t Hash() const {  // 0 without layers
+    uint64_t hash = 0;
+    for (const std::vector<float>& state : layers_) hash = Hash(hash, state);
+    return hash;
+  }
+
+ private:
+  std::vector<std::vector<float>> layers_;
+};
+
 class FakeTransformer : public model::Transformer {
  public:
   static constexpr int kHeadDim = 8;
 
-  explicit FakeTransformer(int vocab) : config_{} {
+  // state_floats: as in ModelConfig. All KV heads have the same rows.
+  explicit FakeTransformer(int vocab, std::vector<size_t> state_floats = {}, int num_kv_heads = 1)
+      : config_{} {
+    config_.state_floats = std::move(state_floats);
     config_.vocab_size = vocab;
     config_.context_length = 2048;
     config_.num_layers = 1;
-    config_.cache_layers = kv::AlikeLayers(1, 1, kHeadDim);
+    config_.num_kv_heads = num_kv_heads;
+    config_.cache_layers = kv::AlikeLayers(1, num_kv_heads, kHeadDim);
     config_.dim = kHeadDim;
     config_.pooling = model::Pooling::kMean;
   }
 
-  static kv::BlockLayout Layout() {
-    return kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, kv::AlikeLayers(1, 1, kHeadDim));
+  static kv::BlockLayout Layout(std::span<const size_t> state_floats = {}) {
+    return kv::WithStates(kv::MakeLayout({.kv = "f32", .k = "", .v = ""}, kv::AlikeLayers(1, 1, kHeadDim)),
+                          state_floats);
   }
 
   // The logits that Forward gives for the last of these tokens; they depend on all of them, or on the last
-  // `memory`.
-  static void Logits(std::span<const int32_t> history, std::span<float> logits, size_t memory = SIZE_MAX) {
-    uint64_t hash = 0;
+  // `memory`. state: FakeStates::Hash after these tokens.
+  static void Logits(std::span<const int32_t> history, std::span<float> logits, size_t memory = SIZE_MAX,
+                     uint64_t state = 0) {
+    uint64_t hash = state;
     for (const int32_t token : history.last(std::min(memory, history.size())))
       hash = Mix64(hash + 0x9e3779b97f4a7c15ull + static_cast<uint32_t>(token));
     const CounterRng rng(hash);
@@ -62,18 +101,20 @@ class FakeTransformer : public model::Transformer {
     const auto vocab = static_cast<size_t>(config_.vocab_size);
     for (const model::BatchItem& item : items) {
       Append(item);
+      const std::vector<uint64_t> states = RunStates(item);
       const int end = item.cache->NumTokens() + static_cast<int>(item.tokens.size());
       for (int i = item.num_logits; i > 0; --i, logits += vocab) {
         const std::vector<int32_t> history = History(*item.cache, end - i + 1);
         // A model that sees little repeats itself. Some tokens see all that the cache holds nonetheless.
         const bool sees_all = history.size() % 31 == 0;
-        Logits(history, {logits, vocab}, sees_all ? SIZE_MAX : memory);
+        Logits(history, {logits, vocab}, sees_all ? SIZE_MAX : memory,
+               states[states.size() - static_cast<size_t>(i)]);
       }
       for (int i = item.num_states; i > 0; --i) {
         const std::vector<int32_t> history = History(*item.cache, end - i + 1);
         Logits(history, {item.states + (item.num_states - i) * kHeadDim, kHeadDim});
       }
-      item.cache->FinishLayer(0, 0);
+      for (int head = 0; head < config_.num_kv_heads; ++head) item.cache->FinishLayer(0, head);
       item.cache->EndChunk();
     }
   }
@@ -86,11 +127,32 @@ class FakeTransformer : public model::Transformer {
   size_t most_tokens = 0;  // most in one step
 
  private:
-  static void Append(const model::BatchItem& item) {
+  void Append(const model::BatchItem& item) const {
     std::vector<float> rows(item.tokens.size() * kHeadDim);
     for (size_t i = 0; i < item.tokens.size(); ++i) rows[i * kHeadDim] = static_cast<float>(item.tokens[i]);
     item.cache->BeginChunk(static_cast<int>(item.tokens.size()));
-    item.cache->Append(0, 0, {rows.data(), kHeadDim}, {rows.data(), kHeadDim});
+    for (int head = 0; head < config_.num_kv_heads; ++head) {
+      item.cache->Append(0, head, {rows.data(), kHeadDim}, {rows.data(), kHeadDim});
+    }
+  }
+
+  // Lets the recurrent layers see the tokens one by one. Returns the hash of all states after each.
+  static std::vector<uint64_t> RunStates(const model::BatchItem& item) {
+    std::vector<uint64_t> hashes(item.tokens.size());
+    const std::vector<kv::StateSpec>& layers = item.cache->Layout().states;
+    for (size_t layer = 0; layer < layers.size(); ++layer) {
+      const std::span state(item.cache->State(static_cast<int>(layer)), layers[layer].floats);
+      int position = item.cache->NumTokens();
+      for (size_t i = 0; i < item.tokens.size(); ++i, ++position) {
+        FakeStates::Update(state, item.tokens[i]);
+        hashes[i] = FakeStates::Hash(hashes[i], state);
+        if ((position + 1) % kv::kPageTokens != 0) continue;
+        if (float* kept = item.cache->KeptState(static_cast<int>(layer), position / kv::kPageTokens)) {
+          std::ranges::copy(state, kept);
+        }
+      }
+    }
+    return hashes;
   }
 
   // The first num_tokens tokens, read as attention does: sealed pages, and the open page of the last one.

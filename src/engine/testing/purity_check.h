@@ -186,6 +186,10 @@ class PurityCheck {
       SCOPED_TRACE(i);
       ASSERT_NO_FATAL_FAILURE(ExpectSame(answers[i], alone[i]));
     }
+    if (!transformer_.Config().state_floats.empty()) {  // what is guessed could not be taken back
+      EXPECT_EQ(rig.Metric("throng:lookup_guesses_total"), 0);
+      return;
+    }
     EXPECT_GT(rig.Metric("throng:lookup_accepted_total"), 30);
     EXPECT_LT(rig.Metric("throng:lookup_accepted_total"), rig.Metric("throng:lookup_guesses_total"));
   }

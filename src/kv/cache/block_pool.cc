@@ -10,66 +10,84 @@
 namespace throng::kv {
 namespace {
 
-size_t LayoutBytes(const BlockLayout& layout, BlockKind kind) {
-  switch (kind) {
-    case BlockKind::kSealed:
-      return layout.bytes;
-    case BlockKind::kFine:
-      return layout.fine_bytes;
-    case BlockKind::kOpen:
-      return layout.open_bytes;
-  }
-  THRONG_CHECK(false);
-}
-
 void AddTimes(LedgerBytes& sum, size_t n, const LedgerBytes& one) {
   sum.codes += n * one.codes;
   sum.scales += n * one.scales;
   sum.low_rank += n * one.low_rank;
   sum.sparse += n * one.sparse;
   sum.padding += n * one.padding;
+  sum.state += n * one.state;
 }
 
-}  // namespace
+LedgerBytes StateLedgerBytes(const BlockLayout& layout, size_t stride) {
+  LedgerBytes sum;
+  for (const StateSpec& state : layout.states) sum.state += state.floats * sizeof(float);
+  sum.padding = stride - sum.state;
+  return sum;
+}
 
-size_t UsableBlocks(const FineWindow& window, std::span<const SealedBlock> blocks) {
+size_t MostUsable(const FineWindow& window, bool needs_state, std::span<const SealedBlock> blocks) {
   const auto recent = static_cast<size_t>(window.recent_blocks);
   size_t usable = 0;
   size_t fine = 0;  // blocks with a fine form, without a gap before the next one
   for (size_t i = 0; i < blocks.size(); ++i) {
     fine = blocks[i].fine != nullptr ? fine + 1 : 0;
+    if (needs_state && blocks[i].state == nullptr) continue;
     if (fine >= std::min(i + 1, recent)) usable = i + 1;
   }
   return usable;
 }
 
+}  // namespace
+
+size_t SlabBytes(const BlockLayout& layout, BlockKind kind) {
+  switch (kind) {
+    case BlockKind::kSealed:
+      return layout.bytes;
+    case BlockKind::kFine:
+      return layout.fine_bytes;
+    case BlockKind::kState:
+      return layout.state_bytes;
+    case BlockKind::kOpen:
+      return layout.open_bytes;
+  }
+  THRONG_CHECK(false);
+}
+
+size_t UsableBlocks(const BlockLayout& layout, std::span<const SealedBlock> blocks) {
+  return MostUsable(layout.window, layout.state_bytes > 0, blocks);
+}
+
+size_t UsablePages(const FineWindow& window, std::span<const SealedBlock> blocks) {
+  return MostUsable(window, false, blocks);
+}
+
 std::optional<SealedBlock> TryCopy(BlockPool& pool, const SealedBlock& block) {
-  const auto copy = [&pool](const BlockRef& from, BlockKind kind) -> BlockRef {
-    if (from == nullptr) return nullptr;
+  SealedBlock result;
+  for (const BlockKind kind : kSealedKinds) {
+    const BlockRef& from = block.Of(kind);
+    if (from == nullptr) continue;
     const std::shared_ptr<Block> to = pool.TryAllocate(kind);
-    if (to != nullptr) std::memcpy(to->Data(), from->Data(), from->Bytes());
-    return to;
-  };
-  SealedBlock result{copy(block.base, BlockKind::kSealed), copy(block.fine, BlockKind::kFine)};
-  if ((block.base != nullptr && result.base == nullptr) ||
-      (block.fine != nullptr && result.fine == nullptr)) {
-    return std::nullopt;
+    if (to == nullptr) return std::nullopt;
+    std::memcpy(to->Data(), from->Data(), from->Bytes());
+    result.Of(kind) = to;
   }
   return result;
 }
 
 Block::~Block() { pool_->Free(kind_, data_); }
 
-size_t Block::Bytes() const { return LayoutBytes(pool_->Layout(), kind_); }
+size_t Block::Bytes() const { return SlabBytes(pool_->Layout(), kind_); }
 
 BlockPool::BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softmax)
     : layout_(std::move(layout)), budget_(budget_bytes), softmax_(softmax) {
-  for (size_t kind = 0; kind < kBlockKinds; ++kind) {
-    const size_t bytes = LayoutBytes(layout_, static_cast<BlockKind>(kind));
-    if (bytes > 0) arenas_[kind] = std::make_unique<SlabArena>(bytes);
+  for (const BlockKind kind : kBlockKinds) {
+    const size_t bytes = SlabBytes(layout_, kind);
+    if (bytes > 0) arenas_[static_cast<size_t>(kind)] = std::make_unique<SlabArena>(bytes);
   }
   per_sealed_ = SealedBlockBytes(layout_, Form::kBase, SealedBytes());
   if (layout_.fine_bytes > 0) per_fine_ = SealedBlockBytes(layout_, Form::kFine, FineBytes());
+  per_state_ = StateLedgerBytes(layout_, StateBytes());
 }
 
 BlockPool::~BlockPool() = default;
@@ -94,15 +112,13 @@ size_t BlockPool::SequenceBytes(int num_tokens) const {
   const int sinks = std::min(blocks, layout_.window.sink_blocks);
   const int recent = std::min(blocks - sinks, layout_.window.recent_blocks);
   return static_cast<size_t>(blocks - sinks) * SealedBytes() +
-         static_cast<size_t>(sinks + recent) * FineBytes() +
+         static_cast<size_t>(sinks + recent) * FineBytes() + (num_tokens == 0 ? 0 : StateBytes()) +
          (num_tokens % kPageTokens == 0 ? 0 : OpenBytes());
 }
 
 size_t BlockPool::Total() const {
   size_t total = chunk_bytes_;
-  for (const BlockKind kind : {BlockKind::kSealed, BlockKind::kFine, BlockKind::kOpen}) {
-    total += NumUsed(kind) * Bytes(kind);
-  }
+  for (const BlockKind kind : kBlockKinds) total += NumUsed(kind) * Bytes(kind);
   return total;
 }
 
@@ -116,6 +132,7 @@ LedgerBytes BlockPool::Held() const {
   LedgerBytes held;
   AddTimes(held, NumUsed(BlockKind::kSealed), per_sealed_);
   AddTimes(held, NumUsed(BlockKind::kFine), per_fine_);
+  AddTimes(held, NumUsed(BlockKind::kState), per_state_);
   held.padding += num_open * (OpenBytes() - layout_.open_bytes);
   held.open = num_open * layout_.open_bytes;
   held.chunk = chunk_bytes_;
@@ -169,6 +186,7 @@ Ledger BlockPool::GetLedger() const {
   ledger.budget = budget_;
   ledger.sealed_blocks = NumUsed(BlockKind::kSealed);
   ledger.fine_blocks = NumUsed(BlockKind::kFine);
+  ledger.states = NumUsed(BlockKind::kState);
   ledger.open_blocks = NumUsed(BlockKind::kOpen);
   return ledger;
 }

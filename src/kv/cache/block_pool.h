@@ -18,9 +18,16 @@ namespace throng::kv {
 class BlockPool;
 class SlabArena;
 
-// kSealed and kFine: a sealed block in the base and in the fine form.
-enum class BlockKind { kSealed, kFine, kOpen };
-inline constexpr size_t kBlockKinds = 3;
+// kSealed and kFine: a sealed block in the base and in the fine form. kState: the state of all recurrent
+// layers after some token.
+enum class BlockKind { kSealed, kFine, kState, kOpen };
+inline constexpr std::array kBlockKinds = {BlockKind::kSealed, BlockKind::kFine, BlockKind::kState,
+                                           BlockKind::kOpen};
+// What a sealed block can have.
+inline constexpr std::array kSealedKinds = {BlockKind::kSealed, BlockKind::kFine, BlockKind::kState};
+
+// Bytes of one slab without its padding; 0: the layout has no such slabs.
+size_t SlabBytes(const BlockLayout& layout, BlockKind kind);
 
 // One slab. When its last reference goes, it returns to the pool, and its memory to the operating system.
 // A sealed block is written once, before it is shared: filled by a sequence or loaded from disk.
@@ -32,7 +39,7 @@ class Block {
 
   uint8_t* Data() { return data_; }  // aligned to 64
   const uint8_t* Data() const { return data_; }
-  size_t Bytes() const;  // as the layout says, without the slab's padding
+  size_t Bytes() const;  // SlabBytes
 
  private:
   friend class BlockPool;
@@ -47,15 +54,22 @@ using BlockRef = std::shared_ptr<const Block>;
 // A sealed block in the forms that are held: sinks have the fine form alone; other blocks have the base form,
 // and the fine form as long as somebody may see it.
 struct SealedBlock {
-  BlockRef base;
-  BlockRef fine;
+  BlockRef base = nullptr;
+  BlockRef fine = nullptr;
+  BlockRef state = nullptr;  // after the block's last token, where somebody may go on from there
   explicit operator bool() const { return base != nullptr || fine != nullptr; }
   bool operator==(const SealedBlock&) const = default;
+  BlockRef& Of(BlockKind kind) {  // one of kSealedKinds
+    return kind == BlockKind::kSealed ? base : kind == BlockKind::kFine ? fine : state;
+  }
+  const BlockRef& Of(BlockKind kind) const { return const_cast<SealedBlock*>(this)->Of(kind); }
 };
 
 // The most of these blocks, from the first one on, that a sequence can begin with: those in the window of the
-// token after them need their fine form.
-size_t UsableBlocks(const FineWindow& window, std::span<const SealedBlock> blocks);
+// token after them need their fine form, and the last one its state if the layout has one.
+size_t UsableBlocks(const BlockLayout& layout, std::span<const SealedBlock> blocks);
+// The same if the state comes from elsewhere.
+size_t UsablePages(const FineWindow& window, std::span<const SealedBlock> blocks);
 
 // Copies all forms of a block into blocks of its own; empty if the budget has no room.
 std::optional<SealedBlock> TryCopy(BlockPool& pool, const SealedBlock& block);
@@ -76,11 +90,13 @@ class BlockPool {
   size_t HeldBytes() const;  // never above the budget
   size_t FreeBytes() const { return budget_ - HeldBytes(); }
 
-  // Bytes that one block takes from the budget; 0 for the fine form if the layout has none.
+  // Bytes that one block takes from the budget; 0 for what the layout does not have.
   size_t SealedBytes() const { return Bytes(BlockKind::kSealed); }
   size_t FineBytes() const { return Bytes(BlockKind::kFine); }
+  size_t StateBytes() const { return Bytes(BlockKind::kState); }
   size_t OpenBytes() const { return Bytes(BlockKind::kOpen); }
-  // Bytes that sealing a sequence's block takes, for all its forms.
+  size_t Bytes(BlockKind kind) const;
+  // Bytes that sealing a sequence's block takes, for all forms of its pages.
   size_t SealingBytes(int block) const;
   // Bytes that a sequence of num_tokens holds between forward passes if it shares nothing.
   size_t SequenceBytes(int num_tokens) const;
@@ -98,7 +114,6 @@ class BlockPool {
 
  private:
   friend class Block;
-  size_t Bytes(BlockKind kind) const;
   SlabArena& Arena(BlockKind kind) const { return *arenas_[static_cast<size_t>(kind)]; }  // needs mutex_
   size_t NumUsed(BlockKind kind) const;                                                   // needs mutex_
   void Free(BlockKind kind, uint8_t* data);
@@ -111,11 +126,13 @@ class BlockPool {
   const SoftmaxKind softmax_;
   LedgerBytes per_sealed_;
   LedgerBytes per_fine_;
+  LedgerBytes per_state_;
   mutable std::mutex mutex_;
-  std::array<std::unique_ptr<SlabArena>, kBlockKinds> arenas_;  // null: no such blocks; guarded by mutex_
-  size_t chunk_bytes_ = 0;                                      // guarded by mutex_
-  size_t peak_total_ = 0;                                       // guarded by mutex_
-  LedgerBytes peak_;                                            // guarded by mutex_
+  // Null: no such blocks; guarded by mutex_.
+  std::array<std::unique_ptr<SlabArena>, kBlockKinds.size()> arenas_;
+  size_t chunk_bytes_ = 0;  // guarded by mutex_
+  size_t peak_total_ = 0;   // guarded by mutex_
+  LedgerBytes peak_;        // guarded by mutex_
 };
 
 }  // namespace throng::kv

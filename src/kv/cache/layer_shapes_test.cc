@@ -190,7 +190,7 @@ TEST_P(LayerShapesTest, ForksTruncationsAndAdoptedBlocksGoOn) {
   Extend(*fork, 200 - fork->NumTokens());
   EXPECT_EQ(Contents(*fork), Contents(alone));
   SequenceCache adopted(pool_);
-  adopted.Adopt(cache.SealedBlocks().first(UsableBlocks(pool_.Layout().window, cache.SealedBlocks())));
+  adopted.Adopt(cache.SealedBlocks().first(UsableBlocks(pool_.Layout(), cache.SealedBlocks())));
   Extend(adopted, 200 - adopted.NumTokens());
   EXPECT_EQ(Contents(adopted), Contents(alone));
   cache.Truncate(131);
@@ -201,21 +201,21 @@ TEST_P(LayerShapesTest, ForksTruncationsAndAdoptedBlocksGoOn) {
 TEST_P(LayerShapesTest, BlocksComeBackFromDisk) {
   SequenceCache cache(pool_);
   Extend(cache, 150);
-  SpillFile file(testing::TempDir(), pool_.Layout().bytes, pool_.Layout().fine_bytes, kLarge);
+  SpillFile file(testing::TempDir(), pool_.Layout(), kLarge);
   std::vector<SealedBlock> read;
   for (const SealedBlock& block : cache.SealedBlocks()) {
-    const auto data = [](const BlockRef& form) { return form == nullptr ? nullptr : form->Data(); };
-    const int64_t slot = file.Write(data(block.base), data(block.fine));
-    ASSERT_GE(slot, 0);
-    std::shared_ptr<Block> base, fine;
-    if (file.HasBase(slot)) base = pool_.TryAllocateSealed();
-    if (file.HasFine(slot)) fine = pool_.TryAllocate(BlockKind::kFine);
-    ASSERT_TRUE(
-        file.Read(slot, base == nullptr ? nullptr : base->Data(), fine == nullptr ? nullptr : fine->Data()));
-    read.push_back({base, fine});
+    const int64_t number = file.Write(block);
+    ASSERT_GE(number, 0);
+    const auto slab = [&](BlockKind kind) -> BlockRef {
+      if (!file.Has(number, kind)) return nullptr;
+      std::shared_ptr<Block> data = pool_.TryAllocate(kind);
+      EXPECT_TRUE(file.Read(number, kind, data->Data()));
+      return data;
+    };
+    read.push_back({slab(BlockKind::kSealed), slab(BlockKind::kFine)});
   }
   SequenceCache again(pool_);
-  again.Adopt(std::span(read).first(UsableBlocks(pool_.Layout().window, read)));
+  again.Adopt(std::span(read).first(UsableBlocks(pool_.Layout(), read)));
   Extend(again, 200 - again.NumTokens());
   Extend(cache, 50);
   EXPECT_EQ(Contents(again), Contents(cache));

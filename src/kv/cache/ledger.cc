@@ -6,8 +6,8 @@ namespace throng::kv {
 
 std::vector<LedgerEntry> Entries(const LedgerBytes& bytes) {
   return {{"codes", bytes.codes},   {"scales", bytes.scales},   {"low_rank", bytes.low_rank},
-          {"sparse", bytes.sparse}, {"padding", bytes.padding}, {"open", bytes.open},
-          {"chunk", bytes.chunk}};
+          {"sparse", bytes.sparse}, {"padding", bytes.padding}, {"state", bytes.state},
+          {"open", bytes.open},     {"chunk", bytes.chunk}};
 }
 
 LedgerBytes SealedBlockBytes(const BlockLayout& layout, Form form, size_t stride) {

@@ -18,9 +18,10 @@ struct LedgerBytes {
   size_t low_rank = 0;
   size_t sparse = 0;
   size_t padding = 0;  // alignment of pages to 64 bytes, and of blocks to pages of the operating system
+  size_t state = 0;    // states of recurrent layers
   size_t open = 0;     // open blocks: rows that are not encoded yet
   size_t chunk = 0;    // rows of the blocks that a running forward pass touches
-  size_t Total() const { return codes + scales + low_rank + sparse + padding + open + chunk; }
+  size_t Total() const { return codes + scales + low_rank + sparse + padding + state + open + chunk; }
 };
 
 struct LedgerEntry {
@@ -36,6 +37,7 @@ struct Ledger {
   size_t budget = 0;
   size_t sealed_blocks = 0;  // in the base form
   size_t fine_blocks = 0;    // in the fine form
+  size_t states = 0;         // of all recurrent layers each
   size_t open_blocks = 0;
 };
 

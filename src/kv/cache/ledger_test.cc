@@ -98,7 +98,7 @@ TEST(LedgerTest, EveryLineOfTheTableHasAFormula) {
 
 TEST(LedgerTest, CodecsTakeWhatTheirFormulasSay) {
   for (const auto& [name, formula] : Formulas()) {
-    for (const int d : {8, 24, 64, 80, 96, 128, 256}) {
+    for (const int d : {8, 24, 64, 80, 96, 128, 256, 576}) {
       SCOPED_TRACE(name + " " + std::to_string(d));
       const auto codec = ParseCodec(name, d);
       for (const Part part : {Part::kKeys, Part::kValues}) {

@@ -232,10 +232,21 @@ void ReadBlocks(const std::string& path, const Header& header, BlockReader& bloc
     if (layout.window.HasBase(i)) block.base = read(i, Form::kBase);
     if (layout.window.Seen(i, num_sealed) == Form::kFine) block.fine = read(i, Form::kFine);
   }
-  cache.Adopt(sealed);
   const int rest = static_cast<int>(header.num_cached % kPageTokens);
-  if (rest == 0) return;
-  if (!cache.AdoptOpen(rest, blocks.Next(header.open_bytes))) throw no_room();
+  const uint8_t* const rows = rest > 0 ? blocks.Next(header.open_bytes) : nullptr;
+  const bool has_state = layout.state_bytes > 0 && header.num_cached > 0;
+  const uint8_t* const state = has_state ? blocks.Next(layout.state_bytes) : nullptr;
+  if (rest > 0) {
+    if (!cache.AdoptOpen(sealed, rest, rows, state)) throw no_room();
+    return;
+  }
+  if (has_state) {
+    const std::shared_ptr<Block> block = pool.TryAllocate(BlockKind::kState);
+    if (block == nullptr) throw no_room();
+    std::memcpy(block->Data(), state, layout.state_bytes);
+    sealed.back().state = block;
+  }
+  cache.Adopt(sealed);
 }
 
 }  // namespace
@@ -269,6 +280,7 @@ Digest FormatDigest(const BlockLayout& layout) {
     add(page.open_keys, Part::kKeys, page.open_keys_offset);
     add(page.open_values, Part::kValues, page.open_values_offset);
   }
+  for (const StateSpec& state : layout.states) hasher.Add(static_cast<uint64_t>(state.floats));
   return hasher.Finish();
 }
 
@@ -297,6 +309,7 @@ void SavePages(const std::string& path, const PageSource& source, std::span<cons
     }
   }
   if (const uint8_t* rows = cache.OpenRows()) write_block(rows, layout.open_bytes);
+  if (const uint8_t* state = cache.StateData()) write_block(state, layout.state_bytes);
   file.Commit();
 }
 

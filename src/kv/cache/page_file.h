@@ -3,10 +3,10 @@
 //
 // The file, little-endian: "throngkv", version (u32), header, tokens (i32 each), digest of all that; then
 // each sealed block (its base form, then its fine one, those of them that the next token sees or will see)
-// and, if there is one, the open block, each followed by its digest. Digests are XXH3 with 128 bits; a
-// block's digest covers the header's digest and the block's index, so blocks cannot change places. Digests
-// detect damage, not attacks: a crafted file may hold other numbers, but cannot cause access outside a
-// buffer.
+// and, if there are such, the open block and the state after the last token, each followed by its digest.
+// Digests are XXH3 with 128 bits; a block's digest covers the header's digest and the block's index, so
+// blocks cannot change places. Digests detect damage, not attacks: a crafted file may hold other numbers, but
+// cannot cause access outside a buffer.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,8 @@ void SavePages(const std::string& path, const PageSource& source, std::span<cons
 // room for them.
 SavedPages LoadPages(const std::string& path, const PageSource& source, BlockPool& pool);
 
-// Digest of the names, offsets and encodings of all pages. Each codec encodes a fixed block, so a codec that
-// changes its bytes but not its name gets another digest.
+// Digest of the names, offsets and encodings of all pages, and of the sizes of states. Each codec encodes a
+// fixed block, so a codec that changes its bytes but not its name gets another digest.
 Digest FormatDigest(const BlockLayout& layout);
 
 }  // namespace throng::kv

@@ -56,6 +56,7 @@ void SequenceCache::Swap(SequenceCache& other) noexcept {
   std::swap(num_tokens_, other.num_tokens_);
   std::swap(sealed_, other.sealed_);
   std::swap(open_, other.open_);
+  std::swap(state_, other.state_);
   std::swap(reserved_tokens_, other.reserved_tokens_);
   std::swap(chunk_tokens_, other.chunk_tokens_);
   std::swap(filling_, other.filling_);
@@ -71,7 +72,8 @@ size_t SequenceCache::ScratchBytes(int num_tokens) const {
 }
 
 size_t SequenceCache::BytesToReserve(int num_tokens) const {
-  size_t bytes = ScratchBytes(num_tokens) + (num_tokens_ % kPageTokens != 0 ? 0 : pool_->OpenBytes());
+  size_t bytes = ScratchBytes(num_tokens);
+  if (num_tokens_ % kPageTokens == 0) bytes += pool_->OpenBytes() + pool_->StateBytes();
   const int end = (num_tokens_ + num_tokens) / kPageTokens;
   for (int block = num_tokens_ / kPageTokens; block < end; ++block) bytes += pool_->SealingBytes(block);
   return bytes;
@@ -80,29 +82,7 @@ size_t SequenceCache::BytesToReserve(int num_tokens) const {
 bool SequenceCache::Reserve(int num_tokens) {
   THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 1);
   DropReservation();
-  const int end = (num_tokens_ + num_tokens) / kPageTokens;
-  const size_t scratch_bytes = ScratchBytes(num_tokens);
-  const auto take_block = [this](bool wanted, BlockKind kind, std::shared_ptr<Block>& block) {
-    if (wanted) block = pool_->TryAllocate(kind);
-    return !wanted || block != nullptr;
-  };
-  const auto take = [&] {
-    if (open_ == nullptr) open_ = pool_->TryAllocateOpen();
-    if (open_ == nullptr) return false;
-    for (int block = num_tokens_ / kPageTokens; block < end; ++block) {
-      Filling& filling = filling_.emplace_back();
-      if (!take_block(layout_->window.HasBase(block), BlockKind::kSealed, filling.base) ||
-          !take_block(layout_->window.HasFine(block), BlockKind::kFine, filling.fine)) {
-        return false;
-      }
-    }
-    if (scratch_bytes == 0) return true;
-    if (!pool_->TryHoldChunk(scratch_bytes)) return false;
-    scratch_bytes_ = scratch_bytes;
-    scratch_ = static_cast<uint8_t*>(std::aligned_alloc(64, scratch_bytes));
-    return scratch_ != nullptr;
-  };
-  if (!take()) {
+  if (!TakeReservation(num_tokens)) {
     DropReservation();
     return false;
   }
@@ -110,10 +90,47 @@ bool SequenceCache::Reserve(int num_tokens) {
   return true;
 }
 
+bool SequenceCache::TakeReservation(int num_tokens) {
+  const auto take = [this](bool wanted, BlockKind kind, std::shared_ptr<Block>& block) {
+    if (wanted && block == nullptr) block = pool_->TryAllocate(kind);
+    return !wanted || block != nullptr;
+  };
+  if (!take(true, BlockKind::kOpen, open_) || !take(HasStates(), BlockKind::kState, state_)) return false;
+  const int end = (num_tokens_ + num_tokens) / kPageTokens;
+  for (int block = num_tokens_ / kPageTokens; block < end; ++block) {
+    Filling& filling = filling_.emplace_back();
+    if (!take(layout_->window.HasBase(block), BlockKind::kSealed, filling.base) ||
+        !take(layout_->window.HasFine(block), BlockKind::kFine, filling.fine)) {
+      return false;
+    }
+  }
+  const size_t scratch_bytes = ScratchBytes(num_tokens);
+  if (scratch_bytes == 0) return true;
+  if (!pool_->TryHoldChunk(scratch_bytes)) return false;
+  scratch_bytes_ = scratch_bytes;
+  scratch_ = static_cast<uint8_t*>(std::aligned_alloc(64, scratch_bytes));
+  return scratch_ != nullptr;
+}
+
+bool SequenceCache::ReserveState(int block) {
+  const int first = num_tokens_ / kPageTokens;
+  THRONG_CHECK(HasStates() && chunk_tokens_ == 0 && block >= first &&
+               static_cast<size_t>(block - first) < filling_.size());
+  if ((block + 1) * kPageTokens == num_tokens_ + reserved_tokens_) return true;
+  Filling& filling = filling_[block - first];
+  if (filling.state == nullptr) filling.state = pool_->TryAllocate(BlockKind::kState);
+  return filling.state != nullptr;
+}
+
+void SequenceCache::ReleaseStates() {
+  const bool last_is_own = num_tokens_ % kPageTokens == 0;
+  for (size_t i = 0; i + (last_is_own ? 1 : 0) < sealed_.size(); ++i) sealed_[i].state.reset();
+}
+
 int SequenceCache::ReserveGuesses(int num_tokens) {
   THRONG_CHECK(chunk_tokens_ == 0 && reserved_tokens_ > 0 && num_tokens >= 0);
   const int used = (num_tokens_ + reserved_tokens_) % kPageTokens;
-  if (used == 0) return 0;
+  if (used == 0 || HasStates()) return 0;
   const int added = std::min(num_tokens, kPageTokens - 1 - used);
   reserved_tokens_ += added;
   return added;
@@ -125,13 +142,21 @@ void SequenceCache::DropReservation() {
   scratch_ = nullptr;
   if (scratch_bytes_ > 0) pool_->ReleaseChunk(scratch_bytes_);
   scratch_bytes_ = 0;
-  if (num_tokens_ % kPageTokens == 0) open_.reset();
+  if (num_tokens_ % kPageTokens == 0) {
+    open_.reset();
+    state_.reset();
+  }
   reserved_tokens_ = 0;
 }
 
 void SequenceCache::Adopt(std::span<const SealedBlock> blocks) {
-  THRONG_CHECK(num_tokens_ == 0 && chunk_tokens_ == 0 &&
-               UsableBlocks(layout_->window, blocks) == blocks.size());
+  THRONG_CHECK(UsableBlocks(*layout_, blocks) == blocks.size());
+  TakeBlocks(blocks);
+  ReleaseStates();
+}
+
+void SequenceCache::TakeBlocks(std::span<const SealedBlock> blocks) {
+  THRONG_CHECK(num_tokens_ == 0 && chunk_tokens_ == 0);
   DropReservation();
   sealed_.assign(blocks.begin(), blocks.end());
   num_tokens_ = static_cast<int>(blocks.size()) * kPageTokens;
@@ -149,29 +174,47 @@ const uint8_t* SequenceCache::OpenRows() const {
   return num_tokens_ % kPageTokens == 0 ? nullptr : open_->Data();
 }
 
-bool SequenceCache::AdoptOpen(int count, const uint8_t* rows) {
-  THRONG_CHECK(num_tokens_ % kPageTokens == 0 && chunk_tokens_ == 0 && count >= 1 && count < kPageTokens);
-  DropReservation();
+const uint8_t* SequenceCache::StateData() const {
+  if (!HasStates() || num_tokens_ == 0) return nullptr;
+  return num_tokens_ % kPageTokens == 0 ? sealed_.back().state->Data() : state_->Data();
+}
+
+bool SequenceCache::AdoptOpen(std::span<const SealedBlock> blocks, int count, const uint8_t* rows,
+                              const uint8_t* state) {
+  THRONG_CHECK(count >= 1 && count < kPageTokens && (state != nullptr) == HasStates() &&
+               UsablePages(layout_->window, blocks) == blocks.size());
+  TakeBlocks(blocks);
   open_ = pool_->TryAllocateOpen();
-  if (open_ == nullptr) return false;
+  if (HasStates()) state_ = pool_->TryAllocate(BlockKind::kState);
+  if (open_ == nullptr || (HasStates() && state_ == nullptr)) {
+    Release();
+    return false;
+  }
   std::memcpy(open_->Data(), rows, layout_->open_bytes);
+  if (HasStates()) std::memcpy(state_->Data(), state, layout_->state_bytes);
   num_tokens_ += count;
+  ReleaseStates();
   return true;
 }
 
 int SequenceCache::Reusable(int num_tokens) const {
+  if (num_tokens >= num_tokens_) return num_tokens_;
   const auto num_blocks = static_cast<size_t>(num_tokens) / kPageTokens;
-  if (num_blocks >= sealed_.size()) return std::min(num_tokens, num_tokens_);
-  return static_cast<int>(UsableBlocks(layout_->window, std::span(sealed_).first(num_blocks))) * kPageTokens;
+  if (num_blocks >= sealed_.size() && !HasStates()) return num_tokens;
+  const auto blocks = std::span(sealed_).first(std::min(num_blocks, sealed_.size()));
+  return static_cast<int>(UsableBlocks(*layout_, blocks)) * kPageTokens;
 }
 
 std::optional<SequenceCache> SequenceCache::Fork(int num_tokens) const {
   THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 0 && num_tokens <= num_tokens_);
   SequenceCache fork(*pool_);
   const int kept = Reusable(num_tokens);
-  fork.Adopt(std::span(sealed_).first(static_cast<size_t>(kept) / kPageTokens));
-  if (kept % kPageTokens == 0) return fork;
-  if (!fork.AdoptOpen(num_tokens_ % kPageTokens, OpenRows())) return std::nullopt;
+  const auto blocks = std::span(sealed_).first(static_cast<size_t>(kept) / kPageTokens);
+  if (kept % kPageTokens == 0) {
+    fork.Adopt(blocks);
+    return fork;
+  }
+  if (!fork.AdoptOpen(blocks, num_tokens_ % kPageTokens, OpenRows(), StateData())) return std::nullopt;
   fork.Truncate(kept);
   return fork;
 }
@@ -181,15 +224,15 @@ int SequenceCache::Truncate(int num_tokens) {
   if (num_tokens >= num_tokens_) return num_tokens_;
   DropReservation();
   const int sealed_tokens = static_cast<int>(sealed_.size()) * kPageTokens;
-  if (num_tokens <= sealed_tokens) {
-    num_tokens_ = Reusable(num_tokens);
+  num_tokens_ = Reusable(num_tokens);
+  if (num_tokens_ <= sealed_tokens) {
     sealed_.resize(static_cast<size_t>(num_tokens_) / kPageTokens);
     open_.reset();
+    state_.reset();
     return num_tokens_;
   }
-  num_tokens_ = num_tokens;
   for (const PageSpec& page : layout_->pages) {
-    const int first = num_tokens % kPageTokens;
+    const int first = num_tokens_ % kPageTokens;
     for (const Part part : page.Parts()) {
       const PartSpec spec = Select(page, part);
       spec.open->Clear(part, open_->Data() + spec.open_offset, first);
@@ -208,6 +251,29 @@ void SequenceCache::Release() {
 void SequenceCache::BeginChunk(int num_tokens) {
   THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 1 && num_tokens <= reserved_tokens_);
   chunk_tokens_ = num_tokens;
+  if (HasStates() && num_tokens_ % kPageTokens == 0) LoadState();
+}
+
+// At the end of a block the state belongs to whoever has that block, so the chunk gets a copy.
+void SequenceCache::LoadState() {
+  if (num_tokens_ == 0) {
+    std::memset(state_->Data(), 0, layout_->state_bytes);
+  } else {
+    std::memcpy(state_->Data(), sealed_.back().state->Data(), layout_->state_bytes);
+    sealed_.back().state.reset();
+  }
+}
+
+float* SequenceCache::State(int layer) const {
+  THRONG_DCHECK(chunk_tokens_ > 0);
+  return reinterpret_cast<float*>(state_->Data() + layout_->states[layer].offset);
+}
+
+float* SequenceCache::KeptState(int layer, int block) const {
+  THRONG_DCHECK(chunk_tokens_ > 0);
+  const Filling& filling = filling_[block - num_tokens_ / kPageTokens];
+  if (filling.state == nullptr) return nullptr;
+  return reinterpret_cast<float*>(filling.state->Data() + layout_->states[layer].offset);
 }
 
 // The first block that a chunk touches is in the open block, the others are in the scratch.
@@ -320,10 +386,12 @@ void SequenceCache::EndChunk() {
   }
   const int completed = (num_tokens_ + chunk_tokens_) / kPageTokens - num_tokens_ / kPageTokens;
   for (int i = 0; i < completed; ++i) {
-    sealed_.push_back({std::move(filling_[i].base), std::move(filling_[i].fine)});
+    sealed_.push_back(
+        {std::move(filling_[i].base), std::move(filling_[i].fine), std::move(filling_[i].state)});
   }
   num_tokens_ += chunk_tokens_;
   chunk_tokens_ = 0;
+  if (num_tokens_ % kPageTokens == 0) sealed_.back().state = std::move(state_);
   DropReservation();
   if (completed > 0) DropUnseen();
 }

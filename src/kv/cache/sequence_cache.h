@@ -1,4 +1,5 @@
-// The KV cache of one sequence: sealed blocks of 64 tokens (shared, immutable) and an open block.
+// The KV cache of one sequence: sealed blocks of 64 tokens (shared, immutable), an open block, and the state
+// of the model's recurrent layers.
 //
 // A page is the keys and values of 64 tokens for one layer and one KV head. A block is the pages of one
 // 64-token range for all layers and KV heads: the unit of allocation, sharing, spilling and freeing.
@@ -37,6 +38,12 @@ struct Rows {
 // The open pages of a kept layer (LayerShape::kept) stay as they are until EndChunk, so that later layers can
 // attend to them too.
 //
+// A recurrent layer updates State(layer) in place, token by token, between BeginChunk and EndChunk: it begins
+// as zeros, or as the tokens before left it. Where a token completes block b and KeptState(layer, b) is not
+// null, the layer copies the state there before it goes on. A sequence holds one state, that after its last
+// token; at the end of a block it is SealedBlocks().back().state, which others may go on from, and the next
+// chunk works on a copy. States of earlier blocks are there only if ReserveState asked for them.
+//
 // Calls for different heads of one layer may run at the same time; all other calls need one thread at a time.
 class SequenceCache {
  public:
@@ -56,12 +63,19 @@ class SequenceCache {
   [[nodiscard]] bool Reserve(int num_tokens);
   size_t BytesToReserve(int num_tokens) const;  // what Reserve would take now
   // Makes the reservation longer by tokens that may have to be truncated after the pass, as many as take no
-  // more memory: those of the block that it ends in, without the last one, which would seal the block.
+  // more memory: those of the block that it ends in, without the last one, which would seal the block. None
+  // with recurrent layers, whose state cannot be taken back.
   // Returns how many, at most num_tokens.
   int ReserveGuesses(int num_tokens);
 
+  // After Reserve: takes room for the state after a block that the reserved chunk completes, for
+  // SealedBlock::state. False if the budget has none. The state at the end of the chunk needs no room.
+  [[nodiscard]] bool ReserveState(int block);
+  // Releases what ReserveState took, once whoever wants these states has them.
+  void ReleaseStates();
+
   // Starts an empty cache with sealed blocks: a hit in the prefix cache. UsableBlocks must allow all of them;
-  // fine forms that the next token does not see are not kept.
+  // fine forms and states that the next token does not see are not kept.
   void Adopt(std::span<const SealedBlock> blocks);
   std::span<const SealedBlock> SealedBlocks() const {
     return sealed_;
@@ -69,15 +83,20 @@ class SequenceCache {
 
   // The rows of the incomplete last block, in the form of Layout().open_bytes; null if there is none.
   const uint8_t* OpenRows() const;
-  // After Adopt: adds `count` < 64 tokens from such rows. False if the budget has no room for them.
-  [[nodiscard]] bool AdoptOpen(int count, const uint8_t* rows);
+  // The state after the last token, in the form of Layout().state_bytes; null if there is none.
+  const uint8_t* StateData() const;
+  // Starts an empty cache with sealed blocks, `count` < 64 tokens from such rows, and such a state after
+  // them. Blocks need no states. False, and the cache stays empty, if the budget has no room.
+  [[nodiscard]] bool AdoptOpen(std::span<const SealedBlock> blocks, int count, const uint8_t* rows,
+                               const uint8_t* state);
 
   // The most tokens, up to num_tokens, that Fork and Truncate can keep: a sealed block cannot be cut, and the
   // blocks in the window of the next token need their fine form, which blocks further back no longer have.
+  // With recurrent layers all tokens, or those up to a block whose state is there.
   int Reusable(int num_tokens) const;
 
   // Copies all tokens, or Reusable(num_tokens), and shares the sealed blocks; empty if the budget has no room
-  // for the copy's open block.
+  // for the copy's open block and state.
   [[nodiscard]] std::optional<SequenceCache> Fork() const { return Fork(num_tokens_); }
   [[nodiscard]] std::optional<SequenceCache> Fork(int num_tokens) const;
 
@@ -101,6 +120,12 @@ class SequenceCache {
   PageView Open(int layer, int head, int block) const;  // a block that the chunk touches
   void FinishLayer(int layer, int head);
 
+  // The running state of a recurrent layer, [states[layer].floats] of the layout; aligned to 64 bytes.
+  // Threads may share it out among them.
+  float* State(int layer) const;
+  // Where to write the same after the last token of a block that the chunk completes; null if nobody asked.
+  float* KeptState(int layer, int block) const;
+
   void EndChunk();
 
  private:
@@ -111,15 +136,20 @@ class SequenceCache {
   void KeepOpenRows(int layer, int head);
   const uint8_t* SealedData(int block, Form form) const;  // of a complete block that has the form
   const uint8_t* BaseBefore(int block, size_t offset) const;
+  bool TakeReservation(int num_tokens);
   void DropReservation();
+  void TakeBlocks(std::span<const SealedBlock> blocks);
   void DropUnseen();
+  void LoadState();
+  bool HasStates() const { return layout_->state_bytes > 0; }
   void Swap(SequenceCache& other) noexcept;
 
   BlockPool* pool_;
   const BlockLayout* layout_;
   int num_tokens_ = 0;
   std::vector<SealedBlock> sealed_;
-  std::shared_ptr<Block> open_;  // rows of the last, incomplete block; null if there is none
+  std::shared_ptr<Block> open_;   // rows of the last, incomplete block; null if there is none
+  std::shared_ptr<Block> state_;  // after its last token; null at the end of a block
 
   // State of the reservation and the running chunk:
   int reserved_tokens_ = 0;
@@ -127,6 +157,7 @@ class SequenceCache {
   struct Filling {
     std::shared_ptr<Block> base;
     std::shared_ptr<Block> fine;
+    std::shared_ptr<Block> state;  // null: nobody asked
   };
   std::vector<Filling> filling_;  // blocks that the chunk completes
   uint8_t* scratch_ =

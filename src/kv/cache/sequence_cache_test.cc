@@ -182,7 +182,7 @@ TEST_P(SequenceCacheTest, AdoptedBlocksAreSharedAndGoOn) {
   Extend(first, 200);
   SequenceCache second(pool_);
   const auto blocks = first.SealedBlocks().first(2);
-  const auto usable = UsableBlocks(pool_.Layout().window, blocks);
+  const auto usable = UsableBlocks(pool_.Layout(), blocks);
   EXPECT_TRUE(usable == 2u || pool_.Layout().window != FineWindow{});
   second.Adopt(blocks.first(usable));
   EXPECT_EQ(second.NumTokens(), static_cast<int>(usable) * kPageTokens);
@@ -372,7 +372,7 @@ TEST_F(FineWindowTest, ABlockIsUsableWithTheFineFormsBeforeIt) {
       if (form != 'f') block.base = pool_.TryAllocateSealed();
       if (form != 'b') block.fine = pool_.TryAllocate(BlockKind::kFine);
     }
-    return UsableBlocks(window, blocks);
+    return UsablePages(window, blocks);
   };
   EXPECT_EQ(usable({}, "bbb"), 3u);
   EXPECT_EQ(usable({.sink_blocks = 1}, "fbbb"), 4u);

@@ -25,71 +25,112 @@ bool TransferAll(size_t size, const Transfer& transfer) {
   return true;
 }
 
-Digest DigestOfBlock(const uint8_t* block, size_t size) {
-  return DigestOf({reinterpret_cast<const char*>(block), size});
+Digest DigestOfSlab(const uint8_t* data, size_t size) {
+  return DigestOf({reinterpret_cast<const char*>(data), size});
 }
+
+int OpenIn(const std::string& folder) {
+  std::string path = folder + "/throng-spill.XXXXXX";
+  const int fd = mkostemp(path.data(), O_CLOEXEC);
+  if (fd < 0) {
+    throw MakeError(ErrorCode::kIo, "{}: cannot make a file here: {}", folder, std::strerror(errno));
+  }
+  unlink(path.c_str());
+  return fd;
+}
+
+size_t Index(BlockKind kind) { return static_cast<size_t>(kind); }
 
 }  // namespace
 
-SpillFile::SpillFile(const std::string& folder, size_t base_bytes, size_t fine_bytes, uint64_t max_bytes)
-    : base_bytes_(base_bytes), fine_bytes_(fine_bytes), max_blocks_(max_bytes / (base_bytes + fine_bytes)) {
-  THRONG_CHECK(base_bytes > 0);
-  std::string path = folder + "/throng-spill.XXXXXX";
-  fd_ = mkostemp(path.data(), O_CLOEXEC);
-  if (fd_ < 0)
-    throw MakeError(ErrorCode::kIo, "{}: cannot make a file here: {}", folder, std::strerror(errno));
-  unlink(path.c_str());
-}
-
-SpillFile::~SpillFile() { close(fd_); }
-
-bool SpillFile::WriteAt(int64_t offset, const uint8_t* data, size_t size) {
-  return TransferAll(size, [&](size_t done) {
-    return pwrite(fd_, data + done, size - done, static_cast<off_t>(offset) + static_cast<off_t>(done));
-  });
-}
-
-bool SpillFile::ReadAt(int64_t offset, uint8_t* data, size_t size) const {
-  return TransferAll(size, [&](size_t done) {
-    return pread(fd_, data + done, size - done, static_cast<off_t>(offset) + static_cast<off_t>(done));
-  });
-}
-
-int64_t SpillFile::Write(const uint8_t* base, const uint8_t* fine) {
-  if (IsFull()) return -1;
-  const int64_t slot = free_.empty() ? end_ : free_.back();
-  const int64_t offset = slot * static_cast<int64_t>(SlotBytes());
-  Slot written;
-  if (base != nullptr) {
-    if (!WriteAt(offset, base, base_bytes_)) return -1;
-    written.base = DigestOfBlock(base, base_bytes_);
+SpillFile::SpillFile(const std::string& folder, const BlockLayout& layout, uint64_t max_bytes)
+    : max_bytes_(max_bytes) {
+  for (const BlockKind kind : kSealedKinds) {
+    File& file = files_[Index(kind)];
+    file.slab_bytes = SlabBytes(layout, kind);
+    if (file.slab_bytes > 0) file.fd = OpenIn(folder);
   }
-  if (fine != nullptr) {
-    if (!WriteAt(offset + static_cast<int64_t>(base_bytes_), fine, fine_bytes_)) return -1;
-    written.fine = DigestOfBlock(fine, fine_bytes_);
+}
+
+SpillFile::~SpillFile() {
+  for (const File& file : files_) {
+    if (file.fd >= 0) close(file.fd);
   }
-  if (free_.empty()) {
-    ++end_;
+}
+
+size_t SpillFile::BytesOf(const SealedBlock& block) {
+  size_t bytes = 0;
+  for (const BlockKind kind : kSealedKinds) {
+    if (const BlockRef& slab = block.Of(kind)) bytes += slab->Bytes();
+  }
+  return bytes;
+}
+
+std::optional<SpillFile::Slab> SpillFile::WriteSlab(File& file, const uint8_t* data) {
+  const int64_t slot = file.free.empty() ? file.end : file.free.back();
+  const auto offset = static_cast<off_t>(slot) * static_cast<off_t>(file.slab_bytes);
+  const bool written = TransferAll(file.slab_bytes, [&](size_t done) {
+    return pwrite(file.fd, data + done, file.slab_bytes - done, offset + static_cast<off_t>(done));
+  });
+  if (!written) return std::nullopt;
+  if (file.free.empty()) {
+    ++file.end;
   } else {
-    free_.pop_back();
+    file.free.pop_back();
   }
-  slots_[slot] = written;
-  return slot;
+  return Slab{slot, DigestOfSlab(data, file.slab_bytes)};
 }
 
-bool SpillFile::Read(int64_t slot, uint8_t* base, uint8_t* fine) const {
-  const int64_t offset = slot * static_cast<int64_t>(SlotBytes());
-  const Slot& held = slots_.at(slot);
-  const auto read = [this](int64_t at, uint8_t* data, size_t size, const std::optional<Digest>& digest) {
-    return !digest || (ReadAt(at, data, size) && DigestOfBlock(data, size) == *digest);
-  };
-  return read(offset, base, base_bytes_, held.base) &&
-         read(offset + static_cast<int64_t>(base_bytes_), fine, fine_bytes_, held.fine);
+int64_t SpillFile::Write(const SealedBlock& block) {
+  if (!HasRoom(block)) return -1;
+  Slabs slabs;
+  for (const BlockKind kind : kSealedKinds) {
+    const BlockRef& slab = block.Of(kind);
+    if (slab == nullptr) continue;
+    slabs[Index(kind)] = WriteSlab(files_[Index(kind)], slab->Data());
+    if (!slabs[Index(kind)]) {
+      FreeSlabs(slabs);
+      return -1;
+    }
+  }
+  used_bytes_ += BytesOf(block);
+  const int64_t number = free_.empty() ? end_++ : free_.back();
+  if (!free_.empty()) free_.pop_back();
+  blocks_[number] = slabs;
+  return number;
 }
 
-void SpillFile::Free(int64_t slot) {
-  THRONG_CHECK(slots_.erase(slot) == 1);
-  free_.push_back(slot);
+bool SpillFile::Has(int64_t block, BlockKind kind) const {
+  return blocks_.at(block)[Index(kind)].has_value();
+}
+
+bool SpillFile::Read(int64_t block, BlockKind kind, uint8_t* data) const {
+  const File& file = files_[Index(kind)];
+  const Slab& slab = blocks_.at(block)[Index(kind)].value();
+  const auto offset = static_cast<off_t>(slab.slot) * static_cast<off_t>(file.slab_bytes);
+  return TransferAll(file.slab_bytes,
+                     [&](size_t done) {
+                       return pread(file.fd, data + done, file.slab_bytes - done,
+                                    offset + static_cast<off_t>(done));
+                     }) &&
+         DigestOfSlab(data, file.slab_bytes) == slab.digest;
+}
+
+void SpillFile::FreeSlabs(const Slabs& slabs) {
+  for (size_t i = 0; i < slabs.size(); ++i) {
+    if (slabs[i]) files_[i].free.push_back(slabs[i]->slot);
+  }
+}
+
+void SpillFile::Free(int64_t block) {
+  const auto found = blocks_.find(block);
+  THRONG_CHECK(found != blocks_.end());
+  for (size_t i = 0; i < files_.size(); ++i) {
+    if (found->second[i]) used_bytes_ -= files_[i].slab_bytes;
+  }
+  FreeSlabs(found->second);
+  blocks_.erase(found);
+  free_.push_back(block);
 }
 
 }  // namespace throng::kv

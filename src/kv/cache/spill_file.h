@@ -1,6 +1,7 @@
 // Sealed blocks on disk: written when memory is short, and read back instead of computed again.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -9,52 +10,57 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "kv/cache/block_pool.h"
 
 namespace throng::kv {
 
-// A file without a name in a folder, gone when the process ends, even by a crash. For one thread.
+// Files without names in a folder, one per kind of slab, gone when the process ends, even by a crash. For one
+// thread.
 class SpillFile {
  public:
-  // base_bytes, fine_bytes: of a block in each form. Throws kIo, with the folder, if no file can be made
-  // there.
-  SpillFile(const std::string& folder, size_t base_bytes, size_t fine_bytes, uint64_t max_bytes);
+  // Blocks have the kinds of this layout. Throws kIo, with the folder, if no file can be made there.
+  SpillFile(const std::string& folder, const BlockLayout& layout, uint64_t max_bytes);
   ~SpillFile();
   SpillFile(const SpillFile&) = delete;
   SpillFile& operator=(const SpillFile&) = delete;
 
-  bool IsFull() const { return slots_.size() >= max_blocks_; }
-  size_t NumBlocks() const { return slots_.size(); }
+  // Whether what the block holds fits into the limit.
+  bool HasRoom(const SealedBlock& block) const { return used_bytes_ + BytesOf(block) <= max_bytes_; }
+  size_t NumBlocks() const { return blocks_.size(); }
 
-  // Writes the forms that are not null. Returns the block's slot, or -1 if the file is full or the write
-  // fails: then the block is lost, and its tokens are computed again when needed.
-  [[nodiscard]] int64_t Write(const uint8_t* base, const uint8_t* fine);
-  // The forms that a slot holds.
-  bool HasBase(int64_t slot) const { return slots_.at(slot).base.has_value(); }
-  bool HasFine(int64_t slot) const { return slots_.at(slot).fine.has_value(); }
-  // Reads the forms that are held; the others are ignored. False if the disk does not return what was
-  // written.
-  [[nodiscard]] bool Read(int64_t slot, uint8_t* base, uint8_t* fine) const;
-  void Free(int64_t slot);
+  // Writes what the block holds. Returns its number here, or -1 if there is no room or the write fails: then
+  // the block is lost, and its tokens are computed again when needed.
+  [[nodiscard]] int64_t Write(const SealedBlock& block);
+  // Whether the block was written with such a slab.
+  bool Has(int64_t block, BlockKind kind) const;
+  // Reads one such slab into data. False if the disk does not return what was written.
+  [[nodiscard]] bool Read(int64_t block, BlockKind kind, uint8_t* data) const;
+  void Free(int64_t block);
 
  private:
-  // The digests of what a slot holds. A slot has room for both forms; on disk, a form never written is a
-  // hole.
-  struct Slot {
-    std::optional<Digest> base;
-    std::optional<Digest> fine;
+  // The file of one kind of slab, in slots of equal size.
+  struct File {
+    size_t slab_bytes = 0;
+    int fd = -1;
+    int64_t end = 0;            // number of slots
+    std::vector<int64_t> free;  // slots without a slab
   };
+  struct Slab {
+    int64_t slot;
+    Digest digest;
+  };
+  using Slabs = std::array<std::optional<Slab>, kSealedKinds.size()>;
 
-  size_t SlotBytes() const { return base_bytes_ + fine_bytes_; }
-  bool WriteAt(int64_t offset, const uint8_t* data, size_t size);
-  bool ReadAt(int64_t offset, uint8_t* data, size_t size) const;
+  static size_t BytesOf(const SealedBlock& block);
+  static std::optional<Slab> WriteSlab(File& file, const uint8_t* data);
+  void FreeSlabs(const Slabs& slabs);
 
-  const size_t base_bytes_;
-  const size_t fine_bytes_;
-  const size_t max_blocks_;
-  int fd_ = -1;
-  int64_t end_ = 0;            // number of slots in the file
-  std::vector<int64_t> free_;  // slots without a block
-  std::unordered_map<int64_t, Slot> slots_;
+  std::array<File, kSealedKinds.size()> files_;
+  const uint64_t max_bytes_;
+  uint64_t used_bytes_ = 0;
+  int64_t end_ = 0;            // numbers of blocks given out
+  std::vector<int64_t> free_;  // those that have become free
+  std::unordered_map<int64_t, Slabs> blocks_;
 };
 
 }  // namespace throng::kv

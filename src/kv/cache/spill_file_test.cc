@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "base/error.h"
@@ -12,72 +15,105 @@
 namespace throng::kv {
 namespace {
 
-constexpr size_t kBlock = 5000;
+constexpr size_t kBaseBytes = 5000, kFineBytes = 9000, kStateBytes = 20000;
 
-std::vector<uint8_t> Block(uint8_t fill) { return std::vector<uint8_t>(kBlock, fill); }
+BlockLayout Layout(size_t fine = 0, size_t state = 0) {
+  BlockLayout layout;
+  layout.bytes = kBaseBytes;
+  layout.fine_bytes = fine;
+  layout.state_bytes = state;
+  return layout;
+}
 
-TEST(SpillFileTest, GivesBackWhatWasWrittenAndReusesSlots) {
+class SpillFileTest : public testing::Test {
+ protected:
+  BlockRef Slab(BlockKind kind, int fill) {
+    const auto slab = pool_.TryAllocate(kind);
+    std::memset(slab->Data(), fill, slab->Bytes());
+    return slab;
+  }
+  SealedBlock Block(int fill) { return {.base = Slab(BlockKind::kSealed, fill)}; }
+
+  // What every byte of the slab is; empty if the file does not give it back.
+  std::optional<int> Read(const SpillFile& file, int64_t block, BlockKind kind = BlockKind::kSealed) {
+    std::vector<uint8_t> data(SlabBytes(pool_.Layout(), kind));
+    if (!file.Read(block, kind, data.data())) return std::nullopt;
+    EXPECT_EQ(data, std::vector<uint8_t>(data.size(), data.front()));
+    return data.front();
+  }
+
+  BlockPool pool_{Layout(kFineBytes, kStateBytes), 1 << 20};
+};
+
+TEST_F(SpillFileTest, GivesBackWhatWasWrittenAndReusesSlots) {
   const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "spill_file_test";
   std::filesystem::create_directories(folder);
   {
-    SpillFile file(folder, kBlock, 0, 3 * kBlock + 10);
+    SpillFile file(folder, Layout(), 3 * kBaseBytes + 10);
     EXPECT_TRUE(std::filesystem::is_empty(folder));
-    std::vector<int64_t> slots;
-    for (uint8_t i = 0; i < 3; ++i) slots.push_back(file.Write(Block(i).data(), nullptr));
-    EXPECT_EQ(slots, (std::vector<int64_t>{0, 1, 2}));
-    EXPECT_TRUE(file.IsFull());
-    EXPECT_EQ(file.Write(Block(9).data(), nullptr), -1);
+    std::vector<int64_t> blocks;
+    for (int i = 0; i < 3; ++i) blocks.push_back(file.Write(Block(i)));
+    EXPECT_EQ(blocks, (std::vector<int64_t>{0, 1, 2}));
+    EXPECT_FALSE(file.HasRoom(Block(9)));
+    EXPECT_EQ(file.Write(Block(9)), -1);
     file.Free(1);
-    EXPECT_EQ(file.Write(Block(7).data(), nullptr), 1);
-    for (const auto& [slot, fill] : {std::pair<int64_t, uint8_t>{0, 0}, {1, 7}, {2, 2}}) {
-      std::vector<uint8_t> block(kBlock);
-      EXPECT_TRUE(file.Read(slot, block.data(), nullptr));
-      EXPECT_EQ(block, Block(fill));
-    }
+    EXPECT_EQ(file.Write(Block(7)), 1);
+    EXPECT_EQ(Read(file, 0), 0);
+    EXPECT_EQ(Read(file, 1), 7);
+    EXPECT_EQ(Read(file, 2), 2);
     EXPECT_EQ(file.NumBlocks(), 3u);
   }
   std::filesystem::remove_all(folder);
 }
 
-TEST(SpillFileTest, AFullDiskLosesTheBlockAlone) {
-  SpillFile file(testing::TempDir(), kBlock, 0, 100 * kBlock);
-  EXPECT_EQ(file.Write(Block(1).data(), nullptr), 0);
+TEST_F(SpillFileTest, AFullDiskLosesTheBlockAlone) {
+  SpillFile file(testing::TempDir(), Layout(0, kStateBytes), 100 * kBaseBytes);
+  EXPECT_EQ(file.Write(Block(1)), 0);
   signal(SIGXFSZ, SIG_IGN);
   rlimit limit{};
   getrlimit(RLIMIT_FSIZE, &limit);
-  const rlimit small{.rlim_cur = kBlock + 100, .rlim_max = limit.rlim_max};
+  const rlimit small{.rlim_cur = 2 * kBaseBytes + 100, .rlim_max = limit.rlim_max};
   setrlimit(RLIMIT_FSIZE, &small);
-  EXPECT_EQ(file.Write(Block(2).data(), nullptr), -1);
+  const SealedBlock with_state{.base = Slab(BlockKind::kSealed, 2), .state = Slab(BlockKind::kState, 2)};
+  EXPECT_EQ(file.Write(with_state), -1);  // the pages would fit
+  EXPECT_EQ(file.Write(Block(3)), 1);
+  EXPECT_EQ(file.Write(Block(4)), -1);
   setrlimit(RLIMIT_FSIZE, &limit);
-  std::vector<uint8_t> block(kBlock);
-  EXPECT_TRUE(file.Read(0, block.data(), nullptr));
-  EXPECT_EQ(block, Block(1));
-  EXPECT_EQ(file.Write(Block(3).data(), nullptr), 1);
-  EXPECT_TRUE(file.Read(1, block.data(), nullptr));
-  EXPECT_EQ(block, Block(3));
+  EXPECT_EQ(Read(file, 0), 1);
+  EXPECT_EQ(Read(file, 1), 3);
+  EXPECT_EQ(file.Write(with_state), 2);
+  EXPECT_EQ(Read(file, 2), 2);
+  EXPECT_EQ(Read(file, 2, BlockKind::kState), 2);
 }
 
-TEST(SpillFileTest, ASlotHoldsTheFormsThatWereWritten) {
-  constexpr size_t kFine = 9000;
-  const std::vector<uint8_t> fine(kFine, 77);
-  SpillFile file(testing::TempDir(), kBlock, kFine, 3 * (kBlock + kFine));
-  EXPECT_EQ(file.Write(Block(1).data(), fine.data()), 0);
-  EXPECT_EQ(file.Write(Block(2).data(), nullptr), 1);
-  EXPECT_EQ(file.Write(nullptr, fine.data()), 2);
-  EXPECT_TRUE(file.IsFull());
-  for (const auto& [slot, has_base, has_fine] :
-       {std::tuple(0, true, true), {1, true, false}, {2, false, true}}) {
-    EXPECT_EQ(file.HasBase(slot), has_base);
-    EXPECT_EQ(file.HasFine(slot), has_fine);
-    std::vector<uint8_t> base(kBlock), read(kFine);
-    EXPECT_TRUE(file.Read(slot, has_base ? base.data() : nullptr, has_fine ? read.data() : nullptr));
-    EXPECT_EQ(base, Block(has_base ? static_cast<uint8_t>(slot + 1) : 0));
-    EXPECT_EQ(read, has_fine ? fine : std::vector<uint8_t>(kFine));
+TEST_F(SpillFileTest, ABlockHoldsWhatWasWrittenAndTakesNoMore) {
+  SpillFile file(testing::TempDir(), pool_.Layout(), 3 * kBaseBytes + 2 * kFineBytes + kStateBytes);
+  const auto write = [&](const std::vector<BlockKind>& kinds, int fill) {
+    SealedBlock block;
+    for (const BlockKind kind : kinds) block.Of(kind) = Slab(kind, fill);
+    return file.Write(block);
+  };
+  using enum BlockKind;
+  const std::vector<std::vector<BlockKind>> written = {
+      {kSealed, kFine}, {kSealed}, {kFine}, {kSealed, kState}};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(write(written[i], 10 + i), i);
+  EXPECT_EQ(write({kSealed}, 20), -1);
+  for (int i = 0; i < 4; ++i) {
+    for (const BlockKind kind : kSealedKinds) {
+      const bool has = std::ranges::find(written[i], kind) != written[i].end();
+      EXPECT_EQ(file.Has(i, kind), has);
+      if (has) {
+        EXPECT_EQ(Read(file, i, kind), 10 + i);
+      }
+    }
   }
+  file.Free(3);
+  EXPECT_EQ(write({kState, kSealed}, 30), 3);
+  EXPECT_EQ(Read(file, 3, BlockKind::kState), 30);
 }
 
-TEST(SpillFileTest, RefusesAFolderThatIsNone) {
-  EXPECT_THROW(SpillFile("/nonexistent/folder", kBlock, 0, kBlock), Error);
+TEST_F(SpillFileTest, RefusesAFolderThatIsNone) {
+  EXPECT_THROW(SpillFile("/nonexistent/folder", Layout(), kBaseBytes), Error);
 }
 
 }  // namespace

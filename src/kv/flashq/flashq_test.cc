@@ -25,7 +25,7 @@ std::vector<float> HalfBlock(int head_dim, uint64_t seed) {
 
 TEST(FlashqTest, IntegersAreThoseOfTheReference) {
   for (const int bits : {4, 2}) {
-    for (const int d : {8, 24, 64, 80, 128}) {
+    for (const int d : {8, 24, 64, 80, 128, 576}) {
       const auto codec = MakeFlashq(bits, OpenType::kF16, d);
       const std::vector<float> block = HalfBlock(d, 40 + d);
       const FlashqTile one = QuantizeFlashqTile(std::vector<double>(block.begin(), block.end()));
@@ -54,7 +54,7 @@ TEST(FlashqTest, IntegersAreThoseOfTheReference) {
 // Scores and mixes come from exact integers, so only the last float products round.
 TEST(FlashqTest, ScoresAreExactIntegersTimesScales) {
   for (const int bits : {4, 2}) {
-    for (const int d : {8, 80, 256}) {
+    for (const int d : {8, 80, 256, 576}) {
       const auto codec = MakeFlashq(bits, OpenType::kF16, d);
       const std::vector<float> block = HalfBlock(d, 50);
       const std::vector<float> query = Normal(d, 51);

@@ -109,13 +109,13 @@ const Pair kPairs[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(All, GearTest,
-                         testing::Combine(testing::ValuesIn(kPairs), testing::Values(64, 80, 128),
+                         testing::Combine(testing::ValuesIn(kPairs), testing::Values(64, 80, 128, 576),
                                           testing::Values(Part::kKeys, Part::kValues)));
 
 // Bytes of a unit of n tokens, keys and values of one head: as published, but with factors of 8 bits.
 TEST(GearBytesTest, AreThePublishedFormulaWithUnitsOfAPage) {
   const size_t n = kPageTokens;
-  for (const size_t d : {64, 128, 256}) {
+  for (const size_t d : {64, 128, 256, 576}) {
     for (const Pair& pair : kPairs) {
       const GearMethod& m = pair.method;
       const auto codec = ParseCodec(pair.spec, static_cast<int>(d));

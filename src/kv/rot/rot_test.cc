@@ -22,7 +22,7 @@ double RoundTrip(int bits, int head_dim, const std::vector<float>& block) {
 
 TEST(RotTest, BytesAreBitsPerElementAndTwoHalvesPerToken) {
   for (const int bits : {2, 3, 4}) {
-    for (const int d : {8, 24, 80, 128}) {
+    for (const int d : {8, 24, 80, 128, 192, 576}) {
       const auto codec = MakeRot(bits, d);
       for (const Part part : {Part::kKeys, Part::kValues}) {
         EXPECT_EQ(codec->Count(part).codes, 64u * d * bits / 8);

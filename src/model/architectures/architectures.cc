@@ -10,8 +10,11 @@ namespace throng::model {
 const Architecture& FindArchitecture(const GgufFile& file) {
   const std::string_view name = file.String("general.architecture");
   std::string known;
-  for (const auto& family : {LlamaArchitectures(), Llama4Architectures(), QwenArchitectures(), PhiArchitectures(), GemmaArchitectures(), GraniteArchitectures(), GlmArchitectures(), ErnieArchitectures(), OlmoArchitectures(), CohereArchitectures(), GptArchitectures(),
-                             DeepSeekArchitectures()}) {
+  for (const auto& family :
+       {LlamaArchitectures(), Llama4Architectures(), QwenArchitectures(), Qwen35Architectures(),
+        PhiArchitectures(), GemmaArchitectures(), GraniteArchitectures(), GraniteHybridArchitectures(),
+        GlmArchitectures(), ErnieArchitectures(), OlmoArchitectures(), CohereArchitectures(), GptArchitectures(),
+        DeepSeekArchitectures(), Lfm2Architectures(), FalconH1Architectures()}) {
     for (const Architecture& architecture : family) {
       if (name == architecture.name) return architecture;
       known += fmt::format(" {}", architecture.name);

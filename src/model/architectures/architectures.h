@@ -26,6 +26,10 @@ std::span<const Architecture> OlmoArchitectures();
 std::span<const Architecture> CohereArchitectures();
 std::span<const Architecture> GptArchitectures();
 std::span<const Architecture> DeepSeekArchitectures();
+std::span<const Architecture> Qwen35Architectures();
+std::span<const Architecture> Lfm2Architectures();
+std::span<const Architecture> GraniteHybridArchitectures();
+std::span<const Architecture> FalconH1Architectures();
 
 // Throws kUnsupported for an architecture that no table has.
 const Architecture& FindArchitecture(const GgufFile& file);

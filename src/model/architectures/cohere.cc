@@ -19,14 +19,13 @@ void BuildCommandR(ModelBuilder& builder) {
 
 // Windows and rotations in three layers of four, neither in the fourth.
 void BuildCohere2(ModelBuilder& builder) {
-  ModelConfig& config = builder.GetModel().config;
+  const ModelConfig& config = builder.Config();
   builder.GetModel().logit_scale = builder.Keys().PositiveOr("logit_scale", 1.0);
   const Rope* rope = builder.FileRope(/*halves=*/false);
-  config.window = builder.Keys().Count("attention.sliding_window", 1 << 28);
-  const std::vector<bool> windowed = builder.WindowedLayers(4);
+  builder.ReadWindows(builder.Keys().Count("attention.sliding_window", 1 << 28), 4);
   for (int i = 0; i < builder.NumLayers(); ++i) {
     AttentionTraits traits;
-    if (windowed[static_cast<size_t>(i)]) traits = {.rope = rope, .window = config.window};
+    if (config.IsWindowed(i)) traits = {.rope = rope, .window = config.window};
     AddStandardLayer(builder, i, builder.Attention(i, traits), builder.FeedForward(i), kParallel);
   }
   builder.Finish(NormKind::kLayer);

@@ -106,7 +106,6 @@ LatentAttentionConfig ReadAttention(ModelBuilder& builder) {
 
 // DeepSeek-V2 and V3, Kimi K2 and others.
 void BuildDeepSeek2(ModelBuilder& builder) {
-  builder.DropPredictors();
   const LatentAttentionConfig attention = ReadAttention(builder);
   const RouterConfig router = builder.ReadRouter();
   const int num_dense = builder.Keys().CountOr("leading_dense_block_count", 0, 4096, 0);

@@ -13,7 +13,6 @@ bool HasSections(ModelBuilder& builder) {
 }
 
 void BuildGlm4(ModelBuilder& builder) {
-  builder.DropPredictors();
   const Rope* rope = builder.FileRope(/*halves=*/HasSections(builder));
   for (int i = 0; i < builder.NumLayers(); ++i) {
     AddStandardLayer(builder, i, builder.Attention(i, {.rope = rope}), builder.FeedForward(i));
@@ -23,7 +22,6 @@ void BuildGlm4(ModelBuilder& builder) {
 
 // GLM 4.5 and later: experts but in the first layers.
 void BuildGlm4Moe(ModelBuilder& builder) {
-  builder.DropPredictors();
   HasSections(builder);  // the same pairs either way
   const Rope* rope = builder.FileRope(/*halves=*/true);
   const RouterConfig router = builder.ReadRouter({.scoring = RouterConfig::Scoring::kSigmoid});

@@ -47,19 +47,18 @@ void BuildStableLm(ModelBuilder& builder) {
 
 // gpt-oss: learned sinks, windows in each second layer, experts with biases.
 void BuildGptOss(ModelBuilder& builder) {
-  ModelConfig& config = builder.GetModel().config;
+  const ModelConfig& config = builder.Config();
   const Metadata& keys = builder.Keys();
   const Rope* rope = builder.FileRope(/*halves=*/true);
-  config.window = keys.Count("attention.sliding_window", 1 << 28);
+  builder.ReadWindows(keys.Count("attention.sliding_window", 1 << 28), 2);
   if (keys.PositiveOr("rope.freq_base_swa", static_cast<double>(config.rope_base)) != config.rope_base) {
     keys.Refuse("rope.freq_base_swa", "another base", "that of rope.freq_base");
   }
-  const std::vector<bool> windowed = builder.WindowedLayers(2);
   const ExpertsTraits experts{
       .router = builder.ReadRouter({.scoring = RouterConfig::Scoring::kSoftmaxOfChosen}),
       .options = {.activation = Activation::kClampedSwiglu}};
   for (int i = 0; i < builder.NumLayers(); ++i) {
-    const int window = windowed[static_cast<size_t>(i)] ? config.window : 0;
+    const int window = config.IsWindowed(i) ? config.window : 0;
     AddStandardLayer(builder, i, builder.Attention(i, {.rope = rope, .window = window}),
                      builder.Experts(i, experts),
                      {.ffn_norm = "post_attention_norm", .post_attention_norm = nullptr});

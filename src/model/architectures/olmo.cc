@@ -10,10 +10,9 @@ void BuildOlmo2(ModelBuilder& builder) {
   ModelConfig& config = builder.GetModel().config;
   const Rope* rope = builder.FileRope(/*halves=*/true);
   const Rope* window_rope = rope;
-  config.window = builder.Keys().CountOr("attention.sliding_window", 0, 1 << 28, 0);
-  std::vector<bool> windowed(static_cast<size_t>(config.num_layers), false);
-  if (config.window > 0) {
-    windowed = builder.WindowedLayers(4);
+  const int window = builder.Keys().CountOr("attention.sliding_window", 0, 1 << 28, 0);
+  if (window > 0) {
+    builder.ReadWindows(window, 4);
     config.window_rope_base =
         builder.Keys().PositiveOr("rope.freq_base_swa", static_cast<double>(config.rope_base));
     window_rope = builder.AddRope(/*halves=*/true, config.rope_dim,
@@ -21,7 +20,7 @@ void BuildOlmo2(ModelBuilder& builder) {
   }
   for (int i = 0; i < builder.NumLayers(); ++i) {
     AttentionTraits traits{.rope = rope};
-    if (windowed[static_cast<size_t>(i)]) traits = {.rope = window_rope, .window = config.window};
+    if (config.IsWindowed(i)) traits = {.rope = window_rope, .window = config.window};
     AddStandardLayer(builder, i, builder.Attention(i, traits), builder.FeedForward(i), {.pre_norms = false});
   }
   builder.Finish();
@@ -29,15 +28,12 @@ void BuildOlmo2(ModelBuilder& builder) {
 
 // EXAONE 4. The model of 64 layers has windows, and rotations in windowed layers only.
 void BuildExaone4(ModelBuilder& builder) {
-  ModelConfig& config = builder.GetModel().config;
+  const ModelConfig& config = builder.Config();
   const Metadata& keys = builder.Keys();
   const bool has_windows = config.num_layers == 64;
-  builder.DropPredictors();
   const Rope* rope = builder.FileRope(/*halves=*/true);
-  std::vector<bool> windowed(static_cast<size_t>(config.num_layers), false);
   if (has_windows) {
-    config.window = keys.CountOr("attention.sliding_window", 4096, 1 << 28);
-    windowed = builder.WindowedLayers(4);
+    builder.ReadWindows(keys.CountOr("attention.sliding_window", 4096, 1 << 28), 4);
     if (keys.PositiveOr("rope.freq_base_swa", static_cast<double>(config.rope_base)) != config.rope_base) {
       keys.Refuse("rope.freq_base_swa", "another base", "that of rope.freq_base");
     }
@@ -47,8 +43,8 @@ void BuildExaone4(ModelBuilder& builder) {
   }
   for (int i = 0; i < builder.NumLayers(); ++i) {
     AttentionTraits traits;
-    if (!has_windows || windowed[static_cast<size_t>(i)]) traits.rope = rope;
-    if (windowed[static_cast<size_t>(i)]) traits.window = config.window;
+    if (!has_windows || config.IsWindowed(i)) traits.rope = rope;
+    if (config.IsWindowed(i)) traits.window = config.window;
     AddStandardLayer(builder, i, builder.Attention(i, traits), builder.FeedForward(i), {.pre_norms = false});
   }
   builder.Finish();

@@ -2,8 +2,8 @@
 
 namespace throng::model {
 
-void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
-                      std::vector<Branch> feed_forward, const LayerTraits& traits) {
+std::vector<Residual> StandardResiduals(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
+                                        std::vector<Branch> feed_forward, const LayerTraits& traits) {
   const auto pre_norm = [&](const char* name) {
     return traits.pre_norms ? builder.LayerNorm(layer, name, traits.norm) : Norm();
   };
@@ -18,20 +18,22 @@ void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> a
     residuals.push_back({pre_norm(traits.ffn_norm), {}, post_norm(traits.post_ffn_norm), traits.scale});
   }
   for (Branch& branch : feed_forward) residuals.back().branches.push_back(std::move(branch));
-  builder.Add(std::move(residuals));
+  return residuals;
+}
+
+void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
+                      std::vector<Branch> feed_forward, const LayerTraits& traits) {
+  builder.Add(StandardResiduals(builder, layer, std::move(attention), std::move(feed_forward), traits));
 }
 
 void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
                       std::unique_ptr<Block> feed_forward, const LayerTraits& traits) {
-  std::vector<Branch> branches;
-  branches.push_back({std::move(feed_forward)});
-  AddStandardLayer(builder, layer, std::move(attention), std::move(branches), traits);
+  AddStandardLayer(builder, layer, std::move(attention), Alone(std::move(feed_forward)), traits);
 }
 
-std::vector<Branch> Beside(std::unique_ptr<Block> first, std::unique_ptr<Block> second) {
+std::vector<Branch> Alone(std::unique_ptr<Block> block) {
   std::vector<Branch> branches;
-  branches.push_back({std::move(first)});
-  branches.push_back({std::move(second)});
+  branches.push_back({std::move(block)});
   return branches;
 }
 

@@ -19,13 +19,15 @@ struct LayerTraits {
 };
 
 // stream += post_norm(attention(norm(stream))); stream += post_norm(sum of blocks(norm(stream))).
+std::vector<Residual> StandardResiduals(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
+                                        std::vector<Branch> feed_forward, const LayerTraits& traits = {});
 void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
                       std::vector<Branch> feed_forward, const LayerTraits& traits = {});
 void AddStandardLayer(ModelBuilder& builder, int layer, std::unique_ptr<Block> attention,
                       std::unique_ptr<Block> feed_forward, const LayerTraits& traits = {});
 
-// Blocks beside each other, such as experts and one that is shared.
-std::vector<Branch> Beside(std::unique_ptr<Block> first, std::unique_ptr<Block> second);
+// A block by itself.
+std::vector<Branch> Alone(std::unique_ptr<Block> block);
 
 // Experts, with a shared one beside them where the file has it.
 std::vector<Branch> ExpertsAndShared(ModelBuilder& builder, int layer, const ExpertsTraits& traits,

@@ -53,6 +53,7 @@ AttentionBlock::AttentionBlock(const AttentionConfig& config, Weights weights)
       value_dim_(static_cast<size_t>(config.num_kv_heads) * static_cast<size_t>(config.value_dim)) {
   THRONG_CHECK(config.num_heads % config.num_kv_heads == 0);
   THRONG_CHECK(!config.gated || config.key_dim == config.value_dim);
+  THRONG_CHECK(!config.owns_cache || weights_.v.rows == value_dim_ || value_dim_ == kv_dim_);
 }
 
 std::string AttentionBlock::Describe() const {
@@ -68,7 +69,7 @@ void AttentionBlock::ForEachMatrix(const std::function<void(Matrix&)>& visit) {
   visit(weights_.q);
   if (config_.owns_cache) {
     visit(weights_.k);
-    visit(weights_.v);
+    if (weights_.v.rows != 0) visit(weights_.v);
   }
   visit(weights_.output);
 }
@@ -128,7 +129,8 @@ void AttentionBlock::Project(Step& step, const Rows& in) const {
   const Product products[] = {{weights_.q, rows.q[0], rows.q.Width(), kFine},
                               {weights_.k, rows.k[0], kv_dim_, kFine},
                               {weights_.v, rows.v[0], value_dim_}};
-  step.Multiply(in, std::span(products).first(config_.owns_cache ? 3 : 1));
+  const bool values_from_keys = weights_.v.rows == 0;
+  step.Multiply(in, std::span(products).first(!config_.owns_cache ? 1 : values_from_keys ? 2 : 3));
   if (config_.gated) {
     // Queries to the front of each row, gates to rows of their own.
     rows.gates.Resize(step.NumRows(), query_dim_);
@@ -150,8 +152,9 @@ void AttentionBlock::Project(Step& step, const Rows& in) const {
     FinishQueries(q, cos_sin,
                   step.Items()[item].cache->NumTokens() + static_cast<int>(r - step.FirstRow(item)));
     if (!config_.owns_cache) return;
-    FinishKeys(rows.k[r], step.stored_keys[item], cos_sin);
     float* v = rows.v[r];
+    if (values_from_keys) std::copy_n(rows.k[r], value_dim_, v);
+    FinishKeys(rows.k[r], step.stored_keys[item], cos_sin);
     if (!weights_.v_bias.empty()) AddTo(v, weights_.v_bias.data(), value_dim_);
     if (!weights_.v_norm) return;
     const auto size = static_cast<size_t>(config_.value_dim);
@@ -178,20 +181,21 @@ void AttentionBlock::Attend(Step& step) const {
   std::vector<attention::AttentionJob> jobs;
   ForHeads(step, config_.num_kv_heads, false, [&](size_t i, int head) {
     const BatchItem& item = step.Items()[i];
-    const int tokens = static_cast<int>(item.tokens.size());
-    const int first = step.OnlyLast() ? tokens - static_cast<int>(LastRows(item)) : 0;
+    const size_t tokens = item.tokens.size();
+    const size_t first = step.OnlyLast() ? tokens - LastRows(item) : step.FirstToken(i);
     if (first == tokens) return;
+    const size_t row = step.FirstRow(i) + first - step.FirstToken(i);
     attention::AttentionJob job{};
     job.cache = item.cache;
     job.layer = config_.cache_layer;
     job.kv_head = head;
     job.group = group;
-    job.first_token = first;
-    job.num_tokens = tokens - first;
+    job.first_token = static_cast<int>(first);
+    job.num_tokens = static_cast<int>(tokens - first);
     const auto first_head = static_cast<size_t>(head * group);
-    job.queries = rows.q[step.FirstRow(i)] + first_head * static_cast<size_t>(config_.key_dim);
+    job.queries = rows.q[row] + first_head * static_cast<size_t>(config_.key_dim);
     job.query_stride = rows.q.Width();
-    job.out = rows.attended[step.FirstRow(i)] + first_head * static_cast<size_t>(config_.value_dim);
+    job.out = rows.attended[row] + first_head * static_cast<size_t>(config_.value_dim);
     job.out_stride = rows.attended.Width();
     job.scale = config_.scale;
     job.window = config_.window;
@@ -200,7 +204,8 @@ void AttentionBlock::Attend(Step& step) const {
     job.softmax = item.cache->Pool().Softmax();
     if (!weights_.sinks.empty()) job.sinks = weights_.sinks.data() + first_head;
     if (const StoredKeys* stored = step.stored_keys[i]) {
-      job.key_bias = &(*stored->bias)[static_cast<size_t>(config_.cache_layer)].heads[static_cast<size_t>(head)];
+      job.key_bias =
+          &(*stored->bias)[static_cast<size_t>(config_.cache_layer)].heads[static_cast<size_t>(head)];
       if (job.key_bias->pairs.empty()) job.key_bias = nullptr;
     }
     jobs.push_back(job);

@@ -29,24 +29,25 @@ struct AttentionConfig {
   AttentionTemperature temperature{};
   const Rope* rope = nullptr;   // null: queries and keys are not rotated
   bool norms_after_rope = false;
-  bool gated = false;           // rows of q are, head by head, those of queries and those of gates:
-                                // results are multiplied by the sigmoid of the gates
-  int cache_layer;              // whose pages are read
-  bool owns_cache = true;       // false: a layer before this one has filled them; k and v are empty
+  bool gated = false;      // rows of q are, head by head, those of queries and those of gates:
+                           // results are multiplied by the sigmoid of the gates
+  int cache_layer;         // whose pages are read
+  bool owns_cache = true;  // false: a layer before this one has filled them; k and v are empty
 };
 
 class AttentionBlock final : public Block {
  public:
   struct Weights {
-    Matrix q, k, v;                          // [heads * key_dim or value_dim, dim]
+    // [heads * key_dim or value_dim, dim]. v.rows 0: values are keys as they are projected.
+    Matrix q, k, v;
     std::vector<float> q_bias, k_bias, v_bias;  // likewise; empty: none
     // Of each head: weights of [key_dim] for all heads, or of [heads, key_dim]; or of whole rows, then
     // [heads * key_dim] with `norms_rows`.
     Norm q_norm, k_norm;
     bool norms_rows = false;
-    Norm v_norm;                // of each head; without weights
-    std::vector<float> sinks;   // [num_heads], see AttentionJob; empty: none
-    Matrix output;              // [dim, heads * value_dim]
+    Norm v_norm;               // of each head; without weights
+    std::vector<float> sinks;  // [num_heads], see AttentionJob; empty: none
+    Matrix output;             // [dim, heads * value_dim]
     std::vector<float> output_bias;
   };
 
@@ -57,6 +58,7 @@ class AttentionBlock final : public Block {
 
   std::string Describe() const override;
   bool MixesTokens() const override { return true; }
+  bool FillsCache() const override { return config_.owns_cache; }
   void MixTokens(Step& step, const Rows& in) const override;
   void Finish(Step& step, const Rows& in, Rows& out) const override;
   void ForEachMatrix(const std::function<void(Matrix&)>& visit) override;

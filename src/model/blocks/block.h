@@ -18,8 +18,10 @@ class Block {
   // For people, a few words: "attention, window of 1024", "8 of 128 experts".
   virtual std::string Describe() const { return MixesTokens() ? "recurrent state" : "feed-forward"; }
 
-  // True for a block whose rows read the other tokens of their sequence: one that has a cache.
+  // True for a block whose rows read the other tokens of their sequence, from a cache.
   virtual bool MixesTokens() const { return false; }
+  // True if the cache is its own; false if a block before it fills it.
+  virtual bool FillsCache() const { return MixesTokens(); }
   // The part of the work that all rows need, whatever the results are for: it fills the caches. Results that
   // Finish needs and that KeepLast has to move are told to the step.
   virtual void MixTokens(Step& step, const Rows& in) const {}

@@ -12,14 +12,15 @@ namespace {
 
 // A slot is one of a row's choices: row * num_chosen + rank.
 struct ExpertRows {
-  Rows scores;                                 // [rows, experts]
-  std::vector<ExpertsBlock::Choice> choices;   // [slots]
-  std::vector<size_t> first_slots;             // [experts + 1], into `slots`
-  std::vector<size_t> slots;                   // by expert
-  Rows gathered;                               // [slots of an expert, dim]
-  Rows gate, up;                               // [slots of an expert, ffn_dim]
-  Rows results;                                // [slots of an expert, dim]
-  Rows of_slots;                               // [slots, dim]
+  Rows normed;                                // [rows, dim], what the router reads, then the experts
+  Rows scores;                                // [rows, experts]
+  std::vector<ExpertsBlock::Choice> choices;  // [slots]
+  std::vector<size_t> first_slots;            // [experts + 1], into `slots`
+  std::vector<size_t> slots;                  // by expert
+  Rows gathered;                              // [slots of an expert, dim]
+  Rows gate, up;                              // [slots of an expert, ffn_dim]
+  Rows results;                               // [slots of an expert, dim]
+  Rows of_slots;                              // [slots, dim]
 };
 
 void Softmax(std::span<float> scores) {
@@ -74,10 +75,7 @@ void SortSlots(size_t num_experts, ExpertRows& rows) {
 }  // namespace
 
 ExpertsBlock::ExpertsBlock(const RouterConfig& router, const Options& options, ExpertsWeights weights)
-    : router_(router),
-      options_(options),
-      weights_(std::move(weights)),
-      ffn_dim_(weights_.down.cols) {}
+    : router_(router), options_(options), weights_(std::move(weights)), ffn_dim_(weights_.down.cols) {}
 
 std::string ExpertsBlock::Describe() const {
   return fmt::format("{} of {} experts", router_.num_chosen, router_.num_experts);
@@ -165,7 +163,8 @@ void ExpertsBlock::RunExpert(Step& step, size_t expert, std::span<const size_t> 
   for (size_t i = 0; i < slots.size(); ++i) std::copy_n(rows.results[i], dim, rows.of_slots[slots[i]]);
 }
 
-// The experts of a single row read the same input: one product for all of them, with one barrier for the threads.
+// The experts of a single row read the same input: one product for all of them, with one barrier for the
+// threads.
 void ExpertsBlock::RunOneRow(Step& step, const Rows& in) const {
   ExpertRows& rows = step.GetBuffers().Of<ExpertRows>();
   const size_t count = rows.choices.size();
@@ -186,14 +185,15 @@ void ExpertsBlock::RunOneRow(Step& step, const Rows& in) const {
   }
 }
 
-void ExpertsBlock::Finish(Step& step, const Rows& in, Rows& out) const {
+void ExpertsBlock::Finish(Step& step, const Rows& stream, Rows& out) const {
   ExpertRows& rows = step.GetBuffers().Of<ExpertRows>();
-  const size_t dim = in.Width();
+  const size_t dim = stream.Width();
   const auto num_chosen = static_cast<size_t>(router_.num_chosen);
   rows.scores.Resize(step.NumRows(), NumExperts());
   const Product scores{weights_.router, rows.scores[0], NumExperts()};
-  step.Multiply(in, {&scores, 1});
+  step.Multiply(Normed(step, weights_.router_norm, stream, rows.normed), {&scores, 1});
   AddBias(step, weights_.router_bias, rows.scores);
+  const Rows& in = Normed(step, weights_.input_norm, stream, rows.normed);
   rows.choices.resize(step.NumRows() * num_chosen);
   for (size_t r = 0; r < step.NumRows(); ++r) {
     Choose(router_, weights_.selection_bias, rows.scores[r], &rows.choices[r * num_chosen]);

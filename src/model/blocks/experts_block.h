@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "model/blocks/block.h"
+#include "model/blocks/norm.h"
 #include "model/row_ops.h"
 
 namespace throng::model {
@@ -20,22 +21,23 @@ struct RouterConfig {
   Scoring scoring = Scoring::kSoftmax;
   bool normalised = false;  // the weights of the chosen are divided by their sum
   float scale = 1.0f;       // of the weights
-  // Experts come in groups of equal size; only those of the best groups are chosen from. A group is as good as
-  // the sum of its two best scores (DeepSeek-V3, arXiv 2412.19437, section 2.1.2).
+  // Experts come in groups of equal size; only those of the best groups are chosen from. A group is as good
+  // as the sum of its two best scores (DeepSeek-V3, arXiv 2412.19437, section 2.1.2).
   int num_groups = 1;
   int num_chosen_groups = 1;
 };
 
 struct ExpertsWeights {
+  Norm router_norm, input_norm;       // of what the router and the experts read
   Matrix router;                      // [experts, dim]
   std::vector<float> router_bias;     // [experts], part of the scores; empty: none
   std::vector<float> selection_bias;  // [experts], for choices only; empty: none
-  // Those of all experts, one after the other: [experts * ffn_dim, dim]. With a fused gate, `up` holds for each
-  // expert the rows of its gate, then those of up: [experts * 2 * ffn_dim, dim].
+  // Those of all experts, one after the other: [experts * ffn_dim, dim]. With a fused gate, `up` holds for
+  // each expert the rows of its gate, then those of up: [experts * 2 * ffn_dim, dim].
   Matrix gate, up;
-  Matrix down;                                         // [experts * dim, ffn_dim]
-  std::vector<float> gate_bias, up_bias, down_bias;    // [experts, rows]; empty: none
-  std::vector<float> result_scale;                     // [experts]; empty: 1
+  Matrix down;                                       // [experts * dim, ffn_dim]
+  std::vector<float> gate_bias, up_bias, down_bias;  // [experts, rows]; empty: none
+  std::vector<float> result_scale;                   // [experts]; empty: 1
 };
 
 class ExpertsBlock final : public Block {

@@ -34,6 +34,7 @@ void FeedForwardBlock::Finish(Step& step, const Rows& in, Rows& out) const {
     for (size_t r = first; r < first + count; ++r) {
       if (!weights_.up_bias.empty()) AddTo(rows.up[r], weights_.up_bias.data(), ffn_dim);
       if (!weights_.gate_bias.empty()) AddTo(rows.gate[r], weights_.gate_bias.data(), ffn_dim);
+      if (weights_.outliers) KeepOutliers(rows.gate[r], *weights_.outliers, ffn_dim);
       if (gated) {
         Gate(activation_, rows.gate[r], rows.up[r], ffn_dim);
       } else {

@@ -8,17 +8,6 @@
 namespace throng::model {
 namespace {
 
-// out = norm(in), or `in` itself without a norm.
-const Rows& Normed(const Step& step, const Norm& norm, const Rows& in, Rows& out) {
-  if (!norm) return in;
-  const size_t dim = in.Width();
-  out.Resize(step.NumRows(), dim);
-  step.ForRows(dim / 4, [&](size_t first, size_t count) {
-    for (size_t r = first; r < first + count; ++r) norm.Apply(in[r], dim, out[r]);
-  });
-  return out;
-}
-
 bool Mixes(const Residual& residual) {
   return std::ranges::any_of(residual.branches, [](const Branch& b) { return b.block->MixesTokens(); });
 }
@@ -44,8 +33,8 @@ void Run(Step& step, const Residual& residual, bool only_last) {
   MixTokens(step, residual, *in);
   step.SetOnlyLast(false);
   if (only_last) {
-    const bool others = std::ranges::any_of(residual.branches,
-                                            [](const Branch& b) { return !b.block->MixesTokens(); });
+    const bool others =
+        std::ranges::any_of(residual.branches, [](const Branch& b) { return !b.block->MixesTokens(); });
     if (others && residual.norm) step.Carry(buffers.normed);
     step.KeepLast();
     if (step.NumRows() == 0) return;
@@ -55,9 +44,8 @@ void Run(Step& step, const Residual& residual, bool only_last) {
     const bool first = &branch == residual.branches.data();
     Rows& out = first ? buffers.added : buffers.beside;
     out.Resize(step.NumRows(), dim);
-    const Rows& of_branch = branch.block->MixesTokens()
-                                ? *in
-                                : Normed(step, branch.norm, *in, buffers.Of<BranchRows>().normed);
+    const Rows& of_branch =
+        branch.block->MixesTokens() ? *in : Normed(step, branch.norm, *in, buffers.Of<BranchRows>().normed);
     branch.block->Finish(step, of_branch, out);
     if (first && !branch.post_norm) continue;
     step.ForRows(dim / 4, [&](size_t begin, size_t count) {
@@ -78,6 +66,10 @@ void Run(Step& step, const Residual& residual, bool only_last) {
 }
 
 }  // namespace
+
+void Layer::ForEachMatrix(const std::function<void(Matrix&)>& visit) {
+  ForEachBlock([&](Block& block, const Norm&) { block.ForEachMatrix(visit); });
+}
 
 ResidualLayer::ResidualLayer(std::vector<Residual> residuals, float scale)
     : residuals_(std::move(residuals)), scale_(scale), last_mixing_(0) {

@@ -1,4 +1,4 @@
-// A layer: what it adds to the residual stream.
+// A layer: what it makes of the residual stream.
 #pragma once
 
 #include <functional>
@@ -13,10 +13,13 @@ namespace throng::model {
 class Layer {
  public:
   virtual ~Layer() = default;
-  // last: no layer comes after this one. Then KeepLast has run at the end.
+  // last: this layer fills a cache, and none after it does. Then KeepLast has run at the end: only the last
+  // rows go on.
   virtual void Run(Step& step, bool last) const = 0;
   // Calls visit for each block, with the norm of its input.
   virtual void ForEachBlock(const std::function<void(Block&, const Norm& input)>& visit) = 0;
+  // All matrices that a token reads, in a fixed order: those of the blocks.
+  virtual void ForEachMatrix(const std::function<void(Matrix&)>& visit);
 };
 
 // One of the blocks that read the same rows.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/blocks/step.h"
 #include "model/row_ops.h"
 
 namespace throng::model {
@@ -20,6 +21,16 @@ void Norm::Apply(const float* x, size_t n, float* out, size_t row) const {
     case NormKind::kLayer:
       return LayerNorm(x, weights, of_row(bias), epsilon, n, out);
   }
+}
+
+const Rows& Normed(const Step& step, const Norm& norm, const Rows& in, Rows& out) {
+  if (!norm) return in;
+  const size_t dim = in.Width();
+  out.Resize(step.NumRows(), dim);
+  step.ForRows(dim / 4, [&](size_t first, size_t count) {
+    for (size_t r = first; r < first + count; ++r) norm.Apply(in[r], dim, out[r]);
+  });
+  return out;
 }
 
 }  // namespace throng::model

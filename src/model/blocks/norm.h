@@ -6,6 +6,9 @@
 
 namespace throng::model {
 
+class Rows;
+class Step;
+
 enum class NormKind {
   kNone,   // leaves rows as they are
   kRms,    // x / sqrt(mean(x^2) + epsilon) * weight
@@ -24,5 +27,8 @@ struct Norm {
   // Of one of several rows with weights of their own: weight and bias are [rows, n], or [n] for all.
   void Apply(const float* x, size_t n, float* out, size_t row) const;
 };
+
+// out = norm(in), or `in` itself without a norm.
+const Rows& Normed(const Step& step, const Norm& norm, const Rows& in, Rows& out);
 
 }  // namespace throng::model

@@ -59,7 +59,14 @@ void Step::KeepLast() {
   };
   const size_t kept = keep(buffers_.stream);
   for (Rows* rows : carried_) keep(*rows);
+  for (Rows& rope : buffers_.ropes) keep(rope);
   num_rows_ = kept;
+  only_last_left_ = true;
+  size_t first = 0;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    first_rows_[i] = first;
+    first += LastRows(items_[i]);
+  }
 }
 
 void AddBias(const Step& step, const std::vector<float>& bias, Rows& rows) {

@@ -84,6 +84,11 @@ void GgufWriter::Add(std::string_view key, std::span<const int32_t> values) {
   AppendArray(values_, GgufType::kInt32, values);
 }
 
+void GgufWriter::Add(std::string_view key, std::span<const bool> values) {
+  Key(key, GgufType::kArray);
+  AppendArray(values_, GgufType::kBool, values);
+}
+
 void GgufWriter::Copy(std::string_view key, const GgufFile& from) {
   const GgufFile::Value& value = from.Find(key);
   if (value.is_array && value.type == GgufType::kArray) {

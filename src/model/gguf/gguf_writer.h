@@ -23,6 +23,7 @@ class GgufWriter {
   void Add(std::string_view key, std::span<const std::string> values);
   void Add(std::string_view key, std::span<const float> values);
   void Add(std::string_view key, std::span<const int32_t> values);
+  void Add(std::string_view key, std::span<const bool> values);
   // The value as it is in another file. Throws kCorrupt if that has no such key, kUnsupported for an array of
   // arrays.
   void Copy(std::string_view key, const GgufFile& from);

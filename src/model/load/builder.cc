@@ -52,11 +52,17 @@ void ModelBuilder::ReadSizes() {
   ModelConfig& config = model_.config;
   config.context_length = keys_.Count("context_length", 1 << 28);
   config.dim = keys_.Count("embedding_length", 1 << 20);
-  config.num_layers = keys_.Count("block_count", 4096);
-  num_heads_ = keys_.Counts("attention.head_count", config.num_layers, 4096, 0);
-  const auto largest = [](const std::vector<int>& counts) { return *std::ranges::max_element(counts); };
+  num_blocks_ = keys_.Count("block_count", 4096);
+  // The last blocks may be there only to guess tokens.
+  config.num_layers = num_blocks_ - keys_.CountOr("nextn_predict_layers", 0, num_blocks_ - 1, 0);
+  tensors_.IgnoreBlocks(config.num_layers, num_blocks_);
+  num_heads_ = keys_.Counts("attention.head_count", num_blocks_, 4096, 0);
+  const auto largest = [&](std::vector<int>& counts) {
+    counts.resize(static_cast<size_t>(config.num_layers));
+    return *std::ranges::max_element(counts);
+  };
   config.num_heads = largest(num_heads_);
-  num_kv_heads_ = keys_.CountsOr("attention.head_count_kv", config.num_heads, config.num_layers, 4096, 0);
+  num_kv_heads_ = keys_.CountsOr("attention.head_count_kv", config.num_heads, num_blocks_, 4096, 0);
   config.num_kv_heads = largest(num_kv_heads_);
   if (config.num_heads == 0 || config.num_kv_heads == 0) {
     throw MakeError(ErrorCode::kUnsupported, "{}: a model without attention heads is not computed",
@@ -68,7 +74,7 @@ void ModelBuilder::ReadSizes() {
                     num_heads_[i], num_kv_heads_[i]);
   }
   config.head_dim = keys_.CountOr("attention.key_length", config.dim / config.num_heads, 4096);
-  ffn_dims_ = keys_.CountsOr("feed_forward_length", 0, config.num_layers, 1 << 24, 0);
+  ffn_dims_ = keys_.CountsOr("feed_forward_length", 0, num_blocks_, 1 << 24, 0);
   config.ffn_dim = largest(ffn_dims_);
   const TensorInfo* embedding = file_.FindTensor("token_embd.weight");
   if (!embedding || embedding->num_dims != 2 || embedding->dims[1] > (1u << 24)) {
@@ -100,6 +106,17 @@ Norm ModelBuilder::FindNorm(const std::string& name, int size, NormKind kind) co
 
 Norm ModelBuilder::LayerNorm(int layer, std::string_view name, NormKind kind) const {
   return FindNorm(Name(layer, name, ""), model_.config.dim, kind);
+}
+
+void ModelBuilder::ReadWindows(int window, std::optional<int> pattern) {
+  constexpr const char* kKey = "attention.sliding_window_pattern";
+  ModelConfig& config = model_.config;
+  config.window = window;
+  config.windowed = keys_.BoolsOr(kKey, static_cast<int>(num_heads_.size()));
+  if (!config.windowed.empty()) return;
+  const int n = pattern ? keys_.CountOr(kKey, *pattern, 4096, 0) : keys_.Count(kKey, 4096, 0);
+  if (n == 1) config.window = 0;
+  config.window_pattern = std::max(n, 1);
 }
 
 // The factor of cosines and sines.
@@ -141,9 +158,6 @@ std::vector<float> ModelBuilder::FindRopeFactors() const {
 const Rope* ModelBuilder::FileRope(bool halves) {
   ModelConfig& config = model_.config;
   config.rope_dim = keys_.CountOr("rope.dimension_count", config.head_dim, config.head_dim);
-  if (config.rope_dim % 2 != 0) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: rope dimension {} is odd", file_.Name(), config.rope_dim);
-  }
   config.rope_base = keys_.PositiveOr("rope.freq_base", 10000.0);
   config.window_rope_base = config.rope_base;
   RopeScaling scaling;
@@ -168,10 +182,12 @@ const Rope* ModelBuilder::FileRope(bool halves) {
 
 const Rope* ModelBuilder::AddRope(bool halves, int dim, double base, const RopeScaling& scaling,
                                   double magnitude) {
+  if (dim % 2 != 0) throw MakeError(ErrorCode::kCorrupt, "{}: rope dimension {} is odd", file_.Name(), dim);
   for (const float factor : scaling.factors) {
     if (!(factor > 0)) {
-      throw MakeError(ErrorCode::kCorrupt, "{}: a rope frequency is divided by {}; positive numbers are expected",
-                      file_.Name(), factor);
+      throw MakeError(ErrorCode::kCorrupt,
+                      "{}: a rope frequency is divided by {}; positive numbers are expected", file_.Name(),
+                      factor);
     }
   }
   RopeTable table(RopeFrequencies(dim, base, scaling), magnitude,
@@ -200,7 +216,7 @@ Norm ModelBuilder::HeadNorm(int layer, std::string_view name, NormKind kind, int
   return norm;
 }
 
-void ModelBuilder::FindProjections(int layer, const AttentionConfig& config,
+void ModelBuilder::FindProjections(int layer, const AttentionConfig& config, bool values_from_keys,
                                    AttentionBlock::Weights& weights) const {
   const int dim = model_.config.dim;
   const int q_rows = config.num_heads * config.key_dim * (config.gated ? 2 : 1);
@@ -222,16 +238,46 @@ void ModelBuilder::FindProjections(int layer, const AttentionConfig& config,
   }
   weights.q = tensors_.FindMatrix(Name(layer, "attn_q"), q_rows, dim);
   weights.q_bias = tensors_.FindVectorOrNone(Name(layer, "attn_q", ".bias"), q_rows);
-  if (!config.owns_cache) return;
+  if (!config.owns_cache) {
+    // Some files have what their models were trained with and do not use.
+    for (const char* unused : {"attn_k", "attn_v"}) tensors_.Ignore(Name(layer, unused));
+    return;
+  }
   weights.k = tensors_.FindMatrix(Name(layer, "attn_k"), k_rows, dim);
-  weights.v = tensors_.FindMatrix(Name(layer, "attn_v"), v_rows, dim);
   weights.k_bias = tensors_.FindVectorOrNone(Name(layer, "attn_k", ".bias"), k_rows);
+  if (values_from_keys) {
+    weights.v_bias = weights.k_bias;
+    return;
+  }
+  weights.v = tensors_.FindMatrix(Name(layer, "attn_v"), v_rows, dim);
   weights.v_bias = tensors_.FindVectorOrNone(Name(layer, "attn_v", ".bias"), v_rows);
 }
 
-int ModelBuilder::AddCacheLayer(const kv::LayerShape& shape) {
+int ModelBuilder::AddCacheLayer(const kv::LayerShape& shape, int window) {
   model_.config.cache_layers.push_back(shape);
+  model_.config.cache_windows.push_back(window);
   return static_cast<int>(model_.config.cache_layers.size()) - 1;
+}
+
+int ModelBuilder::AddRecurrentLayer(size_t floats) {
+  std::vector<size_t>& layers = model_.config.state_floats;
+  layers.push_back(floats);
+  return static_cast<int>(layers.size()) - 1;
+}
+
+// Checks that a layer can use the pages of an earlier one, whose open pages are then kept for it.
+int ModelBuilder::ShareCacheLayer(int layer, int cache_layer, const kv::LayerShape& shape) {
+  std::vector<kv::LayerShape>& layers = model_.config.cache_layers;
+  const auto index = static_cast<size_t>(cache_layer);
+  if (index < layers.size()) {
+    layers[index].kept = shape.kept;
+    if (layers[index] == shape) return cache_layer;
+  }
+  throw MakeError(
+      ErrorCode::kCorrupt,
+      "{}: layer {} uses the keys and values of layer {}, which is not an earlier layer with heads of "
+      "the same number and size",
+      file_.Name(), layer, cache_layer);
 }
 
 std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits& traits) {
@@ -239,6 +285,10 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
   AttentionConfig config{};
   config.num_heads = NumHeads(layer);
   config.num_kv_heads = NumKvHeads(layer);
+  if (config.num_heads == 0 || config.num_kv_heads == 0) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: layer {} has {} query heads and {} key heads; both are needed",
+                    file_.Name(), layer, config.num_heads, config.num_kv_heads);
+  }
   config.key_dim = traits.head_dim > 0 ? traits.head_dim : model.head_dim;
   config.value_dim = traits.head_dim > 0
                          ? traits.head_dim
@@ -257,16 +307,27 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
   config.rope = traits.rope;
   config.norms_after_rope = traits.norms_after_rope;
   config.gated = traits.gated;
-  config.cache_layer = AddCacheLayer({config.num_kv_heads, config.key_dim, config.value_dim});
+  config.owns_cache = traits.cache_layer < 0;
+  kv::LayerShape shape{config.num_kv_heads, config.key_dim, config.value_dim};
+  shape.kept = !config.owns_cache;
+  config.cache_layer = config.owns_cache ? AddCacheLayer(shape, config.window)
+                                         : ShareCacheLayer(layer, traits.cache_layer, shape);
   AttentionBlock::Weights weights;
-  FindProjections(layer, config, weights);
+  FindProjections(layer, config, traits.values_from_keys, weights);
   bool rows = false;
   weights.q_norm = HeadNorm(layer, "attn_q_norm", traits.head_norm, config.num_heads, config.key_dim, rows);
-  weights.k_norm = HeadNorm(layer, "attn_k_norm", traits.head_norm, config.num_kv_heads, config.key_dim, rows);
+  if (config.owns_cache) {
+    weights.k_norm =
+        HeadNorm(layer, "attn_k_norm", traits.head_norm, config.num_kv_heads, config.key_dim, rows);
+  } else {
+    tensors_.Ignore(Name(layer, "attn_k_norm"));
+  }
+  if (traits.norms_values) weights.v_norm = {NormKind::kRms, {}, {}, model.norm_epsilon};
   weights.norms_rows = rows;
   if (traits.plain_head_norm) weights.q_norm = weights.k_norm = {traits.head_norm, {}, {}, model.norm_epsilon};
   weights.sinks = tensors_.FindVectorOrNone(Name(layer, "attn_sinks"), config.num_heads);
-  weights.output = tensors_.FindMatrix(Name(layer, "attn_output"), model.dim, config.num_heads * config.value_dim);
+  weights.output =
+      tensors_.FindMatrix(Name(layer, "attn_output"), model.dim, config.num_heads * config.value_dim);
   weights.output_bias = tensors_.FindVectorOrNone(Name(layer, "attn_output", ".bias"), model.dim);
   return std::make_unique<AttentionBlock>(config, std::move(weights));
 }
@@ -274,8 +335,11 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
 std::unique_ptr<Block> ModelBuilder::FeedForward(int layer, const FeedForwardTraits& traits) {
   const int dim = model_.config.dim;
   const int ffn_dim = traits.ffn_dim > 0 ? traits.ffn_dim : FfnDim(layer);
-  const auto name = [&](const char* tensor) { return fmt::format("blk.{}.{}{}", layer, tensor, traits.suffix); };
+  const auto name = [&](const char* tensor) {
+    return fmt::format("blk.{}.{}{}", layer, tensor, traits.suffix);
+  };
   FeedForwardWeights weights;
+  weights.outliers = traits.outliers;
   const TensorInfo* up = tensors_.Info(name("ffn_up") + ".weight");
   const bool fused = up != nullptr && up->dims[1] == 2 * static_cast<uint64_t>(ffn_dim);
   if (fused) {
@@ -320,27 +384,6 @@ RouterConfig ModelBuilder::ReadRouter(RouterConfig router) const {
   return router;
 }
 
-std::vector<bool> ModelBuilder::WindowedLayers(int period) const {
-  const auto num_layers = static_cast<size_t>(model_.config.num_layers);
-  std::vector<bool> windowed = keys_.BoolsOr("attention.sliding_window_pattern", static_cast<int>(num_heads_.size()));
-  if (windowed.empty() && keys_.Has("attention.sliding_window_pattern")) {
-    period = keys_.Count("attention.sliding_window_pattern", 4096, 0);
-  }
-  for (size_t i = windowed.size(); i < num_layers; ++i) {
-    windowed.push_back(period == 0 || (static_cast<int>(i) + 1) % period != 0);
-  }
-  return windowed;
-}
-
-void ModelBuilder::DropPredictors() {
-  ModelConfig& config = model_.config;
-  const int predictors = keys_.CountOr("nextn_predict_layers", 0, config.num_layers - 1, 0);
-  for (int i = config.num_layers - predictors; i < config.num_layers; ++i) {
-    tensors_.IgnoreAll(Name(i, "", ""));
-  }
-  config.num_layers -= predictors;
-}
-
 std::unique_ptr<Block> ModelBuilder::Experts(int layer, const ExpertsTraits& traits) {
   const int dim = model_.config.dim;
   const int experts = traits.router.num_experts;
@@ -349,6 +392,8 @@ std::unique_ptr<Block> ModelBuilder::Experts(int layer, const ExpertsTraits& tra
                           : keys_.CountOr("expert_feed_forward_length", FfnDim(layer), 1 << 24);
   keys_.Ignore("expert_shared_count");  // shapes say it
   ExpertsWeights weights;
+  weights.router_norm = traits.router_norm;
+  weights.input_norm = traits.input_norm;
   weights.router = tensors_.FindMatrix(Name(layer, "ffn_gate_inp"), experts, dim);
   weights.router_bias = tensors_.FindVectorOrNone(Name(layer, "ffn_gate_inp", ".bias"), experts);
   weights.selection_bias = tensors_.FindVectorOrNone(Name(layer, "exp_probs_b", ".bias"), experts);
@@ -368,6 +413,7 @@ std::unique_ptr<Block> ModelBuilder::Experts(int layer, const ExpertsTraits& tra
   weights.gate_bias = bias("ffn_gate_exps", ffn_dim);
   weights.up_bias = bias("ffn_up_exps", ffn_dim);
   weights.down_bias = bias("ffn_down_exps", dim);
+  weights.result_scale = tensors_.FindVectorOrNone(Name(layer, "ffn_down_exps", ".scale"), experts);
   return std::make_unique<ExpertsBlock>(traits.router, options, std::move(weights));
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,7 +32,10 @@ struct AttentionTraits {
   bool norms_after_rope = false;
   bool plain_head_norm = false;  // norms of queries and keys without weights
   bool gated = false;
-  int head_dim = 0;  // 0: that of the config
+  int head_dim = 0;               // 0: that of the config
+  bool norms_values = false;      // each head of them, without weights
+  bool values_from_keys = false;  // values are keys as they are projected
+  int cache_layer = -1;           // that of an earlier block, whose pages this one reads too; -1: its own
 };
 
 struct FeedForwardTraits {
@@ -40,12 +44,14 @@ struct FeedForwardTraits {
   bool gated = true;
   std::string_view suffix = "";       // of the tensors' names: "_shexp"
   std::string_view result_gate = "";  // of a tensor: results are multiplied by the sigmoid of its product
+  std::optional<float> outliers{};    // as in FeedForwardWeights
 };
 
 struct ExpertsTraits {
   RouterConfig router;
   ExpertsBlock::Options options{};
-  int ffn_dim = 0;  // 0: expert_feed_forward_length, or that of the config
+  int ffn_dim = 0;                   // 0: expert_feed_forward_length, or that of the config
+  Norm router_norm{}, input_norm{};  // as in ExpertsWeights
 };
 
 class ModelBuilder {
@@ -58,6 +64,8 @@ class ModelBuilder {
   Model& GetModel() { return model_; }
   const ModelConfig& Config() const { return model_.config; }
   int NumLayers() const { return model_.config.num_layers; }
+  // Those of the file: some have blocks after the layers that are not computed (nextn_predict_layers).
+  int NumBlocks() const { return num_blocks_; }
   // Of one layer; 0 where it has none of them.
   int NumHeads(int layer) const { return num_heads_[static_cast<size_t>(layer)]; }
   int NumKvHeads(int layer) const { return num_kv_heads_[static_cast<size_t>(layer)]; }
@@ -71,6 +79,11 @@ class ModelBuilder {
   // Of rows of the stream: blk.LAYER.NAME.
   Norm LayerNorm(int layer, std::string_view name, NormKind kind = NormKind::kRms) const;
 
+  // Says in the config which layers see only `window` tokens, as attention.sliding_window_pattern says: a
+  // list of all layers, or n: all but every n-th, or 0: all. pattern: n for files without the key; empty:
+  // that is an error.
+  void ReadWindows(int window, std::optional<int> pattern);
+
   // A rope as the file's keys say: rope.dimension_count, rope.freq_base, rope.scaling.*, and the factors of
   // rope_freqs.weight.
   const Rope* FileRope(bool halves);
@@ -78,26 +91,23 @@ class ModelBuilder {
 
   std::unique_ptr<Block> Attention(int layer, const AttentionTraits& traits);
   std::unique_ptr<Block> FeedForward(int layer, const FeedForwardTraits& traits = {});
-  // ffn_gate_inp, ffn_{gate,up,down}_exps.
+  // ffn_gate_inp, ffn_{gate,up,down}_exps; ffn_down_exps.scale for their results.
   std::unique_ptr<Block> Experts(int layer, const ExpertsTraits& traits);
   // expert_count, expert_used_count, expert_group_count, expert_weights_scale and so on; `router` says how the
   // architecture chooses where the file does not. Throws kCorrupt for numbers that fit no router.
   RouterConfig ReadRouter(RouterConfig router = {}) const;
   bool HasExperts() const { return keys_.CountOr("expert_count", 0, 1 << 16, 0) > 0; }
 
-  // Which layers are windowed: attention.sliding_window_pattern, for each layer or as a period, or all but each
-  // n-th one.
-  std::vector<bool> WindowedLayers(int period) const;
-  // Leaves out the last layers, which predict further tokens (nextn_predict_layers).
-  void DropPredictors();
 
   void Add(std::unique_ptr<Layer> layer) { model_.layers.push_back(std::move(layer)); }
   void Add(std::vector<Residual> residuals, float scale = 1.0f) {
     Add(std::make_unique<ResidualLayer>(std::move(residuals), scale));
   }
 
-  // Returns the index of a new layer of the cache.
-  int AddCacheLayer(const kv::LayerShape& shape);
+  // Returns the index of a new layer of the cache. window: tokens that each token sees; 0: all before it.
+  int AddCacheLayer(const kv::LayerShape& shape, int window = 0);
+  // The same of a recurrent layer. floats: of its state.
+  int AddRecurrentLayer(size_t floats);
 
   // After the layers: the output's norm and matrix (the embedding if the file has none), and refusals of what
   // nobody asked for.
@@ -107,13 +117,16 @@ class ModelBuilder {
   void ReadSizes();
   double ReadYarn(RopeScaling& scaling) const;
   std::vector<float> FindRopeFactors() const;
+  int ShareCacheLayer(int layer, int cache_layer, const kv::LayerShape& shape);
   Norm HeadNorm(int layer, std::string_view name, NormKind kind, int heads, int size, bool& whole_rows) const;
-  void FindProjections(int layer, const AttentionConfig& config, AttentionBlock::Weights& weights) const;
+  void FindProjections(int layer, const AttentionConfig& config, bool values_from_keys,
+                       AttentionBlock::Weights& weights) const;
 
   const GgufFile& file_;
   Metadata keys_;
   Tensors tensors_;
   Model& model_;
+  int num_blocks_ = 0;
   std::vector<int> num_heads_, num_kv_heads_, ffn_dims_;  // [layers]
 };
 

@@ -87,11 +87,11 @@ float Metadata::NumberOr(std::string_view key, double fallback) const {
   return static_cast<float>(value);
 }
 
-std::vector<float> Metadata::Floats(std::string_view key) const {
+std::vector<float> Metadata::Floats(std::string_view key, bool may_be_infinite) const {
   const std::string name = Use(key);
   std::vector<float> values = file_.Floats(name);
   for (const float value : values) {
-    if (!std::isfinite(value)) {
+    if (!(std::isfinite(value) || (may_be_infinite && std::isinf(value)))) {
       throw MakeError(ErrorCode::kCorrupt, "{}: {} holds {}; finite numbers are expected", file_.Name(), name,
                       value);
     }

@@ -34,7 +34,7 @@ class Metadata {
   // A finite number above 0.
   float Positive(std::string_view key) const;
   float PositiveOr(std::string_view key, double fallback) const;
-  std::vector<float> Floats(std::string_view key) const;
+  std::vector<float> Floats(std::string_view key, bool may_be_infinite = false) const;
   // A finite number.
   float NumberOr(std::string_view key, double fallback) const;
   bool BoolOr(std::string_view key, bool fallback) const;

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <charconv>
 #include <map>
 
 #include "base/error.h"
@@ -102,9 +103,15 @@ void Tensors::Ignore(std::string_view name) const {
   if (const TensorInfo* tensor = file_.FindTensor(name)) used_.insert(tensor->name);
 }
 
-void Tensors::IgnoreAll(std::string_view prefix) const {
+void Tensors::IgnoreBlocks(int first, int end) const {
+  constexpr std::string_view kPrefix = "blk.";
   for (const TensorInfo& tensor : file_.Tensors()) {
-    if (tensor.name.starts_with(prefix)) used_.insert(tensor.name);
+    if (!tensor.name.starts_with(kPrefix)) continue;
+    const std::string_view number = tensor.name.substr(kPrefix.size());
+    int block = -1;
+    const auto [rest, error] = std::from_chars(number.data(), number.data() + number.size(), block);
+    if (error != std::errc() || rest == number.data() + number.size() || *rest != '.') continue;
+    if (block >= first && block < end) used_.insert(tensor.name);
   }
 }
 

@@ -40,7 +40,8 @@ class Tensors {
 
   // Says that a tensor does not change what is computed.
   void Ignore(std::string_view name) const;
-  void IgnoreAll(std::string_view prefix) const;
+  // The same of all tensors "blk.N." with first <= N < end.
+  void IgnoreBlocks(int first, int end) const;
   // Refuses with kUnsupported the tensors that nobody asked for: they could change what is computed.
   void RefuseOthers() const;
 

@@ -1,4 +1,4 @@
-// Choosing codecs for a model whose layers differ in what they cache.
+// A model whose layers differ in what they cache: how its codecs are chosen, and its prefixes kept.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -13,8 +13,10 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "engine/codecs/codec_config.h"
+#include "engine/prefix/prefix_cache.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
+#include "kv/cache/spill_file.h"
 #include "kv/testing/random_rows.h"
 #include "model/config.h"
 #include "model/transformer.h"
@@ -175,6 +177,45 @@ TEST_F(LayerShapesTest, MeansAreOfKeysThatAreNotValues) {
   ASSERT_EQ(choice.key_means->size(), 2u);
   EXPECT_EQ((*choice.key_means)[0].size(), 64u);
   EXPECT_EQ((*choice.key_means)[1].size(), 24u);
+}
+
+// Logits of the last token.
+std::vector<float> Read(ShapedTransformer& transformer, std::span<const int32_t> tokens,
+                        kv::SequenceCache& cache) {
+  ThreadPool threads(1);
+  std::vector<float> logits(kVocab);
+  const auto rest = tokens.subspan(static_cast<size_t>(cache.NumTokens()));
+  EXPECT_TRUE(cache.Reserve(static_cast<int>(rest.size())));
+  const model::BatchItem item{rest, &cache, 1};
+  transformer.Forward({&item, 1}, threads, logits.data());
+  return logits;
+}
+
+TEST(LayerShapesPrefixTest, PrefixesComeBackFromMemoryAndFromDisk) {
+  ShapedTransformer transformer(kShapes);
+  for (const char* codec : {"f16", "rot4", "kivi2:sink=64,recent=64"}) {
+    kv::BlockPool pool(kv::MakeLayout(kv::CodecFlags{.kv = codec}, kShapes), 64 << 20);
+    kv::SpillFile spill(testing::TempDir(), pool.Layout().bytes, pool.Layout().fine_bytes, 1 << 20);
+    PrefixCache prefixes(pool, &spill);
+    std::vector<int32_t> tokens;
+    for (int i = 0; i < 200; ++i) tokens.push_back(i * 7 % kVocab);
+    kv::SequenceCache first(pool);
+    const std::vector<float> logits = Read(transformer, tokens, first);
+    prefixes.Insert(tokens, first.SealedBlocks());
+    first.Release();
+    for (const bool on_disk : {false, true}) {
+      while (on_disk && prefixes.EvictOne()) {
+      }
+      std::vector<kv::SealedBlock> blocks;
+      prefixes.Match(tokens, blocks);
+      EXPECT_EQ(blocks.size(), on_disk ? 0u : 3u);
+      prefixes.Restore(tokens, blocks);
+      kv::SequenceCache again(pool);
+      again.Adopt(std::span(blocks).first(kv::UsableBlocks(pool.Layout().window, blocks)));
+      EXPECT_EQ(again.NumTokens(), 192) << codec;
+      EXPECT_EQ(Read(transformer, tokens, again), logits) << codec;
+    }
+  }
 }
 
 }  // namespace
