@@ -8,7 +8,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from real_models import MODELS, bytes_of
+from gguf_headers import bytes_of
+from real_models import MODELS
 
 THRONG = sys.argv.pop(1)
 ROOT = Path(sys.argv.pop(1))

@@ -1,151 +1,8 @@
-"""Headers of well-known models, one or more of each family: the keys and tensors that convert_hf_to_gguf.py of llama.cpp writes, in their real
-sizes, without data. A new model is a function that makes its header, and its line in MODELS."""
+"""Well-known models, one or more of each family, in their real sizes. A new model is a function that makes its header, and its line in MODELS."""
 
-import math
-import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-# Number in the file; elements and bytes of a block.
-BLOCKS = {"F32": (0, 1, 4), "Q8_0": (8, 32, 34), "MXFP4": (39, 32, 17), "type 99": (99, 1, 1)}
-
-
-@dataclass
-class Header:
-    architecture: str
-    size: dict  # what the functions below read
-    keys: dict = field(default_factory=dict)  # full names
-    tensors: list = field(default_factory=list)  # (name, type, dims), the contiguous dimension first
-
-    def set(self, **keys):
-        """Keys of the architecture; __ stands for a dot."""
-        self.keys |= {f"{self.architecture}.{key.replace('__', '.')}": value for key, value in keys.items()}
-
-    def matrix(self, name, *dims, kind="Q8_0"):
-        self.tensors.append((name, kind, dims))
-
-    def vector(self, name, *dims):
-        self.tensors.append((name, "F32", dims))
-
-    def norm(self, name, bias=False):
-        self.vector(f"{name}.weight", self.size["dim"])
-        if bias:
-            self.vector(f"{name}.bias", self.size["dim"])
-
-    def data(self):
-        """The bytes of the file up to its tensors' data."""
-        keys = b"".join(string(key) + struct.pack("<I", packed(value)[0]) + packed(value)[1] for key, value in self.keys.items())
-        infos, offset = b"", 0
-        for name, kind, dims in self.tensors:
-            infos += string(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, BLOCKS[kind][0], offset)
-            offset += (bytes_of(kind, dims) + 31) // 32 * 32
-        return b"GGUF" + struct.pack("<IQQ", 3, len(self.tensors), len(self.keys)) + keys + infos
-
-
-def string(text):
-    return struct.pack("<Q", len(text.encode())) + text.encode()
-
-
-def packed(value):
-    """A value's type and its bytes."""
-    if isinstance(value, bool):
-        return 7, struct.pack("<?", value)
-    if isinstance(value, int):
-        return 4, struct.pack("<I", value)
-    if isinstance(value, float):
-        return 6, struct.pack("<f", value)
-    if isinstance(value, str):
-        return 8, string(value)
-    items = [packed(item) for item in value]
-    return 9, struct.pack("<IQ", items[0][0], len(items)) + b"".join(item for _, item in items)
-
-
-def bytes_of(kind, dims):
-    _, elements, size = BLOCKS[kind]
-    return math.prod(dims) // elements * size
-
-
-def start(name, architecture, *, layers, dim, ffn, heads, kv_heads=None, head_dim=None, vocab, context, tokenizer, rms=None, layer_norm=None,
-          rope_base=None, tied=False, says_head_dim=True, norm_bias=False):
-    """The keys that all converters write, and the tensors outside of layers. head_dim: written as key too, unless says_head_dim is off."""
-    header = Header(architecture, {"layers": layers, "dim": dim, "ffn": ffn, "heads": heads, "kv_heads": kv_heads or heads,
-                                   "head_dim": head_dim or dim // heads})
-    header.keys |= {"general.architecture": architecture, "general.type": "model", "general.name": name, "general.file_type": 7,
-                    "general.quantization_version": 2}
-    header.set(block_count=layers, context_length=context, embedding_length=dim, feed_forward_length=ffn, attention__head_count=heads)
-    if kv_heads:
-        header.set(attention__head_count_kv=kv_heads)
-    if rms:
-        header.set(attention__layer_norm_rms_epsilon=rms)
-    if layer_norm:
-        header.set(attention__layer_norm_epsilon=layer_norm)
-    if rope_base:
-        header.set(rope__freq_base=float(rope_base))
-    if head_dim and says_head_dim:
-        header.set(attention__key_length=head_dim, attention__value_length=head_dim)
-    header.matrix("token_embd.weight", dim, vocab)
-    header.norm("output_norm", norm_bias)
-    if not tied:
-        header.matrix("output.weight", dim, vocab)
-    model, pre = tokenizer
-    vocab = 1000  # stands for the real one
-    tokens = [f"<{i}>" for i in range(vocab)]
-    header.keys |= {"tokenizer.ggml.model": model, "tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": tokens,
-                    "tokenizer.ggml.token_type": [1] * vocab, "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2,
-                    "tokenizer.chat_template": "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"}
-    if model == "llama":
-        header.keys["tokenizer.ggml.scores"] = [0.0] * vocab
-    else:
-        header.keys["tokenizer.ggml.merges"] = ["< 0"]
-    return header
-
-
-def attention(header, i, bias="", head_norms=0):
-    """bias: which of q, k, v and o have one. head_norms: the size of those of queries and keys; "rows": whole rows; 0: none."""
-    size = header.size
-    dim, q, kv = size["dim"], size["heads"] * size["head_dim"], size["kv_heads"] * size["head_dim"]
-    for letter, name, cols, rows in (("q", "attn_q", dim, q), ("k", "attn_k", dim, kv), ("v", "attn_v", dim, kv), ("o", "attn_output", q, dim)):
-        header.matrix(f"blk.{i}.{name}.weight", cols, rows)
-        if letter in bias:
-            header.vector(f"blk.{i}.{name}.bias", rows)
-    if head_norms:
-        header.vector(f"blk.{i}.attn_q_norm.weight", q if head_norms == "rows" else head_norms)
-        header.vector(f"blk.{i}.attn_k_norm.weight", kv if head_norms == "rows" else head_norms)
-
-
-def feed_forward(header, i, width=None, gate=True, bias=False, suffix=""):
-    dim, width = header.size["dim"], width or header.size["ffn"]
-    for name, cols, rows in (("gate", dim, width), ("up", dim, width), ("down", width, dim)):
-        if gate or name != "gate":
-            header.matrix(f"blk.{i}.ffn_{name}{suffix}.weight", cols, rows)
-            if bias:
-                header.vector(f"blk.{i}.ffn_{name}{suffix}.bias", rows)
-
-
-def experts(header, i, count, width, kind="Q8_0", bias=False, selection_bias=False):
-    dim = header.size["dim"]
-    header.vector(f"blk.{i}.ffn_gate_inp.weight", dim, count)
-    if bias:
-        header.vector(f"blk.{i}.ffn_gate_inp.bias", count)
-    if selection_bias:
-        header.vector(f"blk.{i}.exp_probs_b.bias", count)
-    for name, cols, rows in (("gate", dim, width), ("up", dim, width), ("down", width, dim)):
-        header.matrix(f"blk.{i}.ffn_{name}_exps.weight", cols, rows, count, kind=kind)
-        if bias:
-            header.vector(f"blk.{i}.ffn_{name}_exps.bias", rows, count)
-
-
-def norms(header, i, *names, bias=False):
-    for name in names:
-        header.norm(f"blk.{i}.{name}", bias)
-
-
-def standard(header, bias="", head_norms=0, names=("attn_norm", "ffn_norm"), norm_bias=False, gate=True, ffn_bias=False):
-    """Attention and feed-forward in all layers."""
-    for i in range(header.size["layers"]):
-        norms(header, i, *names, bias=norm_bias)
-        attention(header, i, bias, head_norms)
-        feed_forward(header, i, gate=gate, bias=ffn_bias)
-    return header
+from gguf_headers import attention, experts, feed_forward, norms, standard, start
 
 
 def llama(name, architecture="llama", vocab=128256, rope_factors=False, **sizes):
@@ -206,6 +63,63 @@ def gemma3(name):
     header.set(rope__scaling__type="linear", rope__scaling__factor=8.0, rope__freq_base_swa=10000.0, attention__sliding_window=1024)
     header.keys["tokenizer.ggml.add_space_prefix"] = False
     return standard(header, head_norms=256, names=("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"))
+
+
+def gemma2(name):
+    header = start(name, "gemma2", layers=26, dim=2304, ffn=9216, heads=8, kv_heads=4, head_dim=256, vocab=256000, context=8192,
+                   tokenizer=("llama", "default"), rms=1e-6, tied=True)
+    header.set(attn_logit_softcapping=50.0, final_logit_softcapping=30.0, attention__sliding_window=4096)
+    header.keys["tokenizer.ggml.add_space_prefix"] = False
+    return standard(header, names=("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"))
+
+
+def lfm2(name):
+    attends = (2, 5, 8, 10, 12, 14)
+    header = start(name, "lfm2", layers=16, dim=2048, ffn=8192, heads=32, kv_heads=8, head_dim=64, vocab=65536, context=128000,
+                   tokenizer=("gpt2", "lfm2"), rms=1e-5, rope_base=1e6, tied=True, says_head_dim=False)
+    header.set(attention__head_count_kv=[8 if i in attends else 0 for i in range(16)], vocab_size=65536, shortconv__l_cache=3)
+    header.tensors = [(name.replace("output_norm", "token_embd_norm"), kind, dims) for name, kind, dims in header.tensors]
+    for i in range(16):
+        norms(header, i, "attn_norm", "ffn_norm")
+        if i in attends:
+            attention(header, i, head_norms=64)
+        else:
+            header.matrix(f"blk.{i}.shortconv.in_proj.weight", 2048, 3 * 2048)
+            header.vector(f"blk.{i}.shortconv.conv.weight", 3, 2048)
+            header.matrix(f"blk.{i}.shortconv.out_proj.weight", 2048, 2048)
+        feed_forward(header, i)
+    return header
+
+
+def qwen3_next(name):
+    header = start(name, "qwen3next", layers=48, dim=2048, ffn=5120, heads=16, kv_heads=2, head_dim=256, vocab=151936, context=262144,
+                   tokenizer=("gpt2", "qwen2"), rms=1e-6, rope_base=1e7)
+    header.set(expert_count=512, expert_used_count=10, expert_feed_forward_length=512, expert_shared_feed_forward_length=512, ssm__conv_kernel=4,
+               ssm__state_size=128, ssm__group_count=16, ssm__time_step_rank=32, ssm__inner_size=4096, full_attention_interval=4,
+               rope__dimension_count=64)
+    for i in range(48):
+        block = f"blk.{i}."
+        norms(header, i, "attn_norm", "post_attention_norm")
+        if i % 4 == 3:
+            header.matrix(block + "attn_q.weight", 2048, 2 * 4096)  # with gates
+            header.matrix(block + "attn_k.weight", 2048, 512)
+            header.matrix(block + "attn_v.weight", 2048, 512)
+            header.matrix(block + "attn_output.weight", 4096, 2048)
+            header.vector(block + "attn_q_norm.weight", 256)
+            header.vector(block + "attn_k_norm.weight", 256)
+        else:
+            header.matrix(block + "attn_qkv.weight", 2048, 8192)
+            header.matrix(block + "attn_gate.weight", 2048, 4096)
+            header.matrix(block + "ssm_ba.weight", 2048, 64)
+            header.vector(block + "ssm_conv1d.weight", 4, 8192)
+            header.vector(block + "ssm_dt.bias", 32)
+            header.vector(block + "ssm_a", 32)
+            header.vector(block + "ssm_norm.weight", 128)
+            header.matrix(block + "ssm_out.weight", 4096, 2048)
+        experts(header, i, 512, 512)
+        feed_forward(header, i, 512, suffix="_shexp")
+        header.vector(block + "ffn_gate_inp_shexp.weight", 2048)
+    return header
 
 
 def gpt_oss(name):
@@ -433,6 +347,8 @@ MODELS = [
           kv_heads=4, head_dim=128, context=40960, head_norms=128), 30_532_122_624, 98_304),
     Model("Qwen/Qwen1.5-MoE-A2.7B-Chat", lambda name: qwen_moe(name, "qwen2moe", count=60, used=4, width=1408, shared=5632, bias="qkv", layers=24,
           dim=2048, ffn=5632, heads=16, kv_heads=16, context=8192), 14_315_784_192, 196_608),
+    Model("Qwen/Qwen3-Next-80B-A3B-Instruct", qwen3_next, 79_674_391_296, 24_576),
+    Model("google/gemma-2-2b-it", gemma2, 2_614_341_888, 106_496),
     Model("google/gemma-3-4b-it", gemma3, 3_880_099_328, 139_264),
     Model("openai/gpt-oss-20b", gpt_oss, 20_914_757_184, 49_152),
     Model("deepseek-ai/DeepSeek-V2-Lite-Chat", deepseek_v2_lite, 15_706_484_224, 31_104),
@@ -448,6 +364,7 @@ MODELS = [
     Model("LGAI-EXAONE/EXAONE-4.0-1.2B", exaone4, 1_279_391_488, 61_440),
     Model("microsoft/Phi-4-mini-instruct", phi4_mini, 3_836_021_760, 131_072),
     Model("CohereLabs/c4ai-command-r7b-12-2024", command_r7b, 8_028_033_024, 131_072),
+    Model("LiquidAI/LFM2-1.2B", lfm2, 1_170_340_608, 12_288),
     Model("openai-community/gpt2", gpt2, 124_439_808, 36_864),
     Model("bigcode/starcoder2-3b", starcoder2, 3_030_371_328, 30_720),
     Model("nvidia/Minitron-4B-Base", nemotron, 4_190_509_056, 131_072),
