@@ -137,7 +137,7 @@ TEST(Refusals, LayersNeedHeads) {
                        }};
   const auto bytes = tiny.Bytes();
   EXPECT_EQ(Thrown(GgufFile(bytes, "tiny")),
-            "tiny: layer 1 has 4 heads of queries and 0 of keys; at least one of each is expected");
+            "tiny: layer 1 has 4 query heads and 0 key heads; both are needed");
 }
 
 TEST(Refusals, OneEpsilonUnderTwoNames) {
