@@ -64,6 +64,235 @@ void ModelBuilder::ReadSizes() {
   config.num_heads = largest(num_heads_);
   num_kv_heads_ = keys_.CountsOr("attention.head_count_kv", config.num_heads, num_blocks_, 4096, 0);
   config.num_kv_heads = largest(num_kv_heads_);
+  if (config.num_heads == 0 || config.num_kv_heads == 0) {
+    throw MakeError(ErrorCode::kUnsupported, "{}: a model without attention heads is not computed",
+                    file_.Name());
+  }
+  for (size_t i = 0; i < num_heads_.size(); ++i) {
+    if (num_kv_heads_[i] == 0 || num_heads_[i] % num_kv_heads_[i] == 0) continue;
+    throw MakeError(ErrorCode::kCorrupt, "{}: {} query heads cannot share {} key heads evenly", file_.Name(),
+                    num_heads_[i], num_kv_heads_[i]);
+  }
+  config.head_dim = keys_.CountOr("attention.key_length", config.dim / config.num_heads, 4096);
+  ffn_dims_ = keys_.CountsOr("feed_forward_length", 0, num_blocks_, 1 << 24, 0);
+  config.ffn_dim = largest(ffn_dims_);
+  const TensorInfo* embedding = file_.FindTensor("token_embd.weight");
+  if (!embedding || embedding->num_dims != 2 || embedding->dims[1] > (1u << 24)) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: tensor token_embd.weight is missing, or not a table of tokens",
+                    file_.Name());
+  }
+  config.vocab_size = static_cast<int>(embedding->dims[1]);
+  constexpr std::string_view kRms = "attention.layer_norm_rms_epsilon";
+  constexpr std::string_view kLayer = "attention.layer_norm_epsilon";
+  config.norm_epsilon = keys_.Positive(keys_.Has(kRms) ? kRms : kLayer);
+  // Files of Nemotron have their number under both names.
+  if (const float other = keys_.PositiveOr(kLayer, static_cast<double>(config.norm_epsilon));
+      other != config.norm_epsilon) {
+    keys_.Refuse(kLayer, fmt::format("{}", other), fmt::format("that of {}", kRms));
+  }
+  config.window_pattern = 1;
+  config.rope_scale = 1.0f;
+}
+
+std::string ModelBuilder::Name(int layer, std::string_view tensor, std::string_view suffix) {
+  return fmt::format("blk.{}.{}{}", layer, tensor, suffix);
+}
+
+Norm ModelBuilder::FindNorm(const std::string& name, int size, NormKind kind) const {
+  Norm norm{kind, tensors_.FindVector(name + ".weight", size), {}, model_.config.norm_epsilon};
+  if (kind == NormKind::kLayer) norm.bias = tensors_.FindVectorOrNone(name + ".bias", size);
+  return norm;
+}
+
+Norm ModelBuilder::LayerNorm(int layer, std::string_view name, NormKind kind) const {
+  return FindNorm(Name(layer, name, ""), model_.config.dim, kind);
+}
+
+void ModelBuilder::ReadWindows(int window, std::optional<int> pattern) {
+  constexpr const char* kKey = "attention.sliding_window_pattern";
+  ModelConfig& config = model_.config;
+  config.window = window;
+  config.windowed = keys_.BoolsOr(kKey, static_cast<int>(num_heads_.size()));
+  if (!config.windowed.empty()) return;
+  const int n = pattern ? keys_.CountOr(kKey, *pattern, 4096, 0) : keys_.Count(kKey, 4096, 0);
+  if (n == 1) config.window = 0;
+  config.window_pattern = std::max(n, 1);
+}
+
+// The factor of cosines and sines.
+double ModelBuilder::ReadYarn(RopeScaling& scaling) const {
+  scaling.yarn_original_context =
+      keys_.CountOr("rope.scaling.original_context_length", model_.config.context_length, 1 << 28);
+  scaling.yarn_beta_fast = keys_.PositiveOr("rope.scaling.yarn_beta_fast", 32.0);
+  scaling.yarn_beta_slow = keys_.PositiveOr("rope.scaling.yarn_beta_slow", 1.0);
+  scaling.yarn_extrapolation = keys_.PositiveOr("rope.scaling.yarn_ext_factor", 1.0);
+  keys_.Ignore("rope.scaling.yarn_attn_factor");  // the factor below stands in its place
+  // Section 3.4 of the paper: scores grow with the logarithm of the stretch. Some models have a part of it in
+  // the scale of their scores, and say how much.
+  const double stretch = 1.0 / scaling.linear;
+  const auto factor = [&](double share) {
+    return stretch <= 1.0 ? 1.0 : 0.1 * share * std::log(stretch) + 1.0;
+  };
+  if (!keys_.Has("rope.scaling.yarn_log_multiplier")) return factor(1.0);
+  const double elsewhere = keys_.Positive("rope.scaling.yarn_log_multiplier");
+  // DeepSeek-V2 has the same multiplier in both places.
+  const double here = model_.config.architecture == "deepseek2" ? elsewhere : 1.0;
+  return factor(here) / factor(elsewhere);
+}
+
+// Of each frequency; empty: none.
+std::vector<float> ModelBuilder::FindRopeFactors() const {
+  const ModelConfig& config = model_.config;
+  const int pairs = config.rope_dim / 2;
+  if (!tensors_.Has("rope_factors_long.weight")) {
+    keys_.Ignore("rope.scaling.original_context_length");
+    return tensors_.FindVectorOrNone("rope_freqs.weight", pairs);
+  }
+  // LongRoPE (arXiv 2402.13753): other factors where the context is longer than the first training's.
+  const int original = keys_.CountOr("rope.scaling.original_context_length", config.context_length, 1 << 28);
+  std::vector<float> long_factors = tensors_.FindVector("rope_factors_long.weight", pairs);
+  std::vector<float> short_factors = tensors_.FindVector("rope_factors_short.weight", pairs);
+  return config.context_length > original ? long_factors : short_factors;
+}
+
+const Rope* ModelBuilder::FileRope(bool halves) {
+  ModelConfig& config = model_.config;
+  config.rope_dim = keys_.CountOr("rope.dimension_count", config.head_dim, config.head_dim);
+  config.rope_base = keys_.PositiveOr("rope.freq_base", 10000.0);
+  config.window_rope_base = config.rope_base;
+  RopeScaling scaling;
+  double magnitude = 1.0;
+  const std::string_view type = keys_.TextOr("rope.scaling.type", "linear");
+  if (type == "none") {
+    keys_.Ignore("rope.scaling.factor");
+  } else if (type == "linear" || type == "yarn") {
+    // The second key is that of old files.
+    for (const char* key : {"rope.scaling.factor", "rope.scale_linear"}) {
+      if (keys_.Has(key)) scaling.linear = static_cast<double>(1.0f / keys_.Positive(key));
+    }
+    if (type == "yarn") magnitude = ReadYarn(scaling);
+  } else if (type != "longrope") {
+    keys_.Refuse("rope.scaling.type", type, "'none', 'linear', 'yarn' and 'longrope'");
+  }
+  config.rope_scale = static_cast<float>(scaling.linear);
+  magnitude *= static_cast<double>(keys_.PositiveOr("rope.scaling.attn_factor", 1.0));
+  scaling.factors = FindRopeFactors();
+  return AddRope(halves, config.rope_dim, static_cast<double>(config.rope_base), scaling, magnitude);
+}
+
+const Rope* ModelBuilder::AddRope(bool halves, int dim, double base, const RopeScaling& scaling,
+                                  double magnitude) {
+  if (dim % 2 != 0) throw MakeError(ErrorCode::kCorrupt, "{}: rope dimension {} is odd", file_.Name(), dim);
+  for (const float factor : scaling.factors) {
+    if (!(factor > 0)) {
+      throw MakeError(ErrorCode::kCorrupt,
+                      "{}: a rope frequency is divided by {}; positive numbers are expected", file_.Name(),
+                      factor);
+    }
+  }
+  RopeTable table(RopeFrequencies(dim, base, scaling), magnitude,
+                  std::min(model_.config.context_length, kCachedPositions));
+  attention::Rotation rotation{table.Frequencies(), halves, magnitude};
+  model_.ropes.push_back(
+      std::make_unique<Rope>(Rope{std::move(table), std::move(rotation), model_.ropes.size()}));
+  return model_.ropes.back().get();
+}
+
+Norm ModelBuilder::HeadNorm(int layer, std::string_view name, NormKind kind, int heads, int size,
+                            bool& whole_rows) const {
+  const std::string weight = Name(layer, name);
+  const TensorInfo* tensor = tensors_.Info(weight);
+  if (tensor == nullptr) return {};
+  Norm norm{kind, {}, {}, model_.config.norm_epsilon};
+  const auto elements = static_cast<uint64_t>(heads) * static_cast<uint64_t>(size);
+  if (tensor->num_dims == 1 && tensor->dims[0] == elements && heads > 1) {
+    whole_rows = true;
+    norm.weight = tensors_.FindVector(weight, heads * size);
+  } else if (tensor->num_dims == 2) {
+    norm.weight = tensors_.FindFloats(weight, {size, heads});
+  } else {
+    norm.weight = tensors_.FindVector(weight, size);
+  }
+  return norm;
+}
+
+void ModelBuilder::FindProjections(int layer, const AttentionConfig& config, bool values_from_keys,
+                                   AttentionBlock::Weights& weights) const {
+  const int dim = model_.config.dim;
+  const int q_rows = config.num_heads * config.key_dim * (config.gated ? 2 : 1);
+  const int k_rows = config.num_kv_heads * config.key_dim;
+  const int v_rows = config.num_kv_heads * config.value_dim;
+  if (tensors_.Has(Name(layer, "attn_qkv"))) {
+    const auto rows = [](int count) { return static_cast<size_t>(count); };
+    const Matrix fused = tensors_.FindMatrix(Name(layer, "attn_qkv"), q_rows + k_rows + v_rows, dim);
+    weights.q = fused.Rows(0, rows(q_rows));
+    weights.k = fused.Rows(rows(q_rows), rows(k_rows));
+    weights.v = fused.Rows(rows(q_rows + k_rows), rows(v_rows));
+    const std::vector<float> bias =
+        tensors_.FindVectorOrNone(Name(layer, "attn_qkv", ".bias"), q_rows + k_rows + v_rows);
+    if (bias.empty()) return;
+    weights.q_bias.assign(bias.begin(), bias.begin() + q_rows);
+    weights.k_bias.assign(bias.begin() + q_rows, bias.begin() + q_rows + k_rows);
+    weights.v_bias.assign(bias.begin() + q_rows + k_rows, bias.end());
+    return;
+  }
+  weights.q = tensors_.FindMatrix(Name(layer, "attn_q"), q_rows, dim);
+  weights.q_bias = tensors_.FindVectorOrNone(Name(layer, "attn_q", ".bias"), q_rows);
+  if (!config.owns_cache) {
+    // Some files have what their models were trained with and do not use.
+    for (const char* unused : {"attn_k", "attn_v"}) tensors_.Ignore(Name(layer, unused));
+    return;
+  }
+  weights.k = tensors_.FindMatrix(Name(layer, "attn_k"), k_rows, dim);
+  weights.k_bias = tensors_.FindVectorOrNone(Name(layer, "attn_k", ".bias"), k_rows);
+  if (values_from_keys) {
+    weights.v_bias = weights.k_bias;
+    return;
+  }
+  weights.v = tensors_.FindMatrix(Name(layer, "attn_v"), v_rows, dim);
+  weights.v_bias = tensors_.FindVectorOrNone(Name(layer, "attn_v", ".bias"), v_rows);
+}
+
+int ModelBuilder::AddCacheLayer(const kv::LayerShape& shape, int window) {
+  model_.config.cache_layers.push_back(shape);
+  model_.config.cache_windows.push_back(window);
+  return static_cast<int>(model_.config.cache_layers.size()) - 1;
+}
+
+int ModelBuilder::AddRecurrentLayer(size_t floats) {
+  std::vector<size_t>& layers = model_.config.state_floats;
+  layers.push_back(floats);
+  return static_cast<int>(layers.size()) - 1;
+}
+
+// Checks that a layer can use the pages of an earlier one, whose open pages are then kept for it.
+int ModelBuilder::ShareCacheLayer(int layer, int cache_layer, const kv::LayerShape& shape) {
+  std::vector<kv::LayerShape>& layers = model_.config.cache_layers;
+  const auto index = static_cast<size_t>(cache_layer);
+  if (index < layers.size()) {
+    layers[index].kept = shape.kept;
+    if (layers[index] == shape) return cache_layer;
+  }
+  throw MakeError(
+      ErrorCode::kCorrupt,
+      "{}: layer {} uses the keys and values of layer {}, which is not an earlier layer with heads of "
+      "the same number and size",
+      file_.Name(), layer, cache_layer);
+}
+
+std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits& traits) {
+  const ModelConfig& model = model_.config;
+  AttentionConfig config{};
+  config.num_heads = NumHeads(layer);
+  config.num_kv_heads = NumKvHeads(layer);
+  if (config.num_heads == 0 || config.num_kv_heads == 0) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: layer {} has {} query heads and {} key heads; both are needed",
+                    file_.Name(), layer, config.num_heads, config.num_kv_heads);
+  }
+  config.key_dim = traits.head_dim > 0 ? traits.head_dim : model.head_dim;
+  config.value_dim = traits.head_dim > 0
+                         ? traits.head_dim
+                         : keys_.CountOr("attention.value_length", config.key_dim, 4096);
   if (traits.gated && config.value_dim != config.key_dim) {
     throw MakeError(ErrorCode::kUnsupported,
                     "{}: heads have keys of {} elements and values of {}; with gates, both are of one size",
