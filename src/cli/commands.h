@@ -17,6 +17,7 @@ void AddBenchThroughput(CLI::App& bench);  // of `throng bench`
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddHelp(CLI::App& app);  // in help.cc, as AddVersion
+void AddInspect(CLI::App& app);
 void AddInterview(CLI::App& app);
 void AddJournal(CLI::App& app);
 void AddLogits(CLI::App& app);

@@ -174,6 +174,10 @@ std::vector<int32_t> ChatTemplate::Encode(const ChatInput& chat, const Tokenizer
   return tokenizer.Encode(parts, writes_bos || tokenizer.AddsBos());
 }
 
+bool ChatTemplate::Reads(std::string_view variable) const {
+  return standard_.parsed.Mentions(variable) || (with_tools_ && with_tools_->parsed.Mentions(variable));
+}
+
 std::string ChatTemplate::Name() const {
   return is_default_ ? "plain" : DigestOf(source_).Hex().substr(0, 12);
 }

@@ -71,6 +71,10 @@ class ChatTemplate {
   // The same for equal templates: "plain" for the default, else a digest.
   std::string Name() const;
   const std::string& Source() const { return source_; }
+  bool IsDefault() const { return is_default_; }
+  const ChatAbilities& Abilities() const { return standard_.abilities; }
+  // Whether it reads this variable: "tools", "enable_thinking".
+  bool Reads(std::string_view variable) const;
 
  private:
   struct Variant {

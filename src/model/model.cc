@@ -27,9 +27,15 @@ bool IsInConfig(const GgufFile& file, std::string_view key) {
 }  // namespace
 
 std::unique_ptr<Model> BuildModel(const GgufFile& file) {
+  Refusals refusals;
+  return BuildModel(file, refusals);
+}
+
+std::unique_ptr<Model> BuildModel(const GgufFile& file, Refusals& refusals) {
+  RefuseUnknownTypes(file, refusals);
   const Architecture& architecture = FindArchitecture(file);
   auto model = std::make_unique<Model>();
-  ModelBuilder builder(file, architecture.name, *model);
+  ModelBuilder builder(file, architecture.name, refusals, *model);
   architecture.build(builder);
   for (const std::string& key : builder.Keys().Read()) {
     if (!IsInConfig(file, key)) model->other_keys.push_back(key);
@@ -65,7 +71,7 @@ size_t WeightBytes(const GgufFile& file) {
   size_t bytes = 0;
   for (const TensorInfo& tensor : file.Tensors()) {
     if (tensor.name == "per_layer_token_embd.weight") continue;
-    if (tied || tensor.name != "token_embd.weight") bytes += tensor.data.size();
+    if (tied || tensor.name != "token_embd.weight") bytes += tensor.bytes;
   }
   return bytes;
 }

@@ -21,6 +21,7 @@ class ThreadPool;
 namespace throng::model {
 
 class GgufFile;
+class Refusals;
 
 struct Model {
   Model() = default;
@@ -58,6 +59,10 @@ struct Model {
 // Throws kCorrupt for a missing tensor, a wrong shape or numbers that fit no model; kUnsupported for what is
 // not computed.
 std::unique_ptr<Model> BuildModel(const GgufFile& file);
+// The same with refusals, which may be gathered; then what is missing throws no more, but a number that other
+// sizes depend on still does. If there are any, or the file was opened for its header, nothing can be computed
+// with the model.
+std::unique_ptr<Model> BuildModel(const GgufFile& file, Refusals& refusals);
 
 // Copies the matrices that are multiplied (repack.h), as far as memory allows, and logs what it did; the
 // others stay mapped. allocate: for tests.

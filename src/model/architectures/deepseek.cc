@@ -14,6 +14,7 @@ namespace {
 // [heads, plain_dim + value_dim, latent_dim]. Splits it into the two matrices of the newer form, of which
 // the first is transposed.
 void Split(const Matrix& kv, const LatentAttentionConfig& config, LatentAttentionWeights& weights) {
+  if (kv.data == nullptr) return;  // there is a header alone
   const auto heads = static_cast<size_t>(config.num_heads);
   const auto plain = static_cast<size_t>(config.plain_dim);
   const auto value = static_cast<size_t>(config.value_dim);

@@ -1,5 +1,7 @@
 #include "model/blocks/attention_block.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -52,6 +54,15 @@ AttentionBlock::AttentionBlock(const AttentionConfig& config, Weights weights)
   THRONG_CHECK(config.num_heads % config.num_kv_heads == 0);
   THRONG_CHECK(!config.gated || config.key_dim == config.value_dim);
   THRONG_CHECK(!config.owns_cache || weights_.v.rows == value_dim_ || value_dim_ == kv_dim_);
+}
+
+std::string AttentionBlock::Describe() const {
+  std::string text = "attention";
+  if (config_.window > 0) text += fmt::format(", window of {}", config_.window);
+  if (config_.chunk > 0) text += fmt::format(", chunks of {}", config_.chunk);
+  if (config_.rope == nullptr) text += ", without rotation";
+  if (!config_.owns_cache) text += ", keys and values of an earlier layer";
+  return text;
 }
 
 void AttentionBlock::ForEachMatrix(const std::function<void(Matrix&)>& visit) {

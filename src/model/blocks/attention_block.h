@@ -56,6 +56,7 @@ class AttentionBlock final : public Block {
   const AttentionConfig& Config() const { return config_; }
   const Weights& GetWeights() const { return weights_; }
 
+  std::string Describe() const override;
   bool MixesTokens() const override { return true; }
   bool FillsCache() const override { return config_.owns_cache; }
   void MixTokens(Step& step, const Rows& in) const override;

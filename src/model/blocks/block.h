@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "model/blocks/rows.h"
 #include "model/blocks/step.h"
@@ -13,6 +14,9 @@ namespace throng::model {
 class Block {
  public:
   virtual ~Block() = default;
+
+  // For people, a few words: "attention, window of 1024", "8 of 128 experts".
+  virtual std::string Describe() const { return MixesTokens() ? "recurrent state" : "feed-forward"; }
 
   // True for a block whose rows read the other tokens of their sequence, from a cache.
   virtual bool MixesTokens() const { return false; }

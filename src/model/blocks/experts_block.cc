@@ -1,5 +1,7 @@
 #include "model/blocks/experts_block.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -74,6 +76,10 @@ void SortSlots(size_t num_experts, ExpertRows& rows) {
 
 ExpertsBlock::ExpertsBlock(const RouterConfig& router, const Options& options, ExpertsWeights weights)
     : router_(router), options_(options), weights_(std::move(weights)), ffn_dim_(weights_.down.cols) {}
+
+std::string ExpertsBlock::Describe() const {
+  return fmt::format("{} of {} experts", router_.num_chosen, router_.num_experts);
+}
 
 void ExpertsBlock::ForEachMatrix(const std::function<void(Matrix&)>& visit) {
   visit(weights_.router);

@@ -49,6 +49,7 @@ class ExpertsBlock final : public Block {
   };
 
   ExpertsBlock(const RouterConfig& router, const Options& options, ExpertsWeights weights);
+  std::string Describe() const override;
   void Finish(Step& step, const Rows& in, Rows& out) const override;
   void ForEachMatrix(const std::function<void(Matrix&)>& visit) override;
 

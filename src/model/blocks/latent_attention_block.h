@@ -45,6 +45,7 @@ class LatentAttentionBlock final : public Block {
  public:
   LatentAttentionBlock(const LatentAttentionConfig& config, LatentAttentionWeights weights);
 
+  std::string Describe() const override { return "latent attention"; }
   bool MixesTokens() const override { return true; }
   void MixTokens(Step& step, const Rows& in) const override;
   void Finish(Step& step, const Rows& in, Rows& out) const override;

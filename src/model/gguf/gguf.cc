@@ -53,17 +53,17 @@ std::string TensorInfo::Shape() const {
   return out + "]";
 }
 
-GgufFile::GgufFile(const std::string& path, Alone) : name_(path) {
+GgufFile::GgufFile(const std::string& path, GgufUse use, Alone) : name_(path) {
   mapped_.emplace_back(path);
-  Parse(mapped_.back().Bytes());
+  Parse(mapped_.back().Bytes(), use);
 }
 
-GgufFile::GgufFile(const std::string& path) : GgufFile(path, Alone()) {
-  if (UintOr("split.count", 1) > 1) JoinParts();
+GgufFile::GgufFile(const std::string& path, GgufUse use) : GgufFile(path, use, Alone()) {
+  if (UintOr("split.count", 1) > 1) JoinParts(use);
 }
 
-GgufFile::GgufFile(std::span<const uint8_t> bytes, std::string name) : name_(std::move(name)) {
-  Parse(bytes);
+GgufFile::GgufFile(std::span<const uint8_t> bytes, std::string name, GgufUse use) : name_(std::move(name)) {
+  Parse(bytes, use);
   if (UintOr("split.count", 1) > 1) {
     throw MakeError(ErrorCode::kUnsupported, "{}: is one of several parts of a model, which must be files",
                     name_);

@@ -40,25 +40,33 @@ struct TensorInfo {
   TensorType type;
   int num_dims;
   std::array<uint64_t, 4> dims;   // dims[0] is the contiguous one (columns); unused ones are 1
-  std::span<const uint8_t> data;  // empty if the type is unknown: code that needs the tensor refuses it
+  uint64_t bytes;                 // of the data; 0 if the type is unknown
+  std::span<const uint8_t> data;  // empty if the type is unknown: code that needs the tensor refuses it; or
+                                  // if the file was opened for its header
 
   std::string Shape() const;  // "[256, 2048]", in the order of dims
 };
+
+// What a file is opened for. Files that are opened for their header may end after it: their data are neither
+// needed nor touched.
+enum class GgufUse { kAll, kHeader };
 
 class GgufFile {
  public:
   // Throws kIo if the file cannot be read, kCorrupt with one sentence if it is not a sound GGUF file. A file
   // that is one of several parts (keys split.*; NAME-00002-of-00003.gguf) brings the others: metadata and
   // name are those of the first, tensors follow in the order of the parts.
-  explicit GgufFile(const std::string& path);
+  explicit GgufFile(const std::string& path, GgufUse use = GgufUse::kAll);
   // Reads bytes of a file in one part, which must outlive this object; `name` stands for the path in
   // messages.
-  GgufFile(std::span<const uint8_t> bytes, std::string name);
+  GgufFile(std::span<const uint8_t> bytes, std::string name, GgufUse use = GgufUse::kAll);
 
   GgufFile(const GgufFile&) = delete;
   GgufFile& operator=(const GgufFile&) = delete;
 
   const std::string& Name() const { return name_; }
+  // Bytes of data that lie beyond the end of a file that was opened for its header.
+  uint64_t MissingBytes() const { return missing_bytes_; }
 
   // Metadata. The getters throw kCorrupt if the key is missing (the ...Or forms return the fallback instead)
   // or if its value is of another kind. Integers of every width and sign are accepted where the value fits;
@@ -105,11 +113,11 @@ class GgufFile {
   };
 
   // One part, or a file that is whole.
-  GgufFile(const std::string& path, Alone);
-  void Parse(std::span<const uint8_t> bytes);
+  GgufFile(const std::string& path, GgufUse use, Alone);
+  void Parse(std::span<const uint8_t> bytes, GgufUse use);
   // Replaces this part by all of them.
-  void JoinParts();
-  static std::unique_ptr<GgufFile> OpenPart(const std::string& path, const std::string& named);
+  void JoinParts(GgufUse use);
+  static std::unique_ptr<GgufFile> OpenPart(const std::string& path, GgufUse use, const std::string& named);
   void AddTensors(const GgufFile& part);
   // Throws unless `part` has this number and belongs to the same model.
   void CheckPart(const GgufFile& part, uint64_t number) const;
@@ -120,6 +128,7 @@ class GgufFile {
   [[noreturn]] void WrongKind(std::string_view key, const Value& value, const char* expected) const;
 
   std::string name_;
+  uint64_t missing_bytes_ = 0;
   std::vector<MappedFile> mapped_;
   std::unordered_map<std::string_view, Value> values_;
   std::vector<std::string_view> keys_;

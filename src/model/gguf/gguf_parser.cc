@@ -16,7 +16,8 @@ constexpr int kMaxArrayDepth = 4;
 // Reads front to back; checks every count and size against the remaining bytes before using it.
 class GgufFile::Parser {
  public:
-  Parser(GgufFile& file, std::span<const uint8_t> bytes) : file_(file), bytes_(bytes) {}
+  Parser(GgufFile& file, std::span<const uint8_t> bytes, GgufUse use)
+      : file_(file), bytes_(bytes), use_(use) {}
 
   void Parse() {
     if (Take(4, "the magic number") != std::string_view("GGUF")) Fail("does not begin with 'GGUF'");
@@ -173,27 +174,32 @@ class GgufFile::Parser {
         Fail(fmt::format("tensor {} has rows of {} elements; {} needs multiples of {}", Quoted(tensor.name),
                          tensor.dims[0], TensorTypeName(tensor.type), block->elements));
       }
-      uint64_t bytes = tensor.dims[0] / block->elements * block->bytes;
-      for (int k = 1; k < 4; ++k) bytes *= tensor.dims[k];
+      tensor.bytes = tensor.dims[0] / block->elements * block->bytes;
+      for (int k = 1; k < 4; ++k) tensor.bytes *= tensor.dims[k];
       if (offsets[i] % alignment != 0) {
         Fail(fmt::format("tensor {} has offset {}, which is not a multiple of {}", Quoted(tensor.name),
                          offsets[i], alignment));
       }
-      if (start > bytes_.size() || offsets[i] > bytes_.size() - start ||
-          bytes > bytes_.size() - start - offsets[i]) {
-        Fail(fmt::format("tensor {} has {} bytes at offset {}, beyond the end of the file ({} bytes of data)",
-                         Quoted(tensor.name), bytes, offsets[i],
-                         bytes_.size() - std::min<uint64_t>(start, bytes_.size())));
+      const uint64_t of_data = bytes_.size() - std::min<uint64_t>(start, bytes_.size());
+      const uint64_t left = of_data - std::min(offsets[i], of_data);
+      if (use_ == GgufUse::kHeader) {
+        file_.missing_bytes_ += tensor.bytes - std::min(left, tensor.bytes);
+        continue;
       }
-      tensor.data = bytes_.subspan(start + offsets[i], bytes);
+      if (tensor.bytes > left) {
+        Fail(fmt::format("tensor {} has {} bytes at offset {}, beyond the end of the file ({} bytes of data)",
+                         Quoted(tensor.name), tensor.bytes, offsets[i], of_data));
+      }
+      tensor.data = bytes_.subspan(start + offsets[i], tensor.bytes);
     }
   }
 
   GgufFile& file_;
   const std::span<const uint8_t> bytes_;
+  const GgufUse use_;
   size_t pos_ = 0;
 };
 
-void GgufFile::Parse(std::span<const uint8_t> bytes) { Parser(*this, bytes).Parse(); }
+void GgufFile::Parse(std::span<const uint8_t> bytes, GgufUse use) { Parser(*this, bytes, use).Parse(); }
 
 }  // namespace throng::model

@@ -37,9 +37,9 @@ void GgufFile::CheckPart(const GgufFile& part, uint64_t number) const {
   }
 }
 
-std::unique_ptr<GgufFile> GgufFile::OpenPart(const std::string& path, const std::string& named) {
+std::unique_ptr<GgufFile> GgufFile::OpenPart(const std::string& path, GgufUse use, const std::string& named) {
   try {
-    return std::unique_ptr<GgufFile>(new GgufFile(path, Alone()));
+    return std::unique_ptr<GgufFile>(new GgufFile(path, use, Alone()));
   } catch (const Error& error) {
     if (error.Code() != ErrorCode::kIo) throw;
     throw MakeError(ErrorCode::kIo, "{}: is one of several parts of a model, and another is missing: {}",
@@ -48,6 +48,7 @@ std::unique_ptr<GgufFile> GgufFile::OpenPart(const std::string& path, const std:
 }
 
 void GgufFile::AddTensors(const GgufFile& part) {
+  missing_bytes_ += part.missing_bytes_;
   for (const TensorInfo& tensor : part.tensors_) {
     if (!tensor_index_.emplace(tensor.name, tensors_.size()).second) {
       throw MakeError(ErrorCode::kCorrupt, "{}: tensor {} is in an earlier part too", part.name_,
@@ -57,7 +58,7 @@ void GgufFile::AddTensors(const GgufFile& part) {
   }
 }
 
-void GgufFile::JoinParts() {
+void GgufFile::JoinParts(GgufUse use) {
   const uint64_t number = Uint("split.no");
   const uint64_t count = Uint("split.count");
   if (number >= count || count > kMaxParts) {
@@ -78,8 +79,9 @@ void GgufFile::JoinParts() {
   std::vector<MappedFile> mapped;
   tensors_.clear();
   tensor_index_.clear();
+  missing_bytes_ = 0;
   for (uint64_t i = 0; i < count; ++i) {
-    const std::unique_ptr<GgufFile> part = OpenPart(prefix + PartSuffix(i, count), named);
+    const std::unique_ptr<GgufFile> part = OpenPart(prefix + PartSuffix(i, count), use, named);
     CheckPart(*part, i);
     mapped.push_back(std::move(part->mapped_.back()));
     AddTensors(*part);

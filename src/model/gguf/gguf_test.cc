@@ -298,6 +298,33 @@ TEST_F(GgufParts, BytesAreNoPart) {
             "bytes: is one of several parts of a model, which must be files");
 }
 
+TEST(Gguf, HeadersNeedNoData) {
+  GgufWriter writer;
+  const std::vector<uint8_t> data(64, 7);
+  for (const char* name : {"a", "b"}) {
+    writer.AddTensor(name, TensorType::kF32, std::vector<uint64_t>{16}, data);
+  }
+  const std::vector<uint8_t> whole = writer.Finish();
+  for (const size_t missing : {0, 10, 64, 70, 128}) {
+    const auto bytes = std::span(whole).first(whole.size() - missing);
+    const GgufFile file(bytes, "header", GgufUse::kHeader);
+    EXPECT_EQ(file.MissingBytes(), missing);
+    EXPECT_EQ(file.FindTensor("b")->bytes, 64u);
+    EXPECT_TRUE(file.FindTensor("a")->data.empty());
+    EXPECT_EQ(MessageOf([&] { GgufFile(bytes, "whole"); }).empty(), missing == 0);
+  }
+}
+
+TEST_F(GgufParts, HeadersAddWhatTheyLack) {
+  const std::string first = Write(kFirst, {.number = 0, .tensor = "a"});
+  const std::string second = Write(kSecond, {.number = 1, .tensor = "b"});
+  for (const std::string& path : {first, second}) {
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) - 32);
+  }
+  const GgufFile file(second, GgufUse::kHeader);
+  EXPECT_EQ(file.MissingBytes(), file.FindTensor("a")->bytes + file.FindTensor("b")->bytes);
+}
+
 TEST(Gguf, ReadsTheConformanceModels) {
   const std::filesystem::path folder = std::filesystem::path(THRONG_SHARED_DIR) / "models";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is missing";

@@ -28,13 +28,14 @@ std::optional<Pooling> ReadPooling(const GgufFile& file, const Metadata& keys, c
       return std::nullopt;
     default:
       keys.Refuse("pooling_type", std::to_string(type), "0 to 4");
+      return std::nullopt;
   }
 }
 
 }  // namespace
 
-ModelBuilder::ModelBuilder(const GgufFile& file, std::string_view architecture, Model& model)
-    : file_(file), keys_(file, architecture), tensors_(file), model_(model) {
+ModelBuilder::ModelBuilder(const GgufFile& file, std::string_view architecture, Refusals& refusals, Model& model)
+    : file_(file), keys_(file, architecture, refusals), tensors_(file, refusals), model_(model) {
   model_.config.architecture = architecture;
   model_.config.name = file.StringOr("general.name", "");
   const std::string prefix = std::string(architecture) + ".";
@@ -81,9 +82,14 @@ void ModelBuilder::ReadSizes() {
                     file_.Name());
   }
   config.vocab_size = static_cast<int>(embedding->dims[1]);
-  config.norm_epsilon = keys_.Has("attention.layer_norm_rms_epsilon")
-                            ? keys_.Positive("attention.layer_norm_rms_epsilon")
-                            : keys_.Positive("attention.layer_norm_epsilon");
+  constexpr std::string_view kRms = "attention.layer_norm_rms_epsilon";
+  constexpr std::string_view kLayer = "attention.layer_norm_epsilon";
+  config.norm_epsilon = keys_.Positive(keys_.Has(kRms) ? kRms : kLayer);
+  // Files of Nemotron have their number under both names.
+  if (const float other = keys_.PositiveOr(kLayer, static_cast<double>(config.norm_epsilon));
+      other != config.norm_epsilon) {
+    keys_.Refuse(kLayer, fmt::format("{}", other), fmt::format("that of {}", kRms));
+  }
   config.window_pattern = 1;
   config.rope_scale = 1.0f;
 }
@@ -287,6 +293,11 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
   config.value_dim = traits.head_dim > 0
                          ? traits.head_dim
                          : keys_.CountOr("attention.value_length", config.key_dim, 4096);
+  if (traits.gated && config.value_dim != config.key_dim) {
+    throw MakeError(ErrorCode::kUnsupported,
+                    "{}: heads have keys of {} elements and values of {}; with gates, both are of one size",
+                    file_.Name(), config.key_dim, config.value_dim);
+  }
   const double usual = 1.0 / std::sqrt(static_cast<float>(config.key_dim));
   config.scale = traits.scale > 0 ? traits.scale : keys_.PositiveOr("attention.scale", usual);
   config.score_cap = traits.score_cap;

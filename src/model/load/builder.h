@@ -57,7 +57,7 @@ struct ExpertsTraits {
 class ModelBuilder {
  public:
   // Reads the sizes that all architectures have.
-  ModelBuilder(const GgufFile& file, std::string_view architecture, Model& model);
+  ModelBuilder(const GgufFile& file, std::string_view architecture, Refusals& refusals, Model& model);
 
   const Metadata& Keys() const { return keys_; }
   const Tensors& GetTensors() const { return tensors_; }

@@ -17,8 +17,8 @@ constexpr std::string_view kSilent[] = {"vocab_size", "tensor_data_layout", "rop
 
 }  // namespace
 
-Metadata::Metadata(const GgufFile& file, std::string_view architecture)
-    : file_(file), prefix_(std::string(architecture) + ".") {
+Metadata::Metadata(const GgufFile& file, std::string_view architecture, Refusals& refusals)
+    : file_(file), prefix_(std::string(architecture) + "."), refusals_(refusals) {
   for (const std::string_view key : kSilent) Ignore(key);
 }
 
@@ -119,16 +119,18 @@ std::string_view Metadata::TextOr(std::string_view key, std::string_view fallbac
 }
 
 void Metadata::Refuse(std::string_view key, std::string_view found, std::string_view allowed) const {
-  throw MakeError(ErrorCode::kUnsupported, "{}: {}{} is '{}'; this program computes {}", file_.Name(),
-                  prefix_, key, found.substr(0, 40), allowed);
+  refusals_.Add(MakeError(ErrorCode::kUnsupported, "{}: {}{} is '{}'; this program computes {}", file_.Name(),
+                          prefix_, key, found.substr(0, 40), allowed));
 }
 
 void Metadata::RefuseOthers() const {
+  std::vector<std::string_view> others;
   for (const std::string_view key : file_.Keys()) {
-    if (!key.starts_with(prefix_) || read_.contains(std::string(key))) continue;
-    throw MakeError(ErrorCode::kUnsupported, "{}: key {} is not among those that '{}' is computed with",
-                    file_.Name(), key.substr(0, 100), prefix_.substr(0, prefix_.size() - 1));
+    if (key.starts_with(prefix_) && !read_.contains(std::string(key))) others.push_back(key);
   }
+  if (others.empty()) return;
+  refusals_.Add(MakeError(ErrorCode::kUnsupported, "{}: {} not among those that '{}' is computed with",
+                          file_.Name(), NamesAre("key", others), prefix_.substr(0, prefix_.size() - 1)));
 }
 
 std::vector<std::string> Metadata::Read() const {

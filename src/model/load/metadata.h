@@ -8,6 +8,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "model/load/refusals.h"
+
 namespace throng::model {
 
 class GgufFile;
@@ -16,7 +18,7 @@ class GgufFile;
 // missing, of another kind or out of range.
 class Metadata {
  public:
-  Metadata(const GgufFile& file, std::string_view architecture);
+  Metadata(const GgufFile& file, std::string_view architecture, Refusals& refusals);
 
   const GgufFile& File() const { return file_; }
   bool Has(std::string_view key) const;
@@ -43,10 +45,10 @@ class Metadata {
 
   // Says that a key does not change what is computed.
   void Ignore(std::string_view key) const { read_.emplace(Name(key)); }
-  // Throws kUnsupported: the key has a value that is not computed. allowed: "'none' and 'linear'".
-  [[noreturn]] void Refuse(std::string_view key, std::string_view found, std::string_view allowed) const;
-  // Throws kUnsupported if the file has a key of the architecture that nobody asked for: it could change what
-  // is computed.
+  // Refuses with kUnsupported: the key has a value that is not computed. allowed: "'none' and 'linear'".
+  void Refuse(std::string_view key, std::string_view found, std::string_view allowed) const;
+  // Refuses with kUnsupported the keys of the architecture that nobody asked for: they could change what is
+  // computed.
   void RefuseOthers() const;
 
   // The keys that were read, but not ignored ones, in the order of the alphabet.
@@ -60,6 +62,7 @@ class Metadata {
 
   const GgufFile& file_;
   const std::string prefix_;
+  Refusals& refusals_;
   mutable std::unordered_set<std::string> read_;
   mutable std::unordered_set<std::string> used_;
 };

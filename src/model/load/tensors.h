@@ -9,15 +9,19 @@
 #include <vector>
 
 #include "model/gguf/gguf.h"
+#include "model/load/refusals.h"
 #include "model/matmul/matmul.h"
 
 namespace throng::model {
 
-// All functions throw kCorrupt for a missing tensor or a wrong shape, kUnsupported for a type that cannot be
-// computed with.
+// Refuses with kUnsupported the tensors whose types are not computed with, those of a type together.
+void RefuseUnknownTypes(const GgufFile& file, Refusals& refusals);
+
+// All functions refuse with kCorrupt a missing tensor or a wrong shape. What is refused, if refusals are
+// gathered, is a matrix without data, or ones; so is everything of a file that was opened for its header.
 class Tensors {
  public:
-  explicit Tensors(const GgufFile& file) : file_(file) {}
+  Tensors(const GgufFile& file, Refusals& refusals) : file_(file), refusals_(refusals) {}
 
   bool Has(std::string_view name) const { return file_.FindTensor(name) != nullptr; }
   // Null if there is none. Does not count as asked for.
@@ -38,13 +42,18 @@ class Tensors {
   void Ignore(std::string_view name) const;
   // The same of all tensors "blk.N." with first <= N < end.
   void IgnoreBlocks(int first, int end) const;
-  // Throws kUnsupported if the file has a tensor that nobody asked for: it could change what is computed.
+  // Refuses with kUnsupported the tensors that nobody asked for: they could change what is computed.
   void RefuseOthers() const;
 
  private:
-  const TensorInfo& Find(const std::string& name, std::initializer_list<int> dims) const;
+  // Null if the tensor is refused.
+  const TensorInfo* Find(const std::string& name, std::initializer_list<int> dims) const;
+  Matrix FindRows(const std::string& name, std::initializer_list<int> dims, int rows, int cols) const;
+  std::vector<float> Ones(const std::string& name, size_t count) const;
 
   const GgufFile& file_;
+  Refusals& refusals_;
+  mutable size_t num_ones_ = 0;
   mutable std::unordered_set<std::string_view> used_;
 };
 

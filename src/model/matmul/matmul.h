@@ -37,7 +37,9 @@ struct Matrix {
   size_t Bytes() const { return rows * RowBytes(); }
   Matrix Rows(size_t first, size_t count) const {
     THRONG_DCHECK(first + count <= rows && (!in_strips || first % kStripRows == 0));
-    return {type, count, cols, data + first * RowBytes(), in_strips, 1};
+    // There are no data where a file was opened for its header.
+    const uint8_t* rows_data = data == nullptr ? nullptr : data + first * RowBytes();
+    return {type, count, cols, rows_data, in_strips, 1};
   }
 };
 

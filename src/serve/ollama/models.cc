@@ -28,8 +28,8 @@ Contents ContentsOf(const engine::LocalModel& model) {
   std::map<std::string, uint64_t> bytes_of_type;
   for (const model::TensorInfo& tensor : model.Loaded().file->Tensors()) {
     contents.parameters += tensor.dims[0] * tensor.dims[1] * tensor.dims[2] * tensor.dims[3];
-    contents.bytes += tensor.data.size();
-    bytes_of_type[model::TensorTypeName(tensor.type)] += tensor.data.size();
+    contents.bytes += tensor.bytes;
+    bytes_of_type[model::TensorTypeName(tensor.type)] += tensor.bytes;
   }
   uint64_t most = 0;
   for (const auto& [type, bytes] : bytes_of_type) {
