@@ -503,9 +503,15 @@ void Engine::Impl::SampleRow(size_t row, int worker) {
                                                          sequence.NumAnswer(), sequence.request.rules);
   };
   int32_t& token = sampled_[row];
-  if (!sequence.matcher || sampling.temperature == 0) token = sample({});
+  const std::optional<int32_t> end_of_thought =
+      sequence.thought ? sequence.thought->Next(sequence.NumAnswer(), sequence.text.Text(), *sequence.matcher)
+                       : std::nullopt;
+  if (end_of_thought) {
+    token = *end_of_thought;
+  } else if (!sequence.matcher || sampling.temperature == 0) token = sample({});
   // The most likely of all tokens, if it is allowed, is the most likely of those, and saves making a mask.
-  if (sequence.matcher && !(sampling.temperature == 0 && sequence.matcher->Allows(token))) {
+  if (!end_of_thought && sequence.matcher &&
+      !(sampling.temperature == 0 && sequence.matcher->Allows(token))) {
     std::vector<uint64_t>& mask = masks_[static_cast<size_t>(worker)];
     sequence.matcher->AllowedTokens(mask);
     token = sample(mask);
@@ -602,7 +608,9 @@ bool Engine::Impl::Append(Sequence& sequence, int32_t token) {
   if (std::ranges::find(request.rules.ends, token) != request.rules.ends.end()) {
     end = llm::FinishReason::kStop;
   } else {
-    const bool stopped = sequence.text.Append(vocabulary_->Bytes(token));
+    const Vocabulary& spelling = request.spelling != nullptr ? *request.spelling : *vocabulary_;
+    const bool stopped = sequence.text.Append(spelling.Bytes(token));
+    if (sequence.thought) sequence.thought->Read(sequence.text.Text());
     if (request.on_text) TellText(sequence, sequence.text.TakeFinal());
     if (stopped || (sequence.matcher && sequence.matcher->OnlyEndIsLeft())) {
       end = llm::FinishReason::kStop;

@@ -525,10 +525,14 @@ class Lowering {
 Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar) {
   SchemaDocument document(schema);
   try {
-    return Lowering(document, grammar).Values({document.Root()});
+    return LowerParts(document, {document.Root()}, grammar);
   } catch (const NoValue& nothing) {
     throw nothing.why;
   }
+}
+
+Grammar::Node LowerParts(SchemaDocument& document, const SchemaParts& parts, Grammar& grammar) {
+  return Lowering(document, grammar).Values(parts);
 }
 
 }  // namespace throng::llm

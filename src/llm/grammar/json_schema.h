@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "llm/grammar/grammar.h"
+#include "llm/grammar/schema_parts.h"
 
 namespace throng::llm {
 
@@ -13,5 +14,8 @@ namespace throng::llm {
 // Throws kUnsupported for what cannot be enforced, and kInvalid for a wrong schema, with one sentence that
 // names keyword and path.
 Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar);
+
+// The values that all parts of a document allow. Throws NoValue if there are none, and the same as above.
+Grammar::Node LowerParts(SchemaDocument& document, const SchemaParts& parts, Grammar& grammar);
 
 }  // namespace throng::llm
