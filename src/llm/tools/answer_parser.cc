@@ -437,9 +437,11 @@ void AnswerParser::EndArguments() {
   state_ = State::kCallEnd;
 }
 
-// What was read of the call is text.
+// What was read of the call is text, at least what seemed to begin it.
 bool AnswerParser::Fail() {
   state_ = State::kTop;
+  const std::string trigger = format_.Trigger();
+  if (raw_.empty() && held_.starts_with(trigger)) raw_ = Consume(trigger.size());
   expected_.clear();
   early_arguments_.clear();
   EmitText(std::exchange(raw_, {}));
@@ -460,6 +462,7 @@ void AnswerParser::Emit(AnswerEvent::Kind kind, std::string text) {
 // White space waits for what follows it.
 void AnswerParser::EmitText(std::string_view text) {
   const std::string shown = format_.Shown(text);
+  if (!reads_calls_ && !format_.HasThoughts()) return Emit(AnswerEvent::Kind::kText, shown);
   const size_t end = shown.find_last_not_of(kSpaces);
   if (end == std::string::npos) {
     space_ += shown;

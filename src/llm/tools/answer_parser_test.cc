@@ -101,6 +101,9 @@ AnswerFormat Marked(const AnswerFormat& format) {
   return WithTokens(format, tokens);
 }
 
+// The format for a vocabulary that has none of them.
+AnswerFormat Unmarked(const AnswerFormat& format) { return WithTokens(format, {}); }
+
 // The text with its tokens as marks.
 std::string Spelled(const AnswerFormat& format, std::string text) {
   for (size_t i = 0; i < format.tokens.size(); ++i) {
@@ -166,7 +169,7 @@ TEST(AnswerParser, ReadsWhatEachFamilyWrites) {
   for (const AnswerFormat& plain : AllFormats()) {
     ASSERT_TRUE(kWritten.contains(plain.name)) << plain.name;
     const std::string& written = kWritten.at(plain.name);
-    for (const AnswerFormat& format : {plain, Marked(plain)}) {
+    for (const AnswerFormat& format : {Unmarked(plain), Marked(plain)}) {
       SCOPED_TRACE(format.name);
       const AnswerForm form = FormOf(format);
       const std::string text = Spelled(format, written);
@@ -206,7 +209,8 @@ TEST(AnswerParser, ThoughtsComeFirst) {
   };
   for (const auto& [sign, thought] : thoughts) {
     const std::string source = std::string(sign) + "<tool_call>";
-    for (const AnswerFormat& format : {FormatOf(source, true), Marked(FormatOf(source, true))}) {
+    const AnswerFormat plain = FormatOf(source, true);
+    for (const AnswerFormat& format : {Unmarked(plain), Marked(plain)}) {
       SCOPED_TRACE(sign);
       const std::string call = Spelled(format, kWritten.at("Hermes, Qwen"));
       const AnswerForm form = FormOf(format);
@@ -305,7 +309,7 @@ TEST(AnswerParser, TokensAreNoText) {
 // Whatever the grammar allows is read, and its arguments follow their schemas.
 TEST(AnswerGrammar, MakesCallsThatAreRead) {
   for (const AnswerFormat& plain : AllFormats()) {
-    for (const AnswerFormat& format : {plain, Marked(plain)}) {
+    for (const AnswerFormat& format : {Unmarked(plain), Marked(plain)}) {
       for (const Calls calls : {Calls::kMust, Calls::kMay}) {
         const AnswerForm form = FormOf(format, calls);
         const Grammar grammar = CompileAnswer(form);

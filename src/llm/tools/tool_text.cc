@@ -63,8 +63,8 @@ Json WithToolText(const Json& messages, const Json& tools) {
     in_results = is_result;
   }
   if (tools.empty()) return chat;
-  if (chat.empty() || chat[0].at("role") != "system")
-    chat.insert(chat.begin(), {{"role", "system"}, {"content", ""}});
+  const Json system = {{"role", "system"}, {"content", ""}};
+  if (chat.empty() || chat[0].at("role") != "system") chat.insert(chat.begin(), system);
   AddLine(chat[0], Explanation(tools), "\n\n");
   return chat;
 }

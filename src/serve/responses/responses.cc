@@ -23,8 +23,8 @@ std::vector<Choices> OneChoice(engine::LocalModel& model, const ResponseRequest&
   model::ChatInput chat;
   chat.now = model::LocalNow();
   chat.messages = request.chat;
-  if (!request.instructions.empty())
-    chat.messages.insert(chat.messages.begin(), {{"role", "system"}, {"content", request.instructions}});
+  const Json system = {{"role", "system"}, {"content", request.instructions}};
+  if (!request.instructions.empty()) chat.messages.insert(chat.messages.begin(), system);
   engine::TextRequest text = request.text;
   SetTurn(model, std::move(chat), request.tools, request.thoughts, text);
   std::vector<Choices> choices;

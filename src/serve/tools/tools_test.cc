@@ -315,5 +315,100 @@ TEST_F(HermesTokensTest, ThoughtsEndWithTheirToken) {
   }
 }
 
+// The same chat by the API of responses: calls are items, and go on as such.
+TEST_F(HermesTest, ResponsesHaveCallsAndThoughtsAsItems) {
+  Json tools = Json::array();
+  for (const Json& tool : kTools) {
+    Json flat = {{"type", "function"}};
+    flat.update(tool["function"]);
+    tools.push_back(flat);
+  }
+  const Json body = {{"input", "a"},
+                     {"seed", 7},
+                     {"max_output_tokens", 400},
+                     {"tools", tools},
+                     {"tool_choice", {{"type", "function"}, {"name", "turn"}}},
+                     {"parallel_tool_calls", false},
+                     {"reasoning", {{"effort", "low"}, {"max_tokens", 10}}}};
+  const Json response = Post(CreateResponse, body);
+  ASSERT_EQ(response["output"].size(), 2u) << response;
+  const Json& thought = response["output"][0];
+  EXPECT_EQ(thought["type"], "reasoning");
+  EXPECT_EQ(thought["content"][0]["type"], "reasoning_text");
+  EXPECT_GT(response["usage"]["output_tokens_details"]["reasoning_tokens"], 10);
+  const Json& call = response["output"][1];
+  EXPECT_EQ(call["type"], "function_call");
+  EXPECT_EQ(call["status"], "completed");
+  EXPECT_THAT(call["call_id"].get<std::string>(), StartsWith("call_"));
+  ExpectValid({{"type", "function"}, {"function", {{"name", call["name"]}, {"arguments", call["arguments"]}}}});
+
+  std::vector<std::string> types;
+  std::string arguments;
+  for (const Json& event : Stream(CreateResponse, body)) {
+    const std::string type = event["type"];
+    if (type == "response.function_call_arguments.delta") arguments += event["delta"].get<std::string>();
+    if (types.empty() || types.back() != type) types.push_back(type);
+  }
+  EXPECT_EQ(arguments, call["arguments"]);
+  EXPECT_EQ(types, (std::vector<std::string>{
+                       "response.created", "response.in_progress", "response.output_item.added",
+                       "response.content_part.added", "response.reasoning_text.delta",
+                       "response.reasoning_text.done", "response.content_part.done", "response.output_item.done",
+                       "response.output_item.added", "response.function_call_arguments.delta",
+                       "response.function_call_arguments.done", "response.output_item.done",
+                       "response.completed"}));
+
+  // Sent back, or remembered: the same prompt.
+  const Json output = {{"type", "function_call_output"}, {"call_id", call["call_id"]}, {"output", "done"}};
+  Json next = {{"seed", 1}, {"max_output_tokens", 5}, {"tools", tools}, {"tool_choice", "none"}};
+  next["input"] = {output};
+  next["previous_response_id"] = response["id"];
+  const Json remembered = Post(CreateResponse, next);
+  next.erase("previous_response_id");
+  next["input"] = {{{"role", "user"}, {"content", "a"}}, thought, call, output};
+  const Json sent = Post(CreateResponse, next);
+  EXPECT_EQ(sent["usage"]["input_tokens"], remembered["usage"]["input_tokens"]);
+  EXPECT_EQ(sent["output"][0]["content"], remembered["output"][0]["content"]);
+}
+
+TEST_F(HermesTokensTest, OllamaHasCallsAndThoughts) {
+  Json body = {{"messages",
+                {{{"role", "user"}, {"content", "a"}},
+                 {{"role", "assistant"},
+                  {"content", ""},
+                  {"thinking", "Hm"},
+                  {"tool_calls", {{{"function", {{"name", "turn"}, {"arguments", {{"side", "left"}}}}}}}}},
+                 {{"role", "tool"}, {"tool_name", "turn"}, {"content", "done"}}}},
+               {"tools", kTools},
+               {"think", true},
+               {"stream", false},
+               {"options", {{"seed", 3}, {"num_predict", 300}, {"temperature", 1}, {"top_k", 0}, {"top_p", 1}}}};
+  for (int seed = 0; seed < 8; ++seed) {
+    body["options"]["seed"] = seed;
+    const Json whole = Post(OllamaChat, body);
+    const std::string thought = whole["message"].value("thinking", "");
+    EXPECT_FALSE(thought.empty()) << whole;
+    std::string text;
+    body["stream"] = true;
+    const std::string lines = Call(OllamaChat, body.dump()).body;
+    body["stream"] = false;
+    std::string streamed;
+    Json calls;
+    for (size_t at = 0; at < lines.size(); at = lines.find('\n', at) + 1) {
+      const Json line = Json::parse(lines.substr(at, lines.find('\n', at) - at));
+      streamed += line["message"].value("thinking", "");
+      text += line["message"]["content"].get<std::string>();
+      if (line["message"].contains("tool_calls")) calls = line["message"]["tool_calls"];
+    }
+    EXPECT_EQ(streamed, thought);
+    EXPECT_EQ(text, whole["message"]["content"]);
+    ASSERT_EQ(calls.size(), whole["message"].value("tool_calls", Json::array()).size());
+    for (size_t i = 0; i < calls.size(); ++i)
+      EXPECT_EQ(calls[i]["function"], whole["message"]["tool_calls"][i]["function"]);
+  }
+  body["think"] = "sometimes";
+  EXPECT_EQ(Call(OllamaChat, body.dump()).status, 400);
+}
+
 }  // namespace
 }  // namespace throng::serve
