@@ -508,7 +508,8 @@ void Engine::Impl::SampleRow(size_t row, int worker) {
                        : std::nullopt;
   if (end_of_thought) {
     token = *end_of_thought;
-  } else if (!sequence.matcher || sampling.temperature == 0) token = sample({});
+  } else if (!sequence.matcher || sampling.temperature == 0)
+    token = sample({});
   // The most likely of all tokens, if it is allowed, is the most likely of those, and saves making a mask.
   if (!end_of_thought && sequence.matcher &&
       !(sampling.temperature == 0 && sequence.matcher->Allows(token))) {

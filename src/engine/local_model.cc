@@ -173,8 +173,7 @@ void LocalModel::Constrain(const TextRequest& request, EngineRequest& asked) {
     return;
   }
   asked.spelling = spelling_;
-  const bool may_think =
-      answers_.HasThoughts() && request.form->thought != llm::AnswerForm::Thought::kNever;
+  const bool may_think = answers_.HasThoughts() && request.form->thought != llm::AnswerForm::Thought::kNever;
   const bool has_limit = may_think && request.thought_tokens.has_value();
   const bool is_plain = !may_think && answers_.text_begin.empty() && request.form->tools.empty();
   if (is_plain || (request.form->tools.empty() && request.constraint.Empty() && !has_limit)) {

@@ -16,11 +16,11 @@ struct CompletionRequest {
   engine::TextRequest settings;         // of all of them; its prompt is empty
   ToolRequest tools;                    // of a chat, as the next
   ThoughtRequest thoughts;
-  int priority = 0;                     // smaller is served first
-  int num_choices = 1;                  // of each prompt
-  int num_candidates = 1;               // of each prompt, from which the choices are taken
-  std::optional<int> top_logprobs;      // log-probabilities come with the choices, with so many others each
-  bool echo = false;                    // choices begin with the prompt
+  int priority = 0;                 // smaller is served first
+  int num_choices = 1;              // of each prompt
+  int num_candidates = 1;           // of each prompt, from which the choices are taken
+  std::optional<int> top_logprobs;  // log-probabilities come with the choices, with so many others each
+  bool echo = false;                // choices begin with the prompt
   bool stream = false;
   bool stream_usage = false;  // a last chunk with the token counts
 };

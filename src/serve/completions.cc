@@ -260,9 +260,9 @@ class StreamedCompletion : public Completion {
   }
 
   bool begun_ = false;
-  std::vector<TextLogprobs> logprobs_;  // by choice
-  std::vector<char> echoed_;            // by choice: whether the prompt has been sent
-  std::vector<ChatAnswer> answers_;     // of a chat, by choice
+  std::vector<TextLogprobs> logprobs_;                       // by choice
+  std::vector<char> echoed_;                                 // by choice: whether the prompt has been sent
+  std::vector<ChatAnswer> answers_;                          // of a chat, by choice
   std::vector<std::vector<engine::TokenLogprobs>> waiting_;  // likewise: not sent yet
 };
 

@@ -15,9 +15,9 @@ class Matcher;
 class Vocabulary;
 
 struct ThoughtLimit {
-  int most_tokens;               // of the answer; then the thought's end is forced
-  std::string begin, end;        // as the answer's text has them
-  bool begun;                    // by the prompt
+  int most_tokens;                  // of the answer; then the thought's end is forced
+  std::string begin, end;           // as the answer's text has them
+  bool begun;                       // by the prompt
   std::vector<int32_t> end_tokens;  // they spell `end`
   std::shared_ptr<const Vocabulary> spelling;
 };
@@ -29,8 +29,8 @@ class ThoughtWatch {
 
   // After each token: the answer's text so far.
   void Read(std::string_view text);
-  // The token that comes next, whatever the logits, after so many tokens and this text; nothing if it is to be
-  // drawn: there is no thought, it has tokens left, or the text is within a character.
+  // The token that comes next, whatever the logits, after so many tokens and this text; nothing if it is to
+  // be drawn: there is no thought, it has tokens left, or the text is within a character.
   std::optional<int32_t> Next(int num_tokens, std::string_view text, Matcher& matcher) const;
 
  private:

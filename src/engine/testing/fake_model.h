@@ -13,8 +13,8 @@
 
 namespace throng::engine {
 
-// A vocabulary of single bytes, the space (as SentencePiece writes it), an end, and more control tokens. Byte b
-// is token 3 + b.
+// A vocabulary of single bytes, the space (as SentencePiece writes it), an end, and more control tokens. Byte
+// b is token 3 + b.
 inline std::unique_ptr<model::Tokenizer> ByteTokenizer(const std::vector<std::string>& control = {}) {
   model::TokenizerData data;
   data.model = "llama";

@@ -5,9 +5,9 @@
 #include <map>
 
 #include "llm/grammar/schema_keywords.h"
-#include "llm/regular/literals.h"
 #include "llm/regular/decimal.h"
 #include "llm/regular/format.h"
+#include "llm/regular/literals.h"
 #include "llm/regular/number.h"
 #include "llm/regular/pattern.h"
 

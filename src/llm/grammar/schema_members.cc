@@ -20,7 +20,8 @@ using Json = nlohmann::ordered_json;
 SchemaParts ObjectParts(SchemaDocument& document) {
   const std::vector<SchemaParts> alternatives = document.Alternatives({document.Root()});
   if (alternatives.size() != 1) {
-    throw UnsupportedSchema("#", "has alternatives, and the model's form of calls has one argument after the other");
+    throw UnsupportedSchema(
+        "#", "has alternatives, and the model's form of calls has one argument after the other");
   }
   for (const SchemaPart& part : alternatives[0]) {
     CheckKeywords(*part.schema, part.path);
@@ -59,9 +60,8 @@ Grammar::Node PlainTexts(SchemaDocument& document, const SchemaParts& parts, std
 Grammar::Node LowerValue(SchemaDocument& document, const SchemaParts& parts, std::string_view end,
                          Grammar& grammar, bool& is_text) {
   const std::vector<SchemaParts> alternatives = document.Alternatives(parts);
-  is_text = !alternatives.empty() && std::ranges::all_of(alternatives, [](const SchemaParts& one) {
-    return TypesOf(one) == kString;
-  });
+  is_text = !alternatives.empty() &&
+            std::ranges::all_of(alternatives, [](const SchemaParts& one) { return TypesOf(one) == kString; });
   if (!is_text) return LowerParts(document, parts, grammar);
   std::vector<Grammar::Node> choices;
   std::optional<NoValue> nothing;

@@ -93,7 +93,8 @@ Regular TextsNotBeginning(std::string_view literal) {
     for (uint32_t set = 0; set < alphabet.sets.size(); ++set) {
       const bool matches = state < size && alphabet.classes.at(word[state]) == set;
       const CodePoints& chars = alphabet.sets[set];
-      const bool is_space = chars.size() == 1 && (chars[0].first == ' ' || (chars[0].first >= '\t' && chars[0].first <= '\r'));
+      const bool is_space =
+          chars.size() == 1 && (chars[0].first == ' ' || (chars[0].first >= '\t' && chars[0].first <= '\r'));
       if (matches && state + 1 == size) continue;
       states[state].edges.push_back({set, matches ? state + 1 : state == 0 && is_space ? 0 : size});
     }

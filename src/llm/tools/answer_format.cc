@@ -13,7 +13,7 @@ constexpr const char* kOwnName = "our own";
 // Templates have all of `signs`.
 struct Family {
   AnswerFormat format;
-  std::vector<std::string_view> signs;
+  std::vector<std::string> signs;
 };
 
 // The names that formats, and templates, have of tokens.
@@ -42,8 +42,8 @@ Family DeepSeek(bool typed) {
                          .call_end = "<｜tool▁call▁end｜>",
                          .body = CallBody::kNamed,
                          .name_end = "<｜tool▁sep｜>",
-                         .tokens = Named({"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>",
-                                          "<｜tool▁call▁end｜>", "<｜tool▁sep｜>"})};
+                         .tokens = Named({"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>",
+                                          "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>"})};
   if (!typed) return {format, {"<｜tool▁calls▁begin｜>"}};
   format.call_begin += "function<｜tool▁sep｜>";
   format.name_end = "\n```json\n";
@@ -81,8 +81,7 @@ Family Command() {
            .call_separator = ", ",
            .name_key = "tool_name",
            .arguments_key = "parameters",
-           .tokens =
-               Named({"<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_ACTION|>", "<|END_ACTION|>"})},
+           .tokens = Named({"<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_ACTION|>", "<|END_ACTION|>"})},
           {"<|START_ACTION|>"}};
 }
 
@@ -94,8 +93,8 @@ Family Kimi() {
            .call_end = "<|tool_call_end|>",
            .body = CallBody::kNamed,
            .name_end = ":#<|tool_call_argument_begin|>",
-           .tokens = Named({"<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "<|tool_call_begin|>",
-                            "<|tool_call_end|>", "<|tool_call_argument_begin|>"})},
+           .tokens = Named({"<|tool_calls_section_begin|>", "<|tool_calls_section_end|>",
+                            "<|tool_call_begin|>", "<|tool_call_end|>", "<|tool_call_argument_begin|>"})},
           {"<|tool_calls_section_begin|>"}};
 }
 
@@ -148,9 +147,19 @@ Family Glm() {
            .parameter_begin = "<arg_key>",
            .parameter_name_end = "</arg_key>\n<arg_value>",
            .parameter_end = "</arg_value>\n",
-           .tokens = Named({"<tool_call>", "</tool_call>", "<arg_key>", "</arg_key>", "<arg_value>",
-                            "</arg_value>"})},
+           .tokens = Named(
+               {"<tool_call>", "</tool_call>", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"})},
           {"<arg_key>"}};
+}
+
+Family Gemma(const char* name, std::string begin, std::string end, std::string quote) {
+  return {{.name = name,
+           .call_begin = begin + "call:",
+           .call_end = end,
+           .body = CallBody::kBraces,
+           .quote = quote,
+           .tokens = Named({begin.c_str(), end.c_str(), quote.c_str()})},
+          {begin, quote}};
 }
 
 Family Hermes() {
@@ -172,10 +181,7 @@ Family Functionary() {
 }
 
 Family Llama() {
-  return {{.name = "Llama 3",
-           .arguments_key = "parameters",
-           .at_start = true,
-           .parallel = false},
+  return {{.name = "Llama 3", .arguments_key = "parameters", .at_start = true, .parallel = false},
           {"<|start_header_id|>", "parameters"}};
 }
 
@@ -192,6 +198,8 @@ const std::vector<Family>& Families() {
       Xml("Seed-OSS", "<seed:tool_call>", "</seed:tool_call>"),
       Xml("Qwen3-Coder", "<tool_call>", "</tool_call>"),
       Glm(),
+      Gemma("Gemma 4", "<|tool_call>", "<tool_call|>", "<|\"|>"),
+      Gemma("FunctionGemma", "<start_function_call>", "<end_function_call>", "<escape>"),
       List("Phi 4 mini", "<|tool_call|>", "<|/tool_call|>"),
       List("Granite 3", "<|tool_call|>", ""),
       List("Nemotron", "<TOOLCALL>", "</TOOLCALL>"),
@@ -216,6 +224,7 @@ const Thoughts kThoughts[] = {
      "<|START_THINKING|>",
      "<|END_THINKING|>",
      {"<|START_THINKING|>", "<|END_THINKING|>"}},
+    {"<|channel>", "<|channel>thought\n", "<channel|>", {"<|channel>", "<channel|>"}},
     {"</seed:think>", "<seed:think>", "</seed:think>", {"<seed:think>", "</seed:think>"}},
     {"</think>", "<think>", "</think>", {"<think>", "</think>"}},
 };
@@ -238,11 +247,13 @@ void Replace(std::string& text, std::string_view name, char mark) {
 }
 
 constexpr std::string AnswerFormat::*kTexts[] = {
-    &AnswerFormat::thought_begin,   &AnswerFormat::thought_end,        &AnswerFormat::text_begin,
-    &AnswerFormat::text_end,        &AnswerFormat::calls_begin,        &AnswerFormat::calls_end,
-    &AnswerFormat::call_begin,      &AnswerFormat::call_end,           &AnswerFormat::call_separator,
-    &AnswerFormat::name_end,        &AnswerFormat::parameter_begin,    &AnswerFormat::parameter_name_end,
-    &AnswerFormat::parameter_end,
+    &AnswerFormat::thought_begin,      &AnswerFormat::thought_end,
+    &AnswerFormat::text_begin,         &AnswerFormat::text_end,
+    &AnswerFormat::calls_begin,        &AnswerFormat::calls_end,
+    &AnswerFormat::call_begin,         &AnswerFormat::call_end,
+    &AnswerFormat::call_separator,     &AnswerFormat::quote,
+    &AnswerFormat::name_end,           &AnswerFormat::parameter_begin,
+    &AnswerFormat::parameter_name_end, &AnswerFormat::parameter_end,
 };
 
 }  // namespace
@@ -271,13 +282,9 @@ std::string AnswerFormat::WithMarksAs(std::string FormatToken::*form, std::strin
   return written;
 }
 
-std::string AnswerFormat::Shown(std::string_view text) const {
-  return WithMarksAs(&FormatToken::text, text);
-}
+std::string AnswerFormat::Shown(std::string_view text) const { return WithMarksAs(&FormatToken::text, text); }
 
-std::string AnswerFormat::Named(std::string_view text) const {
-  return WithMarksAs(&FormatToken::name, text);
-}
+std::string AnswerFormat::Named(std::string_view text) const { return WithMarksAs(&FormatToken::name, text); }
 
 AnswerFormat OwnFormat() {
   AnswerFormat format = Hermes().format;

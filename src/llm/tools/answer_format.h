@@ -14,6 +14,7 @@ namespace throng::llm {
 enum class CallBody : uint8_t {
   kObject,      // {"name": "NAME", "arguments": {...}}, with the format's keys
   kNamed,       // NAME, `name_end`, {...}
+  kBraces,      // NAME, and its arguments as braces_value.h has them
   kParameters,  // NAME, `name_end`, and for each argument its name and value between literals
 };
 
@@ -38,7 +39,8 @@ struct AnswerFormat {
   CallBody body = CallBody::kObject;
   std::string name_key = "name";  // kObject
   std::string arguments_key = "arguments";
-  std::string name_end{};         // else
+  std::string name_end{};         // kNamed, kParameters
+  std::string quote{};            // kBraces: begins and ends strings
   std::string parameter_begin{};  // kParameters
   std::string parameter_name_end{};
   std::string parameter_end{};

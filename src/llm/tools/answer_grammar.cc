@@ -16,13 +16,13 @@ using Node = Grammar::Node;
 
 class Composer {
  public:
-  Composer(const AnswerForm& form, Grammar& grammar)
-      : form_(form), format_(form.format), grammar_(grammar) {}
+  Composer(const AnswerForm& form, Grammar& grammar) : form_(form), format_(form.format), grammar_(grammar) {}
 
   Node Answer() {
     std::vector<Node> parts;
     if (format_.HasThoughts() && form_.thought != AnswerForm::Thought::kNever) {
-      const Node rest = grammar_.Sequence({FreeText({format_.thought_end}), grammar_.Bytes(format_.thought_end)});
+      const Node rest =
+          grammar_.Sequence({FreeText({format_.thought_end}), grammar_.Bytes(format_.thought_end)});
       if (form_.thought == AnswerForm::Thought::kBegun) {
         parts.push_back(rest);
       } else {
@@ -35,8 +35,8 @@ class Composer {
   }
 
   Node Arguments(const Tool& tool) {
-    return format_.body == CallBody::kParameters ? Parameters(tool)
-                                                 : LowerJsonSchema(tool.parameters, grammar_);
+    if (format_.body == CallBody::kParameters) return Parameters(tool);
+    return LowerJsonSchema(tool.parameters, grammar_, {.quote = format_.quote});
   }
 
  private:
@@ -65,9 +65,7 @@ class Composer {
     return grammar_.Sequence(std::move(parts));
   }
 
-  Node FreeText(const std::vector<std::string>& without) {
-    return grammar_.Texts(TextsWithout(without));
-  }
+  Node FreeText(const std::vector<std::string>& without) { return grammar_.Texts(TextsWithout(without)); }
 
   Node Calls() {
     std::vector<Node> choices;
@@ -103,15 +101,17 @@ class Composer {
 
   Node Parameters(const Tool& tool) {
     std::vector<Node> parts;
-    for (const SchemaMember& member : LowerMembers(tool.parameters, Trimmed(format_.parameter_end), grammar_)) {
+    for (const SchemaMember& member :
+         LowerMembers(tool.parameters, Trimmed(format_.parameter_end), grammar_)) {
       if (member.name.find_first_of("<>\"\n") != std::string::npos) {
-        throw MakeError(ErrorCode::kUnsupported,
-                        "JSON schema: #/properties has the name {:?}, which the model's form of calls cannot write",
-                        member.name);
+        throw MakeError(
+            ErrorCode::kUnsupported,
+            "JSON schema: #/properties has the name {:?}, which the model's form of calls cannot write",
+            member.name);
       }
-      const Node one = grammar_.Sequence({grammar_.Bytes(format_.parameter_begin), grammar_.Bytes(member.name),
-                                          grammar_.Bytes(format_.parameter_name_end), member.value,
-                                          grammar_.Bytes(format_.parameter_end)});
+      const Node one = grammar_.Sequence(
+          {grammar_.Bytes(format_.parameter_begin), grammar_.Bytes(member.name),
+           grammar_.Bytes(format_.parameter_name_end), member.value, grammar_.Bytes(format_.parameter_end)});
       parts.push_back(member.is_required ? one : grammar_.Optional(one));
     }
     return grammar_.Sequence(std::move(parts));
@@ -138,7 +138,8 @@ std::string KeyOf(const AnswerForm& form) {
   const auto add = [&](std::string_view text) { key += fmt::format("{}:{}", text.size(), text); };
   add(form.format.name);
   add(form.format.thought_begin);
-  key += fmt::format("{} {} {} ", static_cast<int>(form.thought), static_cast<int>(form.calls), form.parallel);
+  key +=
+      fmt::format("{} {} {} ", static_cast<int>(form.thought), static_cast<int>(form.calls), form.parallel);
   for (const Tool& tool : form.tools) add(tool.name), add(tool.parameters);
   key += '|';
   for (const std::string& choice : form.text.choices) add(choice);

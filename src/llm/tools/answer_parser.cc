@@ -65,7 +65,8 @@ std::vector<std::string> TextParameters(const AnswerForm& form, std::string_view
 AnswerParser::AnswerParser(std::shared_ptr<const AnswerForm> form)
     : form_(std::move(form)),
       format_(form_->format),
-      reads_calls_(form_->calls != AnswerForm::Calls::kNever) {
+      reads_calls_(form_->calls != AnswerForm::Calls::kNever),
+      braces_(format_.quote) {
   if (format_.HasThoughts() && form_->thought == AnswerForm::Thought::kBegun) BeginThought();
 }
 
@@ -106,7 +107,7 @@ bool AnswerParser::Step() {
       return StepName();
     case State::kOtherValue:
     case State::kArguments:
-      return StepValue();
+      return format_.body == CallBody::kBraces ? StepBraces() : StepValue();
     case State::kParameters:
       return StepParameters();
     case State::kCallEnd:
@@ -204,7 +205,8 @@ bool AnswerParser::StepHead() {
   const auto length = static_cast<size_t>(end - held_.begin());
   if (end == held_.end() && length <= kMaxName && !final_) return false;
   size_t literal = 0;
-  const Found found = length > 0 && length <= kMaxName ? Match(format_.name_end, length, literal) : Found::kNo;
+  const Found found =
+      length > 0 && length <= kMaxName ? Match(format_.name_end, length, literal) : Found::kNo;
   if (found == Found::kMore && !final_) return false;
   if (found != Found::kYes) return Fail();
   std::string name = Consume(length);
@@ -278,6 +280,16 @@ bool AnswerParser::StepValue() {
   } else {
     EndArguments();
   }
+  return true;
+}
+
+bool AnswerParser::StepBraces() {
+  std::string json;
+  Consume(braces_.Take(held_, json));
+  has_arguments_ = has_arguments_ || !json.empty();
+  Emit(AnswerEvent::Kind::kArguments, std::move(json));
+  if (!braces_.Done()) return false;
+  EndArguments();
   return true;
 }
 
@@ -428,6 +440,7 @@ void AnswerParser::BeginCall(std::string name) {
   raw_.clear();
   is_named_ = seen_call_ = true;
   scan_ = JsonValueScan();
+  braces_ = BracesValue(format_.quote);
   Emit(AnswerEvent::Kind::kCall, std::move(name));
   if (!early_arguments_.empty()) Emit(AnswerEvent::Kind::kArguments, std::exchange(early_arguments_, {}));
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "llm/tools/answer_grammar.h"
+#include "llm/tools/braces_value.h"
 #include "llm/tools/json_value.h"
 
 namespace throng::llm {
@@ -42,7 +43,7 @@ class AnswerParser {
 
  private:
   enum class State {
-    kTop,         // in text
+    kTop,  // in text
     kThought,
     kHead,        // of a call: the literals before its name or its object
     kKeys,        // kObject: before a key
@@ -62,6 +63,7 @@ class AnswerParser {
   bool StepKeys();
   bool StepName();
   bool StepValue();
+  bool StepBraces();
   bool StepParameters();
   bool StepCallEnd();
   bool StepBetween();
@@ -95,7 +97,7 @@ class AnswerParser {
   bool final_ = false;  // nothing follows held_
   std::vector<AnswerEvent>* events_ = nullptr;
 
-  bool has_text_ = false, has_thought_ = false;         // that is no white space
+  bool has_text_ = false, has_thought_ = false;  // that is no white space
   bool seen_thought_ = false, seen_call_ = false;
   std::string space_;  // at the end of the text or thought so far
 
@@ -106,6 +108,7 @@ class AnswerParser {
   bool has_arguments_ = false;
   std::string early_arguments_;  // that come before the name
   JsonValueScan scan_;
+  BracesValue braces_;                        // of kBraces
   std::vector<std::string> text_parameters_;  // of kParameters: those whose values are plain text
 };
 

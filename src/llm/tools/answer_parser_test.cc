@@ -39,9 +39,8 @@ constexpr const char* kTrip = R"({
   "required": ["stops", "note", "code"],
   "$defs": {"stop": {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}}
 })";
-const std::vector<Tool> kTools = {{"weather", kWeather},
-                                  {"plan.a-trip", kTrip},
-                                  {"now", R"({"type": "object", "properties": {}})"}};
+const std::vector<Tool> kTools = {{"weather", kWeather}, {"now", R"({"type": "object", "properties": {}})"}};
+const std::vector<Tool> kHarderTools = {{"plan.a-trip", kTrip}, kTools[0], kTools[1]};
 
 // An answer, all of it.
 struct Parsed {
@@ -78,12 +77,13 @@ Parsed ParseIn(const AnswerForm& form, const std::vector<std::string_view>& piec
   return parsed;
 }
 
-// As a whole, in two pieces cut anywhere, and byte by byte.
-Parsed Parse(const AnswerForm& form, std::string_view text) {
+// As a whole, in two pieces cut anywhere (or at every `step` bytes), and byte by byte.
+Parsed Parse(const AnswerForm& form, std::string_view text, size_t step = 1) {
   const Parsed whole = ParseIn(form, {text});
   std::vector<std::string_view> bytes;
   for (size_t i = 0; i < text.size(); ++i) {
     bytes.push_back(text.substr(i, 1));
+    if (i % step != 0) continue;
     EXPECT_EQ(ParseIn(form, {text.substr(0, i), text.substr(i)}), whole) << text << " cut at " << i;
   }
   EXPECT_EQ(ParseIn(form, bytes), whole) << text;
@@ -151,6 +151,9 @@ const std::map<std::string, std::string> kWritten = {
     {"GLM 4.5",
      "<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n<arg_key>days</arg_key>\n"
      "<arg_value>3</arg_value>\n</tool_call>"},
+    {"Gemma 4", "<|tool_call>call:weather{city:<|\"|>Rome<|\"|>,days:3}<tool_call|>"},
+    {"FunctionGemma",
+     "<start_function_call>call:weather{city:<escape>Rome<escape>,days:3}<end_function_call>"},
     {"Phi 4 mini",
      "<|tool_call|>[{\"name\": \"weather\", \"arguments\": {\"city\":\"Rome\",\"days\":3}}]<|/tool_call|>"},
     {"Granite 3", "<|tool_call|>[{\"name\": \"weather\", \"arguments\": {\"city\":\"Rome\",\"days\":3}}]"},
@@ -177,7 +180,8 @@ TEST(AnswerParser, ReadsWhatEachFamilyWrites) {
       EXPECT_TRUE(Automaton(CompileAnswer(form)).Matches(text));
       EXPECT_TRUE(Automaton(CompileAnswer(FormOf(format, Calls::kMust))).Matches(text));
       EXPECT_FALSE(Automaton(CompileAnswer(FormOf(format, Calls::kNever))).Matches(text));
-      const std::string free = Spelled(format, plain.text_begin + "It rains. {\"name\": [3]}" + plain.text_end);
+      const std::string free =
+          Spelled(format, plain.text_begin + "It rains. {\"name\": [3]}" + plain.text_end);
       EXPECT_EQ(Parse(form, free), (Parsed{"", "It rains. {\"name\": [3]}", {}}));
       EXPECT_TRUE(Automaton(CompileAnswer(form)).Matches(free));
       EXPECT_FALSE(Automaton(CompileAnswer(FormOf(format, Calls::kMust))).Matches(free));
@@ -204,6 +208,7 @@ TEST(AnswerParser, ThoughtsComeFirst) {
   const std::pair<const char*, const char*> thoughts[] = {
       {"</think>", "<think>\nHm, <3.\n</think>\n\n"},
       {"[/THINK]", "[THINK]Hm, <3.[/THINK]"},
+      {"<|channel>", "<|channel>thought\nHm, <3.<channel|>"},
       {"<|END_THINKING|>", "<|START_THINKING|>Hm, <3.<|END_THINKING|>"},
       {"<|channel|>analysis", "<|channel|>analysis<|message|>Hm, <3.<|end|><|start|>assistant"},
   };
@@ -272,7 +277,8 @@ TEST(AnswerParser, ReadsWhatIsWrong) {
        {"", "", {{"f", "{\"a\": 1}"}}}},
       {"<tool_call>\n{\"name\": \"f\", \"arguments\": {\"city\": \"Ro", {"", "", {{"f", "{\"city\": \"Ro"}}}},
       {"<tool_call>\n{\"name\": \"f\", \"argum", {"", "", {{"f", ""}}}},
-      {"<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"</tool_call><tool_call>{\\\"name\\\": \\\"x\\\"}\"}}"
+      {"<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"</tool_call><tool_call>{\\\"name\\\": "
+       "\\\"x\\\"}\"}}"
        "</tool_call>",
        {"", "", {{"f", "{\"a\": \"</tool_call><tool_call>{\\\"name\\\": \\\"x\\\"}\"}"}}}},
       {"<tool_call>{\"name\": \"f\", \"arguments\": [1, }} oops</tool_call>",
@@ -287,6 +293,11 @@ TEST(AnswerParser, ReadsWhatIsWrong) {
   EXPECT_EQ(Parse(xml, begin + "<parameter=days>3</parameter><parameter=more>{\"a\": [1]}</parameter>"
                                "<parameter=other>x</parameter></function></tool_call>"),
             (Parsed{"", "", {{"weather", R"({"days":3,"more":{"a":[1]},"other":"x"})"}}}));
+  const AnswerForm braces = FormOf(Unmarked(Family("Gemma 4")));
+  EXPECT_EQ(Parse(braces, "<|tool_call>call:f{a:[{b:<|\"|>x\"<|\n<|\"|>,c:null},-1.5], d : {}}<tool_call|>"),
+            (Parsed{"", "", {{"f", "{\"a\":[{\"b\":\"x\\\"<|\\n\",\"c\":null},-1.5], \"d\": {}}"}}}));
+  EXPECT_EQ(Parse(braces, "<|tool_call>call:f{a:<|\"|>x"), (Parsed{"", "", {{"f", "{\"a\":\"x"}}}));
+  EXPECT_EQ(Parse(braces, "<|tool_call>call:f{}<tool_call|> "), (Parsed{"", "", {{"f", "{}"}}}));
   EXPECT_EQ(Parse(xml, "<tool_call>\n<function=wea ther>"),
             (Parsed{"", "<tool_call>\n<function=wea ther>", {}}));
 }
@@ -311,20 +322,21 @@ TEST(AnswerGrammar, MakesCallsThatAreRead) {
   for (const AnswerFormat& plain : AllFormats()) {
     for (const AnswerFormat& format : {Unmarked(plain), Marked(plain)}) {
       for (const Calls calls : {Calls::kMust, Calls::kMay}) {
-        const AnswerForm form = FormOf(format, calls);
+        AnswerForm form = FormOf(format, calls);
+        form.tools = kHarderTools;
         const Grammar grammar = CompileAnswer(form);
-        for (uint64_t seed = 0; seed < 15; ++seed) {
+        for (uint64_t seed = 0; seed < 4; ++seed) {
           CounterRng rng(seed);
           const std::string text = RandomText(grammar, rng);
           SCOPED_TRACE(format.name + ": " + text);
-          const Parsed parsed = Parse(form, text);
+          const Parsed parsed = Parse(form, text, 16);
           if (calls == Calls::kMust) {
             EXPECT_FALSE(parsed.calls.empty());
             EXPECT_EQ(parsed.text, "");
           }
           for (const auto& [name, arguments] : parsed.calls) {
-            const auto tool = std::ranges::find(kTools, name, &Tool::name);
-            ASSERT_NE(tool, kTools.end());
+            const auto tool = std::ranges::find(kHarderTools, name, &Tool::name);
+            ASSERT_NE(tool, kHarderTools.end());
             ASSERT_TRUE(Json::accept(arguments)) << arguments;
             EXPECT_EQ(SchemaCheck(tool->parameters).WhatIsWrong(Json::parse(arguments)), "");
           }
@@ -340,7 +352,8 @@ TEST(AnswerGrammar, TextFollowsItsConstraintAfterTheThought) {
   Automaton automaton(CompileAnswer(form));
   for (const char* text : {"yes", "<think>Hm</think>\n\nno", "<think></think>yes"})
     EXPECT_TRUE(automaton.Matches(text)) << text;
-  for (const char* text : {"Hm", "<think>Hm", "<think>Hm</think>Hm"}) EXPECT_FALSE(automaton.Matches(text)) << text;
+  for (const char* text : {"Hm", "<think>Hm", "<think>Hm</think>Hm"})
+    EXPECT_FALSE(automaton.Matches(text)) << text;
   EXPECT_TRUE(automaton.Matches(kWritten.at("our own")));
 }
 
@@ -360,7 +373,8 @@ TEST(AnswerGrammar, RefusesSchemasWithTheirPaths) {
   EXPECT_EQ(why(objects, R"({"anyOf": [{"type": "object"}, {"type": "null"}]})"), "");
   EXPECT_THAT(why(parameters, R"({"anyOf": [{"type": "object"}, {"type": "null"}]})"),
               ::testing::HasSubstr("alternatives"));
-  EXPECT_THAT(why(parameters, R"({"type": "object", "minProperties": 1})"), ::testing::HasSubstr("#/minProperties"));
+  EXPECT_THAT(why(parameters, R"({"type": "object", "minProperties": 1})"),
+              ::testing::HasSubstr("#/minProperties"));
   EXPECT_THAT(why(parameters, R"({"type": "object", "properties": {"a>": {}}})"), ::testing::HasSubstr("a>"));
 }
 

@@ -30,8 +30,8 @@ std::string CallsAsText(const Json& calls) {
   for (const Json& call : calls) {
     const Json& function = call.at("function");
     const Json& arguments = function.at("arguments");
-    text += fmt::format("{}<tool_call>\n{{\"name\": {}, \"arguments\": {}}}\n</tool_call>", text.empty() ? "" : "\n",
-                        Dump(function.at("name")),
+    text += fmt::format("{}<tool_call>\n{{\"name\": {}, \"arguments\": {}}}\n</tool_call>",
+                        text.empty() ? "" : "\n", Dump(function.at("name")),
                         arguments.is_string() ? arguments.get<std::string>() : Dump(arguments));
   }
   return text;

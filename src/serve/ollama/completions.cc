@@ -93,8 +93,7 @@ OllamaRequest ParseRequest(Endpoint endpoint, std::string_view body) {
 }
 
 std::vector<Choices> OneChoice(engine::LocalModel& model, OllamaRequest request, const char* field) {
-  if (request.chat)
-    SetTurn(model, *std::move(request.chat), request.tools, request.thoughts, request.text);
+  if (request.chat) SetTurn(model, *std::move(request.chat), request.tools, request.thoughts, request.text);
   std::vector<Choices> choices;
   choices.push_back(Choices::Of(model, std::move(request.text), field));
   return choices;
@@ -169,7 +168,8 @@ class OllamaReply : public ReplySource {
     return Line(answer.Text(), answer.Thought(), CallsOf(answer.Calls()), End(result));
   }
 
-  std::string Line(std::string_view text, std::string_view thought, const Json& calls, const Json& rest) const {
+  std::string Line(std::string_view text, std::string_view thought, const Json& calls,
+                   const Json& rest) const {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     Json json = {{"model", model_},
                  {"created_at", OllamaTime(std::chrono::duration_cast<std::chrono::seconds>(now).count())}};

@@ -35,15 +35,17 @@ void AddItem(const JsonFields& item, Json& chat) {
   const std::string type = item.Text("type", "message");
   if (type == "message") {
     Json message = ParseMessage(item, {"input_text", "output_text"});
-    const bool goes_on = message["role"] == "assistant" && !chat.empty() && chat.back().contains("reasoning_content") &&
-                         chat.back()["content"] == "";
+    const bool goes_on = message["role"] == "assistant" && !chat.empty() &&
+                         chat.back().contains("reasoning_content") && chat.back()["content"] == "";
     if (goes_on) {
       chat.back()["content"] = std::move(message["content"]);
     } else {
       chat.push_back(std::move(message));
     }
   } else if (type == "reasoning") {
-    chat.push_back({{"role", "assistant"}, {"content", ""}, {"reasoning_content", TextOf(item, "content", "reasoning_text")}});
+    chat.push_back({{"role", "assistant"},
+                    {"content", ""},
+                    {"reasoning_content", TextOf(item, "content", "reasoning_text")}});
   } else if (type == "function_call") {
     const std::string arguments = item.Text("arguments", "{}");
     if (!Json::accept(arguments)) FailField(item.Path("arguments"), arguments, "a text of JSON");

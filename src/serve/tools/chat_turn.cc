@@ -21,7 +21,8 @@ void SetEffort(const model::ChatTemplate& chat_template, bool has_thoughts, cons
                model::ChatInput& chat) {
   const auto set = [&](const char* variable, Json value) {
     if (chat.variables.contains(variable)) {
-      throw BadField(thoughts.effort_field, "invalid_value", "chat_template_kwargs.{} says it already", variable);
+      throw BadField(thoughts.effort_field, "invalid_value", "chat_template_kwargs.{} says it already",
+                     variable);
     }
     chat.variables[variable] = std::move(value);
   };
@@ -89,8 +90,9 @@ void SetTools(const engine::LocalModel& model, const Json& definitions, model::C
 Form::Thought ThoughtAfter(std::string_view prompt, const llm::AnswerFormat& format) {
   if (!format.HasThoughts()) return Form::Thought::kNever;
   const std::string_view end = Trimmed(prompt);
-  if (end.ends_with(format.Named(format.thought_begin))) return Form::Thought::kBegun;
-  return end.ends_with(format.Named(format.thought_end)) ? Form::Thought::kNever : Form::Thought::kMay;
+  if (end.ends_with(Trimmed(format.Named(format.thought_begin)))) return Form::Thought::kBegun;
+  return end.ends_with(Trimmed(format.Named(format.thought_end))) ? Form::Thought::kNever
+                                                                  : Form::Thought::kMay;
 }
 
 void CheckTools(const llm::AnswerFormat& format, const ToolRequest& tools) {

@@ -11,8 +11,8 @@ constexpr size_t kMaxName = 64;
 // Names as OpenAI's API has them, and dots.
 bool IsName(std::string_view name) {
   return !name.empty() && name.size() <= kMaxName && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
   });
 }
 
@@ -31,7 +31,8 @@ void AddTool(const JsonFields& function, ToolRequest& request) {
   const Json* given = function.Find("parameters");
   const Json none = {{"type", "object"}, {"properties", Json::object()}};
   const Json& parameters = given != nullptr && !given->empty() ? *given : none;
-  if (!parameters.is_object()) FailField(function.Path("parameters"), parameters, "a JSON schema of an object");
+  if (!parameters.is_object())
+    FailField(function.Path("parameters"), parameters, "a JSON schema of an object");
   definition["parameters"] = parameters;
   request.definitions.push_back({{"type", "function"}, {"function", std::move(definition)}});
   request.paths.push_back(function.Path("parameters"));
