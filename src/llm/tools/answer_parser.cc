@@ -14,16 +14,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kSpaces = " \t\r\n";
 constexpr size_t kMaxName = 256;
 
-bool IsSpace(char byte) { return kSpaces.find(byte) != std::string_view::npos; }
-
-bool IsDigit(char byte) { return byte >= '0' && byte <= '9'; }
-
 bool IsNameChar(char byte) {
-  return IsDigit(byte) || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || byte == '_' ||
-         byte == '-' || byte == '.';
+  return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+         byte == '_' || byte == '-' || byte == '.';
 }
 
 // After the quote that closes the string that begins the text; npos if there is none.
@@ -72,7 +67,7 @@ AnswerParser::AnswerParser(std::shared_ptr<const AnswerForm> form)
 
 void AnswerParser::Push(std::string_view text, std::vector<AnswerEvent>& events) {
   events_ = &events;
-  held_ += text;
+  held_.Add(text);
   while (Step()) {
   }
 }
@@ -81,12 +76,12 @@ void AnswerParser::Finish(std::vector<AnswerEvent>& events) {
   final_ = true;
   Push("", events);
   if (state_ == State::kThought) {
-    EmitThought(Consume(held_.size()));
+    EmitThought(Consume(held_.Text().size()));
   } else if (state_ != State::kTop && !is_named_) {
     Fail();
   }
   if (state_ == State::kTop) {
-    EmitText(Consume(held_.size()));
+    EmitText(Consume(held_.Text().size()));
     if (!seen_call_ && (has_text_ || !seen_thought_) && !space_.empty())
       Emit(AnswerEvent::Kind::kText, std::exchange(space_, {}));
   }
@@ -119,7 +114,7 @@ bool AnswerParser::Step() {
 }
 
 bool AnswerParser::StepTop() {
-  if (held_.empty()) return false;
+  if (held_.Empty()) return false;
   const std::string trigger = reads_calls_ ? format_.Trigger() : "";
   std::vector<std::string_view> literals;
   // Thoughts come first, unless the format marks text.
@@ -129,10 +124,10 @@ bool AnswerParser::StepTop() {
   if (!format_.at_start || (!has_text_ && !seen_call_)) literals.push_back(trigger);
   size_t at = 0;
   std::string_view literal;
-  const bool is_whole = FindFirst(literals, at, literal);
+  const bool is_whole = held_.FindFirst(literals, final_, at, literal);
   const bool is_call = is_whole && literal == trigger;
   const bool is_thought = is_whole && literal == format_.thought_begin;
-  const bool is_late = !Trimmed(std::string_view(held_).substr(0, at)).empty();
+  const bool is_late = !Trimmed(std::string_view(held_.Text()).substr(0, at)).empty();
   if (is_late && ((is_call && format_.at_start) || (is_thought && format_.text_begin.empty()))) {
     EmitText(Consume(at + literal.size()));
     return true;
@@ -148,37 +143,10 @@ bool AnswerParser::StepTop() {
   return true;
 }
 
-// Sets `at` to where the first of the literals is found (true), or may begin at the text's end, or to the
-// text's end (false).
-bool AnswerParser::FindFirst(const std::vector<std::string_view>& literals, size_t& at,
-                             std::string_view& literal) const {
-  const std::string_view text = held_;
-  at = text.size();
-  bool found = false;
-  for (const std::string_view one : literals) {
-    if (one.empty()) continue;
-    const size_t place = text.find(one);
-    if (place == std::string_view::npos || (found && place >= at)) continue;
-    found = true;
-    at = place;
-    literal = one;
-  }
-  if (found || final_) return found;
-  for (const std::string_view one : literals) {
-    const size_t longest = std::min(one.size(), text.size());
-    for (size_t length = longest; length > 0; --length) {
-      if (!text.ends_with(one.substr(0, length))) continue;
-      at = std::min(at, text.size() - length);
-      break;
-    }
-  }
-  return false;
-}
-
 bool AnswerParser::StepThought() {
   size_t at = 0;
   std::string_view literal;
-  const bool ends = FindFirst({format_.thought_end}, at, literal);
+  const bool ends = held_.FindFirst({format_.thought_end}, final_, at, literal);
   EmitThought(Consume(at));
   if (!ends) return false;
   Consume(literal.size());
@@ -196,17 +164,17 @@ bool AnswerParser::StepHead() {
     expected_.pop_back();
     return true;
   }
-  SkipSpace();
+  Consume(held_.LeadingSpace(0));
   if (format_.body == CallBody::kObject) {
     state_ = State::kKeys;
     return true;
   }
-  const auto end = std::ranges::find_if_not(held_, IsNameChar);
-  const auto length = static_cast<size_t>(end - held_.begin());
-  if (end == held_.end() && length <= kMaxName && !final_) return false;
+  const auto end = std::ranges::find_if_not(held_.Text(), IsNameChar);
+  const auto length = static_cast<size_t>(end - held_.Text().begin());
+  if (end == held_.Text().end() && length <= kMaxName && !final_) return false;
   size_t literal = 0;
   const Found found =
-      length > 0 && length <= kMaxName ? Match(format_.name_end, length, literal) : Found::kNo;
+      length > 0 && length <= kMaxName ? held_.Match(format_.name_end, length, literal) : Found::kNo;
   if (found == Found::kMore && !final_) return false;
   if (found != Found::kYes) return Fail();
   std::string name = Consume(length);
@@ -222,23 +190,23 @@ bool AnswerParser::StepHead() {
 }
 
 bool AnswerParser::StepKeys() {
-  while (!held_.empty() && (IsSpace(held_[0]) || held_[0] == ',')) Consume(1);
-  if (held_.empty()) return false;
-  if (held_[0] == '}') {
+  while (!held_.Empty() && (IsSpace(held_.Front()) || held_.Front() == ',')) Consume(1);
+  if (held_.Empty()) return false;
+  if (held_.Front() == '}') {
     if (!is_named_) return Fail();
     Consume(1);
     EndArguments();
     return true;
   }
-  const size_t end = held_[0] == '"' ? EndOfString(held_) : 0;
-  const size_t colon = end == std::string::npos ? end : held_.find_first_not_of(kSpaces, end);
+  const size_t end = held_.Front() == '"' ? EndOfString(held_.Text()) : 0;
+  const size_t colon = end == std::string::npos ? end : held_.Text().find_first_not_of(kSpaces, end);
   if (end != 0 && colon == std::string::npos) return false;
-  if (end == 0 || held_[colon] != ':') {
+  if (end == 0 || held_.Text()[colon] != ':') {
     if (!is_named_) return Fail();
     EndArguments();
     return true;
   }
-  const std::string key = StringOf(std::string_view(held_).substr(0, end));
+  const std::string key = StringOf(std::string_view(held_.Text()).substr(0, end));
   Consume(colon + 1);
   scan_ = JsonValueScan();
   if (key == format_.name_key && !is_named_) {
@@ -250,11 +218,11 @@ bool AnswerParser::StepKeys() {
 }
 
 bool AnswerParser::StepName() {
-  SkipSpace();
-  if (held_.empty()) return false;
-  const size_t end = held_[0] == '"' ? EndOfString(held_) : 0;
-  if (end == std::string::npos && held_.size() <= kMaxName) return false;
-  std::string name = end == std::string::npos ? "" : StringOf(std::string_view(held_).substr(0, end));
+  Consume(held_.LeadingSpace(0));
+  if (held_.Empty()) return false;
+  const size_t end = held_.Front() == '"' ? EndOfString(held_.Text()) : 0;
+  if (end == std::string::npos && held_.Text().size() <= kMaxName) return false;
+  std::string name = end == std::string::npos ? "" : StringOf(std::string_view(held_.Text()).substr(0, end));
   if (name.empty()) return Fail();
   Consume(end);
   BeginCall(std::move(name));
@@ -263,8 +231,8 @@ bool AnswerParser::StepName() {
 }
 
 bool AnswerParser::StepValue() {
-  if (!scan_.HasBegun()) SkipSpace();
-  const size_t taken = scan_.Take(held_);
+  if (!scan_.HasBegun()) Consume(held_.LeadingSpace(0));
+  const size_t taken = scan_.Take(held_.Text());
   std::string text = Consume(taken);
   if (state_ == State::kArguments && !text.empty()) {
     has_arguments_ = true;
@@ -285,7 +253,7 @@ bool AnswerParser::StepValue() {
 
 bool AnswerParser::StepBraces() {
   std::string json;
-  Consume(braces_.Take(held_, json));
+  Consume(braces_.Take(held_.Text(), json));
   has_arguments_ = has_arguments_ || !json.empty();
   Emit(AnswerEvent::Kind::kArguments, std::move(json));
   if (!braces_.Done()) return false;
@@ -294,18 +262,18 @@ bool AnswerParser::StepBraces() {
 }
 
 bool AnswerParser::StepParameters() {
-  SkipSpace();
+  Consume(held_.LeadingSpace(0));
   size_t begin = 0;
-  const Found found = Match(format_.parameter_begin, 0, begin);
+  const Found found = held_.Match(format_.parameter_begin, 0, begin);
   if (found == Found::kYes) {
     size_t name_end = 0, end = 0;
-    const size_t name_at = Find(format_.parameter_name_end, begin, name_end);
+    const size_t name_at = held_.Find(format_.parameter_name_end, begin, name_end);
     const size_t value_at = name_at + name_end;
     const std::string_view closing = Trimmed(format_.parameter_end);
-    const size_t end_at = name_at == std::string::npos ? name_at : Find(closing, value_at, end);
+    const size_t end_at = name_at == std::string::npos ? name_at : held_.Find(closing, value_at, end);
     if (end_at == std::string::npos) return false;
-    const std::string name(Trimmed(std::string_view(held_).substr(begin, name_at - begin)));
-    const std::string value = held_.substr(value_at, end_at - value_at);
+    const std::string name(Trimmed(std::string_view(held_.Text()).substr(begin, name_at - begin)));
+    const std::string value = held_.Text().substr(value_at, end_at - value_at);
     const bool is_text = std::ranges::find(text_parameters_, name) != text_parameters_.end();
     const Json parsed = is_text ? Json() : Json::parse(value, nullptr, /*allow_exceptions=*/false);
     const std::string text = is_text || parsed.is_discarded() ? Argument(value) : parsed.dump();
@@ -316,7 +284,7 @@ bool AnswerParser::StepParameters() {
     return true;
   }
   size_t length = 0;
-  const Found ends = Match(format_.call_end, 0, length);
+  const Found ends = held_.Match(format_.call_end, 0, length);
   if (ends != Found::kYes && (found == Found::kMore || ends == Found::kMore)) return false;
   Emit(AnswerEvent::Kind::kArguments, has_arguments_ ? "}" : "{}");
   has_arguments_ = true;
@@ -333,7 +301,7 @@ std::string AnswerParser::Argument(std::string_view raw) {
 
 bool AnswerParser::StepCallEnd() {
   const Found found = Expect(format_.call_end);
-  if (found == Found::kMore && !final_) return false;
+  if (found == Found::kMore) return DropAtEnd();
   state_ = State::kBetween;
   return true;
 }
@@ -343,11 +311,11 @@ bool AnswerParser::StepBetween() {
     state_ = State::kTop;
     return true;
   }
-  SkipSpace();
-  if (held_.empty()) return false;
+  Consume(held_.LeadingSpace(0));
+  if (held_.Empty()) return false;
   const std::string_view separator = Trimmed(format_.call_separator);
   size_t length = 0;
-  const Found found = format_.call_begin.empty() ? Found::kNo : Match(format_.call_begin, 0, length);
+  const Found found = format_.call_begin.empty() ? Found::kNo : held_.Match(format_.call_begin, 0, length);
   if (found == Found::kYes) {
     NextCall();
     return true;
@@ -362,56 +330,28 @@ bool AnswerParser::StepBetween() {
     NextCall();
     return true;
   }
-  if (!final_ && (found == Found::kMore || ends == Found::kMore || separates == Found::kMore)) return false;
+  if (found == Found::kMore || ends == Found::kMore || separates == Found::kMore) return DropAtEnd();
   state_ = State::kTop;
   return true;
 }
 
-// Whether the literal is found at a place of the held text, and how long it is there: white space may differ,
-// and `#` stands for digits.
-AnswerParser::Found AnswerParser::Match(std::string_view literal, size_t from, size_t& length) const {
-  size_t at = from;
-  for (const char wanted : literal) {
-    if (IsSpace(wanted)) continue;
-    while (at < held_.size() && IsSpace(held_[at])) ++at;
-    if (at == held_.size()) return Found::kMore;
-    if (wanted == '#') {
-      if (!IsDigit(held_[at])) return Found::kNo;
-      while (at < held_.size() && IsDigit(held_[at])) ++at;
-    } else if (held_[at++] != wanted) {
-      return Found::kNo;
-    }
-  }
-  length = at - from;
-  return Found::kYes;
+// What is left may be a part of a literal: it waits, or belongs to nothing once the answer has ended.
+bool AnswerParser::DropAtEnd() {
+  if (final_) Consume(held_.Text().size());
+  return false;
 }
 
 // Consumes the literal if it is there.
-AnswerParser::Found AnswerParser::Expect(std::string_view literal) {
+HeldText::Found AnswerParser::Expect(std::string_view literal) {
   size_t length = 0;
-  const Found found = Match(literal, 0, length);
+  const Found found = held_.Match(literal, 0, length);
   if (found == Found::kYes) Consume(length);
   return found;
 }
 
-// Where the literal is found, or npos.
-size_t AnswerParser::Find(std::string_view literal, size_t from, size_t& length) const {
-  const std::string_view solid = Trimmed(literal);
-  for (size_t at = from; (at = held_.find(solid[0], at)) != std::string::npos; ++at) {
-    if (Match(solid, at, length) == Found::kYes) return at;
-  }
-  return std::string::npos;
-}
-
-void AnswerParser::SkipSpace() {
-  const size_t end = held_.find_first_not_of(kSpaces);
-  Consume(std::min(end, held_.size()));
-}
-
 std::string AnswerParser::Consume(size_t bytes) {
-  std::string text = held_.substr(0, bytes);
-  held_.erase(0, bytes);
-  consumed_ += bytes;
+  std::string text = held_.Take(bytes);
+  consumed_ += text.size();
   if (state_ != State::kTop && state_ != State::kThought && !is_named_) raw_ += text;
   return text;
 }
@@ -454,7 +394,7 @@ void AnswerParser::EndArguments() {
 bool AnswerParser::Fail() {
   state_ = State::kTop;
   const std::string trigger = format_.Trigger();
-  if (raw_.empty() && held_.starts_with(trigger)) raw_ = Consume(trigger.size());
+  if (raw_.empty() && held_.Text().starts_with(trigger)) raw_ = Consume(trigger.size());
   expected_.clear();
   early_arguments_.clear();
   EmitText(std::exchange(raw_, {}));

@@ -9,6 +9,7 @@
 
 #include "llm/tools/answer_grammar.h"
 #include "llm/tools/braces_value.h"
+#include "llm/tools/held_text.h"
 #include "llm/tools/json_value.h"
 
 namespace throng::llm {
@@ -54,7 +55,7 @@ class AnswerParser {
     kCallEnd,
     kBetween,  // calls
   };
-  enum class Found { kYes, kNo, kMore };  // kMore: the text is too short to tell
+  using Found = HeldText::Found;
 
   bool Step();
   bool StepTop();
@@ -68,12 +69,8 @@ class AnswerParser {
   bool StepCallEnd();
   bool StepBetween();
 
-  Found Match(std::string_view literal, size_t from, size_t& length) const;
   Found Expect(std::string_view literal);
-  size_t Find(std::string_view literal, size_t from, size_t& length) const;
-  void SkipSpace();
   std::string Consume(size_t bytes);
-  bool FindFirst(const std::vector<std::string_view>& literals, size_t& at, std::string_view& literal) const;
   std::string Argument(std::string_view raw);
 
   void BeginThought();
@@ -82,6 +79,7 @@ class AnswerParser {
   void BeginCall(std::string name);
   void EndArguments();
   bool Fail();
+  bool DropAtEnd();
   void Emit(AnswerEvent::Kind kind, std::string text);
   void EmitText(std::string_view text);
   void EmitThought(std::string_view text);
@@ -91,7 +89,7 @@ class AnswerParser {
   const bool reads_calls_;
 
   State state_ = State::kTop;
-  std::string held_;  // of the text, what is not consumed
+  HeldText held_;
   size_t consumed_ = 0;
   size_t thought_bytes_ = 0;
   bool final_ = false;  // nothing follows held_
