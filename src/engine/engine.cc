@@ -215,6 +215,7 @@ void Engine::Impl::CheckFits(const EngineRequest& request) const {
   }
   THRONG_CHECK(!request.pooling || (request.max_tokens == 0 && !request.prompt_logprobs));
   THRONG_CHECK(!request.prompt_logprobs || request.logprobs);
+  THRONG_CHECK(!request.thought_limit || request.constraint != nullptr);
   const auto vocab = static_cast<int32_t>(vocabulary_->NumTokens());
   for (const int32_t token : request.prompt) {
     if (token < 0 || token >= vocab) {
