@@ -1,5 +1,5 @@
-// Any bytes as an answer of any family of models are read without harm, and alike however they are cut. Input:
-// a byte for the family, one for what the answer may be, the text.
+// Any bytes as an answer of any family of models are read without harm, and alike however they are cut.
+// Input: a byte for the family, one for what the answer may be, the text.
 
 #include <cstdint>
 #include <memory>
@@ -19,7 +19,8 @@ const std::vector<Tool> kTools = {
     {"f", R"({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer"}}})"}};
 
 // All of the answer's events, those of one kind joined.
-std::vector<AnswerEvent> Read(const std::shared_ptr<const AnswerForm>& form, std::string_view text, size_t step) {
+std::vector<AnswerEvent> Read(const std::shared_ptr<const AnswerForm>& form, std::string_view text,
+                              size_t step) {
   AnswerParser parser(form);
   std::vector<AnswerEvent> events;
   for (size_t at = 0; at < text.size(); at += step) parser.Push(text.substr(at, step), events);

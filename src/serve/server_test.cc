@@ -227,7 +227,7 @@ TEST_F(ServerTest, RefusesWhatItDoesNotUnderstand) {
       {kChat, R"({"messages":[{"role":"user","content":"x"}],"stop":[1]})", "stop"},
       {kChat, R"({"messages":[{"role":"user","content":"x"}],"seed":1.5})", "seed"},
       {kChat, R"({"messages":[{"role":"user","content":"x"}],"stream":"yes"})", "stream"},
-      {kChat, R"({"messages":[{"role":"user","content":"x"}],"tools":[{}]})", "tools: this server"},
+      {kChat, R"({"messages":[{"role":"user","content":"x"}],"tools":[{}]})", "tools[0].function: it is missing"},
       {kChat, R"({"messages":[{"role":"user","content":"x"}],"response_format":{"type":"xml"}})", "xml"},
       {kChat, R"({"messages":[{"role":"user","content":"x"}],"response_format":7})", "response_format"},
       {kChat, R"({"messages":[{"role":"user","content":"x"}],"grammar":"root = x"})", "grammar"},
