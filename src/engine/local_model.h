@@ -32,7 +32,7 @@ struct TextRequest {
   std::optional<int> max_tokens{};  // not set: all that the prompt leaves of the context
   llm::Sampling sampling{};
   std::vector<std::string> stop{};  // the text ends before the first of these
-  llm::Constraint constraint{};  // of the text, where `form` says what else there is
+  llm::Constraint constraint{};     // of the text, where `form` says what else there is
   // Thoughts and calls of tools, in LocalModel::Answers; null: the answer is text.
   std::shared_ptr<const llm::AnswerForm> form{};
   std::optional<int> thought_tokens{};  // after so many tokens of the answer, a thought is ended
@@ -109,7 +109,7 @@ class LocalModel {
   const std::shared_ptr<const Vocabulary> spelling_;  // with the marks of answers_
   ConstraintCache constraints_;
   ConstraintCache forms_;  // over spelling_
-  Engine engine_;  // last: its thread uses all the others
+  Engine engine_;          // last: its thread uses all the others
 };
 
 }  // namespace throng::engine

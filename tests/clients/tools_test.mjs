@@ -142,7 +142,7 @@ const tests = {
       agents.setOpenAIAPI(api);
       const { calls, go } = counted();
       const tool = agents.tool({ name: 'go', description: 'Goes somewhere.', parameters: INPUT, execute: async (input) => go(input) });
-      const settings = { toolChoice: 'required', parallelToolCalls: false, maxTokens: 60 };
+      const settings = { toolChoice: 'required', parallelToolCalls: false, maxTokens: 200 };
       const walker = new agents.Agent({ name: 'walker', instructions: 'Walk.', tools: [tool], modelSettings: settings, model: 'm', toolUseBehavior: 'stop_on_first_tool' });
       const guide = new agents.Agent({ name: 'guide', instructions: 'Ask.', handoffs: [walker], modelSettings: settings, model: 'm' });
       const result = await agents.run(guide, ASKED.content);
