@@ -153,9 +153,6 @@ EngineRequest LocalModel::MakeRequest(TextRequest request) {
   const int context = options_.max_context;
   asked.prompt = EncodeWithin(request.prompt, request.max_tokens == 0 ? context : context - 1);
   asked.max_tokens = request.max_tokens.value_or(context - static_cast<int>(asked.prompt.size()));
-  if (const std::optional<int> longest = LongestAnswer(request.constraint)) {
-    asked.max_tokens = std::min(asked.max_tokens, *longest);
-  }
   asked.sampling = request.sampling;
   asked.stop = std::move(request.stop);
   Constrain(request, asked);
@@ -168,17 +165,18 @@ EngineRequest LocalModel::MakeRequest(TextRequest request) {
 
 // Thoughts and calls of tools make a grammar of their own, of which the text's constraint is a part.
 void LocalModel::Constrain(const TextRequest& request, EngineRequest& asked) {
-  if (request.form == nullptr) {
+  const auto constrain_text = [&] {
     asked.constraint = Compile(request.constraint);
-    return;
-  }
+    if (const std::optional<int> longest = LongestAnswer(request.constraint))
+      asked.max_tokens = std::min(asked.max_tokens, *longest);
+  };
+  if (request.form == nullptr) return constrain_text();
   asked.spelling = spelling_;
   const bool may_think = answers_.HasThoughts() && request.form->thought != llm::AnswerForm::Thought::kNever;
   const bool has_limit = may_think && request.thought_tokens.has_value();
   const bool is_plain = !may_think && answers_.text_begin.empty() && request.form->tools.empty();
   if (is_plain || (request.form->tools.empty() && request.constraint.Empty() && !has_limit)) {
-    asked.constraint = Compile(request.constraint);
-    return;
+    return constrain_text();
   }
   llm::AnswerForm form = *request.form;
   form.text = request.constraint;

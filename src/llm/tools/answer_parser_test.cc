@@ -243,6 +243,25 @@ TEST(AnswerParser, ThoughtsComeFirst) {
   }
 }
 
+TEST(AnswerParser, ReadsChannels) {
+  const AnswerFormat plain = FormatOf("{{ tools }}<|channel|>analysis<|message|>", true);
+  EXPECT_EQ(plain.name, "gpt-oss");
+  for (const AnswerFormat& format : {Unmarked(plain), Marked(plain)}) {
+    const std::string thought =
+        Spelled(format, "<|channel|>analysis<|message|>Hm, {<|end|><|start|>assistant");
+    const std::string final = Spelled(format, "<|channel|>final<|message|>Yes {1}.");
+    const std::string call = Spelled(format, kWritten.at("gpt-oss"));
+    for (const Calls calls : {Calls::kMay, Calls::kNever}) {
+      const AnswerForm form = FormOf(format, calls);
+      EXPECT_EQ(Parse(form, thought + final), (Parsed{"Hm, {", "Yes {1}.", {}}));
+      EXPECT_EQ(Parse(form, final), (Parsed{"", "Yes {1}.", {}}));
+      EXPECT_TRUE(Automaton(CompileAnswer(form)).Matches(thought + final));
+      EXPECT_EQ(Automaton(CompileAnswer(form)).Matches(thought + call), calls == Calls::kMay);
+    }
+    EXPECT_EQ(Parse(FormOf(format), thought + call), (Parsed{"Hm, {", "", kOneCall.calls}));
+  }
+}
+
 TEST(AnswerParser, ReadsSeveralCallsAndTextBeforeThem) {
   for (const char* name : {"Hermes, Qwen", "Mistral", "DeepSeek V3.1", "GLM 4.5", "Kimi K2", "Qwen3-Coder"}) {
     const AnswerFormat format = Marked(Family(name));

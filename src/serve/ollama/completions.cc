@@ -30,7 +30,8 @@ struct OllamaRequest {
 };
 
 ThoughtRequest ParseThink(const JsonFields& fields) {
-  ThoughtRequest thoughts = {.effort_field = "think"};
+  ThoughtRequest thoughts;
+  thoughts.effort_field = "think";
   const Json* think = fields.Find("think");
   if (think == nullptr) return thoughts;
   if (think->is_boolean()) {
@@ -85,6 +86,7 @@ OllamaRequest ParseRequest(Endpoint endpoint, std::string_view body) {
       request.chat = engine::ChatOf(fields.Text("system"), prompt);
     }
   }
+  if (request.chat) request.chat->now = model::LocalNow();
   request.thoughts = ParseThink(fields);
   ParseOptions(fields, request.text);
   ParseFormat(fields, request.text.constraint);

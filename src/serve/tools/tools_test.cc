@@ -294,6 +294,14 @@ TEST_F(HermesTest, ThoughtsHaveALimit) {
     EXPECT_EQ(streamed["reasoning_content"], message["reasoning_content"]);
     EXPECT_EQ(streamed["content"], "55555");
   }
+  // The choices' lengths are not the thought's.
+  const Json choices = {{"tools", nullptr}, {"reasoning_effort", "high"}, {"thinking_token_budget", 30}};
+  Json body = Body(choices);
+  body["guided_choice"] = {"yes", "no"};
+  const Json chosen = Post(ChatCompletions, body)["choices"][0]["message"];
+  EXPECT_TRUE(chosen["content"] == "yes" || chosen["content"] == "no") << chosen;
+  EXPECT_GT(chosen["reasoning_content"].get<std::string>().size(), 4u);
+
   const Json none = {{"reasoning_effort", "high"}, {"thinking_token_budget", 0}, {"tool_choice", "required"}};
   const Json message = Post(ChatCompletions, Body(none))["choices"][0]["message"];
   EXPECT_FALSE(message.contains("reasoning_content"));
