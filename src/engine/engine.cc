@@ -617,7 +617,9 @@ bool Engine::Impl::Append(Sequence& sequence, int32_t token) {
     if (stopped || (sequence.matcher && sequence.matcher->OnlyEndIsLeft())) {
       end = llm::FinishReason::kStop;
     } else if (sequence.NumAnswer() >= request.max_tokens) {
-      const bool complete = sequence.matcher && sequence.matcher->IsComplete();
+      // Text that stands free may go on wherever it is complete.
+      const bool is_free = request.spelling != nullptr;
+      const bool complete = sequence.matcher && !is_free && sequence.matcher->IsComplete();
       end = complete ? llm::FinishReason::kStop : llm::FinishReason::kLength;
     }
   }

@@ -171,13 +171,12 @@ void LocalModel::Constrain(const TextRequest& request, EngineRequest& asked) {
       asked.max_tokens = std::min(asked.max_tokens, *longest);
   };
   if (request.form == nullptr) return constrain_text();
-  asked.spelling = spelling_;
   const bool may_think = answers_.HasThoughts() && request.form->thought != llm::AnswerForm::Thought::kNever;
   const bool has_limit = may_think && request.thought_tokens.has_value();
-  const bool is_plain = !may_think && answers_.text_begin.empty() && request.form->tools.empty();
-  if (is_plain || (request.form->tools.empty() && request.constraint.Empty() && !has_limit)) {
-    return constrain_text();
-  }
+  const bool is_text = !may_think && answers_.text_begin.empty() && request.form->tools.empty();
+  if (is_text && !request.constraint.Empty()) return constrain_text();
+  asked.spelling = spelling_;
+  if (request.form->tools.empty() && request.constraint.Empty() && !has_limit) return;  // anything goes
   llm::AnswerForm form = *request.form;
   form.text = request.constraint;
   asked.constraint = forms_.Get(llm::KeyOf(form), [&] { return llm::CompileAnswer(form); });

@@ -167,6 +167,8 @@ TEST_F(OwnToolsTest, ChoicesOfTools) {
       const Json free = message({{"seed", seed}, {"tool_choice", none}, {"max_tokens", 20}});
       EXPECT_TRUE(free["content"].is_string());  // by chance, no call begins
       EXPECT_FALSE(free.contains("tool_calls"));
+      const Json cut = {{"seed", seed}, {"tool_choice", none}, {"max_tokens", 20}, {"min_tokens", 20}};
+      EXPECT_EQ(Post(ChatCompletions, Body(cut))["choices"][0]["finish_reason"], "length");
     }
   }
   // A text in a form, or calls.
