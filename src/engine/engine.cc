@@ -214,6 +214,7 @@ void Engine::Impl::CheckFits(const EngineRequest& request) const {
   }
   THRONG_CHECK(!request.pooling || (request.max_tokens == 0 && !request.prompt_logprobs));
   THRONG_CHECK(!request.prompt_logprobs || request.logprobs);
+  THRONG_CHECK(!request.thought_limit || request.constraint != nullptr);
   const auto vocab = static_cast<int32_t>(vocabulary_->NumTokens());
   for (const int32_t token : request.prompt) {
     if (token < 0 || token >= vocab) {
@@ -502,9 +503,16 @@ void Engine::Impl::SampleRow(size_t row, int worker) {
                                                          sequence.NumAnswer(), sequence.request.rules);
   };
   int32_t& token = sampled_[row];
-  if (!sequence.matcher || sampling.temperature == 0) token = sample({});
+  const std::optional<int32_t> end_of_thought =
+      sequence.thought ? sequence.thought->Next(sequence.NumAnswer(), sequence.text.Text(), *sequence.matcher)
+                       : std::nullopt;
+  if (end_of_thought) {
+    token = *end_of_thought;
+  } else if (!sequence.matcher || sampling.temperature == 0)
+    token = sample({});
   // The most likely of all tokens, if it is allowed, is the most likely of those, and saves making a mask.
-  if (sequence.matcher && !(sampling.temperature == 0 && sequence.matcher->Allows(token))) {
+  if (!end_of_thought && sequence.matcher &&
+      !(sampling.temperature == 0 && sequence.matcher->Allows(token))) {
     std::vector<uint64_t>& mask = masks_[static_cast<size_t>(worker)];
     sequence.matcher->AllowedTokens(mask);
     token = sample(mask);
@@ -601,12 +609,16 @@ bool Engine::Impl::Append(Sequence& sequence, int32_t token) {
   if (std::ranges::find(request.rules.ends, token) != request.rules.ends.end()) {
     end = llm::FinishReason::kStop;
   } else {
-    const bool stopped = sequence.text.Append(vocabulary_->Bytes(token));
+    const Vocabulary& spelling = request.spelling != nullptr ? *request.spelling : *vocabulary_;
+    const bool stopped = sequence.text.Append(spelling.Bytes(token));
+    if (sequence.thought) sequence.thought->Read(sequence.text.Text());
     if (request.on_text) TellText(sequence, sequence.text.TakeFinal());
     if (stopped || (sequence.matcher && sequence.matcher->OnlyEndIsLeft())) {
       end = llm::FinishReason::kStop;
     } else if (sequence.NumAnswer() >= request.max_tokens) {
-      const bool complete = sequence.matcher && sequence.matcher->IsComplete();
+      // Text that stands free may go on wherever it is complete.
+      const bool is_free = request.spelling != nullptr;
+      const bool complete = sequence.matcher && !is_free && sequence.matcher->IsComplete();
       end = complete ? llm::FinishReason::kStop : llm::FinishReason::kLength;
     }
   }

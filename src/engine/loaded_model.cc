@@ -49,7 +49,20 @@ CodecChoice LoadedModel::ChooseCodecs(const CodecOptions& options, ThreadPool& t
   return engine::ChooseCodecs(options, *transformer, encode, threads);
 }
 
-std::shared_ptr<const Vocabulary> LoadedModel::MakeVocabulary() const {
+llm::AnswerFormat LoadedModel::Answers() const {
+  llm::AnswerFormat format = llm::FormatOf(chat.Source(), chat.KnowsTools());
+  std::vector<llm::FormatToken> known;
+  for (const llm::FormatToken& token : format.tokens) {
+    const int32_t id = tokenizer->Find(token.name);
+    if (id < 0 || tokenizer->IsEndOfGeneration(id)) continue;
+    const model::TokenType type = tokenizer->Type(id);
+    if (type == model::TokenType::kControl || type == model::TokenType::kUserDefined)
+      known.push_back({token.name, tokenizer->TokenBytes(id)});
+  }
+  return llm::WithTokens(std::move(format), std::move(known));
+}
+
+std::vector<std::string> LoadedModel::TokenTexts() const {
   const int num_logits = transformer->Config().vocab_size;
   if (tokenizer->VocabSize() > num_logits) {
     throw MakeError(ErrorCode::kCorrupt, "model: the vocabulary has {} tokens, a row of logits {}",
@@ -58,7 +71,22 @@ std::shared_ptr<const Vocabulary> LoadedModel::MakeVocabulary() const {
   std::vector<std::string> bytes(static_cast<size_t>(num_logits));
   for (int32_t id = 0; id < tokenizer->VocabSize(); ++id)
     bytes[static_cast<size_t>(id)] = tokenizer->TokenBytes(id);
-  return std::make_shared<Vocabulary>(bytes, tokenizer->EndOfGeneration());
+  return bytes;
+}
+
+std::shared_ptr<const Vocabulary> LoadedModel::MakeVocabulary() const {
+  return std::make_shared<Vocabulary>(TokenTexts(), tokenizer->EndOfGeneration());
+}
+
+std::shared_ptr<const Vocabulary> LoadedModel::MakeVocabulary(const llm::AnswerFormat& format) const {
+  constexpr char kNoUtf8 = '\xc0';  // as the marks' bytes are none
+  std::vector<std::string> texts = TokenTexts();
+  for (std::string& text : texts) std::ranges::replace_if(text, llm::AnswerFormat::IsMark, kNoUtf8);
+  for (size_t i = 0; i < format.tokens.size(); ++i) {
+    const int32_t id = tokenizer->Find(format.tokens[i].name);
+    texts[static_cast<size_t>(id)] = llm::AnswerFormat::MarkOf(i);
+  }
+  return std::make_shared<Vocabulary>(texts, tokenizer->EndOfGeneration());
 }
 
 std::string EmbeddedModelPath() { return DataDir() + "/town/model.gguf"; }

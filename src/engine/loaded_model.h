@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "llm/tools/answer_format.h"
 #include "model/chat_template.h"
 #include "model/gguf/gguf.h"
 #include "model/tokenizer/tokenizer.h"
@@ -41,9 +42,17 @@ struct LoadedModel {
   // engine::ChooseCodecs for this model.
   CodecChoice ChooseCodecs(const CodecOptions& options, ThreadPool& threads) const;
 
+  // How the model writes thoughts and calls of tools, with marks for the tokens that the vocabulary has.
+  llm::AnswerFormat Answers() const;
+
   // As long as a row of logits, which for some models is longer than the tokenizer's vocabulary. Throws
   // kCorrupt if it is shorter.
   std::shared_ptr<const Vocabulary> MakeVocabulary() const;
+  // The same, in which the format's tokens are its marks, and no other token has their bytes.
+  std::shared_ptr<const Vocabulary> MakeVocabulary(const llm::AnswerFormat& format) const;
+
+ private:
+  std::vector<std::string> TokenTexts() const;
 };
 
 // The path of the model that comes with the program.

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/sampling/constrain.h"
+#include "engine/testing/fake_model.h"
 #include "model/testing/tiny_model.h"
 
 namespace throng::engine {
@@ -39,6 +41,25 @@ TEST(ShouldRepack, NamesTheCopyThatHasNoRoom) {
             ".*repack on copies .* of weights, and 2.0 kB of memory are free: .*repack auto or off.*"));
   }
   EXPECT_FALSE(ShouldRepack("off", file, 0, 2000));
+}
+
+// The tokens that mark calls and thoughts are told apart from all text.
+TEST(LoadedModel, SpellsTheTokensOfAnswersAsMarks) {
+  const LoadedModel model =
+      FakeModel("{{ tools }}{{ messages[0].tool_calls }}<tool_call></think>", 0, {"<tool_call>", "</think>"});
+  const llm::AnswerFormat format = model.Answers();
+  EXPECT_EQ(format.name, "Hermes, Qwen");
+  ASSERT_EQ(format.tokens.size(), 2u);
+  EXPECT_EQ(format.thought_begin, "<think>");  // which the vocabulary does not have
+  const auto vocabulary = model.MakeVocabulary(format);
+  const auto bytes_of = [&](const char* name) { return vocabulary->Bytes(model.tokenizer->Find(name)); };
+  EXPECT_EQ(format.Trigger(), bytes_of("<tool_call>"));
+  EXPECT_EQ(format.thought_end, bytes_of("</think>"));
+  EXPECT_EQ(format.Shown(format.thought_end), "");
+  EXPECT_EQ(format.Named(format.thought_end), "</think>");
+  EXPECT_EQ(bytes_of("<0xF5>"), "\xc0");
+  EXPECT_EQ(bytes_of("<0x41>"), "A");
+  EXPECT_EQ(model.MakeVocabulary()->Bytes(model.tokenizer->Find("<tool_call>")), "");
 }
 
 }  // namespace

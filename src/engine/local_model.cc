@@ -125,7 +125,10 @@ LocalModel::LocalModel(LocalOptions options, LoadedModel loaded)
       pool_(codecs_.Layout(Config()), options_.kv_budget_bytes, attention::ParseSoftmax(options_.softmax)),
       threads_(options_.threads),
       vocabulary_(loaded_.MakeVocabulary()),
+      answers_(loaded_.Answers()),
+      spelling_(answers_.tokens.empty() ? vocabulary_ : loaded_.MakeVocabulary(answers_)),
       constraints_(vocabulary_),
+      forms_(spelling_),
       engine_(*loaded_.transformer, vocabulary_, pool_, threads_,
               ForEngine(options_, pool_, loaded_.transformer->BytesToRepack())) {
   SayRemovedBias(*loaded_.transformer, pool_.Layout());
@@ -151,17 +154,48 @@ EngineRequest LocalModel::MakeRequest(TextRequest request) {
   const int context = options_.max_context;
   asked.prompt = EncodeWithin(request.prompt, request.max_tokens == 0 ? context : context - 1);
   asked.max_tokens = request.max_tokens.value_or(context - static_cast<int>(asked.prompt.size()));
-  if (const std::optional<int> longest = LongestAnswer(request.constraint)) {
-    asked.max_tokens = std::min(asked.max_tokens, *longest);
-  }
   asked.sampling = request.sampling;
   asked.stop = std::move(request.stop);
-  asked.constraint = Compile(request.constraint);
+  Constrain(request, asked);
   asked.rules = std::move(request.rules);
   asked.ignore_end = request.ignore_end;
   asked.logprobs = request.logprobs;
   asked.prompt_logprobs = request.prompt_logprobs;
   return asked;
+}
+
+// Thoughts and calls of tools make a grammar of their own, of which the text's constraint is a part.
+void LocalModel::Constrain(const TextRequest& request, EngineRequest& asked) {
+  const auto constrain_text = [&] {
+    asked.constraint = Compile(request.constraint);
+    if (const std::optional<int> longest = LongestAnswer(request.constraint))
+      asked.max_tokens = std::min(asked.max_tokens, *longest);
+  };
+  if (request.form == nullptr) return constrain_text();
+  const bool may_think = answers_.HasThoughts() && request.form->thought != llm::AnswerForm::Thought::kNever;
+  const bool has_limit = may_think && request.thought_tokens.has_value();
+  const bool is_text = !may_think && answers_.text_begin.empty() && request.form->tools.empty();
+  if (is_text && !request.constraint.Empty()) return constrain_text();
+  asked.spelling = spelling_;
+  if (request.form->tools.empty() && request.constraint.Empty() && !has_limit) return;  // anything goes
+  llm::AnswerForm form = *request.form;
+  form.text = request.constraint;
+  asked.constraint = forms_.Get(llm::KeyOf(form), [&] { return llm::CompileAnswer(form); });
+  if (!has_limit) return;
+  const std::string end = answers_.Named(answers_.thought_end);
+  asked.thought_limit = {.most_tokens = *request.thought_tokens,
+                         .begin = answers_.thought_begin,
+                         .end = answers_.thought_end,
+                         .begun = form.thought == llm::AnswerForm::Thought::kBegun,
+                         .end_tokens = loaded_.tokenizer->Encode(end, {.parse_special = true}),
+                         .spelling = spelling_};
+}
+
+int LocalModel::CountTokens(std::span<const int32_t> tokens, size_t bytes) const {
+  int count = 0;
+  for (size_t at = 0; at < bytes && static_cast<size_t>(count) < tokens.size(); ++count)
+    at += spelling_->Bytes(tokens[static_cast<size_t>(count)]).size();
+  return count;
 }
 
 EngineRequest LocalModel::MakeEmbedding(const Prompt& prompt) const {

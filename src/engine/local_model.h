@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "engine/sampling/constrain.h"
 #include "kv/cache/block_pool.h"
 #include "llm/llm.h"
+#include "llm/tools/answer_grammar.h"
 
 namespace throng::engine {
 
@@ -30,7 +32,10 @@ struct TextRequest {
   std::optional<int> max_tokens{};  // not set: all that the prompt leaves of the context
   llm::Sampling sampling{};
   std::vector<std::string> stop{};  // the text ends before the first of these
-  llm::Constraint constraint{};
+  llm::Constraint constraint{};     // of the text, where `form` says what else there is
+  // Thoughts and calls of tools, in LocalModel::Answers; null: the answer is text.
+  std::shared_ptr<const llm::AnswerForm> form{};
+  std::optional<int> thought_tokens{};  // after so many tokens of the answer, a thought is ended
   // The rest as in EngineRequest:
   LogitRules rules{};
   bool ignore_end = false;
@@ -54,6 +59,10 @@ class LocalModel {
   // Leaves callbacks, key and priority unset. Throws kExhausted if the prompt leaves no room for an answer,
   // and what Compile throws.
   EngineRequest MakeRequest(TextRequest request);
+  // How this model writes thoughts and calls of tools.
+  const llm::AnswerFormat& Answers() const { return answers_; }
+  // How many of an answer's tokens begin in the first so many bytes of its text, of a request with a form.
+  int CountTokens(std::span<const int32_t> tokens, size_t bytes) const;
   // Whose result is the prompt's embedding, pooled as the model's file says. Throws kUnsupported for a model
   // that makes none, and kExhausted as above.
   EngineRequest MakeEmbedding(const Prompt& prompt) const;
@@ -88,6 +97,7 @@ class LocalModel {
 
  private:
   std::vector<int32_t> EncodeWithin(const Prompt& prompt, int most_tokens) const;
+  void Constrain(const TextRequest& request, EngineRequest& asked);
   std::string Computation() const;  // what answers depend on beside weights and codecs
 
   const LoadedModel loaded_;
@@ -96,8 +106,11 @@ class LocalModel {
   kv::BlockPool pool_;
   ThreadPool threads_;
   const std::shared_ptr<const Vocabulary> vocabulary_;
+  const llm::AnswerFormat answers_;
+  const std::shared_ptr<const Vocabulary> spelling_;  // with the marks of answers_
   ConstraintCache constraints_;
-  Engine engine_;  // last: its thread uses all the others
+  ConstraintCache forms_;  // over spelling_
+  Engine engine_;          // last: its thread uses all the others
 };
 
 }  // namespace throng::engine

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "engine/sampling/logit_rules.h"
 #include "engine/sampling/logprobs.h"
+#include "engine/sampling/thought_limit.h"
 #include "kv/cache/page_file.h"
 #include "llm/llm.h"
 #include "model/config.h"
@@ -21,6 +22,7 @@
 namespace throng::engine {
 
 class Constraint;
+class Vocabulary;
 
 struct EngineResult {
   uint64_t id = 0;
@@ -52,6 +54,9 @@ struct EngineRequest {
   LogitRules rules;
   std::vector<std::string> stop;           // the text ends before the first of these
   std::shared_ptr<Constraint> constraint;  // null: any text
+  // What tokens add to the text; null: what the engine's vocabulary says. The constraint has the same.
+  std::shared_ptr<const Vocabulary> spelling;
+  std::optional<ThoughtLimit> thought_limit;  // needs a constraint that allows the thought's end
   // What the call is for ("plan", "say"). If set, key.agent is an agent in the sense of Engine::ExpectNext.
   std::optional<std::string> purpose;
   bool ignore_end = false;  // continue after end-of-text tokens (benchmarks)

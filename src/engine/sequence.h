@@ -23,6 +23,7 @@ struct Sequence {
   Sequence(uint64_t id, EngineRequest asked, kv::BlockPool& pool)
       : id(id), request(std::move(asked)), tokens(request.prompt), cache(pool), text(request.stop) {
     if (request.constraint != nullptr) matcher.emplace(request.constraint);
+    if (request.thought_limit) thought.emplace(*request.thought_limit);
   }
 
   int NumPrompt() const { return static_cast<int>(request.prompt.size()); }
@@ -41,6 +42,7 @@ struct Sequence {
   kv::SequenceCache cache;      // holds the first tokens; empty while waiting
   std::optional<Matcher> matcher;
   TextStream text;                      // the answer's text
+  std::optional<ThoughtWatch> thought;  // for request.thought_limit
   Guesses guesses;                      // of the tokens that follow, checked by the running forward pass
   std::vector<TokenLogprobs> logprobs;  // as in EngineResult
   std::vector<TokenLogprobs> prompt_logprobs;  // as in EngineResult, so far

@@ -158,6 +158,15 @@ std::vector<TextPart> ChatTemplate::Format(const ChatInput& chat) const {
 }
 
 std::vector<int32_t> ChatTemplate::Encode(const ChatInput& chat, const Tokenizer& tokenizer) const {
+  return Encode(Format(chat), tokenizer);
+}
+
+bool ChatTemplate::KnowsTools() const {
+  const Variant& used = with_tools_ ? *with_tools_ : standard_;
+  return used.parsed.Mentions("tools") && used.reads_calls;
+}
+
+std::vector<int32_t> ChatTemplate::Encode(std::vector<TextPart> parts, const Tokenizer& tokenizer) const {
   if (missing_ != nullptr) {
     std::call_once(missing_->said, [this] {
       spdlog::warn(
@@ -166,7 +175,6 @@ std::vector<int32_t> ChatTemplate::Encode(const ChatInput& chat, const Tokenizer
           missing_->file);
     });
   }
-  std::vector<TextPart> parts = Format(chat);
   // The tokenizer adds the BOS that the template writes, so that there is one however the text is encoded.
   const bool writes_bos = !bos_.empty() && tokenizer.Bos() >= 0 && !parts.empty() && parts[0].parse_special &&
                           parts[0].text.starts_with(bos_);

@@ -68,6 +68,14 @@ class ChatTemplate {
   // Format as tokens, after one BOS if the template writes it or the model expects it.
   std::vector<int32_t> Encode(const ChatInput& chat, const Tokenizer& tokenizer) const;
 
+  // The same for parts that Format gave.
+  std::vector<int32_t> Encode(std::vector<TextPart> parts, const Tokenizer& tokenizer) const;
+
+  // Whether it shows tools, and calls of them.
+  bool KnowsTools() const;
+  // Whether it reads a variable.
+  bool Mentions(std::string_view variable) const { return standard_.parsed.Mentions(variable); }
+
   // The same for equal templates: "plain" for the default, else a digest.
   std::string Name() const;
   const std::string& Source() const { return source_; }

@@ -6,6 +6,8 @@
 #include <random>
 #include <utility>
 
+#include "serve/chat_messages.h"
+
 namespace throng::serve {
 namespace {
 
@@ -13,7 +15,6 @@ constexpr size_t kMaxStops = 16;
 constexpr size_t kMaxStopTokens = 64;
 constexpr size_t kMaxAllowed = 1024;  // texts of guided_choice
 constexpr size_t kMaxBiases = 1024;
-constexpr size_t kMaxMessages = 4096;
 constexpr int kMaxChoices = 128;  // of all prompts together
 constexpr int kMaxTopLogprobs = 20;
 constexpr int kMost = std::numeric_limits<int>::max();
@@ -161,75 +162,11 @@ engine::Prompt ParsePrompt(const std::string& path, const Json& value, const std
   return ParseTokens(path, value, allowed);
 }
 
-// A text, or the list of text parts that newer clients send.
-std::string ParseContent(const JsonFields& message, std::initializer_list<const char*> part_types) {
-  const Json& content = message.Get("content");
-  if (content.is_string()) return content;
-  if (!content.is_array()) FailField(message.Path("content"), content, "a text, or a list of text parts");
-  std::string text;
-  for (size_t i = 0; i < content.size(); ++i) {
-    const Json* type = content[i].is_object() && content[i].contains("type") ? &content[i]["type"] : nullptr;
-    const auto is_type = [&](const char* name) { return type != nullptr && *type == name; };
-    if (!is_type("text") && std::ranges::none_of(part_types, is_type)) {
-      FailField(fmt::format("{}[{}]", message.Path("content"), i), content[i],
-                R"({"type": "text", "text": ...}: this server has no images, sounds and files)");
-    }
-    const JsonFields part = message.Entry("content", i, content[i]);
-    if (!part.Get("text").is_string()) FailField(part.Path("text"), part.Get("text"), "a text");
-    text += part.Text("text");
-  }
-  return text;
-}
-
-// The calls of tools in an assistant's message.
-Json ParseCalls(const JsonFields& message) {
-  const Json& calls = message.Get("tool_calls");
-  if (!calls.is_array()) FailField(message.Path("tool_calls"), calls, "a list of calls");
-  Json parsed = Json::array();
-  for (size_t i = 0; i < calls.size(); ++i) {
-    const JsonFields call = message.Entry("tool_calls", i, calls[i]);
-    if (const std::string type = call.Text("type", "function"); type != "function")
-      FailField(call.Path("type"), type, "function");
-    const JsonFields function = call.Object("function", call.Get("function"));
-    const std::string arguments = function.Text("arguments", "{}");
-    if (!Json::accept(arguments)) FailField(function.Path("arguments"), arguments, "a text of JSON");
-    parsed.push_back({{"id", call.Text("id")},
-                      {"type", "function"},
-                      {"function", {{"name", function.Text("name")}, {"arguments", arguments}}}});
-  }
-  return parsed;
-}
-
-std::string ParseRole(const JsonFields& message) {
-  const std::string role = message.Text("role");
-  if (role.empty()) FailField(message.Path("role"), role, "system, user, assistant");
-  return role == "developer" ? "system" : role;
-}
-
-const Json& ListOfMessages(const JsonFields& fields, const char* name) {
-  const Json& messages = fields.Get(name);
-  if (!messages.is_array() || messages.empty() || messages.size() > kMaxMessages) {
-    FailField(fields.Path(name), messages, fmt::format("a list of 1 to {} messages", kMaxMessages));
-  }
-  return messages;
-}
-
 // A chat as the model's template reads it.
 model::ChatInput ParseChat(const JsonFields& fields) {
   model::ChatInput chat;
   chat.now = model::LocalNow();
-  const Json& messages = ListOfMessages(fields, "messages");
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const JsonFields message = fields.Entry("messages", i, messages[i]);
-    Json parsed = {{"role", ParseRole(message)}};
-    const Json* calls = message.Find("tool_calls");
-    const bool has_calls = calls != nullptr && !calls->empty();
-    parsed["content"] =
-        has_calls && message.Find("content") == nullptr ? Json() : Json(ParseContent(message, {}));
-    if (has_calls) parsed["tool_calls"] = ParseCalls(message);
-    if (message.Find("tool_call_id") != nullptr) parsed["tool_call_id"] = message.Text("tool_call_id");
-    chat.messages.push_back(std::move(parsed));
-  }
+  chat.messages = ParseMessages(fields, "messages");
   if (const Json* variables = fields.Find("chat_template_kwargs")) {
     if (!variables->is_object()) FailField("chat_template_kwargs", *variables, "an object");
     chat.variables = *variables;
@@ -266,22 +203,16 @@ std::vector<std::string> ParseStop(const JsonFields& fields) {
   return fields.Texts("stop", kMaxStops);
 }
 
-std::vector<model::ChatMessage> ParseMessages(const JsonFields& fields, const char* name,
-                                              std::initializer_list<const char*> part_types) {
-  const Json& messages = ListOfMessages(fields, name);
-  std::vector<model::ChatMessage> chat;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const JsonFields message = fields.Entry(name, i, messages[i]);
-    chat.push_back({ParseRole(message), ParseContent(message, part_types)});
-  }
-  return chat;
-}
-
 CompletionRequest ParseChatRequest(std::string_view body) {
   const Json json = ParseBody(body);
   const JsonFields fields(kChat, json);
   CompletionRequest request = ParseCommon(fields, /*least_tokens=*/1);
   request.prompts.push_back(ParseChat(fields));
+  request.tools = ParseTools(fields, /*nested=*/true);
+  request.thoughts = ParseThoughts(fields);
+  if (request.settings.ignore_end && !request.tools.callable.empty()) {
+    throw BadField("ignore_eos", "invalid_value", "found true beside tools, whose calls end where they must");
+  }
   const bool logprobs = fields.Bool("logprobs");
   if (fields.Find("top_logprobs") != nullptr && !logprobs)
     throw BadField("top_logprobs", "invalid_value", "allowed only with logprobs: true");

@@ -10,6 +10,8 @@
 #include "serve/generation.h"
 #include "serve/reply.h"
 #include "serve/token_logprobs.h"
+#include "serve/tools/chat_answer.h"
+#include "serve/tools/chat_turn.h"
 
 namespace throng::serve {
 namespace {
@@ -18,7 +20,11 @@ std::vector<Choices> MakeChoices(engine::LocalModel& model, const CompletionRequ
   std::vector<Choices> choices;
   for (const engine::Prompt& prompt : request.prompts) {
     engine::TextRequest text = request.settings;
-    text.prompt = prompt;
+    if (chat) {
+      SetTurn(model, std::get<model::ChatInput>(prompt), request.tools, request.thoughts, text);
+    } else {
+      text.prompt = prompt;
+    }
     choices.push_back(
         Choices::Of(model, std::move(text), chat ? "messages" : "prompt", request.num_candidates));
     choices.back().request.priority = request.priority;
@@ -52,7 +58,14 @@ class Completion : public ReplySource {
  protected:
   const model::Tokenizer& Tokenizer() const { return *model_.Loaded().tokenizer; }
   size_t PerPrompt() const { return static_cast<size_t>(request_.num_candidates); }
-  Usage Counts() const { return Usage::Of(generation_, PerPrompt()); }
+  Usage Counts() const {
+    Usage usage = Usage::Of(generation_, PerPrompt());
+    for (size_t i = 0; chat_ && i < generation_.NumChoices(); ++i)
+      usage.thought_tokens += ThoughtTokens(model_, Form(), generation_.Result(i));
+    return usage;
+  }
+  // The form of a chat's answers.
+  const std::shared_ptr<const llm::AnswerForm>& Form() const { return prompts_[0].form; }
 
   // The error of the first choice that has one.
   const engine::EngineResult* Failed() const {
@@ -136,8 +149,11 @@ class WholeCompletion : public Completion {
   Json Choice(size_t index, size_t prompt, const engine::EngineResult& result) const {
     Json choice = {{"index", index}};
     Json logprobs;
+    bool has_calls = false;
     if (chat_) {
-      choice["message"] = {{"role", "assistant"}, {"content", result.text}, {"refusal", nullptr}};
+      const ChatAnswer answer = ChatAnswer::Of(Form(), result.text);
+      has_calls = !answer.Calls().empty();
+      choice["message"] = answer.Message();
       if (request_.top_logprobs) logprobs = ChatLogprobs(Tokenizer(), InText(result));
     } else {
       choice["text"] = PromptText(prompt) + result.text;
@@ -149,7 +165,7 @@ class WholeCompletion : public Completion {
       }
     }
     choice["logprobs"] = std::move(logprobs);
-    choice["finish_reason"] = FinishName(result.finish);
+    choice["finish_reason"] = FinishName(result.finish, has_calls);
     return choice;
   }
 };
@@ -159,7 +175,11 @@ class StreamedCompletion : public Completion {
   StreamedCompletion(Context& context, CompletionRequest request, bool chat)
       : Completion(context, std::move(request), chat),
         logprobs_(generation_.NumChoices(), TextLogprobs(Tokenizer())),
-        echoed_(generation_.NumChoices()) {}
+        echoed_(generation_.NumChoices()) {
+    if (!chat) return;
+    for (size_t i = 0; i < generation_.NumChoices(); ++i) answers_.emplace_back(Form());
+    waiting_.resize(generation_.NumChoices());
+  }
 
   State Take(HttpReply& reply) override {
     if (chat_ && !std::exchange(begun_, true)) {
@@ -168,7 +188,9 @@ class StreamedCompletion : public Completion {
     }
     std::vector<Generation::Piece> pieces;
     const bool all_ended = generation_.Take(pieces);
-    for (const Generation::Piece& piece : pieces) Write(piece, reply.body);
+    for (const Generation::Piece& piece : pieces) {
+      chat_ ? WriteChat(piece, reply.body) : WriteText(piece, reply.body);
+    }
     if (!all_ended) return State::kWaiting;
     reply.tokens = Counts().ForLog();
     if (const engine::EngineResult* failed = Failed()) {
@@ -186,7 +208,25 @@ class StreamedCompletion : public Completion {
   }
 
  private:
-  void Write(const Generation::Piece& piece, std::string& body) {
+  // A text may tell nothing yet: log-probabilities then wait for the next one that does.
+  void WriteChat(const Generation::Piece& piece, std::string& body) {
+    ChatAnswer& answer = answers_[piece.choice];
+    std::vector<engine::TokenLogprobs>& waiting = waiting_[piece.choice];
+    waiting.insert(waiting.end(), piece.logprobs.begin(), piece.logprobs.end());
+    const auto write = [&](const Json& delta, const Json& finish) {
+      Json logprobs;
+      if (request_.top_logprobs && !waiting.empty()) logprobs = ChatLogprobs(Tokenizer(), waiting);
+      waiting.clear();
+      body += Chunk(piece.choice, delta, std::move(logprobs), finish);
+    };
+    for (const ChatPiece& one : answer.Read(piece.text)) write(answer.Delta(one), nullptr);
+    if (!piece.ended || !IsFinished(generation_.Result(piece.choice))) return;
+    for (const ChatPiece& one : answer.Finish()) write(answer.Delta(one), nullptr);
+    const llm::FinishReason finish = generation_.Result(piece.choice).finish;
+    write(Json::object(), FinishName(finish, !answer.Calls().empty()));
+  }
+
+  void WriteText(const Generation::Piece& piece, std::string& body) {
     const size_t prompt = piece.choice / PerPrompt();
     const bool failed = piece.ended && !IsFinished(generation_.Result(piece.choice));
     TextLogprobs& writer = logprobs_[piece.choice];
@@ -196,10 +236,7 @@ class StreamedCompletion : public Completion {
     }
     if (!piece.text.empty()) {
       Json logprobs;
-      if (request_.top_logprobs) {
-        logprobs =
-            chat_ ? ChatLogprobs(Tokenizer(), piece.logprobs) : writer.Part(piece.text, piece.logprobs);
-      }
+      if (request_.top_logprobs) logprobs = writer.Part(piece.text, piece.logprobs);
       body += Chunk(piece.choice, {{"content", piece.text}}, std::move(logprobs), nullptr);
     }
     if (!piece.ended || failed) return;
@@ -223,8 +260,10 @@ class StreamedCompletion : public Completion {
   }
 
   bool begun_ = false;
-  std::vector<TextLogprobs> logprobs_;  // by choice
-  std::vector<char> echoed_;            // by choice: whether the prompt has been sent
+  std::vector<TextLogprobs> logprobs_;                       // by choice
+  std::vector<char> echoed_;                                 // by choice: whether the prompt has been sent
+  std::vector<ChatAnswer> answers_;                          // of a chat, by choice
+  std::vector<std::vector<engine::TokenLogprobs>> waiting_;  // likewise: not sent yet
 };
 
 HttpReply Complete(Context& context, CompletionRequest request, bool chat) {

@@ -85,7 +85,7 @@ TEST_F(CompletionsTest, RefusesUnknownFieldsByName) {
     EXPECT_EQ(Post(ChatCompletions, ChatBody({{name, nullptr}}))["choices"].size(), 1u);  // not given
   }
   const Json unsupported = {{"bad_words", {"x"}},           {"typical_p", 0.5},
-                            {"reasoning_effort", "low"},    {"tools", {{{"type", "function"}}}},
+                            {"reasoning_effort", "low"},    {"thinking_token_budget", 5},
                             {"skip_special_tokens", false}, {"modalities", {"audio"}}};
   for (const auto& [name, value] : unsupported.items()) {
     const Json refused = error(ChatCompletions, ChatBody({{name, value}}));

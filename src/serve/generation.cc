@@ -217,7 +217,8 @@ const engine::EngineResult& Generation::Result(size_t choice) const {
 }
 
 Choices Choices::Of(engine::LocalModel& model, engine::TextRequest text, const char* field, int count) {
-  return {WithinContext(field, [&] { return model.MakeRequest(std::move(text)); }), field, count};
+  const std::shared_ptr<const llm::AnswerForm> form = text.form;
+  return {WithinContext(field, [&] { return model.MakeRequest(std::move(text)); }), field, count, form};
 }
 
 Choices Choices::OfEmbedding(engine::LocalModel& model, const engine::Prompt& prompt, const char* field) {

@@ -24,6 +24,7 @@ struct Choices {
   engine::EngineRequest request;  // without callbacks
   const char* field;
   int count;
+  std::shared_ptr<const llm::AnswerForm> form{};  // as in the TextRequest
 };
 
 class Generation {

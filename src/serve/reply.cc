@@ -26,7 +26,8 @@ Json Usage::ToJson() const {
   return {{"prompt_tokens", prompt_tokens},
           {"completion_tokens", answer_tokens},
           {"total_tokens", prompt_tokens + answer_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", cached_tokens}}}};
+          {"prompt_tokens_details", {{"cached_tokens", cached_tokens}}},
+          {"completion_tokens_details", {{"reasoning_tokens", thought_tokens}}}};
 }
 
 bool IsFinished(const engine::EngineResult& result) {
@@ -38,8 +39,9 @@ Error ErrorOf(const engine::EngineResult& result) {
   return MakeError(ErrorCode::kCancelled, "server: the request was cancelled because the server stops");
 }
 
-const char* FinishName(llm::FinishReason finish) {
-  return finish == llm::FinishReason::kLength ? "length" : "stop";
+const char* FinishName(llm::FinishReason finish, bool has_calls) {
+  if (finish == llm::FinishReason::kLength) return "length";
+  return has_calls ? "tool_calls" : "stop";
 }
 
 ReplyHead MakeHead(Context& context, const char* kind) {

@@ -22,6 +22,7 @@ struct Usage {
   int prompt_tokens = 0;
   int cached_tokens = 0;  // of these, taken from the prefix cache
   int answer_tokens = 0;
+  int thought_tokens = 0;  // of these
 
   // Choices of one prompt follow one another. Once all have ended.
   static Usage Of(const Generation& generation, size_t choices_per_prompt);
@@ -31,7 +32,8 @@ struct Usage {
 
 bool IsFinished(const engine::EngineResult& result);  // as it should: by its end or its limit
 Error ErrorOf(const engine::EngineResult& result);    // for others
-const char* FinishName(llm::FinishReason finish);     // "stop" or "length"
+// "stop" or "length"; "tool_calls" for an answer that has calls and is complete.
+const char* FinishName(llm::FinishReason finish, bool has_calls = false);
 
 // What all replies begin with.
 struct ReplyHead {

@@ -5,36 +5,7 @@
 // Without the packages the test is skipped (exit status 77).
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-
-const SKIPPED = 77;
-
-async function packages() {
-  try {
-    const [openai, ollama, ai, compatible] = await Promise.all(
-      ['openai', 'ollama', 'ai', '@ai-sdk/openai-compatible'].map((name) => import(name)));
-    return { OpenAI: openai.default, Ollama: ollama.Ollama, ai, createOpenAICompatible: compatible.createOpenAICompatible };
-  } catch (error) {
-    if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    console.log(`SKIPPED: ${error.message}; run npm install in tests/clients`);
-    process.exit(SKIPPED);
-  }
-}
-
-// The server's address, once it listens.
-function start(program) {
-  const server = spawn(program, ['serve', '--port', '0', '--threads', '2'], { stdio: ['ignore', 'ignore', 'pipe'] });
-  const address = new Promise((resolve, reject) => {
-    let log = '';
-    server.stderr.on('data', (text) => {
-      log += text;
-      const found = / at (http:\S+)/.exec(log);
-      if (found) resolve(new URL(found[1]).origin);
-    });
-    server.on('exit', (code) => reject(new Error(`the server ended with ${code}: ${log}`)));
-  });
-  return { server, address };
-}
+import { modules, run } from './server.mjs';
 
 const MESSAGES = [{ role: 'user', content: 'Where do you go?' }];
 const SCHEMA = { type: 'object', properties: { place: { enum: ['park', 'pub'] } }, required: ['place'], additionalProperties: false };
@@ -148,28 +119,10 @@ const tests = {
   },
 };
 
-const { OpenAI, Ollama, ai, createOpenAICompatible } = await packages();
-const { server, address } = start(process.argv[2]);
-let failed = 0;
-try {
-  const host = await address;
-  const clients = {
-    openai: new OpenAI({ baseURL: `${host}/v1`, apiKey: 'none', maxRetries: 0 }),
-    ollama: new Ollama({ host }),
-    ai,
-    provider: createOpenAICompatible({ name: 'throng', baseURL: `${host}/v1`, includeUsage: true, supportsStructuredOutputs: true }),
-  };
-  for (const [name, test] of Object.entries(tests)) {
-    try {
-      await test(clients);
-      console.log(`ok: ${name}`);
-    } catch (error) {
-      ++failed;
-      console.log(`FAILED: ${name}: ${error.stack}`);
-    }
-  }
-} finally {
-  server.removeAllListeners('exit');
-  server.kill();
-}
-process.exit(failed ? 1 : 0);
+const [{ default: OpenAI }, { Ollama }, ai, { createOpenAICompatible }] = await modules('openai', 'ollama', 'ai', '@ai-sdk/openai-compatible');
+await run(tests, (host) => ({
+  openai: new OpenAI({ baseURL: `${host}/v1`, apiKey: 'none', maxRetries: 0 }),
+  ollama: new Ollama({ host }),
+  ai,
+  provider: createOpenAICompatible({ name: 'throng', baseURL: `${host}/v1`, includeUsage: true, supportsStructuredOutputs: true }),
+}));

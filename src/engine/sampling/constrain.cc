@@ -454,16 +454,20 @@ ConstraintCache::ConstraintCache(std::shared_ptr<const Vocabulary> vocabulary, s
     : vocabulary_(std::move(vocabulary)), capacity_(std::max<size_t>(capacity, 1)) {}
 
 std::shared_ptr<Constraint> ConstraintCache::Get(const llm::Constraint& spec) {
-  std::string key = KeyOf(spec);
+  return Get(KeyOf(spec), [&] { return llm::CompileGrammar(spec); });
+}
+
+std::shared_ptr<Constraint> ConstraintCache::Get(const std::string& key,
+                                                 const std::function<llm::Grammar()>& make) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(key);
   if (found != entries_.end()) {
     recent_.splice(recent_.begin(), recent_, found->second);
     return recent_.front().second;
   }
-  auto constraint = std::make_shared<Constraint>(spec, vocabulary_);
+  auto constraint = std::make_shared<Constraint>(make(), vocabulary_);
   recent_.emplace_front(key, constraint);
-  entries_[std::move(key)] = recent_.begin();
+  entries_[key] = recent_.begin();
   if (recent_.size() > capacity_) {
     entries_.erase(recent_.back().first);
     recent_.pop_back();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -81,6 +82,7 @@ class Constraint {
   // Throws kInvalid for a schema that is wrong or too large, kUnsupported for unknown keywords, and if no
   // sequence of tokens spells an allowed answer.
   Constraint(const llm::Constraint& spec, std::shared_ptr<const Vocabulary> vocabulary);
+  Constraint(const llm::Grammar& grammar, std::shared_ptr<const Vocabulary> vocabulary);
 
   // An upper bound on the tokens of an answer, its end-of-generation token included (each other token has at
   // least one byte); empty if a string, an array or a recursion has no upper bound.
@@ -126,8 +128,6 @@ class Constraint {
     // The longest token, if all others are beginnings of it: the next bytes are then known, not the tokens.
     int32_t longest = -1;
   };
-
-  Constraint(const llm::Grammar& grammar, std::shared_ptr<const Vocabulary> vocabulary);
 
   // All functions below are called with mutex_ held.
   template <typename Base, typename Found>
@@ -212,6 +212,8 @@ class ConstraintCache {
 
   // Throws as the constructor of Constraint does. May be called from several threads.
   std::shared_ptr<Constraint> Get(const llm::Constraint& spec);
+  // key: equal for equal grammars.
+  std::shared_ptr<Constraint> Get(const std::string& key, const std::function<llm::Grammar()>& make);
 
  private:
   using Entry = std::pair<std::string, std::shared_ptr<Constraint>>;

@@ -14,7 +14,7 @@ size_t IncompleteTail(std::string_view text) {
   for (size_t length = 1; length <= std::min<size_t>(3, text.size()); ++length) {
     const auto byte = static_cast<unsigned char>(text[text.size() - length]);
     if ((byte & 0xc0) == 0x80) continue;  // a continuation: look further back for its lead
-    const size_t wanted = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    const size_t wanted = byte > 0xf4 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
     return length < wanted ? length : 0;
   }
   return 0;

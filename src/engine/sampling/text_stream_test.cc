@@ -41,6 +41,8 @@ TEST(TextStream, DoesNotWaitForeverOnBytesThatAreNoUtf8) {
   TextStream stream({});
   stream.Append("\x80\x80\x80\x80\x80");
   EXPECT_EQ(stream.TakeFinal().size(), 5u);
+  stream.Append("\xf5");  // begins no character
+  EXPECT_EQ(stream.TakeFinal(), "\xf5");
 }
 
 // However the bytes are cut into tokens, the text is the same, and what was taken is a prefix of it.

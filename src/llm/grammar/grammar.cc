@@ -271,6 +271,12 @@ void AppendStringChar(uint32_t code_point, std::string& out) {
 }
 
 Grammar CompileGrammar(const Constraint& constraint) {
+  Grammar grammar;
+  grammar.SetRoot(LowerConstraint(constraint, grammar));
+  return grammar;
+}
+
+Grammar::Node LowerConstraint(const Constraint& constraint, Grammar& grammar) {
   const int kinds = !constraint.choices.empty() + !constraint.json_schema.empty() +
                     !constraint.grammar.empty() + !constraint.regex.empty();
   if (kinds > 1) {
@@ -281,21 +287,16 @@ Grammar CompileGrammar(const Constraint& constraint) {
         kinds);
   }
   THRONG_CHECK(kinds == 1);
-  Grammar grammar;
   if (!constraint.choices.empty()) {
     std::vector<Grammar::Node> choices;
     for (const std::string& choice : constraint.choices) choices.push_back(grammar.Bytes(choice));
-    grammar.SetRoot(grammar.Choice(std::move(choices)));
-  } else if (!constraint.json_schema.empty()) {
-    grammar.SetRoot(LowerJsonSchema(constraint.json_schema, grammar));
-  } else if (!constraint.grammar.empty()) {
-    grammar.SetRoot(ParseGbnf(constraint.grammar, grammar));
-  } else {
-    Regular texts = RegexTexts(constraint.regex, "regex");
-    if (texts.Empty()) throw MakeError(ErrorCode::kInvalid, "regex: no text matches {:?}", constraint.regex);
-    grammar.SetRoot(grammar.Texts(std::move(texts)));
+    return grammar.Choice(std::move(choices));
   }
-  return grammar;
+  if (!constraint.json_schema.empty()) return LowerJsonSchema(constraint.json_schema, grammar);
+  if (!constraint.grammar.empty()) return ParseGbnf(constraint.grammar, grammar);
+  Regular texts = RegexTexts(constraint.regex, "regex");
+  if (texts.Empty()) throw MakeError(ErrorCode::kInvalid, "regex: no text matches {:?}", constraint.regex);
+  return grammar.Texts(std::move(texts));
 }
 
 }  // namespace throng::llm

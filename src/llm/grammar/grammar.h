@@ -89,6 +89,9 @@ class Grammar {
 // or the place in the grammar or expression.
 Grammar CompileGrammar(const Constraint& constraint);
 
+// The same as a part of a grammar.
+Grammar::Node LowerConstraint(const Constraint& constraint, Grammar& grammar);
+
 // Appends a code point as it is written inside a JSON string.
 void AppendStringChar(uint32_t code_point, std::string& out);
 

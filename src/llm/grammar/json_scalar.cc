@@ -7,6 +7,7 @@
 #include "llm/grammar/schema_keywords.h"
 #include "llm/regular/decimal.h"
 #include "llm/regular/format.h"
+#include "llm/regular/literals.h"
 #include "llm/regular/number.h"
 #include "llm/regular/pattern.h"
 
@@ -128,6 +129,41 @@ void AddBound(const SchemaPart& part, const char* keyword, bool is_low, std::str
   tightest = text;
 }
 
+// What all parts ask of strings.
+struct StringRules {
+  std::string path;
+  int64_t min;
+  int64_t max;                   // or Grammar::kUnbounded
+  std::optional<Regular> texts;  // of any length; empty: all
+};
+
+StringRules RulesOf(const SchemaParts& parts) {
+  StringRules rules = {.path = parts.empty() ? "#" : parts[0].path,
+                       .min = CountOf(parts, "minLength", 0),
+                       .max = CountOf(parts, "maxLength", Grammar::kUnbounded),
+                       .texts = TextsOf(parts)};
+  if (rules.max != Grammar::kUnbounded && rules.max < rules.min)
+    throw NoValue{WrongSchema(rules.path, "has a minLength above its maxLength")};
+  std::vector<std::string> except;
+  for (const Json& value : ExceptOf(parts))
+    if (value.is_string()) except.push_back(value);
+  if (!except.empty()) {
+    const Regular others = Complement(OneOf(except), Where(rules.path));
+    rules.texts = rules.texts ? Intersection(*rules.texts, others, Where(rules.path)) : others;
+  }
+  return rules;
+}
+
+Regular WithinLength(Regular texts, const StringRules& rules) {
+  if (rules.min > 0 || rules.max != Grammar::kUnbounded)
+    texts = WithLength(texts, rules.min, rules.max, Where(rules.path));
+  if (texts.Empty()) {
+    throw NoValue{
+        WrongSchema(rules.path, "allows no string: its pattern, format and lengths exclude each other")};
+  }
+  return texts;
+}
+
 }  // namespace
 
 std::vector<Json> ExceptOf(const SchemaParts& parts) {
@@ -162,30 +198,21 @@ int64_t CountOf(const SchemaParts& parts, const char* keyword, int64_t otherwise
 }
 
 Grammar::Node LowerString(const SchemaParts& parts, Grammar& grammar) {
-  const std::string path = parts.empty() ? "#" : parts[0].path;
-  const int64_t min = CountOf(parts, "minLength", 0);
-  const int64_t max = CountOf(parts, "maxLength", Grammar::kUnbounded);
-  if (max != Grammar::kUnbounded && max < min)
-    throw NoValue{WrongSchema(path, "has a minLength above its maxLength")};
-  std::optional<Regular> texts = TextsOf(parts);
-  std::vector<std::string> except;
-  for (const Json& value : ExceptOf(parts))
-    if (value.is_string()) except.push_back(value);
-  if (!except.empty()) {
-    const Regular others = Complement(OneOf(except), Where(path));
-    texts = texts ? Intersection(*texts, others, Where(path)) : others;
-  }
+  StringRules rules = RulesOf(parts);
   Grammar::Node body;
-  if (texts) {
-    if (min > 0 || max != Grammar::kUnbounded) texts = WithLength(*texts, min, max, Where(path));
-    if (texts->Empty())
-      throw NoValue{
-          WrongSchema(path, "allows no string: its pattern, format and lengths exclude each other")};
-    body = grammar.StringTexts(*std::move(texts));
+  if (rules.texts) {
+    body = grammar.StringTexts(WithinLength(*std::move(rules.texts), rules));
   } else {
-    body = grammar.Repeat(grammar.StringChar(kAnyChar), min, max);
+    body = grammar.Repeat(grammar.StringChar(kAnyChar), rules.min, rules.max);
   }
   return grammar.Sequence({grammar.Bytes("\""), body, grammar.Bytes("\"")});
+}
+
+Grammar::Node LowerPlainString(const SchemaParts& parts, std::string_view without, Grammar& grammar) {
+  const StringRules rules = RulesOf(parts);
+  Regular texts = TextsWithout({std::string(without)});
+  if (rules.texts) texts = Intersection(texts, *rules.texts, Where(rules.path));
+  return grammar.Texts(WithinLength(std::move(texts), rules));
 }
 
 Grammar::Node LowerNumber(const SchemaParts& parts, bool whole, Grammar& grammar) {

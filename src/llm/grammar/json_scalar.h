@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "llm/grammar/grammar.h"
@@ -14,6 +15,9 @@ namespace throng::llm {
 // The strings, with their quotes, that all parts allow. Throws kInvalid or kUnsupported with keyword and
 // path, and NoValue, as the others do.
 Grammar::Node LowerString(const SchemaParts& parts, Grammar& grammar);
+
+// The same strings as plain texts, without quotes and escapes, in which `without` is not found.
+Grammar::Node LowerPlainString(const SchemaParts& parts, std::string_view without, Grammar& grammar);
 
 // The numbers that all parts allow: whole ones, written without a fraction, or all.
 Grammar::Node LowerNumber(const SchemaParts& parts, bool whole, Grammar& grammar);

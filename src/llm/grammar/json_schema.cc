@@ -12,6 +12,8 @@
 #include "llm/grammar/schema_keywords.h"
 #include "llm/grammar/schema_parts.h"
 #include "llm/json_type.h"
+#include "llm/regular/pattern.h"
+#include "llm/regular/regular.h"
 
 namespace throng::llm {
 namespace {
@@ -29,7 +31,8 @@ constexpr size_t kMaxPatterns = 4;  // of an object: 2^n sets of them can match
 
 class Lowering {
  public:
-  Lowering(SchemaDocument& document, Grammar& grammar) : document_(document), grammar_(grammar) {}
+  Lowering(SchemaDocument& document, const JsonStyle& style, Grammar& grammar)
+      : document_(document), style_(style), grammar_(grammar) {}
 
   // The values that all parts allow; a rule, if they recurse.
   Grammar::Node Values(const SchemaParts& parts) {
@@ -104,7 +107,7 @@ class Lowering {
     const std::vector<Json> except = ExceptOf(parts);
     const auto literal = [&](const Json& value) {
       const bool is_allowed = std::find(except.begin(), except.end(), value) == except.end();
-      if (is_allowed) choices.push_back(grammar_.Bytes(value.dump()));
+      if (is_allowed) choices.push_back(grammar_.Bytes(style_.Write(value)));
     };
     if ((types & kNull) != 0) literal(nullptr);
     if ((types & kBoolean) != 0) literal(false), literal(true);
@@ -145,7 +148,9 @@ class Lowering {
     std::vector<Grammar::Node> choices;
     for (const Json& value : values) {
       if ((types & TypeOf(value)) == 0 || (check && !check->WhatIsWrong(value).empty())) continue;
-      choices.push_back(grammar_.Bytes(value.dump()));
+      const bool has_quote = !style_.IsJson() && value.dump().find(style_.quote) != std::string::npos;
+      if (has_quote) continue;
+      choices.push_back(grammar_.Bytes(style_.Write(value)));
     }
     if (choices.empty()) throw NoValue{WrongSchema(list.path, "allows no value")};
     return Choice(std::move(choices));
@@ -160,6 +165,10 @@ class Lowering {
 
   // Strings and numbers without limits are the same everywhere.
   Grammar::Node String(const SchemaParts& parts) {
+    if (!style_.IsJson()) {
+      const Grammar::Node quote = grammar_.Bytes(style_.quote);
+      return grammar_.Sequence({quote, LowerPlainString(parts, style_.quote, grammar_), quote});
+    }
     if (HasAny(parts, {"minLength", "maxLength", "pattern", "format", kExcept}))
       return LowerString(parts, grammar_);
     if (!string_) string_ = LowerString({}, grammar_);
@@ -291,7 +300,7 @@ class Lowering {
       if (count >= min) choices.push_back(end);
       for (uint32_t i = 0; i < all && count < max; ++i) {
         if ((there >> i & 1) != 0) continue;
-        const std::string text = (count == 0 ? "" : ",") + values[i].dump();
+        const std::string text = (count == 0 ? "" : ",") + style_.Write(values[i]);
         choices.push_back(grammar_.Sequence({grammar_.Bytes(text), after[there | size_t{1} << i]}));
       }
       after[there] = choices.empty() ? end : Choice(std::move(choices));
@@ -365,7 +374,8 @@ class Lowering {
         throw NoValue{WrongSchema(
             path, fmt::format("requires the member {}, which it does not allow", Json(name).dump()))};
       if (!value) continue;
-      const std::string key = Json(name).dump() + ":";
+      if (!style_.IsJson()) CheckBareName(name, path);
+      const std::string key = style_.Key(name) + ":";
       members.named.push_back({grammar_.Sequence({grammar_.Bytes(key), *value}),
                                grammar_.Sequence({grammar_.Bytes("," + key), *value}), is_required});
     }
@@ -423,6 +433,11 @@ class Lowering {
   std::optional<Grammar::Node> Others(const ObjectNames& names, const std::vector<SchemaParts>& allowed,
                                       const std::vector<std::string>& named, const std::string& path) {
     const std::vector<std::string>& patterns = names.Patterns();
+    if (!style_.IsJson()) {
+      if (patterns.empty() && allowed.empty()) return BareOthers(names, named, path);
+      throw UnsupportedSchema(path,
+                              "has patterns of names, which the model's form of calls does not support");
+    }
     if (patterns.size() > kMaxPatterns)
       throw UnsupportedSchema(path + "/patternProperties",
                               fmt::format("has more than {} patterns", kMaxPatterns));
@@ -449,6 +464,26 @@ class Lowering {
     }
     if (kinds.empty()) return std::nullopt;
     return Choice(std::move(kinds));
+  }
+
+  static constexpr const char* kBareName = "^[A-Za-z0-9_$-]+$";
+
+  static void CheckBareName(const std::string& name, const std::string& path) {
+    static const Regular kNames = RegexTexts(kBareName, "names");
+    if (kNames.Matches(name)) return;
+    throw UnsupportedSchema(
+        path, fmt::format("has the name {:?}, which the model's form of calls cannot write", name));
+  }
+
+  // The same for keys without quotes.
+  std::optional<Grammar::Node> BareOthers(const ObjectNames& names, const std::vector<std::string>& named,
+                                          const std::string& path) {
+    if (!names.HasOthers()) return std::nullopt;
+    const std::optional<Grammar::Node> value = ValuesIfAny(names.OthersWith({}));
+    if (!value) return std::nullopt;
+    Regular texts = RegexTexts(kBareName, path);
+    for (const std::string& name : named) texts = Intersection(texts, Complement(Literal(name), path), path);
+    return grammar_.Sequence({grammar_.Texts(Reduced(texts)), grammar_.Bytes(":"), *value});
   }
 
   // What follows the brace: named members in their order, then others. A node for each number of named
@@ -513,6 +548,7 @@ class Lowering {
   }
 
   SchemaDocument& document_;
+  const JsonStyle& style_;
   Grammar& grammar_;
   std::map<std::vector<const Json*>, Grammar::Node> rules_;  // by the schemas that hold together
   std::map<std::vector<const Json*>, Error> without_value_;
@@ -522,13 +558,18 @@ class Lowering {
 
 }  // namespace
 
-Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar) {
+Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar, const JsonStyle& style) {
   SchemaDocument document(schema);
   try {
-    return Lowering(document, grammar).Values({document.Root()});
+    return Lowering(document, style, grammar).Values({document.Root()});
   } catch (const NoValue& nothing) {
     throw nothing.why;
   }
+}
+
+Grammar::Node LowerParts(SchemaDocument& document, const SchemaParts& parts, Grammar& grammar) {
+  const JsonStyle json;
+  return Lowering(document, json, grammar).Values(parts);
 }
 
 }  // namespace throng::llm

@@ -4,6 +4,8 @@
 #include <string_view>
 
 #include "llm/grammar/grammar.h"
+#include "llm/grammar/json_style.h"
+#include "llm/grammar/schema_parts.h"
 
 namespace throng::llm {
 
@@ -12,6 +14,9 @@ namespace throng::llm {
 // the schema speaks of unless it says so, numbers are written in few ways, strings escape only what must be.
 // Throws kUnsupported for what cannot be enforced, and kInvalid for a wrong schema, with one sentence that
 // names keyword and path.
-Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar);
+Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar, const JsonStyle& style = {});
+
+// The values that all parts of a document allow. Throws NoValue if there are none, and the same as above.
+Grammar::Node LowerParts(SchemaDocument& document, const SchemaParts& parts, Grammar& grammar);
 
 }  // namespace throng::llm

@@ -2,23 +2,45 @@
 
 #include <fmt/chrono.h>
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <utility>
 
+#include "serve/chat_messages.h"
 #include "serve/completion_request.h"
 #include "serve/endpoints.h"
 #include "serve/generation.h"
 #include "serve/ollama/ollama.h"
+#include "serve/tools/chat_answer.h"
+#include "serve/tools/chat_turn.h"
 
 namespace throng::serve {
 namespace {
 
 struct OllamaRequest {
+  std::optional<model::ChatInput> chat;  // else the text's prompt is continued
+  ToolRequest tools;
+  ThoughtRequest thoughts;
   engine::TextRequest text;
   bool stream = true;
 };
+
+ThoughtRequest ParseThink(const JsonFields& fields) {
+  ThoughtRequest thoughts;
+  thoughts.effort_field = "think";
+  const Json* think = fields.Find("think");
+  if (think == nullptr) return thoughts;
+  if (think->is_boolean()) {
+    thoughts.enabled = think->get<bool>();
+  } else {
+    thoughts.effort = fields.Text("think");
+  }
+  return thoughts;
+}
 
 void ParseOptions(const JsonFields& fields, engine::TextRequest& text) {
   const Json none = Json::object();
@@ -52,26 +74,43 @@ OllamaRequest ParseRequest(Endpoint endpoint, std::string_view body) {
   const JsonFields fields(endpoint, json);
   OllamaRequest request;
   if (endpoint == kOllamaChat) {
-    request.text.prompt = ParseMessages(fields, "messages");
+    request.chat.emplace();
+    request.chat->messages = ParseMessages(fields, "messages");
+    request.tools = ParseTools(fields, /*nested=*/true);
   } else {
     fields.Get("prompt");
     const std::string prompt = fields.Text("prompt");
     if (fields.Bool("raw")) {
       request.text.prompt = prompt;
     } else {
-      request.text.prompt = engine::ChatOf(fields.Text("system"), prompt);
+      request.chat = engine::ChatOf(fields.Text("system"), prompt);
     }
   }
+  if (request.chat) request.chat->now = model::LocalNow();
+  request.thoughts = ParseThink(fields);
   ParseOptions(fields, request.text);
   ParseFormat(fields, request.text.constraint);
   request.stream = fields.Bool("stream", true);
   return request;
 }
 
-std::vector<Choices> OneChoice(engine::LocalModel& model, engine::TextRequest text, const char* field) {
+std::vector<Choices> OneChoice(engine::LocalModel& model, OllamaRequest request, const char* field) {
+  if (request.chat) SetTurn(model, *std::move(request.chat), request.tools, request.thoughts, request.text);
   std::vector<Choices> choices;
-  choices.push_back(Choices::Of(model, std::move(text), field));
+  choices.push_back(Choices::Of(model, std::move(request.text), field));
   return choices;
+}
+
+// Whose arguments are an object: not those of a call that was cut short.
+Json CallsOf(const std::vector<ToolCall>& calls) {
+  Json list = Json::array();
+  for (const ToolCall& call : calls) {
+    const Json arguments = Json::parse(call.arguments, nullptr, /*allow_exceptions=*/false);
+    if (!arguments.is_object()) continue;
+    list.push_back({{"id", call.id},
+                    {"function", {{"index", list.size()}, {"name", call.name}, {"arguments", arguments}}}});
+  }
+  return list;
 }
 
 class OllamaReply : public ReplySource {
@@ -80,8 +119,10 @@ class OllamaReply : public ReplySource {
       : chat_(chat),
         stream_(request.stream),
         model_(context.Model().Name()),
-        generation_(context,
-                    OneChoice(context.Model(), std::move(request.text), chat ? "messages" : "prompt")) {}
+        choices_(OneChoice(context.Model(), std::move(request), chat ? "messages" : "prompt")),
+        generation_(context, choices_) {
+    if (choices_[0].form != nullptr) answer_.emplace(choices_[0].form);
+  }
 
   void OnChange(std::function<void()> wake) override { generation_.OnChange(std::move(wake)); }
   void Cancel() override { generation_.Cancel(); }
@@ -89,13 +130,11 @@ class OllamaReply : public ReplySource {
   State Take(HttpReply& reply) override {
     std::vector<Generation::Piece> pieces;
     const bool ended = generation_.Take(pieces);
-    for (const Generation::Piece& piece : pieces) {
-      if (stream_ && !piece.text.empty()) reply.body += Line(piece.text, {{"done", false}});
-    }
+    for (const Generation::Piece& piece : pieces) Read(piece, reply.body);
     if (!ended) return State::kWaiting;
     const engine::EngineResult& result = generation_.Result(0);
     if (IsFinished(result)) {
-      reply.body += Line(stream_ ? "" : result.text, End(result));
+      reply.body += stream_ ? Line("", "", {}, End(result)) : Whole(result);
     } else if (stream_) {
       reply.body += OllamaErrorBody(ErrorOf(result)) + "\n";
     } else {
@@ -106,7 +145,33 @@ class OllamaReply : public ReplySource {
   }
 
  private:
-  std::string Line(std::string_view text, const Json& rest) const {
+  void Read(const Generation::Piece& piece, std::string& body) {
+    if (!stream_) return;
+    const auto write = [&](std::string_view text, std::string_view thought, const Json& calls) {
+      body += Line(text, thought, calls, {{"done", false}});
+    };
+    if (!answer_) {
+      if (!piece.text.empty()) write(piece.text, "", {});
+      return;
+    }
+    std::vector<ChatPiece> told = answer_->Read(piece.text);
+    if (piece.ended) std::ranges::move(answer_->Finish(), std::back_inserter(told));
+    for (const ChatPiece& one : told) {
+      if (one.kind == llm::AnswerEvent::Kind::kText) write(one.text, "", {});
+      if (one.kind == llm::AnswerEvent::Kind::kThought) write("", one.text, {});
+    }
+    const Json calls = piece.ended ? CallsOf(answer_->Calls()) : Json();
+    if (!calls.empty()) write("", "", calls);
+  }
+
+  std::string Whole(const engine::EngineResult& result) const {
+    if (!answer_) return Line(result.text, "", {}, End(result));
+    const ChatAnswer answer = ChatAnswer::Of(choices_[0].form, result.text);
+    return Line(answer.Text(), answer.Thought(), CallsOf(answer.Calls()), End(result));
+  }
+
+  std::string Line(std::string_view text, std::string_view thought, const Json& calls,
+                   const Json& rest) const {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     Json json = {{"model", model_},
                  {"created_at", OllamaTime(std::chrono::duration_cast<std::chrono::seconds>(now).count())}};
@@ -115,6 +180,9 @@ class OllamaReply : public ReplySource {
     } else {
       json["response"] = text;
     }
+    Json& message = chat_ ? json["message"] : json;
+    if (!thought.empty()) message["thinking"] = thought;
+    if (!calls.empty()) message["tool_calls"] = calls;
     json.update(rest);
     return Dump(json) + "\n";
   }
@@ -135,6 +203,8 @@ class OllamaReply : public ReplySource {
   const bool chat_;
   const bool stream_;
   const std::string model_;
+  const std::vector<Choices> choices_;
+  std::optional<ChatAnswer> answer_;  // as it is streamed; none without a chat
   Generation generation_;
 };
 

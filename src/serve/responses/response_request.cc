@@ -4,20 +4,84 @@
 #include <optional>
 #include <utility>
 
+#include "serve/chat_messages.h"
 #include "serve/completion_request.h"
 
 namespace throng::serve {
 namespace {
 
-std::vector<model::ChatMessage> ParseInput(const JsonFields& fields) {
-  const Json& input = fields.Get("input");
-  if (input.is_string()) return {{"user", input.get<std::string>()}};
-  if (!input.is_array()) FailField("input", input, "a text, or a list of messages");
-  for (size_t i = 0; i < input.size(); ++i) {
-    if (!input[i].is_object() || !input[i].contains("type") || input[i]["type"] == "message") continue;
-    FailField(fmt::format("input[{}].type", i), input[i]["type"], "message");
+// A text, or a list of parts of one type.
+std::string TextOf(const JsonFields& item, const char* name, const char* part_type) {
+  const Json* given = item.Find(name);
+  if (given == nullptr) return "";
+  if (given->is_string()) return *given;
+  if (!given->is_array()) FailField(item.Path(name), *given, "a text, or a list of text parts");
+  std::string text;
+  for (size_t i = 0; i < given->size(); ++i) {
+    const JsonFields part = item.Entry(name, i, (*given)[i]);
+    if (part.Text("type") != part_type) FailField(part.Path("type"), part.Get("type"), part_type);
+    text += part.Text("text");
   }
-  return ParseMessages(fields, "input", {"input_text", "output_text"});
+  return text;
+}
+
+// Calls and thoughts are items of their own here; in a chat they belong to the assistant's message.
+void AddItem(const JsonFields& item, Json& chat) {
+  const auto assistant = [&]() -> Json& {
+    if (chat.empty() || chat.back()["role"] != "assistant")
+      chat.push_back({{"role", "assistant"}, {"content", ""}});
+    return chat.back();
+  };
+  const std::string type = item.Text("type", "message");
+  if (type == "message") {
+    Json message = ParseMessage(item, {"input_text", "output_text"});
+    const bool goes_on = message["role"] == "assistant" && !chat.empty() &&
+                         chat.back().contains("reasoning_content") && chat.back()["content"] == "";
+    if (goes_on) {
+      chat.back()["content"] = std::move(message["content"]);
+    } else {
+      chat.push_back(std::move(message));
+    }
+  } else if (type == "reasoning") {
+    chat.push_back({{"role", "assistant"},
+                    {"content", ""},
+                    {"reasoning_content", TextOf(item, "content", "reasoning_text")}});
+  } else if (type == "function_call") {
+    const std::string arguments = item.Text("arguments", "{}");
+    if (!Json::accept(arguments)) FailField(item.Path("arguments"), arguments, "a text of JSON");
+    assistant()["tool_calls"].push_back(CallOf(item.Text("call_id"), item.Text("name"), arguments));
+  } else if (type == "function_call_output") {
+    chat.push_back({{"role", "tool"},
+                    {"content", TextOf(item, "output", "input_text")},
+                    {"tool_call_id", item.Text("call_id")}});
+  } else {
+    FailField(item.Path("type"), type, "message, function_call, function_call_output or reasoning");
+  }
+}
+
+void ParseInput(const JsonFields& fields, Json& chat) {
+  const Json& input = fields.Get("input");
+  if (input.is_string()) {
+    chat.push_back({{"role", "user"}, {"content", input}});
+    return;
+  }
+  if (!input.is_array() || input.size() > kMaxMessages)
+    FailField("input", input, fmt::format("a text, or a list of up to {} items", kMaxMessages));
+  for (size_t i = 0; i < input.size(); ++i) AddItem(fields.Entry("input", i, input[i]), chat);
+  if (chat.empty()) FailField("input", input, "a text, or a list of items");
+}
+
+ThoughtRequest ParseReasoning(const JsonFields& fields) {
+  ThoughtRequest thoughts;
+  const Json* reasoning = fields.Find("reasoning");
+  if (reasoning == nullptr) return thoughts;
+  const JsonFields object = fields.Object("reasoning", *reasoning);
+  thoughts.effort_field = object.Path("effort");
+  if (object.Find("effort") != nullptr) thoughts.effort = object.Text("effort");
+  thoughts.limit_field = object.Path("max_tokens");
+  if (object.Find("max_tokens") != nullptr)
+    thoughts.limit = object.Integer("max_tokens", 0, 0, std::numeric_limits<int>::max());
+  return thoughts;
 }
 
 void ParseText(const JsonFields& fields, llm::Constraint& constraint) {
@@ -48,12 +112,12 @@ Json SettingsOf(const JsonFields& fields) {
           {"metadata", given("metadata", Json::object())},
           {"parallel_tool_calls", given("parallel_tool_calls", true)},
           {"previous_response_id", given("previous_response_id", nullptr)},
-          {"reasoning", {{"effort", nullptr}, {"summary", nullptr}}},
+          {"reasoning", given("reasoning", {{"effort", nullptr}, {"summary", nullptr}})},
           {"store", given("store", true)},
           {"temperature", given("temperature", 1.0)},
           {"text", given("text", {{"format", {{"type", "text"}}}})},
           {"tool_choice", given("tool_choice", "auto")},
-          {"tools", Json::array()},
+          {"tools", given("tools", Json::array())},
           {"top_p", given("top_p", 1.0)},
           {"truncation", "disabled"},
           {"user", given("user", nullptr)}};
@@ -65,6 +129,7 @@ ResponseRequest ParseResponseRequest(std::string_view body, ResponseStore& store
   const Json json = ParseBody(body);
   const JsonFields fields(kResponses, json);
   ResponseRequest request;
+  request.chat = Json::array();
   const std::string previous = fields.Text("previous_response_id");
   if (!previous.empty()) {
     std::optional<StoredResponse> found = store.Find(previous);
@@ -74,11 +139,10 @@ ResponseRequest ParseResponseRequest(std::string_view body, ResponseStore& store
     }
     request.chat = std::move(found->chat);
   }
-  for (model::ChatMessage& message : ParseInput(fields)) request.chat.push_back(std::move(message));
-  std::vector<model::ChatMessage> chat = request.chat;
-  const std::string instructions = fields.Text("instructions");
-  if (!instructions.empty()) chat.insert(chat.begin(), {"system", instructions});
-  request.text.prompt = std::move(chat);
+  ParseInput(fields, request.chat);
+  request.instructions = fields.Text("instructions");
+  request.tools = ParseTools(fields, /*nested=*/false);
+  request.thoughts = ParseReasoning(fields);
   if (fields.Find("max_output_tokens") != nullptr)
     request.text.max_tokens = fields.Integer("max_output_tokens", 1, 1, std::numeric_limits<int>::max());
   ParseDrawing(fields, 1, 1, request.text.sampling);

@@ -4,11 +4,16 @@
 
 namespace throng::serve {
 
-size_t ResponseStore::BytesOf(const StoredResponse& response) {
-  size_t bytes = sizeof(StoredResponse) + response.id.size() + response.body.size();
-  for (const model::ChatMessage& message : response.chat)
-    bytes += sizeof(message) + message.role.size() + message.content.size();
+size_t ResponseStore::BytesOf(const Json& json) {
+  size_t bytes = sizeof(Json);
+  if (json.is_string()) bytes += json.get_ref<const std::string&>().size();
+  if (!json.is_structured()) return bytes;
+  for (const auto& [name, value] : json.items()) bytes += sizeof(name) + name.size() + BytesOf(value);
   return bytes;
+}
+
+size_t ResponseStore::BytesOf(const StoredResponse& response) {
+  return sizeof(StoredResponse) + response.id.size() + response.body.size() + BytesOf(response.chat);
 }
 
 void ResponseStore::Erase(Entries::iterator entry) {

@@ -9,14 +9,14 @@
 #include <unordered_map>
 #include <vector>
 
-#include "model/chat_template.h"
+#include "serve/fields/json_fields.h"
 
 namespace throng::serve {
 
 struct StoredResponse {
   std::string id;
-  std::string body;                      // as it was sent
-  std::vector<model::ChatMessage> chat;  // all that was said, without instructions, and the answer
+  std::string body;  // as it was sent
+  Json chat;         // the messages, without instructions, and the answer
 };
 
 // Any thread may call any method.
@@ -33,6 +33,7 @@ class ResponseStore {
   using Entries = std::list<StoredResponse>;
 
   static size_t BytesOf(const StoredResponse& response);
+  static size_t BytesOf(const Json& json);
   void Erase(Entries::iterator entry);  // with the mutex held
 
   const size_t most_bytes_;

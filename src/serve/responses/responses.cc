@@ -2,30 +2,33 @@
 
 #include <ctime>
 #include <memory>
-#include <random>
+#include <string>
 #include <utility>
+#include <vector>
 
-#include "base/text/utf8.h"
 #include "serve/endpoints.h"
 #include "serve/generation.h"
 #include "serve/reply.h"
 #include "serve/request_error.h"
+#include "serve/responses/output_items.h"
 #include "serve/responses/response_request.h"
+#include "serve/tools/chat_answer.h"
+#include "serve/tools/chat_turn.h"
 
 namespace throng::serve {
 namespace {
 
-// Not to be guessed, as whoever knows it can read the response.
-std::string NewId(const char* kind) {
-  std::random_device device;
-  std::string id = fmt::format("{}_", kind);
-  for (int i = 0; i < 4; ++i) id += fmt::format("{:08x}", device());
-  return id;
-}
-
-std::vector<Choices> OneChoice(engine::LocalModel& model, const engine::TextRequest& text) {
+// Sets the request's prompt, too.
+std::vector<Choices> OneChoice(engine::LocalModel& model, const ResponseRequest& request) {
+  model::ChatInput chat;
+  chat.now = model::LocalNow();
+  chat.messages = request.chat;
+  const Json system = {{"role", "system"}, {"content", request.instructions}};
+  if (!request.instructions.empty()) chat.messages.insert(chat.messages.begin(), system);
+  engine::TextRequest text = request.text;
+  SetTurn(model, std::move(chat), request.tools, request.thoughts, text);
   std::vector<Choices> choices;
-  choices.push_back(Choices::Of(model, text, "input"));
+  choices.push_back(Choices::Of(model, std::move(text), "input"));
   return choices;
 }
 
@@ -34,53 +37,37 @@ class ResponseReply : public ReplySource {
   ResponseReply(Context& context, ResponseRequest request)
       : store_(context.responses),
         request_(std::move(request)),
-        model_(context.Model().Name()),
-        id_(NewId("resp")),
-        message_id_(NewId("msg")),
+        model_(context.Model()),
+        id_(NewItemId("resp")),
         created_(std::time(nullptr)),
-        generation_(context, OneChoice(context.Model(), request_.text)) {}
+        choices_(OneChoice(model_, request_)),
+        answer_(choices_[0].form),
+        items_([this](const char* type, Json fields) { Emit(type, std::move(fields)); }),
+        generation_(context, choices_) {}
 
   void OnChange(std::function<void()> wake) override { generation_.OnChange(std::move(wake)); }
   void Cancel() override { generation_.Cancel(); }
 
   State Take(HttpReply& reply) override {
-    if (request_.stream && next_event_ == 0) Begin(reply.body);
+    if (next_event_ == 0) Begin();
     std::vector<Generation::Piece> pieces;
     const bool ended = generation_.Take(pieces);
     for (const Generation::Piece& piece : pieces) {
-      if (!request_.stream || piece.text.empty()) continue;
-      Json event = OfPart();
-      event["delta"] = piece.text;
-      event["logprobs"] = Json::array();
-      Emit("response.output_text.delta", std::move(event), reply.body);
+      for (const ChatPiece& told : answer_.Read(piece.text)) items_.Add(told, answer_);
     }
+    if (ended) End(reply);
+    if (request_.stream) reply.body += std::exchange(events_, {});
     if (!ended) return State::kWaiting;
-    End(reply);
     reply.tokens = Usage::Of(generation_, 1).ForLog();
     return State::kEnd;
   }
 
  private:
   // A named event, with its number.
-  void Emit(const char* type, Json fields, std::string& body) {
+  void Emit(const char* type, Json fields) {
     Json event = {{"type", type}, {"sequence_number", next_event_++}};
     event.update(fields);
-    body += fmt::format("event: {}\n{}", type, Event(event));
-  }
-
-  Json OfPart() const { return {{"item_id", message_id_}, {"output_index", 0}, {"content_index", 0}}; }
-
-  static Json Part(std::string_view text) {
-    return {
-        {"type", "output_text"}, {"annotations", Json::array()}, {"logprobs", Json::array()}, {"text", text}};
-  }
-
-  Json Item(const char* status, Json content) const {
-    return {{"id", message_id_},
-            {"type", "message"},
-            {"status", status},
-            {"role", "assistant"},
-            {"content", std::move(content)}};
+    if (request_.stream) events_ += fmt::format("event: {}\n{}", type, Event(event));
   }
 
   Json Response(const char* status, Json output) const {
@@ -91,51 +78,36 @@ class ResponseReply : public ReplySource {
                  {"background", false},
                  {"error", nullptr},
                  {"incomplete_details", nullptr},
-                 {"model", model_},
+                 {"model", model_.Name()},
                  {"output", std::move(output)}};
     json.update(request_.settings);
     json["usage"] = nullptr;
     return json;
   }
 
-  void Begin(std::string& body) {
-    Emit("response.created", {{"response", Response("in_progress", Json::array())}}, body);
-    Emit("response.in_progress", {{"response", Response("in_progress", Json::array())}}, body);
-    Emit("response.output_item.added", {{"output_index", 0}, {"item", Item("in_progress", Json::array())}},
-         body);
-    Json event = OfPart();
-    event["part"] = Part("");
-    Emit("response.content_part.added", std::move(event), body);
+  void Begin() {
+    Emit("response.created", {{"response", Response("in_progress", Json::array())}});
+    Emit("response.in_progress", {{"response", Response("in_progress", Json::array())}});
   }
 
   void End(HttpReply& reply) {
     const engine::EngineResult& result = generation_.Result(0);
     if (!IsFinished(result)) return Fail(ErrorOf(result), reply);
+    for (const ChatPiece& told : answer_.Finish()) items_.Add(told, answer_);
     const bool whole = result.finish == llm::FinishReason::kStop;
-    const char* status = whole ? "completed" : "incomplete";
-    const Json item = Item(status, Json::array({Part(result.text)}));
-    Json response = Response(status, Json::array({item}));
+    items_.End(whole);
+    Json response = Response(whole ? "completed" : "incomplete", items_.ToJson());
     if (!whole) response["incomplete_details"] = {{"reason", "max_output_tokens"}};
     const Usage usage = Usage::Of(generation_, 1);
+    const int thought = model_.CountTokens(result.tokens, answer_.ThoughtBytes());
     response["usage"] = {{"input_tokens", usage.prompt_tokens},
                          {"input_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
                          {"output_tokens", usage.answer_tokens},
-                         {"output_tokens_details", {{"reasoning_tokens", 0}}},
+                         {"output_tokens_details", {{"reasoning_tokens", thought}}},
                          {"total_tokens", usage.prompt_tokens + usage.answer_tokens}};
-    Keep(response, result.text);
-    if (!request_.stream) {
-      reply.body = Dump(response);
-      return;
-    }
-    Json text = OfPart();
-    text["text"] = result.text;
-    text["logprobs"] = Json::array();
-    Emit("response.output_text.done", std::move(text), reply.body);
-    Json part = OfPart();
-    part["part"] = Part(result.text);
-    Emit("response.content_part.done", std::move(part), reply.body);
-    Emit("response.output_item.done", {{"output_index", 0}, {"item", item}}, reply.body);
-    Emit(whole ? "response.completed" : "response.incomplete", {{"response", response}}, reply.body);
+    Keep(response);
+    Emit(whole ? "response.completed" : "response.incomplete", {{"response", response}});
+    if (!request_.stream) reply.body = Dump(response);
   }
 
   void Fail(const Error& error, HttpReply& reply) {
@@ -145,21 +117,27 @@ class ResponseReply : public ReplySource {
     }
     Json response = Response("failed", Json::array());
     response["error"] = {{"code", "server_error"}, {"message", error.what()}};
-    Emit("response.failed", {{"response", std::move(response)}}, reply.body);
+    Emit("response.failed", {{"response", std::move(response)}});
   }
 
-  void Keep(const Json& response, const std::string& answer) {
+  void Keep(const Json& response) {
     if (!request_.store) return;
-    std::vector<model::ChatMessage> chat = request_.chat;
-    chat.push_back({"assistant", ReplaceInvalidUtf8(answer)});
+    Json chat = request_.chat;
+    Json message = Json::parse(Dump(answer_.Message()));  // in UTF-8
+    message.erase("refusal");
+    chat.push_back(std::move(message));
     store_.Put({.id = id_, .body = Dump(response), .chat = std::move(chat)});
   }
 
   ResponseStore& store_;
   const ResponseRequest request_;
-  const std::string model_;
-  const std::string id_, message_id_;
+  engine::LocalModel& model_;
+  const std::string id_;
   const int64_t created_;
+  const std::vector<Choices> choices_;
+  ChatAnswer answer_;
+  OutputItems items_;
+  std::string events_;  // not sent yet
   int next_event_ = 0;
   Generation generation_;
 };

@@ -86,9 +86,14 @@ TEST_F(ResponsesTest, StreamsEventsInTheirOrder) {
 TEST_F(ResponsesTest, RefusesByName) {
   const std::pair<const char*, Json> wrong[] = {
       {"input", {{"input", nullptr}}},
-      {"input[0].type", {{"input", {{{"type", "function_call_output"}, {"output", "x"}}}}}},
-      {"tools", {{"tools", {{{"type", "web_search"}}}}}},
-      {"reasoning", {{"reasoning", {{"effort", "high"}}}}},
+      {"input[0].type", {{"input", {{{"type", "item_reference"}, {"id", "x"}}}}}},
+      {"input[0].output[0].type",
+       {{"input", {{{"type", "function_call_output"}, {"output", {{{"type", "input_image"}}}}}}}}},
+      {"input[0].arguments", {{"input", {{{"type", "function_call"}, {"name", "f"}, {"arguments", "{"}}}}}},
+      {"tools[0].type", {{"tools", {{{"type", "web_search"}}}}}},
+      {"tools[0].function", {{"tools", {{{"type", "function"}, {"function", {{"name", "f"}}}}}}}},
+      {"reasoning.effort", {{"reasoning", {{"effort", "high"}}}}},
+      {"reasoning.max_tokens", {{"reasoning", {{"max_tokens", 5}}}}},
       {"background", {{"background", true}}},
       {"text.verbosity", {{"text", {{"verbosity", "low"}}}}},
       {"messages", {{"messages", {{{"role", "user"}, {"content", "x"}}}}}},
@@ -101,7 +106,7 @@ TEST_F(ResponsesTest, RefusesByName) {
 
 TEST(ResponseStore, ForgetsThoseUsedLongestAgo) {
   ResponseStore store(10000);
-  const auto put = [&](const char* id, size_t bytes) { store.Put({id, std::string(bytes, 'x'), {}}); };
+  const auto put = [&](const char* id, size_t bytes) { store.Put({id, std::string(bytes, 'x'), Json()}); };
   put("a", 4000);
   put("b", 4000);
   EXPECT_TRUE(store.Find("a"));

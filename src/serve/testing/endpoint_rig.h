@@ -29,6 +29,11 @@ class EndpointRig : public ::testing::Test {
  protected:
   using Endpoint = HttpReply (*)(Context& context, const HttpRequest& request);
 
+  // control: names of further control tokens.
+  explicit EndpointRig(const char* chat_template = kTemplate, const std::vector<std::string>& control = {})
+      : model_({.model = "tiny.gguf", .kv = "f32", .kv_budget_bytes = 16 << 20, .threads = 2},
+               engine::FakeModel(chat_template, 0, control)) {}
+
   // The whole reply, as the server would send it.
   HttpReply Call(Endpoint endpoint, const std::string& body, std::map<std::string, std::string> params = {}) {
     HttpReply reply;
@@ -88,8 +93,7 @@ class EndpointRig : public ::testing::Test {
     return events;
   }
 
-  engine::LocalModel model_{{.model = "tiny.gguf", .kv = "f32", .kv_budget_bytes = 16 << 20, .threads = 2},
-                            engine::FakeModel(kTemplate)};
+  engine::LocalModel model_;
   engine::MetricsRegistry metrics_;
   Context context_{ServerOptions(), &model_, &metrics_};
 };
