@@ -55,10 +55,12 @@ void AddLayer(ModelBuilder& builder, int layer, const AttentionTraits& attention
 
 void BuildGemma4(ModelBuilder& builder) {
   const Metadata& keys = builder.Keys();
-  const ModelConfig& config = builder.Config();
+  ModelConfig& config = builder.GetModel().config;
   const Tensors& tensors = builder.GetTensors();
   ScaleEmbedding(builder);
-  builder.ReadWindows(keys.Count("attention.sliding_window", 1 << 28), {});
+  config.window = keys.Count("attention.sliding_window", 1 << 28);
+  config.window_pattern = 6;
+  const std::vector<bool> windowed = builder.WindowedLayers(config.window_pattern);
   const int full_head_dim = ReadHeadDim(builder, "");
   const int window_head_dim = ReadHeadDim(builder, "_swa");
   const Rope* rope = builder.FileRope(/*halves=*/true);
@@ -70,13 +72,13 @@ void BuildGemma4(ModelBuilder& builder) {
   const int per_layer_width = keys.CountOr("embedding_length_per_layer_input", 0, 1 << 16, 0);
   if (per_layer_width > 0) AddPerLayerInputs(builder, per_layer_width);
   for (int i = 0; i < config.num_layers; ++i) {
-    const bool windowed = config.IsWindowed(i);
-    AttentionTraits traits{.rope = windowed ? window_rope : rope, .scale = 1.0f, .norms_values = true};
-    traits.window = windowed ? config.window : 0;
-    traits.head_dim = windowed ? window_head_dim : full_head_dim;
+    const bool is_windowed = windowed[static_cast<size_t>(i)];
+    AttentionTraits traits{.rope = is_windowed ? window_rope : rope, .scale = 1.0f, .norms_values = true};
+    traits.window = is_windowed ? config.window : 0;
+    traits.head_dim = is_windowed ? window_head_dim : full_head_dim;
     traits.values_from_keys =
         !tensors.Has(ModelBuilder::Name(i, "attn_v")) && !tensors.Has(ModelBuilder::Name(i, "attn_qkv"));
-    traits.cache_layer = SharedCacheLayer(builder, i, num_own);
+    traits.cache_layer = SharedCacheLayer(builder, windowed, i, num_own);
     AddLayer(builder, i, traits, per_layer_width);
   }
   builder.GetModel().logit_cap = keys.PositiveOr("final_logit_softcapping", 30.0);
