@@ -1,5 +1,5 @@
 // The codebooks of GGUF's IQ formats: each entry stands for 8 (or 4) weights of a row, one in a byte, the
-// first in the lowest. Tables of the formats, as in ggml-common.h of llama.cpp.
+// first in the lowest. The tables are part of the formats.
 #pragma once
 
 #include <array>
