@@ -54,7 +54,8 @@ struct EngineRequest {
   LogitRules rules;
   std::vector<std::string> stop;           // the text ends before the first of these
   std::shared_ptr<Constraint> constraint;  // null: any text
-  // What tokens add to the text; null: what the engine's vocabulary says. The constraint has the same.
+  // What tokens add to the text; null: what the engine's vocabulary says. The constraint has the same. Its
+  // answers may go on wherever they are complete, so that max_tokens cuts them short (kLength).
   std::shared_ptr<const Vocabulary> spelling;
   std::optional<ThoughtLimit> thought_limit;  // needs a constraint that allows the thought's end
   // What the call is for ("plan", "say"). If set, key.agent is an agent in the sense of Engine::ExpectNext.
