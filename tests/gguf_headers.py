@@ -88,14 +88,22 @@ def start(name, architecture, *, layers, dim, ffn, heads, kv_heads=None, head_di
     model, pre = tokenizer
     vocab = 1000  # stands for the real one
     tokens = [f"<{i}>" for i in range(vocab)]
+    if model == "gpt2":
+        tokens[300:556] = byte_symbols()
     header.keys |= {"tokenizer.ggml.model": model, "tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": tokens,
                     "tokenizer.ggml.token_type": [1] * vocab, "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2,
                     "tokenizer.chat_template": "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"}
     if model == "llama":
-        header.keys["tokenizer.ggml.scores"] = [0.0] * vocab
+        header.keys |= {"tokenizer.ggml.scores": [0.0] * vocab, "tokenizer.ggml.unknown_token_id": 0}
     else:
         header.keys["tokenizer.ggml.merges"] = ["< 0"]
     return header
+
+
+def byte_symbols():
+    """The characters that stand for bytes in the vocabulary of GPT-2."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(256 - len(printable))]
 
 
 def attention(header, i, bias="", head_norms=0):
