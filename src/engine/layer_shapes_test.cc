@@ -195,7 +195,7 @@ TEST(LayerShapesPrefixTest, PrefixesComeBackFromMemoryAndFromDisk) {
   ShapedTransformer transformer(kShapes);
   for (const char* codec : {"f16", "rot4", "kivi2:sink=64,recent=64"}) {
     kv::BlockPool pool(kv::MakeLayout(kv::CodecFlags{.kv = codec}, kShapes), 64 << 20);
-    kv::SpillFile spill(testing::TempDir(), pool.Layout().bytes, pool.Layout().fine_bytes, 1 << 20);
+    kv::SpillFile spill(testing::TempDir(), pool.Layout(), 1 << 20);
     PrefixCache prefixes(pool, &spill);
     std::vector<int32_t> tokens;
     for (int i = 0; i < 200; ++i) tokens.push_back(i * 7 % kVocab);
@@ -211,7 +211,7 @@ TEST(LayerShapesPrefixTest, PrefixesComeBackFromMemoryAndFromDisk) {
       EXPECT_EQ(blocks.size(), on_disk ? 0u : 3u);
       prefixes.Restore(tokens, blocks);
       kv::SequenceCache again(pool);
-      again.Adopt(std::span(blocks).first(kv::UsableBlocks(pool.Layout().window, blocks)));
+      again.Adopt(std::span(blocks).first(kv::UsableBlocks(pool.Layout(), blocks)));
       EXPECT_EQ(again.NumTokens(), 192) << codec;
       EXPECT_EQ(Read(transformer, tokens, again), logits) << codec;
     }
