@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "model/gguf/tensor_type.h"
 
 namespace throng::model {
 
@@ -33,56 +35,6 @@ enum class GgufType : uint32_t {
   kFloat64 = 12,
 };
 
-enum class TensorType : uint32_t {
-  kF32 = 0,
-  kF16 = 1,
-  kQ4_0 = 2,
-  kQ4_1 = 3,
-  kQ5_0 = 6,
-  kQ5_1 = 7,
-  kQ8_0 = 8,
-  kQ4_K = 12,
-  kQ5_K = 13,
-  kQ6_K = 14,
-  kBF16 = 30,
-};
-
-// The number of elements, all of one row, that share a block, and the block's size in bytes.
-struct BlockSize {
-  uint32_t elements;
-  uint32_t bytes;
-};
-
-// Empty for a type that this program does not know.
-constexpr std::optional<BlockSize> BlockSizeOf(TensorType type) {
-  switch (type) {
-    case TensorType::kF32:
-      return BlockSize{1, 4};
-    case TensorType::kF16:
-    case TensorType::kBF16:
-      return BlockSize{1, 2};
-    case TensorType::kQ4_0:
-      return BlockSize{32, 18};
-    case TensorType::kQ4_1:
-      return BlockSize{32, 20};
-    case TensorType::kQ5_0:
-      return BlockSize{32, 22};
-    case TensorType::kQ5_1:
-      return BlockSize{32, 24};
-    case TensorType::kQ8_0:
-      return BlockSize{32, 34};
-    case TensorType::kQ4_K:
-      return BlockSize{256, 144};
-    case TensorType::kQ5_K:
-      return BlockSize{256, 176};
-    case TensorType::kQ6_K:
-      return BlockSize{256, 210};
-  }
-  return std::nullopt;
-}
-// "Q4_K"; "type 23" for an unknown one.
-std::string TensorTypeName(TensorType type);
-
 struct TensorInfo {
   std::string_view name;
   TensorType type;
@@ -95,9 +47,12 @@ struct TensorInfo {
 
 class GgufFile {
  public:
-  // Throws kIo if the file cannot be read, kCorrupt with one sentence if it is not a sound GGUF file.
+  // Throws kIo if the file cannot be read, kCorrupt with one sentence if it is not a sound GGUF file. A file
+  // that is one of several parts (keys split.*; NAME-00002-of-00003.gguf) brings the others: metadata and
+  // name are those of the first, tensors follow in the order of the parts.
   explicit GgufFile(const std::string& path);
-  // Reads bytes, which must outlive this object; `name` stands for the path in messages.
+  // Reads bytes of a file in one part, which must outlive this object; `name` stands for the path in
+  // messages.
   GgufFile(std::span<const uint8_t> bytes, std::string name);
 
   GgufFile(const GgufFile&) = delete;
@@ -138,7 +93,10 @@ class GgufFile {
  private:
   friend class GgufWriter;
   class Parser;
+  struct Alone {};
   struct Value {
+    bool operator==(const Value& other) const;
+
     GgufType type;  // of the value, or of the elements of an array
     bool is_array;
     uint64_t count;                         // elements of an array
@@ -146,13 +104,23 @@ class GgufFile {
     std::vector<std::string_view> strings;  // of an array of strings
   };
 
+  // One part, or a file that is whole.
+  GgufFile(const std::string& path, Alone);
+  void Parse(std::span<const uint8_t> bytes);
+  // Replaces this part by all of them.
+  void JoinParts();
+  static std::unique_ptr<GgufFile> OpenPart(const std::string& path, const std::string& named);
+  void AddTensors(const GgufFile& part);
+  // Throws unless `part` has this number and belongs to the same model.
+  void CheckPart(const GgufFile& part, uint64_t number) const;
+
   const Value& Scalar(std::string_view key) const;
   const Value& Array(std::string_view key) const;
   const Value& Find(std::string_view key) const;
   [[noreturn]] void WrongKind(std::string_view key, const Value& value, const char* expected) const;
 
   std::string name_;
-  std::optional<MappedFile> mapped_;
+  std::vector<MappedFile> mapped_;
   std::unordered_map<std::string_view, Value> values_;
   std::vector<std::string_view> keys_;
   std::vector<TensorInfo> tensors_;

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -164,6 +166,136 @@ TEST(Gguf, CorruptionIsAnErrorOrAnotherSoundFile) {
       EXPECT_EQ(error.Code(), ErrorCode::kCorrupt) << error.what();
     }
   }
+}
+
+std::string MessageOf(const std::function<void()>& run) {
+  try {
+    run();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Gguf, OtherVersionsAndByteOrdersAreNamed) {
+  auto bytes = SmallFile();
+  const auto message = [&](std::array<uint8_t, 4> version) {
+    std::ranges::copy(version, bytes.begin() + 4);
+    return MessageOf([&] { GgufFile(bytes, "other"); });
+  };
+  EXPECT_EQ(message({2, 0, 0, 0}), "");
+  EXPECT_EQ(message({1, 0, 0, 0}), "other: has GGUF version 1; 2 and 3 can be read");
+  EXPECT_EQ(message({4, 0, 0, 0}), "other: has GGUF version 4; 2 and 3 can be read");
+  EXPECT_EQ(message({0, 0, 0, 3}), "other: is a big-endian GGUF file; little-endian ones can be read");
+}
+
+TEST(Gguf, TypesHaveNames) {
+  EXPECT_EQ(TensorTypeName(TensorType::kIQ2_XXS), "IQ2_XXS");
+  EXPECT_EQ(TensorTypeName(static_cast<TensorType>(31)), "type 31");
+  EXPECT_FALSE(BlockSizeOf(static_cast<TensorType>(31)));
+  const std::string names = TensorTypeNames();
+  EXPECT_TRUE(names.starts_with("F32, F16, BF16, ")) << names;
+  EXPECT_TRUE(names.ends_with("MXFP4 and NVFP4")) << names;
+}
+
+// A model in two parts, in a folder of its own.
+class GgufParts : public testing::Test {
+ protected:
+  void SetUp() override { std::filesystem::create_directories(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  struct Part {
+    uint32_t number, count = 2, tensors = 2;
+    std::string tensor;
+    std::string name{};  // of the model
+  };
+  static std::vector<uint8_t> Bytes(const Part& part) {
+    GgufWriter writer;
+    if (part.number == 0) writer.Add("general.architecture", "llama");
+    if (!part.name.empty()) writer.Add("general.name", part.name);
+    writer.Add("split.no", part.number);
+    writer.Add("split.count", part.count);
+    writer.Add("split.tensors.count", part.tensors);
+    const std::vector<uint8_t> data(12, static_cast<uint8_t>(part.number + 1));
+    writer.AddTensor(part.tensor, TensorType::kF32, std::vector<uint64_t>{3}, data);
+    return writer.Finish();
+  }
+  std::string Write(const std::string& name, const Part& part) const {
+    const std::string path = (folder_ / name).string();
+    const auto bytes = Bytes(part);
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    return path;
+  }
+  // The message that opening the first part gives, without the folder.
+  std::string Message(const std::string& path) const {
+    std::string message = MessageOf([&] { GgufFile{path}; });
+    const std::string folder = folder_.string() + "/";
+    for (size_t at; (at = message.find(folder)) != std::string::npos;) message.erase(at, folder.size());
+    return message;
+  }
+
+  const std::filesystem::path folder_ =
+      std::filesystem::path(testing::TempDir()) /
+      (std::string("parts-") + testing::UnitTest::GetInstance()->current_test_info()->name());
+  static constexpr const char* kFirst = "m-00001-of-00002.gguf";
+  static constexpr const char* kSecond = "m-00002-of-00002.gguf";
+};
+
+TEST_F(GgufParts, AnyOfThemBringsAll) {
+  const std::string first = Write(kFirst, {.number = 0, .tensor = "a"});
+  const std::string second = Write(kSecond, {.number = 1, .tensor = "b"});
+  for (const std::string& path : {first, second}) {
+    const GgufFile file(path);
+    EXPECT_EQ(file.Name(), first);
+    EXPECT_EQ(file.String("general.architecture"), "llama");
+    ASSERT_EQ(file.Tensors().size(), 2u);
+    EXPECT_EQ(file.Tensors()[0].name, "a");
+    ASSERT_NE(file.FindTensor("b"), nullptr);
+    EXPECT_EQ(file.FindTensor("a")->data[0], 1);
+    EXPECT_EQ(file.FindTensor("b")->data[11], 2);
+  }
+}
+
+TEST_F(GgufParts, WhatDoesNotFitIsOneSentence) {
+  const std::string first = Write(kFirst, {.number = 0, .tensor = "a"});
+  EXPECT_EQ(Message(first),
+            "m-00001-of-00002.gguf: is one of several parts of a model, and another is missing: "
+            "m-00002-of-00002.gguf: cannot open: No such file or directory");
+  Write(kSecond, {.number = 1, .count = 3, .tensor = "b"});
+  EXPECT_EQ(Message(first),
+            "m-00002-of-00002.gguf: split.no is 1 and split.count 3, where 1 and 2 are expected by its name");
+  Write(kSecond, {.number = 0, .tensor = "b"});
+  EXPECT_EQ(Message(first),
+            "m-00002-of-00002.gguf: split.no is 0 and split.count 2, where 1 and 2 are expected by its name");
+  Write(kSecond, {.number = 1, .tensors = 3, .tensor = "b"});
+  EXPECT_EQ(Message(first),
+            "m-00002-of-00002.gguf: is part of another model than m-00001-of-00002.gguf: key "
+            "'split.tensors.count' differs");
+  Write(kSecond, {.number = 1, .tensor = "a"});
+  EXPECT_EQ(Message(first), "m-00002-of-00002.gguf: tensor 'a' is in an earlier part too");
+  Write(kFirst, {.number = 0, .tensors = 3, .tensor = "a"});
+  Write(kSecond, {.number = 1, .tensors = 3, .tensor = "b"});
+  EXPECT_EQ(Message(first), "m-00001-of-00002.gguf: the 2 parts have 2 tensors; split.tensors.count says 3");
+  Write(kFirst, {.number = 0, .tensor = "a", .name = "one"});
+  Write(kSecond, {.number = 1, .tensor = "b", .name = "two"});
+  EXPECT_EQ(Message(first),
+            "m-00002-of-00002.gguf: is part of another model than m-00001-of-00002.gguf: key 'general.name' "
+            "differs");
+  const std::string renamed = Write("m.gguf", {.number = 0, .tensor = "a"});
+  EXPECT_EQ(
+      Message(renamed),
+      "m.gguf: is part 1 of 2 of a model, but its name does not end with '-00001-of-00002.gguf', so that "
+      "the others cannot be found");
+  const std::string beyond = Write("m-00003-of-00002.gguf", {.number = 2, .tensor = "a"});
+  EXPECT_EQ(Message(beyond),
+            "m-00003-of-00002.gguf: split.no is 2 and split.count 2; 0 to 1 and up to 99999 are allowed");
+}
+
+TEST_F(GgufParts, BytesAreNoPart) {
+  const auto bytes = Bytes({.number = 0, .tensor = "a"});
+  EXPECT_EQ(MessageOf([&] { GgufFile(bytes, "bytes"); }),
+            "bytes: is one of several parts of a model, which must be files");
 }
 
 TEST(Gguf, ReadsTheConformanceModels) {

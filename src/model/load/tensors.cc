@@ -26,11 +26,8 @@ const TensorInfo& Tensors::Find(const std::string& name, std::initializer_list<i
                     tensor->Shape(), shape());
   }
   if (!BlockSizeOf(tensor->type)) {
-    throw MakeError(
-        ErrorCode::kUnsupported,
-        "{}: tensor {} has {}; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K can be "
-        "computed with",
-        file_.Name(), name, TensorTypeName(tensor->type));
+    throw MakeError(ErrorCode::kUnsupported, "{}: tensor {} has {}; {} can be computed with", file_.Name(),
+                    name, TensorTypeName(tensor->type), TensorTypeNames());
   }
   used_.insert(tensor->name);
   return *tensor;

@@ -5,18 +5,10 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "base/half.h"
+#include "model/matmul/dequantize.h"
 
 namespace throng::model {
 namespace {
-
-uint16_t Load16(const uint8_t* p) {
-  uint16_t bits;
-  std::memcpy(&bits, p, sizeof(bits));
-  return bits;
-}
-
-float LoadHalf(const uint8_t* p) { return HalfToFloat(Load16(p)); }
 
 // Q4_0, Q4_1, Q5_0, Q5_1: scale, then the minimum (..._1), then a fifth bit per element (Q5), then 16 bytes
 // of which the low nibbles are the first 16 elements. Without a minimum, codes are centred on half their
@@ -44,43 +36,6 @@ void DequantizeQ8_0(const uint8_t* block, float* out) {
   for (int i = 0; i < 32; ++i) out[i] = static_cast<float>(static_cast<int8_t>(block[2 + i])) * scale;
 }
 
-// Q4_K and Q5_K: d, dmin, 12 bytes of scales and minimums, (Q5: 32 bytes whose bit g is the fifth of
-// sub-block g), and 128 bytes: 64 elements share 32 of them, low nibbles first.
-void DequantizeK45(const uint8_t* block, bool has_fifth, float* out) {
-  const float d = LoadHalf(block);
-  const float dmin = LoadHalf(block + 2);
-  const uint8_t* packed = block + 4;
-  const uint8_t* fifth = block + 16;
-  const uint8_t* nibbles = fifth + (has_fifth ? 32 : 0);
-  for (int group = 0; group < 8; ++group) {
-    const ScaleMin sm = UnpackScaleMin(packed, group);
-    const float scale = d * static_cast<float>(sm.scale);
-    const float min = dmin * static_cast<float>(sm.min);
-    for (int i = 0; i < 32; ++i) {
-      const uint8_t byte = nibbles[group / 2 * 32 + i];
-      int code = group % 2 ? byte >> 4 : byte & 15;
-      if (has_fifth) code |= ((fifth[i] >> group) & 1) << 4;
-      out[group * 32 + i] = static_cast<float>(code) * scale - min;
-    }
-  }
-}
-
-// Q6_K: 128 bytes of low nibbles, 64 of high bit pairs, 16 int8 scales, d. Each half of the block takes 64
-// and 32 bytes.
-void DequantizeQ6K(const uint8_t* block, float* out) {
-  const float d = LoadHalf(block + 208);
-  for (int i = 0; i < 256; ++i) {
-    const int half = i / 128;
-    const int group = i % 128 / 32;
-    const int k = i % 32;
-    const uint8_t low = block[half * 64 + group % 2 * 32 + k];
-    const uint8_t high = block[128 + half * 32 + k];
-    const int code = (group < 2 ? low & 15 : low >> 4) | ((high >> (2 * group)) & 3) << 4;
-    const auto scale = static_cast<int8_t>(block[192 + i / 16]);
-    out[i] = d * static_cast<float>(scale) * static_cast<float>(code - 32);
-  }
-}
-
 void DequantizeBlock(TensorType type, const uint8_t* block, float* out) {
   switch (type) {
     case TensorType::kF32:
@@ -90,7 +45,7 @@ void DequantizeBlock(TensorType type, const uint8_t* block, float* out) {
       *out = LoadHalf(block);
       return;
     case TensorType::kBF16:
-      *out = Bfloat16ToFloat(Load16(block));
+      *out = Bfloat16ToFloat(LoadNumber<uint16_t>(block));
       return;
     case TensorType::kQ4_0:
       return DequantizeNibbleBlock(block, false, false, out);
@@ -102,12 +57,42 @@ void DequantizeBlock(TensorType type, const uint8_t* block, float* out) {
       return DequantizeNibbleBlock(block, true, true, out);
     case TensorType::kQ8_0:
       return DequantizeQ8_0(block, out);
+    case TensorType::kQ2_K:
+      return DequantizeQ2K(block, out);
+    case TensorType::kQ3_K:
+      return DequantizeQ3K(block, out);
     case TensorType::kQ4_K:
-      return DequantizeK45(block, false, out);
+      return DequantizeQ4K(block, out);
     case TensorType::kQ5_K:
-      return DequantizeK45(block, true, out);
+      return DequantizeQ5K(block, out);
     case TensorType::kQ6_K:
       return DequantizeQ6K(block, out);
+    case TensorType::kTQ1_0:
+      return DequantizeTQ1(block, out);
+    case TensorType::kTQ2_0:
+      return DequantizeTQ2(block, out);
+    case TensorType::kIQ4_NL:
+      return DequantizeIq4Nl(block, out);
+    case TensorType::kIQ4_XS:
+      return DequantizeIq4Xs(block, out);
+    case TensorType::kMXFP4:
+      return DequantizeMxFp4(block, out);
+    case TensorType::kNVFP4:
+      return DequantizeNvFp4(block, out);
+    case TensorType::kIQ2_XXS:
+      return DequantizeIq2Xxs(block, out);
+    case TensorType::kIQ2_XS:
+      return DequantizeIq2Xs(block, out);
+    case TensorType::kIQ2_S:
+      return DequantizeIq2S(block, out);
+    case TensorType::kIQ3_XXS:
+      return DequantizeIq3Xxs(block, out);
+    case TensorType::kIQ3_S:
+      return DequantizeIq3S(block, out);
+    case TensorType::kIQ1_S:
+      return DequantizeIq1S(block, out);
+    case TensorType::kIQ1_M:
+      return DequantizeIq1M(block, out);
   }
 }
 

@@ -13,7 +13,6 @@
 
 #include "model/matmul/matmul_float-inl.h"
 #include "model/matmul/matmul_int-inl.h"
-#include "model/matmul/matmul_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::model {
@@ -35,48 +34,6 @@ size_t WorkerBytes(size_t cols) {
   return std::max(IntWorkerBytes(), (kFloatBuffer + kFloatTile * cols) * sizeof(float));
 }
 
-template <TensorType kType, class Tile>
-HWY_INLINE void IntRows(const Product& product, size_t first_output, const Terms& terms, size_t rows,
-                        uint8_t* buffer) {
-  // From more rows on, a tile is faster.
-  if (rows <= Tile::kMaxFewRows) return FewRowsTile<kType, Tile>(product, first_output, terms, rows);
-  IntTile<kType, Tile>(product, first_output, terms, rows, buffer);
-}
-
-template <TensorType kType>
-HWY_INLINE void IntProduct(const Product& product, size_t first_output, const Terms& terms, size_t rows,
-                           uint8_t* buffer) {
-  if (product.w.in_strips)
-    return IntRows<kType, StripTile<kType>>(product, first_output, terms, rows, buffer);
-  IntRows<kType, RowTile<kType>>(product, first_output, terms, rows, buffer);
-}
-
-// One tile of outputs as integers, all rows, which scratch holds rounded. buffer: WorkerBytes, aligned to 64.
-void MultiplyIntegers(const Product& product, size_t first_output, const MatMulScratch& scratch, size_t rows,
-                      uint8_t* buffer) {
-  const Terms terms{&scratch.quantized, product.fine ? &scratch.remainder : nullptr};
-  switch (product.w.type) {
-    case TensorType::kQ4_0:
-      return IntProduct<TensorType::kQ4_0>(product, first_output, terms, rows, buffer);
-    case TensorType::kQ4_1:
-      return IntProduct<TensorType::kQ4_1>(product, first_output, terms, rows, buffer);
-    case TensorType::kQ5_0:
-      return IntProduct<TensorType::kQ5_0>(product, first_output, terms, rows, buffer);
-    case TensorType::kQ5_1:
-      return IntProduct<TensorType::kQ5_1>(product, first_output, terms, rows, buffer);
-    case TensorType::kQ8_0:
-      return IntProduct<TensorType::kQ8_0>(product, first_output, terms, rows, buffer);
-    case TensorType::kQ4_K:
-      return IntProduct<TensorType::kQ4_K>(product, first_output, terms, rows, buffer);
-    case TensorType::kQ5_K:
-      return IntProduct<TensorType::kQ5_K>(product, first_output, terms, rows, buffer);
-    case TensorType::kQ6_K:
-      return IntProduct<TensorType::kQ6_K>(product, first_output, terms, rows, buffer);
-    default:
-      THRONG_CHECK(false);
-  }
-}
-
 // One tile of outputs in f32, up to FloatRowsAtOnce rows. y: their first output. buffer: as above.
 void MultiplyFloats(const Product& product, size_t first_output, const float* x, size_t x_stride, size_t rows,
                     float* y, float* buffer) {
@@ -92,11 +49,14 @@ void MultiplyFloats(const Product& product, size_t first_output, const float* x,
   }
 }
 
-// Outputs [first, end), whole tiles, of all rows. buffer: as above.
-void MultiplyOutputs(const Product& product, bool as_integers, size_t first, size_t end, const float* x,
-                     size_t x_stride, const MatMulScratch& scratch, size_t rows, uint8_t* buffer) {
-  if (as_integers) {
-    for (size_t o = first; o < end; o += kTile) MultiplyIntegers(product, o, scratch, rows, buffer);
+// Outputs [first, end), whole tiles, of all rows. as_integers: of a tile; null to multiply in f32. buffer: as
+// above.
+void MultiplyOutputs(const Product& product, MultiplyTileFn as_integers, size_t first, size_t end,
+                     const float* x, size_t x_stride, const MatMulScratch& scratch, size_t rows,
+                     uint8_t* buffer) {
+  if (as_integers != nullptr) {
+    const Terms terms{&scratch.quantized, product.fine ? &scratch.remainder : nullptr};
+    for (size_t o = first; o < end; o += kTile) as_integers(product, o, terms, rows, buffer);
     return;
   }
   const size_t at_once = FloatRowsAtOnce(product.w.cols);
@@ -156,6 +116,18 @@ void Quantize(const float* x, size_t rows, size_t cols, size_t x_stride, bool fi
   });
 }
 
+MultiplyTileFn IntegersOf(TensorType type) {
+  switch (FamilyOf(type)) {
+    case Family::kPlain:
+      return PlainProducts();
+    case Family::kLowBit:
+      return LowBitProducts();
+    case Family::kCodebook:
+      return CodebookProducts();
+  }
+  THRONG_CHECK(false);
+}
+
 uint8_t* Aligned(std::vector<uint8_t>& buffer) {
   return buffer.data() + (64 - reinterpret_cast<uintptr_t>(buffer.data()) % 64) % 64;
 }
@@ -175,6 +147,7 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
   bool quantize = false;
   bool fine = false;
   std::vector<size_t> ends;  // the end of each product, in tiles
+  std::vector<MultiplyTileFn> integers;
   size_t tiles = 0;
   for (const Product& product : products) {
     THRONG_CHECK(product.w.cols == cols && !(product.w.in_strips && scratch.exact_activations));
@@ -183,6 +156,7 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
     fine |= as_integers(product) && product.fine;
     tiles += (product.w.rows + outputs - 1) / outputs;
     ends.push_back(tiles);
+    integers.push_back(as_integers(product) ? IntegersOf(product.w.type) : nullptr);
   }
   if (quantize) Quantize(x, rows, cols, x_stride, fine, scratch, pool);
   const size_t threads = pool ? static_cast<size_t>(pool->NumThreads()) : 1;
@@ -200,8 +174,8 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
       const size_t before = p ? ends[p - 1] : 0;  // tiles of earlier products
       const size_t end = std::min(first + count, ends[p]);
       const size_t outputs = outputs_of(products[p]);
-      multiply(products[p], as_integers(products[p]), (tile - before) * outputs, (end - before) * outputs, x,
-               x_stride, scratch, rows, buffer);
+      multiply(products[p], integers[p], (tile - before) * outputs, (end - before) * outputs, x, x_stride,
+               scratch, rows, buffer);
       tile = end;
     }
   };

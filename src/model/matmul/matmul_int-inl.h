@@ -7,8 +7,11 @@
 #define THRONG_MODEL_MATMUL_INT_INL_H_
 #endif
 
+#include <bit>
+
+#include "model/matmul/integer_products.h"
 #include "model/matmul/matmul.h"
-#include "model/matmul/matmul_pack-inl.h"
+#include "model/matmul/matmul_unpack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::model {
@@ -18,7 +21,7 @@ constexpr size_t kTile = 2 * kLanes;  // outputs of one tile
 constexpr size_t kMaxKernelRows = 4;  // 8 integer accumulators: as many as hide the latency of a dot product
 
 // acc + the sums of 4 products each of codes w (see Kind) and int8 x. No step saturates: |x| <= 127, and with
-// maddubs signed codes have |code| <= 128 and unsigned ones are below 64.
+// maddubs signed codes have |code| <= 128 and unsigned ones are below 128.
 template <bool kSigned>
 HWY_INLINE VI DotQuads(VI acc, VU8 w, VI x) {
 #if HWY_TARGET == HWY_AVX3_DL
@@ -67,10 +70,8 @@ HWY_INLINE VI DotQuads(VI acc, VU8 w, VI x) {
 #endif
 }
 
-// Where products come as sums of two in 16 bits: PairProducts of codes below 64 and int8 x, and their sums in
-// 32 bits. ShortSums says how many of the former can be added before: none saturates.
-using D16 = hn::Repartition<int16_t, DF>;
-using V16 = hn::Vec<D16>;
+// Where products come as sums of two in 16 bits: PairProducts of codes below 128 and int8 x, and their sums
+// in 32 bits. ShortSums says how many of the former, a power of two, can be added before: none saturates.
 #if HWY_TARGET == HWY_AVX2
 constexpr bool kPairProducts = true;
 HWY_INLINE V16 PairProducts(VU8 w, VU8 x) { return V16{_mm256_maddubs_epi16(w.raw, x.raw)}; }
@@ -84,8 +85,9 @@ constexpr bool kPairProducts = false;
 V16 PairProducts(VU8 w, VU8 x);
 VI AddPairs(V16 a);
 #endif
-constexpr int ShortSums(Kind kind) {
-  return kPairProducts && !kind.is_signed ? 32767 / (2 * 127 * kind.largest) : 0;
+constexpr size_t ShortSums(Kind kind) {
+  if (!kPairProducts || kind.is_signed) return 0;
+  return std::bit_floor(32767u / (2 * 127 * static_cast<unsigned>(kind.largest)));
 }
 
 HWY_INLINE VI BroadcastWord(const int8_t* x) {
@@ -120,6 +122,13 @@ struct XRows {
 HWY_INLINE XRows RowsAt(const QuantizedRows& x, size_t group) {
   return {x.codes.data() + group * kGroup, x.scales.data() + group,        x.sums.data() + group,
           x.code_sums.data() + group,      x.half_sums.data() + 2 * group, x.groups};
+}
+
+// What a minimum is multiplied by: the sum of the rounded x of a group, or of its half `part`.
+template <Kind kKind>
+HWY_INLINE float SumOfX(const XRows& x, size_t group, size_t part) {
+  if constexpr (!kKind.halves) return x.sums[group];
+  return x.scales[group] * static_cast<float>(x.half_sums[2 * group + part]);
 }
 
 // Streams that the memory is to bring while codes that are packed are multiplied: some lines per group.
@@ -209,9 +218,9 @@ HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, XRow
         VF y0 = hn::MulAdd(hn::ConvertTo(df, sum[r][0]), hn::Mul(scale0, xs), hn::Load(df, y));
         VF y1 = hn::MulAdd(hn::ConvertTo(df, sum[r][1]), hn::Mul(scale1, xs), hn::Load(df, y + kLanes));
         if constexpr (kKind.has_min) {
-          const VF x_sum = hn::Set(df, x.sums[r * x.groups + g]);
-          y0 = hn::MulAdd(hn::Load(df, w[0].mins + g * kLanes), x_sum, y0);
-          y1 = hn::MulAdd(hn::Load(df, w[1].mins + g * kLanes), x_sum, y1);
+          const VF x_sum = hn::Set(df, SumOfX<kKind>(x, r * x.groups + g, part));
+          y0 = hn::MulAdd(hn::Load(df, w[0].mins + (g * kParts + part) * kLanes), x_sum, y0);
+          y1 = hn::MulAdd(hn::Load(df, w[1].mins + (g * kParts + part) * kLanes), x_sum, y1);
         }
         hn::Store(y0, df, y);
         hn::Store(y1, df, y + kLanes);
@@ -240,14 +249,43 @@ HWY_INLINE void MultiplyRows(const Packed* packed, size_t groups, const Quantize
 
 constexpr size_t kMaxTileRows = 256;  // accumulators of one tile: 32 KiB
 
+constexpr size_t kPackedVectors = 8 + 2 + 2;  // of a group: codes, scales, minimums
+
 constexpr size_t IntWorkerBytes() {
-  return kChunkGroups * 2 * (8 * kVectorBytes + 3 * kVectorBytes) + kMaxTileRows * kTile * sizeof(float);
+  return kChunkGroups * 2 * kPackedVectors * kVectorBytes + kMaxTileRows * kTile * sizeof(float);
 }
 
-// The activations as a sum: the rounded ones and, for fine products, what rounding left (else null).
-struct Terms {
-  const QuantizedRows* quantized;
-  const QuantizedRows* remainder;
+// Stores what blocks are unpacked to.
+template <TensorType kType>
+struct Packer {
+  static constexpr size_t kScalesAtOnce = kChunkGroups;
+  static constexpr Kind kKind = KindOf<kType>();
+
+  HWY_INLINE void Add(size_t g, const Codes& codes, const Scales& scales) const {
+    const DU8 d8;
+    const DF df;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 8; ++i) {
+      hn::Store(codes.half[i / 4].v[i % 4], d8, out.codes + (8 * g + i) * kVectorBytes);
+    }
+    constexpr size_t kParts = kKind.halves ? 2 : 1;
+#pragma GCC unroll 2
+    for (size_t part = 0; part < kParts; ++part) {
+      const size_t at = (g * kParts + part) * kLanes;
+      hn::Store(scales.scale[part], df, out.scales + at);
+      if constexpr (kKind.has_min) hn::Store(scales.min[part], df, out.mins + at);
+    }
+  }
+
+  // Strips are fetched while they are multiplied: StripTile::AheadOf.
+  template <size_t kPart, size_t kParts>
+  HWY_INLINE void Fetch(const StripBlocks<kType>&) const {}
+  template <size_t kPart, size_t kParts>
+  HWY_INLINE void Fetch(const RowBlocks<kType, true>& blocks) const {
+    FetchAhead<kPart, kParts>(blocks);
+  }
+
+  Packed out;
 };
 
 // Where a tile's blocks lie: of row-major weights.
@@ -328,12 +366,12 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
   constexpr size_t kVectorChunk = kChunkGroups * kVectorBytes;
   Packed packed[2];
   for (size_t v = 0; v < 2; ++v) {
-    packed[v].codes = buffer + v * 11 * kVectorChunk;
+    packed[v].codes = buffer + v * kPackedVectors * kVectorChunk;
     packed[v].scales = reinterpret_cast<float*>(packed[v].codes + 8 * kVectorChunk);
     packed[v].mins = packed[v].scales + 2 * kChunkGroups * kLanes;
   }
   const Tile tile(product.w, first_output);
-  float* acc = reinterpret_cast<float*>(buffer + 22 * kVectorChunk);
+  float* acc = reinterpret_cast<float*>(buffer + 2 * kPackedVectors * kVectorChunk);
   std::memset(acc, 0, num_rows * kTile * sizeof(float));
   const size_t all_groups = terms.quantized->groups;
   for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
@@ -341,9 +379,8 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
     const size_t offset = g0 * kGroup / block.elements * block.bytes;
     const size_t bytes = groups * kGroup / block.elements * block.bytes;
     for (size_t v = 0; v < 2; ++v) {
-      const auto blocks = tile.At(v, offset, bytes);
-      PackScales<kType>(blocks, groups, packed[v]);
-      PackCodes<kType>(blocks, groups, packed[v]);
+      Packer<kType> packer{packed[v]};
+      VisitGroups<kType>(tile.At(v, offset, bytes).InLanes(), groups, packer);
     }
     Ahead ahead = tile.AheadOf(offset, bytes, groups, num_rows);
     for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {

@@ -14,7 +14,7 @@
 
 #include "model/matmul/matmul.h"
 #include "model/matmul/matmul_int-inl.h"
-#include "model/matmul/matmul_pack-inl.h"
+#include "model/matmul/matmul_unpack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::model {
@@ -40,17 +40,6 @@ HWY_INLINE hn::Vec<D> AddDoubleWords(D d, hn::Vec<D> a, hn::Vec<D> b) {
                  hn::BitCast(d, hn::InterleaveUpper(du, a64, b64)));
 }
 
-// One group of 32 codes of kLanes outputs: halves of 16, as their blocks' fields lie.
-struct Codes {
-  Field half[2];
-};
-
-// Its scales: one, or one per half.
-struct Scales {
-  VF scale[2];
-  VF min;
-};
-
 // The products of 16 codes (or of 32, with kBoth) of row-major weights with x, summed: lane = output.
 template <Kind kKind, bool kBoth>
 HWY_INLINE VI SumProducts(const Field& w0, const Field& w1, VU8 x0, VU8 x1) {
@@ -64,7 +53,7 @@ HWY_INLINE VI SumProducts(const Field& w0, const Field& w1, VU8 x0, VU8 x1) {
     }
     const V16 a = AddWords(D16(), sums[0], sums[1]);
     const V16 b = AddWords(D16(), sums[2], sums[3]);
-    constexpr int kTerms = kBoth ? 4 : 2;
+    constexpr size_t kTerms = kBoth ? 4 : 2;
     static_assert(ShortSums(kKind) >= kTerms);
     if constexpr (ShortSums(kKind) >= 2 * kTerms) {
       return AddPairs(AddDoubleWords(D16(), a, b));
@@ -154,242 +143,13 @@ HWY_INLINE void SumWords(const Codes& codes, const int8_t* x, size_t stride, VI 
   }
 }
 
-HWY_INLINE Field LowNibbles(const Field& f) {
-  Field out;
-#pragma GCC unroll 4
-  for (size_t i = 0; i < 4; ++i) out.v[i] = hn::And(f.v[i], hn::Set(DU8(), 15));
-  return out;
-}
-
-// Shifts bytes; bits that come from neighbours are for the caller to mask.
-template <int kLeft>
-HWY_INLINE VU8 ShiftBytes(VU8 v) {
-  const DU8 d8;
-  const hn::RebindToUnsigned<D16> du16;
-  if constexpr (kLeft > 0) return hn::BitCast(d8, hn::ShiftLeft<kLeft>(hn::BitCast(du16, v)));
-  if constexpr (kLeft < 0) return hn::BitCast(d8, hn::ShiftRight<-kLeft>(hn::BitCast(du16, v)));
-  return v;
-}
-
-HWY_INLINE Field HighNibbles(const Field& f) {
-  Field out;
-#pragma GCC unroll 4
-  for (size_t i = 0; i < 4; ++i) out.v[i] = ShiftBytes<-4>(f.v[i]);
-  return LowNibbles(out);
-}
-
-// Adds bits of `bits`, shifted to their place, to codes.
-template <int kLeft, uint8_t kMask>
-HWY_INLINE void AddHighBits(const Field& bits, Field& codes) {
-#pragma GCC unroll 4
-  for (size_t i = 0; i < 4; ++i) {
-    codes.v[i] = hn::Or(codes.v[i], hn::And(ShiftBytes<kLeft>(bits.v[i]), hn::Set(DU8(), kMask)));
-  }
-}
-
-// Adds bit i of the first two bytes (kHalf = 0) or the next two (1) of each 16 to code i as 16.
-template <size_t kHalf>
-HWY_INLINE void AddFifthBits(const Field& bits, Field& codes) {
-  const DU8 d8;
-  HWY_ALIGN static constexpr uint8_t kBytes[16] = {
-      2 * kHalf,     2 * kHalf,     2 * kHalf,     2 * kHalf,     2 * kHalf,     2 * kHalf,
-      2 * kHalf,     2 * kHalf,     2 * kHalf + 1, 2 * kHalf + 1, 2 * kHalf + 1, 2 * kHalf + 1,
-      2 * kHalf + 1, 2 * kHalf + 1, 2 * kHalf + 1, 2 * kHalf + 1};
-  HWY_ALIGN static constexpr uint8_t kBits[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-  const VU8 bytes = hn::LoadDup128(d8, kBytes);
-  const VU8 bit = hn::LoadDup128(d8, kBits);
-#pragma GCC unroll 4
-  for (size_t i = 0; i < 4; ++i) {
-    const auto is_set = hn::TestBit(hn::TableLookupBytes(bits.v[i], bytes), bit);
-    codes.v[i] = hn::Or(codes.v[i], hn::IfThenElseZero(is_set, hn::Set(d8, 16)));
-  }
-}
-
-// Adds bit i of the 4 bytes at `offset` of each block to its code i as 16.
-template <TensorType kType>
-HWY_INLINE void AddFifthBits(const RowBlocks<kType>& blocks, size_t offset, Codes& codes) {
-  const Field bits = LoadField(blocks, offset);
-  AddFifthBits<0>(bits, codes.half[0]);
-  AddFifthBits<1>(bits, codes.half[1]);
-}
-
-template <TensorType kType>
-HWY_INLINE void AddFifthBits(const StripBlocks<kType>& blocks, size_t offset, Codes& codes) {
-  const DU8 d8;
-  VU bits = LoadWord(blocks, offset);
-#pragma GCC unroll 8
-  for (size_t i = 0; i < 8; ++i) {
-    VU8& word = codes.half[i / 4].v[i % 4];
-    word = hn::Or(word, hn::BitCast(d8, SpreadFifthBits(bits)));
-    bits = hn::ShiftRight<4>(bits);
-  }
-}
-
-// Fetches what the memory is to bring while blocks are multiplied: part kPart of kParts of a block's size,
-// some blocks ahead. The hardware follows a strip's stream, but not far enough once several rows take the
-// time.
-template <size_t kPart, size_t kParts, TensorType kType>
-HWY_INLINE void FetchAhead(const StripBlocks<kType>& blocks) {
-  if (blocks.lane != 0) return;
-  constexpr size_t kStripBytes = kStripRows * StripBlocks<kType>::kBytes;
-  // Beyond the scales of the next chunk, which are unpacked first.
-  constexpr size_t kDistance = BlockSizeOf(kType)->elements == kGroup ? 8192 : 2 * kStripBytes + 4096;
-  constexpr size_t kFirst = (kStripBytes * kPart / kParts + 63) / 64 * 64;
-  constexpr size_t kEnd = kStripBytes * (kPart + 1) / kParts;
-#pragma GCC unroll 16
-  for (size_t line = kFirst; line < kEnd; line += 64) hwy::Prefetch(blocks.words + kDistance + line);
-}
-
-template <size_t kPart, size_t kParts, TensorType kType>
-HWY_INLINE void FetchAhead(const RowBlocks<kType>& blocks) {
-  if constexpr (kPart == 0) PrefetchAhead(blocks);
-}
-
-// Calls use.Add(g, codes, scales) for each group, in order.
-template <TensorType kType, class Blocks, class Use>
-HWY_INLINE void VisitSmallBlocks(Blocks blocks, size_t groups, Use& use) {
-  constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
-  for (size_t g = 0; g < groups; ++g, blocks.Next()) {
-    FetchAhead<0, 1>(blocks);
-    Codes codes;
-    if constexpr (kType == TensorType::kQ8_0) {
-      codes.half[0] = LoadField(blocks, 2);
-      codes.half[1] = LoadField(blocks, 18);
-      if constexpr (kBiasSigned) {
-#pragma GCC unroll 8
-        for (size_t i = 0; i < 8; ++i) {
-          VU8& v = codes.half[i / 4].v[i % 4];
-          v = hn::Xor(v, hn::Set(DU8(), 0x80));
-        }
-      }
-    } else {
-      const Field bytes = LoadField(blocks, kBytes - 16);
-      codes.half[0] = LowNibbles(bytes);
-      codes.half[1] = HighNibbles(bytes);
-      if constexpr (HasFifthBits<kType>()) AddFifthBits(blocks, KindOf<kType>().has_min ? 4 : 2, codes);
-    }
-    Scales scales;
-    scales.scale[0] = LoadHalves(blocks, 0);
-    if constexpr (KindOf<kType>().has_min) scales.min = LoadHalves(blocks, 2);
-    use.Add(g, codes, scales);
-  }
-}
-
-template <TensorType kType>
-HWY_INLINE Scales ScalesAt(const Packed& w, size_t g) {
-  constexpr size_t kParts = KindOf<kType>().halves ? 2 : 1;
-  Scales scales;
-#pragma GCC unroll 2
-  for (size_t part = 0; part < kParts; ++part) {
-    scales.scale[part] = hn::Load(DF(), w.scales + (g * kParts + part) * kLanes);
-  }
-  if constexpr (KindOf<kType>().has_min) scales.min = hn::Load(DF(), w.mins + g * kLanes);
-  return scales;
-}
-
-// Groups 2 * kPair and 2 * kPair + 1 of a block of Q4_K or Q5_K that begins at group g. fifths: of Q5_K. w:
-// the block's scales.
-template <TensorType kType, size_t kPair, class Blocks, class Use>
-HWY_INLINE void VisitK45Pair(const Blocks& blocks, const Field (&fifths)[2], const Packed& w, size_t g,
-                             Use& use) {
-  FetchAhead<kPair, 4>(blocks);
-  constexpr bool kFifth = kType == TensorType::kQ5_K;
-  constexpr int kTwoPairs = 2 * static_cast<int>(kPair);
-  Codes low, high;
-#pragma GCC unroll 2
-  for (size_t half = 0; half < 2; ++half) {
-    const Field bytes = LoadField(blocks, (kFifth ? 48 : 16) + 32 * kPair + 16 * half);
-    low.half[half] = LowNibbles(bytes);
-    high.half[half] = HighNibbles(bytes);
-    if constexpr (kFifth) {
-      AddHighBits<4 - kTwoPairs, 16>(fifths[half], low.half[half]);
-      AddHighBits<3 - kTwoPairs, 16>(fifths[half], high.half[half]);
-    }
-  }
-  use.Add(g + 2 * kPair, low, ScalesAt<kType>(w, 2 * kPair));
-  use.Add(g + 2 * kPair + 1, high, ScalesAt<kType>(w, 2 * kPair + 1));
-}
-
-template <TensorType kType, class Blocks, class Use>
-HWY_INLINE void VisitK45Block(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
-  Field fifths[2];
-  if constexpr (kType == TensorType::kQ5_K) {
-    fifths[0] = LoadField(blocks, 16);
-    fifths[1] = LoadField(blocks, 32);
-  }
-  VisitK45Pair<kType, 0>(blocks, fifths, w, g, use);
-  VisitK45Pair<kType, 1>(blocks, fifths, w, g, use);
-  VisitK45Pair<kType, 2>(blocks, fifths, w, g, use);
-  VisitK45Pair<kType, 3>(blocks, fifths, w, g, use);
-}
-
-// Half of a block of Q6_K: low nibbles of two groups, high ones of two more, and two more bits of each.
-struct Q6Half {
-  Field nibbles[2][2];  // [group, half of group]
-  Field high[2];
-};
-
-// g: the half's first group.
-template <size_t kHalf, size_t kGroupOfHalf, class Use>
-HWY_INLINE void VisitQ6Group(const Q6Half& bytes, const Packed& w, size_t g, Use& use) {
-  Codes codes;
-#pragma GCC unroll 2
-  for (size_t half = 0; half < 2; ++half) {
-    const Field& nibbles = bytes.nibbles[kGroupOfHalf % 2][half];
-    codes.half[half] = kGroupOfHalf < 2 ? LowNibbles(nibbles) : HighNibbles(nibbles);
-    AddHighBits<4 - 2 * static_cast<int>(kGroupOfHalf), 0x30>(bytes.high[half], codes.half[half]);
-  }
-  use.Add(g + kGroupOfHalf, codes, ScalesAt<TensorType::kQ6_K>(w, 4 * kHalf + kGroupOfHalf));
-}
-
-template <size_t kHalf, class Blocks, class Use>
-HWY_INLINE void VisitQ6Half(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
-  FetchAhead<kHalf, 2>(blocks);
-  Q6Half bytes;
-#pragma GCC unroll 2
-  for (size_t half = 0; half < 2; ++half) {
-    bytes.nibbles[0][half] = LoadField(blocks, 64 * kHalf + 16 * half);
-    bytes.nibbles[1][half] = LoadField(blocks, 64 * kHalf + 32 + 16 * half);
-    bytes.high[half] = LoadField(blocks, 128 + 32 * kHalf + 16 * half);
-  }
-  VisitQ6Group<kHalf, 0>(bytes, w, g, use);
-  VisitQ6Group<kHalf, 1>(bytes, w, g, use);
-  VisitQ6Group<kHalf, 2>(bytes, w, g, use);
-  VisitQ6Group<kHalf, 3>(bytes, w, g, use);
-}
-
-template <TensorType kType, class Blocks, class Use>
-HWY_INLINE void VisitGroups(Blocks blocks, size_t groups, Use& use) {
-  constexpr BlockSize kSize = *BlockSizeOf(kType);
-  if constexpr (kSize.elements == kGroup) {
-    VisitSmallBlocks<kType>(blocks, groups, use);
-    return;
-  }
-  // Scales are unpacked block by block where the memory takes most of the time: looking ahead would break its
-  // stream. With 8 rows, products hide the latency of unpacking many at once better.
-  constexpr size_t kParts = KindOf<kType>().halves ? 2 : 1;
-  constexpr size_t kGroupsPerBlock = kSize.elements / kGroup;
-  constexpr size_t kTogether = Use::kNumRows < 8 ? kGroupsPerBlock : kChunkGroups;
-  HWY_ALIGN float scales[kParts * kTogether * kLanes];
-  HWY_ALIGN float mins[kTogether * kLanes];
-  for (size_t g = 0; g < groups; g += kGroupsPerBlock, blocks.Next()) {
-    const size_t unpacked = g % kTogether;
-    if (unpacked == 0) PackScales<kType>(blocks, HWY_MIN(kTogether, groups - g), {nullptr, scales, mins});
-    const Packed w{nullptr, scales + kParts * unpacked * kLanes, mins + unpacked * kLanes};
-    if constexpr (kType == TensorType::kQ6_K) {
-      VisitQ6Half<0>(blocks, w, g, use);
-      VisitQ6Half<1>(blocks, w, g + 4, use);
-    } else if constexpr (kSize.elements != kGroup) {
-      VisitK45Block<kType>(blocks, w, g, use);
-    }
-  }
-}
-
 // Sums of kRows rows of x.
 template <TensorType kType, size_t kRows, bool kInLanes>
 struct RowSums {
   static constexpr Kind kKind = KindOf<kType>();
-  static constexpr size_t kNumRows = kRows;
+  // Block by block where the memory takes most of the time: looking ahead would break its stream. With 8
+  // rows, products hide the latency of unpacking many at once better.
+  static constexpr size_t kScalesAtOnce = kRows < 8 ? 1 : kChunkGroups;
   static constexpr size_t kParts = kKind.halves ? 2 : 1;
   static constexpr size_t kOffsets = kParts * kChunkGroups;
 
@@ -449,18 +209,20 @@ struct RowSums {
     for (size_t r = 0; r < kRows; ++r) {
       const VF x_scale = hn::Set(df, x.scales[r * x.groups + g]);
       y[r] = hn::MulAdd(hn::ConvertTo(df, sum[r]), hn::Mul(scales.scale[kPart], x_scale), y[r]);
+      if constexpr (kKind.has_min) {
+        y[r] = hn::MulAdd(scales.min[kPart], hn::Set(df, SumOfX<kKind>(x, r * x.groups + g, kPart)), y[r]);
+      }
     }
   }
 
   HWY_INLINE void Add(size_t g, const Codes& codes, const Scales& scales) {
     AddPart<0>(g, codes, scales);
     if constexpr (kKind.halves) AddPart<1>(g, codes, scales);
-    if constexpr (kKind.has_min) {
-#pragma GCC unroll 8
-      for (size_t r = 0; r < kRows; ++r) {
-        y[r] = hn::MulAdd(scales.min, hn::Set(DF(), x.sums[r * x.groups + g]), y[r]);
-      }
-    }
+  }
+
+  template <size_t kPart, size_t kNumParts, class Blocks>
+  HWY_INLINE void Fetch(const Blocks& blocks) const {
+    FetchAhead<kPart, kNumParts>(blocks);
   }
 
   HWY_INLINE void End(float* acc) const {
@@ -502,7 +264,14 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
       const size_t offset = g0 * kGroup / block.elements * block.bytes;
       const size_t bytes = groups * kGroup / block.elements * block.bytes;
       for (size_t v = first; v < first + Tile::kVectorsTogether; ++v) {
-        const auto blocks = tile.At(v, offset, bytes);
+        // Of other formats it costs less to bring codes to their lanes than sums.
+        const auto blocks = [&] {
+          if constexpr (FamilyOf(kType) == Family::kPlain) {
+            return tile.At(v, offset, bytes);
+          } else {
+            return tile.At(v, offset, bytes).InLanes();
+          }
+        }();
         for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
           if (!x) continue;
           size_t r = 0;
@@ -526,6 +295,25 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
     float* y = product.y + r * product.y_stride + first_output;
     for (size_t v = 0; v < 2; ++v) StoreOutputs(acc[v] + r * kLanes, v * kLanes, outputs, y);
   }
+}
+
+template <TensorType kType, class Tile>
+HWY_INLINE void IntRows(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+                        uint8_t* buffer) {
+  // From more rows on, a tile is faster; for codebooks, whose lookups take most of the time, it always is.
+  if constexpr (FamilyOf(kType) != Family::kCodebook) {
+    if (rows <= Tile::kMaxFewRows) return FewRowsTile<kType, Tile>(product, first_output, terms, rows);
+  }
+  IntTile<kType, Tile>(product, first_output, terms, rows, buffer);
+}
+
+// One tile of outputs, any number of rows. buffer: IntWorkerBytes, aligned to 64.
+template <TensorType kType>
+void IntProduct(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+                uint8_t* buffer) {
+  if (product.w.in_strips)
+    return IntRows<kType, StripTile<kType>>(product, first_output, terms, rows, buffer);
+  IntRows<kType, RowTile<kType>>(product, first_output, terms, rows, buffer);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

@@ -209,10 +209,36 @@ void SetLargestCodes(TensorType type, std::vector<uint8_t>& blocks) {
       case TensorType::kQ6_K:
         if (at < 192) blocks[i] = 0xff;
         break;
+      case TensorType::kQ3_K:
+        if (at < 96) blocks[i] = 0xff;
+        break;
+      case TensorType::kQ2_K:
+        if (at >= 16 && at < 80) blocks[i] = 0xff;
+        break;
+      case TensorType::kTQ1_0:
+      case TensorType::kTQ2_0:
+        if (at < size.bytes - 2) blocks[i] = 0xff;
+        break;
+      case TensorType::kIQ4_NL:
+      case TensorType::kIQ4_XS:
+        if (at >= (type == TensorType::kIQ4_NL ? 2u : 8u)) blocks[i] = 0;  // -127
+        break;
+      case TensorType::kMXFP4:
+      case TensorType::kNVFP4:
+        if (at >= (type == TensorType::kMXFP4 ? 1u : 4u)) blocks[i] = 0x77;
+        break;
       case TensorType::kQ4_K:
       case TensorType::kQ5_K:
         if (at >= 16) blocks[i] = 0xff;
         break;
+      case TensorType::kIQ3_S:
+      case TensorType::kIQ3_XXS:
+      case TensorType::kIQ2_S:
+      case TensorType::kIQ2_XS:
+      case TensorType::kIQ2_XXS:
+      case TensorType::kIQ1_M:
+      case TensorType::kIQ1_S:
+        break;  // no entry of a codebook has the largest size 8 times
       default: {
         const bool has_min = type == TensorType::kQ4_1 || type == TensorType::kQ5_1;
         if (at >= (has_min ? 4u : 2u)) blocks[i] = 0xff;
@@ -250,6 +276,57 @@ TEST_P(MatMulTest, ZeroAndNotFiniteInputsAreSafe) {
   x[3] = std::nanf("");
   x[100] = INFINITY;
   Multiply(c.w, x.data(), 1);
+}
+
+// The largest size of a weight.
+float LargestWeight(const Matrix& w) {
+  std::vector<float> row(w.cols);
+  float largest = 0;
+  for (size_t o = 0; o < w.rows; ++o) {
+    DequantizeRow(w.type, w.data + o * w.RowBytes(), w.cols, row.data());
+    for (const float value : row) largest = std::max(largest, std::isnan(value) ? INFINITY : std::abs(value));
+  }
+  return largest;
+}
+
+// Lookups stay within their tables.
+TEST_P(MatMulTest, AnyBytesAreBlocks) {
+  const size_t in = 512, out = 18, most = 9;
+  const auto x = RandomRows(most * in, 1);
+  for (const TensorType type : kAllTensorTypes) {
+    if (!IsQuantized(type)) continue;
+    for (const int fill : {0x00, 0x3c, 0x7f, 0x80, 0xff}) {
+      Case c(type, out, in, 2);
+      std::fill(c.blocks.begin(), c.blocks.end(), static_cast<uint8_t>(fill));
+      std::vector<float> expected(most * out);
+      MatMulReference(x.data(), most, in, true, {c.w, expected.data(), out});
+      const float largest = LargestWeight(c.w);
+      const RepackedMatrix strips = Repack(c.w);
+      for (const Matrix& w : {c.w, strips.View()}) {
+        for (const size_t rows : {size_t{1}, most}) {
+          const auto y = Multiply(w, x.data(), rows);
+          for (size_t i = 0; i < y.size(); ++i) {
+            if (largest > 1e30f) continue;
+            ASSERT_NEAR(y[i], expected[i], 1e-6 * in * 2 * largest) << TensorTypeName(type) << " " << fill;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, ScalesThatAreNotNumbersShow) {
+  const auto x = RandomRows(9 * 256, 1);
+  for (const TensorType type : kAllTensorTypes) {
+    if (!IsQuantized(type)) continue;
+    Case c(type, 1, 256, 2);
+    std::fill(c.blocks.begin(), c.blocks.end(), uint8_t{0xff});
+    if (!std::isinf(LargestWeight(c.w))) continue;  // NVFP4 has no scale that is no number
+    for (const size_t rows : {1, 9}) {
+      for (const float y : Multiply(c.w, x.data(), rows))
+        EXPECT_FALSE(std::isfinite(y)) << TensorTypeName(type);
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, MatMulTest, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),

@@ -16,14 +16,13 @@ namespace {
 void WriteBlock(TensorType type, const std::array<const uint8_t*, kStripRows>& rows, size_t offset,
                 uint8_t* out) {
   const size_t bytes = BlockSizeOf(type)->bytes;
-  if (HasStripHalf(type)) {
-    uint8_t* half = out;
-    for (const uint8_t* row : rows) {
-      std::memcpy(half, row + offset + StripHalfOffset(type), 2);
-      half += 2;
-    }
+  const size_t rest = StripRest(type);
+  uint8_t* scale = out;
+  for (const uint8_t* row : rows) {
+    std::memcpy(scale, row + offset + StripRestOffset(type), rest);
+    scale += rest;
   }
-  for (size_t at = HasStripHalf(type) && StripHalfOffset(type) == 0 ? 2 : 0; at + 4 <= bytes; at += 4) {
+  for (size_t at = StripRestOffset(type) == 0 ? rest : 0; at + 4 <= bytes; at += 4) {
     uint8_t* word = out + kStripRows * StripPlace(type, at);
     for (const uint8_t* row : rows) {
       std::memcpy(word, row + offset + at, 4);

@@ -4,7 +4,7 @@
 //
 // In a strip, blocks of the same columns lie together. Each word (4 bytes) of the 16 rows' blocks is 64 bytes
 // in a row, and words follow each other as they are used. Where a block is no whole number of words, the 16
-// rows' scales of 2 bytes come first. Sizes stay the same, except that the last strip is filled up with
+// rows' scales of 1 or 2 bytes come first. Sizes stay the same, except that the last strip is filled up with
 // zeros.
 #pragma once
 
@@ -22,13 +22,24 @@ struct Matrix;
 
 constexpr size_t kStripRows = 16;
 
-// True if a scale of 2 bytes is no part of a word.
-constexpr bool HasStripHalf(TensorType type) { return BlockSizeOf(type)->bytes % 4 != 0; }
-constexpr size_t StripHalfOffset(TensorType type) { return type == TensorType::kQ6_K ? 208 : 0; }
+// The bytes of a block beyond whole words, at most 2: a scale, which the block begins or ends with.
+constexpr size_t StripRest(TensorType type) { return BlockSizeOf(type)->bytes % 4; }
+constexpr size_t StripRestOffset(TensorType type) {
+  switch (type) {
+    case TensorType::kQ3_K:
+    case TensorType::kQ6_K:
+    case TensorType::kTQ1_0:
+    case TensorType::kTQ2_0:
+      return BlockSizeOf(type)->bytes - StripRest(type);
+    default:
+      return 0;
+  }
+}
 
 // Where the word at `offset` of a block goes: times 16 in a strip's block.
 constexpr size_t StripPlace(TensorType type, size_t offset) {
-  if (type != TensorType::kQ6_K) return offset;
+  if (StripRestOffset(type) == 0) return offset;
+  if (type != TensorType::kQ6_K) return StripRest(type) + offset;
   // Scales, then for each half of the block its 64 bytes of low bits and its 32 bytes of high bits.
   constexpr size_t kLow = 128, kHigh = 64, kScales = 16;
   constexpr size_t kHalf = (kLow + kHigh) / 2;
