@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
   throng::cli::AddInterview(app);
   throng::cli::AddLogits(app);
   throng::cli::AddTokenize(app);
+  throng::cli::AddQuantize(app);
   throng::cli::AddTrace(app);
   throng::cli::AddEval(app);
   throng::cli::AddBench(app);

@@ -45,6 +45,22 @@ struct TensorInfo {
   std::string Shape() const;  // "[256, 2048]", in the order of dims
 };
 
+// A model in another form, in the terms of a GGUF file (model/folder/folder.h makes them).
+struct GgufContent {
+  struct Tensor {
+    std::string name;
+    TensorType type;
+    std::vector<uint64_t> dims;     // at most 4; dims[0] is the contiguous one
+    std::span<const uint8_t> data;  // in one of `files`; unused if there is something in `made`
+    std::vector<uint8_t> made{};    // bytes that no file has in the form that is needed
+  };
+
+  std::string name;               // stands for the path in messages
+  std::vector<uint8_t> metadata;  // a GGUF file without tensors
+  std::vector<Tensor> tensors;
+  std::vector<MappedFile> files;
+};
+
 class GgufFile {
  public:
   // Throws kIo if the file cannot be read, kCorrupt with one sentence if it is not a sound GGUF file. A file
@@ -54,6 +70,8 @@ class GgufFile {
   // Reads bytes of a file in one part, which must outlive this object; `name` stands for the path in
   // messages.
   GgufFile(std::span<const uint8_t> bytes, std::string name);
+  // Throws kCorrupt if two tensors have the same name.
+  explicit GgufFile(GgufContent content);
 
   GgufFile(const GgufFile&) = delete;
   GgufFile& operator=(const GgufFile&) = delete;
@@ -111,6 +129,7 @@ class GgufFile {
   void JoinParts();
   static std::unique_ptr<GgufFile> OpenPart(const std::string& path, const std::string& named);
   void AddTensors(const GgufFile& part);
+  void AddTensor(const GgufContent::Tensor& tensor);
   // Throws unless `part` has this number and belongs to the same model.
   void CheckPart(const GgufFile& part, uint64_t number) const;
 
@@ -121,6 +140,7 @@ class GgufFile {
 
   std::string name_;
   std::vector<MappedFile> mapped_;
+  std::unique_ptr<const GgufContent> content_;  // of a model in another form
   std::unordered_map<std::string_view, Value> values_;
   std::vector<std::string_view> keys_;
   std::vector<TensorInfo> tensors_;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace throng::model {
@@ -87,6 +88,9 @@ constexpr std::optional<BlockSize> BlockSizeOf(TensorType type) {
   }
   return std::nullopt;
 }
+
+// The bytes of a tensor of a known type; dims[0] is the contiguous one, and has whole blocks.
+uint64_t TensorBytes(TensorType type, std::span<const uint64_t> dims);
 
 // "Q4_K"; "type 31" for an unknown one.
 std::string TensorTypeName(TensorType type);
