@@ -25,16 +25,30 @@ Json Split(const char* pattern) {
   return {{"type", "Sequence"}, {"pretokenizers", {split, ByteLevel(false)}}};
 }
 
-// "ab" merges before "bc".
+// The stand-in for each byte, as GPT-2 has them: bytes that can be seen are themselves, the others follow
+// U+00FF.
+std::string Symbol(int byte) {
+  static int unseen = 0;
+  const bool seen = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
+  const int c = seen ? byte : 256 + unseen++;
+  if (c < 128) return std::string(1, static_cast<char>(c));
+  return {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 63))};
+}
+
+// A token for each byte, with its number as the id. "ab" merges before "bc".
 Json ByteTokenizer() {
-  const Json vocab = {{"a", 0}, {"b", 1}, {"c", 2}, {"ab", 3}, {"bc", 4}, {"\u0120", 5}};
+  static const Json vocab = [] {
+    Json all = {{"ab", 256}, {"bc", 257}};
+    for (int byte = 0; byte < 256; ++byte) all[Symbol(byte)] = byte;
+    return all;
+  }();
   return {{"model",
            {{"type", "BPE"}, {"vocab", vocab}, {"merges", {{"a", "b"}, "b c"}}, {"ignore_merges", true}}},
           {"pre_tokenizer", Split(kLlama3)},
           {"added_tokens",
-           {{{"id", 6}, {"content", "<|begin|>"}, {"special", true}},
-            {{"id", 7}, {"content", "<|stop|>"}, {"special", true}},
-            {{"id", 8}, {"content", "<tool>"}, {"special", false}}}},
+           {{{"id", 258}, {"content", "<|begin|>"}, {"special", true}},
+            {{"id", 259}, {"content", "<|stop|>"}, {"special", true}},
+            {{"id", 260}, {"content", "<tool>"}, {"special", false}}}},
           {"post_processor",
            {{"type", "Sequence"},
             {"processors",
@@ -82,20 +96,20 @@ TEST(Vocabulary, OfBytes) {
       {.folder = "f",
        .tokenizer = ByteTokenizer(),
        .tokenizer_config = {{"eos_token", {{"content", "<|stop|>"}}}, {"chat_template", "{{ messages }}"}},
-       .generation_config = {{"eos_token_id", {7, 0}}}},
-      11);
+       .generation_config = {{"eos_token_id", {259, 97}}}},
+      263);
   const GgufFile file(bytes, "f");
   EXPECT_EQ(file.String("tokenizer.ggml.pre"), "llama-bpe");
   EXPECT_EQ(file.String("tokenizer.chat_template"), "{{ messages }}");
   const Tokenizer tokenizer(file);
-  EXPECT_EQ(tokenizer.VocabSize(), 11);
-  EXPECT_EQ(tokenizer.TokenName(10), "[PAD10]");
-  EXPECT_EQ(tokenizer.Bos(), 6);
+  EXPECT_EQ(tokenizer.VocabSize(), 263);
+  EXPECT_EQ(tokenizer.TokenName(262), "[PAD262]");
+  EXPECT_EQ(tokenizer.Bos(), 258);
   EXPECT_TRUE(tokenizer.AddsBos());
   EXPECT_FALSE(tokenizer.AddsEos());
-  EXPECT_EQ(tokenizer.Eos(), 7);
-  EXPECT_EQ(tokenizer.EndOfGeneration(), (std::vector<int32_t>{0, 7}));
-  EXPECT_EQ(tokenizer.Encode("abc cb<tool>"), (std::vector<int32_t>{3, 2, 5, 2, 1, 8}));
+  EXPECT_EQ(tokenizer.Eos(), 259);
+  EXPECT_EQ(tokenizer.EndOfGeneration(), (std::vector<int32_t>{97, 259}));
+  EXPECT_EQ(tokenizer.Encode("abc cb<tool>"), (std::vector<int32_t>{256, 99, 32, 99, 98, 260}));
 }
 
 TEST(Vocabulary, OfCharactersWithASpaceInFront) {
@@ -156,9 +170,9 @@ TEST(Vocabulary, RefusesInOneSentence) {
   tokenizer["model"]["type"] = "Unigram";
   EXPECT_EQ(Refusal(tokenizer), "f/tokenizer.json: is no vocabulary of type BPE, the only one that is known");
   tokenizer = ByteTokenizer();
-  tokenizer["model"]["vocab"]["x"] = 1u << 30;
+  tokenizer["model"]["vocab"]["xx"] = 1u << 30;
   EXPECT_NE(Refusal(tokenizer).find("a token has the id '1073741824'"), std::string::npos);
-  tokenizer["model"]["vocab"]["x"] = 0;
+  tokenizer["model"]["vocab"]["xx"] = 0;
   EXPECT_NE(Refusal(tokenizer).find("two tokens have the id '0'"), std::string::npos);
   tokenizer = ByteTokenizer();
   tokenizer["model"]["merges"][0] = {"a ", "b"};
@@ -170,10 +184,10 @@ TEST(Vocabulary, RefusesInOneSentence) {
   EXPECT_NE(Refusal(tokenizer).find("an added token is '7'"), std::string::npos);
   EXPECT_NE(Refusal(CharacterTokenizer({{"type", "NFKC"}})).find("normalizer is"), std::string::npos);
   try {
-    Write({.folder = "f", .tokenizer = ByteTokenizer(), .generation_config = {{"eos_token_id", 99}}});
+    Write({.folder = "f", .tokenizer = ByteTokenizer(), .generation_config = {{"eos_token_id", 999}}});
     FAIL();
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "f/generation_config.json: eos_token_id is '99'; ids below 9 are expected");
+    EXPECT_STREQ(error.what(), "f/generation_config.json: eos_token_id is '999'; ids below 261 are expected");
   }
 }
 

@@ -28,10 +28,12 @@ struct WholeCodes {
 struct TableCodes {
   static constexpr float least = kIq4Values.front(), most = kIq4Values.back();
   static constexpr float kMargin = 9.0f;
-  // The nearest value's.
+  // The nearest value's: in halves, by the borders between values.
   static size_t Index(float x) {
     size_t i = 0;
-    while (i + 1 < kIq4Values.size() && 2.0f * x > static_cast<float>(kIq4Values[i] + kIq4Values[i + 1])) ++i;
+    for (size_t half = kIq4Values.size() / 2; half > 0; half /= 2) {
+      if (2.0f * x > static_cast<float>(kIq4Values[i + half - 1] + kIq4Values[i + half])) i += half;
+    }
     return i;
   }
   float operator()(float x) const { return kIq4Values[Index(x)]; }
