@@ -1,5 +1,5 @@
 // Blocks of 256 weights whose parts have small scales under one scale in F16; layouts as in
-// matmul/k_formats.cc and matmul/table_formats.cc.
+// model/matmul/k_formats.cc and model/matmul/table_formats.cc.
 #pragma once
 
 #include <cstdint>
