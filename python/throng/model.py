@@ -51,9 +51,9 @@ class Completion(str):
 
 
 class Model:
-    """A GGUF file with its tokenizer and an engine that batches all requests.
+    """A model with its tokenizer and an engine that batches all requests.
 
-    - ``path``: the GGUF file; without it, the small model that comes with Throng
+    - ``path``: the GGUF file, or a folder of safetensors; without it, the small model that comes with Throng
     - ``kv``: the codec of the KV cache, named as in the program's ``--kv`` (``"f16"``, ``"int8"``, ``"gear2"``,
       ``"flashq4"``, ...); ``keys`` and ``values`` set the codec of one half
     - ``softmax``: ``"exact"`` or ``"sas"``

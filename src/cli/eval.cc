@@ -176,7 +176,8 @@ void RunDump(const EvalFlags& flags) {
 
 // Flags that every command has.
 void AddInputFlags(CLI::App& command, EvalFlags& flags, const std::string& text_help) {
-  command.add_option("-m,--model", flags.model, "GGUF file; default: the embedded model");
+  command.add_option("-m,--model", flags.model,
+                     "GGUF file or folder of safetensors; default: the embedded model");
   command.add_option("--samples", flags.samples, "Prompts of the questions; 0: all")->capture_default_str();
   command.add_option("--text", flags.text, text_help);
   command.add_option("--threads", flags.threads, "Threads (0: one per core)")
@@ -255,7 +256,8 @@ void AddRuler(CLI::App& eval, const std::shared_ptr<EvalFlags>& flags) {
   CLI::App* ruler = eval.add_subcommand(
       "ruler",
       "Tasks on long texts, after RULER: which words that the text gives does the model still find?");
-  ruler->add_option("-m,--model", flags->model, "GGUF file; default: the embedded model");
+  ruler->add_option("-m,--model", flags->model,
+                    "GGUF file or folder of safetensors; default: the embedded model");
   ruler->add_option("--threads", flags->threads, "Threads (0: one per core)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

@@ -109,7 +109,7 @@ void AddLogits(CLI::App& app) {
       app.add_subcommand("logits", "Write the logits of a model at every position of some tokens");
   const auto flags = std::make_shared<LogitsFlags>();
   flags->codecs.kv = "f32";
-  command->add_option("-m,--model", flags->model, "GGUF file")->required();
+  command->add_option("-m,--model", flags->model, "GGUF file or folder of safetensors")->required();
   command->add_option("--tokens", flags->tokens, "Text file of token ids, separated by white space")
       ->required();
   command

@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   throng::cli::AddLogits(app);
   throng::cli::AddTokenize(app);
   throng::cli::AddInspect(app);
+  throng::cli::AddQuantize(app);
   throng::cli::AddTrace(app);
   throng::cli::AddEval(app);
   throng::cli::AddBench(app);

@@ -17,6 +17,7 @@
 #include "cli/commands.h"
 #include "cli/stdout.h"
 #include "model/chat_template.h"
+#include "model/folder/folder.h"
 #include "model/gguf/gguf.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -99,8 +100,8 @@ std::string JsonText(const model::Tokenizer& tokenizer, const std::vector<int32_
 std::string IdsText(const std::vector<int32_t>& ids) { return fmt::format("{}\n", fmt::join(ids, " ")); }
 
 void Run(const Options& options) {
-  const model::GgufFile file(options.model);
-  const model::Tokenizer tokenizer = model::LoadTokenizer(file, model::ChatTemplate::FromGguf(file));
+  const std::unique_ptr<model::GgufFile> file = model::OpenVocabulary(options.model);
+  const model::Tokenizer tokenizer = model::LoadTokenizer(*file, model::ChatTemplate::FromGguf(*file));
   const std::string input = options.file.empty() ? ReadStdin() : ReadFile(options.file);
   if (options.decode) {
     WriteStdout(tokenizer.Decode(ParseIds(input)));
@@ -123,7 +124,8 @@ void AddTokenize(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "tokenize", "Turn text into the token ids of a model, or ids back into text with --decode");
   const auto options = std::make_shared<Options>();
-  command->add_option("-m,--model", options->model, "GGUF file; its vocabulary is enough")->required();
+  command->add_option("-m,--model", options->model, "GGUF file or folder; its vocabulary is enough")
+      ->required();
   command->add_option("-f,--file", options->file, "Read this file instead of standard input");
   auto* decode =
       command->add_flag("--decode", options->decode, "Read token ids, write the text that they stand for");

@@ -9,6 +9,7 @@
 #include "engine/codecs/codec_config.h"
 #include "engine/sampling/constrain.h"
 #include "model/config.h"
+#include "model/folder/folder.h"
 #include "model/model.h"
 
 namespace throng::engine {
@@ -113,7 +114,7 @@ bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t
 LoadedModel LoadModel(const std::string& path, std::string_view repack, uint64_t kv_budget_bytes,
                       const std::string& chat_template) {
   LoadedModel model;
-  model.file = std::make_unique<model::GgufFile>(path.empty() ? EmbeddedModelPath() : path);
+  model.file = model::OpenModel(path.empty() ? EmbeddedModelPath() : path);
   model.chat = LoadTemplate(*model.file, path.empty() || path == EmbeddedModelPath(), chat_template);
   model.tokenizer = std::make_unique<model::Tokenizer>(model::LoadTokenizer(*model.file, model.chat));
   model.transformer =

@@ -7,15 +7,17 @@
 namespace throng::engine {
 
 struct LocalOptions {
-  std::string model{};          // a GGUF file; empty: the embedded model, town/model.gguf of the data folder
-  std::string chat_template{};  // a file with the template of chats; empty: the model's own
-  std::string kv = "f16";       // codec of keys and values, or another form of codecs/codec_config.h
-  std::string keys{};           // if not empty, the codec of keys instead
-  std::string values{};         // if not empty, the codec of values instead
-  std::string calibration{};    // text file for auto and flashq-mixed; empty: the built-in text
-  std::string kv_out{};         // file to write the chosen codecs to; empty: none
-  std::string kv_choice{};      // an earlier choice, as JSON; replaces kv, keys and values
-  std::string kv_choice_in{};   // file that kv_choice comes from, for messages
+  // A GGUF file, or a folder (model/folder/folder.h); empty: the embedded model, town/model.gguf of the data
+  // folder.
+  std::string model{};
+  std::string chat_template{};    // a file with the template of chats; empty: the model's own
+  std::string kv = "f16";         // codec of keys and values, or another form of codecs/codec_config.h
+  std::string keys{};             // if not empty, the codec of keys instead
+  std::string values{};           // if not empty, the codec of values instead
+  std::string calibration{};      // text file for auto and flashq-mixed; empty: the built-in text
+  std::string kv_out{};           // file to write the chosen codecs to; empty: none
+  std::string kv_choice{};        // an earlier choice, as JSON; replaces kv, keys and values
+  std::string kv_choice_in{};     // file that kv_choice comes from, for messages
   std::string softmax = "exact";  // or "sas": an approximation that computes less
   uint64_t kv_budget_bytes = 0;  // hard limit for all caches together; 0: half of the memory that is free now
   // Whether weights are copied for speed (model/matmul/repack.h): "on", "off", or "auto": if there is room

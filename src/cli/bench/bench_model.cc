@@ -15,7 +15,8 @@
 namespace throng::cli {
 
 CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags) {
-  CLI::Option* file = command.add_option("-m,--model", flags.model, "GGUF file; default: the embedded model");
+  CLI::Option* file = command.add_option("-m,--model", flags.model,
+                                         "GGUF file or folder of safetensors; default: the embedded model");
   CLI::Option* shape =
       command
           .add_option("--shape", flags.shape,

@@ -36,7 +36,10 @@ void AddCodecFlags(CLI::App& command, engine::LocalOptions& options, const char*
 
 void AddLocalFlags(CLI::App& command, engine::LocalOptions& options) {
   constexpr const char* kGroup = "Model and engine";
-  command.add_option("-m,--model", options.model, "GGUF file; default: the embedded model")->group(kGroup);
+  command
+      .add_option("-m,--model", options.model,
+                  "GGUF file or folder of safetensors; default: the embedded model")
+      ->group(kGroup);
   command
       .add_option("--chat-template", options.chat_template,
                   "File with the chat template to use instead of the model's own")

@@ -1,11 +1,13 @@
 #include "model/gguf/gguf.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <type_traits>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "model/gguf/gguf_values.h"
 
@@ -68,6 +70,27 @@ GgufFile::GgufFile(std::span<const uint8_t> bytes, std::string name, GgufUse use
     throw MakeError(ErrorCode::kUnsupported, "{}: is one of several parts of a model, which must be files",
                     name_);
   }
+}
+
+GgufFile::GgufFile(GgufContent content)
+    : name_(content.name), content_(std::make_unique<const GgufContent>(std::move(content))) {
+  Parse(content_->metadata);
+  for (const GgufContent::Tensor& tensor : content_->tensors) AddTensor(tensor);
+}
+
+void GgufFile::AddTensor(const GgufContent::Tensor& tensor) {
+  TensorInfo info{tensor.name,
+                  tensor.type,
+                  static_cast<int>(tensor.dims.size()),
+                  {1, 1, 1, 1},
+                  tensor.made.empty() ? tensor.data : std::span<const uint8_t>(tensor.made)};
+  THRONG_CHECK(tensor.dims.size() <= info.dims.size());
+  std::ranges::copy(tensor.dims, info.dims.begin());
+  THRONG_CHECK(info.data.size() == TensorBytes(tensor.type, tensor.dims));
+  if (!tensor_index_.emplace(tensor.name, tensors_.size()).second) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: two tensors make {}", name_, Quoted(tensor.name));
+  }
+  tensors_.push_back(info);
 }
 
 const GgufFile::Value& GgufFile::Find(std::string_view key) const {

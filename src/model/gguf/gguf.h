@@ -50,6 +50,21 @@ struct TensorInfo {
 // What a file is opened for. Files that are opened for their header may end after it: their data are neither
 // needed nor touched.
 enum class GgufUse { kAll, kHeader };
+// A model in another form, in the terms of a GGUF file (model/folder/folder.h makes them).
+struct GgufContent {
+  struct Tensor {
+    std::string name;
+    TensorType type;
+    std::vector<uint64_t> dims;     // at most 4; dims[0] is the contiguous one
+    std::span<const uint8_t> data;  // in one of `files`; unused if there is something in `made`
+    std::vector<uint8_t> made{};    // bytes that no file has in the form that is needed
+  };
+
+  std::string name;               // stands for the path in messages
+  std::vector<uint8_t> metadata;  // a GGUF file without tensors
+  std::vector<Tensor> tensors;
+  std::vector<MappedFile> files;
+};
 
 class GgufFile {
  public:
@@ -60,6 +75,8 @@ class GgufFile {
   // Reads bytes of a file in one part, which must outlive this object; `name` stands for the path in
   // messages.
   GgufFile(std::span<const uint8_t> bytes, std::string name, GgufUse use = GgufUse::kAll);
+  // Throws kCorrupt if two tensors have the same name.
+  explicit GgufFile(GgufContent content);
 
   GgufFile(const GgufFile&) = delete;
   GgufFile& operator=(const GgufFile&) = delete;
@@ -119,6 +136,7 @@ class GgufFile {
   void JoinParts(GgufUse use);
   static std::unique_ptr<GgufFile> OpenPart(const std::string& path, GgufUse use, const std::string& named);
   void AddTensors(const GgufFile& part);
+  void AddTensor(const GgufContent::Tensor& tensor);
   // Throws unless `part` has this number and belongs to the same model.
   void CheckPart(const GgufFile& part, uint64_t number) const;
 
@@ -130,6 +148,7 @@ class GgufFile {
   std::string name_;
   uint64_t missing_bytes_ = 0;
   std::vector<MappedFile> mapped_;
+  std::unique_ptr<const GgufContent> content_;  // of a model in another form
   std::unordered_map<std::string_view, Value> values_;
   std::vector<std::string_view> keys_;
   std::vector<TensorInfo> tensors_;

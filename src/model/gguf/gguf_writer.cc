@@ -22,8 +22,6 @@ void Append(std::vector<uint8_t>& out, std::string_view text) {
   out.insert(out.end(), text.begin(), text.end());
 }
 
-void Pad(std::vector<uint8_t>& out) { out.resize((out.size() + kAlignment - 1) / kAlignment * kAlignment); }
-
 template <typename T>
 void AppendArray(std::vector<uint8_t>& out, GgufType type, std::span<const T> values) {
   Append(out, type);
@@ -109,31 +107,41 @@ void GgufWriter::Copy(std::string_view key, const GgufFile& from) {
   values_.insert(values_.end(), value.raw.begin(), value.raw.end());
 }
 
-void GgufWriter::AddTensor(std::string_view name, TensorType type, std::span<const uint64_t> dims,
-                           std::span<const uint8_t> data) {
-  const auto block = BlockSizeOf(type);
-  THRONG_CHECK(block && !dims.empty() && dims.size() <= 4 && dims[0] % block->elements == 0);
-  uint64_t bytes = dims[0] / block->elements * block->bytes;
-  for (const uint64_t dim : dims.subspan(1)) bytes *= dim;
-  THRONG_CHECK(bytes == data.size());
+uint64_t GgufWriter::Padding(uint64_t size) { return (kAlignment - size % kAlignment) % kAlignment; }
+
+void GgufWriter::DeclareTensor(std::string_view name, TensorType type, std::span<const uint64_t> dims) {
+  THRONG_CHECK(dims.size() <= 4);
+  const uint64_t bytes = TensorBytes(type, dims);
   Append(infos_, name);
   Append(infos_, static_cast<uint32_t>(dims.size()));
   for (const uint64_t dim : dims) Append(infos_, dim);
   Append(infos_, type);
-  Append(infos_, uint64_t{data_.size()});
+  Append(infos_, data_size_);
   ++num_tensors_;
-  data_.insert(data_.end(), data.begin(), data.end());
-  Pad(data_);
+  data_size_ += bytes + Padding(bytes);
 }
 
-std::vector<uint8_t> GgufWriter::Finish() const {
+void GgufWriter::AddTensor(std::string_view name, TensorType type, std::span<const uint64_t> dims,
+                           std::span<const uint8_t> data) {
+  THRONG_CHECK(TensorBytes(type, dims) == data.size());
+  DeclareTensor(name, type, dims);
+  data_.insert(data_.end(), data.begin(), data.end());
+  data_.resize(data_size_);
+}
+
+std::vector<uint8_t> GgufWriter::Header() const {
   std::vector<uint8_t> out = {'G', 'G', 'U', 'F'};
   Append(out, uint32_t{3});
   Append(out, num_tensors_);
   Append(out, num_values_);
   out.insert(out.end(), values_.begin(), values_.end());
   out.insert(out.end(), infos_.begin(), infos_.end());
-  Pad(out);
+  out.resize(out.size() + Padding(out.size()));
+  return out;
+}
+
+std::vector<uint8_t> GgufWriter::Finish() const {
+  std::vector<uint8_t> out = Header();
   out.insert(out.end(), data_.begin(), data_.end());
   return out;
 }

@@ -34,6 +34,14 @@ class GgufWriter {
 
   std::vector<uint8_t> Finish() const;
 
+  // For files that do not fit into memory: the tensor's place, and then, in the order of these calls, its
+  // data after Header(), each followed by as many zeros as Padding says. Not with AddTensor.
+  void DeclareTensor(std::string_view name, TensorType type, std::span<const uint64_t> dims);
+  // Everything before the data of tensors.
+  std::vector<uint8_t> Header() const;
+  // Bytes after data of that size, before the next tensor's.
+  static uint64_t Padding(uint64_t size);
+
  private:
   void Key(std::string_view key, GgufType type);
 
@@ -41,6 +49,7 @@ class GgufWriter {
   uint64_t num_values_ = 0;
   std::vector<uint8_t> infos_;
   uint64_t num_tensors_ = 0;
+  uint64_t data_size_ = 0;  // of all tensors, padded
   std::vector<uint8_t> data_;
 };
 

@@ -2,7 +2,17 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
+
 namespace throng::model {
+
+uint64_t TensorBytes(TensorType type, std::span<const uint64_t> dims) {
+  const auto block = BlockSizeOf(type);
+  THRONG_CHECK(block && !dims.empty() && dims[0] % block->elements == 0);
+  uint64_t bytes = dims[0] / block->elements * block->bytes;
+  for (const uint64_t dim : dims.subspan(1)) bytes *= dim;
+  return bytes;
+}
 
 std::string TensorTypeName(TensorType type) {
   for (const TensorTypeRow& row : kTensorTypes) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace throng::model {
@@ -94,6 +95,9 @@ constexpr std::optional<BlockSize> BlockSizeOf(TensorType type) {
   if (number >= kBlockSizes.size() || kBlockSizes[number].elements == 0) return std::nullopt;
   return kBlockSizes[number];
 }
+
+// The bytes of a tensor of a known type; dims[0] is the contiguous one, and has whole blocks.
+uint64_t TensorBytes(TensorType type, std::span<const uint64_t> dims);
 
 // "Q4_K"; "type 31" for an unknown one.
 std::string TensorTypeName(TensorType type);
