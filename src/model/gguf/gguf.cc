@@ -74,7 +74,7 @@ GgufFile::GgufFile(std::span<const uint8_t> bytes, std::string name, GgufUse use
 
 GgufFile::GgufFile(GgufContent content)
     : name_(content.name), content_(std::make_unique<const GgufContent>(std::move(content))) {
-  Parse(content_->metadata);
+  Parse(content_->metadata, GgufUse::kAll);
   for (const GgufContent::Tensor& tensor : content_->tensors) AddTensor(tensor);
 }
 
@@ -83,10 +83,11 @@ void GgufFile::AddTensor(const GgufContent::Tensor& tensor) {
                   tensor.type,
                   static_cast<int>(tensor.dims.size()),
                   {1, 1, 1, 1},
+                  TensorBytes(tensor.type, tensor.dims),
                   tensor.made.empty() ? tensor.data : std::span<const uint8_t>(tensor.made)};
   THRONG_CHECK(tensor.dims.size() <= info.dims.size());
   std::ranges::copy(tensor.dims, info.dims.begin());
-  THRONG_CHECK(info.data.size() == TensorBytes(tensor.type, tensor.dims));
+  THRONG_CHECK(info.data.size() == info.bytes);
   if (!tensor_index_.emplace(tensor.name, tensors_.size()).second) {
     throw MakeError(ErrorCode::kCorrupt, "{}: two tensors make {}", name_, Quoted(tensor.name));
   }
