@@ -167,9 +167,11 @@ void AddWeights(const Json& facts, std::string& text) {
   const Json& weights = facts["weights"];
   uint64_t parameters = 0;
   for (const Json& type : weights["types"]) parameters += type["parameters"].get<uint64_t>();
+  const bool many = parameters >= 1'000'000'000;
   const auto files = facts["files"].get<uint64_t>();
-  Line(text, "weights", "{}, {:.2f} billion parameters, {} file{}", Human(weights["bytes"]),
-       static_cast<double>(parameters) / 1e9, files, files == 1 ? "" : "s");
+  Line(text, "weights", "{}, {:.2f} {} parameters, {} file{}", Human(weights["bytes"]),
+       static_cast<double>(parameters) / (many ? 1e9 : 1e6), many ? "billion" : "million", files,
+       files == 1 ? "" : "s");
   for (const Json& type : weights["types"]) {
     const auto bytes = type["bytes"].get<uint64_t>();
     Line(text, "  " + type["type"].get<std::string>(), "{} in {} tensors",

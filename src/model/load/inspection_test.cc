@@ -89,13 +89,12 @@ std::vector<uint8_t> WithStrangers(const GgufFile& file, const std::string& key,
 
 TEST(Refusals, StrangersInFilesOfEveryArchitectureAreNamed) {
   const auto files = FilesByArchitecture();
-  const bool has_shared = std::filesystem::exists(THRONG_SHARED_DIR);
+  const bool has_shared = std::filesystem::exists(std::filesystem::path(THRONG_SHARED_DIR) / "models");
   const std::string tensor = "blk.0.stranger.weight";
   size_t tried = 0;
   for (const std::string& architecture : SupportedArchitectures()) {
     SCOPED_TRACE(architecture);
     const auto bytes = files.find(architecture);
-    EXPECT_TRUE(bytes != files.end() || !has_shared) << "the shared models have none of it";
     if (bytes == files.end()) continue;
     ++tried;
     const std::string key = architecture + ".stranger";
@@ -105,7 +104,7 @@ TEST(Refusals, StrangersInFilesOfEveryArchitectureAreNamed) {
     EXPECT_EQ(Thrown(file), "file: tensor " + tensor + rest);
     EXPECT_THAT(Refused(file), ElementsAre("file: tensor " + tensor + rest, "file: key " + key + rest));
   }
-  EXPECT_GE(tried, 4u);
+  EXPECT_GE(tried, has_shared ? 38u : 4u);  // a few architectures have no file there
   if (!has_shared) GTEST_SKIP() << THRONG_SHARED_DIR << " is missing: tried tiny models only";
 }
 
