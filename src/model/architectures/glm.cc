@@ -1,15 +1,21 @@
 #include <algorithm>
+#include <string>
 
 #include "model/architectures/architectures.h"
 #include "model/architectures/standard.h"
+#include "model/gguf/gguf.h"
 
 namespace throng::model {
 namespace {
 
+constexpr const char* kSections = "rope.dimension_sections";
+
 // Models that see pictures too rotate other pairs; for text, the sections of those rotations are all alike.
-bool HasSections(ModelBuilder& builder) {
-  if (!builder.Keys().Has("rope.dimension_sections")) return false;
-  return std::ranges::any_of(builder.Keys().Floats("rope.dimension_sections"), [](float x) { return x != 0; });
+bool HasSections(const ModelBuilder& builder) {
+  builder.Keys().Ignore(kSections);
+  if (!builder.Keys().Has(kSections)) return false;
+  const std::string key = builder.Config().architecture + "." + kSections;
+  return std::ranges::any_of(builder.Keys().File().Ints(key), [](int64_t size) { return size != 0; });
 }
 
 void BuildGlm4(ModelBuilder& builder) {
@@ -22,7 +28,7 @@ void BuildGlm4(ModelBuilder& builder) {
 
 // GLM 4.5 and later: experts but in the first layers.
 void BuildGlm4Moe(ModelBuilder& builder) {
-  HasSections(builder);  // the same pairs either way
+  builder.Keys().Ignore(kSections);  // the same pairs either way
   const Rope* rope = builder.FileRope(/*halves=*/true);
   const RouterConfig router = builder.ReadRouter({.scoring = RouterConfig::Scoring::kSigmoid});
   const int num_dense = builder.Keys().CountOr("leading_dense_block_count", 0, 4096, 0);
