@@ -96,7 +96,7 @@ TEST(Vocabulary, OfBytes) {
       {.folder = "f",
        .tokenizer = ByteTokenizer(),
        .tokenizer_config = {{"eos_token", {{"content", "<|stop|>"}}}, {"chat_template", "{{ messages }}"}},
-       .generation_config = {{"eos_token_id", {259, 97}}}},
+       .generation_config = {{"eos_token_id", {259, 258}}}},
       263);
   const GgufFile file(bytes, "f");
   EXPECT_EQ(file.String("tokenizer.ggml.pre"), "llama-bpe");
@@ -108,7 +108,7 @@ TEST(Vocabulary, OfBytes) {
   EXPECT_TRUE(tokenizer.AddsBos());
   EXPECT_FALSE(tokenizer.AddsEos());
   EXPECT_EQ(tokenizer.Eos(), 259);
-  EXPECT_EQ(tokenizer.EndOfGeneration(), (std::vector<int32_t>{97, 259}));
+  EXPECT_EQ(tokenizer.EndOfGeneration(), (std::vector<int32_t>{258, 259}));
   EXPECT_EQ(tokenizer.Encode("abc cb<tool>"), (std::vector<int32_t>{256, 99, 32, 99, 98, 260}));
 }
 
