@@ -23,6 +23,7 @@
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 #include "model/config.h"
+#include "model/folder/folder.h"
 #include "model/gguf/gguf.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/transformer.h"
@@ -64,7 +65,8 @@ std::vector<int32_t> ReadTokens(const std::string& path) {
 
 void RunLogits(const LogitsFlags& flags) {
   const std::vector<int32_t> tokens = ReadTokens(flags.tokens);
-  const model::GgufFile file(flags.model);
+  const std::unique_ptr<model::GgufFile> opened = model::OpenModel(flags.model);
+  const model::GgufFile& file = *opened;
   const auto transformer = model::LoadTransformer(file, {.exact_activations = flags.activations == "f32"});
   const model::ModelConfig& config = transformer->Config();
   const int count = static_cast<int>(tokens.size());

@@ -10,7 +10,7 @@
 #include "base/data_dir.h"
 #include "base/thread_pool.h"
 #include "bench/model_speed.h"
-#include "bench/random_model.h"
+#include "cli/bench/bench_model.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/progress_line.h"
@@ -88,7 +88,7 @@ void AddKv(CLI::App& paper) {
   command
       ->add_option("--shape", options->flags.shape,
                    "Shape of the model, with random weights, whose throughput is measured")
-      ->check(CLI::IsMember(bench::ShapeNames()))
+      ->check(ShapeName())
       ->capture_default_str();
   command->add_flag("--quick", options->quick, fmt::format("{} questions", kQuickQuestions))
       ->excludes(questions);

@@ -1,5 +1,7 @@
 #include "cli/bench/bench_model.h"
 
+#include <fmt/ranges.h>
+
 #include <optional>
 
 #include "base/error.h"
@@ -11,8 +13,15 @@
 #include "engine/local_model.h"
 #include "kv/codec_table.h"
 #include "model/config.h"
+#include "model/folder/folder.h"
 
 namespace throng::cli {
+
+CLI::Validator ShapeName() {
+  CLI::Validator validator = CLI::IsMember(bench::ShapeNames());
+  validator.description("SHAPE");
+  return validator;
+}
 
 CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags) {
   CLI::Option* file = command.add_option("-m,--model", flags.model,
@@ -20,9 +29,9 @@ CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags) {
   CLI::Option* shape =
       command
           .add_option("--shape", flags.shape,
-                      "Random weights in the shape of a known model instead: llama-1b, llama-8b, llama2-7b, "
-                      "smollm2-360m")
-          ->check(CLI::IsMember(bench::ShapeNames()))
+                      fmt::format("Random weights in the shape of a known model instead: {}",
+                                  fmt::join(bench::ShapeNames(), ", ")))
+          ->check(ShapeName())
           ->excludes(file);
   command.add_option("--weights", flags.weights, "Type of the random weights: q8_0, q4_k, ...")
       ->capture_default_str();
@@ -51,7 +60,7 @@ BenchModel LoadBenchModel(const BenchModelFlags& flags) {
   BenchModel model;
   if (flags.shape.empty()) {
     model.file =
-        std::make_unique<model::GgufFile>(flags.model.empty() ? engine::EmbeddedModelPath() : flags.model);
+        model::OpenModel(flags.model.empty() ? engine::EmbeddedModelPath() : flags.model);
   } else {
     spdlog::info("making random weights of {} in {}", flags.shape, flags.weights);
     std::optional<model::GgufFile> vocabulary;

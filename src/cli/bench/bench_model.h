@@ -25,6 +25,9 @@ struct BenchModelFlags {
   int threads = 0;
 };
 
+// A check that an option names a shape of bench/random_model.h.
+CLI::Validator ShapeName();
+
 // Adds all of them but vocabulary; returns the option --shape.
 CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags);
 
