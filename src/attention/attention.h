@@ -30,9 +30,9 @@ struct AttentionJob {
   size_t query_stride;
   float* out;  // [num_tokens, group, value_dim], likewise with out_stride
   size_t out_stride;
-  float scale;     // factor of the scores, usually 1 / sqrt(key_dim)
-  int window = 0;  // if > 0, a token sees only itself and the window - 1 tokens before it
-  int chunk = 0;   // if > 0, a token sees those of its own chunk of so many positions; then no window
+  float scale;             // factor of the scores, usually 1 / sqrt(key_dim)
+  int window = 0;          // if > 0, a token sees only itself and the window - 1 tokens before it
+  int chunk = 0;           // if > 0, a token sees those of its own chunk of so many positions; then no window
   float score_cap = 0.0f;  // if > 0, c tanh(score / c) stands for each score (Gemma 2, arXiv 2408.00118)
   SoftmaxKind softmax = SoftmaxKind::kExact;
   const HeadKeyBias* key_bias = nullptr;  // what the cache's keys lack; null: nothing

@@ -36,7 +36,7 @@ struct Shape {
   std::vector<float> sinks = {};  // learned sinks, [kHeads, group]; empty: none
   float score_cap = 0.0f;
   int chunk = 0;
-  int value_dim = 0;              // 0: as keys
+  int value_dim = 0;  // 0: as keys
   bool values_in_keys = false;
 
   size_t ValueDim() const { return static_cast<size_t>(value_dim == 0 ? head_dim : value_dim); }

@@ -17,7 +17,7 @@ namespace throng::attention {
 // The rotation of queries and keys in a layer.
 struct Rotation {
   std::vector<double> frequencies;  // radians per position, of each pair
-  bool halves = true;  // pair i is elements (i, i + number of pairs) of a head; else (2i, 2i + 1)
+  bool halves = true;      // pair i is elements (i, i + number of pairs) of a head; else (2i, 2i + 1)
   double magnitude = 1.0;  // rotated elements are multiplied by this too
 
   size_t First(size_t pair) const { return halves ? pair : 2 * pair; }

@@ -29,10 +29,10 @@ inline constexpr int kPrefillTokens = 512;
 
 // What passes read of a file's weights, and compute with them.
 struct WeightUse {
-  double shared_bytes = 0;     // of all but experts
-  double expert_bytes = 0;     // of all experts
-  double chosen_share = 1;     // of experts, for one token
-  double weights = 0;          // multiplied for one token, without the output matrix
+  double shared_bytes = 0;  // of all but experts
+  double expert_bytes = 0;  // of all experts
+  double chosen_share = 1;  // of experts, for one token
+  double weights = 0;       // multiplied for one token, without the output matrix
 
   // Of one pass of some tokens that choose experts independently.
   double Bytes(int tokens) const;

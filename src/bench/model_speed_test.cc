@@ -1,5 +1,4 @@
 #include "bench/model_speed.h"
-#include "bench/random_model.h"
 
 #include <gtest/gtest.h>
 
@@ -9,12 +8,13 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "bench/random_model.h"
 #include "bench/testing/moody.h"
 #include "engine/loaded_model.h"
 #include "model/config.h"
+#include "model/model.h"
 #include "model/testing/test_matrices.h"
 #include "model/tokenizer/tokenizer.h"
-#include "model/model.h"
 
 namespace throng::bench {
 namespace {

@@ -10,9 +10,9 @@
 
 namespace throng::bench {
 
-// Shapes of known models: "llama-1b" (Llama 3.2 1B), "llama-8b" (Llama 3.1 8B), "llama2-7b" (Llama 2 7B, where
-// every query head has a KV head of its own), "smollm2-360m" (SmolLM2 360M), "gemma3-1b" (Gemma 3 1B); small
-// ones of models that are large, with about 10^9 weights: "mixtral-tiny" (8 experts, 2 for each token),
+// Shapes of known models: "llama-1b" (Llama 3.2 1B), "llama-8b" (Llama 3.1 8B), "llama2-7b" (Llama 2 7B,
+// where every query head has a KV head of its own), "smollm2-360m" (SmolLM2 360M), "gemma3-1b" (Gemma 3 1B);
+// small ones of models that are large, with about 10^9 weights: "mixtral-tiny" (8 experts, 2 for each token),
 // "qwen3moe-tiny" (32, 4), "gpt-oss-tiny" (16, 4, with windows and sinks); and "tiny", for tests.
 std::vector<std::string> ShapeNames();
 // "q4_0", "Q4_K", ...: a type of weights that can be multiplied. Throws kInvalid for another.

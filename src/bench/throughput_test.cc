@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "bench/testing/moody.h"
 #include "bench/random_model.h"
+#include "bench/testing/moody.h"
 #include "model/config.h"
 
 namespace throng::bench {

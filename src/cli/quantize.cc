@@ -68,8 +68,7 @@ void Run(const Options& options) {
 void AddQuantize(CLI::App& app) {
   CLI::App* command = app.add_subcommand("quantize", "Write a model with smaller weights, as a GGUF file");
   const auto options = std::make_shared<Options>();
-  command
-      ->add_option("source", options->source, "GGUF file or folder of safetensors, in F32, F16 or BF16")
+  command->add_option("source", options->source, "GGUF file or folder of safetensors, in F32, F16 or BF16")
       ->required();
   command->add_option("out", options->out, "GGUF file to write")->required();
   command->add_option("--type", options->type, "q8_0, q6_k, q4_k, q4_0 or iq4_xs")->capture_default_str();

@@ -39,7 +39,7 @@ struct ModelConfig {
   float window_rope_base;  // rope_base of windowed layers
 
   std::vector<kv::LayerShape> cache_layers;  // of the layers that have pages of their own, in order
-  std::vector<int> cache_windows;             // of those layers: tokens that each token sees; 0: all before it
+  std::vector<int> cache_windows;            // of those layers: tokens that each token sees; 0: all before it
 
   // The number of f32 of each recurrent layer's state, in the layers' order (kv::WithStates).
   std::vector<size_t> state_floats;

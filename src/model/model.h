@@ -60,8 +60,8 @@ struct Model {
 // not computed.
 std::unique_ptr<Model> BuildModel(const GgufFile& file);
 // The same with refusals, which may be gathered; then what is missing throws no more, but a number that other
-// sizes depend on still does. If there are any, or the file was opened for its header, nothing can be computed
-// with the model.
+// sizes depend on still does. If there are any, or the file was opened for its header, nothing can be
+// computed with the model.
 std::unique_ptr<Model> BuildModel(const GgufFile& file, Refusals& refusals);
 
 // Copies the matrices that are multiplied (repack.h), as far as memory allows, and logs what it did; the

@@ -11,8 +11,8 @@ namespace throng::model {
 
 // How positions are stretched to contexts longer than a model was first trained for.
 struct RopeScaling {
-  double linear = 1.0;             // positions are multiplied by this
-  std::vector<float> factors{};    // [dim / 2]: frequency i is divided by factor i; empty: none
+  double linear = 1.0;           // positions are multiplied by this
+  std::vector<float> factors{};  // [dim / 2]: frequency i is divided by factor i; empty: none
   // YaRN (arXiv 2309.00071, section 3.2 and equation 22), with `linear` as 1 / factor: pairs that turn more
   // than beta_fast times within original_context positions are not stretched, those that turn less than
   // beta_slow times are stretched fully. 0: not used.

@@ -194,7 +194,8 @@ float LengthOfRow(const float* x, size_t n) {
 void KeepOutliersOfRow(float* x, float deviations, size_t n) {
   const DF df;
   const float mean = SumOf(x, n, Identity()) / static_cast<float>(n);
-  const float variance = SumOf(x, n, SquareOfDifference{hn::Set(df, mean)}) / static_cast<float>(std::max<size_t>(n, 2) - 1);
+  const float variance =
+      SumOf(x, n, SquareOfDifference{hn::Set(df, mean)}) / static_cast<float>(std::max<size_t>(n, 2) - 1);
   Map(x, x, n, x, Above{hn::Set(df, mean + deviations * std::sqrt(variance))});
 }
 

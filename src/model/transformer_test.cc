@@ -19,8 +19,8 @@
 #include "model/config.h"
 #include "model/gguf/gguf.h"
 #include "model/testing/tiny_gemma.h"
-#include "model/testing/tiny_latent.h"
 #include "model/testing/tiny_hybrid.h"
+#include "model/testing/tiny_latent.h"
 #include "model/testing/tiny_model.h"
 #include "model/tokenizer/tokenizer.h"
 

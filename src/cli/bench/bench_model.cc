@@ -26,13 +26,12 @@ CLI::Validator ShapeName() {
 CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags) {
   CLI::Option* file = command.add_option("-m,--model", flags.model,
                                          "GGUF file or folder of safetensors; default: the embedded model");
-  CLI::Option* shape =
-      command
-          .add_option("--shape", flags.shape,
-                      fmt::format("Random weights in the shape of a known model instead: {}",
-                                  fmt::join(bench::ShapeNames(), ", ")))
-          ->check(ShapeName())
-          ->excludes(file);
+  CLI::Option* shape = command
+                           .add_option("--shape", flags.shape,
+                                       fmt::format("Random weights in the shape of a known model instead: {}",
+                                                   fmt::join(bench::ShapeNames(), ", ")))
+                           ->check(ShapeName())
+                           ->excludes(file);
   command.add_option("--weights", flags.weights, "Type of the random weights: q8_0, q4_k, ...")
       ->capture_default_str();
   command.add_option("--kv", flags.kv, "Codecs of the KV cache, a,b,...: " + kv::CodecNames())
@@ -59,8 +58,7 @@ CLI::Option* AddBenchModelFlags(CLI::App& command, BenchModelFlags& flags) {
 BenchModel LoadBenchModel(const BenchModelFlags& flags) {
   BenchModel model;
   if (flags.shape.empty()) {
-    model.file =
-        model::OpenModel(flags.model.empty() ? engine::EmbeddedModelPath() : flags.model);
+    model.file = model::OpenModel(flags.model.empty() ? engine::EmbeddedModelPath() : flags.model);
   } else {
     spdlog::info("making random weights of {} in {}", flags.shape, flags.weights);
     std::optional<model::GgufFile> vocabulary;

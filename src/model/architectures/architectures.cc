@@ -20,8 +20,8 @@ const Architecture& FindArchitecture(const GgufFile& file) {
       known += fmt::format(" {}", architecture.name);
     }
   }
-  throw MakeError(ErrorCode::kUnsupported, "{}: architecture '{}' is not supported; these are:{}", file.Name(),
-                  name.substr(0, 40), known);
+  throw MakeError(ErrorCode::kUnsupported, "{}: architecture '{}' is not supported; these are:{}",
+                  file.Name(), name.substr(0, 40), known);
 }
 
 }  // namespace throng::model

@@ -34,8 +34,12 @@ void Split(const Matrix& kv, const LatentAttentionConfig& config, LatentAttentio
     }
   }
   const auto view = [&](const std::vector<float>& rows, size_t cols) {
-    return Matrix{TensorType::kF32, rows.size() / cols, cols, reinterpret_cast<const uint8_t*>(rows.data()),
-                  false, heads};
+    return Matrix{TensorType::kF32,
+                  rows.size() / cols,
+                  cols,
+                  reinterpret_cast<const uint8_t*>(rows.data()),
+                  false,
+                  heads};
   };
   weights.to_latent = view(weights.to_latent_rows, plain);
   weights.from_latent = view(weights.from_latent_rows, latent);
@@ -56,8 +60,7 @@ std::unique_ptr<Block> LatentAttention(ModelBuilder& builder, int layer, LatentA
     weights.q = tensors.FindMatrix(name("attn_q_b"), q_rows, rank);
   }
   weights.kv_down = tensors.FindMatrix(name("attn_kv_a_mqa"), config.KeyDim(), dim);
-  weights.latent_norm =
-      builder.FindNorm(ModelBuilder::Name(layer, "attn_kv_a_norm", ""), config.latent_dim);
+  weights.latent_norm = builder.FindNorm(ModelBuilder::Name(layer, "attn_kv_a_norm", ""), config.latent_dim);
   if (tensors.Has(name("attn_k_b"))) {
     weights.to_latent =
         tensors.FindExperts(name("attn_k_b"), config.num_heads, config.latent_dim, config.plain_dim);
@@ -89,7 +92,8 @@ LatentAttentionConfig ReadAttention(ModelBuilder& builder) {
   config.value_dim = newer ? keys.Count("attention.value_length_mla", 4096) : value_dim;
   config.plain_dim = key_dim - config.RopeDim();
   if (config.plain_dim < 1) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: keys of {} elements, of which {} are rotated; fewer are expected",
+    throw MakeError(ErrorCode::kCorrupt,
+                    "{}: keys of {} elements, of which {} are rotated; fewer are expected",
                     keys.File().Name(), key_dim, config.RopeDim());
   }
   // YaRN's factor of scores that is not in the rotations (ModelBuilder::FileRope).
@@ -99,8 +103,9 @@ LatentAttentionConfig ReadAttention(ModelBuilder& builder) {
                            std::log(static_cast<double>(model.rope_scale));
   }
   config.scale = static_cast<float>(magnitude * magnitude / std::sqrt(key_dim));
-  config.temperature = {.scale = keys.NumberOr("attention.temperature_scale", 0.0),
-                        .period = keys.CountOr("attention.temperature_length", model.context_length, 1 << 28)};
+  config.temperature = {
+      .scale = keys.NumberOr("attention.temperature_scale", 0.0),
+      .period = keys.CountOr("attention.temperature_length", model.context_length, 1 << 28)};
   return config;
 }
 

@@ -21,8 +21,8 @@ const Rope* WindowRope(ModelBuilder& builder, double base, double linear, int he
 // last of them that is windowed as it is. -1: its own.
 int SharedCacheLayer(const ModelBuilder& builder, const std::vector<bool>& windowed, int layer, int num_own);
 
-// Per-layer inputs of this width (model/blocks/per_layer_inputs.h): the layer that computes them, to be the first,
-// and the block that reads those of one layer.
+// Per-layer inputs of this width (model/blocks/per_layer_inputs.h): the layer that computes them, to be the
+// first, and the block that reads those of one layer.
 void AddPerLayerInputs(ModelBuilder& builder, int width);
 std::unique_ptr<Block> PerLayerInput(const ModelBuilder& builder, int layer, int width);
 

@@ -18,13 +18,14 @@ void AddLayers(ModelBuilder& builder, const Rope* rope, const FeedForwardTraits&
 // Positions are learned.
 void BuildGpt2(ModelBuilder& builder) {
   Model& model = builder.GetModel();
-  model.positions =
-      builder.GetTensors().FindFloats("position_embd.weight", {model.config.dim, model.config.context_length});
+  model.positions = builder.GetTensors().FindFloats("position_embd.weight",
+                                                    {model.config.dim, model.config.context_length});
   AddLayers(builder, nullptr, {.activation = Activation::kGeluTanh, .gated = false});
 }
 
 void BuildStarCoder2(ModelBuilder& builder) {
-  AddLayers(builder, builder.FileRope(/*halves=*/true), {.activation = Activation::kGeluTanh, .gated = false});
+  AddLayers(builder, builder.FileRope(/*halves=*/true),
+            {.activation = Activation::kGeluTanh, .gated = false});
 }
 
 void BuildNemotron(ModelBuilder& builder) {

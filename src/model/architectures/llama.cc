@@ -24,10 +24,9 @@ void BuildLlama(ModelBuilder& builder) {
 // Mistral 3: scores grow with the position.
 void BuildMistral3(ModelBuilder& builder) {
   AttentionTraits traits{.rope = builder.FileRope(/*halves=*/false)};
-  traits.temperature = {
-      .scale = builder.Keys().NumberOr("attention.temperature_scale", 0.0),
-      .period = builder.Keys().CountOr("rope.scaling.original_context_length", builder.Config().context_length,
-                                       1 << 28)};
+  traits.temperature = {.scale = builder.Keys().NumberOr("attention.temperature_scale", 0.0),
+                        .period = builder.Keys().CountOr("rope.scaling.original_context_length",
+                                                         builder.Config().context_length, 1 << 28)};
   for (int i = 0; i < builder.NumLayers(); ++i) {
     AddStandardLayer(builder, i, builder.Attention(i, traits), FeedForwardOrExperts(builder, i));
   }
@@ -66,8 +65,8 @@ void BuildHunyuan(ModelBuilder& builder) {
 }
 
 constexpr Architecture kLlama[] = {
-    {"llama", BuildLlama},     {"internlm2", BuildLlama},  {"ernie4_5", BuildLlama},
-    {"mistral3", BuildMistral3}, {"smollm3", BuildSmolLm3}, {"seed_oss", BuildSeedOss},
+    {"llama", BuildLlama},           {"internlm2", BuildLlama}, {"ernie4_5", BuildLlama},
+    {"mistral3", BuildMistral3},     {"smollm3", BuildSmolLm3}, {"seed_oss", BuildSeedOss},
     {"hunyuan-dense", BuildHunyuan},
 };
 

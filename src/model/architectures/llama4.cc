@@ -28,9 +28,8 @@ void BuildLlama4(ModelBuilder& builder) {
     }
     auto attention = builder.Attention(i, traits);
     if (interval > 0 && (i + 1) % interval == 0) {
-      AddStandardLayer(
-          builder, i, std::move(attention),
-          ExpertsAndShared(builder, i, {.router = router, .options = {.weighs_inputs = true}}));
+      AddStandardLayer(builder, i, std::move(attention),
+                       ExpertsAndShared(builder, i, {.router = router, .options = {.weighs_inputs = true}}));
     } else {
       AddStandardLayer(builder, i, std::move(attention), builder.FeedForward(i));
     }

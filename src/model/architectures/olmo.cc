@@ -16,8 +16,8 @@ void BuildOlmo2(ModelBuilder& builder) {
     windowed = builder.WindowedLayers(4);
     config.window_rope_base =
         builder.Keys().PositiveOr("rope.freq_base_swa", static_cast<double>(config.rope_base));
-    window_rope = builder.AddRope(/*halves=*/true, config.rope_dim,
-                                  static_cast<double>(config.window_rope_base), {});
+    window_rope =
+        builder.AddRope(/*halves=*/true, config.rope_dim, static_cast<double>(config.window_rope_base), {});
   }
   for (int i = 0; i < builder.NumLayers(); ++i) {
     AttentionTraits traits{.rope = rope};

@@ -22,8 +22,8 @@ void BuildQwenMoe(ModelBuilder& builder) {
   const bool normalised = builder.Config().architecture == "qwen3moe";
   const RouterConfig router = builder.ReadRouter({.normalised = normalised});
   for (int i = 0; i < builder.NumLayers(); ++i) {
-    const int ffn_dim = builder.Keys().CountOr("expert_feed_forward_length",
-                                               builder.FfnDim(i) / router.num_chosen, 1 << 24);
+    const int ffn_dim =
+        builder.Keys().CountOr("expert_feed_forward_length", builder.FfnDim(i) / router.num_chosen, 1 << 24);
     AddStandardLayer(
         builder, i, builder.Attention(i, {.rope = rope}),
         ExpertsAndShared(builder, i, {.router = router, .ffn_dim = ffn_dim}, "ffn_gate_inp_shexp"));
@@ -31,10 +31,8 @@ void BuildQwenMoe(ModelBuilder& builder) {
   builder.Finish();
 }
 
-constexpr Architecture kQwen[] = {{"qwen2", BuildQwen},
-                                  {"qwen3", BuildQwen},
-                                  {"qwen2moe", BuildQwenMoe},
-                                  {"qwen3moe", BuildQwenMoe}};
+constexpr Architecture kQwen[] = {
+    {"qwen2", BuildQwen}, {"qwen3", BuildQwen}, {"qwen2moe", BuildQwenMoe}, {"qwen3moe", BuildQwenMoe}};
 
 }  // namespace
 

@@ -27,7 +27,7 @@ struct AttentionConfig {
   int window = 0;               // tokens that each token sees, itself included; 0: all before it
   int chunk = 0;                // if > 0, a token sees those of its own chunk of so many positions
   AttentionTemperature temperature{};
-  const Rope* rope = nullptr;   // null: queries and keys are not rotated
+  const Rope* rope = nullptr;  // null: queries and keys are not rotated
   bool norms_after_rope = false;
   bool gated = false;      // rows of q are, head by head, those of queries and those of gates:
                            // results are multiplied by the sigmoid of the gates

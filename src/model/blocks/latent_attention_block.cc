@@ -11,24 +11,25 @@ namespace throng::model {
 namespace {
 
 struct LatentRows {
-  Rows down;      // [rows, rank]
-  Rows heads;     // queries as projected: [rows, heads, plain_dim + rope]
-  Rows queries;   // of the latent row: [rows, heads, latent_dim + rope]
-  Rows keys;      // [rows, latent_dim + rope]
-  Rows attended;  // [rows, heads, latent_dim]
-  Rows values;    // [rows, heads, value_dim]
+  Rows down;                           // [rows, rank]
+  Rows heads;                          // queries as projected: [rows, heads, plain_dim + rope]
+  Rows queries;                        // of the latent row: [rows, heads, latent_dim + rope]
+  Rows keys;                           // [rows, latent_dim + rope]
+  Rows attended;                       // [rows, heads, latent_dim]
+  Rows values;                         // [rows, heads, value_dim]
   std::vector<MatMulScratch> scratch;  // [heads]
 };
 
 }  // namespace
 
-LatentAttentionBlock::LatentAttentionBlock(const LatentAttentionConfig& config, LatentAttentionWeights weights)
+LatentAttentionBlock::LatentAttentionBlock(const LatentAttentionConfig& config,
+                                           LatentAttentionWeights weights)
     : config_(config), weights_(std::move(weights)) {}
 
 void LatentAttentionBlock::ForEachMatrix(const std::function<void(Matrix&)>& visit) {
   if (weights_.q_down.rows != 0) visit(weights_.q_down);
-  for (Matrix* matrix : {&weights_.q, &weights_.kv_down, &weights_.to_latent, &weights_.from_latent,
-                         &weights_.output}) {
+  for (Matrix* matrix :
+       {&weights_.q, &weights_.kv_down, &weights_.to_latent, &weights_.from_latent, &weights_.output}) {
     visit(*matrix);
   }
 }

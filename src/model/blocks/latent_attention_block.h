@@ -13,11 +13,11 @@ namespace throng::model {
 
 struct LatentAttentionConfig {
   int num_heads;
-  int plain_dim;    // of a head's query and key, the part that is not rotated
-  int value_dim;    // of a head
-  int latent_dim;   // of the row that keys and values are made from
-  float scale;      // of the scores
-  const Rope* rope; // of the other part of queries, and of one key that all heads share
+  int plain_dim;     // of a head's query and key, the part that is not rotated
+  int value_dim;     // of a head
+  int latent_dim;    // of the row that keys and values are made from
+  float scale;       // of the scores
+  const Rope* rope;  // of the other part of queries, and of one key that all heads share
   AttentionTemperature temperature{};
   int cache_layer;
 
@@ -32,8 +32,8 @@ struct LatentAttentionWeights {
   Matrix q;          // [heads * (plain_dim + rope), rank or dim]
   Matrix kv_down;    // [latent_dim + rope, dim]
   Norm latent_norm;  // [latent_dim]
-  // Of all heads: what makes a query of the latent row out of a head's query, [heads * latent_dim, plain_dim],
-  // and a head's result out of a mean of latent rows: [heads * value_dim, latent_dim].
+  // Of all heads: what makes a query of the latent row out of a head's query, [heads * latent_dim,
+  // plain_dim], and a head's result out of a mean of latent rows: [heads * value_dim, latent_dim].
   Matrix to_latent;
   Matrix from_latent;
   // Where to_latent and from_latent are copies: their rows.

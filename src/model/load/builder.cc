@@ -34,7 +34,8 @@ std::optional<Pooling> ReadPooling(const GgufFile& file, const Metadata& keys, c
 
 }  // namespace
 
-ModelBuilder::ModelBuilder(const GgufFile& file, std::string_view architecture, Refusals& refusals, Model& model)
+ModelBuilder::ModelBuilder(const GgufFile& file, std::string_view architecture, Refusals& refusals,
+                           Model& model)
     : file_(file), keys_(file, architecture, refusals), tensors_(file, refusals), model_(model) {
   model_.config.architecture = architecture;
   model_.config.name = file.StringOr("general.name", "");
@@ -290,9 +291,8 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
                     file_.Name(), layer, config.num_heads, config.num_kv_heads);
   }
   config.key_dim = traits.head_dim > 0 ? traits.head_dim : model.head_dim;
-  config.value_dim = traits.head_dim > 0
-                         ? traits.head_dim
-                         : keys_.CountOr("attention.value_length", config.key_dim, 4096);
+  config.value_dim =
+      traits.head_dim > 0 ? traits.head_dim : keys_.CountOr("attention.value_length", config.key_dim, 4096);
   if (traits.gated && config.value_dim != config.key_dim) {
     throw MakeError(ErrorCode::kUnsupported,
                     "{}: heads have keys of {} elements and values of {}; with gates, both are of one size",
@@ -324,7 +324,8 @@ std::unique_ptr<Block> ModelBuilder::Attention(int layer, const AttentionTraits&
   }
   if (traits.norms_values) weights.v_norm = {NormKind::kRms, {}, {}, model.norm_epsilon};
   weights.norms_rows = rows;
-  if (traits.plain_head_norm) weights.q_norm = weights.k_norm = {traits.head_norm, {}, {}, model.norm_epsilon};
+  if (traits.plain_head_norm)
+    weights.q_norm = weights.k_norm = {traits.head_norm, {}, {}, model.norm_epsilon};
   weights.sinks = tensors_.FindVectorOrNone(Name(layer, "attn_sinks"), config.num_heads);
   weights.output =
       tensors_.FindMatrix(Name(layer, "attn_output"), model.dim, config.num_heads * config.value_dim);

@@ -92,11 +92,10 @@ class ModelBuilder {
   std::unique_ptr<Block> FeedForward(int layer, const FeedForwardTraits& traits = {});
   // ffn_gate_inp, ffn_{gate,up,down}_exps; ffn_down_exps.scale for their results.
   std::unique_ptr<Block> Experts(int layer, const ExpertsTraits& traits);
-  // expert_count, expert_used_count, expert_group_count, expert_weights_scale and so on; `router` says how the
-  // architecture chooses where the file does not. Throws kCorrupt for numbers that fit no router.
+  // expert_count, expert_used_count, expert_group_count, expert_weights_scale and so on; `router` says how
+  // the architecture chooses where the file does not. Throws kCorrupt for numbers that fit no router.
   RouterConfig ReadRouter(RouterConfig router = {}) const;
   bool HasExperts() const { return keys_.CountOr("expert_count", 0, 1 << 16, 0) > 0; }
-
 
   void Add(std::unique_ptr<Layer> layer) { model_.layers.push_back(std::move(layer)); }
   void Add(std::vector<Residual> residuals, float scale = 1.0f) {

@@ -59,8 +59,8 @@ constexpr size_t StripPlace(StripLayout layout, size_t offset) {
 using AllocateFn = std::function<void*(size_t bytes)>;
 
 // A copy of a matrix in memory of its own, in huge pages where the system grants them, spread over the
-// machine's memory nodes: quantised ones in strips, others as they were, and so parts (Matrix::parts) whose rows
-// fill no strips.
+// machine's memory nodes: quantised ones in strips, others as they were, and so parts (Matrix::parts) whose
+// rows fill no strips.
 class RepackedMatrix {
  public:
   // rows: in row-major order; must outlive the calls of Write. Reserves memory; throws what allocate throws.

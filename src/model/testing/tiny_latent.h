@@ -16,8 +16,8 @@ namespace throng::model {
 
 struct TinyLatent {
   TensorType type = TensorType::kQ8_0;
-  bool older = false;   // one matrix makes keys and values of the latent row
-  bool q_rank = false;  // queries are made by way of a row of their own
+  bool older = false;     // one matrix makes keys and values of the latent row
+  bool q_rank = false;    // queries are made by way of a row of their own
   std::string without{};  // a tensor to leave out
 
   static constexpr int kDim = 64, kVocab = 64, kHeads = 4, kPlain = 32, kRope = 8, kValue = 16, kLatent = 32;

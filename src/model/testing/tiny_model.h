@@ -19,7 +19,7 @@ struct TinyModel {
   TensorType type = TensorType::kQ8_0;
   int dim = 64, heads = 4, kv_heads = 2, head_dim = 16, ffn = 96, vocab = 64;
   int experts = 0;  // of which each token uses two; 0: none
-  int window = 0;  // tokens that each layer sees; if not 0: phi3, whose gate and up weights are one tensor
+  int window = 0;   // tokens that each layer sees; if not 0: phi3, whose gate and up weights are one tensor
   // The length of the key bias in these RoPE pairs of each head; if not 0, every architecture has biases.
   float key_bias = 0.0f;
   std::vector<int> bias_pairs{};
