@@ -172,6 +172,11 @@ class LoadedTransformer final : public Transformer {
     const kv::BlockLayout& layout = item.cache->Layout();
     THRONG_CHECK(layout.layers == model_->config.cache_layers &&
                  std::ranges::equal(layout.states, model_->config.state_floats, {}, &kv::StateSpec::floats));
+    const int end = item.cache->NumTokens() + static_cast<int>(item.tokens.size());
+    if (!model_->positions.empty() && end > model_->config.context_length) {
+      throw MakeError(ErrorCode::kInvalid, "position {} is not one of the model's 0 to {}, which are learned",
+                      end - 1, model_->config.context_length - 1);
+    }
     for (const int32_t token : item.tokens) {
       if (token < 0 || token >= model_->config.vocab_size) {
         throw MakeError(ErrorCode::kInvalid, "token {} is not one of the model's 0 to {}", token,

@@ -459,6 +459,21 @@ TEST_P(ConformanceTest, EightBitActivationsPointTheSameWay) {
   EXPECT_GE(*std::min_element(cosines.begin(), cosines.end()), 0.999);
 }
 
+TEST(Transformer, RefusesPositionsThatWereNotLearned) {
+  const auto path = kFolder / "more/gpt2.F16.gguf";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
+  const GgufFile file(path.string());
+  Fixture fixture(file, "f32");
+  const auto tokens = RandomTokens(257, 320, 1);
+  fixture.Run(std::span(tokens).first(256), 64);
+  try {
+    fixture.Run(tokens, 64);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "position 256 is not one of the model's 0 to 255, which are learned");
+  }
+}
+
 TEST(Transformer, TellsTheStoryThatTheReferenceTells) {
   const auto path = kFolder / "stories260K.gguf";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";

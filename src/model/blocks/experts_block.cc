@@ -113,6 +113,10 @@ void ExpertsBlock::Choose(const RouterConfig& router, const std::vector<float>& 
   }
   std::vector<float> ranked(all.begin(), all.end());
   for (size_t i = 0; i < selection_bias.size(); ++i) ranked[i] += selection_bias[i];
+  // What is no number cannot be ordered. It stays in the weights, so that it shows in the results.
+  for (float& score : ranked) {
+    if (std::isnan(score)) score = -std::numeric_limits<float>::infinity();
+  }
   KeepBestGroups(router, ranked);
   std::vector<int> order(ranked.size());
   std::iota(order.begin(), order.end(), 0);
