@@ -31,7 +31,6 @@ struct Model {
   Matrix embedding;  // [vocab, dim]
   float embedding_scale = 1.0f;
   std::vector<float> positions;  // [context_length, dim], added to embeddings; empty: none
-  Norm embedding_norm;
   std::vector<std::unique_ptr<Rope>> ropes;
   // Those of the file, and where the architecture says so others before and after them.
   std::vector<std::unique_ptr<Layer>> layers;

@@ -45,7 +45,6 @@ void Begin(const Model& model, Step& step) {
       if (model.embedding_scale != 1.0f) Scale(x, model.embedding_scale, dim);
       if (!model.positions.empty())
         AddTo(x, model.positions.data() + static_cast<size_t>(position) * dim, dim);
-      model.embedding_norm.Apply(x, dim, x);
       for (const auto& rope : model.ropes) {
         float* cos_sin = buffers.ropes[rope->index][row];
         rope->table.Write(position, cos_sin, cos_sin + rope->Pairs());

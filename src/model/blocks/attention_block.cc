@@ -210,9 +210,7 @@ void AttentionBlock::Attend(Step& step) const {
     }
     jobs.push_back(job);
   });
-  std::vector<attention::AttentionScratch>& scratch = step.GetBuffers().attention;
-  if (step.Pool() && !jobs.empty()) return attention::AttendAll(jobs, *step.Pool(), scratch);
-  for (const auto& job : jobs) attention::Attend(job, scratch[0]);
+  step.Attend(jobs);
 }
 
 void AttentionBlock::MixTokens(Step& step, const Rows& in) const {

@@ -121,12 +121,7 @@ void LatentAttentionBlock::Attend(Step& step) const {
       jobs.push_back(job);
     }
   }
-  std::vector<attention::AttentionScratch>& scratch = step.GetBuffers().attention;
-  if (step.Pool() && !jobs.empty()) {
-    attention::AttendAll(jobs, *step.Pool(), scratch);
-  } else {
-    for (const auto& job : jobs) attention::Attend(job, scratch[0]);
-  }
+  step.Attend(jobs);
   for (const BatchItem& item : step.Items()) item.cache->FinishLayer(config_.cache_layer, 0);
 }
 

@@ -17,7 +17,7 @@ struct BranchRows {
   Rows normed;
 };
 
-// True if rows went away, and what the blocks read has to be made anew.
+// The part of the blocks that all rows need.
 void MixTokens(Step& step, const Residual& residual, const Rows& in) {
   for (const Branch& branch : residual.branches) {
     if (!branch.block->MixesTokens()) continue;

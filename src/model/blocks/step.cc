@@ -41,6 +41,11 @@ void Step::ForEach(size_t count, bool pays, const std::function<void(size_t)>& b
   for (size_t i = 0; i < count; ++i) body(i);
 }
 
+void Step::Attend(std::span<const attention::AttentionJob> jobs) const {
+  if (pool_ && !jobs.empty()) return attention::AttendAll(jobs, *pool_, buffers_.attention);
+  for (const attention::AttentionJob& job : jobs) attention::Attend(job, buffers_.attention[0]);
+}
+
 void Step::Multiply(const Rows& x, std::span<const Product> products) const {
   MatMul(x[0], num_rows_, x.Width(), x.Width(), products, buffers_.matmul, pool_);
 }

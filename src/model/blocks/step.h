@@ -74,6 +74,8 @@ class Step {
   void ForEachItemRow(size_t ns_per_row, const std::function<void(size_t item, size_t row)>& body) const;
   // Calls body(i) for i < count, on all threads if it pays.
   void ForEach(size_t count, bool pays, const std::function<void(size_t i)>& body) const;
+  // Runs all jobs, on all threads of the pool if there is one.
+  void Attend(std::span<const attention::AttentionJob> jobs) const;
   // Products of all rows of x.
   void Multiply(const Rows& x, std::span<const Product> products) const;
 
