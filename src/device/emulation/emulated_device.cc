@@ -1,0 +1,64 @@
+#include "device/emulation/emulated_device.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "base/rng.h"
+#include "device/kernels/all_kernels.h"
+
+namespace throng::device {
+namespace {
+
+struct Kernel {
+  int threads;
+  size_t shared_bytes;
+  void (*run)(const void* arguments);
+};
+
+template <typename K>
+constexpr Kernel Make() {
+  return {K::kThreads, K::kSharedBytes,
+          [](const void* arguments) { K::Run(*static_cast<const typename K::Args*>(arguments)); }};
+}
+
+constexpr Kernel kKernels[] = {
+#define THRONG_KERNEL(name, ...) Make<__VA_ARGS__>(),
+    THRONG_KERNELS(THRONG_KERNEL)
+#undef THRONG_KERNEL
+};
+
+class EmulatedDevice : public Device {
+ public:
+  explicit EmulatedDevice(emulation::Conduct conduct) : conduct_(std::move(conduct)) {}
+
+  std::string Name() const override { return "emulated GPU"; }
+
+  void* Allocate(size_t bytes) override {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 256, bytes > 0 ? bytes : 1) != 0) throw std::bad_alloc();
+    CounterRng rng(conduct_.seed, 3);
+    for (size_t i = 0; i < bytes; ++i) static_cast<uint8_t*>(memory)[i] = static_cast<uint8_t>(rng.Next());
+    return memory;
+  }
+  void Free(void* memory) noexcept override { std::free(memory); }
+  void CopyTo(void* device, const void* host, size_t bytes) override { std::memcpy(device, host, bytes); }
+  void CopyFrom(void* host, const void* device, size_t bytes) override { std::memcpy(host, device, bytes); }
+
+  void Launch(KernelId id, Index3 grid, const void* arguments) override {
+    const Kernel& kernel = kKernels[static_cast<size_t>(id)];
+    emulation::RunBlocks({grid, kernel.threads, kernel.shared_bytes, kernel.run, arguments}, conduct_);
+  }
+  void Wait() override {}
+
+ private:
+  const emulation::Conduct conduct_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> MakeEmulatedDevice(emulation::Conduct conduct) {
+  return std::make_unique<EmulatedDevice>(std::move(conduct));
+}
+
+}  // namespace throng::device

@@ -1,0 +1,104 @@
+#include "device/emulation/fiber.h"
+
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <new>
+
+#include "base/check.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+// void throng_switch_stack(void** save, void* load): keeps the registers that a function must keep on the
+// stack, and goes on with another stack (System V ABI for x86-64).
+asm(R"(
+  .text
+  .globl throng_switch_stack
+  .type throng_switch_stack, @function
+throng_switch_stack:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+  .size throng_switch_stack, . - throng_switch_stack
+)");
+extern "C" void throng_switch_stack(void** save, void* load);
+
+namespace throng::device::emulation {
+namespace {
+
+constexpr int kSavedRegisters = 6;
+
+// Whose stack was left by the switch that is going on, for Entered and for what follows a switch.
+thread_local Fiber* leaving = nullptr;
+
+}  // namespace
+
+void UnmapStack::operator()(void* stack) const { munmap(stack, bytes); }
+
+Fiber::~Fiber() {
+#if defined(__SANITIZE_THREAD__)
+  if (sanitizer_ != nullptr && stack_ != nullptr) __tsan_destroy_fiber(sanitizer_);
+#endif
+}
+
+void Fiber::Prepare(size_t stack_bytes, void (*entry)()) {
+  if (stack_ == nullptr || bytes_ != stack_bytes) {
+    void* stack =
+        mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED) throw std::bad_alloc();
+    stack_ = std::unique_ptr<void, UnmapStack>(stack, UnmapStack{stack_bytes});
+    bottom_ = stack;
+    bytes_ = stack_bytes;
+  }
+  // As throng_switch_stack leaves it: registers, and where to return to. A function begins 8 bytes below a
+  // multiple of 16.
+  auto** top = reinterpret_cast<void**>(static_cast<char*>(stack_.get()) + bytes_) - 2;
+  *top = reinterpret_cast<void*>(entry);
+  for (int i = 0; i < kSavedRegisters; ++i) *--top = nullptr;
+  pointer_ = top;
+#if defined(__SANITIZE_THREAD__)
+  if (sanitizer_ != nullptr) __tsan_destroy_fiber(sanitizer_);
+  sanitizer_ = __tsan_create_fiber(0);
+#endif
+}
+
+void Fiber::Switch(Fiber& from, Fiber& to, bool last) {
+  leaving = &from;
+#if defined(__SANITIZE_ADDRESS__)
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(last ? nullptr : &fake_stack, to.bottom_, to.bytes_);
+#endif
+#if defined(__SANITIZE_THREAD__)
+  if (from.sanitizer_ == nullptr) from.sanitizer_ = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(to.sanitizer_, 0);
+#endif
+  throng_switch_stack(&from.pointer_, to.pointer_);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(fake_stack, &leaving->bottom_, &leaving->bytes_);
+#endif
+}
+
+void Fiber::Entered() {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(nullptr, &leaving->bottom_, &leaving->bytes_);
+#endif
+}
+
+}  // namespace throng::device::emulation

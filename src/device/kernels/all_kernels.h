@@ -1,0 +1,7 @@
+// All kernels of kernel_list.h, for the two files that make functions of them.
+#pragma once
+
+#include "device/kernels/decode.h"
+#include "device/kernels/flashq_page.h"
+#include "device/kernels/flashq_seal.h"
+#include "device/kernels/kernel_list.h"

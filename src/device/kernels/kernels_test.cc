@@ -1,0 +1,324 @@
+// Kernels on the emulated GPU, against the codecs and the attention of this processor.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attention/attention.h"
+#include "base/half.h"
+#include "device/emulation/emulated_device.h"
+#include "device/kernels/all_kernels.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/sequence_cache.h"
+#include "kv/flashq/flashq.h"
+#include "kv/layer_codecs.h"
+#include "kv/open_codec.h"
+#include "kv/testing/random_rows.h"
+
+namespace throng::device {
+namespace {
+
+using kv::AlignedBytes;
+using kv::Part;
+
+struct CodecShape {
+  int bits;
+  int head_dim;
+};
+
+std::string NameOf(const testing::TestParamInfo<CodecShape>& info) {
+  return "flashq" + std::to_string(info.param.bits) + "Dim" + std::to_string(info.param.head_dim);
+}
+
+KernelId Pick(const CodecShape& shape, KernelId four64, KernelId four128, KernelId two64, KernelId two128) {
+  if (shape.bits == 4) return shape.head_dim == 64 ? four64 : four128;
+  return shape.head_dim == 64 ? two64 : two128;
+}
+
+class FlashqOnDevice : public testing::TestWithParam<CodecShape> {
+ protected:
+  KernelId Seal() const {
+    return Pick(GetParam(), KernelId::kSealFlashq4Dim64, KernelId::kSealFlashq4Dim128,
+                KernelId::kSealFlashq2Dim64, KernelId::kSealFlashq2Dim128);
+  }
+  KernelId DecodeKernel() const {
+    return Pick(GetParam(), KernelId::kDecodeFlashq4Dim64, KernelId::kDecodeFlashq4Dim128,
+                KernelId::kDecodeFlashq2Dim64, KernelId::kDecodeFlashq2Dim128);
+  }
+  KernelId Merge() const {
+    return GetParam().head_dim == 64 ? KernelId::kMergeSplitsDim64 : KernelId::kMergeSplitsDim128;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Shapes, FlashqOnDevice,
+                         testing::Values(CodecShape{4, 64}, CodecShape{4, 128}, CodecShape{2, 64},
+                                         CodecShape{2, 128}),
+                         NameOf);
+
+// What the seal kernel makes of blocks, [64, d] each, as keys and as values.
+std::vector<std::vector<uint8_t>> SealOnDevice(const CodecShape& shape, KernelId kernel,
+                                               const std::vector<std::vector<float>>& blocks,
+                                               const emulation::Conduct& conduct) {
+  const auto open = kv::MakeOpenCodec(kv::OpenType::kF16, shape.head_dim);
+  const auto codec = kv::MakeFlashq(shape.bits, kv::OpenType::kF16, shape.head_dim);
+  const auto device = MakeEmulatedDevice(conduct);
+  const size_t d = static_cast<size_t>(shape.head_dim);
+  std::vector<std::unique_ptr<DeviceArray<uint16_t>>> rows;
+  std::vector<std::unique_ptr<DeviceArray<uint8_t>>> pages;
+  std::vector<SealJob> jobs;
+  for (const auto& block : blocks) {
+    for (const Part part : {Part::kKeys, Part::kValues}) {
+      std::vector<uint16_t> page(64 * d);
+      open->Append(part, reinterpret_cast<uint8_t*>(page.data()), 0, 64, block.data(), d);
+      rows.push_back(std::make_unique<DeviceArray<uint16_t>>(*device, std::span<const uint16_t>(page)));
+      pages.push_back(std::make_unique<DeviceArray<uint8_t>>(*device, codec->Bytes(part)));
+      jobs.push_back({rows.back()->Data(), pages.back()->Data(), part == Part::kValues});
+    }
+  }
+  const DeviceArray<SealJob> device_jobs(*device, std::span<const SealJob>(jobs));
+  const SealArgs args{device_jobs.Data()};
+  device->Launch(kernel, {static_cast<int>(jobs.size()), 1, 1}, &args);
+  device->Wait();
+  std::vector<std::vector<uint8_t>> sealed;
+  for (const auto& page : pages) sealed.push_back(page->ToHost());
+  return sealed;
+}
+
+std::vector<std::vector<float>> BlocksToSeal(int head_dim) {
+  const size_t size = 64 * static_cast<size_t>(head_dim);
+  std::vector<std::vector<float>> blocks = {kv::Normal(size, 1), kv::Normal(size, 2, 300.0f),
+                                            kv::Normal(size, 3, 1e-7f), std::vector<float>(size, 0.0f),
+                                            std::vector<float>(size, -2.5f)};
+  for (size_t i = 0; i < size; i += 64) blocks[0][i] *= 40.0f;  // a channel of outliers
+  // Multiples of the scale's halves: ties.
+  blocks.emplace_back(size);
+  for (size_t i = 0; i < size; ++i)
+    blocks.back()[i] = static_cast<float>(static_cast<int>(i * 7 % 239) - 119) * 0.5f;
+  return blocks;
+}
+
+TEST_P(FlashqOnDevice, SealsTheBytesOfTheProcessor) {
+  const CodecShape shape = GetParam();
+  const auto open = kv::MakeOpenCodec(kv::OpenType::kF16, shape.head_dim);
+  const auto codec = kv::MakeFlashq(shape.bits, kv::OpenType::kF16, shape.head_dim);
+  const auto blocks = BlocksToSeal(shape.head_dim);
+  const auto sealed = SealOnDevice(shape, Seal(), blocks, {.seed = 11});
+  for (size_t i = 0; i < sealed.size(); ++i) {
+    const Part part = i % 2 == 0 ? Part::kKeys : Part::kValues;
+    AlignedBytes page(64 * static_cast<size_t>(shape.head_dim) * 2), expected(codec->Bytes(part));
+    open->Append(part, page.data(), 0, 64, blocks[i / 2].data(), static_cast<size_t>(shape.head_dim));
+    codec->Seal(part, *open, page.data(), {}, expected.data());
+    EXPECT_EQ(sealed[i], std::vector<uint8_t>(expected.data(), expected.data() + expected.size()))
+        << "block " << i / 2;
+  }
+}
+
+// Kernels in which one wait is left out give another result, in most orders of threads.
+TEST_P(FlashqOnDevice, EveryWaitOfTheSealIsNeeded) {
+  const CodecShape shape = GetParam();
+  const auto blocks = std::vector<std::vector<float>>{BlocksToSeal(shape.head_dim)[0]};
+  std::vector<emulation::Place> met;
+  const auto expected = SealOnDevice(shape, Seal(), blocks, {.seed = 1, .met = &met});
+  EXPECT_EQ(met.size(), 3u);
+  for (const emulation::Place& place : met) {
+    int wrong = 0;
+    for (uint64_t seed = 1; seed <= 4; ++seed) {
+      wrong += SealOnDevice(shape, Seal(), blocks, {.seed = seed, .unheeded = place}) != expected;
+    }
+    EXPECT_GE(wrong, 3) << place.file << ":" << place.line;
+  }
+}
+
+struct DecodeCase {
+  int length = 65;
+  int group = 4;
+  int window = 0;
+};
+
+constexpr int kHeads = 2;
+
+// The last token's attention: by the processor's kernels, and by the device on the same pages.
+struct BothWays {
+  std::vector<float> expected;
+  std::vector<float> got;
+};
+
+// Several sequences in one launch; the last token of each attends.
+std::vector<BothWays> DecodeBothWays(const CodecShape& shape, KernelId decode, KernelId merge,
+                                     const std::vector<DecodeCase>& cases,
+                                     const emulation::Conduct& conduct) {
+  const size_t d = static_cast<size_t>(shape.head_dim);
+  const auto device = MakeEmulatedDevice(conduct);
+  const kv::CodecFlags flags{.kv = "flashq" + std::to_string(shape.bits)};
+  const kv::LayerShape layer{kHeads, shape.head_dim, shape.head_dim};
+  const auto codec = kv::MakeFlashq(shape.bits, kv::OpenType::kF16, shape.head_dim);
+  const size_t page_bytes = kv::RoundUp64(codec->Bytes(Part::kKeys));
+  const size_t open_bytes = 64 * d * 2;
+
+  const int group = cases[0].group;
+  std::vector<BothWays> results;
+  std::vector<std::unique_ptr<DeviceArray<uint8_t>>> memory;
+  std::vector<std::unique_ptr<DeviceArray<const uint8_t*>>> tables;
+  std::vector<DecodeSequence> sequences;
+  std::vector<float> queries;
+  int max_splits = 1;
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const DecodeCase& one = cases[i];
+    const size_t length = static_cast<size_t>(one.length);
+    const auto keys = kv::Normal(length * kHeads * d, 10 * i + 1);
+    const auto values = kv::Normal(length * kHeads * d, 10 * i + 2);
+    const auto query = kv::Normal(kHeads * static_cast<size_t>(group) * d, 10 * i + 3, 1.5f);
+    kv::BlockPool pool(kv::MakeLayout(flags, {&layer, 1}), size_t{1} << 30);
+    kv::SequenceCache cache(pool);
+    const auto append = [&](int count) {
+      EXPECT_TRUE(cache.Reserve(count));
+      const size_t first = static_cast<size_t>(cache.NumTokens());
+      cache.BeginChunk(count);
+      for (size_t head = 0; head < kHeads; ++head) {
+        cache.Append(0, static_cast<int>(head), {keys.data() + (first * kHeads + head) * d, kHeads * d},
+                     {values.data() + (first * kHeads + head) * d, kHeads * d});
+      }
+    };
+    const auto end = [&] {
+      for (int head = 0; head < kHeads; ++head) cache.FinishLayer(0, head);
+      cache.EndChunk();
+    };
+    if (one.length > 1) {
+      append(one.length - 1);
+      end();
+    }
+    append(1);
+    BothWays both{std::vector<float>(query.size()), {}};
+    attention::AttentionScratch scratch;
+    for (int head = 0; head < kHeads; ++head) {
+      const size_t at = static_cast<size_t>(head * group) * d;
+      attention::Attend({.cache = &cache,
+                         .layer = 0,
+                         .kv_head = head,
+                         .group = group,
+                         .first_token = 0,
+                         .num_tokens = 1,
+                         .queries = query.data() + at,
+                         .query_stride = query.size(),
+                         .out = both.expected.data() + at,
+                         .out_stride = query.size(),
+                         .scale = 1.0f / std::sqrt(static_cast<float>(d)),
+                         .window = one.window},
+                        scratch);
+    }
+    results.push_back(std::move(both));
+    queries.insert(queries.end(), query.begin(), query.end());
+
+    const int num_sealed = (one.length - 1) / 64;
+    const auto copy = [&](int block, size_t part_bytes, const auto& view_of) {
+      std::vector<uint8_t> bytes(2 * kHeads * part_bytes);
+      for (int head = 0; head < kHeads; ++head) {
+        const kv::PageView view = view_of(head, block);
+        std::memcpy(bytes.data() + static_cast<size_t>(2 * head) * part_bytes, view.keys, part_bytes);
+        std::memcpy(bytes.data() + static_cast<size_t>(2 * head + 1) * part_bytes, view.values, part_bytes);
+      }
+      memory.push_back(std::make_unique<DeviceArray<uint8_t>>(*device, std::span<const uint8_t>(bytes)));
+      return memory.back()->Data();
+    };
+    std::vector<const uint8_t*> blocks;
+    for (int block = 0; block < num_sealed; ++block) {
+      blocks.push_back(copy(block, page_bytes,
+                            [&](int head, int b) { return cache.Sealed(0, head, b, kv::Form::kBase); }));
+    }
+    const uint8_t* open =
+        copy(num_sealed, open_bytes, [&](int head, int b) { return cache.Open(0, head, b); });
+    tables.push_back(
+        std::make_unique<DeviceArray<const uint8_t*>>(*device, std::span<const uint8_t* const>(blocks)));
+    sequences.push_back({tables.back()->Data(), open, num_sealed, one.length - 64 * num_sealed,
+                         one.window > 0 ? std::max(0, one.length - one.window) : 0});
+    max_splits = std::max(max_splits, num_sealed / kSplitPages + 1);
+    end();
+  }
+
+  const int num = static_cast<int>(cases.size());
+  const DeviceArray<DecodeSequence> device_sequences(*device, std::span<const DecodeSequence>(sequences));
+  const DeviceArray<float> device_queries(*device, std::span<const float>(queries));
+  const DeviceArray<float> out(*device, queries.size());
+  const size_t rows = cases.size() * kHeads * static_cast<size_t>(max_splits) * kGroupRows;
+  const DeviceArray<float> split_max(*device, rows), split_sum(*device, rows), split_out(*device, rows * d);
+  const DecodeArgs args{.sequences = device_sequences.Data(),
+                        .queries = device_queries.Data(),
+                        .out = out.Data(),
+                        .split_max = split_max.Data(),
+                        .split_sum = split_sum.Data(),
+                        .split_out = split_out.Data(),
+                        .scale = 1.0f / std::sqrt(static_cast<float>(d)),
+                        .group = group,
+                        .kv_heads = kHeads,
+                        .max_splits = max_splits,
+                        .keys = 0,
+                        .values = static_cast<int64_t>(page_bytes),
+                        .head_stride = static_cast<int64_t>(2 * page_bytes),
+                        .open_keys = 0,
+                        .open_values = static_cast<int64_t>(open_bytes),
+                        .open_head_stride = static_cast<int64_t>(2 * open_bytes)};
+  device->Launch(decode, {max_splits, kHeads, num}, &args);
+  device->Launch(merge, {kHeads, num, 1}, &args);
+  device->Wait();
+  const std::vector<float> all = out.ToHost();
+  for (size_t i = 0; i < results.size(); ++i) {
+    const size_t size = results[i].expected.size();
+    results[i].got.assign(all.begin() + static_cast<ptrdiff_t>(i * size),
+                          all.begin() + static_cast<ptrdiff_t>((i + 1) * size));
+  }
+  return results;
+}
+
+// Integer scores are the processor's. Exponentials differ in their last places, so that one weight in some
+// thousands is rounded the other way (by 1/255 of the largest), and sums are in another order.
+constexpr double kTolerance = 5e-4;
+
+TEST_P(FlashqOnDevice, DecodesAsTheProcessor) {
+  const std::vector<DecodeCase> cases = {
+      {1}, {64}, {65}, {150}, {300, 4, 100}, {64 * 17 + 5}, {64 * 20, 4, 200}};
+  const auto results = DecodeBothWays(GetParam(), DecodeKernel(), Merge(), cases, {.seed = 21});
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const double bound = cases[i].length <= 64 ? 1e-6 : kTolerance;
+    EXPECT_LT(kv::RelativeError(results[i].got, results[i].expected), bound) << "length " << cases[i].length;
+  }
+}
+
+TEST_P(FlashqOnDevice, DecodesGroupsOfEverySize) {
+  for (const int group : {1, 3, 8}) {
+    const auto results = DecodeBothWays(GetParam(), DecodeKernel(), Merge(), {{200, group}}, {.seed = 22});
+    EXPECT_LT(kv::RelativeError(results[0].got, results[0].expected), kTolerance) << group;
+  }
+}
+
+// Purity: neither the order of threads nor other sequences change a bit.
+TEST_P(FlashqOnDevice, DecodesEachSequenceAsIfAlone) {
+  const std::vector<DecodeCase> cases = {{1100}, {70}, {333}};
+  const auto together = DecodeBothWays(GetParam(), DecodeKernel(), Merge(), cases, {.seed = 1});
+  const auto again = DecodeBothWays(GetParam(), DecodeKernel(), Merge(), cases, {.seed = 2});
+  const auto alone = DecodeBothWays(GetParam(), DecodeKernel(), Merge(), {cases[0]}, {.seed = 3});
+  for (size_t i = 0; i < cases.size(); ++i) EXPECT_TRUE(kv::SameBits(together[i].got, again[i].got)) << i;
+  EXPECT_TRUE(kv::SameBits(together[0].got, alone[0].got));
+}
+
+TEST_P(FlashqOnDevice, EveryWaitOfDecodeIsNeeded) {
+  const std::vector<DecodeCase> cases = {{300}};
+  std::vector<emulation::Place> met;
+  const auto expected = DecodeBothWays(GetParam(), DecodeKernel(), Merge(), cases, {.seed = 1, .met = &met});
+  EXPECT_EQ(met.size(), 2u);
+  for (const emulation::Place& place : met) {
+    int wrong = 0;
+    for (uint64_t seed = 1; seed <= 8; ++seed) {
+      const auto got =
+          DecodeBothWays(GetParam(), DecodeKernel(), Merge(), cases, {.seed = seed, .unheeded = place});
+      wrong += !kv::SameBits(got[0].got, expected[0].got);
+    }
+    EXPECT_GE(wrong, 4) << place.file << ":" << place.line;
+  }
+}
+
+}  // namespace
+}  // namespace throng::device
