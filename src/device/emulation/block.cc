@@ -35,8 +35,7 @@ class BlockRun {
   BlockRun(const Work& work, const Conduct& conduct)
       : work_(work), conduct_(conduct), rng_(conduct.seed, 1), threads_(static_cast<size_t>(work.threads)) {
     THRONG_CHECK(work.threads > 0 && work.threads % kWarpThreads == 0);
-    // Sometimes a warp runs ahead as far as it can, sometimes all threads take turns.
-    keeps_warp_ = rng_.NextBelow(2) == 0 ? 0 : 15;
+    keeps_warp_ = rng_.NextBelow(2) == 0;
   }
 
   void Run(Index3 block) {
@@ -102,7 +101,7 @@ class BlockRun {
   bool Continue() {
     if (ready_.empty() && !ReleaseBarrier()) return false;
     size_t choice = rng_.NextBelow(ready_.size());
-    if (keeps_warp_ > 0 && rng_.NextBelow(16) < keeps_warp_) {
+    if (keeps_warp_) {
       const auto mate = std::find_if(ready_.begin(), ready_.end(),
                                      [&](int i) { return i / kWarpThreads == last_ / kWarpThreads; });
       if (mate != ready_.end()) choice = static_cast<size_t>(mate - ready_.begin());
@@ -168,7 +167,7 @@ class BlockRun {
   Fiber main_;
   Index3 block_{};
   std::unique_ptr<uint8_t, FreeBytes> shared_;
-  uint64_t keeps_warp_ = 0;  // of 16 choices
+  bool keeps_warp_;  // a warp runs ahead as far as it can; else all threads take turns
   int last_ = 0;
 };
 

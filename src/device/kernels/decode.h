@@ -52,6 +52,7 @@ struct Decode {
   static constexpr int kDim = Page::kHeadDim;
   static constexpr int kWarps = 4;
   static constexpr int kThreads = kWarps * kWarpThreads;
+  static constexpr int kBlocks = 2;
   static_assert(kSplitPages % kWarps == 0);
 
   struct Queries {
@@ -89,26 +90,20 @@ struct Decode {
     Barrier();
 
     const int row = Lane() / 4;
-    typename Page::Query query;
-    Page::LoadQuery(shared.queries.codes[row], shared.queries.scale[row], query);
+    const typename Page::Query query = QueryOf<typename Page::Query>(shared.queries, row);
+    const typename HalfPage<kDim>::Query open_query =
+        QueryOf<typename HalfPage<kDim>::Query>(shared.queries, row);
     Row state;
     for (int page = at.x * kSplitPages + Warp(); page < end; page += kWarps) {
       if (page < first) continue;
-      PageRow scores;
+      const int hidden = sequence.first_visible - page * kPageTokens;
       if (page < sequence.num_sealed) {
         const uint8_t* block = sequence.sealed[page] + at.y * args.head_stride;
-        Page::Score(block + args.keys, query, scores);
-        Hide(sequence.first_visible - page * kPageTokens, kPageTokens, scores);
-        const Step step = Softmax(scores, state);
-        Page::Mix(block + args.values, scores, step.top, step.rescale, state.out);
+        AttendPage<Page>(block + args.keys, block + args.values, query, hidden, kPageTokens, state);
       } else {
         const uint8_t* block = sequence.open + at.y * args.open_head_stride;
-        HalfPage<kDim>::Score(reinterpret_cast<const uint16_t*>(block + args.open_keys),
-                              shared.queries.rows[row], scores);
-        Hide(sequence.first_visible - page * kPageTokens, sequence.open_tokens, scores);
-        const Step step = Softmax(scores, state);
-        HalfPage<kDim>::Mix(reinterpret_cast<const uint16_t*>(block + args.open_values), scores, step.rescale,
-                            state.out);
+        AttendPage<HalfPage<kDim>>(block + args.open_keys, block + args.open_values, open_query, hidden,
+                                   sequence.open_tokens, state);
       }
     }
     MergeWarps(args, state, shared.partial);
@@ -117,6 +112,28 @@ struct Decode {
  private:
   static THRONG_DEVICE int Max(int a, int b) { return a > b ? a : b; }
   static THRONG_DEVICE int Min(int a, int b) { return a < b ? a : b; }
+
+  template <typename Query>
+  static THRONG_DEVICE Query QueryOf(const Queries& queries, int row) {
+    Query query;
+    if constexpr (requires { query.row; }) {
+      query.row = queries.rows[row];
+    } else {
+      query.Load(queries.codes[row], queries.scale[row]);
+    }
+    return query;
+  }
+
+  // Tokens of the page from `begin` on and before `end` are seen.
+  template <typename P>
+  static THRONG_DEVICE void AttendPage(const uint8_t* keys, const uint8_t* values,
+                                       const typename P::Query& query, int begin, int end, Row& state) {
+    PageRow scores;
+    P::Score(keys, query, scores);
+    Hide(begin, end, scores);
+    const Step step = Softmax(scores, state);
+    P::Mix(values, scores, step.top, step.rescale, state.out);
+  }
 
   static THRONG_DEVICE int64_t SplitIndex(const Args& args) {
     const Index3 at = BlockIndex();
@@ -141,13 +158,12 @@ struct Decode {
       }
       THRONG_UNROLL
       for (int mask = 16; mask > 0; mask /= 2) largest = device::Max(largest, ShuffleXor(largest, mask));
-      const float scale = largest / 127.0f;
       THRONG_UNROLL
       for (int i = 0; i < kDim / kWarpThreads; ++i) {
         queries.codes[row][Lane() + i * kWarpThreads] =
-            static_cast<int8_t>(scale == 0.0f ? 0 : QuantizeExactly(Finite(x[i]), scale, 127));
+            static_cast<int8_t>(Page::QueryCode(Finite(x[i]), largest));
       }
-      if (Lane() == 0) queries.scale[row] = scale;
+      if (Lane() == 0) queries.scale[row] = largest / 127.0f;
     }
   }
 
@@ -233,6 +249,7 @@ template <int kHeadDim>
 struct MergeSplits {
   using Args = DecodeArgs;
   static constexpr int kThreads = 128;
+  static constexpr int kBlocks = 8;
   static constexpr size_t kSharedBytes = 0;
 
   static THRONG_DEVICE void Run(const Args& args) {

@@ -3,10 +3,9 @@
 #pragma once
 
 #include "device/intrinsics.h"
+#include "device/kernels/page_row.h"
 
 namespace throng::device {
-
-inline constexpr int kPageTokens = 64;
 
 template <int kBits, int kDim>
 struct FlashqLayout {

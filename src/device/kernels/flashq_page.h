@@ -10,11 +10,9 @@
 #include "device/intrinsics.h"
 #include "device/kernels/flashq_layout.h"
 #include "device/kernels/page_row.h"
+#include "device/kernels/quantize.h"
 
 namespace throng::device {
-
-THRONG_DEVICE int SignedByte(uint32_t word, int i) { return static_cast<int8_t>(word >> 8 * i & 0xff); }
-THRONG_DEVICE int Byte(uint32_t word, int i) { return static_cast<int>(word >> 8 * i & 0xff); }
 
 template <int kBits, int kDim>
 struct FlashqPage {
@@ -22,21 +20,11 @@ struct FlashqPage {
   static constexpr int kHeadDim = kDim;
   static constexpr int kSteps = kDim / 32;  // products of 32 channels
 
-  // What a lane holds of its row's query in 8 bits: words of channels 32 s + 8 (lane % 4) and 4 more.
-  struct Query {
-    uint32_t codes[kSteps][2];
-    float scale;
-  };
-
-  // codes: the row's, [kDim], in shared memory, aligned to 8.
-  static THRONG_DEVICE void LoadQuery(const int8_t* codes, float scale, Query& query) {
-    THRONG_UNROLL
-    for (int s = 0; s < kSteps; ++s) {
-      const auto* words = reinterpret_cast<const Words2*>(codes + 32 * s + 8 * (Lane() % 4));
-      query.codes[s][0] = words->w[0];
-      query.codes[s][1] = words->w[1];
-    }
-    query.scale = scale;
+  using Query = IntegerQueryRow<kDim>;
+  // A query's element in 8 bits, `largest` being the largest of its row.
+  static THRONG_DEVICE int QueryCode(float x, float largest) {
+    const float scale = largest / 127.0f;
+    return scale == 0.0f ? 0 : QuantizeExactly(x, scale, 127);
   }
 
   static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, PageRow& scores) {
@@ -74,8 +62,7 @@ struct FlashqPage {
   // out = out * rescale + probabilities times values. top: the largest probability of the row.
   static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float top, float rescale,
                                 OutputRow<kDim>& out) {
-    constexpr float kLeast = 1e-30f;  // kLeastScale of kv/finite.h
-    const float inverse = top > kLeast ? 255.0f / top : 0.0f;
+    const float inverse = top > kLeastScale ? 255.0f / top : 0.0f;
     uint32_t weights[2][4];
     uint32_t weight_sum = 0;
     THRONG_UNROLL
@@ -93,7 +80,7 @@ struct FlashqPage {
     }
     const float sum = static_cast<float>(RowSum(static_cast<int32_t>(weight_sum)));
     const float block_scale = *reinterpret_cast<const float*>(page + Layout::kBlockScale);
-    const float weight_scale = top > kLeast ? top * (block_scale / 255.0f) : 0.0f;
+    const float weight_scale = top > kLeastScale ? top * (block_scale / 255.0f) : 0.0f;
     THRONG_UNROLL
     for (int k = 0; k < kSteps; ++k) {
       int32_t sums[4][4] = {};

@@ -4,18 +4,9 @@
 #include "device/intrinsics.h"
 #include "device/kernels/flashq_layout.h"
 #include "device/kernels/quantize.h"
+#include "device/kernels/seal_job.h"
 
 namespace throng::device {
-
-struct SealJob {
-  const uint16_t* rows;  // the open page in f16: keys as [d, 64], values as [64, d]
-  uint8_t* page;         // aligned to 64
-  int32_t is_values;
-};
-
-struct SealArgs {
-  const SealJob* jobs;  // one for each block of the grid, along x
-};
 
 // One block of 128 threads for a page's keys or values.
 template <int kBits, int kDim>
@@ -23,6 +14,7 @@ struct SealFlashq {
   using Args = SealArgs;
   using Layout = FlashqLayout<kBits, kDim>;
   static constexpr int kThreads = 128;
+  static constexpr int kBlocks = 8;
   static constexpr int kWarps = kThreads / kWarpThreads;
   static constexpr int kRange = 119;
 

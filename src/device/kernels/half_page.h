@@ -1,58 +1,114 @@
-// A warp scores and mixes a page of f16, as open pages are: keys [d, 64], values [64, d].
+// A warp scores and mixes a page of f16, sealed or open: keys [d, 64], values [64, d].
+//
+// Keys and values are multiplied as they are; queries and probabilities are the sum of two halves each, which
+// keeps 22 of their bits, so results are those of f32 but for the last places.
 #pragma once
 
 #include "device/intrinsics.h"
-#include "device/kernels/flashq_layout.h"
 #include "device/kernels/page_row.h"
 
 namespace throng::device {
 
+// x as high + low, in f16.
+THRONG_DEVICE void SplitHalves(float x, uint32_t& high, uint32_t& low) {
+  const uint16_t bits = FloatToHalfBits(x);
+  high = bits;
+  low = FloatToHalfBits(x - HalfBitsToFloat(bits));
+}
+
 template <int kDim>
 struct HalfPage {
-  static THRONG_DEVICE float Element(const Words4& eight, int i) {
-    return HalfBitsToFloat(static_cast<uint16_t>(eight.w[i / 2] >> i % 2 * 16));
-  }
+  static constexpr int kHeadDim = kDim;
 
-  // query: the row's, [kDim], in shared memory. Each score is one chain of fused multiply-adds in the order
-  // of channels, as in kv/float/float_page-inl.h.
-  static THRONG_DEVICE void Score(const uint16_t* keys, const float* query, PageRow& scores) {
+  // The row of a query in f32, in shared memory.
+  struct Query {
+    const float* row;
+  };
+  static THRONG_DEVICE int QueryCode(float, float) { return 0; }  // it needs none
+
+  static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, PageRow& scores) {
+    const auto* keys = reinterpret_cast<const uint16_t*>(page);
+    float sums[2][4][4] = {};
     THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      float sums[8] = {};
-      for (int c = 0; c < kDim; ++c) {
-        const Words4 eight = Load16(keys + c * kPageTokens + TokenOf(h, 0, 0));
-        THRONG_UNROLL
-        for (int t = 0; t < 8; ++t) sums[t] = Fma(query[c], Element(eight, t), sums[t]);
+    for (int s = 0; s < kDim / 16; ++s) {
+      // The product's channels 2 i, 2 i + 1, 2 i + 8 and 2 i + 9 are channels 16 s + 4 i and 3 more, i = lane
+      // % 4.
+      const int channel = 16 * s + 4 * (Lane() % 4);
+      uint32_t high[4] = {};
+      uint32_t low[4] = {};
+      THRONG_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        uint32_t high_half;
+        uint32_t low_half;
+        SplitHalves(query.row[channel + e], high_half, low_half);
+        high[e / 2 * 2] |= high_half << e % 2 * 16;
+        low[e / 2 * 2] |= low_half << e % 2 * 16;
       }
       THRONG_UNROLL
-      for (int t = 0; t < 8; ++t) scores[h][t % 4][t / 4] = sums[t];
-    }
-  }
-
-  static THRONG_DEVICE void Mix(const uint16_t* values, const PageRow& probabilities, float rescale,
-                                OutputRow<kDim>& out) {
-    THRONG_UNROLL
-    for (int k = 0; k < kDim / 32; ++k) {
-      THRONG_UNROLL
-      for (int c = 0; c < 8; ++c) out[k][c % 4][c / 4] *= rescale;
-    }
-    THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      for (int owner = 0; owner < 4; ++owner) {
+      for (int h = 0; h < 2; ++h) {
+        // Four tokens of each of these channels, from 32 h + 4 (lane / 4).
+        Words2 lines[4];
         THRONG_UNROLL
-        for (int t = 0; t < 8; ++t) {
-          const float p = Shuffle(probabilities[h][t % 4][t / 4], Lane() / 4 * 4 + owner);
-          const uint16_t* row = values + (32 * h + 8 * owner + t) * kDim + 8 * (Lane() % 4);
-          THRONG_UNROLL
-          for (int k = 0; k < kDim / 32; ++k) {
-            const Words4 eight = Load16(row + 32 * k);
-            THRONG_UNROLL
-            for (int c = 0; c < 8; ++c)
-              out[k][c % 4][c / 4] = Fma(p, Element(eight, c), out[k][c % 4][c / 4]);
-          }
+        for (int e = 0; e < 4; ++e) {
+          lines[e] = Load8(keys + (channel + e) * kPageTokens + 32 * h + 4 * (Lane() / 4));
+        }
+        THRONG_UNROLL
+        for (int v = 0; v < 4; ++v) {
+          const uint32_t columns[2] = {Pair(lines[0], lines[1], v), Pair(lines[2], lines[3], v)};
+          MmaF16(sums[h][v], high, columns);
+          MmaF16(sums[h][v], low, columns);
         }
       }
     }
+    THRONG_UNROLL
+    for (int e = 0; e < 16; ++e) scores[e / 8][e / 2 % 4][e % 2] = sums[e / 8][e / 2 % 4][e % 2];
+  }
+
+  static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float, float rescale,
+                                OutputRow<kDim>& out) {
+    const auto* values = reinterpret_cast<const uint16_t*>(page);
+    // Four products of 16 tokens: in the one at [h][j], this lane has tokens 32 h + 8 i + 4 j and 3 more.
+    uint32_t high[2][2][4] = {};
+    uint32_t low[2][2][4] = {};
+    THRONG_UNROLL
+    for (int e = 0; e < 16; ++e) {
+      const int h = e / 8;
+      const int v = e / 2 % 4;
+      const int j = e % 2;
+      uint32_t high_half;
+      uint32_t low_half;
+      SplitHalves(probabilities[h][v][j], high_half, low_half);
+      high[h][j][v / 2 * 2] |= high_half << v % 2 * 16;
+      low[h][j][v / 2 * 2] |= low_half << v % 2 * 16;
+    }
+    THRONG_UNROLL
+    for (int k = 0; k < kDim / 32; ++k) {
+      float sums[4][4] = {};
+      THRONG_UNROLL
+      for (int hj = 0; hj < 4; ++hj) {
+        Words2 rows[4];  // channels 32 k + 4 (lane / 4) and 3 more, of those tokens
+        THRONG_UNROLL
+        for (int e = 0; e < 4; ++e) {
+          rows[e] = Load8(values + (TokenOf(hj / 2, e, hj % 2)) * kDim + 32 * k + 4 * (Lane() / 4));
+        }
+        THRONG_UNROLL
+        for (int v = 0; v < 4; ++v) {
+          const uint32_t columns[2] = {Pair(rows[0], rows[1], v), Pair(rows[2], rows[3], v)};
+          MmaF16(sums[v], high[hj / 2][hj % 2], columns);
+          MmaF16(sums[v], low[hj / 2][hj % 2], columns);
+        }
+      }
+      THRONG_UNROLL
+      for (int c = 0; c < 8; ++c) {
+        out[k][c % 4][c / 4] = Fma(out[k][c % 4][c / 4], rescale, sums[c % 4][c / 4]);
+      }
+    }
+  }
+
+ private:
+  // Element v of two groups of four.
+  static THRONG_DEVICE uint32_t Pair(const Words2& first, const Words2& second, int v) {
+    return (first.w[v / 2] >> v % 2 * 16 & 0xffff) | (second.w[v / 2] >> v % 2 * 16) << 16;
   }
 };
 

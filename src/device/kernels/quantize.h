@@ -17,6 +17,9 @@ THRONG_DEVICE int QuantizeExactly(float x, float scale, int range) {
   return code < -range ? -range : code > range ? range : code;
 }
 
+// A scale, or the largest element of a row, below this counts as 0 (kv/finite.h).
+inline constexpr float kLeastScale = 1e-30f;
+
 // NaN counts as 0, and values too large for f16 as its largest one (kv/finite.h).
 THRONG_DEVICE float Finite(float x) { return x == x ? Max(Min(x, 65504.0f), -65504.0f) : 0.0f; }
 

@@ -1,0 +1,81 @@
+#include "device/cuda/cuda_device.h"
+
+#include <cuda_runtime.h>
+
+#include <new>
+#include <string>
+
+#include "base/error.h"
+#include "device/cuda/kernels.h"
+
+namespace throng::device {
+namespace {
+
+void Check(cudaError_t result, const char* what) {
+  if (result == cudaSuccess) return;
+  throw Error(ErrorCode::kUnavailable, std::string("GPU: ") + what + ": " + cudaGetErrorString(result));
+}
+
+class CudaDevice : public Device {
+ public:
+  explicit CudaDevice(int index) : index_(index) {
+    int count = 0;
+    if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
+    if (index < 0 || index >= count) {
+      throw Error(ErrorCode::kUnsupported, "cuda:" + std::to_string(index) + ": this machine has " +
+                                               std::to_string(count) + " GPUs that CUDA can use");
+    }
+    Check(cudaSetDevice(index), "choosing it");
+    Check(cudaGetDeviceProperties(&properties_, index), "asking for its properties");
+    Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+    for (int id = 0; id < kNumKernels; ++id) {
+      const CudaKernel& kernel = FindCudaKernel(static_cast<KernelId>(id));
+      Check(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(kernel.shared_bytes)),
+            "loading a kernel");
+    }
+  }
+  ~CudaDevice() override { cudaStreamDestroy(stream_); }
+
+  std::string Name() const override {
+    return "cuda:" + std::to_string(index_) + " (" + properties_.name + ")";
+  }
+
+  void* Allocate(size_t bytes) override {
+    void* memory = nullptr;
+    const cudaError_t result = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
+    if (result == cudaErrorMemoryAllocation) throw std::bad_alloc();
+    Check(result, "taking memory");
+    return memory;
+  }
+  void Free(void* memory) noexcept override { cudaFree(memory); }
+  void CopyTo(void* device, const void* host, size_t bytes) override {
+    Check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to it");
+    Wait();
+  }
+  void CopyFrom(void* host, const void* device, size_t bytes) override {
+    Check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "copying from it");
+    Wait();
+  }
+  void Launch(KernelId id, Index3 grid, const void* arguments) override {
+    const CudaKernel& kernel = FindCudaKernel(id);
+    const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
+                      static_cast<unsigned>(grid.z));
+    void* parameters[] = {const_cast<void*>(arguments)};
+    Check(cudaLaunchKernel(kernel.function, blocks, dim3(static_cast<unsigned>(kernel.threads)), parameters,
+                           kernel.shared_bytes, stream_),
+          "starting a kernel");
+  }
+  void Wait() override { Check(cudaStreamSynchronize(stream_), "waiting for kernels"); }
+
+ private:
+  const int index_;
+  cudaDeviceProp properties_{};
+  cudaStream_t stream_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> MakeCudaDevice(int index) { return std::make_unique<CudaDevice>(index); }
+
+}  // namespace throng::device
