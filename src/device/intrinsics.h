@@ -79,6 +79,7 @@ struct alignas(8) Words2 {
 };
 THRONG_DEVICE Words4 Load16(const void* global);
 THRONG_DEVICE Words2 Load8(const void* global);
+THRONG_DEVICE uint32_t Load4(const void* global);
 
 // sum + the products of four 8-bit integers each.
 THRONG_DEVICE int32_t Dot4S8(uint32_t a, uint32_t b, int32_t sum);

@@ -82,6 +82,7 @@ THRONG_DEVICE Words2 Load8(const void* global) {
   const uint2 v = __ldg(static_cast<const uint2*>(global));
   return {{v.x, v.y}};
 }
+THRONG_DEVICE uint32_t Load4(const void* global) { return __ldg(static_cast<const unsigned*>(global)); }
 
 THRONG_DEVICE int32_t Dot4S8(uint32_t a, uint32_t b, int32_t sum) {
   return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);

@@ -160,6 +160,7 @@ inline void WaitCopies(Site at) {
 
 inline Words4 Load16(const void* global) { return *static_cast<const Words4*>(global); }
 inline Words2 Load8(const void* global) { return *static_cast<const Words2*>(global); }
+inline uint32_t Load4(const void* global) { return *static_cast<const uint32_t*>(global); }
 
 inline int32_t Dot4S8(uint32_t a, uint32_t b, int32_t sum) {
   for (int e = 0; e < 4; ++e) sum += static_cast<int8_t>(a >> 8 * e) * static_cast<int8_t>(b >> 8 * e);

@@ -4,6 +4,7 @@
 #include "device/kernels/decode.h"
 #include "device/kernels/flashq_page.h"
 #include "device/kernels/flashq_seal.h"
+#include "device/kernels/gear_page.h"
 #include "device/kernels/half_page.h"
 #include "device/kernels/int8_page.h"
 #include "device/kernels/kernel_list.h"

@@ -15,7 +15,6 @@
 namespace throng::device {
 
 inline constexpr int kSplitPages = 16;
-inline constexpr int kGroupRows = 8;  // at most so many query heads share a KV head
 
 struct DecodeSequence {
   const uint8_t* const* sealed;  // its sealed blocks
@@ -55,19 +54,15 @@ struct Decode {
   static constexpr int kBlocks = 2;
   static_assert(kSplitPages % kWarps == 0);
 
-  struct Queries {
-    float rows[kGroupRows][kDim + 4];  // padded, so that rows lie in different banks
-    alignas(8) int8_t codes[kGroupRows][kDim + 8];
-    float scale[kGroupRows];
-  };
   struct Partial {
     float max[kWarps][kGroupRows];
     float sum[kWarps][kGroupRows];
     float out[kWarps][kGroupRows][kDim];
   };
   struct Shared {
-    Queries queries;
+    QueryRows<kDim> queries;
     Partial partial;
+    typename Page::Scratch scratch[kWarps];
   };
   static constexpr size_t kSharedBytes = sizeof(Shared);
 
@@ -87,23 +82,24 @@ struct Decode {
     if (first >= end) return;  // MergeSplits knows
     Shared& shared = *static_cast<Shared*>(SharedMemory());
     PrepareQueries(args, shared.queries);
+    ClearScratch(shared.scratch[Warp()], args.group);
     Barrier();
 
-    const int row = Lane() / 4;
-    const typename Page::Query query = QueryOf<typename Page::Query>(shared.queries, row);
-    const typename HalfPage<kDim>::Query open_query =
-        QueryOf<typename HalfPage<kDim>::Query>(shared.queries, row);
+    const typename Page::Query query = Page::Query::Of(shared.queries);
+    const typename HalfPage<kDim>::Query open_query = HalfPage<kDim>::Query::Of(shared.queries);
+    typename Page::Scratch& scratch = shared.scratch[Warp()];
+    NoScratch none;
     Row state;
     for (int page = at.x * kSplitPages + Warp(); page < end; page += kWarps) {
       if (page < first) continue;
       const int hidden = sequence.first_visible - page * kPageTokens;
       if (page < sequence.num_sealed) {
         const uint8_t* block = sequence.sealed[page] + at.y * args.head_stride;
-        AttendPage<Page>(block + args.keys, block + args.values, query, hidden, kPageTokens, state);
+        AttendPage<Page>(block + args.keys, block + args.values, query, hidden, kPageTokens, scratch, state);
       } else {
         const uint8_t* block = sequence.open + at.y * args.open_head_stride;
         AttendPage<HalfPage<kDim>>(block + args.open_keys, block + args.open_values, open_query, hidden,
-                                   sequence.open_tokens, state);
+                                   sequence.open_tokens, none, state);
       }
     }
     MergeWarps(args, state, shared.partial);
@@ -113,26 +109,16 @@ struct Decode {
   static THRONG_DEVICE int Max(int a, int b) { return a > b ? a : b; }
   static THRONG_DEVICE int Min(int a, int b) { return a < b ? a : b; }
 
-  template <typename Query>
-  static THRONG_DEVICE Query QueryOf(const Queries& queries, int row) {
-    Query query;
-    if constexpr (requires { query.row; }) {
-      query.row = queries.rows[row];
-    } else {
-      query.Load(queries.codes[row], queries.scale[row]);
-    }
-    return query;
-  }
-
   // Tokens of the page from `begin` on and before `end` are seen.
   template <typename P>
   static THRONG_DEVICE void AttendPage(const uint8_t* keys, const uint8_t* values,
-                                       const typename P::Query& query, int begin, int end, Row& state) {
+                                       const typename P::Query& query, int begin, int end,
+                                       typename P::Scratch& scratch, Row& state) {
     PageRow scores;
-    P::Score(keys, query, scores);
+    P::Score(keys, query, scratch, scores);
     Hide(begin, end, scores);
     const Step step = Softmax(scores, state);
-    P::Mix(values, scores, step.top, step.rescale, state.out);
+    P::Mix(values, scores, step.top, step.rescale, scratch, state.out);
   }
 
   static THRONG_DEVICE int64_t SplitIndex(const Args& args) {
@@ -142,7 +128,7 @@ struct Decode {
 
   // The query rows, scaled, in f32 and in 8 bits (PrepareQuery of kv/flashq/flashq.cc). Rows beyond the group
   // are 0.
-  static THRONG_DEVICE void PrepareQueries(const Args& args, Queries& queries) {
+  static THRONG_DEVICE void PrepareQueries(const Args& args, QueryRows<kDim>& queries) {
     const Index3 at = BlockIndex();
     for (int row = Warp(); row < kGroupRows; row += kWarps) {
       const float* from =
@@ -163,7 +149,7 @@ struct Decode {
         queries.codes[row][Lane() + i * kWarpThreads] =
             static_cast<int8_t>(Page::QueryCode(Finite(x[i]), largest));
       }
-      if (Lane() == 0) queries.scale[row] = largest / 127.0f;
+      if (Lane() == 0) queries.largest[row] = largest;
     }
   }
 
@@ -218,7 +204,7 @@ struct Decode {
     for (int k = 0; k < kDim / 32; ++k) {
       THRONG_UNROLL
       for (int c = 0; c < 8; ++c) {
-        partial.out[Warp()][row][32 * k + 8 * (Lane() % 4) + c] = state.out[k][c % 4][c / 4];
+        partial.out[Warp()][row][OwnChannel(k) + c] = state.out[k][c % 4][c / 4];
       }
     }
     Barrier();

@@ -10,7 +10,7 @@ namespace throng::device {
 template <int kBits, int kDim>
 struct FlashqLayout {
   static_assert(kBits == 4 || kBits == 2);
-  static_assert(kDim % 32 == 0);
+  static_assert(kDim % 64 == 0);
   static constexpr int kLevels = (1 << kBits) - 1;
   static constexpr size_t kCodeBytes = static_cast<size_t>(kPageTokens) * kDim * kBits / 8;
   static constexpr size_t kScales = kCodeBytes;         // s2, [kDim] bytes

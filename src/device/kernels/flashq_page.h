@@ -20,6 +20,7 @@ struct FlashqPage {
   static constexpr int kHeadDim = kDim;
   static constexpr int kSteps = kDim / 32;  // products of 32 channels
 
+  using Scratch = NoScratch;
   using Query = IntegerQueryRow<kDim>;
   // A query's element in 8 bits, `largest` being the largest of its row.
   static THRONG_DEVICE int QueryCode(float x, float largest) {
@@ -27,7 +28,7 @@ struct FlashqPage {
     return scale == 0.0f ? 0 : QuantizeExactly(x, scale, 127);
   }
 
-  static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, PageRow& scores) {
+  static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, Scratch&, PageRow& scores) {
     uint32_t high[kSteps][2];
     uint32_t low[kSteps][2];
     const int32_t bias = Fold(page, query, high, low);
@@ -61,7 +62,7 @@ struct FlashqPage {
 
   // out = out * rescale + probabilities times values. top: the largest probability of the row.
   static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float top, float rescale,
-                                OutputRow<kDim>& out) {
+                                Scratch&, OutputRow<kDim>& out) {
     const float inverse = top > kLeastScale ? 255.0f / top : 0.0f;
     uint32_t weights[2][4];
     uint32_t weight_sum = 0;
@@ -94,8 +95,8 @@ struct FlashqPage {
           MmaU8U8(sums[v], weights[h], values);
         }
       }
-      const Words2 scales = Load8(page + Layout::kScales + 32 * k + 8 * (Lane() % 4));
-      const Words2 zeros = Load8(page + Layout::kZeros + 32 * k + 8 * (Lane() % 4));
+      const Words2 scales = Load8(page + Layout::kScales + OwnChannel(k));
+      const Words2 zeros = Load8(page + Layout::kZeros + OwnChannel(k));
       THRONG_UNROLL
       for (int v = 0; v < 4; ++v) {
         THRONG_UNROLL
@@ -134,26 +135,26 @@ struct FlashqPage {
     return RowSum(bias);
   }
 
-  // Line 4 s + lane % 4 (8 channels), of tokens 32 h + 4 (lane / 4) and 3 more.
+  // Line 4 s + lane % 4, which has 8 channels.
   static THRONG_DEVICE Words4 LoadKeys(const uint8_t* page, int s, int h) {
-    const int token = (32 * h + 4 * (Lane() / 4)) % Layout::kKeyLine;
+    const int token = ColumnToken(h) % Layout::kKeyLine;
     return Load16(page + ((4 * s + Lane() % 4) * Layout::kKeyLine + token) * 4);
   }
   static THRONG_DEVICE void KeyDigits(uint32_t word, int h, uint32_t (&keys)[2]) {
     constexpr uint32_t kMask = Layout::kLevels * 0x01010101u;
-    if (kBits == 2) word >>= 4 * h;
+    word >>= ColumnToken(h) / Layout::kKeyLine * 4;
     keys[0] = word & kMask;
     keys[1] = word >> kBits & kMask;
   }
 
-  // Tokens 32 h + 8 (lane % 4) and 7 more, of channels 32 k + 4 (lane / 4) and 3 more.
+  // The line of this lane's tokens at [h].
   static THRONG_DEVICE Words4 LoadValues(const uint8_t* page, int k, int h) {
-    const int line = (32 * h + 8 * (Lane() % 4)) / Layout::kPerWord;
-    return Load16(page + (line * Layout::kValueLine + 32 * k + 4 * (Lane() / 4)) * 4);
+    const int line = OwnToken(h) / Layout::kPerWord;
+    return Load16(page + (line * Layout::kValueLine + ColumnChannel(k)) * 4);
   }
   static THRONG_DEVICE void ValueDigits(uint32_t word, uint32_t (&values)[2]) {
     constexpr uint32_t kMask = Layout::kLevels * 0x01010101u;
-    if (kBits == 2) word >>= 4 * (Lane() % 2);
+    word >>= OwnToken(0) % Layout::kPerWord / 4 * kBits;
     values[0] = word & kMask;
     values[1] = word >> kBits & kMask;
   }

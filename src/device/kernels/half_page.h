@@ -23,10 +23,12 @@ struct HalfPage {
   // The row of a query in f32, in shared memory.
   struct Query {
     const float* row;
+    static THRONG_DEVICE Query Of(const QueryRows<kDim>& queries) { return {queries.rows[Lane() / 4]}; }
   };
+  using Scratch = NoScratch;
   static THRONG_DEVICE int QueryCode(float, float) { return 0; }  // it needs none
 
-  static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, PageRow& scores) {
+  static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, Scratch&, PageRow& scores) {
     const auto* keys = reinterpret_cast<const uint16_t*>(page);
     float sums[2][4][4] = {};
     THRONG_UNROLL
@@ -46,11 +48,11 @@ struct HalfPage {
       }
       THRONG_UNROLL
       for (int h = 0; h < 2; ++h) {
-        // Four tokens of each of these channels, from 32 h + 4 (lane / 4).
+        // Four tokens of each of these channels.
         Words2 lines[4];
         THRONG_UNROLL
         for (int e = 0; e < 4; ++e) {
-          lines[e] = Load8(keys + (channel + e) * kPageTokens + 32 * h + 4 * (Lane() / 4));
+          lines[e] = Load8(keys + (channel + e) * kPageTokens + ColumnToken(h));
         }
         THRONG_UNROLL
         for (int v = 0; v < 4; ++v) {
@@ -65,9 +67,9 @@ struct HalfPage {
   }
 
   static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float, float rescale,
-                                OutputRow<kDim>& out) {
+                                Scratch&, OutputRow<kDim>& out) {
     const auto* values = reinterpret_cast<const uint16_t*>(page);
-    // Four products of 16 tokens: in the one at [h][j], this lane has tokens 32 h + 8 i + 4 j and 3 more.
+    // Four products of 16 tokens: the one at [h][j] has tokens OwnToken(h) + 4 j and 3 more of this lane.
     uint32_t high[2][2][4] = {};
     uint32_t low[2][2][4] = {};
     THRONG_UNROLL
@@ -86,10 +88,10 @@ struct HalfPage {
       float sums[4][4] = {};
       THRONG_UNROLL
       for (int hj = 0; hj < 4; ++hj) {
-        Words2 rows[4];  // channels 32 k + 4 (lane / 4) and 3 more, of those tokens
+        Words2 rows[4];  // four channels of each of those tokens
         THRONG_UNROLL
         for (int e = 0; e < 4; ++e) {
-          rows[e] = Load8(values + (TokenOf(hj / 2, e, hj % 2)) * kDim + 32 * k + 4 * (Lane() / 4));
+          rows[e] = Load8(values + (TokenOf(hj / 2, e, hj % 2)) * kDim + ColumnChannel(k));
         }
         THRONG_UNROLL
         for (int v = 0; v < 4; ++v) {

@@ -10,7 +10,7 @@ namespace throng::device {
 
 template <int kDim>
 struct Int8Layout {
-  static_assert(kDim % 32 == 0);
+  static_assert(kDim % 64 == 0);
   static constexpr size_t kScales = static_cast<size_t>(kPageTokens) * kDim;  // f32 of each token
   static constexpr size_t kBytes = kScales + kPageTokens * sizeof(float);
 };
@@ -21,12 +21,13 @@ struct Int8Page {
   static constexpr int kHeadDim = kDim;
   static constexpr int kSteps = kDim / 32;
 
+  using Scratch = NoScratch;
   using Query = IntegerQueryRow<kDim>;
   static THRONG_DEVICE int QueryCode(float x, float largest) {
     return largest > kLeastScale ? static_cast<int>(Round(x * (127.0f / largest))) : 0;
   }
 
-  static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, PageRow& scores) {
+  static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, Scratch&, PageRow& scores) {
     int32_t offset = 0;  // keys are stored as c + 128
     THRONG_UNROLL
     for (int s = 0; s < kSteps; ++s) {
@@ -39,9 +40,8 @@ struct Int8Page {
       int32_t sums[4][4] = {};
       THRONG_UNROLL
       for (int s = 0; s < kSteps; ++s) {
-        // Lines of 4 channels each, of tokens 32 h + 4 (lane / 4) and 3 more.
-        const uint8_t* line =
-            page + ((8 * s + 2 * (Lane() % 4)) * kPageTokens + 32 * h + 4 * (Lane() / 4)) * 4;
+        // Lines of 4 channels each.
+        const uint8_t* line = page + ((8 * s + 2 * (Lane() % 4)) * kPageTokens + ColumnToken(h)) * 4;
         const Words4 first = Load16(line);
         const Words4 second = Load16(line + 4 * kPageTokens);
         const uint32_t rows[4] = {query.codes[s][0], 0, query.codes[s][1], 0};
@@ -62,7 +62,7 @@ struct Int8Page {
 
   // out = out * rescale + probabilities times values. Weights have 15 bits, which two products take in turn.
   static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float, float rescale,
-                                OutputRow<kDim>& out) {
+                                Scratch&, OutputRow<kDim>& out) {
     PageRow products;
     float largest = 0.0f;
     THRONG_UNROLL
@@ -105,8 +105,8 @@ struct Int8Page {
       int32_t low_sums[4][4] = {};
       THRONG_UNROLL
       for (int h = 0; h < 2; ++h) {
-        // Pairs of tokens 32 h + 8 (lane % 4) and 7 more, of channels 32 k + 4 (lane / 4) and 3 more.
-        const uint8_t* pair = page + ((16 * h + 4 * (Lane() % 4)) * kDim + 32 * k + 4 * (Lane() / 4)) * 2;
+        // Pairs of this lane's tokens.
+        const uint8_t* pair = page + (OwnToken(h) / 2 * kDim + ColumnChannel(k)) * 2;
         Words2 pairs[4];
         THRONG_UNROLL
         for (int p = 0; p < 4; ++p) pairs[p] = Load8(pair + p * 2 * kDim);
@@ -133,9 +133,9 @@ struct Int8Page {
   }
 
  private:
-  // Of tokens 32 h + 8 (lane % 4) and 7 more.
+  // Of this lane's tokens at [h].
   static THRONG_DEVICE void LoadScales(const uint8_t* page, int h, float (&scales)[8]) {
-    const uint8_t* from = page + Layout::kScales + sizeof(float) * static_cast<size_t>(TokenOf(h, 0, 0));
+    const uint8_t* from = page + Layout::kScales + sizeof(float) * static_cast<size_t>(OwnToken(h));
     const Words4 low = Load16(from);
     const Words4 high = Load16(from + 16);
     THRONG_UNROLL

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attention/attention.h"
+#include "attention/reference.h"
 #include "base/error.h"
 #include "device/cuda/cuda_device.h"
 #include "device/emulation/emulated_device.h"
@@ -34,7 +35,9 @@ struct CodecOnDevice {
   KernelId decode;
   KernelId merge;
   std::optional<KernelId> seal = std::nullopt;
-  int seal_waits = 0;
+  size_t seal_waits = 0;
+  bool as_decoded = false;  // its results are those of decoded pages, closer than the processor's kernels
+  size_t decode_waits = 2;
 };
 
 std::string NameOf(const testing::TestParamInfo<CodecOnDevice>& info) {
@@ -50,7 +53,16 @@ std::vector<CodecOnDevice> Codecs() {
           {"int8", 64, kDecodeInt8Dim64, kMergeSplitsDim64, kSealInt8Dim64},
           {"int8", 128, kDecodeInt8Dim128, kMergeSplitsDim128, kSealInt8Dim128},
           {"f16", 64, kDecodeF16Dim64, kMergeSplitsDim64},
-          {"f16", 128, kDecodeF16Dim128, kMergeSplitsDim128}};
+          {"f16", 128, kDecodeF16Dim128, kMergeSplitsDim128},
+          {"kivi4", 64, kDecodeKivi4Dim64, kMergeSplitsDim64, {}, 0, true},
+          {"kivi4", 128, kDecodeKivi4Dim128, kMergeSplitsDim128, {}, 0, true},
+          {"kivi2", 128, kDecodeKivi2Dim128, kMergeSplitsDim128, {}, 0, true},
+          {"gearl4", 128, kDecodeGearl4Dim128, kMergeSplitsDim128, {}, 0, true},
+          {"gearl2", 64, kDecodeGearl2Dim64, kMergeSplitsDim64, {}, 0, true},
+          {"gear4", 64, kDecodeGear4Dim64, kMergeSplitsDim64, {}, 0, true, 4},
+          {"gear4", 128, kDecodeGear4Dim128, kMergeSplitsDim128, {}, 0, true, 4},
+          {"gear2", 64, kDecodeGear2Dim64, kMergeSplitsDim64, {}, 0, true, 4},
+          {"gear2", 128, kDecodeGear2Dim128, kMergeSplitsDim128, {}, 0, true, 4}};
 }
 
 std::shared_ptr<const kv::Codec> MakeCodec(const CodecOnDevice& codec) {
@@ -134,7 +146,7 @@ TEST_P(SealOnDevice, EveryWaitOfTheSealIsNeeded) {
   const auto blocks = std::vector<std::vector<float>>{BlocksToSeal(shape.head_dim)[0]};
   std::vector<emulation::Place> met;
   const auto expected = Seal(shape, blocks, {.seed = 1, .met = &met});
-  EXPECT_EQ(met.size(), static_cast<size_t>(shape.seal_waits));
+  EXPECT_EQ(met.size(), shape.seal_waits);
   for (const emulation::Place& place : met) {
     int wrong = 0;
     for (uint64_t seed = 1; seed <= 4; ++seed) {
@@ -206,19 +218,19 @@ std::vector<BothWays> DecodeBothWays(const CodecOnDevice& shape, const std::vect
     attention::AttentionScratch scratch;
     for (int head = 0; head < kHeads; ++head) {
       const size_t at = static_cast<size_t>(head * group) * d;
-      attention::Attend({.cache = &cache,
-                         .layer = 0,
-                         .kv_head = head,
-                         .group = group,
-                         .first_token = 0,
-                         .num_tokens = 1,
-                         .queries = query.data() + at,
-                         .query_stride = query.size(),
-                         .out = both.expected.data() + at,
-                         .out_stride = query.size(),
-                         .scale = 1.0f / std::sqrt(static_cast<float>(d)),
-                         .window = one.window},
-                        scratch);
+      const attention::AttentionJob job{.cache = &cache,
+                                        .layer = 0,
+                                        .kv_head = head,
+                                        .group = group,
+                                        .first_token = 0,
+                                        .num_tokens = 1,
+                                        .queries = query.data() + at,
+                                        .query_stride = query.size(),
+                                        .out = both.expected.data() + at,
+                                        .out_stride = query.size(),
+                                        .scale = 1.0f / std::sqrt(static_cast<float>(d)),
+                                        .window = one.window};
+      shape.as_decoded ? attention::AttendReference(job) : attention::Attend(job, scratch);
     }
     results.push_back(std::move(both));
     queries.insert(queries.end(), query.begin(), query.end());
@@ -318,7 +330,7 @@ TEST_P(DecodeOnDevice, EveryWaitOfDecodeIsNeeded) {
   const std::vector<DecodeCase> cases = {{300}};
   std::vector<emulation::Place> met;
   const auto expected = DecodeBothWays(GetParam(), cases, {.seed = 1, .met = &met});
-  EXPECT_EQ(met.size(), 2u);
+  EXPECT_EQ(met.size(), GetParam().decode_waits);
   for (const emulation::Place& place : met) {
     int wrong = 0;
     for (uint64_t seed = 1; seed <= 8; ++seed) {
