@@ -4,9 +4,11 @@
 #ifdef __CUDACC__
 #define THRONG_DEVICE __device__ __forceinline__
 #define THRONG_UNROLL _Pragma("unroll")
+#define THRONG_NO_UNROLL _Pragma("unroll 1")
 #else
 #define THRONG_DEVICE inline
 #define THRONG_UNROLL
+#define THRONG_NO_UNROLL
 #endif
 
 namespace throng::device {

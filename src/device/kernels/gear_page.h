@@ -178,7 +178,8 @@ struct GearPage {
       unit_of_outliers =
           AddOutliers<Values>(page, widest, scratch.weights[0], kPageTokens + 1, scratch.top, scratch);
     }
-    THRONG_UNROLL
+    // A group at a time: all at once take more registers than there are.
+    THRONG_NO_UNROLL
     for (int group = 0; group < Values::kGroups; ++group) {
       uint32_t high[2][4];
       uint32_t low[2][4];
@@ -210,8 +211,9 @@ struct GearPage {
         THRONG_UNROLL
         for (int c = 0; c < 8; ++c) {
           if constexpr (kEntries > 0) added[c] += Take(scratch, OwnChannel(k) + c, unit_of_outliers);
-          out[k][c % 4][c / 4] = Fma(out[k][c % 4][c / 4], rescale, added[c]);
+          added[c] = Fma(out[0][c % 4][c / 4], rescale, added[c]);
         }
+        Rotate(added, out);
       }
     }
   }
@@ -301,7 +303,7 @@ struct GearPage {
 
   static THRONG_DEVICE void AddLowRankKeys(const uint8_t* page, const float* row, PageRow& scores) {
     float down[kRank] = {};
-    THRONG_UNROLL
+    THRONG_NO_UNROLL
     for (int s = 0; s < kDim / 32; ++s) {
       THRONG_UNROLL
       for (int j = 0; j < 2; ++j) {

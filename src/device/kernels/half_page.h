@@ -31,7 +31,7 @@ struct HalfPage {
   static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, Scratch&, PageRow& scores) {
     const auto* keys = reinterpret_cast<const uint16_t*>(page);
     float sums[2][4][4] = {};
-    THRONG_UNROLL
+    THRONG_NO_UNROLL
     for (int s = 0; s < kDim / 16; ++s) {
       // The product's channels 2 i, 2 i + 1, 2 i + 8 and 2 i + 9 are channels 16 s + 4 i and 3 more, i = lane
       // % 4.
@@ -83,7 +83,9 @@ struct HalfPage {
       high[h][j][v / 2 * 2] |= high_half << v % 2 * 16;
       low[h][j][v / 2 * 2] |= low_half << v % 2 * 16;
     }
-    THRONG_UNROLL
+    // One step at a time: all at once take more registers than there are. Outputs go round, so that the next
+    // ones are always in the same registers.
+    THRONG_NO_UNROLL
     for (int k = 0; k < kDim / 32; ++k) {
       float sums[4][4] = {};
       THRONG_UNROLL
@@ -100,10 +102,10 @@ struct HalfPage {
           MmaF16(sums[v], low[hj / 2][hj % 2], columns);
         }
       }
+      float mixed[8];
       THRONG_UNROLL
-      for (int c = 0; c < 8; ++c) {
-        out[k][c % 4][c / 4] = Fma(out[k][c % 4][c / 4], rescale, sums[c % 4][c / 4]);
-      }
+      for (int c = 0; c < 8; ++c) mixed[c] = Fma(out[0][c % 4][c / 4], rescale, sums[c % 4][c / 4]);
+      Rotate(mixed, out);
     }
   }
 

@@ -41,6 +41,17 @@ THRONG_DEVICE int32_t RowSum(int32_t x) {
   return x + ShuffleXor(x, 2);
 }
 
+// Appends to the outputs of a row, and drops the first ones.
+template <int kSteps>
+THRONG_DEVICE void Rotate(const float (&last)[8], float (&out)[kSteps][4][2]) {
+  THRONG_UNROLL
+  for (int k = 0; k < kSteps; ++k) {
+    THRONG_UNROLL
+    for (int c = 0; c < 8; ++c)
+      out[k][c % 4][c / 4] = k + 1 < kSteps ? out[(k + 1) % kSteps][c % 4][c / 4] : last[c];
+  }
+}
+
 THRONG_DEVICE int SignedByte(uint32_t word, int i) { return static_cast<int8_t>(word >> 8 * i & 0xff); }
 THRONG_DEVICE int Byte(uint32_t word, int i) { return static_cast<int>(word >> 8 * i & 0xff); }
 
