@@ -229,7 +229,7 @@ TEST(AnswerParser, ReadsWhatFollowsATag) {
       {R"({"name": "weather", "parameters": {"city":"Rome","days":3}})",
        {"weather", R"({"city":"Rome","days":3})"}},
       {"x = {\"a\": 1}\nprint(x)\n", {"code_interpreter", R"({"code":"x = {\"a\": 1}\nprint(x)\n"})"}},
-      {"print(\"ü\")", {"code_interpreter", R"({"code":"print(\"ü\")"})"}},
+      {"print(\"ü\")", {"code_interpreter", R"_({"code":"print(\"ü\")"})_"}},
   };
   const AnswerFormat plain = Family("Llama 3");
   for (const AnswerFormat& format : {Unmarked(plain), Marked(plain)}) {

@@ -29,7 +29,7 @@ TEST(PythonArguments, BecomeJson) {
       {"\"Rome\", 3, 4, e=5)", R"({"first":"Rome","second":3,"2":4,"e":5})"},
       {"a=\"\"\"two \"lines\"\n\"\"\", b='\\n\\t\\\\ \\x41 \\u00fc \\U0001f600 \\ud83d\\ude00 \\q')",
        "{\"a\":\"two \\\"lines\\\"\\n\",\"b\":\"\\n\\t\\\\ A ü 😀 \\ud83d\\ude00 \\\\q\"}"},
-      {"a=today, b=\"ü)\")", R"({"a":"today","b":"ü)"})"},
+      {"a=today, b=\"ü)\")", R"_({"a":"today","b":"ü)"})_"},
       {"a=\"cut", R"({"a":"cut)"},
       {"a=1", R"({"a":1)"},
   };

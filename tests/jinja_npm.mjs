@@ -1,0 +1,16 @@
+// Renders what standard input asks for, as src/jinja/testing/render_lines.cc does, with npm's @huggingface/jinja of tests/clients.
+import { createInterface } from 'node:readline';
+import { createRequire } from 'node:module';
+
+const { Template } = createRequire(new URL('clients/', import.meta.url))('@huggingface/jinja');
+
+for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+  const { template, variables } = JSON.parse(line);
+  let result;
+  try {
+    result = { text: new Template(template).render(variables) };
+  } catch (error) {
+    result = { error: `${error.name}: ${error.message}` };
+  }
+  process.stdout.write(JSON.stringify(result) + '\n');
+}
