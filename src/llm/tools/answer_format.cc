@@ -220,6 +220,11 @@ Family Functionary() {
           {"<function="}};
 }
 
+Family Llama4() {
+  return {{.name = "Llama 4", .arguments_key = "parameters", .at_start = true, .parallel = false},
+          {"<|header_start|>", "parameters"}};
+}
+
 Family Llama() {
   return {{.name = "Llama 3",
            .arguments_key = "parameters",
@@ -255,6 +260,7 @@ const std::vector<Family>& Families() {
       List("Nemotron", "<TOOLCALL>", "</TOOLCALL>"),
       Hermes(),
       Functionary(),
+      Llama4(),
       Llama(),
   };
   return families;

@@ -173,6 +173,7 @@ const std::map<std::string, std::string> kWritten = {
     {"Hermes, Qwen",
      "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\":\"Rome\",\"days\":3}}\n</tool_call>"},
     {"Functionary v3.1", "<function=weather>{\"city\":\"Rome\",\"days\":3}</function>"},
+    {"Llama 4", "{\"name\": \"weather\", \"parameters\": {\"city\":\"Rome\",\"days\":3}}"},
     {"Llama 3", "{\"name\": \"weather\", \"parameters\": {\"city\":\"Rome\",\"days\":3}}"},
     {"our own",
      "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\":\"Rome\",\"days\":3}}\n</tool_call>"},
@@ -206,6 +207,7 @@ TEST(AnswerFormat, IsToldByTheTemplate) {
     if (name == "our own") continue;
     std::string source = "{% for t in tools %}{{ t }}{% endfor %}" + written;
     if (name == "Llama 3") source += "<|start_header_id|>";
+    if (name == "Llama 4") source += "<|header_start|>";
     if (name == "Llama 4, calls of Python") source += "[func_name1(params_name1=params_value1)]";
     EXPECT_EQ(FormatOf(source, true).name, name);
     EXPECT_TRUE(IsOwn(FormatOf(source, false)));
