@@ -146,14 +146,16 @@ void AddServe(CLI::App& app) {
       ->needs("--request-log")
       ->group(kGroup);
   command
-      ->add_option("--journal", server.journal,
-                   "Show this run, finished or not, at /; a model is then served only with -m, its page at /chat")
+      ->add_option(
+          "--journal", server.journal,
+          "Show this run, finished or not, at /; a model is then served only with -m, its page at /chat")
       ->group(kGroup)
       ->check(CLI::detail::ExistingFileValidator());
   AddLocalFlags(*command, options->local);
   command->footer(
       "Endpoints: /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1/models,\n"
-      "/tokenize, /detokenize, Ollama's under /api, /health, /ready, /metrics; at / a page to chat, or the viewer.\n"
+      "/tokenize, /detokenize, Ollama's under /api, /health, /ready, /metrics; at / a page to chat, or the "
+      "viewer.\n"
       "docs/serve.md says who may talk to it, and its limits.\n"
       "Ctrl-C finishes the requests in work, for at most 10 seconds.\n"
       "Examples:\n"
