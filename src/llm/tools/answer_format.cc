@@ -369,6 +369,7 @@ AnswerFormat WithTokens(AnswerFormat format, std::vector<FormatToken> tokens) {
   for (size_t i = 0; i < format.tokens.size(); ++i) {
     for (const auto text : kTexts) Replace(format.*text, format.tokens[i].name, AnswerFormat::MarkOf(i));
   }
+  if (!format.tag.empty() && !AnswerFormat::IsMark(format.tag[0])) format.tag.clear();
   return format;
 }
 

@@ -46,8 +46,8 @@ struct AnswerFormat {
   std::string parameter_name_end{};
   std::string text_name_end{};  // the same where the value is plain text; empty: the same
   std::string parameter_end{};
-  // May stand before calls at an answer's start, and then NAME.call(KEY=VALUE, ...) is one, too, and so is
-  // code for the tool that runs it (CodeParameter); empty: none.
+  // A token that may stand before calls at an answer's start, and then NAME.call(KEY=VALUE, ...) is one, too,
+  // and so is code for the tool that runs it (CodeParameter); empty: none.
   std::string tag{};
   bool at_start = false;   // calls are told from text by being all of an answer
   bool parallel = true;    // an answer may have several calls

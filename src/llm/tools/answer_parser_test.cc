@@ -233,26 +233,26 @@ TEST(AnswerParser, ReadsWhatFollowsATag) {
       {"x = {\"a\": 1}\nprint(x)\n", {"code_interpreter", R"({"code":"x = {\"a\": 1}\nprint(x)\n"})"}},
       {"print(\"ü\")", {"code_interpreter", R"_({"code":"print(\"ü\")"})_"}},
   };
-  const AnswerFormat plain = Family("Llama 3");
-  for (const AnswerFormat& format : {Unmarked(plain), Marked(plain)}) {
-    AnswerForm form = FormOf(format);
-    form.tools = tools;
-    for (const auto& [text, call] : written) {
-      const std::string answer = Spelled(format, "<|python_tag|>" + text);
-      EXPECT_EQ(Parse(form, answer), (Parsed{"", "", {call}}));
-      EXPECT_TRUE(Automaton(CompileAnswer(form)).Matches(answer)) << answer;
-      AnswerForm other = FormOf(format, Calls::kNever);
-      EXPECT_EQ(Parse(other, answer).calls.size(), 0);
-      EXPECT_FALSE(format.tokens.empty() ? false : Automaton(CompileAnswer(other)).Matches(answer));
-    }
-    form.tools = {tools[1]};
-    EXPECT_FALSE(Automaton(CompileAnswer(form)).Matches(Spelled(format, "<|python_tag|>print(1)")));
-    EXPECT_FALSE(
-        Automaton(CompileAnswer(form)).Matches(Spelled(format, "<|python_tag|>weather.call(city=\"Rome\")")));
-    EXPECT_EQ(Parse(form, "So print(1)").text, "So print(1)");
+  AnswerForm form = FormOf(Marked(Family("Llama 3")));
+  form.tools = tools;
+  const auto spelled = [&](const std::string& text) { return Spelled(form.format, "<|python_tag|>" + text); };
+  for (const auto& [text, call] : written) {
+    const std::string answer = spelled(text);
+    EXPECT_EQ(Parse(form, answer), (Parsed{"", "", {call}}));
+    EXPECT_TRUE(Automaton(CompileAnswer(form)).Matches(answer)) << answer;
+    AnswerForm other = form;
+    other.calls = Calls::kNever;
+    EXPECT_EQ(Parse(other, answer).calls.size(), 0);
+    EXPECT_FALSE(Automaton(CompileAnswer(other)).Matches(answer));
+    // Where the vocabulary has no such token, there are no such calls.
+    other = FormOf(Unmarked(Family("Llama 3")));
+    EXPECT_EQ(Parse(other, "<|python_tag|>" + text).calls.size(), 0);
   }
-  AnswerForm form = FormOf(Marked(plain));  // without a tool that runs code
-  EXPECT_EQ(Parse(form, Spelled(form.format, "<|python_tag|>print(1)")), (Parsed{"", "print(1)", {}}));
+  EXPECT_EQ(Parse(form, "So print(1)").text, "So print(1)");
+  form.tools = {tools[1]};  // none that runs code
+  EXPECT_FALSE(Automaton(CompileAnswer(form)).Matches(spelled("print(1)")));
+  EXPECT_FALSE(Automaton(CompileAnswer(form)).Matches(spelled("weather.call(city=\"Rome\")")));
+  EXPECT_EQ(Parse(form, spelled("print(1)")), (Parsed{"", "print(1)", {}}));
 }
 
 TEST(AnswerParser, ReadsListsOfPython) {
