@@ -22,7 +22,7 @@ void CheckTokens(const engine::LocalModel& model, const CompletionRequest& reque
   const int vocab = model.Config().vocab_size;
   const auto check = [&](const char* field, int32_t token) {
     if (token >= 0 && token < vocab) return;
-    throw BadField(field, "invalid_value", "found token {}, allowed: 0 to {}", token, vocab - 1);
+    throw BadField(field, "invalid_value", "token {} is not in the vocabulary of {}", token, vocab);
   };
   for (const engine::Prompt& prompt : request.prompts) {
     const auto* tokens = std::get_if<std::vector<int32_t>>(&prompt);

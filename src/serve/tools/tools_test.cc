@@ -178,6 +178,11 @@ TEST_F(OwnToolsTest, ChoicesOfTools) {
       functions.push_back({{"type", "function"}, {"function", {{"name", name}}}});
     return Json{{"type", "allowed_tools"}, {"allowed_tools", {{"mode", mode}, {"tools", functions}}}};
   };
+  const auto functions = [](const Json& answer) {
+    Json called = Json::array();
+    for (const Json& call : answer["tool_calls"]) called.push_back(call["function"]);
+    return called;
+  };
   const auto prompt_tokens = [&](const Json& choice) {
     return Post(ChatCompletions, Body({{"tool_choice", choice}}))["usage"]["prompt_tokens"];
   };
@@ -188,8 +193,8 @@ TEST_F(OwnToolsTest, ChoicesOfTools) {
     ASSERT_GE(calls.size(), 1u);
     for (const Json& call : calls) EXPECT_EQ(call["function"]["name"], "turn");
     const Json both = allowed("required", {"turn", "weather", "turn"});
-    EXPECT_EQ(message({{"seed", seed}, {"tool_choice", both}}),
-              message({{"seed", seed}, {"tool_choice", "required"}}));
+    EXPECT_EQ(functions(message({{"seed", seed}, {"tool_choice", both}})),
+              functions(message({{"seed", seed}, {"tool_choice", "required"}})));
     const Json free =
         message({{"seed", seed}, {"tool_choice", allowed("auto", {"turn"})}, {"max_tokens", 20}});
     EXPECT_TRUE(free["content"].is_string());
