@@ -159,6 +159,16 @@ class JournalTest(unittest.TestCase):
         self.assertEqual(rows(self.path / "off.journal", "SELECT count(text), count(made) > 99 FROM memories"), [(0, 1)])
         self.assertLess(sizes["on"], 3 * sizes["off"], sizes)
 
+    def test_the_chat_template_of_a_run_stays(self):
+        template, journal = self.path / "chat.jinja", self.path / "template.journal"
+        template.write_text("{% for m in messages %}{{ m.content }}\n\n{% endfor %}")
+        town = ["run", "--agents", "2", "--quiet", "--json", "--chat-template", template]
+        whole = run(*town, "--until", "07:00", "--no-journal")
+        self.assertGreater(whole["llm_calls"], 0)
+        run(*town, "--until", "06:30", "--journal", journal)
+        self.assertEqual(rows(journal, "SELECT value FROM manifest WHERE key = 'chat_template'"), [(str(template),)])
+        self.assertEqual(run("resume", journal, "--until", "07:00", "--quiet", "--json")["hash"], whole["hash"])
+
     def test_a_run_can_be_extended(self):
         journal = self.path / "short.journal"
         run("run", *TOWN, "--until", "08:00", "--price", "1,2", "--journal", journal)

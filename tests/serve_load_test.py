@@ -4,6 +4,9 @@ memory stays flat, and nobody waits for others' long answers.
   python3 tests/serve_load_test.py THRONG [--streams 64] [--seconds 20] [SERVE-ARGUMENTS...]
 
 A longer load, on a model of one's own: --streams 256 --seconds 600 -m model.gguf
+
+With --beside-llama-server, the same requests also go to llama.cpp's server (llama_server.py says where it is found), with the town's
+model, in turns: its texts are its own, and the times of both are shown.
 """
 
 import argparse
@@ -12,13 +15,18 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
+import llama_server
+
 SHORT, LONG = 8, 160  # tokens
 KINDS = 12  # different requests
 MEMORY_GROWTH = 1.1  # of the peak of the second half to that of the first
+ROUNDS = 2  # of each server, beside another
+TOKENS_PER_STREAM = 256
 
 
 def request(kind):
@@ -52,9 +60,11 @@ class Client:
         while True:
             size = int(await self.reader.readuntil(b"\r\n"), 16)
             events += (await self.reader.readexactly(size + 2))[:-2]
-            first = first or time.monotonic() - begin
+            if first is None and re.search(rb'"text": ?"[^"]', events):
+                first = time.monotonic() - begin
             if size == 0:
                 break
+        first = first or time.monotonic() - begin  # an answer without text
         events = events.decode().split("\n\n")
         assert events.pop() == "" and events.pop() == "data: [DONE]", events[-3:]
         chunks = [json.loads(event.removeprefix("data: ")) for event in events]
@@ -104,30 +114,63 @@ def percentile(values, part):
     return sorted(values)[min(int(len(values) * part), len(values) - 1)]
 
 
+def show_waits(waits):
+    for name, long in ("short", False), ("long", True):
+        print(f"first token of {name} answers: p50 {percentile(waits[long], 0.5):.3f} s, p99 {percentile(waits[long], 0.99):.3f} s")
+
+
+def load_throng(throng, flags, serve):
+    command = [throng, "serve", "--port", "0", "--max-requests", str(flags.streams), *serve]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        port = int(re.search(r"http://[^/]*:(\d+)/", next(line for line in server.stderr if " at http" in line))[1])
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        result = asyncio.run(load(port, server.pid, flags.streams, flags.seconds))
+    finally:
+        server.terminate()
+        code = server.wait()
+    assert code == 0, code
+    return result
+
+
+def load_llama_server(flags):
+    more = ["--threads", "2", "--ctx-size", str(TOKENS_PER_STREAM * flags.streams), "--parallel", str(flags.streams)]
+    with tempfile.TemporaryDirectory() as folder, llama_server.LlamaServer(Path(folder), *more) as server:
+        return asyncio.run(load(int(server.address.split(":")[-1]), server.process.pid, flags.streams, flags.seconds))
+
+
+def compare(flags, serve):
+    assert llama_server.PROGRAM, llama_server.SKIPPED
+    servers = {"throng": lambda: load_throng(flags.throng, flags, serve), "llama-server": lambda: load_llama_server(flags)}
+    waits = {name: {True: [], False: []} for name in servers}
+    for _ in range(ROUNDS):
+        for name, run in servers.items():
+            for long, seconds in run()[0].items():
+                waits[name][long] += seconds
+    for name in servers:
+        answers = sum(map(len, waits[name].values()))
+        print(f"{name}: {answers} answers to {flags.streams} streams in {ROUNDS} times {flags.seconds:g} s")
+        show_waits(waits[name])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("throng")
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=20)
-    arguments, serve = parser.parse_known_args()
-    command = [arguments.throng, "serve", "--port", "0", "--max-requests", str(arguments.streams), *serve]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        port = int(re.search(r"http://[^/]*:(\d+)/", next(line for line in server.stderr if " at http" in line))[1])
-        threading.Thread(target=server.stderr.read, daemon=True).start()
-        waits, wrong, samples = asyncio.run(load(port, server.pid, arguments.streams, arguments.seconds))
-    finally:
-        server.terminate()
-        code = server.wait()
+    parser.add_argument("--beside-llama-server", action="store_true")
+    flags, serve = parser.parse_known_args()
+    if flags.beside_llama_server:
+        compare(flags, serve)
+        return
+    waits, wrong, samples = load_throng(flags.throng, flags, serve)
     half = len(samples) // 2
-    print(f"{arguments.streams} streams for {arguments.seconds:g} s: {sum(map(len, waits.values()))} answers, {len(wrong)} wrong")
-    for name, long in ("short", False), ("long", True):
-        print(f"first token of {name} answers: p50 {percentile(waits[long], 0.5):.3f} s, p99 {percentile(waits[long], 0.99):.3f} s")
+    print(f"{flags.streams} streams for {flags.seconds:g} s: {sum(map(len, waits.values()))} answers, {len(wrong)} wrong")
+    show_waits(waits)
     print(f"memory: {max(samples[:half]) >> 20} MiB at most in the first half, {max(samples[half:]) >> 20} in the second")
     assert not wrong, wrong[0]
     assert max(samples[half:]) < MEMORY_GROWTH * max(samples[:half])
     assert percentile(waits[False], 0.5) < 2 * percentile(waits[True], 0.5) + 0.1, "short answers wait for long ones"
-    assert code == 0, code
 
 
 if __name__ == "__main__":

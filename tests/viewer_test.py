@@ -2,21 +2,15 @@
 clock, a conversation. Usage: viewer_test.py THRONG [--journal FILE] [--screenshot FILE.png]"""
 
 import argparse
-import base64
 import colorsys
-import json
 import re
-import shutil
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
-SKIPPED = 77  # the exit status by which CTest knows
-SIZE = (1280, 890)
+from browser import Browser, skip_without_browser
 
 # From now on `drawn` holds the texts of the last picture.
 RECORD_TEXTS = """
@@ -46,61 +40,6 @@ CHOOSE_AGENT = """
   list.value = Array.from(list.options).find((option) => option.text === arguments[0]).value;
   list.dispatchEvent(new Event('change'));
 """
-
-
-class Browser:
-    """Headless Chromium, driven through WebDriver."""
-
-    def __init__(self, profile):
-        self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
-        started = (re.search(r"started successfully on port (\d+)", line) for line in self.driver.stdout)
-        port = next(match[1] for match in started if match)
-        self.address = f"http://127.0.0.1:{port}/session"
-        arguments = ["headless=new", "no-sandbox", "disable-gpu", "disable-quic", "disable-dev-shm-usage", "no-first-run"]
-        arguments += ["disable-background-networking", "disable-component-update", "disable-sync", "hide-scrollbars"]
-        arguments += [f"user-data-dir={profile}", "window-size={},{}".format(*SIZE)]
-        chrome = {"args": ["--" + argument for argument in arguments]}
-        wanted = {"goog:chromeOptions": chrome, "goog:loggingPrefs": {"browser": "ALL"}}
-        session = self.call("POST", "", {"capabilities": {"alwaysMatch": wanted}})
-        self.address += "/" + session["sessionId"]
-
-    def call(self, method, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.address + path, data, {"Content-Type": "application/json"}, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=120) as reply:
-                return json.load(reply)["value"]
-        except urllib.error.HTTPError as error:
-            raise AssertionError(f"{method} {path}: {error.read().decode()[:500]}") from error
-
-    def open(self, url):
-        self.call("POST", "/url", {"url": url})
-
-    def run(self, script, *arguments):
-        return self.call("POST", "/execute/sync", {"script": script, "args": arguments})
-
-    def text(self, element):
-        return self.run("return document.getElementById(arguments[0]).textContent", element)
-
-    def click(self, x, y):
-        move = {"type": "pointerMove", "x": x, "y": y, "duration": 0}
-        press = [{"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
-        self.call("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": [move, *press]}]})
-
-    def console(self):
-        """What the page has complained about since the last call."""
-        entries = self.call("POST", "/se/log", {"type": "browser"})
-        return [entry["message"] for entry in entries if entry["level"] in ("WARNING", "SEVERE")]
-
-    def screenshot(self):
-        return base64.b64decode(self.call("GET", "/screenshot"))
-
-    def close(self):
-        try:
-            self.call("DELETE", "")
-        finally:
-            self.driver.terminate()
-            self.driver.wait()
 
 
 class Run:
@@ -231,9 +170,7 @@ def main():
     flags.add_argument("--journal", type=Path, help="of a run of the built-in town; default: a short one, made here")
     flags.add_argument("--screenshot", type=Path, help="PNG file for a picture of the viewer")
     flags = flags.parse_args()
-    if not shutil.which("chromedriver"):
-        print("skipped: chromedriver is missing (Debian: chromium-driver)")
-        sys.exit(SKIPPED)
+    skip_without_browser()
     throng = flags.throng.resolve()
     with tempfile.TemporaryDirectory() as folder:
         journal = flags.journal or Path(folder) / "town.journal"

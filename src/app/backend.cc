@@ -62,7 +62,8 @@ std::unique_ptr<llm::Llm> MakeOneBackend(const Simulation& simulation, const std
   if (name.ends_with(".gguf")) {
     engine::LocalOptions options = simulation.local;
     options.model = name;
-    options.kv_choice.clear();  // it belongs to the other model
+    options.kv_choice.clear();  // these belong to the other model
+    options.chat_template.clear();
     return MakeLocal(options);
   }
   std::unique_ptr<llm::Llm> llm = MakeBackend(name);

@@ -1,4 +1,4 @@
-// throng serve: OpenAI's API over a model in this process, and the viewer of a run.
+// throng serve: OpenAI's API over a model in this process, a page to chat with it, and the viewer of a run.
 
 #include <fmt/format.h>
 
@@ -87,7 +87,7 @@ void Run(Options& options, const CLI::App& command) {
 
 void AddServe(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "serve", "Serve a model to programs that speak OpenAI's API, or show a run in a browser");
+      "serve", "Serve a model to programs that speak OpenAI's API and to browsers, or show a run");
   const auto options = std::make_shared<Options>();
   constexpr const char* kGroup = "Server";
   serve::ServerOptions& server = options->server;
@@ -146,14 +146,16 @@ void AddServe(CLI::App& app) {
       ->needs("--request-log")
       ->group(kGroup);
   command
-      ->add_option("--journal", server.journal,
-                   "Show this run, finished or not, at /; a model is then served only with -m")
+      ->add_option(
+          "--journal", server.journal,
+          "Show this run, finished or not, at /; a model is then served only with -m, its page at /chat")
       ->group(kGroup)
       ->check(CLI::detail::ExistingFileValidator());
   AddLocalFlags(*command, options->local);
   command->footer(
       "Endpoints: /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings, /v1/models,\n"
-      "/tokenize, /detokenize, Ollama's under /api, /health, /ready, /metrics, and the viewer at /.\n"
+      "/tokenize, /detokenize, Ollama's under /api, /health, /ready, /metrics; at / a page to chat, or the "
+      "viewer.\n"
       "docs/serve.md says who may talk to it, and its limits.\n"
       "Ctrl-C finishes the requests in work, for at most 10 seconds.\n"
       "Examples:\n"

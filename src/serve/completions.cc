@@ -4,6 +4,7 @@
 #include <memory>
 #include <numeric>
 #include <utility>
+#include <variant>
 
 #include "serve/completion_request.h"
 #include "serve/endpoints.h"
@@ -16,7 +17,24 @@
 namespace throng::serve {
 namespace {
 
+// Whether the model has the tokens that a request names.
+void CheckTokens(const engine::LocalModel& model, const CompletionRequest& request) {
+  const int vocab = model.Config().vocab_size;
+  const auto check = [&](const char* field, int32_t token) {
+    if (token >= 0 && token < vocab) return;
+    throw BadField(field, "invalid_value", "token {} is not in the vocabulary of {}", token, vocab);
+  };
+  for (const engine::Prompt& prompt : request.prompts) {
+    const auto* tokens = std::get_if<std::vector<int32_t>>(&prompt);
+    if (tokens == nullptr) continue;
+    for (const int32_t token : *tokens) check("prompt", token);
+  }
+  for (const int32_t token : request.settings.rules.ends) check("stop_token_ids", token);
+  for (const engine::TokenBias& bias : request.settings.rules.bias) check("logit_bias", bias.token);
+}
+
 std::vector<Choices> MakeChoices(engine::LocalModel& model, const CompletionRequest& request, bool chat) {
+  CheckTokens(model, request);
   std::vector<Choices> choices;
   for (const engine::Prompt& prompt : request.prompts) {
     engine::TextRequest text = request.settings;

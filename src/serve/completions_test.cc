@@ -208,6 +208,9 @@ TEST_F(CompletionsTest, EndsWhereItIsTold) {
   EXPECT_EQ(natural["choices"][0]["text"].get<std::string>().substr(0, text.size()), text);
   const Json out = Refused(Completions, TextBody({{"stop_token_ids", {999999}}}).dump());
   EXPECT_THAT(out["message"].get<std::string>(), HasSubstr("999999"));
+  EXPECT_EQ(out["param"], "stop_token_ids");
+  EXPECT_EQ(Refused(Completions, TextBody({{"logit_bias", {{"999999", 1}}}}).dump())["param"], "logit_bias");
+  EXPECT_EQ(Refused(Completions, TextBody({{"prompt", {{5}, {7, 999999}}}}).dump())["param"], "prompt");
   EXPECT_EQ(Refused(Completions, TextBody({{"min_tokens", 13}}).dump())["param"], "min_tokens");
   EXPECT_EQ(Refused(Completions, TextBody({{"ignore_eos", true}, {"guided_choice", {"a"}}}).dump())["param"],
             "ignore_eos");

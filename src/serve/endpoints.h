@@ -29,10 +29,13 @@ HttpReply Health(Context& context, const HttpRequest& request);  // GET /health:
 HttpReply Ready(Context& context, const HttpRequest& request);   // GET /ready: 503 while it takes no requests
 HttpReply Metrics(Context& context, const HttpRequest& request);  // GET /metrics
 
-// The viewer: GET / and /viewer.js, and the endpoints that they ask. Without a journal the page says how to
-// see one.
-HttpReply ViewerPage(Context& context, const HttpRequest& request);
-HttpReply ViewerScript(Context& context, const HttpRequest& request);
+// Pages for browsers. GET / is the viewer where a run is shown, else the chat.
+HttpReply HomePage(Context& context, const HttpRequest& request);
+HttpReply ViewerScript(Context& context, const HttpRequest& request);  // GET /viewer.js
+HttpReply ChatPage(Context& context, const HttpRequest& request);      // GET /chat
+HttpReply ChatFile(Context& context, const HttpRequest& request);      // GET /chat/{file}
+
+// What the viewer asks.
 // GET /api/run: {"name", "manifest": {}, "agents": [[id, name, x, y, status]], "steps", "answers"}.
 HttpReply RunInfo(Context& context, const HttpRequest& request);
 // GET /api/steps?from=A&to=B, steps below B, at most kMaxStepsPerReply: {"from", "to", "bodies": [[step,

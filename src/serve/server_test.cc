@@ -284,6 +284,21 @@ TEST_F(ServerTest, TellsAboutItself) {
   EXPECT_EQ(Get("/api/run").first, 404);
 }
 
+TEST_F(ServerTest, HasAPageToChat) {
+  Start({.access = {.api_key = "sesame"}});
+  auto client = MakeClient();
+  const auto page = client.Get("/");
+  EXPECT_EQ(page->status, 200);
+  EXPECT_EQ(page->get_header_value("Content-Type"), "text/html; charset=utf-8");
+  EXPECT_THAT(page->get_header_value("Content-Security-Policy"), HasSubstr("default-src 'none'"));
+  EXPECT_THAT(page->body, HasSubstr("chat/page.js"));
+  EXPECT_EQ(client.Get("/chat")->body, page->body);
+  EXPECT_EQ(client.Get("/chat/page.js")->get_header_value("Content-Type"), "text/javascript; charset=utf-8");
+  EXPECT_EQ(client.Get("/chat/chat.css")->get_header_value("Content-Type"), "text/css; charset=utf-8");
+  EXPECT_EQ(client.Get("/chat/viewer.js")->status, 404);
+  EXPECT_EQ(client.Get("/chat/../viewer.js")->status, 404);
+}
+
 TEST_F(ServerTest, TakesNoMoreThanItMay) {
   Start({.max_requests = 1});
   slow_ = true;

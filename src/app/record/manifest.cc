@@ -97,6 +97,7 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           Only(ListField("events", nullptr, simulation.events)),
           Only(PathField("events_file", nullptr, simulation.events_file)),
           PathField("model", "--model", local.model),
+          PathField("chat_template", "--chat-template", local.chat_template),
           TextField("kv", "--kv", local.kv),
           TextField("k", "--k", local.keys),
           TextField("v", "--v", local.values),

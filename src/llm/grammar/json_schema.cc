@@ -567,9 +567,9 @@ Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar, const J
   }
 }
 
-Grammar::Node LowerParts(SchemaDocument& document, const SchemaParts& parts, Grammar& grammar) {
-  const JsonStyle json;
-  return Lowering(document, json, grammar).Values(parts);
+Grammar::Node LowerParts(SchemaDocument& document, const SchemaParts& parts, Grammar& grammar,
+                         const JsonStyle& style) {
+  return Lowering(document, style, grammar).Values(parts);
 }
 
 }  // namespace throng::llm

@@ -17,6 +17,7 @@ namespace throng::llm {
 Grammar::Node LowerJsonSchema(std::string_view schema, Grammar& grammar, const JsonStyle& style = {});
 
 // The values that all parts of a document allow. Throws NoValue if there are none, and the same as above.
-Grammar::Node LowerParts(SchemaDocument& document, const SchemaParts& parts, Grammar& grammar);
+Grammar::Node LowerParts(SchemaDocument& document, const SchemaParts& parts, Grammar& grammar,
+                         const JsonStyle& style = {});
 
 }  // namespace throng::llm

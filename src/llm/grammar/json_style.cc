@@ -7,7 +7,9 @@ using Json = nlohmann::ordered_json;
 std::string JsonStyle::Key(const std::string& name) const { return IsJson() ? Json(name).dump() : name; }
 
 std::string JsonStyle::Write(const Json& value) const {
-  if (IsJson() || value.is_primitive()) {
+  if (python_words && value.is_null()) return "None";
+  if (python_words && value.is_boolean()) return value.get<bool>() ? "True" : "False";
+  if ((IsJson() && !python_words) || value.is_primitive()) {
     return !IsJson() && value.is_string() ? quote + value.get<std::string>() + quote : value.dump();
   }
   std::string text;

@@ -10,6 +10,7 @@ struct JsonStyle {
   // What begins and ends strings, which then are plain text without it, while the keys of objects have no
   // quotes; empty: JSON.
   std::string quote{};
+  bool python_words = false;  // True, False and None for true, false and null
 
   bool IsJson() const { return quote.empty(); }
   std::string Write(const nlohmann::ordered_json& value) const;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
 
 #include "llm/grammar/json_scalar.h"
 #include "llm/grammar/json_schema.h"
@@ -57,18 +56,18 @@ Grammar::Node PlainTexts(SchemaDocument& document, const SchemaParts& parts, std
   return LowerPlainString(parts, end, grammar);
 }
 
-Grammar::Node LowerValue(SchemaDocument& document, const SchemaParts& parts, std::string_view end,
+Grammar::Node LowerValue(SchemaDocument& document, const SchemaParts& parts, const MemberStyle& style,
                          Grammar& grammar, bool& is_text) {
   const std::vector<SchemaParts> alternatives = document.Alternatives(parts);
   is_text = !alternatives.empty() &&
             std::ranges::all_of(alternatives, [](const SchemaParts& one) { return TypesOf(one) == kString; });
-  if (!is_text) return LowerParts(document, parts, grammar);
+  if (!is_text || !style.plain_end) return LowerParts(document, parts, grammar, style.json);
   std::vector<Grammar::Node> choices;
   std::optional<NoValue> nothing;
   for (const SchemaParts& one : alternatives) {
     try {
       for (const SchemaPart& part : one) CheckKeywords(*part.schema, part.path);
-      choices.push_back(PlainTexts(document, one, end, grammar));
+      choices.push_back(PlainTexts(document, one, *style.plain_end, grammar));
     } catch (const NoValue& none) {
       nothing = none;
     }
@@ -79,7 +78,7 @@ Grammar::Node LowerValue(SchemaDocument& document, const SchemaParts& parts, std
 
 }  // namespace
 
-std::vector<SchemaMember> LowerMembers(std::string_view schema, std::string_view end, Grammar& grammar) {
+std::vector<SchemaMember> LowerMembers(std::string_view schema, const MemberStyle& style, Grammar& grammar) {
   SchemaDocument document(schema);
   const ObjectNames names(ObjectParts(document));
   std::vector<SchemaMember> members;
@@ -91,7 +90,7 @@ std::vector<SchemaMember> LowerMembers(std::string_view schema, std::string_view
     }
     try {
       bool is_text = false;
-      const Grammar::Node value = LowerValue(document, names.PartsOf(name), end, grammar, is_text);
+      const Grammar::Node value = LowerValue(document, names.PartsOf(name), style, grammar, is_text);
       members.push_back({name, is_required, is_text, value});
     } catch (const NoValue& nothing) {
       if (is_required) throw nothing.why;

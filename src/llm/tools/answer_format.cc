@@ -137,6 +137,46 @@ Family MiniMax() {
           {"<minimax:tool_call>"}};
 }
 
+// DeepSeek, since V3.2.
+Family Dsml(const char* name, const std::string& block) {
+  return {{.name = name,
+           .calls_begin = "<｜DSML｜" + block + ">\n",
+           .calls_end = "</｜DSML｜" + block + ">",
+           .call_begin = "<｜DSML｜invoke name=\"",
+           .call_end = "</｜DSML｜invoke>\n",
+           .body = CallBody::kParameters,
+           .name_end = "\">\n",
+           .parameter_begin = "<｜DSML｜parameter name=\"",
+           .parameter_name_end = "\" string=\"false\">",
+           .text_name_end = "\" string=\"true\">",
+           .parameter_end = "</｜DSML｜parameter>\n",
+           .tokens = Named({"｜DSML｜"})},
+          {"｜DSML｜", block + ">"}};
+}
+
+// Lists of calls of Python. Without marks around them, they are told by standing at the start.
+Family Python(const char* name, const std::string& begin, const std::string& end) {
+  return {{.name = name,
+           .calls_begin = begin + "[",
+           .calls_end = "]" + end,
+           .call_separator = ", ",
+           .body = CallBody::kPython,
+           .name_end = "(",
+           .at_start = begin.empty(),
+           .tokens = begin.empty() ? Named({}) : Named({begin.c_str(), end.c_str()})},
+          {begin.empty() ? "[func_name1(" : begin}};
+}
+
+Family ToolCode() {
+  return {{.name = "Gemma 3, tool_code",
+           .calls_begin = "```tool_code\n",
+           .calls_end = "\n```",
+           .call_separator = "\n",
+           .body = CallBody::kPython,
+           .name_end = "("},
+          {"```tool_code"}};
+}
+
 Family Glm() {
   return {{.name = "GLM 4.5",
            .call_begin = "<tool_call>",
@@ -180,8 +220,18 @@ Family Functionary() {
           {"<function="}};
 }
 
+Family Llama4() {
+  return {{.name = "Llama 4", .arguments_key = "parameters", .at_start = true, .parallel = false},
+          {"<|header_start|>", "parameters"}};
+}
+
 Family Llama() {
-  return {{.name = "Llama 3", .arguments_key = "parameters", .at_start = true, .parallel = false},
+  return {{.name = "Llama 3",
+           .arguments_key = "parameters",
+           .tag = "<|python_tag|>",
+           .at_start = true,
+           .parallel = false,
+           .tokens = Named({"<|python_tag|>"})},
           {"<|start_header_id|>", "parameters"}};
 }
 
@@ -190,6 +240,8 @@ const std::vector<Family>& Families() {
       Harmony(),
       DeepSeek(true),
       DeepSeek(false),
+      Dsml("DeepSeek V3.2", "function_calls"),
+      Dsml("DeepSeek V4", "tool_calls"),
       Mistral(true),
       Mistral(false),
       Command(),
@@ -200,11 +252,15 @@ const std::vector<Family>& Families() {
       Glm(),
       Gemma("Gemma 4", "<|tool_call>", "<tool_call|>", "<|\"|>"),
       Gemma("FunctionGemma", "<start_function_call>", "<end_function_call>", "<escape>"),
+      ToolCode(),
+      Python("LFM 2.5", "<|tool_call_start|>", "<|tool_call_end|>"),
+      Python("Llama 4, calls of Python", "", ""),
       List("Phi 4 mini", "<|tool_call|>", "<|/tool_call|>"),
       List("Granite 3", "<|tool_call|>", ""),
       List("Nemotron", "<TOOLCALL>", "</TOOLCALL>"),
       Hermes(),
       Functionary(),
+      Llama4(),
       Llama(),
   };
   return families;
@@ -254,6 +310,7 @@ constexpr std::string AnswerFormat::*kTexts[] = {
     &AnswerFormat::call_separator,     &AnswerFormat::quote,
     &AnswerFormat::name_end,           &AnswerFormat::parameter_begin,
     &AnswerFormat::parameter_name_end, &AnswerFormat::parameter_end,
+    &AnswerFormat::text_name_end,      &AnswerFormat::tag,
 };
 
 }  // namespace
@@ -312,6 +369,7 @@ AnswerFormat WithTokens(AnswerFormat format, std::vector<FormatToken> tokens) {
   for (size_t i = 0; i < format.tokens.size(); ++i) {
     for (const auto text : kTexts) Replace(format.*text, format.tokens[i].name, AnswerFormat::MarkOf(i));
   }
+  if (!format.tag.empty() && !AnswerFormat::IsMark(format.tag[0])) format.tag.clear();
   return format;
 }
 

@@ -15,6 +15,7 @@ enum class CallBody : uint8_t {
   kObject,      // {"name": "NAME", "arguments": {...}}, with the format's keys
   kNamed,       // NAME, `name_end`, {...}
   kBraces,      // NAME, and its arguments as braces_value.h has them
+  kPython,      // NAME, `name_end`, and its arguments as python_arguments.h has them
   kParameters,  // NAME, `name_end`, and for each argument its name and value between literals
 };
 
@@ -39,11 +40,15 @@ struct AnswerFormat {
   CallBody body = CallBody::kObject;
   std::string name_key = "name";  // kObject
   std::string arguments_key = "arguments";
-  std::string name_end{};         // kNamed, kParameters
+  std::string name_end{};         // kNamed, kPython, kParameters
   std::string quote{};            // kBraces: begins and ends strings
   std::string parameter_begin{};  // kParameters
   std::string parameter_name_end{};
+  std::string text_name_end{};  // the same where the value is plain text; empty: the same
   std::string parameter_end{};
+  // A token that may stand before calls at an answer's start, and then NAME.call(KEY=VALUE, ...) is one, too,
+  // and so is code for the tool that runs it (CodeParameter); empty: none.
+  std::string tag{};
   bool at_start = false;   // calls are told from text by being all of an answer
   bool parallel = true;    // an answer may have several calls
   bool short_ids = false;  // the template wants ids of nine letters and digits

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/text/trim.h"
@@ -36,6 +39,7 @@ class Composer {
 
   Node Arguments(const Tool& tool) {
     if (format_.body == CallBody::kParameters) return Parameters(tool);
+    if (format_.body == CallBody::kPython) return Keywords(tool);
     return LowerJsonSchema(tool.parameters, grammar_, {.quote = format_.quote});
   }
 
@@ -76,7 +80,23 @@ class Composer {
       const Node next = grammar_.Sequence({grammar_.Bytes(format_.call_separator), call});
       calls = grammar_.Sequence({call, grammar_.Repeat(next, 0, Grammar::kUnbounded)});
     }
-    return grammar_.Sequence({Literal(format_.calls_begin), calls, Literal(format_.calls_end)});
+    const Node all = grammar_.Sequence({Literal(format_.calls_begin), calls, Literal(format_.calls_end)});
+    if (format_.tag.empty()) return all;
+    std::vector<Node> tagged = {all};
+    for (const Tool& tool : form_.tools) AddTagged(tool, tagged);
+    return grammar_.Choice(
+        {all, grammar_.Sequence({grammar_.Bytes(format_.tag), grammar_.Choice(std::move(tagged))})});
+  }
+
+  // The forms that a call may have behind the format's tag besides its usual one, as far as the tool fits.
+  void AddTagged(const Tool& tool, std::vector<Node>& forms) {
+    try {
+      forms.push_back(grammar_.Sequence({grammar_.Bytes(tool.name + ".call("), Keywords(tool)}));
+    } catch (const Error& error) {
+      if (error.Code() != ErrorCode::kUnsupported) throw;
+    }
+    if (!CodeParameter(tool).empty())
+      forms.push_back(LowerMembers(tool.parameters, {.plain_end = format_.tag}, grammar_).at(0).value);
   }
 
   Node Call(const Tool& tool) {
@@ -101,20 +121,45 @@ class Composer {
 
   Node Parameters(const Tool& tool) {
     std::vector<Node> parts;
-    for (const SchemaMember& member :
-         LowerMembers(tool.parameters, Trimmed(format_.parameter_end), grammar_)) {
-      if (member.name.find_first_of("<>\"\n") != std::string::npos) {
-        throw MakeError(
-            ErrorCode::kUnsupported,
-            "JSON schema: #/properties has the name {:?}, which the model's form of calls cannot write",
-            member.name);
-      }
-      const Node one = grammar_.Sequence(
-          {grammar_.Bytes(format_.parameter_begin), grammar_.Bytes(member.name),
-           grammar_.Bytes(format_.parameter_name_end), member.value, grammar_.Bytes(format_.parameter_end)});
+    for (const SchemaMember& member : LowerMembers(tool.parameters, ParametersStyle(format_), grammar_)) {
+      if (member.name.find_first_of("<>\"\n") != std::string::npos) RefuseName(member.name);
+      const bool has_own_end = member.is_text && !format_.text_name_end.empty();
+      const std::string& name_end = has_own_end ? format_.text_name_end : format_.parameter_name_end;
+      const Node one =
+          grammar_.Sequence({grammar_.Bytes(format_.parameter_begin), grammar_.Bytes(member.name),
+                             grammar_.Bytes(name_end), member.value, grammar_.Bytes(format_.parameter_end)});
       parts.push_back(member.is_required ? one : grammar_.Optional(one));
     }
     return grammar_.Sequence(std::move(parts));
+  }
+
+  // KEY=VALUE, KEY=VALUE)
+  Node Keywords(const Tool& tool) {
+    const std::vector<SchemaMember> members =
+        LowerMembers(tool.parameters, {.json = {.python_words = true}}, grammar_);
+    Node begin = grammar_.Bytes(""), rest = begin;  // from a member on: without one before it, and with
+    for (auto member = members.rbegin(); member != members.rend(); ++member) {
+      if (!IsIdentifier(member->name)) RefuseName(member->name);
+      const Node one = grammar_.Sequence({grammar_.Bytes(member->name + "="), member->value});
+      const Node next = grammar_.Sequence({grammar_.Bytes(", "), one});
+      const Node from_here = grammar_.Sequence({one, rest});
+      begin = member->is_required ? from_here : grammar_.Choice({from_here, begin});
+      rest = grammar_.Sequence({member->is_required ? next : grammar_.Optional(next), rest});
+    }
+    return grammar_.Sequence({begin, grammar_.Bytes(")")});
+  }
+
+  static bool IsIdentifier(std::string_view name) {
+    const auto is_letter = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    };
+    return !name.empty() && std::ranges::all_of(name, is_letter) && (name[0] < '0' || name[0] > '9');
+  }
+
+  [[noreturn]] static void RefuseName(const std::string& name) {
+    throw MakeError(
+        ErrorCode::kUnsupported,
+        "JSON schema: #/properties has the name {:?}, which the model's form of calls cannot write", name);
   }
 
   // `#` is a number.
@@ -152,6 +197,21 @@ Grammar CompileAnswer(const AnswerForm& form) {
   Grammar grammar;
   grammar.SetRoot(Composer(form, grammar).Answer());
   return grammar;
+}
+
+MemberStyle ParametersStyle(const AnswerFormat& format) {
+  return {.plain_end = std::string(Trimmed(format.parameter_end))};
+}
+
+std::string CodeParameter(const Tool& tool) {
+  constexpr std::array<std::string_view, 3> kNames = {"code_interpreter", "ipython", "python"};
+  if (std::ranges::find(kNames, tool.name) == kNames.end()) return "";
+  const auto schema = nlohmann::ordered_json::parse(tool.parameters, nullptr, /*allow_exceptions=*/false);
+  const auto members = schema.find("properties");
+  if (members == schema.end() || !members->is_object() || members->size() != 1) return "";
+  const auto member = members->begin();
+  return member->is_object() && member->value("type", nlohmann::ordered_json()) == "string" ? member.key()
+                                                                                            : "";
 }
 
 void CheckTool(const AnswerFormat& format, const Tool& tool) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "llm/grammar/grammar.h"
+#include "llm/grammar/schema_members.h"
 #include "llm/llm.h"
 #include "llm/tools/answer_format.h"
 
@@ -42,6 +43,13 @@ std::string KeyOf(const AnswerForm& form);
 // Text that stands free never begins a call. Arguments follow their schemas as an answer follows
 // Constraint::json_schema, and throw what that throws, behind the tool's name; so does the text.
 Grammar CompileAnswer(const AnswerForm& form);
+
+// How formats of kParameters write the values of arguments.
+MemberStyle ParametersStyle(const AnswerFormat& format);
+
+// The argument that has the code, of a tool that runs code by its name: its only one, a string. Empty if the
+// tool is none.
+std::string CodeParameter(const Tool& tool);
 
 // Throws kInvalid or kUnsupported if the format cannot constrain the arguments of the tool.
 void CheckTool(const AnswerFormat& format, const Tool& tool);

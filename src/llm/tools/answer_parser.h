@@ -11,6 +11,7 @@
 #include "llm/tools/braces_value.h"
 #include "llm/tools/held_text.h"
 #include "llm/tools/json_value.h"
+#include "llm/tools/python_arguments.h"
 
 namespace throng::llm {
 
@@ -47,11 +48,13 @@ class AnswerParser {
     kTop,  // in text
     kThought,
     kHead,        // of a call: the literals before its name or its object
+    kTag,         // behind the format's tag
     kKeys,        // kObject: before a key
     kName,        // kObject: the value of the name's key
     kOtherValue,  // kObject: the value of an unknown key
     kArguments,
     kParameters,
+    kCode,  // as the argument of a call
     kCallEnd,
     kBetween,  // calls
   };
@@ -61,10 +64,13 @@ class AnswerParser {
   bool StepTop();
   bool StepThought();
   bool StepHead();
+  bool StepTag();
   bool StepKeys();
   bool StepName();
   bool StepValue();
   bool StepBraces();
+  bool StepPython();
+  bool StepCode();
   bool StepParameters();
   bool StepCallEnd();
   bool StepBetween();
@@ -102,11 +108,13 @@ class AnswerParser {
   // Of the call that is being read.
   std::vector<std::string> expected_;  // literals, the next one last
   std::string raw_;                    // its text so far, while it may be none
+  CallBody body_ = CallBody::kObject;
   bool is_named_ = false;
   bool has_arguments_ = false;
   std::string early_arguments_;  // that come before the name
   JsonValueScan scan_;
   BracesValue braces_;                        // of kBraces
+  PythonArguments python_;                    // of kPython
   std::vector<std::string> text_parameters_;  // of kParameters: those whose values are plain text
 };
 

@@ -131,6 +131,14 @@ const std::map<std::string, std::string> kWritten = {
     {"DeepSeek V3.1",
      "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>{\"city\":\"Rome\",\"days\":3}"
      "<｜tool▁call▁end｜><｜tool▁calls▁end｜>"},
+    {"DeepSeek V3.2",
+     "<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" "
+     "string=\"true\">Rome</｜DSML｜parameter>\n<｜DSML｜parameter name=\"days\" string=\"false\">3"
+     "</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>"},
+    {"DeepSeek V4",
+     "<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" "
+     "string=\"true\">Rome</｜DSML｜parameter>\n<｜DSML｜parameter name=\"days\" string=\"false\">3"
+     "</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>"},
     {"Mistral, with [ARGS]", "[TOOL_CALLS]weather[ARGS]{\"city\":\"Rome\",\"days\":3}"},
     {"Mistral", "[TOOL_CALLS] [{\"name\": \"weather\", \"arguments\": {\"city\":\"Rome\",\"days\":3}}]"},
     {"Command A, R7B",
@@ -154,6 +162,9 @@ const std::map<std::string, std::string> kWritten = {
     {"Gemma 4", "<|tool_call>call:weather{city:<|\"|>Rome<|\"|>,days:3}<tool_call|>"},
     {"FunctionGemma",
      "<start_function_call>call:weather{city:<escape>Rome<escape>,days:3}<end_function_call>"},
+    {"Gemma 3, tool_code", "```tool_code\nweather(city=\"Rome\", days=3)\n```"},
+    {"LFM 2.5", "<|tool_call_start|>[weather(city=\"Rome\", days=3)]<|tool_call_end|>"},
+    {"Llama 4, calls of Python", "[weather(city=\"Rome\", days=3)]"},
     {"Phi 4 mini",
      "<|tool_call|>[{\"name\": \"weather\", \"arguments\": {\"city\":\"Rome\",\"days\":3}}]<|/tool_call|>"},
     {"Granite 3", "<|tool_call|>[{\"name\": \"weather\", \"arguments\": {\"city\":\"Rome\",\"days\":3}}]"},
@@ -162,6 +173,7 @@ const std::map<std::string, std::string> kWritten = {
     {"Hermes, Qwen",
      "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\":\"Rome\",\"days\":3}}\n</tool_call>"},
     {"Functionary v3.1", "<function=weather>{\"city\":\"Rome\",\"days\":3}</function>"},
+    {"Llama 4", "{\"name\": \"weather\", \"parameters\": {\"city\":\"Rome\",\"days\":3}}"},
     {"Llama 3", "{\"name\": \"weather\", \"parameters\": {\"city\":\"Rome\",\"days\":3}}"},
     {"our own",
      "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\":\"Rome\",\"days\":3}}\n</tool_call>"},
@@ -195,6 +207,8 @@ TEST(AnswerFormat, IsToldByTheTemplate) {
     if (name == "our own") continue;
     std::string source = "{% for t in tools %}{{ t }}{% endfor %}" + written;
     if (name == "Llama 3") source += "<|start_header_id|>";
+    if (name == "Llama 4") source += "<|header_start|>";
+    if (name == "Llama 4, calls of Python") source += "[func_name1(params_name1=params_value1)]";
     EXPECT_EQ(FormatOf(source, true).name, name);
     EXPECT_TRUE(IsOwn(FormatOf(source, false)));
     EXPECT_FALSE(FormatOf(source, true).HasThoughts());
@@ -202,6 +216,54 @@ TEST(AnswerFormat, IsToldByTheTemplate) {
     EXPECT_LE(FormatOf(source + "</think>", true).tokens.size(), AnswerFormat::kMaxTokens);
   }
   EXPECT_TRUE(IsOwn(FormatOf("{{ tools }}", true)));
+}
+
+// Llama's tools of its own are called as methods of Python, and its code interpreter by code.
+TEST(AnswerParser, ReadsWhatFollowsATag) {
+  const std::vector<Tool> tools = {
+      {"brave_search", R"({"type":"object","properties":{"query":{"type":"string"}},"required":["query"]})"},
+      {"weather", kWeather},
+      {"code_interpreter",
+       R"({"type":"object","properties":{"code":{"type":"string"}},"required":["code"]})"}};
+  const std::pair<std::string, std::pair<std::string, std::string>> written[] = {
+      {R"(brave_search.call(query="tea in \"Rome\""))", {"brave_search", R"({"query":"tea in \"Rome\""})"}},
+      {R"(weather.call(city="Rome", days=3))", {"weather", R"({"city":"Rome","days":3})"}},
+      {R"({"name": "weather", "parameters": {"city":"Rome","days":3}})",
+       {"weather", R"({"city":"Rome","days":3})"}},
+      {"x = {\"a\": 1}\nprint(x)\n", {"code_interpreter", R"({"code":"x = {\"a\": 1}\nprint(x)\n"})"}},
+      {"print(\"ü\")", {"code_interpreter", R"_({"code":"print(\"ü\")"})_"}},
+  };
+  AnswerForm form = FormOf(Marked(Family("Llama 3")));
+  form.tools = tools;
+  const auto spelled = [&](const std::string& text) { return Spelled(form.format, "<|python_tag|>" + text); };
+  for (const auto& [text, call] : written) {
+    const std::string answer = spelled(text);
+    EXPECT_EQ(Parse(form, answer), (Parsed{"", "", {call}}));
+    EXPECT_TRUE(Automaton(CompileAnswer(form)).Matches(answer)) << answer;
+    AnswerForm other = form;
+    other.calls = Calls::kNever;
+    EXPECT_EQ(Parse(other, answer).calls.size(), 0);
+    EXPECT_FALSE(Automaton(CompileAnswer(other)).Matches(answer));
+    // Where the vocabulary has no such token, there are no such calls.
+    other = FormOf(Unmarked(Family("Llama 3")));
+    EXPECT_EQ(Parse(other, "<|python_tag|>" + text).calls.size(), 0);
+  }
+  EXPECT_EQ(Parse(form, "So print(1)").text, "So print(1)");
+  form.tools = {tools[1]};  // none that runs code
+  EXPECT_FALSE(Automaton(CompileAnswer(form)).Matches(spelled("print(1)")));
+  EXPECT_FALSE(Automaton(CompileAnswer(form)).Matches(spelled("weather.call(city=\"Rome\")")));
+  EXPECT_EQ(Parse(form, spelled("print(1)")), (Parsed{"", "print(1)", {}}));
+}
+
+TEST(AnswerParser, ReadsListsOfPython) {
+  const AnswerForm form = FormOf(Family("Llama 4, calls of Python"));
+  EXPECT_EQ(Parse(form, "[weather('Rome', days=2), now()]"),
+            (Parsed{"", "", {{"weather", R"({"city":"Rome","days":2})"}, {"now", "{}"}}}));
+  EXPECT_EQ(Parse(form, "[1] says so").text, "[1] says so");
+  EXPECT_EQ(Parse(form, "[weather is fine").text, "[weather is fine");
+  EXPECT_EQ(
+      Parse(FormOf(Family("Gemma 3, tool_code")), "I see. ```tool_code\nnow()\nweather(city='Rome')\n```"),
+      (Parsed{"", "I see.", {{"now", "{}"}, {"weather", R"({"city":"Rome"})"}}}));
 }
 
 TEST(AnswerParser, ThoughtsComeFirst) {

@@ -39,9 +39,38 @@ void AddTool(const JsonFields& function, ToolRequest& request) {
   request.callable.push_back({name, parameters.dump(-1, ' ', false, Json::error_handler_t::replace)});
 }
 
-void KeepOnly(const std::string& path, const std::string& name, ToolRequest& request) {
-  std::erase_if(request.callable, [&](const llm::Tool& tool) { return tool.name != name; });
-  if (request.callable.empty()) FailField(path, name, "the name of one of the tools");
+// Keeps the tools that the functions name. Definitions stay: the model sees them all.
+void KeepOnly(const std::vector<JsonFields>& functions, ToolRequest& request) {
+  std::vector<llm::Tool> kept;
+  for (const JsonFields& function : functions) {
+    const std::string name = function.Text("name");
+    const auto tool = std::ranges::find(request.callable, name, &llm::Tool::name);
+    if (tool == request.callable.end())
+      FailField(function.Path("name"), name, "the name of one of the tools");
+    if (std::ranges::find(kept, name, &llm::Tool::name) == kept.end()) kept.push_back(*tool);
+  }
+  request.callable = std::move(kept);
+}
+
+// {"type": "function"} with the function's name in it, or in its member "function".
+JsonFields NamedFunction(const JsonFields& choice, bool nested) {
+  if (choice.Text("type") != "function") FailField(choice.Path("type"), choice.Get("type"), "function");
+  return nested ? choice.Object("function", choice.Get("function")) : choice;
+}
+
+// {"mode": "auto" or "required", "tools": [...]}
+void ParseAllowed(const JsonFields& allowed, bool nested, ToolRequest& request) {
+  using Calls = llm::AnswerForm::Calls;
+  const std::string mode = allowed.Text("mode");
+  if (mode != "auto" && mode != "required") FailField(allowed.Path("mode"), mode, "auto or required");
+  request.calls = mode == "auto" ? Calls::kMay : Calls::kMust;
+  const Json& tools = allowed.Get("tools");
+  if (!tools.is_array() || tools.empty() || tools.size() > kMaxTools)
+    FailField(allowed.Path("tools"), tools, fmt::format("a list of 1 to {} functions", kMaxTools));
+  std::vector<JsonFields> functions;
+  for (size_t i = 0; i < tools.size(); ++i)
+    functions.push_back(NamedFunction(allowed.Entry("tools", i, tools[i]), nested));
+  KeepOnly(functions, request);
 }
 
 void ParseChoice(const JsonFields& fields, bool nested, ToolRequest& request) {
@@ -54,14 +83,18 @@ void ParseChoice(const JsonFields& fields, bool nested, ToolRequest& request) {
     return;
   }
   if (!choice->is_object() && *choice != "required")
-    FailField("tool_choice", *choice, "auto, none, required, or a function of the tools");
+    FailField("tool_choice", *choice, "auto, none, required, a function of the tools, or allowed_tools");
   if (request.callable.empty()) FailField("tool_choice", *choice, "auto or none without tools");
   request.calls = Calls::kMust;
   if (!choice->is_object()) return;
   const JsonFields named = fields.Object("tool_choice", *choice);
-  if (named.Text("type") != "function") FailField("tool_choice.type", named.Get("type"), "function");
-  const JsonFields function = nested ? named.Object("function", named.Get("function")) : named;
-  KeepOnly(function.Path("name"), function.Text("name"), request);
+  const std::string type = named.Text("type");
+  if (type == "allowed_tools") {
+    ParseAllowed(nested ? named.Object("allowed_tools", named.Get("allowed_tools")) : named, nested, request);
+    return;
+  }
+  if (type != "function") FailField("tool_choice.type", type, "function or allowed_tools");
+  KeepOnly({NamedFunction(named, nested)}, request);
 }
 
 }  // namespace

@@ -171,6 +171,42 @@ TEST_F(OwnToolsTest, ChoicesOfTools) {
       EXPECT_EQ(Post(ChatCompletions, Body(cut))["choices"][0]["finish_reason"], "length");
     }
   }
+  // Some of the tools: the model sees all of them, and calls these alone.
+  const auto allowed = [](const char* mode, std::vector<const char*> names) {
+    Json functions = Json::array();
+    for (const char* name : names)
+      functions.push_back({{"type", "function"}, {"function", {{"name", name}}}});
+    return Json{{"type", "allowed_tools"}, {"allowed_tools", {{"mode", mode}, {"tools", functions}}}};
+  };
+  const auto functions = [](const Json& answer) {
+    Json called = Json::array();
+    for (const Json& call : answer["tool_calls"]) called.push_back(call["function"]);
+    return called;
+  };
+  const auto prompt_tokens = [&](const Json& choice) {
+    return Post(ChatCompletions, Body({{"tool_choice", choice}}))["usage"]["prompt_tokens"];
+  };
+  EXPECT_EQ(prompt_tokens(allowed("required", {"turn"})), prompt_tokens("required"));
+  for (const int seed : {1, 2, 3, 4}) {
+    const Json calls =
+        message({{"seed", seed}, {"tool_choice", allowed("required", {"turn"})}})["tool_calls"];
+    ASSERT_GE(calls.size(), 1u);
+    for (const Json& call : calls) EXPECT_EQ(call["function"]["name"], "turn");
+    const Json both = allowed("required", {"turn", "weather", "turn"});
+    EXPECT_EQ(functions(message({{"seed", seed}, {"tool_choice", both}})),
+              functions(message({{"seed", seed}, {"tool_choice", "required"}})));
+    const Json free =
+        message({{"seed", seed}, {"tool_choice", allowed("auto", {"turn"})}, {"max_tokens", 20}});
+    EXPECT_TRUE(free["content"].is_string());
+  }
+  const std::pair<const char*, Json> wrong[] = {
+      {"tool_choice.allowed_tools", {{"type", "allowed_tools"}}},
+      {"tool_choice.allowed_tools.mode", allowed("none", {"turn"})},
+      {"tool_choice.allowed_tools.tools", allowed("auto", {})},
+      {"tool_choice.allowed_tools.tools[1].function.name", allowed("auto", {"turn", "x"})},
+  };
+  for (const auto& [param, choice] : wrong)
+    EXPECT_EQ(Refused(ChatCompletions, Body({{"tool_choice", choice}}).dump())["param"], param) << choice;
   // A text in a form, or calls.
   const Json format = {{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"schema", {{"const", 5}}}}}};
   const Json either = message({{"response_format", format}});
@@ -361,6 +397,10 @@ TEST_F(HermesTest, ResponsesHaveCallsAndThoughtsAsItems) {
                      {"parallel_tool_calls", false},
                      {"reasoning", {{"effort", "low"}, {"max_tokens", 10}}}};
   const Json response = Post(CreateResponse, body);
+  Json allowed = body;
+  allowed["tool_choice"] = {
+      {"type", "allowed_tools"}, {"mode", "required"}, {"tools", {{{"type", "function"}, {"name", "turn"}}}}};
+  EXPECT_EQ(Post(CreateResponse, allowed)["output"][1]["arguments"], response["output"][1]["arguments"]);
   ASSERT_EQ(response["output"].size(), 2u) << response;
   const Json& thought = response["output"][0];
   EXPECT_EQ(thought["type"], "reasoning");
