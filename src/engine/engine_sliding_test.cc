@@ -135,7 +135,7 @@ TEST_F(EngineSlidingTest, PagesInTheMiddleOfPathsLeaveFirst) {
   const std::vector<int32_t> first = Tokens(1200, 1);
   Cached(first);
   const double before = rig.Metric("throng:prefix_evictions_total");
-  Cached(Tokens(900, 2));
+  Cached(Tokens(700, 2));
   EXPECT_EQ(rig.Metric("throng:prefix_evictions_total"), before);  // whole blocks
   EXPECT_EQ(Cached(first + Tokens(100, 3)), 1152);
   EXPECT_EQ(Cached(std::vector<int32_t>(first.begin(), first.begin() + 700)), 0);
