@@ -39,9 +39,18 @@ def header_of(repository):
     return model.header(repository.split("/")[1])
 
 
-def megabytes(number):
-    """As docs/models.md has it."""
-    return f"{number / 1e6:.1f} MB"
+def megabytes(row):
+    """As docs/models.md has it: what grows with the text, and what windows hold."""
+    windows = row["bytes_of_windows"]
+    return f"{row['bytes_per_1000_tokens'] / 1e6:.1f} MB" + (f" + {windows / 1e6:.1f} MB" if windows else "")
+
+
+def f16_per_token(row, header):
+    """Of all layers: those with windows hold the pages of so many blocks at most."""
+    window = header.keys.get(header.architecture + ".attention.sliding_window")
+    chunk = header.keys.get(header.architecture + ".attention.chunk_size", 8192)
+    blocks = (window + 62) // 64 if window else (chunk - 1) // 64
+    return row["bytes_per_1000_tokens"] / 1000 + row["bytes_of_windows"] / blocks / 64
 
 
 class RealModelsTest(unittest.TestCase):
@@ -64,12 +73,13 @@ class RealModelsTest(unittest.TestCase):
                 self.assertEqual(facts["context_length"], header.keys[header.architecture + ".context_length"])
                 predictors = header.keys.get(header.architecture + ".nextn_predict_layers", 0)
                 self.assertEqual(facts["num_layers"], header.size["layers"] - predictors)
-                tokens = {row["codec"]: row["bytes_per_1000_tokens"] for row in facts["kv"]["codecs"]}
-                self.assertEqual(tokens["f16"], 1000 * model.f16_per_token)
-                self.assertLess(tokens["flashq4"], tokens["int8"])
+                rows = {row["codec"]: row for row in facts["kv"]["codecs"]}
+                self.assertEqual(f16_per_token(rows["f16"], header), model.f16_per_token)
+                for key in ("bytes_per_1000_tokens", "bytes_of_context"):
+                    self.assertLess(rows["flashq4"][key], rows["int8"][key])
                 self.assertEqual(documented[f"`{model.repository}`"],
                                  [f"`{facts['architecture']}`", f"{weights['bytes'] / 1e9:.1f} GB",
-                                  *(megabytes(tokens[codec]) for codec in ("f16", "int8", "flashq4"))])
+                                  *(megabytes(rows[codec]) for codec in ("f16", "int8", "flashq4"))])
 
     def test_layers_are_told_apart(self):
         def groups(repository):

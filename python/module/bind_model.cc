@@ -102,6 +102,7 @@ py::dict Stats(Model& model) {
   dict["kv_bytes"] = state.kv_bytes;
   dict["kv_bytes_peak"] = state.kv_bytes_peak;
   dict["kv_bytes_per_token"] = model.Local()->KvBytesPerToken();
+  dict["kv_sliding_bytes_per_token"] = model.Local()->KvSlidingBytesPerToken();
   dict["kv_window_bytes"] = model.Local()->KvWindowBytes();
   dict["kv_state_bytes"] = model.Local()->KvStateBytes();
   dict["f16_bytes_per_token"] = model.Local()->F16BytesPerToken();

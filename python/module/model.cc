@@ -61,8 +61,8 @@ struct Batch {
 };
 
 std::shared_ptr<engine::LocalModel> MakeLocalModel(const engine::LocalOptions& options) {
-  engine::LoadedModel loaded =
-      engine::LoadModel(options.model, options.repack, options.kv_budget_bytes, options.chat_template);
+  engine::LoadedModel loaded = engine::LoadModel(options.model, options.repack, options.kv_budget_bytes,
+                                                 options.chat_template, options.max_context);
   loaded.transformer = std::make_unique<TurnTaking>(std::move(loaded.transformer));
   return std::make_shared<engine::LocalModel>(options, std::move(loaded));
 }

@@ -184,6 +184,7 @@ class Model:
     @property
     def stats(self) -> dict[str, float]:
         """Sizes of the KV cache in bytes: ``kv_bytes``, ``kv_bytes_peak``, ``kv_bytes_per_token`` (sealed blocks),
+        ``kv_sliding_bytes_per_token`` (those of them that are released when the token leaves the model's windows),
         ``kv_window_bytes`` (what a sequence takes beyond that with ``sink=`` or ``recent=``), ``kv_state_bytes`` (what
         it takes for recurrent layers) and, for comparison, ``f16_bytes_per_token``."""
         return self._native.stats()

@@ -64,8 +64,7 @@ const kv::LayerShape& ShapeOf(const AttentionJob& job) {
 }
 
 int FirstVisible(const AttentionJob& job, int position) {
-  if (job.chunk > 0) return position / job.chunk * job.chunk;
-  return job.window > 0 ? std::max(0, position - job.window + 1) : 0;
+  return kv::Reach{job.window, job.chunk}.First(position);
 }
 
 // A codec and the queries in the form that its Score reads.

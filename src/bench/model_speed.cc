@@ -59,7 +59,9 @@ ModelSpeed::ModelSpeed(const model::GgufFile& file, model::Transformer& model, c
     : model_(model),
       threads_(threads),
       weights_(ReadWeightUse(file)),
-      pool_(kv::WithStates(kv::MakeLayout(codecs, model.Config().cache_layers), model.Config().state_floats),
+      pool_(kv::WithReaches(kv::WithStates(kv::MakeLayout(codecs, model.Config().cache_layers),
+                                           model.Config().state_floats),
+                            model.Config().cache_reaches),
             budget_bytes, softmax) {}
 
 size_t ModelSpeed::CacheBytes(int sequences, int tokens) const {
@@ -71,7 +73,8 @@ size_t ModelSpeed::DecodeBytes(int sequences, int tokens) const {
   // all the time.
   const size_t open = tokens % kv::kPageTokens == 0 ? pool_.OpenBytes() : 0;
   const auto recent = static_cast<size_t>(pool_.Layout().window.recent_blocks);
-  return (pool_.SequenceBytes(tokens) + open + recent * pool_.FineBytes() + pool_.StateBytes()) *
+  return (pool_.SequenceBytes(tokens) + open + recent * pool_.FineBytes() + pool_.MostSlidingBytes(tokens) +
+          pool_.StateBytes()) *
          static_cast<size_t>(sequences);
 }
 
@@ -285,8 +288,7 @@ double ModelSpeed::PageBytes(int position) const {
   const kv::BlockLayout& layout = pool_.Layout();
   double bytes = 0;
   for (int layer = 0; layer < layout.NumLayers(); ++layer) {
-    const int window = model_.Config().cache_windows[static_cast<size_t>(layer)];
-    const int first = window > 0 ? std::max(0, position + 1 - window) : 0;
+    const int first = model_.Config().cache_reaches[static_cast<size_t>(layer)].First(position);
     const int own_block = position / kv::kPageTokens;
     for (int block = first / kv::kPageTokens; block < own_block; ++block) {
       const kv::Form form = layout.window.Seen(block, own_block);
@@ -307,8 +309,7 @@ double ModelSpeed::Flops(int position) const {
   double flops = 2.0 * weights_.weights;
   for (size_t layer = 0; layer < config.cache_layers.size(); ++layer) {
     const kv::LayerShape& shape = config.cache_layers[layer];
-    const int window = config.cache_windows[layer];
-    const int keys = window > 0 ? std::min(position + 1, window) : position + 1;
+    const int keys = position + 1 - config.cache_reaches[layer].First(position);
     flops += 2.0 * config.num_heads * (shape.key_dim + shape.value_dim) * keys;
   }
   return flops;

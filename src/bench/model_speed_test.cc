@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -106,6 +107,25 @@ TEST(ModelSpeedTest, CountsTheExpertsThatPassesRead) {
   EXPECT_EQ(use.Bytes(1), use.shared_bytes + use.expert_bytes / 4);
   EXPECT_NEAR(use.Bytes(2), use.shared_bytes + use.expert_bytes * 7 / 16, 1.0);
   EXPECT_EQ(use.weights, experts / 4 + 16.0 * (2 * 1024 * 1024 + 2 * 1024 * 256 + 8 * 1024));
+}
+
+TEST(ModelSpeedTest, RandomModelsHaveRecurrentLayersAndWindows) {
+  struct Case {
+    const char* shape;
+    size_t attention, sliding, recurrent;
+  };
+  for (const auto& [shape, attention, sliding, recurrent] :
+       {Case{"qwen35-0.8b", 6, 0, 18}, {"falcon-h1-0.5b", 36, 0, 36}, {"gemma3-1b", 26, 22, 0}}) {
+    const std::vector<uint8_t> bytes = RandomModel(shape, model::TensorType::kQ4_0);
+    const model::GgufFile file(bytes, shape);
+    const model::ModelConfig config = model::BuildModel(file)->config;
+    EXPECT_EQ(config.cache_layers.size(), attention) << shape;
+    EXPECT_EQ(static_cast<size_t>(std::ranges::count_if(
+                  config.cache_reaches, [](const kv::Reach& reach) { return !reach.SeesAll(); })),
+              sliding)
+        << shape;
+    EXPECT_EQ(config.state_floats.size(), recurrent) << shape;
+  }
 }
 
 TEST(ModelSpeedTest, CachesWithoutRoomAreRefused) {

@@ -17,6 +17,17 @@ namespace {
 
 constexpr size_t kRandomBytes = size_t{1} << 20;  // repeated in larger tensors
 
+// Of recurrent layers: their heads, and the groups of heads that share keys and queries.
+struct Recurrence {
+  uint32_t heads = 0, groups = 0;
+  uint32_t state_dim = 0;  // of keys and queries
+  uint32_t head_dim = 0;   // of what a head gives
+  static constexpr uint32_t kTaps = 4;
+
+  uint32_t Inner() const { return heads * head_dim; }
+  uint32_t Channels() const { return Inner() + 2 * groups * state_dim; }  // of the convolution
+};
+
 struct Shape {
   const char* name;
   const char* architecture;
@@ -24,6 +35,8 @@ struct Shape {
   bool tied;  // the embedding is the output matrix too
   uint32_t experts = 0, chosen = 0;
   uint32_t window = 0;
+  Recurrence recurrence = {};
+  uint32_t rope_dim = 0;  // 0: head_dim
 };
 
 constexpr Shape kShapes[] = {
@@ -35,6 +48,23 @@ constexpr Shape kShapes[] = {
     {"mixtral-tiny", "llama", 16, 1024, 16, 4, 64, 2048, 32000, 32768, false, 8, 2},
     {"qwen3moe-tiny", "qwen3moe", 16, 1024, 16, 4, 128, 512, 151936, 32768, true, 32, 4},
     {"gpt-oss-tiny", "gpt-oss", 16, 1024, 16, 4, 64, 1024, 201088, 131072, true, 16, 4, 128},
+    {"qwen35-0.8b",
+     "qwen35",
+     24,
+     1024,
+     8,
+     2,
+     256,
+     3584,
+     248320,
+     262144,
+     true,
+     0,
+     0,
+     0,
+     {16, 16, 128, 128},
+     64},
+    {"falcon-h1-0.5b", "falcon-h1", 36, 1024, 8, 2, 64, 2048, 32784, 16384, true, 0, 0, 0, {24, 1, 128, 64}},
     {"tiny", "llama", 2, 256, 4, 2, 64, 512, 512, 131072, true},
 };
 
@@ -69,7 +99,19 @@ class Maker {
     Key("rope.freq_base", 500000.0f);
     // For programs that ask for them.
     Key("vocab_size", shape_.vocab);
-    Key("rope.dimension_count", shape_.head_dim);
+    Key("rope.dimension_count", shape_.rope_dim > 0 ? shape_.rope_dim : shape_.head_dim);
+    if (const Recurrence& recurrence = shape_.recurrence; recurrence.heads > 0) {
+      Key("ssm.conv_kernel", Recurrence::kTaps);
+      Key("ssm.inner_size", recurrence.Inner());
+      Key("ssm.state_size", recurrence.state_dim);
+      Key("ssm.time_step_rank", recurrence.heads);
+      Key("ssm.group_count", recurrence.groups);
+    }
+    if (Is("qwen35")) {
+      Key("full_attention_interval", kAttentionInterval);
+      constexpr int32_t kSections[] = {11, 11, 10, 0};
+      Key("rope.dimension_sections", std::span(kSections));
+    }
     if (shape_.window > 0) Key("attention.sliding_window", shape_.window);
     if (shape_.experts == 0) return;
     Key("expert_count", shape_.experts);
@@ -83,11 +125,18 @@ class Maker {
     Ones("output_norm.weight", shape_.dim);
     for (uint32_t i = 0; i < shape_.layers; ++i) {
       prefix_ = fmt::format("blk.{}.", i);
-      Attention();
+      Ones("attn_norm.weight", shape_.dim);
+      const bool mixes = Is("qwen35") && (i + 1) % kAttentionInterval != 0;
+      if (mixes) DeltaNet();
+      if (Is("falcon-h1")) Mamba2();
+      if (!mixes) Attention();
       if (shape_.experts > 0) {
         Experts();
       } else {
-        Ones("ffn_norm.weight", shape_.dim);
+        Ones(Is("qwen35")      ? "post_attention_norm.weight"
+             : Is("falcon-h1") ? "ffn_norm"
+                               : "ffn_norm.weight",
+             shape_.dim);
         Matrix("ffn_gate.weight", shape_.dim, shape_.ffn);
         Matrix("ffn_up.weight", shape_.dim, shape_.ffn);
         Matrix("ffn_down.weight", shape_.ffn, shape_.dim);
@@ -100,6 +149,8 @@ class Maker {
   }
 
  private:
+  static constexpr uint32_t kAttentionInterval = 4;  // of qwen35: every fourth layer has attention
+
   bool Is(std::string_view architecture) const { return shape_.architecture == architecture; }
 
   template <typename T>
@@ -109,12 +160,11 @@ class Maker {
 
   void Attention() {
     const uint32_t query_dim = shape_.heads * shape_.head_dim, kv_dim = shape_.kv_heads * shape_.head_dim;
-    Ones("attn_norm.weight", shape_.dim);
-    Matrix("attn_q.weight", shape_.dim, query_dim);
+    Matrix("attn_q.weight", shape_.dim, Is("qwen35") ? 2 * query_dim : query_dim);  // with gates
     Matrix("attn_k.weight", shape_.dim, kv_dim);
     Matrix("attn_v.weight", shape_.dim, kv_dim);
     Matrix("attn_output.weight", query_dim, shape_.dim);
-    if (Is("gemma3") || Is("qwen3moe")) {
+    if (Is("gemma3") || Is("qwen3moe") || Is("qwen35")) {
       Ones("attn_q_norm.weight", shape_.head_dim);
       Ones("attn_k_norm.weight", shape_.head_dim);
     }
@@ -124,6 +174,34 @@ class Maker {
     Ones("attn_k.bias", kv_dim);
     Ones("attn_v.bias", kv_dim);
     Ones("attn_output.bias", shape_.dim);
+  }
+
+  void DeltaNet() {
+    const Recurrence& sizes = shape_.recurrence;
+    Matrix("attn_qkv.weight", shape_.dim, sizes.Channels());
+    Matrix("attn_gate.weight", shape_.dim, sizes.Inner());
+    Matrix("ssm_beta.weight", shape_.dim, sizes.heads);
+    Matrix("ssm_alpha.weight", shape_.dim, sizes.heads);
+    Convolution(sizes);
+    Ones("ssm_norm.weight", sizes.state_dim);
+    Matrix("ssm_out.weight", sizes.Inner(), shape_.dim);
+  }
+
+  void Mamba2() {
+    const Recurrence& sizes = shape_.recurrence;
+    Matrix("ssm_in.weight", shape_.dim, sizes.Inner() + sizes.Channels() + sizes.heads);
+    Convolution(sizes);
+    Fill("ssm_d", 1.0f, {1, sizes.heads});
+    Matrix("ssm_out.weight", sizes.Inner(), shape_.dim);
+  }
+
+  // A token's weight in the state, and how fast that fades: within some 20 tokens.
+  void Convolution(const Recurrence& sizes) {
+    Matrix("ssm_conv1d.weight", Recurrence::kTaps, sizes.Channels(), 1, model::TensorType::kF32);
+    if (Is("falcon-h1")) Fill("ssm_conv1d.bias", 0.0f, {sizes.Channels()});
+    Fill("ssm_dt.bias", -3.0f, {sizes.heads});
+    Fill("ssm_a", -1.0f,
+         Is("falcon-h1") ? std::vector<uint64_t>{1, sizes.heads} : std::vector<uint64_t>{sizes.heads});
   }
 
   void Experts() {
@@ -166,11 +244,15 @@ class Maker {
   }
 
   void Ones(const char* name, uint32_t size, uint32_t rows = 1) {
-    const std::vector<float> ones(size_t{size} * rows, 1.0f);
-    std::vector<uint64_t> dims{size};
-    if (rows > 1) dims.push_back(rows);
+    Fill(name, 1.0f, rows > 1 ? std::vector<uint64_t>{size, rows} : std::vector<uint64_t>{size});
+  }
+
+  void Fill(const char* name, float value, const std::vector<uint64_t>& dims) {
+    size_t count = 1;
+    for (const uint64_t dim : dims) count *= dim;
+    const std::vector<float> values(count, value);
     writer_.AddTensor(prefix_ + name, model::TensorType::kF32, dims,
-                      {reinterpret_cast<const uint8_t*>(ones.data()), ones.size() * sizeof(float)});
+                      {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)});
   }
 
   model::GgufWriter& writer_;

@@ -87,6 +87,9 @@ void PrintSummary(const engine::EngineResult& result, const engine::LocalModel& 
              result.finish == llm::FinishReason::kLength ? "the token limit"
                                                          : "the model, a stop string or a constraint");
   std::string beyond;
+  if (model.KvSlidingBytesPerToken() > 0)
+    beyond +=
+        fmt::format(", {:.0f} bytes as long as a window sees the token", model.KvSlidingBytesPerToken());
   if (model.KvWindowBytes() > 0)
     beyond += fmt::format(", {} bytes for the pages in int8", model.KvWindowBytes());
   if (model.KvStateBytes() > 0)

@@ -82,11 +82,14 @@ Json CacheJson(const model::ModelConfig& config, const std::string& codecs) {
     if (!engine::IsPlain(flags)) {
       throw MakeError(ErrorCode::kInvalid, "codec {}: what it takes is known when the model has run", codec);
     }
-    const kv::BlockPool pool(kv::WithStates(kv::MakeLayout(flags, config.cache_layers), config.state_floats),
-                             0);
+    const kv::BlockPool pool(
+        kv::WithReaches(kv::WithStates(kv::MakeLayout(flags, config.cache_layers), config.state_floats),
+                        config.cache_reaches),
+        0);
     state_bytes = pool.StateBytes();
     rows.push_back({{"codec", codec},
                     {"bytes_per_1000_tokens", 1000 * pool.SealedBytes() / kv::kPageTokens},
+                    {"bytes_of_windows", pool.MostSlidingBytes(config.context_length)},
                     {"bytes_of_context", pool.SequenceBytes(config.context_length)}});
   }
   return {{"shape", kv::ShapeName(config.cache_layers)},
@@ -195,9 +198,16 @@ void AddCache(const Json& facts, std::string& text) {
   const uint64_t state = kv["state_bytes"];
   Line(text, "KV cache", "{}{}", kv["shape"].get<std::string>(),
        state > 0 ? fmt::format("; {} of state beside it", Human(state)) : "");
-  Line(text, "  codec", "{:>12}{:>16}", "1000 tokens", "whole context");
+  // What layers with windows hold is there once, however long the text is.
+  const bool slides =
+      std::ranges::any_of(kv["codecs"], [](const Json& row) { return row["bytes_of_windows"] != 0; });
+  const auto line = [&](const std::string& codec, const std::string& tokens, const std::string& windows,
+                        const std::string& context) {
+    Line(text, "  " + codec, "{:>12}{}{:>16}", tokens, slides ? fmt::format("{:>12}", windows) : "", context);
+  };
+  line("codec", "1000 tokens", "windows", "whole context");
   for (const Json& row : kv["codecs"]) {
-    Line(text, "  " + row["codec"].get<std::string>(), "{:>12}{:>16}", Human(row["bytes_per_1000_tokens"]),
+    line(row["codec"], Human(row["bytes_per_1000_tokens"]), Human(row["bytes_of_windows"]),
          Human(row["bytes_of_context"]));
   }
 }

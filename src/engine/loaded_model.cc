@@ -112,13 +112,13 @@ bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t
 }
 
 LoadedModel LoadModel(const std::string& path, std::string_view repack, uint64_t kv_budget_bytes,
-                      const std::string& chat_template) {
+                      const std::string& chat_template, int context) {
   LoadedModel model;
   model.file = model::OpenModel(path.empty() ? EmbeddedModelPath() : path);
   model.chat = LoadTemplate(*model.file, path.empty() || path == EmbeddedModelPath(), chat_template);
   model.tokenizer = std::make_unique<model::Tokenizer>(model::LoadTokenizer(*model.file, model.chat));
-  model.transformer =
-      model::LoadTransformer(*model.file, {.repack = ShouldRepack(repack, *model.file, kv_budget_bytes)});
+  model.transformer = model::LoadTransformer(
+      *model.file, {.repack = ShouldRepack(repack, *model.file, kv_budget_bytes), .context = context});
   return model;
 }
 

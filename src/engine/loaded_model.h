@@ -65,9 +65,9 @@ bool ShouldRepack(std::string_view repack, const model::GgufFile& file, uint64_t
                   uint64_t free_bytes = AvailableBytes());
 
 // path: empty: EmbeddedModelPath. repack, kv_budget_bytes: see ShouldRepack. chat_template: a file with the
-// template to use instead of the model's; empty: none. Throws kIo, kCorrupt, kUnsupported or kInvalid with
-// one sentence.
+// template to use instead of the model's; empty: none. context: as in model::LoadOptions. Throws kIo,
+// kCorrupt, kUnsupported or kInvalid with one sentence.
 LoadedModel LoadModel(const std::string& path, std::string_view repack = "auto", uint64_t kv_budget_bytes = 0,
-                      const std::string& chat_template = "");
+                      const std::string& chat_template = "", int context = 0);
 
 }  // namespace throng::engine

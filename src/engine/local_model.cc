@@ -92,6 +92,21 @@ EngineOptions ForEngine(const LocalOptions& options, const kv::BlockPool& pool, 
           .spill_bytes = options.spill_bytes};
 }
 
+// Of a model without a name of its own: that of its file or folder, without what tells parts apart.
+std::string NameOfFile(const std::string& path) {
+  constexpr std::string_view kSuffix = ".gguf", kPart = "-00001-of-00001";
+  std::string name = std::filesystem::path(path).filename().string();
+  if (!name.ends_with(kSuffix)) return name;
+  name.resize(name.size() - kSuffix.size());
+  if (name.size() <= kPart.size()) return name;
+  const std::string_view part = std::string_view(name).substr(name.size() - kPart.size());
+  const bool is_part = std::ranges::equal(part, kPart, [](char a, char b) {
+    return a == b || (std::isdigit(static_cast<unsigned char>(a)) && (b == '0' || b == '1'));
+  });
+  if (is_part) name.resize(name.size() - kPart.size());
+  return name;
+}
+
 // The target that Highway's dispatch chooses: the lowest bit is the best target.
 const char* SimdTarget() {
   const int64_t usable = HWY_SUPPORTED_TARGETS & HWY_TARGETS;
@@ -115,14 +130,15 @@ CodecOptions CodecsOf(const LocalOptions& options) {
 }
 
 LocalModel::LocalModel(const LocalOptions& options)
-    : LocalModel(options,
-                 LoadModel(options.model, options.repack, options.kv_budget_bytes, options.chat_template)) {}
+    : LocalModel(options, LoadModel(options.model, options.repack, options.kv_budget_bytes,
+                                    options.chat_template, options.max_context)) {}
 
 LocalModel::LocalModel(LocalOptions options, LoadedModel loaded)
     : loaded_(std::move(loaded)),
       options_(FillIn(std::move(options), *loaded_.transformer)),
       codecs_(Choose(options_, loaded_)),
-      pool_(codecs_.Layout(Config()), options_.kv_budget_bytes, attention::ParseSoftmax(options_.softmax)),
+      pool_(kv::WithReaches(codecs_.Layout(Config()), Config().cache_reaches), options_.kv_budget_bytes,
+            attention::ParseSoftmax(options_.softmax)),
       threads_(options_.threads),
       vocabulary_(loaded_.MakeVocabulary()),
       answers_(loaded_.Answers()),
@@ -212,7 +228,7 @@ EngineRequest LocalModel::MakeEmbedding(const Prompt& prompt) const {
 
 std::string LocalModel::Name() const {
   if (!Config().name.empty()) return Config().name;
-  return std::filesystem::path(options_.model).stem().string();
+  return NameOfFile(options_.model);
 }
 
 std::string LocalModel::Identity() const {

@@ -26,6 +26,16 @@ TEST(LocalModel, RefusesOptionsThatCannotWork) {
   EXPECT_THROW(LocalModel({.model = "/nonexistent.gguf"}), Error);
 }
 
+TEST(LocalModel, WithoutANameOfItsOwnHasItsFiles) {
+  for (const auto& [path, name] : {std::pair("/x/some-model.Q8_0.gguf", "some-model.Q8_0"),
+                                   {"m-00002-of-00013.gguf", "m"},
+                                   {"-00002-of-00013.gguf", "-00002-of-00013"},
+                                   {"m-0002-of-00013.gguf", "m-0002-of-00013"},
+                                   {"/x/Qwen3-0.6B", "Qwen3-0.6B"}}) {
+    EXPECT_EQ(MakeFake({.model = path}).Name(), name);
+  }
+}
+
 TEST(LocalModel, FramesChatsByTheTemplate) {
   const LocalModel model = MakeFake({}, kChatMl);
   const std::string text = model.Loaded().tokenizer->Decode(model.Encode(ChatOf("Be brief.", "Hi")));

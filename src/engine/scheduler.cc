@@ -57,8 +57,8 @@ Scheduler::Scheduler(kv::BlockPool& pool, const SchedulerOptions& options)
 size_t Scheduler::MostBytes(const kv::BlockPool& pool, int num_tokens) {
   // While a block is being sealed, its open and its sealed forms exist; and after it, a shared state and its
   // copy.
-  return pool.SequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes() + pool.FineBytes() +
-         pool.StateBytes();
+  return pool.MostSequenceBytes(num_tokens) + pool.OpenBytes() + pool.SealedBytes() + pool.SlidingBytes() +
+         pool.FineBytes() + pool.StateBytes();
 }
 
 void Scheduler::Add(Sequence* sequence) {
@@ -207,9 +207,12 @@ int Scheduler::MostTokens(const Sequence& sequence) const {
   return sequence.WantsPromptLogprobs() ? std::min(most, prompt_logits_left_) : most;
 }
 
-// Keeps the states of blocks in the middle of a chunk that others may go on from, as far as there is room.
-void Scheduler::ReserveStates(Sequence& sequence, int num_tokens) {
-  if (pool_.StateBytes() == 0 || !options_.prefix_cache) return;
+// Keeps what others need to go on from the middle of a chunk: pages, and the states of blocks where somebody
+// may do so, as far as there is room.
+void Scheduler::KeepForOthers(Sequence& sequence, int num_tokens) {
+  if (!options_.prefix_cache) return;
+  sequence.cache.KeepUnseen();
+  if (pool_.StateBytes() == 0) return;
   const auto begin = static_cast<size_t>(sequence.cache.NumTokens());
   const size_t end = begin + static_cast<size_t>(num_tokens);
   for (size_t block = begin / kPageTokens; (block + 1) * kPageTokens <= end; ++block) {
@@ -231,7 +234,7 @@ int Scheduler::PlanTokens(Sequence& sequence, int num_tokens, std::vector<Planne
     num_tokens = std::min(num_tokens, kPageTokens - sequence.cache.NumTokens() % kPageTokens);
     if (!ReserveByPreempting(sequence, num_tokens, items)) return 0;
   }
-  ReserveStates(sequence, num_tokens);
+  KeepForOthers(sequence, num_tokens);
   items.push_back({&sequence, num_tokens});
   if (sequence.WantsPromptLogprobs()) prompt_logits_left_ -= num_tokens;
   return num_tokens;
@@ -268,7 +271,7 @@ void Scheduler::Computed(const std::vector<PlannedItem>& items) {
     const Sequence& sequence = *item.sequence;
     prefixes_.Insert(sequence.tokens, sequence.cache.SealedBlocks(),
                      sequence.asker ? &*sequence.asker : nullptr, sequence.request.prompt.size());
-    item.sequence->cache.ReleaseStates();
+    item.sequence->cache.ReleaseKept();
   }
 }
 

@@ -65,7 +65,7 @@ class Scheduler {
   void Admit();
   bool TryAdmit(Sequence& sequence);
   int MatchedTokens() const;
-  void ReserveStates(Sequence& sequence, int num_tokens);
+  void KeepForOthers(Sequence& sequence, int num_tokens);
   void TakePages(Sequence& sequence, int start_tokens);
   size_t PromisedBytes() const;
   bool ReserveByEvicting(Sequence& sequence, int num_tokens);

@@ -199,6 +199,36 @@ void AddFinePages(BlockLayout& layout, const FineWindow& window) {
   }
 }
 
+int BlockLayout::FirstSliding(int next) const {
+  int first = std::max(0, next - 1);
+  for (const Reach& reach : reaches) {
+    first = std::min(first, reach.First(next * kPageTokens) / kPageTokens);
+  }
+  return first;
+}
+
+BlockLayout WithReaches(BlockLayout layout, std::span<const Reach> reaches) {
+  if (std::ranges::all_of(reaches, &Reach::SeesAll)) return layout;
+  THRONG_CHECK(reaches.size() == layout.layers.size());
+  layout.bytes = layout.sliding_bytes = 0;
+  for (size_t layer = 0; layer < reaches.size(); ++layer) {
+    const Reach& reach = reaches[layer];
+    layout.slides.push_back(!reach.SeesAll());
+    if (!reach.SeesAll() && std::ranges::find(layout.reaches, reach) == layout.reaches.end()) {
+      layout.reaches.push_back(reach);
+    }
+    size_t& end = reach.SeesAll() ? layout.bytes : layout.sliding_bytes;
+    for (int head = 0; head < layout.layers[layer].num_kv_heads; ++head) {
+      PageSpec& page = layout.pages[layout.first_pages[layer] + static_cast<size_t>(head)];
+      page.keys_offset = Place(end, page.keys->Bytes(Part::kKeys));
+      if (page.values != nullptr) page.values_offset = Place(end, page.values->Bytes(Part::kValues));
+    }
+  }
+  // A block is there as long as its base form is, even if all of its pages slide.
+  if (layout.bytes == 0) layout.bytes = kNoPages;
+  return layout;
+}
+
 BlockLayout WithStates(BlockLayout layout, std::span<const size_t> floats) {
   constexpr size_t kMostLayers = 1024;
   constexpr size_t kMostFloats = size_t{1} << 28;

@@ -34,6 +34,20 @@ struct FineWindow {
   }
 };
 
+// The tokens that each token of a layer sees, itself included: the last `window` ones, or those of its own
+// chunk of so many positions, or with neither all before it.
+struct Reach {
+  int window = 0;
+  int chunk = 0;  // if > 0, then no window
+  bool operator==(const Reach&) const = default;
+
+  bool SeesAll() const { return window <= 0 && chunk <= 0; }
+  int First(int position) const {  // the first token that the one at this position sees
+    if (chunk > 0) return position / chunk * chunk;
+    return window > 0 && position >= window ? position - window + 1 : 0;
+  }
+};
+
 // What one layer keeps of each token: the keys and values of its KV heads. Layers of a model may differ.
 struct LayerShape {
   int num_kv_heads;
@@ -62,8 +76,10 @@ bool AreAlike(std::span<const LayerShape> layers);
 std::string ShapeName(std::span<const LayerShape> layers);
 std::string ShapeName(size_t num_layers, const LayerShape& shape);
 
-// The page of one layer and KV head, sealed and open. Offsets count from the block's start and are aligned to
-// 64. The fine form has a block of its own. What concerns values is null and 0 where values are in the keys.
+// The page of one layer and KV head, sealed and open. Offsets count from the start of the slab that has the
+// page and are aligned to 64: the base form of layers that see everything is in one slab, that of the others
+// in another, and the fine form of all in a third. What concerns values is null and 0 where values are in the
+// keys.
 struct PageSpec {
   const Codec* keys;
   const Codec* values = nullptr;
@@ -99,9 +115,17 @@ enum class KeyBias { kModel, kMean, kNone };
 // [layers][KV heads, key_dim], before rotation; 0 where keys lack nothing.
 using KeyMeans = std::vector<std::vector<float>>;
 
+// BlockLayout::bytes without pages.
+inline constexpr size_t kNoPages = 64;
+
 struct BlockLayout {
   std::vector<LayerShape> layers;
-  size_t bytes = 0;                 // of one sealed block, in the base form
+  // Of one sealed block in the base form, without sliding_bytes. If all layers slide, a few bytes that stand
+  // for the block.
+  size_t bytes = 0;
+  // Of one sealed block's pages, in the base form, of the layers that slide: that do not see everything. They
+  // are released when no later token sees them. 0: all layers see everything.
+  size_t sliding_bytes = 0;
   size_t fine_bytes = 0;            // of one sealed block in the fine form; 0: there is none
   size_t open_bytes = 0;            // of one open block
   std::vector<PageSpec> pages;      // of the first layer's KV heads, then the second's...
@@ -114,8 +138,15 @@ struct BlockLayout {
   FineWindow window;                                 // empty without fine pages
   std::vector<StateSpec> states;                     // of the recurrent layers, in their order
   size_t state_bytes = 0;                            // of all of them; 0: there are none
+  std::vector<bool> slides;                          // [layers]; empty: none does
+  std::vector<Reach> reaches;                        // those of the layers that slide, each once
   KeyBias key_bias = KeyBias::kModel;
   std::shared_ptr<const KeyMeans> key_means;  // for kMean
+
+  bool Slides(int layer) const { return !slides.empty() && slides[static_cast<size_t>(layer)]; }
+  // The first block whose sliding pages are read by tokens from block `next` on: those in their reach, and
+  // the block before, from which some codecs take a scale.
+  int FirstSliding(int next) const;
 
   int NumLayers() const { return static_cast<int>(layers.size()); }
   const PageSpec& At(int layer, int head) const {
@@ -145,6 +176,10 @@ void AddFinePages(BlockLayout& layout, const FineWindow& window);
 // in their order; empty: there are none. Throws kUnsupported for more layers or larger states than a cache
 // can have.
 BlockLayout WithStates(BlockLayout layout, std::span<const size_t> floats);
+
+// The same layout for layers of these reaches, [layers] or empty: pages that nobody will see are released.
+// Without this call, all pages stay and can be read, whatever the layers see.
+BlockLayout WithReaches(BlockLayout layout, std::span<const Reach> reaches);
 
 // A short name of all pages' codecs: "int8", "gear2+rot4" for keys and values, "mixed-" and a digest if
 // layers or heads differ; then ", sink=64" and ", recent=256" in tokens; ", keys with bias" for kNone, and

@@ -31,6 +31,8 @@ struct ModelConfig {
   int rope_dim;  // elements of each head that are rotated
   float rope_base;
   float rope_scale;  // positions are multiplied by this
+  std::optional<bool>
+      long_factors;  // of LongRoPE: whether those for long contexts are used, or the short ones
 
   // Windowed layers see only the last `window` tokens, the current one included; 0: all layers see
   // everything. With window_pattern n, every n-th layer sees everything; with 1, none does.
@@ -39,7 +41,7 @@ struct ModelConfig {
   float window_rope_base;  // rope_base of windowed layers
 
   std::vector<kv::LayerShape> cache_layers;  // of the layers that have pages of their own, in order
-  std::vector<int> cache_windows;            // of those layers: tokens that each token sees; 0: all before it
+  std::vector<kv::Reach> cache_reaches;      // of those layers: what tokens see, in any block that reads them
 
   // The number of f32 of each recurrent layer's state, in the layers' order (kv::WithStates).
   std::vector<size_t> state_floats;

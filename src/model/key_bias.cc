@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "model/matmul/block_formats.h"
+#include "model/row_ops.h"
 
 namespace throng::model {
 namespace {
@@ -41,6 +42,7 @@ std::vector<double> ExpectedLengths(const Model::CacheLayer& layer) {
       const size_t index =
           static_cast<size_t>(head) * static_cast<size_t>(config.key_dim) + static_cast<size_t>(i);
       DequantizeRow(k.type, k.data + index * k.RowBytes(), row.size(), row.data());
+      if (k.scales != nullptr) Scale(row.data(), *k.scales, row.size());
       for (size_t j = 0; j < row.size(); ++j) {
         const double input = layer.input->weight.empty() ? 1.0 : static_cast<double>(layer.input->weight[j]);
         squares += std::pow(static_cast<double>(row[j]) * input, 2);

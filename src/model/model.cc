@@ -26,16 +26,16 @@ bool IsInConfig(const GgufFile& file, std::string_view key) {
 
 }  // namespace
 
-std::unique_ptr<Model> BuildModel(const GgufFile& file) {
+std::unique_ptr<Model> BuildModel(const GgufFile& file, int context) {
   Refusals refusals;
-  return BuildModel(file, refusals);
+  return BuildModel(file, refusals, context);
 }
 
-std::unique_ptr<Model> BuildModel(const GgufFile& file, Refusals& refusals) {
+std::unique_ptr<Model> BuildModel(const GgufFile& file, Refusals& refusals, int context) {
   RefuseUnknownTypes(file, refusals);
   const Architecture& architecture = FindArchitecture(file);
   auto model = std::make_unique<Model>();
-  ModelBuilder builder(file, architecture.name, refusals, *model);
+  ModelBuilder builder(file, architecture.name, refusals, context, *model);
   architecture.build(builder);
   for (const std::string& key : builder.Keys().Read()) {
     if (!IsInConfig(file, key)) model->other_keys.push_back(key);
@@ -83,6 +83,7 @@ Digest DigestOfModel(const GgufFile& file, const Model& model) {
   hasher.Add(config.num_kv_heads).Add(config.head_dim).Add(config.ffn_dim).Add(config.vocab_size);
   hasher.Add(config.norm_epsilon).Add(config.rope_dim).Add(config.rope_base).Add(config.rope_scale);
   hasher.Add(config.window).Add(config.window_pattern).Add(config.window_rope_base);
+  if (config.long_factors) hasher.Add(*config.long_factors);
   for (const std::string& key : model.other_keys) {
     const std::span<const uint8_t> raw = file.Raw(key);
     hasher.Add(key).Add(raw.size()).Bytes(raw.data(), raw.size());

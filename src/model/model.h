@@ -57,11 +57,12 @@ struct Model {
 
 // Throws kCorrupt for a missing tensor, a wrong shape or numbers that fit no model; kUnsupported for what is
 // not computed.
-std::unique_ptr<Model> BuildModel(const GgufFile& file);
+// context: as in LoadOptions.
+std::unique_ptr<Model> BuildModel(const GgufFile& file, int context = 0);
 // The same with refusals, which may be gathered; then what is missing throws no more, but a number that other
 // sizes depend on still does. If there are any, or the file was opened for its header, nothing can be
 // computed with the model.
-std::unique_ptr<Model> BuildModel(const GgufFile& file, Refusals& refusals);
+std::unique_ptr<Model> BuildModel(const GgufFile& file, Refusals& refusals, int context = 0);
 
 // Copies the matrices that are multiplied (repack.h), as far as memory allows, and logs what it did; the
 // others stay mapped. allocate: for tests.

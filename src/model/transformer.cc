@@ -122,7 +122,7 @@ class LoadedTransformer final : public Transformer {
   LoadedTransformer(const GgufFile& file, const LoadOptions& options)
       : file_(file),
         options_(options),
-        model_(BuildModel(file)),
+        model_(BuildModel(file, options.context)),
         keys_(*model_),
         repack_(options.repack && !options.exact_activations) {}
 

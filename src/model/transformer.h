@@ -60,6 +60,9 @@ struct LoadOptions {
   // Copy the weights for speed (matmul/repack.h) before the first pass of a few tokens, instead of reading
   // them where the file is mapped, which processes share. Results are the same bits.
   bool repack = false;
+  // The most tokens of a sequence; 0: those that the model was trained for. LongRoPE has other factors for
+  // long contexts than for short ones.
+  int context = 0;
 };
 
 // Throws kCorrupt or kUnsupported with one sentence. The file must outlive the transformer, which reads

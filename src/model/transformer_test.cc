@@ -46,7 +46,8 @@ struct Fixture {
     const ModelConfig& config = transformer->Config();
     kv::CodecFlags flags;
     flags.kv = codec;
-    return kv::WithStates(kv::MakeLayout(flags, config.cache_layers), config.state_floats);
+    return kv::WithReaches(kv::WithStates(kv::MakeLayout(flags, config.cache_layers), config.state_floats),
+                           config.cache_reaches);
   }
 
   // Logits of all tokens, fed in chunks of `chunk` tokens.
@@ -321,11 +322,11 @@ TEST(Transformer, RefusesWhatItWouldLeaveOut) {
   const std::vector<float> ones(64, 1.0f);
   EXPECT_EQ(Refusal({.more =
                          [&](GgufWriter& writer) {
-                           writer.AddTensor("blk.0.attn_output.scale", TensorType::kF32,
+                           writer.AddTensor("blk.0.attn_norm.scale", TensorType::kF32,
                                             std::vector<uint64_t>{64},
                                             {reinterpret_cast<const uint8_t*>(ones.data()), 256});
                          }}),
-            "tiny: tensor blk.0.attn_output.scale is not among those that 'llama' is computed with");
+            "tiny: tensor blk.0.attn_norm.scale is not among those that 'llama' is computed with");
 }
 
 TEST(Transformer, LayersThatShareKeysNeedALayerThatHasThem) {

@@ -59,6 +59,7 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
   AddSpeculation(stats, json);
   if (const engine::LocalModel* local = LocalOf(llm)) {
     json["kv_bytes_per_token"] = local->KvBytesPerToken();
+    json["kv_sliding_bytes_per_token"] = local->KvSlidingBytesPerToken();
     json["kv_window_bytes"] = local->KvWindowBytes();
     json["kv_state_bytes"] = local->KvStateBytes();
     json["kv_ratio_to_f16"] = local->F16BytesPerToken() / local->KvBytesPerToken();
@@ -132,6 +133,9 @@ std::string Summary(const FinishedRun& run) {
     if (const engine::LocalModel* local = LocalOf(llm)) {
       add("; {:.0f} bytes per token, {:.2f} times smaller than f16", local->KvBytesPerToken(),
           local->F16BytesPerToken() / local->KvBytesPerToken());
+      if (local->KvSlidingBytesPerToken() > 0) {
+        add(", {:.0f} of them as long as a window sees the token", local->KvSlidingBytesPerToken());
+      }
       if (local->KvWindowBytes() > 0) {
         add(", and {} per sequence for pages in int8",
             HumanBytes(static_cast<double>(local->KvWindowBytes())));

@@ -204,15 +204,19 @@ kv::BlockLayout CodecChoice::Layout(const model::ModelConfig& config) const {
 }
 
 double BytesPerToken(const kv::BlockLayout& layout) {
-  return static_cast<double>(kv::BlockPool(layout, 0).SealedBytes()) / kv::kPageTokens;
+  return static_cast<double>(kv::BlockPool(layout, 0).SealedBytes()) / kv::kPageTokens +
+         SlidingBytesPerToken(layout);
+}
+
+double SlidingBytesPerToken(const kv::BlockLayout& layout) {
+  return static_cast<double>(kv::BlockPool(layout, 0).SlidingBytes()) / kv::kPageTokens;
 }
 
 size_t WindowBytes(const kv::BlockLayout& layout) {
   const kv::BlockPool pool(layout, 0);
-  const int blocks = layout.window.sink_blocks + layout.window.recent_blocks;
-  if (blocks == 0) return 0;
-  return pool.SequenceBytes(blocks * kv::kPageTokens) - static_cast<size_t>(blocks) * pool.SealedBytes() -
-         pool.StateBytes();
+  const auto sinks = static_cast<size_t>(layout.window.sink_blocks);
+  const auto recent = static_cast<size_t>(layout.window.recent_blocks);
+  return (sinks + recent) * pool.FineBytes() - sinks * pool.SealedBytes();
 }
 
 double F16BytesPerToken(const kv::BlockLayout& layout) {

@@ -41,6 +41,8 @@ struct CodecChoice {
 // The bytes of one token in sealed blocks, as the allocator counts them (in the base form, see WindowBytes),
 // and the bytes that 16-bit keys and values would take.
 double BytesPerToken(const kv::BlockLayout& layout);
+// Those of it that are released when the token leaves the windows of layers that slide (kv::Reach).
+double SlidingBytesPerToken(const kv::BlockLayout& layout);
 // What a long sequence takes beyond that, for the fine form of its first and its last pages.
 size_t WindowBytes(const kv::BlockLayout& layout);
 double F16BytesPerToken(const kv::BlockLayout& layout);

@@ -27,6 +27,7 @@ enum class Feature {
   kBatch,
   kGqa,
   kSlidingWindow,
+  kReleasedPages,
   kHead64,
   kHead80,
   kHead96,
@@ -58,6 +59,7 @@ const FeatureLine kFeatures[] = {
     {Feature::kBatch, "batches", nullptr},
     {Feature::kGqa, "query heads that share a KV head, 1 to all", nullptr},
     {Feature::kSlidingWindow, "sliding window", nullptr},
+    {Feature::kReleasedPages, "release of pages out of the windows", nullptr},
     {Feature::kHead64, "head size 64", nullptr},
     {Feature::kHead80, "head size 80", nullptr},
     {Feature::kHead96, "head size 96", nullptr},
@@ -209,6 +211,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   void Spilling();
   void KeyBias();
   void States();
+  void ReleasedPages();
   void Window(const char* window);
 
   std::string Folder() const { return testing::TempDir(); }
@@ -262,9 +265,10 @@ void CodecSupportTest::Forks() {
   ASSERT_EQ(pages->cache.NumTokens(), kPrompt + kAnswer - 1);
   for (Question& question : questions) question.start = pages;
   std::vector<Answer> answers = rig.Ask(questions);
-  const kv::FineWindow& window = rig.Blocks().Layout().window;
-  // The first block's fine form, which the second one sees, has been released if only the last ones have it.
-  const bool can_go_back = window.recent_blocks == 0 || window.IsSink(0);
+  // What the second block sees of the first one may have been released.
+  const kv::BlockLayout& layout = rig.Blocks().Layout();
+  const bool slides_out = layout.sliding_bytes > 0 && layout.FirstSliding(2) > 0;
+  const bool can_go_back = layout.window.IsSink(0) || (layout.window.recent_blocks == 0 && !slides_out);
   const std::vector<int> reused = {132, 128, can_go_back ? 64 : 0, 0};
   for (size_t i = 0; i < answers.size(); ++i) {
     SCOPED_TRACE(i);
@@ -337,6 +341,25 @@ void CodecSupportTest::States() {
   Spilling();
 }
 
+// Layers with windows, alone and beside one that sees everything.
+void CodecSupportTest::ReleasedPages() {
+  for (const int window : {20, 80}) {
+    UseModel({.window = window});
+    ThePrefixCache();
+    Batches();
+    Forks();
+    Files();
+    Spilling();
+  }
+  rig_.reset();
+  transformer_ = std::make_unique<FakeTransformer>(64, std::vector<size_t>{}, 2,
+                                                   std::vector<kv::Reach>{{}, {.window = 20}});
+  ThePrefixCache();
+  Batches();
+  Files();
+  Spilling();
+}
+
 // The second block of a prompt sees the first one in int8, whichever parameter says so.
 void CodecSupportTest::Window(const char* window) {
   window_ = window;
@@ -345,10 +368,15 @@ void CodecSupportTest::Window(const char* window) {
   Batches();
   Forks();
   Files();
-  if (rig_->Blocks().Layout().window.IsSink(0)) Spilling();
+  Spilling();
   UseModel({.kv_heads = 1, .head_dim = 64, .window = 80});
   ASSERT_NO_FATAL_FAILURE(ExpectGoodAnswer({.chunk_tokens = 100}, kErrors.at("int8")));
   ASSERT_NO_FATAL_FAILURE(ExpectGoodAnswer({.softmax = kv::SoftmaxKind::kSas}, kErrors.at("int8")));
+  UseModel({.window = 20});
+  ThePrefixCache();
+  Forks();
+  Files();
+  Spilling();
 }
 
 void CodecSupportTest::Works(Feature feature) {
@@ -370,6 +398,8 @@ void CodecSupportTest::Works(Feature feature) {
       ASSERT_NO_FATAL_FAILURE(ExpectGoodAnswer({}, GetParam() == "f32" ? Expected() : kErrorOfFewKeys));
       UseModel({.window = 80});
       return ExpectGoodAnswer();
+    case Feature::kReleasedPages:
+      return ReleasedPages();
     case Feature::kSas:
       return ExpectGoodAnswer({.softmax = kv::SoftmaxKind::kSas},
                               GetParam() == "f32" ? kErrorOfSas : Expected());

@@ -51,7 +51,8 @@ PrefixCache::Node* PrefixCache::FindChild(const Node* parent, std::span<const in
 }
 
 PrefixCache::Node* PrefixCache::MakeChild(Node* parent, uint64_t hash, std::span<const int32_t> tokens) {
-  auto made = std::make_unique<Node>(Node{.parent = parent, .hash = hash, .tokens = {}});
+  auto made = std::make_unique<Node>(
+      Node{.parent = parent, .index = parent == nullptr ? 0 : parent->index + 1, .hash = hash, .tokens = {}});
   std::copy(tokens.begin(), tokens.end(), made->tokens.begin());
   if (parent != nullptr) ++parent->num_children;
   return nodes_.emplace(hash, std::move(made))->second.get();
@@ -110,7 +111,7 @@ void PrefixCache::Enter(Node* node, kv::SealedBlock block) {
     node->slot = -1;
   }
   node->block = std::move(block);
-  fine_entered_ += node->block.fine != nullptr ? 1 : 0;
+  passing_entered_ += node->block.fine != nullptr || node->block.sliding != nullptr ? 1 : 0;
   leaves_->Add(node);
   if (node->parent != nullptr && node->parent->num_children_in_memory++ == 0) leaves_->Remove(node->parent);
 }
@@ -196,7 +197,7 @@ bool PrefixCache::KeepsState(size_t block, size_t num_prompt) const {
 }
 
 void PrefixCache::Begins(std::span<const int32_t> tokens, size_t num_blocks) {
-  if (pool_.StateBytes() == 0) return;
+  if (pool_.StateBytes() == 0 && !HasPassing()) return;
   Node* node = nullptr;
   for (size_t i = 0; i < num_blocks; ++i) node = FindChild(node, tokens, i);
   if (node != nullptr) node->begun = true;
@@ -223,8 +224,8 @@ void PrefixCache::Restore(std::span<const int32_t> tokens, std::vector<kv::Seale
   size_t seen = end;
   for (Node* node = find(parent, seen); node != nullptr; node = find(node, ++seen)) {
     Touch(node);
-    // What lies behind the last state is of no use.
-    if (pool_.StateBytes() == 0 || spill_->Has(node->slot, kv::BlockKind::kState)) end = seen + 1;
+    // What lies behind the last block that somebody can go on from is of no use.
+    if (!LacksOwn(node)) end = seen + 1;
   }
   while (blocks.size() < end) {
     kv::SealedBlock block;
@@ -257,9 +258,10 @@ bool PrefixCache::Follows(const Node* node, std::span<const int32_t> tokens, siz
 // state is of no more use than before.
 void PrefixCache::Complete(Node* node, const kv::SealedBlock& block, std::span<const int32_t> tokens,
                            size_t i, size_t num_prompt) {
-  if (node->block.fine == nullptr && block.fine != nullptr) {
-    node->block.fine = block.fine;
-    ++fine_entered_;
+  for (const kv::BlockKind kind : {kv::BlockKind::kSliding, kv::BlockKind::kFine}) {
+    if (node->block.Of(kind) != nullptr || block.Of(kind) == nullptr) continue;
+    node->block.Of(kind) = block.Of(kind);
+    ++passing_entered_;
   }
   if (node->block.state != nullptr || block.state == nullptr) return;
   if (KeepsState(i, num_prompt) || !Follows(node, tokens, i)) node->block.state = block.state;
@@ -285,6 +287,7 @@ void PrefixCache::Insert(std::span<const int32_t> tokens, std::span<const kv::Se
     } else {
       Complete(node, blocks[i], tokens, i, num_prompt);
     }
+    if (i + 1 == MostBlocks(num_prompt)) node->ends_prompt = true;
     if (asker != nullptr) AddUse(node, *asker, i, (i + 1) * kPageTokens <= num_prompt);
     Touch(node);
     parent = node;

@@ -5,10 +5,11 @@
 // With a spill file, blocks that leave memory go to disk. The blocks in memory are always a prefix of each
 // path: a block leaves before its predecessors and returns after them.
 //
-// Where queries see some pages in a fine form (kv::FineWindow), a block keeps that form here, too, as long as
-// there is room: a prompt can go on from a block only if the last ones before it have it. When memory is
-// short, fine forms in the middle of paths leave first, and those before an end or a fork of a path with the
-// blocks.
+// Where queries see some pages in a fine form (kv::FineWindow), or layers slide (kv::Reach), a block keeps
+// the fine form and the sliding pages here, too, as long as there is room: a prompt can go on from a block
+// only if the last ones before it have them. When memory is short, those in the middle of paths leave first.
+// Those that are needed where somebody is likely to go on leave with the blocks: at an end or a fork of a
+// path, at the end of a prompt, and where a sequence has begun before.
 //
 // Of a model with recurrent layers, a prompt can go on only from a block with their state, and states are
 // large. So a state stays where somebody is likely to go on: at the end of a path, at a fork, at the end of a
@@ -72,19 +73,19 @@ class PrefixCache {
   // After Match: adds the blocks that follow on disk, evicting others if the budget has no room.
   void Restore(std::span<const int32_t> tokens, std::vector<kv::SealedBlock>& blocks);
 
-  // A sequence begins with the first `num_blocks` blocks of these tokens, so that the last one's state is of
-  // use.
+  // A sequence begins with the first `num_blocks` blocks of these tokens, so that what it needs for that is
+  // of use.
   void Begins(std::span<const int32_t> tokens, size_t num_blocks);
 
   // blocks[i] holds tokens [64 i, 64 i + 64). Tokens whose block is already in memory keep that block, and
-  // get its fine form and its state if they lack them. asker: may be null. num_prompt: the number of prompt
-  // tokens; the rest are the answer.
+  // get its fine form, its sliding pages and its state if they lack them. asker: may be null. num_prompt: the
+  // number of prompt tokens; the rest are the answer.
   void Insert(std::span<const int32_t> tokens, std::span<const kv::SealedBlock> blocks,
               const Asker* asker = nullptr, size_t num_prompt = 0);
 
-  // Evicts from memory fine forms in the middle of paths, or else the block expected to be needed last, among
-  // those that nobody else holds and no longer prefix in memory needs; or else a fine form or a state that
-  // nobody else holds. Returns false if there is nothing.
+  // Evicts from memory fine forms or sliding pages in the middle of paths, or else the block expected to be
+  // needed last, among those that nobody else holds and no longer prefix in memory needs; or else fine forms,
+  // sliding pages or a state that nobody else holds. Returns false if there is nothing.
   [[nodiscard]] bool EvictOne();
 
   size_t EvictableBytes() const;                      // walks over all blocks
@@ -106,6 +107,7 @@ class PrefixCache {
   Node* FindChild(const Node* parent, std::span<const int32_t> tokens, size_t index);
   Node* MakeChild(Node* parent, uint64_t hash, std::span<const int32_t> tokens);
   Leaves* LeavesOf(const Node* node);
+  bool LacksOwn(const Node* node) const;
   bool IsDead(const Node* node) const;
   Rank RankOf(const Node* node) const;
   void Complete(Node* node, const kv::SealedBlock& block, std::span<const int32_t> tokens, size_t i,
@@ -117,8 +119,10 @@ class PrefixCache {
   void Enter(Node* node, kv::SealedBlock block);
   std::shared_ptr<kv::Block> Allocate(kv::BlockKind kind);
   void Leave(Node* node);
-  void MarkNearEnds();
-  bool DropFine(bool near_ends);
+  bool HasPassing() const { return pool_.FineBytes() + pool_.SlidingBytes() > 0; }
+  void MarkNearEnds(kv::BlockKind kind);
+  bool DropPassing(kv::BlockKind kind, bool near_ends);
+  bool DropPassing(bool near_ends);
   bool DropState();
   bool Spill(Node* node);
   void DropFromDisk(Node* node);
@@ -136,8 +140,8 @@ class PrefixCache {
   std::deque<uint64_t> lost_order_;                           // the hashes in lost_, oldest first
   uint64_t clock_ = 0;
   uint64_t visit_ = 0;
-  uint64_t sweep_ = 0;       // number of the last MarkNearEnds
-  size_t fine_entered_ = 0;  // since the last DropFine
+  uint64_t sweep_ = 0;          // number of the last MarkNearEnds
+  size_t passing_entered_ = 0;  // fine forms and sliding pages since the last DropPassing
   Counts counts_;
 };
 

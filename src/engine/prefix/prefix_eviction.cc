@@ -7,8 +7,8 @@
 namespace throng::engine {
 namespace {
 
-// Looking for fine forms to drop takes a walk over all blocks, so it waits until one has entered per so many
-// blocks.
+// Looking for fine forms and sliding pages to drop takes a walk over all blocks, so it waits until one has
+// entered per so many blocks.
 constexpr size_t kBlocksPerDrop = 64;
 
 // Nobody else holds what there is.
@@ -19,11 +19,16 @@ bool IsUnshared(const kv::SealedBlock& block) {
 
 }  // namespace
 
-// Nobody can go on from a block without a state, unless a longer path has one.
-bool PrefixCache::IsDead(const Node* node) const {
-  if (pool_.StateBytes() == 0 || node->num_children > 0) return false;
-  return node->slot >= 0 ? !spill_->Has(node->slot, kv::BlockKind::kState) : node->block.state == nullptr;
+// Whether nobody can go on from the block, since it lacks something that the token after it needs.
+bool PrefixCache::LacksOwn(const Node* node) const {
+  return std::ranges::any_of(kv::kSealedKinds, [&](kv::BlockKind kind) {
+    if (!kv::IsNeeded(pool_.Layout(), kind, node->index, node->index + 1)) return false;
+    return node->slot >= 0 ? !spill_->Has(node->slot, kind) : node->block.Of(kind) == nullptr;
+  });
 }
+
+// Nobody can go on from the block, nor from a longer path.
+bool PrefixCache::IsDead(const Node* node) const { return node->num_children == 0 && LacksOwn(node); }
 
 // The rates of all agents that use the block add up.
 PrefixCache::Rank PrefixCache::RankOf(const Node* node) const {
@@ -43,32 +48,43 @@ size_t PrefixCache::EvictableBytes() const {
   return bytes;
 }
 
-// Marks the blocks in the windows of those that are likely to be gone on from: where a path ends or forks.
-void PrefixCache::MarkNearEnds() {
+// Marks the blocks whose fine forms or sliding pages are needed where somebody is likely to go on.
+void PrefixCache::MarkNearEnds(kv::BlockKind kind) {
   ++sweep_;
-  const int recent = pool_.Layout().window.recent_blocks;
+  const kv::BlockLayout& layout = pool_.Layout();
   for (const auto& [hash, end] : nodes_) {
-    if (!end->block || end->num_children_in_memory == 1) continue;
-    Node* node = end.get();
-    for (int i = 0; i < recent && node != nullptr; ++i, node = node->parent) node->near_end = sweep_;
+    const bool is_end = end->num_children_in_memory != 1 || end->begun || end->ends_prompt;
+    if (!end->block || !is_end) continue;
+    const int next = end->index + 1;
+    for (Node* node = end.get(); node != nullptr; node = node->parent) {
+      // What is needed begins somewhere and has no gap, except for sinks, which never slide.
+      if (!kv::IsNeeded(layout, kind, node->index, next)) break;
+      node->near_end = sweep_;
+    }
   }
 }
 
-// Drops the fine forms that only the cache holds, beside a base form. near_ends: those near ends, too.
-// Returns false if there is none.
-bool PrefixCache::DropFine(bool near_ends) {
-  if (pool_.FineBytes() == 0) return false;
-  if (!near_ends) MarkNearEnds();
-  fine_entered_ = 0;
+// Drops the fine forms or the sliding pages that only the cache holds; never the only form of a block.
+// near_ends: those near ends, too. Returns false if there is none.
+bool PrefixCache::DropPassing(kv::BlockKind kind, bool near_ends) {
+  if (pool_.Bytes(kind) == 0) return false;
+  if (!near_ends) MarkNearEnds(kind);
   bool dropped = false;
   for (const auto& [hash, node] : nodes_) {
-    kv::SealedBlock& block = node->block;
-    if (block.base == nullptr || block.fine.use_count() != 1) continue;
+    kv::BlockRef& slab = node->block.Of(kind);
+    if (node->block.base == nullptr || slab.use_count() != 1) continue;
     if (!near_ends && node->near_end == sweep_) continue;
-    block.fine.reset();
+    slab.reset();
     dropped = true;
   }
   return dropped;
+}
+
+bool PrefixCache::DropPassing(bool near_ends) {
+  if (!HasPassing()) return false;
+  passing_entered_ = 0;
+  const bool sliding = DropPassing(kv::BlockKind::kSliding, near_ends);
+  return DropPassing(kv::BlockKind::kFine, near_ends) || sliding;
 }
 
 // Drops the state that is expected to be needed last, of those that only the cache holds. Returns false if
@@ -86,10 +102,10 @@ bool PrefixCache::DropState() {
 }
 
 bool PrefixCache::EvictOne() {
-  if (fine_entered_ > nodes_.size() / kBlocksPerDrop && DropFine(false)) return true;
+  if (passing_entered_ > nodes_.size() / kBlocksPerDrop && DropPassing(false)) return true;
   Node* node = leaves_->First([this](const Node* leaf) { return RankOf(leaf); },
                               [](const Node* leaf) { return IsUnshared(leaf->block); });
-  if (node == nullptr) return DropFine(true) || DropState();
+  if (node == nullptr) return DropPassing(true) || DropState();
   Leave(node);
   return true;
 }

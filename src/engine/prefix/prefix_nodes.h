@@ -13,6 +13,7 @@ namespace throng::engine {
 
 struct PrefixCache::Node {
   Node* parent;  // null: the first block of a sequence
+  int index;     // of the block in the sequence
   uint64_t hash;
   std::array<int32_t, kv::kPageTokens> tokens;
   kv::SealedBlock block = {};  // empty: not in memory
@@ -21,11 +22,12 @@ struct PrefixCache::Node {
   int num_children_in_memory = 0;
   uint64_t last_use = 0;  // unique: the clock ticks with each use
   std::vector<NextUse::Use> uses{};
-  uint64_t visit = 0;     // number of the last Learn that passed here
-  uint64_t near_end = 0;  // number of the last sweep that found it in the window of an end or a fork
-  bool begun = false;     // whether a sequence has begun with this block as its last
-  size_t leaf_index = 0;  // index in its Leaves
-  bool chosen = false;    // its Leaves chose it to leave soon
+  uint64_t visit = 0;        // number of the last Learn that passed here
+  uint64_t near_end = 0;     // number of the last sweep that found it in the reach of an end or a fork
+  bool begun = false;        // whether a sequence has begun with this block as its last
+  bool ends_prompt = false;  // whether it is the last one that a prompt equal to an earlier one can take
+  size_t leaf_index = 0;     // index in its Leaves
+  bool chosen = false;       // its Leaves chose it to leave soon
 };
 
 // Nodes that may leave. Ranks change all at once, with time and with what agents do, so they are not kept in

@@ -93,7 +93,8 @@ class EngineRig {
     }
     std::vector<kv::LayerCodecs> layers;
     for (size_t i = 0; i < config.cache_layers.size(); ++i) layers.push_back(given[i % given.size()]);
-    return kv::WithStates(kv::MakeLayout(layers, config.cache_layers), config.state_floats);
+    return kv::WithReaches(kv::WithStates(kv::MakeLayout(layers, config.cache_layers), config.state_floats),
+                           config.cache_reaches);
   }
 
   // Asks all at once: the engine waits until it has them all, so that timing has no influence.
@@ -144,7 +145,8 @@ class EngineRig {
   }
 
   static size_t BlockBytes(const model::ModelConfig& config, const std::string& codec) {
-    return MakeLayout(config, codec).bytes;
+    const kv::BlockLayout layout = MakeLayout(config, codec);
+    return layout.bytes + layout.sliding_bytes;
   }
 
  private:

@@ -58,15 +58,17 @@ class FakeTransformer : public model::Transformer {
  public:
   static constexpr int kHeadDim = 8;
 
-  // state_floats: as in ModelConfig. All KV heads have the same rows.
-  explicit FakeTransformer(int vocab, std::vector<size_t> state_floats = {}, int num_kv_heads = 1)
+  // state_floats: as in ModelConfig. All KV heads and layers have the same rows. reaches: of each layer.
+  explicit FakeTransformer(int vocab, std::vector<size_t> state_floats = {}, int num_kv_heads = 1,
+                           std::vector<kv::Reach> reaches = {{}})
       : config_{} {
     config_.state_floats = std::move(state_floats);
     config_.vocab_size = vocab;
     config_.context_length = 2048;
-    config_.num_layers = 1;
+    config_.num_layers = static_cast<int>(reaches.size());
     config_.num_kv_heads = num_kv_heads;
-    config_.cache_layers = kv::AlikeLayers(1, num_kv_heads, kHeadDim);
+    config_.cache_layers = kv::AlikeLayers(config_.num_layers, num_kv_heads, kHeadDim);
+    config_.cache_reaches = std::move(reaches);
     config_.dim = kHeadDim;
     config_.pooling = model::Pooling::kMean;
   }
@@ -104,17 +106,23 @@ class FakeTransformer : public model::Transformer {
       const std::vector<uint64_t> states = RunStates(item);
       const int end = item.cache->NumTokens() + static_cast<int>(item.tokens.size());
       for (int i = item.num_logits; i > 0; --i, logits += vocab) {
-        const std::vector<int32_t> history = History(*item.cache, end - i + 1);
+        const std::vector<int32_t> history = History(*item.cache, 0, end - i + 1);
+        uint64_t state = states[states.size() - static_cast<size_t>(i)];
+        for (int layer = 1; layer < config_.num_layers; ++layer) {
+          const std::vector<int32_t> seen = History(*item.cache, layer, end - i + 1);
+          state = Hasher().Add(state).Bytes(seen.data(), seen.size() * sizeof(int32_t)).Finish().low;
+        }
         // A model that sees little repeats itself. Some tokens see all that the cache holds nonetheless.
         const bool sees_all = history.size() % 31 == 0;
-        Logits(history, {logits, vocab}, sees_all ? SIZE_MAX : memory,
-               states[states.size() - static_cast<size_t>(i)]);
+        Logits(history, {logits, vocab}, sees_all ? SIZE_MAX : memory, state);
       }
       for (int i = item.num_states; i > 0; --i) {
-        const std::vector<int32_t> history = History(*item.cache, end - i + 1);
+        const std::vector<int32_t> history = History(*item.cache, 0, end - i + 1);
         Logits(history, {item.states + (item.num_states - i) * kHeadDim, kHeadDim});
       }
-      for (int head = 0; head < config_.num_kv_heads; ++head) item.cache->FinishLayer(0, head);
+      for (int layer = 0; layer < config_.num_layers; ++layer) {
+        for (int head = 0; head < config_.num_kv_heads; ++head) item.cache->FinishLayer(layer, head);
+      }
       item.cache->EndChunk();
     }
   }
@@ -131,8 +139,10 @@ class FakeTransformer : public model::Transformer {
     std::vector<float> rows(item.tokens.size() * kHeadDim);
     for (size_t i = 0; i < item.tokens.size(); ++i) rows[i * kHeadDim] = static_cast<float>(item.tokens[i]);
     item.cache->BeginChunk(static_cast<int>(item.tokens.size()));
-    for (int head = 0; head < config_.num_kv_heads; ++head) {
-      item.cache->Append(0, head, {rows.data(), kHeadDim}, {rows.data(), kHeadDim});
+    for (int layer = 0; layer < config_.num_layers; ++layer) {
+      for (int head = 0; head < config_.num_kv_heads; ++head) {
+        item.cache->Append(layer, head, {rows.data(), kHeadDim}, {rows.data(), kHeadDim});
+      }
     }
   }
 
@@ -155,20 +165,24 @@ class FakeTransformer : public model::Transformer {
     return hashes;
   }
 
-  // The first num_tokens tokens, read as attention does: sealed pages, and the open page of the last one.
-  static std::vector<int32_t> History(const kv::SequenceCache& cache, int num_tokens) {
-    const kv::PageSpec& spec = cache.Layout().At(0, 0);
+  // Those of the first num_tokens tokens that the last of them sees, read as attention does: sealed pages,
+  // and the open page of the last one.
+  std::vector<int32_t> History(const kv::SequenceCache& cache, int layer, int num_tokens) const {
+    const kv::PageSpec& spec = cache.Layout().At(layer, 0);
     std::vector<int32_t> tokens;
     float rows[kv::kPageTokens * kHeadDim];
+    const int first = config_.cache_reaches[static_cast<size_t>(layer)].First(num_tokens - 1);
     const int last_block = (num_tokens - 1) / kv::kPageTokens;
-    for (int block = 0; block <= last_block; ++block) {
+    for (int block = first / kv::kPageTokens; block <= last_block; ++block) {
       if (block < last_block) {
         const kv::Form form = cache.Layout().window.Seen(block, last_block);
-        spec.Values(form).Decode(kv::Part::kValues, cache.Sealed(0, 0, block, form).values, rows);
+        spec.Values(form).Decode(kv::Part::kValues, cache.Sealed(layer, 0, block, form).values, rows);
       } else {
-        spec.open_values->Decode(kv::Part::kValues, cache.Open(0, 0, block).values, rows);
+        spec.open_values->Decode(kv::Part::kValues, cache.Open(layer, 0, block).values, rows);
       }
-      for (int i = 0; i < kv::kPageTokens && static_cast<int>(tokens.size()) < num_tokens; ++i) {
+      for (int i = 0; i < kv::kPageTokens; ++i) {
+        const int position = block * kv::kPageTokens + i;
+        if (position < first || position >= num_tokens) continue;
         tokens.push_back(static_cast<int32_t>(rows[i * kHeadDim]));
       }
     }

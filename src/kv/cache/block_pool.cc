@@ -26,14 +26,20 @@ LedgerBytes StateLedgerBytes(const BlockLayout& layout, size_t stride) {
   return sum;
 }
 
-size_t MostUsable(const FineWindow& window, bool needs_state, std::span<const SealedBlock> blocks) {
-  const auto recent = static_cast<size_t>(window.recent_blocks);
+size_t MostUsable(const BlockLayout& layout, bool needs_state, std::span<const SealedBlock> blocks) {
   size_t usable = 0;
-  size_t fine = 0;  // blocks with a fine form, without a gap before the next one
+  // Blocks with a fine form, and with sliding pages, without a gap before the next one.
+  size_t fine = 0;
+  size_t sliding = 0;
   for (size_t i = 0; i < blocks.size(); ++i) {
+    const auto next = static_cast<int>(i) + 1;
     fine = blocks[i].fine != nullptr ? fine + 1 : 0;
+    const bool is_sink = layout.window.IsSink(static_cast<int>(i));  // read in the fine form
+    sliding = blocks[i].sliding != nullptr || is_sink ? sliding + 1 : 0;
     if (needs_state && blocks[i].state == nullptr) continue;
-    if (fine >= std::min(i + 1, recent)) usable = i + 1;
+    if (fine < std::min(i + 1, static_cast<size_t>(layout.window.recent_blocks))) continue;
+    if (layout.sliding_bytes > 0 && sliding < static_cast<size_t>(next - layout.FirstSliding(next))) continue;
+    usable = i + 1;
   }
   return usable;
 }
@@ -44,6 +50,8 @@ size_t SlabBytes(const BlockLayout& layout, BlockKind kind) {
   switch (kind) {
     case BlockKind::kSealed:
       return layout.bytes;
+    case BlockKind::kSliding:
+      return layout.sliding_bytes;
     case BlockKind::kFine:
       return layout.fine_bytes;
     case BlockKind::kState:
@@ -54,12 +62,46 @@ size_t SlabBytes(const BlockLayout& layout, BlockKind kind) {
   THRONG_CHECK(false);
 }
 
-size_t UsableBlocks(const BlockLayout& layout, std::span<const SealedBlock> blocks) {
-  return MostUsable(layout.window, layout.state_bytes > 0, blocks);
+std::vector<PagePlace> PagesOf(const BlockLayout& layout, BlockKind kind) {
+  const bool fine = kind == BlockKind::kFine;
+  std::vector<PagePlace> places;
+  for (int layer = 0; layer < layout.NumLayers(); ++layer) {
+    if (!fine && layout.Slides(layer) != (kind == BlockKind::kSliding)) continue;
+    for (int head = 0; head < layout.layers[static_cast<size_t>(layer)].num_kv_heads; ++head) {
+      const PageSpec& page = layout.At(layer, head);
+      places.push_back(
+          {fine ? page.fine_keys : page.keys, Part::kKeys, fine ? page.fine_keys_offset : page.keys_offset});
+      if (page.values == nullptr) continue;
+      places.push_back({fine ? page.fine_values : page.values, Part::kValues,
+                        fine ? page.fine_values_offset : page.values_offset});
+    }
+  }
+  return places;
 }
 
-size_t UsablePages(const FineWindow& window, std::span<const SealedBlock> blocks) {
-  return MostUsable(window, false, blocks);
+bool IsNeeded(const BlockLayout& layout, BlockKind kind, int block, int next) {
+  const FineWindow& window = layout.window;
+  switch (kind) {
+    case BlockKind::kSealed:
+      return window.HasBase(block);
+    case BlockKind::kSliding:
+      return layout.sliding_bytes > 0 && window.HasBase(block) && block >= layout.FirstSliding(next);
+    case BlockKind::kFine:
+      return window.Seen(block, next) == Form::kFine;
+    case BlockKind::kState:
+      return layout.state_bytes > 0 && block + 1 == next;
+    case BlockKind::kOpen:
+      return false;
+  }
+  THRONG_CHECK(false);
+}
+
+size_t UsableBlocks(const BlockLayout& layout, std::span<const SealedBlock> blocks) {
+  return MostUsable(layout, layout.state_bytes > 0, blocks);
+}
+
+size_t UsablePages(const BlockLayout& layout, std::span<const SealedBlock> blocks) {
+  return MostUsable(layout, false, blocks);
 }
 
 std::optional<SealedBlock> TryCopy(BlockPool& pool, const SealedBlock& block) {
@@ -85,9 +127,12 @@ BlockPool::BlockPool(BlockLayout layout, size_t budget_bytes, SoftmaxKind softma
     const size_t bytes = SlabBytes(layout_, kind);
     if (bytes > 0) arenas_[static_cast<size_t>(kind)] = std::make_unique<SlabArena>(bytes);
   }
-  per_sealed_ = SealedBlockBytes(layout_, Form::kBase, SealedBytes());
-  if (layout_.fine_bytes > 0) per_fine_ = SealedBlockBytes(layout_, Form::kFine, FineBytes());
-  per_state_ = StateLedgerBytes(layout_, StateBytes());
+  for (const BlockKind kind : kSealedKinds) {
+    if (Bytes(kind) == 0) continue;
+    per_slab_[static_cast<size_t>(kind)] = kind == BlockKind::kState
+                                               ? StateLedgerBytes(layout_, Bytes(kind))
+                                               : SealedBlockBytes(layout_, kind, Bytes(kind));
+  }
 }
 
 BlockPool::~BlockPool() = default;
@@ -103,15 +148,38 @@ size_t BlockPool::NumUsed(BlockKind kind) const {
 }
 
 size_t BlockPool::SealingBytes(int block) const {
-  return (layout_.window.HasBase(block) ? SealedBytes() : 0) +
+  return (layout_.window.HasBase(block) ? SealedBytes() + SlidingBytes() : 0) +
          (layout_.window.HasFine(block) ? FineBytes() : 0);
 }
 
+// The blocks whose sliding pages a sequence holds once it has sealed so many.
+int BlockPool::NumSliding(int blocks) const {
+  return blocks - std::min(blocks, std::max(layout_.FirstSliding(blocks), layout_.window.sink_blocks));
+}
+
 size_t BlockPool::SequenceBytes(int num_tokens) const {
+  const int sliding = NumSliding(num_tokens / kPageTokens);
+  return BytesWith(num_tokens, static_cast<size_t>(sliding) * SlidingBytes());
+}
+
+size_t BlockPool::MostSequenceBytes(int num_tokens) const {
+  return BytesWith(num_tokens, MostSlidingBytes(num_tokens));
+}
+
+size_t BlockPool::MostSlidingBytes(int num_tokens) const {
+  if (layout_.sliding_bytes == 0) return 0;
+  int most = 0;
+  for (int blocks = 0; blocks <= num_tokens / kPageTokens; ++blocks) {
+    most = std::max(most, NumSliding(blocks));
+  }
+  return static_cast<size_t>(most) * SlidingBytes();
+}
+
+size_t BlockPool::BytesWith(int num_tokens, size_t sliding_bytes) const {
   const int blocks = num_tokens / kPageTokens;
   const int sinks = std::min(blocks, layout_.window.sink_blocks);
   const int recent = std::min(blocks - sinks, layout_.window.recent_blocks);
-  return static_cast<size_t>(blocks - sinks) * SealedBytes() +
+  return static_cast<size_t>(blocks - sinks) * SealedBytes() + sliding_bytes +
          static_cast<size_t>(sinks + recent) * FineBytes() + (num_tokens == 0 ? 0 : StateBytes()) +
          (num_tokens % kPageTokens == 0 ? 0 : OpenBytes());
 }
@@ -130,9 +198,9 @@ size_t BlockPool::HeldBytes() const {
 LedgerBytes BlockPool::Held() const {
   const size_t num_open = NumUsed(BlockKind::kOpen);
   LedgerBytes held;
-  AddTimes(held, NumUsed(BlockKind::kSealed), per_sealed_);
-  AddTimes(held, NumUsed(BlockKind::kFine), per_fine_);
-  AddTimes(held, NumUsed(BlockKind::kState), per_state_);
+  for (const BlockKind kind : kSealedKinds) {
+    AddTimes(held, NumUsed(kind), per_slab_[static_cast<size_t>(kind)]);
+  }
   held.padding += num_open * (OpenBytes() - layout_.open_bytes);
   held.open = num_open * layout_.open_bytes;
   held.chunk = chunk_bytes_;
@@ -185,6 +253,7 @@ Ledger BlockPool::GetLedger() const {
   ledger.peak = peak_;
   ledger.budget = budget_;
   ledger.sealed_blocks = NumUsed(BlockKind::kSealed);
+  ledger.sliding_blocks = NumUsed(BlockKind::kSliding);
   ledger.fine_blocks = NumUsed(BlockKind::kFine);
   ledger.states = NumUsed(BlockKind::kState);
   ledger.open_blocks = NumUsed(BlockKind::kOpen);

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "kv/block_layout.h"
 #include "kv/cache/ledger.h"
@@ -18,16 +19,28 @@ namespace throng::kv {
 class BlockPool;
 class SlabArena;
 
-// kSealed and kFine: a sealed block in the base and in the fine form. kState: the state of all recurrent
-// layers after some token.
-enum class BlockKind { kSealed, kFine, kState, kOpen };
-inline constexpr std::array kBlockKinds = {BlockKind::kSealed, BlockKind::kFine, BlockKind::kState,
-                                           BlockKind::kOpen};
+// kSealed and kSliding: the pages of a sealed block in the base form, of layers that see everything and of
+// those that slide. kFine: all of its pages in the fine form. kState: the state of all recurrent layers after
+// some token.
+enum class BlockKind { kSealed, kSliding, kFine, kState, kOpen };
+inline constexpr std::array kBlockKinds = {BlockKind::kSealed, BlockKind::kSliding, BlockKind::kFine,
+                                           BlockKind::kState, BlockKind::kOpen};
 // What a sealed block can have.
-inline constexpr std::array kSealedKinds = {BlockKind::kSealed, BlockKind::kFine, BlockKind::kState};
+inline constexpr std::array kSealedKinds = {BlockKind::kSealed, BlockKind::kSliding, BlockKind::kFine,
+                                            BlockKind::kState};
 
 // Bytes of one slab without its padding; 0: the layout has no such slabs.
 size_t SlabBytes(const BlockLayout& layout, BlockKind kind);
+
+// Where a slab has a part of a page, and in which codec.
+struct PagePlace {
+  const Codec* codec;
+  Part part;
+  size_t offset;
+};
+
+// All pages in a slab of kSealed, kSliding or kFine.
+std::vector<PagePlace> PagesOf(const BlockLayout& layout, BlockKind kind);
 
 // One slab. When its last reference goes, it returns to the pool, and its memory to the operating system.
 // A sealed block is written once, before it is shared: filled by a sequence or loaded from disk.
@@ -52,24 +65,38 @@ class Block {
 using BlockRef = std::shared_ptr<const Block>;
 
 // A sealed block in the forms that are held: sinks have the fine form alone; other blocks have the base form,
-// and the fine form as long as somebody may see it.
+// and as long as somebody may see them the sliding pages and the fine form.
 struct SealedBlock {
   BlockRef base = nullptr;
+  BlockRef sliding = nullptr;  // the rest of the base form
   BlockRef fine = nullptr;
   BlockRef state = nullptr;  // after the block's last token, where somebody may go on from there
   explicit operator bool() const { return base != nullptr || fine != nullptr; }
   bool operator==(const SealedBlock&) const = default;
   BlockRef& Of(BlockKind kind) {  // one of kSealedKinds
-    return kind == BlockKind::kSealed ? base : kind == BlockKind::kFine ? fine : state;
+    switch (kind) {
+      case BlockKind::kSealed:
+        return base;
+      case BlockKind::kSliding:
+        return sliding;
+      case BlockKind::kFine:
+        return fine;
+      default:
+        return state;
+    }
   }
   const BlockRef& Of(BlockKind kind) const { return const_cast<SealedBlock*>(this)->Of(kind); }
 };
 
-// The most of these blocks, from the first one on, that a sequence can begin with: those in the window of the
-// token after them need their fine form, and the last one its state if the layout has one.
+// Whether tokens from block `next` on, which is a later one, need this of a block. Of states, they need that
+// of the last block before.
+bool IsNeeded(const BlockLayout& layout, BlockKind kind, int block, int next);
+
+// The most of these blocks, from the first one on, that a sequence can begin with: those whose blocks have
+// what the tokens after them need.
 size_t UsableBlocks(const BlockLayout& layout, std::span<const SealedBlock> blocks);
 // The same if the state comes from elsewhere.
-size_t UsablePages(const FineWindow& window, std::span<const SealedBlock> blocks);
+size_t UsablePages(const BlockLayout& layout, std::span<const SealedBlock> blocks);
 
 // Copies all forms of a block into blocks of its own; empty if the budget has no room.
 std::optional<SealedBlock> TryCopy(BlockPool& pool, const SealedBlock& block);
@@ -92,6 +119,7 @@ class BlockPool {
 
   // Bytes that one block takes from the budget; 0 for what the layout does not have.
   size_t SealedBytes() const { return Bytes(BlockKind::kSealed); }
+  size_t SlidingBytes() const { return Bytes(BlockKind::kSliding); }
   size_t FineBytes() const { return Bytes(BlockKind::kFine); }
   size_t StateBytes() const { return Bytes(BlockKind::kState); }
   size_t OpenBytes() const { return Bytes(BlockKind::kOpen); }
@@ -100,6 +128,10 @@ class BlockPool {
   size_t SealingBytes(int block) const;
   // Bytes that a sequence of num_tokens holds between forward passes if it shares nothing.
   size_t SequenceBytes(int num_tokens) const;
+  // The most that it holds on the way there: where layers see chunks of the text, it may hold less at the
+  // end.
+  size_t MostSequenceBytes(int num_tokens) const;
+  size_t MostSlidingBytes(int num_tokens) const;  // of it, sliding pages
 
   // Returns null if the budget has no room. The contents are undefined.
   std::shared_ptr<Block> TryAllocate(BlockKind kind);
@@ -120,13 +152,13 @@ class BlockPool {
   LedgerBytes Held() const;  // needs mutex_
   size_t Total() const;      // needs mutex_
   void NotePeak();           // needs mutex_
+  int NumSliding(int blocks) const;
+  size_t BytesWith(int num_tokens, size_t sliding_bytes) const;
 
   const BlockLayout layout_;
   const size_t budget_;
   const SoftmaxKind softmax_;
-  LedgerBytes per_sealed_;
-  LedgerBytes per_fine_;
-  LedgerBytes per_state_;
+  std::array<LedgerBytes, kSealedKinds.size()> per_slab_;  // of each kind
   mutable std::mutex mutex_;
   // Null: no such blocks; guarded by mutex_.
   std::array<std::unique_ptr<SlabArena>, kBlockKinds.size()> arenas_;

@@ -77,7 +77,7 @@ std::vector<std::string> Contents(const SequenceCache& cache) {
   std::vector<std::string> contents;
   const auto add = [&](const uint8_t* data, size_t bytes) { contents.emplace_back(data, data + bytes); };
   for (const SealedBlock& block : cache.SealedBlocks()) {
-    for (const BlockRef& form : {block.base, block.fine}) {
+    for (const BlockRef& form : {block.base, block.sliding, block.fine}) {
       if (form != nullptr) add(form->Data(), form->Bytes());
     }
   }
@@ -91,34 +91,45 @@ std::vector<std::string> Contents(const SequenceCache& cache) {
   return contents;
 }
 
+// A codec, after "~" if layers slide.
 class LayerShapesTest : public testing::TestWithParam<const char*> {
  protected:
-  BlockPool pool_{MakeLayout(CodecFlags{.kv = GetParam()}, kShapes), kLarge};
+  static BlockLayout Layout(const std::vector<LayerShape>& shapes) {
+    const std::string param = GetParam();
+    const bool slides = param.front() == '~';
+    const std::vector<Reach> reaches = {{}, {.window = 70}, {.chunk = 96}, {}, {.window = 1}};
+    return WithReaches(MakeLayout(CodecFlags{.kv = param.substr(slides ? 1 : 0)}, shapes),
+                       slides ? std::span(reaches) : std::span<const Reach>());
+  }
+
+  BlockPool pool_{Layout(kShapes), kLarge};
 };
 
 TEST_P(LayerShapesTest, EveryHeadHasItsOwnPages) {
   const BlockLayout& layout = pool_.Layout();
   ASSERT_EQ(layout.pages.size(), 8u);
-  std::vector<std::pair<size_t, size_t>> sealed, open;  // begin and end
+  std::vector<std::pair<size_t, size_t>> sealed, sliding, open;  // begin and end
   for (int layer = 0; layer < layout.NumLayers(); ++layer) {
     const LayerShape& shape = kShapes[static_cast<size_t>(layer)];
     for (int head = 0; head < shape.num_kv_heads; ++head) {
       const PageSpec& page = layout.At(layer, head);
-      sealed.emplace_back(page.keys_offset, page.keys_offset + page.keys->Bytes(Part::kKeys));
+      auto& pages = layout.Slides(layer) ? sliding : sealed;
+      pages.emplace_back(page.keys_offset, page.keys_offset + page.keys->Bytes(Part::kKeys));
       open.emplace_back(page.open_keys_offset, page.open_keys_offset + page.open_keys->Bytes(Part::kKeys));
       EXPECT_EQ(page.values == nullptr, shape.values_in_keys);
       EXPECT_EQ(page.Parts().size(), shape.values_in_keys ? 1u : 2u);
       if (page.values == nullptr) continue;
-      sealed.emplace_back(page.values_offset, page.values_offset + page.values->Bytes(Part::kValues));
+      pages.emplace_back(page.values_offset, page.values_offset + page.values->Bytes(Part::kValues));
       open.emplace_back(page.open_values_offset,
                         page.open_values_offset + page.open_values->Bytes(Part::kValues));
     }
   }
-  for (auto* ranges : {&sealed, &open}) {
+  for (auto* ranges : {&sealed, &sliding, &open}) {
     std::ranges::sort(*ranges);
     for (size_t i = 0; i + 1 < ranges->size(); ++i) EXPECT_LE((*ranges)[i].second, (*ranges)[i + 1].first);
   }
   EXPECT_LE(sealed.back().second, layout.bytes);
+  EXPECT_LE(sliding.empty() ? 0 : sliding.back().second, layout.sliding_bytes);
   EXPECT_LE(open.back().second, layout.open_bytes);
 }
 
@@ -212,7 +223,9 @@ TEST_P(LayerShapesTest, BlocksComeBackFromDisk) {
       EXPECT_TRUE(file.Read(number, kind, data->Data()));
       return data;
     };
-    read.push_back({slab(BlockKind::kSealed), slab(BlockKind::kFine)});
+    read.push_back({.base = slab(BlockKind::kSealed),
+                    .sliding = slab(BlockKind::kSliding),
+                    .fine = slab(BlockKind::kFine)});
   }
   SequenceCache again(pool_);
   again.Adopt(std::span(read).first(UsableBlocks(pool_.Layout(), read)));
@@ -236,11 +249,11 @@ TEST_P(LayerShapesTest, PageFilesComeBackAndGoOn) {
 
   std::vector<LayerShape> others = kShapes;
   others[1].kept = false;  // concerns no bytes
-  BlockPool same(MakeLayout(CodecFlags{.kv = GetParam()}, others), kLarge);
+  BlockPool same(Layout(others), kLarge);
   EXPECT_EQ(LoadPages(path, source, same).tokens, tokens);
   std::swap(others[0], others[1]);
   for (const auto& shapes : {others, AlikeLayers(5, 2, 64)}) {
-    BlockPool other(MakeLayout(CodecFlags{.kv = GetParam()}, shapes), kLarge);
+    BlockPool other(Layout(shapes), kLarge);
     EXPECT_EQ(MessageOf([&] { LoadPages(path, source, other); }),
               path + ": the pages are of another shape: " + ShapeName(kShapes) + ", here it is " +
                   ShapeName(shapes));
@@ -251,13 +264,88 @@ TEST_P(LayerShapesTest, PageFilesComeBackAndGoOn) {
 
 INSTANTIATE_TEST_SUITE_P(All, LayerShapesTest,
                          testing::Values("f32", "f16", "int8", "gear2", "kvarn", "flashq4:buffer=int8",
-                                         "rot3:sink=64,recent=64"),
+                                         "rot3:sink=64,recent=64", "~f16", "~gear2", "~flashq4:buffer=int8",
+                                         "~rot3:sink=64,recent=64"),
                          [](const auto& info) { return "codec" + std::to_string(info.index); });
+
+// Which blocks have sliding pages, as "s" or "-" each.
+std::string Sliding(const SequenceCache& cache) {
+  std::string blocks;
+  for (const SealedBlock& block : cache.SealedBlocks()) blocks += block.sliding == nullptr ? '-' : 's';
+  return blocks;
+}
+
+class SlidingTest : public testing::Test {
+ protected:
+  static BlockLayout Layout(const std::vector<Reach>& reaches) {
+    return WithReaches(
+        MakeLayout(CodecFlags{.kv = "int8"}, AlikeLayers(static_cast<int>(reaches.size()), 1, 64)), reaches);
+  }
+};
+
+TEST_F(SlidingTest, PagesAreReleasedWhenNobodyCanSeeThem) {
+  for (const Reach other : {Reach{}, Reach{.window = 10}}) {
+    BlockPool pool(Layout({other, {.window = 129}}), kLarge);
+    EXPECT_EQ(pool.Layout().bytes, other.SeesAll() ? 64u * (64 * 2 + 4 * 2) : kNoPages);
+    SequenceCache cache(pool);
+    for (const char* blocks : {"s", "ss", "-ss", "--ss", "---ss"}) {
+      for (const int count : {1, 62, 1}) Extend(cache, count);
+      EXPECT_EQ(Sliding(cache), blocks);
+      const Ledger ledger = pool.GetLedger();
+      EXPECT_EQ(ledger.sealed_blocks, cache.SealedBlocks().size());
+      EXPECT_EQ(ledger.sliding_blocks, std::min<size_t>(2, cache.SealedBlocks().size()));
+      EXPECT_EQ(ledger.held.Total(),
+                ledger.sealed_blocks * pool.SealedBytes() + ledger.sliding_blocks * pool.SlidingBytes());
+      EXPECT_EQ(pool.HeldBytes(), pool.SequenceBytes(cache.NumTokens()));
+    }
+    SequenceCache at_once(pool);
+    Extend(at_once, 320);
+    EXPECT_EQ(Sliding(at_once), "---ss");
+    EXPECT_EQ(Contents(at_once), Contents(cache));
+  }
+}
+
+TEST_F(SlidingTest, ChunksEndAtOnceAndTheBlockBeforeStays) {
+  BlockPool pool(Layout({{}, {.chunk = 192}}), kLarge);
+  SequenceCache cache(pool);
+  for (const char* blocks : {"s", "ss", "--s", "---s", "---ss", "-----s"}) {
+    Extend(cache, kPageTokens);
+    EXPECT_EQ(Sliding(cache), blocks);
+    EXPECT_EQ(pool.HeldBytes(), pool.SequenceBytes(cache.NumTokens()));
+  }
+  EXPECT_EQ(pool.MostSlidingBytes(6 * kPageTokens), 2 * pool.SlidingBytes());
+  EXPECT_EQ(pool.MostSequenceBytes(384), 6 * pool.SealedBytes() + 2 * pool.SlidingBytes());
+}
+
+TEST_F(SlidingTest, ForksGoOnFromWhatIsThere) {
+  BlockPool pool(Layout({{}, {.window = 129}}), kLarge);
+  SequenceCache cache(pool);
+  Extend(cache, 350);
+  EXPECT_EQ(cache.Reusable(349), 349);
+  EXPECT_EQ(cache.Reusable(320), 320);
+  EXPECT_EQ(cache.Reusable(319), 0);
+  SequenceCache kept(pool);
+  ASSERT_TRUE(kept.Reserve(350));
+  kept.KeepUnseen();
+  kept.BeginChunk(350);
+  for (int layer = 0; layer < 2; ++layer) {
+    AppendLayer(kept, layer);
+    FinishLayer(kept, layer);
+  }
+  kept.EndChunk();
+  EXPECT_EQ(Sliding(kept), "sssss");
+  EXPECT_EQ(kept.Fork(319)->NumTokens(), 256);
+  EXPECT_EQ(Sliding(*kept.Fork(319)), "--ss");
+  kept.ReleaseKept();
+  EXPECT_EQ(Sliding(kept), "---ss");
+  EXPECT_EQ(kept.Fork(319)->NumTokens(), 0);
+  EXPECT_EQ(Contents(*kept.Fork()), Contents(cache));
+}
 
 TEST(LayerShapeLedgerTest, CountsTheBytesOfEveryPage) {
   const BlockPool pool(MakeLayout(CodecFlags{.kv = "int8"}, kShapes), kLarge);
   const size_t keys = 2 * 64 + 128 + 80 + 3 * 24 + 48, values = 2 * 64 + 64 + 3 * 40;
-  const LedgerBytes bytes = SealedBlockBytes(pool.Layout(), Form::kBase, pool.SealedBytes());
+  const LedgerBytes bytes = SealedBlockBytes(pool.Layout(), BlockKind::kSealed, pool.SealedBytes());
   EXPECT_EQ(bytes.codes, kPageTokens * (keys + values));
   EXPECT_EQ(bytes.scales, (8 + 6) * kPageTokens * sizeof(float));
   EXPECT_EQ(bytes.Total(), pool.SealedBytes());

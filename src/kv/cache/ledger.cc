@@ -1,6 +1,7 @@
 #include "kv/cache/ledger.h"
 
 #include "kv/block_layout.h"
+#include "kv/cache/block_pool.h"
 
 namespace throng::kv {
 
@@ -10,16 +11,14 @@ std::vector<LedgerEntry> Entries(const LedgerBytes& bytes) {
           {"open", bytes.open},     {"chunk", bytes.chunk}};
 }
 
-LedgerBytes SealedBlockBytes(const BlockLayout& layout, Form form, size_t stride) {
+LedgerBytes SealedBlockBytes(const BlockLayout& layout, BlockKind kind, size_t stride) {
   LedgerBytes sum;
-  for (const PageSpec& page : layout.pages) {
-    for (const Part part : page.Parts()) {
-      const ByteCounts counts = (part == Part::kKeys ? page.Keys(form) : page.Values(form)).Count(part);
-      sum.codes += counts.codes;
-      sum.scales += counts.scales;
-      sum.low_rank += counts.low_rank;
-      sum.sparse += counts.sparse;
-    }
+  for (const PagePlace& place : PagesOf(layout, kind)) {
+    const ByteCounts counts = place.codec->Count(place.part);
+    sum.codes += counts.codes;
+    sum.scales += counts.scales;
+    sum.low_rank += counts.low_rank;
+    sum.sparse += counts.sparse;
   }
   sum.padding = stride - sum.Total();
   return sum;

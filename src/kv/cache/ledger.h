@@ -10,7 +10,7 @@
 namespace throng::kv {
 
 struct BlockLayout;
-enum class Form;
+enum class BlockKind;
 
 struct LedgerBytes {
   size_t codes = 0;
@@ -35,13 +35,14 @@ struct Ledger {
   LedgerBytes held;
   LedgerBytes peak;  // the split at the moment when the total was highest
   size_t budget = 0;
-  size_t sealed_blocks = 0;  // in the base form
-  size_t fine_blocks = 0;    // in the fine form
-  size_t states = 0;         // of all recurrent layers each
+  size_t sealed_blocks = 0;   // in the base form
+  size_t sliding_blocks = 0;  // those whose sliding pages are there
+  size_t fine_blocks = 0;     // in the fine form
+  size_t states = 0;          // of all recurrent layers each
   size_t open_blocks = 0;
 };
 
-// The split of one sealed block of `stride` bytes, in a form that the layout has.
-LedgerBytes SealedBlockBytes(const BlockLayout& layout, Form form, size_t stride);
+// The split of one slab of `stride` bytes with pages of a sealed block: of kSealed, kSliding or kFine.
+LedgerBytes SealedBlockBytes(const BlockLayout& layout, BlockKind kind, size_t stride);
 
 }  // namespace throng::kv

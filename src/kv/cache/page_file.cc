@@ -1,6 +1,7 @@
 #include "kv/cache/page_file.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -169,19 +170,13 @@ Digest BlockDigest(const Digest& header, size_t index, const uint8_t* data, size
   return Hasher().Add(header).Add(static_cast<uint64_t>(index)).Bytes(data, size).Finish();
 }
 
-void CheckPages(const std::string& path, const BlockLayout& layout, size_t index, Form form,
-                const uint8_t* block) {
-  const bool fine = form == Form::kFine;
-  const auto accepts = [&](const PageSpec& page, Part part) {
-    return part == Part::kKeys
-               ? page.Keys(form).Accepts(part, block + (fine ? page.fine_keys_offset : page.keys_offset))
-               : page.Values(form).Accepts(part,
-                                           block + (fine ? page.fine_values_offset : page.values_offset));
-  };
-  for (const PageSpec& page : layout.pages) {
-    if (!std::ranges::all_of(page.Parts(), [&](Part part) { return accepts(page, part); })) {
-      throw MakeError(ErrorCode::kCorrupt, "{}: block {} holds what no codec wrote", path, index);
-    }
+// What a file has of each block, in this order.
+constexpr BlockKind kPageKinds[] = {BlockKind::kSealed, BlockKind::kSliding, BlockKind::kFine};
+
+void CheckPages(const std::string& path, std::span<const PagePlace> places, int index, const uint8_t* slab) {
+  for (const PagePlace& place : places) {
+    if (place.codec->Accepts(place.part, slab + place.offset)) continue;
+    throw MakeError(ErrorCode::kCorrupt, "{}: block {} holds what no codec wrote", path, index);
   }
 }
 
@@ -215,12 +210,13 @@ void ReadBlocks(const std::string& path, const Header& header, BlockReader& bloc
                      pool.BudgetBytes(), header.num_cached);
   };
   const BlockLayout& layout = pool.Layout();
-  const auto read = [&](int index, Form form) -> BlockRef {
-    const bool fine = form == Form::kFine;
-    const size_t bytes = fine ? layout.fine_bytes : layout.bytes;
+  std::array<std::vector<PagePlace>, kSealedKinds.size()> places;
+  for (const BlockKind kind : kPageKinds) places[static_cast<size_t>(kind)] = PagesOf(layout, kind);
+  const auto read = [&](int index, BlockKind kind) -> BlockRef {
+    const size_t bytes = SlabBytes(layout, kind);
     const uint8_t* data = blocks.Next(bytes);
-    CheckPages(path, layout, static_cast<size_t>(index), form, data);
-    const std::shared_ptr<Block> block = pool.TryAllocate(fine ? BlockKind::kFine : BlockKind::kSealed);
+    CheckPages(path, places[static_cast<size_t>(kind)], index, data);
+    const std::shared_ptr<Block> block = pool.TryAllocate(kind);
     if (block == nullptr) throw no_room();
     std::memcpy(block->Data(), data, bytes);
     return block;
@@ -229,8 +225,9 @@ void ReadBlocks(const std::string& path, const Header& header, BlockReader& bloc
   const int num_sealed = static_cast<int>(header.num_cached) / kPageTokens;
   for (int i = 0; i < num_sealed; ++i) {
     SealedBlock& block = sealed.emplace_back();
-    if (layout.window.HasBase(i)) block.base = read(i, Form::kBase);
-    if (layout.window.Seen(i, num_sealed) == Form::kFine) block.fine = read(i, Form::kFine);
+    for (const BlockKind kind : kPageKinds) {
+      if (IsNeeded(layout, kind, i, num_sealed)) block.Of(kind) = read(i, kind);
+    }
   }
   const int rest = static_cast<int>(header.num_cached % kPageTokens);
   const uint8_t* const rows = rest > 0 ? blocks.Next(header.open_bytes) : nullptr;
@@ -280,6 +277,9 @@ Digest FormatDigest(const BlockLayout& layout) {
     add(page.open_keys, Part::kKeys, page.open_keys_offset);
     add(page.open_values, Part::kValues, page.open_values_offset);
   }
+  for (const Reach& reach : layout.reaches) {
+    hasher.Add(static_cast<uint64_t>(reach.window)).Add(static_cast<uint64_t>(reach.chunk));
+  }
   for (const StateSpec& state : layout.states) hasher.Add(static_cast<uint64_t>(state.floats));
   return hasher.Finish();
 }
@@ -303,9 +303,12 @@ void SavePages(const std::string& path, const PageSource& source, std::span<cons
     file.Write(data, size);
     file.Write(&of_block, sizeof(of_block));
   };
-  for (const SealedBlock& block : cache.SealedBlocks()) {
-    for (const BlockRef& form : {block.base, block.fine}) {
-      if (form != nullptr) write_block(form->Data(), form->Bytes());
+  const auto num_sealed = static_cast<int>(cache.SealedBlocks().size());
+  for (int i = 0; i < num_sealed; ++i) {
+    for (const BlockKind kind : kPageKinds) {
+      if (!IsNeeded(layout, kind, i, num_sealed)) continue;
+      const BlockRef& slab = cache.SealedBlocks()[static_cast<size_t>(i)].Of(kind);
+      write_block(slab->Data(), slab->Bytes());
     }
   }
   if (const uint8_t* rows = cache.OpenRows()) write_block(rows, layout.open_bytes);

@@ -2,11 +2,11 @@
 // computing the tokens again.
 //
 // The file, little-endian: "throngkv", version (u32), header, tokens (i32 each), digest of all that; then
-// each sealed block (its base form, then its fine one, those of them that the next token sees or will see)
-// and, if there are such, the open block and the state after the last token, each followed by its digest.
-// Digests are XXH3 with 128 bits; a block's digest covers the header's digest and the block's index, so
-// blocks cannot change places. Digests detect damage, not attacks: a crafted file may hold other numbers, but
-// cannot cause access outside a buffer.
+// each sealed block (its base form, its sliding pages, its fine form, those of them that the next token sees
+// or a later one will see) and, if there are such, the open block and the state after the last token, each
+// followed by its digest. Digests are XXH3 with 128 bits; a block's digest covers the header's digest and the
+// block's index, so blocks cannot change places. Digests detect damage, not attacks: a crafted file may hold
+// other numbers, but cannot cause access outside a buffer.
 #pragma once
 
 #include <cstdint>

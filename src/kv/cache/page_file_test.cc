@@ -26,8 +26,14 @@ constexpr int kDim = 16;
 constexpr size_t kLarge = size_t{1} << 30;
 const PageSource kSource{{1, 2}, "softmax=exact simd=test"};
 
-BlockLayout TestLayout(const std::string& codec) {
-  return MakeLayout(CodecFlags{.kv = codec}, AlikeLayers(kLayers, kHeads, kDim));
+constexpr size_t kStateFloats = 700;
+
+// "state " before a codec: with a recurrent layer.
+BlockLayout TestLayout(std::string codec) {
+  const bool has_state = codec.starts_with("state ");
+  if (has_state) codec = codec.substr(6);
+  const std::vector<size_t> floats(has_state ? 1 : 0, kStateFloats);
+  return WithStates(MakeLayout(CodecFlags{.kv = codec}, AlikeLayers(kLayers, kHeads, kDim)), floats);
 }
 
 void Extend(SequenceCache& cache, int count) {
@@ -43,6 +49,12 @@ void Extend(SequenceCache& cache, int count) {
       }
       cache.Append(layer, head, {rows.data(), kDim}, {rows.data(), kDim});
       cache.FinishLayer(layer, head);
+    }
+  }
+  for (int position = first; cache.Layout().state_bytes > 0 && position < first + count; ++position) {
+    float* state = cache.State(0);
+    for (size_t i = 0; i < kStateFloats; ++i) {
+      state[i] = 0.5f * state[i] + static_cast<float>((position + 1) * (static_cast<int>(i) + 1) % 97);
     }
   }
   cache.EndChunk();
@@ -65,6 +77,10 @@ void ExpectSame(const SequenceCache& a, const SequenceCache& b) {
         ASSERT_EQ(std::memcmp(x->Data(), y->Data(), x->Bytes()), 0);
       }
     }
+  }
+  ASSERT_EQ(a.StateData() == nullptr, b.StateData() == nullptr);
+  if (a.StateData() != nullptr) {
+    ASSERT_EQ(std::memcmp(a.StateData(), b.StateData(), a.Layout().state_bytes), 0);
   }
   ASSERT_EQ(a.OpenRows() == nullptr, b.OpenRows() == nullptr);
   if (a.OpenRows() == nullptr) return;
@@ -111,8 +127,9 @@ class PageFileTest : public testing::Test {
 };
 
 TEST_F(PageFileTest, EveryCodecComesBackBitForBitAndGoesOn) {
-  std::vector<std::string> codecs = {"flashq4:buffer=int8", "gear2:sink=64,recent=64", "rot2:sink=128",
-                                     "flashq4:buffer=int8,recent=64"};
+  std::vector<std::string> codecs = {"flashq4:buffer=int8", "gear2:sink=64,recent=64",
+                                     "rot2:sink=128",       "flashq4:buffer=int8,recent=64",
+                                     "state f16",           "state rot3:sink=64,recent=64"};
   for (const CodecEntry& entry : CodecTable()) codecs.emplace_back(entry.name);
   for (const std::string& codec : codecs) {
     SCOPED_TRACE(codec);
@@ -179,21 +196,31 @@ TEST_F(PageFileTest, RefusesOtherVersionsAndOtherFiles) {
 }
 
 TEST_F(PageFileTest, RefusesEveryTruncationAndEveryFlippedBit) {
-  Save("int8", 70);
-  const std::string whole = ReadFile(path_);
-  ASSERT_EQ(Load("int8", ErrorCode::kCorrupt), "");
-  for (size_t size = 0; size < whole.size(); size += 1 + size / 40) {
-    Write(whole.substr(0, size));
-    EXPECT_NE(Load("int8", ErrorCode::kCorrupt), "") << size;
+  for (const char* codec : {"int8", "state int8"}) {
+    Save(codec, 70);
+    const std::string whole = ReadFile(path_);
+    ASSERT_EQ(Load(codec, ErrorCode::kCorrupt), "");
+    for (size_t size = 0; size < whole.size(); size += 1 + size / 40) {
+      Write(whole.substr(0, size));
+      EXPECT_NE(Load(codec, ErrorCode::kCorrupt), "") << size;
+    }
+    for (size_t at = 0; at < whole.size(); at += 1 + at / 100) {
+      std::string damaged = whole;
+      damaged[at] = static_cast<char>(damaged[at] ^ (1 << at % 8));
+      Write(damaged);
+      EXPECT_NE(Load(codec, ErrorCode::kCorrupt), "") << at;
+    }
+    Write(whole + "x");
+    EXPECT_NE(Load(codec, ErrorCode::kCorrupt).find("1 bytes follow"), std::string::npos);
   }
-  for (size_t at = 0; at < whole.size(); at += 1 + at / 100) {
-    std::string damaged = whole;
-    damaged[at] = static_cast<char>(damaged[at] ^ (1 << at % 8));
-    Write(damaged);
-    EXPECT_NE(Load("int8", ErrorCode::kCorrupt), "") << at;
-  }
-  Write(whole + "x");
-  EXPECT_NE(Load("int8", ErrorCode::kCorrupt).find("1 bytes follow"), std::string::npos);
+}
+
+TEST_F(PageFileTest, RefusesPagesOfOtherStates) {
+  Save("state f16", 70);
+  EXPECT_EQ(Load("state f16", ErrorCode::kInvalid), "");
+  EXPECT_NE(Load("f16", ErrorCode::kInvalid).find("another encoding"), std::string::npos);
+  Save("f16", 70);
+  EXPECT_NE(Load("state f16", ErrorCode::kInvalid).find("another encoding"), std::string::npos);
 }
 
 TEST_F(PageFileTest, RefusesPagesOfAnotherWindowAndDamagedFineOnes) {

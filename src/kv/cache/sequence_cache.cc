@@ -59,6 +59,7 @@ void SequenceCache::Swap(SequenceCache& other) noexcept {
   std::swap(state_, other.state_);
   std::swap(reserved_tokens_, other.reserved_tokens_);
   std::swap(chunk_tokens_, other.chunk_tokens_);
+  std::swap(keeps_unseen_, other.keeps_unseen_);
   std::swap(filling_, other.filling_);
   std::swap(scratch_, other.scratch_);
   std::swap(scratch_bytes_, other.scratch_bytes_);
@@ -99,10 +100,13 @@ bool SequenceCache::TakeReservation(int num_tokens) {
   const int end = (num_tokens_ + num_tokens) / kPageTokens;
   for (int block = num_tokens_ / kPageTokens; block < end; ++block) {
     Filling& filling = filling_.emplace_back();
-    if (!take(layout_->window.HasBase(block), BlockKind::kSealed, filling.base) ||
+    const bool has_base = layout_->window.HasBase(block);
+    if (!take(has_base, BlockKind::kSealed, filling.base) ||
+        !take(has_base && layout_->sliding_bytes > 0, BlockKind::kSliding, filling.sliding) ||
         !take(layout_->window.HasFine(block), BlockKind::kFine, filling.fine)) {
       return false;
     }
+    if (has_base && layout_->bytes == kNoPages) std::memset(filling.base->Data(), 0, kNoPages);
   }
   const size_t scratch_bytes = ScratchBytes(num_tokens);
   if (scratch_bytes == 0) return true;
@@ -122,7 +126,8 @@ bool SequenceCache::ReserveState(int block) {
   return filling.state != nullptr;
 }
 
-void SequenceCache::ReleaseStates() {
+void SequenceCache::ReleaseKept() {
+  DropUnseen();
   const bool last_is_own = num_tokens_ % kPageTokens == 0;
   for (size_t i = 0; i + (last_is_own ? 1 : 0) < sealed_.size(); ++i) sealed_[i].state.reset();
 }
@@ -137,6 +142,7 @@ int SequenceCache::ReserveGuesses(int num_tokens) {
 }
 
 void SequenceCache::DropReservation() {
+  keeps_unseen_ = false;
   filling_.clear();
   std::free(scratch_);
   scratch_ = nullptr;
@@ -152,7 +158,7 @@ void SequenceCache::DropReservation() {
 void SequenceCache::Adopt(std::span<const SealedBlock> blocks) {
   THRONG_CHECK(UsableBlocks(*layout_, blocks) == blocks.size());
   TakeBlocks(blocks);
-  ReleaseStates();
+  ReleaseKept();
 }
 
 void SequenceCache::TakeBlocks(std::span<const SealedBlock> blocks) {
@@ -160,12 +166,13 @@ void SequenceCache::TakeBlocks(std::span<const SealedBlock> blocks) {
   DropReservation();
   sealed_.assign(blocks.begin(), blocks.end());
   num_tokens_ = static_cast<int>(blocks.size()) * kPageTokens;
-  DropUnseen();
 }
 
 void SequenceCache::DropUnseen() {
   const int next_block = num_tokens_ / kPageTokens;
+  const int first_sliding = layout_->FirstSliding(next_block);
   for (int block = 0; block < next_block; ++block) {
+    if (block < first_sliding) sealed_[block].sliding.reset();
     if (layout_->window.Seen(block, next_block) == Form::kBase) sealed_[block].fine.reset();
   }
 }
@@ -182,7 +189,7 @@ const uint8_t* SequenceCache::StateData() const {
 bool SequenceCache::AdoptOpen(std::span<const SealedBlock> blocks, int count, const uint8_t* rows,
                               const uint8_t* state) {
   THRONG_CHECK(count >= 1 && count < kPageTokens && (state != nullptr) == HasStates() &&
-               UsablePages(layout_->window, blocks) == blocks.size());
+               UsablePages(*layout_, blocks) == blocks.size());
   TakeBlocks(blocks);
   open_ = pool_->TryAllocateOpen();
   if (HasStates()) state_ = pool_->TryAllocate(BlockKind::kState);
@@ -193,7 +200,7 @@ bool SequenceCache::AdoptOpen(std::span<const SealedBlock> blocks, int count, co
   std::memcpy(open_->Data(), rows, layout_->open_bytes);
   if (HasStates()) std::memcpy(state_->Data(), state, layout_->state_bytes);
   num_tokens_ += count;
-  ReleaseStates();
+  ReleaseKept();
   return true;
 }
 
@@ -290,9 +297,9 @@ void SequenceCache::Seal(Part part, int layer, int head, int block) {
   const PartSpec spec = Select(layout_->At(layer, head), part);
   const uint8_t* open = OpenPage(layer, block, spec.open_offset);
   const Filling& filling = filling_[block - num_tokens_ / kPageTokens];
-  const PagesBefore before = {block, BaseBefore(block, spec.offset)};
-  if (filling.base != nullptr) {
-    uint8_t* sealed = filling.base->Data() + spec.offset;
+  const PagesBefore before = {block, BaseBefore(layer, block, spec.offset)};
+  if (const auto& base = layout_->Slides(layer) ? filling.sliding : filling.base) {
+    uint8_t* sealed = base->Data() + spec.offset;
     spec.codec->Seal(part, *spec.open, open, before, sealed);
     ClearPadding(sealed, spec.codec->Bytes(part));
   }
@@ -304,9 +311,9 @@ void SequenceCache::Seal(Part part, int layer, int head, int block) {
 }
 
 // The page in the base form of the block before this one; null if there is none.
-const uint8_t* SequenceCache::BaseBefore(int block, size_t offset) const {
+const uint8_t* SequenceCache::BaseBefore(int layer, int block, size_t offset) const {
   if (block == 0 || layout_->window.IsSink(block - 1)) return nullptr;
-  return SealedData(block - 1, Form::kBase) + offset;
+  return SealedData(layer, block - 1, Form::kBase) + offset;
 }
 
 void SequenceCache::AppendPart(Part part, int layer, int head, Rows rows) {
@@ -318,7 +325,7 @@ void SequenceCache::AppendPart(Part part, int layer, int head, Rows rows) {
     const int count = std::min(kPageTokens - first, end - position);
     uint8_t* page = OpenPage(layer, block, spec.open_offset);
     if (first == 0) {
-      const uint8_t* before = BaseBefore(block, spec.offset);
+      const uint8_t* before = BaseBefore(layer, block, spec.offset);
       spec.open->Begin(part, page, before == nullptr ? 0.0f : spec.codec->NextScale(part, before));
     }
     spec.open->Append(part, page, first, count,
@@ -335,12 +342,15 @@ void SequenceCache::Append(int layer, int head, Rows keys, Rows values) {
   AppendPart(Part::kValues, layer, head, values);
 }
 
-const uint8_t* SequenceCache::SealedData(int block, Form form) const {
+const uint8_t* SequenceCache::SealedData(int layer, int block, Form form) const {
   const size_t num_sealed = sealed_.size();
   const size_t index = static_cast<size_t>(block);
   THRONG_DCHECK(index < num_sealed + filling_.size());
-  const auto select = [form](const auto& forms) {
-    const Block* of = form == Form::kFine ? forms.fine.get() : forms.base.get();
+  const bool slides = layout_->Slides(layer);
+  const auto select = [form, slides](const auto& forms) {
+    const Block* of = form == Form::kFine ? forms.fine.get()
+                      : slides            ? forms.sliding.get()
+                                          : forms.base.get();
     THRONG_DCHECK(of != nullptr);
     return of->Data();
   };
@@ -349,7 +359,7 @@ const uint8_t* SequenceCache::SealedData(int block, Form form) const {
 
 PageView SequenceCache::Sealed(int layer, int head, int block, Form form) const {
   const PageSpec& page = layout_->At(layer, head);
-  const uint8_t* data = SealedData(block, form);
+  const uint8_t* data = SealedData(layer, block, form);
   const bool fine = form == Form::kFine;
   return {data + (fine ? page.fine_keys_offset : page.keys_offset),
           page.values == nullptr ? nullptr : data + (fine ? page.fine_values_offset : page.values_offset)};
@@ -386,14 +396,15 @@ void SequenceCache::EndChunk() {
   }
   const int completed = (num_tokens_ + chunk_tokens_) / kPageTokens - num_tokens_ / kPageTokens;
   for (int i = 0; i < completed; ++i) {
-    sealed_.push_back(
-        {std::move(filling_[i].base), std::move(filling_[i].fine), std::move(filling_[i].state)});
+    Filling& filling = filling_[i];
+    sealed_.push_back({std::move(filling.base), std::move(filling.sliding), std::move(filling.fine),
+                       std::move(filling.state)});
   }
   num_tokens_ += chunk_tokens_;
   chunk_tokens_ = 0;
   if (num_tokens_ % kPageTokens == 0) sealed_.back().state = std::move(state_);
+  if (completed > 0 && !keeps_unseen_) DropUnseen();
   DropReservation();
-  if (completed > 0) DropUnseen();
 }
 
 }  // namespace throng::kv

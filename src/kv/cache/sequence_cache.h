@@ -32,8 +32,8 @@ struct Rows {
 // A forward pass over n tokens: Reserve(n) by the owner; then BeginChunk(n); for each layer and KV head
 // Append all rows, attend, FinishLayer; then EndChunk. A token at position p attends to the sealed pages of
 // blocks below p / 64, in the form that Layout().window says, and to the open page of block p / 64, even when
-// the same chunk completes that block. All forms of a block are encoded when it is sealed; a fine form that
-// no later token sees is released at the end of the chunk.
+// the same chunk completes that block. All forms of a block are encoded when it is sealed; a fine form and
+// sliding pages that no later token sees are released at the end of the chunk.
 //
 // The open pages of a kept layer (LayerShape::kept) stay as they are until EndChunk, so that later layers can
 // attend to them too.
@@ -71,11 +71,14 @@ class SequenceCache {
   // After Reserve: takes room for the state after a block that the reserved chunk completes, for
   // SealedBlock::state. False if the budget has none. The state at the end of the chunk needs no room.
   [[nodiscard]] bool ReserveState(int block);
-  // Releases what ReserveState took, once whoever wants these states has them.
-  void ReleaseStates();
+  // After Reserve: pages that no token after the reserved ones sees stay until ReleaseKept, for others that
+  // may go on from an earlier block.
+  void KeepUnseen() { keeps_unseen_ = true; }
+  // Releases what KeepUnseen and ReserveState kept, once whoever wants it has it.
+  void ReleaseKept();
 
   // Starts an empty cache with sealed blocks: a hit in the prefix cache. UsableBlocks must allow all of them;
-  // fine forms and states that the next token does not see are not kept.
+  // pages and states that the next token does not see are not kept.
   void Adopt(std::span<const SealedBlock> blocks);
   std::span<const SealedBlock> SealedBlocks() const {
     return sealed_;
@@ -91,7 +94,8 @@ class SequenceCache {
                                const uint8_t* state);
 
   // The most tokens, up to num_tokens, that Fork and Truncate can keep: a sealed block cannot be cut, and the
-  // blocks in the window of the next token need their fine form, which blocks further back no longer have.
+  // next token needs the fine form and the sliding pages in its reach, which blocks further back no longer
+  // have.
   // With recurrent layers all tokens, or those up to a block whose state is there.
   int Reusable(int num_tokens) const;
 
@@ -134,8 +138,9 @@ class SequenceCache {
   void AppendPart(Part part, int layer, int head, Rows rows);
   void Seal(Part part, int layer, int head, int block);
   void KeepOpenRows(int layer, int head);
-  const uint8_t* SealedData(int block, Form form) const;  // of a complete block that has the form
-  const uint8_t* BaseBefore(int block, size_t offset) const;
+  // Of a complete block that has these pages.
+  const uint8_t* SealedData(int layer, int block, Form form) const;
+  const uint8_t* BaseBefore(int layer, int block, size_t offset) const;
   bool TakeReservation(int num_tokens);
   void DropReservation();
   void TakeBlocks(std::span<const SealedBlock> blocks);
@@ -154,8 +159,10 @@ class SequenceCache {
   // State of the reservation and the running chunk:
   int reserved_tokens_ = 0;
   int chunk_tokens_ = 0;
+  bool keeps_unseen_ = false;
   struct Filling {
     std::shared_ptr<Block> base;
+    std::shared_ptr<Block> sliding;
     std::shared_ptr<Block> fine;
     std::shared_ptr<Block> state;  // null: nobody asked
   };

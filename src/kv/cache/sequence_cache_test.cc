@@ -372,7 +372,9 @@ TEST_F(FineWindowTest, ABlockIsUsableWithTheFineFormsBeforeIt) {
       if (form != 'f') block.base = pool_.TryAllocateSealed();
       if (form != 'b') block.fine = pool_.TryAllocate(BlockKind::kFine);
     }
-    return UsablePages(window, blocks);
+    BlockLayout layout;
+    layout.window = window;
+    return UsablePages(layout, blocks);
   };
   EXPECT_EQ(usable({}, "bbb"), 3u);
   EXPECT_EQ(usable({.sink_blocks = 1}, "fbbb"), 4u);

@@ -174,7 +174,7 @@ TEST_F(SequenceStateTest, KeepsTheStatesThatSomebodyAskedFor) {
     Extend(*fork, 330 - kept);
     EXPECT_EQ(StatesOf(*fork), Expected(330)) << tokens;
   }
-  cache.ReleaseStates();
+  cache.ReleaseKept();
   EXPECT_EQ(pool_.GetLedger().states, 1u);
   EXPECT_EQ(StatesOf(cache), Expected(320));
 }

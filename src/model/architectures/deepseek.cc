@@ -6,6 +6,7 @@
 #include "model/blocks/latent_attention_block.h"
 #include "model/gguf/gguf.h"
 #include "model/matmul/block_formats.h"
+#include "model/row_ops.h"
 
 namespace throng::model {
 namespace {
@@ -26,6 +27,7 @@ void Split(const Matrix& kv, const LatentAttentionConfig& config, LatentAttentio
     for (size_t i = 0; i < plain + value; ++i) {
       const Matrix one = kv.Rows(h * (plain + value) + i, 1);
       DequantizeRow(one.type, one.data, latent, row.data());
+      if (one.scales != nullptr) Scale(row.data(), *one.scales, latent);
       if (i >= plain) {
         std::copy(row.begin(), row.end(), &weights.from_latent_rows[(h * value + i - plain) * latent]);
         continue;

@@ -41,7 +41,7 @@ void AddPerLayerInputs(ModelBuilder& builder, int width) {
   const ModelConfig& config = builder.Config();
   const int all = config.num_layers * width;
   PerLayerInputs::Weights weights;
-  weights.table = builder.GetTensors().FindMatrix("per_layer_token_embd.weight", config.vocab_size, all);
+  weights.table = builder.GetTensors().FindTable("per_layer_token_embd.weight", config.vocab_size, all);
   weights.projection = builder.GetTensors().FindMatrix("per_layer_model_proj.weight", all, config.dim);
   weights.norm = builder.FindNorm("per_layer_proj_norm", width);
   builder.Add(std::make_unique<PerLayerInputs>(std::move(weights), width));

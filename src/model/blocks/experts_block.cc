@@ -220,8 +220,7 @@ void ExpertsBlock::Finish(Step& step, const Rows& stream, Rows& out) const {
         const auto expert = static_cast<size_t>(rows.choices[slot].expert);
         float* result = rows.of_slots[slot];
         if (!weights_.down_bias.empty()) AddTo(result, weights_.down_bias.data() + expert * dim, dim);
-        float weight = options_.weighs_inputs ? 1.0f : rows.choices[slot].weight;
-        if (!weights_.result_scale.empty()) weight *= weights_.result_scale[expert];
+        const float weight = options_.weighs_inputs ? 1.0f : rows.choices[slot].weight;
         if (weight != 1.0f) Scale(result, weight, dim);
         AddTo(out[r], result, dim);
       }

@@ -37,7 +37,6 @@ struct ExpertsWeights {
   Matrix gate, up;
   Matrix down;                                       // [experts * dim, ffn_dim]
   std::vector<float> gate_bias, up_bias, down_bias;  // [experts, rows]; empty: none
-  std::vector<float> result_scale;                   // [experts]; empty: 1
 };
 
 class ExpertsBlock final : public Block {

@@ -195,7 +195,7 @@ TEST(Gguf, TypesHaveNames) {
   EXPECT_FALSE(BlockSizeOf(static_cast<TensorType>(31)));
   const std::string names = TensorTypeNames();
   EXPECT_TRUE(names.starts_with("F32, F16, BF16, ")) << names;
-  EXPECT_TRUE(names.ends_with("MXFP4 and NVFP4")) << names;
+  EXPECT_TRUE(names.ends_with("Q2_0 and Q1_0")) << names;
 }
 
 // A model in two parts, in a folder of its own.

@@ -38,6 +38,8 @@ enum class TensorType : uint32_t {
   kTQ2_0 = 35,
   kMXFP4 = 39,
   kNVFP4 = 40,
+  kQ1_0 = 41,
+  kQ2_0 = 42,
 };
 
 // The number of elements, all of one row, that share a block, and the block's size in bytes.
@@ -80,6 +82,8 @@ inline constexpr auto kTensorTypes = std::to_array<TensorTypeRow>({
     {TensorType::kTQ1_0, "TQ1_0", {256, 54}},
     {TensorType::kMXFP4, "MXFP4", {32, 17}},
     {TensorType::kNVFP4, "NVFP4", {64, 36}},
+    {TensorType::kQ2_0, "Q2_0", {64, 18}},
+    {TensorType::kQ1_0, "Q1_0", {128, 18}},
 });
 
 // By number; no elements where there is no such type.

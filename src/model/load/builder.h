@@ -57,7 +57,8 @@ struct ExpertsTraits {
 class ModelBuilder {
  public:
   // Reads the sizes that all architectures have.
-  ModelBuilder(const GgufFile& file, std::string_view architecture, Refusals& refusals, Model& model);
+  ModelBuilder(const GgufFile& file, std::string_view architecture, Refusals& refusals, int context,
+               Model& model);
 
   const Metadata& Keys() const { return keys_; }
   const Tensors& GetTensors() const { return tensors_; }
@@ -90,7 +91,7 @@ class ModelBuilder {
 
   std::unique_ptr<Block> Attention(int layer, const AttentionTraits& traits);
   std::unique_ptr<Block> FeedForward(int layer, const FeedForwardTraits& traits = {});
-  // ffn_gate_inp, ffn_{gate,up,down}_exps; ffn_down_exps.scale for their results.
+  // ffn_gate_inp, ffn_{gate,up,down}_exps.
   std::unique_ptr<Block> Experts(int layer, const ExpertsTraits& traits);
   // expert_count, expert_used_count, expert_group_count, expert_weights_scale and so on; `router` says how
   // the architecture chooses where the file does not. Throws kCorrupt for numbers that fit no router.
@@ -102,8 +103,8 @@ class ModelBuilder {
     Add(std::make_unique<ResidualLayer>(std::move(residuals), scale));
   }
 
-  // Returns the index of a new layer of the cache. window: tokens that each token sees; 0: all before it.
-  int AddCacheLayer(const kv::LayerShape& shape, int window = 0);
+  // Returns the index of a new layer of the cache. reach: what tokens see.
+  int AddCacheLayer(const kv::LayerShape& shape, const kv::Reach& reach = {});
   // The same of a recurrent layer. floats: of its state.
   int AddRecurrentLayer(size_t floats);
 
@@ -114,13 +115,14 @@ class ModelBuilder {
  private:
   void ReadSizes();
   double ReadYarn(RopeScaling& scaling) const;
-  std::vector<float> FindRopeFactors() const;
-  int ShareCacheLayer(int layer, int cache_layer, const kv::LayerShape& shape);
+  std::vector<float> FindRopeFactors();
+  int ShareCacheLayer(int layer, int cache_layer, const kv::LayerShape& shape, const kv::Reach& reach);
   Norm HeadNorm(int layer, std::string_view name, NormKind kind, int heads, int size, bool& whole_rows) const;
   void FindProjections(int layer, const AttentionConfig& config, bool values_from_keys,
                        AttentionBlock::Weights& weights) const;
 
   const GgufFile& file_;
+  const int context_;  // LoadOptions::context
   Metadata keys_;
   Tensors tensors_;
   Model& model_;

@@ -59,14 +59,39 @@ Matrix Tensors::FindRows(const std::string& name, std::initializer_list<int> dim
   return matrix;
 }
 
-Matrix Tensors::FindMatrix(const std::string& name, int rows, int cols) const {
+void Tensors::FindScales(const std::string& name, Matrix& matrix) const {
+  constexpr std::string_view kWeight = ".weight";
+  if (!name.ends_with(kWeight)) return;
+  const std::string base = name.substr(0, name.size() - kWeight.size());
+  // Beside a router the name stands for something else: factors of what it reads.
+  if (base.ends_with(".ffn_gate_inp")) return;
+  Ignore(base + ".input_scale");
+  if (!Has(base + ".scale")) return;
+  const TensorInfo* scales = Find(base + ".scale", {static_cast<int>(matrix.parts)});
+  if (scales == nullptr) return;
+  if (scales->type != TensorType::kF32) {
+    refusals_.Add(MakeError(ErrorCode::kUnsupported, "{}: tensor {} is {}; scales are F32", file_.Name(),
+                            scales->name, TensorTypeName(scales->type)));
+    return;
+  }
+  if (!scales->data.empty()) matrix.scales = reinterpret_cast<const float*>(scales->data.data());
+}
+
+Matrix Tensors::FindTable(const std::string& name, int rows, int cols) const {
   return FindRows(name, {cols, rows}, rows, cols);
+}
+
+Matrix Tensors::FindMatrix(const std::string& name, int rows, int cols) const {
+  Matrix matrix = FindRows(name, {cols, rows}, rows, cols);
+  FindScales(name, matrix);
+  return matrix;
 }
 
 Matrix Tensors::FindExperts(const std::string& name, int experts, int rows, int cols) const {
   Matrix matrix = FindRows(name, {cols, rows, experts}, rows, cols);
   matrix.rows *= static_cast<size_t>(experts);
   matrix.parts = static_cast<size_t>(experts);
+  FindScales(name, matrix);
   return matrix;
 }
 

@@ -27,8 +27,12 @@ class Tensors {
   // Null if there is none. Does not count as asked for.
   const TensorInfo* Info(std::string_view name) const { return file_.FindTensor(name); }
 
-  // [rows, cols]; in the file's order of dimensions: cols, rows. It stays where the file is mapped.
+  // [rows, cols]; in the file's order of dimensions: cols, rows. It stays where the file is mapped. Beside
+  // NAME.weight there may be NAME.scale, one number in F32 for each part; NAME.input_scale, for the rounding
+  // of inputs to 4 bits, is of no use here.
   Matrix FindMatrix(const std::string& name, int rows, int cols) const;
+  // The same of a table whose rows are read one by one, which has no scale.
+  Matrix FindTable(const std::string& name, int rows, int cols) const;
   // One matrix per expert, one after the other: [experts * rows, cols]; in the file: cols, rows, experts.
   Matrix FindExperts(const std::string& name, int experts, int rows, int cols) const;
   // [size]
@@ -49,6 +53,7 @@ class Tensors {
   // Null if the tensor is refused.
   const TensorInfo* Find(const std::string& name, std::initializer_list<int> dims) const;
   Matrix FindRows(const std::string& name, std::initializer_list<int> dims, int rows, int cols) const;
+  void FindScales(const std::string& name, Matrix& matrix) const;
   std::vector<float> Ones(const std::string& name, size_t count) const;
 
   const GgufFile& file_;

@@ -29,7 +29,9 @@ void Compute(const std::vector<uint8_t>& bytes) {
   const auto transformer = LoadTransformer(file);
   const ModelConfig& config = transformer->Config();
   kv::BlockPool pool(
-      kv::WithStates(kv::MakeLayout(kv::CodecFlags{.kv = "f16"}, config.cache_layers), config.state_floats),
+      kv::WithReaches(kv::WithStates(kv::MakeLayout(kv::CodecFlags{.kv = "f16"}, config.cache_layers),
+                                     config.state_floats),
+                      config.cache_reaches),
       size_t{1} << 28);
   kv::SequenceCache cache(pool);
   if (!cache.Reserve(3)) return;

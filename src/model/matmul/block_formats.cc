@@ -79,6 +79,10 @@ void DequantizeBlock(TensorType type, const uint8_t* block, float* out) {
       return DequantizeMxFp4(block, out);
     case TensorType::kNVFP4:
       return DequantizeNvFp4(block, out);
+    case TensorType::kQ1_0:
+      return DequantizeBitStream(block, 1, out);
+    case TensorType::kQ2_0:
+      return DequantizeBitStream(block, 2, out);
     case TensorType::kIQ2_XXS:
       return DequantizeIq2Xxs(block, out);
     case TensorType::kIQ2_XS:

@@ -18,7 +18,8 @@ T LoadNumber(const uint8_t* p) {
 
 inline float LoadHalf(const uint8_t* p) { return HalfToFloat(LoadNumber<uint16_t>(p)); }
 
-// k_formats.cc: blocks of 256 codes of 2 to 6 bits, and of 3 values.
+// k_formats.cc: blocks of 256 codes of 2 to 6 bits, and of 3 values; and Q1_0 and Q2_0, by their bits.
+void DequantizeBitStream(const uint8_t* block, int bits, float* out);
 void DequantizeQ2K(const uint8_t* block, float* out);
 void DequantizeQ3K(const uint8_t* block, float* out);
 void DequantizeQ4K(const uint8_t* block, float* out);

@@ -10,7 +10,7 @@ namespace throng::model {
 
 enum class Family {
   kPlain,     // of 4 to 8 bits
-  kLowBit,    // of 1.7 to 4 bits, or places in a table of 16 numbers
+  kLowBit,    // of 1 to 4 bits, or places in a table of 16 numbers
   kCodebook,  // entries that stand for 4 or 8 weights
 };
 

@@ -45,6 +45,15 @@ int TernaryDigit(uint8_t byte, int digit) {
 
 }  // namespace
 
+// d, then 16 bytes of codes of 1 or 2 bits, the lowest first: -1 or 1, or -1 to 2.
+void DequantizeBitStream(const uint8_t* block, int bits, float* out) {
+  const float d = LoadHalf(block);
+  for (int i = 0; i < 128 / bits; ++i) {
+    const int code = (block[2 + i * bits / 8] >> (i * bits % 8)) & ((1 << bits) - 1);
+    out[i] = static_cast<float>(bits == 1 ? 2 * code - 1 : code - 1) * d;
+  }
+}
+
 // 16 bytes of scales (low nibbles) and minimums of 16 elements each, 64 bytes of bit pairs, d, dmin.
 void DequantizeQ2K(const uint8_t* block, float* out) {
   const float d = LoadHalf(block + 80);

@@ -1,4 +1,4 @@
-// Formats of 1.7 to 4 bits without codebooks.
+// Formats of 1 to 4 bits without codebooks.
 #include "base/check.h"
 #include "model/matmul/integer_products.h"
 
@@ -32,6 +32,10 @@ void MultiplyLowBits(const Product& product, size_t first_output, const Terms& t
       return IntProduct<TensorType::kMXFP4>(product, first_output, terms, rows, buffer);
     case TensorType::kNVFP4:
       return IntProduct<TensorType::kNVFP4>(product, first_output, terms, rows, buffer);
+    case TensorType::kQ2_0:
+      return IntProduct<TensorType::kQ2_0>(product, first_output, terms, rows, buffer);
+    case TensorType::kQ1_0:
+      return IntProduct<TensorType::kQ1_0>(product, first_output, terms, rows, buffer);
     default:
       THRONG_CHECK(false);
   }

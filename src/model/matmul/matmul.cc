@@ -129,6 +129,16 @@ MultiplyTileFn IntegersOf(TensorType type) {
   THRONG_CHECK(false);
 }
 
+// Multiplies outputs [first, end) by the matrix's scale.
+void ScaleOutputs(const Product& product, size_t first, size_t end, size_t rows) {
+  if (product.w.scales == nullptr) return;
+  THRONG_CHECK(product.w.parts == 1);
+  for (size_t r = 0; r < rows; ++r) {
+    float* y = product.y + r * product.y_stride;
+    for (size_t o = first; o < std::min(end, product.w.rows); ++o) y[o] *= *product.w.scales;
+  }
+}
+
 uint8_t* Aligned(std::vector<uint8_t>& buffer) {
   return buffer.data() + (64 - reinterpret_cast<uintptr_t>(buffer.data()) % 64) % 64;
 }
@@ -177,6 +187,7 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
       const size_t outputs = outputs_of(products[p]);
       multiply(products[p], integers[p], (tile - before) * outputs, (end - before) * outputs, x, x_stride,
                scratch, rows, buffer);
+      ScaleOutputs(products[p], (tile - before) * outputs, (end - before) * outputs, rows);
       tile = end;
     }
   };

@@ -27,19 +27,23 @@ struct Matrix {
   size_t rows = 0;  // outputs
   size_t cols = 0;  // inputs
   const uint8_t* data = nullptr;
-  bool in_strips = false;  // as class RepackedMatrix writes them
-  size_t parts = 1;        // of equal numbers of rows, which are multiplied apart: experts
+  bool in_strips = false;         // as class RepackedMatrix writes them
+  size_t parts = 1;               // of equal numbers of rows, which are multiplied apart: experts
+  const float* scales = nullptr;  // [parts]: factors of what each part's products give; null: none
 
   size_t RowBytes() const {
     const BlockSize block = *BlockSizeOf(type);
     return cols / block.elements * block.bytes;
   }
   size_t Bytes() const { return rows * RowBytes(); }
+  // Of a row's part; `scales` is not null.
+  const float& ScaleOf(size_t row) const { return scales[row / (rows / parts)]; }
+  // Rows of one part.
   Matrix Rows(size_t first, size_t count) const {
     THRONG_DCHECK(first + count <= rows && (!in_strips || first % kStripRows == 0));
     // There are no data where a file was opened for its header.
     const uint8_t* rows_data = data == nullptr ? nullptr : data + first * RowBytes();
-    return {type, count, cols, rows_data, in_strips, 1};
+    return {type, count, cols, rows_data, in_strips, 1, scales == nullptr ? nullptr : &ScaleOf(first)};
   }
 };
 

@@ -76,7 +76,10 @@ constexpr Kind KindOf() {
       return Kind{false, true, true, 0, 3};
     case TensorType::kTQ1_0:
     case TensorType::kTQ2_0:
+    case TensorType::kQ2_0:
       return Kind{false, false, false, 1, 3};
+    case TensorType::kQ1_0:
+      return Kind{false, false, false, 1, 2};
     case TensorType::kMXFP4:
       return Kind{false, false, false, 12, 24};
     case TensorType::kNVFP4:

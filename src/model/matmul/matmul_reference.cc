@@ -29,6 +29,7 @@ void MatMulReference(const float* x, size_t rows, size_t x_stride, bool quantize
     for (size_t r = 0; r < rows; ++r) {
       double sum = 0;
       for (size_t k = 0; k < cols; ++k) sum += rounded[r * cols + k] * weights[k];
+      if (product.w.scales != nullptr) sum *= product.w.ScaleOf(o);
       product.y[r * product.y_stride + o] = static_cast<float>(sum);
     }
   }

@@ -146,6 +146,11 @@ HWY_INLINE void UnpackScales(const Blocks& blocks, const Packed& out) {
     constexpr size_t kEnd = BlockSizeOf(kType)->bytes;
     const VF scale = LoadHalves(blocks, kEnd - 2);
     for (size_t g = 0; g < 8; ++g) hn::Store(scale, DF(), out.scales + g * kLanes);
+  } else if constexpr (kType == TensorType::kQ1_0 || kType == TensorType::kQ2_0) {
+    const VF scale = LoadHalves(blocks, 0);
+    for (size_t g = 0; g < BlockSizeOf(kType)->elements / kGroup; ++g) {
+      hn::Store(scale, DF(), out.scales + g * kLanes);
+    }
   } else {
     UnpackScaleMins(blocks, out);
   }

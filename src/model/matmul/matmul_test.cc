@@ -334,8 +334,46 @@ TEST_P(MatMulTest, ScalesThatAreNotNumbersShow) {
   }
 }
 
+TEST_P(MatMulTest, ScalesOfMatricesMultiplyWhatTheyGive) {
+  const size_t in = 256, out = 70;
+  const Case c(TensorType::kNVFP4, out, in, 1);
+  const auto x = RandomRows(20 * in, 2);
+  const std::vector<float> scales{3.0f, 0.5f};
+  Matrix two = c.w;
+  two.parts = 2;
+  two.scales = scales.data();
+  for (const size_t rows : {1, 20}) {
+    for (const size_t part : {0, 1}) {
+      const Matrix scaled = two.Rows(part * 35 + 3, 30);
+      Matrix plain = scaled;
+      plain.scales = nullptr;
+      std::vector<float> expected = Multiply(plain, x.data(), rows);
+      for (float& value : expected) value *= scales[part];
+      EXPECT_EQ(Multiply(scaled, x.data(), rows), expected);
+      std::vector<float> reference(rows * 30);
+      MatMulReference(x.data(), rows, in, true, {scaled, reference.data(), 30});
+      for (size_t i = 0; i < reference.size(); ++i) EXPECT_NEAR(reference[i], expected[i], 1e-3);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, MatMulTest, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
                          TargetOf);
+
+TEST(BlockFormats, BitsInTheOrderOfCodes) {
+  std::vector<uint8_t> block{0x00, 0x40, 0b00000101, 0b10000000};  // 2.0 in half precision
+  block.resize(18);
+  std::vector<float> ones(128), twos(64);
+  DequantizeRow(TensorType::kQ1_0, block.data(), 128, ones.data());
+  for (size_t i = 0; i < 128; ++i) EXPECT_EQ(ones[i], i == 0 || i == 2 || i == 15 ? 2.0f : -2.0f) << i;
+  block[2] = 0b11100100;
+  block[3] = 0b01000000;
+  DequantizeRow(TensorType::kQ2_0, block.data(), 64, twos.data());
+  for (size_t i = 0; i < 64; ++i) {
+    const float expected[] = {-2.0f, 0.0f, 2.0f, 4.0f, -2.0f, -2.0f, -2.0f, 0.0f};
+    EXPECT_EQ(twos[i], i < 8 ? expected[i] : -2.0f) << i;
+  }
+}
 
 TEST(BlockFormats, QuantizedRowsComeBack) {
   const auto x = RandomRows(256, 9);

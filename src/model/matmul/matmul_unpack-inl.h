@@ -267,6 +267,38 @@ HWY_INLINE void VisitNvFp4Block(const Blocks& blocks, const Packed& w, size_t g,
   }
 }
 
+// Q1_0 and Q2_0: consecutive codes are consecutive bits or pairs of bits, the lowest first. blocks: in lanes.
+template <TensorType kType, class Blocks, class Use>
+HWY_INLINE void VisitBitStream(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
+  static_assert(Blocks::kInLanes);
+  constexpr size_t kGroups = BlockSizeOf(kType)->elements / kGroup;
+  constexpr int kBits = kType == TensorType::kQ1_0 ? 1 : 2;
+  constexpr size_t kCodesPerWord = 32 / kBits;
+  use.template Fetch<0, 1>(blocks);
+  const DU d;
+  for (size_t i = 0; i < kGroups; ++i) {
+    Codes codes;
+    VU bits = hn::Zero(d);
+#pragma GCC unroll 8
+    for (size_t k = 0; k < 8; ++k) {
+      const size_t code = i * kGroup + 4 * k;
+      if (code % kCodesPerWord == 0) bits = LoadWord(blocks, 2 + code / kCodesPerWord * 4);
+      VU spread;
+      if constexpr (kBits == 1) {
+        spread = hn::ShiftRight<3>(SpreadFifthBits(bits));  // 0 or 2
+      } else {
+        const VU four = hn::And(bits, hn::Set(d, 0xff));
+        spread = hn::Or(hn::Or(four, hn::ShiftLeft<6>(four)),
+                        hn::Or(hn::ShiftLeft<12>(four), hn::ShiftLeft<18>(four)));
+        spread = hn::And(spread, hn::Set(d, 0x03030303));
+      }
+      codes.half[k / 4].v[k % 4] = hn::BitCast(DU8(), spread);
+      bits = hn::ShiftRight<4 * kBits>(bits);
+    }
+    use.Add(g + i, codes, ScalesAt<kType>(w, i));
+  }
+}
+
 // The groups of a block that begins at group g. w: its scales.
 template <TensorType kType, class Blocks, class Use>
 HWY_INLINE void VisitBlock(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
@@ -288,6 +320,8 @@ HWY_INLINE void VisitBlock(const Blocks& blocks, const Packed& w, size_t g, Use&
     VisitIq4XsBlock(blocks, w, g, use);
   } else if constexpr (kType == TensorType::kNVFP4) {
     VisitNvFp4Block(blocks, w, g, use);
+  } else if constexpr (kType == TensorType::kQ1_0 || kType == TensorType::kQ2_0) {
+    VisitBitStream<kType>(blocks, w, g, use);
   } else {
     VisitK45Block<kType>(blocks, w, g, use);
   }

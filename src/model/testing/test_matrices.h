@@ -86,6 +86,12 @@ inline std::vector<uint8_t> RandomBlocks(TensorType type, size_t elements, float
         set_half(80, scale(2 * 16));
         set_half(82, scale(16));
         break;
+      case TensorType::kQ1_0:
+        set_half(0, scale(1));
+        break;
+      case TensorType::kQ2_0:
+        set_half(0, scale(2));
+        break;
       case TensorType::kTQ2_0:
         set_half(64, scale(2));
         break;
