@@ -5,10 +5,13 @@
 #include <cstdlib>
 #include <limits>
 #include <new>
+#include <optional>
 
 #include "attention/softmax.h"
+#include "base/amx.h"
 #include "base/check.h"
 #include "base/thread_pool.h"
+#include "kv/amx_products.h"
 #include "kv/open_codec.h"
 
 namespace throng::attention {
@@ -97,10 +100,6 @@ void PrepareBias(const AttentionJob& job, int first_token, int num_rows, float* 
   }
 }
 
-void Prefetch(std::span<const uint8_t> bytes) {
-  for (size_t i = 0; i < bytes.size(); i += 64) __builtin_prefetch(bytes.data() + i, 0, 3);
-}
-
 // A page that a tile's rows see.
 struct SeenPage {
   const kv::Codec* keys;
@@ -119,35 +118,73 @@ SeenPage SealedPage(const AttentionJob& job, const Tile& tile, int block, int ow
           job.cache->Sealed(job.layer, job.kv_head, block, form)};
 }
 
+// Fetches the page that follows into the processor's cache, in four parts between the steps of this page: so
+// reads of the memory go on while all of them compute. Large pages go to the second level, as they would
+// drive this page out of the first.
+class NextPage {
+ public:
+  NextPage() = default;  // none
+  explicit NextPage(const SeenPage& page)
+      : parts_{Lines{page.view.keys, page.keys->Bytes(kv::Part::kKeys)}, Lines{}} {
+    if (page.values != nullptr) parts_[1] = {page.view.values, page.values->Bytes(kv::Part::kValues)};
+    per_step_ = (parts_[0].bytes + parts_[1].bytes + 255) / 256 * 64;
+  }
+
+  void FetchQuarter() {
+    size_t left = per_step_;
+    for (Lines& part : parts_) {
+      const size_t bytes = std::min(left, part.bytes);
+      if (4 * per_step_ <= kMostNear) {
+        for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(part.at + i, 0, 3);
+      } else {
+        for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(part.at + i, 0, 2);
+      }
+      part.at += bytes;
+      part.bytes -= bytes;
+      left -= bytes;
+    }
+  }
+
+ private:
+  struct Lines {
+    const uint8_t* at = nullptr;
+    size_t bytes = 0;
+  };
+  static constexpr size_t kMostNear = 16 << 10;
+
+  std::array<Lines, 2> parts_;
+  size_t per_step_ = 0;
+};
+
 void MixPage(const AttentionJob& job, const Tile& tile, const SeenPage& page) {
   if (page.values != nullptr) {
     page.values->Mix(page.view.values, tile.scores, tile.rescale, tile.num_rows, tile.out);
     return;
   }
   const kv::LayerShape& shape = ShapeOf(job);
-  kv::MixKeys(*page.keys, shape.key_dim, shape.value_dim, page.view.keys, tile.scores, tile.rescale,
-              tile.num_rows, tile.out);
+  page.keys->MixKeys(page.view.keys, tile.scores, tile.rescale, {shape.key_dim, shape.value_dim},
+                     tile.num_rows, tile.out);
 }
 
-// next_keys: the keys that are read after this page, or empty. first_in_page: position of the page's first
-// token.
-void AttendPage(const AttentionJob& job, const Tile& tile, const SeenPage& page,
-                std::span<const uint8_t> next_keys, int first_in_page) {
+// first_in_page: position of the page's first token.
+void AttendPage(const AttentionJob& job, const Tile& tile, const SeenPage& page, NextPage next,
+                int first_in_page) {
   for (int r = 0; r < tile.num_rows; ++r) {
     const int position = tile.first_position + r / job.group;
     tile.visible[r] = {std::max(0, FirstVisible(job, position) - first_in_page),
                        std::min(kPageTokens, position + 1 - first_in_page)};
   }
+  next.FetchQuarter();
   page.keys->Score(page.view.keys, page.queries, tile.num_rows, tile.scores);
+  next.FetchQuarter();
   if (job.key_bias != nullptr) {
     AddKeyBias(*job.key_bias, first_in_page / kPageTokens, tile.bias_rows, tile.num_rows, tile.scores);
   }
   if (job.score_cap > 0) CapScores(job.score_cap, tile.num_rows, tile.scores);
-  // Fetch the next block's keys while softmax and mix compute; the codec fetched the values while it read the
-  // keys.
-  Prefetch(next_keys);
   SoftmaxPage(tile.visible, tile.num_rows, tile.thresholds, tile.scores, tile.max, tile.sum, tile.rescale);
+  next.FetchQuarter();
   MixPage(job, tile, page);
+  next.FetchQuarter();
 }
 
 // The state of the online softmax before the first page. A learned sink is a score that comes first: its
@@ -169,6 +206,9 @@ void SetThresholds(const AttentionJob& job, const Tile& tile) {
 
 // Tokens [first_token, first_token + num_tokens) of the job, all in one block.
 void AttendTile(const AttentionJob& job, int first_token, int num_tokens, AttentionScratch& scratch) {
+  // Around all kernels, which would configure the tiles for each page.
+  std::optional<TileScope> tiles;
+  if (num_tokens * job.group >= kv::kLeastAmxRows && AmxInt8Usable()) tiles.emplace();
   const kv::SequenceCache& cache = *job.cache;
   const auto value_dim = static_cast<size_t>(ShapeOf(job).value_dim);
   const kv::PageSpec& page = cache.Layout().At(job.layer, job.kv_head);
@@ -225,12 +265,12 @@ void AttendTile(const AttentionJob& job, int first_token, int num_tokens, Attent
   SeenPage next = seen(first_block);
   for (int block = first_block; block <= own_block; ++block) {
     const SeenPage now = next;
-    std::span<const uint8_t> next_keys;
+    NextPage ahead;
     if (block < own_block) {
       next = seen(block + 1);
-      next_keys = {next.view.keys, next.keys->Bytes(kv::Part::kKeys)};
+      ahead = NextPage(next);
     }
-    AttendPage(job, tile, now, next_keys, block * kPageTokens);
+    AttendPage(job, tile, now, ahead, block * kPageTokens);
   }
 
   for (int r = 0; r < tile.num_rows; ++r) {

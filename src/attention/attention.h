@@ -15,6 +15,9 @@ class ThreadPool;
 
 namespace throng::attention {
 
+// Query heads of one job over a latent page, which all heads share: several jobs let threads share them.
+inline constexpr int kLatentHeadsPerJob = 32;
+
 // Query tokens of one sequence, for one layer and the query heads that share one KV head. Called between the
 // cache's Append and FinishLayer of that layer and head, or EndChunk if the layer is kept. key_dim and
 // value_dim are those of the layer's shape.

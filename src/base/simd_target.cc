@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/amx.h"
 #include "base/error.h"
 #include "hwy/highway.h"
 #include "hwy/targets.h"
@@ -14,9 +15,14 @@ void ApplyForcedTarget() {
   const char* wanted = std::getenv("THRONG_FORCE_TARGET");
   if (wanted == nullptr || *wanted == '\0') return;
   std::string allowed;
+  if (AmxInt8Usable()) {
+    if (wanted == std::string_view("AMX")) return;
+    allowed = "AMX";
+  }
   for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     const std::string_view name = hwy::TargetName(target);
     if (name == wanted) {
+      AllowAmx(false);
       hwy::DisableTargets(target - 1);  // better targets have lower bits
       return;
     }

@@ -17,7 +17,14 @@ namespace {
 
 constexpr int kChunk = 1024;
 
-size_t Stride(const MeasureShape& shape) { return static_cast<size_t>(shape.kv_heads) * shape.head_dim; }
+// Elements of one head in the input's rows, of which keys and values take the first.
+size_t RowSize(const MeasureShape& shape) {
+  return static_cast<size_t>(std::max(shape.head_dim, shape.ValueDim()));
+}
+
+size_t Stride(const MeasureShape& shape) { return static_cast<size_t>(shape.kv_heads) * RowSize(shape); }
+
+size_t OutStride(const MeasureShape& shape) { return static_cast<size_t>(shape.heads) * shape.ValueDim(); }
 
 // A bias as long as a pair of elements on average, so that scores stay what they are without one.
 std::shared_ptr<const attention::KeyBias> MakeBias(const MeasureShape& shape) {
@@ -26,7 +33,7 @@ std::shared_ptr<const attention::KeyBias> MakeBias(const MeasureShape& shape) {
   for (size_t i = 0; i < pairs; ++i) {
     rotation.frequencies.push_back(std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(pairs)));
   }
-  std::vector<float> bias(Stride(shape));
+  std::vector<float> bias(static_cast<size_t>(shape.kv_heads) * shape.head_dim);
   for (size_t i = 0; i < bias.size(); ++i) {
     if (i % (2 * pairs) < static_cast<size_t>(shape.bias_pairs)) bias[i] = 1.4f;
   }
@@ -38,7 +45,7 @@ std::shared_ptr<const attention::KeyBias> MakeBias(const MeasureShape& shape) {
 }  // namespace
 
 double LargestError(std::string_view codec, const MeasureShape& shape) {
-  const double slack = shape.heads * shape.head_dim < 512 ? 4.0 : 1.5;
+  const double slack = shape.heads * shape.ValueDim() < 512 ? 4.0 : 1.5;
   return slack * attention::CodecErrorOf(codec).high;
 }
 
@@ -53,9 +60,8 @@ MeasureCase::MeasureCase(const kv::CodecFlags& codecs, attention::SoftmaxKind so
     : input_(input),
       threads_(threads),
       softmax_(softmax),
-      pool_(kv::MakeLayout(codecs, kv::AlikeLayers(1, input.shape.kv_heads, input.shape.head_dim)),
-            std::numeric_limits<size_t>::max() / 2),
-      out_(input.queries.size()) {
+      pool_(kv::MakeLayout(codecs, std::vector{input.shape.Layer()}), std::numeric_limits<size_t>::max() / 2),
+      out_(static_cast<size_t>(input.shape.queries) * OutStride(input.shape)) {
   const MeasureShape& shape = input.shape;
   kv::SequenceCache& first = caches_.emplace_back(pool_);
   for (int done = 0; done < shape.keys;) {
@@ -70,8 +76,13 @@ MeasureCase::MeasureCase(const kv::CodecFlags& codecs, attention::SoftmaxKind so
   for (kv::SequenceCache& cache : caches_) {
     Begin(cache, shape.queries);
     std::vector<attention::AttentionJob>& jobs = jobs_.emplace_back();
-    for (int head = 0; head < shape.kv_heads; ++head)
-      jobs.push_back(Job(cache, head, shape.queries, out_.data()));
+    const int group = shape.heads / shape.kv_heads;
+    const int most = shape.latent ? std::min(group, attention::kLatentHeadsPerJob) : group;
+    for (int head = 0; head < shape.heads;) {
+      const int count = std::min(most, group - head % group);
+      jobs.push_back(Job(cache, head, count, shape.queries, out_.data()));
+      head += count;
+    }
   }
 }
 
@@ -92,30 +103,31 @@ void MeasureCase::Begin(kv::SequenceCache& cache, int count) {
   const float* rows = input_.rows.data();
   threads_.ParallelFor(static_cast<size_t>(shape.kv_heads), [&](size_t head, int) {
     const size_t values_head = shape.kv_heads - 1 - head;
-    cache.Append(0, static_cast<int>(head), {rows + head * shape.head_dim, Stride(shape)},
-                 {rows + values_head * shape.head_dim, Stride(shape)});
+    cache.Append(0, static_cast<int>(head), {rows + head * RowSize(shape), Stride(shape)},
+                 {rows + values_head * RowSize(shape), Stride(shape)});
   });
 }
 
-attention::AttentionJob MeasureCase::Job(const kv::SequenceCache& cache, int head, int count,
+attention::AttentionJob MeasureCase::Job(const kv::SequenceCache& cache, int head, int group, int count,
                                          float* out) const {
   const MeasureShape& shape = input_.shape;
-  const int group = shape.heads / shape.kv_heads;
-  const size_t at = static_cast<size_t>(head) * group * shape.head_dim;
-  return {.cache = &cache,
-          .layer = 0,
-          .kv_head = head,
-          .group = group,
-          .first_token = 0,
-          .num_tokens = count,
-          .queries = input_.queries.data() + at,
-          .query_stride = Stride(shape) * group,
-          .out = out + at,
-          .out_stride = Stride(shape) * group,
-          .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
-          .window = 0,
-          .softmax = softmax_,
-          .key_bias = input_.bias == nullptr ? nullptr : &(*input_.bias)[0].heads[static_cast<size_t>(head)]};
+  const auto first = static_cast<size_t>(head);
+  const int kv_head = head / (shape.heads / shape.kv_heads);
+  return {
+      .cache = &cache,
+      .layer = 0,
+      .kv_head = kv_head,
+      .group = group,
+      .first_token = 0,
+      .num_tokens = count,
+      .queries = input_.queries.data() + first * shape.head_dim,
+      .query_stride = static_cast<size_t>(shape.heads) * shape.head_dim,
+      .out = out + first * shape.ValueDim(),
+      .out_stride = OutStride(shape),
+      .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+      .window = 0,
+      .softmax = softmax_,
+      .key_bias = input_.bias == nullptr ? nullptr : &(*input_.bias)[0].heads[static_cast<size_t>(kv_head)]};
 }
 
 void MeasureCase::Run() {
@@ -136,7 +148,8 @@ double MeasureCase::ErrorOf(std::span<const float> out) const {
   std::vector<float> expected(out.size());
   for (const int token : tokens) {
     for (int head = 0; head < shape.kv_heads; ++head) {
-      jobs.push_back(Job(caches_.front(), head, 1, expected.data()));
+      const int group = shape.heads / shape.kv_heads;
+      jobs.push_back(Job(caches_.front(), head * group, group, 1, expected.data()));
       attention::AttentionJob& job = jobs.back();
       job.first_token = token;
       job.queries += static_cast<size_t>(token) * job.query_stride;
@@ -146,7 +159,7 @@ double MeasureCase::ErrorOf(std::span<const float> out) const {
   threads_.ParallelFor(jobs.size(), [&](size_t i, int) { attention::AttendReference(jobs[i]); });
   double worst = 0.0;
   for (const int token : tokens) {
-    const size_t size = static_cast<size_t>(shape.heads) * shape.head_dim;
+    const size_t size = OutStride(shape);
     const auto of_token = [&](std::span<const float> all) {
       const auto part = all.subspan(token * size, size);
       return std::vector<float>(part.begin(), part.end());
@@ -169,7 +182,7 @@ double MeasureCase::Flops() const {
   const MeasureShape& shape = input_.shape;
   const double pairs = static_cast<double>(shape.queries) * shape.keys +
                        0.5 * shape.queries * (static_cast<double>(shape.queries) + 1.0);
-  return 4.0 * pairs * shape.heads * shape.head_dim;
+  return 2.0 * pairs * shape.heads * (shape.head_dim + shape.ValueDim());
 }
 
 }  // namespace throng::bench

@@ -21,18 +21,23 @@ struct MeasureShape {
   int keys;     // tokens held, in one layer
   int queries;  // tokens that attend to them and, causally, to each other
   int heads;
-  int kv_heads;  // divides heads
-  int head_dim;
+  int kv_heads;         // divides heads
+  int head_dim;         // of queries and keys
+  int value_dim = 0;    // of values and outputs; 0: head_dim
+  bool latent = false;  // values are the first elements of the keys (kv::LayerShape::values_in_keys)
   int bias_pairs =
       0;  // pairs of each head in which keys are stored without their bias (attention/key_bias.h)
+
+  int ValueDim() const { return value_dim == 0 ? head_dim : value_dim; }
+  kv::LayerShape Layer() const { return {kv_heads, head_dim, ValueDim(), latent}; }
 };
 
 // Normally distributed rows, made once for all codecs.
 struct MeasureInput {
   explicit MeasureInput(const MeasureShape& shape);
   MeasureShape shape;
-  std::vector<float> rows;                         // [tokens, kv_heads, head_dim], repeated for longer caches
-  std::vector<float> queries;                      // [queries, heads, head_dim]
+  std::vector<float> rows;     // [tokens, kv_heads, the larger of both sizes], repeated for longer caches
+  std::vector<float> queries;  // [queries, heads, head_dim]
   std::shared_ptr<const attention::KeyBias> bias;  // null without bias_pairs
 };
 
@@ -44,16 +49,17 @@ double LargestError(std::string_view codec, const MeasureShape& shape);
 // so that attending to one after the other never finds them in a processor cache.
 class MeasureCase {
  public:
-  // The input and the threads must outlive it. Throws kInvalid for codecs that do not exist.
+  // The input and the threads must outlive it. Throws kInvalid for codecs that do not exist, kUnsupported for
+  // sizes that no codec has.
   MeasureCase(const kv::CodecFlags& codecs, attention::SoftmaxKind softmax, const MeasureInput& input,
               ThreadPool& threads, size_t least_bytes = 0);
 
   void Run();  // the attention of all queries and heads of one sequence, the next one at each call
 
-  // What Run computes of the first sequence: [queries, heads, head_dim].
+  // What Run computes of the first sequence: [queries, heads, ValueDim()].
   std::span<const float> Outputs();
   // The largest relative error against the double-precision reference, over all heads' outputs at the first,
-  // the middle and the last query. out: [queries, heads, head_dim].
+  // the middle and the last query. out: [queries, heads, ValueDim()].
   double ErrorOf(std::span<const float> out) const;
   double Error() { return ErrorOf(Outputs()); }
 
@@ -63,7 +69,9 @@ class MeasureCase {
  private:
   void Begin(kv::SequenceCache& cache, int count);
   void CopySealed(const kv::SequenceCache& from, kv::SequenceCache& to);
-  attention::AttentionJob Job(const kv::SequenceCache& cache, int head, int count, float* out) const;
+  // Query heads [head, head + group) that share a KV head.
+  attention::AttentionJob Job(const kv::SequenceCache& cache, int head, int group, int count,
+                              float* out) const;
 
   const MeasureInput& input_;
   ThreadPool& threads_;

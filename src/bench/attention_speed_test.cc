@@ -45,6 +45,26 @@ TEST(AttentionSpeedTest, ABiasThatAttentionAddsChangesTheOutputsOnly) {
   EXPECT_EQ(a.CacheBytes(), b.CacheBytes());
 }
 
+TEST(AttentionSpeedTest, ValuesCanHaveASizeOfTheirOwnOrBeInTheKeys) {
+  const MeasureShape narrow{
+      .keys = 200, .queries = 9, .heads = 8, .kv_heads = 4, .head_dim = 96, .value_dim = 64};
+  const MeasureShape wide{
+      .keys = 200, .queries = 9, .heads = 8, .kv_heads = 4, .head_dim = 64, .value_dim = 96};
+  MeasureShape latent = narrow;
+  latent.heads = 72;
+  latent.kv_heads = 2;
+  latent.latent = true;
+  ThreadPool threads(2);
+  for (const MeasureShape& shape : {narrow, wide, latent}) {
+    const MeasureInput input(shape);
+    for (const std::string& codec : AllCodecs()) {
+      MeasureCase measured({.kv = codec}, attention::SoftmaxKind::kExact, input, threads);
+      EXPECT_EQ(measured.Outputs().size(), 9u * shape.heads * shape.value_dim);
+      EXPECT_LT(measured.Error(), LargestError(codec, shape)) << codec;
+    }
+  }
+}
+
 // A fifth more in the outputs of one head, at the first, the middle or the last query, is noticed.
 TEST(AttentionSpeedTest, AWrongHeadIsNoticedWhereverItIs) {
   const MeasureInput input({.keys = 130, .queries = 9, .heads = 8, .kv_heads = 4, .head_dim = 64});

@@ -26,11 +26,11 @@ void Codec::Seal(Part part, const OpenCodec& open, const uint8_t* rows, const Pa
   Encode(part, block, encoded);
 }
 
-void MixKeys(const Codec& codec, int key_dim, int value_dim, const uint8_t* keys, const float* probabilities,
-             const float* rescale, int num_rows, float* out) {
+void Codec::MixKeys(const uint8_t* keys, const float* probabilities, const float* rescale, LatentDims dims,
+                    int num_rows, float* out) const {
   alignas(64) float block[kPageTokens * kMaxHeadDim];
-  codec.Decode(Part::kKeys, keys, block);
-  MixRowsOfF32(block, key_dim, probabilities, rescale, value_dim, num_rows, out);
+  Decode(Part::kKeys, keys, block);
+  MixRowsOfF32(block, dims.key, probabilities, rescale, dims.value, num_rows, out);
 }
 
 }  // namespace throng::kv

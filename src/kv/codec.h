@@ -41,6 +41,11 @@ struct PagesBefore {
   const uint8_t* last = nullptr;  // the encoded page just before; null if none
 };
 
+// Of latent pages. key: the codec's head size; value: a multiple of 8, at most `key`.
+struct LatentDims {
+  int key, value;
+};
+
 // A codec with its parameters bound, for one head size. Stateless after construction; several threads may use
 // it. All functions are pure:
 // - Encode makes a page's bytes from its 64 x d block alone.
@@ -92,11 +97,12 @@ class Codec {
   // probabilities: [num_rows, 64], not negative, 0 where masked.  out: [num_rows, d].
   virtual void Mix(const uint8_t* values, const float* probabilities, const float* rescale, int num_rows,
                    float* out) const = 0;
-};
 
-// Mix of a latent page: value t is the first value_dim elements of key t, as the page decodes. key_dim: of
-// the codec; value_dim: a multiple of 8, at most key_dim.  out: [num_rows, value_dim].
-void MixKeys(const Codec& codec, int key_dim, int value_dim, const uint8_t* keys, const float* probabilities,
-             const float* rescale, int num_rows, float* out);
+  // Mix of a latent page: value t is the first dims.value elements of key t.  out: [num_rows, dims.value].
+  // The default decodes the page and mixes in f32; a codec whose keys can be read as values rounds
+  // probabilities as its Mix does.
+  virtual void MixKeys(const uint8_t* keys, const float* probabilities, const float* rescale, LatentDims dims,
+                       int num_rows, float* out) const;
+};
 
 }  // namespace throng::kv

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/amx.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "hwy/targets.h"
@@ -289,6 +290,33 @@ TEST_P(CodecTest, MixAgreesWithDecodedValues) {
   ExpectWithin(RelativeError(Mix(values, p, rescale, before), expected), errors_.mix);
 }
 
+// The first elements of keys as values, of one row and of many.
+TEST_P(CodecTest, MixOfKeysAgreesWithDecodedKeys) {
+  const int value_dim = d_ == 576 ? 512 : d_ / 16 * 8 + 8;
+  const AlignedBytes keys = Encode(Part::kKeys, Normal(kPageTokens * d_, 30));
+  const std::vector<float> decoded = Decode(Part::kKeys, keys);
+  constexpr int kRows = 19;
+  const std::vector<float> p = Probabilities(kRows, 31);
+  const std::vector<float> before = Normal(kRows * value_dim, 32);
+  const std::vector<float> rescale = Normal(kRows, 33);
+  std::vector<float> expected(before.size());
+  for (int r = 0; r < kRows; ++r) {
+    for (int i = 0; i < value_dim; ++i) {
+      double sum = 0.0;
+      for (int t = 0; t < kPageTokens; ++t) sum += double{p[r * kPageTokens + t]} * decoded[t * d_ + i];
+      expected[r * value_dim + i] = static_cast<float>(double{before[r * value_dim + i]} * rescale[r] + sum);
+    }
+  }
+  std::vector<float> out = before;
+  codec_->MixKeys(keys.data(), p.data(), rescale.data(), {d_, value_dim}, kRows, out.data());
+  EXPECT_LE(RelativeError(out, expected), 1e-2);
+  for (int r = 0; r < kRows; ++r) {
+    std::vector<float> row(before.begin() + r * value_dim, before.begin() + (r + 1) * value_dim);
+    codec_->MixKeys(keys.data(), p.data() + r * kPageTokens, &rescale[r], {d_, value_dim}, 1, row.data());
+    EXPECT_TRUE(std::equal(row.begin(), row.end(), out.begin() + r * value_dim)) << r;
+  }
+}
+
 TEST_P(CodecTest, RowsDoNotDependOnOtherRows) {
   const AlignedBytes keys = Encode(Part::kKeys, Normal(kPageTokens * d_, 8));
   const AlignedBytes values = Encode(Part::kValues, Normal(kPageTokens * d_, 9));
@@ -390,6 +418,27 @@ TEST_P(CodecTest, AllTargetsPassTheSameBounds) {
     out = target_out;
   }
   hwy::SetSupportedTargetsForTest(0);
+}
+
+// Numbers of rows that fill panels of AMX, and that do not.
+TEST_P(CodecTest, AmxChangesNoBits) {
+  if (!AmxInt8Usable()) GTEST_SKIP() << "no AMX here";
+  const std::vector<float> block = Normal(kPageTokens * d_, 22);
+  const AlignedBytes keys = Encode(Part::kKeys, block);
+  const AlignedBytes values = Encode(Part::kValues, block);
+  for (const int rows : {1, 4, 8, 15, 16, 17, 32, 33, 64, 71}) {
+    const std::vector<float> queries = Normal(rows * d_, 23, 1.0f / std::sqrt(static_cast<float>(d_)));
+    std::vector<float> p = Probabilities(rows, 24);
+    std::fill_n(p.begin(), kPageTokens, 0.0f);
+    const std::vector<float> rescale(rows, 0.75f);
+    const std::vector<float> before = Normal(rows * d_, 25);
+    const std::vector<float> scores = Score(keys, queries);
+    const std::vector<float> out = Mix(values, p, rescale, before);
+    AllowAmx(false);
+    EXPECT_EQ(Score(keys, queries), scores) << rows;
+    EXPECT_EQ(Mix(values, p, rescale, before), out) << rows;
+    AllowAmx(true);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CodecTest,

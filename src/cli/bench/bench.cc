@@ -41,6 +41,8 @@ struct BenchFlags {
   int heads = 32;
   int kv_heads = 8;
   int head_dim = 128;
+  int value_dim = 0;
+  bool latent = false;
   int bias_pairs = 0;
   int threads = 0;
   bool cold = false;
@@ -65,17 +67,22 @@ std::string WithSomeHeadBits(const std::string& codec) {
   return kv::LacksHeadBits(codec) ? kv::WithHeadBits(codec, "24") : codec;
 }
 
+bench::MeasureShape ShapeOf(const BenchFlags& flags, int keys) {
+  return {.keys = keys,
+          .queries = flags.phase == "decode" ? 1 : flags.queries,
+          .heads = flags.heads,
+          .kv_heads = flags.kv_heads,
+          .head_dim = flags.head_dim,
+          .value_dim = flags.value_dim,
+          .latent = flags.latent,
+          .bias_pairs = flags.bias_pairs};
+}
+
 // Measures all codecs at one length, alternating, so that other load on the machine affects them alike. The
 // first is f16.
 std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::string>& codecs, int keys,
                                ThreadPool& threads) {
-  const int queries = flags.phase == "decode" ? 1 : flags.queries;
-  const bench::MeasureInput input({.keys = keys,
-                                   .queries = queries,
-                                   .heads = flags.heads,
-                                   .kv_heads = flags.kv_heads,
-                                   .head_dim = flags.head_dim,
-                                   .bias_pairs = flags.bias_pairs});
+  const bench::MeasureInput input(ShapeOf(flags, keys));
   std::vector<std::unique_ptr<bench::MeasureCase>> cases;
   std::vector<Row> rows;
   for (const std::string& codec : codecs) {
@@ -115,9 +122,9 @@ std::vector<Row> MeasureLength(const BenchFlags& flags, const std::vector<std::s
 void PrintTable(const BenchFlags& flags, const bench::Machine& machine, const std::vector<Row>& rows) {
   fmt::print("machine: reads {:.1f} GB/s, computes {:.1f} Gflop/s in f32\n", machine.bandwidth * 1e-9,
              machine.flops * 1e-9);
-  fmt::print("{}{}, {} heads, {} KV heads, head size {}, softmax {}\n\n", flags.phase,
-             flags.cold ? " of many sequences in turn" : "", flags.heads, flags.kv_heads, flags.head_dim,
-             flags.softmax);
+  fmt::print("{}{}, {} query heads, {}, softmax {}\n\n", flags.phase,
+             flags.cold ? " of many sequences in turn" : "", flags.heads,
+             kv::ShapeName(1, ShapeOf(flags, 0).Layer()), flags.softmax);
   size_t width = 12;
   for (const Row& row : rows) width = std::max(width, row.kv.size());
   fmt::print("{:<{}} {:>7} {:>10} {:>10} {:>10} {:>10} {:>8} {:>12} {:>8} {:>8}\n", "kv", width, "keys", "ms",
@@ -168,18 +175,20 @@ std::vector<std::string> Check(const BenchFlags& flags) {
   for (const std::string& codec : codecs) {
     kv::ParseHeadCodecs(WithSomeHeadBits(codec), flags.kv_heads, flags.head_dim);
   }
+  const kv::LayerShape layer = ShapeOf(flags, 0).Layer();
+  kv::CheckShapes({&layer, 1});
   if (flags.bias_pairs > flags.head_dim / 2) {
     throw MakeError(ErrorCode::kInvalid, "bench: --bias-pairs {}: a head of size {} has {} pairs",
                     flags.bias_pairs, flags.head_dim, flags.head_dim / 2);
   }
   for (const int keys : flags.keys) {
     // Sized for keys and values as f32: no codec takes more.
-    const double bytes = 8.0 * keys * flags.kv_heads * flags.head_dim * static_cast<double>(codecs.size());
+    const double bytes =
+        4.0 * keys * static_cast<double>(layer.StoredElements()) * static_cast<double>(codecs.size());
     if (bytes > 64e9) {
-      throw MakeError(
-          ErrorCode::kInvalid,
-          "bench: {} keys, {} KV heads of size {} and {} codecs may take {:.0f} GB; allowed are 64", keys,
-          flags.kv_heads, flags.head_dim, codecs.size(), bytes * 1e-9);
+      throw MakeError(ErrorCode::kInvalid,
+                      "bench: {} keys in {} and {} codecs may take {:.0f} GB; allowed are 64", keys,
+                      kv::ShapeName(1, layer), codecs.size(), bytes * 1e-9);
     }
   }
   return codecs;
@@ -235,6 +244,12 @@ void AddBench(CLI::App& app) {
   command->add_option("--head-dim", flags->head_dim, "Size of a head")
       ->check(CLI::Range(8, kv::kMaxHeadDim))
       ->capture_default_str();
+  command->add_option("--value-dim", flags->value_dim, "Size of a head's values, if not that of its keys")
+      ->check(CLI::Range(8, kv::kMaxHeadDim));
+  command->add_flag(
+      "--latent", flags->latent,
+      "Values are the first elements of the keys, as in multi-head latent attention: --heads 128 "
+      "--kv-heads 1 --head-dim 576 --value-dim 512");
   command
       ->add_option("--bias-pairs", flags->bias_pairs,
                    "Pairs of each head in which keys are stored without their bias, and attention adds it")

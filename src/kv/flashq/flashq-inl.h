@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "hwy/highway.h"
+#include "kv/amx-inl.h"
 #include "kv/codec.h"
 #include "kv/finite-inl.h"
 #include "kv/flashq/flashq_weights-inl.h"
@@ -62,14 +63,36 @@ HWY_INLINE hn::Vec<DI> Codes(DI di, hn::Vec<DI> bytes) {
   return hn::BitCast(di, hn::And(wide, hn::Set(dw, kBits == 4 ? 0x0f0f : 0x0303)));
 }
 
+// The scales and zero points of as many channels as a vector has lanes.
+template <class DI>
+class ChannelScales {
+ public:
+  using DF = hn::Rebind<float, DI>;
+
+  HWY_INLINE ChannelScales(DI di, const FlashqScales& scales, int c)
+      : scale_(
+            hn::ConvertTo(DF(), hn::PromoteTo(di, hn::LoadU(hn::Rebind<uint8_t, DI>(), scales.scale + c)))),
+        zero_(hn::ConvertTo(DF(), hn::PromoteTo(di, hn::LoadU(hn::Rebind<int8_t, DI>(), scales.zero + c)))) {}
+
+  // to = to * rescale + the channels' values. sum: of weights times codes.
+  HWY_INLINE void AddTo(hn::Vec<DI> sum, const FlashqProbabilities& row, float rescale, float* to) const {
+    const DF df;
+    // Integers below 2^24, so exact.
+    const auto offset = hn::Mul(zero_, hn::Set(df, row.sum));
+    const auto value = hn::MulAdd(hn::ConvertTo(df, sum), scale_, offset);
+    const auto before = hn::Mul(hn::LoadU(df, to), hn::Set(df, rescale));
+    hn::StoreU(hn::MulAdd(value, hn::Set(df, row.scale), before), df, to);
+  }
+
+ private:
+  hn::Vec<DF> scale_, zero_;
+};
+
 // out[r, c..c + kVecs N) for kRows rows.
 template <int kBits, int kRows, int kVecs, class DI>
 HWY_INLINE void MixTile(DI di, const uint8_t* codes, const FlashqScales& scales,
                         const FlashqProbabilities* rows, const float* rescale, int head_dim, int c,
                         float* out) {
-  const hn::Rebind<float, DI> df;
-  const hn::Rebind<uint8_t, DI> du;
-  const hn::Rebind<int8_t, DI> db;
   const int N = static_cast<int>(hn::Lanes(di));
   constexpr int kPerByte = 8 / kBits;
   WeightSums<DI> sums[kRows][kVecs];
@@ -112,16 +135,11 @@ HWY_INLINE void MixTile(DI di, const uint8_t* codes, const FlashqScales& scales,
   }
   HWY_UNROLL(8)
   for (int v = 0; v < kVecs; ++v) {
-    const auto scale = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(du, scales.scale + c + v * N)));
-    const auto zero = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(db, scales.zero + c + v * N)));
+    const ChannelScales<DI> channels(di, scales, c + v * N);
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
-      // Integers below 2^24, so exact.
-      const auto offset = hn::Mul(zero, hn::Set(df, rows[r].sum));
-      const auto sum = hn::MulAdd(hn::ConvertTo(df, sums[r][v].Total()), scale, offset);
-      float* to = out + static_cast<size_t>(r) * head_dim + c + v * N;
-      const auto before = hn::Mul(hn::LoadU(df, to), hn::Set(df, rescale[r]));
-      hn::StoreU(hn::MulAdd(sum, hn::Set(df, rows[r].scale), before), df, to);
+      channels.AddTo(sums[r][v].Total(), rows[r], rescale[r],
+                     out + static_cast<size_t>(r) * head_dim + c + v * N);
     }
   }
 }
@@ -213,6 +231,13 @@ HWY_INLINE void RebuildKeys(const uint8_t* codes, const FlashqScales& scales, in
   }
 }
 
+HWY_INLINE void StoreScores(const __m512i (&sum)[4], float scale, float* scores) {
+  HWY_UNROLL(8)
+  for (int v = 0; v < 4; ++v) {
+    _mm512_storeu_ps(scores + v * 16, _mm512_mul_ps(_mm512_cvtepi32_ps(sum[v]), _mm512_set1_ps(scale)));
+  }
+}
+
 template <int kRows>
 HWY_INLINE void ScoreRows(const PageBytes& keys, const IntegerQuery* queries, float block_scale, int head_dim,
                           float* scores) {
@@ -227,12 +252,7 @@ HWY_INLINE void ScoreRows(const PageBytes& keys, const IntegerQuery* queries, fl
   AddDots(keys.bytes, codes, head_dim, sum);
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
-    const __m512 scale = _mm512_set1_ps(queries[r].scale * block_scale);
-    HWY_UNROLL(8)
-    for (int v = 0; v < 4; ++v) {
-      _mm512_storeu_ps(scores + r * kPageTokens + v * 16,
-                       _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r][v]), scale));
-    }
+    StoreScores(sum[r], queries[r].scale * block_scale, scores + r * kPageTokens);
   }
 }
 
@@ -247,6 +267,18 @@ class PageKeys {
   template <int kRows>
   HWY_INLINE void Score(const IntegerQuery* queries, float* scores) const {
     ScoreRows<kRows>(keys_, queries, block_scale_, head_dim_, scores);
+  }
+  HWY_INLINE void ScoreByAmx(const void* prepared, int num_rows, float* scores) const {
+    const size_t query_bytes = IntegerQueryBytes(QueryForm::kCodes, head_dim_);
+    const auto done = [&](int r, const int32_t* sums) THRONG_INLINE_ATTR {
+      const IntegerQuery query = ViewIntegerQuery(QueryForm::kCodes, prepared, head_dim_, r);
+      const __m512i bias = _mm512_set1_epi32(-128 * query.sum);
+      __m512i sum[4];
+      HWY_UNROLL(4)
+      for (int v = 0; v < 4; ++v) sum[v] = _mm512_add_epi32(_mm512_load_si512(sums + 16 * v), bias);
+      StoreScores(sum, query.scale * block_scale_, scores + r * kPageTokens);
+    };
+    ForAmxScores(keys_.bytes, prepared, query_bytes, head_dim_, num_rows, done);
   }
 
  private:
@@ -366,6 +398,9 @@ HWY_INLINE void ScoreFlashq(const uint8_t* keys, const void* prepared, int head_
   // The values follow the keys in a block; anywhere else, fetching would only cost time.
   const uint8_t* next = keys + RoundUp64(kPageTokens * head_dim * kBits / 8 + 2 * head_dim + 4);
   const PageKeys<kBits> page(keys, scales, head_dim, next);
+#if THRONG_VNNI
+  if (UsesAmx(head_dim, num_rows)) return page.ScoreByAmx(prepared, num_rows, scores);
+#endif
   ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
     IntegerQuery queries[rows()];
     for (int j = 0; j < rows(); ++j) {
@@ -375,10 +410,78 @@ HWY_INLINE void ScoreFlashq(const uint8_t* keys, const void* prepared, int head_
   });
 }
 
+#if THRONG_VNNI
+
+// values: codes as bytes, [16, d, 4].
+template <int kBits>
+HWY_INLINE void UnpackValues(const uint8_t* codes, int head_dim, PageBytes& values) {
+  constexpr int kPerByte = 8 / kBits;
+  const hn::ScalableTag<int32_t> di;
+  const size_t line = static_cast<size_t>(head_dim) * 4;  // bytes of a quad of tokens
+  for (int quad = 0; quad < kPageTokens / 4; quad += kPerByte, codes += line) {
+    for (size_t i = 0; i < line; i += 64) {
+      const auto bytes = hn::LoadU(di, reinterpret_cast<const int32_t*>(codes + i));
+      const auto store = [&](auto part) THRONG_ATTR {
+        _mm512_store_si512(values.bytes + (quad + part()) * line + i,
+                           Codes<kBits, part() * kBits>(di, bytes).raw);
+      };
+      store(std::integral_constant<int, 0>());
+      store(std::integral_constant<int, 1>());
+      if constexpr (kPerByte == 4) {
+        store(std::integral_constant<int, 2>());
+        store(std::integral_constant<int, 3>());
+      }
+    }
+  }
+}
+
+// Adds the panel's rows to 64 channels of out from c on.
+HWY_INLINE void AddPanel(const int32_t* sums, const FlashqScales& scales, const FlashqProbabilities* rows,
+                         const float* rescale, int count, int head_dim, int c, float* out) {
+  const hn::ScalableTag<int32_t> di;
+  const ChannelScales<decltype(di)> channels[4] = {
+      {di, scales, c}, {di, scales, c + 16}, {di, scales, c + 32}, {di, scales, c + 48}};
+  for (int r = 0; r < count; ++r) {
+    float* to = out + static_cast<size_t>(r) * head_dim + c;
+    HWY_UNROLL(4)
+    for (int v = 0; v < 4; ++v) {
+      channels[v].AddTo(hn::Load(di, sums + r * kPanelColumns + 16 * v), rows[r], rescale[r], to + 16 * v);
+    }
+  }
+}
+
+template <int kBits>
+void MixByAmx(const uint8_t* codes, const FlashqScales& scales, const float* probabilities,
+              const float* rescale, int head_dim, int num_rows, float* out) {
+  const TileScope scope;
+  PageBytes values;
+  UnpackValues<kBits>(codes, head_dim, values);
+  alignas(64) int32_t sums[kPanelRows * kPanelColumns];
+  FlashqProbabilities rows[kPanelRows];
+  for (int first = 0; first < num_rows; first += kPanelRows) {
+    const int count = HWY_MIN(kPanelRows, num_rows - first);
+    for (int j = 0; j < count; ++j)
+      QuantizeProbabilities(probabilities + (first + j) * kPageTokens, scales.block, rows[j]);
+    const PanelRows panel{rows[0].weights, sizeof(FlashqProbabilities), TilesOf(count)};
+    for (int c = 0; c < head_dim; c += kPanelColumns) {
+      MultiplyValues(panel, values.bytes + 4 * c, static_cast<size_t>(head_dim) * 4, kPageTokens, sums);
+      AddPanel(sums, scales, rows, rescale + first, count, head_dim, c,
+               out + static_cast<size_t>(first) * head_dim);
+    }
+  }
+}
+
+#endif  // THRONG_VNNI
+
 template <int kBits>
 HWY_INLINE void MixFlashq(const uint8_t* values, const float* probabilities, const float* rescale,
                           int head_dim, int num_rows, float* out) {
   const FlashqScales scales = ViewScales(values, kBits, head_dim);
+#if THRONG_VNNI
+  if (UsesAmx(head_dim, num_rows)) {
+    return MixByAmx<kBits>(values, scales, probabilities, rescale, head_dim, num_rows, out);
+  }
+#endif
   // Quantises some rows ahead, which hides the latency of their sums.
   constexpr int kBatch = 16;
   FlashqProbabilities rows[kBatch];

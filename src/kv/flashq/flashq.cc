@@ -15,6 +15,7 @@
 #include "hwy/highway.h"
 // After foreach_target.h, which includes it once per target.
 #include "kv/flashq/flashq-inl.h"
+#include "kv/flashq/flashq_latent-inl.h"
 
 #if HWY_ONCE
 namespace throng::kv {
@@ -24,6 +25,8 @@ HWY_EXPORT(ScoreFlashq4);
 HWY_EXPORT(ScoreFlashq2);
 HWY_EXPORT(MixFlashq4);
 HWY_EXPORT(MixFlashq2);
+HWY_EXPORT(MixKeysFlashq4);
+HWY_EXPORT(MixKeysFlashq2);
 HWY_EXPORT(QuantizeStageOne);
 
 constexpr int kRange = kUniversalRange;
@@ -107,6 +110,14 @@ class Flashq : public Codec {
       HWY_DYNAMIC_DISPATCH(MixFlashq4)(values, probabilities, rescale, head_dim_, num_rows, out);
     } else {
       HWY_DYNAMIC_DISPATCH(MixFlashq2)(values, probabilities, rescale, head_dim_, num_rows, out);
+    }
+  }
+  void MixKeys(const uint8_t* keys, const float* probabilities, const float* rescale, LatentDims dims,
+               int num_rows, float* out) const override {
+    if (bits_ == 4) {
+      HWY_DYNAMIC_DISPATCH(MixKeysFlashq4)(keys, probabilities, rescale, dims, num_rows, out);
+    } else {
+      HWY_DYNAMIC_DISPATCH(MixKeysFlashq2)(keys, probabilities, rescale, dims, num_rows, out);
     }
   }
 

@@ -63,17 +63,27 @@ HWY_INLINE void StoreFinite(DF df, hn::Vec<DF> v, float16_t* p) {
 #endif
 }
 
+// Rows of scores or mixes from which on a page is first widened to f32, a part at a time: its elements are
+// not widened anew for every few rows then. Results are the same.
+constexpr int kRowsToWiden = 16;
+constexpr int kPartChannels = 64;  // channels of a part: 16 KiB, which stay in the first cache
+
+// Where the sums of scores begin: at 0, or at the scores of the channels before.
+enum class Begin { kZero, kScores };
+
 // scores[r, t..t + kVecs N) for kRows rows. kPrefetch: also fetches as many bytes of the values as are read
 // of the keys. The values follow the keys in a block; anywhere else, fetching would only cost time.
 template <size_t kRows, size_t kVecs, bool kPrefetch, typename T, class DF>
 HWY_INLINE void ScoreTile(DF df, const T* keys, const float* queries, size_t query_stride, int head_dim,
-                          size_t t, float* scores) {
+                          size_t t, Begin begin, float* scores) {
   const size_t N = hn::Lanes(df);
   hn::Vec<DF> sum[kRows][kVecs];
   HWY_UNROLL(8)
   for (size_t r = 0; r < kRows; ++r) {
     HWY_UNROLL(8)
-    for (size_t v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(df);
+    for (size_t v = 0; v < kVecs; ++v) {
+      sum[r][v] = begin == Begin::kZero ? hn::Zero(df) : hn::LoadU(df, scores + r * kPageTokens + t + v * N);
+    }
   }
   for (int i = 0; i < head_dim; ++i) {
     hn::Vec<DF> key[kVecs];
@@ -99,9 +109,10 @@ HWY_INLINE void ScoreTile(DF df, const T* keys, const float* queries, size_t que
   }
 }
 
+// head_dim: the channels of these keys. fetch: the values that follow them.
 template <typename T>
-void ScoreFloat(const T* keys, const float* queries, size_t query_stride, int head_dim, int num_rows,
-                float* scores) {
+HWY_INLINE void ScoreChannels(const T* keys, const float* queries, size_t query_stride, int head_dim,
+                              int num_rows, bool fetch, Begin begin, float* scores) {
   const hn::CappedTag<float, 16> df;
   constexpr size_t kN = hn::MaxLanes(df);
   constexpr size_t kVecs = kN >= 16 ? 4 : 2;  // with 4 rows, all sums stay in registers
@@ -109,12 +120,34 @@ void ScoreFloat(const T* keys, const float* queries, size_t query_stride, int he
   const auto tile = [&](auto rows, auto prefetch, int r) THRONG_ATTR {
     for (size_t t = 0; t < kPageTokens; t += kN * kVecs) {
       ScoreTile<rows(), kVecs, prefetch()>(df, keys, queries + r * query_stride, query_stride, head_dim, t,
-                                           scores + r * kPageTokens);
+                                           begin, scores + r * kPageTokens);
     }
   };
   ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
-    r == 0 ? tile(rows, std::true_type(), r) : tile(rows, std::false_type(), r);
+    fetch&& r == 0 ? tile(rows, std::true_type(), r) : tile(rows, std::false_type(), r);
   });
+}
+
+template <typename T>
+void ScoreFloat(const T* keys, const float* queries, size_t query_stride, int head_dim, int num_rows,
+                float* scores) {
+  if (std::is_same_v<T, float> || num_rows < kRowsToWiden) {
+    ScoreChannels(keys, queries, query_stride, head_dim, num_rows, /*fetch=*/true, Begin::kZero, scores);
+    return;
+  }
+  const hn::CappedTag<float, 16> df;
+  HWY_ALIGN float part[kPartChannels * kPageTokens];
+  for (int first = 0; first < head_dim; first += kPartChannels) {
+    const int channels = HWY_MIN(kPartChannels, head_dim - first);
+    const T* from = keys + static_cast<size_t>(first) * kPageTokens;
+    const T* values = from + static_cast<size_t>(kPageTokens) * head_dim;
+    for (size_t i = 0; i < static_cast<size_t>(channels) * kPageTokens; i += hn::Lanes(df)) {
+      __builtin_prefetch(values + i);
+      hn::Store(LoadFloat(df, from + i), df, part + i);
+    }
+    ScoreChannels(part, queries + first, query_stride, channels, num_rows, /*fetch=*/false,
+                  first == 0 ? Begin::kZero : Begin::kScores, scores);
+  }
 }
 
 // Rows of values, and of sums of them, so many elements apart.
@@ -179,7 +212,21 @@ template <typename T>
 void MixFloat(const T* values, const float* probabilities, const float* rescale, int head_dim, int num_rows,
               float* out) {
   const auto d = static_cast<size_t>(head_dim);
-  MixFloat(values, {d, d}, probabilities, rescale, head_dim, num_rows, out);
+  if (std::is_same_v<T, float> || num_rows < kRowsToWiden) {
+    MixFloat(values, {d, d}, probabilities, rescale, head_dim, num_rows, out);
+    return;
+  }
+  const hn::CappedTag<float, 8> df;  // divides every part
+  HWY_ALIGN float part[kPartChannels * kPageTokens];
+  for (int first = 0; first < head_dim; first += kPartChannels) {
+    const int channels = HWY_MIN(kPartChannels, head_dim - first);
+    for (size_t t = 0; t < kPageTokens; ++t) {
+      for (size_t i = 0; i < static_cast<size_t>(channels); i += hn::Lanes(df)) {
+        hn::Store(LoadFloat(df, values + t * d + first + i), df, part + t * kPartChannels + i);
+      }
+    }
+    MixFloat(part, {kPartChannels, d}, probabilities, rescale, channels, num_rows, out + first);
+  }
 }
 
 template <typename T>

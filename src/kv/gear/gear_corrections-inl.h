@@ -113,6 +113,16 @@ HWY_NOINLINE void AddOutliers(const uint8_t* row_slots, const uint8_t* lane_slot
   for (; e < count; ++e) add(e);
 }
 
+// sums[lane slot, r] += weights[row slot, r] * difference for all outliers of a page.
+template <int kRows, Part kPart>
+HWY_INLINE void AddAllOutliers(const GearLayout& layout, const Tile& tile, const uint8_t* encoded,
+                               const float* weights, float* sums) {
+  const bool wide = (kPart == Part::kKeys ? layout.rows : layout.lanes) > 256;
+  const auto add = wide ? AddOutliers<kRows, kPart, true> : AddOutliers<kRows, kPart, false>;
+  add(encoded + layout.row_slots, encoded + layout.lane_slots, tile.differences,
+      static_cast<size_t>(layout.entries), weights, sums);
+}
+
 // sums[GearSlot(lane), r] = sum over outliers of weights[r][k] * difference, one multiply-add for each. Takes
 // four rows together, or a single one.
 template <Part kPart, int kRows>
@@ -127,10 +137,7 @@ HWY_INLINE void SumOutliers(const GearLayout& layout, const Tile& tile, const ui
   }
   const size_t slots = (static_cast<size_t>(layout.lanes) + 15) / 16 * 16;
   std::memset(sums, 0, sizeof(float) * kRows * slots);
-  const bool wide = (kPart == Part::kKeys ? layout.rows : layout.lanes) > 256;
-  const auto add = wide ? AddOutliers<kRows, kPart, true> : AddOutliers<kRows, kPart, false>;
-  add(encoded + layout.row_slots, encoded + layout.lane_slots, tile.differences,
-      static_cast<size_t>(layout.entries), interleaved, sums);
+  AddAllOutliers<kRows, kPart>(layout, tile, encoded, interleaved, sums);
 }
 
 // out = acc + L + S and wide channels, plus rescale * out where there is a rescale. sums: null if there is no

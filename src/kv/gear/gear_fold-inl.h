@@ -71,8 +71,18 @@ HWY_INLINE V<DF4> Reduce(DF df, const V<DF>* v, Op op) {
 // Rows of weights of one group, folded with the scales: sum_k w[k] (scale code + zero) is
 // unit * sum_k byte code + base.
 struct Folded {
-  HWY_ALIGN uint8_t bytes[kTileRows][kMaxHeadDim];  // signed for keys, unsigned for values
-  HWY_ALIGN float unit[4], inverse[4], base[4];
+  uint8_t (*bytes)[kMaxHeadDim];  // [rows][k], aligned to 64; signed for keys, unsigned for values
+  float *unit, *inverse, *base;   // [4]
+};
+
+// The memory of so many rows.
+template <int kRows>
+struct FoldedRows {
+  HWY_ALIGN uint8_t bytes[kRows][kMaxHeadDim];
+  HWY_ALIGN float unit[kRows + 3], inverse[kRows + 3], base[kRows + 3];
+
+  // Of up to four rows.
+  HWY_INLINE Folded From(int row) { return {bytes + row, unit + row, inverse + row, base + row}; }
 };
 
 // Added to a number of few bits, leaves it as an integer in the low bits.
@@ -121,7 +131,7 @@ HWY_INLINE void FoldSums(DF df, const float* const* weights, const float* scales
 // df. middle: as given to FillTile.
 template <int kRows, class DF>
 HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, const float* bases, size_t rows,
-                     float levels, float middle, Folded& to) {
+                     float levels, float middle, const Folded& to) {
   const DF4 d4;
   const hn::RebindToSigned<DF> di;
   const hn::Rebind<uint8_t, DF> db;
@@ -131,8 +141,8 @@ HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, co
   const auto top = Reduce<kRows>(df, largest, Larger());
   const auto some = hn::Ge(top, hn::Set(d4, kLeastScale));
   const auto limit = hn::Set(d4, levels);
-  hn::Store(hn::IfThenElseZero(some, hn::Div(top, limit)), d4, to.unit);
-  hn::Store(hn::IfThenElseZero(some, hn::Div(limit, top)), d4, to.inverse);
+  hn::StoreU(hn::IfThenElseZero(some, hn::Div(top, limit)), d4, to.unit);
+  hn::StoreU(hn::IfThenElseZero(some, hn::Div(limit, top)), d4, to.inverse);
 
   const auto rounder = hn::Set(df, kRounder);
   V<DF> total[kRows];  // sum of the rounded weights
@@ -168,7 +178,7 @@ HWY_INLINE void Fold(DF df, const float* const* weights, const float* scales, co
   for (int r = 0; r < kRows; ++r) {
     base[r] = hn::NegMulAdd(total[r], hn::Set(df, to.unit[r] * middle), base[r]);
   }
-  hn::Store(Reduce<kRows>(df, base, Plus()), d4, to.base);
+  hn::StoreU(Reduce<kRows>(df, base, Plus()), d4, to.base);
 }
 
 }  // namespace gear

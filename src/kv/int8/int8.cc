@@ -46,6 +46,10 @@ class Int8 : public Codec {
            float* out) const override {
     MixInt8(values, Scales(Part::kValues, values), probabilities, rescale, head_dim_, num_rows, out);
   }
+  void MixKeys(const uint8_t* keys, const float* probabilities, const float* rescale, LatentDims dims,
+               int num_rows, float* out) const override {
+    MixInt8Keys(keys, Scales(Part::kKeys, keys), probabilities, rescale, dims.value, num_rows, out);
+  }
 
  private:
   const float* Scales(Part part, const uint8_t* encoded) const {

@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "kv/int8/int8_kernels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kv/amx-inl.h"
 #include "kv/finite-inl.h"
 #include "kv/integer_query.h"
 #include "kv/integer_rows-inl.h"
@@ -122,8 +123,34 @@ HWY_INLINE void ScoreTile(const uint8_t* keys, const float* key_scales, const In
 
 #endif
 
+#if THRONG_VNNI
+
+void ScoreByAmx(const uint8_t* keys, const float* key_scales, const void* prepared, int head_dim,
+                int num_rows, float* scores) {
+  const hn::ScalableTag<int32_t> di;
+  const size_t query_bytes = IntegerQueryBytes(QueryForm::kCodesAndPairs, head_dim);
+  const auto done = [&](int r, const int32_t* sums) THRONG_INLINE_ATTR {
+    const IntegerQuery query = ViewIntegerQuery(QueryForm::kCodesAndPairs, prepared, head_dim, r);
+    const auto bias = hn::Set(di, Bias(query));
+    HWY_UNROLL(4)
+    for (int t = 0; t < kPageTokens; t += 16) {
+      StoreScores(di, hn::Add(hn::Load(di, sums + t), bias), key_scales, query.scale, t,
+                  scores + r * kPageTokens);
+    }
+  };
+  ForAmxScores(keys, prepared, query_bytes, head_dim, num_rows, done);
+}
+
+#endif
+
 void ScoreTarget(const uint8_t* keys, const float* key_scales, const void* prepared, int head_dim,
                  int num_rows, float* scores) {
+#if THRONG_VNNI
+  if (UsesAmx(head_dim, num_rows)) {
+    for (int i = 0; i < head_dim; i += 4) PrefetchValues(keys, head_dim, i);
+    return ScoreByAmx(keys, key_scales, prepared, head_dim, num_rows, scores);
+  }
+#endif
   ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
     IntegerQuery queries[rows()];
     for (int j = 0; j < rows(); ++j) {
@@ -176,6 +203,14 @@ HWY_INLINE void MixTile(DI di, const int8_t* values, const int16_t (*weights)[kP
   }
 }
 
+// One row's weights; returns their unit.
+HWY_INLINE float QuantizeRow(const float* probabilities, const float* value_scales, int16_t* weights) {
+  const auto product = [&](auto df, size_t t) THRONG_ATTR {
+    return hn::Mul(hn::LoadU(df, probabilities + t), hn::LoadU(df, value_scales + t));
+  };
+  return QuantizeWeights(product, weights).unit;
+}
+
 template <int kRows>
 HWY_INLINE void MixRows(const int8_t* values, const float* value_scales, const float* probabilities,
                         const float* rescale, int head_dim, float* out) {
@@ -183,10 +218,7 @@ HWY_INLINE void MixRows(const int8_t* values, const float* value_scales, const f
   HWY_ALIGN int16_t weights[kRows][kPageTokens];
   float units[kRows];
   for (int r = 0; r < kRows; ++r) {
-    const auto product = [&](auto df, size_t t) THRONG_ATTR {
-      return hn::Mul(hn::LoadU(df, probabilities + r * kPageTokens + t), hn::LoadU(df, value_scales + t));
-    };
-    units[r] = QuantizeWeights(product, weights[r]).unit;
+    units[r] = QuantizeRow(probabilities + r * kPageTokens, value_scales, weights[r]);
   }
   ForDimensions<kVecs, int32_t>(head_dim, [&](auto di, auto vecs, size_t c) THRONG_INLINE_ATTR {
     MixTile<kRows, vecs()>(di, values, weights, units, rescale, head_dim, c, out);
@@ -226,13 +258,96 @@ void QuantizeByTarget(const float* row, int head_dim, float scale, int range, in
   }
 }
 
+#if THRONG_VNNI
+
+// to: [16, d, 4], four tokens together, where the page has two.
+HWY_INLINE void QuadsOfValues(const int8_t* values, int head_dim, PageBytes& to) {
+  const size_t pair = static_cast<size_t>(head_dim) * 2;  // bytes of two tokens
+  uint8_t* out = to.bytes;
+  for (int t = 0; t < kPageTokens; t += 4, values += 2 * pair) {
+    for (size_t i = 0; i < pair; i += 32, out += 64) {
+      const auto load = [&](const int8_t* from) THRONG_ATTR {
+        return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+      };
+      _mm512_store_si512(out,
+                         _mm512_or_si512(load(values + i), _mm512_slli_epi32(load(values + pair + i), 16)));
+    }
+  }
+}
+
+void MixByAmx(const int8_t* encoded, const float* value_scales, const float* probabilities,
+              const float* rescale, int head_dim, int num_rows, float* out) {
+  const hn::ScalableTag<int32_t> di;
+  const hn::ScalableTag<float> df;
+  const TileScope scope;
+  PageBytes values;
+  QuadsOfValues(encoded, head_dim, values);
+  PanelWeights weights;
+  PanelSums sums;
+  float units[kPanelRows];
+  for (int first = 0; first < num_rows; first += kPanelRows) {
+    const int count = HWY_MIN(kPanelRows, num_rows - first);
+    for (int r = 0; r < count; ++r) {
+      HWY_ALIGN int16_t row[kPageTokens];
+      units[r] = QuantizeRow(probabilities + (first + r) * kPageTokens, value_scales, row);
+      weights.Set(r, row);
+    }
+    for (int c = 0; c < head_dim; c += kPanelColumns) {
+      sums.Multiply(weights, count, values.bytes + 4 * c, head_dim);
+      for (int r = 0; r < count; ++r) {
+        const auto unit = hn::Set(df, units[r]);
+        const auto scale = hn::Set(df, rescale[first + r]);
+        float* to = out + static_cast<size_t>(first + r) * head_dim + c;
+        HWY_UNROLL(4)
+        for (int v = 0; v < kPanelColumns; v += 16) {
+          const auto added = hn::Mul(hn::ConvertTo(df, sums.Load(di, r, v)), unit);
+          hn::StoreU(hn::MulAdd(hn::LoadU(df, to + v), scale, added), df, to + v);
+        }
+      }
+    }
+  }
+}
+
+#endif
+
 void MixTarget(const uint8_t* encoded, const float* value_scales, const float* probabilities,
                const float* rescale, int head_dim, int num_rows, float* out) {
   const int8_t* values = reinterpret_cast<const int8_t*>(encoded);
+#if THRONG_VNNI
+  if (UsesAmx(head_dim, num_rows)) {
+    return MixByAmx(values, value_scales, probabilities, rescale, head_dim, num_rows, out);
+  }
+#endif
   ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
     MixRows<rows()>(values, value_scales, probabilities + r * kPageTokens, rescale + r, head_dim,
                     out + r * head_dim);
   });
+}
+
+// The first value_dim elements of keys, [d / 4, 64, 4], as values, [32, value_dim, 2].
+HWY_INLINE void TransposeKeys(const uint8_t* keys, int value_dim, uint8_t* values) {
+  const hn::CappedTag<uint8_t, 16> du;
+  const hn::Half<decltype(du)> half;
+  // Four tokens of four elements: pairs of the first two tokens, then of the others.
+  HWY_ALIGN static constexpr uint8_t kPlaces[16] = {0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15};
+  const auto places = hn::Load(du, kPlaces);
+  const size_t pair = static_cast<size_t>(value_dim) * 2;
+  for (int i = 0; i < value_dim; i += 4) {
+    for (int t = 0; t < kPageTokens; t += 4) {
+      const auto stored = hn::LoadU(du, keys + static_cast<size_t>(i) * kPageTokens + t * 4);
+      const auto codes = hn::TableLookupBytes(hn::Xor(stored, hn::Set(du, 0x80)), places);
+      uint8_t* to = values + t / 2 * pair + 2 * i;
+      hn::StoreU(hn::LowerHalf(half, codes), half, to);
+      hn::StoreU(hn::UpperHalf(half, codes), half, to + pair);
+    }
+  }
+}
+
+void MixKeysTarget(const uint8_t* keys, const float* key_scales, const float* probabilities,
+                   const float* rescale, int value_dim, int num_rows, float* out) {
+  alignas(64) uint8_t values[kPageTokens * kMaxHeadDim];
+  TransposeKeys(keys, value_dim, values);
+  MixTarget(values, key_scales, probabilities, rescale, value_dim, num_rows, out);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -244,6 +359,7 @@ namespace throng::kv {
 
 HWY_EXPORT(ScoreTarget);
 HWY_EXPORT(MixTarget);
+HWY_EXPORT(MixKeysTarget);
 HWY_EXPORT(QuantizeTarget);
 HWY_EXPORT(QuantizeByTarget);
 
@@ -255,6 +371,11 @@ void ScoreInt8(const uint8_t* keys, const float* key_scales, const void* prepare
 void MixInt8(const uint8_t* values, const float* value_scales, const float* probabilities,
              const float* rescale, int head_dim, int num_rows, float* out) {
   HWY_DYNAMIC_DISPATCH(MixTarget)(values, value_scales, probabilities, rescale, head_dim, num_rows, out);
+}
+
+void MixInt8Keys(const uint8_t* keys, const float* key_scales, const float* probabilities,
+                 const float* rescale, int value_dim, int num_rows, float* out) {
+  HWY_DYNAMIC_DISPATCH(MixKeysTarget)(keys, key_scales, probabilities, rescale, value_dim, num_rows, out);
 }
 
 float QuantizeInt8(const float* row, int head_dim, float bound, int8_t* codes) {

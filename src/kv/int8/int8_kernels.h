@@ -13,6 +13,10 @@ void ScoreInt8(const uint8_t* keys, const float* key_scales, const void* prepare
 void MixInt8(const uint8_t* values, const float* value_scales, const float* probabilities,
              const float* rescale, int head_dim, int num_rows, float* out);
 
+// The same of the first value_dim elements of keys; key_scales: [64].
+void MixInt8Keys(const uint8_t* keys, const float* key_scales, const float* probabilities,
+                 const float* rescale, int value_dim, int num_rows, float* out);
+
 // codes[i] = round(row[i] / scale); returns the scale, max|row| / 127. NaN counts as 0, and elements are
 // clamped to +-bound.
 float QuantizeInt8(const float* row, int head_dim, float bound, int8_t* codes);

@@ -82,6 +82,11 @@ class Int8Open : public OpenCodec {
     float same[kPageTokens];
     MixInt8(values, At(values).Of(same), probabilities, rescale, head_dim_, num_rows, out);
   }
+  void MixKeys(const uint8_t* keys, const float* probabilities, const float* rescale, LatentDims dims,
+               int num_rows, float* out) const override {
+    float same[kPageTokens];
+    MixInt8Keys(keys, At(keys).Of(same), probabilities, rescale, dims.value, num_rows, out);
+  }
 
  private:
   Scales& At(uint8_t* page) const { return *reinterpret_cast<Scales*>(page + NumCodes(head_dim_)); }

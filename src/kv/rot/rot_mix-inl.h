@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "hwy/highway.h"
+#include "kv/amx-inl.h"
 #include "kv/codec.h"
 #include "kv/integer_rows-inl.h"
 #include "kv/rot/hadamard-inl.h"
@@ -118,6 +119,14 @@ HWY_INLINE void SumCodes(DI di, const uint8_t* values, int head_dim, size_t c, c
   }
 }
 
+// The sums of weights and codes as rotated elements of the output.
+template <int kBits, class DI>
+HWY_INLINE hn::Vec<hn::Rebind<float, DI>> Rotated(DI di, hn::Vec<DI> sum, const Weights& row) {
+  const hn::Rebind<float, DI> df;
+  const auto centred = hn::Sub(hn::Add(sum, sum), hn::Set(di, ((1 << kBits) - 1) * row.sum));
+  return hn::Add(hn::Mul(hn::ConvertTo(df, centred), hn::Set(df, row.unit)), hn::Set(df, row.middle));
+}
+
 template <int kBits, int kRows, int kVecs, class DI>
 HWY_INLINE void MixTile(DI di, const uint8_t* values, int head_dim, size_t c, const Weights* weights,
                         float (*rotated)[kMaxHeadDim]) {
@@ -131,13 +140,23 @@ HWY_INLINE void MixTile(DI di, const uint8_t* values, int head_dim, size_t c, co
   SumCodes<kBits, kRows, kVecs>(di, values, head_dim, c, weights, sum);
   HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) {
-    const auto offset = hn::Set(di, ((1 << kBits) - 1) * weights[r].sum);
     HWY_UNROLL(4)
     for (int v = 0; v < kVecs; ++v) {
-      const auto centred = hn::Sub(hn::Add(sum[r][v], sum[r][v]), offset);
-      const auto scaled = hn::Mul(hn::ConvertTo(df, centred), hn::Set(df, weights[r].unit));
-      hn::StoreU(hn::Add(scaled, hn::Set(df, weights[r].middle)), df, rotated[r] + c + v * hn::Lanes(di));
+      hn::StoreU(Rotated<kBits>(di, sum[r][v], weights[r]), df, rotated[r] + c + v * hn::Lanes(di));
     }
+  }
+}
+
+// to = to * rescale + the row rotated back. back: as for MixTileRows; rotated: [d], used up.
+HWY_INLINE void AddRotated(float* rotated, const float* back, float rescale, int head_dim, float* to) {
+  const hn::CappedTag<float, 8> df;
+  const size_t d = static_cast<size_t>(head_dim);
+  if (back != nullptr) HadamardBlocks(rotated, d);
+  const auto scale = hn::Set(df, rescale);
+  for (size_t i = 0; i < d; i += hn::Lanes(df)) {
+    auto added = hn::Load(df, rotated + i);
+    if (back != nullptr) added = hn::Mul(added, hn::LoadU(df, back + i));
+    hn::StoreU(hn::MulAdd(hn::LoadU(df, to + i), scale, added), df, to + i);
   }
 }
 
@@ -154,23 +173,85 @@ HWY_INLINE void MixTileRows(const uint8_t* values, const float* probabilities, c
   ForDimensions<kVecs, int32_t>(head_dim, [&](auto di, auto vecs, size_t c) THRONG_INLINE_ATTR {
     MixTile<kBits, kRows, vecs()>(di, values, head_dim, c, weights, rotated);
   });
+  for (int r = 0; r < kRows; ++r) AddRotated(rotated[r], back, rescale[r], head_dim, out + r * d);
+}
 
-  const hn::CappedTag<float, 8> df;
-  for (int r = 0; r < kRows; ++r) {
-    if (back != nullptr) HadamardBlocks(rotated[r], d);
-    const auto scale = hn::Set(df, rescale[r]);
-    for (size_t i = 0; i < d; i += hn::Lanes(df)) {
-      float* to = out + static_cast<size_t>(r) * d + i;
-      auto added = hn::Load(df, rotated[r] + i);
-      if (back != nullptr) added = hn::Mul(added, hn::LoadU(df, back + i));
-      hn::StoreU(hn::MulAdd(hn::LoadU(df, to), scale, added), df, to);
+#if THRONG_VNNI
+
+// Codes of tokens 2 pair and 2 pair + 1, in the 16-bit halves of the lanes of 16 dimensions from i on.
+template <int kBits>
+HWY_INLINE __m512i PairOfCodes(const uint8_t* values, int head_dim, int pair, int i) {
+  const auto field = [&](int row, int shift, int mask) THRONG_ATTR {
+    const __m512i words = _mm512_loadu_si512(values + (static_cast<size_t>(row) * head_dim + i) * 4);
+    return _mm512_and_si512(_mm512_srl_epi16(words, _mm_cvtsi32_si128(shift)), _mm512_set1_epi16(mask));
+  };
+  if constexpr (kBits == 4) return field(pair / 4, pair % 4 * 4, 15);
+  const __m512i low = field(pair / 8, pair % 8 * 2, 3);
+  if constexpr (kBits == 2) return low;
+  return _mm512_or_si512(low, _mm512_slli_epi16(field(4 + pair / 16, pair % 16, 1), 2));
+}
+
+// A page's codes as bytes, [16, d, 4].
+template <int kBits>
+HWY_INLINE void UnpackValues(const uint8_t* values, int head_dim, PageBytes& page) {
+  // Bytes of tokens 0 2 1 3, put in order.
+  const __m512i order = _mm512_set4_epi32(0x0f0d0e0c, 0x0b090a08, 0x07050604, 0x03010200);
+  uint8_t* to = page.bytes;
+  for (int quad = 0; quad < kPageTokens / 4; ++quad) {
+    for (int i = 0; i < head_dim; i += 16, to += 64) {
+      const __m512i first = PairOfCodes<kBits>(values, head_dim, 2 * quad, i);
+      const __m512i second = PairOfCodes<kBits>(values, head_dim, 2 * quad + 1, i);
+      const __m512i both = _mm512_or_si512(first, _mm512_slli_epi16(second, 8));
+      _mm512_store_si512(to, _mm512_shuffle_epi8(both, order));
     }
   }
 }
 
 template <int kBits>
+HWY_INLINE void MixByAmx(const uint8_t* values, const float* probabilities, const float* rescale,
+                         const float* back, int head_dim, int num_rows, float* out) {
+  const hn::ScalableTag<int32_t> di;
+  const hn::ScalableTag<float> df;
+  const size_t d = static_cast<size_t>(head_dim);
+  const uint8_t* scales = values + kPageTokens * d * kBits / 8;
+  const TileScope scope;
+  PageBytes page;
+  UnpackValues<kBits>(values, head_dim, page);
+  Weights rows[kPanelRows];
+  PanelWeights weights;
+  PanelSums sums;
+  HWY_ALIGN float rotated[kPanelRows * kMaxHeadDim];
+  for (int first = 0; first < num_rows; first += kPanelRows) {
+    const int count = HWY_MIN(kPanelRows, num_rows - first);
+    for (int r = 0; r < count; ++r) {
+      FillWeights(probabilities + (first + r) * kPageTokens, scales, rows[r]);
+      weights.Set(r, rows[r].weights);
+    }
+    for (int c = 0; c < head_dim; c += kPanelColumns) {
+      sums.Multiply(weights, count, page.bytes + 4 * c, head_dim);
+      for (int r = 0; r < count; ++r) {
+        HWY_UNROLL(4)
+        for (int v = 0; v < kPanelColumns; v += 16) {
+          hn::Store(Rotated<kBits>(di, sums.Load(di, r, v), rows[r]), df, rotated + r * d + c + v);
+        }
+      }
+    }
+    for (int r = 0; r < count; ++r) {
+      AddRotated(rotated + r * d, back, rescale[first + r], head_dim, out + (first + r) * d);
+    }
+  }
+}
+
+#endif  // THRONG_VNNI
+
+template <int kBits>
 HWY_INLINE void MixRows(const uint8_t* values, const float* probabilities, const float* rescale,
                         const float* back, int head_dim, int num_rows, float* out) {
+#if THRONG_VNNI
+  if (UsesAmx(head_dim, num_rows)) {
+    return MixByAmx<kBits>(values, probabilities, rescale, back, head_dim, num_rows, out);
+  }
+#endif
   ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
     MixTileRows<kBits, rows()>(values, probabilities + r * kPageTokens, rescale + r, back, head_dim,
                                out + r * head_dim);

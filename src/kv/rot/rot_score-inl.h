@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#include "kv/amx-inl.h"
 #include "kv/codec.h"
 #include "kv/integer_query.h"
 #include "kv/integer_rows-inl.h"
@@ -120,6 +121,18 @@ HWY_INLINE void ScoreRows(const uint8_t* keys, const void* prepared, int head_di
     // The values follow the keys in a block; anywhere else, fetching would only cost time.
     for (int j = 0; j < kBits; ++j) __builtin_prefetch(scales + 256 + (g * kBits + j) * 64);
     for (int t = 0; t < kPageTokens; t += 16) UnpackKeys<kBits>(keys, head_dim, g, t, page);
+  }
+  if (UsesAmx(head_dim, num_rows)) {
+    const hn::ScalableTag<int32_t> di;
+    const auto done = [&](int r, const int32_t* sums) THRONG_INLINE_ATTR {
+      const IntegerQuery query = ViewIntegerQuery(QueryForm::kCodesAndPairs, prepared, head_dim, r);
+      HWY_UNROLL(4)
+      for (int t = 0; t < kPageTokens; t += 16) {
+        StoreScores<kBits>(di, hn::Load(di, sums + t), scales, query, t, scores + r * kPageTokens);
+      }
+    };
+    return ForAmxScores(page.bytes, prepared, IntegerQueryBytes(QueryForm::kCodesAndPairs, head_dim),
+                        head_dim, num_rows, done);
   }
   ForRows(num_rows, [&](auto rows, int r) THRONG_INLINE_ATTR {
     IntegerQuery queries[rows()];

@@ -103,13 +103,11 @@ void LatentAttentionBlock::Attend(Step& step) const {
     const int first = step.OnlyLast() ? tokens - static_cast<int>(LastRows(item)) : 0;
     if (first == tokens) continue;
     const size_t row = step.FirstRow(i) + static_cast<size_t>(first);
-    // All heads read the same pages; several jobs let threads share them.
-    constexpr int kHeadsPerJob = 32;
-    for (int head = 0; head < config_.num_heads; head += kHeadsPerJob) {
+    for (int head = 0; head < config_.num_heads; head += attention::kLatentHeadsPerJob) {
       attention::AttentionJob job{};
       job.cache = item.cache;
       job.layer = config_.cache_layer;
-      job.group = std::min(kHeadsPerJob, config_.num_heads - head);
+      job.group = std::min(attention::kLatentHeadsPerJob, config_.num_heads - head);
       job.first_token = first;
       job.num_tokens = tokens - first;
       job.queries = rows.queries[row] + static_cast<size_t>(head) * static_cast<size_t>(config_.KeyDim());
