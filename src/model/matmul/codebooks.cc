@@ -134,7 +134,8 @@ constexpr uint64_t kIq3SBits[] = {
 
 // values: of the digits.
 template <typename Entry, size_t kEntries, size_t kBase>
-constexpr std::array<Entry, kEntries> Expand(std::span<const uint64_t> bits, const uint8_t (&values)[kBase]) {
+constexpr std::array<Entry, kEntries> Expand(std::span<const uint64_t> bits,
+                                             const std::array<uint8_t, kBase>& values) {
   std::array<Entry, kEntries> grid{};
   size_t size = 0;
   for (size_t word = 0; word < bits.size(); ++word) {
@@ -150,17 +151,60 @@ constexpr std::array<Entry, kEntries> Expand(std::span<const uint64_t> bits, con
   return grid;
 }
 
-constexpr uint8_t kIq2Sizes[] = {8, 25, 43};
+// The weights of half `half` of an entry as places in `sizes`.
+template <typename Entry, size_t kBase>
+constexpr uint8_t LevelsOf(Entry entry, size_t half, const std::array<uint8_t, kBase>& sizes) {
+  constexpr size_t kCount = sizeof(Entry) / 2;
+  uint8_t levels = 0;
+  for (size_t i = 0; i < kCount; ++i) {
+    const auto size = static_cast<uint8_t>(entry >> (8 * (half * kCount + i)));
+    size_t level = 0;
+    while (sizes.at(level) != size) ++level;
+    levels |= static_cast<uint8_t>(level << (8 / kCount * i));
+  }
+  return levels;
+}
+
+template <typename Entry, size_t kEntries, size_t kBase>
+constexpr Levels<kEntries> ToLevels(const std::array<Entry, kEntries>& grid,
+                                    const std::array<uint8_t, kBase>& sizes) {
+  Levels<kEntries> levels{};
+  for (size_t half = 0; half < 2; ++half) {
+    for (size_t i = 0; i < kEntries; ++i) levels.at(half).at(i) = LevelsOf(grid.at(i), half, sizes);
+  }
+  return levels;
+}
+
+constexpr std::array<uint16_t, 2049> ToIq1Levels(const std::array<uint64_t, 2048>& grid) {
+  std::array<uint16_t, 2049> levels{};
+  for (size_t i = 0; i < grid.size(); ++i) {
+    levels.at(i) =
+        static_cast<uint16_t>(LevelsOf(grid.at(i), 0, kIq1Sizes) | LevelsOf(grid.at(i), 1, kIq1Sizes) << 8);
+  }
+  return levels;
+}
+
+constexpr auto kIq2Xxs = Expand<uint64_t, 256>(kIq2XxsBits, kIq2Sizes);
+constexpr auto kIq2Xs = Expand<uint64_t, 512>(kIq2XsBits, kIq2Sizes);
+constexpr auto kIq2S = Expand<uint64_t, 1024>(kIq2SBits, kIq2Sizes);
+constexpr auto kIq1 = Expand<uint64_t, 2048>(kIq1Bits, kIq1Sizes);
+constexpr auto kIq3Xxs = Expand<uint32_t, 256>(kIq3XxsBits, kIq3XxsSizes);
+constexpr auto kIq3S = Expand<uint32_t, 512>(kIq3SBits, kIq3SSizes);
 
 }  // namespace
 
-constinit const std::array<uint64_t, 256> kIq2XxsGrid = Expand<uint64_t, 256>(kIq2XxsBits, kIq2Sizes);
-constinit const std::array<uint64_t, 512> kIq2XsGrid = Expand<uint64_t, 512>(kIq2XsBits, kIq2Sizes);
-constinit const std::array<uint64_t, 1024> kIq2SGrid = Expand<uint64_t, 1024>(kIq2SBits, kIq2Sizes);
-constinit const std::array<uint64_t, 2048> kIq1Grid = Expand<uint64_t, 2048>(kIq1Bits, {0, 8, 16});
-constinit const std::array<uint32_t, 256> kIq3XxsGrid =
-    Expand<uint32_t, 256>(kIq3XxsBits, {4, 12, 20, 28, 36, 44, 52, 62});
-constinit const std::array<uint32_t, 512> kIq3SGrid =
-    Expand<uint32_t, 512>(kIq3SBits, {1, 3, 5, 7, 9, 11, 13, 15});
+constinit const std::array<uint64_t, 256> kIq2XxsGrid = kIq2Xxs;
+constinit const std::array<uint64_t, 512> kIq2XsGrid = kIq2Xs;
+constinit const std::array<uint64_t, 1024> kIq2SGrid = kIq2S;
+constinit const std::array<uint64_t, 2048> kIq1Grid = kIq1;
+constinit const std::array<uint32_t, 256> kIq3XxsGrid = kIq3Xxs;
+constinit const std::array<uint32_t, 512> kIq3SGrid = kIq3S;
+
+alignas(64) constinit const Levels<256> kIq2XxsLevels = ToLevels(kIq2Xxs, kIq2Sizes);
+alignas(64) constinit const Levels<512> kIq2XsLevels = ToLevels(kIq2Xs, kIq2Sizes);
+alignas(64) constinit const Levels<1024> kIq2SLevels = ToLevels(kIq2S, kIq2Sizes);
+alignas(64) constinit const Levels<256> kIq3XxsLevels = ToLevels(kIq3Xxs, kIq3XxsSizes);
+alignas(64) constinit const Levels<512> kIq3SLevels = ToLevels(kIq3S, kIq3SSizes);
+constinit const std::array<uint16_t, 2049> kIq1Levels = ToIq1Levels(kIq1);
 
 }  // namespace throng::model

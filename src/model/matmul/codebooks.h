@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace throng::model {
@@ -17,6 +18,24 @@ extern const std::array<uint32_t, 512> kIq3SGrid;
 // IQ1_S and IQ1_M: -1, 0 and 1 as 0, 8 and 16: in eighths, the unit of the shift that all 8 share, and 8
 // more.
 extern const std::array<uint64_t, 2048> kIq1Grid;
+
+// The sizes that the weights of an entry can have.
+inline constexpr std::array<uint8_t, 3> kIq2Sizes = {8, 25, 43};
+inline constexpr std::array<uint8_t, 8> kIq3XxsSizes = {4, 12, 20, 28, 36, 44, 52, 62};
+inline constexpr std::array<uint8_t, 8> kIq3SSizes = {1, 3, 5, 7, 9, 11, 13, 15};
+inline constexpr std::array<uint8_t, 3> kIq1Sizes = {0, 8, 16};
+
+// The same entries as places in those lists, half of an entry in each of two bytes, the first weight in the
+// lowest bits: 4 places of 2 bits or, of IQ3, 2 of 4. [half, entry]
+template <size_t kEntries>
+using Levels = std::array<std::array<uint8_t, kEntries>, 2>;
+alignas(64) extern const Levels<256> kIq2XxsLevels;
+alignas(64) extern const Levels<512> kIq2XsLevels;
+alignas(64) extern const Levels<1024> kIq2SLevels;
+alignas(64) extern const Levels<256> kIq3XxsLevels;
+alignas(64) extern const Levels<512> kIq3SLevels;
+// Both bytes together, and one entry more, so that 4 bytes can be read at each.
+extern const std::array<uint16_t, 2049> kIq1Levels;
 
 // IQ4_NL and IQ4_XS.
 inline constexpr std::array<int8_t, 16> kIq4Values = {-127, -104, -83, -65, -49, -35, -22, -10,

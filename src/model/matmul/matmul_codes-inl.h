@@ -133,19 +133,36 @@ HWY_INLINE Field LookUp(const uint8_t (&table)[16], const Field& codes) {
   return out;
 }
 
-// Fetches what the memory is to bring while blocks are multiplied: part kPart of kParts of a block's size,
-// some blocks ahead. The hardware follows a strip's stream, but not far enough once several rows take the
-// time.
+// Fetches what the memory is to bring while blocks are multiplied: lines [first, end) of a block's size,
+// ahead of the strip's stream. Alone, the hardware does not follow it far enough.
+template <TensorType kType>
+HWY_INLINE void FetchLines(const StripBlocks<kType>& blocks, size_t first, size_t end) {
+  constexpr size_t kStripBytes = kStripRows * StripBlocks<kType>::kBytes;
+  if (kFetchInTwoSteps) {
+    // To the second level first, so that lines wait for the memory in its longer queue.
+    constexpr size_t kFar = 2048, kNear = 512;
+#pragma GCC unroll 8
+    for (size_t line = first; line < end; ++line) {
+      __builtin_prefetch(blocks.words + kFar + 64 * line, 0, 2);
+      __builtin_prefetch(blocks.words + kNear + 64 * line, 0, 3);
+    }
+  } else {
+    // Beyond the scales of the next chunk, which are unpacked first.
+    constexpr size_t kDistance = BlockSizeOf(kType)->elements == kGroup ? 8192 : 2 * kStripBytes + 4096;
+#pragma GCC unroll 8
+    for (size_t line = first; line < end; ++line) {
+      __builtin_prefetch(blocks.words + kDistance + 64 * line, 0, 3);
+    }
+  }
+}
+
+// Part kPart of kParts of a block's size.
 template <size_t kPart, size_t kParts, TensorType kType>
 HWY_INLINE void FetchAhead(const StripBlocks<kType>& blocks) {
   if (blocks.lane != 0) return;
   constexpr size_t kStripBytes = kStripRows * StripBlocks<kType>::kBytes;
-  // Beyond the scales of the next chunk, which are unpacked first.
-  constexpr size_t kDistance = BlockSizeOf(kType)->elements == kGroup ? 8192 : 2 * kStripBytes + 4096;
-  constexpr size_t kFirst = (kStripBytes * kPart / kParts + 63) / 64 * 64;
-  constexpr size_t kEnd = kStripBytes * (kPart + 1) / kParts;
-#pragma GCC unroll 16
-  for (size_t line = kFirst; line < kEnd; line += 64) hwy::Prefetch(blocks.words + kDistance + line);
+  constexpr auto line_at = [](size_t part) { return (kStripBytes * part / kParts + 63) / 64; };
+  FetchLines(blocks, line_at(kPart), line_at(kPart + 1));
 }
 
 // Of rows, the data needed after these blocks: the hardware does not follow as many short streams as there

@@ -14,6 +14,7 @@
 
 #include "model/matmul/matmul.h"
 #include "model/matmul/matmul_int-inl.h"
+#include "model/matmul/matmul_levels-inl.h"
 #include "model/matmul/matmul_unpack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -117,7 +118,8 @@ HWY_INLINE void AddFourWords(const Field& w, const int8_t* x, size_t stride, VI 
   }
 }
 
-// Adds to sum[r] the products of half kPart of the codes, or of both with kParts = 1, with row r of x.
+// Adds to sum[r] the products of half kPart of the codes, or of both with kParts = 1, with row r of x, where
+// `x` is the first row's codes of the group.
 template <Kind kKind, size_t kPart, size_t kParts, size_t kRows>
 HWY_INLINE void SumWords(const Codes& codes, const int8_t* x, size_t stride, VI (&sum)[kRows]) {
   constexpr size_t kFirst = 4 * kPart;
@@ -175,14 +177,17 @@ struct RowSums {
   // both.
   template <size_t kPart>
   HWY_INLINE void Sum(size_t g, const Codes& codes, VI (&sum)[kRows]) const {
-    const int8_t* x_codes = x.codes + g * kGroup;
-    if constexpr (kInLanes) {
-      SumWords<kKind, kPart, kParts>(codes, x_codes, x.groups * kGroup, sum);
+    if constexpr (UsesLevels<kType>()) {
+      const int8_t* ordered = x_codes + (g * kParts + kPart) * kGroup;
+      AddFourWords<kKind>(codes.half[0], ordered, x_stride, sum);
+      AddFourWords<kKind>(codes.half[1], ordered + 16, x_stride, sum);
+    } else if constexpr (kInLanes) {
+      SumWords<kKind, kPart, kParts>(codes, x_codes + g * kGroup, x_stride, sum);
     } else {
       const DU8 d8;
 #pragma GCC unroll 8
       for (size_t r = 0; r < kRows; ++r) {
-        const auto* bytes = reinterpret_cast<const uint8_t*>(x_codes + r * x.groups * kGroup);
+        const auto* bytes = reinterpret_cast<const uint8_t*>(x_codes + g * kGroup + r * x_stride);
         const VU8 x0 = hn::LoadDup128(d8, bytes);
         const VU8 x1 = hn::LoadDup128(d8, bytes + 16);
         if constexpr (kKind.halves) {
@@ -225,27 +230,45 @@ struct RowSums {
     FetchAhead<kPart, kNumParts>(blocks);
   }
 
+  // The same of an eighth of a block.
+  HWY_INLINE void FetchPart(const StripBlocks<kType>& blocks, size_t part) const {
+    constexpr size_t kLines = (kStripRows * StripBlocks<kType>::kBytes / 8 + 63) / 64;
+    FetchLines(blocks, kLines * part, kLines * (part + 1));
+  }
+  HWY_INLINE void FetchPart(const RowBlocks<kType, true>& blocks, size_t part) const {
+    if (part == 0) FetchAhead<0, 1>(blocks);
+  }
+
   HWY_INLINE void End(float* acc) const {
 #pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) hn::Store(y[r], DF(), acc + r * kLanes);
   }
 
   XRows x;
+  const int8_t* x_codes;  // of the first row, in the order of the codes that come
+  size_t x_stride;        // of its bytes, from row to row
   VF y[kRows];
   // [kRows, groups, parts]: -x times what codes are too large by. Not in here, or y would lie in memory too.
   int32_t* offsets;
 };
 
-// acc[r, lane] += products of `groups` groups, at most a chunk.
+// acc[r, lane] += products of `groups` groups, at most a chunk. x_codes, x_stride: as in RowSums.
 template <TensorType kType, size_t kRows, class Blocks>
-HWY_INLINE void AddFewRows(const Blocks& blocks, size_t groups, const XRows& x, float* acc) {
+HWY_INLINE void AddFewRows(const Blocks& blocks, size_t groups, const XRows& x, const int8_t* x_codes,
+                           size_t x_stride, float* acc) {
   using Sums = RowSums<kType, kRows, Blocks::kInLanes>;
   HWY_ALIGN int32_t offsets[kRows * Sums::kOffsets];
   Sums sums;
   sums.x = x;
+  sums.x_codes = x_codes;
+  sums.x_stride = x_stride;
   sums.offsets = offsets;
   sums.Begin(groups, acc);
-  VisitGroups<kType>(blocks, groups, sums);
+  if constexpr (UsesLevels<kType>()) {
+    VisitLevels<kType>(blocks, groups, sums);
+  } else {
+    VisitGroups<kType>(blocks, groups, sums);
+  }
   sums.End(acc);
 }
 
@@ -255,6 +278,8 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
                               size_t num_rows) {
   constexpr BlockSize block = *BlockSizeOf(kType);
   HWY_ALIGN float acc[2][Tile::kMaxFewRows * kLanes];
+  constexpr size_t kOrderedBytes = UsesLevels<kType>() ? kChunkGroups * 2 * kGroup : 0;  // of a row
+  HWY_ALIGN int8_t ordered[HWY_MAX(1, Tile::kMaxFewRows * kOrderedBytes)];
   const Tile tile(product.w, first_output);
   const size_t all_groups = terms.quantized->groups;
   for (float* sums : acc) std::memset(sums, 0, num_rows * kLanes * sizeof(float));
@@ -274,10 +299,20 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
         }();
         for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
           if (!x) continue;
+          const int8_t* x_codes = x->codes.data() + g0 * kGroup;
+          size_t x_stride = x->groups * kGroup;
+          if constexpr (UsesLevels<kType>()) {
+            for (size_t r = 0; r < num_rows; ++r) {
+              OrderForLevels<kType>(x_codes + r * x_stride, groups, ordered + r * kOrderedBytes);
+            }
+            x_codes = ordered;
+            x_stride = kOrderedBytes;
+          }
           size_t r = 0;
           const auto add = [&](auto rows) HWY_ATTR {
             constexpr size_t kRows = decltype(rows)::value;
-            AddFewRows<kType, kRows>(blocks, groups, RowsAt(*x, g0 + r * x->groups), acc[v] + r * kLanes);
+            AddFewRows<kType, kRows>(blocks, groups, RowsAt(*x, g0 + r * x->groups), x_codes + r * x_stride,
+                                     x_stride, acc[v] + r * kLanes);
             r += kRows;
           };
           if constexpr (Tile::kMaxFewRows == 8) {
@@ -300,8 +335,8 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
 template <TensorType kType, class Tile>
 HWY_INLINE void IntRows(const Product& product, size_t first_output, const Terms& terms, size_t rows,
                         uint8_t* buffer) {
-  // From more rows on, a tile is faster; for codebooks, whose lookups take most of the time, it always is.
-  if constexpr (FamilyOf(kType) != Family::kCodebook) {
+  // From more rows on, a tile is faster; with gathers, which take most of the time, it always is.
+  if constexpr (FamilyOf(kType) != Family::kCodebook || UsesLevels<kType>()) {
     if (rows <= Tile::kMaxFewRows) return FewRowsTile<kType, Tile>(product, first_output, terms, rows);
   }
   IntTile<kType, Tile>(product, first_output, terms, rows, buffer);

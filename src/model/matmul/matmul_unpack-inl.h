@@ -133,8 +133,9 @@ struct Q6Half {
 };
 
 // g: the half's first group.
-template <size_t kHalf, size_t kGroupOfHalf, class Use>
-HWY_INLINE void VisitQ6Group(const Q6Half& bytes, const Packed& w, size_t g, Use& use) {
+template <size_t kHalf, size_t kGroupOfHalf, class Blocks, class Use>
+HWY_INLINE void VisitQ6Group(const Blocks& blocks, const Q6Half& bytes, const Packed& w, size_t g, Use& use) {
+  use.template Fetch<4 * kHalf + kGroupOfHalf, 8>(blocks);
   Codes codes;
 #pragma GCC unroll 2
   for (size_t half = 0; half < 2; ++half) {
@@ -147,7 +148,6 @@ HWY_INLINE void VisitQ6Group(const Q6Half& bytes, const Packed& w, size_t g, Use
 
 template <size_t kHalf, class Blocks, class Use>
 HWY_INLINE void VisitQ6Half(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
-  use.template Fetch<kHalf, 2>(blocks);
   Q6Half bytes;
 #pragma GCC unroll 2
   for (size_t half = 0; half < 2; ++half) {
@@ -155,18 +155,19 @@ HWY_INLINE void VisitQ6Half(const Blocks& blocks, const Packed& w, size_t g, Use
     bytes.nibbles[1][half] = LoadField(blocks, 64 * kHalf + 32 + 16 * half);
     bytes.high[half] = LoadField(blocks, 128 + 32 * kHalf + 16 * half);
   }
-  VisitQ6Group<kHalf, 0>(bytes, w, g, use);
-  VisitQ6Group<kHalf, 1>(bytes, w, g, use);
-  VisitQ6Group<kHalf, 2>(bytes, w, g, use);
-  VisitQ6Group<kHalf, 3>(bytes, w, g, use);
+  VisitQ6Group<kHalf, 0>(blocks, bytes, w, g, use);
+  VisitQ6Group<kHalf, 1>(blocks, bytes, w, g, use);
+  VisitQ6Group<kHalf, 2>(blocks, bytes, w, g, use);
+  VisitQ6Group<kHalf, 3>(blocks, bytes, w, g, use);
 }
 
 // Group kPair of half kHalf of a block of Q2_K, Q3_K or TQ2_0. pairs: the half's 32 bytes of bit pairs.
 // thirds: of Q3_K, the block's third bits. g: the half's first group.
-template <TensorType kType, int kHalf, int kPair, class Use>
-HWY_INLINE void VisitBitPairs(const Field (&pairs)[2], const Field (&thirds)[2], const Packed& w, size_t g,
-                              Use& use) {
+template <TensorType kType, int kHalf, int kPair, class Blocks, class Use>
+HWY_INLINE void VisitBitPairs(const Blocks& blocks, const Field (&pairs)[2], const Field (&thirds)[2],
+                              const Packed& w, size_t g, Use& use) {
   constexpr int kOfBlock = 4 * kHalf + kPair;
+  use.template Fetch<kOfBlock, 8>(blocks);
   Codes codes;
 #pragma GCC unroll 2
   for (size_t half = 0; half < 2; ++half) {
@@ -182,14 +183,13 @@ HWY_INLINE void VisitBitPairs(const Field (&pairs)[2], const Field (&thirds)[2],
 template <TensorType kType, int kHalf, class Blocks, class Use>
 HWY_INLINE void VisitBitPairsHalf(const Blocks& blocks, const Field (&thirds)[2], const Packed& w, size_t g,
                                   Use& use) {
-  use.template Fetch<kHalf, 2>(blocks);
   constexpr size_t kPairs = kType == TensorType::kQ2_K ? 16 : kType == TensorType::kQ3_K ? 32 : 0;
   const Field pairs[2] = {LoadField(blocks, kPairs + 32 * kHalf),
                           LoadField(blocks, kPairs + 32 * kHalf + 16)};
-  VisitBitPairs<kType, kHalf, 0>(pairs, thirds, w, g, use);
-  VisitBitPairs<kType, kHalf, 1>(pairs, thirds, w, g, use);
-  VisitBitPairs<kType, kHalf, 2>(pairs, thirds, w, g, use);
-  VisitBitPairs<kType, kHalf, 3>(pairs, thirds, w, g, use);
+  VisitBitPairs<kType, kHalf, 0>(blocks, pairs, thirds, w, g, use);
+  VisitBitPairs<kType, kHalf, 1>(blocks, pairs, thirds, w, g, use);
+  VisitBitPairs<kType, kHalf, 2>(blocks, pairs, thirds, w, g, use);
+  VisitBitPairs<kType, kHalf, 3>(blocks, pairs, thirds, w, g, use);
 }
 
 // The next digit of each byte of TQ1_0, which is shifted out: 3 * byte / 256, exactly.
@@ -238,16 +238,25 @@ HWY_INLINE void VisitTernaryBlock(const Blocks& blocks, const Packed& w, size_t 
   use.Add(g + 7, codes, ScalesAt<kType>(w, 7));
 }
 
+template <size_t kOfBlock, class Blocks, class Use>
+HWY_INLINE void VisitIq4XsGroup(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
+  constexpr TensorType kType = TensorType::kIQ4_XS;
+  use.template Fetch<kOfBlock, 8>(blocks);
+  const Field bytes = LoadField(blocks, 8 + 16 * kOfBlock);
+  const Codes codes{NibbleCodes<kType>(LowNibbles(bytes)), NibbleCodes<kType>(HighNibbles(bytes))};
+  use.Add(g + kOfBlock, codes, ScalesAt<kType>(w, kOfBlock));
+}
+
 template <class Blocks, class Use>
 HWY_INLINE void VisitIq4XsBlock(const Blocks& blocks, const Packed& w, size_t g, Use& use) {
-  constexpr TensorType kType = TensorType::kIQ4_XS;
-  use.template Fetch<0, 1>(blocks);
-#pragma GCC unroll 8
-  for (size_t i = 0; i < 8; ++i) {
-    const Field bytes = LoadField(blocks, 8 + 16 * i);
-    const Codes codes{NibbleCodes<kType>(LowNibbles(bytes)), NibbleCodes<kType>(HighNibbles(bytes))};
-    use.Add(g + i, codes, ScalesAt<kType>(w, i));
-  }
+  VisitIq4XsGroup<0>(blocks, w, g, use);
+  VisitIq4XsGroup<1>(blocks, w, g, use);
+  VisitIq4XsGroup<2>(blocks, w, g, use);
+  VisitIq4XsGroup<3>(blocks, w, g, use);
+  VisitIq4XsGroup<4>(blocks, w, g, use);
+  VisitIq4XsGroup<5>(blocks, w, g, use);
+  VisitIq4XsGroup<6>(blocks, w, g, use);
+  VisitIq4XsGroup<7>(blocks, w, g, use);
 }
 
 // blocks: in lanes. 16 codes share 8 bytes, low nibbles first.

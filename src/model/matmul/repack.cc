@@ -12,6 +12,15 @@
 namespace throng::model {
 namespace {
 
+bool IsIntel() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_is("intel") != 0;
+#else
+  return false;
+#endif
+}
+
 // The blocks at one place of a strip's rows.
 void WriteBlock(TensorType type, const std::array<const uint8_t*, kStripRows>& rows, size_t offset,
                 uint8_t* out) {
@@ -37,6 +46,8 @@ bool HasStrips(const Matrix& rows) {
 }
 
 }  // namespace
+
+const bool kFetchInTwoSteps = IsIntel();
 
 void RepackedMatrix::Free::operator()(uint8_t* data) const { FreeHuge(data, bytes); }
 

@@ -55,6 +55,10 @@ constexpr size_t StripPlace(StripLayout layout, size_t offset) {
   return 2 + kScales + half * kHalf + place;
 }
 
+// How far ahead kernels fetch a strip, measured on both: Intel's cores wait for memory with at most 16 lines
+// of their first level and 48 of their second, so lines come through the second. AMD's gain by one long step.
+extern const bool kFetchInTwoSteps;
+
 // Returns memory for FreeHuge; throws std::bad_alloc.
 using AllocateFn = std::function<void*(size_t bytes)>;
 
