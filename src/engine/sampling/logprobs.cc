@@ -9,11 +9,12 @@ namespace throng::engine {
 
 TokenLogprobs LogprobMaker::Make(std::span<const float> logits, int32_t token, int num_top) {
   weights_.resize(logits.size());
+  sums_.resize((logits.size() + kWeightBlock - 1) / kWeightBlock);
   const float largest = LargestLogit(logits, {});
   const bool finite = std::isfinite(largest);
   double log_sum = 0;  // of e^(logit - largest)
   if (finite) {
-    const uint64_t sum = TokenWeights(logits, {}, largest, 1.0f, weights_.data());
+    const uint64_t sum = TokenWeights(logits, {}, largest, 1.0f, weights_.data(), sums_.data());
     log_sum = std::log(static_cast<double>(sum) / static_cast<double>(kLargestWeight));
   }
   const auto logprob = [&](int32_t id) {

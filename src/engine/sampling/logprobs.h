@@ -33,7 +33,7 @@ class LogprobMaker {
   TokenLogprobs Make(std::span<const float> logits, int32_t token, int num_top);
 
  private:
-  std::vector<uint64_t> weights_;
+  std::vector<uint64_t> weights_, sums_;  // token_weights.h
   std::vector<std::pair<float, int32_t>> ranked_;
 };
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <string_view>
+#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -18,11 +19,7 @@ bool IsAllowed(std::span<const uint64_t> mask, size_t id) {
 }
 
 int32_t Greedy(std::span<const float> logits, std::span<const uint64_t> mask) {
-  const float largest = LargestLogit(logits, mask);
-  for (size_t id = 0; id < logits.size(); ++id) {
-    if (logits[id] == largest && IsAllowed(mask, id)) return static_cast<int32_t>(id);
-  }
-  return -1;
+  return FirstWithLogit(logits, mask, LargestLogit(logits, mask));
 }
 
 // random: 64 random bits. Returns a number in [0, bound), each about equally likely.
@@ -129,31 +126,39 @@ std::span<const uint64_t> Sampler::TopK(std::span<const float> logits, std::span
   return top_k_;
 }
 
-// Writes weights_, and returns their sum.
+// Writes weights_ and sums_, and returns the sum of all.
 uint64_t Sampler::Weigh(std::span<const float> logits, std::span<const uint64_t> mask, float temperature) {
   weights_.resize(logits.size());
+  sums_.assign((logits.size() + kWeightBlock - 1) / kWeightBlock, 0);
   const float largest = LargestLogit(logits, mask);
-  if (!std::isinf(largest)) return TokenWeights(logits, mask, largest, temperature, weights_.data());
+  if (!std::isinf(largest))
+    return TokenWeights(logits, mask, largest, temperature, weights_.data(), sums_.data());
   // An infinite best logit leaves nothing to scale: the tokens that have it share the probability.
   uint64_t sum = 0;
   for (size_t id = 0; id < logits.size(); ++id) {
     weights_[id] = logits[id] == largest && IsAllowed(mask, id) ? kLargestWeight : 0;
+    sums_[id / kWeightBlock] += weights_[id];
     sum += weights_[id];
   }
   return sum;
 }
 
 // From the most likely on: the first of front_ at which the sum of weights reaches `wanted`, which is no more
-// than the sum of all; with that sum as its weight. Halves what is left instead of sorting all of it: where
-// all tokens are about equally likely, front_ is the vocabulary.
-Sampler::Candidate Sampler::Reach(uint64_t wanted) {
+// than the sum of all and `sum`, that of the tokens before front_; with that sum as its weight. Halves what
+// is left instead of sorting all of it.
+WeighedToken Sampler::Reach(uint64_t wanted, uint64_t sum) {
   constexpr ptrdiff_t kFew = 64;
-  const auto more_likely = [](const Candidate& a, const Candidate& b) {
+  const auto more_likely = [](const WeighedToken& a, const WeighedToken& b) {
     return a.weight > b.weight || (a.weight == b.weight && a.id < b.id);
   };
   auto begin = front_.begin();
   auto end = front_.end();
-  uint64_t sum = 0;  // of those before begin
+  const uint64_t any = begin->weight;
+  if (std::all_of(begin, end, [any](const WeighedToken& token) { return token.weight == any; })) {
+    const uint64_t before = (std::max(wanted, sum + 1) - sum - 1) / any;  // by id, as they are
+    const auto at = std::min(begin + static_cast<ptrdiff_t>(before), end - 1);
+    return {sum + any * (static_cast<uint64_t>(at - begin) + 1), at->id};
+  }
   while (end - begin > kFew) {
     const auto middle = begin + (end - begin) / 2;
     std::nth_element(begin, middle, end, more_likely);
@@ -171,40 +176,46 @@ Sampler::Candidate Sampler::Reach(uint64_t wanted) {
   return {sum + begin->weight, begin->id};
 }
 
+// The same among all tokens of at least the weight `lowest`. Where all tokens are about equally likely, these
+// are the vocabulary: then a table of weights' sums says which few the wanted one is among.
+WeighedToken Sampler::ReachAmongAll(uint64_t wanted, uint64_t lowest) {
+  size_t bin = bins_.size();
+  uint64_t sum = 0;
+  for (; bin-- > 0; sum += bins_[bin]) {
+    if (bins_[bin] > 0 && sum + bins_[bin] >= wanted) break;
+  }
+  TokensOfBin(weights_, sums_, lowest, bin, front_);
+  return Reach(wanted, sum);
+}
+
 int32_t Sampler::DrawFromTopP(double p, uint64_t sum, uint64_t least, uint64_t random) {
   const auto wanted = std::min(sum, static_cast<uint64_t>(std::ceil(p * static_cast<double>(sum))));
   // All tokens of at most this weight together have no more than top-p may leave out.
   const uint64_t lowest = std::max((sum - wanted) / weights_.size() + 1, least);
-  front_.clear();
-  uint64_t front_sum = 0;
-  for (size_t id = 0; id < weights_.size(); ++id) {
-    const uint64_t weight = weights_[id];
-    if (weight < lowest) continue;
-    front_.push_back({weight, static_cast<int32_t>(id)});
-    front_sum += weight;
-  }
-  const uint64_t kept = front_sum < wanted ? front_sum : Reach(wanted).weight;
-  return Reach(NumberBelow(kept, random) + 1).id;
+  bins_.assign(kWeightBins, 0);
+  const uint64_t front_sum = AddToBins(weights_, sums_, lowest, bins_.data());
+  const uint64_t kept = front_sum < wanted ? front_sum : ReachAmongAll(wanted, lowest).weight;
+  return ReachAmongAll(NumberBelow(kept, random) + 1, lowest).id;
 }
 
 int32_t Sampler::DrawById(uint64_t sum, uint64_t least, uint64_t random) {
   if (least > 0) {
     sum = 0;
-    for (uint64_t& weight : weights_) {
-      if (weight < least) weight = 0;
-      sum += weight;
+    for (size_t block = 0; block < sums_.size(); ++block) {
+      const uint64_t most = std::exchange(sums_[block], 0);
+      if (most < least) continue;  // so are all of its weights
+      const size_t end = std::min(weights_.size(), (block + 1) * kWeightBlock);
+      for (size_t id = block * kWeightBlock; id < end; ++id) {
+        if (weights_[id] < least) weights_[id] = 0;
+        sums_[block] += weights_[id];
+      }
+      sum += sums_[block];
     }
   }
   uint64_t left = NumberBelow(sum, random);
-  // In steps, whose sums do not wait for each other.
-  constexpr size_t kStep = 64;
-  size_t id = 0;
-  for (; id + kStep <= weights_.size(); id += kStep) {
-    uint64_t step = 0;
-    for (size_t i = 0; i < kStep; ++i) step += weights_[id + i];
-    if (left < step) break;
-    left -= step;
-  }
+  size_t block = 0;
+  for (; left >= sums_[block]; ++block) left -= sums_[block];
+  size_t id = block * kWeightBlock;
   for (; left >= weights_[id]; ++id) left -= weights_[id];
   return static_cast<int32_t>(id);
 }

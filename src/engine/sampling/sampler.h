@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "engine/sampling/logit_rules.h"
+#include "engine/sampling/token_weights.h"
 #include "llm/llm.h"
 
 namespace throng::engine {
@@ -40,11 +41,6 @@ class Sampler {
                  const LogitRules& rules = {});
 
  private:
-  struct Candidate {
-    uint64_t weight;
-    int32_t id;
-  };
-
   std::span<const float> Changed(std::span<const float> logits, std::span<const int32_t> history,
                                  float repetition_penalty, const LogitRules& rules, int num_answer);
   void Penalise(std::span<const int32_t> history, float penalty);
@@ -53,14 +49,17 @@ class Sampler {
   // Of the tokens with a weight of at least `least`, from the sum of all weights and 64 random bits.
   int32_t DrawById(uint64_t sum, uint64_t least, uint64_t random);
   int32_t DrawFromTopP(double p, uint64_t sum, uint64_t least, uint64_t random);
-  Candidate Reach(uint64_t wanted);
+  WeighedToken Reach(uint64_t wanted, uint64_t sum);
+  WeighedToken ReachAmongAll(uint64_t wanted, uint64_t lowest);
 
   std::vector<float> changed_;
   std::vector<bool> seen_;  // by token: its logit is penalised; all false between calls
   std::vector<std::pair<float, int32_t>> ranked_;
-  std::vector<uint64_t> top_k_;    // a mask
-  std::vector<uint64_t> weights_;  // by token
-  std::vector<Candidate> front_;   // all that top-p may keep
+  std::vector<uint64_t> top_k_;      // a mask
+  std::vector<uint64_t> weights_;    // by token
+  std::vector<uint64_t> sums_;       // of weights_, by block of 64 tokens
+  std::vector<uint64_t> bins_;       // sums of the weights that top-p may keep, by size of the weight
+  std::vector<WeighedToken> front_;  // those of one bin
 };
 
 }  // namespace throng::engine

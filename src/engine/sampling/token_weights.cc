@@ -16,7 +16,7 @@ namespace throng::engine {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kBlock = 64;  // tokens of a word of the mask
+constexpr size_t kBlock = kWeightBlock;  // tokens of a word of the mask, too
 
 // Calls body(first token, its logits, which are allowed) for all blocks. The last block is filled up with
 // logits that are not allowed.
@@ -58,38 +58,148 @@ float LargestLogitImpl(std::span<const float> logits, std::span<const uint64_t> 
   return hn::GetLane(hn::MaxOfLanes(d, largest));
 }
 
+int32_t FirstWithLogitImpl(std::span<const float> logits, std::span<const uint64_t> mask, float logit) {
+  const hn::CappedTag<float, 16> d;
+  const auto wanted = hn::Set(d, logit);
+  int32_t found = -1;
+  ForBlocks(logits, mask, [&](size_t first, const float* block, uint64_t allowed) HWY_ATTR {
+    if (allowed == 0 || found >= 0) return;
+    for (size_t at = 0; at < kBlock; at += hn::Lanes(d)) {
+      const auto equal = hn::And(Lanes(d, allowed, at), hn::Eq(hn::LoadU(d, block + at), wanted));
+      const auto lane = hn::FindFirstTrue(d, equal);
+      if (lane < 0) continue;
+      found = static_cast<int32_t>(first + at) + static_cast<int32_t>(lane);
+      return;
+    }
+  });
+  return found;
+}
+
+// hn::Exp(x) * kLargestWeight for x in [-28.5, 0], bit for bit, without what other x need: where the result
+// vanishes, or 2^q is out of range.
+template <class D, class V>
+HWY_INLINE V Weight(D d, V x) {
+  const hn::Rebind<int32_t, D> di32;
+  const hn::Rebind<int64_t, D> di64;
+  hn::impl::ExpImpl<double> exp;
+  const auto log2e = hn::Set(d, 1.442695040888963407359924681);
+  const auto q = exp.ToInt32(d, hn::MulAdd(x, log2e, hn::Set(d, -0.5)));
+  const auto y = hn::Add(exp.ExpPoly(d, exp.ExpReduce(d, x, q)), hn::Set(d, 1.0));
+  constexpr int kBias = 1023 + 40;
+  const auto exponent = hn::PromoteTo(di64, hn::Add(q, hn::Set(di32, kBias)));
+  const auto integers = hn::Set(d, 0x1p52);  // doubles from there on are integers, in their lowest bits
+  return hn::MulAdd(y, hn::BitCast(d, hn::ShiftLeft<52>(exponent)), integers);
+}
+
 uint64_t TokenWeightsImpl(std::span<const float> logits, std::span<const uint64_t> mask, float largest,
-                          float temperature, uint64_t* weights) {
+                          float temperature, uint64_t* weights, uint64_t* sums) {
+  static_assert(kLargestWeight == uint64_t{1} << 40);
   const hn::CappedTag<double, 8> d;
   const hn::Rebind<float, decltype(d)> df;
   const hn::RebindToUnsigned<decltype(d)> du;
   const auto top = hn::Set(d, static_cast<double>(largest));
   const auto scale = hn::Set(d, 1.0 / static_cast<double>(temperature));
-  const auto vanishes = hn::Set(d, -40.0);  // e^-40 * 2^40 rounds to 0
-  const auto one = hn::Set(d, static_cast<double>(kLargestWeight));
-  const auto integers = hn::Set(d, 0x1p52);  // doubles from there on are integers, in their lowest bits
+  const auto vanishes = hn::Set(d, -28.5);  // e^-28.5 * 2^40 rounds to 0
   const auto bits = hn::Set(du, (uint64_t{1} << 52) - 1);
-  auto sum = hn::Zero(du);
+  uint64_t sum_of_all = 0;
   ForBlocks(logits, mask, [&](size_t first, const float* block, uint64_t allowed) HWY_ATTR {
     const size_t count = std::min(kBlock, logits.size() - first);
+    uint64_t& block_sum = sums[first / kBlock];
+    block_sum = 0;
     if (allowed == 0) {
       std::fill_n(weights + first, count, 0);
       return;
     }
+    auto sum = hn::Zero(du);
     HWY_ALIGN uint64_t rest[kBlock];
     uint64_t* out = count == kBlock ? weights + first : rest;
     for (size_t at = 0; at < kBlock; at += hn::Lanes(d)) {
       const auto x = hn::PromoteTo(d, hn::LoadU(df, block + at));
-      const auto counts = hn::And(Lanes(d, allowed, at), hn::Eq(x, x));
-      const auto power = hn::IfThenElse(counts, hn::Mul(hn::Sub(x, top), scale), vanishes);
-      const auto weight = hn::MulAdd(hn::Exp(d, hn::Max(power, vanishes)), one, integers);
+      const auto power = hn::Mul(hn::Sub(x, top), scale);
+      // A NaN is above nothing.
+      const auto counts = hn::And(Lanes(d, allowed, at), hn::Gt(power, vanishes));
+      if (hn::AllFalse(d, counts)) {
+        hn::StoreU(hn::Zero(du), du, out + at);
+        continue;
+      }
+      const auto weight = Weight(d, hn::IfThenElse(counts, power, vanishes));
       const auto whole = hn::And(hn::BitCast(du, weight), bits);
       sum = hn::Add(sum, whole);
       hn::StoreU(whole, du, out + at);
     }
     if (count < kBlock) std::copy_n(rest, count, weights + first);
+    block_sum = hn::GetLane(hn::SumOfLanes(du, sum));
+    sum_of_all += block_sum;
+  });
+  return sum_of_all;
+}
+
+// Calls body(first token, count, its weights) for the blocks that may have a weight of at least `least`. The
+// last block is filled up with zeros.
+template <class Body>
+HWY_INLINE void ForWeights(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
+                           const Body& body) {
+  for (size_t block = 0; block < sums.size(); ++block) {
+    if (sums[block] < least) continue;
+    const size_t first = block * kBlock;
+    const size_t count = std::min(kBlock, weights.size() - first);
+    if (count == kBlock) {
+      body(first, weights.data() + first);
+      continue;
+    }
+    HWY_ALIGN uint64_t rest[kBlock] = {};
+    std::copy_n(weights.data() + first, count, rest);
+    body(first, rest);
+  }
+}
+
+// BinOf of each weight.
+template <class D, class V>
+HWY_INLINE V Bins(D du, V weight) {
+  const hn::RebindToFloat<D> d;
+  const auto integers = hn::Set(d, 0x1p52);
+  const auto number = hn::Sub(hn::BitCast(d, hn::Or(weight, hn::BitCast(du, integers))), integers);
+  return hn::Sub(hn::ShiftRight<44>(hn::BitCast(du, number)), hn::Set(du, uint64_t{1023} * 256));
+}
+
+uint64_t AddToBinsImpl(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
+                       uint64_t* bins) {
+  const hn::CappedTag<uint64_t, 8> du;
+  const auto lowest = hn::Set(du, least);
+  const auto below = hn::Set(du, least - 1);
+  auto sum = hn::Zero(du);
+  ForWeights(weights, sums, least, [&](size_t, const uint64_t* block) HWY_ATTR {
+    HWY_ALIGN uint64_t bin[kBlock];
+    HWY_ALIGN uint64_t counted[kBlock];
+    for (size_t at = 0; at < kBlock; at += hn::Lanes(du)) {
+      const auto weight = hn::LoadU(du, block + at);
+      const auto counts = hn::Gt(weight, below);
+      hn::Store(Bins(du, hn::IfThenElse(counts, weight, lowest)), du, bin + at);
+      hn::Store(hn::IfThenElseZero(counts, weight), du, counted + at);
+      sum = hn::Add(sum, hn::IfThenElseZero(counts, weight));
+    }
+    for (size_t i = 0; i < kBlock; ++i) bins[bin[i]] += counted[i];
   });
   return hn::GetLane(hn::SumOfLanes(du, sum));
+}
+
+void TokensOfBinImpl(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
+                     size_t bin, std::vector<WeighedToken>& tokens) {
+  tokens.clear();
+  const hn::CappedTag<uint64_t, 8> du;
+  const auto below = hn::Set(du, least - 1);
+  const auto wanted = hn::Set(du, uint64_t{bin});
+  ForWeights(weights, sums, least, [&](size_t first, const uint64_t* block) HWY_ATTR {
+    for (size_t at = 0; at < kBlock; at += hn::Lanes(du)) {
+      const auto weight = hn::LoadU(du, block + at);
+      const auto is_in = hn::And(hn::Gt(weight, below), hn::Eq(Bins(du, weight), wanted));
+      if (hn::AllFalse(du, is_in)) continue;
+      for (size_t i = at; i < at + hn::Lanes(du); ++i) {
+        if (block[i] >= least && BinOf(block[i]) == bin)
+          tokens.push_back({block[i], static_cast<int32_t>(first + i)});
+      }
+    }
+  });
 }
 
 }  // namespace HWY_NAMESPACE
@@ -100,15 +210,32 @@ HWY_AFTER_NAMESPACE();
 namespace throng::engine {
 
 HWY_EXPORT(LargestLogitImpl);
+HWY_EXPORT(FirstWithLogitImpl);
 HWY_EXPORT(TokenWeightsImpl);
+HWY_EXPORT(AddToBinsImpl);
+HWY_EXPORT(TokensOfBinImpl);
 
 float LargestLogit(std::span<const float> logits, std::span<const uint64_t> mask) {
   return HWY_DYNAMIC_DISPATCH(LargestLogitImpl)(logits, mask);
 }
 
+int32_t FirstWithLogit(std::span<const float> logits, std::span<const uint64_t> mask, float logit) {
+  return HWY_DYNAMIC_DISPATCH(FirstWithLogitImpl)(logits, mask, logit);
+}
+
 uint64_t TokenWeights(std::span<const float> logits, std::span<const uint64_t> mask, float largest,
-                      float temperature, uint64_t* weights) {
-  return HWY_DYNAMIC_DISPATCH(TokenWeightsImpl)(logits, mask, largest, temperature, weights);
+                      float temperature, uint64_t* weights, uint64_t* sums) {
+  return HWY_DYNAMIC_DISPATCH(TokenWeightsImpl)(logits, mask, largest, temperature, weights, sums);
+}
+
+uint64_t AddToBins(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
+                   uint64_t* bins) {
+  return HWY_DYNAMIC_DISPATCH(AddToBinsImpl)(weights, sums, least, bins);
+}
+
+void TokensOfBin(std::span<const uint64_t> weights, std::span<const uint64_t> sums, uint64_t least,
+                 size_t bin, std::vector<WeighedToken>& tokens) {
+  HWY_DYNAMIC_DISPATCH(TokensOfBinImpl)(weights, sums, least, bin, tokens);
 }
 
 }  // namespace throng::engine

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <vector>
 
 #include "base/rng.h"
@@ -50,7 +51,9 @@ TEST_P(TokenWeightsTest, AreThoseOfDoublePrecision) {
     if (std::isinf(largest)) continue;
     for (const float temperature : {0.01f, 0.7f, 1.0f, 30.0f}) {
       std::vector<uint64_t> weights(size, 1);
-      const uint64_t sum = TokenWeights(row.logits, row.mask, largest, temperature, weights.data());
+      std::vector<uint64_t> sums((size + 63) / 64, 1);
+      const uint64_t sum =
+          TokenWeights(row.logits, row.mask, largest, temperature, weights.data(), sums.data());
       uint64_t expected_sum = 0;
       for (size_t i = 0; i < size; ++i) {
         expected_sum += weights[i];
@@ -61,6 +64,68 @@ TEST_P(TokenWeightsTest, AreThoseOfDoublePrecision) {
             << size << " " << i;
       }
       ASSERT_EQ(sum, expected_sum);
+      for (size_t i = 0; i < size; ++i) sums[i / 64] -= weights[i];
+      ASSERT_EQ(sums, std::vector<uint64_t>(sums.size(), 0));
+    }
+  }
+}
+
+TEST_P(TokenWeightsTest, TheFirstWithALogitIsFound) {
+  for (size_t size = 1; size < 300; size += 13) {
+    const Row row = RandomRow(size, size % 2 == 1, 9);
+    for (size_t i = 0; i < size; ++i) {
+      int32_t expected = -1;
+      for (size_t j = size; j-- > 0;) {
+        if (row.Counts(j) && row.logits[j] == row.logits[i]) expected = static_cast<int32_t>(j);
+      }
+      ASSERT_EQ(FirstWithLogit(row.logits, row.mask, row.logits[i]), expected) << size << " " << i;
+    }
+    EXPECT_EQ(FirstWithLogit(row.logits, row.mask, 1e9f), -1);
+  }
+}
+
+TEST(WeightBins, GrowWithTheWeight) {
+  EXPECT_EQ(BinOf(1), 0u);
+  EXPECT_EQ(BinOf(kLargestWeight), kWeightBins - 1);
+  CounterRng rng(4);
+  for (int i = 0; i < 10000; ++i) {
+    const uint64_t weight = 1 + rng.NextBelow(kLargestWeight) / (uint64_t{1} << rng.NextBelow(40));
+    ASSERT_LE(BinOf(weight), BinOf(weight + rng.NextBelow(3)));
+    if (weight >= 1024) {
+      ASSERT_NE(BinOf(weight), BinOf(weight + weight / 128));
+    }
+  }
+}
+
+TEST_P(TokenWeightsTest, BinsHoldTheWeightsOfTheirTokens) {
+  for (size_t size = 1; size < 400; size += 29) {
+    const Row row = RandomRow(size, size % 2 == 0, 3);
+    const float largest = LargestLogit(row.logits, row.mask);
+    if (std::isinf(largest)) continue;
+    std::vector<uint64_t> weights(size), sums((size + 63) / 64);
+    TokenWeights(row.logits, row.mask, largest, 5.0f, weights.data(), sums.data());
+    for (const uint64_t least : {uint64_t{1}, uint64_t{1} << 20, kLargestWeight}) {
+      std::vector<uint64_t> bins(kWeightBins), expected(kWeightBins);
+      const uint64_t sum = AddToBins(weights, sums, least, bins.data());
+      uint64_t expected_sum = 0;
+      std::map<size_t, std::vector<size_t>> ids;
+      for (size_t id = 0; id < size; ++id) {
+        if (weights[id] < least) continue;
+        expected[BinOf(weights[id])] += weights[id];
+        expected_sum += weights[id];
+        ids[BinOf(weights[id])].push_back(id);
+      }
+      ASSERT_EQ(bins, expected);
+      ASSERT_EQ(sum, expected_sum);
+      for (const auto& [bin, of_bin] : ids) {
+        std::vector<WeighedToken> tokens(3);
+        TokensOfBin(weights, sums, least, bin, tokens);
+        ASSERT_EQ(tokens.size(), of_bin.size());
+        for (size_t i = 0; i < tokens.size(); ++i) {
+          EXPECT_EQ(tokens[i].id, static_cast<int32_t>(of_bin[i]));
+          EXPECT_EQ(tokens[i].weight, weights[of_bin[i]]);
+        }
+      }
     }
   }
 }
