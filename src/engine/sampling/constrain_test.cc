@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "engine/sampling/constraint_cache.h"
 
 namespace throng::engine {
 namespace {

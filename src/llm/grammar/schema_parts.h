@@ -52,6 +52,9 @@ class SchemaDocument {
   };
   using Cases = std::vector<Case>;
 
+  static constexpr int kMaxDepth = 128;         // the text nests, and expansion recurses
+  static constexpr size_t kMaxSteps = 200'000;  // expansions of one schema
+
   void FindNames(const Json& value, const std::string& path, int depth);
   SchemaPart Target(const Json& reference, const std::string& path);
   Cases Expand(const SchemaPart& part);
@@ -94,6 +97,12 @@ enum SchemaType : uint32_t {
 };
 uint32_t TypesOf(const SchemaParts& parts);
 uint32_t TypeOf(const nlohmann::ordered_json& value);
+// Those that all parts name, all if they name none: what keywords imply does not count.
+uint32_t NamedTypesOf(const SchemaParts& parts);
+// Their names, as `type` lists them; fractions alone have one of ours.
+nlohmann::ordered_json NamesOfTypes(uint32_t types);
+// Whether the values that both list, or one lists and the other has a type for, are none.
+bool HaveNoValue(const SchemaParts& a, const SchemaParts& b);
 
 // The keyword, in schemas that Alternatives makes, of an array of values that are not allowed.
 inline constexpr const char* kExcept = "x-except";

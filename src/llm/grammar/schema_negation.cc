@@ -1,0 +1,116 @@
+// What SchemaDocument excludes: by not, by the other branches of a oneOf, and by an if.
+#include <algorithm>
+
+#include "llm/grammar/object_names.h"
+#include "llm/grammar/schema_keywords.h"
+#include "llm/grammar/schema_parts.h"
+
+namespace throng::llm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kMaxCompared = 4;  // objects within objects that are compared
+
+}  // namespace
+
+// What is not allowed by the part, as far as schemas can say it.
+SchemaDocument::Cases SchemaDocument::Negate(const SchemaPart& part) {
+  const Json* schema = part.schema;
+  const std::string& path = part.path;
+  if (*schema == Json(true) || *schema == Json::object()) return {};
+  if (*schema == Json(false)) return {{}};
+  if (!schema->is_object()) throw WrongSchema(path, "must be an object or a boolean");
+  if (++steps_ > kMaxSteps || path_.size() > kMaxDepth)
+    throw UnsupportedSchema(path, "cannot be excluded: too large");
+  path_.push_back(schema);
+  Cases cases;  // one keyword fails, or another
+  for (const auto& [keyword, value] : schema->items()) {
+    const Cases more = NegateKeyword(keyword, part);
+    cases.insert(cases.end(), more.begin(), more.end());
+  }
+  path_.pop_back();
+  return cases;
+}
+
+SchemaDocument::Cases SchemaDocument::NegateKeyword(const std::string& keyword, const SchemaPart& part) {
+  const Json& value = (*part.schema)[keyword];
+  const std::string where = fmt::format("{}/{}", part.path, keyword);
+  const auto one = [&](Json schema) -> Cases { return {{{{Make(std::move(schema)), where}}, {}}}; };
+  // Of the type, and this besides.
+  if (keyword == "type") {
+    const uint32_t types = TypesOf({{Make({{"type", value}}), part.path}});
+    const Json others = NamesOfTypes(kAnyType & ~types);
+    return others.empty() ? Cases{} : one({{"type", others}});
+  }
+  if (keyword == "$ref") return Negate(Target(value, where));
+  if (keyword == "not") return Expand({&value, where});
+  if (keyword == "allOf" || keyword == "anyOf") {
+    Cases cases;
+    if (keyword == "anyOf") cases = {{}};
+    for (size_t i = 0; i < value.size(); ++i) {
+      const Cases more = Negate({&value[i], fmt::format("{}/{}", where, i)});
+      if (keyword == "anyOf") {
+        cases = And(cases, more, where);
+      } else {
+        cases.insert(cases.end(), more.begin(), more.end());
+      }
+    }
+    return cases;
+  }
+  if (keyword == "required") {
+    Cases cases;
+    for (const Json& name : value) {
+      if (!name.is_string()) throw WrongSchema(where, "must be an array of strings");
+      const Cases more = one({{"type", "object"}, {"properties", {{name.get<std::string>(), false}}}});
+      cases.insert(cases.end(), more.begin(), more.end());
+    }
+    return cases;
+  }
+  if (keyword == "properties") {
+    Cases cases;
+    for (const auto& [name, property] : value.items()) {
+      if (property == Json(true) || property == Json::object()) continue;
+      const Cases more = one({{"type", "object"},
+                              {"properties", {{name, {{"not", property}}}}},
+                              {"required", Json::array({name})}});
+      cases.insert(cases.end(), more.begin(), more.end());
+    }
+    return cases;
+  }
+  if (keyword == "const" || keyword == "enum")
+    return one({{kExcept, keyword == "enum" ? value : Json::array({value})}});
+  if (keyword == "minimum") return one({{"type", "number"}, {"exclusiveMaximum", value}});
+  if (keyword == "maximum") return one({{"type", "number"}, {"exclusiveMinimum", value}});
+  if (keyword == "minLength" && value.is_number() && value > 0)
+    return one({{"type", "string"}, {"maxLength", value.get<int64_t>() - 1}});
+  if (keyword == "minItems" && value.is_number() && value > 0)
+    return one({{"type", "array"}, {"maxItems", value.get<int64_t>() - 1}});
+  if (IsAnnotation(keyword)) return {};
+  throw UnsupportedSchema(where, "cannot be excluded by a not, a oneOf or an if");
+}
+
+// Whether no answer to the first cases is allowed by the second ones.
+bool SchemaDocument::AreDisjoint(const Cases& answers, const Cases& others, int depth) {
+  return std::all_of(answers.begin(), answers.end(), [&](const Case& answer) {
+    return std::all_of(others.begin(), others.end(),
+                       [&](const Case& other) { return AreDisjoint(answer.parts, other.parts, depth); });
+  });
+}
+
+bool SchemaDocument::AreDisjoint(const SchemaParts& answer, const SchemaParts& other, int depth) {
+  const uint32_t types = TypesOf(answer) & NamedTypesOf(other);
+  if (types == 0 || HaveNoValue(answer, other)) return true;
+  if (types != kObject || depth >= kMaxCompared) return false;
+  // Answers have only the members that their own schema names.
+  const ObjectNames names(answer), other_names(other);
+  for (const std::string& name : other_names.Required()) {
+    if (!names.MayHave(name)) return true;
+    if (!names.IsRequired(name)) continue;
+    if (AreDisjoint(ExpandAll(names.PartsOf(name)), ExpandAll(other_names.PartsOf(name)), depth + 1))
+      return true;
+  }
+  return false;
+}
+
+}  // namespace throng::llm
