@@ -9,16 +9,12 @@
 
 #include "base/check.h"
 #include "llm/effort.h"
+#include "llm/grammar/grammar_sizes.h"
 #include "llm/grammar/program.h"
 #include "llm/regular/regular.h"
 
 namespace throng::llm {
 namespace {
-
-constexpr int64_t kMostInlined = 12;  // positions of what is copied to each place that uses it
-constexpr int kMostNested = 100;  // expressions within expressions that are laid out at once: that recurses
-constexpr int64_t kMostUnrolled = 128;  // positions of a repeat that is copied instead of counted
-constexpr int64_t kHuge = int64_t{1} << 40;
 
 // Code points up to this one have the same number of bytes in UTF-8.
 uint32_t LastOfLength(uint32_t code_point) {
@@ -46,10 +42,9 @@ bool IsEscaped(uint32_t code_point) { return code_point < 0x20 || code_point == 
 // Lays out positions from the end of an expression to its beginning, so that what comes next already exists.
 class Program::Builder {
  public:
-  Builder(const Grammar& grammar, Program& program) : grammar_(grammar), program_(program) {}
+  Builder(const Grammar& grammar, Program& program) : grammar_(grammar), sizes_(grammar), program_(program) {}
 
   void LayOut() {
-    Measure();
     for (const Kind kind : {Kind::kByte, Kind::kReturn, Kind::kByte}) Add({}, kind);  // kEnd, kReturn, kHole
     program_.entry_ = Build(grammar_.Root(), kReturn);
     for (size_t body = 0; body < program_.bodies_.size(); ++body) {
@@ -62,107 +57,8 @@ class Program::Builder {
   }
 
  private:
-  // Which nodes match the empty text, how many positions they take (and what it takes to lay out those with
-  // none), and which become bodies.
-  void Measure() {
-    const size_t size = grammar_.Size();
-    nullable_.assign(size, false);
-    size_.assign(size, 1);
-    uses_.assign(size, 0);
-    is_body_.assign(size, false);
-    const std::vector<Grammar::Node> order = grammar_.Order();
-    std::vector<bool> done(size);
-    for (const Grammar::Node node : order) {
-      done[node] = true;
-      for (const Grammar::Node child : grammar_[node].children) {
-        ++uses_[child];
-        is_body_[child] = is_body_[child] || !done[child];  // a rule that recurses
-      }
-    }
-    // Of recursions, what is empty shows after several rounds.
-    for (bool more = true; more;) {
-      more = false;
-      for (const Grammar::Node node : order) {
-        if (nullable_[node] || !IsNullable(node)) continue;
-        nullable_[node] = more = true;
-      }
-    }
-    std::vector<int> nested(size);
-    for (const Grammar::Node node : order) {
-      size_[node] = SizeOf(node);
-      for (const Grammar::Node child : grammar_[node].children)
-        nested[node] = std::max(nested[node], nested[child] + 1);
-      const Grammar::Kind kind = grammar_[node].kind;
-      if (kind != Grammar::Kind::kBytes && kind != Grammar::Kind::kRepeat) {
-        const bool is_shared = uses_[node] > 1 && size_[node] > kMostInlined;
-        is_body_[node] = is_body_[node] || is_shared || nested[node] > kMostNested;
-      }
-      if (is_body_[node]) size_[node] = 1, nested[node] = 0;
-    }
-  }
-
-  bool IsNullable(Grammar::Node node) const {
-    const Grammar::Item& item = grammar_[node];
-    const auto nullable = [&](Grammar::Node child) { return nullable_[child]; };
-    switch (item.kind) {
-      case Grammar::Kind::kBytes:
-        return item.bytes.empty();
-      case Grammar::Kind::kStringChar:
-      case Grammar::Kind::kChar:
-        return false;
-      case Grammar::Kind::kStringTexts:
-      case Grammar::Kind::kTexts:
-        return item.texts->States()[0].accepts;
-      case Grammar::Kind::kSequence:
-      case Grammar::Kind::kRule:
-        return std::all_of(item.children.begin(), item.children.end(), nullable);
-      case Grammar::Kind::kChoice:
-        return std::any_of(item.children.begin(), item.children.end(), nullable);
-      case Grammar::Kind::kRepeat:
-        return item.min == 0 || nullable(item.children[0]);
-    }
-    return false;
-  }
-
-  int64_t SizeOf(Grammar::Node node) const {
-    const Grammar::Item& item = grammar_[node];
-    int64_t size = 0;
-    switch (item.kind) {
-      case Grammar::Kind::kBytes:
-        return static_cast<int64_t>(item.bytes.size());
-      case Grammar::Kind::kStringChar:
-      case Grammar::Kind::kChar:
-        for (const auto& [first, last] : item.chars) {
-          size += last < 0x80 ? 1 : 4;
-          if (item.kind == Grammar::Kind::kStringChar && (first < 0x20 || last == '"' || last == '\\'))
-            size += 4;
-        }
-        return std::min<int64_t>(size, 20);
-      case Grammar::Kind::kStringTexts:
-      case Grammar::Kind::kTexts:
-        return 4 * static_cast<int64_t>(item.texts->States().size());
-      case Grammar::Kind::kRepeat:
-        size = size_[item.children[0]];
-        return IsUnrolled(item) ? Copies(item) * size + 1 : 1;
-      case Grammar::Kind::kSequence:
-      case Grammar::Kind::kChoice:
-      case Grammar::Kind::kRule:
-        for (const Grammar::Node child : item.children) size = std::min(size + size_[child], kHuge);
-        return size + 1;
-    }
-    return size;
-  }
-
-  static int64_t Copies(const Grammar::Item& repeat) {
-    return repeat.max == Grammar::kUnbounded ? repeat.min + 1 : repeat.max;
-  }
-  bool IsUnrolled(const Grammar::Item& repeat) const {
-    const int64_t copies = Copies(repeat);
-    return copies <= 1 || copies * std::max<int64_t>(size_[repeat.children[0]], 1) <= kMostUnrolled;
-  }
-
   Pos Build(Grammar::Node node, Pos next) {
-    return is_body_[node] ? Call(BodyOf(node, false), next) : Items(node, next);
+    return sizes_.IsBody(node) ? Call(BodyOf(node, false), next) : Items(node, next);
   }
 
   Pos Items(Grammar::Node node, Pos next) {
@@ -187,7 +83,7 @@ class Program::Builder {
       case Grammar::Kind::kChoice:
         return Choice(item, next);
       case Grammar::Kind::kRepeat:
-        return IsUnrolled(item) ? Unrolled(item, next) : Call(BodyOf(node, true), next);
+        return sizes_.IsUnrolled(item) ? Unrolled(item, next) : Call(BodyOf(node, true), next);
       case Grammar::Kind::kRule: {
         const std::string outer = std::exchange(name_, item.bytes);
         next = Build(item.children[0], next);
@@ -220,9 +116,9 @@ class Program::Builder {
     const Grammar::Item& item = grammar_[node];
     Body body;
     body.is_loop = is_loop;
-    body.nullable = nullable_[node];
+    body.nullable = sizes_.IsNullable(node);
     if (is_loop) {
-      body.min = nullable_[item.children[0]] ? 0 : item.min;
+      body.min = sizes_.IsNullable(item.children[0]) ? 0 : item.min;
       body.max = item.max;
     }
     body.name = item.kind == Grammar::Kind::kRule ? item.bytes : name_;
@@ -431,11 +327,8 @@ class Program::Builder {
   }
 
   const Grammar& grammar_;
+  const GrammarSizes sizes_;
   Program& program_;
-  std::vector<bool> nullable_;  // by node, like those below
-  std::vector<int64_t> size_;   // positions, estimated
-  std::vector<uint32_t> uses_;
-  std::vector<bool> is_body_;  // called, not copied
   std::unordered_map<Grammar::Node, uint32_t> bodies_;
   std::vector<Grammar::Node> body_nodes_;                     // by body
   std::string name_;                                          // of the rule that is being laid out

@@ -131,7 +131,7 @@ Grammar::Node SchemaLowering::Listed(const SchemaPart& list, const SchemaParts& 
           has_more || !(is_list || keyword == "type" || IsAnnotation(keyword) || IsCombination(keyword));
     }
   }
-  has_more = has_more || lists > 1 || HasAny(parts, {kExcept});
+  has_more = has_more || lists > 1 || HasAny(parts, {kExcept, kNotPattern});
   const std::unique_ptr<SchemaCheck> check = has_more ? document_.CheckOf(parts) : nullptr;
   std::vector<Grammar::Node> choices;
   for (const Json& value : values) {
@@ -150,7 +150,7 @@ Grammar::Node SchemaLowering::String(const SchemaParts& parts) {
     const Grammar::Node quote = grammar_.Bytes(style_.quote);
     return grammar_.Sequence({quote, LowerPlainString(parts, style_.quote, grammar_), quote});
   }
-  if (HasAny(parts, {"minLength", "maxLength", "pattern", "format", kExcept}))
+  if (HasAny(parts, {"minLength", "maxLength", "pattern", "format", kExcept, kNotPattern}))
     return LowerString(parts, grammar_);
   if (!string_) string_ = LowerString({}, grammar_);
   return *string_;

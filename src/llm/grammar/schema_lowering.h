@@ -43,6 +43,13 @@ class SchemaLowering {
     int64_t max = Grammar::kUnbounded;
   };
 
+  // Items that an array must contain, min to max of them.
+  struct Contained {
+    SchemaPart item;
+    int64_t min = 1;
+    int64_t max = Grammar::kUnbounded;
+  };
+
   void CheckSize(const std::string& path) const;
   // The values of parts, or nothing.
   std::optional<Grammar::Node> ValuesIfAny(const SchemaParts& parts);
@@ -55,7 +62,11 @@ class SchemaLowering {
 
   Grammar::Node Array(const SchemaParts& parts);
   Grammar::Node Unique(const SchemaParts& parts, int64_t prefix, int64_t min, int64_t max);
+  Grammar::Node InOrder(const std::vector<Json>& values, int64_t min, int64_t max, const std::string& path);
   bool ListOf(const SchemaParts& parts, std::vector<Json>& values);
+  static std::optional<Contained> ContainedBy(const SchemaParts& parts);
+  Grammar::Node Containing(const SchemaParts& parts, const Contained& contained, int64_t prefix, int64_t min,
+                           int64_t max);
 
   Grammar::Node Object(const SchemaParts& parts);
   std::vector<SchemaParts> AllowedNames(const SchemaParts& parts);

@@ -13,7 +13,7 @@ using Json = nlohmann::ordered_json;
 
 // Members times their counts, with minProperties or maxProperties.
 constexpr int64_t kMaxCountedStates = 4096;
-constexpr size_t kMaxPatterns = 4;  // of an object: 2^n sets of them can match
+constexpr size_t kMaxKinds = 64;  // of names, by the patterns that they match
 constexpr const char* kBareName = "^[A-Za-z0-9_$-]+$";
 
 bool IsAllowedName(const std::vector<std::unique_ptr<SchemaCheck>>& checks, const std::string& name) {
@@ -119,30 +119,47 @@ std::optional<Grammar::Node> SchemaLowering::Others(const ObjectNames& names,
     if (patterns.empty() && allowed.empty()) return BareOthers(names, named, path);
     throw UnsupportedSchema(path, "has patterns of names, which the model's form of calls does not support");
   }
-  if (patterns.size() > kMaxPatterns)
-    throw UnsupportedSchema(path + "/patternProperties",
-                            fmt::format("has more than {} patterns", kMaxPatterns));
   std::vector<SchemaParts> unlisted = allowed;
   std::erase_if(unlisted, [](const SchemaParts& one) {
     return std::any_of(one.begin(), one.end(), [](const SchemaPart& part) {
       return Find(*part.schema, "enum") != nullptr || Find(*part.schema, "const") != nullptr;
     });
   });
-  std::vector<Grammar::Node> kinds;
-  for (size_t set = 0; set < size_t{1} << patterns.size(); ++set) {
-    if (set == 0 && !names.HasOthers()) continue;
-    NameRules rules = {
-        .allowed = unlisted, .matching = {}, .not_matching = {}, .except = named, .path = path};
-    std::vector<bool> matched;
-    for (size_t i = 0; i < patterns.size(); ++i) {
-      matched.push_back((set >> i & 1) != 0);
-      (matched.back() ? rules.matching : rules.not_matching).push_back(patterns[i]);
-    }
-    const std::optional<Grammar::Node> value = ValuesIfAny(names.OthersWith(matched));
-    if (!value) continue;
-    const std::optional<Grammar::Node> name = LowerName(rules, grammar_);
-    if (name) kinds.push_back(grammar_.Sequence({*name, grammar_.Bytes(":"), *value}));
+  const auto member = [&](Grammar::Node name, Grammar::Node value) {
+    return grammar_.Sequence({name, grammar_.Bytes(":"), value});
+  };
+  if (patterns.empty() && unlisted.empty()) {
+    if (!names.HasOthers()) return std::nullopt;
+    const std::optional<Grammar::Node> value = ValuesIfAny(names.OthersWith({}));
+    if (!value) return std::nullopt;
+    return member(LowerNameExcept(named, grammar_), *value);
   }
+  const std::string where = "JSON schema: " + path;
+  std::vector<Grammar::Node> kinds;
+  // The names that match some of the patterns and not the others, taken one by one: most sets of patterns
+  // have no name in common.
+  std::vector<bool> matched;
+  const auto divide = [&](const auto& self, const Regular& some) -> void {
+    if (some.Empty()) return;
+    const size_t next = matched.size();
+    if (next < patterns.size()) {
+      const Regular& texts = names.TextsOf(next);
+      matched.push_back(false);
+      self(self, Reduced(Intersection(some, Complement(texts, where), where)));
+      matched.back() = true;
+      self(self, Reduced(Intersection(some, texts, where)));
+      matched.pop_back();
+      return;
+    }
+    const bool matches_none = std::find(matched.begin(), matched.end(), true) == matched.end();
+    if (matches_none && !names.HasOthers()) return;
+    if (kinds.size() >= kMaxKinds)
+      throw UnsupportedSchema(path + "/patternProperties",
+                              fmt::format("has more than {} kinds of names", kMaxKinds));
+    const std::optional<Grammar::Node> value = ValuesIfAny(names.OthersWith(matched));
+    if (value) kinds.push_back(member(LowerName(some, grammar_), *value));
+  };
+  divide(divide, NameTexts(unlisted, named, path));
   if (kinds.empty()) return std::nullopt;
   return Choice(std::move(kinds));
 }
@@ -213,4 +230,11 @@ Grammar::Node SchemaLowering::Tail(const Members& members, const std::string& pa
     }
     rest = std::move(before);
   }
-  if (!rest[0]) }  // namespace throng::llm
+  if (!rest[0])
+    throw NoValue{WrongSchema(path,
+                              "allows no object: its required members are more than maxProperties, or all "
+                              "fewer than minProperties")};
+  return *rest[0];
+}
+
+}  // namespace throng::llm

@@ -133,7 +133,8 @@ SchemaDocument::Cases SchemaDocument::And(const Cases& a, const Cases& b, const 
   Cases both;
   for (const Case& left : a) {
     for (const Case& right : b) {
-      Effort::Spend(1 + left.parts.size() + left.excluded.size() + right.parts.size() + right.excluded.size());
+      Effort::Spend(1 + left.parts.size() + left.excluded.size() + right.parts.size() +
+                    right.excluded.size());
       Case& one = both.emplace_back(left);
       add(one.parts, right.parts);
       add(one.excluded, right.excluded);
@@ -283,6 +284,7 @@ std::unique_ptr<SchemaCheck> SchemaDocument::CheckOf(const SchemaParts& parts) {
     Json one = Json::object();
     for (const auto& [keyword, value] : part.schema->items()) {
       if (keyword == kExcept) one["not"] = {{"enum", value}};
+      if (keyword == kNotPattern) one["not"] = {{"pattern", value}};
       if (!IsAnnotation(keyword) && !IsCombination(keyword)) one[keyword] = Moved(value, part.path);
     }
     all.push_back(std::move(one));
@@ -292,7 +294,9 @@ std::unique_ptr<SchemaCheck> SchemaDocument::CheckOf(const SchemaParts& parts) {
     if (!moved_) moved_ = Moved(root_, "#");
     whole["$defs"] = {{"root", *moved_}};
   }
-  return std::make_unique<SchemaCheck>(whole.dump());
+  const std::string text = whole.dump();
+  Effort::Spend(text.size());
+  return std::make_unique<SchemaCheck>(text);
 }
 
 }  // namespace throng::llm

@@ -61,7 +61,8 @@ class SchemaDocument {
   Cases ExpandAll(const SchemaParts& parts);
   Cases Negate(const SchemaPart& part);
   Cases NegateKeyword(const std::string& keyword, const SchemaPart& part);
-  Cases OneOf(const SchemaPart& part);
+  std::optional<Cases> NegateCount(const std::string& keyword, const Json& value, const std::string& where);
+  Cases NegateOneOf(const Json& list, const std::string& where);
   Cases IfThenElse(const SchemaPart& part);
   Cases Dependencies(const SchemaPart& part);
   Json Moved(const Json& value, const std::string& path);
@@ -106,6 +107,8 @@ bool HaveNoValue(const SchemaParts& a, const SchemaParts& b);
 
 // The keyword, in schemas that Alternatives makes, of an array of values that are not allowed.
 inline constexpr const char* kExcept = "x-except";
+// Likewise, of a pattern that no string may match.
+inline constexpr const char* kNotPattern = "x-not-pattern";
 
 // Thrown where schemas, right by themselves, allow no value together: they may be one of several
 // alternatives, or an optional member's.

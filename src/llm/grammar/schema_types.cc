@@ -26,6 +26,7 @@ uint32_t ImpliedTypes(const Json& schema) {
                                                                  {"minItems", kArray},
                                                                  {"maxItems", kArray},
                                                                  {"uniqueItems", kArray},
+                                                                 {"contains", kArray},
                                                                  {"minLength", kString},
                                                                  {"maxLength", kString},
                                                                  {"pattern", kString},
