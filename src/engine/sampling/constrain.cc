@@ -119,7 +119,9 @@ const Constraint::View& Constraint::ViewFrom(Place& place, int levels, bool is_t
   auto view = std::make_unique<View>();
   view->mask.resize(vocabulary_->MaskWords());
   view->is_short = outlook.reach < vocabulary_->max_depth_;
-  const Vocabulary::Trie& trie = is_text ? vocabulary_->others_ : vocabulary_->all_;
+  view->of_others = is_text || (!view->is_short &&
+                                MarkPlainText(automaton_.WithHoles(Restore(place), outlook), view->mask));
+  const Vocabulary::Trie& trie = view->of_others ? vocabulary_->others_ : vocabulary_->all_;
   std::map<std::vector<uint32_t>, uint32_t> numbers;  // of sets of holes
   size_t below = 0;
   const Vocabulary::Node* nodes = trie.nodes.data();
@@ -143,6 +145,42 @@ const Constraint::View& Constraint::ViewFrom(Place& place, int levels, bool is_t
   }
   view_words_ += view->mask.size() + view->exits.size() + key.size();
   return *views_.emplace(std::move(key), std::move(view)).first->second;
+}
+
+// Where almost any plain text may follow, and all but some of it leads to one state, as in a name that is
+// none of a few: sets the bits of plain tokens, by looking at what differs alone. Returns false, without any
+// bit, elsewhere.
+bool Constraint::MarkPlainText(State base, std::span<uint64_t> mask) {
+  State loop = llm::Automaton::kDead;
+  for (const uint8_t byte : {'~', 'Q', 'z', '0'}) {
+    const State next = automaton_.Next(base, byte);
+    if (next == llm::Automaton::kDead || automaton_.HasHoles(next) ||
+        automaton_.PlainTextAt(next) != llm::Program::PlainText::kAll || automaton_.Next(next, 'a') != next)
+      continue;
+    loop = next;
+    break;
+  }
+  if (loop == llm::Automaton::kDead || automaton_.IsFull()) return false;
+  vocabulary_->text_.Allow(vocabulary_->text_.most, mask);
+  const Vocabulary::Trie& plain = vocabulary_->plain_;
+  const Vocabulary::Node* nodes = plain.nodes.data();
+  walk_[0] = base;
+  for (uint32_t i = 0; i < plain.NumNodes();) {
+    const Vocabulary::Node& node = nodes[i];
+    const State next = automaton_.Next(walk_[node.depth - 1], node.byte);
+    if (next != llm::Automaton::kDead && automaton_.HasHoles(next)) {
+      std::fill(mask.begin(), mask.end(), 0);
+      return false;
+    }
+    walk_[node.depth] = next;
+    if (next != llm::Automaton::kDead && next != loop) {
+      ++i;
+      continue;
+    }
+    if (next == llm::Automaton::kDead) plain.Forbid(i, mask);
+    i = node.skip;
+  }
+  return true;
 }
 
 // How many characters of plain text may follow, up to what a token has; nothing if none may, or if it depends
@@ -189,7 +227,7 @@ void Constraint::AllowedByView(Place& place, std::span<uint64_t> mask) {
   } else {
     std::copy(seen.view->mask.begin(), seen.view->mask.end(), mask.begin());
   }
-  const Vocabulary::Trie& all = seen.text ? vocabulary_->others_ : vocabulary_->all_;
+  const Vocabulary::Trie& all = seen.view->of_others ? vocabulary_->others_ : vocabulary_->all_;
   if (seen.view->is_short) {
     const Vocabulary::Trie& longer = seen.text ? vocabulary_->longer_others_ : vocabulary_->longer_;
     Walk(

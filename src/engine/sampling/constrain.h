@@ -57,8 +57,9 @@ class Constraint {
     };
     std::vector<Exit> exits;
     std::vector<std::vector<uint32_t>> holes;
-    bool is_final = true;   // else the exits are too many, and an outlook of more levels is needed
-    bool is_short = false;  // of tokens of up to kShortBytes alone
+    bool is_final = true;    // else the exits are too many, and an outlook of more levels is needed
+    bool is_short = false;   // of tokens of up to kShortBytes alone
+    bool of_others = false;  // the nodes are those of the tokens that are no plain text
   };
   // What a state sees: its view, and who its callers are.
   struct Seen {
@@ -88,6 +89,7 @@ class Constraint {
   Seen SeenFrom(Place& place);
   void AllowedByView(Place& place, std::span<uint64_t> mask);
   std::optional<uint32_t> MostText(Place& place);
+  bool MarkPlainText(State base, std::span<uint64_t> mask);
   void AllowedAt(Place& place, std::span<uint64_t> mask);
   Forced ForcedAt(Place& place);
   bool FindDeadEnds();

@@ -47,6 +47,8 @@ void Vocabulary::NeedTrie() const {
     text_ = FindPlainText(is_text);
     others_ = MakeTrie(1, is_text);
     longer_others_ = MakeTrie(kShortBytes + 1, is_text);
+    is_text.flip();
+    plain_ = MakeTrie(1, is_text);
     for (const int32_t token : all_.tokens) {
       const std::string& text = Bytes(token);
       if (text.size() == 1) has_byte_[static_cast<uint8_t>(text[0])] = true;

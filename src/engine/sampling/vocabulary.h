@@ -48,6 +48,13 @@ class Vocabulary {
         mask[token / 64] |= uint64_t{1} << (token & 63);
       }
     }
+    // Clears the bits of the tokens that end at a node or below it.
+    void Forbid(uint32_t node, std::span<uint64_t> mask) const {
+      for (uint32_t t = nodes[node].first_token; t < nodes[nodes[node].skip].first_token; ++t) {
+        const auto token = static_cast<size_t>(tokens[t]);
+        mask[token / 64] &= ~(uint64_t{1} << (token & 63));
+      }
+    }
   };
   // Tokens of plain text alone (llm/grammar/program.h): whole characters that JSON strings hold as they are.
   struct PlainText {
@@ -75,6 +82,7 @@ class Vocabulary {
   mutable Trie all_;     // all tokens with bytes
   mutable Trie longer_;  // those of more than kShortBytes
   mutable PlainText text_;
+  mutable Trie plain_;          // of the same
   mutable Trie others_;         // all that are no plain text
   mutable Trie longer_others_;  // those of more than kShortBytes
   mutable uint32_t max_depth_ = 0;

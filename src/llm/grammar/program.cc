@@ -1,7 +1,7 @@
 #include "llm/grammar/program.h"
 
 #include <algorithm>
-#include <queue>
+#include <span>
 
 #include "base/error.h"
 
@@ -103,47 +103,77 @@ void Program::RefuseLeftRecursion() const {
   }
 }
 
+namespace {
+
+// The elements of each of several lists, one after the other.
+class Lists {
+ public:
+  // each(add) calls add(list, element) for all of them, in any order, twice the same.
+  template <typename Each>
+  Lists(size_t size, const Each& each) : first_(size + 1) {
+    each([&](uint32_t list, uint32_t) { ++first_[list + 1]; });
+    for (size_t i = 0; i < size; ++i) first_[i + 1] += first_[i];
+    elements_.resize(first_[size]);
+    std::vector<uint32_t> next(first_.begin(), first_.end() - 1);
+    each([&](uint32_t list, uint32_t element) { elements_[next[list]++] = element; });
+  }
+  std::span<const uint32_t> operator[](uint32_t list) const {
+    return std::span(elements_).subspan(first_[list], first_[list + 1] - first_[list]);
+  }
+
+ private:
+  std::vector<uint32_t> first_;  // of each list in elements_
+  std::vector<uint32_t> elements_;
+};
+
+}  // namespace
+
 // The least is settled first, as in Dijkstra's algorithm: a need depends on smaller ones only.
 void Program::FindNeeds() {
-  std::vector<std::vector<Pos>> users(positions_.size());  // the positions whose need depends on this one's
-  std::vector<std::vector<Pos>> callers(bodies_.size());
-  std::vector<std::vector<uint32_t>> begun_by(positions_.size());  // bodies
-  for (Pos pos = 0; pos < positions_.size(); ++pos) {
-    const Position& at = positions_[pos];
-    if (at.kind == Kind::kCall) {
-      users[at.number].push_back(pos);
-      callers[at.first].push_back(pos);
-    } else {
-      for (uint32_t e = 0; e < at.number; ++e) users[edges_[at.first + e].next].push_back(pos);
+  // The positions whose need depends on a position's.
+  const Lists users(positions_.size(), [&](const auto& add) {
+    for (Pos pos = 0; pos < positions_.size(); ++pos) {
+      const Position& at = positions_[pos];
+      if (at.kind == Kind::kCall) add(at.number, pos);
+      for (uint32_t e = 0; at.kind != Kind::kCall && e < at.number; ++e) add(edges_[at.first + e].next, pos);
     }
-  }
-  for (uint32_t body = 0; body < bodies_.size(); ++body) begun_by[bodies_[body].entry].push_back(body);
+  });
+  const Lists callers(bodies_.size(), [&](const auto& add) {
+    for (Pos pos = 0; pos < positions_.size(); ++pos)
+      if (positions_[pos].kind == Kind::kCall) add(positions_[pos].first, pos);
+  });
+  const Lists begun_by(positions_.size(), [&](const auto& add) {
+    for (uint32_t body = 0; body < bodies_.size(); ++body) add(bodies_[body].entry, body);
+  });
 
   need_.assign(positions_.size(), kNever);
-  using Settled = std::pair<uint32_t, Pos>;
-  std::priority_queue<Settled, std::vector<Settled>, std::greater<>> queue;
-  for (const Pos pos : {kEnd, kReturn, kHole}) queue.emplace(0, pos);
+  std::vector<std::vector<Pos>> queue(kMaxDepth +
+                                      2);  // by need; what needs more is as good as without an end
+  const auto settle = [&](uint32_t need, Pos pos) {
+    if (need_[pos] == kNever) queue[std::min(need, kMaxDepth + 1)].push_back(pos);
+  };
+  for (const Pos pos : {kEnd, kReturn, kHole}) settle(0, pos);
   const auto call = [&](Pos pos) {
     const Position& at = positions_[pos];
     const Body& body = bodies_[at.first];
     if (need_[at.number] == kNever) return;
     if (at.number == kReturn && !body.is_loop) {  // needs no frame
-      if (need_[body.entry] != kNever || body.nullable)
-        queue.emplace(body.nullable ? 0 : need_[body.entry], pos);
-      return;
+      if (need_[body.entry] != kNever || body.nullable) settle(body.nullable ? 0 : need_[body.entry], pos);
+    } else if (body.nullable) {
+      settle(need_[at.number], pos);
+    } else if (need_[body.entry] != kNever) {
+      settle(std::max(need_[at.number], need_[body.entry] + 1), pos);
     }
-    if (body.nullable) return queue.emplace(need_[at.number], pos), void();
-    if (need_[body.entry] != kNever) queue.emplace(std::max(need_[at.number], need_[body.entry] + 1), pos);
   };
-  while (!queue.empty()) {
-    const auto [need, pos] = queue.top();
-    queue.pop();
-    if (need_[pos] != kNever) continue;
-    need_[pos] = need;
-    for (const Pos user : users[pos])
-      positions_[user].kind == Kind::kCall ? call(user) : queue.emplace(need, user);
-    for (const uint32_t body : begun_by[pos]) {
-      for (const Pos caller : callers[body]) call(caller);
+  for (uint32_t need = 0; need < queue.size(); ++need) {
+    for (size_t i = 0; i < queue[need].size(); ++i) {
+      const Pos pos = queue[need][i];
+      if (need_[pos] != kNever) continue;
+      need_[pos] = need;
+      for (const Pos user : users[pos])
+        positions_[user].kind == Kind::kCall ? call(user) : settle(need, user);
+      for (const uint32_t body : begun_by[pos])
+        for (const Pos caller : callers[body]) call(caller);
     }
   }
   if (need_[entry_] > kMaxDepth) {

@@ -21,6 +21,12 @@ bool HasAny(const SchemaParts& parts, std::initializer_list<const char*> keyword
   });
 }
 
+// What the parts say by a keyword, for what depends on it.
+void AddToKey(const SchemaParts& parts, const char* keyword, std::string& key) {
+  for (const SchemaPart& part : parts)
+    if (const Json* value = Find(*part.schema, keyword)) key += fmt::format(",{}:{}", keyword, value->dump());
+}
+
 }  // namespace
 
 // The values that all parts allow; a rule, if they recurse.
@@ -75,7 +81,8 @@ Grammar::Node SchemaLowering::Choice(std::vector<Grammar::Node> choices) {
 }
 
 Grammar::Node SchemaLowering::Alternative(const SchemaParts& parts) {
-  for (const SchemaPart& part : parts) CheckKeywords(*part.schema, part.path);
+  for (const SchemaPart& part : parts)
+    if (checked_.insert(part.schema).second) CheckKeywords(*part.schema, part.path);
   const uint32_t types = TypesOf(parts);
   const std::string path = parts.empty() ? "#" : parts[0].path;
   for (const SchemaPart& part : parts) {
@@ -119,20 +126,26 @@ Grammar::Node SchemaLowering::Listed(const SchemaPart& list, const SchemaParts& 
   const Json single = constant == nullptr ? Json() : Json::array({*constant});
   const Json& values = constant == nullptr ? *Find(*list.schema, "enum") : single;
   if (!values.is_array()) throw WrongSchema(list.path + "/enum", "must be an array");
+  if (HasAny(parts, {kOtherThan}))
+    throw UnsupportedSchema(list.path, "lists values beside what excludes an additionalProperties");
   if (values.size() > kMaxValues)
     throw WrongSchema(list.path + "/enum", fmt::format("has more than {} values", kMaxValues));
+  uint32_t listed = 0;
+  for (const Json& value : values) listed |= TypeOf(value);
   int lists = 0;
   bool has_more = false;
   for (const SchemaPart& part : parts) {
     for (const auto& [keyword, value] : part.schema->items()) {
       const bool is_list = keyword == "enum" || keyword == "const";
       lists += is_list;
+      const uint32_t about = TypesOfKeyword(keyword);
+      if (about != 0 && (about & listed) == 0) continue;
       has_more =
           has_more || !(is_list || keyword == "type" || IsAnnotation(keyword) || IsCombination(keyword));
     }
   }
   has_more = has_more || lists > 1 || HasAny(parts, {kExcept, kNotPattern});
-  const std::unique_ptr<SchemaCheck> check = has_more ? document_.CheckOf(parts) : nullptr;
+  const std::unique_ptr<SchemaCheck> check = has_more ? document_.CheckOf(parts, listed) : nullptr;
   std::vector<Grammar::Node> choices;
   for (const Json& value : values) {
     if ((types & TypeOf(value)) == 0 || (check && !check->WhatIsWrong(value).empty())) continue;
@@ -144,24 +157,28 @@ Grammar::Node SchemaLowering::Listed(const SchemaPart& list, const SchemaParts& 
   return Choice(std::move(choices));
 }
 
-// Strings and numbers without limits are the same everywhere.
+// Strings and numbers with the same limits are the same everywhere.
 Grammar::Node SchemaLowering::String(const SchemaParts& parts) {
   if (!style_.IsJson()) {
     const Grammar::Node quote = grammar_.Bytes(style_.quote);
     return grammar_.Sequence({quote, LowerPlainString(parts, style_.quote, grammar_), quote});
   }
-  if (HasAny(parts, {"minLength", "maxLength", "pattern", "format", kExcept, kNotPattern}))
-    return LowerString(parts, grammar_);
-  if (!string_) string_ = LowerString({}, grammar_);
-  return *string_;
+  std::string key = "string";
+  for (const char* keyword : {"minLength", "maxLength", "pattern", "format", kExcept, kNotPattern})
+    AddToKey(parts, keyword, key);
+  const auto found = scalars_.find(key);
+  if (found != scalars_.end()) return found->second;
+  return scalars_[key] = LowerString(parts, grammar_);
 }
 
 Grammar::Node SchemaLowering::Number(const SchemaParts& parts, bool whole) {
-  if (HasAny(parts, {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", kExcept}))
-    return LowerNumber(parts, whole, grammar_);
-  std::optional<Grammar::Node>& number = whole ? integer_ : number_;
-  if (!number) number = LowerNumber({}, whole, grammar_);
-  return *number;
+  std::string key = whole ? "integer" : "number";
+  for (const char* keyword :
+       {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", kExcept})
+    AddToKey(parts, keyword, key);
+  const auto found = scalars_.find(key);
+  if (found != scalars_.end()) return found->second;
+  return scalars_[key] = LowerNumber(parts, whole, grammar_);
 }
 
 }  // namespace throng::llm

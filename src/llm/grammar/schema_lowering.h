@@ -8,6 +8,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -34,6 +36,7 @@ class SchemaLowering {
     Grammar::Node first;  // key and value
     Grammar::Node next;   // the same after a comma
     bool is_required = false;
+    bool is_needed = true;  // one of these must be there, if Members::needs_one
   };
   // The members of an object that is being lowered, and how many of them it may have.
   struct Members {
@@ -41,6 +44,7 @@ class SchemaLowering {
     std::optional<Grammar::Node> other;  // a member of another name
     int64_t min = 0;
     int64_t max = Grammar::kUnbounded;
+    bool needs_one = false;  // a member of another name, or a named one that is_needed
   };
 
   // Items that an array must contain, min to max of them.
@@ -76,6 +80,7 @@ class SchemaLowering {
                                       const std::vector<std::string>& named, const std::string& path);
   std::optional<Grammar::Node> BareOthers(const ObjectNames& names, const std::vector<std::string>& named,
                                           const std::string& path);
+  static const Json* OtherThan(const SchemaParts& parts);
   Grammar::Node Tail(const Members& members, const std::string& path);
 
   SchemaDocument& document_;
@@ -83,7 +88,8 @@ class SchemaLowering {
   Grammar& grammar_;
   std::map<std::vector<const Json*>, Grammar::Node> rules_;  // by the schemas that hold together
   std::map<std::vector<const Json*>, Error> without_value_;
-  std::optional<Grammar::Node> string_, integer_, number_;  // without limits
+  std::unordered_map<std::string, Grammar::Node> scalars_;  // strings and numbers, by what limits them
+  std::unordered_set<const Json*> checked_;                 // schemas whose keywords are known
   int depth_ = 0;
 };
 

@@ -125,6 +125,13 @@ SchemaDocument::Cases SchemaDocument::NegateKeyword(const std::string& keyword, 
   const bool is_on = value != Json(false);
   if (IsAnnotation(keyword) || ((keyword == "uniqueItems" || keyword == "nullable") && !is_on)) return {};
   if (keyword == "additionalProperties" && (value == Json(true) || value == Json::object())) return {};
+  if (keyword == "additionalProperties" && value == Json(false) &&
+      Find(*part.schema, "patternProperties") == nullptr) {
+    Json names = Json::array();
+    if (const Json* properties = Find(*part.schema, "properties"))
+      for (const auto& [name, property] : properties->items()) names.push_back(name);
+    return one({{"type", "object"}, {kOtherThan, names}});
+  }
   throw UnsupportedSchema(where, "cannot be excluded by a not, a oneOf or an if");
 }
 

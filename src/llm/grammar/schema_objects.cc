@@ -51,6 +51,12 @@ Grammar::Node SchemaLowering::Object(const SchemaParts& parts) {
   std::vector<std::unique_ptr<SchemaCheck>> checks;
   for (const SchemaParts& one : allowed) checks.push_back(document_.CheckOf(one));
   std::vector<std::string> named = names.Named();
+  const Json* other_than = OtherThan(parts);
+  members.needs_one = other_than != nullptr;
+  if (other_than != nullptr) {
+    for (const Json& name : *other_than)
+      if (std::find(named.begin(), named.end(), name) == named.end()) named.push_back(name);
+  }
   bool has_others = true;
   if (!parts.empty()) has_others = AddListedNames(names, allowed, named);
   for (const std::string& name : named) {
@@ -64,10 +70,24 @@ Grammar::Node SchemaLowering::Object(const SchemaParts& parts) {
     if (!style_.IsJson()) CheckBareName(name, path);
     const std::string key = style_.Key(name) + ":";
     members.named.push_back({grammar_.Sequence({grammar_.Bytes(key), *value}),
-                             grammar_.Sequence({grammar_.Bytes("," + key), *value}), is_required});
+                             grammar_.Sequence({grammar_.Bytes("," + key), *value}), is_required,
+                             other_than == nullptr || std::find(other_than->begin(), other_than->end(),
+                                                                name) == other_than->end()});
   }
   if (has_others) members.other = Others(names, allowed, named, path);
   return grammar_.Sequence({grammar_.Bytes("{"), Tail(members, path)});
+}
+
+// The names of which an object must have another one; null if it need not.
+const SchemaLowering::Json* SchemaLowering::OtherThan(const SchemaParts& parts) {
+  const Json* names = nullptr;
+  for (const SchemaPart& part : parts) {
+    const Json* some = Find(*part.schema, kOtherThan);
+    if (some != nullptr && names != nullptr)
+      throw UnsupportedSchema(part.path, "is the second additionalProperties that is excluded here");
+    if (some != nullptr) names = some;
+  }
+  return names;
 }
 
 // The schemas of propertyNames, one alternative of each; none if there are no such schemas.
@@ -197,44 +217,52 @@ Grammar::Node SchemaLowering::Tail(const Members& members, const std::string& pa
   }
   const Grammar::Node end = grammar_.Bytes("}");
   const auto index = [&](int64_t count) { return static_cast<size_t>(std::min(count, counts)); };
-  std::vector<std::optional<Grammar::Node>> rest(static_cast<size_t>(counts) +
-                                                 1);  // by count; empty: no way on
-  for (int64_t count = 0; count <= counts; ++count) {
-    std::optional<Grammar::Node>& node = rest[index(count)];
-    const int64_t least = std::max<int64_t>(min - count, 0);
-    const int64_t most = has_max ? std::max<int64_t>(members.max - count, 0) : Grammar::kUnbounded;
-    if (!members.other || most == 0) {
-      if (least == 0) node = end;
-      continue;
+  // By whether a needed member is there, and by count; empty: no way on.
+  using Rest = std::vector<std::optional<Grammar::Node>>;
+  const size_t first_stage = members.needs_one ? 0 : 1;
+  std::vector<Rest> rest(2, Rest(static_cast<size_t>(counts) + 1));
+  for (size_t has_needed = first_stage; has_needed < 2; ++has_needed) {
+    for (int64_t count = 0; count <= counts; ++count) {
+      std::optional<Grammar::Node>& node = rest[has_needed][index(count)];
+      const int64_t least = std::max<int64_t>(min - count, has_needed == 1 ? 0 : 1);
+      const int64_t most = has_max ? std::max<int64_t>(members.max - count, 0) : Grammar::kUnbounded;
+      if (!members.other || most == 0) {
+        if (least == 0) node = end;
+        continue;
+      }
+      if (most != Grammar::kUnbounded && least > most) continue;
+      if (count > 0) {
+        node = grammar_.Sequence({grammar_.Repeat(Comma(*members.other), least, most), end});
+        continue;
+      }
+      const Grammar::Node some = grammar_.Sequence(
+          {*members.other, grammar_.Repeat(Comma(*members.other), std::max<int64_t>(least - 1, 0),
+                                           most == Grammar::kUnbounded ? most : most - 1)});
+      node = grammar_.Sequence({least == 0 ? grammar_.Optional(some) : some, end});
     }
-    if (count > 0) {
-      node = grammar_.Sequence({grammar_.Repeat(Comma(*members.other), least, most), end});
-      continue;
-    }
-    const Grammar::Node some = grammar_.Sequence(
-        {*members.other, grammar_.Repeat(Comma(*members.other), std::max<int64_t>(least - 1, 0),
-                                         most == Grammar::kUnbounded ? most : most - 1)});
-    node = grammar_.Sequence({least == 0 ? grammar_.Optional(some) : some, end});
   }
   for (int64_t i = size; i-- > 0;) {
     CheckSize(path);
     const Member& member = members.named[static_cast<size_t>(i)];
-    std::vector<std::optional<Grammar::Node>> before(rest.size());
-    for (int64_t count = 0; count <= std::min(i, counts); ++count) {
-      std::vector<Grammar::Node> choices;
-      const std::optional<Grammar::Node>& after = rest[index(count + 1)];
-      if (after && (!has_max || count < members.max))
-        choices.push_back(grammar_.Sequence({count == 0 ? member.first : member.next, *after}));
-      if (!member.is_required && rest[index(count)]) choices.push_back(*rest[index(count)]);
-      if (!choices.empty()) before[index(count)] = Choice(std::move(choices));
+    std::vector<Rest> before(2, Rest(rest[0].size()));
+    for (size_t has_needed = first_stage; has_needed < 2; ++has_needed) {
+      for (int64_t count = 0; count <= std::min(i, counts); ++count) {
+        std::vector<Grammar::Node> choices;
+        const std::optional<Grammar::Node>& after = rest[member.is_needed ? 1 : has_needed][index(count + 1)];
+        const std::optional<Grammar::Node>& without = rest[has_needed][index(count)];
+        if (after && (!has_max || count < members.max))
+          choices.push_back(grammar_.Sequence({count == 0 ? member.first : member.next, *after}));
+        if (!member.is_required && without) choices.push_back(*without);
+        if (!choices.empty()) before[has_needed][index(count)] = Choice(std::move(choices));
+      }
     }
     rest = std::move(before);
   }
-  if (!rest[0])
+  if (!rest[first_stage][0])
     throw NoValue{WrongSchema(path,
                               "allows no object: its required members are more than maxProperties, or all "
                               "fewer than minProperties")};
-  return *rest[0];
+  return *rest[first_stage][0];
 }
 
 }  // namespace throng::llm

@@ -277,7 +277,7 @@ Json SchemaDocument::Moved(const Json& value, const std::string& path) {
   return moved;
 }
 
-std::unique_ptr<SchemaCheck> SchemaDocument::CheckOf(const SchemaParts& parts) {
+std::unique_ptr<SchemaCheck> SchemaDocument::CheckOf(const SchemaParts& parts, uint32_t types) {
   // What each part says by itself, and the document, moved to where references then point to.
   Json all = Json::array();
   for (const SchemaPart& part : parts) {
@@ -285,6 +285,8 @@ std::unique_ptr<SchemaCheck> SchemaDocument::CheckOf(const SchemaParts& parts) {
     for (const auto& [keyword, value] : part.schema->items()) {
       if (keyword == kExcept) one["not"] = {{"enum", value}};
       if (keyword == kNotPattern) one["not"] = {{"pattern", value}};
+      const uint32_t about = TypesOfKeyword(keyword);
+      if (about != 0 && (about & types) == 0) continue;
       if (!IsAnnotation(keyword) && !IsCombination(keyword)) one[keyword] = Moved(value, part.path);
     }
     all.push_back(std::move(one));

@@ -14,32 +14,8 @@ const std::map<std::string_view, uint32_t> kTypes = {
 
 // The types that a schema has keywords for, if it does not name any.
 uint32_t ImpliedTypes(const Json& schema) {
-  static const std::map<std::string_view, uint32_t> kKeywords = {{"properties", kObject},
-                                                                 {"required", kObject},
-                                                                 {"additionalProperties", kObject},
-                                                                 {"patternProperties", kObject},
-                                                                 {"propertyNames", kObject},
-                                                                 {"minProperties", kObject},
-                                                                 {"maxProperties", kObject},
-                                                                 {"items", kArray},
-                                                                 {"prefixItems", kArray},
-                                                                 {"minItems", kArray},
-                                                                 {"maxItems", kArray},
-                                                                 {"uniqueItems", kArray},
-                                                                 {"contains", kArray},
-                                                                 {"minLength", kString},
-                                                                 {"maxLength", kString},
-                                                                 {"pattern", kString},
-                                                                 {"minimum", kTypes.at("number")},
-                                                                 {"maximum", kTypes.at("number")},
-                                                                 {"exclusiveMinimum", kTypes.at("number")},
-                                                                 {"exclusiveMaximum", kTypes.at("number")},
-                                                                 {"multipleOf", kTypes.at("number")}};
   uint32_t types = 0;
-  for (const auto& [keyword, value] : schema.items()) {
-    const auto found = kKeywords.find(keyword);
-    if (found != kKeywords.end()) types |= found->second;
-  }
+  for (const auto& [keyword, value] : schema.items()) types |= TypesOfKeyword(keyword);
   return types;
 }
 
@@ -86,6 +62,32 @@ std::optional<Json> ValuesOf(const SchemaParts& parts) {
 }
 
 }  // namespace
+
+uint32_t TypesOfKeyword(std::string_view keyword) {
+  static const std::map<std::string_view, uint32_t> kKeywords = {{"properties", kObject},
+                                                                 {"required", kObject},
+                                                                 {"additionalProperties", kObject},
+                                                                 {"patternProperties", kObject},
+                                                                 {"propertyNames", kObject},
+                                                                 {"minProperties", kObject},
+                                                                 {"maxProperties", kObject},
+                                                                 {"items", kArray},
+                                                                 {"prefixItems", kArray},
+                                                                 {"minItems", kArray},
+                                                                 {"maxItems", kArray},
+                                                                 {"uniqueItems", kArray},
+                                                                 {"contains", kArray},
+                                                                 {"minLength", kString},
+                                                                 {"maxLength", kString},
+                                                                 {"pattern", kString},
+                                                                 {"minimum", kTypes.at("number")},
+                                                                 {"maximum", kTypes.at("number")},
+                                                                 {"exclusiveMinimum", kTypes.at("number")},
+                                                                 {"exclusiveMaximum", kTypes.at("number")},
+                                                                 {"multipleOf", kTypes.at("number")}};
+  const auto found = kKeywords.find(keyword);
+  return found == kKeywords.end() ? 0 : found->second;
+}
 
 uint32_t NamedTypesOf(const SchemaParts& parts) {
   uint32_t types = kAnyType;
