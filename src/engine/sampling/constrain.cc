@@ -119,26 +119,33 @@ const Constraint::View& Constraint::ViewFrom(Place& place, int levels, bool is_t
   auto view = std::make_unique<View>();
   view->mask.resize(vocabulary_->MaskWords());
   view->is_short = outlook.reach < vocabulary_->max_depth_;
-  view->of_others = is_text || (!view->is_short &&
-                                MarkPlainText(automaton_.WithHoles(Restore(place), outlook), view->mask));
+  view->of_others = is_text;
+  if (!is_text && !view->is_short) {
+    const Marked marked = MarkPlainText(automaton_.WithHoles(Restore(place), outlook), view->mask);
+    view->of_others = marked == Marked::kAll;
+    view->is_final = marked != Marked::kReturns || levels == kMaxLevels;
+  }
   const Vocabulary::Trie& trie = view->of_others ? vocabulary_->others_ : vocabulary_->all_;
   std::map<std::vector<uint32_t>, uint32_t> numbers;  // of sets of holes
   size_t below = 0;
   const Vocabulary::Node* nodes = trie.nodes.data();
-  Walk(
-      trie, 0, trie.NumNodes(), [&] { return automaton_.WithHoles(Restore(place), outlook_from()); },
-      [&](uint32_t node, State next) {
-        if (view->is_short && nodes[node].depth > Vocabulary::kShortBytes) return true;
-        trie.Allow(node, view->mask);
-        if (!automaton_.HasHoles(next) || nodes[node].skip == node + 1) return true;
-        const auto [found, is_new] =
-            numbers.try_emplace(automaton_.HolesOf(next), static_cast<uint32_t>(numbers.size()));
-        if (is_new) view->holes.push_back(found->first);
-        view->exits.push_back({node, found->second});
-        for (uint32_t child = node + 1; child < nodes[node].skip; child = nodes[child].skip) ++below;
-        view->is_final = below <= kMaxBelow || levels == kMaxLevels;
-        return view->is_final;
-      });
+  const auto walk = [&] {
+    Walk(
+        trie, 0, trie.NumNodes(), [&] { return automaton_.WithHoles(Restore(place), outlook_from()); },
+        [&](uint32_t node, State next) {
+          if (view->is_short && nodes[node].depth > Vocabulary::kShortBytes) return true;
+          trie.Allow(node, view->mask);
+          if (!automaton_.HasHoles(next) || nodes[node].skip == node + 1) return true;
+          const auto [found, is_new] =
+              numbers.try_emplace(automaton_.HolesOf(next), static_cast<uint32_t>(numbers.size()));
+          if (is_new) view->holes.push_back(found->first);
+          view->exits.push_back({node, found->second});
+          for (uint32_t child = node + 1; child < nodes[node].skip; child = nodes[child].skip) ++below;
+          view->is_final = below <= kMaxBelow || levels == kMaxLevels;
+          return view->is_final;
+        });
+  };
+  if (view->is_final) walk();
   if (!view->is_final) {
     *view = View();
     view->is_final = false;
@@ -148,19 +155,20 @@ const Constraint::View& Constraint::ViewFrom(Place& place, int levels, bool is_t
 }
 
 // Where almost any plain text may follow, and all but some of it leads to one state, as in a name that is
-// none of a few: sets the bits of plain tokens, by looking at what differs alone. Returns false, without any
-// bit, elsewhere.
-bool Constraint::MarkPlainText(State base, std::span<uint64_t> mask) {
+// none of a few: sets the bits of plain tokens, by looking at what differs alone. Sets none elsewhere, or if
+// such texts return to callers: then an outlook of more levels is better.
+Constraint::Marked Constraint::MarkPlainText(State base, std::span<uint64_t> mask) {
   State loop = llm::Automaton::kDead;
   for (const uint8_t byte : {'~', 'Q', 'z', '0'}) {
     const State next = automaton_.Next(base, byte);
-    if (next == llm::Automaton::kDead || automaton_.HasHoles(next) ||
-        automaton_.PlainTextAt(next) != llm::Program::PlainText::kAll || automaton_.Next(next, 'a') != next)
+    if (next == llm::Automaton::kDead || automaton_.PlainTextAt(next) != llm::Program::PlainText::kAll ||
+        automaton_.Next(next, 'a') != next)
       continue;
     loop = next;
     break;
   }
-  if (loop == llm::Automaton::kDead || automaton_.IsFull()) return false;
+  if (loop == llm::Automaton::kDead || automaton_.IsFull()) return Marked::kNone;
+  if (automaton_.HasHoles(loop)) return Marked::kReturns;
   vocabulary_->text_.Allow(vocabulary_->text_.most, mask);
   const Vocabulary::Trie& plain = vocabulary_->plain_;
   const Vocabulary::Node* nodes = plain.nodes.data();
@@ -170,7 +178,7 @@ bool Constraint::MarkPlainText(State base, std::span<uint64_t> mask) {
     const State next = automaton_.Next(walk_[node.depth - 1], node.byte);
     if (next != llm::Automaton::kDead && automaton_.HasHoles(next)) {
       std::fill(mask.begin(), mask.end(), 0);
-      return false;
+      return Marked::kReturns;
     }
     walk_[node.depth] = next;
     if (next != llm::Automaton::kDead && next != loop) {
@@ -180,7 +188,7 @@ bool Constraint::MarkPlainText(State base, std::span<uint64_t> mask) {
     if (next == llm::Automaton::kDead) plain.Forbid(i, mask);
     i = node.skip;
   }
-  return true;
+  return Marked::kAll;
 }
 
 // How many characters of plain text may follow, up to what a token has; nothing if none may, or if it depends

@@ -70,6 +70,8 @@ class Constraint {
     std::vector<llm::Automaton::Frames> callers;
   };
 
+  enum class Marked { kNone, kAll, kReturns };
+
   // What must come next in a state; -1: nothing.
   struct Forced {
     int32_t only = -1;  // the token, if there is just one
@@ -89,7 +91,7 @@ class Constraint {
   Seen SeenFrom(Place& place);
   void AllowedByView(Place& place, std::span<uint64_t> mask);
   std::optional<uint32_t> MostText(Place& place);
-  bool MarkPlainText(State base, std::span<uint64_t> mask);
+  Marked MarkPlainText(State base, std::span<uint64_t> mask);
   void AllowedAt(Place& place, std::span<uint64_t> mask);
   Forced ForcedAt(Place& place);
   bool FindDeadEnds();

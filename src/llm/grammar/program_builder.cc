@@ -228,6 +228,7 @@ class Program::Builder {
       bytes.push_back(Add({}, Kind::kByte));
       entries.push_back(state.accepts ? Fork({bytes.back(), next}) : bytes.back());
     }
+    std::vector<Shape> shapes(texts.Classes().size());
     std::vector<uint32_t> text_in;  // by class
     for (const CodePoints& chars : texts.Classes()) text_in.push_back(PlainTextIn(chars));
     std::map<uint32_t, uint32_t> text_to;  // by the next state
@@ -243,8 +244,15 @@ class Program::Builder {
                                           [](const auto& to) { return to.second == kPlainTextSize; });
       if (has_all) HasAllPlainText(bytes[i]);
       std::vector<Edge> edges;
-      for (const Regular::Edge& edge : texts.States()[i].edges)
-        AddChar(texts.Classes()[edge.chars], in_string, entries[edge.next], edges);
+      for (const Regular::Edge& edge : texts.States()[i].edges) {
+        Shape& shape = shapes[edge.chars];
+        if (shape.first.empty()) {
+          shape = ShapeOf(texts.Classes()[edge.chars], in_string, entries[edge.next]);
+          edges.insert(edges.end(), shape.first.begin(), shape.first.end());
+        } else {
+          AddCopy(shape, entries[edge.next], edges);
+        }
+      }
       Effort::Spend(edges.size());
       CheckSize();
       program_.positions_[bytes[i]].first = static_cast<uint32_t>(program_.edges_.size());
@@ -252,6 +260,47 @@ class Program::Builder {
       program_.edges_.insert(program_.edges_.end(), edges.begin(), edges.end());
     }
     return entries[0];
+  }
+
+  // The edges of a set of characters, and the positions and edges that they lead to, before `next`.
+  struct Shape {
+    std::vector<Edge> first;
+    Pos next = 0;
+    uint32_t pos_begin = 0, pos_end = 0;
+    uint32_t edge_begin = 0, edge_end = 0;
+  };
+
+  Shape ShapeOf(const CodePoints& chars, bool in_string, Pos next) {
+    Shape shape;
+    shape.next = next;
+    shape.pos_begin = static_cast<uint32_t>(program_.positions_.size());
+    shape.edge_begin = static_cast<uint32_t>(program_.edges_.size());
+    AddChar(chars, in_string, next, shape.first);
+    shape.pos_end = static_cast<uint32_t>(program_.positions_.size());
+    shape.edge_end = static_cast<uint32_t>(program_.edges_.size());
+    return shape;
+  }
+
+  // The same before another position.
+  void AddCopy(const Shape& shape, Pos next, std::vector<Edge>& first) {
+    const auto pos_begin = static_cast<uint32_t>(program_.positions_.size());
+    const auto edge_begin = static_cast<uint32_t>(program_.edges_.size());
+    const auto moved = [&](Edge edge) {
+      edge.next = edge.next == shape.next ? next : edge.next - shape.pos_begin + pos_begin;
+      return edge;
+    };
+    Effort::Spend(shape.edge_end - shape.edge_begin);
+    for (uint32_t pos = shape.pos_begin; pos < shape.pos_end; ++pos) {
+      CheckSize();
+      Position copy = program_.positions_[pos];
+      copy.first = copy.first - shape.edge_begin + edge_begin;
+      program_.positions_.push_back(copy);
+    }
+    for (uint32_t e = shape.edge_begin; e < shape.edge_end; ++e) {
+      const Edge copy = moved(program_.edges_[e]);  // not a reference: the list grows
+      program_.edges_.push_back(copy);
+    }
+    for (const Edge& edge : shape.first) first.push_back(moved(edge));
   }
 
   void HasAllPlainText(Pos pos) {
