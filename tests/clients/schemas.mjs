@@ -31,10 +31,11 @@ export const SCHEMAS = {
   }),
   'tuples': { type: 'array', prefixItems: [{ type: 'integer', minimum: 0, maximum: 9 }, text(4), { type: 'boolean' }], items: { type: 'null' }, minItems: 2, maxItems: 5 },
   'unique values': { type: 'array', items: { enum: ['a', 'b', 'c', 'd', 'e'] }, uniqueItems: true, minItems: 2, maxItems: 4 },
+  'unique values, more than a few': { type: 'array', items: { type: 'integer', enum: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] }, uniqueItems: true, minItems: 2, maxItems: 5 },
   'unique booleans': { type: 'array', items: { type: 'boolean' }, uniqueItems: true },
   'lists in lists': { type: 'array', maxItems: 3, items: { type: 'array', maxItems: 3, items: { type: 'array', minItems: 1, maxItems: 2, items: { type: 'integer', minimum: 0, maximum: 1 } } } },
   'a tree': {
-    $defs: { node: object({ value: { type: 'integer', minimum: 0, maximum: 99 }, children: { type: 'array', maxItems: 2, items: { $ref: '#/$defs/node' } } }) },
+    $defs: { node: object({ value: { type: 'integer', minimum: 0, maximum: 99 }, children: { type: 'array', maxItems: 1, items: { $ref: '#/$defs/node' } } }) },
     $ref: '#/$defs/node',
   },
   'a list that refers to the whole': { type: 'object', properties: { head: text(3), tail: { anyOf: [{ $ref: '#' }, { type: 'null' }] } }, required: ['head', 'tail'], additionalProperties: false },
@@ -52,6 +53,16 @@ export const SCHEMAS = {
   'one of overlapping ranges': { type: 'integer', minimum: 0, maximum: 30, oneOf: [{ maximum: 12 }, { minimum: 8 }] },
   'one of lengths': { type: 'string', maxLength: 12, oneOf: [{ minLength: 4 }, { maxLength: 8 }] },
   'not a value': { type: 'string', maxLength: 4, not: { enum: ['', 'a', 'no'] } },
+  'not a pattern, not a length': { type: 'string', maxLength: 8, allOf: [{ not: { pattern: '[aeiou]' } }, { not: { maxLength: 1 } }] },
+  'not a number': { type: 'number', minimum: 0, maximum: 2, not: { enum: [0, 1, 0.5] } },
+  'an item that must be there': { type: 'array', items: { type: 'integer', minimum: 0, maximum: 5 }, contains: { minimum: 4 }, minContains: 2, maxContains: 3, maxItems: 6 },
+  'an item that must not be there': { type: 'array', items: { type: 'integer', minimum: 0, maximum: 5 }, not: { contains: { const: 3 } }, maxItems: 6 },
+  'one of closed objects': {
+    oneOf: [
+      { type: 'object', properties: { a: { type: 'boolean' }, b: { type: 'boolean' } }, additionalProperties: false },
+      { type: 'object', properties: { b: { type: 'boolean' }, c: { type: 'null' } }, additionalProperties: false },
+    ],
+  },
   'not a member': { type: 'object', properties: { a: { type: 'boolean' }, b: { type: 'boolean' } }, additionalProperties: false, not: { required: ['a', 'b'] } },
   'if, then, else': {
     ...object({ country: { enum: ['de', 'us'] }, code: text(10) }),
@@ -63,6 +74,10 @@ export const SCHEMAS = {
   },
   'all of': { allOf: [{ type: 'object', properties: { a: text(4) }, required: ['a'] }, { properties: { a: { minLength: 2 }, b: { type: 'null' } }, required: ['b'] }] },
   'names by pattern': { type: 'object', patternProperties: { '^n_': { type: 'integer', minimum: 0, maximum: 9 }, '^s_': text(3) }, additionalProperties: false, propertyNames: { maxLength: 6 }, maxProperties: 3 },
+  'names by many patterns': {
+    type: 'object', patternProperties: Object.fromEntries(['^a', '^b', '^c', '^d', '^e', 'x$'].map((pattern, i) => [pattern, { type: 'integer', minimum: i, maximum: 9 }])),
+    additionalProperties: false, propertyNames: { maxLength: 4 }, maxProperties: 3,
+  },
   'names by propertyNames': { type: 'object', propertyNames: { pattern: '^[a-z]{1,3}$' }, additionalProperties: { type: 'boolean' }, maxProperties: 3 },
   'other members beside named ones': { type: 'object', properties: { id: { type: 'integer', minimum: 0, maximum: 99 } }, required: ['id'], additionalProperties: text(3), maxProperties: 3 },
   'several types': { type: ['string', 'number', 'boolean', 'null'], maxLength: 5, minimum: -1, maximum: 1 },
@@ -140,7 +155,7 @@ export function zodSchemas(z) {
     'an intersection': z.intersection(z.object({ a: z.string().max(3) }), z.object({ b: z.boolean() })),
     'times and addresses': z.object({ t: z.iso.time(), d: z.iso.duration(), v4: z.ipv4(), v6: z.ipv6(), b: z.base64().max(12) }),
     'texts': z.object({ starts: z.string().startsWith('ab').max(6), ends: z.string().endsWith('yz').max(6), has: z.string().includes('k').max(6), low: z.string().lowercase().max(6) }),
-    'a category of categories': z.object({ name: z.string().max(4), get sub() { return z.array(types['a category of categories']).max(2); } }),
+    'a category of categories': z.object({ name: z.string().max(4), get sub() { return z.array(types['a category of categories']).max(1); } }),
     'defaults and what is optional': z.object({ a: z.string().max(4).default('x'), b: z.boolean().optional(), c: z.int().min(1).max(3).nullish() }),
     'multiples and literals': z.object({ m: z.number().multipleOf(0.5).min(0).max(10), l: z.literal([1, 'two', null]) }),
   };

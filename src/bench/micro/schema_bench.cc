@@ -16,7 +16,7 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "engine/sampling/constrain.h"
+#include "engine/sampling/constraint_cache.h"
 #include "llm/answer/schema_check.h"
 #include "model/gguf/gguf.h"
 #include "model/tokenizer/tokenizer.h"
@@ -167,7 +167,7 @@ class Bench {
   std::shared_ptr<Constraint> Compile(const std::string& schema) const {
     llm::Constraint spec;
     spec.json_schema = schema;
-    return std::make_shared<Constraint>(spec, vocabulary_);
+    return ConstraintCache(vocabulary_, 1).Get(spec);
   }
 
   bool Accepts(const std::shared_ptr<Constraint>& constraint, const std::string& text, Figures& figures) {

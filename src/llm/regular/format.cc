@@ -118,7 +118,7 @@ std::string Expression() {
   const std::string member = fmt::format("(?:a-z|A-Z|0-9|[^\\x00-\\x1f\\^\\\\\\[\\]-]|{}|\\\\-)", escape);
   const std::string one =
       fmt::format("(?:[^\\x00-\\x1f\\^$\\\\.*+?()\\[\\]{{}}|]|\\.|{0}|\\[\\^?{1}+\\])", escape, member);
-  const std::string times = "(?:(?:[*+?]|\\{\\d\\}|\\{\\d,\\}|\\{[0-4],[4-9]\\})\\??)?";
+  const std::string times = "(?:(?:[*+?]|\\{\\d\\}|\\{\\d,\\}|\\{[0-4],[4-9]\\})(?:\\?)?)?";
   std::string level = fmt::format("(?:{0}{1}|[\\^$])*", one, times);
   for (int depth = 0; depth < 2; ++depth) {
     const std::string either = fmt::format("{0}(?:\\|{0})*", level);
