@@ -21,8 +21,8 @@ struct HttpRequest {
   bool may_take_long = false;  // the endpoint may take a second: others do not wait for its thread
 };
 
-// Thrown by an endpoint that may not take long, but has to: it is called again when it may. It has done nothing
-// yet that the other call repeats.
+// Thrown by an endpoint that may not take long, but has to: it is called again when it may. It has done
+// nothing yet that the other call repeats.
 struct TakesLong {};
 
 struct TokenCounts {

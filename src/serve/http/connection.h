@@ -29,7 +29,7 @@ struct Site {
   boost::asio::io_context& io;
   boost::asio::thread_pool& workers;
   boost::asio::thread_pool& slow_worker;  // for what TakesLong
-  RequestLog* log;  // or null
+  RequestLog* log;                        // or null
   engine::Metric& requests;
   engine::Metric& errors;
   engine::Metric& connections;
