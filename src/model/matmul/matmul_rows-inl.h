@@ -256,7 +256,7 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
   constexpr BlockSize block = *BlockSizeOf(kType);
   HWY_ALIGN float acc[2][Tile::kMaxFewRows * kLanes];
   const Tile tile(product.w, first_output);
-  const size_t all_groups = terms.quantized->groups;
+  const size_t all_groups = terms.Groups();
   for (float* sums : acc) std::memset(sums, 0, num_rows * kLanes * sizeof(float));
   for (size_t first = 0; first < 2; first += Tile::kVectorsTogether) {
     for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
@@ -272,8 +272,7 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
             return tile.At(v, offset, bytes).InLanes();
           }
         }();
-        for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
-          if (!x) continue;
+        for (const auto& [x, tiles] : terms.terms) {
           size_t r = 0;
           const auto add = [&](auto rows) HWY_ATTR {
             constexpr size_t kRows = decltype(rows)::value;
@@ -297,23 +296,35 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
   }
 }
 
+// Outputs [first, end), whole tiles.
 template <TensorType kType, class Tile>
-HWY_INLINE void IntRows(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+HWY_INLINE void IntRows(const Product& product, size_t first, size_t end, const Terms& terms, size_t rows,
                         uint8_t* buffer) {
-  // From more rows on, a tile is faster; for codebooks, whose lookups take most of the time, it always is.
-  if constexpr (FamilyOf(kType) != Family::kCodebook) {
-    if (rows <= Tile::kMaxFewRows) return FewRowsTile<kType, Tile>(product, first_output, terms, rows);
+  if constexpr (kHasAmx) {
+    if (terms.InTiles()) {
+      const AmxSession<KindOf<kType>().halves> session(rows);
+      for (size_t o = first; o < end; o += kTile) IntTile<kType, Tile, true>(product, o, terms, rows, buffer);
+      return;
+    }
   }
-  IntTile<kType, Tile>(product, first_output, terms, rows, buffer);
+  for (size_t o = first; o < end; o += kTile) {
+    // From more rows on, a tile is faster; for codebooks, whose lookups take most of the time, it always is.
+    if constexpr (FamilyOf(kType) != Family::kCodebook) {
+      if (rows <= Tile::kMaxFewRows) {
+        FewRowsTile<kType, Tile>(product, o, terms, rows);
+        continue;
+      }
+    }
+    IntTile<kType, Tile, false>(product, o, terms, rows, buffer);
+  }
 }
 
-// One tile of outputs, any number of rows. buffer: IntWorkerBytes, aligned to 64.
+// Outputs [first, end), whole tiles, any number of rows. buffer: IntWorkerBytes, aligned to 64.
 template <TensorType kType>
-void IntProduct(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+void IntProduct(const Product& product, size_t first, size_t end, const Terms& terms, size_t rows,
                 uint8_t* buffer) {
-  if (product.w.in_strips)
-    return IntRows<kType, StripTile<kType>>(product, first_output, terms, rows, buffer);
-  IntRows<kType, RowTile<kType>>(product, first_output, terms, rows, buffer);
+  if (product.w.in_strips) return IntRows<kType, StripTile<kType>>(product, first, end, terms, rows, buffer);
+  IntRows<kType, RowTile<kType>>(product, first, end, terms, rows, buffer);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
