@@ -124,6 +124,7 @@ HWY_NOINLINE void MultiplyBlocks(const Packed* HWY_RESTRICT w, size_t groups, co
       const size_t next_first = at_end ? 0 : first + count;
       const size_t next_count = at_end && block + 1 == blocks ? 0 : HWY_MIN(kBatchUnits, units - next_first);
       size_t next = 0;
+      beside.Advance();  // here, as a call keeps no vector in its register
       for (size_t v = 0; v < 2; ++v) {
         VF y[kRows];
 #pragma GCC unroll 16
@@ -131,7 +132,6 @@ HWY_NOINLINE void MultiplyBlocks(const Packed* HWY_RESTRICT w, size_t groups, co
         for (size_t i = 0; i < count; ++i) {
           const size_t unit = first + i;
           const size_t part = unit % kParts;
-          if (v == 0 && part == 0) beside.Advance();
           // Spread over the time that this batch takes.
           for (; 2 * next * count < (v * count + i + 1) * next_count; ++next) {
             make(next_x, next_first + next, next_sums[next]);
@@ -250,7 +250,9 @@ HWY_NOINLINE void AmxOutputs(const Product& product, size_t first, size_t end, c
         // What is multiplied next is packed beside.
         const bool at_end = g0 + groups == all_groups;
         const size_t next_output = at_end ? o + kTile : o;
-        SideWork beside{packer.Step, &packer, 0, groups * blocks * terms.terms.size()};
+        constexpr size_t kUnitsPerGroup = kKind.halves ? 2 : 1;
+        const size_t batches = (groups * kUnitsPerGroup + kBatchUnits - 1) / kBatchUnits;
+        SideWork beside{packer.Step, &packer, 0, batches * blocks * terms.terms.size()};
         if (next_output < end) {
           const size_t next = at_end ? 0 : g0 + groups;
           packer.Begin(next_output, next, groups_at(next), packed[1 - now]);
