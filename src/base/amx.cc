@@ -24,12 +24,15 @@ __attribute__((target("xsave"))) bool SystemHasTiles() {
   return (__builtin_ia32_xgetbv(0) & kTiles) == kTiles;
 }
 
-// Numbers of the Intel manual (CPUID leaves 1 and 7, state component 18) and of Linux's arch_prctl(2).
+// Numbers of the Intel manual (CPUID leaves 1, 7 and 29, state component 18) and of Linux's arch_prctl(2).
 bool Detect() {
   unsigned a, b, c, d;
   constexpr unsigned kXsaveInUse = 1u << 27, kTile = 1u << 24, kInt8 = 1u << 25;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & kXsaveInUse) == 0) return false;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kTile) == 0 || (d & kInt8) == 0) return false;
+  // Of the first palette: bytes of all tiles; bytes of a tile's row; their number and rows.
+  if (__get_cpuid_count(0x1d, 1, &a, &b, &c, &d) == 0) return false;
+  if ((a & 0xffff) < 8192 || (b & 0xffff) < 64 || (b >> 16) < 8 || (c & 0xffff) < 16) return false;
   if (!SystemHasTiles()) return false;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;

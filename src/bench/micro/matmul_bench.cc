@@ -4,7 +4,7 @@
 // Each case first compares its outputs with the double-precision reference. Prints operations and bytes of
 // weights per second, and their share of what this machine can do, measured at the same time: memory reads
 // for decode, and for prefill the same kernel on operands that stay in the first-level cache. cpu_us is the
-// processor time of a row, which other programs hardly change.
+// processor time of a row, which other programs hardly change. THRONG_FORCE_TARGET limits the instructions.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/simd_target.h"
 #include "base/thread_pool.h"
 #include "bench/machine.h"
 #include "bench/timing.h"
@@ -123,7 +124,7 @@ void BM_MatMul(benchmark::State& state, TensorType type, bool in_strips) {
 void Benchmarks(TensorType type, bool in_strips) {
   const std::string name = "MatMul/" + TensorTypeName(type) + (in_strips ? "/strips" : "");
   auto* benchmark = benchmark::RegisterBenchmark(name.c_str(), BM_MatMul, type, in_strips);
-  for (const int rows : {1, 2, 4, 8, 16, 32, 128}) benchmark->Arg(rows);
+  for (const int rows : {1, 2, 4, 6, 8, 16, 32, 128, 512}) benchmark->Arg(rows);
   benchmark->UseRealTime()->Unit(benchmark::kMillisecond);
 }
 
@@ -131,6 +132,7 @@ void Benchmarks(TensorType type, bool in_strips) {
 }  // namespace throng::model
 
 int main(int argc, char** argv) {
+  throng::ApplyForcedTarget();
   for (const auto type : throng::model::kAllTensorTypes) {
     throng::model::Benchmarks(type, false);
     if (throng::model::IsQuantized(type)) throng::model::Benchmarks(type, true);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "model/matmul/matmul.h"
 
@@ -39,19 +40,38 @@ constexpr Family FamilyOf(TensorType type) {
   }
 }
 
-// The activations as a sum: the rounded ones and, for fine products, what rounding left (else null).
-struct Terms {
-  const QuantizedRows* quantized;
-  const QuantizedRows* remainder;
+constexpr size_t kActivationRows = 16;
+
+// A group of 16 rows of QuantizedRows as matrix instructions take it.
+struct alignas(64) ActivationTile {
+  int8_t codes[kActivationRows][32];
+  float scales[kActivationRows];
+  float sums[kActivationRows];
+  float half_sums[2][kActivationRows];  // scale * sum of 16 codes
 };
 
-// One tile of outputs, of all rows. buffer: WorkerBytes of matmul.cc, aligned to 64.
-using MultiplyTileFn = void (*)(const Product& product, size_t first_output, const Terms& terms, size_t rows,
-                                uint8_t* buffer);
+// One term of the activations. tiles: [rows / 16, groups], filled up with scales and sums of 0; null where no
+// matrix instructions are used.
+struct Term {
+  const QuantizedRows* rows;
+  const ActivationTile* tiles;
+};
+
+// The activations as a sum: the rounded ones and, for fine products, what rounding left.
+struct Terms {
+  bool InTiles() const { return terms.front().tiles != nullptr; }
+  size_t Groups() const { return terms.front().rows->groups; }
+
+  std::span<const Term> terms;
+};
+
+// Outputs [first, end), whole tiles, of all rows. buffer: WorkerBytes of matmul.cc, aligned to 64.
+using MultiplyIntegersFn = void (*)(const Product& product, size_t first, size_t end, const Terms& terms,
+                                    size_t rows, uint8_t* buffer);
 
 // For this machine; each in the file of its name.
-MultiplyTileFn PlainProducts();
-MultiplyTileFn LowBitProducts();
-MultiplyTileFn CodebookProducts();
+MultiplyIntegersFn PlainProducts();
+MultiplyIntegersFn LowBitProducts();
+MultiplyIntegersFn CodebookProducts();
 
 }  // namespace throng::model

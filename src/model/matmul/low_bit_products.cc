@@ -13,29 +13,29 @@ HWY_BEFORE_NAMESPACE();
 namespace throng::model {
 namespace HWY_NAMESPACE {
 
-void MultiplyLowBits(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+void MultiplyLowBits(const Product& product, size_t first, size_t end, const Terms& terms, size_t rows,
                      uint8_t* buffer) {
   switch (product.w.type) {
     case TensorType::kQ3_K:
-      return IntProduct<TensorType::kQ3_K>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ3_K>(product, first, end, terms, rows, buffer);
     case TensorType::kQ2_K:
-      return IntProduct<TensorType::kQ2_K>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ2_K>(product, first, end, terms, rows, buffer);
     case TensorType::kTQ2_0:
-      return IntProduct<TensorType::kTQ2_0>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kTQ2_0>(product, first, end, terms, rows, buffer);
     case TensorType::kTQ1_0:
-      return IntProduct<TensorType::kTQ1_0>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kTQ1_0>(product, first, end, terms, rows, buffer);
     case TensorType::kIQ4_NL:
-      return IntProduct<TensorType::kIQ4_NL>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kIQ4_NL>(product, first, end, terms, rows, buffer);
     case TensorType::kIQ4_XS:
-      return IntProduct<TensorType::kIQ4_XS>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kIQ4_XS>(product, first, end, terms, rows, buffer);
     case TensorType::kMXFP4:
-      return IntProduct<TensorType::kMXFP4>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kMXFP4>(product, first, end, terms, rows, buffer);
     case TensorType::kNVFP4:
-      return IntProduct<TensorType::kNVFP4>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kNVFP4>(product, first, end, terms, rows, buffer);
     case TensorType::kQ2_0:
-      return IntProduct<TensorType::kQ2_0>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ2_0>(product, first, end, terms, rows, buffer);
     case TensorType::kQ1_0:
-      return IntProduct<TensorType::kQ1_0>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ1_0>(product, first, end, terms, rows, buffer);
     default:
       THRONG_CHECK(false);
   }
@@ -51,7 +51,7 @@ namespace throng::model {
 
 HWY_EXPORT(MultiplyLowBits);
 
-MultiplyTileFn LowBitProducts() { return HWY_DYNAMIC_DISPATCH(MultiplyLowBits); }
+MultiplyIntegersFn LowBitProducts() { return HWY_DYNAMIC_DISPATCH(MultiplyLowBits); }
 
 }  // namespace throng::model
 #endif  // HWY_ONCE

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/amx.h"
 #include "base/check.h"
 #include "base/thread_pool.h"
 
@@ -19,13 +20,16 @@ HWY_BEFORE_NAMESPACE();
 namespace throng::model {
 namespace HWY_NAMESPACE {
 
-// remainder: receives what rounding to `out` left; may be null.
+// remainder: receives what rounding to `out` left; may be null. tiles: of both, or null.
 void QuantizeRows(const float* x, size_t x_stride, size_t first, size_t count, QuantizedRows& out,
-                  QuantizedRows* remainder) {
+                  QuantizedRows* remainder, ActivationTile* const (&tiles)[2]) {
   std::vector<float> left(remainder ? out.groups * kGroup : 0);
   for (size_t r = first; r < first + count; ++r) {
     QuantizeRow(x + r * x_stride, r, out, remainder ? left.data() : nullptr);
-    if (remainder) QuantizeRow(left.data(), r, *remainder, nullptr);
+    if (tiles[0]) TileRow(out, r, tiles[0]);
+    if (!remainder) continue;
+    QuantizeRow(left.data(), r, *remainder, nullptr);
+    if (tiles[1]) TileRow(*remainder, r, tiles[1]);
   }
 }
 
@@ -50,16 +54,9 @@ void MultiplyFloats(const Product& product, size_t first_output, const float* x,
   }
 }
 
-// Outputs [first, end), whole tiles, of all rows. as_integers: of a tile; null to multiply in f32. buffer: as
-// above.
-void MultiplyOutputs(const Product& product, MultiplyTileFn as_integers, size_t first, size_t end,
-                     const float* x, size_t x_stride, const MatMulScratch& scratch, size_t rows,
-                     uint8_t* buffer) {
-  if (as_integers != nullptr) {
-    const Terms terms{&scratch.quantized, product.fine ? &scratch.remainder : nullptr};
-    for (size_t o = first; o < end; o += kTile) as_integers(product, o, terms, rows, buffer);
-    return;
-  }
+// Outputs [first, end), whole tiles, of all rows, in f32. buffer: as above.
+void MultiplyInFloats(const Product& product, size_t first, size_t end, const float* x, size_t x_stride,
+                      size_t rows, uint8_t* buffer) {
   const size_t at_once = FloatRowsAtOnce(product.w.cols);
   for (size_t r = 0; r < rows; r += at_once) {
     for (size_t o = first; o < end; o += kFloatTile) {
@@ -80,9 +77,12 @@ namespace throng::model {
 HWY_EXPORT(QuantizeRows);
 HWY_EXPORT(TileOutputs);
 HWY_EXPORT(WorkerBytes);
-HWY_EXPORT(MultiplyOutputs);
+HWY_EXPORT(MultiplyInFloats);
 
 namespace {
+
+// From this many rows on, matrix instructions are faster.
+constexpr size_t kMinAmxRows = 5;
 
 // Below this much work a second thread costs more than it saves.
 constexpr double kMinParallelNs = 15e3;
@@ -102,22 +102,52 @@ void Resize(QuantizedRows& rows, size_t count, size_t cols) {
   rows.half_sums.resize(count * rows.groups * 2);
 }
 
-void Quantize(const float* x, size_t rows, size_t cols, size_t x_stride, bool fine, MatMulScratch& scratch,
-              ThreadPool* pool) {
-  Resize(scratch.quantized, rows, cols);
-  if (fine) Resize(scratch.remainder, rows, cols);
-  QuantizedRows* remainder = fine ? &scratch.remainder : nullptr;
+// At least `bytes` of `buffer`, aligned to 64.
+uint8_t* Reserve(std::vector<uint8_t>& buffer, size_t bytes) {
+  if (buffer.size() < bytes + 64) buffer.resize(bytes + 64);
+  return buffer.data() + (64 - reinterpret_cast<uintptr_t>(buffer.data()) % 64) % 64;
+}
+
+// Tiles of `rows` rows in `buffer`, whose last ones are filled up.
+ActivationTile* ReserveTiles(size_t rows, size_t groups, std::vector<uint8_t>& buffer) {
+  const size_t blocks = (rows + kActivationRows - 1) / kActivationRows;
+  auto* tiles = reinterpret_cast<ActivationTile*>(Reserve(buffer, blocks * groups * sizeof(ActivationTile)));
+  if (rows % kActivationRows != 0) std::fill_n(tiles + (blocks - 1) * groups, groups, ActivationTile{});
+  return tiles;
+}
+
+// In scratch.workers, tiles come first.
+constexpr size_t kTileBuffers = 2;
+
+// x as integer products take it: its rounded rows and, if `fine`, what rounding left.
+std::vector<Term> Quantize(const float* x, size_t rows, size_t cols, size_t x_stride, bool fine,
+                           MatMulScratch& scratch, ThreadPool* pool) {
+  QuantizedRows* const remainder = fine ? &scratch.remainder : nullptr;
+  ActivationTile* tiles[kTileBuffers] = {};
+  std::vector<Term> terms;
+  for (QuantizedRows* out : {&scratch.quantized, remainder}) {
+    if (!out) continue;
+    Resize(*out, rows, cols);
+    const size_t i = terms.size();
+    if (rows >= kMinAmxRows && AmxInt8Usable()) tiles[i] = ReserveTiles(rows, out->groups, scratch.workers[i]);
+    terms.push_back({out, tiles[i]});
+  }
   constexpr size_t kElementsPerTask = 8 << 10;  // some microseconds
   const size_t rows_per_task = std::max<size_t>(1, kElementsPerTask / cols);
   const auto quantize = HWY_DYNAMIC_DISPATCH(QuantizeRows);
-  if (!pool || rows <= rows_per_task) return quantize(x, x_stride, 0, rows, scratch.quantized, remainder);
+  if (!pool || rows <= rows_per_task) {
+    quantize(x, x_stride, 0, rows, scratch.quantized, remainder, tiles);
+    return terms;
+  }
   pool->ParallelFor((rows + rows_per_task - 1) / rows_per_task, [&](size_t task, int) {
     const size_t first = task * rows_per_task;
-    quantize(x, x_stride, first, std::min(rows_per_task, rows - first), scratch.quantized, remainder);
+    const size_t count = std::min(rows_per_task, rows - first);
+    quantize(x, x_stride, first, count, scratch.quantized, remainder, tiles);
   });
+  return terms;
 }
 
-MultiplyTileFn IntegersOf(TensorType type) {
+MultiplyIntegersFn IntegersOf(TensorType type) {
   switch (FamilyOf(type)) {
     case Family::kPlain:
       return PlainProducts();
@@ -139,10 +169,6 @@ void ScaleOutputs(const Product& product, size_t first, size_t end, size_t rows)
   }
 }
 
-uint8_t* Aligned(std::vector<uint8_t>& buffer) {
-  return buffer.data() + (64 - reinterpret_cast<uintptr_t>(buffer.data()) % 64) % 64;
-}
-
 }  // namespace
 
 bool IsQuantized(TensorType type) { return BlockSizeOf(type)->elements > 1; }
@@ -158,7 +184,7 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
   bool quantize = false;
   bool fine = false;
   std::vector<size_t> ends;  // the end of each product, in tiles
-  std::vector<MultiplyTileFn> integers;
+  std::vector<MultiplyIntegersFn> integers;
   size_t tiles = 0;
   for (const Product& product : products) {
     THRONG_CHECK(product.w.cols == cols && !(product.w.in_strips && scratch.exact_activations));
@@ -169,25 +195,30 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
     ends.push_back(tiles);
     integers.push_back(as_integers(product) ? IntegersOf(product.w.type) : nullptr);
   }
-  if (quantize) Quantize(x, rows, cols, x_stride, fine, scratch, pool);
   const size_t threads = pool ? static_cast<size_t>(pool->NumThreads()) : 1;
-  const size_t buffer_bytes = HWY_DYNAMIC_DISPATCH(WorkerBytes)(cols) + 64;
-  if (scratch.workers.size() < threads) scratch.workers.resize(threads);
-  for (size_t i = 0; i < threads; ++i) {
-    if (scratch.workers[i].size() < buffer_bytes) scratch.workers[i].resize(buffer_bytes);
-  }
-  const auto multiply = HWY_DYNAMIC_DISPATCH(MultiplyOutputs);
+  if (scratch.workers.size() < kTileBuffers + threads) scratch.workers.resize(kTileBuffers + threads);
+  const size_t buffer_bytes = HWY_DYNAMIC_DISPATCH(WorkerBytes)(cols);
+  std::vector<Term> terms;
+  if (quantize) terms = Quantize(x, rows, cols, x_stride, fine, scratch, pool);
+  const auto in_floats = HWY_DYNAMIC_DISPATCH(MultiplyInFloats);
   const auto run = [&](size_t first, size_t count, int worker) {
-    uint8_t* buffer = Aligned(scratch.workers[static_cast<size_t>(worker)]);
+    uint8_t* buffer = Reserve(scratch.workers[kTileBuffers + static_cast<size_t>(worker)], buffer_bytes);
     size_t p = 0;
     for (size_t tile = first; tile < first + count;) {
       while (tile >= ends[p]) ++p;
       const size_t before = p ? ends[p - 1] : 0;  // tiles of earlier products
       const size_t end = std::min(first + count, ends[p]);
-      const size_t outputs = outputs_of(products[p]);
-      multiply(products[p], integers[p], (tile - before) * outputs, (end - before) * outputs, x, x_stride,
-               scratch, rows, buffer);
-      ScaleOutputs(products[p], (tile - before) * outputs, (end - before) * outputs, rows);
+      const Product& product = products[p];
+      const size_t outputs = outputs_of(product);
+      const size_t first_output = (tile - before) * outputs;
+      const size_t end_output = (end - before) * outputs;
+      if (integers[p] != nullptr) {
+        const std::span<const Term> of_product(terms.data(), product.fine ? 2 : 1);
+        integers[p](product, first_output, end_output, {of_product}, rows, buffer);
+      } else {
+        in_floats(product, first_output, end_output, x, x_stride, rows, buffer);
+      }
+      ScaleOutputs(product, first_output, end_output, rows);
       tile = end;
     }
   };

@@ -11,13 +11,13 @@
 
 #include "model/matmul/integer_products.h"
 #include "model/matmul/matmul.h"
-#include "model/matmul/matmul_unpack-inl.h"
+#include "model/matmul/matmul_amx-inl.h"
+#include "model/matmul/matmul_tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace throng::model {
 namespace HWY_NAMESPACE {
 
-constexpr size_t kTile = 2 * kLanes;  // outputs of one tile
 constexpr size_t kMaxKernelRows = 4;  // 8 integer accumulators: as many as hide the latency of a dot product
 
 // acc + the sums of 4 products each of codes w (see Kind) and int8 x. No step saturates: |x| <= 127, and with
@@ -131,22 +131,6 @@ HWY_INLINE float SumOfX(const XRows& x, size_t group, size_t part) {
   return x.scales[group] * static_cast<float>(x.half_sums[2 * group + part]);
 }
 
-// Streams that the memory is to bring while codes that are packed are multiplied: some lines per group.
-struct Ahead {
-  HWY_INLINE void Fetch() {
-    for (size_t i = 0; i < lines && next[0] < end; ++i) {
-      hwy::Prefetch(next[0]);
-      hwy::Prefetch(next[1]);
-      next[0] += 64;
-      next[1] += 64;
-    }
-  }
-
-  const uint8_t* next[2];
-  const uint8_t* end;  // of the first
-  size_t lines;
-};
-
 // acc[r, tile] += products of `groups` groups, one after the other.
 template <Kind kKind, size_t kRows>
 HWY_INLINE void MultiplyGroups(const Packed* HWY_RESTRICT w, size_t groups, XRows x, float* HWY_RESTRICT acc,
@@ -247,115 +231,8 @@ HWY_INLINE void MultiplyRows(const Packed* packed, size_t groups, const Quantize
   }
 }
 
-constexpr size_t kMaxTileRows = 256;  // accumulators of one tile: 32 KiB
-
-constexpr size_t kPackedVectors = 8 + 2 + 2;  // of a group: codes, scales, minimums
-
 constexpr size_t IntWorkerBytes() {
-  return kChunkGroups * 2 * kPackedVectors * kVectorBytes + kMaxTileRows * kTile * sizeof(float);
-}
-
-// Stores what blocks are unpacked to.
-template <TensorType kType>
-struct Packer {
-  static constexpr size_t kScalesAtOnce = kChunkGroups;
-  static constexpr Kind kKind = KindOf<kType>();
-
-  HWY_INLINE void Add(size_t g, const Codes& codes, const Scales& scales) const {
-    const DU8 d8;
-    const DF df;
-#pragma GCC unroll 8
-    for (size_t i = 0; i < 8; ++i) {
-      hn::Store(codes.half[i / 4].v[i % 4], d8, out.codes + (8 * g + i) * kVectorBytes);
-    }
-    constexpr size_t kParts = kKind.halves ? 2 : 1;
-#pragma GCC unroll 2
-    for (size_t part = 0; part < kParts; ++part) {
-      const size_t at = (g * kParts + part) * kLanes;
-      hn::Store(scales.scale[part], df, out.scales + at);
-      if constexpr (kKind.has_min) hn::Store(scales.min[part], df, out.mins + at);
-    }
-  }
-
-  // Strips are fetched while they are multiplied: StripTile::AheadOf.
-  template <size_t kPart, size_t kParts>
-  HWY_INLINE void Fetch(const StripBlocks<kType>&) const {}
-  template <size_t kPart, size_t kParts>
-  HWY_INLINE void Fetch(const RowBlocks<kType, true>& blocks) const {
-    FetchAhead<kPart, kParts>(blocks);
-  }
-
-  Packed out;
-};
-
-// Where a tile's blocks lie: of row-major weights.
-template <TensorType kType>
-struct RowTile {
-  static constexpr size_t kVectorsTogether = 1;
-  static constexpr size_t kMaxFewRows = 4;
-
-  RowTile(const Matrix& w, size_t first_output) : row_bytes(w.RowBytes()) {
-    // Lanes beyond the last output repeat it; their results are not stored.
-    for (size_t i = 0; i < kTile; ++i) rows[i] = w.data + HWY_MIN(first_output + i, w.rows - 1) * row_bytes;
-  }
-  // The blocks of vector v from `offset` bytes of a row on. The data needed after `bytes` more of each row is
-  // the next of these rows or, at their end, the first of the next tile's.
-  HWY_INLINE RowBlocks<kType> At(size_t v, size_t offset, size_t bytes) const {
-    return {rows + v * kLanes, offset, offset + bytes < row_bytes ? bytes : kTile * row_bytes - offset};
-  }
-
-  // Nothing: RowBlocks are fetched ahead as they are packed.
-  HWY_INLINE Ahead AheadOf(size_t, size_t, size_t, size_t) const { return {}; }
-
-  const uint8_t* rows[kTile];
-  size_t row_bytes;
-};
-
-// The same of weights in strips.
-template <TensorType kType>
-struct StripTile {
-  static constexpr size_t kVectorsTogether = kLanes < kStripRows ? 2 : 1;  // that share the lines of a strip
-  static constexpr size_t kMaxFewRows = kLanes == 16 ? 8 : 4;              // of which 8 take 24 registers
-
-  StripTile(const Matrix& w, size_t first_output) : row_bytes(w.RowBytes()) {
-    for (size_t v = 0; v < 2; ++v) {
-      const size_t output = HWY_MIN(first_output + v * kLanes, w.rows - 1) / kLanes * kLanes;
-      lanes[v] = output % kStripRows;
-      strips[v] = w.data + (output - lanes[v]) * row_bytes;
-    }
-  }
-  HWY_INLINE StripBlocks<kType> At(size_t v, size_t offset, size_t) const {
-    return {strips[v] + kStripRows * offset, lanes[v]};
-  }
-  // The `bytes` of each row after as many from `offset` on or, at the end, the first of the next tile's, in
-  // the time of `groups` groups of num_rows rows.
-  HWY_INLINE Ahead AheadOf(size_t offset, size_t bytes, size_t groups, size_t num_rows) const {
-    constexpr size_t kStreams = kLanes < kStripRows ? 1 : 2;
-    const bool at_end = offset + bytes >= row_bytes;
-    const size_t size = kStripRows * bytes / (3 - kStreams) / 64 * 64;
-    const size_t next = at_end ? kStreams * kStripRows * row_bytes : kStripRows * (offset + bytes);
-    Ahead ahead;
-    ahead.next[0] = strips[0] + next;
-    ahead.next[1] = kStreams == 2 ? strips[1] + next : ahead.next[0] + size;
-    ahead.end = ahead.next[0] + size;
-    const size_t calls = groups * ((num_rows + kMaxKernelRows - 1) / kMaxKernelRows);
-    ahead.lines = (size / 64 + calls - 1) / calls;
-    return ahead;
-  }
-
-  const uint8_t* strips[2];
-  size_t lanes[2];
-  size_t row_bytes;
-};
-
-// y[first, first + kLanes) = sums, as far as y has `outputs` elements.
-HWY_INLINE void StoreOutputs(const float* sums, size_t first, size_t outputs, float* y) {
-  const DF df;
-  if (first + kLanes <= outputs) {
-    hn::StoreU(hn::Load(df, sums), df, y + first);
-  } else {
-    for (size_t i = first; i < outputs; ++i) y[i] = sums[i - first];
-  }
+  return HWY_MAX(2 * kPackedChunkBytes + kMaxTileRows * kTile * sizeof(float), kAmxWorkerBytes);
 }
 
 template <TensorType kType, class Tile>
@@ -363,35 +240,26 @@ HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const
                               size_t first_row, size_t num_rows, uint8_t* buffer) {
   constexpr Kind kKind = KindOf<kType>();
   constexpr BlockSize block = *BlockSizeOf(kType);
-  constexpr size_t kVectorChunk = kChunkGroups * kVectorBytes;
-  Packed packed[2];
-  for (size_t v = 0; v < 2; ++v) {
-    packed[v].codes = buffer + v * kPackedVectors * kVectorChunk;
-    packed[v].scales = reinterpret_cast<float*>(packed[v].codes + 8 * kVectorChunk);
-    packed[v].mins = packed[v].scales + 2 * kChunkGroups * kLanes;
-  }
+  const Packed packed[2] = {PackedAt(buffer, 0), PackedAt(buffer, 1)};
   const Tile tile(product.w, first_output);
-  float* acc = reinterpret_cast<float*>(buffer + 2 * kPackedVectors * kVectorChunk);
+  float* acc = reinterpret_cast<float*>(buffer + 2 * kPackedChunkBytes);
   std::memset(acc, 0, num_rows * kTile * sizeof(float));
-  const size_t all_groups = terms.quantized->groups;
+  const size_t all_groups = terms.Groups();
   for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
     const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
     const size_t offset = g0 * kGroup / block.elements * block.bytes;
     const size_t bytes = groups * kGroup / block.elements * block.bytes;
     for (size_t v = 0; v < 2; ++v) {
-      Packer<kType> packer{packed[v]};
+      Packer<kType, false> packer{packed[v]};
       VisitGroups<kType>(tile.At(v, offset, bytes).InLanes(), groups, packer);
     }
-    Ahead ahead = tile.AheadOf(offset, bytes, groups, num_rows);
-    for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
-      if (x) MultiplyRows<kKind>(packed, groups, *x, first_row * all_groups + g0, num_rows, acc, ahead);
+    const size_t calls = groups * ((num_rows + kMaxKernelRows - 1) / kMaxKernelRows);
+    Ahead ahead = tile.AheadOf(offset, bytes, calls);
+    for (const Term& x : terms.terms) {
+      MultiplyRows<kKind>(packed, groups, *x.rows, first_row * all_groups + g0, num_rows, acc, ahead);
     }
   }
-  const size_t outputs = HWY_MIN(kTile, product.w.rows - first_output);
-  for (size_t r = 0; r < num_rows; ++r) {
-    float* y = product.y + (first_row + r) * product.y_stride + first_output;
-    for (size_t v = 0; v < 2; ++v) StoreOutputs(acc + r * kTile + v * kLanes, v * kLanes, outputs, y);
-  }
+  StoreRows(acc, num_rows, product, first_row, first_output);
 }
 
 template <TensorType kType, class Tile>

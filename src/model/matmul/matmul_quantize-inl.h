@@ -7,7 +7,7 @@
 #define THRONG_MODEL_MATMUL_QUANTIZE_INL_H_
 #endif
 
-#include "model/matmul/matmul.h"
+#include "model/matmul/integer_products.h"
 #include "model/matmul/matmul_blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -75,6 +75,20 @@ HWY_INLINE void QuantizeRow(const float* HWY_RESTRICT x, size_t row, QuantizedRo
     out.code_sums[g] = out.half_sums[2 * g] + out.half_sums[2 * g + 1];
     out.scales[g] = scale;
     out.sums[g] = scale * static_cast<float>(out.code_sums[g]);
+  }
+}
+
+// Copies a row to its place in tiles.
+HWY_INLINE void TileRow(const QuantizedRows& x, size_t row, ActivationTile* tiles) {
+  tiles += row / kActivationRows * x.groups;
+  const size_t at = row % kActivationRows;
+  for (size_t g = row * x.groups; g < (row + 1) * x.groups; ++g, ++tiles) {
+    std::memcpy(tiles->codes[at], x.codes.data() + g * kGroup, kGroup);
+    tiles->scales[at] = x.scales[g];
+    tiles->sums[at] = x.sums[g];
+    for (size_t half = 0; half < 2; ++half) {
+      tiles->half_sums[half][at] = x.scales[g] * static_cast<float>(x.half_sums[2 * g + half]);
+    }
   }
 }
 

@@ -281,7 +281,7 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
   constexpr size_t kOrderedBytes = UsesLevels<kType>() ? kChunkGroups * 2 * kGroup : 0;  // of a row
   HWY_ALIGN int8_t ordered[HWY_MAX(1, Tile::kMaxFewRows * kOrderedBytes)];
   const Tile tile(product.w, first_output);
-  const size_t all_groups = terms.quantized->groups;
+  const size_t all_groups = terms.Groups();
   for (float* sums : acc) std::memset(sums, 0, num_rows * kLanes * sizeof(float));
   for (size_t first = 0; first < 2; first += Tile::kVectorsTogether) {
     for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
@@ -297,8 +297,7 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
             return tile.At(v, offset, bytes).InLanes();
           }
         }();
-        for (const QuantizedRows* x : {terms.quantized, terms.remainder}) {
-          if (!x) continue;
+        for (const auto& [x, tiles] : terms.terms) {
           const int8_t* x_codes = x->codes.data() + g0 * kGroup;
           size_t x_stride = x->groups * kGroup;
           if constexpr (UsesLevels<kType>()) {
@@ -332,23 +331,31 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
   }
 }
 
+// Outputs [first, end), whole tiles.
 template <TensorType kType, class Tile>
-HWY_INLINE void IntRows(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+HWY_INLINE void IntRows(const Product& product, size_t first, size_t end, const Terms& terms, size_t rows,
                         uint8_t* buffer) {
-  // From more rows on, a tile is faster; with gathers, which take most of the time, it always is.
-  if constexpr (FamilyOf(kType) != Family::kCodebook || UsesLevels<kType>()) {
-    if (rows <= Tile::kMaxFewRows) return FewRowsTile<kType, Tile>(product, first_output, terms, rows);
+  if constexpr (kHasAmx) {
+    if (terms.InTiles()) return AmxOutputs<kType, Tile>(product, first, end, terms, rows, buffer);
   }
-  IntTile<kType, Tile>(product, first_output, terms, rows, buffer);
+  for (size_t o = first; o < end; o += kTile) {
+    // From more rows on, a tile is faster; with gathers, which take most of the time, it always is.
+    if constexpr (FamilyOf(kType) != Family::kCodebook || UsesLevels<kType>()) {
+      if (rows <= Tile::kMaxFewRows) {
+        FewRowsTile<kType, Tile>(product, o, terms, rows);
+        continue;
+      }
+    }
+    IntTile<kType, Tile>(product, o, terms, rows, buffer);
+  }
 }
 
-// One tile of outputs, any number of rows. buffer: IntWorkerBytes, aligned to 64.
+// Outputs [first, end), whole tiles, any number of rows. buffer: IntWorkerBytes, aligned to 64.
 template <TensorType kType>
-void IntProduct(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+void IntProduct(const Product& product, size_t first, size_t end, const Terms& terms, size_t rows,
                 uint8_t* buffer) {
-  if (product.w.in_strips)
-    return IntRows<kType, StripTile<kType>>(product, first_output, terms, rows, buffer);
-  IntRows<kType, RowTile<kType>>(product, first_output, terms, rows, buffer);
+  if (product.w.in_strips) return IntRows<kType, StripTile<kType>>(product, first, end, terms, rows, buffer);
+  IntRows<kType, RowTile<kType>>(product, first, end, terms, rows, buffer);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

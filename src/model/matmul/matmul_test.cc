@@ -357,8 +357,36 @@ TEST_P(MatMulTest, ScalesOfMatricesMultiplyWhatTheyGive) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, MatMulTest, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         TargetOf);
+INSTANTIATE_TEST_SUITE_P(Targets, MatMulTest, testing::ValuesIn(TargetsAndAmx()), TargetOf);
+
+TEST(MatMulWithAmx, GivesTheBitsOfAvx512) {
+  if (!AmxInt8Usable()) GTEST_SKIP() << "this machine has no AMX";
+  // Part of a chunk of 512 inputs, whole ones, and a part after them; rows on both sides of tiles of 4, 12
+  // and 16, and of the 256 that share what is unpacked.
+  for (const TensorType type : kAllTensorTypes) {
+    if (!IsQuantized(type)) continue;
+    for (const size_t in : {size_t{32}, size_t{96}, size_t{256}, size_t{1024}, size_t{1280}}) {
+      if (in % BlockSizeOf(type)->elements != 0) continue;
+      for (const size_t out : {1, 31, 70}) {
+        const Case c(type, out, in, in + out);
+        const RepackedMatrix strips = Repack(c.w);
+        const auto x = RandomRows(259 * in, out);
+        for (const size_t rows : {5, 8, 13, 16, 20, 36, 48, 259}) {
+          for (const bool fine : {false, true}) {
+            for (const Matrix& w : {c.w, strips.View()}) {
+              LimitToTarget(HWY_AVX3_DL);
+              const auto expected = Multiply(w, x.data(), rows, fine);
+              LimitToTarget(0);
+              const auto y = Multiply(w, x.data(), rows, fine);
+              ASSERT_EQ(std::memcmp(y.data(), expected.data(), y.size() * 4), 0)
+                  << TensorTypeName(type) << " " << rows << ", " << out << "x" << in << (fine ? " fine" : "");
+            }
+          }
+        }
+      }
+    }
+  }
+}
 
 TEST(BlockFormats, BitsInTheOrderOfCodes) {
   std::vector<uint8_t> block{0x00, 0x40, 0b00000101, 0b10000000};  // 2.0 in half precision

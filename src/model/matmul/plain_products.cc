@@ -13,25 +13,25 @@ HWY_BEFORE_NAMESPACE();
 namespace throng::model {
 namespace HWY_NAMESPACE {
 
-void MultiplyPlain(const Product& product, size_t first_output, const Terms& terms, size_t rows,
+void MultiplyPlain(const Product& product, size_t first, size_t end, const Terms& terms, size_t rows,
                    uint8_t* buffer) {
   switch (product.w.type) {
     case TensorType::kQ8_0:
-      return IntProduct<TensorType::kQ8_0>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ8_0>(product, first, end, terms, rows, buffer);
     case TensorType::kQ5_1:
-      return IntProduct<TensorType::kQ5_1>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ5_1>(product, first, end, terms, rows, buffer);
     case TensorType::kQ5_0:
-      return IntProduct<TensorType::kQ5_0>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ5_0>(product, first, end, terms, rows, buffer);
     case TensorType::kQ4_1:
-      return IntProduct<TensorType::kQ4_1>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ4_1>(product, first, end, terms, rows, buffer);
     case TensorType::kQ4_0:
-      return IntProduct<TensorType::kQ4_0>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ4_0>(product, first, end, terms, rows, buffer);
     case TensorType::kQ6_K:
-      return IntProduct<TensorType::kQ6_K>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ6_K>(product, first, end, terms, rows, buffer);
     case TensorType::kQ5_K:
-      return IntProduct<TensorType::kQ5_K>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ5_K>(product, first, end, terms, rows, buffer);
     case TensorType::kQ4_K:
-      return IntProduct<TensorType::kQ4_K>(product, first_output, terms, rows, buffer);
+      return IntProduct<TensorType::kQ4_K>(product, first, end, terms, rows, buffer);
     default:
       THRONG_CHECK(false);
   }
@@ -47,7 +47,7 @@ namespace throng::model {
 
 HWY_EXPORT(MultiplyPlain);
 
-MultiplyTileFn PlainProducts() { return HWY_DYNAMIC_DISPATCH(MultiplyPlain); }
+MultiplyIntegersFn PlainProducts() { return HWY_DYNAMIC_DISPATCH(MultiplyPlain); }
 
 }  // namespace throng::model
 #endif  // HWY_ONCE
