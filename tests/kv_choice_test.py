@@ -33,8 +33,10 @@ def main():
 
     first = throng(*generate, "--kv", "auto:kl=0.02", "--kv-out", chosen)
     choice = json.loads(chosen.read_text())
-    assert 0 < choice["kl"] <= choice["kl_target"] == 0.02
-    expect(first, f"{choice['bytes_per_token']:.0f} bytes per token", "passes over")
+    assert choice["kl_target"] == 0.02 and choice["p99_target"] == 0.4
+    assert 0 < choice["kl"] <= 0.02 and 0 < choice["held_out_kl"] <= 0.02
+    assert 0 < choice["p99"] <= 0.4 and 0 < choice["held_out_p99"] <= 0.4
+    expect(first, f"{choice['bytes_per_token']:.0f} bytes per token", "passes over", f"on held-out text {choice['held_out_kl']:.3g}")
     expect(throng(*generate, "--kv", "auto:kl=0.02"), "found in " + str(folder / "cache"))
     expect(throng(*generate, "--kv", chosen), f"{choice['bytes_per_token']:.0f} bytes per token")
     summary = throng("run", "--agents", "3", "--steps", "250", "--no-journal", "--kv", chosen)
@@ -83,7 +85,7 @@ def main():
     refused("model.json", lambda c: c.update(model="0" * 32), "made for the model 0000")
     refused("layers.json", lambda c: c["layers"].pop(), "the model has")
     refused("codec.json", lambda c: c["layers"][1].update(v="zip9"), "layer 1", "zip9", "allowed: f32")
-    refused("version.json", lambda c: c.update(version=9), "\"version\" is 9, expected 1")
+    refused("version.json", lambda c: c.update(version=9), "\"version\" is 9, expected 1 or 2")
     expect(throng(*generate, "--kv", folder / "none.json", fails=True), "none.json")
     expect(throng(*generate, "--kv-out", folder / "no" / "a.json", "--kv", "auto", fails=True), "a.json")
     expect(throng(*generate, "--k", "auto", fails=True), "--kv alone")

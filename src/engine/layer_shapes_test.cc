@@ -150,8 +150,8 @@ TEST_F(LayerShapesTest, OneCodecIsForWhatEachLayerStores) {
 TEST_F(LayerShapesTest, AutoFindsCodecsForEveryLayer) {
   for (const std::vector<kv::LayerShape>& shapes : {kShapes, {kShapes[1], kShapes[1]}}) {
     const CodecChoice choice = Choose({.kv = "auto:kl=0.01"}, shapes);
-    EXPECT_GT(choice.kl, 0.0);
-    EXPECT_LE(choice.kl, 0.01);
+    EXPECT_GT(choice.kl.mean, 0.0);
+    EXPECT_LE(choice.kl.mean, 0.01);
     model::ModelConfig config{};
     config.cache_layers = shapes;
     const kv::BlockLayout layout = choice.Layout(config);

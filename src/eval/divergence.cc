@@ -9,6 +9,7 @@
 #include "kv/codec.h"
 #include "kv/layer_codecs.h"
 #include "model/config.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace throng::eval {
 namespace {
@@ -175,14 +176,13 @@ std::span<const float> Comparison::LastLogits(size_t i) const {
 
 Divergence Comparison::Result(size_t i) const {
   const Seen& seen = *seen_[i];
-  std::vector<double> all = seen.divergences;
   Divergence result;
-  result.positions = all.size();
-  if (all.empty()) return result;
-  std::sort(all.begin(), all.end());
-  const auto n = static_cast<double>(all.size());
-  for (const double divergence : all) result.kl_mean += divergence / n;
-  result.kl_p99 = all[std::min(all.size() - 1, static_cast<size_t>(0.99 * n))];
+  result.positions = seen.divergences.size();
+  if (seen.divergences.empty()) return result;
+  const engine::KlFigures kl = engine::FiguresOf(seen.divergences);
+  result.kl_mean = kl.mean;
+  result.kl_p99 = kl.p99;
+  const auto n = static_cast<double>(result.positions);
   result.top1 = static_cast<double>(seen.agreements) / n;
   result.ppl = std::exp(seen.loss / n);
   for (DistanceBand band : seen.bands) {
@@ -232,7 +232,9 @@ std::vector<CodecDivergence> MeasureDivergence(const engine::LoadedModel& model,
   size_t done = 0;
   for (size_t i = 0; i < texts.size(); ++i) {
     for (const Window& window : windows[i]) {
-      const auto tokens = std::span(texts[i]).subspan(window.begin, window.size);
+      std::vector<int32_t> tokens(texts[i].begin() + static_cast<ptrdiff_t>(window.begin),
+                                  texts[i].begin() + static_cast<ptrdiff_t>(window.begin + window.size));
+      if (model.tokenizer->AddsBos()) tokens.front() = model.tokenizer->Bos();
       // Texts that fit into one window often begin alike, as prompts do.
       if (windows[i].size() == 1) {
         comparison.Read(tokens);

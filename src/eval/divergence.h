@@ -19,7 +19,8 @@ struct EvalOptions {
   std::vector<std::string> codecs;                    // as Subject takes them
   kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;  // softmax of the codecs; the reference's is exact
   // A text is read in windows of at most `context` tokens, one every `stride` tokens, each from an empty
-  // cache. 0: the model's context, but at most kMostContext; half of the context.
+  // cache. Where prompts begin with BOS, it replaces the first token of each: heads may rest on it. 0: the
+  // model's context, but at most kMostContext; half of the context.
   int context = 0;
   int stride = 0;
   std::function<void(size_t done, size_t total)> progress = nullptr;  // after each window or question

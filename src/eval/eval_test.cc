@@ -167,6 +167,21 @@ TEST(DivergenceTest, ALongTextIsReadToItsEnd) {
             MeasureDivergence(model, {&text, 1}, options, threads)[0].divergence.ppl);
 }
 
+// Heads that rest on BOS would have to rest elsewhere in windows that begin in the middle of a text.
+TEST(DivergenceTest, EachWindowBeginsWithBos) {
+  if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
+  const engine::LoadedModel model = engine::LoadModel(kModel);
+  ASSERT_TRUE(model.tokenizer->AddsBos());
+  ThreadPool threads(1);
+  EvalOptions options;
+  options.codecs = {"rot2"};
+  options.context = options.stride = 128;
+  std::vector<int32_t> text = SomeText(256);
+  const Divergence before = MeasureDivergence(model, {&text, 1}, options, threads)[1].divergence;
+  text[128] = text[128] == 300 ? 301 : 300;  // the first token of the second window, and in no other
+  EXPECT_EQ(MeasureDivergence(model, {&text, 1}, options, threads)[1].divergence.kl_mean, before.kl_mean);
+}
+
 TEST(DivergenceTest, WindowsThatDoNotFitTheModelAreRefused) {
   if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is missing";
   const engine::LoadedModel model = engine::LoadModel(kModel);

@@ -161,42 +161,47 @@ BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choo
 
 namespace {
 
-void CheckFinePage(const Codec& codec, Part part, const Codec& fine, const FineWindow& window) {
-  if (codec.Bytes(part) >= fine.Bytes(part)) {
-    throw MakeError(ErrorCode::kInvalid,
-                    "codec {}: sink= and recent= keep some pages in {}, whose pages are no larger",
-                    codec.Name(), fine.Name());
-  }
-  if (window.sink_blocks > 0 && codec.Open() == OpenType::kInt8) {
-    throw MakeError(ErrorCode::kInvalid,
-                    "codec {}: buffer=int8 takes its scale from the page before, which sinks do not have "
-                    "(recent= without sink= is allowed)",
-                    codec.Name());
-  }
+void CheckSinks(const Codec& codec, const FineWindow& window) {
+  if (window.sink_blocks == 0 || codec.Open() != OpenType::kInt8) return;
+  throw MakeError(ErrorCode::kInvalid,
+                  "codec {}: buffer=int8 takes its scale from the page before, which sinks do not have "
+                  "(recent= without sink= is allowed)",
+                  codec.Name());
 }
 
 }  // namespace
 
 void AddFinePages(BlockLayout& layout, const FineWindow& window) {
   std::map<int, std::shared_ptr<const Codec>> of_size;
-  const auto fine = [&](const Codec& codec, Part part, int head_dim) {
+  const Codec* unchanged = nullptr;
+  bool any_finer = false;
+  const auto fine = [&](const Codec* codec, Part part, int head_dim) {
+    CheckSinks(*codec, window);
     std::shared_ptr<const Codec>& found = of_size[head_dim];
     if (found == nullptr) found = layout.codecs.emplace_back(MakeInt8(head_dim));
-    CheckFinePage(codec, part, *found, window);
-    return found.get();
+    if (codec->Bytes(part) < found->Bytes(part)) {
+      any_finer = true;
+      return static_cast<const Codec*>(found.get());
+    }
+    unchanged = codec;
+    return codec;
   };
   layout.window = window;
   for (size_t layer = 0; layer < layout.layers.size(); ++layer) {
     const LayerShape& shape = layout.layers[layer];
     for (int head = 0; head < shape.num_kv_heads; ++head) {
       PageSpec& page = layout.pages[layout.first_pages[layer] + static_cast<size_t>(head)];
-      page.fine_keys = fine(*page.keys, Part::kKeys, shape.key_dim);
+      page.fine_keys = fine(page.keys, Part::kKeys, shape.key_dim);
       page.fine_keys_offset = Place(layout.fine_bytes, page.fine_keys->Bytes(Part::kKeys));
       if (page.values == nullptr) continue;
-      page.fine_values = fine(*page.values, Part::kValues, shape.value_dim);
+      page.fine_values = fine(page.values, Part::kValues, shape.value_dim);
       page.fine_values_offset = Place(layout.fine_bytes, page.fine_values->Bytes(Part::kValues));
     }
   }
+  if (any_finer) return;
+  throw MakeError(ErrorCode::kInvalid,
+                  "codec {}: sink= and recent= keep some pages in int8, whose pages are no larger",
+                  unchanged->Name());
 }
 
 int BlockLayout::FirstSliding(int next) const {

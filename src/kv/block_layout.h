@@ -167,9 +167,9 @@ void CheckShapes(std::span<const LayerShape> layers);
 BlockLayout MakeLayout(const std::function<CodecPair(int layer, int head)>& choose,
                        std::span<const LayerShape> layers);
 
-// Gives the pages that queries see through the window a fine form, in int8. Throws kInvalid for codecs that
-// cannot have one: those whose pages are no smaller than that form, and with sinks those that pass a scale
-// from page to page.
+// Gives the pages that queries see through the window a fine form: int8, or the page's own codec where its
+// pages are no smaller than that. Throws kInvalid if that is all of them, and with sinks for codecs that pass
+// a scale from page to page.
 void AddFinePages(BlockLayout& layout, const FineWindow& window);
 
 // The same layout for a model that has recurrent layers, too. floats: the number of f32 of each one's state,

@@ -24,7 +24,7 @@ struct Without {
   std::optional<std::string> value;
 };
 
-Without TakeOut(std::string_view spec, std::string_view key) {
+Without TakeOutOfOne(std::string_view spec, std::string_view key) {
   const auto [name, values] = SplitName(spec);
   Without result{std::string(name), std::nullopt};
   char separator = ':';
@@ -43,6 +43,40 @@ Without TakeOut(std::string_view spec, std::string_view key) {
     result.value = item.substr(key.size() + 1);
   }
   return result.value ? result : Without{std::string(spec), std::nullopt};
+}
+
+// One specification for each head, to be repeated.
+std::vector<std::string_view> SplitHeads(std::string_view spec) {
+  std::vector<std::string_view> heads;
+  for (size_t begin = 0; begin <= spec.size();) {
+    const size_t end = std::min(spec.find(kHeadSeparator, begin), spec.size());
+    heads.push_back(spec.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return heads;
+}
+
+Without TakeOut(std::string_view spec, std::string_view key) {
+  const std::vector<std::string_view> heads = SplitHeads(spec);
+  Without result = TakeOutOfOne(heads.front(), key);
+  for (size_t head = 1; head < heads.size(); ++head) {
+    const Without next = TakeOutOfOne(heads[head], key);
+    if (next.value != result.value) {
+      throw MakeError(ErrorCode::kInvalid, "KV codecs {}: {}= must be the same for all heads", spec, key);
+    }
+    result.codec.append(1, kHeadSeparator).append(next.codec);
+  }
+  return result;
+}
+
+// Adds a parameter, "bias=off", to each head's specification.
+std::string WithParameter(std::string_view spec, std::string_view parameter) {
+  std::string result;
+  for (const std::string_view head : SplitHeads(spec)) {
+    if (!result.empty()) result += kHeadSeparator;
+    result.append(head).append(head.find(':') == std::string_view::npos ? ":" : ",").append(parameter);
+  }
+  return result;
 }
 
 int ParseBlocks(std::string_view spec, std::string_view key, const std::string& value) {
@@ -114,8 +148,16 @@ WindowSpec SplitWindow(std::string_view spec) {
 
 std::string WithKeyBias(std::string_view codec, KeyBias bias) {
   if (bias == KeyBias::kModel) return std::string(codec);
-  const char* separator = codec.find(':') == std::string_view::npos ? ":" : ",";
-  return std::string(codec) + separator + (bias == KeyBias::kMean ? "bias=mean" : "bias=off");
+  return WithParameter(codec, bias == KeyBias::kMean ? "bias=mean" : "bias=off");
+}
+
+std::string WithWindow(std::string_view codec, const FineWindow& window) {
+  std::string spec(codec);
+  for (const auto& [what, blocks] :
+       {std::pair("sink", window.sink_blocks), std::pair("recent", window.recent_blocks)}) {
+    if (blocks > 0) spec = WithParameter(spec, fmt::format("{}={}", what, blocks * kPageTokens));
+  }
+  return spec;
 }
 
 bool LacksHeadBits(std::string_view spec) {
@@ -133,8 +175,24 @@ std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view full_
   const LayerShape shape{num_kv_heads, head_dim, head_dim};
   CheckShapes({&shape, 1});
   const auto num_heads = static_cast<size_t>(num_kv_heads);
+  const std::vector<std::string_view> of_heads = SplitHeads(spec);
+  std::vector<std::shared_ptr<const Codec>> codecs;
+  if (of_heads.size() > 1) {
+    std::map<std::string_view, std::shared_ptr<const Codec>> known;
+    if (std::ranges::any_of(of_heads, IsFlashqMixed)) {
+      throw MakeError(ErrorCode::kInvalid,
+                      "codec {}: among the codecs of single heads, name flashq2 or flashq4", kFlashqMixed);
+    }
+    for (size_t head = 0; head < num_heads; ++head) {
+      std::shared_ptr<const Codec>& codec = known[of_heads[head % of_heads.size()]];
+      if (codec == nullptr) codec = ParseCodec(of_heads[head % of_heads.size()], head_dim);
+      codecs.push_back(codec);
+    }
+    return codecs;
+  }
   if (!IsFlashqMixed(spec)) {
-    return std::vector<std::shared_ptr<const Codec>>(num_heads, ParseCodec(spec, head_dim));
+    codecs.assign(num_heads, ParseCodec(spec, head_dim));
+    return codecs;
   }
   KeyValues parameters(fmt::format("codec {}", kFlashqMixed), SplitName(spec).values);
   const std::string bits = parameters.Digits("bits", "24");
@@ -149,7 +207,6 @@ std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view full_
   }
   const auto two = MakeFlashq(2, buffer, head_dim);
   const auto four = MakeFlashq(4, buffer, head_dim);
-  std::vector<std::shared_ptr<const Codec>> codecs;
   for (size_t head = 0; head < num_heads; ++head)
     codecs.push_back(bits[head % bits.size()] == '2' ? two : four);
   return codecs;

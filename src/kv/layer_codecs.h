@@ -13,6 +13,10 @@
 
 namespace throng::kv {
 
+// Specifications of a layer whose heads differ: "rot4/kivi2:g=32" gives head i the i-th one, starting over
+// after the last. Parameters that are of all heads (bias=, sink=, recent=) must be the same in each.
+inline constexpr char kHeadSeparator = '/';
+
 // A specification that gives some heads of a layer 2 bits and the others 4:
 // flashq-mixed:bits=24 gives head i the i-th digit, starting over after the last. Without bits, the engine
 // ranks the model's heads to choose them. buffer=int8 applies to all heads.
@@ -41,9 +45,11 @@ struct WindowSpec {
 // Takes sink= and recent=, which any codec may have, out of a specification. Throws kInvalid for what is not
 // a multiple of 64 from 64 to 1048576.
 WindowSpec SplitWindow(std::string_view spec);
+// The reverse: adds them to a specification without them.
+std::string WithWindow(std::string_view codec, const FineWindow& window);
 
-// Returns one codec per head: the same one, except for flashq-mixed. head_dim: the size of keys, or of
-// values. Throws as ParseCodec does, and as CheckShapes.
+// Returns one codec per head: the same one, except for flashq-mixed and for heads that differ. head_dim: the
+// size of keys, or of values. Throws as ParseCodec does, and as CheckShapes.
 std::vector<std::shared_ptr<const Codec>> ParseHeadCodecs(std::string_view spec, int num_kv_heads,
                                                           int head_dim);
 

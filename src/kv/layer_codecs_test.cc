@@ -84,6 +84,35 @@ TEST(MakeLayoutTest, FlashqMixedNamesTheBitsOfEachHead) {
               testing::HasSubstr("unknown parameter heads"));
 }
 
+TEST(MakeLayoutTest, EachHeadMayHaveItsCodec) {
+  const std::vector<LayerCodecs> layers = {{"rot4/gear2:r=1,s=1%/rot4/int8", "kivi2"},
+                                           {"rot4", "kivi2/rot2"}};
+  const BlockLayout layout = MakeLayout(layers, AlikeLayers(2, 4, 64));
+  EXPECT_THAT(HeadNames(layout, 0, Part::kKeys), testing::ElementsAre("rot4", "gear2:r=1", "rot4", "int8"));
+  EXPECT_THAT(HeadNames(layout, 0, Part::kValues), testing::Each("kivi2"));
+  EXPECT_THAT(HeadNames(layout, 1, Part::kValues), testing::ElementsAre("kivi2", "rot2", "kivi2", "rot2"));
+  EXPECT_EQ(layout.At(0, 0).keys, layout.At(0, 2).keys);
+  const auto message = [](const char* spec) {
+    return MessageOf([&] { MakeLayout({.kv = spec}, AlikeLayers(2, 4, 64)); });
+  };
+  EXPECT_THAT(message("rot4/zip9"), testing::HasSubstr("unknown KV codec \"zip9\""));
+  EXPECT_THAT(message("rot4/"), testing::HasSubstr("unknown KV codec \"\""));
+  EXPECT_THAT(message("rot4/flashq-mixed:bits=24"), testing::HasSubstr("name flashq2 or flashq4"));
+  EXPECT_THAT(message("rot4:sink=64/rot2"), testing::HasSubstr("sink= must be the same for all heads"));
+  EXPECT_THAT(message("rot4/rot2:bias=off"), testing::HasSubstr("bias= must be the same for all heads"));
+}
+
+TEST(MakeLayoutTest, ParametersOfAllHeadsAreTakenOutOfEach) {
+  const std::string spec =
+      WithKeyBias(WithWindow("rot4/gear2:r=1", {.sink_blocks = 1, .recent_blocks = 2}), KeyBias::kNone);
+  EXPECT_EQ(spec, "rot4:sink=64,recent=128,bias=off/gear2:r=1,sink=64,recent=128,bias=off");
+  EXPECT_EQ(SplitKeyBias(spec).bias, KeyBias::kNone);
+  const WindowSpec window = SplitWindow(SplitKeyBias(spec).codec);
+  EXPECT_EQ(window.codec, "rot4/gear2:r=1");
+  EXPECT_EQ(window.window, (FineWindow{.sink_blocks = 1, .recent_blocks = 2}));
+  EXPECT_EQ(WithWindow("rot4", {}), "rot4");
+}
+
 // The pool takes from its budget exactly the bytes that the codecs' formulas give, page by page.
 TEST(MakeLayoutTest, TheLedgerIsTheSumOfTheCodecsFormulas) {
   const std::vector<LayerCodecs> layers = {
@@ -203,6 +232,18 @@ TEST(FineWindowChoiceTest, RefusesCodecsThatGainNothingAndSinksWithoutAScale) {
   EXPECT_THAT(
       MessageOf([] { MakeLayout({.kv = "flashq4:buffer=int8,sink=64"}, AlikeLayers(1, 1, 64)); }),
       testing::HasSubstr("buffer=int8 takes its scale from the page before, which sinks do not have"));
+}
+
+// Pages that are no smaller than int8's stay as they are, beside others that are.
+TEST(FineWindowChoiceTest, LeavesLargerPagesAsTheyAre) {
+  const std::vector<LayerCodecs> layers = {{"f16:sink=64", "int8:sink=64"},
+                                           {"fp8:sink=64/rot4:sink=64", "kivi2:sink=64"}};
+  const BlockLayout layout = MakeLayout(layers, AlikeLayers(2, 2, 64));
+  EXPECT_EQ(layout.At(0, 1).fine_keys, layout.At(0, 1).keys);
+  EXPECT_EQ(layout.At(0, 1).fine_values->Name(), "int8");
+  EXPECT_EQ(layout.At(1, 0).fine_keys->Name(), "fp8");
+  EXPECT_EQ(layout.At(1, 1).fine_keys->Name(), "int8");
+  EXPECT_EQ(layout.At(1, 0).fine_values->Name(), "int8");
 }
 
 TEST(FineWindowChoiceTest, IsPartOfTheLayoutsName) {

@@ -9,4 +9,7 @@ namespace throng::engine {
 // prompts. Changing it changes what flashq-mixed and auto mean.
 std::string_view CalibrationText();
 
+// A text of the same kinds with other contents, on which auto proves what it chose on the first.
+std::string_view HeldOutText();
+
 }  // namespace throng::engine

@@ -14,7 +14,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "throng-kv-choice";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
+constexpr int kOldVersion = 1;
 
 std::string Shortened(const Json& value) {
   const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
@@ -182,7 +183,9 @@ void CheckFormat(ObjectReader& reader) {
   const Json& format = reader.Get("format");
   if (format != kFormat) reader.Fail("format", format, fmt::format("\"{}\"", kFormat));
   const Json& version = reader.Get("version");
-  if (version != kVersion) reader.Fail("version", version, std::to_string(kVersion));
+  if (version != kVersion && version != kOldVersion) {
+    reader.Fail("version", version, fmt::format("{} or {}", kOldVersion, kVersion));
+  }
 }
 
 // Checks members that may be left out of a choice written by hand.
@@ -194,7 +197,18 @@ void CheckBytes(ObjectReader& reader, const CodecChoice& choice, const model::Mo
     reader.Fail("bytes_per_token", *said,
                 fmt::format("{}, which is what these codecs take in this version", bytes));
   }
+  const Json* window = reader.Find("window_bytes");
+  if (window != nullptr && *window != WindowBytes(layout)) {
+    reader.Fail("window_bytes", *window,
+                fmt::format("{}, which is what these codecs take in this version", WindowBytes(layout)));
+  }
   reader.Number("ratio_to_f16");
+}
+
+void ReadFigures(ObjectReader& reader, CodecChoice& choice) {
+  choice.target = {reader.Number("kl_target"), reader.Number("p99_target")};
+  choice.kl = {reader.Number("kl"), reader.Number("p99")};
+  choice.held_out = {reader.Number("held_out_kl"), reader.Number("held_out_p99")};
 }
 
 }  // namespace
@@ -234,12 +248,17 @@ std::string WriteChoice(const CodecChoice& choice, const Digest& model, const mo
     json["text"] = choice.text.Hex();
     json["softmax"] = attention::SoftmaxName(choice.softmax);
   }
-  if (choice.kl_target > 0.0) {
-    json["kl_target"] = choice.kl_target;
-    json["kl"] = choice.kl;
+  if (choice.target != KlFigures{}) {
+    json["kl_target"] = choice.target.mean;
+    json["p99_target"] = choice.target.p99;
+    json["kl"] = choice.kl.mean;
+    json["p99"] = choice.kl.p99;
+    json["held_out_kl"] = choice.held_out.mean;
+    json["held_out_p99"] = choice.held_out.p99;
   }
   json["bytes_per_token"] = bytes;
   json["ratio_to_f16"] = std::round(1000.0 * F16BytesPerToken(layout) / bytes) / 1000.0;
+  if (layout.window != kv::FineWindow{}) json["window_bytes"] = WindowBytes(layout);
   Json layers = Json::array();
   for (const kv::LayerCodecs& layer : choice.layers) {
     Json& object = layers.emplace_back(Json{{"k", layer.k}});
@@ -270,8 +289,7 @@ CodecChoice ReadChoice(std::string_view text, const std::string& where, const Di
   choice.layers = ReadLayers(reader, config);
   if (reader.Find("text") != nullptr) choice.text = ReadDigest(reader, "text");
   choice.softmax = ReadSoftmax(reader);
-  choice.kl_target = reader.Number("kl_target");
-  choice.kl = reader.Number("kl");
+  ReadFigures(reader, choice);
   if (const Json* means = reader.Find("key_means")) choice.key_means = ReadMeans(reader, *means, config);
   CheckBytes(reader, choice, config);
   if (const Json* priorities = reader.Find("head_priorities")) {

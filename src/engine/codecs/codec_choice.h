@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "engine/codecs/prediction.h"
 #include "kv/layer_codecs.h"
 #include "kv/softmax_kind.h"
 
@@ -32,8 +33,11 @@ struct CodecChoice {
   // How the choice was found, if the model was run for it:
   Digest text;  // digest of the calibration text
   kv::SoftmaxKind softmax = kv::SoftmaxKind::kExact;
-  double kl_target = 0.0;  // 0: the divergence was not measured
-  double kl = 0.0;         // mean divergence from f32, nats, on that text
+  // Divergence from f32; zeros: not measured, or unknown (files of version 1 have no p99 and nothing held
+  // out).
+  KlFigures target;
+  KlFigures kl;        // on that text
+  KlFigures held_out;  // on one that the search did not see
 
   kv::BlockLayout Layout(const model::ModelConfig& config) const;
 };
@@ -47,13 +51,15 @@ double SlidingBytesPerToken(const kv::BlockLayout& layout);
 size_t WindowBytes(const kv::BlockLayout& layout);
 double F16BytesPerToken(const kv::BlockLayout& layout);
 
-// model: Transformer::WeightsDigest. JSON of version 1: format, version, model, layers [{k, v}], without v
-// where values are in the keys, bytes_per_token, ratio_to_f16, and where known key_means [layers][[element,
-// mean], ...], text, softmax (if it is missing: exact), kl_target, kl, head_priorities {k, v}.
+// model: Transformer::WeightsDigest. JSON of version 2: format, version, model, layers [{k, v}], without v
+// where values are in the keys, bytes_per_token, ratio_to_f16, window_bytes of layers with sink= or recent=,
+// and where known key_means [layers][[element, mean], ...], text, softmax (if it is missing: exact),
+// kl_target, p99_target, kl, p99, held_out_kl, held_out_p99, head_priorities {k, v}.
 std::string WriteChoice(const CodecChoice& choice, const Digest& model, const model::ModelConfig& config);
 
-// where: the file, for messages. Throws kInvalid, in one sentence, if the text is not such a choice, is of
-// another version, model or number of layers, or states wrong bytes per token.
+// Reads version 1, too, which has no codecs per head, p99 and held_out. where: the file, for messages. Throws
+// kInvalid, in one sentence, if the text is not such a choice, is of another version, model or number of
+// layers, or states wrong bytes.
 CodecChoice ReadChoice(std::string_view text, const std::string& where, const Digest& model,
                        const model::ModelConfig& config);
 

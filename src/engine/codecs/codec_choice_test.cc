@@ -35,8 +35,9 @@ CodecChoice MakeChoice() {
   choice.priorities = {{{0.1, 1e300}, {3, 4}}, {{5, 6.5}, {1.0 / 3.0, 8}}};
   choice.text = {1, 2};
   choice.softmax = kv::SoftmaxKind::kSas;
-  choice.kl_target = 0.01;
-  choice.kl = 0.1 / 3.0;
+  choice.target = {0.01, 0.1};
+  choice.kl = {0.1 / 3.0, 0.2};
+  choice.held_out = {0.2 / 3.0, 0.7 / 3.0};
   return choice;
 }
 
@@ -59,14 +60,42 @@ TEST(CodecChoiceTest, AFileBringsBackWhatWasWritten) {
   EXPECT_EQ(read.layers, choice.layers);
   EXPECT_EQ(read.priorities, choice.priorities);
   EXPECT_EQ(read.text, choice.text);
-  EXPECT_EQ(read.kl_target, choice.kl_target);
+  EXPECT_EQ(read.target, choice.target);
   EXPECT_EQ(read.kl, choice.kl);
+  EXPECT_EQ(read.held_out, choice.held_out);
   EXPECT_EQ(WriteChoice(read, kModel, TwoLayers()), text);
   const nlohmann::json json = nlohmann::json::parse(text);
   const kv::BlockPool pool(choice.Layout(TwoLayers()), 0);
   EXPECT_EQ(json["bytes_per_token"].get<double>(), static_cast<double>(pool.SealedBytes()) / 64.0);
   EXPECT_NEAR(json["ratio_to_f16"].get<double>(),
               4.0 * 2 * 2 * 64 * 64 / static_cast<double>(pool.SealedBytes()), 1e-3);
+}
+
+TEST(CodecChoiceTest, HeadsMayDifferAndPagesMayBeFiner) {
+  CodecChoice choice = MakeChoice();
+  choice.layers = {{"rot4:sink=64/kivi2:sink=64", "rot2:sink=64"},
+                   {"int8:sink=64", "kivi3:sink=64/rot3:sink=64"}};
+  choice.priorities = {};
+  const std::string text = WriteChoice(choice, kModel, TwoLayers());
+  const CodecChoice read = ReadChoice(text, "c.json", kModel, TwoLayers());
+  EXPECT_EQ(read.layers, choice.layers);
+  EXPECT_EQ(WriteChoice(read, kModel, TwoLayers()), text);
+  nlohmann::json json = nlohmann::json::parse(text);
+  EXPECT_EQ(json["window_bytes"].get<size_t>(), WindowBytes(choice.Layout(TwoLayers())));
+  json["window_bytes"] = 1;
+  EXPECT_THAT(MessageOf([&] { ReadChoice(json.dump(), "c.json", kModel, TwoLayers()); }),
+              HasSubstr("\"window_bytes\" is 1, expected"));
+}
+
+// Written before there were codecs per head and held-out texts.
+TEST(CodecChoiceTest, FilesOfVersion1AreRead) {
+  const std::string text = R"({"format": "throng-kv-choice", "version": 1,
+      "model": "0123456789abcdeffedcba9876543210", "text": "00000000000000010000000000000002", "softmax": "exact",
+      "kl_target": 0.01, "kl": 0.009, "layers": [{"k": "int8", "v": "rot4"}, {"k": "f16", "v": "f16"}]})";
+  const CodecChoice read = ReadChoice(text, "c.json", kModel, TwoLayers());
+  EXPECT_EQ(read.target, (KlFigures{0.01, 0}));
+  EXPECT_EQ(read.kl, (KlFigures{0.009, 0}));
+  EXPECT_EQ(read.held_out, KlFigures{});
 }
 
 TEST(CodecChoiceTest, MeansOfKeysAreKept) {
@@ -123,7 +152,7 @@ TEST(CodecChoiceTest, WhatIsWrongIsSaid) {
   };
   const std::vector<Case> cases = {
       {"/format", "other", "c.json: \"format\" is \"other\", expected \"throng-kv-choice\""},
-      {"/version", 2, "\"version\" is 2, expected 1"},
+      {"/version", 3, "\"version\" is 3, expected 1 or 2"},
       {"/model", "xyz", "\"model\" is \"xyz\", expected a digest of 32"},
       {"/model", std::string(32, '0'),
        "made for the model 00000000000000000000000000000000, this one is 0123"},
@@ -252,7 +281,10 @@ TEST_F(ChooseCodecsTest, RefusesWhatMakesNoSense) {
   EXPECT_THAT(Refusal(flags("x.json", "", "int8")), HasSubstr("--k and --v cannot be given"));
   EXPECT_THAT(Refusal(flags("auto:kl=0")), HasSubstr("kl=0 must be a number from 1e-06 to 10"));
   EXPECT_THAT(Refusal(flags("auto:kl=nan")), HasSubstr("kl=nan must be"));
-  EXPECT_THAT(Refusal(flags("auto:bits=2")), HasSubstr("unknown parameter bits (allowed: kl)"));
+  EXPECT_THAT(Refusal(flags("auto:p99=0")), HasSubstr("p99=0 must be a number from 1e-06 to 100"));
+  EXPECT_THAT(Refusal(flags("auto:sink=65")),
+              HasSubstr("sink=65 must be a number of tokens that is a multiple"));
+  EXPECT_THAT(Refusal(flags("auto:bits=2")), HasSubstr("unknown parameter bits (allowed: kl, p99)"));
   EXPECT_THAT(Refusal(flags("none.json")), HasSubstr("none.json"));
   EXPECT_THAT(Refusal(flags("automatic")), HasSubstr("unknown KV codec \"automatic\""));
   EXPECT_THAT(Refusal(flags("flashq-mixed")), HasSubstr("the text 0"));

@@ -44,9 +44,10 @@ std::string CodecHelp();
 bool IsPlain(const kv::CodecFlags& flags);
 
 // Throws kInvalid, in one sentence, for invalid flags, an invalid file, and a file whose codecs were found
-// with another softmax. auto and flashq-mixed run the model on the calibration text; auto reuses a choice for
-// the same model, text, softmax and target if the user's cache ($XDG_CACHE_HOME/throng or ~/.cache/throng)
-// has one.
+// with another softmax. auto and flashq-mixed run the model on the calibration text; auto searches on its
+// first half and proves the choice on the second (the built-in text has another one for that), and reuses a
+// choice for the same model, text, softmax and parameters if the user's cache ($XDG_CACHE_HOME/throng or
+// ~/.cache/throng) has one.
 CodecChoice ChooseCodecs(const CodecOptions& options, model::Transformer& transformer, const Encoder& encode,
                          ThreadPool& threads);
 

@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <map>
-#include <numeric>
 #include <utility>
 
 #include "base/log.h"
-#include "engine/codecs/flashq_mixed.h"
+#include "engine/codecs/codec_plans.h"
 #include "engine/codecs/kv_probe.h"
+#include "kv/cache/block_pool.h"
 #include "kv/codec_table.h"
 #include "model/config.h"
 
@@ -20,117 +21,108 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Layers = std::vector<kv::LayerCodecs>;
 
-// One codec for one part of the pages.
-struct Option {
-  std::string name;                 // from the table, or flashq-mixed
-  std::vector<size_t> layer_bytes;  // [layers]: in a block, as the layout rounds them
-  double bits = 0.0;                // bits per code, on average
-  double kl = 0.0;                  // divergence when used in all layers, the other part f32
-  size_t bytes = 0;                 // the sum of layer_bytes
+// Beside the codecs of the table as they are: GEAR with fewer and with more directions.
+constexpr const char* kMoreCodecs[] = {"gearl4:r=1", "gearl4:r=2", "gearl2:r=1", "gearl2:r=2",
+                                       "gear2:r=4,s=2%"};
+// What the fine pages of a window take counts for sequences of this length, tokens.
+constexpr int kUsualLength = 4096;
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
+// The options of keys and of values.
+struct Options {
+  PartOptions keys;
+  PartOptions values;
+  PartOptions& Of(kv::Part part) { return part == kv::Part::kKeys ? keys : values; }
+  const PartOptions& Of(kv::Part part) const { return part == kv::Part::kKeys ? keys : values; }
 };
-
-// Codecs of a group's keys and values: indices into the options.
-struct Pair {
-  size_t k, v;
-};
-
-struct Plan {
-  size_t bytes;             // bytes of a block
-  double kl;                // forecast
-  std::vector<Pair> pairs;  // choices for the first groups
-};
-
-size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
-
-// Keeps the plans that no other beats, in order of bytes.
-void KeepBest(std::vector<Plan>& plans) {
-  std::sort(plans.begin(), plans.end(), [](const Plan& a, const Plan& b) {
-    return a.bytes != b.bytes ? a.bytes < b.bytes : a.kl < b.kl;
-  });
-  std::vector<Plan> kept;
-  for (Plan& plan : plans) {
-    if (kept.empty() || plan.kl < kept.back().kl) kept.push_back(std::move(plan));
-  }
-  plans = std::move(kept);
-}
 
 class Search {
  public:
-  Search(KvProbe& probe, const HeadPriorities& priorities, double target, kv::KeyBias bias,
-         std::shared_ptr<const kv::KeyMeans> means)
+  Search(KvProbe& probe, KvProbe& held_out, const SearchOptions& options)
       : probe_(probe),
+        held_out_(held_out),
+        options_(options),
         config_(probe.Config()),
-        priorities_(priorities),
-        target_(target),
-        bias_(bias),
-        means_(std::move(means)),
         shapes_(config_.cache_layers),
-        num_layers_(shapes_.size()),
-        num_groups_(std::min<size_t>(num_layers_, kMostGroups)) {}
+        units_(MakeUnits(shapes_, options.priorities.keys)) {}
 
   FoundCodecs Run();
 
  private:
-  std::string Spec(const std::string& name, kv::Part part, size_t layer) const;
-  Layers AllLayers(const std::string& keys, const std::string& values) const;
-  double Measure(const Layers& layers);
-  size_t Bytes(const Layers& layers) const;
-  size_t GroupBegin(size_t group) const { return group * num_layers_ / num_groups_; }
-
-  bool Has(kv::Part part, size_t layer) const {
-    return part == kv::Part::kKeys || !shapes_[layer].values_in_keys;
-  }
-  Option Describe(const std::string& name, kv::Part part) const;
-  std::vector<Option> Scan(kv::Part part);
-  std::vector<Option> Prune(std::vector<Option> options, kv::Part part) const;
-  void AllowPairs();
-  void ProbeGroups(kv::Part part);
-  std::vector<Plan> Combine() const;
+  // names: of a codec for each unit.
+  Layers LayersOf(const std::vector<std::string>& keys, const std::vector<std::string>& values,
+                  const kv::FineWindow& window) const;
+  Layers AllAlike(const CodecOption& keys, const CodecOption& values) const;
   Layers LayersOf(const Plan& plan) const;
-  bool Holds(const Plan& plan) { return Measure(LayersOf(plan)) <= target_; }
+  kv::BlockLayout Layout(const Layers& layers) const;
+  KlFigures Measure(const Layers& layers);
+  KlFigures Prove(const Layers& layers) { return held_out_.Divergence(Layout(layers)); }
+  // Of a sequence of kUsualLength, or as long as the context.
+  size_t Bytes(const Layers& layers) const;
+  kv::FineWindow WindowFor(const CodecOption& keys, const CodecOption& values) const {
+    return keys.has_finer || values.has_finer ? window_ : kv::FineWindow{};
+  }
+
+  PartOptions Scan(kv::Part part, const PartOptions* without_window);
+  Options ScanWindows();
+  size_t BytesOfBestPair(const Options& scanned) const;
+  PartOptions Prune(const PartOptions& scanned, kv::Part part) const;
+  void AllowPairs(const Options& scanned);
+  void ProbeUnits(kv::Part part);
+  bool Holds(const Plan& plan) { return Measure(LayersOf(plan)).Meets(options_.target); }
   size_t Cheapest(const std::vector<Plan>& plans);
-  void TryUniform(FoundCodecs& found);
+  FoundCodecs Proved(const std::vector<Plan>& plans, size_t first);
+  void TryUniform(const Options& scanned, FoundCodecs& found);
 
   KvProbe& probe_;
+  KvProbe& held_out_;
+  const SearchOptions& options_;
   const model::ModelConfig& config_;
-  const HeadPriorities& priorities_;
-  const double target_;
-  const kv::KeyBias bias_;
-  const std::shared_ptr<const kv::KeyMeans> means_;
   const std::vector<kv::LayerShape>& shapes_;
-  const size_t num_layers_;
-  const size_t num_groups_;
+  const std::vector<HeadUnit> units_;
   const size_t os_page_ = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  std::vector<Option> scanned_[2];             // keys, values: all
-  std::vector<Option> options_[2];             // those worth a closer look
-  std::vector<std::vector<double>> costs_[2];  // [groups][options]: divergence
-  std::map<std::string, double> measured_;     // by specifications
+  const CodecOption f32_keys_ = DescribeOption("f32", kv::Part::kKeys, units_, shapes_);
+  const CodecOption f32_values_ = DescribeOption("f32", kv::Part::kValues, units_, shapes_);
+  kv::FineWindow window_{};
+  Options kept_;                               // those worth a closer look
+  std::map<std::string, KlFigures> measured_;  // by specifications
   Clock::time_point said_ = Clock::now();
 };
 
-constexpr int kKeys = 0;
-constexpr int kValues = 1;
-
-int IndexOf(kv::Part part) { return part == kv::Part::kKeys ? kKeys : kValues; }
-
-std::string Search::Spec(const std::string& name, kv::Part part, size_t layer) const {
-  if (!Has(part, layer)) return "";
-  const bool keys = part == kv::Part::kKeys;
-  const std::string codec = name == kv::kFlashqMixed
-                                ? MixedCodec(name, (keys ? priorities_.keys : priorities_.values)[layer])
-                                : name;
-  return keys ? kv::WithKeyBias(codec, bias_) : codec;
-}
-
-Layers Search::AllLayers(const std::string& keys, const std::string& values) const {
+Layers Search::LayersOf(const std::vector<std::string>& keys, const std::vector<std::string>& values,
+                        const kv::FineWindow& window) const {
+  const std::vector<std::string> k = SpecsOfLayers(units_, keys, shapes_);
+  const std::vector<std::string> v = SpecsOfLayers(units_, values, shapes_);
   Layers layers;
-  for (size_t layer = 0; layer < num_layers_; ++layer) {
-    layers.push_back({Spec(keys, kv::Part::kKeys, layer), Spec(values, kv::Part::kValues, layer)});
+  for (size_t layer = 0; layer < shapes_.size(); ++layer) {
+    layers.push_back({kv::WithKeyBias(kv::WithWindow(k[layer], window), options_.bias),
+                      shapes_[layer].values_in_keys ? "" : kv::WithWindow(v[layer], window)});
   }
   return layers;
 }
 
-double Search::Measure(const Layers& layers) {
+Layers Search::AllAlike(const CodecOption& keys, const CodecOption& values) const {
+  return LayersOf(std::vector(units_.size(), keys.name), std::vector(units_.size(), values.name),
+                  WindowFor(keys, values));
+}
+
+Layers Search::LayersOf(const Plan& plan) const {
+  std::vector<std::string> keys, values;
+  kv::FineWindow window;
+  for (const OptionPair& pair : plan.pairs) {
+    const CodecOption &k = kept_.keys.options[pair.k], &v = kept_.values.options[pair.v];
+    keys.push_back(k.name);
+    values.push_back(v.name);
+    if (k.has_finer || v.has_finer) window = window_;
+  }
+  return LayersOf(keys, values, window);
+}
+
+kv::BlockLayout Search::Layout(const Layers& layers) const {
+  return kv::WithStates(kv::MakeLayout(layers, shapes_, options_.means), config_.state_floats);
+}
+
+KlFigures Search::Measure(const Layers& layers) {
   std::string key;
   for (const kv::LayerCodecs& layer : layers) key += layer.k + "+" + layer.v + ";";
   const auto it = measured_.find(key);
@@ -139,166 +131,140 @@ double Search::Measure(const Layers& layers) {
     spdlog::info("--kv auto: {} passes over {} tokens are done", probe_.NumPasses(), probe_.NumTokens());
     said_ = Clock::now();
   }
-  const double kl =
-      probe_.Divergence(kv::WithStates(kv::MakeLayout(layers, shapes_, means_), config_.state_floats));
+  const KlFigures kl = probe_.Divergence(Layout(layers));
   measured_.emplace(std::move(key), kl);
   return kl;
 }
 
-// The bytes that the allocator takes for a block.
 size_t Search::Bytes(const Layers& layers) const {
-  return RoundUp(kv::MakeLayout(layers, shapes_, means_).bytes, os_page_);
+  const kv::BlockPool pool(Layout(layers), 0);
+  return pool.SequenceBytes(std::min(kUsualLength, config_.context_length));
 }
 
-// Everything but the divergence.
-Option Search::Describe(const std::string& name, kv::Part part) const {
-  Option option{.name = name, .layer_bytes = std::vector<size_t>(num_layers_)};
-  double code_bits = 0.0, codes = 0.0;
-  for (size_t layer = 0; layer < num_layers_; ++layer) {
-    if (!Has(part, layer)) continue;
-    const kv::LayerShape& shape = shapes_[layer];
-    const int head_dim = part == kv::Part::kKeys ? shape.key_dim : shape.value_dim;
-    for (const auto& codec : kv::ParseHeadCodecs(Spec(name, part, layer), shape.num_kv_heads, head_dim)) {
-      option.layer_bytes[layer] += RoundUp(codec->Bytes(part), 64);
-      code_bits += 8.0 * static_cast<double>(codec->Count(part).codes);
-      codes += static_cast<double>(kv::kPageTokens) * head_dim;
-    }
-    option.bytes += option.layer_bytes[layer];
-  }
-  if (codes > 0.0) option.bits = code_bits / codes;
-  return option;
-}
-
-std::vector<Option> Search::Scan(kv::Part part) {
-  bool has = false;
-  for (size_t layer = 0; layer < num_layers_; ++layer) has = has || Has(part, layer);
-  if (!has) return {Describe("f32", part)};  // of no bytes
+// Measures all codecs. without_window: what they do without window_; null if that is empty.
+PartOptions Search::Scan(kv::Part part, const PartOptions* without_window) {
+  const bool keys = part == kv::Part::kKeys;
+  const CodecOption& f32 = keys ? f32_keys_ : f32_values_;
+  if (f32.bytes == 0) return {{f32}};
   std::vector<std::string> names;
   for (const kv::CodecEntry& entry : kv::CodecTable()) {
-    if (std::string_view(entry.name) != "f32") names.emplace_back(entry.name);
+    if (entry.name != f32.name) names.emplace_back(entry.name);
   }
-  if (!priorities_.keys.empty()) names.emplace_back(kv::kFlashqMixed);
-  std::vector<Option> options;
+  names.insert(names.end(), std::begin(kMoreCodecs), std::end(kMoreCodecs));
+  PartOptions scanned;
   for (const std::string& name : names) {
-    Option option = Describe(name, part);
-    option.kl = Measure(part == kv::Part::kKeys ? AllLayers(name, "f32") : AllLayers("f32", name));
-    spdlog::debug("--kv auto: {} of all layers as {}: {} bytes a block, {} bits, KL {:.3g}",
-                  part == kv::Part::kKeys ? "keys" : "values", name, option.bytes, option.bits, option.kl);
-    options.push_back(std::move(option));
+    CodecOption option = DescribeOption(name, part, units_, shapes_);
+    if (without_window != nullptr && !option.has_finer) {
+      option.kl = without_window->options[scanned.options.size()].kl;
+    } else {
+      option.kl = Measure(keys ? AllAlike(option, f32_values_) : AllAlike(f32_keys_, option)).mean;
+    }
+    spdlog::debug("--kv auto: {} of all heads as {}, {} sinks: {} bytes a block, {} bits, KL {:.3g}",
+                  keys ? "keys" : "values", name, window_.sink_blocks, option.bytes, option.bits, option.kl);
+    scanned.options.push_back(std::move(option));
   }
-  return options;
+  return scanned;
+}
+
+// The fewest bytes of one codec for all keys and one for all values whose divergences are within the target.
+size_t Search::BytesOfBestPair(const Options& scanned) const {
+  const CodecOption *best_keys = &f32_keys_, *best_values = &f32_values_;
+  for (const CodecOption& keys : scanned.keys.options) {
+    for (const CodecOption& values : scanned.values.options) {
+      if (keys.bits < values.bits || keys.kl + values.kl > options_.target.mean) continue;
+      if (keys.bytes + values.bytes >= best_keys->bytes + best_values->bytes) continue;
+      best_keys = &keys;
+      best_values = &values;
+    }
+  }
+  return Bytes(AllAlike(*best_keys, *best_values));
+}
+
+// Sets window_, and returns what was scanned with it.
+Options Search::ScanWindows() {
+  const auto scan = [&](const Options* without) {
+    return Options{Scan(kv::Part::kKeys, without == nullptr ? nullptr : &without->keys),
+                   Scan(kv::Part::kValues, without == nullptr ? nullptr : &without->values)};
+  };
+  window_ = options_.window;
+  Options scanned = scan(nullptr);
+  constexpr size_t kLeastTokens = 4 * kv::kPageTokens;
+  if (window_ != kv::FineWindow{} || std::min(probe_.NumTokens(), held_out_.NumTokens()) < kLeastTokens) {
+    return scanned;
+  }
+  const size_t bytes = BytesOfBestPair(scanned);
+  window_ = {.sink_blocks = 1};
+  Options with_sink = scan(&scanned);
+  if (BytesOfBestPair(with_sink) < bytes) return with_sink;
+  window_ = {};
+  return scanned;
 }
 
 // Sorts by bytes, and keeps each option that is better than all before by at least a fifth, up to the first
 // that leaves nearly all of the target to others. If there is none, f32 ends the list: it costs only bytes.
-std::vector<Option> Search::Prune(std::vector<Option> options, kv::Part part) const {
-  std::sort(options.begin(), options.end(), [](const Option& a, const Option& b) {
+PartOptions Search::Prune(const PartOptions& scanned, kv::Part part) const {
+  std::vector<CodecOption> options = scanned.options;
+  std::stable_sort(options.begin(), options.end(), [](const CodecOption& a, const CodecOption& b) {
     return a.bytes != b.bytes ? a.bytes < b.bytes : a.kl < b.kl;
   });
-  const double negligible = target_ / 10.0;
-  const double hopeless = 4.0 * target_ * static_cast<double>(num_groups_);
-  std::vector<Option> kept;
+  const double negligible = options_.target.mean / 10.0;
+  const double hopeless = 4.0 * options_.target.mean * static_cast<double>(units_.size());
+  PartOptions kept;
   double least = hopeless;
-  for (Option& option : options) {
+  for (CodecOption& option : options) {
     if (option.kl > 0.8 * least) continue;
     least = option.kl;
-    kept.push_back(std::move(option));
+    kept.options.push_back(std::move(option));
     if (least <= negligible) return kept;
   }
-  kept.push_back(Describe("f32", part));
+  kept.options.push_back(part == kv::Part::kKeys ? f32_keys_ : f32_values_);
   return kept;
 }
 
 // If values were left with wider codecs than keys, adds the cheapest codec for keys that is wide enough.
-void Search::AllowPairs() {
-  const auto narrower = [](const Option& a, const Option& b) { return a.bits < b.bits; };
-  const double widest = std::max_element(options_[kValues].begin(), options_[kValues].end(), narrower)->bits;
-  if (std::max_element(options_[kKeys].begin(), options_[kKeys].end(), narrower)->bits >= widest) return;
-  const Option* cheapest = nullptr;
-  for (const Option& option : scanned_[kKeys]) {
+void Search::AllowPairs(const Options& scanned) {
+  const auto narrower = [](const CodecOption& a, const CodecOption& b) { return a.bits < b.bits; };
+  std::vector<CodecOption>& keys = kept_.keys.options;
+  const std::vector<CodecOption>& values = kept_.values.options;
+  const double widest = std::max_element(values.begin(), values.end(), narrower)->bits;
+  if (std::max_element(keys.begin(), keys.end(), narrower)->bits >= widest) return;
+  const CodecOption* cheapest = nullptr;
+  for (const CodecOption& option : scanned.keys.options) {
     if (option.bits >= widest && (cheapest == nullptr || option.bytes < cheapest->bytes)) cheapest = &option;
   }
   // Values of f32 are only allowed to keys of f32.
-  options_[kKeys].push_back(cheapest != nullptr ? *cheapest : options_[kValues].back());
+  keys.push_back(cheapest != nullptr ? *cheapest : f32_keys_);
 }
 
-void Search::ProbeGroups(kv::Part part) {
-  const int index = IndexOf(part);
-  costs_[index].assign(num_groups_, {});
-  for (size_t group = 0; group < num_groups_; ++group) {
-    for (const Option& option : options_[index]) {
-      Layers layers = AllLayers("f32", "f32");
-      for (size_t layer = GroupBegin(group); layer < GroupBegin(group + 1); ++layer) {
-        (part == kv::Part::kKeys ? layers[layer].k : layers[layer].v) = Spec(option.name, part, layer);
-      }
-      costs_[index][group].push_back(option.name == "f32" ? 0.0 : Measure(layers));
+void Search::ProbeUnits(kv::Part part) {
+  const bool keys = part == kv::Part::kKeys;
+  PartOptions& kept = kept_.Of(part);
+  kept.costs.assign(units_.size(), std::vector<double>(kept.options.size(), kNever));
+  const std::vector<std::string> exact(units_.size(), f32_keys_.name);
+  for (size_t unit = 0; unit < units_.size(); ++unit) {
+    // From the widest on: when one alone exceeds the target, those below it need not be tried.
+    for (size_t i = kept.options.size(); i-- > 0;) {
+      const CodecOption& option = kept.options[i];
+      double& cost = kept.costs[unit][i];
+      cost = 0.0;
+      if (option.name == f32_keys_.name) continue;
+      std::vector<std::string> names = exact;
+      names[unit] = option.name;
+      const kv::FineWindow window = option.has_finer ? window_ : kv::FineWindow{};
+      cost = Measure(keys ? LayersOf(names, exact, window) : LayersOf(exact, names, window)).mean;
+      if (cost > 2.0 * options_.target.mean) break;
     }
   }
-}
-
-// Every disturbance, however small, flips roundings of activations somewhere. That part of the divergence
-// does not add up: it is subtracted from each cost and counted once for the whole plan.
-std::vector<Plan> Search::Combine() const {
-  double noise = target_;
-  for (const auto& costs : costs_) {
-    for (const std::vector<double>& group : costs) {
-      for (const double cost : group) noise = cost > 0.0 ? std::min(noise, cost) : noise;
-    }
-  }
-  std::vector<Plan> plans = {{0, noise, {}}};
-  for (size_t group = 0; group < num_groups_; ++group) {
-    const auto bytes_of = [&](const Option& option) {
-      const auto begin = option.layer_bytes.begin();
-      return std::accumulate(begin + static_cast<ptrdiff_t>(GroupBegin(group)),
-                             begin + static_cast<ptrdiff_t>(GroupBegin(group + 1)), size_t{0});
-    };
-    std::vector<Plan> longer;
-    for (const Plan& plan : plans) {
-      for (size_t k = 0; k < options_[kKeys].size(); ++k) {
-        for (size_t v = 0; v < options_[kValues].size(); ++v) {
-          const Option &keys = options_[kKeys][k], &values = options_[kValues][v];
-          if (keys.bits < values.bits) continue;
-          Plan next = plan;
-          next.bytes += bytes_of(keys) + bytes_of(values);
-          next.kl += std::max(0.0, costs_[kKeys][group][k] - noise) +
-                     std::max(0.0, costs_[kValues][group][v] - noise);
-          next.pairs.push_back({k, v});
-          longer.push_back(std::move(next));
-        }
-      }
-    }
-    KeepBest(longer);
-    plans = std::move(longer);
-  }
-  // Of plans that take the same bytes in the allocator, keep the best.
-  std::vector<Plan> kept;
-  for (Plan& plan : plans) {
-    if (!kept.empty() && RoundUp(kept.back().bytes, os_page_) == RoundUp(plan.bytes, os_page_))
-      kept.pop_back();
-    kept.push_back(std::move(plan));
-  }
-  return kept;
-}
-
-Layers Search::LayersOf(const Plan& plan) const {
-  Layers layers;
-  for (size_t group = 0; group < num_groups_; ++group) {
-    const Pair pair = plan.pairs[group];
-    for (size_t layer = GroupBegin(group); layer < GroupBegin(group + 1); ++layer) {
-      layers.push_back({Spec(options_[kKeys][pair.k].name, kv::Part::kKeys, layer),
-                        Spec(options_[kValues][pair.v].name, kv::Part::kValues, layer)});
-    }
-  }
-  return layers;
 }
 
 // The first plan whose measured divergence meets the target; plans.size() if none does. Starts at the
 // forecast, moves away in growing steps, then bisects.
 size_t Search::Cheapest(const std::vector<Plan>& plans) {
   const size_t size = plans.size();
-  size_t holds = static_cast<size_t>(
-      std::find_if(plans.begin(), plans.end(), [&](const Plan& plan) { return plan.kl <= target_; }) -
-      plans.begin());
+  size_t holds =
+      static_cast<size_t>(std::find_if(plans.begin(), plans.end(),
+                                       [&](const Plan& plan) { return plan.kl <= options_.target.mean; }) -
+                          plans.begin());
   holds = std::min(holds, size - 1);
   size_t fails = 0;  // plans before it are taken to fail; equals `holds` at the end
   size_t step = 1;
@@ -335,43 +301,62 @@ size_t Search::Cheapest(const std::vector<Plan>& plans) {
   return holds;
 }
 
-// Takes one codec for all layers instead, if it holds the target with fewer bytes.
-void Search::TryUniform(FoundCodecs& found) {
+// The first plan from there on that meets the target on both texts.
+FoundCodecs Search::Proved(const std::vector<Plan>& plans, size_t first) {
+  FoundCodecs found;
+  size_t step = 1;
+  for (size_t i = first; i < plans.size();) {
+    if (Holds(plans[i])) {
+      found.layers = LayersOf(plans[i]);
+      found.kl = Measure(found.layers);
+      found.held_out = Prove(found.layers);
+      if (found.held_out.Meets(options_.target)) return found;
+      if (++found.corrections >= 4) step *= 2;
+    }
+    i = i + 1 == plans.size() ? plans.size() : std::min(plans.size() - 1, i + step);
+  }
+  found.layers = AllAlike(f32_keys_, f32_values_);
+  found.kl = Measure(found.layers);
+  found.held_out = Prove(found.layers);
+  return found;
+}
+
+// Takes one codec for all heads instead, if it holds the target with fewer bytes.
+void Search::TryUniform(const Options& scanned, FoundCodecs& found) {
   size_t least = Bytes(found.layers);
-  for (size_t i = 0; i < scanned_[kKeys].size(); ++i) {
+  for (size_t i = 0; i < scanned.keys.options.size(); ++i) {
     // The same for both, if there are values at all.
-    const Option &keys = scanned_[kKeys][i],
-                 &values = scanned_[kValues][std::min(i, scanned_[kValues].size() - 1)];
-    Layers layers = AllLayers(keys.name, values.name);
+    const CodecOption &keys = scanned.keys.options[i],
+                      &values = scanned.values.options[std::min(i, scanned.values.options.size() - 1)];
+    Layers layers = AllAlike(keys, values);
     const size_t bytes = Bytes(layers);
-    if (bytes >= least || keys.kl + values.kl > 2.0 * target_) continue;
-    const double kl = Measure(layers);
-    if (kl > target_) continue;
+    if (bytes >= least || keys.kl + values.kl > 2.0 * options_.target.mean) continue;
+    const KlFigures kl = Measure(layers);
+    if (!kl.Meets(options_.target)) continue;
+    const KlFigures held_out = Prove(layers);
+    if (!held_out.Meets(options_.target)) continue;
     least = bytes;
-    found = {std::move(layers), kl};
+    found = {std::move(layers), kl, held_out, found.corrections};
   }
 }
 
 FoundCodecs Search::Run() {
+  const Options scanned = ScanWindows();
   for (const kv::Part part : {kv::Part::kKeys, kv::Part::kValues}) {
-    scanned_[IndexOf(part)] = Scan(part);
-    options_[IndexOf(part)] = Prune(scanned_[IndexOf(part)], part);
+    kept_.Of(part) = Prune(scanned.Of(part), part);
   }
-  AllowPairs();
-  for (const kv::Part part : {kv::Part::kKeys, kv::Part::kValues}) ProbeGroups(part);
-  const std::vector<Plan> plans = Combine();
-  const size_t best = Cheapest(plans);
-  FoundCodecs found{best < plans.size() ? LayersOf(plans[best]) : AllLayers("f32", "f32")};
-  found.kl = Measure(found.layers);
-  TryUniform(found);
+  AllowPairs(scanned);
+  for (const kv::Part part : {kv::Part::kKeys, kv::Part::kValues}) ProbeUnits(part);
+  const std::vector<Plan> plans = CombineOptions(kept_.keys, kept_.values, options_.target.mean, os_page_);
+  FoundCodecs found = Proved(plans, Cheapest(plans));
+  TryUniform(scanned, found);
   return found;
 }
 
 }  // namespace
 
-FoundCodecs SearchCodecs(KvProbe& probe, const HeadPriorities& priorities, double target, kv::KeyBias bias,
-                         std::shared_ptr<const kv::KeyMeans> means) {
-  return Search(probe, priorities, target, bias, std::move(means)).Run();
+FoundCodecs SearchCodecs(KvProbe& probe, KvProbe& held_out, const SearchOptions& options) {
+  return Search(probe, held_out, options).Run();
 }
 
 }  // namespace throng::engine

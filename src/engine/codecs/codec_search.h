@@ -1,14 +1,16 @@
-// The search behind --kv auto: finds the codecs, layer by layer, that take the fewest bytes at a given
-// divergence from f32.
+// The search behind --kv auto: finds the codecs of each KV head's keys and values that take the fewest bytes
+// at a given divergence from f32.
 //
-// 1. Measure each codec of the table in all layers, for keys alone and for values alone. Those that no other
-//    beats in bytes and divergence are worth a closer look.
-// 2. Measure each of these in one group of adjacent layers alone (a group is one layer in models of up to
-//    kMostGroups layers): its cost there.
-// 3. Divergences of small disturbances add up, so dynamic programming over the groups gives the combination
-//    with the least sum for every number of bytes. Keys never get fewer bits than values.
-// 4. The sum is only a forecast. Real passes find the cheapest combination on that curve whose measured
-//    divergence meets the target and, if it is cheaper, the cheapest such codec for all layers.
+// 1. Measure each codec in all heads, for keys alone and for values alone, without a window and with the
+//    first page in int8. The better of the two, by what one codec for all keys and one for all values take,
+//    is searched further. Codecs that no other beats in bytes and divergence are worth a closer look.
+// 2. Measure each of these in one unit alone (codec_plans.h): a KV head, or some of several layers in larger
+//    models.
+// 3. Find the combinations with the least sum of these for every number of bytes.
+// 4. The sum is only a forecast. Real passes find the cheapest combination whose measured divergence meets
+// the
+//    target and, if it is cheaper, the cheapest codec for all heads.
+// 5. Measure that on the held-out text. While it misses the target there, take the next larger combination.
 #pragma once
 
 #include <memory>
@@ -20,17 +22,24 @@ namespace throng::engine {
 
 class KvProbe;
 
-inline constexpr int kMostGroups = 12;
+struct SearchOptions {
+  KlFigures target;                                     // above 0
+  HeadPriorities priorities{};                          // from RankHeads; empty: heads in their own order
+  kv::KeyBias bias = kv::KeyBias::kModel;               // what keys lack
+  std::shared_ptr<const kv::KeyMeans> means = nullptr;  // of kMean
+  kv::FineWindow window{};  // pages that are in int8 whatever is found; empty: the search may take a sink
+};
 
 struct FoundCodecs {
   std::vector<kv::LayerCodecs> layers;
-  double kl = 0.0;  // measured; above the target only if even f32 exceeds it
+  // Measured on either text; above the target only if even f32 exceeds it.
+  KlFigures kl;
+  KlFigures held_out;
+  int corrections = 0;  // how often the held-out text asked for more bytes
 };
 
-// priorities: from RankHeads; empty: flashq-mixed is not considered. target: above 0, nats. If no codec meets
-// it, all layers are f32. bias: what keys lack, with the means of kMean.
-FoundCodecs SearchCodecs(KvProbe& probe, const HeadPriorities& priorities, double target,
-                         kv::KeyBias bias = kv::KeyBias::kModel,
-                         std::shared_ptr<const kv::KeyMeans> means = nullptr);
+// Both texts must be longer than the window and two pages. If no codec meets the target on both, all layers
+// are f32.
+FoundCodecs SearchCodecs(KvProbe& probe, KvProbe& held_out, const SearchOptions& options);
 
 }  // namespace throng::engine

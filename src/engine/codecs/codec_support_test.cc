@@ -101,7 +101,7 @@ std::string DocumentTable() {
   return table;
 }
 
-// Those of the table, flashq-mixed, and FlashQ with its other open page.
+// Those of the table, flashq-mixed, FlashQ with its other open page, and heads that differ.
 std::vector<std::string> AllCodecs() {
   std::vector<std::string> names;
   for (const kv::CodecEntry& entry : kv::CodecTable()) names.emplace_back(entry.name);
@@ -109,6 +109,7 @@ std::vector<std::string> AllCodecs() {
   for (const char* name : {"flashq4", "flashq2", "flashq-mixed"}) {
     names.push_back(std::string(name) + ":buffer=int8");
   }
+  names.emplace_back("rot4/int8/gear2");
   return names;
 }
 
@@ -144,6 +145,7 @@ const std::map<std::string, Range> kErrors = {
     {"flashq4:buffer=int8", {0.014, 0.08}},
     {"flashq2:buffer=int8", {0.055, 0.36}},
     {"flashq-mixed:buffer=int8", {0.037, 0.34}},
+    {"rot4/int8/gear2", {0.0075, 0.065}},
 };
 constexpr Range kErrorOfSas = {0.0037, 0.011};  // over f32: 0.0075
 // A window of 20 tokens reads next to nothing of sealed pages: 0.021 at most, whatever the codec.
@@ -166,7 +168,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   // flashq-mixed names its bits here; otherwise the engine chooses them.
   std::string Codec() const {
     const std::string codec = kv::LacksHeadBits(GetParam()) ? kv::WithHeadBits(GetParam(), "24") : GetParam();
-    return window_.empty() ? codec : codec + (codec.find(':') == std::string::npos ? ":" : ",") + window_;
+    return kv::WithWindow(codec, window_);
   }
 
   void UseModel(const model::TinyModel& shape) {
@@ -212,7 +214,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   void KeyBias();
   void States();
   void ReleasedPages();
-  void Window(const char* window);
+  void Window(const kv::FineWindow& window);
 
   std::string Folder() const { return testing::TempDir(); }
 
@@ -220,7 +222,7 @@ class CodecSupportTest : public testing::TestWithParam<std::string> {
   std::optional<model::GgufFile> file_;
   std::unique_ptr<model::Transformer> transformer_;
   std::unique_ptr<EngineRig> rig_;
-  std::string window_;  // parameters added to the codec
+  kv::FineWindow window_{};
 };
 
 void CodecSupportTest::ThePrefixCache() {
@@ -361,7 +363,7 @@ void CodecSupportTest::ReleasedPages() {
 }
 
 // The second block of a prompt sees the first one in int8, whichever parameter says so.
-void CodecSupportTest::Window(const char* window) {
+void CodecSupportTest::Window(const kv::FineWindow& window) {
   window_ = window;
   ASSERT_NO_FATAL_FAILURE(ExpectGoodAnswer({.chunk_tokens = 7}, kErrors.at("int8")));
   ThePrefixCache();
@@ -406,9 +408,9 @@ void CodecSupportTest::Works(Feature feature) {
     case Feature::kKeyBias:
       return KeyBias();
     case Feature::kSinks:
-      return Window("sink=64");
+      return Window({.sink_blocks = 1});
     case Feature::kRecent:
-      return Window("recent=64");
+      return Window({.recent_blocks = 1});
     case Feature::kFork:
       return Forks();
     case Feature::kSaveAndLoad:
@@ -453,7 +455,7 @@ void CodecSupportTest::Try(const FeatureLine& line) {
 TEST_P(CodecSupportTest, WorksOrIsRefusedAsTheTableSays) {
   for (const FeatureLine& line : kFeatures) {
     SCOPED_TRACE(line.name);
-    window_.clear();
+    window_ = {};
     ASSERT_NO_FATAL_FAILURE(Try(line));
   }
 }

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "kv/cache/block_pool.h"
@@ -18,7 +19,7 @@ constexpr size_t kChunk = 128;  // tokens of one forward pass
 // Most probabilities kept: fewer positions for large vocabularies.
 constexpr size_t kMostProbabilities = size_t{32} << 20;
 
-std::vector<int32_t> Cut(std::vector<int32_t> text, const model::ModelConfig& config) {
+std::vector<int32_t> Cut(std::vector<int32_t> text, const model::ModelConfig& config, size_t most_tokens) {
   if (static_cast<size_t>(config.context_length) < KvProbe::kLeastTokens) {
     throw MakeError(ErrorCode::kUnsupported, "KV calibration: it takes {} tokens, the model's context has {}",
                     KvProbe::kLeastTokens, config.context_length);
@@ -29,19 +30,18 @@ std::vector<int32_t> Cut(std::vector<int32_t> text, const model::ModelConfig& co
   }
   const size_t rows = kMostProbabilities / static_cast<size_t>(config.vocab_size);
   const size_t most = std::max(KvProbe::kLeastTokens, kv::kPageTokens + rows);
-  text.resize(
-      std::min({text.size(), KvProbe::kMostTokens, most, static_cast<size_t>(config.context_length)}));
+  text.resize(std::min({text.size(), most_tokens, most, static_cast<size_t>(config.context_length)}));
   return text;
 }
 
 }  // namespace
 
 KvProbe::KvProbe(model::Transformer& transformer, std::vector<int32_t> text, kv::SoftmaxKind softmax,
-                 ThreadPool& threads)
+                 ThreadPool& threads, size_t most_tokens)
     : transformer_(transformer),
       softmax_(softmax),
       threads_(threads),
-      tokens_(Cut(std::move(text), transformer.Config())),
+      tokens_(Cut(std::move(text), transformer.Config(), most_tokens)),
       vocab_(static_cast<size_t>(transformer.Config().vocab_size)),
       logits_(std::min(kChunk, tokens_.size()) * vocab_),
       predictions_(tokens_.size() - kv::kPageTokens) {
@@ -54,14 +54,14 @@ KvProbe::KvProbe(model::Transformer& transformer, std::vector<int32_t> text, kv:
 
 const model::ModelConfig& KvProbe::Config() const { return transformer_.Config(); }
 
-double KvProbe::Divergence(const kv::BlockLayout& layout) {
+KlFigures KvProbe::Divergence(const kv::BlockLayout& layout) {
   std::vector<double> divergences(predictions_.size());
   Forward(layout, softmax_, [&](size_t row, std::span<const float> logits) {
     divergences[row] = predictions_[row].Divergence(logits, LogSum(logits));
   });
-  double sum = 0.0;
-  for (const double divergence : divergences) sum += divergence;
-  return sum / static_cast<double>(divergences.size());
+  const int fine = (layout.window.sink_blocks + layout.window.recent_blocks) * kv::kPageTokens;
+  THRONG_CHECK(static_cast<size_t>(fine) < divergences.size());
+  return FiguresOf({divergences.begin() + fine, divergences.end()});
 }
 
 void KvProbe::Forward(const kv::BlockLayout& layout, kv::SoftmaxKind softmax, const RowFunction& on_row) {

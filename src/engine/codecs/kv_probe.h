@@ -25,16 +25,17 @@ class KvProbe {
  public:
   // Shortest text, and shortest context of a model.
   static constexpr size_t kLeastTokens = 2 * kv::kPageTokens;
-  static constexpr size_t kMostTokens = 512;  // longer texts are cut
+  static constexpr size_t kMostTokens = 512;
 
-  // Runs the text over f32 with the exact softmax; softmax: used with the layouts. The references outlive the
-  // probe. Throws kInvalid if the text is shorter than kLeastTokens, kUnsupported if the model's context is.
+  // Runs the text over f32 with the exact softmax; softmax: used with the layouts. most_tokens: longer texts
+  // are cut. The references outlive the probe. Throws kInvalid if the text is shorter than kLeastTokens,
+  // kUnsupported if the model's context is.
   KvProbe(model::Transformer& transformer, std::vector<int32_t> text, kv::SoftmaxKind softmax,
-          ThreadPool& threads);
+          ThreadPool& threads, size_t most_tokens = kMostTokens);
 
-  // Mean of KL(f32 || layout and softmax) of the next token's distribution, in nats, over the positions that
-  // attend to at least one sealed page.
-  double Divergence(const kv::BlockLayout& layout);
+  // KL(f32 || layout and softmax) of the next token's distribution over the positions that attend to at least
+  // one sealed page in the base form: the text must have such.
+  KlFigures Divergence(const kv::BlockLayout& layout);
 
   const model::ModelConfig& Config() const;
   size_t NumTokens() const { return tokens_.size(); }

@@ -5,6 +5,16 @@
 
 namespace throng::engine {
 
+KlFigures FiguresOf(std::vector<double> divergences) {
+  const auto count = static_cast<double>(divergences.size());
+  KlFigures figures;
+  for (const double divergence : divergences) figures.mean += divergence / count;
+  const size_t at = std::min(divergences.size() - 1, static_cast<size_t>(0.99 * count));
+  std::nth_element(divergences.begin(), divergences.begin() + static_cast<ptrdiff_t>(at), divergences.end());
+  figures.p99 = divergences[at];
+  return figures;
+}
+
 double LogSum(std::span<const float> logits) {
   const double max = *std::max_element(logits.begin(), logits.end());
   double sum = 0.0;

@@ -6,6 +6,16 @@
 
 namespace throng::engine {
 
+// Divergences over the positions of a text, nats.
+struct KlFigures {
+  double mean = 0.0;
+  double p99 = 0.0;  // their 99th percentile
+  bool operator==(const KlFigures&) const = default;
+
+  bool Meets(const KlFigures& target) const { return mean <= target.mean && p99 <= target.p99; }
+};
+KlFigures FiguresOf(std::vector<double> divergences);  // of at least one position
+
 // The logarithm of the sum of exponentials; it turns logits into logarithms of probabilities.
 double LogSum(std::span<const float> logits);
 

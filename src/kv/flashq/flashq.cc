@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "base/text/key_values.h"
@@ -161,14 +162,21 @@ class Flashq : public Codec {
     }
     const int levels = (1 << bits_) - 1;
     const int scale = std::max(1, (high - low + levels - 1) / levels);
+    // Quotients of such small integers are ties exactly where they should be.
+    const auto steps = [scale](int difference) {
+      return static_cast<int>(std::rint(static_cast<float>(difference) / static_cast<float>(scale)));
+    };
+    int zero = low;
+    if (part == Part::kValues) {
+      const int of_first = codes[0] - scale * steps(codes[0] - low);
+      if (of_first >= std::numeric_limits<int8_t>::min()) zero = of_first;
+    }
     scales[c] = static_cast<uint8_t>(scale);
-    scales[head_dim_ + c] = static_cast<uint8_t>(low);
+    scales[head_dim_ + c] = static_cast<uint8_t>(zero);
     for (int t = 0; t < kPageTokens; ++t) {
-      // Quotients of such small integers are ties exactly where they should be. At most `levels`, as the
-      // scale is rounded up.
-      const float steps = static_cast<float>(codes[t * head_dim_] - low) / static_cast<float>(scale);
+      const int code = std::clamp(steps(codes[t * head_dim_] - zero), 0, levels);
       const Place at = Find(part, t, c);
-      encoded[at.byte] |= static_cast<uint8_t>(static_cast<int>(std::rint(steps)) << at.shift);
+      encoded[at.byte] |= static_cast<uint8_t>(code << at.shift);
     }
   }
 

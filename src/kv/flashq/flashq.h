@@ -3,13 +3,16 @@
 //
 // Sealing: s1 = max|x| / 119 of the whole block (f32), q1 = round(x / s1); per channel z = min q1,
 // s2 = ceil((max q1 - min q1) / (2^b - 1)) >= 1, q2 = round((q1 - z) / s2). Back: q1' = q2 s2 + z, which fits
-// 8 bits, and x' = s1 q1'. Each block has its own scale, found when it is sealed; until then its rows are
-// kept in f16. NaN counts as 0, and values are clamped to +-65504, as in the open page.
-// With buffer=int8 the rows are kept in INT8 (kv/int8/int8_open.h), as in the paper: then q1 are the integers
-// of the open page and s1 is its universal scale. A sequence's first page has no universal scale, so stage 1
-// rounds its rows again. A page also keeps the mean of the scales that it and all earlier pages would have
-// wanted (f32): the universal scale of the next page. buffer=int8 saves 7/16 to 15/32 of the open page; pages
-// clamp where values grow.
+// 8 bits for keys, and x' = s1 q1'. Values have the z nearest to min q1 with which the block's first token
+// falls on a level, q1' = q1, if it fits 8 bits. Heads that have nothing to look for rest on the first token
+// of a text, whose values are small: errors of half a step of the other tokens' would be added with all of
+// the weight. Elsewhere it changes nothing: an error is half a step at most either way. (The paper has min
+// q1.) Each block has its own scale, found when it is sealed; until then its rows are kept in f16. NaN counts
+// as 0, and values are clamped to +-65504, as in the open page. With buffer=int8 the rows are kept in INT8
+// (kv/int8/int8_open.h), as in the paper: then q1 are the integers of the open page and s1 is its universal
+// scale. A sequence's first page has no universal scale, so stage 1 rounds its rows again. A page also keeps
+// the mean of the scales that it and all earlier pages would have wanted (f32): the universal scale of the
+// next page. buffer=int8 saves 7/16 to 15/32 of the open page; pages clamp where values grow.
 //
 // Score: the query row becomes INT8 with its own scale s_q; the sum over channels of q[c] q1'[t, c] is exact
 // in 32 bits, and s_q s1 scales it. Where one instruction looks up a table of 64 bytes (AVX-512), a page's

@@ -33,8 +33,10 @@ FlashqTile QuantizeFlashqTile(std::span<const double> tile, int range) {
   return result;
 }
 
-FlashqChannels QuantizeFlashqChannels(std::span<const int> codes, int head_dim, int bits, FlashqScale rule) {
+FlashqChannels QuantizeFlashqChannels(std::span<const int> codes, int head_dim, int bits, FlashqScale rule,
+                                      FlashqZero zero_rule) {
   THRONG_CHECK(bits == 2 || bits == 4);
+  THRONG_CHECK(zero_rule == FlashqZero::kLowest || rule == FlashqScale::kCeil);
   const size_t d = static_cast<size_t>(head_dim);
   const int levels = (1 << bits) - 1;
   const int fraction_bits = FractionBits(bits, rule);
@@ -50,14 +52,19 @@ FlashqChannels QuantizeFlashqChannels(std::span<const int> codes, int head_dim, 
       high = std::max(high, codes[i]);
     }
     const int scale = ChannelScale(high - low, levels, fraction_bits);
+    int zero = low;
+    if (zero_rule == FlashqZero::kFirstToken) {
+      const int of_first = codes[c] - scale * RoundToInt(static_cast<double>(codes[c] - low) / scale);
+      if (of_first >= -128) zero = of_first;
+    }
     for (size_t i = c; i < codes.size(); i += d) {
-      const double steps = static_cast<double>((codes[i] - low) << fraction_bits) / scale;
+      const double steps = static_cast<double>((codes[i] - zero) * (1 << fraction_bits)) / scale;
       const int code = std::clamp(RoundToInt(steps), 0, levels);
       result.codes[i] = code;
-      result.rebuilt[i] = low + ((code * scale + half) >> fraction_bits);
+      result.rebuilt[i] = zero + ((code * scale + half) >> fraction_bits);
     }
     result.scale.push_back(scale);
-    result.zero.push_back(low);
+    result.zero.push_back(zero);
   }
   return result;
 }

@@ -84,10 +84,35 @@ TEST(FlashqReferenceTest, ErrorsAreWithinHalfAStepOfEachStage) {
     EXPECT_LE(std::abs(tile[i] - one.scale * one.codes[i]), one.scale * 0.500001);
   }
   for (const int bits : {2, 4}) {
-    const FlashqChannels two = QuantizeFlashqChannels(one.codes, 128, bits);
-    for (size_t i = 0; i < tile.size(); ++i) {
-      const double bound = one.scale * (two.scale[i % 128] / 2.0 + 0.500001);
-      EXPECT_LE(std::abs(tile[i] - one.scale * two.rebuilt[i]), bound);
+    for (const FlashqZero zero : {FlashqZero::kLowest, FlashqZero::kFirstToken}) {
+      const FlashqChannels two = QuantizeFlashqChannels(one.codes, 128, bits, FlashqScale::kCeil, zero);
+      for (size_t i = 0; i < tile.size(); ++i) {
+        const double bound = one.scale * (two.scale[i % 128] / 2.0 + 0.500001);
+        EXPECT_LE(std::abs(tile[i] - one.scale * two.rebuilt[i]), bound);
+      }
+    }
+  }
+}
+
+// Whatever the channel: an error of half a step at most, a zero point of 8 bits, and no error of the first
+// token if that allows it.
+TEST(FlashqReferenceTest, TheFirstTokenMayBeExactAtNoCost) {
+  for (const int bits : {2, 4}) {
+    for (int low = -kFlashqRange; low <= kFlashqRange; low += 3) {
+      for (int high = low; high <= kFlashqRange; high += 7) {
+        for (int first = low; first <= high; ++first) {
+          std::vector<int> channel = {first};
+          for (int i = low; i <= high; ++i) channel.push_back(i);
+          const FlashqChannels result =
+              QuantizeFlashqChannels(channel, 1, bits, FlashqScale::kCeil, FlashqZero::kFirstToken);
+          ASSERT_GE(result.zero[0], -128);
+          ASSERT_LE(result.zero[0], 127);
+          if (result.zero[0] != low) ASSERT_EQ(result.rebuilt[0], first);
+          for (size_t i = 0; i < channel.size(); ++i) {
+            ASSERT_LE(2 * std::abs(result.rebuilt[i] - channel[i]), result.scale[0]);
+          }
+        }
+      }
     }
   }
 }

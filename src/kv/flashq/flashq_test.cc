@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -29,8 +30,10 @@ TEST(FlashqTest, IntegersAreThoseOfTheReference) {
       const auto codec = MakeFlashq(bits, OpenType::kF16, d);
       const std::vector<float> block = HalfBlock(d, 40 + d);
       const FlashqTile one = QuantizeFlashqTile(std::vector<double>(block.begin(), block.end()));
-      const FlashqChannels two = QuantizeFlashqChannels(one.codes, d, bits);
       for (const Part part : {Part::kKeys, Part::kValues}) {
+        const FlashqChannels two =
+            QuantizeFlashqChannels(one.codes, d, bits, FlashqScale::kCeil,
+                                   part == Part::kKeys ? FlashqZero::kLowest : FlashqZero::kFirstToken);
         AlignedBytes encoded(codec->Bytes(part));
         codec->Encode(part, block.data(), encoded.data());
         const uint8_t* scales = encoded.data() + codec->Count(part).codes;
@@ -48,6 +51,25 @@ TEST(FlashqTest, IntegersAreThoseOfTheReference) {
         }
       }
     }
+  }
+}
+
+// A head that rests on the first token of a text adds all of the error of that token's values, which are
+// small.
+TEST(FlashqTest, ASmallFirstTokenKeepsItsValues) {
+  constexpr int kHeadDim = 64;
+  std::vector<float> block = Normal(static_cast<size_t>(kPageTokens) * kHeadDim, 60);
+  for (int c = 0; c < kHeadDim; ++c) block[static_cast<size_t>(c)] *= 0.05f;
+  float largest = 0.0f;
+  for (const float x : block) largest = std::max(largest, std::abs(x));
+  for (const int bits : {4, 2}) {
+    const auto codec = MakeFlashq(bits, OpenType::kF16, kHeadDim);
+    AlignedBytes encoded(codec->Bytes(Part::kValues));
+    codec->Encode(Part::kValues, block.data(), encoded.data());
+    std::vector<float> decoded(block.size());
+    codec->Decode(Part::kValues, encoded.data(), decoded.data());
+    const float half_step = largest / kFlashqRange * 0.5001f;  // of stage 1
+    for (size_t c = 0; c < kHeadDim; ++c) EXPECT_NEAR(decoded[c], block[c], half_step) << bits << " " << c;
   }
 }
 
