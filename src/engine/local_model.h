@@ -93,8 +93,8 @@ class LocalModel {
   double KvBytesPerToken() const { return BytesPerToken(pool_.Layout()); }  // of sealed blocks
   // Of these, those that are released when the token leaves the windows of layers that slide.
   double KvSlidingBytesPerToken() const { return SlidingBytesPerToken(pool_.Layout()); }
-  size_t KvWindowBytes() const { return WindowBytes(pool_.Layout()); }      // of a sequence, beyond that
-  size_t KvStateBytes() const { return pool_.StateBytes(); }                // of recurrent layers, likewise
+  size_t KvWindowBytes() const { return WindowBytes(pool_.Layout()); }  // of a sequence, beyond that
+  size_t KvStateBytes() const { return pool_.StateBytes(); }            // of recurrent layers, likewise
   double F16BytesPerToken() const { return engine::F16BytesPerToken(pool_.Layout()); }
 
  private:
