@@ -34,7 +34,7 @@ PrefixCache::Rank PrefixCache::RankOf(const Node* node) const {
 }
 
 size_t PrefixCache::EvictableBytes() const {
-  size_t bytes = 0;
+  size_t bytes = rows_.Bytes();
   for (const auto& [hash, node] : nodes_) {
     for (const kv::BlockKind kind : kv::kSealedKinds) {
       if (node->block.Of(kind).use_count() == 1) bytes += pool_.Bytes(kind);
@@ -86,6 +86,7 @@ bool PrefixCache::DropState() {
 }
 
 bool PrefixCache::EvictOne() {
+  if (rows_.DropOldest()) return true;
   if (fine_entered_ > nodes_.size() / kBlocksPerDrop && DropFine(false)) return true;
   Node* node = leaves_->First([this](const Node* leaf) { return RankOf(leaf); },
                               [](const Node* leaf) { return IsUnshared(leaf->block); });

@@ -57,6 +57,7 @@ void SequenceCache::Swap(SequenceCache& other) noexcept {
   std::swap(sealed_, other.sealed_);
   std::swap(open_, other.open_);
   std::swap(state_, other.state_);
+  std::swap(rows_, other.rows_);
   std::swap(reserved_tokens_, other.reserved_tokens_);
   std::swap(chunk_tokens_, other.chunk_tokens_);
   std::swap(filling_, other.filling_);
@@ -81,6 +82,7 @@ size_t SequenceCache::BytesToReserve(int num_tokens) const {
 
 bool SequenceCache::Reserve(int num_tokens) {
   THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 1);
+  rows_.clear();
   DropReservation();
   if (!TakeReservation(num_tokens)) {
     DropReservation();
@@ -125,6 +127,23 @@ bool SequenceCache::ReserveState(int block) {
 void SequenceCache::ReleaseStates() {
   const bool last_is_own = num_tokens_ % kPageTokens == 0;
   for (size_t i = 0; i + (last_is_own ? 1 : 0) < sealed_.size(); ++i) sealed_[i].state.reset();
+}
+
+bool SequenceCache::ReserveRows(int block) {
+  const int first = num_tokens_ / kPageTokens;
+  THRONG_CHECK(chunk_tokens_ == 0 && block >= first && static_cast<size_t>(block - first) < filling_.size());
+  Filling& filling = filling_[block - first];
+  if (filling.rows == nullptr) filling.rows = pool_->TryAllocateOpen();
+  return filling.rows != nullptr;
+}
+
+BlockRef SequenceCache::TakeOpen() {
+  THRONG_CHECK(chunk_tokens_ == 0);
+  if (num_tokens_ % kPageTokens == 0) return nullptr;
+  std::shared_ptr<Block> open = std::move(open_);
+  num_tokens_ = static_cast<int>(sealed_.size()) * kPageTokens;
+  DropReservation();
+  return open;
 }
 
 int SequenceCache::ReserveGuesses(int num_tokens) {
@@ -192,6 +211,7 @@ bool SequenceCache::AdoptOpen(std::span<const SealedBlock> blocks, int count, co
   }
   std::memcpy(open_->Data(), rows, layout_->open_bytes);
   if (HasStates()) std::memcpy(state_->Data(), state, layout_->state_bytes);
+  ClearOpen(count);
   num_tokens_ += count;
   ReleaseStates();
   return true;
@@ -214,8 +234,7 @@ std::optional<SequenceCache> SequenceCache::Fork(int num_tokens) const {
     fork.Adopt(blocks);
     return fork;
   }
-  if (!fork.AdoptOpen(blocks, num_tokens_ % kPageTokens, OpenRows(), StateData())) return std::nullopt;
-  fork.Truncate(kept);
+  if (!fork.AdoptOpen(blocks, kept % kPageTokens, OpenRows(), StateData())) return std::nullopt;
   return fork;
 }
 
@@ -231,20 +250,25 @@ int SequenceCache::Truncate(int num_tokens) {
     state_.reset();
     return num_tokens_;
   }
+  ClearOpen(num_tokens_ % kPageTokens);
+  return num_tokens_;
+}
+
+// Leaves the rows before the first one as they would be had no others followed.
+void SequenceCache::ClearOpen(int first) {
   for (const PageSpec& page : layout_->pages) {
-    const int first = num_tokens_ % kPageTokens;
     for (const Part part : page.Parts()) {
       const PartSpec spec = Select(page, part);
       spec.open->Clear(part, open_->Data() + spec.open_offset, first);
     }
   }
-  return num_tokens_;
 }
 
 void SequenceCache::Release() {
   num_tokens_ = 0;
   chunk_tokens_ = 0;
   sealed_.clear();
+  rows_.clear();
   DropReservation();
 }
 
@@ -290,6 +314,9 @@ void SequenceCache::Seal(Part part, int layer, int head, int block) {
   const PartSpec spec = Select(layout_->At(layer, head), part);
   const uint8_t* open = OpenPage(layer, block, spec.open_offset);
   const Filling& filling = filling_[block - num_tokens_ / kPageTokens];
+  if (filling.rows != nullptr) {
+    std::memcpy(filling.rows->Data() + spec.open_offset, open, spec.open->Bytes(part));
+  }
   const PagesBefore before = {block, BaseBefore(block, spec.offset)};
   if (filling.base != nullptr) {
     uint8_t* sealed = filling.base->Data() + spec.offset;
@@ -386,6 +413,8 @@ void SequenceCache::EndChunk() {
   }
   const int completed = (num_tokens_ + chunk_tokens_) / kPageTokens - num_tokens_ / kPageTokens;
   for (int i = 0; i < completed; ++i) {
+    if (filling_[i].rows != nullptr)
+      rows_.push_back({num_tokens_ / kPageTokens + i, std::move(filling_[i].rows)});
     sealed_.push_back(
         {std::move(filling_[i].base), std::move(filling_[i].fine), std::move(filling_[i].state)});
   }
