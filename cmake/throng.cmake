@@ -33,13 +33,13 @@ endif()
 # How tests are compiled: their code need not be fast, what they call does.
 set(throng_test_options -O1)
 
-# throng_module(NAME [TOGETHER] SOURCES a.cc ... DEPS base ... LIBS fmt::fmt ...)
+# throng_module(NAME SOURCES a.cc ... DEPS base ... LIBS fmt::fmt ...)
 # One static library throng_NAME, and its tests. Sources are listed by hand (the linker notices a missing one);
 # tests are globbed (nothing would notice a missing test): *_test.cc run under the label `fast`,
-# *_slow_test.cc under `slow`. ctest runs each case in a process of its own; TOGETHER: the fast ones in one process, for
-# modules that have so many that starting them takes longer than running them.
+# *_slow_test.cc under `slow`. ctest runs all fast ones of a module in one process, because starting so many takes longer
+# than running them, and each slow one in a process of its own. To run a fast one alone: NAME_fast_test --gtest_filter=...
 function(throng_module name)
-  cmake_parse_arguments(ARG "TOGETHER" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
   set(lib throng_${name})
   add_library(${lib} STATIC ${ARG_SOURCES})
   if(CLI11::CLI11 IN_LIST ARG_LIBS)
@@ -65,9 +65,9 @@ function(throng_module name)
       target_precompile_headers(${exe} REUSE_FROM throng_test_pch)
       target_compile_definitions(${exe} PRIVATE
         THRONG_SOURCE_DIR="${PROJECT_SOURCE_DIR}" THRONG_SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")
-      if(ARG_TOGETHER AND "${kind}" STREQUAL "fast")
+      if("${kind}" STREQUAL "fast")
         add_test(NAME "${name}: all fast tests" COMMAND ${exe} --gtest_brief=1)
-        set_tests_properties("${name}: all fast tests" PROPERTIES LABELS fast TIMEOUT 900)
+        set_tests_properties("${name}: all fast tests" PROPERTIES LABELS fast TIMEOUT 1800)
       else()
         gtest_discover_tests(${exe} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}: "
           PROPERTIES LABELS ${kind} TIMEOUT 900)

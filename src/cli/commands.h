@@ -12,6 +12,7 @@ inline constexpr int kMisusedExitCode = 2;  // the command line is wrong
 void AddBench(CLI::App& app);
 void AddBenchEngine(CLI::App& bench);      // of `throng bench`
 void AddBenchEviction(CLI::App& bench);    // of `throng bench`
+void AddBenchLatency(CLI::App& bench);     // of `throng bench`
 void AddBenchScheduler(CLI::App& bench);   // of `throng bench`
 void AddBenchThroughput(CLI::App& bench);  // of `throng bench`
 void AddEval(CLI::App& app);

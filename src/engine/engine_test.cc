@@ -233,11 +233,11 @@ TEST_F(EngineTest, ReusesThePrefixesOfEarlierPromptsAndAnswers) {
   EngineRequest longer = first;
   longer.prompt.insert(longer.prompt.end(), result.tokens.begin(), result.tokens.end());
   const EngineResult second = Result(Submit(longer));
-  EXPECT_EQ(second.cached_prompt_tokens, 256);  // 300 tokens, of which the last was never computed
+  EXPECT_EQ(second.cached_prompt_tokens, 299);  // of 300 tokens; the last was never computed
   EXPECT_EQ(second.tokens, Expected(longer));
 
   EngineRequest whole = MakeRequest({first.prompt.begin(), first.prompt.begin() + 128}, 1);
-  EXPECT_EQ(Result(Submit(whole)).cached_prompt_tokens, 64);  // one token at least is computed
+  EXPECT_EQ(Result(Submit(whole)).cached_prompt_tokens, 127);  // one token at least is computed
 
   EngineRequest other = first;
   other.prompt[70] = (other.prompt[70] + 1) % kEnd;

@@ -1,6 +1,8 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <span>
+#include <utility>
 
 #include "base/check.h"
 
@@ -82,10 +84,21 @@ void Scheduler::Remove(Sequence* sequence) {
   if (sequence->is_running) {
     running_.erase(std::lower_bound(running_.begin(), running_.end(), sequence, ServedBefore()));
     sequence->is_running = false;
+    KeepRows(*sequence);
     sequence->cache.Release();
   } else {
     waiting_.erase(sequence);
   }
+}
+
+// Gives the incomplete last block of a sequence that ends to the prefix cache, without what was guessed.
+void Scheduler::KeepRows(Sequence& sequence) {
+  kv::SequenceCache& cache = sequence.cache;
+  if (!options_.prefix_cache || pool_.StateBytes() > 0 || cache.ChunkTokens() > 0) return;
+  const auto known = std::min(static_cast<size_t>(cache.NumTokens()), sequence.tokens.size() - 1);
+  const int count = static_cast<int>(known) - static_cast<int>(cache.SealedBlocks().size()) * kPageTokens;
+  if (count <= 0) return;
+  prefixes_.InsertRows(std::span(sequence.tokens).first(known), count, cache.TakeOpen());
 }
 
 void Scheduler::Raise(Sequence* sequence, int priority) {
@@ -123,11 +136,25 @@ void Scheduler::TakePages(Sequence& sequence, int start_tokens) {
     // If there is no room for an open block and a state, take what needs none.
     if (!fork) fork = start.Fork(start_tokens / kPageTokens * kPageTokens);
     sequence.cache = std::move(*fork);
-  } else if (!matched_.empty()) {
-    prefixes_.Begins(sequence.tokens, matched_.size());
-    sequence.cache.Adopt(matched_);
+  } else if (options_.prefix_cache && !sequence.NeedsAllRows()) {
+    TakeMatched(sequence);
   }
   matched_.clear();
+}
+
+// Takes the matched blocks, and rows after them if the prefix cache has some.
+void Scheduler::TakeMatched(Sequence& sequence) {
+  if (!matched_.empty()) prefixes_.Begins(sequence.tokens, matched_.size());
+  if (pool_.StateBytes() > 0) return sequence.cache.Adopt(matched_);
+  const OpenRows::Found found = prefixes_.FindRows(sequence.tokens, matched_.size());
+  sequence.rows_begin = static_cast<int>(matched_.size());
+  sequence.rows_count = prefixes_.NoteParting(sequence.request.prompt, matched_.size(), found.count);
+  if (found.count > 0) {
+    do {
+      if (sequence.cache.AdoptOpen(matched_, found.count, found.rows->Data(), nullptr)) return;
+    } while (prefixes_.EvictOne());
+  }
+  sequence.cache.Adopt(matched_);
 }
 
 bool Scheduler::TryAdmit(Sequence& sequence) {
@@ -227,6 +254,18 @@ void Scheduler::KeepForOthers(Sequence& sequence, int num_tokens) {
   }
 }
 
+// Keeps the rows of blocks in which prompts may part, if there is room without any block leaving.
+void Scheduler::ReserveRows(Sequence& sequence, int num_tokens) {
+  const int begin = sequence.cache.NumTokens();
+  const int first = std::max(sequence.rows_begin, begin / kPageTokens);
+  const int end = std::min(sequence.rows_begin + sequence.rows_count, (begin + num_tokens) / kPageTokens);
+  for (int block = first; block < end; ++block) {
+    while (!sequence.cache.ReserveRows(block)) {
+      if (!prefixes_.DropRows()) return;
+    }
+  }
+}
+
 // Returns the number of tokens planned, which may be less than num_tokens, or 0.
 int Scheduler::PlanTokens(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items) {
   if (!ReserveByEvicting(sequence, num_tokens)) {
@@ -235,6 +274,7 @@ int Scheduler::PlanTokens(Sequence& sequence, int num_tokens, std::vector<Planne
     if (!ReserveByPreempting(sequence, num_tokens, items)) return 0;
   }
   KeepForOthers(sequence, num_tokens);
+  ReserveRows(sequence, num_tokens);
   items.push_back({&sequence, num_tokens});
   if (sequence.WantsPromptLogprobs()) prompt_logits_left_ -= num_tokens;
   return num_tokens;
@@ -272,6 +312,10 @@ void Scheduler::Computed(const std::vector<PlannedItem>& items) {
     prefixes_.Insert(sequence.tokens, sequence.cache.SealedBlocks(),
                      sequence.asker ? &*sequence.asker : nullptr, sequence.request.prompt.size());
     item.sequence->cache.ReleaseKept();
+    for (auto& [block, rows] : item.sequence->cache.TakeRows()) {
+      const size_t end = (static_cast<size_t>(block) + 1) * kPageTokens;
+      prefixes_.InsertRows(std::span(sequence.tokens).first(end), kPageTokens, std::move(rows));
+    }
   }
 }
 

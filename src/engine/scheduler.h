@@ -66,7 +66,10 @@ class Scheduler {
   bool TryAdmit(Sequence& sequence);
   int MatchedTokens() const;
   void KeepForOthers(Sequence& sequence, int num_tokens);
+  void ReserveRows(Sequence& sequence, int num_tokens);
   void TakePages(Sequence& sequence, int start_tokens);
+  void TakeMatched(Sequence& sequence);
+  void KeepRows(Sequence& sequence);
   size_t PromisedBytes() const;
   bool ReserveByEvicting(Sequence& sequence, int num_tokens);
   bool ReserveByPreempting(Sequence& sequence, int num_tokens, std::vector<PlannedItem>& items);

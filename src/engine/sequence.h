@@ -53,6 +53,9 @@ struct Sequence {
   // The number of its first blocks that the prefix cache had at its admission, whether or not it could begin
   // there: others that begin alike part from it no earlier.
   size_t shared_blocks = 0;
+  // Blocks whose rows the prefix cache wants before they are sealed: the first, and how many.
+  int rows_begin = 0;
+  int rows_count = 0;
   bool is_running = false;
   bool was_admitted = false;
   int cached_prompt_tokens = 0;

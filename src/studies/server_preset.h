@@ -3,11 +3,17 @@
 
 #include <string>
 
+#include "engine/local_options.h"
+
 namespace throng::studies {
 
-// Returns "latency:key=value,..." for the preset. "this-machine" runs the local engine with the embedded
-// model for some seconds and prints what it measured. Throws kInvalid, naming the presets.
+// Returns "latency:key=value,..." for the preset. "this-machine" runs MeasureServer with the embedded
+// model and prints what it measured. Throws kInvalid, naming the presets.
 std::string ServerOf(const std::string& preset);
+
+// Runs the model in this process for some seconds, and says which --llm models that: forward passes of 1 to
+// 256 tokens, what a token of context takes, and a prefix cache. Throws what LocalModel throws.
+std::string MeasureServer(engine::LocalOptions options);
 
 // Lists the presets for --help.
 std::string PresetHelp();

@@ -212,6 +212,7 @@ void AddBench(CLI::App& app) {
   bench->require_subcommand(1);
   AddBenchEngine(*bench);
   AddBenchEviction(*bench);
+  AddBenchLatency(*bench);
   AddBenchScheduler(*bench);
   AddBenchThroughput(*bench);
   CLI::App* command = bench->add_subcommand(

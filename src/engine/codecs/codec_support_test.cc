@@ -230,7 +230,7 @@ void CodecSupportTest::ThePrefixCache() {
   EngineRig& rig = Rig({.prefix_cache = true});
   rig.Ask(Ask(1));
   const Answer again = rig.Ask(Ask(1));
-  EXPECT_EQ(again.result.cached_prompt_tokens, 64);
+  EXPECT_EQ(again.result.cached_prompt_tokens, kPrompt - 1);
   ExpectSame(again, alone);
 }
 

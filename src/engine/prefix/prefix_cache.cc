@@ -19,20 +19,25 @@ constexpr size_t kMostUses = 8;
 // Lost blocks remembered, so that recomputing one is recognised.
 constexpr size_t kMostLost = 1 << 18;
 
+// Of a path: the hash of what comes before a block, and its tokens.
+uint64_t HashAfter(uint64_t hash, std::span<const int32_t> tokens) {
+  for (const int32_t token : tokens)
+    hash = Mix64(hash + 0x9e3779b97f4a7c15ull + static_cast<uint32_t>(token));
+  return hash;
+}
+
 }  // namespace
 
 PrefixCache::PrefixCache(kv::BlockPool& pool, kv::SpillFile* spill)
     : pool_(pool),
       spill_(spill),
       leaves_(std::make_unique<Leaves>()),
-      disk_leaves_(std::make_unique<Leaves>()) {}
+      disk_leaves_(std::make_unique<Leaves>()),
+      rows_(pool) {}
 PrefixCache::~PrefixCache() = default;
 
 uint64_t PrefixCache::ChildHash(const Node* parent, std::span<const int32_t> tokens) {
-  uint64_t hash = parent == nullptr ? 0 : parent->hash;
-  for (const int32_t token : tokens)
-    hash = Mix64(hash + 0x9e3779b97f4a7c15ull + static_cast<uint32_t>(token));
-  return hash;
+  return HashAfter(parent == nullptr ? 0 : parent->hash, tokens);
 }
 
 PrefixCache::Node* PrefixCache::FindChild(const Node* parent, uint64_t hash,
@@ -119,6 +124,7 @@ void PrefixCache::Enter(Node* node, kv::SealedBlock block) {
 // Moves the block from memory to disk, or drops it if the disk does not take it.
 void PrefixCache::Leave(Node* node) {
   const bool on_disk = Spill(node);
+  rows_.Forget(node);
   leaves_->Remove(node);
   node->block = {};
   if (node->parent != nullptr && --node->parent->num_children_in_memory == 0) leaves_->Add(node->parent);
@@ -198,9 +204,50 @@ bool PrefixCache::KeepsState(size_t block, size_t num_prompt) const {
 
 void PrefixCache::Begins(std::span<const int32_t> tokens, size_t num_blocks) {
   if (pool_.StateBytes() == 0 && !HasPassing()) return;
+  if (Node* node = FindNode(tokens, num_blocks)) node->begun = true;
+}
+
+// The node of the last of these blocks; null if there are none, or it is not here.
+PrefixCache::Node* PrefixCache::FindNode(std::span<const int32_t> tokens, size_t num_blocks) {
   Node* node = nullptr;
-  for (size_t i = 0; i < num_blocks; ++i) node = FindChild(node, tokens, i);
-  if (node != nullptr) node->begun = true;
+  for (size_t i = 0; i < num_blocks; ++i) {
+    node = FindChild(node, tokens, i);
+    if (node == nullptr) return nullptr;
+  }
+  return node;
+}
+
+OpenRows::Found PrefixCache::FindRows(std::span<const int32_t> tokens, size_t num_blocks) {
+  const Node* node = FindNode(tokens, num_blocks);
+  if (num_blocks > 0 && node == nullptr) return {};
+  const auto rest = tokens.subspan(num_blocks * kPageTokens);
+  return rows_.Find(node, rest.first(rest.size() - 1));
+}
+
+int PrefixCache::NoteParting(std::span<const int32_t> prompt, size_t num_blocks, int count) {
+  uint64_t hash = 0;
+  bool seen = false;
+  for (size_t i = 0; i * kPageTokens < prompt.size(); ++i) {
+    const auto rest = prompt.subspan(i * kPageTokens);
+    if (i == num_blocks) seen = rows_.WasSeen(hash, rest, count);
+    if (i >= num_blocks) rows_.See(hash, rest);
+    if (rest.size() >= kPageTokens) hash = HashAfter(hash, rest.first(kPageTokens));
+  }
+  if (!rows_.Pays()) return seen ? 1 : 0;
+  constexpr size_t kMostCopies = 4;
+  const size_t in_prompt =
+      prompt.size() / kPageTokens;  // whole ones; the last may be completed by the answer
+  const size_t computed = in_prompt + 1 - std::min(in_prompt, num_blocks);
+  const auto copies = static_cast<int>(std::min(kMostCopies, computed));
+  rows_.Spend(copies);
+  return copies;
+}
+
+void PrefixCache::InsertRows(std::span<const int32_t> tokens, int count, kv::BlockRef rows) {
+  const size_t num_blocks = (tokens.size() - static_cast<size_t>(count)) / kPageTokens;
+  const Node* node = FindNode(tokens, num_blocks);
+  if (num_blocks > 0 && (node == nullptr || !node->block)) return;
+  rows_.Add(node, tokens.last(static_cast<size_t>(count)), std::move(rows));
 }
 
 // Returns null if there is no room for a block, even after evicting others.

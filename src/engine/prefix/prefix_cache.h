@@ -11,6 +11,9 @@
 // Those that are needed where somebody is likely to go on leave with the blocks: at an end or a fork of a
 // path, at the end of a prompt, and where a sequence has begun before.
 //
+// Where prompts part in the middle of a block, its rows before that place can be copied, as long as they are
+// kept (open_rows.h): not with recurrent layers, whose state is not kept there.
+//
 // Of a model with recurrent layers, a prompt can go on only from a block with their state, and states are
 // large. So a state stays where somebody is likely to go on: at the end of a path, at a fork, at the end of a
 // prompt, where a sequence has begun before, and at regular distances (docs/recurrent-state.md). When memory
@@ -28,6 +31,7 @@
 #include <vector>
 
 #include "engine/prefix/next_use.h"
+#include "engine/prefix/open_rows.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/spill_file.h"
 
@@ -83,9 +87,25 @@ class PrefixCache {
   void Insert(std::span<const int32_t> tokens, std::span<const kv::SealedBlock> blocks,
               const Asker* asker = nullptr, size_t num_prompt = 0);
 
-  // Evicts from memory fine forms or sliding pages in the middle of paths, or else the block expected to be
-  // needed last, among those that nobody else holds and no longer prefix in memory needs; or else fine forms,
-  // sliding pages or a state that nobody else holds. Returns false if there is nothing.
+  // Rows of the block after the first `num_blocks`, which are in memory: of the tokens that follow, all but
+  // the last, those that an earlier sequence had too, or none.
+  OpenRows::Found FindRows(std::span<const int32_t> tokens, size_t num_blocks);
+
+  // Notes how a prompt goes on after `num_blocks` blocks, of which it gets `count` tokens by FindRows.
+  // Returns of how many of the blocks that follow to keep the rows: the first, if an earlier prompt went on
+  // like it for longer, so that a third may; or a few, as long as such copies pay.
+  int NoteParting(std::span<const int32_t> prompt, size_t num_blocks, int count);
+
+  // Keeps the rows of the last `count` of these tokens, those after whole blocks, if these are in memory.
+  void InsertRows(std::span<const int32_t> tokens, int count, kv::BlockRef rows);
+
+  // Drops the rows used least recently; false if there are none.
+  [[nodiscard]] bool DropRows() { return rows_.DropOldest(); }
+
+  // Evicts from memory rows of open blocks, or else fine forms or sliding pages in the middle of paths, or
+  // else the block expected to be needed last, among those that nobody else holds and no longer prefix in
+  // memory needs; or else fine forms, sliding pages or a state that nobody else holds. Returns false if there
+  // is nothing.
   [[nodiscard]] bool EvictOne();
 
   size_t EvictableBytes() const;                      // walks over all blocks
@@ -106,6 +126,7 @@ class PrefixCache {
   Node* FindChild(const Node* parent, uint64_t hash, std::span<const int32_t> tokens);
   Node* FindChild(const Node* parent, std::span<const int32_t> tokens, size_t index);
   Node* MakeChild(Node* parent, uint64_t hash, std::span<const int32_t> tokens);
+  Node* FindNode(std::span<const int32_t> tokens, size_t num_blocks);
   Leaves* LeavesOf(const Node* node);
   bool LacksOwn(const Node* node) const;
   bool IsDead(const Node* node) const;
@@ -138,6 +159,7 @@ class PrefixCache {
   std::unordered_map<uint32_t, std::vector<Node*>> used_by_;  // nodes by agent
   std::unordered_set<uint64_t> lost_;                         // hashes of the blocks lost most recently
   std::deque<uint64_t> lost_order_;                           // the hashes in lost_, oldest first
+  OpenRows rows_;
   uint64_t clock_ = 0;
   uint64_t visit_ = 0;
   uint64_t sweep_ = 0;          // number of the last MarkNearEnds

@@ -39,7 +39,7 @@ PrefixCache::Rank PrefixCache::RankOf(const Node* node) const {
 }
 
 size_t PrefixCache::EvictableBytes() const {
-  size_t bytes = 0;
+  size_t bytes = rows_.Bytes();
   for (const auto& [hash, node] : nodes_) {
     for (const kv::BlockKind kind : kv::kSealedKinds) {
       if (node->block.Of(kind).use_count() == 1) bytes += pool_.Bytes(kind);
@@ -102,6 +102,7 @@ bool PrefixCache::DropState() {
 }
 
 bool PrefixCache::EvictOne() {
+  if (rows_.DropOldest()) return true;
   if (passing_entered_ > nodes_.size() / kBlocksPerDrop && DropPassing(false)) return true;
   Node* node = leaves_->First([this](const Node* leaf) { return RankOf(leaf); },
                               [](const Node* leaf) { return IsUnshared(leaf->block); });

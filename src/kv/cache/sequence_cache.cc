@@ -57,6 +57,7 @@ void SequenceCache::Swap(SequenceCache& other) noexcept {
   std::swap(sealed_, other.sealed_);
   std::swap(open_, other.open_);
   std::swap(state_, other.state_);
+  std::swap(rows_, other.rows_);
   std::swap(reserved_tokens_, other.reserved_tokens_);
   std::swap(chunk_tokens_, other.chunk_tokens_);
   std::swap(keeps_unseen_, other.keeps_unseen_);
@@ -82,6 +83,7 @@ size_t SequenceCache::BytesToReserve(int num_tokens) const {
 
 bool SequenceCache::Reserve(int num_tokens) {
   THRONG_CHECK(chunk_tokens_ == 0 && num_tokens >= 1);
+  rows_.clear();
   DropReservation();
   if (!TakeReservation(num_tokens)) {
     DropReservation();
@@ -130,6 +132,23 @@ void SequenceCache::ReleaseKept() {
   DropUnseen();
   const bool last_is_own = num_tokens_ % kPageTokens == 0;
   for (size_t i = 0; i + (last_is_own ? 1 : 0) < sealed_.size(); ++i) sealed_[i].state.reset();
+}
+
+bool SequenceCache::ReserveRows(int block) {
+  const int first = num_tokens_ / kPageTokens;
+  THRONG_CHECK(chunk_tokens_ == 0 && block >= first && static_cast<size_t>(block - first) < filling_.size());
+  Filling& filling = filling_[block - first];
+  if (filling.rows == nullptr) filling.rows = pool_->TryAllocateOpen();
+  return filling.rows != nullptr;
+}
+
+BlockRef SequenceCache::TakeOpen() {
+  THRONG_CHECK(chunk_tokens_ == 0);
+  if (num_tokens_ % kPageTokens == 0) return nullptr;
+  std::shared_ptr<Block> open = std::move(open_);
+  num_tokens_ = static_cast<int>(sealed_.size()) * kPageTokens;
+  DropReservation();
+  return open;
 }
 
 int SequenceCache::ReserveGuesses(int num_tokens) {
@@ -199,6 +218,7 @@ bool SequenceCache::AdoptOpen(std::span<const SealedBlock> blocks, int count, co
   }
   std::memcpy(open_->Data(), rows, layout_->open_bytes);
   if (HasStates()) std::memcpy(state_->Data(), state, layout_->state_bytes);
+  ClearOpen(count);
   num_tokens_ += count;
   ReleaseKept();
   return true;
@@ -221,8 +241,7 @@ std::optional<SequenceCache> SequenceCache::Fork(int num_tokens) const {
     fork.Adopt(blocks);
     return fork;
   }
-  if (!fork.AdoptOpen(blocks, num_tokens_ % kPageTokens, OpenRows(), StateData())) return std::nullopt;
-  fork.Truncate(kept);
+  if (!fork.AdoptOpen(blocks, kept % kPageTokens, OpenRows(), StateData())) return std::nullopt;
   return fork;
 }
 
@@ -238,20 +257,25 @@ int SequenceCache::Truncate(int num_tokens) {
     state_.reset();
     return num_tokens_;
   }
+  ClearOpen(num_tokens_ % kPageTokens);
+  return num_tokens_;
+}
+
+// Leaves the rows before the first one as they would be had no others followed.
+void SequenceCache::ClearOpen(int first) {
   for (const PageSpec& page : layout_->pages) {
-    const int first = num_tokens_ % kPageTokens;
     for (const Part part : page.Parts()) {
       const PartSpec spec = Select(page, part);
       spec.open->Clear(part, open_->Data() + spec.open_offset, first);
     }
   }
-  return num_tokens_;
 }
 
 void SequenceCache::Release() {
   num_tokens_ = 0;
   chunk_tokens_ = 0;
   sealed_.clear();
+  rows_.clear();
   DropReservation();
 }
 
@@ -297,6 +321,9 @@ void SequenceCache::Seal(Part part, int layer, int head, int block) {
   const PartSpec spec = Select(layout_->At(layer, head), part);
   const uint8_t* open = OpenPage(layer, block, spec.open_offset);
   const Filling& filling = filling_[block - num_tokens_ / kPageTokens];
+  if (filling.rows != nullptr) {
+    std::memcpy(filling.rows->Data() + spec.open_offset, open, spec.open->Bytes(part));
+  }
   const PagesBefore before = {block, BaseBefore(layer, block, spec.offset)};
   if (const auto& base = layout_->Slides(layer) ? filling.sliding : filling.base) {
     uint8_t* sealed = base->Data() + spec.offset;
@@ -397,6 +424,7 @@ void SequenceCache::EndChunk() {
   const int completed = (num_tokens_ + chunk_tokens_) / kPageTokens - num_tokens_ / kPageTokens;
   for (int i = 0; i < completed; ++i) {
     Filling& filling = filling_[i];
+    if (filling.rows != nullptr) rows_.push_back({num_tokens_ / kPageTokens + i, std::move(filling.rows)});
     sealed_.push_back({std::move(filling.base), std::move(filling.sliding), std::move(filling.fine),
                        std::move(filling.state)});
   }

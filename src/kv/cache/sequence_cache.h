@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kv/block_layout.h"
@@ -77,6 +78,18 @@ class SequenceCache {
   // Releases what KeepUnseen and ReserveState kept, once whoever wants it has it.
   void ReleaseKept();
 
+  // After Reserve: takes room for a copy of the open rows of a block that the reserved chunk completes:
+  // sealed, it could not be cut. False if the budget has none.
+  [[nodiscard]] bool ReserveRows(int block);
+  // These copies, once, after the chunk, in the form of OpenRows().
+  struct BlockRows {
+    int block;
+    BlockRef rows;
+  };
+  std::vector<BlockRows> TakeRows() { return std::exchange(rows_, {}); }
+  // Gives away the incomplete last block, and forgets its tokens; null if there is none.
+  BlockRef TakeOpen();
+
   // Starts an empty cache with sealed blocks: a hit in the prefix cache. UsableBlocks must allow all of them;
   // pages and states that the next token does not see are not kept.
   void Adopt(std::span<const SealedBlock> blocks);
@@ -88,8 +101,8 @@ class SequenceCache {
   const uint8_t* OpenRows() const;
   // The state after the last token, in the form of Layout().state_bytes; null if there is none.
   const uint8_t* StateData() const;
-  // Starts an empty cache with sealed blocks, `count` < 64 tokens from such rows, and such a state after
-  // them. Blocks need no states. False, and the cache stays empty, if the budget has no room.
+  // Starts an empty cache with sealed blocks, the first `count` < 64 tokens of such rows, and such a state
+  // after them. Blocks need no states. False, and the cache stays empty, if the budget has no room.
   [[nodiscard]] bool AdoptOpen(std::span<const SealedBlock> blocks, int count, const uint8_t* rows,
                                const uint8_t* state);
 
@@ -146,6 +159,7 @@ class SequenceCache {
   void TakeBlocks(std::span<const SealedBlock> blocks);
   void DropUnseen();
   void LoadState();
+  void ClearOpen(int first);
   bool HasStates() const { return layout_->state_bytes > 0; }
   void Swap(SequenceCache& other) noexcept;
 
@@ -165,11 +179,13 @@ class SequenceCache {
     std::shared_ptr<Block> sliding;
     std::shared_ptr<Block> fine;
     std::shared_ptr<Block> state;  // null: nobody asked
+    std::shared_ptr<Block> rows;   // likewise
   };
   std::vector<Filling> filling_;  // blocks that the chunk completes
   uint8_t* scratch_ =
       nullptr;  // open pages of all touched blocks except the first: [blocks, Layout().chunk_bytes]
   size_t scratch_bytes_ = 0;
+  std::vector<BlockRows> rows_;  // for TakeRows
 };
 
 }  // namespace throng::kv

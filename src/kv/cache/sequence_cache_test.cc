@@ -252,6 +252,71 @@ TEST_P(SequenceCacheTest, GuessesTakeNoMemoryAndAreForgotten) {
   }
 }
 
+// The rows of a sealed block, copied before it was sealed, and of an incomplete one that was given away.
+TEST_P(SequenceCacheTest, OthersGoOnFromTheMiddleOfABlock) {
+  constexpr int kBlock = 2;
+  SequenceCache cache(pool_);
+  Extend(cache, 150, 5);
+  ASSERT_TRUE(cache.Reserve(70));  // completes the block
+  ASSERT_TRUE(cache.ReserveRows(kBlock));
+  RunChunk(cache, 70, 5);
+  const auto taken = cache.TakeRows();
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken[0].block, kBlock);
+  const BlockRef sealed = taken[0].rows;
+  EXPECT_TRUE(cache.TakeRows().empty());
+  SequenceCache other(pool_);
+  Extend(other, 180, 5);
+  const BlockRef open = other.TakeOpen();
+  ASSERT_NE(open, nullptr);
+  EXPECT_EQ(other.NumTokens(), 128);
+  EXPECT_EQ(other.TakeOpen(), nullptr);
+  const auto before = other.SealedBlocks();  // with what the next token sees of them
+  for (const int count : {1, 17, 52, 63}) {
+    for (const BlockRef& rows : {sealed, open}) {
+      if (count > 52 && rows == open) continue;
+      SequenceCache fork(pool_);
+      ASSERT_TRUE(fork.AdoptOpen(before, count, rows->Data(), nullptr));
+      EXPECT_EQ(fork.NumTokens(), 128 + count);
+      Extend(fork, 20, 7);
+      Extend(fork, 70, 7);
+      SequenceCache alone(pool_);
+      Extend(alone, 128 + count, 5);
+      Extend(alone, 90, 7);
+      EXPECT_EQ(Contents(fork), Contents(alone)) << count;
+    }
+  }
+}
+
+// Of a chunk over several blocks, each but the first is in memory that the next layer uses again.
+TEST_P(SequenceCacheTest, RowsOfAllBlocksOfAChunkAreKept) {
+  SequenceCache whole(pool_);
+  Extend(whole, 10, 5);
+  ASSERT_TRUE(whole.Reserve(190));
+  for (const int block : {0, 1, 2}) ASSERT_TRUE(whole.ReserveRows(block));
+  RunChunk(whole, 190, 5);
+  const auto taken = whole.TakeRows();
+  ASSERT_EQ(taken.size(), 3u);
+  for (const auto& [block, rows] : taken) {
+    const auto before = whole.SealedBlocks().first(static_cast<size_t>(block));
+    if (UsablePages(pool_.Layout().window, before) != before.size()) continue;
+    SequenceCache fork(pool_);
+    ASSERT_TRUE(fork.AdoptOpen(before, 40, rows->Data(), nullptr));
+    SequenceCache alone(pool_);
+    Extend(alone, block * kPageTokens + 40, 5);
+    EXPECT_EQ(Contents(fork), Contents(alone)) << block;
+  }
+}
+
+TEST_P(SequenceCacheTest, RowsThatNobodyTakesGo) {
+  SequenceCache cache(pool_);
+  ASSERT_TRUE(cache.Reserve(64));
+  ASSERT_TRUE(cache.ReserveRows(0));
+  RunChunk(cache, 64, 5);
+  cache.Release();
+  EXPECT_EQ(pool_.HeldBytes(), 0u);
+}
+
 TEST_P(SequenceCacheTest, AnAbandonedChunkGivesEverythingBack) {
   SequenceCache cache(pool_);
   Extend(cache, 100);

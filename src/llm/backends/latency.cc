@@ -1,12 +1,70 @@
 #include "llm/backends/latency.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <optional>
 #include <span>
+#include <sstream>
 
 #include "base/text/key_values.h"
 
 namespace throng::llm {
+
+namespace {
+
+constexpr int kBytesPerToken = 4;  // as EstimateTokens says
+
+template <typename T>
+std::optional<T> ParseNumber(std::string_view text) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && stop == end ? std::optional(value) : std::nullopt;
+}
+
+// "1:8.3/2:9.5"
+std::vector<PassTime> ParsePassTimes(const std::string& text) {
+  std::vector<PassTime> times;
+  std::istringstream list(text);
+  for (std::string item; std::getline(list, item, '/');) {
+    const size_t colon = item.find(':');
+    const std::optional<int> tokens = ParseNumber<int>(std::string_view(item).substr(0, colon));
+    const std::optional<double> ms = colon == std::string::npos
+                                         ? std::nullopt
+                                         : ParseNumber<double>(std::string_view(item).substr(colon + 1));
+    const int least = times.empty() ? 1 : times.back().tokens + 1;
+    if (!tokens || !ms || *tokens < least || *tokens > 1 << 24 || !(*ms >= 0 && *ms <= 1e6)) {
+      throw MakeError(
+          ErrorCode::kInvalid,
+          "latency: pass_ms has \"{}\", allowed are numbers of tokens that rise and milliseconds, as "
+          "in 1:8.3/2:9.5/4:12.6",
+          item);
+    }
+    times.push_back({*tokens, *ms});
+  }
+  return times;
+}
+
+}  // namespace
+
+std::string PassTimesText(const std::vector<PassTime>& times) {
+  std::string text;
+  for (const PassTime& time : times)
+    text += fmt::format("{}{}:{:.5g}", text.empty() ? "" : "/", time.tokens, time.ms);
+  return text;
+}
+
+double LatencyOptions::ComputeMs(double tokens) const {
+  if (tokens <= 0) return 0;
+  if (pass_ms.empty()) return std::max(weights_ms * (1 - std::pow(1 - active, tokens)), tokens * token_ms);
+  if (pass_ms.size() == 1 || tokens <= pass_ms.front().tokens) return pass_ms.front().ms;
+  size_t next = 1;
+  while (next + 1 < pass_ms.size() && pass_ms[next].tokens < tokens) ++next;
+  const PassTime& a = pass_ms[next - 1];
+  const PassTime& b = pass_ms[next];
+  return std::max(0.0, a.ms + (b.ms - a.ms) * (tokens - a.tokens) / (b.tokens - a.tokens));
+}
 
 LatencyOptions LatencyOptions::Parse(std::string_view text) {
   LatencyOptions options;
@@ -15,6 +73,7 @@ LatencyOptions LatencyOptions::Parse(std::string_view text) {
   options.active = values.Number("active", options.active, 0.0, 1.0);
   options.token_ms = values.Number("token_ms", options.token_ms, 0.0, 1e6);
   options.kv_us = values.Number("kv_us", options.kv_us, 0.0, 1e6);
+  options.pass_ms = ParsePassTimes(values.Text("pass_ms", ""));
   options.overhead_ms = values.Number("overhead_ms", options.overhead_ms, 0.0, 1e6);
   options.chunk = values.Int("chunk", options.chunk, 1, 1 << 24);
   options.batch = values.Int("batch", options.batch, 1, 1 << 20);
@@ -23,6 +82,7 @@ LatencyOptions LatencyOptions::Parse(std::string_view text) {
   options.replicas = values.Int("replicas", options.replicas, 1, 1 << 12);
   options.round_robin = values.Flag("round_robin", options.round_robin);
   options.cached = values.Number("cached", options.cached, 0.0, 1.0);
+  options.prefix = values.Int("prefix", options.prefix, 0, 1 << 16);
   options.priorities = values.Flag("priorities", options.priorities);
   options.seed = values.Uint64("seed", options.seed);
   values.CheckAllUsed();
@@ -47,15 +107,25 @@ void LatencyLlm::Submit(Request request) {
     throw MakeError(ErrorCode::kInvalid, "latency: a request of {} tokens does not fit into kv_tokens={}",
                     KvNeed(sequence), options_.kv_tokens);
   }
-  const int prompt = sequence.completion.prompt_tokens;
-  // The last token of a prompt is always computed: its logits give the first token of the answer.
-  const int cached = std::clamp(static_cast<int>(prompt * options_.cached), 0, std::max(prompt - 1, 0));
-  sequence.completion.cached_prompt_tokens = cached;
-  sequence.prompt_left = std::max(prompt - cached, 1);
+  if (options_.prefix > 0) {
+    sequence.beginnings =
+        PromptBeginnings::Of(request, static_cast<size_t>(options_.prefix) * kBytesPerToken);
+  }
   sequence.priority = options_.priorities ? request.priority : 0;
   QueueOf(number).emplace(sequence.priority, number);
   numbers_.emplace(request.id, number);
   sequences_.emplace(number, std::move(sequence));
+}
+
+// On admission. The last token of a prompt is always computed: its logits give the first token of the answer.
+void LatencyLlm::TakeCached(const Replica& replica, Sequence& sequence) {
+  const int prompt = sequence.completion.prompt_tokens;
+  double cached = prompt * options_.cached;
+  if (options_.prefix > 0)
+    cached = static_cast<double>(replica.beginnings.Known(sequence.beginnings)) * options_.prefix;
+  sequence.completion.cached_prompt_tokens =
+      static_cast<int>(std::clamp(cached, 0.0, static_cast<double>(std::max(prompt - 1, 0))));
+  sequence.prompt_left = std::max(prompt - sequence.completion.cached_prompt_tokens, 1);
 }
 
 // The contexts grow by one token per decoding sequence and iteration.
@@ -63,8 +133,7 @@ double LatencyLlm::RunSeconds(const Replica& replica, int64_t iterations) const 
   const auto j = static_cast<double>(iterations);
   const auto decoding = Decodes(replica) ? static_cast<double>(replica.decoding.size()) : 0;
   const double tokens = decoding + replica.run_prompt;
-  const double weights = options_.weights_ms * (1 - std::pow(1 - options_.active, tokens));
-  const double compute = std::max(weights, tokens * options_.token_ms);
+  const double compute = options_.ComputeMs(tokens);
   const double context =
       Decodes(replica) ? static_cast<double>(replica.context) * j + decoding * j * (j - 1) / 2 : 0;
   return j * (compute + options_.overhead_ms) * 1e-3 + context * options_.kv_us * 1e-6;
@@ -93,6 +162,7 @@ void LatencyLlm::Admit(size_t queue) {
     if (replica == nullptr) break;  // no overtaking, or a long request would wait forever
     waiting.erase(waiting.begin());
     sequence.replica = static_cast<int>(replica - replicas_.data());
+    TakeCached(*replica, sequence);
     replica->prefilling.emplace(sequence.priority, number);
     replica->kv_used += KvNeed(sequence);
     if (replica->run > 0) CutRun(*replica);
@@ -153,6 +223,7 @@ void LatencyLlm::FinishPrompts(Replica& replica, std::vector<uint64_t>& finished
     sequence.prompt_left -= taken;
     if (sequence.prompt_left > 0) break;
     replica.prefilling.erase({sequence.priority, number});
+    replica.beginnings.Add(sequence.beginnings);
     const int left = std::max(sequence.completion.output_tokens - 1, 0);
     sequence.finish_at = replica.iteration + left;
     replica.decoding.emplace(sequence.finish_at, number);
@@ -263,13 +334,17 @@ void LatencyLlm::Cancel(uint64_t id) {
 }
 
 std::string LatencyLlm::Identity() const {
-  return fmt::format(
+  std::string identity = fmt::format(
       "latency weights_ms={} active={} token_ms={} kv_us={} overhead_ms={} chunk={} batch={} kv_tokens={} "
       "mixed={} "
       "replicas={} round_robin={} cached={} priorities={} seed={}",
       options_.weights_ms, options_.active, options_.token_ms, options_.kv_us, options_.overhead_ms,
       options_.chunk, options_.batch, options_.kv_tokens, options_.mixed ? 1 : 0, options_.replicas,
       options_.round_robin ? 1 : 0, options_.cached, options_.priorities ? 1 : 0, options_.seed);
+  // Named only where given, so that journals of before go on.
+  if (!options_.pass_ms.empty()) identity += " pass_ms=" + PassTimesText(options_.pass_ms);
+  if (options_.prefix > 0) identity += fmt::format(" prefix={}", options_.prefix);
+  return identity;
 }
 
 }  // namespace throng::llm

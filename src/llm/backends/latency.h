@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "llm/backends/prompt_beginnings.h"
 #include "llm/grammar/answer_maker.h"
 #include "llm/llm.h"
 
@@ -20,14 +21,24 @@ namespace throng::llm {
 //   max(weights, (n + p) * token) + c * kv + overhead:
 // the limit is reading the weights once or arithmetic, and each decoding sequence reads its cache. Without
 // `mixed` nothing decodes (n = c = 0) in an iteration that has prompt tokens. If each token uses only a share
-// `active` of the weights (a mixture of experts), 1 - (1 - active)^(n + p) of them are read. The defaults: an
+// `active` of the weights (a mixture of experts), 1 - (1 - active)^(n + p) of them are read. `pass_ms` has
+// measured times instead of the maximum. The defaults: an
 // 8B model in 16 bits on one L4. 16 GB of weights at 300 GB/s; 16 GFLOP per token at about 60 of 121 TFLOP/s;
 // 128 KiB of cache per token (32 layers, 8 KV heads of 128) at 300 GB/s; about 6 of 24 GB left for the cache.
+struct PassTime {
+  int tokens;  // n + p, 1 or more
+  double ms;
+  bool operator==(const PassTime&) const = default;
+};
+
 struct LatencyOptions {
   double weights_ms = 58;
   double active = 1;
   double token_ms = 0.33;
   double kv_us = 0.44;  // per token of context
+  // By ascending tokens, with straight lines between and after them; empty: as weights_ms, active and
+  // token_ms say.
+  std::vector<PassTime> pass_ms{};
   double overhead_ms = 3;
   int chunk = 8192;           // prompt tokens per iteration
   int batch = 256;            // sequences at once
@@ -36,12 +47,19 @@ struct LatencyOptions {
   int replicas = 1;           // servers
   bool round_robin = true;    // each request waits for the replica whose turn it is; false: one queue for all
   double cached = 0;          // share of each prompt that a prefix cache holds
-  bool priorities = true;     // false: first come, first served
-  uint64_t seed = 0;          // seed of the made-up answers
+  // If above 0, instead of that: what earlier prompts began with, in steps of so many tokens, is cached.
+  int prefix = 0;
+  bool priorities = true;  // false: first come, first served
+  uint64_t seed = 0;       // seed of the made-up answers
 
-  // "weights_ms=54,batch=64", or empty.
+  // "weights_ms=54,batch=64", or empty; pass_ms=1:8.3/2:9.5/4:12.6. Throws kInvalid.
   static LatencyOptions Parse(std::string_view text);
+
+  double ComputeMs(double tokens) const;  // of an iteration with so many, without contexts and overhead
 };
+
+// "1:8.3/2:9.5"
+std::string PassTimesText(const std::vector<PassTime>& times);
 
 class LatencyLlm : public Llm {
  public:
@@ -60,8 +78,9 @@ class LatencyLlm : public Llm {
   struct Sequence {
     Completion completion;
     int priority = 0;
-    int replica = -1;     // -1: waits
-    int prompt_left = 0;  // still to be computed
+    int replica = -1;                  // -1: waits
+    int prompt_left = 0;               // still to be computed
+    std::vector<uint64_t> beginnings;  // of its prompt, for `prefix`
     // The iteration of its replica that makes the last token; 0 while the prompt is computed.
     int64_t finish_at = 0;
     bool cancelled = false;
@@ -81,10 +100,12 @@ class LatencyLlm : public Llm {
     std::vector<uint64_t> run_prefills;  // the sequences that those belong to
     double run_start = 0;
     double run_end = 0;
+    PromptBeginnings beginnings;  // of prompts that it has computed, for `prefix`
   };
 
   using Queue = std::set<std::pair<int, uint64_t>>;  // priority, number
 
+  void TakeCached(const Replica& replica, Sequence& sequence);
   double RunSeconds(const Replica& replica, int64_t iterations) const;
   bool Decodes(const Replica& replica) const { return options_.mixed || replica.run_prompt == 0; }
   Queue& QueueOf(uint64_t number) { return waiting_[number % waiting_.size()]; }

@@ -163,6 +163,56 @@ TEST(LatencyLlm, ReplicasAndCachedPromptsSaveTime) {
   EXPECT_EQ(llm.GetStats().cached_prompt_tokens, 100u);
 }
 
+Request Worded(const std::string& system, const std::string& prompt) {
+  Request request = Sized(100, 1);
+  request.system = system;
+  request.prompt = prompt;
+  return request;
+}
+
+TEST(LatencyLlm, APrefixCacheHasWhatEarlierPromptsBeganWith) {
+  LatencyOptions options = Simple();
+  options.prefix = 10;  // 40 bytes
+  Numbered<LatencyLlm> llm(options);
+  const std::string text(170, 'a');
+  const auto cached_of = [&](const Request& request) {
+    llm.Send(request);
+    std::vector<Completion> done;
+    llm.Wait(done);
+    return done.at(0).cached_prompt_tokens;
+  };
+  EXPECT_EQ(cached_of(Worded("", text)), 0);
+  EXPECT_EQ(cached_of(Worded("", text)), 40);
+  EXPECT_EQ(cached_of(Worded("", text.substr(0, 100) + "b")), 20);
+  EXPECT_EQ(cached_of(Worded("", "b" + text)), 0);
+  EXPECT_EQ(cached_of(Worded("a", text)), 0);
+  EXPECT_EQ(cached_of(Worded("", std::string(1000, 'a'))), 40);
+  EXPECT_EQ(cached_of(Worded("", std::string(1000, 'a'))), 99) << "one token at least is computed";
+  // While the first is computed, the second cannot have it.
+  llm.Send(Worded("", std::string(170, 'c')));
+  llm.Send(Worded("", std::string(170, 'c')));
+  Times(llm);
+  EXPECT_EQ(llm.GetStats().cached_prompt_tokens, 199u);
+}
+
+TEST(LatencyLlm, MeasuredPassesTakeTheTimesBetween) {
+  const LatencyOptions options = LatencyOptions::Parse("pass_ms=1:10/3:14/10:84,overhead_ms=0");
+  EXPECT_EQ(options.pass_ms, (std::vector<PassTime>{{1, 10}, {3, 14}, {10, 84}}));
+  EXPECT_EQ(PassTimesText(options.pass_ms), "1:10/3:14/10:84");
+  EXPECT_EQ(options.ComputeMs(0), 0);
+  EXPECT_EQ(options.ComputeMs(0.5), 10);
+  EXPECT_EQ(options.ComputeMs(1), 10);
+  EXPECT_EQ(options.ComputeMs(2), 12);
+  EXPECT_EQ(options.ComputeMs(3), 14);
+  EXPECT_EQ(options.ComputeMs(10), 84);
+  EXPECT_EQ(options.ComputeMs(20), 184);
+  EXPECT_EQ(LatencyOptions::Parse("pass_ms=5:7").ComputeMs(100), 7);
+  for (const char* wrong : {"pass_ms=1", "pass_ms=a:1", "pass_ms=1:-1", "pass_ms=2:1/2:2", "pass_ms=2:1/1:2",
+                            "pass_ms=0:1", "pass_ms=1:1//2:2", "pass_ms=1:nan"}) {
+    EXPECT_THROW(LatencyOptions::Parse(wrong), Error) << wrong;
+  }
+}
+
 TEST(LatencyLlm, WithoutMixingPromptsStopTheDecoding) {
   LatencyOptions options = Simple();
   options.mixed = false;
