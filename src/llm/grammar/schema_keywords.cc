@@ -56,7 +56,7 @@ const std::set<std::string_view> kAssertions = {"type",
                                                 "$defs",
                                                 "definitions"};
 
-const std::set<std::string_view> kUnsupported = {"$dynamicRef", "$recursiveRef"};
+const std::set<std::string_view> kUnsupported = {"$dynamicRef", "$recursiveRef", "contains"};
 
 // Words near a keyword that are none: those of JSON Schema, OpenAPI and of common tools.
 const std::set<std::string_view> kAnnotations = {"title",

@@ -24,8 +24,8 @@ SchemaParts ObjectParts(SchemaDocument& document) {
   }
   for (const SchemaPart& part : alternatives[0]) {
     CheckKeywords(*part.schema, part.path);
-    for (const char* keyword : {"patternProperties", "propertyNames", "minProperties", "maxProperties",
-                                kOtherThan, "enum", "const"}) {
+    for (const char* keyword :
+         {"patternProperties", "propertyNames", "minProperties", "maxProperties", "enum", "const"}) {
       if (Find(*part.schema, keyword) == nullptr) continue;
       throw UnsupportedSchema(fmt::format("{}/{}", part.path, keyword),
                               "is not supported in the model's form of calls");

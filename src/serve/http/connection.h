@@ -28,14 +28,13 @@ struct Site {
   const Router& router;
   boost::asio::io_context& io;
   boost::asio::thread_pool& workers;
-  boost::asio::thread_pool& slow_worker;  // for what TakesLong
-  RequestLog* log;                        // or null
+  RequestLog* log;  // or null
   engine::Metric& requests;
   engine::Metric& errors;
   engine::Metric& connections;
   std::function<void(Connection&)> on_close;
 
-  int jobs = 0;               // that the workers have, the slow one included
+  int jobs = 0;               // that the workers have
   size_t buffered_bytes = 0;  // of bodies and replies
   bool draining = false;      // no connection waits for another request
   std::array<char, 64 << 10> scratch{};
@@ -74,7 +73,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Decide();
   void BeginRecord();
   void Dispatch();
-  void Work(HttpRequest request);
   void Answer(HttpReply reply);
   void Refuse(HttpReply reply);
   void Pump();
