@@ -1,14 +1,19 @@
 // Constraints as they come over HTTP: schemas, grammars and regular expressions. What compiles must accept
-// what is made up for it, and masks must agree with trying each token.
+// what is made up for it, masks must agree with trying each token, and what is made up for a schema must be
+// valid by an independent reading of it.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "engine/sampling/constrain.h"
+#include "engine/sampling/constraint_cache.h"
+#include "llm/answer/schema_check.h"
+#include "llm/effort.h"
 #include "llm/grammar/answer_maker.h"
 #include "llm/grammar/automaton.h"
 
@@ -47,6 +52,20 @@ void Walk(const std::shared_ptr<Constraint>& constraint, CounterRng& rng) {
   }
 }
 
+// Where the other reading knows the schema.
+void Judge(const std::string& schema, const std::string& answer) {
+  std::unique_ptr<throng::llm::SchemaCheck> check;
+  try {
+    check = std::make_unique<throng::llm::SchemaCheck>(schema);
+  } catch (const throng::Error&) {
+    return;
+  }
+  const auto value = nlohmann::ordered_json::parse(answer, nullptr, /*allow_exceptions=*/false);
+  THRONG_CHECK(!value.is_discarded());
+  const std::string wrong = check->WhatIsWrong(value);
+  THRONG_CHECK(wrong.empty() || wrong.find("nested too deeply") != wrong.npos);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -56,6 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   throng::llm::Constraint spec;
   (data[0] % 3 == 0 ? spec.json_schema : data[0] % 3 == 1 ? spec.grammar : spec.regex) = text;
   try {
+    const throng::llm::Effort effort(throng::engine::ConstraintCache::kMostEffort);
     const throng::llm::Grammar grammar = throng::llm::CompileGrammar(spec);
     const auto constraint = std::make_shared<Constraint>(spec, vocabulary);
     throng::llm::Automaton automaton(grammar);
@@ -63,9 +83,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       CounterRng rng(seed, size);
       const std::string answer = throng::llm::RandomText(grammar, rng);
       if (answer.size() < kMostTexts) THRONG_CHECK(automaton.Matches(answer));
+      if (!spec.json_schema.empty()) Judge(spec.json_schema, answer);
       Walk(constraint, rng);
     }
   } catch (const throng::Error&) {
+  } catch (const throng::llm::Effort::Spent&) {
   }
   return 0;
 }

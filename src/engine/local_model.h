@@ -14,7 +14,7 @@
 #include "engine/engine.h"
 #include "engine/loaded_model.h"
 #include "engine/local_options.h"
-#include "engine/sampling/constrain.h"
+#include "engine/sampling/constraint_cache.h"
 #include "kv/cache/block_pool.h"
 #include "llm/llm.h"
 #include "llm/tools/answer_grammar.h"

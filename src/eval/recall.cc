@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "engine/sampling/constrain.h"
+#include "engine/sampling/constraint_cache.h"
 #include "engine/sampling/sampler.h"
 #include "model/config.h"
 

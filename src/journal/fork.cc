@@ -26,6 +26,8 @@ constexpr Part kParts[] = {
      "ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64 WHERE a.step < ?1) ORDER BY id",
      kAddPart},
     {"SELECT * FROM settings WHERE id IN (SELECT settings FROM answers WHERE step < ?)", kAddSettings},
+    {"SELECT * FROM constraints WHERE settings IN (SELECT settings FROM answers WHERE step < ?)",
+     kAddConstraint},
     {"SELECT * FROM servers WHERE id IN (SELECT server FROM answers WHERE step < ?)", kAddServer},
     {kAnswersBefore, kAddAnswer},
     {"SELECT * FROM used_memories WHERE step < ?", kAddUsedMemory},

@@ -20,6 +20,7 @@
 //                                      of the call; made, memory: llm::UsedMemory; text: as prompt
 //   parts(id, text)                    pieces of prompts, each once (question_store.h)
 //   settings(id, ...)                  constraint, sampling, stop strings and length of answers
+//   constraints(settings, grammar, regex)  those of settings that have one of these
 //   servers(id, name)                  what answered, in its own words
 //   commits(step, first, members, digest)  one row per cluster; first: its smallest id; members: "3,7,9"
 //   bodies(step, agent, x, y, status)  changes only; the state at the start of `step`

@@ -18,7 +18,12 @@ struct HttpRequest {
   std::map<std::string, std::string> query{};   // decoded; of equal names the first
   std::map<std::string, std::string> headers{};  // names in lower case; values of equal names joined by ", "
   std::string body{};
+  bool may_take_long = false;  // the endpoint may take a second: others do not wait for its thread
 };
+
+// Thrown by an endpoint that may not take long, but has to: it is called again when it may. It has done
+// nothing yet that the other call repeats.
+struct TakesLong {};
 
 struct TokenCounts {
   int prompt = 0;

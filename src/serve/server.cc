@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "llm/effort.h"
 #include "serve/endpoints.h"
 #include "serve/http/listener.h"
 
@@ -12,6 +13,7 @@ namespace {
 
 // Threads for endpoints that read files or compute; the engine has its own.
 constexpr int kWorkers = 4;
+constexpr uint64_t kQuickEffort = 1'000'000;  // of compiling a constraint where others wait: about 20 ms
 
 using Endpoint = HttpReply (*)(Context& context, const HttpRequest& request);
 
@@ -55,15 +57,26 @@ constexpr RouteRow kRoutes[] = {
     {"GET", "/api/map", RunMap},
 };
 
+HttpReply Call(Endpoint endpoint, Context& context, const HttpRequest& request) {
+  if (request.may_take_long) return endpoint(context, request);
+  try {
+    const llm::Effort quick(kQuickEffort);
+    return endpoint(context, request);
+  } catch (const llm::Effort::Spent&) {
+    throw TakesLong();
+  }
+}
+
 std::vector<Route> RoutesOf(Context& context) {
   std::vector<Route> routes;
   for (const RouteRow& row : kRoutes) {
-    routes.push_back({.method = row.method,
-                      .path = row.path,
-                      .endpoint = [&context, endpoint = row.endpoint](
-                                      const HttpRequest& request) { return endpoint(context, request); },
-                      .open = row.open,
-                      .quick = row.quick});
+    routes.push_back(
+        {.method = row.method,
+         .path = row.path,
+         .endpoint = [&context, endpoint = row.endpoint](
+                         const HttpRequest& request) { return Call(endpoint, context, request); },
+         .open = row.open,
+         .quick = row.quick});
   }
   return routes;
 }
@@ -82,11 +95,13 @@ class Server::Impl {
         router_(RoutesOf(context_), options.access, context_.options.limits),
         log_(OpenLog(options)),
         workers_(kWorkers),
+        slow_worker_(1),
         site_{
             .limits = context_.options.limits,
             .router = router_,
             .io = io_,
             .workers = workers_,
+            .slow_worker = slow_worker_,
             .log = log_.get(),
             .requests = context_.metrics->Counter("throng:http_requests_total", "Requests to the server"),
             .errors = context_.metrics->Counter("throng:http_errors_total", "Requests answered by an error"),
@@ -100,7 +115,7 @@ class Server::Impl {
     listener_.Start();
   }
 
-  ~Impl() { workers_.join(); }
+  ~Impl() { JoinWorkers(); }
 
   int Port() const { return listener_.Port(); }
 
@@ -114,7 +129,7 @@ class Server::Impl {
     }
     // Nothing of the engine reaches the loop once it has ended.
     listener_.CloseAll();
-    workers_.join();
+    JoinWorkers();
   }
 
   void Stop() {
@@ -123,12 +138,19 @@ class Server::Impl {
   }
 
  private:
+  // The workers first: they give the other one its work.
+  void JoinWorkers() {
+    workers_.join();
+    slow_worker_.join();
+  }
+
   engine::MetricsRegistry own_metrics_;
   Context context_;
   const Router router_;
   const std::unique_ptr<RequestLog> log_;
   boost::asio::io_context io_{1};
   boost::asio::thread_pool workers_;
+  boost::asio::thread_pool slow_worker_;
   Site site_;
   Listener listener_;
 };

@@ -17,91 +17,8 @@ constexpr size_t kMaxStates = 100'000;
 // more levels, up to kMaxLevels, is worth a view of its own.
 constexpr size_t kMaxBelow = 4096;
 constexpr int kMaxLevels = 4;
-constexpr size_t kMaxTokenBytes = 1 << 16;
-
-std::string KeyOf(const llm::Constraint& spec) {
-  if (!spec.json_schema.empty()) return "s" + spec.json_schema;
-  if (!spec.grammar.empty()) return "g" + spec.grammar;
-  if (!spec.regex.empty()) return "r" + spec.regex;
-  std::string key = "c";
-  for (const std::string& choice : spec.choices) key += fmt::format("{}:{}", choice.size(), choice);
-  return key;
-}
 
 }  // namespace
-
-Vocabulary::Vocabulary(std::span<const std::string> bytes, std::vector<int32_t> eog_ids)
-    : token_bytes_(bytes.begin(), bytes.end()), eog_ids_(std::move(eog_ids)) {
-  std::sort(eog_ids_.begin(), eog_ids_.end());
-  eog_ids_.erase(std::unique(eog_ids_.begin(), eog_ids_.end()), eog_ids_.end());
-  for (const int32_t id : eog_ids_) {
-    if (id < 0 || static_cast<size_t>(id) >= bytes.size()) {
-      throw MakeError(ErrorCode::kInvalid,
-                      "vocabulary: the end-of-generation token {} is not among {} tokens", id, bytes.size());
-    }
-  }
-}
-
-bool Vocabulary::IsEndOfGeneration(int32_t token) const {
-  return std::binary_search(eog_ids_.begin(), eog_ids_.end(), token);
-}
-
-void Vocabulary::NeedTrie() const {
-  std::call_once(trie_once_, [this] {
-    all_ = MakeTrie(1);
-    longer_ = MakeTrie(kShortBytes + 1);
-    for (const int32_t token : all_.tokens) {
-      const std::string& text = Bytes(token);
-      if (text.size() == 1) has_byte_[static_cast<uint8_t>(text[0])] = true;
-      max_depth_ = std::max(max_depth_, static_cast<uint32_t>(text.size()));
-    }
-  });
-}
-
-// Of the tokens with at least that many bytes.
-Vocabulary::Trie Vocabulary::MakeTrie(size_t least_bytes) const {
-  Trie trie;
-  std::vector<int32_t>& sorted_tokens = trie.tokens;
-  std::vector<Node>& nodes = trie.nodes;
-  for (size_t token = 0; token < token_bytes_.size(); ++token) {
-    const std::string& text = token_bytes_[token];
-    if (text.size() < least_bytes || text.size() > kMaxTokenBytes ||
-        IsEndOfGeneration(static_cast<int32_t>(token)))
-      continue;
-    sorted_tokens.push_back(static_cast<int32_t>(token));
-  }
-  std::sort(sorted_tokens.begin(), sorted_tokens.end(), [&](int32_t a, int32_t b) {
-    const int order = Bytes(a).compare(Bytes(b));
-    return order != 0 ? order < 0 : a < b;
-  });
-  std::vector<uint32_t> open;  // the nodes on the path to the previous token
-  const auto close = [&](size_t depth) {
-    for (; open.size() > depth; open.pop_back())
-      nodes[open.back()].skip = static_cast<uint32_t>(nodes.size());
-  };
-  const std::string* previous = nullptr;
-  for (size_t i = 0; i < sorted_tokens.size(); ++i) {
-    const std::string& text = Bytes(sorted_tokens[i]);
-    size_t shared = 0;
-    if (previous != nullptr) {
-      shared = static_cast<size_t>(
-          std::mismatch(text.begin(), text.end(), previous->begin(), previous->end()).first - text.begin());
-    }
-    if (shared == text.size() && previous != nullptr && previous->size() == text.size())
-      continue;  // the same bytes
-    close(shared);
-    for (size_t depth = shared + 1; depth <= text.size(); ++depth) {
-      open.push_back(static_cast<uint32_t>(nodes.size()));
-      nodes.push_back(
-          {0, static_cast<uint32_t>(i), static_cast<uint32_t>(depth), static_cast<uint8_t>(text[depth - 1])});
-    }
-    previous = &text;
-  }
-  close(0);
-  const auto end = static_cast<uint32_t>(nodes.size());
-  nodes.push_back({end, static_cast<uint32_t>(sorted_tokens.size()), 0, 0});
-  return trie;
-}
 
 Constraint::Constraint(const llm::Constraint& spec, std::shared_ptr<const Vocabulary> vocabulary)
     : Constraint(llm::CompileGrammar(spec), std::move(vocabulary)) {}
@@ -187,10 +104,11 @@ void Constraint::AllowedOneByOne(Place& place, std::span<uint64_t> mask) {
           });
 }
 
-const Constraint::View& Constraint::ViewFrom(Place& place, int levels) {
+const Constraint::View& Constraint::ViewFrom(Place& place, int levels, bool is_text) {
   const auto outlook_from = [&] { return OutlookFrom(place, levels); };
   const llm::Automaton::Outlook outlook = outlook_from();
   std::vector<uint32_t> key = outlook.key;
+  key.push_back(is_text);
   const auto cached = views_.find(key);
   if (cached != views_.end()) return *cached->second;
   if (view_words_ > kMaxMaskWords) {
@@ -201,28 +119,91 @@ const Constraint::View& Constraint::ViewFrom(Place& place, int levels) {
   auto view = std::make_unique<View>();
   view->mask.resize(vocabulary_->MaskWords());
   view->is_short = outlook.reach < vocabulary_->max_depth_;
+  view->of_others = is_text;
+  if (!is_text && !view->is_short) {
+    const Marked marked = MarkPlainText(automaton_.WithHoles(Restore(place), outlook), view->mask);
+    view->of_others = marked == Marked::kAll;
+    view->is_final = marked != Marked::kReturns || levels == kMaxLevels;
+  }
+  const Vocabulary::Trie& trie = view->of_others ? vocabulary_->others_ : vocabulary_->all_;
   std::map<std::vector<uint32_t>, uint32_t> numbers;  // of sets of holes
   size_t below = 0;
-  const Vocabulary::Node* nodes = vocabulary_->all_.nodes.data();
-  WalkAll([&] { return automaton_.WithHoles(Restore(place), outlook_from()); },
-          [&](uint32_t node, State next) {
-            if (view->is_short && nodes[node].depth > Vocabulary::kShortBytes) return true;
-            vocabulary_->all_.Allow(node, view->mask);
-            if (!automaton_.HasHoles(next) || nodes[node].skip == node + 1) return true;
-            const auto [found, is_new] =
-                numbers.try_emplace(automaton_.HolesOf(next), static_cast<uint32_t>(numbers.size()));
-            if (is_new) view->holes.push_back(found->first);
-            view->exits.push_back({node, found->second});
-            for (uint32_t child = node + 1; child < nodes[node].skip; child = nodes[child].skip) ++below;
-            view->is_final = below <= kMaxBelow || levels == kMaxLevels;
-            return view->is_final;
-          });
+  const Vocabulary::Node* nodes = trie.nodes.data();
+  const auto walk = [&] {
+    Walk(
+        trie, 0, trie.NumNodes(), [&] { return automaton_.WithHoles(Restore(place), outlook_from()); },
+        [&](uint32_t node, State next) {
+          if (view->is_short && nodes[node].depth > Vocabulary::kShortBytes) return true;
+          trie.Allow(node, view->mask);
+          if (!automaton_.HasHoles(next) || nodes[node].skip == node + 1) return true;
+          const auto [found, is_new] =
+              numbers.try_emplace(automaton_.HolesOf(next), static_cast<uint32_t>(numbers.size()));
+          if (is_new) view->holes.push_back(found->first);
+          view->exits.push_back({node, found->second});
+          for (uint32_t child = node + 1; child < nodes[node].skip; child = nodes[child].skip) ++below;
+          view->is_final = below <= kMaxBelow || levels == kMaxLevels;
+          return view->is_final;
+        });
+  };
+  if (view->is_final) walk();
   if (!view->is_final) {
     *view = View();
     view->is_final = false;
   }
   view_words_ += view->mask.size() + view->exits.size() + key.size();
   return *views_.emplace(std::move(key), std::move(view)).first->second;
+}
+
+// Where almost any plain text may follow, and all but some of it leads to one state, as in a name that is
+// none of a few: sets the bits of plain tokens, by looking at what differs alone. Sets none elsewhere, or if
+// such texts return to callers: then an outlook of more levels is better.
+Constraint::Marked Constraint::MarkPlainText(State base, std::span<uint64_t> mask) {
+  State loop = llm::Automaton::kDead;
+  for (const uint8_t byte : {'~', 'Q', 'z', '0'}) {
+    const State next = automaton_.Next(base, byte);
+    if (next == llm::Automaton::kDead || automaton_.PlainTextAt(next) != llm::Program::PlainText::kAll ||
+        automaton_.Next(next, 'a') != next)
+      continue;
+    loop = next;
+    break;
+  }
+  if (loop == llm::Automaton::kDead || automaton_.IsFull()) return Marked::kNone;
+  if (automaton_.HasHoles(loop)) return Marked::kReturns;
+  vocabulary_->text_.Allow(vocabulary_->text_.most, mask);
+  const Vocabulary::Trie& plain = vocabulary_->plain_;
+  const Vocabulary::Node* nodes = plain.nodes.data();
+  walk_[0] = base;
+  for (uint32_t i = 0; i < plain.NumNodes();) {
+    const Vocabulary::Node& node = nodes[i];
+    const State next = automaton_.Next(walk_[node.depth - 1], node.byte);
+    if (next != llm::Automaton::kDead && automaton_.HasHoles(next)) {
+      std::fill(mask.begin(), mask.end(), 0);
+      return Marked::kReturns;
+    }
+    walk_[node.depth] = next;
+    if (next != llm::Automaton::kDead && next != loop) {
+      ++i;
+      continue;
+    }
+    if (next == llm::Automaton::kDead) plain.Forbid(i, mask);
+    i = node.skip;
+  }
+  return Marked::kAll;
+}
+
+// How many characters of plain text may follow, up to what a token has; nothing if none may, or if it depends
+// on which they are.
+std::optional<uint32_t> Constraint::MostText(Place& place) {
+  State state = Restore(place);
+  for (uint32_t count = 0; count < vocabulary_->text_.most; ++count) {
+    const llm::Program::PlainText text = automaton_.PlainTextAt(state);
+    if (text == llm::Program::PlainText::kNone && count > 0) return count;
+    if (text != llm::Program::PlainText::kAll) return std::nullopt;
+    const State next = automaton_.Next(state, 'a');
+    if (next == state) break;
+    state = next;
+  }
+  return vocabulary_->text_.most;
 }
 
 // As far as a token reaches; or as a short one does, if counts are near for longer ones alone: these have
@@ -237,20 +218,26 @@ llm::Automaton::Outlook Constraint::OutlookFrom(Place& place, int levels) {
 Constraint::Seen Constraint::SeenFrom(Place& place) {
   const auto cached = seen_.find(Restore(place));
   if (cached != seen_.end()) return cached->second;
+  const std::optional<uint32_t> text = MostText(place);
   int levels = 0;
-  const View* view = &ViewFrom(place, levels);
-  while (!view->is_final) view = &ViewFrom(place, ++levels);
-  Seen seen = {view, OutlookFrom(place, levels).callers};
+  const View* view = &ViewFrom(place, levels, text.has_value());
+  while (!view->is_final) view = &ViewFrom(place, ++levels, text.has_value());
+  Seen seen = {view, text, OutlookFrom(place, levels).callers};
   return seen_[place.state] = std::move(seen);
 }
 
 void Constraint::AllowedByView(Place& place, std::span<uint64_t> mask) {
   const Seen seen = SeenFrom(place);
   if (!automaton_.HasRoom(seen.callers)) return AllowedOneByOne(place, mask);
-  std::copy(seen.view->mask.begin(), seen.view->mask.end(), mask.begin());
-  const Vocabulary::Trie& all = vocabulary_->all_;
+  if (seen.text) {
+    vocabulary_->text_.Allow(*seen.text, mask);
+    for (size_t word = 0; word < mask.size(); ++word) mask[word] |= seen.view->mask[word];
+  } else {
+    std::copy(seen.view->mask.begin(), seen.view->mask.end(), mask.begin());
+  }
+  const Vocabulary::Trie& all = seen.view->of_others ? vocabulary_->others_ : vocabulary_->all_;
   if (seen.view->is_short) {
-    const Vocabulary::Trie& longer = vocabulary_->longer_;
+    const Vocabulary::Trie& longer = seen.text ? vocabulary_->longer_others_ : vocabulary_->longer_;
     Walk(
         longer, 0, longer.NumNodes(), [&] { return Restore(place); },
         [&](uint32_t node, State) {
@@ -416,7 +403,7 @@ std::optional<int32_t> Matcher::LongestToken() {
 
 State Matcher::After(int32_t token) {
   const std::string& bytes = constraint_->vocabulary_->Bytes(token);
-  if (bytes.empty() || bytes.size() > kMaxTokenBytes) return llm::Automaton::kDead;
+  if (bytes.empty() || bytes.size() > Vocabulary::kMaxTokenBytes) return llm::Automaton::kDead;
   // With dead ends, all states that can be reached were explored: keep them.
   if (constraint_->automaton_.IsFull() && !constraint_->has_dead_ends_) constraint_->Drop();
   State state = constraint_->Restore(place_);
@@ -448,31 +435,6 @@ bool Matcher::Accept(int32_t token) {
   place_.text += vocabulary.Bytes(token);
   Enter(state);
   return true;
-}
-
-ConstraintCache::ConstraintCache(std::shared_ptr<const Vocabulary> vocabulary, size_t capacity)
-    : vocabulary_(std::move(vocabulary)), capacity_(std::max<size_t>(capacity, 1)) {}
-
-std::shared_ptr<Constraint> ConstraintCache::Get(const llm::Constraint& spec) {
-  return Get(KeyOf(spec), [&] { return llm::CompileGrammar(spec); });
-}
-
-std::shared_ptr<Constraint> ConstraintCache::Get(const std::string& key,
-                                                 const std::function<llm::Grammar()>& make) {
-  const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(key);
-  if (found != entries_.end()) {
-    recent_.splice(recent_.begin(), recent_, found->second);
-    return recent_.front().second;
-  }
-  auto constraint = std::make_shared<Constraint>(make(), vocabulary_);
-  recent_.emplace_front(key, constraint);
-  entries_[key] = recent_.begin();
-  if (recent_.size() > capacity_) {
-    entries_.erase(recent_.back().first);
-    recent_.pop_back();
-  }
-  return constraint;
 }
 
 }  // namespace throng::engine

@@ -1,11 +1,9 @@
 // Constrained decoding: which tokens may come next, so that a finished answer is one of the choices or fits
-// the JSON schema, grammar or regular expression. One Vocabulary per tokenizer, one Constraint per distinct
-// llm::Constraint, one Matcher per sequence.
+// the JSON schema, grammar or regular expression. One Vocabulary per tokenizer (vocabulary.h), one Constraint
+// per distinct llm::Constraint (constraint_cache.h), one Matcher per sequence.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,68 +11,13 @@
 #include <span>
 #include <string>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
+#include "engine/sampling/vocabulary.h"
 #include "llm/grammar/automaton.h"
 #include "llm/llm.h"
 
 namespace throng::engine {
-
-// The tokens' bytes, in a trie. Immutable, so threads may share it.
-class Vocabulary {
- public:
-  // bytes[id] is what the token adds to the text, perhaps a part of a code point; empty for tokens that an
-  // answer never contains (control tokens). eog_ids end a generation, whatever their bytes.
-  Vocabulary(std::span<const std::string> bytes, std::vector<int32_t> eog_ids);
-
-  size_t NumTokens() const { return token_bytes_.size(); }
-  size_t MaskWords() const { return (NumTokens() + 63) / 64; }
-  const std::string& Bytes(int32_t token) const { return token_bytes_[static_cast<size_t>(token)]; }
-  bool IsEndOfGeneration(int32_t token) const;
-  std::span<const int32_t> EndsOfGeneration() const { return eog_ids_; }
-
- private:
-  friend class Constraint;
-
-  // Nodes in preorder: a walk continues at the next node, or at `skip` if no text continues with this byte.
-  struct Node {
-    uint32_t skip;         // first node after the subtree
-    uint32_t first_token;  // its tokens: [first_token, the next node's first_token) of the trie's
-    uint32_t depth;        // 1 for the first byte of a token
-    uint8_t byte;
-  };
-
-  struct Trie {
-    std::vector<int32_t> tokens;  // ordered by bytes
-    std::vector<Node> nodes;      // ends with a sentinel, whose first_token ends the last node's tokens
-
-    uint32_t NumNodes() const { return static_cast<uint32_t>(nodes.size() - 1); }
-    // Sets the bits of the tokens that end at a node.
-    void Allow(uint32_t node, std::span<uint64_t> mask) const {
-      for (uint32_t t = nodes[node].first_token; t < nodes[node + 1].first_token; ++t) {
-        const auto token = static_cast<size_t>(tokens[t]);
-        mask[token / 64] |= uint64_t{1} << (token & 63);
-      }
-    }
-  };
-  // Longer tokens are few: where they alone depend on a count that is near, they are walked through by
-  // themselves.
-  static constexpr uint32_t kShortBytes = 16;
-
-  // Makes the tries, at the first call: only constraints need them. Thread-safe.
-  void NeedTrie() const;
-  Trie MakeTrie(size_t least_bytes) const;
-
-  std::vector<std::string> token_bytes_;
-  std::vector<int32_t> eog_ids_;  // sorted
-  // Set by NeedTrie:
-  mutable std::once_flag trie_once_;
-  mutable Trie all_;     // all tokens with bytes
-  mutable Trie longer_;  // those of more than kShortBytes
-  mutable uint32_t max_depth_ = 0;
-  mutable bool has_byte_[256] = {};  // a token of this single byte exists
-};
 
 // The allowed form of an answer, compiled for one vocabulary. Several threads may use its matchers.
 class Constraint {
@@ -103,7 +46,8 @@ class Constraint {
     std::string text;
   };
 
-  // What may come next in all states of one outlook (automaton.h), as far as it does not depend on callers.
+  // What may come next in all states of one outlook (automaton.h), as far as it does not depend on callers:
+  // of all tokens, or of those that are no plain text.
   struct View {
     Mask mask;
     // Nodes of the trie whose bytes lead back to callers: what is below them depends on these.
@@ -113,14 +57,20 @@ class Constraint {
     };
     std::vector<Exit> exits;
     std::vector<std::vector<uint32_t>> holes;
-    bool is_final = true;   // else the exits are too many, and an outlook of more levels is needed
-    bool is_short = false;  // of tokens of up to kShortBytes alone
+    bool is_final = true;    // else the exits are too many, and an outlook of more levels is needed
+    bool is_short = false;   // of tokens of up to kShortBytes alone
+    bool of_others = false;  // the nodes are those of the tokens that are no plain text
   };
   // What a state sees: its view, and who its callers are.
   struct Seen {
     const View* view;
+    // Not empty: so many characters of plain text may come, whichever they are, and the view is of other
+    // tokens.
+    std::optional<uint32_t> text;
     std::vector<llm::Automaton::Frames> callers;
   };
+
+  enum class Marked { kNone, kAll, kReturns };
 
   // What must come next in a state; -1: nothing.
   struct Forced {
@@ -137,9 +87,11 @@ class Constraint {
   size_t WalkAll(const Base& base, const Found& found);
   void AllowedOneByOne(Place& place, std::span<uint64_t> mask);
   llm::Automaton::Outlook OutlookFrom(Place& place, int levels);
-  const View& ViewFrom(Place& place, int levels);
+  const View& ViewFrom(Place& place, int levels, bool is_text);
   Seen SeenFrom(Place& place);
   void AllowedByView(Place& place, std::span<uint64_t> mask);
+  std::optional<uint32_t> MostText(Place& place);
+  Marked MarkPlainText(State base, std::span<uint64_t> mask);
   void AllowedAt(Place& place, std::span<uint64_t> mask);
   Forced ForcedAt(Place& place);
   bool FindDeadEnds();
@@ -203,26 +155,6 @@ class Matcher {
   bool complete_ = false;
   bool finished_ = false;
   bool only_end_ = false;
-};
-
-// Keeps the most recently used constraints compiled: a run has few, and they recur in each step.
-class ConstraintCache {
- public:
-  explicit ConstraintCache(std::shared_ptr<const Vocabulary> vocabulary, size_t capacity = 256);
-
-  // Throws as the constructor of Constraint does. May be called from several threads.
-  std::shared_ptr<Constraint> Get(const llm::Constraint& spec);
-  // key: equal for equal grammars.
-  std::shared_ptr<Constraint> Get(const std::string& key, const std::function<llm::Grammar()>& make);
-
- private:
-  using Entry = std::pair<std::string, std::shared_ptr<Constraint>>;
-
-  std::shared_ptr<const Vocabulary> vocabulary_;
-  size_t capacity_;
-  std::mutex mutex_;
-  std::list<Entry> recent_;  // guarded by mutex_; most recent first
-  std::unordered_map<std::string, std::list<Entry>::iterator> entries_;  // guarded by mutex_
 };
 
 }  // namespace throng::engine

@@ -32,6 +32,12 @@ std::shared_ptr<const Vocabulary> OddVocabulary(uint64_t seed) {
     const size_t begin = rng.NextBelow(text.size());
     tokens.push_back(text.substr(begin, 1 + rng.NextBelow(7)));
   }
+  // Long ones, of plain text alone and with an end.
+  for (const size_t length : {17, 20, 31, 33, 40, 64}) {
+    tokens.emplace_back(length, 'b');
+    tokens.push_back("é" + std::string(length, 'a'));
+    tokens.push_back(std::string(length, 'a') + "\"}");
+  }
   return MakeVocabulary(tokens);
 }
 
@@ -405,20 +411,6 @@ TEST(Constrain, SurvivesPatternsThatExplode) {
     EXPECT_EQ(inner.find_first_not_of("ab"), std::string::npos);
     EXPECT_EQ(inner[inner.size() - 15], 'a');
   }
-}
-
-TEST(ConstraintCache, KeepsWhatIsUsed) {
-  ConstraintCache cache(OddVocabulary(0), 2);
-  llm::Constraint a, b, c;
-  a.choices = {"a", "b"};
-  b.choices = {"ab"};
-  c.json_schema = R"({"type":"boolean"})";
-  const auto first = cache.Get(a);
-  EXPECT_NE(cache.Get(b), first);
-  EXPECT_EQ(cache.Get(a), first);
-  cache.Get(c);  // b goes
-  EXPECT_EQ(cache.Get(a), first);
-  EXPECT_FALSE(first->LongestAnswerTokens() == std::nullopt);
 }
 
 }  // namespace

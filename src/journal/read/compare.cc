@@ -106,7 +106,8 @@ Call CallAt(const Journal& journal, const std::vector<int64_t>& key) {
   Statement row(
       journal.GetDatabase(),
       "SELECT function, finish || ': ' || coalesce(answer, error), system, prompt, choices, json_schema, "
-      "temperature, top_k, top_p, min_p, repetition_penalty, seed, stop, max_tokens FROM calls "
+      "temperature, top_k, top_p, min_p, repetition_penalty, seed, stop, max_tokens, grammar, regex FROM "
+      "calls "
       "WHERE step = ? AND agent = ? AND call = ?");
   row.Bind(key[0]).Bind(key[1]).Bind(key[2]);
   Call call;

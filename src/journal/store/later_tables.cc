@@ -7,10 +7,19 @@
 namespace throng::journal {
 
 void AddLaterTables(Database& database, const char* schema, bool only_for_connection) {
-  const std::string known =
-      database.TextOf(fmt::format("SELECT 1 FROM {}.sqlite_master WHERE name = 'memories'", schema).c_str());
-  if (!known.empty()) return;
-  database.Execute(fmt::format(kLaterTables, only_for_connection ? "TEMP" : "").c_str());
+  const auto is_known = [&](const char* name) {
+    return !database
+                .TextOf(fmt::format("SELECT 1 FROM {}.sqlite_master WHERE name = '{}'", schema, name).c_str())
+                .empty();
+  };
+  const auto add = [&](const char* sql) {
+    database.Execute(fmt::format(fmt::runtime(sql), only_for_connection ? "TEMP" : "").c_str());
+  };
+  if (!is_known("memories")) add(kMemories);
+  if (is_known("constraints")) return;
+  // A view of the connection hides the file's.
+  if (!only_for_connection) database.Execute("DROP VIEW IF EXISTS calls");
+  add(kConstraints);
 }
 
 }  // namespace throng::journal

@@ -111,6 +111,7 @@ QuestionStore::QuestionStore(Database& database)
     : database_(database),
       add_part_(database, kAddPart),
       add_settings_(database, kAddSettings),
+      add_constraint_(database, kAddConstraint),
       add_server_(database, kAddServer) {}
 
 // What earlier sessions stored; only once something is to be added, as most journals are opened to be read.
@@ -156,6 +157,7 @@ int64_t QuestionStore::SettingsOf(const llm::Request& request) {
   const llm::Sampling& sampling = request.sampling;
   hasher_.Reset().Add(request.constraint.json_schema).Add(uint64_t{request.constraint.choices.size()});
   for (const std::string& choice : request.constraint.choices) hasher_.Add(choice);
+  hasher_.Add(request.constraint.grammar).Add(request.constraint.regex);
   for (const std::string& stop : request.stop) hasher_.Add(stop);
   hasher_.Add(sampling.temperature).Add(sampling.top_k).Add(sampling.top_p).Add(sampling.min_p);
   hasher_.Add(sampling.repetition_penalty).Add(sampling.seed).Add(request.max_tokens);
@@ -180,6 +182,12 @@ void QuestionStore::AddSettings(int64_t id, const llm::Request& request) {
   }
   BindTextOrNull(add_settings_, request.stop.empty() ? "" : JsonList(request.stop));
   add_settings_.Bind(int64_t{request.max_tokens}).Run();
+  const llm::Constraint& constraint = request.constraint;
+  if (constraint.grammar.empty() && constraint.regex.empty()) return;
+  add_constraint_.Bind(id);
+  BindTextOrNull(add_constraint_, constraint.grammar);
+  BindTextOrNull(add_constraint_, constraint.regex);
+  add_constraint_.Run();
 }
 
 int64_t QuestionStore::ServerOf(const std::string& name) {

@@ -61,6 +61,7 @@ class QuestionStore {
   Database& database_;
   Statement add_part_;
   Statement add_settings_;
+  Statement add_constraint_;
   Statement add_server_;
   Hasher hasher_;
   bool loaded_ = false;

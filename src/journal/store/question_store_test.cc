@@ -240,6 +240,50 @@ TEST_F(QuestionsInJournal, CallsSayWhichMemoriesTheirPromptsHold) {
   }
 }
 
+TEST_F(QuestionsInJournal, TheViewHasGrammarsAndExpressions) {
+  const auto journal = Begin("a");
+  llm::Request request = Question(1, 0);
+  request.constraint = {.choices = {}, .json_schema = {}, .grammar = "root ::= [a-z]+", .regex = {}};
+  Add(*journal, request, "park");
+  request = Question(1, 1);
+  request.constraint = {.choices = {}, .json_schema = {}, .grammar = "root ::= [0-9]+", .regex = {}};
+  Add(*journal, request, "7");
+  request = Question(1, 2);
+  request.constraint = {.choices = {}, .json_schema = {}, .grammar = {}, .regex = "^p"};
+  Add(*journal, request, "park");
+  Add(*journal, Question(1, 3), "park");
+  const auto calls = Calls(*journal);
+  ASSERT_EQ(calls.size(), 4u);
+  EXPECT_EQ(calls[0]["grammar"], "root ::= [a-z]+");
+  EXPECT_EQ(calls[1]["grammar"], "root ::= [0-9]+");
+  EXPECT_TRUE(calls[1]["regex"].is_null());
+  EXPECT_EQ(calls[2]["regex"], "^p");
+  EXPECT_TRUE(calls[3]["grammar"].is_null() && calls[3]["regex"].is_null());
+  for (int step = 0; step < 4; ++step) journal->OnStep(step, {});
+  Journal::CreateFork(dir_ / "fork", *journal, 1, journal->GetManifest());
+  EXPECT_EQ(Calls(*Journal::OpenToRead(dir_ / "fork")).at(0)["grammar"], "root ::= [a-z]+");
+}
+
+TEST_F(QuestionsInJournal, JournalsFromBeforeGrammarsCanBeReadAndGoneOnWith) {
+  auto journal = Begin("a");
+  Add(*journal, Question(1, 0), "park");
+  journal->OnStep(0, {});
+  journal->Flush();
+  journal->GetDatabase().Execute(
+      "DROP VIEW calls; DROP TABLE constraints; CREATE VIEW calls AS SELECT step, agent, call FROM answers");
+  journal.reset();
+  const auto old = Journal::OpenToRead(dir_ / "a");
+  EXPECT_TRUE(Calls(*old).at(0)["grammar"].is_null());
+  EXPECT_EQ(Calls(*old).at(0)["answer"], "park");
+  ExportSqlite(*old, dir_ / "plain");
+  EXPECT_EQ(Database(dir_ / "plain", true).TextOf("SELECT count(*) FROM calls WHERE regex IS NULL"), "1");
+  journal = Journal::OpenToWrite(dir_ / "a");
+  llm::Request request = Question(1, 1);
+  request.constraint = {.choices = {}, .json_schema = {}, .grammar = {}, .regex = "p.*"};
+  Add(*journal, request, "park");
+  EXPECT_EQ(Calls(*journal).at(1)["regex"], "p.*");
+}
+
 // The table came after files of this format were in use.
 TEST_F(QuestionsInJournal, JournalsFromBeforeMemoriesCanBeReadForkedAndGoneOnWith) {
   auto journal = Begin("a");

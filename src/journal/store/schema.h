@@ -42,9 +42,12 @@ CREATE TABLE collected(step INTEGER NOT NULL, agent INTEGER NOT NULL, name TEXT 
   PRIMARY KEY(step, agent, name)) WITHOUT ROWID;
 )";
 
+// Views are stable: columns are only ever added. A text is put together from its parts in the order of its
+// list; CROSS JOIN keeps SQLite from choosing another order.
+
 // Tables and views that format 3 got after files of it were in use; {0}: nothing, or TEMP for a connection
 // that only reads.
-inline constexpr const char* kLaterTables = R"(
+inline constexpr const char* kMemories = R"(
 CREATE {0} TABLE IF NOT EXISTS used_memories(step INTEGER NOT NULL, agent INTEGER NOT NULL, call INTEGER NOT NULL,
   seq INTEGER NOT NULL, made INTEGER NOT NULL, memory INTEGER, text TEXT,
   PRIMARY KEY(step, agent, call, seq)) WITHOUT ROWID;
@@ -55,14 +58,10 @@ CREATE {0} VIEW memories AS
   FROM used_memories AS m JOIN starts AS s ON s.agent = m.agent;
 )";
 
-// Stable: columns are only ever added. A text is put together from its parts in the order of its list; CROSS
-// JOIN keeps SQLite from choosing another order.
-inline constexpr const char* kViews = R"(
-CREATE VIEW price AS
-  SELECT CAST(substr(value, 1, instr(value, ',') - 1) AS REAL) AS prompt,
-    CAST(substr(value, instr(value, ',') + 1) AS REAL) AS output
-  FROM manifest WHERE key = 'price' AND value <> '';
-CREATE VIEW calls AS
+// What settings lack of what answers were held to, and the view that shows it.
+inline constexpr const char* kConstraints = R"(
+CREATE {0} TABLE IF NOT EXISTS constraints(settings INTEGER PRIMARY KEY, grammar TEXT, regex TEXT);
+CREATE {0} VIEW calls AS
   SELECT a.step, a.agent, s.name, a.call, a.function,
     (SELECT group_concat(p.text, '') FROM json_each(a.prompt) AS run CROSS JOIN parts AS p
       ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS prompt,
@@ -76,9 +75,17 @@ CREATE VIEW calls AS
      (a.output_tokens + a.spent_output_tokens) * price.output) / 1e6 AS cost,
     a.issued_s, a.arrived_s - a.issued_s AS latency_s, v.name AS served_by, a.session,
     q.choices, q.json_schema, q.temperature, q.top_k, q.top_p, q.min_p, q.repetition_penalty, q.seed, q.stop,
-    q.max_tokens, lower(hex(a.digest)) AS digest
+    q.max_tokens, lower(hex(a.digest)) AS digest, c.grammar, c.regex
   FROM answers AS a JOIN starts AS s ON s.agent = a.agent LEFT JOIN settings AS q ON q.id = a.settings
+    LEFT JOIN constraints AS c ON c.settings = a.settings
     LEFT JOIN servers AS v ON v.id = a.server LEFT JOIN price ON 1 = 1;
+)";
+
+inline constexpr const char* kViews = R"(
+CREATE VIEW price AS
+  SELECT CAST(substr(value, 1, instr(value, ',') - 1) AS REAL) AS prompt,
+    CAST(substr(value, instr(value, ',') + 1) AS REAL) AS output
+  FROM manifest WHERE key = 'price' AND value <> '';
 CREATE VIEW agents AS SELECT agent, name, x, y, status FROM starts;
 CREATE VIEW events AS
   SELECT e.step, e.agent, s.name, e.seq, e.kind, e.text, e.call FROM chronicle AS e JOIN starts AS s ON s.agent = e.agent;
@@ -115,6 +122,7 @@ inline constexpr const char* kAddFile = "INSERT OR REPLACE INTO files VALUES(?,?
 inline constexpr const char* kAddStart = "INSERT INTO starts VALUES(?,?,?,?,?)";
 inline constexpr const char* kAddPart = "INSERT INTO parts VALUES(?,?)";
 inline constexpr const char* kAddSettings = "INSERT INTO settings VALUES(?,?,?,?,?,?,?,?,?,?,?)";
+inline constexpr const char* kAddConstraint = "INSERT INTO constraints VALUES(?,?,?)";
 inline constexpr const char* kAddServer = "INSERT INTO servers VALUES(?,?)";
 inline constexpr const char* kAddAnswer =
     "INSERT INTO answers VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";

@@ -45,6 +45,16 @@ Automaton::Automaton(const Grammar& grammar, const bool* has_byte) : program_(gr
   Clear();
 }
 
+Program::PlainText Automaton::PlainTextAt(State state) const {
+  auto all = Program::PlainText::kNone;
+  const std::span<const uint32_t> items = ItemsOf(state);
+  for (size_t i = 0; i < items.size() && all != Program::PlainText::kSome; i += 2) {
+    const Program::PlainText text = program_.PlainTextAt(items[i]);
+    if (text != Program::PlainText::kNone) all = text;
+  }
+  return all;
+}
+
 bool Automaton::IsFull() const { return held_ - floor_ >= kMaxHeld; }
 
 void Automaton::Clear() {

@@ -36,6 +36,8 @@ class Automaton {
   }
   bool IsComplete(State state) const { return ItemsOf(state)[0] == Program::kEnd; }
   bool HasNext(State state) const { return ItemsOf(state).end()[-2] > Program::kHole; }
+  // What plain text may follow (program.h): kAll means that all characters of it lead to the same state.
+  Program::PlainText PlainTextAt(State state) const;
   bool UsesByte(uint8_t byte) const { return used_[byte]; }
   size_t NumStates() const { return states_.size(); }
 

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/text/utf8.h"
+#include "llm/effort.h"
 #include "llm/grammar/gbnf_parser.h"
 #include "llm/grammar/json_schema.h"
 #include "llm/regular/pattern.h"
@@ -108,6 +109,7 @@ CodePoints Complement(const CodePoints& ranges) {
 
 Grammar::Node Grammar::Add(Item item) {
   for (const Node child : item.children) THRONG_CHECK(child < items_.size());
+  Effort::Spend(4 + item.children.size() + item.bytes.size() / 8);
   items_.push_back(std::move(item));
   root_ = static_cast<Node>(items_.size() - 1);
   return root_;

@@ -107,6 +107,11 @@ std::optional<Regular> TextsOf(const SchemaParts& parts) {
       const std::string where = Where(path + "/pattern");
       add(PatternTexts(pattern->get_ref<const std::string&>(), where), where);
     }
+    if (const Json* pattern = Find(*schema, kNotPattern)) {
+      if (!pattern->is_string()) throw WrongSchema(path, "must be a string");
+      const std::string where = Where(path);
+      add(Complement(PatternTexts(pattern->get_ref<const std::string&>(), where), where), where);
+    }
     const Json* format = Find(*schema, "format");
     if (format == nullptr || !format->is_string()) continue;
     if (std::optional<Regular> known = FormatTexts(format->get_ref<const std::string&>()))
@@ -240,45 +245,48 @@ Grammar::Node LowerNumber(const SchemaParts& parts, bool whole, Grammar& grammar
   std::vector<std::string> except;
   for (const Json& value : ExceptOf(parts)) {
     if (!value.is_number()) continue;
-    if (!whole || !value.is_number_integer())
-      throw UnsupportedSchema(
-          path, "excludes a number by a not, a oneOf or an if, which is supported for integers only");
-    except.push_back(value.dump());
+    const std::string text = value.dump();
+    if (whole && value.is_number_integer()) {
+      except.push_back(text);
+      continue;
+    }
+    // A number has many texts: below it or above it.
+    NumberBounds below, above;
+    below.exclusive_maximum = above.exclusive_minimum = text;
+    const auto numbers = [&](const NumberBounds& some) {
+      return whole ? IntegerTexts(some, Where(path)) : NumberTexts(some, Where(path));
+    };
+    texts = Intersection(texts, Union(numbers(below), numbers(above), Where(path)), Where(path));
   }
   if (!except.empty()) texts = Intersection(texts, Complement(OneOf(except), Where(path)), Where(path));
   if (texts.Empty()) throw NoValue{WrongSchema(path, "allows no number: its bounds exclude each other")};
   return grammar.Texts(std::move(texts));
 }
 
-std::optional<Grammar::Node> LowerName(const NameRules& rules, Grammar& grammar) {
-  const std::string where = Where(rules.path);
-  const auto quoted = [&](Grammar::Node body) {
-    return grammar.Sequence({grammar.Bytes("\""), body, grammar.Bytes("\"")});
-  };
-  if (rules.allowed.empty() && rules.matching.empty() && rules.not_matching.empty())
-    return quoted(AnyExcept(rules.except, grammar));
-  std::optional<Regular> names;
-  const auto keep = [&](const Regular& some) {
-    names = names ? Reduced(Intersection(*names, some, where)) : some;
-  };
-  if (!rules.allowed.empty()) {
+Grammar::Node LowerNameExcept(const std::vector<std::string>& except, Grammar& grammar) {
+  return grammar.Sequence({grammar.Bytes("\""), AnyExcept(except, grammar), grammar.Bytes("\"")});
+}
+
+Grammar::Node LowerName(Regular names, Grammar& grammar) {
+  return grammar.Sequence({grammar.Bytes("\""), grammar.StringTexts(std::move(names)), grammar.Bytes("\"")});
+}
+
+Regular NameTexts(const std::vector<SchemaParts>& allowed, const std::vector<std::string>& except,
+                  const std::string& path) {
+  const std::string where = Where(path);
+  Regular names = AnyString(where);
+  if (!allowed.empty()) {
     Regular any;
-    for (const SchemaParts& one : rules.allowed) {
+    for (const SchemaParts& one : allowed) {
       const int64_t min = CountOf(one, "minLength", 0);
       const int64_t max = CountOf(one, "maxLength", Grammar::kUnbounded);
       const std::optional<Regular> texts = TextsOf(one);
-      const Regular some = !texts && min == 0 && max == Grammar::kUnbounded ? AnyString(where)
-                           : texts ? WithLength(*texts, min, max, where)
-                                   : Chars(kAnyChar, min, max, where);
-      any = Union(any, some, where);
+      any = Union(any, texts ? WithLength(*texts, min, max, where) : Chars(kAnyChar, min, max, where), where);
     }
-    keep(Reduced(any));
+    names = Reduced(any);
   }
-  for (const std::string& pattern : rules.matching) keep(PatternTexts(pattern, where));
-  for (const std::string& pattern : rules.not_matching) keep(Complement(PatternTexts(pattern, where), where));
-  if (!rules.except.empty()) keep(Complement(OneOf(rules.except), where));
-  if (names->Empty()) return std::nullopt;
-  return quoted(grammar.StringTexts(*std::move(names)));
+  if (!except.empty()) names = Intersection(names, Complement(OneOf(except), where), where);
+  return names;
 }
 
 }  // namespace throng::llm

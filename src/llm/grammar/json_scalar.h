@@ -9,6 +9,7 @@
 
 #include "llm/grammar/grammar.h"
 #include "llm/grammar/schema_parts.h"
+#include "llm/regular/regular.h"
 
 namespace throng::llm {
 
@@ -22,16 +23,14 @@ Grammar::Node LowerPlainString(const SchemaParts& parts, std::string_view withou
 // The numbers that all parts allow: whole ones, written without a fraction, or all.
 Grammar::Node LowerNumber(const SchemaParts& parts, bool whole, Grammar& grammar);
 
-// Names of members, as propertyNames and patternProperties ask for them.
-struct NameRules {
-  std::vector<SchemaParts> allowed;       // one of these, as far as they are about strings; empty: any
-  std::vector<std::string> matching;      // patterns: all of these
-  std::vector<std::string> not_matching;  // and none of these
-  std::vector<std::string> except;        // and none of these names
-  std::string path;
-};
-// The names with their quotes; nothing if there are none.
-std::optional<Grammar::Node> LowerName(const NameRules& rules, Grammar& grammar);
+// Names of members, with their quotes: all but some, or those of a language, which is not empty.
+Grammar::Node LowerNameExcept(const std::vector<std::string>& except, Grammar& grammar);
+Grammar::Node LowerName(Regular names, Grammar& grammar);
+
+// The names that propertyNames allows (one of these, as far as they are about strings; any if there are
+// none), but those of a list.
+Regular NameTexts(const std::vector<SchemaParts>& allowed, const std::vector<std::string>& except,
+                  const std::string& path);
 
 // The values that the parts exclude by kExcept.
 std::vector<nlohmann::ordered_json> ExceptOf(const SchemaParts& parts);

@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "llm/answer/schema_check.h"
+#include "llm/effort.h"
 #include "llm/grammar/answer_maker.h"
 #include "llm/grammar/automaton.h"
 
@@ -118,9 +119,55 @@ TEST(JsonSchema, Combinations) {
       R"({"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"}},"dependentRequired":{"a":["b"]}})",
       {"{}", R"({"b":null})", R"({"a":null,"b":null})"}, {R"({"a":null})"});
   EXPECT_THAT(ErrorOf(R"({"not":{}})"), HasSubstr("allows no value"));
-  EXPECT_THAT(ErrorOf(R"({"type":"string","not":{"pattern":"a"}})"),
-              HasSubstr("#/not/pattern cannot be excluded"));
+  EXPECT_THAT(ErrorOf(R"({"type":"number","not":{"multipleOf":2}})"),
+              HasSubstr("#/not/multipleOf cannot be excluded"));
   EXPECT_THAT(ErrorOf(R"({"allOf":[{"type":"string"},{"type":"null"}]})"), HasSubstr("allows no value"));
+}
+
+TEST(JsonSchema, ExcludesByManyKeywords) {
+  Expect(R"({"type":"string","not":{"pattern":"a"}})", {R"("")", R"("bc")"}, {R"("a")", R"("bac")"});
+  Expect(R"({"type":"string","not":{"maxLength":2}})", {R"("abc")"}, {R"("ab")", R"("")"});
+  Expect(R"({"type":"integer","not":{"exclusiveMinimum":3}})", {"3", "-9"}, {"4"});
+  Expect(R"({"type":"integer","not":{"exclusiveMaximum":3}})", {"3", "9"}, {"2"});
+  Expect(R"({"type":"number","not":{"enum":[0,1.5]}})", {"1", "0.5", "1.51"}, {"0", "1.5", "1.50", "15e-1"});
+  Expect(R"({"type":"array","items":{"type":"boolean"},"not":{"maxItems":1}})", {"[true,true]"},
+         {"[]", "[true]"});
+  Expect(R"({"type":"array","items":{"enum":[1,2]},"not":{"items":{"const":1}}})", {"[2]", "[1,2,1]"},
+         {"[]", "[1]", "[1,1]"});
+  Expect(R"({"type":"array","items":{"enum":[1,2]},"not":{"contains":{"const":1}}})", {"[]", "[2,2]"},
+         {"[1]", "[2,1]"});
+  Expect(
+      R"({"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"},"c":{"type":"null"}},"not":{"minProperties":2}})",
+      {"{}", R"({"b":null})"}, {R"({"a":null,"b":null})"});
+  Expect(
+      R"({"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"},"c":{"type":"null"}},"additionalProperties":false,"not":{"maxProperties":1}})",
+      {R"({"a":null,"c":null})"}, {"{}", R"({"a":null})"});
+  Expect(R"({"enum":[1,2,3,4],"not":{"oneOf":[{"maximum":3},{"minimum":2}]}})", {"2", "3"}, {"1", "4"});
+  Expect(R"({"enum":[1,2,3,4],"not":{"if":{"maximum":2},"then":{"const":1},"else":{"const":4}}})", {"2", "3"},
+         {"1", "4"});
+  Expect(
+      R"({"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"}},"not":{"dependentRequired":{"a":["b"]}}})",
+      {R"({"a":null})"}, {"{}", R"({"b":null})", R"({"a":null,"b":null})"});
+  Expect(
+      R"({"type":"string","not":{"$ref":"#/$defs/x"},"$defs":{"x":{"$defs":{},"const":"a","default":"b"}}})",
+      {R"("b")"}, {R"("a")"});
+}
+
+TEST(JsonSchema, Contains) {
+  Expect(R"({"type":"array","items":{"enum":[1,2,3]},"contains":{"const":2}})", {"[2]", "[1,2,2,3]"},
+         {"[]", "[1]", "[1,3,3]"});
+  Expect(R"({"type":"array","items":{"enum":[1,2,3]},"contains":{"minimum":2},"minContains":2,"maxItems":3})",
+         {"[2,3]", "[1,2,2]", "[2,2,2]"}, {"[2]", "[1,1,2]", "[2,2,2,2]"});
+  Expect(R"({"type":"array","items":{"enum":[1,2]},"contains":{"const":2},"minContains":0,"maxContains":1})",
+         {"[]", "[1,1,2,1]"}, {"[2,2]", "[2,1,2]"});
+  Expect(
+      R"({"type":"array","prefixItems":[{"const":1},{"const":2}],"items":{"enum":[1,3]},"contains":{"const":1},"minContains":2,"minItems":4})",
+      {"[1,2,1,3]", "[1,2,3,3,1]"}, {"[1,2,1]", "[1,2,3,3]", "[1,1,1,1]"});
+  Expect(R"({"contains":{"type":"null"}})", {"[null]", "[1,null]"}, {"[]", "[1]"});
+  EXPECT_THAT(ErrorOf(R"({"type":"array","items":{"const":1},"contains":{"const":2}})"),
+              HasSubstr("#/contains allows no array"));
+  EXPECT_THAT(ErrorOf(R"({"type":"array","allOf":[{"contains":{"const":1}},{"contains":{"const":2}}]})"),
+              HasSubstr("#/allOf/1/contains is not the only contains"));
 }
 
 TEST(JsonSchema, ValuesBesideOtherKeywords) {
@@ -153,7 +200,11 @@ TEST(JsonSchema, Arrays) {
          {"[true,true]", "[true,false,true]"}, {"[true]", "[true,true,true,true]"});
   EXPECT_THAT(ErrorOf(R"({"type":"array","items":{"type":"string"},"uniqueItems":true})"),
               HasSubstr("#/uniqueItems is supported for"));
-  EXPECT_THAT(ErrorOf(R"({"type":"array","contains":{"type":"null"}})"), HasSubstr("contains at #"));
+  // Of many values, in their order.
+  Expect(R"({"items":{"enum":[1,2,3,4,5,6,7,8,9]},"uniqueItems":true,"minItems":2,"maxItems":3})",
+         {"[1,2]", "[1,5,9]"}, {"[1]", "[]", "[2,1]", "[1,1]", "[1,2,3,4]"});
+  Expect(R"({"items":{"enum":[1,2,3,4,5,6,7,8,9]},"uniqueItems":true})", {"[]", "[9]", "[1,2,3,4,5,6,7,8,9]"},
+         {"[9,1]", "[9,9]"});
 }
 
 TEST(JsonSchema, Objects) {
@@ -166,6 +217,10 @@ TEST(JsonSchema, Objects) {
   Expect(
       R"({"type":"object","patternProperties":{"^x":{"type":"integer"},"y$":{"type":"number","minimum":5}},"additionalProperties":false})",
       {R"({"x":1})", R"({"y":5.5})", R"({"xy":7})"}, {R"({"xy":1})", R"({"z":1})", R"({"y":1})"});
+  // Six patterns, two of which some names match.
+  Expect(
+      R"({"patternProperties":{"^a":{"minimum":1},"^b":{"minimum":2},"^c":{"minimum":3},"^d":{"minimum":4},"^e":{"minimum":5},"z$":{"maximum":9}},"additionalProperties":false})",
+      {R"({"a":1})", R"({"ez":5})", R"({"z":0,"e":10})"}, {R"({"f":1})", R"({"ez":10})", R"({"dz":3})"});
   Expect(R"({"type":"object","propertyNames":{"pattern":"^[a-z]+$"},"additionalProperties":{"type":"null"}})",
          {R"({"ab":null})"}, {R"({"A":null})", R"({"":null})"});
   Expect(
@@ -264,6 +319,13 @@ TEST(JsonSchema, HostileSchemasEndSoon) {
   Automaton wide(Lowered(optional.dump()));
   EXPECT_TRUE(wide.Matches(R"({"k3":true,"k1999":false})"));
   EXPECT_FALSE(wide.Matches(R"({"k1999":true,"k3":false})"));
+  // Many automata that are large each.
+  Json large = {{"type", "object"}, {"properties", Json::object()}};
+  for (int i = 0; i < 10000; ++i)
+    large["properties"][fmt::format("k{}", i)] = {{"type", "string"},
+                                                  {"pattern", fmt::format("^(a|b)*a(a|b){{12}}{}$", i)}};
+  const Effort effort(40'000'000);
+  EXPECT_THROW(Automaton automaton(Lowered(large.dump())), Effort::Spent);
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ class ObjectNames {
   bool HasOthers() const { return has_others_; }
   // The patternProperties of all parts.
   const std::vector<std::string>& Patterns() const { return patterns_; }
+  const Regular& TextsOf(size_t pattern) const { return pattern_texts_[pattern]; }
   // What other members must be whose name matches these of Patterns() (one flag for each), and no others.
   SchemaParts OthersWith(const std::vector<bool>& matched) const;
 

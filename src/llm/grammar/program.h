@@ -26,6 +26,13 @@ class Program {
     kCall,    // the body, then `next`
     kReturn,  // back to the caller
   };
+  // Plain text: the code points that JSON strings hold as they are, from U+0020 but '"' and '\\'. What
+  // follows a position is often the same for all of it.
+  enum class PlainText : uint8_t {
+    kNone,  // no edge
+    kAll,   // each character of it has edges, to the same positions
+    kSome,  // the edges differ
+  };
   struct Edge {
     uint8_t low;
     uint8_t high;
@@ -58,11 +65,15 @@ class Program {
   size_t NumBodies() const { return bodies_.size(); }
   // The calls within calls that the shortest way from here to kReturn needs.
   uint32_t Need(Pos pos) const { return need_[pos]; }
+  // Of a position of kind kByte.
+  PlainText PlainTextAt(Pos pos) const { return text_[pos]; }
 
  private:
   class Builder;
 
+  void LayOut(const Grammar& grammar);  // program_builder.cc
   void KeepOnly(const bool* has_byte);
+  void FindPlainText();
   void RefuseLeftRecursion() const;
   void FindNeeds();
 
@@ -70,6 +81,7 @@ class Program {
   std::vector<Edge> edges_;
   std::vector<Body> bodies_;
   std::vector<uint32_t> need_;
+  std::vector<PlainText> text_;
   Pos entry_ = 0;
 };
 

@@ -56,7 +56,7 @@ const std::set<std::string_view> kAssertions = {"type",
                                                 "$defs",
                                                 "definitions"};
 
-const std::set<std::string_view> kUnsupported = {"$dynamicRef", "$recursiveRef", "contains"};
+const std::set<std::string_view> kUnsupported = {"$dynamicRef", "$recursiveRef"};
 
 // Words near a keyword that are none: those of JSON Schema, OpenAPI and of common tools.
 const std::set<std::string_view> kAnnotations = {"title",

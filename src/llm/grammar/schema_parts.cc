@@ -4,9 +4,8 @@
 #include <cstdio>
 #include <optional>
 
-#include "llm/grammar/object_names.h"
+#include "llm/effort.h"
 #include "llm/grammar/schema_keywords.h"
-#include "llm/json_type.h"
 
 namespace throng::llm {
 namespace {
@@ -14,15 +13,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxSchemaBytes = 1 << 20;
-constexpr int kMaxDepth = 128;         // the text nests, and expansion recurses
-constexpr size_t kMaxCases = 256;      // alternatives of one value
-constexpr size_t kMaxSteps = 200'000;  // expansions of one schema
-constexpr int kMaxCompared = 4;        // objects within objects that are compared
+constexpr size_t kMaxCases = 256;  // alternatives of one value
 constexpr const char* kMovedTo = "#/$defs/root";
-
-const std::map<std::string_view, uint32_t> kTypes = {
-    {"null", kNull},     {"boolean", kBoolean}, {"integer", kInteger}, {"number", kInteger | kFraction},
-    {"string", kString}, {"array", kArray},     {"object", kObject},   {"x-fraction", kFraction}};
 
 std::string WithoutPercents(std::string_view text) {
   std::string out;
@@ -39,96 +31,6 @@ std::string WithoutPercents(std::string_view text) {
   return out;
 }
 
-// The types that a schema has keywords for, if it does not name any.
-uint32_t ImpliedTypes(const Json& schema) {
-  static const std::map<std::string_view, uint32_t> kKeywords = {{"properties", kObject},
-                                                                 {"required", kObject},
-                                                                 {"additionalProperties", kObject},
-                                                                 {"patternProperties", kObject},
-                                                                 {"propertyNames", kObject},
-                                                                 {"minProperties", kObject},
-                                                                 {"maxProperties", kObject},
-                                                                 {"items", kArray},
-                                                                 {"prefixItems", kArray},
-                                                                 {"minItems", kArray},
-                                                                 {"maxItems", kArray},
-                                                                 {"uniqueItems", kArray},
-                                                                 {"minLength", kString},
-                                                                 {"maxLength", kString},
-                                                                 {"pattern", kString},
-                                                                 {"minimum", kTypes.at("number")},
-                                                                 {"maximum", kTypes.at("number")},
-                                                                 {"exclusiveMinimum", kTypes.at("number")},
-                                                                 {"exclusiveMaximum", kTypes.at("number")},
-                                                                 {"multipleOf", kTypes.at("number")}};
-  uint32_t types = 0;
-  for (const auto& [keyword, value] : schema.items()) {
-    const auto found = kKeywords.find(keyword);
-    if (found != kKeywords.end()) types |= found->second;
-  }
-  return types;
-}
-
-// Of one schema, as it names them; empty if it does not.
-std::optional<uint32_t> NamedTypes(const SchemaPart& part) {
-  const Json* named = Find(*part.schema, "type");
-  if (named == nullptr) return std::nullopt;
-  uint32_t types = 0;
-  for (const Json& name : named->is_array() ? *named : Json::array({*named})) {
-    const auto found = name.is_string() ? kTypes.find(name.get_ref<const std::string&>()) : kTypes.end();
-    if (found == kTypes.end()) {
-      throw WrongSchema(part.path + "/type",
-                        "must be object, array, string, integer, number, boolean, null or an array of these");
-    }
-    types |= found->second;
-  }
-  if (types == 0) throw WrongSchema(part.path + "/type", "must name a type");
-  const Json* nullable = Find(*part.schema, "nullable");
-  return nullable != nullptr && *nullable == Json(true) ? types | kNull : types;
-}
-
-uint32_t NamedTypesOf(const SchemaParts& parts) {
-  uint32_t types = kAnyType;
-  for (const SchemaPart& part : parts) types &= NamedTypes(part).value_or(kAnyType);
-  return types;
-}
-
-// The values of const and enum, if there are any.
-std::optional<Json> ValuesOf(const SchemaParts& parts) {
-  std::optional<Json> values;
-  for (const SchemaPart& part : parts) {
-    Json some;
-    if (const Json* value = Find(*part.schema, "const")) {
-      some = Json::array({*value});
-    } else if (const Json* list = Find(*part.schema, "enum"); list != nullptr && list->is_array()) {
-      some = *list;
-    } else {
-      continue;
-    }
-    if (!values) {
-      values = some;
-      continue;
-    }
-    Json both = Json::array();
-    for (const Json& value : *values)
-      if (std::find(some.begin(), some.end(), value) != some.end()) both.push_back(value);
-    values = both;
-  }
-  return values;
-}
-
-// Whether the values that both list, or one lists and the other has a type for, are none.
-bool HaveNoValue(const SchemaParts& a, const SchemaParts& b) {
-  const std::optional<Json> in_a = ValuesOf(a), in_b = ValuesOf(b);
-  if (!in_a && !in_b) return false;
-  const Json& values = in_a ? *in_a : *in_b;
-  const uint32_t types = TypesOf(a) & NamedTypesOf(b);
-  return std::none_of(values.begin(), values.end(), [&](const Json& value) {
-    const bool in_both = !in_a || !in_b || std::find(in_b->begin(), in_b->end(), value) != in_b->end();
-    return in_both && (types & TypeOf(value)) != 0;
-  });
-}
-
 }  // namespace
 
 Error WrongSchema(std::string_view path, std::string_view what) {
@@ -142,22 +44,6 @@ Error UnsupportedSchema(std::string_view path, std::string_view what) {
 const Json* Find(const Json& schema, const char* keyword) {
   const auto found = schema.find(keyword);
   return found == schema.end() ? nullptr : &*found;
-}
-
-uint32_t TypeOf(const Json& value) {
-  if (value.is_null()) return kNull;
-  if (value.is_boolean()) return kBoolean;
-  if (value.is_number()) return IsWhole(value) ? kInteger : kFraction;
-  return value.is_string() ? kString : value.is_array() ? kArray : kObject;
-}
-
-uint32_t TypesOf(const SchemaParts& parts) {
-  const uint32_t named = NamedTypesOf(parts);
-  if (named != kAnyType || ValuesOf(parts)) return named;
-  // A schema of properties alone means an object.
-  uint32_t implied = 0;
-  for (const SchemaPart& part : parts) implied |= ImpliedTypes(*part.schema);
-  return implied != 0 ? implied : named;
 }
 
 SchemaDocument::SchemaDocument(std::string_view text) {
@@ -247,6 +133,8 @@ SchemaDocument::Cases SchemaDocument::And(const Cases& a, const Cases& b, const 
   Cases both;
   for (const Case& left : a) {
     for (const Case& right : b) {
+      Effort::Spend(1 + left.parts.size() + left.excluded.size() + right.parts.size() +
+                    right.excluded.size());
       Case& one = both.emplace_back(left);
       add(one.parts, right.parts);
       add(one.excluded, right.excluded);
@@ -270,6 +158,7 @@ SchemaDocument::Cases SchemaDocument::Expand(const SchemaPart& part) {
   if (std::find(path_.begin(), path_.end(), schema) != path_.end())
     throw UnsupportedSchema(path, "refers to itself without a property or an item between");
   if (path_.size() > kMaxDepth) throw WrongSchema(path, "is nested too deeply");
+  Effort::Spend(8);
   if (++steps_ > kMaxSteps)
     throw UnsupportedSchema(path, fmt::format("and the rest need more than {} steps to combine", kMaxSteps));
   path_.push_back(schema);
@@ -352,107 +241,6 @@ SchemaDocument::Cases SchemaDocument::Dependencies(const SchemaPart& part) {
   return cases;
 }
 
-// What is not allowed by the part, as far as schemas can say it.
-SchemaDocument::Cases SchemaDocument::Negate(const SchemaPart& part) {
-  const Json* schema = part.schema;
-  const std::string& path = part.path;
-  if (*schema == Json(true) || *schema == Json::object()) return {};
-  if (*schema == Json(false)) return {{}};
-  if (!schema->is_object()) throw WrongSchema(path, "must be an object or a boolean");
-  if (++steps_ > kMaxSteps || path_.size() > kMaxDepth)
-    throw UnsupportedSchema(path, "cannot be excluded: too large");
-  path_.push_back(schema);
-  Cases cases;  // one keyword fails, or another
-  for (const auto& [keyword, value] : schema->items()) {
-    const Cases more = NegateKeyword(keyword, part);
-    cases.insert(cases.end(), more.begin(), more.end());
-  }
-  path_.pop_back();
-  return cases;
-}
-
-SchemaDocument::Cases SchemaDocument::NegateKeyword(const std::string& keyword, const SchemaPart& part) {
-  const Json& value = (*part.schema)[keyword];
-  const std::string where = fmt::format("{}/{}", part.path, keyword);
-  const auto one = [&](Json schema) -> Cases { return {{{{Make(std::move(schema)), where}}, {}}}; };
-  // Of the type, and this besides.
-  if (keyword == "type") {
-    const uint32_t types = TypesOf({{Make({{"type", value}}), part.path}});
-    Json others = Json::array();
-    for (const auto& [name, bits] : kTypes)
-      if ((types & bits) == 0) others.push_back(name);
-    return others.empty() ? Cases{} : one({{"type", others}});
-  }
-  if (keyword == "$ref") return Negate(Target(value, where));
-  if (keyword == "not") return Expand({&value, where});
-  if (keyword == "allOf" || keyword == "anyOf") {
-    Cases cases;
-    if (keyword == "anyOf") cases = {{}};
-    for (size_t i = 0; i < value.size(); ++i) {
-      const Cases more = Negate({&value[i], fmt::format("{}/{}", where, i)});
-      if (keyword == "anyOf") {
-        cases = And(cases, more, where);
-      } else {
-        cases.insert(cases.end(), more.begin(), more.end());
-      }
-    }
-    return cases;
-  }
-  if (keyword == "required") {
-    Cases cases;
-    for (const Json& name : value) {
-      if (!name.is_string()) throw WrongSchema(where, "must be an array of strings");
-      const Cases more = one({{"type", "object"}, {"properties", {{name.get<std::string>(), false}}}});
-      cases.insert(cases.end(), more.begin(), more.end());
-    }
-    return cases;
-  }
-  if (keyword == "properties") {
-    Cases cases;
-    for (const auto& [name, property] : value.items()) {
-      if (property == Json(true) || property == Json::object()) continue;
-      const Cases more = one({{"type", "object"},
-                              {"properties", {{name, {{"not", property}}}}},
-                              {"required", Json::array({name})}});
-      cases.insert(cases.end(), more.begin(), more.end());
-    }
-    return cases;
-  }
-  if (keyword == "const" || keyword == "enum")
-    return one({{kExcept, keyword == "enum" ? value : Json::array({value})}});
-  if (keyword == "minimum") return one({{"type", "number"}, {"exclusiveMaximum", value}});
-  if (keyword == "maximum") return one({{"type", "number"}, {"exclusiveMinimum", value}});
-  if (keyword == "minLength" && value.is_number() && value > 0)
-    return one({{"type", "string"}, {"maxLength", value.get<int64_t>() - 1}});
-  if (keyword == "minItems" && value.is_number() && value > 0)
-    return one({{"type", "array"}, {"maxItems", value.get<int64_t>() - 1}});
-  if (IsAnnotation(keyword)) return {};
-  throw UnsupportedSchema(where, "cannot be excluded by a not, a oneOf or an if");
-}
-
-// Whether no answer to the first cases is allowed by the second ones.
-bool SchemaDocument::AreDisjoint(const Cases& answers, const Cases& others, int depth) {
-  return std::all_of(answers.begin(), answers.end(), [&](const Case& answer) {
-    return std::all_of(others.begin(), others.end(),
-                       [&](const Case& other) { return AreDisjoint(answer.parts, other.parts, depth); });
-  });
-}
-
-bool SchemaDocument::AreDisjoint(const SchemaParts& answer, const SchemaParts& other, int depth) {
-  const uint32_t types = TypesOf(answer) & NamedTypesOf(other);
-  if (types == 0 || HaveNoValue(answer, other)) return true;
-  if (types != kObject || depth >= kMaxCompared) return false;
-  // Answers have only the members that their own schema names.
-  const ObjectNames names(answer), other_names(other);
-  for (const std::string& name : other_names.Required()) {
-    if (!names.MayHave(name)) return true;
-    if (!names.IsRequired(name)) continue;
-    if (AreDisjoint(ExpandAll(names.PartsOf(name)), ExpandAll(other_names.PartsOf(name)), depth + 1))
-      return true;
-  }
-  return false;
-}
-
 std::vector<SchemaParts> SchemaDocument::Alternatives(const SchemaParts& all) {
   steps_ = 0;
   std::vector<SchemaParts> alternatives;
@@ -489,13 +277,16 @@ Json SchemaDocument::Moved(const Json& value, const std::string& path) {
   return moved;
 }
 
-std::unique_ptr<SchemaCheck> SchemaDocument::CheckOf(const SchemaParts& parts) {
+std::unique_ptr<SchemaCheck> SchemaDocument::CheckOf(const SchemaParts& parts, uint32_t types) {
   // What each part says by itself, and the document, moved to where references then point to.
   Json all = Json::array();
   for (const SchemaPart& part : parts) {
     Json one = Json::object();
     for (const auto& [keyword, value] : part.schema->items()) {
       if (keyword == kExcept) one["not"] = {{"enum", value}};
+      if (keyword == kNotPattern) one["not"] = {{"pattern", value}};
+      const uint32_t about = TypesOfKeyword(keyword);
+      if (about != 0 && (about & types) == 0) continue;
       if (!IsAnnotation(keyword) && !IsCombination(keyword)) one[keyword] = Moved(value, part.path);
     }
     all.push_back(std::move(one));
@@ -505,7 +296,9 @@ std::unique_ptr<SchemaCheck> SchemaDocument::CheckOf(const SchemaParts& parts) {
     if (!moved_) moved_ = Moved(root_, "#");
     whole["$defs"] = {{"root", *moved_}};
   }
-  return std::make_unique<SchemaCheck>(whole.dump());
+  const std::string text = whole.dump();
+  Effort::Spend(text.size());
+  return std::make_unique<SchemaCheck>(text);
 }
 
 }  // namespace throng::llm

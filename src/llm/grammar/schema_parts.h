@@ -25,6 +25,18 @@ struct SchemaPart {
 // They all hold.
 using SchemaParts = std::vector<SchemaPart>;
 
+// As names of JSON Schema.
+enum SchemaType : uint32_t {
+  kNull = 1,
+  kBoolean = 2,
+  kInteger = 4,   // whole numbers
+  kFraction = 8,  // other numbers
+  kString = 16,
+  kArray = 32,
+  kObject = 64,
+  kAnyType = 127,
+};
+
 class SchemaDocument {
  public:
   // Throws kInvalid if the text is too long or not JSON.
@@ -37,8 +49,8 @@ class SchemaDocument {
   // kUnsupported for what cannot be resolved, with keyword and path.
   std::vector<SchemaParts> Alternatives(const SchemaParts& all);
 
-  // Judges values by all parts. Throws as SchemaCheck does.
-  std::unique_ptr<SchemaCheck> CheckOf(const SchemaParts& parts);
+  // Judges values of some types by all parts. Throws as SchemaCheck does.
+  std::unique_ptr<SchemaCheck> CheckOf(const SchemaParts& parts, uint32_t types = kAnyType);
 
   // A schema that is not in the text, such as the schema of all values.
   const nlohmann::ordered_json* Make(nlohmann::ordered_json schema);
@@ -52,13 +64,17 @@ class SchemaDocument {
   };
   using Cases = std::vector<Case>;
 
+  static constexpr int kMaxDepth = 128;         // the text nests, and expansion recurses
+  static constexpr size_t kMaxSteps = 200'000;  // expansions of one schema
+
   void FindNames(const Json& value, const std::string& path, int depth);
   SchemaPart Target(const Json& reference, const std::string& path);
   Cases Expand(const SchemaPart& part);
   Cases ExpandAll(const SchemaParts& parts);
   Cases Negate(const SchemaPart& part);
   Cases NegateKeyword(const std::string& keyword, const SchemaPart& part);
-  Cases OneOf(const SchemaPart& part);
+  std::optional<Cases> NegateCount(const std::string& keyword, const Json& value, const std::string& where);
+  Cases NegateOneOf(const Json& list, const std::string& where);
   Cases IfThenElse(const SchemaPart& part);
   Cases Dependencies(const SchemaPart& part);
   Json Moved(const Json& value, const std::string& path);
@@ -81,22 +97,22 @@ Error UnsupportedSchema(std::string_view path, std::string_view what);
 // The value of a keyword; null if the schema does not have it.
 const nlohmann::ordered_json* Find(const nlohmann::ordered_json& schema, const char* keyword);
 
-// The types that all parts allow, as names of JSON Schema; all if they name none. Throws kInvalid.
-enum SchemaType : uint32_t {
-  kNull = 1,
-  kBoolean = 2,
-  kInteger = 4,   // whole numbers
-  kFraction = 8,  // other numbers
-  kString = 16,
-  kArray = 32,
-  kObject = 64,
-  kAnyType = 127,
-};
+// The types that all parts allow; all if they name none. Throws kInvalid.
 uint32_t TypesOf(const SchemaParts& parts);
 uint32_t TypeOf(const nlohmann::ordered_json& value);
+// The types that a keyword is about; none if it is about all, or no keyword.
+uint32_t TypesOfKeyword(std::string_view keyword);
+// Those that all parts name, all if they name none: what keywords imply does not count.
+uint32_t NamedTypesOf(const SchemaParts& parts);
+// Their names, as `type` lists them; fractions alone have one of ours.
+nlohmann::ordered_json NamesOfTypes(uint32_t types);
+// Whether the values that both list, or one lists and the other has a type for, are none.
+bool HaveNoValue(const SchemaParts& a, const SchemaParts& b);
 
 // The keyword, in schemas that Alternatives makes, of an array of values that are not allowed.
 inline constexpr const char* kExcept = "x-except";
+// Likewise, of a pattern that no string may match.
+inline constexpr const char* kNotPattern = "x-not-pattern";
 
 // Thrown where schemas, right by themselves, allow no value together: they may be one of several
 // alternatives, or an optional member's.

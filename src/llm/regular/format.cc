@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <map>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -72,18 +74,57 @@ std::string Ipv6() {
   return text + ")";
 }
 
-// RFC 3986, appendix A. Something has to follow the scheme, as common validators ask.
+// RFC 3986, appendix A.
+struct UriParts {
+  std::string encoded = "%[0-9A-Fa-f]{2}";
+  std::string plain = "A-Za-z0-9\\-._~!$&'()*+,;=";  // unreserved and sub-delims
+  std::string pchar = fmt::format("(?:[{}:@]|{})", plain, encoded);
+  // An IPv4 address is a name, too.
+  std::string host = fmt::format("(?:\\[{}\\]|(?:[{}]|{})*)", Ipv6(), plain, encoded);
+  std::string authority = fmt::format("(?:(?:[{}:]|{})*@)?{}(?::\\d*)?", plain, encoded, host);
+  // Either begins with a slash.
+  std::string from_root = fmt::format("\\/\\/{0}(?:\\/{1}*)*|\\/(?:{1}+(?:\\/{1}*)*)?", authority, pchar);
+  std::string rest = fmt::format("(?:{}|[\\/?])*", pchar);
+  std::string end = fmt::format("(?:\\?{0})?(?:#{0})?", rest);
+};
+
+// Something has to follow the scheme, as common validators ask.
 std::string Uri() {
+  const UriParts of;
+  return fmt::format("[A-Za-z][A-Za-z0-9+.\\-]*:(?:{0}|{1}+(?:\\/{1}*)*){2}", of.from_root, of.pchar, of.end);
+}
+
+// RFC 3986, 4.1: relative ones, whose first segment has no colon, are references, too.
+std::string UriReference() {
+  const UriParts of;
+  const std::string first = fmt::format("(?:[{}@]|{})+", of.plain, of.encoded);
+  return fmt::format("(?:{}|(?:{}|{}(?:\\/{}*)*)?{})", Uri(), of.from_root, first, of.pchar, of.end);
+}
+
+// RFC 6570, 2.
+std::string UriTemplate() {
   const std::string encoded = "%[0-9A-Fa-f]{2}";
-  const std::string plain = "A-Za-z0-9\\-._~!$&'()*+,;=";  // unreserved and sub-delims
-  const std::string pchar = fmt::format("(?:[{}:@]|{})", plain, encoded);
-  const std::string host =
-      fmt::format("(?:\\[{}\\]|(?:[{}]|{})*)", Ipv6(), plain, encoded);  // an IPv4 address is a name, too
-  const std::string authority = fmt::format("(?:(?:[{}:]|{})*@)?{}(?::\\d*)?", plain, encoded, host);
-  const std::string path =
-      fmt::format("(?:\\/\\/{0}(?:\\/{1}*)*|\\/(?:{1}+(?:\\/{1}*)*)?|{1}+(?:\\/{1}*)*)", authority, pchar);
-  const std::string rest = fmt::format("(?:{}|[\\/?])*", pchar);
-  return fmt::format("[A-Za-z][A-Za-z0-9+.\\-]*:{0}(?:\\?{1})?(?:#{1})?", path, rest);
+  const std::string name = fmt::format("(?:[A-Za-z0-9_]|{0})(?:\\.?(?:[A-Za-z0-9_]|{0}))*", encoded);
+  const std::string variable = fmt::format("{}(?::[1-9]\\d{{0,3}}|\\*)?", name);
+  return fmt::format("(?:[!#$&(-;=?-\\[\\]_a-z~]|{0}|\\{{[+#.\\/;?&]?{1}(?:,{1})*\\}})*", encoded, variable);
+}
+
+// RFC 6901, 3.
+std::string JsonPointer() { return "(?:\\/(?:[^~\\/]|~[01])*)*"; }
+
+// A part of ECMA-262 with flag u: groups up to two levels, and classes of characters and common ranges.
+std::string Expression() {
+  const std::string escape = "\\\\(?:[dDwWsStnrfv]|[\\^$\\\\.*+?()\\[\\]{}|\\/])";
+  const std::string member = fmt::format("(?:a-z|A-Z|0-9|[^\\x00-\\x1f\\^\\\\\\[\\]-]|{}|\\\\-)", escape);
+  const std::string one =
+      fmt::format("(?:[^\\x00-\\x1f\\^$\\\\.*+?()\\[\\]{{}}|]|\\.|{0}|\\[\\^?{1}+\\])", escape, member);
+  const std::string times = "(?:(?:[*+?]|\\{\\d\\}|\\{\\d,\\}|\\{[0-4],[4-9]\\})(?:\\?)?)?";
+  std::string level = fmt::format("(?:{0}{1}|[\\^$])*", one, times);
+  for (int depth = 0; depth < 2; ++depth) {
+    const std::string either = fmt::format("{0}(?:\\|{0})*", level);
+    level = fmt::format("(?:(?:{0}|\\((?:\\?:)?{1}\\)){2}|[\\^$]|\\(\\?[=!]{1}\\))*", one, either, times);
+  }
+  return fmt::format("{0}(?:\\|{0})*", level);
 }
 
 std::string Base64() {
@@ -95,7 +136,7 @@ std::string Base64() {
 
 std::optional<Regular> FormatTexts(std::string_view format) {
   using Make = std::string (*)();
-  static constexpr std::array<std::pair<std::string_view, Make>, 12> formats = {{
+  static constexpr std::array<std::pair<std::string_view, Make>, 21> formats = {{
       {"date-time", [] { return Date() + "T" + Time(); }},
       {"date", Date},
       {"time", Time},
@@ -105,12 +146,28 @@ std::optional<Regular> FormatTexts(std::string_view format) {
       {"ipv4", Ipv4},
       {"ipv6", Ipv6},
       {"uri", Uri},
+      {"idn-email", Email},
+      {"idn-hostname", Hostname},
+      {"iri", Uri},
+      {"iri-reference", UriReference},
+      {"uri-reference", UriReference},
+      {"uri-template", UriTemplate},
+      {"json-pointer", JsonPointer},
+      {"relative-json-pointer", [] { return "(?:0|[1-9]\\d*)(?:#|" + JsonPointer() + ")"; }},
+      {"regex", Expression},
       {"uuid", [] { return std::string("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"); }},
       {"byte", Base64},
       {"base64", Base64},
   }};
-  for (const auto& [name, make] : formats)
-    if (name == format) return RegexTexts(make(), name);
+  // Each is made once: they are large, and the same everywhere.
+  static std::mutex mutex;
+  static std::map<std::string_view, Regular> made;
+  for (const auto& [name, make] : formats) {
+    if (name != format) continue;
+    const std::lock_guard lock(mutex);
+    const auto found = made.find(name);
+    return found != made.end() ? found->second : made.emplace(name, RegexTexts(make(), name)).first->second;
+  }
   return std::nullopt;
 }
 

@@ -47,6 +47,21 @@ TEST(FormatTexts, AreValidAndNothingElseIs) {
          "a:/", "file:///etc/hosts", "http://[::1]:8080/", "tel:+1-816-555-1212", "x:/a//b"},
         {"", "//example.org", "/a", "a", "a:", "a:?q", "http://a b", "1a:b", "http://[::g]", "http://a/%2",
          "http://a\\b", "a:b#c#d", "http://h:port", "x:é"}}},
+      {"uri-reference",
+       {{"", "http://a/b", "//example.org", "/a/b", "a/b:c", "?q=1", "#f", "../x", "/", "a"},
+        {":a", "1a:b", "a b", "a\\b", "/%2", "#a#b", "://"}}},
+      {"iri", {{"http://a/b"}, {"not-an-iri", "/a"}}},
+      {"iri-reference", {{"a/b"}, {"a\\b"}}},
+      {"uri-template",
+       {{"", "http://a/{x}", "{+path}/here", "{?q,lang:3,list*}", "a%20b", "{a.b}"},
+        {"{", "}", "{}", "{a", "a b", "{a:0}", "%2"}}},
+      {"json-pointer", {{"", "/a/b", "/~0~1", "/"}, {"a", "/~", "/~2", "#/a"}}},
+      {"relative-json-pointer", {{"0", "1/a", "10#"}, {"", "01", "-1", "#", "1a"}}},
+      {"regex",
+       {{"", "^[a-z]+$", "\\d{3}-\\d*", "(a|b)*?c", "(?:x(y|z)+)?", "[^0-9A-Z_]", "a/b\\.é", "(?=a)b"},
+        {"*", "\\", "(", "a)", "[a", "a**", "\\q", "{1}", "[z-a]"}}},
+      {"idn-email", {{"a@b.co"}, {"a"}}},
+      {"idn-hostname", {{"a.b"}, {"-a"}}},
       {"uuid",
        {{"123e4567-e89b-12d3-a456-426614174000", "FFFFFFFF-ffff-ffff-FFFF-ffffffffffff"},
         {"123e4567e89b12d3a456426614174000", "123e4567-e89b-12d3-a456-42661417400",
@@ -64,8 +79,7 @@ TEST(FormatTexts, AreValidAndNothingElseIs) {
 }
 
 TEST(FormatTexts, OfUnknownFormatsAreNone) {
-  for (const char* format : {"", "Date", "regex", "binary", "x-color"})
-    EXPECT_FALSE(FormatTexts(format)) << format;
+  for (const char* format : {"", "Date", "binary", "x-color"}) EXPECT_FALSE(FormatTexts(format)) << format;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "llm/effort.h"
 #include "llm/regular/regular.h"
 
 namespace throng::llm {
@@ -48,6 +49,7 @@ std::optional<std::vector<Regular::State>> Determinised(const Regular& a, size_t
   std::vector<uint32_t> used;  // the classes with a set in `reached`
   size_t work = 0;
   for (size_t i = 0; i < subsets.size(); ++i) {
+    const size_t before = work;
     used.clear();
     for (const uint32_t state : subsets[i]) {
       for (const Regular::Edge& edge : a.States()[state].edges) {
@@ -66,6 +68,7 @@ std::optional<std::vector<Regular::State>> Determinised(const Regular& a, size_t
       targets.clear();
     }
     work += subsets[i].size();
+    Effort::Spend(work - before);
     if (work > kMaxWork || subsets.size() > max_states) return std::nullopt;
   }
   return states;
@@ -222,6 +225,7 @@ Regular Complement(const Regular& a, std::string_view what) {
 
   std::vector<Regular::State> states = from.States();
   if ((states.size() + 1) * classes.size() > Regular::kMaxEdges) throw TooLarge(what);
+  Effort::Spend((states.size() + 1) * classes.size());
   const auto rest = static_cast<uint32_t>(states.size());  // where the texts go that `a` has no edge for
   states.emplace_back();
   for (Regular::State& state : states) {

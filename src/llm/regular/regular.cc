@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/text/utf8.h"
+#include "llm/effort.h"
 
 namespace throng::llm {
 namespace {
@@ -23,9 +24,11 @@ class Budget {
  public:
   explicit Budget(std::string_view what) : what_(what) {}
   void AddState() {
+    Effort::Spend(1);
     if (++states_ > Regular::kMaxStates) throw TooLarge(what_);
   }
   void AddEdges(size_t count) {
+    Effort::Spend(count);
     edges_ += count;
     if (edges_ > Regular::kMaxEdges) throw TooLarge(what_);
   }
@@ -121,6 +124,7 @@ Partition PartitionOf(const std::vector<CodePoints>& sets, std::string_view what
     }
     if (active.empty()) continue;
     work += active.size();
+    Effort::Spend(active.size());
     if (work > kMaxPartitionWork)
       throw MakeError(ErrorCode::kInvalid, "{} has classes of characters that overlap in too many ways",
                       what);
@@ -138,6 +142,8 @@ Partition PartitionOf(const std::vector<CodePoints>& sets, std::string_view what
 }
 
 Regular::Regular(std::vector<CodePoints> classes, std::vector<State> states) {
+  Effort::Spend(states.size());
+  for (const State& state : states) Effort::Spend(state.edges.size());
   const std::vector<uint32_t> useful = Useful(states);
   constexpr uint32_t kNone = ~0u;
   std::vector<uint32_t> state_ids(states.size(), kNone);

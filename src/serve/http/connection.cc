@@ -161,13 +161,26 @@ void Connection::Dispatch() {
   if (route_->quick) return Answer(Router::Call(*route_, request));
   if (site_.jobs >= kMaxJobs) return Answer(ErrorReply(503, "server: too many requests wait; try again"));
   ++site_.jobs;
-  asio::post(site_.workers, [self = shared_from_this(), route = route_, request = std::move(request)] {
-    HttpReply reply;
-    if (!self->gone_) reply = Router::Call(*route, request);
-    asio::post(self->site_.io, [self, reply = std::move(reply)]() mutable {
-      --self->site_.jobs;
-      self->Answer(std::move(reply));
+  asio::post(site_.workers, [self = shared_from_this(), request = std::move(request)]() mutable {
+    self->Work(std::move(request));
+  });
+}
+
+// On a worker.
+void Connection::Work(HttpRequest request) {
+  HttpReply reply;
+  try {
+    if (!gone_) reply = Router::Call(*route_, request);
+  } catch (const TakesLong&) {
+    request.may_take_long = true;
+    asio::post(site_.slow_worker, [self = shared_from_this(), request = std::move(request)]() mutable {
+      self->Work(std::move(request));
     });
+    return;
+  }
+  asio::post(site_.io, [self = shared_from_this(), reply = std::move(reply)]() mutable {
+    --self->site_.jobs;
+    self->Answer(std::move(reply));
   });
 }
 

@@ -28,13 +28,14 @@ struct Site {
   const Router& router;
   boost::asio::io_context& io;
   boost::asio::thread_pool& workers;
-  RequestLog* log;  // or null
+  boost::asio::thread_pool& slow_worker;  // for what TakesLong
+  RequestLog* log;                        // or null
   engine::Metric& requests;
   engine::Metric& errors;
   engine::Metric& connections;
   std::function<void(Connection&)> on_close;
 
-  int jobs = 0;               // that the workers have
+  int jobs = 0;               // that the workers have, the slow one included
   size_t buffered_bytes = 0;  // of bodies and replies
   bool draining = false;      // no connection waits for another request
   std::array<char, 64 << 10> scratch{};
@@ -73,6 +74,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Decide();
   void BeginRecord();
   void Dispatch();
+  void Work(HttpRequest request);
   void Answer(HttpReply reply);
   void Refuse(HttpReply reply);
   void Pump();

@@ -7,6 +7,7 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -90,6 +91,7 @@ class ConnectionTest : public ::testing::Test {
     thread_.join();
     listener_->CloseAll();
     workers_.join();
+    slow_worker_.join();
   }
 
   void Start(HttpLimits limits = {}, AccessOptions access = {}) {
@@ -118,6 +120,16 @@ class ConnectionTest : public ::testing::Test {
                reply.body = std::string(16 << 20, 'x');
                return reply;
              }},
+        {.method = "GET",
+         .path = "/slow",
+         .endpoint =
+             [this](const HttpRequest& request) {
+               if (!request.may_take_long) throw TakesLong();
+               may_go_on_.wait();
+               HttpReply reply;
+               reply.body = "at last";
+               return reply;
+             }},
         {.method = "GET", .path = "/stream", .endpoint = from_feed(true)},
         {.method = "GET", .path = "/whole", .endpoint = from_feed(false)}};
     router_ = std::make_unique<Router>(std::move(routes), std::move(access), limits_);
@@ -125,6 +137,7 @@ class ConnectionTest : public ::testing::Test {
                          .router = *router_,
                          .io = io_,
                          .workers = workers_,
+                         .slow_worker = slow_worker_,
                          .log = nullptr,
                          .requests = metrics_.Counter("requests_total", ""),
                          .errors = metrics_.Counter("errors_total", ""),
@@ -156,12 +169,15 @@ class ConnectionTest : public ::testing::Test {
   static constexpr const char* kStream = "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
   static constexpr const char* kWhole = "GET /whole HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+  std::promise<void> go_on_;  // to the endpoint that takes long
+  std::shared_future<void> may_go_on_ = go_on_.get_future().share();
   std::shared_ptr<Feed> feed_ = std::make_shared<Feed>();
   HttpLimits limits_;
   engine::MetricsRegistry metrics_;
   std::unique_ptr<Router> router_;
   boost::asio::io_context io_{1};
   boost::asio::thread_pool workers_{2};
+  boost::asio::thread_pool slow_worker_{1};
   std::unique_ptr<Site> site_;
   std::unique_ptr<Listener> listener_;
   std::thread thread_;
@@ -186,6 +202,22 @@ TEST_F(ConnectionTest, AnswersOneAfterAnother) {
   EXPECT_THAT(all, HasSubstr("Content-Length: 5\r\n"));
   EXPECT_THAT(all, HasSubstr("Connection: keep-alive\r\n\r\nHTTP/1.1 200 OK"));  // no body after a HEAD
   EXPECT_THAT(all, ::testing::EndsWith("Connection: close\r\n\r\nhello"));
+}
+
+// More of them than there are workers.
+TEST_F(ConnectionTest, WhatTakesLongKeepsNobodyWaiting) {
+  Start();
+  const std::string slow = "GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 5; ++i) {
+    clients.push_back(Connect());
+    clients.back().Send(slow);
+  }
+  EXPECT_THAT(
+      Ask("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"),
+      ::testing::EndsWith("abc"));
+  go_on_.set_value();
+  for (RawClient& client : clients) EXPECT_THAT(client.ReadAll(), ::testing::EndsWith("at last"));
 }
 
 TEST_F(ConnectionTest, SpeaksHttp10) {

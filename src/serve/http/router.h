@@ -35,7 +35,7 @@ class Router {
   // Fills in head.request.params.
   Decision Decide(RequestHead& head) const;
 
-  // Calls the endpoint; what it throws becomes an error body. Any thread.
+  // Calls the endpoint; what it throws becomes an error body, but for TakesLong. Any thread.
   static HttpReply Call(const Route& route, const HttpRequest& request);
   // Adds the headers that depend on the page that asks.
   void Finish(const RequestHead& head, HttpReply& reply) const { access_.AddHeaders(head, reply); }

@@ -25,6 +25,8 @@ std::vector<std::string> RequestParts(const llm::Request& request) {
       request.prompt,
       fmt::format("{:?}", fmt::join(request.constraint.choices, ", ")),
       request.constraint.json_schema,
+      request.constraint.grammar,
+      request.constraint.regex,
       fmt::format("{:?}", fmt::join(request.stop, ", ")),
       fmt::format("max_tokens {}, temperature {}, top_k {}, top_p {}, min_p {}, repetition_penalty {}, seed "
                   "{}, {} and {} tokens",
