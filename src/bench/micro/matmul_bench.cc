@@ -124,7 +124,7 @@ void BM_MatMul(benchmark::State& state, TensorType type, bool in_strips) {
 void Benchmarks(TensorType type, bool in_strips) {
   const std::string name = "MatMul/" + TensorTypeName(type) + (in_strips ? "/strips" : "");
   auto* benchmark = benchmark::RegisterBenchmark(name.c_str(), BM_MatMul, type, in_strips);
-  for (const int rows : {1, 2, 4, 6, 8, 16, 32, 128, 512}) benchmark->Arg(rows);
+  for (const int rows : {1, 2, 4, 8, 12, 16, 32, 128, 512}) benchmark->Arg(rows);
   benchmark->UseRealTime()->Unit(benchmark::kMillisecond);
 }
 

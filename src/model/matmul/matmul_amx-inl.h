@@ -9,7 +9,6 @@
 #endif
 
 #include <cstring>
-#include <optional>
 #include <utility>
 
 #include "model/matmul/integer_products.h"
@@ -23,23 +22,10 @@ namespace HWY_NAMESPACE {
 
 constexpr bool kHasAmx = true;
 
-// Work of another kind that is done in steps beside products, as it uses what they leave idle.
-struct SideWork {
-  HWY_INLINE void Advance() {
-    for (credit += steps; credit >= calls; credit -= calls) step(self);
-  }
-
-  void (*step)(void* self);
-  void* self;
-  size_t steps;
-  size_t calls;  // of Advance, over which steps are spread
-  size_t credit = 0;
-};
-
 // Sums of one unit, which is a group or, where halves have their own scales, half of one: [vector, row,
 // lane].
 using UnitSums = int32_t[2][kActivationRows][kLanes];
-constexpr size_t kBatchUnits = 2;
+constexpr size_t kBatchUnits = 4;
 // While the chains of floats take the sums of one batch of units, those of the next are made.
 constexpr size_t kAmxBufferBytes = 2 * kBatchUnits * sizeof(UnitSums);
 
@@ -104,7 +90,7 @@ HWY_INLINE void SumUnit(const int8_t* x, const uint8_t* w0, const uint8_t* w1, U
 template <Kind kKind, size_t kRows>
 HWY_NOINLINE void MultiplyBlocks(const Packed* HWY_RESTRICT w, size_t groups, const ActivationTile* x,
                                  size_t x_stride, size_t blocks, float* HWY_RESTRICT acc, UnitSums* sums,
-                                 SideWork& beside) {
+                                 Ahead& ahead) {
   const DF df;
   const DI di;
   constexpr size_t kParts = kKind.halves ? 2 : 1;
@@ -124,7 +110,6 @@ HWY_NOINLINE void MultiplyBlocks(const Packed* HWY_RESTRICT w, size_t groups, co
       const size_t next_first = at_end ? 0 : first + count;
       const size_t next_count = at_end && block + 1 == blocks ? 0 : HWY_MIN(kBatchUnits, units - next_first);
       size_t next = 0;
-      beside.Advance();  // here, as a call keeps no vector in its register
       for (size_t v = 0; v < 2; ++v) {
         VF y[kRows];
 #pragma GCC unroll 16
@@ -132,6 +117,7 @@ HWY_NOINLINE void MultiplyBlocks(const Packed* HWY_RESTRICT w, size_t groups, co
         for (size_t i = 0; i < count; ++i) {
           const size_t unit = first + i;
           const size_t part = unit % kParts;
+          if (v == 0 && part == 0) ahead.Fetch();
           // Spread over the time that this batch takes.
           for (; 2 * next * count < (v * count + i + 1) * next_count; ++next) {
             make(next_x, next_first + next, next_sums[next]);
@@ -158,123 +144,38 @@ HWY_NOINLINE void MultiplyBlocks(const Packed* HWY_RESTRICT w, size_t groups, co
   }
 }
 
-// acc[row, kTile] += products of `groups` groups of num_rows rows. acc: filled up to 16 rows. sums: two
-// batches. Needs an AmxSession for at least these rows.
+// acc[row, kTile] += products of `groups` groups of num_rows rows. acc: filled up to 16 rows. buffer:
+// kAmxBufferBytes, aligned to 64. Needs an AmxSession for at least these rows.
 template <Kind kKind>
 HWY_INLINE void MultiplyTiles(const Packed* packed, size_t groups, const ActivationTile* x, size_t x_stride,
-                              size_t num_rows, float* acc, UnitSums* sums, SideWork& beside) {
+                              size_t num_rows, float* acc, uint8_t* buffer, Ahead& ahead) {
+  auto* sums = reinterpret_cast<UnitSums*>(buffer);
   const size_t full = num_rows / kActivationRows;
-  if (full > 0) MultiplyBlocks<kKind, kActivationRows>(packed, groups, x, x_stride, full, acc, sums, beside);
+  if (full > 0) MultiplyBlocks<kKind, kActivationRows>(packed, groups, x, x_stride, full, acc, sums, ahead);
   x += full * x_stride;
   acc += full * kActivationRows * kTile;
   const size_t rest = num_rows % kActivationRows;
   if (rest == 0) return;
   if (rest > 12) {
-    MultiplyBlocks<kKind, 16>(packed, groups, x, x_stride, 1, acc, sums, beside);
+    MultiplyBlocks<kKind, 16>(packed, groups, x, x_stride, 1, acc, sums, ahead);
   } else if (rest > 8) {
-    MultiplyBlocks<kKind, 12>(packed, groups, x, x_stride, 1, acc, sums, beside);
+    MultiplyBlocks<kKind, 12>(packed, groups, x, x_stride, 1, acc, sums, ahead);
   } else if (rest > 4) {
-    MultiplyBlocks<kKind, 8>(packed, groups, x, x_stride, 1, acc, sums, beside);
+    MultiplyBlocks<kKind, 8>(packed, groups, x, x_stride, 1, acc, sums, ahead);
   } else {
-    MultiplyBlocks<kKind, 4>(packed, groups, x, x_stride, 1, acc, sums, beside);
-  }
-}
-
-// Packs chunks of weights block by block.
-template <TensorType kType, class Tile>
-class ChunkPacker {
- public:
-  explicit ChunkPacker(const Product& product) : product_(product) {}
-
-  // The chunk of `groups` groups from g0 on, of a tile's outputs, goes to out[vector].
-  void Begin(size_t first_output, size_t g0, size_t groups, const Packed (&out)[2]) {
-    if (!tile_ || g0 == 0) tile_.emplace(product_.w, first_output);
-    offset_ = g0 / kBlockGroups * kBytes;
-    blocks_ = groups / kBlockGroups;
-    out_ = out;
-    done_ = 0;
-  }
-  size_t Steps() const { return 2 * blocks_; }
-  static void Step(void* self) { static_cast<ChunkPacker*>(self)->PackBlock(); }
-
- private:
-  static constexpr size_t kBlockGroups = BlockSizeOf(kType)->elements / kGroup;
-  static constexpr size_t kBytes = BlockSizeOf(kType)->bytes;
-
-  void PackBlock() {
-    const size_t v = done_ % 2;
-    const size_t block = done_ / 2;
-    const size_t g = block * kBlockGroups;
-    const size_t scale = g * (KindOf<kType>().halves ? 2 : 1) * kLanes;
-    const Packed& out = out_[v];
-    Packer<kType, true> packer{{out.codes + 8 * g * kVectorBytes, out.scales + scale, out.mins + scale}};
-    const auto blocks = tile_->At(v, offset_ + block * kBytes, blocks_ * kBytes);
-    VisitGroups<kType>(blocks.InLanes(), kBlockGroups, packer);
-    ++done_;
-  }
-
-  const Product& product_;
-  std::optional<Tile> tile_;
-  size_t offset_ = 0;
-  size_t blocks_ = 0;
-  const Packed* out_ = nullptr;
-  size_t done_ = 0;  // steps
-};
-
-constexpr size_t kAmxWorkerBytes =
-    4 * kPackedChunkBytes + kMaxTileRows * kTile * sizeof(float) + kAmxBufferBytes;
-
-// Outputs [first, end), whole tiles. buffer: kAmxWorkerBytes, aligned to 64.
-template <TensorType kType, class Tile>
-HWY_NOINLINE void AmxOutputs(const Product& product, size_t first, size_t end, const Terms& terms,
-                             size_t rows, uint8_t* buffer) {
-  constexpr Kind kKind = KindOf<kType>();
-  const AmxSession<kKind.halves> session(rows);
-  const Packed packed[2][2] = {{PackedAt(buffer, 0), PackedAt(buffer, 1)},
-                               {PackedAt(buffer, 2), PackedAt(buffer, 3)}};
-  float* acc = reinterpret_cast<float*>(buffer + 4 * kPackedChunkBytes);
-  auto* sums = reinterpret_cast<UnitSums*>(acc + kMaxTileRows * kTile);
-  const size_t all_groups = terms.Groups();
-  const auto groups_at = [&](size_t g0) { return HWY_MIN(kChunkGroups, all_groups - g0); };
-  for (size_t row = 0; row < rows; row += kMaxTileRows) {
-    const size_t num_rows = HWY_MIN(kMaxTileRows, rows - row);
-    const size_t blocks = (num_rows + kActivationRows - 1) / kActivationRows;
-    ChunkPacker<kType, Tile> packer(product);
-    packer.Begin(first, 0, groups_at(0), packed[0]);
-    for (size_t i = 0; i < packer.Steps(); ++i) packer.Step(&packer);
-    size_t now = 0;
-    for (size_t o = first; o < end; o += kTile) {
-      std::memset(acc, 0, blocks * kActivationRows * kTile * sizeof(float));
-      for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups, now = 1 - now) {
-        const size_t groups = groups_at(g0);
-        // What is multiplied next is packed beside.
-        const bool at_end = g0 + groups == all_groups;
-        const size_t next_output = at_end ? o + kTile : o;
-        constexpr size_t kUnitsPerGroup = kKind.halves ? 2 : 1;
-        const size_t batches = (groups * kUnitsPerGroup + kBatchUnits - 1) / kBatchUnits;
-        SideWork beside{packer.Step, &packer, 0, batches * blocks * terms.terms.size()};
-        if (next_output < end) {
-          const size_t next = at_end ? 0 : g0 + groups;
-          packer.Begin(next_output, next, groups_at(next), packed[1 - now]);
-          beside.steps = packer.Steps();
-        }
-        for (const Term& x : terms.terms) {
-          const ActivationTile* tiles = x.tiles + row / kActivationRows * all_groups + g0;
-          MultiplyTiles<kKind>(packed[now], groups, tiles, all_groups, num_rows, acc, sums, beside);
-        }
-      }
-      StoreRows(acc, num_rows, product, row, o);
-    }
+    MultiplyBlocks<kKind, 4>(packed, groups, x, x_stride, 1, acc, sums, ahead);
   }
 }
 
 #else
 
 constexpr bool kHasAmx = false;
-constexpr size_t kAmxWorkerBytes = 0;
-template <TensorType kType, class Tile>
-void AmxOutputs(const Product& product, size_t first, size_t end, const Terms& terms, size_t rows,
-                uint8_t* buffer);
+constexpr size_t kAmxBufferBytes = 0;
+template <bool kHalves>
+class AmxSession;
+template <Kind kKind>
+void MultiplyTiles(const Packed* packed, size_t groups, const ActivationTile* x, size_t x_stride,
+                   size_t num_rows, float* acc, uint8_t* buffer, Ahead& ahead);
 
 #endif
 

@@ -231,43 +231,64 @@ HWY_INLINE void MultiplyRows(const Packed* packed, size_t groups, const Quantize
   }
 }
 
+constexpr size_t kMaxTileRows = 256;  // accumulators of one tile: 32 KiB
+
 constexpr size_t IntWorkerBytes() {
-  return HWY_MAX(2 * kPackedChunkBytes + kMaxTileRows * kTile * sizeof(float), kAmxWorkerBytes);
+  return kChunkGroups * 2 * kPackedVectors * kVectorBytes + kMaxTileRows * kTile * sizeof(float) +
+         kAmxBufferBytes;
 }
 
-template <TensorType kType, class Tile>
+// kAmx: by matrix instructions.
+template <TensorType kType, class Tile, bool kAmx>
 HWY_NOINLINE void IntTileRows(const Product& product, size_t first_output, const Terms& terms,
                               size_t first_row, size_t num_rows, uint8_t* buffer) {
   constexpr Kind kKind = KindOf<kType>();
   constexpr BlockSize block = *BlockSizeOf(kType);
-  const Packed packed[2] = {PackedAt(buffer, 0), PackedAt(buffer, 1)};
+  constexpr size_t kVectorChunk = kChunkGroups * kVectorBytes;
+  Packed packed[2];
+  for (size_t v = 0; v < 2; ++v) {
+    packed[v].codes = buffer + v * kPackedVectors * kVectorChunk;
+    packed[v].scales = reinterpret_cast<float*>(packed[v].codes + 8 * kVectorChunk);
+    packed[v].mins = packed[v].scales + 2 * kChunkGroups * kLanes;
+  }
   const Tile tile(product.w, first_output);
-  float* acc = reinterpret_cast<float*>(buffer + 2 * kPackedChunkBytes);
-  std::memset(acc, 0, num_rows * kTile * sizeof(float));
+  float* acc = reinterpret_cast<float*>(buffer + 2 * kPackedVectors * kVectorChunk);
+  std::memset(acc, 0, hwy::RoundUpTo(num_rows, kActivationRows) * kTile * sizeof(float));
   const size_t all_groups = terms.Groups();
   for (size_t g0 = 0; g0 < all_groups; g0 += kChunkGroups) {
     const size_t groups = HWY_MIN(kChunkGroups, all_groups - g0);
     const size_t offset = g0 * kGroup / block.elements * block.bytes;
     const size_t bytes = groups * kGroup / block.elements * block.bytes;
     for (size_t v = 0; v < 2; ++v) {
-      Packer<kType, false> packer{packed[v]};
+      Packer<kType, kAmx> packer{packed[v]};
       VisitGroups<kType>(tile.At(v, offset, bytes).InLanes(), groups, packer);
     }
-    const size_t calls = groups * ((num_rows + kMaxKernelRows - 1) / kMaxKernelRows);
+    constexpr size_t kRowsOfCall = kAmx ? kActivationRows : kMaxKernelRows;
+    const size_t calls = groups * ((num_rows + kRowsOfCall - 1) / kRowsOfCall);
     Ahead ahead = tile.AheadOf(offset, bytes, calls);
     for (const Term& x : terms.terms) {
-      MultiplyRows<kKind>(packed, groups, *x.rows, first_row * all_groups + g0, num_rows, acc, ahead);
+      if constexpr (kAmx) {
+        const ActivationTile* tiles = x.tiles + first_row / kActivationRows * all_groups + g0;
+        MultiplyTiles<kKind>(packed, groups, tiles, all_groups, num_rows, acc,
+                             buffer + IntWorkerBytes() - kAmxBufferBytes, ahead);
+      } else {
+        MultiplyRows<kKind>(packed, groups, *x.rows, first_row * all_groups + g0, num_rows, acc, ahead);
+      }
     }
   }
-  StoreRows(acc, num_rows, product, first_row, first_output);
+  const size_t outputs = HWY_MIN(kTile, product.w.rows - first_output);
+  for (size_t r = 0; r < num_rows; ++r) {
+    float* y = product.y + (first_row + r) * product.y_stride + first_output;
+    for (size_t v = 0; v < 2; ++v) StoreOutputs(acc + r * kTile + v * kLanes, v * kLanes, outputs, y);
+  }
 }
 
-template <TensorType kType, class Tile>
+template <TensorType kType, class Tile, bool kAmx>
 HWY_INLINE void IntTile(const Product& product, size_t first_output, const Terms& terms, size_t num_rows,
                         uint8_t* buffer) {
   for (size_t row = 0; row < num_rows; row += kMaxTileRows) {
-    IntTileRows<kType, Tile>(product, first_output, terms, row, HWY_MIN(kMaxTileRows, num_rows - row),
-                             buffer);
+    IntTileRows<kType, Tile, kAmx>(product, first_output, terms, row, HWY_MIN(kMaxTileRows, num_rows - row),
+                                   buffer);
   }
 }
 

@@ -336,7 +336,11 @@ template <TensorType kType, class Tile>
 HWY_INLINE void IntRows(const Product& product, size_t first, size_t end, const Terms& terms, size_t rows,
                         uint8_t* buffer) {
   if constexpr (kHasAmx) {
-    if (terms.InTiles()) return AmxOutputs<kType, Tile>(product, first, end, terms, rows, buffer);
+    if (terms.InTiles()) {
+      const AmxSession<KindOf<kType>().halves> session(rows);
+      for (size_t o = first; o < end; o += kTile) IntTile<kType, Tile, true>(product, o, terms, rows, buffer);
+      return;
+    }
   }
   for (size_t o = first; o < end; o += kTile) {
     // From more rows on, a tile is faster; with gathers, which take most of the time, it always is.
@@ -346,7 +350,7 @@ HWY_INLINE void IntRows(const Product& product, size_t first, size_t end, const 
         continue;
       }
     }
-    IntTile<kType, Tile>(product, o, terms, rows, buffer);
+    IntTile<kType, Tile, false>(product, o, terms, rows, buffer);
   }
 }
 

@@ -8,8 +8,6 @@
 #define THRONG_MODEL_MATMUL_TILES_INL_H_
 #endif
 
-#include <type_traits>
-
 #include "model/matmul/matmul.h"
 #include "model/matmul/matmul_unpack-inl.h"
 
@@ -35,16 +33,6 @@ struct Ahead {
   const uint8_t* end;  // of the first
   size_t lines;
 };
-
-constexpr size_t kMaxTileRows = 256;  // accumulators of one tile: 32 KiB
-constexpr size_t kPackedChunkBytes = kChunkGroups * kPackedVectors * kVectorBytes;  // of one vector
-
-// The i-th packed chunk of `buffer`.
-HWY_INLINE Packed PackedAt(uint8_t* buffer, size_t i) {
-  uint8_t* codes = buffer + i * kPackedChunkBytes;
-  auto* scales = reinterpret_cast<float*>(codes + 8 * kChunkGroups * kVectorBytes);
-  return {codes, scales, scales + 2 * kChunkGroups * kLanes};
-}
 
 // Codes of kKind as int8, without their offset.
 template <Kind kKind>
@@ -79,11 +67,12 @@ struct Packer {
     }
   }
 
-  // Without matrix instructions, strips are fetched while they are multiplied: StripTile::AheadOf.
-  template <size_t kPart, size_t kParts, class Blocks>
-  HWY_INLINE void Fetch(const Blocks& blocks) const {
-    if constexpr (kSigned || std::is_same_v<Blocks, RowBlocks<kType, true>>)
-      FetchAhead<kPart, kParts>(blocks);
+  // Strips are fetched while they are multiplied: StripTile::AheadOf.
+  template <size_t kPart, size_t kParts>
+  HWY_INLINE void Fetch(const StripBlocks<kType>&) const {}
+  template <size_t kPart, size_t kParts>
+  HWY_INLINE void Fetch(const RowBlocks<kType, true>& blocks) const {
+    FetchAhead<kPart, kParts>(blocks);
   }
 
   Packed out;
@@ -155,16 +144,6 @@ HWY_INLINE void StoreOutputs(const float* sums, size_t first, size_t outputs, fl
     hn::StoreU(hn::Load(df, sums), df, y + first);
   } else {
     for (size_t i = first; i < outputs; ++i) y[i] = sums[i - first];
-  }
-}
-
-// Rows of a tile's accumulators [row, kTile] become outputs of y.
-HWY_INLINE void StoreRows(const float* acc, size_t num_rows, const Product& product, size_t first_row,
-                          size_t first_output) {
-  const size_t outputs = HWY_MIN(kTile, product.w.rows - first_output);
-  for (size_t r = 0; r < num_rows; ++r) {
-    float* y = product.y + (first_row + r) * product.y_stride + first_output;
-    for (size_t v = 0; v < 2; ++v) StoreOutputs(acc + r * kTile + v * kLanes, v * kLanes, outputs, y);
   }
 }
 
