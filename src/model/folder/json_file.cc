@@ -1,7 +1,6 @@
 #include "model/folder/json_file.h"
 
 #include <cmath>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -12,32 +11,88 @@ namespace throng::model {
 
 using nlohmann::json;
 
-json ParseJson(std::string_view text, const std::string& name, int max_depth) {
-  // The keys of each object that is open. A key twice would hide one of two values.
-  std::vector<std::unordered_set<std::string>> keys;
-  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
-    using Event = json::parse_event_t;
-    if (event == Event::object_start || event == Event::array_start) {
-      if (depth >= max_depth) {
-        throw MakeError(ErrorCode::kCorrupt, "{}: is nested deeper than {} objects and lists", name,
-                        max_depth);
-      }
-      if (event == Event::object_start) keys.emplace_back();
-    } else if (event == Event::object_end) {
-      keys.pop_back();
-    } else if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) {
-      throw MakeError(ErrorCode::kCorrupt, "{}: the key {} occurs twice in an object", name,
-                      ShortJson(parsed));
+namespace {
+
+// Makes values of what the parser finds. Its own handler would look each key up twice, and keep the first of
+// two values silently or need a list of keys beside.
+class JsonBuilder {
+ public:
+  JsonBuilder(const std::string& name, int max_depth) : name_(name), max_depth_(max_depth) {}
+
+  json Take() { return std::move(root_); }
+
+  // The parser's events; each returns whether to go on.
+  bool null() { return Add(nullptr); }
+  bool boolean(bool value) { return Add(value); }
+  bool number_integer(int64_t value) { return Add(value); }
+  bool number_unsigned(uint64_t value) { return Add(value); }
+  bool number_float(double value, const std::string&) { return Add(value); }
+  bool string(std::string& value) { return Add(std::move(value)); }
+  bool binary(json::binary_t&) { return false; }  // not in text
+  bool start_object(size_t) { return Open(json::value_t::object); }
+  bool end_object() { return Close(); }
+  bool start_array(size_t) { return Open(json::value_t::array); }
+  bool end_array() { return Close(); }
+  bool key(std::string& name) {
+    const auto [at, is_new] = open_.back()->get_ref<json::object_t&>().try_emplace(std::move(name));
+    if (!is_new) {  // one of two values would be hidden
+      throw MakeError(ErrorCode::kCorrupt, "{}: the key {} occurs twice in an object", name_,
+                      ShortJson(at->first));
     }
+    value_ = &at->second;
     return true;
-  };
-  json values;
-  try {
-    values = json::parse(text, check);
-  } catch (const json::exception& error) {
-    throw MakeError(ErrorCode::kCorrupt, "{}: is not JSON: {}", name,
+  }
+  [[noreturn]] bool parse_error(size_t, const std::string&, const json::exception& error) {
+    throw MakeError(ErrorCode::kCorrupt, "{}: is not JSON: {}", name_,
                     std::string_view(error.what()).substr(0, 200));
   }
+
+ private:
+  template <typename T>
+  json* Place(T&& value) {
+    if (open_.empty()) {
+      root_ = std::forward<T>(value);
+      return &root_;
+    }
+    if (open_.back()->is_array())
+      return &open_.back()->get_ref<json::array_t&>().emplace_back(std::forward<T>(value));
+    *value_ = std::forward<T>(value);
+    return value_;
+  }
+
+  template <typename T>
+  bool Add(T&& value) {
+    Place(std::forward<T>(value));
+    return true;
+  }
+
+  bool Open(json::value_t kind) {
+    if (open_.size() >= static_cast<size_t>(max_depth_)) {
+      throw MakeError(ErrorCode::kCorrupt, "{}: is nested deeper than {} objects and lists", name_,
+                      max_depth_);
+    }
+    open_.push_back(Place(kind));
+    return true;
+  }
+
+  bool Close() {
+    open_.pop_back();
+    return true;
+  }
+
+  const std::string& name_;
+  const int max_depth_;
+  json root_;
+  std::vector<json*> open_;  // objects and lists, each in the one before
+  json* value_ = nullptr;    // of the last key
+};
+
+}  // namespace
+
+json ParseJson(std::string_view text, const std::string& name, int max_depth) {
+  JsonBuilder builder(name, max_depth);
+  json::sax_parse(text, &builder);
+  json values = builder.Take();
   if (!values.is_object()) throw MakeError(ErrorCode::kCorrupt, "{}: is no JSON object", name);
   return values;
 }

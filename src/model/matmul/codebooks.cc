@@ -175,19 +175,8 @@ constexpr Levels<kEntries> ToLevels(const std::array<Entry, kEntries>& grid,
   return levels;
 }
 
-constexpr std::array<uint16_t, 2049> ToIq1Levels(const std::array<uint64_t, 2048>& grid) {
-  std::array<uint16_t, 2049> levels{};
-  for (size_t i = 0; i < grid.size(); ++i) {
-    levels.at(i) =
-        static_cast<uint16_t>(LevelsOf(grid.at(i), 0, kIq1Sizes) | LevelsOf(grid.at(i), 1, kIq1Sizes) << 8);
-  }
-  return levels;
-}
-
 constexpr auto kIq2Xxs = Expand<uint64_t, 256>(kIq2XxsBits, kIq2Sizes);
 constexpr auto kIq2Xs = Expand<uint64_t, 512>(kIq2XsBits, kIq2Sizes);
-constexpr auto kIq2S = Expand<uint64_t, 1024>(kIq2SBits, kIq2Sizes);
-constexpr auto kIq1 = Expand<uint64_t, 2048>(kIq1Bits, kIq1Sizes);
 constexpr auto kIq3Xxs = Expand<uint32_t, 256>(kIq3XxsBits, kIq3XxsSizes);
 constexpr auto kIq3S = Expand<uint32_t, 512>(kIq3SBits, kIq3SSizes);
 
@@ -195,16 +184,15 @@ constexpr auto kIq3S = Expand<uint32_t, 512>(kIq3SBits, kIq3SSizes);
 
 constinit const std::array<uint64_t, 256> kIq2XxsGrid = kIq2Xxs;
 constinit const std::array<uint64_t, 512> kIq2XsGrid = kIq2Xs;
-constinit const std::array<uint64_t, 1024> kIq2SGrid = kIq2S;
-constinit const std::array<uint64_t, 2048> kIq1Grid = kIq1;
+constinit const std::array<uint64_t, 1024> kIq2SGrid = Expand<uint64_t, 1024>(kIq2SBits, kIq2Sizes);
+constinit const std::array<uint64_t, 2048> kIq1Grid =
+    Expand<uint64_t, 2048>(kIq1Bits, std::to_array<uint8_t>({0, 8, 16}));
 constinit const std::array<uint32_t, 256> kIq3XxsGrid = kIq3Xxs;
 constinit const std::array<uint32_t, 512> kIq3SGrid = kIq3S;
 
 alignas(64) constinit const Levels<256> kIq2XxsLevels = ToLevels(kIq2Xxs, kIq2Sizes);
 alignas(64) constinit const Levels<512> kIq2XsLevels = ToLevels(kIq2Xs, kIq2Sizes);
-alignas(64) constinit const Levels<1024> kIq2SLevels = ToLevels(kIq2S, kIq2Sizes);
 alignas(64) constinit const Levels<256> kIq3XxsLevels = ToLevels(kIq3Xxs, kIq3XxsSizes);
 alignas(64) constinit const Levels<512> kIq3SLevels = ToLevels(kIq3S, kIq3SSizes);
-constinit const std::array<uint16_t, 2049> kIq1Levels = ToIq1Levels(kIq1);
 
 }  // namespace throng::model

@@ -23,7 +23,6 @@ extern const std::array<uint64_t, 2048> kIq1Grid;
 inline constexpr std::array<uint8_t, 3> kIq2Sizes = {8, 25, 43};
 inline constexpr std::array<uint8_t, 8> kIq3XxsSizes = {4, 12, 20, 28, 36, 44, 52, 62};
 inline constexpr std::array<uint8_t, 8> kIq3SSizes = {1, 3, 5, 7, 9, 11, 13, 15};
-inline constexpr std::array<uint8_t, 3> kIq1Sizes = {0, 8, 16};
 
 // The same entries as places in those lists, half of an entry in each of two bytes, the first weight in the
 // lowest bits: 4 places of 2 bits or, of IQ3, 2 of 4. [half, entry]
@@ -31,11 +30,8 @@ template <size_t kEntries>
 using Levels = std::array<std::array<uint8_t, kEntries>, 2>;
 alignas(64) extern const Levels<256> kIq2XxsLevels;
 alignas(64) extern const Levels<512> kIq2XsLevels;
-alignas(64) extern const Levels<1024> kIq2SLevels;
 alignas(64) extern const Levels<256> kIq3XxsLevels;
 alignas(64) extern const Levels<512> kIq3SLevels;
-// Both bytes together, and one entry more, so that 4 bytes can be read at each.
-extern const std::array<uint16_t, 2049> kIq1Levels;
 
 // IQ4_NL and IQ4_XS.
 inline constexpr std::array<int8_t, 16> kIq4Values = {-127, -104, -83, -65, -49, -35, -22, -10,

@@ -1,7 +1,9 @@
 #include "model/matmul/matmul.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <memory>
 
 #include "base/amx.h"
 #include "base/check.h"
@@ -169,6 +171,35 @@ void ScaleOutputs(const Product& product, size_t first, size_t end, size_t rows)
   }
 }
 
+// Hands out the tasks 0 to count - 1, each once: to each thread those of its own part in order, so that it
+// reads one stream of memory, and then what others have left.
+class TaskParts {
+ public:
+  TaskParts(size_t count, size_t threads) : threads_(threads), parts_(std::make_unique<Part[]>(threads)) {
+    for (size_t i = 0; i < threads; ++i) {
+      parts_[i].next.store(count * i / threads, std::memory_order_relaxed);
+      parts_[i].end = count * (i + 1) / threads;
+    }
+  }
+
+  // To be called once for each task.
+  size_t Take(size_t worker) {
+    for (size_t i = worker;; i = (i + 1) % threads_) {
+      const size_t task = parts_[i].next.fetch_add(1, std::memory_order_relaxed);
+      if (task < parts_[i].end) return task;
+    }
+  }
+
+ private:
+  struct alignas(64) Part {
+    std::atomic<size_t> next = 0;
+    size_t end = 0;
+  };
+
+  const size_t threads_;
+  const std::unique_ptr<Part[]> parts_;
+};
+
 }  // namespace
 
 bool IsQuantized(TensorType type) { return BlockSizeOf(type)->elements > 1; }
@@ -225,8 +256,10 @@ void MatMul(const float* x, size_t rows, size_t cols, size_t x_stride, std::span
   if (!pool) return run(0, tiles, 0);
   constexpr size_t kTasksPerThread = 8;  // enough to balance threads of unequal speed
   const size_t tiles_per_task = std::max<size_t>(1, tiles / (threads * kTasksPerThread));
-  pool->ParallelFor((tiles + tiles_per_task - 1) / tiles_per_task, [&](size_t task, int worker) {
-    const size_t first = task * tiles_per_task;
+  const size_t tasks = (tiles + tiles_per_task - 1) / tiles_per_task;
+  TaskParts parts(tasks, threads);
+  pool->ParallelFor(tasks, [&](size_t, int worker) {
+    const size_t first = parts.Take(static_cast<size_t>(worker)) * tiles_per_task;
     run(first, std::min(tiles_per_task, tiles - first), worker);
   });
 }

@@ -76,10 +76,15 @@ struct FloatLoader<TensorType::kF16> : Loader16<hwy::float16_t, HalfToFloat> {};
 template <>
 struct FloatLoader<TensorType::kBF16> : Loader16<hwy::bfloat16_t, Bfloat16ToFloat> {};
 
-// Fetches kBytes from `ahead` on into the caches. Harmless beyond the end of a tensor.
+// Fetches kBytes from `ahead` on into the caches. Harmless beyond the end of a tensor. repack.h says why the
+// second level may do; the hardware brings lines from there to the first.
 template <size_t kBytes>
 HWY_INLINE void PrefetchLines(const uint8_t* ahead) {
-  for (size_t line = 0; line < kBytes; line += 64) hwy::Prefetch(ahead + line);
+  if (kFetchInTwoSteps) {
+    for (size_t line = 0; line < kBytes; line += 64) __builtin_prefetch(ahead + line, 0, 2);
+  } else {
+    for (size_t line = 0; line < kBytes; line += 64) __builtin_prefetch(ahead + line, 0, 3);
+  }
 }
 
 using DFloat = hn::CappedTag<float, 16>;

@@ -18,10 +18,12 @@ HWY_BEFORE_NAMESPACE();
 namespace throng::model {
 namespace HWY_NAMESPACE {
 
-// Whether products of few rows look codes up as levels.
+// Whether products of few rows look codes up as levels. Not from 1,024 entries on (IQ2_S, IQ1), where that
+// takes as long as gathers.
 template <TensorType kType>
 constexpr bool UsesLevels() {
-  return HWY_TARGET == HWY_AVX3_DL && FamilyOf(kType) == Family::kCodebook;
+  return HWY_TARGET == HWY_AVX3_DL && (kType == TensorType::kIQ3_S || kType == TensorType::kIQ3_XXS ||
+                                       kType == TensorType::kIQ2_XS || kType == TensorType::kIQ2_XXS);
 }
 
 #if HWY_TARGET == HWY_AVX3_DL
@@ -30,16 +32,8 @@ template <TensorType kType>
 constexpr bool IsIq3() {
   return kType == TensorType::kIQ3_XXS || kType == TensorType::kIQ3_S;
 }
-template <TensorType kType>
-constexpr bool IsIq1() {
-  return kType == TensorType::kIQ1_S || kType == TensorType::kIQ1_M;
-}
 
-// Weights of an entry, and the bits of a place.
-template <TensorType kType>
-constexpr size_t EntryWeights() {
-  return IsIq3<kType>() ? 4 : 8;
-}
+// Bits of a place.
 template <TensorType kType>
 constexpr size_t LevelBits() {
   return IsIq3<kType>() ? 3 : 2;
@@ -55,8 +49,7 @@ constexpr size_t LevelGroupBytes() {
 // The entry in byte `byte` of a word; of IQ3, of each half of the group.
 template <TensorType kType>
 constexpr size_t EntryAt(size_t byte) {
-  constexpr bool kInterleaved = kType == TensorType::kIQ2_XS || IsIq1<kType>();
-  return kInterleaved ? byte % 2 * 2 + byte / 2 : byte;
+  return kType == TensorType::kIQ2_XS ? byte % 2 * 2 + byte / 2 : byte;
 }
 
 // Which of two groups' 64 activations each byte multiplies, or 64 for none; [group of halves' types, byte].
@@ -92,12 +85,10 @@ struct LevelCodes {
       const bool sign = (i >> kBits) % 2 != 0;
       const auto code = [&](const auto& sizes) {
         const int size = level < sizes.size() ? sizes[level] : 0;
-        if (IsIq1<kType>()) return size + (sign ? 0 : 2);  // eighths, and the shift of a whole entry
         return KindOf<kType>().offset + (sign ? -size : size);
       };
       codes[i] = static_cast<uint8_t>(kType == TensorType::kIQ3_XXS ? code(kIq3XxsSizes)
                                       : kType == TensorType::kIQ3_S ? code(kIq3SSizes)
-                                      : IsIq1<kType>()              ? code(kIq1Sizes)
                                                                     : code(kIq2Sizes));
     }
   }
@@ -124,7 +115,7 @@ HWY_INLINE void OrderForLevels(const int8_t* x, size_t groups, int8_t* out) {
 // 64 indices: their low 6 bits, and masks of the next.
 struct LevelIndex {
   __m512i low;
-  __mmask64 bits[4];
+  __mmask64 bits[3];
 };
 
 HWY_INLINE LevelIndex IndexOfBytes(VU bytes) {
@@ -141,7 +132,7 @@ HWY_INLINE __m512i LookUpBytes(const uint8_t* table, const LevelIndex& index) {
     return _mm512_mask_permutexvar_epi8(LookUpBytes<64>(table, index), index.bits[0], index.low,
                                         _mm512_load_si512(table + 64));
   } else {
-    constexpr size_t kBit = kEntries == 256 ? 1 : kEntries == 512 ? 2 : 3;
+    constexpr size_t kBit = kEntries == 256 ? 1 : 2;
     return _mm512_mask_blend_epi8(index.bits[kBit], LookUpBytes<kEntries / 2>(table, index),
                                   LookUpBytes<kEntries / 2>(table + kEntries / 2, index));
   }
@@ -191,19 +182,18 @@ HWY_INLINE VU8 CodesOfLevels(__m512i levels, __m512i signs) {
   return VU8{_mm512_permutexvar_epi8(index, _mm512_load_si512(kCodes.codes))};
 }
 
-// Of entries of 8 weights. levels: of both halves. kIq1: the sign is bit 2 for all weights of an entry.
+// Four entries of 8 weights; first, last: levels of their halves. signs: 8 bits in each byte.
 template <TensorType kType>
 HWY_INLINE Codes CodesOfEights(__m512i first, __m512i last, __m512i signs) {
-  constexpr bool kIq1 = IsIq1<kType>();
   Codes codes;
-  codes.half[0].v[0] = CodesOfLevels < kType, 0, kIq1 ? 2 : 0 > (first, signs);
-  codes.half[0].v[1] = CodesOfLevels < kType, 2, kIq1 ? 2 : 1 > (first, signs);
-  codes.half[0].v[2] = CodesOfLevels < kType, 4, kIq1 ? 2 : 2 > (first, signs);
-  codes.half[0].v[3] = CodesOfLevels < kType, 6, kIq1 ? 2 : 3 > (first, signs);
-  codes.half[1].v[0] = CodesOfLevels < kType, 0, kIq1 ? 2 : 4 > (last, signs);
-  codes.half[1].v[1] = CodesOfLevels < kType, 2, kIq1 ? 2 : 5 > (last, signs);
-  codes.half[1].v[2] = CodesOfLevels < kType, 4, kIq1 ? 2 : 6 > (last, signs);
-  codes.half[1].v[3] = CodesOfLevels < kType, 6, kIq1 ? 2 : 7 > (last, signs);
+  codes.half[0].v[0] = CodesOfLevels<kType, 0, 0>(first, signs);
+  codes.half[0].v[1] = CodesOfLevels<kType, 2, 1>(first, signs);
+  codes.half[0].v[2] = CodesOfLevels<kType, 4, 2>(first, signs);
+  codes.half[0].v[3] = CodesOfLevels<kType, 6, 3>(first, signs);
+  codes.half[1].v[0] = CodesOfLevels<kType, 0, 4>(last, signs);
+  codes.half[1].v[1] = CodesOfLevels<kType, 2, 5>(last, signs);
+  codes.half[1].v[2] = CodesOfLevels<kType, 4, 6>(last, signs);
+  codes.half[1].v[3] = CodesOfLevels<kType, 6, 7>(last, signs);
   return codes;
 }
 
@@ -247,31 +237,19 @@ HWY_INLINE void UnpackLevels(const Blocks& blocks, VF d, size_t i, Codes& codes,
     codes = CodesOfEights<kType>(LookUpBytes<256>(kIq2XxsLevels[0].data(), index),
                                  LookUpBytes<256>(kIq2XxsLevels[1].data(), index), SignsOfWord(word));
     scales.scale[0] = OddScale(d, hn::ShiftRight<28>(word));
-  } else if constexpr (kType == TensorType::kIQ2_XS || kType == TensorType::kIQ2_S) {
-    constexpr bool kIsS = kType == TensorType::kIQ2_S;
-    __m512i first, last, signs;
-    if constexpr (kIsS) {
-      LevelIndex index = IndexOfBytes(LoadWord(blocks, 2 + 4 * i));
-      const __m512i high = FourTimes(LoadWord(blocks, 66 + i / 4 * 4), i % 4);
-      index.bits[2] = HaveBits(high, 0x40100401);
-      index.bits[3] = HaveBits(high, 0x80200802);
-      first = LookUpBytes<1024>(kIq2SLevels[0].data(), index);
-      last = LookUpBytes<1024>(kIq2SLevels[1].data(), index);
-      signs = LoadWord(blocks, 34 + 4 * i).raw;
-    } else {
-      const VU pairs[2] = {LoadWord(blocks, 2 + 8 * i), LoadWord(blocks, 6 + 8 * i)};
-      LevelIndex index = IndexOfBytes(LowBytes(pairs[0], pairs[1]));
-      const VU high = HighBytes(pairs[0], pairs[1]);
-      index.bits[2] = HaveBits(high.raw, 0x01010101);
-      first = LookUpBytes<512>(kIq2XsLevels[0].data(), index);
-      last = LookUpBytes<512>(kIq2XsLevels[1].data(), index);
-      signs = WithLastSign(_mm512_srli_epi16(high.raw, 1));
-    }
-    codes = CodesOfEights<kType>(first, last, signs);
-    const VU pair = BitsAt(LoadWord(blocks, (kIsS ? 74 : 66) + i / 4 * 4), i % 4 * 8, 0xff);
+  } else if constexpr (kType == TensorType::kIQ2_XS) {
+    const VU pairs[2] = {LoadWord(blocks, 2 + 8 * i), LoadWord(blocks, 6 + 8 * i)};
+    LevelIndex index = IndexOfBytes(LowBytes(pairs[0], pairs[1]));
+    const VU high = HighBytes(pairs[0], pairs[1]);
+    index.bits[2] = HaveBits(high.raw, 0x01010101);
+    codes = CodesOfEights<kType>(LookUpBytes<512>(kIq2XsLevels[0].data(), index),
+                                 LookUpBytes<512>(kIq2XsLevels[1].data(), index),
+                                 WithLastSign(_mm512_srli_epi16(high.raw, 1)));
+    const VU pair = BitsAt(LoadWord(blocks, 66 + i / 4 * 4), i % 4 * 8, 0xff);
     scales.scale[0] = OddScale(d, BitsAt(pair, 0, 15));
     scales.scale[1] = OddScale(d, BitsAt(pair, 4, 15));
-  } else if constexpr (IsIq3<kType>()) {
+  } else {
+    static_assert(IsIq3<kType>());
     LevelIndex index[2] = {IndexOfBytes(LoadWord(blocks, 2 + 8 * i)),
                            IndexOfBytes(LoadWord(blocks, 6 + 8 * i))};
     VU signs;
@@ -289,28 +267,6 @@ HWY_INLINE void UnpackLevels(const Blocks& blocks, VF d, size_t i, Codes& codes,
     const auto& levels = Iq3Levels<kType>();
     codes.half[0] = CodesOfFours<kType>(levels, index[0], BytesFrom(signs, 0, 4, 8, 12));
     codes.half[1] = CodesOfFours<kType>(levels, index[1], BytesFrom(signs, 16, 20, 24, 28));
-  } else {
-    // Tables of 2,048 entries would take more lookups than gathers of both bytes at once do.
-    constexpr bool kIsS = kType == TensorType::kIQ1_S;
-    const VU low = LoadWord(blocks, (kIsS ? 2 : 0) + 4 * i);
-    const VU high = BitsAt(LoadWord(blocks, (kIsS ? 34 : 32) + i / 2 * 4), i % 2 * 16, 0xffff);
-    const auto entry = [&](size_t k) HWY_ATTR {
-      const VU bits = hn::ShiftLeft<8>(BitsAt(high, (kIsS ? 3 : 4) * k, 7));
-      const VU index = hn::Or(BitsAt(low, 8 * k, 0xff), bits);
-      return VU{_mm512_i32gather_epi32(index.raw, kIq1Levels.data(), 2)};
-    };
-    const VU pair01{SelectBits(0xffff, entry(0).raw, hn::ShiftLeft<16>(entry(1)).raw)};
-    const VU pair23{SelectBits(0xffff, entry(2).raw, hn::ShiftLeft<16>(entry(3)).raw)};
-    // Whether entries 0, 2, 1 and 3 are shifted down, in bit 2.
-    const __m512i down = kIsS ? BytesFrom(high, 13, 13, 13, 13) : BytesFrom(high, 1, 9, 5, 13);
-    codes = CodesOfEights<kType>(LowBytes(pair01, pair23).raw, HighBytes(pair01, pair23).raw, down);
-    if constexpr (kIsS) {
-      scales.scale[0] = OddScale(d, BitsAt(high, 12, 7));
-    } else {
-      const VU pair = BitsAt(LoadWord(blocks, 48 + i / 4 * 4), i / 2 % 2 * 16 + i % 2 * 6, 0x3f);
-      scales.scale[0] = OddScale(d, BitsAt(pair, 0, 7));
-      scales.scale[1] = OddScale(d, BitsAt(pair, 3, 7));
-    }
   }
 }
 

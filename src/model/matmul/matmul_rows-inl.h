@@ -305,6 +305,7 @@ HWY_NOINLINE void FewRowsTile(const Product& product, size_t first_output, const
               OrderForLevels<kType>(x_codes + r * x_stride, groups, ordered + r * kOrderedBytes);
             }
             x_codes = ordered;
+            asm("" : "+r"(x_codes));  // or GCC warns that the kernel could read beyond it
             x_stride = kOrderedBytes;
           }
           size_t r = 0;

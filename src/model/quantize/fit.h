@@ -24,20 +24,42 @@ struct WholeCodes {
   float operator()(float x) const { return std::clamp(Nearest(x), least, most); }
 };
 
-// Codes that are places in IQ4's table.
+// Codes that are places in IQ4's table: the nearest values. Twice the border between two values is whole, so
+// the whole number from 2 * x upwards says the place.
 struct TableCodes {
   static constexpr float least = kIq4Values.front(), most = kIq4Values.back();
   static constexpr float kMargin = 9.0f;
-  // The nearest value's: in halves, by the borders between values.
-  static size_t Index(float x) {
-    size_t i = 0;
-    for (size_t half = kIq4Values.size() / 2; half > 0; half /= 2) {
-      if (2.0f * x > static_cast<float>(kIq4Values[i + half - 1] + kIq4Values[i + half])) i += half;
+
+  // x: what is no number has place 0.
+  static size_t Index(float x) { return kPlaces.places[Slot(x)]; }
+  float operator()(float x) const { return kPlaces.values[Slot(x)]; }
+
+ private:
+  static constexpr int kEnd = 256;  // beyond twice any border
+  struct Places {
+    constexpr Places() {
+      for (int up = -kEnd; up < kEnd; ++up) {
+        uint8_t place = 0;
+        while (place + 1u < kIq4Values.size() && up > kIq4Values[place] + kIq4Values[place + 1u]) ++place;
+        places[static_cast<size_t>(up + kEnd)] = place;
+        values[static_cast<size_t>(up + kEnd)] = kIq4Values[place];
+      }
     }
-    return i;
+    std::array<uint8_t, 2 * kEnd> places{};
+    std::array<float, 2 * kEnd> values{};
+  };
+  static const Places kPlaces;
+
+  static size_t Slot(float x) {
+    constexpr float kMost = kEnd - 1;
+    float twice = 2.0f * x;
+    twice = twice > -kMost ? twice : -kMost;
+    twice = twice < kMost ? twice : kMost;
+    const int down = static_cast<int>(twice);
+    return static_cast<size_t>(down + (twice > static_cast<float>(down)) + kEnd);
   }
-  float operator()(float x) const { return kIq4Values[Index(x)]; }
 };
+inline constexpr TableCodes::Places TableCodes::kPlaces;
 
 // 1 / x, and 0 for 0: codes of a scale of 0 are those of 0.
 inline float Inverse(float x) { return x != 0.0f ? 1.0f / x : 0.0f; }

@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "model/gguf/gguf_writer.h"
 #include "model/matmul/block_formats.h"
+#include "model/quantize/fit.h"
 #include "model/quantize/quantize_model.h"
 #include "model/quantize/quantize_row.h"
 #include "model/testing/tiny_model.h"
@@ -46,6 +47,22 @@ double RelativeError(const std::vector<float>& x, const std::vector<float>& y) {
     weights += std::pow(static_cast<double>(x[i]), 2);
   }
   return std::sqrt(errors / weights);
+}
+
+TEST(Quantize, PlacesInTheTableChangeAtItsBorders) {
+  std::vector<float> tried = {-INFINITY, -1e30f, 1e30f, INFINITY, NAN, -0.0f};
+  for (int i = -400 * 16; i <= 400 * 16; ++i) {
+    const float x = static_cast<float>(i) / 16;
+    tried.insert(tried.end(), {std::nextafter(x, -INFINITY), x, std::nextafter(x, INFINITY)});
+  }
+  for (const float x : tried) {
+    size_t place = 0;
+    for (size_t i = 0; i + 1 < kIq4Values.size(); ++i) {
+      if (2.0f * x > static_cast<float>(kIq4Values[i] + kIq4Values[i + 1])) ++place;
+    }
+    ASSERT_EQ(TableCodes::Index(x), place) << x;
+    ASSERT_EQ(TableCodes()(x), kIq4Values[place]) << x;
+  }
 }
 
 // docs/models.md has these figures, and those of llama.cpp beside them.
