@@ -230,7 +230,8 @@ void CodecSupportTest::ThePrefixCache() {
   EngineRig& rig = Rig({.prefix_cache = true});
   rig.Ask(Ask(1));
   const Answer again = rig.Ask(Ask(1));
-  EXPECT_EQ(again.result.cached_prompt_tokens, kPrompt - 1);
+  // A state is kept at the ends of blocks alone.
+  EXPECT_EQ(again.result.cached_prompt_tokens, rig.Blocks().StateBytes() > 0 ? 64 : kPrompt - 1);
   ExpectSame(again, alone);
 }
 
