@@ -299,7 +299,7 @@ TEST_P(SequenceCacheTest, RowsOfAllBlocksOfAChunkAreKept) {
   ASSERT_EQ(taken.size(), 3u);
   for (const auto& [block, rows] : taken) {
     const auto before = whole.SealedBlocks().first(static_cast<size_t>(block));
-    if (UsablePages(pool_.Layout().window, before) != before.size()) continue;
+    if (UsablePages(pool_.Layout(), before) != before.size()) continue;
     SequenceCache fork(pool_);
     ASSERT_TRUE(fork.AdoptOpen(before, 40, rows->Data(), nullptr));
     SequenceCache alone(pool_);

@@ -80,10 +80,9 @@ TEST(Int8OpenTest, SealingTakesTheIntegersOfTheOpenPage) {
     const AlignedBytes page = Fill(*open, part, Block(3), scale);
     Int8OpenPage read;
     ReadInt8Open(part, page.data(), kDim, read);
-    const FlashqChannels channels =
-        QuantizeFlashqChannels(std::vector<int>(read.codes, read.codes + kPageTokens * kDim), kDim, 4,
-                               FlashqScale::kCeil,
-                               part == Part::kKeys ? FlashqZero::kLowest : FlashqZero::kFirstToken);
+    const FlashqChannels channels = QuantizeFlashqChannels(
+        std::vector<int>(read.codes, read.codes + kPageTokens * kDim), kDim, 4, FlashqScale::kCeil,
+        part == Part::kKeys ? FlashqZero::kLowest : FlashqZero::kFirstToken);
     AlignedBytes sealed(codec->Bytes(part));
     codec->Seal(part, *open, page.data(), {1, before.data()}, sealed.data());
     std::vector<float> decoded(static_cast<size_t>(kPageTokens) * kDim);

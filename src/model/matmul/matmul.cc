@@ -131,7 +131,8 @@ std::vector<Term> Quantize(const float* x, size_t rows, size_t cols, size_t x_st
     if (!out) continue;
     Resize(*out, rows, cols);
     const size_t i = terms.size();
-    if (rows >= kMinAmxRows && AmxInt8Usable()) tiles[i] = ReserveTiles(rows, out->groups, scratch.workers[i]);
+    if (rows >= kMinAmxRows && AmxInt8Usable())
+      tiles[i] = ReserveTiles(rows, out->groups, scratch.workers[i]);
     terms.push_back({out, tiles[i]});
   }
   constexpr size_t kElementsPerTask = 8 << 10;  // some microseconds
