@@ -144,7 +144,7 @@ TEST_F(ServerTest, AnswersChats) {
   const Json again = Post(kChat, ChatBody()).second;
   EXPECT_EQ(again["choices"], json["choices"]);
   EXPECT_NE(again["id"], json["id"]);
-  EXPECT_EQ(again["usage"]["prompt_tokens_details"]["cached_tokens"], 64);
+  EXPECT_EQ(again["usage"]["prompt_tokens_details"]["cached_tokens"], usage["prompt_tokens"].get<int>() - 1);
   Json other = ChatBody();
   other["seed"] = 8;
   EXPECT_NE(Post(kChat, other).second["choices"], json["choices"]);

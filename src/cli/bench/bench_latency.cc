@@ -17,6 +17,12 @@ void AddBenchLatency(CLI::App& bench) {
       "Measure a model on this machine, and print the --llm that predicts its times (docs/latency.md)");
   const auto options = std::make_shared<engine::LocalOptions>();
   AddLocalFlags(*command, *options);
+  command->footer(
+      "Times passes of 1 to 24 sequences that decode, and of prompts of 32 to 256 tokens. Nothing else "
+      "should "
+      "run.\n"
+      "Example:\n"
+      "  throng bench latency -m model.gguf");
   command->callback([options] { fmt::print("{}\n", studies::MeasureServer(*options)); });
 }
 

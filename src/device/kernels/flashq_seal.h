@@ -86,14 +86,25 @@ struct SealFlashq {
       low = code < low ? code : low;
       high = code > high ? code : high;
     }
-    const int scale = (high - low + Layout::kLevels - 1) / Layout::kLevels;
-    shared.scale[c] = static_cast<uint8_t>(scale > 1 ? scale : 1);
-    shared.zero[c] = static_cast<int8_t>(low);
+    const int least = (high - low + Layout::kLevels - 1) / Layout::kLevels;
+    const int scale = least > 1 ? least : 1;
+    int zero = low;
+    if (job.is_values != 0) {  // so that the page's first token is exact
+      const int first = shared.codes[Place(job, 0, c)];
+      const int of_first = first - scale * Steps(first - low, scale);
+      if (of_first >= -128) zero = of_first;
+    }
+    shared.scale[c] = static_cast<uint8_t>(scale);
+    shared.zero[c] = static_cast<int8_t>(zero);
+  }
+
+  static THRONG_DEVICE int Steps(int difference, int scale) {
+    return static_cast<int>(Round(static_cast<float>(difference) / static_cast<float>(scale)));
   }
 
   static THRONG_DEVICE uint32_t Code(const Shared& shared, int channel, int8_t code) {
-    const float above = static_cast<float>(code - shared.zero[channel]);
-    return static_cast<uint32_t>(Round(above / static_cast<float>(shared.scale[channel])));
+    const int steps = Steps(code - shared.zero[channel], shared.scale[channel]);
+    return static_cast<uint32_t>(steps < 0 ? 0 : steps > Layout::kLevels ? Layout::kLevels : steps);
   }
 
   static THRONG_DEVICE uint32_t KeyWord(const Shared& shared, int w) {
