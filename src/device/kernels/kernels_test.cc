@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -339,6 +340,59 @@ TEST_P(DecodeOnDevice, EveryWaitOfDecodeIsNeeded) {
     }
     EXPECT_GE(wrong, 3) << place.file << ":" << place.line;
   }
+}
+
+// Scores of 8 rows of queries and a page of keys, by the codec's kernels and on the device, have the same
+// bits.
+template <typename Page>
+void ExpectSameScores(const std::string& name) {
+  constexpr int kDim = Page::kHeadDim;
+  const auto codec = kv::ParseCodec(name, kDim);
+  const auto block = kv::Normal(64 * kDim, 1);
+  const auto queries = kv::Normal(kGroupRows * kDim, 2, 0.3f);
+  AlignedBytes page(codec->Bytes(Part::kKeys)), prepared(kGroupRows * codec->QueryBytes());
+  codec->Encode(Part::kKeys, block.data(), page.data());
+  for (size_t r = 0; r < kGroupRows; ++r) {
+    codec->PrepareQuery(queries.data() + r * kDim, prepared.data() + r * codec->QueryBytes());
+  }
+  std::vector<float> expected(kGroupRows * 64), got(kGroupRows * 64, NAN);
+  codec->Score(page.data(), prepared.data(), kGroupRows, expected.data());
+
+  const std::function<void()> kernel = [&] {
+    auto& rows = *static_cast<QueryRows<kDim>*>(SharedMemory());
+    if (Lane() < kGroupRows) {
+      const float* row = queries.data() + Lane() * kDim;
+      float largest = 0.0f;
+      for (int c = 0; c < kDim; ++c) largest = Max(largest, Abs(row[c]));
+      for (int c = 0; c < kDim; ++c)
+        rows.codes[Lane()][c] = static_cast<int8_t>(Page::QueryCode(row[c], largest));
+      rows.largest[Lane()] = largest;
+    }
+    WarpBarrier();
+    NoScratch none;
+    PageRow scores;
+    Page::Score(page.data(), Page::Query::Of(rows), none, scores);
+    for (int e = 0; e < 16; ++e) {
+      const int token = TokenOf(e / 8, e / 2 % 4, e % 2);
+      got[static_cast<size_t>(Lane() / 4 * 64 + token)] = scores[e / 8][e / 2 % 4][e % 2];
+    }
+  };
+  emulation::RunBlocks({{1, 1, 1},
+                        kWarpThreads,
+                        sizeof(QueryRows<kDim>),
+                        [](const void* f) { (*static_cast<const std::function<void()>*>(f))(); },
+                        &kernel},
+                       {.seed = 3});
+  EXPECT_TRUE(kv::SameBits(got, expected)) << name << " " << kDim;
+}
+
+TEST(ScoreOnDevice, HasTheBitsOfTheProcessor) {
+  ExpectSameScores<FlashqPage<4, 64>>("flashq4");
+  ExpectSameScores<FlashqPage<4, 128>>("flashq4");
+  ExpectSameScores<FlashqPage<2, 64>>("flashq2");
+  ExpectSameScores<FlashqPage<2, 128>>("flashq2");
+  ExpectSameScores<Int8Page<64>>("int8");
+  ExpectSameScores<Int8Page<128>>("int8");
 }
 
 TEST(CudaDevice, IsRefusedWhereThereIsNone) {
