@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "base/text/trim.h"
-
 namespace throng::llm {
 
 AnswerParser::AnswerParser(std::shared_ptr<const AnswerForm> form)
@@ -85,7 +83,8 @@ bool AnswerParser::StepTop() {
   const bool is_call = is_whole && literal == trigger;
   const bool is_tag = is_whole && literal == format_.tag;
   const bool is_thought = is_whole && literal == format_.thought_begin;
-  const bool is_late = !Trimmed(std::string_view(held_.Text()).substr(0, at)).empty();
+  const std::string before = format_.Shown(std::string_view(held_.Text()).substr(0, at));
+  const bool is_late = before.find_first_not_of(kSpaces) != std::string::npos;
   if (is_late && ((is_call && format_.at_start) || is_tag || (is_thought && format_.text_begin.empty()))) {
     EmitText(Consume(at + literal.size()));
     return true;

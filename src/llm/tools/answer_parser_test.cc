@@ -305,6 +305,11 @@ TEST(AnswerParser, ThoughtsComeFirst) {
   }
 }
 
+TEST(AnswerParser, TokensThatShowNothingDoNotMakeAThoughtLate) {
+  const AnswerForm form = FormOf(Unmarked(FormatOf("</think><tool_call>", true)));
+  EXPECT_EQ(Parse(form, "\n\xf7\xf6\n<think>Hm</think>Yes"), (Parsed{"Hm", "Yes", {}}));
+}
+
 TEST(AnswerParser, ReadsChannels) {
   const AnswerFormat plain = FormatOf("{{ tools }}<|channel|>analysis<|message|>", true);
   EXPECT_EQ(plain.name, "gpt-oss");
