@@ -7,6 +7,7 @@
 
 #include "engine/testing/engine_rig.h"
 #include "engine/testing/fake_transformer.h"
+#include "engine/testing/prompts.h"
 #include "engine/testing/purity_check.h"
 #include "kv/cache/page_file.h"
 #include "model/gguf/gguf.h"
@@ -15,20 +16,7 @@
 namespace throng::engine {
 namespace {
 
-constexpr int kVocab = 100;
 constexpr kv::Reach kAll{};
-
-std::vector<int32_t> Tokens(size_t n, uint64_t seed) {
-  std::vector<int32_t> tokens(n);
-  CounterRng rng(seed, 23);
-  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.NextBelow(kVocab));
-  return tokens;
-}
-
-std::vector<int32_t> operator+(std::vector<int32_t> a, const std::vector<int32_t>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
 
 // Windows below a page, within the prompts, at borders of pages, and beyond everything.
 class EngineSlidingPurity : public ::testing::TestWithParam<int> {};

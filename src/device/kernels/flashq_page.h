@@ -126,9 +126,7 @@ struct FlashqPage {
         THRONG_UNROLL
         for (int e = 0; e < 4; ++e) {
           const int folded = SignedByte(query.codes[s][j], e) * Byte(scales.w[j], e);
-          const int digit = (folded + 64) >> 7;
-          high[s][j] |= static_cast<uint32_t>(digit & 0xff) << 8 * e;
-          low[s][j] |= static_cast<uint32_t>((folded - 128 * digit) & 0xff) << 8 * e;
+          SplitSigned(folded, e, high[s][j], low[s][j]);
         }
       }
     }

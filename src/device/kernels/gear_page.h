@@ -121,10 +121,7 @@ struct GearPage {
         high[s][j] = low[s][j] = 0;
         THRONG_UNROLL
         for (int e = 0; e < 4; ++e) {
-          const int weight = static_cast<int>(Round(folded[s][4 * j + e] * inverse));
-          const int digit = (weight + 64) >> 7;
-          high[s][j] |= static_cast<uint32_t>(digit & 0xff) << 8 * e;
-          low[s][j] |= static_cast<uint32_t>((weight - 128 * digit) & 0xff) << 8 * e;
+          SplitSigned(static_cast<int>(Round(folded[s][4 * j + e] * inverse)), e, high[s][j], low[s][j]);
         }
       }
     }
@@ -241,28 +238,7 @@ struct GearPage {
         base = Fma(probabilities[h][t % 4][t / 4], zeros[t], base);
       }
     }
-    largest = RowMax(largest);
-    constexpr float kRange = 32767.0f;
-    const float inverse = largest > kLeastScale ? kRange / largest : 0.0f;
-    unit = largest > kLeastScale ? largest / kRange : 0.0f;
-    THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      high[h][1] = high[h][3] = low[h][1] = low[h][3] = 0;
-      THRONG_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        uint32_t high_word = 0;
-        uint32_t low_word = 0;
-        THRONG_UNROLL
-        for (int v = 0; v < 4; ++v) {
-          const int rounded = static_cast<int>(Round(folded[h][v][j] * inverse));
-          const uint32_t weight = static_cast<uint32_t>(rounded < 32767 ? rounded : 32767);
-          high_word |= (weight >> 7) << 8 * v;
-          low_word |= (weight & 127) << 8 * v;
-        }
-        high[h][2 * j] = high_word;
-        low[h][2 * j] = low_word;
-      }
-    }
+    unit = SplitWeights(folded, RowMax(largest), high, low);
     return RowSum(base);
   }
 

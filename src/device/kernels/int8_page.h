@@ -75,30 +75,9 @@ struct Int8Page {
         largest = Max(largest, products[h][t % 4][t / 4]);
       }
     }
-    largest = RowMax(largest);
-    const bool any = largest > kLeastScale;
-    const float inverse = any ? 32767.0f / largest : 0.0f;
-    const float unit = any ? largest / 32767.0f : 0.0f;
     uint32_t high[2][4];
     uint32_t low[2][4];
-    THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      high[h][1] = high[h][3] = low[h][1] = low[h][3] = 0;
-      THRONG_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        uint32_t high_word = 0;
-        uint32_t low_word = 0;
-        THRONG_UNROLL
-        for (int v = 0; v < 4; ++v) {
-          const int rounded = static_cast<int>(Round(products[h][v][j] * inverse));
-          const uint32_t weight = static_cast<uint32_t>(rounded < 32767 ? rounded : 32767);
-          high_word |= (weight >> 7) << 8 * v;
-          low_word |= (weight & 127) << 8 * v;
-        }
-        high[h][2 * j] = high_word;
-        low[h][2 * j] = low_word;
-      }
-    }
+    const float unit = SplitWeights(products, RowMax(largest), high, low);
     THRONG_UNROLL
     for (int k = 0; k < kSteps; ++k) {
       int32_t high_sums[4][4] = {};

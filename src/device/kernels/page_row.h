@@ -3,6 +3,7 @@
 #pragma once
 
 #include "device/intrinsics.h"
+#include "device/kernels/quantize.h"
 
 namespace throng::device {
 
@@ -84,6 +85,41 @@ struct IntegerQueryRow {
     return query;
   }
 };
+
+// Puts weight = 128 high + low into byte e of two words; |weight| <= 16256, so that both fit 8 bits with a
+// sign.
+THRONG_DEVICE void SplitSigned(int weight, int e, uint32_t& high, uint32_t& low) {
+  const int digit = (weight + 64) >> 7;
+  high |= static_cast<uint32_t>(digit & 0xff) << 8 * e;
+  low |= static_cast<uint32_t>((weight - 128 * digit) & 0xff) << 8 * e;
+}
+
+// Weights of tokens, not negative, as integers of 15 bits, 128 high + low: the operands A of products over
+// tokens, at [h]. largest: of the row. Returns the unit.
+THRONG_DEVICE float SplitWeights(const PageRow& weights, float largest, uint32_t (&high)[2][4],
+                                 uint32_t (&low)[2][4]) {
+  constexpr float kRange = 32767.0f;
+  const float inverse = largest > kLeastScale ? kRange / largest : 0.0f;
+  THRONG_UNROLL
+  for (int h = 0; h < 2; ++h) {
+    high[h][1] = high[h][3] = low[h][1] = low[h][3] = 0;
+    THRONG_UNROLL
+    for (int j = 0; j < 2; ++j) {
+      uint32_t high_word = 0;
+      uint32_t low_word = 0;
+      THRONG_UNROLL
+      for (int v = 0; v < 4; ++v) {
+        const int rounded = static_cast<int>(Round(weights[h][v][j] * inverse));
+        const uint32_t weight = static_cast<uint32_t>(rounded < 32767 ? rounded : 32767);
+        high_word |= (weight >> 7) << 8 * v;
+        low_word |= (weight & 127) << 8 * v;
+      }
+      high[h][2 * j] = high_word;
+      low[h][2 * j] = low_word;
+    }
+  }
+  return largest > kLeastScale ? largest / kRange : 0.0f;
+}
 
 // Of pages that need no memory of the warp's.
 struct NoScratch {};
