@@ -36,6 +36,12 @@ size_t ValidUtf8Prefix(std::string_view text) {
   return pos;
 }
 
+std::string_view CutUtf8(std::string_view text, size_t max_bytes) {
+  if (text.size() <= max_bytes) return text;
+  while (max_bytes > 0 && (static_cast<uint8_t>(text[max_bytes]) & 0xC0) == 0x80) --max_bytes;
+  return text.substr(0, max_bytes);
+}
+
 void AppendUtf8(char32_t value, std::string& text) {
   if (value < 0x80) {
     text += static_cast<char>(value);

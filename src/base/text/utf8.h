@@ -21,6 +21,9 @@ Utf8Step NextUtf8(std::string_view text);
 // Length of the longest valid prefix of the text.
 size_t ValidUtf8Prefix(std::string_view text);
 
+// The longest beginning of at most `max_bytes` bytes that does not end inside a character.
+std::string_view CutUtf8(std::string_view text, size_t max_bytes);
+
 void AppendUtf8(char32_t value, std::string& text);
 
 // Each invalid sequence becomes one U+FFFD.

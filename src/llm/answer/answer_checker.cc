@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text/trim.h"
+#include "base/text/utf8.h"
 #include "llm/grammar/grammar.h"
 
 namespace throng::llm {
@@ -248,11 +249,7 @@ std::string OneLine(std::string_view text, size_t max_bytes) {
   std::replace_if(
       line.begin(), line.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; }, ' ');
   line = Trimmed(line);
-  if (line.size() > max_bytes) {
-    size_t cut = max_bytes;
-    while (cut > 0 && (static_cast<uint8_t>(line[cut]) & 0xc0) == 0x80) --cut;  // not within a character
-    line = line.substr(0, cut) + "...";
-  }
+  if (line.size() > max_bytes) line = std::string(CutUtf8(line, max_bytes)) + "...";
   return line.empty() ? "(no text)" : line;
 }
 

@@ -243,6 +243,14 @@ TEST(PatternTexts, OfHostilePatternsEndSoon) {
   EXPECT_THAT(ErrorOf("x((a{100}){100}){100}"), HasSubstr("states: its largest repeat is at offset"));
 }
 
+// A name that is cut for a message finds no beginning of a character in bytes that are none.
+TEST(PatternTexts, RefusesWhatIsNotUtf8) {
+  EXPECT_EQ(ErrorOf("a\xf6z"),
+            "JSON schema: #/pattern: the pattern \"a\\xf6z\" has a byte that is not UTF-8 at offset 1");
+  EXPECT_THAT(ErrorOf(std::string(150, '\x8f')), HasSubstr("has a byte that is not UTF-8 at offset 0"));
+  EXPECT_THAT(ErrorOf(std::string(99, 'a') + "\u20ac("), HasSubstr("aa\"... has"));
+}
+
 TEST(UnicodeProperty, NamesAsEcma262) {
   const auto has = [](const char* name, uint32_t c) {
     const CodePoints chars = *UnicodeProperty(name);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/text/utf8.h"
 #include "llm/regular/regular.h"
 #include "llm/regular/unicode_property.h"
 
@@ -32,6 +33,9 @@ class Parser {
   Parser(std::string_view regex, std::string_view where) : text_(regex), where_(where) {}
 
   RegexTree Parse() {
+    at_ = ValidUtf8Prefix(text_);
+    if (at_ < text_.size()) throw Wrong("a byte that is not UTF-8");
+    at_ = 0;
     tree_.root = Alternatives();
     if (at_ < text_.size()) throw Wrong("an unmatched )");
     for (const auto& [node, name] : references_) {
@@ -372,14 +376,13 @@ class Parser {
       return known->second;
     }
     std::optional<CodePoints> chars = UnicodeProperty(name);
-    if (!chars) throw Unknown(fmt::format("the property {:?}", name.substr(0, kMaxShown)));
+    if (!chars) throw Unknown(fmt::format("the property {:?}", CutUtf8(name, kMaxShown)));
     if (properties_.size() == kMaxProperties)
       throw Unknown(fmt::format("more than {} different properties", kMaxProperties));
     at_ = end + 1;
     return properties_[name] = *std::move(chars);
   }
 
-  // The expression is valid UTF-8: it comes from JSON.
   uint32_t CodePoint() {
     const auto lead = static_cast<uint8_t>(text_[at_]);
     const size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
@@ -410,9 +413,7 @@ const CodePoints& WordChars() {
 
 std::string NameOfPattern(std::string_view where, std::string_view regex) {
   if (regex.size() <= kMaxShown) return fmt::format("{}: the pattern {:?}", where, regex);
-  size_t end = kMaxShown;
-  while ((static_cast<uint8_t>(regex[end]) & 0xc0) == 0x80) --end;
-  return fmt::format("{}: the pattern {:?}...", where, regex.substr(0, end));
+  return fmt::format("{}: the pattern {:?}...", where, CutUtf8(regex, kMaxShown));
 }
 
 }  // namespace throng::llm
