@@ -37,6 +37,7 @@ struct Options {
   std::string preset;
   int radius = -1;  // the trace's own
   int steps = 0;
+  int pool = 0;  // no limit
   std::string plot;
   std::string journal;
   std::string plot_window;
@@ -109,6 +110,7 @@ void Run(const Options& options) {
     trace::Replayer::RunFlags flags;
     flags.llm = options.llm;
     flags.coupling = sim::ParseCoupling(options.coupling);
+    flags.pool = static_cast<size_t>(options.pool);
     flags.keep_spans = !options.plot.empty();
     flags.progress_interval_s = line.IntervalSeconds();
     flags.on_progress = [&](const sim::Progress& progress) {
@@ -161,6 +163,9 @@ void AddReplay(CLI::App& app) {
   command->add_option("--steps", options->steps, "Only the first N steps; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(0, 100000000));
+  CLI::Option* pool = command->add_option(
+      "--pool", options->pool, "Clusters that run at once, as a pool of so many workers would; 0: all");
+  pool->capture_default_str()->check(CLI::Range(0, 1000000));
   CLI::Option* journal =
       command->add_option("--journal", options->journal,
                           "Run --mode alone, and keep a journal that throng resume can go on with");
@@ -168,10 +173,12 @@ void AddReplay(CLI::App& app) {
       "--plot", options->plot,
       "File (.svg) for a picture of each agent's calls and the requests in flight over time");
   plot->excludes(journal);
+  pool->excludes(journal);
   command->add_option("--plot-window", options->plot_window, "FROM:UNTIL in seconds: only that part")
       ->needs(plot);
   AddInteractiveFlags(*command, options->limits);
   plot->excludes("--interactive");
+  pool->excludes("--interactive");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Examples:\n"

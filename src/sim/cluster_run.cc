@@ -27,6 +27,8 @@ void RethrowFrom(const std::string& where) {
     throw;
   } catch (const std::exception& error) {
     throw MakeError(ErrorCode::kInvalid, "{}: {}", where, error.what());
+  } catch (...) {
+    throw MakeError(ErrorCode::kInvalid, "{}: the world threw what is no std::exception", where);
   }
 }
 
@@ -110,8 +112,13 @@ void MemberRun::NoteAnswer(const PendingCall& call) {
   calls_digest_ += hasher.Finish();
 }
 
+// A world's function may throw before it is a coroutine.
 void MemberRun::StartProceed() {
-  task_ = cluster_.Context().world.Proceed(*this, *this);
+  try {
+    task_ = cluster_.Context().world.Proceed(*this, *this);
+  } catch (...) {
+    RethrowFrom(Where());
+  }
   task_.Start();
 }
 
@@ -119,8 +126,12 @@ void MemberRun::CheckProceed() const {
   try {
     task_.Check();
   } catch (...) {
-    RethrowFrom(fmt::format("{}, step {}", DescribeAgent(cluster_.Context().world, agent_), Now()));
+    RethrowFrom(Where());
   }
+}
+
+std::string MemberRun::Where() const {
+  return fmt::format("{}, step {}", DescribeAgent(cluster_.Context().world, agent_), Now());
 }
 
 // DraftPool
@@ -211,7 +222,11 @@ bool ClusterRun::StartResolve() {
     draft_->members.push_back({member.Self(), member.SelfBody(), member.SelfMind(), member.TakeIntent()});
   }
   Discard();
-  draft_->resolve = context_.world.Resolve(step_, draft_->members, *this);
+  try {
+    draft_->resolve = context_.world.Resolve(step_, draft_->members, *this);
+  } catch (...) {
+    RethrowFrom(Where());
+  }
   draft_->resolve.Start();
   return draft_->resolve.Done();
 }

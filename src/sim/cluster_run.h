@@ -158,6 +158,7 @@ class MemberRun final : public View, public Caller {
   Task<llm::Completion> AskBoxed(std::unique_ptr<llm::Request> request);
   void Issue(std::unique_ptr<llm::Request> request, PendingCall& call);
   void NoteAnswer(const PendingCall& call);
+  std::string Where() const;  // for messages
 
   ClusterRun& cluster_;
   AgentId agent_;

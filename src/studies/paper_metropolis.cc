@@ -44,6 +44,7 @@ enum class Kind {
   kShare,     // the same in percent: share of the oracle's speed
   kGain,      // how much faster `run` is than `base`, in percent
   kInFlight,  // requests in flight in `run`
+  kSeconds,   // that `run` takes
 };
 
 struct Question {
@@ -58,6 +59,7 @@ using Results = std::map<RunKey, sim::RunStats>;
 double Answer(const Question& question, const Results& results) {
   const sim::RunStats& run = results.at(question.run);
   if (question.kind == Kind::kInFlight) return run.parallelism;
+  if (question.kind == Kind::kSeconds) return run.backend_s;
   const double times = results.at(question.base).backend_s / run.backend_s;
   switch (question.kind) {
     case Kind::kShare:
@@ -85,6 +87,11 @@ class Questions {
   void AddInFlight(const std::string& setting, const Workload& workload, const std::string& server,
                    const std::string& mode, Paper paper) {
     Add(setting, mode + ", requests in flight", "", paper, Kind::kInFlight, {workload, server, mode}, {});
+  }
+
+  void AddSeconds(const std::string& setting, const Workload& workload, const std::string& server,
+                  const std::string& mode, Paper paper) {
+    Add(setting, mode, "s", paper, Kind::kSeconds, {workload, server, mode}, {});
   }
 
   void AddSpeculation(const std::string& setting, const Workload& workload, const std::string& server) {
@@ -153,8 +160,16 @@ Questions PaperQuestions() {
   questions.AddInFlight(many + ", no priorities", Busy(500), fifo, trace::kOracle, 69.4);
   questions.AddInFlight(many, Busy(500), l4x8, trace::kOracle, 69.9);
 
-  questions.AddGain("500 agents, busy hour, Llama-3-8B, 4 L4", "ooo, gain by priorities", Busy(500), l4x4,
-                    With(l4x4, "priorities=0"), 3.84);
+  // Table 1 of the paper.
+  const std::string half = "500 agents, busy hour, Llama-3-8B, 4 L4";
+  const std::string half_fifo = With(l4x4, "priorities=0");
+  questions.AddSeconds(many, Busy(500), l4x8, "ooo", 6148);
+  questions.AddSeconds(many + ", no priorities", Busy(500), fifo, "ooo", 7114);
+  questions.AddSeconds(many, Busy(500), l4x8, trace::kOracle, 5683);
+  questions.AddSeconds(half, Busy(500), l4x4, "ooo", 8611);
+  questions.AddSeconds(half + ", no priorities", Busy(500), half_fifo, "ooo", 8942);
+  questions.AddSeconds(half, Busy(500), l4x4, trace::kOracle, 8392);
+  questions.AddGain(half, "ooo, gain by priorities", Busy(500), l4x4, half_fifo, 3.84);
   questions.AddGain(many, "ooo, gain by priorities", Busy(500), l4x8, fifo, 15.7);
 
   for (const double share : kCachedShares) {
@@ -182,7 +197,7 @@ std::vector<PaperRow> MeasureMetropolis(const PaperFlags& flags) {
   for (const Question& question : questions) {
     std::set<RunKey>& keys = runs[question.run.workload.agents][question.run.workload];
     keys.insert(question.run);
-    if (question.kind != Kind::kInFlight) keys.insert(question.base);
+    if (!question.base.server.empty()) keys.insert(question.base);
   }
   for (int seed = 0; seed < flags.seeds; ++seed) {
     Results results;

@@ -14,7 +14,7 @@ namespace throng::studies {
 struct PaperRow {
   std::string setting;
   std::string measure;
-  std::string unit;             // "x", "%" or ""
+  std::string unit;             // "x", "%", "s" or ""
   std::optional<double> paper;  // the paper's figure, if it reports one
   std::vector<double> values;   // measured values, one per seed
 

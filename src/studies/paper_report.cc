@@ -10,7 +10,9 @@ namespace throng::studies {
 namespace {
 
 std::string Value(double value, const std::string& unit) {
-  return unit == "%" ? fmt::format("{:.1f} %", value) : fmt::format("{:.2f}{}", value, unit);
+  if (unit == "%") return fmt::format("{:.1f} %", value);
+  if (unit == "s") return fmt::format("{:.0f} s", value);
+  return fmt::format("{:.2f}{}", value, unit);
 }
 
 }  // namespace

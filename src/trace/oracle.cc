@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <numeric>
 #include <queue>
 #include <unordered_map>
 #include <utility>
@@ -95,9 +96,43 @@ std::vector<const TraceConversation*> InOrder(const Trace& trace, sim::Step step
   return conversations;
 }
 
+// The groups that share a worker, by node. They ascend by step, then by their first agent.
+std::vector<uint32_t> GroupsOf(const Trace& trace, const TrueDependencies& dependencies) {
+  const uint32_t num_agents = dependencies.NumAgents();
+  const sim::Space space(trace.width, trace.height, sim::Metric::kChebyshev);
+  std::vector<uint32_t> first(dependencies.NumNodes());  // a smaller node of the group, or itself
+  std::iota(first.begin(), first.end(), 0u);
+  const auto root = [&](uint32_t node) {
+    while (first[node] != node) node = first[node] = first[first[node]];
+    return node;
+  };
+  const auto join = [&](uint32_t a, uint32_t b) {
+    a = root(a), b = root(b);
+    first[std::max(a, b)] = std::min(a, b);
+  };
+  std::vector<sim::Pos> at(num_agents);
+  for (sim::Step step = 0; step < dependencies.NumSteps(); ++step) {
+    for (sim::AgentId a = 0; a < num_agents; ++a) {
+      at[a] = trace.agents[a].PosAt(step);
+      for (sim::AgentId b = 0; b < a; ++b) {
+        if (space.Within(at[a], at[b], dependencies.Radius()))
+          join(dependencies.NodeOf(a, step), dependencies.NodeOf(b, step));
+      }
+    }
+  }
+  for (const TraceConversation* conversation : InOrder(trace, dependencies.NumSteps())) {
+    for (const sim::AgentId member : conversation->members) {
+      join(dependencies.NodeOf(conversation->members.front(), conversation->step),
+           dependencies.NodeOf(member, conversation->step));
+    }
+  }
+  for (uint32_t node = 0; node < first.size(); ++node) first[node] = root(node);
+  return first;
+}
+
 class OracleRun {
  public:
-  OracleRun(const Trace& trace, const TrueDependencies& dependencies, llm::Llm& llm);
+  OracleRun(const Trace& trace, const TrueDependencies& dependencies, llm::Llm& llm, size_t pool);
   sim::RunStats Run();
 
  private:
@@ -114,6 +149,22 @@ class OracleRun {
     size_t next_turn = 0;
   };
 
+  // What a group does beside its other members: the node of an agent that thinks, or a conversation.
+  struct Task {
+    bool is_talk;
+    uint32_t index;
+  };
+  struct Group {
+    size_t active = 0;  // tasks under way
+    std::vector<Task> waiting;
+  };
+
+  uint32_t GroupOf(uint32_t node) const { return groups_of_.empty() ? node : groups_of_[node]; }
+  uint32_t GroupOf(const Task& task) const;
+  void Add(const Task& task);
+  void StartTasks();
+  void Start(const Task& task);
+  void End(const Task& task);
   void Begin(uint32_t node);
   void NextCall(sim::AgentId id);
   void Join(sim::AgentId id);
@@ -125,19 +176,26 @@ class OracleRun {
   const Trace& trace_;
   const TrueDependencies& dependencies_;
   Calls calls_;
-  std::vector<uint32_t> missing_;  // by node: unfinished predecessors
+  size_t pool_;                                 // groups at once; 0: no limit
+  std::vector<uint32_t> groups_of_;             // by node; empty: each node is alone
+  std::unordered_map<uint32_t, Group> groups_;  // that wait or are under way
+  size_t busy_ = 0;                             // groups under way
+  std::vector<uint32_t> missing_;               // by node: unfinished predecessors
   std::vector<Agent> agents_;
   std::vector<Talk> talks_;
   std::unordered_map<uint32_t, std::vector<size_t>> talks_of_;  // by node
-  // Smaller steps first, then smaller ids.
+  std::vector<Task> taken_;                                     // by groups under way, not begun
+  // Groups that wait for a worker. Smaller steps first, then smaller ids.
   std::priority_queue<uint32_t, std::vector<uint32_t>, std::greater<>> ready_;
   uint32_t done_ = 0;
 };
 
-OracleRun::OracleRun(const Trace& trace, const TrueDependencies& dependencies, llm::Llm& llm)
+OracleRun::OracleRun(const Trace& trace, const TrueDependencies& dependencies, llm::Llm& llm, size_t pool)
     : trace_(trace),
       dependencies_(dependencies),
       calls_(llm),
+      pool_(pool),
+      groups_of_(pool > 0 ? GroupsOf(trace, dependencies) : std::vector<uint32_t>()),
       missing_(dependencies.NumNodes()),
       agents_(dependencies.NumAgents()) {
   for (uint32_t node = 0; node < dependencies.NumNodes(); ++node) {
@@ -154,14 +212,10 @@ OracleRun::OracleRun(const Trace& trace, const TrueDependencies& dependencies, l
 
 sim::RunStats OracleRun::Run() {
   for (sim::AgentId id = 0; id < dependencies_.NumAgents() && id < dependencies_.NumNodes(); ++id)
-    ready_.push(id);
+    Add({false, id});
   std::vector<size_t> owners;
   while (true) {
-    while (!ready_.empty()) {
-      const uint32_t node = ready_.top();
-      ready_.pop();
-      Begin(node);
-    }
+    StartTasks();
     if (calls_.Idle()) break;
     owners.clear();
     calls_.Wait(owners);
@@ -177,6 +231,55 @@ sim::RunStats OracleRun::Run() {
   sim::RunStats stats = calls_.Finish();
   stats.agent_steps = done_;
   return stats;
+}
+
+uint32_t OracleRun::GroupOf(const Task& task) const {
+  if (!task.is_talk) return GroupOf(task.index);
+  const TraceConversation& conversation = *talks_[task.index].conversation;
+  return GroupOf(dependencies_.NodeOf(conversation.members.front(), conversation.step));
+}
+
+// A group that is under way takes the task at once.
+void OracleRun::Add(const Task& task) {
+  const uint32_t id = GroupOf(task);
+  Group& group = groups_[id];
+  if (group.active > 0) {
+    ++group.active;
+    taken_.push_back(task);
+  } else {
+    if (group.waiting.empty()) ready_.push(id);
+    group.waiting.push_back(task);
+  }
+}
+
+void OracleRun::StartTasks() {
+  while (true) {
+    if (taken_.empty()) {
+      if (ready_.empty() || (pool_ > 0 && busy_ == pool_)) return;
+      Group& group = groups_[ready_.top()];
+      ready_.pop();
+      ++busy_;
+      group.active = group.waiting.size();
+      taken_.swap(group.waiting);
+    }
+    for (const Task& task : std::exchange(taken_, {})) Start(task);
+  }
+}
+
+void OracleRun::Start(const Task& task) {
+  if (task.is_talk) {
+    NextTurn(task.index);
+  } else {
+    Begin(task.index);
+  }
+}
+
+// Its agents may go on waiting for others of their conversation: until then the worker is free.
+void OracleRun::End(const Task& task) {
+  const auto group = groups_.find(GroupOf(task));
+  if (--group->second.active > 0) return;
+  --busy_;
+  groups_.erase(group);
 }
 
 void OracleRun::Begin(uint32_t node) {
@@ -201,6 +304,7 @@ void OracleRun::NextCall(sim::AgentId id) {
     ++agent.next_chain;
   }
   Join(id);
+  End({false, dependencies_.NodeOf(id, agent.step)});
 }
 
 // The agent has made its own calls of this step: it goes to its next conversation.
@@ -212,7 +316,7 @@ void OracleRun::Join(sim::AgentId id) {
     return;
   }
   const size_t talk = talks->second[agents_[id].talk++];
-  if (--talks_[talk].missing == 0) NextTurn(talk);
+  if (--talks_[talk].missing == 0) Add({true, static_cast<uint32_t>(talk)});
 }
 
 void OracleRun::NextTurn(size_t talk) {
@@ -223,6 +327,7 @@ void OracleRun::NextTurn(size_t talk) {
     return;
   }
   for (const sim::AgentId member : conversation.members) Join(member);
+  End({true, static_cast<uint32_t>(talk)});
 }
 
 void OracleRun::Finish(uint32_t node) {
@@ -232,7 +337,7 @@ void OracleRun::Finish(uint32_t node) {
 }
 
 void OracleRun::Release(uint32_t node) {
-  if (--missing_[node] == 0) ready_.push(node);
+  if (--missing_[node] == 0) Add({false, node});
 }
 
 void OracleRun::Submit(const TraceCall& call, sim::AgentId id, size_t owner) {
@@ -242,8 +347,9 @@ void OracleRun::Submit(const TraceCall& call, sim::AgentId id, size_t owner) {
 
 }  // namespace
 
-sim::RunStats RunOracle(const Trace& trace, const TrueDependencies& dependencies, llm::Llm& llm) {
-  return OracleRun(trace, dependencies, llm).Run();
+sim::RunStats RunOracle(const Trace& trace, const TrueDependencies& dependencies, llm::Llm& llm,
+                        size_t pool) {
+  return OracleRun(trace, dependencies, llm, pool).Run();
 }
 
 sim::RunStats RunWithoutDependencies(const Trace& trace, sim::Step steps, llm::Llm& llm) {

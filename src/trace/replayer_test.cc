@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "base/error.h"
 #include "llm/backends/latency_presets.h"
@@ -59,6 +60,19 @@ TEST(Replayer, EveryModeMakesAllCallsInItsTime) {
       hash = row.hash;
     }
     EXPECT_EQ(row.critical_tokens, mode == "critical" ? 15 + 27 + 15 : 0) << mode;
+  }
+}
+
+// The first two agents are one cluster: while it thinks, a pool of one has no room for the third.
+TEST(Replayer, APoolLimitsTheClustersAtOnce) {
+  Replayer replayer(SmallTrace(), 4, 0);
+  Replayer::RunFlags flags = Flags();
+  const std::vector<std::tuple<std::string, size_t, double>> seconds = {
+      {"ooo", 1, 6},    {"ooo", 2, 3},      {"oracle", 1, 6},
+      {"oracle", 2, 3}, {"lockstep", 1, 6}, {"critical", 1, 3}};
+  for (const auto& [mode, pool, expected] : seconds) {
+    flags.pool = pool;
+    EXPECT_EQ(replayer.Run(mode, flags).stats.backend_s, expected) << mode << " " << pool;
   }
 }
 

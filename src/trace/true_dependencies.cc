@@ -176,7 +176,7 @@ class Miner {
 }  // namespace
 
 TrueDependencies::TrueDependencies(const Trace& trace, int radius_p, sim::Step steps)
-    : num_agents_(static_cast<uint32_t>(trace.agents.size())), num_steps_(steps) {
+    : num_agents_(static_cast<uint32_t>(trace.agents.size())), num_steps_(steps), radius_p_(radius_p) {
   if (uint64_t{num_agents_} * static_cast<uint64_t>(steps) > kMaxNodes) {
     throw MakeError(ErrorCode::kInvalid,
                     "{}: {} agents for {} steps are too many to mine dependencies; allowed: {} agent-steps",

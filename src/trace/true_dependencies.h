@@ -24,6 +24,7 @@ class TrueDependencies {
 
   uint32_t NumAgents() const { return num_agents_; }
   sim::Step NumSteps() const { return num_steps_; }
+  int Radius() const { return radius_p_; }
   uint32_t NumNodes() const { return num_agents_ * static_cast<uint32_t>(num_steps_); }
 
   // Nodes ascend by step, then agent: every edge leads to a larger one.
@@ -42,6 +43,7 @@ class TrueDependencies {
  private:
   uint32_t num_agents_;
   sim::Step num_steps_;
+  int radius_p_;
   std::vector<uint32_t> first_;       // [NumNodes() + 1], into successors_
   std::vector<uint32_t> successors_;  // [NumEdges()]
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <sstream>
@@ -79,6 +80,7 @@ LatencyOptions LatencyOptions::Parse(std::string_view text) {
   options.batch = values.Int("batch", options.batch, 1, 1 << 20);
   options.kv_tokens = values.Int64("kv_tokens", options.kv_tokens, 1, int64_t{1} << 40);
   options.mixed = values.Flag("mixed", options.mixed);
+  options.burst = values.Int("burst", options.burst, 1, 1 << 20);
   options.replicas = values.Int("replicas", options.replicas, 1, 1 << 12);
   options.round_robin = values.Flag("round_robin", options.round_robin);
   options.cached = values.Number("cached", options.cached, 0.0, 1.0);
@@ -86,6 +88,11 @@ LatencyOptions LatencyOptions::Parse(std::string_view text) {
   options.priorities = values.Flag("priorities", options.priorities);
   options.seed = values.Uint64("seed", options.seed);
   values.CheckAllUsed();
+  if (options.mixed && options.burst > 1) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "latency: burst={} with mixed=1, where prompts stop no decoding; allowed: 1",
+                    options.burst);
+  }
   return options;
 }
 
@@ -146,7 +153,8 @@ LatencyLlm::Replica* LatencyLlm::PickReplica(size_t queue, int64_t need) {
     return replica.prefilling.size() + replica.decoding.size();
   };
   for (Replica& replica : std::span(replicas_).subspan(own ? queue : 0, own ? 1 : replicas_.size())) {
-    if (load(replica) >= static_cast<size_t>(options_.batch) || replica.kv_used + need > options_.kv_tokens)
+    if (replica.burst_left > 0 || load(replica) >= static_cast<size_t>(options_.batch) ||
+        replica.kv_used + need > options_.kv_tokens)
       continue;
     if (best == nullptr || load(replica) < load(*best)) best = &replica;
   }
@@ -195,15 +203,19 @@ void LatencyLlm::CutRun(Replica& replica) {
 void LatencyLlm::Plan(Replica& replica) {
   replica.run_prompt = 0;
   replica.run_prefills.clear();
-  for (const auto& [priority, number] : replica.prefilling) {
-    if (replica.run_prompt == options_.chunk) break;
-    replica.run_prefills.push_back(number);
-    replica.run_prompt = std::min(options_.chunk, replica.run_prompt + sequences_.at(number).prompt_left);
-  }
-  if (!replica.prefilling.empty()) {
+  if (!replica.prefilling.empty() && replica.burst_left == 0) {
+    for (const auto& [priority, number] : replica.prefilling) {
+      if (replica.run_prompt == options_.chunk) break;
+      replica.run_prefills.push_back(number);
+      replica.run_prompt = std::min(options_.chunk, replica.run_prompt + sequences_.at(number).prompt_left);
+    }
     replica.run = 1;
   } else if (!replica.decoding.empty()) {
     replica.run = replica.decoding.begin()->first - replica.iteration;
+    if (options_.burst > 1) {
+      if (replica.burst_left == 0) replica.burst_left = options_.burst;
+      replica.run = std::min(replica.run, replica.burst_left);
+    }
   } else {
     replica.run = 0;
     return;
@@ -236,6 +248,7 @@ void LatencyLlm::FinishRun(Replica& replica, std::vector<Completion>& done) {
   if (Decodes(replica)) {
     replica.iteration += replica.run;
     replica.context += replica.run * static_cast<int64_t>(replica.decoding.size());
+    replica.burst_left = std::max<int64_t>(replica.burst_left - replica.run, 0);
   }
   replica.run = 0;
   std::vector<uint64_t> finished;
@@ -244,10 +257,19 @@ void LatencyLlm::FinishRun(Replica& replica, std::vector<Completion>& done) {
     finished.push_back(number);
   }
   FinishPrompts(replica, finished);
-  for (const uint64_t number : finished) Retire(replica, number, done);
+  for (const uint64_t number : finished) Retire(replica, number);
+  GiveAnswers(replica, done);
 }
 
-void LatencyLlm::Retire(Replica& replica, uint64_t number, std::vector<Completion>& done) {
+// At the end of a burst, which is early if nothing is left to decode.
+void LatencyLlm::GiveAnswers(Replica& replica, std::vector<Completion>& done) {
+  if (replica.decoding.empty()) replica.burst_left = 0;
+  if (replica.burst_left > 0) return;
+  std::move(replica.answers.begin(), replica.answers.end(), std::back_inserter(done));
+  replica.answers.clear();
+}
+
+void LatencyLlm::Retire(Replica& replica, uint64_t number) {
   Sequence& sequence = sequences_.at(number);
   if (sequence.finish_at > 0) {
     replica.decoding.erase({sequence.finish_at, number});
@@ -260,7 +282,7 @@ void LatencyLlm::Retire(Replica& replica, uint64_t number, std::vector<Completio
   if (!sequence.cancelled) {
     stats_.Count(completion);
     numbers_.erase(completion.id);
-    done.push_back(std::move(completion));
+    replica.answers.push_back(std::move(completion));
   }
   sequences_.erase(number);
 }
@@ -319,7 +341,8 @@ void LatencyLlm::Wait(std::vector<Completion>& done, double seconds) {
       if (found == sequences_.end()) continue;
       Replica& replica = replicas_[static_cast<size_t>(found->second.replica)];
       if (replica.run == 0) {
-        Retire(replica, number, done);
+        Retire(replica, number);
+        GiveAnswers(replica, done);
       } else {
         leaving_.push_back(number);
       }
@@ -344,6 +367,7 @@ std::string LatencyLlm::Identity() const {
   // Named only where given, so that journals of before go on.
   if (!options_.pass_ms.empty()) identity += " pass_ms=" + PassTimesText(options_.pass_ms);
   if (options_.prefix > 0) identity += fmt::format(" prefix={}", options_.prefix);
+  if (options_.burst > 1) identity += fmt::format(" burst={}", options_.burst);
   return identity;
 }
 

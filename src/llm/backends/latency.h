@@ -44,9 +44,12 @@ struct LatencyOptions {
   int batch = 256;            // sequences at once
   int64_t kv_tokens = 39000;  // room for the contexts of all sequences at once
   bool mixed = false;         // prompts and decoding share iterations; false: prompts go first, alone
-  int replicas = 1;           // servers
-  bool round_robin = true;    // each request waits for the replica whose turn it is; false: one queue for all
-  double cached = 0;          // share of each prompt that a prefix cache holds
+  // Iterations that decode before requests are admitted again and answers leave. Above 1 only without
+  // `mixed`.
+  int burst = 1;
+  int replicas = 1;         // servers
+  bool round_robin = true;  // each request waits for the replica whose turn it is; false: one queue for all
+  double cached = 0;        // share of each prompt that a prefix cache holds
   // If above 0, instead of that: what earlier prompts began with, in steps of so many tokens, is cached.
   int prefix = 0;
   bool priorities = true;  // false: first come, first served
@@ -96,11 +99,13 @@ class LatencyLlm : public Llm {
     int64_t context = 0;                 // tokens of all decoding sequences, at the start of the run
     int64_t kv_used = 0;                 // tokens promised to admitted sequences
     int64_t run = 0;                     // iterations of the run; 0: idle
+    int64_t burst_left = 0;              // decoding iterations before requests are admitted again
     int run_prompt = 0;                  // prompt tokens of its one iteration
     std::vector<uint64_t> run_prefills;  // the sequences that those belong to
     double run_start = 0;
     double run_end = 0;
-    PromptBeginnings beginnings;  // of prompts that it has computed, for `prefix`
+    std::vector<Completion> answers;  // complete, and held until the burst ends
+    PromptBeginnings beginnings;      // of prompts that it has computed, for `prefix`
   };
 
   using Queue = std::set<std::pair<int, uint64_t>>;  // priority, number
@@ -116,7 +121,8 @@ class LatencyLlm : public Llm {
   void CutRun(Replica& replica);
   void FinishRun(Replica& replica, std::vector<Completion>& done);
   void FinishPrompts(Replica& replica, std::vector<uint64_t>& finished);
-  void Retire(Replica& replica, uint64_t number, std::vector<Completion>& done);
+  void Retire(Replica& replica, uint64_t number);
+  static void GiveAnswers(Replica& replica, std::vector<Completion>& done);
   bool TakeCancelled(std::vector<Completion>& done);
   static int64_t KvNeed(const Sequence& sequence);
 

@@ -226,6 +226,41 @@ TEST(LatencyLlm, WithoutMixingPromptsStopTheDecoding) {
   EXPECT_NEAR(times.at(1), 1.010 + 0.040, 1e-9);
 }
 
+// 10 ms for each prompt here, and for each iteration that decodes.
+TEST(LatencyLlm, ABurstHoldsAnswersAndRequestsUntilItEnds) {
+  LatencyOptions options = Simple();
+  options.mixed = false;
+  options.burst = 4;
+  Numbered<LatencyLlm> llm(options);
+  llm.Send(Sized(2, 3));  // with the next: both prompts in 10 ms, which make their first tokens
+  llm.Send(Sized(2, 8));
+  std::vector<Completion> done;
+  llm.Wait(done, 0.015);
+  llm.Send(Sized(2, 1));  // waits for the end of the first burst, at 50 ms
+  const auto times = Times(llm);
+  EXPECT_NEAR(times.at(1), 0.050, 1e-9);  // its last token was made at 30 ms
+  EXPECT_NEAR(times.at(3), 0.060, 1e-9);
+  EXPECT_NEAR(times.at(2), 0.090, 1e-9);  // the second burst ends early: nothing is left to decode
+}
+
+TEST(LatencyLlm, ACancelledCallEndsItsBurst) {
+  LatencyOptions options = Simple();
+  options.mixed = false;
+  options.burst = 100;
+  Numbered<LatencyLlm> llm(options);
+  llm.Send(Sized(2, 50));
+  llm.Send(Sized(2, 3));
+  std::vector<Completion> done;
+  llm.Wait(done, 0.045);
+  EXPECT_TRUE(done.empty());  // the second answer is complete since 30 ms
+  llm.Cancel(1);
+  llm.Wait(done);
+  ASSERT_EQ(done.size(), 1u);
+  EXPECT_EQ(done[0].finish, FinishReason::kCancelled);
+  EXPECT_NEAR(Times(llm).at(2), 0.050, 1e-9);
+  EXPECT_THROW(LatencyOptions::Parse("mixed=1,burst=2"), Error);
+}
+
 TEST(LatencyLlm, InTurnARequestWaitsForItsReplica) {
   LatencyOptions options = Simple();
   options.replicas = 2;

@@ -30,6 +30,16 @@ const Body& HypotheticalWorld::FrontBody(AgentId agent) const {
   return chain.empty() ? state_.BodyOf(agent) : chain.back().body;
 }
 
+// A world need not know what follows from a state that never was: then the agent is taken to stay as it is.
+World::Expectation HypotheticalWorld::ExpectationOf(AgentId id, Step front, const MindPtr& mind,
+                                                    Step later) const {
+  try {
+    return world_.Expect(id, front, FrontBody(id), mind, later);
+  } catch (...) {
+    return {FrontBody(id), false};
+  }
+}
+
 World::Expectation HypotheticalWorld::Expect(AgentId id, Step step) {
   const Step confirmed = graph_.StepOf(id);
   if (step <= confirmed) return {state_.BodyAt(id, step), true};
@@ -41,7 +51,7 @@ World::Expectation HypotheticalWorld::Expect(AgentId id, Step step) {
   const MindPtr& mind = chain.empty() ? state_.MindOf(id) : chain.back().mind;
   while (front + static_cast<Step>(agent.expected.size()) < step) {
     const Step later = front + static_cast<Step>(agent.expected.size()) + 1;
-    agent.expected.push_back(world_.Expect(id, front, FrontBody(id), mind, later));
+    agent.expected.push_back(ExpectationOf(id, front, mind, later));
   }
   return agent.expected[static_cast<size_t>(step - front - 1)];
 }

@@ -126,6 +126,7 @@ class HypotheticalWorld final : public StepReader {
   std::string GuessCell(Pos pos, Step step) const;
   // All agents that can have perceived pos in a step they guessed, and possibly others.
   void FindReaders(Pos pos, std::vector<AgentId>& found) const;
+  World::Expectation ExpectationOf(AgentId id, Step front, const MindPtr& mind, Step later) const;
   template <typename IsOtherwise>
   std::optional<Step> FirstWrong(AgentId reader, Step from, const IsOtherwise& is_otherwise) const;
   bool SawOtherwise(AgentId reader, const GuessedStep& reads, AgentId agent, const Body* body) const;

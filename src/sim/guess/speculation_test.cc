@@ -1,6 +1,10 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
+#include <new>
+#include <stdexcept>
+#include <string>
 
 #include "sim/run/run.h"
 #include "sim/testing/test_worlds.h"
@@ -51,6 +55,40 @@ class BoardWorld : public WalkerWorld {
   const bool reads_;
 };
 
+// Agents that fail, each in its own way, where their board is not what the step before left there: on guesses
+// alone.
+class FragileWorld : public BoardWorld {
+ public:
+  FragileWorld() : BoardWorld(/*reads=*/false) {}
+
+  Task<IntentPtr> Proceed(const View& view, Caller& caller) const override {
+    const bool stale = view.Now() > 0 && view.Cell(view.SelfBody().pos) != std::to_string(view.Now() - 1);
+    const AgentId kind = view.Self() / 2 % 5;
+    if (stale) ++failures[kind];
+    if (stale && kind == 4) throw std::logic_error("thrown before there is a coroutine");
+    return ProceedOn(view, caller, stale, kind);
+  }
+  Task<void> Resolve(Step step, const std::vector<Member>& members, Commit& commit) const override {
+    commit.WriteCell(members[0].body.pos, members.size() == 2 ? std::to_string(step) : "half a board");
+    co_return;
+  }
+  Expectation Expect(AgentId agent, Step, const Body& body, const MindPtr&, Step) const override {
+    if (agent % 2 == 0) throw std::out_of_range("not planned");
+    return {body, false};
+  }
+
+  mutable size_t failures[5] = {};  // by kind
+
+ private:
+  Task<IntentPtr> ProceedOn(const View& view, Caller& caller, bool stale, AgentId kind) const {
+    if (stale && kind == 0) throw std::out_of_range("no such place");
+    if (stale && kind == 1) throw std::bad_alloc();
+    if (stale && kind == 2) throw 42;
+    if (stale && kind == 3) throw Error(ErrorCode::kInvalid, "refused");
+    co_return co_await BoardWorld::Proceed(view, caller);
+  }
+};
+
 RunStats RunBoards(bool reads, Mode mode) {
   const BoardWorld world(reads);
   HashLlm llm(1);
@@ -94,6 +132,18 @@ TEST(Speculation, AGuessThatIsNeededBeforeItIsAnsweredIsRaised) {
   options.steps = 30;
   RunWorld(world, llm, options);
   EXPECT_GT(llm.raised, 0u);
+}
+
+TEST(Speculation, SurvivesWhateverAWorldThrowsOnAGuess) {
+  const FragileWorld world;
+  RunOptions options;
+  options.steps = 30;
+  HashLlm first(1), second(2);
+  const Digest hash = RunWorld(world, first, options).hash;
+  EXPECT_THAT(world.failures, ::testing::Each(0u));
+  options.mode = Mode::kSpeculative;
+  EXPECT_EQ(RunWorld(world, second, options).hash, hash);
+  EXPECT_THAT(world.failures, ::testing::Each(::testing::Gt(0u)));
 }
 
 // What other agents write to cells is nobody's behaviour in sight, but makes guesses wrong all the same.

@@ -1,6 +1,7 @@
 #include "sim/guess/speculator.h"
 
 #include <algorithm>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <queue>
@@ -81,7 +82,7 @@ void Speculator::Advance(ClusterRun& cluster) {
       return;
     }
     cluster.FinishResolve(false);
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     Halt(cluster);
     return;
   }
@@ -282,7 +283,7 @@ void Speculator::Wake(PendingCall& call, llm::Completion completion) {
   call.waiter.resume();
   try {
     if (!cluster.IsResolving()) cluster.OnProceedResumed(member);
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     Halt(cluster);
     return;
   }

@@ -44,6 +44,7 @@ struct RunOptions {
   InterventionSource* source = nullptr;
   double source_interval_s = 0.2;
   Coupling coupling = Coupling::kPaper;
+  size_t pool = 0;  // clusters that run at once, as a pool of workers would run them; 0: all that are ready
   SpeculationOptions speculation;
   std::vector<RunObserver*> observers;
   std::function<void(const Progress&)> on_progress;  // called about once per progress_interval_s

@@ -158,6 +158,7 @@ void Runner::Enqueue() {
 }
 
 bool Runner::MayStart(const Ready& ready) const {
+  if (options_.pool > 0 && running_ >= options_.pool) return false;
   switch (options_.mode) {
     case Mode::kSingle:
       return running_ == 0 && ready.step == graph_.BaseStep();
