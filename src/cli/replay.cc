@@ -38,6 +38,8 @@ struct Options {
   int radius = -1;  // the trace's own
   int steps = 0;
   int pool = 0;  // no limit
+  double ack_ms = 0;
+  bool unordered = false;
   std::string plot;
   std::string journal;
   std::string plot_window;
@@ -110,7 +112,7 @@ void Run(const Options& options) {
     trace::Replayer::RunFlags flags;
     flags.llm = options.llm;
     flags.coupling = sim::ParseCoupling(options.coupling);
-    flags.pool = static_cast<size_t>(options.pool);
+    flags.dispatch = {static_cast<size_t>(options.pool), options.ack_ms * 1e-3, !options.unordered};
     flags.keep_spans = !options.plot.empty();
     flags.progress_interval_s = line.IntervalSeconds();
     flags.on_progress = [&](const sim::Progress& progress) {
@@ -163,9 +165,17 @@ void AddReplay(CLI::App& app) {
   command->add_option("--steps", options->steps, "Only the first N steps; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(0, 100000000));
-  CLI::Option* pool = command->add_option(
-      "--pool", options->pool, "Clusters that run at once, as a pool of so many workers would; 0: all");
-  pool->capture_default_str()->check(CLI::Range(0, 1000000));
+  const char* deployment = "A deployment with workers (docs/replay.md)";
+  CLI::Option* pool =
+      command->add_option("--pool", options->pool, "Workers, with a cluster each; 0: no limit");
+  pool->capture_default_str()->check(CLI::Range(0, 1000000))->group(deployment);
+  CLI::Option* ack = command->add_option("--ack-ms", options->ack_ms,
+                                         "Time that the controller takes for each finished cluster");
+  ack->capture_default_str()->check(CLI::Range(0.0, 1e6))->group(deployment);
+  CLI::Option* unordered = command->add_flag("--unordered", options->unordered,
+                                             "Workers and controller serve clusters as they come, not by "
+                                             "step (for the server: latency:priorities=0)");
+  unordered->group(deployment);
   CLI::Option* journal =
       command->add_option("--journal", options->journal,
                           "Run --mode alone, and keep a journal that throng resume can go on with");
@@ -173,18 +183,19 @@ void AddReplay(CLI::App& app) {
       "--plot", options->plot,
       "File (.svg) for a picture of each agent's calls and the requests in flight over time");
   plot->excludes(journal);
-  pool->excludes(journal);
+  for (CLI::Option* option : {pool, ack, unordered}) option->excludes(journal);
   command->add_option("--plot-window", options->plot_window, "FROM:UNTIL in seconds: only that part")
       ->needs(plot);
   AddInteractiveFlags(*command, options->limits);
   plot->excludes("--interactive");
-  pool->excludes("--interactive");
+  for (CLI::Option* option : {pool, ack, unordered}) option->excludes("--interactive");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Examples:\n"
       "  throng replay day.jsonl.gz --mode all --llm latency:replicas=8\n"
       "  throng replay day.jsonl.gz --mode oracle --plot day.svg --plot-window 100:400\n"
       "  throng replay day.jsonl.gz --mode lockstep --journal day.journal\n"
+      "  throng replay day.jsonl.gz --mode ooo --llm latency:replicas=8,burst=10 --pool 56 --ack-ms 81\n"
       "  throng replay day.jsonl.gz --interactive Isabella --target-ms 2000\n"
       "  throng replay day.jsonl.gz --mode ooo --preset llama3-8b-8xl4");
   command->callback([options] {

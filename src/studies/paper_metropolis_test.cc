@@ -58,7 +58,7 @@ TEST(PaperMetropolis, AnswersEachQuestionOncePerSeed) {
       }
     }
   }
-  EXPECT_EQ(from_paper, 40u);  // figures of the paper's section 4
+  EXPECT_EQ(from_paper, 50u);  // figures of the paper's section 4
 }
 
 TEST(PaperRow, MedianOfEvenAndOddCounts) {

@@ -54,7 +54,7 @@ void Replayer::RunWorld(const RunFlags& flags, llm::Llm& llm, ReplayRow& row) {
   run.mode = sim::ParseMode(row.mode);
   run.steps = steps_;
   run.coupling = flags.coupling;
-  run.pool = flags.pool;
+  run.dispatch = flags.dispatch;
   run.on_progress = flags.on_progress;
   run.progress_interval_s = flags.progress_interval_s;
   const sim::RunResult result = sim::RunWorld(*world_, llm, run);
@@ -82,7 +82,7 @@ ReplayRow Replayer::Run(const std::string& mode, const RunFlags& flags) {
   }
   llm::CallLog log(std::move(backend), flags.keep_spans);
   if (mode == kOracle || mode == kCritical) {
-    row.stats = RunOracle(trace_, Dependencies(), log, mode == kOracle ? flags.pool : 0);
+    row.stats = RunOracle(trace_, Dependencies(), log, mode == kOracle ? flags.dispatch.pool : 0);
   } else if (mode == kNoDependency) {
     row.stats = RunWithoutDependencies(trace_, steps_, log);
   } else {

@@ -49,7 +49,8 @@ class Replayer {
   struct RunFlags {
     std::string llm = "latency";
     sim::Coupling coupling = sim::Coupling::kPaper;  // for modes that run the world
-    size_t pool = 0;  // workers, as sim::RunOptions has them; modes critical and no-dependency need none
+    // For modes that run the world; the oracle has the pool alone, critical and no-dependency need none.
+    sim::DispatchOptions dispatch;
     bool keep_spans = false;
     std::function<void(const sim::Progress&)> on_progress;
     double progress_interval_s = 1;

@@ -71,9 +71,27 @@ TEST(Replayer, APoolLimitsTheClustersAtOnce) {
       {"ooo", 1, 6},    {"ooo", 2, 3},      {"oracle", 1, 6},
       {"oracle", 2, 3}, {"lockstep", 1, 6}, {"critical", 1, 3}};
   for (const auto& [mode, pool, expected] : seconds) {
-    flags.pool = pool;
+    flags.dispatch.pool = pool;
     EXPECT_EQ(replayer.Run(mode, flags).stats.backend_s, expected) << mode << " " << pool;
   }
+}
+
+// A controller that takes 3 s for each of the cluster-steps: four of the pair, four of the agent far away.
+TEST(Replayer, AControllerTakesItsTimeForEachCluster) {
+  Replayer replayer(SmallTrace(), 4, 0);
+  Replayer::RunFlags flags = Flags();
+  flags.dispatch.ack_s = 3;
+  const ReplayRow ordered = replayer.Run("ooo", flags);
+  EXPECT_EQ(ordered.stats.clusters, 8u);
+  // The far agent's first call takes 1 s. Then there is always a cluster to acknowledge.
+  EXPECT_NEAR(ordered.stats.backend_s, 1 + 8 * 3, 1e-6);
+  EXPECT_NEAR(ordered.stats.parallelism, 6.0 / 25, 1e-6);
+  flags.dispatch.by_step = false;
+  flags.dispatch.pool = 1;
+  const ReplayRow arrivals = replayer.Run("ooo", flags);
+  EXPECT_GT(arrivals.stats.backend_s, ordered.stats.backend_s);
+  EXPECT_EQ(arrivals.hash, ordered.hash);
+  EXPECT_EQ(replayer.Run("speculative", flags).hash, ordered.hash);
 }
 
 TEST(Replayer, StepsCutTheDay) {

@@ -33,6 +33,15 @@ struct Progress {
   AgentId longest_waiting = 0;  // the agent of that call
 };
 
+// A model of a deployment where a controller hands clusters to workers (AI Metropolis, section 3). The
+// default has no limits.
+struct DispatchOptions {
+  size_t pool = 0;  // workers, with a cluster each; 0: all that are ready run
+  double ack_s =
+      0;  // of the controller for each finished cluster; above 0 only with backends in virtual time
+  bool by_step = true;  // smaller steps first; false: out of order and speculative serve whoever came first
+};
+
 struct RunOptions {
   Mode mode = Mode::kOutOfOrder;
   Step steps = 0;  // run until every agent has done this many
@@ -44,7 +53,7 @@ struct RunOptions {
   InterventionSource* source = nullptr;
   double source_interval_s = 0.2;
   Coupling coupling = Coupling::kPaper;
-  size_t pool = 0;  // clusters that run at once, as a pool of workers would run them; 0: all that are ready
+  DispatchOptions dispatch;
   SpeculationOptions speculation;
   std::vector<RunObserver*> observers;
   std::function<void(const Progress&)> on_progress;  // called about once per progress_interval_s

@@ -46,6 +46,7 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       reader_(graph_, state_),
       context_{world, world.GetSpace(), graph_, reader_, *this, {options.seed, options.seed_changes}},
       runs_(world.NumAgents()),
+      acks_(options.dispatch.ack_s),
       interventions_(options.interventions) {
   if (options.steps < 0)
     throw MakeError(ErrorCode::kInvalid, "run: {} steps; at least 0 are needed", options.steps);
@@ -78,7 +79,7 @@ double Runner::WallSeconds() {
 void Runner::Begin() {
   has_begun_ = true;
   FramePool::OfThread().ResetPeak();
-  backend_start_ = metered_until_ = llm_.Now();
+  backend_start_ = metered_until_ = Now();
   for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
     if (state_.IsPresent(agent)) hash_.AddStart(agent, state_.BodyOf(agent), state_.MindDigest(agent));
   }
@@ -140,6 +141,7 @@ void Runner::Loop() {
     if (running_ == 0 || ended_) break;
     if (speculator_) speculator_->Run(runs_.NumCalls());
     WaitForCompletions();
+    FinishAcknowledged();
     CheckStop();
     Report();
   }
@@ -152,13 +154,20 @@ void Runner::Enqueue() {
     const Step step = graph_.StepOf(members.front());
     ClusterRun& cluster = runs_.Add(ClusterRun::Make(context_, members, step));
     if (speculator_) speculator_->OnBegin(members, step);
-    ready_.push({step, members.front(), &cluster});
+    ready_.push(InOrder(cluster));
   }
   released_.Clear();
 }
 
-bool Runner::MayStart(const Ready& ready) const {
-  if (options_.pool > 0 && running_ >= options_.pool) return false;
+OrderedCluster Runner::InOrder(ClusterRun& cluster) {
+  const bool ordered =
+      options_.dispatch.by_step || options_.mode == Mode::kSingle || options_.mode == Mode::kLockstep;
+  return {ordered ? 0 : ++last_turn_, cluster.GetStep(), cluster.Members().front().Self(), &cluster};
+}
+
+bool Runner::MayStart(const OrderedCluster& ready) const {
+  const size_t pool = options_.dispatch.pool;
+  if (pool > 0 && running_ - acks_.Size() >= pool) return false;
   switch (options_.mode) {
     case Mode::kSingle:
       return running_ == 0 && ready.step == graph_.BaseStep();
@@ -187,7 +196,19 @@ void Runner::StartClusters() {
 // Advances a cluster as far as it can without a completion.
 void Runner::AfterProceed(ClusterRun& cluster) {
   if (!cluster.Advance(options_.mode == Mode::kSingle)) return;
-  if (cluster.StartResolve()) Finish(cluster);
+  if (cluster.StartResolve()) Complete(cluster);
+}
+
+void Runner::Complete(ClusterRun& cluster) {
+  if (acks_.TakesTime()) {
+    acks_.Push(InOrder(cluster), Now());
+  } else {
+    Finish(cluster);
+  }
+}
+
+void Runner::FinishAcknowledged() {
+  while (ClusterRun* cluster = acks_.Take(Now())) Finish(*cluster);
 }
 
 void Runner::Finish(ClusterRun& cluster) {

@@ -9,6 +9,8 @@
 
 #include "sim/cluster_run.h"
 #include "sim/guess/speculator.h"
+#include "sim/run/ack_queue.h"
+#include "sim/run/cluster_order.h"
 #include "sim/run/run.h"
 #include "sim/run/run_hash.h"
 #include "sim/run/run_table.h"
@@ -28,22 +30,15 @@ class Runner final : public CallSink {
   void Submit(llm::Request&& request, PendingCall& call) override;
 
  private:
-  // A cluster that no agent blocks; smaller steps run first, then smaller ids.
-  struct Ready {
-    Step step;
-    AgentId first;
-    ClusterRun* cluster;
-    bool operator<(const Ready& other) const {
-      return step != other.step ? step > other.step : first > other.first;
-    }
-  };
-
   void Begin();
   void Loop();
   void Enqueue();
-  bool MayStart(const Ready& ready) const;
+  bool MayStart(const OrderedCluster& ready) const;
+  OrderedCluster InOrder(ClusterRun& cluster);
   void StartClusters();
   void AfterProceed(ClusterRun& cluster);
+  void Complete(ClusterRun& cluster);
+  void FinishAcknowledged();
   void Finish(ClusterRun& cluster);
   void Apply(ClusterRun& cluster);
   void OnNewBase();
@@ -62,6 +57,7 @@ class Runner final : public CallSink {
   void Count(const llm::Completion& completion);
   void Deliver(llm::Completion& completion);
   void MeterInFlight();
+  double Now() const { return llm_.Now() + idle_s_; }
   size_t InFlight() const { return runs_.NumCalls() + (speculator_ ? speculator_->InFlight() : 0); }
   void CancelAll() noexcept;
 
@@ -79,13 +75,15 @@ class Runner final : public CallSink {
   Step halt_ = 0;       // where the run stands still, or the last step
   ClusterPtr viewers_;  // never started: its members are the views of those who are there at a halt
 
-  struct ReadyQueue : std::priority_queue<Ready> {
-    size_t Bytes() const { return c.capacity() * sizeof(Ready); }
+  struct ReadyQueue : std::priority_queue<OrderedCluster> {
+    size_t Bytes() const { return c.capacity() * sizeof(OrderedCluster); }
   };
   ReadyQueue ready_;
   ClusterList released_;
   RunTable runs_;  // ready or running
-  size_t running_ = 0;
+  AckQueue acks_;
+  uint64_t last_turn_ = 0;
+  size_t running_ = 0;            // clusters, those that wait to be acknowledged included
   uint64_t last_request_id_ = 0;  // shared with the speculator
   const bool tells_expectations_ = llm_.WantsExpectations();
   std::unique_ptr<Speculator> speculator_;                     // only in mode speculative
@@ -103,6 +101,7 @@ class Runner final : public CallSink {
   double wall_start_ = WallSeconds();
   double last_report_ = wall_start_;
   double backend_start_ = 0;
+  double idle_s_ = 0;  // in which only the controller worked: a virtual clock stands still meanwhile
   double metered_until_ = 0;
   double in_flight_seconds_ = 0;
 };

@@ -44,17 +44,22 @@ void Runner::Submit(llm::Request&& request, PendingCall& call) {
 
 // Adds the time since the last change, weighted by the number of requests in flight.
 void Runner::MeterInFlight() {
-  const double now = llm_.Now();
+  const double now = Now();
   in_flight_seconds_ += (now - metered_until_) * static_cast<double>(InFlight());
   metered_until_ = now;
 }
 
 void Runner::WaitForCompletions() {
   const bool polls = options_.stop != nullptr || options_.source != nullptr || options_.on_progress;
+  const double ack_s = acks_.NextEnd() - Now();
+  if (InFlight() == 0 && acks_.Size() > 0) {
+    idle_s_ += std::max(ack_s, 0.0);
+    return;
+  }
   done_.clear();
-  llm_.Wait(done_, polls ? kPollSeconds : llm::Llm::kForever);
+  llm_.Wait(done_, std::min(polls ? kPollSeconds : llm::Llm::kForever, std::max(ack_s, 0.0)));
   MeterInFlight();
-  if (done_.empty() && !polls) {
+  if (done_.empty() && !polls && acks_.Size() == 0) {
     throw MakeError(ErrorCode::kUnavailable, "the backend has forgotten {} calls in flight",
                     runs_.NumCalls());
   }
@@ -137,7 +142,7 @@ void Runner::Deliver(llm::Completion& completion) {
   call.answer = &completion;
   call.waiter.resume();
   if (cluster.IsResolving()) {
-    if (cluster.ResolveDone()) Finish(cluster);
+    if (cluster.ResolveDone()) Complete(cluster);
   } else {
     cluster.OnProceedResumed(member);
     AfterProceed(cluster);
