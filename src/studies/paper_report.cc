@@ -18,17 +18,19 @@ std::string Value(double value, const std::string& unit) {
 }  // namespace
 
 void PrintPaper(const std::vector<PaperRow>& rows) {
-  const auto line = [](const auto&... cells) {
-    fmt::print("| {:<54} | {:<35} | {:>7} | {:>8} | {:>19} |\n", cells...);
+  size_t width = 0;
+  for (const PaperRow& row : rows) width = std::max(width, row.setting.size());
+  const auto line = [&](const auto&... cells) {
+    fmt::print("| {:<{}} | {:<35} | {:>7} | {:>8} | {:>19} |\n", cells...);
   };
-  line("setting", "measure", "paper", "measured", "range");
+  line("setting", width, "measure", "paper", "measured", "range");
   fmt::print("|---|---|--:|--:|--:|\n");
   std::string setting;
   for (const PaperRow& row : rows) {
     const auto [least, most] = std::minmax_element(row.values.begin(), row.values.end());
     const bool several = row.values.size() > 1;
-    line(row.setting == setting ? "" : row.setting, row.measure, row.paper ? Value(*row.paper, row.unit) : "",
-         Value(row.Median(), row.unit),
+    line(row.setting == setting ? "" : row.setting, width, row.measure,
+         row.paper ? Value(*row.paper, row.unit) : "", Value(row.Median(), row.unit),
          several ? Value(*least, row.unit) + " - " + Value(*most, row.unit) : std::string());
     setting = row.setting;
   }

@@ -11,10 +11,12 @@ namespace {
 
 constexpr sim::Step kMinute = 6;
 constexpr sim::Step kFiveMinutes = 30;
-constexpr double kMeanAction = 70;          // steps
-constexpr double kFiveMinuteActions = 0.9;  // share that last five minutes or a multiple of them
-constexpr double kHourlyTasks = 0.7;        // share of full hours at which a new task begins
-constexpr int kTableDistance = 6;           // tiles between tables of the town centre
+constexpr double kMeanAction = 70;  // steps
+// Share of the actions that last five minutes or a multiple of them; before this hour, all do.
+constexpr double kFiveMinuteActions = 0.5;
+constexpr sim::Step kAllOnMarksUntil = 7 * kStepsPerHour;
+constexpr double kHourlyTasks = 0.7;  // share of full hours at which a new task begins
+constexpr int kTableDistance = 6;     // tiles between tables of the town centre
 constexpr double kLunchOutside = 0.9;
 
 struct Area {
@@ -125,7 +127,8 @@ class Walker {
   void Stay(sim::Step until, Place place) {
     bool first = true;
     while (now_ < until) {
-      const sim::Step grain = draws_.Chance(kFiveMinuteActions) ? kFiveMinutes : kMinute;
+      const double on_marks = now_ < kAllOnMarksUntil ? 1 : kFiveMinuteActions;
+      const sim::Step grain = draws_.Chance(on_marks) ? kFiveMinutes : kMinute;
       const auto length = static_cast<sim::Step>(draws_.LogNormal(kMeanAction, 0.6) / grain + 0.5) * grain;
       sim::Step end = std::min(now_ + std::max(length, grain), until);
       const sim::Step full_hour = (now_ / kStepsPerHour + 1) * kStepsPerHour;
