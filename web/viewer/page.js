@@ -31,6 +31,7 @@ export class Page {
   #drawing = 0;
   #settling = 0;
   #taking = 0;
+  #takes = 0;       // milliseconds that it took last to show what has come
   #isFitted = false;
   #wished = null;   // a link's step that is not here yet
 
@@ -73,11 +74,11 @@ export class Page {
   // Something of a run has come. Ranges come faster than all of the page can be made of them.
   onData(side) {
     if (side !== this.#sides[0]) return this.draw();
-    this.#taking ||= setTimeout(() => this.#takeData(), side.run.loaded === 0 ? 0 : GATHER_MS);
+    this.#taking ||= setTimeout(() => this.#takeData(), side.run.loaded === 0 ? 0 : Math.max(GATHER_MS, 2 * this.#takes));
   }
 
   #takeData() {
-    const [{run, lens}] = this.#sides;
+    const [{run, lens}] = this.#sides, begin = performance.now();
     this.#taking = 0;
     lens.forget();
     $('step').max = run.loaded;
@@ -92,6 +93,8 @@ export class Page {
     if (this.#view.isLive) this.#toEnd();
     this.#updateAgent();
     this.show();
+    this.drawNow();
+    this.#takes = performance.now() - begin;
   }
 
   setStep(step) {

@@ -56,6 +56,7 @@ export class Ground {
     if (!this.#picture) {
       const {right, bottom} = this.bounds();
       pen.strokeStyle = theme.line;
+      pen.lineWidth = 1;
       pen.strokeRect(0, 0, right * scale, bottom * scale);
       return;
     }

@@ -178,14 +178,16 @@ export class Timeline {
     else if (this.kind === 'progress') this.#drawLine(pen, LEFT, this.#yOf(step), this.#width, this.#yOf(step));
   }
 
+  #shortTimeOf(step) { return this.#run.clock.timeOf(step).replace('step ', '').replace(/^day (\d+),/, 'd$1'); }
+
   #drawAxes(pen) {
     pen.font = '10px system-ui, sans-serif';
     pen.fillStyle = theme.pale;
     pen.textAlign = 'right';
     pen.fillText(`${this.mostInFlight} calls`, LEFT - 3, 9);
     if (this.kind === 'progress') {
-      pen.fillText(this.#run.clock.timeOf(this.#run.steps).replace('step ', ''), LEFT - 3, FLIGHT + 12);
-      pen.fillText(this.#run.clock.timeOf(0).replace('step ', ''), LEFT - 3, this.#height - BOTTOM);
+      pen.fillText(this.#shortTimeOf(this.#run.steps), LEFT - 3, FLIGHT + 12);
+      pen.fillText(this.#shortTimeOf(0), LEFT - 3, this.#height - BOTTOM);
     } else {
       const {first, fit, height} = this.#rows();
       const every = Math.ceil(10 / height);
