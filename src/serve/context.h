@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 
 #include "base/error.h"
 #include "engine/local_model.h"
@@ -22,7 +21,6 @@ struct Context {
   std::atomic<bool> stopping{false};  // set once: no new request gets in
   std::atomic<uint64_t> last_id{0};
   ResponseStore responses{};
-  std::mutex minds{};  // held while a run is repeated to know one
 
   // Throws kUnavailable if there is no model.
   engine::LocalModel& Model() const {

@@ -69,6 +69,7 @@ test('progress follows the calls of all sessions', () => {
   assert.deepEqual([0, 1.5, 2.5, 3.5, 4.5].map((time) => progress.inFlightAt(time)), [2, 1, 2, 1, 1]);
   assert.deepEqual(progress.inFlightOver(0, 6, 3), [2, 2, 1]);
   assert.deepEqual(progress.standing([0, 1], 2.5), {least: 0, most: 8, ahead: [{place: 0, step: 8}, {place: 1, step: 0}]});
+  assert.deepEqual(progress.leadsAt([0, 1], [0, 2.5, 5]), [[0, 8, 4], [0, 0, 0]]);
   assert.equal(progress.timeOf(12, [0, 1]), 4);
 });
 

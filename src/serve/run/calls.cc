@@ -1,8 +1,6 @@
 // GET /api/calls, /api/call, /api/mind and /api/clusters: who asked what, when, what they had in mind, and
 // who did a step together.
 
-#include <mutex>
-
 #include "journal/read/export.h"
 #include "journal/read/timeline.h"
 #include "serve/endpoints.h"
@@ -47,7 +45,7 @@ HttpReply RunMind(Context& context, const HttpRequest& request) {
     return ErrorReply(404, "server: of this run's world it does not know what its agents remember");
   const int64_t agent = NumberOf(request, "agent");
   const int64_t step = NumberOf(request, "step");
-  const std::scoped_lock one_at_a_time(context.minds);
+  if (!request.may_take_long) throw TakesLong();
   HttpReply reply;
   reply.body = run.mind(agent, step);
   return reply;

@@ -21,6 +21,7 @@ HttpReply RunSearch(Context& context, const HttpRequest& request) {
   if (text == request.query.end() || text->second.empty()) {
     throw MakeError(ErrorCode::kInvalid, "text: found nothing, allowed: what to look for");
   }
+  if (!request.may_take_long) throw TakesLong();
   const auto journal = OpenRun(context, request);
   return JsonReply(
       {{"hits", Rows(journal::Find(*journal, text->second, kMostHits), [](const journal::Hit& hit) {
@@ -43,6 +44,7 @@ HttpReply RunSeries(Context& context, const HttpRequest& request) {
 }
 
 HttpReply RunDifference(Context& context, const HttpRequest& request) {
+  if (!request.may_take_long) throw TakesLong();
   const auto& runs = context.options.runs;
   if (runs.size() < 2) return ErrorReply(404, "server: it was started without --beside, so there is one run");
   const auto a = journal::Journal::OpenToRead(runs[0].journal);

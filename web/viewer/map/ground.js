@@ -61,15 +61,15 @@ export class Ground {
       return;
     }
     const {map} = this.#run;
-    for (const [x, y] of map.copies ?? [[0, 0]]) {
-      pen.drawImage(this.#picture, x * scale, y * scale, map.width * scale, map.height * scale);
-      if (scale > NAMES_FROM) this.#namePlaces(pen, scale, x, y);
-    }
+    const copies = map.copies ?? [[0, 0]];
+    for (const [x, y] of copies) pen.drawImage(this.#picture, x * scale, y * scale, map.width * scale, map.height * scale);
     if (theme.tileDim) {
       const {right, bottom} = this.bounds();
       pen.fillStyle = theme.tileDim;
       pen.fillRect(0, 0, right * scale, bottom * scale);
     }
+    if (scale <= NAMES_FROM) return;
+    for (const [x, y] of copies) this.#namePlaces(pen, scale, x, y);
   }
 
   #namePlaces(pen, scale, left, top) {

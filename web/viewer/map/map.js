@@ -6,7 +6,8 @@ import {Ground, write} from './ground.js';
 import {drawWords} from './words.js';
 
 const MOST_NAMED = 100;     // agents whose names and words are all drawn
-const NAMED_FROM = 4;       // pixels per tile
+const NAMED_FROM = 3;       // pixels per tile
+const VALUES_FROM = 15;     // pixels per tile from which on values of cells are written
 const SPEECH_STEPS = 30;    // how long words stay on the map
 const TRAIL_STEPS = 120;
 const PICK_PIXELS = 15;
@@ -78,7 +79,7 @@ export class MapView {
       const [x, y] = key.split(',').map(Number), spot = this.#ground.spotOf({x, y});
       pen.fillStyle = `hsl(${hueOf(value)} 80% 55% / 60%)`;
       pen.fillRect((spot.x - 0.5) * scale, (spot.y - 0.5) * scale, scale, scale);
-      if (scale < 3 * NAMED_FROM) continue;
+      if (scale < VALUES_FROM) continue;
       pen.font = '10px system-ui, sans-serif';
       pen.textAlign = 'center';
       write(pen, value, spot.x * scale, (spot.y + 0.5) * scale + 9, theme.text);

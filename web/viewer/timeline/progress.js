@@ -104,6 +104,13 @@ export class Progress {
     return time;
   }
 
+  // How many steps agents were ahead of the last one of them at each of some moments: a list of numbers per agent.
+  leadsAt(places, times) {
+    const steps = places.map((place) => times.map((time) => this.stepAt(place, time)));
+    const least = times.map((_, index) => steps.reduce((sum, list) => Math.min(sum, list[index]), Infinity));
+    return steps.map((list) => list.map((step, index) => step - least[index]));
+  }
+
   // Who is how far at a moment: {least, most, ahead: [{place, step}]}; ahead: the furthest first.
   standing(places, time) {
     const ahead = places.map((place) => ({place, step: this.stepAt(place, time)})).sort((a, b) => b.step - a.step || a.place - b.place);

@@ -8,6 +8,8 @@ const LEFT = 44, BOTTOM = 14, FLIGHT = 26;  // pixels
 const ROW = 11, LEAST_ROW = 3;
 const PICK_PIXELS = 12;
 const GUESS_PIXELS = 3;
+const LEAD_PIXELS = 3;      // between two moments at which it is asked who is ahead
+const MOST_BRIGHT = 100;    // agents beyond which their lines are faint
 
 export class Timeline {
   #run;
@@ -16,7 +18,7 @@ export class Timeline {
   #canvas;
   #window = new Window();
   #picture = {};   // {looks, progress, canvas}: what was drawn last, and of what
-  kind = 'progress';
+  kind = 'ahead';  // or 'progress', or 'calls'
   functions = [];  // kinds of calls, in the order of their colours
 
   // picked(call): a call was clicked; moved(time): a moment was, null: only what is in sight has changed.
@@ -65,7 +67,7 @@ export class Timeline {
   // All but the moment, which takes long with many agents: drawn anew only when something of it has changed.
   #still(width, height, ratio) {
     const {from, to} = this.#window, {agent, call} = this.#view;
-    const looks = [width, height, ratio, from, to, this.kind, agent, call?.step, call?.call, theme.page, this.#run.steps].join();
+    const looks = [width, height, ratio, from, to, this.kind, agent, call?.step, call?.call, theme.page, this.#run.steps, this.#lens.present().length].join();
     if (this.#picture.looks === looks && this.#picture.progress === this.#lens.progress) return this.#picture.canvas;
     this.#picture = {looks, progress: this.#lens.progress, canvas: new OffscreenCanvas(width, height)};
     const pen = this.#picture.canvas.getContext('2d');
@@ -77,7 +79,7 @@ export class Timeline {
     pen.rect(LEFT, 0, this.#width - LEFT, this.#height);
     pen.clip();
     this.#drawFlight(pen);
-    if (this.kind === 'progress') this.#drawProgress(pen); else this.#drawRows(pen);
+    ({ahead: () => this.#drawLeads(pen), progress: () => this.#drawProgress(pen), calls: () => this.#drawRows(pen)})[this.kind]();
     this.#drawSessions(pen);
     pen.restore();
     this.#drawAxes(pen);
@@ -94,26 +96,45 @@ export class Timeline {
     this.mostInFlight = most;
   }
 
-  #drawProgress(pen) {
-    const {agents} = this.#run, {progress} = this.#lens;
+  // draw(place) for each agent, the chosen one last and thick.
+  #drawLines(pen, places, draw) {
+    const {agents} = this.#run;
     const line = (place) => {
       pen.beginPath();
-      for (const {time, step} of progress.wayOf(place)) pen.lineTo(this.#xOf(time), this.#yOf(step));
+      draw(place);
       pen.stroke();
     };
     pen.lineWidth = 1;
-    pen.globalAlpha = agents.length > 100 ? 0.25 : 0.7;
-    agents.forEach((agent, place) => {
-      pen.strokeStyle = colourOf(agent);
+    pen.globalAlpha = agents.length > MOST_BRIGHT ? 0.25 : 0.7;
+    for (const place of places) {
+      pen.strokeStyle = colourOf(agents[place]);
       if (place !== this.#view.agent) line(place);
-    });
+    }
     pen.globalAlpha = 1;
     pen.strokeStyle = theme.text;
     pen.lineWidth = 2.5;
-    if (agents[this.#view.agent]) line(this.#view.agent);
-    for (const {from, to, step, call} of agents[this.#view.agent] ? progress.waitsOf(this.#view.agent) : []) {
+    if (places.includes(this.#view.agent)) line(this.#view.agent);
+  }
+
+  #drawProgress(pen) {
+    const {progress} = this.#lens, chosen = this.#view.agent;
+    this.#drawLines(pen, this.#run.agents.map((_, place) => place), (place) => {
+      for (const {time, step} of progress.wayOf(place)) pen.lineTo(this.#xOf(time), this.#yOf(step));
+    });
+    for (const {from, to, step, call} of this.#run.agents[chosen] ? progress.waitsOf(chosen) : []) {
       this.#drawCall(pen, call, from, to, this.#yOf(step) - 3, 6);
     }
+  }
+
+  // Steps ahead of the last agent. Those who are not there at this step count for nobody.
+  #drawLeads(pen) {
+    const {from, to} = this.#window, parts = Math.max(2, Math.floor((this.#width - LEFT) / LEAD_PIXELS));
+    const times = Array.from({length: parts}, (_, index) => from + index / (parts - 1) * (to - from)), places = this.#lens.present();
+    const leads = this.#lens.progress.leadsAt(places, times), bottom = this.#height - BOTTOM;
+    this.mostAhead = leads.reduce((most, list) => list.reduce((sum, lead) => Math.max(sum, lead), most), 1);
+    const byPlace = new Map(places.map((place, index) => [place, leads[index]]));
+    this.#drawLines(pen, places, (place) => byPlace.get(place).forEach((lead, index) =>
+      pen.lineTo(this.#xOf(times[index]), bottom - lead / this.mostAhead * (bottom - FLIGHT - 4))));
   }
 
   // The rows in sight: {first, height}; the agent's is among them.
@@ -188,6 +209,9 @@ export class Timeline {
     if (this.kind === 'progress') {
       pen.fillText(this.#shortTimeOf(this.#run.steps), LEFT - 3, FLIGHT + 12);
       pen.fillText(this.#shortTimeOf(0), LEFT - 3, this.#height - BOTTOM);
+    } else if (this.kind === 'ahead') {
+      pen.fillText(`+${this.mostAhead}`, LEFT - 3, FLIGHT + 12);
+      pen.fillText('the last', LEFT - 3, this.#height - BOTTOM);
     } else {
       const {first, fit, height} = this.#rows();
       const every = Math.ceil(10 / height);
@@ -202,8 +226,9 @@ export class Timeline {
     pen.fillText(duration(this.#window.to), this.#width - 3, y);
   }
 
-  // The call at a point of the canvas: in rows, the one there; else the nearest of the chosen agent.
+  // The call at a point of the canvas: in rows, the one there; beside progress, the nearest of the chosen agent.
   #callAt(x, y) {
+    if (this.kind === 'ahead') return undefined;
     let place = this.#view.agent;
     if (this.kind === 'calls') {
       const {first, height} = this.#rows();
