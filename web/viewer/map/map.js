@@ -12,7 +12,7 @@ const SPEECH_STEPS = 30;    // how long words stay on the map
 const TRAIL_STEPS = 120;
 const PICK_PIXELS = 15;
 const PAN_PIXELS = 60;
-const ZOOM = 1.25;
+export const ZOOM = 1.25;  // of one press
 
 export class MapView {
   #run;
@@ -212,8 +212,6 @@ export class MapView {
     });
   }
 }
-
-export {ZOOM};
 
 function mean(numbers) { return numbers.reduce((sum, number) => sum + number, 0) / numbers.length; }
 

@@ -40,7 +40,8 @@ export class MindPanel {
     let children;
     try {
       const {plan, memories} = await getJson('mind', {run: this.#run.number, agent: this.#run.agents[place].id, step});
-      children = [element('h2', {}, 'Plan'), element('ol', {}, ...plan.map((entry) => element('li', {}, element('em', {}, entry.at), `${entry.place}: ${entry.do}`))),
+      const entries = plan.map((entry) => element('li', {}, element('em', {}, entry.at), `${entry.place}: ${entry.do}`));
+      children = [element('h2', {}, 'Plan'), element('ol', {}, ...entries),
         element('h2', {}, `Memories (${memories.length})`), element('ol', {}, ...memories.map(({at, kind, text}) =>
           element('li', {}, element('em', {}, `${at} ${kind}`), text)))];
     } catch (error) {

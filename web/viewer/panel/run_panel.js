@@ -4,7 +4,7 @@ import {getJson, post} from '../state/api.js';
 import {chart} from './chart.js';
 import {element, facts, money, table} from './dom.js';
 
-const HEAD = ['', 'calls', 'failed', 'asked', 'answered', 'cost', 'mean s'];
+const HEAD = ['calls', 'failed', 'asked', 'answered', 'cost', 'mean s'];
 
 export class RunPanel {
   #run;
@@ -59,8 +59,9 @@ export class RunPanel {
   #showCosts({functions, agents}) {
     const rows = (list) => list.map(([name, calls, failed, prompt, output, cost, mean]) => [name, calls, failed, prompt, output, money(cost), mean.toFixed(2)]);
     const most = [...agents].sort((a, b) => b[3] + b[4] - a[3] - a[4]).slice(0, 20);
-    this.#page.costs.replaceChildren(table(['kind', ...HEAD.slice(1)], rows(functions)),
-      element('h3', {}, agents.length > most.length ? `The ${most.length} agents with most tokens` : 'By agent'), table(['agent', ...HEAD.slice(1)], rows(most)));
+    this.#page.costs.replaceChildren(table(['kind', ...HEAD], rows(functions)),
+      element('h3', {}, agents.length > most.length ? `The ${most.length} agents with most tokens` : 'By agent'),
+      table(['agent', ...HEAD], rows(most)));
   }
 
   async #inject() {

@@ -1,4 +1,4 @@
-// The calls of all agents over the time of the run: how many are in flight, and either who is how far or whose calls they are.
+// The calls of all agents over the time of the run: how many are in flight, and who is ahead, who is how far, or whose they are.
 
 import {colourOf, theme} from '../theme.js';
 import {duration} from '../state/clock.js';
@@ -17,9 +17,11 @@ export class Timeline {
   #lens;
   #canvas;
   #window = new Window();
-  #picture = {};   // {looks, progress, canvas}: what was drawn last, and of what
-  kind = 'ahead';  // or 'progress', or 'calls'
-  functions = [];  // kinds of calls, in the order of their colours
+  #picture = {};      // {looks, progress, canvas}: what was drawn last, and of what
+  #mostInFlight = 1;  // in sight, as is
+  #mostAhead = 1;
+  kind = 'ahead';     // or 'progress', or 'calls'
+  functions = [];     // kinds of calls, in the order of their colours
 
   // picked(call): a call was clicked; moved(time): a moment was, null: only what is in sight has changed.
   constructor(canvas, run, view, lens, {picked, moved}) {
@@ -93,7 +95,7 @@ export class Timeline {
     pen.globalAlpha = 0.5;
     counts.forEach((count, index) => pen.fillRect(LEFT + index, FLIGHT - count / most * FLIGHT, 1, count / most * FLIGHT));
     pen.globalAlpha = 1;
-    this.mostInFlight = most;
+    this.#mostInFlight = most;
   }
 
   // draw(place) for each agent, the chosen one last and thick.
@@ -131,10 +133,10 @@ export class Timeline {
     const {from, to} = this.#window, parts = Math.max(2, Math.floor((this.#width - LEFT) / LEAD_PIXELS));
     const times = Array.from({length: parts}, (_, index) => from + index / (parts - 1) * (to - from)), places = this.#lens.present();
     const leads = this.#lens.progress.leadsAt(places, times), bottom = this.#height - BOTTOM;
-    this.mostAhead = leads.reduce((most, list) => list.reduce((sum, lead) => Math.max(sum, lead), most), 1);
+    this.#mostAhead = leads.reduce((most, list) => list.reduce((sum, lead) => Math.max(sum, lead), most), 1);
     const byPlace = new Map(places.map((place, index) => [place, leads[index]]));
     this.#drawLines(pen, places, (place) => byPlace.get(place).forEach((lead, index) =>
-      pen.lineTo(this.#xOf(times[index]), bottom - lead / this.mostAhead * (bottom - FLIGHT - 4))));
+      pen.lineTo(this.#xOf(times[index]), bottom - lead / this.#mostAhead * (bottom - FLIGHT - 4))));
   }
 
   // The rows in sight: {first, height}; the agent's is among them.
@@ -205,12 +207,12 @@ export class Timeline {
     pen.font = '10px system-ui, sans-serif';
     pen.fillStyle = theme.pale;
     pen.textAlign = 'right';
-    pen.fillText(`${this.mostInFlight} calls`, LEFT - 3, 9);
+    pen.fillText(`${this.#mostInFlight} calls`, LEFT - 3, 9);
     if (this.kind === 'progress') {
       pen.fillText(this.#shortTimeOf(this.#run.steps), LEFT - 3, FLIGHT + 12);
       pen.fillText(this.#shortTimeOf(0), LEFT - 3, this.#height - BOTTOM);
     } else if (this.kind === 'ahead') {
-      pen.fillText(`+${this.mostAhead}`, LEFT - 3, FLIGHT + 12);
+      pen.fillText(`+${this.#mostAhead}`, LEFT - 3, FLIGHT + 12);
       pen.fillText('the last', LEFT - 3, this.#height - BOTTOM);
     } else {
       const {first, fit, height} = this.#rows();
