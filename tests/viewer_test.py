@@ -153,6 +153,8 @@ def check_timeline(viewer, journal):
     low, high, in_flight = map(int, re.match(r"steps (\d+) to (\d+), (\d+) calls in flight; ahead: ", viewer.text("standing")).groups())
     steps = [step for _, step in waiting]
     assert in_flight == len(waiting) and low <= min(steps) and max(steps) <= high and low < high, (viewer.text("standing"), waiting)
+    viewer.js("viewer.page.setAgent(viewer.sides[0].lens.progress.standing(viewer.sides[0].lens.present(), viewer.view.time).ahead[0].place)")
+    assert re.search(rf"\({high - low} steps ahead of the last; nearest of those behind: \w+, \d+ tiles away, \d+ steps behind\)", viewer.text("status")), viewer.text("status")
     assert any(re.match(r"\+\d+$", text) for text in viewer.js("viewer.page.drawNow() ?? drawn")), "nobody is drawn ahead"
     viewer.choose("calls of each agent", "timeline-kind")
     agent, step = waiting[0]

@@ -90,6 +90,14 @@ test('a lens shows one step, or each agent at its own', () => {
   assert.deepEqual([0, 1].map((place) => [lens.stepOf(place), lens.leadOf(place), lens.isWaiting(place)]), [[8, 8, true], [0, 0, true]]);
 });
 
+test('a lens names the nearest of those behind', () => {
+  const run = makeRun(), view = new View(), lens = new Lens(run, view);
+  assert.equal(lens.nearestBehind(0), null);
+  view.time = 2.5;
+  assert.deepEqual(lens.nearestBehind(0), {place: 1, distance: 1, steps: 8});  // Ada at 3,1 in step 8, Ben at 4,2 in step 0
+  assert.equal(lens.nearestBehind(1), null);
+});
+
 test('clusters are shown for their own step only', () => {
   const view = new View(), lens = new Lens(makeRun(), view);
   lens.setClusters(3, [[10, 11]]);

@@ -169,9 +169,14 @@ export class Page {
     const {run} = this, {agent} = this.#view, step = this.#lens.stepOf(agent);
     if (!run.agents[agent]) return;
     const {name} = run.agents[agent], state = run.stateAt(agent, step), place = this.#sides[0].map.ground.textOf(state);
-    const lead = this.#lens.leadOf(agent), ahead = lead > 0 ? ` (${lead} steps ahead of the last)` : '';
     $('status').textContent = !run.isPresent(agent, step) ? `${name} is not there`
-      : `${name}${place ? ` at ${place}` : ''}${state.status ? `: ${state.status}` : ''}${ahead}`;
+      : `${name}${place ? ` at ${place}` : ''}${state.status ? `: ${state.status}` : ''}${this.#leadText(agent)}`;
+  }
+
+  #leadText(agent) {
+    const lead = this.#lens.leadOf(agent), behind = this.#lens.nearestBehind(agent), unit = this.run.map?.unit > 1 ? 'm' : 'tiles';
+    const nearest = behind ? `; nearest of those behind: ${this.run.agents[behind.place].name}, ${Math.round(behind.distance)} ${unit} away, ${behind.steps} steps behind` : '';
+    return lead > 0 ? ` (${lead} steps ahead of the last${nearest})` : '';
   }
 
   // Who is how far at this moment of the run.

@@ -55,6 +55,22 @@ export class Lens {
   leadOf(place) { return this.#view.time === null ? 0 : this.stepOf(place) - this.#least; }
   isWaiting(place) { return this.#view.time !== null && this.progress.callAt(place, this.#view.time) !== undefined; }
 
+  // Of those who are behind an agent at this moment, the one nearest to it, whom it would have to wait for first: {place, distance
+  // in tiles or metres, steps}. Null in simulated time, on a network, and for the last.
+  nearestBehind(place) {
+    if (this.#view.time === null || this.#run.map?.follows) return null;
+    const step = this.stepOf(place), from = this.#run.stateAt(place, step), unit = this.#run.map?.unit ?? 1;
+    let nearest = null;
+    for (const other of this.present()) {
+      const steps = step - this.stepOf(other);
+      if (steps <= 0) continue;
+      const to = this.#run.stateAt(other, step - steps), dx = (to.x - from.x) / unit, dy = (to.y - from.y) / unit;
+      const distance = unit === 1 ? Math.max(Math.abs(dx), Math.abs(dy)) : Math.hypot(dx, dy);
+      if (!nearest || distance < nearest.distance) nearest = {place: other, distance, steps};
+    }
+    return nearest;
+  }
+
   setClusters(step, members) { this.#clusters = {step, members}; }
 
   // The ids of the members of each; null: not known, or not to be shown.
