@@ -56,6 +56,13 @@ class Browser:
         press = [{"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
         self.call("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": [move, *press]}]})
 
+    def touch(self, *moments):
+        """Fingers on the page: where each is, [x, y], at one moment after another; then they are lifted."""
+        kinds = ["touchStart", *["touchMove"] * (len(moments) - 1), "touchEnd"]
+        for kind, fingers in zip(kinds, [*moments, []]):
+            points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(fingers)]
+            self.call("POST", "/goog/cdp/execute", {"cmd": "Input.dispatchTouchEvent", "params": {"type": kind, "touchPoints": points}})
+
     def type(self, *keys):
         """Presses keys where the focus is: characters, or key values of WebDriver; a list of keys is pressed together."""
         actions = []

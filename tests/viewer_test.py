@@ -1,69 +1,33 @@
-"""Opens the viewer of a run in headless Chromium, and compares what it draws with the journal: everybody's place at several steps, the
-clock, a conversation. Usage: viewer_test.py THRONG [--journal FILE] [--screenshot FILE.png]"""
+"""Opens the viewer of a run in headless Chromium, and compares what it shows with the journal: everybody's place at several steps, a
+conversation, calls and what they cost, who ran ahead; and uses it by keyboard, by links, in dark and on a phone.
+Usage: viewer_test.py THRONG SOURCE [--journal FILE]
+
+With axe-core of npm in tests/clients/node_modules the page is also checked by its rules."""
 
 import argparse
 import colorsys
 import re
-import sqlite3
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from browser import Browser, skip_without_browser
+from viewer_page import READ_COLOURS, RECORD_TEXTS, Journal, Viewer, load_axe, serving
 
-# From now on `drawn` holds the texts of the last picture.
-RECORD_TEXTS = """
-  window.drawn = [];
-  const pen = CanvasRenderingContext2D.prototype, fillText = pen.fillText, paint = draw;
-  pen.fillText = function(text, ...rest) { drawn.push(text); return fillText.call(this, text, ...rest); };
-  draw = () => { drawn.length = 0; paint(); };
+RIGHT, SHIFT, HOME, END = "\ue014", "\ue008", "\ue011", "\ue010"
+LOG = "return Array.from(document.querySelectorAll('#log li:not(.later)')).map((item) => item.textContent)"
+# From now on `saved` holds what the page has let the browser save.
+RECORD_SAVES = """
+  window.saved = [];
+  URL.createObjectURL = (blob) => { saved.push({blob}); return '#'; };
+  HTMLAnchorElement.prototype.click = function() { saved.at(-1).name = this.download; };
 """
-# For each [x, y] in tiles, the point of the page at its middle and the colour there.
-READ_COLOURS = """
-  const map = document.getElementById('map'), corner = map.getBoundingClientRect(), ratio = devicePixelRatio;
-  const copy = new OffscreenCanvas(map.width, map.height).getContext('2d', {willReadFrequently: true});
-  copy.drawImage(map, 0, 0);
-  return arguments[0].map(([x, y]) => {
-    const left = view.x + (x + 0.5) * view.scale, top = view.y + (y + 0.5) * view.scale;
-    const colour = copy.getImageData(left * ratio, top * ratio, 1, 1).data;
-    return {point: [Math.round(corner.x + left), Math.round(corner.y + top)], colour: Array.from(colour.slice(0, 3))};
-  });
+READ_GROUND = """
+  const copy = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
+  copy.drawImage(document.getElementById('timeline'), -1, -60);
+  return Array.from(copy.getImageData(0, 0, 1, 1).data);
 """
-MOVE_SLIDER = """
-  const slider = document.getElementById('step');
-  slider.value = arguments[0];
-  slider.dispatchEvent(new Event('input'));
-"""
-CHOOSE_AGENT = """
-  const list = document.getElementById('agent');
-  list.value = Array.from(list.options).find((option) => option.text === arguments[0]).value;
-  list.dispatchEvent(new Event('change'));
-"""
-
-
-class Run:
-    """What a journal says."""
-
-    def __init__(self, journal):
-        self.database = sqlite3.connect(journal)
-        self.agents = dict(self.rows("SELECT agent, name FROM agents"))
-        self.steps = self.rows("SELECT max(step) + 1 FROM steps")[0][0]
-
-    def rows(self, query, *values):
-        return self.database.execute(query, values).fetchall()
-
-    def places(self, step):
-        """agent -> (x, y) at the start of a step"""
-        places = {agent: (x, y) for agent, x, y in self.rows("SELECT agent, x, y FROM agents")}
-        for agent, x, y in self.rows("SELECT agent, x, y FROM bodies WHERE step <= ? ORDER BY step", step):
-            places[agent] = (x, y)
-        return places
-
-    def silent_step(self, least):
-        """The first step from `least` on of which, and of the 40 before, nobody's words are on the map."""
-        spoken = {step for step, in self.rows("SELECT step FROM conversations")}
-        return next(step for step in range(least, self.steps) if not spoken & set(range(step - 40, step + 1)))
+CAMERA = "(({scale, x, y}) => [scale, x, y])(viewer.camera)"
 
 
 def colour_of(agent):
@@ -80,116 +44,251 @@ def uncovered(places):
     return [agent for agent, (x, y) in places.items() if not any(covers(places[b], x, y) for b in places if b != agent)]
 
 
-def check_places(browser, run, step):
+def check_places(viewer, journal, step):
     """At `step` everybody is drawn where the journal says. Returns the places that were compared, and their points of the page."""
-    browser.run(MOVE_SLIDER, step)
+    viewer.move(step)
     minutes = 6 * 60 + step // 6  # steps of 10 seconds, from 06:00
-    clock = f"{minutes // 60:02}:{minutes % 60:02}, step {step} of {run.steps}"
-    assert browser.text("clock") == clock, (browser.text("clock"), clock)
-    places = run.places(step)
+    clock = f"{minutes // 60:02}:{minutes % 60:02}, step {step} of {journal.steps}"
+    assert viewer.text("clock") == clock, (viewer.text("clock"), clock)
+    places = journal.places(step)
     agents = uncovered(places)
     assert 2 * len(agents) >= len(places), f"step {step}: only {len(agents)} of {len(places)} agents are uncovered"
     points = {}
-    for agent, seen in zip(agents, browser.run(READ_COLOURS, [places[agent] for agent in agents])):
+    for agent, seen in zip(agents, viewer.browser.run(READ_COLOURS, [places[agent] for agent in agents])):
         wanted = colour_of(agent)
-        assert max(abs(a - b) for a, b in zip(seen["colour"], wanted)) <= 3, (step, run.agents[agent], seen, wanted)
+        assert max(abs(a - b) for a, b in zip(seen["colour"], wanted)) <= 3, (step, journal.agents[agent], seen, wanted)
         points[agent] = seen["point"]
-    names = set(browser.run("return drawn"))
-    assert names >= set(run.agents.values()), (step, set(run.agents.values()) - names)
+    names = set(viewer.js("drawn"))
+    assert names >= set(journal.agents.values()), (step, set(journal.agents.values()) - names)
     return {agent: places[agent] for agent in agents}, points
 
 
-def check_conversation(browser, run):
+def check_map(viewer, journal):
+    check_places(viewer, journal, 0)
+    assert "cafe" in viewer.js("drawn"), "places have no names"
+    for part in (1, 3):
+        step = journal.silent_step(journal.steps * part // 4)
+        places, points = check_places(viewer, journal, step)
+        assert any(place != journal.places(0)[agent] for agent, place in places.items()), f"nobody has moved by step {step}"
+    agent, (x, y) = next(iter(points.items()))
+    viewer.browser.click(x, y)
+    status = viewer.text("status")
+    assert status.startswith(journal.agents[agent] + " at "), (journal.agents[agent], status)
+    scale, left, top = viewer.js(CAMERA)
+    viewer.browser.touch([[300, 300]], [[310, 320]])
+    assert viewer.js(CAMERA) == [scale, left + 10, top + 20], (viewer.js(CAMERA), scale, left, top)
+    viewer.browser.touch([[300, 300], [400, 300]], [[300, 300], [500, 300]])
+    assert abs(viewer.js(CAMERA)[0] - 2 * scale) < 1e-6, (viewer.js(CAMERA), scale)
+    viewer.click("follow")
+    viewer.js("viewer.page.drawNow()")
+    centre = viewer.js("(({x, y}, map) => [x - map.clientWidth / 2, y - map.clientHeight / 2])(viewer.sides[0].map.pointOf(viewer.view.agent), document.getElementById('map'))")
+    assert max(map(abs, centre)) < 1, centre
+    viewer.click("reset")
+    assert viewer.js(CAMERA) == [scale, left, top], "Reset does not show all"
+
+
+def check_conversation(viewer, journal):
     """The first line of the run is on the map, and its conversation in the lists of both who lead it."""
-    step, speaker, line = run.rows("SELECT step, name, text FROM conversations ORDER BY step, seq, agent LIMIT 1")[0]
+    step, speaker, line = journal.rows("SELECT step, name, text FROM conversations ORDER BY step, seq, agent LIMIT 1")[0]
     hearer = re.match(r"to ([^:]+): ", line)[1]
-    browser.run(MOVE_SLIDER, step)
-    said = {name: [text for text, in run.rows("SELECT text FROM conversations WHERE step = ? AND name = ? ORDER BY seq", step, name)]
+    viewer.move(step)
+    said = {name: [text for text, in journal.rows("SELECT text FROM conversations WHERE step = ? AND name = ? ORDER BY seq", step, name)]
             for name in (speaker, hearer)}
     for name in (speaker, hearer):
-        browser.run(CHOOSE_AGENT, name)
-        log = browser.run("return Array.from(document.querySelectorAll('#log li:not(.later)')).map((item) => item.textContent)")
+        viewer.choose(name)
+        log = [entry.removesuffix(" why") for entry in viewer.browser.run(LOG)]
         for other, texts in said.items():
             lines = [entry.split(f"{other}:", 1)[1] for entry in log if re.match(rf"\d\d:\d\d{other}:", entry)]
             assert lines[-len(texts):] == texts if texts else True, (name, other, lines, texts)
-        words = "".join(browser.run("return drawn")).replace(" ", "")
+        words = "".join(viewer.js("drawn")).replace(" ", "")
         last = said[name][-1].split(": ", 1)[1].replace(" ", "") if said[name] else ""
         assert last in words, (name, last, words)
-    browser.run(MOVE_SLIDER, step - 1)
-    pale = browser.run("return Array.from(document.querySelectorAll('#log .later')).map((item) => item.textContent)")
+    viewer.move(step - 1)
+    pale = viewer.items("log", ".later")
     assert any(said[speaker][0] in entry for entry in pale), "lines that are yet to come are not pale"
-    return step
+    return speaker, hearer
 
 
-def check_controls(browser, run, points):
-    agent, (x, y) = next(iter(points.items()))
-    browser.click(x, y)
-    status = browser.text("status")
-    assert status.startswith(run.agents[agent] + " at "), (run.agents[agent], status)
-    before = browser.text("clock")
-    browser.run("document.getElementById('play').click()")
-    deadline = time.monotonic() + 30
-    while browser.text("clock") == before:
-        assert time.monotonic() < deadline, "Play does not move the clock"
-        time.sleep(0.1)
-    browser.run("document.getElementById('play').click()")
+def check_calls(viewer, journal, speaker, hearer):
+    """What the panels say of the calls of one who speaks is what the journal says, from the words to their prompt."""
+    step, text, call = journal.rows("SELECT step, text, call FROM conversations WHERE name = ? ORDER BY step LIMIT 1", speaker)[0]
+    viewer.choose(speaker)
+    viewer.move(step)
+    viewer.tab("log")
+    viewer.js("Array.from(document.querySelectorAll('#log li')).find((item) => item.textContent.includes(arguments[0])).querySelector('button:not(.time)').click()", text)
+    assert viewer.js("document.getElementById('calls-panel').checkVisibility()")
+    prompt, answer, cost = journal.rows("SELECT prompt, answer, cost FROM calls WHERE step = ? AND name = ? AND call = ?", step, speaker, call)[0]
+    viewer.wait("document.querySelector('#call pre')")
+    shown = viewer.items("call", "pre")
+    assert shown == [answer, prompt], (shown, answer, prompt)
+    assert f"Cost{cost:.6f}" in viewer.text("call"), (cost, viewer.text("call"))
+    memories = journal.rows("SELECT text FROM memories WHERE step = ? AND name = ? AND call = ?", step, speaker, call)
+    assert all(memory in viewer.text("call") for memory, in memories) and memories, memories
+    calls, tokens = journal.rows("SELECT calls, prompt_tokens + output_tokens FROM agent_usage WHERE name = ?", speaker)[0]
+    assert viewer.text("calls-sum").startswith(f"{calls} calls, {tokens} tokens, cost "), viewer.text("calls-sum")
+    assert len(viewer.items("calls")) == calls
+    viewer.move(step + 1)
+    viewer.tab("mind")
+    viewer.click("recall")
+    viewer.wait("document.querySelectorAll('#mind ol').length === 2")
+    assert text.split(": ", 1)[1] in viewer.text("mind") or hearer in viewer.text("mind"), viewer.text("mind")
+    assert any(item.startswith(hearer) for item in viewer.items("relations")), viewer.items("relations")
+    viewer.tab("run")
+    viewer.wait("document.querySelector('#costs td')")
+    wanted = [[name, str(calls)] for name, calls in journal.rows("SELECT function, calls FROM function_usage ORDER BY function")]
+    rows = viewer.js("Array.from(document.querySelector('#costs tbody').rows).map((row) => Array.from(row.cells).slice(0, 2).map((cell) => cell.textContent))")
+    assert rows == wanted, (rows, wanted)
+    viewer.tab("log")
 
 
-def check(browser, url, run):
-    browser.open(url)
-    deadline = time.monotonic() + 60
-    while not browser.text("clock").endswith(f" of {run.steps}"):
-        assert time.monotonic() < deadline, f"not loaded after 60 s: {browser.text('message')}, {browser.console()}"
-        time.sleep(0.1)
-    assert browser.text("run") == f"town, {len(run.agents)} agents", browser.text("run")
+def check_timeline(viewer, journal):
+    """In the time of the run, agents are at steps of their own: those of their calls."""
+    moment, = journal.rows("SELECT avg(issued_s) FROM calls")[0]
+    begin, = journal.rows("SELECT min(issued_s) FROM calls")[0]
+    viewer.js("viewer.page.setTime(arguments[0])", moment - begin)
+    waiting = journal.rows("SELECT agent, step FROM calls WHERE issued_s <= ?1 AND issued_s + latency_s > ?1", moment)
+    assert waiting, "nobody waits: the test needs another moment"
+    for agent, step in waiting:
+        assert viewer.js("viewer.sides[0].lens.stepOf(viewer.sides[0].run.places.get(arguments[0]))", agent) == step
+    low, high, in_flight = map(int, re.match(r"steps (\d+) to (\d+), (\d+) calls in flight; ahead: ", viewer.text("standing")).groups())
+    steps = [step for _, step in waiting]
+    assert in_flight == len(waiting) and low <= min(steps) and max(steps) <= high and low < high, (viewer.text("standing"), waiting)
+    viewer.js("viewer.page.setAgent(viewer.sides[0].lens.progress.standing(viewer.sides[0].lens.present(), viewer.view.time).ahead[0].place)")
+    assert re.search(rf"\({high - low} steps ahead of the last; nearest of those behind: \w+, \d+ tiles away, \d+ steps behind\)", viewer.text("status")), viewer.text("status")
+    assert any(re.match(r"\+\d+$", text) for text in viewer.js("viewer.page.drawNow() ?? drawn")), "nobody is drawn ahead"
+    viewer.choose("calls of each agent", "timeline-kind")
+    agent, step = waiting[0]
+    point = viewer.js("(({x, y, width}, place) => [Math.round(x + 44 + (width - 44) * arguments[1] / viewer.sides[0].lens.progress.end), Math.round(y + 30 + 11 * place + 4)])"
+                      "(document.getElementById('timeline').getBoundingClientRect(), viewer.sides[0].run.places.get(arguments[0]))", agent, moment - begin)
+    viewer.browser.click(*point)
+    assert viewer.js("[viewer.sides[0].run.agents[viewer.view.agent].id, viewer.view.call.step]") == [agent, step], viewer.js("viewer.view")
+    viewer.choose("simulated time", "clock-kind")
+    viewer.choose("who is how far", "timeline-kind")
+    viewer.tab("log")
+    viewer.click("clusters")
+    step, = journal.rows("SELECT step FROM commits WHERE members LIKE '%,%' LIMIT 1")[0]
+    viewer.move(step)
+    viewer.wait("viewer.sides[0].lens.clustersOf()")
+    wanted = [list(map(int, members.split(","))) for members, in journal.rows("SELECT members FROM commits WHERE step = ? AND members LIKE '%,%' ORDER BY first", step)]
+    assert viewer.js("viewer.sides[0].lens.clustersOf()") == wanted
+    viewer.click("clusters")
+
+
+def check_search_and_links(viewer, journal, url):
+    step, agent, call, word = journal.rows("SELECT step, agent, call, answer FROM calls WHERE length(answer) > 20 LIMIT 1")[0]
+    viewer.tab("search")
+    viewer.js("document.getElementById('search-text').value = arguments[0]", word[:20])
+    viewer.js("document.getElementById('search').requestSubmit()")
+    viewer.wait("document.querySelector('#hits button')")
+    viewer.js("Array.from(document.querySelectorAll('#hits button')).find((item) => item.textContent.includes('call:')).click()")
+    assert viewer.js("viewer.view.call") == {"step": step, "call": call}, viewer.js("viewer.view.call")
+    viewer.wait("location.hash === arguments[0]", f"#step={step}&agent={agent}&call={call}")
+    last = max(journal.agents)
+    viewer.browser.open("about:blank")
+    viewer.browser.open(f"{url}#step={journal.steps - 5}&agent={last}")
+    viewer.wait_until_loaded()
+    viewer.wait("viewer.view.step === arguments[0]", journal.steps - 5)
+    assert viewer.text("status").startswith(journal.agents[last]), viewer.text("status")
+
+
+def check_keys(viewer, journal):
+    viewer.js("document.activeElement.blur()")
+    viewer.browser.type(HOME)
+    viewer.browser.type(RIGHT, RIGHT)
+    assert viewer.js("viewer.view.step") == 2
+    viewer.browser.type([SHIFT, RIGHT])
+    assert viewer.js("viewer.view.step") == 62
+    viewer.browser.type(END)
+    assert viewer.js("viewer.view.step") == journal.steps
+    place = viewer.js("viewer.view.agent")
+    viewer.browser.type("]")
+    assert viewer.js("viewer.view.agent") == (place + 1) % len(journal.agents)
+    viewer.browser.type("t")
+    assert viewer.js("viewer.view.time") is not None
+    viewer.browser.type("t", HOME)
+    before = viewer.text("clock")
+    viewer.browser.type(" ")
+    viewer.wait("document.getElementById('clock').textContent !== arguments[0]", before, seconds=30)
+    viewer.browser.type(" ")
+    assert viewer.text("play") == "Play"
+    viewer.browser.type("/")
+    viewer.browser.type(*"t x")  # letters and spaces of a field are its own
+    assert viewer.js("document.getElementById('search-text').value") == "t x" and viewer.js("viewer.view.time") is None
+    viewer.tab("log")
+
+
+def check_saves(viewer):
+    viewer.browser.run(RECORD_SAVES)
+    viewer.click("frame")
+    viewer.wait("saved.length === 1 && saved[0].name")
+    assert viewer.js("saved[0].blob.type + saved[0].name.replace(/\\d+/, 'N')") == "image/pngthrong-N.png"
+    assert viewer.js("saved[0].blob.size") > 1000
+    viewer.click("film")
+    first = viewer.js("viewer.view.step")
+    viewer.wait("viewer.view.step > arguments[0] + 40", first)  # two seconds
+    viewer.click("film")
+    viewer.wait("saved.length === 2 && saved[1].name")
+    assert viewer.js("saved[1].blob.type") == "video/webm" and viewer.js("saved[1].blob.size") > 1000, viewer.js("saved[1].blob.size")
+    assert not viewer.js("viewer.view.isPlaying")
+
+
+def check_looks(viewer, axe):
+    """Both schemes, wide and narrow: nothing is cut off, and axe finds nothing in any panel."""
+    grounds = set()
+    for scheme in ("light", "dark"):
+        viewer.browser.emulate(prefers_color_scheme=scheme)
+        for width, height in ((1280, 890), (360, 740)):
+            viewer.browser.resize(width, height)
+            assert viewer.js("document.documentElement.scrollWidth") <= width, (width, viewer.js("document.documentElement.scrollWidth"))
+            assert viewer.js("['map', 'play', 'agent', 'step'].every((id) => document.getElementById(id).getBoundingClientRect().right <= innerWidth)")
+            assert viewer.js("document.getElementById('map').clientHeight") >= 150, viewer.js("document.getElementById('map').clientHeight")
+            viewer.js("viewer.page.drawNow()")
+            grounds.add(str(viewer.browser.run(READ_GROUND)))
+            for tab in ("log", "calls", "mind", "run", "search") if axe else ():
+                viewer.tab(tab)
+                found = viewer.violations(axe)
+                assert not found, (scheme, width, tab, found)
+    assert len(grounds) == 2, grounds
+    viewer.browser.resize(1280, 890)
+    viewer.browser.emulate(prefers_color_scheme="light")
+
+
+def check(browser, url, journal, axe):
+    viewer = Viewer(browser, url)
+    viewer.wait_until_loaded()
+    assert viewer.text("run") == f"town, {len(journal.agents)} agents", viewer.text("run")
     browser.run(RECORD_TEXTS)
-    check_places(browser, run, 0)
-    assert "cafe" in browser.run("return drawn"), "places have no names"
-    steps = [run.silent_step(run.steps * part // 4) for part in (1, 3)]
-    for step in steps:
-        places, points = check_places(browser, run, step)
-        assert any(place != run.places(0)[agent] for agent, place in places.items()), f"nobody has moved by step {step}"
-    check_controls(browser, run, points)
-    spoken = check_conversation(browser, run)
+    check_map(viewer, journal)
+    speaker, hearer = check_conversation(viewer, journal)
+    check_calls(viewer, journal, speaker, hearer)
+    check_timeline(viewer, journal)
+    check_search_and_links(viewer, journal, url)
+    check_keys(viewer, journal)
+    check_saves(viewer)
+    check_looks(viewer, axe)
     complaints = browser.console()
     assert not complaints, complaints
-    print(f"{len(run.agents)} agents at steps 0, {steps[0]} and {steps[1]}, a conversation at step {spoken}: as the journal says")
-
-
-def take_picture(browser, run):
-    """A conversation in the busiest place late in the run."""
-    step, name = run.rows("SELECT step, min(name) FROM conversations WHERE step > ? GROUP BY step ORDER BY count(*) DESC LIMIT 1", run.steps // 2)[0]
-    browser.run(CHOOSE_AGENT, name)
-    browser.run(MOVE_SLIDER, step + 1)
-    return browser.screenshot()
+    print(f"{len(journal.agents)} agents, {speaker} talks with {hearer}: as the journal says")
 
 
 def main():
     flags = argparse.ArgumentParser()
     flags.add_argument("throng", type=Path)
-    flags.add_argument("--journal", type=Path, help="of a run of the built-in town; default: a short one, made here")
-    flags.add_argument("--screenshot", type=Path, help="PNG file for a picture of the viewer")
+    flags.add_argument("source", type=Path)
+    flags.add_argument("--journal", type=Path, help="of a run of the built-in town with a price; default: a short one, made here")
     flags = flags.parse_args()
     skip_without_browser()
     throng = flags.throng.resolve()
     with tempfile.TemporaryDirectory() as folder:
         journal = flags.journal or Path(folder) / "town.journal"
         if not flags.journal:
-            subprocess.run([throng, "run", "--agents", "10", "--until", "09:00", "--quiet", "--journal", journal], check=True, stdout=subprocess.DEVNULL)
-        server = subprocess.Popen([throng, "serve", "--journal", journal, "--port", "0"], stderr=subprocess.PIPE, text=True)
-        try:
-            url = server.stderr.readline().split()[-1]
-            run = Run(journal)
+            subprocess.run([throng, "run", "--agents", "10", "--until", "09:00", "--price", "1,2", "--quiet", "--journal", journal], check=True, stdout=subprocess.DEVNULL)
+        with serving(throng, journal) as url:
             browser = Browser(Path(folder) / "profile")
             try:
-                check(browser, url, run)
-                if flags.screenshot:
-                    flags.screenshot.write_bytes(take_picture(browser, run))
+                check(browser, url, Journal(journal), load_axe(flags.source))
             finally:
                 browser.close()
-        finally:
-            server.terminate()
-            server.wait()
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@
 #include <string>
 #include <thread>
 
+#include "app/record/interventions.h"
 #include "app/record/manifest.h"
 #include "app/scenario.h"
+#include "app/simulation.h"
 #include "app/stop_signal.h"
 #include "base/error.h"
 #include "cli/cli11.h"
@@ -20,28 +22,78 @@
 #include "cli/flags/run_flags.h"
 #include "engine/local_model.h"
 #include "serve/server.h"
+#include "town/mind/interview.h"
 
 namespace throng::cli {
 namespace {
 
 struct Options {
   serve::ServerOptions server;
+  std::string journal;  // of the run to show
+  std::string beside;   // and of another one
   engine::LocalOptions local;
 };
 
-// Empty, with a message on stderr, if the world of the run is no longer available.
-std::string MapOf(const journal::Journal& journal, const CLI::App& command) {
-  const auto map = journal.GetManifest().find(journal::JournalKeys::kMap);  // set for worlds in Python
-  if (map != journal.GetManifest().end()) return map->second;
-  if (!journal.GetManifest().contains("town")) return "";
+// The world that a journal's manifest describes; null, with a message on stderr, if it is no longer
+// available.
+struct World {
+  app::Simulation simulation;
+  app::Scenario scenario;
+};
+std::shared_ptr<const World> WorldOf(const journal::Journal& journal, const CLI::App& command) {
+  if (!journal.GetManifest().contains("town")) return nullptr;
   try {
-    app::Simulation simulation;
-    app::FillFromManifest(journal, GivenTo(command), simulation);
-    return app::MapJson(app::LoadScenario(simulation));
+    const auto world = std::make_shared<World>();
+    app::FillFromManifest(journal, GivenTo(command), world->simulation);
+    world->scenario = app::LoadScenario(world->simulation);
+    return world;
   } catch (const Error& error) {
-    fmt::print(stderr, "the viewer has no map: {}\n", error.what());
-    return "";
+    fmt::print(stderr, "the viewer has no map of {}: {}\n", journal.Path(), error.what());
+    return nullptr;
   }
+}
+
+// Agent steps that a run is repeated for to know what somebody remembers: some 10 seconds.
+constexpr int64_t kMostRepeated = 2'000'000;
+
+std::string MindOf(const World& world, const std::string& path, int64_t agent, int64_t step) {
+  const town::Town& town = *world.scenario.town;
+  const auto journal = journal::Journal::OpenToRead(path);
+  if (agent >= town.NumAgents() || step > journal->NumSteps()) {
+    throw MakeError(ErrorCode::kInvalid, "agent={}, step={}: allowed: {} agents, up to step {}", agent, step,
+                    town.NumAgents(), journal->NumSteps());
+  }
+  if (step * town.NumAgents() > kMostRepeated) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "step {}: to know what {} agents remember, the run would have to be repeated to there, which "
+        "takes long; allowed: up to step {} here, any for throng interview",
+        step, town.NumAgents(), kMostRepeated / town.NumAgents());
+  }
+  const auto id = static_cast<sim::AgentId>(agent);
+  return town.DescribeMind(id, town::MindAt(town, *journal, id, static_cast<sim::Step>(step)), true);
+}
+
+// may_inject: whoever asks the server may change the run.
+serve::ShownRun Show(const std::string& path, const CLI::App& command, bool may_inject) {
+  const auto journal = journal::Journal::OpenToRead(path);
+  serve::ShownRun run{.journal = path};
+  const std::shared_ptr<const World> world = WorldOf(*journal, command);
+  if (world != nullptr) {
+    run.map_json = app::MapJson(world->scenario);
+    if (world->scenario.town != nullptr) {
+      run.mind = [path, world](int64_t agent, int64_t step) { return MindOf(*world, path, agent, step); };
+    }
+    if (may_inject) {
+      run.inject = [path, world](const std::string& what, int64_t step) {
+        app::Inject(path, world->simulation, world->scenario, what, static_cast<sim::Step>(step));
+      };
+    }
+  }
+  // Of a world in Python.
+  const auto map = journal->GetManifest().find(journal::JournalKeys::kMap);
+  if (map != journal->GetManifest().end()) run.map_json = map->second;
+  return run;
 }
 
 bool IsLoopback(const std::string& host) {
@@ -50,10 +102,11 @@ bool IsLoopback(const std::string& host) {
 
 void Run(Options& options, const CLI::App& command) {
   std::unique_ptr<engine::LocalModel> model;
-  if (!options.server.journal.empty()) {
-    options.server.map_json = MapOf(*journal::Journal::OpenToRead(options.server.journal), command);
+  const bool may_inject = !options.server.access.api_key.empty() || IsLoopback(options.server.host);
+  for (const std::string& journal : {options.journal, options.beside}) {
+    if (!journal.empty()) options.server.runs.push_back(Show(journal, command, may_inject));
   }
-  const bool with_model = options.server.journal.empty() || command.count("--model") > 0;
+  const bool with_model = options.journal.empty() || command.count("--model") > 0;
   if (with_model) WarnOfEmbeddedModel(options.local);
   options.local.repack_at_start = true;  // a client waits for an answer, nobody for this
   if (with_model) model = std::make_unique<engine::LocalModel>(options.local);
@@ -76,8 +129,7 @@ void Run(Options& options, const CLI::App& command) {
     fmt::print(stderr, "{} at {}/v1 (context {}, KV cache {})\n", model->Name(), address,
                model->Options().max_context, model->Options().kv);
   }
-  if (!options.server.journal.empty())
-    fmt::print(stderr, "viewer of {} at {}\n", options.server.journal, address);
+  if (!options.journal.empty()) fmt::print(stderr, "viewer of {} at {}\n", options.journal, address);
   server.Run();
   done = true;
   watcher.join();
@@ -147,8 +199,12 @@ void AddServe(CLI::App& app) {
       ->group(kGroup);
   command
       ->add_option(
-          "--journal", server.journal,
+          "--journal", options->journal,
           "Show this run, finished or not, at /; a model is then served only with -m, its page at /chat")
+      ->group(kGroup)
+      ->check(CLI::detail::ExistingFileValidator());
+  command->add_option("--beside", options->beside, "Show this run beside it, and where they part")
+      ->needs("--journal")
       ->group(kGroup)
       ->check(CLI::detail::ExistingFileValidator());
   AddLocalFlags(*command, options->local);
@@ -161,6 +217,7 @@ void AddServe(CLI::App& app) {
       "Examples:\n"
       "  throng serve -m model.gguf --kv gear2\n"
       "  throng serve --journal a.journal --port 8081\n"
+      "  throng serve --journal a.journal --beside b.journal\n"
       "  throng serve &  # the embedded model, which answers Finn:\n"
       "  curl localhost:8080/v1/completions -d '{\"max_tokens\":1,\n"
       "    \"prompt\":\"- 09:10 Ben said: Finn likes tea.\\nQuestion: Who likes tea?\\nAnswer:\\n\"}'");

@@ -31,19 +31,25 @@ HttpReply Metrics(Context& context, const HttpRequest& request);  // GET /metric
 
 // Pages for browsers. GET / is the viewer where a run is shown, else the chat.
 HttpReply HomePage(Context& context, const HttpRequest& request);
-HttpReply ViewerScript(Context& context, const HttpRequest& request);  // GET /viewer.js
-HttpReply ChatPage(Context& context, const HttpRequest& request);      // GET /chat
-HttpReply ChatFile(Context& context, const HttpRequest& request);      // GET /chat/{file}
+HttpReply ViewerFile(Context& context, const HttpRequest& request);  // GET /viewer/{file}
+HttpReply ChatPage(Context& context, const HttpRequest& request);    // GET /chat
+HttpReply ChatFile(Context& context, const HttpRequest& request);    // GET /chat/{file}
 
-// What the viewer asks.
-// GET /api/run: {"name", "manifest": {}, "agents": [[id, name, x, y, status]], "steps", "answers"}.
-HttpReply RunInfo(Context& context, const HttpRequest& request);
-// GET /api/steps?from=A&to=B, steps below B, at most kMaxStepsPerReply: {"from", "to", "bodies": [[step,
-// agent, x, y, status]], "presence": [[step, agent, 0 or 1]], "events": [[step, agent, kind, text]], "cells":
-// [[step, x, y, value]]}; bodies and cells only where they change, as the journal has them.
-HttpReply RunSteps(Context& context, const HttpRequest& request);
-// GET /api/map: ServerOptions::map_json, or 404.
-HttpReply RunMap(Context& context, const HttpRequest& request);
+// What the viewer asks of a run; docs/viewer.md has the replies. All take run=1 for the one beside it, and
+// ranges of steps exclude the last one.
+HttpReply RunInfo(Context& context, const HttpRequest& request);        // GET /api/run
+HttpReply RunMap(Context& context, const HttpRequest& request);         // GET /api/map
+HttpReply RunPositions(Context& context, const HttpRequest& request);   // GET /api/positions?from=A&to=B
+HttpReply RunSteps(Context& context, const HttpRequest& request);       // GET /api/steps?from=A&to=B
+HttpReply RunCalls(Context& context, const HttpRequest& request);       // GET /api/calls?from=A&to=B
+HttpReply RunCall(Context& context, const HttpRequest& request);        // GET /api/call?step=S&agent=A&call=C
+HttpReply RunMind(Context& context, const HttpRequest& request);        // GET /api/mind?agent=A&step=S
+HttpReply RunClusters(Context& context, const HttpRequest& request);    // GET /api/clusters?step=S
+HttpReply RunCosts(Context& context, const HttpRequest& request);       // GET /api/costs
+HttpReply RunSeries(Context& context, const HttpRequest& request);      // GET /api/series
+HttpReply RunSearch(Context& context, const HttpRequest& request);      // GET /api/search?text=T
+HttpReply RunDifference(Context& context, const HttpRequest& request);  // GET /api/difference
+HttpReply RunInject(Context& context, const HttpRequest& request);      // POST /api/events
 inline constexpr int kMaxStepsPerReply = 1000;
 
 }  // namespace throng::serve

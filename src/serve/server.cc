@@ -51,10 +51,20 @@ constexpr RouteRow kRoutes[] = {
     {"GET", "/", HomePage, kOpen, kQuick},
     {"GET", "/chat", ChatPage, kOpen, kQuick},
     {"GET", "/chat/{file}", ChatFile, kOpen, kQuick},
-    {"GET", "/viewer.js", ViewerScript, kOpen, kQuick},
+    {"GET", "/viewer/{file}", ViewerFile, kOpen, kQuick},
     {"GET", "/api/run", RunInfo},
-    {"GET", "/api/steps", RunSteps},
     {"GET", "/api/map", RunMap},
+    {"GET", "/api/positions", RunPositions},
+    {"GET", "/api/steps", RunSteps},
+    {"GET", "/api/calls", RunCalls},
+    {"GET", "/api/call", RunCall},
+    {"GET", "/api/mind", RunMind},
+    {"GET", "/api/clusters", RunClusters},
+    {"GET", "/api/costs", RunCosts},
+    {"GET", "/api/series", RunSeries},
+    {"GET", "/api/search", RunSearch},
+    {"GET", "/api/difference", RunDifference},
+    {"POST", "/api/events", RunInject},
 };
 
 HttpReply Call(Endpoint endpoint, Context& context, const HttpRequest& request) {

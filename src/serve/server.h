@@ -1,8 +1,11 @@
 // The HTTP server: OpenAI's API over one model, metrics, and the viewer of a run.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "serve/http/access.h"
 #include "serve/http/limits.h"
@@ -13,17 +16,28 @@ class LocalModel;
 
 namespace throng::serve {
 
+struct ShownRun {
+  std::string journal{};
+  std::string map_json{};  // of its world (app/scenario.h); empty: it has none
+  // Asks the run for an event at a step, or as soon after as possible; throws kInvalid for what its world
+  // does not understand. Any thread. Not set: nobody may.
+  std::function<void(const std::string& what, int64_t step)> inject{};
+  // Plan and memories of an agent at the start of a step, as JSON (town::Town::DescribeMind). Throws kInvalid
+  // for an agent or a step that the run does not have. Any thread, one at a time; it may take seconds. Not
+  // set: nobody can tell.
+  std::function<std::string(int64_t agent, int64_t step)> mind{};
+};
+
 struct ServerOptions {
   std::string host = "127.0.0.1";
   int port = 8080;  // 0: any that is free
   AccessOptions access{};
   HttpLimits limits{};
-  int max_requests = 128;     // most requests in the engine; more are refused for now (503)
-  double stop_seconds = 10;   // time for requests in flight to finish once the server is stopped
-  std::string request_log{};  // file for a line per request, "-" is standard output; empty: none
-  bool log_prompts = false;   // these lines have the requests' bodies too
-  std::string journal{};      // journal of the run to show
-  std::string map_json{};     // map of that run's world (app/scenario.h)
+  int max_requests = 128;        // most requests in the engine; more are refused for now (503)
+  double stop_seconds = 10;      // time for requests in flight to finish once the server is stopped
+  std::string request_log{};     // file for a line per request, "-" is standard output; empty: none
+  bool log_prompts = false;      // these lines have the requests' bodies too
+  std::vector<ShownRun> runs{};  // the run to show, if any, and perhaps one beside it
 };
 
 class Server {

@@ -14,7 +14,9 @@
 #include "engine/local_model.h"
 #include "engine/testing/fake_model.h"
 #include "journal/llm/journaled_llm.h"
+#include "journal/read/reader.h"
 #include "llm/backends/http.h"
+#include "serve/run/positions.h"
 #include "serve/testing/raw_client.h"
 #include "sim/testing/test_worlds.h"
 
@@ -48,7 +50,9 @@ class ServerTest : public ::testing::Test {
     thread_ = std::thread([this] { server_->Run(); });
   }
 
-  void TearDown() override {
+  void TearDown() override { TearDownServer(); }
+
+  void TearDownServer() {
     slow_ = false;
     if (server_) server_->Stop();
     if (thread_.joinable()) thread_.join();
@@ -280,7 +284,7 @@ TEST_F(ServerTest, TellsAboutItself) {
   EXPECT_THAT(metrics, HasSubstr("# TYPE throng:http_requests_total counter\nthrong:http_requests_total 3"));
   EXPECT_THAT(metrics, HasSubstr("throng:http_errors_total 0"));
   EXPECT_THAT(Get("/").second, StartsWith("<!DOCTYPE html>"));
-  EXPECT_EQ(Get("/viewer.js").first, 200);
+  EXPECT_EQ(Get("/viewer/main.js").first, 200);
   EXPECT_EQ(Get("/api/run").first, 404);
 }
 
@@ -295,8 +299,10 @@ TEST_F(ServerTest, HasAPageToChat) {
   EXPECT_EQ(client.Get("/chat")->body, page->body);
   EXPECT_EQ(client.Get("/chat/page.js")->get_header_value("Content-Type"), "text/javascript; charset=utf-8");
   EXPECT_EQ(client.Get("/chat/chat.css")->get_header_value("Content-Type"), "text/css; charset=utf-8");
-  EXPECT_EQ(client.Get("/chat/viewer.js")->status, 404);
-  EXPECT_EQ(client.Get("/chat/../viewer.js")->status, 404);
+  EXPECT_EQ(client.Get("/viewer/state/run.js")->get_header_value("Content-Type"),
+            "text/javascript; charset=utf-8");
+  EXPECT_EQ(client.Get("/chat/main.js")->status, 404);
+  EXPECT_EQ(client.Get("/chat/../viewer/main.js")->status, 404);
 }
 
 TEST_F(ServerTest, TakesNoMoreThanItMay) {
@@ -466,13 +472,39 @@ TEST_F(ServerTest, ListensOnIpv6) {
 TEST_F(ServerTest, PacksTheViewersFilesOnce) {
   StartServer({}, nullptr);
   auto client = MakeClient();
-  const std::string plain = client.Get("/viewer.js")->body;
+  const std::string plain = client.Get("/viewer/page.js")->body;
   client.set_decompress(false);
-  const auto packed = client.Get("/viewer.js", {{"Accept-Encoding", "br, gzip"}});
+  const auto packed = client.Get("/viewer/page.js", {{"Accept-Encoding", "br, gzip"}});
   EXPECT_EQ(packed->get_header_value("Content-Encoding"), "gzip");
   EXPECT_LT(packed->body.size(), plain.size() / 2);
-  const auto refused = client.Get("/viewer.js", {{"Accept-Encoding", "gzip;q=0"}});
+  const auto refused = client.Get("/viewer/page.js", {{"Accept-Encoding", "gzip;q=0"}});
   EXPECT_EQ(refused->body, plain);
+}
+
+TEST_F(ServerTest, SendsPagesOnceAndThenOnlyIfTheyChange) {
+  StartServer({}, nullptr);
+  auto client = MakeClient();
+  const auto first = client.Get("/viewer/main.js");
+  EXPECT_EQ(first->get_header_value("Cache-Control"), "no-cache");
+  const std::string tag = first->get_header_value("ETag");
+  EXPECT_NE(tag, client.Get("/viewer/page.js")->get_header_value("ETag"));
+  const auto again = client.Get("/viewer/main.js", {{"If-None-Match", tag}});
+  EXPECT_EQ(again->status, 304);
+  EXPECT_EQ(again->body, "");
+  EXPECT_EQ(again->get_header_value("ETag"), tag);
+  EXPECT_EQ(client.Get("/viewer/main.js", {{"If-None-Match", "W/\"other\""}})->status, 200);
+}
+
+TEST_F(ServerTest, TakesPagesFromAFolderWhileSomebodyWorksOnThem) {
+  const auto folder = std::filesystem::temp_directory_path() / fmt::format("throng-web-{}", getpid());
+  std::filesystem::create_directories(folder / "viewer");
+  std::ofstream(folder / "viewer/main.js") << "changed";
+  setenv("THRONG_WEB", folder.c_str(), 1);
+  StartServer({}, nullptr);
+  EXPECT_EQ(Get("/viewer/main.js"), (std::pair<int, std::string>(200, "changed")));
+  EXPECT_EQ(Get("/viewer/page.js").first, 404);
+  unsetenv("THRONG_WEB");
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(ServerTest, StopsBeforeItRuns) {
@@ -554,31 +586,88 @@ class RunApiTest : public ServerTest {
 };
 
 TEST_F(RunApiTest, ShowsTheJournal) {
-  StartServer({.journal = path_, .map_json = R"({"width":3})"}, nullptr);
+  StartServer({.runs = {{.journal = path_, .map_json = R"({"width":3})"}}}, nullptr);
   const Json info = Json::parse(Get("/api/run").second);
   EXPECT_EQ(info["steps"], 20);
   EXPECT_EQ(info["agents"].size(), num_agents_);
   EXPECT_EQ(info["manifest"]["steps"], "20");
-  const Json steps = Json::parse(Get("/api/steps?from=5&to=20").second);
-  EXPECT_FALSE(steps["bodies"].empty());
-  EXPECT_TRUE(steps["presence"].empty());
-  for (const Json& body : steps["bodies"]) {
-    ASSERT_EQ(body.size(), 5u);
-    EXPECT_GE(body[0], 5);
-    EXPECT_LT(body[0], 20);
-  }
+  EXPECT_EQ(info["may_inject"], false);
+  EXPECT_EQ(info["has_minds"], false);
   EXPECT_TRUE(Json::parse(Get("/api/steps?from=7&to=7").second)["events"].empty());
+  EXPECT_TRUE(Json::parse(Get("/api/steps?from=5&to=20").second)["presence"].empty());
   EXPECT_EQ(Get("/api/map").second, R"({"width":3})");
-  for (const char* query :
-       {"from=-1", "from=x", "from=9&to=8", "from=0&to=1001", "from=99999999999999999999"}) {
-    EXPECT_EQ(Get(std::string("/api/steps?") + query).first, 400) << query;
+  EXPECT_EQ(Get("/api/mind?agent=0&step=0").first, 404);
+  EXPECT_EQ(Get("/api/difference").first, 404);
+  EXPECT_EQ(Get("/api/run?run=1").first, 404);
+  for (const char* path : {"/api/steps?", "/api/positions?", "/api/calls?"}) {
+    for (const char* query :
+         {"from=-1", "from=x", "from=9&to=8", "from=0&to=1001", "from=99999999999999999999"}) {
+      EXPECT_EQ(Get(std::string(path) + query).first, 400) << path << query;
+    }
   }
   EXPECT_EQ(Post(kChat, ChatBody()).first, 503);
   EXPECT_EQ(Get("/v1/models").first, 503);
 }
 
+TEST_F(RunApiTest, GivesPositionsOfARange) {
+  StartServer({.runs = {{.journal = path_}}}, nullptr);
+  const auto reply = MakeClient().Get("/api/positions?from=5&to=20");
+  EXPECT_EQ(reply->get_header_value("Content-Type"), "application/octet-stream");
+  const auto bodies = journal::Reader(*journal::Journal::OpenToRead(path_)).Bodies(5, 20);
+  EXPECT_FALSE(bodies.empty());
+  EXPECT_EQ(reply->body, PackPositions(5, 20, bodies));
+}
+
+TEST_F(RunApiTest, TellsOfCalls) {
+  StartServer({.runs = {{.journal = path_}}}, nullptr);
+  const Json calls = Json::parse(Get("/api/calls?from=0&to=20").second)["calls"];
+  ASSERT_FALSE(calls.empty());
+  const Json& first = calls[0];
+  const Json call = Json::parse(Get(fmt::format("/api/call?step={}&agent={}&call={}", first[0].dump(),
+                                                first[1].dump(), first[2].dump()))
+                                    .second);
+  EXPECT_EQ(call["function"], first[3]);
+  EXPECT_EQ(call["output_tokens"], first[7]);
+  EXPECT_FALSE(call["prompt"].get<std::string>().empty());
+  EXPECT_EQ(Get("/api/call?step=0&agent=0&call=999").first, 404);
+  EXPECT_EQ(Get("/api/call?step=0&agent=0").first, 400);
+  const Json costs = Json::parse(Get("/api/costs").second);
+  int64_t counted = 0;
+  for (const Json& row : costs["functions"]) counted += row[1].get<int64_t>();
+  EXPECT_EQ(counted, static_cast<int64_t>(calls.size()));
+  const std::string answer = call["answer"];
+  const Json hits =
+      Json::parse(MakeClient().Get("/api/search", {{"text", answer}}, httplib::Headers())->body);
+  EXPECT_THAT(hits["hits"].dump(), HasSubstr(Json(answer).dump().substr(1, answer.size())));
+  EXPECT_EQ(Get("/api/search?text=").first, 400);
+}
+
+TEST_F(RunApiTest, LetsThingsHappenOnlyWhereThatIsAllowed) {
+  StartServer({.runs = {{.journal = path_}}}, nullptr);
+  EXPECT_EQ(Post("/api/events", {{"what", "rain"}}).first, 403);
+  TearDownServer();
+  std::vector<std::string> asked;
+  const auto inject = [&](const std::string& what, int64_t step) {
+    if (what == "x") throw MakeError(ErrorCode::kInvalid, "nobody understands x");
+    asked.push_back(fmt::format("{} {}", step, what));
+  };
+  StartServer({.runs = {{.journal = path_, .inject = inject}}}, nullptr);
+  EXPECT_EQ(Post("/api/events", {{"what", "rain"}}).first, 202);
+  EXPECT_EQ(Post("/api/events", {{"what", "rain"}, {"step", 7}}).first, 202);
+  EXPECT_EQ(Post("/api/events", {{"what", "x"}}).first, 400);
+  EXPECT_EQ(Post("/api/events", {{"what", 5}}).first, 400);
+  EXPECT_EQ(Post("/api/events", {{"what", "rain"}, {"step", -1}}).first, 400);
+  EXPECT_THAT(asked, ::testing::ElementsAre("0 rain", "7 rain"));
+}
+
+TEST_F(RunApiTest, ComparesTwoRuns) {
+  StartServer({.runs = {{.journal = path_}, {.journal = path_}}}, nullptr);
+  EXPECT_EQ(Json::parse(Get("/api/run?run=1").second)["steps"], 20);
+  EXPECT_EQ(Json::parse(Get("/api/difference").second), Json({{"difference", nullptr}}));
+}
+
 TEST_F(RunApiTest, SaysWhatIsWrongWithAJournal) {
-  StartServer({.journal = "/nonexistent.journal"}, nullptr);
+  StartServer({.runs = {{.journal = "/nonexistent.journal"}}}, nullptr);
   EXPECT_EQ(Get("/api/run").first, 500);
   EXPECT_EQ(Get("/api/map").first, 404);
 }

@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "app/simulation.h"
 #include "base/error.h"
+#include "journal/journal.h"
 
 namespace throng::app {
 
@@ -63,6 +65,23 @@ std::vector<sim::Intervention> ReadInterventions(const Simulation& simulation, c
     if (!line.empty() && line[0] != '#') events.push_back(ParseEvent(line, where, scenario, end));
   }
   return events;
+}
+
+void Inject(const std::string& journal, const Simulation& simulation, const Scenario& scenario,
+            const std::string& what, sim::Step at) {
+  scenario.world->CheckIntervention(what);
+  if (at >= simulation.steps) {
+    throw MakeError(ErrorCode::kInvalid, "step {}: allowed: before the run ends, step {}", at,
+                    simulation.steps);
+  }
+  if (journal::Journal::OpenToRead(journal)->GetManifest().contains(journal::JournalKeys::kHash)) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "journal {}: the run is done, nothing happens in it any more; allowed: one that is not, such as "
+        "a fork at an earlier step",
+        journal);
+  }
+  journal::Journal::Inject(journal, at, what);
 }
 
 }  // namespace throng::app

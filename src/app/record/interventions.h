@@ -18,4 +18,10 @@ sim::Step ParseMoment(const std::string& text, const Scenario& scenario);
 std::vector<sim::Intervention> ReadInterventions(const Simulation& simulation, const Scenario& scenario,
                                                  sim::Step end);
 
+// Asks the run of this journal, which goes on or is stopped, for an event at `at` or as soon after as
+// possible. Throws kInvalid if the world does not understand it, or it would be after the run's end
+// (simulation.steps).
+void Inject(const std::string& journal, const Simulation& simulation, const Scenario& scenario,
+            const std::string& what, sim::Step at);
+
 }  // namespace throng::app

@@ -240,23 +240,10 @@ struct InjectOptions {
 
 void Inject(const InjectOptions& options, const CLI::App& command) {
   app::Simulation simulation;
-  const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
-  app::FillFromManifest(*journal, GivenTo(command), simulation);
+  app::FillFromManifest(*journal::Journal::OpenToRead(options.journal), GivenTo(command), simulation);
   const app::Scenario scenario = app::LoadScenario(simulation);
-  scenario.world->CheckIntervention(options.what);
   const sim::Step at = options.at.empty() ? 0 : app::ParseMoment(options.at, scenario);
-  if (at >= simulation.steps) {
-    throw MakeError(ErrorCode::kInvalid, "--at {}: allowed: before the run ends, step {}", options.at,
-                    simulation.steps);
-  }
-  if (journal->GetManifest().contains(journal::JournalKeys::kHash)) {
-    throw MakeError(
-        ErrorCode::kInvalid,
-        "journal {}: the run is done, nothing happens in it any more; allowed: one that is not, such as "
-        "a fork at an earlier step",
-        options.journal);
-  }
-  journal::Journal::Inject(options.journal, at, options.what);
+  app::Inject(options.journal, simulation, scenario, options.what, at);
   fmt::print("event       {}, {}\n", options.what,
              at == 0 ? "as soon as possible" : fmt::format("at step {} or as soon after as possible", at));
 }

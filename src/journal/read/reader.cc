@@ -48,12 +48,15 @@ std::vector<PresenceRow> Reader::Presence(int64_t from, int64_t to) const {
 }
 
 std::vector<EventRow> Reader::Events(int64_t from, int64_t to) const {
-  return RowsBetween<EventRow>(
-      journal_.GetDatabase(),
-      "SELECT step, agent, kind, text FROM chronicle WHERE step >= ? AND step < ? ORDER BY step, agent, seq",
-      from, to, [](const Statement& row) {
-        return EventRow{row.Int(0), row.Int(1), row.Text(2), row.Text(3)};
-      });
+  return RowsBetween<EventRow>(journal_.GetDatabase(),
+                               "SELECT step, agent, kind, text, call FROM chronicle WHERE step >= ? AND step "
+                               "< ? ORDER BY step, agent, "
+                               "seq",
+                               from, to, [](const Statement& row) {
+                                 EventRow event{row.Int(0), row.Int(1), row.Text(2), row.Text(3), {}};
+                                 if (!row.IsNull(4)) event.call = row.Int(4);
+                                 return event;
+                               });
 }
 
 std::vector<CellRow> Reader::Cells(int64_t from, int64_t to) const {

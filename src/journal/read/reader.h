@@ -37,6 +37,7 @@ struct EventRow {
   int64_t agent;
   std::string kind;
   std::string text;
+  std::optional<int64_t> call;  // the agent's call in that step that led to it
 };
 
 struct CellRow {  // a change: the state at the start of `step`

@@ -259,7 +259,7 @@ void Connection::SendWhole() {
   if (!record_.method.empty()) site_.router.Finish(reader_.Head(), reply_);
   close_ = close_ || site_.draining;
   ReplyFrame frame{.keep_alive = !close_, .request_id = record_.id, .traceparent = record_.traceparent};
-  if (reply_.status != 204) frame.content_length = reply_.body.size();
+  if (reply_.status != 204 && reply_.status != 304) frame.content_length = reply_.body.size();
   std::string head = ReplyHeadBytes(reply_, frame);
   if (record_.method == "HEAD") reply_.body.clear();
   Write(std::move(head), std::move(reply_.body));

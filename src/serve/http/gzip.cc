@@ -52,7 +52,7 @@ std::string Gzip(std::string_view bytes, int level) {
 }
 
 void GzipIfWorth(const HttpRequest& request, HttpReply& reply) {
-  if (reply.body.size() < kWorthBytes) return;
+  if (reply.body.size() < kWorthBytes || reply.type == "application/octet-stream") return;
   reply.headers.emplace_back("Vary", "Accept-Encoding");
   if (!AcceptsGzip(request)) return;
   reply.body = Gzip(reply.body, kFast);

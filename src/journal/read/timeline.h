@@ -1,0 +1,35 @@
+// When the calls of a run were made, and which agents were one cluster: what shows who ran ahead, and why.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "journal/journal.h"
+
+namespace throng::journal {
+
+struct CallTimes {
+  int64_t step;
+  int64_t agent;
+  int64_t call;  // number within agent and step
+  std::string function;
+  std::string finish;     // stop, length, failed
+  int64_t prompt_tokens;  // with those of answers that were not taken, as are output tokens
+  int64_t cached_tokens;
+  int64_t output_tokens;
+  std::optional<double> cost;  // if the run has a price
+  double issued_s;             // on the backend's clock, which begins anew with each session
+  double arrived_s;            // equal to issued_s: a guess had asked it ahead, and was right
+  int64_t session;             // 0: unknown
+};
+
+// By step, agent and call; steps `from` to `to`, which is excluded. Calls of agents that are ahead of the
+// others count as well.
+std::vector<CallTimes> CallsBetween(const Journal& journal, int64_t from, int64_t to);
+
+// The members of each cluster of two or more that did this step together.
+std::vector<std::vector<int64_t>> ClustersAt(const Journal& journal, int64_t step);
+
+}  // namespace throng::journal

@@ -1,0 +1,140 @@
+// How the viewer lays out and counts what it draws, without a browser.
+
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+
+import {Camera, Fingers} from '../../web/viewer/map/camera.js';
+import {layOut} from '../../web/viewer/map/layout.js';
+import {wrap} from '../../web/viewer/map/words.js';
+import {scaleOf, valueAt} from '../../web/viewer/panel/chart.js';
+import {agentsNamed} from '../../web/viewer/panel/search_panel.js';
+import {Progress} from '../../web/viewer/timeline/progress.js';
+import {Window} from '../../web/viewer/timeline/window.js';
+import {Lens, View} from '../../web/viewer/view.js';
+import {makeRun} from './runs.mjs';
+
+test('the camera keeps the point at which it zooms', () => {
+  const camera = new Camera();
+  camera.fit({right: 100, bottom: 50}, 400, 400);
+  assert.deepEqual([camera.scale, camera.x, camera.y], [4, 0, 100]);
+  const before = camera.toMap(120, 170);
+  camera.zoom(2, 120, 170);
+  assert.equal(camera.scale, 8);
+  assert.deepEqual(camera.toMap(120, 170), before);
+  camera.zoom(1e9, 0, 0);
+  assert.ok(camera.scale <= 200);
+  camera.centre(10, 20, 400, 300);
+  assert.deepEqual(camera.toScreen(10, 20), {x: 200, y: 150});
+});
+
+test('one finger moves the map, two zoom it', () => {
+  const camera = new Camera(), fingers = new Fingers();
+  fingers.put(1, 100, 100);
+  fingers.move(camera, 1, 110, 105);
+  assert.deepEqual([camera.x, camera.y, camera.scale], [10, 5, 6]);
+  fingers.put(2, 210, 105);
+  fingers.move(camera, 2, 310, 105);
+  assert.equal(camera.scale, 12);
+  assert.equal(camera.toScreen(...Object.values(camera.toMap(110, 105))).x, 110);
+  fingers.lift(1);
+  fingers.move(camera, 1, 0, 0);
+  assert.equal(camera.scale, 12);
+});
+
+test('layouts of networks are the same each time, and keep neighbours together', () => {
+  const ring = Array.from({length: 40}, (_, node) => [(node + 1) % 40]);
+  const {spots, right, bottom} = layOut(ring);
+  assert.deepEqual(layOut(ring).spots, spots);
+  assert.ok(spots.every(({x, y}) => x > 0 && x < right && y > 0 && y < bottom));
+  const distance = (a, b) => Math.hypot(spots[a].x - spots[b].x, spots[a].y - spots[b].y);
+  const mean = (gap) => spots.reduce((sum, _, node) => sum + distance(node, (node + gap) % 40), 0) / 40;
+  assert.ok(mean(1) < mean(20) / 3, `${mean(1)} ${mean(20)}`);
+  assert.equal(layOut(Array.from({length: 5000}, () => [])).spots.length, 5000);
+  assert.equal(layOut([[7], [0, 0]]).spots.length, 2);  // lines to nodes that are not there
+});
+
+test('words break between words only', () => {
+  assert.deepEqual(wrap('one two three', 7, (text) => text.length), ['one two', 'three']);
+  assert.deepEqual(wrap('unbreakable', 3, (text) => text.length), ['unbreakable']);
+});
+
+test('progress follows the calls of all sessions', () => {
+  const progress = new Progress(makeRun());
+  assert.equal(progress.end, 6);  // 4 s of the first session, 2 s of the second
+  assert.deepEqual(progress.sessions, [{session: 1, begin: 0}, {session: 2, begin: 4}]);
+  assert.deepEqual([0, 0.5, 1.5, 2.5, 6].map((time) => progress.stepAt(0, time)), [0, 0, 4, 8, 20]);
+  assert.deepEqual([3.9, 4, 5, 6].map((time) => progress.stepAt(1, time)), [0, 12, 12, 20]);
+  assert.equal(progress.callAt(0, 2.5).step, 8);
+  assert.equal(progress.callAt(0, 1.5), undefined);
+  assert.deepEqual([0, 1.5, 2.5, 3.5, 4.5].map((time) => progress.inFlightAt(time)), [2, 1, 2, 1, 1]);
+  assert.deepEqual(progress.inFlightOver(0, 6, 3), [2, 2, 1]);
+  assert.deepEqual(progress.standing([0, 1], 2.5), {least: 0, most: 8, ahead: [{place: 0, step: 8}, {place: 1, step: 0}]});
+  assert.deepEqual(progress.leadsAt([0, 1], [0, 2.5, 5]), [[0, 8, 4], [0, 0, 0]]);
+  assert.equal(progress.timeOf(12, [0, 1]), 4);
+});
+
+test('agents of a run that goes on stay where their last call was', () => {
+  const run = makeRun();
+  run.info.steps = 10;
+  const progress = new Progress(run);
+  assert.equal(progress.stepAt(0, 100), 8);
+  assert.equal(progress.stepAt(2, 100), 0);
+});
+
+test('a lens shows one step, or each agent at its own', () => {
+  const run = makeRun(), view = new View(), lens = new Lens(run, view);
+  view.step = 10;
+  assert.deepEqual([0, 1].map((place) => [lens.stepOf(place), lens.leadOf(place), lens.isWaiting(place)]), [[10, 0, false], [10, 0, false]]);
+  view.time = 2.5;
+  lens.look();
+  assert.deepEqual([0, 1].map((place) => [lens.stepOf(place), lens.leadOf(place), lens.isWaiting(place)]), [[8, 8, true], [0, 0, true]]);
+});
+
+test('a lens names the nearest of those behind', () => {
+  const run = makeRun(), view = new View(), lens = new Lens(run, view);
+  assert.equal(lens.nearestBehind(0), null);
+  view.time = 2.5;
+  assert.deepEqual(lens.nearestBehind(0), {place: 1, distance: 1, steps: 8});  // Ada at 3,1 in step 8, Ben at 4,2 in step 0
+  assert.equal(lens.nearestBehind(1), null);
+});
+
+test('clusters are shown for their own step only', () => {
+  const view = new View(), lens = new Lens(makeRun(), view);
+  lens.setClusters(3, [[10, 11]]);
+  view.step = 3;
+  assert.equal(lens.clustersOf(), null);
+  view.clusters = true;
+  assert.deepEqual(lens.clustersOf(), [[10, 11]]);
+  view.step = 4;
+  assert.equal(lens.clustersOf(), null);
+});
+
+test('the timeline shows a part of the run, never more than all', () => {
+  const part = new Window();
+  part.setEnd(100);
+  part.zoom(4, 10);
+  assert.deepEqual([part.from, part.to], [7.5, 32.5]);
+  part.move(-20);
+  assert.deepEqual([part.from, part.to], [0, 25]);
+  part.show(90);
+  assert.deepEqual([part.from, part.to], [75, 100]);
+  part.setEnd(200);  // a part stays where it is
+  assert.deepEqual([part.from, part.to], [75, 100]);
+  part.zoom(0.001);
+  assert.deepEqual([part.from, part.to], [0, 200]);
+  part.setEnd(300);
+  assert.equal(part.to, 300);
+});
+
+test('charts span what their values do', () => {
+  const points = [[0, 1, 0, 2], [50, 3, 3, 6]];
+  const {least, most, xOf, yOf} = scaleOf(points, 100);
+  assert.deepEqual([least, most, xOf(50)], [0, 6, 150]);
+  assert.ok(yOf(6) < yOf(0));
+  assert.deepEqual([valueAt(points, -1), valueAt(points, 49), valueAt(points, 50)], [undefined, 1, 3]);
+  assert.ok(Number.isFinite(scaleOf([[0, 5, 5, 5]], 0).yOf(5)));
+});
+
+test('agents are found by a part of their name', () => {
+  assert.deepEqual(agentsNamed(makeRun(), 'E'), [1, 2]);
+});

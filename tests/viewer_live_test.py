@@ -1,0 +1,193 @@
+"""The viewer where runs are not finished, not alone, not friendly or not open: it follows a run that is being written, comes back when
+its server does, lets something happen, marks where two runs part, shows markup of a journal as text, and asks for a key.
+Usage: viewer_live_test.py THRONG SOURCE"""
+
+import contextlib
+import json
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from browser import Browser, skip_without_browser
+from viewer_page import Journal, Viewer, load_axe, serving
+
+ENTER = "\ue007"
+KEY = "sesame"
+MARKUP = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>'
+
+
+def make(throng, journal, *flags):
+    subprocess.run([throng, "run", "--agents", "5", "--llm", "fake:latency=1,spread=0.9", "--quiet", "--journal", journal, *flags], check=True, stdout=subprocess.DEVNULL)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def steps_of(path):
+    """Of a run that has perhaps not begun."""
+    if not path.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'steps'").fetchone():
+            return 0
+        return database.execute("SELECT count(*) FROM steps").fetchone()[0]
+
+
+def check_live(throng, browser, journal):
+    run = subprocess.Popen([throng, "run", "--agents", "20", "--steps", "3000", "--llm", "fake:latency=0.1,spread=0.9", "--real-time", "--quiet", "--journal", journal],
+                           stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while steps_of(journal) < 20:
+            assert time.monotonic() < deadline, "the run does not begin"
+            time.sleep(0.1)
+        port = free_port()
+        with serving(throng, journal, port=port) as url:
+            viewer = Viewer(browser, url)
+            viewer.wait("globalThis.viewer?.sides[0].run.told > 0")
+            viewer.click("live")
+            first = viewer.wait("viewer.view.step")
+            viewer.wait("viewer.view.step > arguments[0]", first)
+            assert not viewer.js("viewer.sides[0].run.isDone"), "the run has ended too early for the test"
+            viewer.tab("run")
+            viewer.wait("document.getElementById('inject').checkVisibility()")
+            for words, said in (("leave Nobody", "nobody has this name"), ("leave Ben", "The run will take it")):
+                viewer.js("document.getElementById('inject-what').value = arguments[0]", words)
+                viewer.js("document.getElementById('inject').requestSubmit()")
+                viewer.wait("document.getElementById('inject-said').textContent.includes(arguments[0])", said)
+            place = viewer.js("viewer.sides[0].run.agents.findIndex(({name}) => name === 'Ben')")
+            viewer.wait("!viewer.sides[0].run.isPresent(arguments[0], viewer.sides[0].run.loaded)", place)
+        viewer.wait("document.getElementById('message').textContent.includes('does not answer')")
+        loaded = viewer.js("viewer.sides[0].run.loaded")
+        with serving(throng, journal, port=port):
+            viewer.wait("viewer.sides[0].run.loaded > arguments[0]", loaded)
+            viewer.wait("document.getElementById('message').textContent === ''")
+            assert viewer.js("viewer.view.step >= arguments[0]", loaded), "it no longer follows the end"
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    browser.open("about:blank")
+    browser.console()  # it has complained of lost connections
+    return loaded
+
+
+def check_beside(throng, browser, folder):
+    journal, other = folder / "one.journal", folder / "other.journal"
+    make(throng, journal, "--until", "07:00")
+    subprocess.run([throng, "journal", "fork", journal, "--at", "100", "--seed", "7", "-o", other], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([throng, "resume", other, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([throng, "journal", "diff", journal, other], capture_output=True, text=True)
+    with serving(throng, journal, "--beside", other) as url:
+        viewer = Viewer(browser, url)
+        viewer.wait_until_loaded()
+        viewer.wait("document.getElementById('parting').textContent.startsWith('They part')")
+        viewer.click("parting")
+        step = viewer.js("viewer.view.step")
+        assert step >= 100 and f"step {step}" in done.stdout, (step, done.stdout)
+        left = viewer.js("parseFloat(document.getElementById('mark').style.left)")
+        assert abs(left - 100 * step / 360) < 0.1, (left, step)
+        theirs, steps = Journal(other), (step, 350)
+        for place, agent in enumerate(theirs.agents):
+            for at in steps:
+                x, y = theirs.places(at)[agent]
+                shown = viewer.js("(({x, y}) => [x, y])(viewer.sides[1].run.stateAt(arguments[0], arguments[1]))", place, at)
+                assert shown == [x, y], (agent, at, shown, x, y)
+        widths = viewer.js("['map', 'map-beside'].map((id) => document.getElementById(id).clientWidth)")
+        assert min(widths) > 300, widths
+    return step
+
+
+def check_hostile(throng, browser, folder, axe):
+    """Whatever a journal says is shown as text."""
+    journal = folder / "hostile.journal"
+    make(throng, journal, "--until", "08:00", "--price", "1,2")
+    with contextlib.closing(sqlite3.connect(journal)) as database:
+        database.execute("UPDATE starts SET name = ? || agent, status = ?", (MARKUP, MARKUP))
+        for change in ("chronicle SET text = ?", "bodies SET status = ?", "parts SET text = ?", "answers SET text = ?, function = 'x' || ?1", "servers SET name = ?",
+                       "sessions SET outcome = ?", "manifest SET value = ? WHERE key IN ('world', 'backend', 'hash')"):
+            database.execute(f"UPDATE {change}", (MARKUP,))
+        database.execute("INSERT INTO collected VALUES(1, -1, ?, 5)", (MARKUP,))
+        database.execute("INSERT INTO cells VALUES(1, 3, 3, ?)", (MARKUP,))
+        database.execute("INSERT OR REPLACE INTO bodies VALUES(2, 0, 9223372036854775807, -9223372036854775808, '')")
+        database.commit()
+        step, agent, call = database.execute("SELECT step, agent, call FROM answers LIMIT 1").fetchone()
+    with serving(throng, journal) as url:
+        viewer = Viewer(browser, f"{url}#step={step}&agent={agent}&call={call}")
+        viewer.wait_until_loaded()
+        viewer.wait("document.querySelector('#call pre')")
+        assert MARKUP in viewer.text("call") and MARKUP in viewer.text("run") and MARKUP in viewer.text("agent")
+        for tab in ("log", "mind", "run"):
+            viewer.tab(tab)
+        viewer.wait("document.querySelector('#charts figure')")
+        viewer.js("document.getElementById('search-text').value = 'onerror'")
+        viewer.js("document.getElementById('search').requestSubmit()")
+        viewer.wait("document.querySelectorAll('#hits li').length > 10")
+        viewer.move(50)
+        assert viewer.js("document.images.length === 0 && document.scripts.length === 1 && window.hit === undefined")
+        assert not axe or not viewer.violations(axe)
+        complaints = browser.console()
+        assert not complaints, complaints
+
+
+def check_key(throng, browser, journal):
+    with serving(throng, journal, "--api-key", KEY) as url:
+        try:
+            urllib.request.urlopen(f"{url}/api/positions?from=0&to=10")
+            raise AssertionError("positions are given without a key")
+        except urllib.error.HTTPError as error:
+            assert error.code == 401
+        viewer = Viewer(browser, url)
+        viewer.wait("document.getElementById('ask-key').open")
+        browser.type(*KEY, ENTER)
+        viewer.wait_until_loaded()
+        browser.open("about:blank")
+        viewer = Viewer(browser, f"{url}#key={KEY}&step=7")
+        viewer.wait_until_loaded()
+        assert viewer.js("viewer.view.step") == 7
+        assert KEY not in viewer.js("location.href"), "the key stays in the address"
+    browser.console()
+
+
+def check_reach(throng, journal):
+    """Whoever reaches a server on a network without a key changes no run."""
+    with serving(throng, journal, "--host", "0.0.0.0") as url:
+        address = url.replace("0.0.0.0", "127.0.0.1")
+        with urllib.request.urlopen(f"{address}/api/run") as reply:
+            assert json.load(reply)["may_inject"] is False
+        request = urllib.request.Request(f"{address}/api/events", json.dumps({"what": "leave Ben"}).encode())
+        try:
+            urllib.request.urlopen(request)
+            raise AssertionError("an event was taken without a key")
+        except urllib.error.HTTPError as error:
+            assert error.code == 403, error.code
+
+
+def main():
+    throng, source = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+    skip_without_browser()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        browser = Browser(folder / "profile")
+        try:
+            loaded = check_live(throng, browser, folder / "live.journal")
+            step = check_beside(throng, browser, folder)
+            check_hostile(throng, browser, folder, load_axe(source))
+            check_key(throng, browser, folder / "one.journal")
+            check_reach(throng, folder / "one.journal")
+        finally:
+            browser.close()
+    print(f"followed to step {loaded} and on; two runs part at step {step}; markup is text; a key is asked for")
+
+
+if __name__ == "__main__":
+    main()

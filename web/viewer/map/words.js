@@ -1,0 +1,45 @@
+// What agents say, in bubbles above or below them.
+
+import {theme} from '../theme.js';
+
+const WIDTH = 150;   // pixels
+const LINE = 13;
+
+export function wrap(text, width, measure) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const longer = lines.at(-1) ? `${lines.at(-1)} ${word}` : word;
+    if (lines.at(-1) && measure(longer) > width) lines.push(word); else lines[lines.length - 1] = longer;
+  }
+  return lines;
+}
+
+// A bubble above an agent at x,y, or below where it would cover one of `taken`; none where it would cover one there too. Adds its
+// rectangle to `taken`.
+export function drawWords(pen, text, x, y, radius, taken) {
+  pen.font = '11px system-ui, sans-serif';
+  const lines = wrap(text, WIDTH, (line) => pen.measureText(line).width);
+  const width = Math.max(...lines.map((line) => pen.measureText(line).width)) + 12, height = LINE * lines.length + 8;
+  const left = x - width / 2;
+  const isFree = (top) => taken.every((other) => left >= other.left + other.width || left + width <= other.left ||
+    top >= other.top + other.height || top + height <= other.top);
+  for (const side of [-1, 1]) {
+    const tip = y + side * (radius + 1), edge = tip + side * 6, top = side < 0 ? edge - height : edge;
+    if (!isFree(top)) continue;
+    taken.push({left, top, width, height});
+    pen.beginPath();
+    pen.roundRect(left, top, width, height, 6);
+    pen.moveTo(x - 5, edge);
+    pen.lineTo(x, tip);
+    pen.lineTo(x + 5, edge);
+    pen.fillStyle = theme.bubble;
+    pen.shadowColor = '#0006';
+    pen.shadowBlur = 4;
+    pen.fill();
+    pen.shadowBlur = 0;
+    pen.textAlign = 'left';
+    pen.fillStyle = theme.text;
+    lines.forEach((line, row) => pen.fillText(line, left + 6, top + 15 + LINE * row));
+    return;
+  }
+}

@@ -1,0 +1,119 @@
+// Who was where in the run at a moment of the backend's clock. The journal knows when calls were issued and when they arrived;
+// between two of its calls an agent is taken to go evenly from one step to the next.
+
+import {lastUpTo} from '../state/run.js';
+
+export class Progress {
+  #waits;       // by agent: its calls as {step, from, to, call}, step being `from`'s place in a list that never falls
+  #changes = [];  // of the number of requests in flight: {step: time, count}
+  #numSteps;
+  end = 0;      // seconds from the first request to the last answer, all sessions one after the other
+  sessions = [];  // {session, begin} in seconds of this clock
+
+  // run: with its calls; its steps are where agents are after their last call, once it is done.
+  constructor(run) {
+    this.#numSteps = run.steps;
+    this.#waits = run.agents.map(() => []);
+    this.#addCalls(run.calls);
+    this.isDone = run.isDone;
+  }
+
+  #addCalls(calls) {
+    const spans = new Map();
+    for (const {session, issued, arrived} of calls) {
+      const span = spans.get(session) ?? {from: Infinity, to: -Infinity};
+      spans.set(session, {from: Math.min(span.from, issued), to: Math.max(span.to, arrived)});
+    }
+    const shifts = new Map();
+    for (const session of [...spans.keys()].sort((a, b) => a - b)) {
+      const {from, to} = spans.get(session);
+      this.sessions.push({session, begin: this.end});
+      shifts.set(session, this.end - from);
+      this.end += to - from;
+    }
+    const edges = [];
+    for (const call of calls) {
+      const shift = shifts.get(call.session), from = call.issued + shift, to = call.arrived + shift;
+      this.#waits[call.place].push({step: call.step, from, to, call});
+      if (to > from) edges.push({time: from, change: 1}, {time: to, change: -1});
+    }
+    for (const waits of this.#waits) waits.sort((a, b) => a.from - b.from || a.step - b.step);
+    this.#count(edges.sort((a, b) => a.time - b.time || a.change - b.change));
+  }
+
+  #count(edges) {
+    let count = 0;
+    for (const {time, change} of edges) {
+      count += change;
+      if (this.#changes.at(-1)?.step === time) this.#changes.at(-1).count = count;
+      else this.#changes.push({step: time, count});
+    }
+  }
+
+  waitsOf(place) { return this.#waits[place]; }
+
+  // The points of an agent's way: [{time, step}], from its first step to its last known one.
+  wayOf(place) {
+    const way = [{time: 0, step: 0}];
+    for (const {from, to, step} of this.#waits[place]) way.push({time: from, step}, {time: to, step});
+    if (this.isDone) way.push({time: this.end, step: this.#numSteps});
+    return way;
+  }
+
+  // The step in which an agent was.
+  stepAt(place, time) {
+    const waits = this.#waits[place];
+    let low = -1, high = waits.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (waits[middle].from <= time) low = middle; else high = middle - 1;
+    }
+    const before = low < 0 ? {to: 0, step: 0} : waits[low];
+    const after = waits[low + 1] ?? (this.isDone ? {from: this.end, step: this.#numSteps} : {from: Infinity, step: before.step});
+    if (time < before.to || after.step <= before.step) return before.step;
+    const part = after.from > before.to ? Math.min(1, (time - before.to) / (after.from - before.to)) : 1;
+    return Math.floor(before.step + part * (after.step - before.step));
+  }
+
+  // The call for which an agent waited; undefined: it waited for none.
+  callAt(place, time) { return this.#waits[place].find(({from, to}) => from <= time && time < to)?.call; }
+
+  inFlightAt(time) { return lastUpTo(this.#changes, time)?.count ?? 0; }
+
+  // The most requests in flight in each of `count` equal parts of a span of time.
+  inFlightOver(from, to, count) {
+    const width = (to - from) / count;
+    const most = Array.from({length: count}, (_, index) => this.inFlightAt(from + index * width));
+    for (const {step: time, count: number} of this.#changes) {
+      const index = Math.floor((time - from) / width);
+      if (index >= 0 && index < count) most[index] = Math.max(most[index], number);
+    }
+    return most;
+  }
+
+  // The moment at which the last agent left a step; the end if some never did.
+  timeOf(step, present) {
+    let time = 0;
+    for (const place of present) {
+      const way = this.wayOf(place), next = way.findIndex((point) => point.step >= step);
+      if (next < 0) return this.end;
+      const after = way[next], before = way[Math.max(0, next - 1)];
+      const part = after.step > before.step ? (step - before.step) / (after.step - before.step) : 1;
+      time = Math.max(time, before.time + part * (after.time - before.time));
+    }
+    return time;
+  }
+
+  // How many steps agents were ahead of the last one of them at each of some moments: a list of numbers per agent.
+  leadsAt(places, times) {
+    const steps = places.map((place) => times.map((time) => this.stepAt(place, time)));
+    const least = times.map((_, index) => steps.reduce((sum, list) => Math.min(sum, list[index]), Infinity));
+    return steps.map((list) => list.map((step, index) => step - least[index]));
+  }
+
+  // Who is how far at a moment: {least, most, ahead: [{place, step}]}; ahead: the furthest first.
+  standing(places, time) {
+    const ahead = places.map((place) => ({place, step: this.stepAt(place, time)})).sort((a, b) => b.step - a.step || a.place - b.place);
+    return {least: ahead.at(-1)?.step ?? 0, most: ahead[0]?.step ?? 0, ahead};
+  }
+}
