@@ -33,6 +33,7 @@ THRONG_DEVICE void WarpBarrier(Site at = Site::Here());
 // The value of lane `lane ^ mask` of the warp.
 THRONG_DEVICE float ShuffleXor(float value, int mask, Site at = Site::Here());
 THRONG_DEVICE int32_t ShuffleXor(int32_t value, int mask, Site at = Site::Here());
+THRONG_DEVICE double ShuffleXor(double value, int mask, Site at = Site::Here());
 // The value of lane `from` of the warp.
 THRONG_DEVICE float Shuffle(float value, int from, Site at = Site::Here());
 THRONG_DEVICE int32_t Shuffle(int32_t value, int from, Site at = Site::Here());
@@ -87,15 +88,21 @@ THRONG_DEVICE uint32_t Dot4U8(uint32_t a, uint32_t b, uint32_t sum);
 
 THRONG_DEVICE float Fma(float a, float b, float c);  // rounded once
 THRONG_DEVICE float Round(float x);                  // to the nearest integer, ties to even
-THRONG_DEVICE float Exp2(float x);                   // 2^x, within 2 units in the last place; 0 for -infinity
+THRONG_DEVICE double Round(double x);
+THRONG_DEVICE double Sqrt(double x);  // rounded once
+THRONG_DEVICE float Exp2(float x);    // 2^x, within 2 units in the last place; 0 for -infinity
 THRONG_DEVICE float HalfBitsToFloat(uint16_t bits);
 THRONG_DEVICE uint16_t FloatToHalfBits(float x);  // to nearest even
+// Of two halves in a word each, rounded once.
+THRONG_DEVICE uint32_t AddHalves(uint32_t a, uint32_t b);
+THRONG_DEVICE uint32_t MultiplyHalves(uint32_t a, uint32_t b);
 THRONG_DEVICE float BitsToFloat(uint32_t bits);
 THRONG_DEVICE uint32_t FloatToBits(float x);
 
 THRONG_DEVICE float Max(float a, float b) { return a > b ? a : b; }
 THRONG_DEVICE float Min(float a, float b) { return a < b ? a : b; }
 THRONG_DEVICE float Abs(float x) { return x < 0.0f ? -x : x; }
+THRONG_DEVICE double Abs(double x) { return x < 0.0 ? -x : x; }
 
 THRONG_DEVICE int32_t AtomicAdd(int32_t* address, int32_t value);  // returns what was there
 

@@ -29,6 +29,9 @@ THRONG_DEVICE float ShuffleXor(float value, int mask, Site) {
 THRONG_DEVICE int32_t ShuffleXor(int32_t value, int mask, Site) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
 }
+THRONG_DEVICE double ShuffleXor(double value, int mask, Site) {
+  return __shfl_xor_sync(0xffffffffu, value, mask);
+}
 THRONG_DEVICE float Shuffle(float value, int from, Site) { return __shfl_sync(0xffffffffu, value, from); }
 THRONG_DEVICE int32_t Shuffle(int32_t value, int from, Site) { return __shfl_sync(0xffffffffu, value, from); }
 
@@ -91,9 +94,29 @@ THRONG_DEVICE uint32_t Dot4U8(uint32_t a, uint32_t b, uint32_t sum) { return __d
 
 THRONG_DEVICE float Fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 THRONG_DEVICE float Round(float x) { return rintf(x); }
+THRONG_DEVICE double Round(double x) { return rint(x); }
+THRONG_DEVICE double Sqrt(double x) { return __dsqrt_rn(x); }
 THRONG_DEVICE float Exp2(float x) { return exp2f(x); }
 THRONG_DEVICE float HalfBitsToFloat(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 THRONG_DEVICE uint16_t FloatToHalfBits(float x) { return __half_as_ushort(__float2half_rn(x)); }
+namespace cuda {
+
+THRONG_DEVICE __half2 Halves(uint32_t bits) {
+  return __halves2half2(__ushort_as_half(static_cast<unsigned short>(bits)),
+                        __ushort_as_half(static_cast<unsigned short>(bits >> 16)));
+}
+THRONG_DEVICE uint32_t BitsOf(__half2 x) {
+  return __half_as_ushort(__low2half(x)) | static_cast<uint32_t>(__half_as_ushort(__high2half(x))) << 16;
+}
+
+}  // namespace cuda
+
+THRONG_DEVICE uint32_t AddHalves(uint32_t a, uint32_t b) {
+  return cuda::BitsOf(__hadd2_rn(cuda::Halves(a), cuda::Halves(b)));
+}
+THRONG_DEVICE uint32_t MultiplyHalves(uint32_t a, uint32_t b) {
+  return cuda::BitsOf(__hmul2_rn(cuda::Halves(a), cuda::Halves(b)));
+}
 THRONG_DEVICE float BitsToFloat(uint32_t bits) { return __uint_as_float(bits); }
 THRONG_DEVICE uint32_t FloatToBits(float x) { return __float_as_uint(x); }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 #include "device/kernels/kernel_list.h"
 
@@ -14,5 +15,11 @@ struct CudaKernel {
 };
 
 const CudaKernel& FindCudaKernel(KernelId id);
+
+// The groups of kernel_list.h, in their order.
+std::span<const CudaKernel> SealKernels();
+std::span<const CudaKernel> DecodeKernels();
+std::span<const CudaKernel> GearDecodeKernels();
+std::span<const CudaKernel> PrefillKernels();
 
 }  // namespace throng::device

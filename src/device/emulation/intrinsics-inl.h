@@ -104,6 +104,9 @@ inline float ShuffleXor(float value, int mask, Site at) {
 inline int32_t ShuffleXor(int32_t value, int mask, Site at) {
   return emulation::ShuffleLanes(value, Lane() ^ mask, at);
 }
+inline double ShuffleXor(double value, int mask, Site at) {
+  return emulation::ShuffleLanes(value, Lane() ^ mask, at);
+}
 inline float Shuffle(float value, int from, Site at) { return emulation::ShuffleLanes(value, from, at); }
 inline int32_t Shuffle(int32_t value, int from, Site at) { return emulation::ShuffleLanes(value, from, at); }
 
@@ -173,9 +176,28 @@ inline uint32_t Dot4U8(uint32_t a, uint32_t b, uint32_t sum) {
 
 inline float Fma(float a, float b, float c) { return std::fma(a, b, c); }
 inline float Round(float x) { return std::nearbyint(x); }
+inline double Round(double x) { return std::nearbyint(x); }
+inline double Sqrt(double x) { return std::sqrt(x); }
 inline float Exp2(float x) { return std::exp2(x); }
 inline float HalfBitsToFloat(uint16_t bits) { return HalfToFloat(bits); }
 inline uint16_t FloatToHalfBits(float x) { return FloatToHalf(x); }
+// Sums and products of halves have at most 22 bits, or are rounded to the same half by way of f32.
+template <typename Function>
+inline uint32_t OfHalves(uint32_t a, uint32_t b, const Function& function) {
+  uint32_t result = 0;
+  for (int shift = 0; shift < 32; shift += 16) {
+    const float x = HalfToFloat(static_cast<uint16_t>(a >> shift));
+    const float y = HalfToFloat(static_cast<uint16_t>(b >> shift));
+    result |= static_cast<uint32_t>(FloatToHalf(function(x, y))) << shift;
+  }
+  return result;
+}
+inline uint32_t AddHalves(uint32_t a, uint32_t b) {
+  return OfHalves(a, b, [](float x, float y) { return x + y; });
+}
+inline uint32_t MultiplyHalves(uint32_t a, uint32_t b) {
+  return OfHalves(a, b, [](float x, float y) { return x * y; });
+}
 inline float BitsToFloat(uint32_t bits) {
   float x;
   std::memcpy(&x, &bits, sizeof(x));

@@ -11,6 +11,7 @@
 #include "device/kernels/half_page.h"
 #include "device/kernels/page_row.h"
 #include "device/kernels/quantize.h"
+#include "device/kernels/softmax_row.h"
 
 namespace throng::device {
 
@@ -40,10 +41,6 @@ struct DecodeArgs {
   int64_t open_keys, open_values, open_head_stride;  // of open blocks
 };
 
-THRONG_DEVICE float Exponential(float x) { return Exp2(x * 1.44269504f); }
-
-constexpr float kHidden = -__builtin_huge_valf();
-
 // Grid: [splits, kv_heads, sequences].
 template <typename Page>
 struct Decode {
@@ -66,13 +63,7 @@ struct Decode {
   };
   static constexpr size_t kSharedBytes = sizeof(Shared);
 
-  // The state of a row's online softmax, the same in its four lanes but for `sum`, which each has of its
-  // tokens.
-  struct Row {
-    float max = kHidden;
-    float sum = 0.0f;
-    OutputRow<kDim> out = {};
-  };
+  using Row = OutputState<kDim>;
 
   static THRONG_DEVICE void Run(const Args& args) {
     const Index3 at = BlockIndex();
@@ -90,17 +81,19 @@ struct Decode {
     typename Page::Scratch& scratch = shared.scratch[Warp()];
     NoScratch none;
     Row state;
-    for (int page = at.x * kSplitPages + Warp(); page < end; page += kWarps) {
+    int page = at.x * kSplitPages + Warp();
+    for (; page < Min(end, sequence.num_sealed); page += kWarps) {
       if (page < first) continue;
-      const int hidden = sequence.first_visible - page * kPageTokens;
-      if (page < sequence.num_sealed) {
-        const uint8_t* block = sequence.sealed[page] + at.y * args.head_stride;
-        AttendPage<Page>(block + args.keys, block + args.values, query, hidden, kPageTokens, scratch, state);
-      } else {
-        const uint8_t* block = sequence.open + at.y * args.open_head_stride;
-        AttendPage<HalfPage<kDim>>(block + args.open_keys, block + args.open_values, open_query, hidden,
-                                   sequence.open_tokens, none, state);
-      }
+      const uint8_t* block = sequence.sealed[page] + at.y * args.head_stride;
+      AttendPage<Page>(block + args.keys, block + args.values, query,
+                       sequence.first_visible - page * kPageTokens, kPageTokens, scratch, state);
+    }
+    if constexpr (Page::kRotated) Page::RotateBack(state.out);
+    if (page < end) {  // the open page, which is never before `first`
+      const uint8_t* block = sequence.open + at.y * args.open_head_stride;
+      AttendPage<HalfPage<kDim>>(block + args.open_keys, block + args.open_values, open_query,
+                                 sequence.first_visible - page * kPageTokens, sequence.open_tokens, none,
+                                 state);
     }
     MergeWarps(args, state, shared.partial);
   }
@@ -117,7 +110,7 @@ struct Decode {
     PageRow scores;
     P::Score(keys, query, scratch, scores);
     Hide(begin, end, scores);
-    const Step step = Softmax(scores, state);
+    const SoftmaxStep step = Softmax(ExactSoftmax(), scores, state);
     P::Mix(values, scores, step.top, step.rescale, scratch, state.out);
   }
 
@@ -140,57 +133,19 @@ struct Decode {
         x[i] = row < args.group ? from[Lane() + i * kWarpThreads] * args.scale : 0.0f;
         const float finite = Finite(x[i]);
         queries.rows[row][Lane() + i * kWarpThreads] = finite;
-        largest = device::Max(largest, Abs(finite));
+        x[i] = finite;
       }
+      if constexpr (Page::kRotated) Page::RotateQuery(x);
+      THRONG_UNROLL
+      for (int i = 0; i < kDim / kWarpThreads; ++i) largest = device::Max(largest, Abs(x[i]));
       THRONG_UNROLL
       for (int mask = 16; mask > 0; mask /= 2) largest = device::Max(largest, ShuffleXor(largest, mask));
       THRONG_UNROLL
       for (int i = 0; i < kDim / kWarpThreads; ++i) {
-        queries.codes[row][Lane() + i * kWarpThreads] =
-            static_cast<int8_t>(Page::QueryCode(Finite(x[i]), largest));
+        queries.codes[row][Lane() + i * kWarpThreads] = static_cast<int8_t>(Page::QueryCode(x[i], largest));
       }
       if (Lane() == 0) queries.largest[row] = largest;
     }
-  }
-
-  // Tokens of the page before `begin` and from `end` on.
-  static THRONG_DEVICE void Hide(int begin, int end, PageRow& scores) {
-    if (begin <= 0 && end == kPageTokens) return;
-    THRONG_UNROLL
-    for (int e = 0; e < 16; ++e) {
-      const int token = TokenOf(e / 8, e / 2 % 4, e % 2);
-      if (token < begin || token >= end) scores[e / 8][e / 2 % 4][e % 2] = kHidden;
-    }
-  }
-
-  struct Step {
-    float top;      // the row's largest probability
-    float rescale;  // of its output so far
-  };
-
-  // Turns scores into probabilities relative to the row's running maximum.
-  static THRONG_DEVICE Step Softmax(PageRow& scores, Row& row) {
-    float page_max = kHidden;
-    THRONG_UNROLL
-    for (int e = 0; e < 16; ++e) page_max = device::Max(page_max, scores[e / 8][e / 2 % 4][e % 2]);
-    page_max = RowMax(page_max);
-    const float max = device::Max(row.max, page_max);
-    if (max == kHidden) {
-      THRONG_UNROLL
-      for (int e = 0; e < 16; ++e) scores[e / 8][e / 2 % 4][e % 2] = 0.0f;
-      return {0.0f, 1.0f};
-    }
-    const float rescale = row.max == max ? 1.0f : Exponential(row.max - max);
-    float sum = 0.0f;
-    THRONG_UNROLL
-    for (int e = 0; e < 16; ++e) {
-      float& score = scores[e / 8][e / 2 % 4][e % 2];
-      score = Exponential(score - max);
-      sum += score;
-    }
-    row.sum = Fma(row.sum, rescale, sum);
-    row.max = max;
-    return {Exponential(page_max - max), rescale};
   }
 
   static THRONG_DEVICE void MergeWarps(const Args& args, const Row& state, Partial& partial) {

@@ -15,7 +15,7 @@
 namespace throng::device {
 
 template <int kBits, int kDim>
-struct FlashqPage {
+struct FlashqPage : UnrotatedPage {
   using Layout = FlashqLayout<kBits, kDim>;
   static constexpr int kHeadDim = kDim;
   static constexpr int kSteps = kDim / 32;  // products of 32 channels
@@ -63,23 +63,8 @@ struct FlashqPage {
   // out = out * rescale + probabilities times values. top: the largest probability of the row.
   static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float top, float rescale,
                                 Scratch&, OutputRow<kDim>& out) {
-    const float inverse = top > kLeastScale ? 255.0f / top : 0.0f;
     uint32_t weights[2][4];
-    uint32_t weight_sum = 0;
-    THRONG_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      weights[h][1] = weights[h][3] = 0;
-      THRONG_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        uint32_t word = 0;
-        THRONG_UNROLL
-        for (int v = 0; v < 4; ++v)
-          word |= static_cast<uint32_t>(Round(probabilities[h][v][j] * inverse)) << 8 * v;
-        weights[h][2 * j] = word;
-        weight_sum = Dot4U8(word, 0x01010101u, weight_sum);
-      }
-    }
-    const float sum = static_cast<float>(RowSum(static_cast<int32_t>(weight_sum)));
+    const float sum = Weigh(probabilities, top, weights);
     const float block_scale = *reinterpret_cast<const float*>(page + Layout::kBlockScale);
     const float weight_scale = top > kLeastScale ? top * (block_scale / 255.0f) : 0.0f;
     THRONG_UNROLL
@@ -108,6 +93,26 @@ struct FlashqPage {
         }
       }
     }
+  }
+
+  // Weights in 8 bits, 255 for `top`: the operands A of products over tokens, at [h]. Returns their sum.
+  static THRONG_DEVICE float Weigh(const PageRow& probabilities, float top, uint32_t (&weights)[2][4]) {
+    const float inverse = top > kLeastScale ? 255.0f / top : 0.0f;
+    uint32_t weight_sum = 0;
+    THRONG_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      weights[h][1] = weights[h][3] = 0;
+      THRONG_UNROLL
+      for (int j = 0; j < 2; ++j) {
+        uint32_t word = 0;
+        THRONG_UNROLL
+        for (int v = 0; v < 4; ++v)
+          word |= static_cast<uint32_t>(Round(probabilities[h][v][j] * inverse)) << 8 * v;
+        weights[h][2 * j] = word;
+        weight_sum = Dot4U8(word, 0x01010101u, weight_sum);
+      }
+    }
+    return static_cast<float>(RowSum(static_cast<int32_t>(weight_sum)));
   }
 
  private:

@@ -50,13 +50,6 @@ struct GearPart {
 // The order of 16 rows or lanes in outliers' places (kv/gear/gear_layout.h).
 THRONG_DEVICE int FromSlot(int slot) { return (slot & ~15) | (slot & 3) << 2 | (slot >> 2 & 3); }
 
-// 8 halves in a row.
-THRONG_DEVICE void LoadHalves(const uint8_t* from, float (&to)[8]) {
-  const Words4 words = Load16(from);
-  THRONG_UNROLL
-  for (int e = 0; e < 8; ++e) to[e] = HalfBitsToFloat(static_cast<uint16_t>(words.w[e / 2] >> e % 2 * 16));
-}
-
 // Of a warp, in shared memory. `sums` are 0 between calls.
 template <int kDim>
 struct OutlierScratch {
@@ -72,7 +65,7 @@ THRONG_DEVICE void ClearScratch(OutlierScratch<kDim>& scratch, int group) {
 }
 
 template <int kBits, int kDim, int kRank, int kEntries>
-struct GearPage {
+struct GearPage : UnrotatedPage {
   static constexpr int kHeadDim = kDim;
   using Keys = GearPart<kBits, kDim, kPageTokens, kRank, kEntries>;
   using Values = GearPart<kBits, kPageTokens, kDim, kRank, kEntries>;

@@ -17,7 +17,7 @@ THRONG_DEVICE void SplitHalves(float x, uint32_t& high, uint32_t& low) {
 }
 
 template <int kDim>
-struct HalfPage {
+struct HalfPage : UnrotatedPage {
   static constexpr int kHeadDim = kDim;
 
   // The row of a query in f32, in shared memory.
@@ -29,6 +29,17 @@ struct HalfPage {
   static THRONG_DEVICE int QueryCode(float, float) { return 0; }  // it needs none
 
   static THRONG_DEVICE void Score(const uint8_t* page, const Query& query, Scratch&, PageRow& scores) {
+    ScoreRows<1>(
+        page, [&](int, int channel) { return query.row[channel]; }, &scores);
+  }
+  static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float, float rescale,
+                                Scratch&, OutputRow<kDim>& out) {
+    MixRows<1>(page, &probabilities, &rescale, &out);
+  }
+
+  // Of kRows rows at once: row g, and with two rows g + 8. element(r, channel): of row g + 8 r.
+  template <int kRows, typename Element>
+  static THRONG_DEVICE void ScoreRows(const uint8_t* page, const Element& element, PageRow* scores) {
     const auto* keys = reinterpret_cast<const uint16_t*>(page);
     float sums[2][4][4] = {};
     THRONG_NO_UNROLL
@@ -39,12 +50,15 @@ struct HalfPage {
       uint32_t high[4] = {};
       uint32_t low[4] = {};
       THRONG_UNROLL
-      for (int e = 0; e < 4; ++e) {
-        uint32_t high_half;
-        uint32_t low_half;
-        SplitHalves(query.row[channel + e], high_half, low_half);
-        high[e / 2 * 2] |= high_half << e % 2 * 16;
-        low[e / 2 * 2] |= low_half << e % 2 * 16;
+      for (int r = 0; r < kRows; ++r) {
+        THRONG_UNROLL
+        for (int e = 0; e < 4; ++e) {
+          uint32_t high_half;
+          uint32_t low_half;
+          SplitHalves(element(r, channel + e), high_half, low_half);
+          high[e / 2 * 2 + r] |= high_half << e % 2 * 16;
+          low[e / 2 * 2 + r] |= low_half << e % 2 * 16;
+        }
       }
       THRONG_UNROLL
       for (int h = 0; h < 2; ++h) {
@@ -63,25 +77,34 @@ struct HalfPage {
       }
     }
     THRONG_UNROLL
-    for (int e = 0; e < 16; ++e) scores[e / 8][e / 2 % 4][e % 2] = sums[e / 8][e / 2 % 4][e % 2];
+    for (int r = 0; r < kRows; ++r) {
+      THRONG_UNROLL
+      for (int e = 0; e < 16; ++e) {
+        scores[r][e / 8][e / 2 % 4][e % 2] = sums[e / 8][e / 2 % 4][2 * r + e % 2];
+      }
+    }
   }
 
-  static THRONG_DEVICE void Mix(const uint8_t* page, const PageRow& probabilities, float, float rescale,
-                                Scratch&, OutputRow<kDim>& out) {
+  template <int kRows>
+  static THRONG_DEVICE void MixRows(const uint8_t* page, const PageRow* probabilities, const float* rescale,
+                                    OutputRow<kDim>* out) {
     const auto* values = reinterpret_cast<const uint16_t*>(page);
     // Four products of 16 tokens: the one at [h][j] has tokens OwnToken(h) + 4 j and 3 more of this lane.
     uint32_t high[2][2][4] = {};
     uint32_t low[2][2][4] = {};
     THRONG_UNROLL
-    for (int e = 0; e < 16; ++e) {
-      const int h = e / 8;
-      const int v = e / 2 % 4;
-      const int j = e % 2;
-      uint32_t high_half;
-      uint32_t low_half;
-      SplitHalves(probabilities[h][v][j], high_half, low_half);
-      high[h][j][v / 2 * 2] |= high_half << v % 2 * 16;
-      low[h][j][v / 2 * 2] |= low_half << v % 2 * 16;
+    for (int r = 0; r < kRows; ++r) {
+      THRONG_UNROLL
+      for (int e = 0; e < 16; ++e) {
+        const int h = e / 8;
+        const int v = e / 2 % 4;
+        const int j = e % 2;
+        uint32_t high_half;
+        uint32_t low_half;
+        SplitHalves(probabilities[r][h][v][j], high_half, low_half);
+        high[h][j][v / 2 * 2 + r] |= high_half << v % 2 * 16;
+        low[h][j][v / 2 * 2 + r] |= low_half << v % 2 * 16;
+      }
     }
     // One step at a time: all at once take more registers than there are. Outputs go round, so that the next
     // ones are always in the same registers.
@@ -102,10 +125,15 @@ struct HalfPage {
           MmaF16(sums[v], low[hj / 2][hj % 2], columns);
         }
       }
-      float mixed[8];
       THRONG_UNROLL
-      for (int c = 0; c < 8; ++c) mixed[c] = Fma(out[0][c % 4][c / 4], rescale, sums[c % 4][c / 4]);
-      Rotate(mixed, out);
+      for (int r = 0; r < kRows; ++r) {
+        float mixed[8];
+        THRONG_UNROLL
+        for (int c = 0; c < 8; ++c) {
+          mixed[c] = Fma(out[r][0][c % 4][c / 4], rescale[r], sums[c % 4][2 * r + c / 4]);
+        }
+        Rotate(mixed, out[r]);
+      }
     }
   }
 

@@ -16,7 +16,7 @@ struct Int8Layout {
 };
 
 template <int kDim>
-struct Int8Page {
+struct Int8Page : UnrotatedPage {
   using Layout = Int8Layout<kDim>;
   static constexpr int kHeadDim = kDim;
   static constexpr int kSteps = kDim / 32;

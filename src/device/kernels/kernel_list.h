@@ -9,21 +9,56 @@ namespace throng::device {
 //   kBlocks        that a multiprocessor should have room for; more leave fewer registers to each thread
 //   kSharedBytes
 //   Run(args)      one thread's part
-#define THRONG_KERNELS(X)                                \
-  X(SealFlashq4Dim64, SealFlashq<4, 64>)                 \
-  X(SealFlashq4Dim128, SealFlashq<4, 128>)               \
-  X(SealFlashq2Dim64, SealFlashq<2, 64>)                 \
-  X(SealFlashq2Dim128, SealFlashq<2, 128>)               \
-  X(SealInt8Dim64, SealInt8<64>)                         \
-  X(SealInt8Dim128, SealInt8<128>)                       \
-  X(DecodeFlashq4Dim64, Decode<FlashqPage<4, 64>>)       \
-  X(DecodeFlashq4Dim128, Decode<FlashqPage<4, 128>>)     \
-  X(DecodeFlashq2Dim64, Decode<FlashqPage<2, 64>>)       \
-  X(DecodeFlashq2Dim128, Decode<FlashqPage<2, 128>>)     \
-  X(DecodeInt8Dim64, Decode<Int8Page<64>>)               \
-  X(DecodeInt8Dim128, Decode<Int8Page<128>>)             \
-  X(DecodeF16Dim64, Decode<HalfPage<64>>)                \
-  X(DecodeF16Dim128, Decode<HalfPage<128>>)              \
+// In groups, because each takes nvcc a while and has a file of its own in cuda/.
+#define THRONG_SEAL_KERNELS(X)                    \
+  X(SealFlashq4Dim64, SealFlashq<4, 64>)          \
+  X(SealFlashq4Dim128, SealFlashq<4, 128>)        \
+  X(SealFlashq2Dim64, SealFlashq<2, 64>)          \
+  X(SealFlashq2Dim128, SealFlashq<2, 128>)        \
+  X(SealInt8Dim64, SealInt8<64>)                  \
+  X(SealInt8Dim128, SealInt8<128>)                \
+  X(SealKivi4Dim64, SealGear<4, 64, 0, 0, 0>)     \
+  X(SealKivi4Dim128, SealGear<4, 128, 0, 0, 0>)   \
+  X(SealKivi2Dim64, SealGear<2, 64, 0, 0, 0>)     \
+  X(SealKivi2Dim128, SealGear<2, 128, 0, 0, 0>)   \
+  X(SealGearl4Dim64, SealGear<4, 64, 4, 0, 2>)    \
+  X(SealGearl4Dim128, SealGear<4, 128, 4, 0, 2>)  \
+  X(SealGearl2Dim64, SealGear<2, 64, 4, 0, 3>)    \
+  X(SealGearl2Dim128, SealGear<2, 128, 4, 0, 3>)  \
+  X(SealGear4Dim64, SealGear<4, 64, 4, 82, 2>)    \
+  X(SealGear4Dim128, SealGear<4, 128, 4, 164, 2>) \
+  X(SealGear2Dim64, SealGear<2, 64, 2, 41, 3>)    \
+  X(SealGear2Dim128, SealGear<2, 128, 2, 82, 3>)  \
+  X(SealRot4Dim64, SealRot<4, 64, 1>)             \
+  X(SealRot4Dim128, SealRot<4, 128, 1>)           \
+  X(SealRot3Dim64, SealRot<3, 64, 1>)             \
+  X(SealRot3Dim128, SealRot<3, 128, 1>)           \
+  X(SealRot2Dim64, SealRot<2, 64, 1>)             \
+  X(SealRot2Dim128, SealRot<2, 128, 1>)           \
+  X(SealInt4Dim64, SealRot<4, 64, 0>)             \
+  X(SealInt4Dim128, SealRot<4, 128, 0>)           \
+  X(AppendDim64, Append<64>)                      \
+  X(AppendDim128, Append<128>)
+#define THRONG_DECODE_KERNELS(X)                     \
+  X(DecodeFlashq4Dim64, Decode<FlashqPage<4, 64>>)   \
+  X(DecodeFlashq4Dim128, Decode<FlashqPage<4, 128>>) \
+  X(DecodeFlashq2Dim64, Decode<FlashqPage<2, 64>>)   \
+  X(DecodeFlashq2Dim128, Decode<FlashqPage<2, 128>>) \
+  X(DecodeInt8Dim64, Decode<Int8Page<64>>)           \
+  X(DecodeInt8Dim128, Decode<Int8Page<128>>)         \
+  X(DecodeF16Dim64, Decode<HalfPage<64>>)            \
+  X(DecodeF16Dim128, Decode<HalfPage<128>>)          \
+  X(DecodeRot4Dim64, Decode<RotPage<4, 64, 1>>)      \
+  X(DecodeRot4Dim128, Decode<RotPage<4, 128, 1>>)    \
+  X(DecodeRot3Dim64, Decode<RotPage<3, 64, 1>>)      \
+  X(DecodeRot3Dim128, Decode<RotPage<3, 128, 1>>)    \
+  X(DecodeRot2Dim64, Decode<RotPage<2, 64, 1>>)      \
+  X(DecodeRot2Dim128, Decode<RotPage<2, 128, 1>>)    \
+  X(DecodeInt4Dim64, Decode<RotPage<4, 64, 0>>)      \
+  X(DecodeInt4Dim128, Decode<RotPage<4, 128, 0>>)    \
+  X(MergeSplitsDim64, MergeSplits<64>)               \
+  X(MergeSplitsDim128, MergeSplits<128>)
+#define THRONG_GEAR_DECODE_KERNELS(X)                    \
   X(DecodeKivi4Dim64, Decode<GearPage<4, 64, 0, 0>>)     \
   X(DecodeKivi4Dim128, Decode<GearPage<4, 128, 0, 0>>)   \
   X(DecodeKivi2Dim64, Decode<GearPage<2, 64, 0, 0>>)     \
@@ -35,9 +70,25 @@ namespace throng::device {
   X(DecodeGear4Dim64, Decode<GearPage<4, 64, 4, 82>>)    \
   X(DecodeGear4Dim128, Decode<GearPage<4, 128, 4, 164>>) \
   X(DecodeGear2Dim64, Decode<GearPage<2, 64, 2, 41>>)    \
-  X(DecodeGear2Dim128, Decode<GearPage<2, 128, 2, 82>>)  \
-  X(MergeSplitsDim64, MergeSplits<64>)                   \
-  X(MergeSplitsDim128, MergeSplits<128>)
+  X(DecodeGear2Dim128, Decode<GearPage<2, 128, 2, 82>>)
+#define THRONG_PREFILL_KERNELS(X)                             \
+  X(PrefillFlashq4Dim64, Prefill<FlashqTiles<4, 64>, 0>)      \
+  X(PrefillFlashq4SasDim64, Prefill<FlashqTiles<4, 64>, 1>)   \
+  X(PrefillFlashq4Dim128, Prefill<FlashqTiles<4, 128>, 0>)    \
+  X(PrefillFlashq4SasDim128, Prefill<FlashqTiles<4, 128>, 1>) \
+  X(PrefillFlashq2Dim64, Prefill<FlashqTiles<2, 64>, 0>)      \
+  X(PrefillFlashq2SasDim64, Prefill<FlashqTiles<2, 64>, 1>)   \
+  X(PrefillFlashq2Dim128, Prefill<FlashqTiles<2, 128>, 0>)    \
+  X(PrefillFlashq2SasDim128, Prefill<FlashqTiles<2, 128>, 1>) \
+  X(PrefillInt8Dim64, Prefill<Int8Tiles<64>, 0>)              \
+  X(PrefillInt8SasDim64, Prefill<Int8Tiles<64>, 1>)           \
+  X(PrefillInt8Dim128, Prefill<Int8Tiles<128>, 0>)            \
+  X(PrefillInt8SasDim128, Prefill<Int8Tiles<128>, 1>)
+#define THRONG_KERNELS(X)       \
+  THRONG_SEAL_KERNELS(X)        \
+  THRONG_DECODE_KERNELS(X)      \
+  THRONG_GEAR_DECODE_KERNELS(X) \
+  THRONG_PREFILL_KERNELS(X)
 
 enum class KernelId {
 #define THRONG_KERNEL_ID(name, ...) k##name,

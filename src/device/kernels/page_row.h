@@ -53,6 +53,13 @@ THRONG_DEVICE void Rotate(const float (&last)[8], float (&out)[kSteps][4][2]) {
   }
 }
 
+// 8 halves in a row.
+THRONG_DEVICE void LoadHalves(const uint8_t* from, float (&to)[8]) {
+  const Words4 words = Load16(from);
+  THRONG_UNROLL
+  for (int e = 0; e < 8; ++e) to[e] = HalfBitsToFloat(static_cast<uint16_t>(words.w[e / 2] >> e % 2 * 16));
+}
+
 THRONG_DEVICE int SignedByte(uint32_t word, int i) { return static_cast<int8_t>(word >> 8 * i & 0xff); }
 THRONG_DEVICE int Byte(uint32_t word, int i) { return static_cast<int>(word >> 8 * i & 0xff); }
 
@@ -120,6 +127,11 @@ THRONG_DEVICE float SplitWeights(const PageRow& weights, float largest, uint32_t
   }
   return largest > kLeastScale ? largest / kRange : 0.0f;
 }
+
+// Of pages whose rows are encoded as they are.
+struct UnrotatedPage {
+  static constexpr bool kRotated = false;
+};
 
 // Of pages that need no memory of the warp's.
 struct NoScratch {};

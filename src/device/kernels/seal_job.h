@@ -13,6 +13,8 @@ struct SealJob {
 
 struct SealArgs {
   const SealJob* jobs;  // one for each block of the grid, along x
+  // Of gearl and gear: [rank, d], the transpose of what GearStart of kv/gear/gear_encode.h returns.
+  const double* start;
 };
 
 }  // namespace throng::device

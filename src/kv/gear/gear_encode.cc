@@ -123,6 +123,7 @@ void QuantizeSpan(const GearLayout& layout, int row, int group, Page& page, uint
   const uint8_t* flags = layout.entries > 0 ? page.outlier.data() + span.begin : nullptr;
   float low, high;
   if (!FindGearRange(page.rest.data() + span.begin, flags, size, &low, &high)) low = high = 0.0f;
+  low += 0.0f;  // which of 0 and -0 is found as the lowest depends on the target's vectors: always 0
   const double levels = (1 << layout.bits) - 1;
   const double range = static_cast<double>(high) - low;
   const uint16_t scale_bits = FloatToHalf(static_cast<float>(range / levels));

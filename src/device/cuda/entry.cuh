@@ -1,8 +1,10 @@
+// Makes a kernel of a type of kernel_list.h, for the files of kernels beside this one.
+#pragma once
+
 #include "device/cuda/kernels.h"
 #include "device/kernels/all_kernels.h"
 
 namespace throng::device {
-namespace {
 
 template <typename K>
 __global__ void __launch_bounds__(K::kThreads, K::kBlocks)
@@ -11,18 +13,10 @@ __global__ void __launch_bounds__(K::kThreads, K::kBlocks)
 }
 
 template <typename K>
-CudaKernel Make() {
+CudaKernel MakeKernel() {
   return {reinterpret_cast<const void*>(&Enter<K>), K::kThreads, K::kSharedBytes};
 }
 
-const CudaKernel kKernels[] = {
-#define THRONG_KERNEL(name, ...) Make<__VA_ARGS__>(),
-    THRONG_KERNELS(THRONG_KERNEL)
-#undef THRONG_KERNEL
-};
-
-}  // namespace
-
-const CudaKernel& FindCudaKernel(KernelId id) { return kKernels[static_cast<int>(id)]; }
-
 }  // namespace throng::device
+
+#define THRONG_MAKE_KERNEL(name, ...) MakeKernel<__VA_ARGS__>(),

@@ -1,0 +1,14 @@
+#include "device/cuda/kernels.h"
+
+namespace throng::device {
+
+const CudaKernel& FindCudaKernel(KernelId id) {
+  auto index = static_cast<size_t>(id);
+  for (const auto group : {SealKernels(), DecodeKernels(), GearDecodeKernels()}) {
+    if (index < group.size()) return group[index];
+    index -= group.size();
+  }
+  return PrefillKernels()[index];
+}
+
+}  // namespace throng::device

@@ -1,0 +1,342 @@
+// Prefill on the emulated GPU, against the attention and the codecs of this processor.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attention/attention.h"
+#include "attention/sas.h"
+#include "base/half.h"
+#include "device/emulation/emulated_device.h"
+#include "device/kernels/all_kernels.h"
+#include "kv/cache/block_pool.h"
+#include "kv/cache/sequence_cache.h"
+#include "kv/codec_table.h"
+#include "kv/layer_codecs.h"
+#include "kv/testing/random_rows.h"
+
+namespace throng::device {
+namespace {
+
+using attention::SoftmaxKind;
+using kv::AlignedBytes;
+using kv::Part;
+
+constexpr int kHeads = 2;
+
+struct PrefillOnDevice {
+  std::string name;
+  int head_dim;
+  KernelId kernel;
+  SoftmaxKind softmax = SoftmaxKind::kExact;
+  // Weights are rounded where exponentials differ in their last places; SAS in f16 has errors of 2^-11 of its
+  // own.
+  double tolerance = 5e-4;
+  size_t waits = 3;
+};
+
+std::vector<PrefillOnDevice> Kernels() {
+  using enum KernelId;
+  constexpr double kSasTolerance = 2e-3;
+  constexpr SoftmaxKind kSas = SoftmaxKind::kSas;
+  return {{"flashq4", 64, kPrefillFlashq4Dim64},
+          {"flashq4", 128, kPrefillFlashq4Dim128},
+          {"flashq2", 64, kPrefillFlashq2Dim64},
+          {"flashq2", 128, kPrefillFlashq2Dim128},
+          {"int8", 64, kPrefillInt8Dim64},
+          {"int8", 128, kPrefillInt8Dim128},
+          {"flashq4", 64, kPrefillFlashq4SasDim64, kSas, kSasTolerance, 4},
+          {"flashq4", 128, kPrefillFlashq4SasDim128, kSas, kSasTolerance, 4},
+          {"flashq2", 64, kPrefillFlashq2SasDim64, kSas, kSasTolerance, 4},
+          {"flashq2", 128, kPrefillFlashq2SasDim128, kSas, kSasTolerance, 4},
+          {"int8", 64, kPrefillInt8SasDim64, kSas, kSasTolerance, 4},
+          {"int8", 128, kPrefillInt8SasDim128, kSas, kSasTolerance, 4}};
+}
+
+class Prefills : public testing::TestWithParam<PrefillOnDevice> {};
+INSTANTIATE_TEST_SUITE_P(Codecs, Prefills, testing::ValuesIn(Kernels()), [](const auto& info) {
+  return info.param.name + attention::SoftmaxName(info.param.softmax) + "Dim" +
+         std::to_string(info.param.head_dim);
+});
+
+// A chunk that follows `before` tokens of its sequence.
+struct Chunk {
+  int before = 0;
+  int tokens = 1;
+  int group = 2;
+  int window = 0;
+};
+
+// Keys, values and queries of a chunk, in a cache of this processor.
+class ChunkInCache {
+ public:
+  ChunkInCache(const PrefillOnDevice& shape, const Chunk& chunk)
+      : shape_(shape),
+        chunk_(chunk),
+        d_(static_cast<size_t>(shape.head_dim)),
+        pool_(kv::MakeLayout(kv::CodecFlags{.kv = shape.name}, {{{kHeads, shape.head_dim, shape.head_dim}}}),
+              size_t{1} << 28),
+        cache_(pool_) {
+    const auto length = static_cast<size_t>(chunk.before + chunk.tokens);
+    keys_ = kv::Normal(length * kHeads * d_, 1);
+    values_ = kv::Normal(length * kHeads * d_, 2);
+    queries_ = kv::Normal(length * RowFloats(), 3, 1.5f);
+    queries_.erase(queries_.begin(), queries_.begin() + chunk.before * static_cast<ptrdiff_t>(RowFloats()));
+    if (chunk.before > 0) {
+      Append(chunk.before);
+      for (int head = 0; head < kHeads; ++head) cache_.FinishLayer(0, head);
+      cache_.EndChunk();
+    }
+    Append(chunk.tokens);
+  }
+  ~ChunkInCache() {
+    for (int head = 0; head < kHeads; ++head) cache_.FinishLayer(0, head);
+    cache_.EndChunk();
+  }
+
+  // [tokens, heads, group, d], as the device has it.
+  size_t RowFloats() const { return static_cast<size_t>(kHeads * chunk_.group) * d_; }
+  const std::vector<float>& Queries() const { return queries_; }
+  const kv::SequenceCache& Cache() const { return cache_; }
+
+  std::vector<float> Attend() const {
+    std::vector<float> out(queries_.size());
+    attention::AttentionScratch scratch;
+    for (int head = 0; head < kHeads; ++head) {
+      const size_t at = static_cast<size_t>(head * chunk_.group) * d_;
+      attention::Attend({.cache = &cache_,
+                         .layer = 0,
+                         .kv_head = head,
+                         .group = chunk_.group,
+                         .first_token = 0,
+                         .num_tokens = chunk_.tokens,
+                         .queries = queries_.data() + at,
+                         .query_stride = RowFloats(),
+                         .out = out.data() + at,
+                         .out_stride = RowFloats(),
+                         .scale = 1.0f / std::sqrt(static_cast<float>(d_)),
+                         .window = chunk_.window,
+                         .softmax = shape_.softmax},
+                        scratch);
+    }
+    return out;
+  }
+
+ private:
+  void Append(int count) {
+    const auto first = static_cast<size_t>(cache_.NumTokens());
+    EXPECT_TRUE(cache_.Reserve(count));
+    cache_.BeginChunk(count);
+    for (size_t head = 0; head < kHeads; ++head) {
+      cache_.Append(0, static_cast<int>(head), {keys_.data() + (first * kHeads + head) * d_, kHeads * d_},
+                    {values_.data() + (first * kHeads + head) * d_, kHeads * d_});
+    }
+  }
+
+  const PrefillOnDevice shape_;
+  const Chunk chunk_;
+  const size_t d_;
+  kv::BlockPool pool_;
+  kv::SequenceCache cache_;
+  std::vector<float> keys_, values_, queries_;
+};
+
+// Both parts of all heads of a block of the cache, in the device's memory.
+template <typename View>
+std::unique_ptr<DeviceArray<uint8_t>> CopyBlock(Device& device, size_t part_bytes, const View& view_of_head) {
+  std::vector<uint8_t> bytes(2 * kHeads * part_bytes);
+  for (int head = 0; head < kHeads; ++head) {
+    const kv::PageView view = view_of_head(head);
+    std::memcpy(bytes.data() + static_cast<size_t>(2 * head) * part_bytes, view.keys, part_bytes);
+    std::memcpy(bytes.data() + static_cast<size_t>(2 * head + 1) * part_bytes, view.values, part_bytes);
+  }
+  return std::make_unique<DeviceArray<uint8_t>>(device, std::span<const uint8_t>(bytes));
+}
+
+// What the device makes of the same chunk.
+std::vector<float> OnDevice(const PrefillOnDevice& shape, const Chunk& chunk, const ChunkInCache& source,
+                            const emulation::Conduct& conduct) {
+  const auto device = MakeEmulatedDevice(conduct);
+  const kv::SequenceCache& cache = source.Cache();
+  const size_t page_bytes = kv::RoundUp64(kv::ParseCodec(shape.name, shape.head_dim)->Bytes(Part::kKeys));
+  const size_t open_bytes = 64 * static_cast<size_t>(shape.head_dim) * 2;
+  const int last_block = (chunk.before + chunk.tokens - 1) / 64;
+  std::vector<std::unique_ptr<DeviceArray<uint8_t>>> memory;
+  std::vector<const uint8_t*> sealed;
+  for (int block = 0; block < last_block; ++block) {
+    memory.push_back(CopyBlock(*device, page_bytes,
+                               [&](int head) { return cache.Sealed(0, head, block, kv::Form::kBase); }));
+    sealed.push_back(memory.back()->Data());
+  }
+  const DeviceArray<const uint8_t*> blocks(*device, std::span<const uint8_t* const>(sealed));
+  std::vector<PrefillTile> tiles;
+  std::vector<float> thresholds;
+  const uint8_t* open = nullptr;
+  for (int token = 0; token < chunk.tokens;) {
+    const int position = chunk.before + token;
+    if (token == 0 || position % 64 == 0) {
+      memory.push_back(
+          CopyBlock(*device, open_bytes, [&](int head) { return cache.Open(0, head, position / 64); }));
+      open = memory.back()->Data();
+    }
+    const int count = std::min({64 - position % 64, kTileRows / chunk.group, chunk.tokens - token});
+    tiles.push_back({blocks.Data(), open, position / 64, position % 64, count, token});
+    token += count;
+  }
+  for (int position = chunk.before; position < chunk.before + chunk.tokens; ++position) {
+    const int seen = chunk.window > 0 ? std::min(chunk.window, position + 1) : position + 1;
+    thresholds.push_back(attention::SasThreshold(seen));
+  }
+  const DeviceArray<PrefillTile> device_tiles(*device, std::span<const PrefillTile>(tiles));
+  const DeviceArray<float> device_thresholds(*device, std::span<const float>(thresholds));
+  const DeviceArray<float> queries(*device, std::span<const float>(source.Queries()));
+  const DeviceArray<float> out(*device, source.Queries().size());
+  const PrefillArgs args{.tiles = device_tiles.Data(),
+                         .queries = queries.Data(),
+                         .out = out.Data(),
+                         .thresholds = device_thresholds.Data(),
+                         .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+                         .group = chunk.group,
+                         .kv_heads = kHeads,
+                         .window = chunk.window,
+                         .keys = 0,
+                         .values = static_cast<int64_t>(page_bytes),
+                         .head_stride = static_cast<int64_t>(2 * page_bytes),
+                         .open_keys = 0,
+                         .open_values = static_cast<int64_t>(open_bytes),
+                         .open_head_stride = static_cast<int64_t>(2 * open_bytes)};
+  device->Launch(shape.kernel, {static_cast<int>(tiles.size()), kHeads, 1}, &args);
+  device->Wait();
+  return out.ToHost();
+}
+
+TEST_P(Prefills, AttendsAsTheProcessor) {
+  for (const Chunk& chunk :
+       {Chunk{0, 1, 1}, Chunk{0, 70, 2}, Chunk{130, 75, 3}, Chunk{200, 20, 8, 90}, Chunk{60, 200, 1, 64}}) {
+    const ChunkInCache source(GetParam(), chunk);
+    const std::vector<float> expected = source.Attend();
+    const std::vector<float> got = OnDevice(GetParam(), chunk, source, {.seed = 5});
+    EXPECT_LT(kv::RelativeError(got, expected), GetParam().tolerance) << chunk.before << " " << chunk.tokens;
+  }
+}
+
+// Purity: neither the order of threads nor where a chunk begins changes a bit.
+TEST_P(Prefills, GivesATokenTheSameWhateverTheChunk) {
+  const Chunk whole{128, 40, 2};
+  const Chunk half{148, 20, 2};  // of the same sequence
+  const ChunkInCache source(GetParam(), whole);
+  const ChunkInCache half_source(GetParam(), half);
+  const std::vector<float> got = OnDevice(GetParam(), whole, source, {.seed = 1});
+  EXPECT_TRUE(kv::SameBits(got, OnDevice(GetParam(), whole, source, {.seed = 2})));
+  const std::vector<float> second(got.begin() + static_cast<ptrdiff_t>(got.size() / 2), got.end());
+  EXPECT_TRUE(kv::SameBits(second, OnDevice(GetParam(), half, half_source, {.seed = 3})));
+}
+
+TEST_P(Prefills, EveryWaitIsNeeded) {
+  const Chunk chunk{192, 4, 2};
+  const Chunk alone{0, 20, 2};  // without sealed pages
+  const ChunkInCache source(GetParam(), chunk);
+  const ChunkInCache source_alone(GetParam(), alone);
+  std::vector<emulation::Place> met;
+  const auto expected = OnDevice(GetParam(), chunk, source, {.seed = 1, .met = &met});
+  const auto expected_alone = OnDevice(GetParam(), alone, source_alone, {.seed = 1});
+  EXPECT_EQ(met.size(), GetParam().waits);
+  for (const emulation::Place& place : met) {
+    int wrong = 0;
+    for (uint64_t seed = 1; seed <= 8; ++seed) {
+      const emulation::Conduct conduct{.seed = seed, .unheeded = place};
+      wrong += !kv::SameBits(OnDevice(GetParam(), chunk, source, conduct), expected) ||
+               !kv::SameBits(OnDevice(GetParam(), alone, source_alone, conduct), expected_alone);
+    }
+    EXPECT_GE(wrong, 3) << place.file << ":" << place.line;
+  }
+}
+
+// Scores of 16 rows of queries and a page of keys, by the codec's kernels and on the device, have the same
+// bits.
+template <typename Tiles>
+void ExpectSameScores(const std::string& name) {
+  constexpr int kDim = Tiles::kHeadDim;
+  constexpr size_t kRows = 16;
+  const auto codec = kv::ParseCodec(name, kDim);
+  const auto block = kv::Normal(64 * kDim, 1);
+  const auto queries = kv::Normal(kRows * kDim, 2, 0.3f);
+  AlignedBytes page(codec->Bytes(Part::kKeys)), prepared(kRows * codec->QueryBytes());
+  codec->Encode(Part::kKeys, block.data(), page.data());
+  for (size_t r = 0; r < kRows; ++r) {
+    codec->PrepareQuery(queries.data() + r * kDim, prepared.data() + r * codec->QueryBytes());
+  }
+  std::vector<float> expected(kRows * 64), got(kRows * 64, NAN);
+  codec->Score(page.data(), prepared.data(), kRows, expected.data());
+
+  const std::function<void()> kernel = [&] {
+    auto& tiles = *static_cast<PageTiles<kDim>*>(SharedMemory());
+    Tiles::ExpandKeys(page.data(), tiles);
+    Barrier();
+    uint32_t operands[kDim / 32][4];
+    float scales[2];
+    for (int r = 0; r < 2; ++r) {
+      const float* row = queries.data() + (Lane() / 4 + 8 * r) * kDim;
+      scales[r] =
+          EncodeQueryRow<typename Tiles::Page>([&](int channel) { return row[channel]; }, r, operands);
+    }
+    PageSums sums[2];
+    ScoreTiles<kDim>(operands, tiles, sums);
+    for (int r = 0; r < 2; ++r) {
+      PageRow scores;
+      Tiles::Scale(page.data(), sums[r], scales[r], scores);
+      for (int e = 0; e < 16; ++e) {
+        const int token = TokenOf(e / 8, e / 2 % 4, e % 2);
+        got[static_cast<size_t>((Lane() / 4 + 8 * r) * 64 + token)] = scores[e / 8][e / 2 % 4][e % 2];
+      }
+    }
+  };
+  emulation::RunBlocks({{1, 1, 1},
+                        kWarpThreads,
+                        sizeof(PageTiles<kDim>),
+                        [](const void* f) { (*static_cast<const std::function<void()>*>(f))(); },
+                        &kernel},
+                       {.seed = 3});
+  EXPECT_TRUE(kv::SameBits(got, expected)) << name << " " << kDim;
+}
+
+TEST(PrefillScores, HaveTheBitsOfTheProcessor) {
+  ExpectSameScores<FlashqTiles<4, 64>>("flashq4");
+  ExpectSameScores<FlashqTiles<4, 128>>("flashq4");
+  ExpectSameScores<FlashqTiles<2, 64>>("flashq2");
+  ExpectSameScores<FlashqTiles<2, 128>>("flashq2");
+  ExpectSameScores<Int8Tiles<64>>("int8");
+  ExpectSameScores<Int8Tiles<128>>("int8");
+}
+
+TEST(SasOnDevice, IsSasHalfOfEveryNumber) {
+  uint16_t powers[SasSoftmax::kPowers];
+  for (int k = 0; k < SasSoftmax::kPowers; ++k) powers[k] = SasSoftmax::Power(k);
+  const SasSoftmax sas{powers, 6.0f};
+  for (int bits = 0; bits < 0x7c00; bits += 2) {
+    const float x0 = HalfToFloat(static_cast<uint16_t>(bits));
+    const float x1 = HalfToFloat(static_cast<uint16_t>(bits + 1));
+    float p0;
+    float p1;
+    sas.Pair(x0, x1, p0, p1);
+    ASSERT_EQ(p0, static_cast<float>(attention::SasHalf(x0))) << x0;
+    ASSERT_EQ(p1, static_cast<float>(attention::SasHalf(x1))) << x1;
+  }
+  // Beyond 6, as rows of many keys need it.
+  const SasSoftmax wide{powers, attention::kLargestSasThreshold};
+  for (float x = 0.0f; x < attention::kLargestSasThreshold; x += 0.37f) {
+    float p0;
+    float p1;
+    wide.Pair(x, x, p0, p1);
+    EXPECT_NEAR(p0, std::exp(-x), 2e-3 * std::exp(-std::floor(x)) + 0x1p-24) << x;  // subnormal beyond 9.7
+    EXPECT_EQ(p0, p1);
+  }
+}
+
+}  // namespace
+}  // namespace throng::device

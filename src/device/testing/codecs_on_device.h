@@ -1,0 +1,31 @@
+// What the tests of kernels walk over: the codecs that the device has kernels for.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/codec_kernels.h"
+#include "kv/codec_table.h"
+
+namespace throng::device {
+
+inline std::string NameOf(const testing::TestParamInfo<CodecKernels>& info) {
+  return std::string(info.param.name) + "Dim" + std::to_string(info.param.head_dim);
+}
+
+inline std::vector<CodecKernels> CodecsOnDevice() {
+  return {std::begin(kCodecKernels), std::end(kCodecKernels)};
+}
+
+inline std::shared_ptr<const kv::Codec> MakeCodec(const CodecKernels& codec) {
+  return kv::ParseCodec(codec.name, codec.head_dim);
+}
+
+inline bool IsNamed(const CodecKernels& codec, std::string_view begin) {
+  return codec.name.substr(0, begin.size()) == begin;
+}
+
+}  // namespace throng::device
