@@ -50,6 +50,17 @@ export const SCHEMAS = {
       object({ kind: { enum: ['line', 'path'] }, points: { type: 'array', items: { type: 'integer', minimum: 0, maximum: 9 }, minItems: 2, maxItems: 3 } }),
     ],
   },
+  'one of closed objects, by a value that may be absent': {
+    oneOf: ['x', 'y'].map((kind) => ({ type: 'object', properties: { kind: { const: kind }, on: { type: 'boolean' } }, additionalProperties: false })),
+  },
+  'one of closed objects, by members that the others do not have': {
+    oneOf: [
+      { type: 'object', properties: { id: { type: 'integer', minimum: 0, maximum: 9 }, on: { type: 'boolean' } }, required: ['id'], additionalProperties: false },
+      { type: 'object', properties: { id: { type: 'integer', minimum: 5, maximum: 14 }, tag: text(3) }, additionalProperties: false },
+      object({ tag: text(5), name: text(4) }),
+    ],
+  },
+  'not a closed object': { ...object({ a: { enum: [1, 2] }, b: { enum: [1, 2] } }, { required: [] }), not: object({ a: { const: 1 } }, { required: [] }) },
   'one of overlapping ranges': { type: 'integer', minimum: 0, maximum: 30, oneOf: [{ maximum: 12 }, { minimum: 8 }] },
   'one of lengths': { type: 'string', maxLength: 12, oneOf: [{ minLength: 4 }, { maxLength: 8 }] },
   'not a value': { type: 'string', maxLength: 4, not: { enum: ['', 'a', 'no'] } },

@@ -70,7 +70,7 @@ std::string Shown(const Json& value) {
 
 class SchemaCheck::Judge {
  public:
-  explicit Judge(std::string_view text) {
+  Judge(std::string_view text, bool explains) : explains_(explains) {
     root_ = Json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (root_.is_discarded()) throw MakeError(ErrorCode::kInvalid, "JSON schema: it is not JSON");
     CheckSchema(root_, "#", 0);
@@ -113,8 +113,11 @@ class SchemaCheck::Judge {
  private:
   static std::string At(const std::string& at) { return at.empty() ? "the answer" : at; }
 
-  static std::string Not(const Json& value, const std::string& at, const std::string& allowed) {
-    return fmt::format("{} is {}, allowed is {}", At(at), Shown(value), allowed);
+  // allowed(): words for it.
+  template <typename Allowed>
+  std::string Not(const Json& value, const std::string& at, const Allowed& allowed) const {
+    if (!explains_) return "not allowed";
+    return fmt::format("{} is {}, allowed is {}", At(at), Shown(value), allowed());
   }
 
   [[noreturn]] static void Wrong(const std::string& path, std::string_view must) {
@@ -205,16 +208,22 @@ class SchemaCheck::Judge {
     }
   }
 
-  static std::string CheckTypeOf(const Json& types, const Json& value, const std::string& at) {
+  std::string CheckTypeOf(const Json& types, const Json& value, const std::string& at) const {
     const auto fits = [&](const Json& type) { return HasType(value, type.get_ref<const std::string&>()); };
     if (types.is_string() ? fits(types) : std::any_of(types.begin(), types.end(), fits)) return "";
-    std::string names;
-    for (const Json& type : types.is_string() ? Json::array({types}) : types) {
-      const auto name = type.get<std::string>();
-      const bool vowel = name == "object" || name == "array" || name == "integer";
-      names += (names.empty() ? "" : " or ") + std::string(name == "null" ? "" : vowel ? "an " : "a ") + name;
-    }
-    return Not(value, at, names);
+    return Not(value, at, [&] {
+      std::string names;
+      for (const Json& type : types.is_string() ? Json::array({types}) : types) {
+        const auto name = type.get<std::string>();
+        const bool vowel = name == "object" || name == "array" || name == "integer";
+        names += (names.empty() ? "" : " or ") +
+                 std::string(name == "null" ? ""
+                             : vowel        ? "an "
+                                            : "a ") +
+                 name;
+      }
+      return names;
+    });
   }
 
   // The keywords that look at the value alone.
@@ -227,12 +236,14 @@ class SchemaCheck::Judge {
       if (std::string wrong = CheckTypeOf(*types, value, at); !wrong.empty()) return wrong;
     }
     if (const Json* only = find("const"); only != nullptr && !Equal(*only, value))
-      return Not(value, at, Shown(*only));
+      return Not(value, at, [&] { return Shown(*only); });
     if (const Json* list = find("enum")) {
       if (std::none_of(list->begin(), list->end(), [&](const Json& one) { return Equal(one, value); })) {
-        std::string allowed = list->size() > 1 ? "one of " : "";
-        for (const Json& one : *list) allowed += (&one == &list->front() ? "" : ", ") + Shown(one);
-        return Not(value, at, allowed);
+        return Not(value, at, [&] {
+          std::string allowed = list->size() > 1 ? "one of " : "";
+          for (const Json& one : *list) allowed += (&one == &list->front() ? "" : ", ") + Shown(one);
+          return allowed;
+        });
       }
     }
     if (value.is_number()) return CheckNumber(schema, value, at);
@@ -240,22 +251,23 @@ class SchemaCheck::Judge {
     const auto& text = value.get_ref<const std::string&>();
     const auto length = static_cast<long double>(CodePoints(text));
     if (const Json* least = find("minLength"); least != nullptr && length < NumberOf(*least))
-      return Not(value, at, fmt::format("a text of at least {} characters", least->dump()));
+      return Not(value, at, [&] { return fmt::format("a text of at least {} characters", least->dump()); });
     if (const Json* most = find("maxLength"); most != nullptr && length > NumberOf(*most))
-      return Not(value, at, fmt::format("a text of at most {} characters", most->dump()));
+      return Not(value, at, [&] { return fmt::format("a text of at most {} characters", most->dump()); });
     if (const Json* pattern = find("pattern"); pattern != nullptr && !patterns_.at(*pattern)->Finds(text))
-      return Not(value, at, fmt::format("a text that matches {}", pattern->get<std::string>()));
+      return Not(value, at,
+                 [&] { return fmt::format("a text that matches {}", pattern->get<std::string>()); });
     return "";
   }
 
-  static std::string CheckNumber(const Json& schema, const Json& value, const std::string& at) {
+  std::string CheckNumber(const Json& schema, const Json& value, const std::string& at) const {
     const long double number = NumberOf(value);
     const auto breaks = [&](const char* keyword, auto holds) {
       const auto bound = schema.find(keyword);
       return bound != schema.end() && !holds(NumberOf(*bound));
     };
     const auto bounded = [&](const char* keyword, const char* words) {
-      return Not(value, at, fmt::format("{} {}", words, schema[keyword].dump()));
+      return Not(value, at, [&] { return fmt::format("{} {}", words, schema[keyword].dump()); });
     };
     if (breaks("minimum", [&](long double bound) { return number >= bound; }))
       return bounded("minimum", "at least");
@@ -294,10 +306,10 @@ class SchemaCheck::Judge {
       }
       if (fitting == 0) return schema[keyword].size() == 1 ? first : first + ", or another of the forms";
       if (fitting > 1 && keyword == std::string_view("oneOf"))
-        return Not(value, at, "what has one of the forms only");
+        return Not(value, at, [] { return "what has one of the forms only"; });
     }
     if (schema.contains("not") && Check(schema["not"], value, at, depth).empty())
-      return Not(value, at, "anything else");
+      return Not(value, at, [] { return "anything else"; });
     if (schema.contains("if")) {
       const char* branch = Check(schema["if"], value, at, depth).empty() ? "then" : "else";
       if (schema.contains(branch)) return Check(schema[branch], value, at, depth);
@@ -427,11 +439,13 @@ class SchemaCheck::Judge {
     return out;
   }
 
+  const bool explains_;
   Json root_;
   std::unordered_map<std::string, std::unique_ptr<PatternCheck>> patterns_;
 };
 
-SchemaCheck::SchemaCheck(std::string_view schema) : judge_(std::make_unique<Judge>(schema)) {}
+SchemaCheck::SchemaCheck(std::string_view schema, bool explains)
+    : judge_(std::make_unique<Judge>(schema, explains)) {}
 SchemaCheck::~SchemaCheck() = default;
 
 std::string SchemaCheck::WhatIsWrong(const Json& value) const {

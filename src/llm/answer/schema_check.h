@@ -15,7 +15,8 @@ namespace throng::llm {
 class SchemaCheck {
  public:
   // Throws kInvalid for a schema that is wrong, kUnsupported for a keyword that is not known, with the path.
-  explicit SchemaCheck(std::string_view schema);
+  // explains: whether WhatIsWrong says what, which takes longer than finding it, or only "not allowed".
+  explicit SchemaCheck(std::string_view schema, bool explains = true);
   ~SchemaCheck();
 
   // Empty if the schema allows the value; else one clause: "/age is 5.5, allowed is an integer".

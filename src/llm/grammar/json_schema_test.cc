@@ -124,6 +124,75 @@ TEST(JsonSchema, Combinations) {
   EXPECT_THAT(ErrorOf(R"({"allOf":[{"type":"string"},{"type":"null"}]})"), HasSubstr("allows no value"));
 }
 
+TEST(JsonSchema, BranchesThatListValuesAreOneList) {
+  Expect(
+      R"({"anyOf":[{"const":1},{"type":"string","enum":["a",2]},{"type":"boolean"},{"const":1,"title":"x"}],"not":{"const":"b"}})",
+      {"1", R"("a")", "true"}, {"2", R"("b")", "null"});
+  EXPECT_THAT(ErrorOf(R"({"anyOf":[{"const":1},{"const":2,"maxLenght":1}]})"), HasSubstr("maxLength"));
+  // A thousand times a thousand of them, if each were taken by itself.
+  nlohmann::json schema = {{"allOf", {{{"anyOf", {}}}, {{"anyOf", {}}}}}};
+  for (int i = 0; i < 1000; ++i) {
+    schema["allOf"][0]["anyOf"].push_back({{"const", i}});
+    schema["allOf"][1]["anyOf"].push_back({{"enum", {2 * i, "x"}}});
+  }
+  Expect(schema.dump(), {"0", "2", "998"}, {"1", "1000", R"("x")"});
+}
+
+// Objects that have no members but those that they name.
+TEST(JsonSchema, ExcludesClosedObjects) {
+  const auto closed = [](const char* properties, const char* more = "") {
+    return fmt::format(R"({{"type":"object","properties":{},"additionalProperties":false{}}})", properties,
+                       more);
+  };
+  const auto one_of = [](const std::string& a, const std::string& b) {
+    return fmt::format(R"({{"oneOf":[{},{}]}})", a, b);
+  };
+  // By a member that only one of them has, required or not.
+  Expect(
+      one_of(closed(R"({"a":{"type":"null"}})", R"(,"required":["a"])"), closed(R"({"b":{"type":"null"}})")),
+      {R"({"a":null})", R"({"b":null})", "{}"}, {R"({"a":null,"b":null})"});
+  Expect(one_of(closed(R"({"a":{"type":"null"},"c":{"type":"null"}})"), closed(R"({"b":{"type":"null"}})")),
+         {R"({"a":null})", R"({"c":null})", R"({"a":null,"c":null})", R"({"b":null})"},
+         {"{}", R"({"a":null,"b":null})"});
+  // By an optional member's value.
+  Expect(one_of(closed(R"({"kind":{"const":"x"},"a":{"type":"null"}})"),
+                closed(R"({"kind":{"const":"y"},"a":{"type":"null"}})")),
+         {R"({"kind":"x"})", R"({"kind":"y","a":null})"}, {"{}", R"({"a":null})"});
+  // Three, of which two allow the same objects.
+  Expect(fmt::format(R"({{"oneOf":[{},{},{}]}})", closed(R"({"a":{"type":"null"}})"),
+                     closed(R"({"a":{"type":"null"},"b":{"type":"null"}})", R"(,"required":["a"])"),
+                     closed(R"({"c":{"type":"null"}})", R"(,"required":["c"])")),
+         {"{}", R"({"a":null,"b":null})", R"({"c":null})"}, {R"({"a":null})", R"({"b":null})"});
+  // Others, by their names or values.
+  Expect(
+      R"({"type":"object","properties":{"ax":{"enum":[1,2]},"b":{"enum":[1,2]}},"not":{"patternProperties":{"^a":{"const":1}},"additionalProperties":{"const":2}}})",
+      {R"({"ax":2})", R"({"b":1})", R"({"ax":2,"b":2})"},
+      {"{}", R"({"ax":1})", R"({"b":2})", R"({"ax":1,"b":2})"});
+  Expect(
+      R"({"type":"object","properties":{"ax":{"enum":[1,2]}},"not":{"properties":{"ax":{"enum":[1,2]}},"patternProperties":{"^a":{"const":1}}}})",
+      {R"({"ax":2})"}, {"{}", R"({"ax":1})"});
+  // Members of some pattern, which both allow.
+  Expect(one_of(closed(R"({"a":{"type":"null"}})",
+                       R"(,"patternProperties":{"^x-":{"enum":[1]}},"required":["a"])"),
+                closed(R"({"a":{},"b":{}})", R"(,"patternProperties":{"^x-":{"enum":[1]}})")),
+         {R"({"b":0})", R"({"a":0,"x-y":1})", R"({"x-y":1})"}, {R"({"a":null})", R"({"a":null,"x-y":1})"});
+  EXPECT_THAT(ErrorOf(one_of(R"({"type":"object","additionalProperties":{"type":"null"}})", closed("{}"))),
+              HasSubstr("#/oneOf/1/additionalProperties cannot be excluded by a not, a oneOf or an if where "
+                        "other members are free"));
+}
+
+// What excludes one branch can name a member that another requires.
+TEST(JsonSchema, ExcludesAllBranchesAtOnce) {
+  for (const char* others :
+       {R"({"required":["x"],"properties":{"x":{}}},{"properties":{"x":{"type":"string"}}})",
+        R"({"properties":{"x":{"type":"string"}}},{"required":["x"],"properties":{"x":{}}})"}) {
+    Automaton automaton(Lowered(fmt::format(
+        R"({{"oneOf":[{{"type":"object","properties":{{"a":{{"type":"null"}}}}}},{}]}})", others)));
+    EXPECT_FALSE(automaton.Matches(R"({"x":1})")) << others;
+    EXPECT_FALSE(automaton.Matches(R"({"a":null,"x":1})")) << others;
+  }
+}
+
 TEST(JsonSchema, ExcludesByManyKeywords) {
   Expect(R"({"type":"string","not":{"pattern":"a"}})", {R"("")", R"("bc")"}, {R"("a")", R"("bac")"});
   Expect(R"({"type":"string","not":{"maxLength":2}})", {R"("abc")"}, {R"("ab")", R"("")"});

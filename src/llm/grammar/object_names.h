@@ -3,6 +3,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "llm/grammar/schema_parts.h"
@@ -33,12 +34,20 @@ class ObjectNames {
   SchemaParts OthersWith(const std::vector<bool>& matched) const;
 
  private:
-  void Add(const SchemaPart& part);
+  // What the parts say of a name.
+  struct Member {
+    bool is_required = false;
+    std::vector<std::pair<size_t, const nlohmann::ordered_json*>> properties;  // index of the part, schema
+  };
+
+  void Add(size_t part);
+  template <typename Found>
+  void ForEachPartOf(const std::string& name, const Found& found) const;
 
   SchemaParts parts_;
   std::vector<std::string> named_;
   std::vector<std::string> required_;
-  std::unordered_map<std::string, bool> is_required_;  // by name, of those in named_
+  std::unordered_map<std::string, Member> members_;  // of those in named_
   std::vector<std::string> patterns_;
   std::vector<Regular> pattern_texts_;
   bool has_others_ = false;

@@ -221,6 +221,68 @@ class Program::Builder {
     return entry;
   }
 
+  // The characters of classes, each laid out once, and copied where other positions follow it.
+  class CharsOf {
+   public:
+    CharsOf(Builder& builder, const std::vector<CodePoints>& classes, bool in_string)
+        : builder_(builder), classes_(classes), in_string_(in_string), laid_(classes.size()) {}
+
+    // As AddChar does.
+    void Add(uint32_t chars, Pos next, std::vector<Edge>& first) {
+      Program& program = builder_.program_;
+      Laid& laid = laid_[chars];
+      const bool is_first = laid.first.empty();
+      if (is_first) {
+        laid.next = next;
+        laid.positions = laid.end_positions = static_cast<uint32_t>(program.positions_.size());
+        laid.edges = static_cast<uint32_t>(program.edges_.size());
+        builder_.AddChar(classes_[chars], in_string_, next, laid.first);
+        laid.end_positions = static_cast<uint32_t>(program.positions_.size());
+        laid.end_edges = static_cast<uint32_t>(program.edges_.size());
+      }
+      const auto [shift, is_new] = shifts_.try_emplace(uint64_t{chars} << 32 | next, 0);
+      if (is_new && !is_first) shift->second = Copy(laid, next);
+      for (const Edge& edge : laid.first) first.push_back(Shifted(edge, laid, shift->second, next));
+    }
+
+   private:
+    struct Laid {
+      Pos next = 0;
+      std::vector<Edge> first;
+      // What was added to the program's positions and edges.
+      uint32_t positions = 0, end_positions = 0;
+      uint32_t edges = 0, end_edges = 0;
+    };
+
+    static Edge Shifted(Edge edge, const Laid& laid, uint32_t shift, Pos next) {
+      edge.next = edge.next == laid.next ? next : edge.next + shift;
+      return edge;
+    }
+
+    // Returns how far the copies are from what was copied.
+    uint32_t Copy(const Laid& laid, Pos next) {
+      Program& program = builder_.program_;
+      Effort::Spend(laid.end_positions - laid.positions + laid.end_edges - laid.edges);
+      builder_.CheckSize();
+      const auto shift = static_cast<uint32_t>(program.positions_.size()) - laid.positions;
+      const auto edge_shift = static_cast<uint32_t>(program.edges_.size()) - laid.edges;
+      for (uint32_t p = laid.positions; p < laid.end_positions; ++p) {
+        Position copy = program.positions_[p];
+        copy.first += edge_shift;
+        program.positions_.push_back(copy);
+      }
+      for (uint32_t e = laid.edges; e < laid.end_edges; ++e)
+        program.edges_.push_back(Shifted(program.edges_[e], laid, shift, next));
+      return shift;
+    }
+
+    Builder& builder_;
+    const std::vector<CodePoints>& classes_;
+    const bool in_string_;
+    std::vector<Laid> laid_;                         // [class]
+    std::unordered_map<uint64_t, uint32_t> shifts_;  // by class and the position that follows
+  };
+
   // A position for each state.
   Pos Texts(const Regular& texts, bool in_string, Pos next) {
     std::vector<Pos> entries, bytes;
@@ -230,6 +292,7 @@ class Program::Builder {
     }
     std::vector<uint32_t> text_in;  // by class
     for (const CodePoints& chars : texts.Classes()) text_in.push_back(PlainTextIn(chars));
+    CharsOf chars(*this, texts.Classes(), in_string);
     std::map<uint32_t, uint32_t> text_to;  // by the next state
     for (size_t i = 0; i < bytes.size(); ++i) {
       text_to.clear();
@@ -244,7 +307,7 @@ class Program::Builder {
       if (has_all) HasAllPlainText(bytes[i]);
       std::vector<Edge> edges;
       for (const Regular::Edge& edge : texts.States()[i].edges)
-        AddChar(texts.Classes()[edge.chars], in_string, entries[edge.next], edges);
+        chars.Add(edge.chars, entries[edge.next], edges);
       Effort::Spend(edges.size());
       CheckSize();
       program_.positions_[bytes[i]].first = static_cast<uint32_t>(program_.edges_.size());

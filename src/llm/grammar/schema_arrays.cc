@@ -257,9 +257,9 @@ bool SchemaLowering::ListOf(const SchemaParts& parts, std::vector<Json>& values)
     }
     if (list == nullptr && types == kBoolean) list = &booleans;
     if (list == nullptr || !list->is_array() || list->size() > kMaxValues) return false;
-    const std::unique_ptr<SchemaCheck> check = document_.CheckOf(alternative);
+    const SchemaDocument::Check check = document_.CheckOf(alternative);
     for (const Json& value : *list) {
-      if ((types & TypeOf(value)) == 0 || !check->WhatIsWrong(value).empty()) continue;
+      if ((types & TypeOf(value)) == 0 || !check.Allows(value)) continue;
       if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
       if (values.size() > kMaxListed) return false;
     }

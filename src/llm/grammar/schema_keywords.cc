@@ -114,8 +114,10 @@ std::string_view Meant(std::string_view word) {
     return {};
   const std::string lower = Lower(word);
   for (const std::string_view keyword : kAssertions) {
-    if (keyword.size() < kLeast) continue;
-    if (Distance(lower, Lower(keyword)) <= (keyword.size() >= kLong ? 2u : 1u)) return keyword;
+    const size_t most = keyword.size() >= kLong ? 2 : 1;
+    const bool is_near = lower.size() <= keyword.size() + most && keyword.size() <= lower.size() + most;
+    if (keyword.size() < kLeast || !is_near) continue;
+    if (Distance(lower, Lower(keyword)) <= most) return keyword;
   }
   return {};
 }

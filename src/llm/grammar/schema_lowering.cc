@@ -143,10 +143,12 @@ Grammar::Node SchemaLowering::Listed(const SchemaPart& list, const SchemaParts& 
     }
   }
   has_more = has_more || lists > 1 || HasAny(parts, {kExcept, kNotPattern});
-  const std::unique_ptr<SchemaCheck> check = has_more ? document_.CheckOf(parts, listed) : nullptr;
+  const Json* known = constant == nullptr ? &values : constant;
+  SchemaDocument::Check check;
+  if (has_more) check = document_.CheckOf(parts, listed, known);
   std::vector<Grammar::Node> choices;
   for (const Json& value : values) {
-    if ((types & TypeOf(value)) == 0 || (check && !check->WhatIsWrong(value).empty())) continue;
+    if ((types & TypeOf(value)) == 0 || !check.Allows(value)) continue;
     const bool has_quote = !style_.IsJson() && value.dump().find(style_.quote) != std::string::npos;
     if (has_quote) continue;
     choices.push_back(grammar_.Bytes(style_.Write(value)));

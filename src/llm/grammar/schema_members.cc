@@ -43,10 +43,10 @@ Grammar::Node PlainTexts(SchemaDocument& document, const SchemaParts& parts, std
     const Json* constant = Find(*part.schema, "const");
     if (list == nullptr && constant == nullptr) continue;
     const Json single = constant != nullptr ? Json::array({*constant}) : Json();
-    const std::unique_ptr<SchemaCheck> check = document.CheckOf(parts);
+    const SchemaDocument::Check check = document.CheckOf(parts);
     std::vector<Grammar::Node> choices;
     for (const Json& value : constant != nullptr ? single : *list) {
-      if (!value.is_string() || !check->WhatIsWrong(value).empty()) continue;
+      if (!value.is_string() || !check.Allows(value)) continue;
       if (value.get_ref<const std::string&>().find(end) == std::string::npos)
         choices.push_back(grammar.Bytes(value));
     }

@@ -14,13 +14,45 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kMaxCompared = 4;  // objects within objects that are compared
 
+bool AllowsAll(const Json& schema) { return schema == Json(true) || schema == Json::object(); }
+
+// Whether a member is what the schema says, because one of its own schemas says the same.
+bool IsSurely(const ObjectNames& names, const std::string& name, const Json& schema) {
+  if (AllowsAll(schema)) return true;
+  const SchemaParts parts = names.PartsOf(name);
+  return std::any_of(parts.begin(), parts.end(),
+                     [&](const SchemaPart& part) { return *part.schema == schema; });
+}
+
+// Whether the members that an object's schemas do not name, if it has any, are all what the other says of
+// them: it has the same patterns, and says the same by each.
+bool OthersAreSurely(const ObjectNames& names, const ObjectNames& other) {
+  const size_t num_patterns = names.Patterns().size();
+  const auto is_false = [](const SchemaPart& part) { return *part.schema == Json(false); };
+  if (names.HasOthers() && std::ranges::none_of(names.OthersWith(std::vector<bool>(num_patterns)), is_false))
+    return false;
+  if (num_patterns == 0) return true;
+  const auto said_by = [](const ObjectNames& of, const std::string& pattern) {
+    std::vector<bool> matched;
+    for (const std::string& each : of.Patterns()) matched.push_back(each == pattern);
+    return of.OthersWith(matched);
+  };
+  return num_patterns == other.Patterns().size() &&
+         std::ranges::all_of(names.Patterns(), [&](const std::string& pattern) {
+           const SchemaParts here = said_by(names, pattern), there = said_by(other, pattern);
+           return std::ranges::count(other.Patterns(), pattern) == 1 &&
+                  std::ranges::any_of(
+                      here, [&](const SchemaPart& part) { return *part.schema == *there[0].schema; });
+         });
+}
+
 }  // namespace
 
 // What is not allowed by the part, as far as schemas can say it.
-SchemaDocument::Cases SchemaDocument::Negate(const SchemaPart& part) {
+SchemaDocument::Cases SchemaDocument::Negate(const SchemaPart& part, const SchemaParts& answer) {
   const Json* schema = part.schema;
   const std::string& path = part.path;
-  if (*schema == Json(true) || *schema == Json::object()) return {};
+  if (AllowsAll(*schema)) return {};
   if (*schema == Json(false)) return {{}};
   if (!schema->is_object()) throw WrongSchema(path, "must be an object or a boolean");
   if (++steps_ > kMaxSteps || path_.size() > kMaxDepth)
@@ -28,14 +60,19 @@ SchemaDocument::Cases SchemaDocument::Negate(const SchemaPart& part) {
   path_.push_back(schema);
   Cases cases;  // one keyword fails, or another
   for (const auto& [keyword, value] : schema->items()) {
-    const Cases more = NegateKeyword(keyword, part);
+    const Cases more = NegateKeyword(keyword, part, answer);
+    cases.insert(cases.end(), more.begin(), more.end());
+  }
+  if (Find(*schema, "additionalProperties") != nullptr || Find(*schema, "patternProperties") != nullptr) {
+    const Cases more = NegateMembers(part, answer);
     cases.insert(cases.end(), more.begin(), more.end());
   }
   path_.pop_back();
   return cases;
 }
 
-SchemaDocument::Cases SchemaDocument::NegateKeyword(const std::string& keyword, const SchemaPart& part) {
+SchemaDocument::Cases SchemaDocument::NegateKeyword(const std::string& keyword, const SchemaPart& part,
+                                                    const SchemaParts& answer) {
   const Json& value = (*part.schema)[keyword];
   const std::string where = fmt::format("{}/{}", part.path, keyword);
   const auto one = [&](Json schema) -> Cases { return {{{{Make(std::move(schema)), where}}, {}}}; };
@@ -45,13 +82,13 @@ SchemaDocument::Cases SchemaDocument::NegateKeyword(const std::string& keyword, 
     const Json others = NamesOfTypes(kAnyType & ~types);
     return others.empty() ? Cases{} : one({{"type", others}});
   }
-  if (keyword == "$ref") return Negate(Target(value, where));
+  if (keyword == "$ref") return Negate(Target(value, where), answer);
   if (keyword == "not") return Expand({&value, where});
   if (keyword == "allOf" || keyword == "anyOf") {
     Cases cases;
     if (keyword == "anyOf") cases = {{}};
     for (size_t i = 0; i < value.size(); ++i) {
-      const Cases more = Negate({&value[i], fmt::format("{}/{}", where, i)});
+      const Cases more = Negate({&value[i], fmt::format("{}/{}", where, i)}, answer);
       if (keyword == "anyOf") {
         cases = And(cases, more, where);
       } else {
@@ -70,14 +107,10 @@ SchemaDocument::Cases SchemaDocument::NegateKeyword(const std::string& keyword, 
     return cases;
   }
   if (keyword == "properties") {
+    const ObjectNames names(answer);
     Cases cases;
-    for (const auto& [name, property] : value.items()) {
-      if (property == Json(true) || property == Json::object()) continue;
-      const Cases more = one({{"type", "object"},
-                              {"properties", {{name, {{"not", property}}}}},
-                              {"required", Json::array({name})}});
-      cases.insert(cases.end(), more.begin(), more.end());
-    }
+    for (const auto& [name, property] : value.items())
+      if (!IsSurely(names, name, property)) cases.push_back(WithMemberNot(name, property, where));
     return cases;
   }
   if (keyword == "const" || keyword == "enum")
@@ -97,12 +130,12 @@ SchemaDocument::Cases SchemaDocument::NegateKeyword(const std::string& keyword, 
     if (value.is_array()) throw UnsupportedSchema(where, "cannot be excluded as a list");
     return one({{"type", "array"}, {keyword == "items" ? "contains" : "items", {{"not", value}}}});
   }
-  if (keyword == "oneOf") return NegateOneOf(value, where);
+  if (keyword == "oneOf") return NegateOneOf(value, where, answer);
   if (keyword == "if") {
     const SchemaPart condition = {&value, where};
     const auto fails = [&](const char* branch) -> Cases {
       const Json* schema = Find(*part.schema, branch);
-      return schema == nullptr ? Cases{} : Negate({schema, fmt::format("{}/{}", part.path, branch)});
+      return schema == nullptr ? Cases{} : Negate({schema, fmt::format("{}/{}", part.path, branch)}, answer);
     };
     Cases cases = And(Expand(condition), fails("then"), where);
     const Cases otherwise = And({{{}, {condition}}}, fails("else"), where);
@@ -124,8 +157,44 @@ SchemaDocument::Cases SchemaDocument::NegateKeyword(const std::string& keyword, 
   if (keyword == "then" || keyword == "else" || keyword == "$defs" || keyword == "definitions") return {};
   const bool is_on = value != Json(false);
   if (IsAnnotation(keyword) || ((keyword == "uniqueItems" || keyword == "nullable") && !is_on)) return {};
-  if (keyword == "additionalProperties" && (value == Json(true) || value == Json::object())) return {};
+  if (keyword == "additionalProperties" || keyword == "patternProperties") return {};  // NegateMembers
   throw UnsupportedSchema(where, "cannot be excluded by a not, a oneOf or an if");
+}
+
+// An object with this member, whose value is not allowed by the schema.
+SchemaDocument::Case SchemaDocument::WithMemberNot(const std::string& name, const Json& schema,
+                                                   const std::string& where) {
+  const Json value = schema == Json(false) ? Json(true) : Json{{"not", schema}};
+  Json object = {{"type", "object"}, {"required", Json::array({name})}};
+  object["properties"][name] = value;
+  return {{{Make(std::move(object)), where}}, {}};
+}
+
+// By additionalProperties and patternProperties: one of the answer's members is not what they say. Where the
+// names of its members are free, schemas cannot say so.
+SchemaDocument::Cases SchemaDocument::NegateMembers(const SchemaPart& part, const SchemaParts& answer) {
+  const ObjectNames names(answer);
+  Json by_name = Json::object();  // without what it says of its properties, but for their names
+  if (const Json* properties = Find(*part.schema, "properties"))
+    for (const auto& [name, property] : properties->items()) by_name["properties"][name] = true;
+  for (const char* others : {"patternProperties", "additionalProperties"})
+    if (const Json* value = Find(*part.schema, others)) by_name[others] = *value;
+  const ObjectNames excluded({{&by_name, part.path}});
+  const char* keyword =
+      Find(*part.schema, "additionalProperties") != nullptr ? "additionalProperties" : "patternProperties";
+  const std::string where = fmt::format("{}/{}", part.path, keyword);
+  const Json* more = Find(by_name, "additionalProperties");
+  if (excluded.Patterns().empty() && (more == nullptr || AllowsAll(*more))) return {};
+  if ((TypesOf(answer) & kObject) != 0 && !OthersAreSurely(names, excluded))
+    throw UnsupportedSchema(where,
+                            "cannot be excluded by a not, a oneOf or an if where other members are free");
+  Cases cases;
+  for (const std::string& name : names.Named()) {
+    if (!names.MayHave(name)) continue;
+    for (const SchemaPart& one : excluded.PartsOf(name))
+      if (!IsSurely(names, name, *one.schema)) cases.push_back(WithMemberNot(name, *one.schema, where));
+  }
+  return cases;
 }
 
 // Of a count such as minItems; nothing if the keyword is none.
@@ -147,11 +216,12 @@ std::optional<SchemaDocument::Cases> SchemaDocument::NegateCount(const std::stri
 }
 
 // None of them holds, or two do.
-SchemaDocument::Cases SchemaDocument::NegateOneOf(const Json& list, const std::string& where) {
+SchemaDocument::Cases SchemaDocument::NegateOneOf(const Json& list, const std::string& where,
+                                                  const SchemaParts& answer) {
   Cases cases = {{}};
   SchemaParts parts;
   for (size_t i = 0; i < list.size(); ++i) parts.push_back({&list[i], fmt::format("{}/{}", where, i)});
-  for (const SchemaPart& part : parts) cases = And(cases, Negate(part), where);
+  for (const SchemaPart& part : parts) cases = And(cases, Negate(part, answer), where);
   for (size_t i = 0; i < parts.size(); ++i) {
     for (size_t j = i + 1; j < parts.size(); ++j) {
       const Cases two = And(Expand(parts[i]), Expand(parts[j]), where);
@@ -175,9 +245,9 @@ bool SchemaDocument::AreDisjoint(const SchemaParts& answer, const SchemaParts& o
   if (types != kObject || depth >= kMaxCompared) return false;
   // Answers have only the members that their own schema names.
   const ObjectNames names(answer), other_names(other);
-  for (const std::string& name : other_names.Required()) {
+  for (const std::string& name : other_names.Required())
     if (!names.MayHave(name)) return true;
-    if (!names.IsRequired(name)) continue;
+  for (const std::string& name : names.Required()) {
     if (AreDisjoint(ExpandAll(names.PartsOf(name)), ExpandAll(other_names.PartsOf(name)), depth + 1))
       return true;
   }

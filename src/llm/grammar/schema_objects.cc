@@ -3,6 +3,7 @@
 #include "llm/grammar/json_scalar.h"
 #include "llm/grammar/schema_keywords.h"
 #include "llm/grammar/schema_lowering.h"
+#include "llm/regular/kinds.h"
 #include "llm/regular/pattern.h"
 #include "llm/regular/regular.h"
 
@@ -16,10 +17,9 @@ constexpr int64_t kMaxCountedStates = 4096;
 constexpr size_t kMaxKinds = 64;  // of names, by the patterns that they match
 constexpr const char* kBareName = "^[A-Za-z0-9_$-]+$";
 
-bool IsAllowedName(const std::vector<std::unique_ptr<SchemaCheck>>& checks, const std::string& name) {
-  return checks.empty() || std::any_of(checks.begin(), checks.end(), [&](const auto& check) {
-           return check->WhatIsWrong(Json(name)).empty();
-         });
+bool IsAllowedName(const std::vector<SchemaDocument::Check>& checks, const std::string& name) {
+  return checks.empty() || std::any_of(checks.begin(), checks.end(),
+                                       [&](const auto& check) { return check.Allows(Json(name)); });
 }
 
 void CheckBareName(const std::string& name, const std::string& path) {
@@ -48,7 +48,7 @@ Grammar::Node SchemaLowering::Object(const SchemaParts& parts) {
   if (members.max != Grammar::kUnbounded && members.max < members.min)
     throw NoValue{WrongSchema(path, "has a minProperties above its maxProperties")};
 
-  std::vector<std::unique_ptr<SchemaCheck>> checks;
+  std::vector<SchemaDocument::Check> checks;
   for (const SchemaParts& one : allowed) checks.push_back(document_.CheckOf(one));
   std::vector<std::string> named = names.Named();
   bool has_others = true;
@@ -134,32 +134,19 @@ std::optional<Grammar::Node> SchemaLowering::Others(const ObjectNames& names,
     if (!value) return std::nullopt;
     return member(LowerNameExcept(named, grammar_), *value);
   }
-  const std::string where = "JSON schema: " + path;
+  std::vector<Regular> languages;
+  for (size_t i = 0; i < patterns.size(); ++i) languages.push_back(names.TextsOf(i));
   std::vector<Grammar::Node> kinds;
-  // The names that match some of the patterns and not the others, taken one by one: most sets of patterns
-  // have no name in common.
-  std::vector<bool> matched;
-  const auto divide = [&](const auto& self, const Regular& some) -> void {
-    if (some.Empty()) return;
-    const size_t next = matched.size();
-    if (next < patterns.size()) {
-      const Regular& texts = names.TextsOf(next);
-      matched.push_back(false);
-      self(self, Reduced(Intersection(some, Complement(texts, where), where)));
-      matched.back() = true;
-      self(self, Reduced(Intersection(some, texts, where)));
-      matched.pop_back();
-      return;
-    }
-    const bool matches_none = std::find(matched.begin(), matched.end(), true) == matched.end();
-    if (matches_none && !names.HasOthers()) return;
+  for (Kind& kind :
+       KindsOf(NameTexts(unlisted, named, path), languages, 4 * kMaxKinds, "JSON schema: " + path)) {
+    const bool matches_none = std::find(kind.in.begin(), kind.in.end(), true) == kind.in.end();
+    if (matches_none && !names.HasOthers()) continue;
     if (kinds.size() >= kMaxKinds)
       throw UnsupportedSchema(path + "/patternProperties",
                               fmt::format("has more than {} kinds of names", kMaxKinds));
-    const std::optional<Grammar::Node> value = ValuesIfAny(names.OthersWith(matched));
-    if (value) kinds.push_back(member(LowerName(some, grammar_), *value));
-  };
-  divide(divide, NameTexts(unlisted, named, path));
+    const std::optional<Grammar::Node> value = ValuesIfAny(names.OthersWith(kind.in));
+    if (value) kinds.push_back(member(LowerName(std::move(kind.texts), grammar_), *value));
+  }
   if (kinds.empty()) return std::nullopt;
   return Choice(std::move(kinds));
 }

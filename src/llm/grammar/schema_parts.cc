@@ -31,6 +31,18 @@ std::string WithoutPercents(std::string_view text) {
   return out;
 }
 
+// Whether a schema is a const or an enum and, perhaps, the type of its values.
+bool IsPlainList(const Json& schema) {
+  if (!schema.is_object()) return false;
+  const Json* values = Find(schema, "enum");
+  if ((values != nullptr) == (Find(schema, "const") != nullptr)) return false;
+  if (values != nullptr && (!values->is_array() || values->empty())) return false;
+  return std::all_of(schema.items().begin(), schema.items().end(), [](const auto& member) {
+    return member.key() == "enum" || member.key() == "const" || member.key() == "type" ||
+           IsAnnotation(member.key());
+  });
+}
+
 }  // namespace
 
 Error WrongSchema(std::string_view path, std::string_view what) {
@@ -177,7 +189,7 @@ SchemaDocument::Cases SchemaDocument::Expand(const SchemaPart& part) {
   if (Find(*schema, "allOf") != nullptr) cases = And(cases, ExpandAll(list("allOf")), path + "/allOf");
   if (Find(*schema, "anyOf") != nullptr) {
     Cases any;
-    for (const SchemaPart& one : list("anyOf")) {
+    for (const SchemaPart& one : WithListsMerged(list("anyOf"), path + "/anyOf")) {
       Cases more = Expand(one);
       std::move(more.begin(), more.end(), std::back_inserter(any));
     }
@@ -203,6 +215,29 @@ SchemaDocument::Cases SchemaDocument::Expand(const SchemaPart& part) {
   }
   path_.pop_back();
   return cases;
+}
+
+// Branches that only list values, as one: hundreds of them are common, and multiplied by other alternatives.
+SchemaParts SchemaDocument::WithListsMerged(const SchemaParts& any, const std::string& where) {
+  SchemaParts lists, merged;
+  for (const SchemaPart& one : any) (IsPlainList(*one.schema) ? lists : merged).push_back(one);
+  if (lists.size() < 2) return any;
+  const Json*& whole = merged_[lists[0].schema];
+  if (whole == nullptr) {
+    Json values = Json::array();
+    for (const SchemaPart& one : lists) {
+      CheckKeywords(*one.schema, one.path);
+      const Json* constant = Find(*one.schema, "const");
+      const Json some = constant == nullptr ? *Find(*one.schema, "enum") : Json::array({*constant});
+      const uint32_t types = NamedTypesOf({one});
+      for (const Json& value : some)
+        if ((types & TypeOf(value)) != 0) values.push_back(value);
+      Effort::Spend(some.size());
+    }
+    whole = Make({{"enum", values}});
+  }
+  merged.push_back({whole, where});
+  return merged;
 }
 
 SchemaDocument::Cases SchemaDocument::IfThenElse(const SchemaPart& part) {
@@ -252,16 +287,24 @@ std::vector<SchemaParts> SchemaDocument::Alternatives(const SchemaParts& all) {
       throw UnsupportedSchema(all[0].path, fmt::format("combines to more than {} alternatives", kMaxCases));
     Case one = std::move(work.back());
     work.pop_back();
-    while (!one.excluded.empty() && AreDisjoint({{one.parts, {}}}, Expand(one.excluded.back()), 0))
+    // Some are excluded already by what the answer is so far. Not for good: the parts that exclude others can
+    // name members, which it may then have, too.
+    SchemaParts dismissed;
+    while (!one.excluded.empty() && AreDisjoint({{one.parts, {}}}, Expand(one.excluded.back()), 0)) {
+      dismissed.push_back(std::move(one.excluded.back()));
       one.excluded.pop_back();
+    }
     if (one.excluded.empty()) {
       alternatives.push_back(std::move(one.parts));
       continue;
     }
     const SchemaPart excluded = one.excluded.back();
     one.excluded.pop_back();
-    Cases rest = And({one}, Negate(excluded), excluded.path);
-    std::move(rest.rbegin(), rest.rend(), std::back_inserter(work));
+    one.excluded.insert(one.excluded.end(), dismissed.begin(), dismissed.end());
+    Cases rest = And({one}, Negate(excluded, one.parts), excluded.path);
+    std::reverse(rest.begin(), rest.end());
+    for (Case& next : rest)
+      if (NamedTypesOf(next.parts) != 0) work.push_back(std::move(next));
   }
   return alternatives;
 }
@@ -277,28 +320,43 @@ Json SchemaDocument::Moved(const Json& value, const std::string& path) {
   return moved;
 }
 
-std::unique_ptr<SchemaCheck> SchemaDocument::CheckOf(const SchemaParts& parts, uint32_t types) {
-  // What each part says by itself, and the document, moved to where references then point to.
-  Json all = Json::array();
-  for (const SchemaPart& part : parts) {
-    Json one = Json::object();
-    for (const auto& [keyword, value] : part.schema->items()) {
-      if (keyword == kExcept) one["not"] = {{"enum", value}};
-      if (keyword == kNotPattern) one["not"] = {{"pattern", value}};
-      const uint32_t about = TypesOfKeyword(keyword);
-      if (about != 0 && (about & types) == 0) continue;
-      if (!IsAnnotation(keyword) && !IsCombination(keyword)) one[keyword] = Moved(value, part.path);
+bool SchemaDocument::Check::Allows(const Json& value) const {
+  Effort::Spend(1);
+  return std::all_of(parts_.begin(), parts_.end(),
+                     [&](const SchemaCheck* part) { return part->WhatIsWrong(value).empty(); });
+}
+
+SchemaDocument::Check SchemaDocument::CheckOf(const SchemaParts& parts, uint32_t types, const Json* known) {
+  Check check;
+  for (const SchemaPart& part : parts)
+    if (const SchemaCheck* one = CheckOf(part, types, known)) check.parts_.push_back(one);
+  return check;
+}
+
+// What the part says by itself, and the document, moved to where references then point to.
+const SchemaCheck* SchemaDocument::CheckOf(const SchemaPart& part, uint32_t types, const Json* known) {
+  const auto key = std::make_tuple(part.schema, types, known);
+  if (const auto found = checks_.find(key); found != checks_.end()) return found->second.get();
+  Json one = Json::object();
+  for (const auto& [keyword, value] : part.schema->items()) {
+    if (keyword == kExcept) one["not"] = {{"enum", value}};
+    if (keyword == kNotPattern) one["not"] = {{"pattern", value}};
+    const uint32_t about = TypesOfKeyword(keyword);
+    if (&value == known || (about != 0 && (about & types) == 0)) continue;
+    if (!IsAnnotation(keyword) && !IsCombination(keyword)) one[keyword] = Moved(value, part.path);
+  }
+  std::unique_ptr<SchemaCheck> check;
+  if (!one.empty()) {
+    std::string text = one.dump();
+    if (text.find(kMovedTo) != std::string::npos) {
+      if (!moved_) moved_ = Moved(root_, "#");
+      one["$defs"] = {{"root", *moved_}};
+      text = one.dump();
     }
-    all.push_back(std::move(one));
+    Effort::Spend(text.size());
+    check = std::make_unique<SchemaCheck>(text, /*explains=*/false);
   }
-  Json whole = {{"allOf", all}};
-  if (whole.dump().find(kMovedTo) != std::string::npos) {
-    if (!moved_) moved_ = Moved(root_, "#");
-    whole["$defs"] = {{"root", *moved_}};
-  }
-  const std::string text = whole.dump();
-  Effort::Spend(text.size());
-  return std::make_unique<SchemaCheck>(text);
+  return (checks_[key] = std::move(check)).get();
 }
 
 }  // namespace throng::llm

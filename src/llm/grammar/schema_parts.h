@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "base/error.h"
@@ -49,8 +50,19 @@ class SchemaDocument {
   // kUnsupported for what cannot be resolved, with keyword and path.
   std::vector<SchemaParts> Alternatives(const SchemaParts& all);
 
-  // Judges values of some types by all parts. Throws as SchemaCheck does.
-  std::unique_ptr<SchemaCheck> CheckOf(const SchemaParts& parts, uint32_t types = kAnyType);
+  // Judges values by schemas that hold together.
+  class Check {
+   public:
+    bool Allows(const nlohmann::ordered_json& value) const;
+
+   private:
+    friend class SchemaDocument;
+    std::vector<const SchemaCheck*> parts_;
+  };
+  // Of values of some types, which are known to fit the value of some keyword: the enum that lists them, or
+  // null. Throws as SchemaCheck does.
+  Check CheckOf(const SchemaParts& parts, uint32_t types = kAnyType,
+                const nlohmann::ordered_json* known = nullptr);
 
   // A schema that is not in the text, such as the schema of all values.
   const nlohmann::ordered_json* Make(nlohmann::ordered_json schema);
@@ -71,13 +83,18 @@ class SchemaDocument {
   SchemaPart Target(const Json& reference, const std::string& path);
   Cases Expand(const SchemaPart& part);
   Cases ExpandAll(const SchemaParts& parts);
-  Cases Negate(const SchemaPart& part);
-  Cases NegateKeyword(const std::string& keyword, const SchemaPart& part);
+  SchemaParts WithListsMerged(const SchemaParts& any, const std::string& where);
+  // What the part does not allow, of what `answer` allows.
+  Cases Negate(const SchemaPart& part, const SchemaParts& answer);
+  Cases NegateKeyword(const std::string& keyword, const SchemaPart& part, const SchemaParts& answer);
+  Case WithMemberNot(const std::string& name, const Json& schema, const std::string& where);
+  Cases NegateMembers(const SchemaPart& part, const SchemaParts& answer);
   std::optional<Cases> NegateCount(const std::string& keyword, const Json& value, const std::string& where);
-  Cases NegateOneOf(const Json& list, const std::string& where);
+  Cases NegateOneOf(const Json& list, const std::string& where, const SchemaParts& answer);
   Cases IfThenElse(const SchemaPart& part);
   Cases Dependencies(const SchemaPart& part);
   Json Moved(const Json& value, const std::string& path);
+  const SchemaCheck* CheckOf(const SchemaPart& part, uint32_t types, const Json* known);
   Cases And(const Cases& a, const Cases& b, const std::string& path) const;
   bool AreDisjoint(const Cases& answers, const Cases& others, int depth);
   bool AreDisjoint(const SchemaParts& answer, const SchemaParts& other, int depth);
@@ -88,6 +105,9 @@ class SchemaDocument {
   std::vector<const Json*> path_;  // the schemas that are being expanded
   size_t steps_ = 0;
   std::optional<Json> moved_;  // for CheckOf
+  // By schema, types and what is known; null where nothing is left to judge.
+  std::map<std::tuple<const Json*, uint32_t, const Json*>, std::unique_ptr<SchemaCheck>> checks_;
+  std::map<const Json*, const Json*> merged_;  // the lists of an anyOf, by the first of them
 };
 
 // Errors at a path: kInvalid and kUnsupported.

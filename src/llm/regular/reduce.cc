@@ -29,8 +29,9 @@ struct SubsetHash {
   }
 };
 
-// The subset construction; nothing if it takes more than max_states or kMaxWork.
+// The subset construction, where it is needed; nothing if it takes more than max_states or kMaxWork.
 std::optional<std::vector<Regular::State>> Determinised(const Regular& a, size_t max_states) {
+  if (IsDeterministic(a)) return a.States();
   std::vector<Regular::State> states;
   std::vector<Subset> subsets;
   std::unordered_map<Subset, uint32_t, SubsetHash> ids;

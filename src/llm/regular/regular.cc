@@ -71,6 +71,27 @@ std::vector<uint32_t> Useful(const std::vector<Regular::State>& states) {
   return useful;
 }
 
+// From each state, the characters of the shortest text that completes it. All states are useful.
+std::vector<int64_t> FewestCharacters(const Regular& a) {
+  std::vector<std::vector<uint32_t>> before(a.States().size());
+  std::vector<int64_t> fewest(a.States().size(), -1);
+  std::vector<uint32_t> queue;
+  for (uint32_t s = 0; s < a.States().size(); ++s) {
+    for (const Regular::Edge& edge : a.States()[s].edges) before[edge.next].push_back(s);
+    if (!a.States()[s].accepts) continue;
+    fewest[s] = 0;
+    queue.push_back(s);
+  }
+  for (size_t i = 0; i < queue.size(); ++i) {
+    for (const uint32_t state : before[queue[i]]) {
+      if (fewest[state] >= 0) continue;
+      fewest[state] = fewest[queue[i]] + 1;
+      queue.push_back(state);
+    }
+  }
+  return fewest;
+}
+
 // The states of two automata over the classes of both.
 struct Common {
   Partition partition;
@@ -285,9 +306,54 @@ Regular Intersection(const Regular& a, const Regular& b, std::string_view what) 
   return {std::move(common.partition.classes), std::move(states)};
 }
 
+// The states of each length: so the product with a count needs no search for pairs.
 Regular WithLength(const Regular& a, int64_t min, int64_t max, std::string_view what) {
-  if (min == 0 && max == Grammar::kUnbounded) return a;
-  return Intersection(a, Chars(Complement({}), min, max, what), what);
+  if (a.Empty() || (min == 0 && max == Grammar::kUnbounded)) return a;
+  const bool is_bounded = max != Grammar::kUnbounded;
+  const int64_t last = is_bounded ? max : min;  // of more characters, all is the same without a bound
+  if (last >= static_cast<int64_t>(Regular::kMaxStates)) throw TooLarge(what);
+  const std::vector<int64_t> least = FewestCharacters(a);
+  constexpr uint32_t kNone = ~0u;
+  Budget budget(what);
+  std::vector<Regular::State> states;
+  // Those of one length: a's states in the order in which they are reached, and their numbers in `states`.
+  struct Level {
+    std::vector<uint32_t> reached;
+    std::vector<uint32_t> ids;
+  };
+  Level here{{}, std::vector<uint32_t>(a.States().size(), kNone)};
+  Level after = here;
+  const auto id_of = [&](uint32_t state, int64_t length, Level& level) {
+    uint32_t& id = level.ids[state];
+    if (id == kNone) {
+      budget.AddState();
+      id = static_cast<uint32_t>(states.size());
+      states.push_back({a.States()[state].accepts && length >= min, {}});
+      level.reached.push_back(state);
+    }
+    return id;
+  };
+  id_of(0, 0, here);
+  for (int64_t length = 0; length <= last && !here.reached.empty(); ++length) {
+    const bool loops = length == last;
+    if (loops && is_bounded) break;
+    Level& to = loops ? here : after;
+    for (size_t i = 0; i < here.reached.size(); ++i) {
+      const uint32_t from = here.reached[i];
+      std::vector<Regular::Edge> edges;
+      for (const Regular::Edge& edge : a.States()[from].edges) {
+        if (is_bounded && length + 1 + least[edge.next] > max) continue;
+        edges.push_back({edge.chars, id_of(edge.next, loops ? length : length + 1, to)});
+      }
+      budget.AddEdges(edges.size());
+      states[here.ids[from]].edges = std::move(edges);
+    }
+    if (loops) break;
+    for (const uint32_t state : here.reached) here.ids[state] = kNone;
+    here.reached.clear();
+    std::swap(here, after);
+  }
+  return {a.Classes(), std::move(states)};
 }
 
 std::optional<Run> AsRun(const Regular& a) {

@@ -28,11 +28,13 @@ TEST(Regular, CombinesAsSetsDo) {
     const Regular a = Of(left);
     const Regular not_a = Complement(a, "x");
     const Regular short_a = WithLength(a, 1, 3, "x");
+    const Regular long_a = WithLength(a, 3, Grammar::kUnbounded, "x");
     for (const std::string& text : texts) {
       ASSERT_EQ(not_a.Matches(text), !a.Matches(text)) << left << " " << text;
       ASSERT_EQ(Reduced(a).Matches(text), a.Matches(text)) << left << " " << text;
       ASSERT_EQ(short_a.Matches(text), a.Matches(text) && !text.empty() && text.size() <= 3)
           << left << " " << text;
+      ASSERT_EQ(long_a.Matches(text), a.Matches(text) && text.size() >= 3) << left << " " << text;
     }
     for (const char* right : regexes) {
       const Regular b = Of(right);
@@ -51,6 +53,13 @@ TEST(Regular, CombinesAsSetsDo) {
       }
     }
   }
+}
+
+TEST(Regular, OfALengthHasNoStatesThatEndNowhere) {
+  EXPECT_TRUE(WithLength(Of("abc"), 0, 2, "x").Empty());
+  EXPECT_TRUE(WithLength(Of("abc"), 4, Grammar::kUnbounded, "x").Empty());
+  EXPECT_EQ(WithLength(Of("a(bcd)*"), 0, 6, "x").States().size(), 5u);  // "abcd" is the longest
+  EXPECT_EQ(WithLength(Of("ab*"), 3, Grammar::kUnbounded, "x").States().size(), 4u);
 }
 
 TEST(Regular, IsMinimalWhenReduced) {
