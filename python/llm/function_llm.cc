@@ -154,6 +154,12 @@ class PlainFunctionLlm final : public FunctionLlm {
     for (Asked& asked : waiting_) asked.cancelled |= asked.request.id == id;
   }
 
+  void Raise(uint64_t id, int priority) override {
+    for (Asked& asked : waiting_) {
+      if (asked.request.id == id) asked.request.priority = priority;
+    }
+  }
+
  private:
   struct Asked {
     llm::Request request;

@@ -46,10 +46,13 @@ constexpr BackendKind kBackends[] = {
      "$THRONG_API_KEY or\n"
      "                                   $OPENAI_API_KEY; more, separated by &: in_flight (most requests at "
      "once: 512),\n"
-     "                                   timeout (from request to last byte: 300 s), connect_timeout (10 "
-     "s),\n"
-     "                                   priority (low-first, high-first: a request's field priority is its "
-     "step)\n"
+     "                                   adapt=0 (always as many, if there are), timeout (from request to "
+     "last "
+     "byte: 300 s),\n"
+     "                                   connect_timeout (10 s),\n"
+     "                                   priority (a request's field priority is its step: low-first, "
+     "high-first, off;\n"
+     "                                   default own: low-first, to throng serve alone)\n"
      "http://HOST:PORT,http://HOST:PORT  several servers as one\n"},
 };
 
@@ -85,6 +88,11 @@ std::unique_ptr<Llm> MakeBackend(const std::string& spec) {
 bool IsVirtualBackend(std::string_view spec) {
   const BackendKind* kind = FindKind(spec);
   return kind != nullptr && kind->is_virtual;
+}
+
+bool IsServerBackend(std::string_view spec) {
+  const BackendKind* kind = FindKind(spec);
+  return kind != nullptr && kind->name == "http";
 }
 
 std::string VirtualBackendForms() { return Forms(/*only_virtual=*/true); }

@@ -17,6 +17,8 @@ std::unique_ptr<Llm> MakeBackend(const std::string& spec);
 // Whether that backend keeps a virtual clock and needs no prompts; false if the specification names no
 // backend.
 bool IsVirtualBackend(std::string_view spec);
+// Whether that backend asks servers over the network, in wall time.
+bool IsServerBackend(std::string_view spec);
 std::string VirtualBackendForms();  // for messages: "fake[:key=value,...], ..."
 
 // For --help, a line per backend.

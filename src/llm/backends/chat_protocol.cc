@@ -88,7 +88,9 @@ void AddSampling(const Request& request, const Dialect& dialect, Json& body) {
   add("seed", SamplingSeed(request));
   body[dialect.MaxTokensName()] = request.max_tokens;
   if (!request.stop.empty()) add("stop", request.stop);
-  if (!dialect.PriorityName().empty()) add(dialect.PriorityName(), dialect.PriorityOf(request));
+  if (request.known_output_tokens >= 0) add("ignore_eos", true);  // the answer is to be max_tokens long
+  const std::string priority = dialect.PriorityName();
+  if (!priority.empty()) add(priority, dialect.PriorityOf(request));
 }
 
 // The text of a message's content: a text, or the text parts of a list.

@@ -16,8 +16,8 @@ using Json = nlohmann::ordered_json;
 constexpr size_t kMostGrammars = 64;  // kept
 constexpr const char* kMaxTokens = "max_tokens";
 constexpr std::initializer_list<const char*> kOptional = {
-    "temperature",        "top_p",          "seed",          "stop",    "top_k", "min_p",
-    "repetition_penalty", "repeat_penalty", "repeat_last_n", "samplers"};
+    "temperature",        "top_p",          "seed",          "stop",     "top_k",     "min_p",
+    "repetition_penalty", "repeat_penalty", "repeat_last_n", "samplers", "ignore_eos"};
 constexpr std::initializer_list<const char*> kForms = {"response_format", "guided_choice",
                                                        "structured_outputs", "grammar", "regex"};
 // Words of messages about a schema that a server cannot follow.
@@ -133,7 +133,13 @@ void Dialect::ReadVersion(const std::string& body) {
 
 void Dialect::SendPriority(PriorityOrder order, const std::string& name) {
   priority_order_ = order;
-  priority_name_ = order == PriorityOrder::kNotSent ? "" : name;
+  priority_name_ = name;
+}
+
+std::string Dialect::PriorityName() const {
+  const bool sent = priority_order_ == PriorityOrder::kOwn ? program_ == Program::kThrong
+                                                           : priority_order_ != PriorityOrder::kNotSent;
+  return sent ? priority_name_ : "";
 }
 
 std::vector<ConstraintForm> Dialect::FormsFor(const Constraint& constraint) const {
@@ -187,7 +193,7 @@ std::vector<std::string> Dialect::LearnFrom(const ServerError& error, const Json
     any = true;
   }
   std::vector<std::string> optional(kOptional.begin(), kOptional.end());
-  if (!priority_name_.empty()) optional.push_back(priority_name_);
+  if (!PriorityName().empty()) optional.push_back(PriorityName());
   for (const std::string& name : optional) {
     if (!named(name)) continue;
     any = true;

@@ -54,7 +54,7 @@ class Dialect {
   // Sends priorities as the field `name` of requests.
   void SendPriority(PriorityOrder order, const std::string& name);
   // Empty: they are not sent.
-  const std::string& PriorityName() const { return priority_name_; }
+  std::string PriorityName() const;
   int64_t PriorityOf(const Request& request) const {
     return priority_order_ == PriorityOrder::kHighFirst ? -int64_t{request.priority} : request.priority;
   }
@@ -85,7 +85,7 @@ class Dialect {
   bool structured_outputs_ = true;  // vLLM: from 0.11 on
   bool max_completion_tokens_ = false;
   PriorityOrder priority_order_ = PriorityOrder::kNotSent;
-  std::string priority_name_;
+  std::string priority_name_;  // if they are sent
   std::set<std::string> left_out_;
   // Forms refused so far, by constraint.
   std::unordered_map<std::string, size_t> refused_forms_;

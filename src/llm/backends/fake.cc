@@ -151,6 +151,17 @@ void FakeLlm::Cancel(uint64_t id) {
   any_cancelled_.store(true, std::memory_order_release);
 }
 
+void FakeLlm::Raise(uint64_t id, int priority) {
+  const auto waiting = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& entry) {
+    return calls_[std::get<uint32_t>(entry)].completion.id == id;
+  });
+  if (waiting == waiting_.end()) return;
+  const auto [before, number, slot] = *waiting;
+  waiting_.erase(waiting);
+  waiting_.emplace(priority, number, slot);
+  calls_[slot].priority = priority;
+}
+
 size_t FakeLlm::Bytes() const {
   return calls_.capacity() * sizeof(Call) + free_slots_.capacity() * sizeof(uint32_t) + events_.Bytes();
 }

@@ -45,6 +45,7 @@ class FakeLlm : public Llm {
   void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
+  void Raise(uint64_t id, int priority) override;  // of calls that wait for one of `parallel` to end
   double Now() const override { return now_; }
   std::string Identity() const override;
   Stats GetStats() const override { return stats_; }

@@ -120,6 +120,24 @@ TEST(FakeLlm, ServesByPriorityInVirtualTime) {
   EXPECT_EQ(done.size(), 3u);
 }
 
+TEST(FakeLlm, ARaisedCallOvertakesThoseThatWait) {
+  Numbered<FakeLlm> llm({.latency = 2, .parallel = 1});
+  llm.Send(MakeRequest(0, 1, 1));
+  llm.Send(MakeRequest(1, 3, 3));
+  const uint64_t guess = llm.Send(MakeRequest(2, 2, 99));
+  std::vector<Completion> done;
+  llm.Wait(done, 0.5);
+  llm.Raise(guess, 2);
+  llm.Raise(12345, 0);  // unknown
+  llm.Wait(done);
+  llm.Wait(done);
+  ASSERT_EQ(done.size(), 2u);
+  EXPECT_EQ(done[1].id, guess);
+  llm.Cancel(guess);  // it is over
+  llm.Wait(done);
+  EXPECT_EQ(done.size(), 3u);
+}
+
 TEST(FakeLlm, SpreadChangesLatenciesByTheKey) {
   Numbered<FakeLlm> llm({.latency = 1, .spread = 0.5});
   for (uint32_t agent = 0; agent < 100; ++agent) llm.Send(MakeRequest(agent, 0));

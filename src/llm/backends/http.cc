@@ -45,6 +45,7 @@ HttpLlm::HttpLlm(const std::vector<HttpOptions>& servers)
                       options.origin);
     }
     servers_.push_back(std::make_unique<RemoteServer>(options));
+    server_stats_.push_back({.address = options.Address()});
   }
   thread_ = std::thread([this] { Loop(); });
 }
@@ -121,6 +122,11 @@ Stats HttpLlm::GetStats() const {
   return stats_;
 }
 
+std::vector<ServerStats> HttpLlm::Servers() const {
+  const std::lock_guard lock(mutex_);
+  return server_stats_;
+}
+
 void HttpLlm::Loop() {
   while (true) {
     {
@@ -150,7 +156,7 @@ void HttpLlm::StopCancelled() {
     const InFlight& flying = entry.second;
     if (flying.job == nullptr || !flying.job->cancelled) return false;
     transfers_->End(*flying.transfer);
-    flying.server->Forget();
+    servers_[flying.server]->Forget();
     return true;
   });
 }
@@ -159,10 +165,10 @@ void HttpLlm::StopCancelled() {
 void HttpLlm::StartJobs() {
   AskServers();
   std::shared_ptr<Job> job;
-  RemoteServer* server = nullptr;
+  size_t server = 0;
   while (TakeNext(job, server)) {
-    auto transfer = server->Ask(job->request);
-    Send(std::move(transfer), *server, std::move(job));
+    auto transfer = servers_[server]->Ask(job->request);
+    Send(std::move(transfer), server, std::move(job));
   }
 }
 
@@ -173,14 +179,14 @@ void HttpLlm::AskServers() {
   }
   const bool any = std::any_of(servers_.begin(), servers_.end(),
                                [](const auto& server) { return server->IsKnown() || server->IsAsked(); });
-  for (const auto& server : servers_) {
-    if (any && server->RestsFor() > 0) continue;
-    if (auto question = server->NextQuestion()) Send(std::move(question), *server, nullptr);
+  for (size_t i = 0; i < servers_.size(); ++i) {
+    if (any && servers_[i]->RestsFor() > 0) continue;
+    if (auto question = servers_[i]->NextQuestion()) Send(std::move(question), i, nullptr);
   }
 }
 
 // The next call, and the server that takes it.
-bool HttpLlm::TakeNext(std::shared_ptr<Job>& job, RemoteServer*& server) {
+bool HttpLlm::TakeNext(std::shared_ptr<Job>& job, size_t& server) {
   const std::lock_guard lock(mutex_);
   Queue* first = nullptr;
   for (Queue& queue : queues_) {
@@ -212,19 +218,19 @@ bool HttpLlm::TakeNext(std::shared_ptr<Job>& job, RemoteServer*& server) {
   job = std::move(from.extract(from.begin()).mapped());
   job->queue.reset();
   server_of_[job->request.key.agent] = *best;
-  server = servers_[*best].get();
+  server = *best;
   return true;
 }
 
-void HttpLlm::Send(std::unique_ptr<HttpTransfer> transfer, RemoteServer& server, std::shared_ptr<Job> job) {
+void HttpLlm::Send(std::unique_ptr<HttpTransfer> transfer, size_t server, std::shared_ptr<Job> job) {
   HttpTransfer& started = *transfer;
-  in_flight_[&started] = {std::move(transfer), &server, std::move(job)};
+  in_flight_[&started] = {std::move(transfer), server, std::move(job)};
   transfers_->Start(started);
 }
 
 // While no server takes calls, those that wait fail.
 void HttpLlm::OnQuestion(const InFlight& over) {
-  RemoteServer& server = *over.server;
+  RemoteServer& server = *servers_[over.server];
   const std::optional<Completion> failed = server.OnQuestion(*over.transfer);
   if (!failed) {
     CompareModel(server);
@@ -264,12 +270,13 @@ void HttpLlm::CompareModel(const RemoteServer& server) const {
 }
 
 void HttpLlm::OnChat(InFlight over) {
-  RemoteServer& server = *over.server;
+  RemoteServer& server = *servers_[over.server];
   const auto& transfer = static_cast<const ChatTransfer&>(*over.transfer);
   server.Forget();
   if (auto other = server.InOtherForm(transfer, over.job->request))
-    return Send(std::move(other), server, std::move(over.job));
+    return Send(std::move(other), over.server, std::move(over.job));
   Completion completion = server.Read(transfer, over.job->request);
+  CountOf(over.server, completion, transfer.Seconds());
   const bool is_there = !completion.error || completion.error->Code() != ErrorCode::kUnavailable;
   if (is_there && server.Recover()) spdlog::info("{} answers now", server.Where());
   if (completion.error && TryElsewhere(over, completion)) return;
@@ -278,7 +285,7 @@ void HttpLlm::OnChat(InFlight over) {
 
 // Whether another server may answer a call that this one has failed; then it waits for one.
 bool HttpLlm::TryElsewhere(const InFlight& over, const Completion& failed) {
-  RemoteServer& server = *over.server;
+  RemoteServer& server = *servers_[over.server];
   const auto others = std::count_if(servers_.begin(), servers_.end(),
                                     [&](const auto& one) { return !one->IsGone() && one.get() != &server; });
   if (others == 0) return false;
@@ -299,6 +306,20 @@ bool HttpLlm::TryElsewhere(const InFlight& over, const Completion& failed) {
   job.queue = servers_.size();
   queues_[*job.queue].emplace(PlaceOf(job), over.job);
   return true;
+}
+
+void HttpLlm::CountOf(size_t server, const Completion& completion, double seconds) {
+  const std::lock_guard lock(mutex_);
+  ServerStats& stats = server_stats_[server];
+  if (completion.error) {
+    ++stats.failures;
+    return;
+  }
+  ++stats.calls;
+  stats.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens);
+  stats.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
+  stats.output_tokens += static_cast<uint64_t>(completion.output_tokens);
+  stats.seconds += seconds;
 }
 
 void HttpLlm::Complete(const Job& job, Completion completion) {

@@ -16,6 +16,7 @@
 #include "llm/backends/http_options.h"
 #include "llm/backends/http_transfers.h"
 #include "llm/backends/remote_server.h"
+#include "llm/backends/server_stats.h"
 #include "llm/llm.h"
 
 namespace throng::llm {
@@ -47,6 +48,7 @@ class HttpLlm : public Llm {
   double Now() const override;
   std::string Identity() const override;
   Stats GetStats() const override;
+  std::vector<ServerStats> Servers() const;  // in the order in which they were given
 
  private:
   struct Job {
@@ -58,8 +60,8 @@ class HttpLlm : public Llm {
   };
   struct InFlight {
     std::unique_ptr<HttpTransfer> transfer;  // a ChatTransfer if there is a job
-    RemoteServer* server = nullptr;
-    std::shared_ptr<Job> job;  // null: a question about the server
+    size_t server = 0;                       // index
+    std::shared_ptr<Job> job;                // null: a question about the server
   };
   using Queue = std::map<std::pair<int, uint64_t>, std::shared_ptr<Job>>;  // by priority and number
 
@@ -69,13 +71,14 @@ class HttpLlm : public Llm {
   void StopCancelled();
   void StartJobs();
   void AskServers();
-  bool TakeNext(std::shared_ptr<Job>& job, RemoteServer*& server);
-  void Send(std::unique_ptr<HttpTransfer> transfer, RemoteServer& server, std::shared_ptr<Job> job);
+  bool TakeNext(std::shared_ptr<Job>& job, size_t& server);
+  void Send(std::unique_ptr<HttpTransfer> transfer, size_t server, std::shared_ptr<Job> job);
   void OnQuestion(const InFlight& over);
   void OnChat(InFlight over);
   bool TryElsewhere(const InFlight& over, const Completion& failed);
   void FailWaiting(const Completion& failed);
   void CompareModel(const RemoteServer& server) const;
+  void CountOf(size_t server, const Completion& completion, double seconds);
   void Complete(const Job& job, Completion completion);
 
   const std::string identity_;
@@ -96,6 +99,7 @@ class HttpLlm : public Llm {
   std::unordered_map<uint64_t, std::shared_ptr<Job>> jobs_;  // by id
   std::vector<Completion> ready_;
   Stats stats_;
+  std::vector<ServerStats> server_stats_;
 
   std::thread thread_;  // last: uses all above
 };

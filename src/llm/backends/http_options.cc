@@ -40,10 +40,11 @@ HttpOptions HttpOptions::Parse(std::string_view url) {
   KeyValues values("http", url.substr(std::min(question + 1, url.size())), '&');
   options.model = values.Text("model", options.model);
   options.in_flight = values.Int("in_flight", options.in_flight, 1, kMostInFlight);
+  options.adapts = values.Flag("adapt", options.adapts);
   options.connect_timeout = values.Number("connect_timeout", options.connect_timeout, 0.01, 3600.0);
   options.timeout = values.Number("timeout", options.timeout, 0.01, 86400.0);
   options.priority =
-      static_cast<PriorityOrder>(values.Choice("priority", {"off", "low-first", "high-first"}));
+      static_cast<PriorityOrder>(values.Choice("priority", {"own", "off", "low-first", "high-first"}));
   options.priority_name = values.Text("priority_name", options.priority_name);
   values.CheckAllUsed();
   return options;

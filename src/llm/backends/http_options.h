@@ -9,7 +9,8 @@
 namespace throng::llm {
 
 // Which requests a server takes first, if it is told their priorities.
-enum class PriorityOrder { kNotSent, kLowFirst, kHighFirst };
+// kOwn: low first, and only `throng serve` is told, which is known to take them so.
+enum class PriorityOrder { kOwn, kNotSent, kLowFirst, kHighFirst };
 
 struct HttpOptions {
   static constexpr int kMostInFlight = 512;
@@ -20,11 +21,12 @@ struct HttpOptions {
   std::string model;         // empty: the first that the server lists
   int in_flight =
       kMostInFlight;            // most requests at once; how many there are follows from how the server copes
+  bool adapts = true;           // false: always up to in_flight
   double connect_timeout = 10;  // seconds
   double timeout = 300;         // seconds from a request to the last byte of its answer
-  PriorityOrder priority = PriorityOrder::kNotSent;  // a call's is its simulated step
-  std::string priority_name = "priority";            // the field of the request
-  std::string api_key;                               // never shown
+  PriorityOrder priority = PriorityOrder::kOwn;  // a call's is its simulated step
+  std::string priority_name = "priority";        // the field of the request
+  std::string api_key;                           // never shown
 
   std::string Address() const { return origin + path; }
 

@@ -109,6 +109,17 @@ TEST_F(HttpServersTest, ShareTheCallsByTheirLoad) {
   WaitFor(llm, 8);
   EXPECT_EQ(a_.bodies.size(), 4u);
   EXPECT_EQ(b_.bodies.size(), 4u);
+  const std::vector<ServerStats> servers = llm.Servers();
+  ASSERT_EQ(servers.size(), 2u);
+  EXPECT_EQ(servers[0].address, a_.Url());
+  for (const ServerStats& server : servers) {
+    EXPECT_EQ(server.calls, 5u);
+    EXPECT_EQ(server.failures, 0u);
+    EXPECT_EQ(server.prompt_tokens, 35u);
+    EXPECT_EQ(server.cached_prompt_tokens, 25u);
+    EXPECT_EQ(server.output_tokens, 15u);
+    EXPECT_GT(server.seconds, 0);
+  }
 }
 
 TEST_F(HttpServersTest, AnAgentStaysWithItsServer) {
@@ -170,6 +181,8 @@ TEST_F(HttpServersTest, ACallThatOneFailsIsAskedOnAnother) {
     WaitFor(llm, 6);
     EXPECT_GT(a_.bodies.size(), before);
     EXPECT_EQ(llm.GetStats().calls, 20u);
+    EXPECT_GE(llm.Servers()[0].failures, 1u);
+    EXPECT_EQ(llm.Servers()[0].calls + llm.Servers()[1].calls, 20u);
   }
   const std::string said = a_.Url() + "/chat/completions answered with status 503: no worker is free; other";
   const std::string text = log.Text();

@@ -431,6 +431,24 @@ TEST_F(HttpTest, ParametersThatAreRefusedAreChangedOnceForAll) {
     EXPECT_FALSE(last.contains(name)) << name;
 }
 
+TEST_F(HttpTest, AnAnswerOfAKnownLengthIsNotEndedByTheModel) {
+  Request request = Question();
+  Ask(request);
+  EXPECT_FALSE(server_.bodies.back().contains("ignore_eos"));
+  request.known_output_tokens = request.max_tokens = 12;
+  Ask(request);
+  EXPECT_EQ(server_.bodies.back()["ignore_eos"], true);
+  EXPECT_EQ(server_.bodies.back()["max_tokens"], 12);
+  // A server that does not know the field is asked without it.
+  server_.script = [](int, const Json& body, httplib::Response& response) {
+    response.status = body.contains("ignore_eos") ? 400 : 200;
+    response.set_content(
+        body.contains("ignore_eos") ? ErrorBody("Unrecognized request argument: ignore_eos") : Chat("park"),
+        "application/json");
+  };
+  EXPECT_EQ(Ask(request).text, "park");
+}
+
 TEST_F(HttpTest, PrioritiesAreSentWhereTheServerIsSaidToKnowThem) {
   Request request = Question();
   request.priority = 7;
@@ -440,6 +458,10 @@ TEST_F(HttpTest, PrioritiesAreSentWhereTheServerIsSaidToKnowThem) {
     return server_.bodies.at(0);
   };
   EXPECT_FALSE(sent("").contains("priority"));
+  server_.models = R"({"data":[{"id":"m","owned_by":"throng"}]})";
+  EXPECT_EQ(sent("")["priority"], 7);
+  EXPECT_FALSE(sent("&priority=off").contains("priority"));
+  server_.models = R"({"data":[{"id":"m"}]})";
   EXPECT_EQ(sent("&priority=low-first")["priority"], 7);
   EXPECT_EQ(sent("&priority=high-first")["priority"], -7);
   EXPECT_EQ(sent("&priority=high-first&priority_name=rank")["rank"], -7);

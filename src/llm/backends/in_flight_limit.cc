@@ -13,7 +13,7 @@ void InFlightLimit::SetLimit(double limit) {
 }
 
 void InFlightLimit::OnAnswer(uint64_t number, double seconds, double work, bool was_full) {
-  if (!was_full || number <= window_after_) return;
+  if (!adapts_ || !was_full || number <= window_after_) return;
   ++answers_;
   seconds_ += seconds;
   work_ += work;
@@ -38,7 +38,8 @@ void InFlightLimit::OnAnswer(uint64_t number, double seconds, double work, bool 
 }
 
 void InFlightLimit::OnOverload(uint64_t number) {
-  if (number <= lowered_after_) return;  // the same overload, which the lower limit has not met yet
+  if (!adapts_ || number <= lowered_after_)
+    return;  // the same overload, which the lower limit has not met yet
   lowered_after_ = last_sent_;
   doubles_ = false;
   windows_to_hold_ = 1;

@@ -10,7 +10,9 @@ namespace throng::llm {
 // (busy, timeouts) it halves, and goes on a step at a time. One thread.
 class InFlightLimit {
  public:
-  explicit InFlightLimit(int most) : most_(most), limit_(most < kStart ? most : kStart) {}
+  // Without `adapts` it is always `most`.
+  explicit InFlightLimit(int most, bool adapts = true)
+      : most_(most), adapts_(adapts), limit_(adapts && most > kStart ? kStart : most) {}
 
   int Limit() const { return limit_; }
 
@@ -33,6 +35,7 @@ class InFlightLimit {
   void SetLimit(double limit);
 
   int most_;
+  bool adapts_;
   int limit_;
   bool doubles_ = true;
   double best_ = 0;  // throughput at best_limit_: work per second

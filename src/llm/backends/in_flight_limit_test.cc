@@ -87,6 +87,15 @@ TEST(InFlightLimit, FallsWhenTheServerHasTooMuch) {
   EXPECT_LT(server.Refused(), 200);
 }
 
+TEST(InFlightLimit, StaysAsItIsIfItDoesNotAdapt) {
+  InFlightLimit limit(64, /*adapts=*/false);
+  EXPECT_EQ(limit.Limit(), 64);
+  Server server(limit, [](int load) { return std::max(1.0, load / 20.0); });
+  server.Run(1000);
+  limit.OnOverload(limit.OnSend());
+  EXPECT_EQ(limit.Limit(), 64);
+}
+
 TEST(InFlightLimit, ReachesOneIfNothingIsAnswered) {
   InFlightLimit limit(64);
   for (int i = 0; i < 20; ++i) limit.OnOverload(limit.OnSend());

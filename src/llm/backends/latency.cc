@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/text/key_values.h"
+#include "llm/backends/latency_presets.h"
 
 namespace throng::llm {
 
@@ -47,6 +48,15 @@ std::vector<PassTime> ParsePassTimes(const std::string& text) {
   return times;
 }
 
+LatencyOptions OfPreset(const std::string& name) {
+  const std::string parameters = PresetParameters(name);
+  if (parameters.find("preset=") != parameters.npos) {
+    throw MakeError(ErrorCode::kInvalid, "latency: preset={} has parameters with a preset of their own: {}",
+                    name, parameters);
+  }
+  return LatencyOptions::Parse(parameters);
+}
+
 }  // namespace
 
 std::string PassTimesText(const std::vector<PassTime>& times) {
@@ -68,14 +78,17 @@ double LatencyOptions::ComputeMs(double tokens) const {
 }
 
 LatencyOptions LatencyOptions::Parse(std::string_view text) {
-  LatencyOptions options;
   KeyValues values("latency", text);
+  const std::string preset = values.Text("preset", "");
+  LatencyOptions options = preset.empty() ? LatencyOptions() : OfPreset(preset);
   options.weights_ms = values.Number("weights_ms", options.weights_ms, 0.0, 1e6);
   options.active = values.Number("active", options.active, 0.0, 1.0);
   options.token_ms = values.Number("token_ms", options.token_ms, 0.0, 1e6);
   options.kv_us = values.Number("kv_us", options.kv_us, 0.0, 1e6);
-  options.pass_ms = ParsePassTimes(values.Text("pass_ms", ""));
+  if (const std::string times = values.Text("pass_ms", ""); !times.empty())
+    options.pass_ms = ParsePassTimes(times);
   options.overhead_ms = values.Number("overhead_ms", options.overhead_ms, 0.0, 1e6);
+  options.request_ms = values.Number("request_ms", options.request_ms, 0.0, 1e6);
   options.chunk = values.Int("chunk", options.chunk, 1, 1 << 24);
   options.batch = values.Int("batch", options.batch, 1, 1 << 20);
   options.kv_tokens = values.Int64("kv_tokens", options.kv_tokens, 1, int64_t{1} << 40);
@@ -119,7 +132,8 @@ void LatencyLlm::Submit(Request request) {
         PromptBeginnings::Of(request, static_cast<size_t>(options_.prefix) * kBytesPerToken);
   }
   sequence.priority = options_.priorities ? request.priority : 0;
-  QueueOf(number).emplace(sequence.priority, number);
+  sequence.arrives = now_ + options_.request_ms * 1e-3;
+  arriving_.emplace(sequence.arrives, number);
   numbers_.emplace(request.id, number);
   sequences_.emplace(number, std::move(sequence));
 }
@@ -144,6 +158,14 @@ double LatencyLlm::RunSeconds(const Replica& replica, int64_t iterations) const 
   const double context =
       Decodes(replica) ? static_cast<double>(replica.context) * j + decoding * j * (j - 1) / 2 : 0;
   return j * (compute + options_.overhead_ms) * 1e-3 + context * options_.kv_us * 1e-6;
+}
+
+void LatencyLlm::Arrive() {
+  while (!arriving_.empty() && arriving_.begin()->first <= now_) {
+    const uint64_t number = arriving_.begin()->second;
+    arriving_.erase(arriving_.begin());
+    QueueOf(number).emplace(sequences_.at(number).priority, number);
+  }
 }
 
 LatencyLlm::Replica* LatencyLlm::PickReplica(size_t queue, int64_t need) {
@@ -178,6 +200,7 @@ void LatencyLlm::Admit(size_t queue) {
 }
 
 void LatencyLlm::Admit() {
+  Arrive();
   for (size_t queue = 0; queue < waiting_.size(); ++queue) Admit(queue);
   for (Replica& replica : replicas_) {
     if (replica.run == 0) Plan(replica);
@@ -305,6 +328,7 @@ bool LatencyLlm::TakeCancelled(std::vector<Completion>& done) {
     Sequence& sequence = sequences_.at(number);
     done.push_back(Cancelled(id, sequence.completion.key));
     if (sequence.replica < 0) {
+      arriving_.erase({sequence.arrives, number});
       QueueOf(number).erase({sequence.priority, number});
       sequences_.erase(number);
     } else {
@@ -323,7 +347,7 @@ void LatencyLlm::Wait(std::vector<Completion>& done, double seconds) {
   const double deadline = now_ + std::max(seconds, 0.0);
   const size_t before = done.size();
   while (done.size() == before) {
-    double next = kForever;
+    double next = arriving_.empty() ? kForever : arriving_.begin()->first;
     for (const Replica& replica : replicas_) {
       if (replica.run > 0) next = std::min(next, replica.run_end);
     }
@@ -356,6 +380,17 @@ void LatencyLlm::Cancel(uint64_t id) {
   cancelled_.push_back(id);
 }
 
+void LatencyLlm::Raise(uint64_t id, int priority) {
+  const auto found = numbers_.find(id);
+  if (found == numbers_.end() || !options_.priorities) return;
+  const uint64_t number = found->second;
+  Sequence& sequence = sequences_.at(number);
+  const bool waits = sequence.replica < 0;
+  auto& order = waits ? QueueOf(number) : replicas_[static_cast<size_t>(sequence.replica)].prefilling;
+  if (order.erase({sequence.priority, number}) > 0) order.emplace(priority, number);
+  sequence.priority = priority;
+}
+
 std::string LatencyLlm::Identity() const {
   std::string identity = fmt::format(
       "latency weights_ms={} active={} token_ms={} kv_us={} overhead_ms={} chunk={} batch={} kv_tokens={} "
@@ -366,6 +401,7 @@ std::string LatencyLlm::Identity() const {
       options_.round_robin ? 1 : 0, options_.cached, options_.priorities ? 1 : 0, options_.seed);
   // Named only where given, so that journals of before go on.
   if (!options_.pass_ms.empty()) identity += " pass_ms=" + PassTimesText(options_.pass_ms);
+  if (options_.request_ms > 0) identity += fmt::format(" request_ms={}", options_.request_ms);
   if (options_.prefix > 0) identity += fmt::format(" prefix={}", options_.prefix);
   if (options_.burst > 1) identity += fmt::format(" burst={}", options_.burst);
   return identity;

@@ -40,6 +40,7 @@ struct LatencyOptions {
   // token_ms say.
   std::vector<PassTime> pass_ms{};
   double overhead_ms = 3;
+  double request_ms = 0;      // from asking to the server's queue: the network, the tokenizer
   int chunk = 8192;           // prompt tokens per iteration
   int batch = 256;            // sequences at once
   int64_t kv_tokens = 39000;  // room for the contexts of all sequences at once
@@ -55,7 +56,8 @@ struct LatencyOptions {
   bool priorities = true;  // false: first come, first served
   uint64_t seed = 0;       // seed of the made-up answers
 
-  // "weights_ms=54,batch=64", or empty; pass_ms=1:8.3/2:9.5/4:12.6. Throws kInvalid.
+  // "weights_ms=54,batch=64", or empty; pass_ms=1:8.3/2:9.5/4:12.6. preset=NAME (latency_presets.h) has what
+  // is not said. Throws kInvalid.
   static LatencyOptions Parse(std::string_view text);
 
   double ComputeMs(double tokens) const;  // of an iteration with so many, without contexts and overhead
@@ -71,6 +73,7 @@ class LatencyLlm : public Llm {
   void Submit(Request request) override;
   void Wait(std::vector<Completion>& done, double seconds = kForever) override;
   void Cancel(uint64_t id) override;
+  void Raise(uint64_t id, int priority) override;  // of calls that wait, or whose prompts are computed
   double Now() const override { return now_; }
   std::string Identity() const override;
   Stats GetStats() const override { return stats_; }
@@ -81,6 +84,7 @@ class LatencyLlm : public Llm {
   struct Sequence {
     Completion completion;
     int priority = 0;
+    double arrives = 0;                // when it is, or was, in the server's queue
     int replica = -1;                  // -1: waits
     int prompt_left = 0;               // still to be computed
     std::vector<uint64_t> beginnings;  // of its prompt, for `prefix`
@@ -114,6 +118,7 @@ class LatencyLlm : public Llm {
   double RunSeconds(const Replica& replica, int64_t iterations) const;
   bool Decodes(const Replica& replica) const { return options_.mixed || replica.run_prompt == 0; }
   Queue& QueueOf(uint64_t number) { return waiting_[number % waiting_.size()]; }
+  void Arrive();
   void Admit();
   void Admit(size_t queue);
   Replica* PickReplica(size_t queue, int64_t need);
@@ -133,6 +138,7 @@ class LatencyLlm : public Llm {
   std::vector<Replica> replicas_;
   std::unordered_map<uint64_t, Sequence> sequences_;  // by number
   std::unordered_map<uint64_t, uint64_t> numbers_;    // by id, of calls neither answered nor cancelled
+  std::set<std::pair<double, uint64_t>> arriving_;    // time and number
   std::vector<Queue> waiting_;                        // one for all replicas, or one for each
   std::vector<uint64_t> leaving_;                     // cancelled, but still in a batch
   Stats stats_;

@@ -1,5 +1,9 @@
 #include "llm/backends/latency_presets.h"
 
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
 
 namespace throng::llm {
@@ -11,6 +15,17 @@ constexpr const char* kLlama70b4A100 =
     "weights_ms=18.8,token_ms=0.28,kv_us=0.04,overhead_ms=6,kv_tokens=400000,chunk=8192";
 constexpr const char* kMixtral2A100 =
     "weights_ms=24.9,active=0.28,token_ms=0.11,kv_us=0.032,overhead_ms=4.3,kv_tokens=380000,chunk=8192";
+
+std::string ReadPreset(std::ifstream& file, const std::string& path) {
+  const nlohmann::json json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("latency") || !json["latency"].is_string()) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "{}: it has no \"latency\" with the parameters of a server; throng bench server --out "
+                    "writes such files",
+                    path);
+  }
+  return json["latency"].get<std::string>();
+}
 
 }  // namespace
 
@@ -35,7 +50,11 @@ std::string PresetParameters(std::string_view name) {
     if (preset.name == name) return fmt::format("{},replicas={}", preset.server, preset.replicas);
     names.emplace_back(preset.name);
   }
-  throw MakeError(ErrorCode::kInvalid, "--preset {}: allowed: {} this-machine", name, fmt::join(names, " "));
+  const std::string path(name);
+  if (std::ifstream file(path); file && !std::filesystem::is_directory(path)) return ReadPreset(file, path);
+  throw MakeError(ErrorCode::kInvalid,
+                  "--preset {}: allowed: {} this-machine, or a file of throng bench server --out", name,
+                  fmt::join(names, " "));
 }
 
 }  // namespace throng::llm

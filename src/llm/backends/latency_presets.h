@@ -17,7 +17,8 @@ struct LatencyPreset {
 
 const std::vector<LatencyPreset>& LatencyPresets();
 
-// The parameters of the named preset. Throws kInvalid, naming the presets that exist.
+// The parameters of the named preset, or of a file that `throng bench server --out` wrote: a JSON object
+// whose "latency" has them. Throws kInvalid, naming the presets that exist, or what is wrong with the file.
 std::string PresetParameters(std::string_view name);
 
 }  // namespace throng::llm

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <memory>
+#include <string>
 
 #include "base/error.h"
 #include "llm/backends/latency.h"
@@ -52,6 +54,25 @@ TEST(LatencyPresets, UnknownNameListsTheKnown) {
     EXPECT_EQ(error.Code(), ErrorCode::kInvalid);
     EXPECT_NE(std::string(error.what()).find("llama3-8b-1xl4"), std::string::npos);
   }
+}
+
+TEST(LatencyPresets, AFileIsAPresetToo) {
+  const std::string path = ::testing::TempDir() + "/preset.json";
+  const auto write = [&](const std::string& text) { std::ofstream(path) << text; };
+  write(R"({"server": "http://a", "latency": "pass_ms=1:2/64:9,kv_us=0.5,chunk=512"})");
+  LatencyOptions options = LatencyOptions::Parse("preset=" + path);
+  EXPECT_EQ(options.pass_ms, (std::vector<PassTime>{{1, 2}, {64, 9}}));
+  EXPECT_EQ(options.chunk, 512);
+  options = LatencyOptions::Parse("chunk=256,preset=" + path);  // what is said goes first
+  EXPECT_EQ(options.chunk, 256);
+  EXPECT_EQ(options.kv_us, 0.5);
+  EXPECT_EQ(LatencyOptions::Parse("preset=llama3-8b-8xl4").replicas, 8);
+  for (const char* text : {"", "[]", "{}", R"({"latency": 3})", R"({"latency": "chunk=0"})",
+                           R"({"latency": "preset=llama3-8b-8xl4"})"}) {
+    write(text);
+    EXPECT_THROW(LatencyOptions::Parse("preset=" + path), Error) << text;
+  }
+  EXPECT_THROW(LatencyOptions::Parse("preset=/nowhere"), Error);
 }
 
 }  // namespace

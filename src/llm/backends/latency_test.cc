@@ -141,6 +141,57 @@ TEST(LatencyLlm, PromptsOfSmallerPriorityAreComputedFirst) {
   EXPECT_NEAR(times.at(2), 0.450, 1e-9);
 }
 
+TEST(LatencyLlm, ACallIsOnItsWayBeforeItWaits) {
+  LatencyOptions options = Simple();
+  options.request_ms = 30;
+  Numbered<LatencyLlm> llm(options);
+  llm.Send(Sized(10, 101));
+  std::vector<Completion> done;
+  llm.Wait(done, 0.105);
+  EXPECT_TRUE(done.empty());
+  llm.Send(Sized(39, 2));  // arrives at 0.135, joins at 0.140
+  const uint64_t cancelled = llm.Send(Sized(100, 2));
+  const uint64_t raised = llm.Send(Sized(100, 1, 9));
+  llm.Cancel(cancelled);
+  llm.Raise(raised, -1);
+  llm.Wait(done);
+  EXPECT_EQ(done.at(0).id, cancelled);
+  const auto times = Times(llm);
+  // One pass has 100 tokens of prompts beside the one that decodes: those of the raised one.
+  EXPECT_NEAR(times.at(raised), 0.140 + 0.101, 1e-9);
+  EXPECT_NEAR(times.at(2), 0.241 + 0.040 + 0.010, 1e-9);
+}
+
+TEST(LatencyLlm, ARaisedCallOvertakesThoseThatWait) {
+  LatencyOptions options = Simple();
+  options.batch = 1;
+  Numbered<LatencyLlm> llm(options);
+  llm.Send(Sized(10, 1, 1));
+  llm.Send(Sized(10, 1, 3));
+  const uint64_t guess = llm.Send(Sized(10, 1, 99));
+  std::vector<Completion> done;
+  llm.Wait(done, 0.005);
+  llm.Raise(guess, 2);
+  llm.Raise(12345, 0);  // unknown
+  const auto times = Times(llm);
+  EXPECT_NEAR(times.at(guess), 0.020, 1e-9);
+  EXPECT_NEAR(times.at(2), 0.030, 1e-9);
+}
+
+TEST(LatencyLlm, ThePromptOfARaisedCallOvertakesOthers) {
+  Numbered<LatencyLlm> llm(Simple());
+  llm.Send(Sized(150, 1, 7));
+  llm.Send(Sized(150, 1, 7));
+  const uint64_t guess = llm.Send(Sized(150, 1, 99));
+  std::vector<Completion> done;
+  llm.Wait(done, 0.050);
+  llm.Raise(guess, 2);
+  const auto times = Times(llm);
+  EXPECT_NEAR(times.at(guess), 0.300, 1e-9);
+  EXPECT_NEAR(times.at(1), 0.300, 1e-9);
+  EXPECT_NEAR(times.at(2), 0.450, 1e-9);
+}
+
 TEST(LatencyLlm, TheCacheLimitsTheBatch) {
   LatencyOptions options = Simple();
   options.kv_tokens = 100;

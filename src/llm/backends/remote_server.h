@@ -29,7 +29,7 @@ struct ChatTransfer : HttpTransfer {
 class RemoteServer {
  public:
   explicit RemoteServer(HttpOptions options)
-      : options_(std::move(options)), model_(options_.model), limit_(options_.in_flight) {
+      : options_(std::move(options)), model_(options_.model), limit_(options_.in_flight, options_.adapts) {
     dialect_.SendPriority(options_.priority, options_.priority_name);
   }
 

@@ -90,6 +90,12 @@ std::string RouterLlm::Identity() const {
   return identity;
 }
 
+std::vector<const Llm*> RouterLlm::Backends() const {
+  std::vector<const Llm*> backends;
+  for (const Lane& lane : lanes_) backends.push_back(lane.backend.get());
+  return backends;
+}
+
 Stats RouterLlm::GetStats() const {
   Stats sum;
   for (const Lane& lane : lanes_) {

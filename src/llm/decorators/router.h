@@ -39,6 +39,7 @@ class RouterLlm : public Llm {
   Stats GetStats() const override;  // sums over all backends
 
   const Llm& Default() const { return *lanes_.front().backend; }
+  std::vector<const Llm*> Backends() const;  // each once
 
  private:
   struct Lane {

@@ -21,6 +21,9 @@ class RecordedLlm final : public llm::Llm {
   void Cancel(uint64_t id) override {
     if (below_ != nullptr) below_->Cancel(id);
   }
+  void Raise(uint64_t id, int priority) override {
+    if (below_ != nullptr) below_->Raise(id, priority);
+  }
   double Now() const override { return below_ != nullptr ? below_->Now() : 0; }
   std::string Identity() const override { return "recorded"; }
   llm::Stats GetStats() const override { return stats_; }
