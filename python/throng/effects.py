@@ -124,7 +124,8 @@ class _AnyTool:
 
 
 class FunctionTool(_AnyTool):
-    """A function as a tool, made by ``throng.tool``. Calling it calls the function."""
+    """A function as a tool, made by ``throng.tool``, which explains ``name``, ``effect`` and ``timeout``. Calling it
+    calls the function."""
 
     def __init__(self, function: Callable[..., Any], name: str, effect: str, timeout: float) -> None:
         functools.update_wrapper(self, function)
