@@ -78,6 +78,7 @@ py::list AgentsAt(const py::object& world_object, const std::string& path, std::
     options.seed_changes = seeds.changes;
     options.interventions = journal->Interventions();
     options.observers = {&outcome};
+    options.effect_of = [&world](const std::string& tool) { return world.Tools().EffectOf(tool); };
     try {
       sim::RunWorld(world, llm, options);
     } catch (const Error& error) {

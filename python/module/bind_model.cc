@@ -78,6 +78,15 @@ py::list Generate(Model& model, const py::object& prompt_texts, bool chat, const
   return completions;
 }
 
+std::vector<std::vector<float>> Embed(Model& model, const py::object& texts) {
+  const std::vector<std::string> inputs = ToTexts(texts, "embed: texts");
+  py::gil_scoped_release release;
+  std::vector<std::vector<float>> vectors;
+  for (engine::EngineResult& result : model.Embed(inputs, CheckSignals))
+    vectors.push_back(std::move(result.embedding));
+  return vectors;
+}
+
 py::array_t<float> Logits(Model& model, const std::vector<int32_t>& tokens, int last) {
   const int rows = last == 0 ? static_cast<int>(tokens.size()) : last;
   model.CheckTokens(tokens, rows);  // before allocating memory
@@ -121,6 +130,7 @@ void AddModel(py::module_& module) {
            py::arg("max_tokens"), py::arg("temperature"), py::arg("choices"), py::arg("json_schema"),
            py::arg("seed"), py::arg("stop"), py::arg("top_k"), py::arg("top_p"), py::arg("min_p"),
            py::arg("repetition_penalty"))
+      .def("embed", &Embed)
       .def("logits", &Logits)
       .def("tokenize", &Tokenize)
       .def("detokenize",

@@ -11,6 +11,7 @@
 #include "app/limits.h"
 #include "app/run.h"
 #include "base/error.h"
+#include "effects/answers_file.h"
 #include "journal/journal.h"
 #include "llm/decorators/router.h"
 #include "python/convert/convert.h"
@@ -24,6 +25,7 @@
 #include "python/world/call_table.h"
 #include "python/world/reporter.h"
 #include "python/world/steps.h"
+#include "python/world/tools.h"
 #include "python/world/world.h"
 #include "sim/run/run.h"
 
@@ -84,6 +86,7 @@ app::Limits MakeLimits(const Settings& settings) {
                     limits.call_timeout_s, limits.max_wait_s, limits.call_attempts, limits.answer_attempts);
   }
   limits.max_tokens = settings.Get<uint64_t>("max_tokens_total", "a whole number");
+  limits.max_tool_calls = settings.Get<uint64_t>("max_tool_calls", "a whole number");
   limits.max_cost = settings.Get<double>("max_cost", "a number");
   limits.price = settings.Text("price");
   limits.interactive = settings.Text("interactive");
@@ -177,11 +180,18 @@ py::dict RunOn(const PythonWorld& world, const Settings& settings, const Journal
     return std::make_unique<Unlocked>(std::make_unique<TabledLlm>(std::move(llm), calls));
   };
   WarnOfFailures(options);
+  std::optional<effects::AnswersFile> answers;
+  if (const std::string path = settings.Text("answers"); !path.empty()) {
+    answers.emplace(path, [&world](uint32_t agent) { return world.AgentName(agent); });
+  }
   const app::RunOutcome run = app::Run(world, *backend, options,
                                        {.limits = limits,
                                         .journal = journal.get(),
                                         .on_wait = [](const std::string& text) { Warn(text); },
-                                        .wrap = wrap});
+                                        .wrap = wrap,
+                                        .tools = world.Tools(),
+                                        .embedder = ReadEmbedder(settings.Object("embed")),
+                                        .people = answers ? &*answers : nullptr});
   py::dict described = DescribeRun(run.result, options.mode);
   described["steps"] = options.steps;
   described["replayed_calls"] = run.replayed;

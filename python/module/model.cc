@@ -85,13 +85,26 @@ std::vector<engine::EngineResult> Model::Generate(std::vector<engine::TextReques
                                                   const std::function<void()>& check) {
   std::vector<engine::EngineRequest> requests;
   for (engine::TextRequest& text : texts) requests.push_back(Local()->MakeRequest(std::move(text)));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    llm::Sampling& sampling = requests[i].sampling;
+    sampling.seed = CounterRng(sampling.seed, 0, 0, static_cast<uint32_t>(i)).At(0);  // equal prompts differ
+  }
+  return Await(std::move(requests), check);
+}
+
+std::vector<engine::EngineResult> Model::Embed(const std::vector<std::string>& texts,
+                                               const std::function<void()>& check) {
+  std::vector<engine::EngineRequest> requests;
+  for (const std::string& text : texts) requests.push_back(Local()->MakeEmbedding(text));
+  return Await(std::move(requests), check);
+}
+
+std::vector<engine::EngineResult> Model::Await(std::vector<engine::EngineRequest> requests,
+                                               const std::function<void()>& check) {
   const auto batch = std::make_shared<Batch>(requests.size());
   std::vector<uint64_t> ids;
   try {
     for (size_t i = 0; i < requests.size(); ++i) {
-      llm::Sampling& sampling = requests[i].sampling;
-      sampling.seed =
-          CounterRng(sampling.seed, 0, 0, static_cast<uint32_t>(i)).At(0);  // equal prompts differ
       requests[i].on_done = [batch, i](engine::EngineResult result) { batch->Set(i, std::move(result)); };
       ids.push_back(model_->Submit(std::move(requests[i])));
     }

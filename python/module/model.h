@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -28,6 +29,11 @@ class Model {
   // on its place, not on its company.
   std::vector<engine::EngineResult> Generate(std::vector<engine::TextRequest> texts,
                                              const std::function<void()>& check);
+
+  // The embeddings of the texts, each in its result's `embedding`. Throws kUnsupported for a model that makes
+  // none, and kExhausted for a text beyond its context.
+  std::vector<engine::EngineResult> Embed(const std::vector<std::string>& texts,
+                                          const std::function<void()>& check);
 
   // Computes the logits of the last num_rows tokens; logits: [num_rows, vocabulary].
   void Logits(std::span<const int32_t> tokens, int num_rows, float* logits);
@@ -53,6 +59,10 @@ class Model {
   };
 
  private:
+  // The results of all, computed in one batch.
+  std::vector<engine::EngineResult> Await(std::vector<engine::EngineRequest> requests,
+                                          const std::function<void()>& check);
+
   const LostByFork lost_by_fork_;
   std::shared_ptr<engine::LocalModel> model_;
   std::atomic<bool> in_run_ = false;

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from ._native import Change, Commit, Error, Stopped, View, __version__
 from .data import Reporters, State
+from .effects import Ask, CommandTool, Embed, FunctionTool, Tool, ToolError, tool
 from .foresight import Expectation, Lookahead
 from .frames import Frame
+from .mcp import McpServer
 from .model import Completion, Model
 from .plain import FrozenDict, thaw
 from .runs import Event, RunResult, agents_at, fork, inject, interview, run
@@ -24,10 +26,11 @@ from .sweep import SweepResult, SweptRun, sweep
 from .verify import VerifyReport, verify
 from .world import Agent, Call, CallError, Intent, Memory, Neighbour, World
 
-__all__ = ["Agent", "Call", "CallError", "Change", "Commit", "Completion", "Env", "Error", "Event", "Expectation",
-           "Frame", "FrozenDict", "Intent", "Lookahead", "Memory", "Model", "Neighbour", "Network", "Plane", "Pos", "Reporters",
-           "RunResult", "State", "Stopped", "SweepResult", "SweptRun", "VerifyReport", "View", "World", "agents_at",
-           "fork", "inject", "interview", "run", "sweep", "thaw", "verify"]
+__all__ = ["Agent", "Ask", "Call", "CallError", "Change", "CommandTool", "Commit", "Completion", "Embed", "Env",
+           "Error", "Event", "Expectation", "Frame", "FrozenDict", "FunctionTool", "Intent", "Lookahead", "McpServer",
+           "Memory", "Model", "Neighbour", "Network", "Plane", "Pos", "Reporters", "RunResult", "State", "Stopped",
+           "SweepResult", "SweptRun", "Tool", "ToolError", "VerifyReport", "View", "World", "agents_at", "fork",
+           "inject", "interview", "run", "sweep", "thaw", "tool", "verify"]
 
 
 if TYPE_CHECKING:

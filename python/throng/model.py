@@ -129,6 +129,16 @@ class Model:
             repetition_penalty=repetition_penalty)
         return answers[0] if isinstance(prompt, str) else answers
 
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """The embeddings of texts: the states of their tokens, pooled as the model's file says.
+
+        >>> model = Model(threads=1)
+        >>> [one, other] = model.embed(["a bakery", "a concert"])
+        >>> len(one) == len(other)
+        True
+        """
+        return self._native.embed(texts)
+
     def tokenize(self, text: str, *, bos: bool | None = None, special: bool = False) -> list[int]:
         """The token ids of a text.
 

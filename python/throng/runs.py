@@ -8,6 +8,7 @@ from typing import Any, Awaitable, Callable, Generator, Mapping, NamedTuple, Seq
 
 from . import _native
 from .data import Collector, Reporters, frames_of
+from .embeddings import Embedder, tool_of
 from .frames import Frame
 from .model import Completion, Model
 from .plain import thaw
@@ -52,6 +53,8 @@ class RunResult:
     - ``agent_steps``; ``clusters``; ``largest_cluster``, in agents; ``max_spread``: the largest number of steps between
       two agents; ``births``, ``deaths``, ``interventions``: how the population changed
     - ``failed_calls``: calls whose agents fell back
+    - ``effects``: uses of tools and questions to people, of which ``failed_effects`` failed, and of ``unknown_effects``
+      nobody knows whether they were done (``ToolError``)
     - ``tokens_used``: of prompts and answers, in all sessions of the journal, wrong guesses included; ``cost``: theirs,
       if a ``price`` was given; ``interactive_s``: how long each call of the ``interactive`` agent took, in seconds
     - ``speculated_steps``: run on a guess; of these ``confirmed_steps`` were right, ``squashed_steps`` wrong
@@ -73,6 +76,9 @@ class RunResult:
     backend_s: float
     calls: int
     failed_calls: int
+    effects: int
+    failed_effects: int
+    unknown_effects: int
     prompt_tokens: int
     cached_prompt_tokens: int
     output_tokens: int
@@ -120,11 +126,12 @@ class RunResult:
 def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", seed: int | None = None,
         events: Sequence[tuple[int, str]] = (), coupling: str = "paper",
         journal: str | os.PathLike[str] | None = None, resume: bool = False, sync: bool = False, prompts: bool = True,
+        answers: str | os.PathLike[str] | None = None, embed: Embedder | None = None,
         reporters: Reporters | None = None, progress: Callable[..., None] | None = None,
         model_for: Mapping[str, Llm] | None = None, real_time: bool = False,
         call_timeout: float | None = None, call_attempts: int = 9, answer_attempts: int = 3, max_wait: float = 300.0,
         fallback: str = "answer", max_tokens_total: int | None = None, max_cost: float | None = None,
-        price: tuple[float, float] | None = None,
+        price: tuple[float, float] | None = None, max_tool_calls: int | None = None,
         interactive: str | None = None, target_ms: float = 1000.0) -> RunResult:
     """Runs a world until every agent has done ``steps`` steps.
 
@@ -145,6 +152,12 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
     - ``seed``: another seed gives another run of the same world; None: 1, or that of the journal to resume
     - ``events``: interventions from outside, ``(step, text)``, passed to ``World.intervene``
     - ``coupling``: "paper", or "versioned" (agents at different steps may come closer to each other: faster)
+
+    - ``answers``: a file that answers ``throng.Ask``: a JSON object in each line, such as
+      ``{"agent": "Ada", "step": 3, "answer": "yes", "seconds": 0.5}``. The first line whose agent and step are the
+      question's, or not given, answers it, after so many seconds. None: somebody does in the journal (``throng play``)
+    - ``embed``: what embeds the texts of ``throng.Embed``: a ``Model``, the address of a server with ``/v1/embeddings``
+      ("http://HOST:PORT/v1?model=NAME"), or a function from a list of texts to a list of vectors
 
     What is kept:
 
@@ -168,6 +181,7 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
     - ``max_tokens_total``, ``max_cost``: stop at this many tokens, or once they have cost this much, with a
       ``throng.Stopped``; the journal can be resumed. Earlier sessions count.
     - ``price``: what a million tokens of prompts and of answers cost, such as ``(0.15, 0.6)``
+    - ``max_tool_calls``: stop in the same way after so many uses of tools
     - ``interactive``: name of an agent whose calls go first; ``target_ms``: the latency to aim at for its calls, at the
       cost of the others
 
@@ -193,7 +207,8 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
         progress=progress,
         collect=collector, collect_every=1 if reporters is None else reporters.every, call_timeout=call_timeout or 0.0,
         call_attempts=call_attempts, answer_attempts=answer_attempts, max_wait=max_wait, fallback=fallback,
-        max_tokens_total=max_tokens_total or 0, max_cost=max_cost or 0.0,
+        max_tokens_total=max_tokens_total or 0, max_cost=max_cost or 0.0, max_tool_calls=max_tool_calls or 0,
+        embed=tool_of(embed), answers="" if answers is None else os.fspath(answers),
         price="" if price is None else f"{price[0]},{price[1]}", interactive=interactive or "", target_ms=target_ms))
     return make_result(fields, collector)
 

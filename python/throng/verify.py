@@ -10,6 +10,7 @@ from typing import Any, Callable, Sequence
 
 from . import _native
 from .another_process import AnotherProcess, LeftOut, Variant
+from .embeddings import Embedder, tool_of
 from .runs import Llm, RunResult, _native_llm
 from .world import World
 
@@ -69,12 +70,14 @@ class VerifyReport:
 
 def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread=0.9", *, steps: int,
            seed: int = 1, shuffled: int = 2, processes: int = 3, coupling: str = "paper",
-           events: Sequence[tuple[int, str]] = ()) -> VerifyReport:
+           events: Sequence[tuple[int, str]] = (), answers: str | os.PathLike[str] | None = None,
+           embed: Embedder | None = None) -> VerifyReport:
     """Runs a world in every mode and in other processes, and compares what happened.
 
     It also runs out of order and speculatively ``shuffled`` times each, with answers delayed and reordered. The
     factory makes a new world for each run. A backend's answers must depend on the request alone; a server's answers
-    are recorded in the first run.
+    are recorded in the first run, as are those of tools and people. ``answers`` and ``embed`` are as for
+    ``throng.run``.
 
     Each of the other ``processes`` has a hash seed, a date and time, an environment (TZ, USER, LOGNAME, HOSTNAME,
     COLUMNS) and a seed of ``random`` of its own, and gets the answers of the first run. It imports the module of the
@@ -98,7 +101,8 @@ def verify(world_factory: Callable[[], World], llm: Llm = "fake:latency=1,spread
     with tempfile.TemporaryDirectory(prefix="throng-") as folder:
         recording = os.path.join(folder, "recording")
         (difference, _, is_backends_fault), runs = _native.verify(
-            make_world=world_factory, llm=_native_llm(llm), shuffled=shuffled, recording=recording, **common)
+            make_world=world_factory, llm=_native_llm(llm), shuffled=shuffled, recording=recording,
+            answers="" if answers is None else os.fspath(answers), embed=tool_of(embed), **common)
         report = VerifyReport(difference, {name: RunResult(**run) for name, run in runs})
         try:
             if processes == 0:

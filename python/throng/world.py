@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generator, Iterable, Mapping, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Generator, Iterable, Mapping, NamedTuple, Sequence, Union
 
 from . import _native
 from ._native import Error
@@ -13,6 +13,10 @@ from .space import Network, Plane, Pos, Position
 
 if TYPE_CHECKING:
     from ._native import Change, Commit, View
+    from .effects import Ask, CommandTool, Embed, FunctionTool, Tool
+    from .mcp import McpServer
+
+    Awaited = Union["Call", Tool, Ask, Embed]  # what a step may yield
 
 
 class Agent(NamedTuple):
@@ -118,7 +122,7 @@ class Call:
     memories: Sequence[tuple[int, str] | Memory] = ()
 
     def __post_init__(self) -> None:
-        _native.note_call(self)
+        _native.note_call(self, self.prompt)
 
 
 class CallError(Error):
@@ -211,6 +215,8 @@ class World:
       networks 1.
     - ``max_velocity``: how far an agent moves or writes in one step, from where it stands; an ``Agent`` may override it.
       None: 1, on networks 0.
+    - ``tools``: what agents use with ``throng.Tool``: functions that ``throng.tool`` has made tools, commands
+      (``throng.CommandTool``) and servers (``throng.McpServer``)
     - ``horizon``: the number of steps after which ``commit.announce`` is heard. No two agents are further apart than
       that. 0: nobody announces anything.
 
@@ -239,16 +245,19 @@ class World:
     perception_radius: float | None = None
     max_velocity: float | None = None
     horizon: int = 0
+    tools: Sequence[FunctionTool | CommandTool | McpServer] = ()
 
     def agents(self) -> Iterable[Agent]:
         """The agents as they are before step 0. An agent's id is its index in this list."""
         raise NotImplementedError(f"{type(self).__name__} needs a method agents() that returns a list of throng.Agent")
 
-    def proceed(self, view: View, agent: Agent) -> Generator[Call | list[Call], Any, Any] | Any:
+    def proceed(self, view: View, agent: Agent) -> Generator[Awaited | list[Awaited], Any, Any] | Any:
         """One step of one agent. Returns what it wants to do: an ``Intent``, a list of them, or None.
 
         With a custom ``resolve`` it may return anything. To ask the language model, write a generator that yields
-        calls; without calls, an ordinary function is enough. ``CallError`` says what happens when a call fails.
+        calls; without calls, an ordinary function is enough. ``CallError`` says what happens when a call fails. It may
+        also yield uses of the world's ``tools`` (``throng.Tool``), questions to people (``throng.Ask``) and texts to embed
+        (``throng.Embed``).
 
         Example::
 
@@ -260,7 +269,7 @@ class World:
         raise NotImplementedError(f"{type(self).__name__} needs a method proceed(view, agent)")
 
     def resolve(self, step: int, members: list[Agent],
-                commit: Commit) -> Generator[Call | list[Call], Any, None] | None:
+                commit: Commit) -> Generator[Awaited | list[Awaited], Any, None] | None:
         """Turns the intents of a cluster into writes; ``members`` are ordered by id.
 
         Agents that did nothing because a call failed (see ``CallError``) are left out of ``members``.

@@ -19,7 +19,10 @@ const char* FinishName(llm::FinishReason finish) {
     case llm::FinishReason::kLength:
       return "length";
     case llm::FinishReason::kError:
+    case llm::FinishReason::kFailed:
       return "failed";
+    case llm::FinishReason::kUnknown:
+      return "unknown";
     case llm::FinishReason::kCancelled:
       break;
   }

@@ -44,7 +44,8 @@ Stepper::Stepper(const py::object& world, const py::object& llm, const std::stri
       world_(world, sim::Seeds{seed, {}}, failure_),
       outcome_(world_) {
   const app::Limits limits;  // those that throng.run has by default
-  limited_ = app::ApplyLimits(limits, world_, source_.Make(), {});
+  limited_ = app::ApplyLimits(limits, world_, source_.Make(), {.tools = world_.Tools()}, {});
+  options_.effect_of = [this](const std::string& tool) { return world_.Tools().EffectOf(tool); };
   backend_ = std::make_unique<Unlocked>(std::make_unique<TabledLlm>(std::move(limited_.top), calls_));
   options_.falls_back = app::FallsBack(app::ParseFallBack(limits.fallback));
   options_.observers.push_back(&outcome_);

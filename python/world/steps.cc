@@ -38,6 +38,20 @@ std::vector<llm::UsedMemory> ReadMemories(const py::object& memories) {
   return read;
 }
 
+bool HasFailed(const llm::Completion& answer) {
+  return answer.error.has_value() || answer.finish == llm::FinishReason::kFailed ||
+         answer.finish == llm::FinishReason::kUnknown;
+}
+
+std::string WhyFailed(const llm::Completion& answer) {
+  return answer.error ? answer.error->what() : answer.text;
+}
+
+const char* CodeOf(const llm::Completion& failed) {
+  if (failed.error) return ErrorCodeName(failed.error->Code());
+  return failed.finish == llm::FinishReason::kUnknown ? "unknown" : "failed";
+}
+
 }  // namespace
 
 // PythonView
@@ -182,12 +196,12 @@ Steps*& Steps::Running() {
   return running;
 }
 
-void Steps::NoteCall(py::handle call) {
+void Steps::NoteCall(py::handle call, py::object asked) {
   Steps* const running = Running();
   if (running == nullptr) return;
   auto reference = py::reinterpret_steal<py::object>(PyWeakref_NewRef(call.ptr(), nullptr));
   if (!reference) throw py::error_already_set();
-  running->made_.push_back({std::move(reference), call.ptr(), call.attr("prompt")});
+  running->made_.push_back({std::move(reference), call.ptr(), py::type::of(call), std::move(asked)});
 }
 
 // Calls that somebody still holds may be meant for later.
@@ -195,9 +209,9 @@ void Steps::CheckForgotten() const {
   for (const MadeCall& made : made_) {
     if (made.yielded || PyWeakref_GetObject(made.reference.ptr()) != Py_None) continue;
     throw MakeError(ErrorCode::kInvalid,
-                    "a throng.Call was made but never yielded, so nobody asked {}; write `answer = yield "
-                    "throng.Call(...)`",
-                    Show(made.prompt));
+                    "a throng.{0} was made but never yielded, so nobody asked {1}; write `answer = yield "
+                    "throng.{0}(...)`",
+                    ToUtf8(made.type.attr("__name__")), Show(made.asked));
   }
 }
 
@@ -242,15 +256,21 @@ void Steps::End(py::object result) {
 
 void Steps::GoOn(std::vector<llm::Completion> answers) {
   Guard([&] {
-    const auto failed = [](const llm::Completion& answer) { return answer.error.has_value(); };
-    if (std::any_of(answers.begin(), answers.end(), failed)) return Throw(MakeCallError(answers));
-    py::list completions;
-    for (const llm::Completion& answer : answers) {
-      completions.append(MakeCompletion(answer.text, answer.finish, answer.prompt_tokens,
-                                        answer.cached_prompt_tokens, answer.output_tokens));
-    }
-    Send(is_list_ ? py::object(completions) : py::object(completions[0]));
+    if (std::any_of(answers.begin(), answers.end(), HasFailed)) return Throw(MakeCallError(answers));
+    py::list values;
+    for (size_t i = 0; i < answers.size(); ++i) values.append(MakeAnswer(i, answers[i]));
+    Send(is_list_ ? py::object(values) : py::object(values[0]));
   });
+}
+
+// The answer to what was asked at this place of the last yield.
+py::object Steps::MakeAnswer(size_t i, const llm::Completion& answer) const {
+  if (asked_[i].kind == llm::Kind::kPerson) return MakeText(answer.text);
+  if (asked_[i].kind != llm::Kind::kModel) {
+    return py::module_::import("json").attr("loads")(MakeText(answer.text));
+  }
+  return MakeCompletion(answer.text, answer.finish, answer.prompt_tokens, answer.cached_prompt_tokens,
+                        answer.output_tokens);
 }
 
 py::object Steps::MakeCallError(const std::vector<llm::Completion>& answers) {
@@ -258,20 +278,19 @@ py::object Steps::MakeCallError(const std::vector<llm::Completion>& answers) {
   py::list errors;
   std::optional<size_t> first;  // that failed
   for (size_t i = 0; i < answers.size(); ++i) {
-    const llm::Completion& answer = answers[i];
-    if (answer.error && !first) first = i;
-    errors.append(answer.error ? MakeText(answer.error->what()) : MakeText(""));
-    completions.append(answer.error ? py::object(py::none())
-                                    : MakeCompletion(answer.text, answer.finish, answer.prompt_tokens,
-                                                     answer.cached_prompt_tokens, answer.output_tokens));
+    const bool failed = HasFailed(answers[i]);
+    if (failed && !first) first = i;
+    errors.append(failed ? MakeText(WhyFailed(answers[i])) : MakeText(""));
+    completions.append(failed ? py::object(py::none()) : MakeAnswer(i, answers[i]));
   }
   using namespace py::literals;
   failed_call_ = sim::CallOf(answers[*first]);
-  const auto& [agent, function] = asked_[*first];
-  return py::module_::import("throng.world")
-      .attr("CallError")(errors[*first], "code"_a = ErrorCodeName(answers[*first].error->Code()),
-                         "answers"_a = completions, "errors"_a = errors, "agent"_a = agent,
-                         "function"_a = function);
+  const auto& [agent, function, kind] = asked_[*first];
+  const py::object error_class = kind == llm::Kind::kModel
+                                     ? py::module_::import("throng.world").attr("CallError")
+                                     : py::module_::import("throng.effects").attr("ToolError");
+  return error_class(errors[*first], "code"_a = CodeOf(answers[*first]), "answers"_a = completions,
+                     "errors"_a = errors, "agent"_a = agent, "function"_a = function);
 }
 
 void Steps::Send(py::handle value) {
@@ -303,20 +322,69 @@ void Steps::ReadYielded(py::handle yielded) {
   calls_.clear();
   asked_.clear();
   if (!is_list_) {
-    calls_.push_back(ReadCall(yielded));
+    calls_.push_back(ReadYieldedItem(yielded));
     return;
   }
-  for (const py::handle call : yielded) calls_.push_back(ReadCall(call));
+  for (const py::handle item : yielded) calls_.push_back(ReadYieldedItem(item));
+}
+
+Steps::Call Steps::ReadYieldedItem(py::handle item) {
+  // An address may be used again: the last call made there is meant.
+  const auto made = std::find_if(made_.rbegin(), made_.rend(),
+                                 [&](const MadeCall& known) { return known.call == item.ptr(); });
+  if (made != made_.rend()) made->yielded = true;
+  if (py::isinstance(item, py::module_::import("throng.world").attr("Call"))) return ReadCall(item);
+  if (py::isinstance(item, py::module_::import("throng.effects").attr("Tool"))) return ReadTool(item);
+  if (py::isinstance(item, py::module_::import("throng.effects").attr("Ask"))) return ReadAsk(item);
+  if (py::isinstance(item, py::module_::import("throng.effects").attr("Embed"))) return ReadEmbed(item);
+  ThrowWrongType("what was yielded", item, "a throng.Call, Tool, Ask or Embed, or a list of them");
+}
+
+Steps::Call Steps::ReadTool(py::handle tool) {
+  Call read;
+  const py::object agent = tool.attr("agent");
+  if (!agent.is_none()) read.agent = ToAgentId(agent);
+  const auto name = Field<std::string>(tool, "Tool", "name", "a str");
+  const py::object arguments = tool.attr("arguments");
+  if (!py::isinstance<py::dict>(arguments)) ThrowWrongType("Tool.arguments", arguments, "a dict");
+  const py::object json =
+      py::module_::import("throng.effects").attr("dump")(arguments, MakeText("Tool.arguments of " + name));
+  read.request = sim::ToolRequest(name, CastTo<std::string>(json, "Tool.arguments", "Unicode text"));
+  return read;
+}
+
+Steps::Call Steps::ReadEmbed(py::handle embed) {
+  Call read;
+  const py::object agent = embed.attr("agent");
+  if (!agent.is_none()) read.agent = ToAgentId(agent);
+  py::dict arguments;
+  arguments["texts"] = ToTexts(embed.attr("texts"), "Embed.texts");
+  const py::object json = py::module_::import("throng.effects").attr("dump")(arguments, "Embed.texts");
+  read.request = sim::ToolRequest("embed", CastTo<std::string>(json, "Embed.texts", "Unicode text"));
+  read.request.kind = llm::Kind::kEmbedding;
+  return read;
+}
+
+// A person should not be asked what may turn out otherwise, but may be asked again.
+Steps::Call Steps::ReadAsk(py::handle ask) {
+  Call read;
+  const py::object agent = ask.attr("agent");
+  if (!agent.is_none()) read.agent = ToAgentId(agent);
+  llm::Request& request = read.request;
+  request.kind = llm::Kind::kPerson;
+  request.effect = llm::Effect::kIdempotent;
+  request.function = "person";
+  request.prompt = Field<std::string>(ask, "Ask", "question", "a str");
+  request.constraint.choices = ToTexts(ask.attr("choices"), "Ask.choices");
+  request.max_tokens = 0;
+  if (!ask.attr("timeout").is_none()) {
+    request.patience_s = Field<double>(ask, "Ask", "timeout", "a number of seconds, or None");
+    request.otherwise = Field<std::string>(ask, "Ask", "default", "a str");
+  }
+  return read;
 }
 
 Steps::Call Steps::ReadCall(py::handle call) {
-  if (!py::isinstance(call, py::module_::import("throng.world").attr("Call"))) {
-    ThrowWrongType("what was yielded", call, "a throng.Call or a list of them");
-  }
-  // An address may be used again: the last call made there is meant.
-  const auto made = std::find_if(made_.rbegin(), made_.rend(),
-                                 [&](const MadeCall& known) { return known.call == call.ptr(); });
-  if (made != made_.rend()) made->yielded = true;
   const auto text = [&](const char* name) { return Field<std::string>(call, "Call", name, "a str"); };
   const auto number = [&](const char* name) { return Field<float>(call, "Call", name, "a number"); };
   const auto count = [&](const char* name) { return Field<int>(call, "Call", name, "an integer"); };

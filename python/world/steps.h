@@ -76,9 +76,9 @@ class PythonCommit {
   pybind11::object random_;
 };
 
-// Drives a generator. It yields a call or a list of calls, and is resumed with the answer or the list of
-// answers, or with a throng.CallError if one of them failed. A function that does not yield has returned its
-// result at once.
+// Drives a generator. It yields a call or a use of a tool, or a list of them, and is resumed with the answer
+// or the list of answers, or with a throng.CallError if one of them failed. A function that does not yield
+// has returned its result at once.
 class Steps {
  public:
   explicit Steps(Failure& failure) : failure_(failure) {}
@@ -92,9 +92,9 @@ class Steps {
   // Set if a CallError ended the code; its result is None then.
   std::optional<FallBack> TakeFallBack() { return std::move(fall_back_); }
 
-  // Called for every throng.Call that is made. One that the running step drops without yielding it was
-  // forgotten: the step ends with an error.
-  static void NoteCall(pybind11::handle call);
+  // Called for every throng.Call, Tool, Ask and Embed that is made, with what it asks. One that the
+  // running step drops without yielding it was forgotten: the step ends with an error.
+  static void NoteCall(pybind11::handle call, pybind11::object asked);
 
  protected:
   virtual std::string Where() const = 0;  // for messages
@@ -123,14 +123,15 @@ class Steps {
   std::vector<Call> TakeCalls() { return std::move(calls_); }
   // Call for each call as it is asked, in order.
   void NoteAsked(sim::AgentId agent, const llm::Request& request) {
-    asked_.push_back({agent, request.function});
+    asked_.push_back({agent, request.function, request.kind});
   }
 
  private:
   struct MadeCall {
     pybind11::object reference;  // weak
     PyObject* call;              // only to compare
-    pybind11::object prompt;
+    pybind11::object type;
+    pybind11::object asked;
     bool yielded = false;
   };
 
@@ -140,7 +141,12 @@ class Steps {
   void Send(pybind11::handle value);
   void Throw(pybind11::handle error);
   void ReadYielded(pybind11::handle yielded);
+  Call ReadYieldedItem(pybind11::handle item);
   Call ReadCall(pybind11::handle call);
+  Call ReadTool(pybind11::handle tool);
+  Call ReadAsk(pybind11::handle ask);
+  Call ReadEmbed(pybind11::handle embed);
+  pybind11::object MakeAnswer(size_t i, const llm::Completion& answer) const;
   pybind11::object MakeCallError(const std::vector<llm::Completion>& answers);
 
   Failure& failure_;
@@ -148,10 +154,15 @@ class Steps {
   pybind11::object result_;
   std::optional<FallBack> fall_back_;
   std::vector<Call> calls_;
-  std::vector<std::pair<sim::AgentId, std::string>> asked_;  // of the last yield: who asked, and the function
-  std::vector<MadeCall> made_;                               // in this step
-  int failed_call_ = -1;  // the number of the last call whose error was raised
-  bool is_list_ = false;  // whether the last yield was a list of calls
+  struct Asked {
+    sim::AgentId agent;
+    std::string function;
+    llm::Kind kind;
+  };
+  std::vector<Asked> asked_;    // of the last yield
+  std::vector<MadeCall> made_;  // in this step
+  int failed_call_ = -1;        // the number of the last call whose error was raised
+  bool is_list_ = false;        // whether the last yield was a list of calls
   bool done_ = false;
 };
 

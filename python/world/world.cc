@@ -12,6 +12,7 @@
 #include "python/llm/completion.h"
 #include "python/module/change.h"
 #include "python/world/steps.h"
+#include "python/world/tools.h"
 
 namespace py = pybind11;
 
@@ -104,6 +105,7 @@ PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure)
   neighbour_class_ = classes.attr("Neighbour");
   ReadAgents();
   ReadDependencies();
+  tools_ = ReadTools(world_.attr("tools"));
   SetDigest();
 }
 

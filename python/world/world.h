@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "effects/tool.h"
 #include "python/convert/python_error.h"
 #include "python/module/space.h"
 #include "sim/seeds.h"
@@ -89,6 +90,8 @@ class PythonWorld final : public sim::World {
   sim::Task<void> Resolve(sim::Step step, const std::vector<sim::Member>& members,
                           sim::Commit& commit) const override;
 
+  const effects::ToolTable& Tools() const { return tools_; }
+
   // A throng.Agent.
   pybind11::object MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,
                              pybind11::handle intent, bool present = true) const;
@@ -129,6 +132,7 @@ class PythonWorld final : public sim::World {
   std::vector<sim::Link> links_;
   std::vector<sim::Step> barriers_;
   sim::Step horizon_ = 0;
+  effects::ToolTable tools_;
   std::vector<sim::Announcement> announcements_;
   Digest digest_;
 };

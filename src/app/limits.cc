@@ -79,13 +79,13 @@ std::unique_ptr<llm::Llm> WithAttempts(const Limits& limits, std::unique_ptr<llm
 }
 
 LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::unique_ptr<llm::Llm> backend,
-                           const llm::TokensUsed& used_before,
+                           effects::EffectsOptions effects, const UsedBefore& used_before,
                            std::function<void(const std::string&)> on_wait) {
   LimitedBackend limited;
   limited.top = WithAttempts(limits, std::move(backend), std::move(on_wait));
   llm::BudgetOptions budget_options;
   budget_options.price = ParsePrice(limits.price);
-  budget_options.used_before = used_before;
+  budget_options.used_before = used_before.tokens;
   if (limits.max_tokens > 0) budget_options.max_tokens = limits.max_tokens;
   if (limits.max_cost > 0) budget_options.max_cost = limits.max_cost;
   auto budget = std::make_unique<llm::BudgetLlm>(std::move(limited.top), budget_options);
@@ -97,6 +97,11 @@ LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::u
     limited.interactive = interactive.get();
     limited.top = std::move(interactive);
   }
+  effects.used_before = used_before.tool_calls;
+  if (limits.max_tool_calls > 0) effects.max_uses = limits.max_tool_calls;
+  auto others = std::make_unique<effects::EffectsLlm>(std::move(limited.top), std::move(effects));
+  limited.others = others.get();
+  limited.top = std::move(others);
   return limited;
 }
 

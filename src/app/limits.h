@@ -1,5 +1,5 @@
-// The layers between the agents of a run and its backend: retries with timeouts, a budget, and priority for
-// an interactive agent.
+// The layers between the agents of a run and its backend: retries with timeouts, budgets, priority for an
+// interactive agent, and what answers instead of a model.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "effects/effects_llm.h"
 #include "llm/decorators/budget.h"
 #include "llm/decorators/interactive.h"
 #include "llm/decorators/retry.h"
@@ -37,6 +38,7 @@ struct Limits {
   std::string fallback = "answer";                   // one of kFallBackNames
   uint64_t max_tokens = 0;                           // 0: no limit
   double max_cost = 0;                               // 0: no limit
+  uint64_t max_tool_calls = 0;                       // 0: no limit
   std::string price;                                 // "IN,OUT" per million tokens
   std::string interactive;                           // name of an agent
   double target_ms = 1000;
@@ -52,6 +54,7 @@ struct LimitedBackend {
   std::unique_ptr<llm::Llm> top;
   const llm::BudgetLlm* budget = nullptr;            // counts tokens even without a limit
   const llm::InteractiveLlm* interactive = nullptr;  // null: no interactive agent
+  const effects::EffectsLlm* others = nullptr;       // answers instead of models
 };
 
 // The backend, asked as often as the limits say. Where any failure falls back, the first answers may be as
@@ -60,9 +63,15 @@ struct LimitedBackend {
 std::unique_ptr<llm::Llm> WithAttempts(const Limits& limits, std::unique_ptr<llm::Llm> backend,
                                        std::function<void(const std::string&)> on_wait = {});
 
-// used_before: tokens used by earlier sessions of the run.
+// What earlier sessions of a run have used.
+struct UsedBefore {
+  llm::TokensUsed tokens;
+  uint64_t tool_calls = 0;
+};
+
+// `effects` says who answers instead of models; its limits are set here.
 LimitedBackend ApplyLimits(const Limits& limits, const sim::World& world, std::unique_ptr<llm::Llm> backend,
-                           const llm::TokensUsed& used_before,
+                           effects::EffectsOptions effects, const UsedBefore& used_before,
                            std::function<void(const std::string&)> on_wait = {});
 
 }  // namespace throng::app

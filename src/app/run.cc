@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "journal/llm/journaled_llm.h"
+#include "journal/people.h"
 #include "journal/read/reader.h"
 #include "journal/read/report.h"
 #include "llm/decorators/decorator.h"
@@ -48,10 +50,11 @@ class Session {
   const bool is_repeated_;
 };
 
-llm::TokensUsed UsedBefore(const journal::Journal& journal) {
+UsedBefore UsedInEarlierSessions(const journal::Journal& journal) {
   const journal::TokenSums answers = journal::Reader(journal).Tokens();
   const journal::TokenSums in_vain = journal::TokensInVain(journal);
-  return {answers.prompt + in_vain.prompt, answers.output + in_vain.output};
+  return {{answers.prompt + in_vain.prompt, answers.output + in_vain.output},
+          static_cast<uint64_t>(journal.NumToolUses())};
 }
 
 void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::RunOptions& options,
@@ -85,9 +88,17 @@ void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::R
 }  // namespace
 
 RunOutcome Run(const sim::World& world, llm::Llm& backend, sim::RunOptions options, const RunSetup& setup) {
-  LimitedBackend limited =
-      ApplyLimits(setup.limits, world, std::make_unique<llm::Decorator>(backend),
-                  setup.journal != nullptr ? UsedBefore(*setup.journal) : llm::TokensUsed(), setup.on_wait);
+  effects::EffectsOptions effects;
+  effects.tools = setup.tools;
+  effects.embedder = setup.embedder;
+  effects.people = setup.people;
+  std::optional<journal::JournalPeople> by_journal;
+  if (setup.people == nullptr && setup.journal != nullptr)
+    effects.people = &by_journal.emplace(*setup.journal);
+  LimitedBackend limited = ApplyLimits(
+      setup.limits, world, std::make_unique<llm::Decorator>(backend), effects,
+      setup.journal != nullptr ? UsedInEarlierSessions(*setup.journal) : UsedBefore(), setup.on_wait);
+  options.effect_of = [&setup](const std::string& tool) { return setup.tools.EffectOf(tool); };
   options.falls_back = FallsBack(ParseFallBack(setup.limits.fallback));
   RunOutcome outcome;
   try {
@@ -98,7 +109,8 @@ RunOutcome Run(const sim::World& world, llm::Llm& backend, sim::RunOptions optio
       outcome.result = sim::RunWorld(world, *limited.top, options);
     }
   } catch (const Error& error) {
-    if (limited.budget->IsUsedUp()) throw Stopped(error.Code(), error.what());
+    if (limited.budget->IsUsedUp() || (limited.others->IsUsedUp() && error.Code() == ErrorCode::kExhausted))
+      throw Stopped(error.Code(), error.what());
     throw;
   }
   outcome.used = limited.budget->Used();

@@ -23,6 +23,10 @@ struct RunSetup {
   std::function<void(const std::string&)> on_wait{};
   // Wraps everything else that answers the agents; none by default.
   std::function<std::unique_ptr<llm::Llm>(std::unique_ptr<llm::Llm>)> wrap{};
+  effects::ToolTable tools{};                 // for the world's agents
+  std::shared_ptr<effects::Tool> embedder{};  // of texts; null: nobody makes embeddings
+  // Who answers for agents that ask people; null: whoever does in the journal, if there is one (throng play).
+  effects::People* people = nullptr;
 };
 
 struct RunOutcome {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "effects/effects_llm.h"
 #include "llm/llm.h"
 #include "sim/run/recording.h"
 #include "sim/run/verify.h"
@@ -16,11 +17,13 @@ class VerifyBackends {
 
   // repeatable: the backends from `make` answer a request the same each time. Otherwise, as with a server,
   // later runs get the answers that `recording`, of the first run, has. It must outlive the backends. Calls
-  // are asked as often as in a run with the default limits.
+  // are asked as often as in a run with the default limits. Tools are used, and people asked, in the first
+  // run alone: what that has recorded is what they say later, too.
   VerifyBackends(Make make, bool repeatable, const sim::Recording& recording);
 
-  // Makes the backend for the next run, with that run's delays.
-  std::unique_ptr<llm::Llm> For(const sim::VerifyRun& run);
+  // Makes the backend for the next run, with that run's delays, and those who answer its world instead of
+  // models.
+  std::unique_ptr<llm::Llm> For(const sim::VerifyRun& run, effects::EffectsOptions effects = {});
 
  private:
   Make make_;

@@ -22,7 +22,8 @@ constexpr const char* kAnswersBefore =
 constexpr Part kParts[] = {
     {"SELECT * FROM parts WHERE id IN (SELECT p.id FROM "
      "(SELECT step, prompt AS list FROM answers UNION ALL SELECT step, system FROM answers "
-     "UNION ALL SELECT step, text FROM used_memories) AS a, json_each(a.list) AS run JOIN parts AS p "
+     "UNION ALL SELECT step, text FROM used_memories UNION ALL SELECT step, arguments FROM intentions) AS a, "
+     "json_each(a.list) AS run JOIN parts AS p "
      "ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64 WHERE a.step < ?1) ORDER BY id",
      kAddPart},
     {"SELECT * FROM settings WHERE id IN (SELECT settings FROM answers WHERE step < ?)", kAddSettings},
@@ -31,6 +32,9 @@ constexpr Part kParts[] = {
     {"SELECT * FROM servers WHERE id IN (SELECT server FROM answers WHERE step < ?)", kAddServer},
     {kAnswersBefore, kAddAnswer},
     {"SELECT * FROM used_memories WHERE step < ?", kAddUsedMemory},
+    {"SELECT step, agent, call, kind, effect, function, digest, begun, NULL, arguments FROM intentions WHERE "
+     "step < ?",
+     "INSERT INTO intentions VALUES(?,?,?,?,?,?,?,?,?,?)"},
     {"SELECT * FROM commits WHERE step < ?", kAddCommit},
     {"SELECT * FROM bodies WHERE step <= ?", kAddBody},
     {"SELECT * FROM cells WHERE step <= ?", kAddCell},

@@ -29,7 +29,8 @@ namespace {
 constexpr int64_t kMaxRowsPending = 20000;
 
 constexpr llm::FinishReason kFinishReasons[] = {  // indexed by the stored number
-    llm::FinishReason::kStop, llm::FinishReason::kLength, llm::FinishReason::kError};
+    llm::FinishReason::kStop, llm::FinishReason::kLength, llm::FinishReason::kError,
+    llm::FinishReason::kFailed, llm::FinishReason::kUnknown};
 
 ErrorCode ErrorCodeOf(std::string_view name) {
   for (const ErrorCode code : {ErrorCode::kInvalid, ErrorCode::kCorrupt, ErrorCode::kUnsupported,
@@ -363,7 +364,7 @@ std::optional<JournaledAnswer> Journal::FindAnswer(const llm::CallKey& key) {
     answer->digest = find.GetDigest(0);
     llm::Completion& completion = answer->completion;
     completion.key = key;
-    completion.finish = kFinishReasons[std::clamp(find.Int(1), int64_t{0}, int64_t{2})];
+    completion.finish = kFinishReasons[std::clamp(find.Int(1), int64_t{0}, int64_t{4})];
     completion.text = find.Text(2);
     if (completion.finish == llm::FinishReason::kError) {
       completion.error = Error(ErrorCodeOf(find.Text(10)), std::exchange(completion.text, {}));
@@ -384,6 +385,8 @@ AskedCall Journal::AddQuestion(const llm::Request& request) {
   AskedCall asked;
   asked.function = request.function;
   asked.digest = llm::DigestOfRequest(request);
+  asked.kind = request.kind;
+  asked.effect = request.effect;
   asked.settings = statements_->questions.SettingsOf(request);
   for (const llm::UsedMemory& memory : request.memories) {
     asked.memories.push_back({memory.step, memory.number,
@@ -423,6 +426,7 @@ void Journal::AddAnswer(const llm::Completion& completion, const AskedCall& aske
   const bool failed = completion.error.has_value();
   bind_or_null(failed, std::string_view(failed ? ErrorCodeName(completion.error->Code()) : ""));
   add.Run();
+  if (asked.kind != llm::Kind::kModel && asked.effect != llm::Effect::kAtCommit) WriteIntention(key, asked);
   for (size_t i = 0; i < asked.memories.size(); ++i) {  // in the same transaction: no Touch
     const AskedCall::Memory& memory = asked.memories[i];
     Statement& use = statements_->add_used_memory;
@@ -523,6 +527,12 @@ sim::Seeds Journal::GetSeeds() const {
 int64_t Journal::Bytes() const {
   return std::stoll(database_->TextOf("PRAGMA page_count")) *
          std::stoll(database_->TextOf("PRAGMA page_size"));
+}
+
+int64_t Journal::NumToolUses() const {
+  return std::stoll(database_->TextOf(
+      fmt::format("SELECT count(*) FROM intentions WHERE kind = {}", static_cast<int>(llm::Kind::kTool))
+          .c_str()));
 }
 
 int64_t Journal::NumAnswers() const { return std::stoll(database_->TextOf("SELECT count(*) FROM answers")); }

@@ -15,9 +15,15 @@
 //   answers(step, agent, call, function, digest, finish, text, prompt_tokens, output_tokens, cached_tokens*,
 //           attempts*, spent_prompt_tokens*, spent_output_tokens*, issued_s*, arrived_s*, session*, server*,
 //           settings, system, prompt, error_code)  digest: of the request; finish: 0 stop, 1 length, 2 failed (text: why);
-//                                      system, prompt: JSON lists of runs of parts; null if empty or not kept
+//                                      system, prompt: JSON lists of runs of parts; null if empty or not kept;
+//                                      finish: 3 a tool failed, 4 unknown (text: why)
+//   intentions(step, agent, call, kind, effect, function, digest, begun*, session*, arguments)  what was asked of others
+//                                      than models: kind, effect: llm::Kind, llm::Effect; of effects at commit, from
+//                                      before they were begun; begun: UTC; arguments: as prompt
 //   used_memories(step, agent, call, seq, made, memory, text)  what of the agent's memory a prompt holds: seq counts those
 //                                      of the call; made, memory: llm::UsedMemory; text: as prompt
+//   questions(step, agent, call, question, choices, answer)*  to people, as somebody in another process sees and answers
+//                                      them; choices: JSON; answer: null until then
 //   parts(id, text)                    pieces of prompts, each once (question_store.h)
 //   settings(id, ...)                  constraint, sampling, stop strings and length of answers
 //   constraints(settings, grammar, regex)  those of settings that have one of these
@@ -37,7 +43,7 @@
 // Rows are added in causal order and transactions keep that order: whatever part of the file survives,
 // everything it depends on survives too. An answer is committed before its agent sees it. A killed process
 // loses nothing that was committed; a power failure may lose the last seconds (not with sync_always), and the
-// resumed run makes those calls again.
+// resumed run makes those calls again. An effect at commit is begun only once its intention is on the disk.
 #pragma once
 
 #include <cstdint>
@@ -99,6 +105,8 @@ struct AskedCall {
   };
   std::string function;
   Digest digest;
+  llm::Kind kind = llm::Kind::kModel;
+  llm::Effect effect = llm::Effect::kPure;
   int64_t settings = 0;
   std::string system;  // lists of parts; empty: not kept
   std::string prompt;
@@ -179,6 +187,13 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void AddAnswer(const llm::Completion& completion, const AskedCall& asked, double issued_s,
                  double arrived_s);
 
+  // The digest of the request under this key that is an effect at commit and was begun; nothing: none was.
+  std::optional<Digest> FindIntention(const llm::CallKey& key);
+  // Returns once it is on the disk that this effect at commit is about to be begun.
+  void AddIntention(const llm::CallKey& key, const AskedCall& asked);
+  // Of an effect that was not begun after all.
+  void DropIntention(const llm::CallKey& key);
+
   // Keeps a value collected after a step that all agents have done, of an agent or (null) of the whole model.
   // Rows that exist already (in a resumed run) must be equal: throws kInvalid naming step, agent and name if
   // not.
@@ -198,6 +213,7 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
 
   int64_t Bytes() const;  // size of the file and its write-ahead log
   int64_t NumAnswers() const;
+  int64_t NumToolUses() const;
   sim::Step NumSteps() const;  // steps that all agents have finished
   Digest CanonicalDigest() const;
   Database& GetDatabase() const { return *database_; }
@@ -213,6 +229,7 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void SetManifest(const std::string& key, const std::string& value);
   void CheckSame(const sim::World& world, const sim::RunOptions& options, const std::string& backend,
                  bool other_backend) const;
+  void WriteIntention(const llm::CallKey& key, const AskedCall& asked);
   void Touch();  // opens a transaction for the next write
   void WriteStart(const sim::World& world, const std::vector<sim::Intervention>& interventions);
   void WriteCommit(const sim::CommitRecord& record);

@@ -1,5 +1,6 @@
 // The seam between thinking and computing: a request goes in, its completion comes out. Simulations see only
-// this header; behind it are the engine in this process, servers, journals, models of servers, and fakes.
+// this header; behind it are the engine in this process, servers, journals, models of servers, and fakes; and
+// tools, people and embeddings, which are asked in the same way (docs/effects.md).
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,17 @@ struct CallKey {
   int32_t step = 0;
   uint32_t call = 0;
   auto operator<=>(const CallKey&) const = default;
+};
+
+// Who answers. Backends get requests to models alone; src/effects/ has the others.
+enum class Kind { kModel, kTool, kPerson, kEmbedding };
+
+// What asking does to the world outside of the run, which says when and how often it may be done.
+enum class Effect {
+  kPure,        // nothing: it may be asked on a guess, and again
+  kIdempotent,  // what comes to the same if it is done twice: never on a guess, but again if the answer is
+                // lost
+  kAtCommit,    // what must not be done twice: never on a guess, and never again
 };
 
 // The allowed form of an answer. At most one field is set; with none, any text is allowed.
@@ -55,15 +67,21 @@ struct UsedMemory {
 struct Request {
   uint64_t id = 0;  // chosen by the caller; unique among its requests in flight
   CallKey key;
-  std::string function;  // what the call is for ("plan", "say"): statistics, replay and per-function models
+  Kind kind = Kind::kModel;
+  Effect effect = Effect::kPure;
+  std::string function;  // what the call is for ("plan", "say"): statistics, replay and per-function models;
+                         // a tool's name
   std::string system;    // optional system message
-  std::string prompt;
+  std::string prompt;  // kTool: JSON, the arguments; kPerson: the question; kEmbedding: a JSON list of texts
   Constraint constraint;
   Sampling sampling;
   std::vector<std::string> stop;   // the answer ends before the first of these
   int max_tokens = 128;            // covers the longest answer that the constraint allows
   int priority = 0;                // smaller is served first: the simulated step
   std::optional<Refused> refused;  // the answer to the last attempt; belongs to no digest
+  // kPerson: the seconds after which the answer is `otherwise`; 0: it is waited for. Belongs to no digest.
+  double patience_s = 0;
+  std::string otherwise{};
   // For journals; belongs to no digest.
   std::vector<UsedMemory> memories;
   // Asked ahead of a step that may turn out differently: an Llm that keeps answers keeps this one only once
@@ -74,7 +92,14 @@ struct Request {
   int known_output_tokens = -1;
 };
 
-enum class FinishReason { kStop, kLength, kCancelled, kError };
+enum class FinishReason {
+  kStop,
+  kLength,
+  kCancelled,  // of an effect at commit: nothing was done
+  kError,
+  kFailed,   // a tool could not do it: the text says why; an answer like any other
+  kUnknown,  // an effect at commit was begun, and nobody knows whether it was done: the text says why
+};
 
 struct Completion {
   uint64_t id = 0;  // the request's
@@ -144,6 +169,9 @@ class Llm {
   virtual void Confirm(const Request& request, const Completion& completion) {
     static_cast<void>(request), static_cast<void>(completion);
   }
+
+  // Whether it answers every kind of request, not those to models alone: what repeats a run does.
+  virtual bool AnswersEveryKind() const { return false; }
 
   // Whether ExpectNext has any effect here; if not, callers may omit it.
   virtual bool WantsExpectations() const { return false; }

@@ -16,6 +16,9 @@ Digest DigestOfRequest(const Request& request) {
   hasher.Add(sampling.repetition_penalty).Add(sampling.seed);
   hasher.Add(uint64_t{request.stop.size()});
   for (const std::string& stop : request.stop) hasher.Add(stop);
+  if (request.kind != Kind::kModel) {
+    hasher.Add("kind").Add(request.kind).Add(request.effect).Add(request.otherwise);
+  }
   hasher.Add(request.max_tokens).Add(request.known_prompt_tokens).Add(request.known_output_tokens);
   return hasher.Finish();
 }

@@ -97,7 +97,14 @@ void MemberRun::Issue(std::unique_ptr<llm::Request> request, PendingCall& call) 
   request->sampling.seed = SeedAt(context.seeds, Now());
   request->priority = Now();
   call.number = request->key.call;
+  call.kind = request->kind;
   call.function = request->function;
+  if (request->kind == llm::Kind::kTool) {
+    if (!context.effect_of) {
+      throw MakeError(ErrorCode::kInvalid, "tool {:?}: this run has no tools", request->function);
+    }
+    request->effect = context.effect_of(request->function);
+  }
   call.request_digest = llm::DigestOfRequest(*request);
   for (RunObserver* observer : context.observers) observer->OnAsked(*request, call.request_digest);
   context.sink.Submit(std::move(*request), call);

@@ -39,6 +39,7 @@ struct PendingCall {
   uint64_t id = 0;              // request id
   PendingCall* next = nullptr;  // next call in flight of this agent; the scheduler's list
   uint32_t number = 0;          // call number in the member's step
+  llm::Kind kind = llm::Kind::kModel;
   std::string function;
   Digest request_digest;
   double issued_s = 0;  // on the backend's clock
@@ -114,6 +115,7 @@ struct RunContext {
   StepReader& reader;
   CallSink& sink;
   const Seeds seeds;
+  const EffectOf& effect_of;  // empty: there are no tools
   DraftPool drafts{};
   std::span<RunObserver* const> observers{};  // of calls
 };

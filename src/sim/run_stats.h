@@ -19,11 +19,14 @@ struct GuessStats {
 };
 
 struct RunStats : GuessStats {
-  uint64_t calls = 0;
+  uint64_t calls = 0;  // of models
   uint64_t prompt_tokens = 0;
   uint64_t cached_prompt_tokens = 0;
   uint64_t output_tokens = 0;
   uint64_t failed_calls = 0;  // failed calls after which the agent fell back
+  uint64_t effects = 0;       // what tools, people and embeddings were asked
+  uint64_t failed_effects = 0;
+  uint64_t unknown_effects = 0;  // begun, and nobody knows whether they were done
   uint64_t clusters = 0;
   uint64_t agent_steps = 0;
   uint32_t largest_cluster = 0;
@@ -58,6 +61,9 @@ void ForEachField(const RunStats& stats, Visit&& visit) {
   visit("prompt_tokens", stats.prompt_tokens);
   visit("cached_prompt_tokens", stats.cached_prompt_tokens);
   visit("output_tokens", stats.output_tokens);
+  visit("effects", stats.effects);
+  visit("failed_effects", stats.failed_effects);
+  visit("unknown_effects", stats.unknown_effects);
   visit("parallelism", stats.parallelism);
   visit("clusters", stats.clusters);
   visit("largest_cluster", stats.largest_cluster);

@@ -14,9 +14,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/digest.h"
@@ -73,13 +75,32 @@ class View {
   virtual std::vector<Announcement> Announced(size_t known) const = 0;
 };
 
-// Issues LLM calls for one agent in one step; numbers them in program order and sets key, seed and priority.
+// What using a tool of the run does; throws kInvalid if there is none of this name.
+using EffectOf = std::function<llm::Effect(const std::string& tool)>;
+
+// What Caller::Use asks.
+inline llm::Request ToolRequest(std::string tool, std::string arguments) {
+  llm::Request request;
+  request.kind = llm::Kind::kTool;
+  request.function = std::move(tool);
+  request.prompt = std::move(arguments);
+  request.max_tokens = 0;
+  return request;
+}
+
+// Asks models, tools and people for one agent in one step; numbers what it asks in program order and sets
+// key, seed and priority.
 class Caller {
  public:
   virtual ~Caller() = default;
   // Returns the request's completion. A failed call ends the run without resuming the caller; in runs that
   // fall back (run/run.h), the caller gets a completion with an error and no text.
   virtual Task<llm::Completion> Ask(llm::Request request) = 0;
+  // Uses a tool of the run (RunOptions::effect_of) with these arguments, a JSON object. The completion's text
+  // is the tool's result in JSON; or why it has none, if `finish` is kFailed or kUnknown.
+  Task<llm::Completion> Use(std::string tool, std::string arguments) {
+    return Ask(ToolRequest(std::move(tool), std::move(arguments)));
+  }
   // Number of the agent's last call in this step so far; -1: none.
   virtual int LastCall() const = 0;
 };

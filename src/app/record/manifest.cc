@@ -125,6 +125,7 @@ std::vector<Field> FieldsOf(Limits& limits) {
           NumberField("max_wait", "--max-wait", limits.max_wait_s),
           TextField("fallback", "--fallback", limits.fallback),
           NumberField("max_tokens_total", "--max-tokens-total", limits.max_tokens),
+          NumberField("max_tool_calls", nullptr, limits.max_tool_calls),
           NumberField("max_cost", "--max-cost", limits.max_cost),
           TextField("price", "--price", limits.price),
           TextField("interactive", "--interactive", limits.interactive),

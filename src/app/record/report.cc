@@ -108,6 +108,10 @@ std::string Summary(const FinishedRun& run) {
   add("\ntokens      {} of prompts ({} found in the prefix cache), {} of answers\n", stats.prompt_tokens,
       stats.cached_prompt_tokens, stats.output_tokens);
   if (stats.failed_calls > 0) add("failed      {} calls, whose agents fell back\n", stats.failed_calls);
+  if (stats.effects > 0) {
+    add("effects     {} asked of tools and others, {} failed, {} unknown: begun, and perhaps done\n",
+        stats.effects, stats.failed_effects, stats.unknown_effects);
+  }
   if (!simulation.limits.price.empty()) {
     add("cost        {:.4f}, at {} for a million tokens\n",
         llm::CostOf(outcome.used, ParsePrice(simulation.limits.price)), simulation.limits.price);

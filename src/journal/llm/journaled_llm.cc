@@ -12,6 +12,14 @@ namespace {
 // While waiting for answers, commits become visible to readers after this time.
 constexpr std::chrono::milliseconds kFlushInterval(100);
 
+Error AnotherQuestion(const Journal& journal, const llm::Request& request) {
+  return MakeError(
+      ErrorCode::kInvalid,
+      "journal {}: it answers another question than the one that is asked now ({}): the scenario or "
+      "the program has changed since",
+      journal.Path(), request.function);
+}
+
 }  // namespace
 
 JournaledLlm::JournaledLlm(llm::Llm& below, Journal& journal, KeepsFailure keeps_failure)
@@ -26,29 +34,45 @@ bool JournaledLlm::Keeps(const llm::Completion& completion) const {
   return completion.finish != llm::FinishReason::kError || (keeps_failure_ && keeps_failure_(completion));
 }
 
+// Whether the journal has the answer, which then comes from there.
+bool JournaledLlm::Replays(const llm::Request& request) {
+  if (!may_replay_) return false;
+  std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
+  if (!answer.has_value()) return false;
+  const bool is_same = answer->digest == llm::DigestOfRequest(request);
+  if (request.guess && !is_same) return false;
+  if (!is_same) throw AnotherQuestion(journal_, request);
+  ++num_replayed_;
+  answer->completion.id = request.id;
+  if (answer->completion.error) kept_failures_.insert(request.key);
+  replayed_.push_back(std::move(answer->completion));
+  return true;
+}
+
+// The process that began it has not lived to write down how it ended.
+void JournaledLlm::TellUnknown(const llm::Request& request) {
+  llm::Completion completion;
+  completion.id = request.id;
+  completion.key = request.key;
+  completion.finish = llm::FinishReason::kUnknown;
+  completion.text = "the run was interrupted while this was being done";
+  journal_.AddAnswer(completion, journal_.AddQuestion(request), below_.Now(), below_.Now());
+  journal_.Flush();
+  replayed_.push_back(std::move(completion));
+}
+
 void JournaledLlm::Submit(llm::Request request) {
+  if (Replays(request)) return;
+  if (request.guess) return below_.Submit(std::move(request));
   const uint64_t id = request.id;
-  if (may_replay_) {
-    std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
-    if (answer.has_value()) {
-      const bool is_same = answer->digest == llm::DigestOfRequest(request);
-      if (request.guess && !is_same) return below_.Submit(std::move(request));
-      if (!is_same) {
-        throw MakeError(
-            ErrorCode::kInvalid,
-            "journal {}: it answers another question than the one that is asked now ({}): the scenario or "
-            "the program has changed since",
-            journal_.Path(), request.function);
-      }
-      ++num_replayed_;
-      answer->completion.id = id;
-      if (answer->completion.error) kept_failures_.insert(request.key);
-      replayed_.push_back(std::move(answer->completion));
-      return;
+  if (request.effect == llm::Effect::kAtCommit) {
+    if (const std::optional<Digest> begun = journal_.FindIntention(request.key)) {
+      if (*begun != llm::DigestOfRequest(request)) throw AnotherQuestion(journal_, request);
+      return TellUnknown(request);
     }
   }
-  if (request.guess) return below_.Submit(std::move(request));
   InFlight call{journal_.AddQuestion(request), below_.Now()};
+  if (request.effect == llm::Effect::kAtCommit) journal_.AddIntention(request.key, call.asked);
   below_.Submit(std::move(request));
   in_flight_.emplace(id, std::move(call));
 }
@@ -79,6 +103,8 @@ void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
       journal_.AddAnswer(completion, call.asked, call.issued_s, below_.Now());
       ++num_asked_;
       added = true;
+    } else if (it->second.asked.effect == llm::Effect::kAtCommit) {
+      journal_.DropIntention(completion.key);  // cancelled: it was not begun
     }
     in_flight_.erase(it);
   }

@@ -1,5 +1,7 @@
 // A backend that remembers: answers that the journal has are returned from there at once; the others come
-// from the backend below and are in the journal before anyone sees them.
+// from the backend below and are in the journal before anyone sees them. An effect at commit is in there
+// before it is begun: one that has no answer was interrupted, completes with kUnknown, and is never begun
+// again.
 #pragma once
 
 #include <chrono>
@@ -42,6 +44,8 @@ class JournaledLlm final : public llm::Llm {
   uint64_t NumAsked() const { return num_asked_; }  // answers that came from the backend
 
  private:
+  bool Replays(const llm::Request& request);
+  void TellUnknown(const llm::Request& request);
   struct InFlight {
     AskedCall asked;
     double issued_s;

@@ -23,6 +23,7 @@ class ReplayLlm final : public llm::Llm {
   void Submit(llm::Request request) override;
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t) override {}  // all answers have already arrived
+  bool AnswersEveryKind() const override { return true; }
   double Now() const override;
   std::string Identity() const override;
   llm::Stats GetStats() const override { return stats_; }

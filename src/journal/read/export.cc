@@ -22,7 +22,7 @@ const char* ColumnsOf(const std::string& table) {
 
 const char* OrderOf(const std::string& table) {
   if (table == "manifest" || table == "steps" || table == "files" || table == "price") return "1";
-  if (table == "calls") return "step, agent, call";
+  if (table == "calls" || table == "effects") return "step, agent, call";
   if (table == "memories") return "step, agent, call, seq";
   if (table == "events") return "step, agent, seq";
   return "1, 2, 3";
@@ -68,9 +68,9 @@ void AddColumns(const Statement& row, nlohmann::ordered_json& json) {
 }  // namespace
 
 const std::vector<std::string>& ExportTables() {
-  static const std::vector<std::string> tables = {"manifest", "files",    "sessions",      "agents", "calls",
-                                                  "memories", "commits",  "bodies",        "cells",  "data",
-                                                  "events",   "presence", "interventions", "steps"};
+  static const std::vector<std::string> tables = {
+      "manifest", "files", "sessions", "agents", "calls",    "memories",      "effects", "commits",
+      "bodies",   "cells", "data",     "events", "presence", "interventions", "steps"};
   return tables;
 }
 

@@ -16,10 +16,12 @@ void AddLaterTables(Database& database, const char* schema, bool only_for_connec
     database.Execute(fmt::format(fmt::runtime(sql), only_for_connection ? "TEMP" : "").c_str());
   };
   if (!is_known("memories")) add(kMemories);
-  if (is_known("constraints")) return;
-  // A view of the connection hides the file's.
+  if (!is_known("constraints")) add(kConstraints);
+  if (is_known("intentions")) return;
+  // With them, the view of calls got what it shows of effects. A view of the connection hides the file's.
   if (!only_for_connection) database.Execute("DROP VIEW IF EXISTS calls");
-  add(kConstraints);
+  add(kCalls);
+  add(kIntentions);
 }
 
 }  // namespace throng::journal

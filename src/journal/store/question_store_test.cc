@@ -270,7 +270,9 @@ TEST_F(QuestionsInJournal, JournalsFromBeforeGrammarsCanBeReadAndGoneOnWith) {
   journal->OnStep(0, {});
   journal->Flush();
   journal->GetDatabase().Execute(
-      "DROP VIEW calls; DROP TABLE constraints; CREATE VIEW calls AS SELECT step, agent, call FROM answers");
+      "DROP VIEW effects; DROP TABLE intentions; DROP VIEW calls; DROP TABLE constraints; CREATE VIEW calls "
+      "AS "
+      "SELECT step, agent, call FROM answers");
   journal.reset();
   const auto old = Journal::OpenToRead(dir_ / "a");
   EXPECT_TRUE(Calls(*old).at(0)["grammar"].is_null());
@@ -282,6 +284,23 @@ TEST_F(QuestionsInJournal, JournalsFromBeforeGrammarsCanBeReadAndGoneOnWith) {
   request.constraint = {.choices = {}, .json_schema = {}, .grammar = {}, .regex = "p.*"};
   Add(*journal, request, "park");
   EXPECT_EQ(Calls(*journal).at(1)["regex"], "p.*");
+}
+
+TEST_F(QuestionsInJournal, JournalsFromBeforeEffectsCanBeReadAndGoneOnWith) {
+  auto journal = Begin("a");
+  llm::Request request = Question(1, 0);
+  request.constraint = {.choices = {}, .json_schema = {}, .grammar = {}, .regex = "p.*"};
+  Add(*journal, request, "park");
+  journal->Flush();
+  journal->GetDatabase().Execute(
+      "DROP VIEW effects; DROP TABLE intentions; DROP VIEW calls; CREATE VIEW calls AS "
+      "SELECT step, agent, call FROM answers");
+  journal.reset();
+  for (const bool reads : {true, false}) {
+    const auto old = reads ? Journal::OpenToRead(dir_ / "a") : Journal::OpenToWrite(dir_ / "a");
+    EXPECT_EQ(Calls(*old).at(0)["regex"], "p.*");
+    EXPECT_EQ(old->GetDatabase().TextOf("SELECT count(*) FROM effects"), "0");
+  }
 }
 
 // The table came after files of this format were in use.

@@ -58,18 +58,21 @@ CREATE {0} VIEW memories AS
   FROM used_memories AS m JOIN starts AS s ON s.agent = m.agent;
 )";
 
-// What settings lack of what answers were held to, and the view that shows it.
+// What settings lack of what answers were held to.
 inline constexpr const char* kConstraints = R"(
 CREATE {0} TABLE IF NOT EXISTS constraints(settings INTEGER PRIMARY KEY, grammar TEXT, regex TEXT);
+)";
+
+inline constexpr const char* kCalls = R"(
 CREATE {0} VIEW calls AS
   SELECT a.step, a.agent, s.name, a.call, a.function,
     (SELECT group_concat(p.text, '') FROM json_each(a.prompt) AS run CROSS JOIN parts AS p
       ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS prompt,
     (SELECT group_concat(p.text, '') FROM json_each(a.system) AS run CROSS JOIN parts AS p
       ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS system,
-    CASE a.finish WHEN 0 THEN 'stop' WHEN 1 THEN 'length' ELSE 'failed' END AS finish,
+    CASE a.finish WHEN 0 THEN 'stop' WHEN 1 THEN 'length' WHEN 4 THEN 'unknown' ELSE 'failed' END AS finish,
     CASE WHEN a.finish < 2 THEN a.text END AS answer,
-    CASE WHEN a.finish = 2 THEN a.text END AS error, a.error_code,
+    CASE WHEN a.finish >= 2 THEN a.text END AS error, a.error_code,
     a.prompt_tokens, a.cached_tokens, a.output_tokens, a.attempts, a.spent_prompt_tokens, a.spent_output_tokens,
     ((a.prompt_tokens + a.spent_prompt_tokens) * price.prompt +
      (a.output_tokens + a.spent_output_tokens) * price.output) / 1e6 AS cost,
@@ -79,6 +82,26 @@ CREATE {0} VIEW calls AS
   FROM answers AS a JOIN starts AS s ON s.agent = a.agent LEFT JOIN settings AS q ON q.id = a.settings
     LEFT JOIN constraints AS c ON c.settings = a.settings
     LEFT JOIN servers AS v ON v.id = a.server LEFT JOIN price ON 1 = 1;
+)";
+
+// What was asked of others than models. An effect without an outcome was begun by a process that has not said
+// how it ended.
+inline constexpr const char* kIntentions = R"(
+CREATE {0} TABLE IF NOT EXISTS intentions(step INTEGER NOT NULL, agent INTEGER NOT NULL, call INTEGER NOT NULL,
+  kind INTEGER NOT NULL, effect INTEGER NOT NULL, function TEXT NOT NULL, digest BLOB NOT NULL, begun TEXT NOT NULL,
+  session INTEGER, arguments TEXT, PRIMARY KEY(step, agent, call)) WITHOUT ROWID;
+CREATE {0} TABLE IF NOT EXISTS questions(step INTEGER NOT NULL, agent INTEGER NOT NULL, call INTEGER NOT NULL,
+  question TEXT NOT NULL, choices TEXT NOT NULL, answer TEXT, PRIMARY KEY(step, agent, call)) WITHOUT ROWID;
+CREATE {0} VIEW effects AS
+  SELECT i.step, i.agent, s.name, i.call,
+    CASE i.kind WHEN 1 THEN 'tool' WHEN 2 THEN 'person' WHEN 3 THEN 'embedding' END AS kind,
+    CASE i.effect WHEN 0 THEN 'pure' WHEN 1 THEN 'idempotent' ELSE 'at-commit' END AS effect, i.function,
+    (SELECT group_concat(p.text, '') FROM json_each(i.arguments) AS run CROSS JOIN parts AS p
+      ON p.id BETWEEN run.value / 64 AND run.value / 64 + run.value % 64) AS arguments,
+    CASE WHEN a.finish IS NULL THEN 'begun' WHEN a.finish < 2 THEN 'done' WHEN a.finish = 4 THEN 'unknown'
+      ELSE 'failed' END AS outcome, a.text AS result, i.begun, i.session
+  FROM intentions AS i JOIN starts AS s ON s.agent = i.agent
+    LEFT JOIN answers AS a ON a.step = i.step AND a.agent = i.agent AND a.call = i.call;
 )";
 
 inline constexpr const char* kViews = R"(
@@ -96,13 +119,13 @@ CREATE VIEW agent_usage AS
     coalesce(u.prompt_tokens, 0) AS prompt_tokens, coalesce(u.output_tokens, 0) AS output_tokens,
     (u.prompt_tokens * price.prompt + u.output_tokens * price.output) / 1e6 AS cost, u.mean_s
   FROM starts AS s
-    LEFT JOIN (SELECT agent, count(*) AS calls, sum(finish = 2) AS failed,
+    LEFT JOIN (SELECT agent, count(*) AS calls, sum(finish >= 2) AS failed,
         sum(prompt_tokens + spent_prompt_tokens) AS prompt_tokens,
         sum(output_tokens + spent_output_tokens) AS output_tokens, avg(arrived_s - issued_s) AS mean_s
       FROM answers GROUP BY agent) AS u ON u.agent = s.agent
     LEFT JOIN price ON 1 = 1;
 CREATE VIEW function_usage AS
-  SELECT a.function, count(*) AS calls, sum(a.finish = 2) AS failed,
+  SELECT a.function, count(*) AS calls, sum(a.finish >= 2) AS failed,
     sum(a.prompt_tokens + a.spent_prompt_tokens) AS prompt_tokens,
     sum(a.output_tokens + a.spent_output_tokens) AS output_tokens,
     sum((a.prompt_tokens + a.spent_prompt_tokens) * price.prompt +
@@ -127,6 +150,11 @@ inline constexpr const char* kAddServer = "INSERT INTO servers VALUES(?,?)";
 inline constexpr const char* kAddAnswer =
     "INSERT INTO answers VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 inline constexpr const char* kAddUsedMemory = "INSERT INTO used_memories VALUES(?,?,?,?,?,?,?)";
+inline constexpr const char* kAddIntention =
+    "INSERT INTO intentions VALUES(?,?,?,?,?,?,?,strftime('%Y-%m-%dT%H:%M:%SZ','now'),?,?)";
+inline constexpr const char* kFindIntention =
+    "SELECT digest FROM intentions WHERE step=? AND agent=? AND call=? AND effect=?";
+inline constexpr const char* kDropIntention = "DELETE FROM intentions WHERE step=? AND agent=? AND call=?";
 inline constexpr const char* kFindAnswer =
     "SELECT digest, finish, text, prompt_tokens, output_tokens, cached_tokens, attempts, "
     "spent_prompt_tokens, "

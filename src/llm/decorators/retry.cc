@@ -134,6 +134,7 @@ void RetryLlm::Tell(const Error& failure, const std::string& then, Clock::time_p
 // asked again.
 std::optional<Error> RetryLlm::Judge(Call& call, Completion& completion) {
   Request& request = call.request;
+  if (request.kind != llm::Kind::kModel) return std::nullopt;  // what a repeated run's tools and people said
   std::string why;
   std::optional<std::string> fitting = checker_.Fit(request.constraint, completion.text, &why);
   // With stop strings an answer can end at once.

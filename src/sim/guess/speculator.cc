@@ -11,19 +11,18 @@
 
 namespace throng::sim {
 
-Speculator::Speculator(const World& world, llm::Llm& llm, const SpeculationOptions& options, Step end_step,
-                       Seeds seeds, const DependencyGraph& graph, const WorldState& state, RunStats& stats,
-                       uint64_t& last_request_id)
+Speculator::Speculator(const RunContext& run, llm::Llm& llm, const SpeculationOptions& options, Step end_step,
+                       const WorldState& state, RunStats& stats, uint64_t& last_request_id)
     : options_(options),
       end_step_(end_step),
-      graph_(graph),
+      graph_(run.graph),
       state_(state),
       stats_(stats),
-      hypothetical_(world, graph, state, options_.max_steps, *this, stats),
+      hypothetical_(run.world, run.graph, state, options_.max_steps, *this, stats),
       requests_(llm, options_, stats, last_request_id),
-      forecasts_(world.GetSpace(), graph),
-      context_{world, world.GetSpace(), graph, hypothetical_, *this, std::move(seeds)},
-      agents_(world.NumAgents()) {
+      forecasts_(run.space, run.graph),
+      context_{run.world, run.space, run.graph, hypothetical_, *this, run.seeds, run.effect_of},
+      agents_(run.world.NumAgents()) {
   for (AgentId agent = 0; agent < agents_.size(); ++agent) Consider(agent);
 }
 
@@ -220,7 +219,9 @@ void Speculator::Submit(llm::Request&& request, PendingCall& call) {
   GuessedRequests::Guess* guess = requests_.Find(request.key, call.request_digest);
   if (guess == nullptr) {
     forecasts_.NoteFunction(request.key.agent, request.function);
-    asked_.push_back({std::move(request), &call});
+    // What does something to the world outside is not asked on a guess: the guessed step waits until the
+    // confirmed one ends it.
+    if (request.effect == llm::Effect::kPure) asked_.push_back({std::move(request), &call});
   } else if (guess->done) {
     answer_ = guess->completion;
     call.answer = &answer_;

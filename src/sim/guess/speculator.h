@@ -27,11 +27,11 @@ namespace throng::sim {
 
 class Speculator final : private CallSink, private HypotheticalWorld::Observer {
  public:
-  // All arguments must outlive it. Reads the confirmed tokens from `stats`, and counts there what guesses
-  // did. Numbers requests on from last_request_id, which it shares with the run.
-  Speculator(const World& world, llm::Llm& llm, const SpeculationOptions& options, Step end_step, Seeds seeds,
-             const DependencyGraph& graph, const WorldState& state, RunStats& stats,
-             uint64_t& last_request_id);
+  // `run` is that of the confirmed steps. All arguments must outlive it. Reads the confirmed tokens from
+  // `stats`, and counts there what guesses did. Numbers requests on from last_request_id, which it shares
+  // with the run.
+  Speculator(const RunContext& run, llm::Llm& llm, const SpeculationOptions& options, Step end_step,
+             const WorldState& state, RunStats& stats, uint64_t& last_request_id);
 
   // A cluster begins its confirmed run of this step: guesses of the same step end, and their answers stay.
   // Members without calls in flight may then be guessed to be done with it.

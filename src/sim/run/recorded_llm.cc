@@ -8,6 +8,9 @@
 namespace throng::sim {
 
 void RecordedLlm::Submit(llm::Request request) {
+  if (answers_ == Answers::kEffects && request.kind == llm::Kind::kModel) {
+    return below_->Submit(std::move(request));
+  }
   AgentStep& last = last_read_[request.key.agent];
   if (last.step != request.key.step)
     last = {request.key.step, recording_.Read(request.key.step, request.key.agent)};
@@ -24,7 +27,13 @@ void RecordedLlm::Submit(llm::Request request) {
     throw MakeError(ErrorCode::kInvalid, "agent {}, step {}, call {}: the recorded run did not ask this",
                     request.key.agent, request.key.step, request.key.call);
   }
-  below_->Submit(std::move(request));
+  if (request.effect == llm::Effect::kPure) return below_->Submit(std::move(request));
+  llm::Completion refused;
+  refused.id = request.id;
+  refused.key = request.key;
+  refused.finish = llm::FinishReason::kFailed;
+  refused.text = "the recorded run did not ask this";
+  answered_.push_back(std::move(refused));
 }
 
 void RecordedLlm::Wait(std::vector<llm::Completion>& done, double seconds) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "llm/llm.h"
@@ -13,8 +15,13 @@ namespace throng::sim {
 
 class RecordedLlm final : public llm::Llm {
  public:
-  // Asks `below` what the recorded run did not ask; if it is null, that is refused. Both must outlive this.
-  RecordedLlm(const Recording& recording, llm::Llm* below) : recording_(recording), below_(below) {}
+  enum class Answers { kAll, kEffects };
+
+  // Asks `below` what the recorded run did not ask, and with kEffects all that models are asked; if it is
+  // null, that is refused. What would do something to the world outside fails instead. The recording must
+  // outlive this.
+  RecordedLlm(const Recording& recording, std::unique_ptr<llm::Llm> below, Answers answers = Answers::kAll)
+      : recording_(recording), below_(std::move(below)), answers_(answers) {}
 
   void Submit(llm::Request request) override;  // throws kInvalid if nobody has the answer
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
@@ -24,6 +31,7 @@ class RecordedLlm final : public llm::Llm {
   void Raise(uint64_t id, int priority) override {
     if (below_ != nullptr) below_->Raise(id, priority);
   }
+  bool AnswersEveryKind() const override { return true; }
   double Now() const override { return below_ != nullptr ? below_->Now() : 0; }
   std::string Identity() const override { return "recorded"; }
   llm::Stats GetStats() const override { return stats_; }
@@ -35,7 +43,8 @@ class RecordedLlm final : public llm::Llm {
   };
 
   const Recording& recording_;
-  llm::Llm* below_;
+  std::unique_ptr<llm::Llm> below_;
+  Answers answers_;
   std::unordered_map<AgentId, AgentStep> last_read_;
   std::vector<llm::Completion> answered_;
   llm::Stats stats_;

@@ -32,7 +32,11 @@ std::vector<std::string> RequestParts(const llm::Request& request) {
                   "{}, {} and {} tokens",
                   request.max_tokens, sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p,
                   sampling.repetition_penalty, sampling.seed, request.known_prompt_tokens,
-                  request.known_output_tokens)};
+                  request.known_output_tokens),
+      request.kind == llm::Kind::kModel
+          ? ""
+          : fmt::format("{}, effect {}, otherwise {:?}", static_cast<int>(request.kind),
+                        static_cast<int>(request.effect), request.otherwise)};
 }
 
 const RecordedCall* FindCall(const RecordedStep& step, uint32_t number) {

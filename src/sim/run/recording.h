@@ -17,9 +17,9 @@
 namespace throng::sim {
 
 // The parts of a request as text.
-inline constexpr const char* kRequestParts[] = {"function", "system message", "prompt",
-                                                "choices",  "schema",         "grammar",
-                                                "regex",    "stop strings",   "sampling"};
+inline constexpr const char* kRequestParts[] = {
+    "function", "system message", "prompt",       "choices",  "schema",
+    "grammar",  "regex",          "stop strings", "sampling", "kind"};
 
 struct RecordedCall {
   uint32_t number = 0;               // of the agent in that step, in program order

@@ -63,6 +63,9 @@ struct RunOptions {
   // called with one sentence for each call that fell back.
   std::function<bool(const llm::Completion&)> falls_back;
   std::function<void(const std::string&)> on_fall_back;
+  // Of the run's tools. What is done at commit is held back while `ends_after` may still end the run before
+  // the step that asks for it.
+  EffectOf effect_of;
   // If set, it is asked about each step that all agents have done, after the observers: true ends the run
   // with that step. Agents may have been further; what they did then is in no hash.
   std::function<bool(Step)> ends_after;

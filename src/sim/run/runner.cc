@@ -44,7 +44,13 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       state_(world, ReadsOlderVersions(world, options.mode)),
       graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world), options.steps),
       reader_(graph_, state_),
-      context_{world, world.GetSpace(), graph_, reader_, *this, {options.seed, options.seed_changes}},
+      context_{world,
+               world.GetSpace(),
+               graph_,
+               reader_,
+               *this,
+               {options.seed, options.seed_changes},
+               options.effect_of},
       runs_(world.NumAgents()),
       acks_(options.dispatch.ack_s),
       interventions_(options.interventions) {
@@ -67,8 +73,8 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
     graph_.AddPause(intervention.step);
   }
   if (options.mode == Mode::kSpeculative) {
-    speculator_ = std::make_unique<Speculator>(world, llm, options.speculation, options.steps, context_.seeds,
-                                               graph_, state_, stats_, last_request_id_);
+    speculator_ = std::make_unique<Speculator>(context_, llm, options.speculation, options.steps, state_,
+                                               stats_, last_request_id_);
   }
 }
 
@@ -287,6 +293,7 @@ void Runner::CloseSteps() {
 // goes on unless the run halts there.
 void Runner::OnNewBase() {
   CloseSteps();
+  if (!ended_) SubmitHeld();
   while (!ended_ && graph_.AtPause()) {
     Intervene();
     if (graph_.BaseStep() == halt_) return;

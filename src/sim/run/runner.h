@@ -54,7 +54,9 @@ class Runner final : public CallSink {
   // Calls and their answers, in runner_calls.cc.
   void WaitForCompletions();
   void PrefetchAfter(size_t i) const;
-  void Count(const llm::Completion& completion);
+  bool HoldsBack(const llm::Request& request) const;
+  void SubmitHeld();
+  void Count(llm::Kind kind, const llm::Completion& completion);
   void Deliver(llm::Completion& completion);
   void MeterInFlight();
   double Now() const { return llm_.Now() + idle_s_; }
@@ -88,6 +90,7 @@ class Runner final : public CallSink {
   const bool tells_expectations_ = llm_.WantsExpectations();
   std::unique_ptr<Speculator> speculator_;                     // only in mode speculative
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
+  std::deque<std::pair<llm::Request, PendingCall*>> held_;     // until all agents have reached their steps
   std::vector<llm::Completion> done_;
   std::vector<Pos> positions_;
   std::vector<AgentId> members_;

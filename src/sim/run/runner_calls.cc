@@ -26,7 +26,11 @@ constexpr size_t kFrameBytes = 256;
 
 void Runner::Submit(llm::Request&& request, PendingCall& call) {
   if (speculator_ && speculator_->Answer(request, call)) {
-    if (call.answer != nullptr) Count(*call.answer);
+    if (call.answer != nullptr) Count(call.kind, *call.answer);
+    return;
+  }
+  if (HoldsBack(request)) {
+    held_.emplace_back(std::move(request), &call);
     return;
   }
   if (options_.mode == Mode::kSingle && runs_.NumCalls() > 0) {
@@ -40,6 +44,16 @@ void Runner::Submit(llm::Request&& request, PendingCall& call) {
   MeterInFlight();
   call.issued_s = metered_until_;
   runs_.AddCall(id, call);
+}
+
+// A run that may end with an earlier step must not do what this one asks for.
+bool Runner::HoldsBack(const llm::Request& request) const {
+  return request.effect == llm::Effect::kAtCommit && options_.ends_after &&
+         request.key.step > graph_.BaseStep();
+}
+
+void Runner::SubmitHeld() {
+  for (auto& [request, call] : std::exchange(held_, {})) Submit(std::move(request), *call);
 }
 
 // Adds the time since the last change, weighted by the number of requests in flight.
@@ -109,7 +123,13 @@ void Runner::PrefetchAfter(size_t i) const {
   }
 }
 
-void Runner::Count(const llm::Completion& completion) {
+void Runner::Count(llm::Kind kind, const llm::Completion& completion) {
+  if (kind != llm::Kind::kModel) {
+    ++stats_.effects;
+    if (completion.finish == llm::FinishReason::kFailed) ++stats_.failed_effects;
+    if (completion.finish == llm::FinishReason::kUnknown) ++stats_.unknown_effects;
+    return;
+  }
   ++stats_.calls;
   stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens + completion.spent_prompt_tokens);
   stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
@@ -138,7 +158,7 @@ void Runner::Deliver(llm::Completion& completion) {
     ++stats_.failed_calls;
     if (options_.on_fall_back) options_.on_fall_back(error.what());
   }
-  Count(completion);
+  Count(call.kind, completion);
   call.answer = &completion;
   call.waiter.resume();
   if (cluster.IsResolving()) {

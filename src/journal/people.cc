@@ -1,0 +1,69 @@
+#include "journal/people.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "journal/store/sqlite.h"
+
+namespace throng::journal {
+
+namespace {
+
+Statement& BindKey(Statement& statement, const llm::CallKey& key) {
+  return statement.Bind(int64_t{key.step}).Bind(int64_t{key.agent}).Bind(int64_t{key.call});
+}
+
+}  // namespace
+
+void JournalPeople::Put(const llm::Request& question) {
+  journal_.Flush();  // so that the question is there for others at once
+  Statement add(journal_.GetDatabase(), "INSERT OR IGNORE INTO questions VALUES(?,?,?,?,?,NULL)");
+  BindKey(add, question.key)
+      .Bind(std::string_view(question.prompt))
+      .Bind(std::string_view(nlohmann::json(question.constraint.choices).dump()))
+      .Run();
+}
+
+std::optional<std::string> JournalPeople::Take(const llm::Request& question) {
+  journal_.Flush();  // an open transaction would lock the others out, and not see what they write
+  Statement find(journal_.GetDatabase(), "SELECT answer FROM questions WHERE step=? AND agent=? AND call=?");
+  BindKey(find, question.key);
+  std::optional<std::string> answer;
+  while (find.Step()) {
+    if (!find.IsNull(0)) answer = find.Text(0);
+  }
+  return answer;
+}
+
+std::vector<OpenQuestion> OpenQuestions(const Journal& journal, sim::AgentId agent) {
+  Statement find(
+      journal.GetDatabase(),
+      "SELECT q.step, q.agent, q.call, q.question, q.choices FROM questions AS q LEFT JOIN answers AS a "
+      "ON a.step = q.step AND a.agent = q.agent AND a.call = q.call "
+      "WHERE q.agent = ? AND q.answer IS NULL AND a.step IS NULL ORDER BY q.step, q.call");
+  find.Bind(int64_t{agent});
+  std::vector<OpenQuestion> open;
+  while (find.Step()) {
+    open.push_back({{static_cast<uint32_t>(find.Int(1)), static_cast<int32_t>(find.Int(0)),
+                     static_cast<uint32_t>(find.Int(2))},
+                    find.Text(3),
+                    nlohmann::json::parse(find.Text(4)).get<std::vector<std::string>>()});
+  }
+  return open;
+}
+
+bool AnswerQuestion(const std::string& path, const OpenQuestion& question, const std::string& answer) {
+  const std::vector<std::string>& choices = question.choices;
+  if (!choices.empty() && std::find(choices.begin(), choices.end(), answer) == choices.end()) {
+    throw MakeError(ErrorCode::kInvalid, "{:?} is no answer, allowed: {}", answer, fmt::join(choices, ", "));
+  }
+  Database database(path, false);
+  Statement set(database,
+                "UPDATE questions SET answer=? WHERE step=? AND agent=? AND call=? AND answer IS NULL");
+  set.Bind(std::string_view(answer));
+  BindKey(set, question.key).Run();
+  return database.TextOf("SELECT changes()") == "1";
+}
+
+}  // namespace throng::journal

@@ -1,0 +1,39 @@
+// Questions to people, which wait in the journal of a run until somebody in another process answers them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "effects/people.h"
+#include "journal/journal.h"
+
+namespace throng::journal {
+
+// For the run that writes the journal. What was answered while nobody ran it is found when it is resumed.
+class JournalPeople final : public effects::People {
+ public:
+  explicit JournalPeople(Journal& journal) : journal_(journal) {}  // which must outlive this
+  void Put(const llm::Request& question) override;
+  std::optional<std::string> Take(const llm::Request& question) override;
+
+ private:
+  Journal& journal_;
+};
+
+// A question that nobody has answered yet.
+struct OpenQuestion {
+  llm::CallKey key;
+  std::string text;
+  std::vector<std::string> choices;
+};
+
+// Those to this agent, earlier ones first. The journal may be in use.
+std::vector<OpenQuestion> OpenQuestions(const Journal& journal, sim::AgentId agent);
+
+// Answers a question of the journal at `path`, whose run goes on in another process or is stopped. False: it
+// has been answered meanwhile. Throws kInvalid unless the answer is one of its choices.
+bool AnswerQuestion(const std::string& path, const OpenQuestion& question, const std::string& answer);
+
+}  // namespace throng::journal
