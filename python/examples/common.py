@@ -6,6 +6,8 @@ An example has a world that is made from a number of agents, `table(result)`, wh
 
 import argparse
 import collections
+import functools
+import json
 import pathlib
 import sys
 
@@ -14,8 +16,9 @@ import throng
 MODES = ("ooo", "speculative", "lockstep", "single")
 
 
-def main(name, doc, make_world, table, plot, *, agents, steps):
-    """`make_world(agents)` makes the world; `agents` and `steps` are the defaults of the flags."""
+def main(name, doc, make_world, table, plot, *, agents, steps, takes_people=False):
+    """`make_world(agents)` makes the world; `agents` and `steps` are the defaults of the flags. With `takes_people`, it also
+    makes one of the people of a scenario, `make_world(agents, people)`."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--llm", default="fake", help="what answers: fake, local (the model in this process), latency "
                         "(a model of a server, in virtual time), http://HOST:PORT?model=NAME (default: %(default)s)")
@@ -29,7 +32,13 @@ def main(name, doc, make_world, table, plot, *, agents, steps):
                         "(default: %(default)s)")
     parser.add_argument("--verify", action="store_true", help="check that every order of execution comes to the same")
     parser.add_argument("--compare", action="store_true", help="time each mode on a model of a server")
+    if takes_people:
+        parser.add_argument("--people", type=pathlib.Path, metavar="FILE",
+                            help="personas.json of a scenario, such as of throng import; --agents is then of no use")
     flags = parser.parse_args()
+    if takes_people and flags.people:
+        people = json.loads(flags.people.read_text(encoding="utf-8"))
+        flags.agents, make_world = len(people), functools.partial(make_world, people=people)
     try:
         if flags.verify:
             report = throng.verify(lambda: make_world(flags.agents), flags.llm, steps=flags.steps, seed=flags.seed)

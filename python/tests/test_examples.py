@@ -4,6 +4,7 @@ import contextlib
 import csv
 import importlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,9 @@ CASES = {
     "civil_violence": (48, 10, ["step", "jailed", "police", "quiet", "rebelling"], 1.08, 1.05),
     "reddit": (36, 8, ["community", "id", "by", "text", "likes", "dislikes", "comments"], 1.05, 1.05),
     "pub": (12, 4, ["step", "player", "outcome", "what"], 1.05, 1.1),
+    "election": (60, 14, ["step", "popular", "ordinary"], 1.02, 1.0),
+    "classroom": (62, 12, ["step", *(f"row {row}" for row in range(1, 6))], 1.0, 0.97),
+    "newsroom": (32, 8, ["step", "alone", "reads"], 1.0, 1.0),
 }
 PORTS = ("civil_violence", "reddit", "pub", "tournament")
 
@@ -86,6 +90,24 @@ class ExamplesTest(unittest.TestCase):
                 self.assertEqual(len({result.hash for result in results.values()}), 1)
                 self.assertGreaterEqual(results["lockstep"].backend_s, ooo * results["ooo"].backend_s)
                 self.assertGreaterEqual(results["lockstep"].backend_s, speculative * results["speculative"].backend_s)
+
+    def test_the_people_of_a_scenario(self):
+        people = [{"name": "Lia", "job": "baker", "about": "Bakes and blogs.", "relations": [{"name": "Tor", "relation": "follows"}]},
+                  {"name": "Tor", "job": "driver", "relations": []}]
+        prompts = set()
+
+        def answer(call):
+            prompts.add(call.prompt)
+            return '{"action":"post","text":"hello"}'
+
+        throng.run(world_of("feed")(len(people), people), answer, steps=10)
+        self.assertTrue(any(prompt.startswith("You are Lia (Bakes and blogs.) and like baker.") and "Tor: driver: hello" in prompt
+                            for prompt in prompts), prompts)
+        self.assertTrue(any(prompt.startswith("You are Tor and like driver. Your feed:\n(empty)") for prompt in prompts), prompts)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "personas.json"
+            file.write_text(json.dumps(people), encoding="utf-8")
+            self.assertEqual(run("feed", "--people", str(file)).returncode, 0)
 
     def test_the_command_line(self):
         self.assertIn("equal in all runs", run("pub", "--verify").stdout)
