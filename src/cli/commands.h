@@ -15,9 +15,11 @@ void AddBenchEviction(CLI::App& bench);    // of `throng bench`
 void AddBenchLatency(CLI::App& bench);     // of `throng bench`
 void AddBenchScheduler(CLI::App& bench);   // of `throng bench`
 void AddBenchThroughput(CLI::App& bench);  // of `throng bench`
+void AddCheck(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddHelp(CLI::App& app);  // in help.cc, as AddVersion
+void AddImport(CLI::App& app);
 void AddInspect(CLI::App& app);
 void AddInterview(CLI::App& app);
 void AddJournal(CLI::App& app);

@@ -1,4 +1,4 @@
-// throng interview: asks a person of a journaled run at some moment what they remember.
+// throng interview: asks people of journaled runs at some moment what they remember.
 
 #include "town/mind/interview.h"
 
@@ -17,37 +17,26 @@
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/run_flags.h"
+#include "cli/questionnaire.h"
 
 namespace throng::cli {
 namespace {
-
-// Calls of a step are numbered from 0; a question from outside is numbered far from them.
-constexpr uint32_t kInterviewCall = 1u << 30;
 
 struct Options {
   app::Simulation simulation;
   bool json = false;
   std::string journal;
-  std::string agent;
+  std::vector<std::string> agents;
   std::string at;
   std::string question;
+  Questionnaire questionnaire;  // if it has questions
 };
 
-std::string AskModel(const app::Simulation& simulation, llm::Request request, sim::AgentId agent,
-                     sim::Step step) {
-  const std::unique_ptr<llm::Llm> backend =
-      app::WithAttempts(simulation.limits, app::MakeBackend(simulation));
-  request.key = {.agent = agent, .step = step, .call = kInterviewCall};
-  request.priority = step;
-  backend->Submit(std::move(request));
-  std::vector<llm::Completion> done;
-  backend->Wait(done);
-  if (done.empty()) throw MakeError(ErrorCode::kUnavailable, "--llm {}: no answer came", simulation.llm);
-  if (done[0].error) throw *done[0].error;
-  return done[0].text;
-}
-
 void Interview(Options& options, const CLI::App& command) {
+  if (options.agents.size() != 1) {
+    throw MakeError(ErrorCode::kInvalid, "--agent: found {} names, allowed: one, or many with --questions",
+                    options.agents.size());
+  }
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
   app::FillFromManifest(*journal, GivenTo(command), options.simulation);
   const app::Scenario scenario = app::LoadScenario(options.simulation);
@@ -56,26 +45,67 @@ void Interview(Options& options, const CLI::App& command) {
     throw MakeError(ErrorCode::kInvalid, "journal {}: its world is {}, allowed: a town", options.journal,
                     scenario.world->Name());
   }
-  const sim::AgentId agent = town->FindAgent(options.agent);
+  const sim::AgentId agent = town->FindAgent(options.agents[0]);
   const sim::Step step = options.at.empty() ? journal->NumSteps() : app::ParseMoment(options.at, scenario);
-  const sim::MindPtr mind = town::MindAt(*town, *journal, agent, step);
+  const sim::MindPtr mind = town::MindsAt(*town, *journal, step)[agent];
   if (options.question.empty()) {
     const std::string text = town->DescribeMind(agent, mind, options.json);
     fmt::print("{}{}", text, text.ends_with('\n') ? "" : "\n");
     return;
   }
-  llm::Request request = town->Interview(agent, mind, step, options.question);
-  const std::string answer = AskModel(options.simulation, std::move(request), agent, step);
+  llm::Request request = town->Interview(agent, mind, step, options.question, {});
+  request.key = {.agent = agent, .step = step};
+  const app::Simulation& simulation = options.simulation;
+  const std::string answer =
+      AskBackend(simulation.limits, simulation.llm, app::MakeBackend(simulation), {std::move(request)})[0];
   if (!options.json) {
     fmt::print("{}\n", answer);
     return;
   }
-  const nlohmann::ordered_json json = {{"agent", options.agent},
+  const nlohmann::ordered_json json = {{"agent", options.agents[0]},
                                        {"step", step},
                                        {"time", town->ClockAt(step)},
                                        {"question", options.question},
                                        {"answer", answer}};
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+void Ask(Options& options, const CLI::App& command) {
+  if (options.questionnaire.questions.empty()) {
+    Interview(options, command);
+    return;
+  }
+  options.questionnaire.journals.insert(options.questionnaire.journals.begin(), options.journal);
+  options.questionnaire.agents = options.agents;
+  options.questionnaire.at = options.at;
+  options.questionnaire.json = options.json;
+  AskQuestionnaire(options.questionnaire, options.simulation, GivenTo(command));
+}
+
+void AddQuestionnaireFlags(CLI::App& command, Questionnaire& questionnaire) {
+  constexpr const char* kGroup = "Many questions";
+  CLI::Option* questions = command
+                               .add_option("--questions", questionnaire.questions,
+                                           "File of questions, such as town/questions.json")
+                               ->group(kGroup);
+  command
+      .add_option("--also", questionnaire.journals,
+                  "Another run, such as one of another seed; may be repeated")
+      ->group(kGroup)
+      ->allow_extra_args(false)
+      ->needs(questions);
+  command
+      .add_option("--without", questionnaire.without,
+                  "Ask once more without observations, reflections or plans (several: joined by commas); may "
+                  "be repeated")
+      ->group(kGroup)
+      ->allow_extra_args(false)
+      ->needs(questions);
+  command
+      .add_option("--judge", questionnaire.judge, "Backend that scores each answer from 1 to 5, as for --llm")
+      ->group(kGroup)
+      ->needs(questions);
+  command.add_flag("--csv", questionnaire.csv, "Print the answers as CSV")->group(kGroup)->needs(questions);
 }
 
 }  // namespace
@@ -86,20 +116,29 @@ void AddInterview(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   command->add_option("journal", options->journal, "Journal of a run; it is only read")->required();
   command->add_option("question", options->question, "Default: print plan and memories");
-  command->add_option("--agent", options->agent, "Name, such as Ada")->required();
+  command
+      ->add_option("--agent", options->agents, "Name, such as Ada; with --questions any number, default: all")
+      ->allow_extra_args(false);
   command->add_option("--at", options->at,
                       "Step, or time of the first day (09:30); default: as far as the journal goes");
   command->add_option("--scenario", options->simulation.scenario,
                       "Folder of the town, if it was moved since");
   command->add_flag("--json", options->json, "Print one JSON object");
+  AddQuestionnaireFlags(*command, options->questionnaire);
   AddBackendFlags(*command, options->simulation);
   command->footer(
       "The run is repeated up to that moment from the answers of the journal; only the question goes to a "
       "model, "
       "that of the run unless a flag says otherwise.\n"
-      "Example:\n"
-      "  throng interview run.journal --agent Ada --at 10:30 \"Where is the concert?\"");
-  command->callback([options, command] { Interview(*options, *command); });
+      "With --judge, scores are means by category of question, and with --also their 95 % intervals over "
+      "runs "
+      "(Student's t).\n"
+      "Examples:\n"
+      "  throng interview run.journal --agent Ada --at 10:30 \"Where is the concert?\"\n"
+      "  throng interview run.journal --questions town/questions.json --csv\n"
+      "  throng interview 1.journal --also 2.journal --questions town/questions.json --without reflections "
+      "--without reflections,plans --judge http://localhost:8000");
+  command->callback([options, command] { Ask(*options, *command); });
 }
 
 }  // namespace throng::cli

@@ -31,6 +31,8 @@ int main(int argc, char** argv) {
   throng::cli::AddVerify(app);
   throng::cli::AddServe(app);
   throng::cli::AddGenerate(app);
+  throng::cli::AddCheck(app);
+  throng::cli::AddImport(app);
   throng::cli::AddInterview(app);
   throng::cli::AddLogits(app);
   throng::cli::AddTokenize(app);

@@ -18,6 +18,29 @@ const TownMind& AsTownMind(const sim::MindPtr& mind) {
   return *town_mind;
 }
 
+std::string QuestionLine(const std::string& question) {
+  const std::string line = CleanLine(question, kMaxQuestionBytes);
+  if (!line.empty()) return line;
+  throw MakeError(ErrorCode::kInvalid, "question: found nothing, allowed: up to {} bytes", kMaxQuestionBytes);
+}
+
+bool IsHidden(MemoryKind kind, const Hidden& hidden) {
+  if (kind == MemoryKind::kThought) return hidden.reflections;
+  if (kind == MemoryKind::kPlanned) return hidden.plans;
+  return hidden.observations;
+}
+
+TownMind Without(const TownMind& mind, const Hidden& hidden) {
+  TownMind known = mind;
+  known.memories = MemoryStream();
+  for (const Memory* memory : mind.memories.All()) {
+    if (IsHidden(memory->kind, hidden)) continue;
+    known.memories.Append(memory->step, memory->minute, memory->kind, memory->importance, memory->text);
+  }
+  if (hidden.plans) known.plan = std::make_shared<const Plan>();
+  return known;
+}
+
 }  // namespace
 
 Digest TownWorld::ScenarioDigest() const {
@@ -50,6 +73,10 @@ sim::MindPtr TownWorld::StartMind(sim::AgentId agent) const {
   mind.at = mind.goal = content_.home;
   mind.activity = "sleep";
   mind.begun = true;
+  for (const OldMemory& memory : PersonaOf(agent).memories) {
+    mind.memories.Append(0, content_.settings.start_minute, MemoryKind::kThought, memory.importance,
+                         memory.text);
+  }
   for (const News& news : content_.news) {
     if (news.persona != agent % content_.personas.size()) continue;
     mind.memories.Append(0, content_.settings.start_minute, MemoryKind::kHeard, news.importance,
@@ -96,13 +123,15 @@ sim::AgentId TownWorld::FindAgent(const std::string& name) const {
 }
 
 llm::Request TownWorld::Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                                  const std::string& question) const {
-  const std::string line = CleanLine(question, kMaxQuestionBytes);
-  if (line.empty()) {
-    throw MakeError(ErrorCode::kInvalid, "question: found nothing, allowed: up to {} bytes",
-                    kMaxQuestionBytes);
-  }
-  return AskAnswer({content_, PersonaOf(agent), AsTownMind(mind), MinuteAt(step)}, line);
+                                  const std::string& question, const Hidden& hidden) const {
+  const TownMind known = Without(AsTownMind(mind), hidden);
+  return AskAnswer({content_, PersonaOf(agent), known, MinuteAt(step)}, QuestionLine(question));
+}
+
+llm::Request TownWorld::Judge(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
+                              const std::string& question, const std::string& answer) const {
+  return AskJudge({content_, PersonaOf(agent), AsTownMind(mind), MinuteAt(step)}, QuestionLine(question),
+                  answer);
 }
 
 std::string TownWorld::DescribeMind(sim::AgentId agent, const sim::MindPtr& mind, bool as_json) const {
@@ -129,6 +158,12 @@ std::string TownWorld::DescribeMind(sim::AgentId agent, const sim::MindPtr& mind
   }
   if (!as_json) return text;
   return Json({{"name", AgentName(agent)}, {"plan", plan}, {"memories", memories}}).dump(2);
+}
+
+std::vector<Problem> CheckTown(const std::string& dir) {
+  Problems problems;
+  ReadContent(dir, problems);
+  return problems.All();
 }
 
 std::unique_ptr<Town> LoadTown(const std::string& dir, const LoadOptions& options) {

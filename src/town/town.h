@@ -10,6 +10,7 @@
 
 #include "llm/llm.h"
 #include "sim/world.h"
+#include "town/content/problems.h"
 #include "town/content/scenario_file.h"
 
 namespace throng::town {
@@ -18,6 +19,14 @@ struct LoadOptions {
   // 0: all personas. Fewer: the first ones. More: copies of the whole town side by side, each with its own
   // people.
   uint32_t agents = 0;
+};
+
+// What is kept from somebody who is interviewed: the ablations of Generative Agents (arXiv 2304.03442,
+// section 6).
+struct Hidden {
+  bool observations = false;  // what it saw, did, heard and said
+  bool reflections = false;   // what it thought
+  bool plans = false;         // its plan, and that it made one
 };
 
 class Town : public sim::World {
@@ -39,16 +48,24 @@ class Town : public sim::World {
   // Throws kInvalid, listing the names that exist.
   virtual sim::AgentId FindAgent(const std::string& name) const = 0;
 
-  // Asks an agent about its memories. The request has no key; `mind` must be one that a run of this town
-  // committed.
+  // Asks an agent about its memories, and its plan, those left out that `hidden` names. The request has no
+  // key; `mind` must be one that a run of this town committed.
   virtual llm::Request Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                                 const std::string& question) const = 0;
+                                 const std::string& question, const Hidden& hidden) const = 0;
+  // Asks a judge how believable an answer to that question is, by all that the agent remembers: 1 to 5, by
+  // choice.
+  virtual llm::Request Judge(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
+                             const std::string& question, const std::string& answer) const = 0;
   // Plan and memories of a mind, one line each; as_json: {"name", "plan": [{"at", "place", "do"}],
   // "memories": [{"id", "at", "kind", "importance", "text"}], ...}.
   virtual std::string DescribeMind(sim::AgentId agent, const sim::MindPtr& mind, bool as_json) const = 0;
 };
 
-// Throws kInvalid or kIo with one sentence that names the file, what is wrong and what is allowed.
+// All that is wrong with a folder's files. Without a problem, LoadTown takes it.
+std::vector<Problem> CheckTown(const std::string& dir);
+
+// Throws kInvalid with the first of these problems, in one sentence that names the file, what is wrong and
+// what is allowed.
 std::unique_ptr<Town> LoadTown(const std::string& dir, const LoadOptions& options = {});
 
 }  // namespace throng::town

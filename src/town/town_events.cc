@@ -135,12 +135,13 @@ void TownWorld::Arrive(const Happening& happening, sim::Change& change) const {
 // already there reconsider where to go.
 void TownWorld::Show(const Happening& happening, sim::Change& change) const {
   const int region = content_.places[happening.place].region;
-  const Rect& rect = content_.map->Regions()[region].rect;
   const std::string sight = fmt::format("{} {}", change.Now() + StepsOf(happening.minutes), happening.text);
   for (AgentId first = 0; first < num_agents_; first += static_cast<AgentId>(content_.personas.size())) {
-    for (int32_t y = rect.y; y < rect.y + rect.height; ++y) {
-      for (int32_t x = rect.x; x < rect.x + rect.width; ++x) {
-        if (content_.map->TileAt({x, y}) == Tile::kFloor) change.WriteCell(ToWorld(first, {x, y}), sight);
+    for (const Rect& rect : content_.map->Regions()[region].rects) {
+      for (int32_t y = rect.y; y < rect.y + rect.height; ++y) {
+        for (int32_t x = rect.x; x < rect.x + rect.width; ++x) {
+          if (content_.map->TileAt({x, y}) == Tile::kFloor) change.WriteCell(ToWorld(first, {x, y}), sight);
+        }
       }
     }
   }

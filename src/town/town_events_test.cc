@@ -10,8 +10,8 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "sim/run/run.h"
-#include "town/content/json_file.h"
 #include "town/testing/scripted_llm.h"
 #include "town/town.h"
 
@@ -139,7 +139,7 @@ TEST_F(TownEvents, AScenarioMaySayWhoIsAbsentAndWhatIsAnnounced) {
   std::filesystem::remove_all(dir);
   std::filesystem::copy(TownDir(), dir, std::filesystem::copy_options::recursive);
   const auto edit = [&](const std::string& file, const std::string& from, const std::string& to) {
-    std::string text = ReadText(dir / file);
+    std::string text = ReadFile(dir / file);
     const size_t at = text.find(from);
     ASSERT_NE(at, std::string::npos);
     text.replace(at, from.size(), to);

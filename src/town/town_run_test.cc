@@ -18,6 +18,7 @@ namespace throng::town {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 std::string TownDir() { return std::string(THRONG_SOURCE_DIR) + "/town"; }
 
@@ -209,11 +210,23 @@ TEST(Town, DescribesAndInterviewsAMind) {
               HasSubstr("- 06:00 Yara said: the concert is at the park at 11:00."));
   const Json json = Json::parse(town->DescribeMind(nils, mind, true));
   EXPECT_EQ(json["memories"][0]["kind"], "heard");
-  const llm::Request request = town->Interview(nils, mind, 10, "Where is the concert?");
+  const llm::Request request = town->Interview(nils, mind, 10, "Where is the concert?", {});
   EXPECT_THAT(request.prompt, testing::EndsWith("Question: Where is the concert?\nAnswer:\n"));
   EXPECT_THAT(request.stop, testing::ElementsAre("\n"));
-  EXPECT_THROW(town->Interview(nils, mind, 10, " "), Error);
+  EXPECT_THROW(town->Interview(nils, mind, 10, " ", {}), Error);
   EXPECT_THROW(town->FindAgent("Nobody"), Error);
+
+  EXPECT_THAT(request.prompt, HasSubstr("the concert is at the park"));
+  const auto without = [&](const Hidden& hidden) {
+    return town->Interview(nils, mind, 10, "Where?", hidden).prompt;
+  };
+  EXPECT_THAT(without({.observations = true}), Not(HasSubstr("the concert is at the park")));
+  EXPECT_THAT(without({.reflections = true, .plans = true}), HasSubstr("the concert is at the park"));
+
+  const llm::Request judge = town->Judge(nils, mind, 10, "Where is the concert?", "at the\npark");
+  EXPECT_THAT(judge.prompt, HasSubstr("Nils was asked: Where is the concert?\nNils answered: at the park\n"));
+  EXPECT_THAT(judge.prompt, HasSubstr("- 06:00 Yara said: the concert is at the park at 11:00."));
+  EXPECT_THAT(judge.constraint.choices, testing::ElementsAre("1", "2", "3", "4", "5"));
 }
 
 }  // namespace

@@ -63,7 +63,9 @@ class TownWorld final : public Town {
   std::string MapJson() const override;
   sim::AgentId FindAgent(const std::string& name) const override;
   llm::Request Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                         const std::string& question) const override;
+                         const std::string& question, const Hidden& hidden) const override;
+  llm::Request Judge(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
+                     const std::string& question, const std::string& answer) const override;
   std::string DescribeMind(sim::AgentId agent, const sim::MindPtr& mind, bool as_json) const override;
 
  private:

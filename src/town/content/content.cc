@@ -5,48 +5,59 @@
 #include <map>
 #include <utility>
 
-#include "base/error.h"
+#include "town/content/decisions.h"
 
 namespace throng::town {
 namespace {
 
-constexpr size_t kMaxPersonas = 1000;
-
-// Reads the files of a folder, keeps them and digests their content.
+// Reads the files of a folder, keeps them and digests their content. What cannot be read is a problem, and
+// then reads as nothing.
 class Folder {
  public:
-  explicit Folder(std::string dir) : dir_(std::move(dir)) {
+  Folder(std::string dir, Problems& problems) : dir_(std::move(dir)), problems_(problems) {
     std::error_code ignored;
-    if (!std::filesystem::is_directory(dir_, ignored)) {
-      throw MakeError(ErrorCode::kIo, "{}: there is no such folder, allowed: one like the built-in town/",
-                      dir_);
-    }
+    if (std::filesystem::is_directory(dir_, ignored)) return;
+    problems_.Add({dir_, 0, "", "there is no such folder, allowed: one like the built-in town/"});
   }
 
   std::string Path(const std::string& file) const { return dir_ + "/" + file; }
-  std::string Text(const std::string& file) {
-    std::string text = ReadText(Path(file));
-    hasher_.Add(file).Add(text);
-    files_.push_back({file, text});
+  std::optional<std::string> Text(const std::string& file) {
+    std::optional<std::string> text = ReadText(Path(file), problems_);
+    if (!text) return std::nullopt;
+    hasher_.Add(file).Add(*text);
+    files_.push_back({file, *text});
     return text;
   }
-  Json Parse(const std::string& file) { return ParseJson(Path(file), Text(file)); }
+  std::optional<Json> Parse(const std::string& file) {
+    const std::optional<std::string> text = Text(file);
+    if (!text) return std::nullopt;
+    return ParseJson(Path(file), *text, problems_);
+  }
+  Problems& GetProblems() const { return problems_; }
   Digest Finish() const { return hasher_.Finish(); }
   std::vector<ScenarioFile> TakeFiles() { return std::move(files_); }
 
  private:
   std::string dir_;
+  Problems& problems_;
   std::vector<ScenarioFile> files_;
   Hasher hasher_;
 };
 
-std::vector<Place> ReadPlaces(const JsonView& file, const Map& map) {
+// Names of other files are only judged if those could be read.
+std::vector<Place> ReadPlaces(const JsonView& file, const std::vector<Region>& regions) {
+  const auto region_of = [&](const std::string& name) {
+    const auto found = std::find_if(regions.begin(), regions.end(), [&](const Region& region) {
+      return region.name == name && !region.is_home;
+    });
+    return found == regions.end() ? Map::kNoRegion : static_cast<int>(found - regions.begin());
+  };
   std::vector<Place> places;
-  for (const JsonView& entry : file.Items(2, 200)) {
+  for (const JsonView& entry : file.Items(2, kMaxPlaces)) {
     entry.OnlyKeys({"name", "kind", "activities"});
     Place place;
     const JsonView name = entry.At("name");
-    place.name = name.Text(1, 24);
+    place.name = name.Text(1, kMaxNameBytes);
     const auto same = [&](const Place& other) { return other.name == place.name; };
     if (std::any_of(places.begin(), places.end(), same)) name.Fail("a name that no other place has");
     const std::string kind = entry.At("kind").Text(1, 16);
@@ -54,8 +65,8 @@ std::vector<Place> ReadPlaces(const JsonView& file, const Map& map) {
     place.is_home = kind == "private";
     if (place.is_home != (place.name == "home"))
       name.Fail("\"home\" for the one private place, and no other");
-    place.region = place.is_home ? Map::kNoRegion : map.FindRegion(place.name);
-    if (!place.is_home && (place.region == Map::kNoRegion || map.Regions()[place.region].is_home)) {
+    place.region = place.is_home ? Map::kNoRegion : region_of(place.name);
+    if (!place.is_home && place.region == Map::kNoRegion && !regions.empty()) {
       name.Fail("a name among the places of map.json");
     }
     for (const JsonView& activity : entry.At("activities").Items(1, 50)) {
@@ -63,56 +74,69 @@ std::vector<Place> ReadPlaces(const JsonView& file, const Map& map) {
     }
     places.push_back(std::move(place));
   }
-  if (std::none_of(places.begin(), places.end(), [](const Place& place) { return place.is_home; })) {
+  if (!places.empty() &&
+      std::none_of(places.begin(), places.end(), [](const Place& place) { return place.is_home; })) {
     file.Fail("a list in which \"home\" is private");
   }
   return places;
-}
-
-PlaceId FindPlace(const std::vector<Place>& places, const JsonView& name) {
-  const std::string text = name.Text(1, 24);
-  for (size_t i = 0; i < places.size(); ++i) {
-    if (places[i].name == text) return static_cast<PlaceId>(i);
-  }
-  name.Fail("a name among those in places.json");
 }
 
 std::vector<Relation> ReadRelations(const JsonView& list) {
   std::vector<Relation> relations;
   for (const JsonView& entry : list.Items(0, 50)) {
     entry.OnlyKeys({"name", "relation"});
-    relations.push_back({entry.At("name").Text(1, 24), entry.At("relation").Text(1, 24)});
+    relations.push_back({entry.At("name").Text(1, kMaxNameBytes), entry.At("relation").Text(1, 24)});
   }
   return relations;
 }
 
-Persona ReadPersona(const JsonView& entry, const std::vector<Place>& places, const Map& map) {
-  entry.OnlyKeys({"name", "age", "job", "workplace", "home", "wake_hour", "sleep_hour", "traits", "relations",
-                  "absent"});
-  Persona persona;
-  persona.name = entry.At("name").Text(1, 24);
-  persona.age = static_cast<int>(entry.At("age").Int(0, 130));
-  persona.job = entry.At("job").Text(1, 24);
-  persona.workplace = FindPlace(places, entry.At("workplace"));
-  const JsonView home = entry.At("home");
-  persona.home = map.FindRegion(home.Text(1, 40));
-  if (persona.home == Map::kNoRegion || !map.Regions()[persona.home].is_home) {
-    home.Fail("a name among the homes of map.json");
+std::vector<OldMemory> ReadMemories(const JsonView& list) {
+  std::vector<OldMemory> memories;
+  for (const JsonView& entry : list.Items(0, 5000)) {
+    entry.OnlyKeys({"text", "importance"});
+    memories.push_back({entry.At("text").Text(1, 1000), static_cast<int>(entry.At("importance").Int(1, 10))});
   }
+  return memories;
+}
+
+int FindHome(const std::vector<Region>& regions, const JsonView& home) {
+  const std::string name = home.Text(1, kMaxNameBytes);
+  for (size_t i = 0; i < regions.size(); ++i) {
+    if (regions[i].is_home && regions[i].name == name) return static_cast<int>(i);
+  }
+  if (!regions.empty()) home.Fail("a name among the homes of map.json");
+  return Map::kNoRegion;
+}
+
+Persona ReadPersona(const JsonView& entry, const std::vector<Place>& places,
+                    const std::vector<Region>& regions) {
+  entry.OnlyKeys({"name", "age", "job", "workplace", "home", "wake_hour", "sleep_hour", "traits", "relations",
+                  "absent", "about", "memories"});
+  Persona persona;
+  persona.name = entry.At("name").Text(1, kMaxNameBytes);
+  persona.age = static_cast<int>(entry.At("age").Int(0, 130));
+  persona.job = entry.At("job").Text(1, kMaxNameBytes);
+  persona.workplace = FindPlace(places, entry.At("workplace"));
+  persona.home = FindHome(regions, entry.At("home"));
   persona.wake_hour = static_cast<int>(entry.At("wake_hour").Int(0, 22));
   persona.sleep_hour = static_cast<int>(entry.At("sleep_hour").Int(persona.wake_hour + 1, 23));
-  for (const JsonView& trait : entry.At("traits").Items(0, 10)) persona.traits.push_back(trait.Text(1, 24));
+  for (const JsonView& trait : entry.At("traits").Items(0, 10)) persona.traits.push_back(trait.Text(1, 48));
   persona.relations = ReadRelations(entry.At("relations"));
   if (const std::optional<JsonView> absent = entry.Find("absent")) persona.absent = absent->Bool();
+  if (const std::optional<JsonView> about = entry.Find("about")) persona.about = about->Text(0, 8000);
+  if (const std::optional<JsonView> memories = entry.Find("memories")) {
+    persona.memories = ReadMemories(*memories);
+  }
   return persona;
 }
 
-std::vector<Persona> ReadPersonas(const JsonView& file, const std::vector<Place>& places, const Map& map) {
+std::vector<Persona> ReadPersonas(const JsonView& file, const std::vector<Place>& places,
+                                  const std::vector<Region>& regions) {
   std::vector<Persona> personas;
   std::map<int, int> residents;
   const std::vector<JsonView> entries = file.Items(1, kMaxPersonas);
   for (const JsonView& entry : entries) {
-    Persona persona = ReadPersona(entry, places, map);
+    Persona persona = ReadPersona(entry, places, regions);
     const auto same = [&](const Persona& other) { return other.name == persona.name; };
     if (std::any_of(personas.begin(), personas.end(), same)) {
       entry.At("name").Fail("a name that nobody else has");
@@ -129,59 +153,6 @@ std::vector<Persona> ReadPersonas(const JsonView& file, const std::vector<Place>
     }
   }
   return personas;
-}
-
-// Checks what the program itself relies on in a decision's answers.
-void CheckChoices(Decision decision, const JsonView& list, const std::vector<Place>& places) {
-  for (const JsonView& choice : list.Items(1, 200)) {
-    if (decision == Decision::kAct) {
-      FindPlace(places, choice);
-    } else if (decision == Decision::kTalk) {
-      const std::string text = choice.Text(1, 24);
-      if (text != "yes" && text != "no") choice.Fail("\"yes\" and \"no\"");
-    }
-  }
-}
-
-const char* ExpectedKind(Decision decision) {
-  switch (decision) {
-    case Decision::kAct:
-    case Decision::kTalk:
-      return "choice";
-    case Decision::kAnswer:
-      return "text";
-    default:
-      return "json";
-  }
-}
-
-DecisionRules ReadDecision(Decision decision, const JsonView& entry, const std::vector<Place>& places,
-                           Folder& folder) {
-  entry.OnlyKeys({"prompt", "kind", "choices", "schema", "stop", "max_tokens"});
-  DecisionRules rules;
-  const std::string kind = entry.At("kind").Text(1, 16);
-  if (kind != ExpectedKind(decision)) entry.At("kind").Fail(fmt::format("\"{}\"", ExpectedKind(decision)));
-  if (kind == "choice") {
-    CheckChoices(decision, entry.At("choices"), places);
-    for (const JsonView& choice : entry.At("choices").Items(1, 200)) {
-      rules.constraint.choices.push_back(choice.Text(1, 24));
-    }
-  } else if (kind == "json") {
-    const JsonView schema = entry.At("schema");
-    if (!schema.Raw().is_object()) schema.Fail("a JSON schema");
-    rules.constraint.json_schema = schema.Raw().dump();
-  }
-  if (const std::optional<JsonView> stop = entry.Find("stop")) {
-    if (!stop->Raw().is_string() || stop->Raw().get_ref<const std::string&>().empty()) stop->Fail("a text");
-    rules.stop.push_back(stop->Raw().get<std::string>());
-  }
-  rules.max_tokens = static_cast<int>(entry.At("max_tokens").Int(1, 4096));
-  const std::string file = entry.At("prompt").Text(1, 200);
-  if (file.starts_with('/') || file.find("..") != std::string::npos) {
-    entry.At("prompt").Fail("the path of a file in this folder");
-  }
-  rules.prompt = Template(folder.Path(file), folder.Text(file), decision);
-  return rules;
 }
 
 int ReadMinutes(const JsonView& object, std::string_view key, int64_t min) {
@@ -235,11 +206,11 @@ std::vector<News> ReadNews(const JsonView& file, const std::vector<Persona>& per
   if (!list) return news;
   for (const JsonView& entry : list->Items(0, 1000)) {
     entry.OnlyKeys({"to", "from", "text", "importance"});
-    const std::string to = entry.At("to").Text(1, 24);
+    const std::string to = entry.At("to").Text(1, kMaxNameBytes);
     const auto found =
         std::find_if(personas.begin(), personas.end(), [&](const Persona& p) { return p.name == to; });
-    if (found == personas.end()) entry.At("to").Fail("the name of a persona");
-    news.push_back({static_cast<size_t>(found - personas.begin()), entry.At("from").Text(1, 24),
+    if (found == personas.end() && !personas.empty()) entry.At("to").Fail("the name of a persona");
+    news.push_back({static_cast<size_t>(found - personas.begin()), entry.At("from").Text(1, kMaxNameBytes),
                     entry.At("text").Text(1, 160), static_cast<int>(entry.At("importance").Int(1, 10))});
   }
   return news;
@@ -260,34 +231,43 @@ std::vector<PublicNews> ReadAnnouncements(const JsonView& file, int start_minute
 
 }  // namespace
 
-Content LoadContent(const std::string& dir) {
-  Folder folder(dir);
-  const auto open = [&](const char* file) { return std::pair(folder.Parse(file), folder.Path(file)); };
+Content ReadContent(const std::string& dir, Problems& problems) {
   Content content;
-  const auto [map_json, map_path] = open("map.json");
-  content.map = std::make_unique<const Map>(JsonView(map_json, map_path));
-  const auto [places_json, places_path] = open("places.json");
-  content.places = ReadPlaces(JsonView(places_json, places_path), *content.map);
+  Folder folder(dir, problems);
+  if (!problems.Empty()) return content;
+  const auto view = [&](const std::optional<Json>& json, const char* file) {
+    return JsonView(json ? &*json : nullptr, folder.Path(file), problems);
+  };
+  const std::optional<Json> map = folder.Parse("map.json");
+  if (map) content.map = std::make_unique<const Map>(view(map, "map.json"));
+  const std::vector<Region> regions = content.map ? content.map->Regions() : std::vector<Region>();
+  const std::optional<Json> places = folder.Parse("places.json");
+  content.places = ReadPlaces(view(places, "places.json"), regions);
   for (size_t i = 0; i < content.places.size(); ++i) {
     if (content.places[i].is_home) content.home = static_cast<PlaceId>(i);
   }
-  const auto [personas_json, personas_path] = open("personas.json");
-  content.personas = ReadPersonas(JsonView(personas_json, personas_path), content.places, *content.map);
-  const auto [decisions_json, decisions_path] = open("decisions.json");
-  const JsonView decisions(decisions_json, decisions_path);
-  decisions.OnlyKeys({"plan", "act", "talk", "say", "reflect", "answer"});
-  for (const Decision decision : kDecisions) {
-    content.decisions[static_cast<size_t>(decision)] =
-        ReadDecision(decision, decisions.At(DecisionName(decision)), content.places, folder);
-  }
-  const auto [scenario_json, scenario_path] = open("scenario.json");
-  const JsonView scenario(scenario_json, scenario_path);
+  const std::optional<Json> personas = folder.Parse("personas.json");
+  content.personas = ReadPersonas(view(personas, "personas.json"), content.places, regions);
+  const std::optional<Json> decisions = folder.Parse("decisions.json");
+  ReadDecisions(
+      view(decisions, "decisions.json"), dir, [&](const std::string& file) { return folder.Text(file); },
+      content);
+  CheckChoosable(view(places, "places.json"), content);
+  const std::optional<Json> scenario_json = folder.Parse("scenario.json");
+  const JsonView scenario = view(scenario_json, "scenario.json");
   content.settings = ReadSettings(scenario);
   ReadSampling(scenario, content);
   content.news = ReadNews(scenario, content.personas);
   content.announcements = ReadAnnouncements(scenario, content.settings.start_minute);
   content.digest = folder.Finish();
   content.files = folder.TakeFiles();
+  return content;
+}
+
+Content LoadContent(const std::string& dir) {
+  Problems problems;
+  Content content = ReadContent(dir, problems);
+  problems.ThrowFirst(fmt::format("throng check {} lists them", dir));
   return content;
 }
 

@@ -10,16 +10,25 @@
 #include "base/digest.h"
 #include "llm/llm.h"
 #include "town/content/map.h"
+#include "town/content/problems.h"
 #include "town/content/scenario_file.h"
 #include "town/mind/prompt.h"
 
 namespace throng::town {
 
 using PlaceId = uint16_t;  // index into Content::places
+inline constexpr size_t kMaxPlaces = 200;
+inline constexpr size_t kMaxPersonas = 1000;
 
 struct Relation {
   std::string name;
   std::string relation;
+};
+
+// What a persona remembers from before the first step.
+struct OldMemory {
+  std::string text;
+  int importance;
 };
 
 struct Persona {
@@ -34,6 +43,8 @@ struct Persona {
   std::vector<std::string> traits;
   std::vector<Relation> relations;
   bool absent = false;  // not there at the start: may arrive later
+  std::string about;    // for {{about}}
+  std::vector<OldMemory> memories;
 };
 
 struct Place {
@@ -97,7 +108,10 @@ struct Content {
   const DecisionRules& Rules(Decision decision) const { return decisions[static_cast<size_t>(decision)]; }
 };
 
-// Throws kInvalid or kIo with one sentence that names the file.
+// Reads all files of a folder. With a problem in any of them, the content is not complete and of no use.
+Content ReadContent(const std::string& dir, Problems& problems);
+
+// Throws kInvalid with the first problem.
 Content LoadContent(const std::string& dir);
 
 }  // namespace throng::town

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <optional>
 #include <queue>
 
 #include "base/check.h"
@@ -15,6 +16,8 @@ using sim::Pos;
 
 constexpr int64_t kMaxSide = 1000;
 constexpr size_t kMaxRegions = 500;
+constexpr size_t kMaxRects = 100000;
+constexpr size_t kMaxSpots = 100;
 constexpr int32_t kFar = std::numeric_limits<int32_t>::max();
 
 // Straight directions first: among equals, a walk goes straight.
@@ -24,20 +27,22 @@ constexpr std::array<Pos, 8> kDirections = {
 Pos operator+(Pos a, Pos b) { return {a.x + b.x, a.y + b.y}; }
 Pos operator-(Pos a, Pos b) { return {a.x - b.x, a.y - b.y}; }
 
-Pos ReadPos(const JsonView& value) {
+std::optional<Pos> ReadPos(const JsonView& value) {
   const std::vector<JsonView> items = value.Items(2, 2);
-  return {static_cast<int32_t>(items[0].Int(0, kMaxSide)), static_cast<int32_t>(items[1].Int(0, kMaxSide))};
+  if (items.empty()) return std::nullopt;
+  return Pos{static_cast<int32_t>(items[0].Int(0, kMaxSide)),
+             static_cast<int32_t>(items[1].Int(0, kMaxSide))};
 }
 
-Rect ReadRect(const JsonView& value, int32_t width, int32_t height) {
+std::optional<Rect> ReadRect(const JsonView& value, int32_t width, int32_t height) {
   const std::vector<JsonView> items = value.Items(4, 4);
+  if (items.empty()) return std::nullopt;
   int32_t numbers[4];
   for (size_t i = 0; i < 4; ++i) numbers[i] = static_cast<int32_t>(items[i].Int(i < 2 ? 0 : 1, kMaxSide));
   const Rect rect = {numbers[0], numbers[1], numbers[2], numbers[3]};
-  if (rect.x + rect.width > width || rect.y + rect.height > height) {
-    value.Fail(fmt::format("[x, y, width, height] inside the map of {} x {}", width, height));
-  }
-  return rect;
+  if (rect.x + rect.width <= width && rect.y + rect.height <= height) return rect;
+  value.Fail(fmt::format("[x, y, width, height] inside the map of {} x {}", width, height));
+  return std::nullopt;
 }
 
 bool IsSolid(Tile tile) {
@@ -60,88 +65,149 @@ Json PosJson(Pos pos) { return Json::array({pos.x, pos.y}); }
 
 }  // namespace
 
+Rect Region::Around() const {
+  Rect around = rects[0];
+  for (const Rect& rect : rects) {
+    const int32_t right = std::max(around.x + around.width, rect.x + rect.width);
+    const int32_t bottom = std::max(around.y + around.height, rect.y + rect.height);
+    around.x = std::min(around.x, rect.x);
+    around.y = std::min(around.y, rect.y);
+    around.width = right - around.x;
+    around.height = bottom - around.y;
+  }
+  return around;
+}
+
 Map::Map(const JsonView& file)
     : width_(static_cast<int32_t>(file.At("width").Int(8, kMaxSide))),
       height_(static_cast<int32_t>(file.At("height").Int(8, kMaxSide))),
       tiles_(static_cast<size_t>(width_) * height_, Tile::kGrass),
       region_at_(tiles_.size(), kNoRegion) {
-  file.OnlyKeys({"width", "height", "roads", "water", "trees", "places", "homes"});
-  const std::pair<const char*, Tile> kinds[] = {
-      {"roads", Tile::kRoad}, {"water", Tile::kWater}, {"trees", Tile::kTree}};
-  for (const auto& [key, tile] : kinds) {
-    const std::optional<JsonView> list = file.Find(key);
-    if (!list) continue;
-    for (const JsonView& entry : list->Items(0, 10000)) {
-      ForEachTile(ReadRect(entry, width_, height_), [&, tile = tile](Pos pos) { tiles_[Index(pos)] = tile; });
-    }
-  }
+  const bool has_size = file.GetProblems().Empty();
+  file.OnlyKeys({"width", "height", "roads", "water", "trees", "walls", "places", "homes"});
+  if (!has_size) return;  // nothing else can be judged
+  PaintRects(file, "roads", Tile::kRoad);
+  PaintRects(file, "water", Tile::kWater);
+  PaintRects(file, "trees", Tile::kTree);
+  PaintRects(file, "walls", Tile::kWall);
   for (const JsonView& entry : file.At("places").Items(1, kMaxRegions)) AddRegion(entry, false);
   for (const JsonView& entry : file.At("homes").Items(1, kMaxRegions)) AddRegion(entry, true);
+  if (!file.GetProblems().Empty()) return;
   moves_.resize(tiles_.size());
   ForEachTile({0, 0, width_, height_}, [&](Pos from) {
     for (size_t direction = 0; direction < kDirections.size(); ++direction)
       moves_[Index(from)][direction] = MoveCost(from, direction);
   });
   fields_ = std::make_unique<Field[]>(num_spots_);
-  CheckReachable(file.Where());
+  CheckReachable(file);
+}
+
+void Map::PaintRects(const JsonView& file, const char* key, Tile tile) {
+  const std::optional<JsonView> list = file.Find(key);
+  if (!list) return;
+  for (const JsonView& entry : list->Items(0, kMaxRects)) {
+    const std::optional<Rect> rect = ReadRect(entry, width_, height_);
+    if (rect) ForEachTile(*rect, [&](Pos pos) { tiles_[Index(pos)] = tile; });
+  }
 }
 
 // Walls around, floor inside.
-void Map::PaintGround(const JsonView& rect, const Region& region, int16_t index) {
-  ForEachTile(region.rect, [&](Pos pos) {
-    if (RegionAt(pos) != kNoRegion) {
-      rect.Fail(fmt::format("a rectangle that does not lie over {}", regions_[RegionAt(pos)].name));
+void Map::PaintGround(const JsonView& value, const Rect& rect, const Region& region, int16_t index) {
+  ForEachTile(rect, [&](Pos pos) {
+    const int other = RegionAt(pos);
+    if (other != kNoRegion) {
+      const std::string& name = other == index ? region.name : regions_[other].name;
+      value.Fail(fmt::format("a rectangle that does not lie over {}", name));
+      return;
     }
     region_at_[Index(pos)] = index;
     Tile& tile = tiles_[Index(pos)];
-    if (region.walls && OnEdge(region.rect, pos)) {
+    if (region.walls && OnEdge(rect, pos)) {
       tile = Tile::kWall;
-    } else if (region.walls || tile != Tile::kWater) {  // a pond may lie in a park
+    } else if (tile != Tile::kWall && (region.walls || tile != Tile::kWater)) {  // a pond may lie in a park
       tile = Tile::kFloor;
     }
   });
 }
 
+void Map::ReadGround(const JsonView& entry, Region& region, int16_t index) {
+  const std::optional<JsonView> several = entry.Find("rects");
+  std::vector<JsonView> values;
+  if (several) {
+    values = several->Items(1, kMaxRects);
+    if (region.walls)
+      several->Note(
+          "a place of several rectangles has \"walls\": false, and its walls in \"walls\" of the map");
+    if (entry.Find("rect")) several->Note("found \"rect\" and \"rects\", allowed: one of them");
+  } else {
+    values.push_back(entry.At("rect"));
+  }
+  for (const JsonView& value : values) {
+    const std::optional<Rect> rect = ReadRect(value, width_, height_);
+    if (!rect) continue;
+    if (region.walls && (rect->width < 3 || rect->height < 3)) {
+      value.Fail("at least 3 x 3 tiles for a place with walls");
+      continue;
+    }
+    PaintGround(value, *rect, region, index);
+    region.rects.push_back(*rect);
+  }
+}
+
 void Map::PaintDoors(const JsonView& doors, Region& region) {
   for (const JsonView& door : doors.Items(0, 16)) {
-    const Pos pos = ReadPos(door);
-    if (!region.walls || !OnEdge(region.rect, pos)) door.Fail("an [x, y] in the wall of this place");
-    tiles_[Index(pos)] = Tile::kDoor;
-    region.doors.push_back(pos);
+    const std::optional<Pos> pos = ReadPos(door);
+    if (!pos) continue;
+    if (!region.walls || !OnEdge(region.rects[0], *pos)) {
+      door.Fail("an [x, y] in the wall of this place");
+      continue;
+    }
+    tiles_[Index(*pos)] = Tile::kDoor;
+    region.doors.push_back(*pos);
   }
 }
 
 void Map::PaintFurniture(const JsonView& furniture, int16_t index) {
   for (const JsonView& piece : furniture.Items(0, 100)) {
-    ForEachTile(ReadRect(piece, width_, height_), [&](Pos pos) {
-      if (RegionAt(pos) != index) piece.Fail("a rectangle inside this place");
-      tiles_[Index(pos)] = Tile::kFurniture;
+    const std::optional<Rect> rect = ReadRect(piece, width_, height_);
+    if (!rect) continue;
+    ForEachTile(*rect, [&](Pos pos) {
+      if (RegionAt(pos) == index) {
+        tiles_[Index(pos)] = Tile::kFurniture;
+      } else {
+        piece.Fail("a rectangle inside this place");
+      }
     });
   }
 }
 
+void Map::ReadSpots(const JsonView& spots, Region& region, int16_t index) const {
+  for (const JsonView& spot : spots.Items(1, kMaxSpots)) {
+    const std::optional<Pos> pos = ReadPos(spot);
+    if (!pos) continue;
+    if (!Contains(*pos) || RegionAt(*pos) != index || TileAt(*pos) != Tile::kFloor) {
+      spot.Fail("an [x, y] on the floor of this place");
+      continue;
+    }
+    region.spots.push_back(*pos);
+  }
+}
+
 void Map::AddRegion(const JsonView& entry, bool is_home) {
-  entry.OnlyKeys({"name", "rect", "walls", "doors", "furniture", "spots"});
+  entry.OnlyKeys({"name", "rect", "rects", "walls", "indoors", "doors", "furniture", "spots"});
   Region region;
   region.is_home = is_home;
-  region.name = entry.At("name").Text(1, 40);
+  region.name = entry.At("name").Text(1, kMaxNameBytes);
   if (FindRegion(region.name) != kNoRegion) entry.At("name").Fail("a name that no other place or home has");
   region.walls = entry.At("walls").Bool();
-  const JsonView rect = entry.At("rect");
-  region.rect = ReadRect(rect, width_, height_);
-  if (region.walls && (region.rect.width < 3 || region.rect.height < 3)) {
-    rect.Fail("at least 3 x 3 tiles for a place with walls");
-  }
+  region.indoors = region.walls;
+  if (const std::optional<JsonView> indoors = entry.Find("indoors")) region.indoors = indoors->Bool();
   const auto index = static_cast<int16_t>(regions_.size());
-  PaintGround(rect, region, index);
-  if (const std::optional<JsonView> furniture = entry.Find("furniture")) PaintFurniture(*furniture, index);
-  if (const std::optional<JsonView> doors = entry.Find("doors")) PaintDoors(*doors, region);
-  for (const JsonView& spot : entry.At("spots").Items(1, 100)) {
-    const Pos pos = ReadPos(spot);
-    if (!Contains(pos) || RegionAt(pos) != index || TileAt(pos) != Tile::kFloor) {
-      spot.Fail("an [x, y] on the floor of this place");
-    }
-    region.spots.push_back(pos);
+  ReadGround(entry, region, index);
+  if (!region.rects.empty()) {  // else what lies in it cannot be judged
+    if (const std::optional<JsonView> furniture = entry.Find("furniture")) PaintFurniture(*furniture, index);
+    if (const std::optional<JsonView> doors = entry.Find("doors")) PaintDoors(*doors, region);
+    ReadSpots(entry.At("spots"), region, index);
   }
   region.first_spot = num_spots_;
   num_spots_ += region.spots.size();
@@ -149,14 +215,20 @@ void Map::AddRegion(const JsonView& entry, bool is_home) {
 }
 
 // Walks work in both directions, so one search finds everything connected.
-void Map::CheckReachable(const std::string& where) const {
+void Map::CheckReachable(const JsonView& file) const {
   const std::vector<int32_t> cost = CostsTo(regions_[0].spots[0]);
-  for (const Region& region : regions_) {
-    for (const Pos spot : region.spots) {
+  std::vector<JsonView> entries = file.At("places").Items(1, kMaxRegions);
+  for (const JsonView& home : file.At("homes").Items(1, kMaxRegions)) entries.push_back(home);
+  for (size_t i = 0; i < regions_.size(); ++i) {
+    const Region& region = regions_[i];
+    const std::vector<JsonView> spots = entries[i].At("spots").Items(1, kMaxSpots);
+    for (size_t k = 0; k < spots.size(); ++k) {
+      const Pos spot = region.spots[k];
       if (cost[Index(spot)] != kFar) continue;
-      throw MakeError(ErrorCode::kInvalid,
-                      "{}: nobody can walk from the spot [{}, {}] of {} to {}, allowed: a way through doors",
-                      where, spot.x, spot.y, region.name, regions_[0].name);
+      spots[k].Note(
+          fmt::format("nobody can walk from the spot [{}, {}] of {} to {}, allowed: a way through doors",
+                      spot.x, spot.y, region.name, regions_[0].name));
+      break;  // the other spots are in the same room
     }
   }
 }
@@ -172,7 +244,7 @@ bool Map::Walkable(Pos pos) const { return Contains(pos) && !IsSolid(TileAt(pos)
 
 int Map::SightAt(Pos pos) const {
   const int region = RegionAt(pos);
-  return region != kNoRegion && regions_[region].walls ? region : kNoRegion;
+  return region != kNoRegion && regions_[region].indoors ? region : kNoRegion;
 }
 
 // 10 per straight and 14 per diagonal tile (about the root of two); half as much again for stepping on grass.
@@ -246,11 +318,12 @@ Json Map::ToJson() const {
   for (const Region& region : regions_) {
     Json doors = Json::array();
     for (const Pos door : region.doors) doors.push_back(PosJson(door));
+    const Rect around = region.Around();
     json[region.is_home ? "homes" : "places"].push_back({{"name", region.name},
-                                                         {"x", region.rect.x},
-                                                         {"y", region.rect.y},
-                                                         {"width", region.rect.width},
-                                                         {"height", region.rect.height},
+                                                         {"x", around.x},
+                                                         {"y", around.y},
+                                                         {"width", around.width},
+                                                         {"height", around.height},
                                                          {"walls", region.walls},
                                                          {"doors", doors}});
   }

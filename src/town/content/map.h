@@ -17,6 +17,8 @@ namespace throng::town {
 
 enum class Tile : uint8_t { kGrass, kRoad, kFloor, kDoor, kWall, kFurniture, kWater, kTree };
 
+inline constexpr size_t kMaxNameBytes = 64;  // of a place, a home or a person
+
 struct Rect {
   int32_t x, y, width, height;
   bool Contains(sim::Pos pos) const {
@@ -27,19 +29,23 @@ struct Rect {
 struct Region {
   std::string name;  // name of a place or a home
   bool is_home = false;
-  bool walls = false;
-  Rect rect;
+  bool walls = false;       // its edge is wall
+  bool indoors = false;     // those inside and those outside do not see each other
+  std::vector<Rect> rects;  // do not overlap
   std::vector<sim::Pos> doors;
   std::vector<sim::Pos> spots;
   size_t first_spot = 0;  // index of spots[0] among the spots of all regions
+
+  Rect Around() const;  // the smallest that holds all of rects
 };
 
 class Map {
  public:
   static constexpr int kNoRegion = -1;
 
-  // Throws kInvalid naming the fault: rectangles outside the map or overlapping, spots that are solid,
-  // regions that nobody can walk to.
+  // What is wrong goes to the problems of the file, of which there must be none before: rectangles outside
+  // the map or overlapping, spots that are solid, regions that nobody can walk to. Then only FindRegion and
+  // Regions may be used.
   explicit Map(const JsonView& file);
 
   int32_t Width() const { return width_; }
@@ -75,11 +81,14 @@ class Map {
   int SightAt(sim::Pos pos) const;
   static constexpr uint8_t kNoMove = 0;
   uint8_t MoveCost(sim::Pos from, size_t direction) const;  // kNoMove: not allowed
-  void PaintGround(const JsonView& rect, const Region& region, int16_t index);
+  void PaintRects(const JsonView& file, const char* key, Tile tile);
+  void PaintGround(const JsonView& value, const Rect& rect, const Region& region, int16_t index);
+  void ReadGround(const JsonView& entry, Region& region, int16_t index);
+  void ReadSpots(const JsonView& spots, Region& region, int16_t index) const;
   void PaintDoors(const JsonView& doors, Region& region);
   void PaintFurniture(const JsonView& furniture, int16_t index);
   void AddRegion(const JsonView& entry, bool is_home);
-  void CheckReachable(const std::string& where) const;
+  void CheckReachable(const JsonView& file) const;
   std::vector<int32_t> CostsTo(sim::Pos target) const;
   const std::vector<int32_t>& FieldOf(int region, size_t spot) const;
 

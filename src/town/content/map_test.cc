@@ -15,13 +15,18 @@ using testing::HasSubstr;
 
 Map BuiltIn() {
   const std::string path = std::string(THRONG_SOURCE_DIR) + "/town/map.json";
-  const Json json = ParseJson(path, ReadText(path));
-  return Map(JsonView(json, path));
+  Problems problems;
+  const std::optional<Json> json = ReadJson(path, problems);
+  return Map(JsonView(&*json, path, problems));
 }
 
 Map Parse(const std::string& text) {
-  const Json json = ParseJson("map.json", text);
-  return Map(JsonView(json, "map.json"));
+  Problems problems;
+  const std::optional<Json> json = ParseJson("map.json", text, problems);
+  problems.ThrowFirst();
+  Map map(JsonView(&*json, "map.json", problems));
+  problems.ThrowFirst();
+  return map;
 }
 
 std::string ErrorOf(const std::string& text) {
@@ -107,7 +112,7 @@ TEST(Map, RefusesWhatDoesNotFitInOneSentence) {
   };
   const Case cases[] = {
       {"\"width\": 20", "\"width\": 4", "map.json: width: found 4, allowed: a whole number from 8"},
-      {"\"width\": 20", "\"widht\": 20", "map.json: the key \"width\" is missing"},
+      {"\"width\": 20", "\"widht\": 20", "map.json: width: this key is missing"},
       {"\"height\": 10", "\"height\": 10, \"lakes\": []",
        "map.json: found the key \"lakes\", allowed: width"},
       {"[0, 3, 3, 3]", "[0, 8, 3, 3]",

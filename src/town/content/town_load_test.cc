@@ -2,59 +2,24 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
 
 #include "base/error.h"
-#include "town/content/json_file.h"
+#include "town/testing/town_copy.h"
 #include "town/town.h"
 
 namespace throng::town {
 namespace {
 
-namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-// A copy of the built-in town that can be edited; removed at the end.
-class Copy {
- public:
-  Copy() : dir_(fs::temp_directory_path() / fmt::format("throng_town_{}", getpid())) {
-    fs::remove_all(dir_);
-    fs::create_directories(dir_ / "prompts");
-    const fs::path from = fs::path(THRONG_SOURCE_DIR) / "town";
-    for (const char* file : {"map.json", "places.json", "personas.json", "decisions.json", "scenario.json"}) {
-      fs::copy_file(from / file, dir_ / file);
-    }
-    for (const auto& entry : fs::directory_iterator(from / "prompts")) {
-      fs::copy_file(entry.path(), dir_ / "prompts" / entry.path().filename());
-    }
+std::string LoadError(const TownCopy& copy) {
+  try {
+    LoadTown(copy.Dir());
+  } catch (const Error& error) {
+    return error.what();
   }
-  ~Copy() { fs::remove_all(dir_); }
-
-  std::string Dir() const { return dir_.string(); }
-  void Replace(const std::string& file, const std::string& from, const std::string& to) {
-    std::string text = ReadText((dir_ / file).string());
-    const size_t at = text.find(from);
-    ASSERT_NE(at, std::string::npos) << file << ": " << from;
-    text.replace(at, from.size(), to);
-    std::ofstream(dir_ / file) << text;
-  }
-  void Remove(const std::string& file) { fs::remove(dir_ / file); }
-
-  std::string LoadError() const {
-    try {
-      LoadTown(Dir());
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "no error";
-  }
-
- private:
-  fs::path dir_;
-};
+  return "no error";
+}
 
 TEST(LoadTown, TellsInOneSentenceWhatIsWrong) {
   struct Case {
@@ -101,7 +66,7 @@ TEST(LoadTown, TellsInOneSentenceWhatIsWrong) {
       {"decisions.json", "prompts/plan.txt", "../plan.txt", "plan.prompt: found \"../plan.txt\""},
       {"decisions.json", "prompts/plan.txt", "prompts/none.txt", "prompts/none.txt"},
       {"prompts/say.txt", "{{other}}", "{{friend}}",
-       "prompts/say.txt: found the placeholder {{friend}}, allowed: name"},
+       "prompts/say.txt:13: found the placeholder {{friend}}, allowed: name"},
       {"scenario.json", "\"06:00\"", "\"7am\"",
        "scenario.json: start: found \"7am\", allowed: a time of day"},
       {"scenario.json", "\"hours\": 7", "\"hours\": 0",
@@ -115,9 +80,9 @@ TEST(LoadTown, TellsInOneSentenceWhatIsWrong) {
        "scenario.json: memory: found the key \"rows\", allowed: lines, bytes"},
   };
   for (const Case& c : cases) {
-    Copy copy;
+    TownCopy copy;
     copy.Replace(c.file, c.from, c.to);
-    const std::string error = copy.LoadError();
+    const std::string error = LoadError(copy);
     EXPECT_THAT(error, HasSubstr(c.message)) << c.file << " " << c.to;
     EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 0);
   }
@@ -125,22 +90,22 @@ TEST(LoadTown, TellsInOneSentenceWhatIsWrong) {
 
 TEST(LoadTown, NamesTheFileThatIsMissing) {
   for (const char* file : {"map.json", "scenario.json", "prompts/act.txt"}) {
-    Copy copy;
+    TownCopy copy;
     copy.Remove(file);
-    EXPECT_THAT(copy.LoadError(), HasSubstr(file));
+    EXPECT_THAT(LoadError(copy), HasSubstr(file));
   }
   EXPECT_THROW(LoadTown("/nowhere/at/all"), Error);
 }
 
 TEST(LoadTown, RefusesNestingThatIsTooDeep) {
-  Copy copy;
+  TownCopy copy;
   copy.Replace("places.json", "[", std::string(1000, '['));
-  EXPECT_THAT(copy.LoadError(), HasSubstr("nested too deeply"));
+  EXPECT_THAT(LoadError(copy), HasSubstr("nested too deeply"));
 }
 
 TEST(LoadTown, EveryFileCountsInTheDigest) {
   const Digest built_in = LoadTown(std::string(THRONG_SOURCE_DIR) + "/town")->ScenarioDigest();
-  Copy copy;
+  TownCopy copy;
   EXPECT_EQ(LoadTown(copy.Dir())->ScenarioDigest(), built_in);
   EXPECT_NE(LoadTown(copy.Dir(), {.agents = 24})->ScenarioDigest(), built_in);
   copy.Replace("prompts/say.txt", "Say:", "Speak:");
@@ -148,7 +113,7 @@ TEST(LoadTown, EveryFileCountsInTheDigest) {
 }
 
 TEST(LoadTown, AnotherTownNeedsNoCode) {
-  Copy copy;
+  TownCopy copy;
   copy.Replace("personas.json", "\"job\": \"barista\"", "\"job\": \"poet\"");
   copy.Replace("scenario.json", "\"06:00\"", "\"08:30\"");
   const auto town = LoadTown(copy.Dir());

@@ -96,6 +96,7 @@ Filling CommonValues(const Scene& scene, std::string_view query) {
   values[Slot::kJob] = persona.job;
   values[Slot::kWorkplace] = scene.content.places[persona.workplace].name;
   values[Slot::kTraits] = fmt::format("{}", fmt::join(persona.traits, ", "));
+  values[Slot::kAbout] = persona.about;
   values[Slot::kRelations] = RelationsText(persona);
   values[Slot::kPlan] = PlanText(scene.content, *scene.mind.plan);
   FillMemories(scene, query, values);
@@ -209,6 +210,26 @@ llm::Request AskAnswer(const Scene& scene, const std::string& question) {
   Filling values = CommonValues(scene, question);
   values[Slot::kQuestion] = question;
   return MakeRequest(scene.content, Decision::kAnswer, values);
+}
+
+llm::Request AskJudge(const Scene& scene, const std::string& question, const std::string& answer) {
+  constexpr size_t kMaxAnswerBytes = 2000;
+  Filling known = CommonValues(scene, question);
+  llm::Request request;
+  request.function = "judge";
+  request.prompt = fmt::format(
+      "{} is {} years old, {} at the {}, {}. {}\nKnows: {}\nPlan:\n{}\nMemories:\n{}\n"
+      "It is {}. {} was asked: {}\n{} answered: {}\n"
+      "Does the answer fit what {} knows, and is it what such a person would say? From 1, not at all, to 5, "
+      "entirely.\n"
+      "Score:\n",
+      known[Slot::kName], known[Slot::kAge], known[Slot::kJob], known[Slot::kWorkplace], known[Slot::kTraits],
+      known[Slot::kAbout], known[Slot::kRelations], known[Slot::kPlan], known[Slot::kMemories],
+      known[Slot::kTime], known[Slot::kName], question, known[Slot::kName],
+      CleanLine(answer, kMaxAnswerBytes), known[Slot::kName]);
+  request.constraint.choices = {"1", "2", "3", "4", "5"};
+  request.max_tokens = 4;
+  return request;
 }
 
 std::optional<Plan> ParsePlan(const Content& content, const std::string& answer) {

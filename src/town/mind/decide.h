@@ -40,6 +40,9 @@ llm::Request AskTalk(const Scene& scene, const Meeting& meeting);
 llm::Request AskSay(const Scene& scene, const std::string& other, const std::vector<Utterance>& talk);
 llm::Request AskReflect(const Scene& scene);
 llm::Request AskAnswer(const Scene& scene, const std::string& question);
+// How believable the answer to a question is, 1 to 5. The judge is given what the person knows, but may be
+// another model.
+llm::Request AskJudge(const Scene& scene, const std::string& question, const std::string& answer);
 
 struct Said {
   std::string text;

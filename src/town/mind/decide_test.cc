@@ -166,16 +166,13 @@ TEST(Decide, TheUsualPlanIsAPlan) {
 
 TEST(Template, RefusesWhatTheDecisionDoesNotOffer) {
   const auto error = [](const char* text) -> std::string {
-    try {
-      Template("prompts/talk.txt", text, Decision::kTalk);
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "no error";
+    Problems problems;
+    Template("prompts/talk.txt", text, Decision::kTalk, problems);
+    return problems.Empty() ? "no error" : problems.All()[0].Sentence();
   };
   EXPECT_EQ(error("{{name}} {{other_does}} { }"), "no error");
   EXPECT_THAT(error("{{nmae}}"),
-              HasSubstr("prompts/talk.txt: found the placeholder {{nmae}}, allowed: name, age"));
+              HasSubstr("prompts/talk.txt:1: found the placeholder {{nmae}}, allowed: name, age"));
   EXPECT_THAT(error("{{question}}"), HasSubstr("found the placeholder {{question}}"));
   EXPECT_THAT(error("{{name"), HasSubstr("found {{ without }}"));
   EXPECT_THAT(error(""), HasSubstr("found nothing"));

@@ -10,28 +10,23 @@ namespace {
 
 class Watcher : public sim::RunObserver {
  public:
-  Watcher(sim::AgentId agent, sim::MindPtr mind) : agent_(agent), mind_(std::move(mind)) {}
+  explicit Watcher(std::vector<sim::MindPtr> minds) : minds_(std::move(minds)) {}
   void OnCommit(const sim::CommitRecord& record) override {
-    for (const sim::MemberCommit& member : record.members) {
-      if (member.id == agent_) mind_ = member.mind;
-    }
+    for (const sim::MemberCommit& member : record.members) minds_[member.id] = member.mind;
   }
   void OnStep(sim::Step, const Digest&) override {}
   void OnIntervention(const sim::InterventionRecord& record) override {
-    for (const sim::MemberCommit& agent : record.agents) {
-      if (agent.id == agent_) mind_ = agent.mind;
-    }
+    for (const sim::MemberCommit& agent : record.agents) minds_[agent.id] = agent.mind;
   }
-  const sim::MindPtr& Mind() const { return mind_; }
+  std::vector<sim::MindPtr> Take() { return std::move(minds_); }
 
  private:
-  sim::AgentId agent_;
-  sim::MindPtr mind_;
+  std::vector<sim::MindPtr> minds_;  // by agent
 };
 
 }  // namespace
 
-sim::MindPtr MindAt(const Town& town, journal::Journal& journal, sim::AgentId agent, sim::Step step) {
+std::vector<sim::MindPtr> MindsAt(const Town& town, journal::Journal& journal, sim::Step step) {
   const std::string& scenario = journal.ManifestValue(journal::JournalKeys::kScenario);
   if (scenario != town.ScenarioDigest().Hex()) {
     throw MakeError(
@@ -44,8 +39,10 @@ sim::MindPtr MindAt(const Town& town, journal::Journal& journal, sim::AgentId ag
     throw MakeError(ErrorCode::kInvalid, "journal {}: there is no step {}, allowed: 0 to {} ({})",
                     journal.Path(), step, known, town.ClockAt(known));
   }
-  Watcher watcher(agent, town.StartMind(agent));
-  if (step == 0) return watcher.Mind();
+  std::vector<sim::MindPtr> minds;
+  for (sim::AgentId agent = 0; agent < town.NumAgents(); ++agent) minds.push_back(town.StartMind(agent));
+  if (step == 0) return minds;
+  Watcher watcher(std::move(minds));
   journal::ReplayLlm llm(journal);
   sim::RunOptions options;
   options.mode = sim::Mode::kLockstep;
@@ -57,7 +54,7 @@ sim::MindPtr MindAt(const Town& town, journal::Journal& journal, sim::AgentId ag
   options.observers = {&watcher};
   options.falls_back = [](const llm::Completion&) { return true; };  // the failures that the journal has
   sim::RunWorld(town, llm, options);
-  return watcher.Mind();
+  return watcher.Take();
 }
 
 }  // namespace throng::town

@@ -55,7 +55,7 @@ TEST_F(Interview, FindsTheMindOfEveryMoment) {
   for (const sim::Step step : {0, 1, 100, 300}) {
     const sim::AgentId mia = town_->FindAgent("Mia");
     const sim::MindPtr expected = step == 0 ? town_->StartMind(mia) : minds_.at[{step, mia}];
-    const sim::MindPtr mind = MindAt(*town_, *journal, mia, step);
+    const sim::MindPtr mind = MindsAt(*town_, *journal, step)[mia];
     EXPECT_EQ(town_->DescribeMind(mia, mind, false), town_->DescribeMind(mia, expected, false)) << step;
   }
   EXPECT_EQ(fs::file_size(path_), size);
@@ -87,7 +87,7 @@ TEST_F(Interview, RepeatsCallsThatFailed) {
   ASSERT_GT(result.stats.failed_calls, 5u);
   for (const char* name : {"Mia", "Ada", "Ben"}) {
     const sim::AgentId agent = town_->FindAgent(name);
-    const sim::MindPtr mind = MindAt(*town_, *journal, agent, 300);
+    const sim::MindPtr mind = MindsAt(*town_, *journal, 300)[agent];
     EXPECT_EQ(town_->DescribeMind(agent, mind, true),
               town_->DescribeMind(agent, minds.at[{300, agent}], true));
   }
@@ -97,7 +97,7 @@ TEST_F(Interview, RefusesOtherTownsAndTimes) {
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(path_);
   const auto error = [&](const Town& town, sim::Step step) -> std::string {
     try {
-      MindAt(town, *journal, 0, step);
+      MindsAt(town, *journal, step);
     } catch (const Error& e) {
       return e.what();
     }

@@ -1,22 +1,22 @@
 #include "town/mind/prompt.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 #include <span>
 
-#include "base/error.h"
-
 namespace throng::town {
 namespace {
 
-constexpr const char* kSlotNames[] = {"name",      "age",   "job",      "workplace",  "traits",
-                                      "relations", "plan",  "memories", "time",       "place",
-                                      "near",      "other", "relation", "other_does", "last_talk",
-                                      "next",      "news",  "talk",     "question"};
+constexpr const char* kSlotNames[] = {"name",      "age",       "job",   "workplace", "traits",
+                                      "about",     "relations", "plan",  "memories",  "time",
+                                      "place",     "near",      "other", "relation",  "other_does",
+                                      "last_talk", "next",      "news",  "talk",      "question"};
 static_assert(std::size(kSlotNames) == static_cast<size_t>(Slot::kCount));
 
-constexpr Slot kCommon[] = {Slot::kName,      Slot::kAge,  Slot::kJob,      Slot::kWorkplace, Slot::kTraits,
-                            Slot::kRelations, Slot::kPlan, Slot::kMemories, Slot::kTime};
+constexpr Slot kCommon[] = {Slot::kName,  Slot::kAge,       Slot::kJob,  Slot::kWorkplace, Slot::kTraits,
+                            Slot::kAbout, Slot::kRelations, Slot::kPlan, Slot::kMemories,  Slot::kTime};
 constexpr Slot kOfAct[] = {Slot::kPlace, Slot::kNear};
 constexpr Slot kOfTalk[] = {Slot::kPlace, Slot::kOther, Slot::kRelation, Slot::kOtherDoes, Slot::kLastTalk};
 constexpr Slot kOfSay[] = {Slot::kPlace, Slot::kOther, Slot::kRelation,
@@ -39,6 +39,8 @@ std::span<const Slot> OwnSlots(Decision decision) {
   }
   return {};
 }
+
+int NumLines(std::string_view text) { return static_cast<int>(std::count(text.begin(), text.end(), '\n')); }
 
 std::vector<std::string_view> OfferedNames(Decision decision) {
   std::vector<std::string_view> names;
@@ -76,24 +78,27 @@ const char* DecisionName(Decision decision) {
   return "";
 }
 
-Template::Template(const std::string& path, std::string_view text, Decision decision) {
-  if (text.empty())
-    throw MakeError(ErrorCode::kInvalid, "{}: found nothing, allowed: the text of a prompt", path);
+Template::Template(const std::string& path, std::string_view text, Decision decision, Problems& problems) {
+  if (text.empty()) problems.Add({path, 0, "", "found nothing, allowed: the text of a prompt"});
+  int line = 1;
   while (true) {
     const size_t open = text.find("{{");
     if (open == std::string_view::npos) break;
+    line += NumLines(text.substr(0, open));
     const size_t close = text.find("}}", open);
     if (close == std::string_view::npos) {
-      throw MakeError(ErrorCode::kInvalid,
-                      "{}: found {{{{ without }}}}, allowed: placeholders such as {{{{name}}}}", path);
+      problems.Add({path, line, "", "found {{ without }}, allowed: placeholders such as {{name}}"});
+      break;
     }
     const std::string_view name = text.substr(open + 2, close - open - 2);
     const std::optional<Slot> slot = FindSlot(name, decision);
     if (!slot) {
-      throw MakeError(ErrorCode::kInvalid, "{}: found the placeholder {{{{{}}}}}, allowed: {}", path, name,
-                      fmt::join(OfferedNames(decision), ", "));
+      problems.Add({path, line, "",
+                    fmt::format("found the placeholder {{{{{}}}}}, allowed: {}", name,
+                                fmt::join(OfferedNames(decision), ", "))});
     }
-    parts_.push_back({std::string(text.substr(0, open)), *slot});
+    parts_.push_back({std::string(text.substr(0, open)), slot.value_or(Slot::kCount)});
+    line += NumLines(name);
     text.remove_prefix(close + 2);
   }
   parts_.push_back({std::string(text), Slot::kCount});

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "town/content/problems.h"
+
 namespace throng::town {
 
 // The decisions that a mind makes with the model, each with a prompt file and an entry in decisions.json.
@@ -21,6 +23,7 @@ enum class Slot {
   kJob,
   kWorkplace,
   kTraits,
+  kAbout,
   kRelations,
   kPlan,
   kMemories,
@@ -51,8 +54,8 @@ class Values {
 class Template {
  public:
   Template() = default;
-  // Throws kInvalid naming the path, the placeholder and the slots that this decision offers.
-  Template(const std::string& path, std::string_view text, Decision decision);
+  // A placeholder that this decision does not offer is a problem, which names its line and what is offered.
+  Template(const std::string& path, std::string_view text, Decision decision, Problems& problems);
 
   std::string Render(const Values& values) const;
   bool Has(Slot slot) const;

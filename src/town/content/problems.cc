@@ -1,0 +1,30 @@
+#include "town/content/problems.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace throng::town {
+
+std::string Problem::Sentence() const {
+  const std::string where = line > 0 ? fmt::format("{}:{}", file, line) : file;
+  return at.empty() ? fmt::format("{}: {}", where, what) : fmt::format("{}: {}: {}", where, at, what);
+}
+
+void Problems::Add(Problem problem) {
+  // Several placeholders may be wrong in one line of a prompt.
+  const std::string& own = problem.line > 0 ? problem.what : problem.at;
+  if (!places_.insert(fmt::format("{}:{}:{}", problem.file, problem.line, own)).second) return;
+  all_.push_back(std::move(problem));
+}
+
+void Problems::ThrowFirst(const std::string& remedy) const {
+  if (all_.empty()) return;
+  std::string message = all_[0].Sentence();
+  if (all_.size() > 1) {
+    message += fmt::format(" ({} more{})", all_.size() - 1, remedy.empty() ? "" : ": " + remedy);
+  }
+  throw Error(ErrorCode::kInvalid, message);
+}
+
+}  // namespace throng::town

@@ -1,0 +1,326 @@
+// Imports of tests/import: small files of our own in the forms of other programs.
+
+#include "town/import/import.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/rng.h"
+#include "town/content/map.h"
+#include "town/import/ground.h"
+#include "town/town.h"
+
+namespace throng::town {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Key;
+using testing::Pair;
+using testing::SizeIs;
+
+const fs::path kForms = fs::path(THRONG_SOURCE_DIR) / "tests" / "import";
+const fs::path kHamlet = "frontend_server/storage/three_neighbours";
+const fs::path kMatrix = "frontend_server/static_dirs/assets/hamlet/matrix";
+
+class Imports : public testing::Test {
+ protected:
+  void SetUp() override {
+    fs::remove_all(dir_);
+    fs::create_directories(dir_);
+    fs::copy(kForms, dir_ / "forms", fs::copy_options::recursive);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+
+  ImportReport Import(const fs::path& source, const std::string& people = "", const std::string& maze = "") {
+    fs::remove_all(Out());
+    return town::Import({dir_ / "forms" / source, Out(), people, maze},
+                        std::string(THRONG_SOURCE_DIR) + "/town");
+  }
+  std::string ErrorOf(const fs::path& source, const std::string& people = "") {
+    try {
+      Import(source, people);
+    } catch (const Error& error) {
+      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+      return error.what();
+    }
+    return "no error";
+  }
+  std::string Out() const { return dir_ / "town"; }
+  Json Made(const char* file) const { return Json::parse(ReadFile(Out() + "/" + file)); }
+  std::string Read(const fs::path& form) const { return ReadFile(dir_ / "forms" / form); }
+  void Write(const fs::path& form, const std::string& text) { std::ofstream(dir_ / "forms" / form) << text; }
+  void Replace(const fs::path& form, const std::string& from, const std::string& to) {
+    std::string text = Read(form);
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << form << ": " << from;
+    Write(form, text.replace(at, from.size(), to));
+  }
+
+  fs::path dir_ = fs::temp_directory_path() / fmt::format("throng_import_{}", getpid());
+};
+
+std::vector<std::string> NamesOf(const Json& list) {
+  std::vector<std::string> names;
+  for (const Json& entry : list) names.push_back(entry["name"]);
+  return names;
+}
+
+TEST_F(Imports, GenerativeAgentsKeepPeopleMemoriesAndPlaces) {
+  const ImportReport report = Import(kHamlet);
+  EXPECT_EQ(report.form, "Generative Agents");
+  EXPECT_THAT(CheckTown(Out()), IsEmpty());
+  const Json personas = Made("personas.json");
+  EXPECT_THAT(NamesOf(personas), ElementsAre("Anna Berg", "Bo Berg", "Caspar Lind"));
+  const Json& anna = personas[0];
+  EXPECT_EQ(anna["age"], 41);
+  EXPECT_EQ(anna["job"], "baker");
+  EXPECT_EQ(anna["workplace"], "Mill Bakery");
+  EXPECT_EQ(anna["home"], "Anna Berg's house");
+  EXPECT_EQ(anna["wake_hour"], 4);
+  EXPECT_EQ(anna["sleep_hour"], 21);
+  EXPECT_EQ(anna["traits"], Json({"patient", "cheerful", "curious"}));
+  for (const char* part :
+       {"likes to try new recipes", "a tasting of new bread", "goes to bed around 9pm", "from 5am"}) {
+    EXPECT_THAT(anna["about"].get<std::string>(), HasSubstr(part));
+  }
+  // In the order of their numbers.
+  EXPECT_EQ(anna["memories"], Json::parse(R"([{"text": "Caspar Lind is buying two loaves", "importance": 2},
+      {"text": "Bo is happier since he goes to Hill School", "importance": 6},
+      {"text": "conversing about the key of the Old Tower", "importance": 4}])"));
+  EXPECT_EQ(personas[1]["sleep_hour"], 20);
+  EXPECT_EQ(personas[2]["sleep_hour"], 23);  // after midnight, which is another day
+  EXPECT_EQ(personas[2]["job"], "teacher");
+  EXPECT_EQ(Made("scenario.json")["start"], "06:30");
+  EXPECT_EQ(Made("scenario.json")["perception_radius"], 6);
+
+  const Json map = Made("map.json");
+  EXPECT_THAT(NamesOf(map["places"]),
+              ElementsAre("Mill Bakery", "Pond Park", "Hill School: classroom", "Hill School: library"));
+  EXPECT_THAT(NamesOf(map["homes"]), ElementsAre("Anna Berg's house", "Caspar Lind's cottage"));
+  EXPECT_EQ(map["places"][0]["indoors"], true);
+  EXPECT_EQ(map["places"][1]["indoors"], false);
+  EXPECT_EQ(Made("places.json")[1]["activities"], Json({"use the oven", "use the bakery counter"}));
+  EXPECT_EQ(Made("decisions.json")["act"]["choices"].size(), 5u);
+  EXPECT_THAT(ReadFile(Out() + "/prompts/say.txt"), HasSubstr("About: {{about}}\n"));
+}
+
+TEST_F(Imports, GenerativeAgentsTellWhatIsLeftOut) {
+  const ImportReport report = Import(kHamlet);
+  const ImportReport::Names& dropped = report.Dropped();
+  EXPECT_THAT(dropped.at("places that nobody can reach"), ElementsAre(Pair("Old Tower", 1)));
+  EXPECT_THAT(dropped.at("files"),
+              ElementsAre(Pair("associative_memory/embeddings.json", 3),
+                          Pair("associative_memory/kw_strength.json", 3), Pair("spatial_memory.json", 3)));
+  EXPECT_THAT(dropped.at("fields of scratch.json"), Contains(Pair("retention", 3)));
+  EXPECT_THAT(dropped.at("tiles"), ElementsAre(Pair("spawning locations", 2)));
+  EXPECT_THAT(report.Changed(), Contains(Key("hours of waking and sleeping, within one day")));
+}
+
+TEST_F(Imports, ImportedMapsHaveTheSolidTilesOfTheirSource) {
+  Import(kHamlet);
+  Problems problems;
+  const std::optional<Json> json = ReadJson(Out() + "/map.json", problems);
+  const Map map(JsonView(&*json, "map.json", problems));
+  ASSERT_TRUE(problems.Empty());
+  std::string numbers = Read(kMatrix / "maze" / "collision_maze.csv");
+  std::erase_if(numbers, [](char c) { return c == ' ' || c == '\n'; });
+  size_t begin = 0;
+  for (int32_t y = 0; y < map.Height(); ++y) {
+    for (int32_t x = 0; x < map.Width(); ++x) {
+      const size_t end = std::min(numbers.find(',', begin), numbers.size());
+      EXPECT_EQ(map.Walkable({x, y}), numbers.substr(begin, end - begin) == "0") << x << " " << y;
+      begin = end + 1;
+    }
+  }
+}
+
+TEST_F(Imports, TheMapOfAnotherFolder) {
+  fs::rename(dir_ / "forms" / kMatrix, dir_ / "forms" / "matrix");
+  EXPECT_THAT(ErrorOf(kHamlet),
+              HasSubstr("its map static_dirs/assets/hamlet/matrix is in no folder above it"));
+  EXPECT_EQ(Import(kHamlet, "", dir_ / "forms" / "matrix").places, 4u);
+}
+
+TEST_F(Imports, TiledMaps) {
+  const ImportReport report = Import("garden.tmj", kForms / "people.csv");
+  EXPECT_THAT(CheckTown(Out()), IsEmpty());
+  const Json map = Made("map.json");
+  EXPECT_THAT(NamesOf(map["places"]), ElementsAre("tea house", "orchard"));
+  EXPECT_THAT(NamesOf(map["homes"]), ElementsAre("lodge", "hut"));
+  EXPECT_EQ(map["places"][0]["spots"], Json::parse("[[3, 3]]"));
+  // The walls of the layer, and the two tiles that the tileset calls solid, one of them turned.
+  size_t solid = 0;
+  for (const Json& rect : map["walls"]) solid += rect[2].get<size_t>() * rect[3].get<size_t>();
+  EXPECT_EQ(solid, 2u * 7 + 2 * 3 - 1 + 2);
+  EXPECT_EQ(Made("places.json")[1]["activities"], Json({"drink tea", "read the news"}));
+  const ImportReport::Names& dropped = report.Dropped();
+  EXPECT_THAT(dropped.at("layers of images"), ElementsAre(Key("sky")));
+  EXPECT_THAT(dropped.at("layers of pictures"), ElementsAre(Key("ground")));
+  EXPECT_THAT(dropped.at("objects of the shape ellipse"), ElementsAre(Key("pond")));
+  EXPECT_THAT(dropped.at("objects of the class camera"), ElementsAre(Key("start")));
+  EXPECT_THAT(dropped.at("tilesets in other files (their solid tiles are not known)"),
+              ElementsAre(Key("walls.tsx")));
+  EXPECT_EQ(Made("personas.json")[0]["home"], "lodge");
+  EXPECT_EQ(Import("garden.tmj").people, 25u);
+}
+
+TEST_F(Imports, WhatTiledCanDoAndThisCannotIsRefusedByName) {
+  struct Case {
+    const char* from;
+    const char* to;
+    const char* message;
+  };
+  const Case cases[] = {
+      {"\"name\": \"ground\",", "\"name\": \"ground\", \"encoding\": \"base64\",",
+       "layers[0].encoding: found \"base64\""},
+      {"\"name\": \"ground\",", "\"name\": \"ground\", \"compression\": \"zstd\",",
+       "layers[0].compression: found \"zstd\""},
+      {"\"infinite\": false", "\"infinite\": true", "infinite: found true"},
+      {"\"orthogonal\"", "\"hexagonal\"", "orientation: found \"hexagonal\""},
+      {"\"name\": \"ground\",", "\"name\": \"ground\", \"chunks\": [],", "layers[0]: found chunks"},
+      {"\"imagelayer\"", "\"hologram\"", "layers[2].type: found \"hologram\""},
+      {"\"type\": \"home\"", "\"type\": \"place\"", "no error"},
+      {"\"width\": 20, \"height\": 16", "\"width\": 20, \"height\": 17", "layers[0].data: found"},
+  };
+  const std::string whole = Read("garden.tmj");
+  for (const Case& c : cases) {
+    Replace("garden.tmj", c.from, c.to);
+    EXPECT_THAT(ErrorOf("garden.tmj"), HasSubstr(c.message)) << c.to;
+    Write("garden.tmj", whole);
+  }
+  for (int i = 0; i < 2; ++i) Replace("garden.tmj", "\"type\": \"home\"", "\"type\": \"place\"");
+  EXPECT_THAT(ErrorOf("garden.tmj"), HasSubstr("the map has no home that can be reached"));
+  Write("garden.tmx", "<?xml version=\"1.0\"?>");
+  EXPECT_THAT(ErrorOf("garden.tmx"), HasSubstr("found Tiled's XML"));
+}
+
+TEST_F(Imports, TablesOfPeople) {
+  const ImportReport report = Import("people.csv");
+  EXPECT_THAT(CheckTown(Out()), IsEmpty());
+  const Json personas = Made("personas.json");
+  EXPECT_THAT(NamesOf(personas), ElementsAre("Ines \"Nina\" Faro", "Odd Rask", "Zoë Åkesson"));
+  EXPECT_EQ(personas[0]["age"], 34);
+  EXPECT_EQ(personas[0]["wake_hour"], 5);
+  EXPECT_EQ(personas[0]["about"], "Grows apples, and sells them. Education: college");
+  EXPECT_EQ(personas[0]["relations"], Json::parse(R"([{"name": "Odd Rask", "relation": "neighbour"}])"));
+  EXPECT_EQ(personas[2]["relations"], Json::parse(R"([{"name": "Odd Rask", "relation": "friend"}])"));
+  EXPECT_THAT(report.Dropped().at("relations to people who are not there"), ElementsAre(Key("Nobody")));
+  EXPECT_THAT(report.Changed().at("homes that are not on the map, another given"),
+              SizeIs(2));  // lodge, castle
+  EXPECT_EQ(ReadFile(Out() + "/map.json"), ReadFile(std::string(THRONG_SOURCE_DIR) + "/town/map.json"));
+
+  Import("people.json");
+  EXPECT_THAT(CheckTown(Out()), IsEmpty());
+  EXPECT_EQ(Made("personas.json")[0]["job"], "nurse");
+  EXPECT_EQ(Made("personas.json")[0]["about"], "income: 2400");
+  EXPECT_EQ(Made("personas.json")[1]["sleep_hour"], 7);
+}
+
+TEST_F(Imports, ProfilesOfOasis) {
+  const ImportReport reddit = Import("reddit.json");
+  EXPECT_EQ(reddit.form, "OASIS profiles");
+  EXPECT_THAT(CheckTown(Out()), IsEmpty());
+  EXPECT_EQ(Made("personas.json")[0]["name"], "moonlia");
+  EXPECT_EQ(Made("personas.json")[0]["job"], "Food & Drink");
+  EXPECT_EQ(Made("personas.json")[0]["about"],
+            "real name: Lia Moon. Bakes and blogs. Lia argues about flour. gender: female. mbti: ENFP. "
+            "country: Chile. "
+            "interested_topics: Baking; Travel");
+  EXPECT_THAT(reddit.Dropped().at("columns"), ElementsAre(Pair("karma", 1)));
+
+  const ImportReport twitter = Import("twitter.csv");
+  EXPECT_EQ(twitter.form, "OASIS profiles");
+  EXPECT_EQ(Made("personas.json")[0]["relations"], Json::parse(R"([{"name": "torvik", "relation": "follows"},
+      {"name": "adaoye", "relation": "follows"}])"));
+  EXPECT_THAT(twitter.Dropped().at("follows of agents who are not in the file"),
+              ElementsAre(Pair("adaoye", 1)));
+  EXPECT_THAT(twitter.Dropped().at("columns"), Contains(Pair("previous_tweets", 3)));
+}
+
+TEST_F(Imports, RefusesInOneSentence) {
+  Write("nameless.csv", "name,age\n,5\n");
+  EXPECT_THAT(ErrorOf("nameless.csv"), HasSubstr("nameless.csv:2: the name is missing"));
+  Write("old.csv", "name,age\nAnn,old\n");
+  EXPECT_THAT(ErrorOf("old.csv"), HasSubstr("old.csv:2: age: found \"old\", allowed: a whole number"));
+  Write("latin.csv", "name\nJos\xE9\n");
+  EXPECT_THAT(ErrorOf("latin.csv"), HasSubstr("found the byte 0xE9 in line 2, as in Latin-1"));
+  Write("empty.json", "[]");
+  EXPECT_THAT(ErrorOf("empty.json"), HasSubstr("empty.json: found [], allowed: a list of 1 to 1000 values"));
+  Write("object.json", "{}");
+  EXPECT_THAT(ErrorOf("object.json"), HasSubstr("this JSON has no form that can be imported"));
+  Write("people.txt", "x");
+  EXPECT_THAT(ErrorOf("people.txt"), HasSubstr("found the ending \".txt\""));
+  EXPECT_THAT(ErrorOf("frontend_server"), HasSubstr("this folder has no form that can be imported"));
+  EXPECT_THAT(ErrorOf("nowhere.csv"), HasSubstr("nowhere.csv: there is no such file"));
+  EXPECT_THAT(ErrorOf("people.csv", kForms / "people.csv"), HasSubstr("has people, allowed: with a map"));
+  Replace(kHamlet / "personas/Bo Berg/bootstrap_memory/scratch.json", "\"age\": 12", "\"age\": \"12\"");
+  EXPECT_THAT(ErrorOf(kHamlet), HasSubstr("Bo Berg/bootstrap_memory/scratch.json: age: found \"12\""));
+  Import("people.json");
+  try {
+    town::Import({dir_ / "forms" / "people.csv", Out(), "", ""}, std::string(THRONG_SOURCE_DIR) + "/town");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("this exists, and is not empty"));
+  }
+}
+
+// Cut, or with a byte changed: a sentence, or a town without problems.
+TEST_F(Imports, DamagedSourcesAreRefusedOrImported) {
+  const fs::path bo = kHamlet / "personas/Anna Berg/bootstrap_memory";
+  const std::pair<fs::path, fs::path> files[] = {{"garden.tmj", "garden.tmj"},
+                                                 {"people.csv", "people.csv"},
+                                                 {"reddit.json", "reddit.json"},
+                                                 {"twitter.csv", "twitter.csv"},
+                                                 {kHamlet, bo / "scratch.json"},
+                                                 {kHamlet, bo / "associative_memory/nodes.json"},
+                                                 {kHamlet, kMatrix / "maze/arena_maze.csv"},
+                                                 {kHamlet, kMatrix / "special_blocks/arena_blocks.csv"},
+                                                 {kHamlet, kMatrix / "maze_meta_info.json"},
+                                                 {kHamlet, kHamlet / "reverie/meta.json"}};
+  CounterRng rng(3);
+  for (const auto& [source, file] : files) {
+    const std::string whole = Read(file);
+    for (int i = 0; i < 8; ++i) {
+      std::string damaged = whole;
+      const size_t at = rng.NextBelow(whole.size());
+      if (i % 2 == 0) damaged.resize(at);
+      if (i % 2 == 1) damaged[at] = static_cast<char>(rng.Next() % 128);
+      Write(file, damaged);
+      if (ErrorOf(source) == "no error") {
+        EXPECT_THAT(CheckTown(Out()), IsEmpty()) << file << " " << at;
+      }
+    }
+    Write(file, whole);
+  }
+}
+
+TEST(Cover, RectanglesCoverExactlyOnce) {
+  CounterRng rng(5);
+  for (int round = 0; round < 50; ++round) {
+    const auto width = static_cast<int32_t>(1 + rng.NextBelow(20));
+    const auto height = static_cast<int32_t>(1 + rng.NextBelow(20));
+    std::vector<bool> covered(static_cast<size_t>(width) * height);
+    for (size_t i = 0; i < covered.size(); ++i) covered[i] = rng.NextBelow(3) > 0;
+    std::vector<int> times(covered.size());
+    for (const Rect& rect : Cover(covered, width, height)) {
+      for (int32_t y = rect.y; y < rect.y + rect.height; ++y) {
+        for (int32_t x = rect.x; x < rect.x + rect.width; ++x) ++times[static_cast<size_t>(y) * width + x];
+      }
+    }
+    for (size_t i = 0; i < covered.size(); ++i) ASSERT_EQ(times[i], covered[i] ? 1 : 0);
+  }
+}
+
+}  // namespace
+}  // namespace throng::town

@@ -1,0 +1,255 @@
+#include "town/import/people.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+
+#include "base/error.h"
+#include "base/text/trim.h"
+
+namespace throng::town {
+namespace {
+
+// Such as the numbers of rows that pandas writes.
+const std::string kUnnamed = "(without a name)";
+
+std::string Lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return text;
+}
+
+// "a; b" or "a, b" as parts without the space around them.
+std::vector<std::string> Split(const std::string& text, std::string_view separators) {
+  std::vector<std::string> parts;
+  size_t begin = 0;
+  while (begin <= text.size()) {
+    const size_t end = std::min(text.find_first_of(separators, begin), text.size());
+    const std::string_view part = Trimmed(std::string_view(text).substr(begin, end - begin));
+    if (!part.empty()) parts.emplace_back(part);
+    begin = end + 1;
+  }
+  return parts;
+}
+
+std::vector<std::string> SplitList(const std::string& text) {
+  return Split(text, text.find(';') != std::string::npos ? ";" : ",");
+}
+
+int ToNumber(const PersonRow& row, const std::string& column, const std::string& value) {
+  // Spreadsheets write 34 as 34.0.
+  const std::string_view whole =
+      value.ends_with(".0") ? std::string_view(value).substr(0, value.size() - 2) : value;
+  int number = 0;
+  const auto parsed = std::from_chars(whole.data(), whole.data() + whole.size(), number);
+  if (parsed.ec != std::errc() || parsed.ptr != whole.data() + whole.size()) {
+    throw MakeError(ErrorCode::kInvalid, "{}: {}: found {:?}, allowed: a whole number", row.where, column,
+                    value);
+  }
+  return number;
+}
+
+// "7", "07:30", "7 am": the hour.
+int ToHour(const PersonRow& row, const std::string& column, const std::string& value) {
+  if (const std::optional<int> minutes = ParseClock(value)) return *minutes / 60;
+  return ToNumber(row, column, value);
+}
+
+// "Ben: partner; Rosa: colleague"
+std::vector<Relation> ToRelations(const std::string& value) {
+  std::vector<Relation> relations;
+  for (const std::string& part : SplitList(value)) {
+    const size_t colon = part.find(':');
+    const std::string_view name = Trimmed(std::string_view(part).substr(0, colon));
+    const std::string_view relation = colon == std::string::npos
+                                          ? std::string_view("acquaintance")
+                                          : Trimmed(std::string_view(part).substr(colon + 1));
+    relations.push_back({std::string(name), std::string(relation)});
+  }
+  return relations;
+}
+
+void AddAbout(DraftPerson& person, const std::string& text) {
+  if (!person.about.empty()) person.about += person.about.ends_with('.') ? " " : ". ";
+  person.about += text;
+}
+
+// False if a person has no such column.
+bool SetColumn(DraftPerson& person, const PersonRow& row, const std::string& name, const std::string& column,
+               const std::string& value) {
+  std::string* const text = column == "name"        ? &person.name
+                            : column == "job"       ? &person.job
+                            : column == "workplace" ? &person.workplace
+                            : column == "home"      ? &person.home
+                                                    : nullptr;
+  if (text != nullptr) {
+    *text = value;
+  } else if (column == "age") {
+    person.age = ToNumber(row, name, value);
+  } else if (column == "wake_hour") {
+    person.wake_hour = ToHour(row, name, value);
+  } else if (column == "sleep_hour") {
+    person.sleep_hour = ToHour(row, name, value);
+  } else if (column == "traits") {
+    person.traits = SplitList(value);
+  } else if (column == "relations") {
+    person.relations = ToRelations(value);
+  } else if (column == "about") {
+    AddAbout(person, value);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// Other words for the same.
+std::string ColumnName(const std::string& name) {
+  static const auto* const kOthers = new std::map<std::string, std::string>{
+      {"full_name", "name"},    {"occupation", "job"},   {"profession", "job"},
+      {"wake", "wake_hour"},    {"sleep", "sleep_hour"}, {"bio", "about"},
+      {"description", "about"}, {"persona", "about"},    {"background", "about"}};
+  std::string plain = Lower(name);
+  std::replace(plain.begin(), plain.end(), ' ', '_');
+  const auto found = kOthers->find(plain);
+  return found == kOthers->end() ? plain : found->second;
+}
+
+std::optional<std::string> ValueOf(const PersonRow& row, std::string_view column) {
+  for (const auto& [name, value] : row.values) {
+    if (name == column) return value;
+  }
+  return std::nullopt;
+}
+
+DraftPerson PersonOf(const PersonRow& row, ImportReport& report) {
+  DraftPerson person;
+  for (const auto& [name, value] : row.values) {
+    if (name == kUnnamed) {
+      report.Drop("columns", name);
+    } else if (!SetColumn(person, row, name, ColumnName(name), value)) {
+      AddAbout(person, fmt::format("{}: {}", name, value));
+      report.Change("columns that became part of the description", name);
+    }
+  }
+  if (person.name.empty()) {
+    throw MakeError(ErrorCode::kInvalid, "{}: the name is missing, allowed: a column \"name\"", row.where);
+  }
+  return person;
+}
+
+// A text, number or list of texts as one text; nothing for null.
+std::optional<std::string> CellOf(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number() || value.is_boolean()) return value.dump();
+  if (!value.is_array()) return std::nullopt;
+  std::string joined;
+  for (const Json& item : value) {
+    const std::optional<std::string> part = item.is_array() ? std::nullopt : CellOf(item);
+    if (!part) return std::nullopt;
+    joined += (joined.empty() ? "" : "; ") + *part;
+  }
+  return joined;
+}
+
+// "[3, 17, 4]": a list as Python writes it.
+std::vector<size_t> ToIndices(const PersonRow& row, const std::string& column, std::string value) {
+  std::erase_if(value, [](char c) { return c == '[' || c == ']' || c == '\'' || c == '"'; });
+  std::vector<size_t> indices;
+  for (const std::string& part : Split(value, ",; ")) {
+    const int index = ToNumber(row, column, part);
+    if (index >= 0) indices.push_back(static_cast<size_t>(index));
+  }
+  return indices;
+}
+
+}  // namespace
+
+const char* const kPeopleColumns =
+    "  name (required), age, job, workplace, home, wake_hour, sleep_hour   as in personas.json\n"
+    "  traits \"calm; kind\"    relations \"Ben: partner; Rosa: colleague\"    about (or bio, description,\n"
+    "  background): what {{about}} shows. Every other column becomes part of it, as \"column: value\".\n";
+
+const char* const kOasisColumns =
+    "  username, name, realname: the name. bio, description, persona, user_char, mbti, gender, country,\n"
+    "  interested_topics and other texts: about. age. profession: job. following_agentid_list:\n"
+    "  relations \"follows\". Left out: ids, counts, dates, previous tweets.\n";
+
+std::vector<PersonRow> RowsOf(const std::string& path, const CsvTable& table) {
+  std::vector<PersonRow> rows;
+  for (const CsvRow& row : table.rows) {
+    PersonRow person = {fmt::format("{}:{}", path, row.line), {}};
+    for (size_t i = 0; i < table.header.size(); ++i) {
+      const std::string_view value = Trimmed(row.cells[i]);
+      const std::string& column = table.header[i].empty() ? kUnnamed : table.header[i];
+      if (!value.empty()) person.values.emplace_back(column, value);
+    }
+    rows.push_back(std::move(person));
+  }
+  return rows;
+}
+
+std::vector<PersonRow> RowsOf(const std::string& path, const Json& list, Problems& problems) {
+  std::vector<PersonRow> rows;
+  for (const JsonView& entry : JsonView(&list, path, problems).Items(1, kMaxPersonas)) {
+    PersonRow row = {fmt::format("{}: [{}]", path, rows.size()), {}};
+    if (!entry.Raw().is_object()) {
+      entry.Fail("an object with a person's values");
+      continue;
+    }
+    for (const auto& [key, value] : entry.Raw().items()) {
+      const std::optional<std::string> cell = CellOf(value);
+      if (!cell && !value.is_null()) entry.At(key).Fail("a text, a number or a list of texts");
+      if (cell && !Trimmed(*cell).empty()) row.values.emplace_back(key, Trimmed(*cell));
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+bool IsOasis(const std::vector<PersonRow>& rows) {
+  if (rows.empty() || !ValueOf(rows[0], "username")) return false;
+  for (const char* column : {"persona", "bio", "user_char", "following_agentid_list"}) {
+    if (ValueOf(rows[0], column)) return true;
+  }
+  return false;
+}
+
+std::vector<DraftPerson> PeopleOf(const std::vector<PersonRow>& rows, ImportReport& report) {
+  std::vector<DraftPerson> people;
+  for (const PersonRow& row : rows) people.push_back(PersonOf(row, report));
+  return people;
+}
+
+std::vector<DraftPerson> OasisPeopleOf(const std::vector<PersonRow>& rows, ImportReport& report) {
+  constexpr std::string_view kLeftOut[] = {"user_id",        "agent_id",        "id",
+                                           "created_at",     "followers_count", "following_count",
+                                           "following_list", "previous_tweets", "tweets_id",
+                                           "karma",          "activity_level",  "activity_level_frequency"};
+  std::vector<DraftPerson> people;
+  for (const PersonRow& row : rows) {
+    PersonRow plain = {row.where, {}};
+    for (const auto& [name, value] : row.values) {
+      if (std::find(std::begin(kLeftOut), std::end(kLeftOut), name) != std::end(kLeftOut)) {
+        report.Drop("columns", name);
+      } else if (name == "name" || name == "realname") {
+        plain.values.emplace_back("real name", value);
+      } else if (name == "user_char") {
+        plain.values.emplace_back("about", value);
+      } else if (name != "following_agentid_list") {
+        plain.values.emplace_back(name == "username" ? "name" : name, value);
+      }
+    }
+    people.push_back(PersonOf(plain, report));
+  }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const std::optional<std::string> followed = ValueOf(rows[i], "following_agentid_list");
+    if (!followed) continue;
+    for (const size_t index : ToIndices(rows[i], "following_agentid_list", *followed)) {
+      if (index < people.size()) people[i].relations.push_back({people[index].name, "follows"});
+      if (index >= people.size()) report.Drop("follows of agents who are not in the file", people[i].name);
+    }
+  }
+  return people;
+}
+
+}  // namespace throng::town
