@@ -25,6 +25,7 @@ void AddInterview(CLI::App& app);
 void AddJournal(CLI::App& app);
 void AddLogits(CLI::App& app);
 void AddPaper(CLI::App& app);
+void AddPlay(CLI::App& app);
 void AddQuantize(CLI::App& app);
 void AddReplay(CLI::App& app);
 void AddResume(CLI::App& app);

@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   throng::cli::AddReplay(app);
   throng::cli::AddSweep(app);
   throng::cli::AddPaper(app);
+  throng::cli::AddPlay(app);
   throng::cli::AddVerify(app);
   throng::cli::AddServe(app);
   throng::cli::AddGenerate(app);
