@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 
 #include "studies/server_preset.h"
 #include "trace/edit.h"
 #include "trace/replayer.h"
+#include "trace/server_check.h"
 
 namespace throng::studies {
 namespace {
@@ -18,18 +20,18 @@ namespace {
 struct Workload {
   int agents;
   int from_hour;
-  int until_hour;
+  int minutes;
   auto operator<=>(const Workload&) const = default;
 };
 
-constexpr Workload kDay{25, 0, 24};
+constexpr Workload kDay{25, 0, 24 * 60};
 constexpr int kTraceRadius = -1;
 // Share of each prompt that a server with a prefix cache has cached. The paper reports a gain of about 20 %
 // in every setting, but no share.
 constexpr double kCachedShares[] = {0.3, 0.6};
 
-constexpr Workload Busy(int agents) { return {agents, 12, 13}; }
-constexpr Workload Quiet(int agents) { return {agents, 6, 7}; }
+constexpr Workload Busy(int agents, int minutes = 60) { return {agents, 12, minutes}; }
+constexpr Workload Quiet(int agents) { return {agents, 6, 60}; }
 
 // One replay; replays of the same workload share a trace.
 struct RunKey {
@@ -44,6 +46,7 @@ enum class Kind {
   kShare,     // the same in percent: share of the oracle's speed
   kGain,      // how much faster `run` is than `base`, in percent
   kInFlight,  // requests in flight in `run`
+  kSeconds,   // that `run` takes
 };
 
 struct Question {
@@ -58,6 +61,7 @@ using Results = std::map<RunKey, sim::RunStats>;
 double Answer(const Question& question, const Results& results) {
   const sim::RunStats& run = results.at(question.run);
   if (question.kind == Kind::kInFlight) return run.parallelism;
+  if (question.kind == Kind::kSeconds) return run.backend_s;
   const double times = results.at(question.base).backend_s / run.backend_s;
   switch (question.kind) {
     case Kind::kShare:
@@ -85,6 +89,17 @@ class Questions {
   void AddInFlight(const std::string& setting, const Workload& workload, const std::string& server,
                    const std::string& mode, Paper paper) {
     Add(setting, mode + ", requests in flight", "", paper, Kind::kInFlight, {workload, server, mode}, {});
+  }
+
+  // Compares the modes on a server of which the paper says nothing.
+  void AddServer(const std::string& setting, const Workload& workload, const std::string& server) {
+    const auto key = [&](const std::string& mode) { return RunKey{workload, server, mode}; };
+    for (const char* mode : {"lockstep", "ooo", "speculative", trace::kOracle})
+      Add(setting, std::string(mode) + ", seconds", "s", std::nullopt, Kind::kSeconds, key(mode), {});
+    for (const char* mode : {"lockstep", "ooo"}) AddInFlight(setting, workload, server, mode, std::nullopt);
+    Add(setting, "ooo vs lockstep", "x", std::nullopt, Kind::kTimes, key("ooo"), key("lockstep"));
+    Add(setting, "ooo, share of oracle", "%", std::nullopt, Kind::kShare, key("ooo"), key(trace::kOracle));
+    AddSpeculation(setting, workload, server);
   }
 
   void AddSpeculation(const std::string& setting, const Workload& workload, const std::string& server) {
@@ -167,6 +182,15 @@ Questions PaperQuestions() {
   return questions;
 }
 
+Questions ServerQuestions(const PaperFlags& flags) {
+  Questions questions;
+  for (const int agents : flags.agents) {
+    questions.AddServer(fmt::format("{} agents, {} minutes from 12:00", agents, flags.minutes),
+                        Busy(agents, flags.minutes), flags.llm);
+  }
+  return questions;
+}
+
 }  // namespace
 
 double PaperRow::Median() const {
@@ -177,12 +201,13 @@ double PaperRow::Median() const {
 }
 
 std::vector<PaperRow> MeasureMetropolis(const PaperFlags& flags) {
-  std::vector<Question> questions = PaperQuestions().All();
+  const bool on_server = !flags.llm.empty();
+  std::vector<Question> questions = (on_server ? ServerQuestions(flags) : PaperQuestions()).All();
   std::map<int, std::map<Workload, std::set<RunKey>>> runs;  // by the day's number of agents
   for (const Question& question : questions) {
     std::set<RunKey>& keys = runs[question.run.workload.agents][question.run.workload];
     keys.insert(question.run);
-    if (question.kind != Kind::kInFlight) keys.insert(question.base);
+    if (!question.base.mode.empty()) keys.insert(question.base);
   }
   for (int seed = 0; seed < flags.seeds; ++seed) {
     Results results;
@@ -190,15 +215,23 @@ std::vector<PaperRow> MeasureMetropolis(const PaperFlags& flags) {
       const std::string name = fmt::format("day {} of {}, {} agents", seed + 1, flags.seeds, agents);
       flags.on_progress(name);
       const trace::Trace day = flags.make_day(agents, seed);
-      const sim::Step hour = 3600 / day.sec_per_step;
       for (const auto& [workload, keys] : workloads) {
-        trace::Replayer replayer(trace::CutTrace(day, workload.from_hour * hour, workload.until_hour * hour),
+        const sim::Step from = workload.from_hour * 3600 / day.sec_per_step;
+        trace::Replayer replayer(trace::CutTrace(day, from, from + workload.minutes * 60 / day.sec_per_step),
                                  kTraceRadius, 0);
+        std::optional<trace::ServerCheck> server;
+        if (on_server) server = trace::CheckServer(flags.llm, replayer.GetTrace(), 0, flags.on_progress);
         for (const RunKey& key : keys) {
-          flags.on_progress(
-              fmt::format("{}, {}-{} h, {}", name, workload.from_hour, workload.until_hour, key.mode));
+          const std::string what = fmt::format("{}, {}-{:.4g} h, {}", name, workload.from_hour,
+                                               workload.from_hour + workload.minutes / 60.0, key.mode);
+          flags.on_progress(what);
           trace::Replayer::RunFlags run;
           run.llm = key.server;
+          if (server) run.words = &server->words;
+          run.on_answer = [&](uint64_t answered) {
+            flags.on_progress(fmt::format("{}, {} calls answered", what, answered));
+          };
+          run.on_wait = flags.on_progress;
           results[key] = replayer.Run(key.mode, run).stats;
         }
       }
