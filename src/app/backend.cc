@@ -11,6 +11,7 @@
 #include "engine/local_llm.h"
 #include "journal/llm/replay_llm.h"
 #include "llm/backends/backend_spec.h"
+#include "llm/backends/http.h"
 #include "llm/decorators/real_time.h"
 #include "llm/decorators/router.h"
 #include "town/mind/prompt.h"
@@ -92,6 +93,19 @@ std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation) {
     for (const std::string& function : model_for.functions) router->Route(function, backend);
   }
   return router;
+}
+
+std::vector<llm::ServerStats> ServersOf(const llm::Llm& backend) {
+  std::vector<llm::ServerStats> servers;
+  if (const auto* router = dynamic_cast<const llm::RouterLlm*>(&backend)) {
+    for (const llm::Llm* one : router->Backends()) {
+      const std::vector<llm::ServerStats> more = ServersOf(*one);
+      servers.insert(servers.end(), more.begin(), more.end());
+    }
+  } else if (const auto* http = dynamic_cast<const llm::HttpLlm*>(&backend)) {
+    servers = http->Servers();
+  }
+  return servers;
 }
 
 const engine::LocalModel* LocalOf(const llm::Llm& backend) {

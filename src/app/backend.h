@@ -4,9 +4,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "app/simulation.h"
 #include "engine/local_model.h"
+#include "llm/backends/server_stats.h"
 #include "llm/llm.h"
 
 namespace throng::app {
@@ -17,6 +19,9 @@ std::unique_ptr<llm::Llm> MakeBackend(const std::string& spec);
 
 // Throws kInvalid for impossible names, and what loading a model throws.
 std::unique_ptr<llm::Llm> MakeBackend(const Simulation& simulation);
+
+// The servers that calls went to over the network, if they did; behind a decorator none is found.
+std::vector<llm::ServerStats> ServersOf(const llm::Llm& backend);
 
 // The engine of this process if the calls go to it, else null.
 const engine::LocalModel* LocalOf(const llm::Llm& backend);

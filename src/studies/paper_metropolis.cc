@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 
 #include "studies/server_preset.h"
 #include "trace/edit.h"
 #include "trace/replayer.h"
+#include "trace/server_check.h"
 
 namespace throng::studies {
 namespace {
@@ -18,18 +20,18 @@ namespace {
 struct Workload {
   int agents;
   int from_hour;
-  int until_hour;
+  int minutes;
   auto operator<=>(const Workload&) const = default;
 };
 
-constexpr Workload kDay{25, 0, 24};
+constexpr Workload kDay{25, 0, 24 * 60};
 constexpr int kTraceRadius = -1;
 // Share of each prompt that a server with a prefix cache has cached. The paper reports a gain of about 20 %
 // in every setting, but no share.
 constexpr double kCachedShares[] = {0.3, 0.6};
 
-constexpr Workload Busy(int agents) { return {agents, 12, 13}; }
-constexpr Workload Quiet(int agents) { return {agents, 6, 7}; }
+constexpr Workload Busy(int agents, int minutes = 60) { return {agents, 12, minutes}; }
+constexpr Workload Quiet(int agents) { return {agents, 6, 60}; }
 
 // The paper's workers are a pool of processes, "by the processor"; with so many the oracle has as many
 // requests in flight as the paper's.
@@ -97,25 +99,35 @@ class Questions {
     Add(setting, projected ? "ooo vs single, a projection" : "ooo vs single", "x", single, Kind::kTimes,
         key("ooo"), key("single"));
     Add(setting, "ooo vs lockstep", "x", lockstep, Kind::kTimes, key("ooo"), key("lockstep"));
-    Add(setting, "ooo, share of oracle", "%", oracle, Kind::kShare, key("ooo"), key(trace::kOracle));
+    AddShare(setting, key("ooo"), key(trace::kOracle), oracle);
   }
 
   void AddInFlight(const std::string& setting, const Workload& workload, const std::string& server,
                    const std::string& mode, Paper paper, bool by_step = true) {
-    Add(setting, mode + ", requests in flight", "", paper, Kind::kInFlight,
-        {workload, server, mode, 0, by_step}, {});
+    Add(setting, mode + kRequestsInFlight, "", paper, Kind::kInFlight, {workload, server, mode, 0, by_step},
+        {});
   }
 
-  void AddSeconds(const std::string& setting, const Workload& workload, const std::string& server,
-                  const std::string& mode, Paper paper) {
-    Add(setting, mode, "s", paper, Kind::kSeconds, {workload, server, mode}, {});
+  void AddSeconds(const std::string& setting, const RunKey& run, Paper paper) {
+    Add(setting, run.mode + ", seconds", "s", paper, Kind::kSeconds, run, {});
+  }
+
+  // Compares the modes on a server of which the paper says nothing.
+  void AddServer(const std::string& setting, const Workload& workload, const std::string& server) {
+    const auto key = [&](const std::string& mode) { return WithoutPool(workload, server, mode); };
+    for (const char* mode : {"lockstep", "ooo", "speculative", trace::kOracle})
+      AddSeconds(setting, key(mode), std::nullopt);
+    for (const char* mode : {"lockstep", "ooo"})
+      Add(setting, std::string(mode) + kRequestsInFlight, "", std::nullopt, Kind::kInFlight, key(mode), {});
+    Add(setting, "ooo vs lockstep", "x", std::nullopt, Kind::kTimes, key("ooo"), key("lockstep"));
+    for (const char* mode : {"ooo", "speculative"})
+      AddShare(setting, key(mode), key(trace::kOracle), std::nullopt);
   }
 
   // With workers for all, as guessed steps would need some, too.
   void AddSpeculation(const std::string& setting, const Workload& workload, const std::string& server) {
-    const auto key = [&](const char* mode) { return RunKey{workload, server, mode, 0, true, 0}; };
-    Add(setting + ", any number of workers", "speculative, share of oracle", "%", std::nullopt, Kind::kShare,
-        key("speculative"), key(trace::kOracle));
+    AddShare(setting + ", any number of workers", WithoutPool(workload, server, "speculative"),
+             WithoutPool(workload, server, trace::kOracle), std::nullopt);
   }
 
   // What serving by step gains over serving whoever came first: in the server, and where the controller
@@ -135,6 +147,14 @@ class Questions {
   const std::vector<Question>& All() const { return questions_; }
 
  private:
+  static constexpr const char* kRequestsInFlight = ", requests in flight";
+
+  static RunKey WithoutPool(const Workload& workload, const std::string& server, const std::string& mode) {
+    return {workload, server, mode, 0, true, 0};
+  }
+  void AddShare(const std::string& setting, const RunKey& run, const RunKey& oracle, Paper paper) {
+    Add(setting, run.mode + ", share of oracle", "%", paper, Kind::kShare, run, oracle);
+  }
   void Add(const std::string& setting, const std::string& measure, const std::string& unit, Paper paper,
            Kind kind, const RunKey& run, const RunKey& base) {
     questions_.push_back({{setting, measure, unit, paper, {}}, kind, run, base});
@@ -194,10 +214,10 @@ Questions PaperQuestions() {
 
   // Table 1 of the paper, whose controller takes an unknown time.
   const std::string half = "500 agents, busy hour, Llama-3-8B, 4 L4";
-  questions.AddSeconds(many, Busy(500), l4x8, "ooo", 6148);
-  questions.AddSeconds(many, Busy(500), l4x8, trace::kOracle, 5683);
-  questions.AddSeconds(half, Busy(500), l4x4, "ooo", 8611);
-  questions.AddSeconds(half, Busy(500), l4x4, trace::kOracle, 8392);
+  questions.AddSeconds(many, {Busy(500), l4x8, "ooo"}, 6148);
+  questions.AddSeconds(many, {Busy(500), l4x8, trace::kOracle}, 5683);
+  questions.AddSeconds(half, {Busy(500), l4x4, "ooo"}, 8611);
+  questions.AddSeconds(half, {Busy(500), l4x4, trace::kOracle}, 8392);
   for (const double ack_ms : {0.0, kAckMs}) {
     questions.AddPriorities(half, Busy(500), l4x4, ack_ms, 3.84);
     questions.AddPriorities(many, Busy(500), l4x8, ack_ms, 15.7);
@@ -213,6 +233,15 @@ Questions PaperQuestions() {
   return questions;
 }
 
+Questions ServerQuestions(const PaperFlags& flags) {
+  Questions questions;
+  for (const int agents : flags.agents) {
+    questions.AddServer(fmt::format("{} agents, {} minutes from 12:00", agents, flags.minutes),
+                        Busy(agents, flags.minutes), flags.llm);
+  }
+  return questions;
+}
+
 }  // namespace
 
 double PaperRow::Median() const {
@@ -223,12 +252,13 @@ double PaperRow::Median() const {
 }
 
 std::vector<PaperRow> MeasureMetropolis(const PaperFlags& flags) {
-  std::vector<Question> questions = PaperQuestions().All();
+  const bool on_server = !flags.llm.empty();
+  std::vector<Question> questions = (on_server ? ServerQuestions(flags) : PaperQuestions()).All();
   std::map<int, std::map<Workload, std::set<RunKey>>> runs;  // by the day's number of agents
   for (const Question& question : questions) {
     std::set<RunKey>& keys = runs[question.run.workload.agents][question.run.workload];
     keys.insert(question.run);
-    if (!question.base.server.empty()) keys.insert(question.base);
+    if (!question.base.mode.empty()) keys.insert(question.base);
   }
   for (int seed = 0; seed < flags.seeds; ++seed) {
     Results results;
@@ -236,16 +266,24 @@ std::vector<PaperRow> MeasureMetropolis(const PaperFlags& flags) {
       const std::string name = fmt::format("day {} of {}, {} agents", seed + 1, flags.seeds, agents);
       flags.on_progress(name);
       const trace::Trace day = flags.make_day(agents, seed);
-      const sim::Step hour = 3600 / day.sec_per_step;
       for (const auto& [workload, keys] : workloads) {
-        trace::Replayer replayer(trace::CutTrace(day, workload.from_hour * hour, workload.until_hour * hour),
+        const sim::Step from = workload.from_hour * 3600 / day.sec_per_step;
+        trace::Replayer replayer(trace::CutTrace(day, from, from + workload.minutes * 60 / day.sec_per_step),
                                  kTraceRadius, 0);
+        std::optional<trace::ServerCheck> server;
+        if (on_server) server = trace::CheckServer(flags.llm, replayer.GetTrace(), 0, flags.on_progress);
         for (const RunKey& key : keys) {
-          flags.on_progress(
-              fmt::format("{}, {}-{} h, {}", name, workload.from_hour, workload.until_hour, key.mode));
+          const std::string what = fmt::format("{}, {}-{:.4g} h, {}", name, workload.from_hour,
+                                               workload.from_hour + workload.minutes / 60.0, key.mode);
+          flags.on_progress(what);
           trace::Replayer::RunFlags run;
           run.llm = key.server;
           run.dispatch = {key.pool, key.ack_ms * 1e-3, key.by_step};
+          if (server) run.words = &server->words;
+          run.on_answer = [&](uint64_t answered) {
+            flags.on_progress(fmt::format("{}, {} calls answered", what, answered));
+          };
+          run.on_wait = flags.on_progress;
           results[key] = replayer.Run(key.mode, run).stats;
         }
       }

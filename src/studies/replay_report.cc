@@ -24,6 +24,22 @@ std::optional<double> Speedup(const trace::ReplayRow* base, const trace::ReplayR
   return base->stats.backend_s / row.stats.backend_s;
 }
 
+// What servers counted beside what the trace has.
+void PrintDifferences(const std::vector<trace::ReplayRow>& rows) {
+  for (const trace::ReplayRow& row : rows) {
+    if (!row.differences) continue;
+    const trace::TokenDifferences& d = *row.differences;
+    if (d.prompts == 0 && d.answers == 0) {
+      fmt::print("{}: every prompt and answer had as many tokens as recorded\n", row.mode);
+    } else {
+      fmt::print(
+          "{}: {} prompts had other numbers of tokens than recorded ({:+} tokens in all), and {} answers "
+          "({:+})\n",
+          row.mode, d.prompts, d.prompt_tokens, d.answers, d.output_tokens);
+    }
+  }
+}
+
 }  // namespace
 
 void PrintReplay(const std::vector<trace::ReplayRow>& rows) {
@@ -47,6 +63,10 @@ void PrintReplay(const std::vector<trace::ReplayRow>& rows) {
   for (const trace::ReplayRow& row : rows) {
     if (row.stats.speculated_steps > 0) fmt::print("{}: {}\n", row.mode, app::DescribeSpeculation(row.stats));
   }
+  for (const trace::ReplayRow& row : rows) {
+    for (const std::string& line : app::DescribeServers(row.servers)) fmt::print("{}: {}\n", row.mode, line);
+  }
+  PrintDifferences(rows);
   if (const trace::ReplayRow* critical = Find(rows, trace::kCritical)) {
     fmt::print(
         "The path of most tokens has {:.0f} of them, prompts and answers. Scheduling: wall time outside "
@@ -73,6 +93,14 @@ nlohmann::ordered_json ReplayJson(const trace::ReplayRow& row, const std::vector
     json["max_spread"] = stats.max_spread;
     app::AddSpeculation(stats, json);
     json["hash"] = row.hash->Hex();
+  }
+  app::AddServers(row.servers, json);
+  if (row.differences) {
+    const trace::TokenDifferences& d = *row.differences;
+    json["unlike_recorded"] = {{"prompts", d.prompts},
+                               {"prompt_tokens", d.prompt_tokens},
+                               {"answers", d.answers},
+                               {"output_tokens", d.output_tokens}};
   }
   if (row.mode == trace::kCritical) json["critical_tokens"] = row.critical_tokens;
   const auto add = [&](const char* key, const std::optional<double>& ratio) {

@@ -42,6 +42,33 @@ std::string DescribeSpeculation(const sim::RunStats& stats) {
       stats.wasted_calls, stats.wasted_tokens, 100 * static_cast<double>(stats.wasted_tokens) / used);
 }
 
+void AddServers(const std::vector<llm::ServerStats>& servers, nlohmann::ordered_json& json) {
+  if (servers.empty()) return;
+  json["servers"] = nlohmann::ordered_json::array();
+  for (const llm::ServerStats& server : servers) {
+    json["servers"].push_back({{"address", server.address},
+                               {"calls", server.calls},
+                               {"failures", server.failures},
+                               {"prompt_tokens", server.prompt_tokens},
+                               {"cached_prompt_tokens", server.cached_prompt_tokens},
+                               {"output_tokens", server.output_tokens},
+                               {"seconds", server.seconds}});
+  }
+}
+
+std::vector<std::string> DescribeServers(const std::vector<llm::ServerStats>& servers) {
+  std::vector<std::string> lines;
+  if (servers.size() < 2) return lines;
+  for (const llm::ServerStats& server : servers) {
+    const auto calls = static_cast<double>(std::max<uint64_t>(1, server.calls));
+    lines.push_back(fmt::format(
+        "{}: {} calls of {:.2f} s on average, {} failed; {} tokens of prompts ({} cached), {} of answers",
+        server.address, server.calls, server.seconds / calls, server.failures, server.prompt_tokens,
+        server.cached_prompt_tokens, server.output_tokens));
+  }
+  return lines;
+}
+
 nlohmann::ordered_json ReportJson(const FinishedRun& run) {
   const auto& [simulation, scenario, options, outcome, llm, journal] = run;
   const sim::RunStats& stats = outcome.result.stats;
@@ -55,6 +82,7 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
   json["kv_bytes"] = backend.kv_bytes;
   json["kv_bytes_peak"] = backend.kv_bytes_peak;
   json["backend"] = llm.Identity();
+  AddServers(ServersOf(llm), json);
   json["journal"] = nullptr;
   AddSpeculation(stats, json);
   if (const engine::LocalModel* local = LocalOf(llm)) {
@@ -130,6 +158,7 @@ std::string Summary(const FinishedRun& run) {
         stats.interventions);
   }
   if (stats.speculated_steps > 0) add("speculation {}\n", DescribeSpeculation(stats));
+  for (const std::string& line : DescribeServers(ServersOf(llm))) add("server      {}\n", line);
   const llm::Stats backend = llm.GetStats();
   if (backend.kv_bytes_peak > 0) {
     add("KV cache    {} at the peak, {} now", HumanBytes(static_cast<double>(backend.kv_bytes_peak)),

@@ -1,0 +1,34 @@
+// Fits the latency model (llm/backends/latency.h) to a server by the times of whole requests.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "llm/backends/latency.h"
+
+namespace throng::studies {
+
+// Milliseconds until so many requests, asked at once, have their answers: prompts of `prompt` tokens that
+// share nothing, one token of each answer, and `more` after it.
+using TimeRequests = std::function<double(int requests, int prompt, int more)>;
+
+struct PassPlan {
+  std::vector<int> batches;  // sequences that decode at once, ascending
+  std::vector<int> prompts;  // lengths of prompts, ascending; those of a pass at most
+  int near = 16;             // tokens of context, for `batches`
+  int far = 512;             // tokens of context, to see what they cost
+  int repeats = 5;           // of each measurement; the shortest counts, as it was disturbed least
+};
+
+struct PassFit {
+  std::vector<llm::PassTime> times;  // of passes without contexts, rising
+  double kv_us = 0;                  // per token of context
+  double request_ms = 0;             // of a request, besides its passes
+};
+
+// Answers of 20 and of 4 tokens give the passes of so many rows, prompts those of more. With
+// `has_request_ms`, what the smallest prompt takes beyond a pass of as many rows is each request's.
+PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_request_ms,
+                  const std::function<void(const char* what, int n)>& on_progress);
+
+}  // namespace throng::studies

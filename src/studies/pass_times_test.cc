@@ -1,0 +1,55 @@
+#include "studies/pass_times.h"
+
+#include <gtest/gtest.h>
+
+#include "llm/testing/numbered.h"
+
+namespace throng::studies {
+namespace {
+
+// A modelled server stands in for one whose parameters are not known.
+TimeRequests Timed(const llm::LatencyOptions& options) {
+  return [options](int requests, int prompt, int more) {
+    llm::Numbered<llm::LatencyLlm> server(options);
+    for (int i = 0; i < requests; ++i) {
+      llm::Request request;
+      request.known_prompt_tokens = prompt;
+      request.known_output_tokens = more + 1;
+      server.Send(std::move(request));
+    }
+    std::vector<llm::Completion> done;
+    while (done.size() < static_cast<size_t>(requests)) server.Wait(done);
+    return server.Now() * 1e3;
+  };
+}
+
+TEST(PassTimes, TheFitFindsTheParametersOfAServer) {
+  llm::LatencyOptions truth = llm::LatencyOptions::Parse(
+      "pass_ms=1:2/4:3/16:6/64:12/512:90,kv_us=2,overhead_ms=0,mixed=1,"
+      "kv_tokens=1000000,request_ms=5");
+  PassPlan plan;
+  plan.batches = {1, 4, 16, 64};
+  plan.prompts = {128, 512};
+  const PassFit fit = FitPasses(Timed(truth), plan, /*has_request_ms=*/true, [](const char*, int) {});
+  EXPECT_NEAR(fit.kv_us, 2, 0.02);
+  EXPECT_NEAR(fit.request_ms, 5, 0.1);
+  ASSERT_EQ(fit.times.size(), 6u);
+  for (const llm::PassTime& time : fit.times) {
+    EXPECT_NEAR(time.ms, truth.ComputeMs(time.tokens), 0.02 * truth.ComputeMs(time.tokens) + 0.05)
+        << time.tokens;
+  }
+}
+
+TEST(PassTimes, TimesNeverFall) {
+  const TimeRequests noisy = [](int requests, int prompt, int more) {
+    return 10.0 + more * (requests == 4 ? 1.0 : 2.0) + prompt * 0.001;
+  };
+  PassPlan plan;
+  plan.batches = {1, 2, 4};
+  plan.prompts = {64};
+  const PassFit fit = FitPasses(noisy, plan, /*has_request_ms=*/false, [](const char*, int) {});
+  for (size_t i = 1; i < fit.times.size(); ++i) EXPECT_GE(fit.times[i].ms, fit.times[i - 1].ms);
+}
+
+}  // namespace
+}  // namespace throng::studies
