@@ -170,7 +170,11 @@ def our_own(folder):
         print(f"in this process and over HTTP: {here['llm_calls']} calls, hash {here['hash']}", flush=True)
 
         both, journal = f"{one.address},{two.address}", folder / "both.journal"
-        assert json.loads(throng(*run, "--llm", both, "--journal", journal)[0].stdout)["hash"] == here["hash"]
+        report = json.loads(throng(*run, "--llm", both, "--journal", journal)[0].stdout)
+        assert report["hash"] == here["hash"]
+        assert [server["address"] for server in report["servers"]] == [f"{server.address}/v1" for server in (one, two)]
+        assert sum(server["calls"] for server in report["servers"]) == here["llm_calls"], report["servers"]
+        assert sum(server["output_tokens"] for server in report["servers"]) == here["output_tokens"], report["servers"]
         served = [row[0] for row in sqlite3.connect(journal).execute("SELECT DISTINCT served_by FROM calls")]
         assert len(served) == 2 and all(any(server.address in by for by in served) for server in (one, two)), served
 

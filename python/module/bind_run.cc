@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/backend.h"
 #include "app/limits.h"
 #include "app/run.h"
 #include "base/error.h"
@@ -159,6 +160,22 @@ JournalSetup MakeJournalSetup(const Settings& settings) {
   return setup;
 }
 
+py::list DescribeServers(const llm::Llm& backend) {
+  py::list servers;
+  for (const llm::ServerStats& server : app::ServersOf(backend)) {
+    py::dict numbers;
+    numbers["address"] = server.address;
+    numbers["calls"] = server.calls;
+    numbers["failures"] = server.failures;
+    numbers["prompt_tokens"] = server.prompt_tokens;
+    numbers["cached_prompt_tokens"] = server.cached_prompt_tokens;
+    numbers["output_tokens"] = server.output_tokens;
+    numbers["seconds"] = server.seconds;
+    servers.append(numbers);
+  }
+  return servers;
+}
+
 py::dict RunOn(const PythonWorld& world, const Settings& settings, const JournalSetup& journaling,
                std::unique_ptr<journal::Journal> journal, sim::RunOptions options, Failure& failure) {
   const app::Limits limits = MakeLimits(settings);
@@ -201,6 +218,7 @@ py::dict RunOn(const PythonWorld& world, const Settings& settings, const Journal
   described["cost"] = limits.price.empty() ? py::object(py::none())
                                            : py::float_(llm::CostOf(run.used, app::ParsePrice(limits.price)));
   described["call_rows"] = calls.Rows();
+  described["servers"] = DescribeServers(*backend);
   outcome.AddTo(described);
   return described;
 }

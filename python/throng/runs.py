@@ -62,6 +62,8 @@ class RunResult:
       theirs
     - ``agents``, ``cells``: their final state, including agents that left (``Agent.present``); ``events``: the
       chronicle, by step and agent. ``verify`` leaves these three empty.
+    - ``servers``: of an ``llm="http://..."``: for each server a dict of its ``address``, ``calls`` answered,
+      ``failures``, tokens, and ``seconds`` that the answered calls took in all
     - ``journal``: its path, if there is one
     - ``frames``: tables by name: see ``frame``
     - ``mode``, ``steps``: as given to ``run``
@@ -99,6 +101,7 @@ class RunResult:
     tokens_used: int = 0
     cost: float | None = None
     interactive_s: list[float] = field(default_factory=list, repr=False)
+    servers: list[dict[str, Any]] = field(default_factory=list, repr=False)
     journal: str | None = None
     agents: list[Agent] = field(default_factory=list, repr=False)
     cells: dict[Position, str] = field(default_factory=dict, repr=False)

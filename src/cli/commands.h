@@ -14,6 +14,7 @@ void AddBenchEngine(CLI::App& bench);      // of `throng bench`
 void AddBenchEviction(CLI::App& bench);    // of `throng bench`
 void AddBenchLatency(CLI::App& bench);     // of `throng bench`
 void AddBenchScheduler(CLI::App& bench);   // of `throng bench`
+void AddBenchServer(CLI::App& bench);      // of `throng bench`
 void AddBenchThroughput(CLI::App& bench);  // of `throng bench`
 void AddCheck(CLI::App& app);
 void AddEval(CLI::App& app);

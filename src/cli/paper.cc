@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/data_dir.h"
+#include "base/error.h"
 #include "base/thread_pool.h"
 #include "bench/model_speed.h"
 #include "cli/bench/bench_model.h"
@@ -16,6 +17,7 @@
 #include "cli/progress_line.h"
 #include "engine/loaded_model.h"
 #include "eval/questions.h"
+#include "llm/backends/backend_spec.h"
 #include "studies/paper_kv.h"
 #include "studies/paper_metropolis.h"
 #include "studies/paper_report.h"
@@ -31,6 +33,9 @@ struct Options {
   int seeds = 5;
   bool quick = false;
   bool json = false;
+  std::string llm;
+  std::vector<int> agents = {25, 100};
+  int minutes = 60;
 };
 
 struct KvOptions {
@@ -44,6 +49,12 @@ constexpr size_t kQuickQuestions = 40;
 void RunMetropolis(const Options& options) {
   studies::PaperFlags flags;
   flags.seeds = options.quick ? kQuickSeeds : options.seeds;
+  if (!options.llm.empty() && !llm::IsServerBackend(options.llm)) {
+    throw MakeError(ErrorCode::kInvalid, "--llm {}: allowed: http://HOST:PORT[,http://...]", options.llm);
+  }
+  flags.llm = options.llm;
+  flags.agents = options.agents;
+  flags.minutes = options.minutes;
   ProgressLine line(/*quiet=*/false);
   flags.on_progress = [&](const std::string& text) { line.ShowRarely(text); };
   flags.make_day = [](int agents, int seed) {
@@ -112,8 +123,22 @@ void AddPaper(CLI::App& app) {
           ->capture_default_str()
           ->check(CLI::Range(1, 1000));
   metropolis->add_flag("--quick", options->quick, fmt::format("{} seeds", kQuickSeeds))->excludes(seeds);
+  CLI::Option* llm = metropolis->add_option(
+      "--llm", options->llm,
+      "http://HOST:PORT[,http://...]: compare the modes on servers instead of modelled ones, in wall time");
+  metropolis->add_option("--agents", options->agents, "On servers: numbers of agents, a workload each")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1000))
+      ->needs(llm);
+  metropolis->add_option("--minutes", options->minutes, "On servers: of the busy hour, from 12:00 on")
+      ->check(CLI::Range(1, 60))
+      ->capture_default_str()
+      ->needs(llm);
   metropolis->add_flag("--json", options->json, "Print one JSON object");
-  metropolis->footer("Example:\n  throng paper metropolis --quick");
+  metropolis->footer(
+      "Examples:\n"
+      "  throng paper metropolis --quick\n"
+      "  throng paper metropolis --llm http://localhost:8000 --agents 25 --minutes 10 --seeds 3");
   metropolis->callback([options] { RunMetropolis(*options); });
   AddKv(*paper);
   paper->footer("Examples:\n  throng paper metropolis --quick\n  throng paper kv --quick");

@@ -1,4 +1,5 @@
-// throng replay: a recorded day under each scheduler, against a model of a server in virtual time.
+// throng replay: a recorded day under each scheduler, against a model of a server in virtual time, or against
+// a server.
 
 #include <fmt/format.h>
 
@@ -6,6 +7,7 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,17 +15,20 @@
 #include "app/run_options.h"
 #include "app/scenario.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/help_format.h"
 #include "cli/flags/run_flags.h"
 #include "cli/progress_line.h"
 #include "cli/run_and_report.h"
+#include "llm/backends/backend_spec.h"
 #include "studies/replay_interactive.h"
 #include "studies/replay_report.h"
 #include "studies/server_preset.h"
 #include "studies/timeline_svg.h"
 #include "trace/replayer.h"
+#include "trace/server_check.h"
 #include "trace/trace.h"
 
 namespace throng::cli {
@@ -40,6 +45,7 @@ struct Options {
   int pool = 0;  // no limit
   double ack_ms = 0;
   bool unordered = false;
+  double shared_prefix = 0;
   std::string plot;
   std::string journal;
   std::string plot_window;
@@ -47,13 +53,21 @@ struct Options {
   bool json = false;
 };
 
-// A mode is compared with the slower modes listed before it, so those run too.
+bool IsSeveral(const std::string& mode) { return mode == "all" || mode.find(',') != mode.npos; }
+
+// One mode is compared with the slower modes listed before it, so those run too.
 std::vector<std::string> ModesToRun(const std::string& mode) {
   std::vector<std::string> modes = trace::ReplayModes();
   if (mode == "all") return modes;
+  if (IsSeveral(mode)) {
+    std::vector<std::string> named = CLI::detail::split(mode, ',');
+    for (const std::string& name : named) ModesToRun(name);  // refuses what is none
+    return named;
+  }
   const auto found = std::find(modes.begin(), modes.end(), mode);
   if (found == modes.end()) {
-    throw MakeError(ErrorCode::kInvalid, "--mode {}: allowed: {} all", mode, fmt::join(modes, " "));
+    throw MakeError(ErrorCode::kInvalid, "--mode {}: allowed: {}, several of them (a,b), or all", mode,
+                    fmt::join(modes, " "));
   }
   modes.erase(std::next(found), modes.end());
   return modes;
@@ -87,6 +101,23 @@ void RunJournaled(const Options& options) {
   RunAndReport(simulation, {options.json, /*quiet=*/false}, scenario, run, *llm, journal.get());
 }
 
+// Says what the server does otherwise than recorded, before hours are spent on it.
+trace::ServerCheck CheckServer(const Options& options, const trace::Replayer& replayer, ProgressLine& line) {
+  const trace::ServerCheck check =
+      trace::CheckServer(options.llm, replayer.GetTrace(), replayer.NumSteps(),
+                         [&](const std::string& text) { line.ShowRarely(text); });
+  line.Clear();
+  if (check.words.TokensPerWord() > 1) {
+    spdlog::warn("{}: no words have one token there; prompts are exact to half of {} tokens", options.llm,
+                 check.words.TokensPerWord());
+  }
+  if (check.counted_prompt != check.longest_prompt || check.counted_output != check.longest_output) {
+    spdlog::warn("{}: the longest call is recorded with {} + {} tokens, and had {} + {} there", options.llm,
+                 check.longest_prompt, check.longest_output, check.counted_prompt, check.counted_output);
+  }
+  return check;
+}
+
 void Run(const Options& options) {
   if (!options.journal.empty()) {
     RunJournaled(options);
@@ -101,12 +132,27 @@ void Run(const Options& options) {
   const studies::TimeWindow window =
       options.plot_window.empty() ? studies::TimeWindow() : studies::TimeWindow::Parse(options.plot_window);
   const std::vector<std::string> modes = ModesToRun(options.mode);
-  trace::MakeVirtualBackend(options.llm);  // refuses an invalid one before the trace is read
+  const bool on_server = llm::IsServerBackend(options.llm);
+  // Refuses an invalid one before the trace is read.
+  if (!on_server) trace::MakeVirtualBackend(options.llm);
+  if (!on_server && options.shared_prefix > 0) {
+    throw MakeError(
+        ErrorCode::kInvalid,
+        "--shared-prefix {}: {} reads no prompts; allowed with servers, and latency:cached={} models it",
+        options.shared_prefix, options.llm, options.shared_prefix);
+  }
+  if (on_server && options.ack_ms > 0) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "--ack-ms {}: models a controller, which needs a backend in virtual time; allowed: {}",
+                    options.ack_ms, llm::VirtualBackendForms());
+  }
   trace::Replayer replayer(trace::LoadTrace(options.trace), options.radius, options.steps);
   std::ofstream plot;
   if (!options.plot.empty()) plot.open(options.plot);
   if (!plot) throw MakeError(ErrorCode::kIo, "--plot {}: cannot open to write", options.plot);
   ProgressLine line(/*quiet=*/false);
+  std::optional<trace::ServerCheck> server;
+  if (on_server) server = CheckServer(options, replayer, line);
   std::vector<trace::ReplayRow> rows;
   for (const std::string& mode : modes) {
     trace::Replayer::RunFlags flags;
@@ -114,11 +160,20 @@ void Run(const Options& options) {
     flags.coupling = sim::ParseCoupling(options.coupling);
     flags.dispatch = {static_cast<size_t>(options.pool), options.ack_ms * 1e-3, !options.unordered};
     flags.keep_spans = !options.plot.empty();
-    flags.progress_interval_s = line.IntervalSeconds();
-    flags.on_progress = [&](const sim::Progress& progress) {
-      line.Show(fmt::format("{}: step {} of {}, {} calls", mode, progress.base_step, replayer.NumSteps(),
-                            progress.stats.calls));
-    };
+    flags.shared_prefix = options.shared_prefix;
+    if (server) {
+      flags.words = &server->words;
+      flags.on_answer = [&](uint64_t answered) {
+        line.ShowRarely(fmt::format("{}: {} calls answered", mode, answered));
+      };
+      flags.on_wait = [&](const std::string& why) { line.Show(why); };
+    } else {
+      flags.progress_interval_s = line.IntervalSeconds();
+      flags.on_progress = [&](const sim::Progress& progress) {
+        line.Show(fmt::format("{}: step {} of {}, {} calls", mode, progress.base_step, replayer.NumSteps(),
+                              progress.stats.calls));
+      };
+    }
     rows.push_back(replayer.Run(mode, flags));
   }
   line.Clear();
@@ -131,7 +186,7 @@ void Run(const Options& options) {
   }
   if (!options.json) {
     studies::PrintReplay(rows);
-  } else if (options.mode == "all") {
+  } else if (IsSeveral(options.mode)) {
     nlohmann::ordered_json results = nlohmann::ordered_json::array();
     for (const trace::ReplayRow& row : rows) results.push_back(studies::ReplayJson(row, rows));
     fmt::print("{}\n", nlohmann::ordered_json{{"results", results}}.dump(2));
@@ -149,13 +204,16 @@ void AddReplay(CLI::App& app) {
   command->add_option("trace", options->trace, "JSON lines, plain or gzipped (docs/replay.md)")->required();
   command
       ->add_option("--mode", options->mode,
-                   fmt::format("{}, or all; those named before a mode run, too, to compare (docs/replay.md)",
+                   fmt::format("{}, or all; those named before a mode run, too, to compare (docs/replay.md); "
+                               "several, a,b: these alone",
                                fmt::join(trace::ReplayModes(), ", ")))
       ->capture_default_str();
   CLI::Option* llm =
       command
-          ->add_option("--llm", options->llm,
-                       "latency[:key=value,...] (a server with continuous batching) or fake[:key=value,...]")
+          ->add_option(
+              "--llm", options->llm,
+              "latency[:key=value,...] (a server with continuous batching), fake[:key=value,...], or "
+              "http://HOST:PORT[,http://...] (servers, in wall time)")
           ->capture_default_str();
   command->add_option("--preset", options->preset, "A server by name, see below")->excludes(llm);
   AddNote(*command, studies::PresetHelp());
@@ -176,6 +234,11 @@ void AddReplay(CLI::App& app) {
                                              "Workers and controller serve clusters as they come, not by "
                                              "step (for the server: latency:priorities=0)");
   unordered->group(deployment);
+  command
+      ->add_option("--shared-prefix", options->shared_prefix,
+                   "On servers: the share of each prompt that begins all prompts of its function")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   CLI::Option* journal =
       command->add_option("--journal", options->journal,
                           "Run --mode alone, and keep a journal that throng resume can go on with");
@@ -197,7 +260,8 @@ void AddReplay(CLI::App& app) {
       "  throng replay day.jsonl.gz --mode lockstep --journal day.journal\n"
       "  throng replay day.jsonl.gz --mode ooo --llm latency:replicas=8,burst=10 --pool 56 --ack-ms 81\n"
       "  throng replay day.jsonl.gz --interactive Isabella --target-ms 2000\n"
-      "  throng replay day.jsonl.gz --mode ooo --preset llama3-8b-8xl4");
+      "  throng replay day.jsonl.gz --mode ooo --preset llama3-8b-8xl4\n"
+      "  throng replay day.jsonl.gz --mode lockstep,ooo,oracle --llm http://localhost:8000");
   command->callback([options] {
     if (!options->preset.empty()) options->llm = studies::ServerOf(options->preset);
     Run(*options);

@@ -214,6 +214,7 @@ void AddBench(CLI::App& app) {
   AddBenchEviction(*bench);
   AddBenchLatency(*bench);
   AddBenchScheduler(*bench);
+  AddBenchServer(*bench);
   AddBenchThroughput(*bench);
   CLI::App* command = bench->add_subcommand(
       "attention", "Time attention of one layer over caches of different codecs, in turns");
