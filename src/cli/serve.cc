@@ -71,7 +71,7 @@ std::string MindOf(const World& world, const std::string& path, int64_t agent, i
         step, town.NumAgents(), kMostRepeated / town.NumAgents());
   }
   const auto id = static_cast<sim::AgentId>(agent);
-  return town.DescribeMind(id, town::MindAt(town, *journal, id, static_cast<sim::Step>(step)), true);
+  return town.DescribeMind(id, town::MindsAt(town, *journal, static_cast<sim::Step>(step))[id], true);
 }
 
 // may_inject: whoever asks the server may change the run.

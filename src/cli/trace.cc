@@ -197,7 +197,7 @@ void AddTile(CLI::App& trace) {
   });
 }
 
-void AddImport(CLI::App& trace) {
+void AddTraceImport(CLI::App& trace) {
   struct Options {
     std::string path;
     std::string output;
@@ -242,7 +242,7 @@ void AddTrace(CLI::App& app) {
   command->require_subcommand(1);
   AddSynth(*command);
   AddCut(*command);
-  AddImport(*command);
+  AddTraceImport(*command);
   AddTile(*command);
   AddStats(*command);
   command->footer("Example:\n  throng trace synth --agents 25 --day --seed 1 -o day.jsonl.gz");

@@ -137,7 +137,7 @@ std::optional<Grammar::Node> SchemaLowering::Others(const ObjectNames& names,
   std::vector<Regular> languages;
   for (size_t i = 0; i < patterns.size(); ++i) languages.push_back(names.TextsOf(i));
   std::vector<Grammar::Node> kinds;
-  for (Kind& kind :
+  for (KindOfText& kind :
        KindsOf(NameTexts(unlisted, named, path), languages, 4 * kMaxKinds, "JSON schema: " + path)) {
     const bool matches_none = std::find(kind.in.begin(), kind.in.end(), true) == kind.in.end();
     if (matches_none && !names.HasOthers()) continue;

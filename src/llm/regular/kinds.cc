@@ -58,7 +58,7 @@ class Divider {
     classes_ = std::move(partition.classes);
   }
 
-  std::vector<Kind> Kinds(size_t max_kinds) && {
+  std::vector<KindOfText> Kinds(size_t max_kinds) && {
     Explore();
     std::map<std::vector<bool>, std::vector<uint32_t>> accepting;  // states, by kind
     for (uint32_t s = 0; s < places_.size(); ++s) {
@@ -67,7 +67,7 @@ class Divider {
       if (accepting.size() > max_kinds)
         throw MakeError(ErrorCode::kInvalid, "{} has more than {} kinds of texts", what_, max_kinds);
     }
-    std::vector<Kind> kinds;
+    std::vector<KindOfText> kinds;
     for (const auto& [in, states] : accepting) kinds.push_back({in, TextsInto(states)});
     return kinds;
   }
@@ -163,8 +163,8 @@ class Divider {
 
 }  // namespace
 
-std::vector<Kind> KindsOf(const Regular& all, const std::vector<Regular>& languages, size_t max_kinds,
-                          std::string_view what) {
+std::vector<KindOfText> KindsOf(const Regular& all, const std::vector<Regular>& languages, size_t max_kinds,
+                                std::string_view what) {
   return Divider(all, languages, what).Kinds(max_kinds);
 }
 

@@ -19,7 +19,7 @@ Regular Of(const char* regex) { return RegexTexts(regex, "regex"); }
 TEST(Kinds, EachTextIsOfTheKindThatItsLanguagesAre) {
   const Regular all = Of("[a-d]{0,4}|x*");
   const std::vector<Regular> languages = {Of("a.*"), Of(".*b.*"), Of("x+|ab"), Of("[]"), Of("(..)*")};
-  const std::vector<Kind> kinds = KindsOf(all, languages, 100, "x");
+  const std::vector<KindOfText> kinds = KindsOf(all, languages, 100, "x");
   std::vector<std::string> texts = {"", "x", "xx", "xxxxx", "abcda", "y"};
   for (size_t i = 0; texts.size() < 400; ++i)
     for (const char c : std::string("abcd"))
@@ -29,7 +29,7 @@ TEST(Kinds, EachTextIsOfTheKindThatItsLanguagesAre) {
     std::vector<bool> in;
     for (const Regular& one : languages) in.push_back(one.Matches(text));
     int found = 0;
-    for (const Kind& kind : kinds) {
+    for (const KindOfText& kind : kinds) {
       if (!kind.texts.Matches(text)) continue;
       ++found;
       EXPECT_EQ(kind.in, in) << text;
@@ -47,7 +47,7 @@ TEST(Kinds, EachTextIsOfTheKindThatItsLanguagesAre) {
 }
 
 TEST(Kinds, OfNoLanguagesOrNoTexts) {
-  const std::vector<Kind> one = KindsOf(Of("ab*"), {}, 1, "x");
+  const std::vector<KindOfText> one = KindsOf(Of("ab*"), {}, 1, "x");
   ASSERT_EQ(one.size(), 1u);
   EXPECT_TRUE(one[0].texts.Matches("abb"));
   EXPECT_TRUE(KindsOf(Regular(), {Of("a")}, 1, "x").empty());
