@@ -152,7 +152,7 @@ def main():
     parser.add_argument("--child", nargs=2, metavar=("MODE", "JOURNAL"))
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=0.8, help="longest time from a run's begin to its end")
+    parser.add_argument("--seconds", type=float, default=0.8, help="longest time from a run's begin to its end, at first")
     arguments = parser.parse_args()
     if arguments.child:
         return run(arguments.child[1], arguments.child[0])
@@ -161,9 +161,12 @@ def main():
     modes = ("ooo", "speculative", "lockstep")
     while kills < arguments.kills:
         with tempfile.TemporaryDirectory() as folder:
-            some, of_them_unknown = play(Path(folder), modes[runs % 3], min(7, arguments.kills - kills), arguments.seconds)
+            wanted = min(7, arguments.kills - kills)
+            some, of_them_unknown = play(Path(folder), modes[runs % 3], wanted, arguments.seconds)
+        if some < wanted:
+            arguments.seconds *= 0.6  # this machine ends a run sooner
         kills, unknown, runs = kills + some, unknown + of_them_unknown, runs + 1
-        assert runs < 10 + arguments.kills, "the runs end before they are killed: give fewer --seconds"
+        assert runs < 10 + arguments.kills, "the runs end before they are killed"
     assert unknown > 0 or arguments.kills < 20, "no kill has hit an effect: it has tested nothing"
     print(f"{kills} kills in {runs} runs of {2 * AGENTS * STEPS} effects: none at commit done twice, {unknown} unknown, all told")
 

@@ -55,7 +55,7 @@ class Newsroom(throng.World):
 def table(result):
     """In which share of pairs of papers both have the same front page: those that read each other, and the others."""
     events = result.frame("events")
-    pages = {}
+    pages: dict[tuple[int, str], list[str]] = {}
     for step, kind, text in zip(events["step"], events["kind"], events["text"]):
         pages.setdefault((step, kind), []).append(text)
 

@@ -55,15 +55,15 @@ struct SealRot {
       if constexpr (kRotates != 0) x[i] *= RotationSign(c) / static_cast<float>(kDim);
     }
     if constexpr (kRotates != 0) HadamardOfWarp(x);
+    float low;
+    float high;
+    FindRange(x, low, high);
     float* row = shared.row[Warp()];
     if constexpr (kShares > 1) {
       THRONG_UNROLL
       for (int i = 0; i < kCount; ++i) row[Lane() + i * kWarpThreads] = x[i];
       WarpBarrier();
     }
-    float low;
-    float high;
-    FindRange(x, low, high);
     const uint16_t middle_bits = FloatToHalfBits(0.5f * (low + high));
     const float middle = HalfBitsToFloat(middle_bits);
     const float reach = Max(high - middle, middle - low);

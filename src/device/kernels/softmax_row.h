@@ -90,20 +90,17 @@ THRONG_DEVICE SoftmaxStep Softmax(const Kind& kind, PageRow& scores, OutputState
   for (int e = 0; e < 16; ++e) page_max = Max(page_max, scores[e / 8][e / 2 % 4][e % 2]);
   page_max = RowMax(page_max);
   const float max = Max(row.max, page_max);
-  if (max == kHidden) {
-    THRONG_UNROLL
-    for (int e = 0; e < 16; ++e) scores[e / 8][e / 2 % 4][e % 2] = 0.0f;
-    return {0.0f, 1.0f};
-  }
+  // Where a row sees nothing yet, all of it is 0. Its lanes go on, because the warp combines values below.
+  const float base = max == kHidden ? 0.0f : max;
   float rescale;
   float top;
-  kind.Pair(max - row.max, max - page_max, rescale, top);
+  kind.Pair(base - row.max, base - page_max, rescale, top);
   if (row.max == max) rescale = 1.0f;
   float sum = 0.0f;
   THRONG_UNROLL
   for (int e = 0; e < 16; e += 2) {
     float(&pair)[2] = scores[e / 8][e / 2 % 4];
-    kind.Pair(max - pair[0], max - pair[1], pair[0], pair[1]);
+    kind.Pair(base - pair[0], base - pair[1], pair[0], pair[1]);
     sum += pair[0] + pair[1];
   }
   row.sum = Fma(row.sum, rescale, sum);

@@ -30,12 +30,14 @@ const Body& HypotheticalWorld::FrontBody(AgentId agent) const {
   return chain.empty() ? state_.BodyOf(agent) : chain.back().body;
 }
 
-// A world need not know what follows from a state that never was: then the agent is taken to stay as it is.
+// A world need not know what follows from a guessed state, which may never be: then the agent is taken to
+// stay as it is.
 World::Expectation HypotheticalWorld::ExpectationOf(AgentId id, Step front, const MindPtr& mind,
                                                     Step later) const {
   try {
     return world_.Expect(id, front, FrontBody(id), mind, later);
   } catch (...) {
+    if (!HasGuesses(id)) throw;
     return {FrontBody(id), false};
   }
 }
