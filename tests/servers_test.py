@@ -172,7 +172,7 @@ def our_own(folder):
         both, journal = f"{one.address},{two.address}", folder / "both.journal"
         report = json.loads(throng(*run, "--llm", both, "--journal", journal)[0].stdout)
         assert report["hash"] == here["hash"]
-        assert [server["address"] for server in report["servers"]] == [f"{server.address}/v1" for server in (one, two)]
+        assert [server["address"] for server in report["servers"]] == [server.address for server in (one, two)]
         assert sum(server["calls"] for server in report["servers"]) == here["llm_calls"], report["servers"]
         assert sum(server["output_tokens"] for server in report["servers"]) == here["output_tokens"], report["servers"]
         served = [row[0] for row in sqlite3.connect(journal).execute("SELECT DISTINCT served_by FROM calls")]

@@ -233,6 +233,7 @@ std::vector<std::string> AskBackend(const app::Limits& limits, const std::string
                                     std::unique_ptr<llm::Llm> backend, std::vector<llm::Request> requests) {
   const std::unique_ptr<llm::Llm> asked = app::WithAttempts(limits, std::move(backend));
   for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].id = i + 1;
     requests[i].key.call = kInterviewCall + static_cast<uint32_t>(i);
     requests[i].priority = requests[i].key.step;
     asked->Submit(std::move(requests[i]));

@@ -39,6 +39,9 @@ void FillerLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
     differences_.answers += completion.output_tokens != recorded.output;
     differences_.prompt_tokens += completion.prompt_tokens - recorded.prompt;
     differences_.output_tokens += completion.output_tokens - recorded.output;
+    // What a server makes of filler is chance, and no part of a replay's state.
+    completion.text.clear();
+    completion.finish = llm::FinishReason::kLength;
     ++answered_;
     if (options_.on_progress) options_.on_progress(answered_);
   }

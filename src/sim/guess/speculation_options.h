@@ -12,14 +12,14 @@ struct SpeculationOptions {
   Step max_steps = 40;      // how far an agent's guesses reach beyond its confirmed step
   // The least chance of being right, estimated from similar guesses, for a guess to be asked. It rises
   // towards 1 as the allowed waste is used up.
-  double least_chance = 0.55;
+  double least_chance = 0.65;
   // So many guesses, open or wasted, are asked at a lower chance, to see in short runs what guesses bring.
   uint64_t trials = 5;
-  // Allowed waste, in tokens: waste_share of the confirmed tokens, plus those of waste_burst calls of the run's
-  // average size. Waste counts against it, and so does the waste expected of open guesses. Open guesses have at
-  // most max_open_tokens in all, which bounds by how much waste can exceed what is allowed.
-  double waste_share = 0.04;
-  uint64_t waste_burst = 10;
+  // Allowed waste, in tokens: waste_share of the confirmed tokens, plus waste_burst. Waste counts against it,
+  // and so does the waste expected of open guesses. Open guesses have at most max_open_tokens in all, which
+  // bounds by how much waste can exceed what is allowed.
+  double waste_share = 0.05;
+  uint64_t waste_burst = 20'000;
   uint64_t max_open_tokens = 1'000'000;
 };
 
