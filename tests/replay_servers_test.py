@@ -119,7 +119,7 @@ def two_servers(trace, recorded, folder, one):
 def refusals(trace, folder):
     done = throng("replay", trace, "--mode", "ooo", "--llm", "http://127.0.0.1:9", code=1)
     assert "http://127.0.0.1:9/v1/models cannot be reached" in done.stderr, done.stderr
-    for flags in (["--journal", folder / "a.journal"], ["--interactive", "Ada"], ["--shared-prefix", "0.5"]):
+    for flags in (["--journal", folder / "a.journal"], ["--interactive", "Isabella"], ["--shared-prefix", "0.5"]):
         url = ["--llm", "latency"] if "--shared-prefix" in flags else ["--llm", "http://127.0.0.1:9"]
         done = throng("replay", trace, *url, *flags, code=1)
         assert "virtual time" in done.stderr or "reads no prompts" in done.stderr, done.stderr

@@ -214,7 +214,8 @@ void PrintCsv(const std::vector<Answer>& answers) {
   fmt::print("journal,seed,agent,time,condition,category,question,answer,score\n");
   for (const Answer& answer : answers) {
     std::string line;
-    for (const auto& [key, value] : AnswerJson(answer).items())
+    const Json json = AnswerJson(answer);
+    for (const auto& [key, value] : json.items())
       line += (line.empty() ? "" : ",") + cell(value);
     fmt::print("{}{}\n", line, answer.score ? "" : ",");
   }
