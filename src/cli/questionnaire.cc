@@ -215,8 +215,7 @@ void PrintCsv(const std::vector<Answer>& answers) {
   for (const Answer& answer : answers) {
     std::string line;
     const Json json = AnswerJson(answer);
-    for (const auto& [key, value] : json.items())
-      line += (line.empty() ? "" : ",") + cell(value);
+    for (const auto& [key, value] : json.items()) line += (line.empty() ? "" : ",") + cell(value);
     fmt::print("{}{}\n", line, answer.score ? "" : ",");
   }
 }
