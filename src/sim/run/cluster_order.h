@@ -10,8 +10,7 @@ namespace throng::sim {
 
 // The first one is the largest, as std::priority_queue has it.
 struct OrderedCluster {
-  uint64_t
-      turn;  // 0: smaller steps first, then smaller ids; else a number that grows, first come, first served
+  uint64_t turn;  // 0: by step, then by id; else a number that grows: first come, first served
   Step step;
   AgentId first;  // member
   ClusterRun* cluster;
