@@ -100,7 +100,8 @@ nlohmann::ordered_json ReplayJson(const trace::ReplayRow& row, const std::vector
     json["unlike_recorded"] = {{"prompts", d.prompts},
                                {"prompt_tokens", d.prompt_tokens},
                                {"answers", d.answers},
-                               {"output_tokens", d.output_tokens}};
+                               {"output_tokens", d.output_tokens},
+                               {"answers_cut", d.cut}};
   }
   if (row.mode == trace::kCritical) json["critical_tokens"] = row.critical_tokens;
   const auto add = [&](const char* key, const std::optional<double>& ratio) {

@@ -37,6 +37,8 @@ void FillerLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
     if (completion.error || completion.finish == llm::FinishReason::kCancelled) continue;
     differences_.prompts += completion.prompt_tokens != recorded.prompt;
     differences_.answers += completion.output_tokens != recorded.output;
+    differences_.cut +=
+        completion.finish == llm::FinishReason::kLength && completion.output_tokens < recorded.output;
     differences_.prompt_tokens += completion.prompt_tokens - recorded.prompt;
     differences_.output_tokens += completion.output_tokens - recorded.output;
     // What a server makes of filler is chance, and no part of a replay's state.

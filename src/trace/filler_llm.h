@@ -18,6 +18,7 @@ namespace throng::trace {
 struct TokenDifferences {
   uint64_t prompts = 0;       // calls whose prompt had another number of tokens
   uint64_t answers = 0;       // calls whose answer had another number
+  uint64_t cut = 0;           // of these, answers cut short by a limit of the server's, such as its context
   int64_t prompt_tokens = 0;  // counted less recorded, in all
   int64_t output_tokens = 0;
 };

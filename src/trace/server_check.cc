@@ -61,8 +61,7 @@ ServerCheck CheckServer(const std::string& llm, const Trace& trace, sim::Step st
   check.longest_output = longest.call.output_tokens;
   check.counted_prompt = answer.prompt_tokens;
   check.counted_output = answer.output_tokens;
-  const bool is_short = !answer.error && answer.finish == llm::FinishReason::kLength &&
-                        answer.output_tokens < check.longest_output;
+  const bool is_short = filler.Differences().cut > 0;
   if (is_short || (answer.error && answer.error->Code() == ErrorCode::kExhausted)) {
     throw MakeError(ErrorCode::kExhausted,
                     "{}: the longest call ({} of {} in step {}: a prompt of {} tokens, an answer of {}) does "
