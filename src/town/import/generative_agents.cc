@@ -43,12 +43,14 @@ std::string Joined(const JsonView& scratch, const char* key) {
   return joined;
 }
 
-// The hour of "goes to bed around 11pm", after the words that the pattern begins with.
+// The hour of "goes to bed around 11pm", or midnight, after the words that the pattern begins with.
 std::optional<int> HourAfter(const std::string& text, const char* words) {
-  const std::regex pattern(std::string(words) + R"([^0-9.,;]{0,20}([0-9]{1,2})(?::[0-9]{2})? ?([ap])\.?m)",
-                           std::regex::icase);
+  const std::regex pattern(
+      std::string(words) + R"([^0-9.,;]{0,20}?(?:([0-9]{1,2})(?::[0-9]{2})? ?([ap])\.?m|midnight))",
+      std::regex::icase);
   std::smatch match;
   if (!std::regex_search(text, match, pattern)) return std::nullopt;
+  if (!match[1].matched) return 0;
   const int hour =
       (match[1].str().size() == 2 ? (match[1].str()[0] - '0') * 10 : 0) + (match[1].str().back() - '0');
   if (hour > 12) return std::nullopt;
@@ -193,7 +195,8 @@ DraftGround GroundOf(const Maze& maze, const std::set<std::string>& lived_in, Im
   std::map<std::string, std::set<std::string>> arenas;
   for (const MazeTile& tile : maze.tiles) {
     ground.solid.push_back(tile.solid);
-    if (!tile.arena.empty()) arenas[tile.sector].insert(tile.arena);
+    // Walls may have the number of any room.
+    if (!tile.solid && !tile.arena.empty()) arenas[tile.sector].insert(tile.arena);
   }
   std::map<std::string, int> index;
   std::vector<int> region_of(maze.tiles.size(), -1);
@@ -201,13 +204,18 @@ DraftGround GroundOf(const Maze& maze, const std::set<std::string>& lived_in, Im
     const MazeTile& tile = maze.tiles[i];
     if (tile.arena.empty() || tile.sector.empty()) continue;
     const bool is_home = lived_in.contains(tile.sector);
-    const bool whole = is_home || arenas[tile.sector].size() == 1;
+    const std::set<std::string>& rooms = arenas[tile.sector];
+    const bool whole = rooms.size() == 1 || (is_home && !rooms.empty());
     const std::string name = whole ? tile.sector : tile.sector + ": " + tile.arena;
+    if (!whole && !rooms.contains(tile.arena)) {
+      report.Drop("tiles of rooms without a floor", name);
+      continue;
+    }
     const auto [found, added] = index.emplace(name, ground.regions.size());
     if (added) ground.regions.push_back({name, is_home, true, {}, {}, {}});
     DraftRegion& region = ground.regions[found->second];
     if (!tile.object.empty() && is_home) report.Drop("objects in homes", tile.object);
-    const std::string use = "use the " + tile.object;
+    const std::string use = (tile.object.starts_with("behind ") ? "work " : "use the ") + tile.object;
     if (!tile.object.empty() &&
         std::find(region.activities.begin(), region.activities.end(), use) == region.activities.end()) {
       region.activities.push_back(use);
@@ -223,17 +231,18 @@ DraftGround GroundOf(const Maze& maze, const std::set<std::string>& lived_in, Im
   return ground;
 }
 
-// The first place whose sector a text names.
+// The largest room of the sector that a text names first.
 std::string WorkplaceOf(const DraftPerson& person, const DraftGround& ground) {
   size_t first = std::string::npos;
-  std::string workplace;
+  const DraftRegion* workplace = nullptr;
   for (const DraftRegion& region : ground.regions) {
     const size_t at = person.about.find(region.name.substr(0, region.name.find(": ")));
-    if (region.is_home || at >= first) continue;
+    if (region.is_home || at == std::string::npos || at > first) continue;
+    if (at == first && region.tiles.size() <= workplace->tiles.size()) continue;
     first = at;
-    workplace = region.name;
+    workplace = &region;
   }
-  return workplace;
+  return workplace == nullptr ? "" : workplace->name;
 }
 
 std::string FindMatrix(const std::string& dir, const std::string& maze_name) {

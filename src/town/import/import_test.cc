@@ -26,6 +26,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Key;
+using testing::Not;
 using testing::Pair;
 using testing::SizeIs;
 
@@ -113,6 +114,57 @@ TEST_F(Imports, GenerativeAgentsKeepPeopleMemoriesAndPlaces) {
   EXPECT_EQ(Made("places.json")[1]["activities"], Json({"use the oven", "use the bakery counter"}));
   EXPECT_EQ(Made("decisions.json")["act"]["choices"].size(), 5u);
   EXPECT_THAT(ReadFile(Out() + "/prompts/say.txt"), HasSubstr("About: {{about}}\n"));
+}
+
+TEST_F(Imports, GenerativeAgentsWorkInTheLargestRoomOfTheirSector) {
+  const fs::path layer = kMatrix / "maze" / "arena_maze.csv";
+  std::string numbers = Read(layer);
+  const size_t first = numbers.find("203");  // of the classroom, which comes first and keeps this tile alone
+  ASSERT_NE(first, std::string::npos);
+  for (size_t at = first + 1; (at = numbers.find("203", at)) != std::string::npos;)
+    numbers.replace(at, 3, "204");
+  Write(layer, numbers);
+  Import(kHamlet);
+  EXPECT_EQ(Made("personas.json")[2]["workplace"], "Hill School: library");
+}
+
+TEST_F(Imports, GenerativeAgentsGoToBedAtMidnightAndWorkBehindCounters) {
+  const fs::path scratch = kHamlet / "personas" / "Bo Berg" / "bootstrap_memory" / "scratch.json";
+  Replace(scratch, "around 8:30pm", "around midnight");
+  Replace(kMatrix / "special_blocks" / "game_object_blocks.csv", "bakery counter",
+          "behind the bakery counter");
+  const ImportReport report = Import(kHamlet);
+  EXPECT_EQ(Made("personas.json")[1]["sleep_hour"], 23);
+  EXPECT_THAT(report.Changed(), Not(Contains(Key(HasSubstr("does not tell")))));
+  EXPECT_EQ(Made("places.json")[1]["activities"], Json({"use the oven", "work behind the bakery counter"}));
+}
+
+// Real maps have numbers of other rooms on their walls.
+TEST_F(Imports, GenerativeAgentsRoomsAreMadeOfTheirFloors) {
+  const fs::path layers = kMatrix / "maze";
+  const auto numbers = [&](const char* file) {
+    std::string text = Read(layers / file);
+    std::erase_if(text, [](char c) { return c == ' ' || c == '\n'; });
+    std::vector<std::string> values;
+    std::istringstream stream(text);
+    for (std::string value; std::getline(stream, value, ',');) values.push_back(value);
+    return values;
+  };
+  const std::vector<std::string> solid = numbers("collision_maze.csv");
+  const std::vector<std::string> sectors = numbers("sector_maze.csv");
+  std::vector<std::string> arenas = numbers("arena_maze.csv");
+  int walls = 0;
+  for (size_t i = 0; i < arenas.size(); ++i) {
+    if (solid[i] == "0" || sectors[i] != "101") continue;
+    arenas[i] = "204";
+    ++walls;
+  }
+  ASSERT_GT(walls, 0);
+  Write(layers / "arena_maze.csv", fmt::format("{}", fmt::join(arenas, ", ")));
+  Import(kHamlet);
+  EXPECT_THAT(NamesOf(Made("map.json")["places"]),
+              ElementsAre("Mill Bakery", "Pond Park", "Hill School: classroom", "Hill School: library"));
+  EXPECT_EQ(Made("personas.json")[0]["workplace"], "Mill Bakery");
 }
 
 TEST_F(Imports, GenerativeAgentsTellWhatIsLeftOut) {
