@@ -130,7 +130,7 @@ class McpTest(unittest.TestCase):
             throng.McpServer(["/no/such/program"]).tools()
         with self.assertRaisesRegex(throng.Error, "the MCP server has ended: exit code 1"):
             throng.McpServer(["false"]).tools()
-        with self.assertRaisesRegex(throng.Error, "argv='npx': allowed: a list"):
+        with self.assertRaisesRegex(throng.Error, "server='npx': allowed: a list of the program"):
             throng.McpServer("npx")
 
     def test_the_official_server(self):
