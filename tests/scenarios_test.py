@@ -116,6 +116,20 @@ class ScenariosTest(unittest.TestCase):
         printed = self.ok(*ask, "--judge", "fake:seed=4")
         self.assertRegex(printed.splitlines()[1], r"^full memory +\d\.\d\d +\d\.\d\d")
 
+        # The same at several moments: each has its answers, and a row of scores.
+        twice = [*ask, "--at", "07:00", "--at", "07:30", "--agent", "Ada"]
+        rows = list(csv.DictReader(io.StringIO(self.ok(*twice, "--csv"))))
+        self.assertEqual([row["time"] for row in rows], ["07:00"] * 15 + ["07:30"] * 15)
+        self.assertEqual([row["time"] for row in csv.DictReader(io.StringIO(self.ok(*ask, "--agent", "Ada", "--csv")))], ["07:30"] * 15)
+        judged = json.loads(self.ok(*twice, "--judge", "fake:seed=4", "--json"))
+        for time in ("07:00", "07:30"):
+            found = [answer["score"] for answer in judged["answers"] if answer["time"] == time]
+            score, = [score for score in judged["scores"] if (score["time"], score["category"]) == (time, "all")]
+            self.assertAlmostEqual(score["mean"], sum(found) / 15)
+        printed = self.ok(*twice, "--without", "plans", "--judge", "fake:seed=4")
+        self.assertEqual([line.split("  ")[0] for line in printed.splitlines()[1:]],
+                         ["full memory, 07:00", "full memory, 07:30", "without plans, 07:00", "without plans, 07:30"])
+
     def test_questions_are_refused_in_a_sentence(self):
         journal = self.folder / "a.journal"
         self.ok("run", "--llm", "fake", "--agents", 3, "--steps", 5, "--quiet", "--journal", journal)
@@ -133,6 +147,8 @@ class ScenariosTest(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertIn(words, done.stderr)
         self.assertIn("--agent: found 0 names", throng("interview", journal, "Where?").stderr)
+        twice = throng("interview", journal, "Where?", "--agent", "Ada", "--at", "1", "--at", "2")
+        self.assertIn("--at: found 2 moments, allowed: one, or many with --questions", twice.stderr)
 
 
 if __name__ == "__main__":

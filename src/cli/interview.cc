@@ -27,7 +27,7 @@ struct Options {
   bool json = false;
   std::string journal;
   std::vector<std::string> agents;
-  std::string at;
+  std::vector<std::string> moments;
   std::string question;
   Questionnaire questionnaire;  // if it has questions
 };
@@ -36,6 +36,10 @@ void Interview(Options& options, const CLI::App& command) {
   if (options.agents.size() != 1) {
     throw MakeError(ErrorCode::kInvalid, "--agent: found {} names, allowed: one, or many with --questions",
                     options.agents.size());
+  }
+  if (options.moments.size() > 1) {
+    throw MakeError(ErrorCode::kInvalid, "--at: found {} moments, allowed: one, or many with --questions",
+                    options.moments.size());
   }
   const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
   app::FillFromManifest(*journal, GivenTo(command), options.simulation);
@@ -46,7 +50,8 @@ void Interview(Options& options, const CLI::App& command) {
                     scenario.world->Name());
   }
   const sim::AgentId agent = town->FindAgent(options.agents[0]);
-  const sim::Step step = options.at.empty() ? journal->NumSteps() : app::ParseMoment(options.at, scenario);
+  const sim::Step step =
+      options.moments.empty() ? journal->NumSteps() : app::ParseMoment(options.moments[0], scenario);
   const sim::MindPtr mind = town::MindsAt(*town, *journal, step)[agent];
   if (options.question.empty()) {
     const std::string text = town->DescribeMind(agent, mind, options.json);
@@ -77,7 +82,7 @@ void Ask(Options& options, const CLI::App& command) {
   }
   options.questionnaire.journals.insert(options.questionnaire.journals.begin(), options.journal);
   options.questionnaire.agents = options.agents;
-  options.questionnaire.at = options.at;
+  options.questionnaire.moments = options.moments;
   options.questionnaire.json = options.json;
   AskQuestionnaire(options.questionnaire, options.simulation, GivenTo(command));
 }
@@ -119,8 +124,11 @@ void AddInterview(CLI::App& app) {
   command
       ->add_option("--agent", options->agents, "Name, such as Ada; with --questions any number, default: all")
       ->allow_extra_args(false);
-  command->add_option("--at", options->at,
-                      "Step, or time of the first day (09:30); default: as far as the journal goes");
+  command
+      ->add_option("--at", options->moments,
+                   "Step, or time of the first day (09:30); default: as far as the journal goes; with "
+                   "--questions it may be repeated")
+      ->allow_extra_args(false);
   command->add_option("--scenario", options->simulation.scenario,
                       "Folder of the town, if it was moved since");
   command->add_flag("--json", options->json, "Print one JSON object");
@@ -135,7 +143,7 @@ void AddInterview(CLI::App& app) {
       "(Student's t).\n"
       "Examples:\n"
       "  throng interview run.journal --agent Ada --at 10:30 \"Where is the concert?\"\n"
-      "  throng interview run.journal --questions town/questions.json --csv\n"
+      "  throng interview run.journal --questions town/questions.json --at 09:00 --at 12:00 --csv\n"
       "  throng interview 1.journal --also 2.journal --questions town/questions.json --without reflections "
       "--without reflections,plans --judge http://localhost:8000");
   command->callback([options, command] { Ask(*options, *command); });

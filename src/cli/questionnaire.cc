@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <compare>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -36,6 +37,7 @@ struct Answer {
   const std::string* journal;
   uint64_t seed;
   std::string agent;
+  sim::Step step;
   std::string time;
   const Condition* condition;
   const town::Question* question;
@@ -64,11 +66,11 @@ Condition ParseCondition(const std::string& text) {
   return condition;
 }
 
-// The people of one run at one moment.
+// The people of one run at one moment; an empty one is the last of the journal.
 class Interviewed {
  public:
-  Interviewed(const std::string& path, const Questionnaire& questionnaire, app::Simulation simulation,
-              const app::GivenFlags& given)
+  Interviewed(const std::string& path, const std::string& moment, const std::vector<std::string>& agents,
+              app::Simulation simulation, const app::GivenFlags& given)
       : path_(path), simulation_(std::move(simulation)), journal_(journal::Journal::OpenToRead(path)) {
     app::FillFromManifest(*journal_, given, simulation_);
     scenario_ = app::LoadScenario(simulation_);
@@ -76,10 +78,10 @@ class Interviewed {
       throw MakeError(ErrorCode::kInvalid, "journal {}: its world is {}, allowed: a town", path,
                       scenario_.world->Name());
     }
-    step_ = questionnaire.at.empty() ? journal_->NumSteps() : app::ParseMoment(questionnaire.at, scenario_);
+    step_ = moment.empty() ? journal_->NumSteps() : app::ParseMoment(moment, scenario_);
     minds_ = town::MindsAt(Town(), *journal_, step_);
-    for (const std::string& name : questionnaire.agents) agents_.push_back(Town().FindAgent(name));
-    for (sim::AgentId agent = 0; agents_.size() < minds_.size() && questionnaire.agents.empty(); ++agent) {
+    for (const std::string& name : agents) agents_.push_back(Town().FindAgent(name));
+    for (sim::AgentId agent = 0; agents_.size() < minds_.size() && agents.empty(); ++agent) {
       agents_.push_back(agent);
     }
   }
@@ -93,7 +95,7 @@ class Interviewed {
         for (const town::Question& question : questions) {
           requests.push_back(Town().Interview(agent, minds_[agent], step_, question.text, condition.hidden));
           requests.back().key = {.agent = agent, .step = step_};
-          answers.push_back({&path_, journal_->GetSeeds().first, Town().AgentName(agent),
+          answers.push_back({&path_, journal_->GetSeeds().first, Town().AgentName(agent), step_,
                              Town().ClockAt(step_), &condition, &question, "", std::nullopt});
         }
       }
@@ -131,14 +133,23 @@ class Interviewed {
   std::vector<sim::AgentId> agents_;
 };
 
-// By condition and category, and "all", each run's mean score.
-using RunMeans = std::map<std::pair<std::string, std::string>, std::vector<double>>;
+// A row of the table of scores.
+struct Row {
+  const Condition* condition;
+  std::string time;  // empty: each run's last moment
+  auto operator<=>(const Row&) const = default;
+  std::string Name() const { return condition->name + (time.empty() ? "" : ", " + time); }
+};
 
-RunMeans MeansOf(const std::vector<Answer>& answers) {
-  std::map<std::pair<std::string, std::string>, std::map<const std::string*, std::pair<double, int>>> sums;
+// By row and category, and "all", each run's mean score.
+using RunMeans = std::map<std::pair<Row, std::string>, std::vector<double>>;
+
+RunMeans MeansOf(const std::vector<Answer>& answers, bool by_time) {
+  std::map<std::pair<Row, std::string>, std::map<const std::string*, std::pair<double, int>>> sums;
   for (const Answer& answer : answers) {
+    const Row row = {answer.condition, by_time ? answer.time : ""};
     for (const std::string& category : {answer.question->category, std::string(kAll)}) {
-      auto& [sum, count] = sums[{answer.condition->name, category}][answer.journal];
+      auto& [sum, count] = sums[{row, category}][answer.journal];
       sum += *answer.score;
       ++count;
     }
@@ -161,16 +172,27 @@ std::vector<std::string> CategoriesOf(const std::vector<town::Question>& questio
   return categories;
 }
 
-void PrintScores(const RunMeans& means, const std::vector<Condition>& conditions,
+// In order of conditions, then as first met in the answers.
+std::vector<Row> RowsOf(const std::vector<Answer>& answers, bool by_time) {
+  std::vector<Row> rows;
+  for (const Answer& answer : answers) {
+    const Row row = {answer.condition, by_time ? answer.time : ""};
+    if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
+  }
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Row& a, const Row& b) { return a.condition < b.condition; });
+  return rows;
+}
+
+void PrintScores(const RunMeans& means, const std::vector<Row>& rows,
                  const std::vector<std::string>& categories) {
   fmt::print("{:<40}", "score, 1 to 5");
   for (const std::string& category : categories) fmt::print(" {:>20}", category);
   fmt::print("\n");
-  for (const Condition& condition : conditions) {
-    fmt::print("{:<40}", condition.name);
+  for (const Row& row : rows) {
+    fmt::print("{:<40}", row.Name());
     for (const std::string& category : categories) {
-      const studies::MeanInterval mean =
-          studies::MeanWithInterval(means.at({condition.name, category}), kConfidence);
+      const studies::MeanInterval mean = studies::MeanWithInterval(means.at({row, category}), kConfidence);
       const std::string interval = mean.low ? fmt::format(" ({:.2f} to {:.2f})", *mean.low, *mean.high) : "";
       fmt::print(" {:>20}", fmt::format("{:.2f}{}", mean.mean, interval));
     }
@@ -181,9 +203,13 @@ void PrintScores(const RunMeans& means, const std::vector<Condition>& conditions
 Json ScoresJson(const RunMeans& means) {
   Json list = Json::array();
   for (const auto& [key, values] : means) {
+    const auto& [row, category] = key;
     const studies::MeanInterval mean = studies::MeanWithInterval(values, kConfidence);
-    Json entry = {
-        {"condition", key.first}, {"category", key.second}, {"runs", values.size()}, {"mean", mean.mean}};
+    Json entry = {{"condition", row.condition->name},
+                  {"category", category},
+                  {"runs", values.size()},
+                  {"mean", mean.mean}};
+    if (!row.time.empty()) entry["time"] = row.time;
     if (mean.low) entry["interval"] = {*mean.low, *mean.high};
     list.push_back(entry);
   }
@@ -194,6 +220,7 @@ Json AnswerJson(const Answer& answer) {
   Json json = {{"journal", *answer.journal},
                {"seed", answer.seed},
                {"agent", answer.agent},
+               {"step", answer.step},
                {"time", answer.time},
                {"condition", answer.condition->name},
                {"category", answer.question->category},
@@ -211,7 +238,7 @@ void PrintCsv(const std::vector<Answer>& answers) {
     for (size_t at = 0; (at = text.find('"', at)) != std::string::npos; at += 2) text.insert(at, "\"");
     return "\"" + text + "\"";
   };
-  fmt::print("journal,seed,agent,time,condition,category,question,answer,score\n");
+  fmt::print("journal,seed,agent,step,time,condition,category,question,answer,score\n");
   for (const Answer& answer : answers) {
     std::string line;
     const Json json = AnswerJson(answer);
@@ -222,8 +249,8 @@ void PrintCsv(const std::vector<Answer>& answers) {
 
 void PrintAnswers(const std::vector<Answer>& answers) {
   for (const Answer& answer : answers) {
-    fmt::print("{} {}, {}, {}: {} {}\n", *answer.journal, answer.agent, answer.condition->name,
-               answer.question->category, answer.question->text, answer.text);
+    fmt::print("{} {}, {}, {}, {}: {} {}\n", *answer.journal, answer.agent, answer.time,
+               answer.condition->name, answer.question->category, answer.question->text, answer.text);
   }
 }
 
@@ -257,14 +284,19 @@ void AskQuestionnaire(const Questionnaire& questionnaire, const app::Simulation&
   const std::vector<town::Question> questions = town::ReadQuestions(questionnaire.questions);
   std::vector<Condition> conditions = {{"full memory", {}}};
   for (const std::string& text : questionnaire.without) conditions.push_back(ParseCondition(text));
+  std::vector<std::string> moments = questionnaire.moments;
+  if (moments.empty()) moments.emplace_back();
   std::vector<Answer> answers;
   for (const std::string& path : questionnaire.journals) {
-    const Interviewed people(path, questionnaire, simulation, given);
-    std::vector<Answer> own = people.Ask(conditions, questions);
-    if (!questionnaire.judge.empty()) people.Judge(questionnaire.judge, own);
-    std::move(own.begin(), own.end(), std::back_inserter(answers));
+    for (const std::string& moment : moments) {
+      const Interviewed people(path, moment, questionnaire.agents, simulation, given);
+      std::vector<Answer> own = people.Ask(conditions, questions);
+      if (!questionnaire.judge.empty()) people.Judge(questionnaire.judge, own);
+      std::move(own.begin(), own.end(), std::back_inserter(answers));
+    }
   }
-  const RunMeans means = questionnaire.judge.empty() ? RunMeans() : MeansOf(answers);
+  const bool by_time = moments.size() > 1;
+  const RunMeans means = questionnaire.judge.empty() ? RunMeans() : MeansOf(answers, by_time);
   if (questionnaire.json) {
     Json json = {
         {"questions", questionnaire.questions}, {"scores", ScoresJson(means)}, {"answers", Json::array()}};
@@ -275,7 +307,7 @@ void AskQuestionnaire(const Questionnaire& questionnaire, const app::Simulation&
   } else if (questionnaire.judge.empty()) {
     PrintAnswers(answers);
   } else {
-    PrintScores(means, conditions, CategoriesOf(questions));
+    PrintScores(means, RowsOf(answers, by_time), CategoriesOf(questions));
   }
 }
 

@@ -13,7 +13,7 @@ namespace throng::cli {
 struct Questionnaire {
   std::vector<std::string> journals;
   std::vector<std::string> agents;   // names; empty: all
-  std::string at;                    // empty: as far as each journal goes
+  std::vector<std::string> moments;  // steps or times; empty: as far as each journal goes
   std::string questions;             // a file of town::ReadQuestions
   std::vector<std::string> without;  // besides full memory: "reflections", "observations,plans"
   std::string judge;                 // a backend; empty: no scores
