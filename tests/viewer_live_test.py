@@ -163,13 +163,15 @@ def check_reach(throng, journal):
     with serving(throng, journal, "--host", "0.0.0.0") as url:
         address = url.replace("0.0.0.0", "127.0.0.1")
         with urllib.request.urlopen(f"{address}/api/run") as reply:
-            assert json.load(reply)["may_inject"] is False
-        request = urllib.request.Request(f"{address}/api/events", json.dumps({"what": "leave Ben"}).encode())
-        try:
-            urllib.request.urlopen(request)
-            raise AssertionError("an event was taken without a key")
-        except urllib.error.HTTPError as error:
-            assert error.code == 403, error.code
+            info = json.load(reply)
+        assert (info["may_inject"], info["may_interview"]) == (False, False), info
+        for path, body in (("events", {"what": "leave Ben"}), ("interview", {"agent": 0, "step": 0, "question": "Who?"})):
+            request = urllib.request.Request(f"{address}/api/{path}", json.dumps(body).encode())
+            try:
+                urllib.request.urlopen(request)
+                raise AssertionError(f"{path} was taken without a key")
+            except urllib.error.HTTPError as error:
+                assert error.code == 403, error.code
 
 
 def main():

@@ -133,6 +133,14 @@ def check_calls(viewer, journal, speaker, hearer):
     viewer.wait("document.querySelectorAll('#mind ol').length === 2")
     assert text.split(": ", 1)[1] in viewer.text("mind") or hearer in viewer.text("mind"), viewer.text("mind")
     assert any(item.startswith(hearer) for item in viewer.items("relations")), viewer.items("relations")
+    ask = {"agent": viewer.js("viewer.sides[0].run.agents.find(({name}) => name === arguments[0]).id", speaker), "step": step + 1}
+    for question in ("Where is the concert?", "<b>Who?</b>"):
+        viewer.js("document.getElementById('question').value = arguments[0]", question)
+        viewer.js("document.getElementById('interview').requestSubmit()")
+        viewer.wait("document.querySelector('#answers dd').textContent !== '...'")
+        assert viewer.items("answers", "dt")[0].endswith(f" {speaker}{question}"), viewer.items("answers", "dt")
+        answer = viewer.js("fetch('api/interview', {method: 'POST', body: JSON.stringify(arguments[0])}).then((reply) => reply.json())", {**ask, "question": question})["answer"]
+        assert viewer.items("answers", "dd")[0] == answer != "", (viewer.items("answers", "dd"), answer)
     viewer.tab("run")
     viewer.wait("document.querySelector('#costs td')")
     wanted = [[name, str(calls)] for name, calls in journal.rows("SELECT function, calls FROM function_usage ORDER BY function")]

@@ -55,19 +55,6 @@ struct EvalFlags {
 
 std::string QuestionsPath() { return DataDir() + "/town/eval/recall.jsonl"; }
 
-// Shows progress, no more often than a reader wants to know.
-std::function<void(size_t, size_t)> ShowProgress(ProgressLine& line, const char* what) {
-  using Clock = std::chrono::steady_clock;
-  return [&line, what, begin = Clock::now(), shown = Clock::now()](size_t done, size_t total) mutable {
-    const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
-    const Clock::time_point now = Clock::now();
-    if (seconds(now - shown) < line.IntervalSeconds()) return;
-    shown = now;
-    const double left = seconds(now - begin) * static_cast<double>(total - done) / static_cast<double>(done);
-    line.Show(fmt::format("{} of {} {}, about {:.0f} s left", done, total, what, left));
-  };
-}
-
 eval::EvalOptions Options(const EvalFlags& flags, ProgressLine& line, const char* what) {
   eval::EvalOptions options;
   options.codecs = SplitCodecs(flags.kv);

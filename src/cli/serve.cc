@@ -9,20 +9,15 @@
 #include <string>
 #include <thread>
 
-#include "app/record/interventions.h"
-#include "app/record/manifest.h"
-#include "app/scenario.h"
-#include "app/simulation.h"
 #include "app/stop_signal.h"
-#include "base/error.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/local_flags.h"
 #include "cli/flags/number_checks.h"
 #include "cli/flags/run_flags.h"
+#include "cli/shown_run.h"
 #include "engine/local_model.h"
 #include "serve/server.h"
-#include "town/mind/interview.h"
 
 namespace throng::cli {
 namespace {
@@ -34,77 +29,16 @@ struct Options {
   engine::LocalOptions local;
 };
 
-// The world that a journal's manifest describes; null, with a message on stderr, if it is no longer
-// available.
-struct World {
-  app::Simulation simulation;
-  app::Scenario scenario;
-};
-std::shared_ptr<const World> WorldOf(const journal::Journal& journal, const CLI::App& command) {
-  if (!journal.GetManifest().contains("town")) return nullptr;
-  try {
-    const auto world = std::make_shared<World>();
-    app::FillFromManifest(journal, GivenTo(command), world->simulation);
-    world->scenario = app::LoadScenario(world->simulation);
-    return world;
-  } catch (const Error& error) {
-    fmt::print(stderr, "the viewer has no map of {}: {}\n", journal.Path(), error.what());
-    return nullptr;
-  }
-}
-
-// Agent steps that a run is repeated for to know what somebody remembers: some 10 seconds.
-constexpr int64_t kMostRepeated = 2'000'000;
-
-std::string MindOf(const World& world, const std::string& path, int64_t agent, int64_t step) {
-  const town::Town& town = *world.scenario.town;
-  const auto journal = journal::Journal::OpenToRead(path);
-  if (agent >= town.NumAgents() || step > journal->NumSteps()) {
-    throw MakeError(ErrorCode::kInvalid, "agent={}, step={}: allowed: {} agents, up to step {}", agent, step,
-                    town.NumAgents(), journal->NumSteps());
-  }
-  if (step * town.NumAgents() > kMostRepeated) {
-    throw MakeError(
-        ErrorCode::kInvalid,
-        "step {}: to know what {} agents remember, the run would have to be repeated to there, which "
-        "takes long; allowed: up to step {} here, any for throng interview",
-        step, town.NumAgents(), kMostRepeated / town.NumAgents());
-  }
-  const auto id = static_cast<sim::AgentId>(agent);
-  return town.DescribeMind(id, town::MindsAt(town, *journal, static_cast<sim::Step>(step))[id], true);
-}
-
-// may_inject: whoever asks the server may change the run.
-serve::ShownRun Show(const std::string& path, const CLI::App& command, bool may_inject) {
-  const auto journal = journal::Journal::OpenToRead(path);
-  serve::ShownRun run{.journal = path};
-  const std::shared_ptr<const World> world = WorldOf(*journal, command);
-  if (world != nullptr) {
-    run.map_json = app::MapJson(world->scenario);
-    if (world->scenario.town != nullptr) {
-      run.mind = [path, world](int64_t agent, int64_t step) { return MindOf(*world, path, agent, step); };
-    }
-    if (may_inject) {
-      run.inject = [path, world](const std::string& what, int64_t step) {
-        app::Inject(path, world->simulation, world->scenario, what, static_cast<sim::Step>(step));
-      };
-    }
-  }
-  // Of a world in Python.
-  const auto map = journal->GetManifest().find(journal::JournalKeys::kMap);
-  if (map != journal->GetManifest().end()) run.map_json = map->second;
-  return run;
-}
-
 bool IsLoopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
 void Run(Options& options, const CLI::App& command) {
   std::unique_ptr<engine::LocalModel> model;
-  const bool may_inject = !options.server.access.api_key.empty() || IsLoopback(options.server.host);
+  const bool may_change = !options.server.access.api_key.empty() || IsLoopback(options.server.host);
   for (const std::string& journal : {options.journal, options.beside}) {
-    if (!journal.empty()) options.server.runs.push_back(Show(journal, command, may_inject));
+    if (journal.empty()) continue;
+    options.server.runs.push_back(ShowRun(journal, options.local, GivenTo(command), may_change));
   }
   const bool with_model = options.journal.empty() || command.count("--model") > 0;
   if (with_model) WarnOfEmbeddedModel(options.local);

@@ -14,6 +14,7 @@
 #include "cli/cli11.h"
 #include "cli/commands.h"
 #include "cli/flags/number_checks.h"
+#include "cli/progress_line.h"
 #include "trace/edit.h"
 #include "trace/import.h"
 #include "trace/stats.h"
@@ -152,7 +153,10 @@ void AddSynth(CLI::App& trace) {
   command->footer("Example:\n  throng trace synth --agents 25 --day --seed 1 -o day.jsonl.gz");
   command->callback([options] {
     const Minutes minutes = options->hours.empty() ? Minutes{} : ParseHours(options->hours);
-    const trace::Trace trace = trace::SynthesizeDay(options->agents, options->seed);
+    ProgressLine line(/*quiet=*/false);
+    const trace::Trace trace =
+        trace::SynthesizeDay(options->agents, options->seed, ShowProgress(line, "towns"));
+    line.Clear();
     Save(options->hours.empty() ? trace : CutHours(trace, minutes), options->output);
   });
 }

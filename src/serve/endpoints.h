@@ -49,6 +49,7 @@ HttpReply RunCosts(Context& context, const HttpRequest& request);       // GET /
 HttpReply RunSeries(Context& context, const HttpRequest& request);      // GET /api/series
 HttpReply RunSearch(Context& context, const HttpRequest& request);      // GET /api/search?text=T
 HttpReply RunDifference(Context& context, const HttpRequest& request);  // GET /api/difference
+HttpReply RunInterview(Context& context, const HttpRequest& request);   // POST /api/interview
 HttpReply RunInject(Context& context, const HttpRequest& request);      // POST /api/events
 inline constexpr int kMaxStepsPerReply = 1000;
 

@@ -65,6 +65,7 @@ constexpr RouteRow kRoutes[] = {
     {"GET", "/api/search", RunSearch},
     {"GET", "/api/difference", RunDifference},
     {"POST", "/api/events", RunInject},
+    {"POST", "/api/interview", RunInterview},
 };
 
 HttpReply Call(Endpoint endpoint, Context& context, const HttpRequest& request) {

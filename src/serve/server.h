@@ -26,6 +26,10 @@ struct ShownRun {
   // for an agent or a step that the run does not have. Any thread, one at a time; it may take seconds. Not
   // set: nobody can tell.
   std::function<std::string(int64_t agent, int64_t step)> mind{};
+  // What the agent answers to a question at the start of a step. Throws as mind does, kInvalid for an empty
+  // question, and what backends throw. One at a time; it takes as long as the run's model. Not set: nobody
+  // may ask.
+  std::function<std::string(int64_t agent, int64_t step, const std::string& question)> interview{};
 };
 
 struct ServerOptions {

@@ -663,6 +663,27 @@ TEST_F(RunApiTest, LetsThingsHappenOnlyWhereThatIsAllowed) {
   EXPECT_THAT(asked, ::testing::ElementsAre("0 rain", "7 rain"));
 }
 
+TEST_F(RunApiTest, PeopleAnswerOnlyWhereThatIsAllowed) {
+  const auto ask = [&](const std::string& body) { return Post("/api/interview", body); };
+  const char* where = R"({"agent": 1, "step": 20, "question": "Where is the concert?"})";
+  StartServer({.runs = {{.journal = path_}}}, nullptr);
+  EXPECT_EQ(ask(where).first, 403);
+  EXPECT_EQ(Json::parse(Get("/api/run").second)["may_interview"], false);
+  TearDownServer();
+  const auto interview = [](int64_t agent, int64_t step, const std::string& question) {
+    if (question.empty()) throw MakeError(ErrorCode::kInvalid, "question: found nothing");
+    return fmt::format("{} at {}: {}", agent, step, question);
+  };
+  StartServer({.runs = {{.journal = path_, .interview = interview}}}, nullptr);
+  EXPECT_EQ(Json::parse(Get("/api/run").second)["may_interview"], true);
+  EXPECT_EQ(ask(where).second["answer"], "1 at 20: Where is the concert?");
+  for (const char* wrong : {R"({"agent": 1, "step": 20, "question": ""})", R"({"agent": 1, "step": 20})",
+                            R"({"agent": -1, "step": 20, "question": "Who?"})",
+                            R"({"agent": 1, "step": "20", "question": "Who?"})", "[]"}) {
+    EXPECT_EQ(ask(wrong).first, 400) << wrong;
+  }
+}
+
 TEST_F(RunApiTest, ComparesTwoRuns) {
   StartServer({.runs = {{.journal = path_}, {.journal = path_}}}, nullptr);
   EXPECT_EQ(Json::parse(Get("/api/run?run=1").second)["steps"], 20);

@@ -44,7 +44,8 @@ export class Page {
     this.#panels = {
       log: new LogPanel($('log'), this.run, handlers),
       calls: new CallsPanel({sum: $('calls-sum'), list: $('calls'), call: $('call')}, this.run, handlers.open),
-      mind: new MindPanel({recall: $('recall'), mind: $('mind'), thoughts: $('thoughts'), relations: $('relations')}, this.run, handlers),
+      mind: new MindPanel({recall: $('recall'), mind: $('mind'), interview: $('interview'), question: $('question'), answers: $('answers'),
+        thoughts: $('thoughts'), relations: $('relations')}, this.run, handlers),
       run: new RunPanel({facts: $('facts'), costs: $('costs'), charts: $('charts'), inject: $('inject'), what: $('inject-what'), step: $('inject-step'),
         said: $('inject-said')}, this.run),
       search: new SearchPanel({form: $('search'), text: $('search-text'), said: $('search-said'), hits: $('hits')}, this.run, handlers),

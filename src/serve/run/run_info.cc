@@ -57,6 +57,7 @@ HttpReply RunInfo(Context& context, const HttpRequest& request) {
        {"tokens_in_vain", Json::array({in_vain.prompt, in_vain.output})},
        {"runs", context.options.runs.size()},
        {"has_minds", static_cast<bool>(run.mind)},
+       {"may_interview", static_cast<bool>(run.interview)},
        {"may_inject", static_cast<bool>(run.inject)}});
 }
 

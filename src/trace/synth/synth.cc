@@ -336,7 +336,7 @@ Trace MakeTown(int agents, uint64_t seed) {
 
 }  // namespace
 
-Trace SynthesizeDay(int agents, uint64_t seed) {
+Trace SynthesizeDay(int agents, uint64_t seed, const std::function<void(size_t, size_t)>& on_town) {
   if (agents < 1 || agents > 1'000'000) {
     throw MakeError(ErrorCode::kInvalid, "{} agents; allowed: 1 to 1000000", agents);
   }
@@ -345,6 +345,7 @@ Trace SynthesizeDay(int agents, uint64_t seed) {
   for (int i = 0; i < copies; ++i) {
     towns.push_back(MakeTown(std::min(kTownAgents, agents - i * kTownAgents),
                              Mix64(seed + (static_cast<uint64_t>(i) << 32))));
+    if (on_town) on_town(towns.size(), static_cast<size_t>(copies));
   }
   return copies == 1 ? std::move(towns.front()) : TileTraces(towns, copies);
 }

@@ -70,6 +70,9 @@ TEST(SynthesizeDay, IsAFunctionOfItsSeedAndReadsBackEqual) {
   EXPECT_NE(trace, SynthesizeDay(30, 8));
   EXPECT_EQ(ParseTrace(FormatTrace(trace), trace.name), trace);
   EXPECT_THROW(SynthesizeDay(0, 7), Error);
+  std::vector<size_t> done;
+  SynthesizeDay(30, 7, [&](size_t towns, size_t of) { done.push_back(10 * towns + of); });
+  EXPECT_EQ(done, (std::vector<size_t>{12, 22}));
 }
 
 }  // namespace
