@@ -26,8 +26,9 @@ struct PassFit {
   double request_ms = 0;             // of a request, besides its passes
 };
 
-// Answers of 20 and of 4 tokens give the passes of so many rows, prompts those of more. With
-// `has_request_ms`, what the smallest prompt takes beyond a pass of as many rows is each request's.
+// Answers of 20 tokens (up to 320 on a fast server) and of 4 give the passes of so many rows, prompts those
+// of more. With `has_request_ms`, what the smallest prompt takes beyond a pass of as many rows is each
+// request's.
 PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_request_ms,
                   const std::function<void(const char* what, int n)>& on_progress);
 

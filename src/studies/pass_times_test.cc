@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/rng.h"
 #include "llm/testing/numbered.h"
 
 namespace throng::studies {
@@ -38,6 +39,21 @@ TEST(PassTimes, TheFitFindsTheParametersOfAServer) {
     EXPECT_NEAR(time.ms, truth.ComputeMs(time.tokens), 0.02 * truth.ComputeMs(time.tokens) + 0.05)
         << time.tokens;
   }
+}
+
+// What the machine does besides takes up to 3 ms, as long as 15 passes.
+TEST(PassTimes, TheFitOfAFastServerStandsOutFromNoise) {
+  const llm::LatencyOptions truth =
+      llm::LatencyOptions::Parse("pass_ms=1:0.2/64:1,kv_us=0.1,overhead_ms=0,mixed=1,kv_tokens=1000000");
+  CounterRng noise(7);
+  const TimeRequests timed = [&, exact = Timed(truth)](int requests, int prompt, int more) {
+    return exact(requests, prompt, more) + 3 * noise.NextDouble();
+  };
+  PassPlan plan;
+  plan.batches = {1, 64};
+  const PassFit fit = FitPasses(timed, plan, /*has_request_ms=*/true, [](const char*, int) {});
+  EXPECT_NEAR(fit.kv_us, 0.1, 0.03);
+  EXPECT_NEAR(fit.times[0].ms, 0.2, 0.02);
 }
 
 TEST(PassTimes, TimesNeverFall) {
