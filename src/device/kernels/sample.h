@@ -238,9 +238,8 @@ struct SampleTokens {
       shared.sum = sum + tokens.Amount(id);
     }
     Barrier();
-    const Found found{tokens.Key(shared.token), shared.sum, shared.token};
-    Barrier();  // all of it may be used again
-    return found;
+    // Whoever writes to these places next has waited for all threads once more.
+    return {tokens.Key(shared.token), shared.sum, shared.token};
   }
 
   // Each number below `bound` about equally likely, as the processor's sampler has it: 53 bits of `random`

@@ -1,6 +1,4 @@
 // A tiny model's forward pass on the emulated GPU, against that of this processor.
-#include "gpu/forward.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,6 +11,7 @@
 #include "base/rng.h"
 #include "base/thread_pool.h"
 #include "device/emulation/emulated_device.h"
+#include "gpu/forward.h"
 #include "kv/cache/block_pool.h"
 #include "kv/cache/sequence_cache.h"
 #include "kv/layer_codecs.h"
@@ -101,10 +100,26 @@ TinyModel Qwen(TensorType type) {
   tiny.architecture = "qwen2";
   return tiny;
 }
+// With norms of the heads of queries and keys.
+TinyModel Qwen3() {
+  TinyModel tiny = Tiny(TensorType::kQ4_0);
+  tiny.architecture = "qwen3";
+  tiny.more = [](model::GgufWriter& writer) {
+    uint64_t seed = 1;
+    for (const std::string layer : {"blk.0.", "blk.1."}) {
+      for (const std::string part : {"attn_q_norm.weight", "attn_k_norm.weight"}) {
+        writer.AddTensor(layer + part, TensorType::kF32, std::vector<uint64_t>{64},
+                         model::RandomBlocks(TensorType::kF32, 64, 1.5f, seed++));
+      }
+    }
+  };
+  return tiny;
+}
 INSTANTIATE_TEST_SUITE_P(Models, ForwardOnDevice,
                          testing::Values(Case{"Q8F16", Tiny(), "f16", 1e-3},
-                                         Case{"Q4Flashq4", Tiny(TensorType::kQ4_0), "flashq4", 2e-3},
-                                         Case{"HalvesInt8", Qwen(TensorType::kF16), "int8", 2e-3}),
+                                         Case{"Qwen3Flashq4", Qwen3(), "flashq4", 2e-3},
+                                         Case{"Qwen2HalvesInt8", Qwen(TensorType::kF16), "int8", 2e-3},
+                                         Case{"Q8Gearl4", Tiny(), "gearl4", 5e-3}),
                          [](const auto& info) { return info.param.name; });
 
 // Logits of a text of more than a block, whose tokens come in chunks and one by one.
