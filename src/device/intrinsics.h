@@ -87,9 +87,11 @@ THRONG_DEVICE int32_t Dot4S8(uint32_t a, uint32_t b, int32_t sum);
 THRONG_DEVICE uint32_t Dot4U8(uint32_t a, uint32_t b, uint32_t sum);
 
 THRONG_DEVICE float Fma(float a, float b, float c);  // rounded once
-THRONG_DEVICE float Round(float x);                  // to the nearest integer, ties to even
+THRONG_DEVICE double Fma(double a, double b, double c);
+THRONG_DEVICE float Round(float x);  // to the nearest integer, ties to even
 THRONG_DEVICE double Round(double x);
-THRONG_DEVICE double Sqrt(double x);  // rounded once
+THRONG_DEVICE float Sqrt(float x);    // rounded once
+THRONG_DEVICE double Sqrt(double x);  // the same
 THRONG_DEVICE float Exp2(float x);    // 2^x, within 2 units in the last place; 0 for -infinity
 THRONG_DEVICE float HalfBitsToFloat(uint16_t bits);
 THRONG_DEVICE uint16_t FloatToHalfBits(float x);  // to nearest even
@@ -105,6 +107,7 @@ THRONG_DEVICE float Abs(float x) { return x < 0.0f ? -x : x; }
 THRONG_DEVICE double Abs(double x) { return x < 0.0 ? -x : x; }
 
 THRONG_DEVICE int32_t AtomicAdd(int32_t* address, int32_t value);  // returns what was there
+THRONG_DEVICE uint64_t AtomicAdd(uint64_t* address, uint64_t value);
 
 }  // namespace throng::device
 

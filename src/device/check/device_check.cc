@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "device/check/model_kernels.h"
 #include "device/check/pages.h"
 #include "device/cuda/cuda_device.h"
 #include "device/emulation/emulated_device.h"
@@ -78,7 +79,29 @@ class Check {
       if (codec.prefill) TestPrefill(*emulated, codec, false);
       if (codec.prefill_sas) TestPrefill(*emulated, codec, true);
     }
+    CompareModelKernels(
+        device_, *emulated, tiny_,
+        [&](const std::string& kernel, const std::vector<float>& got, const std::vector<float>& expected,
+            bool exact) { ReportModel(kernel, RelativeError(got, expected), exact ? 0.0 : 1e-6); });
     return right_;
+  }
+
+  // Products of one row, of a few and of a chunk with matrices of a layer.
+  void Products() {
+    const int outputs = tiny_ ? 64 : 14336;
+    const int cols = tiny_ ? 256 : 4096;
+    for (const WeightFormat& format : WeightFormats()) {
+      for (const int rows : {1, 8, tiny_ ? 32 : 512}) {
+        ProductCall call(device_, format, outputs, cols, rows, rows > 16);
+        const double seconds = Seconds(device_, call);
+        std::printf(
+            "{\"format\": \"%s\", \"outputs\": %d, \"cols\": %d, \"rows\": %d, \"seconds\": %.3e, "
+            "\"bytes_per_second\": %.3e, \"operations_per_second\": %.3e}\n",
+            format.name, outputs, cols, rows, seconds, call.BytesRead() / seconds,
+            2.0 * rows * outputs * cols / seconds);
+        std::fflush(stdout);
+      }
+    }
   }
 
   void Attention() {
@@ -151,6 +174,14 @@ class Check {
     right_ = right_ && right;
     std::printf("{\"codec\": \"%s, \"kernel\": \"%s\", \"error\": %.3e, \"allowed\": %.1e, \"right\": %s}\n",
                 NameOf(codec).c_str(), kernel, error, allowed, right ? "true" : "false");
+    std::fflush(stdout);
+  }
+
+  void ReportModel(const std::string& kernel, double error, double allowed) {
+    const bool right = error <= allowed;
+    right_ = right_ && right;
+    std::printf("{\"kernel\": \"%s\", \"error\": %.3e, \"allowed\": %.1e, \"right\": %s}\n", kernel.c_str(),
+                error, allowed, right ? "true" : "false");
     std::fflush(stdout);
   }
 
@@ -231,9 +262,11 @@ int Run(const std::string& device_name, std::string_view stage, bool tiny) {
   Check check(*device, tiny);
   if (stage == "tests") return check.Tests() ? 0 : 1;
   if (stage == "attention") return check.Attention(), 0;
+  if (stage == "products") return check.Products(), 0;
   if (stage == "throughput") return check.Throughput(), 0;
   if (stage == "counters") return check.Counters(), 0;
-  std::fprintf(stderr, "device_check: unknown stage %s (allowed: tests, attention, throughput, counters)\n",
+  std::fprintf(stderr,
+               "device_check: unknown stage %s (allowed: tests, attention, products, throughput, counters)\n",
                std::string(stage).c_str());
   return 2;
 }
@@ -243,7 +276,8 @@ int Run(const std::string& device_name, std::string_view stage, bool tiny) {
 
 int main(int argc, char** argv) {
   if (argc < 3 || argc > 4 || (argc == 4 && std::string_view(argv[3]) != "tiny")) {
-    std::fprintf(stderr, "usage: device_check emulated|cuda:N tests|attention|throughput|counters [tiny]\n");
+    std::fprintf(stderr,
+                 "usage: device_check emulated|cuda:N tests|attention|products|throughput|counters [tiny]\n");
     return 2;
   }
   try {

@@ -93,8 +93,10 @@ THRONG_DEVICE int32_t Dot4S8(uint32_t a, uint32_t b, int32_t sum) {
 THRONG_DEVICE uint32_t Dot4U8(uint32_t a, uint32_t b, uint32_t sum) { return __dp4a(a, b, sum); }
 
 THRONG_DEVICE float Fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+THRONG_DEVICE double Fma(double a, double b, double c) { return __fma_rn(a, b, c); }
 THRONG_DEVICE float Round(float x) { return rintf(x); }
 THRONG_DEVICE double Round(double x) { return rint(x); }
+THRONG_DEVICE float Sqrt(float x) { return __fsqrt_rn(x); }
 THRONG_DEVICE double Sqrt(double x) { return __dsqrt_rn(x); }
 THRONG_DEVICE float Exp2(float x) { return exp2f(x); }
 THRONG_DEVICE float HalfBitsToFloat(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
@@ -121,5 +123,8 @@ THRONG_DEVICE float BitsToFloat(uint32_t bits) { return __uint_as_float(bits); }
 THRONG_DEVICE uint32_t FloatToBits(float x) { return __float_as_uint(x); }
 
 THRONG_DEVICE int32_t AtomicAdd(int32_t* address, int32_t value) { return atomicAdd(address, value); }
+THRONG_DEVICE uint64_t AtomicAdd(uint64_t* address, uint64_t value) {
+  return atomicAdd(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
+}
 
 }  // namespace throng::device

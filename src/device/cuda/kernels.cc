@@ -4,11 +4,11 @@ namespace throng::device {
 
 const CudaKernel& FindCudaKernel(KernelId id) {
   auto index = static_cast<size_t>(id);
-  for (const auto group : {SealKernels(), DecodeKernels(), GearDecodeKernels()}) {
+  for (const auto group : {SealKernels(), DecodeKernels(), GearDecodeKernels(), PrefillKernels()}) {
     if (index < group.size()) return group[index];
     index -= group.size();
   }
-  return PrefillKernels()[index];
+  return ModelKernels()[index];
 }
 
 }  // namespace throng::device

@@ -175,8 +175,10 @@ inline uint32_t Dot4U8(uint32_t a, uint32_t b, uint32_t sum) {
 }
 
 inline float Fma(float a, float b, float c) { return std::fma(a, b, c); }
+inline double Fma(double a, double b, double c) { return std::fma(a, b, c); }
 inline float Round(float x) { return std::nearbyint(x); }
 inline double Round(double x) { return std::nearbyint(x); }
+inline float Sqrt(float x) { return std::sqrt(x); }
 inline double Sqrt(double x) { return std::sqrt(x); }
 inline float Exp2(float x) { return std::exp2(x); }
 inline float HalfBitsToFloat(uint16_t bits) { return HalfToFloat(bits); }
@@ -211,6 +213,11 @@ inline uint32_t FloatToBits(float x) {
 
 inline int32_t AtomicAdd(int32_t* address, int32_t value) {
   const int32_t before = *address;
+  *address += value;
+  return before;
+}
+inline uint64_t AtomicAdd(uint64_t* address, uint64_t value) {
+  const uint64_t before = *address;
   *address += value;
   return before;
 }

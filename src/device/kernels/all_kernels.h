@@ -11,5 +11,8 @@
 #include "device/kernels/int8_page.h"
 #include "device/kernels/kernel_list.h"
 #include "device/kernels/prefill.h"
+#include "device/kernels/products.h"
 #include "device/kernels/rot_page.h"
 #include "device/kernels/rot_seal.h"
+#include "device/kernels/rows.h"
+#include "device/kernels/sample.h"

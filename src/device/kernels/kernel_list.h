@@ -84,11 +84,35 @@ namespace throng::device {
   X(PrefillInt8SasDim64, Prefill<Int8Tiles<64>, 1>)           \
   X(PrefillInt8Dim128, Prefill<Int8Tiles<128>, 0>)            \
   X(PrefillInt8SasDim128, Prefill<Int8Tiles<128>, 1>)
+#define THRONG_MODEL_KERNELS(X)                 \
+  X(NormRows, NormRows)                         \
+  X(MapRows, MapRows)                           \
+  X(RoundRows, RoundRows)                       \
+  X(MultiplyFewQ8_0, MultiplyFew<Q8_0Blocks>)   \
+  X(MultiplyFewQ4_0, MultiplyFew<Q4_0Blocks>)   \
+  X(MultiplyFewQ4_K, MultiplyFew<Q4_KBlocks>)   \
+  X(MultiplyFewQ6_K, MultiplyFew<Q6_KBlocks>)   \
+  X(MultiplyManyQ8_0, MultiplyMany<Q8_0Blocks>) \
+  X(MultiplyManyQ4_0, MultiplyMany<Q4_0Blocks>) \
+  X(MultiplyManyQ4_K, MultiplyMany<Q4_KBlocks>) \
+  X(MultiplyManyQ6_K, MultiplyMany<Q6_KBlocks>) \
+  X(MultiplyF32, MultiplyFloats<FloatWeights>)  \
+  X(MultiplyF16, MultiplyFloats<HalfWeights>)   \
+  X(MultiplyBF16, MultiplyFloats<BrainWeights>) \
+  X(EmbedQ8_0, EmbedRows<Q8_0Blocks>)           \
+  X(EmbedQ4_0, EmbedRows<Q4_0Blocks>)           \
+  X(EmbedQ4_K, EmbedRows<Q4_KBlocks>)           \
+  X(EmbedQ6_K, EmbedRows<Q6_KBlocks>)           \
+  X(EmbedF32, EmbedRows<FloatWeights>)          \
+  X(EmbedF16, EmbedRows<HalfWeights>)           \
+  X(EmbedBF16, EmbedRows<BrainWeights>)         \
+  X(SampleTokens, SampleTokens)
 #define THRONG_KERNELS(X)       \
   THRONG_SEAL_KERNELS(X)        \
   THRONG_DECODE_KERNELS(X)      \
   THRONG_GEAR_DECODE_KERNELS(X) \
-  THRONG_PREFILL_KERNELS(X)
+  THRONG_PREFILL_KERNELS(X)     \
+  THRONG_MODEL_KERNELS(X)
 
 enum class KernelId {
 #define THRONG_KERNEL_ID(name, ...) k##name,

@@ -23,6 +23,10 @@ struct FeedForwardWeights {
 class FeedForwardBlock final : public Block {
  public:
   FeedForwardBlock(FeedForwardWeights weights, Activation activation);
+
+  const FeedForwardWeights& GetWeights() const { return weights_; }
+  Activation GetActivation() const { return activation_; }
+
   void Finish(Step& step, const Rows& in, Rows& out) const override;
   void ForEachMatrix(const std::function<void(Matrix&)>& visit) override;
 

@@ -41,6 +41,10 @@ struct Residual {
 class ResidualLayer final : public Layer {
  public:
   explicit ResidualLayer(std::vector<Residual> residuals, float scale = 1.0f);
+
+  const std::vector<Residual>& Residuals() const { return residuals_; }
+  float StreamScale() const { return scale_; }
+
   void Run(Step& step, bool last) const override;
   void ForEachBlock(const std::function<void(Block&, const Norm&)>& visit) override;
 

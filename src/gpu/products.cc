@@ -1,0 +1,121 @@
+#include "gpu/products.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "device/kernels/all_kernels.h"
+
+namespace throng::gpu {
+namespace {
+
+using device::KernelId;
+using model::TensorType;
+
+constexpr WeightKernels kWeightKernels[] = {
+    {TensorType::kQ8_0, KernelId::kEmbedQ8_0, KernelId::kMultiplyFewQ8_0, KernelId::kMultiplyManyQ8_0},
+    {TensorType::kQ4_0, KernelId::kEmbedQ4_0, KernelId::kMultiplyFewQ4_0, KernelId::kMultiplyManyQ4_0},
+    {TensorType::kQ4_K, KernelId::kEmbedQ4_K, KernelId::kMultiplyFewQ4_K, KernelId::kMultiplyManyQ4_K},
+    {TensorType::kQ6_K, KernelId::kEmbedQ6_K, KernelId::kMultiplyFewQ6_K, KernelId::kMultiplyManyQ6_K},
+    {.type = TensorType::kF32, .embed = KernelId::kEmbedF32, .floats = KernelId::kMultiplyF32},
+    {.type = TensorType::kF16, .embed = KernelId::kEmbedF16, .floats = KernelId::kMultiplyF16},
+    {.type = TensorType::kBF16, .embed = KernelId::kEmbedBF16, .floats = KernelId::kMultiplyBF16},
+};
+
+// From this many rows on, reading weights once for 32 rows pays.
+constexpr int kMinManyRows = 17;
+
+int Blocks(int count, int of_block) { return (count + of_block - 1) / of_block; }
+
+}  // namespace
+
+const WeightKernels* FindWeightKernels(TensorType type) {
+  const auto* found = std::find_if(std::begin(kWeightKernels), std::end(kWeightKernels),
+                                   [&](const WeightKernels& one) { return one.type == type; });
+  return found == std::end(kWeightKernels) ? nullptr : found;
+}
+
+DeviceMatrix::DeviceMatrix(device::Device& device, const model::Matrix& matrix, std::string_view what)
+    : kernels_(FindWeightKernels(matrix.type)),
+      outputs_(static_cast<int>(matrix.rows)),
+      cols_(static_cast<int>(matrix.cols)),
+      row_bytes_(static_cast<int64_t>(matrix.RowBytes())) {
+  if (kernels_ == nullptr) {
+    throw MakeError(
+        ErrorCode::kUnsupported,
+        "{}: {} has no kernels for {} (it has those for Q8_0, Q4_0, Q4_K, Q6_K, F16, BF16 and F32)", what,
+        device.Name(), model::TensorTypeName(matrix.type));
+  }
+  constexpr auto kMost = static_cast<size_t>(std::numeric_limits<int>::max());
+  if (matrix.in_strips || matrix.parts != 1 || matrix.scales != nullptr || matrix.cols % 8 != 0 ||
+      matrix.rows > kMost || matrix.cols > kMost) {
+    throw MakeError(ErrorCode::kUnsupported,
+                    "{}: {} multiplies single matrices without scales, of a multiple of 8 columns", what,
+                    device.Name());
+  }
+  bytes_ = std::make_unique<device::DeviceArray<uint8_t>>(
+      device, std::span<const uint8_t>(matrix.data, matrix.Bytes()));
+}
+
+Multiplier::Multiplier(device::Device& device)
+    : device_(device),
+      rounded_{{Buffer<int8_t>(device), Buffer<float>(device), Buffer<float>(device)},
+               {Buffer<int8_t>(device), Buffer<float>(device), Buffer<float>(device)}} {}
+
+void Multiplier::SetRows(const float* x, int rows, int cols) {
+  x_ = x;
+  rows_ = rows;
+  cols_ = cols;
+  rounded_terms_ = 0;
+}
+
+void Multiplier::Round(int terms) {
+  if (rounded_terms_ >= terms) return;
+  const auto elements = static_cast<size_t>(rows_) * static_cast<size_t>(cols_);
+  const auto groups = static_cast<int64_t>(elements / device::kGroupWeights);
+  device::RoundArgs args{.x = x_, .groups = groups, .out = {}, .left = {}};
+  for (int term = 0; term < terms; ++term) {
+    Rounded& to = rounded_[term];
+    (term == 0 ? args.out : args.left) = {to.codes.Reserve(elements),
+                                          to.scales.Reserve(static_cast<size_t>(groups)),
+                                          to.sums.Reserve(static_cast<size_t>(groups))};
+  }
+  device_.Launch(KernelId::kRoundRows, {Blocks(static_cast<int>(groups), device::RoundRows::kWarps), 1, 1},
+                 &args);
+  rounded_terms_ = terms;
+}
+
+void Multiplier::Multiply(const DeviceMatrix& matrix, float* y, int64_t y_stride, bool fine) {
+  THRONG_CHECK(matrix.Cols() == cols_);
+  device::ProductArgs args{.weights = matrix.Data(),
+                           .row_bytes = matrix.RowBytes(),
+                           .outputs = matrix.Outputs(),
+                           .cols = cols_,
+                           .x = {},
+                           .terms = fine ? 2 : 1,
+                           .x_rows = x_,
+                           .y = y,
+                           .y_stride = y_stride,
+                           .rows = rows_};
+  const WeightKernels& kernels = matrix.Kernels();
+  if (kernels.floats) {
+    using Floats = device::MultiplyFloats<device::HalfWeights>;
+    const device::Index3 grid{Blocks(args.outputs, Floats::kOutputs), Blocks(rows_, Floats::kRows), 1};
+    return device_.Launch(*kernels.floats, grid, &args);
+  }
+  Round(args.terms);
+  for (int term = 0; term < args.terms; ++term) {
+    const Rounded& from = rounded_[term];
+    args.x[term] = {from.codes.Data(), from.scales.Data(), from.sums.Data()};
+  }
+  if (rows_ < kMinManyRows) {
+    using Few = device::MultiplyFew<device::Q8_0Blocks>;
+    return device_.Launch(*kernels.few, {Blocks(args.outputs, Few::kOutputs), Blocks(rows_, Few::kRows), 1},
+                          &args);
+  }
+  using Many = device::MultiplyMany<device::Q8_0Blocks>;
+  device_.Launch(*kernels.many, {Blocks(args.outputs, Many::kOutputs), Blocks(rows_, Many::kRows), 1}, &args);
+}
+
+}  // namespace throng::gpu
