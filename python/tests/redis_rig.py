@@ -35,7 +35,8 @@ class Redis:
             time.sleep(0.05)
 
     def ask(self, *command):
-        return subprocess.run(["redis-cli", "-p", str(self.port), *command], capture_output=True, text=True).stdout.strip()
+        return subprocess.run(["redis-cli", "-p", str(self.port), *command], capture_output=True, text=True,
+                              errors="replace").stdout.strip()
 
     def kill(self):
         self.process.kill()

@@ -21,7 +21,7 @@ namespace throng::python {
 
 namespace {
 
-// A worker's place, for throng/workers.py.
+// A worker's place, for python/throng/workers.py.
 class PythonSeat {
  public:
   explicit PythonSeat(int socket) : seat_(std::make_unique<workers::ProcessSeat>(socket)) {}

@@ -1,4 +1,4 @@
-// Python values as bytes, between a run and its workers (throng/workers.py).
+// Python values as bytes, between a run and its workers (python/throng/workers.py).
 #pragma once
 
 #include <pybind11/pybind11.h>
