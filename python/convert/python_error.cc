@@ -101,6 +101,24 @@ void Failure::Keep(const std::string& where) {
   }
 }
 
+void Failure::Keep(const py::object& exception) {
+  message_ = DescribeException(exception);
+  PyErr_SetObject(py::type::handle_of(exception).ptr(), exception.ptr());
+  kept_ = std::make_exception_ptr(py::error_already_set());
+  throw Error(ErrorCode::kInvalid, message_);
+}
+
+py::object Failure::Take() {
+  try {
+    if (kept_) std::rethrow_exception(std::exchange(kept_, nullptr));
+  } catch (const py::error_already_set& error) {
+    const py::object& exception = error.value();
+    if (error.trace()) exception.attr("__traceback__") = error.trace();
+    return exception;
+  }
+  return {};
+}
+
 void Failure::Raise(const Error& error) const {
   if (kept_ && std::string_view(error.what()).ends_with(message_)) std::rethrow_exception(kept_);
 }

@@ -28,6 +28,10 @@ class Failure {
   // Called while the exception is handled: keeps it, with where it happened, and throws an Error in its
   // place.
   [[noreturn]] void Keep(const std::string& where);
+  // The same with an exception that says already where it happened, as one from a worker.
+  [[noreturn]] void Keep(const pybind11::object& exception);
+  // The kept exception, which is forgotten; null if there is none.
+  pybind11::object Take();
   // Throws the kept exception, if it is what ended the run with this error.
   void Raise(const Error& error) const;
 

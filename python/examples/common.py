@@ -26,6 +26,9 @@ def main(name, doc, make_world, table, plot, *, agents, steps, takes_people=Fals
     parser.add_argument("--steps", type=int, default=steps, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--mode", choices=MODES, default="ooo", help="order of execution (default: %(default)s)")
+    parser.add_argument("--workers", type=lambda text: int(text) if text.isdigit() else text, default=0, metavar="N|URL",
+                        help="processes that do the agents' steps, or redis://HOST:PORT/NAME of python3 -m throng.worker "
+                        "(default: %(default)s: this one does)")
     parser.add_argument("--out", type=pathlib.Path, metavar="FOLDER", help=f"write {name}.csv and {name}.png there")
     parser.add_argument("--journal", metavar="FILE", help="record the run there, and go on if it has a beginning of it")
     parser.add_argument("--attempts", type=int, default=9, help="how often to ask a server that is away or failing "
@@ -48,7 +51,7 @@ def main(name, doc, make_world, table, plot, *, agents, steps, takes_people=Fals
             compare(make_world, flags)
             return 0
         result = throng.run(make_world(flags.agents), flags.llm, mode=flags.mode, steps=flags.steps, seed=flags.seed,
-                            journal=flags.journal, resume=True, call_attempts=flags.attempts)
+                            journal=flags.journal, resume=True, call_attempts=flags.attempts, workers=flags.workers)
     except throng.Error as error:
         print(f"{name}: {error}", file=sys.stderr)
         if flags.journal:

@@ -45,6 +45,10 @@ BackendSource::BackendSource(py::object llm, bool real_time) : llm_(std::move(ll
   if (model_ != nullptr) lease_.emplace(*model_);
 }
 
+bool BackendSource::IsVirtual() const {
+  return model_ == nullptr && !spec_.empty() && !real_time_ && llm::IsVirtualBackend(spec_);
+}
+
 std::unique_ptr<llm::Llm> BackendSource::Make() {
   if (model_ != nullptr) return std::make_unique<engine::LocalLlm>(model_->Local());
   if (spec_.empty()) return MakeFunctionLlm(llm_, is_async_);

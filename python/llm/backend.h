@@ -31,6 +31,8 @@ class BackendSource {
   // Whether it always gives the same answers to the same requests; if not, they must be recorded to be
   // compared.
   bool IsRepeatable() const { return !is_async_ && !spec_.starts_with("http"); }
+  // Whether its clock passes no wall time.
+  bool IsVirtual() const;
   std::unique_ptr<llm::Llm> Make();
 
  private:

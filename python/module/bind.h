@@ -10,5 +10,6 @@ void AddModel(pybind11::module_& module);
 void AddRun(pybind11::module_& module);
 void AddStepper(pybind11::module_& module);
 void AddVerify(pybind11::module_& module);
+void AddWorkers(pybind11::module_& module);
 
 }  // namespace throng::python

@@ -1,6 +1,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,12 +24,15 @@
 #include "python/module/journaling.h"
 #include "python/module/outcome.h"
 #include "python/module/run_options.h"
+#include "python/workers/bind_workers.h"
+#include "python/workers/steps_elsewhere.h"
 #include "python/world/call_table.h"
 #include "python/world/reporter.h"
 #include "python/world/steps.h"
 #include "python/world/tools.h"
 #include "python/world/world.h"
 #include "sim/run/run.h"
+#include "workers/workers_llm.h"
 
 namespace py = pybind11;
 
@@ -108,6 +112,12 @@ class Backends {
     }
   }
 
+  // Whether all of them answer in virtual time.
+  bool AreVirtual() const {
+    return std::all_of(sources_.begin(), sources_.end(),
+                       [](const auto& known) { return known.second->IsVirtual(); });
+  }
+
   std::unique_ptr<llm::Llm> Make() {
     if (routes_.empty()) return main_->Make();
     auto router = std::make_unique<llm::RouterLlm>(main_->Make());
@@ -176,7 +186,7 @@ py::list DescribeServers(const llm::Llm& backend) {
   return servers;
 }
 
-py::dict RunOn(const PythonWorld& world, const Settings& settings, const JournalSetup& journaling,
+py::dict RunOn(PythonWorld& world, const Settings& settings, const JournalSetup& journaling,
                std::unique_ptr<journal::Journal> journal, sim::RunOptions options, Failure& failure) {
   const app::Limits limits = MakeLimits(settings);
   app::CheckLimits(limits, world);
@@ -193,8 +203,17 @@ py::dict RunOn(const PythonWorld& world, const Settings& settings, const Journal
     options.observers.push_back(&*reporter);
   }
   CallTable calls;
+  std::optional<StepsElsewhere> elsewhere;
+  if (const py::object crew = settings.Object("crew"); !crew.is_none()) {
+    elsewhere.emplace(MakeLink(crew, world, {options.seed, options.seed_changes}));
+    world.ProceedElsewhere(*elsewhere);
+  }
   const auto wrap = [&](std::unique_ptr<llm::Llm> llm) -> std::unique_ptr<llm::Llm> {
-    return std::make_unique<Unlocked>(std::make_unique<TabledLlm>(std::move(llm), calls));
+    std::unique_ptr<llm::Llm> top = std::make_unique<TabledLlm>(std::move(llm), calls);
+    if (elsewhere) {
+      top = std::make_unique<workers::WorkersLlm>(std::move(top), elsewhere->Pool(), backends.AreVirtual());
+    }
+    return std::make_unique<Unlocked>(std::move(top));
   };
   WarnOfFailures(options);
   std::optional<effects::AnswersFile> answers;
@@ -211,6 +230,7 @@ py::dict RunOn(const PythonWorld& world, const Settings& settings, const Journal
                                         .people = answers ? &*answers : nullptr});
   py::dict described = DescribeRun(run.result, options.mode);
   described["steps"] = options.steps;
+  described["repeated_steps"] = elsewhere ? elsewhere->Pool().NumRepeated() : 0;
   described["replayed_calls"] = run.replayed;
   described["journal"] = journal == nullptr ? py::object(py::none()) : py::object(py::str(journaling.path));
   described["interactive_s"] = run.interactive_s;
@@ -236,7 +256,7 @@ py::dict Run(const py::object& world_object, const py::dict& keywords) {
   std::unique_ptr<journal::Journal> journal = OpenToResume(journaling);
   SetSeeds(settings.Get<std::optional<uint64_t>>("seed", "a whole number, 0 or more"), journal.get(),
            options);
-  const PythonWorld world(world_object, sim::Seeds{options.seed, options.seed_changes}, failure);
+  PythonWorld world(world_object, sim::Seeds{options.seed, options.seed_changes}, failure);
   try {
     return RunOn(world, settings, journaling, std::move(journal), options, failure);
   } catch (const Error& error) {

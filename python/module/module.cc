@@ -16,4 +16,5 @@ PYBIND11_MODULE(_native, module) {
   throng::python::AddRun(module);
   throng::python::AddVerify(module);
   throng::python::AddStepper(module);
+  throng::python::AddWorkers(module);
 }

@@ -14,6 +14,7 @@ from .model import Completion, Model
 from .plain import thaw
 from .record import manifest_of, sources_of
 from .space import Position
+from .workers import crew_of
 from .world import Agent, Call, World
 
 #: What answers calls: a Model, the name of a backend as ``throng run --llm`` takes it ("local", "fake",
@@ -52,7 +53,8 @@ class RunResult:
       for "fake" and "latency"); ``wall_s``: seconds of wall time
     - ``agent_steps``; ``clusters``; ``largest_cluster``, in agents; ``max_spread``: the largest number of steps between
       two agents; ``births``, ``deaths``, ``interventions``: how the population changed
-    - ``failed_calls``: calls whose agents fell back
+    - ``failed_calls``: calls whose agents fell back; ``repeated_steps``: agents' steps that were done again, as the worker
+      that did them was lost
     - ``effects``: uses of tools and questions to people, of which ``failed_effects`` failed, and of ``unknown_effects``
       nobody knows whether they were done (``ToolError``)
     - ``tokens_used``: of prompts and answers, in all sessions of the journal, wrong guesses included; ``cost``: theirs,
@@ -98,6 +100,7 @@ class RunResult:
     wasted_calls: int
     wasted_tokens: int
     replayed_calls: int = 0
+    repeated_steps: int = 0
     tokens_used: int = 0
     cost: float | None = None
     interactive_s: list[float] = field(default_factory=list, repr=False)
@@ -131,7 +134,7 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
         journal: str | os.PathLike[str] | None = None, resume: bool = False, sync: bool = False, prompts: bool = True,
         answers: str | os.PathLike[str] | None = None, embed: Embedder | None = None,
         reporters: Reporters | None = None, progress: Callable[..., None] | None = None,
-        model_for: Mapping[str, Llm] | None = None, real_time: bool = False,
+        workers: int | str = 0, model_for: Mapping[str, Llm] | None = None, real_time: bool = False,
         call_timeout: float | None = None, call_attempts: int = 9, answer_attempts: int = 3, max_wait: float = 300.0,
         fallback: str = "answer", max_tokens_total: int | None = None, max_cost: float | None = None,
         price: tuple[float, float] | None = None, max_tool_calls: int | None = None,
@@ -161,6 +164,11 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
       question's, or not given, answers it, after so many seconds. None: somebody does in the journal (``throng play``)
     - ``embed``: what embeds the texts of ``throng.Embed``: a ``Model``, the address of a server with ``/v1/embeddings``
       ("http://HOST:PORT/v1?model=NAME"), or a function from a list of texts to a list of vectors
+
+    - ``workers``: so many processes do the agents' ``proceed``, which is then no longer bound to one core; the result is
+      the same. They import the module of the world, or execute the script up to where it calls ``throng.run``. 0: this
+      process does it. Or ``"redis://HOST:PORT/NAME"``: workers on any number of hosts do
+      (``python3 -m throng.worker``). ``docs/workers.md`` has more.
 
     What is kept:
 
@@ -202,7 +210,7 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
     collector = None if reporters is None else Collector(reporters)
     keeps = journal is not None
     routes = {name: _native_llm(other) for name, other in (model_for or {}).items()}
-    fields = _native.run(world, dict(
+    settings = dict(
         llm=_native_llm("local" if llm is None else llm), model_for=routes, real_time=real_time, mode=mode, steps=steps,
         seed=seed, events=list(events), coupling=coupling, journal="" if journal is None else os.fspath(journal),
         resume=resume, other_backend=llm is not None or bool(routes), sync=sync, prompts=prompts,
@@ -212,7 +220,9 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
         call_attempts=call_attempts, answer_attempts=answer_attempts, max_wait=max_wait, fallback=fallback,
         max_tokens_total=max_tokens_total or 0, max_cost=max_cost or 0.0, max_tool_calls=max_tool_calls or 0,
         embed=tool_of(embed), answers="" if answers is None else os.fspath(answers),
-        price="" if price is None else f"{price[0]},{price[1]}", interactive=interactive or "", target_ms=target_ms))
+        price="" if price is None else f"{price[0]},{price[1]}", interactive=interactive or "", target_ms=target_ms)
+    with crew_of(world, workers) as crew:
+        fields = _native.run(world, {**settings, "crew": crew})
     return make_result(fields, collector)
 
 

@@ -11,6 +11,7 @@
 #include "python/convert/plain_value.h"
 #include "python/llm/completion.h"
 #include "python/module/change.h"
+#include "python/workers/steps_elsewhere.h"
 #include "python/world/steps.h"
 #include "python/world/tools.h"
 
@@ -90,7 +91,7 @@ std::string PlainMind::Text() const {
   return text;
 }
 
-PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure)
+PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure, bool reads_tools)
     : world_(std::move(world)),
       seeds_(std::move(seeds)),
       failure_(failure),
@@ -105,7 +106,7 @@ PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure)
   neighbour_class_ = classes.attr("Neighbour");
   ReadAgents();
   ReadDependencies();
-  tools_ = ReadTools(world_.attr("tools"));
+  if (reads_tools) tools_ = ReadTools(world_.attr("tools"));
   SetDigest();
 }
 
@@ -233,6 +234,10 @@ PythonWorld::Expectation PythonWorld::Expect(sim::AgentId agent, sim::Step step,
 
 sim::Task<sim::IntentPtr> PythonWorld::Proceed(const sim::View& view, sim::Caller& caller) const {
   if (IsAsleep(view)) co_return nullptr;
+  if (elsewhere_ != nullptr) {
+    sim::Task<sim::IntentPtr> done = elsewhere_->Proceed(*this, view, caller, failure_);
+    co_return co_await std::move(done);
+  }
   ProceedSteps steps(*this, view, failure_);
   steps.Start(world_);
   while (!steps.Done()) {

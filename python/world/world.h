@@ -58,11 +58,16 @@ struct PythonIntent final : sim::Intent {
   const sim::View& view;  // the agent's; valid until its cluster's step ends
 };
 
+class StepsElsewhere;
+
 class PythonWorld final : public sim::World {
  public:
   // Reads everything but proceed and resolve at once. Throws throng::Error, or what the Python code raises.
-  // `failure` must outlive the world.
-  PythonWorld(pybind11::object world, sim::Seeds seeds, Failure& failure);
+  // `failure` must outlive the world. Workers have no use for tools.
+  PythonWorld(pybind11::object world, sim::Seeds seeds, Failure& failure, bool reads_tools = true);
+
+  // From now on, workers do the agents' part of each step. `elsewhere` outlives all steps.
+  void ProceedElsewhere(StepsElsewhere& elsewhere) { elsewhere_ = &elsewhere; }
 
   std::string Name() const override { return name_; }
   Digest ScenarioDigest() const override { return digest_; }
@@ -133,6 +138,7 @@ class PythonWorld final : public sim::World {
   std::vector<sim::Step> barriers_;
   sim::Step horizon_ = 0;
   effects::ToolTable tools_;
+  StepsElsewhere* elsewhere_ = nullptr;
   std::vector<sim::Announcement> announcements_;
   Digest digest_;
 };

@@ -119,6 +119,14 @@ void MemberRun::NoteAnswer(const PendingCall& call) {
   calls_digest_ += hasher.Finish();
 }
 
+Task<std::string> MemberRun::Await(std::function<void(uint64_t id, bool guess)> begin) {
+  PendingCall call(*this);
+  call.is_elsewhere = true;
+  cluster_.Context().sink.Begin(begin, call);
+  co_await call;
+  co_return std::move(call.answer->text);
+}
+
 // A world's function may throw before it is a coroutine.
 void MemberRun::StartProceed() {
   try {

@@ -3,6 +3,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -40,6 +41,7 @@ struct PendingCall {
   PendingCall* next = nullptr;  // next call in flight of this agent; the scheduler's list
   uint32_t number = 0;          // call number in the member's step
   llm::Kind kind = llm::Kind::kModel;
+  bool is_elsewhere = false;  // no call, but what Caller::Await waits for; the fields around are not set
   std::string function;
   Digest request_digest;
   double issued_s = 0;  // on the backend's clock
@@ -50,6 +52,8 @@ class CallSink {
  public:
   virtual ~CallSink() = default;
   virtual void Submit(llm::Request&& request, PendingCall& call) = 0;
+  // What Caller::Await began; never answered at once.
+  virtual void Begin(const std::function<void(uint64_t id, bool guess)>& begin, PendingCall& call) = 0;
 };
 
 // Reads the state at the start of a cluster's step, for its members.
@@ -136,6 +140,7 @@ class MemberRun final : public View, public Caller {
   Task<llm::Completion> Ask(llm::Request request) override {
     return AskBoxed(std::make_unique<llm::Request>(std::move(request)));
   }
+  Task<std::string> Await(std::function<void(uint64_t id, bool guess)> begin) override;
   int LastCall() const override { return static_cast<int>(num_calls_) - 1; }
 
   ClusterRun& Cluster() const { return cluster_; }

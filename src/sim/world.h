@@ -101,6 +101,10 @@ class Caller {
   Task<llm::Completion> Use(std::string tool, std::string arguments) {
     return Ask(ToolRequest(std::move(tool), std::move(arguments)));
   }
+  // Waits for what is done elsewhere, as a part of the step by a worker (src/workers): `begin` starts it
+  // under this id, on a guess or not, and the run's Llm returns it in a completion of this id and agent,
+  // whose text is returned. It is no call: it has no number, and nothing keeps or counts it.
+  virtual Task<std::string> Await(std::function<void(uint64_t id, bool guess)> begin) = 0;
   // Number of the agent's last call in this step so far; -1: none.
   virtual int LastCall() const = 0;
 };

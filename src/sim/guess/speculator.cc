@@ -13,11 +13,13 @@ namespace throng::sim {
 
 Speculator::Speculator(const RunContext& run, llm::Llm& llm, const SpeculationOptions& options, Step end_step,
                        const WorldState& state, RunStats& stats, uint64_t& last_request_id)
-    : options_(options),
+    : llm_(llm),
+      options_(options),
       end_step_(end_step),
       graph_(run.graph),
       state_(state),
       stats_(stats),
+      last_request_id_(last_request_id),
       hypothetical_(run.world, run.graph, state, options_.max_steps, *this, stats),
       requests_(llm, options_, stats, last_request_id),
       forecasts_(run.space, run.graph),
@@ -106,6 +108,7 @@ void Speculator::Release(ClusterRun& cluster) {
   std::erase_if(asked_, is_of_cluster);
   std::erase_if(parked_, [&](const auto& entry) { return is_of_cluster(entry.second); });
   requests_.Detach(cluster);
+  CancelElsewhere(cluster);
   hypothetical_.Stop(cluster);
   for (const MemberRun& member : cluster.Members()) Consider(member.Self());
   std::erase_if(clusters_, [&](const ClusterPtr& other) { return other.get() == &cluster; });
@@ -113,6 +116,19 @@ void Speculator::Release(ClusterRun& cluster) {
 
 void Speculator::ReleaseRunOf(AgentId agent) {
   if (ClusterRun* running = hypothetical_.RunningOf(agent)) Release(*running);
+}
+
+void Speculator::CancelElsewhere(const ClusterRun& cluster) {
+  for (auto& [id, call] : elsewhere_) {
+    if (call == nullptr || &call->member.Cluster() != &cluster) continue;
+    llm_.Cancel(id);
+    call = nullptr;
+  }
+}
+
+void Speculator::CancelAll() {
+  requests_.CancelAll();
+  for (const auto& [id, call] : elsewhere_) llm_.Cancel(id);
 }
 
 void Speculator::Run(size_t confirmed_in_flight) {
@@ -230,6 +246,12 @@ void Speculator::Submit(llm::Request&& request, PendingCall& call) {
   }
 }
 
+void Speculator::Begin(const std::function<void(uint64_t id, bool guess)>& begin, PendingCall& call) {
+  const uint64_t id = ++last_request_id_;
+  begin(id, /*guess=*/true);
+  elsewhere_.emplace(id, &call);
+}
+
 bool Speculator::Answer(const llm::Request& request, PendingCall& call) {
   if (request.key.call == 0) forecasts_.NoteFirstCall(request.key.agent, call.request_digest);
   GuessedRequests::Guess* guess = requests_.Find(request.key, call.request_digest);
@@ -263,6 +285,10 @@ void Speculator::NoteConfirmedAnswer(AgentId agent) {
 }
 
 PendingCall* Speculator::Deliver(llm::Completion& completion) {
+  if (const auto node = elsewhere_.extract(completion.id); !node.empty()) {
+    if (node.mapped() != nullptr) Wake(*node.mapped(), std::move(completion));
+    return nullptr;
+  }
   GuessedRequests::Delivery delivery = requests_.Deliver(completion);
   if (delivery.confirmed != nullptr) {
     NoteConfirmedAnswer(delivery.confirmed->member.Self());

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "llm/llm.h"
@@ -46,6 +48,9 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
   // Notes a confirmed step's call that no guess had asked, and its answer: guesses of the same step use it.
   void OnAsked(uint64_t id, const llm::CallKey& key, const std::string& function, const Digest& digest);
   void OnAnswered(const llm::Completion& completion);
+  // A confirmed step waits for what is done elsewhere (Caller::Await), and no longer does.
+  void OnBegunElsewhere(AgentId agent) { ++agents_[agent].confirmed_calls; }
+  void OnEndedElsewhere(AgentId agent) { NoteConfirmedAnswer(agent); }
 
   // Advances the guesses as far as room and budget allow beside the confirmed calls in flight.
   void Run(size_t confirmed_in_flight);
@@ -54,14 +59,17 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
   PendingCall* Deliver(llm::Completion& completion);
 
   size_t InFlight() const { return requests_.InFlight(); }
+  size_t NumElsewhere() const { return elsewhere_.size(); }  // what guessed steps wait for, or have cancelled
   // For the end of a run: CancelAll cancels what is in flight; Forget drops a call that no longer is.
-  void CancelAll() { requests_.CancelAll(); }
-  void Forget(uint64_t id) { requests_.Forget(id); }
+  void CancelAll();
+  void Forget(uint64_t id) {
+    if (elsewhere_.erase(id) == 0) requests_.Forget(id);
+  }
 
  private:
   struct Agent {
     size_t confirmed_members = 0;  // size of the cluster running its confirmed step; 0: it waits
-    size_t confirmed_calls = 0;    // confirmed calls in flight
+    size_t confirmed_calls = 0;    // confirmed calls in flight, and what is done elsewhere
     bool halted = false;           // a guess failed: begins none on its own until its next commit
     bool considered = false;       // is in considered_
   };
@@ -74,6 +82,7 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
 
   // CallSink and Observer of the guessed steps.
   void Submit(llm::Request&& request, PendingCall& call) override;
+  void Begin(const std::function<void(uint64_t id, bool guess)>& begin, PendingCall& call) override;
   void OnSeenOtherwise(AgentId reader, Step step, AgentId seen) override;
   void OnSquash(AgentId agent) override;
 
@@ -86,6 +95,7 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
   void Finish(ClusterRun& cluster);
   void Release(ClusterRun& cluster);
   void ReleaseRunOf(AgentId agent);
+  void CancelElsewhere(const ClusterRun& cluster);
   void Halt(ClusterRun& cluster);
   void Wake(PendingCall& call, llm::Completion completion);
   void Abandon(AgentId agent, Step step);
@@ -96,11 +106,13 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
   void Weigh(Parked& parked);
   void SendParked(size_t confirmed_in_flight);
 
+  llm::Llm& llm_;
   const SpeculationOptions options_;
   const Step end_step_;
   const DependencyGraph& graph_;
   const WorldState& state_;
   RunStats& stats_;
+  uint64_t& last_request_id_;
   HypotheticalWorld hypothetical_;
   GuessedRequests requests_;
   Forecasts forecasts_;
@@ -109,8 +121,10 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
   std::vector<ClusterPtr> clusters_;
   std::vector<Parked> asked_;           // asked since the last SendParked
   std::multimap<Step, Parked> parked_;  // by step, earliest first
-  llm::Completion answer_;              // of a call that is answered when issued
-  std::vector<AgentId> considered_;     // agents that may have become able to begin a step
+  // By id: what guessed steps wait for; null: nobody does any more.
+  std::unordered_map<uint64_t, PendingCall*> elsewhere_;
+  llm::Completion answer_;           // of a call that is answered when issued
+  std::vector<AgentId> considered_;  // agents that may have become able to begin a step
   uint64_t commits_ = 0;
 };
 

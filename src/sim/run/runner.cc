@@ -145,7 +145,7 @@ void Runner::Loop() {
     TakeInterventions();
     StartClusters();
     if (running_ == 0 || ended_) break;
-    if (speculator_) speculator_->Run(runs_.NumCalls());
+    if (speculator_) speculator_->Run(NumCalls());
     WaitForCompletions();
     FinishAcknowledged();
     CheckStop();
@@ -365,6 +365,7 @@ void Runner::Report() {
   progress.agents_ahead = graph_.NumPresent() - graph_.AgentsAtBase();
   progress.in_flight = InFlight();
   runs_.ForEachCall([&](const PendingCall& call) {
+    if (call.is_elsewhere) return;
     const double wait = metered_until_ - call.issued_s;
     if (wait <= progress.longest_wait_s) return;
     progress.longest_wait_s = wait;

@@ -28,6 +28,7 @@ class Runner final : public CallSink {
   std::vector<const View*> Views();
   RunResult Result();
   void Submit(llm::Request&& request, PendingCall& call) override;
+  void Begin(const std::function<void(uint64_t id, bool guess)>& begin, PendingCall& call) override;
 
  private:
   void Begin();
@@ -58,9 +59,15 @@ class Runner final : public CallSink {
   void SubmitHeld();
   void Count(llm::Kind kind, const llm::Completion& completion);
   void Deliver(llm::Completion& completion);
+  void CheckAnswer(const PendingCall& call, const llm::Completion& completion);
   void MeterInFlight();
   double Now() const { return llm_.Now() + idle_s_; }
-  size_t InFlight() const { return runs_.NumCalls() + (speculator_ ? speculator_->InFlight() : 0); }
+  size_t NumCalls() const { return runs_.NumCalls() - num_elsewhere_; }
+  size_t InFlight() const { return NumCalls() + (speculator_ ? speculator_->InFlight() : 0); }
+  // What the backend will return: calls, and what is done elsewhere.
+  size_t NumAwaited() const {
+    return runs_.NumCalls() + (speculator_ ? speculator_->InFlight() + speculator_->NumElsewhere() : 0);
+  }
   void CancelAll() noexcept;
 
   const World& world_;
@@ -85,6 +92,7 @@ class Runner final : public CallSink {
   RunTable runs_;  // ready or running
   AckQueue acks_;
   uint64_t last_turn_ = 0;
+  size_t num_elsewhere_ = 0;      // of runs_' calls, those that are none (PendingCall::is_elsewhere)
   size_t running_ = 0;            // clusters, those that wait to be acknowledged included
   uint64_t last_request_id_ = 0;  // shared with the speculator
   const bool tells_expectations_ = llm_.WantsExpectations();

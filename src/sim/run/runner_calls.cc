@@ -33,7 +33,7 @@ void Runner::Submit(llm::Request&& request, PendingCall& call) {
     held_.emplace_back(std::move(request), &call);
     return;
   }
-  if (options_.mode == Mode::kSingle && runs_.NumCalls() > 0) {
+  if (options_.mode == Mode::kSingle && NumCalls() > 0) {
     waiting_.emplace_back(std::move(request), &call);
     return;
   }
@@ -44,6 +44,15 @@ void Runner::Submit(llm::Request&& request, PendingCall& call) {
   MeterInFlight();
   call.issued_s = metered_until_;
   runs_.AddCall(id, call);
+}
+
+void Runner::Begin(const std::function<void(uint64_t id, bool guess)>& begin, PendingCall& call) {
+  const uint64_t id = ++last_request_id_;
+  begin(id, /*guess=*/false);
+  if (speculator_) speculator_->OnBegunElsewhere(call.member.Self());
+  call.issued_s = metered_until_;
+  runs_.AddCall(id, call);
+  ++num_elsewhere_;
 }
 
 // A run that may end with an earlier step must not do what this one asks for.
@@ -66,7 +75,7 @@ void Runner::MeterInFlight() {
 void Runner::WaitForCompletions() {
   const bool polls = options_.stop != nullptr || options_.source != nullptr || options_.on_progress;
   const double ack_s = acks_.NextEnd() - Now();
-  if (InFlight() == 0 && acks_.Size() > 0) {
+  if (NumAwaited() == 0 && acks_.Size() > 0) {
     idle_s_ += std::max(ack_s, 0.0);
     return;
   }
@@ -83,7 +92,7 @@ void Runner::WaitForCompletions() {
     // Starts the clusters that these answers released while they are still in the cache.
     if ((i + 1) % kDeliveriesAtOnce == 0) StartClusters();
   }
-  if (!waiting_.empty() && runs_.NumCalls() == 0) {
+  if (!waiting_.empty() && NumCalls() == 0) {
     auto [request, call] = std::move(waiting_.front());
     waiting_.pop_front();
     Submit(std::move(request), *call);
@@ -138,7 +147,10 @@ void Runner::Count(llm::Kind kind, const llm::Completion& completion) {
 
 void Runner::Deliver(llm::Completion& completion) {
   PendingCall* found = runs_.TakeCall(completion.key, completion.id);
-  if (found != nullptr) {
+  if (found != nullptr && found->is_elsewhere) {
+    --num_elsewhere_;
+    if (speculator_) speculator_->OnEndedElsewhere(found->member.Self());
+  } else if (found != nullptr) {
     if (speculator_) speculator_->OnAnswered(completion);
   } else {
     THRONG_CHECK(speculator_ != nullptr);
@@ -148,17 +160,7 @@ void Runner::Deliver(llm::Completion& completion) {
   PendingCall& call = *found;
   ClusterRun& cluster = call.member.Cluster();
   MemberRun& member = call.member;
-  if (completion.finish == llm::FinishReason::kError || completion.finish == llm::FinishReason::kCancelled) {
-    const bool failed = completion.error.has_value();
-    const Error error =
-        MakeError(failed ? completion.error->Code() : ErrorCode::kCancelled, "{}, step {}, call {} ({}): {}",
-                  DescribeAgent(world_, member.Self()), cluster.GetStep(), completion.key.call, call.function,
-                  failed ? completion.error->what() : "the call was cancelled");
-    if (!failed || !options_.falls_back || !options_.falls_back(completion)) throw error;
-    ++stats_.failed_calls;
-    if (options_.on_fall_back) options_.on_fall_back(error.what());
-  }
-  Count(call.kind, completion);
+  if (!call.is_elsewhere) CheckAnswer(call, completion);
   call.answer = &completion;
   call.waiter.resume();
   if (cluster.IsResolving()) {
@@ -167,6 +169,21 @@ void Runner::Deliver(llm::Completion& completion) {
     cluster.OnProceedResumed(member);
     AfterProceed(cluster);
   }
+}
+
+// Counts the answer. Throws if it is none, unless the agent goes on without it.
+void Runner::CheckAnswer(const PendingCall& call, const llm::Completion& completion) {
+  if (completion.finish == llm::FinishReason::kError || completion.finish == llm::FinishReason::kCancelled) {
+    const bool failed = completion.error.has_value();
+    const Error error =
+        MakeError(failed ? completion.error->Code() : ErrorCode::kCancelled, "{}, step {}, call {} ({}): {}",
+                  DescribeAgent(world_, call.member.Self()), call.member.Now(), completion.key.call,
+                  call.function, failed ? completion.error->what() : "the call was cancelled");
+    if (!failed || !options_.falls_back || !options_.falls_back(completion)) throw error;
+    ++stats_.failed_calls;
+    if (options_.on_fall_back) options_.on_fall_back(error.what());
+  }
+  Count(call.kind, completion);
 }
 
 // Leaves the backend without calls of this run, so that it can serve another. Completions that arrive
@@ -180,7 +197,7 @@ void Runner::CancelAll() noexcept {
     for (const llm::Completion& completion : done_) forget(completion);  // arrived with the failed one
     runs_.ForEachCall([this](const PendingCall& call) { llm_.Cancel(call.id); });
     if (speculator_) speculator_->CancelAll();
-    for (int round = 0; round < kDrainRounds && InFlight() > 0; ++round) {
+    for (int round = 0; round < kDrainRounds && NumAwaited() > 0; ++round) {
       done_.clear();
       llm_.Wait(done_, kPollSeconds);
       for (const llm::Completion& completion : done_) forget(completion);
