@@ -14,6 +14,7 @@
 #include "sim/run/run.h"
 #include "sim/run/run_hash.h"
 #include "sim/run/run_table.h"
+#include "sim/run/snapshot_taker.h"
 #include "sim/world_state.h"
 
 namespace throng::sim {
@@ -31,6 +32,7 @@ class Runner final : public CallSink {
 
  private:
   void Begin();
+  void BeginFrom(const Snapshot& from);
   void Loop();
   void Enqueue();
   bool MayStart(const OrderedCluster& ready) const;
@@ -45,7 +47,9 @@ class Runner final : public CallSink {
   void Intervene();
   void TakeInterventions();
   void Declare(AgentId agent, Step step);
+  void ExpectNext(AgentId agent, Step step);
   void CloseSteps();
+  void OfferSnapshot();
   void CheckStop() const;
   void Report();
   void MeasureMemory();
@@ -57,6 +61,7 @@ class Runner final : public CallSink {
   bool HoldsBack(const llm::Request& request) const;
   void SubmitHeld();
   void Count(llm::Kind kind, const llm::Completion& completion);
+  void Count(Step step, const StepCounts& counts);
   void Deliver(llm::Completion& completion);
   void MeterInFlight();
   double Now() const { return llm_.Now() + idle_s_; }
@@ -89,6 +94,7 @@ class Runner final : public CallSink {
   uint64_t last_request_id_ = 0;  // shared with the speculator
   const bool tells_expectations_ = llm_.WantsExpectations();
   std::unique_ptr<Speculator> speculator_;                     // only in mode speculative
+  std::unique_ptr<SnapshotTaker> snapshots_;                   // null: none are taken
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
   std::deque<std::pair<llm::Request, PendingCall*>> held_;     // until all agents have reached their steps
   std::vector<llm::Completion> done_;
