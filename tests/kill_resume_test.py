@@ -1,5 +1,6 @@
-"""Kills runs and replays at random moments (kill -9) and resumes them: nothing that the journal had may be lost or asked
-again, and the journal must end up the same as that of a run which nobody disturbed."""
+"""Kills runs and replays at random moments (kill -9) and resumes them, from their start or from a snapshot, of which some
+were being written and some are damaged: nothing that the journal had may be lost or asked again, and the journal must end
+up the same as that of a run which nobody disturbed."""
 
 import argparse
 import itertools
@@ -31,6 +32,10 @@ CANONICAL = {
 }
 # With the times of asking and arrival: an answer that was asked for again would have others.
 ANSWERS = "SELECT * FROM calls ORDER BY step, agent, call"
+ANSWER_STEPS = "SELECT step FROM calls"
+SNAPSHOTS = "SELECT step FROM snapshots ORDER BY step"
+# So close to each other that some runs are killed while one is written.
+SNAPSHOT_EVERY = ["--snapshot-every", "10"]
 # What happens in the town from outside.
 EVENTS = ["100 leave Ben", "400 at cafe for 60: a fire", "600 arrive Ben at park", "700 announce Radio said: it rains."]
 
@@ -98,6 +103,15 @@ def write_trace(path, agents=20, steps=2500):
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def damage_snapshot(path, step):
+    database = sqlite3.connect(path)
+    with database:
+        content = bytearray(database.execute("SELECT content FROM snapshot_parts WHERE step = ?", (step,)).fetchone()[0])
+        content[random.randrange(len(content))] ^= 0x41
+        database.execute("UPDATE snapshot_parts SET content = ? WHERE step = ?", (bytes(content), step))
+    database.close()
+
+
 class Subject:
     """A command whose runs are killed, and what an undisturbed one leaves."""
 
@@ -108,7 +122,7 @@ class Subject:
         self.expected = finish([throng, *start, "--journal", self.reference])
         self.duration = time.monotonic() - begin
         self.canonical = canonical(self.reference)
-        self.kills = self.runs = 0
+        self.kills = self.runs = self.from_snapshots = 0
 
     def resume(self, journal, *flags):
         return [self.throng, "resume", journal, "--quiet", "--json", *flags]
@@ -119,9 +133,18 @@ class Subject:
         for part in self.folder.glob(journal.name + "*"):
             shutil.copy(part, self.folder / part.name.replace(journal.name, copy.name))
         before = rows(copy, ANSWERS)
-        result = finish(self.resume(copy, "--real-time=false"))
+        steps = [step for step, in rows(copy, ANSWER_STEPS)]
+        snapshots = [step for step, in rows(copy, SNAPSHOTS)]
+        how = random.choice(["from its start", "from a snapshot", "beside a damaged snapshot"])
+        if how == "beside a damaged snapshot" and snapshots:
+            damage_snapshot(copy, snapshots.pop())
+        flags = ["--from-start"] if how == "from its start" else []
+        first = snapshots[-1] if snapshots and not flags else 0
+        self.from_snapshots += first > 0
+        result = finish(self.resume(copy, "--real-time=false", *flags))
         assert result["hash"] == self.expected["hash"], f"{self.name}: the resumed run came out differently"
-        assert result["replayed_calls"] == len(before), f"{len(before)} answers kept, {result['replayed_calls']} used"
+        used = sum(step >= first for step in steps)
+        assert result["replayed_calls"] == used, f"{used} answers from step {first} on, {result['replayed_calls']} used"
         assert result["llm_calls"] == self.expected["llm_calls"]
         assert set(before) <= set(rows(copy, ANSWERS)), "an answer that was kept was asked for again"
         assert canonical(copy) == self.canonical, f"{self.name}: the journals differ"
@@ -132,7 +155,7 @@ class Subject:
         """Kills one run again and again, at most so many times; each time what is left is resumed to the end."""
         self.runs += 1
         journal = self.folder / f"{self.name}{self.runs}.journal"
-        command = [self.throng, *self.start, *self.slow(), "--journal", journal]
+        command = [self.throng, *self.start, *SNAPSHOT_EVERY, *self.slow(), "--journal", journal]
         answers = set()
         while kills > 0 and start_and_kill(command, random.uniform(0.01, self.seconds or self.duration)):
             kills -= 1
@@ -184,10 +207,11 @@ def main():
             if left <= 0:
                 break
             subject.kill_one_run(min(left, each_at_once))
+        assert arguments.kills < 20 or sum(subject.from_snapshots for subject in subjects) > 0
         for subject in subjects:
             print(
                 f"{subject.name}: {subject.kills} kills in {subject.runs} runs of {subject.expected['llm_calls']} calls: "
-                "nothing lost, nothing asked twice, the same hash"
+                f"nothing lost, nothing asked twice, the same hash, {subject.from_snapshots} times from a snapshot"
             )
 
 

@@ -21,6 +21,8 @@ struct Classes {
   py::object proxy = py::module_::import("types").attr("MappingProxyType");
   py::object frozen_dict = py::module_::import("throng.plain").attr("FrozenDict");
   py::object replace = py::module_::import("dataclasses").attr("replace");
+  py::object write = py::module_::import("throng.plain").attr("write");
+  py::object read = py::module_::import("throng.plain").attr("read");
 };
 
 // Never released: the interpreter may end before this module. Not created on first use: an import may hand
@@ -132,6 +134,24 @@ void InitPlainValues() {
 }
 
 py::object Freeze(py::handle value, const std::string& what) { return FreezeAt(value, what, 0); }
+
+std::string WritePlain(py::handle value) {
+  try {
+    return py::cast<std::string>(GetClasses().write(value));
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ValueError)) throw;
+    throw MakeError(ErrorCode::kUnsupported, "{}", ToUtf8(py::str(error.value())));
+  }
+}
+
+py::object ReadPlain(std::string_view text) {
+  try {
+    return GetClasses().read(py::str(text.data(), text.size()));
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ValueError)) throw;
+    throw MakeError(ErrorCode::kCorrupt, "{}", ToUtf8(py::str(error.value())));
+  }
+}
 
 void HashPlain(py::handle value, Hasher& hasher) {
   PyObject* const object = value.ptr();

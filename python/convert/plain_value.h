@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 
 #include <string>
+#include <string_view>
 
 #include "base/digest.h"
 
@@ -17,6 +18,11 @@ void InitPlainValues();
 // tuples, dicts become throng.FrozenDict; named tuples and frozen dataclasses keep their class. Raises
 // throng::Error for anything else, naming the place, which starts with `what` ("the mind of agent 3").
 pybind11::object Freeze(pybind11::handle value, const std::string& what);
+
+// Text of what Freeze returned, and the value that such text stands for. Throw kUnsupported for a class that
+// cannot be found by its name, and kCorrupt for other text.
+std::string WritePlain(pybind11::handle value);
+pybind11::object ReadPlain(std::string_view text);
 
 // Hashes what Freeze returned. Equal for equal values in every process; the order of dicts counts.
 void HashPlain(pybind11::handle value, Hasher& hasher);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "journal/journal.h"
 #include "journal/llm/replay_llm.h"
+#include "journal/snapshots.h"
 #include "python/llm/backend.h"
 #include "python/module/bind.h"
 #include "python/module/outcome.h"
@@ -77,6 +78,8 @@ py::list AgentsAt(const py::object& world_object, const std::string& path, std::
     options.seed = seeds.first;
     options.seed_changes = seeds.changes;
     options.interventions = journal->Interventions();
+    const journal::FoundSnapshot found = journal::FindSnapshot(*journal, world, step);
+    if (found.snapshot) options.from = &*found.snapshot;
     options.observers = {&outcome};
     options.effect_of = [&world](const std::string& tool) { return world.Tools().EffectOf(tool); };
     try {

@@ -170,6 +170,14 @@ JournalSetup MakeJournalSetup(const Settings& settings) {
   return setup;
 }
 
+std::optional<sim::Step> ReadSnapshotEvery(const Settings& settings) {
+  constexpr const char* kAllowed = "a whole number, 0 or more";
+  const auto every = settings.Get<std::optional<sim::Step>>("snapshot_every", kAllowed);
+  if (every.value_or(0) < 0)
+    throw MakeError(ErrorCode::kInvalid, "snapshot_every {}: it must be {}", *every, kAllowed);
+  return every;
+}
+
 py::list DescribeServers(const llm::Llm& backend) {
   py::list servers;
   for (const llm::ServerStats& server : app::ServersOf(backend)) {
@@ -208,6 +216,17 @@ py::dict RunOn(PythonWorld& world, const Settings& settings, const JournalSetup&
     elsewhere.emplace(MakeLink(crew, world, {options.seed, options.seed_changes}));
     world.ProceedElsewhere(*elsewhere);
   }
+  app::Beginning beginning;
+  // What reporters have measured of earlier steps is theirs: the journal does not have all of it.
+  if (journal != nullptr && !journal->IsDone(options.steps) && !settings.Flag("from_start") && !reporter) {
+    beginning = app::FindBeginning(*journal, world, options.steps);
+    if (beginning.is_problem) Warn(beginning.note);
+  }
+  if (beginning.snapshot) {
+    options.from = &*beginning.snapshot;
+    outcome.AddEarlier(journal::Reader(*journal).Events(0, options.from->step));
+    calls.AddEarlier(*journal, options.from->step);
+  }
   const auto wrap = [&](std::unique_ptr<llm::Llm> llm) -> std::unique_ptr<llm::Llm> {
     std::unique_ptr<llm::Llm> top = std::make_unique<TabledLlm>(std::move(llm), calls);
     if (elsewhere) {
@@ -223,6 +242,7 @@ py::dict RunOn(PythonWorld& world, const Settings& settings, const JournalSetup&
   const app::RunOutcome run = app::Run(world, *backend, options,
                                        {.limits = limits,
                                         .journal = journal.get(),
+                                        .snapshot_every = ReadSnapshotEvery(settings),
                                         .on_wait = [](const std::string& text) { Warn(text); },
                                         .wrap = wrap,
                                         .tools = world.Tools(),

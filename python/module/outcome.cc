@@ -17,6 +17,22 @@ Outcome::Outcome(const PythonWorld& world) : world_(world) {
   }
 }
 
+void Outcome::OnSnapshot(const sim::Snapshot& from) {
+  for (sim::AgentId id = 0; id < agents_.size(); ++id) {
+    const sim::Snapshot::Agent& agent = from.agents[id];
+    if (agent.was_present) agents_[id] = {agent.body, agent.mind, agent.present};
+  }
+  for (const sim::CellWrite& cell : from.cells) cells_[cell.pos] = cell.value;
+}
+
+void Outcome::AddEarlier(const std::vector<journal::EventRow>& events) {
+  for (const journal::EventRow& row : events) {
+    events_.push_back({static_cast<sim::Step>(row.step),
+                       {static_cast<sim::AgentId>(row.agent), row.kind, row.text,
+                        static_cast<int>(row.call.value_or(-1))}});
+  }
+}
+
 void Outcome::OnCommit(const sim::CommitRecord& record) {
   for (const sim::MemberCommit& member : record.members) {
     if (!member.body_changed && !member.mind_changed && !member.removed) continue;

@@ -6,6 +6,7 @@
 #include <map>
 #include <vector>
 
+#include "journal/read/reader.h"
 #include "python/world/world.h"
 #include "sim/run/run.h"
 
@@ -15,9 +16,13 @@ namespace throng::python {
 class Outcome final : public sim::RunObserver {
  public:
   explicit Outcome(const PythonWorld& world);
+  void OnSnapshot(const sim::Snapshot& from) override;
   void OnCommit(const sim::CommitRecord& record) override;
   void OnStep(sim::Step, const Digest&) override {}
   void OnIntervention(const sim::InterventionRecord& record) override;
+
+  // Events of before the run's first step, ordered.
+  void AddEarlier(const std::vector<journal::EventRow>& events);
 
   // Adds the attributes of throng.RunResult: agents, cells, events.
   void AddTo(pybind11::dict& result);

@@ -132,6 +132,7 @@ class RunResult:
 def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", seed: int | None = None,
         events: Sequence[tuple[int, str]] = (), coupling: str = "paper",
         journal: str | os.PathLike[str] | None = None, resume: bool = False, sync: bool = False, prompts: bool = True,
+        snapshot_every: int | None = None, from_start: bool = False,
         answers: str | os.PathLike[str] | None = None, embed: Embedder | None = None,
         reporters: Reporters | None = None, progress: Callable[..., None] | None = None,
         workers: int | str = 0, model_for: Mapping[str, Llm] | None = None, real_time: bool = False,
@@ -178,6 +179,9 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
       one of them, with a warning: the journal says which session had which.
     - ``sync``: wait for the disk at every answer, to survive a loss of power
     - ``prompts``: whether a new journal keeps prompts and system messages
+    - ``snapshot_every``: steps between the snapshots in the journal, from which a run goes on at once; 0: none, None:
+      as often as costs little
+    - ``from_start``: go on with a run from its start instead, and check every step again. Runs with ``reporters`` do.
     - ``reporters``: what to measure: ``throng.Reporters``
     - ``progress``: called about once a second with the keywords ``step, front_step, calls, tokens, in_flight, wall_s``
 
@@ -214,6 +218,7 @@ def run(world: World, llm: Llm | None = None, *, steps: int, mode: str = "ooo", 
         llm=_native_llm("local" if llm is None else llm), model_for=routes, real_time=real_time, mode=mode, steps=steps,
         seed=seed, events=list(events), coupling=coupling, journal="" if journal is None else os.fspath(journal),
         resume=resume, other_backend=llm is not None or bool(routes), sync=sync, prompts=prompts,
+        snapshot_every=snapshot_every, from_start=from_start,
         manifest=manifest_of(world) if keeps else {}, files=list(sources_of(type(world)).items()) if keeps else [],
         progress=progress,
         collect=collector, collect_every=1 if reporters is None else reporters.every, call_timeout=call_timeout or 0.0,

@@ -1,6 +1,7 @@
 #include "python/world/call_table.h"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -30,6 +31,13 @@ const char* FinishName(llm::FinishReason finish) {
 }
 
 }  // namespace
+
+void CallTable::AddEarlier(journal::Journal& journal, sim::Step step) {
+  for (const journal::AnsweredCall& call : journal.CallsBefore(step)) {
+    std::optional<journal::JournaledAnswer> answer = journal.FindAnswer(call.key);
+    if (answer) Add({std::move(answer->completion), call.function, call.issued_s, call.arrived_s});
+  }
+}
 
 void TabledLlm::Submit(llm::Request request) {
   if (!request.guess) asked_.insert_or_assign(request.id, Asked{request.function, Now()});

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "journal/journal.h"
 #include "llm/decorators/decorator.h"
 
 namespace throng::python {
@@ -23,6 +24,8 @@ class CallTable {
     double answered_s;
   };
   void Add(Row row) { rows_.push_back(std::move(row)); }
+  // The calls of the steps before `step`, as the journal has them.
+  void AddEarlier(journal::Journal& journal, sim::Step step);
   // A list of tuples, ordered by step, agent and call; throng.data names their columns.
   pybind11::list Rows();
 

@@ -91,6 +91,18 @@ std::string PlainMind::Text() const {
   return text;
 }
 
+void PlainMind::Write(ByteWriter& out) const {
+  out.Add(std::string_view(WritePlain(value_))).Add(sleep_.until).Add(sleep_.alert);
+}
+
+sim::MindPtr PlainMind::Read(ByteReader& in, const std::string& what) {
+  const PlainMind awake(ReadPlain(in.GetText()), what);
+  Sleep sleep;
+  sleep.until = in.Get<sim::Step>();
+  sleep.alert = in.GetBool();
+  return std::make_shared<PlainMind>(awake, sleep);
+}
+
 PythonWorld::PythonWorld(py::object world, sim::Seeds seeds, Failure& failure, bool reads_tools)
     : world_(std::move(world)),
       seeds_(std::move(seeds)),
@@ -169,6 +181,17 @@ void PythonWorld::SetDigest() {
   for (const sim::Step step : barriers_) hasher.Add(step);
   HashPlain(Freeze(world_.attr("parameters")(), "World.parameters()"), hasher);
   digest_ = hasher.Finish();
+}
+
+std::string PythonWorld::MindForm() const {
+  const py::object sources = py::module_::import("throng.record").attr("sources_of")(py::type::of(world_));
+  Hasher hasher;
+  for (const auto& [name, text] : py::cast<py::dict>(sources)) hasher.Add(ToText(text, "source"));
+  return "python 1, source " + hasher.Finish().Hex();
+}
+
+sim::MindPtr PythonWorld::ReadMind(sim::AgentId agent, ByteReader& in) const {
+  return PlainMind::Read(in, fmt::format("the mind of agent {} ({})", agent, AgentName(agent)));
 }
 
 py::object PythonWorld::MakeAgent(sim::AgentId agent, const sim::Body& body, const sim::MindPtr& mind,

@@ -33,6 +33,8 @@ class PlainMind final : public sim::Mind {
   PlainMind(const PlainMind& mind, Sleep sleep) : value_(mind.value_), digest_(mind.digest_), sleep_(sleep) {}
   void Hash(Hasher& hasher) const override;
   std::string Text() const override;
+  void Write(ByteWriter& out) const override;
+  static sim::MindPtr Read(ByteReader& in, const std::string& what);
   const pybind11::object& Value() const { return value_; }
   const Sleep& GetSleep() const { return sleep_; }
 
@@ -79,6 +81,8 @@ class PythonWorld final : public sim::World {
   sim::Body StartBody(sim::AgentId agent) const override { return agents_[agent].body; }
   sim::MindPtr StartMind(sim::AgentId agent) const override { return agents_[agent].mind; }
   bool StartsPresent(sim::AgentId agent) const override { return agents_[agent].present; }
+  std::string MindForm() const override;  // another one once the source of the world has changed
+  sim::MindPtr ReadMind(sim::AgentId agent, ByteReader& in) const override;
   sim::Step Horizon() const override { return horizon_; }
   std::vector<sim::Announcement> Announcements() const override { return announcements_; }
   void Intervene(const std::string& what, sim::Change& change) const override;

@@ -11,6 +11,7 @@
 #include "journal/people.h"
 #include "journal/read/reader.h"
 #include "journal/read/report.h"
+#include "journal/snapshots.h"
 #include "llm/decorators/decorator.h"
 
 namespace throng::app {
@@ -73,6 +74,9 @@ void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::R
     options.observers.push_back(&journal);
     options.source = &journal;
     options.interventions = journal.Interventions();
+    std::optional<journal::SnapshotWriter> snapshots;
+    if (!journal.IsDone(options.steps) && setup.snapshot_every != 0 && !world.MindForm().empty())
+      options.snapshots = &snapshots.emplace(journal, world, setup.snapshot_every);
     outcome.result = sim::RunWorld(world, *top, options);
     outcome.replayed = counts.NumReplayed();
     const auto steps = static_cast<sim::Step>(outcome.result.step_hashes.size());
@@ -86,6 +90,21 @@ void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::R
 }
 
 }  // namespace
+
+Beginning FindBeginning(const journal::Journal& journal, const sim::World& world, sim::Step steps) {
+  if (world.MindForm().empty()) {
+    return {{},
+            fmt::format("journal {}: no snapshots are kept of the world {}, so the run is repeated from its "
+                        "start",
+                        journal.Path(), world.Name())};
+  }
+  journal::FoundSnapshot found = journal::FindSnapshot(journal, world, steps - 1);
+  const std::string from = found.snapshot
+                               ? fmt::format("goes on from the snapshot of step {}", found.snapshot->step)
+                               : std::string("is repeated from its start");
+  if (found.problem.empty()) return {std::move(found.snapshot), fmt::format("the run {}", from)};
+  return {std::move(found.snapshot), fmt::format("{}; so the run {}", found.problem, from), true};
+}
 
 RunOutcome Run(const sim::World& world, llm::Llm& backend, sim::RunOptions options, const RunSetup& setup) {
   effects::EffectsOptions effects;

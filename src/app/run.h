@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "app/limits.h"
@@ -19,6 +21,9 @@ namespace throng::app {
 struct RunSetup {
   Limits limits{};
   journal::Journal* journal = nullptr;  // begun, or opened to resume; null: nothing is kept
+  // Steps between snapshots in the journal, if the world can have them; 0: none; not set: whenever it costs
+  // little.
+  std::optional<sim::Step> snapshot_every{};
   // Told, in one sentence, of pauses that a user would notice; not set: they are logged.
   std::function<void(const std::string&)> on_wait{};
   // Wraps everything else that answers the agents; none by default.
@@ -42,6 +47,15 @@ class Stopped : public Error {
   using Error::Error;
   static constexpr int kExitCode = 3;  // of a program stopped by it
 };
+
+// Where a run that is not done begins, if it is to begin with a snapshot of its journal rather than at its
+// start. Says so, or why there is none, in one sentence.
+struct Beginning {
+  std::optional<sim::Snapshot> snapshot;
+  std::string note;
+  bool is_problem = false;  // there is a snapshot that cannot be used
+};
+Beginning FindBeginning(const journal::Journal& journal, const sim::World& world, sim::Step steps);
 
 // Interventions come from the journal, if there is one. The journal's session ends in any case, with "done"
 // or with what went wrong, and with the tokens used in vain. Throws Stopped when a budget is used up.

@@ -12,6 +12,8 @@
 namespace throng::app {
 
 struct Simulation {
+  static constexpr int kAutomatic = -1;
+
   std::string scenario;      // a folder, or the name of an example; empty: the built-in town
   std::string trace;         // a recorded day, instead of a scenario
   int radius = -1;           // perception radius in a recorded day; negative: the trace's own
@@ -28,6 +30,7 @@ struct Simulation {
   std::string coupling = "paper";
   std::string llm = "local";
   bool real_time = false;
+  int snapshot_every = kAutomatic;  // steps between snapshots in the journal; 0: none
   engine::LocalOptions local;
   std::vector<std::string> model_for;  // "say=FILE_OR_BACKEND"
   Limits limits;

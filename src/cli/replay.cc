@@ -48,6 +48,7 @@ struct Options {
   double shared_prefix = 0;
   std::string plot;
   std::string journal;
+  int snapshot_every = app::Simulation::kAutomatic;
   std::string plot_window;
   app::Limits limits;  // interactive and target
   bool json = false;
@@ -80,6 +81,7 @@ app::Simulation SimulationOf(const Options& options) {
   simulation.radius = options.radius;
   simulation.steps = options.steps;
   simulation.seed = 0;
+  simulation.snapshot_every = options.snapshot_every;
   simulation.mode = options.mode;
   simulation.coupling = options.coupling;
   simulation.llm = options.llm;
@@ -245,6 +247,7 @@ void AddReplay(CLI::App& app) {
   CLI::Option* plot = command->add_option(
       "--plot", options->plot,
       "File (.svg) for a picture of each agent's calls and the requests in flight over time");
+  AddSnapshotFlag(*command, options->snapshot_every, "as often as costs little")->needs(journal);
   plot->excludes(journal);
   for (CLI::Option* option : {pool, ack, unordered}) option->excludes(journal);
   command->add_option("--plot-window", options->plot_window, "FROM:UNTIL in seconds: only that part")

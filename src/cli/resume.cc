@@ -8,6 +8,7 @@
 #include "app/backend.h"
 #include "app/record/journaling.h"
 #include "app/record/manifest.h"
+#include "app/run.h"
 #include "app/run_options.h"
 #include "cli/cli11.h"
 #include "cli/commands.h"
@@ -23,6 +24,7 @@ struct Options {
   OutputFlags output;
   std::string journal;
   bool sync_always = false;
+  bool from_start = false;
 };
 
 // A later end, if a flag asks for one.
@@ -54,7 +56,7 @@ void Resume(Options& options, const CLI::App& command) {
   app::FillFromManifest(*journal, given, simulation);
   const app::Scenario scenario = app::LoadScenario(simulation);
   SetEnd(wanted, given, *journal, scenario, simulation);
-  const sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
+  sim::RunOptions run = app::MakeRunOptions(simulation, scenario);
   if (journal->IsDone(run.steps)) {
     if (GivesBackend(given)) {
       fmt::print(
@@ -72,6 +74,12 @@ void Resume(Options& options, const CLI::App& command) {
     fmt::print(stderr, "journal {}: {} of {} steps are done, {} answers are kept\n", options.journal,
                journal->NumSteps(), run.steps, journal->NumAnswers());
   }
+  app::Beginning beginning;
+  if (!options.from_start && !journal->IsDone(run.steps)) {
+    beginning = app::FindBeginning(*journal, *scenario.world, run.steps);
+    if (!options.output.quiet) fmt::print(stderr, "{}\n", beginning.note);
+  }
+  if (beginning.snapshot) run.from = &*beginning.snapshot;
   RunAndReport(simulation, options.output, scenario, run, *llm, journal.get());
 }
 
@@ -92,6 +100,11 @@ void AddResume(CLI::App& app) {
       ->add_flag("--sync", options->sync_always,
                  "Survive a loss of power, too: wait for the disk at every answer")
       ->group("Output");
+  AddSnapshotFlag(*command, options->simulation.snapshot_every, "that of the run");
+  command
+      ->add_flag("--from-start", options->from_start,
+                 "Repeat the run from its start, not from a snapshot, and check every step again")
+      ->group("Output");
   command->footer(
       "World, backend, model and limits are those of the run unless a flag says otherwise; answers that were "
       "kept "
@@ -99,6 +112,7 @@ void AddResume(CLI::App& app) {
       "Examples:\n"
       "  throng resume throng-town-1-20250131-120000.journal\n"
       "  throng resume town.journal --until 18:00\n"
+      "  throng resume town.journal --from-start\n"
       "  throng resume town.journal --llm http://localhost:8000");
   command->callback([options, command] { Resume(*options, *command); });
 }

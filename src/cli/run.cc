@@ -100,6 +100,7 @@ void AddRun(CLI::App& app) {
       ->add_flag("--sync", options->sync_always,
                  "Survive a loss of power, too: wait for the disk at every answer")
       ->group("Output");
+  AddSnapshotFlag(*command, options->simulation.snapshot_every, "as often as costs little");
   command->footer(
       "Examples:\n"
       "  throng run --until 09:00\n"

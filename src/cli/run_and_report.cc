@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <string>
 
 #include "app/backend.h"
@@ -16,6 +17,11 @@ namespace throng::cli {
 namespace {
 
 constexpr int kFailuresShown = 10;
+
+std::optional<sim::Step> SnapshotEvery(const app::Simulation& simulation) {
+  if (simulation.snapshot_every == app::Simulation::kAutomatic) return std::nullopt;
+  return simulation.snapshot_every;
+}
 
 // Prints a line for each of the first kFailuresShown failures; the journal has all of them.
 std::function<void(const std::string&)> ReportFailures(ProgressLine& line) {
@@ -51,7 +57,11 @@ void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, 
   app::RunOutcome outcome;
   try {
     outcome = app::Run(*scenario.world, backend, options,
-                       {.limits = simulation.limits, .journal = journal, .on_wait = on_wait, .wrap = {}});
+                       {.limits = simulation.limits,
+                        .journal = journal,
+                        .snapshot_every = SnapshotEvery(simulation),
+                        .on_wait = on_wait,
+                        .wrap = {}});
   } catch (const app::Stopped& stopped) {
     line.Clear();
     throw app::Stopped(stopped.Code(), with_remedy(stopped));

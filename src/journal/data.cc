@@ -65,9 +65,11 @@ void Journal::AddDatum(sim::Step step, std::optional<sim::AgentId> agent, std::s
 }
 
 void Journal::EndAt(sim::Step steps) {
-  for (const char* sql : {"DELETE FROM commits WHERE step >= ?", "DELETE FROM chronicle WHERE step >= ?",
-                          "DELETE FROM collected WHERE step >= ?", "DELETE FROM bodies WHERE step > ?",
-                          "DELETE FROM cells WHERE step > ?", "DELETE FROM presence WHERE step > ?"}) {
+  for (const char* sql :
+       {"DELETE FROM commits WHERE step >= ?", "DELETE FROM chronicle WHERE step >= ?",
+        "DELETE FROM collected WHERE step >= ?", "DELETE FROM bodies WHERE step > ?",
+        "DELETE FROM cells WHERE step > ?", "DELETE FROM presence WHERE step > ?",
+        "DELETE FROM snapshots WHERE step > ?", "DELETE FROM snapshot_parts WHERE step > ?"}) {
     Touch();
     Statement(*database_, sql).Bind(int64_t{steps}).Run();
   }

@@ -35,13 +35,19 @@ constexpr Part kParts[] = {
     {"SELECT step, agent, call, kind, effect, function, digest, begun, NULL, arguments FROM intentions WHERE "
      "step < ?",
      "INSERT INTO intentions VALUES(?,?,?,?,?,?,?,?,?,?)"},
-    {"SELECT * FROM commits WHERE step < ?", kAddCommit},
-    {"SELECT * FROM bodies WHERE step <= ?", kAddBody},
-    {"SELECT * FROM cells WHERE step <= ?", kAddCell},
-    {"SELECT * FROM chronicle WHERE step < ?", kAddEvent},
-    {"SELECT * FROM presence WHERE step <= ?", kSetPresence},
-    {"SELECT * FROM hashes WHERE step < ?", kAddHash},
-    {"SELECT * FROM collected WHERE step < ?", kAddDatum},
+    {"SELECT * FROM snapshot_parts WHERE step <= ?", kAddSnapshotPart},
+    {"SELECT * FROM snapshots WHERE step <= ?", "INSERT INTO snapshots VALUES(?,?,?,?,?,?)"},
+};
+// The same, for what every journal has and most of its rows are in: SQLite copies them by itself, in 0.6 of
+// the time.
+constexpr const char* kCopies[] = {
+    "INSERT INTO commits SELECT * FROM original.commits WHERE step < ?",
+    "INSERT INTO bodies SELECT * FROM original.bodies WHERE step <= ?",
+    "INSERT INTO cells SELECT * FROM original.cells WHERE step <= ?",
+    "INSERT INTO chronicle SELECT * FROM original.chronicle WHERE step < ?",
+    "INSERT INTO presence SELECT * FROM original.presence WHERE step <= ?",
+    "INSERT INTO hashes SELECT * FROM original.hashes WHERE step < ?",
+    "INSERT INTO collected SELECT * FROM original.collected WHERE step < ?",
 };
 constexpr Part kWholes[] = {{"SELECT * FROM starts", kAddStart}, {"SELECT * FROM files", kAddFile}};
 
@@ -64,6 +70,15 @@ std::unique_ptr<Journal> Journal::CreateFork(const std::string& path, const Jour
       to.Run();
     }
   };
+  Statement(fork->GetDatabase(), "ATTACH ? AS original")
+      .Bind(std::string_view(ReadOnlyUri(original.Path())))
+      .Run();
+  for (const char* copied : kCopies) {
+    fork->Touch();
+    Statement(fork->GetDatabase(), copied).Bind(int64_t{at}).Run();
+  }
+  fork->Flush();
+  fork->GetDatabase().Execute("DETACH original");
   for (const Part& part : kWholes) {
     Statement from(original.GetDatabase(), part.select);
     Statement to(fork->GetDatabase(), part.insert);

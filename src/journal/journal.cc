@@ -380,6 +380,24 @@ std::optional<JournaledAnswer> Journal::FindAnswer(const llm::CallKey& key) {
   return answer;
 }
 
+std::vector<AnsweredCall> Journal::CallsBefore(sim::Step step) const {
+  Statement select(*database_,
+                   "SELECT step, agent, call, function, issued_s, arrived_s FROM answers WHERE step < ? "
+                   "ORDER BY step, agent, call");
+  select.Bind(int64_t{step});
+  std::vector<AnsweredCall> calls;
+  while (select.Step()) {
+    AnsweredCall& call = calls.emplace_back();
+    call.key.step = static_cast<int32_t>(select.Int(0));
+    call.key.agent = static_cast<uint32_t>(select.Int(1));
+    call.key.call = static_cast<uint32_t>(select.Int(2));
+    call.function = select.Text(3);
+    call.issued_s = select.Double(4);
+    call.arrived_s = select.Double(5);
+  }
+  return calls;
+}
+
 AskedCall Journal::AddQuestion(const llm::Request& request) {
   Touch();
   AskedCall asked;

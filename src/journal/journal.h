@@ -1,6 +1,6 @@
 // The journal of a run: one SQLite file (WAL mode) that holds every answer of the backend as it arrived, and
 // everything that happened. Resuming a run means running it again with these answers, so nothing else needs
-// to be restored. One process writes; others may read meanwhile.
+// to be restored; snapshots only make it start sooner. One process writes; others may read meanwhile.
 //
 // Readers use the views of docs/journal-format.md: calls, events, agents, steps and others. Below them are
 // these tables, all keyed by step and agent, never by order of execution, so that two runs of one world can
@@ -37,6 +37,9 @@
 //                                      the run has decided
 //   hashes(step, hash)                 steps that all agents have finished
 //   collected(step, agent, name, value)  see AddDatum; agent -1: of the whole model
+//   snapshots(step, made, program, minds, bytes, digest)*  states at the start of `step`, from which the run can go
+//                                      on; made: UTC; minds: World::MindForm; digest: of the content (snapshots.h)
+//   snapshot_parts(step, part, content)*  their bytes
 // clang-format on
 // Everything marked * depends on time and is left out of the canonical digest, as are ids, files and data.
 //
@@ -96,6 +99,13 @@ struct JournaledAnswer {
   llm::Completion completion;
 };
 
+struct AnsweredCall {
+  llm::CallKey key;
+  std::string function;
+  double issued_s;  // both on the backend's clock
+  double arrived_s;
+};
+
 // A call that was asked, as the journal knows it: the digest of the request, and the rows that hold it.
 struct AskedCall {
   struct Memory {
@@ -111,6 +121,16 @@ struct AskedCall {
   std::string system;  // lists of parts; empty: not kept
   std::string prompt;
   std::vector<Memory> memories;
+};
+
+// A state of the run that was kept, so that it can go on from there.
+struct SnapshotRow {
+  sim::Step step;
+  std::string made;     // UTC
+  std::string program;  // version and commit
+  std::string minds;    // World::MindForm
+  int64_t bytes;
+  Digest digest;
 };
 
 // No value, a number or a text. Not-a-number counts as no value.
@@ -181,6 +201,7 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void EndSession(std::string_view outcome);  // "done", "stopped", or an error's message
 
   std::optional<JournaledAnswer> FindAnswer(const llm::CallKey& key);
+  std::vector<AnsweredCall> CallsBefore(sim::Step step) const;  // by step, agent and call
   // Keeps what is asked, but for prompts that are not to be kept.
   AskedCall AddQuestion(const llm::Request& request);
   // A failed completion is kept with its message, for runs whose agents fall back.
@@ -199,6 +220,13 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   // not.
   void AddDatum(sim::Step step, std::optional<sim::AgentId> agent, std::string_view name,
                 const DataValue& value);
+
+  // What snapshots.h writes, one for each step. `minds`: World::MindForm.
+  void AddSnapshot(sim::Step step, std::string_view minds, std::string_view bytes);
+  std::vector<SnapshotRow> Snapshots() const;  // by step
+  // Throws kCorrupt unless the bytes are those that were added.
+  std::string SnapshotBytes(const SnapshotRow& snapshot) const;
+  std::vector<Digest> StepHashes(sim::Step count) const;  // of the first steps
 
   // Rows that exist already (in a resumed run) must be equal: throws kInvalid naming step and agent if not.
   void OnCommit(const sim::CommitRecord& record) override;

@@ -21,11 +21,13 @@ uint64_t LinkKey(Step step, AgentId agent) {
 }  // namespace
 
 DependencyGraph::DependencyGraph(const Space& space, std::vector<Rules> rules, Coupling coupling,
-                                 std::span<const Pos> start, Step end_step)
-    : proximity_(MakeProximity(space, std::move(rules), coupling, start)),
+                                 std::span<const Pos> start, Step end_step, Step first_step)
+    : proximity_(MakeProximity(space, std::move(rules), coupling, start, first_step)),
       end_step_(end_step),
       agents_(start.size()),
-      num_present_(NumAgents()) {
+      num_present_(NumAgents()),
+      base_step_(first_step),
+      front_step_(first_step) {
   at_step_.push_back(NumAgents());
 }
 
@@ -50,7 +52,7 @@ void DependencyGraph::SetHorizon(Step horizon) {
 }
 
 void DependencyGraph::AddPause(Step step) {
-  THRONG_CHECK(step > front_step_ || front_step_ == 0);
+  THRONG_CHECK(step > front_step_ || (step == front_step_ && visit_ == 0));
   pauses_.insert(step);
 }
 
@@ -161,9 +163,9 @@ void DependencyGraph::Remove(AgentId id) {
   proximity_->DropLookahead(id);
 }
 
-void DependencyGraph::Reserve(AgentId agent) {
+void DependencyGraph::Reserve(AgentId agent, bool was_present) {
   Remove(agent);
-  agents_[agent].was_present = false;
+  agents_[agent].was_present = was_present;
 }
 
 void DependencyGraph::Add(AgentId id, Pos pos, Step step) {

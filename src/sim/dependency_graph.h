@@ -45,11 +45,11 @@ struct Newborn {
 
 class DependencyGraph {
  public:
-  // rules: one for all agents, or one for each. All agents start at step 0; an agent that reaches end_step is
-  // done and never reported again. Throws kInvalid for positions outside the space and for rules that the
-  // space does not support.
+  // rules: one for all agents, or one for each. All agents start at first_step; an agent that reaches
+  // end_step is done and never reported again. Throws kInvalid for positions outside the space and for rules
+  // that the space does not support.
   DependencyGraph(const Space& space, std::vector<Rules> rules, Coupling coupling, std::span<const Pos> start,
-                  Step end_step);
+                  Step end_step, Step first_step = 0);
   DependencyGraph(const Space& space, Rules rules, Coupling coupling, std::span<const Pos> start,
                   Step end_step)
       : DependencyGraph(space, std::vector<Rules>{rules}, coupling, start, end_step) {}
@@ -63,13 +63,15 @@ class DependencyGraph {
   // Sets what World::Declare returned for the agent's state at `step`: its current step, or the one that the
   // next Commit brings it to. Throws kInvalid, naming the step, if pos is outside the declared box.
   void Declare(AgentId agent, Step step, Pos pos, const Lookahead& lookahead);
+  // Sets what LookaheadOf has returned in another graph at this step. Call before Start.
+  void SetLookahead(AgentId agent, const Lookahead& lookahead) { proximity_->SetLookahead(agent, lookahead); }
   Lookahead LookaheadOf(AgentId agent) const { return proximity_->LookaheadOf(agent); }
 
   // Sets World::Horizon. Call before Start. Throws kInvalid if negative.
   void SetHorizon(Step horizon);
 
-  // Makes the agent absent at the start and its id free. Call before Start.
-  void Reserve(AgentId agent);
+  // Makes the agent absent at the start, and its id free unless it was present before. Call before Start.
+  void Reserve(AgentId agent, bool was_present = false);
 
   // Appends the clusters that are ready at the start. Call once, before the first Commit.
   void Start(ClusterList& ready);
@@ -169,8 +171,8 @@ class DependencyGraph {
   std::vector<AgentId> held_;  // agents held at a barrier, a pause or the horizon
   uint32_t num_present_;
   std::deque<uint32_t> at_step_;  // number of agents at base_step_ + i
-  Step base_step_ = 0;
-  Step front_step_ = 0;
+  Step base_step_;
+  Step front_step_;
   uint64_t visit_ = 0;
   std::vector<AgentId> queue_;                         // of the current search: the cluster found so far
   std::vector<std::pair<AgentId, AgentId>> released_;  // scratch of Commit: waiter, blocker

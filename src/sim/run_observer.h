@@ -10,6 +10,8 @@
 
 namespace throng::sim {
 
+struct Snapshot;
+
 struct CellWrite {
   Pos pos;
   std::string value;
@@ -52,6 +54,9 @@ struct InterventionRecord {
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
+  // The run begins here instead of at its start: nothing that happened before is told. The first call, if
+  // it comes.
+  virtual void OnSnapshot(const Snapshot& from) { static_cast<void>(from); }
   virtual void OnCommit(const CommitRecord& record) = 0;
   virtual void OnStep(Step step,
                       const Digest& hash) = 0;  // all agents have done this step; called in order of steps

@@ -18,7 +18,8 @@ struct GuessStats {
   uint64_t wasted_tokens = 0;     // prompts and answers of wasted calls; expected tokens of cancelled ones
 };
 
-struct RunStats : GuessStats {
+// What can be counted step by step: the sums do not depend on the order of execution.
+struct StepCounts {
   uint64_t calls = 0;  // of models
   uint64_t prompt_tokens = 0;
   uint64_t cached_prompt_tokens = 0;
@@ -29,9 +30,37 @@ struct RunStats : GuessStats {
   uint64_t unknown_effects = 0;  // begun, and nobody knows whether they were done
   uint64_t clusters = 0;
   uint64_t agent_steps = 0;
-  uint32_t largest_cluster = 0;
   uint64_t births = 0;
   uint64_t deaths = 0;
+
+  StepCounts& operator+=(const StepCounts& other);
+  StepCounts& operator-=(const StepCounts& other);
+};
+
+// Calls visit(member) for each field, a pointer to it.
+template <typename Visit>
+void ForEachStepCount(Visit&& visit) {
+  for (uint64_t StepCounts::*const field :
+       {&StepCounts::calls, &StepCounts::prompt_tokens, &StepCounts::cached_prompt_tokens,
+        &StepCounts::output_tokens, &StepCounts::failed_calls, &StepCounts::effects,
+        &StepCounts::failed_effects, &StepCounts::unknown_effects, &StepCounts::clusters,
+        &StepCounts::agent_steps, &StepCounts::births, &StepCounts::deaths}) {
+    visit(field);
+  }
+}
+
+inline StepCounts& StepCounts::operator+=(const StepCounts& other) {
+  ForEachStepCount([&](auto field) { this->*field += other.*field; });
+  return *this;
+}
+
+inline StepCounts& StepCounts::operator-=(const StepCounts& other) {
+  ForEachStepCount([&](auto field) { this->*field -= other.*field; });
+  return *this;
+}
+
+struct RunStats : GuessStats, StepCounts {
+  uint32_t largest_cluster = 0;
   uint64_t interventions = 0;
   Step max_spread = 0;     // largest difference between two agents' steps at any moment
   double parallelism = 0;  // requests in flight, averaged over the backend's time

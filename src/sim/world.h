@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/digest.h"
 #include "llm/llm.h"
 #include "sim/space/ids.h"
@@ -38,6 +39,8 @@ class Mind {
   virtual void Hash(Hasher& hasher) const = 0;
   // All it holds, for messages that tell in what two minds differ; empty: it cannot say.
   virtual std::string Text() const { return {}; }
+  // All it holds, for World::ReadMind. Called only if the world has a MindForm.
+  virtual void Write(ByteWriter& out) const { static_cast<void>(out); }
 };
 using MindPtr = std::shared_ptr<const Mind>;
 
@@ -203,6 +206,12 @@ class World {
     static_cast<void>(agent);
     return true;
   }
+
+  // The form in which Mind::Write writes minds down, its version included; another form is never read. Empty:
+  // they cannot be written down, so there are no snapshots of the world's runs.
+  virtual std::string MindForm() const { return {}; }
+  // The mind that Mind::Write wrote, with the same hash. Throws kCorrupt for what it cannot have written.
+  virtual MindPtr ReadMind(AgentId agent, ByteReader& in) const;
 
   // Dependencies that distances do not show, known from the start, as in recorded traces. Every scheduler
   // respects them.

@@ -13,6 +13,11 @@ uint64_t KeyOf(Pos pos) {
   return uint64_t{static_cast<uint32_t>(pos.x)} << 32 | static_cast<uint32_t>(pos.y);
 }
 
+Pos PosOf(uint64_t key) {
+  return {static_cast<int32_t>(static_cast<uint32_t>(key >> 32)),
+          static_cast<int32_t>(static_cast<uint32_t>(key))};
+}
+
 // Drops the versions (ascending) that a later one hides from the base step on.
 template <typename Versions>
 void DropHidden(Versions& versions, Step base_step) {
@@ -30,9 +35,17 @@ Digest DigestOfMind(const Mind* mind, Hasher& hasher) {
   return hasher.Finish();
 }
 
-WorldState::WorldState(const World& world, bool keeps_older) : older_(keeps_older ? world.NumAgents() : 0) {
+WorldState::WorldState(const World& world, bool keeps_older, const Snapshot* from)
+    : agents_(world.NumAgents()), older_(keeps_older ? world.NumAgents() : 0) {
+  if (from != nullptr) {
+    StartFrom(*from);
+  } else {
+    StartAt(world);
+  }
+}
+
+void WorldState::StartAt(const World& world) {
   Hasher hasher;
-  agents_.resize(world.NumAgents());
   for (AgentId id = 0; id < world.NumAgents(); ++id) {
     Agent& agent = agents_[id];
     agent.newest = {0, world.StartsPresent(id), {}, nullptr};
@@ -42,6 +55,17 @@ WorldState::WorldState(const World& world, bool keeps_older) : older_(keeps_olde
     agent.mind_digest = DigestOfMind(agent.newest.mind.get(), hasher);
   }
   for (Announcement& announcement : world.Announcements()) Announce(std::move(announcement), kNobody);
+}
+
+void WorldState::StartFrom(const Snapshot& from) {
+  base_step_ = from.step;
+  for (AgentId id = 0; id < agents_.size(); ++id) {
+    const Snapshot::Agent& agent = from.agents[id];
+    agents_[id].newest = {from.step, agent.present, agent.body, agent.mind};
+    agents_[id].mind_digest = agent.mind_digest;
+  }
+  for (const CellWrite& cell : from.cells) cells_[KeyOf(cell.pos)].push_back({from.step, cell.value});
+  announced_ = from.announced;
 }
 
 const WorldState::Version& WorldState::VersionAt(AgentId id, Step step) const {
@@ -71,6 +95,18 @@ const std::string* WorldState::CellAt(Pos pos, Step step) const {
     if (versions[i - 1].step <= step) return &versions[i - 1].value;
   }
   return nullptr;
+}
+
+std::vector<CellWrite> WorldState::CellsAt(Step step) const {
+  std::vector<CellWrite> cells;
+  for (const auto& [key, versions] : cells_) {
+    const Pos pos = PosOf(key);
+    const std::string* value = CellAt(pos, step);
+    if (value != nullptr && !value->empty()) cells.push_back({pos, *value});
+  }
+  std::sort(cells.begin(), cells.end(),
+            [](const CellWrite& a, const CellWrite& b) { return KeyOf(a.pos) < KeyOf(b.pos); });
+  return cells;
 }
 
 void WorldState::SetVersion(AgentId id, Version version) {
@@ -110,7 +146,7 @@ std::vector<Announcement> WorldState::AnnouncedAt(Step step, size_t known) const
 }
 
 void WorldState::Announce(Announcement announcement, AgentId by) {
-  const auto is_earlier = [&](const Announced& other) {
+  const auto is_earlier = [&](const Heard& other) {
     const Step from = other.announcement.from;
     return from < announcement.from || (from == announcement.from && other.by <= by);
   };

@@ -10,6 +10,7 @@
 
 #include "base/digest.h"
 #include "base/huge_pages.h"
+#include "sim/snapshot.h"
 #include "sim/world.h"
 
 namespace throng::sim {
@@ -18,7 +19,8 @@ class WorldState {
  public:
   // Holds version 0 at first. Without keeps_older, only the newest version of each agent can be read; cells
   // always keep theirs.
-  explicit WorldState(const World& world, bool keeps_older = true);
+  // from: the first version is that of the snapshot, at its step.
+  explicit WorldState(const World& world, bool keeps_older = true, const Snapshot* from = nullptr);
 
   // The newest version, which the agent's next step reads. References stay valid until the agent's next
   // SetAgent.
@@ -39,6 +41,11 @@ class WorldState {
 
   // The announcements up to this step, without the first `known`.
   std::vector<Announcement> AnnouncedAt(Step step, size_t known) const;
+
+  // For snapshots: the cells at the start of `step` that are not empty, ordered by position, and all
+  // announcements in the order in which they are heard.
+  std::vector<CellWrite> CellsAt(Step step) const;
+  const std::vector<Heard>& Announced() const { return announced_; }
 
   // Versions of an agent or a cell must be set in order of steps. Setting one again replaces it.
   void SetAgent(AgentId agent, Step step, Body body, MindPtr mind, const Digest& mind_digest);
@@ -74,11 +81,8 @@ class WorldState {
     std::string value;
   };
 
-  struct Announced {
-    Announcement announcement;
-    AgentId by;
-  };
-
+  void StartAt(const World& world);
+  void StartFrom(const Snapshot& from);
   const Version& VersionAt(AgentId agent, Step step) const;
   void SetVersion(AgentId agent, Version version);
   void PruneCell(uint64_t key);
@@ -87,7 +91,7 @@ class WorldState {
   std::vector<std::vector<Version>> older_;  // by agent, ascending; empty if not kept
   std::unordered_map<uint64_t, std::vector<CellVersion>> cells_;
   std::map<Step, std::vector<uint64_t>> written_;  // version -> cells written in it, until pruned
-  std::vector<Announced> announced_;               // by step, then speaker
+  std::vector<Heard> announced_;                   // by step, then speaker
   Step base_step_ = 0;
 };
 

@@ -43,6 +43,8 @@ class TownWorld final : public Town {
   std::string AgentName(sim::AgentId agent) const override;
   sim::Body StartBody(sim::AgentId agent) const override;
   sim::MindPtr StartMind(sim::AgentId agent) const override;
+  std::string MindForm() const override { return TownMind::kForm; }
+  sim::MindPtr ReadMind(sim::AgentId, ByteReader& in) const override { return TownMind::Read(in); }
   bool StartsPresent(sim::AgentId agent) const override;
   std::vector<sim::Announcement> Announcements() const override;
   void Intervene(const std::string& what, sim::Change& change) const override;

@@ -26,6 +26,19 @@ class Memory : public sim::Mind {
     hasher.Add(digest).Add(uint64_t{sight.size()});
     for (const auto& [id, action] : sight) hasher.Add(id).Add(action);
   }
+  void Write(ByteWriter& out) const override {
+    out.Add(digest).Add(uint64_t{sight.size()});
+    for (const auto& [id, action] : sight) out.Add(id).Add(std::string_view(action));
+  }
+  static sim::MindPtr Read(ByteReader& in) {
+    auto mind = std::make_shared<Memory>();
+    mind->digest = in.GetDigest();
+    for (size_t left = in.GetCount(sizeof(sim::AgentId)); left > 0; --left) {
+      const auto id = in.Get<sim::AgentId>();
+      mind->sight.emplace_back(id, in.GetText());
+    }
+    return mind;
+  }
 
   Digest digest;
   Sight sight;  // what it saw in its last step
@@ -87,6 +100,8 @@ class TraceWorld : public sim::World {
   std::string AgentName(sim::AgentId agent) const override { return trace_.agents[agent].name; }
   sim::Body StartBody(sim::AgentId agent) const override { return BodyAt(agent, 0); }
   sim::MindPtr StartMind(sim::AgentId) const override { return mind_; }
+  std::string MindForm() const override { return "memory 1"; }
+  sim::MindPtr ReadMind(sim::AgentId, ByteReader& in) const override { return Memory::Read(in); }
 
   std::vector<sim::Link> Links() const override {
     std::vector<sim::Link> links;

@@ -30,6 +30,15 @@ struct Forager : sim::Mind {
   void Hash(Hasher& hasher) const override {
     hasher.Add(energy).Add(children).Add(heard).Add(cautious_until);
   }
+  void Write(ByteWriter& out) const override { out.Add(energy).Add(children).Add(heard).Add(cautious_until); }
+  static sim::MindPtr Read(ByteReader& in) {
+    auto mind = std::make_shared<Forager>();
+    mind->energy = in.Get<int>();
+    mind->children = in.Get<uint32_t>();
+    mind->heard = in.Get<uint64_t>();
+    mind->cautious_until = in.Get<sim::Step>();
+    return mind;
+  }
 };
 
 struct ForagerStep : sim::Intent {
@@ -65,6 +74,8 @@ class ColonyWorld final : public sim::World {
     return {{at(), at()}, "foraging"};
   }
   sim::MindPtr StartMind(sim::AgentId) const override { return std::make_shared<Forager>(); }
+  std::string MindForm() const override { return "forager 1"; }
+  sim::MindPtr ReadMind(sim::AgentId, ByteReader& in) const override { return Forager::Read(in); }
 
   sim::Step Horizon() const override { return kHorizon; }
   std::vector<sim::Announcement> Announcements() const override {

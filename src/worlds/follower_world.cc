@@ -28,6 +28,16 @@ struct Reader : sim::Mind {
     hasher.Add(seen);
     memories.Hash(hasher);
   }
+  void Write(ByteWriter& out) const override {
+    memories.Write(out);
+    out.Add(seen);
+  }
+  static sim::MindPtr Read(ByteReader& in) {
+    auto mind = std::make_shared<Reader>();
+    mind->memories = ShortMemory::Read(in);
+    mind->seen = in.Get<uint64_t>();
+    return mind;
+  }
 };
 
 struct ReaderStep : sim::Intent {
@@ -67,6 +77,8 @@ class FollowerWorld final : public sim::World {
     return {{static_cast<int32_t>(agent), 0}, kReading};
   }
   sim::MindPtr StartMind(sim::AgentId) const override { return std::make_shared<Reader>(); }
+  std::string MindForm() const override { return "reader 1"; }
+  sim::MindPtr ReadMind(sim::AgentId, ByteReader& in) const override { return Reader::Read(in); }
 
   sim::Task<sim::IntentPtr> Proceed(const sim::View& view, sim::Caller& caller) const override {
     const sim::AgentId self = view.Self();

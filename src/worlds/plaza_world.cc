@@ -32,6 +32,17 @@ struct Walker : sim::Mind {
     hasher.Add(place).Add(seen);
     memories.Hash(hasher);
   }
+  void Write(ByteWriter& out) const override {
+    out.Add(place).Add(seen);
+    memories.Write(out);
+  }
+  static sim::MindPtr Read(ByteReader& in) {
+    auto mind = std::make_shared<Walker>();
+    mind->place = in.Get<int>();
+    mind->seen = in.Get<uint64_t>();
+    mind->memories = ShortMemory::Read(in);
+    return mind;
+  }
 };
 
 struct WalkerStep : sim::Intent {
@@ -67,6 +78,8 @@ class PlazaWorld final : public sim::World {
     mind->place = StartPlace(agent);
     return mind;
   }
+  std::string MindForm() const override { return "walker 1"; }
+  sim::MindPtr ReadMind(sim::AgentId, ByteReader& in) const override { return Walker::Read(in); }
 
   sim::Task<sim::IntentPtr> Proceed(const sim::View& view, sim::Caller& caller) const override {
     auto step = std::make_shared<WalkerStep>();

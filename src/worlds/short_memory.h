@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/digest.h"
 #include "base/text/trim.h"
 
@@ -35,6 +36,15 @@ class ShortMemory {
   void Hash(Hasher& hasher) const {
     hasher.Add(uint64_t{lines_.size()});
     for (const std::string& line : lines_) hasher.Add(line);
+  }
+  void Write(ByteWriter& out) const {
+    out.Add(uint64_t{lines_.size()});
+    for (const std::string& line : lines_) out.Add(std::string_view(line));
+  }
+  static ShortMemory Read(ByteReader& in) {
+    ShortMemory memory;
+    for (size_t left = in.GetCount(sizeof(uint64_t)); left > 0; --left) memory.Add(std::string(in.GetText()));
+    return memory;
   }
 
  private:

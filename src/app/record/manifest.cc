@@ -92,6 +92,7 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           TextField("llm", "--llm", simulation.llm),
           ListField("model_for", "--model-for", simulation.model_for),
           BoolField("real_time", "--real-time", simulation.real_time),
+          NumberField("snapshot_every", "--snapshot-every", simulation.snapshot_every),
           TextField("until_event", "--until-event", simulation.until_event),
           NumberField("until_event_from", "--until-event", simulation.until_event_from),
           Only(ListField("events", nullptr, simulation.events)),

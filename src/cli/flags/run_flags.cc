@@ -81,6 +81,16 @@ void AddModeFlag(CLI::App& command, std::string& mode, const std::string& by_def
       ->check(CLI::IsMember(sim::ModeNames()));
 }
 
+CLI::Option* AddSnapshotFlag(CLI::App& command, int& snapshot_every, const std::string& by_default) {
+  return command
+      .add_option("--snapshot-every", snapshot_every,
+                  "Steps between the snapshots in the journal, from which resume and forks go on at once; 0: "
+                  "none; default: " +
+                      by_default)
+      ->group(kOutput)
+      ->check(Whole());
+}
+
 void AddEventFlags(CLI::App& command, app::Simulation& simulation) {
   command
       .add_option("--event", simulation.events,

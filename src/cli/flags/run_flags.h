@@ -25,6 +25,8 @@ void AddEndFlags(CLI::App& command, app::Simulation& simulation);
 // AddModeFlag adds --mode, AddCouplingFlag --coupling. by_default: the default mode, in words.
 void AddModeFlag(CLI::App& command, std::string& mode, const std::string& by_default);
 void AddCouplingFlag(CLI::App& command, std::string& coupling, const char* group);
+// --snapshot-every; by_default as above.
+CLI::Option* AddSnapshotFlag(CLI::App& command, int& snapshot_every, const std::string& by_default);
 // --event and --events.
 void AddEventFlags(CLI::App& command, app::Simulation& simulation);
 // --llm, --model-for, --real-time, and the flags of the engine in this process.

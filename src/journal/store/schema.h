@@ -63,6 +63,14 @@ inline constexpr const char* kConstraints = R"(
 CREATE {0} TABLE IF NOT EXISTS constraints(settings INTEGER PRIMARY KEY, grammar TEXT, regex TEXT);
 )";
 
+// States of the run from which it can go on, in parts that SQLite takes; snapshots has a row for those that
+// are whole.
+inline constexpr const char* kSnapshots = R"(
+CREATE {0} TABLE IF NOT EXISTS snapshots(step INTEGER PRIMARY KEY, made TEXT NOT NULL, program TEXT NOT NULL,
+  minds TEXT NOT NULL, bytes INTEGER NOT NULL, digest BLOB NOT NULL);
+CREATE {0} TABLE IF NOT EXISTS snapshot_parts(step INTEGER NOT NULL, part INTEGER NOT NULL, content BLOB NOT NULL);
+)";
+
 inline constexpr const char* kCalls = R"(
 CREATE {0} VIEW calls AS
   SELECT a.step, a.agent, s.name, a.call, a.function,
@@ -173,6 +181,9 @@ inline constexpr const char* kAddIntervention = "INSERT INTO interventions VALUE
 inline constexpr const char* kAskIntervention = "INSERT INTO interventions(asked, what) VALUES(?,?)";
 inline constexpr const char* kAddHash = "INSERT INTO hashes VALUES(?,?)";
 inline constexpr const char* kFindHash = "SELECT 1 FROM hashes WHERE step=?";
+inline constexpr const char* kAddSnapshot =
+    "INSERT OR REPLACE INTO snapshots VALUES(?,strftime('%Y-%m-%dT%H:%M:%SZ','now'),?,?,?,?)";
+inline constexpr const char* kAddSnapshotPart = "INSERT INTO snapshot_parts VALUES(?,?,?)";
 inline constexpr const char* kAddDatum = "INSERT INTO collected VALUES(?,?,?,?)";
 inline constexpr const char* kFindDatum = "SELECT value FROM collected WHERE step=? AND agent=? AND name=?";
 

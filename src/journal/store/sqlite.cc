@@ -98,6 +98,12 @@ Statement& Statement::Bind(const Digest& digest) {
   return *this;
 }
 
+Statement& Statement::BindBytes(std::string_view bytes) {
+  Check(sqlite3_bind_blob64(statement_.get(), ++bound_, bytes.data() == nullptr ? "" : bytes.data(),
+                            bytes.size(), SQLITE_TRANSIENT));
+  return *this;
+}
+
 Statement& Statement::BindNull() {
   Check(sqlite3_bind_null(statement_.get(), ++bound_));
   return *this;
@@ -147,6 +153,13 @@ std::string Statement::Text(int column) const {
   const unsigned char* text = sqlite3_column_text(statement_.get(), column);
   if (text == nullptr) return {};
   return {reinterpret_cast<const char*>(text),
+          static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column))};
+}
+
+std::string Statement::Bytes(int column) const {
+  const void* bytes = sqlite3_column_blob(statement_.get(), column);
+  if (bytes == nullptr) return {};
+  return {static_cast<const char*>(bytes),
           static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column))};
 }
 

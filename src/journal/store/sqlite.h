@@ -28,6 +28,7 @@ class Statement {
   Statement& Bind(double value);
   Statement& Bind(std::string_view text);
   Statement& Bind(const Digest& digest);  // 16 bytes, high word first, big endian
+  Statement& BindBytes(std::string_view bytes);
   Statement& BindNull();
   Statement& BindFrom(const Statement& row, int column);  // a value of any type
 
@@ -44,7 +45,8 @@ class Statement {
   int64_t Int(int column) const;
   double Double(int column) const;
   std::string Text(int column) const;
-  Digest GetDigest(int column) const;  // throws kCorrupt unless it has 16 bytes
+  std::string Bytes(int column) const;  // of a blob
+  Digest GetDigest(int column) const;   // throws kCorrupt unless it has 16 bytes
 
  private:
   void Check(int code) const;

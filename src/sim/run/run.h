@@ -18,6 +18,7 @@
 #include "sim/run_observer.h"
 #include "sim/run_stats.h"
 #include "sim/seeds.h"
+#include "sim/snapshot.h"
 #include "sim/space/proximity.h"
 #include "sim/world.h"
 
@@ -56,6 +57,8 @@ struct RunOptions {
   DispatchOptions dispatch;
   SpeculationOptions speculation;
   std::vector<RunObserver*> observers;
+  const Snapshot* from = nullptr;     // where the run begins; null: at the world's start
+  SnapshotSink* snapshots = nullptr;  // null: none are taken; else the world must have a MindForm
   std::function<void(const Progress&)> on_progress;  // called about once per progress_interval_s
   double progress_interval_s = 1.0;
   // Says of a failed call (kError) that it does not end the run: then its completion, with the error, goes to
@@ -111,8 +114,9 @@ class SteppedRun {
   std::unique_ptr<Runner> runner_;
 };
 
-// Runs `world` from its start. Throws the Error of what failed, naming agent and step, after cancelling the
-// calls in flight. A failed completion ends the run without resuming its agent, unless it falls back.
+// Runs `world` from its start, or from the options' snapshot. Throws the Error of what failed, naming agent
+// and step, after cancelling the calls in flight. A failed completion ends the run without resuming its
+// agent, unless it falls back.
 RunResult RunWorld(const World& world, llm::Llm& llm, const RunOptions& options);
 
 }  // namespace throng::sim

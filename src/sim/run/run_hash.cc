@@ -20,6 +20,12 @@ Digest RunHash::FinishStart() {
   return hash;
 }
 
+void RunHash::StartFrom(const Digest& start_hash, const std::vector<Digest>& step_hashes) {
+  run_.Add(start_hash);
+  for (const Digest& hash : step_hashes) run_.Add(hash);
+  first_open_ = static_cast<Step>(step_hashes.size());
+}
+
 Digest& RunHash::SumOf(Step step) {
   const size_t i = static_cast<size_t>(step - first_open_);
   while (open_.size() <= i) open_.emplace_back();

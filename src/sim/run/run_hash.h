@@ -16,6 +16,8 @@ class RunHash {
  public:
   void AddStart(AgentId agent, const Body& body, const Digest& mind);
   Digest FinishStart();  // after AddStart for all agents present
+  // Instead of all that: goes on after these steps.
+  void StartFrom(const Digest& start_hash, const std::vector<Digest>& step_hashes);
 
   void AddCommit(const CommitRecord& record);
   void AddIntervention(const InterventionRecord& record);

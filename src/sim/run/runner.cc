@@ -13,10 +13,13 @@ namespace throng::sim {
 
 namespace {
 
-std::vector<Pos> StartPositions(const World& world) {
+std::vector<Pos> StartPositions(const World& world, const Snapshot* from) {
   std::vector<Pos> positions(world.NumAgents());
   for (AgentId agent = 0; agent < world.NumAgents(); ++agent) {
-    if (world.StartsPresent(agent)) positions[agent] = world.StartBody(agent).pos;
+    if (from != nullptr) {
+      positions[agent] = from->agents[agent].body.pos;
+    } else if (world.StartsPresent(agent))
+      positions[agent] = world.StartBody(agent).pos;
   }
   return positions;
 }
@@ -41,8 +44,9 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
     : world_(world),
       llm_(llm),
       options_(options),
-      state_(world, ReadsOlderVersions(world, options.mode)),
-      graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world), options.steps),
+      state_(world, ReadsOlderVersions(world, options.mode), options.from),
+      graph_(world.GetSpace(), RulesOfAll(world), options.coupling, StartPositions(world, options.from),
+             options.steps, options.from != nullptr ? options.from->step : 0),
       reader_(graph_, state_),
       context_{world,
                world.GetSpace(),
@@ -60,7 +64,8 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
   graph_.AddDependencies(world.Links(), world.Barriers());
   graph_.SetHorizon(world.Horizon());
   for (AgentId agent = 0; agent < world.NumAgents(); ++agent) {
-    if (!world.StartsPresent(agent)) graph_.Reserve(agent);
+    if (!state_.IsPresent(agent))
+      graph_.Reserve(agent, options.from != nullptr && options.from->agents[agent].was_present);
   }
   std::stable_sort(interventions_.begin(), interventions_.end(),
                    [](const Intervention& a, const Intervention& b) { return a.step < b.step; });
@@ -70,11 +75,19 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
       throw MakeError(ErrorCode::kInvalid, "run: an intervention at step {}, allowed: 0 or later",
                       intervention.step);
     }
-    graph_.AddPause(intervention.step);
+    if (intervention.step < graph_.BaseStep()) {
+      ++next_intervention_;
+    } else {
+      graph_.AddPause(intervention.step);
+    }
   }
   if (options.mode == Mode::kSpeculative) {
     speculator_ = std::make_unique<Speculator>(context_, llm, options.speculation, options.steps, state_,
                                                stats_, last_request_id_);
+  }
+  if (options.snapshots != nullptr) {
+    snapshots_ = std::make_unique<SnapshotTaker>(*options.snapshots, world, state_, graph_, options.steps,
+                                                 options.from != nullptr ? options.from->largest_cluster : 0);
   }
 }
 
@@ -86,12 +99,34 @@ void Runner::Begin() {
   has_begun_ = true;
   FramePool::OfThread().ResetPeak();
   backend_start_ = metered_until_ = Now();
+  if (options_.from != nullptr) {
+    BeginFrom(*options_.from);
+    return;
+  }
   for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
     if (state_.IsPresent(agent)) hash_.AddStart(agent, state_.BodyOf(agent), state_.MindDigest(agent));
   }
   result_.start_hash = hash_.FinishStart();
   for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
     if (state_.IsPresent(agent)) Declare(agent, 0);
+  }
+  graph_.Start(released_);
+  Enqueue();
+}
+
+void Runner::BeginFrom(const Snapshot& from) {
+  for (RunObserver* observer : options_.observers) observer->OnSnapshot(from);
+  hash_.StartFrom(from.start_hash, from.step_hashes);
+  result_.start_hash = from.start_hash;
+  result_.step_hashes = from.step_hashes;
+  static_cast<StepCounts&>(stats_) = from.counts;
+  stats_.largest_cluster = from.largest_cluster;
+  stats_.interventions = from.interventions;
+  for (AgentId agent = 0; agent < world_.NumAgents(); ++agent) {
+    if (!state_.IsPresent(agent)) continue;
+    const Lookahead& lookahead = from.agents[agent].lookahead;
+    if (lookahead.until > from.step) graph_.SetLookahead(agent, lookahead);
+    ExpectNext(agent, from.step);
   }
   graph_.Start(released_);
   Enqueue();
@@ -246,11 +281,13 @@ void Runner::Apply(ClusterRun& cluster) {
   for (const AgentId agent : removed_) state_.RemoveAgent(agent, next);
   for (const AgentId member : members_) {
     if (state_.IsPresent(member)) Declare(member, next);
+    if (snapshots_) snapshots_->OnAgent(member, next);
   }
   for (MemberCommit& child : cluster.Born()) {
     born_.push_back({child.id, child.body.pos});
     state_.SetAgent(child.id, next, std::move(child.body), std::move(child.mind), child.mind_digest);
     Declare(child.id, next);
+    if (snapshots_) snapshots_->OnAgent(child.id, next);
   }
   for (const Event& event : cluster.Announced()) {
     state_.Announce({cluster.GetStep() + world_.Horizon(), event.text}, event.agent);
@@ -258,12 +295,15 @@ void Runner::Apply(ClusterRun& cluster) {
   for (CellWrite& cell : cluster.Cells()) state_.SetCell(cell.pos, next, std::move(cell.value));
   const Step base = graph_.BaseStep();
   graph_.Commit(members_, positions_, released_, born_, removed_);
+  StepCounts counts;
+  counts.clusters = 1;
+  counts.agent_steps = members_.size();
+  counts.births = born_.size();
+  counts.deaths = removed_.size();
+  Count(cluster.GetStep(), counts);
+  if (snapshots_) snapshots_->OnCommit(stats_);
   if (graph_.BaseStep() != base) state_.Prune(graph_.BaseStep());
   if (speculator_) speculator_->OnCommit(cluster.Record());
-  ++stats_.clusters;
-  stats_.agent_steps += members_.size();
-  stats_.births += born_.size();
-  stats_.deaths += removed_.size();
   stats_.largest_cluster = std::max(stats_.largest_cluster, static_cast<uint32_t>(members_.size()));
   stats_.max_spread = std::max(stats_.max_spread, graph_.FrontStep() - graph_.BaseStep());
 }
@@ -275,7 +315,11 @@ void Runner::Declare(AgentId agent, Step step) {
   } catch (...) {
     RethrowFrom(DescribeAgent(world_, agent));
   }
-  // An agent that is asleep, busy or on its way is unlikely to think before that ends.
+  ExpectNext(agent, step);
+}
+
+// An agent that is asleep, busy or on its way is unlikely to think before that ends.
+void Runner::ExpectNext(AgentId agent, Step step) {
   if (tells_expectations_) llm_.ExpectNext(agent, std::max(step, graph_.LookaheadOf(agent).until));
 }
 
@@ -293,6 +337,7 @@ void Runner::CloseSteps() {
 // goes on unless the run halts there.
 void Runner::OnNewBase() {
   CloseSteps();
+  OfferSnapshot();
   if (!ended_) SubmitHeld();
   while (!ended_ && graph_.AtPause()) {
     Intervene();
@@ -300,7 +345,12 @@ void Runner::OnNewBase() {
     graph_.ResumeAtPause(released_);
     Enqueue();
     CloseSteps();
+    OfferSnapshot();
   }
+}
+
+void Runner::OfferSnapshot() {
+  if (snapshots_ && !ended_) snapshots_->OnBase(result_.start_hash, result_.step_hashes);
 }
 
 void Runner::Intervene() {
@@ -317,6 +367,7 @@ void Runner::Intervene() {
     const InterventionRecord& record = change.Finish(intervention.what, next_intervention_);
     for (const MemberCommit& agent : record.agents) {
       if (!agent.removed) Declare(agent.id, step);
+      if (snapshots_) snapshots_->OnAgent(agent.id, step);
     }
     hash_.AddIntervention(record);
     if (speculator_) speculator_->OnIntervention(record);

@@ -14,6 +14,7 @@
 #include "sim/run/run.h"
 #include "sim/run/run_hash.h"
 #include "sim/run/run_table.h"
+#include "sim/run/snapshot_taker.h"
 #include "sim/world_state.h"
 
 namespace throng::sim {
@@ -32,6 +33,7 @@ class Runner final : public CallSink {
 
  private:
   void Begin();
+  void BeginFrom(const Snapshot& from);
   void Loop();
   void Enqueue();
   bool MayStart(const OrderedCluster& ready) const;
@@ -46,7 +48,9 @@ class Runner final : public CallSink {
   void Intervene();
   void TakeInterventions();
   void Declare(AgentId agent, Step step);
+  void ExpectNext(AgentId agent, Step step);
   void CloseSteps();
+  void OfferSnapshot();
   void CheckStop() const;
   void Report();
   void MeasureMemory();
@@ -58,6 +62,7 @@ class Runner final : public CallSink {
   bool HoldsBack(const llm::Request& request) const;
   void SubmitHeld();
   void Count(llm::Kind kind, const llm::Completion& completion);
+  void Count(Step step, const StepCounts& counts);
   void Deliver(llm::Completion& completion);
   void CheckAnswer(const PendingCall& call, const llm::Completion& completion);
   void MeterInFlight();
@@ -97,6 +102,7 @@ class Runner final : public CallSink {
   uint64_t last_request_id_ = 0;  // shared with the speculator
   const bool tells_expectations_ = llm_.WantsExpectations();
   std::unique_ptr<Speculator> speculator_;                     // only in mode speculative
+  std::unique_ptr<SnapshotTaker> snapshots_;                   // null: none are taken
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
   std::deque<std::pair<llm::Request, PendingCall*>> held_;     // until all agents have reached their steps
   std::vector<llm::Completion> done_;

@@ -133,16 +133,23 @@ void Runner::PrefetchAfter(size_t i) const {
 }
 
 void Runner::Count(llm::Kind kind, const llm::Completion& completion) {
+  StepCounts counts;
   if (kind != llm::Kind::kModel) {
-    ++stats_.effects;
-    if (completion.finish == llm::FinishReason::kFailed) ++stats_.failed_effects;
-    if (completion.finish == llm::FinishReason::kUnknown) ++stats_.unknown_effects;
-    return;
+    counts.effects = 1;
+    counts.failed_effects = completion.finish == llm::FinishReason::kFailed;
+    counts.unknown_effects = completion.finish == llm::FinishReason::kUnknown;
+  } else {
+    counts.calls = 1;
+    counts.prompt_tokens = static_cast<uint64_t>(completion.prompt_tokens + completion.spent_prompt_tokens);
+    counts.cached_prompt_tokens = static_cast<uint64_t>(completion.cached_prompt_tokens);
+    counts.output_tokens = static_cast<uint64_t>(completion.output_tokens + completion.spent_output_tokens);
   }
-  ++stats_.calls;
-  stats_.prompt_tokens += static_cast<uint64_t>(completion.prompt_tokens + completion.spent_prompt_tokens);
-  stats_.cached_prompt_tokens += static_cast<uint64_t>(completion.cached_prompt_tokens);
-  stats_.output_tokens += static_cast<uint64_t>(completion.output_tokens + completion.spent_output_tokens);
+  Count(completion.key.step, counts);
+}
+
+void Runner::Count(Step step, const StepCounts& counts) {
+  stats_ += counts;
+  if (snapshots_) snapshots_->Count(step, counts);
 }
 
 void Runner::Deliver(llm::Completion& completion) {
@@ -180,7 +187,9 @@ void Runner::CheckAnswer(const PendingCall& call, const llm::Completion& complet
                   DescribeAgent(world_, call.member.Self()), call.member.Now(), completion.key.call,
                   call.function, failed ? completion.error->what() : "the call was cancelled");
     if (!failed || !options_.falls_back || !options_.falls_back(completion)) throw error;
-    ++stats_.failed_calls;
+    StepCounts failure;
+    failure.failed_calls = 1;
+    Count(call.member.Now(), failure);
     if (options_.on_fall_back) options_.on_fall_back(error.what());
   }
   Count(call.kind, completion);

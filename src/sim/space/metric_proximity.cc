@@ -8,8 +8,8 @@
 namespace throng::sim {
 
 MetricProximity::MetricProximity(const Space& space, std::vector<Rules> rules, Coupling coupling,
-                                 std::span<const Pos> start)
-    : Proximity(space, std::move(rules), start), coupling_(coupling) {
+                                 std::span<const Pos> start, Step first_step)
+    : Proximity(space, std::move(rules), start, first_step), coupling_(coupling) {
   Rules largest{0, 0};
   for (const Rules& rule : rules_) {
     largest.radius_p = std::max(largest.radius_p, rule.radius_p);
@@ -19,7 +19,7 @@ MetricProximity::MetricProximity(const Space& space, std::vector<Rules> rules, C
   max_speed_ = largest.max_vel;
   BuildLevels();
   for (AgentId agent = 0; agent < NumAgents(); ++agent) {
-    Add(agent, places_[agent].pos, 0);
+    Add(agent, places_[agent].pos, first_step);
   }
 }
 

@@ -12,8 +12,8 @@ namespace throng::sim {
 
 class MetricProximity final : public Proximity {
  public:
-  MetricProximity(const Space& space, std::vector<Rules> rules, Coupling coupling,
-                  std::span<const Pos> start);
+  MetricProximity(const Space& space, std::vector<Rules> rules, Coupling coupling, std::span<const Pos> start,
+                  Step first_step);
 
   void FindCoupled(AgentId agent, std::vector<AgentId>& found) const override;
   bool AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const override;

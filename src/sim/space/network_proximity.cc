@@ -7,8 +7,9 @@
 
 namespace throng::sim {
 
-NetworkProximity::NetworkProximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start)
-    : Proximity(space, std::move(rules), start) {
+NetworkProximity::NetworkProximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start,
+                                   Step first_step)
+    : Proximity(space, std::move(rules), start, first_step) {
   for (const Rules& rule : rules_) {
     if (rule.max_vel == 0) continue;
     throw MakeError(ErrorCode::kInvalid, "world: speed {} on a network, where nobody moves: it must be 0",
@@ -16,7 +17,7 @@ NetworkProximity::NetworkProximity(const Space& space, std::vector<Rules> rules,
   }
   nodes_.Resize(space.GetNetwork().NumNodes());
   for (AgentId agent = 0; agent < NumAgents(); ++agent) {
-    nodes_.Add(NodeOf(agent), {places_[agent].pos, 0, agent});
+    nodes_.Add(NodeOf(agent), {places_[agent].pos, first_step, agent});
   }
 }
 

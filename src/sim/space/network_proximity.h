@@ -15,7 +15,7 @@ namespace throng::sim {
 class NetworkProximity final : public Proximity {
  public:
   // Throws kInvalid for a speed other than 0.
-  NetworkProximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start);
+  NetworkProximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start, Step first_step);
 
   void FindCoupled(AgentId agent, std::vector<AgentId>& found) const override;
   bool AreCoupledAt(AgentId a, Pos at_a, AgentId b, Pos at_b) const override;

@@ -23,7 +23,8 @@ Coupling ParseCoupling(const std::string& name) {
   throw MakeError(ErrorCode::kInvalid, "coupling {}: it must be paper or versioned", name);
 }
 
-Proximity::Proximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start)
+Proximity::Proximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start,
+                     Step first_step)
     : space_(space), rules_(std::move(rules)), places_(start.size()) {
   if (start.empty()) throw MakeError(ErrorCode::kInvalid, "world: it has no agents");
   if (rules_.size() != 1 && rules_.size() != start.size()) {
@@ -42,7 +43,7 @@ Proximity::Proximity(const Space& space, std::vector<Rules> rules, std::span<con
       throw MakeError(ErrorCode::kInvalid, "world: agent {} starts at ({}, {}), outside the space of {} x {}",
                       i, start[i].x, start[i].y, space_.Width(), space_.Height());
     }
-    places_[i].pos = start[i];
+    places_[i] = {start[i], first_step};
   }
 }
 
@@ -57,11 +58,11 @@ size_t Proximity::BaseBytes() const {
 }
 
 std::unique_ptr<Proximity> MakeProximity(const Space& space, std::vector<Rules> rules, Coupling coupling,
-                                         std::span<const Pos> start) {
+                                         std::span<const Pos> start, Step first_step) {
   if (space.GetMetric() == Metric::kHops) {
-    return std::make_unique<NetworkProximity>(space, std::move(rules), start);
+    return std::make_unique<NetworkProximity>(space, std::move(rules), start, first_step);
   }
-  return std::make_unique<MetricProximity>(space, std::move(rules), coupling, start);
+  return std::make_unique<MetricProximity>(space, std::move(rules), coupling, start, first_step);
 }
 
 }  // namespace throng::sim

@@ -77,7 +77,7 @@ class Proximity {
 
  protected:
   // rules: one for all agents, or one for each.
-  Proximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start);
+  Proximity(const Space& space, std::vector<Rules> rules, std::span<const Pos> start, Step first_step);
 
   struct Place {
     Pos pos;
@@ -91,8 +91,9 @@ class Proximity {
   std::vector<Lookahead> lookahead_;  // by agent; empty until any agent declares one
 };
 
-// Throws kInvalid for positions outside the space, negative rules, and rules that the space does not support.
+// All agents begin with first_step. Throws kInvalid for positions outside the space, negative rules, and
+// rules that the space does not support.
 std::unique_ptr<Proximity> MakeProximity(const Space& space, std::vector<Rules> rules, Coupling coupling,
-                                         std::span<const Pos> start);
+                                         std::span<const Pos> start, Step first_step = 0);
 
 }  // namespace throng::sim

@@ -187,6 +187,12 @@ class WalkerWorld : public World {
             ""};
   }
   MindPtr StartMind(AgentId agent) const override { return std::make_shared<WalkerMind>(agent); }
+  std::string MindForm() const override { return "walker 1"; }
+  MindPtr ReadMind(AgentId, ByteReader& in) const override {
+    const auto state = in.Get<uint64_t>();
+    const auto nap_until = in.Get<Step>();
+    return std::make_shared<WalkerMind>(state, nap_until, in.Get<uint32_t>());
+  }
 
   Lookahead Declare(AgentId, Step, const Body& body, const MindPtr& mind) const override {
     if (!options_.declares) return {};
@@ -273,6 +279,7 @@ class WalkerWorld : public World {
   struct WalkerMind : Mind {
     explicit WalkerMind(uint64_t s, Step nap = 0, uint32_t n = 0) : state(s), nap_until(nap), children(n) {}
     void Hash(Hasher& hasher) const override { hasher.Add(state); }
+    void Write(ByteWriter& out) const override { out.Add(state).Add(nap_until).Add(children); }
     uint64_t state;
     Step nap_until;
     uint32_t children;  // born so far

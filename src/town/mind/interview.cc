@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "journal/llm/replay_llm.h"
+#include "journal/snapshots.h"
 
 namespace throng::town {
 namespace {
@@ -11,6 +12,11 @@ namespace {
 class Watcher : public sim::RunObserver {
  public:
   explicit Watcher(std::vector<sim::MindPtr> minds) : minds_(std::move(minds)) {}
+  void OnSnapshot(const sim::Snapshot& from) override {
+    for (size_t agent = 0; agent < minds_.size(); ++agent) {
+      if (from.agents[agent].was_present) minds_[agent] = from.agents[agent].mind;
+    }
+  }
   void OnCommit(const sim::CommitRecord& record) override {
     for (const sim::MemberCommit& member : record.members) minds_[member.id] = member.mind;
   }
@@ -51,6 +57,8 @@ std::vector<sim::MindPtr> MindsAt(const Town& town, journal::Journal& journal, s
   options.seed = seeds.first;
   options.seed_changes = seeds.changes;
   options.interventions = journal.Interventions();
+  const journal::FoundSnapshot found = journal::FindSnapshot(journal, town, step);
+  if (found.snapshot) options.from = &*found.snapshot;
   options.observers = {&watcher};
   options.falls_back = [](const llm::Completion&) { return true; };  // the failures that the journal has
   sim::RunWorld(town, llm, options);

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "journal/llm/journaled_llm.h"
+#include "journal/snapshots.h"
 #include "llm/decorators/decorator.h"
 #include "town/testing/scripted_llm.h"
 
@@ -30,6 +31,8 @@ class Interview : public testing::Test {
     journal->Begin({}, *town_, options, below.Identity());
     journal::JournaledLlm llm(below, *journal);
     options.observers = {journal.get(), &minds_};
+    journal::SnapshotWriter snapshots(*journal, *town_, 80);
+    options.snapshots = &snapshots;
     sim::RunWorld(*town_, llm, options);
     journal->Flush();
   }

@@ -4,10 +4,13 @@
 #include <bit>
 #include <tuple>
 
+#include "base/error.h"
+
 namespace throng::town {
 namespace {
 
 constexpr int64_t kFull = 1000;
+constexpr size_t kLeastBytes = 21;  // of a memory without text, written down
 
 // log2(n) in units of 1/256, n >= 1: the integer part, then one bit per squaring of the mantissa.
 int64_t Log2(uint64_t n) {
@@ -120,6 +123,28 @@ void MemoryStream::Append(int32_t step, int32_t minute, MemoryKind kind, int imp
   chunk->memories.push_back(std::move(memory));
   last_ = std::move(chunk);
   ++size_;
+}
+
+// Ids are places in the order, and words follow from the text.
+void MemoryStream::Write(ByteWriter& out) const {
+  out.Add(uint64_t{size_});
+  for (const Memory* memory : All()) {
+    out.Add(memory->step).Add(memory->minute).Add(memory->kind).Add(memory->importance);
+    out.Add(std::string_view(memory->text));
+  }
+}
+
+MemoryStream MemoryStream::Read(ByteReader& in) {
+  MemoryStream stream;
+  for (size_t left = in.GetCount(kLeastBytes); left > 0; --left) {
+    const auto step = in.Get<int32_t>();
+    const auto minute = in.Get<int32_t>();
+    const auto kind = in.Get<MemoryKind>();
+    if (kind > MemoryKind::kPlanned) throw Error(ErrorCode::kCorrupt, "a memory is of no kind that there is");
+    const auto importance = in.Get<int32_t>();
+    stream.Append(step, minute, kind, importance, std::string(in.GetText()));
+  }
+  return stream;
 }
 
 std::vector<const Memory*> MemoryStream::All() const {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/digest.h"
 
 namespace throng::town {
@@ -38,6 +39,9 @@ class MemoryStream {
   uint32_t Size() const { return size_; }
   // Digest of all memories in order; Append updates it.
   const Digest& GetDigest() const { return digest_; }
+  void Write(ByteWriter& out) const;
+  static MemoryStream Read(ByteReader& in);  // throws kCorrupt for what Write cannot have written
+
   // Oldest first. The pointers live as long as this stream or a copy of it.
   std::vector<const Memory*> All() const;
 

@@ -50,6 +50,54 @@ std::shared_ptr<const TownMind> TownMind::Seal(TownMind mind) {
   return std::make_shared<const TownMind>(std::move(mind));
 }
 
+void TownMind::Write(ByteWriter& out) const {
+  memories.Write(out);
+  out.Add(uint64_t{plan->size()});
+  for (const PlanEntry& entry : *plan) {
+    out.Add(entry.hour).Add(entry.place).Add(std::string_view(entry.activity));
+  }
+  out.Add(uint64_t{contacts->size()});
+  for (const Contact& contact : *contacts) {
+    out.Add(contact.id).Add(contact.considered).Add(contact.talked).Add(contact.saw);
+  }
+  out.Add(awake).Add(planned_day).Add(at).Add(goal).Add(tired).Add(begun).Add(std::string_view(activity));
+  out.Add(next_act).Add(busy_until).Add(quiet_until).Add(heard);
+}
+
+std::shared_ptr<const TownMind> TownMind::Read(ByteReader& in) {
+  TownMind mind;
+  mind.memories = MemoryStream::Read(in);
+  auto plan = std::make_shared<Plan>();
+  for (size_t left = in.GetCount(sizeof(PlanEntry::hour)); left > 0; --left) {
+    PlanEntry& entry = plan->emplace_back();
+    entry.hour = in.Get<int>();
+    entry.place = in.Get<PlaceId>();
+    entry.activity = in.GetText();
+  }
+  mind.plan = std::move(plan);
+  auto contacts = std::make_shared<std::vector<Contact>>();
+  for (size_t left = in.GetCount(sizeof(Contact)); left > 0; --left) {
+    Contact& contact = contacts->emplace_back();
+    contact.id = in.Get<sim::AgentId>();
+    contact.considered = in.Get<sim::Step>();
+    contact.talked = in.Get<sim::Step>();
+    contact.saw = in.Get<sim::Step>();
+  }
+  mind.contacts = std::move(contacts);
+  mind.awake = in.GetBool();
+  mind.planned_day = in.Get<int32_t>();
+  mind.at = in.Get<PlaceId>();
+  mind.goal = in.Get<PlaceId>();
+  mind.tired = in.GetBool();
+  mind.begun = in.GetBool();
+  mind.activity = in.GetText();
+  mind.next_act = in.Get<sim::Step>();
+  mind.busy_until = in.Get<sim::Step>();
+  mind.quiet_until = in.Get<sim::Step>();
+  mind.heard = in.Get<uint32_t>();
+  return Seal(std::move(mind));
+}
+
 const PlanEntry* CurrentEntry(const Plan& plan, int minute_of_day) {
   const PlanEntry* current = nullptr;
   for (const PlanEntry& entry : plan) {

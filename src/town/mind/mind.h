@@ -48,7 +48,12 @@ class TownMind : public sim::Mind {
   sim::Step quiet_until = 0;  // looks for no talk until then
   uint32_t heard = 0;         // number of announcements heard
 
+  // Of what Write writes and Read reads; a change of either is another form.
+  static constexpr const char* kForm = "town mind 1";
+
   void Hash(Hasher& hasher) const override { hasher.Add(digest_); }
+  void Write(ByteWriter& out) const override;
+  static std::shared_ptr<const TownMind> Read(ByteReader& in);  // throws kCorrupt
 
   const Contact* FindContact(sim::AgentId id) const;
   // A copy of the contact, or a new one.
