@@ -163,6 +163,9 @@ void Speculator::OnCommit(const CommitRecord& record) {
     if (record.members[i].removed) Abandon(id, record.step + 1);
   }
   for (size_t i = 0; i < record.members.size(); ++i) CheckCommit(record.members[i], record.step, guesses[i]);
+  for (const MemberCommit& member : record.members) {
+    if (!member.removed) hypothetical_.CheckPosts(member.id);
+  }
   for (const MemberCommit& born : record.born) {
     Consider(born.id);
     hypothetical_.CheckBirth(born, record.step + 1);

@@ -45,6 +45,7 @@ class Runner final : public CallSink {
   void Intervene();
   void TakeInterventions();
   void Declare(AgentId agent, Step step);
+  void CheckFollows(AgentId agent) const;
   void CloseSteps();
   void CheckStop() const;
   void Report();
