@@ -90,8 +90,8 @@ std::vector<Announcement> MemberRun::Announced(size_t known) const {
 
 std::vector<Post> MemberRun::Posts(AgentId author) const {
   const RunContext& context = cluster_.Context();
-  const std::span<const AgentId> follows =
-      context.world.GetPostRules().latency > 0 ? context.world.Follows(agent_, SelfMind())
+  const std::span<const AgentId> follows = context.world.GetPostRules().latency > 0
+                                               ? context.world.Follows(agent_, SelfMind())
                                                : std::span<const AgentId>();
   if (author != agent_ && !std::binary_search(follows.begin(), follows.end(), author)) {
     throw MakeError(ErrorCode::kInvalid, "{} reads posts of agent {}, whom it does not follow",

@@ -88,8 +88,8 @@ void DependencyGraph::Declare(AgentId agent, Step step, Pos pos, const Lookahead
 }
 
 bool DependencyGraph::Blocks(AgentId behind, AgentId ahead) const {
-  return proximity_->Blocks(behind, ahead) ||
-         (StepOf(behind) < StepOf(ahead) && AreLinked(ahead, behind)) || IsReadBehind(behind, ahead);
+  return proximity_->Blocks(behind, ahead) || (StepOf(behind) < StepOf(ahead) && AreLinked(ahead, behind)) ||
+         IsReadBehind(behind, ahead);
 }
 
 // Whether `behind` has not done all the steps whose posts `ahead` reads in its next one.

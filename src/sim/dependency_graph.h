@@ -175,7 +175,7 @@ class DependencyGraph {
   std::unordered_map<uint64_t, std::vector<AgentId>> links_;
   std::vector<Step> barriers_;  // ascending
   std::set<Step> pauses_;
-  Step horizon_ = 0;           // 0: none
+  Step horizon_ = 0;  // 0: none
   // Agents held at a barrier, a pause or the horizon, or by an agent that is not yet born.
   std::vector<AgentId> held_;
   Step latency_ = 0;  // of posts; 0: there are none

@@ -15,8 +15,8 @@ PostBoard::PostBoard(AgentId agents, const PostRules& rules)
     : rules_(rules), by_author_(rules.latency > 0 ? agents : 0) {
   if (rules.latency < 0 || rules.kept < 1) {
     throw MakeError(ErrorCode::kInvalid,
-                    "world: posts of latency {}, kept for {} steps; at least 0 and 1 are needed", rules.latency,
-                    rules.kept);
+                    "world: posts of latency {}, kept for {} steps; at least 0 and 1 are needed",
+                    rules.latency, rules.kept);
   }
 }
 
@@ -90,7 +90,7 @@ void PostBoard::Prune(Step base_step) {
       const auto kept = std::find_if_not(posts.begin(), posts.end(), is_over);
       num_posts_ -= static_cast<size_t>(kept - posts.begin());
       posts.erase(posts.begin(), kept);
-      if (posts.empty()) posts = {};  // most people write seldom: gives the memory back
+      if (posts.empty()) posts = std::vector<Post>();  // most people write seldom: gives the memory back
     }
     authors_.erase(authors_.begin());
   }

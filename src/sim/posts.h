@@ -51,8 +51,8 @@ class PostBoard {
 
   // An author's posts must be added in order.
   void Add(Post post);
-  // The like counts, and the message arrives, at the start of `from`. What is sent in one step may be added in
-  // any order of senders.
+  // The like counts, and the message arrives, at the start of `from`. What is sent in one step may be added
+  // in any order of senders.
   void Like(const PostId& post, Step from, int64_t amount);
   void Send(AgentId to, Step from, Message message);
 

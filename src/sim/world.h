@@ -230,8 +230,9 @@ class World {
 
   // Announcements known from the start; they block no agent.
   virtual std::vector<Announcement> Announcements() const { return {}; }
-  // The number of steps after which all agents hear an announcement, and anybody a message or a like; 0: there
-  // are none. No two agents are further apart than this, so no agent has passed the step at which it is heard.
+  // The number of steps after which all agents hear an announcement, and anybody a message or a like; 0:
+  // there are none. No two agents are further apart than this, so no agent has passed the step at which it is
+  // heard.
   virtual Step Horizon() const { return 0; }
 
   // When followers read what an agent posts.

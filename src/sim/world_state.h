@@ -57,8 +57,8 @@ class WorldState {
   // Declares that steps before base_step will not be read again.
   void Prune(Step base_step);
 
-  // Memory in bytes: WorldBytes for agents, cells and posts, without what minds point to; BookkeepingBytes for what
-  // keeping versions adds.
+  // Memory in bytes: WorldBytes for agents, cells and posts, without what minds point to; BookkeepingBytes
+  // for what keeping versions adds.
   size_t WorldBytes() const;
   size_t BookkeepingBytes() const;
 

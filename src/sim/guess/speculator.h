@@ -5,10 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
+#include <queue>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "llm/llm.h"
@@ -81,10 +84,13 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
   bool MayJoin(AgentId agent) const;
   bool MayBegin(AgentId agent) const;
   std::vector<AgentId> ClusterOf(AgentId agent) const;
+  bool HasRoom(size_t confirmed_in_flight) const;
+  void BeginGuesses(size_t confirmed_in_flight);
   void Begin(AgentId agent);
   void Advance(ClusterRun& cluster);
   void Finish(ClusterRun& cluster);
   void Release(ClusterRun& cluster);
+  void End(ClusterRun& cluster);
   void ReleaseRunOf(AgentId agent);
   void Halt(ClusterRun& cluster);
   void Wake(PendingCall& call, llm::Completion completion);
@@ -107,10 +113,12 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
   RunContext context_;
   std::vector<Agent> agents_;
   std::vector<ClusterPtr> clusters_;
-  std::vector<Parked> asked_;           // asked since the last SendParked
-  std::multimap<Step, Parked> parked_;  // by step, earliest first
-  llm::Completion answer_;              // of a call that is answered when issued
-  std::vector<AgentId> considered_;     // agents that may have become able to begin a step
+  std::vector<Parked> asked_;                  // asked since the last SendParked
+  std::multimap<Step, Parked> parked_;         // by step, earliest first
+  llm::Completion answer_;                     // of a call that is answered when issued
+  std::vector<AgentId> considered_;            // agents that may have become able to begin a step
+  using Candidate = std::pair<Step, AgentId>;  // an agent that was, and its step then
+  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates_;
   uint64_t commits_ = 0;
 };
 
