@@ -1,5 +1,5 @@
-"""The example worlds, on a plane, a network and a changing grid: run in every mode, shown, exported, forked, resumed and
-watched as a town is."""
+"""The example worlds, on a plane, a network, a network that changes, and a changing grid: run in every mode, shown,
+exported, forked, resumed and watched as a town is."""
 
 import json
 import subprocess
@@ -11,7 +11,8 @@ from pathlib import Path
 THRONG = Path(sys.argv[1]).resolve()
 FAKE = ["--llm", "fake:latency=1,spread=0.9", "--quiet", "--json"]
 # Name, functions of its calls, what the viewer is told of its space.
-EXAMPLES = [("plaza", {"choose", "greet"}, "unit"), ("followers", {"react", "write"}, "follows"), ("colony", {"bear"}, "unit")]
+EXAMPLES = [("plaza", {"choose", "greet"}, "unit"), ("followers", {"react", "write"}, "follows"), ("microblog", {"react"}, "unit"),
+            ("colony", {"bear"}, "unit")]
 
 
 def throng(*arguments):
@@ -23,6 +24,7 @@ def throng(*arguments):
 def modes(scenario, journal):
     run = ["run", "--scenario", scenario, *FAKE]
     whole = throng(*run, "--journal", journal)
+    assert all(whole["memory"][kind] > 0 for kind in ("scheduler_bytes", "world_bytes", "call_bytes"))
     for mode in ("single", "lockstep", "speculative"):
         assert throng(*run, "--mode", mode, "--no-journal")["hash"] == whole["hash"], (scenario, mode)
     assert throng(*run, "--coupling", "versioned", "--no-journal")["hash"] == whole["hash"]
@@ -57,7 +59,7 @@ def limits(scenario, folder):
     assert by_decision["hash"] != failed["hash"]
 
 
-SPLIT = {"plaza": "greet", "followers": "write", "colony": "bear"}
+SPLIT = {"plaza": "greet", "followers": "write", "microblog": "react", "colony": "bear"}
 
 
 def watch(journal, space, whole):

@@ -108,7 +108,8 @@ void AddRun(CLI::App& app) {
       "  throng run --event \"0 leave Nils\" --event \"09:30 at bakery for 30: a fire\"\n"
       "  throng run --agents 100 --kv gear2 -m model.gguf --journal a.journal\n"
       "  throng run --llm http://localhost:8000 --mode lockstep --json\n"
-      "  throng run --scenario followers --agents 200");
+      "  throng run --scenario followers --agents 200\n"
+      "  throng run --scenario microblog --agents 100000 --llm latency:preset=llama3-8b-8xl4 --no-journal");
   command->callback([options] { Run(*options); });
 }
 

@@ -56,6 +56,12 @@ std::string ConfirmedReader::CellFor(AgentId, Pos pos, Step step) {
   return value == nullptr ? std::string() : *value;
 }
 
+void ConfirmedReader::VisitPosts(AgentId, AgentId author, Step step, const PostVisitor& visit) {
+  const PostBoard& posts = state_.Posts();
+  THRONG_CHECK(graph_.StepOf(author) > step - posts.GetRules().latency);  // else a post may be missing
+  posts.VisitPosts(author, step, visit);
+}
+
 // MemberRun
 
 Step MemberRun::Now() const { return cluster_.GetStep(); }
@@ -80,6 +86,37 @@ std::string MemberRun::Cell(Pos pos) const {
 
 std::vector<Announcement> MemberRun::Announced(size_t known) const {
   return cluster_.Context().reader.AnnouncedAt(Now(), known);
+}
+
+std::vector<Post> MemberRun::Posts(AgentId author) const {
+  const RunContext& context = cluster_.Context();
+  const std::span<const AgentId> follows = context.world.GetPostRules().latency > 0
+                                               ? context.world.Follows(agent_, SelfMind())
+                                               : std::span<const AgentId>();
+  if (author != agent_ && !std::binary_search(follows.begin(), follows.end(), author)) {
+    throw MakeError(ErrorCode::kInvalid, "{} reads posts of agent {}, whom it does not follow",
+                    DescribeAgent(context.world, agent_), author);
+  }
+  std::vector<Post> posts;
+  context.reader.VisitPosts(agent_, author, Now(), [&](const Post& post) { posts.push_back(post); });
+  return posts;
+}
+
+std::vector<Post> MemberRun::Feed(size_t most, const std::function<int64_t(const Post&)>& score) const {
+  const RunContext& context = cluster_.Context();
+  if (context.world.GetPostRules().latency == 0) return {};
+  FeedRanking ranking(most);
+  const auto rank = [&](const Post& post) { ranking.Add(post, score ? score(post) : 0); };
+  for (const AgentId author : context.world.Follows(agent_, SelfMind())) {
+    context.reader.VisitPosts(agent_, author, Now(), rank);
+  }
+  return ranking.Take();
+}
+
+int64_t MemberRun::Likes(const PostId& post) const { return cluster_.Context().reader.LikesAt(post, Now()); }
+
+std::vector<Message> MemberRun::Messages() const {
+  return cluster_.Context().reader.MessagesFor(agent_, Now());
 }
 
 Task<llm::Completion> MemberRun::AskBoxed(std::unique_ptr<llm::Request> request) {
@@ -165,6 +202,9 @@ void DraftPool::GiveBack(std::unique_ptr<CommitDraft> draft) {
   draft->cells.clear();
   draft->born.clear();
   draft->announced.clear();
+  draft->posts.clear();
+  draft->likes.clear();
+  draft->sent.clear();
   draft->members.clear();
   idle_.push_back(std::move(draft));
 }
@@ -337,14 +377,57 @@ void ClusterRun::Birth(AgentId id, Body body, MindPtr mind) {
 
 void ClusterRun::Remove(AgentId member) { draft_->writes[IndexOf(member, "Remove of")].removed = true; }
 
+void ClusterRun::CheckHorizon(AgentId member, const char* what) const {
+  if (context_.world.Horizon() > 0) return;
+  throw MakeError(ErrorCode::kInvalid, "{} {}, but the world has no horizon",
+                  DescribeAgent(context_.world, member), what);
+}
+
+void ClusterRun::CheckPosts(AgentId member, const char* what) const {
+  if (context_.world.GetPostRules().latency > 0) return;
+  throw MakeError(ErrorCode::kInvalid, "{} {}, but the world has no posts: their latency is 0",
+                  DescribeAgent(context_.world, member), what);
+}
+
 void ClusterRun::Announce(AgentId member, std::string text) {
-  if (context_.world.Horizon() <= 0) {
-    throw MakeError(ErrorCode::kInvalid, "{} announces something, but the world has no horizon",
-                    DescribeAgent(context_.world, member));
-  }
+  CheckHorizon(member, "announces something");
   Event event{member, "announce", std::move(text)};
   draft_->announced.push_back(event);
   AddEvent(std::move(event));
+}
+
+PostId ClusterRun::AddPost(AgentId member, std::string text) {
+  CheckPosts(member, "posts something");
+  PostId id{member, step_, 0};
+  for (const Post& post : draft_->posts) id.number += post.id.by == member;
+  AddEvent({member, "post", text, CallerOf(member).LastCall()});
+  draft_->posts.push_back({id, std::move(text)});
+  return id;
+}
+
+void ClusterRun::Like(AgentId member, const PostId& post, int64_t amount) {
+  CheckHorizon(member, "likes a post");
+  CheckPosts(member, "likes a post");
+  if (post.by >= context_.graph.NumAgents() || post.step < 0 ||
+      post.step > step_ - context_.world.GetPostRules().latency) {
+    throw MakeError(ErrorCode::kInvalid,
+                    "{} likes post {} of agent {} in step {}, but nobody can have read that in step {}",
+                    DescribeAgent(context_.world, member), post.number, post.by, post.step, step_);
+  }
+  AddEvent({member, "like",
+            fmt::format("post {} of agent {} in step {}: {:+}", post.number, post.by, post.step, amount),
+            CallerOf(member).LastCall()});
+  draft_->likes.push_back({post, amount});
+}
+
+void ClusterRun::Send(AgentId member, AgentId to, std::string text) {
+  CheckHorizon(member, "sends a message");
+  if (to >= context_.graph.NumAgents()) {
+    throw MakeError(ErrorCode::kInvalid, "{} sends a message to agent {}, but the world has ids from 0 to {}",
+                    DescribeAgent(context_.world, member), to, context_.graph.NumAgents() - 1);
+  }
+  AddEvent({member, "message", fmt::format("to agent {}: {}", to, text), CallerOf(member).LastCall()});
+  draft_->sent.push_back({to, {member, std::move(text)}});
 }
 
 void ClusterRun::Discard() {
@@ -361,6 +444,9 @@ void ClusterRun::Discard() {
   draft_->cells.clear();
   draft_->born.clear();
   draft_->announced.clear();
+  draft_->posts.clear();
+  draft_->likes.clear();
+  draft_->sent.clear();
 }
 
 // Checked last: another cluster may have had the id meanwhile.

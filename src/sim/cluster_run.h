@@ -67,6 +67,10 @@ class StepReader {
   virtual std::vector<Neighbour> NeighboursOf(AgentId member, Step step) = 0;  // ordered by id
   virtual std::string CellFor(AgentId member, Pos pos, Step step) = 0;
   virtual std::vector<Announcement> AnnouncedAt(Step step, size_t known) const = 0;
+  using PostVisitor = std::function<void(const Post&)>;
+  virtual void VisitPosts(AgentId member, AgentId author, Step step, const PostVisitor& visit) = 0;
+  virtual int64_t LikesAt(const PostId& post, Step step) const = 0;
+  virtual std::vector<Message> MessagesFor(AgentId member, Step step) const = 0;
 };
 
 // Reads the confirmed state at the reader's step. The dependency graph guarantees that no agent in sight is
@@ -82,10 +86,25 @@ class ConfirmedReader final : public StepReader {
   std::vector<Announcement> AnnouncedAt(Step step, size_t known) const override {
     return state_.AnnouncedAt(step, known);
   }
+  void VisitPosts(AgentId member, AgentId author, Step step, const PostVisitor& visit) override;
+  int64_t LikesAt(const PostId& post, Step step) const override { return state_.Posts().LikesAt(post, step); }
+  std::vector<Message> MessagesFor(AgentId member, Step step) const override {
+    return state_.Posts().MessagesAt(member, step);
+  }
 
  private:
   const DependencyGraph& graph_;
   const WorldState& state_;
+};
+
+struct LikeWrite {
+  PostId post;
+  int64_t amount;
+};
+
+struct MessageWrite {
+  AgentId to;
+  Message message;
 };
 
 // What a cluster writes while it resolves its step. Separate from ClusterRun because few clusters resolve at
@@ -96,6 +115,9 @@ struct CommitDraft {
   std::vector<CellWrite> cells;
   std::vector<MemberCommit> born;
   std::vector<Event> announced;
+  std::vector<Post> posts;
+  std::vector<LikeWrite> likes;
+  std::vector<MessageWrite> sent;
   CommitRecord record;
   std::vector<Member> members;  // Resolve's argument
   Task<void> resolve;           // last: its frame refers to the fields above
@@ -136,6 +158,10 @@ class MemberRun final : public View, public Caller {
   std::vector<Neighbour> Neighbours() const override;
   std::string Cell(Pos pos) const override;
   std::vector<Announcement> Announced(size_t known) const override;
+  std::vector<Post> Posts(AgentId author) const override;
+  std::vector<Post> Feed(size_t most, const std::function<int64_t(const Post&)>& score) const override;
+  int64_t Likes(const PostId& post) const override;
+  std::vector<Message> Messages() const override;
 
   Task<llm::Completion> Ask(llm::Request request) override {
     return AskBoxed(std::make_unique<llm::Request>(std::move(request)));
@@ -194,6 +220,9 @@ class ClusterRun final : public Commit {
   void Birth(AgentId id, Body body, MindPtr mind) override;
   void Remove(AgentId member) override;
   void Announce(AgentId member, std::string text) override;
+  PostId AddPost(AgentId member, std::string text) override;
+  void Like(AgentId member, const PostId& post, int64_t amount) override;
+  void Send(AgentId member, AgentId to, std::string text) override;
   void Discard() override;
 
   std::span<MemberRun> Members() { return {reinterpret_cast<MemberRun*>(this + 1), num_members_}; }
@@ -222,6 +251,9 @@ class ClusterRun final : public Commit {
   std::span<CellWrite> Cells() { return draft_->cells; }
   std::span<MemberCommit> Born() { return draft_->born; }
   std::span<const Event> Announced() const { return draft_->announced; }
+  std::span<Post> Posts() { return draft_->posts; }
+  std::span<const LikeWrite> Likes() const { return draft_->likes; }
+  std::span<MessageWrite> Sent() { return draft_->sent; }
 
   std::string Where() const;  // for error messages
 
@@ -232,6 +264,8 @@ class ClusterRun final : public Commit {
   ~ClusterRun();
 
   size_t IndexOf(AgentId member, const char* what) const;
+  void CheckHorizon(AgentId member, const char* what) const;
+  void CheckPosts(AgentId member, const char* what) const;
   void CheckBorn();
   void DigestMembers();
   void DigestRecord();

@@ -51,6 +51,11 @@ void DependencyGraph::SetHorizon(Step horizon) {
   horizon_ = horizon;
 }
 
+void DependencyGraph::SetFollows(Step latency, FollowsOf follows) {
+  latency_ = latency;
+  follows_ = std::move(follows);
+}
+
 void DependencyGraph::AddPause(Step step) {
   THRONG_CHECK(step > front_step_ || (step == front_step_ && visit_ == 0));
   pauses_.insert(step);
@@ -85,7 +90,32 @@ void DependencyGraph::Declare(AgentId agent, Step step, Pos pos, const Lookahead
 }
 
 bool DependencyGraph::Blocks(AgentId behind, AgentId ahead) const {
-  return proximity_->Blocks(behind, ahead) || (StepOf(behind) < StepOf(ahead) && AreLinked(ahead, behind));
+  return proximity_->Blocks(behind, ahead) || (StepOf(behind) < StepOf(ahead) && AreLinked(ahead, behind)) ||
+         IsReadBehind(behind, ahead);
+}
+
+// Whether `behind` has not done all the steps whose posts `ahead` reads in its next one.
+bool DependencyGraph::IsReadBehind(AgentId behind, AgentId ahead) const {
+  if (latency_ == 0 || StepOf(behind) > StepOf(ahead) - latency_) return false;
+  const std::span<const AgentId> follows = follows_(ahead);
+  return std::binary_search(follows.begin(), follows.end(), behind);
+}
+
+// Of those whom the agent follows and who block it, the one furthest behind; kUnborn if that is nobody yet.
+uint32_t DependencyGraph::FindReadBehind(AgentId agent) const {
+  const Step last_read = StepOf(agent) - latency_;
+  if (latency_ == 0 || last_read < base_step_) return kNone;  // everybody has done that step
+  uint32_t blocker = kNone;
+  Step least = last_read + 1;
+  for (const AgentId author : follows_(agent)) {
+    // Whoever bears it may still be as far behind as anybody.
+    const bool is_unborn = !agents_[author].was_present;
+    const Step step = is_unborn ? base_step_ : StepOf(author);
+    if (step >= least) continue;
+    least = step;
+    blocker = is_unborn ? kUnborn : author;
+  }
+  return blocker;
 }
 
 bool DependencyGraph::InvariantHolds(AgentId agent) const {
@@ -108,7 +138,8 @@ uint32_t DependencyGraph::FindBlocker(AgentId id) const {
   for (const AgentId other : LinkedTo(id)) {
     if (StepOf(other) < StepOf(id)) return other;
   }
-  return proximity_->FindBlocker(id);
+  const uint32_t near = proximity_->FindBlocker(id);
+  return near != kNone ? near : FindReadBehind(id);
 }
 
 void DependencyGraph::Wait(AgentId id, AgentId blocked, AgentId blocker) {
@@ -220,6 +251,10 @@ void DependencyGraph::Examine(AgentId id, uint64_t first_visit, ClusterList& rea
     const uint32_t blocker = FindBlocker(member);
     if (blocker != kNone) {
       StopWaiting(id);
+      if (blocker == kUnborn) {
+        held_.push_back(id);
+        return;
+      }
       Wait(id, member, blocker);
       return;
     }
@@ -283,7 +318,7 @@ void DependencyGraph::Commit(std::span<const AgentId> members, std::span<const P
       Examine(agent, first_visit, ready);
     }
   }
-  if (base_step_ != base && (horizon_ > 0 || IsBarrier(base_step_))) {
+  if (base_step_ != base && (horizon_ > 0 || latency_ > 0 || IsBarrier(base_step_))) {
     const std::vector<AgentId> held = std::exchange(held_, {});
     for (const AgentId agent : held) Examine(agent, first_visit, ready);
   }

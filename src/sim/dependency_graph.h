@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <set>
 #include <span>
@@ -69,6 +70,12 @@ class DependencyGraph {
 
   // Sets World::Horizon. Call before Start. Throws kInvalid if negative.
   void SetHorizon(Step horizon);
+
+  // Whose posts an agent reads in its next step, ascending; asked again after each of its commits.
+  using FollowsOf = std::function<std::span<const AgentId>(AgentId)>;
+  // Lets agents read what those they follow wrote `latency` steps ago and earlier: nobody begins a step s
+  // before they have done step s - latency. Call before Start.
+  void SetFollows(Step latency, FollowsOf follows);
 
   // Makes the agent absent at the start, and its id free unless it was present before. Call before Start.
   void Reserve(AgentId agent, bool was_present = false);
@@ -136,6 +143,7 @@ class DependencyGraph {
 
  private:
   static constexpr uint32_t kNone = Proximity::kNone;
+  static constexpr uint32_t kUnborn = kNone - 1;  // as a blocker: one that was never present
 
   struct Agent {
     bool running = false;  // reported ready, not yet committed
@@ -151,6 +159,8 @@ class DependencyGraph {
 
   bool Blocks(AgentId behind, AgentId ahead) const;
   uint32_t FindBlocker(AgentId agent) const;
+  bool IsReadBehind(AgentId behind, AgentId ahead) const;
+  uint32_t FindReadBehind(AgentId agent) const;
   void Wait(AgentId agent, AgentId blocked, AgentId blocker);
   void StopWaiting(AgentId agent);
   void CountStep(Step from);
@@ -167,8 +177,11 @@ class DependencyGraph {
   std::unordered_map<uint64_t, std::vector<AgentId>> links_;
   std::vector<Step> barriers_;  // ascending
   std::set<Step> pauses_;
-  Step horizon_ = 0;           // 0: none
-  std::vector<AgentId> held_;  // agents held at a barrier, a pause or the horizon
+  Step horizon_ = 0;  // 0: none
+  // Agents held at a barrier, a pause or the horizon, or by an agent that is not yet born.
+  std::vector<AgentId> held_;
+  Step latency_ = 0;  // of posts; 0: there are none
+  FollowsOf follows_;
   uint32_t num_present_;
   std::deque<uint32_t> at_step_;  // number of agents at base_step_ + i
   Step base_step_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
@@ -44,6 +45,45 @@ TEST(NetworkGraph, AgentsHHopsApartDifferByH) {
   for (AgentId agent = 0; agent < kAgents; ++agent) {
     EXPECT_EQ(graph.StepOf(agent), static_cast<Step>(kAgents - 1 - agent));
   }
+}
+
+// Runs all agents but the one that stands still as far as they can, on a grid where nobody is near anybody.
+std::vector<Step> RunAhead(const std::vector<std::vector<AgentId>>& follows, Step latency, Step horizon,
+                           AgentId still, const std::vector<AgentId>& unborn = {}) {
+  std::vector<Pos> start;
+  for (AgentId agent = 0; agent < follows.size(); ++agent) start.push_back({static_cast<int32_t>(agent), 0});
+  const Space space(static_cast<int32_t>(follows.size()), 1, Metric::kChebyshev);
+  DependencyGraph graph(space, Rules{0, 0}, Coupling::kPaper, start, 1000);
+  graph.SetFollows(latency, [&](AgentId agent) { return std::span<const AgentId>(follows[agent]); });
+  graph.SetHorizon(horizon);
+  for (const AgentId agent : unborn) graph.Reserve(agent);
+  ClusterList ready;
+  graph.Start(ready);
+  std::vector<AgentId> runnable = ready.members;
+  while (!runnable.empty()) {
+    const std::vector<AgentId> one = {runnable.back()};
+    runnable.pop_back();
+    if (one[0] == still) continue;
+    ready.Clear();
+    graph.Commit(one, std::vector<Pos>{graph.PosOf(one[0])}, ready);
+    for (const AgentId agent : ready.members) runnable.push_back(agent);
+  }
+  std::vector<Step> steps;
+  for (AgentId agent = 0; agent < follows.size(); ++agent) steps.push_back(graph.StepOf(agent));
+  return steps;
+}
+
+TEST(NetworkGraph, AReaderLeadsWhomItFollowsByTheLatency) {
+  const std::vector<std::vector<AgentId>> follows = {{1}, {2}, {3}, {}, {0, 2, 3}, {}};
+  EXPECT_EQ(RunAhead(follows, 3, 0, 3), (std::vector<Step>{9, 6, 3, 0, 3, 1000}));
+  EXPECT_EQ(RunAhead(follows, 3, 7, 3), (std::vector<Step>{7, 6, 3, 0, 3, 7}));
+  EXPECT_EQ(RunAhead(follows, 0, 7, 3), (std::vector<Step>{7, 7, 7, 0, 7, 7}));
+}
+
+// Whoever bears it may be anybody, so readers of somebody not yet born are bound to all.
+TEST(NetworkGraph, AReaderOfTheUnbornLeadsNobodyByMoreThanTheLatency) {
+  const std::vector<std::vector<AgentId>> follows = {{4}, {}, {4}, {}, {}};
+  EXPECT_EQ(RunAhead(follows, 2, 0, 3, {4}), (std::vector<Step>{2, 1000, 2, 0, Proximity::kAbsent}));
 }
 
 TEST(NetworkGraph, RefusesSpeeds) {

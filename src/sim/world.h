@@ -10,12 +10,14 @@
 //
 // The population may change: each id belongs to one agent, present or not, and NumAgents counts all ids that
 // will ever exist. Births and deaths are part of a cluster's step; changes from outside are interventions.
-// docs/dynamic-worlds.md explains why neither costs exactness.
+// docs/dynamic-worlds.md explains why neither costs exactness, and docs/networks.md why posts and messages,
+// which cross any distance, do not.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,6 +26,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "llm/llm.h"
+#include "sim/posts.h"
 #include "sim/space/ids.h"
 #include "sim/space/reach.h"
 #include "sim/space/space.h"
@@ -76,6 +79,17 @@ class View {
   virtual std::string Cell(Pos pos) const = 0;  // what was written there; empty if nothing
   // The announcements up to this step, in the same order for all agents, without the first `known`.
   virtual std::vector<Announcement> Announced(size_t known) const = 0;
+
+  // Posts that can be read in this step (World::GetPostRules), of the agent itself or of one that it follows;
+  // oldest first.
+  virtual std::vector<Post> Posts(AgentId author) const = 0;
+  // Those of everybody whom the agent follows: the `most` with the highest scores, equal ones by recency: the
+  // newer first, then the smaller author, then the later of a step. Null: all scores are equal.
+  virtual std::vector<Post> Feed(size_t most, const std::function<int64_t(const Post&)>& score) const = 0;
+  // The sum of the likes of World::Horizon steps ago and earlier. Zero once the post can no longer be read.
+  virtual int64_t Likes(const PostId& post) const = 0;
+  // What was sent to the agent World::Horizon steps ago; by sender.
+  virtual std::vector<Message> Messages() const = 0;
 };
 
 // What using a tool of the run does; throws kInvalid if there is none of this name.
@@ -159,6 +173,13 @@ class Commit {
   virtual void Remove(AgentId member) = 0;
   // All agents hear it from World::Horizon steps later on.
   virtual void Announce(AgentId member, std::string text) = 0;
+  // The member's followers read it from PostRules::latency steps later on. Returns its id.
+  virtual PostId AddPost(AgentId member, std::string text) = 0;
+  // Adds to the post's likes, which all see World::Horizon steps later. `amount` may be negative. A post that
+  // nobody can have read yet is refused.
+  virtual void Like(AgentId member, const PostId& post, int64_t amount = 1) = 0;
+  // Anybody, present or not, near or far. Received World::Horizon steps later.
+  virtual void Send(AgentId member, AgentId to, std::string text) = 0;
   // Drops everything written so far, events included.
   virtual void Discard() = 0;
 };
@@ -222,9 +243,19 @@ class World {
 
   // Announcements known from the start; they block no agent.
   virtual std::vector<Announcement> Announcements() const { return {}; }
-  // The number of steps after which all agents hear an announcement; 0: agents announce nothing. No two
-  // agents are further apart than this, so no agent has passed the step at which it is heard.
+  // The number of steps after which all agents hear an announcement, and anybody a message or a like; 0:
+  // there are none. No two agents are further apart than this, so no agent has passed the step at which it is
+  // heard.
   virtual Step Horizon() const { return 0; }
+
+  // When followers read what an agent posts.
+  virtual PostRules GetPostRules() const { return {}; }
+  // Whose posts the agent reads in its next step, ascending and without itself: a function of its committed
+  // mind, so that following is the reader's own state. Valid while the mind lives. Not called without posts.
+  virtual std::span<const AgentId> Follows(AgentId agent, const MindPtr& mind) const {
+    static_cast<void>(agent), static_cast<void>(mind);
+    return {};
+  }
 
   // Applies an intervention at the start of step `change.Now()`: all agents have done the step before, and
   // none has begun this one. `what` is in the world's own words and has passed CheckIntervention. What the

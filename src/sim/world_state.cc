@@ -36,7 +36,9 @@ Digest DigestOfMind(const Mind* mind, Hasher& hasher) {
 }
 
 WorldState::WorldState(const World& world, bool keeps_older, const Snapshot* from)
-    : agents_(world.NumAgents()), older_(keeps_older ? world.NumAgents() : 0) {
+    : agents_(world.NumAgents()),
+      older_(keeps_older ? world.NumAgents() : 0),
+      posts_(world.NumAgents(), world.GetPostRules()) {
   if (from != nullptr) {
     StartFrom(*from);
   } else {
@@ -178,6 +180,7 @@ void WorldState::PruneCell(uint64_t key) {
 
 void WorldState::Prune(Step base_step) {
   base_step_ = base_step;
+  posts_.Prune(base_step);
   while (!written_.empty() && written_.begin()->first <= base_step) {
     for (const uint64_t key : written_.begin()->second) PruneCell(key);
     written_.erase(written_.begin());
@@ -185,7 +188,7 @@ void WorldState::Prune(Step base_step) {
 }
 
 size_t WorldState::WorldBytes() const {
-  size_t bytes = agents_.capacity() * (sizeof(Body) + sizeof(MindPtr));
+  size_t bytes = agents_.capacity() * (sizeof(Body) + sizeof(MindPtr)) + posts_.Bytes();
   for (const auto& [key, versions] : cells_) {
     for (const CellVersion& version : versions) bytes += sizeof(std::string) + version.value.capacity();
   }

@@ -10,6 +10,7 @@
 
 #include "base/digest.h"
 #include "base/huge_pages.h"
+#include "sim/posts.h"
 #include "sim/snapshot.h"
 #include "sim/world.h"
 
@@ -54,14 +55,17 @@ class WorldState {
   void Announce(Announcement announcement, AgentId by);
   void SetCell(Pos pos, Step step, std::string value);
 
+  const PostBoard& Posts() const { return posts_; }
+  PostBoard& Posts() { return posts_; }
+
   // Hint: the agent will be read soon.
   void PrefetchAgent(AgentId agent) const { Prefetch(&agents_[agent]); }
 
   // Declares that steps before base_step will not be read again.
   void Prune(Step base_step);
 
-  // Memory in bytes: WorldBytes for agents and cells, without what minds point to; BookkeepingBytes for what
-  // keeping versions adds.
+  // Memory in bytes: WorldBytes for agents, cells and posts, without what minds point to; BookkeepingBytes
+  // for what keeping versions adds.
   size_t WorldBytes() const;
   size_t BookkeepingBytes() const;
 
@@ -92,6 +96,7 @@ class WorldState {
   std::unordered_map<uint64_t, std::vector<CellVersion>> cells_;
   std::map<Step, std::vector<uint64_t>> written_;  // version -> cells written in it, until pruned
   std::vector<Heard> announced_;                   // by step, then speaker
+  PostBoard posts_;
   Step base_step_ = 0;
 };
 

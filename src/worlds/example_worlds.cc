@@ -20,6 +20,13 @@ std::span<const ExampleWorld> ExampleWorlds() {
        96,
        900,
        {"react", "write"}},
+      {"microblog",
+       "followers of each other, who change: posts, likes, feeds and messages",
+       MakeMicroblogWorld,
+       200,
+       48,
+       180,
+       {"react"}},
       {"colony", "a grid: foragers are born and die", MakeColonyWorld, 60, 200, 300, {"bear"}},
   };
   return worlds;

@@ -1,6 +1,6 @@
 // Small example worlds, to run as they are or to use as templates: a square where people walk at their own
-// speeds, a network of followers who pass posts on, and a colony whose population changes. `throng run
-// --scenario NAME` runs them.
+// speeds, a network of followers who pass posts on, a microblog where people follow whom they like, and a
+// colony whose population changes. `throng run --scenario NAME` runs them.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,13 @@ std::unique_ptr<sim::World> MakePlazaWorld(uint32_t agents, uint64_t seed);
 // Each agent follows a few others, popular ones more often. Its followers read what it posts or shares one
 // step later.
 std::unique_ptr<sim::World> MakeFollowerWorld(uint32_t agents, uint64_t seed);
+
+// People with feeds of 20 posts of those they follow: by recency, by likes, or by what they like themselves.
+// In a step that somebody is active in, or gets a message in, one call decides on one thing: post, repost,
+// like, reply, follow, unfollow or nothing. Posts are read 2 steps later, likes and messages arrive after 8.
+// Few are followed by many, few follow many (8 or more, 16 on average), and few are active often (3 % of all
+// steps).
+std::unique_ptr<sim::World> MakeMicroblogWorld(uint32_t agents, uint64_t seed);
 
 // A grid with 60 cells for each founder. Foragers eat what grows, bear children when they have plenty, and
 // starve. All agents hear of each death 30 steps later, and are cautious for a while. Interventions: "rain X

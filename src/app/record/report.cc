@@ -79,6 +79,10 @@ nlohmann::ordered_json ReportJson(const FinishedRun& run) {
                                  {"seed", options.seed},
                                  {"replayed_calls", outcome.replayed}};
   sim::ForEachField(stats, [&](const char* name, auto value) { json[ReportName(name)] = value; });
+  const sim::RunMemory& memory = outcome.result.memory;
+  json["memory"] = {{"scheduler_bytes", memory.scheduler_bytes},
+                    {"world_bytes", memory.world_bytes},
+                    {"call_bytes", memory.call_bytes}};
   json["kv_bytes"] = backend.kv_bytes;
   json["kv_bytes_peak"] = backend.kv_bytes_peak;
   json["backend"] = llm.Identity();

@@ -6,6 +6,14 @@
 
 namespace throng::sim {
 
+namespace {
+
+Digest DigestOf(const Post& post) {
+  return Hasher().Add(post.id.by).Add(post.id.step).Add(post.id.number).Add(post.text).Finish();
+}
+
+}  // namespace
+
 HypotheticalWorld::HypotheticalWorld(const World& world, const DependencyGraph& graph,
                                      const WorldState& state, Step max_steps, Observer& observer,
                                      GuessStats& stats)
@@ -115,6 +123,39 @@ std::string HypotheticalWorld::CellFor(AgentId member, Pos pos, Step step) {
   return cells.back().second;
 }
 
+// The author's posts as known, and those of its guessed steps.
+void HypotheticalWorld::VisitGuessedPosts(AgentId author, Step step, const PostVisitor& visit) const {
+  const PostBoard& board = state_.Posts();
+  board.VisitPosts(author, step, visit);
+  for (const GuessedStep& guessed : agents_[author].chain) {
+    for (const Post& post : guessed.posts) {
+      if (board.GetRules().IsReadIn(step, post.id.step)) visit(post);
+    }
+  }
+}
+
+void HypotheticalWorld::VisitPosts(AgentId member, AgentId author, Step step, const PostVisitor& visit) {
+  GuessedStep& reads = agents_[member].reads;
+  reads.authors.push_back(author);
+  VisitGuessedPosts(author, step, [&](const Post& post) {
+    reads.read_posts += DigestOf(post);
+    visit(post);
+  });
+}
+
+void HypotheticalWorld::CheckPosts(AgentId reader) {
+  const Step step = graph_.StepOf(reader);
+  const auto is_otherwise = [&](const GuessedStep& reads, Step at) {
+    if (at != step || reads.authors.empty()) return false;
+    Digest now;
+    for (const AgentId author : reads.authors) {
+      VisitGuessedPosts(author, step, [&](const Post& post) { now += DigestOf(post); });
+    }
+    return now != reads.read_posts;
+  };
+  if (FirstWrong(reader, step, is_otherwise)) Squash(reader, step);
+}
+
 // Growing and confirming chains
 
 void HypotheticalWorld::Begin(ClusterRun& cluster) {
@@ -147,6 +188,9 @@ std::vector<AgentId> HypotheticalWorld::Add(ClusterRun& cluster) {
     guessed.mind = std::move(write.mind);
     guessed.mind_digest = write.mind_digest;
     for (const CellWrite& cell : cluster.Cells()) guessed.written.push_back(cell.pos);
+    for (const Post& post : cluster.Posts()) {
+      if (post.id.by == write.id) guessed.posts.push_back(post);
+    }
     guessed.removed = write.removed;
     agent.chain.push_back(std::move(guessed));
     agent.expected.clear();

@@ -32,6 +32,9 @@ class HypotheticalWorld final : public StepReader {
     std::vector<Neighbour> seen;
     std::vector<std::pair<Pos, std::string>> cells;  // cells read
     std::vector<Pos> written;                        // cells written by any of the members
+    std::vector<AgentId> authors;                    // whose posts it read, in this order
+    Digest read_posts;                               // of what these were
+    std::vector<Post> posts;                         // made in the step
     bool removed = false;
   };
 
@@ -56,6 +59,12 @@ class HypotheticalWorld final : public StepReader {
   std::string CellFor(AgentId member, Pos pos, Step step) override;
   std::vector<Announcement> AnnouncedAt(Step step, size_t known) const override {
     return state_.AnnouncedAt(step, known);
+  }
+  void VisitPosts(AgentId member, AgentId author, Step step, const PostVisitor& visit) override;
+  // Likes and messages that guessed steps would send are not guessed.
+  int64_t LikesAt(const PostId& post, Step step) const override { return state_.Posts().LikesAt(post, step); }
+  std::vector<Message> MessagesFor(AgentId member, Step step) const override {
+    return state_.Posts().MessagesAt(member, step);
   }
 
   // The step after the agent's last guessed one, and the agent's body at its start.
@@ -95,6 +104,9 @@ class HypotheticalWorld final : public StepReader {
   // A confirmed step has written the cell.
   void NoteCellChange(Pos pos) { changed_cells_.push_back(pos); }
   void CheckCells();  // squashes steps that read a changed cell otherwise
+  // Squashes the agent's guesses if the first of them read posts that have turned out otherwise. Call when it
+  // has done a step: readers of somebody popular are too many to be told of each post.
+  void CheckPosts(AgentId reader);
 
   // Drops the agent's guessed steps from this one on, and those of the agents that ran them with it.
   void Squash(AgentId agent, Step from);
@@ -130,6 +142,7 @@ class HypotheticalWorld final : public StepReader {
   template <typename IsOtherwise>
   std::optional<Step> FirstWrong(AgentId reader, Step from, const IsOtherwise& is_otherwise) const;
   bool SawOtherwise(AgentId reader, const GuessedStep& reads, AgentId agent, const Body* body) const;
+  void VisitGuessedPosts(AgentId author, Step step, const PostVisitor& visit) const;
   void CheckChangedCells();
   void DropCells(const GuessedStep& guessed, Step step);
 

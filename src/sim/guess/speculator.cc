@@ -2,14 +2,19 @@
 
 #include <algorithm>
 #include <exception>
-#include <functional>
 #include <optional>
-#include <queue>
 #include <utility>
 
 #include "base/error.h"
 
 namespace throng::sim {
+
+namespace {
+
+// Guessed steps may wait for answers, or for being asked, by this multiple of the requests in flight.
+constexpr size_t kMostWaiting = 4;
+
+}  // namespace
 
 Speculator::Speculator(const RunContext& run, llm::Llm& llm, const SpeculationOptions& options, Step end_step,
                        const WorldState& state, RunStats& stats, uint64_t& last_request_id)
@@ -99,7 +104,7 @@ void Speculator::Halt(ClusterRun& cluster) {
 void Speculator::Finish(ClusterRun& cluster) {
   const Step next = cluster.GetStep() + 1;
   const std::vector<AgentId> moved = hypothetical_.Add(cluster);
-  Release(cluster);
+  End(cluster);
   for (const AgentId agent : moved) hypothetical_.CheckReaders(agent, next);
 }
 
@@ -109,9 +114,17 @@ void Speculator::Release(ClusterRun& cluster) {
   std::erase_if(parked_, [&](const auto& entry) { return is_of_cluster(entry.second); });
   requests_.Detach(cluster);
   CancelElsewhere(cluster);
+  End(cluster);
+}
+
+// The cluster waits for no call.
+void Speculator::End(ClusterRun& cluster) {
   hypothetical_.Stop(cluster);
   for (const MemberRun& member : cluster.Members()) Consider(member.Self());
-  std::erase_if(clusters_, [&](const ClusterPtr& other) { return other.get() == &cluster; });
+  // Most end as soon as they have begun.
+  const auto found = std::find_if(clusters_.rbegin(), clusters_.rend(),
+                                  [&](const ClusterPtr& other) { return other.get() == &cluster; });
+  clusters_.erase(found.base() - 1);
 }
 
 void Speculator::ReleaseRunOf(AgentId agent) {
@@ -135,20 +148,29 @@ void Speculator::Run(size_t confirmed_in_flight) {
   while (std::optional<GuessedRequests::Answered> answered = requests_.TakeAnswered()) {
     Wake(*answered->guessing, std::move(answered->completion));
   }
-  // Agents behind go first: their steps make others' guesses better.
-  using Candidate = std::pair<Step, AgentId>;
-  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates;
-  while (true) {
+  BeginGuesses(confirmed_in_flight);
+  SendParked(confirmed_in_flight);
+}
+
+// What cannot be asked soon is not guessed now, but when it can, from what is known then.
+bool Speculator::HasRoom(size_t confirmed_in_flight) const {
+  const auto most = static_cast<size_t>(options_.max_in_flight);
+  return confirmed_in_flight + InFlight() < most && clusters_.size() < kMostWaiting * most;
+}
+
+// Agents behind go first: their steps make others' guesses better.
+void Speculator::BeginGuesses(size_t confirmed_in_flight) {
+  while (HasRoom(confirmed_in_flight)) {
     for (const AgentId agent : std::exchange(considered_, {})) {
       agents_[agent].considered = false;
-      if (MayBegin(agent)) candidates.emplace(hypothetical_.FrontOf(agent), agent);
+      if (MayBegin(agent)) candidates_.emplace(hypothetical_.FrontOf(agent), agent);
     }
-    if (candidates.empty()) break;
-    const auto [step, agent] = candidates.top();
-    candidates.pop();
+    if (candidates_.empty()) return;
+    const auto [step, agent] = candidates_.top();
+    candidates_.pop();
+    // An agent whose step has changed was considered again.
     if (MayBegin(agent) && hypothetical_.FrontOf(agent) == step) Begin(agent);
   }
-  SendParked(confirmed_in_flight);
 }
 
 // How confirmed steps affect guesses
@@ -179,6 +201,9 @@ void Speculator::OnCommit(const CommitRecord& record) {
     if (record.members[i].removed) Abandon(id, record.step + 1);
   }
   for (size_t i = 0; i < record.members.size(); ++i) CheckCommit(record.members[i], record.step, guesses[i]);
+  for (const MemberCommit& member : record.members) {
+    if (!member.removed) hypothetical_.CheckPosts(member.id);
+  }
   for (const MemberCommit& born : record.born) {
     Consider(born.id);
     hypothetical_.CheckBirth(born, record.step + 1);

@@ -8,9 +8,11 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <queue>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "llm/llm.h"
@@ -90,10 +92,13 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
   bool MayJoin(AgentId agent) const;
   bool MayBegin(AgentId agent) const;
   std::vector<AgentId> ClusterOf(AgentId agent) const;
+  bool HasRoom(size_t confirmed_in_flight) const;
+  void BeginGuesses(size_t confirmed_in_flight);
   void Begin(AgentId agent);
   void Advance(ClusterRun& cluster);
   void Finish(ClusterRun& cluster);
   void Release(ClusterRun& cluster);
+  void End(ClusterRun& cluster);
   void ReleaseRunOf(AgentId agent);
   void CancelElsewhere(const ClusterRun& cluster);
   void Halt(ClusterRun& cluster);
@@ -123,8 +128,10 @@ class Speculator final : private CallSink, private HypotheticalWorld::Observer {
   std::multimap<Step, Parked> parked_;  // by step, earliest first
   // By id: what guessed steps wait for; null: nobody does any more.
   std::unordered_map<uint64_t, PendingCall*> elsewhere_;
-  llm::Completion answer_;           // of a call that is answered when issued
-  std::vector<AgentId> considered_;  // agents that may have become able to begin a step
+  llm::Completion answer_;                     // of a call that is answered when issued
+  std::vector<AgentId> considered_;            // agents that may have become able to begin a step
+  using Candidate = std::pair<Step, AgentId>;  // an agent that was, and its step then
+  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates_;
   uint64_t commits_ = 0;
 };
 

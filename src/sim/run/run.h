@@ -78,7 +78,7 @@ struct RunOptions {
 // The run's memory at its peak, without what minds point to, observers and the backend.
 struct RunMemory {
   size_t scheduler_bytes = 0;  // graph, clusters, queues, calls by agent, version bookkeeping, mind digests
-  size_t world_bytes = 0;      // bodies, cells
+  size_t world_bytes = 0;      // bodies, cells, posts
   size_t call_bytes = 0;       // coroutines that await answers
 };
 

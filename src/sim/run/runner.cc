@@ -63,6 +63,8 @@ Runner::Runner(const World& world, llm::Llm& llm, const RunOptions& options)
   context_.observers = options.observers;
   graph_.AddDependencies(world.Links(), world.Barriers());
   graph_.SetHorizon(world.Horizon());
+  graph_.SetFollows(world.GetPostRules().latency,
+                    [this](AgentId agent) { return world_.Follows(agent, state_.MindOf(agent)); });
   for (AgentId agent = 0; agent < world.NumAgents(); ++agent) {
     if (!state_.IsPresent(agent))
       graph_.Reserve(agent, options.from != nullptr && options.from->agents[agent].was_present);
@@ -292,6 +294,14 @@ void Runner::Apply(ClusterRun& cluster) {
   for (const Event& event : cluster.Announced()) {
     state_.Announce({cluster.GetStep() + world_.Horizon(), event.text}, event.agent);
   }
+  PostBoard& board = state_.Posts();
+  for (Post& post : cluster.Posts()) board.Add(std::move(post));
+  for (const LikeWrite& like : cluster.Likes()) {
+    board.Like(like.post, cluster.GetStep() + world_.Horizon(), like.amount);
+  }
+  for (MessageWrite& sent : cluster.Sent()) {
+    board.Send(sent.to, cluster.GetStep() + world_.Horizon(), std::move(sent.message));
+  }
   for (CellWrite& cell : cluster.Cells()) state_.SetCell(cell.pos, next, std::move(cell.value));
   const Step base = graph_.BaseStep();
   graph_.Commit(members_, positions_, released_, born_, removed_);
@@ -312,6 +322,7 @@ void Runner::Declare(AgentId agent, Step step) {
   const Body& body = state_.BodyOf(agent);
   try {
     graph_.Declare(agent, step, body.pos, world_.Declare(agent, step, body, state_.MindOf(agent)));
+    if (state_.Posts().GetRules().latency > 0) CheckFollows(agent);
   } catch (...) {
     RethrowFrom(DescribeAgent(world_, agent));
   }
@@ -321,6 +332,19 @@ void Runner::Declare(AgentId agent, Step step) {
 // An agent that is asleep, busy or on its way is unlikely to think before that ends.
 void Runner::ExpectNext(AgentId agent, Step step) {
   if (tells_expectations_) llm_.ExpectNext(agent, std::max(step, graph_.LookaheadOf(agent).until));
+}
+
+void Runner::CheckFollows(AgentId agent) const {
+  AgentId least = 0;  // allowed next
+  for (const AgentId author : world_.Follows(agent, state_.MindOf(agent))) {
+    if (author >= least && author < world_.NumAgents() && author != agent) {
+      least = author + 1;
+      continue;
+    }
+    throw MakeError(ErrorCode::kInvalid,
+                    "it follows agent {}; allowed are others from 0 to {}, in ascending order and each once",
+                    author, world_.NumAgents() - 1);
+  }
 }
 
 void Runner::CloseSteps() {

@@ -49,6 +49,7 @@ class Runner final : public CallSink {
   void TakeInterventions();
   void Declare(AgentId agent, Step step);
   void ExpectNext(AgentId agent, Step step);
+  void CheckFollows(AgentId agent) const;
   void CloseSteps();
   void OfferSnapshot();
   void CheckStop() const;

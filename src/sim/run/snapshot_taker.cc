@@ -38,6 +38,7 @@ void SnapshotTaker::BeginIfDue() {
 // they have announced before the step.
 void SnapshotTaker::Complete(const RunStats& stats) {
   is_complete_ = true;
+  has_posts_ = !state_.Posts().IsEmpty();
   snapshot_.counts = stats;
   snapshot_.counts -= beyond_;
   snapshot_.largest_cluster = largest_cluster_;
@@ -58,7 +59,7 @@ void SnapshotTaker::OnBase(const Digest& start_hash, const std::vector<Digest>& 
   if (is_complete_) {
     snapshot_.start_hash = start_hash;
     snapshot_.step_hashes.assign(step_hashes.begin(), step_hashes.begin() + step_);
-    sink_.Keep(snapshot_);
+    if (!has_posts_) sink_.Keep(snapshot_);
     snapshot_ = {};
     is_complete_ = false;
     step_ = kNone;

@@ -110,6 +110,20 @@ TEST(Snapshot, ARunFromItEndsAsTheWholeRunDoes) {
   }
 }
 
+TEST(Snapshot, IsNotKeptWhilePostsAreRead) {
+  WalkerOptions walkers;
+  walkers.agents = 9;
+  walkers.posts = {.latency = 2, .kept = 6};
+  for (const Mode mode : kModes) {
+    RunOptions options = OptionsFor(mode);
+    Shelf shelf(kEvery);
+    options.snapshots = &shelf;
+    HashLlm llm(1);
+    RunWorld(WalkerWorld(walkers), llm, options);
+    EXPECT_TRUE(shelf.kept.empty()) << ModeName(mode);
+  }
+}
+
 TEST(Snapshot, HoldsBirthsDeathsNewsAndWhatHappensFromOutside) {
   for (uint64_t seed = 0; seed < 3; ++seed) {
     WalkerOptions walkers;

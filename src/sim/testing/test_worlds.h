@@ -111,6 +111,9 @@ struct WalkerOptions {
   // Ids that are free at the start, for births and arrivals; the last three are never born.
   uint32_t reserve = 0;
   Step horizon = 0;  // if above 0, some agents announce things
+  // With a latency, agents post, and follow others as they like; with a horizon too, they like posts and send
+  // messages.
+  PostRules posts;
   // How far to exceed the rules, in cells; each excess must be refused.
   int extra_move = 0;
   int extra_write = 0;
@@ -142,6 +145,10 @@ class WalkerWorld : public World {
   uint32_t NumAgents() const override { return options_.agents + options_.reserve; }
   bool StartsPresent(AgentId agent) const override { return agent < options_.agents; }
   Step Horizon() const override { return options_.horizon; }
+  PostRules GetPostRules() const override { return options_.posts; }
+  std::span<const AgentId> Follows(AgentId, const MindPtr& mind) const override {
+    return static_cast<const WalkerMind&>(*mind).follows;
+  }
   std::vector<Announcement> Announcements() const override {
     if (options_.horizon == 0) return {};
     return {{5, "five"}, {2, "two"}, {5, "five again"}};
@@ -160,7 +167,7 @@ class WalkerWorld : public World {
     words >> kind;
     if (kind == "add") {
       words >> id >> pos.x >> pos.y;
-      if (!change.IsPresent(id)) change.Add(id, {pos, "new"}, std::make_shared<WalkerMind>(id));
+      if (!change.IsPresent(id)) change.Add(id, {pos, "new"}, StartMind(id));
     } else if (kind == "remove") {
       words >> id;
       if (change.IsPresent(id)) change.Remove(id);
@@ -169,7 +176,7 @@ class WalkerWorld : public World {
       if (!change.IsPresent(id)) return;
       const auto& mind = static_cast<const WalkerMind&>(*change.MindOf(id));
       const uint64_t state = Mix(mind.state + static_cast<uint64_t>(change.BodyOf(id).pos.x), text);
-      change.SetMind(id, std::make_shared<WalkerMind>(state, mind.nap_until, mind.children));
+      change.SetMind(id, std::make_shared<WalkerMind>(state, mind.nap_until, mind.children, mind.follows));
     } else if (kind == "write") {
       words >> pos.x >> pos.y >> text;
       change.WriteCell(pos, change.Cell(pos) + text);
@@ -186,7 +193,14 @@ class WalkerWorld : public World {
              static_cast<int32_t>(rng.NextBelow(options_.height))},
             ""};
   }
-  MindPtr StartMind(AgentId agent) const override { return std::make_shared<WalkerMind>(agent); }
+  MindPtr StartMind(AgentId agent) const override {
+    auto mind = std::make_shared<WalkerMind>(agent);
+    CounterRng rng(options_.seed, agent, 8);
+    for (int i = 0; i < 3 && options_.posts.latency > 0; ++i) {
+      ToggleFollow(mind->follows, agent, rng.NextBelow(NumAgents()));
+    }
+    return mind;
+  }
   std::string MindForm() const override { return "walker 1"; }
   MindPtr ReadMind(AgentId, ByteReader& in) const override {
     const auto state = in.Get<uint64_t>();
@@ -212,6 +226,7 @@ class WalkerWorld : public World {
     for (const Pos pos : Ball(self, rules.radius_p + options_.extra_read)) hasher.Add(view.Cell(pos));
     for (const Announcement& heard : view.Announced(0)) hasher.Add(heard.text);
     auto intent = std::make_shared<WalkerIntent>();
+    if (options_.posts.latency > 0) ReadPosts(view, hasher, intent->read);
     intent->state = hasher.Finish().low;
     CounterRng rng(intent->state);
     while (static_cast<int>(rng.NextBelow(100)) < options_.calls_percent) {
@@ -264,12 +279,17 @@ class WalkerWorld : public World {
       uint32_t children = static_cast<const WalkerMind&>(*members[i].mind).children;
       if (!naps && states[i] % 7 == 0 && MayBear(members[i].id, children)) {
         const AgentId child = ChildOf(members[i].id, children++);
-        commit.Birth(child, {intent.write, "new"}, std::make_shared<WalkerMind>(states[i] ^ child));
+        auto mind = std::make_shared<WalkerMind>(states[i] ^ child);
+        if (options_.posts.latency > 0) ToggleFollow(mind->follows, child, members[i].id);
+        commit.Birth(child, {intent.write, "new"}, std::move(mind));
       }
       if (options_.reserve > 0 && states[i] % 23 == 1) commit.Remove(members[i].id);
       if (options_.horizon > 0 && states[i] % 19 == 2)
         commit.Announce(members[i].id, std::to_string(states[i]));
-      commit.SetMind(members[i].id, std::make_shared<WalkerMind>(states[i], nap_until, children));
+      std::vector<AgentId> follows = static_cast<const WalkerMind&>(*members[i].mind).follows;
+      if (options_.posts.latency > 0) WritePosts(members[i].id, states[i], intent.read, follows, commit);
+      commit.SetMind(members[i].id,
+                     std::make_shared<WalkerMind>(states[i], nap_until, children, std::move(follows)));
       if (states[i] % 3 == 0 || options_.extra_write > 0)
         commit.WriteCell(naps ? members[i].body.pos : intent.write, std::to_string(states[i]));
     }
@@ -277,17 +297,24 @@ class WalkerWorld : public World {
 
  private:
   struct WalkerMind : Mind {
-    explicit WalkerMind(uint64_t s, Step nap = 0, uint32_t n = 0) : state(s), nap_until(nap), children(n) {}
-    void Hash(Hasher& hasher) const override { hasher.Add(state); }
+    explicit WalkerMind(uint64_t s, Step nap = 0, uint32_t n = 0, std::vector<AgentId> whom = {})
+        : state(s), nap_until(nap), children(n), follows(std::move(whom)) {}
+    void Hash(Hasher& hasher) const override {
+      hasher.Add(state);
+      for (const AgentId agent : follows) hasher.Add(agent);
+    }
+    // Without `follows`: runs with posts have no snapshots.
     void Write(ByteWriter& out) const override { out.Add(state).Add(nap_until).Add(children); }
     uint64_t state;
     Step nap_until;
-    uint32_t children;  // born so far
+    uint32_t children;             // born so far
+    std::vector<AgentId> follows;  // ascending
   };
   struct WalkerIntent : Intent {
     uint64_t state = 0;
     Pos move;
     Pos write;
+    std::vector<PostId> read;
   };
 
   static const WalkerIntent& IntentOf(const Member& member) {
@@ -295,6 +322,37 @@ class WalkerWorld : public World {
   }
   static uint64_t Mix(uint64_t state, const std::string& text) {
     return Hasher().Add(state).Add(text).Finish().low;
+  }
+
+  static void ToggleFollow(std::vector<AgentId>& follows, AgentId self, uint64_t whom) {
+    if (whom == self) return;
+    const auto at = std::lower_bound(follows.begin(), follows.end(), whom);
+    if (at != follows.end() && *at == whom) {
+      follows.erase(at);
+    } else {
+      follows.insert(at, static_cast<AgentId>(whom));
+    }
+  }
+
+  void ReadPosts(const View& view, Hasher& hasher, std::vector<PostId>& read) const {
+    const auto likes = [&](const Post& post) { return view.Likes(post.id); };
+    for (const Post& post : view.Feed(4, likes)) {
+      hasher.Add(post.id.by).Add(post.id.step).Add(post.id.number).Add(post.text).Add(likes(post));
+      read.push_back(post.id);
+    }
+    for (const Post& post : view.Posts(view.Self())) hasher.Add(post.text);
+    for (const Message& message : view.Messages()) hasher.Add(message.from).Add(message.text);
+  }
+
+  void WritePosts(AgentId self, uint64_t state, const std::vector<PostId>& read,
+                  std::vector<AgentId>& follows, Commit& commit) const {
+    for (uint64_t i = state % 3; i > 0; --i) commit.AddPost(self, std::to_string(Mix64(state + i)));
+    if (state % 4 == 0) ToggleFollow(follows, self, Mix64(state) % NumAgents());
+    if (options_.horizon == 0) return;
+    if (!read.empty()) commit.Like(self, read[state % read.size()], state % 2 == 0 ? 1 : -2);
+    if (state % 5 == 0) {
+      commit.Send(self, static_cast<AgentId>(Mix64(state + 1) % NumAgents()), std::to_string(state));
+    }
   }
 
   // Every parent has ids reserved for its children, so that no two parents can use the same id.
