@@ -15,8 +15,8 @@ namespace {
 
 // Repeating so many agent-steps takes about a second (docs/snapshots.md), so nobody waits much longer.
 constexpr int64_t kAgentStepsBetween = 100'000;
-// A snapshot costs about as much as two steps of all agents.
-constexpr int64_t kLeastStepsBetween = 50;
+// A snapshot copies everybody, which takes a fifth of a step of all agents (docs/snapshots.md).
+constexpr int64_t kLeastStepsBetween = 20;
 // SQLite takes no more than 1e9 bytes at once.
 constexpr size_t kPartBytes = size_t{16} << 20;
 
