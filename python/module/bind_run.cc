@@ -225,6 +225,7 @@ py::dict RunOn(const PythonWorld& world, const Settings& settings, const Journal
                                         .journal = journal.get(),
                                         .snapshot_every = ReadSnapshotEvery(settings),
                                         .on_wait = [](const std::string& text) { Warn(text); },
+                                        .on_warning = [](const std::string& text) { Warn(text); },
                                         .wrap = wrap,
                                         .tools = world.Tools(),
                                         .embedder = ReadEmbedder(settings.Object("embed")),

@@ -14,7 +14,7 @@ import throng
 from throng import plain
 from throng.plain import FrozenDict
 
-from support import Line, captured_stderr
+from support import Line
 
 
 class Mood(enum.Enum):
@@ -150,10 +150,11 @@ class Snapshots(unittest.TestCase):
 
     def test_a_mind_that_cannot_be_written_down_leaves_the_run_without(self):
         path = self.path + "2"
-        with captured_stderr() as stderr:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
             result = throng.run(Local(), "fake", steps=30, journal=path, snapshot_every=5)
-            warned = stderr()
-        self.assertEqual(warned.count("it gets no snapshots: a mind cannot be written down: there is no class"), 1)
+        self.assertEqual(len(warned), 1)
+        self.assertIn("it gets no snapshots: a mind cannot be written down: there is no class", str(warned[0].message))
         self.assertEqual(throng.run(Local(), "fake", steps=40, journal=path, resume=True).step_hashes[:30], result.step_hashes)
 
     def test_a_negative_interval_is_refused(self):

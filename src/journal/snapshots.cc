@@ -77,8 +77,10 @@ std::vector<Digest> Journal::StepHashes(sim::Step count) const {
   return hashes;
 }
 
-SnapshotWriter::SnapshotWriter(Journal& journal, const sim::World& world, std::optional<sim::Step> every)
+SnapshotWriter::SnapshotWriter(Journal& journal, const sim::World& world, std::optional<sim::Step> every,
+                               std::function<void(const std::string&)> warn)
     : journal_(journal),
+      warn_(warn ? std::move(warn) : [](const std::string& problem) { spdlog::warn("{}", problem); }),
       minds_(world.MindForm()),
       every_(every.value_or(AutomaticInterval(world))),
       is_automatic_(!every.has_value()) {
@@ -101,8 +103,8 @@ void SnapshotWriter::Keep(const sim::Snapshot& snapshot) {
   } catch (const Error& error) {
     if (error.Code() != ErrorCode::kUnsupported) throw;
     has_given_up_ = true;
-    spdlog::warn("journal {}: it gets no snapshots: a mind cannot be written down: {}", journal_.Path(),
-                 error.what());
+    warn_(fmt::format("journal {}: it gets no snapshots: a mind cannot be written down: {}", journal_.Path(),
+                      error.what()));
     return;
   }
   journal_.AddSnapshot(snapshot.step, minds_, bytes);
