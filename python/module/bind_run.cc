@@ -244,6 +244,7 @@ py::dict RunOn(PythonWorld& world, const Settings& settings, const JournalSetup&
                                         .journal = journal.get(),
                                         .snapshot_every = ReadSnapshotEvery(settings),
                                         .on_wait = [](const std::string& text) { Warn(text); },
+                                        .on_warning = [](const std::string& text) { Warn(text); },
                                         .wrap = wrap,
                                         .tools = world.Tools(),
                                         .embedder = ReadEmbedder(settings.Object("embed")),

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import unittest
 import warnings
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import throng
 from throng import plain
@@ -29,6 +29,7 @@ class Plan(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Home:
+    kind: ClassVar[str] = "home"
     street: str
     rooms: tuple = ()
 
@@ -149,7 +150,11 @@ class Snapshots(unittest.TestCase):
 
     def test_a_mind_that_cannot_be_written_down_leaves_the_run_without(self):
         path = self.path + "2"
-        result = throng.run(Local(), "fake", steps=30, journal=path, snapshot_every=5)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            result = throng.run(Local(), "fake", steps=30, journal=path, snapshot_every=5)
+        self.assertEqual(len(warned), 1)
+        self.assertIn("it gets no snapshots: a mind cannot be written down: there is no class", str(warned[0].message))
         self.assertEqual(throng.run(Local(), "fake", steps=40, journal=path, resume=True).step_hashes[:30], result.step_hashes)
 
     def test_a_negative_interval_is_refused(self):

@@ -103,7 +103,7 @@ def _to_lists(value: Any) -> Any:
         kind = ["tuple"] if type(value) is tuple else ["named", *_name_of(type(value))]
         return [*kind, *map(_to_lists, value)]
     return ["class", *_name_of(type(value)),
-            *(_to_lists(getattr(value, name)) for name in type(value).__dataclass_fields__)]
+            *(_to_lists(getattr(value, field.name)) for field in dataclasses.fields(value))]
 
 
 def _from_lists(value: Any) -> Any:
@@ -128,9 +128,9 @@ def _from_lists(value: Any) -> Any:
     if kind == "named" and issubclass(found, tuple):
         return tuple.__new__(found, map(_from_lists, rest[2:]))
     if kind == "class" and dataclasses.is_dataclass(found):
-        made = object.__new__(found)
-        for name, item in zip(found.__dataclass_fields__, rest[2:], strict=True):
-            object.__setattr__(made, name, _from_lists(item))
+        made: Any = object.__new__(found)
+        for field, item in zip(dataclasses.fields(found), rest[2:], strict=True):
+            object.__setattr__(made, field.name, _from_lists(item))
         return made
     raise ValueError(f"{kind} {found.__qualname__}: it is no mind")
 

@@ -76,7 +76,7 @@ void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::R
     options.interventions = journal.Interventions();
     std::optional<journal::SnapshotWriter> snapshots;
     if (!journal.IsDone(options.steps) && setup.snapshot_every != 0 && !world.MindForm().empty())
-      options.snapshots = &snapshots.emplace(journal, world, setup.snapshot_every);
+      options.snapshots = &snapshots.emplace(journal, world, setup.snapshot_every, setup.on_warning);
     outcome.result = sim::RunWorld(world, *top, options);
     outcome.replayed = counts.NumReplayed();
     const auto steps = static_cast<sim::Step>(outcome.result.step_hashes.size());

@@ -26,6 +26,8 @@ struct RunSetup {
   std::optional<sim::Step> snapshot_every{};
   // Told, in one sentence, of pauses that a user would notice; not set: they are logged.
   std::function<void(const std::string&)> on_wait{};
+  // Told, in one sentence, if no snapshots can be taken after all; not set: it is logged.
+  std::function<void(const std::string&)> on_warning{};
   // Wraps everything else that answers the agents; none by default.
   std::function<std::unique_ptr<llm::Llm>(std::unique_ptr<llm::Llm>)> wrap{};
   effects::ToolTable tools{};                 // for the world's agents

@@ -61,6 +61,7 @@ void RunAndReport(const app::Simulation& simulation, const OutputFlags& output, 
                         .journal = journal,
                         .snapshot_every = SnapshotEvery(simulation),
                         .on_wait = on_wait,
+                        .on_warning = {},
                         .wrap = {}});
   } catch (const app::Stopped& stopped) {
     line.Clear();

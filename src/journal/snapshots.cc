@@ -15,8 +15,8 @@ namespace {
 
 // Repeating so many agent-steps takes about a second (docs/snapshots.md), so nobody waits much longer.
 constexpr int64_t kAgentStepsBetween = 100'000;
-// A snapshot costs about as much as two steps of all agents.
-constexpr int64_t kLeastStepsBetween = 50;
+// A snapshot copies everybody, which takes a fifth of a step of all agents (docs/snapshots.md).
+constexpr int64_t kLeastStepsBetween = 20;
 // SQLite takes no more than 1e9 bytes at once.
 constexpr size_t kPartBytes = size_t{16} << 20;
 
@@ -77,8 +77,10 @@ std::vector<Digest> Journal::StepHashes(sim::Step count) const {
   return hashes;
 }
 
-SnapshotWriter::SnapshotWriter(Journal& journal, const sim::World& world, std::optional<sim::Step> every)
+SnapshotWriter::SnapshotWriter(Journal& journal, const sim::World& world, std::optional<sim::Step> every,
+                               std::function<void(const std::string&)> warn)
     : journal_(journal),
+      warn_(warn ? std::move(warn) : [](const std::string& problem) { spdlog::warn("{}", problem); }),
       minds_(world.MindForm()),
       every_(every.value_or(AutomaticInterval(world))),
       is_automatic_(!every.has_value()) {
@@ -101,8 +103,8 @@ void SnapshotWriter::Keep(const sim::Snapshot& snapshot) {
   } catch (const Error& error) {
     if (error.Code() != ErrorCode::kUnsupported) throw;
     has_given_up_ = true;
-    spdlog::warn("journal {}: it gets no snapshots: a mind cannot be written down: {}", journal_.Path(),
-                 error.what());
+    warn_(fmt::format("journal {}: it gets no snapshots: a mind cannot be written down: {}", journal_.Path(),
+                      error.what()));
     return;
   }
   journal_.AddSnapshot(snapshot.step, minds_, bytes);

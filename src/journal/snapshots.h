@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -15,14 +16,17 @@ namespace throng::journal {
 class SnapshotWriter final : public sim::SnapshotSink {
  public:
   // The world must have a MindForm. every: in steps; none: whenever it costs little, compared to the run and
-  // its journal. Both must outlive this.
-  SnapshotWriter(Journal& journal, const sim::World& world, std::optional<sim::Step> every);
+  // its journal. warn: told in one sentence if there can be none; not set: it is logged. The first two must
+  // outlive this.
+  SnapshotWriter(Journal& journal, const sim::World& world, std::optional<sim::Step> every,
+                 std::function<void(const std::string&)> warn = {});
 
   std::optional<sim::Step> NextAfter(sim::Step front) override;
   void Keep(const sim::Snapshot& snapshot) override;
 
  private:
   Journal& journal_;
+  const std::function<void(const std::string&)> warn_;
   const std::string minds_;
   const sim::Step every_;
   const bool is_automatic_;
