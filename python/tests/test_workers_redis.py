@@ -30,7 +30,10 @@ class RedisTest(unittest.TestCase):
     def start(self, process):
         def end():
             process.kill()
-            process.communicate()
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
         self.addCleanup(end)
         return process
 

@@ -151,12 +151,17 @@ def serve_redis(address: str, script: str | None, tell: Callable[[str], None]) -
     """Works for the run at this address until it has ended. ``script``: where the run's script is here, if elsewhere.
     Raises throng.Error."""
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-    world = known = None
+    world: World | None = None
+    known: tuple | None = None
     while True:
         seat = _native.Seat(address, name, tell)
         job = loads(seat.job())
         if script is not None:
             job["main"] = ("script", os.path.abspath(script))
+        if job["main"] is not None and job["main"][0] == "script":
+            folder = os.path.dirname(job["main"][1])
+            if folder not in sys.path:
+                sys.path.insert(0, folder)  # as when it is executed
         made_of = (job["world"], job["sources"])
         if made_of != known:
             if known is not None:
