@@ -57,9 +57,11 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             redis = redis_rig.Redis(folder)
             address = redis.address("bench", lost_after=10)
-            worker = redis_rig.start_worker(address, __file__)
-            measure("1 worker through Redis", 200, 1, 60, address)
-            worker.wait()
+            for count in counts:
+                crew = [redis_rig.start_worker(address, __file__) for _ in range(count)]
+                measure(f"{count} workers through Redis", 200, 1, 100, address)
+                for worker in crew:
+                    worker.wait()
             redis.kill()
 
 

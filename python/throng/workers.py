@@ -151,8 +151,7 @@ def serve_redis(address: str, script: str | None, tell: Callable[[str], None]) -
     """Works for the run at this address until it has ended. ``script``: where the run's script is here, if elsewhere.
     Raises throng.Error."""
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-    world: World | None = None
-    known: tuple | None = None
+    sources: dict[str, str] | None = None
     while True:
         seat = _native.Seat(address, name, tell)
         job = loads(seat.job())
@@ -162,14 +161,13 @@ def serve_redis(address: str, script: str | None, tell: Callable[[str], None]) -
             folder = os.path.dirname(job["main"][1])
             if folder not in sys.path:
                 sys.path.insert(0, folder)  # as when it is executed
-        made_of = (job["world"], job["sources"])
-        if made_of != known:
-            if known is not None:
-                raise _native.Error(f"{address}: another world runs there now; begin the worker anew")
-            try:
-                world, known = _load(job), made_of
-            except LeftOut as reason:
-                raise _native.Error(f"{address}: {reason}") from None
+        if sources is not None and sources != job["sources"]:
+            raise _native.Error(f"{address}: the run goes on with other files of its world; begin the worker anew")
+        sources = job["sources"]
+        try:
+            world = _load(job)
+        except LeftOut as reason:
+            raise _native.Error(f"{address}: {reason}") from None
         seat.work(world, job["seeds"], job["digest"])
         if not seat.goes_on():
             return
