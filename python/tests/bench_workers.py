@@ -46,20 +46,22 @@ def measure(name, agents, rounds, steps, workers):
 def main():
     counts = [int(count) for count in sys.argv[1:]] or [1, 2]
     print("a step of about 5 ms:")
-    alone = measure("in the run", 60, 60_000, 12, 0)
+    alone = measure("in the run", 60, 60_000, 30, 0)
     for count in counts:
-        rate = measure(f"{count} processes", 60, 60_000, 12, count)
+        rate = measure(f"{count} processes", 60, 60_000, 30, count)
         print(f"{'':<28} {rate / alone / count:9.2f} of linear")
     print("a step of no time:")
     for name, workers in (("in the run", 0), *((f"{count} processes", count) for count in counts)):
-        measure(name, 100, 1, 60, workers)
+        measure(name, 200, 1, 60, workers)
     if redis_rig.has_redis():
         with tempfile.TemporaryDirectory() as folder:
             redis = redis_rig.Redis(folder)
             address = redis.address("bench", lost_after=10)
-            worker = redis_rig.start_worker(address, __file__)
-            measure("1 worker through Redis", 100, 1, 60, address)
-            worker.wait()
+            for count in counts:
+                crew = [redis_rig.start_worker(address, __file__) for _ in range(count)]
+                measure(f"{count} workers through Redis", 200, 1, 100, address)
+                for worker in crew:
+                    worker.wait()
             redis.kill()
 
 

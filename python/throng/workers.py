@@ -151,20 +151,23 @@ def serve_redis(address: str, script: str | None, tell: Callable[[str], None]) -
     """Works for the run at this address until it has ended. ``script``: where the run's script is here, if elsewhere.
     Raises throng.Error."""
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-    world = known = None
+    sources: dict[str, str] | None = None
     while True:
         seat = _native.Seat(address, name, tell)
         job = loads(seat.job())
         if script is not None:
             job["main"] = ("script", os.path.abspath(script))
-        made_of = (job["world"], job["sources"])
-        if made_of != known:
-            if known is not None:
-                raise _native.Error(f"{address}: another world runs there now; begin the worker anew")
-            try:
-                world, known = _load(job), made_of
-            except LeftOut as reason:
-                raise _native.Error(f"{address}: {reason}") from None
+        if job["main"] is not None and job["main"][0] == "script":
+            folder = os.path.dirname(job["main"][1])
+            if folder not in sys.path:
+                sys.path.insert(0, folder)  # as when it is executed
+        if sources is not None and sources != job["sources"]:
+            raise _native.Error(f"{address}: the run goes on with other files of its world; begin the worker anew")
+        sources = job["sources"]
+        try:
+            world = _load(job)
+        except LeftOut as reason:
+            raise _native.Error(f"{address}: {reason}") from None
         seat.work(world, job["seeds"], job["digest"])
         if not seat.goes_on():
             return

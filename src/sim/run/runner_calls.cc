@@ -200,7 +200,8 @@ void Runner::CheckAnswer(const PendingCall& call, const llm::Completion& complet
 void Runner::CancelAll() noexcept {
   try {
     const auto forget = [this](const llm::Completion& completion) {
-      runs_.TakeCall(completion.key, completion.id);
+      const PendingCall* const call = runs_.TakeCall(completion.key, completion.id);
+      if (call != nullptr && call->is_elsewhere) --num_elsewhere_;
       if (speculator_) speculator_->Forget(completion.id);
     };
     for (const llm::Completion& completion : done_) forget(completion);  // arrived with the failed one
