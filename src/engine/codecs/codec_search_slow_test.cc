@@ -1,5 +1,3 @@
-#include "engine/codecs/codec_search.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -12,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "engine/codecs/calibration.h"
 #include "engine/codecs/codec_config.h"
+#include "engine/codecs/codec_search.h"
 #include "engine/codecs/kv_probe.h"
 #include "engine/loaded_model.h"
 #include "kv/cache/block_pool.h"
