@@ -6,7 +6,10 @@ import contextlib
 import http.server
 import json
 import os
+import subprocess
+import sys
 import tempfile
+import textwrap
 import threading
 import time
 import unittest
@@ -336,6 +339,39 @@ class EmbeddingsTest(unittest.TestCase):
             run(self.nearest, embed=3)
         result = run(self.nearest, embed=lambda texts: [[1.0]])
         self.assertIn("1 embeddings of 3 texts; allowed: one of each", result.events[0].text)
+
+
+class EndTest(unittest.TestCase):
+    def test_a_program_may_end_while_a_tool_works(self):
+        """Python ends the threads that come for its lock then, whatever they are in the middle of."""
+        script = textwrap.dedent('''
+            import time, throng
+
+            @throng.tool(effect="pure", timeout=0.05)
+            def sleepy(seconds):
+                time.sleep(seconds)
+
+            class User(throng.World):
+                tools = [sleepy]
+
+                def agents(self):
+                    return [throng.Agent(str(i), (100 * i, 0)) for i in range(40)]
+
+                def proceed(self, view, agent):
+                    try:
+                        yield throng.Tool("sleepy", {"seconds": 0.06 + 0.005 * agent.id})
+                    except throng.ToolError as error:
+                        return throng.Intent(mind=error.code)
+
+            class Slow:
+                def __del__(self, sleep=time.sleep):
+                    sleep(0.3)
+
+            slow = Slow()
+            print(throng.run(User(), "fake", steps=1).agents[0].mind)
+        ''')
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+        self.assertEqual((done.returncode, done.stdout), (0, "failed\n"), done.stderr)
 
 
 def make_users():

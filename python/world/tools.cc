@@ -9,6 +9,7 @@
 #include "effects/command_tool.h"
 #include "python/convert/convert.h"
 #include "python/convert/python_error.h"
+#include "python/convert/with_python.h"
 
 namespace py = pybind11;
 
@@ -24,14 +25,19 @@ class FunctionTool final : public effects::Tool {
         function_(std::move(function)),
         use_(py::module_::import("throng.effects").attr("use")) {}
   ~FunctionTool() override {
-    py::gil_scoped_acquire acquire;
-    function_ = {};
-    use_ = {};
+    WithPython([&] {
+      function_ = {};
+      use_ = {};
+    });
   }
 
   effects::ToolResult Use(const std::string& arguments) override {
+    return WithPython([&] { return UseWithLock(arguments); });
+  }
+
+ private:
+  effects::ToolResult UseWithLock(const std::string& arguments) {
     using Outcome = effects::ToolResult::Outcome;
-    py::gil_scoped_acquire acquire;
     try {
       const py::object result = use_(function_, py::str(arguments));
       return {Outcome::kDone, std::string(ToText(result, "what the tool returned"))};
@@ -47,7 +53,6 @@ class FunctionTool final : public effects::Tool {
     }
   }
 
- private:
   // "ValueError: what it says"
   static std::string DescribeException(const py::object& exception) {
     return ToUtf8(py::type::of(exception).attr("__name__")) + ": " + ToUtf8(py::str(exception));
