@@ -124,7 +124,7 @@ def _is_importable(function: types.FunctionType) -> bool:
     return found is function
 
 
-def _dumps(factory: Callable) -> bytes:
+def _dumps(factory: Any) -> bytes:
     file = io.BytesIO()
     try:
         _Pickler(file).dump(factory)

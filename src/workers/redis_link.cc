@@ -49,21 +49,21 @@ RedisLink::RedisLink(const RedisAddress& address, std::string job, Patience::Tel
 RedisLink::~RedisLink() {
   try {
     redis_.Do({"SET", Key("ended"), "1", "EX", std::to_string(kEndedSeconds)});
-    for (const char* const of : {"tasks", "results"}) redis_.Do({"DEL", Key(of)});
-    for (const auto& [worker, when] : heard_) redis_.Do({"DEL", Key("to:" + worker)});
-    redis_.Do({"DEL", prefix_ + "job"});
+    Clear();
   } catch (const std::exception&) {
     // They vanish after kKeepSeconds.
   }
 }
 
-// What sessions that were killed have left.
+// Removes what this session and others have left, but for the word that this one has ended.
 void RedisLink::Clear() {
   std::string cursor = "0";
   do {
     const RedisValue found = redis_.Do({"SCAN", cursor, "MATCH", prefix_ + "*", "COUNT", "1000"});
     cursor = found.items.at(0).text;
-    for (const RedisValue& key : found.items.at(1).items) redis_.Do({"DEL", key.text});
+    for (const RedisValue& key : found.items.at(1).items) {
+      if (key.text != Key("ended")) redis_.Do({"DEL", key.text});
+    }
   } while (cursor != "0");
 }
 
@@ -71,6 +71,8 @@ void RedisLink::Begin() {
   server_id_ = redis_.ServerId();
   is_checked_ = true;
   redis_.Do({"XGROUP", "CREATE", Key("tasks"), kGroup, "0", "MKSTREAM"}, {"BUSYGROUP"});
+  // Workers add to it only while it is there, so that nobody makes it again once the run has removed it.
+  redis_.Do({"XGROUP", "CREATE", Key("results"), kGroup, "0", "MKSTREAM"}, {"BUSYGROUP"});
   redis_.Do({"HSET", prefix_ + "job", "session", session_, "job", job_, "lost_after",
              std::to_string(address_.lost_after_s)});
   KeepKeys();

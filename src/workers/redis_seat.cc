@@ -72,7 +72,7 @@ bool RedisSeat::Join(std::vector<ToWorker>& got) {
 bool RedisSeat::IsOver() {
   has_ended_ = !redis_.Do({"GET", Key("ended")}).is_nil;
   const RedisValue session = redis_.Do({"HGET", prefix_ + "job", "session"});
-  return has_ended_ || (!session.is_nil && session.text != session_);
+  return has_ended_ || session.text != session_;
 }
 
 void RedisSeat::Read(std::vector<ToWorker>& got, double seconds) {
@@ -127,7 +127,7 @@ void RedisSeat::Claim(std::vector<ToWorker>& got) {
 }
 
 std::vector<std::string> RedisSeat::Result(const FromWorker& message) const {
-  return {"XADD", Key("results"), "*", "w", worker_, "m", Encode(message)};
+  return {"XADD", Key("results"), "NOMKSTREAM", "*", "w", worker_, "m", Encode(message)};
 }
 
 void RedisSeat::Send(const FromWorker& message) {
