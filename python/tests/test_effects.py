@@ -355,7 +355,7 @@ class EndTest(unittest.TestCase):
                 tools = [sleepy]
 
                 def agents(self):
-                    return [throng.Agent(str(i), (100 * i, 0)) for i in range(40)]
+                    return [throng.Agent(str(i), (i, 0)) for i in range(40)]
 
                 def proceed(self, view, agent):
                     try:

@@ -50,6 +50,13 @@ class WorkerStep final : private sim::View, private sim::Caller {
   std::vector<sim::Neighbour> Neighbours() const override;
   std::string Cell(sim::Pos pos) const override;
   std::vector<sim::Announcement> Announced(size_t known) const override;
+  // Nobody posts, likes or sends messages in a Python world.
+  std::vector<sim::Post> Posts(sim::AgentId) const override { return {}; }
+  std::vector<sim::Post> Feed(size_t, const std::function<int64_t(const sim::Post&)>&) const override {
+    return {};
+  }
+  int64_t Likes(const sim::PostId&) const override { return 0; }
+  std::vector<sim::Message> Messages() const override { return {}; }
 
   sim::Task<llm::Completion> Ask(llm::Request request) override;
   sim::Task<std::string> Await(std::function<void(uint64_t id, bool guess)> begin) override;
