@@ -22,38 +22,36 @@ class Measurement {
     return best;
   }
 
-  // Chooses how long answers are by the times of single ones.
-  void ChooseAnswers(int context) {
-    const double few_ms = Ms(1, context, kFew);
-    while (many_ < kMost && Ms(1, context, many_) - few_ms < kClearMs) many_ *= 2;
+  // Passes over a token each of so many sequences: what one takes, and its context on average.
+  struct Decode {
+    double ms;
+    double context;
+  };
+  Decode TimeDecode(int sequences, int context) const {
+    const double few_ms = Ms(sequences, context, kFew);
+    int many = kMany;
+    double ms = Ms(sequences, context, many) - few_ms;
+    for (; ms < kClearMs && many < kMost; ms = Ms(sequences, context, many) - few_ms) many *= 2;
+    return {ms / (many - kFew), context + (kFew + many) / 2.0};
   }
-
-  // Of a pass over a token each of so many sequences.
-  double DecodeMs(int sequences, int context) const {
-    return (Ms(sequences, context, many_) - Ms(sequences, context, kFew)) / (many_ - kFew);
-  }
-
-  // By how much contexts have grown in these passes, on average.
-  double Growth() const { return (kFew + many_) / 2.0; }
 
  private:
   const TimeRequests& time_;
   int repeats_;
-  int many_ = kMany;
 };
 
 }  // namespace
 
 PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_request_ms,
                   const std::function<void(const char* what, int n)>& on_progress) {
-  Measurement measurement(time, plan.repeats);
+  const Measurement measurement(time, plan.repeats);
   measurement.Ms(1, plan.near, kFew);  // weights are read or repacked
-  measurement.ChooseAnswers(plan.near);
-  const double near_ms = measurement.DecodeMs(1, plan.near);
-  const double kv_ms =
-      plan.far <= plan.near
-          ? 0
-          : std::max(0.0, (measurement.DecodeMs(1, plan.far) - near_ms) / (plan.far - plan.near));
+  double kv_ms = 0;
+  if (plan.far > plan.near) {
+    const auto near = measurement.TimeDecode(1, plan.near);
+    const auto far = measurement.TimeDecode(1, plan.far);
+    kv_ms = std::max(0.0, (far.ms - near.ms) / (far.context - near.context));
+  }
   PassFit fit;
   fit.kv_us = kv_ms * 1e3;
   const auto add = [&](int tokens, double ms) {
@@ -61,8 +59,8 @@ PassFit FitPasses(const TimeRequests& time, const PassPlan& plan, bool has_reque
   };
   for (const int batch : plan.batches) {
     on_progress("sequences that decode", batch);
-    const double context = batch * (plan.near + measurement.Growth());
-    add(batch, measurement.DecodeMs(batch, plan.near) - context * kv_ms);
+    const auto decode = measurement.TimeDecode(batch, plan.near);
+    add(batch, decode.ms - batch * decode.context * kv_ms);
   }
   if (has_request_ms) {
     llm::LatencyOptions passes;
