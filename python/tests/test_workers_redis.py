@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,22 @@ class RedisTest(unittest.TestCase):
         first.kill()
         self.start_worker(address)
         printed, errors = run.communicate()
+        self.assertEqual(printed, alone(8), errors)
+
+    def test_workers_that_were_silent_go_on(self):
+        """All of them at once, so that nobody claims what the others have; they come back one after the other."""
+        address = self.redis.address("silent", lost_after=0.5)
+        workers = [self.start_worker(address) for _ in range(2)]
+        run = self.start_run(address, 8, sleep=0.02)
+        for results in (20, 60, 100):
+            self.wait_for(lambda: self.num_results("silent") > results, "the workers do nothing")
+            for worker in workers:
+                worker.send_signal(signal.SIGSTOP)
+            time.sleep(1)
+            for worker in workers:
+                worker.send_signal(signal.SIGCONT)
+                time.sleep(0.1)
+        printed, errors = run.communicate(timeout=120)
         self.assertEqual(printed, alone(8), errors)
 
     def test_redis_is_waited_for_and_loses_nothing_that_matters(self):

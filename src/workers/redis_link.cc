@@ -98,8 +98,10 @@ std::string RedisLink::Post(const ToWorker& message) {
   return {};
 }
 
+// Also to a worker that has been silent for long: it may come back, and would wait for this forever. What it
+// reads is there since it joined, and is not made again once the run has removed it.
 void RedisLink::Send(const std::string& worker, const ToWorker& message) {
-  if (heard_.contains(worker)) commands_.push_back({"XADD", Key("to:" + worker), "*", "m", Encode(message)});
+  commands_.push_back({"XADD", Key("to:" + worker), "NOMKSTREAM", "*", "m", Encode(message)});
 }
 
 void RedisLink::Receive(std::vector<Arrival>& arrived, double seconds) {
