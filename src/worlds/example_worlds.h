@@ -25,8 +25,8 @@ std::unique_ptr<sim::World> MakeFollowerWorld(uint32_t agents, uint64_t seed);
 // People with feeds of 20 posts of those they follow: by recency, by likes, or by what they like themselves.
 // In a step that somebody is active in, or gets a message in, one call decides on one thing: post, repost,
 // like, reply, follow, unfollow or nothing. Posts are read 2 steps later, likes and messages arrive after 8.
-// Few are followed by many, few follow many (8 or more, 16 on average), and few are active often (3 % of all
-// steps).
+// Few are followed by many, few follow many (8 draws or more, 16 on average, repetitions dropped), and few
+// are active often (3 % of all steps).
 std::unique_ptr<sim::World> MakeMicroblogWorld(uint32_t agents, uint64_t seed);
 
 // A grid with 60 cells for each founder. Foragers eat what grows, bear children when they have plenty, and
