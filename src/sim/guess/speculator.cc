@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 
 namespace throng::sim {
@@ -124,6 +125,7 @@ void Speculator::End(ClusterRun& cluster) {
   // Most end as soon as they have begun.
   const auto found = std::find_if(clusters_.rbegin(), clusters_.rend(),
                                   [&](const ClusterPtr& other) { return other.get() == &cluster; });
+  THRONG_CHECK(found != clusters_.rend());
   clusters_.erase(found.base() - 1);
 }
 
