@@ -12,7 +12,4 @@ struct E4m3 {
 
 inline constexpr float kLargestE4m3 = 448.0f;
 
-// x: finite, at most kLargestE4m3 in size. Rounds to nearest, ties to even.
-E4m3 FloatToE4m3(float x);
-
 }  // namespace throng::kv

@@ -1,7 +1,5 @@
 #include "kv/fp8/fp8.h"
 
-#include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "kv/finite.h"
@@ -17,6 +15,55 @@
 THRONG_BEFORE_NAMESPACE();
 namespace throng::kv {
 namespace HWY_NAMESPACE {
+
+// The nearest numbers of E4M3, ties to even, a byte in each lane. x: at most kLargestE4m3 in size.
+template <class DF>
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<DF>> ToE4m3(DF df, hn::Vec<DF> x) {
+  const hn::RebindToUnsigned<DF> du;
+  const auto size = hn::Abs(x);
+  // Three bits of the mantissa stay, and a carry goes on into the exponent, whose offset is 120 less.
+  const auto bits = hn::BitCast(du, size);
+  const auto odd = hn::And(hn::ShiftRight<20>(bits), hn::Set(du, 1));
+  const auto half = hn::Add(hn::Set(du, (1 << 19) - 1), odd);
+  const auto normal = hn::Sub(hn::ShiftRight<20>(hn::Add(bits, half)), hn::Set(du, 120 << 3));
+  // Below 2^-6 numbers are multiples of 2^-9, which are the last bits of numbers from 2^14 on.
+  const auto magic = hn::Set(df, 0x1p14f);
+  const auto subnormal = hn::Sub(hn::BitCast(du, hn::Add(size, magic)), hn::BitCast(du, magic));
+  const auto is_subnormal = hn::RebindMask(du, hn::Lt(size, hn::Set(df, 0x1p-6f)));
+  const auto sign = hn::ShiftLeft<7>(hn::ShiftRight<31>(hn::BitCast(du, x)));
+  return hn::Or(hn::IfThenElse(is_subnormal, subnormal, normal), sign);
+}
+
+// row, page: a token's elements, and where the first of them goes; the others follow it `stride` bytes apart.
+// Returns the token's scale.
+float EncodeToken(const float* row, size_t head_dim, size_t stride, uint8_t* page) {
+  const hn::CappedTag<float, 8> df;
+  const hn::Rebind<uint8_t, decltype(df)> db;
+  float finite[kMaxHeadDim];
+  auto most = hn::Zero(df);
+  for (size_t i = 0; i < head_dim; i += hn::Lanes(df)) {
+    const auto x = FiniteLanes(df, hn::LoadU(df, row + i));
+    most = hn::Max(most, hn::Abs(x));
+    hn::StoreU(x, df, finite + i);
+  }
+  // In the decoded page, the largest element is itself.
+  const float largest = hn::GetLane(hn::MaxOfLanes(df, most));
+  const bool some = largest > kLeastScale;
+  const auto inverse = hn::Set(df, some ? kLargestE4m3 / largest : 0.0f);
+  const auto limit = hn::Set(df, kLargestE4m3);
+  uint8_t encoded[kMaxHeadDim];
+  uint8_t* to = stride == 1 ? page : encoded;
+  for (size_t i = 0; i < head_dim; i += hn::Lanes(df)) {
+    const auto x = hn::Mul(hn::LoadU(df, finite + i), inverse);
+    const auto bits = ToE4m3(df, hn::Max(hn::Min(x, limit), hn::Neg(limit)));
+    hn::StoreU(hn::DemoteTo(db, hn::BitCast(hn::RebindToSigned<hn::RebindToUnsigned<decltype(df)>>(), bits)),
+               db, to + i);
+  }
+  if (stride != 1) {
+    for (size_t i = 0; i < head_dim; ++i) page[i * stride] = encoded[i];
+  }
+  return some ? largest / kLargestE4m3 : 0.0f;
+}
 
 // rows[r, t] = from[r, t] * scales[t].
 void ScaleTokens(const float* from, const float* scales, int num_rows, float* rows) {
@@ -58,6 +105,7 @@ HWY_AFTER_NAMESPACE();
 namespace throng::kv {
 namespace {
 
+HWY_EXPORT(EncodeToken);
 HWY_EXPORT(ScoreFp8);
 HWY_EXPORT(MixFp8);
 HWY_EXPORT(DecodeFp8);
@@ -73,21 +121,11 @@ class Fp8 : public Codec {
 
   void Encode(Part part, const float* block, uint8_t* encoded) const override {
     auto* scales = reinterpret_cast<float*>(encoded + Count(part).codes);
-    for (int t = 0; t < kPageTokens; ++t) {
-      float row[kMaxHeadDim];
-      CopyFinite(block + static_cast<size_t>(t) * head_dim_, head_dim_, row);
-      float largest = 0.0f;
-      for (int i = 0; i < head_dim_; ++i) largest = std::max(largest, std::abs(row[i]));
-      // In the decoded page, the largest element is itself.
-      const bool some = largest > kLeastScale;
-      scales[t] = some ? largest / kLargestE4m3 : 0.0f;
-      const float inverse = some ? kLargestE4m3 / largest : 0.0f;
-      for (int i = 0; i < head_dim_; ++i) {
-        const float scaled = std::clamp(row[i] * inverse, -kLargestE4m3, kLargestE4m3);
-        const size_t at = part == Part::kKeys ? static_cast<size_t>(i) * kPageTokens + t
-                                              : static_cast<size_t>(t) * head_dim_ + i;
-        encoded[at] = FloatToE4m3(scaled).bits;
-      }
+    const auto d = static_cast<size_t>(head_dim_);
+    const bool keys = part == Part::kKeys;
+    for (size_t t = 0; t < kPageTokens; ++t) {
+      scales[t] = HWY_DYNAMIC_DISPATCH(EncodeToken)(block + t * d, d, keys ? kPageTokens : 1,
+                                                    encoded + (keys ? t : t * d));
     }
   }
   void Decode(Part part, const uint8_t* encoded, float* block) const override {

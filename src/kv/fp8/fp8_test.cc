@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/testing/each_target.h"
 #include "kv/codec_table.h"
 #include "kv/float/e4m3.h"
 #include "kv/testing/random_rows.h"
@@ -18,24 +19,41 @@ float Value(uint8_t bits) {
   return bits & 0x80 ? -size : size;
 }
 
-TEST(E4m3Test, EveryNumberIsItself) {
+class Fp8Test : public EachTarget {};
+INSTANTIATE_TEST_SUITE_P(Targets, Fp8Test, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()), TargetOf);
+
+// The bytes of x in a page, whose other elements make the scale 1.
+int Encoded(Part part, float x) {
+  constexpr int kHeadDim = 16, kToken = 5, kChannel = 11;
+  std::vector<float> block(kPageTokens * kHeadDim);
+  block[kToken * kHeadDim] = kLargestE4m3;
+  block[kToken * kHeadDim + kChannel] = x;
+  const auto codec = ParseCodec("fp8", kHeadDim);
+  AlignedBytes encoded(codec->Bytes(part));
+  codec->Encode(part, block.data(), encoded.data());
+  return encoded.data()[part == Part::kKeys ? kChannel * kPageTokens + kToken : kToken * kHeadDim + kChannel];
+}
+
+TEST_P(Fp8Test, EveryNumberIsItself) {
   for (int bits = 0; bits < 256; ++bits) {
     if ((bits & 0x7f) == 0x7f) continue;  // NaN
-    EXPECT_EQ(FloatToE4m3(Value(static_cast<uint8_t>(bits))).bits, bits);
+    EXPECT_EQ(Encoded(Part::kKeys, Value(static_cast<uint8_t>(bits))), bits);
+    EXPECT_EQ(Encoded(Part::kValues, Value(static_cast<uint8_t>(bits))), bits);
   }
 }
 
-TEST(E4m3Test, OthersBecomeTheNearestTiesToEven) {
+TEST_P(Fp8Test, OthersBecomeTheNearestTiesToEven) {
   for (int bits = 0; bits + 1 < 0x7f; ++bits) {
     const float low = Value(static_cast<uint8_t>(bits)), high = Value(static_cast<uint8_t>(bits + 1));
     const float middle = 0.5f * (low + high);
-    EXPECT_EQ(FloatToE4m3(std::nextafter(middle, 0.0f)).bits, bits);
-    EXPECT_EQ(FloatToE4m3(std::nextafter(middle, 1e3f)).bits, bits + 1);
-    EXPECT_EQ(FloatToE4m3(middle).bits, bits % 2 == 0 ? bits : bits + 1);
+    EXPECT_EQ(Encoded(Part::kKeys, std::nextafter(middle, 0.0f)), bits);
+    EXPECT_EQ(Encoded(Part::kKeys, std::nextafter(middle, 1e3f)), bits + 1);
+    EXPECT_EQ(Encoded(Part::kKeys, middle), bits % 2 == 0 ? bits : bits + 1);
+    EXPECT_EQ(Encoded(Part::kValues, -middle), 0x80 | (bits % 2 == 0 ? bits : bits + 1));
   }
 }
 
-TEST(Fp8Test, PagesDecodeToTheNumbersOfTheirBytes) {
+TEST_P(Fp8Test, PagesDecodeToTheNumbersOfTheirBytes) {
   constexpr int kHeadDim = 24;
   const auto codec = ParseCodec("fp8", kHeadDim);
   for (const Part part : {Part::kKeys, Part::kValues}) {

@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "kv/gear/gear_encode_kernels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+#include "kv/eight_sums-inl.h"
 #include "kv/finite-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -159,48 +160,17 @@ void Multiply(const double* m, size_t count, size_t width, const double* weights
   for (; j < rank; ++j) MultiplyColumns<1>(m, count, width, weights + j * count, products + j * width);
 }
 
-// Eight sums, whatever the vectors: lane i of vector v is sum 8 / kVecs v + i.
-struct Eight {
-  using V = hn::Vec<DD>;
-  static constexpr size_t kVecs = 8 / hn::MaxLanes(DD());
-  V sum[kVecs];
-  HWY_INLINE void Clear() {
-    HWY_UNROLL(4)
-    for (size_t v = 0; v < kVecs; ++v) sum[v] = hn::Zero(DD());
-  }
-  // Adds in a fixed tree: sums 4 apart, then 2, then 1.
-  HWY_INLINE double Total() {
-    HWY_UNROLL(4)
-    for (size_t apart = kVecs / 2; apart > 0; apart /= 2) {
-      HWY_UNROLL(4)
-      for (size_t v = 0; v < apart; ++v) sum[v] = hn::Add(sum[v], sum[v + apart]);
-    }
-    return TotalOf(DD(), sum[0]);
-  }
-
- private:
-  template <class D>
-  static HWY_INLINE double TotalOf(D d, hn::Vec<D> v) {
-    if constexpr (hn::MaxLanes(D()) == 2) {
-      return hn::GetLane(v) + hn::ExtractLane(v, 1);
-    } else {
-      const hn::Half<D> half;
-      return TotalOf(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
-    }
-  }
-};
-
 template <size_t kRank>
 HWY_INLINE void MultiplyRow(const double* row, size_t width, const double* weights, double* product,
                             size_t stride) {
   const DD dd;
   const size_t N = hn::Lanes(dd);
-  Eight eight[kRank];
+  EightSums eight[kRank];
   HWY_UNROLL(4)
   for (size_t j = 0; j < kRank; ++j) eight[j].Clear();
   for (size_t n = 0; n < width; n += 8) {
     HWY_UNROLL(4)
-    for (size_t v = 0; v < Eight::kVecs; ++v) {
+    for (size_t v = 0; v < EightSums::kVecs; ++v) {
       const auto m = hn::LoadU(dd, row + n + v * N);
       HWY_UNROLL(4)
       for (size_t j = 0; j < kRank; ++j) {
@@ -230,11 +200,11 @@ double Sum(const float* x, size_t size) {
   const DD dd;
   const hn::Rebind<float, DD> df;
   const size_t N = hn::Lanes(dd);
-  Eight eight;
+  EightSums eight;
   eight.Clear();
   for (size_t n = 0; n < size; n += 8) {
     HWY_UNROLL(4)
-    for (size_t v = 0; v < Eight::kVecs; ++v) {
+    for (size_t v = 0; v < EightSums::kVecs; ++v) {
       eight.sum[v] = hn::Add(eight.sum[v], hn::PromoteTo(dd, hn::LoadU(df, x + n + v * N)));
     }
   }

@@ -117,7 +117,16 @@ class Kvarn : public Codec {
     const GearLayout& layout = Layout(part);
     const std::vector<uint16_t> columns = Columns(part, page);
     std::memcpy(encoded + layout.count.Total(), columns.data(), 2 * columns.size());
-    for (size_t i = 0; i < page.size(); ++i) page[i] /= HalfToFloat(columns[ColumnOf(part, i)]);
+    float factors[kMaxHeadDim];
+    LoadColumns(layout, encoded, factors);
+    for (int t = 0; t < kPageTokens; ++t) {
+      float* token = page.data() + static_cast<size_t>(t) * head_dim_;
+      if (part == Part::kKeys) {
+        for (int i = 0; i < head_dim_; ++i) token[i] /= factors[t];
+      } else {
+        for (int i = 0; i < head_dim_; ++i) token[i] /= factors[i];
+      }
+    }
     EncodeGear(layout, {}, page.data(), encoded);
   }
 
@@ -179,9 +188,12 @@ class Kvarn : public Codec {
     const GearLayout& layout = Layout(part);
     const auto rows = static_cast<size_t>(layout.rows), lanes = static_cast<size_t>(layout.lanes);
     std::vector<double> matrix(page.size());
-    for (size_t i = 0; i < page.size(); ++i) {
-      const size_t at = part == Part::kKeys ? i % rows * lanes + i / rows : i;
-      matrix[at] = page[i];
+    if (part == Part::kValues) {
+      std::copy(page.begin(), page.end(), matrix.begin());
+    } else {
+      for (size_t channel = 0; channel < rows; ++channel) {
+        for (size_t t = 0; t < lanes; ++t) matrix[channel * lanes + t] = page[t * rows + channel];
+      }
     }
     std::vector<uint16_t> halves;
     for (const double factor : BalanceColumns(matrix, rows, lanes)) {
