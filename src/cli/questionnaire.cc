@@ -197,6 +197,11 @@ std::vector<double> PairedDifferences(const std::vector<RunMean>& row, const std
   return differences;
 }
 
+// The row that another one is compared with: the first of its moment.
+const Row& BaseOf(const Row& row, const std::vector<Row>& rows) {
+  return *std::find_if(rows.begin(), rows.end(), [&](const Row& other) { return other.time == row.time; });
+}
+
 // In order of conditions, then as first met in the answers.
 std::vector<Row> RowsOf(const std::vector<Answer>& answers, bool by_time) {
   std::vector<Row> rows;
@@ -231,20 +236,24 @@ void PrintTable(const char* title, const std::vector<Row>& rows, const std::vect
   }
 }
 
-// The rows as they are, and how the others differ from the first one, by pairs of runs of one seed.
+// The rows as they are, and how the others differ from the first of their moment, by pairs of runs of one
+// seed.
 void PrintScores(const RunMeans& means, const std::vector<Row>& rows,
                  const std::vector<std::string>& categories) {
   PrintTable("score, 1 to 5", rows, categories, [&](const Row& row, const std::string& category) {
     return MeanText(ScoresOf(means.at({row, category})), "{:.2f}");
   });
-  if (rows.size() < 2) return;
-  const std::string title = fmt::format("less {}, by seed", rows[0].Name());
+  std::vector<Row> compared;
+  for (const Row& row : rows) {
+    if (row != BaseOf(row, rows)) compared.push_back(row);
+  }
+  if (compared.empty()) return;
+  const std::string title = fmt::format("less {}, by seed", Row{rows[0].lived, rows[0].condition, ""}.Name());
   fmt::print("\n");
-  PrintTable(title.c_str(), {rows.begin() + 1, rows.end()}, categories,
-             [&](const Row& row, const std::string& category) {
-               return MeanText(PairedDifferences(means.at({row, category}), means.at({rows[0], category})),
-                               "{:+.2f}");
-             });
+  PrintTable(title.c_str(), compared, categories, [&](const Row& row, const std::string& category) {
+    return MeanText(
+        PairedDifferences(means.at({row, category}), means.at({BaseOf(row, rows), category})), "{:+.2f}");
+  });
 }
 
 Json MeanJson(const std::vector<double>& values) {
@@ -255,7 +264,7 @@ Json MeanJson(const std::vector<double>& values) {
   return json;
 }
 
-// difference: from the first row, by pairs of runs of one seed.
+// difference: from the first row of the moment, by pairs of runs of one seed.
 Json ScoresJson(const RunMeans& means, const std::vector<Row>& rows,
                 const std::vector<std::string>& categories) {
   Json list = Json::array();
@@ -265,8 +274,8 @@ Json ScoresJson(const RunMeans& means, const std::vector<Row>& rows,
       Json entry = {{"condition", row.condition->name}, {"lived_without", row.lived}, {"category", category}};
       if (!row.time.empty()) entry["time"] = row.time;
       entry.update(MeanJson(ScoresOf(runs)));
-      if (&row != &rows[0])
-        entry["difference"] = MeanJson(PairedDifferences(runs, means.at({rows[0], category})));
+      const Row& base = BaseOf(row, rows);
+      if (row != base) entry["difference"] = MeanJson(PairedDifferences(runs, means.at({base, category})));
       list.push_back(entry);
     }
   }

@@ -36,7 +36,7 @@ void Journal::SetPaused(const std::string& path, bool paused) {
   if (!paused) return Statement(database, kEnd).Bind(std::string_view(now)).Run();
   Statement(database,
             "INSERT INTO pauses SELECT ?, '', '' WHERE NOT EXISTS (SELECT 1 FROM pauses WHERE ended = '') "
-            "ON CONFLICT(asked) DO UPDATE SET ended = ''")
+            "ON CONFLICT(asked) DO UPDATE SET begun = '', ended = ''")
       .Bind(std::string_view(now))
       .Run();
 }

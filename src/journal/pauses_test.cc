@@ -34,6 +34,7 @@ TEST_F(PausesTest, OneProcessAsksAndTheRunSaysWhenItBegan) {
   EXPECT_FALSE(Get().IsPaused());
   Journal::SetPaused(Get().Path(), false);
   Journal::SetPaused(Get().Path(), true);  // within the same second
+  EXPECT_EQ(Shown().value().begun, "");
   EXPECT_TRUE(Get().IsPaused());
 }
 
