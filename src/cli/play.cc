@@ -67,10 +67,10 @@ void Play(const Options& options) {
   while (true) {
     const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
     const std::vector<journal::OpenQuestion> open = journal::OpenQuestions(*journal);
-    const auto next = std::find_if(open.begin(), open.end(), [agent = FindAgent(*journal, options.agent)](
-                                                                 const auto& question) {
-      return question.key.agent == agent;
-    });
+    const auto next = std::find_if(open.begin(), open.end(),
+                                   [agent = FindAgent(*journal, options.agent)](const auto& question) {
+                                     return question.key.agent == agent;
+                                   });
     if (next != open.end()) {
       if (!AskOnTerminal(options.journal, *next)) return;
       continue;

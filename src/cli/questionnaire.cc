@@ -251,8 +251,8 @@ void PrintScores(const RunMeans& means, const std::vector<Row>& rows,
   const std::string title = fmt::format("less {}, by seed", Row{rows[0].lived, rows[0].condition, ""}.Name());
   fmt::print("\n");
   PrintTable(title.c_str(), compared, categories, [&](const Row& row, const std::string& category) {
-    return MeanText(
-        PairedDifferences(means.at({row, category}), means.at({BaseOf(row, rows), category})), "{:+.2f}");
+    return MeanText(PairedDifferences(means.at({row, category}), means.at({BaseOf(row, rows), category})),
+                    "{:+.2f}");
   });
 }
 

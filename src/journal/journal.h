@@ -200,8 +200,8 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   // if that is later. The run may go on, in another process or on any thread of this one, or takes the
   // intervention when it is resumed.
   static void Inject(const std::string& path, sim::Step at, const std::string& what);
-  // Asks this journal's run, which goes on in another process, to stand still, or to go on. Asking for what is
-  // already so changes nothing. Throws kInvalid if the run is done or stopped.
+  // Asks this journal's run, which goes on in another process, to stand still, or to go on. Asking for what
+  // is already so changes nothing. Throws kInvalid if the run is done or stopped.
   static void SetPaused(const std::string& path, bool paused);
   bool IsPaused() override;  // notes when the pause began
   // Interventions whose steps are decided, by step: for RunOptions.

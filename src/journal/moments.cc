@@ -1,10 +1,11 @@
 // When things happened on the backend's clock: the steps of agents, and calls that guesses asked.
 
+#include "journal/moments.h"
+
 #include <algorithm>
 #include <cmath>
 
 #include "journal/journal.h"
-#include "journal/moments.h"
 #include "journal/store/sqlite.h"
 
 namespace throng::journal {
@@ -33,7 +34,8 @@ std::optional<Moments::Row> Moments::Add(const sim::CommitRecord& record) {
 
 std::optional<Moments::Row> Moments::Take() {
   if (done_.empty()) return std::nullopt;
-  std::stable_sort(done_.begin(), done_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(done_.begin(), done_.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   std::string steps;
   for (size_t i = 0; i < done_.size(); ++i) {
     if (i + 1 < done_.size() && done_[i + 1].first == done_[i].first) continue;  // it did more by then
@@ -52,8 +54,8 @@ void Journal::WriteMoments(const std::optional<Moments::Row>& row) {
   add.Bind(session_).Bind(row->s).Bind(std::string_view(row->steps)).Run();
 }
 
-void Journal::AddGuess(const llm::CallKey& key, const std::string& function, double issued_s, double arrived_s,
-                       bool used) {
+void Journal::AddGuess(const llm::CallKey& key, const std::string& function, double issued_s,
+                       double arrived_s, bool used) {
   Touch();
   Statement add(*database_, "INSERT INTO guesses VALUES(?,?,?,?,?,?,?,?)");
   add.Bind(session_).Bind(int64_t{key.step}).Bind(int64_t{key.agent}).Bind(int64_t{key.call});

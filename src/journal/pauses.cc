@@ -1,5 +1,5 @@
-// When the run was to stand still. Somebody in another process asks for a pause and ends it; the run says when
-// it began.
+// When the run was to stand still. Somebody in another process asks for a pause and ends it; the run says
+// when it began.
 
 #include "base/error.h"
 #include "journal/journal.h"

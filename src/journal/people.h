@@ -34,8 +34,8 @@ struct OpenQuestion {
 std::vector<OpenQuestion> OpenQuestions(const Journal& journal);
 
 // Answers a question of the journal at `path`, whose run goes on in another process or is stopped. False: it
-// has been answered meanwhile, by somebody else or by its default. Throws kInvalid unless the answer is one of
-// its choices.
+// has been answered meanwhile, by somebody else or by its default. Throws kInvalid unless the answer is one
+// of its choices.
 bool AnswerQuestion(const std::string& path, const OpenQuestion& question, const std::string& answer);
 
 }  // namespace throng::journal

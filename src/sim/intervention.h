@@ -1,4 +1,5 @@
-// What people outside want of a run: that somebody comes or goes, that something happens, that it stands still.
+// What people outside want of a run: that somebody comes or goes, that something happens, that it stands
+// still.
 #pragma once
 
 #include <string>

@@ -78,9 +78,8 @@ sim::Task<TownWorld::TalkResult> TownWorld::Converse(Step step, const std::vecto
     std::vector<Utterance> so_far;
     for (const Line& line : result.lines) so_far.push_back({line.by_first == by_first, line.text});
     const Step now = step + turn * content_.settings.steps_per_turn;
-    llm::Request request = Prompt(id, drafts[speaker].mind, now, HiddenAt(step), [&](const Scene& scene) {
-      return AskSay(scene, other, so_far);
-    });
+    llm::Request request = Prompt(id, drafts[speaker].mind, now, HiddenAt(step),
+                                  [&](const Scene& scene) { return AskSay(scene, other, so_far); });
     const llm::Completion completion = co_await commit.CallerOf(id).Ask(std::move(request));
     const std::optional<Said> said = ParseSaid(completion.text);
     if (!said) {

@@ -107,9 +107,8 @@ sim::AgentId TownWorld::FindAgent(const std::string& name) const {
 
 llm::Request TownWorld::Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
                                   const std::string& question, const Hidden& hidden) const {
-  return Prompt(agent, AsTownMind(mind), step, hidden | HiddenAt(step), [&](const Scene& scene) {
-    return AskAnswer(scene, QuestionLine(question));
-  });
+  return Prompt(agent, AsTownMind(mind), step, hidden | HiddenAt(step),
+                [&](const Scene& scene) { return AskAnswer(scene, QuestionLine(question)); });
 }
 
 llm::Request TownWorld::Judge(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,

@@ -172,7 +172,7 @@ class TownWorld final : public Town {
   Content content_;
   uint32_t num_agents_;
   std::vector<HiddenFrom> hidden_;  // ascending by step
-  int32_t columns_;  // copies of the town per row
+  int32_t columns_;                 // copies of the town per row
   sim::Space space_;
   sim::IntentPtr idle_;  // intent of agents that do nothing in a step
 };

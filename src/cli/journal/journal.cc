@@ -187,7 +187,8 @@ void HoldBack(const ForkOptions& options, const journal::Journal& original, sim:
               journal::Manifest& manifest) {
   town::ParseHidden("--without", options.without);
   app::Simulation simulation;
-  app::FillFromManifest(original, [](const std::string&) { return false; }, simulation);
+  app::FillFromManifest(
+      original, [](const std::string&) { return false; }, simulation);
   const app::Scenario scenario = app::LoadScenario(simulation);
   if (scenario.town == nullptr) {
     throw MakeError(ErrorCode::kInvalid, "--without {}: the world is {}, allowed: in a town", options.without,

@@ -72,7 +72,7 @@ struct InterventionRow {
   std::string what;
 };
 
-struct PauseRow {  // in which the run stands still
+struct PauseRow {     // in which the run stands still
   std::string asked;  // UTC, as is begun
   std::string begun;  // empty: not yet
 };

@@ -62,9 +62,10 @@ std::vector<CallTimes> CallsBetween(const Journal& journal, int64_t from, int64_
 
 std::vector<GuessTimes> GuessesBetween(const Journal& journal, int64_t from, int64_t to) {
   std::vector<GuessTimes> guesses;
-  Statement row(journal.GetDatabase(),
-                "SELECT step, agent, call, function, issued_s, arrived_s, session, used FROM guesses WHERE step "
-                ">= ? AND step < ? ORDER BY step, agent, call, issued_s");
+  Statement row(
+      journal.GetDatabase(),
+      "SELECT step, agent, call, function, issued_s, arrived_s, session, used FROM guesses WHERE step "
+      ">= ? AND step < ? ORDER BY step, agent, call, issued_s");
   row.Bind(from).Bind(to);
   while (row.Step()) {
     guesses.push_back({.step = row.Int(0),

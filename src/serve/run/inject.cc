@@ -93,11 +93,13 @@ HttpReply RunAnswer(Context& context, const HttpRequest& request) {
                          .call = static_cast<uint32_t>(NumberIn(body, "call"))};
   const std::string answer = TextIn(body, "answer", "what the person says");
   const std::vector<journal::OpenQuestion> open = journal::OpenQuestions(*OpenRun(context, request));
-  const auto question = std::find_if(open.begin(), open.end(), [&](const auto& other) { return other.key == key; });
+  const auto question =
+      std::find_if(open.begin(), open.end(), [&](const auto& other) { return other.key == key; });
   if (question == open.end() || !journal::AnswerQuestion(run.journal, *question, answer)) {
-    return ErrorReply(409, fmt::format("step {}, agent {}: this question waits for no answer any more: somebody "
-                                       "else has answered it, or its time was up",
-                                       key.step, key.agent));
+    return ErrorReply(409,
+                      fmt::format("step {}, agent {}: this question waits for no answer any more: somebody "
+                                  "else has answered it, or its time was up",
+                                  key.step, key.agent));
   }
   return JsonReply({{"answer", answer}});
 }

@@ -107,8 +107,8 @@ class Runner final : public CallSink {
   std::unique_ptr<SnapshotTaker> snapshots_;                   // null: none are taken
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
   std::deque<std::pair<llm::Request, PendingCall*>> held_;     // until all agents have reached their steps
-  std::vector<llm::Completion> done_;  // that arrived
-  size_t num_delivered_ = 0;           // of done_; the others wait for a pause to end
+  std::vector<llm::Completion> done_;                          // that arrived
+  size_t num_delivered_ = 0;                                   // of done_; the others wait for a pause to end
   std::vector<Pos> positions_;
   std::vector<AgentId> members_;
   std::vector<Newborn> born_;
