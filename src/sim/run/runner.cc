@@ -15,7 +15,7 @@ namespace throng::sim {
 namespace {
 
 // How often a run that stands still looks for answers, at most.
-constexpr double kPausedPollSeconds = 0.05;
+constexpr double kPausedPollSeconds = 0.02;
 
 std::vector<Pos> StartPositions(const World& world, const Snapshot* from) {
   std::vector<Pos> positions(world.NumAgents());
@@ -430,7 +430,7 @@ void Runner::TakeInterventions() {
 void Runner::StandStill() {
   MeterInFlight();
   const double wall = WallSeconds();
-  if (NumAwaited() > 0) llm_.Wait(done_, 0);
+  llm_.Wait(done_, 0);  // of Python, it also looks for signals
   std::this_thread::sleep_for(
       std::chrono::duration<double>(std::min(kPausedPollSeconds, options_.source_interval_s)));
   CheckStop();
