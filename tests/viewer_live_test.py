@@ -43,7 +43,7 @@ def steps_of(path):
         return database.execute("SELECT count(*) FROM steps").fetchone()[0]
 
 
-def check_pause(viewer, journal):
+def check_pause(viewer, journal, axe):
     """By button and by key; what stands still does no more steps, and goes on."""
     said = "document.getElementById('pause-said').textContent"
     viewer.click("pause-run")
@@ -52,13 +52,14 @@ def check_pause(viewer, journal):
     time.sleep(1)
     assert steps_of(journal) == steps, "a paused run went on"
     assert viewer.text("pause-run") == "Let the run go on"
+    assert not axe or not viewer.violations(axe)
     viewer.js("document.getElementById('pause-run').blur()")
     viewer.browser.type("p")
     viewer.wait(f"{said} === ''")
     viewer.wait("viewer.sides[0].run.steps > arguments[0]", steps)
 
 
-def check_people(throng, browser, journal):
+def check_people(throng, browser, journal, axe):
     """A question that waits in a journal is answered in the page, once."""
     make(throng, journal, "--steps", "20")
     with contextlib.closing(sqlite3.connect(journal)) as database:
@@ -74,6 +75,7 @@ def check_people(throng, browser, journal):
             viewer.wait("document.querySelectorAll('#people-questions li').length === 2")
             shown = viewer.text("people-questions")
             assert "Ben" in shown and "Where to?" in shown and "since" in shown, shown
+            assert not axe or not viewer.violations(axe)
             viewer.js("Array.from(document.querySelectorAll('#people-questions button')).find((one) => one.textContent === 'work').click()")
             viewer.wait("document.getElementById('people-said').textContent === 'Answered: work'")
             database.execute("UPDATE questions SET answer = 'hello' WHERE call = 901")  # somebody else is faster
@@ -86,7 +88,7 @@ def check_people(throng, browser, journal):
     browser.console()
 
 
-def check_live(throng, browser, journal):
+def check_live(throng, browser, journal, axe):
     run = subprocess.Popen([throng, "run", "--agents", "20", "--steps", "3000", "--llm", "fake:latency=0.1,spread=0.9", "--real-time", "--quiet", "--journal", journal],
                            stdout=subprocess.DEVNULL)
     try:
@@ -110,7 +112,7 @@ def check_live(throng, browser, journal):
                 viewer.wait("document.getElementById('inject-said').textContent.includes(arguments[0])", said)
             place = viewer.js("viewer.sides[0].run.agents.findIndex(({name}) => name === 'Ben')")
             viewer.wait("!viewer.sides[0].run.isPresent(arguments[0], viewer.sides[0].run.loaded)", place)
-            check_pause(viewer, journal)
+            check_pause(viewer, journal, axe)
         viewer.wait("document.getElementById('message').textContent.includes('does not answer')")
         loaded = viewer.js("viewer.sides[0].run.loaded")
         with serving(throng, journal, port=port):
@@ -221,14 +223,15 @@ def check_reach(throng, journal):
 def main():
     throng, source = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     skip_without_browser()
+    axe = load_axe(source)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         browser = Browser(folder / "profile")
         try:
-            loaded = check_live(throng, browser, folder / "live.journal")
+            loaded = check_live(throng, browser, folder / "live.journal", axe)
             step = check_beside(throng, browser, folder)
-            check_hostile(throng, browser, folder, load_axe(source))
-            check_people(throng, browser, folder / "people.journal")
+            check_hostile(throng, browser, folder, axe)
+            check_people(throng, browser, folder / "people.journal", axe)
             check_key(throng, browser, folder / "one.journal")
             check_reach(throng, folder / "one.journal")
         finally:

@@ -693,7 +693,9 @@ class UnfinishedRunTest : public RunApiTest {
     std::filesystem::remove(path_);
     const sim::WalkerWorld world{sim::WalkerOptions()};
     journal_ = journal::Journal::Create(path_);
-    journal_->Begin({}, world, {.steps = 20}, "test");
+    sim::RunOptions options;
+    options.steps = 20;
+    journal_->Begin({}, world, options, "test");
     journal_->StartSession();
     llm::Request question;
     question.key = {.agent = 2, .step = 3, .call = 1};
@@ -714,7 +716,7 @@ class UnfinishedRunTest : public RunApiTest {
 };
 
 TEST_F(UnfinishedRunTest, PausesOnlyWhereThatIsAllowed) {
-  const auto ask = [&](const char* body) { return Post("/api/pause", body).first; };
+  const auto ask = [&](const std::string& body) { return Post("/api/pause", body).first; };
   StartServer({.runs = {{.journal = path_}}}, nullptr);
   EXPECT_EQ(ask(R"({"paused": true})"), 403);
   EXPECT_EQ(Info()["may_change"], false);
