@@ -44,7 +44,7 @@ export class PeoplePanel {
     }}, input, element('button', {}, 'Answer'));
     return element('li', {},
       element('p', {}, button(this.#run.agents[place]?.name ?? `agent ${agent}`, () => this.#agent(place)),
-        `, ${this.#run.clock.timeOf(step)}${since}: `, element('q', {}, question)),
+        ` ${this.#run.clock.timeOf(step)}${since}: `, element('q', {}, question)),
       !mayAnswer ? element('p', {}, choices.length ? `Allowed: ${choices.join(', ')}` : 'Any answer is allowed.')
         : choices.length ? element('p', {role: 'group', 'aria-label': question}, ...choices.map((choice) => button(choice, () => send(choice))))
         : own());
