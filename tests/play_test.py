@@ -8,7 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
+
+from viewer_page import serving
 
 STEPS = 6
 
@@ -40,6 +44,38 @@ def play(throng, journal, name, lines):
                           capture_output=True, text=True, timeout=120)
 
 
+def check_page(throng, journal):
+    """The viewer's server takes answers as play does, and nobody's twice."""
+    with serving(throng, journal) as url:
+        def ask(path, body=None):
+            request = urllib.request.Request(f"{url}/api/{path}", json.dumps(body).encode() if body else None)
+            try:
+                with urllib.request.urlopen(request) as reply:
+                    return reply.status, json.load(reply)
+            except urllib.error.HTTPError as error:
+                return error.code, json.load(error)
+
+        answered = {"agent": 0, "step": 2, "call": 0, "answer": "work"}  # by play, a moment ago
+        status, reply = ask("answer", answered)
+        assert status == 409 and "somebody else has answered it" in reply["error"]["message"], (status, reply)
+        assert ask("run")[1]["questions"] == [], ask("run")
+        run = start(journal)
+        try:
+            deadline = time.monotonic() + 60
+            while not (questions := ask("run")[1]["questions"]):
+                assert time.monotonic() < deadline, "Ada is not asked"
+                time.sleep(0.05)
+            (step, agent, call, question, choices, asked), = questions
+            assert (step, agent, question, choices) == (3, 0, "Where to in step 3?", ["home", "work"]) and asked, questions
+            answer = {"agent": agent, "step": step, "call": call}
+            assert ask("answer", {**answer, "answer": "pub"})[0] == 400
+            assert ask("answer", {**answer, "answer": "work"})[0] == 200
+            assert ask("answer", {**answer, "answer": "home"})[0] == 409
+        finally:
+            run.send_signal(signal.SIGKILL)
+            run.communicate()
+
+
 def main():
     if sys.argv[1] == "--child":
         return child(sys.argv[2])
@@ -61,6 +97,7 @@ def main():
         run.send_signal(signal.SIGKILL)
         run.communicate()
         again = play(throng, journal, "Ada", ["home"])  # while nobody runs it
+        check_page(throng, journal)
         assert "step 2" in again.stdout and "step 1" not in again.stdout, again.stdout
         run = start(journal)
         rest = play(throng, journal, "Ada", ["work"] * 10)  # more than it needs, so that it ends with the run

@@ -128,7 +128,53 @@ class ScenariosTest(unittest.TestCase):
             self.assertAlmostEqual(score["mean"], sum(found) / 15)
         printed = self.ok(*twice, "--without", "plans", "--judge", "fake:seed=4")
         self.assertEqual([line.split("  ")[0] for line in printed.splitlines()[1:]],
-                         ["full memory, 07:00", "full memory, 07:30", "without plans, 07:00", "without plans, 07:30"])
+                         ["full memory, 07:00", "full memory, 07:30", "without plans, 07:00", "without plans, 07:30",
+                          "", "less full memory, by seed", "without plans, 07:00", "without plans, 07:30"])
+
+    def test_days_lived_without(self):
+        """Forks whose people's prompts hold something back are rows of their own, compared by seed."""
+        journals = []
+        for seed in (1, 2, 3):
+            whole, less = self.folder / f"{seed}.journal", self.folder / f"{seed}-less.journal"
+            self.ok("run", "--llm", "fake", "--agents", 4, "--until", "07:30", "--quiet", "--seed", seed, "--journal", whole)
+            self.ok("journal", "fork", whole, "--at", "06:30", "-o", less, "--without", "observations,plans")
+            self.ok("resume", less, "--quiet")
+            journals += [whole, less]
+        prompts = {path: self.ok("journal", "prompts", path, "--agent", "Ada", "--from", "07:00") for path in journals[:2]}
+        self.assertIn("You began to", prompts[journals[0]])
+        self.assertNotIn("You began to", prompts[journals[1]])
+        self.assertEqual(self.ok("journal", "prompts", journals[1], "--to", "06:30"), self.ok("journal", "prompts", journals[0], "--to", "06:30"))
+        again = self.folder / "again.journal"
+        self.ok("journal", "fork", journals[1], "--at", "07:00", "-o", again, "--without", "relations")
+        self.ok("resume", again, "--quiet", "--from-start")
+        kept = self.ok("journal", "prompts", again, "--from", "07:00")
+        self.assertIn("You began to", kept)
+        self.assertNotIn("(partner)", kept)
+
+        ask = ["interview", journals[0], "--questions", ROOT / "town" / "questions.json", "--llm", "fake", "--judge", "fake:seed=4"]
+        for path in journals[1:]:
+            ask += ["--also", path]
+        judged = json.loads(self.ok(*ask, "--json"))
+        rows = {row["lived_without"]: row for row in judged["scores"] if row["category"] == "all"}
+        self.assertEqual(set(rows), {"", "observations,plans"})
+        self.assertNotIn("difference", rows[""])
+        mean = {}
+        for answer in judged["answers"]:
+            mean.setdefault((answer["lived_without"], answer["seed"]), []).append(answer["score"])
+        mean = {key: sum(scores) / len(scores) for key, scores in mean.items()}
+        differences = [mean["observations,plans", seed] - mean["", seed] for seed in (1, 2, 3)]
+        found = rows["observations,plans"]["difference"]
+        self.assertEqual(found["runs"], 3)
+        self.assertAlmostEqual(found["mean"], sum(differences) / 3)
+        self.assertLess(found["interval"][0], found["mean"])
+        printed = self.ok(*ask).splitlines()
+        self.assertEqual([line.split("  ")[0] for line in printed],
+                         ["score, 1 to 5", "full memory", "lived without observations,plans, full memory", "",
+                          "less full memory, by seed", "lived without observations,plans, full memory"])
+        refused = throng("journal", "fork", journals[0], "--at", "5", "-o", self.folder / "no.journal", "--without", "hope")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn('found "hope", allowed: observations, reflections, plans and relations', refused.stderr)
+        self.assertFalse((self.folder / "no.journal").exists())
 
     def test_questions_are_refused_in_a_sentence(self):
         journal = self.folder / "a.journal"
@@ -141,7 +187,7 @@ class ScenariosTest(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn(words, done.stderr)
         questions.write_text('{"memory": ["What?"]}')
-        for flags, words in ((["--without", "hope"], 'found "hope", allowed: observations, reflections and plans'),
+        for flags, words in ((["--without", "hope"], 'found "hope", allowed: observations, reflections, plans and relations'),
                              (["--agent", "Nobody"], "nobody has this name")):
             done = throng("interview", journal, "--questions", questions, "--llm", "fake", *flags)
             self.assertEqual(done.returncode, 1)

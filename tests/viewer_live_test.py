@@ -43,7 +43,52 @@ def steps_of(path):
         return database.execute("SELECT count(*) FROM steps").fetchone()[0]
 
 
-def check_live(throng, browser, journal):
+def check_pause(viewer, journal, axe):
+    """By button and by key; what stands still does no more steps, and goes on."""
+    said = "document.getElementById('pause-said').textContent"
+    viewer.click("pause-run")
+    viewer.wait(f"{said}.startsWith('paused since')")
+    steps = steps_of(journal)
+    time.sleep(1)
+    assert steps_of(journal) == steps, "a paused run went on"
+    assert viewer.text("pause-run") == "Let the run go on"
+    assert not axe or not viewer.violations(axe)
+    viewer.js("document.getElementById('pause-run').blur()")
+    viewer.browser.type("p")
+    viewer.wait(f"{said} === ''")
+    viewer.wait("viewer.sides[0].run.steps > arguments[0]", steps)
+
+
+def check_people(throng, browser, journal, axe):
+    """A question that waits in a journal is answered in the page, once."""
+    make(throng, journal, "--steps", "20")
+    with contextlib.closing(sqlite3.connect(journal)) as database:
+        database.execute("DELETE FROM manifest WHERE key = 'hash'")
+        database.execute("DELETE FROM hashes WHERE step >= 10")
+        for call, question, choices in ((900, "Where to?", ["home", "work"]), (901, "What do you say?", [])):
+            database.execute("INSERT INTO questions VALUES(12, 1, ?, ?, ?, NULL)", (call, question, json.dumps(choices)))
+            database.execute("INSERT INTO question_times VALUES(12, 1, ?, '2026-01-31T09:30:00Z')", (call,))
+        database.commit()
+        answers = "SELECT answer FROM questions ORDER BY call"
+        with serving(throng, journal) as url:
+            viewer = Viewer(browser, url)
+            viewer.wait("document.querySelectorAll('#people-questions li').length === 2")
+            shown = viewer.text("people-questions")
+            assert "Ben" in shown and "Where to?" in shown and "since" in shown, shown
+            assert not axe or not viewer.violations(axe)
+            viewer.js("Array.from(document.querySelectorAll('#people-questions button')).find((one) => one.textContent === 'work').click()")
+            viewer.wait("document.getElementById('people-said').textContent === 'Answered: work'")
+            database.execute("UPDATE questions SET answer = 'hello' WHERE call = 901")  # somebody else is faster
+            database.commit()
+            viewer.js("document.querySelector('#people-questions input').value = 'good day'")
+            viewer.js("document.querySelector('#people-questions form').requestSubmit()")
+            viewer.wait("document.getElementById('people-said').textContent.includes('somebody else has answered it')")
+        assert [answer for answer, in database.execute(answers)] == ["work", "hello"]
+    browser.open("about:blank")
+    browser.console()
+
+
+def check_live(throng, browser, journal, axe):
     run = subprocess.Popen([throng, "run", "--agents", "20", "--steps", "3000", "--llm", "fake:latency=0.1,spread=0.9", "--real-time", "--quiet", "--journal", journal],
                            stdout=subprocess.DEVNULL)
     try:
@@ -67,6 +112,7 @@ def check_live(throng, browser, journal):
                 viewer.wait("document.getElementById('inject-said').textContent.includes(arguments[0])", said)
             place = viewer.js("viewer.sides[0].run.agents.findIndex(({name}) => name === 'Ben')")
             viewer.wait("!viewer.sides[0].run.isPresent(arguments[0], viewer.sides[0].run.loaded)", place)
+            check_pause(viewer, journal, axe)
         viewer.wait("document.getElementById('message').textContent.includes('does not answer')")
         loaded = viewer.js("viewer.sides[0].run.loaded")
         with serving(throng, journal, port=port):
@@ -164,8 +210,8 @@ def check_reach(throng, journal):
         address = url.replace("0.0.0.0", "127.0.0.1")
         with urllib.request.urlopen(f"{address}/api/run") as reply:
             info = json.load(reply)
-        assert (info["may_inject"], info["may_interview"]) == (False, False), info
-        for path, body in (("events", {"what": "leave Ben"}), ("interview", {"agent": 0, "step": 0, "question": "Who?"})):
+        assert (info["may_inject"], info["may_interview"], info["may_change"]) == (False, False, False), info
+        for path, body in (("pause", {"paused": True}), ("answer", {"agent": 0, "step": 0, "call": 0, "answer": "home"}), ("events", {"what": "leave Ben"}), ("interview", {"agent": 0, "step": 0, "question": "Who?"})):
             request = urllib.request.Request(f"{address}/api/{path}", json.dumps(body).encode())
             try:
                 urllib.request.urlopen(request)
@@ -177,13 +223,15 @@ def check_reach(throng, journal):
 def main():
     throng, source = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     skip_without_browser()
+    axe = load_axe(source)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         browser = Browser(folder / "profile")
         try:
-            loaded = check_live(throng, browser, folder / "live.journal")
+            loaded = check_live(throng, browser, folder / "live.journal", axe)
             step = check_beside(throng, browser, folder)
-            check_hostile(throng, browser, folder, load_axe(source))
+            check_hostile(throng, browser, folder, axe)
+            check_people(throng, browser, folder / "people.journal", axe)
             check_key(throng, browser, folder / "one.journal")
             check_reach(throng, folder / "one.journal")
         finally:

@@ -71,6 +71,7 @@ void RunInSession(const sim::World& world, const LimitedBackend& limited, sim::R
     };
     std::unique_ptr<llm::Llm> top = std::move(journaled);
     if (setup.wrap) top = setup.wrap(std::move(top));
+    if (!journal.IsDone(options.steps)) journal.KeepMoments(counts);
     options.observers.push_back(&journal);
     options.source = &journal;
     options.interventions = journal.Interventions();

@@ -1,5 +1,6 @@
 #include "app/scenario.h"
 
+#include <charconv>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -18,8 +19,22 @@ namespace throng::app {
 
 namespace {
 
+// "reflections,plans@1000"
+town::HiddenFrom ParseWithout(const std::string& text) {
+  const size_t at = text.rfind('@');
+  sim::Step from = 0;
+  const char* const last = text.data() + text.size();
+  const char* const first = at == std::string::npos ? last : text.data() + at + 1;
+  const auto [end, error] = std::from_chars(first, last, from);
+  if (error != std::errc() || end != last || from < 0)
+    throw MakeError(ErrorCode::kCorrupt, "without {}: allowed: KINDS@STEP", text);
+  return {from, town::ParseHidden("without", text.substr(0, at))};
+}
+
 std::unique_ptr<town::Town> LoadTown(const Simulation& simulation) {
-  if (simulation.scenario.empty()) return town::LoadTown(DataDir() + "/town", {simulation.agents});
+  town::LoadOptions options = {.agents = simulation.agents};
+  for (const std::string& change : simulation.without) options.hidden.push_back(ParseWithout(change));
+  if (simulation.scenario.empty()) return town::LoadTown(DataDir() + "/town", options);
   if (!std::filesystem::exists(simulation.scenario)) {
     std::vector<std::string_view> names;
     for (const worlds::ExampleWorld& example : worlds::ExampleWorlds()) names.push_back(example.name);
@@ -28,7 +43,7 @@ std::unique_ptr<town::Town> LoadTown(const Simulation& simulation) {
                     "example ({})",
                     simulation.scenario, fmt::join(names, ", "));
   }
-  return town::LoadTown(simulation.scenario, {simulation.agents});
+  return town::LoadTown(simulation.scenario, options);
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ struct Simulation {
   int until_event_from = 0;  // not counting earlier steps
   uint64_t seed = 1;
   std::vector<sim::SeedChange> seed_changes;  // seed changes of a fork
+  std::vector<std::string> without;           // "KINDS@STEP" of forks: town::ParseHidden, from that step on
   std::vector<std::string> events;            // "TIME WHAT"
   std::string events_file;
   std::string mode = "ooo";

@@ -101,8 +101,8 @@ void AddQuestionnaireFlags(CLI::App& command, Questionnaire& questionnaire) {
       ->needs(questions);
   command
       .add_option("--without", questionnaire.without,
-                  "Ask once more without observations, reflections or plans (several: joined by commas); may "
-                  "be repeated")
+                  "Ask once more without observations, reflections, plans or relations (several: joined by "
+                  "commas); may be repeated")
       ->group(kGroup)
       ->allow_extra_args(false)
       ->needs(questions);
@@ -139,8 +139,8 @@ void AddInterview(CLI::App& app) {
       "model, "
       "that of the run unless a flag says otherwise.\n"
       "With --judge, scores are means by category of question, and with --also their 95 % intervals over "
-      "runs "
-      "(Student's t).\n"
+      "runs (Student's t), and the differences from the first row by pairs of runs of one seed. Forks made "
+      "with --without are rows of their own.\n"
       "Examples:\n"
       "  throng interview run.journal --agent Ada --at 10:30 \"Where is the concert?\"\n"
       "  throng interview run.journal --questions town/questions.json --at 09:00 --at 12:00 --csv\n"

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -65,10 +66,13 @@ bool AskOnTerminal(const std::string& path, const journal::OpenQuestion& questio
 void Play(const Options& options) {
   while (true) {
     const std::unique_ptr<journal::Journal> journal = journal::Journal::OpenToRead(options.journal);
-    const std::vector<journal::OpenQuestion> open =
-        journal::OpenQuestions(*journal, FindAgent(*journal, options.agent));
-    if (!open.empty()) {
-      if (!AskOnTerminal(options.journal, open.front())) return;
+    const std::vector<journal::OpenQuestion> open = journal::OpenQuestions(*journal);
+    const auto next = std::find_if(open.begin(), open.end(),
+                                   [agent = FindAgent(*journal, options.agent)](const auto& question) {
+                                     return question.key.agent == agent;
+                                   });
+    if (next != open.end()) {
+      if (!AskOnTerminal(options.journal, *next)) return;
       continue;
     }
     if (journal->GetManifest().contains(journal::JournalKeys::kHash)) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "app/scenario.h"
 #include "base/error.h"
 #include "studies/mean_interval.h"
+#include "town/mind/hidden.h"
 #include "town/mind/interview.h"
 #include "town/mind/questions.h"
 
@@ -36,6 +38,7 @@ struct Condition {
 struct Answer {
   const std::string* journal;
   uint64_t seed;
+  std::string lived;  // "reflections,plans": what the run has hidden by then; empty: nothing
   std::string agent;
   sim::Step step;
   std::string time;
@@ -44,27 +47,6 @@ struct Answer {
   std::string text;
   std::optional<int> score;
 };
-
-Condition ParseCondition(const std::string& text) {
-  Condition condition = {"without " + text, {}};
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    const std::string kind = text.substr(begin, end - begin);
-    bool* const hidden = kind == "observations"  ? &condition.hidden.observations
-                         : kind == "reflections" ? &condition.hidden.reflections
-                         : kind == "plans"       ? &condition.hidden.plans
-                                                 : nullptr;
-    if (hidden == nullptr) {
-      throw MakeError(
-          ErrorCode::kInvalid,
-          "--without {}: found {:?}, allowed: observations, reflections and plans, joined by commas", text,
-          kind);
-    }
-    *hidden = true;
-    begin = end + 1;
-  }
-  return condition;
-}
 
 // The people of one run at one moment; an empty one is the last of the journal.
 class Interviewed {
@@ -95,7 +77,7 @@ class Interviewed {
         for (const town::Question& question : questions) {
           requests.push_back(Town().Interview(agent, minds_[agent], step_, question.text, condition.hidden));
           requests.back().key = {.agent = agent, .step = step_};
-          answers.push_back({&path_, journal_->GetSeeds().first, Town().AgentName(agent), step_,
+          answers.push_back({&path_, journal_->GetSeeds().first, Lived(), Town().AgentName(agent), step_,
                              Town().ClockAt(step_), &condition, &question, "", std::nullopt});
         }
       }
@@ -123,6 +105,10 @@ class Interviewed {
 
  private:
   const town::Town& Town() const { return *scenario_.town; }
+  std::string Lived() const {
+    if (simulation_.without.empty()) return "";
+    return simulation_.without.back().substr(0, simulation_.without.back().rfind('@'));
+  }
 
   const std::string& path_;
   app::Simulation simulation_;
@@ -135,28 +121,42 @@ class Interviewed {
 
 // A row of the table of scores.
 struct Row {
+  std::string lived;
   const Condition* condition;
   std::string time;  // empty: each run's last moment
   auto operator<=>(const Row&) const = default;
-  std::string Name() const { return condition->name + (time.empty() ? "" : ", " + time); }
+  std::string Name() const {
+    return (lived.empty() ? "" : "lived without " + lived + ", ") + condition->name +
+           (time.empty() ? "" : ", " + time);
+  }
 };
 
+struct RunMean {
+  uint64_t seed;
+  double score;
+};
 // By row and category, and "all", each run's mean score.
-using RunMeans = std::map<std::pair<Row, std::string>, std::vector<double>>;
+using RunMeans = std::map<std::pair<Row, std::string>, std::vector<RunMean>>;
 
 RunMeans MeansOf(const std::vector<Answer>& answers, bool by_time) {
-  std::map<std::pair<Row, std::string>, std::map<const std::string*, std::pair<double, int>>> sums;
+  struct Sum {
+    uint64_t seed = 0;
+    double sum = 0;
+    int count = 0;
+  };
+  std::map<std::pair<Row, std::string>, std::map<const std::string*, Sum>> sums;
   for (const Answer& answer : answers) {
-    const Row row = {answer.condition, by_time ? answer.time : ""};
+    const Row row = {answer.lived, answer.condition, by_time ? answer.time : ""};
     for (const std::string& category : {answer.question->category, std::string(kAll)}) {
-      auto& [sum, count] = sums[{row, category}][answer.journal];
-      sum += *answer.score;
-      ++count;
+      Sum& run = sums[{row, category}][answer.journal];
+      run.seed = answer.seed;
+      run.sum += *answer.score;
+      ++run.count;
     }
   }
   RunMeans means;
   for (const auto& [key, runs] : sums) {
-    for (const auto& [journal, run] : runs) means[key].push_back(run.first / run.second);
+    for (const auto& [journal, run] : runs) means[key].push_back({run.seed, run.sum / run.count});
   }
   return means;
 }
@@ -172,11 +172,41 @@ std::vector<std::string> CategoriesOf(const std::vector<town::Question>& questio
   return categories;
 }
 
+std::vector<double> ScoresOf(const std::vector<RunMean>& runs) {
+  std::vector<double> scores;
+  for (const RunMean& run : runs) scores.push_back(run.score);
+  return scores;
+}
+
+// What each run of a row has more than that of the same seed in another row. Seeds that one of them has not,
+// or several times, are left out.
+std::vector<double> PairedDifferences(const std::vector<RunMean>& row, const std::vector<RunMean>& other) {
+  const auto of_seed = [](const std::vector<RunMean>& runs, uint64_t seed) {
+    std::vector<double> scores;
+    for (const RunMean& run : runs) {
+      if (run.seed == seed) scores.push_back(run.score);
+    }
+    return scores;
+  };
+  std::vector<double> differences;
+  for (const RunMean& run : row) {
+    const std::vector<double> others = of_seed(other, run.seed);
+    if (others.size() == 1 && of_seed(row, run.seed).size() == 1)
+      differences.push_back(run.score - others[0]);
+  }
+  return differences;
+}
+
+// The row that another one is compared with: the first of its moment.
+const Row& BaseOf(const Row& row, const std::vector<Row>& rows) {
+  return *std::find_if(rows.begin(), rows.end(), [&](const Row& other) { return other.time == row.time; });
+}
+
 // In order of conditions, then as first met in the answers.
 std::vector<Row> RowsOf(const std::vector<Answer>& answers, bool by_time) {
   std::vector<Row> rows;
   for (const Answer& answer : answers) {
-    const Row row = {answer.condition, by_time ? answer.time : ""};
+    const Row row = {answer.lived, answer.condition, by_time ? answer.time : ""};
     if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
   }
   std::stable_sort(rows.begin(), rows.end(),
@@ -184,34 +214,70 @@ std::vector<Row> RowsOf(const std::vector<Answer>& answers, bool by_time) {
   return rows;
 }
 
-void PrintScores(const RunMeans& means, const std::vector<Row>& rows,
-                 const std::vector<std::string>& categories) {
-  fmt::print("{:<40}", "score, 1 to 5");
-  for (const std::string& category : categories) fmt::print(" {:>20}", category);
+std::string MeanText(const std::vector<double>& values, const char* number) {
+  if (values.empty()) return "-";
+  const studies::MeanInterval mean = studies::MeanWithInterval(values, kConfidence);
+  const auto text = [&](double value) { return fmt::format(fmt::runtime(number), value); };
+  if (!mean.low) return text(mean.mean);
+  return fmt::format("{} ({} to {})", text(mean.mean), text(*mean.low), text(*mean.high));
+}
+
+void PrintTable(const char* title, const std::vector<Row>& rows, const std::vector<std::string>& categories,
+                const std::function<std::string(const Row&, const std::string&)>& cell) {
+  size_t width = std::string_view(title).size();
+  for (const Row& row : rows) width = std::max(width, row.Name().size());
+  fmt::print("{:<{}}", title, width + 1);
+  for (const std::string& category : categories) fmt::print(" {:>22}", category);
   fmt::print("\n");
   for (const Row& row : rows) {
-    fmt::print("{:<40}", row.Name());
-    for (const std::string& category : categories) {
-      const studies::MeanInterval mean = studies::MeanWithInterval(means.at({row, category}), kConfidence);
-      const std::string interval = mean.low ? fmt::format(" ({:.2f} to {:.2f})", *mean.low, *mean.high) : "";
-      fmt::print(" {:>20}", fmt::format("{:.2f}{}", mean.mean, interval));
-    }
+    fmt::print("{:<{}}", row.Name(), width + 1);
+    for (const std::string& category : categories) fmt::print(" {:>22}", cell(row, category));
     fmt::print("\n");
   }
 }
 
-Json ScoresJson(const RunMeans& means) {
+// The rows as they are, and how the others differ from the first of their moment, by pairs of runs of one
+// seed.
+void PrintScores(const RunMeans& means, const std::vector<Row>& rows,
+                 const std::vector<std::string>& categories) {
+  PrintTable("score, 1 to 5", rows, categories, [&](const Row& row, const std::string& category) {
+    return MeanText(ScoresOf(means.at({row, category})), "{:.2f}");
+  });
+  std::vector<Row> compared;
+  for (const Row& row : rows) {
+    if (row != BaseOf(row, rows)) compared.push_back(row);
+  }
+  if (compared.empty()) return;
+  const std::string title = fmt::format("less {}, by seed", Row{rows[0].lived, rows[0].condition, ""}.Name());
+  fmt::print("\n");
+  PrintTable(title.c_str(), compared, categories, [&](const Row& row, const std::string& category) {
+    return MeanText(PairedDifferences(means.at({row, category}), means.at({BaseOf(row, rows), category})),
+                    "{:+.2f}");
+  });
+}
+
+Json MeanJson(const std::vector<double>& values) {
+  if (values.empty()) return Json();
+  const studies::MeanInterval mean = studies::MeanWithInterval(values, kConfidence);
+  Json json = {{"runs", values.size()}, {"mean", mean.mean}};
+  if (mean.low) json["interval"] = {*mean.low, *mean.high};
+  return json;
+}
+
+// difference: from the first row of the moment, by pairs of runs of one seed.
+Json ScoresJson(const RunMeans& means, const std::vector<Row>& rows,
+                const std::vector<std::string>& categories) {
   Json list = Json::array();
-  for (const auto& [key, values] : means) {
-    const auto& [row, category] = key;
-    const studies::MeanInterval mean = studies::MeanWithInterval(values, kConfidence);
-    Json entry = {{"condition", row.condition->name},
-                  {"category", category},
-                  {"runs", values.size()},
-                  {"mean", mean.mean}};
-    if (!row.time.empty()) entry["time"] = row.time;
-    if (mean.low) entry["interval"] = {*mean.low, *mean.high};
-    list.push_back(entry);
+  for (const Row& row : rows) {
+    for (const std::string& category : categories) {
+      const std::vector<RunMean>& runs = means.at({row, category});
+      Json entry = {{"condition", row.condition->name}, {"lived_without", row.lived}, {"category", category}};
+      if (!row.time.empty()) entry["time"] = row.time;
+      entry.update(MeanJson(ScoresOf(runs)));
+      const Row& base = BaseOf(row, rows);
+      if (row != base) entry["difference"] = MeanJson(PairedDifferences(runs, means.at({base, category})));
+      list.push_back(entry);
+    }
   }
   return list;
 }
@@ -219,6 +285,7 @@ Json ScoresJson(const RunMeans& means) {
 Json AnswerJson(const Answer& answer) {
   Json json = {{"journal", *answer.journal},
                {"seed", answer.seed},
+               {"lived_without", answer.lived},
                {"agent", answer.agent},
                {"step", answer.step},
                {"time", answer.time},
@@ -238,7 +305,7 @@ void PrintCsv(const std::vector<Answer>& answers) {
     for (size_t at = 0; (at = text.find('"', at)) != std::string::npos; at += 2) text.insert(at, "\"");
     return "\"" + text + "\"";
   };
-  fmt::print("journal,seed,agent,step,time,condition,category,question,answer,score\n");
+  fmt::print("journal,seed,lived_without,agent,step,time,condition,category,question,answer,score\n");
   for (const Answer& answer : answers) {
     std::string line;
     const Json json = AnswerJson(answer);
@@ -283,7 +350,9 @@ void AskQuestionnaire(const Questionnaire& questionnaire, const app::Simulation&
                       const app::GivenFlags& given) {
   const std::vector<town::Question> questions = town::ReadQuestions(questionnaire.questions);
   std::vector<Condition> conditions = {{"full memory", {}}};
-  for (const std::string& text : questionnaire.without) conditions.push_back(ParseCondition(text));
+  for (const std::string& text : questionnaire.without) {
+    conditions.push_back({"without " + text, town::ParseHidden("--without", text)});
+  }
   std::vector<std::string> moments = questionnaire.moments;
   if (moments.empty()) moments.emplace_back();
   std::vector<Answer> answers;
@@ -296,18 +365,22 @@ void AskQuestionnaire(const Questionnaire& questionnaire, const app::Simulation&
     }
   }
   const bool by_time = moments.size() > 1;
-  const RunMeans means = questionnaire.judge.empty() ? RunMeans() : MeansOf(answers, by_time);
+  const bool is_judged = !questionnaire.judge.empty();
+  const RunMeans means = is_judged ? MeansOf(answers, by_time) : RunMeans();
+  const std::vector<Row> rows = is_judged ? RowsOf(answers, by_time) : std::vector<Row>();
+  const std::vector<std::string> categories = CategoriesOf(questions);
   if (questionnaire.json) {
-    Json json = {
-        {"questions", questionnaire.questions}, {"scores", ScoresJson(means)}, {"answers", Json::array()}};
+    Json json = {{"questions", questionnaire.questions},
+                 {"scores", ScoresJson(means, rows, categories)},
+                 {"answers", Json::array()}};
     for (const Answer& answer : answers) json["answers"].push_back(AnswerJson(answer));
     fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
   } else if (questionnaire.csv) {
     PrintCsv(answers);
-  } else if (questionnaire.judge.empty()) {
+  } else if (!is_judged) {
     PrintAnswers(answers);
   } else {
-    PrintScores(means, RowsOf(answers, by_time), CategoriesOf(questions));
+    PrintScores(means, rows, categories);
   }
 }
 

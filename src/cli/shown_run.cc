@@ -82,7 +82,7 @@ std::string AnswerOf(World& world, const std::string& path, int64_t agent, int64
 serve::ShownRun ShowRun(const std::string& path, const engine::LocalOptions& local,
                         const app::GivenFlags& given, bool may_change) {
   const auto journal = journal::Journal::OpenToRead(path);
-  serve::ShownRun run{.journal = path};
+  serve::ShownRun run{.journal = path, .may_change = may_change};
   const std::shared_ptr<World> world = WorldOf(*journal, local, given);
   if (world != nullptr) {
     run.map_json = app::MapJson(world->scenario);

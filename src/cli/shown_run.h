@@ -10,7 +10,7 @@
 namespace throng::cli {
 
 // `local` and `given`: the flags of the command, which go before the manifest's. may_change: whoever asks the
-// server may let something happen in the run, and have its model answer.
+// server may let something happen in the run, pause it, answer for its people, and have its model answer.
 serve::ShownRun ShowRun(const std::string& path, const engine::LocalOptions& local,
                         const app::GivenFlags& given, bool may_change);
 

@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -19,6 +18,7 @@
 #include "journal/store/later_tables.h"
 #include "journal/store/schema.h"
 #include "journal/store/statements.h"
+#include "journal/store/utc.h"
 #include "llm/request_digest.h"
 
 namespace throng::journal {
@@ -38,15 +38,6 @@ ErrorCode ErrorCodeOf(std::string_view name) {
     if (ErrorCodeName(code) == name) return code;
   }
   return ErrorCode::kUnavailable;
-}
-
-std::string NowUtc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc;
-  gmtime_r(&now, &utc);
-  char text[32];
-  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
 }
 
 std::string JsonOf(const Manifest& values) {
@@ -310,6 +301,7 @@ void Journal::StartSession() {
   Statement statement(*database_,
                       "INSERT INTO sessions(started, ended, outcome, program, machine, backend, first_step, "
                       "parameters) VALUES(?, '', '', ?, ?, ?, ?, ?)");
+  EndPauses();  // of a program that was killed
   Touch();
   statement.Bind(std::string_view(NowUtc()));
   statement.Bind(
@@ -325,6 +317,9 @@ void Journal::StartSession() {
 void Journal::EndSession(std::string_view outcome) {
   Statement statement(*database_,
                       "UPDATE sessions SET ended=?, outcome=? WHERE id=(SELECT max(id) FROM sessions)");
+  EndPauses();
+  if (moments_ != nullptr) WriteMoments(moments_->Take());
+  moments_.reset();
   Touch();
   statement.Bind(std::string_view(NowUtc())).Bind(outcome).Run();
   Flush();
@@ -476,7 +471,9 @@ void Journal::OnCommit(const sim::CommitRecord& record) {
         "program has changed since",
         path_, record.step, first);
   }
-  if (!known) WriteCommit(record);
+  if (known) return;
+  WriteCommit(record);
+  if (moments_ != nullptr) WriteMoments(moments_->Add(record));
 }
 
 void Journal::WriteCommit(const sim::CommitRecord& record) {

@@ -24,6 +24,7 @@
 //                                      of the call; made, memory: llm::UsedMemory; text: as prompt
 //   questions(step, agent, call, question, choices, answer)*  to people, as somebody in another process sees and answers
 //                                      them; choices: JSON; answer: null until then
+//   question_times(step, agent, call, asked)*  when each of them was asked first; asked: UTC
 //   parts(id, text)                    pieces of prompts, each once (question_store.h)
 //   settings(id, ...)                  constraint, sampling, stop strings and length of answers
 //   constraints(settings, grammar, regex)  those of settings that have one of these
@@ -35,6 +36,13 @@
 //   presence(step, agent, present)     changes only; whether the agent is in the world at the start of `step`
 //   interventions(id, asked*, step, what)  asked: the earliest step requested, if any; step: when it happens, empty until
 //                                      the run has decided
+//   pauses(asked, begun, ended)*       UTC: when somebody asked the run to stand still, when it began to and when the pause
+//                                      ended; both empty until then
+//   progress(session, s, steps)*       how many steps agents had done at a moment; s: on the backend's clock; steps: JSON
+//                                      [agent, steps, ...], of those that went on since the row before (moments.h)
+//   guesses(session, step, agent, call, function, issued_s, arrived_s, used)*  calls that were asked ahead; used: 1 the step
+//                                      asked the same, and its answer is in answers; 0 it did not: arrived_s is when
+//                                      the answer came, or when it was given up
 //   hashes(step, hash)                 steps that all agents have finished
 //   collected(step, agent, name, value)  see AddDatum; agent -1: of the whole model
 //   snapshots(step, made, program, minds, bytes, digest)*  states at the start of `step`, from which the run can go
@@ -59,6 +67,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "journal/moments.h"
 #include "llm/llm.h"
 #include "sim/run/run.h"
 
@@ -191,6 +200,10 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   // if that is later. The run may go on, in another process or on any thread of this one, or takes the
   // intervention when it is resumed.
   static void Inject(const std::string& path, sim::Step at, const std::string& what);
+  // Asks this journal's run, which goes on in another process, to stand still, or to go on. Asking for what
+  // is already so changes nothing. Throws kInvalid if the run is done or stopped.
+  static void SetPaused(const std::string& path, bool paused);
+  bool IsPaused() override;  // notes when the pause began
   // Interventions whose steps are decided, by step: for RunOptions.
   std::vector<sim::Intervention> Interventions() const;
   // Decides the step of each pending intervention and returns them. No agent has begun that step, not even
@@ -214,6 +227,12 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void AddIntention(const llm::CallKey& key, const AskedCall& asked);
   // Of an effect that was not begun after all.
   void DropIntention(const llm::CallKey& key);
+
+  // From now on keeps when agents do their steps, on this backend's clock; it must outlive the session.
+  void KeepMoments(const llm::Llm& clock);
+  // A call that was asked on a guess in this session, and used or not.
+  void AddGuess(const llm::CallKey& key, const std::string& function, double issued_s, double arrived_s,
+                bool used);
 
   // Keeps a value collected after a step that all agents have done, of an agent or (null) of the whole model.
   // Rows that exist already (in a resumed run) must be equal: throws kInvalid naming step, agent and name if
@@ -258,6 +277,8 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   void CheckSame(const sim::World& world, const sim::RunOptions& options, const std::string& backend,
                  bool other_backend) const;
   void WriteIntention(const llm::CallKey& key, const AskedCall& asked);
+  void EndPauses();
+  void WriteMoments(const std::optional<Moments::Row>& row);
   void Touch();  // opens a transaction for the next write
   void WriteStart(const sim::World& world, const std::vector<sim::Intervention>& interventions);
   void WriteCommit(const sim::CommitRecord& record);
@@ -267,6 +288,7 @@ class Journal final : public sim::RunObserver, public sim::InterventionSource {
   std::unique_ptr<FileLock> lock_;  // taken before the database is opened, released after it is closed
   std::unique_ptr<Database> database_;
   std::unique_ptr<Statements> statements_;
+  std::unique_ptr<Moments> moments_;  // null: none are kept
   Manifest manifest_;
   Manifest changed_;     // since the last session began
   int64_t session_ = 0;  // 0: none has begun since the journal was opened

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "journal/store/sqlite.h"
+#include "journal/store/utc.h"
 
 namespace throng::journal {
 
@@ -23,6 +24,8 @@ void JournalPeople::Put(const llm::Request& question) {
       .Bind(std::string_view(question.prompt))
       .Bind(std::string_view(nlohmann::json(question.constraint.choices).dump()))
       .Run();
+  Statement time(journal_.GetDatabase(), "INSERT INTO question_times VALUES(?,?,?,?) ON CONFLICT DO NOTHING");
+  BindKey(time, question.key).Bind(std::string_view(NowUtc())).Run();
 }
 
 std::optional<std::string> JournalPeople::Take(const llm::Request& question) {
@@ -36,19 +39,20 @@ std::optional<std::string> JournalPeople::Take(const llm::Request& question) {
   return answer;
 }
 
-std::vector<OpenQuestion> OpenQuestions(const Journal& journal, sim::AgentId agent) {
+std::vector<OpenQuestion> OpenQuestions(const Journal& journal) {
   Statement find(
       journal.GetDatabase(),
-      "SELECT q.step, q.agent, q.call, q.question, q.choices FROM questions AS q LEFT JOIN answers AS a "
-      "ON a.step = q.step AND a.agent = q.agent AND a.call = q.call "
-      "WHERE q.agent = ? AND q.answer IS NULL AND a.step IS NULL ORDER BY q.step, q.call");
-  find.Bind(int64_t{agent});
+      "SELECT q.step, q.agent, q.call, q.question, q.choices, coalesce(t.asked, '') FROM questions AS q "
+      "LEFT JOIN question_times AS t ON t.step = q.step AND t.agent = q.agent AND t.call = q.call "
+      "LEFT JOIN answers AS a ON a.step = q.step AND a.agent = q.agent AND a.call = q.call "
+      "WHERE q.answer IS NULL AND a.step IS NULL ORDER BY q.step, q.agent, q.call");
   std::vector<OpenQuestion> open;
   while (find.Step()) {
     open.push_back({{static_cast<uint32_t>(find.Int(1)), static_cast<int32_t>(find.Int(0)),
                      static_cast<uint32_t>(find.Int(2))},
                     find.Text(3),
-                    nlohmann::json::parse(find.Text(4)).get<std::vector<std::string>>()});
+                    nlohmann::json::parse(find.Text(4)).get<std::vector<std::string>>(),
+                    find.Text(5)});
   }
   return open;
 }
@@ -60,7 +64,9 @@ bool AnswerQuestion(const std::string& path, const OpenQuestion& question, const
   }
   Database database(path, false);
   Statement set(database,
-                "UPDATE questions SET answer=? WHERE step=? AND agent=? AND call=? AND answer IS NULL");
+                "UPDATE questions SET answer=? WHERE step=? AND agent=? AND call=? AND answer IS NULL "
+                "AND NOT EXISTS (SELECT 1 FROM answers AS a WHERE a.step = questions.step AND "
+                "a.agent = questions.agent AND a.call = questions.call)");
   set.Bind(std::string_view(answer));
   BindKey(set, question.key).Run();
   return database.TextOf("SELECT changes()") == "1";

@@ -27,13 +27,15 @@ struct OpenQuestion {
   llm::CallKey key;
   std::string text;
   std::vector<std::string> choices;
+  std::string asked;  // UTC; empty: not known
 };
 
-// Those to this agent, earlier ones first. The journal may be in use.
-std::vector<OpenQuestion> OpenQuestions(const Journal& journal, sim::AgentId agent);
+// Those to all agents, earlier steps first. The journal may be in use.
+std::vector<OpenQuestion> OpenQuestions(const Journal& journal);
 
 // Answers a question of the journal at `path`, whose run goes on in another process or is stopped. False: it
-// has been answered meanwhile. Throws kInvalid unless the answer is one of its choices.
+// has been answered meanwhile, by somebody else or by its default. Throws kInvalid unless the answer is one
+// of its choices.
 bool AnswerQuestion(const std::string& path, const OpenQuestion& question, const std::string& answer);
 
 }  // namespace throng::journal

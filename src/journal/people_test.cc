@@ -21,7 +21,7 @@ class JournalPeopleTest : public testing::Test {
     request.constraint.choices = {"home", "work"};
     return request;
   }
-  std::vector<OpenQuestion> Open() { return OpenQuestions(*Journal::OpenToRead(journal_.Get().Path()), 2); }
+  std::vector<OpenQuestion> Open() { return OpenQuestions(*Journal::OpenToRead(journal_.Get().Path())); }
 
   sim::WalkerWorld world_{sim::WalkerOptions{}};
   ScratchJournal journal_;
@@ -37,6 +37,7 @@ TEST_F(JournalPeopleTest, QuestionsWaitUntilSomebodyAnswersThem) {
   EXPECT_EQ(open[0].key, Ask(3).key);
   EXPECT_EQ(open[0].text, "Where to?");
   EXPECT_EQ(open[0].choices, (std::vector<std::string>{"home", "work"}));
+  EXPECT_EQ(open[0].asked.size(), std::string("2026-01-31T09:30:00Z").size());
   EXPECT_THROW(AnswerQuestion(journal_.Get().Path(), open[0], "pub"), Error);
   EXPECT_TRUE(AnswerQuestion(journal_.Get().Path(), open[0], "work"));
   EXPECT_FALSE(AnswerQuestion(journal_.Get().Path(), open[0], "home"));
@@ -61,9 +62,11 @@ TEST_F(JournalPeopleTest, WhatTheRunHasAnsweredIsNoLongerOpen) {
   llm::Completion completion;
   completion.key = Ask(3).key;
   completion.text = "home";
+  const OpenQuestion seen = Open().at(0);
   journal_.Get().AddAnswer(completion, journal_.Get().AddQuestion(Ask(3)), 0, 0);
   journal_.Get().Flush();
   EXPECT_TRUE(Open().empty());
+  EXPECT_FALSE(AnswerQuestion(journal_.Get().Path(), seen, "work")) << "it would have been taken in silence";
 }
 
 }  // namespace

@@ -170,6 +170,10 @@ class Llm {
     static_cast<void>(request), static_cast<void>(completion);
   }
 
+  // Says that the answer to a request submitted as a guess will not be used. It may still be in flight; the
+  // caller cancels it then.
+  virtual void Discard(uint64_t id) { static_cast<void>(id); }
+
   // Whether it answers every kind of request, not those to models alone: what repeats a run does.
   virtual bool AnswersEveryKind() const { return false; }
 

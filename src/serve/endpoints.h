@@ -42,6 +42,7 @@ HttpReply RunMap(Context& context, const HttpRequest& request);         // GET /
 HttpReply RunPositions(Context& context, const HttpRequest& request);   // GET /api/positions?from=A&to=B
 HttpReply RunSteps(Context& context, const HttpRequest& request);       // GET /api/steps?from=A&to=B
 HttpReply RunCalls(Context& context, const HttpRequest& request);       // GET /api/calls?from=A&to=B
+HttpReply RunProgress(Context& context, const HttpRequest& request);    // GET /api/progress?from=N
 HttpReply RunCall(Context& context, const HttpRequest& request);        // GET /api/call?step=S&agent=A&call=C
 HttpReply RunMind(Context& context, const HttpRequest& request);        // GET /api/mind?agent=A&step=S
 HttpReply RunClusters(Context& context, const HttpRequest& request);    // GET /api/clusters?step=S
@@ -51,6 +52,8 @@ HttpReply RunSearch(Context& context, const HttpRequest& request);      // GET /
 HttpReply RunDifference(Context& context, const HttpRequest& request);  // GET /api/difference
 HttpReply RunInterview(Context& context, const HttpRequest& request);   // POST /api/interview
 HttpReply RunInject(Context& context, const HttpRequest& request);      // POST /api/events
+HttpReply RunPause(Context& context, const HttpRequest& request);       // POST /api/pause
+HttpReply RunAnswer(Context& context, const HttpRequest& request);      // POST /api/answer
 inline constexpr int kMaxStepsPerReply = 1000;
 
 }  // namespace throng::serve

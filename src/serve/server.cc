@@ -57,6 +57,7 @@ constexpr RouteRow kRoutes[] = {
     {"GET", "/api/positions", RunPositions},
     {"GET", "/api/steps", RunSteps},
     {"GET", "/api/calls", RunCalls},
+    {"GET", "/api/progress", RunProgress},
     {"GET", "/api/call", RunCall},
     {"GET", "/api/mind", RunMind},
     {"GET", "/api/clusters", RunClusters},
@@ -65,6 +66,8 @@ constexpr RouteRow kRoutes[] = {
     {"GET", "/api/search", RunSearch},
     {"GET", "/api/difference", RunDifference},
     {"POST", "/api/events", RunInject},
+    {"POST", "/api/pause", RunPause},
+    {"POST", "/api/answer", RunAnswer},
     {"POST", "/api/interview", RunInterview},
 };
 

@@ -19,6 +19,9 @@ namespace throng::serve {
 struct ShownRun {
   std::string journal{};
   std::string map_json{};  // of its world (app/scenario.h); empty: it has none
+  // Whoever asks the server may pause the run, and answer for its people. The functions below are set only
+  // where that is so.
+  bool may_change = false;
   // Asks the run for an event at a step, or as soon after as possible; throws kInvalid for what its world
   // does not understand. Any thread. Not set: nobody may.
   std::function<void(const std::string& what, int64_t step)> inject{};

@@ -14,6 +14,7 @@
 #include "engine/local_model.h"
 #include "engine/testing/fake_model.h"
 #include "journal/llm/journaled_llm.h"
+#include "journal/people.h"
 #include "journal/read/reader.h"
 #include "llm/backends/http.h"
 #include "serve/run/positions.h"
@@ -682,6 +683,77 @@ TEST_F(RunApiTest, PeopleAnswerOnlyWhereThatIsAllowed) {
                             R"({"agent": 1, "step": "20", "question": "Who?"})", "[]"}) {
     EXPECT_EQ(ask(wrong).first, 400) << wrong;
   }
+}
+
+// A run that stands in the middle, as its program would leave it.
+class UnfinishedRunTest : public RunApiTest {
+ protected:
+  void SetUp() override {
+    RunApiTest::SetUp();
+    std::filesystem::remove(path_);
+    const sim::WalkerWorld world{sim::WalkerOptions()};
+    journal_ = journal::Journal::Create(path_);
+    sim::RunOptions options;
+    options.steps = 20;
+    journal_->Begin({}, world, options, "test");
+    journal_->StartSession();
+    llm::Request question;
+    question.key = {.agent = 2, .step = 3, .call = 1};
+    question.prompt = "Where to?";
+    question.constraint.choices = {"home", "work"};
+    people_.emplace(*journal_).Put(question);
+    question_ = question;
+  }
+  void TearDown() override {
+    RunApiTest::TearDown();
+    journal_.reset();
+  }
+  Json Info() { return Json::parse(Get("/api/run").second); }
+
+  std::unique_ptr<journal::Journal> journal_;
+  std::optional<journal::JournalPeople> people_;
+  llm::Request question_;
+};
+
+TEST_F(UnfinishedRunTest, PausesOnlyWhereThatIsAllowed) {
+  const auto ask = [&](const std::string& body) { return Post("/api/pause", body).first; };
+  StartServer({.runs = {{.journal = path_}}}, nullptr);
+  EXPECT_EQ(ask(R"({"paused": true})"), 403);
+  EXPECT_EQ(Info()["may_change"], false);
+  TearDownServer();
+  StartServer({.runs = {{.journal = path_, .may_change = true}}}, nullptr);
+  EXPECT_TRUE(Info()["pause"].is_null());
+  EXPECT_EQ(ask(R"({"paused": true})"), 200);
+  EXPECT_EQ(Info()["pause"]["begun"], "");
+  EXPECT_TRUE(journal_->IsPaused());
+  EXPECT_NE(Info()["pause"]["begun"], "");
+  for (const char* wrong : {R"({"paused": 1})", "{}", "[]"}) EXPECT_EQ(ask(wrong), 400) << wrong;
+  EXPECT_EQ(ask(R"({"paused": false})"), 200);
+  EXPECT_FALSE(journal_->IsPaused());
+  journal_->EndSession("stopped");
+  EXPECT_EQ(ask(R"({"paused": true})"), 400);
+}
+
+TEST_F(UnfinishedRunTest, TakesAnAnswerForAPersonOnce) {
+  const auto ask = [&](const std::string& body) { return Post("/api/answer", body); };
+  const char* work = R"({"agent": 2, "step": 3, "call": 1, "answer": "work"})";
+  StartServer({.runs = {{.journal = path_}}}, nullptr);
+  EXPECT_EQ(ask(work).first, 403);
+  TearDownServer();
+  StartServer({.runs = {{.journal = path_, .may_change = true}}}, nullptr);
+  const Json questions = Info()["questions"];
+  ASSERT_EQ(questions.size(), 1u);
+  EXPECT_EQ(questions[0][3], "Where to?");
+  EXPECT_EQ(questions[0][4], Json({"home", "work"}));
+  for (const char* wrong : {R"({"agent": 2, "step": 3, "call": 1, "answer": "pub"})", R"({"agent": 2})",
+                            R"({"agent": 2, "step": 3, "call": 1, "answer": 5})"}) {
+    EXPECT_EQ(ask(wrong).first, 400) << wrong;
+  }
+  EXPECT_EQ(ask(work).first, 200);
+  EXPECT_EQ(people_->Take(question_), "work");
+  EXPECT_EQ(ask(work).first, 409);
+  EXPECT_EQ(ask(R"({"agent": 9, "step": 3, "call": 1, "answer": "work"})").first, 409);
+  EXPECT_TRUE(Info()["questions"].empty());
 }
 
 TEST_F(RunApiTest, ComparesTwoRuns) {

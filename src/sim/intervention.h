@@ -1,4 +1,5 @@
-// Changes to a run from outside: a person adds or removes an agent, or makes something happen.
+// What people outside want of a run: that somebody comes or goes, that something happens, that it stands
+// still.
 #pragma once
 
 #include <string>
@@ -14,13 +15,15 @@ struct Intervention {
   std::string what;  // in the world's own words
 };
 
-// Supplies interventions during a run.
+// Supplies interventions during a run, and says when it is to stand still.
 class InterventionSource {
  public:
   virtual ~InterventionSource() = default;
   // Returns the interventions that arrived since the last call, in order, none of them before step `first`,
   // which no agent has begun. Their steps must be durable on return: from then on they are part of the run.
   virtual std::vector<Intervention> Take(Step first) = 0;
+  // Whether the run is to start nothing for now. Asked after Take, as often.
+  virtual bool IsPaused() { return false; }
 };
 
 }  // namespace throng::sim

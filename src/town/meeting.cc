@@ -77,9 +77,9 @@ sim::Task<TownWorld::TalkResult> TownWorld::Converse(Step step, const std::vecto
     const std::string& other = PersonaOf(members[by_first ? pair.second : pair.first].id).name;
     std::vector<Utterance> so_far;
     for (const Line& line : result.lines) so_far.push_back({line.by_first == by_first, line.text});
-    const int32_t minute = MinuteAt(step + turn * content_.settings.steps_per_turn);
-    const Scene scene = {content_, PersonaOf(id), drafts[speaker].mind, minute};
-    llm::Request request = AskSay(scene, other, so_far);
+    const Step now = step + turn * content_.settings.steps_per_turn;
+    llm::Request request = Prompt(id, drafts[speaker].mind, now, HiddenAt(step),
+                                  [&](const Scene& scene) { return AskSay(scene, other, so_far); });
     const llm::Completion completion = co_await commit.CallerOf(id).Ask(std::move(request));
     const std::optional<Said> said = ParseSaid(completion.text);
     if (!said) {

@@ -24,23 +24,6 @@ std::string QuestionLine(const std::string& question) {
   throw MakeError(ErrorCode::kInvalid, "question: found nothing, allowed: up to {} bytes", kMaxQuestionBytes);
 }
 
-bool IsHidden(MemoryKind kind, const Hidden& hidden) {
-  if (kind == MemoryKind::kThought) return hidden.reflections;
-  if (kind == MemoryKind::kPlanned) return hidden.plans;
-  return hidden.observations;
-}
-
-TownMind Without(const TownMind& mind, const Hidden& hidden) {
-  TownMind known = mind;
-  known.memories = MemoryStream();
-  for (const Memory* memory : mind.memories.All()) {
-    if (IsHidden(memory->kind, hidden)) continue;
-    known.memories.Append(memory->step, memory->minute, memory->kind, memory->importance, memory->text);
-  }
-  if (hidden.plans) known.plan = std::make_shared<const Plan>();
-  return known;
-}
-
 }  // namespace
 
 Digest TownWorld::ScenarioDigest() const {
@@ -124,8 +107,8 @@ sim::AgentId TownWorld::FindAgent(const std::string& name) const {
 
 llm::Request TownWorld::Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
                                   const std::string& question, const Hidden& hidden) const {
-  const TownMind known = Without(AsTownMind(mind), hidden);
-  return AskAnswer({content_, PersonaOf(agent), known, MinuteAt(step)}, QuestionLine(question));
+  return Prompt(agent, AsTownMind(mind), step, hidden | HiddenAt(step),
+                [&](const Scene& scene) { return AskAnswer(scene, QuestionLine(question)); });
 }
 
 llm::Request TownWorld::Judge(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
@@ -172,7 +155,8 @@ std::unique_ptr<Town> LoadTown(const std::string& dir, const LoadOptions& option
   if (options.agents > kMaxAgents) {
     throw MakeError(ErrorCode::kInvalid, "agents: found {}, allowed: at most {}", options.agents, kMaxAgents);
   }
-  return std::make_unique<TownWorld>(std::move(content), options.agents == 0 ? personas : options.agents);
+  return std::make_unique<TownWorld>(std::move(content), options.agents == 0 ? personas : options.agents,
+                                     options.hidden);
 }
 
 }  // namespace throng::town

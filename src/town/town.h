@@ -12,6 +12,7 @@
 #include "sim/world.h"
 #include "town/content/problems.h"
 #include "town/content/scenario_file.h"
+#include "town/mind/hidden.h"
 
 namespace throng::town {
 
@@ -19,14 +20,9 @@ struct LoadOptions {
   // 0: all personas. Fewer: the first ones. More: copies of the whole town side by side, each with its own
   // people.
   uint32_t agents = 0;
-};
-
-// What is kept from somebody who is interviewed: the ablations of Generative Agents (arXiv 2304.03442,
-// section 6).
-struct Hidden {
-  bool observations = false;  // what it saw, did, heard and said
-  bool reflections = false;   // what it thought
-  bool plans = false;         // its plan, and that it made one
+  // What the people's prompts hold back during the run, ascending by step: the last entry up to a step holds.
+  // It is no part of the scenario's digest, as a fork may change it on the way.
+  std::vector<HiddenFrom> hidden{};
 };
 
 class Town : public sim::World {
@@ -48,8 +44,8 @@ class Town : public sim::World {
   // Throws kInvalid, listing the names that exist.
   virtual sim::AgentId FindAgent(const std::string& name) const = 0;
 
-  // Asks an agent about its memories, and its plan, those left out that `hidden` names. The request has no
-  // key; `mind` must be one that a run of this town committed.
+  // Asks an agent about its memories, and its plan, those left out that `hidden` names, or that the run hides
+  // from it then. The request has no key; `mind` must be one that a run of this town committed.
   virtual llm::Request Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
                                  const std::string& question, const Hidden& hidden) const = 0;
   // Asks a judge how believable an answer to that question is, by all that the agent remembers: 1 to 5, by

@@ -202,6 +202,35 @@ TEST(TownRun, RequestsSayWhichMemoriesTheirPromptsHold) {
   EXPECT_GT(from_talks, 20);
 }
 
+// What prompts of calls show from some step on; the people themselves go on having it.
+TEST(Town, HoldsBackFromPromptsWhatAForkHides) {
+  constexpr sim::Step kFrom = 300;
+  struct Prompts {
+    std::string before;
+    std::string after;
+  };
+  const auto run = [](const Hidden& hidden) {
+    LoadOptions options;
+    options.hidden = {{kFrom, hidden}};
+    TestLlm llm;
+    llm.keep_requests = true;
+    RunTown(*LoadTown(TownDir(), options), llm, sim::Mode::kLockstep, 700);
+    Prompts prompts;
+    for (const llm::Request& request : llm.requests)
+      (request.key.step < kFrom ? prompts.before : prompts.after) += request.prompt;
+    return prompts;
+  };
+  const Prompts all = run({});
+  const Prompts none = run({.observations = true, .reflections = true, .plans = true, .relations = true});
+  EXPECT_EQ(none.before, all.before);
+  for (const char* held : {" said: the contest", "You began to ", ":00 bakery: ", "(partner)"}) {
+    EXPECT_THAT(all.after, HasSubstr(held));
+    EXPECT_THAT(none.after, Not(HasSubstr(held)));
+  }
+  EXPECT_THROW(ParseHidden("--without", "plans,hope"), Error);
+  EXPECT_TRUE(ParseHidden("--without", "plans,relations").relations);
+}
+
 TEST(Town, DescribesAndInterviewsAMind) {
   const auto town = LoadTown(TownDir());
   const sim::AgentId nils = town->FindAgent("Nils");

@@ -44,9 +44,10 @@ uint32_t CopiesFor(uint32_t agents, size_t personas) {
 
 }  // namespace
 
-TownWorld::TownWorld(Content content, uint32_t agents)
+TownWorld::TownWorld(Content content, uint32_t agents, std::vector<HiddenFrom> hidden)
     : content_(std::move(content)),
       num_agents_(agents),
+      hidden_(std::move(hidden)),
       columns_(ColumnsFor(CopiesFor(agents, content_.personas.size()))),
       space_(SpaceFor(*content_.map, CopiesFor(agents, content_.personas.size()))),
       idle_(std::make_shared<const TownIntent>()) {}
@@ -79,6 +80,14 @@ int TownWorld::RoomAt(sim::Pos local) const {
   return content_.map->TileAt(local) == Tile::kFloor ? content_.map->RegionAt(local) : Map::kNoRegion;
 }
 
+Hidden TownWorld::HiddenAt(Step step) const {
+  Hidden hidden;
+  for (const HiddenFrom& change : hidden_) {
+    if (change.from <= step) hidden = change.hidden;
+  }
+  return hidden;
+}
+
 int32_t TownWorld::MinuteAt(Step step) const {
   const int64_t seconds = int64_t{step} * content_.settings.seconds_per_step;
   return static_cast<int32_t>(content_.settings.start_minute + seconds / 60);
@@ -109,8 +118,7 @@ sim::Task<void> TownWorld::WakeUp(const sim::View& view, sim::Caller& caller, Dr
   const Persona& persona = PersonaOf(self);
   TownMind& mind = draft.mind;
   const int32_t minute = MinuteAt(view.Now());
-  const Scene scene = {content_, persona, mind, minute};
-  llm::Request request = AskPlan(scene);
+  llm::Request request = Prompt(self, mind, view.Now(), AskPlan);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   std::optional<Plan> plan = ParsePlan(content_, completion.text);
   if (!plan) {
@@ -140,8 +148,7 @@ sim::Task<void> TownWorld::GoToBed(const sim::View& view, sim::Caller& caller, D
   const AgentId self = view.Self();
   TownMind& mind = draft.mind;
   const int32_t minute = MinuteAt(view.Now());
-  const Scene scene = {content_, PersonaOf(self), mind, minute};
-  llm::Request request = AskReflect(scene);
+  llm::Request request = Prompt(self, mind, view.Now(), AskReflect);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   if (const std::optional<Insight> insight = ParseInsight(completion.text)) {
     mind.memories.Append(view.Now(), minute, MemoryKind::kThought, insight->importance,
@@ -158,11 +165,10 @@ sim::Task<void> TownWorld::GoToBed(const sim::View& view, sim::Caller& caller, D
 sim::Task<void> TownWorld::ChooseGoal(const sim::View& view, sim::Caller& caller, Draft& draft) const {
   const AgentId self = view.Self();
   TownMind& mind = draft.mind;
-  const int32_t minute = MinuteAt(view.Now());
   std::vector<std::string> near;
   for (const sim::Neighbour& other : InSight(view)) near.push_back(PersonaOf(other.id).name);
-  const Scene scene = {content_, PersonaOf(self), mind, minute};
-  llm::Request request = AskAct(scene, near);
+  llm::Request request =
+      Prompt(self, mind, view.Now(), [&](const Scene& scene) { return AskAct(scene, near); });
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   std::optional<PlaceId> place = ParsePlace(content_, completion.text);
   if (!place) {
@@ -200,8 +206,8 @@ sim::Task<bool> TownWorld::AskWhetherToTalk(AgentId agent, AgentId other, const 
   Contact contact = draft.mind.ContactOf(other);
   const int minutes = contact.talked == kNever ? -1 : MinuteAt(step) - MinuteAt(contact.talked);
   const Meeting meeting = {PersonaOf(other).name, other_body.status, minutes};
-  const Scene scene = {content_, PersonaOf(agent), draft.mind, MinuteAt(step)};
-  llm::Request request = AskTalk(scene, meeting);
+  llm::Request request =
+      Prompt(agent, draft.mind, step, [&](const Scene& scene) { return AskTalk(scene, meeting); });
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   const std::optional<bool> answer = ParseYesNo(completion.text);
   if (!answer)

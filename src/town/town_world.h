@@ -33,7 +33,7 @@ constexpr const char* kSleep = "sleep";
 
 class TownWorld final : public Town {
  public:
-  TownWorld(Content content, uint32_t agents);
+  TownWorld(Content content, uint32_t agents, std::vector<HiddenFrom> hidden);
 
   std::string Name() const override { return content_.settings.name; }
   Digest ScenarioDigest() const override;
@@ -106,6 +106,21 @@ class TownWorld final : public Town {
   int RegionOf(sim::AgentId agent, PlaceId place) const;
   int RoomAt(sim::Pos local) const;  // the region whose floor this is; else Map::kNoRegion
 
+  Hidden HiddenAt(sim::Step step) const;
+  // What `ask` makes of the scene that an agent's prompt shows, without what is hidden.
+  template <typename Ask>
+  llm::Request Prompt(sim::AgentId agent, const TownMind& mind, sim::Step step, const Hidden& hidden,
+                      const Ask& ask) const {
+    const int32_t minute = MinuteAt(step);
+    if (hidden.IsEmpty()) return ask(Scene{content_, PersonaOf(agent), mind, minute});
+    const TownMind known = Without(mind, hidden);
+    const Persona persona = Without(PersonaOf(agent), hidden);
+    return ask(Scene{content_, persona, known, minute});
+  }
+  template <typename Ask>
+  llm::Request Prompt(sim::AgentId agent, const TownMind& mind, sim::Step step, const Ask& ask) const {
+    return Prompt(agent, mind, step, HiddenAt(step), ask);
+  }
   int32_t MinuteAt(sim::Step step) const;
   sim::Step StepsOf(int minutes) const;  // at least one
   int WakeMinute(sim::AgentId agent, int32_t day) const;
@@ -156,7 +171,8 @@ class TownWorld final : public Town {
 
   Content content_;
   uint32_t num_agents_;
-  int32_t columns_;  // copies of the town per row
+  std::vector<HiddenFrom> hidden_;  // ascending by step
+  int32_t columns_;                 // copies of the town per row
   sim::Space space_;
   sim::IntentPtr idle_;  // intent of agents that do nothing in a step
 };

@@ -27,7 +27,8 @@ const GOOD = {
   map: () => ({status: 404, json: {error: {message: 'there is no map'}}}),
   positions: ({from, to}) => packPositions(Number(from), Number(to), [[Number(from), 0, Number(to), 0, 'walk']]),
   steps: ({from, to}) => ({from: Number(from), to: Number(to), presence: [], cells: [], events: [[Number(from), 0, 'go', 'on', null]]}),
-  calls: ({from}) => ({calls: [[Number(from), 0, 0, 'act', 'stop', 1, 0, 1, null, 0, 1, 1]]}),
+  calls: ({from}) => ({calls: [[Number(from), 0, 0, 'act', 'stop', 1, 0, 1, null, 0, 1, 1]], guesses: [[Number(from), 0, 0, 'act', 0, 1, 1, 0]]}),
+  progress: ({from}) => ({progress: [[1, 0.5, [0, 1200]], [1, 1, [0, 2500]]].slice(Number(from), Number(from) + 1)}),
 };
 
 test('a run comes in ranges of a thousand steps, each once', async () => {
@@ -44,8 +45,9 @@ test('a run comes in ranges of a thousand steps, each once', async () => {
   }
   assert.ok(asked.every(([, fields]) => fields.run === '1'));
   assert.deepEqual([0, 1000, 2499].map((step) => run.stateAt(0, step).x), [1000, 2000, 2500]);
-  assert.deepEqual([run.events.length, run.calls.length], [3, 3]);
-  assert.equal(changes, 9);
+  assert.deepEqual([run.events.length, run.calls.length, run.guesses.length], [3, 3, 3]);
+  assert.deepEqual(run.progress, [[1, 0.5, [0, 1200]], [1, 1, [0, 2500]]]);
+  assert.equal(changes, 11);
 });
 
 test('what a server cannot give for now is asked for again', async () => {

@@ -81,6 +81,25 @@ test('agents of a run that goes on stay where their last call was', () => {
   assert.equal(progress.stepAt(2, 100), 0);
 });
 
+test('a journal that says when steps were done is shown as it says', () => {
+  const run = makeRun();
+  run.progress.push([1, 101.5, [10, 7]], [1, 103.5, [10, 9, 11, 1]], [2, 7, [10, 20, 11, 20]]);
+  const progress = new Progress(run);
+  assert.equal(progress.end, 6);
+  assert.deepEqual([0, 1.4, 1.5, 3.4, 3.5, 5.9, 6].map((time) => progress.stepAt(0, time)), [0, 0, 7, 7, 9, 9, 20]);
+  assert.deepEqual([0, 3.4, 3.5, 6].map((time) => progress.stepAt(1, time)), [0, 0, 1, 20]);
+  assert.equal(progress.timeOf(8, [0]), 3.5);
+});
+
+test('calls that guesses asked are in flight when they were, and hollow if they were wrong', () => {
+  const run = makeRun();
+  run.setCalls(20, [], 20, [[20, 10, 0, 'act', 100.5, 102, 1, 1], [20, 12, 0, 'say', 100, 106, 1, 0]]);
+  const progress = new Progress(run);
+  assert.equal(progress.end, 8);  // the first session takes until the guess is given up
+  assert.deepEqual([0, 0.7, 1.5, 5].map((time) => progress.inFlightAt(time)), [3, 4, 3, 1]);
+  assert.deepEqual([0, 1, 2].map((place) => progress.squashedOf(place).map(({from, to, guess}) => [from, to, guess.function])), [[], [], [[0, 6, 'say']]]);
+});
+
 test('a lens shows one step, or each agent at its own', () => {
   const run = makeRun(), view = new View(), lens = new Lens(run, view);
   view.step = 10;

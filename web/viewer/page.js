@@ -8,6 +8,8 @@ import {element} from './panel/dom.js';
 import {CallsPanel} from './panel/calls_panel.js';
 import {LogPanel} from './panel/log_panel.js';
 import {MindPanel} from './panel/mind_panel.js';
+import {Pause} from './panel/pause.js';
+import {PeoplePanel} from './panel/people_panel.js';
 import {RunPanel} from './panel/run_panel.js';
 import {SearchPanel} from './panel/search_panel.js';
 import {Tabs} from './panel/tabs.js';
@@ -26,6 +28,8 @@ export class Page {
   #view;
   #timeline;
   #panels;
+  #people;
+  #pause;
   #tabs;
   #film = new Film();
   #drawing = 0;
@@ -50,6 +54,8 @@ export class Page {
         said: $('inject-said')}, this.run),
       search: new SearchPanel({form: $('search'), text: $('search-text'), said: $('search-said'), hits: $('hits')}, this.run, handlers),
     };
+    this.#people = new PeoplePanel({box: $('people'), said: $('people-said'), list: $('people-questions')}, this.run, handlers.agent);
+    this.#pause = new Pause($('pause-run'), $('pause-said'), this.run);
     this.#tabs = new Tabs($('tabs'), () => this.#showPanels());
   }
 
@@ -63,6 +69,8 @@ export class Page {
     $('agent').replaceChildren(...agents.map(({name}, place) => element('option', {value: place}, name)));
     $('map-beside').hidden = this.#sides.length < 2;
     $('live').hidden = this.run.isDone;
+    this.#people.update();
+    this.#pause.update();
     this.#fit();
     this.#listen();
     this.#listenToKeys();
@@ -86,6 +94,8 @@ export class Page {
     const part = run.isComplete ? '' : ` (${Math.round(100 * Math.min(run.loaded, run.told, run.asked) / Math.max(1, run.steps))} % here)`;
     $('progress').textContent = `${run.steps} of ${run.lastStep} steps, ${run.info.answers} answers${part}`;
     $('live').hidden = run.isDone;
+    this.#people.update();
+    this.#pause.update();
     if (!this.#isFitted && !run.map) this.#fit();
     this.#isFitted = run.isComplete;
     this.#timeline.update();
@@ -368,6 +378,7 @@ export class Page {
         this.#tabs.choose('tab-search');
         $('search-text').focus();
       },
+      'p': () => this.#pause.toggle(),
       '?': () => $('help').showModal(),
     });
   }

@@ -91,6 +91,7 @@ std::vector<Field> FieldsOf(Simulation& simulation) {
           NumberField("requested_agents", nullptr, simulation.agents),
           TextField("llm", "--llm", simulation.llm),
           ListField("model_for", "--model-for", simulation.model_for),
+          ListField("without", nullptr, simulation.without),
           BoolField("real_time", "--real-time", simulation.real_time),
           NumberField("snapshot_every", "--snapshot-every", simulation.snapshot_every),
           TextField("until_event", "--until-event", simulation.until_event),

@@ -203,11 +203,11 @@ std::string DescribeProgress(const sim::Progress& progress, const Scenario& scen
                              const llm::Stats& stats) {
   const sim::RunStats& run = progress.stats;
   const double rate = run.wall_s > 0 ? static_cast<double>(run.output_tokens) / run.wall_s : 0;
-  std::string line =
-      fmt::format("{}  step {}/{}  {} agents ahead (+{})  {} calls, {} in flight  {:.0f} tokens/s",
-                  scenario.ClockAt(progress.base_step), progress.base_step, steps, progress.agents_ahead,
-                  progress.front_step - progress.base_step, run.calls, progress.in_flight, rate);
-  if (progress.longest_wait_s > kLongWaitSeconds) {
+  std::string line = progress.is_paused ? "paused  " : "";
+  line += fmt::format("{}  step {}/{}  {} agents ahead (+{})  {} calls, {} in flight  {:.0f} tokens/s",
+                      scenario.ClockAt(progress.base_step), progress.base_step, steps, progress.agents_ahead,
+                      progress.front_step - progress.base_step, run.calls, progress.in_flight, rate);
+  if (progress.longest_wait_s > kLongWaitSeconds && !progress.is_paused) {
     line += fmt::format("  {} waits for {:.0f} s", scenario.world->AgentName(progress.longest_waiting),
                         progress.longest_wait_s);
   }

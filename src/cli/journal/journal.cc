@@ -17,6 +17,7 @@
 #include "cli/flags/run_flags.h"
 #include "cli/journal/journal_commands.h"
 #include "journal/read/report.h"
+#include "town/mind/hidden.h"
 
 namespace throng::cli {
 
@@ -169,6 +170,7 @@ struct ForkOptions {
   std::string out;
   std::string at;
   uint64_t seed = 0;
+  std::string without;
   bool drop_events = false;
 };
 
@@ -178,6 +180,25 @@ sim::Step ForkStep(const ForkOptions& options, const journal::Journal& original,
   app::Simulation simulation;
   app::FillFromManifest(original, GivenTo(command), simulation);
   return app::ParseMoment(options.at, app::LoadScenario(simulation));
+}
+
+// From the fork's first step on, its people's prompts hold these back.
+void HoldBack(const ForkOptions& options, const journal::Journal& original, sim::Step at,
+              journal::Manifest& manifest) {
+  town::ParseHidden("--without", options.without);
+  app::Simulation simulation;
+  app::FillFromManifest(
+      original, [](const std::string&) { return false; }, simulation);
+  const app::Scenario scenario = app::LoadScenario(simulation);
+  if (scenario.town == nullptr) {
+    throw MakeError(ErrorCode::kInvalid, "--without {}: the world is {}, allowed: in a town", options.without,
+                    scenario.world->Name());
+  }
+  std::erase_if(simulation.without, [&](const std::string& change) {
+    return std::stoll(change.substr(change.rfind('@') + 1)) >= at;
+  });
+  simulation.without.push_back(fmt::format("{}@{}", options.without, at));
+  manifest["without"] = fmt::format("{}", fmt::join(simulation.without, "\n"));
 }
 
 void Fork(ForkOptions& options, const CLI::App& command) {
@@ -201,6 +222,7 @@ void Fork(ForkOptions& options, const CLI::App& command) {
     for (auto& [key, value] : app::ManifestOf(options.simulation, scenario, *llm)) manifest[key] = value;
     manifest[journal::JournalKeys::kBackend] = llm->Identity();
   }
+  if (!options.without.empty()) HoldBack(options, *original, at, manifest);
   manifest[journal::JournalKeys::kForks] +=
       fmt::format("{} of {}\n", at, std::filesystem::absolute(options.journal).lexically_normal().string());
   journal::Journal::CreateFork(options.out, *original, at, std::move(manifest), !options.drop_events);
@@ -218,6 +240,9 @@ void AddFork(CLI::App& journal) {
       ->required();
   command->add_option("-o,--out", options->out, "Journal of the new run")->required();
   command->add_option("--seed", options->seed, "Another seed for the new steps")->check(Whole());
+  command->add_option("--without", options->without,
+                      "Of a town: what prompts hold back from then on: observations, reflections, plans or "
+                      "relations (several: joined by commas)");
   command->add_flag("--drop-events", options->drop_events,
                     "Leave out the events from outside after that step");
   AddBackendFlags(*command, options->simulation);
@@ -228,7 +253,8 @@ void AddFork(CLI::App& journal) {
       "same hash.\n"
       "Examples:\n"
       "  throng journal fork town.journal --at 1000 -o other.journal --seed 7\n"
-      "  throng journal fork town.journal --at 1000 -o other.journal -m larger.gguf");
+      "  throng journal fork town.journal --at 1000 -o other.journal -m larger.gguf\n"
+      "  throng journal fork town.journal --at 0 -o other.journal --without reflections,plans");
   command->callback([options, command] { Fork(*options, *command); });
 }
 

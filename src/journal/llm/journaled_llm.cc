@@ -63,8 +63,11 @@ void JournaledLlm::TellUnknown(const llm::Request& request) {
 
 void JournaledLlm::Submit(llm::Request request) {
   if (Replays(request)) return;
-  if (request.guess) return below_.Submit(std::move(request));
   const uint64_t id = request.id;
+  if (request.guess) {
+    guesses_.emplace(id, Guess{request.key, request.function, below_.Now()});
+    return below_.Submit(std::move(request));
+  }
   if (request.effect == llm::Effect::kAtCommit) {
     if (const std::optional<Digest> begun = journal_.FindIntention(request.key)) {
       if (*begun != llm::DigestOfRequest(request)) throw AnotherQuestion(journal_, request);
@@ -97,7 +100,11 @@ void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
   for (size_t i = begin; i < done.size(); ++i) {
     const llm::Completion& completion = done[i];
     const auto it = in_flight_.find(completion.id);
-    if (it == in_flight_.end()) continue;
+    if (it == in_flight_.end()) {
+      const auto guess = guesses_.find(completion.id);
+      if (guess != guesses_.end()) guess->second.arrived_s = below_.Now();
+      continue;
+    }
     if (Keeps(completion)) {
       const InFlight& call = it->second;
       journal_.AddAnswer(completion, call.asked, call.issued_s, below_.Now());
@@ -111,12 +118,26 @@ void JournaledLlm::Wait(std::vector<llm::Completion>& done, double seconds) {
   if (added) journal_.Flush();
 }
 
+void JournaledLlm::EndGuess(uint64_t id, bool used) {
+  const auto found = guesses_.find(id);
+  if (found == guesses_.end()) return;  // its answer came from the journal
+  const Guess& guess = found->second;
+  journal_.AddGuess(guess.key, guess.function, guess.issued_s, guess.arrived_s.value_or(below_.Now()), used);
+  guesses_.erase(found);
+}
+
+void JournaledLlm::Discard(uint64_t id) {
+  below_.Discard(id);
+  EndGuess(id, false);
+}
+
 void JournaledLlm::Confirm(const llm::Request& request, const llm::Completion& completion) {
   if (may_replay_) {
     const std::optional<JournaledAnswer> answer = journal_.FindAnswer(request.key);
     if (answer.has_value() && answer->digest == llm::DigestOfRequest(request)) return;  // it came from there
   }
   below_.Confirm(request, completion);
+  EndGuess(completion.id, true);
   if (!Keeps(completion)) return;
   journal_.AddAnswer(completion, journal_.AddQuestion(request), below_.Now(), below_.Now());
   ++num_asked_;

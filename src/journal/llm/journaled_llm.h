@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -30,8 +31,10 @@ class JournaledLlm final : public llm::Llm {
   void Wait(std::vector<llm::Completion>& done, double seconds) override;
   void Cancel(uint64_t id) override { below_.Cancel(id); }  // answers from the journal have already arrived
   void Raise(uint64_t id, int priority) override { below_.Raise(id, priority); }
-  // Writes an answered guess to the journal; issue and arrival are both the time of the confirmation.
+  // Writes an answered guess to the journal; issue and arrival are both the time of the confirmation. When it
+  // was asked and answered is in the table of guesses, as for those discarded.
   void Confirm(const llm::Request& request, const llm::Completion& completion) override;
+  void Discard(uint64_t id) override;
   bool WantsExpectations() const override { return below_.WantsExpectations(); }
   void ExpectNext(uint32_t agent, int32_t step) override { below_.ExpectNext(agent, step); }
   double Now() const override { return below_.Now(); }
@@ -50,7 +53,14 @@ class JournaledLlm final : public llm::Llm {
     AskedCall asked;
     double issued_s;
   };
+  struct Guess {
+    llm::CallKey key;
+    std::string function;
+    double issued_s;
+    std::optional<double> arrived_s{};
+  };
   void FlushOften();
+  void EndGuess(uint64_t id, bool used);
   bool Keeps(const llm::Completion& completion) const;
 
   llm::Llm& below_;
@@ -58,6 +68,7 @@ class JournaledLlm final : public llm::Llm {
   KeepsFailure keeps_failure_;
   bool may_replay_;  // false: the journal has no answers to look up
   std::unordered_map<uint64_t, InFlight> in_flight_;
+  std::unordered_map<uint64_t, Guess> guesses_;  // neither confirmed nor discarded
   std::vector<llm::Completion> replayed_;
   std::set<llm::CallKey> kept_failures_;  // among those replayed
   std::chrono::steady_clock::time_point last_flush_;

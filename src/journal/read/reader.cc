@@ -80,6 +80,13 @@ std::vector<SessionRow> Reader::Sessions() const {
   return rows;
 }
 
+std::optional<PauseRow> Reader::OpenPause() const {
+  std::optional<PauseRow> pause;
+  Statement row(journal_.GetDatabase(), "SELECT asked, begun FROM pauses WHERE ended = ''");
+  while (row.Step()) pause = {row.Text(0), row.Text(1)};
+  return pause;
+}
+
 std::vector<InterventionRow> Reader::Interventions() const {
   std::vector<InterventionRow> rows;
   Statement row(journal_.GetDatabase(),

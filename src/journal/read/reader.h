@@ -72,6 +72,11 @@ struct InterventionRow {
   std::string what;
 };
 
+struct PauseRow {     // in which the run stands still
+  std::string asked;  // UTC, as is begun
+  std::string begun;  // empty: not yet
+};
+
 struct UsageSums {   // calls of one kind, or of one agent
   std::string name;  // of the function, or of the agent
   int64_t calls;
@@ -108,6 +113,7 @@ class Reader {
   std::vector<CellRow> Cells(int64_t from, int64_t to) const;
 
   std::vector<SessionRow> Sessions() const;
+  std::optional<PauseRow> OpenPause() const;
   std::vector<InterventionRow> Interventions() const;         // in the order they were asked for
   std::vector<UsageSums> Functions() const;                   // sorted by name
   std::vector<UsageSums> AgentUsage() const;                  // of agents with calls, by id

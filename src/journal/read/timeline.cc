@@ -60,6 +60,35 @@ std::vector<CallTimes> CallsBetween(const Journal& journal, int64_t from, int64_
   return calls;
 }
 
+std::vector<GuessTimes> GuessesBetween(const Journal& journal, int64_t from, int64_t to) {
+  std::vector<GuessTimes> guesses;
+  Statement row(
+      journal.GetDatabase(),
+      "SELECT step, agent, call, function, issued_s, arrived_s, session, used FROM guesses WHERE step "
+      ">= ? AND step < ? ORDER BY step, agent, call, issued_s");
+  row.Bind(from).Bind(to);
+  while (row.Step()) {
+    guesses.push_back({.step = row.Int(0),
+                       .agent = row.Int(1),
+                       .call = row.Int(2),
+                       .function = row.Text(3),
+                       .issued_s = row.Double(4),
+                       .arrived_s = row.Double(5),
+                       .session = row.Int(6),
+                       .used = row.Int(7) != 0});
+  }
+  return guesses;
+}
+
+std::vector<ProgressRow> ProgressFrom(const Journal& journal, int64_t from, int64_t count) {
+  std::vector<ProgressRow> rows;
+  Statement row(journal.GetDatabase(),
+                "SELECT session, s, steps FROM progress ORDER BY session, s LIMIT ? OFFSET ?");
+  row.Bind(count).Bind(from);
+  while (row.Step()) rows.push_back({row.Int(0), row.Double(1), row.Text(2)});
+  return rows;
+}
+
 std::vector<std::vector<int64_t>> ClustersAt(const Journal& journal, int64_t step) {
   std::vector<std::vector<int64_t>> clusters;
   Statement row(journal.GetDatabase(),

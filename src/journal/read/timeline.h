@@ -29,6 +29,28 @@ struct CallTimes {
 // others count as well.
 std::vector<CallTimes> CallsBetween(const Journal& journal, int64_t from, int64_t to);
 
+struct GuessTimes {  // of a call that a guess asked ahead
+  int64_t step;
+  int64_t agent;
+  int64_t call;
+  std::string function;
+  double issued_s;   // on the clock of CallTimes
+  double arrived_s;  // of a call that was not used: at the latest when it was given up
+  int64_t session;
+  bool used;
+};
+// By step, agent and call. Journals of earlier programs have none.
+std::vector<GuessTimes> GuessesBetween(const Journal& journal, int64_t from, int64_t to);
+
+struct ProgressRow {
+  int64_t session;
+  double s;           // on the clock of CallTimes
+  std::string steps;  // JSON: [agent, steps that it has done, ...]
+};
+// At most `count` of those after the first `from`, in the order of time. Journals of earlier programs have
+// none.
+std::vector<ProgressRow> ProgressFrom(const Journal& journal, int64_t from, int64_t count);
+
 // The members of each cluster of two or more that did this step together.
 std::vector<std::vector<int64_t>> ClustersAt(const Journal& journal, int64_t step);
 

@@ -18,6 +18,8 @@ void AddLaterTables(Database& database, const char* schema, bool only_for_connec
   if (!is_known("memories")) add(kMemories);
   if (!is_known("constraints")) add(kConstraints);
   if (!is_known("snapshots")) add(kSnapshots);
+  if (!is_known("pauses")) add(kPauses);
+  if (!is_known("progress")) add(kMoments);
   if (is_known("intentions")) return;
   // With them, the view of calls got what it shows of effects. A view of the connection hides the file's.
   if (!only_for_connection) database.Execute("DROP VIEW IF EXISTS calls");

@@ -71,6 +71,22 @@ CREATE {0} TABLE IF NOT EXISTS snapshots(step INTEGER PRIMARY KEY, made TEXT NOT
 CREATE {0} TABLE IF NOT EXISTS snapshot_parts(step INTEGER NOT NULL, part INTEGER NOT NULL, content BLOB NOT NULL);
 )";
 
+// When people and the run waited for each other.
+inline constexpr const char* kPauses = R"(
+CREATE {0} TABLE IF NOT EXISTS pauses(asked TEXT PRIMARY KEY, begun TEXT NOT NULL, ended TEXT NOT NULL);
+CREATE {0} TABLE IF NOT EXISTS question_times(step INTEGER NOT NULL, agent INTEGER NOT NULL, call INTEGER NOT NULL,
+  asked TEXT NOT NULL, PRIMARY KEY(step, agent, call)) WITHOUT ROWID;
+)";
+
+// When steps were done and guesses asked, on the backend's clock.
+inline constexpr const char* kMoments = R"(
+CREATE {0} TABLE IF NOT EXISTS progress(session INTEGER NOT NULL, s REAL NOT NULL, steps TEXT NOT NULL,
+  PRIMARY KEY(session, s)) WITHOUT ROWID;
+CREATE {0} TABLE IF NOT EXISTS guesses(session INTEGER NOT NULL, step INTEGER NOT NULL, agent INTEGER NOT NULL,
+  call INTEGER NOT NULL, function TEXT NOT NULL, issued_s REAL NOT NULL, arrived_s REAL NOT NULL,
+  used INTEGER NOT NULL);
+)";
+
 inline constexpr const char* kCalls = R"(
 CREATE {0} VIEW calls AS
   SELECT a.step, a.agent, s.name, a.call, a.function,

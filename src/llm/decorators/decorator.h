@@ -22,6 +22,7 @@ class Decorator : public Llm {
   void Confirm(const Request& request, const Completion& completion) override {
     inner_.Confirm(request, completion);
   }
+  void Discard(uint64_t id) override { inner_.Discard(id); }
   bool AnswersEveryKind() const override { return inner_.AnswersEveryKind(); }
   bool WantsExpectations() const override { return inner_.WantsExpectations(); }
   void ExpectNext(uint32_t agent, int32_t step) override { inner_.ExpectNext(agent, step); }

@@ -1,5 +1,5 @@
-// GET /api/calls, /api/call, /api/mind and /api/clusters: who asked what, when, what they had in mind, and
-// who did a step together.
+// GET /api/calls, /api/progress, /api/call, /api/mind and /api/clusters: who asked what, when, how far they
+// were, what they had in mind, and who did a step together.
 
 #include "journal/read/export.h"
 #include "journal/read/timeline.h"
@@ -19,7 +19,20 @@ HttpReply RunCalls(Context& context, const HttpRequest& request) {
                         call.cost.has_value() ? Json(*call.cost) : Json(), call.issued_s, call.arrived_s,
                         call.session});
   });
+  json["guesses"] = Rows(journal::GuessesBetween(*journal, from, to), [](const journal::GuessTimes& guess) {
+    return Json::array({guess.step, guess.agent, guess.call, guess.function, guess.issued_s, guess.arrived_s,
+                        guess.session, guess.used ? 1 : 0});
+  });
   return JsonReply(json);
+}
+
+HttpReply RunProgress(Context& context, const HttpRequest& request) {
+  const int64_t from = NumberOf(request, "from", 0);
+  const auto journal = OpenRun(context, request);
+  const std::vector<journal::ProgressRow> rows = journal::ProgressFrom(*journal, from, kMaxStepsPerReply);
+  return JsonReply({{"from", from}, {"progress", Rows(rows, [](const journal::ProgressRow& row) {
+                                       return Json::array({row.session, row.s, Json::parse(row.steps)});
+                                     })}});
 }
 
 HttpReply RunCall(Context& context, const HttpRequest& request) {

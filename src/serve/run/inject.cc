@@ -1,10 +1,14 @@
 // What changes a run, or costs its model something: POST /api/events {"what", "step"} lets something happen
-// in a run that goes on, POST /api/interview {"agent", "step", "question"} has somebody answer.
+// in a run that goes on, POST /api/pause {"paused"} has it stand still or go on, POST /api/answer {"step",
+// "agent", "call", "answer"} answers for a person, POST /api/interview {"agent", "step", "question"} has
+// somebody answer.
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 
 #include "base/error.h"
+#include "journal/people.h"
 #include "serve/endpoints.h"
 #include "serve/http/error_reply.h"
 #include "serve/run/run_request.h"
@@ -25,6 +29,10 @@ std::string TextIn(const Json& body, const char* name, const char* allowed) {
   const auto found = body.find(name);
   if (found != body.end() && found->is_string()) return found->get<std::string>();
   throw MakeError(ErrorCode::kInvalid, "{}: allowed: a text, {}", name, allowed);
+}
+
+HttpReply MayNotChange() {
+  return ErrorReply(403, "server: it lets nobody change this run; allowed: on 127.0.0.1 or with --api-key");
 }
 
 }  // namespace
@@ -63,6 +71,37 @@ HttpReply RunInject(Context& context, const HttpRequest& request) {
   HttpReply reply = JsonReply({{"what", what}, {"step", step}});
   reply.status = 202;
   return reply;
+}
+
+HttpReply RunPause(Context& context, const HttpRequest& request) {
+  const ShownRun& run = RunOf(context, request);
+  if (!run.may_change) return MayNotChange();
+  const Json body = ParseBody(request.body);
+  const auto paused = body.find("paused");
+  if (paused == body.end() || !paused->is_boolean())
+    throw MakeError(ErrorCode::kInvalid, "paused: allowed: true or false");
+  journal::Journal::SetPaused(run.journal, paused->get<bool>());
+  return JsonReply({{"paused", *paused}});
+}
+
+HttpReply RunAnswer(Context& context, const HttpRequest& request) {
+  const ShownRun& run = RunOf(context, request);
+  if (!run.may_change) return MayNotChange();
+  const Json body = ParseBody(request.body);
+  const llm::CallKey key{.agent = static_cast<uint32_t>(NumberIn(body, "agent")),
+                         .step = static_cast<int32_t>(NumberIn(body, "step")),
+                         .call = static_cast<uint32_t>(NumberIn(body, "call"))};
+  const std::string answer = TextIn(body, "answer", "what the person says");
+  const std::vector<journal::OpenQuestion> open = journal::OpenQuestions(*OpenRun(context, request));
+  const auto question =
+      std::find_if(open.begin(), open.end(), [&](const auto& other) { return other.key == key; });
+  if (question == open.end() || !journal::AnswerQuestion(run.journal, *question, answer)) {
+    return ErrorReply(409,
+                      fmt::format("step {}, agent {}: this question waits for no answer any more: somebody "
+                                  "else has answered it, or its time was up",
+                                  key.step, key.agent));
+  }
+  return JsonReply({{"answer", answer}});
 }
 
 }  // namespace throng::serve

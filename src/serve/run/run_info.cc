@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "journal/people.h"
 #include "journal/read/reader.h"
 #include "journal/read/report.h"
 #include "serve/endpoints.h"
@@ -26,6 +27,12 @@ Json UsageRows(const std::vector<journal::UsageSums>& sums) {
     return Json::array({row.name, row.calls, row.failed, row.prompt_tokens, row.output_tokens,
                         OrNull(row.cost), row.mean_s});
   });
+}
+
+// "asked", "begun"; null: the run is not to stand still.
+Json PauseOf(const journal::Journal& journal) {
+  const std::optional<journal::PauseRow> pause = journal::Reader(journal).OpenPause();
+  return pause ? Json{{"asked", pause->asked}, {"begun", pause->begun}} : Json();
 }
 
 }  // namespace
@@ -57,6 +64,13 @@ HttpReply RunInfo(Context& context, const HttpRequest& request) {
        {"tokens_in_vain", Json::array({in_vain.prompt, in_vain.output})},
        {"runs", context.options.runs.size()},
        {"has_minds", static_cast<bool>(run.mind)},
+       {"may_change", run.may_change},
+       {"pause", PauseOf(*journal)},
+       {"questions", Rows(journal::OpenQuestions(*journal),
+                          [](const journal::OpenQuestion& row) {
+                            return Json::array({row.key.step, row.key.agent, row.key.call, row.text,
+                                                row.choices, row.asked});
+                          })},
        {"may_interview", static_cast<bool>(run.interview)},
        {"may_inject", static_cast<bool>(run.inject)}});
 }

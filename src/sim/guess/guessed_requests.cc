@@ -190,6 +190,7 @@ void GuessedRequests::Close(const Guess& guess) {
 }
 
 void GuessedRequests::Waste(const Guess& guess) {
+  llm_.Discard(guess.id);
   Close(guess);
   stats_.wasted_tokens += guess.tokens;
   ++stats_.wasted_calls;

@@ -32,6 +32,7 @@ struct Progress {
   uint64_t in_flight = 0;
   double longest_wait_s = 0;    // longest wait of a call in flight, on the backend's clock
   AgentId longest_waiting = 0;  // the agent of that call
+  bool is_paused = false;       // nothing starts; the statistics leave out the time since
 };
 
 // A model of a deployment where a controller hands clusters to workers (AI Metropolis, section 3). The
@@ -49,7 +50,8 @@ struct RunOptions {
   uint64_t seed = 0;
   std::vector<SeedChange> seed_changes;  // of a forked run
   // Known from the start; those of one step happen in this order, those beyond the last step never. More may
-  // come from the source (null: none), which is asked about once per source_interval_s.
+  // come from the source (null: none), which is asked about once per source_interval_s, and may pause the
+  // run: no step starts and no call is sent, answers in flight arrive. No hash depends on pauses.
   std::vector<Intervention> interventions;
   InterventionSource* source = nullptr;
   double source_interval_s = 0.2;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include "base/check.h"
@@ -12,6 +13,9 @@
 namespace throng::sim {
 
 namespace {
+
+// How often a run that stands still looks for answers, at most.
+constexpr double kPausedPollSeconds = 0.02;
 
 std::vector<Pos> StartPositions(const World& world, const Snapshot* from) {
   std::vector<Pos> positions(world.NumAgents());
@@ -181,6 +185,10 @@ void Runner::Loop() {
   while (!ended_) {
     TakeInterventions();
     StartClusters();
+    if (paused_) {
+      StandStill();
+      continue;
+    }
     if (running_ == 0 || ended_) break;
     if (speculator_) speculator_->Run(NumCalls());
     WaitForCompletions();
@@ -225,7 +233,7 @@ bool Runner::MayStart(const OrderedCluster& ready) const {
 
 // Clusters that await no call end within this loop and release others.
 void Runner::StartClusters() {
-  while (!ended_ && !ready_.empty() && MayStart(ready_.top())) {
+  while (!ended_ && !paused_ && !ready_.empty() && MayStart(ready_.top())) {
     ClusterRun& cluster = *ready_.top().cluster;
     ready_.pop();
     ++running_;
@@ -414,6 +422,22 @@ void Runner::TakeInterventions() {
         std::upper_bound(interventions_.begin(), interventions_.end(), intervention.step, later),
         std::move(intervention));
   }
+  paused_ = options_.source->IsPaused();
+}
+
+// Lets a moment of a pause pass. Answers that arrive are kept by a journal below, and delivered afterwards; a
+// virtual clock stands still.
+void Runner::StandStill() {
+  MeterInFlight();
+  const double wall = WallSeconds();
+  llm_.Wait(done_, 0);  // of Python, it also looks for signals
+  std::this_thread::sleep_for(
+      std::chrono::duration<double>(std::min(kPausedPollSeconds, options_.source_interval_s)));
+  CheckStop();
+  Report();
+  wall_start_ += WallSeconds() - wall;
+  backend_start_ += Now() - metered_until_;
+  metered_until_ = Now();
 }
 
 void Runner::CheckStop() const {
@@ -428,8 +452,9 @@ void Runner::Report() {
   const double now = WallSeconds();
   if (now - last_report_ < options_.progress_interval_s) return;
   last_report_ = now;
-  MeterInFlight();
+  if (!paused_) MeterInFlight();
   Progress progress;
+  progress.is_paused = paused_;
   progress.stats = stats_;
   progress.stats.wall_s = now - wall_start_;
   progress.stats.backend_s = metered_until_ - backend_start_;

@@ -47,6 +47,7 @@ class Runner final : public CallSink {
   void OnNewBase();
   void Intervene();
   void TakeInterventions();
+  void StandStill();
   void Declare(AgentId agent, Step step);
   void ExpectNext(AgentId agent, Step step);
   void CheckFollows(AgentId agent) const;
@@ -106,14 +107,16 @@ class Runner final : public CallSink {
   std::unique_ptr<SnapshotTaker> snapshots_;                   // null: none are taken
   std::deque<std::pair<llm::Request, PendingCall*>> waiting_;  // mode single: behind the call in flight
   std::deque<std::pair<llm::Request, PendingCall*>> held_;     // until all agents have reached their steps
-  std::vector<llm::Completion> done_;
+  std::vector<llm::Completion> done_;                          // that arrived
+  size_t num_delivered_ = 0;                                   // of done_; the others wait for a pause to end
   std::vector<Pos> positions_;
   std::vector<AgentId> members_;
   std::vector<Newborn> born_;
   std::vector<AgentId> removed_;
   std::vector<Intervention> interventions_;  // by step
   size_t next_intervention_ = 0;
-  bool ended_ = false;  // by RunOptions::ends_after
+  bool ended_ = false;   // by RunOptions::ends_after
+  bool paused_ = false;  // by the source
 
   double last_taken_ = 0;
   double wall_start_ = WallSeconds();

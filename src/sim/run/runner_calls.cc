@@ -73,29 +73,32 @@ void Runner::MeterInFlight() {
 }
 
 void Runner::WaitForCompletions() {
+  if (!waiting_.empty() && NumCalls() == 0) {
+    auto [request, call] = std::move(waiting_.front());
+    waiting_.pop_front();
+    Submit(std::move(request), *call);
+  }
   const bool polls = options_.stop != nullptr || options_.source != nullptr || options_.on_progress;
   const double ack_s = acks_.NextEnd() - Now();
   if (NumAwaited() == 0 && acks_.Size() > 0) {
     idle_s_ += std::max(ack_s, 0.0);
     return;
   }
-  done_.clear();
-  llm_.Wait(done_, std::min(polls ? kPollSeconds : llm::Llm::kForever, std::max(ack_s, 0.0)));
+  if (num_delivered_ == done_.size()) {
+    done_.clear();
+    num_delivered_ = 0;
+    llm_.Wait(done_, std::min(polls ? kPollSeconds : llm::Llm::kForever, std::max(ack_s, 0.0)));
+  }
   MeterInFlight();
   if (done_.empty() && !polls && acks_.Size() == 0) {
     throw MakeError(ErrorCode::kUnavailable, "the backend has forgotten {} calls in flight",
                     runs_.NumCalls());
   }
-  for (size_t i = 0; i < done_.size() && !ended_; ++i) {
-    PrefetchAfter(i);
-    Deliver(done_[i]);
+  while (num_delivered_ < done_.size() && !ended_ && !paused_) {
+    PrefetchAfter(num_delivered_);
+    Deliver(done_[num_delivered_++]);
     // Starts the clusters that these answers released while they are still in the cache.
-    if ((i + 1) % kDeliveriesAtOnce == 0) StartClusters();
-  }
-  if (!waiting_.empty() && NumCalls() == 0) {
-    auto [request, call] = std::move(waiting_.front());
-    waiting_.pop_front();
-    Submit(std::move(request), *call);
+    if (num_delivered_ % kDeliveriesAtOnce == 0) StartClusters();
   }
 }
 

@@ -49,7 +49,7 @@ std::string PlanByHourText(const Content& content, const Plan& plan) {
   constexpr int kFirstHour = 5;
   constexpr int kLastHour = 23;
   std::vector<std::string> lines;
-  for (int hour = kFirstHour; hour <= kLastHour; ++hour) {
+  for (int hour = kFirstHour; hour <= kLastHour && !plan.empty(); ++hour) {
     const PlanEntry* entry = CurrentEntry(plan, hour * 60);
     const PlaceId place = entry ? entry->place : content.home;
     lines.push_back(fmt::format("- {:02} {}", hour, content.places[place].name));

@@ -36,7 +36,7 @@ export class Loader {
   // Returns when the run is done and all of it is here. Throws what does not pass by itself.
   async follow() {
     while (true) {
-      await Promise.all([this.#loadPositions(), this.#loadSteps(), this.#loadCalls()]);
+      await Promise.all([this.#loadPositions(), this.#loadSteps(), this.#loadCalls(), this.#loadProgress()]);
       if (this.#run.isDone) return;
       await wait(POLL_MS);
       this.#run.info = await this.#insist(() => getJson('run', this.#fields));
@@ -85,9 +85,18 @@ export class Loader {
     const run = this.#run, steps = run.steps;
     do {
       const from = run.asked, to = from + RANGE;
-      const {calls} = await this.#insist(() => getJson('calls', {...this.#fields, from, to}));
-      run.setCalls(from, calls, Math.min(to, steps));
+      const {calls, guesses} = await this.#insist(() => getJson('calls', {...this.#fields, from, to}));
+      run.setCalls(from, calls, Math.min(to, steps), guesses);
       this.#changed();
     } while (run.asked < steps);
+  }
+
+  async #loadProgress() {
+    while (true) {
+      const {progress} = await this.#insist(() => getJson('progress', {...this.#fields, from: this.#run.progress.length}));
+      if (!progress.length) return;
+      this.#run.progress.push(...progress);
+      this.#changed();
+    }
   }
 }

@@ -6,6 +6,7 @@ import {Column} from './column.js';
 import {readPositions} from './positions.js';
 
 const HEARD_WITHIN = 4;  // tiles between a speaker and those who hear
+const GUESS_FIELDS = ['step', 'agent', 'call', 'function', 'issued', 'arrived', 'session', 'used'];
 const CALL_FIELDS = ['step', 'agent', 'call', 'function', 'finish', 'prompt', 'cached', 'output', 'cost', 'issued', 'arrived', 'session'];
 
 export class Run {
@@ -23,6 +24,8 @@ export class Run {
   events = [];       // {step, place, kind, text, call}, by step
   cells = new Map();   // 'x,y' -> [{step, value}]
   calls = [];        // CALL_FIELDS, and place instead of agent; by step
+  guesses = [];      // calls asked ahead: GUESS_FIELDS, and place instead of agent; by step
+  progress = [];     // [session, s, [agent, steps done, ...]], by time: those who went on since; none for old journals
 
   constructor(number = 0) { this.number = number; }
 
@@ -84,14 +87,19 @@ export class Run {
   }
 
   // The calls of steps from `from` on, instead of those that are known. asked: the steps that all agents have done.
-  setCalls(from, rows, asked) {
-    while (this.calls.length && this.calls.at(-1).step >= from) this.calls.pop();
-    for (const row of rows) {
-      const call = Object.fromEntries(CALL_FIELDS.map((name, index) => [name, row[index]]));
-      call.place = this.places.get(call.agent);
-      if (call.place !== undefined) this.calls.push(call);
-    }
+  setCalls(from, rows, asked, guesses = []) {
+    this.#replace(this.calls, from, CALL_FIELDS, rows);
+    this.#replace(this.guesses, from, GUESS_FIELDS, guesses);
     this.asked = asked;
+  }
+
+  #replace(list, from, fields, rows) {
+    while (list.length && list.at(-1).step >= from) list.pop();
+    for (const row of rows) {
+      const call = Object.fromEntries(fields.map((name, index) => [name, row[index]]));
+      call.place = this.places.get(call.agent);
+      if (call.place !== undefined) list.push(call);
+    }
   }
 
   // {x, y, status} at the start of a step.

@@ -1,29 +1,38 @@
-// Who was where in the run at a moment of the backend's clock. The journal knows when calls were issued and when they arrived;
-// between two of its calls an agent is taken to go evenly from one step to the next.
+// Who was where in the run at a moment of the backend's clock. A newer journal says when agents did their steps. Of an older one only
+// calls are known, when they were issued and when they arrived: between two of its calls an agent is taken to go evenly from one step
+// to the next.
 
 import {lastUpTo} from '../state/run.js';
 
 export class Progress {
   #waits;       // by agent: its calls as {step, from, to, call}, step being `from`'s place in a list that never falls
+  #ways;        // by agent: [{time, step}], neither of which ever falls; between two of them it went evenly
+  #squashed;    // by agent: [{from, to, guess}], calls asked on guesses that were wrong
   #changes = [];  // of the number of requests in flight: {step: time, count}
-  #numSteps;
-  end = 0;      // seconds from the first request to the last answer, all sessions one after the other
+  end = 0;      // seconds from the first request to the last answer or step, all sessions one after the other
   sessions = [];  // {session, begin} in seconds of this clock
+  isExact;      // it is known when agents did their steps, at least in some session
 
   // run: with its calls; its steps are where agents are after their last call, once it is done.
   constructor(run) {
-    this.#numSteps = run.steps;
     this.#waits = run.agents.map(() => []);
-    this.#addCalls(run.calls);
-    this.isDone = run.isDone;
+    this.#squashed = run.agents.map(() => []);
+    this.isExact = run.progress.length > 0;
+    const shifts = this.#layOut(run);
+    this.#addCalls(run, shifts);
+    this.#ways = this.#waysOf(run, shifts);
   }
 
-  #addCalls(calls) {
+  // What to add to the times of each session, which come one after the other.
+  #layOut({calls, guesses, progress}) {
     const spans = new Map();
-    for (const {session, issued, arrived} of calls) {
+    const cover = (session, from, to) => {
       const span = spans.get(session) ?? {from: Infinity, to: -Infinity};
-      spans.set(session, {from: Math.min(span.from, issued), to: Math.max(span.to, arrived)});
-    }
+      spans.set(session, {from: Math.min(span.from, from), to: Math.max(span.to, to)});
+    };
+    for (const {session, issued, arrived} of calls) cover(session, issued, arrived);
+    for (const {session, issued, arrived} of guesses) cover(session, issued, arrived);
+    for (const [session, time] of progress) cover(session, time, time);
     const shifts = new Map();
     for (const session of [...spans.keys()].sort((a, b) => a - b)) {
       const {from, to} = spans.get(session);
@@ -31,11 +40,23 @@ export class Progress {
       shifts.set(session, this.end - from);
       this.end += to - from;
     }
+    return shifts;
+  }
+
+  #addCalls({calls, guesses}, shifts) {
     const edges = [];
+    const fly = (from, to) => {
+      if (to > from) edges.push({time: from, change: 1}, {time: to, change: -1});
+    };
     for (const call of calls) {
       const shift = shifts.get(call.session), from = call.issued + shift, to = call.arrived + shift;
       this.#waits[call.place].push({step: call.step, from, to, call});
-      if (to > from) edges.push({time: from, change: 1}, {time: to, change: -1});
+      fly(from, to);
+    }
+    for (const guess of guesses) {
+      const shift = shifts.get(guess.session), from = guess.issued + shift, to = guess.arrived + shift;
+      if (!guess.used) this.#squashed[guess.place].push({step: guess.step, from, to, guess});
+      fly(from, to);
     }
     for (const waits of this.#waits) waits.sort((a, b) => a.from - b.from || a.step - b.step);
     this.#count(edges.sort((a, b) => a.time - b.time || a.change - b.change));
@@ -50,29 +71,42 @@ export class Progress {
     }
   }
 
+  #waysOf({agents, places, progress, steps, isDone}, shifts) {
+    const exact = new Set(progress.map(([session]) => session)), points = agents.map(() => []);
+    this.#waits.forEach((waits, place) => {
+      for (const {from, to, step, call} of waits) if (!exact.has(call.session)) points[place].push({time: from, step}, {time: to, step});
+    });
+    for (const [session, s, done] of progress) {
+      for (let index = 0; index < done.length; index += 2) {
+        const list = points[places.get(done[index])], time = s + shifts.get(session);
+        if (list) list.push({time, step: list.at(-1)?.step ?? 0}, {time, step: done[index + 1]});
+      }
+    }
+    return points.map((list) => {
+      const way = [{time: 0, step: 0}];
+      for (const {time, step} of list) way.push({time: Math.max(time, way.at(-1).time), step: Math.max(step, way.at(-1).step)});
+      if (isDone) way.push({time: this.end, step: steps});
+      return way;
+    });
+  }
+
   waitsOf(place) { return this.#waits[place]; }
+  squashedOf(place) { return this.#squashed[place]; }
 
   // The points of an agent's way: [{time, step}], from its first step to its last known one.
-  wayOf(place) {
-    const way = [{time: 0, step: 0}];
-    for (const {from, to, step} of this.#waits[place]) way.push({time: from, step}, {time: to, step});
-    if (this.isDone) way.push({time: this.end, step: this.#numSteps});
-    return way;
-  }
+  wayOf(place) { return this.#ways[place]; }
 
   // The step in which an agent was.
   stepAt(place, time) {
-    const waits = this.#waits[place];
-    let low = -1, high = waits.length - 1;
+    const way = this.#ways[place];
+    let low = 0, high = way.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if (waits[middle].from <= time) low = middle; else high = middle - 1;
+      if (way[middle].time <= time) low = middle; else high = middle - 1;
     }
-    const before = low < 0 ? {to: 0, step: 0} : waits[low];
-    const after = waits[low + 1] ?? (this.isDone ? {from: this.end, step: this.#numSteps} : {from: Infinity, step: before.step});
-    if (time < before.to || after.step <= before.step) return before.step;
-    const part = after.from > before.to ? Math.min(1, (time - before.to) / (after.from - before.to)) : 1;
-    return Math.floor(before.step + part * (after.step - before.step));
+    const before = way[low], after = way[low + 1];
+    if (!after || after.step === before.step) return before.step;
+    return Math.floor(before.step + (time - before.time) / (after.time - before.time) * (after.step - before.step));
   }
 
   // The call for which an agent waited; undefined: it waited for none.

@@ -123,7 +123,9 @@ export class Timeline {
     this.#drawLines(pen, this.#run.agents.map((_, place) => place), (place) => {
       for (const {time, step} of progress.wayOf(place)) pen.lineTo(this.#xOf(time), this.#yOf(step));
     });
-    for (const {from, to, step, call} of this.#run.agents[chosen] ? progress.waitsOf(chosen) : []) {
+    if (!this.#run.agents[chosen]) return;
+    for (const {from, to, step, guess} of progress.squashedOf(chosen)) this.#drawSquashed(pen, guess, from, to, this.#yOf(step) - 3, 6);
+    for (const {from, to, step, call} of progress.waitsOf(chosen)) {
       this.#drawCall(pen, call, from, to, this.#yOf(step) - 3, 6);
     }
   }
@@ -154,6 +156,9 @@ export class Timeline {
         pen.fillStyle = theme.line;
         pen.fillRect(LEFT, y, this.#width - LEFT, height);
       }
+      for (const {from, to, guess} of this.#lens.progress.squashedOf(place)) {
+        if (to >= this.#window.from && from <= this.#window.to) this.#drawSquashed(pen, guess, from, to, y + 1, height - 2);
+      }
       for (const {from, to, call} of this.#lens.progress.waitsOf(place)) {
         if (to >= this.#window.from && from <= this.#window.to) this.#drawCall(pen, call, from, to, y + 0.5, height - 1);
       }
@@ -176,6 +181,13 @@ export class Timeline {
     pen.strokeStyle = theme.text;
     pen.lineWidth = 1.5;
     pen.strokeRect(left - 2, y - 2, Math.max(1, this.#xOf(to) - left) + 4, height + 4);
+  }
+
+  // Hollow: a call that a wrong guess had asked ahead, until its answer came or it was given up.
+  #drawSquashed(pen, guess, from, to, y, height) {
+    pen.strokeStyle = this.colourOf(guess.function);
+    pen.lineWidth = 1;
+    pen.strokeRect(this.#xOf(from) + 0.5, y, Math.max(2, this.#xOf(to) - this.#xOf(from)), Math.max(1, height));
   }
 
   #drawSessions(pen) {
