@@ -19,7 +19,8 @@ namespace throng::app {
 namespace {
 
 std::unique_ptr<town::Town> LoadTown(const Simulation& simulation) {
-  if (simulation.scenario.empty()) return town::LoadTown(DataDir() + "/town", {simulation.agents});
+  const town::LoadOptions options = {simulation.agents, !simulation.embed.empty()};
+  if (simulation.scenario.empty()) return town::LoadTown(DataDir() + "/town", options);
   if (!std::filesystem::exists(simulation.scenario)) {
     std::vector<std::string_view> names;
     for (const worlds::ExampleWorld& example : worlds::ExampleWorlds()) names.push_back(example.name);
@@ -28,7 +29,7 @@ std::unique_ptr<town::Town> LoadTown(const Simulation& simulation) {
                     "example ({})",
                     simulation.scenario, fmt::join(names, ", "));
   }
-  return town::LoadTown(simulation.scenario, {simulation.agents});
+  return town::LoadTown(simulation.scenario, options);
 }
 
 }  // namespace
@@ -59,6 +60,10 @@ Scenario LoadScenario(const Simulation& simulation) {
     scenario.default_steps = town->DefaultSteps();
     scenario.seconds_per_step = town->SecondsPerStep();
     scenario.world = std::move(town);
+  }
+  if (scenario.town == nullptr && !simulation.embed.empty()) {
+    throw MakeError(ErrorCode::kInvalid, "--embed {}: the world {} has no memories to embed, allowed: a town",
+                    simulation.embed, scenario.world->Name());
   }
   return scenario;
 }

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "town/mind/recall.h"
 #include "town/town_world.h"
 
 namespace throng::town {
@@ -33,6 +34,7 @@ bool IsHidden(MemoryKind kind, const Hidden& hidden) {
 TownMind Without(const TownMind& mind, const Hidden& hidden) {
   TownMind known = mind;
   known.memories = MemoryStream();
+  known.embeddings = Embeddings();
   for (const Memory* memory : mind.memories.All()) {
     if (IsHidden(memory->kind, hidden)) continue;
     known.memories.Append(memory->step, memory->minute, memory->kind, memory->importance, memory->text);
@@ -41,11 +43,22 @@ TownMind Without(const TownMind& mind, const Hidden& hidden) {
   return known;
 }
 
+// The embedding of a question, once the memories have theirs: all anew, as the run may have had another
+// embedder.
+std::optional<Embedding> QueryNow(const std::string& question, const EmbedNow& embed, TownMind& mind) {
+  if (!embed) return std::nullopt;
+  mind.embeddings = Embeddings();
+  std::optional<Embedding> query = TakeEmbeddings(embed(AskEmbeddings(mind, question).prompt), mind);
+  THRONG_CHECK(query.has_value());  // an embedder answers in this form, or fails
+  return query;
+}
+
 }  // namespace
 
 Digest TownWorld::ScenarioDigest() const {
   Hasher hasher;
   hasher.Add("town").Add(content_.digest).Add(num_agents_);
+  if (embeds_) hasher.Add("embeds");
   return hasher.Finish();
 }
 
@@ -123,14 +136,21 @@ sim::AgentId TownWorld::FindAgent(const std::string& name) const {
 }
 
 llm::Request TownWorld::Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                                  const std::string& question, const Hidden& hidden) const {
-  const TownMind known = Without(AsTownMind(mind), hidden);
-  return AskAnswer({content_, PersonaOf(agent), known, MinuteAt(step)}, QuestionLine(question));
+                                  const std::string& question, const Hidden& hidden,
+                                  const EmbedNow& embed) const {
+  TownMind known = Without(AsTownMind(mind), hidden);
+  const std::string line = QuestionLine(question);
+  const std::optional<Embedding> query = QueryNow(line, embed, known);
+  return AskAnswer({content_, PersonaOf(agent), known, MinuteAt(step), query ? &*query : nullptr}, line);
 }
 
 llm::Request TownWorld::Judge(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                              const std::string& question, const std::string& answer) const {
-  return AskJudge({content_, PersonaOf(agent), AsTownMind(mind), MinuteAt(step)}, QuestionLine(question),
+                              const std::string& question, const std::string& answer,
+                              const EmbedNow& embed) const {
+  TownMind known = AsTownMind(mind);
+  const std::string line = QuestionLine(question);
+  const std::optional<Embedding> query = QueryNow(line, embed, known);
+  return AskJudge({content_, PersonaOf(agent), known, MinuteAt(step), query ? &*query : nullptr}, line,
                   answer);
 }
 
@@ -172,7 +192,8 @@ std::unique_ptr<Town> LoadTown(const std::string& dir, const LoadOptions& option
   if (options.agents > kMaxAgents) {
     throw MakeError(ErrorCode::kInvalid, "agents: found {}, allowed: at most {}", options.agents, kMaxAgents);
   }
-  return std::make_unique<TownWorld>(std::move(content), options.agents == 0 ? personas : options.agents);
+  return std::make_unique<TownWorld>(std::move(content), options.agents == 0 ? personas : options.agents,
+                                     options.embeds);
 }
 
 }  // namespace throng::town

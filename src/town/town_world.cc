@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "town/mind/recall.h"
 
 namespace throng::town {
 namespace {
@@ -44,9 +45,10 @@ uint32_t CopiesFor(uint32_t agents, size_t personas) {
 
 }  // namespace
 
-TownWorld::TownWorld(Content content, uint32_t agents)
+TownWorld::TownWorld(Content content, uint32_t agents, bool embeds)
     : content_(std::move(content)),
       num_agents_(agents),
+      embeds_(embeds),
       columns_(ColumnsFor(CopiesFor(agents, content_.personas.size()))),
       space_(SpaceFor(*content_.map, CopiesFor(agents, content_.personas.size()))),
       idle_(std::make_shared<const TownIntent>()) {}
@@ -161,7 +163,9 @@ sim::Task<void> TownWorld::ChooseGoal(const sim::View& view, sim::Caller& caller
   const int32_t minute = MinuteAt(view.Now());
   std::vector<std::string> near;
   for (const sim::Neighbour& other : InSight(view)) near.push_back(PersonaOf(other.id).name);
-  const Scene scene = {content_, PersonaOf(self), mind, minute};
+  std::string about = ActQuery(minute);
+  const std::optional<Embedding> query = co_await Embed(self, std::move(about), caller, draft);
+  const Scene scene = {content_, PersonaOf(self), mind, minute, query ? &*query : nullptr};
   llm::Request request = AskAct(scene, near);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   std::optional<PlaceId> place = ParsePlace(content_, completion.text);
@@ -195,12 +199,29 @@ bool TownWorld::MayConsider(const TownMind& mind, AgentId other, Step step) cons
          step - contact->considered >= StepsOf(content_.settings.pair_pause_minutes);
 }
 
+sim::Task<std::optional<Embedding>> TownWorld::Embed(AgentId agent, std::string query, sim::Caller& caller,
+                                                     Draft& draft) const {
+  if (!embeds_) co_return std::nullopt;
+  llm::Request request = AskEmbeddings(draft.mind, query);
+  const llm::Completion completion = co_await caller.Ask(std::move(request));
+  std::optional<Embedding> embedding = TakeEmbeddings(completion.text, draft.mind);
+  if (embedding) {
+    draft.mind_changed = true;
+  } else {
+    draft.events.push_back({agent, "fallback", "embed: no embeddings, so memories are recalled by words",
+                            sim::CallOf(completion)});
+  }
+  co_return embedding;
+}
+
 sim::Task<bool> TownWorld::AskWhetherToTalk(AgentId agent, AgentId other, const sim::Body& other_body,
                                             Step step, sim::Caller& caller, Draft& draft) const {
   Contact contact = draft.mind.ContactOf(other);
   const int minutes = contact.talked == kNever ? -1 : MinuteAt(step) - MinuteAt(contact.talked);
   const Meeting meeting = {PersonaOf(other).name, other_body.status, minutes};
-  const Scene scene = {content_, PersonaOf(agent), draft.mind, MinuteAt(step)};
+  std::string about = meeting.name;
+  const std::optional<Embedding> query = co_await Embed(agent, std::move(about), caller, draft);
+  const Scene scene = {content_, PersonaOf(agent), draft.mind, MinuteAt(step), query ? &*query : nullptr};
   llm::Request request = AskTalk(scene, meeting);
   const llm::Completion completion = co_await caller.Ask(std::move(request));
   const std::optional<bool> answer = ParseYesNo(completion.text);

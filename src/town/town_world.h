@@ -33,7 +33,8 @@ constexpr const char* kSleep = "sleep";
 
 class TownWorld final : public Town {
  public:
-  TownWorld(Content content, uint32_t agents);
+  // embeds: LoadOptions::embeds.
+  TownWorld(Content content, uint32_t agents, bool embeds);
 
   std::string Name() const override { return content_.settings.name; }
   Digest ScenarioDigest() const override;
@@ -65,9 +66,11 @@ class TownWorld final : public Town {
   std::string MapJson() const override;
   sim::AgentId FindAgent(const std::string& name) const override;
   llm::Request Interview(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                         const std::string& question, const Hidden& hidden) const override;
+                         const std::string& question, const Hidden& hidden,
+                         const EmbedNow& embed) const override;
   llm::Request Judge(sim::AgentId agent, const sim::MindPtr& mind, sim::Step step,
-                     const std::string& question, const std::string& answer) const override;
+                     const std::string& question, const std::string& answer,
+                     const EmbedNow& embed) const override;
   std::string DescribeMind(sim::AgentId agent, const sim::MindPtr& mind, bool as_json) const override;
 
  private:
@@ -143,6 +146,10 @@ class TownWorld final : public Town {
 
   std::vector<sim::Neighbour> InSight(const sim::View& view) const;
   bool MayConsider(const TownMind& mind, sim::AgentId other, sim::Step step) const;
+  // The embedding of what a decision is about, once the mind's memories have theirs; nothing if the town does
+  // not embed, or had no answer, which is an event.
+  sim::Task<std::optional<Embedding>> Embed(sim::AgentId agent, std::string query, sim::Caller& caller,
+                                            Draft& draft) const;
   sim::Task<bool> AskWhetherToTalk(sim::AgentId agent, sim::AgentId other, const sim::Body& other_body,
                                    sim::Step step, sim::Caller& caller, Draft& draft) const;
 
@@ -150,12 +157,13 @@ class TownWorld final : public Town {
   sim::Task<std::vector<Pair>> FindPairs(sim::Step step, const std::vector<sim::Member>& members,
                                          sim::Commit& commit, std::vector<Draft>& drafts) const;
   sim::Task<TalkResult> Converse(sim::Step step, const std::vector<sim::Member>& members, Pair pair,
-                                 sim::Commit& commit, const std::vector<Draft>& drafts) const;
+                                 sim::Commit& commit, std::vector<Draft>& drafts) const;
   void Remember(sim::Step step, const std::vector<sim::Member>& members, Pair pair, const TalkResult& result,
                 std::vector<Draft>& drafts) const;
 
   Content content_;
   uint32_t num_agents_;
+  bool embeds_;
   int32_t columns_;  // copies of the town per row
   sim::Space space_;
   sim::IntentPtr idle_;  // intent of agents that do nothing in a step
