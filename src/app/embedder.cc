@@ -18,7 +18,7 @@ class LocalEmbedder final : public effects::Embedder {
  public:
   // Throws kUnsupported for a model that makes none.
   explicit LocalEmbedder(std::shared_ptr<engine::LocalModel> model) : model_(std::move(model)) {
-    static_cast<void>(model_->MakeEmbedding("a text"));
+    static_cast<void>(model_->MakeEmbedding(std::string("a text")));
   }
 
   std::string Identity() const override { return "local: " + model_->Identity(); }

@@ -6,6 +6,7 @@
 
 #include "app/scenario.h"
 #include "app/simulation.h"
+#include "effects/embedder.h"
 #include "journal/journal.h"
 #include "llm/llm.h"
 #include "sim/run/run.h"

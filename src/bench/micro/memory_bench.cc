@@ -86,7 +86,7 @@ void MeasureHnsw(size_t memories, size_t numbers, const std::vector<std::vector<
       times.push_back(Milliseconds() - start);
       for (; !nearest.empty(); nearest.pop()) {
         const std::vector<size_t>& right = expected[query];
-        found += std::count(right.begin(), right.end(), nearest.top().second);
+        found += static_cast<size_t>(std::count(right.begin(), right.end(), nearest.top().second));
       }
     }
     fmt::print("{:>9} {:<14} {:>9.3f} {:>11.1f} {:>10.3f}\n", memories, fmt::format("hnsw ef={}", ef),
