@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 THRONG = sys.argv[1]
-RUN = ["run", "--llm", "fake:latency=0.1,spread=0.9", "--agents", "12", "--steps", "900", "--quiet", "--json"]
+LLM = ["--llm", "fake:latency=0.1,spread=0.9"]
+WORLD = ["--agents", "12", "--steps", "900"]
 
 
 def throng(*arguments, code=0):
@@ -19,8 +20,8 @@ def throng(*arguments, code=0):
     return done.stdout if code == 0 else done.stderr
 
 
-def run(*arguments):
-    return json.loads(throng(*RUN, *arguments))
+def run(*arguments, llm=LLM, world=WORLD):
+    return json.loads(throng("run", *llm, *world, "--quiet", "--json", *arguments))
 
 
 class Server(ThreadingHTTPServer):
@@ -62,7 +63,7 @@ def test_every_mode_and_the_journal_alone(folder):
     for mode in ["lockstep", "speculative"]:
         assert run("--embed", "fake", "--mode", mode, "--no-journal")["hash"] == first["hash"], mode
     # What answers is the journal: this server would be asked in vain.
-    again = run("--embed", "http://127.0.0.1:1", "--llm", f"replay:{folder / 'fake.journal'}", "--no-journal")
+    again = run("--embed", "http://127.0.0.1:1", "--no-journal", llm=["--llm", f"replay:{folder / 'fake.journal'}"])
     assert again["hash"] == first["hash"]
     assert by_words == run("--no-journal")["hash"]
 
@@ -73,7 +74,7 @@ def test_a_server_is_asked_once_and_may_leave(folder):
     texts = len(server.texts)
     assert texts == len(set(server.texts)), "a text was embedded twice"
     journal = folder / "server.journal"
-    half = json.loads(throng(*RUN[:-4], "450", "--quiet", "--json", "--embed", server.url, "--journal", journal))
+    half = run("--embed", server.url, "--journal", journal, world=["--agents", "12", "--steps", "450"])
     assert half["hash"] != whole
     server.away = True
     refusal = throng("resume", journal, "--steps", 900, "--quiet", code=1)
@@ -115,11 +116,11 @@ def test_what_is_no_embedder_is_refused(folder):
         ("http://127.0.0.1:1", "http://127.0.0.1:1/v1/embeddings: "),
         ("none.gguf", "none.gguf"),
     ]:
-        refusal = throng(*RUN, "--no-journal", "--embed", embed, code=1)
+        refusal = throng("run", *LLM, "--no-journal", "--embed", embed, code=1)
         assert why in refusal, refusal
     refusal = throng("run", "--scenario", "followers", "--llm", "fake", "--no-journal", "--embed", "fake", code=1)
     assert "the world followers has no memories to embed, allowed: a town" in refusal, refusal
-    assert "llm_calls" in throng(*RUN, "--embed", "fake", "--dry-run")
+    assert "llm_calls" in throng("run", *LLM, *WORLD, "--embed", "fake", "--dry-run", "--json")
 
 
 def test_the_runs_own_model_embeds(folder):
@@ -129,7 +130,7 @@ def test_the_runs_own_model_embeds(folder):
 
 
 def test_verify_takes_embeddings(folder):
-    report = throng("verify", *RUN[1:-2], "--shuffled", "1", "--embed", "fake", "--quiet")
+    report = throng("verify", *LLM, *WORLD, "--shuffled", "1", "--embed", "fake", "--quiet")
     assert "equal in all runs" in report
 
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -35,48 +36,76 @@ std::string JsonOf(const std::vector<float>& embedding) {
   return json + "]";
 }
 
+// Each in JSON. Throws kBadAnswer if they are not what Embed must give.
+std::vector<std::string> Checked(const std::vector<std::string>& texts,
+                                 const std::vector<std::vector<float>>& embeddings) {
+  if (embeddings.size() != texts.size()) {
+    throw MakeError(ErrorCode::kBadAnswer, "{} embeddings of {} texts; allowed: one of each",
+                    embeddings.size(), texts.size());
+  }
+  std::vector<std::string> checked;
+  const size_t numbers = embeddings[0].size();
+  for (const std::vector<float>& embedding : embeddings) {
+    if (embedding.size() != numbers || numbers == 0 || numbers > Embedder::kMostNumbers) {
+      throw MakeError(ErrorCode::kBadAnswer,
+                      "an embedding of {} numbers, and one of {}; allowed: equally many, at most {}",
+                      embedding.size(), numbers, Embedder::kMostNumbers);
+    }
+    checked.push_back(JsonOf(embedding));
+  }
+  return checked;
+}
+
 }  // namespace
 
 ToolResult Embedder::Use(const std::string& arguments) {
   const auto texts = nlohmann::json::parse(arguments).at("texts").get<std::vector<std::string>>();
   try {
     std::vector<std::string> embeddings(texts.size());
-    std::set<std::string> unknown;
-    const auto look_up = [&] {
-      const std::lock_guard lock(mutex_);
-      unknown.clear();
+    std::unique_lock lock(mutex_);
+    while (true) {
+      std::set<std::string> unknown;
+      bool others_ask = false;
       for (size_t i = 0; i < texts.size(); ++i) {
+        if (!embeddings[i].empty()) continue;
         const auto found = known_.find(texts[i]);
         if (found != known_.end()) {
           embeddings[i] = found->second;
+        } else if (being_asked_.contains(texts[i])) {
+          others_ask = true;
         } else {
           unknown.insert(texts[i]);
         }
       }
-    };
-    for (look_up(); !unknown.empty(); look_up()) Learn({unknown.begin(), unknown.end()});
-    return {ToolResult::Outcome::kDone, fmt::format("[{}]", fmt::join(embeddings, ","))};
+      if (!unknown.empty()) {
+        Learn({unknown.begin(), unknown.end()}, lock);
+      } else if (others_ask) {
+        changed_.wait(lock);
+      } else {
+        return {ToolResult::Outcome::kDone, fmt::format("[{}]", fmt::join(embeddings, ","))};
+      }
+    }
   } catch (const Error& error) {
     return {ToolResult::Outcome::kUnavailable, error.what()};
   }
 }
 
-void Embedder::Learn(const std::vector<std::string>& texts) {
-  const std::vector<std::vector<float>> embeddings = Embed(texts);
-  if (embeddings.size() != texts.size()) {
-    throw MakeError(ErrorCode::kBadAnswer, "{} embeddings of {} texts; allowed: one of each",
-                    embeddings.size(), texts.size());
+void Embedder::Learn(const std::vector<std::string>& texts, std::unique_lock<std::mutex>& lock) {
+  being_asked_.insert(texts.begin(), texts.end());
+  std::exception_ptr failure;
+  std::vector<std::string> embeddings;
+  lock.unlock();
+  try {
+    embeddings = Checked(texts, Embed(texts));
+  } catch (...) {
+    failure = std::current_exception();
   }
-  const size_t numbers = embeddings[0].size();
-  for (const std::vector<float>& embedding : embeddings) {
-    if (embedding.size() == numbers && numbers > 0 && numbers <= kMostNumbers) continue;
-    throw MakeError(ErrorCode::kBadAnswer,
-                    "an embedding of {} numbers, and one of {}; allowed: equally many, at most {}",
-                    embedding.size(), numbers, kMostNumbers);
-  }
-  const std::lock_guard lock(mutex_);
+  lock.lock();
+  for (const std::string& text : texts) being_asked_.erase(text);
+  changed_.notify_all();
+  if (failure) std::rethrow_exception(failure);
   if (known_.size() > kMostKnown) known_.clear();
-  for (size_t i = 0; i < texts.size(); ++i) known_[texts[i]] = JsonOf(embeddings[i]);
+  for (size_t i = 0; i < texts.size(); ++i) known_[texts[i]] = std::move(embeddings[i]);
 }
 
 std::vector<std::vector<float>> FakeEmbedder::Embed(const std::vector<std::string>& texts) {

@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "effects/effects_llm.h"
@@ -57,6 +61,33 @@ TEST(Embedder, EmbedsEachTextOnce) {
   EXPECT_EQ(Use(embedder, {"1,2", "2,1", "1,2"}).text, "[[64,127],[127,64],[64,127]]");
   EXPECT_EQ(Use(embedder, {"2,1", "0,1"}).text, "[[127,64],[0,127]]");
   EXPECT_THAT(embedder.asked, ElementsAre("1,2", "2,1", "0,1"));
+}
+
+// Agents that ask at the same time, too.
+TEST(Embedder, ATextThatSomebodyElseAsksForIsWaitedFor) {
+  struct Slow final : Embedder {
+    std::string Identity() const override { return "slow"; }
+    std::vector<std::vector<float>> Embed(const std::vector<std::string>& texts) override {
+      asked += texts.size();
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      if (std::exchange(fails, false)) throw Error(ErrorCode::kUnavailable, "away for once");
+      return std::vector<std::vector<float>>(texts.size(), {1.0f});
+    }
+    std::atomic<size_t> asked = 0;
+    bool fails = false;
+  };
+  for (const bool fails : {false, true}) {
+    Slow embedder;
+    embedder.fails = fails;
+    std::atomic<int> done = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] { done += Use(embedder, {"a", "b"}).outcome == Outcome::kDone; });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(embedder.asked, fails ? 4u : 2u);  // who was not answered fails, and the next one asks again
+    EXPECT_EQ(done, fails ? 3 : 4);
+  }
 }
 
 TEST(Embedder, WhatIsNoEmbeddingIsNoAnswer) {

@@ -28,6 +28,7 @@ namespace {
 constexpr size_t kNearest = 10;
 constexpr size_t kQueries = 20;
 constexpr size_t kTopics = 100;
+constexpr size_t kMostForHnsw = 100000;  // making more takes minutes
 
 // Of this thread alone: what else the machine does does not count.
 double Milliseconds() {
@@ -140,7 +141,7 @@ void Measure(size_t memories, size_t numbers) {
   fmt::print("{:>9} {:<14} {:>9.3f}\n", memories, "all of recall", Median(retrieve));
   fmt::print("{:>9} {:<14} {:>9.3f}\n", memories, "by words", Median(by_words));
 #if THRONG_HAS_HNSWLIB
-  MeasureHnsw(memories, numbers, nearest);
+  if (memories <= kMostForHnsw) MeasureHnsw(memories, numbers, nearest);
 #endif
 }
 
