@@ -73,8 +73,9 @@ std::string AnswerOf(World& world, const std::string& path, int64_t agent, int64
   const auto id = static_cast<sim::AgentId>(agent);
   const auto at = static_cast<sim::Step>(step);
   if (world.backend == nullptr) {
-    world.backend = app::MakeBackend(world.simulation);
-    world.embed = app::EmbedNowBy(app::MakeEmbedder(world.simulation, *world.backend));
+    std::unique_ptr<llm::Llm> backend = app::MakeBackend(world.simulation);
+    world.embed = app::EmbedNowBy(app::MakeEmbedder(world.simulation, *backend));
+    world.backend = std::move(backend);
   }
   llm::Request request = world.scenario.town->Interview(id, mind, at, question, {}, world.embed);
   request.key = {.agent = id, .step = at};
